@@ -1,0 +1,35 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#if !defined (AFORK_INSIDE) && !defined (AFORK_COMPILATION)
+# error "Only <afork/afork.h> can be included directly."
+#endif
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/**
+ * AForkProcessState:
+ * @AFORK_PROCESS_STATE_STARTING: asked for; nothing has been heard of it yet
+ * @AFORK_PROCESS_STATE_PREPARING: it lives, and does what it is told, step by step
+ * @AFORK_PROCESS_STATE_RUNNING: a function of it has the socket
+ * @AFORK_PROCESS_STATE_EXITED: it has ended, or never came to be
+ *
+ * How far a process has come. A process only ever goes forward in this list.
+ *
+ * Since: 0.1
+ */
+typedef enum
+{
+  AFORK_PROCESS_STATE_STARTING,
+  AFORK_PROCESS_STATE_PREPARING,
+  AFORK_PROCESS_STATE_RUNNING,
+  AFORK_PROCESS_STATE_EXITED
+} AForkProcessState;
+
+G_END_DECLS

@@ -1,0 +1,36 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include <errno.h>
+#include <glib.h>
+#include <unistd.h>
+
+G_BEGIN_DECLS
+
+/* A descriptor that is closed when it goes out of scope; -1 is none. errno survives. */
+typedef int AForkFd;
+
+static inline void
+_afork_fd_close (int fd)
+{
+  int saved_errno = errno;
+
+  close (fd);
+  errno = saved_errno;
+}
+
+static inline void
+_afork_fd_clear (int *fd)
+{
+  if (*fd >= 0)
+    _afork_fd_close (*fd);
+  *fd = -1;
+}
+
+G_DEFINE_AUTO_CLEANUP_FREE_FUNC (AForkFd, _afork_fd_close, -1)
+
+G_END_DECLS

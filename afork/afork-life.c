@@ -1,0 +1,550 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "afork-life-private.h"
+
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "afork-context-private.h"
+#include "afork-fd-private.h"
+#include "afork-i18n-private.h"
+#include "worker/pidfd.h"
+
+enum
+{
+  /* How long the end of a process that somebody else reaps is waited for to become known, once it
+   * has ended: until then, it has to be reaped. */
+  REAPED_MS = 3000,
+  /* How often a child is looked after of which no pidfd can be had. */
+  POLL_MS = 10,
+};
+
+typedef enum
+{
+  WATCH_NONE,
+  WATCH_CHILD,                  /* until it has ended; then it is reaped */
+  WATCH_ORPHAN,                 /* until it has ended … */
+  WATCH_REAPED                  /* … and until whoever is its parent has reaped it */
+} Watch;
+
+struct _AForkLife
+{
+  gatomicrefcount     ref_count;
+  GMainContext       *context;
+  GPid                pid;
+  int                 pidfd;            /* -1 until it is known, and where none can be had */
+  gboolean            verified;         /* the pidfd is of this process */
+  guint64             pending_signals;  /* a bit each, signal 1 is bit 0 */
+
+  Watch               watch;
+  GSource            *source;           /* on the pidfd; holds a reference */
+
+  gboolean            orphan;
+  gboolean            stranded;
+  gboolean            ended;
+  int                 wait_status;
+  gboolean            has_usage;
+  guint64             user_usec;
+  guint64             system_usec;
+  guint64             max_rss_kib;
+
+  AForkLifeEndedFunc  ended_func;
+  gpointer            ended_data;
+};
+
+/* The kernel's own record of how a process ended, kept as long as somebody has a pidfd of it:
+ * Linux 6.15, include/uapi/linux/pidfd.h, whose names may not be on this system. */
+typedef struct
+{
+  guint64 mask;
+  guint64 cgroupid;
+  guint32 pid;
+  guint32 ids[10];
+  gint32  exit_code;
+} PidfdInfo;
+
+G_STATIC_ASSERT (sizeof (PidfdInfo) == 64);
+
+#define GET_INFO      _IOWR (0xFF, 11, PidfdInfo)
+#define INFO_EXIT     (1 << 3)
+
+static void start_watch (AForkLife *self,
+                         Watch      watch);
+
+/* Finds out how a process ended that is reaped by somebody else: *WAIT_STATUS is -1 if the kernel
+ * does not tell. False if it may tell later, when the process has been reaped. */
+static gboolean
+query_wait_status (int  pidfd,
+                   int *wait_status)
+{
+  PidfdInfo info = { .mask = INFO_EXIT };
+  int result;
+
+  *wait_status = -1;
+  result = ioctl (pidfd, GET_INFO, &info);
+  /* The process was reaped between the kernel's two looks, for its record and for the process. */
+  if (result < 0 && errno == ESRCH)
+    result = ioctl (pidfd, GET_INFO, &info);
+  if (result < 0)
+    return TRUE;
+  if ((info.mask & INFO_EXIT) == 0)
+    return FALSE;
+
+  *wait_status = info.exit_code;
+  return TRUE;
+}
+
+/* What a source is given. GLib drops it when the source is destroyed, but from within its own
+ * callback only after that, when there may be another source already. */
+typedef struct
+{
+  AForkLife *life;
+  GSource   *source;            /* for comparison */
+} Watcher;
+
+static void
+stop_watch (AForkLife *self)
+{
+  self->watch = WATCH_NONE;
+  _afork_source_clear (&self->source);
+}
+
+/* A source is being destroyed: by us, who have forgotten it already, or with its context. */
+static void
+watcher_free (gpointer data)
+{
+  Watcher *watcher = data;
+  g_autoptr(AForkLife) self = watcher->life;
+  gboolean context_gone = self->source == watcher->source;
+
+  g_free (watcher);
+  if (context_gone)
+    _afork_life_strand (self);
+}
+
+static void
+end (AForkLife *self,
+     int        wait_status)
+{
+  if (self->ended)
+    return;
+
+  g_autoptr(AForkLife) kept G_GNUC_UNUSED = _afork_life_ref (self);
+
+  stop_watch (self);
+  self->ended = TRUE;
+  self->wait_status = wait_status;
+  if (!self->stranded)
+    _afork_fd_clear (&self->pidfd);
+  if (self->ended_func != NULL)
+    self->ended_func (self, self->ended_data);
+}
+
+static guint64
+to_usec (struct timeval time)
+{
+  return (guint64) time.tv_sec * G_USEC_PER_SEC + (guint64) time.tv_usec;
+}
+
+static int
+to_wait_status (const siginfo_t *info)
+{
+  switch (info->si_code)
+    {
+    case CLD_EXITED:
+      return W_EXITCODE (info->si_status, 0);
+    case CLD_DUMPED:
+      return W_EXITCODE (0, info->si_status) | WCOREFLAG;
+    default:
+      return W_EXITCODE (0, info->si_status);
+    }
+}
+
+/* Reaps a child of ours, if it has ended. False if it is not ours to reap: the program has its
+ * children reaped elsewhere, by ignoring SIGCHLD or by waiting for any child at all. */
+static gboolean
+reap (AForkLife *self)
+{
+  idtype_t type = self->pidfd >= 0 ? P_PIDFD : P_PID;
+  int id = self->pidfd >= 0 ? self->pidfd : self->pid;
+  struct rusage usage = { 0 };
+  siginfo_t info = { 0 };
+
+  /* glibc's waitid() drops the system call's fifth argument. */
+  if (syscall (SYS_waitid, type, id, &info, WEXITED | WNOHANG, &usage) < 0)
+    return errno == EINTR;
+  if (info.si_pid != 0)
+    _afork_life_end (self, to_wait_status (&info), to_usec (usage.ru_utime),
+                     to_usec (usage.ru_stime), (guint64) usage.ru_maxrss);
+  return TRUE;
+}
+
+static gboolean
+watch_cb (int          fd,
+          GIOCondition condition,
+          gpointer     data)
+{
+  AForkLife *self = ((Watcher *) data)->life;
+  int wait_status;
+
+  /* An orphan is ours to reap where this process is init, or has taken that part. */
+  if (reap (self))
+    return G_SOURCE_CONTINUE;
+
+  /* Whoever reaps it may be about to. The second watch ends by a hang-up, or because its time is
+   * over. */
+  if (query_wait_status (fd, &wait_status)
+      || (condition & G_IO_HUP) != 0
+      || self->watch == WATCH_REAPED)
+    end (self, wait_status);
+  else
+    start_watch (self, WATCH_REAPED);
+  return G_SOURCE_CONTINUE;
+}
+
+static gboolean
+poll_cb (gpointer data)
+{
+  AForkLife *self = ((Watcher *) data)->life;
+
+  if (!reap (self))
+    end (self, -1);
+  return G_SOURCE_CONTINUE;
+}
+
+/* The source that has this one as its child is dispatched with it, and does the work. */
+static gboolean
+time_over_cb (gpointer data)
+{
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+start_watch (AForkLife *self,
+             Watch      watch)
+{
+  /* A pidfd is readable from its process's end on, and hung up once that is reaped. */
+  GIOCondition condition = watch == WATCH_REAPED ? G_IO_HUP : G_IO_IN;
+  GSourceFunc callback = self->pidfd >= 0 ? G_SOURCE_FUNC (watch_cb) : poll_cb;
+  Watcher *watcher = g_new0 (Watcher, 1);
+
+  stop_watch (self);
+  self->watch = watch;
+  self->source = self->pidfd >= 0 ? g_unix_fd_source_new (self->pidfd, condition)
+                                  : g_timeout_source_new (POLL_MS);
+  g_source_set_static_name (self->source, "[afork] life");
+  watcher->life = _afork_life_ref (self);
+  watcher->source = self->source;
+  g_source_set_callback (self->source, callback, watcher, watcher_free);
+  if (watch == WATCH_REAPED)
+    {
+      g_autoptr(GSource) timeout = g_timeout_source_new (REAPED_MS);
+
+      g_source_set_callback (timeout, time_over_cb, NULL, NULL);
+      g_source_add_child_source (self->source, timeout);
+    }
+  g_source_attach (self->source, self->context);
+}
+
+AForkLife *
+_afork_life_new (GMainContext *context)
+{
+  AForkLife *self = g_new0 (AForkLife, 1);
+
+  g_atomic_ref_count_init (&self->ref_count);
+  self->context = context;
+  self->pidfd = -1;
+  self->wait_status = -1;
+  return self;
+}
+
+AForkLife *
+_afork_life_ref (AForkLife *self)
+{
+  g_atomic_ref_count_inc (&self->ref_count);
+  return self;
+}
+
+void
+_afork_life_unref (AForkLife *self)
+{
+  if (!g_atomic_ref_count_dec (&self->ref_count))
+    return;
+
+  _afork_fd_clear (&self->pidfd);
+  g_free (self);
+}
+
+void
+_afork_life_set_ended_func (AForkLife          *self,
+                            AForkLifeEndedFunc  ended,
+                            gpointer            data)
+{
+  self->ended_func = ended;
+  self->ended_data = data;
+}
+
+void
+_afork_life_set_context (AForkLife    *self,
+                         GMainContext *context)
+{
+  self->context = context;
+  if (self->watch != WATCH_NONE)
+    {
+      g_autoptr(AForkLife) kept G_GNUC_UNUSED = _afork_life_ref (self);
+
+      start_watch (self, self->watch);
+    }
+}
+
+/* Under valgrind there is neither pidfd_open() nor pidfd_send_signal(). A pidfd that somebody else
+ * has opened works, and a child that we have not reaped keeps its number. */
+static void
+send_without_pidfd (AForkLife *self,
+                    int        signal)
+{
+  struct pollfd ended = { .fd = self->pidfd, .events = POLLIN };
+  siginfo_t info;
+
+  if (self->pidfd >= 0 ? poll (&ended, 1, 0) == 0
+                       : waitid (P_PID, (id_t) self->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0)
+    kill (self->pid, signal);
+}
+
+/* The pid of the process that a pidfd is of, or -1: from the pidfd itself, where the kernel tells,
+ * and else from where all kernels write it. */
+static int
+query_pid (int pidfd)
+{
+  PidfdInfo info = { 0 };
+  g_autofree char *path = NULL;
+  g_autofree char *text = NULL;
+  const char *line;
+
+  if (ioctl (pidfd, GET_INFO, &info) == 0)
+    return (int) info.pid;
+
+  path = g_strdup_printf ("/proc/self/fdinfo/%d", pidfd);
+  if (!g_file_get_contents (path, &text, NULL, NULL) || (line = strstr (text, "\nPid:")) == NULL)
+    return -1;
+
+  return atoi (line + strlen ("\nPid:"));
+}
+
+/* Whether the pidfd is of the process whose pid the kernel gave us. It came from the process
+ * itself, which may be up to anything, so it is asked before the pidfd is put to a use that can
+ * harm. */
+static gboolean
+verify_pidfd (AForkLife *self)
+{
+  if (!self->verified && self->pidfd >= 0)
+    self->verified = query_pid (self->pidfd) == self->pid;
+
+  return self->verified;
+}
+
+static void
+send_now (AForkLife *self,
+          int        signal)
+{
+  if (self->pidfd >= 0 && !verify_pidfd (self))
+    g_debug ("Process %d has sent a descriptor that is not its own pidfd", (int) self->pid);
+  else if (self->pidfd < 0
+      || (afork_pidfd_send_signal (self->pidfd, signal) < 0 && errno == ENOSYS))
+    send_without_pidfd (self, signal);
+}
+
+static void
+become_known (AForkLife *self,
+              GPid       pid,
+              int        pidfd)
+{
+  self->pid = pid;
+  self->pidfd = pidfd;
+  for (int signal = 1; self->pending_signals != 0; signal++)
+    {
+      if ((self->pending_signals & 1) != 0)
+        send_now (self, signal);
+      self->pending_signals >>= 1;
+    }
+}
+
+void
+_afork_life_adopt (AForkLife *self,
+                   GPid       pid,
+                   int        pidfd)
+{
+  self->verified = pidfd >= 0;
+  become_known (self, pid, pidfd);
+  start_watch (self, WATCH_CHILD);
+}
+
+static void
+watch_orphan (AForkLife *self)
+{
+  if (self->pidfd >= 0)
+    start_watch (self, WATCH_ORPHAN);
+  else
+    end (self, -1);
+}
+
+void
+_afork_life_bear (AForkLife *self,
+                  GPid       pid,
+                  int        pidfd)
+{
+  if (self->ended)
+    {
+      /* Its parent was quicker with the report than it with its own message. */
+      self->pid = pid;
+      _afork_fd_close (pidfd);
+      return;
+    }
+
+  become_known (self, pid, pidfd);
+  if (self->orphan)
+    watch_orphan (self);
+}
+
+/* A child still has to be reaped, and the default context is the one that most likely turns. It may
+ * do so in another thread, so what is watched there is another life, of which nobody here knows. */
+static void
+leave_child (AForkLife *self)
+{
+  int pidfd = self->pidfd >= 0 ? fcntl (self->pidfd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : -1;
+  g_autoptr(AForkLife) left = _afork_life_new (NULL);
+
+  _afork_life_adopt (left, self->pid, pidfd);
+}
+
+void
+_afork_life_strand (AForkLife *self)
+{
+  if (self->ended)
+    return;
+
+  self->stranded = TRUE;
+  if (self->watch == WATCH_CHILD)
+    leave_child (self);
+  end (self, -1);
+}
+
+void
+_afork_life_end (AForkLife *self,
+                 int        wait_status,
+                 guint64    user_usec,
+                 guint64    system_usec,
+                 guint64    max_rss_kib)
+{
+  if (self->ended)
+    return;
+
+  self->has_usage = wait_status >= 0;
+  self->user_usec = user_usec;
+  self->system_usec = system_usec;
+  self->max_rss_kib = max_rss_kib;
+  if (wait_status < 0 && self->pidfd >= 0)
+    query_wait_status (self->pidfd, &wait_status);
+  end (self, wait_status);
+}
+
+void
+_afork_life_orphan (AForkLife *self)
+{
+  self->orphan = TRUE;
+  if (!self->ended && self->pid != 0)
+    watch_orphan (self);
+}
+
+void
+_afork_life_send_signal (AForkLife *self,
+                         int        signal)
+{
+  if (self->ended && !self->stranded)
+    return;
+
+  if (self->pid != 0)
+    send_now (self, signal);
+  else
+    self->pending_signals |= G_GUINT64_CONSTANT (1) << (signal - 1);
+}
+
+GPid
+_afork_life_get_pid (AForkLife *self)
+{
+  return self->pid;
+}
+
+char *
+_afork_life_get_name (AForkLife *self)
+{
+  return self->pid != 0 ? g_strdup_printf (_("Process %d"), (int) self->pid)
+                        : g_strdup (_("The process"));
+}
+
+gboolean
+_afork_life_is_known (AForkLife *self)
+{
+  return self->pid != 0;
+}
+
+gboolean
+_afork_life_is_stranded (AForkLife *self)
+{
+  return self->stranded;
+}
+
+gboolean
+_afork_life_has_ended (AForkLife *self)
+{
+  return self->ended;
+}
+
+gboolean
+_afork_life_is_over (AForkLife *self)
+{
+  struct pollfd end = { .fd = self->pidfd, .events = POLLIN };
+  siginfo_t info = { 0 };
+
+  if (self->ended || self->pid == 0)
+    return self->ended;
+  if (self->pidfd >= 0)
+    return poll (&end, 1, 0) > 0;
+
+  return waitid (P_PID, (id_t) self->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0
+    && info.si_pid != 0;
+}
+
+int
+_afork_life_get_wait_status (AForkLife *self)
+{
+  return self->wait_status;
+}
+
+gboolean
+_afork_life_get_usage (AForkLife *self,
+                       guint64   *user_usec,
+                       guint64   *system_usec,
+                       guint64   *max_rss_kib)
+{
+  if (!self->has_usage)
+    return FALSE;
+
+  *user_usec = self->user_usec;
+  *system_usec = self->system_usec;
+  *max_rss_kib = self->max_rss_kib;
+  return TRUE;
+}

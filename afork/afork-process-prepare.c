@@ -1,0 +1,385 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* What a process that was not run can be told. */
+
+#include "config.h"
+
+#include "afork-process.h"
+#include "afork-process-private.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#include "afork-error.h"
+#include "afork-fd-private.h"
+#include "afork-i18n-private.h"
+#include "afork-runtime.h"
+
+/* Longer items are sent from where they are. */
+enum { MAX_COPIED_ITEM = 4096 };
+
+gboolean
+_afork_process_can_prepare (AForkProcess *self)
+{
+  return self->function == NULL;
+}
+
+void
+_afork_process_abandon (AForkProcess *self,
+                        int           code,
+                        const char   *format,
+                        ...)
+{
+  g_autoptr(GError) error = NULL;
+  va_list arguments;
+
+  va_start (arguments, format);
+  error = g_error_new_valist (AFORK_ERROR, code, format, arguments);
+  va_end (arguments);
+  _afork_peer_abandon (self->peer, error);
+}
+
+AForkProcess *
+_afork_process_tell (AForkProcess     *self,
+                     const AForkFrame *frame,
+                     int               fd)
+{
+  g_auto(AForkFd) owned_fd = fd;
+
+  if (_afork_peer_get_failure (self->peer) != NULL)
+    return self;
+
+  if (afork_frame_size (frame) == 0)
+    {
+      _afork_peer_refuse_large (self->peer, frame);
+      return self;
+    }
+  if (self->preparation != NULL && !_afork_preparation_add (self->preparation, frame, fd))
+    {
+      _afork_process_abandon (self, AFORK_ERROR_FAILED, _("A descriptor could not be kept: %s"),
+                              g_strerror (errno));
+      return self;
+    }
+
+  if (self->started)
+    _afork_peer_send (self->peer, frame, g_steal_fd (&owned_fd));
+  return self;
+}
+
+static AForkProcess *
+tell_string (AForkProcess   *self,
+             AForkFrameKind  kind,
+             const char     *string)
+{
+  const AForkFrame frame = { .kind = kind, .string = { string } };
+
+  return _afork_process_tell (self, &frame, -1);
+}
+
+static AForkProcess *
+tell_call (AForkProcess       *self,
+           AForkFrameKind      kind,
+           const char         *string,
+           const char * const *args)
+{
+  AForkFrame frame = { .kind = kind, .string = { string } };
+  g_autofree G_GNUC_UNUSED guint8 *bytes = _afork_peer_pack_strings (args, &frame.strings);
+
+  return _afork_process_tell (self, &frame, -1);
+}
+
+/* Sends a copy of FD with FRAME. */
+static AForkProcess *
+tell_fd (AForkProcess     *self,
+         const AForkFrame *frame,
+         int               fd)
+{
+  int copy;
+
+  if (!afork_runtime_get_can_pass_fds (self->runtime))
+    {
+      _afork_process_abandon (self, AFORK_ERROR_NOT_SUPPORTED,
+                              _("Descriptor %d cannot be sent to a process of the runtime “%s”"),
+                              fd, afork_runtime_get_name (self->runtime));
+      return self;
+    }
+
+  /* Never 0, 1 or 2, even where the caller has none of these. */
+  copy = fcntl (fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  if (copy < 0)
+    {
+      _afork_process_abandon (self, AFORK_ERROR_FAILED, _("Descriptor %d cannot be sent: %s"),
+                              fd, g_strerror (errno));
+      return self;
+    }
+
+  return _afork_process_tell (self, frame, copy);
+}
+
+/**
+ * afork_process_require:
+ * @self: a process that was not run
+ * @module: a module: of the native runtime the path of a shared object, or a name without a slash,
+ *   which is searched as `NAME.so` in the folders of [property@AFork.Runtime:module-path], in those
+ *   of the process's environment variable `AFORK_MODULE_PATH`, which are separated by colons, and
+ *   in the folder of installed modules
+ *
+ * Loads a module. If that fails, the process fails with `AFORK_ERROR_MODULE`.
+ *
+ * Returns: (transfer none): @self
+ *
+ * Since: 0.1
+ */
+AForkProcess *
+afork_process_require (AForkProcess *self,
+                       const char   *module)
+{
+  g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
+  g_return_val_if_fail (module != NULL, self);
+  g_return_val_if_fail (_afork_process_can_prepare (self), self);
+
+  return tell_string (self, AFORK_FRAME_REQUIRE, module);
+}
+
+/**
+ * afork_process_eval:
+ * @self: a process that was not run
+ * @code: source code in the runtime's language
+ * @args: (nullable) (array zero-terminated=1): strings for the code, or `NULL` for none
+ *
+ * Runs source code. If that fails, the process fails with `AFORK_ERROR_EVAL`, or with
+ * `AFORK_ERROR_NOT_SUPPORTED` if its runtime cannot do this: the native one cannot.
+ *
+ * Returns: (transfer none): @self
+ *
+ * Since: 0.1
+ */
+AForkProcess *
+afork_process_eval (AForkProcess       *self,
+                    const char         *code,
+                    const char * const *args)
+{
+  g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
+  g_return_val_if_fail (code != NULL, self);
+  g_return_val_if_fail (_afork_process_can_prepare (self), self);
+
+  return tell_call (self, AFORK_FRAME_EVAL, code, args);
+}
+
+/**
+ * afork_process_call:
+ * @self: a process that was not run
+ * @function: a function of a module that was loaded: its name, found in the newest module that has
+ *   it, or `MODULE:NAME` with the module as [method@AFork.Process.require] was given it
+ * @args: (nullable) (array zero-terminated=1): strings for the function, or `NULL` for none
+ *
+ * Calls a function that prepares the process, in C an `AForkInitFunc`. If there is no such
+ * function, the process fails with `AFORK_ERROR_FUNCTION`.
+ *
+ * Returns: (transfer none): @self
+ *
+ * Since: 0.1
+ */
+AForkProcess *
+afork_process_call (AForkProcess       *self,
+                    const char         *function,
+                    const char * const *args)
+{
+  g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
+  g_return_val_if_fail (function != NULL, self);
+  g_return_val_if_fail (_afork_process_can_prepare (self), self);
+
+  return tell_call (self, AFORK_FRAME_CALL, function, args);
+}
+
+/* Queues an item, without a copy of it. */
+static AForkProcess *
+send_item (AForkProcess *self,
+           GBytes       *bytes)
+{
+  if (_afork_peer_get_failure (self->peer) != NULL)
+    return self;
+
+  if (self->preparation != NULL)
+    _afork_preparation_add_item (self->preparation, bytes);
+  if (self->started)
+    _afork_peer_send_item (self->peer, bytes);
+  return self;
+}
+
+/**
+ * afork_process_send_arg:
+ * @self: a process that was not run
+ * @arg: a string, in any encoding
+ *
+ * Queues a string as an item for the function.
+ *
+ * Returns: (transfer none): @self
+ *
+ * Since: 0.1
+ */
+AForkProcess *
+afork_process_send_arg (AForkProcess *self,
+                        const char   *arg)
+{
+  AForkFrame frame = { .kind = AFORK_FRAME_ITEM_BYTES };
+  g_autoptr(GBytes) bytes = NULL;
+
+  g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
+  g_return_val_if_fail (arg != NULL, self);
+  g_return_val_if_fail (_afork_process_can_prepare (self), self);
+
+  frame.bytes = (const guint8 *) arg;
+  frame.n_bytes = strlen (arg);
+  if (frame.n_bytes <= MAX_COPIED_ITEM)
+    return _afork_process_tell (self, &frame, -1);
+
+  bytes = g_bytes_new (arg, frame.n_bytes);
+  return send_item (self, bytes);
+}
+
+/**
+ * afork_process_send_bytes:
+ * @self: a process that was not run
+ * @bytes: any bytes, in any number that both processes have memory for
+ *
+ * Queues bytes as one item for the function. Large ones are not copied here, but kept until they
+ * have been sent.
+ *
+ * Returns: (transfer none): @self
+ *
+ * Since: 0.1
+ */
+AForkProcess *
+afork_process_send_bytes (AForkProcess *self,
+                          GBytes       *bytes)
+{
+  AForkFrame frame = { .kind = AFORK_FRAME_ITEM_BYTES };
+
+  g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
+  g_return_val_if_fail (bytes != NULL, self);
+  g_return_val_if_fail (_afork_process_can_prepare (self), self);
+
+  frame.bytes = g_bytes_get_data (bytes, &frame.n_bytes);
+  if (frame.n_bytes <= MAX_COPIED_ITEM)
+    return _afork_process_tell (self, &frame, -1);
+
+  return send_item (self, bytes);
+}
+
+/**
+ * afork_process_send_fd:
+ * @self: a process that was not run
+ * @fd: an open descriptor, from 0; it stays the caller's, and may be closed at once
+ *
+ * Queues a copy of a descriptor as an item for the function. Any number of descriptors can be
+ * queued. In the process they are close-on-exec.
+ *
+ * A descriptor that is not open is refused at once, and fails the process with
+ * `AFORK_ERROR_FAILED`; so does a lack of descriptors here or there. A runtime that cannot pass
+ * descriptors fails it with `AFORK_ERROR_NOT_SUPPORTED`.
+ *
+ * Returns: (transfer none): @self
+ *
+ * Since: 0.1
+ */
+AForkProcess *
+afork_process_send_fd (AForkProcess *self,
+                       int           fd)
+{
+  const AForkFrame frame = { .kind = AFORK_FRAME_ITEM_FDS, .n_fds = 1 };
+
+  g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
+  g_return_val_if_fail (fd >= 0, self);
+  g_return_val_if_fail (_afork_process_can_prepare (self), self);
+
+  return tell_fd (self, &frame, fd);
+}
+
+/**
+ * afork_process_setenv:
+ * @self: a process that was not run
+ * @name: a variable's name, not empty and without `=`
+ * @value: (nullable): its value, or `NULL` to unset it
+ *
+ * Sets an environment variable in the process.
+ *
+ * Returns: (transfer none): @self
+ *
+ * Since: 0.1
+ */
+AForkProcess *
+afork_process_setenv (AForkProcess *self,
+                      const char   *name,
+                      const char   *value)
+{
+  AForkFrame frame = { .kind = AFORK_FRAME_SETENV, .string = { name, value } };
+
+  g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
+  g_return_val_if_fail (name != NULL && *name != '\0' && strchr (name, '=') == NULL, self);
+  g_return_val_if_fail (_afork_process_can_prepare (self), self);
+
+  if (value == NULL)
+    frame.kind = AFORK_FRAME_UNSETENV;
+  return _afork_process_tell (self, &frame, -1);
+}
+
+/**
+ * afork_process_chdir:
+ * @self: a process that was not run
+ * @path: a folder, as the process sees it
+ *
+ * Changes the process's working directory. If that fails, the process fails with
+ * `AFORK_ERROR_FAILED`.
+ *
+ * Returns: (transfer none): @self
+ *
+ * Since: 0.1
+ */
+AForkProcess *
+afork_process_chdir (AForkProcess *self,
+                     const char   *path)
+{
+  g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
+  g_return_val_if_fail (path != NULL, self);
+  g_return_val_if_fail (_afork_process_can_prepare (self), self);
+
+  return tell_string (self, AFORK_FRAME_CHDIR, path);
+}
+
+/**
+ * afork_process_map_fd:
+ * @self: a process that was not run
+ * @fd: an open descriptor, from 0; it stays the caller's, and may be closed at once
+ * @target: the number that it gets in the process: 0, 1, 2, or one that no module of the process
+ *   uses
+ *
+ * Makes a copy of a descriptor available in the process under a given number, in place of what is
+ * there. It is no item, and programs that the worker executes inherit it. What can go wrong is as
+ * with [method@AFork.Process.send_fd].
+ *
+ * Returns: (transfer none): @self
+ *
+ * Since: 0.1
+ */
+AForkProcess *
+afork_process_map_fd (AForkProcess *self,
+                      int           fd,
+                      int           target)
+{
+  const AForkFrame frame = {
+    .kind = AFORK_FRAME_MAP_FD,
+    .n_fds = 1,
+    .number = { (guint32) target },
+  };
+
+  g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
+  g_return_val_if_fail (fd >= 0, self);
+  g_return_val_if_fail (target >= 0, self);
+  g_return_val_if_fail (_afork_process_can_prepare (self), self);
+
+  return tell_fd (self, &frame, fd);
+}

@@ -1,0 +1,76 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include "afork-peer-private.h"
+#include "afork-preparation-private.h"
+#include "afork-process.h"
+
+G_BEGIN_DECLS
+
+/* AForkProcess is in three files: the class, with making and running, in afork-process.c, what it
+ * can be told in afork-process-prepare.c, and what becomes of it in afork-process-life.c. */
+struct _AForkProcess
+{
+  GObject           parent_instance;
+  AForkRuntime     *runtime;
+  guint             n_keepers;      /* while there are any, the runtime is not a reference */
+  AForkProcess     *template;       /* only while the object is constructed */
+  gboolean          fresh;
+  GMainContext     *context;        /* not a reference: it may go while the object stays */
+  GThread          *thread;         /* not a reference: for comparison */
+
+  AForkPeer        *peer;
+  gboolean          started;        /* else all that is told to it is only kept, until it runs */
+  AForkPreparation *preparation;    /* what it was told, if that is needed again; or NULL */
+
+  AForkProcessState state;
+  char             *title;          /* NULL for the usual one */
+  char             *template_title; /* the usual one until it runs; made when first needed */
+  char             *function;       /* NULL until it was told to run */
+  GTask            *run_task;
+  GPtrArray        *wait_tasks;     /* of GTask, or NULL */
+};
+
+/* Has CALLBACK called when the task's cancellable is cancelled, if it has one, until the task is
+ * answered: then the watch has to be ended. */
+void          _afork_process_watch_cancellable   (GTask            *task,
+                                                  GSourceFunc       callback);
+void          _afork_process_unwatch_cancellable (GTask            *task);
+/* Answers it, whether the cancellable has been reset since or not. */
+void          _afork_process_return_cancelled    (GTask            *task);
+
+/* It has ended: answers those who wait for that. */
+void          _afork_process_return_waits       (AForkProcess     *self);
+
+/* Whether it may still be told something. */
+gboolean      _afork_process_can_prepare        (AForkProcess     *self);
+
+/* Tells it FRAME, unless it has failed. Takes FD, which is -1 if the frame names none. */
+AForkProcess *_afork_process_tell               (AForkProcess     *self,
+                                                 const AForkFrame *frame,
+                                                 int               fd);
+
+/* Makes it fail, so that running it says so, and kills it. */
+void          _afork_process_abandon            (AForkProcess     *self,
+                                                 int               code,
+                                                 const char       *format,
+                                                 ...) G_GNUC_PRINTF (3, 4);
+
+/* For a template of its runtime: tells it what REPLACED was told, unless that is NULL, and keeps
+ * what it is told, so that one that replaces it can be told the same. */
+void          _afork_process_replace            (AForkProcess     *self,
+                                                 AForkProcess     *replaced);
+
+/* Its runtime keeps it as a template, and gives it up. Meanwhile it does not keep the runtime, or
+ * the two would keep each other for ever. */
+void          _afork_process_begin_kept         (AForkProcess     *self);
+void          _afork_process_end_kept           (AForkProcess     *self);
+
+/* Whether it can still be forked. */
+gboolean      _afork_process_is_open            (AForkProcess     *self);
+
+G_END_DECLS

@@ -1,0 +1,819 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "afork-runtime.h"
+#include "afork-runtime-private.h"
+
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "afork-context-private.h"
+#include "afork-error.h"
+#include "afork-i18n-private.h"
+#include "afork-process.h"
+#include "afork-process-private.h"
+#include "afork-templates-private.h"
+
+/**
+ * AForkRuntime:
+ *
+ * What a fresh process executes, and the template that was made of it.
+ *
+ * The native runtime executes `afork-server`, a small program of AFork's own, in which worker
+ * modules written in C are loaded; see [func@AFork.Runtime.get_native]. A command runtime executes
+ * any command that has such a server at its end, such as one under a debugger or on another
+ * machine; see [ctor@AFork.Runtime.new_command].
+ *
+ * For each main context in which processes of a runtime are made, the runtime has a template of its
+ * own, started when it is first needed. It can be prepared like any process, and what it was given,
+ * all later processes of the runtime have:
+ *
+ * ```c
+ * AForkRuntime *runtime = afork_runtime_get_native ();
+ *
+ * afork_process_require (afork_runtime_get_template (runtime), "thumbnail-worker");
+ * ```
+ *
+ * A template that has died is replaced when it is next needed, by one that is prepared in the same
+ * way. So it is when properties of its runtime have changed since it was started.
+ *
+ * The objects may be used by all threads.
+ *
+ * Since: 0.1
+ */
+
+struct _AForkRuntime
+{
+  GObject          parent_instance;
+  char            *name;
+  gboolean         native;
+  gboolean         can_fork;
+  gboolean         can_pass_fds;
+  AForkTemplates  *templates;
+
+  GMutex           mutex;           /* for all below */
+  char           **argv;
+  char           **environment;
+  char            *working_directory;
+  char           **module_path;
+  guint            generation;      /* counts the changes of the above */
+};
+
+enum
+{
+  PROP_0,
+  PROP_NAME,
+  PROP_ARGV,
+  PROP_ENVIRON,
+  PROP_WORKING_DIRECTORY,
+  PROP_MODULE_PATH,
+  PROP_CAN_FORK,
+  PROP_CAN_PASS_FDS,
+  N_PROPS
+};
+
+static GParamSpec *props[N_PROPS];
+
+G_DEFINE_FINAL_TYPE (AForkRuntime, afork_runtime, G_TYPE_OBJECT)
+
+/* The server program. */
+
+/* In the build tree the server lies beside the library, so that a program that is not installed
+ * finds the one that belongs to its library. */
+static char *
+find_uninstalled_server (void)
+{
+  g_autofree char *folder = NULL;
+  g_autofree char *server = NULL;
+  Dl_info library;
+
+  if (dladdr ((void *) find_uninstalled_server, &library) == 0
+      || strchr (library.dli_fname, '/') == NULL)
+    return NULL;
+
+  folder = g_path_get_dirname (library.dli_fname);
+  server = g_build_filename (folder, "worker", "afork-server", NULL);
+  return g_file_test (server, G_FILE_TEST_IS_EXECUTABLE) ? g_steal_pointer (&server) : NULL;
+}
+
+static char *
+find_server (void)
+{
+  const char *server = secure_getenv ("AFORK_SERVER");
+  char *uninstalled;
+
+  if (server != NULL && *server != '\0')
+    return g_strdup (server);
+
+  uninstalled = find_uninstalled_server ();
+  return uninstalled != NULL ? uninstalled : g_strdup (AFORK_SERVER_INSTALLED);
+}
+
+static char **
+find_argv (AForkRuntime *self)
+{
+  g_autofree char **argv = NULL;
+
+  if (self->argv != NULL || !self->native)
+    return g_strdupv (self->argv);
+
+  argv = g_new0 (char *, 2);
+  argv[0] = find_server ();
+  return g_steal_pointer (&argv);
+}
+
+static void
+send_module_path (AForkPeer          *peer,
+                  const char * const *folders)
+{
+  AForkFrame frame = { .kind = AFORK_FRAME_MODULE_PATH };
+  g_autofree G_GNUC_UNUSED guint8 *bytes = _afork_peer_pack_strings (folders, &frame.strings);
+
+  _afork_peer_send (peer, &frame, -1);
+}
+
+void
+_afork_runtime_spawn (AForkRuntime *self,
+                      AForkPeer    *peer)
+{
+  g_auto(GStrv) argv = NULL;
+  g_auto(GStrv) environment = NULL;
+  g_autofree char *working_directory = NULL;
+  g_auto(GStrv) module_path = NULL;
+
+  g_mutex_lock (&self->mutex);
+  argv = find_argv (self);
+  environment = g_strdupv (self->environment);
+  working_directory = g_strdup (self->working_directory);
+  module_path = g_strdupv (self->module_path);
+  g_mutex_unlock (&self->mutex);
+
+  if (argv == NULL || argv[0] == NULL)
+    {
+      g_autoptr(GError) error = NULL;
+
+      error = g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN,
+                           _("The runtime “%s” has no command"), self->name);
+      _afork_peer_abandon (peer, error);
+      return;
+    }
+
+  _afork_peer_spawn (peer, (const char * const *) argv, (const char * const *) environment,
+                     working_directory, !self->native);
+  if (module_path != NULL)
+    send_module_path (peer, (const char * const *) module_path);
+}
+
+/* GObject. */
+
+/* A template that somebody else still has takes a reference to the runtime then. */
+static void
+afork_runtime_dispose (GObject *object)
+{
+  AForkRuntime *self = AFORK_RUNTIME (object);
+
+  _afork_templates_clear (self->templates);
+
+  G_OBJECT_CLASS (afork_runtime_parent_class)->dispose (object);
+}
+
+static void
+afork_runtime_finalize (GObject *object)
+{
+  AForkRuntime *self = AFORK_RUNTIME (object);
+
+  _afork_templates_free (self->templates);
+  g_free (self->name);
+  g_strfreev (self->argv);
+  g_strfreev (self->environment);
+  g_free (self->working_directory);
+  g_strfreev (self->module_path);
+  g_mutex_clear (&self->mutex);
+
+  G_OBJECT_CLASS (afork_runtime_parent_class)->finalize (object);
+}
+
+static void
+afork_runtime_get_property (GObject    *object,
+                            guint       prop_id,
+                            GValue     *value,
+                            GParamSpec *pspec)
+{
+  AForkRuntime *self = AFORK_RUNTIME (object);
+
+  switch (prop_id)
+    {
+    case PROP_NAME:
+      g_value_set_string (value, afork_runtime_get_name (self));
+      break;
+    case PROP_ARGV:
+      g_value_take_boxed (value, afork_runtime_dup_argv (self));
+      break;
+    case PROP_ENVIRON:
+      g_value_take_boxed (value, afork_runtime_dup_environ (self));
+      break;
+    case PROP_WORKING_DIRECTORY:
+      g_value_take_string (value, afork_runtime_dup_working_directory (self));
+      break;
+    case PROP_MODULE_PATH:
+      g_value_take_boxed (value, afork_runtime_dup_module_path (self));
+      break;
+    case PROP_CAN_FORK:
+      g_value_set_boolean (value, afork_runtime_get_can_fork (self));
+      break;
+    case PROP_CAN_PASS_FDS:
+      g_value_set_boolean (value, afork_runtime_get_can_pass_fds (self));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
+static void
+afork_runtime_set_property (GObject      *object,
+                            guint         prop_id,
+                            const GValue *value,
+                            GParamSpec   *pspec)
+{
+  AForkRuntime *self = AFORK_RUNTIME (object);
+
+  switch (prop_id)
+    {
+    case PROP_NAME:
+      self->name = g_strdup (g_value_get_string (value) != NULL ? g_value_get_string (value)
+                                                                 : "command");
+      break;
+    case PROP_ARGV:
+      afork_runtime_set_argv (self, g_value_get_boxed (value));
+      break;
+    case PROP_ENVIRON:
+      afork_runtime_set_environ (self, g_value_get_boxed (value));
+      break;
+    case PROP_WORKING_DIRECTORY:
+      afork_runtime_set_working_directory (self, g_value_get_string (value));
+      break;
+    case PROP_MODULE_PATH:
+      afork_runtime_set_module_path (self, g_value_get_boxed (value));
+      break;
+    case PROP_CAN_FORK:
+      self->can_fork = g_value_get_boolean (value);
+      break;
+    case PROP_CAN_PASS_FDS:
+      self->can_pass_fds = g_value_get_boolean (value);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
+static void
+afork_runtime_class_init (AForkRuntimeClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+
+  object_class->dispose = afork_runtime_dispose;
+  object_class->finalize = afork_runtime_finalize;
+  object_class->get_property = afork_runtime_get_property;
+  object_class->set_property = afork_runtime_set_property;
+
+  /**
+   * AForkRuntime:name: (getter get_name)
+   *
+   * What the runtime is called, in the titles of processes and in messages. `NULL` at construction
+   * is `command`.
+   *
+   * Since: 0.1
+   */
+  props[PROP_NAME] =
+    g_param_spec_string ("name", NULL, NULL, "command",
+                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkRuntime:argv: (getter dup_argv) (setter set_argv)
+   *
+   * The program that is executed, looked up in `PATH` if it has no slash, and its arguments. For
+   * the native runtime `NULL`, which it is at first, is the server program: that of the environment
+   * variable `AFORK_SERVER` (not in programs that run with more rights than their caller), else the
+   * one beside the library in its build tree, else the installed one.
+   *
+   * Since: 0.1
+   */
+  props[PROP_ARGV] =
+    g_param_spec_boxed ("argv", NULL, NULL, G_TYPE_STRV,
+                        G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkRuntime:environ: (getter dup_environ) (setter set_environ)
+   *
+   * The environment of executed processes, as strings `NAME=VALUE`; or `NULL` for the one that this
+   * process has when they are executed.
+   *
+   * Since: 0.1
+   */
+  props[PROP_ENVIRON] =
+    g_param_spec_boxed ("environ", NULL, NULL, G_TYPE_STRV,
+                        G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkRuntime:working-directory: (getter dup_working_directory) (setter set_working_directory)
+   *
+   * The folder in which processes are executed; or `NULL` for the one that this process has when
+   * they are executed.
+   *
+   * Since: 0.1
+   */
+  props[PROP_WORKING_DIRECTORY] =
+    g_param_spec_string ("working-directory", NULL, NULL, NULL,
+                         G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkRuntime:module-path: (getter dup_module_path) (setter set_module_path)
+   *
+   * The folders in which [method@AFork.Process.require] looks first; or `NULL` for none.
+   *
+   * Since: 0.1
+   */
+  props[PROP_MODULE_PATH] =
+    g_param_spec_boxed ("module-path", NULL, NULL, G_TYPE_STRV,
+                        G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkRuntime:can-fork: (getter get_can_fork)
+   *
+   * Whether processes of this runtime can be forked, for which descriptors must be able to pass,
+   * too. If not, each process executes the program when it is run, and is then told all that was
+   * queued for it, and for the processes that it was forked from.
+   *
+   * Since: 0.1
+   */
+  props[PROP_CAN_FORK] =
+    g_param_spec_boolean ("can-fork", NULL, NULL, FALSE,
+                          G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkRuntime:can-pass-fds: (getter get_can_pass_fds)
+   *
+   * Whether descriptors can be sent to processes of this runtime: whether the socket that its
+   * command is given reaches the server itself, and is not relayed.
+   *
+   * Since: 0.1
+   */
+  props[PROP_CAN_PASS_FDS] =
+    g_param_spec_boolean ("can-pass-fds", NULL, NULL, FALSE,
+                          G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
+
+  g_object_class_install_properties (object_class, N_PROPS, props);
+}
+
+static void
+afork_runtime_init (AForkRuntime *self)
+{
+  g_mutex_init (&self->mutex);
+  self->templates = _afork_templates_new ();
+}
+
+/* The runtimes there are. */
+
+static AForkRuntime *default_runtime;   /* atomic; NULL for the native one */
+
+/**
+ * afork_runtime_get_native:
+ *
+ * Gets the runtime of worker modules written in C, which is the same for the whole program.
+ *
+ * Its processes need the C library only. To run them under another program, such as `valgrind`, set
+ * [property@AFork.Runtime:argv].
+ *
+ * Returns: (transfer none): the native runtime
+ *
+ * Since: 0.1
+ */
+AForkRuntime *
+afork_runtime_get_native (void)
+{
+  static gsize native;
+
+  if (g_once_init_enter (&native))
+    {
+      AForkRuntime *runtime = g_object_new (AFORK_TYPE_RUNTIME,
+                                            "name", "native",
+                                            "can-fork", TRUE,
+                                            "can-pass-fds", TRUE,
+                                            NULL);
+
+      runtime->native = TRUE;
+      g_once_init_leave (&native, (gsize) runtime);
+    }
+
+  return (AForkRuntime *) native;
+}
+
+/**
+ * afork_runtime_get_default:
+ *
+ * Gets the runtime of processes for which none is named: the native one, unless another was set.
+ *
+ * Returns: (transfer none): the default runtime
+ *
+ * Since: 0.1
+ */
+AForkRuntime *
+afork_runtime_get_default (void)
+{
+  AForkRuntime *runtime = g_atomic_pointer_get (&default_runtime);
+
+  return runtime != NULL ? runtime : afork_runtime_get_native ();
+}
+
+/**
+ * afork_runtime_set_default:
+ * @runtime: (nullable): a runtime, or `NULL` for the native one
+ *
+ * Sets the runtime of processes for which none is named. It is for programs, not for libraries, and
+ * the runtime is kept from then on, even if another one is set later.
+ *
+ * Since: 0.1
+ */
+void
+afork_runtime_set_default (AForkRuntime *runtime)
+{
+  g_return_if_fail (runtime == NULL || AFORK_IS_RUNTIME (runtime));
+
+  /* Never given up: another thread may just have got it. */
+  if (runtime != NULL)
+    g_object_ref (runtime);
+  g_atomic_pointer_set (&default_runtime, runtime);
+}
+
+/**
+ * afork_runtime_new_command: (constructor)
+ * @name: what the runtime is called
+ * @argv: (array zero-terminated=1): a program, looked up in `PATH` if it has no slash, and its
+ *   arguments
+ *
+ * Creates a runtime that executes a command. The command gets the command socket, a stream socket,
+ * as its standard input and output, and must hand them to a server that speaks AFork's protocol,
+ * such as `afork-server` without arguments.
+ *
+ * For all that is known the socket is relayed on its way, so processes of the runtime are not
+ * forked and take no descriptors. Where that is not so, make the object with
+ * [property@AFork.Runtime:can-fork] and [property@AFork.Runtime:can-pass-fds].
+ *
+ * Returns: (transfer full): a new runtime
+ *
+ * Since: 0.1
+ */
+AForkRuntime *
+afork_runtime_new_command (const char         *name,
+                           const char * const *argv)
+{
+  g_return_val_if_fail (name != NULL, NULL);
+  g_return_val_if_fail (argv != NULL && argv[0] != NULL, NULL);
+
+  return g_object_new (AFORK_TYPE_RUNTIME, "name", name, "argv", argv, NULL);
+}
+
+/* Templates. */
+
+/**
+ * afork_runtime_get_template:
+ * @self: a runtime
+ *
+ * Gets the process that new processes of this runtime are forked from in the thread-default main
+ * context, and starts it if need be. It is prepared like any process.
+ *
+ * If the template could not be started, that is told by what it is used for.
+ *
+ * Returns: (transfer none): the template; it is good until it dies or is replaced
+ *
+ * Since: 0.1
+ */
+AForkProcess *
+afork_runtime_get_template (AForkRuntime *self)
+{
+  g_autoptr(AForkProcess) old = NULL;
+  g_autoptr(AForkProcess) new = NULL;
+  AForkTemplate template;
+  guint generation;
+
+  g_return_val_if_fail (AFORK_IS_RUNTIME (self), NULL);
+
+  g_mutex_lock (&self->mutex);
+  generation = self->generation;
+  g_mutex_unlock (&self->mutex);
+
+  /* What is returned is kept by the table. */
+  template = _afork_templates_get (self->templates);
+  old = template.process;
+  if (old != NULL
+      && (template.given
+          || (template.generation == generation && _afork_process_is_open (old))))
+    return old;
+
+  new = g_object_new (AFORK_TYPE_PROCESS, "runtime", self, "fresh", TRUE, NULL);
+  _afork_process_replace (new, old);
+  _afork_templates_set (self->templates, &(AForkTemplate) { new, FALSE, generation });
+  return new;
+}
+
+/**
+ * afork_runtime_set_template:
+ * @self: a runtime
+ * @process: (nullable): a process of this runtime that was not run, or `NULL` for none
+ *
+ * Sets the process that new processes of this runtime are forked from in the thread-default main
+ * context. If it dies, it is not replaced, and new processes fail as it has failed.
+ *
+ * `NULL` gives up the present template. The runtime starts one when it is next needed.
+ *
+ * Since: 0.1
+ */
+void
+afork_runtime_set_template (AForkRuntime *self,
+                            AForkProcess *process)
+{
+  g_return_if_fail (AFORK_IS_RUNTIME (self));
+  g_return_if_fail (process == NULL || AFORK_IS_PROCESS (process));
+  g_return_if_fail (process == NULL || afork_process_get_runtime (process) == self);
+  g_return_if_fail (process == NULL || _afork_process_can_prepare (process));
+  g_return_if_fail (process == NULL || process->context == _afork_get_thread_context ());
+
+  _afork_templates_set (self->templates, &(AForkTemplate) { process, TRUE, 0 });
+}
+
+/* Properties. */
+
+/**
+ * afork_runtime_get_name: (get-property name)
+ * @self: a runtime
+ *
+ * Gets what the runtime is called.
+ *
+ * Returns: (transfer none): its name
+ *
+ * Since: 0.1
+ */
+const char *
+afork_runtime_get_name (AForkRuntime *self)
+{
+  g_return_val_if_fail (AFORK_IS_RUNTIME (self), NULL);
+
+  return self->name;
+}
+
+static char **
+dup_strings (AForkRuntime  *self,
+             char         **strings)
+{
+  char **copy;
+
+  g_mutex_lock (&self->mutex);
+  copy = g_strdupv (strings);
+  g_mutex_unlock (&self->mutex);
+  return copy;
+}
+
+static gboolean
+equal_strings (const char * const *a,
+               const char * const *b)
+{
+  return a == b || (a != NULL && b != NULL && g_strv_equal (a, b));
+}
+
+static void
+set_strings (AForkRuntime         *self,
+             char               ***place,
+             const char * const   *strings,
+             int                   prop_id)
+{
+  gboolean changes;
+
+  g_mutex_lock (&self->mutex);
+  changes = !equal_strings ((const char * const *) *place, strings);
+  if (changes)
+    {
+      g_strfreev (*place);
+      *place = g_strdupv ((char **) strings);
+      self->generation++;
+    }
+  g_mutex_unlock (&self->mutex);
+
+  if (changes)
+    g_object_notify_by_pspec (G_OBJECT (self), props[prop_id]);
+}
+
+/**
+ * afork_runtime_dup_argv: (get-property argv)
+ * @self: a runtime
+ *
+ * Gets the program that is executed, and its arguments. For the native runtime that is the server
+ * program that would be executed now, if no other was set.
+ *
+ * Returns: (transfer full) (nullable) (array zero-terminated=1): a copy of the arguments
+ *
+ * Since: 0.1
+ */
+char **
+afork_runtime_dup_argv (AForkRuntime *self)
+{
+  char **argv;
+
+  g_return_val_if_fail (AFORK_IS_RUNTIME (self), NULL);
+
+  g_mutex_lock (&self->mutex);
+  argv = find_argv (self);
+  g_mutex_unlock (&self->mutex);
+  return argv;
+}
+
+/**
+ * afork_runtime_set_argv: (set-property argv)
+ * @self: a runtime
+ * @argv: (nullable) (array zero-terminated=1): a program and its arguments, or `NULL` for the usual
+ *
+ * Sets the program that is executed, and its arguments.
+ *
+ * The native runtime adds `--socket=N` to them, which says as which descriptor the program gets the
+ * command socket.
+ *
+ * Since: 0.1
+ */
+void
+afork_runtime_set_argv (AForkRuntime       *self,
+                        const char * const *argv)
+{
+  g_return_if_fail (AFORK_IS_RUNTIME (self));
+  g_return_if_fail (argv == NULL || argv[0] != NULL);
+
+  set_strings (self, &self->argv, argv, PROP_ARGV);
+}
+
+/**
+ * afork_runtime_dup_environ: (get-property environ)
+ * @self: a runtime
+ *
+ * Gets the environment of executed processes.
+ *
+ * Returns: (transfer full) (nullable) (array zero-terminated=1): a copy of the environment, or
+ *   `NULL` for that of this process
+ *
+ * Since: 0.1
+ */
+char **
+afork_runtime_dup_environ (AForkRuntime *self)
+{
+  g_return_val_if_fail (AFORK_IS_RUNTIME (self), NULL);
+
+  return dup_strings (self, self->environment);
+}
+
+/**
+ * afork_runtime_set_environ: (set-property environ)
+ * @self: a runtime
+ * @environment: (nullable) (array zero-terminated=1): strings `NAME=VALUE`, or `NULL` for the
+ *   environment of this process
+ *
+ * Sets the environment of executed processes.
+ *
+ * Since: 0.1
+ */
+void
+afork_runtime_set_environ (AForkRuntime       *self,
+                           const char * const *environment)
+{
+  g_return_if_fail (AFORK_IS_RUNTIME (self));
+
+  set_strings (self, &self->environment, environment, PROP_ENVIRON);
+}
+
+/**
+ * afork_runtime_dup_working_directory: (get-property working-directory)
+ * @self: a runtime
+ *
+ * Gets the folder in which processes are executed.
+ *
+ * Returns: (transfer full) (nullable): a copy of the path, or `NULL` for the folder of this process
+ *
+ * Since: 0.1
+ */
+char *
+afork_runtime_dup_working_directory (AForkRuntime *self)
+{
+  char *path;
+
+  g_return_val_if_fail (AFORK_IS_RUNTIME (self), NULL);
+
+  g_mutex_lock (&self->mutex);
+  path = g_strdup (self->working_directory);
+  g_mutex_unlock (&self->mutex);
+  return path;
+}
+
+/**
+ * afork_runtime_set_working_directory: (set-property working-directory)
+ * @self: a runtime
+ * @working_directory: (nullable): a folder's path, or `NULL` for the folder of this process
+ *
+ * Sets the folder in which processes are executed.
+ *
+ * Since: 0.1
+ */
+void
+afork_runtime_set_working_directory (AForkRuntime *self,
+                                     const char   *working_directory)
+{
+  gboolean changes;
+
+  g_return_if_fail (AFORK_IS_RUNTIME (self));
+
+  g_mutex_lock (&self->mutex);
+  changes = g_strcmp0 (self->working_directory, working_directory) != 0;
+  if (changes)
+    {
+      g_free (self->working_directory);
+      self->working_directory = g_strdup (working_directory);
+      self->generation++;
+    }
+  g_mutex_unlock (&self->mutex);
+
+  if (changes)
+    g_object_notify_by_pspec (G_OBJECT (self), props[PROP_WORKING_DIRECTORY]);
+}
+
+/**
+ * afork_runtime_dup_module_path: (get-property module-path)
+ * @self: a runtime
+ *
+ * Gets the folders in which modules are looked for first.
+ *
+ * Returns: (transfer full) (nullable) (array zero-terminated=1): a copy of the paths, or `NULL` for
+ *   none
+ *
+ * Since: 0.1
+ */
+char **
+afork_runtime_dup_module_path (AForkRuntime *self)
+{
+  g_return_val_if_fail (AFORK_IS_RUNTIME (self), NULL);
+
+  return dup_strings (self, self->module_path);
+}
+
+/**
+ * afork_runtime_set_module_path: (set-property module-path)
+ * @self: a runtime
+ * @module_path: (nullable) (array zero-terminated=1): paths of folders, or `NULL` for none
+ *
+ * Sets the folders in which modules are looked for first.
+ *
+ * Since: 0.1
+ */
+void
+afork_runtime_set_module_path (AForkRuntime       *self,
+                               const char * const *module_path)
+{
+  g_return_if_fail (AFORK_IS_RUNTIME (self));
+
+  set_strings (self, &self->module_path, module_path, PROP_MODULE_PATH);
+}
+
+/**
+ * afork_runtime_get_can_fork: (get-property can-fork)
+ * @self: a runtime
+ *
+ * Tells whether processes of this runtime can be forked.
+ *
+ * Returns: whether they can
+ *
+ * Since: 0.1
+ */
+gboolean
+afork_runtime_get_can_fork (AForkRuntime *self)
+{
+  g_return_val_if_fail (AFORK_IS_RUNTIME (self), FALSE);
+
+  return self->can_fork && self->can_pass_fds;
+}
+
+/**
+ * afork_runtime_get_can_pass_fds: (get-property can-pass-fds)
+ * @self: a runtime
+ *
+ * Tells whether descriptors can be sent to processes of this runtime.
+ *
+ * Returns: whether they can
+ *
+ * Since: 0.1
+ */
+gboolean
+afork_runtime_get_can_pass_fds (AForkRuntime *self)
+{
+  g_return_val_if_fail (AFORK_IS_RUNTIME (self), FALSE);
+
+  return self->can_pass_fds;
+}

@@ -1,0 +1,68 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#if !defined (AFORK_INSIDE) && !defined (AFORK_COMPILATION)
+# error "Only <afork/afork.h> can be included directly."
+#endif
+
+#include <gio/gio.h>
+
+#include <afork/afork-types.h>
+#include <afork/afork-version-macros.h>
+
+G_BEGIN_DECLS
+
+#define AFORK_TYPE_RUNTIME (afork_runtime_get_type ())
+
+AFORK_AVAILABLE_IN_ALL
+G_DECLARE_FINAL_TYPE (AForkRuntime, afork_runtime, AFORK, RUNTIME, GObject)
+
+AFORK_AVAILABLE_IN_ALL
+AForkRuntime       *afork_runtime_get_native            (void);
+AFORK_AVAILABLE_IN_ALL
+AForkRuntime       *afork_runtime_get_default           (void);
+AFORK_AVAILABLE_IN_ALL
+void                afork_runtime_set_default           (AForkRuntime       *runtime);
+AFORK_AVAILABLE_IN_ALL
+AForkRuntime       *afork_runtime_new_command           (const char         *name,
+                                                         const char * const *argv)
+                                                         G_GNUC_WARN_UNUSED_RESULT;
+
+AFORK_AVAILABLE_IN_ALL
+AForkProcess       *afork_runtime_get_template          (AForkRuntime       *self);
+AFORK_AVAILABLE_IN_ALL
+void                afork_runtime_set_template          (AForkRuntime       *self,
+                                                         AForkProcess       *process);
+
+AFORK_AVAILABLE_IN_ALL
+const char         *afork_runtime_get_name              (AForkRuntime       *self);
+AFORK_AVAILABLE_IN_ALL
+char              **afork_runtime_dup_argv              (AForkRuntime       *self);
+AFORK_AVAILABLE_IN_ALL
+void                afork_runtime_set_argv              (AForkRuntime       *self,
+                                                         const char * const *argv);
+AFORK_AVAILABLE_IN_ALL
+char              **afork_runtime_dup_environ           (AForkRuntime       *self);
+AFORK_AVAILABLE_IN_ALL
+void                afork_runtime_set_environ           (AForkRuntime       *self,
+                                                         const char * const *environment);
+AFORK_AVAILABLE_IN_ALL
+char               *afork_runtime_dup_working_directory (AForkRuntime       *self);
+AFORK_AVAILABLE_IN_ALL
+void                afork_runtime_set_working_directory (AForkRuntime       *self,
+                                                         const char         *working_directory);
+AFORK_AVAILABLE_IN_ALL
+char              **afork_runtime_dup_module_path       (AForkRuntime       *self);
+AFORK_AVAILABLE_IN_ALL
+void                afork_runtime_set_module_path       (AForkRuntime       *self,
+                                                         const char * const *module_path);
+AFORK_AVAILABLE_IN_ALL
+gboolean            afork_runtime_get_can_fork          (AForkRuntime       *self);
+AFORK_AVAILABLE_IN_ALL
+gboolean            afork_runtime_get_can_pass_fds      (AForkRuntime       *self);
+
+G_END_DECLS

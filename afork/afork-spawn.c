@@ -1,0 +1,169 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "afork-spawn-private.h"
+
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+#include "afork-error.h"
+#include "afork-fd-private.h"
+#include "afork-i18n-private.h"
+#include "worker/pidfd.h"
+
+enum { NUMBERED_SOCKET = 3 };
+
+#define SOCKET_ARGUMENT "--socket=3"
+
+/* What the child does to its descriptors and folder before it executes the program. The order
+ * holds: a socket that is itself 0 or 1 is copied before it is replaced, and copying it onto its
+ * own number makes it survive the execution. */
+static int
+plan_descriptors (posix_spawn_file_actions_t *actions,
+                  const char                 *working_directory,
+                  AForkSpawnSocket            how,
+                  int                         socket)
+{
+  int first_closed = NUMBERED_SOCKET + 1;
+  int result;
+
+  if (how == AFORK_SPAWN_SOCKET_NUMBERED)
+    {
+      result = posix_spawn_file_actions_adddup2 (actions, socket, NUMBERED_SOCKET);
+    }
+  else
+    {
+      first_closed = STDERR_FILENO + 1;
+      result = posix_spawn_file_actions_adddup2 (actions, socket, STDIN_FILENO);
+      if (result == 0)
+        result = posix_spawn_file_actions_adddup2 (actions, socket, STDOUT_FILENO);
+    }
+
+  if (result == 0)
+    result = posix_spawn_file_actions_addclosefrom_np (actions, first_closed);
+  if (result == 0 && working_directory != NULL)
+    result = posix_spawn_file_actions_addchdir_np (actions, working_directory);
+  return result;
+}
+
+static int
+plan_signals (posix_spawnattr_t *attributes)
+{
+  sigset_t none, all;
+  int result;
+
+  sigemptyset (&none);
+  sigfillset (&all);
+  result = posix_spawnattr_setsigmask (attributes, &none);
+  if (result == 0)
+    result = posix_spawnattr_setsigdefault (attributes, &all);
+  if (result == 0)
+    result = posix_spawnattr_setflags (attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  return result;
+}
+
+/* Returns an error number, as posix_spawn() does. That shares the memory of this process until the
+ * program is executed, so it costs the same whatever the size of this process. */
+static int
+spawn (const char * const *argv,
+       const char * const *environment,
+       const char         *working_directory,
+       AForkSpawnSocket    how,
+       int                 socket,
+       GPid               *pid)
+{
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  int result;
+
+  result = posix_spawn_file_actions_init (&actions);
+  if (result != 0)
+    return result;
+  result = posix_spawnattr_init (&attributes);
+  if (result == 0)
+    {
+      result = plan_descriptors (&actions, working_directory, how, socket);
+      if (result == 0)
+        result = plan_signals (&attributes);
+      if (result == 0)
+        result = posix_spawnp (pid, argv[0], &actions, &attributes, (char **) argv,
+                               environment != NULL ? (char **) environment : environ);
+      posix_spawnattr_destroy (&attributes);
+    }
+
+  posix_spawn_file_actions_destroy (&actions);
+  return result;
+}
+
+static const char **
+add_socket_argument (const char * const *argv)
+{
+  gsize n_arguments = g_strv_length ((char **) argv);
+  const char **longer = g_new0 (const char *, n_arguments + 2);
+
+  for (gsize i = 0; i < n_arguments; i++)
+    longer[i] = argv[i];
+  longer[n_arguments] = SOCKET_ARGUMENT;
+  return longer;
+}
+
+gboolean
+_afork_spawn (const char * const  *argv,
+              const char * const  *environment,
+              const char          *working_directory,
+              AForkSpawnSocket     how,
+              int                  socket,
+              GPid                *pid,
+              int                 *pidfd,
+              GError             **error)
+{
+  g_auto(AForkFd) owned_socket = socket;
+  g_autofree const char **longer = NULL;
+  GPid child;
+  int child_fd;
+  int result;
+
+  g_assert (argv != NULL && argv[0] != NULL);
+
+  if (how == AFORK_SPAWN_SOCKET_NUMBERED)
+    argv = longer = add_socket_argument (argv);
+  result = spawn (argv, environment, working_directory, how, socket, &child);
+  if (result != 0 && working_directory != NULL)
+    {
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
+                   _("“%s” could not be executed in “%s”: %s"),
+                   argv[0], working_directory, g_strerror (result));
+      return FALSE;
+    }
+  if (result != 0)
+    {
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
+                   _("“%s” could not be executed: %s"), argv[0], g_strerror (result));
+      return FALSE;
+    }
+
+  /* Closing the socket first leaves a place in the descriptor table. Between the two calls the
+   * child's number cannot have come to mean another process: numbers are not given out again so
+   * soon, even where the program has its children reaped as they end. */
+  _afork_fd_clear (&owned_socket);
+  child_fd = afork_pidfd_open (child);
+  if (child_fd < 0 && errno != ESRCH && errno != ENOSYS)
+    {
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
+                   _("“%s” was executed, but could not be watched: %s"),
+                   argv[0], g_strerror (errno));
+      kill (child, SIGKILL);
+      while (waitpid (child, NULL, 0) < 0 && errno == EINTR)
+        ;
+      return FALSE;
+    }
+
+  *pid = child;
+  *pidfd = child_fd;
+  return TRUE;
+}

@@ -1,0 +1,19 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include <gio/gio.h>
+
+#define AFORK_INSIDE
+# include <afork/afork-enum-types.h>
+# include <afork/afork-enums.h>
+# include <afork/afork-error.h>
+# include <afork/afork-process.h>
+# include <afork/afork-runtime.h>
+# include <afork/afork-types.h>
+# include <afork/afork-version.h>
+# include <afork/afork-version-macros.h>
+#undef AFORK_INSIDE

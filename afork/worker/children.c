@@ -1,0 +1,340 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#define _GNU_SOURCE
+#include "children.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "pidfd.h"
+
+void
+afork_children_init (AForkChildren *self)
+{
+  self->epoll = -1;
+  self->children = self->initial;
+  self->n_children = 0;
+  self->capacity = AFORK_CHILDREN_INITIAL;
+}
+
+/* Threads. */
+
+static void
+append_thread_name (const char *task,
+                    char       *names,
+                    size_t      size)
+{
+  size_t length = strlen (names);
+  char path[64];
+  FILE *file;
+
+  snprintf (path, sizeof path, "/proc/self/task/%.20s/comm", task);
+  file = fopen (path, "re");
+  if (file == NULL)
+    return;
+
+  if (length > 0 && length + 2 < size)
+    length += (size_t) snprintf (names + length, size - length, ", ");
+  if (fgets (names + length, (int) (size - length), file) != NULL)
+    names[strcspn (names, "\n")] = '\0';
+  fclose (file);
+}
+
+/* How often the threads are counted, a millisecond apart, before a process is refused: one that was
+ * joined is still seen for a moment. */
+enum { COUNTS = 50 };
+
+/* The number of threads but the first, whose names are put into NAMES; -1 and errno if they cannot
+ * be counted. */
+static int
+list_threads (char   *names,
+              size_t  size)
+{
+  DIR *tasks = opendir ("/proc/self/task");
+  struct dirent *entry;
+  int n_threads = 0;
+
+  names[0] = '\0';
+  if (tasks == NULL)
+    return -1;
+
+  while ((entry = readdir (tasks)) != NULL)
+    if (entry->d_name[0] != '.' && atoi (entry->d_name) != getpid ())
+      {
+        append_thread_name (entry->d_name, names, size);
+        n_threads++;
+      }
+
+  closedir (tasks);
+  return n_threads;
+}
+
+/* Apart, for its array would have every fork touch one more page of the stack. */
+__attribute__ ((noinline)) static bool
+count_threads (AForkFailure *failure)
+{
+  const struct timespec pause = { .tv_nsec = 1000000 };
+  char names[1024];
+  int n_threads = list_threads (names, sizeof names);
+
+  for (int i = 1; n_threads > 0 && i < COUNTS; i++)
+    {
+      nanosleep (&pause, NULL);
+      n_threads = list_threads (names, sizeof names);
+    }
+
+  if (n_threads == 0)
+    return true;
+  if (n_threads < 0)
+    return afork_failure_set (failure, AFORK_WIRE_ERROR_THREADS,
+                              "The process is not forked: its threads cannot be counted: %s",
+                              strerror (errno));
+  return afork_failure_set (failure, AFORK_WIRE_ERROR_THREADS,
+                            "The process is not forked, for it has more than one thread: %s",
+                            names);
+}
+
+bool
+afork_children_check_threads (AForkFailure *failure)
+{
+  struct stat status;
+
+  /* The folder has a link for itself, one for its parent, and one for each thread. */
+  if (stat ("/proc/self/task", &status) == 0 && status.st_nlink == 3)
+    return true;
+
+  return count_threads (failure);
+}
+
+/* Watching. */
+
+static bool
+watch (AForkChildren *self,
+       int            fd)
+{
+  struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
+
+  return epoll_ctl (self->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+/* Always before close(): a forked process that still has the descriptor would keep it watched. */
+static void
+unwatch (AForkChildren *self,
+         int            fd)
+{
+  epoll_ctl (self->epoll, EPOLL_CTL_DEL, fd, NULL);
+}
+
+static bool
+grow (AForkChildren *self)
+{
+  bool allocated = self->children != self->initial;
+  AForkChild *children = realloc (allocated ? self->children : NULL,
+                                  2 * self->capacity * sizeof *children);
+
+  if (children == NULL)
+    return false;
+
+  if (!allocated)
+    memcpy (children, self->initial, sizeof self->initial);
+  self->children = children;
+  self->capacity *= 2;
+  return true;
+}
+
+bool
+afork_children_prepare (AForkChildren *self,
+                        int            socket,
+                        AForkFailure  *failure)
+{
+  if (self->n_children == self->capacity && !grow (self))
+    return afork_failure_set (failure, AFORK_WIRE_ERROR_SPAWN,
+                              "The process could not be forked: %s", strerror (ENOMEM));
+
+  if (self->epoll >= 0)
+    return true;
+
+  self->epoll = epoll_create1 (EPOLL_CLOEXEC);
+  if (self->epoll >= 0 && watch (self, socket))
+    return true;
+
+  afork_failure_set (failure, AFORK_WIRE_ERROR_SPAWN, "The process could not be forked: %s",
+                     strerror (errno));
+  if (self->epoll >= 0)
+    close (self->epoll);
+  self->epoll = -1;
+  return false;
+}
+
+bool
+afork_children_add (AForkChildren *self,
+                    uint32_t       number,
+                    pid_t          pid,
+                    AForkFailure  *failure)
+{
+  /* No race: until this process reaps it, the number is the child's even if it has ended. */
+  int pidfd = afork_pidfd_open (pid);
+
+  if (pidfd < 0 || !watch (self, pidfd))
+    {
+      afork_failure_set (failure, AFORK_WIRE_ERROR_SPAWN, "A fork could not be watched: %s",
+                         strerror (errno));
+      if (pidfd >= 0)
+        close (pidfd);
+      kill (pid, SIGKILL);
+      while (waitpid (pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+      return false;
+    }
+
+  self->children[self->n_children++] = (AForkChild) { number, pid, pidfd };
+  return true;
+}
+
+void
+afork_children_forget (AForkChildren *self,
+                       AForkFdSet    *closed)
+{
+  for (size_t i = 0; i < self->n_children; i++)
+    afork_fd_set_add (closed, self->children[i].pidfd);
+  self->n_children = 0;
+
+  if (self->epoll >= 0)
+    afork_fd_set_add (closed, self->epoll);
+  self->epoll = -1;
+}
+
+void
+afork_children_unwatch_socket (AForkChildren *self,
+                               int            socket)
+{
+  unwatch (self, socket);
+}
+
+bool
+afork_children_watch_socket (AForkChildren *self,
+                             int            socket)
+{
+  return watch (self, socket);
+}
+
+bool
+afork_children_vacate (AForkChildren *self,
+                       int            target)
+{
+  if (self->epoll == target)
+    {
+      int moved = fcntl (target, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+
+      if (moved < 0)
+        return false;
+      self->epoll = moved;
+      close (target);
+    }
+
+  for (size_t i = 0; i < self->n_children; i++)
+    if (self->children[i].pidfd == target)
+      {
+        int moved = fcntl (target, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+
+        if (moved < 0 || !watch (self, moved))
+          return false;
+        unwatch (self, target);
+        close (target);
+        self->children[i].pidfd = moved;
+      }
+
+  return true;
+}
+
+/* Reaping. */
+
+static uint64_t
+to_usec (struct timeval time)
+{
+  return (uint64_t) time.tv_sec * 1000000 + (uint64_t) time.tv_usec;
+}
+
+/* Reaps the child of PIDFD and describes its end in FRAME. */
+static bool
+reap (AForkChildren *self,
+      int            pidfd,
+      AForkFrame    *frame)
+{
+  struct rusage usage = { 0 };
+  AForkChild *child = NULL;
+  int status = 0;
+  pid_t reaped;
+
+  for (size_t i = 0; child == NULL && i < self->n_children; i++)
+    if (self->children[i].pidfd == pidfd)
+      child = &self->children[i];
+  if (child == NULL)
+    return false;
+
+  reaped = wait4 (child->pid, &status, WNOHANG, &usage);
+  if (reaped == 0 || (reaped < 0 && errno == EINTR))
+    return false;
+
+  *frame = (AForkFrame) {
+    .kind = AFORK_FRAME_EXITED,
+    .number = { child->number },
+    .exit = {
+      .pid = (uint32_t) child->pid,
+      /* A module that waits for any child at all may have been quicker. */
+      .wait_status = reaped > 0 ? (uint32_t) status : AFORK_EXIT_UNKNOWN,
+      .user_usec = to_usec (usage.ru_utime),
+      .system_usec = to_usec (usage.ru_stime),
+      .max_rss_kib = (uint64_t) usage.ru_maxrss,
+    },
+  };
+
+  unwatch (self, pidfd);
+  close (pidfd);
+  *child = self->children[--self->n_children];
+  return true;
+}
+
+bool
+afork_children_wait (AForkChildren  *self,
+                     void          (*put) (const AForkFrame *frame,
+                                           void             *data),
+                     void           *data)
+{
+  struct epoll_event events[16];
+  bool readable = false;
+  AForkFrame frame;
+  int n_events;
+
+  n_events = epoll_wait (self->epoll, events, 16, -1);
+  if (n_events < 0 && errno != EINTR)
+    {
+      /* A module has closed what is none of its business: nobody can be looked after any more. */
+      self->n_children = 0;
+      return true;
+    }
+
+  for (int i = 0; i < n_events; i++)
+    if (reap (self, events[i].data.fd, &frame))
+      put (&frame, data);
+    else
+      readable = true;
+
+  return readable;
+}

@@ -1,0 +1,79 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* The forks of this process that live, and how each ended. Every one of them is reaped here and
+ * nothing else is: a module's own children stay the module's. */
+
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "failure.h"
+#include "fd-set.h"
+
+typedef struct
+{
+  uint32_t number;            /* what the caller calls it */
+  pid_t    pid;
+  int      pidfd;
+} AForkChild;
+
+/* As many as need no memory of their own. */
+enum { AFORK_CHILDREN_INITIAL = 32 };
+
+typedef struct
+{
+  int         epoll;          /* the link's socket and every child's pidfd; -1 before the first */
+  AForkChild *children;
+  size_t      n_children;
+  size_t      capacity;
+  AForkChild  initial[AFORK_CHILDREN_INITIAL];
+} AForkChildren;
+
+void   afork_children_init           (AForkChildren      *self);
+
+/* Names the threads of this process if it has a second one, or says that they could not be
+ * counted: either way it must not be forked. */
+bool   afork_children_check_threads  (AForkFailure       *failure);
+
+/* Makes sure that a child can be watched, before it is made. SOCKET is the link's, watched too. */
+bool   afork_children_prepare        (AForkChildren      *self,
+                                      int                 socket,
+                                      AForkFailure       *failure);
+
+/* Watches PID, which was forked from this process just now. On failure it has been killed and
+ * reaped. */
+bool   afork_children_add            (AForkChildren      *self,
+                                      uint32_t            number,
+                                      pid_t               pid,
+                                      AForkFailure       *failure);
+
+/* In a process that was forked: its siblings are none of its business. What is to be closed is
+ * added to CLOSED. */
+void   afork_children_forget         (AForkChildren      *self,
+                                      AForkFdSet         *closed);
+
+/* Stops watching the link's socket, which is about to be closed or has ended. */
+void   afork_children_unwatch_socket (AForkChildren      *self,
+                                      int                 socket);
+
+/* Makes ANOTHER socket the one that is watched. */
+bool   afork_children_watch_socket   (AForkChildren      *self,
+                                      int                 socket);
+
+/* Moves what is kept at descriptor TARGET to another number. */
+bool   afork_children_vacate         (AForkChildren      *self,
+                                      int                 target);
+
+/* Waits until the socket is readable or children have ended, puts an EXITED frame for each of the
+ * latter with PUT, and returns whether the socket is readable. So it does, with no children left,
+ * where nothing can be waited for any more. */
+bool   afork_children_wait           (AForkChildren      *self,
+                                      void              (*put) (const AForkFrame *frame,
+                                                                void             *data),
+                                      void               *data);

@@ -1,0 +1,303 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#define _GNU_SOURCE
+#include "command-link.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+void
+afork_link_init (AForkLink *self,
+                 int        socket)
+{
+  self->socket = socket;
+  self->input = self->initial_input;
+  self->input_size = sizeof self->initial_input;
+  self->input_start = 0;
+  self->input_end = 0;
+  self->n_fds = 0;
+  self->n_output = 0;
+}
+
+void
+afork_link_switch (AForkLink  *self,
+                   int         socket,
+                   AForkFdSet *closed)
+{
+  for (size_t i = 0; i < self->n_fds; i++)
+    afork_fd_set_add (closed, self->fds[i]);
+  afork_fd_set_add (closed, self->socket);
+
+  if (self->input != self->initial_input)
+    free (self->input);
+  afork_link_init (self, socket);
+}
+
+/* Makes room for SIZE bytes from input_start on, and moves what is there to the front. */
+static bool
+make_room (AForkLink *self,
+           size_t     size)
+{
+  size_t n_bytes = self->input_end - self->input_start;
+  uint8_t *larger;
+
+  if (size > self->input_size)
+    {
+      larger = malloc (size);
+      if (larger == NULL)
+        return false;
+
+      memcpy (larger, self->input + self->input_start, n_bytes);
+      if (self->input != self->initial_input)
+        free (self->input);
+      self->input = larger;
+      self->input_size = size;
+    }
+  else if (self->input_start > 0)
+    {
+      memmove (self->input, self->input + self->input_start, n_bytes);
+    }
+
+  self->input_start = 0;
+  self->input_end = n_bytes;
+  return true;
+}
+
+static bool
+queue_fds (AForkLink     *self,
+           struct msghdr *message)
+{
+  bool fits = true;
+
+  for (struct cmsghdr *control = CMSG_FIRSTHDR (message);
+       control != NULL;
+       control = CMSG_NXTHDR (message, control))
+    {
+      size_t n_fds = (control->cmsg_len - CMSG_LEN (0)) / sizeof (int);
+
+      if (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS)
+        continue;
+
+      for (size_t i = 0; i < n_fds; i++)
+        {
+          int fd;
+
+          memcpy (&fd, CMSG_DATA (control) + i * sizeof fd, sizeof fd);
+          if (self->n_fds < AFORK_LINK_MAX_FDS)
+            {
+              self->fds[self->n_fds++] = fd;
+              continue;
+            }
+          close (fd);
+          fits = false;
+        }
+    }
+
+  return fits;
+}
+
+AForkLinkResult
+afork_link_receive (AForkLink    *self,
+                    bool          wait,
+                    AForkFailure *failure)
+{
+  struct iovec vector;
+  struct msghdr message;
+  ssize_t n_bytes;
+
+  do
+    {
+      vector.iov_base = self->input + self->input_end;
+      vector.iov_len = self->input_size - self->input_end;
+      message = (struct msghdr) {
+        .msg_iov = &vector,
+        .msg_iovlen = 1,
+        .msg_control = &self->control,
+        .msg_controllen = sizeof self->control,
+      };
+      n_bytes = recvmsg (self->socket, &message, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
+    }
+  while (n_bytes < 0 && errno == EINTR);
+
+  if (n_bytes < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+    return AFORK_LINK_EMPTY;
+  /* A caller that died with unread bytes of ours resets the connection. */
+  if (n_bytes == 0 || (n_bytes < 0 && errno == ECONNRESET))
+    return AFORK_LINK_END;
+  if (n_bytes < 0)
+    {
+      afork_failure_set (failure, AFORK_WIRE_ERROR_FAILED, "Commands could not be received: %s",
+                         strerror (errno));
+      return AFORK_LINK_FAILED;
+    }
+
+  self->input_end += (size_t) n_bytes;
+  if (!queue_fds (self, &message))
+    {
+      afork_failure_set (failure, AFORK_WIRE_ERROR_PROTOCOL,
+                         "More descriptors came than frames that name them");
+      return AFORK_LINK_FAILED;
+    }
+  /* The kernel cuts what does not fit in the descriptor table. What came no longer matches what
+   * the frames name, so nothing behind this can be trusted. */
+  if ((message.msg_flags & MSG_CTRUNC) != 0)
+    {
+      afork_failure_set (failure, AFORK_WIRE_ERROR_SPAWN,
+                         "Descriptors that were sent could not be received: %s", strerror (EMFILE));
+      return AFORK_LINK_FAILED;
+    }
+
+  return AFORK_LINK_OK;
+}
+
+AForkLinkResult
+afork_link_next (AForkLink    *self,
+                 AForkFrame   *frame,
+                 AForkFailure *failure)
+{
+  const char *why;
+  size_t size;
+
+  switch (afork_frame_parse (self->input + self->input_start, self->input_end - self->input_start,
+                             frame, &size, &why))
+    {
+    case AFORK_FRAME_OK:
+      if (frame->n_fds > self->n_fds)
+        {
+          afork_failure_set (failure, AFORK_WIRE_ERROR_PROTOCOL,
+                             "%s came without the descriptors that it names",
+                             afork_frame_kind_name (frame->kind));
+          return AFORK_LINK_FAILED;
+        }
+      self->input_start += size;
+      return AFORK_LINK_OK;
+
+    case AFORK_FRAME_TRUNCATED:
+      if (make_room (self, size))
+        return AFORK_LINK_EMPTY;
+      afork_failure_set (failure, AFORK_WIRE_ERROR_FAILED, "A command is too large for the memory");
+      return AFORK_LINK_FAILED;
+
+    default:
+      afork_failure_set (failure, AFORK_WIRE_ERROR_PROTOCOL, "The caller sent nonsense: %s", why);
+      return AFORK_LINK_FAILED;
+    }
+}
+
+int
+afork_link_take_fd (AForkLink *self)
+{
+  int fd = self->fds[0];
+
+  self->n_fds--;
+  memmove (&self->fds[0], &self->fds[1], self->n_fds * sizeof self->fds[0]);
+  return fd;
+}
+
+bool
+afork_link_is_idle (const AForkLink *self)
+{
+  return self->input_start == self->input_end && self->n_fds == 0;
+}
+
+/* Sends all of BYTES, FDS with the first. */
+static void
+send_bytes (AForkLink     *self,
+            const uint8_t *bytes,
+            size_t         n_bytes,
+            const int     *fds,
+            size_t         n_fds)
+{
+  union
+  {
+    struct cmsghdr align;
+    char           bytes[CMSG_SPACE (2 * sizeof (int))];
+  } control;
+  struct iovec vector = { .iov_base = (uint8_t *) bytes, .iov_len = n_bytes };
+  struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1 };
+
+  if (n_fds > 0)
+    {
+      struct cmsghdr *header;
+
+      memset (&control, 0, sizeof control);
+      message.msg_control = &control;
+      message.msg_controllen = CMSG_SPACE (n_fds * sizeof (int));
+      header = CMSG_FIRSTHDR (&message);
+      header->cmsg_level = SOL_SOCKET;
+      header->cmsg_type = SCM_RIGHTS;
+      header->cmsg_len = CMSG_LEN (n_fds * sizeof (int));
+      for (size_t i = 0; i < n_fds; i++)
+        ((int *) CMSG_DATA (header))[i] = fds[i];
+    }
+
+  while (vector.iov_len > 0)
+    {
+      ssize_t n_sent = sendmsg (self->socket, &message, MSG_NOSIGNAL);
+
+      if (n_sent < 0 && errno == EINTR)
+        continue;
+      if (n_sent < 0)
+        break;
+
+      vector.iov_base = (uint8_t *) vector.iov_base + n_sent;
+      vector.iov_len -= (size_t) n_sent;
+      message.msg_control = NULL;
+      message.msg_controllen = 0;
+    }
+}
+
+void
+afork_link_put (AForkLink        *self,
+                const AForkFrame *frame)
+{
+  size_t size = afork_frame_size (frame);
+
+  if (self->n_output + size > sizeof self->output)
+    afork_link_flush (self);
+
+  afork_frame_write (frame, self->output + self->n_output);
+  self->n_output += size;
+}
+
+void
+afork_link_flush (AForkLink *self)
+{
+  send_bytes (self, self->output, self->n_output, NULL, 0);
+  self->n_output = 0;
+}
+
+/* A frame with a long text, which no fork that does well ever sends. */
+static void
+send_large (AForkLink        *self,
+            const AForkFrame *frame,
+            const int        *fds)
+{
+  uint8_t bytes[AFORK_FRAME_HEADER_SIZE + AFORK_FAILURE_TEXT_SIZE + 64];
+
+  afork_frame_write (frame, bytes);
+  send_bytes (self, bytes, afork_frame_size (frame), fds, frame->n_fds);
+}
+
+void
+afork_link_send (AForkLink        *self,
+                 const AForkFrame *frame,
+                 const int        *fds)
+{
+  afork_link_flush (self);
+  if (afork_frame_size (frame) > sizeof self->output)
+    {
+      send_large (self, frame, fds);
+      return;
+    }
+
+  afork_link_put (self, frame);
+  send_bytes (self, self->output, self->n_output, fds, frame->n_fds);
+  self->n_output = 0;
+}

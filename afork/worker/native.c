@@ -1,0 +1,324 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#define _GNU_SOURCE
+#include "native.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <limits.h>
+#include <link.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Called for each object there is. */
+static int
+find_libc_cb (struct dl_phdr_info *info,
+              size_t               size,
+              void                *data)
+{
+  AForkNative *self = data;
+  uintptr_t start = UINTPTR_MAX, end = 0;
+
+  (void) size;
+  for (int i = 0; i < info->dlpi_phnum; i++)
+    if (info->dlpi_phdr[i].p_type == PT_LOAD)
+      {
+        uintptr_t segment = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+
+        start = segment < start ? segment : start;
+        end = segment + info->dlpi_phdr[i].p_memsz > end
+          ? segment + info->dlpi_phdr[i].p_memsz : end;
+      }
+
+  if ((uintptr_t) getpid < start || (uintptr_t) getpid >= end)
+    return 0;
+
+  self->libc_start = start;
+  self->libc_end = end;
+  return 1;
+}
+
+/* Looked up once, for it takes time and touches memory that forks would have to touch again. */
+void
+afork_native_init (AForkNative *self)
+{
+  dl_iterate_phdr (find_libc_cb, self);
+}
+
+/* Finding a module's file. */
+
+static bool
+find_in_folder (const char *folder,
+                size_t      length,
+                const char *module,
+                char        path[PATH_MAX])
+{
+  int n_chars;
+
+  if (length == 0)
+    return false;
+
+  n_chars = snprintf (path, PATH_MAX, "%.*s/%s.so", (int) length, folder, module);
+  return n_chars < PATH_MAX && access (path, F_OK) == 0;
+}
+
+/* FOLDERS are those of a PATH variable, or NULL. */
+static bool
+find_in_path (const char *folders,
+              const char *module,
+              char        path[PATH_MAX])
+{
+  while (folders != NULL && *folders != '\0')
+    {
+      size_t length = strcspn (folders, ":");
+
+      if (find_in_folder (folders, length, module, path))
+        return true;
+      folders += length;
+      folders += *folders == ':';
+    }
+
+  return false;
+}
+
+/* Where no folder has the module, its bare file name is left to the dynamic linker, whose message
+ * then says what is missing. */
+static void
+find_module (AForkNative *self,
+             const char  *module,
+             char         path[PATH_MAX])
+{
+  if (strchr (module, '/') != NULL)
+    {
+      snprintf (path, PATH_MAX, "%s", module);
+      return;
+    }
+
+  for (char **folder = self->folders; folder != NULL && *folder != NULL; folder++)
+    if (find_in_folder (*folder, strlen (*folder), module, path))
+      return;
+  if (find_in_path (getenv ("AFORK_MODULE_PATH"), module, path)
+      || find_in_path (AFORK_MODULES_DIR, module, path))
+    return;
+
+  snprintf (path, PATH_MAX, "%s.so", module);
+}
+
+/* Preparation. */
+
+static bool
+native_set_module_path (void               *data,
+                        const char * const *folders,
+                        AForkFailure       *failure)
+{
+  AForkNative *self = data;
+  size_t n_folders = 0;
+  char **copy;
+
+  while (folders[n_folders] != NULL)
+    n_folders++;
+
+  copy = calloc (n_folders + 1, sizeof *copy);
+  for (size_t i = 0; copy != NULL && i < n_folders; i++)
+    if ((copy[i] = strdup (folders[i])) == NULL)
+      return afork_failure_set (failure, AFORK_WIRE_ERROR_FAILED, "%s", strerror (ENOMEM));
+
+  self->folders = copy;
+  return true;
+}
+
+/* Makes HANDLE the newest module, under NAME. */
+static bool
+add_module (AForkNative  *self,
+            const char   *name,
+            void         *handle,
+            AForkFailure *failure)
+{
+  size_t size = (self->n_modules + 1) * sizeof *self->modules;
+  AForkNativeModule *modules = realloc (self->modules, size);
+  char *copy = strdup (name);
+
+  if (modules != NULL)
+    self->modules = modules;
+  if (modules == NULL || copy == NULL)
+    {
+      free (copy);
+      return afork_failure_set (failure, AFORK_WIRE_ERROR_FAILED, "%s", strerror (ENOMEM));
+    }
+
+  self->modules[self->n_modules++] = (AForkNativeModule) { copy, handle };
+  self->expected = NULL;
+  return true;
+}
+
+static bool
+native_require (void         *data,
+                const char   *module,
+                AForkFailure *failure)
+{
+  AForkNative *self = data;
+  char path[PATH_MAX];
+  void *handle;
+
+  find_module (self, module, path);
+  handle = dlopen (path, RTLD_NOW | RTLD_LOCAL);
+  if (handle == NULL)
+    return afork_failure_set (failure, AFORK_WIRE_ERROR_MODULE,
+                              "Module “%s” could not be loaded: %s", module, dlerror ());
+
+  return add_module (self, module, handle, failure);
+}
+
+static bool
+native_eval (void               *data,
+             const char         *code,
+             int                 argc,
+             const char * const *argv,
+             AForkFailure       *failure)
+{
+  (void) data, (void) code, (void) argc, (void) argv;
+  return afork_failure_set (failure, AFORK_WIRE_ERROR_NOT_SUPPORTED,
+                            "The native runtime was built without a compiler for eval");
+}
+
+/* Functions. */
+
+/* dlsym() also finds what a module's libraries have. That is right for a module that is spread
+ * over several objects, but the C library's own functions are nobody's worker functions. */
+static void *
+find_in_module (const AForkNative       *self,
+                const AForkNativeModule *module,
+                const char              *symbol)
+{
+  void *function = dlsym (module->handle, symbol);
+
+  if ((uintptr_t) function >= self->libc_start && (uintptr_t) function < self->libc_end)
+    return NULL;
+
+  return function;
+}
+
+/* FUNCTION is SYMBOL, to be found in the newest module that has it, or MODULE:SYMBOL. */
+static void *
+find_function (AForkNative  *self,
+               const char   *function,
+               AForkFailure *failure)
+{
+  const char *colon = strrchr (function, ':');
+  const char *symbol = colon != NULL ? colon + 1 : function;
+  bool module_known = false;
+
+  for (size_t i = self->n_modules; i > 0; i--)
+    {
+      const AForkNativeModule *module = &self->modules[i - 1];
+      void *found;
+
+      if (colon != NULL
+          && (strncmp (module->name, function, (size_t) (colon - function)) != 0
+              || module->name[colon - function] != '\0'))
+        continue;
+
+      module_known = true;
+      found = find_in_module (self, module, symbol);
+      if (found != NULL)
+        return found;
+    }
+
+  if (self->n_modules == 0)
+    afork_failure_set (failure, AFORK_WIRE_ERROR_FUNCTION,
+                       "There is no function “%s”, for no module has been loaded", function);
+  else if (colon != NULL && !module_known)
+    afork_failure_set (failure, AFORK_WIRE_ERROR_FUNCTION,
+                       "There is no function “%s”, for no module “%.*s” has been loaded", function,
+                       (int) (colon - function), function);
+  else
+    afork_failure_set (failure, AFORK_WIRE_ERROR_FUNCTION,
+                       "There is no function “%s” in the modules that have been loaded", function);
+  return NULL;
+}
+
+static bool
+native_call (void               *data,
+             const char         *function,
+             int                 argc,
+             const char * const *argv,
+             AForkFailure       *failure)
+{
+  AForkInitFunc found = (AForkInitFunc) find_function (data, function, failure);
+
+  if (found == NULL)
+    return false;
+
+  found (argc, argv);
+  return true;
+}
+
+/* strcmp() would be one more function of the C library that a worker's memory has to get. */
+static bool
+is_same (const char *a,
+         const char *b)
+{
+  while (*a != '\0' && *a == *b)
+    a++, b++;
+
+  return *a == *b;
+}
+
+/* Looking a symbol up touches much of the dynamic linker's memory, so the template does it for its
+ * forks, and each of these has only to compare a name. */
+static bool
+native_find (void          *data,
+             const char    *function,
+             void         **found,
+             AForkFailure  *failure)
+{
+  AForkNative *self = data;
+
+  if (self->expected != NULL && is_same (self->expected_name, function))
+    *found = self->expected;
+  else
+    *found = find_function (self, function, failure);
+
+  return *found != NULL;
+}
+
+static void
+native_expect (void       *data,
+               const char *function)
+{
+  AForkNative *self = data;
+  AForkFailure failure;
+  void *found;
+
+  if (strlen (function) >= sizeof self->expected_name
+      || !native_find (self, function, &found, &failure))
+    return;
+
+  self->expected = found;
+  strcpy (self->expected_name, function);
+}
+
+static void
+native_enter (void            *data,
+              void            *found,
+              int              socket,
+              const AForkItem *items,
+              size_t           n_items)
+{
+  ((AForkRunFunc) found) (socket, items, n_items);
+}
+
+const AForkWorkerRuntime afork_native_runtime = {
+  .set_module_path = native_set_module_path,
+  .require = native_require,
+  .eval = native_eval,
+  .call = native_call,
+  .expect = native_expect,
+  .find = native_find,
+  .enter = native_enter,
+};

@@ -1,0 +1,27 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* System calls on pidfds, for which glibc has no functions before 2.36 and 2.39. */
+
+#pragma once
+
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+/* A close-on-exec descriptor of process PID, or -1 and errno. Linux 5.3. */
+static inline int
+afork_pidfd_open (pid_t pid)
+{
+  return (int) syscall (SYS_pidfd_open, pid, 0);
+}
+
+/* Sends SIGNAL to the process of PIDFD. 0, or -1 and errno. Linux 5.1. */
+static inline int
+afork_pidfd_send_signal (int pidfd,
+                         int signal)
+{
+  return (int) syscall (SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
+}

@@ -1,0 +1,52 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* What a language is to the command loop. */
+
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "afork-worker.h"
+#include "failure.h"
+
+/* Functions that return false have set FAILURE. Strings and arrays are the loop's. DATA is what
+ * afork_serve() was given. */
+typedef struct
+{
+  bool (*set_module_path) (void               *data,
+                           const char * const *folders,
+                           AForkFailure       *failure);
+  bool (*require)         (void               *data,
+                           const char         *module,
+                           AForkFailure       *failure);
+  bool (*eval)            (void               *data,
+                           const char         *code,
+                           int                 argc,
+                           const char * const *argv,
+                           AForkFailure       *failure);
+  bool (*call)            (void               *data,
+                           const char         *function,
+                           int                 argc,
+                           const char * const *argv,
+                           AForkFailure       *failure);
+
+  /* Forks of this process will probably be told to run FUNCTION: what they need for that may be
+   * looked up once, here. No failure: the function may yet be loaded. */
+  void (*expect)          (void               *data,
+                           const char         *function);
+
+  /* Finds the function to be run, as *FOUND; then, when the caller has been told, enters it. */
+  bool (*find)            (void               *data,
+                           const char         *function,
+                           void              **found,
+                           AForkFailure       *failure);
+  void (*enter)           (void               *data,
+                           void               *found,
+                           int                 socket,
+                           const AForkItem    *items,
+                           size_t              n_items);
+} AForkWorkerRuntime;

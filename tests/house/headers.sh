@@ -1,0 +1,61 @@
+#!/bin/sh
+# Copyright 2026 The AFork authors
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
+# headers.sh c|c++ SOURCE-ROOT BUILD-ROOT COMPILER...
+#
+# Each header compiles on its own, without a warning, as the language given: those that are
+# installed, those of the wire, and for C the private ones. Those behind <afork/afork.h> refuse to
+# be included without it.
+
+set -eu
+
+language=$1
+source_root=$2
+build_root=$3
+shift 3
+
+failed=0
+
+# compile PREPROCESSOR-TEXT FLAGS...
+compile ()
+{
+  text=$1
+  shift
+  printf '%s\n' "$text" |
+    "$compiler" "$@" -x "$language" -fsyntax-only -Wall -Wextra -Wundef -Werror -
+}
+
+fail ()
+{
+  echo "$1" >&2
+  failed=1
+}
+
+# The compiler may be several words, `ccache gcc` say.
+compiler=env
+set -- "$@" -I"$source_root" -I"$build_root" $("$PKG_CONFIG" --cflags gio-unix-2.0)
+
+compile '#include <afork/afork.h>' "$@" ||
+  fail "afork.h does not compile"
+compile '#include <afork/worker/afork-worker.h>' "$1" -I"$source_root" ||
+  fail "afork-worker.h does not compile without GLib"
+
+for path in "$source_root"/afork/*.h "$build_root"/afork/*.h "$source_root"/afork/wire/*.h; do
+  header=afork/${path##*/afork/}
+  case $header in
+    afork/afork.h) continue ;;
+    *-private.h) [ "$language" = c ] || continue ;;
+  esac
+
+  compile "#include <$header>" "$@" -D_GNU_SOURCE -DAFORK_COMPILATION ||
+    fail "$header does not compile"
+
+  case $header in
+    *-private.h | afork/wire/*) continue ;;
+  esac
+  ! compile "#include <$header>" "$@" 2>/dev/null ||
+    fail "$header can be included without afork.h"
+done
+
+exit $failed

@@ -1,0 +1,18 @@
+#!/bin/sh
+# Copyright 2026 The AFork authors
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
+# server-links.sh SERVER
+#
+# The native server links the C library and nothing else: whatever it mapped, every fork of it would
+# pay for.
+
+set -eu
+
+allowed='^(linux-(vdso|gate)\.so\.1|libc\.so\.6|libdl\.so\.2|/.*/ld-linux.*\.so\.[0-9]+)$'
+others=$(ldd "$1" | awk '{ print $1 }' | grep -Ev "$allowed" || true)
+
+if [ -n "$others" ]; then
+  echo "$1 links more than the C library:" $others >&2
+  exit 1
+fi

@@ -1,0 +1,126 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Workers that live in many ways, and end in as many. */
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <afork/worker/afork-worker.h>
+
+#define WORKER(name) \
+  AFORK_WORKER_EXPORT void name (int socket, const AForkItem *items, size_t n_items); \
+  void name (int socket, const AForkItem *items, size_t n_items)
+
+#define CALLED(name) \
+  AFORK_WORKER_EXPORT void name (int argc, const char * const *argv); \
+  void name (int argc, const char * const *argv)
+
+/* Returns at once. */
+WORKER (done)
+{
+}
+
+/* Lives until the caller closes. */
+WORKER (until_closed)
+{
+  char byte;
+
+  while (read (socket, &byte, 1) > 0)
+    ;
+}
+
+/* Lives until it is killed. */
+WORKER (forever)
+{
+  for (;;)
+    pause ();
+}
+
+/* Says which process it is, and lives until the caller closes. */
+WORKER (tell_pid)
+{
+  char byte;
+
+  dprintf (socket, "%d\n", getpid ());
+  while (read (socket, &byte, 1) > 0)
+    ;
+}
+
+/* Exits with a status. */
+WORKER (exit_with)
+{
+  exit (atoi (items[0].data));
+}
+
+/* The same, but not before the caller closes. */
+WORKER (exit_with_when_closed)
+{
+  until_closed (socket, items, n_items);
+  exit_with (socket, items, n_items);
+}
+
+/* Kills itself with a signal. */
+WORKER (die_of)
+{
+  raise (atoi (items[0].data));
+}
+
+/* Takes a while: so many milliseconds of processor time, and so many MiB. */
+WORKER (burn)
+{
+  clock_t end = clock () + atol (items[0].data) * CLOCKS_PER_SEC / 1000;
+  size_t size = (size_t) atol (items[1].data) * 1024 * 1024;
+  volatile char *memory = malloc (size);
+
+  if (memory == NULL)
+    exit (1);
+  for (size_t i = 0; i < size; i += 1024)
+    memory[i] = 1;
+  while (clock () < end)
+    for (size_t i = 0; i < 1024 && i < size; i++)
+      memory[i]++;
+  free ((char *) memory);
+}
+
+/* Counts the SIGUSR1 that come, up to 9, and says how many after each; until the caller closes. */
+
+static int count_socket;
+
+static void
+count_signal (int signal)
+{
+  static char line[] = "0\n";
+
+  line[0]++;
+  if (write (count_socket, line, 2) != 2)
+    _exit (1);
+}
+
+WORKER (count_signals)
+{
+  struct sigaction action = { .sa_handler = count_signal, .sa_flags = SA_RESTART };
+
+  count_socket = socket;
+  sigaction (SIGUSR1, &action, NULL);
+  dprintf (socket, "ready\n");
+  until_closed (socket, items, n_items);
+}
+
+/* Writes a text to a descriptor. */
+CALLED (note)
+{
+  if (argc != 2 || dprintf (atoi (argv[0]), "%s", argv[1]) < 0)
+    abort ();
+}
+
+/* Stops this process, until it is told to go on. */
+CALLED (stop)
+{
+  raise (SIGSTOP);
+}

@@ -1,0 +1,8 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#define WHO "b"
+
+#include "who.h"

@@ -1,0 +1,227 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Calls that block, and main contexts that turn within handlers: each must see what it waits for,
+ * and nothing of the rest of the program. */
+
+#include "test-util.h"
+
+/* A process that runs until its connection is closed. */
+static AForkProcess *
+start_echo (AForkProcess       *template,
+            GSocketConnection **connection)
+{
+  AForkProcess *process = afork_process_fork (template);
+
+  *connection = run_process_ok (process, "echo");
+  return process;
+}
+
+static AForkProcess *
+make_template (void)
+{
+  AForkProcess *template = afork_process_new_exec (NULL);
+
+  return afork_process_require (g_steal_pointer (&template), "echo");
+}
+
+static void
+count_exited_cb (AForkProcess *process,
+                 int           wait_status,
+                 gpointer      data)
+{
+  guint *n_exited = data;
+
+  *n_exited += 1;
+}
+
+/* The end of another process, which the same template reports, waits for its own context. */
+static void
+test_blocking_others (void)
+{
+  g_autoptr(AForkProcess) template = make_template ();
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(AForkProcess) other = start_echo (template, &connection);
+  g_autoptr(AForkProcess) process = afork_process_fork (template);
+  g_autoptr(GSocketConnection) own = NULL;
+  g_autoptr(GError) error = NULL;
+  guint n_exited = 0;
+
+  g_signal_connect (other, "exited", G_CALLBACK (count_exited_cb), &n_exited);
+  g_clear_object (&connection);
+
+  own = afork_process_run (process, "echo", NULL, &error);
+  g_assert_no_error (error);
+  g_clear_object (&own);
+  g_assert_true (afork_process_wait (process, NULL, &error));
+  g_assert_no_error (error);
+  g_assert_cmpuint (n_exited, ==, 0);
+
+  await_end (other);
+  g_assert_cmpuint (n_exited, ==, 1);
+  assert_exit_status (other, 0);
+}
+
+/* With no main loop at all: what the first wait has seen of the second process is not lost. */
+static void
+test_blocking_in_turn (void)
+{
+  g_autoptr(AForkProcess) template = make_template ();
+  AForkProcess *processes[4];
+  g_autoptr(GError) error = NULL;
+
+  for (guint i = 0; i < G_N_ELEMENTS (processes); i++)
+    {
+      g_autoptr(GSocketConnection) connection = NULL;
+
+      processes[i] = afork_process_fork (template);
+      connection = afork_process_run (processes[i], "echo", NULL, &error);
+      g_assert_no_error (error);
+    }
+
+  for (guint i = 0; i < G_N_ELEMENTS (processes); i++)
+    {
+      g_assert_true (afork_process_wait (processes[i], NULL, &error));
+      g_assert_no_error (error);
+      assert_exit_status (processes[i], 0);
+      g_object_unref (processes[i]);
+    }
+}
+
+typedef struct
+{
+  AForkProcess *template;
+  AForkProcess *process;
+  guint         n_calls;
+} Nested;
+
+static void
+run_another_cb (AForkProcess *process,
+                GParamSpec   *pspec,
+                gpointer      data)
+{
+  Nested *nested = data;
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+
+  if (afork_process_get_state (process) != AFORK_PROCESS_STATE_RUNNING)
+    return;
+
+  nested->n_calls++;
+  connection = afork_process_run (nested->process, "echo", NULL, &error);
+  g_assert_no_error (error);
+  g_clear_object (&connection);
+  g_assert_true (afork_process_wait (nested->process, NULL, &error));
+  g_assert_no_error (error);
+}
+
+/* A blocking call within a handler of another: both come to an end. */
+static void
+test_blocking_nested (void)
+{
+  g_autoptr(AForkProcess) template = make_template ();
+  g_autoptr(AForkProcess) outer = afork_process_fork (template);
+  g_autoptr(AForkProcess) inner = afork_process_fork (template);
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+  Nested nested = { template, inner, 0 };
+
+  g_signal_connect (outer, "notify::state", G_CALLBACK (run_another_cb), &nested);
+  connection = afork_process_run (outer, "echo", NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (nested.n_calls, ==, 1);
+  assert_exit_status (inner, 0);
+
+  g_clear_object (&connection);
+  g_assert_true (afork_process_wait (outer, NULL, &error));
+  g_assert_no_error (error);
+  assert_exit_status (outer, 0);
+}
+
+static void
+wait_for_other_cb (AForkProcess *process,
+                   int           wait_status,
+                   gpointer      data)
+{
+  Nested *nested = data;
+
+  nested->n_calls++;
+  await_end (nested->process);
+}
+
+static void
+block_for_other_cb (AForkProcess *process,
+                    int           wait_status,
+                    gpointer      data)
+{
+  Nested *nested = data;
+  g_autoptr(GError) error = NULL;
+
+  nested->n_calls++;
+  g_assert_true (afork_process_wait (nested->process, NULL, &error));
+  g_assert_no_error (error);
+}
+
+/* A handler that is called because of one report of a template waits for the next one. */
+static void
+test_handler_waits (gconstpointer handler)
+{
+  g_autoptr(AForkProcess) template = make_template ();
+  g_autoptr(GSocketConnection) first_connection = NULL;
+  g_autoptr(GSocketConnection) second_connection = NULL;
+  g_autoptr(AForkProcess) first = start_echo (template, &first_connection);
+  g_autoptr(AForkProcess) second = start_echo (template, &second_connection);
+  Nested nested = { template, second, 0 };
+
+  g_signal_connect (first, "exited", G_CALLBACK (handler), &nested);
+  g_clear_object (&first_connection);
+  g_clear_object (&second_connection);
+  await_end (first);
+  g_assert_cmpuint (nested.n_calls, ==, 1);
+  await_end (second);
+  assert_exit_status (second, 0);
+}
+
+static void
+test_nested_context (void)
+{
+  test_handler_waits (wait_for_other_cb);
+}
+
+static void
+test_nested_blocking_wait (void)
+{
+  test_handler_waits (block_for_other_cb);
+}
+
+static void
+test_with_census (gconstpointer function)
+{
+  Census census;
+
+  census_begin (&census);
+  ((GTestFunc) function) ();
+  census_end (&census);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  g_test_add_data_func ("/blocking/others", (gconstpointer) test_blocking_others,
+                        test_with_census);
+  g_test_add_data_func ("/blocking/in-turn", (gconstpointer) test_blocking_in_turn,
+                        test_with_census);
+  g_test_add_data_func ("/blocking/nested", (gconstpointer) test_blocking_nested,
+                        test_with_census);
+  g_test_add_data_func ("/handler/nested-context", (gconstpointer) test_nested_context,
+                        test_with_census);
+  g_test_add_data_func ("/handler/blocking-wait", (gconstpointer) test_nested_blocking_wait,
+                        test_with_census);
+
+  return g_test_run ();
+}

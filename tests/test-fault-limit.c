@@ -1,0 +1,550 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Descriptors and processes that are used up, here or in a template. */
+
+#include "config.h"
+
+#include "test-fault-util.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum
+{
+  NOBODY = 65534,
+  MAX_STEPS = 64,               /* after so many more descriptors everything works */
+};
+
+/* Descriptors of this process. */
+
+static struct rlimit saved_limit;
+
+static void
+limit_fds (rlim_t n_fds)
+{
+  struct rlimit limit = { n_fds, saved_limit.rlim_max };
+
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
+}
+
+static void
+unlimit_fds (void)
+{
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &saved_limit));
+}
+
+/* One below which descriptors are all in use. */
+static rlim_t
+get_first_free_fd (void)
+{
+  int fd = dup (STDERR_FILENO);
+
+  g_assert_no_errno (fd);
+  g_assert_no_errno (close (fd));
+  return (rlim_t) fd;
+}
+
+/* That something was refused, and why. */
+static void
+assert_too_many (const GError *error)
+{
+  g_test_message ("%s", error->message);
+  g_assert_nonnull (strstr (error->message, g_strerror (EMFILE)));
+  if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES)
+      && !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_FAILED))
+    g_assert_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN);
+}
+
+/* Does ATTEMPT with room for no descriptor, for one, for two and so on, until it succeeds, so that
+ * each step of it fails once. It makes a process and tells how running it failed. */
+static guint
+count_failures (GError *(*attempt) (gpointer data),
+                gpointer  data)
+{
+  for (guint n_free = 0; n_free < MAX_STEPS; n_free++)
+    {
+      g_autoptr(GError) error = NULL;
+
+      limit_fds (get_first_free_fd () + n_free);
+      error = attempt (data);
+      unlimit_fds ();
+      if (error == NULL)
+        return n_free;
+      assert_too_many (error);
+    }
+
+  g_assert_not_reached ();
+}
+
+/* Runs echo(), lets it go and waits for its end. */
+static GError *
+run_and_end (AForkProcess *process)
+{
+  g_autoptr(GSocketConnection) connection = NULL;
+  GError *error = NULL;
+
+  connection = run_process (process, "echo", &error);
+  g_clear_object (&connection);
+  await_end (process);
+  return error;
+}
+
+static GError *
+attempt_exec (gpointer data)
+{
+  g_autoptr(AForkProcess) process = afork_process_new_exec (NULL);
+
+  afork_process_require (process, "echo");
+  return run_and_end (process);
+}
+
+static void
+test_exec (Census        *census,
+           gconstpointer  data)
+{
+  g_assert_cmpuint (count_failures (attempt_exec, NULL), >=, 2);
+}
+
+/* Of a template that is there, or of one that has to be started, too. */
+static GError *
+attempt_fork (gpointer data)
+{
+  g_autoptr(AForkProcess) process = data != NULL ? afork_process_fork (data)
+                                                 : afork_process_new ();
+
+  afork_process_require (process, "echo");
+  return run_and_end (process);
+}
+
+static void
+test_fork (Census        *census,
+           gconstpointer  data)
+{
+  g_autoptr(AForkProcess) template = afork_process_new_exec (NULL);
+
+  await_state (template, AFORK_PROCESS_STATE_PREPARING);
+  g_assert_cmpuint (count_failures (attempt_fork, template), >=, 2);
+}
+
+static void
+test_new (Census        *census,
+          gconstpointer  data)
+{
+  g_assert_cmpuint (count_failures (attempt_fork, NULL), >=, 3);
+}
+
+/* A process of a command takes descriptors twice: what it was told is kept to be told again. */
+static GError *
+attempt_command (gpointer data)
+{
+  g_auto(GStrv) argv = afork_runtime_dup_argv (afork_runtime_get_native ());
+  g_autoptr(AForkRuntime) runtime = g_object_new (AFORK_TYPE_RUNTIME,
+                                                  "name", "command",
+                                                  "argv", argv,
+                                                  "can-pass-fds", TRUE,
+                                                  NULL);
+  g_autoptr(AForkProcess) process = afork_process_new_for_runtime (runtime);
+  g_autoptr(AForkProcess) fork = NULL;
+
+  afork_process_require (process, "echo");
+  afork_process_send_fd (process, STDERR_FILENO);
+  afork_process_map_fd (process, STDERR_FILENO, 20);
+  fork = afork_process_fork (process);
+  return run_and_end (fork);
+}
+
+static void
+test_command (Census        *census,
+              gconstpointer  data)
+{
+  g_assert_cmpuint (count_failures (attempt_command, NULL), >=, 4);
+}
+
+/* The calls that wait have a main context of their own, which takes a descriptor. */
+static GError *
+attempt_blocking (gpointer data)
+{
+  g_autoptr(AForkProcess) process = afork_process_fork (data);
+  g_autoptr(GSocketConnection) connection = NULL;
+  GError *error = NULL;
+
+  afork_process_require (process, "echo");
+  connection = afork_process_run (process, "echo", NULL, &error);
+  g_clear_object (&connection);
+  if (error == NULL)
+    afork_process_wait (process, NULL, &error);
+  else
+    afork_process_force_exit (process);
+  await_end (process);
+  return error;
+}
+
+static void
+test_blocking (Census        *census,
+               gconstpointer  data)
+{
+  g_autoptr(AForkProcess) template = afork_process_new_exec (NULL);
+
+  await_state (template, AFORK_PROCESS_STATE_PREPARING);
+  g_assert_cmpuint (count_failures (attempt_blocking, template), >=, 2);
+}
+
+/* Waiting for a process that runs fails, and the process does not. */
+static void
+test_blocking_wait (Census        *census,
+                    gconstpointer  data)
+{
+  g_autoptr(AForkProcess) process = afork_process_new_exec (NULL);
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+
+  afork_process_require (process, "echo");
+  connection = run_process_ok (process, "echo");
+  limit_fds (get_first_free_fd ());
+  g_assert_false (afork_process_wait (process, NULL, &error));
+  unlimit_fds ();
+  assert_too_many (error);
+  g_assert_cmpint (afork_process_get_state (process), ==, AFORK_PROCESS_STATE_RUNNING);
+  finish_process (process, connection);
+}
+
+/* What a process sends with its first message has no room here: it is given up. */
+static void
+test_receive (Census        *census,
+              gconstpointer  data)
+{
+  const gboolean run = GPOINTER_TO_INT (data);
+  g_autoptr(AForkProcess) template = afork_process_new_exec (NULL);
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(GError) error = NULL;
+  Outcome outcome = { 0 };
+  rlim_t n_fds;
+
+  /* What is closed on the way leaves no room below this. */
+  n_fds = get_first_free_fd ();
+  process = afork_process_fork (template);
+  if (run)
+    {
+      afork_process_require (process, "echo");
+      afork_process_run_async (process, "echo", NULL, outcome_run_cb, &outcome);
+    }
+  limit_fds (n_fds);
+  if (run)
+    outcome_await (&outcome);
+  else
+    await_end (process);
+  unlimit_fds ();
+  if (!run)
+    {
+      afork_process_run_async (process, "echo", NULL, outcome_run_cb, &outcome);
+      outcome_await (&outcome);
+    }
+  assert_too_many (outcome.error);
+  g_assert_cmpuint (outcome.n_calls, ==, 1);
+  outcome_clear (&outcome);
+  await_end (process);
+
+  /* Its template is none the worse. */
+  error = attempt_fork (template);
+  g_assert_no_error (error);
+}
+
+/* A process that is run while it has forks sends two. */
+static void
+test_receive_reports (Census        *census,
+                      gconstpointer  data)
+{
+  g_autoptr(AForkProcess) template = afork_process_new_exec (NULL);
+  g_autoptr(AForkProcess) fork = afork_process_fork (template);
+  g_autoptr(GSocketConnection) connection = NULL;
+  Outcome outcome = { 0 };
+
+  afork_process_require (fork, "echo");
+  connection = run_process_ok (fork, "echo");
+  afork_process_require (template, "echo");
+  afork_process_run_async (template, "echo", NULL, outcome_run_cb, &outcome);
+  limit_fds (get_first_free_fd ());
+  outcome_await (&outcome);
+  unlimit_fds ();
+  assert_too_many (outcome.error);
+  outcome_clear (&outcome);
+  await_end (template);
+  g_clear_object (&connection);
+  await_end (fork);
+}
+
+/* A descriptor that cannot be copied is refused at once. */
+static void
+test_send_fd (Census        *census,
+              gconstpointer  data)
+{
+  g_autoptr(AForkProcess) process = afork_process_new_exec (NULL);
+  g_autoptr(GError) error = NULL;
+
+  afork_process_require (process, "echo");
+  limit_fds (get_first_free_fd ());
+  afork_process_send_fd (process, STDERR_FILENO);
+  unlimit_fds ();
+  error = run_and_end (process);
+  assert_too_many (error);
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_FAILED);
+  assert_term_signal (process, SIGKILL);
+}
+
+/* Descriptors of a template. */
+
+static GError *
+fork_limited (AForkProcess *template,
+              guint         n_fds)
+{
+  g_autoptr(AForkProcess) process = afork_process_fork (template);
+
+  for (guint i = 0; i < n_fds; i++)
+    afork_process_send_fd (process, STDERR_FILENO);
+  afork_process_require (process, "echo");
+  return run_and_end (process);
+}
+
+/* With room for N_FDS descriptors in a template, and then in its forks, until there is enough. */
+static guint
+count_template_failures (guint n_fds)
+{
+  guint n_failures = 0;
+
+  for (guint limit = 3; limit < 3 + n_fds + MAX_STEPS; limit++)
+    {
+      g_autoptr(AForkProcess) template = afork_process_new_exec (NULL);
+      g_autofree char *text = g_strdup_printf ("%u", limit);
+      guint n_fails = 0;
+
+      afork_process_require (template, "echo");
+      afork_process_require (template, "faults");
+      afork_process_call (template, "call_few_fds", ARGS (text));
+      for (guint i = 0; i < 3; i++)
+        {
+          g_autoptr(GError) error = fork_limited (template, n_fds);
+
+          if (error != NULL)
+            assert_too_many (error);
+          n_fails += error != NULL;
+        }
+
+      /* It fails for all or for none: nothing is used up. */
+      if (n_fails == 0)
+        return n_failures;
+      g_assert_cmpuint (n_fails, ==, 3);
+      n_failures++;
+    }
+
+  g_assert_not_reached ();
+}
+
+static void
+test_template (Census        *census,
+               gconstpointer  data)
+{
+  g_assert_cmpuint (count_template_failures (0), >=, 2);
+}
+
+/* In a message with others, and where a message more is needed. */
+static void
+test_template_items (Census        *census,
+                     gconstpointer  data)
+{
+  guint n_without = count_template_failures (0);
+
+  g_assert_cmpuint (count_template_failures (12), >, n_without);
+}
+
+/* Forks that live take a descriptor each. Those that find none fail, and the others go on. */
+static void
+test_template_forks (Census        *census,
+                     gconstpointer  data)
+{
+  g_autoptr(AForkProcess) template = afork_process_new_exec (NULL);
+  g_autoptr(GPtrArray) processes = g_ptr_array_new_with_free_func (g_object_unref);
+  g_autoptr(GPtrArray) connections = g_ptr_array_new_with_free_func (g_object_unref);
+  g_autoptr(GError) error = NULL;
+
+  afork_process_require (template, "echo");
+  afork_process_require (template, "faults");
+  afork_process_call (template, "call_few_fds", ARGS ("16"));
+  while (error == NULL)
+    {
+      AForkProcess *process = afork_process_fork (template);
+      GSocketConnection *connection = run_process (process, "echo", &error);
+
+      g_ptr_array_add (processes, process);
+      if (connection != NULL)
+        g_ptr_array_add (connections, connection);
+      g_assert_cmpuint (processes->len, <, 16);
+    }
+
+  assert_too_many (error);
+  g_assert_cmpuint (connections->len, >=, 4);
+  for (guint i = 0; i < connections->len; i++)
+    finish_process (g_ptr_array_index (processes, i), g_ptr_array_index (connections, i));
+  await_end (g_ptr_array_index (processes, connections->len));
+}
+
+/* Processes. */
+
+static void
+test_no_forks (Census        *census,
+               gconstpointer  data)
+{
+  g_autoptr(AForkProcess) template = afork_process_new_exec (NULL);
+  g_autoptr(GSocketConnection) connection = NULL;
+
+  afork_process_require (template, "echo");
+  afork_process_require (template, "faults");
+  afork_process_call (template, "call_no_forks", NULL);
+  for (guint i = 0; i < 3; i++)
+    {
+      g_autoptr(AForkProcess) process = afork_process_fork (template);
+
+      expect_run_error (process, "echo", AFORK_ERROR, AFORK_ERROR_SPAWN, g_strerror (EAGAIN));
+    }
+
+  /* It needs no other process to be run itself. */
+  connection = run_process_ok (template, "run_hang");
+  afork_process_force_exit (template);
+  await_end (template);
+  assert_term_signal (template, SIGKILL);
+}
+
+/* What looks for leaks at the end would need another process. */
+__attribute__ ((noreturn)) static void
+end_subprocess (void)
+{
+  fflush (NULL);
+  _exit (0);
+}
+
+/* The limit does not hold for root, and cannot be taken back by others. */
+static void
+test_no_processes (void)
+{
+  const struct rlimit none = { 0, 0 };
+  g_auto(GStrv) argv = NULL;
+  Census census;
+
+  if (!g_test_subprocess ())
+    {
+      g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
+      g_test_trap_assert_passed ();
+      return;
+    }
+
+  census_begin (&census);
+  if (geteuid () == 0)
+    g_assert_no_errno (setresuid (NOBODY, NOBODY, NOBODY));
+  argv = afork_runtime_dup_argv (afork_runtime_get_native ());
+  if (access (argv[0], X_OK) < 0)
+    return;
+
+  g_assert_no_errno (setrlimit (RLIMIT_NPROC, &none));
+  for (guint i = 0; i < 3; i++)
+    {
+      g_autoptr(AForkProcess) fresh = afork_process_new_exec (NULL);
+      g_autoptr(AForkProcess) forked = afork_process_new ();
+
+      expect_run_error (fresh, "echo", AFORK_ERROR, AFORK_ERROR_SPAWN, g_strerror (EAGAIN));
+      expect_run_error (forked, "echo", AFORK_ERROR, AFORK_ERROR_SPAWN, g_strerror (EAGAIN));
+    }
+  census_end (&census);
+  end_subprocess ();
+}
+
+/* A template that was there before the limit was reached cannot be forked here either, but goes
+ * on. */
+static void
+test_no_more_processes (void)
+{
+  const struct rlimit none = { 0, 0 };
+  g_autoptr(AForkProcess) template = NULL;
+  g_auto(GStrv) argv = NULL;
+  Census census;
+
+  if (!g_test_subprocess ())
+    {
+      g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
+      g_test_trap_assert_passed ();
+      return;
+    }
+
+  census_begin (&census);
+  if (geteuid () == 0)
+    g_assert_no_errno (setresuid (NOBODY, NOBODY, NOBODY));
+  argv = afork_runtime_dup_argv (afork_runtime_get_native ());
+  if (access (argv[0], X_OK) < 0)
+    return;
+
+  template = afork_process_new_exec (NULL);
+  afork_process_require (template, "echo");
+  await_state (template, AFORK_PROCESS_STATE_PREPARING);
+  g_assert_no_errno (prlimit (afork_process_get_pid (template), RLIMIT_NPROC, &none, NULL));
+  for (guint i = 0; i < 3; i++)
+    {
+      g_autoptr(AForkProcess) process = afork_process_fork (template);
+
+      expect_run_error (process, "echo", AFORK_ERROR, AFORK_ERROR_SPAWN, g_strerror (EAGAIN));
+    }
+  assert_process_works (afork_runtime_get_native ());
+  g_clear_object (&template);
+  census_end (&census);
+  end_subprocess ();
+}
+
+/* Valgrind counts descriptors itself, and not as the kernel does. */
+static void
+test_skipped (Census        *census,
+              gconstpointer  data)
+{
+  g_test_skip ("Under valgrind descriptors cannot be limited");
+}
+
+static void
+add_fds (const char     *path,
+         gconstpointer   data,
+         void          (*test) (Census        *census,
+                                gconstpointer  data))
+{
+  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
+    test = test_skipped;
+  g_test_add (path, Census, data, fault_set_up, test, fault_tear_down);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &saved_limit));
+
+  add_fds ("/fault/limit/fds/exec", NULL, test_exec);
+  add_fds ("/fault/limit/fds/fork", NULL, test_fork);
+  add_fds ("/fault/limit/fds/new", NULL, test_new);
+  add_fds ("/fault/limit/fds/command", NULL, test_command);
+  add_fds ("/fault/limit/fds/blocking/run", NULL, test_blocking);
+  add_fds ("/fault/limit/fds/blocking/wait", NULL, test_blocking_wait);
+  add_fds ("/fault/limit/fds/send-fd", NULL, test_send_fd);
+  add_fds ("/fault/limit/fds/receive/birth", GINT_TO_POINTER (FALSE), test_receive);
+  add_fds ("/fault/limit/fds/receive/run", GINT_TO_POINTER (TRUE), test_receive);
+  add_fds ("/fault/limit/fds/receive/reports", NULL, test_receive_reports);
+  fault_add ("/fault/limit/template-fds/fork", test_template);
+  fault_add ("/fault/limit/template-fds/items", test_template_items);
+  fault_add ("/fault/limit/template-fds/forks", test_template_forks);
+  fault_add ("/fault/limit/template-processes", test_no_forks);
+  g_test_add_func ("/fault/limit/processes/none", test_no_processes);
+  g_test_add_func ("/fault/limit/processes/no-more", test_no_more_processes);
+
+  return g_test_run ();
+}

@@ -1,0 +1,187 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "test-fault-util.h"
+
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <string.h>
+#include <unistd.h>
+
+void
+fault_set_up (Census        *census,
+              gconstpointer  data)
+{
+  census_begin (census);
+}
+
+void
+fault_tear_down (Census        *census,
+                 gconstpointer  data)
+{
+  assert_process_works (afork_runtime_get_native ());
+  census_end (census);
+}
+
+void
+fault_add (const char  *path,
+           void       (*test) (Census        *census,
+                               gconstpointer  data))
+{
+  g_test_add (path, Census, NULL, fault_set_up, test, fault_tear_down);
+}
+
+void
+assert_echoes (AForkProcess *process)
+{
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autofree char *text = NULL;
+
+  afork_process_require (process, "echo");
+  afork_process_send_arg (process, "later calls work");
+  connection = run_process_ok (process, "echo:echo");
+  g_socket_shutdown (g_socket_connection_get_socket (connection), FALSE, TRUE, &error);
+  g_assert_no_error (error);
+  text = read_to_end (connection, NULL);
+  g_assert_true (g_str_has_suffix (text, "later calls work"));
+  await_end (process);
+  assert_exit_status (process, 0);
+}
+
+void
+assert_process_works (AForkRuntime *runtime)
+{
+  g_autoptr(AForkProcess) process = afork_process_new_for_runtime (runtime);
+
+  assert_echoes (process);
+}
+
+/* Outcomes. */
+
+void
+outcome_run_cb (GObject      *object,
+                GAsyncResult *result,
+                gpointer      outcome)
+{
+  Outcome *self = outcome;
+
+  g_assert_cmpuint (self->n_calls++, ==, 0);
+  self->connection = afork_process_run_finish (AFORK_PROCESS (object), result, &self->error);
+  g_assert_true ((self->connection == NULL) == (self->error != NULL));
+}
+
+void
+outcome_wait_cb (GObject      *object,
+                 GAsyncResult *result,
+                 gpointer      outcome)
+{
+  Outcome *self = outcome;
+
+  g_assert_cmpuint (self->n_calls++, ==, 0);
+  self->success = afork_process_wait_finish (AFORK_PROCESS (object), result, &self->error);
+  g_assert_true (self->success == (self->error == NULL));
+}
+
+void
+outcome_await (Outcome *outcome)
+{
+  while (outcome->n_calls == 0)
+    g_main_context_iteration (NULL, TRUE);
+}
+
+void
+outcome_clear (Outcome *outcome)
+{
+  g_clear_object (&outcome->connection);
+  g_clear_error (&outcome->error);
+  *outcome = (Outcome) { 0 };
+}
+
+void
+outcome_expect_error (Outcome    *outcome,
+                      GQuark      domain,
+                      int         code,
+                      const char *text)
+{
+  g_assert_cmpuint (outcome->n_calls, ==, 1);
+  g_assert_null (outcome->connection);
+  assert_error_text (outcome->error, domain, code, text);
+  outcome_clear (outcome);
+}
+
+void
+assert_error_text (GError     *error,
+                   GQuark      domain,
+                   int         code,
+                   const char *text)
+{
+  g_assert_nonnull (error);
+  g_test_message ("%s", error->message);
+  g_assert_error (error, domain, code);
+  g_assert_true (g_utf8_validate (error->message, -1, NULL));
+  if (text != NULL && strstr (error->message, text) == NULL)
+    g_error ("“%s” does not hold “%s”", error->message, text);
+}
+
+/* Waiting. */
+
+void
+turn (void)
+{
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+}
+
+void
+await_byte (int fd)
+{
+  char byte;
+
+  g_assert_cmpint (read (fd, &byte, 1), ==, 1);
+}
+
+static gboolean
+readable_cb (int          fd,
+             GIOCondition condition,
+             gpointer     data)
+{
+  *(gboolean *) data = TRUE;
+  return G_SOURCE_REMOVE;
+}
+
+void
+await_readable (int fd)
+{
+  gboolean readable = FALSE;
+
+  g_unix_fd_add (fd, G_IO_IN | G_IO_HUP, readable_cb, &readable);
+  while (!readable)
+    g_main_context_iteration (NULL, TRUE);
+}
+
+/* Descriptors. */
+
+void
+open_pipe (int *reading,
+           int *writing)
+{
+  g_autoptr(GError) error = NULL;
+  int fds[2];
+
+  g_unix_open_pipe (fds, FD_CLOEXEC, &error);
+  g_assert_no_error (error);
+  *reading = fds[0];
+  *writing = fds[1];
+}
+
+void
+close_fd (int *fd)
+{
+  g_assert_no_errno (close (*fd));
+  *fd = -1;
+}

@@ -1,0 +1,76 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* What the tests of faults have in common: each leaves no descriptor and no child behind, and later
+ * calls work. */
+
+#pragma once
+
+#include "test-util.h"
+
+G_BEGIN_DECLS
+
+/* For g_test_add() with a Census as the fixture. */
+void fault_set_up    (Census        *census,
+                      gconstpointer  data);
+void fault_tear_down (Census        *census,
+                      gconstpointer  data);
+
+/* Adds a test without data. */
+void fault_add       (const char    *path,
+                      void         (*test) (Census        *census,
+                                            gconstpointer  data));
+
+/* A process that can do what is asked of it, for comparison. */
+void assert_process_works (AForkRuntime *runtime);
+
+/* Has a process that was not run send back a text, and end. */
+void assert_echoes        (AForkProcess *process);
+
+/* What an operation came to, for its callback. That it is called twice is an error. */
+typedef struct
+{
+  guint              n_calls;
+  GSocketConnection *connection;
+  gboolean           success;
+  GError            *error;
+} Outcome;
+
+void outcome_run_cb  (GObject       *object,
+                      GAsyncResult  *result,
+                      gpointer       outcome);
+void outcome_wait_cb (GObject       *object,
+                      GAsyncResult  *result,
+                      gpointer       outcome);
+void outcome_await   (Outcome       *outcome);
+void outcome_clear   (Outcome       *outcome);
+
+/* It is there, and is this error with a message that holds TEXT, unless that is NULL. Clears it. */
+void outcome_expect_error (Outcome    *outcome,
+                           GQuark      domain,
+                           int         code,
+                           const char *text);
+void assert_error_text    (GError     *error,
+                           GQuark      domain,
+                           int         code,
+                           const char *text);
+
+/* Turns the main context as long as it has something to do at once. */
+void turn           (void);
+
+/* Waits for a byte without turning it. */
+void await_byte     (int fd);
+
+/* Turns it until there is something to read from FD, or its end. */
+void await_readable (int fd);
+
+void open_pipe      (int *reading,
+                     int *writing);
+void close_fd       (int *fd);
+
+/* Arguments for call(), made of one or two strings. */
+#define ARGS(...) ((const char * const []) { __VA_ARGS__, NULL })
+
+G_END_DECLS

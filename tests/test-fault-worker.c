@@ -1,0 +1,250 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Workers that end, whoever made them end and when, and workers that do not. */
+
+#include "config.h"
+
+#include "test-fault-util.h"
+
+#include <signal.h>
+
+/* How the process came to be. */
+typedef enum
+{
+  FORKED,                       /* from the default template */
+  FORKED_TWICE,
+  EXECUTED,
+  N_WAYS
+} Way;
+
+typedef struct
+{
+  const char *path;
+  const char *function;
+  const char *arg;
+  int         status;           /* that it exits with, or -1 */
+  int         signal;           /* that ends it, or 0 */
+} Case;
+
+static const Case cases[] = {
+  { "return", "run_return", NULL, 0, 0 },
+  { "exit-0", "run_exit", "0", 0, 0 },
+  { "exit-3", "run_exit", "3", 3, 0 },
+  { "exit-255", "run_exit", "255", 255, 0 },
+  { "abort", "run_signal", "6", -1, SIGABRT },
+  { "kill", "run_signal", "9", -1, SIGKILL },
+  { "segv", "run_signal", "11", -1, SIGSEGV },
+  { "term", "run_signal", "15", -1, SIGTERM },
+};
+
+static AForkProcess *
+new_process (Way way)
+{
+  g_autoptr(AForkProcess) template = NULL;
+  AForkProcess *process;
+
+  switch (way)
+    {
+    case EXECUTED:
+      process = afork_process_new_exec (NULL);
+      break;
+    case FORKED_TWICE:
+      template = afork_process_new ();
+      process = afork_process_fork (template);
+      break;
+    default:
+      process = afork_process_new ();
+      break;
+    }
+
+  return afork_process_require (process, "faults");
+}
+
+/* The function is entered, and the process then ends in the way that the function chose. */
+static void
+test_end (Census        *census,
+          gconstpointer  data)
+{
+  const Case *self = data;
+
+  for (Way way = 0; way < N_WAYS; way++)
+    {
+      g_autoptr(AForkProcess) process = new_process (way);
+      g_autoptr(GSocketConnection) connection = NULL;
+      g_autofree char *text = NULL;
+      guint64 user_usec, system_usec, max_rss_kib;
+      gsize size;
+
+      if (self->arg != NULL)
+        afork_process_send_arg (process, self->arg);
+      connection = run_process_ok (process, self->function);
+      text = read_to_end (connection, &size);
+      g_assert_cmpuint (size, ==, 0);
+
+      g_assert_true (wait_process (process, NULL));
+      if (self->signal != 0)
+        assert_term_signal (process, self->signal);
+      else
+        assert_exit_status (process, self->status);
+      g_assert_true (afork_process_get_usage (process, &user_usec, &system_usec, &max_rss_kib));
+      g_assert_cmpuint (max_rss_kib, >, 0);
+    }
+}
+
+/* Killed from outside, when the function was entered. */
+static void
+test_signal_after_ready (Census        *census,
+                         gconstpointer  data)
+{
+  for (Way way = 0; way < N_WAYS; way++)
+    {
+      g_autoptr(AForkProcess) process = new_process (way);
+      g_autoptr(GSocketConnection) connection G_GNUC_UNUSED = run_process_ok (process, "run_hang");
+
+      afork_process_send_signal (process, SIGTERM);
+      g_assert_true (wait_process (process, NULL));
+      assert_term_signal (process, SIGTERM);
+    }
+}
+
+/* Killed as soon as it is known, which is before the function is entered. */
+static void
+test_signal_before_ready (Census        *census,
+                          gconstpointer  data)
+{
+  for (Way way = 0; way < N_WAYS; way++)
+    {
+      g_autoptr(AForkProcess) process = new_process (way);
+
+      afork_process_call (process, "call_hang", NULL);
+      afork_process_send_signal (process, SIGTERM);
+      expect_run_error (process, "run_hang", AFORK_ERROR, AFORK_ERROR_SIGNALED, "signal 15");
+      assert_term_signal (process, SIGTERM);
+    }
+}
+
+/* The caller's own wish is what it is told of. */
+static void
+test_force_exit (Census        *census,
+                 gconstpointer  data)
+{
+  for (Way way = 0; way < N_WAYS; way++)
+    {
+      g_autoptr(AForkProcess) process = new_process (way);
+      Outcome outcome = { 0 };
+
+      afork_process_call (process, "call_hang", NULL);
+      afork_process_run_async (process, "run_hang", NULL, outcome_run_cb, &outcome);
+      afork_process_force_exit (process);
+      outcome_await (&outcome);
+      outcome_expect_error (&outcome, AFORK_ERROR, AFORK_ERROR_CLOSED, "killed by its caller");
+      await_end (process);
+      assert_term_signal (process, SIGKILL);
+    }
+}
+
+/* Nothing of what is done to a process that has ended reaches anybody. */
+static void
+test_signal_after_end (Census        *census,
+                       gconstpointer  data)
+{
+  for (Way way = 0; way < N_WAYS; way++)
+    {
+      g_autoptr(AForkProcess) process = new_process (way);
+      g_autoptr(GSocketConnection) connection G_GNUC_UNUSED =
+        run_process_ok (process, "run_return");
+
+      await_end (process);
+      afork_process_send_signal (process, SIGKILL);
+      afork_process_force_exit (process);
+      turn ();
+      assert_exit_status (process, 0);
+      g_assert_true (wait_process (process, NULL));
+      expect_run_error (process, "run_return", AFORK_ERROR, AFORK_ERROR_CLOSED, "told already");
+    }
+}
+
+/* A worker that neither reads nor writes nor ends is ended by force only. */
+static void
+test_hang (Census        *census,
+           gconstpointer  data)
+{
+  for (Way way = 0; way < N_WAYS; way++)
+    {
+      g_autoptr(AForkProcess) process = new_process (way);
+      g_autoptr(GSocketConnection) connection = run_process_ok (process, "run_hang");
+      g_autoptr(GCancellable) cancellable = g_cancellable_new ();
+      Outcome waited = { 0 };
+
+      g_clear_object (&connection);
+      afork_process_wait_async (process, cancellable, outcome_wait_cb, &waited);
+      turn ();
+      g_assert_cmpuint (waited.n_calls, ==, 0);
+      g_cancellable_cancel (cancellable);
+      outcome_await (&waited);
+      g_assert_error (waited.error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+      outcome_clear (&waited);
+      g_assert_cmpint (afork_process_get_state (process), ==, AFORK_PROCESS_STATE_RUNNING);
+
+      afork_process_force_exit (process);
+      await_end (process);
+      assert_term_signal (process, SIGKILL);
+    }
+}
+
+/* A crash costs its own process, and none of its neighbours. */
+static void
+test_neighbours (Census        *census,
+                 gconstpointer  data)
+{
+  g_autoptr(AForkProcess) template = afork_process_new ();
+  g_autoptr(GPtrArray) crashing = g_ptr_array_new_with_free_func (g_object_unref);
+  g_autoptr(GPtrArray) working = g_ptr_array_new_with_free_func (g_object_unref);
+  Outcome crashed[16] = { 0 };
+
+  afork_process_require (template, "faults");
+  for (guint i = 0; i < G_N_ELEMENTS (crashed); i++)
+    {
+      AForkProcess *process = afork_process_fork (template);
+
+      g_ptr_array_add (crashing, process);
+      g_ptr_array_add (working, afork_process_fork (template));
+      afork_process_send_arg (process, "11");
+      afork_process_run_async (process, "run_signal", NULL, outcome_run_cb, &crashed[i]);
+    }
+
+  for (guint i = 0; i < G_N_ELEMENTS (crashed); i++)
+    {
+      assert_echoes (g_ptr_array_index (working, i));
+      outcome_await (&crashed[i]);
+      g_assert_no_error (crashed[i].error);
+      await_end (g_ptr_array_index (crashing, i));
+      assert_term_signal (g_ptr_array_index (crashing, i), SIGSEGV);
+      outcome_clear (&crashed[i]);
+    }
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autofree char *path = g_strdup_printf ("/fault/worker/end/%s", cases[i].path);
+
+      g_test_add (path, Census, &cases[i], fault_set_up, test_end, fault_tear_down);
+    }
+  fault_add ("/fault/worker/signal/before-ready", test_signal_before_ready);
+  fault_add ("/fault/worker/signal/after-ready", test_signal_after_ready);
+  fault_add ("/fault/worker/signal/after-end", test_signal_after_end);
+  fault_add ("/fault/worker/force-exit", test_force_exit);
+  fault_add ("/fault/worker/hang", test_hang);
+  fault_add ("/fault/worker/neighbours", test_neighbours);
+
+  return g_test_run ();
+}

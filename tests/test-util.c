@@ -1,0 +1,259 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "test-util.h"
+
+#include <string.h>
+#include <unistd.h>
+
+/* Of a folder's entries, those that are numbers. */
+static guint
+count_numbers (const char *folder)
+{
+  g_autoptr(GDir) dir = g_dir_open (folder, 0, NULL);
+  const char *name;
+  guint n_numbers = 0;
+
+  g_assert_nonnull (dir);
+  while ((name = g_dir_read_name (dir)) != NULL)
+    n_numbers += g_ascii_isdigit (name[0]);
+  return n_numbers;
+}
+
+/* The children of all threads, living or not reaped. */
+static guint
+count_children (void)
+{
+  g_autoptr(GDir) tasks = g_dir_open ("/proc/self/task", 0, NULL);
+  const char *name;
+  guint n_children = 0;
+
+  g_assert_nonnull (tasks);
+  while ((name = g_dir_read_name (tasks)) != NULL)
+    {
+      g_autofree char *path = g_build_filename ("/proc/self/task", name, "children", NULL);
+      g_autofree char *text = NULL;
+      g_auto(GStrv) pids = NULL;
+
+      if (!g_file_get_contents (path, &text, NULL, NULL))
+        continue;
+      pids = g_strsplit_set (g_strstrip (text), " ", -1);
+      n_children += *text != '\0' ? g_strv_length (pids) : 0;
+    }
+
+  return n_children;
+}
+
+static Census
+take_census (void)
+{
+  return (Census) { count_numbers ("/proc/self/fd"), count_children () };
+}
+
+static gboolean
+tell_census_cb (gpointer data)
+{
+  Census *census = data;
+  Census now = take_census ();
+
+  g_test_message ("Waiting for %u descriptors and %u children to become %u and %u",
+                  now.n_fds, now.n_children, census->n_fds, census->n_children);
+  return G_SOURCE_CONTINUE;
+}
+
+static gboolean
+is_counted (Census *census)
+{
+  Census now = take_census ();
+
+  return now.n_fds <= census->n_fds && now.n_children <= census->n_children;
+}
+
+static gboolean
+tick_cb (gpointer data)
+{
+  return G_SOURCE_CONTINUE;
+}
+
+/* What ends is seen as an event in the main context; but what a program of another parent still
+ * holds is not, so the context is also turned now and then. */
+static void
+await_census (Census *census)
+{
+  guint tick = g_timeout_add (10, tick_cb, NULL);
+  guint tell = g_timeout_add_seconds (5, tell_census_cb, census);
+
+  while (!is_counted (census))
+    g_main_context_iteration (NULL, TRUE);
+  g_source_remove (tick);
+  g_source_remove (tell);
+}
+
+static void
+give_up_templates (void)
+{
+  afork_runtime_set_template (afork_runtime_get_native (), NULL);
+}
+
+void
+census_begin (Census *census)
+{
+  g_autoptr(GTask) task = NULL;
+  Census childless;
+
+  /* GIO has a thread of its own, with a descriptor, from the first task on. */
+  task = g_task_new (NULL, NULL, NULL, NULL);
+  give_up_templates ();
+  childless = (Census) { G_MAXUINT, 0 };
+  await_census (&childless);
+  *census = take_census ();
+}
+
+void
+census_end (Census *census)
+{
+  give_up_templates ();
+  await_census (census);
+}
+
+void
+store_result_cb (GObject      *object,
+                 GAsyncResult *result,
+                 gpointer      data)
+{
+  GAsyncResult **place = data;
+
+  g_assert_null (*place);
+  *place = g_object_ref (result);
+}
+
+void
+await_result (GAsyncResult **result)
+{
+  while (*result == NULL)
+    g_main_context_iteration (g_main_context_get_thread_default (), TRUE);
+}
+
+void
+await_state (AForkProcess      *process,
+             AForkProcessState  state)
+{
+  while (afork_process_get_state (process) < state)
+    g_main_context_iteration (g_main_context_get_thread_default (), TRUE);
+}
+
+void
+await_end (AForkProcess *process)
+{
+  await_state (process, AFORK_PROCESS_STATE_EXITED);
+}
+
+GSocketConnection *
+run_process (AForkProcess  *process,
+             const char    *function,
+             GError       **error)
+{
+  g_autoptr(GAsyncResult) result = NULL;
+
+  afork_process_run_async (process, function, NULL, store_result_cb, &result);
+  await_result (&result);
+  return afork_process_run_finish (process, result, error);
+}
+
+gboolean
+wait_process (AForkProcess  *process,
+              GError       **error)
+{
+  g_autoptr(GAsyncResult) result = NULL;
+
+  afork_process_wait_async (process, NULL, store_result_cb, &result);
+  await_result (&result);
+  return afork_process_wait_finish (process, result, error);
+}
+
+GSocketConnection *
+run_process_ok (AForkProcess *process,
+                const char   *function)
+{
+  g_autoptr(GError) error = NULL;
+  GSocketConnection *connection = run_process (process, function, &error);
+
+  g_assert_no_error (error);
+  g_assert_nonnull (connection);
+  return connection;
+}
+
+void
+expect_run_error (AForkProcess *process,
+                  const char   *function,
+                  GQuark        domain,
+                  int           code,
+                  const char   *text)
+{
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+
+  connection = run_process (process, function, &error);
+  g_assert_null (connection);
+  g_test_message ("%s", error->message);
+  g_assert_error (error, domain, code);
+  if (text != NULL && strstr (error->message, text) == NULL)
+    g_error ("“%s” does not hold “%s”", error->message, text);
+  await_end (process);
+}
+
+char *
+read_to_end (GSocketConnection *connection,
+             gsize             *size)
+{
+  GInputStream *stream = g_io_stream_get_input_stream (G_IO_STREAM (connection));
+  g_autoptr(GByteArray) bytes = g_byte_array_new ();
+  g_autoptr(GError) error = NULL;
+  guint8 buffer[65536];
+  gssize n_read;
+
+  while ((n_read = g_input_stream_read (stream, buffer, sizeof buffer, NULL, &error)) > 0)
+    g_byte_array_append (bytes, buffer, (guint) n_read);
+  g_assert_no_error (error);
+
+  if (size != NULL)
+    *size = bytes->len;
+  g_byte_array_append (bytes, (const guint8 *) "", 1);
+  return (char *) g_byte_array_free (g_steal_pointer (&bytes), FALSE);
+}
+
+void
+finish_process (AForkProcess      *process,
+                GSocketConnection *connection)
+{
+  g_autoptr(GError) error = NULL;
+
+  g_io_stream_close (G_IO_STREAM (connection), NULL, &error);
+  g_assert_no_error (error);
+  await_end (process);
+  assert_exit_status (process, 0);
+}
+
+void
+assert_exit_status (AForkProcess *process,
+                    int           exit_status)
+{
+  int actual = -1;
+
+  g_assert_true (afork_process_get_exit_status (process, &actual));
+  g_assert_cmpint (actual, ==, exit_status);
+  g_assert_false (afork_process_get_term_signal (process, NULL));
+}
+
+void
+assert_term_signal (AForkProcess *process,
+                    int           signal)
+{
+  int actual = -1;
+
+  g_assert_true (afork_process_get_term_signal (process, &actual));
+  g_assert_cmpint (actual, ==, signal);
+  g_assert_false (afork_process_get_exit_status (process, NULL));
+}

@@ -1,0 +1,75 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* What the tests of processes have in common. */
+
+#pragma once
+
+#include <afork/afork.h>
+
+G_BEGIN_DECLS
+
+/* What a test must leave as it found it. */
+typedef struct
+{
+  guint n_fds;
+  guint n_children;             /* zombies among them */
+} Census;
+
+/* Gives up the templates of this context, so that nothing is left to be started lazily, and counts
+ * when the descriptors and children of this process no longer change on that account. */
+void     census_begin (Census *census);
+
+/* Gives up the templates again, and turns the main context until as many are left as there were. A
+ * test that leaks hangs here, and says what it waits for when that takes long. */
+void     census_end   (Census *census);
+
+/* A callback that stores a reference to the result in the GAsyncResult * that it is given. */
+void     store_result_cb (GObject      *object,
+                          GAsyncResult *result,
+                          gpointer      data);
+
+/* Turns the main context until *RESULT is there. */
+void     await_result (GAsyncResult **result);
+
+/* Turns the main context until the process has come so far, or has ended. */
+void     await_state  (AForkProcess      *process,
+                       AForkProcessState  state);
+void     await_end    (AForkProcess      *process);
+
+/* The two in one: what run_async() or wait_async() came to, with the main context turning. */
+GSocketConnection *run_process  (AForkProcess  *process,
+                                 const char    *function,
+                                 GError       **error);
+gboolean           wait_process (AForkProcess  *process,
+                                 GError       **error);
+
+/* Runs FUNCTION, which must succeed. */
+GSocketConnection *run_process_ok (AForkProcess *process,
+                                   const char   *function);
+
+/* Runs FUNCTION, and expects this error, whose message holds TEXT; NULL for any. Then waits for the
+ * process's end. */
+void               expect_run_error (AForkProcess *process,
+                                     const char   *function,
+                                     GQuark        domain,
+                                     int           code,
+                                     const char   *text);
+
+/* All that comes until the other side closes, with a NUL behind it; *SIZE may be NULL. */
+char    *read_to_end  (GSocketConnection *connection,
+                       gsize             *size);
+
+/* Closes the connection, upon which the process must exit with status 0. */
+void     finish_process (AForkProcess      *process,
+                         GSocketConnection *connection);
+
+/* The process has ended, and so. */
+void     assert_exit_status (AForkProcess *process,
+                             int           exit_status);
+void     assert_term_signal (AForkProcess *process,
+                             int           signal);
+
+G_END_DECLS
