@@ -1,0 +1,117 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "contact-sheet.h"
+
+#include "auto-fd.h"
+#include "picture.h"
+#include "worker-run.h"
+
+#include <fcntl.h>
+
+#define MAX_PICTURES 400      /* a process has at most 1024 descriptors, unless it asks for more */
+#define TIMEOUT      120      /* seconds */
+
+typedef struct
+{
+  ContactSheet  sheet;
+  OutputFile   *output;
+} Making;
+
+static GPtrArray *
+collect_thumbnails (GPtrArray *pictures)
+{
+  GPtrArray *paths = g_ptr_array_new ();
+
+  for (guint i = 0; i < pictures->len; i++)
+    {
+      Picture *picture = pictures->pdata[i];
+
+      if (picture->thumbnail != NULL)
+        g_ptr_array_add (paths, picture->thumbnail);
+    }
+
+  return paths;
+}
+
+/* Returns how many thumbnails were sent. */
+static guint
+send_thumbnails (AForkProcess *process,
+                 GPtrArray    *paths)
+{
+  guint n = MIN (paths->len, MAX_PICTURES);
+  guint n_sent = 0;
+
+  for (guint i = 0; i < n; i++)
+    {
+      const char *path = paths->pdata[(guint64) i * paths->len / n];
+      g_auto(AutoFd) fd = open (path, O_RDONLY | O_CLOEXEC);
+
+      if (fd >= 0)
+        {
+          afork_process_send_fd (process, fd);
+          n_sent++;
+        }
+    }
+
+  return n_sent;
+}
+
+static void
+drawn_cb (GObject      *object,
+          GAsyncResult *result,
+          gpointer      user_data)
+{
+  g_autoptr(GTask) task = user_data;
+  Making *self = g_task_get_task_data (task);
+  GError *error = NULL;
+
+  if (!worker_run_finish (AFORK_PROCESS (object), result,
+                          &self->sheet.width, &self->sheet.height, &error)
+      || !output_file_commit (self->output, &error))
+    g_task_return_error (task, error);
+  else
+    g_task_return_boolean (task, TRUE);
+}
+
+void
+contact_sheet_make_async (WorkerTemplate      *workers,
+                          GPtrArray           *pictures,
+                          guint                pixels,
+                          OutputFile          *output,
+                          GCancellable        *cancellable,
+                          GAsyncReadyCallback  callback,
+                          gpointer             user_data)
+{
+  g_autoptr(GTask) task = g_task_new (NULL, cancellable, callback, user_data);
+  g_autoptr(AForkProcess) process = worker_template_fork (workers);
+  g_autoptr(GPtrArray) paths = collect_thumbnails (pictures);
+  g_autofree char *row_height = g_strdup_printf ("%u", pixels * 5 / 8);
+  Making *self = g_new0 (Making, 1);
+
+  g_task_set_source_tag (task, contact_sheet_make_async);
+  g_task_set_task_data (task, self, g_free);
+  self->output = output;
+
+  afork_process_send_fd (process, output->fd);
+  afork_process_send_arg (process, row_height);
+  self->sheet.n_pictures = send_thumbnails (process, paths);
+  worker_run_async (workers, process, "contact_sheet", TIMEOUT, cancellable,
+                    drawn_cb, g_steal_pointer (&task));
+}
+
+gboolean
+contact_sheet_make_finish (GAsyncResult  *result,
+                           ContactSheet  *sheet,
+                           GError       **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, NULL), FALSE);
+
+  if (!g_task_propagate_boolean (G_TASK (result), error))
+    return FALSE;
+
+  *sheet = ((Making *) g_task_get_task_data (G_TASK (result)))->sheet;
+  return TRUE;
+}

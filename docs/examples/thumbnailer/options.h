@@ -1,0 +1,30 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include <glib.h>
+
+/* What the user wants. */
+typedef struct
+{
+  char     *size;
+  int       n_jobs;
+  int       timeout;          /* seconds */
+  char     *output;           /* a folder, or NULL for that of the user */
+  char     *contact_sheet;    /* a file, or NULL */
+  char     *module;
+  gboolean  retry;
+  gboolean  verbose;
+  gboolean  version;
+  char    **filenames;
+} Options;
+
+Options *options_parse (int       *argc,
+                        char    ***argv,
+                        GError   **error);
+void     options_free  (Options   *self);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Options, options_free)

@@ -1,0 +1,29 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include <glib.h>
+
+/*
+ * A file that appears whole or not at all. It is written under another name in the same folder,
+ * and takes the place of what is at its path when it is committed. Freed before that, it leaves
+ * nothing.
+ */
+typedef struct
+{
+  char *path;
+  char *temporary;      /* NULL once committed */
+  int   fd;
+} OutputFile;
+
+OutputFile *output_file_new    (const char  *path,
+                                int          mode,
+                                GError     **error);
+gboolean    output_file_commit (OutputFile  *self,
+                                GError     **error);
+void        output_file_free   (OutputFile  *self);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (OutputFile, output_file_free)

@@ -1,0 +1,156 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "picture-finder.h"
+
+#include <gio/gio.h>
+
+#define ATTRIBUTES                       \
+  G_FILE_ATTRIBUTE_STANDARD_NAME ","     \
+  G_FILE_ATTRIBUTE_STANDARD_TYPE ","     \
+  G_FILE_ATTRIBUTE_STANDARD_IS_SYMLINK "," \
+  G_FILE_ATTRIBUTE_STANDARD_CONTENT_TYPE
+
+typedef struct
+{
+  GPtrArray            *pictures;
+  GHashTable           *seen;       /* their paths */
+  const ThumbnailStore *store;
+} PictureFinder;
+
+static Picture *
+add_picture (PictureFinder *self,
+             const char    *filename)
+{
+  g_autoptr(Picture) picture = picture_new (filename);
+
+  if (g_hash_table_contains (self->seen, picture->path))
+    return NULL;
+
+  g_hash_table_add (self->seen, picture->path);
+  g_ptr_array_add (self->pictures, picture);
+  return g_steal_pointer (&picture);
+}
+
+static void
+add_failure (PictureFinder *self,
+             const char    *filename,
+             GError        *error)
+{
+  Picture *picture = add_picture (self, filename);
+
+  if (picture != NULL)
+    picture_fail (picture, g_steal_pointer (&error));
+  g_clear_error (&error);
+}
+
+static int
+compare_names (gconstpointer a,
+               gconstpointer b)
+{
+  return g_strcmp0 (g_file_info_get_name (*(GFileInfo **) a),
+                    g_file_info_get_name (*(GFileInfo **) b));
+}
+
+static GPtrArray *
+list_folder (GFile   *folder,
+             GError **error)
+{
+  g_autoptr(GFileEnumerator) enumerator = NULL;
+  g_autoptr(GPtrArray) infos = g_ptr_array_new_with_free_func (g_object_unref);
+  GFileInfo *info;
+
+  enumerator = g_file_enumerate_children (folder, ATTRIBUTES, G_FILE_QUERY_INFO_NONE, NULL, error);
+  if (enumerator == NULL)
+    return NULL;
+
+  do
+    {
+      if (!g_file_enumerator_iterate (enumerator, &info, NULL, NULL, error))
+        return NULL;
+      if (info != NULL)
+        g_ptr_array_add (infos, g_object_ref (info));
+    }
+  while (info != NULL);
+
+  g_ptr_array_sort (infos, compare_names);
+  return g_steal_pointer (&infos);
+}
+
+static gboolean
+is_image_type (const char *type)
+{
+  return type != NULL && g_str_has_prefix (type, "image/");
+}
+
+/* By its name, whatever it really is; else by its first bytes, where the name says nothing. */
+static gboolean
+looks_like_picture (GFileInfo *info)
+{
+  g_autofree char *type = g_content_type_guess (g_file_info_get_name (info), NULL, 0, NULL);
+
+  return is_image_type (type) || is_image_type (g_file_info_get_content_type (info));
+}
+
+static gboolean
+is_folder (GFileInfo *info)
+{
+  return g_file_info_get_file_type (info) == G_FILE_TYPE_DIRECTORY;
+}
+
+/* A folder is not followed through a link, which may lead back up. */
+static void
+find_in_folder (PictureFinder *self,
+                const char    *filename)
+{
+  g_autoptr(GFile) folder = g_file_new_for_path (filename);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GPtrArray) infos = NULL;
+
+  if (thumbnail_store_contains (self->store, filename))
+    return;
+
+  infos = list_folder (folder, &error);
+  if (infos == NULL)
+    {
+      add_failure (self, filename, g_steal_pointer (&error));
+      return;
+    }
+
+  for (guint i = 0; i < infos->len; i++)
+    {
+      GFileInfo *info = infos->pdata[i];
+      g_autofree char *child = g_build_filename (filename, g_file_info_get_name (info), NULL);
+
+      if (looks_like_picture (info))
+        add_picture (self, child);
+      if (is_folder (info) && !g_file_info_get_is_symlink (info))
+        find_in_folder (self, child);
+    }
+}
+
+static void
+find (PictureFinder *self,
+      const char    *filename)
+{
+  if (g_file_test (filename, G_FILE_TEST_IS_DIR))
+    find_in_folder (self, filename);
+  else if (!thumbnail_store_contains (self->store, filename))
+    add_picture (self, filename);
+}
+
+GPtrArray *
+picture_finder_find (const char * const   *filenames,
+                     const ThumbnailStore *store)
+{
+  g_autoptr(GHashTable) seen = g_hash_table_new (g_str_hash, g_str_equal);
+  PictureFinder self = { .seen = seen, .store = store };
+
+  self.pictures = g_ptr_array_new_with_free_func ((GDestroyNotify) picture_free);
+  for (gsize i = 0; filenames[i] != NULL; i++)
+    find (&self, filenames[i]);
+
+  return self.pictures;
+}

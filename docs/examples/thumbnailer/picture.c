@@ -1,0 +1,100 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "picture.h"
+
+#include "auto-fd.h"
+#include "text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gio/gio.h>
+#include <sys/stat.h>
+
+Picture *
+picture_new (const char *filename)
+{
+  Picture *self = g_new0 (Picture, 1);
+
+  self->name = text_from_filename (filename);
+  self->path = g_canonicalize_filename (filename, NULL);
+  self->uri = g_filename_to_uri (self->path, NULL, NULL);
+
+  return self;
+}
+
+void
+picture_free (Picture *self)
+{
+  g_free (self->name);
+  g_free (self->path);
+  g_free (self->uri);
+  g_free (self->thumbnail);
+  g_clear_error (&self->error);
+  g_free (self);
+}
+
+static const char *
+describe_kind (mode_t mode)
+{
+  switch (mode & S_IFMT)
+    {
+    case S_IFDIR:
+      return "a folder";
+    case S_IFIFO:
+      return "a named pipe";
+    case S_IFSOCK:
+      return "a socket";
+    default:
+      return "a device";
+    }
+}
+
+static void
+set_error_from_errno (GError **error)
+{
+  int saved_errno = errno;
+
+  g_set_error_literal (error, G_IO_ERROR, g_io_error_from_errno (saved_errno),
+                       g_strerror (saved_errno));
+}
+
+/* The name may be of anything: a pipe that nobody writes to must not make this wait, a terminal not
+ * become ours. */
+int
+picture_open (Picture  *self,
+              GError  **error)
+{
+  struct stat info;
+  g_auto(AutoFd) fd = open (self->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+
+  if (fd < 0 || fstat (fd, &info) < 0)
+    {
+      set_error_from_errno (error);
+      return -1;
+    }
+
+  if (!S_ISREG (info.st_mode))
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_REGULAR_FILE,
+                   "It is %s, not a file", describe_kind (info.st_mode));
+      return -1;
+    }
+
+  self->size = info.st_size;
+  self->mtime = info.st_mtime;
+
+  return g_steal_fd (&fd);
+}
+
+void
+picture_fail (Picture *self,
+              GError  *error)
+{
+  g_assert (self->outcome != PICTURE_FAILED);
+
+  self->outcome = PICTURE_FAILED;
+  self->error = error;
+}

@@ -1,0 +1,41 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include <glib.h>
+
+typedef enum
+{
+  PICTURE_WAITING,
+  PICTURE_DONE,
+  PICTURE_REUSED,
+  PICTURE_FAILED
+} PictureOutcome;
+
+/* A picture that was found, and what has become of it. */
+typedef struct
+{
+  char           *name;       /* for people: under the folder as they gave it */
+  char           *path;       /* absolute */
+  char           *uri;
+  guint64         size;       /* in bytes; this and mtime are known once it has been opened */
+  gint64          mtime;      /* in seconds since the epoch */
+  PictureOutcome  outcome;
+  char           *thumbnail;  /* its path, when there is one */
+  GError         *error;      /* when it failed */
+} Picture;
+
+Picture *picture_new  (const char  *filename);
+void     picture_free (Picture     *self);
+
+/* Returns a descriptor, which is the caller's, or -1. */
+int      picture_open (Picture     *self,
+                       GError     **error);
+
+void     picture_fail (Picture     *self,
+                       GError      *error);   /* takes the error */
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Picture, picture_free)

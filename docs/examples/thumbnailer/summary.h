@@ -1,0 +1,14 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include <glib.h>
+
+/* Prints what has become of @pictures in so many @seconds, and which failed from which cause. */
+void     summary_print          (GPtrArray *pictures,
+                                 double     seconds);
+
+gboolean summary_all_succeeded  (GPtrArray *pictures);

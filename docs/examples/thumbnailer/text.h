@@ -1,0 +1,19 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include <glib.h>
+
+/* Text of others made fit to print: UTF-8 with nothing in it that moves the cursor. */
+
+char  *text_from_bytes    (const char *bytes,
+                           gsize       size);
+char  *text_from_filename (const char *filename);
+
+/* How many columns of a terminal it takes, and as much of it as fits into so many. */
+guint  text_columns       (const char *text);
+char  *text_ellipsize     (const char *text,
+                           guint       columns);

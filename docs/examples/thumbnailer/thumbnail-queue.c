@@ -1,0 +1,109 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "thumbnail-queue.h"
+
+typedef struct
+{
+  const ThumbnailMaker *maker;
+  GPtrArray            *pictures;
+  guint                 next;         /* picture to begin with */
+  guint                 n_running;
+  guint                 n_jobs;
+  ThumbnailQueueFunc    each;
+  gpointer              each_data;
+} ThumbnailQueue;
+
+static void
+thumbnail_queue_free (ThumbnailQueue *self)
+{
+  g_ptr_array_unref (self->pictures);
+  g_free (self);
+}
+
+static void fill (GTask *task);
+
+static void
+made_cb (GObject      *object,
+         GAsyncResult *result,
+         gpointer      user_data)
+{
+  g_autoptr(GTask) task = user_data;
+  ThumbnailQueue *self = g_task_get_task_data (task);
+  Picture *picture = thumbnail_maker_make_finish (result, NULL);
+
+  self->n_running--;
+  if (picture != NULL)
+    self->each (picture, self->each_data);
+
+  fill (task);
+}
+
+/* Pictures that failed when they were looked for have had their turn. */
+static void
+start_next (GTask *task)
+{
+  ThumbnailQueue *self = g_task_get_task_data (task);
+  Picture *picture = self->pictures->pdata[self->next++];
+
+  if (picture->outcome != PICTURE_WAITING)
+    {
+      self->each (picture, self->each_data);
+      return;
+    }
+
+  self->n_running++;
+  thumbnail_maker_make_async (self->maker, picture, g_task_get_cancellable (task),
+                              made_cb, g_object_ref (task));
+}
+
+static void
+fill (GTask *task)
+{
+  ThumbnailQueue *self = g_task_get_task_data (task);
+  GCancellable *cancellable = g_task_get_cancellable (task);
+
+  while (self->n_running < self->n_jobs
+         && self->next < self->pictures->len
+         && !g_cancellable_is_cancelled (cancellable))
+    start_next (task);
+
+  if (self->n_running == 0 && !g_task_return_error_if_cancelled (task))
+    g_task_return_boolean (task, TRUE);
+}
+
+void
+thumbnail_queue_run_async (const ThumbnailMaker *maker,
+                           GPtrArray            *pictures,
+                           guint                 n_jobs,
+                           ThumbnailQueueFunc    each,
+                           gpointer              each_data,
+                           GCancellable         *cancellable,
+                           GAsyncReadyCallback   callback,
+                           gpointer              user_data)
+{
+  g_autoptr(GTask) task = g_task_new (NULL, cancellable, callback, user_data);
+  ThumbnailQueue *self = g_new0 (ThumbnailQueue, 1);
+
+  g_task_set_source_tag (task, thumbnail_queue_run_async);
+  g_task_set_task_data (task, self, (GDestroyNotify) thumbnail_queue_free);
+
+  self->maker = maker;
+  self->pictures = g_ptr_array_ref (pictures);
+  self->n_jobs = n_jobs;
+  self->each = each;
+  self->each_data = each_data;
+
+  fill (task);
+}
+
+gboolean
+thumbnail_queue_run_finish (GAsyncResult  *result,
+                            GError       **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, NULL), FALSE);
+
+  return g_task_propagate_boolean (G_TASK (result), error);
+}

@@ -1,0 +1,114 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "worker.h"
+
+#include "picture-load.h"
+#include "png-save.h"
+#include "reply.h"
+#include "sheet-layout.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BACKGROUND  0x1b1b1fff
+#define MOUNT       0x26262bff   /* behind a picture that does not fill its box, or is not dense */
+#define MAX_ASPECT  3.0
+#define MAX_ENLARGE 1.25
+
+/* A PNG file has its width and height at a fixed place. */
+static double
+read_aspect (int fd)
+{
+  guint32 size[2];
+
+  if (pread (fd, size, sizeof size, 16) != sizeof size || size[0] == 0 || size[1] == 0)
+    return 1;
+
+  return CLAMP ((double) GUINT32_FROM_BE (size[0]) / GUINT32_FROM_BE (size[1]),
+                1 / MAX_ASPECT, MAX_ASPECT);
+}
+
+static SheetBox *
+measure (const AForkItem *thumbnails,
+         guint            n_thumbnails)
+{
+  SheetBox *boxes = g_new0 (SheetBox, n_thumbnails);
+
+  for (guint i = 0; i < n_thumbnails; i++)
+    boxes[i].aspect = read_aspect (thumbnails[i].fd);
+
+  return boxes;
+}
+
+static void
+draw_centred (GdkPixbuf      *sheet,
+              const SheetBox *box,
+              GdkPixbuf      *picture)
+{
+  double x_scale = (double) box->width / gdk_pixbuf_get_width (picture);
+  double y_scale = (double) box->height / gdk_pixbuf_get_height (picture);
+  double scale = MIN (MIN (x_scale, y_scale), MAX_ENLARGE);
+  int width = CLAMP (gdk_pixbuf_get_width (picture) * scale + 0.5, 1, box->width);
+  int height = CLAMP (gdk_pixbuf_get_height (picture) * scale + 0.5, 1, box->height);
+  int x = box->x + (box->width - width) / 2;
+  int y = box->y + (box->height - height) / 2;
+
+  gdk_pixbuf_composite (picture, sheet, x, y, width, height, x, y,
+                        (double) width / gdk_pixbuf_get_width (picture),
+                        (double) height / gdk_pixbuf_get_height (picture),
+                        GDK_INTERP_BILINEAR, 255);
+}
+
+/* A thumbnail that cannot be read leaves its mount empty. */
+static void
+draw_thumbnail (GdkPixbuf      *sheet,
+                const SheetBox *box,
+                int             fd)
+{
+  g_autoptr(GdkPixbuf) mount =
+    gdk_pixbuf_new_subpixbuf (sheet, box->x, box->y, box->width, box->height);
+  g_autoptr(LoadedPicture) picture = picture_load (fd, 2 * MAX (box->width, box->height), NULL);
+
+  gdk_pixbuf_fill (mount, MOUNT);
+  if (picture != NULL)
+    draw_centred (sheet, box, picture->pixbuf);
+}
+
+static GdkPixbuf *
+draw_sheet (const AForkItem *thumbnails,
+            guint            n_thumbnails,
+            int              row_height)
+{
+  g_autofree SheetBox *boxes = measure (thumbnails, n_thumbnails);
+  GdkPixbuf *sheet;
+  int width, height;
+
+  sheet_layout (boxes, n_thumbnails, row_height, &width, &height);
+  sheet = gdk_pixbuf_new (GDK_COLORSPACE_RGB, FALSE, 8, width, height);
+  gdk_pixbuf_fill (sheet, BACKGROUND);
+  for (guint i = 0; i < n_thumbnails; i++)
+    draw_thumbnail (sheet, &boxes[i], thumbnails[i].fd);
+
+  return sheet;
+}
+
+void
+contact_sheet (int              socket,
+               const AForkItem *items,
+               size_t           n_items)
+{
+  g_autoptr(GdkPixbuf) sheet = draw_sheet (items + 2, n_items - 2, atoi (items[1].data));
+  g_autoptr(GError) error = NULL;
+
+  if (!png_save (items[0].fd, sheet, NULL, &error))
+    {
+      reply_error (socket, error);
+      return;
+    }
+
+  reply_ok (socket, gdk_pixbuf_get_width (sheet), gdk_pixbuf_get_height (sheet));
+}

@@ -1,0 +1,58 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "png-save.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+static gboolean
+write_cb (const char  *bytes,
+          gsize        size,
+          GError     **error,
+          gpointer     user_data)
+{
+  int fd = GPOINTER_TO_INT (user_data);
+
+  while (size > 0)
+    {
+      gssize n = write (fd, bytes, size);
+
+      if (n < 0 && errno != EINTR)
+        {
+          int saved_errno = errno;
+
+          g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (saved_errno),
+                       "The output could not be written: %s", g_strerror (saved_errno));
+          return FALSE;
+        }
+
+      bytes += MAX (n, 0);
+      size -= MAX (n, 0);
+    }
+
+  return TRUE;
+}
+
+gboolean
+png_save (int         fd,
+          GdkPixbuf  *pixbuf,
+          GPtrArray  *texts,
+          GError    **error)
+{
+  g_autoptr(GPtrArray) keys = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr(GPtrArray) values = g_ptr_array_new ();
+
+  for (guint i = 0; texts != NULL && i + 1 < texts->len; i += 2)
+    {
+      g_ptr_array_add (keys, g_strconcat ("tEXt::", texts->pdata[i], NULL));
+      g_ptr_array_add (values, texts->pdata[i + 1]);
+    }
+  g_ptr_array_add (keys, NULL);
+  g_ptr_array_add (values, NULL);
+
+  return gdk_pixbuf_save_to_callbackv (pixbuf, write_cb, GINT_TO_POINTER (fd), "png",
+                                       (char **) keys->pdata, (char **) values->pdata, error);
+}

@@ -1,0 +1,17 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include <gdk-pixbuf/gdk-pixbuf.h>
+
+/*
+ * Writes @pixbuf to @fd as a PNG file. @texts is NULL or an array of strings in pairs, a keyword
+ * and its text, which the file gets as tEXt chunks.
+ */
+gboolean png_save (int           fd,
+                   GdkPixbuf    *pixbuf,
+                   GPtrArray    *texts,
+                   GError      **error);

@@ -1,0 +1,47 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "worker.h"
+
+#include <gdk-pixbuf/gdk-pixbuf.h>
+
+/* What a loader needs stays loaded. Its close complains that it was given no picture. */
+static void
+load_format (GdkPixbufFormat *format)
+{
+  g_autofree char *name = gdk_pixbuf_format_get_name (format);
+  g_autoptr(GdkPixbufLoader) loader = gdk_pixbuf_loader_new_with_type (name, NULL);
+
+  if (loader != NULL)
+    gdk_pixbuf_loader_close (loader, NULL);
+}
+
+/* Some things are loaded when they are first used: what tells one kind of file from another, and
+ * what turns texts into those of a PNG file. */
+static void
+rehearse (void)
+{
+  g_autoptr(GdkPixbuf) pixel = gdk_pixbuf_new (GDK_COLORSPACE_RGB, FALSE, 8, 1, 1);
+  g_autoptr(GdkPixbufLoader) loader = gdk_pixbuf_loader_new ();
+  g_autofree char *png = NULL;
+  gsize size;
+
+  gdk_pixbuf_fill (pixel, 0x000000ff);
+  if (gdk_pixbuf_save_to_buffer (pixel, &png, &size, "png", NULL, "tEXt::Comment", "none", NULL))
+    gdk_pixbuf_loader_write (loader, (const guchar *) png, size, NULL);
+  gdk_pixbuf_loader_close (loader, NULL);
+}
+
+void
+prepare (int                 argc,
+         const char * const *argv)
+{
+  g_autoptr(GSList) formats = gdk_pixbuf_get_formats ();
+
+  for (GSList *l = formats; l != NULL; l = l->next)
+    load_format (l->data);
+
+  rehearse ();
+}

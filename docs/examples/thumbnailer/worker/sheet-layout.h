@@ -1,0 +1,24 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include <glib.h>
+
+/* Where a picture goes on a contact sheet. */
+typedef struct
+{
+  double aspect;      /* width : height, given by the caller */
+  int    x;
+  int    y;
+  int    width;
+  int    height;
+} SheetBox;
+
+void sheet_layout (SheetBox *boxes,
+                   guint     n_boxes,
+                   int       row_height,
+                   int      *sheet_width,
+                   int      *sheet_height);

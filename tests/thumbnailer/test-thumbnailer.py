@@ -1,0 +1,709 @@
+#!/usr/bin/env python3
+# Copyright 2026 The AFork authors
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
+"""What the thumbnailer does with pictures, good and bad, and with workers that misbehave.
+
+test-thumbnailer.py THUMBNAILER HOSTILE-WORKER
+"""
+
+import ctypes
+import hashlib
+import os
+import pty
+import re
+import shutil
+import signal
+import stat
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+from fcntl import ioctl
+from pathlib import Path
+
+import tap
+from pictures import Png, gif_of_two_frames, jpeg, png, png_of_absurd_size
+
+THUMBNAILER, HOSTILE_WORKER = (os.path.realpath(path) for path in sys.argv[1:3])
+
+PR_CAPBSET_DROP = 24
+PR_SET_CHILD_SUBREAPER = 36
+CAP_DAC_OVERRIDE = 1
+CAP_DAC_READ_SEARCH = 2
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Room:
+    """A home of one's own, a folder of pictures in it, and the thumbnailer."""
+
+    def __init__(self):
+        self._folder = tempfile.TemporaryDirectory(prefix="thumbnailer-")
+        self.home = Path(os.path.realpath(self._folder.name))
+        self.pictures = self.home / "pictures"
+        self.thumbnails = self.home / "cache" / "thumbnails"
+        self.pictures.mkdir()
+        self.env = dict(os.environ, HOME=str(self.home), XDG_CACHE_HOME=str(self.home / "cache"),
+                        LC_ALL="C.UTF-8")
+
+    def add(self, name, data):
+        path = self.pictures / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return path
+
+    def command(self, arguments):
+        return [THUMBNAILER, *map(str, arguments or [self.pictures])]
+
+    def run(self, *arguments, status=0, **options):
+        """Runs the thumbnailer to its end, on the folder of pictures if nothing else is said."""
+        run = subprocess.run(self.command(arguments), stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, env=self.env, text=True, **options)
+        assert run.returncode == status, (run.returncode, run.stdout, run.stderr)
+        self.check_nothing_is_left()
+        return Output(run.stdout, run.stderr)
+
+    def start(self, *arguments, **options):
+        return subprocess.Popen(self.command(arguments), stderr=subprocess.PIPE, env=self.env,
+                                text=True, **options)
+
+    def thumbnail_path(self, picture, size="normal"):
+        digest = hashlib.md5(picture.as_uri().encode()).hexdigest()
+        return self.thumbnails / size / f"{digest}.png"
+
+    def failure_path(self, picture):
+        folder, = (self.thumbnails / "fail").iterdir()
+        return folder / self.thumbnail_path(picture).name
+
+    def thumbnail(self, picture, size="normal"):
+        return Png(self.thumbnail_path(picture, size).read_bytes())
+
+    def check_nothing_is_left(self):
+        """No half-written file, whatever happened."""
+        left = [path for path in self.home.rglob(".*") if path.is_file()]
+        assert not left, left
+
+
+class Output:
+    def __init__(self, text, errors):
+        self.text = text
+        self.errors = errors
+
+    def outcome(self, picture):
+        """`done`, `reused`, or `failed: CAUSE`."""
+        lines = re.findall(rf"^(done|reused|failed) {re.escape(str(picture))}(: .*)?$", self.text,
+                           re.M)
+        assert len(lines) == 1, (picture, self.text, self.errors)
+        return "".join(lines[0])
+
+    def counts(self):
+        return tuple(map(int, re.search(r"^(\d+) done, (\d+) reused, (\d+) failed in", self.text,
+                                        re.M).groups()))
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def change(picture):
+    """Another time of change is all that tells a picture from what it was."""
+    times = picture.stat()
+    os.utime(picture, (times.st_atime, times.st_mtime + 10))
+
+
+# Thumbnails
+
+def test_thumbnail(room):
+    picture = room.add("blau weiß.png", png(640, 480))
+    output = room.run()
+    assert output.outcome(picture) == "done"
+    assert output.counts() == (1, 0, 0)
+
+    thumbnail = room.thumbnail(picture)
+    assert (thumbnail.width, thumbnail.height) == (128, 96)
+    assert thumbnail.pixel(64, 48) == (200, 80, 40)
+
+    texts = thumbnail.texts
+    assert texts.pop("Software").startswith("afork-thumbnailer-")
+    assert texts == {
+        "Thumb::URI": picture.as_uri(),
+        "Thumb::MTime": str(int(picture.stat().st_mtime)),
+        "Thumb::Size": str(picture.stat().st_size),
+        "Thumb::Mimetype": "image/png",
+        "Thumb::Image::Width": "640",
+        "Thumb::Image::Height": "480",
+    }
+
+
+def test_modes(room):
+    picture = room.add("a.png", png(10, 10))
+    broken = room.add("b.png", b"")
+    room.run(status=1)
+    for path in room.thumbnail_path(picture), room.failure_path(broken):
+        assert mode(path) == 0o600, path
+        assert mode(path.parent) == 0o700, path
+    assert mode(room.thumbnails) == 0o700
+
+
+def test_sizes(room):
+    picture = room.add("tall.png", png(600, 1200))
+    for size, pixels in ("normal", 128), ("large", 256), ("x-large", 512), ("xx-large", 1024):
+        room.run("--size", size, room.pictures)
+        thumbnail = room.thumbnail(picture, size)
+        assert (thumbnail.width, thumbnail.height) == (pixels / 2, pixels), size
+
+
+def test_small_picture_is_not_enlarged(room):
+    picture = room.add("icon.png", png(16, 12))
+    room.run()
+    thumbnail = room.thumbnail(picture)
+    assert (thumbnail.width, thumbnail.height) == (16, 12)
+
+
+def test_narrow_picture(room):
+    picture = room.add("line.png", png(4000, 1))
+    room.run()
+    thumbnail = room.thumbnail(picture)
+    assert (thumbnail.width, thumbnail.height) == (128, 1)
+
+
+def test_gio_calls_thumbnails_valid(room):
+    if shutil.which("gio") is None:
+        raise tap.Skip("there is no gio")
+    for size in "normal", "large":
+        picture = room.add(f"ä & {size} %?.png", png(300, 200))
+        room.run("--size", size, room.pictures)
+        info = subprocess.run(["gio", "info", "-a", "thumbnail::*", str(picture)], env=room.env,
+                              stdout=subprocess.PIPE, text=True, check=True).stdout
+        assert "thumbnail::is-valid: TRUE" in info, info
+        assert f"thumbnail::path: {room.thumbnails}/{size}/" in info, info
+
+
+def test_orientation(room):
+    rows = [[0, 0, 255, 255]] * 2           # black on the left, white on the right
+    for orientation, size, black, white in [
+        (1, (32, 16), (4, 8), (28, 8)),
+        (2, (32, 16), (28, 8), (4, 8)),
+        (3, (32, 16), (28, 8), (4, 8)),
+        (6, (16, 32), (8, 4), (8, 28)),
+        (8, (16, 32), (8, 28), (8, 4)),
+    ]:
+        picture = room.add(f"{orientation}.jpg", jpeg(rows, orientation))
+        room.run()
+        thumbnail = room.thumbnail(picture)
+        assert (thumbnail.width, thumbnail.height) == size, orientation
+        assert thumbnail.texts["Thumb::Image::Width"] == str(size[0]), orientation
+        assert max(thumbnail.pixel(*black)) < 40, orientation
+        assert min(thumbnail.pixel(*white)) > 215, orientation
+
+
+def test_animation_is_its_first_frame(room):
+    picture = room.add("blink.gif", gif_of_two_frames())
+    room.run()
+    assert room.thumbnail(picture).pixel(0, 0) == (0, 0, 0)
+
+
+def test_output_folder(room):
+    room.thumbnails = room.home / "elsewhere"
+    picture = room.add("a.png", png(10, 10))
+    room.run("--output", room.thumbnails, room.pictures)
+    assert room.thumbnail_path(picture).exists()
+    assert not (room.home / "cache").exists()
+
+
+# Finding pictures
+
+def test_what_is_a_picture(room):
+    wrong = room.add("png-in-truth.jpg", png(10, 10))
+    unnamed = room.add("no-extension", png(10, 10))
+    room.add("notes.txt", png(10, 10))
+    room.add("program", b"#!/bin/sh\n")
+    output = room.run()
+    assert output.outcome(wrong) == output.outcome(unnamed) == "done"
+    assert output.counts() == (2, 0, 0)
+    assert room.thumbnail(wrong).texts["Thumb::Mimetype"] == "image/png"
+
+
+def test_named_file_is_a_picture(room):
+    picture = room.add("picture.txt", png(10, 10))
+    assert room.run(picture).outcome(picture) == "done"
+
+
+def test_folders_are_walked_in_order(room):
+    names = ["a/b/c.png", "a/b.png", "a.png", "b.png", "a/b/a.png"]
+    for name in names:
+        room.add(name, png(10, 10))
+    output = room.run("--jobs", 1, room.pictures, "pictures/../pictures", cwd=room.home)
+    found = re.findall(r"^done (.*)$", output.text, re.M)
+    assert found == [str(room.pictures / name)
+                     for name in ("a/b/a.png", "a/b/c.png", "a/b.png", "a.png", "b.png")], found
+
+
+def test_relative_name(room):
+    picture = room.add("a.png", png(10, 10))
+    assert room.run("pictures", cwd=room.home).outcome("pictures/a.png") == "done"
+    assert room.thumbnail(picture).texts["Thumb::URI"] == picture.as_uri()
+
+
+def test_links(room):
+    picture = room.add("a.png", png(10, 10))
+    link = room.pictures / "link.png"
+    link.symlink_to("a.png")
+    (room.pictures / "up").symlink_to(".")
+    output = room.run()
+    assert output.outcome(picture) == output.outcome(link) == "done"
+    assert output.counts() == (2, 0, 0)
+
+
+def test_thumbnails_are_no_pictures(room):
+    room.add("a.png", png(10, 10))
+    assert room.run(room.home).counts() == (1, 0, 0)
+    assert room.run(room.home, room.thumbnails, room.thumbnails / "normal").counts() == (0, 1, 0)
+
+
+# Broken pictures
+
+def drop_capabilities():
+    """Run as root, a program may read what its mode forbids; not without these."""
+    if os.geteuid() == 0:
+        for capability in CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH:
+            libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+
+def test_broken_pictures(room):
+    good = room.add("good.png", png(500, 500))
+    photo = jpeg([[0, 255] * 8] * 16)
+    unknown = "Unrecognized image file format"
+    broken = {
+        room.add("empty.png", b""): "The file is empty",
+        room.add("cut.png", png(500, 500)[:-100]): "The file is cut short",
+        room.add("cut-at-the-end.png", png(500, 500)[:-12]): "The file is cut short",
+        room.add("cut.jpg", photo[:-80]): "The file is cut short",
+        room.add("cut-at-the-end.jpg", photo[:-2]): "The file is cut short",
+        room.add("cut-at-the-start.jpg", photo[:30]): "The file is cut short",
+        room.add("text.png", b"This is not a picture.\n"): unknown,
+        room.add("absurd.png", png_of_absurd_size()): "100000 × 100000 pixels are too many",
+        room.pictures / "folder.png": "It is a folder, not a file",
+        room.pictures / "pipe.png": "It is a named pipe, not a file",
+        room.pictures / "nowhere.png": "No such file or directory",
+    }
+    inside = room.add("folder.png/inside.png", png(10, 10))
+    os.mkfifo(room.pictures / "pipe.png")
+    (room.pictures / "nowhere.png").symlink_to("nothing")
+
+    output = room.run(status=1)
+    assert output.outcome(good) == output.outcome(inside) == "done"
+    for picture, cause in broken.items():
+        assert output.outcome(picture) == f"failed: {cause}"
+    assert output.counts() == (2, 0, len(broken))
+
+
+def test_unreadable(room):
+    good = room.add("good.png", png(10, 10))
+    picture = room.add("secret.png", png(10, 10))
+    folder = room.pictures / "secrets"
+    picture.chmod(0)
+    if subprocess.run(["test", "-r", picture], preexec_fn=drop_capabilities).returncode == 0:
+        raise tap.Skip("nothing is unreadable to this user")
+
+    folder.mkdir(0)
+    try:
+        output = room.run(status=1, preexec_fn=drop_capabilities)
+    finally:
+        folder.chmod(0o700)
+    assert output.outcome(good) == "done"
+    assert output.outcome(picture) == "failed: Permission denied"
+    assert "Permission denied" in output.outcome(folder)
+
+
+def test_missing_folder(room):
+    good = room.add("good.png", png(10, 10))
+    output = room.run(room.home / "no-such-folder", room.pictures, status=1)
+    assert output.outcome(room.home / "no-such-folder") == "failed: No such file or directory"
+    assert output.outcome(good) == "done"
+
+
+def test_failures_are_grouped_by_cause(room):
+    for name in "a.png", "b.png":
+        room.add(name, b"")
+    room.add("c.png", b"nothing of the kind")
+    output = room.run(status=1)
+    assert output.text.endswith("\n\nThe file is empty (2)\n"
+                                f"  {room.pictures}/a.png\n"
+                                f"  {room.pictures}/b.png\n"
+                                "\nUnrecognized image file format (1)\n"
+                                f"  {room.pictures}/c.png\n"), output.text
+
+
+def test_names_are_printed_harmlessly(room):
+    room.add("\x1b[2Jbad\nname.png", png(10, 10))
+    output = room.run()
+    assert "\x1b" not in output.text
+    assert output.outcome(room.pictures / "\ufffd[2Jbad\ufffdname.png") == "done"
+
+
+# What an earlier run has left
+
+def test_thumbnail_is_reused(room):
+    picture = room.add("a.png", png(10, 10))
+    room.run()
+    before = room.thumbnail_path(picture).stat()
+    assert room.run().outcome(picture) == "reused"
+    after = room.thumbnail_path(picture).stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+def test_changed_picture_gets_another_thumbnail(room):
+    picture = room.add("a.png", png(10, 10))
+    room.run()
+    change(picture)
+    assert room.run().outcome(picture) == "done"
+    assert room.thumbnail(picture).texts["Thumb::MTime"] == str(int(picture.stat().st_mtime))
+
+
+def test_thumbnail_of_another_picture_is_not_reused(room):
+    picture = room.add("a.png", png(10, 10))
+    other = room.add("b.png", png(10, 10))
+    room.run()
+    shutil.copy(room.thumbnail_path(other), room.thumbnail_path(picture))
+    output = room.run()
+    assert output.outcome(picture) == "done"
+    assert output.outcome(other) == "reused"
+
+
+def test_spoilt_thumbnail_is_not_reused(room):
+    picture = room.add("a.png", png(10, 10))
+    room.run()
+    path = room.thumbnail_path(picture)
+    whole = path.read_bytes()
+    for size in 0, 4, 20, 40, 60, 100:
+        path.write_bytes(whole[:size])
+        assert room.run().outcome(picture) == "done", size
+    path.unlink()
+    os.mkfifo(path)
+    assert room.run().outcome(picture) == "done"
+
+
+def test_failure_is_noted(room):
+    picture = room.add("a.png", b"no picture")
+    room.run(status=1)
+    note = Png(room.failure_path(picture).read_bytes())
+    assert (note.width, note.height) == (1, 1)
+    assert note.texts["Thumb::URI"] == picture.as_uri()
+    assert note.texts["Thumb::MTime"] == str(int(picture.stat().st_mtime))
+
+    output = room.run(status=1)
+    assert output.outcome(picture) == "failed: As before: Unrecognized image file format"
+
+
+def test_failure_is_tried_again(room):
+    picture = room.add("a.png", b"no picture")
+    cause = "failed: Unrecognized image file format"
+    assert room.run(status=1).outcome(picture) == cause
+    assert room.run("--retry", room.pictures, status=1).outcome(picture) == cause
+    change(picture)
+    assert room.run(status=1).outcome(picture) == cause
+
+    room.add("a.png", png(10, 10))
+    change(picture)
+    assert room.run().outcome(picture) == "done"
+
+
+def test_failure_is_forgotten(room):
+    """A picture that is repaired within the second is another by its size alone."""
+    picture = room.add("a.png", b"no picture")
+    times = picture.stat()
+    room.run(status=1)
+    assert room.failure_path(picture).exists()
+
+    room.add("a.png", png(10, 10))
+    os.utime(picture, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert room.run().outcome(picture) == "done"
+    assert not room.failure_path(picture).exists()
+
+
+def test_failure_to_open_is_not_noted(room):
+    picture = room.pictures / "a.png"
+    picture.mkdir()
+    room.run(status=1)
+    assert not room.failure_path(picture).exists()
+
+
+# Workers that misbehave
+
+def run_hostile(room, orders, *options):
+    """Good pictures first, between and last, and files that order a worker to misbehave."""
+    good = [room.add(f"{number}.png", png(300, 200)) for number in range(len(orders) + 1)]
+    bad = {order: room.add(f"{number}-{order}.png", order.encode())
+           for number, order in enumerate(orders)}
+    output = room.run("--module", HOSTILE_WORKER, *options, room.pictures, status=1)
+    for picture in good:
+        assert output.outcome(picture) == "done"
+    assert output.counts() == (len(good), 0, len(bad))
+    return {order: output.outcome(picture) for order, picture in bad.items()}
+
+
+def test_misbehaving_worker_costs_one_picture(room):
+    causes = {
+        "crash": "The worker was killed by SIGSEGV",
+        "raise": f"The worker was killed by signal {int(signal.SIGRTMIN)}",
+        "exit": "The worker exited with status 3",
+        "say nothing": "The worker did not say what came of it",
+        "say too much": "The worker said more than it should",
+        "write nonsense": "The worker did not write a thumbnail",
+    }
+    outcomes = run_hostile(room, causes)
+    for order, cause in causes.items():
+        assert outcomes[order] == f"failed: {cause}", outcomes
+
+
+def test_hanging_worker_costs_one_picture(room):
+    outcomes = run_hostile(room, ["hang"], "--timeout", "2")
+    assert outcomes["hang"] == "failed: The worker took longer than 2 s"
+
+
+def test_template_that_dies_is_replaced(room):
+    outcomes = run_hostile(room, ["kill template"], "--jobs", "1")
+    assert outcomes["kill template"].startswith("failed: "), outcomes
+
+
+def test_template_that_hangs_is_replaced(room):
+    bed = room.add("bed", b"")
+    room.env["HOSTILE_BED"] = str(bed)
+    pictures = [room.add(f"{number}.png", png(300, 200)) for number in range(3)]
+    output = room.run("--module", HOSTILE_WORKER, "--jobs", 1, "--timeout", 5, room.pictures,
+                      status=1)
+    assert output.outcome(pictures[0]) == "failed: No worker was ready within 5 s"
+    assert output.counts() == (2, 0, 1)
+    assert not room.failure_path(pictures[0]).exists()
+
+
+def test_template_that_does_not_tell_is_replaced(room):
+    outcomes = run_hostile(room, ["stop template"], "--jobs", "1", "--timeout", "5")
+    assert outcomes["stop template"] == "failed: The worker took longer than 5 s"
+
+
+def test_crash_is_noted(room):
+    run_hostile(room, ["crash"])
+    output = room.run(status=1)
+    assert output.outcome(room.pictures / "0-crash.png") \
+        == "failed: As before: The worker was killed by SIGSEGV"
+
+
+def test_killed_worker_is_not_its_picture_s_fault(room):
+    assert run_hostile(room, ["be killed"]) == \
+        {"be killed": "failed: The worker was killed by SIGKILL"}
+    assert not room.failure_path(room.pictures / "0-be killed.png").exists()
+
+
+def test_missing_module(room):
+    picture = room.add("a.png", png(10, 10))
+    output = room.run("--module", "no-such-module", room.pictures, status=1)
+    assert "no-such-module" in output.outcome(picture)
+    assert not room.failure_path(picture).exists()
+
+
+# Being stopped
+
+def adopt_orphans():
+    """Whatever the thumbnailer leaves behind becomes a child of this process."""
+    assert libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+
+
+def wait_for_all_children():
+    try:
+        while True:
+            os.waitpid(-1, 0)
+    except ChildProcessError:
+        pass
+
+
+def stop_in_the_middle(room, number, kill=os.kill, order=b"hang"):
+    good = room.add("0.png", png(300, 200))
+    stuck = [room.add("1-stuck.png", b"hang"), room.add("2-stuck.png", order)]
+    room.add("3.png", png(300, 200))
+    door = room.home / "door"
+    os.mkfifo(door)
+    room.env["HOSTILE_DOOR"] = str(door)
+
+    adopt_orphans()
+    process = room.start("--module", HOSTILE_WORKER, "--jobs", 2, room.pictures,
+                         stdout=subprocess.PIPE, start_new_session=True)
+    with open(door, encoding="ascii") as guests:
+        workers = [int(guests.readline()) for _ in stuck]
+    kill(process.pid, number)
+    output, errors = process.communicate()
+    wait_for_all_children()
+
+    assert process.returncode == 128 + number, (process.returncode, output, errors)
+    assert errors == "Stopped.\n", errors
+    for pid in workers:
+        assert not os.path.exists(f"/proc/{pid}"), pid
+    room.check_nothing_is_left()
+    assert room.thumbnail(good).width == 128
+    for picture in stuck:
+        assert not room.thumbnail_path(picture).exists()
+        assert not room.failure_path(picture).exists()
+
+
+def test_interrupt(room):
+    stop_in_the_middle(room, signal.SIGINT)
+
+
+def test_interrupt_from_terminal(room):
+    """It goes to all processes in the foreground."""
+    stop_in_the_middle(room, signal.SIGINT, os.killpg)
+
+
+def test_interrupt_with_template_that_hangs(room):
+    stop_in_the_middle(room, signal.SIGINT, order=b"stop template and hang")
+
+
+def test_terminate(room):
+    stop_in_the_middle(room, signal.SIGTERM)
+
+
+def test_no_process_is_left(room):
+    room.add("a.png", png(10, 10))
+    adopt_orphans()
+    room.run()
+    wait_for_all_children()
+
+
+# What the user sees
+
+def test_plain_lines(room):
+    room.add("a.png", png(10, 10))
+    output = room.run()
+    assert "\x1b" not in output.text and "\r" not in output.text
+    assert re.fullmatch(rf"done {room.pictures}/a\.png\n"
+                        r"1 done, 0 reused, 0 failed in \d+\.\d\d s(, \d+\.\d pictures/s)?\n",
+                        output.text), output.text
+
+
+def test_rate_is_of_pictures_made(room):
+    room.add("a.png", b"")
+    assert "pictures/s" not in room.run(status=1).text
+    for number in range(20):
+        room.add(f"{number}.png", png(1500, 1500))
+    output = room.run(status=1)
+    assert output.counts() == (20, 0, 1)
+    found = re.search(r" in (.*) s, (.*) pictures/s$", output.text, re.M)
+    seconds, rate = map(float, found.groups())
+    assert abs(20 / rate - seconds) < 0.02, output.text
+    assert "pictures/s" not in room.run(status=1).text
+
+
+def test_no_pictures(room):
+    room.add("notes.txt", b"nothing of the kind")
+    assert room.run().text == "No pictures were found\n"
+
+
+def read_terminal(master):
+    shown = b""
+    try:
+        while chunk := os.read(master, 4096):
+            shown += chunk
+    except OSError:         # the other end is closed
+        pass
+    return shown.decode()
+
+
+def test_bar_on_a_terminal(room):
+    columns = 60
+    for number in range(10):
+        room.add(f"{number}-{'x' * 100}.png", png(1500, 1500))
+    master, terminal = pty.openpty()
+    ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = room.start("--timeout", 60, room.pictures, stdout=terminal)
+    os.close(terminal)
+    shown = read_terminal(master)
+    os.close(master)
+    process.communicate()
+
+    assert process.returncode == 0
+    assert "done " + str(room.pictures) not in shown
+    frames = shown.split("\r\x1b[K")
+    assert "10 done, 0 reused, 0 failed" in frames[-1], shown
+    for frame in frames[:-1]:
+        assert len(frame) < columns and "\n" not in frame, frame
+    assert any("/10" in frame for frame in frames), shown
+
+
+def test_contact_sheet(room):
+    for number in range(7):
+        room.add(f"{number}.png", png(300 + 50 * number, 300))
+    room.add("broken.png", b"")
+    path = room.home / "sheet.png"
+    output = room.run("--contact-sheet", path, room.pictures, status=1)
+    sheet = Png(path.read_bytes())
+    assert f"{path}, 7 pictures on {sheet.width} × {sheet.height} pixels" in output.text
+    assert 128 < sheet.width < 1000 and 128 < sheet.height < 1000
+    assert sheet.pixel(2, 2) != (200, 80, 40)
+    assert sum(sheet.pixel(x, y) == (200, 80, 40)
+               for x in range(sheet.width) for y in range(sheet.height)) \
+        > sheet.width * sheet.height / 2
+
+
+def test_contact_sheet_of_one(room):
+    room.add("a.png", png(100, 100))
+    path = room.home / "sheet.png"
+    assert f"{path}, 1 picture on " in room.run("--contact-sheet", path, room.pictures).text
+
+
+def test_contact_sheet_of_nothing(room):
+    path = room.home / "sheet.png"
+    output = room.run("--contact-sheet", path, room.pictures)
+    assert output.text == "No pictures were found\n"
+    assert not path.exists()
+
+
+def test_contact_sheet_of_earlier_pictures_is_removed(room):
+    picture = room.add("a.png", png(10, 10))
+    path = room.home / "sheet.png"
+    room.run("--contact-sheet", path, room.pictures)
+    assert path.exists()
+    picture.write_bytes(b"")
+    output = room.run("--contact-sheet", path, room.pictures, status=1)
+    assert "The contact sheet was removed" in output.text
+    assert not path.exists()
+
+
+def test_contact_sheet_nowhere(room):
+    """It is found out before any work."""
+    picture = room.add("a.png", png(10, 10))
+    folder = room.home / "folder"
+    folder.mkdir()
+    for path, cause in [
+        (room.home / "no" / "sheet.png", "No such file or directory"),
+        (folder, "Is a directory"),
+    ]:
+        output = room.run("--contact-sheet", path, room.pictures, status=1)
+        assert f"{path} could not be written: {cause}" in output.errors
+        assert not output.text
+    assert not room.thumbnail_path(picture).exists()
+
+
+def test_store_that_cannot_be(room):
+    room.add("a.png", png(10, 10))
+    output = room.run("--output", "/dev/null/thumbnails", room.pictures, status=1)
+    assert "/dev/null/thumbnails" in output.errors
+
+
+def test_wrong_usage(room):
+    for arguments in [
+        ["--jobs", 1],
+        ["--jobs", 0, room.pictures],
+        ["--jobs", 100_000, room.pictures],
+        ["--jobs", "many", room.pictures],
+        ["--size", "huge", room.pictures],
+        ["--timeout", 0, room.pictures],
+        ["--no-such-option", room.pictures],
+    ]:
+        output = room.run(*arguments, status=2)
+        assert "--help" in output.errors and not output.text, arguments
+
+
+tap.main(globals(), lambda: [Room()])
