@@ -1,0 +1,74 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* AFork itself. Variants: `new`, forks of the default template, which has the module already; and
+ * `exec`, where each process is executed and loads the module. The function returns at once; the
+ * caller sees the end of file, and the exit status. */
+
+#include "config.h"
+
+#include <afork/afork.h>
+#include <stdlib.h>
+
+#include "case-loop.h"
+
+static char *module;
+static gboolean execute;
+
+static void
+exited_cb (AForkProcess *process,
+           int           wait_status,
+           gpointer      data)
+{
+  case_creation_exited (data, wait_status);
+}
+
+static void
+run_cb (GObject      *object,
+        GAsyncResult *result,
+        gpointer      data)
+{
+  g_autoptr(GError) error = NULL;
+  GSocketConnection *connection;
+  int socket;
+
+  connection = afork_process_run_finish (AFORK_PROCESS (object), result, &error);
+  if (connection == NULL)
+    case_fail ("%s", error->message);
+
+  socket = g_socket_get_fd (g_socket_connection_get_socket (connection));
+  case_creation_connected (data, socket, object, connection);
+}
+
+static void
+create_by_afork (CaseCreation *creation)
+{
+  AForkProcess *process;
+
+  if (execute)
+    process = afork_process_require (afork_process_new_exec (NULL), module);
+  else
+    process = afork_process_new ();
+
+  g_signal_connect (process, "exited", G_CALLBACK (exited_cb), creation);
+  afork_process_run_async (process, "nothing", NULL, run_cb, creation);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  CaseOptions options;
+
+  case_init (&options, argc, argv);
+  module = case_sibling ("perf-module.so");
+  execute = g_strcmp0 (options.variant, "exec") == 0;
+  if (!execute)
+    afork_process_require (afork_runtime_get_template (afork_runtime_get_native ()), module);
+
+  case_loop_run (&options, create_by_afork);
+  free (module);
+  return 0;
+}

@@ -1,0 +1,49 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Peer: posix_spawn() of a program that does nothing, the least that executing one can cost. */
+
+#include "config.h"
+
+#include "case.h"
+
+#include <errno.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { PEER_FD_OF_CHILD = 3 };
+
+static char *program;
+
+static pid_t
+create_by_spawn (int peer)
+{
+  char *argv[] = { program, NULL };
+  posix_spawn_file_actions_t actions;
+  pid_t pid;
+
+  posix_spawn_file_actions_init (&actions);
+  posix_spawn_file_actions_adddup2 (&actions, peer, PEER_FD_OF_CHILD);
+  errno = posix_spawn (&pid, program, &actions, NULL, argv, environ);
+  if (errno != 0)
+    case_fail_errno (program);
+
+  posix_spawn_file_actions_destroy (&actions);
+  return pid;
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  CaseOptions options;
+
+  case_init (&options, argc, argv);
+  program = case_sibling ("nothing");
+  case_run (&options, create_by_spawn);
+  free (program);
+  return 0;
+}
