@@ -24,14 +24,7 @@ enum { MAX_COPIED_ITEM = 4096 };
 gboolean
 _afork_process_can_prepare (AForkProcess *self)
 {
-  return !self->handed_over;
-}
-
-void
-_afork_process_discard_spares (AForkProcess *self)
-{
-  if (self->spares != NULL)
-    _afork_spares_discard (self->spares);
+  return self->function == NULL;
 }
 
 void
@@ -71,7 +64,6 @@ _afork_process_tell (AForkProcess     *self,
       return self;
     }
 
-  _afork_process_discard_spares (self);
   if (self->started)
     _afork_peer_send (self->peer, frame, g_steal_fd (&owned_fd));
   return self;
@@ -213,7 +205,6 @@ send_item (AForkProcess *self,
 
   if (self->preparation != NULL)
     _afork_preparation_add_item (self->preparation, bytes);
-  _afork_process_discard_spares (self);
   if (self->started)
     _afork_peer_send_item (self->peer, bytes);
   return self;

@@ -16,7 +16,7 @@ extern const AForkWorkerRuntime afork_native_runtime;
 
 typedef struct
 {
-  char  *name;                /* as `require` was given it; "" for the program */
+  char  *name;                /* as `require` was given it */
   void  *handle;              /* of dlopen() */
 } AForkNativeModule;
 
@@ -31,8 +31,4 @@ typedef struct
   uintptr_t          libc_end;
 } AForkNative;
 
-void afork_native_init        (AForkNative  *self);
-
-/* Has functions looked for in the program that this process executes, too, after all modules. */
-bool afork_native_add_program (AForkNative  *self,
-                               AForkFailure *failure);
+void afork_native_init (AForkNative *self);
