@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #include "afork-batch-private.h"
+#include "afork-belonging-private.h"
 #include "afork-context-private.h"
 #include "afork-error.h"
 #include "afork-fd-private.h"
@@ -30,6 +31,7 @@ enum
 
 struct _AForkChannel
 {
+  AForkBelonging                belonging;      /* the socket, the source, and what is queued */
   gatomicrefcount               ref_count;
   const AForkChannelEvents *events;
   gpointer                  data;
@@ -73,6 +75,7 @@ typedef struct
 static void flush            (AForkChannel *self);
 static void receive          (AForkChannel *self);
 static void source_user_free (gpointer      data);
+static void forget           (gpointer      data);
 
 /* The source. It is ready also when something is queued, or when a handler that was called for one
  * frame turns the context while the next one is here already; without a wake-up of the context:
@@ -552,8 +555,7 @@ _afork_channel_new (int                        fd,
   /* GLib 2.74 closes what is no socket, and says that it has not. */
   if (getsockopt (fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_STREAM)
     {
-      g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL,
-                   _("The process sent a descriptor that is no stream socket"));
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL, _("It is no stream socket"));
       return NULL;
     }
   socket = g_socket_new_from_fd (fd, error);
@@ -566,6 +568,7 @@ _afork_channel_new (int                        fd,
     return NULL;
 
   self = g_new0 (AForkChannel, 1);
+  _afork_belonging_begin (&self->belonging, forget, self);
   g_atomic_ref_count_init (&self->ref_count);
   self->events = events;
   self->data = data;
@@ -592,6 +595,7 @@ _afork_channel_unref (AForkChannel *self)
     return;
 
   g_assert (self->source == NULL && self->socket == NULL);
+  _afork_belonging_end (&self->belonging);
   g_array_unref (self->fds);
   g_free (self->input);
   g_free (self);
@@ -608,6 +612,13 @@ shut (AForkChannel *self)
     _afork_fd_close (g_array_index (self->fds, int, i));
   g_array_set_size (self->fds, 0);
   return g_steal_pointer (&self->socket);
+}
+
+static void
+forget (gpointer data)
+{
+  g_autoptr(AForkChannel) self = _afork_channel_ref (data);
+  g_autoptr(GSocket) socket G_GNUC_UNUSED = shut (self);
 }
 
 void

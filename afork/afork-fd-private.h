@@ -6,6 +6,7 @@
 #pragma once
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib.h>
 #include <unistd.h>
 
@@ -29,6 +30,22 @@ _afork_fd_clear (int *fd)
   if (*fd >= 0)
     _afork_fd_close (*fd);
   *fd = -1;
+}
+
+/* A program that has closed 0, 1 or 2 gets new descriptors there, and yet whatever prints a message
+ * writes it to 1 or 2. Takes FD, and returns another one where it is one of these; -1 and errno if
+ * there is none. */
+static inline int
+_afork_fd_avoid_standard (int fd)
+{
+  int other;
+
+  if (fd > STDERR_FILENO)
+    return fd;
+
+  other = fcntl (fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  _afork_fd_close (fd);
+  return other;
 }
 
 G_DEFINE_AUTO_CLEANUP_FREE_FUNC (AForkFd, _afork_fd_close, -1)

@@ -7,6 +7,8 @@
 
 #include <glib.h>
 
+#include "afork-lifeline-private.h"
+
 G_BEGIN_DECLS
 
 /* The life of one process: its pid and pidfd, and how it ended. It outlives the AForkProcess, for
@@ -54,6 +56,11 @@ void       _afork_life_strand          (AForkLife          *self);
 /* Sends SIGNAL: at once, or as soon as the process is known. */
 void       _afork_life_send_signal     (AForkLife          *self,
                                         int                 signal);
+
+/* What it hangs on, kept until it has ended; NULL for nothing. */
+void           _afork_life_set_lifeline (AForkLife         *self,
+                                         AForkLifeline     *lifeline);
+AForkLifeline *_afork_life_get_lifeline (AForkLife         *self);
 
 GPid       _afork_life_get_pid         (AForkLife          *self);
 /* What it is called at the beginning of a message. */

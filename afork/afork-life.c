@@ -18,6 +18,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "afork-belonging-private.h"
 #include "afork-context-private.h"
 #include "afork-fd-private.h"
 #include "afork-i18n-private.h"
@@ -42,6 +43,7 @@ typedef enum
 
 struct _AForkLife
 {
+  AForkBelonging      belonging;        /* the pidfd and the source */
   gatomicrefcount     ref_count;
   GMainContext       *context;
   GPid                pid;
@@ -52,6 +54,7 @@ struct _AForkLife
   Watch               watch;
   GSource            *source;           /* on the pidfd; holds a reference */
 
+  AForkLifeline      *lifeline;         /* until it has ended, or NULL */
   gboolean            orphan;
   gboolean            stranded;
   gboolean            ended;
@@ -148,7 +151,10 @@ end (AForkLife *self,
   self->ended = TRUE;
   self->wait_status = wait_status;
   if (!self->stranded)
-    _afork_fd_clear (&self->pidfd);
+    {
+      _afork_fd_clear (&self->pidfd);
+      g_clear_pointer (&self->lifeline, _afork_lifeline_unref);
+    }
   if (self->ended_func != NULL)
     self->ended_func (self, self->ended_data);
 }
@@ -259,11 +265,24 @@ start_watch (AForkLife *self,
   g_source_attach (self->source, self->context);
 }
 
+/* The process is no child of this one, and to be left alone. */
+static void
+forget (gpointer data)
+{
+  g_autoptr(AForkLife) self = _afork_life_ref (data);
+
+  stop_watch (self);
+  self->ended = TRUE;
+  self->stranded = FALSE;
+  _afork_fd_clear (&self->pidfd);
+}
+
 AForkLife *
 _afork_life_new (GMainContext *context)
 {
   AForkLife *self = g_new0 (AForkLife, 1);
 
+  _afork_belonging_begin (&self->belonging, forget, self);
   g_atomic_ref_count_init (&self->ref_count);
   self->context = context;
   self->pidfd = -1;
@@ -284,7 +303,9 @@ _afork_life_unref (AForkLife *self)
   if (!g_atomic_ref_count_dec (&self->ref_count))
     return;
 
+  _afork_belonging_end (&self->belonging);
   _afork_fd_clear (&self->pidfd);
+  g_clear_pointer (&self->lifeline, _afork_lifeline_unref);
   g_free (self);
 }
 
@@ -427,6 +448,8 @@ leave_child (AForkLife *self)
   int pidfd = self->pidfd >= 0 ? fcntl (self->pidfd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : -1;
   g_autoptr(AForkLife) left = _afork_life_new (NULL);
 
+  if (self->lifeline != NULL)
+    _afork_life_set_lifeline (left, self->lifeline);
   _afork_life_adopt (left, self->pid, pidfd);
 }
 
@@ -480,6 +503,24 @@ _afork_life_send_signal (AForkLife *self,
     send_now (self, signal);
   else
     self->pending_signals |= G_GUINT64_CONSTANT (1) << (signal - 1);
+}
+
+void
+_afork_life_set_lifeline (AForkLife     *self,
+                          AForkLifeline *lifeline)
+{
+  if (self->ended)
+    return;
+
+  _afork_lifeline_ref (lifeline);
+  g_clear_pointer (&self->lifeline, _afork_lifeline_unref);
+  self->lifeline = lifeline;
+}
+
+AForkLifeline *
+_afork_life_get_lifeline (AForkLife *self)
+{
+  return self->lifeline;
 }
 
 GPid

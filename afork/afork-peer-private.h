@@ -8,6 +8,7 @@
 #include <gio/gio.h>
 
 #include "afork-life-private.h"
+#include "afork-spawn-private.h"
 #include "wire/afork-frame.h"
 
 G_BEGIN_DECLS
@@ -22,7 +23,8 @@ typedef struct
 {
   /* Its pid is known, or another one than before. */
   void (*known)  (GObject      *owner);
-  /* A function of it is about to be entered, and has the other end of SOCKET, which is given. */
+  /* A function of it is about to be entered, or a program was executed, and has the other end of
+   * SOCKET; or it has given that up to another caller. */
   void (*ready)  (GObject      *owner,
                   GSocket      *socket);
   /* No function of it will be entered. */
@@ -38,15 +40,26 @@ AForkPeer *_afork_peer_new         (GMainContext           *context,
 AForkPeer *_afork_peer_ref         (AForkPeer              *self);
 void       _afork_peer_unref       (AForkPeer              *self);
 
-/* How it comes to be: executed with these arguments (see afork-spawn-private.h), or forked. Where
- * that fails at once, the peer has failed when the function returns, and no event tells of it. */
+/* One that was made without an owner gets one. */
+void       _afork_peer_set_owner   (AForkPeer              *self,
+                                    const AForkPeerEvents  *events,
+                                    GObject                *owner);
+
+/* How it comes to be: executed with these arguments (see afork-spawn-private.h), forked off this
+ * program, or forked. Where that fails at once, the peer has failed when the function returns, and
+ * no event tells of it. */
 void       _afork_peer_spawn       (AForkPeer              *self,
                                     const char * const     *argv,
                                     const char * const     *environment,
                                     const char             *working_directory,
-                                    gboolean                socket_is_standard);
+                                    AForkSpawnSocket        how);
+void       _afork_peer_fork_program (AForkPeer             *self);
 void       _afork_peer_fork        (AForkPeer              *self,
                                     AForkPeer              *template);
+
+/* It exists, and another caller gave it away: takes FD, its command socket. */
+void       _afork_peer_adopt       (AForkPeer              *self,
+                                    int                     fd);
 
 /* Puts an array of strings, or NULL for none, in the form that a frame has them. They point into
  * the memory that is returned. */
@@ -62,10 +75,25 @@ void       _afork_peer_refuse_large (AForkPeer              *self,
                                      const AForkFrame       *frame);
 void       _afork_peer_send_item   (AForkPeer              *self,
                                     GBytes                 *bytes);
+/* Makes it end, with those that will be forked from it, when this process ends. */
+void       _afork_peer_tie         (AForkPeer              *self);
 /* Queues the last command. */
 void       _afork_peer_run         (AForkPeer              *self,
                                     const char             *function,
                                     const char             *title);
+
+/* The same for a function at OFFSET in OBJECT, see worker/objects.h. */
+void       _afork_peer_run_func    (AForkPeer              *self,
+                                    const char             *object,
+                                    guint64                 offset,
+                                    const char             *title);
+
+/* Queues, as the last command, that it executes a program. */
+void       _afork_peer_exec        (AForkPeer              *self,
+                                    const char * const     *argv);
+
+/* Queues, as the last command, that its socket goes to another caller. */
+void       _afork_peer_detach      (AForkPeer              *self);
 
 /* Gives it up: kills it if it lives, and takes ERROR as the reason unless there is one. */
 void       _afork_peer_abandon     (AForkPeer              *self,
@@ -92,6 +120,9 @@ GError    *_afork_peer_get_failure (AForkPeer              *self);
 gboolean   _afork_peer_is_open     (AForkPeer              *self);
 /* Whether there is something that its release ends. Any thread may ask. */
 gboolean   _afork_peer_has_work    (AForkPeer              *self);
+/* Whether it is lost to this program, with its context, or since it is the one of the program that
+ * this one was forked from. */
+gboolean   _afork_peer_is_stranded (AForkPeer              *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkPeer, _afork_peer_unref)
 

@@ -13,16 +13,19 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "afork-belonging-private.h"
 #include "afork-blocking-private.h"
 #include "afork-channel-private.h"
 #include "afork-context-private.h"
 #include "afork-error.h"
 #include "afork-fd-private.h"
 #include "afork-i18n-private.h"
+#include "afork-program-private.h"
 #include "afork-spawn-private.h"
 
 struct _AForkPeer
 {
+  AForkBelonging         belonging;     /* the channels */
   gatomicrefcount        ref_count;
   GMainContext          *home;          /* that of its owner; not a reference */
   GMainContext          *context;       /* in which it is served now */
@@ -36,17 +39,23 @@ struct _AForkPeer
   AForkLife             *life;
   GError                *failure;       /* set once */
   gboolean               closed;        /* the command socket ended with no function entered */
-  gboolean               running;       /* a function has the command socket */
+  gboolean               ready;         /* the command socket is no longer ours … */
+  gboolean               running;       /* … but a function's or a program's */
+  gboolean               forgotten;     /* it is one of the program that this one was forked from */
 
   char                  *program;       /* of one that is executed, for messages */
   gboolean               greeted;       /* … and it has answered as a server does */
 
   AForkPeer             *template;      /* of one that is forked, until its life has ended */
   guint32                number;        /* … what that calls it: not 0 */
+  gboolean               adopted;       /* forked for another caller: by whom is not known */
   gboolean               born;          /* … and it has been heard of */
 
   gboolean               told_to_run;
   gboolean               gave_up;       /* it has said why it does nothing more */
+
+  AForkChannel          *outcome;       /* that tells how executing a program went, or NULL */
+  GSocket               *program_socket;  /* the program's other end, until that is known */
 
   guint32                last_number;   /* that a fork was given */
   char                  *expected;      /* the function that a fork was told to run last, or NULL */
@@ -303,11 +312,13 @@ life_ended_cb (AForkLife *life,
 {
   g_autoptr(AForkPeer) self = _afork_peer_ref (data);
 
+  if (self->outcome != NULL && !_afork_life_is_stranded (life))
+    _afork_channel_drain (self->outcome);
   /* What it sent before it ended is here by now, and comes first. More will not come, even if some
    * process that a module started still has the socket. Without a context nothing can come. */
-  if (self->channel != NULL && !self->running && !_afork_life_is_stranded (life))
+  if (self->channel != NULL && !self->ready && !_afork_life_is_stranded (life))
     _afork_channel_drain (self->channel);
-  if (self->channel != NULL && !self->running)
+  if (self->channel != NULL && !self->ready)
     _afork_channel_close (self->channel, NULL);
 
   settle (self);
@@ -328,6 +339,17 @@ set_life (AForkPeer *self,
 
   self->life = life;
   _afork_life_set_ended_func (life, life_ended_cb, self);
+}
+
+/* The lives of forks, and of the fork that is the worker, hang on what theirs does. */
+static void
+share_lifeline (AForkLife *life,
+                AForkLife *template)
+{
+  AForkLifeline *lifeline = _afork_life_get_lifeline (template);
+
+  if (lifeline != NULL)
+    _afork_life_set_lifeline (life, lifeline);
 }
 
 static void
@@ -476,7 +498,7 @@ is_in_place (AForkPeer        *self,
    * its forks, and nothing else comes where a function has the socket. */
   if (self->program != NULL && !self->greeted)
     return frame->kind == AFORK_FRAME_HELLO;
-  if (self->running)
+  if (self->ready)
     return frame->kind == AFORK_FRAME_EXITED;
   if (self->gave_up)
     return is_report;
@@ -532,12 +554,14 @@ be_born (AForkPeer *self,
 
 /* The channel keeps its peer as long as it is open. Takes FD. */
 static gboolean
-open_channel (AForkPeer  *self,
-              int         fd,
-              GError    **error)
+open_channel (AForkPeer                 *self,
+              AForkChannel             **channel,
+              const AForkChannelEvents  *events,
+              int                        fd,
+              GError                   **error)
 {
-  self->channel = _afork_channel_new (fd, self->context, &channel_events, self, error);
-  if (self->channel == NULL)
+  *channel = _afork_channel_new (fd, self->context, events, self, error);
+  if (*channel == NULL)
     return FALSE;
 
   _afork_peer_ref (self);
@@ -561,11 +585,12 @@ follow_worker (AForkPeer *self,
   g_autoptr(GError) error = NULL;
   AForkLife *life = _afork_life_new (self->context);
 
+  share_lifeline (life, self->life);
   add_fork_life (self, AFORK_WORKER_NUMBER, life);
   set_life (self, life);
   self->born = TRUE;
   _afork_life_bear (life, pid, g_steal_fd (pidfd));
-  if (!open_channel (self, g_steal_fd (reports), &error))
+  if (!open_channel (self, &self->channel, &channel_events, g_steal_fd (reports), &error))
     {
       g_debug ("The reports of process %d are lost: %s", (int) pid, error->message);
       orphan_forks (self, FALSE);
@@ -584,7 +609,8 @@ ready_came (AForkPeer        *self,
 
   drop_channel (self);
   /* If nobody wants it any more, it finds its socket closed. */
-  self->running = self->failure == NULL;
+  self->ready = self->failure == NULL;
+  self->running = self->ready && self->outcome == NULL;
   if (frame->n_fds == 1)
     be_born (self, pid, &fds[0]);
   if (frame->n_fds == 2)
@@ -592,7 +618,9 @@ ready_came (AForkPeer        *self,
   else
     orphan_forks (self, FALSE);
 
-  if (self->running)
+  if (self->outcome != NULL)
+    self->program_socket = g_steal_pointer (&socket);
+  else if (self->running)
     tell (self, tell_ready_now, socket);
   return TRUE;
 }
@@ -709,6 +737,17 @@ be_stranded (AForkPeer *self)
   orphan_forks (self, TRUE);
 }
 
+/* The socket of a process that another caller gave away has ended, and nothing was heard of it. */
+static void
+fail_to_adopt (AForkPeer *self)
+{
+  g_autoptr(GError) error = NULL;
+
+  error = g_error_new (AFORK_ERROR, AFORK_ERROR_LOST,
+                       _("The process that the descriptor belonged to has ended"));
+  fail_to_start (self, error);
+}
+
 static void
 closed_cb (AForkChannel *channel,
            const GError *error,
@@ -717,7 +756,7 @@ closed_cb (AForkChannel *channel,
   g_autoptr(AForkPeer) self = _afork_peer_ref (data);
 
   drop_channel (self);
-  self->closed = !self->running;
+  self->closed = !self->ready;
   if (g_error_matches (error, AFORK_ERROR, AFORK_ERROR_CLOSED)
       || _afork_life_is_stranded (self->life))
     {
@@ -731,6 +770,8 @@ closed_cb (AForkChannel *channel,
       _afork_life_send_signal (self->life, SIGKILL);
       fail (self, error);
     }
+  if (self->adopted && !_afork_life_is_known (self->life))
+    fail_to_adopt (self);
 
   settle (self);
   settle_unborn (self);
@@ -738,7 +779,88 @@ closed_cb (AForkChannel *channel,
 
 static const AForkChannelEvents channel_events = { frame_cb, closed_cb };
 
+/* Executing a program. */
+
+/* The process was ready before it tried, and so that is here. */
+static void
+let_ready_come_first (AForkPeer *self)
+{
+  if (self->channel != NULL && self->program_socket == NULL)
+    _afork_channel_drain (self->channel);
+}
+
+static gboolean
+outcome_frame_cb (AForkChannel      *channel,
+                  const AForkFrame  *frame,
+                  int               *fds,
+                  GPid               pid,
+                  gpointer           data,
+                  GError           **error)
+{
+  g_autoptr(AForkPeer) self = _afork_peer_ref (data);
+  g_autoptr(GError) cause = NULL;
+
+  if (frame->kind != AFORK_FRAME_ERROR || frame->n_fds > 0)
+    return refuse (frame, error);
+
+  cause = make_remote_error (frame->number[0], frame->string[0]);
+  let_ready_come_first (self);
+  g_clear_object (&self->program_socket);
+  fail (self, cause);
+  return TRUE;
+}
+
+/* Nothing went wrong if the process was ready; else its command socket tells what did. */
+static void
+outcome_closed_cb (AForkChannel *channel,
+                   const GError *error,
+                   gpointer      data)
+{
+  g_autoptr(AForkPeer) self = data;
+  g_autoptr(GSocket) socket = NULL;
+
+  if (error == NULL)
+    let_ready_come_first (self);
+
+  g_clear_pointer (&self->outcome, _afork_channel_unref);
+  socket = g_steal_pointer (&self->program_socket);
+  if (error != NULL)
+    {
+      fail (self, error);
+    }
+  else if (socket != NULL && self->failure == NULL)
+    {
+      self->running = TRUE;
+      tell (self, tell_ready_now, socket);
+    }
+}
+
+static const AForkChannelEvents outcome_events = { outcome_frame_cb, outcome_closed_cb };
+
 /* Beginning. */
+
+/* To the process that forgets, it is as good as gone with a main context. */
+static void
+forget (gpointer data)
+{
+  g_autoptr(AForkPeer) self = _afork_peer_ref (data);
+
+  self->forgotten = TRUE;
+  forget_tales_source (self);
+  g_queue_clear_full (&self->tales, tale_free);
+  g_clear_object (&self->program_socket);
+  if (self->failure == NULL)
+    self->failure = g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
+                                 _("The process is one of the program that this one was forked "
+                                   "from"));
+  if (self->channel != NULL)
+    drop_channel (self);
+  if (self->outcome != NULL)
+    {
+      g_clear_pointer (&self->outcome, _afork_channel_unref);
+      _afork_peer_unref (self);
+    }
+}
 
 AForkPeer *
 _afork_peer_new (GMainContext          *context,
@@ -747,6 +869,7 @@ _afork_peer_new (GMainContext          *context,
 {
   AForkPeer *self = g_new0 (AForkPeer, 1);
 
+  _afork_belonging_begin (&self->belonging, forget, self);
   g_atomic_ref_count_init (&self->ref_count);
   self->home = context;
   self->context = context;
@@ -755,6 +878,15 @@ _afork_peer_new (GMainContext          *context,
   g_weak_ref_init (&self->owner, owner);
   set_life (self, _afork_life_new (context));
   return self;
+}
+
+void
+_afork_peer_set_owner (AForkPeer             *self,
+                       const AForkPeerEvents *events,
+                       GObject               *owner)
+{
+  self->events = events;
+  g_weak_ref_set (&self->owner, owner);
 }
 
 AForkPeer *
@@ -770,7 +902,8 @@ _afork_peer_unref (AForkPeer *self)
   if (!g_atomic_ref_count_dec (&self->ref_count))
     return;
 
-  g_assert (self->channel == NULL);
+  g_assert (self->channel == NULL && self->outcome == NULL);
+  _afork_belonging_end (&self->belonging);
   forget_template (self);
   orphan_forks (self, FALSE);
   _afork_life_set_ended_func (self->life, NULL, NULL);
@@ -780,29 +913,17 @@ _afork_peer_unref (AForkPeer *self)
   g_queue_clear_full (&self->tales, tale_free);
   g_weak_ref_clear (&self->owner);
   g_free (self->program);
+  g_clear_object (&self->program_socket);
   g_free (self->expected);
   g_free (self);
 }
 
-/* A program that has closed 0, 1 or 2 gets new descriptors there, and yet whatever prints a message
- * writes it to 1 or 2. */
+/* Opens *CHANNEL, which keeps its peer as long as it is open, and returns its other end, or -1. */
 static int
-avoid_standard_fd (int fd)
-{
-  int other;
-
-  if (fd > STDERR_FILENO)
-    return fd;
-
-  other = fcntl (fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-  _afork_fd_close (fd);
-  return other;
-}
-
-/* Opens the channel, and returns the other end of it, or -1. */
-static int
-connect_channel (AForkPeer  *self,
-                 GError    **error)
+connect_channel (AForkPeer                 *self,
+                 AForkChannel             **channel,
+                 const AForkChannelEvents  *events,
+                 GError                   **error)
 {
   g_auto(AForkFd) ours = -1;
   g_auto(AForkFd) theirs = -1;
@@ -810,8 +931,8 @@ connect_channel (AForkPeer  *self,
 
   if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0)
     {
-      ours = avoid_standard_fd (fds[0]);
-      theirs = avoid_standard_fd (fds[1]);
+      ours = _afork_fd_avoid_standard (fds[0]);
+      theirs = _afork_fd_avoid_standard (fds[1]);
     }
   if (ours < 0 || theirs < 0)
     {
@@ -819,7 +940,7 @@ connect_channel (AForkPeer  *self,
                    _("A process could not be connected: %s"), g_strerror (errno));
       return -1;
     }
-  if (!open_channel (self, g_steal_fd (&ours), error))
+  if (!open_channel (self, channel, events, g_steal_fd (&ours), error))
     return -1;
 
   return g_steal_fd (&theirs);
@@ -830,19 +951,38 @@ _afork_peer_spawn (AForkPeer          *self,
                    const char * const *argv,
                    const char * const *environment,
                    const char         *working_directory,
-                   gboolean            socket_is_standard)
+                   AForkSpawnSocket    how)
 {
   g_autoptr(AForkPeer) kept G_GNUC_UNUSED = _afork_peer_ref (self);
-  AForkSpawnSocket how = socket_is_standard ? AFORK_SPAWN_SOCKET_STANDARD
-                                            : AFORK_SPAWN_SOCKET_NUMBERED;
   g_autoptr(GError) error = NULL;
   GPid pid;
   int socket, pidfd;
 
   self->program = g_strdup (argv[0]);
-  socket = connect_channel (self, &error);
+  socket = connect_channel (self, &self->channel, &channel_events, &error);
   if (socket >= 0
       && _afork_spawn (argv, environment, working_directory, how, socket, &pid, &pidfd, &error))
+    {
+      _afork_life_adopt (self->life, pid, pidfd);
+      return;
+    }
+
+  fail_to_start (self, error);
+  if (self->channel != NULL)
+    _afork_channel_close (self->channel, NULL);
+}
+
+void
+_afork_peer_fork_program (AForkPeer *self)
+{
+  g_autoptr(AForkPeer) kept G_GNUC_UNUSED = _afork_peer_ref (self);
+  g_autoptr(GError) error = NULL;
+  int socket, pidfd;
+  GPid pid;
+
+  self->program = g_strdup (g_get_prgname () != NULL ? g_get_prgname () : "a fork of the program");
+  socket = connect_channel (self, &self->channel, &channel_events, &error);
+  if (socket >= 0 && _afork_program_fork (socket, &pid, &pidfd, &error))
     {
       _afork_life_adopt (self->life, pid, pidfd);
       return;
@@ -876,7 +1016,7 @@ _afork_peer_fork (AForkPeer *self,
       return;
     }
 
-  socket = connect_channel (self, &error);
+  socket = connect_channel (self, &self->channel, &channel_events, &error);
   if (socket < 0)
     {
       fail_to_start (self, error);
@@ -887,12 +1027,44 @@ _afork_peer_fork (AForkPeer *self,
     template->unborn = g_ptr_array_new ();
   g_ptr_array_add (template->unborn, self);
   add_fork_life (template, self->number, self->life);
+  share_lifeline (self->life, template->life);
 
   /* The fork's own commands should be there before it looks for them. */
   frame.number[0] = self->number;
   _afork_peer_send (template, &frame, socket);
   if (template->channel != NULL)
     _afork_channel_send_first (template->channel, self->channel);
+}
+
+/* Who has forked the process reports its end elsewhere; here it is seen by its pidfd, and so is
+ * how it ended where the kernel tells. */
+void
+_afork_peer_adopt (AForkPeer *self,
+                   int        fd)
+{
+  const AForkFrame frame = {
+    .kind = AFORK_FRAME_IDENTIFY,
+    .number = { AFORK_WIRE_VERSION },
+  };
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GError) cause = NULL;
+  int socket;
+
+  self->adopted = TRUE;
+  self->number = 1;
+  _afork_life_orphan (self->life);
+  socket = _afork_fd_avoid_standard (fd);
+  if (socket >= 0 && fcntl (socket, F_SETFD, FD_CLOEXEC) == 0
+      && open_channel (self, &self->channel, &channel_events, socket, &cause))
+    {
+      _afork_peer_send (self, &frame, -1);
+      return;
+    }
+
+  error = g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED,
+                       _("No process can be taken over by descriptor %d: %s"), fd,
+                       cause != NULL ? cause->message : g_strerror (errno));
+  fail_to_start (self, error);
 }
 
 /* Commands. */
@@ -948,6 +1120,28 @@ _afork_peer_send_item (AForkPeer *self,
     _afork_channel_send_item (self->channel, bytes);
 }
 
+void
+_afork_peer_tie (AForkPeer *self)
+{
+  const AForkFrame frame = { .kind = AFORK_FRAME_LIFELINE, .n_fds = 1 };
+  g_autoptr(AForkLifeline) lifeline = NULL;
+  g_autoptr(GError) error = NULL;
+  int fd;
+
+  lifeline = _afork_lifeline_new (&fd);
+  if (lifeline == NULL)
+    {
+      error = g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED,
+                           _("The process could not be made to end with its caller: %s"),
+                           g_strerror (errno));
+      _afork_peer_abandon (self, error);
+      return;
+    }
+
+  _afork_life_set_lifeline (self->life, lifeline);
+  _afork_peer_send (self, &frame, fd);
+}
+
 /* Has the template look FUNCTION up, which it does once instead of each of its forks. */
 static void
 expect (AForkPeer  *template,
@@ -961,6 +1155,27 @@ expect (AForkPeer  *template,
   g_free (template->expected);
   template->expected = g_strdup (function);
   _afork_peer_send (template, &frame, -1);
+}
+
+/* The answer to the last command may come from another process than the one that was told, and what
+ * comes behind it is not the library's to read. */
+static void
+expect_ready (AForkPeer *self)
+{
+  self->told_to_run = TRUE;
+  if (self->channel != NULL)
+    {
+      _afork_channel_ask_sender (self->channel, TRUE);
+      _afork_channel_read_exactly (self->channel);
+    }
+}
+
+static void
+send_last (AForkPeer        *self,
+           const AForkFrame *frame)
+{
+  expect_ready (self);
+  _afork_peer_send (self, frame, -1);
 }
 
 void
@@ -978,14 +1193,55 @@ _afork_peer_run (AForkPeer  *self,
 
   if (self->template != NULL)
     expect (self->template, function);
+  send_last (self, &frame);
+}
+
+void
+_afork_peer_run_func (AForkPeer  *self,
+                      const char *object,
+                      guint64     offset,
+                      const char *title)
+{
+  const AForkFrame frame = {
+    .kind = AFORK_FRAME_RUN_FUNC,
+    .string = { object, title },
+    .number = { (guint32) offset, (guint32) (offset >> 32) },
+  };
+
+  send_last (self, &frame);
+}
+
+void
+_afork_peer_detach (AForkPeer *self)
+{
+  const AForkFrame frame = { .kind = AFORK_FRAME_DETACH };
+
+  send_last (self, &frame);
+}
+
+void
+_afork_peer_exec (AForkPeer          *self,
+                  const char * const *argv)
+{
+  AForkFrame frame = { .kind = AFORK_FRAME_EXEC, .n_fds = 1 };
+  g_autofree guint8 *bytes G_GNUC_UNUSED = NULL;
+  g_autoptr(GError) error = NULL;
+  int outcome;
 
   self->told_to_run = TRUE;
-  if (self->channel != NULL)
+  if (self->channel == NULL)
+    return;
+
+  outcome = connect_channel (self, &self->outcome, &outcome_events, &error);
+  if (outcome < 0)
     {
-      _afork_channel_ask_sender (self->channel, TRUE);
-      _afork_channel_read_exactly (self->channel);
+      _afork_peer_abandon (self, error);
+      return;
     }
-  _afork_peer_send (self, &frame, -1);
+
+  expect_ready (self);
+  bytes = _afork_peer_pack_strings (argv, &frame.strings);
+  _afork_peer_send (self, &frame, outcome);
 }
 
 void
@@ -1007,7 +1263,7 @@ _afork_peer_abandon (AForkPeer    *self,
 void
 _afork_peer_release (AForkPeer *self)
 {
-  if (self->channel != NULL && !self->running)
+  if (self->channel != NULL && !self->ready)
     _afork_channel_finish (self->channel);
 }
 
@@ -1018,6 +1274,8 @@ serve_in (AForkPeer    *self,
   self->context = context;
   if (self->channel != NULL)
     _afork_channel_set_context (self->channel, context);
+  if (self->outcome != NULL)
+    _afork_channel_set_context (self->outcome, context);
   _afork_life_set_context (self->life, context);
   if (self->tales_source != NULL)
     schedule_tales (self);
@@ -1083,5 +1341,11 @@ _afork_peer_is_open (AForkPeer *self)
 gboolean
 _afork_peer_has_work (AForkPeer *self)
 {
-  return g_atomic_pointer_get (&self->channel) != NULL && !self->running;
+  return g_atomic_pointer_get (&self->channel) != NULL && !self->ready;
+}
+
+gboolean
+_afork_peer_is_stranded (AForkPeer *self)
+{
+  return self->forgotten || _afork_life_is_stranded (self->life);
 }

@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 
+#include "afork-belonging-private.h"
 #include "afork-error.h"
 #include "afork-fd-private.h"
 #include "afork-i18n-private.h"
@@ -22,7 +23,8 @@ typedef struct
 
 struct _AForkPreparation
 {
-  GArray *steps;
+  AForkBelonging belonging;     /* the descriptors */
+  GArray        *steps;
 };
 
 static void
@@ -34,6 +36,15 @@ clear_step (gpointer data)
   _afork_fd_clear (&step->fd);
 }
 
+static void
+forget (gpointer data)
+{
+  AForkPreparation *self = data;
+
+  for (guint i = 0; i < self->steps->len; i++)
+    _afork_fd_clear (&g_array_index (self->steps, Step, i).fd);
+}
+
 AForkPreparation *
 _afork_preparation_new (void)
 {
@@ -41,12 +52,14 @@ _afork_preparation_new (void)
 
   self->steps = g_array_new (FALSE, FALSE, sizeof (Step));
   g_array_set_clear_func (self->steps, clear_step);
+  _afork_belonging_begin (&self->belonging, forget, self);
   return self;
 }
 
 void
 _afork_preparation_free (AForkPreparation *self)
 {
+  _afork_belonging_end (&self->belonging);
   g_array_unref (self->steps);
   g_free (self);
 }

@@ -92,7 +92,7 @@ afork_process_wait_async (AForkProcess        *self,
   g_task_set_name (task, "[afork] process wait");
   if (g_task_return_error_if_cancelled (task))
     return;
-  if (self->state == AFORK_PROCESS_STATE_EXITED)
+  if (_afork_life_has_ended (_afork_peer_get_life (self->peer)))
     {
       return_end (self, task);
       return;

@@ -24,7 +24,14 @@ enum { MAX_COPIED_ITEM = 4096 };
 gboolean
 _afork_process_can_prepare (AForkProcess *self)
 {
-  return self->function == NULL;
+  return !self->handed_over;
+}
+
+void
+_afork_process_discard_spares (AForkProcess *self)
+{
+  if (self->spares != NULL)
+    _afork_spares_discard (self->spares);
 }
 
 void
@@ -64,6 +71,7 @@ _afork_process_tell (AForkProcess     *self,
       return self;
     }
 
+  _afork_process_discard_spares (self);
   if (self->started)
     _afork_peer_send (self->peer, frame, g_steal_fd (&owned_fd));
   return self;
@@ -205,6 +213,7 @@ send_item (AForkProcess *self,
 
   if (self->preparation != NULL)
     _afork_preparation_add_item (self->preparation, bytes);
+  _afork_process_discard_spares (self);
   if (self->started)
     _afork_peer_send_item (self->peer, bytes);
   return self;

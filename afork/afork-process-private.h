@@ -8,11 +8,13 @@
 #include "afork-peer-private.h"
 #include "afork-preparation-private.h"
 #include "afork-process.h"
+#include "afork-spares-private.h"
 
 G_BEGIN_DECLS
 
-/* AForkProcess is in three files: the class, with making and running, in afork-process.c, what it
- * can be told in afork-process-prepare.c, and what becomes of it in afork-process-life.c. */
+/* AForkProcess is in four files: the class in afork-process.c, what it can be told in
+ * afork-process-prepare.c, handing it over in afork-process-run.c, and what becomes of it in
+ * afork-process-life.c. */
 struct _AForkProcess
 {
   GObject           parent_instance;
@@ -20,6 +22,7 @@ struct _AForkProcess
   guint             n_keepers;      /* while there are any, the runtime is not a reference */
   AForkProcess     *template;       /* only while the object is constructed */
   gboolean          fresh;
+  int               fd;             /* to take the process over by, or -1; until constructed */
   GMainContext     *context;        /* not a reference: it may go while the object stays */
   GThread          *thread;         /* not a reference: for comparison */
 
@@ -28,9 +31,14 @@ struct _AForkProcess
   AForkPreparation *preparation;    /* what it was told, if that is needed again; or NULL */
 
   AForkProcessState state;
+  gboolean          detached;
+  gboolean          die_with_parent;
+  guint             spare;
+  AForkSpares      *spares;         /* NULL unless it has or had any, and once it was handed over */
   char             *title;          /* NULL for the usual one */
   char             *template_title; /* the usual one until it runs; made when first needed */
-  char             *function;       /* NULL until it was told to run */
+  gboolean          handed_over;    /* it was told what to run or to execute, or is detached */
+  char             *function;       /* NULL until it was told to run one */
   GTask            *run_task;
   GPtrArray        *wait_tasks;     /* of GTask, or NULL */
 };
@@ -43,11 +51,24 @@ void          _afork_process_unwatch_cancellable (GTask            *task);
 /* Answers it, whether the cancellable has been reset since or not. */
 void          _afork_process_return_cancelled    (GTask            *task);
 
+/* Has the runtime's program executed for it, and tells it what was only kept until now. */
+void          _afork_process_start               (AForkProcess     *self);
+void          _afork_process_notify_function     (AForkProcess     *self);
+
+/* Answers who runs it, if anybody does. */
+void          _afork_process_return_socket       (AForkProcess     *self,
+                                                  GSocket          *socket);
+void          _afork_process_return_failure      (AForkProcess     *self,
+                                                  const GError     *error);
+
 /* It has ended: answers those who wait for that. */
 void          _afork_process_return_waits       (AForkProcess     *self);
 
 /* Whether it may still be told something. */
 gboolean      _afork_process_can_prepare        (AForkProcess     *self);
+
+/* What forks of it are like has changed. */
+void          _afork_process_discard_spares     (AForkProcess     *self);
 
 /* Tells it FRAME, unless it has failed. Takes FD, which is -1 if the frame names none. */
 AForkProcess *_afork_process_tell               (AForkProcess     *self,
@@ -69,6 +90,9 @@ void          _afork_process_replace            (AForkProcess     *self,
  * the two would keep each other for ever. */
 void          _afork_process_begin_kept         (AForkProcess     *self);
 void          _afork_process_end_kept           (AForkProcess     *self);
+
+/* Whether it is lost to this program. */
+gboolean      _afork_process_is_stranded         (AForkProcess     *self);
 
 /* Whether it can still be forked. */
 gboolean      _afork_process_is_open            (AForkProcess     *self);

@@ -8,10 +8,10 @@
 #include "afork-process.h"
 #include "afork-process-private.h"
 
-#include "afork-blocking-private.h"
 #include "afork-context-private.h"
 #include "afork-enum-types.h"
 #include "afork-error.h"
+#include "afork-fd-private.h"
 #include "afork-i18n-private.h"
 #include "afork-runtime.h"
 #include "afork-runtime-private.h"
@@ -21,8 +21,9 @@
  *
  * A worker process: created, prepared step by step, and then run.
  *
- * A process is forked from a template, a small process that was kept clean for this, and never from
- * the calling program, so that it costs the same however large the program is. What it is to do is
+ * A process is forked from a template, a small process that was kept clean for this, and not from
+ * the calling program, so that it costs the same however large the program is; unless the program
+ * makes itself the template, with [ctor@AFork.Process.new_template]. What the process is to do is
  * queued: to load modules, to call functions of them, to keep strings, bytes and descriptors. Then
  * [method@AFork.Process.run_async] has it enter a function, which gets a socket that is connected
  * to the caller, and everything that was queued for it.
@@ -61,10 +62,13 @@ enum
   PROP_RUNTIME,
   PROP_TEMPLATE,
   PROP_FRESH,
+  PROP_FD,
   PROP_PID,
   PROP_STATE,
   PROP_TITLE,
   PROP_FUNCTION,
+  PROP_DIE_WITH_PARENT,
+  PROP_SPARE,
   N_PROPS
 };
 
@@ -97,49 +101,22 @@ known_cb (GObject *owner)
   g_object_notify_by_pspec (owner, props[PROP_PID]);
 }
 
-/* The task of a run that is to be answered now, or NULL if it has been. */
-static GTask *
-take_run_task (AForkProcess *self)
-{
-  if (self->run_task != NULL)
-    _afork_process_unwatch_cancellable (self->run_task);
-
-  return g_steal_pointer (&self->run_task);
-}
-
 static void
 ready_cb (GObject *owner,
           GSocket *socket)
 {
   AForkProcess *self = AFORK_PROCESS (owner);
-  g_autoptr(GTask) task = take_run_task (self);
 
-  set_state (self, AFORK_PROCESS_STATE_RUNNING);
-  if (task == NULL)
-    return;
-
-  /* The two have come together, and cancelling it kills the process. */
-  if (g_cancellable_is_cancelled (g_task_get_cancellable (task)))
-    {
-      _afork_process_abandon (self, AFORK_ERROR_CLOSED, _("Running “%s” was cancelled"),
-                              self->function);
-      _afork_process_return_cancelled (task);
-      return;
-    }
-
-  g_task_return_pointer (task, g_socket_connection_factory_create_connection (socket),
-                         g_object_unref);
+  if (!self->detached)
+    set_state (self, AFORK_PROCESS_STATE_RUNNING);
+  _afork_process_return_socket (self, socket);
 }
 
 static void
 failed_cb (GObject      *owner,
            const GError *error)
 {
-  AForkProcess *self = AFORK_PROCESS (owner);
-  g_autoptr(GTask) task = take_run_task (self);
-
-  if (task != NULL)
-    g_task_return_error (task, g_error_copy (error));
+  _afork_process_return_failure (AFORK_PROCESS (owner), error);
 }
 
 static void
@@ -147,6 +124,7 @@ ended_cb (GObject *owner)
 {
   AForkProcess *self = AFORK_PROCESS (owner);
 
+  g_clear_pointer (&self->spares, _afork_spares_free);
   set_state (self, AFORK_PROCESS_STATE_EXITED);
   g_signal_emit (self, signals[SIGNAL_EXITED], 0,
                  _afork_life_get_wait_status (_afork_peer_get_life (self->peer)));
@@ -155,9 +133,8 @@ ended_cb (GObject *owner)
 
 static const AForkPeerEvents peer_events = { known_cb, ready_cb, failed_cb, ended_cb };
 
-/* Has a program executed for it. */
-static void
-start (AForkProcess *self)
+void
+_afork_process_start (AForkProcess *self)
 {
   const AForkFrame frame = {
     .kind = AFORK_FRAME_TITLE,
@@ -167,6 +144,8 @@ start (AForkProcess *self)
   self->started = TRUE;
   _afork_runtime_spawn (self->runtime, self->peer);
   _afork_peer_send (self->peer, &frame, -1);
+  if (self->die_with_parent)
+    _afork_peer_tie (self->peer);
   if (self->preparation != NULL)
     _afork_preparation_replay (self->preparation, self->peer);
 }
@@ -185,6 +164,14 @@ begin_later (AForkProcess *self,
       self->preparation = _afork_preparation_new ();
       return;
     }
+  if (template->preparation == NULL)
+    {
+      _afork_process_abandon (self, AFORK_ERROR_NOT_SUPPORTED,
+                              _("A process of the runtime “%s” that was taken over cannot be "
+                                "forked"),
+                              afork_runtime_get_name (self->runtime));
+      return;
+    }
 
   self->preparation = _afork_preparation_copy (template->preparation);
   failure = _afork_peer_get_failure (template->peer);
@@ -194,13 +181,49 @@ begin_later (AForkProcess *self,
                             failure->message);
 }
 
+/* A fork that was made already. */
+static void
+become_spare (AForkProcess *self,
+              AForkPeer    *spare)
+{
+  _afork_peer_unref (self->peer);
+  self->peer = spare;
+  _afork_peer_set_owner (spare, &peer_events, G_OBJECT (self));
+  if (_afork_life_is_known (_afork_peer_get_life (spare)))
+    self->state = AFORK_PROCESS_STATE_PREPARING;
+}
+
+static void
+begin_as_fork (AForkProcess *self,
+               AForkProcess *template)
+{
+  AForkPeer *spare = NULL;
+
+  self->started = TRUE;
+  if (template->spares != NULL)
+    spare = _afork_spares_take (template->spares);
+  if (spare != NULL)
+    become_spare (self, spare);
+  else
+    _afork_peer_fork (self->peer, template->peer);
+}
+
 static void
 begin (AForkProcess *self)
 {
   AForkProcess *template = self->template;
 
+  if (self->fd >= 0)
+    {
+      self->started = TRUE;
+      _afork_peer_adopt (self->peer, g_steal_fd (&self->fd));
+      return;
+    }
+
   if (template == NULL && !self->fresh)
     template = afork_runtime_get_template (self->runtime);
+  if (template != NULL)
+    self->die_with_parent = template->die_with_parent;
 
   if (!afork_runtime_get_can_fork (self->runtime))
     {
@@ -208,12 +231,11 @@ begin (AForkProcess *self)
     }
   else if (template == NULL)
     {
-      start (self);
+      _afork_process_start (self);
     }
   else
     {
-      self->started = TRUE;
-      _afork_peer_fork (self->peer, template->peer);
+      begin_as_fork (self, template);
     }
 }
 
@@ -239,10 +261,29 @@ afork_process_constructed (GObject *object)
   g_clear_object (&self->template);
 }
 
+/* What is let go with the object. */
+typedef struct
+{
+  AForkPeer   *peer;
+  AForkSpares *spares;          /* or NULL */
+} Released;
+
+static void
+released_free (gpointer data)
+{
+  Released *released = data;
+
+  _afork_peer_unref (released->peer);
+  g_clear_pointer (&released->spares, _afork_spares_free);
+  g_free (released);
+}
+
 static gboolean
 release_cb (gpointer data)
 {
-  _afork_peer_release (data);
+  Released *released = data;
+
+  _afork_peer_release (released->peer);
   return G_SOURCE_REMOVE;
 }
 
@@ -252,18 +293,23 @@ static void
 release_peer (AForkProcess *self)
 {
   g_autoptr(GSource) source = NULL;
+  Released *released;
 
-  if (self->thread == g_thread_self () || !_afork_peer_has_work (self->peer))
+  if (self->thread == g_thread_self ()
+      || (self->spares == NULL && !_afork_peer_has_work (self->peer)))
     {
       _afork_peer_release (self->peer);
+      g_clear_pointer (&self->spares, _afork_spares_free);
       return;
     }
 
+  released = g_new0 (Released, 1);
+  released->peer = _afork_peer_ref (self->peer);
+  released->spares = g_steal_pointer (&self->spares);
   source = g_idle_source_new ();
   g_source_set_static_name (source, "[afork] process release");
   g_source_set_priority (source, G_PRIORITY_DEFAULT);
-  g_source_set_callback (source, release_cb, _afork_peer_ref (self->peer),
-                         (GDestroyNotify) _afork_peer_unref);
+  g_source_set_callback (source, release_cb, released, released_free);
   g_source_attach (source, self->context);
 }
 
@@ -290,6 +336,7 @@ afork_process_finalize (GObject *object)
   g_clear_pointer (&self->function, g_free);
   g_clear_object (&self->template);
   g_clear_object (&self->runtime);
+  _afork_fd_clear (&self->fd);
 
   G_OBJECT_CLASS (afork_process_parent_class)->finalize (object);
 }
@@ -319,6 +366,12 @@ afork_process_get_property (GObject    *object,
     case PROP_FUNCTION:
       g_value_set_string (value, afork_process_get_function (self));
       break;
+    case PROP_DIE_WITH_PARENT:
+      g_value_set_boolean (value, afork_process_get_die_with_parent (self));
+      break;
+    case PROP_SPARE:
+      g_value_set_uint (value, afork_process_get_spare (self));
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
@@ -343,8 +396,17 @@ afork_process_set_property (GObject      *object,
     case PROP_FRESH:
       self->fresh = g_value_get_boolean (value);
       break;
+    case PROP_FD:
+      self->fd = g_value_get_int (value);
+      break;
     case PROP_TITLE:
       afork_process_set_title (self, g_value_get_string (value));
+      break;
+    case PROP_DIE_WITH_PARENT:
+      afork_process_set_die_with_parent (self, g_value_get_boolean (value));
+      break;
+    case PROP_SPARE:
+      afork_process_set_spare (self, g_value_get_uint (value));
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
@@ -399,6 +461,18 @@ afork_process_class_init (AForkProcessClass *klass)
                           G_PARAM_WRITABLE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
 
   /**
+   * AForkProcess:fd:
+   *
+   * The descriptor of a process that is to be taken over, which is then the object's, or -1; see
+   * [ctor@AFork.Process.new_from_fd].
+   *
+   * Since: 0.1
+   */
+  props[PROP_FD] =
+    g_param_spec_int ("fd", NULL, NULL, -1, G_MAXINT, -1,
+                      G_PARAM_WRITABLE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
+
+  /**
    * AForkProcess:pid: (getter get_pid)
    *
    * The process's number as this process sees it, or 0 until it is known.
@@ -445,6 +519,30 @@ afork_process_class_init (AForkProcessClass *klass)
     g_param_spec_string ("function", NULL, NULL, NULL,
                          G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
 
+  /**
+   * AForkProcess:die-with-parent: (getter get_die_with_parent) (setter set_die_with_parent)
+   *
+   * Whether the process is killed when the calling program ends; see
+   * [method@AFork.Process.set_die_with_parent].
+   *
+   * Since: 0.1
+   */
+  props[PROP_DIE_WITH_PARENT] =
+    g_param_spec_boolean ("die-with-parent", NULL, NULL, FALSE,
+                          G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkProcess:spare: (getter get_spare) (setter set_spare)
+   *
+   * How many forks of the process are kept ready for [method@AFork.Process.fork]; see
+   * [method@AFork.Process.set_spare].
+   *
+   * Since: 0.1
+   */
+  props[PROP_SPARE] =
+    g_param_spec_uint ("spare", NULL, NULL, 0, G_MAXUINT, 0,
+                       G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
   g_object_class_install_properties (object_class, N_PROPS, props);
 
   /**
@@ -470,6 +568,14 @@ afork_process_init (AForkProcess *self)
 /* For the library. */
 
 void
+_afork_process_notify_function (AForkProcess *self)
+{
+  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_FUNCTION]);
+  if (self->title == NULL)
+    g_object_notify_by_pspec (G_OBJECT (self), props[PROP_TITLE]);
+}
+
+void
 _afork_process_replace (AForkProcess *self,
                         AForkProcess *replaced)
 {
@@ -481,8 +587,11 @@ _afork_process_replace (AForkProcess *self,
     }
 
   self->preparation = _afork_preparation_copy (replaced->preparation);
+  if (replaced->die_with_parent)
+    afork_process_set_die_with_parent (self, TRUE);
   if (self->started)
     _afork_preparation_replay (self->preparation, self->peer);
+  afork_process_set_spare (self, replaced->spare);
 }
 
 void
@@ -497,6 +606,12 @@ _afork_process_end_kept (AForkProcess *self)
 {
   if (--self->n_keepers == 0)
     g_object_ref (self->runtime);
+}
+
+gboolean
+_afork_process_is_stranded (AForkProcess *self)
+{
+  return _afork_peer_is_stranded (self->peer);
 }
 
 gboolean
@@ -553,7 +668,8 @@ afork_process_new_for_runtime (AForkRuntime *runtime)
  *
  * Creates a process by executing the runtime's program, which takes longer than forking its
  * template, but inherits nothing from that: the process has the environment and the folder that
- * this process, or @runtime, has now.
+ * this process, or @runtime, has now. Where [func@AFork.early] was called, that process is forked
+ * instead of executing the native runtime's program.
  *
  * Returns: (transfer full): a new process
  *
@@ -565,6 +681,81 @@ afork_process_new_exec (AForkRuntime *runtime)
   g_return_val_if_fail (runtime == NULL || AFORK_IS_RUNTIME (runtime), NULL);
 
   return g_object_new (AFORK_TYPE_PROCESS, "runtime", runtime, "fresh", TRUE, NULL);
+}
+
+/**
+ * afork_process_new_template: (constructor)
+ * @error: return location for an [error@AFork.Error]
+ *
+ * Forks the calling program as it is now, with everything that it has loaded, into a process that
+ * is prepared, forked and run like any other. Functions are looked for in the modules that are
+ * loaded there, the newest first, and then in the program itself and in the libraries that it is
+ * linked with; `:NAME` names one of the program. What the program is to export, it must be linked
+ * for: with `-rdynamic`, in meson with `export_dynamic: true`.
+ *
+ * The program must have one thread. GLib starts one of its own with the first asynchronous call,
+ * this library's among them, so call this before. See the page on [templates of the program
+ * itself](templates-of-the-program.html).
+ *
+ * This call takes as long as forking the program does, which grows with its size; forks of the
+ * template are then no matter of the program's. The number of the process is known at once. Its
+ * runtime is called `program`.
+ *
+ * Fails with `AFORK_ERROR_THREADS`, and the names of the threads, if the program has more than one,
+ * and with `AFORK_ERROR_SPAWN` if the system is out of processes, descriptors or memory.
+ *
+ * Returns: (transfer full): a new process, or `NULL` on error
+ *
+ * Since: 0.1
+ */
+AForkProcess *
+afork_process_new_template (GError **error)
+{
+  g_autoptr(AForkProcess) process = NULL;
+  GError *failure;
+
+  process = g_object_new (AFORK_TYPE_PROCESS,
+                          "runtime", _afork_runtime_get_program (),
+                          "fresh", TRUE,
+                          NULL);
+  failure = _afork_peer_get_failure (process->peer);
+  if (failure != NULL)
+    {
+      g_propagate_error (error, g_error_copy (failure));
+      return NULL;
+    }
+
+  return g_steal_pointer (&process);
+}
+
+/**
+ * afork_process_new_from_fd: (constructor)
+ * @fd: a descriptor that [method@AFork.Process.detach_finish] gave, in this process or in another;
+ *   it is the new object's from here on
+ *
+ * Takes a process over that somebody else has prepared and detached, to go on preparing, forking
+ * and running it. It has everything that it was given so far.
+ *
+ * Whoever has forked the process goes on reaping it. Here, its end is seen all the same, and how
+ * it ended where the kernel tells (Linux does from 6.15 on); where it does not, waiting for it
+ * fails with `AFORK_ERROR_LOST`, and what it has used is not known. All of that is known of forks
+ * of it.
+ *
+ * The process counts as one of the default runtime; a program with others sets
+ * [property@AFork.Process:runtime] along with [property@AFork.Process:fd] instead.
+ *
+ * That @fd is no such descriptor, or that the process has ended, is told where the new one is run.
+ *
+ * Returns: (transfer full): a new process
+ *
+ * Since: 0.1
+ */
+AForkProcess *
+afork_process_new_from_fd (int fd)
+{
+  g_return_val_if_fail (fd >= 0, NULL);
+
+  return g_object_new (AFORK_TYPE_PROCESS, "fd", fd, NULL);
 }
 
 /**
@@ -588,196 +779,6 @@ afork_process_fork (AForkProcess *self)
   g_return_val_if_fail (_afork_process_can_prepare (self), NULL);
 
   return g_object_new (AFORK_TYPE_PROCESS, "template", self, NULL);
-}
-
-/* Running them. */
-
-/* The caller has lost interest, and without it the process has nobody to talk to. */
-static gboolean
-run_cancelled_cb (GCancellable *cancellable,
-                  gpointer      data)
-{
-  AForkProcess *self = g_task_get_source_object (data);
-  g_autoptr(GTask) task = take_run_task (self);
-
-  if (task == NULL)
-    return G_SOURCE_REMOVE;
-
-  _afork_process_abandon (self, AFORK_ERROR_CLOSED, _("Running “%s” was cancelled"),
-                          self->function);
-  _afork_process_return_cancelled (task);
-  return G_SOURCE_REMOVE;
-}
-
-void
-_afork_process_watch_cancellable (GTask       *task,
-                                  GSourceFunc  callback)
-{
-  g_autoptr(GSource) source = NULL;
-
-  if (g_task_get_cancellable (task) == NULL)
-    return;
-
-  source = g_cancellable_source_new (g_task_get_cancellable (task));
-  g_source_set_static_name (source, "[afork] process cancellation");
-  g_task_attach_source (task, source, callback);
-  g_task_set_task_data (task, g_steal_pointer (&source), (GDestroyNotify) g_source_unref);
-}
-
-void
-_afork_process_return_cancelled (GTask *task)
-{
-  g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_CANCELLED, _("Operation was cancelled"));
-}
-
-void
-_afork_process_unwatch_cancellable (GTask *task)
-{
-  GSource *source = g_task_get_task_data (task);
-
-  /* It has a reference to the task, and so would keep it for ever. */
-  if (source != NULL)
-    g_source_destroy (source);
-}
-
-/**
- * afork_process_run_async:
- * @self: a process that was not run
- * @function: a function of a module that was loaded, in C an `AForkRunFunc`; named as for
- *   [method@AFork.Process.call]
- * @cancellable: (nullable): a cancellable
- * @callback: (nullable) (scope async): what to call when the function is about to be entered, or
- *   when it is known that it will not be
- * @user_data: data for @callback
- *
- * Has the process enter a function, with a socket that is connected to the caller and the items
- * that were queued. When the function returns, the process exits with status 0.
- *
- * From this call on, the process cannot be prepared any more. Cancelling it kills the process.
- *
- * Since: 0.1
- */
-void
-afork_process_run_async (AForkProcess        *self,
-                         const char          *function,
-                         GCancellable        *cancellable,
-                         GAsyncReadyCallback  callback,
-                         gpointer             user_data)
-{
-  g_autoptr(GTask) task = NULL;
-  GError *failure;
-
-  g_return_if_fail (AFORK_IS_PROCESS (self));
-  g_return_if_fail (function != NULL);
-  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
-
-  task = g_task_new (self, cancellable, callback, user_data);
-  g_task_set_source_tag (task, afork_process_run_async);
-  g_task_set_name (task, "[afork] process run");
-  /* Else the task would hide a process that runs. */
-  g_task_set_check_cancellable (task, FALSE);
-  if (self->function != NULL)
-    {
-      g_task_return_new_error (task, AFORK_ERROR, AFORK_ERROR_CLOSED,
-                               _("The process was told already to run “%s”"), self->function);
-      return;
-    }
-
-  self->function = g_strdup (function);
-  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_FUNCTION]);
-  if (self->title == NULL)
-    g_object_notify_by_pspec (G_OBJECT (self), props[PROP_TITLE]);
-
-  if (g_task_return_error_if_cancelled (task))
-    {
-      _afork_process_abandon (self, AFORK_ERROR_CLOSED, _("Running “%s” was cancelled"), function);
-      return;
-    }
-
-  if (!self->started && _afork_peer_get_failure (self->peer) == NULL)
-    start (self);
-  failure = _afork_peer_get_failure (self->peer);
-  if (failure != NULL)
-    {
-      g_task_return_error (task, g_error_copy (failure));
-      return;
-    }
-
-  _afork_process_watch_cancellable (task, G_SOURCE_FUNC (run_cancelled_cb));
-  self->run_task = g_steal_pointer (&task);
-  _afork_peer_run (self->peer, function, afork_process_get_title (self));
-}
-
-/**
- * afork_process_run_finish:
- * @self: a process
- * @result: what the callback was given
- * @error: return location for an [error@AFork.Error], or `G_IO_ERROR_CANCELLED`
- *
- * Returns the socket. It is a stream of bytes; what the function writes can be read here, and the
- * other way round. When the process ends, it ends.
- *
- * Fails as the process has failed, with the code of the first thing that could not be done:
- * `AFORK_ERROR_SPAWN` if there was no process, `AFORK_ERROR_MODULE`, `AFORK_ERROR_EVAL`,
- * `AFORK_ERROR_FUNCTION`, `AFORK_ERROR_NOT_SUPPORTED` or `AFORK_ERROR_FAILED` if it could not be
- * prepared, `AFORK_ERROR_THREADS` if its template could not be forked, `AFORK_ERROR_EXITED` or
- * `AFORK_ERROR_SIGNALED` if it ended too early, `AFORK_ERROR_LOST` if nobody can say how,
- * `AFORK_ERROR_PROTOCOL` if it sent what it may not. If it was its template that failed, the code
- * is the template's. `AFORK_ERROR_CLOSED` if the process was told to run before.
- *
- * Returns: (transfer full): a connection, or `NULL` on error
- *
- * Since: 0.1
- */
-GSocketConnection *
-afork_process_run_finish (AForkProcess  *self,
-                          GAsyncResult  *result,
-                          GError       **error)
-{
-  g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
-  g_return_val_if_fail (g_task_is_valid (result, self), NULL);
-  g_return_val_if_fail (g_async_result_is_tagged (result, afork_process_run_async), NULL);
-
-  return g_task_propagate_pointer (G_TASK (result), error);
-}
-
-/**
- * afork_process_run:
- * @self: a process that was not run
- * @function: a function of a module that was loaded, as for [method@AFork.Process.run_async]
- * @cancellable: (nullable): a cancellable
- * @error: return location for an [error@AFork.Error] or a [error@Gio.IOErrorEnum]
- *
- * Does what [method@AFork.Process.run_async] does, and waits until the function is about to be
- * entered, however long that takes. For programs that have nothing else to do meanwhile.
- *
- * Waiting takes a descriptor. If there is none left, fails with `G_IO_ERROR_TOO_MANY_OPEN_FILES`,
- * and the process has not been run.
- *
- * Returns: (transfer full): a connection, or `NULL` on error, as
- *   [method@AFork.Process.run_finish] has it
- *
- * Since: 0.1
- */
-GSocketConnection *
-afork_process_run (AForkProcess  *self,
-                   const char    *function,
-                   GCancellable  *cancellable,
-                   GError       **error)
-{
-  g_autoptr(GAsyncResult) result = NULL;
-  AForkBlocking blocking;
-
-  g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
-  g_return_val_if_fail (function != NULL, NULL);
-  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
-
-  if (!_afork_blocking_begin (&blocking, G_OBJECT (self), self->peer, error))
-    return NULL;
-
-  afork_process_run_async (self, function, cancellable, _afork_blocking_cb, &blocking);
-  result = _afork_blocking_end (&blocking);
-  return afork_process_run_finish (self, result, error);
 }
 
 /* Properties. */
@@ -908,4 +909,128 @@ afork_process_set_title (AForkProcess *self,
   frame.string[0] = afork_process_get_title (self);
   _afork_process_tell (self, &frame, -1);
   g_object_notify_by_pspec (G_OBJECT (self), props[PROP_TITLE]);
+}
+
+/**
+ * afork_process_get_die_with_parent: (get-property die-with-parent)
+ * @self: a process
+ *
+ * Tells whether the process is killed when the calling program ends.
+ *
+ * Returns: whether it is
+ *
+ * Since: 0.1
+ */
+gboolean
+afork_process_get_die_with_parent (AForkProcess *self)
+{
+  g_return_val_if_fail (AFORK_IS_PROCESS (self), FALSE);
+
+  return self->die_with_parent;
+}
+
+/**
+ * afork_process_set_die_with_parent: (set-property die-with-parent)
+ * @self: a process that was not run
+ * @die_with_parent: whether the process is killed when the calling program ends; once that is set,
+ *   it cannot be undone
+ *
+ * Sets whether the process is killed when the calling program ends, by whatever means, `SIGKILL`
+ * among them. It is busy perhaps, and does not see that its socket has ended: that is what most
+ * processes go by. It is killed all the same, and what it has forked or executed with it. If other
+ * processes between it and the program end, such as its template, it goes on.
+ *
+ * Set this before what it is to hold for, for it is done in order with the rest of what the
+ * process is told. Forks that are made of the process later have it as well, and so a template
+ * that has it makes safe workers at no cost of theirs. It does not reach a child that leaves the
+ * process group of its worker, nor a worker that closes descriptors that it knows nothing of. It
+ * works as long as the program, or a child of it that has executed nothing else, lives.
+ *
+ * The process and its forks are in a process group of their own then, so `Ctrl-C` at a terminal no
+ * longer reaches them, and they cannot read from that. The program has one descriptor open until
+ * they have ended.
+ *
+ * If it cannot be done, the process fails with `AFORK_ERROR_FAILED`, or with
+ * `AFORK_ERROR_NOT_SUPPORTED` if descriptors cannot be sent to it.
+ *
+ * Since: 0.1
+ */
+void
+afork_process_set_die_with_parent (AForkProcess *self,
+                                   gboolean      die_with_parent)
+{
+  g_return_if_fail (AFORK_IS_PROCESS (self));
+  g_return_if_fail (_afork_process_can_prepare (self));
+  g_return_if_fail (die_with_parent || !self->die_with_parent);
+
+  if (self->die_with_parent == !!die_with_parent)
+    return;
+
+  self->die_with_parent = TRUE;
+  if (!afork_runtime_get_can_pass_fds (self->runtime))
+    _afork_process_abandon (self, AFORK_ERROR_NOT_SUPPORTED,
+                            _("A process of the runtime “%s” cannot be made to end with its "
+                              "caller"),
+                            afork_runtime_get_name (self->runtime));
+  else if (self->started)
+    _afork_peer_tie (self->peer);
+  _afork_process_discard_spares (self);
+  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_DIE_WITH_PARENT]);
+}
+
+/**
+ * afork_process_get_spare: (get-property spare)
+ * @self: a process
+ *
+ * Gets how many forks of the process are kept ready.
+ *
+ * Returns: a number of processes
+ *
+ * Since: 0.1
+ */
+guint
+afork_process_get_spare (AForkProcess *self)
+{
+  g_return_val_if_fail (AFORK_IS_PROCESS (self), 0);
+
+  return self->spare;
+}
+
+/**
+ * afork_process_set_spare: (set-property spare)
+ * @self: a process that was not run
+ * @spare: a number of processes, 0 for none
+ *
+ * Sets how many forks of the process are kept ready. [method@AFork.Process.fork], and whatever
+ * else forks it, then takes one of them if there is one, and so does without the time that forking
+ * takes.
+ *
+ * They are made when the process has not been forked, nor been told anything, for a tenth of a
+ * second, so that making them does not slow down what was just started. Those that were not taken
+ * end when the process is told something more, since they have not got that; when it is run, has
+ * ended, or is dropped; and when fewer are wanted.
+ *
+ * A fork that was kept ready is a fork of the process as it was then: a clock that a module
+ * started, or a file that it looked at, may have gone on since.
+ *
+ * This has no effect on processes of a runtime that cannot fork.
+ *
+ * Since: 0.1
+ */
+void
+afork_process_set_spare (AForkProcess *self,
+                         guint         spare)
+{
+  g_return_if_fail (AFORK_IS_PROCESS (self));
+  g_return_if_fail (_afork_process_can_prepare (self));
+
+  if (self->spare == spare)
+    return;
+
+  self->spare = spare;
+  if (self->spares == NULL && self->started && _afork_peer_is_open (self->peer))
+    self->spares = _afork_spares_new (self->peer, self->context);
+  if (self->spares != NULL)
+    _afork_spares_set_number (self->spares, spare);
+  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_SPARE]);
 }

@@ -14,6 +14,7 @@
 #include <afork/afork-enums.h>
 #include <afork/afork-types.h>
 #include <afork/afork-version-macros.h>
+#include <afork/worker/afork-worker.h>
 
 G_BEGIN_DECLS
 
@@ -29,6 +30,12 @@ AForkProcess      *afork_process_new_for_runtime (AForkRuntime         *runtime)
                                                   G_GNUC_WARN_UNUSED_RESULT;
 AFORK_AVAILABLE_IN_ALL
 AForkProcess      *afork_process_new_exec        (AForkRuntime         *runtime)
+                                                  G_GNUC_WARN_UNUSED_RESULT;
+AFORK_AVAILABLE_IN_ALL
+AForkProcess      *afork_process_new_template    (GError              **error)
+                                                  G_GNUC_WARN_UNUSED_RESULT;
+AFORK_AVAILABLE_IN_ALL
+AForkProcess      *afork_process_new_from_fd     (int                   fd)
                                                   G_GNUC_WARN_UNUSED_RESULT;
 AFORK_AVAILABLE_IN_ALL
 AForkProcess      *afork_process_fork            (AForkProcess         *self)
@@ -83,6 +90,47 @@ GSocketConnection *afork_process_run             (AForkProcess         *self,
                                                   GError              **error);
 
 AFORK_AVAILABLE_IN_ALL
+void               afork_process_run_func_async  (AForkProcess         *self,
+                                                  AForkRunFunc          func,
+                                                  GCancellable         *cancellable,
+                                                  GAsyncReadyCallback   callback,
+                                                  gpointer              user_data);
+AFORK_AVAILABLE_IN_ALL
+GSocketConnection *afork_process_run_func_finish (AForkProcess         *self,
+                                                  GAsyncResult         *result,
+                                                  GError              **error);
+
+AFORK_AVAILABLE_IN_ALL
+void               afork_process_exec_async      (AForkProcess         *self,
+                                                  const char * const   *argv,
+                                                  GCancellable         *cancellable,
+                                                  GAsyncReadyCallback   callback,
+                                                  gpointer              user_data);
+AFORK_AVAILABLE_IN_ALL
+GSocketConnection *afork_process_exec_finish     (AForkProcess         *self,
+                                                  GAsyncResult         *result,
+                                                  GError              **error);
+AFORK_AVAILABLE_IN_ALL
+GSocketConnection *afork_process_exec            (AForkProcess         *self,
+                                                  const char * const   *argv,
+                                                  GCancellable         *cancellable,
+                                                  GError              **error);
+
+AFORK_AVAILABLE_IN_ALL
+void               afork_process_detach_async    (AForkProcess         *self,
+                                                  GCancellable         *cancellable,
+                                                  GAsyncReadyCallback   callback,
+                                                  gpointer              user_data);
+AFORK_AVAILABLE_IN_ALL
+int                afork_process_detach_finish   (AForkProcess         *self,
+                                                  GAsyncResult         *result,
+                                                  GError              **error);
+AFORK_AVAILABLE_IN_ALL
+int                afork_process_detach          (AForkProcess         *self,
+                                                  GCancellable         *cancellable,
+                                                  GError              **error);
+
+AFORK_AVAILABLE_IN_ALL
 AForkRuntime      *afork_process_get_runtime     (AForkProcess         *self);
 AFORK_AVAILABLE_IN_ALL
 GPid               afork_process_get_pid         (AForkProcess         *self);
@@ -95,6 +143,16 @@ void               afork_process_set_title       (AForkProcess         *self,
                                                   const char           *title);
 AFORK_AVAILABLE_IN_ALL
 const char        *afork_process_get_function    (AForkProcess         *self);
+AFORK_AVAILABLE_IN_ALL
+gboolean           afork_process_get_die_with_parent (AForkProcess     *self);
+AFORK_AVAILABLE_IN_ALL
+void               afork_process_set_die_with_parent (AForkProcess     *self,
+                                                      gboolean          die_with_parent);
+AFORK_AVAILABLE_IN_ALL
+guint              afork_process_get_spare       (AForkProcess         *self);
+AFORK_AVAILABLE_IN_ALL
+void               afork_process_set_spare       (AForkProcess         *self,
+                                                  guint                 spare);
 
 AFORK_AVAILABLE_IN_ALL
 void               afork_process_wait_async      (AForkProcess         *self,

@@ -10,8 +10,12 @@
 
 G_BEGIN_DECLS
 
-/* Executes the runtime's program as PEER, and tells it where its modules are. */
-void _afork_runtime_spawn (AForkRuntime *self,
-                           AForkPeer    *peer);
+/* Makes a fresh process of the runtime, as a rule by executing its program, as PEER, and tells it
+ * where its modules are. */
+void          _afork_runtime_spawn       (AForkRuntime *self,
+                                          AForkPeer    *peer);
+
+/* The runtime of templates that are forked off this program. */
+AForkRuntime *_afork_runtime_get_program (void);
 
 G_END_DECLS

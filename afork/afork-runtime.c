@@ -13,8 +13,10 @@
 #include <string.h>
 
 #include "afork-context-private.h"
+#include "afork-early-private.h"
 #include "afork-error.h"
 #include "afork-i18n-private.h"
+#include "afork-init-private.h"
 #include "afork-process.h"
 #include "afork-process-private.h"
 #include "afork-templates-private.h"
@@ -27,7 +29,8 @@
  * The native runtime executes `afork-server`, a small program of AFork's own, in which worker
  * modules written in C are loaded; see [func@AFork.Runtime.get_native]. A command runtime executes
  * any command that has such a server at its end, such as one under a debugger or on another
- * machine; see [ctor@AFork.Runtime.new_command].
+ * machine; see [ctor@AFork.Runtime.new_command]. The program's own runtime executes the calling
+ * program; see [func@AFork.Runtime.get_self].
  *
  * For each main context in which processes of a runtime are made, the runtime has a template of its
  * own, started when it is first needed. It can be prepared like any process, and what it was given,
@@ -47,11 +50,20 @@
  * Since: 0.1
  */
 
+/* What makes its fresh processes. */
+typedef enum
+{
+  KIND_COMMAND,                 /* any command: it has the socket as standard input and output */
+  KIND_NATIVE,                  /* the server program */
+  KIND_SELF,                    /* this program, executed again */
+  KIND_PROGRAM                  /* this program, as it is: it is forked */
+} Kind;
+
 struct _AForkRuntime
 {
   GObject          parent_instance;
   char            *name;
-  gboolean         native;
+  Kind             kind;
   gboolean         can_fork;
   gboolean         can_pass_fds;
   AForkTemplates  *templates;
@@ -119,11 +131,11 @@ find_argv (AForkRuntime *self)
 {
   g_autofree char **argv = NULL;
 
-  if (self->argv != NULL || !self->native)
+  if (self->argv != NULL || (self->kind != KIND_NATIVE && self->kind != KIND_SELF))
     return g_strdupv (self->argv);
 
   argv = g_new0 (char *, 2);
-  argv[0] = find_server ();
+  argv[0] = self->kind == KIND_NATIVE ? find_server () : g_strdup ("/proc/self/exe");
   return g_steal_pointer (&argv);
 }
 
@@ -137,34 +149,79 @@ send_module_path (AForkPeer          *peer,
   _afork_peer_send (peer, &frame, -1);
 }
 
-void
-_afork_runtime_spawn (AForkRuntime *self,
-                      AForkPeer    *peer)
+static AForkSpawnSocket
+get_socket_place (AForkRuntime *self)
+{
+  switch (self->kind)
+    {
+    case KIND_NATIVE:
+      return AFORK_SPAWN_SOCKET_NUMBERED;
+    case KIND_SELF:
+      return AFORK_SPAWN_SOCKET_HIDDEN;
+    default:
+      return AFORK_SPAWN_SOCKET_STANDARD;
+    }
+}
+
+static void
+execute (AForkRuntime *self,
+         AForkPeer    *peer)
 {
   g_auto(GStrv) argv = NULL;
   g_auto(GStrv) environment = NULL;
   g_autofree char *working_directory = NULL;
-  g_auto(GStrv) module_path = NULL;
+  g_autoptr(GError) error = NULL;
 
   g_mutex_lock (&self->mutex);
   argv = find_argv (self);
   environment = g_strdupv (self->environment);
   working_directory = g_strdup (self->working_directory);
-  module_path = g_strdupv (self->module_path);
   g_mutex_unlock (&self->mutex);
 
   if (argv == NULL || argv[0] == NULL)
+    g_set_error (&error, AFORK_ERROR, AFORK_ERROR_SPAWN,
+                 _("The runtime “%s” has no command"), self->name);
+  else if (self->kind == KIND_SELF)
+    _afork_init_check (&error);
+  if (error != NULL)
     {
-      g_autoptr(GError) error = NULL;
-
-      error = g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN,
-                           _("The runtime “%s” has no command"), self->name);
       _afork_peer_abandon (peer, error);
       return;
     }
 
   _afork_peer_spawn (peer, (const char * const *) argv, (const char * const *) environment,
-                     working_directory, !self->native);
+                     working_directory, get_socket_place (self));
+}
+
+/* The process to be forked instead of executing the server program, or NULL. */
+static AForkProcess *
+get_early (AForkRuntime *self)
+{
+  gboolean as_told;
+
+  if (self->kind != KIND_NATIVE)
+    return NULL;
+
+  g_mutex_lock (&self->mutex);
+  as_told = self->argv != NULL || self->environment != NULL || self->working_directory != NULL;
+  g_mutex_unlock (&self->mutex);
+  return as_told ? NULL : _afork_early_get (_afork_get_thread_context ());
+}
+
+void
+_afork_runtime_spawn (AForkRuntime *self,
+                      AForkPeer    *peer)
+{
+  g_auto(GStrv) module_path = afork_runtime_dup_module_path (self);
+  AForkProcess *early = get_early (self);
+
+  if (early != NULL)
+    _afork_peer_fork (peer, early->peer);
+  else if (self->kind == KIND_PROGRAM)
+    _afork_peer_fork_program (peer);
+  else
+    execute (self, peer);
+
   if (module_path != NULL)
     send_module_path (peer, (const char * const *) module_path);
 }
@@ -299,7 +356,8 @@ afork_runtime_class_init (AForkRuntimeClass *klass)
    * The program that is executed, looked up in `PATH` if it has no slash, and its arguments. For
    * the native runtime `NULL`, which it is at first, is the server program: that of the environment
    * variable `AFORK_SERVER` (not in programs that run with more rights than their caller), else the
-   * one beside the library in its build tree, else the installed one.
+   * one beside the library in its build tree, else the installed one. For the runtime of
+   * [func@AFork.Runtime.get_self] it is the calling program.
    *
    * Since: 0.1
    */
@@ -381,6 +439,35 @@ afork_runtime_init (AForkRuntime *self)
 
 static AForkRuntime *default_runtime;   /* atomic; NULL for the native one */
 
+/* Makes *RUNTIME, once for the whole program. */
+static AForkRuntime *
+get_single (gsize      *runtime,
+            const char *name,
+            Kind        kind)
+{
+  if (g_once_init_enter (runtime))
+    {
+      AForkRuntime *made = g_object_new (AFORK_TYPE_RUNTIME,
+                                         "name", name,
+                                         "can-fork", TRUE,
+                                         "can-pass-fds", TRUE,
+                                         NULL);
+
+      made->kind = kind;
+      g_once_init_leave (runtime, (gsize) made);
+    }
+
+  return (AForkRuntime *) *runtime;
+}
+
+AForkRuntime *
+_afork_runtime_get_program (void)
+{
+  static gsize program;
+
+  return get_single (&program, "program", KIND_PROGRAM);
+}
+
 /**
  * afork_runtime_get_native:
  *
@@ -398,19 +485,34 @@ afork_runtime_get_native (void)
 {
   static gsize native;
 
-  if (g_once_init_enter (&native))
-    {
-      AForkRuntime *runtime = g_object_new (AFORK_TYPE_RUNTIME,
-                                            "name", "native",
-                                            "can-fork", TRUE,
-                                            "can-pass-fds", TRUE,
-                                            NULL);
+  return get_single (&native, "native", KIND_NATIVE);
+}
 
-      runtime->native = TRUE;
-      g_once_init_leave (&native, (gsize) runtime);
-    }
+/**
+ * afork_runtime_get_self:
+ *
+ * Gets the runtime that executes the calling program again, as a server of its own functions; it is
+ * the same for the whole program. No other program and no module need to be there.
+ *
+ * Functions are looked for in the modules that are loaded, the newest first, and then in the
+ * program and in the libraries that it is linked with, as for [ctor@AFork.Process.new_template].
+ * The program that is executed is `/proc/self/exe`, the very one that runs, even if its file has
+ * been replaced since.
+ *
+ * The program must call [func@AFork.init] as the first thing in `main()`. If it has not, it would
+ * only show itself to its user once more, and so nothing is executed: processes fail with
+ * `AFORK_ERROR_SPAWN`. So they do if the program runs with more rights than its caller.
+ *
+ * Returns: (transfer none): the program's own runtime
+ *
+ * Since: 0.1
+ */
+AForkRuntime *
+afork_runtime_get_self (void)
+{
+  static gsize self;
 
-  return (AForkRuntime *) native;
+  return get_single (&self, "self", KIND_SELF);
 }
 
 /**
@@ -638,8 +740,9 @@ afork_runtime_dup_argv (AForkRuntime *self)
  *
  * Sets the program that is executed, and its arguments.
  *
- * The native runtime adds `--socket=N` to them, which says as which descriptor the program gets the
- * command socket.
+ * The native runtime adds `--socket=N` to them, which says as which descriptor the program gets
+ * the command socket. That of [func@AFork.Runtime.get_self] adds an argument that
+ * [func@AFork.init] knows.
  *
  * Since: 0.1
  */

@@ -24,6 +24,8 @@ G_DECLARE_FINAL_TYPE (AForkRuntime, afork_runtime, AFORK, RUNTIME, GObject)
 AFORK_AVAILABLE_IN_ALL
 AForkRuntime       *afork_runtime_get_native            (void);
 AFORK_AVAILABLE_IN_ALL
+AForkRuntime       *afork_runtime_get_self              (void);
+AFORK_AVAILABLE_IN_ALL
 AForkRuntime       *afork_runtime_get_default           (void);
 AFORK_AVAILABLE_IN_ALL
 void                afork_runtime_set_default           (AForkRuntime       *runtime);

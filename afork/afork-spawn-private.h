@@ -13,8 +13,13 @@ G_BEGIN_DECLS
 typedef enum
 {
   AFORK_SPAWN_SOCKET_NUMBERED,    /* at descriptor 3; --socket=3 is added to the arguments */
+  AFORK_SPAWN_SOCKET_HIDDEN,      /* the same with --afork-socket=3, which is no program's own */
   AFORK_SPAWN_SOCKET_STANDARD     /* its standard input and output */
 } AForkSpawnSocket;
+
+enum { AFORK_SPAWN_SOCKET_NUMBER = 3 };
+
+#define AFORK_SPAWN_HIDDEN_ARGUMENT "--afork-socket=3"
 
 /* Executes ARGV, whose first string is looked up in PATH if it has no slash, as a child of this
  * process, without forking it. ENVIRONMENT is NULL for this process's own, WORKING_DIRECTORY for
@@ -31,5 +36,11 @@ gboolean _afork_spawn (const char * const  *argv,
                        GPid                *pid,
                        int                 *pidfd,
                        GError             **error);
+
+/* Opens a pidfd of CHILD, which this process has made just now; -1 as above. On failure it has been
+ * killed and reaped. */
+gboolean _afork_spawn_watch (GPid     child,
+                             int     *pidfd,
+                             GError **error);
 
 G_END_DECLS

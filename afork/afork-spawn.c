@@ -16,8 +16,6 @@
 #include "afork-i18n-private.h"
 #include "worker/pidfd.h"
 
-enum { NUMBERED_SOCKET = 3 };
-
 #define SOCKET_ARGUMENT "--socket=3"
 
 /* What the child does to its descriptors and folder before it executes the program. The order
@@ -29,12 +27,12 @@ plan_descriptors (posix_spawn_file_actions_t *actions,
                   AForkSpawnSocket            how,
                   int                         socket)
 {
-  int first_closed = NUMBERED_SOCKET + 1;
+  int first_closed = AFORK_SPAWN_SOCKET_NUMBER + 1;
   int result;
 
-  if (how == AFORK_SPAWN_SOCKET_NUMBERED)
+  if (how != AFORK_SPAWN_SOCKET_STANDARD)
     {
-      result = posix_spawn_file_actions_adddup2 (actions, socket, NUMBERED_SOCKET);
+      result = posix_spawn_file_actions_adddup2 (actions, socket, AFORK_SPAWN_SOCKET_NUMBER);
     }
   else
     {
@@ -101,15 +99,39 @@ spawn (const char * const *argv,
 }
 
 static const char **
-add_socket_argument (const char * const *argv)
+add_argument (const char * const *argv,
+              const char         *argument)
 {
   gsize n_arguments = g_strv_length ((char **) argv);
   const char **longer = g_new0 (const char *, n_arguments + 2);
 
   for (gsize i = 0; i < n_arguments; i++)
     longer[i] = argv[i];
-  longer[n_arguments] = SOCKET_ARGUMENT;
+  longer[n_arguments] = argument;
   return longer;
+}
+
+/* Since the child was made, its number cannot have come to mean another process: numbers are not
+ * given out again so soon, even where the program has its children reaped as they end. */
+gboolean
+_afork_spawn_watch (GPid     child,
+                    int     *pidfd,
+                    GError **error)
+{
+  int fd = afork_pidfd_open (child);
+
+  if (fd < 0 && errno != ESRCH && errno != ENOSYS)
+    {
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
+                   _("Process %d could not be watched: %s"), (int) child, g_strerror (errno));
+      kill (child, SIGKILL);
+      while (waitpid (child, NULL, 0) < 0 && errno == EINTR)
+        ;
+      return FALSE;
+    }
+
+  *pidfd = fd;
+  return TRUE;
 }
 
 gboolean
@@ -125,13 +147,14 @@ _afork_spawn (const char * const  *argv,
   g_auto(AForkFd) owned_socket = socket;
   g_autofree const char **longer = NULL;
   GPid child;
-  int child_fd;
   int result;
 
   g_assert (argv != NULL && argv[0] != NULL);
 
   if (how == AFORK_SPAWN_SOCKET_NUMBERED)
-    argv = longer = add_socket_argument (argv);
+    argv = longer = add_argument (argv, SOCKET_ARGUMENT);
+  else if (how == AFORK_SPAWN_SOCKET_HIDDEN)
+    argv = longer = add_argument (argv, AFORK_SPAWN_HIDDEN_ARGUMENT);
   result = spawn (argv, environment, working_directory, how, socket, &child);
   if (result != 0 && working_directory != NULL)
     {
@@ -147,23 +170,14 @@ _afork_spawn (const char * const  *argv,
       return FALSE;
     }
 
-  /* Closing the socket first leaves a place in the descriptor table. Between the two calls the
-   * child's number cannot have come to mean another process: numbers are not given out again so
-   * soon, even where the program has its children reaped as they end. */
+  /* Closing the socket first leaves a place in the descriptor table. */
   _afork_fd_clear (&owned_socket);
-  child_fd = afork_pidfd_open (child);
-  if (child_fd < 0 && errno != ESRCH && errno != ENOSYS)
+  if (!_afork_spawn_watch (child, pidfd, error))
     {
-      g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
-                   _("“%s” was executed, but could not be watched: %s"),
-                   argv[0], g_strerror (errno));
-      kill (child, SIGKILL);
-      while (waitpid (child, NULL, 0) < 0 && errno == EINTR)
-        ;
+      g_prefix_error (error, _("“%s” was executed, but to no avail: "), argv[0]);
       return FALSE;
     }
 
   *pid = child;
-  *pidfd = child_fd;
   return TRUE;
 }

@@ -8,9 +8,11 @@
 #include <gio/gio.h>
 
 #define AFORK_INSIDE
+# include <afork/afork-early.h>
 # include <afork/afork-enum-types.h>
 # include <afork/afork-enums.h>
 # include <afork/afork-error.h>
+# include <afork/afork-init.h>
 # include <afork/afork-process.h>
 # include <afork/afork-runtime.h>
 # include <afork/afork-types.h>

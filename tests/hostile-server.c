@@ -15,6 +15,7 @@
  *   mutate=SEED                from now on, with bytes changed here and there
  *   raw=HEX                    these bytes
  *   flood=HEX                  these bytes again and again, until the caller has gone
+ *   stay                       from now on it does not end when the caller has gone
  *   await=KIND                 reads until a frame of this kind has come; it takes FORK's socket
  *   fork, main                 from now on, with the socket of the last fork; with its own
  *   close, hang, exit=N        the end; there is one of status 0 behind the last step
@@ -53,6 +54,7 @@ static size_t n_named;
 static size_t cut = SIZE_MAX;
 static size_t from;
 
+static bool stays;
 static bool drip;
 static uint64_t random_state;   /* 0 if nothing is to be changed */
 
@@ -113,6 +115,8 @@ send_some (const uint8_t *bytes,
     }
 
   n_sent = sendmsg (out, &message, MSG_NOSIGNAL);
+  while (n_sent <= 0 && stays)
+    pause ();
   if (n_sent <= 0)
     exit (0);
 
@@ -425,6 +429,8 @@ step_other (const char *step)
       close (STDIN_FILENO);
       close (STDOUT_FILENO);
     }
+  else if (strcmp (step, "stay") == 0)
+    stays = true;
   else if (strcmp (step, "hang") == 0)
     for (;;)
       pause ();

@@ -50,6 +50,23 @@ static const Sample samples[] = {
   { "FORK", { .kind = AFORK_FRAME_FORK, .number = { G_MAXUINT32 }, .n_fds = 1 }, NULL },
   { "RUN", { .kind = AFORK_FRAME_RUN, .string = { "echo:echo", "afork: echo" } }, NULL },
   { "EXPECT", { .kind = AFORK_FRAME_EXPECT, .string = { "echo" } }, NULL },
+  { "EXEC", { .kind = AFORK_FRAME_EXEC, .n_fds = 1 }, some_strings },
+  { "LIFELINE", { .kind = AFORK_FRAME_LIFELINE, .n_fds = 1 }, NULL },
+  { "DETACH", { .kind = AFORK_FRAME_DETACH }, NULL },
+  {
+    "IDENTIFY",
+    { .kind = AFORK_FRAME_IDENTIFY, .number = { AFORK_WIRE_VERSION } },
+    NULL
+  },
+  {
+    "RUN_FUNC",
+    {
+      .kind = AFORK_FRAME_RUN_FUNC,
+      .string = { "0123456789abcdef", "program+0x1234" },
+      .number = { 0x1234, G_MAXUINT32 },
+    },
+    NULL
+  },
   {
     "HELLO",
     {

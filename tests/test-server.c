@@ -787,7 +787,7 @@ test_behind_run (guint         *n_fds,
 
   start (&caller);
   send_bytes (&caller, bytes->data, bytes->len, fds, 1);
-  expect_error (&caller, AFORK_WIRE_ERROR_PROTOCOL, "behind the command to run");
+  expect_error (&caller, AFORK_WIRE_ERROR_PROTOCOL, "behind the last command");
   finish (&caller, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_PROTOCOL);
 
   start (&caller);
@@ -800,7 +800,7 @@ test_behind_run (guint         *n_fds,
   add_frame (bytes, FRAME (TITLE, .string = { "title" }));
   start (&caller);
   send_bytes (&caller, bytes->data, bytes->len, NULL, 0);
-  expect_error (&caller, AFORK_WIRE_ERROR_PROTOCOL, "behind the command to run");
+  expect_error (&caller, AFORK_WIRE_ERROR_PROTOCOL, "behind the last command");
   finish (&caller, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_PROTOCOL);
 }
 

@@ -112,6 +112,15 @@ census_begin (Census *census)
 }
 
 void
+census_begin_single (Census *census)
+{
+  g_main_context_default ();
+  *census = take_census ();
+  census->n_fds++;
+  g_assert_cmpuint (census->n_children, ==, 0);
+}
+
+void
 census_end (Census *census)
 {
   give_up_templates ();

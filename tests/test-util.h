@@ -22,6 +22,10 @@ typedef struct
  * when the descriptors and children of this process no longer change on that account. */
 void     census_begin (Census *census);
 
+/* The same for a program that has had no template yet, has one thread, and is to keep it for now:
+ * counts in advance what GIO's thread will have. */
+void     census_begin_single (Census *census);
+
 /* Gives up the templates again, and turns the main context until as many are left as there were. A
  * test that leaks hangs here, and says what it waits for when that takes long. */
 void     census_end   (Census *census);

@@ -68,6 +68,11 @@ typedef enum
   AFORK_FRAME_FORK,             /* u32: the fork's number; one descriptor, its socket */
   AFORK_FRAME_RUN,              /* string: function; string: title */
   AFORK_FRAME_EXPECT,           /* string: function that forks will be told to run. A hint */
+  AFORK_FRAME_EXEC,             /* array: program and arguments; one descriptor, a socket */
+  AFORK_FRAME_LIFELINE,         /* one descriptor, a pipe that ends with the caller */
+  AFORK_FRAME_DETACH,           /* answered by READY; then the socket is another caller's */
+  AFORK_FRAME_IDENTIFY,         /* u32: version. That other caller's first frame */
+  AFORK_FRAME_RUN_FUNC,         /* string: object; u32, u32: offset, low first; string: title */
 
   /* From the server to the caller. */
   AFORK_FRAME_HELLO = 64,       /* string: magic; u32: version. An executed server's first frame */
@@ -77,6 +82,14 @@ typedef enum
   AFORK_FRAME_FORK_FAILED,      /* u32: the fork's number; u32: AForkWireError; string: text */
   AFORK_FRAME_EXITED,           /* u32: the fork's number; then AForkExitReport's fields */
 } AForkFrameKind;
+
+/* After EXEC, READY says that the program is about to be executed. The socket that came with EXEC
+ * is close-on-exec: if it ends, the program was executed; if ERROR comes on it, it was not. */
+
+/* From LIFELINE on, the server is killed with all of its process group, in which are its forks,
+ * when the pipe ends. */
+
+/* After IDENTIFY, the server introduces itself as a fork does. */
 
 /* Which descriptors BORN, READY and ERROR have: the first of them that a forked process sends
  * comes with its own pidfd. READY has one more, after that, where the process has forks of its

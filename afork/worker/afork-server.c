@@ -10,32 +10,15 @@
  * and output, so that it can stand at the end of any command that hands these on. */
 
 #define _GNU_SOURCE
-#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "native.h"
 #include "serve.h"
 #include "title.h"
-
-/* A caller may have none of the three; whatever is opened next must not become one of them. */
-static void
-open_standard_fds (void)
-{
-  int fd;
-
-  do
-    fd = open ("/dev/null", O_RDWR);
-  while (fd >= 0 && fd <= STDERR_FILENO);
-
-  if (fd >= 0)
-    close (fd);
-}
 
 /* Takes the socket away from standard input and output. What a worker prints then goes where its
  * errors go, not into the protocol. */
@@ -48,15 +31,6 @@ take_standard_socket (void)
   open ("/dev/null", O_RDONLY);
   dup2 (STDERR_FILENO, STDOUT_FILENO);
   return socket;
-}
-
-static bool
-is_stream_socket (int fd)
-{
-  socklen_t size = sizeof (int);
-  int type;
-
-  return getsockopt (fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
 }
 
 static int
@@ -80,20 +54,19 @@ main (int    argc,
   static AForkNative native;
   int socket = parse_socket (argc, argv);
 
-  if (socket < 0 || !is_stream_socket (socket))
+  if (socket < 0 || !afork_is_stream_socket (socket))
     {
       fputs ("afork-server is started by programs that use AFork, and serves them on a socket:\n"
              "its standard input, or with --socket=N descriptor N.\n", stderr);
       return 2;
     }
 
-  open_standard_fds ();
+  afork_open_standard_fds ();
   if (socket == STDIN_FILENO)
     socket = take_standard_socket ();
-  fcntl (socket, F_SETFD, FD_CLOEXEC);
-  fcntl (socket, F_SETFL, fcntl (socket, F_GETFL) & ~O_NONBLOCK);
+  afork_prepare_socket (socket);
 
   afork_title_init (argc, argv);
   afork_native_init (&native);
-  afork_serve (socket, &afork_native_runtime, &native);
+  afork_serve (socket, false, &afork_native_runtime, &native);
 }

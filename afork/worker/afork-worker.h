@@ -70,6 +70,14 @@ typedef void (*AForkRunFunc) (int              socket,
 typedef void (*AForkInitFunc) (int                 argc,
                                const char * const *argv);
 
+/**
+ * Takes the items that have been queued so far, in a function that is called while a process is
+ * being prepared: returns `*n_items` of them, and the function that is run later gets only what is
+ * queued after this. The items are the process's until it ends, and are forked with it. Where there
+ * are none, and in a function that is run, which has got them already, `*n_items` is 0.
+ */
+AFORK_WORKER_EXPORT const AForkItem *afork_worker_take_items (size_t *n_items);
+
 #ifdef __cplusplus
 }
 #endif

@@ -24,6 +24,9 @@
 
 #include "pidfd.h"
 
+/* What the kernel has among the flags of a thread that ends, as proc(5) shows them. */
+enum { PF_EXITING = 0x4 };
+
 void
 afork_children_init (AForkChildren *self)
 {
@@ -56,8 +59,32 @@ append_thread_name (const char *task,
   fclose (file);
 }
 
+/* A thread that ends is still listed for a while, even when it has been joined. The program runs in
+ * it no more, so it is none to care about. */
+static bool
+is_ending (const char *task)
+{
+  char path[64], line[1024];
+  unsigned flags = 0;
+  char *name_end;
+  FILE *file;
+
+  snprintf (path, sizeof path, "/proc/self/task/%.20s/stat", task);
+  file = fopen (path, "re");
+  if (file == NULL)
+    return true;
+
+  /* The name may have spaces and parentheses of its own. */
+  if (fgets (line, sizeof line, file) == NULL)
+    flags = PF_EXITING;
+  else if ((name_end = strrchr (line, ')')) != NULL)
+    sscanf (name_end + 1, " %*c %*d %*d %*d %*d %*d %u", &flags);
+  fclose (file);
+  return (flags & PF_EXITING) != 0;
+}
+
 /* How often the threads are counted, a millisecond apart, before a process is refused: one that was
- * joined is still seen for a moment. */
+ * told to end takes a moment for it. */
 enum { COUNTS = 50 };
 
 /* The number of threads but the first, whose names are put into NAMES; -1 and errno if they cannot
@@ -75,7 +102,7 @@ list_threads (char   *names,
     return -1;
 
   while ((entry = readdir (tasks)) != NULL)
-    if (entry->d_name[0] != '.' && atoi (entry->d_name) != getpid ())
+    if (entry->d_name[0] != '.' && atoi (entry->d_name) != getpid () && !is_ending (entry->d_name))
       {
         append_thread_name (entry->d_name, names, size);
         n_threads++;
@@ -107,7 +134,7 @@ count_threads (AForkFailure *failure)
                               strerror (errno));
   return afork_failure_set (failure, AFORK_WIRE_ERROR_THREADS,
                             "The process is not forked, for it has more than one thread: %s",
-                            names);
+                            names[0] != '\0' ? names : "unnamed");
 }
 
 bool

@@ -15,6 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "objects.h"
+
 /* Called for each object there is. */
 static int
 find_libc_cb (struct dl_phdr_info *info,
@@ -156,6 +158,26 @@ add_module (AForkNative  *self,
   return true;
 }
 
+/* The program is the oldest of the modules. */
+bool
+afork_native_add_program (AForkNative  *self,
+                          AForkFailure *failure)
+{
+  void *handle = dlopen (NULL, RTLD_LAZY);
+
+  if (handle == NULL)
+    return afork_failure_set (failure, AFORK_WIRE_ERROR_FAILED,
+                              "The program's functions cannot be looked up: %s", dlerror ());
+
+  return add_module (self, "", handle, failure);
+}
+
+static bool
+has_program (const AForkNative *self)
+{
+  return self->n_modules > 0 && self->modules[0].name[0] == '\0';
+}
+
 static bool
 native_require (void         *data,
                 const char   *module,
@@ -203,7 +225,8 @@ find_in_module (const AForkNative       *self,
   return function;
 }
 
-/* FUNCTION is SYMBOL, to be found in the newest module that has it, or MODULE:SYMBOL. */
+/* FUNCTION is SYMBOL, to be found in the newest module that has it, or MODULE:SYMBOL; so :SYMBOL is
+ * one of the program. */
 static void *
 find_function (AForkNative  *self,
                const char   *function,
@@ -238,7 +261,8 @@ find_function (AForkNative  *self,
                        (int) (colon - function), function);
   else
     afork_failure_set (failure, AFORK_WIRE_ERROR_FUNCTION,
-                       "There is no function “%s” in the modules that have been loaded", function);
+                       "There is no function “%s” in the modules that have been loaded%s", function,
+                       has_program (self) ? ", nor among those that the program exports" : "");
   return NULL;
 }
 
@@ -303,6 +327,23 @@ native_expect (void       *data,
   strcpy (self->expected_name, function);
 }
 
+static bool
+native_find_address (void          *data,
+                     const char    *name,
+                     const char    *object,
+                     uint64_t       offset,
+                     void         **found,
+                     AForkFailure  *failure)
+{
+  (void) data;
+  *found = afork_object_find (object, offset);
+  if (*found == NULL)
+    return afork_failure_set (failure, AFORK_WIRE_ERROR_FUNCTION,
+                              "There is no function “%s”, for the program or shared object that "
+                              "has it is not in this process", name);
+  return true;
+}
+
 static void
 native_enter (void            *data,
               void            *found,
@@ -320,5 +361,6 @@ const AForkWorkerRuntime afork_native_runtime = {
   .call = native_call,
   .expect = native_expect,
   .find = native_find,
+  .find_address = native_find_address,
   .enter = native_enter,
 };

@@ -16,7 +16,7 @@ extern const AForkWorkerRuntime afork_native_runtime;
 
 typedef struct
 {
-  char  *name;                /* as `require` was given it */
+  char  *name;                /* as `require` was given it; "" for the program */
   void  *handle;              /* of dlopen() */
 } AForkNativeModule;
 
@@ -31,4 +31,8 @@ typedef struct
   uintptr_t          libc_end;
 } AForkNative;
 
-void afork_native_init (AForkNative *self);
+void afork_native_init        (AForkNative  *self);
+
+/* Has functions looked for in the program that this process executes, too, after all modules. */
+bool afork_native_add_program (AForkNative  *self,
+                               AForkFailure *failure);

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "afork-worker.h"
 #include "failure.h"
@@ -39,9 +40,20 @@ typedef struct
   void (*expect)          (void               *data,
                            const char         *function);
 
+  /* This process was forked just now. NULL if that is nothing to the runtime. */
+  void (*forked)          (void               *data);
+
   /* Finds the function to be run, as *FOUND; then, when the caller has been told, enters it. */
   bool (*find)            (void               *data,
                            const char         *function,
+                           void              **found,
+                           AForkFailure       *failure);
+  /* The same for the function at OFFSET in OBJECT, see objects.h; NAME is for messages. NULL where
+   * functions have no addresses. */
+  bool (*find_address)    (void               *data,
+                           const char         *name,
+                           const char         *object,
+                           uint64_t            offset,
                            void              **found,
                            AForkFailure       *failure);
   void (*enter)           (void               *data,

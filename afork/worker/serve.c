@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -30,11 +31,15 @@
 typedef struct
 {
   bool                      forked;
-  bool                      unborn;   /* forked, and the caller has not got the pidfd yet */
+  bool                      unborn;   /* the caller has not got the pidfd that it is to get */
   bool                      ignores_interrupt;  /* SIGINT, as no module has changed */
   const AForkWorkerRuntime *runtime;
   void                     *runtime_data;
   AForkItems                items;
+  AForkItems                taken;    /* by the function that is run */
+  unsigned                  mapped;   /* a bit for each of 0, 1 and 2 that was mapped */
+  int                       outcome;  /* the socket that tells how executing went, or -1 */
+  int                       lifeline; /* the pipe whose end ends this process, or -1 */
   AForkChildren             children;
   AForkLink                 link;
   AForkFailure              failure;
@@ -137,6 +142,8 @@ end (int status)
 static void
 give_up_items (void)
 {
+  if (server.outcome >= 0)
+    close (server.outcome);
   for (size_t i = 0; i < server.items.n_items; i++)
     if (server.items.items[i].kind == AFORK_ITEM_FD)
       close (server.items.items[i].fd);
@@ -243,6 +250,8 @@ fork_process (uint32_t number,
     {
       server.forked = true;
       server.unborn = true;
+      if (server.runtime->forked != NULL)
+        server.runtime->forked (server.runtime_data);
     }
   else if (pid < 0)
     {
@@ -289,6 +298,20 @@ reset_interrupt (void)
   syscall (SYS_rt_sigaction, SIGINT, action, NULL, (_NSIG - 1) / 8);
 }
 
+/* NULL and a failure if memory is out. The strings are the frame's. */
+static const char **
+strings_to_array (AForkStrings strings)
+{
+  const char **array = calloc ((size_t) strings.n_strings + 1, sizeof *array);
+
+  if (array == NULL)
+    afork_failure_set (&server.failure, AFORK_WIRE_ERROR_FAILED, "%s", strerror (ENOMEM));
+  for (size_t i = 0; array != NULL && strings.n_strings > 0; i++)
+    array[i] = afork_strings_next (&strings);
+
+  return array;
+}
+
 /* A process that has forks cannot become a worker itself, for somebody must reap them. A fork of
  * it goes on instead; it stays, and reports on a socket of its own, whose other end it returns in
  * the fork. */
@@ -326,53 +349,160 @@ stay_behind (void)
   leave (EXIT_SUCCESS);
 }
 
+/* Makes a process that has no forks. *REPORTS is then to be told to the caller, unless it is -1. */
 static bool
-serve_run (const char *function,
-           const char *title)
+become_single (int *reports)
 {
-  AForkFrame ready = { .kind = AFORK_FRAME_READY };
-  int reports = -1;
-  void *found;
-
-  if (!server.runtime->find (server.runtime_data, function, &found, &server.failure))
-    return false;
   if (!afork_link_is_idle (&server.link))
     return afork_failure_set (&server.failure, AFORK_WIRE_ERROR_PROTOCOL,
-                              "Something came behind the command to run");
+                              "Something came behind the last command");
 
+  *reports = -1;
   if (server.children.n_children > 0)
-    reports = stay_behind ();
+    {
+      *reports = stay_behind ();
+    }
   else if (server.children.epoll >= 0)
-    close (server.children.epoll);
+    {
+      close (server.children.epoll);
+      server.children.epoll = -1;
+    }
 
-  if (server.ignores_interrupt)
-    reset_interrupt ();
-  afork_title_set (title);
+  return true;
+}
+
+/* Tells the caller that from now on the socket is not its server's. */
+static bool
+answer_ready (int reports)
+{
+  AForkFrame ready = { .kind = AFORK_FRAME_READY };
+
   if (!answer (&ready, reports))
     return false;
   if (reports >= 0)
     close (reports);
 
+  return true;
+}
+
+/* Ends the life as a server: makes a clean process that is about to do what it was prepared for,
+ * and tells the caller so. */
+static bool
+become_worker (const char *title)
+{
+  int reports;
+
+  if (!become_single (&reports))
+    return false;
+
+  if (server.ignores_interrupt)
+    reset_interrupt ();
+  if (title != NULL)
+    afork_title_set (title);
+  return answer_ready (reports);
+}
+
+static bool
+run (void       *found,
+     const char *title)
+{
+  if (!become_worker (title))
+    return false;
+
+  server.taken = server.items;
+  server.items = (AForkItems) { 0 };
   server.runtime->enter (server.runtime_data, found, server.link.socket,
-                         server.items.items, server.items.n_items);
+                         server.taken.items, server.taken.n_items);
   end (EXIT_SUCCESS);
 }
 
-/* Preparation. */
-
-/* NULL and a failure if memory is out. The strings are the frame's. */
-static const char **
-strings_to_array (AForkStrings strings)
+static bool
+serve_run (const char *function,
+           const char *title)
 {
-  const char **array = calloc ((size_t) strings.n_strings + 1, sizeof *array);
+  void *found;
 
-  if (array == NULL)
-    afork_failure_set (&server.failure, AFORK_WIRE_ERROR_FAILED, "%s", strerror (ENOMEM));
-  for (size_t i = 0; array != NULL && strings.n_strings > 0; i++)
-    array[i] = afork_strings_next (&strings);
-
-  return array;
+  return server.runtime->find (server.runtime_data, function, &found, &server.failure)
+    && run (found, title);
 }
+
+static bool
+serve_run_func (const AForkFrame *frame)
+{
+  const uint64_t offset = frame->number[0] | (uint64_t) frame->number[1] << 32;
+  const char *title = frame->string[1];
+  void *found;
+
+  if (server.runtime->find_address == NULL)
+    return afork_failure_set (&server.failure, AFORK_WIRE_ERROR_NOT_SUPPORTED,
+                              "The runtime has no functions in C, such as “%s”", title);
+
+  return server.runtime->find_address (server.runtime_data, title, frame->string[0], offset,
+                                       &found, &server.failure)
+    && run (found, title);
+}
+
+/* Makes the socket standard input and output, where these were not mapped. */
+static bool
+map_socket (int socket)
+{
+  for (int fd = STDIN_FILENO; fd <= STDOUT_FILENO; fd++)
+    if ((server.mapped & 1u << fd) == 0 && dup2 (socket, fd) < 0)
+      return afork_failure_set (&server.failure, AFORK_WIRE_ERROR_FAILED,
+                                "The socket could not become descriptor %d: %s", fd,
+                                strerror (errno));
+
+  return true;
+}
+
+static bool
+serve_exec (const AForkFrame *frame)
+{
+  const char **argv = strings_to_array (frame->strings);
+  int socket;
+
+  server.outcome = afork_link_take_fd (&server.link);
+  if (argv == NULL || !become_worker (NULL))
+    return false;
+
+  /* From here on the socket is the program's, and what fails is told on the other one. */
+  socket = server.link.socket;
+  server.link.socket = server.outcome;
+  if (!map_socket (socket))
+    return false;
+  /* The program must have it open, too. */
+  if (server.lifeline >= 0)
+    fcntl (server.lifeline, F_SETFD, 0);
+
+  execvp (argv[0], (char **) argv);
+  return afork_failure_set (&server.failure, AFORK_WIRE_ERROR_SPAWN,
+                            "“%s” could not be executed: %s", argv[0], strerror (errno));
+}
+
+/* Another caller. */
+
+static bool
+serve_detach (void)
+{
+  int reports;
+
+  return become_single (&reports) && answer_ready (reports);
+}
+
+/* Whoever has the other end of the socket now wants to know who this is. */
+static bool
+serve_identify (uint32_t version)
+{
+  if (version != AFORK_WIRE_VERSION)
+    return afork_failure_set (&server.failure, AFORK_WIRE_ERROR_PROTOCOL,
+                              "The caller speaks version %u of the protocol, and this process "
+                              "version %u", version, AFORK_WIRE_VERSION);
+
+  server.unborn = true;
+  return true;
+}
+
+/* Preparation. */
 
 static bool
 serve_module_path (const AForkFrame *frame)
@@ -493,6 +623,7 @@ vacate (int target)
 {
   bool socket_moves = server.link.socket == target;
   bool done = vacate_fd (&server.link.socket, target)
+    && vacate_fd (&server.lifeline, target)
     && afork_children_vacate (&server.children, target);
 
   if (done && socket_moves && server.children.epoll >= 0)
@@ -522,6 +653,8 @@ serve_map_fd (int target)
     done = fcntl (fd, F_SETFD, 0) == 0;
   else
     done = vacate (target) && dup2 (fd, target) == target;
+  if (done && target <= STDERR_FILENO)
+    server.mapped |= 1u << target;
   if (!done)
     /* dup2() has one error for a bad descriptor, which this is not, and a number over the limit. */
     afork_failure_set (&server.failure, AFORK_WIRE_ERROR_FAILED,
@@ -531,6 +664,49 @@ serve_map_fd (int target)
   if (fd != target)
     close (fd);
   return done;
+}
+
+static bool
+watch_lifeline (int fd)
+{
+  struct pollfd ended = { .fd = fd, .events = POLLIN };
+
+  if (fcntl (fd, F_SETSIG, SIGKILL) < 0
+      || fcntl (fd, F_SETOWN, -getpgrp ()) < 0
+      || fcntl (fd, F_SETFL, O_ASYNC) < 0)
+    return false;
+
+  /* Where the caller has gone already, nothing would happen any more. */
+  if (poll (&ended, 1, 0) != 0)
+    kill (0, SIGKILL);
+  return true;
+}
+
+/* Has the kernel kill this process, and all that it will have forked, when the pipe ends, whatever
+ * any of them does then. They are told apart from the rest of the world by their process group, and
+ * the pipe is watched as long as one of them has it open. */
+static bool
+serve_lifeline (void)
+{
+  if (server.lifeline >= 0)
+    close (server.lifeline);
+
+  server.lifeline = afork_link_take_fd (&server.link);
+  if ((getpgrp () != getpid () && setpgid (0, 0) < 0) || !watch_lifeline (server.lifeline))
+    return afork_failure_set (&server.failure, AFORK_WIRE_ERROR_FAILED,
+                              "The process could not be made to end with its caller: %s",
+                              strerror (errno));
+  return true;
+}
+
+const AForkItem *
+afork_worker_take_items (size_t *n_items)
+{
+  AForkItems items = server.items;
+
+  server.items = (AForkItems) { 0 };
+  *n_items = items.n_items;
+  return items.items;
 }
 
 /* The loop. */
@@ -567,8 +743,18 @@ execute (const AForkFrame *frame)
     case AFORK_FRAME_EXPECT:
       server.runtime->expect (server.runtime_data, frame->string[0]);
       return true;
+    case AFORK_FRAME_EXEC:
+      return serve_exec (frame);
+    case AFORK_FRAME_LIFELINE:
+      return serve_lifeline ();
+    case AFORK_FRAME_DETACH:
+      return serve_detach ();
+    case AFORK_FRAME_IDENTIFY:
+      return serve_identify (frame->number[0]);
     case AFORK_FRAME_RUN:
       return serve_run (frame->string[0], frame->string[1]);
+    case AFORK_FRAME_RUN_FUNC:
+      return serve_run_func (frame);
     default:
       return afork_failure_set (&server.failure, AFORK_WIRE_ERROR_PROTOCOL,
                                 "The caller sent %s, which is for callers",
@@ -605,6 +791,7 @@ wait_for_commands (void)
 
 void
 afork_serve (int                       socket,
+             bool                      forked,
              const AForkWorkerRuntime *runtime,
              void                     *runtime_data)
 {
@@ -621,6 +808,12 @@ afork_serve (int                       socket,
   signal (SIGINT, SIG_IGN);
   server.ignores_interrupt = true;
 
+  /* A worker may have become a server once more: see afork_process_new_template(). */
+  server.items = (AForkItems) { 0 };
+  server.mapped = 0;
+  server.forked = forked;
+  server.outcome = -1;
+  server.lifeline = -1;
   server.runtime = runtime;
   server.runtime_data = runtime_data;
   afork_link_init (&server.link, socket);

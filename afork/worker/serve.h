@@ -11,8 +11,9 @@
 
 /* Greets the caller on SOCKET, which must be blocking and is this function's from then on, and
  * serves it. Ends the process: with status 0 when the function that was run has returned, or when
- * the caller has closed its end; else with AFORK_EXIT_BASE plus an AForkWireError. The process
- * must have one thread. */
-void afork_serve (int                      socket,
+ * the caller has closed its end; else with AFORK_EXIT_BASE plus an AForkWireError. If the process
+ * was FORKED and not executed, exit handlers are left alone. The process must have one thread. */
+void afork_serve (int                       socket,
+                  bool                      forked,
                   const AForkWorkerRuntime *runtime,
                   void                     *runtime_data) __attribute__ ((noreturn));

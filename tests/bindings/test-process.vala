@@ -71,7 +71,7 @@ async void test_fork () throws Error {
 }
 
 async void test_run_blocking () throws Error {
-    var process = new AFork.Process.exec (null);
+    var process = new AFork.Process.executed (null);
     process.require ("life");
     process.run ("done", null);
     assert_true (process.wait (null));

@@ -77,6 +77,11 @@ CASES = [
     case('subprocess-inherit-inside-2g', 'GSubprocess: INHERIT_FDS', FAT + ', measured inside',
          'peer', 'create-subprocess', 'inherit-fds', count=200, resident=LARGE, inside=True),
 
+    case('first-byte-fork', 'AFork: fork, until the first byte', ONE, 'ours', 'first-byte-afork',
+         'fork', count=200),
+    case('first-byte-spare', 'AFork: spare, until the first byte', ONE, 'ours', 'first-byte-afork',
+         'spare', count=200),
+
     Case('worker-memory', 'AFork: an idle worker', 'memory', 'ours', 'worker-memory', (), ()),
 ]
 
@@ -107,6 +112,9 @@ FIGURES = [
            'per-second', 'afork-new', 'fork'),
     Figure('new-fork-2g', '… at 2 GB',
            'per-second', 'afork-new-2g', 'fork-2g'),
+    Figure('first-byte', 'time to the first byte, of a spare against a fork',
+           'first-byte-ns', 'first-byte-spare', 'first-byte-fork', 0.6, 0.4,
+           smaller_is_better=True),
     Figure('memory-unrun', 'private memory of a fork that is not run',
            'unrun-kib', 'worker-memory', None, 64, 40, unit='KiB', smaller_is_better=True),
     Figure('memory-running', 'private memory of a worker that sleeps',

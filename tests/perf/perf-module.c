@@ -11,6 +11,9 @@
 AFORK_WORKER_EXPORT void nothing (int              socket,
                                   const AForkItem *items,
                                   size_t           n_items);
+AFORK_WORKER_EXPORT void greet   (int              socket,
+                                  const AForkItem *items,
+                                  size_t           n_items);
 AFORK_WORKER_EXPORT void idle    (int              socket,
                                   const AForkItem *items,
                                   size_t           n_items);
@@ -37,4 +40,15 @@ idle (int              socket,
   (void) n_items;
   while (read (socket, &byte, 1) > 0)
     ;
+}
+
+/* Writes a byte first, so that its end is not in the way of whoever waits for that. */
+void
+greet (int              socket,
+       const AForkItem *items,
+       size_t           n_items)
+{
+  if (write (socket, "", 1) != 1)
+    _exit (1);
+  idle (socket, items, n_items);
 }

@@ -1,0 +1,17 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include "afork-early.h"
+#include "afork-types.h"
+
+G_BEGIN_DECLS
+
+/* The template of afork_early(), if CONTEXT is the one in which that was called; else NULL. It is
+ * given no preparation, so that its forks are fresh processes. */
+AForkProcess *_afork_early_get (GMainContext *context);
+
+G_END_DECLS

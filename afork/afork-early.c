@@ -1,0 +1,81 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "afork-early.h"
+#include "afork-early-private.h"
+
+#include "afork-belonging-private.h"
+#include "afork-error.h"
+#include "afork-i18n-private.h"
+#include "afork-process-private.h"
+#include "afork-program-private.h"
+
+/* Made before there is a second thread, and kept to the program's end. In a fork of the program it
+ * is stranded, and as good as not there. */
+static AForkProcess *early;
+
+/**
+ * afork_early:
+ * @error: return location for an [error@AFork.Error]
+ *
+ * Forks the program while it is still small, for use as what all its processes come from: the
+ * native runtime then executes nothing any more. Its template, and what
+ * [ctor@AFork.Process.new_exec] makes of it, are forks of the program as it was at this call. It
+ * is meant as the first line of `main()`, at the latest before the first process is made and
+ * before a second thread is started.
+ *
+ * Functions are looked for as in a process of [ctor@AFork.Process.new_template]: in the modules
+ * that are loaded, and then in the program, as far as it exports them.
+ *
+ * It is so for processes that belong to the thread-default main context of this call; other
+ * contexts have the server program executed as ever. So it is while [property@AFork.Runtime:argv],
+ * [property@AFork.Runtime:environ] or [property@AFork.Runtime:working-directory] of the native
+ * runtime are set. Should the forked process die, it is not replaced, and new processes fail as it
+ * has failed.
+ *
+ * Fails with `AFORK_ERROR_THREADS`, and the names of the threads, if the program has more than one;
+ * with `AFORK_ERROR_FAILED` if processes were made already, by this call or others; and with
+ * `AFORK_ERROR_SPAWN` if the system is out of processes, descriptors or memory. Then nothing has
+ * changed.
+ *
+ * Returns: true if it was done
+ *
+ * Since: 0.1
+ */
+gboolean
+afork_early (GError **error)
+{
+  if (early != NULL && !_afork_process_is_stranded (early))
+    {
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_FAILED,
+                   _("The program was forked early already, as process %d"),
+                   (int) afork_process_get_pid (early));
+      return FALSE;
+    }
+  if (!_afork_program_check_threads (error))
+    return FALSE;
+  if (_afork_belonging_is_any ())
+    {
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_FAILED,
+                   _("It is too late to fork the program early: it has made other processes "
+                     "before"));
+      return FALSE;
+    }
+
+  early = afork_process_new_template (error);
+  return early != NULL;
+}
+
+AForkProcess *
+_afork_early_get (GMainContext *context)
+{
+  /* The context comes first, for the rest is for its own thread to look at. */
+  if (early == NULL || early->context != context || _afork_process_is_stranded (early))
+    return NULL;
+
+  return early;
+}

@@ -1,0 +1,21 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#if !defined (AFORK_INSIDE) && !defined (AFORK_COMPILATION)
+# error "Only <afork/afork.h> can be included directly."
+#endif
+
+#include <gio/gio.h>
+
+#include <afork/afork-version-macros.h>
+
+G_BEGIN_DECLS
+
+AFORK_AVAILABLE_IN_ALL
+gboolean afork_early (GError **error);
+
+G_END_DECLS

@@ -1,0 +1,31 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* The calling program as a server of its own functions: forked as it is, or executed again. */
+
+/* Forks this process, which must have one thread, into a template that serves SOCKET; returns its
+ * pid and a pidfd of it, as _afork_spawn() does. Takes SOCKET. Fails with AFORK_ERROR_THREADS or
+ * AFORK_ERROR_SPAWN. */
+gboolean _afork_program_fork          (int        socket,
+                                       GPid      *pid,
+                                       int       *pidfd,
+                                       GError   **error);
+
+/* False, and an error that names them, if this process has more threads than one. */
+gboolean _afork_program_check_threads (GError   **error);
+
+/* Serves SOCKET with the native runtime and the program's own functions. WAKEUP is what
+ * _afork_wakeup_find() says; FORKED whether this process was. */
+void     _afork_program_serve         (int        socket,
+                                       gboolean   forked,
+                                       int        wakeup) G_GNUC_NORETURN;
+
+G_END_DECLS

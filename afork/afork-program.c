@@ -1,0 +1,148 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "afork-program-private.h"
+
+#include <dlfcn.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "afork-belonging-private.h"
+#include "afork-error.h"
+#include "afork-fd-private.h"
+#include "afork-i18n-private.h"
+#include "afork-spawn-private.h"
+#include "afork-wakeup-private.h"
+#include "worker/children.h"
+#include "worker/descriptors.h"
+#include "worker/native.h"
+#include "worker/serve.h"
+
+/* The native runtime, where GLib is there as well. */
+typedef struct
+{
+  AForkNative native;           /* first: the runtime's functions take it for all there is */
+  int         wakeup;           /* of the default main context */
+} Program;
+
+static void
+program_forked (void *data)
+{
+  _afork_wakeup_renew (((Program *) data)->wakeup);
+}
+
+/* Modules take afork_worker_take_items() from us, but see it only if the program links us: where
+ * we were loaded for a language, we are hidden from them. */
+static void
+show_library (void)
+{
+  Dl_info library;
+
+  if (dladdr ((void *) show_library, &library) != 0)
+    dlopen (library.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_GLOBAL);
+}
+
+void
+_afork_program_serve (int      socket,
+                      gboolean forked,
+                      int      wakeup)
+{
+  static Program program;
+  static AForkWorkerRuntime runtime;
+  AForkFailure failure;
+
+  program.wakeup = wakeup;
+  runtime = afork_native_runtime;
+  runtime.forked = program_forked;
+
+  afork_open_standard_fds ();
+  afork_prepare_socket (socket);
+  show_library ();
+  afork_native_init (&program.native);
+  /* A worker that is forked off itself has been here, and keeps its modules. */
+  if (program.native.n_modules == 0 && !afork_native_add_program (&program.native, &failure))
+    _exit (AFORK_EXIT_BASE + (int) failure.code);
+  afork_serve (socket, forked, &runtime, &program);
+}
+
+gboolean
+_afork_program_check_threads (GError **error)
+{
+  AForkFailure failure;
+
+  if (afork_children_check_threads (&failure))
+    return TRUE;
+
+  g_set_error_literal (error, AFORK_ERROR, AFORK_ERROR_THREADS, failure.text);
+  return FALSE;
+}
+
+static void
+reset_signals (void)
+{
+  struct sigaction action = { .sa_handler = SIG_DFL };
+  sigset_t none;
+
+  /* Those that cannot be set are as they should be. */
+  for (int signal = 1; signal < NSIG; signal++)
+    sigaction (signal, &action, NULL);
+
+  sigemptyset (&none);
+  sigprocmask (SIG_SETMASK, &none, NULL);
+}
+
+/* What the fork does, with all signals blocked. Only async-signal-safe functions are called until
+ * none of the program's handlers can be entered any more. After that it may do anything, for the
+ * program had one thread, which held no lock when it forked. */
+G_GNUC_NORETURN static void
+become_template (int socket,
+                 int wakeup)
+{
+  reset_signals ();
+  _afork_wakeup_renew (wakeup);
+  _afork_belonging_forget_all ();
+  _afork_program_serve (socket, TRUE, wakeup);
+}
+
+gboolean
+_afork_program_fork (int      socket,
+                     GPid    *pid,
+                     int     *pidfd,
+                     GError **error)
+{
+  g_auto(AForkFd) owned_socket = socket;
+  sigset_t all, before;
+  pid_t child;
+  int wakeup;
+
+  if (!_afork_program_check_threads (error))
+    return FALSE;
+
+  wakeup = _afork_wakeup_find ();
+  /* What the program has printed is written once, not by each fork again. */
+  fflush (NULL);
+
+  sigfillset (&all);
+  sigprocmask (SIG_SETMASK, &all, &before);
+  child = fork ();
+  if (child == 0)
+    become_template (socket, wakeup);
+  if (child < 0)
+    g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
+                 _("The program could not be forked: %s"), g_strerror (errno));
+  sigprocmask (SIG_SETMASK, &before, NULL);
+  if (child < 0)
+    return FALSE;
+
+  _afork_fd_clear (&owned_socket);
+  if (!_afork_spawn_watch (child, pidfd, error))
+    return FALSE;
+
+  *pid = child;
+  return TRUE;
+}

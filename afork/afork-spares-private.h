@@ -1,0 +1,34 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include "afork-peer-private.h"
+
+G_BEGIN_DECLS
+
+/* Forks of a template that were made before anybody asked for one. They are made when the template
+ * has been left alone for a while, so that this takes nothing from what was just started. */
+typedef struct _AForkSpares AForkSpares;
+
+/* For forks of TEMPLATE, to be made and taken in CONTEXT: at first none. */
+AForkSpares *_afork_spares_new        (AForkPeer    *template,
+                                       GMainContext *context);
+/* Those that were not taken end. */
+void         _afork_spares_free       (AForkSpares  *self);
+
+/* How many there should be. */
+void         _afork_spares_set_number (AForkSpares  *self,
+                                       guint         number);
+
+/* The template was told something: those there are, are no longer what a fork of it would be. */
+void         _afork_spares_discard    (AForkSpares  *self);
+
+/* The one that has waited longest, or NULL. Either way, the template is about to be used. */
+AForkPeer   *_afork_spares_take       (AForkSpares  *self);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkSpares, _afork_spares_free)
+
+G_END_DECLS

@@ -1,0 +1,83 @@
+# Copyright 2026 The AFork authors
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
+"""The small example programs, each run as its user would.
+
+test-examples.py CHECKSUMS LISTENER-POOL
+"""
+
+import hashlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import unittest
+
+checksums, listener_pool = sys.argv[1:3]
+
+
+class ChecksumsTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def run_on(self, *paths):
+        return subprocess.run([checksums, *paths], capture_output=True, text=True)
+
+    def test_files(self):
+        expected = set()
+        for i in range(20):
+            path = os.path.join(self.folder, str(i))
+            content = os.urandom(i * 10000)
+            with open(path, "wb") as file:
+                file.write(content)
+            expected.add(f"{hashlib.sha256(content).hexdigest()}  {path}")
+
+        result = self.run_on(*(line.split("  ")[1] for line in expected))
+        self.assertEqual(set(result.stdout.splitlines()), expected)
+        self.assertEqual((result.stderr, result.returncode), ("", 0))
+
+    def test_unreadable(self):
+        result = self.run_on(self.folder, os.path.join(self.folder, "missing"))
+        self.assertEqual(result.stdout, "")
+        self.assertIn("its worker could not read it", result.stderr)
+        self.assertIn("No such file", result.stderr)
+        self.assertEqual(result.returncode, 1)
+
+    def test_nothing(self):
+        result = self.run_on()
+        self.assertEqual((result.stdout, result.stderr, result.returncode), ("", "", 0))
+
+
+class ListenerPoolTest(unittest.TestCase):
+    def ask(self, port):
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            answer = b""
+            while chunk := client.recv(4096):
+                answer += chunk
+        return int(re.search(rb"\r\n\r\nProcess (\d+) was here\.\n$", answer)[1])
+
+    def test_answers(self):
+        with subprocess.Popen([listener_pool], stdout=subprocess.PIPE, text=True) as pool:
+            port = int(re.match(r"http://127.0.0.1:(\d+)/\n", pool.stdout.readline())[1])
+            pids = {self.ask(port) for _ in range(50)}
+            self.assertNotIn(pool.pid, pids)
+            self.assertLessEqual(len(pids), 10)
+
+            # All are there: while nine are kept busy, the tenth still answers.
+            busy = [socket.create_connection(("127.0.0.1", port)) for _ in range(9)]
+            self.ask(port)
+            for client in busy:
+                client.close()
+
+            pool.send_signal(signal.SIGINT)
+        self.assertEqual(pool.returncode, 0)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)

@@ -1,0 +1,94 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Workers that do not end by themselves. Their first item is a descriptor on which each process
+ * says its number, a line each, and which it then closes. */
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <afork/worker/afork-worker.h>
+
+static void
+tell (const AForkItem *items)
+{
+  dprintf (items[0].fd, "%d\n", getpid ());
+  close (items[0].fd);
+}
+
+static void
+block_signals (void)
+{
+  sigset_t all;
+
+  sigfillset (&all);
+  sigprocmask (SIG_SETMASK, &all, NULL);
+}
+
+AFORK_WORKER_EXPORT void linger_busy     (int socket, const AForkItem *items, size_t n_items);
+AFORK_WORKER_EXPORT void linger_idle     (int socket, const AForkItem *items, size_t n_items);
+AFORK_WORKER_EXPORT void linger_children (int socket, const AForkItem *items, size_t n_items);
+AFORK_WORKER_EXPORT void linger_echo     (int socket, const AForkItem *items, size_t n_items);
+
+/* Never makes a system call again. */
+void
+linger_busy (int              socket,
+             const AForkItem *items,
+             size_t           n_items)
+{
+  volatile unsigned n_turns = 0;
+
+  block_signals ();
+  tell (items);
+  for (;;)
+    n_turns++;
+}
+
+void
+linger_idle (int              socket,
+             const AForkItem *items,
+             size_t           n_items)
+{
+  block_signals ();
+  tell (items);
+  for (;;)
+    pause ();
+}
+
+/* Has a child that is like itself, and one that is another program. */
+void
+linger_children (int              socket,
+                 const AForkItem *items,
+                 size_t           n_items)
+{
+  if (fork () == 0)
+    linger_idle (socket, items, n_items);
+  if (fork () == 0)
+    {
+      tell (items);
+      execlp ("sleep", "sleep", "1000", NULL);
+      _exit (1);
+    }
+
+  linger_idle (socket, items, n_items);
+}
+
+/* Sends back what comes, and lives on when nothing comes any more. */
+void
+linger_echo (int              socket,
+             const AForkItem *items,
+             size_t           n_items)
+{
+  char byte;
+
+  tell (items);
+  while (read (socket, &byte, 1) == 1)
+    if (write (socket, &byte, 1) != 1)
+      _exit (1);
+  for (;;)
+    pause ();
+}

@@ -1,0 +1,536 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Processes that are given from one caller to another. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "test-util.h"
+
+#define STRV(...) ((const char * const []) { __VA_ARGS__, NULL })
+
+static int
+detach_process (AForkProcess  *process,
+                GError       **error)
+{
+  g_autoptr(GAsyncResult) result = NULL;
+
+  afork_process_detach_async (process, NULL, store_result_cb, &result);
+  await_result (&result);
+  return afork_process_detach_finish (process, result, error);
+}
+
+static int
+detach_process_ok (AForkProcess *process)
+{
+  g_autoptr(GError) error = NULL;
+  int fd = detach_process (process, &error);
+
+  g_assert_no_error (error);
+  g_assert_cmpint (fd, >, STDERR_FILENO);
+  g_assert_cmpint (fcntl (fd, F_GETFD) & FD_CLOEXEC, !=, 0);
+  return fd;
+}
+
+static void
+expect_detach_error (AForkProcess *process,
+                     int           code)
+{
+  g_autoptr(GError) error = NULL;
+
+  g_assert_cmpint (detach_process (process, &error), ==, -1);
+  g_test_message ("%s", error->message);
+  g_assert_error (error, AFORK_ERROR, code);
+}
+
+/* What is seen of the end of a process that was taken over depends on the kernel. */
+static void
+assert_end_seen (AForkProcess *process)
+{
+  g_autoptr(GError) error = NULL;
+
+  if (wait_process (process, &error))
+    assert_exit_status (process, 0);
+  else
+    g_assert_error (error, AFORK_ERROR, AFORK_ERROR_LOST);
+}
+
+static char *
+echo_to_end (GSocketConnection *connection)
+{
+  g_socket_shutdown (g_socket_connection_get_socket (connection), FALSE, TRUE, NULL);
+  return read_to_end (connection, NULL);
+}
+
+static AForkProcess *
+make_echo (const char *text)
+{
+  AForkProcess *process = afork_process_new ();
+
+  afork_process_require (process, "echo");
+  afork_process_send_arg (process, text);
+  return process;
+}
+
+static void
+assert_taken_over (AForkProcess *process,
+                   AForkProcess *taken,
+                   const char   *text)
+{
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autofree char *output = NULL;
+
+  connection = run_process_ok (taken, "echo");
+  g_assert_cmpint (afork_process_get_state (taken), ==, AFORK_PROCESS_STATE_RUNNING);
+  output = echo_to_end (connection);
+  g_assert_cmpstr (output, ==, text);
+  assert_end_seen (taken);
+
+  await_end (process);
+  g_assert_cmpint (afork_process_get_pid (process), ==, afork_process_get_pid (taken));
+  assert_exit_status (process, 0);
+}
+
+/* What was queued before and after arrives in order. */
+static void
+test_detach_fork (void)
+{
+  g_autoptr(AForkProcess) process = make_echo ("one, ");
+  g_autoptr(AForkProcess) taken = NULL;
+
+  taken = afork_process_new_from_fd (detach_process_ok (process));
+  g_assert_cmpint (afork_process_get_state (process), ==, AFORK_PROCESS_STATE_PREPARING);
+  g_assert_cmpint (afork_process_get_state (taken), ==, AFORK_PROCESS_STATE_STARTING);
+  afork_process_send_arg (taken, "two");
+  assert_taken_over (process, taken, "one, two");
+}
+
+static void
+test_detach_fresh (void)
+{
+  g_autoptr(AForkProcess) process = afork_process_new_exec (NULL);
+  g_autoptr(AForkProcess) taken = NULL;
+
+  taken = afork_process_new_from_fd (detach_process_ok (process));
+  afork_process_require (taken, "echo");
+  assert_taken_over (process, taken, "");
+}
+
+static void
+test_detach_blocking (void)
+{
+  g_autoptr(AForkProcess) process = make_echo ("text");
+  g_autoptr(AForkProcess) taken = NULL;
+  g_autoptr(GError) error = NULL;
+  int fd;
+
+  fd = afork_process_detach (process, NULL, &error);
+  g_assert_no_error (error);
+  taken = afork_process_new_from_fd (fd);
+  assert_taken_over (process, taken, "text");
+}
+
+/* Again and again, without anybody hearing of the process in between. */
+static void
+test_detach_chain (void)
+{
+  g_autoptr(AForkProcess) process = make_echo ("");
+  AForkProcess *taken = g_object_ref (process);
+
+  for (guint i = 0; i < 20; i++)
+    {
+      int fd = detach_process_ok (taken);
+
+      g_object_unref (taken);
+      taken = afork_process_new_from_fd (fd);
+      afork_process_send_arg (taken, "x");
+    }
+
+  assert_taken_over (process, taken, "xxxxxxxxxxxxxxxxxxxx");
+  g_object_unref (taken);
+}
+
+/* A process that is known from the start of its second life, without being told to do anything. */
+static void
+test_detach_known (void)
+{
+  g_autoptr(AForkProcess) process = make_echo ("");
+  g_autoptr(AForkProcess) taken = NULL;
+
+  taken = afork_process_new_from_fd (detach_process_ok (process));
+  while (afork_process_get_state (taken) < AFORK_PROCESS_STATE_PREPARING)
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_cmpint (afork_process_get_pid (taken), ==, afork_process_get_pid (process));
+  afork_process_force_exit (taken);
+  await_end (process);
+  assert_term_signal (process, SIGKILL);
+  await_end (taken);
+}
+
+/* Forks that it had stay with who made them; forks that it gets are wholly the new caller's. */
+static void
+test_detach_with_forks (void)
+{
+  g_autoptr(AForkProcess) process = make_echo ("text");
+  g_autoptr(AForkProcess) old_fork = afork_process_fork (process);
+  g_autoptr(GSocketConnection) old_connection = run_process_ok (old_fork, "echo");
+  g_autoptr(AForkProcess) taken = afork_process_new_from_fd (detach_process_ok (process));
+  g_autoptr(AForkProcess) new_fork = afork_process_fork (taken);
+  g_autoptr(GSocketConnection) new_connection = run_process_ok (new_fork, "echo");
+  g_autofree char *old_output = NULL;
+  g_autofree char *new_output = NULL;
+  guint64 usage[3];
+
+  new_output = echo_to_end (new_connection);
+  g_assert_cmpstr (new_output, ==, "text");
+  await_end (new_fork);
+  assert_exit_status (new_fork, 0);
+  g_assert_true (afork_process_get_usage (new_fork, &usage[0], &usage[1], &usage[2]));
+  assert_taken_over (process, taken, "text");
+
+  g_assert_cmpint (afork_process_get_state (old_fork), ==, AFORK_PROCESS_STATE_RUNNING);
+  old_output = echo_to_end (old_connection);
+  g_assert_cmpstr (old_output, ==, "text");
+  await_end (old_fork);
+  assert_exit_status (old_fork, 0);
+}
+
+/* A process that is told to go while it is busy, and that has a fork to look after. */
+static void
+test_detach_busy (void)
+{
+  g_autoptr(AForkProcess) process = make_echo ("");
+  g_autoptr(AForkProcess) fork = afork_process_fork (process);
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr(GError) error = NULL;
+  int pipe[2];
+
+  g_unix_open_pipe (pipe, FD_CLOEXEC, &error);
+  g_assert_no_error (error);
+  afork_process_map_fd (process, pipe[0], 99);
+  afork_process_require (process, "faults");
+  afork_process_call (process, "call_await", STRV ("99"));
+  close (pipe[0]);
+  connection = run_process_ok (fork, "echo");
+
+  afork_process_detach_async (process, cancellable, NULL, NULL);
+  g_cancellable_cancel (cancellable);
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+  close (pipe[1]);
+  await_end (process);
+  g_clear_object (&connection);
+  await_end (fork);
+}
+
+/* Nobody takes it. */
+static void
+test_detach_closed (void)
+{
+  g_autoptr(AForkProcess) process = make_echo ("");
+
+  close (detach_process_ok (process));
+  await_end (process);
+  assert_exit_status (process, 0);
+}
+
+static void
+test_detach_dropped (void)
+{
+  g_autoptr(AForkProcess) process = make_echo ("");
+  AForkProcess *taken;
+
+  taken = afork_process_new_from_fd (detach_process_ok (process));
+  g_object_unref (taken);
+  await_end (process);
+  assert_exit_status (process, 0);
+}
+
+static void
+test_detach_failure (void)
+{
+  g_autoptr(AForkProcess) process = afork_process_new ();
+  g_autoptr(AForkProcess) fresh = NULL;
+  g_autoptr(AForkRuntime) runtime = afork_runtime_new_command ("none", STRV ("/no/such/server"));
+
+  afork_process_require (process, "/no/such/module.so");
+  expect_detach_error (process, AFORK_ERROR_MODULE);
+  await_end (process);
+
+  fresh = g_object_new (AFORK_TYPE_PROCESS, "runtime", runtime, "fresh", TRUE, NULL);
+  expect_detach_error (fresh, AFORK_ERROR_NOT_SUPPORTED);
+}
+
+/* What goes wrong later goes wrong at the new caller's. */
+static void
+test_detach_failure_later (void)
+{
+  g_autoptr(AForkProcess) process = make_echo ("");
+  g_autoptr(AForkProcess) taken = NULL;
+
+  taken = afork_process_new_from_fd (detach_process_ok (process));
+  afork_process_require (taken, "/no/such/module.so");
+  expect_run_error (taken, "echo", AFORK_ERROR, AFORK_ERROR_MODULE, "/no/such/module.so");
+  await_end (process);
+}
+
+static void
+test_detach_once (void)
+{
+  g_autoptr(AForkProcess) process = make_echo ("");
+  g_autoptr(AForkProcess) ran = make_echo ("");
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+  int fd = detach_process_ok (process);
+
+  expect_detach_error (process, AFORK_ERROR_CLOSED);
+  connection = run_process (process, "echo", &error);
+  g_assert_null (connection);
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED);
+  close (fd);
+
+  connection = run_process_ok (ran, "echo");
+  expect_detach_error (ran, AFORK_ERROR_CLOSED);
+  finish_process (ran, connection);
+}
+
+static void
+test_detach_cancelled (void)
+{
+  g_autoptr(AForkProcess) process = make_echo ("");
+  g_autoptr(GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GError) error = NULL;
+
+  afork_process_detach_async (process, cancellable, store_result_cb, &result);
+  g_cancellable_cancel (cancellable);
+  await_result (&result);
+  g_assert_cmpint (afork_process_detach_finish (process, result, &error), ==, -1);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  await_end (process);
+}
+
+/* A result that nobody looks at closes the descriptor, and so ends the process. */
+static void
+test_detach_ignored (void)
+{
+  g_autoptr(AForkProcess) process = make_echo ("");
+
+  afork_process_detach_async (process, NULL, NULL, NULL);
+  await_end (process);
+  assert_exit_status (process, 0);
+}
+
+static void
+test_detach_no_process (void)
+{
+  g_autoptr(AForkProcess) file = NULL;
+  g_autoptr(AForkProcess) gone = NULL;
+  g_autoptr(AForkProcess) stranger = NULL;
+  int fds[2];
+
+  file = afork_process_new_from_fd (open ("/dev/null", O_RDWR));
+  expect_run_error (file, "echo", AFORK_ERROR, AFORK_ERROR_FAILED, "no stream socket");
+
+  g_assert_cmpint (socketpair (AF_UNIX, SOCK_STREAM, 0, fds), ==, 0);
+  close (fds[1]);
+  gone = afork_process_new_from_fd (fds[0]);
+  expect_run_error (gone, "echo", AFORK_ERROR, AFORK_ERROR_LOST, NULL);
+
+  g_assert_cmpint (socketpair (AF_UNIX, SOCK_STREAM, 0, fds), ==, 0);
+  g_assert_cmpint (write (fds[1], "HTTP/1.1 200 OK\r\n", 17), ==, 17);
+  stranger = afork_process_new_from_fd (fds[0]);
+  expect_run_error (stranger, "echo", AFORK_ERROR, AFORK_ERROR_PROTOCOL, NULL);
+  close (fds[1]);
+}
+
+/* Given up before anything was heard of it. */
+static void
+test_detach_abandoned (void)
+{
+  g_autoptr(AForkProcess) taken = NULL;
+  int fds[2];
+
+  g_assert_cmpint (socketpair (AF_UNIX, SOCK_STREAM, 0, fds), ==, 0);
+  taken = afork_process_new_from_fd (fds[0]);
+  afork_process_force_exit (taken);
+  close (fds[1]);
+  await_end (taken);
+}
+
+/* A runtime that cannot fork has its processes executed only now. */
+static void
+test_detach_unstarted (void)
+{
+  g_auto(GStrv) server = afork_runtime_dup_argv (afork_runtime_get_native ());
+  g_autoptr(AForkRuntime) runtime = NULL;
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(AForkProcess) taken = NULL;
+  g_autoptr(AForkProcess) fork = NULL;
+
+  runtime = g_object_new (AFORK_TYPE_RUNTIME,
+                          "name", "unforked",
+                          "argv", server,
+                          "can-fork", FALSE,
+                          "can-pass-fds", TRUE,
+                          NULL);
+  process = afork_process_new_for_runtime (runtime);
+  afork_process_require (process, "echo");
+  afork_process_send_arg (process, "kept");
+  taken = g_object_new (AFORK_TYPE_PROCESS,
+                        "runtime", runtime,
+                        "fd", detach_process_ok (process),
+                        NULL);
+  fork = afork_process_fork (taken);
+  expect_run_error (fork, "echo", AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED, "unforked");
+  assert_taken_over (process, taken, "kept");
+}
+
+static gpointer
+thread_main (gpointer data)
+{
+  g_autoptr(GMainContext) context = g_main_context_new ();
+  g_autoptr(AForkProcess) taken = NULL;
+  g_autoptr(GSocketConnection) connection = NULL;
+  char *output;
+
+  g_main_context_push_thread_default (context);
+  taken = afork_process_new_from_fd (GPOINTER_TO_INT (data));
+  connection = run_process_ok (taken, "echo");
+  output = echo_to_end (connection);
+  assert_end_seen (taken);
+  g_main_context_pop_thread_default (context);
+  return output;
+}
+
+static void
+test_detach_to_thread (void)
+{
+  g_autoptr(AForkProcess) process = make_echo ("over there");
+  g_autofree char *output = NULL;
+  GThread *thread;
+
+  thread = g_thread_new ("taker", thread_main, GINT_TO_POINTER (detach_process_ok (process)));
+  await_end (process);
+  output = g_thread_join (thread);
+  g_assert_cmpstr (output, ==, "over there");
+}
+
+/* Three processes: two are given to the third, which goes on with them. */
+static void
+test_detach_three (void)
+{
+  g_autoptr(AForkProcess) taker = afork_process_new ();
+  AForkProcess *processes[2];
+  g_autoptr(GSocketConnection) connection = NULL;
+  int inputs[2];
+
+  afork_process_require (taker, "adopter");
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr(GError) error = NULL;
+      int pipe[2], fd;
+
+      g_unix_open_pipe (pipe, FD_CLOEXEC, &error);
+      g_assert_no_error (error);
+      inputs[i] = pipe[0];
+      processes[i] = afork_process_new ();
+      fd = detach_process_ok (processes[i]);
+      afork_process_send_fd (taker, fd);
+      afork_process_send_fd (taker, pipe[1]);
+      afork_process_send_arg (taker, i == 0 ? "172" : "174");
+      close (fd);
+      close (pipe[1]);
+    }
+
+  connection = run_process_ok (taker, "adopt_and_detach");
+  for (guint i = 0; i < 2; i++)
+    {
+      char text[10] = "";
+
+      await_end (processes[i]);
+      assert_exit_status (processes[i], 0);
+      g_assert_cmpint (read (inputs[i], text, sizeof text - 1), ==, 3);
+      g_assert_cmpstr (text, ==, i == 0 ? "172" : "174");
+      close (inputs[i]);
+      g_object_unref (processes[i]);
+    }
+  finish_process (taker, connection);
+}
+
+static void
+test_detach_to_worker (void)
+{
+  g_autoptr(AForkProcess) taker = afork_process_new ();
+  g_autoptr(AForkProcess) process = make_echo ("there");
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autofree char *output = NULL;
+  g_autofree char *expected = NULL;
+  g_autofree char *unknown = NULL;
+  int fd = detach_process_ok (process);
+
+  afork_process_require (taker, "adopter");
+  afork_process_send_fd (taker, fd);
+  afork_process_send_arg (taker, "echo");
+  close (fd);
+  connection = run_process_ok (taker, "adopt_and_run");
+  await_end (process);
+  assert_exit_status (process, 0);
+  output = read_to_end (connection, NULL);
+  expected = g_strdup_printf ("%d there 0", (int) afork_process_get_pid (process));
+  unknown = g_strdup_printf ("%d there -1", (int) afork_process_get_pid (process));
+  if (strcmp (output, unknown) != 0)
+    g_assert_cmpstr (output, ==, expected);
+  finish_process (taker, connection);
+}
+
+static void
+test_with_census (gconstpointer data)
+{
+  Census census;
+
+  census_begin (&census);
+  ((GTestFunc) data) ();
+  census_end (&census);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+#define ADD(path, function) \
+  g_test_add_data_func ("/detach/" path, (gconstpointer) function, test_with_census)
+
+  ADD ("fork", test_detach_fork);
+  ADD ("fresh", test_detach_fresh);
+  ADD ("blocking", test_detach_blocking);
+  ADD ("chain", test_detach_chain);
+  ADD ("known", test_detach_known);
+  ADD ("with-forks", test_detach_with_forks);
+  ADD ("busy", test_detach_busy);
+  ADD ("closed", test_detach_closed);
+  ADD ("dropped", test_detach_dropped);
+  ADD ("failure", test_detach_failure);
+  ADD ("failure-later", test_detach_failure_later);
+  ADD ("once", test_detach_once);
+  ADD ("cancelled", test_detach_cancelled);
+  ADD ("ignored", test_detach_ignored);
+  ADD ("no-process", test_detach_no_process);
+  ADD ("abandoned", test_detach_abandoned);
+  ADD ("unstarted", test_detach_unstarted);
+  ADD ("to-thread", test_detach_to_thread);
+  ADD ("three", test_detach_three);
+  ADD ("to-worker", test_detach_to_worker);
+
+  return g_test_run ();
+}

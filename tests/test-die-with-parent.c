@@ -1,0 +1,423 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Processes that end with their caller. Here the caller is this program, executed again with the
+ * name of a scene: it makes workers, which say their numbers on its standard output. Whoever loses
+ * its parent becomes a child of the test, which so sees all of them end. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "test-util.h"
+
+#define STRV(...) ((const char * const []) { __VA_ARGS__, NULL })
+
+static const char *program;
+
+/* The caller. */
+
+/* What was standard output, which templates would inherit. */
+static int numbers_fd;
+
+static GSocketConnection *
+run_lingering (AForkProcess *process,
+               const char   *function)
+{
+  afork_process_require (process, "linger");
+  afork_process_send_fd (process, numbers_fd);
+  return run_process_ok (process, function);
+}
+
+static void
+ping (GSocketConnection *connection)
+{
+  char byte = 'x';
+  gsize n_read;
+  GOutputStream *output = g_io_stream_get_output_stream (G_IO_STREAM (connection));
+
+  g_assert_true (g_output_stream_write_all (output, &byte, 1, NULL, NULL, NULL));
+  g_assert_true (g_input_stream_read_all (g_io_stream_get_input_stream (G_IO_STREAM (connection)),
+                                          &byte, 1, &n_read, NULL, NULL));
+  g_assert_cmpuint (n_read, ==, 1);
+}
+
+static AForkProcess *
+make_scene (const char         *scene,
+            GSocketConnection **connection)
+{
+  g_autoptr(AForkProcess) process = NULL;
+
+  if (g_str_equal (scene, "fresh"))
+    process = afork_process_new_exec (NULL);
+  else
+    process = afork_process_new ();
+  if (!g_str_equal (scene, "off"))
+    afork_process_set_die_with_parent (process, TRUE);
+
+  if (g_str_equal (scene, "forks"))
+    {
+      g_autoptr(AForkProcess) fork = afork_process_fork (process);
+      g_autoptr(AForkProcess) other = afork_process_fork (fork);
+      g_autoptr(GSocketConnection) another G_GNUC_UNUSED = run_lingering (other, "linger_busy");
+
+      /* With a fork that lives, it is another fork that becomes the worker. */
+      *connection = run_lingering (process, "linger_busy");
+    }
+  else if (g_str_equal (scene, "program"))
+    {
+      afork_process_map_fd (process, numbers_fd, 9);
+      *connection = afork_process_exec (process,
+                                        STRV ("sh", "-c", "echo $$ >&9; exec sleep 1000 9>&-"),
+                                        NULL, NULL);
+    }
+  else if (g_str_equal (scene, "taken-over"))
+    {
+      int fd = afork_process_detach (process, NULL, NULL);
+
+      g_object_unref (process);
+      process = afork_process_new_from_fd (fd);
+      afork_process_set_die_with_parent (process, TRUE);
+      *connection = run_lingering (process, "linger_busy");
+    }
+  else if (g_str_equal (scene, "template-dies"))
+    {
+      AForkProcess *template = afork_runtime_get_template (afork_runtime_get_native ());
+
+      *connection = run_lingering (process, "linger_echo");
+      afork_process_force_exit (template);
+      await_end (template);
+      ping (*connection);
+    }
+  else
+    {
+      g_autofree char *function = g_strconcat ("linger_", scene, NULL);
+
+      if (g_str_equal (scene, "off") || g_str_equal (scene, "fresh") || g_str_equal (scene, "exit"))
+        *connection = run_lingering (process, "linger_idle");
+      else
+        *connection = run_lingering (process, function);
+    }
+
+  g_assert_nonnull (*connection);
+  return g_steal_pointer (&process);
+}
+
+static int
+play (const char *scene)
+{
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(AForkProcess) process = NULL;
+  char byte;
+
+  numbers_fd = fcntl (STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  dup2 (STDERR_FILENO, STDOUT_FILENO);
+  process = make_scene (scene, &connection);
+  close (numbers_fd);
+  /* Until the test closes its end. */
+  while (read (STDIN_FILENO, &byte, 1) > 0)
+    ;
+  return 0;
+}
+
+/* The test. */
+
+typedef struct
+{
+  GPid    pid;
+  int     input;
+  GArray *pidfds;
+} Scene;
+
+/* Plays a scene, and awaits what its workers say. */
+static void
+scene_begin (Scene      *self,
+             const char *name)
+{
+  g_autoptr(GError) error = NULL;
+  g_autofree char *text = NULL;
+  g_auto(GStrv) lines = NULL;
+  GIOChannel *channel;
+  int output;
+
+  prctl (PR_SET_CHILD_SUBREAPER, 1);
+  g_spawn_async_with_pipes (NULL, (char **) STRV (program, "--scene", name), NULL,
+                            G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL,
+                            &self->pid, &self->input, &output, NULL, &error);
+  g_assert_no_error (error);
+
+  /* Everybody who has it closes it when it has said its number. */
+  channel = g_io_channel_unix_new (output);
+  g_io_channel_set_close_on_unref (channel, TRUE);
+  g_io_channel_read_to_end (channel, &text, NULL, &error);
+  g_assert_no_error (error);
+  g_io_channel_unref (channel);
+
+  self->pidfds = g_array_new (FALSE, FALSE, sizeof (int));
+  lines = g_strsplit (g_strstrip (text), "\n", -1);
+  for (guint i = 0; lines[i] != NULL; i++)
+    {
+      int pidfd = (int) syscall (SYS_pidfd_open, atoi (lines[i]), 0);
+
+      g_assert_cmpint (pidfd, >=, 0);
+      g_array_append_val (self->pidfds, pidfd);
+    }
+}
+
+static gboolean
+has_ended (int pidfd)
+{
+  struct pollfd ended = { .fd = pidfd, .events = POLLIN };
+
+  return poll (&ended, 1, 0) == 1;
+}
+
+/* Waits for the end of the caller, and of all that comes from it, templates among them. */
+static void
+scene_end (Scene *self)
+{
+  while (waitpid (-1, NULL, 0) > 0 || errno == EINTR)
+    ;
+  g_assert_cmpint (errno, ==, ECHILD);
+  prctl (PR_SET_CHILD_SUBREAPER, 0);
+
+  for (guint i = 0; i < self->pidfds->len; i++)
+    {
+      int pidfd = g_array_index (self->pidfds, int, i);
+
+      g_assert_true (has_ended (pidfd));
+      close (pidfd);
+    }
+  g_array_unref (self->pidfds);
+  close (self->input);
+  g_spawn_close_pid (self->pid);
+}
+
+static void
+test_killed (const char *name,
+             guint       n_processes)
+{
+  Scene scene;
+
+  scene_begin (&scene, name);
+  g_assert_cmpuint (scene.pidfds->len, ==, n_processes);
+  for (guint i = 0; i < n_processes; i++)
+    g_assert_false (has_ended (g_array_index (scene.pidfds, int, i)));
+  kill (scene.pid, SIGKILL);
+  scene_end (&scene);
+}
+
+static void
+test_killed_busy (void)
+{
+  test_killed ("busy", 1);
+}
+
+static void
+test_killed_idle (void)
+{
+  test_killed ("idle", 1);
+}
+
+static void
+test_killed_children (void)
+{
+  test_killed ("children", 3);
+}
+
+static void
+test_killed_fresh (void)
+{
+  test_killed ("fresh", 1);
+}
+
+static void
+test_killed_forks (void)
+{
+  test_killed ("forks", 2);
+}
+
+static void
+test_killed_program (void)
+{
+  test_killed ("program", 1);
+}
+
+static void
+test_killed_taken_over (void)
+{
+  test_killed ("taken-over", 1);
+}
+
+static void
+test_killed_template_dies (void)
+{
+  test_killed ("template-dies", 1);
+}
+
+static void
+test_exit (void)
+{
+  Scene scene;
+
+  scene_begin (&scene, "exit");
+  close (scene.input);
+  scene.input = dup (STDIN_FILENO);
+  scene_end (&scene);
+}
+
+/* Even a worker that is stopped. */
+static void
+test_killed_stopped (void)
+{
+  Scene scene;
+
+  scene_begin (&scene, "idle");
+  g_assert_cmpint (syscall (SYS_pidfd_send_signal, g_array_index (scene.pidfds, int, 0), SIGSTOP,
+                            NULL, 0), ==, 0);
+  kill (scene.pid, SIGKILL);
+  scene_end (&scene);
+}
+
+/* Without the property, the worker has to see for itself, and this one does not. */
+static void
+test_off (void)
+{
+  Scene scene;
+  int pidfd;
+  int status;
+
+  scene_begin (&scene, "off");
+  pidfd = g_array_index (scene.pidfds, int, 0);
+  kill (scene.pid, SIGKILL);
+  g_assert_cmpint (waitpid (scene.pid, &status, 0), ==, scene.pid);
+  /* The template sees that, and that it has a fork. */
+  g_assert_false (has_ended (pidfd));
+  g_assert_cmpint (syscall (SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0), ==, 0);
+  scene_end (&scene);
+}
+
+static void
+count_cb (GObject    *object,
+          GParamSpec *pspec,
+          gpointer    data)
+{
+  ++*(guint *) data;
+}
+
+static void
+test_property (void)
+{
+  g_autoptr(AForkProcess) process = afork_process_new ();
+  g_autoptr(AForkProcess) before = afork_process_fork (process);
+  g_autoptr(AForkProcess) after = NULL;
+  guint n_changes = 0;
+
+  g_assert_false (afork_process_get_die_with_parent (process));
+  g_signal_connect (process, "notify::die-with-parent", G_CALLBACK (count_cb), &n_changes);
+  g_object_set (process, "die-with-parent", FALSE, NULL);
+  g_assert_cmpuint (n_changes, ==, 0);
+  g_object_set (process, "die-with-parent", TRUE, NULL);
+  afork_process_set_die_with_parent (process, TRUE);
+  g_assert_cmpuint (n_changes, ==, 1);
+
+  after = afork_process_fork (process);
+  g_assert_false (afork_process_get_die_with_parent (before));
+  g_assert_true (afork_process_get_die_with_parent (after));
+}
+
+/* A worker outlives its object, and its template that has the property as well. */
+static void
+test_dropped (void)
+{
+  g_autoptr(AForkProcess) template = afork_process_new ();
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(GSocketConnection) connection = NULL;
+
+  afork_process_set_die_with_parent (template, TRUE);
+  afork_process_require (template, "echo");
+  process = afork_process_fork (template);
+  connection = run_process_ok (process, "echo");
+  g_clear_object (&process);
+  ping (connection);
+  afork_process_force_exit (template);
+  await_end (template);
+  ping (connection);
+}
+
+/* A template that is started in place of another has what that had. */
+static void
+test_template_replaced (void)
+{
+  AForkRuntime *runtime = afork_runtime_get_native ();
+  AForkProcess *template = afork_runtime_get_template (runtime);
+  g_autoptr(AForkProcess) process = NULL;
+
+  afork_process_set_die_with_parent (template, TRUE);
+  afork_process_force_exit (template);
+  await_end (template);
+  process = afork_process_new ();
+  g_assert_true (afork_process_get_die_with_parent (process));
+}
+
+static void
+test_relayed (void)
+{
+  g_auto(GStrv) server = afork_runtime_dup_argv (afork_runtime_get_native ());
+  g_autoptr(AForkRuntime) runtime = afork_runtime_new_command ("relayed", STRV (server[0]));
+  g_autoptr(AForkProcess) process = afork_process_new_for_runtime (runtime);
+
+  afork_process_set_die_with_parent (process, TRUE);
+  expect_run_error (process, "echo", AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED, "relayed");
+}
+
+static void
+test_with_census (gconstpointer data)
+{
+  Census census;
+
+  census_begin (&census);
+  ((GTestFunc) data) ();
+  census_end (&census);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  if (argc == 3 && strcmp (argv[1], "--scene") == 0)
+    return play (argv[2]);
+
+  g_test_init (&argc, &argv, NULL);
+  program = argv[0];
+
+#define ADD(path, function) \
+  g_test_add_data_func ("/die-with-parent/" path, (gconstpointer) function, test_with_census)
+
+  ADD ("killed/busy", test_killed_busy);
+  ADD ("killed/idle", test_killed_idle);
+  ADD ("killed/stopped", test_killed_stopped);
+  ADD ("killed/children", test_killed_children);
+  ADD ("killed/fresh", test_killed_fresh);
+  ADD ("killed/forks", test_killed_forks);
+  ADD ("killed/program", test_killed_program);
+  ADD ("killed/taken-over", test_killed_taken_over);
+  ADD ("killed/template-dies", test_killed_template_dies);
+  ADD ("exit", test_exit);
+  ADD ("off", test_off);
+  ADD ("property", test_property);
+  ADD ("dropped", test_dropped);
+  ADD ("template-replaced", test_template_replaced);
+  ADD ("relayed", test_relayed);
+
+  return g_test_run ();
+}

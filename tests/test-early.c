@@ -1,0 +1,300 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Programs that are forked early. Each test has a program of its own, which is this one again. */
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <afork/worker/afork-worker.h>
+
+#include "test-util.h"
+
+static char *
+run_to_end (AForkProcess *process,
+            const char   *function)
+{
+  g_autoptr(GSocketConnection) connection = run_process_ok (process, function);
+  char *text = read_to_end (connection, NULL);
+
+  finish_process (process, connection);
+  return text;
+}
+
+static void
+early (void)
+{
+  g_autoptr(GError) error = NULL;
+
+  g_assert_true (afork_early (&error));
+  g_assert_no_error (error);
+}
+
+static void
+expect_early_error (int         code,
+                    const char *text)
+{
+  g_autoptr(GError) error = NULL;
+
+  g_assert_false (afork_early (&error));
+  g_assert_error (error, AFORK_ERROR, code);
+  g_assert_nonnull (strstr (error->message, text));
+}
+
+/* Worker functions. */
+
+static const char *word = "first";
+
+AFORK_WORKER_EXPORT void set_word (int argc, const char * const *argv);
+
+void
+set_word (int                argc,
+          const char * const *argv)
+{
+  word = g_strdup (argv[0]);
+}
+
+AFORK_WORKER_EXPORT void tell_word (int socket, const AForkItem *items, size_t n_items);
+
+void
+tell_word (int              socket,
+           const AForkItem *items,
+           size_t           n_items)
+{
+  dprintf (socket, "%s", word);
+}
+
+AFORK_WORKER_EXPORT void early_again (int socket, const AForkItem *items, size_t n_items);
+
+/* A worker is a program with one thread, and may do as its caller did. */
+void
+early_again (int              socket,
+             const AForkItem *items,
+             size_t           n_items)
+{
+  g_autoptr(AForkProcess) process = NULL;
+  g_autofree char *text = NULL;
+
+  word = "a worker's";
+  early ();
+  process = afork_process_new ();
+  text = run_to_end (process, "tell_word");
+  dprintf (socket, "%s", text);
+}
+
+/* Tests. */
+
+static void
+test_early_run (void)
+{
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(AForkProcess) fresh = NULL;
+  g_autofree char *text = NULL;
+  g_autofree char *of_fresh = NULL;
+
+  early ();
+  word = "later";
+  process = afork_process_new ();
+  g_assert_true (afork_process_get_runtime (process) == afork_runtime_get_native ());
+  text = run_to_end (process, "tell_word");
+  g_assert_cmpstr (text, ==, "first");
+
+  fresh = afork_process_new_exec (NULL);
+  of_fresh = run_to_end (fresh, "tell_word");
+  g_assert_cmpstr (of_fresh, ==, "first");
+}
+
+/* What the template is given, fresh processes do not have. */
+static void
+test_early_template (void)
+{
+  AForkProcess *template;
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(AForkProcess) fresh = NULL;
+  g_autofree char *text = NULL;
+  g_autofree char *of_fresh = NULL;
+
+  early ();
+  template = afork_runtime_get_template (afork_runtime_get_native ());
+  afork_process_call (template, "set_word", (const char * const []) { "prepared", NULL });
+  process = afork_process_new ();
+  fresh = afork_process_new_exec (NULL);
+  text = run_to_end (process, "tell_word");
+  of_fresh = run_to_end (fresh, "tell_word");
+  g_assert_cmpstr (text, ==, "prepared");
+  g_assert_cmpstr (of_fresh, ==, "first");
+
+  /* One that dies is replaced by a fork that is prepared in the same way. */
+  afork_process_force_exit (template);
+  await_end (template);
+  g_set_object (&process, NULL);
+  g_clear_pointer (&text, g_free);
+  process = afork_process_new ();
+  text = run_to_end (process, "tell_word");
+  g_assert_cmpstr (text, ==, "prepared");
+}
+
+static void
+test_early_modules (void)
+{
+  g_autoptr(AForkProcess) process = NULL;
+  g_autofree char *text = NULL;
+
+  early ();
+  process = afork_process_new ();
+  afork_process_require (process, "take");
+  afork_process_send_arg (process, "taken");
+  afork_process_call (process, "take", NULL);
+  text = run_to_end (process, "give");
+  g_assert_cmpstr (text, ==, "taken");
+}
+
+static void
+test_early_twice (void)
+{
+  early ();
+  expect_early_error (AFORK_ERROR_FAILED, "already");
+}
+
+static void
+test_early_late (void)
+{
+  g_autoptr(AForkProcess) process = afork_process_new ();
+
+  expect_early_error (AFORK_ERROR_FAILED, "too late");
+
+  /* Nothing has changed. */
+  expect_run_error (process, "tell_word", AFORK_ERROR, AFORK_ERROR_FUNCTION, "tell_word");
+}
+
+static gpointer
+wait_in_thread (gpointer data)
+{
+  return g_async_queue_pop (data);
+}
+
+static void
+test_early_threads (void)
+{
+  g_autoptr(GAsyncQueue) queue = g_async_queue_new ();
+  GThread *thread = g_thread_new ("waits", wait_in_thread, queue);
+
+  expect_early_error (AFORK_ERROR_THREADS, "more than one thread");
+  g_async_queue_push (queue, queue);
+  g_thread_join (thread);
+
+  /* That has not made it too late. */
+  early ();
+}
+
+/* Where the runtime was told otherwise, and in other main contexts, the server is executed. */
+static void
+test_early_elsewhere (void)
+{
+  AForkRuntime *native = afork_runtime_get_native ();
+  const char *path = g_getenv ("PATH");
+  g_autofree char *variable = g_strdup_printf ("PATH=%s", path);
+  g_autoptr(AForkProcess) told = NULL;
+  g_autoptr(AForkProcess) other = NULL;
+  g_autoptr(GMainContext) context = NULL;
+
+  early ();
+  afork_runtime_set_environ (native, (const char * const []) { variable, NULL });
+  told = afork_process_new_exec (NULL);
+  expect_run_error (told, "tell_word", AFORK_ERROR, AFORK_ERROR_FUNCTION, "no module");
+  afork_runtime_set_environ (native, NULL);
+
+  context = g_main_context_new ();
+  g_main_context_push_thread_default (context);
+  other = afork_process_new ();
+  expect_run_error (other, "tell_word", AFORK_ERROR, AFORK_ERROR_FUNCTION, "no module");
+  afork_runtime_set_template (native, NULL);
+  g_main_context_pop_thread_default (context);
+}
+
+static void
+test_early_in_worker (void)
+{
+  g_autoptr(AForkProcess) process = NULL;
+  g_autofree char *text = NULL;
+
+  early ();
+  process = afork_process_new ();
+  text = run_to_end (process, "early_again");
+  g_assert_cmpstr (text, ==, "a worker's");
+}
+
+/* The one child there is, as the kernel lists it. */
+static GPid
+get_child (void)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/self/task/%d/children", getpid ());
+  g_autofree char *text = NULL;
+
+  g_assert_true (g_file_get_contents (path, &text, NULL, NULL));
+  g_assert_null (strchr (g_strchomp (text), ' '));
+  return atoi (text);
+}
+
+static void
+test_early_killed (void)
+{
+  g_autoptr(AForkProcess) process = NULL;
+
+  early ();
+  kill (get_child (), SIGKILL);
+  process = afork_process_new ();
+  expect_run_error (process, "tell_word", AFORK_ERROR, AFORK_ERROR_SIGNALED, "signal 9");
+}
+
+/* The early process is there until the program ends, so only forks and descriptors are counted. */
+static void
+test_in_program (gconstpointer data)
+{
+  Census census;
+
+  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
+    {
+      g_test_skip ("valgrind has no pidfd_open()");
+      return;
+    }
+  if (!g_test_subprocess ())
+    {
+      g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
+      g_test_trap_assert_passed ();
+      return;
+    }
+
+  census_begin_single (&census);
+  census.n_fds += 2;
+  census.n_children += 1;
+  ((GTestFunc) data) ();
+  census_end (&census);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+#define ADD(path, function) \
+  g_test_add_data_func ("/early/" path, (gconstpointer) function, test_in_program)
+
+  ADD ("run", test_early_run);
+  ADD ("template", test_early_template);
+  ADD ("modules", test_early_modules);
+  ADD ("twice", test_early_twice);
+  ADD ("late", test_early_late);
+  ADD ("threads", test_early_threads);
+  ADD ("elsewhere", test_early_elsewhere);
+  ADD ("in-worker", test_early_in_worker);
+  ADD ("killed", test_early_killed);
+
+  return g_test_run ();
+}

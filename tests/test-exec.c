@@ -1,0 +1,354 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Processes that become programs. */
+
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "test-util.h"
+
+#define STRV(...) ((const char * const []) { __VA_ARGS__, NULL })
+
+static GSocketConnection *
+exec_process (AForkProcess        *process,
+              const char * const  *argv,
+              GError             **error)
+{
+  g_autoptr(GAsyncResult) result = NULL;
+
+  afork_process_exec_async (process, argv, NULL, store_result_cb, &result);
+  await_result (&result);
+  return afork_process_exec_finish (process, result, error);
+}
+
+/* What PROCESS writes when it executes ARGV, and then how it ended. */
+static char *
+exec_to_end (AForkProcess       *process,
+             const char * const *argv,
+             int                 exit_status)
+{
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autofree char *output = NULL;
+
+  connection = exec_process (process, argv, &error);
+  g_assert_no_error (error);
+  g_assert_nonnull (connection);
+  output = read_to_end (connection, NULL);
+  await_end (process);
+  assert_exit_status (process, exit_status);
+  return g_steal_pointer (&output);
+}
+
+static void
+test_exec_fork (void)
+{
+  g_autoptr(AForkProcess) process = afork_process_new ();
+  g_autofree char *output = exec_to_end (process, STRV ("echo", "two", "words"), 0);
+
+  g_assert_cmpstr (output, ==, "two words\n");
+  g_assert_cmpint (afork_process_get_state (process), ==, AFORK_PROCESS_STATE_EXITED);
+}
+
+static void
+test_exec_fresh (void)
+{
+  g_autoptr(AForkProcess) process = afork_process_new_exec (NULL);
+  g_autofree char *output = exec_to_end (process, STRV ("sh", "-c", "echo $$; exit 7"), 7);
+
+  g_assert_cmpint (atoi (output), ==, afork_process_get_pid (process));
+}
+
+static void
+test_exec_blocking (void)
+{
+  g_autoptr(AForkProcess) process = afork_process_new ();
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autofree char *output = NULL;
+
+  connection = afork_process_exec (process, STRV ("echo", "here"), NULL, &error);
+  g_assert_no_error (error);
+  output = read_to_end (connection, NULL);
+  g_assert_cmpstr (output, ==, "here\n");
+  g_assert_true (afork_process_wait (process, NULL, &error));
+  g_assert_no_error (error);
+}
+
+/* Both ways over the socket: what we write, cat reads and writes back. */
+static void
+test_exec_conversation (void)
+{
+  g_autoptr(AForkProcess) process = afork_process_new ();
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autofree char *output = NULL;
+  GOutputStream *input;
+
+  connection = exec_process (process, STRV ("cat"), &error);
+  g_assert_no_error (error);
+  input = g_io_stream_get_output_stream (G_IO_STREAM (connection));
+  g_assert_true (g_output_stream_write_all (input, "ping", 4, NULL, NULL, &error));
+  g_assert_true (g_socket_shutdown (g_socket_connection_get_socket (connection),
+                                    FALSE, TRUE, &error));
+  g_assert_no_error (error);
+  output = read_to_end (connection, NULL);
+  g_assert_cmpstr (output, ==, "ping");
+  await_end (process);
+}
+
+static void
+test_exec_prepared (void)
+{
+  g_autoptr(AForkProcess) process = afork_process_new ();
+  g_autofree char *output = NULL;
+
+  afork_process_chdir (process, "/proc");
+  afork_process_setenv (process, "AFORK_TEST_WORD", "set");
+  afork_process_setenv (process, "HOME", NULL);
+  output = exec_to_end (process, STRV ("sh", "-c", "pwd; echo $AFORK_TEST_WORD ${HOME-unset}"), 0);
+  g_assert_cmpstr (output, ==, "/proc\nset unset\n");
+}
+
+/* PATH is the prepared one. */
+static void
+test_exec_path (void)
+{
+  g_autoptr(AForkProcess) process = afork_process_new ();
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+
+  afork_process_setenv (process, "PATH", "/nowhere");
+  connection = exec_process (process, STRV ("echo"), &error);
+  g_assert_null (connection);
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN);
+  await_end (process);
+}
+
+static void
+test_exec_mapped (void)
+{
+  g_autoptr(AForkProcess) process = afork_process_new ();
+  g_autofree char *path = NULL;
+  g_autofree char *output = NULL;
+  g_autofree char *text = NULL;
+  int fd = g_file_open_tmp (NULL, &path, NULL);
+
+  g_assert_cmpint (fd, >=, 0);
+  afork_process_map_fd (process, fd, 1);
+  afork_process_map_fd (process, fd, 9);
+  output = exec_to_end (process, STRV ("sh", "-c", "echo one; echo nine >&9; echo socket >&0"), 0);
+  g_assert_cmpstr (output, ==, "socket\n");
+  g_assert_true (g_file_get_contents (path, &text, NULL, NULL));
+  g_assert_cmpstr (text, ==, "one\nnine\n");
+  g_unlink (path);
+  close (fd);
+}
+
+/* A program has nothing but what it was given, items least of all. */
+static void
+test_exec_descriptors (void)
+{
+  g_autoptr(AForkProcess) template = afork_process_new ();
+  g_autoptr(AForkProcess) sibling = NULL;
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autofree char *output = NULL;
+  int fd = open ("/dev/null", O_RDONLY);
+
+  afork_process_require (template, "echo");
+  sibling = afork_process_fork (template);
+  connection = run_process_ok (sibling, "echo");
+  afork_process_send_fd (template, fd);
+  close (fd);
+  process = afork_process_fork (template);
+  output = exec_to_end (process, STRV ("sh", "-c", "cd /proc/$$/fd; echo *"), 0);
+  /* 3 is the folder that the shell reads. */
+  g_assert_cmpstr (output, ==, "0 1 2 3\n");
+}
+
+static void
+expect_exec_error (const char *program,
+                   const char *text)
+{
+  g_autoptr(AForkProcess) process = afork_process_new ();
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+
+  connection = exec_process (process, STRV (program), &error);
+  g_assert_null (connection);
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN);
+  g_test_message ("%s", error->message);
+  g_assert_nonnull (strstr (error->message, program));
+  g_assert_nonnull (strstr (error->message, text));
+  await_end (process);
+  g_assert_false (afork_process_get_term_signal (process, NULL));
+}
+
+static void
+test_exec_failure (void)
+{
+  expect_exec_error ("/no/such/program", g_strerror (ENOENT));
+  expect_exec_error ("no-such-program-in-path", g_strerror (ENOENT));
+  expect_exec_error ("/etc/passwd", g_strerror (EACCES));
+  expect_exec_error ("/proc", g_strerror (EACCES));
+}
+
+/* What failed before says so, and not that nothing was executed. */
+static void
+test_exec_failed_before (void)
+{
+  g_autoptr(AForkProcess) process = afork_process_new ();
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+
+  afork_process_require (process, "/no/such/module.so");
+  connection = exec_process (process, STRV ("echo"), &error);
+  g_assert_null (connection);
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_MODULE);
+  await_end (process);
+}
+
+/* A process that has forks stays to look after them, and the program is a fork of it. */
+static void
+test_exec_with_forks (void)
+{
+  g_autoptr(AForkProcess) process = afork_process_new ();
+  g_autoptr(AForkProcess) fork = NULL;
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autofree char *output = NULL;
+  g_autofree char *echoed = NULL;
+
+  afork_process_require (process, "echo");
+  fork = afork_process_fork (process);
+  connection = run_process_ok (fork, "echo");
+  output = exec_to_end (process, STRV ("sh", "-c", "echo $$; exit 5"), 5);
+  g_assert_cmpint (atoi (output), ==, afork_process_get_pid (process));
+
+  g_assert_cmpint (afork_process_get_state (fork), ==, AFORK_PROCESS_STATE_RUNNING);
+  g_socket_shutdown (g_socket_connection_get_socket (connection), FALSE, TRUE, NULL);
+  echoed = read_to_end (connection, NULL);
+  await_end (fork);
+  assert_exit_status (fork, 0);
+}
+
+static void
+test_exec_once (void)
+{
+  g_autoptr(AForkProcess) process = afork_process_new ();
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GSocketConnection) second = NULL;
+  g_autoptr(GError) error = NULL;
+
+  connection = exec_process (process, STRV ("cat"), &error);
+  g_assert_no_error (error);
+  second = run_process (process, "echo", &error);
+  g_assert_null (second);
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED);
+  g_clear_object (&connection);
+  await_end (process);
+}
+
+static void
+test_exec_cancelled (void)
+{
+  g_autoptr(AForkProcess) process = afork_process_new ();
+  g_autoptr(GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+
+  afork_process_exec_async (process, STRV ("cat"), cancellable, store_result_cb, &result);
+  g_cancellable_cancel (cancellable);
+  await_result (&result);
+  connection = afork_process_exec_finish (process, result, &error);
+  g_assert_null (connection);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  await_end (process);
+}
+
+static void
+test_exec_many (void)
+{
+  g_autoptr(GPtrArray) processes = g_ptr_array_new_with_free_func (g_object_unref);
+  GAsyncResult *results[64] = { NULL };
+
+  for (guint i = 0; i < G_N_ELEMENTS (results); i++)
+    {
+      AForkProcess *process = afork_process_new ();
+
+      g_ptr_array_add (processes, process);
+      afork_process_exec_async (process, STRV ("true"), NULL, store_result_cb, &results[i]);
+    }
+
+  for (guint i = 0; i < G_N_ELEMENTS (results); i++)
+    {
+      g_autoptr(GSocketConnection) connection = NULL;
+      g_autoptr(GError) error = NULL;
+
+      await_result (&results[i]);
+      connection = afork_process_exec_finish (g_ptr_array_index (processes, i), results[i], &error);
+      g_assert_no_error (error);
+      await_end (g_ptr_array_index (processes, i));
+      assert_exit_status (g_ptr_array_index (processes, i), 0);
+      g_object_unref (results[i]);
+    }
+}
+
+static void
+test_exec_relayed (void)
+{
+  g_auto(GStrv) server = afork_runtime_dup_argv (afork_runtime_get_native ());
+  g_autoptr(AForkRuntime) runtime = afork_runtime_new_command ("relayed", STRV (server[0]));
+  g_autoptr(AForkProcess) process = afork_process_new_for_runtime (runtime);
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+
+  connection = exec_process (process, STRV ("true"), &error);
+  g_assert_null (connection);
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED);
+}
+
+/* Runs a test, and counts what it leaves. */
+static void
+test_with_census (gconstpointer data)
+{
+  Census census;
+
+  census_begin (&census);
+  ((GTestFunc) data) ();
+  census_end (&census);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+#define ADD(path, function) \
+  g_test_add_data_func ("/exec/" path, (gconstpointer) function, test_with_census)
+
+  ADD ("fork", test_exec_fork);
+  ADD ("fresh", test_exec_fresh);
+  ADD ("blocking", test_exec_blocking);
+  ADD ("conversation", test_exec_conversation);
+  ADD ("prepared", test_exec_prepared);
+  ADD ("path", test_exec_path);
+  ADD ("mapped", test_exec_mapped);
+  ADD ("failure", test_exec_failure);
+  ADD ("failed-before", test_exec_failed_before);
+  ADD ("with-forks", test_exec_with_forks);
+  ADD ("once", test_exec_once);
+  ADD ("cancelled", test_exec_cancelled);
+  ADD ("many", test_exec_many);
+  ADD ("relayed", test_exec_relayed);
+  ADD ("descriptors", test_exec_descriptors);
+
+  return g_test_run ();
+}

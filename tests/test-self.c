@@ -1,0 +1,306 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* The runtime that executes the calling program again, which is this one. */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <afork/worker/afork-worker.h>
+
+#include "test-util.h"
+
+#define STRV(...) ((const char * const []) { __VA_ARGS__, NULL })
+
+static AForkProcess *
+new_process (void)
+{
+  return afork_process_new_for_runtime (afork_runtime_get_self ());
+}
+
+static char *
+run_to_end (AForkProcess *process,
+            const char   *function)
+{
+  g_autoptr(GSocketConnection) connection = run_process_ok (process, function);
+  char *text = read_to_end (connection, NULL);
+
+  finish_process (process, connection);
+  return text;
+}
+
+/* Worker functions. */
+
+static const char *word = "fresh";
+
+AFORK_WORKER_EXPORT void set_word (int argc, const char * const *argv);
+
+void
+set_word (int                argc,
+          const char * const *argv)
+{
+  word = g_strdup (argv[0]);
+}
+
+AFORK_WORKER_EXPORT void tell_word (int socket, const AForkItem *items, size_t n_items);
+
+void
+tell_word (int              socket,
+           const AForkItem *items,
+           size_t           n_items)
+{
+  dprintf (socket, "%s", word);
+  for (size_t i = 0; i < n_items; i++)
+    dprintf (socket, " %s", items[i].data);
+}
+
+AFORK_WORKER_EXPORT void tell_arguments (int socket, const AForkItem *items, size_t n_items);
+
+void
+tell_arguments (int              socket,
+                const AForkItem *items,
+                size_t           n_items)
+{
+  g_autofree char *arguments = NULL;
+
+  g_file_get_contents ("/proc/self/cmdline", &arguments, NULL, NULL);
+  dprintf (socket, "%s", arguments);
+}
+
+/* A worker may have workers of its own: of the same program, once more. */
+AFORK_WORKER_EXPORT void use_library (int socket, const AForkItem *items, size_t n_items);
+
+void
+use_library (int              socket,
+             const AForkItem *items,
+             size_t           n_items)
+{
+  g_autoptr(AForkProcess) process = new_process ();
+  g_autofree char *text = NULL;
+
+  afork_process_send_arg (process, "worker");
+  text = run_to_end (process, "tell_word");
+  dprintf (socket, "%s", text);
+}
+
+/* Tests. */
+
+static void
+test_self_run (void)
+{
+  g_autoptr(AForkProcess) process = new_process ();
+  g_autofree char *text = NULL;
+
+  word = "the caller's own";
+  afork_process_send_arg (process, "one");
+  afork_process_send_arg (process, "two");
+  text = run_to_end (process, "tell_word");
+  g_assert_cmpstr (text, ==, "fresh one two");
+  g_assert_cmpstr (afork_runtime_get_name (afork_process_get_runtime (process)), ==, "self");
+}
+
+static void
+test_self_template (void)
+{
+  AForkProcess *template = afork_runtime_get_template (afork_runtime_get_self ());
+  g_autoptr(AForkProcess) first = NULL;
+  g_autoptr(AForkProcess) second = NULL;
+  g_autoptr(AForkProcess) fresh = NULL;
+  g_autofree char *from_first = NULL;
+  g_autofree char *from_second = NULL;
+  g_autofree char *from_fresh = NULL;
+
+  afork_process_call (template, "set_word", STRV ("prepared"));
+  first = new_process ();
+  second = new_process ();
+  fresh = afork_process_new_exec (afork_runtime_get_self ());
+  from_first = run_to_end (first, "tell_word");
+  from_second = run_to_end (second, "tell_word");
+  from_fresh = run_to_end (fresh, "tell_word");
+  g_assert_cmpstr (from_first, ==, "prepared");
+  g_assert_cmpstr (from_second, ==, "prepared");
+  g_assert_cmpstr (from_fresh, ==, "fresh");
+}
+
+static void
+test_self_modules (void)
+{
+  g_autoptr(AForkProcess) process = new_process ();
+  g_autofree char *text = NULL;
+
+  afork_process_require (process, "take");
+  afork_process_send_arg (process, "taken");
+  afork_process_call (process, "take", NULL);
+  text = run_to_end (process, "give");
+  g_assert_cmpstr (text, ==, "taken");
+}
+
+/* The server program has what modules want of it, too. */
+static void
+test_self_native_modules (void)
+{
+  g_autoptr(AForkProcess) process = afork_process_new ();
+  g_autofree char *text = NULL;
+
+  afork_process_require (process, "take");
+  afork_process_send_arg (process, "taken");
+  afork_process_call (process, "take", NULL);
+  text = run_to_end (process, "give");
+  g_assert_cmpstr (text, ==, "taken");
+}
+
+/* What was taken is not there any more: not for the function, and not for who takes again. */
+static void
+test_self_taken_items (void)
+{
+  g_autoptr(AForkProcess) process = new_process ();
+  g_autoptr(AForkProcess) fork = NULL;
+  g_autofree char *of_function = NULL;
+  g_autofree char *of_second = NULL;
+
+  afork_process_require (process, "take");
+  afork_process_send_arg (process, "taken");
+  afork_process_call (process, "take", NULL);
+  fork = afork_process_fork (process);
+  of_function = run_to_end (fork, "tell_word");
+  g_assert_cmpstr (of_function, ==, "fresh");
+
+  afork_process_call (process, "take", NULL);
+  of_second = run_to_end (process, "give");
+  g_assert_cmpstr (of_second, ==, "");
+}
+
+static void
+test_self_title (void)
+{
+  g_autoptr(AForkProcess) process = new_process ();
+  g_autofree char *text = run_to_end (process, "tell_arguments");
+
+  g_assert_cmpstr (text, ==, "afork: tell_arguments");
+}
+
+static void
+test_self_library (void)
+{
+  g_autoptr(AForkProcess) process = new_process ();
+  g_autofree char *text = run_to_end (process, "use_library");
+
+  g_assert_cmpstr (text, ==, "fresh worker");
+}
+
+static void
+test_self_no_function (void)
+{
+  g_autoptr(AForkProcess) process = new_process ();
+
+  expect_run_error (process, "no_such_function", AFORK_ERROR, AFORK_ERROR_FUNCTION,
+                    "no_such_function");
+}
+
+/* The argument is AFork's, and the program never sees it. Behind "--" it is somebody's file. */
+static void
+test_self_arguments (void)
+{
+  const char *arguments[] = {
+    "program", "--afork-socket=3", "-v", "--", "--afork-socket=3", NULL
+  };
+  char **argv = (char **) arguments;
+  int argc = 5;
+
+  afork_init (&argc, &argv);
+  g_assert_cmpint (argc, ==, 4);
+  g_assert_cmpstrv (argv, ((const char *[]) { "program", "-v", "--", "--afork-socket=3", NULL }));
+}
+
+/* Where the hidden argument was given by hand, there is no socket, and so no server. */
+static void
+test_self_no_socket (void)
+{
+  const char *arguments[] = { "program", "--afork-socket=3", NULL };
+  char **argv = (char **) arguments;
+  int argc = 2;
+
+  if (!g_test_subprocess ())
+    {
+      g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
+      g_test_trap_assert_passed ();
+      return;
+    }
+
+  close (3);
+  afork_init (&argc, &argv);
+  g_assert_cmpint (argc, ==, 1);
+  g_assert_null (argv[1]);
+}
+
+/* A program that has not called afork_init() is not executed. */
+static void
+test_self_not_called (void)
+{
+  if (!g_test_subprocess ())
+    {
+      g_setenv ("AFORK_TEST_NOT_CALLED", "1", TRUE);
+      g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
+      g_unsetenv ("AFORK_TEST_NOT_CALLED");
+      g_test_trap_assert_passed ();
+      return;
+    }
+
+  {
+    g_autoptr(AForkProcess) process = new_process ();
+    g_autoptr(AForkProcess) fresh = afork_process_new_exec (afork_runtime_get_self ());
+
+    g_assert_cmpint (afork_process_get_pid (fresh), ==, 0);
+    expect_run_error (process, "tell_word", AFORK_ERROR, AFORK_ERROR_SPAWN, "afork_init()");
+    expect_run_error (fresh, "tell_word", AFORK_ERROR, AFORK_ERROR_SPAWN, "afork_init()");
+  }
+}
+
+/* Runs a test, and counts what it leaves. */
+static void
+test_with_census (gconstpointer data)
+{
+  Census census;
+
+  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
+    {
+      g_test_skip ("valgrind is what would be executed again");
+      return;
+    }
+
+  afork_runtime_set_template (afork_runtime_get_self (), NULL);
+  census_begin (&census);
+  ((GTestFunc) data) ();
+  afork_runtime_set_template (afork_runtime_get_self (), NULL);
+  census_end (&census);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  if (g_getenv ("AFORK_TEST_NOT_CALLED") == NULL)
+    afork_init (&argc, &argv);
+  g_test_init (&argc, &argv, NULL);
+
+#define ADD(path, function) \
+  g_test_add_data_func ("/self/" path, (gconstpointer) function, test_with_census)
+
+  ADD ("run", test_self_run);
+  ADD ("template", test_self_template);
+  ADD ("modules", test_self_modules);
+  ADD ("native-modules", test_self_native_modules);
+  ADD ("taken-items", test_self_taken_items);
+  ADD ("title", test_self_title);
+  ADD ("library", test_self_library);
+  ADD ("no-function", test_self_no_function);
+  ADD ("arguments", test_self_arguments);
+  ADD ("no-socket", test_self_no_socket);
+  ADD ("not-called", test_self_not_called);
+
+  return g_test_run ();
+}

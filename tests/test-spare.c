@@ -1,0 +1,338 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Forks that are kept ready. */
+
+#include <signal.h>
+#include <stdlib.h>
+
+#include "test-util.h"
+
+static AForkProcess *
+make_template (guint spare)
+{
+  AForkProcess *template = afork_process_new ();
+
+  afork_process_require (template, "echo");
+  g_object_set (template, "spare", spare, NULL);
+  return template;
+}
+
+/* The numbers of the template's children. */
+static GStrv
+list_children (AForkProcess *template)
+{
+  int pid = (int) afork_process_get_pid (template);
+  g_autofree char *path = g_strdup_printf ("/proc/%d/task/%d/children", pid, pid);
+  g_autofree char *text = NULL;
+
+  if (!g_file_get_contents (path, &text, NULL, NULL) || *g_strstrip (text) == '\0')
+    return g_new0 (char *, 1);
+
+  return g_strsplit (text, " ", -1);
+}
+
+static guint
+count_children (AForkProcess *template)
+{
+  g_auto(GStrv) children = list_children (template);
+
+  return g_strv_length (children);
+}
+
+static gboolean
+tick_cb (gpointer data)
+{
+  return G_SOURCE_CONTINUE;
+}
+
+/* Nothing tells a program of spares, so the template's children are looked at now and then. */
+static void
+await_spares (AForkProcess *template,
+              guint         n_spares)
+{
+  guint tick = g_timeout_add (5, tick_cb, NULL);
+
+  while (count_children (template) != n_spares)
+    g_main_context_iteration (NULL, TRUE);
+  g_source_remove (tick);
+}
+
+static char *
+run_echo (AForkProcess *process)
+{
+  g_autoptr(GSocketConnection) connection = run_process_ok (process, "echo");
+  char *output;
+
+  g_socket_shutdown (g_socket_connection_get_socket (connection), FALSE, TRUE, NULL);
+  output = read_to_end (connection, NULL);
+  await_end (process);
+  assert_exit_status (process, 0);
+  return output;
+}
+
+/* Until the children are others than OLD: those may take a moment to end. */
+static void
+await_other_spare (AForkProcess *template,
+                   GStrv         old)
+{
+  guint tick = g_timeout_add (5, tick_cb, NULL);
+  g_auto(GStrv) children = list_children (template);
+
+  while (g_strv_length (children) != 1
+         || g_strv_contains ((const char * const *) old, children[0]))
+    {
+      g_main_context_iteration (NULL, TRUE);
+      g_strfreev (children);
+      children = list_children (template);
+    }
+  g_source_remove (tick);
+}
+
+/* Forks TEMPLATE, and finds out whether that was done before, by when CHILDREN were listed. */
+static AForkProcess *
+fork_with (AForkProcess *template,
+           GStrv         children,
+           gboolean      is_spare)
+{
+  AForkProcess *process = afork_process_fork (template);
+  g_autofree char *pid = NULL;
+
+  while (afork_process_get_pid (process) == 0)
+    g_main_context_iteration (NULL, TRUE);
+  pid = g_strdup_printf ("%d", (int) afork_process_get_pid (process));
+  g_assert_cmpint (g_strv_contains ((const char * const *) children, pid), ==, is_spare);
+  return process;
+}
+
+static AForkProcess *
+fork_spare (AForkProcess *template,
+            gboolean      is_spare)
+{
+  g_auto(GStrv) children = list_children (template);
+
+  return fork_with (template, children, is_spare);
+}
+
+static void
+test_spare_taken (void)
+{
+  g_autoptr(AForkProcess) template = make_template (2);
+  g_autoptr(AForkProcess) first = NULL;
+  g_autoptr(AForkProcess) second = NULL;
+  g_autoptr(AForkProcess) third = NULL;
+  g_autofree char *output = NULL;
+  g_auto(GStrv) children = NULL;
+
+  g_assert_cmpuint (afork_process_get_spare (template), ==, 2);
+  await_spares (template, 2);
+  children = list_children (template);
+  first = fork_with (template, children, TRUE);
+  second = fork_with (template, children, TRUE);
+  third = fork_with (template, children, FALSE);
+  g_assert_cmpuint (afork_process_get_spare (first), ==, 0);
+
+  afork_process_send_arg (first, "as good as any");
+  output = run_echo (first);
+  g_assert_cmpstr (output, ==, "as good as any");
+  g_clear_object (&second);
+  g_clear_object (&third);
+  await_spares (template, 2);
+}
+
+/* A template that is at work is let work. */
+static void
+test_spare_quiet (void)
+{
+  g_autoptr(AForkProcess) template = make_template (1);
+  gint64 start = 0;
+
+  await_spares (template, 1);
+  for (guint i = 0; i < 3; i++)
+    {
+      g_autoptr(AForkProcess) process = NULL;
+      g_autofree char *output = NULL;
+
+      start = g_get_monotonic_time ();
+      process = afork_process_fork (template);
+      output = run_echo (process);
+    }
+  await_spares (template, 1);
+  g_assert_cmpint (g_get_monotonic_time () - start, >=, 100 * 1000);
+}
+
+/* What the template was told after a spare was made, the spare has not got. */
+static void
+test_spare_stale (void)
+{
+  g_autoptr(AForkProcess) template = make_template (1);
+  g_autoptr(AForkProcess) stale = NULL;
+  g_autoptr(AForkProcess) process = NULL;
+  g_autofree char *first = NULL;
+  g_autofree char *second = NULL;
+  g_auto(GStrv) children = NULL;
+
+  await_spares (template, 1);
+  children = list_children (template);
+  afork_process_send_arg (template, "news");
+  stale = fork_spare (template, FALSE);
+  first = run_echo (stale);
+  g_assert_cmpstr (first, ==, "news");
+
+  await_other_spare (template, children);
+  process = fork_spare (template, TRUE);
+  second = run_echo (process);
+  g_assert_cmpstr (second, ==, "news");
+}
+
+static void
+test_spare_fewer (void)
+{
+  g_autoptr(AForkProcess) template = make_template (3);
+
+  await_spares (template, 3);
+  afork_process_set_spare (template, 1);
+  await_spares (template, 1);
+  afork_process_set_spare (template, 0);
+  await_spares (template, 0);
+}
+
+/* They go with the template. */
+static void
+test_spare_dropped (void)
+{
+  AForkProcess *template = make_template (2);
+
+  await_spares (template, 2);
+  g_object_unref (template);
+
+  /* Before they were made, too. */
+  g_object_unref (make_template (2));
+}
+
+/* A fork of a template that has died says so, spares or not. */
+static void
+test_spare_template_dies (void)
+{
+  g_autoptr(AForkProcess) template = make_template (1);
+  g_autoptr(AForkProcess) process = NULL;
+
+  await_spares (template, 1);
+  afork_process_force_exit (template);
+  await_end (template);
+  process = afork_process_fork (template);
+  expect_run_error (process, "echo", AFORK_ERROR, AFORK_ERROR_CLOSED, NULL);
+}
+
+/* A spare that has died is passed over. */
+static void
+test_spare_dies (void)
+{
+  g_autoptr(AForkProcess) template = make_template (1);
+  g_autoptr(AForkProcess) process = NULL;
+  g_auto(GStrv) children = NULL;
+  g_autofree char *output = NULL;
+
+  await_spares (template, 1);
+  children = list_children (template);
+  kill (atoi (children[0]), SIGKILL);
+  await_spares (template, 0);
+  /* Its socket has ended by now. */
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+  process = afork_process_fork (template);
+  output = run_echo (process);
+  g_assert_cmpstr (output, ==, "");
+}
+
+/* A template that is run does not become a worker together with its spares. */
+static void
+test_spare_template_run (void)
+{
+  g_autoptr(AForkProcess) template = make_template (2);
+  g_autofree char *output = NULL;
+
+  await_spares (template, 2);
+  afork_process_send_arg (template, "itself");
+  output = run_echo (template);
+  g_assert_cmpstr (output, ==, "itself");
+}
+
+/* The template of a runtime, and the one that is started in its place. */
+static void
+test_spare_default (void)
+{
+  AForkRuntime *runtime = afork_runtime_get_native ();
+  AForkProcess *template = afork_runtime_get_template (runtime);
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(AForkProcess) other = NULL;
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_auto(GStrv) children = NULL;
+  g_autofree char *pid = NULL;
+
+  afork_process_require (template, "echo");
+  afork_process_set_spare (template, 1);
+  await_spares (template, 1);
+  children = list_children (template);
+  process = afork_process_new ();
+  connection = run_process_ok (process, "echo");
+  pid = g_strdup_printf ("%d", (int) afork_process_get_pid (process));
+  g_assert_true (g_strv_contains ((const char * const *) children, pid));
+  finish_process (process, connection);
+
+  afork_process_force_exit (template);
+  await_end (template);
+  other = afork_process_new ();
+  template = afork_runtime_get_template (runtime);
+  g_assert_cmpuint (afork_process_get_spare (template), ==, 1);
+}
+
+static void
+test_spare_blocking (void)
+{
+  g_autoptr(AForkProcess) template = make_template (1);
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+
+  await_spares (template, 1);
+  process = afork_process_fork (template);
+  connection = afork_process_run (process, "echo", NULL, &error);
+  g_assert_no_error (error);
+  finish_process (process, connection);
+}
+
+static void
+test_with_census (gconstpointer data)
+{
+  Census census;
+
+  census_begin (&census);
+  ((GTestFunc) data) ();
+  census_end (&census);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+#define ADD(path, function) \
+  g_test_add_data_func ("/spare/" path, (gconstpointer) function, test_with_census)
+
+  ADD ("taken", test_spare_taken);
+  ADD ("quiet", test_spare_quiet);
+  ADD ("stale", test_spare_stale);
+  ADD ("fewer", test_spare_fewer);
+  ADD ("dropped", test_spare_dropped);
+  ADD ("template-dies", test_spare_template_dies);
+  ADD ("dies", test_spare_dies);
+  ADD ("template-run", test_spare_template_run);
+  ADD ("default", test_spare_default);
+  ADD ("blocking", test_spare_blocking);
+
+  return g_test_run ();
+}

@@ -1,0 +1,632 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Templates that are forked off the calling program. Each test has a program of its own, which is
+ * this one again, for a program that has run one test has more than one thread. */
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <afork/worker/afork-worker.h>
+
+#include "test-util.h"
+
+#define STRV(...) ((const char * const []) { __VA_ARGS__, NULL })
+
+static AForkProcess *
+new_template (void)
+{
+  g_autoptr(GError) error = NULL;
+  AForkProcess *template = afork_process_new_template (&error);
+
+  g_assert_no_error (error);
+  g_assert_nonnull (template);
+  return template;
+}
+
+/* What FUNCTION, run in a fork of TEMPLATE, writes until it ends. */
+static char *
+run_to_end (AForkProcess *template,
+            const char   *function)
+{
+  g_autoptr(AForkProcess) process = afork_process_fork (template);
+  g_autoptr(GSocketConnection) connection = run_process_ok (process, function);
+  char *text = read_to_end (connection, NULL);
+
+  finish_process (process, connection);
+  return text;
+}
+
+/* The lines about descriptors that the module "inspect" has of a fork of TEMPLATE. */
+static char *
+inspect_descriptors (AForkProcess *template)
+{
+  g_autofree char *text = run_to_end (template, "inspect");
+  char *begin = strstr (text, "[descriptors]\n");
+  char *end = strstr (text, "\n[status]");
+
+  g_assert_nonnull (begin);
+  g_assert_nonnull (end);
+  *end = '\0';
+  return g_strdup (begin + strlen ("[descriptors]\n"));
+}
+
+/* Worker functions. */
+
+static const char *word = "first";
+
+G_GNUC_PRINTF (2, 3) static void
+tell (int         socket,
+      const char *format,
+      ...)
+{
+  va_list arguments;
+
+  va_start (arguments, format);
+  if (vdprintf (socket, format, arguments) < 0)
+    exit (1);
+  va_end (arguments);
+}
+
+AFORK_WORKER_EXPORT void tell_word (int socket, const AForkItem *items, size_t n_items);
+
+void
+tell_word (int              socket,
+           const AForkItem *items,
+           size_t           n_items)
+{
+  tell (socket, "%s", word);
+}
+
+AFORK_WORKER_EXPORT void tell_parent (int socket, const AForkItem *items, size_t n_items);
+
+void
+tell_parent (int              socket,
+             const AForkItem *items,
+             size_t           n_items)
+{
+  tell (socket, "%d", (int) getppid ());
+}
+
+AFORK_WORKER_EXPORT void take_word (int argc, const char * const *argv);
+
+void
+take_word (int                argc,
+           const char * const *argv)
+{
+  size_t n_items;
+  const AForkItem *items = afork_worker_take_items (&n_items);
+
+  word = n_items == 1 ? items[0].data : argv[0];
+}
+
+/* Has the name of a function in a module. */
+AFORK_WORKER_EXPORT void echo (int socket, const AForkItem *items, size_t n_items);
+
+void
+echo (int              socket,
+      const AForkItem *items,
+      size_t           n_items)
+{
+  tell (socket, "the program's");
+}
+
+/* The identities of the eventfds that this process has. */
+static char *
+list_eventfds (void)
+{
+  g_autoptr(GDir) folder = g_dir_open ("/proc/self/fdinfo", 0, NULL);
+  GString *list = g_string_new (NULL);
+  const char *name;
+
+  while ((name = g_dir_read_name (folder)) != NULL)
+    {
+      g_autofree char *path = g_build_filename ("/proc/self/fdinfo", name, NULL);
+      g_autofree char *text = NULL;
+      const char *found = NULL;
+
+      if (g_file_get_contents (path, &text, NULL, NULL))
+        found = strstr (text, "eventfd-id:");
+      if (found != NULL)
+        g_string_append_printf (list, "%d ", atoi (found + strlen ("eventfd-id:")));
+    }
+
+  return g_string_free (list, FALSE);
+}
+
+AFORK_WORKER_EXPORT void await_end_of_file (int socket, const AForkItem *items, size_t n_items);
+
+void
+await_end_of_file (int              socket,
+                   const AForkItem *items,
+                   size_t           n_items)
+{
+  char byte;
+
+  while (read (socket, &byte, 1) > 0)
+    ;
+}
+
+AFORK_WORKER_EXPORT void tell_eventfds (int socket, const AForkItem *items, size_t n_items);
+
+void
+tell_eventfds (int              socket,
+               const AForkItem *items,
+               size_t           n_items)
+{
+  g_autofree char *list = list_eventfds ();
+
+  tell (socket, "%s", list);
+  shutdown (socket, SHUT_WR);
+  await_end_of_file (socket, items, n_items);
+}
+
+AFORK_WORKER_EXPORT void tell_signals (int socket, const AForkItem *items, size_t n_items);
+
+void
+tell_signals (int              socket,
+              const AForkItem *items,
+              size_t           n_items)
+{
+  sigset_t blocked;
+  guint n_blocked = 0, n_handled = 0;
+
+  sigprocmask (SIG_BLOCK, NULL, &blocked);
+  for (int number = 1; number < SIGRTMIN; number++)
+    {
+      struct sigaction action;
+
+      if (sigaction (number, NULL, &action) < 0)
+        continue;
+      n_blocked += sigismember (&blocked, number) == 1;
+      n_handled += action.sa_handler != SIG_DFL;
+    }
+
+  tell (socket, "%u %u", n_blocked, n_handled);
+}
+
+/* Tests. */
+
+static void
+test_template_run (void)
+{
+  g_autoptr(AForkProcess) template = NULL;
+  g_autofree char *text = NULL;
+
+  word = "before";
+  template = new_template ();
+  word = "after";
+  g_assert_cmpstr (afork_runtime_get_name (afork_process_get_runtime (template)), ==, "program");
+
+  text = run_to_end (template, "tell_word");
+  g_assert_cmpstr (text, ==, "before");
+}
+
+/* It is a child of ours, known at once, and its forks are its children. */
+static void
+test_template_pid (void)
+{
+  g_autoptr(AForkProcess) template = new_template ();
+  g_autoptr(GSocketConnection) connection = NULL;
+  GPid pid = afork_process_get_pid (template);
+  g_autofree char *of_fork = NULL;
+  g_autofree char *of_template = NULL;
+
+  g_assert_cmpint (pid, >, 0);
+  of_fork = run_to_end (template, "tell_parent");
+  g_assert_cmpint (atoi (of_fork), ==, pid);
+
+  connection = run_process_ok (template, "tell_parent");
+  g_assert_cmpint (afork_process_get_pid (template), ==, pid);
+  of_template = read_to_end (connection, NULL);
+  g_assert_cmpint (atoi (of_template), ==, getpid ());
+  finish_process (template, connection);
+}
+
+static void
+test_template_prepared (void)
+{
+  g_autoptr(AForkProcess) template = new_template ();
+  g_autofree char *by_argument = NULL;
+  g_autofree char *by_item = NULL;
+
+  afork_process_call (template, "take_word", STRV ("argument"));
+  by_argument = run_to_end (template, "tell_word");
+  g_assert_cmpstr (by_argument, ==, "argument");
+
+  afork_process_send_arg (template, "item");
+  afork_process_call (template, "take_word", NULL);
+  by_item = run_to_end (template, "tell_word");
+  g_assert_cmpstr (by_item, ==, "item");
+}
+
+static void
+test_template_modules (void)
+{
+  g_autoptr(AForkProcess) template = new_template ();
+  g_autofree char *program_only = run_to_end (template, "echo");
+  g_autofree char *program = NULL;
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autofree char *module = NULL;
+
+  g_assert_cmpstr (program_only, ==, "the program's");
+
+  afork_process_require (template, "echo");
+  program = run_to_end (template, ":echo");
+  g_assert_cmpstr (program, ==, "the program's");
+
+  process = afork_process_fork (template);
+  afork_process_send_arg (process, "the module's");
+  connection = run_process_ok (process, "echo");
+  g_assert_true (g_socket_shutdown (g_socket_connection_get_socket (connection),
+                                    FALSE, TRUE, NULL));
+  module = read_to_end (connection, NULL);
+  g_assert_cmpstr (module, ==, "the module's");
+  finish_process (process, connection);
+}
+
+/* Modules find what the server has for them. */
+static void
+test_template_module_takes_items (void)
+{
+  g_autoptr(AForkProcess) template = new_template ();
+  g_autofree char *text = NULL;
+
+  afork_process_require (template, "take");
+  afork_process_send_arg (template, "taken");
+  afork_process_call (template, "take", NULL);
+  text = run_to_end (template, "give");
+  g_assert_cmpstr (text, ==, "taken");
+}
+
+static void
+test_template_no_function (void)
+{
+  g_autoptr(AForkProcess) template = new_template ();
+  g_autoptr(AForkProcess) hidden = afork_process_fork (template);
+  g_autoptr(AForkProcess) of_libc = afork_process_fork (template);
+
+  expect_run_error (hidden, "run_to_end", AFORK_ERROR, AFORK_ERROR_FUNCTION, "the program exports");
+  expect_run_error (of_libc, "getpid", AFORK_ERROR, AFORK_ERROR_FUNCTION, "getpid");
+}
+
+/* Lives until it hears from the other queue. A thread has its name when it enters its function. */
+static gpointer
+second_thread (gpointer data)
+{
+  GAsyncQueue **queues = data;
+
+  g_async_queue_push (queues[1], data);
+  return g_async_queue_pop (queues[0]);
+}
+
+static void
+test_template_threads (void)
+{
+  g_autoptr(GAsyncQueue) to_thread = g_async_queue_new ();
+  g_autoptr(GAsyncQueue) from_thread = g_async_queue_new ();
+  GAsyncQueue *queues[] = { to_thread, from_thread };
+  GThread *thread = g_thread_new ("one-too-many", second_thread, queues);
+  g_autoptr(AForkProcess) template = NULL;
+  g_autoptr(GError) error = NULL;
+
+  g_async_queue_pop (from_thread);
+  template = afork_process_new_template (&error);
+  g_assert_null (template);
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_THREADS);
+  g_assert_nonnull (strstr (error->message, "one-too-many"));
+
+  g_async_queue_push (to_thread, queues);
+  g_thread_join (thread);
+  template = new_template ();
+}
+
+/* The kernel lists a thread for a while after it was joined. */
+static void
+test_template_joined_threads (void)
+{
+  for (int i = 0; i < 40; i++)
+    {
+      GThread *thread = g_thread_new ("joined", (GThreadFunc) g_thread_self, NULL);
+      g_autoptr(AForkProcess) template = NULL;
+
+      g_thread_join (thread);
+      template = new_template ();
+    }
+}
+
+/* A template has nothing of the caller's other processes, so these end when the caller lets them;
+ * and its forks have the program's own descriptors, an eventfd, and their socket. */
+static void
+test_template_descriptors (void)
+{
+  g_autoptr(AForkProcess) before = afork_process_new_exec (NULL);
+  g_autoptr(AForkProcess) unused = afork_process_fork (before);
+  g_autoptr(AForkProcess) first = NULL;
+  g_autoptr(AForkProcess) second = NULL;
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autofree char *descriptors = NULL;
+  g_autofree char *expected = NULL;
+  g_auto(GStrv) lines = NULL;
+  struct stat status;
+  int own = open ("/dev/zero", O_RDONLY);
+
+  g_assert_cmpint (fstat (own, &status), ==, 0);
+  expected = g_strdup_printf ("%d=%ju;0;", own, (uintmax_t) status.st_ino);
+  afork_process_send_fd (unused, own);
+  afork_process_require (before, "echo");
+  first = new_template ();
+  second = new_template ();
+
+  /* `second` was forked when the other three had their sockets. */
+  afork_process_require (second, "inspect");
+  descriptors = inspect_descriptors (second);
+  lines = g_strsplit (descriptors, "\n", -1);
+  g_assert_true (g_strv_contains ((const char * const *) lines, expected));
+  g_assert_cmpuint (g_strv_length (lines), ==, STDERR_FILENO + 1 + 3);
+
+  connection = run_process_ok (before, "echo");
+  finish_process (before, connection);
+  afork_process_run_async (first, "await_end_of_file", NULL, NULL, NULL);
+  await_end (first);
+  assert_exit_status (first, 0);
+  close (own);
+}
+
+/* Wake-ups are nobody's but the process's own. */
+static void
+test_template_wakeup (void)
+{
+  g_autofree char *ours = list_eventfds ();
+  g_autoptr(AForkProcess) template = new_template ();
+  g_autoptr(AForkProcess) one = afork_process_fork (template);
+  g_autoptr(AForkProcess) other = afork_process_fork (template);
+  g_autoptr(GSocketConnection) from_one = run_process_ok (one, "tell_eventfds");
+  g_autoptr(GSocketConnection) from_other = run_process_ok (other, "tell_eventfds");
+  g_autofree char *first = read_to_end (from_one, NULL);
+  g_autofree char *second = read_to_end (from_other, NULL);
+
+  g_test_message ("%s; %s; %s", ours, first, second);
+  finish_process (one, from_one);
+  finish_process (other, from_other);
+  g_assert_cmpstr (ours, !=, "");
+  g_assert_cmpstr (first, !=, "");
+  g_assert_cmpstr (second, !=, "");
+  g_assert_cmpstr (first, !=, ours);
+  g_assert_cmpstr (second, !=, ours);
+  g_assert_cmpstr (second, !=, first);
+}
+
+static void
+handle_signal (int number)
+{
+}
+
+static void
+test_template_signals (void)
+{
+  g_autoptr(AForkProcess) template = NULL;
+  g_autofree char *text = NULL;
+  sigset_t blocked;
+
+  signal (SIGUSR1, handle_signal);
+  signal (SIGPIPE, SIG_IGN);
+  sigemptyset (&blocked);
+  sigaddset (&blocked, SIGUSR2);
+  sigprocmask (SIG_BLOCK, &blocked, NULL);
+  template = new_template ();
+  text = run_to_end (template, "tell_signals");
+  g_assert_cmpstr (text, ==, "0 0");
+
+  /* Ours are as they were. */
+  sigprocmask (SIG_BLOCK, NULL, &blocked);
+  g_assert_true (sigismember (&blocked, SIGUSR2));
+  g_assert_false (sigismember (&blocked, SIGUSR1));
+  g_assert_true (signal (SIGUSR1, SIG_DFL) == handle_signal);
+}
+
+static void
+test_template_killed (void)
+{
+  g_autoptr(AForkProcess) template = new_template ();
+  g_autoptr(AForkProcess) process = NULL;
+
+  afork_process_send_signal (template, SIGKILL);
+  await_end (template);
+  assert_term_signal (template, SIGKILL);
+  process = afork_process_fork (template);
+  expect_run_error (process, "tell_word", AFORK_ERROR, AFORK_ERROR_SIGNALED, "signal 9");
+}
+
+/* The library works in a worker, too, and does not take the caller's processes for its own. */
+
+static AForkProcess *callers;
+
+AFORK_WORKER_EXPORT void use_library (int socket, const AForkItem *items, size_t n_items);
+
+void
+use_library (int              socket,
+             const AForkItem *items,
+             size_t           n_items)
+{
+  g_autoptr(AForkProcess) process = afork_process_new ();
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) run_error = NULL;
+  g_autoptr(GError) wait_error = NULL;
+  g_autofree char *text = NULL;
+
+  g_assert_null (run_process (callers, "echo", &run_error));
+  g_assert_error (run_error, AFORK_ERROR, AFORK_ERROR_CLOSED);
+  g_assert_false (wait_process (callers, &wait_error));
+  g_assert_error (wait_error, AFORK_ERROR, AFORK_ERROR_CLOSED);
+  afork_process_force_exit (callers);
+
+  afork_process_require (process, "echo");
+  afork_process_send_arg (process, "deep");
+  connection = run_process_ok (process, "echo");
+  g_assert_true (g_socket_shutdown (g_socket_connection_get_socket (connection),
+                                    FALSE, TRUE, NULL));
+  text = read_to_end (connection, NULL);
+  finish_process (process, connection);
+  tell (socket, "%s", text);
+}
+
+static void
+test_template_library (void)
+{
+  g_autoptr(AForkProcess) template = NULL;
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autofree char *text = NULL;
+
+  callers = afork_process_new ();
+  afork_process_require (callers, "echo");
+  template = new_template ();
+  text = run_to_end (template, "use_library");
+  g_assert_cmpstr (text, ==, "deep");
+
+  /* The caller's own has not noticed. */
+  connection = run_process_ok (callers, "echo");
+  finish_process (callers, connection);
+  g_clear_object (&callers);
+}
+
+static gboolean
+make_template_cb (gpointer data)
+{
+  *(AForkProcess **) data = new_template ();
+  return G_SOURCE_REMOVE;
+}
+
+static void
+test_template_in_callback (void)
+{
+  g_autoptr(AForkProcess) template = NULL;
+  g_autofree char *text = NULL;
+
+  g_idle_add (make_template_cb, &template);
+  while (template == NULL)
+    g_main_context_iteration (NULL, TRUE);
+  text = run_to_end (template, "tell_word");
+  g_assert_cmpstr (text, ==, "first");
+}
+
+static void
+test_template_many (void)
+{
+  g_autoptr(AForkProcess) template = new_template ();
+  AForkProcess *processes[50];
+  GSocketConnection *connections[50];
+
+  for (gsize i = 0; i < G_N_ELEMENTS (processes); i++)
+    {
+      processes[i] = afork_process_fork (template);
+      connections[i] = run_process_ok (processes[i], "await_end_of_file");
+    }
+  for (gsize i = 0; i < G_N_ELEMENTS (processes); i++)
+    {
+      finish_process (processes[i], connections[i]);
+      g_object_unref (connections[i]);
+      g_object_unref (processes[i]);
+    }
+}
+
+/* Running the tests. */
+
+static void
+test_in_program (gconstpointer data)
+{
+  Census census;
+
+  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
+    {
+      g_test_skip ("valgrind has no pidfd_open()");
+      return;
+    }
+  if (g_test_subprocess ())
+    {
+      census_begin_single (&census);
+      ((GTestFunc) data) ();
+      census_end (&census);
+      return;
+    }
+
+  g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
+  g_test_trap_assert_passed ();
+}
+
+static void
+print_at_exit (void)
+{
+  printf ("<exit>");
+}
+
+/* What was printed before is printed once, and what the program does at its end it does once. */
+static void
+test_template_exit (void)
+{
+  g_autoptr(AForkProcess) template = NULL;
+  g_autofree char *text = NULL;
+
+  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
+    {
+      g_test_skip ("valgrind has no pidfd_open()");
+      return;
+    }
+  if (g_test_subprocess ())
+    {
+      atexit (print_at_exit);
+      printf ("<begin>");
+      template = new_template ();
+      text = run_to_end (template, "tell_word");
+      g_assert_cmpstr (text, ==, "first");
+      afork_process_run_async (template, "await_end_of_file", NULL, NULL, NULL);
+      await_end (template);
+      assert_exit_status (template, 0);
+      return;
+    }
+
+  g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
+  g_test_trap_assert_passed ();
+  g_test_trap_assert_stdout ("*<begin>*<exit>*");
+  g_test_trap_assert_stdout_unmatched ("*<begin>*<begin>*");
+  g_test_trap_assert_stdout_unmatched ("*<exit>*<exit>*");
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+#define ADD(path, function) \
+  g_test_add_data_func ("/template/" path, (gconstpointer) function, test_in_program)
+
+  ADD ("run", test_template_run);
+  ADD ("pid", test_template_pid);
+  ADD ("prepared", test_template_prepared);
+  ADD ("modules", test_template_modules);
+  ADD ("module-takes-items", test_template_module_takes_items);
+  ADD ("no-function", test_template_no_function);
+  ADD ("threads", test_template_threads);
+  ADD ("joined-threads", test_template_joined_threads);
+  ADD ("descriptors", test_template_descriptors);
+  ADD ("wakeup", test_template_wakeup);
+  ADD ("signals", test_template_signals);
+  ADD ("killed", test_template_killed);
+  ADD ("library", test_template_library);
+  ADD ("in-callback", test_template_in_callback);
+  ADD ("many", test_template_many);
+  g_test_add_func ("/template/exit", test_template_exit);
+
+  return g_test_run ();
+}
