@@ -21,29 +21,6 @@
 /* How many characters of a name the kernel keeps. */
 enum { MAX_NAME = 15 };
 
-typedef struct
-{
-  Census        census;
-  AForkProcess *template;       /* it has the module */
-} Fixture;
-
-static void
-setup (Fixture       *fixture,
-       gconstpointer  data)
-{
-  census_begin (&fixture->census);
-  fixture->template = afork_process_new ();
-  afork_process_require (fixture->template, "inspect");
-}
-
-static void
-teardown (Fixture       *fixture,
-          gconstpointer  data)
-{
-  g_clear_object (&fixture->template);
-  census_end (&fixture->census);
-}
-
 /* A report, and the process that made it, which ends with it. */
 typedef struct
 {
@@ -830,11 +807,9 @@ assert_answer (AForkProcess *process,
                const char   *expected)
 {
   g_autoptr(AForkProcess) fork = afork_process_fork (process);
-  g_autoptr(GSocketConnection) connection = run_process_ok (fork, function);
-  g_autofree char *answer = read_to_end (connection, NULL);
+  g_autofree char *answer = run_to_end (fork, function);
 
   g_assert_cmpstr (answer, ==, expected);
-  finish_process (fork, connection);
 }
 
 static void
@@ -1014,7 +989,7 @@ add (const char  *path,
      void       (*test) (Fixture       *fixture,
                          gconstpointer  data))
 {
-  g_test_add (path, Fixture, NULL, setup, test, teardown);
+  add_with_module (path, "inspect", test);
 }
 
 int

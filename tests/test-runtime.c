@@ -31,24 +31,12 @@ teardown (Census        *census,
   census_end (census);
 }
 
-/* All that FUNCTION of PROCESS sends until it ends. */
-static char *
-get_answer (AForkProcess *process,
-            const char   *function)
-{
-  g_autoptr(GSocketConnection) connection = run_process_ok (process, function);
-  char *answer = read_to_end (connection, NULL);
-
-  finish_process (process, connection);
-  return answer;
-}
-
 static void
 assert_answer (AForkProcess *process,
                const char   *function,
                const char   *expected)
 {
-  g_autofree char *answer = get_answer (process, function);
+  g_autofree char *answer = run_to_end (process, function);
 
   g_assert_cmpstr (answer, ==, expected);
 }
@@ -66,7 +54,7 @@ get_report (AForkProcess *process,
   /* A string names a variable that is to be reported. */
   afork_process_send_arg (process, key);
   afork_process_require (process, "inspect");
-  text = get_answer (process, "inspect");
+  text = run_to_end (process, "inspect");
   g_key_file_load_from_data (report, text, strlen (text), G_KEY_FILE_NONE, &error);
   g_assert_no_error (error);
   return g_key_file_get_value (report, group, key, NULL);
@@ -189,7 +177,7 @@ test_template_died (Census        *census,
 
   prepare_fully (template);
   first = afork_process_new ();
-  description = get_answer (first, "describe");
+  description = run_to_end (first, "describe");
   for (int i = 0; i < 3; i++)
     {
       kill_unseen (template);
@@ -244,7 +232,7 @@ test_template_outdated (Census        *census,
   prepare_fully (template);
   before = afork_process_new ();
   first = afork_process_new ();
-  description = get_answer (first, "describe");
+  description = run_to_end (first, "describe");
   connection = run_process_ok (before, "until_closed");
 
   afork_runtime_set_working_directory (runtime, "/tmp");
@@ -575,9 +563,9 @@ test_command_relayed (Census        *census,
   g_assert_cmpint (afork_process_get_state (process), ==, AFORK_PROCESS_STATE_STARTING);
   g_assert_cmpint (afork_process_get_pid (process), ==, 0);
 
-  of_process = get_answer (process, "describe");
-  of_fork = get_answer (fork, "describe");
-  of_fork_of_fork = get_answer (fork_of_fork, "describe");
+  of_process = run_to_end (process, "describe");
+  of_fork = run_to_end (fork, "describe");
+  of_fork_of_fork = run_to_end (fork_of_fork, "describe");
   g_assert_true (g_str_has_prefix (of_fork_of_fork, of_fork));
   g_assert_false (g_str_has_prefix (of_fork, of_process));
   g_assert_cmpuint (strlen (of_fork_of_fork), >, strlen (of_fork));
@@ -875,7 +863,7 @@ test_valgrind (Census        *census,
       afork_process_send_fd (process, STDERR_FILENO);
       afork_process_call (process, "life:note", (const char * const []) { "2", "", NULL });
     }
-  answer = get_answer (process, "describe");
+  answer = run_to_end (process, "describe");
   g_assert_true (g_str_has_prefix (answer, "bytes 8 "));
 
   failing = afork_process_new_exec (runtime);
@@ -889,7 +877,7 @@ test_valgrind (Census        *census,
   prepare_fully (crowded);
   for (int i = 0; i < 3; i++)
     assert_fork_under_valgrind (crowded);
-  g_free (get_answer (crowded, "describe"));
+  g_free (run_to_end (crowded, "describe"));
 }
 
 static void

@@ -128,6 +128,42 @@ census_end (Census *census)
 }
 
 void
+run_with_census (gconstpointer function)
+{
+  Census census;
+
+  census_begin (&census);
+  ((GTestFunc) function) ();
+  census_end (&census);
+}
+
+static void
+set_up (Fixture       *fixture,
+        gconstpointer  module)
+{
+  census_begin (&fixture->census);
+  fixture->template = afork_process_new ();
+  afork_process_require (fixture->template, module);
+}
+
+static void
+tear_down (Fixture       *fixture,
+           gconstpointer  module)
+{
+  g_clear_object (&fixture->template);
+  census_end (&fixture->census);
+}
+
+void
+add_with_module (const char  *path,
+                 const char  *module,
+                 void       (*test) (Fixture       *fixture,
+                                     gconstpointer  module))
+{
+  g_test_add (path, Fixture, module, set_up, test, tear_down);
+}
+
+void
 store_result_cb (GObject      *object,
                  GAsyncResult *result,
                  gpointer      data)
@@ -231,6 +267,17 @@ read_to_end (GSocketConnection *connection,
     *size = bytes->len;
   g_byte_array_append (bytes, (const guint8 *) "", 1);
   return (char *) g_byte_array_free (g_steal_pointer (&bytes), FALSE);
+}
+
+char *
+run_to_end (AForkProcess *process,
+            const char   *function)
+{
+  g_autoptr(GSocketConnection) connection = run_process_ok (process, function);
+  char *text = read_to_end (connection, NULL);
+
+  finish_process (process, connection);
+  return text;
 }
 
 void
