@@ -7,13 +7,7 @@
 
 #include "config.h"
 
-#include "test-util.h"
-
-static AForkProcess *
-new_executed (void)
-{
-  return afork_process_require (afork_process_new_exec (NULL), "life");
-}
+#include "test-life-util.h"
 
 typedef struct
 {
