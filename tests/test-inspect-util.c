@@ -8,6 +8,7 @@
 #include "test-inspect-util.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -146,4 +147,33 @@ open_file (void)
 
   g_assert_no_errno (fd);
   return fd;
+}
+
+char *
+get_report (AForkProcess *process,
+            const char   *group,
+            const char   *key)
+{
+  g_autofree char *text = NULL;
+  g_autoptr(GKeyFile) report = g_key_file_new ();
+  g_autoptr(GError) error = NULL;
+
+  /* A string names a variable that is to be reported. */
+  afork_process_send_arg (process, key);
+  afork_process_require (process, "inspect");
+  text = run_to_end (process, "inspect");
+  g_key_file_load_from_data (report, text, strlen (text), G_KEY_FILE_NONE, &error);
+  g_assert_no_error (error);
+  return g_key_file_get_value (report, group, key, NULL);
+}
+
+void
+assert_report (AForkProcess *process,
+               const char   *group,
+               const char   *key,
+               const char   *expected)
+{
+  g_autofree char *value = get_report (process, group, key);
+
+  g_assert_cmpstr (value, ==, expected);
 }

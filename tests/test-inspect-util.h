@@ -47,6 +47,15 @@ void    inspection_assert_descriptors (Inspection   *self,
 /* Inspects a process that has nothing which it was not sent. */
 void    assert_clean                  (AForkProcess *process);
 
+/* What PROCESS, a new one, says of itself; NULL if it says nothing. */
+char   *get_report                    (AForkProcess *process,
+                                       const char   *group,
+                                       const char   *key);
+void    assert_report                 (AForkProcess *process,
+                                       const char   *group,
+                                       const char   *key,
+                                       const char   *expected);
+
 /* The file that is open here as FD; and a new one. */
 guint64 get_inode                     (int           fd);
 int     open_file                     (void);

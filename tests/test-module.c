@@ -12,14 +12,13 @@
 #include <unistd.h>
 
 static void
-assert_answer (AForkProcess *process,
-               const char   *function,
-               const char   *expected)
+assert_fork_answer (AForkProcess *process,
+                    const char   *function,
+                    const char   *expected)
 {
   g_autoptr(AForkProcess) fork = afork_process_fork (process);
-  g_autofree char *answer = run_to_end (fork, function);
 
-  g_assert_cmpstr (answer, ==, expected);
+  assert_answer (fork, function, expected);
 }
 
 static void
@@ -32,8 +31,8 @@ test_module_path (Fixture       *fixture,
 
   afork_process_setenv (process, "AFORK_MODULE_PATH", NULL);
   afork_process_require (process, path);
-  assert_answer (process, "who", "a 0");
-  assert_answer (process, function, "a 0");
+  assert_fork_answer (process, "who", "a 0");
+  assert_fork_answer (process, function, "a 0");
 }
 
 /* Folders where the module `chosen` is who-a or who-b. */
@@ -71,14 +70,14 @@ test_module_folders (Fixture       *fixture,
 
   afork_process_setenv (by_variable, "AFORK_MODULE_PATH", both);
   afork_process_require (by_variable, "chosen");
-  assert_answer (by_variable, "who", "b 0");
+  assert_fork_answer (by_variable, "who", "b 0");
 
   /* The property comes first, the variable second. */
   afork_runtime_set_module_path (runtime, (const char * const []) { "", folder_a, NULL });
   by_property = afork_process_new ();
   afork_process_setenv (by_property, "AFORK_MODULE_PATH", both);
   afork_process_require (by_property, "chosen");
-  assert_answer (by_property, "who", "a 0");
+  assert_fork_answer (by_property, "who", "a 0");
   afork_process_setenv (by_property, "AFORK_MODULE_PATH", g_getenv ("AFORK_MODULE_PATH"));
   afork_process_require (by_property, "inspect");
   assert_clean (by_property);
@@ -98,18 +97,18 @@ test_module_newest (Fixture       *fixture,
   g_autoptr(AForkProcess) process = afork_process_new ();
 
   afork_process_require (process, "who-a");
-  assert_answer (process, "who", "a 0");
+  assert_fork_answer (process, "who", "a 0");
   afork_process_require (process, "who-b");
-  assert_answer (process, "who", "b 0");
-  assert_answer (process, "only_a", "only a");
-  assert_answer (process, "who-a:who", "a 0");
-  assert_answer (process, "who-b:who", "b 0");
+  assert_fork_answer (process, "who", "b 0");
+  assert_fork_answer (process, "only_a", "only a");
+  assert_fork_answer (process, "who-a:who", "a 0");
+  assert_fork_answer (process, "who-b:who", "b 0");
 
   /* Each module is loaded once, and its variables are there once. */
   afork_process_call (process, "who-a:called", NULL);
   afork_process_require (process, "who-a");
-  assert_answer (process, "who", "a 1");
-  assert_answer (process, "who-b:who", "b 0");
+  assert_fork_answer (process, "who", "a 1");
+  assert_fork_answer (process, "who-b:who", "b 0");
 }
 
 static void
@@ -127,7 +126,7 @@ test_module_wrong (Fixture       *fixture,
 
       expect_run_error (fork, functions[i], AFORK_ERROR, AFORK_ERROR_FUNCTION, functions[i]);
     }
-  assert_answer (process, "who", "b 0");
+  assert_fork_answer (process, "who", "b 0");
 }
 
 static void

@@ -138,6 +138,28 @@ run_with_census (gconstpointer function)
 }
 
 static void
+count_before (Census        *census,
+              gconstpointer  data)
+{
+  census_begin (census);
+}
+
+static void
+count_after (Census        *census,
+             gconstpointer  data)
+{
+  census_end (census);
+}
+
+void
+add_with_census (const char  *path,
+                 void       (*test) (Census        *census,
+                                     gconstpointer  data))
+{
+  g_test_add (path, Census, NULL, count_before, test, count_after);
+}
+
+static void
 set_up (Fixture       *fixture,
         gconstpointer  module)
 {
@@ -161,6 +183,16 @@ add_with_module (const char  *path,
                                      gconstpointer  module))
 {
   g_test_add (path, Fixture, module, set_up, test, tear_down);
+}
+
+gboolean
+is_instrumented (void)
+{
+#ifdef __SANITIZE_ADDRESS__
+  return TRUE;
+#else
+  return g_getenv ("AFORK_TEST_VALGRIND") != NULL;
+#endif
 }
 
 void
@@ -278,6 +310,16 @@ run_to_end (AForkProcess *process,
 
   finish_process (process, connection);
   return text;
+}
+
+void
+assert_answer (AForkProcess *process,
+               const char   *function,
+               const char   *expected)
+{
+  g_autofree char *answer = run_to_end (process, function);
+
+  g_assert_cmpstr (answer, ==, expected);
 }
 
 void

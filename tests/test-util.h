@@ -33,6 +33,11 @@ void     census_end   (Census *census);
 /* Does it around FUNCTION, a GTestFunc: for g_test_add_data_func(). */
 void     run_with_census (gconstpointer function);
 
+/* The same for a test that is given the census, too. */
+void     add_with_census (const char  *path,
+                          void       (*test) (Census        *census,
+                                              gconstpointer  data));
+
 /* What many tests begin with: a template that has a module. */
 typedef struct
 {
@@ -45,6 +50,9 @@ void     add_with_module (const char  *path,
                           const char  *module,
                           void       (*test) (Fixture       *fixture,
                                               gconstpointer  module));
+
+/* Where memory is not counted as it is otherwise, and everything takes longer. */
+gboolean is_instrumented (void);
 
 /* A callback that stores a reference to the result in the GAsyncResult * that it is given. */
 void     store_result_cb (GObject      *object,
@@ -85,6 +93,11 @@ char    *read_to_end  (GSocketConnection *connection,
 /* All that FUNCTION writes before it ends, which it does by itself. */
 char    *run_to_end   (AForkProcess      *process,
                        const char        *function);
+
+/* It writes EXPECTED. */
+void     assert_answer (AForkProcess      *process,
+                        const char        *function,
+                        const char        *expected);
 
 /* Closes the connection, upon which the process must exit with status 0. */
 void     finish_process (AForkProcess      *process,
