@@ -428,26 +428,34 @@ end_subprocess (void)
   _exit (0);
 }
 
-/* The limit does not hold for root, and cannot be taken back by others. */
-static void
-test_no_processes (void)
+/* Limits of processes do not hold for root, and cannot be taken back by others: the rest of the
+ * test is for a program of its own, where this returns true. */
+static gboolean
+begin_as_nobody (Census *census)
 {
-  const struct rlimit none = { 0, 0 };
   g_auto(GStrv) argv = NULL;
-  Census census;
 
   if (!g_test_subprocess ())
     {
       g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
       g_test_trap_assert_passed ();
-      return;
+      return FALSE;
     }
 
-  census_begin (&census);
+  census_begin (census);
   if (geteuid () == 0)
     g_assert_no_errno (setresuid (NOBODY, NOBODY, NOBODY));
   argv = afork_runtime_dup_argv (afork_runtime_get_native ());
-  if (access (argv[0], X_OK) < 0)
+  return access (argv[0], X_OK) == 0;
+}
+
+static void
+test_no_processes (void)
+{
+  const struct rlimit none = { 0, 0 };
+  Census census;
+
+  if (!begin_as_nobody (&census))
     return;
 
   g_assert_no_errno (setrlimit (RLIMIT_NPROC, &none));
@@ -470,21 +478,9 @@ test_no_more_processes (void)
 {
   const struct rlimit none = { 0, 0 };
   g_autoptr(AForkProcess) template = NULL;
-  g_auto(GStrv) argv = NULL;
   Census census;
 
-  if (!g_test_subprocess ())
-    {
-      g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
-      g_test_trap_assert_passed ();
-      return;
-    }
-
-  census_begin (&census);
-  if (geteuid () == 0)
-    g_assert_no_errno (setresuid (NOBODY, NOBODY, NOBODY));
-  argv = afork_runtime_dup_argv (afork_runtime_get_native ());
-  if (access (argv[0], X_OK) < 0)
+  if (!begin_as_nobody (&census))
     return;
 
   template = afork_process_new_exec (NULL);

@@ -57,3 +57,12 @@ assert_pid (AForkProcess      *process,
   g_assert_cmpint (pid, ==, atoi (line));
   return pid;
 }
+
+gboolean
+count_cb (gpointer data)
+{
+  guint *n_dispatched = data;
+
+  *n_dispatched += 1;
+  return G_SOURCE_CONTINUE;
+}

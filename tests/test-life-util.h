@@ -22,4 +22,7 @@ void          assert_line  (GSocketConnection *connection,
 GPid          assert_pid   (AForkProcess      *process,
                             GSocketConnection *connection);
 
+/* A source that counts how often it is dispatched in the guint that it is given. */
+gboolean      count_cb     (gpointer           data);
+
 G_END_DECLS

@@ -292,15 +292,6 @@ test_wait_given_up (Fixture       *fixture,
   g_assert_finalize_object (process);
 }
 
-static gboolean
-count_cb (gpointer data)
-{
-  guint *n_dispatched = data;
-
-  *n_dispatched += 1;
-  return G_SOURCE_CONTINUE;
-}
-
 static void
 test_wait_blocking (Fixture       *fixture,
                     gconstpointer  data)

@@ -12,15 +12,6 @@
 #include <signal.h>
 #include <unistd.h>
 
-static gboolean
-count_cb (gpointer data)
-{
-  guint *n_dispatched = data;
-
-  *n_dispatched += 1;
-  return G_SOURCE_CONTINUE;
-}
-
 static void
 test_run_without_callback (Fixture       *fixture,
                            gconstpointer  data)
