@@ -91,19 +91,17 @@ _afork_process_return_failure (AForkProcess *self,
     g_task_return_error (task, g_error_copy (error));
 }
 
-static gboolean
-run_cancelled_cb (GCancellable *cancellable,
-                  gpointer      data)
+static void
+run_cancelled_cb (gpointer data)
 {
   AForkProcess *self = g_task_get_source_object (data);
   g_autoptr(GTask) task = take_run_task (self);
 
   if (task == NULL)
-    return G_SOURCE_REMOVE;
+    return;
 
   give_up (self);
   _afork_task_return_cancelled (task);
-  return G_SOURCE_REMOVE;
 }
 
 gboolean
@@ -151,7 +149,7 @@ _afork_process_await_hand_over (AForkProcess *self,
       return FALSE;
     }
 
-  _afork_task_watch_cancellable (task, G_SOURCE_FUNC (run_cancelled_cb));
+  _afork_task_watch_cancellable (task, run_cancelled_cb);
   self->run_task = g_object_ref (task);
   return TRUE;
 }

@@ -51,9 +51,8 @@ _afork_process_return_waits (AForkProcess *self)
     }
 }
 
-static gboolean
-wait_cancelled_cb (GCancellable *cancellable,
-                   gpointer      data)
+static void
+wait_cancelled_cb (gpointer data)
 {
   AForkProcess *self = g_task_get_source_object (data);
   g_autoptr(GTask) task = g_object_ref (data);
@@ -63,7 +62,6 @@ wait_cancelled_cb (GCancellable *cancellable,
       _afork_task_unwatch_cancellable (task);
       _afork_task_return_cancelled (task);
     }
-  return G_SOURCE_REMOVE;
 }
 
 /**
@@ -99,7 +97,7 @@ afork_process_wait_async (AForkProcess        *self,
       return;
     }
 
-  _afork_task_watch_cancellable (task, G_SOURCE_FUNC (wait_cancelled_cb));
+  _afork_task_watch_cancellable (task, wait_cancelled_cb);
   if (self->wait_tasks == NULL)
     self->wait_tasks = g_ptr_array_new_with_free_func (g_object_unref);
   g_ptr_array_add (self->wait_tasks, g_steal_pointer (&task));

@@ -7,16 +7,18 @@
 
 #include <gio/gio.h>
 
+#include "afork-cancel-watch-private.h"
+
 G_BEGIN_DECLS
 
 /* For tasks that GIO does not cancel. */
 
-/* Has CALLBACK called when the task's cancellable is cancelled, if it has one, until the task is
- * answered: then the watch has to be ended. */
-void _afork_task_watch_cancellable   (GTask       *task,
-                                      GSourceFunc  callback);
-void _afork_task_unwatch_cancellable (GTask       *task);
+/* Has CALLBACK called with the task when its cancellable is cancelled, if it has one, until the task
+ * is answered: then the watch has to be ended. */
+void _afork_task_watch_cancellable   (GTask           *task,
+                                      AForkCancelFunc  callback);
+void _afork_task_unwatch_cancellable (GTask           *task);
 /* Answers it, whether the cancellable has been reset since or not. */
-void _afork_task_return_cancelled    (GTask       *task);
+void _afork_task_return_cancelled    (GTask           *task);
 
 G_END_DECLS
