@@ -29,12 +29,11 @@ void        _afork_batch_end     (AForkBatch        *self,
                                   gsize              size,
                                   gboolean           more);
 
-/* Sends what is left, or a part of it, without waiting. */
-GPollableReturn _afork_batch_send    (AForkBatch        *self,
-                                      GSocket           *socket,
-                                      gsize             *n_sent,
-                                      GError           **error);
-gboolean        _afork_batch_is_sent (AForkBatch        *self);
+/* Sends what is left, or a part of it, without waiting. Returns how many bytes that was, or -1 and
+ * errno. */
+gssize      _afork_batch_send    (AForkBatch        *self,
+                                  int                socket);
+gboolean    _afork_batch_is_sent (AForkBatch        *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkBatch, _afork_batch_free)
 

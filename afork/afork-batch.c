@@ -7,7 +7,8 @@
 
 #include "afork-batch-private.h"
 
-#include <gio/gunixfdmessage.h>
+#include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "afork-fd-private.h"
@@ -99,66 +100,76 @@ _afork_batch_end (AForkBatch *self,
 }
 
 /* What is left to send, as at most two vectors. */
-static int
-get_vectors (AForkBatch    *self,
-             GOutputVector *vectors)
+static gsize
+get_vectors (AForkBatch   *self,
+             struct iovec *vectors)
 {
   gsize from_bytes = MIN (self->n_sent, self->bytes->len);
   gsize from_piece = self->n_sent - from_bytes;
-  int n_vectors = 0;
+  gsize n_vectors = 0;
 
   if (from_bytes < self->bytes->len)
-    vectors[n_vectors++] = (GOutputVector) {
+    vectors[n_vectors++] = (struct iovec) {
       self->bytes->data + from_bytes, self->bytes->len - from_bytes
     };
   if (from_piece < self->piece_size)
-    vectors[n_vectors++] = (GOutputVector) {
-      (const guint8 *) g_bytes_get_data (self->piece, NULL) + self->piece_offset + from_piece,
+    vectors[n_vectors++] = (struct iovec) {
+      (guint8 *) g_bytes_get_data (self->piece, NULL) + self->piece_offset + from_piece,
       self->piece_size - from_piece
     };
 
   return n_vectors;
 }
 
-GPollableReturn
-_afork_batch_send (AForkBatch  *self,
-                   GSocket     *socket,
-                   gsize       *n_sent,
-                   GError     **error)
+/* Room for the descriptors of one message. */
+typedef union
 {
-  GSocketControlMessage *message = NULL;
-  GPollableReturn result;
-  GOutputVector vectors[2];
-  int n_vectors;
+  struct cmsghdr align;
+  char           bytes[CMSG_SPACE (AFORK_FRAME_MAX_FDS * sizeof (int))];
+} Control;
 
-  *n_sent = 0;
+static void
+attach_fds (GArray        *fds,
+            struct msghdr *message,
+            Control       *control)
+{
+  gsize size = fds->len * sizeof (int);
+
+  memset (control, 0, CMSG_SPACE (size));
+  control->align.cmsg_level = SOL_SOCKET;
+  control->align.cmsg_type = SCM_RIGHTS;
+  control->align.cmsg_len = CMSG_LEN (size);
+  memcpy (CMSG_DATA (&control->align), fds->data, size);
+  message->msg_control = control;
+  message->msg_controllen = CMSG_SPACE (size);
+}
+
+/* Not by GSocket, which makes several objects for each message. */
+gssize
+_afork_batch_send (AForkBatch *self,
+                   int         socket)
+{
+  struct iovec vectors[2];
+  struct msghdr message = { .msg_iov = vectors };
+  Control control;
+  gssize n_sent;
+
   self->started = TRUE;
-  n_vectors = get_vectors (self, vectors);
-
-  /* The list takes the descriptors as they are; appending them to a message would copy them. It
-   * closes them, too, so they come back out of it if they did not leave. */
+  message.msg_iovlen = get_vectors (self, vectors);
   if (self->fds != NULL)
+    attach_fds (self->fds, &message, &control);
+
+  do
+    n_sent = sendmsg (socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  while (n_sent < 0 && errno == EINTR);
+
+  if (n_sent > 0)
     {
-      g_autoptr(GUnixFDList) list = g_unix_fd_list_new_from_array ((int *) self->fds->data,
-                                                                   (int) self->fds->len);
-      message = g_unix_fd_message_new_with_fd_list (list);
+      self->n_sent += (gsize) n_sent;
+      clear_fds (self);
     }
 
-  result = g_socket_send_message_with_timeout (socket, NULL, vectors, n_vectors,
-                                               message != NULL ? &message : NULL,
-                                               message != NULL ? 1 : 0,
-                                               MSG_DONTWAIT, 0, n_sent, NULL, error);
-  if (message != NULL)
-    {
-      if (result != G_POLLABLE_RETURN_OK)
-        g_free (g_unix_fd_message_steal_fds (G_UNIX_FD_MESSAGE (message), NULL));
-      else
-        g_clear_pointer (&self->fds, g_array_unref);
-      g_object_unref (message);
-    }
-
-  self->n_sent += *n_sent;
-  return result;
+  return n_sent;
 }
 
 gboolean

@@ -7,6 +7,7 @@
 
 #include "afork-channel-private.h"
 
+#include <errno.h>
 #include <sys/socket.h>
 
 #include "afork-batch-private.h"
@@ -26,7 +27,7 @@ struct _AForkChannel
   gatomicrefcount               ref_count;
   const AForkChannelEvents *events;
   gpointer                  data;
-  GSocket                  *socket;         /* NULL once closed */
+  int                       socket;         /* -1 once closed */
   GSource                  *source;         /* NULL once closed; holds a reference */
   gpointer                  source_tag;     /* of the socket within the source */
 
@@ -55,14 +56,16 @@ typedef struct
   GSource      *source;         /* for comparison */
 } SourceUser;
 
+static int  send_queued      (AForkChannel *self);
 static void flush            (AForkChannel *self);
 static void receive          (AForkChannel *self);
 static void source_user_free (gpointer      data);
 static void forget           (gpointer      data);
 
-/* The source. It is ready also when something is queued, or when a handler that was called for one
- * frame turns the context while the next one is here already; without a wake-up of the context:
- * what queues something is of the context's own thread, which does not sleep meanwhile. */
+/* The source. What is queued is sent when the context prepares to wait, which spares it a turn. It
+ * is ready if that fails, and when a handler that was called for one frame turns the context while
+ * the next one is here already; without a wake-up of the context: what queues something is of the
+ * context's own thread, which does not sleep meanwhile. */
 
 static gboolean
 has_to_flush (AForkChannel *self)
@@ -78,7 +81,7 @@ source_prepare (GSource *source,
   AForkChannel *self = ((ChannelSource *) source)->channel;
 
   *timeout = -1;
-  return has_to_flush (self) || self->reader.unparsed;
+  return (has_to_flush (self) && send_queued (self) != 0) || self->reader.unparsed;
 }
 
 static gboolean
@@ -112,7 +115,7 @@ attach (AForkChannel *self,
   g_source_set_static_name (self->source, "[afork] channel");
   /* A handler that turns the main context waits perhaps for what is still to come here. */
   g_source_set_can_recurse (self->source, TRUE);
-  self->source_tag = g_source_add_unix_fd (self->source, g_socket_get_fd (self->socket),
+  self->source_tag = g_source_add_unix_fd (self->source, self->socket,
                                            self->waits_for_room ? G_IO_IN | G_IO_OUT : G_IO_IN);
   user->channel = _afork_channel_ref (self);
   user->source = self->source;
@@ -164,62 +167,82 @@ clear_batches (AForkChannel *self)
   g_queue_clear_full (&self->batches, (GDestroyNotify) _afork_batch_free);
 }
 
-static void
-flush_others (AForkChannel *self)
+/* Sends as much as may be. 0, or errno if not everything that may be sent could. */
+static int
+send_batches (AForkChannel *self)
 {
-  g_autoptr(GPtrArray) others = g_steal_pointer (&self->send_first);
-
-  for (guint i = 0; others != NULL && i < others->len; i++)
-    flush (g_ptr_array_index (others, i));
-}
-
-static void
-flush (AForkChannel *self)
-{
-  g_autoptr(GError) error = NULL;
-  GPollableReturn result = G_POLLABLE_RETURN_OK;
   gsize n_bytes = 0;
   AForkBatch *batch;
 
-  flush_others (self);
-  if (self->socket == NULL)
-    return;
-
-  while (result == G_POLLABLE_RETURN_OK
-         && n_bytes < SENT_PER_TURN
-         && (batch = g_queue_peek_head (&self->batches)) != NULL)
+  while (n_bytes < SENT_PER_TURN && (batch = g_queue_peek_head (&self->batches)) != NULL)
     {
-      gsize n_sent;
+      gssize n_sent = _afork_batch_send (batch, self->socket);
 
-      result = _afork_batch_send (batch, self->socket, &n_sent, &error);
-      n_bytes += n_sent;
+      if (n_sent < 0)
+        return errno;
+
+      n_bytes += (gsize) n_sent;
       if (_afork_batch_is_sent (batch))
         _afork_batch_free (g_queue_pop_head (&self->batches));
     }
 
-  /* The other side may have said why it listens no longer: that is still to be read. */
-  if (result == G_POLLABLE_RETURN_FAILED
-      && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED))
-    {
-      g_autoptr(GError) failure = NULL;
+  return 0;
+}
 
-      failure = g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN,
-                             _("Commands could not be sent: %s"), error->message);
-      _afork_channel_close (self, failure);
-      return;
-    }
-  if (result == G_POLLABLE_RETURN_FAILED)
+static void
+send_others (AForkChannel *self)
+{
+  g_autoptr(GPtrArray) others = g_steal_pointer (&self->send_first);
+
+  for (guint i = 0; others != NULL && i < others->len; i++)
+    send_queued (g_ptr_array_index (others, i));
+}
+
+/* Sends what can be sent now, and calls nobody. 0, or errno if something went wrong, which is then
+ * for flush() to find. */
+static int
+send_queued (AForkChannel *self)
+{
+  int result;
+
+  send_others (self);
+  if (self->socket < 0)
+    return 0;
+
+  result = send_batches (self);
+  if (result == EPIPE || result == ECONNRESET)
     {
-      g_debug ("Commands could not be sent: %s", error->message);
+      /* The other side may have said why it listens no longer: that is still to be read. */
+      g_debug ("Commands could not be sent: %s", g_strerror (result));
       self->deaf = TRUE;
       clear_batches (self);
+    }
+  else if (result != 0 && result != EAGAIN)
+    {
+      return result;
     }
 
   wait_for_room (self, !g_queue_is_empty (&self->batches));
   if (self->finishing && !self->finished && g_queue_is_empty (&self->batches))
     {
       self->finished = TRUE;
-      g_socket_shutdown (self->socket, FALSE, TRUE, NULL);
+      shutdown (self->socket, SHUT_WR);
+    }
+  return 0;
+}
+
+static void
+flush (AForkChannel *self)
+{
+  int result = send_queued (self);
+
+  if (result != 0)
+    {
+      g_autoptr(GError) failure = NULL;
+
+      failure = g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN,
+                             _("Commands could not be sent: %s"), g_strerror (result));
+      _afork_channel_close (self, failure);
     }
 }
 
@@ -227,7 +250,7 @@ flush (AForkChannel *self)
 static gboolean
 is_open (AForkChannel *self)
 {
-  return self->socket != NULL && !self->deaf && !self->finishing;
+  return self->socket >= 0 && !self->deaf && !self->finishing;
 }
 
 gboolean
@@ -328,7 +351,7 @@ parse_input (AForkChannel  *self,
   int fds[AFORK_FRAME_MAX_FDS];
   AForkFrame frame;
 
-  while (result == AFORK_FRAME_OK && self->socket != NULL)
+  while (result == AFORK_FRAME_OK && self->socket >= 0)
     {
       result = _afork_reader_take (&self->reader, &frame, fds, error);
       if (result == AFORK_FRAME_INVALID)
@@ -360,7 +383,7 @@ receive (AForkChannel *self)
       /* Another read is worth its while only to complete a frame. */
       complete = _afork_reader_is_empty (&self->reader);
     }
-  while (n_bytes > 0 && !complete && self->socket != NULL);
+  while (n_bytes > 0 && !complete && self->socket >= 0);
 }
 
 void
@@ -369,7 +392,7 @@ _afork_channel_drain (AForkChannel *self)
   g_autoptr(AForkChannel) kept G_GNUC_UNUSED = _afork_channel_ref (self);
   gsize n_bytes = 1;
 
-  while (n_bytes > 0 && self->socket != NULL)
+  while (n_bytes > 0 && self->socket >= 0)
     {
       g_autoptr(GError) error = NULL;
 
@@ -380,15 +403,25 @@ _afork_channel_drain (AForkChannel *self)
     }
 }
 
+/* The kernel then says with each message who sent it, and nobody can say otherwise. */
+static gboolean
+set_passes_sender (int      socket,
+                   gboolean pass)
+{
+  int value = pass;
+
+  return setsockopt (socket, SOL_SOCKET, SO_PASSCRED, &value, sizeof value) == 0;
+}
+
 void
 _afork_channel_ask_sender (AForkChannel *self,
                            gboolean      ask)
 {
-  if (self->socket == NULL || self->asks_sender == ask)
+  if (self->socket < 0 || self->asks_sender == ask)
     return;
 
   self->asks_sender = ask;
-  g_socket_set_option (self->socket, SOL_SOCKET, SO_PASSCRED, ask, NULL);
+  set_passes_sender (self->socket, ask);
 }
 
 void
@@ -407,32 +440,28 @@ _afork_channel_new (int                        fd,
                     GError                   **error)
 {
   g_auto(AForkFd) owned_fd = fd;
-  g_autoptr(GSocket) socket = NULL;
   socklen_t size = sizeof (int);
   AForkChannel *self;
   int type;
 
-  /* GLib 2.74 closes what is no socket, and says that it has not. */
   if (getsockopt (fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_STREAM)
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL, _("It is no stream socket"));
       return NULL;
     }
-  socket = g_socket_new_from_fd (fd, error);
-  if (socket == NULL)
-    return NULL;
-  (void) g_steal_fd (&owned_fd);
-  g_socket_set_blocking (socket, FALSE);
-  /* The kernel then says with each message who sent it, and nobody can say otherwise. */
-  if (!g_socket_set_option (socket, SOL_SOCKET, SO_PASSCRED, TRUE, error))
-    return NULL;
+  if (!set_passes_sender (fd, TRUE))
+    {
+      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno),
+                   _("The socket does not tell who sends: %s"), g_strerror (errno));
+      return NULL;
+    }
 
   self = g_new0 (AForkChannel, 1);
   _afork_belonging_begin (&self->belonging, forget, self);
   g_atomic_ref_count_init (&self->ref_count);
   self->events = events;
   self->data = data;
-  self->socket = g_steal_pointer (&socket);
+  self->socket = g_steal_fd (&owned_fd);
   self->asks_sender = TRUE;
   _afork_reader_init (&self->reader);
   g_queue_init (&self->batches);
@@ -453,28 +482,28 @@ _afork_channel_unref (AForkChannel *self)
   if (!g_atomic_ref_count_dec (&self->ref_count))
     return;
 
-  g_assert (self->source == NULL && self->socket == NULL);
+  g_assert (self->source == NULL && self->socket < 0);
   _afork_belonging_end (&self->belonging);
   _afork_reader_clear (&self->reader);
   g_free (self);
 }
 
 /* Lets go of everything but the socket, which is returned. */
-static GSocket *
+static int
 shut (AForkChannel *self)
 {
   detach (self);
   clear_batches (self);
   g_clear_pointer (&self->send_first, g_ptr_array_unref);
   _afork_reader_drop_fds (&self->reader);
-  return g_steal_pointer (&self->socket);
+  return g_steal_fd (&self->socket);
 }
 
 static void
 forget (gpointer data)
 {
   g_autoptr(AForkChannel) self = _afork_channel_ref (data);
-  g_autoptr(GSocket) socket G_GNUC_UNUSED = shut (self);
+  g_auto(AForkFd) socket G_GNUC_UNUSED = shut (self);
 }
 
 void
@@ -482,23 +511,26 @@ _afork_channel_close (AForkChannel *self,
                       const GError *error)
 {
   g_autoptr(AForkChannel) kept G_GNUC_UNUSED = _afork_channel_ref (self);
-  GSocket *socket = shut (self);
+  int socket = shut (self);
 
-  if (socket == NULL)
+  if (socket < 0)
     return;
 
-  g_object_unref (socket);
+  _afork_fd_close (socket);
   self->events->closed (self, error, self->data);
 }
 
 GSocket *
-_afork_channel_steal_socket (AForkChannel *self)
+_afork_channel_steal_socket (AForkChannel  *self,
+                             GError       **error)
 {
   GSocket *socket;
 
   _afork_channel_ask_sender (self, FALSE);
-  socket = shut (self);
-  g_socket_set_blocking (socket, TRUE);
+  socket = g_socket_new_from_fd (self->socket, error);
+  if (socket != NULL)
+    (void) shut (self);
+
   return socket;
 }
 
@@ -506,7 +538,7 @@ void
 _afork_channel_set_context (AForkChannel *self,
                             GMainContext *context)
 {
-  if (self->socket == NULL)
+  if (self->socket < 0)
     return;
 
   detach (self);

@@ -153,13 +153,17 @@ follow_worker (AForkPeer *self,
 }
 
 static gboolean
-ready_came (AForkPeer        *self,
-            const AForkFrame *frame,
-            int              *fds,
-            GPid              pid)
+ready_came (AForkPeer         *self,
+            const AForkFrame  *frame,
+            int               *fds,
+            GPid               pid,
+            GError           **error)
 {
   g_autoptr(AForkPeer) kept G_GNUC_UNUSED = _afork_peer_ref (self);
-  g_autoptr(GSocket) socket = _afork_channel_steal_socket (self->channel);
+  g_autoptr(GSocket) socket = _afork_channel_steal_socket (self->channel, error);
+
+  if (socket == NULL)
+    return FALSE;
 
   _afork_peer_drop_channel (self);
   /* If nobody wants it any more, it finds its socket closed. */
@@ -259,7 +263,7 @@ frame_cb (AForkChannel      *channel,
       be_born (self, pid, &fds[0]);
       return TRUE;
     case AFORK_FRAME_READY:
-      return ready_came (self, frame, fds, pid);
+      return ready_came (self, frame, fds, pid, error);
     case AFORK_FRAME_ERROR:
       return error_came (self, frame, fds, pid);
     case AFORK_FRAME_FORK_FAILED:

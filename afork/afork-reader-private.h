@@ -35,7 +35,7 @@ void             _afork_reader_drop_fds (AForkReader  *self);
 /* Reads once. False, and an error unless the other side has merely closed, if no more will come.
  * *N_BYTES is 0 where nothing has come. */
 gboolean         _afork_reader_read     (AForkReader  *self,
-                                         GSocket      *socket,
+                                         int           socket,
                                          gsize        *n_bytes,
                                          GError      **error);
 

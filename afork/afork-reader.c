@@ -7,8 +7,7 @@
 
 #include "afork-reader-private.h"
 
-#include <gio/gunixcredentialsmessage.h>
-#include <gio/gunixfdmessage.h>
+#include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -48,37 +47,33 @@ _afork_reader_clear (AForkReader *self)
   g_free (self->input);
 }
 
+/* What came beside the bytes of a message. */
 static gboolean
-take_fds (AForkReader *self,
-          GUnixFDList *list)
+take_control (AForkReader   *self,
+              struct msghdr *message)
 {
-  int n_fds;
-  g_autofree int *fds = g_unix_fd_list_steal_fds (list, &n_fds);
-
-  g_array_append_vals (self->fds, fds, (guint) n_fds);
-  return self->fds->len <= MAX_AWAITED_FDS;
-}
-
-static gboolean
-take_messages (AForkReader            *self,
-               GSocketControlMessage **messages,
-               int                     n_messages)
-{
-  gboolean fits = TRUE;
-
-  for (int i = 0; i < n_messages; i++)
+  for (struct cmsghdr *control = CMSG_FIRSTHDR (message);
+       control != NULL;
+       control = CMSG_NXTHDR (message, control))
     {
-      if (G_IS_UNIX_FD_MESSAGE (messages[i]))
-        fits &= take_fds (self, g_unix_fd_message_get_fd_list (G_UNIX_FD_MESSAGE (messages[i])));
-      else if (G_IS_UNIX_CREDENTIALS_MESSAGE (messages[i]))
-        self->sender = g_credentials_get_unix_pid (
-          g_unix_credentials_message_get_credentials (G_UNIX_CREDENTIALS_MESSAGE (messages[i])),
-          NULL);
-      g_object_unref (messages[i]);
+      gsize size = control->cmsg_len - CMSG_LEN (0);
+      struct ucred sender;
+
+      if (control->cmsg_level != SOL_SOCKET)
+        continue;
+
+      if (control->cmsg_type == SCM_RIGHTS)
+        {
+          g_array_append_vals (self->fds, CMSG_DATA (control), (guint) (size / sizeof (int)));
+        }
+      else if (control->cmsg_type == SCM_CREDENTIALS && size == sizeof sender)
+        {
+          memcpy (&sender, CMSG_DATA (control), sizeof sender);
+          self->sender = sender.pid;
+        }
     }
 
-  g_free (messages);
-  return fits;
+  return self->fds->len <= MAX_AWAITED_FDS;
 }
 
 /* Moves what has not been taken to the front, and makes room for SIZE bytes in all. */
@@ -98,45 +93,56 @@ make_room (AForkReader *self,
     }
 }
 
+/* Not by GSocket, which makes several objects for each message. */
 gboolean
 _afork_reader_read (AForkReader  *self,
-                    GSocket      *socket,
+                    int           socket,
                     gsize        *n_bytes,
                     GError      **error)
 {
-  GSocketControlMessage **messages = NULL;
-  g_autoptr(GError) local_error = NULL;
-  GInputVector vector;
-  int n_messages = 0;
-  /* A socket that a worker sent is perhaps its own as well, and so not surely non-blocking. */
-  int flags = MSG_DONTWAIT;
+  union
+  {
+    struct cmsghdr align;
+    char           bytes[CMSG_SPACE (sizeof (struct ucred))
+                         + CMSG_SPACE (AFORK_FRAME_MAX_FDS * sizeof (int))];
+  } control;
+  struct iovec vector;
+  struct msghdr message = {
+    .msg_iov = &vector,
+    .msg_iovlen = 1,
+    .msg_control = &control,
+    .msg_controllen = sizeof control,
+  };
   gssize result;
 
   *n_bytes = 0;
   make_room (self, self->exact ? self->frame_size : MAX (self->frame_size, BULK_INPUT_SIZE));
-  vector.buffer = self->input + self->input_end;
-  vector.size = (self->exact ? self->frame_size : self->input_size) - self->input_end;
-  result = g_socket_receive_message (socket, NULL, &vector, 1, &messages, &n_messages,
-                                     &flags, NULL, &local_error);
+  vector.iov_base = self->input + self->input_end;
+  vector.iov_len = (self->exact ? self->frame_size : self->input_size) - self->input_end;
+  do
+    result = recvmsg (socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  while (result < 0 && errno == EINTR);
+
   if (result < 0)
     {
-      if (g_error_matches (local_error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
+      if (errno == EAGAIN)
         return TRUE;
       /* A process that ends before it has read everything resets the connection. */
-      if (!g_error_matches (local_error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED))
-        g_propagate_error (error, g_steal_pointer (&local_error));
+      if (errno != ECONNRESET)
+        g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno),
+                     _("Answers could not be received: %s"), g_strerror (errno));
       return FALSE;
     }
 
   *n_bytes = (gsize) result;
   self->input_end += (gsize) result;
-  if (!take_messages (self, messages, n_messages))
+  if (!take_control (self, &message))
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL,
                    _("More descriptors came than frames that name them"));
       return FALSE;
     }
-  if ((flags & MSG_CTRUNC) != 0)
+  if ((message.msg_flags & MSG_CTRUNC) != 0)
     {
       g_set_error (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES,
                    _("A descriptor could not be received: %s"), g_strerror (EMFILE));
