@@ -225,6 +225,8 @@ send_bytes (AForkLink     *self,
   if (n_fds > 0)
     {
       struct cmsghdr *header;
+      /* One by one: to copy two numbers, the compiler would call the C library. */
+      volatile int *out;
 
       memset (&control, 0, sizeof control);
       message.msg_control = &control;
@@ -233,8 +235,9 @@ send_bytes (AForkLink     *self,
       header->cmsg_level = SOL_SOCKET;
       header->cmsg_type = SCM_RIGHTS;
       header->cmsg_len = CMSG_LEN (n_fds * sizeof (int));
+      out = (volatile int *) CMSG_DATA (header);
       for (size_t i = 0; i < n_fds; i++)
-        ((int *) CMSG_DATA (header))[i] = fds[i];
+        out[i] = fds[i];
     }
 
   while (vector.iov_len > 0)

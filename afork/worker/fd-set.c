@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <unistd.h>
 
+#include "system-calls.h"
+
 void
 afork_fd_set_add (AForkFdSet *self,
                   int         fd)
@@ -39,7 +41,7 @@ afork_fd_set_close (AForkFdSet *self)
           self->words[last / 64] &= ~(UINT64_C (1) << last % 64);
         while (has (self, ++last));
         /* Older kernels do not have it, and some containers do not let it through. */
-        if (close_range (first, last - 1, 0) < 0)
+        if (afork_sys_close_range (first, last - 1) < 0)
           for (unsigned fd = first; fd < last; fd++)
             close ((int) fd);
       }

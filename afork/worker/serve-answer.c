@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "pidfd.h"
+#include "system-calls.h"
 
 void
 afork_server_put_report (const AForkFrame *frame,
@@ -42,7 +43,7 @@ afork_server_answer (AForkFrame *frame,
 
   afork_link_send (&afork_server.link, frame, fds);
   if (afork_server.unborn)
-    close (fds[0]);
+    afork_sys_close (fds[0]);
   afork_server.unborn = false;
   return true;
 }

@@ -47,7 +47,7 @@ answer_ready (int reports)
 static bool
 become_worker (const char *title)
 {
-  int reports;
+  int reports = -1;
 
   if (!afork_server_become_single (&reports))
     return false;
@@ -140,7 +140,7 @@ afork_serve_exec (const AForkFrame *frame)
 bool
 afork_serve_detach (void)
 {
-  int reports;
+  int reports = -1;
 
   return afork_server_become_single (&reports) && answer_ready (reports);
 }
