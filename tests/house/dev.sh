@@ -74,8 +74,8 @@ chmod +x bin/* "$thumbnailer"
 export PATH="$folder/bin:$PATH" HOME="$folder/home"
 unset XDG_CACHE_HOME
 
-for arguments in 'build x' 'test x' 'perf x' 'fuzz abc' 'fuzz 0' 'fuzz -1' 'fuzz 1 2' \
-                 'demo --no-such-option' 'demo --size'; do
+for arguments in 'build x' 'test x' 'perf x' 'perf --update x' 'fuzz abc' 'fuzz 0' 'fuzz -1' \
+                 'fuzz 1 2' 'demo --no-such-option' 'demo --size'; do
   # Words of their own, as they are meant.
   dev 2 $arguments
   says 'usage: ./dev'

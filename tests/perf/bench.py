@@ -19,6 +19,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,7 +68,11 @@ class Case:
 
 @dataclass(frozen=True)
 class Figure:
-    """A ratio of one measure of two cases or, without `peer`, the measure itself."""
+    """A ratio of one measure of two cases or, without `peer`, the measure itself.
+
+    A ratio is turned so that more is better; a `share` is not, and is of something of which less is
+    better, as a time is.
+    """
 
     name: str
     title: str
@@ -78,6 +83,10 @@ class Figure:
     aim: float = None
     unit: str = 'x'
     smaller_is_better: bool = False
+    share: bool = False
+
+    def wants_less(self):
+        return self.share or (self.smaller_is_better and self.peer is None)
 
 
 @dataclass
@@ -115,6 +124,8 @@ def measures_of(series):
         elif name.endswith('-inside-ns'):
             # The mean, since a cost that strikes only now and then counts too.
             measures[name.replace('-ns', '-us')] = statistics.fmean(values) / 1000
+        elif name.endswith('-ns') and name != 'latency-ns':
+            measures[name.replace('-ns', '-us')] = values[0] / 1000
         elif name != 'latency-ns':
             measures[name] = values[0]
     return measures
@@ -181,8 +192,7 @@ def evaluate(figure, results):
 def judge(figure, value):
     if figure.at_least is None:
         return ''
-    # A ratio is always turned so that more is better; only a bare measure can want to be small.
-    sign = -1 if figure.smaller_is_better and figure.peer is None else 1
+    sign = -1 if figure.wants_less() else 1
     if sign * value >= sign * figure.aim:
         return 'aim reached'
     return 'holds' if sign * value >= sign * figure.at_least else 'MISSED'
@@ -199,7 +209,7 @@ def describe_figures(figures, results):
             'name': figure.name,
             'title': figure.title,
             'unit': figure.unit,
-            'smaller-is-better': figure.smaller_is_better and figure.peer is None,
+            'smaller-is-better': figure.wants_less(),
             'value': value,
             'lowest': min(values),
             'highest': max(values),
@@ -328,6 +338,52 @@ def print_report(report):
         print_rows(('figure', 'median', 'rounds', 'at least', 'aim', ''), rows, (0, 5))
 
 
+def figure_row(figure):
+    """FIGURE as a row of the table in the manual."""
+    bounds = ['', '']
+    if figure['at-least'] is not None:
+        bounds = [f"{number(figure[key])} {figure['unit']}" for key in ('at-least', 'aim')]
+        if figure['smaller-is-better']:
+            bounds[0] = 'at most ' + bounds[0]
+    cells = [figure['title'], f"{number(figure['value'])} {figure['unit']}",
+             f"{number(figure['lowest'])} to {number(figure['highest'])}", *bounds]
+    return '| ' + ' | '.join(cells) + ' |'
+
+
+def case_row(case):
+    medians = case['medians']
+    cells = [f"{case['group']}: {case['title']}", number(medians.get('per-second')),
+             number(case.get('p50-us')), number(case.get('p99-us')),
+             number(medians.get('life-inside-us'))]
+    return '| ' + ' | '.join(cells) + ' |'
+
+
+def page_section(report):
+    """The figures of REPORT, and below them its cases, as the manual has them."""
+    timed = [case for case in report['cases'] if case.get('p50-us')]
+    return '\n'.join([
+        textwrap.fill('; '.join(machine_lines(report)) + '.', 100),
+        '',
+        '| figure | median | rounds | at least | aim |',
+        '|---|---|---|---|---|',
+        *(figure_row(figure) for figure in report['figures']),
+        '',
+        '| case | /s | p50 µs | p99 µs | caller’s µs |',
+        '|---|---|---|---|---|',
+        *(case_row(case) for case in timed),
+    ])
+
+
+def update_page(page, suite, section):
+    """Puts SECTION between the two comments in PAGE that name SUITE."""
+    begin, end = f'<!-- begin: {suite} -->\n', f'<!-- end: {suite} -->\n'
+    before, found, rest = page.read_text().partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found or not found_end:
+        raise Failure(f'{page} has no place for the figures of {suite}')
+    page.write_text(before + begin + section + '\n' + end + after)
+
+
 def parse_arguments(title):
     parser = argparse.ArgumentParser(description=title)
     parser.add_argument('--programs', type=lambda text: Path(text).resolve(), metavar='FOLDER',
@@ -343,6 +399,9 @@ def parse_arguments(title):
                         help='the processor to use; by default the last one allowed')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write all numbers to FILE')
     parser.add_argument('--svg', type=Path, metavar='FILE', help='write a plot to FILE')
+    parser.add_argument('--page', type=Path, metavar='FILE',
+                        help='put the figures into this page of the manual, in the place of those '
+                             'that it has of this suite')
     parser.add_argument('--build', default='', metavar='TEXT',
                         help='how the programs were built, for the report')
     args = parser.parse_args()
@@ -354,8 +413,8 @@ def parse_arguments(title):
     return parser, args
 
 
-def main(title, cases, figures, panels):
-    """The command line of a suite. Returns the exit status: 0 if every case worked, whatever the
+def main(suite, title, cases, figures, panels):
+    """The command line of SUITE. Returns the exit status: 0 if every case worked, whatever the
     timings."""
     parser, args = parse_arguments(title)
     if args.list:
@@ -392,4 +451,10 @@ def main(title, cases, figures, panels):
         args.json.write_text(json.dumps(report, indent=2) + '\n')
     if args.svg:
         args.svg.write_text(plot.draw(report, machine_lines(report), panels))
+    if args.page:
+        try:
+            update_page(args.page, suite, page_section(report))
+        except Failure as failure:
+            print(failure, file=sys.stderr)
+            return 1
     return 0

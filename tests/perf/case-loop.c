@@ -171,16 +171,33 @@ socket_readable_cb (int          socket,
   return G_SOURCE_REMOVE;
 }
 
+static void
+set_owners (CaseCreation *creation,
+            gpointer      process,
+            gpointer      connection)
+{
+  creation->inside_when_connected = inside_clock_read ();
+  creation->process = process;
+  creation->connection = connection;
+}
+
 void
 case_creation_connected (CaseCreation *creation,
                          int           socket,
                          gpointer      process,
                          gpointer      connection)
 {
-  creation->inside_when_connected = inside_clock_read ();
-  creation->process = process;
-  creation->connection = connection;
+  set_owners (creation, process, connection);
   g_unix_fd_add (socket, G_IO_IN, socket_readable_cb, creation);
+}
+
+void
+case_creation_started (CaseCreation *creation,
+                       gpointer      process,
+                       gpointer      connection)
+{
+  set_owners (creation, process, connection);
+  creation_advance (creation);
 }
 
 void

@@ -32,6 +32,12 @@ void case_creation_connected (CaseCreation     *creation,
                               gpointer          process,
                               gpointer          connection);
 
+/* The same of a process that only its exit status is awaited of. CONNECTION may be NULL, as may be
+ * PROCESS. */
+void case_creation_started   (CaseCreation     *creation,
+                              gpointer          process,
+                              gpointer          connection);
+
 /* The process has ended, and this is how: a status as waitpid() has it. */
 void case_creation_exited    (CaseCreation     *creation,
                               int               wait_status);

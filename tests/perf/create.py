@@ -8,36 +8,13 @@ end, and for the caller to see that. README.md says what is compared with what, 
 import sys
 
 from bench import Case, Figure, Requirement, main
+from cases import LARGE, case
 from plot import Panel
-
-SMALL = '10'
-LARGE = '2000'
-LARGE_WHEN_QUICK = '50'
 
 ANYEVENT = Requirement(
     command=('perl', '-MEV', '-MAnyEvent::Fork', '-e', '1'),
     missing='AnyEvent::Fork is not installed (libanyevent-fork-perl and libev-perl on Debian)',
 )
-
-
-def case(name, title, group, kind, program, variant=None, *, count, in_flight=1,
-         resident=SMALL, inside=False, requirement=None):
-    def arguments(count, warm_up, resident):
-        options = [f'--count={count}', f'--warm-up={warm_up}', f'--in-flight={in_flight}',
-                   f'--resident-mb={resident}']
-        if inside:
-            options.append('--inside')
-        if variant is not None:
-            options.append(variant)
-        return tuple(options)
-
-    return Case(
-        name, title, group, kind, program,
-        args=arguments(count, max(in_flight, count // 10), resident),
-        quick_args=arguments(3, 1, LARGE_WHEN_QUICK if resident == LARGE else SMALL),
-        requirement=requirement,
-    )
-
 
 ONE = 'one at a time, caller of 10 MB'
 MANY = '32 in flight, caller of 10 MB'
@@ -77,11 +54,6 @@ CASES = [
     case('subprocess-inherit-inside-2g', 'GSubprocess: INHERIT_FDS', FAT + ', measured inside',
          'peer', 'create-subprocess', 'inherit-fds', count=200, resident=LARGE, inside=True),
 
-    case('first-byte-fork', 'AFork: fork, until the first byte', ONE, 'ours', 'first-byte-afork',
-         'fork', count=200),
-    case('first-byte-spare', 'AFork: spare, until the first byte', ONE, 'ours', 'first-byte-afork',
-         'spare', count=200),
-
     Case('worker-memory', 'AFork: an idle worker', 'memory', 'ours', 'worker-memory', (), ()),
 ]
 
@@ -112,9 +84,6 @@ FIGURES = [
            'per-second', 'afork-new', 'fork'),
     Figure('new-fork-2g', '… at 2 GB',
            'per-second', 'afork-new-2g', 'fork-2g'),
-    Figure('first-byte', 'time to the first byte, of a spare against a fork',
-           'first-byte-ns', 'first-byte-spare', 'first-byte-fork', 0.6, 0.4,
-           smaller_is_better=True),
     Figure('memory-unrun', 'private memory of a fork that is not run',
            'unrun-kib', 'worker-memory', None, 64, 40, unit='KiB', smaller_is_better=True),
     Figure('memory-running', 'private memory of a worker that sleeps',
@@ -128,4 +97,4 @@ PANELS = [
 ]
 
 if __name__ == '__main__':
-    sys.exit(main('What creating a process costs', CASES, FIGURES, PANELS))
+    sys.exit(main('create', 'What creating a process costs', CASES, FIGURES, PANELS))

@@ -2,8 +2,8 @@
 # Copyright 2026 The AFork authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-"""Tests that each case of the creation benchmark works and that its files are well-formed. Says
-nothing about timings. The argument is the folder that the cases were built in."""
+"""Tests that each case of a benchmark works and that its files are well-formed. Says nothing about
+timings. The arguments are the name of the suite and the folder that the cases were built in."""
 
 import json
 import subprocess
@@ -13,13 +13,14 @@ import unittest
 import xml.etree.ElementTree
 from pathlib import Path
 
-BENCHMARK = Path(__file__).parent / 'create.py'
+FOLDER = Path(__file__).parent
+SUITE = None
 PROGRAMS = None
 
 
 def run(*arguments):
-    done = subprocess.run([sys.executable, BENCHMARK, *arguments], stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run([sys.executable, FOLDER / f'{SUITE}.py', *arguments],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return done.returncode, done.stdout
 
 
@@ -27,11 +28,15 @@ class QuickRun(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         with tempfile.TemporaryDirectory() as folder:
-            report, plot = Path(folder) / 'create.json', Path(folder) / 'create.svg'
+            report, plot = Path(folder) / 'suite.json', Path(folder) / 'suite.svg'
+            page = Path(folder) / 'page.md'
+            page.write_text(f'Above.\n<!-- begin: {SUITE} -->\n'
+                            f'Old.\n<!-- end: {SUITE} -->\nBelow.\n')
             cls.status, cls.output = run('--quick', '--programs', PROGRAMS,
-                                         '--json', report, '--svg', plot)
+                                         '--json', report, '--svg', plot, '--page', page)
             if cls.status != 0:
                 raise AssertionError(cls.output)
+            cls.page = page.read_text().splitlines()
             cls.report = json.loads(report.read_text())
             cls.plot = xml.etree.ElementTree.parse(plot)
 
@@ -69,13 +74,30 @@ class QuickRun(unittest.TestCase):
             if 'per-second' in case.get('medians', {}):
                 self.assertIn(case['title'], texts)
 
+    def test_page_has_every_figure(self):
+        self.assertEqual((self.page[0], self.page[-1]), ('Above.', 'Below.'))
+        self.assertNotIn('Old.', self.page)
+        for figure in self.report['figures']:
+            with self.subTest(figure=figure['name']):
+                row = [line for line in self.page if line.startswith(f"| {figure['title']} |")]
+                self.assertTrue(row)
+                self.assertIn(figure['unit'], row[0])
+
 
 class CommandLine(unittest.TestCase):
+    def list_cases(self):
+        _, listed = run('--list')
+        return [line.split()[0] for line in listed.splitlines()[1:]]
+
     def test_one_case_can_be_chosen(self):
-        status, output = run('--quick', '--programs', PROGRAMS, '--case', 'fork')
-        self.assertEqual(status, 0)
-        self.assertIn('socketpair and fork', output)
-        self.assertNotIn('GSubprocess', output)
+        name, other = self.list_cases()[-1], self.list_cases()[0]
+        with tempfile.TemporaryDirectory() as folder:
+            report = Path(folder) / 'suite.json'
+            status, _ = run('--quick', '--programs', PROGRAMS, '--case', name, '--json', report)
+            self.assertEqual(status, 0)
+            names = [case['name'] for case in json.loads(report.read_text())['cases']]
+        self.assertEqual(names, [name])
+        self.assertNotEqual(name, other)
 
     def test_unknown_case_is_refused(self):
         status, output = run('--programs', PROGRAMS, '--case', 'spoon')
@@ -83,12 +105,24 @@ class CommandLine(unittest.TestCase):
         self.assertIn('spoon', output)
 
     def test_failing_case_is_named(self):
+        name = self.list_cases()[-1]
         with tempfile.TemporaryDirectory() as empty:
-            status, output = run('--quick', '--programs', empty, '--case', 'fork')
+            status, output = run('--quick', '--programs', empty, '--case', name)
         self.assertEqual(status, 1)
-        self.assertIn('fork', output)
+        self.assertIn(name, output)
+
+    def test_page_without_a_place_is_left_alone(self):
+        with tempfile.TemporaryDirectory() as folder:
+            page = Path(folder) / 'page.md'
+            page.write_text('Nothing of the kind.\n')
+            status, output = run('--quick', '--programs', PROGRAMS,
+                                 '--case', self.list_cases()[-1], '--page', page)
+            self.assertEqual(status, 1)
+            self.assertIn('no place', output)
+            self.assertEqual(page.read_text(), 'Nothing of the kind.\n')
 
 
 if __name__ == '__main__':
     PROGRAMS = sys.argv.pop()
+    SUITE = sys.argv.pop()
     unittest.main()
