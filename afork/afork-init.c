@@ -60,7 +60,7 @@ remove_hidden_argument (int    *argc,
 /**
  * afork_init: (skip)
  * @argc: (inout): the number of arguments that `main()` has
- * @argv: (array length=argc) (inout): the arguments that `main()` has
+ * @argv: (array length=argc) (inout) (transfer none): the arguments that `main()` has
  *
  * Makes the program able to be its own server, for the runtime of [func@AFork.Runtime.get_self]. It
  * must be the first call of `main()`: where the program was executed by that runtime, this call

@@ -1,0 +1,193 @@
+// Copyright 2026 The AFork authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// What else becomes of processes, from JavaScript: programs, other callers, spares, templates.
+
+import AFork from 'gi://AFork?version=1';
+import Gio from 'gi://Gio';
+import GLib from 'gi://GLib';
+import System from 'system';
+
+const LIMIT = 50;       // seconds for one test, after which something hangs
+
+for (const call of ['run', 'exec', 'detach', 'wait'])
+    Gio._promisify(AFork.Process.prototype, `${call}_async`, `${call}_finish`);
+Gio._promisify(Gio.InputStream.prototype, 'read_bytes_async', 'read_bytes_finish');
+
+function assert(condition, message) {
+    if (!condition)
+        throw new Error(message);
+}
+
+function assertEqual(found, expected) {
+    assert(found === expected, `${JSON.stringify(found)} instead of ${JSON.stringify(expected)}`);
+}
+
+function assertCode(error, code) {
+    assert(error instanceof AFork.Error, `${error} is of another domain`);
+    assert(error.matches(AFork.Error, code), `${error} has another code`);
+    return error.message;
+}
+
+function assertThrows(call, code) {
+    try {
+        call();
+    } catch (error) {
+        return assertCode(error, code);
+    }
+    throw new Error('there was no error');
+}
+
+async function assertRejects(promise, code) {
+    try {
+        await promise;
+    } catch (error) {
+        return assertCode(error, code);
+    }
+    throw new Error('there was no error');
+}
+
+// What comes until the other side has closed, as text.
+async function readAll(connection) {
+    const decoder = new TextDecoder();
+    const stream = connection.get_input_stream();
+    let text = '';
+    for (;;) {
+        const bytes = await stream.read_bytes_async(4096, GLib.PRIORITY_DEFAULT, null);
+        if (bytes.get_size() === 0)
+            return text;
+        text += decoder.decode(bytes.toArray());
+    }
+}
+
+// Runs a function that echoes its items, and returns them.
+async function echo(process) {
+    const connection = await process.run_async('echo', null);
+    connection.get_socket().shutdown(false, true);
+    return readAll(connection);
+}
+
+// Waits for something of which nothing tells.
+function until(isDone) {
+    return new Promise(resolve => GLib.timeout_add(GLib.PRIORITY_DEFAULT, 5, () => {
+        if (!isDone())
+            return GLib.SOURCE_CONTINUE;
+        resolve();
+        return GLib.SOURCE_REMOVE;
+    }));
+}
+
+function children(process) {
+    const [, text] = GLib.file_get_contents(`/proc/${process.pid}/task/${process.pid}/children`);
+    return new TextDecoder().decode(text).split(' ').filter(pid => pid !== '');
+}
+
+const tests = {
+    async program() {
+        const process = AFork.Process.new().setenv('GREETING', 'hello');
+        const script = 'read x; echo $GREETING $x; exit 4';
+        const connection = await process.exec_async(['sh', '-c', script], null);
+        connection.get_output_stream().write_all('world\n', null);
+        assertEqual(await readAll(connection), 'hello world\n');
+        assertEqual(await process.wait_async(null), true);
+        assertEqual(process.get_exit_status().join(), 'true,4');
+    },
+
+    async program_blocking() {
+        const connection = AFork.Process.new().exec(['echo', 'blocking'], null);
+        assertEqual(await readAll(connection), 'blocking\n');
+    },
+
+    async program_missing() {
+        const process = AFork.Process.new();
+        const message = await assertRejects(process.exec_async(['/nowhere/program'], null),
+            AFork.Error.SPAWN);
+        assert(message.includes('/nowhere/program'), message);
+    },
+
+    async taken_over() {
+        const given = AFork.Process.new().require('echo').send_arg('prepared here ');
+        const fd = await given.detach_async(null);
+        assert(fd > 2, `${fd} is no descriptor of its own`);
+
+        // The descriptor is the new object's from here on.
+        const taken = AFork.Process.new_from_fd(fd).send_arg('and there');
+        assertEqual(await echo(taken), 'prepared here and there');
+        assertEqual(await given.wait_async(null), true);
+        assertEqual(given.get_exit_status().join(), 'true,0');
+        assertEqual(taken.pid, given.pid);
+        await assertRejects(given.detach_async(null), AFork.Error.CLOSED);
+    },
+
+    async taken_over_blocking() {
+        const given = AFork.Process.new().require('echo').send_arg('at once');
+        assertEqual(await echo(AFork.Process.new_from_fd(given.detach(null))), 'at once');
+    },
+
+    async spare() {
+        const template = AFork.Process.new().require('echo');
+        template.spare = 1;
+        assertEqual(template.get_spare(), 1);
+        await until(() => template.pid !== 0 && children(template).length === 1);
+        const [ready] = children(template);
+
+        const process = template.fork().send_arg('spared');
+        assertEqual(await echo(process), 'spared');
+        assertEqual(`${process.pid}`, ready);
+        template.spare = 0;
+    },
+
+    async die_with_parent() {
+        const process = AFork.Process.new().require('echo').send_arg('tied');
+        assertEqual(process.die_with_parent, false);
+        process.die_with_parent = true;
+        assertEqual(process.get_die_with_parent(), true);
+        assertEqual(await echo(process), 'tied');
+    },
+
+    // JavaScript always has threads, so it is not forked.
+    async template_refused() {
+        const message = assertThrows(() => AFork.Process.new_template(), AFork.Error.THREADS);
+        assert(message.includes('JS Helper'), message);
+        assertThrows(() => AFork.early(), AFork.Error.THREADS);
+    },
+
+    async self_refused() {
+        const process = AFork.Process.new_for_runtime(AFork.Runtime.get_self());
+        const message = await assertRejects(process.run_async('anything', null),
+            AFork.Error.SPAWN);
+        assert(message.includes('afork_init()'), message);
+    },
+
+    // A function's address means nothing here, and the interpreter is no server.
+    async only_for_c() {
+        assertEqual(AFork.Process.prototype.run_func_async, undefined);
+        assertEqual(AFork.Process.prototype.run_func_finish, undefined);
+        assertEqual(AFork.init, undefined);
+    },
+};
+
+const loop = new GLib.MainLoop(null, false);
+let status = 0;
+
+async function main() {
+    for (const [name, test] of Object.entries(tests)) {
+        const limit = GLib.timeout_add_seconds(GLib.PRIORITY_DEFAULT, LIMIT, () => {
+            print(`not ok ${name}: not done after ${LIMIT} s`);
+            System.exit(1);
+        });
+        try {
+            await test();
+            print(`ok ${name}`);
+        } catch (error) {
+            print(`not ok ${name}: ${error}\n${error.stack}`);
+            status = 1;
+        }
+        GLib.source_remove(limit);
+    }
+    loop.quit();
+}
+
+main();
+loop.run();
+System.exit(status);
