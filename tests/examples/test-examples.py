@@ -3,7 +3,7 @@
 
 """The small example programs, each run as its user would.
 
-test-examples.py CHECKSUMS LISTENER-POOL
+test-examples.py CHECKSUMS COMMAND LISTENER-POOL SINGLE-PROCESS
 """
 
 import hashlib
@@ -16,7 +16,7 @@ import sys
 import tempfile
 import unittest
 
-checksums, listener_pool = sys.argv[1:3]
+checksums, command, listener_pool, single_process = sys.argv[1:5]
 
 
 class ChecksumsTest(unittest.TestCase):
@@ -53,6 +53,52 @@ class ChecksumsTest(unittest.TestCase):
         self.assertEqual((result.stdout, result.stderr, result.returncode), ("", "", 0))
 
 
+class CommandTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.output = os.path.join(folder.name, "output")
+
+    def execute(self, *argv):
+        return subprocess.run([command, self.output, *argv], capture_output=True, text=True)
+
+    def read_output(self):
+        with open(self.output) as file:
+            return file.read()
+
+    def test_output_and_errors(self):
+        result = self.execute("sh", "-c", "echo out; echo first >&2; echo second >&2; exit 3")
+        self.assertEqual(self.read_output(), "out\n")
+        self.assertEqual(result.stdout, "sh: first\nsh: second\n")
+        self.assertEqual((result.stderr, result.returncode), ("", 3))
+
+    def test_no_input(self):
+        result = self.execute("cat")
+        self.assertEqual((self.read_output(), result.stdout, result.stderr), ("", "", ""))
+        self.assertEqual(result.returncode, 0)
+
+    def test_signal(self):
+        result = self.execute("sh", "-c", "kill -TERM $$")
+        self.assertIn("sh: Terminated", result.stderr)
+        self.assertEqual(result.returncode, 128 + signal.SIGTERM)
+
+    def test_no_program(self):
+        result = self.execute("/nowhere/program")
+        self.assertIn("/nowhere/program", result.stderr)
+        self.assertEqual(result.returncode, 1)
+
+    def test_no_output(self):
+        self.output = "/nowhere/output"
+        result = self.execute("true")
+        self.assertIn("/nowhere/output: No such file", result.stderr)
+        self.assertEqual(result.returncode, 1)
+
+    def test_usage(self):
+        result = self.execute()
+        self.assertIn("usage", result.stderr)
+        self.assertEqual(result.returncode, 2)
+
+
 class ListenerPoolTest(unittest.TestCase):
     def ask(self, port):
         with socket.create_connection(("127.0.0.1", port)) as client:
@@ -77,6 +123,23 @@ class ListenerPoolTest(unittest.TestCase):
 
             pool.send_signal(signal.SIGINT)
         self.assertEqual(pool.returncode, 0)
+
+
+class SingleProcessTest(unittest.TestCase):
+    def factor(self, *numbers):
+        return subprocess.run([single_process, *numbers], capture_output=True, text=True)
+
+    def test_numbers(self):
+        result = self.factor("1", "2", "60", "97", "1001", "4294967296", "10000600009")
+        self.assertEqual(result.stdout.splitlines(), [
+            "1:", "2: 2", "60: 2 2 3 5", "97: 97", "1001: 7 11 13", "4294967296:" + 32 * " 2",
+            "10000600009: 100003 100003",
+        ])
+        self.assertEqual((result.stderr, result.returncode), ("", 0))
+
+    def test_nothing(self):
+        result = self.factor()
+        self.assertEqual((result.stdout, result.stderr, result.returncode), ("", "", 0))
 
 
 if __name__ == "__main__":
