@@ -314,6 +314,16 @@ test_fds_reused (Fixture       *fixture,
   assert_items (fixture->template, expected);
 }
 
+/* What cannot be sent is not tried again and again: the main context comes to rest. */
+static void
+assert_at_rest (void)
+{
+  guint n_turns = 0;
+
+  while (g_main_context_iteration (NULL, FALSE))
+    g_assert_cmpuint (++n_turns, <, 10000);
+}
+
 static void
 test_fds_refused (Fixture       *fixture,
                   gconstpointer  data)
@@ -335,6 +345,7 @@ test_fds_refused (Fixture       *fixture,
 
   expect_run_error (process, "describe", AFORK_ERROR, AFORK_ERROR_FAILED, text);
   expect_run_error (fork, "describe", AFORK_ERROR, AFORK_ERROR_FAILED, text);
+  assert_at_rest ();
   assert_items (fixture->template, expected);
 }
 
@@ -388,6 +399,36 @@ test_forks (Fixture       *fixture,
   assert_items (second, of_second);
   assert_items (first, of_first);
   assert_items (fixture->template, of_template);
+}
+
+/* Each is a fork of the one before, and what was queued for all before it comes first. */
+static void
+test_forks_chain (Fixture       *fixture,
+                  gconstpointer  data)
+{
+  enum { N_GENERATIONS = 20 };
+  AForkProcess *processes[N_GENERATIONS];
+  GString *expected[N_GENERATIONS];
+
+  for (int i = 0; i < N_GENERATIONS; i++)
+    {
+      processes[i] = i == 0 ? g_object_ref (fixture->template)
+                            : afork_process_fork (processes[i - 1]);
+      expected[i] = g_string_new (i == 0 ? "" : expected[i - 1]->str);
+      send_arg (processes[i], expected[i], "one generation more");
+      send_file (processes[i], expected[i], i);
+    }
+
+  /* The ends first, and each once those are gone that it was forked from. */
+  assert_items (processes[N_GENERATIONS - 1], expected[N_GENERATIONS - 1]);
+  for (int i = 0; i < N_GENERATIONS - 1; i++)
+    assert_items (processes[i], expected[i]);
+
+  for (int i = 0; i < N_GENERATIONS; i++)
+    {
+      g_object_unref (processes[i]);
+      g_string_free (expected[i], TRUE);
+    }
 }
 
 /* A large item is on its way to the template while that is to be forked. */
@@ -610,6 +651,7 @@ test_limit_require (Fixture       *fixture,
 
   afork_process_require (longer, too_long);
   expect_run_error (longer, "describe", AFORK_ERROR, AFORK_ERROR_FAILED, "1048576");
+  assert_at_rest ();
   afork_process_require (fixture->template, longest);
   expect_run_error (fixture->template, "describe", AFORK_ERROR, AFORK_ERROR_MODULE, "xxx");
 }
@@ -703,6 +745,7 @@ main (int    argc,
   add ("/items/fds/negative", test_fds_negative);
   add ("/items/forks/each-its-own", test_forks);
   add ("/items/forks/behind-large", test_forks_behind_large);
+  add ("/items/forks/chain", test_forks_chain);
   add ("/items/template-first", test_template_first);
   add ("/items/random", test_random);
   add ("/items/bytes/not-copied", test_bytes_not_copied);

@@ -194,6 +194,48 @@ test_end_signal (Fixture       *fixture,
     }
 }
 
+static gboolean
+has_children (GPid pid)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/task/%d/children", (int) pid, (int) pid);
+  g_autofree char *text = NULL;
+
+  g_assert_true (g_file_get_contents (path, &text, NULL, NULL));
+  return *text != '\0';
+}
+
+/* A template reaps its forks as they end, although it is told nothing and nobody listens to
+ * it. */
+static void
+test_end_no_zombies (Fixture       *fixture,
+                     gconstpointer  data)
+{
+  AForkProcess *forks[5];
+  GSocketConnection *connections[5];
+  GPid pid;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (forks); i++)
+    {
+      forks[i] = afork_process_fork (fixture->template);
+      connections[i] = run_process_ok (forks[i], "until_closed");
+    }
+  pid = afork_process_get_pid (fixture->template);
+  g_assert_true (has_children (pid));
+
+  for (gsize i = 0; i < G_N_ELEMENTS (forks); i++)
+    g_object_unref (connections[i]);
+  /* The main context is not turned, and of this nothing else tells. */
+  while (has_children (pid))
+    g_usleep (1000);
+
+  for (gsize i = 0; i < G_N_ELEMENTS (forks); i++)
+    {
+      await_end (forks[i]);
+      assert_exit_status (forks[i], 0);
+      g_object_unref (forks[i]);
+    }
+}
+
 static void
 test_end_usage (Fixture       *fixture,
                 gconstpointer  data)
@@ -563,6 +605,7 @@ main (int    argc,
   add ("/life/state/never-came-to-be", test_state_of_missing);
   add ("/life/end/exit", test_end_exit);
   add ("/life/end/signal", test_end_signal);
+  add ("/life/end/no-zombies", test_end_no_zombies);
   add ("/life/end/usage", test_end_usage);
   add ("/life/wait/many", test_wait_many);
   add ("/life/wait/given-up", test_wait_given_up);
