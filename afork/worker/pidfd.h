@@ -11,12 +11,16 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-/* A close-on-exec descriptor of process PID, or -1 and errno. Linux 5.3. */
+/* A close-on-exec descriptor of process PID, or -1 and errno. Linux 5.3, but not valgrind 3.19, nor
+ * every container: there errno is ENOSYS. */
 static inline int
 afork_pidfd_open (pid_t pid)
 {
   return (int) syscall (SYS_pidfd_open, pid, 0);
 }
+
+/* The same of this process, which has another way to it where that one is missing: Linux 6.5. */
+int afork_pidfd_open_self (void);
 
 /* Sends SIGNAL to the process of PIDFD. 0, or -1 and errno. Linux 5.1. */
 static inline int

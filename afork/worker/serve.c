@@ -69,7 +69,7 @@ answer (AForkFrame *frame,
 
   if (server.unborn)
     {
-      fds[frame->n_fds] = afork_pidfd_open (getpid ());
+      fds[frame->n_fds] = afork_pidfd_open_self ();
       if (fds[frame->n_fds] < 0)
         return afork_failure_set (&server.failure, AFORK_WIRE_ERROR_SPAWN,
                                   "The process has no descriptor left for itself: %s",
@@ -202,7 +202,7 @@ fail (void)
     .number = { code },
     .string = { server.failure.text },
   };
-  int pidfd = server.unborn ? afork_pidfd_open (getpid ()) : -1;
+  int pidfd = server.unborn ? afork_pidfd_open_self () : -1;
 
   /* If no pidfd can be had, the error goes without. */
   frame.n_fds = pidfd >= 0;
