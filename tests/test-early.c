@@ -258,11 +258,6 @@ test_in_program (gconstpointer data)
 {
   Census census;
 
-  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
-    {
-      g_test_skip ("valgrind has no pidfd_open()");
-      return;
-    }
   if (!g_test_subprocess ())
     {
       g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);

@@ -7,13 +7,6 @@
 #include "pidfd.h"
 
 #include <errno.h>
-#include <sys/socket.h>
-
-/* From include/uapi/asm-generic/socket.h, for a C library that is older than the kernel. Two
- * machines have numbers of their own. */
-#if !defined (SO_PEERPIDFD) && !defined (__hppa__) && !defined (__sparc__)
-#define SO_PEERPIDFD 77
-#endif
 
 /* A socket that this process connects to itself knows whose it is. */
 static int

@@ -7,9 +7,16 @@
 
 #pragma once
 
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
+
+/* From include/uapi/asm-generic/socket.h, for a C library that is older than the kernel. Two
+ * machines have numbers of their own. */
+#if !defined (SO_PEERPIDFD) && !defined (__hppa__) && !defined (__sparc__)
+# define SO_PEERPIDFD 77
+#endif
 
 /* A close-on-exec descriptor of process PID, or -1 and errno. Linux 5.3, but not valgrind 3.19, nor
  * every container: there errno is ENOSYS. */
