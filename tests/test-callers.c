@@ -200,7 +200,12 @@ test_large (void)
   glong n_faults;
   guint8 *memory;
 
-  if (is_instrumented () || get_available_mib () < 3 * 1024)
+  if (is_instrumented ())
+    {
+      g_test_skip ("What looks at all memory has pages of its own for it, which is what is counted");
+      return;
+    }
+  if (get_available_mib () < 3 * 1024)
     {
       g_test_skip ("There is not enough memory");
       return;
@@ -557,7 +562,8 @@ test_contexts_destroyed (void)
 
 /* Callers that have their own way with children. Each is a program of its own. */
 
-/* From Linux 6.15 on the kernel tells how a process ended that somebody else has reaped. */
+/* From Linux 6.15 on the kernel tells how a process ended that somebody else has reaped. It is asked
+ * by a pidfd, and valgrind 3.19 lets nobody have that of a child. */
 static gboolean
 kernel_tells (void)
 {
@@ -565,7 +571,8 @@ kernel_tells (void)
   int major = 0, minor = 0;
 
   g_assert_no_errno (uname (&name));
-  return sscanf (name.release, "%d.%d", &major, &minor) == 2
+  return g_getenv ("AFORK_TEST_VALGRIND") == NULL
+    && sscanf (name.release, "%d.%d", &major, &minor) == 2
     && (major > 6 || (major == 6 && minor >= 15));
 }
 

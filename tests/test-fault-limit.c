@@ -428,12 +428,20 @@ end_subprocess (void)
   _exit (0);
 }
 
+/* Whoever this process has become may execute the server. */
+static gboolean
+can_execute (void)
+{
+  g_auto(GStrv) argv = afork_runtime_dup_argv (afork_runtime_get_native ());
+
+  return access (argv[0], X_OK) == 0;
+}
+
 /* The limit does not hold for root, and cannot be taken back by others. */
 static void
 test_no_processes (void)
 {
   const struct rlimit none = { 0, 0 };
-  g_auto(GStrv) argv = NULL;
   Census census;
 
   if (!g_test_subprocess ())
@@ -446,8 +454,7 @@ test_no_processes (void)
   census_begin (&census);
   if (geteuid () == 0)
     g_assert_no_errno (setresuid (NOBODY, NOBODY, NOBODY));
-  argv = afork_runtime_dup_argv (afork_runtime_get_native ());
-  if (access (argv[0], X_OK) < 0)
+  if (!can_execute ())
     return;
 
   g_assert_no_errno (setrlimit (RLIMIT_NPROC, &none));
@@ -470,7 +477,6 @@ test_no_more_processes (void)
 {
   const struct rlimit none = { 0, 0 };
   g_autoptr(AForkProcess) template = NULL;
-  g_auto(GStrv) argv = NULL;
   Census census;
 
   if (!g_test_subprocess ())
@@ -483,8 +489,7 @@ test_no_more_processes (void)
   census_begin (&census);
   if (geteuid () == 0)
     g_assert_no_errno (setresuid (NOBODY, NOBODY, NOBODY));
-  argv = afork_runtime_dup_argv (afork_runtime_get_native ());
-  if (access (argv[0], X_OK) < 0)
+  if (!can_execute ())
     return;
 
   template = afork_process_new_exec (NULL);

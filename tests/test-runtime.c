@@ -859,8 +859,8 @@ test_valgrind (Census        *census,
   g_autofree char *valgrind = g_find_program_in_path ("valgrind");
   g_autofree char *status = g_strdup_printf ("--error-exitcode=%d", VALGRIND_STATUS);
   const char *argv[] = {
-    valgrind, "--quiet", "--leak-check=full", "--errors-for-leak-kinds=definite", status,
-    g_getenv ("AFORK_SERVER"), NULL,
+    valgrind, "--quiet", "--vgdb=no", "--leak-check=full", "--errors-for-leak-kinds=definite",
+    status, g_getenv ("AFORK_SERVER"), NULL,
   };
   g_autofree char *large = g_strnfill (LARGE_SIZE, 'x');
   g_autoptr(AForkRuntime) runtime = NULL;
