@@ -394,6 +394,64 @@ test_template_forks (Census        *census,
   await_end (g_ptr_array_index (processes, connections->len));
 }
 
+/* A process that has forks goes on as one more of them when it is run, and looks after all. It does
+ * so or it fails: no function is entered that is then killed. */
+static GError *
+run_with_forks (guint limit)
+{
+  g_autoptr(AForkProcess) process = afork_process_new_exec (NULL);
+  g_autofree char *text = g_strdup_printf ("%u", limit);
+  AForkProcess *forks[3];
+  GSocketConnection *connections[G_N_ELEMENTS (forks)];
+  g_autoptr(GSocketConnection) connection = NULL;
+  GError *error = NULL;
+
+  afork_process_require (process, "echo");
+  afork_process_require (process, "faults");
+  for (guint i = 0; i < G_N_ELEMENTS (forks); i++)
+    {
+      forks[i] = afork_process_fork (process);
+      connections[i] = run_process_ok (forks[i], "echo");
+    }
+  afork_process_call (process, "call_few_fds", ARGS (text));
+  connection = run_process (process, "echo", &error);
+  if (error == NULL)
+    finish_process (process, connection);
+
+  /* One that has failed stays until they have ended. */
+  for (guint i = 0; i < G_N_ELEMENTS (forks); i++)
+    {
+      finish_process (forks[i], connections[i]);
+      g_object_unref (connections[i]);
+      g_object_unref (forks[i]);
+    }
+
+  await_end (process);
+  return error;
+}
+
+static void
+test_template_run (Census        *census,
+                   gconstpointer  data)
+{
+  guint n_failures = 0;
+
+  for (guint limit = 3; limit < 3 + MAX_STEPS; limit++)
+    {
+      g_autoptr(GError) error = run_with_forks (limit);
+
+      if (error == NULL)
+        {
+          g_assert_cmpuint (n_failures, >=, 2);
+          return;
+        }
+      assert_too_many (error);
+      n_failures++;
+    }
+
+  g_assert_not_reached ();
+}
+
 /* Processes. */
 
 static void
@@ -547,6 +605,7 @@ main (int    argc,
   fault_add ("/fault/limit/template-fds/fork", test_template);
   fault_add ("/fault/limit/template-fds/items", test_template_items);
   fault_add ("/fault/limit/template-fds/forks", test_template_forks);
+  fault_add ("/fault/limit/template-fds/run", test_template_run);
   fault_add ("/fault/limit/template-processes", test_no_forks);
   g_test_add_func ("/fault/limit/processes/none", test_no_processes);
   g_test_add_func ("/fault/limit/processes/no-more", test_no_more_processes);
