@@ -398,7 +398,8 @@ read_input (AForkChannel  *self,
         return TRUE;
       /* A process that ends before it has read everything resets the connection. */
       if (!g_error_matches (local_error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED))
-        g_propagate_error (error, g_steal_pointer (&local_error));
+        g_set_error (error, AFORK_ERROR, AFORK_ERROR_FAILED,
+                     _("Nothing could be received from the process: %s"), local_error->message);
       return FALSE;
     }
 
@@ -412,8 +413,9 @@ read_input (AForkChannel  *self,
     }
   if ((flags & MSG_CTRUNC) != 0)
     {
-      g_set_error (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES,
-                   _("A descriptor could not be received: %s"), g_strerror (EMFILE));
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
+                   _("A descriptor could not be received from the process: %s"),
+                   g_strerror (EMFILE));
       return FALSE;
     }
 
