@@ -15,6 +15,7 @@
 #include "afork-blocking-private.h"
 #include "afork-error.h"
 #include "afork-i18n-private.h"
+#include "afork-task-private.h"
 
 static void
 return_end (AForkProcess *self,
@@ -45,7 +46,7 @@ _afork_process_return_waits (AForkProcess *self)
     {
       GTask *task = g_ptr_array_index (tasks, i);
 
-      _afork_process_unwatch_cancellable (task);
+      _afork_task_unwatch_cancellable (task);
       return_end (self, task);
     }
 }
@@ -59,8 +60,8 @@ wait_cancelled_cb (GCancellable *cancellable,
 
   if (self->wait_tasks != NULL && g_ptr_array_remove (self->wait_tasks, task))
     {
-      _afork_process_unwatch_cancellable (task);
-      _afork_process_return_cancelled (task);
+      _afork_task_unwatch_cancellable (task);
+      _afork_task_return_cancelled (task);
     }
   return G_SOURCE_REMOVE;
 }
@@ -98,7 +99,7 @@ afork_process_wait_async (AForkProcess        *self,
       return;
     }
 
-  _afork_process_watch_cancellable (task, G_SOURCE_FUNC (wait_cancelled_cb));
+  _afork_task_watch_cancellable (task, G_SOURCE_FUNC (wait_cancelled_cb));
   if (self->wait_tasks == NULL)
     self->wait_tasks = g_ptr_array_new_with_free_func (g_object_unref);
   g_ptr_array_add (self->wait_tasks, g_steal_pointer (&task));

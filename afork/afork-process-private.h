@@ -12,9 +12,10 @@
 
 G_BEGIN_DECLS
 
-/* AForkProcess is in four files: the class in afork-process.c, what it can be told in
- * afork-process-prepare.c, handing it over in afork-process-run.c, and what becomes of it in
- * afork-process-life.c. */
+/* The parts of AForkProcess are: the class in afork-process.c, how it comes to be in
+ * afork-process-begin.c, what it can be told in afork-process-prepare.c, what becomes of it in
+ * afork-process-life.c; and handing it over in afork-process-hand-over.c, with its ways in
+ * afork-process-run.c, afork-process-exec.c and afork-process-detach.c. */
 struct _AForkProcess
 {
   GObject           parent_instance;
@@ -43,18 +44,23 @@ struct _AForkProcess
   GPtrArray        *wait_tasks;     /* of GTask, or NULL */
 };
 
-/* Has CALLBACK called when the task's cancellable is cancelled, if it has one, until the task is
- * answered: then the watch has to be ended. */
-void          _afork_process_watch_cancellable   (GTask            *task,
-                                                  GSourceFunc       callback);
-void          _afork_process_unwatch_cancellable (GTask            *task);
-/* Answers it, whether the cancellable has been reset since or not. */
-void          _afork_process_return_cancelled    (GTask            *task);
+/* Makes PEER, which is taken, what it stands for. */
+void          _afork_process_take_peer           (AForkProcess     *self,
+                                                  AForkPeer        *peer);
+
+/* Begins it as its construct properties want it. */
+void          _afork_process_begin               (AForkProcess     *self);
 
 /* Has the runtime's program executed for it, and tells it what was only kept until now. */
 void          _afork_process_start               (AForkProcess     *self);
 void          _afork_process_notify_function     (AForkProcess     *self);
 
+/* Takes the process out of its caller's hands, for TASK. False if that is answered already. */
+gboolean      _afork_process_begin_hand_over     (AForkProcess     *self,
+                                                  GTask            *task);
+/* Has it started by now. False if TASK is answered, with why it cannot be handed over. */
+gboolean      _afork_process_await_hand_over     (AForkProcess     *self,
+                                                  GTask            *task);
 /* Answers who runs it, if anybody does. */
 void          _afork_process_return_socket       (AForkProcess     *self,
                                                   GSocket          *socket);

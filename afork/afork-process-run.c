@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Handing a process over: to a function, to a program, or to another caller. */
+/* Handing a process over to a function. */
 
 #include "config.h"
 
@@ -11,186 +11,11 @@
 #include "afork-process-private.h"
 
 #include <dlfcn.h>
-#include <fcntl.h>
 
 #include "afork-blocking-private.h"
 #include "afork-error.h"
-#include "afork-fd-private.h"
 #include "afork-i18n-private.h"
-#include "afork-runtime.h"
 #include "worker/objects.h"
-
-void
-_afork_process_watch_cancellable (GTask       *task,
-                                  GSourceFunc  callback)
-{
-  g_autoptr(GSource) source = NULL;
-
-  if (g_task_get_cancellable (task) == NULL)
-    return;
-
-  source = g_cancellable_source_new (g_task_get_cancellable (task));
-  g_source_set_static_name (source, "[afork] process cancellation");
-  g_task_attach_source (task, source, callback);
-  g_task_set_task_data (task, g_steal_pointer (&source), (GDestroyNotify) g_source_unref);
-}
-
-void
-_afork_process_return_cancelled (GTask *task)
-{
-  g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_CANCELLED, _("Operation was cancelled"));
-}
-
-void
-_afork_process_unwatch_cancellable (GTask *task)
-{
-  GSource *source = g_task_get_task_data (task);
-
-  /* It has a reference to the task, and so would keep it for ever. */
-  if (source != NULL)
-    g_source_destroy (source);
-}
-
-/* The caller has lost interest, and without it the process has nobody to talk to. */
-static void
-give_up (AForkProcess *self)
-{
-  if (self->function != NULL)
-    _afork_process_abandon (self, AFORK_ERROR_CLOSED, _("Running “%s” was cancelled"),
-                            self->function);
-  else
-    _afork_process_abandon (self, AFORK_ERROR_CLOSED, _("Running the process was cancelled"));
-}
-
-/* The task of a run that is to be answered now, or NULL if it has been. */
-static GTask *
-take_run_task (AForkProcess *self)
-{
-  if (self->run_task != NULL)
-    _afork_process_unwatch_cancellable (self->run_task);
-
-  return g_steal_pointer (&self->run_task);
-}
-
-static void
-fd_free (gpointer data)
-{
-  _afork_fd_close (*(int *) data);
-  g_free (data);
-}
-
-static void
-return_descriptor (GTask   *task,
-                   GSocket *socket)
-{
-  int fd = fcntl (g_socket_get_fd (socket), F_DUPFD_CLOEXEC, 0);
-
-  if (fd < 0)
-    g_task_return_new_error (task, AFORK_ERROR, AFORK_ERROR_FAILED,
-                             _("The descriptor of the process could not be kept: %s"),
-                             g_strerror (errno));
-  else
-    g_task_return_pointer (task, g_memdup2 (&fd, sizeof fd), fd_free);
-}
-
-void
-_afork_process_return_socket (AForkProcess *self,
-                              GSocket      *socket)
-{
-  g_autoptr(GTask) task = take_run_task (self);
-
-  if (task == NULL)
-    return;
-
-  /* The two have come together, and cancelling it kills the process. */
-  if (g_cancellable_is_cancelled (g_task_get_cancellable (task)))
-    {
-      give_up (self);
-      _afork_process_return_cancelled (task);
-    }
-  else if (self->detached)
-    return_descriptor (task, socket);
-  else
-    g_task_return_pointer (task, g_socket_connection_factory_create_connection (socket),
-                           g_object_unref);
-}
-
-void
-_afork_process_return_failure (AForkProcess *self,
-                               const GError *error)
-{
-  g_autoptr(GTask) task = take_run_task (self);
-
-  if (task != NULL)
-    g_task_return_error (task, g_error_copy (error));
-}
-
-static gboolean
-run_cancelled_cb (GCancellable *cancellable,
-                  gpointer      data)
-{
-  AForkProcess *self = g_task_get_source_object (data);
-  g_autoptr(GTask) task = take_run_task (self);
-
-  if (task == NULL)
-    return G_SOURCE_REMOVE;
-
-  give_up (self);
-  _afork_process_return_cancelled (task);
-  return G_SOURCE_REMOVE;
-}
-
-/* Takes the process out of its caller's hands, for TASK. False if that is answered already. */
-static gboolean
-begin_hand_over (AForkProcess *self,
-                 GTask        *task)
-{
-  /* Else the task would hide a process that runs. */
-  g_task_set_check_cancellable (task, FALSE);
-  if (self->function != NULL)
-    {
-      g_task_return_new_error (task, AFORK_ERROR, AFORK_ERROR_CLOSED,
-                               _("The process was told already to run “%s”"), self->function);
-      return FALSE;
-    }
-  if (self->handed_over)
-    {
-      g_task_return_new_error (task, AFORK_ERROR, AFORK_ERROR_CLOSED,
-                               _("The process was run or detached already"));
-      return FALSE;
-    }
-
-  self->handed_over = TRUE;
-  g_clear_pointer (&self->spares, _afork_spares_free);
-  return TRUE;
-}
-
-/* Has it started by now. False if TASK is answered, with why it cannot be handed over. */
-static gboolean
-await_hand_over (AForkProcess *self,
-                 GTask        *task)
-{
-  GError *failure;
-
-  if (g_task_return_error_if_cancelled (task))
-    {
-      give_up (self);
-      return FALSE;
-    }
-
-  if (!self->started && _afork_peer_get_failure (self->peer) == NULL)
-    _afork_process_start (self);
-  failure = _afork_peer_get_failure (self->peer);
-  if (failure != NULL)
-    {
-      g_task_return_error (task, g_error_copy (failure));
-      return FALSE;
-    }
-
-  _afork_process_watch_cancellable (task, G_SOURCE_FUNC (run_cancelled_cb));
-  self->run_task = g_object_ref (task);
-  return TRUE;
-}
 
 /**
  * afork_process_run_async:
@@ -225,12 +50,12 @@ afork_process_run_async (AForkProcess        *self,
   task = g_task_new (self, cancellable, callback, user_data);
   g_task_set_source_tag (task, afork_process_run_async);
   g_task_set_name (task, "[afork] process run");
-  if (!begin_hand_over (self, task))
+  if (!_afork_process_begin_hand_over (self, task))
     return;
 
   self->function = g_strdup (function);
   _afork_process_notify_function (self);
-  if (await_hand_over (self, task))
+  if (_afork_process_await_hand_over (self, task))
     _afork_peer_run (self->peer, function, afork_process_get_title (self));
 }
 
@@ -246,10 +71,11 @@ afork_process_run_async (AForkProcess        *self,
  * Fails as the process has failed, with the code of the first thing that could not be done:
  * `AFORK_ERROR_SPAWN` if there was no process, or no descriptor was left for it there or here,
  * `AFORK_ERROR_MODULE`, `AFORK_ERROR_EVAL`, `AFORK_ERROR_FUNCTION`, `AFORK_ERROR_NOT_SUPPORTED` or
- * `AFORK_ERROR_FAILED` if it could not be prepared, `AFORK_ERROR_THREADS` if its template could not be forked, `AFORK_ERROR_EXITED` or
- * `AFORK_ERROR_SIGNALED` if it ended too early, `AFORK_ERROR_LOST` if nobody can say how,
- * `AFORK_ERROR_PROTOCOL` if it sent what it may not. If it was its template that failed, the code
- * is the template's. `AFORK_ERROR_CLOSED` if the process was told to run before.
+ * `AFORK_ERROR_FAILED` if it could not be prepared, `AFORK_ERROR_THREADS` if its template could not
+ * be forked, `AFORK_ERROR_EXITED` or `AFORK_ERROR_SIGNALED` if it ended too early,
+ * `AFORK_ERROR_LOST` if nobody can say how, `AFORK_ERROR_PROTOCOL` if it sent what it may not. If
+ * it was its template that failed, the code is the template's. `AFORK_ERROR_CLOSED` if the process
+ * was told to run before.
  *
  * Returns: (transfer full): a connection, or `NULL` on error
  *
@@ -359,7 +185,7 @@ afork_process_run_func_async (AForkProcess        *self,
   task = g_task_new (self, cancellable, callback, user_data);
   g_task_set_source_tag (task, afork_process_run_func_async);
   g_task_set_name (task, "[afork] process run");
-  if (!begin_hand_over (self, task))
+  if (!_afork_process_begin_hand_over (self, task))
     return;
 
   if (!afork_object_describe ((const void *) func, object, &offset))
@@ -369,7 +195,7 @@ afork_process_run_func_async (AForkProcess        *self,
                             (void *) func);
   self->function = name_function (func, offset);
   _afork_process_notify_function (self);
-  if (await_hand_over (self, task))
+  if (_afork_process_await_hand_over (self, task))
     _afork_peer_run_func (self->peer, object, offset, afork_process_get_title (self));
 }
 
@@ -397,228 +223,4 @@ afork_process_run_func_finish (AForkProcess  *self,
   g_return_val_if_fail (g_async_result_is_tagged (result, afork_process_run_func_async), NULL);
 
   return g_task_propagate_pointer (G_TASK (result), error);
-}
-
-/**
- * afork_process_exec_async:
- * @self: a process that was not run
- * @argv: (array zero-terminated=1): a program and its arguments; looked up in the `PATH` of the
- *   process's environment if it has no slash
- * @cancellable: (nullable): a cancellable
- * @callback: (nullable) (scope async): what to call when the program was executed, or when it is
- *   known that it was not
- * @user_data: data for @callback
- *
- * Has the process execute a program in its place. The program has the environment and the folder
- * that were prepared, the descriptors that were mapped, and the other end of the connection as its
- * standard input and output, unless these were mapped. Items that were queued do not reach it.
- *
- * A program that is executed through a template costs the caller no more than a fork of the
- * template, whatever the caller's size.
- *
- * From this call on, the process cannot be prepared any more. Cancelling it kills the process. It
- * works only with runtimes that can pass descriptors.
- *
- * Since: 0.1
- */
-void
-afork_process_exec_async (AForkProcess        *self,
-                          const char * const  *argv,
-                          GCancellable        *cancellable,
-                          GAsyncReadyCallback  callback,
-                          gpointer             user_data)
-{
-  g_autoptr(GTask) task = NULL;
-
-  g_return_if_fail (AFORK_IS_PROCESS (self));
-  g_return_if_fail (argv != NULL && argv[0] != NULL);
-  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
-
-  task = g_task_new (self, cancellable, callback, user_data);
-  g_task_set_source_tag (task, afork_process_exec_async);
-  g_task_set_name (task, "[afork] process exec");
-  if (!begin_hand_over (self, task))
-    return;
-
-  if (!afork_runtime_get_can_pass_fds (self->runtime))
-    _afork_process_abandon (self, AFORK_ERROR_NOT_SUPPORTED,
-                            _("“%s” cannot be executed by a process of the runtime “%s”"),
-                            argv[0], afork_runtime_get_name (self->runtime));
-  if (await_hand_over (self, task))
-    _afork_peer_exec (self->peer, argv);
-}
-
-/**
- * afork_process_exec_finish:
- * @self: a process
- * @result: what the callback was given
- * @error: return location for an [error@AFork.Error], or `G_IO_ERROR_CANCELLED`
- *
- * Returns the socket that is connected to the program. The program has been executed by then, and
- * may have ended.
- *
- * Fails as [method@AFork.Process.run_finish] does, and with `AFORK_ERROR_SPAWN` and the system's
- * own message if the program could not be executed.
- *
- * Returns: (transfer full): a connection, or `NULL` on error
- *
- * Since: 0.1
- */
-GSocketConnection *
-afork_process_exec_finish (AForkProcess  *self,
-                           GAsyncResult  *result,
-                           GError       **error)
-{
-  g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
-  g_return_val_if_fail (g_task_is_valid (result, self), NULL);
-  g_return_val_if_fail (g_async_result_is_tagged (result, afork_process_exec_async), NULL);
-
-  return g_task_propagate_pointer (G_TASK (result), error);
-}
-
-/**
- * afork_process_exec:
- * @self: a process that was not run
- * @argv: (array zero-terminated=1): a program and its arguments, as for
- *   [method@AFork.Process.exec_async]
- * @cancellable: (nullable): a cancellable
- * @error: return location for an [error@AFork.Error] or a [error@Gio.IOErrorEnum]
- *
- * Does what [method@AFork.Process.exec_async] does, and waits until the program has been executed;
- * fails as [method@AFork.Process.run] does if there is no descriptor left to wait with.
- *
- * Returns: (transfer full): a connection, or `NULL` on error, as
- *   [method@AFork.Process.exec_finish] has it
- *
- * Since: 0.1
- */
-GSocketConnection *
-afork_process_exec (AForkProcess        *self,
-                    const char * const  *argv,
-                    GCancellable        *cancellable,
-                    GError             **error)
-{
-  g_autoptr(GAsyncResult) result = NULL;
-  AForkBlocking blocking;
-
-  g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
-  g_return_val_if_fail (argv != NULL && argv[0] != NULL, NULL);
-  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
-
-  if (!_afork_blocking_begin (&blocking, G_OBJECT (self), self->peer, error))
-    return NULL;
-
-  afork_process_exec_async (self, argv, cancellable, _afork_blocking_cb, &blocking);
-  result = _afork_blocking_end (&blocking);
-  return afork_process_exec_finish (self, result, error);
-}
-
-/**
- * afork_process_detach_async:
- * @self: a process that was not run
- * @cancellable: (nullable): a cancellable
- * @callback: (nullable) (scope async): what to call when the process can be handed over, or when
- *   it is known that it cannot
- * @user_data: data for @callback
- *
- * Gives the process up to another program, or to another thread of this one, which goes on
- * preparing, forking and running it; see [ctor@AFork.Process.new_from_fd]. Everything that was
- * queued for it is done first.
- *
- * From this call on, the process cannot be prepared or run from here. Its end is still seen: what
- * forked it goes on reaping and reporting it, and so do its forks that live, which stay with @self.
- * Cancelling the operation kills the process.
- *
- * Since: 0.1
- */
-void
-afork_process_detach_async (AForkProcess        *self,
-                            GCancellable        *cancellable,
-                            GAsyncReadyCallback  callback,
-                            gpointer             user_data)
-{
-  g_autoptr(GTask) task = NULL;
-
-  g_return_if_fail (AFORK_IS_PROCESS (self));
-  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
-
-  task = g_task_new (self, cancellable, callback, user_data);
-  g_task_set_source_tag (task, afork_process_detach_async);
-  g_task_set_name (task, "[afork] process detach");
-  if (!begin_hand_over (self, task))
-    return;
-
-  self->detached = TRUE;
-  if (!afork_runtime_get_can_pass_fds (self->runtime))
-    _afork_process_abandon (self, AFORK_ERROR_NOT_SUPPORTED,
-                            _("A process of the runtime “%s” cannot be detached"),
-                            afork_runtime_get_name (self->runtime));
-  if (await_hand_over (self, task))
-    _afork_peer_detach (self->peer);
-}
-
-/**
- * afork_process_detach_finish:
- * @self: a process
- * @result: what the callback was given
- * @error: return location for an [error@AFork.Error], or `G_IO_ERROR_CANCELLED`
- *
- * Returns a descriptor by which the process can be taken over, once: in this program, or in
- * another one that is sent it over a Unix socket, such as a worker that gets it by
- * [method@AFork.Process.send_fd]. When all copies of it are closed, the process ends. Nothing else
- * is to be done with it.
- *
- * Fails as [method@AFork.Process.run_finish] does, for everything that was queued is done by then,
- * and with `AFORK_ERROR_NOT_SUPPORTED` if its runtime cannot pass descriptors.
- *
- * Returns: a descriptor, close-on-exec, which is the caller's to close, or -1 on error
- *
- * Since: 0.1
- */
-int
-afork_process_detach_finish (AForkProcess  *self,
-                             GAsyncResult  *result,
-                             GError       **error)
-{
-  g_autofree int *fd = NULL;
-
-  g_return_val_if_fail (AFORK_IS_PROCESS (self), -1);
-  g_return_val_if_fail (g_task_is_valid (result, self), -1);
-  g_return_val_if_fail (g_async_result_is_tagged (result, afork_process_detach_async), -1);
-
-  fd = g_task_propagate_pointer (G_TASK (result), error);
-  return fd != NULL ? *fd : -1;
-}
-
-/**
- * afork_process_detach:
- * @self: a process that was not run
- * @cancellable: (nullable): a cancellable
- * @error: return location for an [error@AFork.Error] or a [error@Gio.IOErrorEnum]
- *
- * Does what [method@AFork.Process.detach_async] does, and waits until the process can be handed
- * over; fails as [method@AFork.Process.run] does if there is no descriptor left to wait with.
- *
- * Returns: a descriptor, close-on-exec, which is the caller's to close, or -1 on error, as
- *   [method@AFork.Process.detach_finish] has it
- *
- * Since: 0.1
- */
-int
-afork_process_detach (AForkProcess  *self,
-                      GCancellable  *cancellable,
-                      GError       **error)
-{
-  g_autoptr(GAsyncResult) result = NULL;
-  AForkBlocking blocking;
-
-  g_return_val_if_fail (AFORK_IS_PROCESS (self), -1);
-  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), -1);
-
-  if (!_afork_blocking_begin (&blocking, G_OBJECT (self), self->peer, error))
-    return -1;
-
-  afork_process_detach_async (self, cancellable, _afork_blocking_cb, &blocking);
-  result = _afork_blocking_end (&blocking);
-  return afork_process_detach_finish (self, result, error);
 }

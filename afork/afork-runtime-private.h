@@ -7,8 +7,41 @@
 
 #include "afork-peer-private.h"
 #include "afork-runtime.h"
+#include "afork-templates-private.h"
 
 G_BEGIN_DECLS
+
+/* AForkRuntime is in three files: the class in afork-runtime.c, the runtimes there are in
+ * afork-runtimes.c, and what they execute in afork-runtime-spawn.c. */
+
+/* What makes its fresh processes. */
+typedef enum
+{
+  AFORK_RUNTIME_KIND_COMMAND,   /* any command: it has the socket as standard input and output */
+  AFORK_RUNTIME_KIND_NATIVE,    /* the server program */
+  AFORK_RUNTIME_KIND_SELF,      /* this program, executed again */
+  AFORK_RUNTIME_KIND_PROGRAM    /* this program, as it is: it is forked */
+} AForkRuntimeKind;
+
+struct _AForkRuntime
+{
+  GObject          parent_instance;
+  char            *name;
+  AForkRuntimeKind kind;
+  gboolean         can_fork;
+  gboolean         can_pass_fds;
+  AForkTemplates  *templates;
+
+  GMutex           mutex;           /* for all below */
+  char           **argv;
+  char           **environment;
+  char            *working_directory;
+  char           **module_path;
+  guint            generation;      /* counts the changes of the above */
+};
+
+/* What it executes, or NULL where that is nothing; to be called with the mutex locked. */
+char        **_afork_runtime_find_argv   (AForkRuntime *self);
 
 /* Makes a fresh process of the runtime, as a rule by executing its program, as PEER, and tells it
  * where its modules are. */

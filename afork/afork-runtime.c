@@ -3,23 +3,16 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
+/* The class: its properties, and the templates of a runtime. */
+
 #include "config.h"
 
 #include "afork-runtime.h"
 #include "afork-runtime-private.h"
 
-#include <dlfcn.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "afork-context-private.h"
-#include "afork-early-private.h"
-#include "afork-error.h"
-#include "afork-i18n-private.h"
-#include "afork-init-private.h"
 #include "afork-process.h"
 #include "afork-process-private.h"
-#include "afork-templates-private.h"
 
 /**
  * AForkRuntime:
@@ -50,32 +43,6 @@
  * Since: 0.1
  */
 
-/* What makes its fresh processes. */
-typedef enum
-{
-  KIND_COMMAND,                 /* any command: it has the socket as standard input and output */
-  KIND_NATIVE,                  /* the server program */
-  KIND_SELF,                    /* this program, executed again */
-  KIND_PROGRAM                  /* this program, as it is: it is forked */
-} Kind;
-
-struct _AForkRuntime
-{
-  GObject          parent_instance;
-  char            *name;
-  Kind             kind;
-  gboolean         can_fork;
-  gboolean         can_pass_fds;
-  AForkTemplates  *templates;
-
-  GMutex           mutex;           /* for all below */
-  char           **argv;
-  char           **environment;
-  char            *working_directory;
-  char           **module_path;
-  guint            generation;      /* counts the changes of the above */
-};
-
 enum
 {
   PROP_0,
@@ -92,154 +59,6 @@ enum
 static GParamSpec *props[N_PROPS];
 
 G_DEFINE_FINAL_TYPE (AForkRuntime, afork_runtime, G_TYPE_OBJECT)
-
-/* The server program. */
-
-/* In the build tree the server lies beside the library, so that a program that is not installed
- * finds the one that belongs to its library. */
-static char *
-find_uninstalled_server (void)
-{
-  g_autofree char *folder = NULL;
-  g_autofree char *server = NULL;
-  Dl_info library;
-
-  if (dladdr ((void *) find_uninstalled_server, &library) == 0
-      || strchr (library.dli_fname, '/') == NULL)
-    return NULL;
-
-  folder = g_path_get_dirname (library.dli_fname);
-  server = g_build_filename (folder, "worker", "afork-server", NULL);
-  return g_file_test (server, G_FILE_TEST_IS_EXECUTABLE) ? g_steal_pointer (&server) : NULL;
-}
-
-static char *
-find_server (void)
-{
-  const char *server = secure_getenv ("AFORK_SERVER");
-  char *uninstalled;
-
-  if (server != NULL && *server != '\0')
-    return g_strdup (server);
-
-  uninstalled = find_uninstalled_server ();
-  return uninstalled != NULL ? uninstalled : g_strdup (AFORK_SERVER_INSTALLED);
-}
-
-/* Where another program stands in for the kernel, as valgrind does, that is what executes us, and
- * what "/proc/self/exe" would execute, though it is read as if it were us. It is not read so by its
- * longer name. */
-static char *
-find_program (void)
-{
-  g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
-  g_autofree char *executed = g_file_read_link ("/proc/thread-self/exe", NULL);
-
-  if (program == NULL || executed == NULL || g_str_equal (program, executed))
-    return g_strdup ("/proc/self/exe");
-
-  return g_steal_pointer (&program);
-}
-
-static char **
-find_argv (AForkRuntime *self)
-{
-  g_autofree char **argv = NULL;
-
-  if (self->argv != NULL || (self->kind != KIND_NATIVE && self->kind != KIND_SELF))
-    return g_strdupv (self->argv);
-
-  argv = g_new0 (char *, 2);
-  argv[0] = self->kind == KIND_NATIVE ? find_server () : find_program ();
-  return g_steal_pointer (&argv);
-}
-
-static void
-send_module_path (AForkPeer          *peer,
-                  const char * const *folders)
-{
-  AForkFrame frame = { .kind = AFORK_FRAME_MODULE_PATH };
-  g_autofree G_GNUC_UNUSED guint8 *bytes = _afork_peer_pack_strings (folders, &frame.strings);
-
-  _afork_peer_send (peer, &frame, -1);
-}
-
-static AForkSpawnSocket
-get_socket_place (AForkRuntime *self)
-{
-  switch (self->kind)
-    {
-    case KIND_NATIVE:
-      return AFORK_SPAWN_SOCKET_NUMBERED;
-    case KIND_SELF:
-      return AFORK_SPAWN_SOCKET_HIDDEN;
-    default:
-      return AFORK_SPAWN_SOCKET_STANDARD;
-    }
-}
-
-static void
-execute (AForkRuntime *self,
-         AForkPeer    *peer)
-{
-  g_auto(GStrv) argv = NULL;
-  g_auto(GStrv) environment = NULL;
-  g_autofree char *working_directory = NULL;
-  g_autoptr(GError) error = NULL;
-
-  g_mutex_lock (&self->mutex);
-  argv = find_argv (self);
-  environment = g_strdupv (self->environment);
-  working_directory = g_strdup (self->working_directory);
-  g_mutex_unlock (&self->mutex);
-
-  if (argv == NULL || argv[0] == NULL)
-    g_set_error (&error, AFORK_ERROR, AFORK_ERROR_SPAWN,
-                 _("The runtime “%s” has no command"), self->name);
-  else if (self->kind == KIND_SELF)
-    _afork_init_check (&error);
-  if (error != NULL)
-    {
-      _afork_peer_abandon (peer, error);
-      return;
-    }
-
-  _afork_peer_spawn (peer, (const char * const *) argv, (const char * const *) environment,
-                     working_directory, get_socket_place (self));
-}
-
-/* The process to be forked instead of executing the server program, or NULL. */
-static AForkProcess *
-get_early (AForkRuntime *self)
-{
-  gboolean as_told;
-
-  if (self->kind != KIND_NATIVE)
-    return NULL;
-
-  g_mutex_lock (&self->mutex);
-  as_told = self->argv != NULL || self->environment != NULL || self->working_directory != NULL;
-  g_mutex_unlock (&self->mutex);
-  return as_told ? NULL : _afork_early_get (_afork_get_thread_context ());
-}
-
-void
-_afork_runtime_spawn (AForkRuntime *self,
-                      AForkPeer    *peer)
-{
-  g_auto(GStrv) module_path = afork_runtime_dup_module_path (self);
-  AForkProcess *early = get_early (self);
-
-  if (early != NULL)
-    _afork_peer_fork (peer, early->peer);
-  else if (self->kind == KIND_PROGRAM)
-    _afork_peer_fork_program (peer);
-  else
-    execute (self, peer);
-
-  if (module_path != NULL)
-    send_module_path (peer, (const char * const *) module_path);
-}
 
 /* GObject. */
 
@@ -450,151 +269,6 @@ afork_runtime_init (AForkRuntime *self)
   self->templates = _afork_templates_new ();
 }
 
-/* The runtimes there are. */
-
-static AForkRuntime *default_runtime;   /* atomic; NULL for the native one */
-
-/* Makes *RUNTIME, once for the whole program. */
-static AForkRuntime *
-get_single (gsize      *runtime,
-            const char *name,
-            Kind        kind)
-{
-  if (g_once_init_enter (runtime))
-    {
-      AForkRuntime *made = g_object_new (AFORK_TYPE_RUNTIME,
-                                         "name", name,
-                                         "can-fork", TRUE,
-                                         "can-pass-fds", TRUE,
-                                         NULL);
-
-      made->kind = kind;
-      g_once_init_leave (runtime, (gsize) made);
-    }
-
-  return (AForkRuntime *) *runtime;
-}
-
-AForkRuntime *
-_afork_runtime_get_program (void)
-{
-  static gsize program;
-
-  return get_single (&program, "program", KIND_PROGRAM);
-}
-
-/**
- * afork_runtime_get_native:
- *
- * Gets the runtime of worker modules written in C, which is the same for the whole program.
- *
- * Its processes need the C library only. To run them under another program, such as `valgrind`, set
- * [property@AFork.Runtime:argv].
- *
- * Returns: (transfer none): the native runtime
- *
- * Since: 0.1
- */
-AForkRuntime *
-afork_runtime_get_native (void)
-{
-  static gsize native;
-
-  return get_single (&native, "native", KIND_NATIVE);
-}
-
-/**
- * afork_runtime_get_self:
- *
- * Gets the runtime that executes the calling program again, as a server of its own functions; it is
- * the same for the whole program. No other program and no module need to be there.
- *
- * Functions are looked for in the modules that are loaded, the newest first, and then in the
- * program and in the libraries that it is linked with, as for [ctor@AFork.Process.new_template].
- * The program that is executed is `/proc/self/exe`, the very one that runs, even if its file has
- * been replaced since.
- *
- * The program must call [func@AFork.init] as the first thing in `main()`. If it has not, it would
- * only show itself to its user once more, and so nothing is executed: processes fail with
- * `AFORK_ERROR_SPAWN`. So they do if the program runs with more rights than its caller.
- *
- * Returns: (transfer none): the program's own runtime
- *
- * Since: 0.1
- */
-AForkRuntime *
-afork_runtime_get_self (void)
-{
-  static gsize self;
-
-  return get_single (&self, "self", KIND_SELF);
-}
-
-/**
- * afork_runtime_get_default:
- *
- * Gets the runtime of processes for which none is named: the native one, unless another was set.
- *
- * Returns: (transfer none): the default runtime
- *
- * Since: 0.1
- */
-AForkRuntime *
-afork_runtime_get_default (void)
-{
-  AForkRuntime *runtime = g_atomic_pointer_get (&default_runtime);
-
-  return runtime != NULL ? runtime : afork_runtime_get_native ();
-}
-
-/**
- * afork_runtime_set_default:
- * @runtime: (nullable): a runtime, or `NULL` for the native one
- *
- * Sets the runtime of processes for which none is named. It is for programs, not for libraries, and
- * the runtime is kept from then on, even if another one is set later.
- *
- * Since: 0.1
- */
-void
-afork_runtime_set_default (AForkRuntime *runtime)
-{
-  g_return_if_fail (runtime == NULL || AFORK_IS_RUNTIME (runtime));
-
-  /* Never given up: another thread may just have got it. */
-  if (runtime != NULL)
-    g_object_ref (runtime);
-  g_atomic_pointer_set (&default_runtime, runtime);
-}
-
-/**
- * afork_runtime_new_command: (constructor)
- * @name: what the runtime is called
- * @argv: (array zero-terminated=1): a program, looked up in `PATH` if it has no slash, and its
- *   arguments
- *
- * Creates a runtime that executes a command. The command gets the command socket, a stream socket,
- * as its standard input and output, and must hand them to a server that speaks AFork's protocol,
- * such as `afork-server` without arguments.
- *
- * For all that is known the socket is relayed on its way, so processes of the runtime are not
- * forked and take no descriptors. Where that is not so, make the object with
- * [property@AFork.Runtime:can-fork] and [property@AFork.Runtime:can-pass-fds].
- *
- * Returns: (transfer full): a new runtime
- *
- * Since: 0.1
- */
-AForkRuntime *
-afork_runtime_new_command (const char         *name,
-                           const char * const *argv)
-{
-  g_return_val_if_fail (name != NULL, NULL);
-  g_return_val_if_fail (argv != NULL && argv[0] != NULL, NULL);
-
-  return g_object_new (AFORK_TYPE_RUNTIME, "name", name, "argv", argv, NULL);
-}
-
 /* Templates. */
 
 /**
@@ -743,7 +417,7 @@ afork_runtime_dup_argv (AForkRuntime *self)
   g_return_val_if_fail (AFORK_IS_RUNTIME (self), NULL);
 
   g_mutex_lock (&self->mutex);
-  argv = find_argv (self);
+  argv = _afork_runtime_find_argv (self);
   g_mutex_unlock (&self->mutex);
   return argv;
 }

@@ -196,16 +196,6 @@ test_nested_blocking_wait (void)
   test_handler_waits (block_for_other_cb);
 }
 
-static void
-test_with_census (gconstpointer function)
-{
-  Census census;
-
-  census_begin (&census);
-  ((GTestFunc) function) ();
-  census_end (&census);
-}
-
 int
 main (int    argc,
       char **argv)
@@ -213,15 +203,15 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
 
   g_test_add_data_func ("/blocking/others", (gconstpointer) test_blocking_others,
-                        test_with_census);
+                        run_with_census);
   g_test_add_data_func ("/blocking/in-turn", (gconstpointer) test_blocking_in_turn,
-                        test_with_census);
+                        run_with_census);
   g_test_add_data_func ("/blocking/nested", (gconstpointer) test_blocking_nested,
-                        test_with_census);
+                        run_with_census);
   g_test_add_data_func ("/handler/nested-context", (gconstpointer) test_nested_context,
-                        test_with_census);
+                        run_with_census);
   g_test_add_data_func ("/handler/blocking-wait", (gconstpointer) test_nested_blocking_wait,
-                        test_with_census);
+                        run_with_census);
 
   return g_test_run ();
 }

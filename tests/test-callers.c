@@ -25,17 +25,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Where memory is not counted as it is otherwise, and everything takes longer. */
-static gboolean
-is_instrumented (void)
-{
-#ifdef __SANITIZE_ADDRESS__
-  return TRUE;
-#else
-  return g_getenv ("AFORK_TEST_VALGRIND") != NULL;
-#endif
-}
-
 static AForkProcess *
 new_with_module (AForkProcess *process)
 {
@@ -202,7 +191,7 @@ test_large (void)
 
   if (is_instrumented ())
     {
-      g_test_skip ("What looks at all memory has pages of its own for it, which is what is counted");
+      g_test_skip ("What looks at memory has pages of its own for it, and pages are counted");
       return;
     }
   if (get_available_mib () < 3 * 1024)
@@ -312,258 +301,10 @@ test_threads (void)
   census_end (&census);
 }
 
-/* Main contexts. */
-
-/* What a thread does in a context of its own: its templates are its own. */
-static AForkProcess *
-use_context (void)
-{
-  AForkRuntime *runtime = afork_runtime_get_native ();
-  AForkProcess *template = afork_runtime_get_template (runtime);
-
-  new_with_module (template);
-  for (int i = 0; i < 10; i++)
-    {
-      g_autoptr(AForkProcess) process = afork_process_new ();
-      g_autoptr(AForkProcess) fork = afork_process_fork (process);
-      g_autoptr(GSocketConnection) connection = run_process_ok (process, "until_closed");
-      g_autoptr(GSocketConnection) of_fork = run_process_ok (fork, "until_closed");
-
-      finish_process (process, connection);
-      finish_process (fork, of_fork);
-    }
-  g_assert_true (afork_runtime_get_template (runtime) == template);
-  return template;
-}
-
-typedef struct
-{
-  gboolean      tidy;           /* gives its template up before its context goes */
-  AForkProcess *template;       /* for comparison */
-} ContextUser;
-
-static gpointer
-run_in_context (gpointer data)
-{
-  ContextUser *self = data;
-  g_autoptr(GMainContext) context = g_main_context_new ();
-
-  g_main_context_push_thread_default (context);
-  self->template = use_context ();
-  if (self->tidy)
-    {
-      afork_runtime_set_template (afork_runtime_get_native (), NULL);
-      while (g_main_context_pending (context))
-        g_main_context_iteration (context, FALSE);
-    }
-  g_main_context_pop_thread_default (context);
-  return NULL;
-}
-
-static void
-test_contexts_at_once (void)
-{
-  ContextUser users[4];
-  GThread *threads[G_N_ELEMENTS (users)];
-  AForkProcess *template;
-  Census census;
-
-  census_begin (&census);
-  for (guint i = 0; i < G_N_ELEMENTS (users); i++)
-    {
-      users[i].tidy = i % 2 == 0;
-      threads[i] = g_thread_new ("user", run_in_context, &users[i]);
-    }
-
-  template = use_context ();
-  for (guint i = 0; i < G_N_ELEMENTS (users); i++)
-    {
-      g_thread_join (threads[i]);
-      g_assert_true (users[i].template != template);
-    }
-  census_end (&census);
-}
-
-/* Contexts that come and go, perhaps in the same place in memory. */
-static void
-test_contexts_in_a_row (void)
-{
-  Census census;
-
-  census_begin (&census);
-  for (int i = 0; i < 20; i++)
-    {
-      ContextUser user = { .tidy = i % 3 == 0 };
-
-      run_in_context (&user);
-    }
-  census_end (&census);
-}
-
-enum { N_ABANDONED = 6 };
-
-static gpointer
-begin_in_context (gpointer data)
-{
-  AForkProcess **processes = data;
-  g_autoptr(GMainContext) context = g_main_context_new ();
-
-  g_main_context_push_thread_default (context);
-  processes[0] = new_with_module (afork_process_new ());
-  processes[1] = new_with_module (afork_process_new_exec (NULL));
-  processes[2] = afork_process_fork (processes[1]);
-  afork_process_send_arg (processes[2], "for nobody");
-  processes[3] = new_with_module (afork_process_new ());
-  g_object_unref (run_process_ok (processes[3], "until_closed"));
-  processes[4] = new_with_module (afork_process_new_exec (NULL));
-  g_object_unref (run_process_ok (processes[4], "forever"));
-  processes[5] = new_with_module (afork_process_new ());
-  g_object_unref (run_process_ok (processes[5], "forever"));
-  g_main_context_pop_thread_default (context);
-  return NULL;
-}
-
-/* The context goes while there is still work in it. (An operation that was not answered would keep
- * it, as every GTask does.) */
-static void
-test_contexts_abandoned (void)
-{
-  Census census;
-
-  census_begin (&census);
-  for (int i = 0; i < 10; i++)
-    {
-      AForkProcess *processes[N_ABANDONED];
-
-      g_thread_join (g_thread_new ("beginner", begin_in_context, processes));
-      for (gsize j = 0; j < G_N_ELEMENTS (processes); j++)
-        {
-          g_autoptr(GError) error = NULL;
-
-          /* Nothing will be heard of them any more, but signals reach them. The end of the one
-           * whose connection went may still have been heard of. */
-          g_assert_cmpint (afork_process_get_state (processes[j]), ==, AFORK_PROCESS_STATE_EXITED);
-          if (!afork_process_wait (processes[j], NULL, &error))
-            g_assert_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED);
-          else
-            g_assert_cmpuint (j, ==, 3);
-          afork_process_force_exit (processes[j]);
-          g_object_unref (processes[j]);
-        }
-    }
-  census_end (&census);
-}
-
-/* A new context often has the place in memory of an old one. What died there, a template that the
- * program had set and one that had been prepared, must not come back. */
-static void
-test_contexts_mistaken (void)
-{
-  AForkRuntime *runtime = afork_runtime_get_native ();
-  Census census;
-
-  census_begin (&census);
-  for (int i = 0; i < 10; i++)
-    {
-      g_autoptr(GMainContext) context = g_main_context_new ();
-      g_autoptr(AForkProcess) unprepared = NULL;
-      g_autoptr(AForkProcess) given = NULL;
-      AForkProcess *template;
-
-      g_main_context_push_thread_default (context);
-      unprepared = afork_process_new ();
-      expect_run_error (unprepared, "until_closed", AFORK_ERROR, AFORK_ERROR_FUNCTION,
-                        "no module has been loaded");
-      template = afork_runtime_get_template (runtime);
-      new_with_module (template);
-      if (i % 2 == 0)
-        {
-          given = afork_process_new ();
-          afork_runtime_set_template (runtime, given);
-          template = given;
-        }
-      afork_process_force_exit (template);
-      await_end (template);
-      g_main_context_pop_thread_default (context);
-    }
-  census_end (&census);
-}
-
-/* Contexts go at any moment, with whatever goes on in them, while the default one turns: what is
- * left of their processes is then looked after there. */
-
-typedef struct
-{
-  guint32 seed;
-  int     n_left;               /* of the threads; atomic */
-} Abandoners;
-
-static void
-abandon (GRand *random)
-{
-  g_autoptr(GMainContext) context = g_main_context_new ();
-  g_autoptr(AForkProcess) process = NULL;
-  g_autoptr(AForkProcess) executed = NULL;
-  AForkProcess *forks[4];
-
-  g_main_context_push_thread_default (context);
-  process = new_with_module (afork_process_new ());
-  executed = new_with_module (afork_process_new_exec (NULL));
-  for (gsize i = 0; i < G_N_ELEMENTS (forks); i++)
-    {
-      forks[i] = afork_process_fork (i % 2 == 0 ? process : executed);
-      if (g_rand_boolean (random))
-        g_object_unref (run_process_ok (forks[i], "until_closed"));
-      else if (g_rand_boolean (random))
-        afork_process_send_signal (forks[i], SIGTERM);
-    }
-  for (int i = g_rand_int_range (random, 0, 10); i > 0; i--)
-    g_main_context_iteration (context, FALSE);
-  if (g_rand_boolean (random))
-    afork_process_force_exit (executed);
-  g_main_context_pop_thread_default (context);
-  g_clear_pointer (&context, g_main_context_unref);
-
-  for (gsize i = 0; i < G_N_ELEMENTS (forks); i++)
-    g_object_unref (forks[i]);
-}
-
-static gpointer
-abandon_often (gpointer data)
-{
-  Abandoners *self = data;
-  guint32 seed = self->seed + (guint) g_atomic_int_get (&self->n_left);
-  g_autoptr(GRand) random = g_rand_new_with_seed (seed);
-
-  for (int i = is_instrumented () ? 5 : 30; i > 0; i--)
-    abandon (random);
-  g_atomic_int_add (&self->n_left, -1);
-  g_main_context_wakeup (NULL);
-  return NULL;
-}
-
-static void
-test_contexts_destroyed (void)
-{
-  Abandoners abandoners = { .seed = (guint32) g_test_rand_int () };
-  GThread *threads[4];
-  Census census;
-
-  census_begin (&census);
-  g_atomic_int_set (&abandoners.n_left, G_N_ELEMENTS (threads));
-  for (gsize i = 0; i < G_N_ELEMENTS (threads); i++)
-    threads[i] = g_thread_new ("abandoner", abandon_often, &abandoners);
-  while (g_atomic_int_get (&abandoners.n_left) > 0)
-    g_main_context_iteration (NULL, TRUE);
-  for (gsize i = 0; i < G_N_ELEMENTS (threads); i++)
-    g_thread_join (threads[i]);
-  census_end (&census);
-}
-
 /* Callers that have their own way with children. Each is a program of its own. */
 
-/* From Linux 6.15 on the kernel tells how a process ended that somebody else has reaped. It is asked
- * by a pidfd, and valgrind 3.19 lets nobody have that of a child. */
+/* From Linux 6.15 on the kernel tells how a process ended that somebody else has reaped. It is
+ * asked by a pidfd, and valgrind 3.19 lets nobody have that of a child. */
 static gboolean
 kernel_tells (void)
 {
@@ -906,11 +647,6 @@ main (int    argc,
   g_test_add_func ("/callers/many/at-once", test_many_at_once);
   g_test_add_func ("/callers/large", test_large);
   g_test_add_func ("/callers/threads", test_threads);
-  g_test_add_func ("/callers/contexts/at-once", test_contexts_at_once);
-  g_test_add_func ("/callers/contexts/in-a-row", test_contexts_in_a_row);
-  g_test_add_func ("/callers/contexts/abandoned", test_contexts_abandoned);
-  g_test_add_func ("/callers/contexts/destroyed", test_contexts_destroyed);
-  g_test_add_func ("/callers/contexts/mistaken", test_contexts_mistaken);
   g_test_add_func ("/callers/children/ignored", test_sigchld_ignored);
   g_test_add_func ("/callers/children/reaped-by-handler", test_sigchld_reaps_all);
   g_test_add_func ("/callers/children/reaped-by-thread", test_thread_reaps_all);

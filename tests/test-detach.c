@@ -492,16 +492,6 @@ test_detach_to_worker (void)
   finish_process (taker, connection);
 }
 
-static void
-test_with_census (gconstpointer data)
-{
-  Census census;
-
-  census_begin (&census);
-  ((GTestFunc) data) ();
-  census_end (&census);
-}
-
 int
 main (int    argc,
       char **argv)
@@ -509,7 +499,7 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
 
 #define ADD(path, function) \
-  g_test_add_data_func ("/detach/" path, (gconstpointer) function, test_with_census)
+  g_test_add_data_func ("/detach/" path, (gconstpointer) function, run_with_census)
 
   ADD ("fork", test_detach_fork);
   ADD ("fresh", test_detach_fresh);

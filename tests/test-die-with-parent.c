@@ -131,8 +131,8 @@ play (const char *scene)
 
 /* The test. */
 
-/* One of those that say their numbers: known by a pidfd, or, where pidfd_open() is missing, as under
- * valgrind 3.19, by its number, which is its own until it has been reaped here. */
+/* One of those that say their numbers: known by a pidfd, or, where pidfd_open() is missing, as
+ * under valgrind 3.19, by its number, which is its own until it has been reaped here. */
 typedef struct
 {
   GPid pid;
@@ -417,16 +417,6 @@ test_relayed (void)
   expect_run_error (process, "echo", AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED, "relayed");
 }
 
-static void
-test_with_census (gconstpointer data)
-{
-  Census census;
-
-  census_begin (&census);
-  ((GTestFunc) data) ();
-  census_end (&census);
-}
-
 int
 main (int    argc,
       char **argv)
@@ -438,7 +428,7 @@ main (int    argc,
   program = argv[0];
 
 #define ADD(path, function) \
-  g_test_add_data_func ("/die-with-parent/" path, (gconstpointer) function, test_with_census)
+  g_test_add_data_func ("/die-with-parent/" path, (gconstpointer) function, run_with_census)
 
   ADD ("killed/busy", test_killed_busy);
   ADD ("killed/idle", test_killed_idle);

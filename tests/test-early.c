@@ -15,17 +15,6 @@
 
 #include "test-util.h"
 
-static char *
-run_to_end (AForkProcess *process,
-            const char   *function)
-{
-  g_autoptr(GSocketConnection) connection = run_process_ok (process, function);
-  char *text = read_to_end (connection, NULL);
-
-  finish_process (process, connection);
-  return text;
-}
-
 static void
 early (void)
 {

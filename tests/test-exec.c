@@ -315,16 +315,6 @@ test_exec_relayed (void)
 }
 
 /* Runs a test, and counts what it leaves. */
-static void
-test_with_census (gconstpointer data)
-{
-  Census census;
-
-  census_begin (&census);
-  ((GTestFunc) data) ();
-  census_end (&census);
-}
-
 int
 main (int    argc,
       char **argv)
@@ -332,7 +322,7 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
 
 #define ADD(path, function) \
-  g_test_add_data_func ("/exec/" path, (gconstpointer) function, test_with_census)
+  g_test_add_data_func ("/exec/" path, (gconstpointer) function, run_with_census)
 
   ADD ("fork", test_exec_fork);
   ADD ("fresh", test_exec_fresh);

@@ -489,33 +489,34 @@ end_subprocess (void)
   _exit (0);
 }
 
-/* Whoever this process has become may execute the server. */
+/* Limits of processes do not hold for root, and cannot be taken back by others: the rest of the
+ * test is for a program of its own, where this returns true. */
 static gboolean
-can_execute (void)
+begin_as_nobody (Census *census)
 {
-  g_auto(GStrv) argv = afork_runtime_dup_argv (afork_runtime_get_native ());
+  g_auto(GStrv) argv = NULL;
 
+  if (!g_test_subprocess ())
+    {
+      g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
+      g_test_trap_assert_passed ();
+      return FALSE;
+    }
+
+  census_begin (census);
+  if (geteuid () == 0)
+    g_assert_no_errno (setresuid (NOBODY, NOBODY, NOBODY));
+  argv = afork_runtime_dup_argv (afork_runtime_get_native ());
   return access (argv[0], X_OK) == 0;
 }
 
-/* The limit does not hold for root, and cannot be taken back by others. */
 static void
 test_no_processes (void)
 {
   const struct rlimit none = { 0, 0 };
   Census census;
 
-  if (!g_test_subprocess ())
-    {
-      g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
-      g_test_trap_assert_passed ();
-      return;
-    }
-
-  census_begin (&census);
-  if (geteuid () == 0)
-    g_assert_no_errno (setresuid (NOBODY, NOBODY, NOBODY));
-  if (!can_execute ())
+  if (!begin_as_nobody (&census))
     return;
 
   g_assert_no_errno (setrlimit (RLIMIT_NPROC, &none));
@@ -540,17 +541,7 @@ test_no_more_processes (void)
   g_autoptr(AForkProcess) template = NULL;
   Census census;
 
-  if (!g_test_subprocess ())
-    {
-      g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
-      g_test_trap_assert_passed ();
-      return;
-    }
-
-  census_begin (&census);
-  if (geteuid () == 0)
-    g_assert_no_errno (setresuid (NOBODY, NOBODY, NOBODY));
-  if (!can_execute ())
+  if (!begin_as_nobody (&census))
     return;
 
   template = afork_process_new_exec (NULL);

@@ -55,8 +55,8 @@ test_fork_handlers_later (void)
   assert_forks (of_fork, "1 1");
 }
 
-/* A process is told to fork and to run in one message, and so has said nothing by then. What becomes
- * of it and of its fork is known all the same. */
+/* A process is told to fork and to run in one message, and so has said nothing by then. What
+ * becomes of it and of its fork is known all the same. */
 static void
 test_fork_and_run (void)
 {

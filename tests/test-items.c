@@ -26,29 +26,6 @@ enum
   MAX_PAYLOAD = 1024 * 1024,    /* of a command */
 };
 
-typedef struct
-{
-  Census        census;
-  AForkProcess *template;       /* it has the module */
-} Fixture;
-
-static void
-setup (Fixture       *fixture,
-       gconstpointer  data)
-{
-  census_begin (&fixture->census);
-  fixture->template = afork_process_new ();
-  afork_process_require (fixture->template, "describe");
-}
-
-static void
-teardown (Fixture       *fixture,
-          gconstpointer  data)
-{
-  g_clear_object (&fixture->template);
-  census_end (&fixture->census);
-}
-
 /* What is expected of a process. */
 
 static void
@@ -703,7 +680,7 @@ add (const char  *path,
      void       (*test) (Fixture       *fixture,
                          gconstpointer  data))
 {
-  g_test_add (path, Fixture, NULL, setup, test, teardown);
+  add_with_module (path, "describe", test);
 }
 
 int

@@ -7,75 +7,10 @@
 
 #include "config.h"
 
-#include "test-util.h"
+#include "test-life-util.h"
 
-#include <fcntl.h>
-#include <glib-unix.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-typedef struct
-{
-  Census        census;
-  AForkProcess *template;       /* it has the module */
-} Fixture;
-
-static void
-setup (Fixture       *fixture,
-       gconstpointer  data)
-{
-  census_begin (&fixture->census);
-  fixture->template = afork_process_new ();
-  afork_process_require (fixture->template, "life");
-}
-
-static void
-teardown (Fixture       *fixture,
-          gconstpointer  data)
-{
-  g_clear_object (&fixture->template);
-  census_end (&fixture->census);
-}
-
-static AForkProcess *
-new_executed (void)
-{
-  return afork_process_require (afork_process_new_exec (NULL), "life");
-}
-
-/* A line of what the worker says. */
-static char *
-read_line (GSocketConnection *connection)
-{
-  GInputStream *stream = g_io_stream_get_input_stream (G_IO_STREAM (connection));
-  GString *line = g_string_new (NULL);
-  char character = '\0';
-
-  while (character != '\n')
-    {
-      g_autoptr(GError) error = NULL;
-
-      g_assert_cmpint (g_input_stream_read (stream, &character, 1, NULL, &error), ==, 1);
-      g_assert_no_error (error);
-      g_string_append_c (line, character);
-    }
-
-  g_string_truncate (line, line->len - 1);
-  return g_string_free (line, FALSE);
-}
-
-static void
-assert_line (GSocketConnection *connection,
-             const char        *expected)
-{
-  g_autofree char *line = read_line (connection);
-
-  g_assert_cmpstr (line, ==, expected);
-}
 
 static GSocketConnection *
 run_with_number (AForkProcess *process,
@@ -88,20 +23,6 @@ run_with_number (AForkProcess *process,
 }
 
 /* The number. */
-
-/* Returns the number, which the process itself agrees with. */
-static GPid
-assert_pid (AForkProcess      *process,
-            GSocketConnection *connection)
-{
-  g_autofree char *line = read_line (connection);
-  int pid;
-
-  g_object_get (process, "pid", &pid, NULL);
-  g_assert_cmpint (pid, ==, afork_process_get_pid (process));
-  g_assert_cmpint (pid, ==, atoi (line));
-  return pid;
-}
 
 static void
 test_pid (Fixture       *fixture,
@@ -371,15 +292,6 @@ test_wait_given_up (Fixture       *fixture,
   g_assert_finalize_object (process);
 }
 
-static gboolean
-count_cb (gpointer data)
-{
-  guint *n_dispatched = data;
-
-  *n_dispatched += 1;
-  return G_SOURCE_CONTINUE;
-}
-
 static void
 test_wait_blocking (Fixture       *fixture,
                     gconstpointer  data)
@@ -555,328 +467,6 @@ test_kill_running (Fixture       *fixture,
   assert_term_signal (process, SIGKILL);
 }
 
-/* Running. */
-
-static void
-test_run_without_callback (Fixture       *fixture,
-                           gconstpointer  data)
-{
-  g_autoptr(AForkProcess) process = afork_process_fork (fixture->template);
-
-  /* The connection goes at once, and so does the worker. */
-  afork_process_run_async (process, "until_closed", NULL, NULL, NULL);
-  await_end (process);
-  assert_exit_status (process, 0);
-}
-
-static void
-test_run_twice (Fixture       *fixture,
-                gconstpointer  data)
-{
-  g_autoptr(AForkProcess) process = afork_process_fork (fixture->template);
-  g_autoptr(GSocketConnection) connection = NULL;
-  g_autoptr(GSocketConnection) none = NULL;
-  g_autoptr(GAsyncResult) first = NULL;
-  g_autoptr(GAsyncResult) second = NULL;
-  g_autoptr(GError) error = NULL;
-
-  afork_process_run_async (process, "until_closed", NULL, store_result_cb, &first);
-  afork_process_run_async (process, "until_closed", NULL, store_result_cb, &second);
-  await_result (&second);
-  none = afork_process_run_finish (process, second, &error);
-  g_assert_null (none);
-  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED);
-  g_clear_error (&error);
-
-  await_result (&first);
-  connection = afork_process_run_finish (process, first, &error);
-  g_assert_no_error (error);
-  none = afork_process_run (process, "done", NULL, &error);
-  g_assert_null (none);
-  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED);
-
-  g_assert_cmpstr (afork_process_get_function (process), ==, "until_closed");
-  finish_process (process, connection);
-}
-
-/* Within a callback, while other sources wait for their turn. */
-typedef struct
-{
-  AForkProcess *template;
-  guint         n_dispatched;
-  gboolean      done;
-} Blocking;
-
-static gboolean
-run_blocking_cb (gpointer data)
-{
-  Blocking *self = data;
-  guint n_dispatched = self->n_dispatched;
-  g_autoptr(AForkProcess) fork = afork_process_fork (self->template);
-  g_autoptr(AForkProcess) fork_of_fork = afork_process_fork (fork);
-  g_autoptr(AForkProcess) executed = new_executed ();
-  AForkProcess *processes[] = { fork_of_fork, executed, fork };
-
-  for (gsize i = 0; i < G_N_ELEMENTS (processes); i++)
-    {
-      g_autoptr(GSocketConnection) connection = NULL;
-      g_autoptr(GError) error = NULL;
-
-      connection = afork_process_run (processes[i], "tell_pid", NULL, &error);
-      g_assert_no_error (error);
-      assert_pid (processes[i], connection);
-      g_io_stream_close (G_IO_STREAM (connection), NULL, NULL);
-      g_assert_true (afork_process_wait (processes[i], NULL, &error));
-      g_assert_no_error (error);
-      assert_exit_status (processes[i], 0);
-    }
-
-  g_assert_cmpuint (self->n_dispatched, ==, n_dispatched);
-  self->done = TRUE;
-  return G_SOURCE_REMOVE;
-}
-
-static void
-test_run_blocking (Fixture       *fixture,
-                   gconstpointer  data)
-{
-  Blocking blocking = { .template = fixture->template };
-  guint id;
-
-  id = g_idle_add_full (G_PRIORITY_HIGH, count_cb, &blocking.n_dispatched, NULL);
-  g_idle_add_full (G_PRIORITY_HIGH, run_blocking_cb, &blocking, NULL);
-  while (!blocking.done)
-    g_main_context_iteration (NULL, TRUE);
-  g_assert_cmpuint (blocking.n_dispatched, >, 0);
-  g_source_remove (id);
-}
-
-static gpointer
-cancel (gpointer data)
-{
-  g_cancellable_cancel (data);
-  return NULL;
-}
-
-static void
-test_run_blocking_cancelled (Fixture       *fixture,
-                             gconstpointer  data)
-{
-  g_autoptr(AForkProcess) process = afork_process_fork (fixture->template);
-  g_autoptr(GCancellable) cancellable = g_cancellable_new ();
-  g_autoptr(GSocketConnection) connection = NULL;
-  g_autoptr(GError) error = NULL;
-  GThread *thread;
-
-  afork_process_call (process, "stop", NULL);
-  thread = g_thread_new ("canceller", cancel, cancellable);
-  connection = afork_process_run (process, "done", cancellable, &error);
-  g_assert_null (connection);
-  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
-  g_thread_join (thread);
-  g_assert_true (afork_process_wait (process, NULL, NULL));
-  assert_term_signal (process, SIGKILL);
-}
-
-/* Telling it something then is the program's fault. */
-
-static void
-expect_critical (void)
-{
-  g_test_expect_message ("AFork", G_LOG_LEVEL_CRITICAL, "*_afork_process_can_prepare*");
-}
-
-static void
-test_run_prepare_after (Fixture       *fixture,
-                        gconstpointer  data)
-{
-  g_autoptr(AForkProcess) process = afork_process_fork (fixture->template);
-  g_autoptr(GBytes) bytes = g_bytes_new_static ("bytes", 5);
-  g_autoptr(GSocketConnection) connection = run_process_ok (process, "until_closed");
-
-  expect_critical ();
-  g_assert_true (afork_process_require (process, "life") == process);
-  expect_critical ();
-  g_assert_true (afork_process_eval (process, "code", NULL) == process);
-  expect_critical ();
-  g_assert_true (afork_process_call (process, "note", NULL) == process);
-  expect_critical ();
-  g_assert_true (afork_process_send_arg (process, "argument") == process);
-  expect_critical ();
-  g_assert_true (afork_process_send_bytes (process, bytes) == process);
-  expect_critical ();
-  g_assert_true (afork_process_send_fd (process, STDIN_FILENO) == process);
-  expect_critical ();
-  g_assert_true (afork_process_setenv (process, "NAME", "value") == process);
-  expect_critical ();
-  g_assert_true (afork_process_chdir (process, "/") == process);
-  expect_critical ();
-  g_assert_true (afork_process_map_fd (process, STDIN_FILENO, 7) == process);
-  expect_critical ();
-  g_assert_null (afork_process_fork (process));
-  expect_critical ();
-  afork_process_set_title (process, "title");
-  g_test_assert_expected_messages ();
-
-  finish_process (process, connection);
-}
-
-/* Objects that are dropped. */
-
-static gboolean
-wake_cb (int          fd,
-         GIOCondition condition,
-         gpointer     data)
-{
-  return G_SOURCE_CONTINUE;
-}
-
-/* Turns the main context until the last writer of the pipe is gone. Closes FD. */
-static void
-assert_pipe (int         fd,
-             const char *expected)
-{
-  guint id = g_unix_fd_add (fd, G_IO_IN | G_IO_HUP, wake_cb, NULL);
-  char text[256];
-  gsize length = 0;
-  gssize n_bytes;
-
-  while ((n_bytes = read (fd, text + length, sizeof text - 1 - length)) != 0)
-    if (n_bytes > 0)
-      length += (gsize) n_bytes;
-    else
-      g_main_context_iteration (NULL, TRUE);
-
-  text[length] = '\0';
-  g_assert_cmpstr (text, ==, expected);
-  g_source_remove (id);
-  close (fd);
-}
-
-/* A process that was not run does what was queued for it, though nobody waits for that. */
-static void
-test_dropped_prepared (Fixture       *fixture,
-                       gconstpointer  data)
-{
-  for (int i = 0; i < 3; i++)
-    {
-      AForkProcess *process = i == 0 ? new_executed () : afork_process_fork (fixture->template);
-      AForkProcess *fork;
-      int fds[2];
-
-      g_assert_no_errno (pipe2 (fds, O_CLOEXEC | O_NONBLOCK));
-      afork_process_map_fd (process, fds[1], 7);
-      close (fds[1]);
-      if (i == 2)
-        await_state (process, AFORK_PROCESS_STATE_PREPARING);
-      afork_process_call (process, "note", (const char * const []) { "7", "one ", NULL });
-      fork = afork_process_fork (process);
-      afork_process_call (fork, "note", (const char * const []) { "7", "two ", NULL });
-      g_object_unref (fork);
-      g_object_unref (process);
-
-      assert_pipe (fds[0], "one two ");
-    }
-}
-
-static void
-test_dropped_new (Fixture       *fixture,
-                  gconstpointer  data)
-{
-  for (int i = 0; i < 20; i++)
-    {
-      g_object_unref (afork_process_new ());
-      g_object_unref (afork_process_new_exec (NULL));
-      g_object_unref (afork_process_fork (fixture->template));
-      if (i % 3 == 0)
-        g_main_context_iteration (NULL, FALSE);
-    }
-}
-
-/* An operation keeps its object. */
-static void
-test_dropped_run (Fixture       *fixture,
-                  gconstpointer  data)
-{
-  AForkProcess *process = afork_process_fork (fixture->template);
-  AForkProcess *kept = process;
-  g_autoptr(GSocketConnection) connection = NULL;
-  g_autoptr(GAsyncResult) result = NULL;
-  g_autoptr(GError) error = NULL;
-
-  afork_process_run_async (process, "tell_pid", NULL, store_result_cb, &result);
-  g_object_add_weak_pointer (G_OBJECT (process), (gpointer *) &kept);
-  g_object_unref (process);
-  g_assert_nonnull (kept);
-  await_result (&result);
-  connection = afork_process_run_finish (kept, result, &error);
-  g_assert_no_error (error);
-  assert_pid (kept, connection);
-  g_clear_object (&result);
-  g_assert_null (kept);
-
-  /* The connection is all that is left of it, and the worker goes on. */
-  g_io_stream_close (G_IO_STREAM (connection), NULL, &error);
-  g_assert_no_error (error);
-}
-
-static void
-test_dropped_running (Fixture       *fixture,
-                      gconstpointer  data)
-{
-  AForkProcess *process = afork_process_fork (fixture->template);
-  g_autoptr(GSocketConnection) connection = run_process_ok (process, "count_signals");
-  GPid pid = afork_process_get_pid (process);
-
-  g_object_unref (process);
-  while (g_main_context_iteration (NULL, FALSE))
-    ;
-  assert_line (connection, "ready");
-  g_assert_no_errno (kill (pid, SIGUSR1));
-  assert_line (connection, "1");
-  g_io_stream_close (G_IO_STREAM (connection), NULL, NULL);
-}
-
-/* A template whose object is dropped stays to report on its forks, and no longer. */
-static void
-test_dropped_template (Fixture       *fixture,
-                       gconstpointer  data)
-{
-  AForkProcess *forks[4];
-  GSocketConnection *connections[4];
-  GPid pid;
-
-  for (gsize i = 0; i < G_N_ELEMENTS (forks); i++)
-    {
-      forks[i] = afork_process_fork (fixture->template);
-      connections[i] = run_process_ok (forks[i], i % 2 == 0 ? "until_closed" : "forever");
-    }
-  pid = afork_process_get_pid (fixture->template);
-  g_clear_object (&fixture->template);
-  while (g_main_context_iteration (NULL, FALSE))
-    ;
-  g_assert_no_errno (kill (pid, 0));
-
-  for (gsize i = 0; i < G_N_ELEMENTS (forks); i++)
-    {
-      guint64 user_usec, system_usec, max_rss_kib;
-
-      if (i % 2 == 0)
-        {
-          finish_process (forks[i], connections[i]);
-        }
-      else
-        {
-          afork_process_force_exit (forks[i]);
-          await_end (forks[i]);
-          assert_term_signal (forks[i], SIGKILL);
-        }
-      g_assert_true (afork_process_get_usage (forks[i], &user_usec, &system_usec, &max_rss_kib));
-      g_object_unref (connections[i]);
-      g_object_unref (forks[i]);
-    }
-}
-
 /* Templates that are run. */
 
 /* The worker is then a fork of the template, which stays to report on all. */
@@ -958,7 +548,7 @@ add (const char  *path,
      void       (*test) (Fixture       *fixture,
                          gconstpointer  data))
 {
-  g_test_add (path, Fixture, NULL, setup, test, teardown);
+  add_with_module (path, "life", test);
 }
 
 int
@@ -985,16 +575,6 @@ main (int    argc,
   add ("/life/kill/prepared", test_kill_prepared);
   add ("/life/kill/run", test_kill_run);
   add ("/life/kill/running", test_kill_running);
-  add ("/life/run/without-callback", test_run_without_callback);
-  add ("/life/run/twice", test_run_twice);
-  add ("/life/run/blocking", test_run_blocking);
-  add ("/life/run/blocking-cancelled", test_run_blocking_cancelled);
-  add ("/life/run/prepare-after", test_run_prepare_after);
-  add ("/life/dropped/prepared", test_dropped_prepared);
-  add ("/life/dropped/new", test_dropped_new);
-  add ("/life/dropped/run", test_dropped_run);
-  add ("/life/dropped/running", test_dropped_running);
-  add ("/life/dropped/template", test_dropped_template);
   add ("/life/template/run", test_template_run);
   add ("/life/template/run-each-of-many", test_templates_run);
 

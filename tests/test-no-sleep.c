@@ -19,29 +19,6 @@
 
 typedef struct
 {
-  Census        census;
-  AForkProcess *template;       /* it has the module */
-} Fixture;
-
-static void
-setup (Fixture       *fixture,
-       gconstpointer  data)
-{
-  census_begin (&fixture->census);
-  fixture->template = afork_process_new ();
-  afork_process_require (fixture->template, "life");
-}
-
-static void
-teardown (Fixture       *fixture,
-          gconstpointer  data)
-{
-  g_clear_object (&fixture->template);
-  census_end (&fixture->census);
-}
-
-typedef struct
-{
   const char *call;
   glong       n_sleeps;
   gint64      cpu_nsec;
@@ -257,7 +234,7 @@ add (const char  *path,
      void       (*test) (Fixture       *fixture,
                          gconstpointer  data))
 {
-  g_test_add (path, Fixture, NULL, setup, test, teardown);
+  add_with_module (path, "life", test);
 }
 
 int

@@ -7,36 +7,7 @@
 
 #include "config.h"
 
-#include "test-util.h"
-
-typedef struct
-{
-  Census        census;
-  AForkProcess *template;       /* it has the module */
-} Fixture;
-
-static void
-setup (Fixture       *fixture,
-       gconstpointer  data)
-{
-  census_begin (&fixture->census);
-  fixture->template = afork_process_new ();
-  afork_process_require (fixture->template, "life");
-}
-
-static void
-teardown (Fixture       *fixture,
-          gconstpointer  data)
-{
-  g_clear_object (&fixture->template);
-  census_end (&fixture->census);
-}
-
-static AForkProcess *
-new_executed (void)
-{
-  return afork_process_require (afork_process_new_exec (NULL), "life");
-}
+#include "test-life-util.h"
 
 typedef struct
 {
@@ -252,7 +223,7 @@ add (const char  *path,
      void       (*test) (Fixture       *fixture,
                          gconstpointer  data))
 {
-  g_test_add (path, Fixture, NULL, setup, test, teardown);
+  add_with_module (path, "life", test);
 }
 
 int

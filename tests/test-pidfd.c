@@ -10,12 +10,9 @@
 #include "test-util.h"
 
 #include <errno.h>
-#include <glib-unix.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#include <afork/worker/pidfd.h>
 
 /* A process whose system calls the module sees. */
 static AForkProcess *
@@ -42,23 +39,6 @@ new_refusing (AForkRuntime **runtime)
   afork_process_require (process, "refuse");
   afork_process_require (process, "life");
   return process;
-}
-
-/* Whether a process has another way to its own pidfd: from Linux 6.5 on. */
-static gboolean
-has_peer_pidfds (void)
-{
-  socklen_t size = sizeof (int);
-  int sockets[2], pidfd;
-  gboolean has_them;
-
-  g_assert_no_errno (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets));
-  has_them = getsockopt (sockets[0], SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) == 0;
-  if (has_them)
-    close (pidfd);
-  close (sockets[0]);
-  close (sockets[1]);
-  return has_them;
 }
 
 static void

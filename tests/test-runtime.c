@@ -7,84 +7,12 @@
 
 #include "config.h"
 
-#include "test-util.h"
+#include "test-inspect-util.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-#include <afork/worker/pidfd.h>
-
-static void
-setup (Census        *census,
-       gconstpointer  data)
-{
-  census_begin (census);
-}
-
-static void
-teardown (Census        *census,
-          gconstpointer  data)
-{
-  census_end (census);
-}
-
-/* All that FUNCTION of PROCESS sends until it ends. */
-static char *
-get_answer (AForkProcess *process,
-            const char   *function)
-{
-  g_autoptr(GSocketConnection) connection = run_process_ok (process, function);
-  char *answer = read_to_end (connection, NULL);
-
-  finish_process (process, connection);
-  return answer;
-}
-
-static void
-assert_answer (AForkProcess *process,
-               const char   *function,
-               const char   *expected)
-{
-  g_autofree char *answer = get_answer (process, function);
-
-  g_assert_cmpstr (answer, ==, expected);
-}
-
-/* What PROCESS, a new one, says of itself. */
-static char *
-get_report (AForkProcess *process,
-            const char   *group,
-            const char   *key)
-{
-  g_autofree char *text = NULL;
-  g_autoptr(GKeyFile) report = g_key_file_new ();
-  g_autoptr(GError) error = NULL;
-
-  /* A string names a variable that is to be reported. */
-  afork_process_send_arg (process, key);
-  afork_process_require (process, "inspect");
-  text = get_answer (process, "inspect");
-  g_key_file_load_from_data (report, text, strlen (text), G_KEY_FILE_NONE, &error);
-  g_assert_no_error (error);
-  return g_key_file_get_value (report, group, key, NULL);
-}
-
-static void
-assert_report (AForkProcess *process,
-               const char   *group,
-               const char   *key,
-               const char   *expected)
-{
-  g_autofree char *value = get_report (process, group, key);
-
-  g_assert_cmpstr (value, ==, expected);
-}
 
 /* Kills PROCESS behind the library's back, and waits until the library has noticed. */
 static void
@@ -192,7 +120,7 @@ test_template_died (Census        *census,
 
   prepare_fully (template);
   first = afork_process_new ();
-  description = get_answer (first, "describe");
+  description = run_to_end (first, "describe");
   for (int i = 0; i < 3; i++)
     {
       kill_unseen (template);
@@ -247,7 +175,7 @@ test_template_outdated (Census        *census,
   prepare_fully (template);
   before = afork_process_new ();
   first = afork_process_new ();
-  description = get_answer (first, "describe");
+  description = run_to_end (first, "describe");
   connection = run_process_ok (before, "until_closed");
 
   afork_runtime_set_working_directory (runtime, "/tmp");
@@ -536,196 +464,17 @@ test_properties (Census        *census,
   g_assert_null (afork_runtime_dup_module_path (runtime));
 }
 
-/* Commands. */
-
-static AForkRuntime *
-new_server_command (void)
-{
-  const char *argv[] = { g_getenv ("AFORK_SERVER"), NULL };
-
-  return afork_runtime_new_command ("relayed", argv);
-}
-
-static void
-test_command_relayed (Census        *census,
-                      gconstpointer  data)
-{
-  g_autoptr(AForkRuntime) runtime = new_server_command ();
-  g_autoptr(AForkProcess) process = afork_process_new_for_runtime (runtime);
-  g_autoptr(AForkProcess) fork = NULL;
-  g_autoptr(AForkProcess) fork_of_fork = NULL;
-  g_autofree char *of_process = NULL;
-  g_autofree char *of_fork = NULL;
-  g_autofree char *of_fork_of_fork = NULL;
-  g_autofree char *large = g_strnfill (LARGE_SIZE, 'x');
-  Census begun;
-
-  afork_process_require (process, "describe");
-  afork_process_send_arg (process, "of all");
-  afork_process_send_arg (process, large);
-  fork = afork_process_fork (process);
-  afork_process_send_arg (fork, "of the forks");
-  fork_of_fork = afork_process_fork (fork);
-  afork_process_send_arg (fork_of_fork, "of one");
-  afork_process_send_arg (process, "");
-  g_assert_cmpstr (afork_process_get_title (fork), ==, "template relayed");
-
-  /* Nothing is executed before it is run. */
-  while (g_main_context_iteration (NULL, FALSE))
-    ;
-  census_begin (&begun);
-  g_assert_cmpuint (begun.n_fds, ==, census->n_fds);
-  g_assert_cmpint (afork_process_get_state (process), ==, AFORK_PROCESS_STATE_STARTING);
-  g_assert_cmpint (afork_process_get_pid (process), ==, 0);
-
-  of_process = get_answer (process, "describe");
-  of_fork = get_answer (fork, "describe");
-  of_fork_of_fork = get_answer (fork_of_fork, "describe");
-  g_assert_true (g_str_has_prefix (of_fork_of_fork, of_fork));
-  g_assert_false (g_str_has_prefix (of_fork, of_process));
-  g_assert_cmpuint (strlen (of_fork_of_fork), >, strlen (of_fork));
-  g_assert_cmpint (afork_process_get_pid (fork), !=, afork_process_get_pid (process));
-}
-
-static void
-test_command_child (Census        *census,
-                    gconstpointer  data)
-{
-  g_autoptr(AForkRuntime) runtime = new_server_command ();
-  g_autoptr(AForkProcess) process = afork_process_new_for_runtime (runtime);
-  g_autoptr(AForkProcess) fork = afork_process_fork (process);
-  g_autoptr(AForkProcess) other = afork_process_new_for_runtime (runtime);
-  g_autofree char *own_pid = g_strdup_printf ("%d", getpid ());
-  g_autofree char *output = NULL;
-  g_autofree char *error_output = NULL;
-
-  /* It is no fork of anything, and its standard output is not the protocol's. */
-  assert_report (process, "process", "parent", own_pid);
-  output = get_report (fork, "descriptors", "1");
-  error_output = get_report (other, "descriptors", "2");
-  g_assert_cmpstr (output, ==, error_output);
-}
-
-static void
-test_command_refuses_fds (Census        *census,
-                          gconstpointer  data)
-{
-  g_autoptr(AForkRuntime) runtime = new_server_command ();
-  g_autoptr(AForkProcess) sent = afork_process_new_for_runtime (runtime);
-  g_autoptr(AForkProcess) mapped = afork_process_new_for_runtime (runtime);
-  g_autoptr(AForkProcess) fork = NULL;
-
-  afork_process_send_fd (sent, STDIN_FILENO);
-  fork = afork_process_fork (sent);
-  afork_process_map_fd (mapped, STDIN_FILENO, STDIN_FILENO);
-  expect_run_error (sent, "done", AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED, "relayed");
-  expect_run_error (mapped, "done", AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED, "relayed");
-  expect_run_error (fork, "done", AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED, "relayed");
-}
-
-/* One that was not started can still be killed, dropped and waited for. */
-static void
-test_command_unstarted (Census        *census,
-                        gconstpointer  data)
-{
-  g_autoptr(AForkRuntime) runtime = new_server_command ();
-  g_autoptr(AForkProcess) killed = afork_process_new_for_runtime (runtime);
-  g_autoptr(AForkProcess) signalled = afork_process_new_for_runtime (runtime);
-  g_autoptr(AForkProcess) cancelled = afork_process_new_for_runtime (runtime);
-  g_autoptr(GCancellable) cancellable = g_cancellable_new ();
-  g_autoptr(GSocketConnection) connection = NULL;
-  g_autoptr(GAsyncResult) result = NULL;
-  g_autoptr(GError) error = NULL;
-
-  g_object_unref (afork_process_send_arg (afork_process_new_for_runtime (runtime), "dropped"));
-
-  afork_process_wait_async (killed, NULL, store_result_cb, &result);
-  afork_process_force_exit (killed);
-  await_result (&result);
-  g_assert_false (afork_process_wait_finish (killed, result, &error));
-  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED);
-  g_clear_error (&error);
-  expect_run_error (killed, "done", AFORK_ERROR, AFORK_ERROR_CLOSED, NULL);
-
-  afork_process_send_signal (signalled, SIGTERM);
-  expect_run_error (signalled, "done", AFORK_ERROR, AFORK_ERROR_SIGNALED, NULL);
-  assert_term_signal (signalled, SIGTERM);
-
-  g_cancellable_cancel (cancellable);
-  connection = afork_process_run (cancelled, "done", cancellable, &error);
-  g_assert_null (connection);
-  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
-  await_end (cancelled);
-}
-
-/* What its template was told, all its processes are, though none is forked. */
-static void
-test_command_template (Census        *census,
-                       gconstpointer  data)
-{
-  g_autoptr(AForkRuntime) runtime = new_server_command ();
-  AForkProcess *template = afork_runtime_get_template (runtime);
-
-  afork_process_require (template, "describe");
-  afork_process_call (template, "remember", (const char * const []) { "one", NULL });
-  for (int i = 0; i < 3; i++)
-    {
-      g_autoptr(AForkProcess) process = afork_process_new_for_runtime (runtime);
-
-      assert_answer (process, "recall", "1 3");
-    }
-  g_assert_true (afork_runtime_get_template (runtime) == template);
-
-  /* Properties that change change all that is executed from then on. */
-  afork_runtime_set_working_directory (runtime, "/");
-  for (int i = 0; i < 2; i++)
-    {
-      g_autoptr(AForkProcess) process = afork_process_new_for_runtime (runtime);
-      g_autoptr(AForkProcess) in_folder = afork_process_fork (process);
-
-      assert_answer (process, "recall", "1 3");
-      assert_report (in_folder, "process", "folder", "/");
-    }
-}
-
-static void
-test_command_with_fds (Census        *census,
-                       gconstpointer  data)
-{
-  const char *argv[] = { "env", "AFORK_A=by env", g_getenv ("AFORK_SERVER"), NULL };
-  g_autoptr(AForkRuntime) runtime = g_object_new (AFORK_TYPE_RUNTIME, "name", "env",
-                                                  "argv", argv, "can-fork", TRUE,
-                                                  "can-pass-fds", TRUE, NULL);
-  g_autoptr(AForkProcess) process = afork_process_new_for_runtime (runtime);
-  g_autoptr(AForkProcess) fork = NULL;
-  g_autoptr(AForkProcess) other = afork_process_new_for_runtime (runtime);
-  g_autofree char *description G_GNUC_UNUSED = NULL;
-  g_autofree char *expected = NULL;
-  struct stat status;
-  int fd = memfd_create ("item", MFD_CLOEXEC);
-
-  g_assert_no_errno (fd);
-  g_assert_no_errno (fstat (fd, &status));
-  expected = g_strdup_printf ("fd %" G_GUINT64_FORMAT " 0\n", (guint64) status.st_ino);
-  afork_process_require (process, "describe");
-  afork_process_send_fd (process, fd);
-  close (fd);
-  fork = afork_process_fork (process);
-  assert_answer (fork, "describe", expected);
-  assert_answer (process, "describe", expected);
-  assert_report (other, "environment", "AFORK_A", "by env");
-}
-
 static void
 test_default (Census        *census,
               gconstpointer  data)
 {
+  const char *argv[] = { g_getenv ("AFORK_SERVER"), NULL };
   static AForkRuntime *runtime;         /* the library never gives up one that was the default */
   g_autoptr(AForkProcess) process = NULL;
   g_autoptr(AForkProcess) executed = NULL;
   g_autoptr(AForkProcess) native = NULL;
 
-  runtime = new_server_command ();
+  runtime = afork_runtime_new_command ("other", argv);
   afork_runtime_set_default (runtime);
   g_assert_true (afork_runtime_get_default () == runtime);
   process = afork_process_new ();
@@ -815,23 +564,6 @@ test_dropped_before_template (Census        *census,
 
 enum { VALGRIND_STATUS = 99 };
 
-/* Valgrind 3.19 does not know pidfd_open(), but what stands in for it, on Linux 6.5 and later. */
-static gboolean
-has_peer_pidfds (void)
-{
-  socklen_t size = sizeof (int);
-  int sockets[2], pidfd;
-  gboolean has_them;
-
-  g_assert_no_errno (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets));
-  has_them = getsockopt (sockets[0], SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) == 0;
-  if (has_them)
-    close (pidfd);
-  close (sockets[0]);
-  close (sockets[1]);
-  return has_them;
-}
-
 static void
 assert_fork_under_valgrind (AForkProcess *process)
 {
@@ -840,6 +572,7 @@ assert_fork_under_valgrind (AForkProcess *process)
   g_autoptr(GError) error = NULL;
 
   connection = run_process (fork, "describe", &error);
+  /* Valgrind 3.19 does not know pidfd_open(), but what stands in for it. */
   if (connection == NULL && !has_peer_pidfds ())
     {
       g_assert_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN);
@@ -895,7 +628,7 @@ test_valgrind (Census        *census,
       afork_process_send_fd (process, STDERR_FILENO);
       afork_process_call (process, "life:note", (const char * const []) { "2", "", NULL });
     }
-  answer = get_answer (process, "describe");
+  answer = run_to_end (process, "describe");
   g_assert_true (g_str_has_prefix (answer, "bytes 8 "));
 
   failing = afork_process_new_exec (runtime);
@@ -909,7 +642,7 @@ test_valgrind (Census        *census,
   prepare_fully (crowded);
   for (int i = 0; i < 3; i++)
     assert_fork_under_valgrind (crowded);
-  g_free (get_answer (crowded, "describe"));
+  g_free (run_to_end (crowded, "describe"));
 }
 
 static void
@@ -917,7 +650,7 @@ add (const char  *path,
      void       (*test) (Census        *census,
                          gconstpointer  data))
 {
-  g_test_add (path, Census, NULL, setup, test, teardown);
+  add_with_census (path, test);
 }
 
 int
@@ -939,12 +672,6 @@ main (int    argc,
   add ("/runtime/environ", test_environ);
   add ("/runtime/working-directory", test_working_directory);
   add ("/runtime/properties", test_properties);
-  add ("/runtime/command/relayed", test_command_relayed);
-  add ("/runtime/command/child", test_command_child);
-  add ("/runtime/command/refuses-fds", test_command_refuses_fds);
-  add ("/runtime/command/unstarted", test_command_unstarted);
-  add ("/runtime/command/template", test_command_template);
-  add ("/runtime/command/with-fds", test_command_with_fds);
   add ("/runtime/default", test_default);
   add ("/runtime/dropped/before-process", test_dropped);
   add ("/runtime/dropped/before-template", test_dropped_before_template);

@@ -22,17 +22,6 @@ new_process (void)
   return afork_process_new_for_runtime (afork_runtime_get_self ());
 }
 
-static char *
-run_to_end (AForkProcess *process,
-            const char   *function)
-{
-  g_autoptr(GSocketConnection) connection = run_process_ok (process, function);
-  char *text = read_to_end (connection, NULL);
-
-  finish_process (process, connection);
-  return text;
-}
-
 /* Worker functions. */
 
 static const char *word = "fresh";

@@ -304,16 +304,6 @@ test_spare_blocking (void)
   finish_process (process, connection);
 }
 
-static void
-test_with_census (gconstpointer data)
-{
-  Census census;
-
-  census_begin (&census);
-  ((GTestFunc) data) ();
-  census_end (&census);
-}
-
 int
 main (int    argc,
       char **argv)
@@ -321,7 +311,7 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
 
 #define ADD(path, function) \
-  g_test_add_data_func ("/spare/" path, (gconstpointer) function, test_with_census)
+  g_test_add_data_func ("/spare/" path, (gconstpointer) function, run_with_census)
 
   ADD ("taken", test_spare_taken);
   ADD ("quiet", test_spare_quiet);

@@ -35,22 +35,19 @@ new_template (void)
 
 /* What FUNCTION, run in a fork of TEMPLATE, writes until it ends. */
 static char *
-run_to_end (AForkProcess *template,
-            const char   *function)
+run_fork_to_end (AForkProcess *template,
+                 const char   *function)
 {
   g_autoptr(AForkProcess) process = afork_process_fork (template);
-  g_autoptr(GSocketConnection) connection = run_process_ok (process, function);
-  char *text = read_to_end (connection, NULL);
 
-  finish_process (process, connection);
-  return text;
+  return run_to_end (process, function);
 }
 
 /* The lines about descriptors that the module "inspect" has of a fork of TEMPLATE. */
 static char *
 inspect_descriptors (AForkProcess *template)
 {
-  g_autofree char *text = run_to_end (template, "inspect");
+  g_autofree char *text = run_fork_to_end (template, "inspect");
   char *begin = strstr (text, "[descriptors]\n");
   char *end = strstr (text, "\n[status]");
 
@@ -207,7 +204,7 @@ test_template_run (void)
   word = "after";
   g_assert_cmpstr (afork_runtime_get_name (afork_process_get_runtime (template)), ==, "program");
 
-  text = run_to_end (template, "tell_word");
+  text = run_fork_to_end (template, "tell_word");
   g_assert_cmpstr (text, ==, "before");
 }
 
@@ -222,7 +219,7 @@ test_template_pid (void)
   g_autofree char *of_template = NULL;
 
   g_assert_cmpint (pid, >, 0);
-  of_fork = run_to_end (template, "tell_parent");
+  of_fork = run_fork_to_end (template, "tell_parent");
   g_assert_cmpint (atoi (of_fork), ==, pid);
 
   connection = run_process_ok (template, "tell_parent");
@@ -240,12 +237,12 @@ test_template_prepared (void)
   g_autofree char *by_item = NULL;
 
   afork_process_call (template, "take_word", STRV ("argument"));
-  by_argument = run_to_end (template, "tell_word");
+  by_argument = run_fork_to_end (template, "tell_word");
   g_assert_cmpstr (by_argument, ==, "argument");
 
   afork_process_send_arg (template, "item");
   afork_process_call (template, "take_word", NULL);
-  by_item = run_to_end (template, "tell_word");
+  by_item = run_fork_to_end (template, "tell_word");
   g_assert_cmpstr (by_item, ==, "item");
 }
 
@@ -253,7 +250,7 @@ static void
 test_template_modules (void)
 {
   g_autoptr(AForkProcess) template = new_template ();
-  g_autofree char *program_only = run_to_end (template, "echo");
+  g_autofree char *program_only = run_fork_to_end (template, "echo");
   g_autofree char *program = NULL;
   g_autoptr(AForkProcess) process = NULL;
   g_autoptr(GSocketConnection) connection = NULL;
@@ -262,7 +259,7 @@ test_template_modules (void)
   g_assert_cmpstr (program_only, ==, "the program's");
 
   afork_process_require (template, "echo");
-  program = run_to_end (template, ":echo");
+  program = run_fork_to_end (template, ":echo");
   g_assert_cmpstr (program, ==, "the program's");
 
   process = afork_process_fork (template);
@@ -285,7 +282,7 @@ test_template_module_takes_items (void)
   afork_process_require (template, "take");
   afork_process_send_arg (template, "taken");
   afork_process_call (template, "take", NULL);
-  text = run_to_end (template, "give");
+  text = run_fork_to_end (template, "give");
   g_assert_cmpstr (text, ==, "taken");
 }
 
@@ -296,7 +293,8 @@ test_template_no_function (void)
   g_autoptr(AForkProcess) hidden = afork_process_fork (template);
   g_autoptr(AForkProcess) of_libc = afork_process_fork (template);
 
-  expect_run_error (hidden, "run_to_end", AFORK_ERROR, AFORK_ERROR_FUNCTION, "the program exports");
+  expect_run_error (hidden, "run_fork_to_end", AFORK_ERROR, AFORK_ERROR_FUNCTION,
+                    "the program exports");
   expect_run_error (of_libc, "getpid", AFORK_ERROR, AFORK_ERROR_FUNCTION, "getpid");
 }
 
@@ -430,7 +428,7 @@ test_template_signals (void)
   sigaddset (&blocked, SIGUSR2);
   sigprocmask (SIG_BLOCK, &blocked, NULL);
   template = new_template ();
-  text = run_to_end (template, "tell_signals");
+  text = run_fork_to_end (template, "tell_signals");
   g_assert_cmpstr (text, ==, "0 0");
 
   /* Ours are as they were. */
@@ -496,7 +494,7 @@ test_template_library (void)
   callers = afork_process_new ();
   afork_process_require (callers, "echo");
   template = new_template ();
-  text = run_to_end (template, "use_library");
+  text = run_fork_to_end (template, "use_library");
   g_assert_cmpstr (text, ==, "deep");
 
   /* The caller's own has not noticed. */
@@ -521,7 +519,7 @@ test_template_in_callback (void)
   g_idle_add (make_template_cb, &template);
   while (template == NULL)
     g_main_context_iteration (NULL, TRUE);
-  text = run_to_end (template, "tell_word");
+  text = run_fork_to_end (template, "tell_word");
   g_assert_cmpstr (text, ==, "first");
 }
 
@@ -582,7 +580,7 @@ test_template_exit (void)
       atexit (print_at_exit);
       printf ("<begin>");
       template = new_template ();
-      text = run_to_end (template, "tell_word");
+      text = run_fork_to_end (template, "tell_word");
       g_assert_cmpstr (text, ==, "first");
       afork_process_run_async (template, "await_end_of_file", NULL, NULL, NULL);
       await_end (template);

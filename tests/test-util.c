@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <afork/worker/pidfd.h>
+
 /* Of a folder's entries, those that are numbers. */
 static guint
 count_numbers (const char *folder)
@@ -128,6 +130,90 @@ census_end (Census *census)
 }
 
 void
+run_with_census (gconstpointer function)
+{
+  Census census;
+
+  census_begin (&census);
+  ((GTestFunc) function) ();
+  census_end (&census);
+}
+
+static void
+count_before (Census        *census,
+              gconstpointer  data)
+{
+  census_begin (census);
+}
+
+static void
+count_after (Census        *census,
+             gconstpointer  data)
+{
+  census_end (census);
+}
+
+void
+add_with_census (const char  *path,
+                 void       (*test) (Census        *census,
+                                     gconstpointer  data))
+{
+  g_test_add (path, Census, NULL, count_before, test, count_after);
+}
+
+static void
+set_up (Fixture       *fixture,
+        gconstpointer  module)
+{
+  census_begin (&fixture->census);
+  fixture->template = afork_process_new ();
+  afork_process_require (fixture->template, module);
+}
+
+static void
+tear_down (Fixture       *fixture,
+           gconstpointer  module)
+{
+  g_clear_object (&fixture->template);
+  census_end (&fixture->census);
+}
+
+void
+add_with_module (const char  *path,
+                 const char  *module,
+                 void       (*test) (Fixture       *fixture,
+                                     gconstpointer  module))
+{
+  g_test_add (path, Fixture, module, set_up, test, tear_down);
+}
+
+gboolean
+is_instrumented (void)
+{
+#ifdef __SANITIZE_ADDRESS__
+  return TRUE;
+#else
+  return g_getenv ("AFORK_TEST_VALGRIND") != NULL;
+#endif
+}
+
+gboolean
+has_peer_pidfds (void)
+{
+  socklen_t size = sizeof (int);
+  int sockets[2], pidfd;
+  gboolean has_them;
+
+  g_assert_no_errno (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets));
+  has_them = getsockopt (sockets[0], SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) == 0;
+  if (has_them)
+    close (pidfd);
+  close (sockets[0]);
+  close (sockets[1]);
+  return has_them;
+}
+
+void
 store_result_cb (GObject      *object,
                  GAsyncResult *result,
                  gpointer      data)
@@ -231,6 +317,27 @@ read_to_end (GSocketConnection *connection,
     *size = bytes->len;
   g_byte_array_append (bytes, (const guint8 *) "", 1);
   return (char *) g_byte_array_free (g_steal_pointer (&bytes), FALSE);
+}
+
+char *
+run_to_end (AForkProcess *process,
+            const char   *function)
+{
+  g_autoptr(GSocketConnection) connection = run_process_ok (process, function);
+  char *text = read_to_end (connection, NULL);
+
+  finish_process (process, connection);
+  return text;
+}
+
+void
+assert_answer (AForkProcess *process,
+               const char   *function,
+               const char   *expected)
+{
+  g_autofree char *answer = run_to_end (process, function);
+
+  g_assert_cmpstr (answer, ==, expected);
 }
 
 void

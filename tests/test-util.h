@@ -30,6 +30,33 @@ void     census_begin_single (Census *census);
  * test that leaks hangs here, and says what it waits for when that takes long. */
 void     census_end   (Census *census);
 
+/* Does it around FUNCTION, a GTestFunc: for g_test_add_data_func(). */
+void     run_with_census (gconstpointer function);
+
+/* The same for a test that is given the census, too. */
+void     add_with_census (const char  *path,
+                          void       (*test) (Census        *census,
+                                              gconstpointer  data));
+
+/* What many tests begin with: a template that has a module. */
+typedef struct
+{
+  Census        census;
+  AForkProcess *template;       /* the test may drop it */
+} Fixture;
+
+/* Adds TEST, for which the template has MODULE, with a census around it. */
+void     add_with_module (const char  *path,
+                          const char  *module,
+                          void       (*test) (Fixture       *fixture,
+                                              gconstpointer  module));
+
+/* Where memory is not counted as it is otherwise, and everything takes longer. */
+gboolean is_instrumented (void);
+
+/* Whether a process has a way to its own pidfd beside pidfd_open(): from Linux 6.5 on. */
+gboolean has_peer_pidfds (void);
+
 /* A callback that stores a reference to the result in the GAsyncResult * that it is given. */
 void     store_result_cb (GObject      *object,
                           GAsyncResult *result,
@@ -65,6 +92,15 @@ void               expect_run_error (AForkProcess *process,
 /* All that comes until the other side closes, with a NUL behind it; *SIZE may be NULL. */
 char    *read_to_end  (GSocketConnection *connection,
                        gsize             *size);
+
+/* All that FUNCTION writes before it ends, which it does by itself. */
+char    *run_to_end   (AForkProcess      *process,
+                       const char        *function);
+
+/* It writes EXPECTED. */
+void     assert_answer (AForkProcess      *process,
+                        const char        *function,
+                        const char        *expected);
 
 /* Closes the connection, upon which the process must exit with status 0. */
 void     finish_process (AForkProcess      *process,

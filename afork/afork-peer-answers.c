@@ -1,0 +1,326 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* What a peer answers: the frames on its command channel, and the end of that. */
+
+#include "config.h"
+
+#include "afork-peer-parts-private.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "afork-error.h"
+#include "afork-i18n-private.h"
+#include "afork-remote-error-private.h"
+
+gboolean
+_afork_peer_refuse_frame (const AForkFrame  *frame,
+                          GError           **error)
+{
+  g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL,
+               _("The process does not keep to the protocol: %s came where it may not"),
+               afork_frame_kind_name (frame->kind));
+  return FALSE;
+}
+
+/* A fork of which nothing has been heard. */
+static gboolean
+is_unborn (AForkPeer *self)
+{
+  return self->number != 0 && !self->born;
+}
+
+/* What is no pidfd would never tell of an end. */
+static gboolean
+is_pidfd (int fd)
+{
+  siginfo_t info;
+
+  return waitid (P_PIDFD, (id_t) fd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 || errno == ECHILD;
+}
+
+/* READY comes when everything that was sent has been read. A fork's first answer has its pidfd with
+ * it, and no other has one; but if a fork of it goes on as the worker, there are two descriptors in
+ * any case. */
+static gboolean
+is_ready_in_place (AForkPeer        *self,
+                   const AForkFrame *frame,
+                   const int        *fds)
+{
+  if (!self->told_to_run || !_afork_channel_is_sent (self->channel))
+    return FALSE;
+  if (frame->n_fds == 2)
+    return _afork_peer_has_forks (self) && is_pidfd (fds[0]);
+  if (frame->n_fds == 1)
+    return is_unborn (self) && is_pidfd (fds[0]);
+
+  return !is_unborn (self);
+}
+
+/* Whether a server could send FRAME now. */
+static gboolean
+is_in_place (AForkPeer        *self,
+             const AForkFrame *frame,
+             const int        *fds)
+{
+  const gboolean is_report = frame->kind == AFORK_FRAME_EXITED
+    || frame->kind == AFORK_FRAME_FORK_FAILED;
+
+  /* A program that is executed greets before anything else. One that has given up still reports on
+   * its forks, and nothing else comes where a function has the socket. */
+  if (self->program != NULL && !self->greeted)
+    return frame->kind == AFORK_FRAME_HELLO;
+  if (self->ready)
+    return frame->kind == AFORK_FRAME_EXITED;
+  if (self->gave_up)
+    return is_report;
+
+  switch ((int) frame->kind)
+    {
+    case AFORK_FRAME_BORN:
+      return is_unborn (self) && is_pidfd (fds[0]);
+    case AFORK_FRAME_READY:
+      return is_ready_in_place (self, frame, fds);
+    case AFORK_FRAME_ERROR:
+      return frame->n_fds == 0 || is_pidfd (fds[0]);
+    default:
+      return is_report;
+    }
+}
+
+static gboolean
+hello_came (AForkPeer         *self,
+            const AForkFrame  *frame,
+            GError           **error)
+{
+  if (strcmp (frame->string[0], AFORK_WIRE_MAGIC) != 0)
+    return _afork_peer_refuse_frame (frame, error);
+  if (frame->number[0] != AFORK_WIRE_VERSION)
+    {
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL,
+                   _("“%s” speaks version %u of the protocol, and this library version %u"),
+                   self->program, frame->number[0], AFORK_WIRE_VERSION);
+      return FALSE;
+    }
+
+  self->greeted = TRUE;
+  if (!self->told_to_run)
+    _afork_channel_ask_sender (self->channel, FALSE);
+  _afork_peer_tell_known (self);
+  return TRUE;
+}
+
+/* A fork is heard of for the first time; *PIDFD is its own. */
+static void
+be_born (AForkPeer *self,
+         GPid       pid,
+         int       *pidfd)
+{
+  self->born = TRUE;
+  _afork_peer_stop_being_unborn (self);
+  if (self->channel != NULL && !self->told_to_run)
+    _afork_channel_ask_sender (self->channel, FALSE);
+  _afork_life_bear (self->life, pid, g_steal_fd (pidfd));
+  _afork_peer_tell_known (self);
+}
+
+/* The worker is a fork of the process that we knew, which goes on reporting on REPORTS. */
+static void
+follow_worker (AForkPeer *self,
+               GPid       pid,
+               int       *pidfd,
+               int       *reports)
+{
+  g_autoptr(GError) error = NULL;
+  AForkLife *life = _afork_life_new (self->context);
+
+  _afork_peer_add_fork_life (self, AFORK_WORKER_NUMBER, life);
+  _afork_peer_set_life (self, life);
+  self->born = TRUE;
+  _afork_life_bear (life, pid, g_steal_fd (pidfd));
+  if (!_afork_peer_open_channel (self, &self->channel, &_afork_peer_channel_events,
+                                 g_steal_fd (reports), &error))
+    {
+      g_debug ("The reports of process %d are lost: %s", (int) pid, error->message);
+      _afork_peer_orphan_forks (self, FALSE);
+    }
+  _afork_peer_tell_known (self);
+}
+
+static gboolean
+ready_came (AForkPeer        *self,
+            const AForkFrame *frame,
+            int              *fds,
+            GPid              pid)
+{
+  g_autoptr(AForkPeer) kept G_GNUC_UNUSED = _afork_peer_ref (self);
+  g_autoptr(GSocket) socket = _afork_channel_steal_socket (self->channel);
+
+  _afork_peer_drop_channel (self);
+  /* If nobody wants it any more, it finds its socket closed. */
+  self->ready = self->failure == NULL;
+  self->running = self->ready && self->outcome == NULL;
+  if (frame->n_fds == 1)
+    be_born (self, pid, &fds[0]);
+  if (frame->n_fds == 2)
+    follow_worker (self, pid, &fds[0], &fds[1]);
+  else
+    _afork_peer_orphan_forks (self, FALSE);
+
+  if (self->outcome != NULL)
+    self->program_socket = g_steal_pointer (&socket);
+  else if (self->running)
+    _afork_peer_tell_ready (self, socket);
+  return TRUE;
+}
+
+static gboolean
+error_came (AForkPeer        *self,
+            const AForkFrame *frame,
+            int              *fds,
+            GPid              pid)
+{
+  g_autoptr(GError) error = _afork_remote_error_new (frame->number[0], frame->string[0]);
+
+  self->gave_up = TRUE;
+  if (frame->n_fds == 1 && is_unborn (self))
+    be_born (self, pid, &fds[0]);
+  _afork_peer_fail (self, error);
+  return TRUE;
+}
+
+static gboolean
+fork_failed_came (AForkPeer         *self,
+                  const AForkFrame  *frame,
+                  GError           **error)
+{
+  g_autoptr(AForkLife) life = _afork_peer_take_fork_life (self, frame->number[0]);
+  AForkPeer *fork = _afork_peer_find_unborn (self, frame->number[0]);
+  g_autoptr(GError) cause = NULL;
+
+  if (life == NULL)
+    return _afork_peer_refuse_frame (frame, error);
+
+  cause = _afork_remote_error_new (frame->number[1], frame->string[0]);
+  if (fork != NULL)
+    {
+      g_autoptr(AForkPeer) kept = _afork_peer_ref (fork);
+
+      _afork_peer_fail_to_start (kept, cause);
+    }
+
+  /* It may have been there for a moment, and been quicker to say so. */
+  _afork_life_send_signal (life, SIGKILL);
+  _afork_life_end (life, -1, 0, 0, 0);
+  return TRUE;
+}
+
+static gboolean
+exited_came (AForkPeer         *self,
+             const AForkFrame  *frame,
+             GError           **error)
+{
+  g_autoptr(AForkLife) life = _afork_peer_take_fork_life (self, frame->number[0]);
+  int wait_status = -1;
+
+  if (life == NULL)
+    return _afork_peer_refuse_frame (frame, error);
+
+  if (frame->exit.wait_status <= G_MAXUINT16)
+    wait_status = (int) frame->exit.wait_status;
+  _afork_life_end (life, wait_status, frame->exit.user_usec, frame->exit.system_usec,
+                   frame->exit.max_rss_kib);
+  return TRUE;
+}
+
+static gboolean
+frame_cb (AForkChannel      *channel,
+          const AForkFrame  *frame,
+          int               *fds,
+          GPid               pid,
+          gpointer           data,
+          GError           **error)
+{
+  g_autoptr(AForkPeer) self = _afork_peer_ref (data);
+
+  if (!is_in_place (self, frame, fds))
+    return _afork_peer_refuse_frame (frame, error);
+
+  switch ((int) frame->kind)
+    {
+    case AFORK_FRAME_HELLO:
+      return hello_came (self, frame, error);
+    case AFORK_FRAME_BORN:
+      be_born (self, pid, &fds[0]);
+      return TRUE;
+    case AFORK_FRAME_READY:
+      return ready_came (self, frame, fds, pid);
+    case AFORK_FRAME_ERROR:
+      return error_came (self, frame, fds, pid);
+    case AFORK_FRAME_FORK_FAILED:
+      return fork_failed_came (self, frame, error);
+    case AFORK_FRAME_EXITED:
+      return exited_came (self, frame, error);
+    default:
+      return _afork_peer_refuse_frame (frame, error);
+    }
+}
+
+/* The main context is gone. The other process is not to blame: it finds its socket closed, and ends
+ * when it has done what it was told. */
+static void
+be_stranded (AForkPeer *self)
+{
+  if (self->closed)
+    _afork_life_strand (self->life);
+  _afork_peer_settle (self);
+  _afork_peer_settle_unborn (self);
+  _afork_peer_orphan_forks (self, TRUE);
+}
+
+/* The socket of a process that another caller gave away has ended, and nothing was heard of it. */
+static void
+fail_to_adopt (AForkPeer *self)
+{
+  g_autoptr(GError) error = NULL;
+
+  error = g_error_new (AFORK_ERROR, AFORK_ERROR_LOST,
+                       _("The process that the descriptor belonged to has ended"));
+  _afork_peer_fail_to_start (self, error);
+}
+
+static void
+closed_cb (AForkChannel *channel,
+           const GError *error,
+           gpointer      data)
+{
+  g_autoptr(AForkPeer) self = _afork_peer_ref (data);
+
+  _afork_peer_drop_channel (self);
+  self->closed = !self->ready;
+  if (g_error_matches (error, AFORK_ERROR, AFORK_ERROR_CLOSED)
+      || _afork_life_is_stranded (self->life))
+    {
+      be_stranded (self);
+      return;
+    }
+
+  _afork_peer_orphan_forks (self, FALSE);
+  if (self->closed && error != NULL)
+    {
+      _afork_life_send_signal (self->life, SIGKILL);
+      _afork_peer_fail (self, error);
+    }
+  if (self->adopted && !_afork_life_is_known (self->life))
+    fail_to_adopt (self);
+
+  _afork_peer_settle (self);
+  _afork_peer_settle_unborn (self);
+}
+
+const AForkChannelEvents _afork_peer_channel_events = { frame_cb, closed_cb };

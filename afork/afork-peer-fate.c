@@ -1,0 +1,156 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* What becomes of a peer: how it fails, and how it ends. */
+
+#include "config.h"
+
+#include "afork-peer-parts-private.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "afork-error.h"
+#include "afork-i18n-private.h"
+
+void
+_afork_peer_fail (AForkPeer    *self,
+                  const GError *error)
+{
+  if (self->failure != NULL || self->running)
+    return;
+
+  self->failure = g_error_copy (error);
+  _afork_peer_tell_failed (self);
+  _afork_peer_settle_unborn (self);
+}
+
+void
+_afork_peer_fail_to_start (AForkPeer    *self,
+                           const GError *error)
+{
+  _afork_peer_fail (self, error);
+  _afork_life_end (self->life, -1, 0, 0, 0);
+}
+
+void
+_afork_peer_fail_like_template (AForkPeer *self)
+{
+  g_autoptr(GError) error = g_error_copy (self->template->failure);
+
+  g_prefix_error (&error, "%s ", _("The process could not be forked from its template:"));
+  _afork_peer_fail_to_start (self, error);
+}
+
+/* A process that has ended without having said why. */
+static GError *
+describe_end (AForkPeer *self)
+{
+  g_autofree char *name = _afork_life_get_name (self->life);
+  int status = _afork_life_get_wait_status (self->life);
+
+  if (_afork_life_is_stranded (self->life))
+    return g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
+                        _("The main context of the process is gone"));
+  if (status < 0)
+    return g_error_new (AFORK_ERROR, AFORK_ERROR_LOST,
+                        _("%s ended before its function was entered, and nobody can say how"),
+                        name);
+  if (WIFSIGNALED (status))
+    return g_error_new (AFORK_ERROR, AFORK_ERROR_SIGNALED,
+                        _("%s was ended by signal %d (%s) before its function was entered"),
+                        name, WTERMSIG (status), g_strsignal (WTERMSIG (status)));
+  if (self->program != NULL && !self->greeted)
+    return g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN,
+                        _("“%s” exited with status %d and never answered as an AFork server does"),
+                        self->program, WEXITSTATUS (status));
+
+  return g_error_new (AFORK_ERROR, AFORK_ERROR_EXITED,
+                      _("%s exited with status %d before its function was entered"),
+                      name, WEXITSTATUS (status));
+}
+
+void
+_afork_peer_settle (AForkPeer *self)
+{
+  AForkPeer *template = self->template;
+
+  if (!self->closed)
+    return;
+
+  if (_afork_life_has_ended (self->life))
+    {
+      g_autoptr(GError) error = describe_end (self);
+
+      _afork_peer_fail (self, error);
+    }
+  else if (_afork_life_is_known (self->life))
+    {
+      /* It ends just now; or else it has closed its socket and lives on, and nothing can be done
+       * with it any more. A process that has begun to exit keeps its status. */
+      _afork_life_send_signal (self->life, SIGKILL);
+    }
+  else if (template == NULL || (template->channel == NULL && !template->closed))
+    {
+      /* Whoever could have told has been handed over, or is gone. */
+      _afork_life_end (self->life, -1, 0, 0, 0);
+    }
+  else if (template->failure != NULL && (self->failure == NULL || template->channel == NULL))
+    {
+      /* One that has failed itself is perhaps still reported. */
+      _afork_peer_fail_like_template (self);
+    }
+}
+
+static void
+life_ended_cb (AForkLife *life,
+               gpointer   data)
+{
+  g_autoptr(AForkPeer) self = _afork_peer_ref (data);
+
+  if (self->outcome != NULL && !_afork_life_is_stranded (life))
+    _afork_channel_drain (self->outcome);
+  /* What it sent before it ended is here by now, and comes first. More will not come, even if some
+   * process that a module started still has the socket. Without a context nothing can come. */
+  if (self->channel != NULL && !self->ready && !_afork_life_is_stranded (life))
+    _afork_channel_drain (self->channel);
+  if (self->channel != NULL && !self->ready)
+    _afork_channel_close (self->channel, NULL);
+
+  _afork_peer_settle (self);
+  _afork_peer_forget_template (self);
+  if (life == self->life)
+    _afork_peer_tell_ended (self);
+}
+
+void
+_afork_peer_set_life (AForkPeer *self,
+                      AForkLife *life)
+{
+  if (self->life != NULL)
+    {
+      _afork_life_set_ended_func (self->life, NULL, NULL);
+      _afork_life_unref (self->life);
+    }
+
+  self->life = life;
+  _afork_life_set_ended_func (life, life_ended_cb, self);
+}
+
+void
+_afork_peer_abandon (AForkPeer    *self,
+                     const GError *error)
+{
+  g_autoptr(AForkPeer) kept G_GNUC_UNUSED = _afork_peer_ref (self);
+
+  if (self->program == NULL && self->number == 0)
+    {
+      _afork_peer_fail_to_start (self, error);
+      return;
+    }
+
+  _afork_peer_fail (self, error);
+  _afork_life_send_signal (self->life, SIGKILL);
+}

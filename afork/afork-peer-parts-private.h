@@ -1,0 +1,143 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include "afork-belonging-private.h"
+#include "afork-channel-private.h"
+#include "afork-life-private.h"
+#include "afork-peer-private.h"
+
+G_BEGIN_DECLS
+
+/* For the parts of AForkPeer only. They are: itself and its beginnings in afork-peer.c, what it
+ * tells its owner in afork-peer-tell.c, the commands it is sent in afork-peer-commands.c and
+ * afork-peer-exec.c, what it answers in afork-peer-answers.c, its forks in afork-peer-forks.c, and
+ * how it fails and ends in afork-peer-fate.c. */
+
+struct _AForkPeer
+{
+  AForkBelonging         belonging;     /* the channels */
+  gatomicrefcount        ref_count;
+  GMainContext          *context;       /* in which it is served now; not a reference */
+  const AForkPeerEvents *events;
+  GWeakRef               owner;
+
+  GQueue                 tales;         /* of Tale */
+  GSource               *tales_source;  /* NULL if there are none; holds a reference */
+
+  AForkChannel          *channel;       /* NULL once handed over or closed */
+  AForkLife             *life;
+  GError                *failure;       /* set once */
+  gboolean               closed;        /* the command socket ended with no function entered */
+  gboolean               ready;         /* the command socket is no longer ours … */
+  gboolean               running;       /* … but a function's or a program's */
+  gboolean               forgotten;     /* it is one of the program that this one was forked from */
+
+  char                  *program;       /* of one that is executed, for messages */
+  gboolean               greeted;       /* … and it has answered as a server does */
+
+  AForkPeer             *template;      /* of one that is forked, until its life has ended */
+  guint32                number;        /* … what that calls it: not 0 */
+  gboolean               adopted;       /* forked for another caller: by whom is not known */
+  gboolean               born;          /* … and it has been heard of */
+
+  gboolean               told_to_run;
+  gboolean               gave_up;       /* it has said why it does nothing more */
+
+  AForkChannel          *outcome;       /* that tells how executing a program went, or NULL */
+  GSocket               *program_socket;  /* the program's other end, until that is known */
+
+  guint32                last_number;   /* that a fork was given */
+  char                  *expected;      /* the function that a fork was told to run last, or NULL */
+  GHashTable            *lives;         /* number → AForkLife of forks it reports; or NULL */
+  GPtrArray             *unborn;        /* forks not heard of, which remove themselves; or NULL */
+};
+
+/* Itself. */
+
+/* Opens *CHANNEL, which keeps its peer as long as it is open. The first takes FD; the second
+ * returns the other end, or -1. */
+gboolean   _afork_peer_open_channel       (AForkPeer                 *self,
+                                           AForkChannel             **channel,
+                                           const AForkChannelEvents  *events,
+                                           int                        fd,
+                                           GError                   **error);
+int        _afork_peer_connect_channel    (AForkPeer                 *self,
+                                           AForkChannel             **channel,
+                                           const AForkChannelEvents  *events,
+                                           GError                   **error);
+/* Drops the command channel, which is closed. */
+void       _afork_peer_drop_channel       (AForkPeer                 *self);
+
+/* Telling the owner, which may drop the last reference to itself meanwhile. */
+
+/* That its pid is known, or another one than before. */
+void       _afork_peer_tell_known         (AForkPeer                 *self);
+/* That its function or program, or another caller, has the other end of SOCKET. */
+void       _afork_peer_tell_ready         (AForkPeer                 *self,
+                                           GSocket                   *socket);
+void       _afork_peer_tell_failed        (AForkPeer                 *self);
+void       _afork_peer_tell_ended         (AForkPeer                 *self);
+/* What was to be told will be told in the context in which it is served now. */
+void       _afork_peer_move_tales         (AForkPeer                 *self);
+void       _afork_peer_forget_tales       (AForkPeer                 *self);
+
+/* Commands. */
+
+/* The last one is about to be sent. */
+void       _afork_peer_expect_ready       (AForkPeer                 *self);
+
+/* Answers. */
+
+/* What comes on the command channel. */
+extern const AForkChannelEvents _afork_peer_channel_events;
+
+/* Makes FRAME a breach of the protocol; returns false. */
+gboolean   _afork_peer_refuse_frame       (const AForkFrame          *frame,
+                                           GError                   **error);
+
+/* Forks. */
+
+/* One that has been forked is called NUMBER, and its end will be reported. It hangs on what the
+ * one it was forked from does. */
+void       _afork_peer_add_fork_life      (AForkPeer                 *self,
+                                           guint32                    number,
+                                           AForkLife                 *life);
+/* Takes the life of fork NUMBER out, or returns NULL where there is none. */
+AForkLife *_afork_peer_take_fork_life     (AForkPeer                 *self,
+                                           guint32                    number);
+gboolean   _afork_peer_has_forks          (AForkPeer                 *self);
+/* Nobody will report the ends of its forks any more. They are watched in its context, unless that
+ * is gone. */
+void       _afork_peer_orphan_forks       (AForkPeer                 *self,
+                                           gboolean                   context_gone);
+
+/* A fork is unborn until it is heard of. */
+void       _afork_peer_be_unborn          (AForkPeer                 *self);
+void       _afork_peer_stop_being_unborn  (AForkPeer                 *self);
+AForkPeer *_afork_peer_find_unborn        (AForkPeer                 *self,
+                                           guint32                    number);
+/* Forks of it that have not been heard of by now may never have come to be. */
+void       _afork_peer_settle_unborn      (AForkPeer                 *self);
+/* A template's reports are needed as long as its fork lives, and so is it. */
+void       _afork_peer_forget_template    (AForkPeer                 *self);
+
+/* Failing and ending. */
+
+void       _afork_peer_set_life           (AForkPeer                 *self,
+                                           AForkLife                 *life);
+void       _afork_peer_fail               (AForkPeer                 *self,
+                                           const GError              *error);
+/* It never came to be, and ERROR is why. */
+void       _afork_peer_fail_to_start      (AForkPeer                 *self,
+                                           const GError              *error);
+/* What happened to its template before it was forked from it. */
+void       _afork_peer_fail_like_template (AForkPeer                 *self);
+/* Finds out why SELF, whose command socket has ended, will not run its function, and sees to it
+ * that its life ends, as soon as that can be; to be called again whenever more is known. */
+void       _afork_peer_settle             (AForkPeer                 *self);
+
+G_END_DECLS

@@ -1,0 +1,157 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* What all ways of handing a process over have in common: each is taken once, and answered once. */
+
+#include "config.h"
+
+#include "afork-process.h"
+#include "afork-process-private.h"
+
+#include <fcntl.h>
+
+#include "afork-error.h"
+#include "afork-fd-private.h"
+#include "afork-i18n-private.h"
+#include "afork-task-private.h"
+
+/* The caller has lost interest, and without it the process has nobody to talk to. */
+static void
+give_up (AForkProcess *self)
+{
+  if (self->function != NULL)
+    _afork_process_abandon (self, AFORK_ERROR_CLOSED, _("Running “%s” was cancelled"),
+                            self->function);
+  else
+    _afork_process_abandon (self, AFORK_ERROR_CLOSED, _("Running the process was cancelled"));
+}
+
+/* The task of a run that is to be answered now, or NULL if it has been. */
+static GTask *
+take_run_task (AForkProcess *self)
+{
+  if (self->run_task != NULL)
+    _afork_task_unwatch_cancellable (self->run_task);
+
+  return g_steal_pointer (&self->run_task);
+}
+
+static void
+fd_free (gpointer data)
+{
+  _afork_fd_close (*(int *) data);
+  g_free (data);
+}
+
+static void
+return_descriptor (GTask   *task,
+                   GSocket *socket)
+{
+  int fd = fcntl (g_socket_get_fd (socket), F_DUPFD_CLOEXEC, 0);
+
+  if (fd < 0)
+    g_task_return_new_error (task, AFORK_ERROR, AFORK_ERROR_FAILED,
+                             _("The descriptor of the process could not be kept: %s"),
+                             g_strerror (errno));
+  else
+    g_task_return_pointer (task, g_memdup2 (&fd, sizeof fd), fd_free);
+}
+
+void
+_afork_process_return_socket (AForkProcess *self,
+                              GSocket      *socket)
+{
+  g_autoptr(GTask) task = take_run_task (self);
+
+  if (task == NULL)
+    return;
+
+  /* The two have come together, and cancelling it kills the process. */
+  if (g_cancellable_is_cancelled (g_task_get_cancellable (task)))
+    {
+      give_up (self);
+      _afork_task_return_cancelled (task);
+    }
+  else if (self->detached)
+    return_descriptor (task, socket);
+  else
+    g_task_return_pointer (task, g_socket_connection_factory_create_connection (socket),
+                           g_object_unref);
+}
+
+void
+_afork_process_return_failure (AForkProcess *self,
+                               const GError *error)
+{
+  g_autoptr(GTask) task = take_run_task (self);
+
+  if (task != NULL)
+    g_task_return_error (task, g_error_copy (error));
+}
+
+static gboolean
+run_cancelled_cb (GCancellable *cancellable,
+                  gpointer      data)
+{
+  AForkProcess *self = g_task_get_source_object (data);
+  g_autoptr(GTask) task = take_run_task (self);
+
+  if (task == NULL)
+    return G_SOURCE_REMOVE;
+
+  give_up (self);
+  _afork_task_return_cancelled (task);
+  return G_SOURCE_REMOVE;
+}
+
+gboolean
+_afork_process_begin_hand_over (AForkProcess *self,
+                                GTask        *task)
+{
+  /* Else the task would hide a process that runs. */
+  g_task_set_check_cancellable (task, FALSE);
+  if (self->function != NULL)
+    {
+      g_task_return_new_error (task, AFORK_ERROR, AFORK_ERROR_CLOSED,
+                               _("The process was told already to run “%s”"), self->function);
+      return FALSE;
+    }
+  if (self->handed_over)
+    {
+      g_task_return_new_error (task, AFORK_ERROR, AFORK_ERROR_CLOSED,
+                               _("The process was run or detached already"));
+      return FALSE;
+    }
+
+  self->handed_over = TRUE;
+  g_clear_pointer (&self->spares, _afork_spares_free);
+  return TRUE;
+}
+
+gboolean
+_afork_process_await_hand_over (AForkProcess *self,
+                                GTask        *task)
+{
+  GError *failure;
+
+  if (g_task_return_error_if_cancelled (task))
+    {
+      give_up (self);
+      return FALSE;
+    }
+
+  if (!self->started && _afork_peer_get_failure (self->peer) == NULL)
+    _afork_process_start (self);
+  failure = _afork_peer_get_failure (self->peer);
+  if (failure != NULL)
+    {
+      g_task_return_error (task, g_error_copy (failure));
+      return FALSE;
+    }
+
+  _afork_task_watch_cancellable (task, G_SOURCE_FUNC (run_cancelled_cb));
+  self->run_task = g_object_ref (task);
+  return TRUE;
+}

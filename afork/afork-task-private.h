@@ -1,0 +1,22 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+/* For tasks that GIO does not cancel. */
+
+/* Has CALLBACK called when the task's cancellable is cancelled, if it has one, until the task is
+ * answered: then the watch has to be ended. */
+void _afork_task_watch_cancellable   (GTask       *task,
+                                      GSourceFunc  callback);
+void _afork_task_unwatch_cancellable (GTask       *task);
+/* Answers it, whether the cancellable has been reset since or not. */
+void _afork_task_return_cancelled    (GTask       *task);
+
+G_END_DECLS

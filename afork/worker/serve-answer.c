@@ -1,0 +1,56 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* What a server answers. */
+
+#define _GNU_SOURCE
+#include "server-parts.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "pidfd.h"
+
+void
+afork_server_put_report (const AForkFrame *frame,
+                        void             *data)
+{
+  (void) data;
+  afork_link_put (&afork_server.link, frame);
+}
+
+bool
+afork_server_answer (AForkFrame *frame,
+                     int         extra_fd)
+{
+  int fds[2];
+
+  if (afork_server.unborn)
+    {
+      fds[frame->n_fds] = afork_pidfd_open_self ();
+      if (fds[frame->n_fds] < 0)
+        return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_SPAWN,
+                                  "The process has no descriptor left for itself: %s",
+                                  strerror (errno));
+      frame->n_fds++;
+    }
+  if (extra_fd >= 0)
+    fds[frame->n_fds++] = extra_fd;
+
+  afork_link_send (&afork_server.link, frame, fds);
+  if (afork_server.unborn)
+    close (fds[0]);
+  afork_server.unborn = false;
+  return true;
+}
+
+bool
+afork_server_tell_birth (void)
+{
+  AForkFrame born = { .kind = AFORK_FRAME_BORN };
+
+  return !afork_server.unborn || afork_server_answer (&born, -1);
+}

@@ -1,0 +1,83 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Descriptors that are given the numbers which the caller chose. */
+
+#define _GNU_SOURCE
+#include "server-parts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Moves *FD to another number if it is TARGET. */
+static bool
+vacate_fd (int *fd,
+           int  target)
+{
+  int moved;
+
+  if (*fd != target)
+    return true;
+
+  moved = fcntl (target, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  if (moved < 0)
+    return false;
+
+  *fd = moved;
+  return true;
+}
+
+/* Makes sure that nothing which the server keeps is at descriptor TARGET. The number itself stays
+ * open: dup2() closes it. */
+static bool
+vacate (int target)
+{
+  bool socket_moves = afork_server.link.socket == target;
+  bool done = vacate_fd (&afork_server.link.socket, target)
+    && vacate_fd (&afork_server.lifeline, target)
+    && afork_children_vacate (&afork_server.children, target);
+
+  if (done && socket_moves && afork_server.children.epoll >= 0)
+    {
+      afork_children_unwatch_socket (&afork_server.children, target);
+      done = afork_children_watch_socket (&afork_server.children, afork_server.link.socket);
+    }
+  for (size_t i = 0; done && i < afork_server.link.n_fds; i++)
+    done = vacate_fd (&afork_server.link.fds[i], target);
+  for (size_t i = 0; done && i < afork_server.items.n_items; i++)
+    if (afork_server.items.items[i].kind == AFORK_ITEM_FD)
+      done = vacate_fd (&afork_server.items.items[i].fd, target);
+
+  return done;
+}
+
+bool
+afork_serve_map_fd (int target)
+{
+  int fd = afork_link_take_fd (&afork_server.link);
+  bool done;
+
+  /* What was printed goes where it was printed to. */
+  fflush (NULL);
+  /* What is mapped is meant for programs that the worker executes, so it is not close-on-exec. */
+  if (fd == target)
+    done = fcntl (fd, F_SETFD, 0) == 0;
+  else
+    done = vacate (target) && dup2 (fd, target) == target;
+  if (done && target <= STDERR_FILENO)
+    afork_server.mapped |= 1u << target;
+  if (!done)
+    /* dup2() has one error for a bad descriptor, which this is not, and a number over the limit. */
+    afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_FAILED,
+                       "A descriptor could not be mapped to %d: %s", target,
+                       strerror (errno == EBADF ? EMFILE : errno));
+
+  if (fd != target)
+    close (fd);
+  return done;
+}

@@ -1,0 +1,192 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* What a process can be told before it is handed over. */
+
+#define _GNU_SOURCE
+#include "server-parts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const char **
+afork_server_strings_to_array (AForkStrings strings)
+{
+  const char **array = calloc ((size_t) strings.n_strings + 1, sizeof *array);
+
+  if (array == NULL)
+    afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_FAILED, "%s", strerror (ENOMEM));
+  for (size_t i = 0; array != NULL && strings.n_strings > 0; i++)
+    array[i] = afork_strings_next (&strings);
+
+  return array;
+}
+
+bool
+afork_serve_module_path (const AForkFrame *frame)
+{
+  const char **folders = afork_server_strings_to_array (frame->strings);
+  bool done = folders != NULL
+    && afork_server.runtime->set_module_path (afork_server.runtime_data, folders,
+                                              &afork_server.failure);
+
+  free (folders);
+  return done;
+}
+
+static bool
+serve_call (const AForkFrame *frame)
+{
+  const char **arguments = afork_server_strings_to_array (frame->strings);
+  int n_arguments = (int) frame->strings.n_strings;
+  bool done = arguments != NULL;
+
+  if (done && frame->kind == AFORK_FRAME_CALL)
+    done = afork_server.runtime->call (afork_server.runtime_data, frame->string[0],
+                                       n_arguments, arguments, &afork_server.failure);
+  else if (done)
+    done = afork_server.runtime->eval (afork_server.runtime_data, frame->string[0],
+                                       n_arguments, arguments, &afork_server.failure);
+
+  free (arguments);
+  return done;
+}
+
+bool
+afork_serve_module_code (const AForkFrame *frame)
+{
+  struct sigaction interrupt;
+  bool done;
+
+  if (!afork_server_tell_birth ())
+    return false;
+
+  if (frame->kind == AFORK_FRAME_REQUIRE)
+    done = afork_server.runtime->require (afork_server.runtime_data, frame->string[0],
+                                          &afork_server.failure);
+  else
+    done = serve_call (frame);
+
+  /* What it has printed is written once, and not by every fork again. */
+  fflush (NULL);
+  sigaction (SIGINT, NULL, &interrupt);
+  afork_server.ignores_interrupt = interrupt.sa_handler == SIG_IGN;
+  return done;
+}
+
+bool
+afork_serve_setenv (const char *name,
+                    const char *value)
+{
+  int result = value != NULL ? setenv (name, value, 1) : unsetenv (name);
+
+  if (result < 0)
+    return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_FAILED,
+                              "Environment variable “%s” could not be set: %s", name,
+                              strerror (errno));
+  return true;
+}
+
+bool
+afork_serve_chdir (const char *path)
+{
+  if (chdir (path) < 0)
+    return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_FAILED,
+                              "The working directory could not be changed to “%s”: %s", path,
+                              strerror (errno));
+  return true;
+}
+
+bool
+afork_serve_item_fds (uint16_t n_fds)
+{
+  for (uint16_t i = 0; i < n_fds; i++)
+    if (!afork_items_add_fd (&afork_server.items, afork_link_take_fd (&afork_server.link)))
+      return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_FAILED,
+                                "A descriptor could not be kept: %s", strerror (ENOMEM));
+  return true;
+}
+
+bool
+afork_serve_item_bytes (const AForkFrame *frame)
+{
+  if (!afork_items_add_bytes (&afork_server.items, frame->bytes, frame->n_bytes,
+                              (frame->flags & AFORK_FRAME_MORE) != 0))
+    return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_FAILED,
+                              "An item of bytes could not be kept: %s", strerror (ENOMEM));
+  return true;
+}
+
+static bool
+watch_lifeline (int fd)
+{
+  struct pollfd ended = { .fd = fd, .events = POLLIN };
+
+  if (fcntl (fd, F_SETSIG, SIGKILL) < 0
+      || fcntl (fd, F_SETOWN, -getpgrp ()) < 0
+      || fcntl (fd, F_SETFL, O_ASYNC) < 0)
+    return false;
+
+  /* Where the caller has gone already, nothing would happen any more. */
+  if (poll (&ended, 1, 0) != 0)
+    kill (0, SIGKILL);
+  return true;
+}
+
+/* Has the kernel kill this process, and all that it will have forked, when the pipe ends, whatever
+ * any of them does then. They are told apart from the rest of the world by their process group, and
+ * the pipe is watched as long as one of them has it open. */
+bool
+afork_serve_lifeline (void)
+{
+  if (afork_server.lifeline >= 0)
+    close (afork_server.lifeline);
+
+  afork_server.lifeline = afork_link_take_fd (&afork_server.link);
+  if ((getpgrp () != getpid () && setpgid (0, 0) < 0) || !watch_lifeline (afork_server.lifeline))
+    return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_FAILED,
+                              "The process could not be made to end with its caller: %s",
+                              strerror (errno));
+  return true;
+}
+
+/* Items that are no longer the server's are the process's until it ends: they are kept in reach, so
+ * that they are not taken for leaks of whoever got them. */
+typedef struct Kept
+{
+  struct Kept     *next;
+  const AForkItem *items;
+} Kept;
+
+static Kept *all_kept;
+
+static void
+keep (const AForkItems *items)
+{
+  Kept *kept = items->n_items > 0 ? malloc (sizeof *kept) : NULL;
+
+  if (kept == NULL)
+    return;
+
+  *kept = (Kept) { all_kept, items->items };
+  all_kept = kept;
+}
+
+const AForkItem *
+afork_worker_take_items (size_t *n_items)
+{
+  AForkItems items = afork_server.items;
+
+  keep (&items);
+  afork_server.items = (AForkItems) { 0 };
+  *n_items = items.n_items;
+  return items.items;
+}

@@ -1,0 +1,93 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* What the parts of a server share: the command loop is in serve.c, answering in serve-answer.c,
+ * ending in serve-end.c, and what it can be told in serve-prepare.c, serve-map.c, serve-fork.c and
+ * serve-hand-over.c. */
+
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "children.h"
+#include "command-link.h"
+#include "items.h"
+#include "runtime.h"
+
+/* There is one server in a process, and it lives as long: nothing of it is ever freed. What every
+ * fork needs stands together at the front, in one page of memory, for that is what a fork pays
+ * by. */
+typedef struct
+{
+  bool                      forked;
+  bool                      unborn;   /* the caller has not got the pidfd that it is to get */
+  bool                      ignores_interrupt;  /* SIGINT, as no module has changed */
+  const AForkWorkerRuntime *runtime;
+  void                     *runtime_data;
+  AForkItems                items;
+  AForkItems                taken;    /* by the function that is run */
+  unsigned                  mapped;   /* a bit for each of 0, 1 and 2 that was mapped */
+  int                       outcome;  /* the socket that tells how executing went, or -1 */
+  int                       lifeline; /* the pipe whose end ends this process, or -1 */
+  AForkChildren             children;
+  AForkLink                 link;
+  AForkFailure              failure;
+} AForkServerState;
+
+extern AForkServerState afork_server __attribute__ ((visibility ("hidden")));
+
+/* Answers. */
+
+/* Sends FRAME, which has no descriptors yet. With the first that a forked process sends goes its
+ * pidfd; then EXTRA_FD, unless that is -1. */
+bool         afork_server_answer           (AForkFrame       *frame,
+                                            int               extra_fd);
+/* The first that a forked process says, unless it has something else to say. It is said before any
+ * code of a module runs in it: that may never come back, and the caller can end only what it
+ * knows. */
+bool         afork_server_tell_birth       (void);
+/* Puts a report of afork_children_wait() up for sending. */
+void         afork_server_put_report       (const AForkFrame *frame,
+                                            void             *data);
+
+/* Ends. */
+
+/* Ends the process at once. Exit handlers and destructors run in the process that was executed, for
+ * which they were made: in a fork they would undo what is its template's, and cost it more than all
+ * the rest of its end. */
+void         afork_server_end              (int               status) __attribute__ ((noreturn));
+/* Ends the process, but not before it has reaped and reported its forks. */
+void         afork_server_leave            (int               status) __attribute__ ((noreturn));
+/* The same, with the failure. */
+void         afork_server_fail             (void) __attribute__ ((noreturn));
+
+/* Makes a process that has no forks. *REPORTS is then to be told to the caller, unless it is -1. */
+bool         afork_server_become_single    (int              *reports);
+
+/* NULL and a failure if memory is out. The strings are the frame's. */
+const char **afork_server_strings_to_array (AForkStrings      strings);
+
+/* Commands. Each that returns false has set the failure. */
+
+bool         afork_serve_module_path       (const AForkFrame *frame);
+/* What is done by code of a module. */
+bool         afork_serve_module_code       (const AForkFrame *frame);
+bool         afork_serve_setenv            (const char       *name,
+                                            const char       *value);
+bool         afork_serve_chdir             (const char       *path);
+bool         afork_serve_item_bytes        (const AForkFrame *frame);
+bool         afork_serve_item_fds          (uint16_t          n_fds);
+bool         afork_serve_map_fd            (int               target);
+bool         afork_serve_lifeline          (void);
+void         afork_serve_fork              (uint32_t          number,
+                                            int               socket);
+bool         afork_serve_run               (const char       *function,
+                                            const char       *title);
+bool         afork_serve_run_func          (const AForkFrame *frame);
+bool         afork_serve_exec              (const AForkFrame *frame);
+bool         afork_serve_detach            (void);
+bool         afork_serve_identify          (uint32_t          version);

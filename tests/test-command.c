@@ -1,0 +1,220 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Runtimes that are a command, with a server at its end. */
+
+#include "config.h"
+
+#include "test-inspect-util.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { LARGE_SIZE = 300 * 1000 };
+
+static AForkRuntime *
+new_server_command (void)
+{
+  const char *argv[] = { g_getenv ("AFORK_SERVER"), NULL };
+
+  return afork_runtime_new_command ("relayed", argv);
+}
+
+static void
+test_command_relayed (Census        *census,
+                      gconstpointer  data)
+{
+  g_autoptr(AForkRuntime) runtime = new_server_command ();
+  g_autoptr(AForkProcess) process = afork_process_new_for_runtime (runtime);
+  g_autoptr(AForkProcess) fork = NULL;
+  g_autoptr(AForkProcess) fork_of_fork = NULL;
+  g_autofree char *of_process = NULL;
+  g_autofree char *of_fork = NULL;
+  g_autofree char *of_fork_of_fork = NULL;
+  g_autofree char *large = g_strnfill (LARGE_SIZE, 'x');
+  Census begun;
+
+  afork_process_require (process, "describe");
+  afork_process_send_arg (process, "of all");
+  afork_process_send_arg (process, large);
+  fork = afork_process_fork (process);
+  afork_process_send_arg (fork, "of the forks");
+  fork_of_fork = afork_process_fork (fork);
+  afork_process_send_arg (fork_of_fork, "of one");
+  afork_process_send_arg (process, "");
+  g_assert_cmpstr (afork_process_get_title (fork), ==, "template relayed");
+
+  /* Nothing is executed before it is run. */
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+  census_begin (&begun);
+  g_assert_cmpuint (begun.n_fds, ==, census->n_fds);
+  g_assert_cmpint (afork_process_get_state (process), ==, AFORK_PROCESS_STATE_STARTING);
+  g_assert_cmpint (afork_process_get_pid (process), ==, 0);
+
+  of_process = run_to_end (process, "describe");
+  of_fork = run_to_end (fork, "describe");
+  of_fork_of_fork = run_to_end (fork_of_fork, "describe");
+  g_assert_true (g_str_has_prefix (of_fork_of_fork, of_fork));
+  g_assert_false (g_str_has_prefix (of_fork, of_process));
+  g_assert_cmpuint (strlen (of_fork_of_fork), >, strlen (of_fork));
+  g_assert_cmpint (afork_process_get_pid (fork), !=, afork_process_get_pid (process));
+}
+
+static void
+test_command_child (Census        *census,
+                    gconstpointer  data)
+{
+  g_autoptr(AForkRuntime) runtime = new_server_command ();
+  g_autoptr(AForkProcess) process = afork_process_new_for_runtime (runtime);
+  g_autoptr(AForkProcess) fork = afork_process_fork (process);
+  g_autoptr(AForkProcess) other = afork_process_new_for_runtime (runtime);
+  g_autofree char *own_pid = g_strdup_printf ("%d", getpid ());
+  g_autofree char *output = NULL;
+  g_autofree char *error_output = NULL;
+
+  /* It is no fork of anything, and its standard output is not the protocol's. */
+  assert_report (process, "process", "parent", own_pid);
+  output = get_report (fork, "descriptors", "1");
+  error_output = get_report (other, "descriptors", "2");
+  g_assert_cmpstr (output, ==, error_output);
+}
+
+static void
+test_command_refuses_fds (Census        *census,
+                          gconstpointer  data)
+{
+  g_autoptr(AForkRuntime) runtime = new_server_command ();
+  g_autoptr(AForkProcess) sent = afork_process_new_for_runtime (runtime);
+  g_autoptr(AForkProcess) mapped = afork_process_new_for_runtime (runtime);
+  g_autoptr(AForkProcess) fork = NULL;
+
+  afork_process_send_fd (sent, STDIN_FILENO);
+  fork = afork_process_fork (sent);
+  afork_process_map_fd (mapped, STDIN_FILENO, STDIN_FILENO);
+  expect_run_error (sent, "done", AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED, "relayed");
+  expect_run_error (mapped, "done", AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED, "relayed");
+  expect_run_error (fork, "done", AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED, "relayed");
+}
+
+/* One that was not started can still be killed, dropped and waited for. */
+static void
+test_command_unstarted (Census        *census,
+                        gconstpointer  data)
+{
+  g_autoptr(AForkRuntime) runtime = new_server_command ();
+  g_autoptr(AForkProcess) killed = afork_process_new_for_runtime (runtime);
+  g_autoptr(AForkProcess) signalled = afork_process_new_for_runtime (runtime);
+  g_autoptr(AForkProcess) cancelled = afork_process_new_for_runtime (runtime);
+  g_autoptr(GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GError) error = NULL;
+
+  g_object_unref (afork_process_send_arg (afork_process_new_for_runtime (runtime), "dropped"));
+
+  afork_process_wait_async (killed, NULL, store_result_cb, &result);
+  afork_process_force_exit (killed);
+  await_result (&result);
+  g_assert_false (afork_process_wait_finish (killed, result, &error));
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED);
+  g_clear_error (&error);
+  expect_run_error (killed, "done", AFORK_ERROR, AFORK_ERROR_CLOSED, NULL);
+
+  afork_process_send_signal (signalled, SIGTERM);
+  expect_run_error (signalled, "done", AFORK_ERROR, AFORK_ERROR_SIGNALED, NULL);
+  assert_term_signal (signalled, SIGTERM);
+
+  g_cancellable_cancel (cancellable);
+  connection = afork_process_run (cancelled, "done", cancellable, &error);
+  g_assert_null (connection);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  await_end (cancelled);
+}
+
+/* What its template was told, all its processes are, though none is forked. */
+static void
+test_command_template (Census        *census,
+                       gconstpointer  data)
+{
+  g_autoptr(AForkRuntime) runtime = new_server_command ();
+  AForkProcess *template = afork_runtime_get_template (runtime);
+
+  afork_process_require (template, "describe");
+  afork_process_call (template, "remember", (const char * const []) { "one", NULL });
+  for (int i = 0; i < 3; i++)
+    {
+      g_autoptr(AForkProcess) process = afork_process_new_for_runtime (runtime);
+
+      assert_answer (process, "recall", "1 3");
+    }
+  g_assert_true (afork_runtime_get_template (runtime) == template);
+
+  /* Properties that change change all that is executed from then on. */
+  afork_runtime_set_working_directory (runtime, "/");
+  for (int i = 0; i < 2; i++)
+    {
+      g_autoptr(AForkProcess) process = afork_process_new_for_runtime (runtime);
+      g_autoptr(AForkProcess) in_folder = afork_process_fork (process);
+
+      assert_answer (process, "recall", "1 3");
+      assert_report (in_folder, "process", "folder", "/");
+    }
+}
+
+static void
+test_command_with_fds (Census        *census,
+                       gconstpointer  data)
+{
+  const char *argv[] = { "env", "AFORK_A=by env", g_getenv ("AFORK_SERVER"), NULL };
+  g_autoptr(AForkRuntime) runtime = g_object_new (AFORK_TYPE_RUNTIME, "name", "env",
+                                                  "argv", argv, "can-fork", TRUE,
+                                                  "can-pass-fds", TRUE, NULL);
+  g_autoptr(AForkProcess) process = afork_process_new_for_runtime (runtime);
+  g_autoptr(AForkProcess) fork = NULL;
+  g_autoptr(AForkProcess) other = afork_process_new_for_runtime (runtime);
+  g_autofree char *description G_GNUC_UNUSED = NULL;
+  g_autofree char *expected = NULL;
+  struct stat status;
+  int fd = memfd_create ("item", MFD_CLOEXEC);
+
+  g_assert_no_errno (fd);
+  g_assert_no_errno (fstat (fd, &status));
+  expected = g_strdup_printf ("fd %" G_GUINT64_FORMAT " 0\n", (guint64) status.st_ino);
+  afork_process_require (process, "describe");
+  afork_process_send_fd (process, fd);
+  close (fd);
+  fork = afork_process_fork (process);
+  assert_answer (fork, "describe", expected);
+  assert_answer (process, "describe", expected);
+  assert_report (other, "environment", "AFORK_A", "by env");
+}
+
+static void
+add (const char  *path,
+     void       (*test) (Census        *census,
+                         gconstpointer  data))
+{
+  add_with_census (path, test);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  add ("/command/relayed", test_command_relayed);
+  add ("/command/child", test_command_child);
+  add ("/command/refuses-fds", test_command_refuses_fds);
+  add ("/command/unstarted", test_command_unstarted);
+  add ("/command/template", test_command_template);
+  add ("/command/with-fds", test_command_with_fds);
+
+  return g_test_run ();
+}

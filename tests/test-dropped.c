@@ -1,0 +1,192 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Objects that are dropped: what was queued is still done, and what runs goes on. */
+
+#include "config.h"
+
+#include "test-life-util.h"
+
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <signal.h>
+#include <unistd.h>
+
+static gboolean
+wake_cb (int          fd,
+         GIOCondition condition,
+         gpointer     data)
+{
+  return G_SOURCE_CONTINUE;
+}
+
+/* Turns the main context until the last writer of the pipe is gone. Closes FD. */
+static void
+assert_pipe (int         fd,
+             const char *expected)
+{
+  guint id = g_unix_fd_add (fd, G_IO_IN | G_IO_HUP, wake_cb, NULL);
+  char text[256];
+  gsize length = 0;
+  gssize n_bytes;
+
+  while ((n_bytes = read (fd, text + length, sizeof text - 1 - length)) != 0)
+    if (n_bytes > 0)
+      length += (gsize) n_bytes;
+    else
+      g_main_context_iteration (NULL, TRUE);
+
+  text[length] = '\0';
+  g_assert_cmpstr (text, ==, expected);
+  g_source_remove (id);
+  close (fd);
+}
+
+/* A process that was not run does what was queued for it, though nobody waits for that. */
+static void
+test_dropped_prepared (Fixture       *fixture,
+                       gconstpointer  data)
+{
+  for (int i = 0; i < 3; i++)
+    {
+      AForkProcess *process = i == 0 ? new_executed () : afork_process_fork (fixture->template);
+      AForkProcess *fork;
+      int fds[2];
+
+      g_assert_no_errno (pipe2 (fds, O_CLOEXEC | O_NONBLOCK));
+      afork_process_map_fd (process, fds[1], 7);
+      close (fds[1]);
+      if (i == 2)
+        await_state (process, AFORK_PROCESS_STATE_PREPARING);
+      afork_process_call (process, "note", (const char * const []) { "7", "one ", NULL });
+      fork = afork_process_fork (process);
+      afork_process_call (fork, "note", (const char * const []) { "7", "two ", NULL });
+      g_object_unref (fork);
+      g_object_unref (process);
+
+      assert_pipe (fds[0], "one two ");
+    }
+}
+
+static void
+test_dropped_new (Fixture       *fixture,
+                  gconstpointer  data)
+{
+  for (int i = 0; i < 20; i++)
+    {
+      g_object_unref (afork_process_new ());
+      g_object_unref (afork_process_new_exec (NULL));
+      g_object_unref (afork_process_fork (fixture->template));
+      if (i % 3 == 0)
+        g_main_context_iteration (NULL, FALSE);
+    }
+}
+
+/* An operation keeps its object. */
+static void
+test_dropped_run (Fixture       *fixture,
+                  gconstpointer  data)
+{
+  AForkProcess *process = afork_process_fork (fixture->template);
+  AForkProcess *kept = process;
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GError) error = NULL;
+
+  afork_process_run_async (process, "tell_pid", NULL, store_result_cb, &result);
+  g_object_add_weak_pointer (G_OBJECT (process), (gpointer *) &kept);
+  g_object_unref (process);
+  g_assert_nonnull (kept);
+  await_result (&result);
+  connection = afork_process_run_finish (kept, result, &error);
+  g_assert_no_error (error);
+  assert_pid (kept, connection);
+  g_clear_object (&result);
+  g_assert_null (kept);
+
+  /* The connection is all that is left of it, and the worker goes on. */
+  g_io_stream_close (G_IO_STREAM (connection), NULL, &error);
+  g_assert_no_error (error);
+}
+
+static void
+test_dropped_running (Fixture       *fixture,
+                      gconstpointer  data)
+{
+  AForkProcess *process = afork_process_fork (fixture->template);
+  g_autoptr(GSocketConnection) connection = run_process_ok (process, "count_signals");
+  GPid pid = afork_process_get_pid (process);
+
+  g_object_unref (process);
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+  assert_line (connection, "ready");
+  g_assert_no_errno (kill (pid, SIGUSR1));
+  assert_line (connection, "1");
+  g_io_stream_close (G_IO_STREAM (connection), NULL, NULL);
+}
+
+/* A template whose object is dropped stays to report on its forks, and no longer. */
+static void
+test_dropped_template (Fixture       *fixture,
+                       gconstpointer  data)
+{
+  AForkProcess *forks[4];
+  GSocketConnection *connections[4];
+  GPid pid;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (forks); i++)
+    {
+      forks[i] = afork_process_fork (fixture->template);
+      connections[i] = run_process_ok (forks[i], i % 2 == 0 ? "until_closed" : "forever");
+    }
+  pid = afork_process_get_pid (fixture->template);
+  g_clear_object (&fixture->template);
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+  g_assert_no_errno (kill (pid, 0));
+
+  for (gsize i = 0; i < G_N_ELEMENTS (forks); i++)
+    {
+      guint64 user_usec, system_usec, max_rss_kib;
+
+      if (i % 2 == 0)
+        {
+          finish_process (forks[i], connections[i]);
+        }
+      else
+        {
+          afork_process_force_exit (forks[i]);
+          await_end (forks[i]);
+          assert_term_signal (forks[i], SIGKILL);
+        }
+      g_assert_true (afork_process_get_usage (forks[i], &user_usec, &system_usec, &max_rss_kib));
+      g_object_unref (connections[i]);
+      g_object_unref (forks[i]);
+    }
+}
+
+static void
+add (const char  *path,
+     void       (*test) (Fixture       *fixture,
+                         gconstpointer  data))
+{
+  add_with_module (path, "life", test);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  add ("/dropped/prepared", test_dropped_prepared);
+  add ("/dropped/new", test_dropped_new);
+  add ("/dropped/run", test_dropped_run);
+  add ("/dropped/running", test_dropped_running);
+  add ("/dropped/template", test_dropped_template);
+
+  return g_test_run ();
+}

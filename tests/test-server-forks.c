@@ -1,0 +1,304 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* afork-server by itself, and its forks: when it makes them, and how it stays for them. */
+
+#include "config.h"
+
+#include "server-caller.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "afork/worker/pidfd.h"
+
+/* In which something is seen not to happen. */
+enum { MOMENT_MS = 100 };
+
+static gboolean
+is_readable (int fd,
+             int timeout_ms)
+{
+  struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+
+  return poll (&poll_fd, 1, timeout_ms) > 0;
+}
+
+static int
+open_pidfd (pid_t pid)
+{
+  int fd = afork_pidfd_open (pid);
+
+  if (fd < 0 && errno == ENOSYS)
+    g_test_skip ("There are no pidfds here");
+  return fd;
+}
+
+/* Threads keep it from being forked; and, with forks, from being run. */
+static void
+test_threads (guint         *n_fds,
+              gconstpointer  data)
+{
+  Caller caller, first, second;
+  AForkFrame frame;
+
+  caller_start (&caller);
+  caller_fork_born (&caller, 1, &first);
+  caller_require (&caller, "faults");
+  caller_call (&caller, "call_thread", ARGS ("loom"));
+  caller_fork (&caller, 2, &second);
+  frame = caller_expect (&caller, AFORK_FRAME_FORK_FAILED);
+  g_assert_cmpuint (frame.number[0], ==, 2);
+  g_assert_cmpuint (frame.number[1], ==, AFORK_WIRE_ERROR_THREADS);
+  g_assert_nonnull (strstr (frame.string[0], "loom"));
+  caller_expect_end (&second);
+
+  caller_run (&caller, "run_hang");
+  caller_expect_error (&caller, AFORK_WIRE_ERROR_THREADS, "loom");
+  caller_finish (&first, 0);
+  caller_expect_exited (&caller, 1, 0);
+  caller_expect_end (&caller);
+  caller_finish (&second, 0);
+  caller_finish (&caller, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_THREADS);
+}
+
+/* A thousand at once, with their descriptors in as few messages as these fit in. */
+static void
+test_many_forks (guint         *n_fds,
+                 gconstpointer  data)
+{
+  enum { N_FORKS = 1000 };
+  g_autoptr(GByteArray) bytes = g_byte_array_new ();
+  g_autofree gboolean *ended = g_new0 (gboolean, N_FORKS + 1);
+  struct rlimit limit, saved;
+  int fds[AFORK_FRAME_MAX_FDS];
+  int ours, theirs;
+  Caller caller;
+  guint offset = 0;
+
+  /* The server has a pidfd of each, and those that it has not come to yet are open as well. */
+  getrlimit (RLIMIT_NOFILE, &saved);
+  limit = saved;
+  limit.rlim_cur = 4 * N_FORKS;
+  if (saved.rlim_max < limit.rlim_cur)
+    {
+      g_test_skip ("A process may not have so many descriptors here");
+      return;
+    }
+
+  /* They find their socket closed at once, and exit. */
+  open_sockets (&ours, &theirs);
+  close_fd (&ours);
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    fds[i] = theirs;
+  for (guint32 i = 1; i <= N_FORKS; i++)
+    add_frame (bytes, FRAME (FORK, .number = { i }, .n_fds = 1));
+
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
+  caller_start (&caller);
+  for (guint n_sent = 0; n_sent < N_FORKS; n_sent += AFORK_FRAME_MAX_FDS)
+    {
+      guint n_sent_fds = MIN (N_FORKS - n_sent, (guint) AFORK_FRAME_MAX_FDS);
+      /* All but the last message hold one byte, and only descriptors that come with it. */
+      guint n_bytes = n_sent + n_sent_fds < N_FORKS ? 1 : bytes->len - offset;
+
+      caller_send_bytes (&caller, bytes->data + offset, n_bytes, fds, n_sent_fds);
+      offset += n_bytes;
+    }
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &saved));
+  close_fd (&theirs);
+
+  for (guint i = 0; i < N_FORKS; i++)
+    {
+      AForkFrame frame = caller_expect (&caller, AFORK_FRAME_EXITED);
+
+      g_assert_cmpuint (frame.exit.wait_status, ==, 0);
+      g_assert_cmpuint (frame.number[0], >=, 1);
+      g_assert_cmpuint (frame.number[0], <=, N_FORKS);
+      g_assert_false (ended[frame.number[0]]);
+      ended[frame.number[0]] = TRUE;
+    }
+  caller_finish (&caller, 0);
+}
+
+/* The caller dies. Its forks live on, the server stays for them, and goes when they have gone. */
+static void
+test_linger (guint         *n_fds,
+             gconstpointer  data)
+{
+  Caller caller, first, second;
+  int pidfd;
+
+  caller_start (&caller);
+  pidfd = open_pidfd (caller.pid);
+  caller_fork_born (&caller, 1, &first);
+  caller_fork_born (&caller, 2, &second);
+  close_fd (&caller.socket);
+  caller_require (&first, "echo");
+  caller_send (&first, FRAME (ITEM_BYTES, .bytes = (const guint8 *) "alone", .n_bytes = 5));
+  caller_run (&first, "echo");
+  caller_expect (&first, AFORK_FRAME_READY);
+  caller_expect_echo (&first, "alone");
+  caller_finish (&first, 0);
+
+  if (pidfd >= 0)
+    {
+      g_assert_false (is_readable (pidfd, MOMENT_MS));
+      close_fd (&pidfd);
+    }
+  caller_finish (&second, 0);
+  caller_finish (&caller, 0);
+}
+
+/* Forks that were asked for are made, though the caller is gone by then. */
+static void
+test_linger_pending (guint         *n_fds,
+                     gconstpointer  data)
+{
+  Caller caller, forks[8];
+
+  caller_start (&caller);
+  g_assert_no_errno (kill (caller.pid, SIGSTOP));
+  for (guint32 i = 0; i < G_N_ELEMENTS (forks); i++)
+    {
+      caller_fork (&caller, i + 1, &forks[i]);
+      caller_require (&forks[i], "echo");
+      caller_run (&forks[i], "echo");
+    }
+  close_fd (&caller.socket);
+  g_assert_no_errno (kill (caller.pid, SIGCONT));
+  for (guint i = 0; i < G_N_ELEMENTS (forks); i++)
+    {
+      caller_expect (&forks[i], AFORK_FRAME_READY);
+      caller_expect_echo (&forks[i], "");
+      caller_finish (&forks[i], 0);
+    }
+  caller_finish (&caller, 0);
+}
+
+/* It has failed, and stays for a fork. What was sent to it behind that is given up at once, whether
+ * it had arrived or not, so that the other ends know. */
+static void
+test_linger_failed (guint         *n_fds,
+                    gconstpointer  data)
+{
+  static const guint8 item[1000];
+  const guint n_items = GPOINTER_TO_UINT (data);
+  g_autoptr(GByteArray) bytes = g_byte_array_new ();
+  Caller caller, first, second, third;
+  int ours, theirs;
+
+  caller_start (&caller);
+  caller_fork_born (&caller, 1, &first);
+
+  open_sockets (&ours, &theirs);
+  caller_init (&second, ours);
+  add_frame (bytes, FRAME (CHDIR, .string = { "/afork/no-such-folder" }));
+  for (guint i = 0; i < n_items; i++)
+    add_frame (bytes, FRAME (ITEM_BYTES, .bytes = item, .n_bytes = sizeof item));
+  add_frame (bytes, FRAME (FORK, .number = { 2 }, .n_fds = 1));
+  caller_send_bytes (&caller, bytes->data, bytes->len, &theirs, 1);
+  close_fd (&theirs);
+  caller_expect_error (&caller, AFORK_WIRE_ERROR_FAILED, "no-such-folder");
+  caller_expect_end (&second);
+
+  caller_fork (&caller, 3, &third);
+  caller_expect_end (&third);
+
+  caller_require (&first, "echo");
+  caller_run (&first, "echo");
+  caller_expect (&first, AFORK_FRAME_READY);
+  caller_expect_echo (&first, "");
+  caller_expect_exited (&caller, 1, 0);
+  caller_expect_end (&caller);
+  caller_finish (&first, 0);
+  caller_finish (&second, 0);
+  caller_finish (&third, 0);
+  caller_finish (&caller, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_FAILED);
+}
+
+/* A module has closed what it lives by. It cannot look after its fork any more, and ends. */
+static void
+test_linger_blind (guint         *n_fds,
+                   gconstpointer  data)
+{
+  Caller caller, fork;
+
+  caller_start (&caller);
+  caller_fork_born (&caller, 1, &fork);
+  caller_require (&caller, "faults");
+  caller_call (&caller, "call_close", NULL);
+  caller_expect_end (&caller);
+  caller_finish (&caller, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_FAILED);
+
+  caller_require (&fork, "echo");
+  caller_run (&fork, "echo");
+  caller_expect (&fork, AFORK_FRAME_READY);
+  caller_expect_echo (&fork, "");
+  caller_finish (&fork, 0);
+}
+
+/* Run while it has a fork: another one is the worker, and it reports on both on a socket that comes
+ * with READY. */
+static void
+test_stay_behind (guint         *n_fds,
+                  gconstpointer  data)
+{
+  Caller caller, fork, reports;
+  AForkFrame frame;
+  gboolean ended[2] = { FALSE };
+
+  caller_start (&caller);
+  caller_fork_born (&caller, 1, &fork);
+  caller_require (&caller, "echo");
+  caller_run (&caller, "echo");
+  frame = caller_expect (&caller, AFORK_FRAME_READY);
+  g_assert_cmpuint (frame.n_fds, ==, 2);
+  g_assert_no_errno (close (caller_take_fd (&caller)));
+  caller_init (&reports, caller_take_fd (&caller));
+  caller_expect_echo (&caller, "");
+  caller_finish (&fork, 0);
+
+  for (guint i = 0; i < 2; i++)
+    {
+      frame = caller_expect (&reports, AFORK_FRAME_EXITED);
+      g_assert_cmpuint (frame.number[0], <=, 1);
+      g_assert_false (ended[frame.number[0]]);
+      ended[frame.number[0]] = TRUE;
+    }
+  caller_expect_end (&reports);
+  caller_finish (&reports, 0);
+  caller_finish (&caller, 0);
+}
+
+static void
+add (const char  *path,
+     void       (*test) (guint         *n_fds,
+                         gconstpointer  data))
+{
+  add_server_test (path, NULL, test);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  add ("/server-forks/threads", test_threads);
+  add ("/server-forks/many", test_many_forks);
+  add ("/server-forks/linger/alone", test_linger);
+  add ("/server-forks/linger/pending", test_linger_pending);
+  add_server_test ("/server-forks/linger/failed", GUINT_TO_POINTER (0), test_linger_failed);
+  add_server_test ("/server-forks/linger/failed/full", GUINT_TO_POINTER (100), test_linger_failed);
+  add ("/server-forks/linger/blind", test_linger_blind);
+  add ("/server-forks/stay-behind", test_stay_behind);
+
+  return g_test_run ();
+}
