@@ -7,9 +7,6 @@
 
 #include "afork-channel-private.h"
 
-#include <gio/gunixcredentialsmessage.h>
-#include <gio/gunixfdmessage.h>
-#include <string.h>
 #include <sys/socket.h>
 
 #include "afork-batch-private.h"
@@ -18,16 +15,10 @@
 #include "afork-error.h"
 #include "afork-fd-private.h"
 #include "afork-i18n-private.h"
+#include "afork-reader-private.h"
 
-enum
-{
-  /* So that a reader who keeps up with a large item does not keep the main context from the
-   * rest. */
-  SENT_PER_TURN = 1024 * 1024,
-  BULK_INPUT_SIZE = 4096,
-  /* A server sends at most two at once, and never some for which there is no frame. */
-  MAX_AWAITED_FDS = 4,
-};
+/* So that a reader who keeps up with a large item does not keep the main context from the rest. */
+enum { SENT_PER_TURN = 1024 * 1024 };
 
 struct _AForkChannel
 {
@@ -46,16 +37,8 @@ struct _AForkChannel
   gboolean                  finished;       /* and nothing was left to send */
   gboolean                  deaf;           /* the other side takes no more */
 
-  gboolean                  exact;
-  guint8                   *input;
-  gsize                     input_size;
-  gsize                     input_start;    /* taken up to here … */
-  gsize                     input_end;      /* … and received up to here */
-  gboolean                  unparsed;       /* whether it begins with a frame is not known yet */
-  gsize                     frame_size;     /* of the frame that it begins with, as far as known */
-  GArray                   *fds;            /* of int: received, and claimed by no frame yet */
+  AForkReader               reader;
   gboolean                  asks_sender;
-  GPid                      sender;         /* of the last frame that came with one */
 };
 
 typedef struct
@@ -95,7 +78,7 @@ source_prepare (GSource *source,
   AForkChannel *self = ((ChannelSource *) source)->channel;
 
   *timeout = -1;
-  return has_to_flush (self) || self->unparsed;
+  return has_to_flush (self) || self->reader.unparsed;
 }
 
 static gboolean
@@ -109,7 +92,7 @@ source_dispatch (GSource     *source,
 
   if ((condition & G_IO_OUT) != 0 || has_to_flush (self))
     flush (self);
-  if (((condition & (G_IO_IN | G_IO_HUP | G_IO_ERR)) != 0 || self->unparsed)
+  if (((condition & (G_IO_IN | G_IO_HUP | G_IO_ERR)) != 0 || self->reader.unparsed)
       && self->source == source)
     receive (self);
 
@@ -321,130 +304,15 @@ _afork_channel_finish (AForkChannel *self)
 
 /* Receiving. */
 
-static gboolean
-take_fds (AForkChannel *self,
-          GUnixFDList  *list)
-{
-  int n_fds;
-  g_autofree int *fds = g_unix_fd_list_steal_fds (list, &n_fds);
-
-  g_array_append_vals (self->fds, fds, (guint) n_fds);
-  return self->fds->len <= MAX_AWAITED_FDS;
-}
-
-static gboolean
-take_messages (AForkChannel           *self,
-               GSocketControlMessage **messages,
-               int                     n_messages)
-{
-  gboolean fits = TRUE;
-
-  for (int i = 0; i < n_messages; i++)
-    {
-      if (G_IS_UNIX_FD_MESSAGE (messages[i]))
-        fits &= take_fds (self, g_unix_fd_message_get_fd_list (G_UNIX_FD_MESSAGE (messages[i])));
-      else if (G_IS_UNIX_CREDENTIALS_MESSAGE (messages[i]))
-        self->sender = g_credentials_get_unix_pid (
-          g_unix_credentials_message_get_credentials (G_UNIX_CREDENTIALS_MESSAGE (messages[i])),
-          NULL);
-      g_object_unref (messages[i]);
-    }
-
-  g_free (messages);
-  return fits;
-}
-
-/* Moves what has not been taken to the front, and makes room for SIZE bytes in all. */
-static void
-make_room (AForkChannel *self,
-           gsize         size)
-{
-  if (self->input_start > 0)
-    memmove (self->input, self->input + self->input_start, self->input_end - self->input_start);
-  self->input_end -= self->input_start;
-  self->input_start = 0;
-
-  if (size > self->input_size)
-    {
-      self->input = g_realloc (self->input, size);
-      self->input_size = size;
-    }
-}
-
-/* Reads once. False, and an error unless the other side has merely closed, if no more will come.
- * *N_BYTES is 0 where nothing has come. */
-static gboolean
-read_input (AForkChannel  *self,
-            gsize         *n_bytes,
-            GError       **error)
-{
-  GSocketControlMessage **messages = NULL;
-  g_autoptr(GError) local_error = NULL;
-  GInputVector vector;
-  int n_messages = 0;
-  /* A socket that a worker sent is perhaps its own as well, and so not surely non-blocking. */
-  int flags = MSG_DONTWAIT;
-  gssize result;
-
-  *n_bytes = 0;
-  make_room (self, self->exact ? self->frame_size : MAX (self->frame_size, BULK_INPUT_SIZE));
-  vector.buffer = self->input + self->input_end;
-  vector.size = (self->exact ? self->frame_size : self->input_size) - self->input_end;
-  result = g_socket_receive_message (self->socket, NULL, &vector, 1, &messages, &n_messages,
-                                     &flags, NULL, &local_error);
-  if (result < 0)
-    {
-      if (g_error_matches (local_error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
-        return TRUE;
-      /* A process that ends before it has read everything resets the connection. */
-      if (!g_error_matches (local_error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED))
-        g_set_error (error, AFORK_ERROR, AFORK_ERROR_FAILED,
-                     _("Nothing could be received from the process: %s"), local_error->message);
-      return FALSE;
-    }
-
-  *n_bytes = (gsize) result;
-  self->input_end += (gsize) result;
-  if (!take_messages (self, messages, n_messages))
-    {
-      g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL,
-                   _("More descriptors came than frames that name them"));
-      return FALSE;
-    }
-  if ((flags & MSG_CTRUNC) != 0)
-    {
-      g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
-                   _("A descriptor could not be received from the process: %s"),
-                   g_strerror (EMFILE));
-      return FALSE;
-    }
-
-  return result > 0;
-}
-
 /* Hands one frame on. */
 static gboolean
 deliver (AForkChannel      *self,
          const AForkFrame  *frame,
+         int               *fds,
          GError           **error)
 {
-  int fds[AFORK_FRAME_MAX_FDS];
-  gboolean success;
+  gboolean success = self->events->frame (self, frame, fds, self->reader.sender, self->data, error);
 
-  if (frame->n_fds > self->fds->len)
-    {
-      g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL,
-                   _("%s came without the descriptors that it names"),
-                   afork_frame_kind_name (frame->kind));
-      return FALSE;
-    }
-
-  for (guint i = 0; i < frame->n_fds; i++)
-    fds[i] = g_array_index (self->fds, int, i);
-  if (frame->n_fds > 0)
-    g_array_remove_range (self->fds, 0, frame->n_fds);
-
-  success = self->events->frame (self, frame, fds, self->sender, self->data, error);
   for (guint i = 0; i < frame->n_fds; i++)
     _afork_fd_clear (&fds[i]);
   return success;
@@ -457,28 +325,16 @@ parse_input (AForkChannel  *self,
              GError       **error)
 {
   AForkFrameResult result = AFORK_FRAME_OK;
+  int fds[AFORK_FRAME_MAX_FDS];
   AForkFrame frame;
-  const char *why;
 
   while (result == AFORK_FRAME_OK && self->socket != NULL)
     {
-      result = afork_frame_parse (self->input + self->input_start,
-                                  self->input_end - self->input_start,
-                                  &frame, &self->frame_size, &why);
+      result = _afork_reader_take (&self->reader, &frame, fds, error);
       if (result == AFORK_FRAME_INVALID)
-        {
-          g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL,
-                       _("The process does not keep to the protocol: %s"), why);
-          return FALSE;
-        }
-      self->unparsed = result == AFORK_FRAME_OK;
-      if (result == AFORK_FRAME_OK)
-        {
-          self->input_start += self->frame_size;
-          self->frame_size = AFORK_FRAME_HEADER_SIZE;
-          if (!deliver (self, &frame, error))
-            return FALSE;
-        }
+        return FALSE;
+      if (result == AFORK_FRAME_OK && !deliver (self, &frame, fds, error))
+        return FALSE;
     }
 
   return TRUE;
@@ -493,7 +349,8 @@ receive (AForkChannel *self)
 
   do
     {
-      gboolean open = self->unparsed || read_input (self, &n_bytes, &error);
+      gboolean open = self->reader.unparsed
+        || _afork_reader_read (&self->reader, self->socket, &n_bytes, &error);
 
       if (!open || !parse_input (self, &error))
         {
@@ -501,7 +358,7 @@ receive (AForkChannel *self)
           return;
         }
       /* Another read is worth its while only to complete a frame. */
-      complete = self->input_start == self->input_end;
+      complete = _afork_reader_is_empty (&self->reader);
     }
   while (n_bytes > 0 && !complete && self->socket != NULL);
 }
@@ -516,7 +373,8 @@ _afork_channel_drain (AForkChannel *self)
     {
       g_autoptr(GError) error = NULL;
 
-      if (!(self->unparsed || read_input (self, &n_bytes, &error))
+      if (!(self->reader.unparsed
+            || _afork_reader_read (&self->reader, self->socket, &n_bytes, &error))
           || !parse_input (self, &error))
         _afork_channel_close (self, error);
     }
@@ -536,7 +394,7 @@ _afork_channel_ask_sender (AForkChannel *self,
 void
 _afork_channel_read_exactly (AForkChannel *self)
 {
-  self->exact = TRUE;
+  self->reader.exact = TRUE;
 }
 
 /* Life. */
@@ -576,8 +434,7 @@ _afork_channel_new (int                        fd,
   self->data = data;
   self->socket = g_steal_pointer (&socket);
   self->asks_sender = TRUE;
-  self->frame_size = AFORK_FRAME_HEADER_SIZE;
-  self->fds = g_array_new (FALSE, FALSE, sizeof (int));
+  _afork_reader_init (&self->reader);
   g_queue_init (&self->batches);
   attach (self, context);
   return self;
@@ -598,8 +455,7 @@ _afork_channel_unref (AForkChannel *self)
 
   g_assert (self->source == NULL && self->socket == NULL);
   _afork_belonging_end (&self->belonging);
-  g_array_unref (self->fds);
-  g_free (self->input);
+  _afork_reader_clear (&self->reader);
   g_free (self);
 }
 
@@ -610,9 +466,7 @@ shut (AForkChannel *self)
   detach (self);
   clear_batches (self);
   g_clear_pointer (&self->send_first, g_ptr_array_unref);
-  for (guint i = 0; i < self->fds->len; i++)
-    _afork_fd_close (g_array_index (self->fds, int, i));
-  g_array_set_size (self->fds, 0);
+  _afork_reader_drop_fds (&self->reader);
   return g_steal_pointer (&self->socket);
 }
 

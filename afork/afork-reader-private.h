@@ -1,0 +1,52 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include <gio/gio.h>
+
+#include "wire/afork-frame.h"
+
+G_BEGIN_DECLS
+
+/* What comes on a channel's socket: bytes that are taken apart into frames, and descriptors that
+ * these claim, in the order in which they came. */
+typedef struct
+{
+  gboolean  exact;          /* nothing may be read beyond the frame that is awaited */
+  gboolean  unparsed;       /* whether the input begins with a frame is not known yet */
+  GPid      sender;         /* of the last message that came with one, or 0 */
+
+  guint8   *input;
+  gsize     input_size;
+  gsize     input_start;    /* taken up to here … */
+  gsize     input_end;      /* … and received up to here */
+  gsize     frame_size;     /* of the frame that it begins with, as far as known */
+  GArray   *fds;            /* of int: received, and claimed by no frame yet */
+} AForkReader;
+
+void             _afork_reader_init     (AForkReader  *self);
+void             _afork_reader_clear    (AForkReader  *self);
+/* Closes the descriptors that no frame has claimed. */
+void             _afork_reader_drop_fds (AForkReader  *self);
+
+/* Reads once. False, and an error unless the other side has merely closed, if no more will come.
+ * *N_BYTES is 0 where nothing has come. */
+gboolean         _afork_reader_read     (AForkReader  *self,
+                                         GSocket      *socket,
+                                         gsize        *n_bytes,
+                                         GError      **error);
+
+/* Takes the next frame, and its descriptors, for which FDS has room; FRAME is good until the next
+ * reading. An error with AFORK_FRAME_INVALID. */
+AForkFrameResult _afork_reader_take     (AForkReader  *self,
+                                         AForkFrame   *frame,
+                                         int          *fds,
+                                         GError      **error);
+
+/* Whether all that was read has been taken. */
+gboolean         _afork_reader_is_empty (AForkReader  *self);
+
+G_END_DECLS
