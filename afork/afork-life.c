@@ -29,7 +29,7 @@ enum
   /* How long the end of a process that somebody else reaps is waited for to become known, once it
    * has ended: until then, it has to be reaped. */
   REAPED_MS = 3000,
-  /* How often a child is looked after of which no pidfd can be had. */
+  /* How often a child is looked after of which no pidfd can be had, or that a tracer holds. */
   POLL_MS = 10,
 };
 
@@ -37,6 +37,7 @@ typedef enum
 {
   WATCH_NONE,
   WATCH_CHILD,                  /* until it has ended; then it is reaped */
+  WATCH_HELD,                   /* it has ended, but who traces it has not let it go … */
   WATCH_ORPHAN,                 /* until it has ended … */
   WATCH_REAPED                  /* … and until whoever is its parent has reaped it */
 } Watch;
@@ -49,6 +50,7 @@ struct _AForkLife
   GPid                pid;
   int                 pidfd;            /* -1 until it is known, and where none can be had */
   gboolean            verified;         /* the pidfd is of this process */
+  gboolean            is_child;         /* of this one, which reaps it by this life */
   guint64             pending_signals;  /* a bit each, signal 1 is bit 0 */
 
   Watch               watch;
@@ -86,6 +88,48 @@ G_STATIC_ASSERT (sizeof (PidfdInfo) == 64);
 
 static void start_watch (AForkLife *self,
                          Watch      watch);
+
+/* Which child is reaped by a life. A process that was detached may be taken over here, where it was
+ * made: then there are two lives of it, and the other one leaves it alone. */
+static GMutex children_mutex;
+static GHashTable *children;    /* of pids, or NULL */
+
+static void
+own_child (AForkLife *self)
+{
+  g_mutex_lock (&children_mutex);
+  if (children == NULL)
+    children = g_hash_table_new (NULL, NULL);
+  g_hash_table_add (children, GINT_TO_POINTER (self->pid));
+  g_mutex_unlock (&children_mutex);
+  self->is_child = TRUE;
+}
+
+static void
+disown_child (AForkLife *self)
+{
+  if (!self->is_child)
+    return;
+
+  g_mutex_lock (&children_mutex);
+  g_hash_table_remove (children, GINT_TO_POINTER (self->pid));
+  g_mutex_unlock (&children_mutex);
+  self->is_child = FALSE;
+}
+
+static gboolean
+is_of_another_life (AForkLife *self)
+{
+  gboolean found;
+
+  if (self->is_child)
+    return FALSE;
+
+  g_mutex_lock (&children_mutex);
+  found = children != NULL && g_hash_table_contains (children, GINT_TO_POINTER (self->pid));
+  g_mutex_unlock (&children_mutex);
+  return found;
+}
 
 /* Finds out how a process ended that is reaped by somebody else: *WAIT_STATUS is -1 if the kernel
  * does not tell. False if it may tell later, when the process has been reaped. */
@@ -148,6 +192,7 @@ end (AForkLife *self,
   g_autoptr(AForkLife) kept G_GNUC_UNUSED = _afork_life_ref (self);
 
   stop_watch (self);
+  disown_child (self);
   self->ended = TRUE;
   self->wait_status = wait_status;
   if (!self->stranded)
@@ -184,18 +229,28 @@ to_wait_status (const siginfo_t *info)
 static gboolean
 reap (AForkLife *self)
 {
+  const int flags = is_of_another_life (self) ? WNOWAIT : 0;
   idtype_t type = self->pidfd >= 0 ? P_PIDFD : P_PID;
   int id = self->pidfd >= 0 ? self->pidfd : self->pid;
   struct rusage usage = { 0 };
   siginfo_t info = { 0 };
 
   /* glibc's waitid() drops the system call's fifth argument. */
-  if (syscall (SYS_waitid, type, id, &info, WEXITED | WNOHANG, &usage) < 0)
+  if (syscall (SYS_waitid, type, id, &info, WEXITED | WNOHANG | flags, &usage) < 0)
     return errno == EINTR;
   if (info.si_pid != 0)
     _afork_life_end (self, to_wait_status (&info), to_usec (usage.ru_utime),
                      to_usec (usage.ru_stime), (guint64) usage.ru_maxrss);
   return TRUE;
+}
+
+/* Who traces a process is told first that it has ended, and until that has taken notice, there is
+ * nothing to reap while the pidfd is readable: it is no use to wait on. */
+static void
+look_after_held (AForkLife *self)
+{
+  if (!self->ended && self->watch != WATCH_HELD && self->pidfd >= 0)
+    start_watch (self, WATCH_HELD);
 }
 
 static gboolean
@@ -208,7 +263,10 @@ watch_cb (int          fd,
 
   /* An orphan is ours to reap where this process is init, or has taken that part. */
   if (reap (self))
-    return G_SOURCE_CONTINUE;
+    {
+      look_after_held (self);
+      return G_SOURCE_CONTINUE;
+    }
 
   /* Whoever reaps it may be about to. The second watch ends by a hang-up, or because its time is
    * over. */
@@ -225,9 +283,14 @@ static gboolean
 poll_cb (gpointer data)
 {
   AForkLife *self = ((Watcher *) data)->life;
+  int wait_status = -1;
 
-  if (!reap (self))
-    end (self, -1);
+  if (reap (self))
+    return G_SOURCE_CONTINUE;
+
+  if (self->pidfd >= 0)
+    query_wait_status (self->pidfd, &wait_status);
+  end (self, wait_status);
   return G_SOURCE_CONTINUE;
 }
 
@@ -244,17 +307,18 @@ start_watch (AForkLife *self,
 {
   /* A pidfd is readable from its process's end on, and hung up once that is reaped. */
   GIOCondition condition = watch == WATCH_REAPED ? G_IO_HUP : G_IO_IN;
-  GSourceFunc callback = self->pidfd >= 0 ? G_SOURCE_FUNC (watch_cb) : poll_cb;
+  gboolean by_pidfd = self->pidfd >= 0 && watch != WATCH_HELD;
   Watcher *watcher = g_new0 (Watcher, 1);
 
   stop_watch (self);
   self->watch = watch;
-  self->source = self->pidfd >= 0 ? g_unix_fd_source_new (self->pidfd, condition)
-                                  : g_timeout_source_new (POLL_MS);
+  self->source = by_pidfd ? g_unix_fd_source_new (self->pidfd, condition)
+                          : g_timeout_source_new (POLL_MS);
   g_source_set_static_name (self->source, "[afork] life");
   watcher->life = _afork_life_ref (self);
   watcher->source = self->source;
-  g_source_set_callback (self->source, callback, watcher, watcher_free);
+  g_source_set_callback (self->source, by_pidfd ? G_SOURCE_FUNC (watch_cb) : poll_cb, watcher,
+                         watcher_free);
   if (watch == WATCH_REAPED)
     {
       g_autoptr(GSource) timeout = g_timeout_source_new (REAPED_MS);
@@ -272,6 +336,7 @@ forget (gpointer data)
   g_autoptr(AForkLife) self = _afork_life_ref (data);
 
   stop_watch (self);
+  disown_child (self);
   self->ended = TRUE;
   self->stranded = FALSE;
   _afork_fd_clear (&self->pidfd);
@@ -345,8 +410,8 @@ send_without_pidfd (AForkLife *self,
     kill (self->pid, signal);
 }
 
-/* The pid of the process that a pidfd is of, or -1: from the pidfd itself, where the kernel tells,
- * and else from where all kernels write it. */
+/* The pid of the process that a pidfd is of, or -1 if that has been reaped: from the pidfd itself,
+ * where the kernel tells, and else from where all kernels write it. */
 static int
 query_pid (int pidfd)
 {
@@ -360,20 +425,26 @@ query_pid (int pidfd)
 
   path = g_strdup_printf ("/proc/self/fdinfo/%d", pidfd);
   if (!g_file_get_contents (path, &text, NULL, NULL) || (line = strstr (text, "\nPid:")) == NULL)
-    return -1;
+    return 0;
 
   return atoi (line + strlen ("\nPid:"));
 }
 
 /* Whether the pidfd is of the process whose pid the kernel gave us. It came from the process
  * itself, which may be up to anything, so it is asked before the pidfd is put to a use that can
- * harm. */
+ * harm. It is of none once that has been reaped, and then no harm is left to do. */
 static gboolean
 verify_pidfd (AForkLife *self)
 {
-  if (!self->verified && self->pidfd >= 0)
-    self->verified = query_pid (self->pidfd) == self->pid;
+  int pid;
 
+  if (self->verified)
+    return TRUE;
+
+  pid = query_pid (self->pidfd);
+  self->verified = pid == self->pid;
+  if (!self->verified && pid != -1)
+    g_debug ("Process %d has sent a descriptor that is not its own pidfd", (int) self->pid);
   return self->verified;
 }
 
@@ -382,8 +453,9 @@ send_now (AForkLife *self,
           int        signal)
 {
   if (self->pidfd >= 0 && !verify_pidfd (self))
-    g_debug ("Process %d has sent a descriptor that is not its own pidfd", (int) self->pid);
-  else if (self->pidfd < 0
+    return;
+
+  if (self->pidfd < 0
       || (afork_pidfd_send_signal (self->pidfd, signal) < 0 && errno == ENOSYS))
     send_without_pidfd (self, signal);
 }
@@ -410,6 +482,7 @@ _afork_life_adopt (AForkLife *self,
 {
   self->verified = pidfd >= 0;
   become_known (self, pid, pidfd);
+  own_child (self);
   start_watch (self, WATCH_CHILD);
 }
 
@@ -460,8 +533,11 @@ _afork_life_strand (AForkLife *self)
     return;
 
   self->stranded = TRUE;
-  if (self->watch == WATCH_CHILD)
-    leave_child (self);
+  if (self->is_child)
+    {
+      disown_child (self);
+      leave_child (self);
+    }
   end (self, -1);
 }
 

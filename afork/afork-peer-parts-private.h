@@ -27,6 +27,7 @@ struct _AForkPeer
 
   GQueue                 tales;         /* of Tale */
   GSource               *tales_source;  /* NULL if there are none; holds a reference */
+  gboolean               begun;         /* its owner has been made: before that, all are tales */
 
   AForkChannel          *channel;       /* NULL once handed over or closed */
   AForkLife             *life;
@@ -83,7 +84,6 @@ void       _afork_peer_tell_failed        (AForkPeer                 *self);
 void       _afork_peer_tell_ended         (AForkPeer                 *self);
 /* What was to be told will be told in the context in which it is served now. */
 void       _afork_peer_move_tales         (AForkPeer                 *self);
-void       _afork_peer_forget_tales       (AForkPeer                 *self);
 
 /* Commands. */
 

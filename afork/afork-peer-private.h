@@ -47,7 +47,8 @@ void       _afork_peer_set_owner   (AForkPeer              *self,
 
 /* How it comes to be: executed with these arguments (see afork-spawn-private.h), forked off this
  * program, or forked. Where that fails at once, the peer has failed when the function returns, and
- * no event tells of it. */
+ * its end is told when its context turns: so is all that comes before _afork_peer_set_begun(). */
+void       _afork_peer_set_begun   (AForkPeer              *self);
 void       _afork_peer_spawn       (AForkPeer              *self,
                                     const char * const     *argv,
                                     const char * const     *environment,
@@ -100,6 +101,9 @@ void       _afork_peer_abandon     (AForkPeer              *self,
                                     const GError           *error);
 /* Its owner is gone: what was queued is still done. */
 void       _afork_peer_release     (AForkPeer              *self);
+
+/* Drops what was to be told when its context turns. */
+void       _afork_peer_forget_tales (AForkPeer             *self);
 
 /* Serves this peer, and those whose reports it depends on, in another context for a while. Returns
  * them, to be given back to where they were: an array of AForkBorrowedPeer. */

@@ -116,7 +116,8 @@ tell_later (AForkPeer *self,
 }
 
 /* A blocking call for one process sees what becomes of others, too, by the template that they have
- * in common. That is kept until their own context turns. */
+ * in common. That is kept until their own context turns. So is what becomes of a process while its
+ * owner is made, such as that it will not be: nobody could have asked to be told. */
 static void
 tell (AForkPeer *self,
       TellFunc   func,
@@ -125,7 +126,9 @@ tell (AForkPeer *self,
   GMainContext *blocking = _afork_blocking_get_context ();
   g_autoptr(GObject) owner = NULL;
 
-  if ((blocking != NULL && blocking != self->context) || !g_queue_is_empty (&self->tales))
+  if ((blocking != NULL && blocking != self->context)
+      || !self->begun
+      || !g_queue_is_empty (&self->tales))
     {
       tell_later (self, func, socket);
       return;

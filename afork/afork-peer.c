@@ -70,6 +70,12 @@ _afork_peer_set_owner (AForkPeer             *self,
   g_weak_ref_set (&self->owner, owner);
 }
 
+void
+_afork_peer_set_begun (AForkPeer *self)
+{
+  self->begun = TRUE;
+}
+
 AForkPeer *
 _afork_peer_ref (AForkPeer *self)
 {

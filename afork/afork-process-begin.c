@@ -233,6 +233,8 @@ afork_process_new_template (GError **error)
   failure = _afork_peer_get_failure (process->peer);
   if (failure != NULL)
     {
+      /* There is no owner to be told, and nothing is left of it. */
+      _afork_peer_forget_tales (process->peer);
       g_propagate_error (error, g_error_copy (failure));
       return NULL;
     }

@@ -69,12 +69,13 @@ afork_process_run_async (AForkProcess        *self,
  * other way round. When the process ends, it ends.
  *
  * Fails as the process has failed, with the code of the first thing that could not be done:
- * `AFORK_ERROR_SPAWN` if there was no process, `AFORK_ERROR_MODULE`, `AFORK_ERROR_EVAL`,
- * `AFORK_ERROR_FUNCTION`, `AFORK_ERROR_NOT_SUPPORTED` or `AFORK_ERROR_FAILED` if it could not be
- * prepared, `AFORK_ERROR_THREADS` if its template could not be forked, `AFORK_ERROR_EXITED` or
- * `AFORK_ERROR_SIGNALED` if it ended too early, `AFORK_ERROR_LOST` if nobody can say how,
- * `AFORK_ERROR_PROTOCOL` if it sent what it may not. If it was its template that failed, the code
- * is the template's. `AFORK_ERROR_CLOSED` if the process was told to run before.
+ * `AFORK_ERROR_SPAWN` if there was no process, or no descriptor was left for it there or here,
+ * `AFORK_ERROR_MODULE`, `AFORK_ERROR_EVAL`, `AFORK_ERROR_FUNCTION`, `AFORK_ERROR_NOT_SUPPORTED` or
+ * `AFORK_ERROR_FAILED` if it could not be prepared, `AFORK_ERROR_THREADS` if its template could not
+ * be forked, `AFORK_ERROR_EXITED` or `AFORK_ERROR_SIGNALED` if it ended too early,
+ * `AFORK_ERROR_LOST` if nobody can say how, `AFORK_ERROR_PROTOCOL` if it sent what it may not. If
+ * it was its template that failed, the code is the template's. `AFORK_ERROR_CLOSED` if the process
+ * was told to run before.
  *
  * Returns: (transfer full): a connection, or `NULL` on error
  *

@@ -164,6 +164,7 @@ afork_process_constructed (GObject *object)
   self->context = _afork_get_thread_context ();
   self->peer = _afork_peer_new (self->context, &peer_events, object);
   _afork_process_begin (self);
+  _afork_peer_set_begun (self->peer);
   g_clear_object (&self->template);
 }
 

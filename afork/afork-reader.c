@@ -129,8 +129,8 @@ _afork_reader_read (AForkReader  *self,
         return TRUE;
       /* A process that ends before it has read everything resets the connection. */
       if (errno != ECONNRESET)
-        g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno),
-                     _("Answers could not be received: %s"), g_strerror (errno));
+        g_set_error (error, AFORK_ERROR, AFORK_ERROR_FAILED,
+                     _("Nothing could be received from the process: %s"), g_strerror (errno));
       return FALSE;
     }
 
@@ -144,8 +144,9 @@ _afork_reader_read (AForkReader  *self,
     }
   if ((message.msg_flags & MSG_CTRUNC) != 0)
     {
-      g_set_error (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES,
-                   _("A descriptor could not be received: %s"), g_strerror (EMFILE));
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
+                   _("A descriptor could not be received from the process: %s"),
+                   g_strerror (EMFILE));
       return FALSE;
     }
 

@@ -51,6 +51,21 @@ find_server (void)
   return uninstalled != NULL ? uninstalled : g_strdup (AFORK_SERVER_INSTALLED);
 }
 
+/* Where another program stands in for the kernel, as valgrind does, that is what executes us, and
+ * what "/proc/self/exe" would execute, though it is read as if it were us. It is not read so by its
+ * longer name. */
+static char *
+find_program (void)
+{
+  g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
+  g_autofree char *executed = g_file_read_link ("/proc/thread-self/exe", NULL);
+
+  if (program == NULL || executed == NULL || g_str_equal (program, executed))
+    return g_strdup ("/proc/self/exe");
+
+  return g_steal_pointer (&program);
+}
+
 char **
 _afork_runtime_find_argv (AForkRuntime *self)
 {
@@ -61,7 +76,7 @@ _afork_runtime_find_argv (AForkRuntime *self)
     return g_strdupv (self->argv);
 
   argv = g_new0 (char *, 2);
-  argv[0] = self->kind == AFORK_RUNTIME_KIND_NATIVE ? find_server () : g_strdup ("/proc/self/exe");
+  argv[0] = self->kind == AFORK_RUNTIME_KIND_NATIVE ? find_server () : find_program ();
   return g_steal_pointer (&argv);
 }
 

@@ -41,6 +41,7 @@ quiet_cb (gpointer data)
 
       g_queue_push_tail (&self->peers, peer);
       _afork_peer_fork (peer, self->template);
+      _afork_peer_set_begun (peer);
     }
 
   return G_SOURCE_REMOVE;

@@ -189,7 +189,12 @@ test_large (void)
   glong n_faults;
   guint8 *memory;
 
-  if (is_instrumented () || get_available_mib () < 3 * 1024)
+  if (is_instrumented ())
+    {
+      g_test_skip ("What looks at memory has pages of its own for it, and pages are counted");
+      return;
+    }
+  if (get_available_mib () < 3 * 1024)
     {
       g_test_skip ("There is not enough memory");
       return;
@@ -298,7 +303,8 @@ test_threads (void)
 
 /* Callers that have their own way with children. Each is a program of its own. */
 
-/* From Linux 6.15 on the kernel tells how a process ended that somebody else has reaped. */
+/* From Linux 6.15 on the kernel tells how a process ended that somebody else has reaped. It is
+ * asked by a pidfd, and valgrind 3.19 lets nobody have that of a child. */
 static gboolean
 kernel_tells (void)
 {
@@ -306,7 +312,8 @@ kernel_tells (void)
   int major = 0, minor = 0;
 
   g_assert_no_errno (uname (&name));
-  return sscanf (name.release, "%d.%d", &major, &minor) == 2
+  return g_getenv ("AFORK_TEST_VALGRIND") == NULL
+    && sscanf (name.release, "%d.%d", &major, &minor) == 2
     && (major > 6 || (major == 6 && minor >= 15));
 }
 

@@ -5,10 +5,12 @@
 
 /* Programs that are forked early. Each test has a program of its own, which is this one again. */
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <afork/worker/afork-worker.h>
@@ -181,6 +183,20 @@ test_early_threads (void)
   early ();
 }
 
+/* What could not be done because there was no room for it can be done when there is. */
+static void
+test_early_failed (void)
+{
+  struct rlimit saved, none;
+
+  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &saved));
+  none = (struct rlimit) { 0, saved.rlim_max };
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &none));
+  expect_early_error (AFORK_ERROR_SPAWN, g_strerror (EMFILE));
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &saved));
+  early ();
+}
+
 /* Where the runtime was told otherwise, and in other main contexts, the server is executed. */
 static void
 test_early_elsewhere (void)
@@ -247,11 +263,6 @@ test_in_program (gconstpointer data)
 {
   Census census;
 
-  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
-    {
-      g_test_skip ("valgrind has no pidfd_open()");
-      return;
-    }
   if (!g_test_subprocess ())
     {
       g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
@@ -264,6 +275,15 @@ test_in_program (gconstpointer data)
   census.n_children += 1;
   ((GTestFunc) data) ();
   census_end (&census);
+}
+
+static void
+test_in_program_with_limit (gconstpointer data)
+{
+  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
+    g_test_skip ("Under valgrind descriptors cannot be limited");
+  else
+    test_in_program (data);
 }
 
 int
@@ -281,6 +301,7 @@ main (int    argc,
   ADD ("twice", test_early_twice);
   ADD ("late", test_early_late);
   ADD ("threads", test_early_threads);
+  g_test_add_data_func ("/early/failed", test_early_failed, test_in_program_with_limit);
   ADD ("elsewhere", test_early_elsewhere);
   ADD ("in-worker", test_early_in_worker);
   ADD ("killed", test_early_killed);

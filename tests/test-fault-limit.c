@@ -51,14 +51,15 @@ get_first_free_fd (void)
   return (rlim_t) fd;
 }
 
-/* That something was refused, and why. */
+/* That something was refused, and why. Only calls that wait have an error that is not AFork's. */
 static void
 assert_too_many (const GError *error)
 {
   g_test_message ("%s", error->message);
   g_assert_nonnull (strstr (error->message, g_strerror (EMFILE)));
-  if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES)
-      && !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_FAILED))
+  if (strstr (error->message, "wait with") != NULL)
+    g_assert_error (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES);
+  else if (!g_error_matches (error, AFORK_ERROR, AFORK_ERROR_FAILED))
     g_assert_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN);
 }
 
@@ -247,6 +248,7 @@ test_receive (Census        *census,
       outcome_await (&outcome);
     }
   assert_too_many (outcome.error);
+  g_assert_error (outcome.error, AFORK_ERROR, AFORK_ERROR_SPAWN);
   g_assert_cmpuint (outcome.n_calls, ==, 1);
   outcome_clear (&outcome);
   await_end (process);
@@ -274,6 +276,7 @@ test_receive_reports (Census        *census,
   outcome_await (&outcome);
   unlimit_fds ();
   assert_too_many (outcome.error);
+  g_assert_error (outcome.error, AFORK_ERROR, AFORK_ERROR_SPAWN);
   outcome_clear (&outcome);
   await_end (template);
   g_clear_object (&connection);
@@ -392,6 +395,64 @@ test_template_forks (Census        *census,
   for (guint i = 0; i < connections->len; i++)
     finish_process (g_ptr_array_index (processes, i), g_ptr_array_index (connections, i));
   await_end (g_ptr_array_index (processes, connections->len));
+}
+
+/* A process that has forks goes on as one more of them when it is run, and looks after all. It does
+ * so or it fails: no function is entered that is then killed. */
+static GError *
+run_with_forks (guint limit)
+{
+  g_autoptr(AForkProcess) process = afork_process_new_exec (NULL);
+  g_autofree char *text = g_strdup_printf ("%u", limit);
+  AForkProcess *forks[3];
+  GSocketConnection *connections[G_N_ELEMENTS (forks)];
+  g_autoptr(GSocketConnection) connection = NULL;
+  GError *error = NULL;
+
+  afork_process_require (process, "echo");
+  afork_process_require (process, "faults");
+  for (guint i = 0; i < G_N_ELEMENTS (forks); i++)
+    {
+      forks[i] = afork_process_fork (process);
+      connections[i] = run_process_ok (forks[i], "echo");
+    }
+  afork_process_call (process, "call_few_fds", ARGS (text));
+  connection = run_process (process, "echo", &error);
+  if (error == NULL)
+    finish_process (process, connection);
+
+  /* One that has failed stays until they have ended. */
+  for (guint i = 0; i < G_N_ELEMENTS (forks); i++)
+    {
+      finish_process (forks[i], connections[i]);
+      g_object_unref (connections[i]);
+      g_object_unref (forks[i]);
+    }
+
+  await_end (process);
+  return error;
+}
+
+static void
+test_template_run (Census        *census,
+                   gconstpointer  data)
+{
+  guint n_failures = 0;
+
+  for (guint limit = 3; limit < 3 + MAX_STEPS; limit++)
+    {
+      g_autoptr(GError) error = run_with_forks (limit);
+
+      if (error == NULL)
+        {
+          g_assert_cmpuint (n_failures, >=, 2);
+          return;
+        }
+      assert_too_many (error);
+      n_failures++;
+    }
+
+  g_assert_not_reached ();
 }
 
 /* Processes. */
@@ -538,6 +599,7 @@ main (int    argc,
   fault_add ("/fault/limit/template-fds/fork", test_template);
   fault_add ("/fault/limit/template-fds/items", test_template_items);
   fault_add ("/fault/limit/template-fds/forks", test_template_forks);
+  fault_add ("/fault/limit/template-fds/run", test_template_run);
   fault_add ("/fault/limit/template-processes", test_no_forks);
   g_test_add_func ("/fault/limit/processes/none", test_no_processes);
   g_test_add_func ("/fault/limit/processes/no-more", test_no_more_processes);

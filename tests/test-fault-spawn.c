@@ -9,6 +9,7 @@
 
 #include "test-fault-util.h"
 
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -227,6 +228,59 @@ test_silent (Census        *census,
   assert_term_signal (process, SIGKILL);
 }
 
+static void
+count_exited_cb (AForkProcess *process,
+                 int           wait_status,
+                 gpointer      n_exited)
+{
+  g_assert_cmpint (wait_status, ==, -1);
+  g_assert_cmpint (afork_process_get_state (process), ==, AFORK_PROCESS_STATE_EXITED);
+  ++*(guint *) n_exited;
+}
+
+/* Processes of which it is clear at once that they will not be: the main context tells so, once,
+ * and nobody else does before. */
+static void
+test_exited (Census        *census,
+             gconstpointer  data)
+{
+  const char * const argv[] = { "/no/such/program", NULL };
+  g_autoptr(AForkRuntime) later = new_runtime (argv, FALSE);
+  g_autoptr(AForkRuntime) none = g_object_new (AFORK_TYPE_RUNTIME,
+                                               "name", "none",
+                                               "can-fork", TRUE,
+                                               "can-pass-fds", TRUE,
+                                               NULL);
+  AForkProcess *processes[4];
+  guint n_exited[G_N_ELEMENTS (processes)] = { 0 };
+  Outcome outcome = { 0 };
+
+  processes[0] = afork_process_new_exec (none);
+  processes[1] = afork_process_fork (processes[0]);
+  processes[2] = afork_process_new_from_fd (open ("/dev/null", O_RDWR));
+  /* This one only when it is given up, before it was executed: a call of the owner's says so. */
+  processes[3] = afork_process_new_for_runtime (later);
+  for (guint i = 0; i < G_N_ELEMENTS (processes); i++)
+    {
+      g_assert_cmpint (afork_process_get_state (processes[i]), <, AFORK_PROCESS_STATE_EXITED);
+      g_signal_connect (processes[i], "exited", G_CALLBACK (count_exited_cb), &n_exited[i]);
+    }
+
+  afork_process_wait_async (processes[3], NULL, outcome_wait_cb, &outcome);
+  afork_process_force_exit (processes[3]);
+  g_assert_cmpuint (outcome.n_calls, ==, 0);
+
+  for (guint i = 0; i < G_N_ELEMENTS (processes); i++)
+    await_end (processes[i]);
+  turn ();
+  for (guint i = 0; i < G_N_ELEMENTS (processes); i++)
+    {
+      g_assert_cmpuint (n_exited[i], ==, 1);
+      g_object_unref (processes[i]);
+    }
+  outcome_expect_error (&outcome, AFORK_ERROR, AFORK_ERROR_CLOSED, NULL);
+}
+
 /* Its answer is somebody else's, who keeps the socket when it has ended. */
 static void
 test_daemon (Census        *census,
@@ -298,6 +352,7 @@ main (int    argc,
   g_test_add ("/fault/spawn/silent/exec", Census, GINT_TO_POINTER (TRUE),
               fault_set_up, test_silent, fault_tear_down);
   fault_add ("/fault/spawn/daemon", test_daemon);
+  fault_add ("/fault/spawn/exited", test_exited);
   status = g_test_run ();
 
   remove_file (PLAIN_FILE);

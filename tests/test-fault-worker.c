@@ -9,6 +9,7 @@
 
 #include "test-fault-util.h"
 
+#include <errno.h>
 #include <signal.h>
 
 /* How the process came to be. */
@@ -167,6 +168,45 @@ test_signal_after_end (Census        *census,
     }
 }
 
+static void
+count_message_cb (const char     *domain,
+                  GLogLevelFlags  level,
+                  const char     *message,
+                  gpointer        n_messages)
+{
+  g_test_message ("%s", message);
+  ++*(guint *) n_messages;
+}
+
+/* It has been reaped, but that has not been looked at yet. Nothing is wrong then, and nothing is to
+ * be said. */
+static void
+test_signal_after_reaping (Census        *census,
+                           gconstpointer  data)
+{
+  g_autoptr(AForkProcess) process = new_process (FORKED);
+  g_autoptr(GSocketConnection) connection = NULL;
+  guint n_messages = 0;
+  guint handler;
+  GPid pid;
+
+  afork_process_require (process, "echo");
+  connection = run_process_ok (process, "echo");
+  pid = afork_process_get_pid (process);
+  g_clear_object (&connection);
+  while (kill (pid, 0) == 0)
+    g_usleep (1000);
+  g_assert_cmpint (errno, ==, ESRCH);
+
+  handler = g_log_set_handler ("AFork", G_LOG_LEVEL_DEBUG, count_message_cb, &n_messages);
+  afork_process_send_signal (process, SIGTERM);
+  g_log_remove_handler ("AFork", handler);
+  g_assert_cmpuint (n_messages, ==, 0);
+
+  await_end (process);
+  assert_exit_status (process, 0);
+}
+
 /* A worker that neither reads nor writes nor ends is ended by force only. */
 static void
 test_hang (Census        *census,
@@ -242,6 +282,7 @@ main (int    argc,
   fault_add ("/fault/worker/signal/before-ready", test_signal_before_ready);
   fault_add ("/fault/worker/signal/after-ready", test_signal_after_ready);
   fault_add ("/fault/worker/signal/after-end", test_signal_after_end);
+  fault_add ("/fault/worker/signal/after-reaping", test_signal_after_reaping);
   fault_add ("/fault/worker/force-exit", test_force_exit);
   fault_add ("/fault/worker/hang", test_hang);
   fault_add ("/fault/worker/neighbours", test_neighbours);

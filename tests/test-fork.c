@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Forks of processes whose libraries want to be told of them. */
+/* Forks of processes whose libraries want to be told of them, and of processes that are busy. */
 
 #include "test-util.h"
 
@@ -55,6 +55,34 @@ test_fork_handlers_later (void)
   assert_forks (of_fork, "1 1");
 }
 
+/* A process is told to fork and to run in one message, and so has said nothing by then. What
+ * becomes of it and of its fork is known all the same. */
+static void
+test_fork_and_run (void)
+{
+  g_autoptr(AForkProcess) template = NULL;
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(AForkProcess) fork = NULL;
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GSocketConnection) of_fork = NULL;
+  guint64 usage[3];
+  Census census;
+
+  census_begin (&census);
+  template = afork_process_new_exec (NULL);
+  afork_process_require (template, "life");
+  process = afork_process_fork (template);
+  fork = afork_process_fork (process);
+  connection = run_process_ok (process, "until_closed");
+  of_fork = run_process_ok (fork, "until_closed");
+  finish_process (process, connection);
+  g_assert_true (afork_process_get_usage (process, &usage[0], &usage[1], &usage[2]));
+  finish_process (fork, of_fork);
+  g_assert_true (afork_process_get_usage (fork, &usage[0], &usage[1], &usage[2]));
+  g_clear_object (&template);
+  census_end (&census);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -62,5 +90,6 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/fork/handlers", test_fork_handlers);
   g_test_add_func ("/fork/handlers/later", test_fork_handlers_later);
+  g_test_add_func ("/fork/and-run", test_fork_and_run);
   return g_test_run ();
 }

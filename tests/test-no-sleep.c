@@ -78,15 +78,21 @@ cost_end (const Cost *begin)
     cost_end (&begin); \
   } G_STMT_END
 
+/* Under valgrind threads take turns, and sleep until it is theirs, and everything takes its time:
+ * what is looked at there is only that it works. */
 static void
 assert_costs (void)
 {
+  const gboolean is_measured = g_getenv ("AFORK_TEST_VALGRIND") == NULL;
+
   for (guint i = 0; i < n_costs; i++)
     {
       g_test_message ("%6" G_GINT64_FORMAT " us, %6" G_GINT64_FORMAT " us of processor, "
                       "%ld sleeps: %s",
                       costs[i].wall_nsec / 1000, costs[i].cpu_nsec / 1000,
                       costs[i].n_sleeps, costs[i].call);
+      if (!is_measured)
+        continue;
       g_assert_cmpint (costs[i].n_sleeps, ==, 0);
       g_assert_cmpint (costs[i].wall_nsec, <, 100 * 1000 * 1000);
     }
@@ -182,12 +188,6 @@ test_stopped (Fixture       *fixture,
   const gsize size = 64 * 1024 * 1024;
   g_autoptr(GBytes) large = g_bytes_new_take (g_malloc0 (size), size);
 
-  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
-    {
-      g_test_skip ("Threads take turns under valgrind, and sleep meanwhile");
-      return;
-    }
-
   for (int i = 0; i < N_ROUNDS; i++)
     {
       g_autoptr(AForkProcess) stopped = afork_process_fork (fixture->template);
@@ -206,12 +206,6 @@ test_full (Fixture       *fixture,
 {
   const gsize size = 64 * 1024 * 1024;
   g_autoptr(GBytes) large = g_bytes_new_take (g_malloc0 (size), size);
-
-  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
-    {
-      g_test_skip ("Threads take turns under valgrind, and sleep meanwhile");
-      return;
-    }
 
   for (int i = 0; i < N_ROUNDS; i++)
     {

@@ -185,24 +185,11 @@ test_run_func_template (void)
   g_assert_cmpstr (text, ==, "<forked>");
 }
 
-static gboolean
-is_skipped (void)
-{
-  if (g_getenv ("AFORK_TEST_VALGRIND") == NULL)
-    return FALSE;
-
-  g_test_skip ("valgrind is what would be executed again, and has no pidfd_open()");
-  return TRUE;
-}
-
 /* Runs a test, and counts what it leaves. */
 static void
 test_with_census (gconstpointer data)
 {
   Census census;
-
-  if (is_skipped ())
-    return;
 
   afork_runtime_set_template (afork_runtime_get_self (), NULL);
   census_begin (&census);
@@ -217,8 +204,6 @@ test_in_program (gconstpointer data)
 {
   Census census;
 
-  if (is_skipped ())
-    return;
   if (!g_test_subprocess ())
     {
       g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);

@@ -572,13 +572,14 @@ assert_fork_under_valgrind (AForkProcess *process)
   g_autoptr(GError) error = NULL;
 
   connection = run_process (fork, "describe", &error);
-  if (connection == NULL)
+  /* Valgrind 3.19 does not know pidfd_open(), but what stands in for it. */
+  if (connection == NULL && !has_peer_pidfds ())
     {
-      /* This valgrind does not know all the system calls for it. */
       g_assert_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN);
       g_test_message ("%s", error->message);
       return;
     }
+  g_assert_no_error (error);
 
   g_free (read_to_end (connection, NULL));
   finish_process (fork, connection);
@@ -591,8 +592,8 @@ test_valgrind (Census        *census,
   g_autofree char *valgrind = g_find_program_in_path ("valgrind");
   g_autofree char *status = g_strdup_printf ("--error-exitcode=%d", VALGRIND_STATUS);
   const char *argv[] = {
-    valgrind, "--quiet", "--leak-check=full", "--errors-for-leak-kinds=definite", status,
-    g_getenv ("AFORK_SERVER"), NULL,
+    valgrind, "--quiet", "--vgdb=no", "--leak-check=full", "--errors-for-leak-kinds=definite",
+    status, g_getenv ("AFORK_SERVER"), NULL,
   };
   g_autofree char *large = g_strnfill (LARGE_SIZE, 'x');
   g_autoptr(AForkRuntime) runtime = NULL;

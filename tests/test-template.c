@@ -356,6 +356,8 @@ test_template_descriptors (void)
   g_autofree char *descriptors = NULL;
   g_autofree char *expected = NULL;
   g_auto(GStrv) lines = NULL;
+  const int limit = getdtablesize ();
+  guint n_descriptors = 0;
   struct stat status;
   int own = open ("/dev/zero", O_RDONLY);
 
@@ -371,7 +373,10 @@ test_template_descriptors (void)
   descriptors = inspect_descriptors (second);
   lines = g_strsplit (descriptors, "\n", -1);
   g_assert_true (g_strv_contains ((const char * const *) lines, expected));
-  g_assert_cmpuint (g_strv_length (lines), ==, STDERR_FILENO + 1 + 3);
+  /* Valgrind has some of its own, which it keeps above the limit that it shows. */
+  for (guint i = 0; lines[i] != NULL; i++)
+    n_descriptors += atoi (lines[i]) < limit;
+  g_assert_cmpuint (n_descriptors, ==, STDERR_FILENO + 1 + 3);
 
   connection = run_process_ok (before, "echo");
   finish_process (before, connection);
@@ -545,11 +550,6 @@ test_in_program (gconstpointer data)
 {
   Census census;
 
-  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
-    {
-      g_test_skip ("valgrind has no pidfd_open()");
-      return;
-    }
   if (g_test_subprocess ())
     {
       census_begin_single (&census);
@@ -575,11 +575,6 @@ test_template_exit (void)
   g_autoptr(AForkProcess) template = NULL;
   g_autofree char *text = NULL;
 
-  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
-    {
-      g_test_skip ("valgrind has no pidfd_open()");
-      return;
-    }
   if (g_test_subprocess ())
     {
       atexit (print_at_exit);

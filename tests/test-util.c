@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <afork/worker/pidfd.h>
+
 /* Of a folder's entries, those that are numbers. */
 static guint
 count_numbers (const char *folder)
@@ -193,6 +195,22 @@ is_instrumented (void)
 #else
   return g_getenv ("AFORK_TEST_VALGRIND") != NULL;
 #endif
+}
+
+gboolean
+has_peer_pidfds (void)
+{
+  socklen_t size = sizeof (int);
+  int sockets[2], pidfd;
+  gboolean has_them;
+
+  g_assert_no_errno (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets));
+  has_them = getsockopt (sockets[0], SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) == 0;
+  if (has_them)
+    close (pidfd);
+  close (sockets[0]);
+  close (sockets[1]);
+  return has_them;
 }
 
 void

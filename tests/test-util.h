@@ -54,6 +54,9 @@ void     add_with_module (const char  *path,
 /* Where memory is not counted as it is otherwise, and everything takes longer. */
 gboolean is_instrumented (void);
 
+/* Whether a process has a way to its own pidfd beside pidfd_open(): from Linux 6.5 on. */
+gboolean has_peer_pidfds (void);
+
 /* A callback that stores a reference to the result in the GAsyncResult * that it is given. */
 void     store_result_cb (GObject      *object,
                           GAsyncResult *result,

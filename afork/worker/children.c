@@ -24,6 +24,9 @@
 
 #include "pidfd.h"
 
+/* Where children have no pidfds, they are looked after so often. */
+enum { POLL_MS = 10 };
+
 /* What the kernel has among the flags of a thread that ends, as proc(5) shows them. */
 enum { PF_EXITING = 0x4 };
 
@@ -33,6 +36,7 @@ afork_children_init (AForkChildren *self)
   self->epoll = -1;
   self->children = self->initial;
   self->n_children = 0;
+  self->n_polled = 0;
   self->capacity = AFORK_CHILDREN_INITIAL;
 }
 
@@ -153,11 +157,21 @@ afork_children_check_threads (AForkFailure *failure)
 
 static bool
 watch (AForkChildren *self,
-       int            fd)
+       int            fd,
+       uint32_t       flags)
 {
-  struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
+  struct epoll_event event = { .events = EPOLLIN | flags, .data.fd = fd };
 
   return epoll_ctl (self->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+/* By edges: who traces a process sees its end first and may keep it for a while, during which the
+ * pidfd is readable and there is nothing to reap. The kernel wakes us again when it is let go. */
+static bool
+watch_child (AForkChildren *self,
+             int            pidfd)
+{
+  return watch (self, pidfd, EPOLLET);
 }
 
 /* Always before close(): a forked process that still has the descriptor would keep it watched. */
@@ -198,7 +212,7 @@ afork_children_prepare (AForkChildren *self,
     return true;
 
   self->epoll = epoll_create1 (EPOLL_CLOEXEC);
-  if (self->epoll >= 0 && watch (self, socket))
+  if (self->epoll >= 0 && watch (self, socket, 0))
     return true;
 
   afork_failure_set (failure, AFORK_WIRE_ERROR_SPAWN, "The process could not be forked: %s",
@@ -217,8 +231,9 @@ afork_children_add (AForkChildren *self,
 {
   /* No race: until this process reaps it, the number is the child's even if it has ended. */
   int pidfd = afork_pidfd_open (pid);
+  bool polled = pidfd < 0 && errno == ENOSYS;
 
-  if (pidfd < 0 || !watch (self, pidfd))
+  if (!polled && (pidfd < 0 || !watch_child (self, pidfd)))
     {
       afork_failure_set (failure, AFORK_WIRE_ERROR_SPAWN, "A fork could not be watched: %s",
                          strerror (errno));
@@ -231,6 +246,7 @@ afork_children_add (AForkChildren *self,
     }
 
   self->children[self->n_children++] = (AForkChild) { number, pid, pidfd };
+  self->n_polled += polled;
   return true;
 }
 
@@ -239,8 +255,10 @@ afork_children_forget (AForkChildren *self,
                        AForkFdSet    *closed)
 {
   for (size_t i = 0; i < self->n_children; i++)
-    afork_fd_set_add (closed, self->children[i].pidfd);
+    if (self->children[i].pidfd >= 0)
+      afork_fd_set_add (closed, self->children[i].pidfd);
   self->n_children = 0;
+  self->n_polled = 0;
 
   if (self->epoll >= 0)
     afork_fd_set_add (closed, self->epoll);
@@ -258,7 +276,7 @@ bool
 afork_children_watch_socket (AForkChildren *self,
                              int            socket)
 {
-  return watch (self, socket);
+  return watch (self, socket, 0);
 }
 
 bool
@@ -280,7 +298,7 @@ afork_children_vacate (AForkChildren *self,
       {
         int moved = fcntl (target, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 
-        if (moved < 0 || !watch (self, moved))
+        if (moved < 0 || !watch_child (self, moved))
           return false;
         unwatch (self, target);
         close (target);
@@ -298,28 +316,37 @@ to_usec (struct timeval time)
   return (uint64_t) time.tv_sec * 1000000 + (uint64_t) time.tv_usec;
 }
 
-/* Reaps the child of PIDFD and describes its end in FRAME. */
+static AForkChild *
+find_child (AForkChildren *self,
+            int            pidfd)
+{
+  for (size_t i = 0; i < self->n_children; i++)
+    if (self->children[i].pidfd == pidfd)
+      return &self->children[i];
+
+  return NULL;
+}
+
+/* Reaps CHILD, if it has ended, and puts a frame that describes its end. */
 static bool
-reap (AForkChildren *self,
-      int            pidfd,
-      AForkFrame    *frame)
+reap (AForkChildren  *self,
+      AForkChild     *child,
+      void          (*put) (const AForkFrame *frame,
+                            void             *data),
+      void           *data)
 {
   struct rusage usage = { 0 };
-  AForkChild *child = NULL;
+  AForkFrame frame;
   int status = 0;
   pid_t reaped;
 
-  for (size_t i = 0; child == NULL && i < self->n_children; i++)
-    if (self->children[i].pidfd == pidfd)
-      child = &self->children[i];
-  if (child == NULL)
+  do
+    reaped = wait4 (child->pid, &status, WNOHANG, &usage);
+  while (reaped < 0 && errno == EINTR);
+  if (reaped == 0)
     return false;
 
-  reaped = wait4 (child->pid, &status, WNOHANG, &usage);
-  if (reaped == 0 || (reaped < 0 && errno == EINTR))
-    return false;
-
-  *frame = (AForkFrame) {
+  frame = (AForkFrame) {
     .kind = AFORK_FRAME_EXITED,
     .number = { child->number },
     .exit = {
@@ -332,10 +359,31 @@ reap (AForkChildren *self,
     },
   };
 
-  unwatch (self, pidfd);
-  close (pidfd);
+  put (&frame, data);
+
+  if (child->pidfd >= 0)
+    {
+      unwatch (self, child->pidfd);
+      close (child->pidfd);
+    }
+  else
+    {
+      self->n_polled--;
+    }
   *child = self->children[--self->n_children];
   return true;
+}
+
+static void
+reap_polled (AForkChildren  *self,
+             void          (*put) (const AForkFrame *frame,
+                                   void             *data),
+             void           *data)
+{
+  /* The last takes the place of one that is reaped. */
+  for (size_t i = self->n_children; i > 0; i--)
+    if (self->children[i - 1].pidfd < 0)
+      reap (self, &self->children[i - 1], put, data);
 }
 
 bool
@@ -346,22 +394,28 @@ afork_children_wait (AForkChildren  *self,
 {
   struct epoll_event events[16];
   bool readable = false;
-  AForkFrame frame;
   int n_events;
 
-  n_events = epoll_wait (self->epoll, events, 16, -1);
+  n_events = epoll_wait (self->epoll, events, 16, self->n_polled > 0 ? POLL_MS : -1);
   if (n_events < 0 && errno != EINTR)
     {
       /* A module has closed what is none of its business: nobody can be looked after any more. */
       self->n_children = 0;
+      self->n_polled = 0;
       return true;
     }
 
   for (int i = 0; i < n_events; i++)
-    if (reap (self, events[i].data.fd, &frame))
-      put (&frame, data);
-    else
-      readable = true;
+    {
+      AForkChild *child = find_child (self, events[i].data.fd);
+
+      if (child != NULL)
+        reap (self, child, put, data);
+      else
+        readable = true;
+    }
+  if (self->n_polled > 0)
+    reap_polled (self, put, data);
 
   return readable;
 }

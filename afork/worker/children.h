@@ -20,7 +20,7 @@ typedef struct
 {
   uint32_t number;            /* what the caller calls it */
   pid_t    pid;
-  int      pidfd;
+  int      pidfd;             /* -1 where there are none */
 } AForkChild;
 
 /* As many as need no memory of their own. */
@@ -31,6 +31,7 @@ typedef struct
   int         epoll;          /* the link's socket and every child's pidfd; -1 before the first */
   AForkChild *children;
   size_t      n_children;
+  size_t      n_polled;       /* those without a pidfd */
   size_t      capacity;
   AForkChild  initial[AFORK_CHILDREN_INITIAL];
 } AForkChildren;

@@ -31,7 +31,7 @@ afork_server_answer (AForkFrame *frame,
 
   if (afork_server.unborn)
     {
-      fds[frame->n_fds] = afork_pidfd_open (getpid ());
+      fds[frame->n_fds] = afork_pidfd_open_self ();
       if (fds[frame->n_fds] < 0)
         return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_SPAWN,
                                   "The process has no descriptor left for itself: %s",

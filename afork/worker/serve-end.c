@@ -115,7 +115,7 @@ afork_server_fail (void)
     .number = { code },
     .string = { afork_server.failure.text },
   };
-  int pidfd = afork_server.unborn ? afork_pidfd_open (getpid ()) : -1;
+  int pidfd = afork_server.unborn ? afork_pidfd_open_self () : -1;
 
   /* If no pidfd can be had, the error goes without. */
   frame.n_fds = pidfd >= 0;

@@ -88,6 +88,21 @@ afork_serve_fork (uint32_t number,
     report_failed_fork (number);
 }
 
+/* A fork that is to go on as the worker waits for a byte, which says that it is looked after: until
+ * then it may yet be killed. There is none if whoever had to say so is gone. */
+static void
+await_followed (int reports)
+{
+  ssize_t n_bytes;
+  char byte;
+
+  do
+    n_bytes = read (reports, &byte, 1);
+  while (n_bytes < 0 && errno == EINTR);
+  if (n_bytes != 1)
+    _exit (AFORK_EXIT_BASE + AFORK_WIRE_ERROR_SPAWN);
+}
+
 /* A process that has forks cannot become a worker itself, for somebody must reap them. A fork of
  * it goes on instead; it stays, and reports on a socket of its own, whose other end it returns in
  * the fork. */
@@ -116,9 +131,14 @@ stay_behind (void)
       afork_children_forget (&afork_server.children, &closed);
       afork_fd_set_add (&closed, reports[0]);
       afork_fd_set_close (&closed);
+      await_followed (reports[1]);
       return reports[1];
     }
 
+  /* The socket is as good as empty, so this neither waits nor fails. The caller hears of the worker
+   * from now on, and of this process no more than that it reports. */
+  send (reports[0], "", 1, MSG_NOSIGNAL);
+  afork_server.unborn = false;
   afork_children_unwatch_socket (&afork_server.children, afork_server.link.socket);
   afork_link_switch (&afork_server.link, reports[0], &closed);
   afork_fd_set_close (&closed);

@@ -158,11 +158,34 @@ afork_serve_lifeline (void)
   return true;
 }
 
+/* Items that are no longer the server's are the process's until it ends: they are kept in reach, so
+ * that they are not taken for leaks of whoever got them. */
+typedef struct Kept
+{
+  struct Kept     *next;
+  const AForkItem *items;
+} Kept;
+
+static Kept *all_kept;
+
+static void
+keep (const AForkItems *items)
+{
+  Kept *kept = items->n_items > 0 ? malloc (sizeof *kept) : NULL;
+
+  if (kept == NULL)
+    return;
+
+  *kept = (Kept) { all_kept, items->items };
+  all_kept = kept;
+}
+
 const AForkItem *
 afork_worker_take_items (size_t *n_items)
 {
   AForkItems items = afork_server.items;
 
+  keep (&items);
   afork_server.items = (AForkItems) { 0 };
   *n_items = items.n_items;
   return items.items;

@@ -228,6 +228,23 @@ async void test_default_template () throws Error {
     runtime.set_template (null);
 }
 
+async void test_default () throws Error {
+    string[] argv = { Environment.get_variable ("AFORK_SERVER") };
+    var runtime = (AFork.Runtime) Object.new (typeof (AFork.Runtime),
+        name: "other", argv: argv, can_fork: true, can_pass_fds: true);
+    AFork.Runtime.set_default (runtime);
+    assert_true (AFork.Runtime.get_default () == runtime);
+
+    var process = new AFork.Process ();
+    assert_true (process.runtime == runtime);
+    process.require ("echo").send_arg ("by default");
+    assert_cmpstr (yield echo (process), EQ, "by default");
+
+    AFork.Runtime.set_default (null);
+    assert_true (AFork.Runtime.get_default () == AFork.Runtime.get_native ());
+    runtime.set_template (null);
+}
+
 const uint LIMIT = 50;      // seconds for one test, after which something hangs
 
 delegate void BeginFunc (AsyncReadyCallback callback);
@@ -295,6 +312,9 @@ int main (string[] args) {
     Test.add_func ("/vala/runtime", () => run_test (
         (callback) => test_runtime.begin (callback),
         (result) => test_runtime.end (result)));
+    Test.add_func ("/vala/default", () => run_test (
+        (callback) => test_default.begin (callback),
+        (result) => test_default.end (result)));
     Test.add_func ("/vala/default-template", () => run_test (
         (callback) => test_default_template.begin (callback),
         (result) => test_default_template.end (result)));
