@@ -440,17 +440,28 @@ _afork_life_bear (AForkLife *self,
     watch_orphan (self);
 }
 
-/* A child still has to be reaped, and the default context is the one that most likely turns. It may
- * do so in another thread, so what is watched there is another life, of which nobody here knows. */
+/* A child still has to be reaped, and what hangs on a lifeline is to have it as long as it lives.
+ * The default context is the one that most likely turns. It may do so in another thread, so what is
+ * watched there is another life, of which nobody here knows. */
 static void
-leave_child (AForkLife *self)
+leave (AForkLife *self)
 {
   int pidfd = self->pidfd >= 0 ? fcntl (self->pidfd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : -1;
   g_autoptr(AForkLife) left = _afork_life_new (NULL);
 
+  /* Signals reach it no longer then, which does less harm. */
+  if (pidfd < 0)
+    pidfd = g_steal_fd (&self->pidfd);
   if (self->lifeline != NULL)
     _afork_life_set_lifeline (left, self->lifeline);
-  _afork_life_adopt (left, self->pid, pidfd);
+  if (self->watch == WATCH_CHILD)
+    {
+      _afork_life_adopt (left, self->pid, pidfd);
+      return;
+    }
+
+  _afork_life_bear (left, self->pid, pidfd);
+  _afork_life_orphan (left);
 }
 
 void
@@ -460,8 +471,8 @@ _afork_life_strand (AForkLife *self)
     return;
 
   self->stranded = TRUE;
-  if (self->watch == WATCH_CHILD)
-    leave_child (self);
+  if (self->watch == WATCH_CHILD || (self->lifeline != NULL && self->pid != 0))
+    leave (self);
   end (self, -1);
 }
 
