@@ -8,6 +8,7 @@
 #include "afork-init.h"
 #include "afork-init-private.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 
@@ -16,6 +17,7 @@
 #include "afork-program-private.h"
 #include "afork-spawn-private.h"
 #include "afork-wakeup-private.h"
+#include "wire/afork-frame.h"
 #include "worker/descriptors.h"
 #include "worker/title.h"
 
@@ -28,14 +30,33 @@ has_more_rights (void)
   return getauxval (AT_SECURE) != 0;
 }
 
+/* Whoever executes the program as a server adds the argument behind all others. */
 static gboolean
-is_server (int    argc,
-           char **argv)
+is_told_to_serve (int    argc,
+                  char **argv)
 {
-  return argc == 2
-    && strcmp (argv[1], AFORK_SPAWN_HIDDEN_ARGUMENT) == 0
-    && !has_more_rights ()
-    && afork_is_stream_socket (AFORK_SPAWN_SOCKET_NUMBER);
+  for (int i = 1; i < argc - 1; i++)
+    if (strcmp (argv[i], "--") == 0)
+      return FALSE;
+
+  return argc > 1 && strcmp (argv[argc - 1], AFORK_SPAWN_HIDDEN_ARGUMENT) == 0;
+}
+
+/* Never returns, for what the program does otherwise is not to be done by two. */
+G_GNUC_NORETURN static void
+serve (int    argc,
+       char **argv)
+{
+  /* Some program in between has closed the socket, or there never was one. */
+  if (!afork_is_stream_socket (AFORK_SPAWN_SOCKET_NUMBER))
+    {
+      g_printerr (_("%s: %s is for programs that use AFork, and there is no socket to serve on\n"),
+                  argv[0], AFORK_SPAWN_HIDDEN_ARGUMENT);
+      exit (AFORK_EXIT_BASE + AFORK_WIRE_ERROR_SPAWN);
+    }
+
+  afork_title_init (argc, argv);
+  _afork_program_serve (AFORK_SPAWN_SOCKET_NUMBER, FALSE, _afork_wakeup_find ());
 }
 
 /* What stands behind "--" are no options, and so left alone. */
@@ -64,11 +85,14 @@ remove_hidden_argument (int    *argc,
  *
  * Makes the program able to be its own server, for the runtime of [func@AFork.Runtime.get_self]. It
  * must be the first call of `main()`: where the program was executed by that runtime, this call
- * serves the caller and never returns, so nothing that comes behind it is done.
+ * serves the caller and never returns, so nothing that comes behind it is done. That is told by the
+ * last argument, `--afork-socket=3`, and descriptor 3, a stream socket; if there is no such socket,
+ * the program exits with a message.
  *
- * Otherwise the call returns at once, and only removes from the arguments the one that AFork has
- * for itself, `--afork-socket=3`, should it be there. A program that runs with more rights than
- * its caller never serves.
+ * Otherwise the call returns at once, and only removes that argument, should it stand elsewhere
+ * than behind `--`. A program that runs with more rights than its caller never serves.
+ *
+ * To be called in the first thread, before there is another one.
  *
  * Since: 0.1
  */
@@ -80,12 +104,11 @@ afork_init (int    *argc,
   g_return_if_fail (argv != NULL);
 
   g_atomic_int_set (&called, TRUE);
-  if (is_server (*argc, *argv))
-    {
-      afork_title_init (*argc, *argv);
-      _afork_program_serve (AFORK_SPAWN_SOCKET_NUMBER, FALSE, _afork_wakeup_find ());
-    }
+  if (*argv == NULL)
+    return;
 
+  if (is_told_to_serve (*argc, *argv) && !has_more_rights ())
+    serve (*argc, *argv);
   remove_hidden_argument (argc, argv);
 }
 

@@ -431,7 +431,7 @@ afork_runtime_dup_argv (AForkRuntime *self)
  *
  * The native runtime adds `--socket=N` to them, which says as which descriptor the program gets
  * the command socket. That of [func@AFork.Runtime.get_self] adds an argument that
- * [func@AFork.init] knows.
+ * [func@AFork.init] knows, unless `--` stands before it.
  *
  * Since: 0.1
  */

@@ -205,25 +205,68 @@ test_self_arguments (void)
   g_assert_cmpstrv (argv, ((const char *[]) { "program", "-v", "--", "--afork-socket=3", NULL }));
 }
 
-/* Where the hidden argument was given by hand, there is no socket, and so no server. */
+/* A program that is told to serve does so or ends: it does nothing else a second time. */
 static void
 test_self_no_socket (void)
 {
-  const char *arguments[] = { "program", "--afork-socket=3", NULL };
+  const char *arguments[] = { "program", "-v", "--afork-socket=3", NULL };
   char **argv = (char **) arguments;
-  int argc = 2;
+  int argc = 3;
 
   if (!g_test_subprocess ())
     {
-      g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
-      g_test_trap_assert_passed ();
+      g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_DEFAULT);
+      g_test_trap_assert_failed ();
+      g_test_trap_assert_stderr ("program: *--afork-socket=3*");
+      g_test_trap_assert_stdout_unmatched ("*still here*");
       return;
     }
 
   close (3);
   afork_init (&argc, &argv);
-  g_assert_cmpint (argc, ==, 1);
-  g_assert_null (argv[1]);
+  g_print ("still here");
+}
+
+/* Linux lets no program begin so any more, but programs can make up what they hand on. */
+static void
+test_self_no_arguments (void)
+{
+  char *none[] = { NULL };
+  char **argv = none;
+  int argc = 0;
+
+  afork_init (&argc, &argv);
+  g_assert_cmpint (argc, ==, 0);
+  g_assert_null (argv[0]);
+
+  argv = NULL;
+  afork_init (&argc, &argv);
+  g_assert_cmpint (argc, ==, 0);
+  g_assert_null (argv);
+}
+
+/* The program serves with arguments of its own, too, and behind another program. */
+static void
+test_self_argv (void)
+{
+  AForkRuntime *runtime = afork_runtime_get_self ();
+  g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
+  const char * const *argv[] = {
+    STRV ("/proc/self/exe", "--no-such-option", "argument"),
+    STRV ("env", "AFORK_TEST_WORD=set", program),
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (argv); i++)
+    {
+      g_autoptr(AForkProcess) process = NULL;
+      g_autofree char *text = NULL;
+
+      afork_runtime_set_argv (runtime, argv[i]);
+      process = new_process ();
+      text = run_to_end (process, "tell_word");
+      g_assert_cmpstr (text, ==, "fresh");
+    }
+  afork_runtime_set_argv (runtime, NULL);
 }
 
 /* A program that has not called afork_init() is not executed. */
@@ -289,6 +332,8 @@ main (int    argc,
   ADD ("no-function", test_self_no_function);
   ADD ("arguments", test_self_arguments);
   ADD ("no-socket", test_self_no_socket);
+  ADD ("no-arguments", test_self_no_arguments);
+  ADD ("argv", test_self_argv);
   ADD ("not-called", test_self_not_called);
 
   return g_test_run ();
