@@ -47,6 +47,8 @@ G_GNUC_NORETURN static void
 serve (int    argc,
        char **argv)
 {
+  AForkWakeups wakeups;
+
   /* Some program in between has closed the socket, or there never was one. */
   if (!afork_is_stream_socket (AFORK_SPAWN_SOCKET_NUMBER))
     {
@@ -56,7 +58,8 @@ serve (int    argc,
     }
 
   afork_title_init (argc, argv);
-  _afork_program_serve (AFORK_SPAWN_SOCKET_NUMBER, FALSE, _afork_wakeup_find ());
+  _afork_wakeups_find (&wakeups);
+  _afork_program_serve (AFORK_SPAWN_SOCKET_NUMBER, FALSE, &wakeups);
 }
 
 /* What stands behind "--" are no options, and so left alone. */

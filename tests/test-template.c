@@ -381,6 +381,54 @@ test_template_descriptors (void)
   close (own);
 }
 
+/* None of them is in both lists, which is of as many. */
+static void
+assert_none_shared (const char *a,
+                    const char *b)
+{
+  g_auto(GStrv) of_a = g_strsplit (a, " ", -1);
+  g_auto(GStrv) of_b = g_strsplit (b, " ", -1);
+
+  g_assert_cmpuint (g_strv_length (of_a), ==, g_strv_length (of_b));
+  for (guint i = 0; of_a[i] != NULL; i++)
+    if (*of_a[i] != '\0')
+      g_assert_false (g_strv_contains ((const char * const *) of_b, of_a[i]));
+}
+
+/* So it is in a program that has another main context at the time, which it turns later on. */
+static void
+test_template_wakeup_context (void)
+{
+  g_autoptr(GMainContext) context = g_main_context_new ();
+  g_autofree char *ours = list_eventfds ();
+  g_autofree char *first = NULL;
+  g_autofree char *second = NULL;
+  g_autoptr(AForkProcess) template = NULL;
+  g_autoptr(AForkProcess) one = NULL;
+  g_autoptr(AForkProcess) other = NULL;
+  g_autoptr(GSocketConnection) from_one = NULL;
+  g_autoptr(GSocketConnection) from_other = NULL;
+
+  g_main_context_push_thread_default (context);
+  template = new_template ();
+  one = afork_process_fork (template);
+  other = afork_process_fork (template);
+  from_one = afork_process_run (one, "tell_eventfds", NULL, NULL);
+  from_other = afork_process_run (other, "tell_eventfds", NULL, NULL);
+  first = read_to_end (from_one, NULL);
+  second = read_to_end (from_other, NULL);
+  g_clear_object (&from_one);
+  g_clear_object (&from_other);
+  g_assert_true (afork_process_wait (one, NULL, NULL));
+  g_assert_true (afork_process_wait (other, NULL, NULL));
+  g_main_context_pop_thread_default (context);
+
+  g_test_message ("%s; %s; %s", ours, first, second);
+  assert_none_shared (ours, first);
+  assert_none_shared (ours, second);
+  assert_none_shared (first, second);
+}
+
 /* Wake-ups are nobody's but the process's own. */
 static void
 test_template_wakeup (void)
@@ -619,6 +667,7 @@ main (int    argc,
   ADD ("joined-threads", test_template_joined_threads);
   ADD ("descriptors", test_template_descriptors);
   ADD ("wakeup", test_template_wakeup);
+  ADD ("other-wakeup", test_template_wakeup_context);
   ADD ("signals", test_template_signals);
   ADD ("killed", test_template_killed);
   ADD ("library", test_template_library);
