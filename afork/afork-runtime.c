@@ -301,6 +301,9 @@ afork_runtime_get_template (AForkRuntime *self)
   /* What is returned is kept by the table. */
   template = _afork_templates_get (self->templates);
   old = template.process;
+  /* What the program was given that this one was forked from went with its descriptors. */
+  if (old != NULL && _afork_process_is_stranded (old))
+    g_clear_object (&old);
   if (old != NULL
       && (template.given
           || (template.generation == generation && _afork_process_is_open (old))))

@@ -546,6 +546,66 @@ test_template_library (void)
   g_clear_object (&callers);
 }
 
+/* The caller's templates, and what they were given, are not the worker's: neither one of the
+ * caller's choice, nor one that could be made once more but for its descriptors. */
+AFORK_WORKER_EXPORT void use_new_process (int socket, const AForkItem *items, size_t n_items);
+
+void
+use_new_process (int              socket,
+                 const AForkItem *items,
+                 size_t           n_items)
+{
+  g_autoptr(AForkProcess) process = afork_process_new ();
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autofree char *text = NULL;
+
+  afork_process_require (process, "echo");
+  connection = afork_process_run (process, "echo", NULL, &error);
+  if (connection == NULL)
+    {
+      tell (socket, "%s", error->message);
+      return;
+    }
+
+  g_socket_shutdown (g_socket_connection_get_socket (connection), FALSE, TRUE, NULL);
+  text = read_to_end (connection, NULL);
+  finish_process (process, connection);
+  tell (socket, "<%s>", text);
+}
+
+static void
+test_template_callers_templates (gboolean is_given)
+{
+  AForkRuntime *native = afork_runtime_get_native ();
+  g_autoptr(AForkProcess) given = NULL;
+  g_autoptr(AForkProcess) template = NULL;
+  g_autofree char *text = NULL;
+
+  if (is_given)
+    {
+      given = afork_process_new_exec (native);
+      afork_runtime_set_template (native, given);
+    }
+  afork_process_send_arg (afork_runtime_get_template (native), "the caller's");
+  afork_process_send_fd (afork_runtime_get_template (native), STDERR_FILENO);
+  template = new_template ();
+  text = run_fork_to_end (template, "use_new_process");
+  g_assert_cmpstr (text, ==, "<>");
+}
+
+static void
+test_template_prepared_template (void)
+{
+  test_template_callers_templates (FALSE);
+}
+
+static void
+test_template_given_template (void)
+{
+  test_template_callers_templates (TRUE);
+}
+
 static gboolean
 make_template_cb (gpointer data)
 {
@@ -671,6 +731,8 @@ main (int    argc,
   ADD ("signals", test_template_signals);
   ADD ("killed", test_template_killed);
   ADD ("library", test_template_library);
+  ADD ("prepared-template", test_template_prepared_template);
+  ADD ("given-template", test_template_given_template);
   ADD ("in-callback", test_template_in_callback);
   ADD ("many", test_template_many);
   g_test_add_func ("/template/exit", test_template_exit);
