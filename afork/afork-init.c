@@ -8,9 +8,11 @@
 #include "afork-init.h"
 #include "afork-init-private.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <unistd.h>
 
 #include "afork-error.h"
 #include "afork-i18n-private.h"
@@ -42,6 +44,38 @@ is_told_to_serve (int    argc,
   return argc > 1 && strcmp (argv[argc - 1], AFORK_SPAWN_HIDDEN_ARGUMENT) == 0;
 }
 
+/* Below which descriptors are left to what is mapped. The default main context needs one that it
+ * cannot do without. If it gets it here, that is the next one, so that the table of descriptors
+ * does not grow, which each fork has to copy. */
+enum { FIRST_OWN_DESCRIPTOR = 60 };
+
+static void
+make_wakeups (AForkWakeups *wakeups)
+{
+  int taken[FIRST_OWN_DESCRIPTOR + 1];
+  gsize n_taken = 0;
+  int last;
+
+  do
+    {
+      last = fcntl (AFORK_SPAWN_SOCKET_NUMBER, F_DUPFD_CLOEXEC, 0);
+      if (last >= 0)
+        taken[n_taken++] = last;
+    }
+  while (last >= 0 && last < FIRST_OWN_DESCRIPTOR);
+
+  /* If there are too few, they are not to be had so. */
+  if (last >= 0)
+    {
+      close (taken[--n_taken]);
+      g_main_context_default ();
+    }
+  while (n_taken > 0)
+    close (taken[--n_taken]);
+
+  _afork_wakeups_find (wakeups);
+}
+
 /* Never returns, for what the program does otherwise is not to be done by two. */
 G_GNUC_NORETURN static void
 serve (int    argc,
@@ -58,7 +92,7 @@ serve (int    argc,
     }
 
   afork_title_init (argc, argv);
-  _afork_wakeups_find (&wakeups);
+  make_wakeups (&wakeups);
   _afork_program_serve (AFORK_SPAWN_SOCKET_NUMBER, FALSE, &wakeups);
 }
 

@@ -36,6 +36,15 @@ program_forked (void *data)
   _afork_wakeups_renew (&((Program *) data)->wakeups);
 }
 
+static bool
+program_needs_fd (void *data,
+                  int   fd)
+{
+  const AForkWakeups *wakeups = &((Program *) data)->wakeups;
+
+  return fd == wakeups->fds[0] || fd == wakeups->fds[1];
+}
+
 /* Modules take afork_worker_take_items() from us, but see it only if the program links us: where
  * we were loaded for a language, we are hidden from them. */
 static void
@@ -59,6 +68,7 @@ _afork_program_serve (int                 socket,
   program.wakeups = *wakeups;
   runtime = afork_native_runtime;
   runtime.forked = program_forked;
+  runtime.needs_fd = program_needs_fd;
 
   afork_open_standard_fds ();
   afork_prepare_socket (socket);

@@ -8,9 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <afork/worker/afork-worker.h>
+#include <glib/gstdio.h>
 
 #include "test-util.h"
 
@@ -58,6 +60,25 @@ tell_arguments (int              socket,
 
   g_file_get_contents ("/proc/self/cmdline", &arguments, NULL, NULL);
   dprintf (socket, "%s", arguments);
+}
+
+/* Where the descriptors of these numbers are the same as standard error, and what is written to the
+ * main context to wake it does not go there. */
+AFORK_WORKER_EXPORT void tell_mapped (int socket, const AForkItem *items, size_t n_items);
+
+void
+tell_mapped (int              socket,
+             const AForkItem *items,
+             size_t           n_items)
+{
+  struct stat expected, status;
+
+  g_main_context_wakeup (NULL);
+  fstat (2, &expected);
+  for (int fd = 3; fd < 20; fd++)
+    if (fstat (fd, &status) == 0 && status.st_ino == expected.st_ino)
+      dprintf (socket, "%d ", fd);
+  dprintf (socket, "%d", (int) expected.st_size);
 }
 
 /* A worker may have workers of its own: of the same program, once more. */
@@ -170,6 +191,29 @@ test_self_title (void)
   g_autofree char *text = run_to_end (process, "tell_arguments");
 
   g_assert_cmpstr (text, ==, "afork: tell_arguments");
+}
+
+/* All numbers are there for what is mapped, and the library needs some for itself. */
+static void
+test_self_mapped (void)
+{
+  g_autoptr(AForkProcess) process = new_process ();
+  g_autoptr(AForkProcess) fork = NULL;
+  g_autofree char *path = NULL;
+  g_autofree char *of_fork = NULL;
+  g_autofree char *text = NULL;
+  int fd = g_file_open_tmp (NULL, &path, NULL);
+
+  g_assert_cmpint (fd, >=, 0);
+  for (int target = 2; target < 20; target++)
+    afork_process_map_fd (process, fd, target);
+  close (fd);
+  g_unlink (path);
+  fork = afork_process_fork (process);
+  of_fork = run_to_end (fork, "tell_mapped");
+  text = run_to_end (process, "tell_mapped");
+  g_assert_cmpstr (of_fork, ==, "3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 0");
+  g_assert_cmpstr (text, ==, of_fork);
 }
 
 static void
@@ -328,6 +372,7 @@ main (int    argc,
   ADD ("native-modules", test_self_native_modules);
   ADD ("taken-items", test_self_taken_items);
   ADD ("title", test_self_title);
+  ADD ("mapped", test_self_mapped);
   ADD ("library", test_self_library);
   ADD ("no-function", test_self_no_function);
   ADD ("arguments", test_self_arguments);

@@ -453,6 +453,23 @@ test_template_wakeup (void)
   g_assert_cmpstr (second, !=, first);
 }
 
+/* The number by which the main context is woken cannot be had. */
+static void
+test_template_mapped (void)
+{
+  g_autoptr(AForkProcess) template = new_template ();
+  GMainContext *context = g_main_context_default ();
+  g_autofree GPollFD *fds = NULL;
+  int timeout, n_fds;
+
+  n_fds = g_main_context_query (context, G_MAXINT, &timeout, NULL, 0);
+  fds = g_new0 (GPollFD, n_fds);
+  g_main_context_query (context, G_MAXINT, &timeout, fds, n_fds);
+  for (int i = 0; i < n_fds; i++)
+    afork_process_map_fd (template, STDERR_FILENO, fds[i].fd);
+  expect_run_error (template, "tell_word", AFORK_ERROR, AFORK_ERROR_FAILED, "main context");
+}
+
 static void
 handle_signal (int number)
 {
@@ -728,6 +745,7 @@ main (int    argc,
   ADD ("descriptors", test_template_descriptors);
   ADD ("wakeup", test_template_wakeup);
   ADD ("other-wakeup", test_template_wakeup_context);
+  ADD ("mapped", test_template_mapped);
   ADD ("signals", test_template_signals);
   ADD ("killed", test_template_killed);
   ADD ("library", test_template_library);

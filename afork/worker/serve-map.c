@@ -56,11 +56,27 @@ vacate (int target)
   return done;
 }
 
+static bool
+is_needed (int target)
+{
+  const AForkWorkerRuntime *runtime = afork_server.runtime;
+
+  return runtime->needs_fd != NULL && runtime->needs_fd (afork_server.runtime_data, target);
+}
+
 bool
 afork_serve_map_fd (int target)
 {
   int fd = afork_link_take_fd (&afork_server.link);
   bool done;
+
+  if (is_needed (target))
+    {
+      close (fd);
+      return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_FAILED,
+                                "A descriptor could not be mapped to %d: a main context of the "
+                                "process is woken by that", target);
+    }
 
   /* What was printed goes where it was printed to. */
   fflush (NULL);
