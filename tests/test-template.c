@@ -470,6 +470,32 @@ test_template_mapped (void)
   expect_run_error (template, "tell_word", AFORK_ERROR, AFORK_ERROR_FAILED, "main context");
 }
 
+/* A program that is executed gets what was mapped for it, and not what ours has open. */
+static void
+test_template_exec (void)
+{
+  const char *argv[] = { "sh", "-c", "cd /proc/$$/fd; echo *", NULL };
+  g_autoptr(AForkProcess) template = NULL;
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autofree char *text = NULL;
+  int fd = fcntl (STDERR_FILENO, F_DUPFD, 50);
+
+  g_assert_cmpint (fd, >=, 50);
+  template = new_template ();
+  afork_process_map_fd (template, STDERR_FILENO, 99);
+  process = afork_process_fork (template);
+  afork_process_map_fd (process, STDERR_FILENO, 98);
+  connection = afork_process_exec (process, argv, NULL, &error);
+  g_assert_no_error (error);
+  text = read_to_end (connection, NULL);
+  /* 3 is the folder that the shell reads. */
+  g_assert_cmpstr (text, ==, "0 1 2 3 98 99\n");
+  finish_process (process, connection);
+  close (fd);
+}
+
 static void
 handle_signal (int number)
 {
@@ -746,6 +772,7 @@ main (int    argc,
   ADD ("wakeup", test_template_wakeup);
   ADD ("other-wakeup", test_template_wakeup_context);
   ADD ("mapped", test_template_mapped);
+  ADD ("exec", test_template_exec);
   ADD ("signals", test_template_signals);
   ADD ("killed", test_template_killed);
   ADD ("library", test_template_library);
