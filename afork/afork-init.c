@@ -8,6 +8,7 @@
 #include "afork-init.h"
 #include "afork-init-private.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,14 +157,14 @@ _afork_init_check (GError **error)
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
                    _("The program “%s” is not executed as its own worker, for it has not called "
-                     "afork_init() at its start"), g_get_prgname ());
+                     "afork_init() at its start"), program_invocation_short_name);
       return FALSE;
     }
   if (has_more_rights ())
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
                    _("The program “%s” is not executed as its own worker, for it runs with more "
-                     "rights than its caller"), g_get_prgname ());
+                     "rights than its caller"), program_invocation_short_name);
       return FALSE;
     }
 
