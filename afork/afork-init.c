@@ -8,14 +8,19 @@
 #include "afork-init.h"
 #include "afork-init-private.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <unistd.h>
 
 #include "afork-error.h"
 #include "afork-i18n-private.h"
 #include "afork-program-private.h"
 #include "afork-spawn-private.h"
 #include "afork-wakeup-private.h"
+#include "wire/afork-frame.h"
 #include "worker/descriptors.h"
 #include "worker/title.h"
 
@@ -28,14 +33,68 @@ has_more_rights (void)
   return getauxval (AT_SECURE) != 0;
 }
 
+/* Whoever executes the program as a server adds the argument behind all others. */
 static gboolean
-is_server (int    argc,
-           char **argv)
+is_told_to_serve (int    argc,
+                  char **argv)
 {
-  return argc == 2
-    && strcmp (argv[1], AFORK_SPAWN_HIDDEN_ARGUMENT) == 0
-    && !has_more_rights ()
-    && afork_is_stream_socket (AFORK_SPAWN_SOCKET_NUMBER);
+  for (int i = 1; i < argc - 1; i++)
+    if (strcmp (argv[i], "--") == 0)
+      return FALSE;
+
+  return argc > 1 && strcmp (argv[argc - 1], AFORK_SPAWN_HIDDEN_ARGUMENT) == 0;
+}
+
+/* Below which descriptors are left to what is mapped. The default main context needs one that it
+ * cannot do without. If it gets it here, that is the next one, so that the table of descriptors
+ * does not grow, which each fork has to copy. */
+enum { FIRST_OWN_DESCRIPTOR = 60 };
+
+static void
+make_wakeups (AForkWakeups *wakeups)
+{
+  int taken[FIRST_OWN_DESCRIPTOR + 1];
+  gsize n_taken = 0;
+  int last;
+
+  do
+    {
+      last = fcntl (AFORK_SPAWN_SOCKET_NUMBER, F_DUPFD_CLOEXEC, 0);
+      if (last >= 0)
+        taken[n_taken++] = last;
+    }
+  while (last >= 0 && last < FIRST_OWN_DESCRIPTOR);
+
+  /* If there are too few, they are not to be had so. */
+  if (last >= 0)
+    {
+      close (taken[--n_taken]);
+      g_main_context_default ();
+    }
+  while (n_taken > 0)
+    close (taken[--n_taken]);
+
+  _afork_wakeups_find (wakeups);
+}
+
+/* Never returns, for what the program does otherwise is not to be done by two. */
+G_GNUC_NORETURN static void
+serve (int    argc,
+       char **argv)
+{
+  AForkWakeups wakeups;
+
+  /* Some program in between has closed the socket, or there never was one. */
+  if (!afork_is_stream_socket (AFORK_SPAWN_SOCKET_NUMBER))
+    {
+      g_printerr (_("%s: %s is for programs that use AFork, and there is no socket to serve on\n"),
+                  argv[0], AFORK_SPAWN_HIDDEN_ARGUMENT);
+      exit (AFORK_EXIT_BASE + AFORK_WIRE_ERROR_SPAWN);
+    }
+
+  afork_title_init (argc, argv);
+  make_wakeups (&wakeups);
+  _afork_program_serve (AFORK_SPAWN_SOCKET_NUMBER, FALSE, &wakeups);
 }
 
 /* What stands behind "--" are no options, and so left alone. */
@@ -64,11 +123,14 @@ remove_hidden_argument (int    *argc,
  *
  * Makes the program able to be its own server, for the runtime of [func@AFork.Runtime.get_self]. It
  * must be the first call of `main()`: where the program was executed by that runtime, this call
- * serves the caller and never returns, so nothing that comes behind it is done.
+ * serves the caller and never returns, so nothing that comes behind it is done. That is told by the
+ * last argument, `--afork-socket=3`, and descriptor 3, a stream socket; if there is no such socket,
+ * the program exits with a message.
  *
- * Otherwise the call returns at once, and only removes from the arguments the one that AFork has
- * for itself, `--afork-socket=3`, should it be there. A program that runs with more rights than
- * its caller never serves.
+ * Otherwise the call returns at once, and only removes that argument, should it stand elsewhere
+ * than behind `--`. A program that runs with more rights than its caller never serves.
+ *
+ * To be called in the first thread, before there is another one.
  *
  * Since: 0.1
  */
@@ -80,12 +142,11 @@ afork_init (int    *argc,
   g_return_if_fail (argv != NULL);
 
   g_atomic_int_set (&called, TRUE);
-  if (is_server (*argc, *argv))
-    {
-      afork_title_init (*argc, *argv);
-      _afork_program_serve (AFORK_SPAWN_SOCKET_NUMBER, FALSE, _afork_wakeup_find ());
-    }
+  if (*argv == NULL)
+    return;
 
+  if (is_told_to_serve (*argc, *argv) && !has_more_rights ())
+    serve (*argc, *argv);
   remove_hidden_argument (argc, argv);
 }
 
@@ -96,14 +157,14 @@ _afork_init_check (GError **error)
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
                    _("The program “%s” is not executed as its own worker, for it has not called "
-                     "afork_init() at its start"), g_get_prgname ());
+                     "afork_init() at its start"), program_invocation_short_name);
       return FALSE;
     }
   if (has_more_rights ())
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
                    _("The program “%s” is not executed as its own worker, for it runs with more "
-                     "rights than its caller"), g_get_prgname ());
+                     "rights than its caller"), program_invocation_short_name);
       return FALSE;
     }
 

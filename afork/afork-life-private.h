@@ -50,7 +50,8 @@ void       _afork_life_end             (AForkLife          *self,
 void       _afork_life_orphan          (AForkLife          *self);
 
 /* Its context is gone, and nothing more will be known of it: as far as anybody here can tell, it
- * has ended. A child is left to the default context to be reaped. Only signals still reach it. */
+ * has ended. The default context goes on watching a child, which has to be reaped, and a process
+ * with a lifeline, which is to have that until its end. Only signals still reach it. */
 void       _afork_life_strand          (AForkLife          *self);
 
 /* Sends SIGNAL: at once, or as soon as the process is known. */

@@ -513,17 +513,29 @@ _afork_life_bear (AForkLife *self,
     watch_orphan (self);
 }
 
-/* A child still has to be reaped, and the default context is the one that most likely turns. It may
- * do so in another thread, so what is watched there is another life, of which nobody here knows. */
+/* A child still has to be reaped, and what hangs on a lifeline is to have it as long as it lives.
+ * The default context is the one that most likely turns. It may do so in another thread, so what is
+ * watched there is another life, of which nobody here knows. */
 static void
-leave_child (AForkLife *self)
+leave (AForkLife *self)
 {
   int pidfd = self->pidfd >= 0 ? fcntl (self->pidfd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : -1;
   g_autoptr(AForkLife) left = _afork_life_new (NULL);
 
+  /* Signals reach it no longer then, which does less harm. */
+  if (pidfd < 0)
+    pidfd = g_steal_fd (&self->pidfd);
   if (self->lifeline != NULL)
     _afork_life_set_lifeline (left, self->lifeline);
-  _afork_life_adopt (left, self->pid, pidfd);
+  if (self->is_child)
+    {
+      disown_child (self);
+      _afork_life_adopt (left, self->pid, pidfd);
+      return;
+    }
+
+  _afork_life_bear (left, self->pid, pidfd);
+  _afork_life_orphan (left);
 }
 
 void
@@ -533,11 +545,8 @@ _afork_life_strand (AForkLife *self)
     return;
 
   self->stranded = TRUE;
-  if (self->is_child)
-    {
-      disown_child (self);
-      leave_child (self);
-    }
+  if (self->is_child || (self->lifeline != NULL && self->pid != 0))
+    leave (self);
   end (self, -1);
 }
 

@@ -109,6 +109,7 @@ hello_came (AForkPeer         *self,
     }
 
   self->greeted = TRUE;
+  _afork_peer_clear_deadline (self);
   if (!self->told_to_run)
     _afork_channel_ask_sender (self->channel, FALSE);
   _afork_peer_tell_known (self);

@@ -58,6 +58,12 @@ describe_end (AForkPeer *self)
     return g_error_new (AFORK_ERROR, AFORK_ERROR_LOST,
                         _("%s ended before its function was entered, and nobody can say how"),
                         name);
+  /* It has closed the socket perhaps, and was killed for that. */
+  if (WIFSIGNALED (status) && self->is_self && !self->greeted)
+    return g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN,
+                        _("“%s” was ended by signal %d (%s) and never answered as an AFork server "
+                          "does: it has to call afork_init() before anything else"),
+                        self->program, WTERMSIG (status), g_strsignal (WTERMSIG (status)));
   if (WIFSIGNALED (status))
     return g_error_new (AFORK_ERROR, AFORK_ERROR_SIGNALED,
                         _("%s was ended by signal %d (%s) before its function was entered"),

@@ -38,7 +38,9 @@ struct _AForkPeer
   gboolean               forgotten;     /* it is one of the program that this one was forked from */
 
   char                  *program;       /* of one that is executed, for messages */
+  gboolean               is_self;       /* … and is this program, once more */
   gboolean               greeted;       /* … and it has answered as a server does */
+  GSource               *deadline;      /* … or has not got so long for it any more; or NULL */
 
   AForkPeer             *template;      /* of one that is forked, until its life has ended */
   guint32                number;        /* … what that calls it: not 0 */
@@ -72,6 +74,13 @@ int        _afork_peer_connect_channel    (AForkPeer                 *self,
                                            GError                   **error);
 /* Drops the command channel, which is closed. */
 void       _afork_peer_drop_channel       (AForkPeer                 *self);
+
+/* How long this program may take, when it is executed again, until it calls afork_init(): far
+ * longer than it takes to be loaded, on a machine that has much else to do. Tests have less
+ * patience. */
+extern guint _afork_peer_patience_ms;
+/* It has greeted, or never will. */
+void       _afork_peer_clear_deadline     (AForkPeer                 *self);
 
 /* Telling the owner, which may drop the last reference to itself meanwhile. */
 

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include "afork-context-private.h"
 #include "afork-error.h"
 #include "afork-fd-private.h"
 #include "afork-i18n-private.h"
@@ -125,6 +126,7 @@ _afork_peer_open_channel (AForkPeer                 *self,
 void
 _afork_peer_drop_channel (AForkPeer *self)
 {
+  _afork_peer_clear_deadline (self);
   g_clear_pointer (&self->channel, _afork_channel_unref);
   _afork_peer_unref (self);
 }
@@ -163,6 +165,43 @@ connect_commands (AForkPeer  *self,
   return _afork_peer_connect_channel (self, &self->channel, &_afork_peer_channel_events, error);
 }
 
+/* A program that may never greet. */
+
+guint _afork_peer_patience_ms = 30000;
+
+void
+_afork_peer_clear_deadline (AForkPeer *self)
+{
+  _afork_source_clear (&self->deadline);
+}
+
+static gboolean
+deadline_cb (gpointer data)
+{
+  AForkPeer *self = data;
+  g_autoptr(GError) error = NULL;
+
+  _afork_peer_clear_deadline (self);
+  error = g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN,
+                       _("“%s” did not answer as an AFork server does within %u seconds, and was "
+                         "killed: it has to call afork_init() before anything else"),
+                       self->program, _afork_peer_patience_ms / 1000);
+  _afork_peer_abandon (self, error);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+set_deadline (AForkPeer *self,
+              gint64     time)
+{
+  _afork_peer_clear_deadline (self);
+  self->deadline = g_timeout_source_new (0);
+  g_source_set_ready_time (self->deadline, time);
+  g_source_set_static_name (self->deadline, "[afork] process deadline");
+  g_source_set_callback (self->deadline, deadline_cb, self, NULL);
+  g_source_attach (self->deadline, self->context);
+}
+
 /* Beginning. */
 
 static void
@@ -187,11 +226,14 @@ _afork_peer_spawn (AForkPeer          *self,
   int socket, pidfd;
 
   self->program = g_strdup (argv[0]);
+  self->is_self = how == AFORK_SPAWN_SOCKET_HIDDEN;
   socket = connect_commands (self, &error);
   if (socket >= 0
       && _afork_spawn (argv, environment, working_directory, how, socket, &pid, &pidfd, &error))
     {
       _afork_life_adopt (self->life, pid, pidfd);
+      if (self->is_self)
+        set_deadline (self, g_get_monotonic_time () + (gint64) _afork_peer_patience_ms * 1000);
       return;
     }
 
@@ -309,6 +351,8 @@ serve_in (AForkPeer    *self,
     _afork_channel_set_context (self->outcome, context);
   _afork_life_set_context (self->life, context);
   _afork_peer_move_tales (self);
+  if (self->deadline != NULL)
+    set_deadline (self, g_source_get_ready_time (self->deadline));
 }
 
 static void

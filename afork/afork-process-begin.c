@@ -258,7 +258,10 @@ afork_process_new_template (GError **error)
  * The process counts as one of the default runtime; a program with others sets
  * [property@AFork.Process:runtime] along with [property@AFork.Process:fd] instead.
  *
- * That @fd is no such descriptor, or that the process has ended, is told where the new one is run.
+ * What is wrong with @fd is told where the new process is run: `AFORK_ERROR_FAILED` if it is no
+ * connected stream socket, `AFORK_ERROR_LOST` if the process has ended, `AFORK_ERROR_PROTOCOL` if
+ * the other side is no such process, or one of another version of the protocol. A side that never
+ * answers is waited for until that is cancelled.
  *
  * Returns: (transfer full): a new process
  *

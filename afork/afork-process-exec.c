@@ -18,8 +18,8 @@
 /**
  * afork_process_exec_async:
  * @self: a process that was not run
- * @argv: (array zero-terminated=1): a program and its arguments; looked up in the `PATH` of the
- *   process's environment if it has no slash
+ * @argv: (array zero-terminated=1): a program and its arguments, together less than 1 MiB; looked
+ *   up in the `PATH` of the process's environment if it has no slash
  * @cancellable: (nullable): a cancellable
  * @callback: (nullable) (scope async): what to call when the program was executed, or when it is
  *   known that it was not

@@ -49,7 +49,7 @@ static void
 return_descriptor (GTask   *task,
                    GSocket *socket)
 {
-  int fd = fcntl (g_socket_get_fd (socket), F_DUPFD_CLOEXEC, 0);
+  int fd = fcntl (g_socket_get_fd (socket), F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 
   if (fd < 0)
     g_task_return_new_error (task, AFORK_ERROR, AFORK_ERROR_FAILED,

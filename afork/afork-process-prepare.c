@@ -364,11 +364,14 @@ afork_process_chdir (AForkProcess *self,
  * @self: a process that was not run
  * @fd: an open descriptor, from 0; it stays the caller's, and may be closed at once
  * @target: the number that it gets in the process: 0, 1, 2, or one that no module of the process
- *   uses
+ *   uses, and in a template of the program nothing else of that either; less than 60 is safe in a
+ *   process that was executed
  *
  * Makes a copy of a descriptor available in the process under a given number, in place of what is
  * there. It is no item, and programs that the worker executes inherit it. What can go wrong is as
- * with [method@AFork.Process.send_fd].
+ * with [method@AFork.Process.send_fd]; and running the process fails with `AFORK_ERROR_FAILED` if
+ * @target is over the limit of descriptors, or the number by which a main context of a program is
+ * woken.
  *
  * Returns: (transfer none): @self
  *

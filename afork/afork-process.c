@@ -737,9 +737,12 @@ afork_process_get_spare (AForkProcess *self)
  * takes.
  *
  * They are made when the process has not been forked, nor been told anything, for a tenth of a
- * second, so that making them does not slow down what was just started. Those that were not taken
- * end when the process is told something more, since they have not got that; when it is run, has
- * ended, or is dropped; and when fewer are wanted.
+ * second, so that making them does not slow down what was just started. One that dies is replaced
+ * then, too. Each takes two descriptors of this program; where descriptors or processes are used
+ * up, there are fewer, and more are tried for now and then.
+ *
+ * Those that were not taken end when the process is told something more, since they have not got
+ * that; when it is run, has ended, or is dropped; and when fewer are wanted.
  *
  * A fork that was kept ready is a fork of the process as it was then: a clock that a module
  * started, or a file that it looked at, may have gone on since.

@@ -7,6 +7,8 @@
 
 #include <glib.h>
 
+#include "afork-wakeup-private.h"
+
 G_BEGIN_DECLS
 
 /* The calling program as a server of its own functions: forked as it is, or executed again. */
@@ -22,10 +24,10 @@ gboolean _afork_program_fork          (int        socket,
 /* False, and an error that names them, if this process has more threads than one. */
 gboolean _afork_program_check_threads (GError   **error);
 
-/* Serves SOCKET with the native runtime and the program's own functions. WAKEUP is what
- * _afork_wakeup_find() says; FORKED whether this process was. */
-void     _afork_program_serve         (int        socket,
-                                       gboolean   forked,
-                                       int        wakeup) G_GNUC_NORETURN;
+/* Serves SOCKET with the native runtime and the program's own functions. WAKEUPS are this
+ * process's; FORKED says whether it was. */
+void     _afork_program_serve         (int                  socket,
+                                       gboolean             forked,
+                                       const AForkWakeups  *wakeups) G_GNUC_NORETURN;
 
 G_END_DECLS

@@ -26,14 +26,23 @@
 /* The native runtime, where GLib is there as well. */
 typedef struct
 {
-  AForkNative native;           /* first: the runtime's functions take it for all there is */
-  int         wakeup;           /* of the default main context */
+  AForkNative  native;          /* first: the runtime's functions take it for all there is */
+  AForkWakeups wakeups;
 } Program;
 
 static void
 program_forked (void *data)
 {
-  _afork_wakeup_renew (((Program *) data)->wakeup);
+  _afork_wakeups_renew (&((Program *) data)->wakeups);
+}
+
+static bool
+program_needs_fd (void *data,
+                  int   fd)
+{
+  const AForkWakeups *wakeups = &((Program *) data)->wakeups;
+
+  return fd == wakeups->fds[0] || fd == wakeups->fds[1];
 }
 
 /* Modules take afork_worker_take_items() from us, but see it only if the program links us: where
@@ -48,17 +57,18 @@ show_library (void)
 }
 
 void
-_afork_program_serve (int      socket,
-                      gboolean forked,
-                      int      wakeup)
+_afork_program_serve (int                 socket,
+                      gboolean            forked,
+                      const AForkWakeups *wakeups)
 {
   static Program program;
   static AForkWorkerRuntime runtime;
   AForkFailure failure;
 
-  program.wakeup = wakeup;
+  program.wakeups = *wakeups;
   runtime = afork_native_runtime;
   runtime.forked = program_forked;
+  runtime.needs_fd = program_needs_fd;
 
   afork_open_standard_fds ();
   afork_prepare_socket (socket);
@@ -100,13 +110,13 @@ reset_signals (void)
  * none of the program's handlers can be entered any more. After that it may do anything, for the
  * program had one thread, which held no lock when it forked. */
 G_GNUC_NORETURN static void
-become_template (int socket,
-                 int wakeup)
+become_template (int                 socket,
+                 const AForkWakeups *wakeups)
 {
   reset_signals ();
-  _afork_wakeup_renew (wakeup);
+  _afork_wakeups_renew (wakeups);
   _afork_belonging_forget_all ();
-  _afork_program_serve (socket, TRUE, wakeup);
+  _afork_program_serve (socket, TRUE, wakeups);
 }
 
 gboolean
@@ -117,13 +127,13 @@ _afork_program_fork (int      socket,
 {
   g_auto(AForkFd) owned_socket = socket;
   sigset_t all, before;
+  AForkWakeups wakeups;
   pid_t child;
-  int wakeup;
 
   if (!_afork_program_check_threads (error))
     return FALSE;
 
-  wakeup = _afork_wakeup_find ();
+  _afork_wakeups_find (&wakeups);
   /* What the program has printed is written once, not by each fork again. */
   fflush (NULL);
 
@@ -131,7 +141,7 @@ _afork_program_fork (int      socket,
   sigprocmask (SIG_SETMASK, &all, &before);
   child = fork ();
   if (child == 0)
-    become_template (socket, wakeup);
+    become_template (socket, &wakeups);
   if (child < 0)
     g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
                  _("The program could not be forked: %s"), g_strerror (errno));

@@ -301,6 +301,9 @@ afork_runtime_get_template (AForkRuntime *self)
   /* What is returned is kept by the table. */
   template = _afork_templates_get (self->templates);
   old = template.process;
+  /* What the program was given that this one was forked from went with its descriptors. */
+  if (old != NULL && _afork_process_is_stranded (old))
+    g_clear_object (&old);
   if (old != NULL
       && (template.given
           || (template.generation == generation && _afork_process_is_open (old))))
@@ -431,7 +434,7 @@ afork_runtime_dup_argv (AForkRuntime *self)
  *
  * The native runtime adds `--socket=N` to them, which says as which descriptor the program gets
  * the command socket. That of [func@AFork.Runtime.get_self] adds an argument that
- * [func@AFork.init] knows.
+ * [func@AFork.init] knows, unless `--` stands before it.
  *
  * Since: 0.1
  */

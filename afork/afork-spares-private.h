@@ -10,8 +10,11 @@
 G_BEGIN_DECLS
 
 /* Forks of a template that were made before anybody asked for one. They are made when the template
- * has been left alone for a while, so that this takes nothing from what was just started. */
-typedef struct _AForkSpares AForkSpares;
+ * has been left alone for a while, so that this takes nothing from what was just started. One that
+ * dies, or could not be made, is replaced then, too; but later and later, as long as none of them
+ * is of any use. */
+#define AFORK_TYPE_SPARES (_afork_spares_get_type ())
+G_DECLARE_FINAL_TYPE (AForkSpares, _afork_spares, AFORK, SPARES, GObject)
 
 /* For forks of TEMPLATE, to be made and taken in CONTEXT: at first none. */
 AForkSpares *_afork_spares_new        (AForkPeer    *template,
@@ -28,7 +31,5 @@ void         _afork_spares_discard    (AForkSpares  *self);
 
 /* The one that has waited longest, or NULL. Either way, the template is about to be used. */
 AForkPeer   *_afork_spares_take       (AForkSpares  *self);
-
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkSpares, _afork_spares_free)
 
 G_END_DECLS

@@ -10,13 +10,19 @@
 G_BEGIN_DECLS
 
 /* GLib wakes a main context that sleeps in another thread by writing to an eventfd. Forks share
- * that of the default main context, and then one of them is woken in another's place. */
+ * those there are, and then one of them is woken in another's place. These are the descriptors that
+ * the default main context has for that, and the thread-default one; -1 is none. Others cannot be
+ * found. */
+typedef struct
+{
+  int fds[2];
+} AForkWakeups;
 
-/* Finds the descriptor, or -1. Wakes the context, so nobody else may have the descriptor yet. */
-int  _afork_wakeup_find  (void);
+/* Wakes the contexts, so nobody else may have the descriptors yet. */
+void _afork_wakeups_find  (AForkWakeups       *self);
 
-/* In a fork: gives the context an eventfd of its own, under the same number. FD is what
- * _afork_wakeup_find() returned before. Only makes system calls. */
-void _afork_wakeup_renew (int fd);
+/* In a fork: gives the contexts eventfds of their own, under the same numbers. Only makes system
+ * calls. */
+void _afork_wakeups_renew (const AForkWakeups *self);
 
 G_END_DECLS

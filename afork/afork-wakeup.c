@@ -42,10 +42,10 @@ query (GMainContext *context,
   return fds;
 }
 
-int
-_afork_wakeup_find (void)
+/* Returns -1 if it cannot be found. */
+static int
+find (GMainContext *context)
 {
-  GMainContext *context = g_main_context_default ();
   g_autofree GPollFD *fds = NULL;
   g_autofree gint64 *counts = NULL;
   int found = -1;
@@ -69,7 +69,16 @@ _afork_wakeup_find (void)
 }
 
 void
-_afork_wakeup_renew (int fd)
+_afork_wakeups_find (AForkWakeups *self)
+{
+  GMainContext *context = g_main_context_get_thread_default ();
+
+  self->fds[0] = find (g_main_context_default ());
+  self->fds[1] = context != NULL ? find (context) : -1;
+}
+
+static void
+renew (int fd)
 {
   int renewed;
 
@@ -83,4 +92,11 @@ _afork_wakeup_renew (int fd)
 
   dup3 (renewed, fd, O_CLOEXEC);
   close (renewed);
+}
+
+void
+_afork_wakeups_renew (const AForkWakeups *self)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (self->fds); i++)
+    renew (self->fds[i]);
 }

@@ -391,6 +391,46 @@ test_dropped (void)
   ping (connection);
 }
 
+/* A worker that was tied, itself or by its template, in a thread of which nothing is left. */
+static gpointer
+make_in_thread (gpointer data)
+{
+  g_autoptr(GMainContext) context = g_main_context_new ();
+  g_autoptr(AForkProcess) process = NULL;
+  GSocketConnection *connection;
+
+  g_main_context_push_thread_default (context);
+  process = afork_process_new ();
+  if (GPOINTER_TO_INT (data) == 1)
+    {
+      g_autoptr(AForkProcess) fork = NULL;
+
+      afork_process_set_die_with_parent (process, TRUE);
+      fork = afork_process_fork (process);
+      g_set_object (&process, fork);
+    }
+  afork_process_set_die_with_parent (process, TRUE);
+  afork_process_require (process, "echo");
+  connection = run_process_ok (process, "echo");
+  g_clear_object (&process);
+  g_main_context_pop_thread_default (context);
+  return connection;
+}
+
+static void
+test_context_gone (void)
+{
+  for (int i = 0; i < 2; i++)
+    {
+      g_autoptr(GThread) thread = g_thread_new ("maker", make_in_thread, GINT_TO_POINTER (i));
+      g_autoptr(GSocketConnection) connection = g_thread_join (g_steal_pointer (&thread));
+
+      while (g_main_context_iteration (NULL, FALSE))
+        ;
+      ping (connection);
+    }
+}
+
 /* A template that is started in place of another has what that had. */
 static void
 test_template_replaced (void)
@@ -443,6 +483,7 @@ main (int    argc,
   ADD ("off", test_off);
   ADD ("property", test_property);
   ADD ("dropped", test_dropped);
+  ADD ("context-gone", test_context_gone);
   ADD ("template-replaced", test_template_replaced);
   ADD ("relayed", test_relayed);
 

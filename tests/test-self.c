@@ -8,9 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <afork/worker/afork-worker.h>
+#include <glib/gstdio.h>
 
 #include "test-util.h"
 
@@ -58,6 +60,25 @@ tell_arguments (int              socket,
 
   g_file_get_contents ("/proc/self/cmdline", &arguments, NULL, NULL);
   dprintf (socket, "%s", arguments);
+}
+
+/* Where the descriptors of these numbers are the same as standard error, and what is written to the
+ * main context to wake it does not go there. */
+AFORK_WORKER_EXPORT void tell_mapped (int socket, const AForkItem *items, size_t n_items);
+
+void
+tell_mapped (int              socket,
+             const AForkItem *items,
+             size_t           n_items)
+{
+  struct stat expected, status;
+
+  g_main_context_wakeup (NULL);
+  fstat (2, &expected);
+  for (int fd = 3; fd < 20; fd++)
+    if (fstat (fd, &status) == 0 && status.st_ino == expected.st_ino)
+      dprintf (socket, "%d ", fd);
+  dprintf (socket, "%d", (int) expected.st_size);
 }
 
 /* A worker may have workers of its own: of the same program, once more. */
@@ -177,6 +198,29 @@ test_self_title (void)
   g_assert_cmpstr (text, ==, "afork: tell_arguments");
 }
 
+/* All numbers are there for what is mapped, and the library needs some for itself. */
+static void
+test_self_mapped (void)
+{
+  g_autoptr(AForkProcess) process = new_process ();
+  g_autoptr(AForkProcess) fork = NULL;
+  g_autofree char *path = NULL;
+  g_autofree char *of_fork = NULL;
+  g_autofree char *text = NULL;
+  int fd = g_file_open_tmp (NULL, &path, NULL);
+
+  g_assert_cmpint (fd, >=, 0);
+  for (int target = 2; target < 20; target++)
+    afork_process_map_fd (process, fd, target);
+  close (fd);
+  g_unlink (path);
+  fork = afork_process_fork (process);
+  of_fork = run_to_end (fork, "tell_mapped");
+  text = run_to_end (process, "tell_mapped");
+  g_assert_cmpstr (of_fork, ==, "3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 0");
+  g_assert_cmpstr (text, ==, of_fork);
+}
+
 static void
 test_self_library (void)
 {
@@ -210,25 +254,68 @@ test_self_arguments (void)
   g_assert_cmpstrv (argv, ((const char *[]) { "program", "-v", "--", "--afork-socket=3", NULL }));
 }
 
-/* Where the hidden argument was given by hand, there is no socket, and so no server. */
+/* A program that is told to serve does so or ends: it does nothing else a second time. */
 static void
 test_self_no_socket (void)
 {
-  const char *arguments[] = { "program", "--afork-socket=3", NULL };
+  const char *arguments[] = { "program", "-v", "--afork-socket=3", NULL };
   char **argv = (char **) arguments;
-  int argc = 2;
+  int argc = 3;
 
   if (!g_test_subprocess ())
     {
-      g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
-      g_test_trap_assert_passed ();
+      g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_DEFAULT);
+      g_test_trap_assert_failed ();
+      g_test_trap_assert_stderr ("program: *--afork-socket=3*");
+      g_test_trap_assert_stdout_unmatched ("*still here*");
       return;
     }
 
   close (3);
   afork_init (&argc, &argv);
-  g_assert_cmpint (argc, ==, 1);
-  g_assert_null (argv[1]);
+  g_print ("still here");
+}
+
+/* Linux lets no program begin so any more, but programs can make up what they hand on. */
+static void
+test_self_no_arguments (void)
+{
+  char *none[] = { NULL };
+  char **argv = none;
+  int argc = 0;
+
+  afork_init (&argc, &argv);
+  g_assert_cmpint (argc, ==, 0);
+  g_assert_null (argv[0]);
+
+  argv = NULL;
+  afork_init (&argc, &argv);
+  g_assert_cmpint (argc, ==, 0);
+  g_assert_null (argv);
+}
+
+/* The program serves with arguments of its own, too, and behind another program. */
+static void
+test_self_argv (void)
+{
+  AForkRuntime *runtime = afork_runtime_get_self ();
+  g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
+  const char * const *argv[] = {
+    STRV ("/proc/self/exe", "--no-such-option", "argument"),
+    STRV ("env", "AFORK_TEST_WORD=set", program),
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (argv); i++)
+    {
+      g_autoptr(AForkProcess) process = NULL;
+      g_autofree char *text = NULL;
+
+      afork_runtime_set_argv (runtime, argv[i]);
+      process = new_process ();
+      text = run_to_end (process, "tell_word");
+      g_assert_cmpstr (text, ==, "fresh");
+    }
+  afork_runtime_set_argv (runtime, NULL);
 }
 
 /* A program that has not called afork_init() is not executed. */
@@ -246,11 +333,14 @@ test_self_not_called (void)
 
   {
     g_autoptr(AForkProcess) process = new_process ();
-    g_autoptr(AForkProcess) fresh = afork_process_new_exec (afork_runtime_get_self ());
+    g_autoptr(AForkProcess) fresh = NULL;
 
+    /* Most programs do not give it before they have parsed their arguments. */
+    g_set_prgname (NULL);
+    fresh = afork_process_new_exec (afork_runtime_get_self ());
     g_assert_cmpint (afork_process_get_pid (fresh), ==, 0);
     expect_run_error (process, "tell_word", AFORK_ERROR, AFORK_ERROR_SPAWN, "afork_init()");
-    expect_run_error (fresh, "tell_word", AFORK_ERROR, AFORK_ERROR_SPAWN, "afork_init()");
+    expect_run_error (fresh, "tell_word", AFORK_ERROR, AFORK_ERROR_SPAWN, "“test-self”");
   }
 }
 
@@ -284,10 +374,13 @@ main (int    argc,
   ADD ("native-modules", test_self_native_modules);
   ADD ("taken-items", test_self_taken_items);
   ADD ("title", test_self_title);
+  ADD ("mapped", test_self_mapped);
   ADD ("library", test_self_library);
   ADD ("no-function", test_self_no_function);
   ADD ("arguments", test_self_arguments);
   ADD ("no-socket", test_self_no_socket);
+  ADD ("no-arguments", test_self_no_arguments);
+  ADD ("argv", test_self_argv);
   ADD ("not-called", test_self_not_called);
 
   return g_test_run ();

@@ -322,6 +322,65 @@ test_behind_run (guint         *n_fds,
   caller_finish (&caller, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_PROTOCOL);
 }
 
+/* Given away and taken over. The new caller is told who it is once, with its pidfd; what the old
+ * one has queued is still there. */
+static void
+test_identify (guint         *n_fds,
+               gconstpointer  data)
+{
+  g_autoptr(GByteArray) bytes = g_byte_array_new ();
+  Caller caller;
+
+  start (&caller);
+  send_frame (&caller, FRAME (REQUIRE, .string = { "echo" }));
+  send_frame (&caller, FRAME (ITEM_BYTES, .bytes = (const guint8 *) "kept ", .n_bytes = 5));
+  send_frame (&caller, FRAME (DETACH));
+  expect_frame (&caller, AFORK_FRAME_READY);
+  g_assert_cmpuint (caller.fds->len, ==, 0);
+
+  send_frame (&caller, FRAME (IDENTIFY, .number = { AFORK_WIRE_VERSION }));
+  g_assert_cmpuint (expect_frame (&caller, AFORK_FRAME_BORN).n_fds, ==, 1);
+  close (take_fd (&caller));
+
+  add_frame (bytes, FRAME (DETACH));
+  send_bytes (&caller, bytes->data, bytes->len, NULL, 0);
+  g_assert_cmpuint (expect_frame (&caller, AFORK_FRAME_READY).n_fds, ==, 0);
+
+  g_byte_array_set_size (bytes, 0);
+  add_frame (bytes, FRAME (IDENTIFY, .number = { AFORK_WIRE_VERSION }));
+  add_frame (bytes, FRAME (RUN, .string = { "echo", "echo" }));
+  send_bytes (&caller, bytes->data, bytes->len, NULL, 0);
+  g_assert_cmpuint (expect_frame (&caller, AFORK_FRAME_READY).n_fds, ==, 1);
+  close (take_fd (&caller));
+  expect_echo (&caller, "kept ");
+  finish (&caller, 0);
+}
+
+/* A caller of another version of the library is told so, and no command of it is done. */
+static void
+test_identify_version (guint         *n_fds,
+                       gconstpointer  data)
+{
+  const guint32 versions[] = { AFORK_WIRE_VERSION + 1, 0, G_MAXUINT32 };
+
+  for (guint i = 0; i < G_N_ELEMENTS (versions); i++)
+    {
+      g_autoptr(GByteArray) bytes = g_byte_array_new ();
+      g_autofree char *text = g_strdup_printf ("version %u of the protocol", versions[i]);
+      Caller caller;
+
+      start (&caller);
+      send_frame (&caller, FRAME (DETACH));
+      expect_frame (&caller, AFORK_FRAME_READY);
+      add_frame (bytes, FRAME (IDENTIFY, .number = { versions[i] }));
+      add_frame (bytes, FRAME (REQUIRE, .string = { "/no/such/module.so" }));
+      send_bytes (&caller, bytes->data, bytes->len, NULL, 0);
+      expect_error (&caller, AFORK_WIRE_ERROR_PROTOCOL, text);
+      expect_end (&caller);
+      finish (&caller, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_PROTOCOL);
+    }
+}
+
 /* More and more descriptors that no frame names, each message with a byte of one that never
  * ends. */
 static void
@@ -420,6 +479,8 @@ main (int    argc,
   add ("/server/end-in-frame", test_end_in_frame);
   add ("/server/divided", test_divided);
   add ("/server/behind-run", test_behind_run);
+  add ("/server/identify", test_identify);
+  add ("/server/identify/version", test_identify_version);
   add ("/server/stray-fds", test_stray_fds);
   add ("/server/long-frames", test_long_frames);
   add ("/server/map", test_map);

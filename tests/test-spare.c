@@ -7,6 +7,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "test-util.h"
 
@@ -247,6 +248,48 @@ test_spare_dies (void)
   g_assert_cmpstr (output, ==, "");
 }
 
+/* One that dies while nobody needs it is replaced. */
+static void
+test_spare_dies_unused (void)
+{
+  g_autoptr(AForkProcess) template = make_template (2);
+  g_autoptr(AForkProcess) process = NULL;
+  g_auto(GStrv) children = NULL;
+
+  await_spares (template, 2);
+  children = list_children (template);
+  kill (atoi (children[0]), SIGKILL);
+  await_spares (template, 1);
+  await_spares (template, 2);
+  g_assert_true (kill (atoi (children[1]), 0) == 0);
+  process = fork_with (template, children, TRUE);
+}
+
+/* More than there are descriptors for: the program goes on, and once there is room for as many as
+ * are wanted, all of them come. */
+static void
+test_spare_too_many (void)
+{
+  g_autoptr(AForkProcess) template = make_template (0);
+  struct rlimit before, limit;
+  guint tick = g_timeout_add (5, tick_cb, NULL);
+
+  while (afork_process_get_pid (template) == 0)
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_cmpint (getrlimit (RLIMIT_NOFILE, &before), ==, 0);
+  limit = before;
+  limit.rlim_cur = 40;
+  g_assert_cmpint (setrlimit (RLIMIT_NOFILE, &limit), ==, 0);
+
+  afork_process_set_spare (template, G_MAXUINT);
+  while (count_children (template) < 5)
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_cmpint (setrlimit (RLIMIT_NOFILE, &before), ==, 0);
+  afork_process_set_spare (template, 40);
+  await_spares (template, 40);
+  g_source_remove (tick);
+}
+
 /* A template that is run does not become a worker together with its spares. */
 static void
 test_spare_template_run (void)
@@ -320,6 +363,8 @@ main (int    argc,
   ADD ("dropped", test_spare_dropped);
   ADD ("template-dies", test_spare_template_dies);
   ADD ("dies", test_spare_dies);
+  ADD ("dies-unused", test_spare_dies_unused);
+  ADD ("too-many", test_spare_too_many);
   ADD ("template-run", test_spare_template_run);
   ADD ("default", test_spare_default);
   ADD ("blocking", test_spare_blocking);

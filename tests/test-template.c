@@ -386,6 +386,54 @@ test_template_descriptors (void)
   close (own);
 }
 
+/* None of them is in both lists, which is of as many. */
+static void
+assert_none_shared (const char *a,
+                    const char *b)
+{
+  g_auto(GStrv) of_a = g_strsplit (a, " ", -1);
+  g_auto(GStrv) of_b = g_strsplit (b, " ", -1);
+
+  g_assert_cmpuint (g_strv_length (of_a), ==, g_strv_length (of_b));
+  for (guint i = 0; of_a[i] != NULL; i++)
+    if (*of_a[i] != '\0')
+      g_assert_false (g_strv_contains ((const char * const *) of_b, of_a[i]));
+}
+
+/* So it is in a program that has another main context at the time, which it turns later on. */
+static void
+test_template_wakeup_context (void)
+{
+  g_autoptr(GMainContext) context = g_main_context_new ();
+  g_autofree char *ours = list_eventfds ();
+  g_autofree char *first = NULL;
+  g_autofree char *second = NULL;
+  g_autoptr(AForkProcess) template = NULL;
+  g_autoptr(AForkProcess) one = NULL;
+  g_autoptr(AForkProcess) other = NULL;
+  g_autoptr(GSocketConnection) from_one = NULL;
+  g_autoptr(GSocketConnection) from_other = NULL;
+
+  g_main_context_push_thread_default (context);
+  template = new_template ();
+  one = afork_process_fork (template);
+  other = afork_process_fork (template);
+  from_one = afork_process_run (one, "tell_eventfds", NULL, NULL);
+  from_other = afork_process_run (other, "tell_eventfds", NULL, NULL);
+  first = read_to_end (from_one, NULL);
+  second = read_to_end (from_other, NULL);
+  g_clear_object (&from_one);
+  g_clear_object (&from_other);
+  g_assert_true (afork_process_wait (one, NULL, NULL));
+  g_assert_true (afork_process_wait (other, NULL, NULL));
+  g_main_context_pop_thread_default (context);
+
+  g_test_message ("%s; %s; %s", ours, first, second);
+  assert_none_shared (ours, first);
+  assert_none_shared (ours, second);
+  assert_none_shared (first, second);
+}
+
 /* Wake-ups are nobody's but the process's own. */
 static void
 test_template_wakeup (void)
@@ -408,6 +456,49 @@ test_template_wakeup (void)
   g_assert_cmpstr (first, !=, ours);
   g_assert_cmpstr (second, !=, ours);
   g_assert_cmpstr (second, !=, first);
+}
+
+/* The number by which the main context is woken cannot be had. */
+static void
+test_template_mapped (void)
+{
+  g_autoptr(AForkProcess) template = new_template ();
+  GMainContext *context = g_main_context_default ();
+  g_autofree GPollFD *fds = NULL;
+  int timeout, n_fds;
+
+  n_fds = g_main_context_query (context, G_MAXINT, &timeout, NULL, 0);
+  fds = g_new0 (GPollFD, n_fds);
+  g_main_context_query (context, G_MAXINT, &timeout, fds, n_fds);
+  for (int i = 0; i < n_fds; i++)
+    afork_process_map_fd (template, STDERR_FILENO, fds[i].fd);
+  expect_run_error (template, "tell_word", AFORK_ERROR, AFORK_ERROR_FAILED, "main context");
+}
+
+/* A program that is executed gets what was mapped for it, and not what ours has open. */
+static void
+test_template_exec (void)
+{
+  const char *argv[] = { "sh", "-c", "cd /proc/$$/fd; echo *", NULL };
+  g_autoptr(AForkProcess) template = NULL;
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autofree char *text = NULL;
+  int fd = fcntl (STDERR_FILENO, F_DUPFD, 50);
+
+  g_assert_cmpint (fd, >=, 50);
+  template = new_template ();
+  afork_process_map_fd (template, STDERR_FILENO, 99);
+  process = afork_process_fork (template);
+  afork_process_map_fd (process, STDERR_FILENO, 98);
+  connection = afork_process_exec (process, argv, NULL, &error);
+  g_assert_no_error (error);
+  text = read_to_end (connection, NULL);
+  /* 3 is the folder that the shell reads. */
+  g_assert_cmpstr (text, ==, "0 1 2 3 98 99\n");
+  finish_process (process, connection);
+  close (fd);
 }
 
 static void
@@ -501,6 +592,66 @@ test_template_library (void)
   connection = run_process_ok (callers, "echo");
   finish_process (callers, connection);
   g_clear_object (&callers);
+}
+
+/* The caller's templates, and what they were given, are not the worker's: neither one of the
+ * caller's choice, nor one that could be made once more but for its descriptors. */
+AFORK_WORKER_EXPORT void use_new_process (int socket, const AForkItem *items, size_t n_items);
+
+void
+use_new_process (int              socket,
+                 const AForkItem *items,
+                 size_t           n_items)
+{
+  g_autoptr(AForkProcess) process = afork_process_new ();
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autofree char *text = NULL;
+
+  afork_process_require (process, "echo");
+  connection = afork_process_run (process, "echo", NULL, &error);
+  if (connection == NULL)
+    {
+      tell (socket, "%s", error->message);
+      return;
+    }
+
+  g_socket_shutdown (g_socket_connection_get_socket (connection), FALSE, TRUE, NULL);
+  text = read_to_end (connection, NULL);
+  finish_process (process, connection);
+  tell (socket, "<%s>", text);
+}
+
+static void
+test_template_callers_templates (gboolean is_given)
+{
+  AForkRuntime *native = afork_runtime_get_native ();
+  g_autoptr(AForkProcess) given = NULL;
+  g_autoptr(AForkProcess) template = NULL;
+  g_autofree char *text = NULL;
+
+  if (is_given)
+    {
+      given = afork_process_new_exec (native);
+      afork_runtime_set_template (native, given);
+    }
+  afork_process_send_arg (afork_runtime_get_template (native), "the caller's");
+  afork_process_send_fd (afork_runtime_get_template (native), STDERR_FILENO);
+  template = new_template ();
+  text = run_fork_to_end (template, "use_new_process");
+  g_assert_cmpstr (text, ==, "<>");
+}
+
+static void
+test_template_prepared_template (void)
+{
+  test_template_callers_templates (FALSE);
+}
+
+static void
+test_template_given_template (void)
+{
+  test_template_callers_templates (TRUE);
 }
 
 static gboolean
@@ -614,9 +765,14 @@ main (int    argc,
   ADD ("joined-threads", test_template_joined_threads);
   ADD ("descriptors", test_template_descriptors);
   ADD ("wakeup", test_template_wakeup);
+  ADD ("other-wakeup", test_template_wakeup_context);
+  ADD ("mapped", test_template_mapped);
+  ADD ("exec", test_template_exec);
   ADD ("signals", test_template_signals);
   ADD ("killed", test_template_killed);
   ADD ("library", test_template_library);
+  ADD ("prepared-template", test_template_prepared_template);
+  ADD ("given-template", test_template_given_template);
   ADD ("in-callback", test_template_in_callback);
   ADD ("many", test_template_many);
   g_test_add_func ("/template/exit", test_template_exit);

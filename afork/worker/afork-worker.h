@@ -72,9 +72,12 @@ typedef void (*AForkInitFunc) (int                 argc,
 
 /**
  * Takes the items that have been queued so far, in a function that is called while a process is
- * being prepared: returns `*n_items` of them, and the function that is run later gets only what is
- * queued after this. The items are the process's until it ends, and are forked with it. Where there
- * are none, and in a function that is run, which has got them already, `*n_items` is 0.
+ * being prepared: returns `*n_items` of them, in the order in which they were queued, and the
+ * function that is run later gets only what is queued after this. The items are the process's
+ * until it ends, not to be freed, and are forked with it; their descriptors may be closed. Where
+ * there are none, as in a function that is run, which has got them already, `*n_items` is 0, and
+ * what is returned is not to be looked at. To be called in the process's first thread. `n_items`
+ * must not be NULL.
  */
 AFORK_WORKER_EXPORT const AForkItem *afork_worker_take_items (size_t *n_items);
 

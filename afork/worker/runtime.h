@@ -43,6 +43,10 @@ typedef struct
   /* This process was forked just now. NULL if that is nothing to the runtime. */
   void (*forked)          (void               *data);
 
+  /* Whether the runtime needs descriptor FD under that number. NULL if it needs none. */
+  bool (*needs_fd)        (void               *data,
+                           int                 fd);
+
   /* Finds the function to be run, as *FOUND; then, when the caller has been told, enters it. */
   bool (*find)            (void               *data,
                            const char         *function,

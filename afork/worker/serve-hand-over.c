@@ -9,7 +9,6 @@
 #include "server-parts.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,7 +104,7 @@ static bool
 map_socket (int socket)
 {
   for (int fd = STDIN_FILENO; fd <= STDOUT_FILENO; fd++)
-    if ((afork_server.mapped & 1u << fd) == 0 && dup2 (socket, fd) < 0)
+    if (!afork_server_is_mapped (fd) && dup2 (socket, fd) < 0)
       return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_FAILED,
                                 "The socket could not become descriptor %d: %s", fd,
                                 strerror (errno));
@@ -128,9 +127,8 @@ afork_serve_exec (const AForkFrame *frame)
   afork_server.link.socket = afork_server.outcome;
   if (!map_socket (socket))
     return false;
-  /* The program must have it open, too. */
-  if (afork_server.lifeline >= 0)
-    fcntl (afork_server.lifeline, F_SETFD, 0);
+  /* A program that has no descriptor of the lifeline would not hang on it. */
+  afork_server_hide_unmapped (afork_server.lifeline);
 
   execvp (argv[0], (char **) argv);
   return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_SPAWN,

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -57,10 +58,68 @@ vacate (int target)
 }
 
 bool
+afork_server_is_mapped (int fd)
+{
+  for (size_t i = 0; i < afork_server.n_mapped; i++)
+    if (afork_server.mapped[i] == fd)
+      return true;
+
+  return false;
+}
+
+static bool
+note_mapped (int fd)
+{
+  int *mapped;
+
+  if (afork_server_is_mapped (fd))
+    return true;
+
+  mapped = realloc (afork_server.mapped, (afork_server.n_mapped + 1) * sizeof *mapped);
+  if (mapped == NULL)
+    return false;
+
+  afork_server.mapped = mapped;
+  mapped[afork_server.n_mapped++] = fd;
+  return true;
+}
+
+/* What a module or, in a fork of it, the program has opened need not be close-on-exec. */
+void
+afork_server_hide_unmapped (int kept)
+{
+  /* Older kernels do not have it, and some containers do not let it through. */
+  if (close_range (STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+    for (int fd = STDERR_FILENO + 1; fd < sysconf (_SC_OPEN_MAX); fd++)
+      fcntl (fd, F_SETFD, FD_CLOEXEC);
+
+  for (size_t i = 0; i < afork_server.n_mapped; i++)
+    fcntl (afork_server.mapped[i], F_SETFD, 0);
+  if (kept >= 0)
+    fcntl (kept, F_SETFD, 0);
+}
+
+static bool
+is_needed (int target)
+{
+  const AForkWorkerRuntime *runtime = afork_server.runtime;
+
+  return runtime->needs_fd != NULL && runtime->needs_fd (afork_server.runtime_data, target);
+}
+
+bool
 afork_serve_map_fd (int target)
 {
   int fd = afork_link_take_fd (&afork_server.link);
   bool done;
+
+  if (is_needed (target))
+    {
+      close (fd);
+      return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_FAILED,
+                                "A descriptor could not be mapped to %d: a main context of the "
+                                "process is woken by that", target);
+    }
 
   /* What was printed goes where it was printed to. */
   fflush (NULL);
@@ -69,9 +128,11 @@ afork_serve_map_fd (int target)
     done = fcntl (fd, F_SETFD, 0) == 0;
   else
     done = vacate (target) && dup2 (fd, target) == target;
-  if (done && target <= STDERR_FILENO)
-    afork_server.mapped |= 1u << target;
-  if (!done)
+  if (done && !note_mapped (target))
+    done = afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_FAILED,
+                              "A descriptor could not be mapped to %d: %s", target,
+                              strerror (ENOMEM));
+  else if (!done)
     /* dup2() has one error for a bad descriptor, which this is not, and a number over the limit. */
     afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_FAILED,
                        "A descriptor could not be mapped to %d: %s", target,

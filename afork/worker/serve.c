@@ -118,7 +118,8 @@ afork_serve (int                       socket,
 
   /* A worker may have become a server once more: see afork_process_new_template(). */
   afork_server.items = (AForkItems) { 0 };
-  afork_server.mapped = 0;
+  afork_server.mapped = NULL;
+  afork_server.n_mapped = 0;
   afork_server.forked = forked;
   afork_server.outcome = -1;
   afork_server.lifeline = -1;

@@ -30,7 +30,8 @@ typedef struct
   void                     *runtime_data;
   AForkItems                items;
   AForkItems                taken;    /* by the function that is run */
-  unsigned                  mapped;   /* a bit for each of 0, 1 and 2 that was mapped */
+  int                      *mapped;   /* numbers that descriptors were mapped to, or NULL */
+  size_t                    n_mapped;
   int                       outcome;  /* the socket that tells how executing went, or -1 */
   int                       lifeline; /* the pipe whose end ends this process, or -1 */
   AForkChildren             children;
@@ -70,6 +71,11 @@ bool         afork_server_become_single    (int              *reports);
 
 /* NULL and a failure if memory is out. The strings are the frame's. */
 const char **afork_server_strings_to_array (AForkStrings      strings);
+
+/* Whether something was mapped to FD. */
+bool         afork_server_is_mapped        (int               fd);
+/* Has a program that is executed get 0, 1, 2, what was mapped, and KEPT, unless that is -1. */
+void         afork_server_hide_unmapped    (int               kept);
 
 /* Commands. Each that returns false has set the failure. */
 

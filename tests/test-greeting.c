@@ -1,0 +1,123 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* A program that calls afork_init() when it runs for its user, and not when it is executed as a
+ * server. What it does then instead is the value of an environment variable. */
+
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "afork/afork-error.h"
+#include "afork/afork-init.h"
+#include "afork/afork-peer-parts-private.h"
+#include "afork/afork-process.h"
+#include "afork/afork-process-private.h"
+#include "afork/afork-runtime.h"
+#include "afork/worker/afork-worker.h"
+
+#define VARIABLE "AFORK_TEST_GREETING"
+
+AFORK_WORKER_EXPORT void done (int socket, const AForkItem *items, size_t n_items);
+
+void
+done (int              socket,
+      const AForkItem *items,
+      size_t           n_items)
+{
+}
+
+static void
+misbehave (const char *how)
+{
+  if (strcmp (how, "wait") == 0)
+    for (;;)
+      pause ();
+  else if (strcmp (how, "close") == 0)
+    close (3);
+  else if (strcmp (how, "close-and-wait") == 0)
+    for (close (3);;)
+      pause ();
+  else if (strcmp (how, "exit") == 0)
+    exit (7);
+  else if (strcmp (how, "abort") == 0)
+    abort ();
+}
+
+static void
+wait_for_end (AForkProcess *process)
+{
+  g_autoptr(GError) error = NULL;
+
+  g_assert_true (afork_process_wait (process, NULL, &error));
+  g_assert_no_error (error);
+}
+
+/* Where the program just waits, it is for a caller that has not much patience. */
+static void
+test_late (gconstpointer data)
+{
+  const guint patience_ms = _afork_peer_patience_ms;
+  AForkRuntime *self = afork_runtime_get_self ();
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(AForkProcess) fresh = NULL;
+
+  _afork_peer_patience_ms = 500;
+  g_setenv (VARIABLE, data, TRUE);
+  process = afork_process_new_for_runtime (self);
+  fresh = afork_process_new_exec (self);
+  g_unsetenv (VARIABLE);
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr(GError) error = NULL;
+
+      g_assert_null (afork_process_run (i == 0 ? process : fresh, "done", NULL, &error));
+      g_assert_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN);
+      g_test_message ("%s", error->message);
+      g_assert_nonnull (strstr (error->message, "AFork server"));
+    }
+  wait_for_end (fresh);
+  afork_runtime_set_template (self, NULL);
+  _afork_peer_patience_ms = patience_ms;
+}
+
+/* One that answers in time has all the time there is afterwards. */
+static void
+test_in_time (gconstpointer data)
+{
+  g_autoptr(AForkProcess) process = afork_process_new_exec (afork_runtime_get_self ());
+
+  g_assert_nonnull (g_main_context_find_source_by_user_data (NULL, process->peer));
+  while (afork_process_get_state (process) < AFORK_PROCESS_STATE_PREPARING)
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_null (g_main_context_find_source_by_user_data (NULL, process->peer));
+  afork_process_force_exit (process);
+  wait_for_end (process);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  if (g_getenv (VARIABLE) != NULL)
+    misbehave (g_getenv (VARIABLE));
+  afork_init (&argc, &argv);
+  g_test_init (&argc, &argv, NULL);
+
+  /* Under valgrind, that is what would be executed again. */
+  if (g_getenv ("AFORK_TEST_VALGRIND") == NULL)
+    {
+      g_test_add_data_func ("/greeting/late/wait", "wait", test_late);
+      g_test_add_data_func ("/greeting/late/close", "close", test_late);
+      g_test_add_data_func ("/greeting/late/close-and-wait", "close-and-wait", test_late);
+      g_test_add_data_func ("/greeting/late/exit", "exit", test_late);
+      g_test_add_data_func ("/greeting/late/abort", "abort", test_late);
+      g_test_add_data_func ("/greeting/in-time", NULL, test_in_time);
+    }
+
+  return g_test_run ();
+}
