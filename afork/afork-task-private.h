@@ -13,8 +13,8 @@ G_BEGIN_DECLS
 
 /* For tasks that GIO does not cancel. */
 
-/* Has CALLBACK called with the task when its cancellable is cancelled, if it has one, until the task
- * is answered: then the watch has to be ended. */
+/* Has CALLBACK called with the task when its cancellable is cancelled, if it has one, until the
+ * task is answered: then the watch has to be ended. */
 void _afork_task_watch_cancellable   (GTask           *task,
                                       AForkCancelFunc  callback);
 void _afork_task_unwatch_cancellable (GTask           *task);

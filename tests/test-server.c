@@ -331,29 +331,29 @@ test_identify (guint         *n_fds,
   g_autoptr(GByteArray) bytes = g_byte_array_new ();
   Caller caller;
 
-  start (&caller);
-  send_frame (&caller, FRAME (REQUIRE, .string = { "echo" }));
-  send_frame (&caller, FRAME (ITEM_BYTES, .bytes = (const guint8 *) "kept ", .n_bytes = 5));
-  send_frame (&caller, FRAME (DETACH));
-  expect_frame (&caller, AFORK_FRAME_READY);
+  caller_start (&caller);
+  caller_send (&caller, FRAME (REQUIRE, .string = { "echo" }));
+  caller_send (&caller, FRAME (ITEM_BYTES, .bytes = (const guint8 *) "kept ", .n_bytes = 5));
+  caller_send (&caller, FRAME (DETACH));
+  caller_expect (&caller, AFORK_FRAME_READY);
   g_assert_cmpuint (caller.fds->len, ==, 0);
 
-  send_frame (&caller, FRAME (IDENTIFY, .number = { AFORK_WIRE_VERSION }));
-  g_assert_cmpuint (expect_frame (&caller, AFORK_FRAME_BORN).n_fds, ==, 1);
-  close (take_fd (&caller));
+  caller_send (&caller, FRAME (IDENTIFY, .number = { AFORK_WIRE_VERSION }));
+  g_assert_cmpuint (caller_expect (&caller, AFORK_FRAME_BORN).n_fds, ==, 1);
+  close (caller_take_fd (&caller));
 
   add_frame (bytes, FRAME (DETACH));
-  send_bytes (&caller, bytes->data, bytes->len, NULL, 0);
-  g_assert_cmpuint (expect_frame (&caller, AFORK_FRAME_READY).n_fds, ==, 0);
+  caller_send_bytes (&caller, bytes->data, bytes->len, NULL, 0);
+  g_assert_cmpuint (caller_expect (&caller, AFORK_FRAME_READY).n_fds, ==, 0);
 
   g_byte_array_set_size (bytes, 0);
   add_frame (bytes, FRAME (IDENTIFY, .number = { AFORK_WIRE_VERSION }));
   add_frame (bytes, FRAME (RUN, .string = { "echo", "echo" }));
-  send_bytes (&caller, bytes->data, bytes->len, NULL, 0);
-  g_assert_cmpuint (expect_frame (&caller, AFORK_FRAME_READY).n_fds, ==, 1);
-  close (take_fd (&caller));
-  expect_echo (&caller, "kept ");
-  finish (&caller, 0);
+  caller_send_bytes (&caller, bytes->data, bytes->len, NULL, 0);
+  g_assert_cmpuint (caller_expect (&caller, AFORK_FRAME_READY).n_fds, ==, 1);
+  close (caller_take_fd (&caller));
+  caller_expect_echo (&caller, "kept ");
+  caller_finish (&caller, 0);
 }
 
 /* A caller of another version of the library is told so, and no command of it is done. */
@@ -369,15 +369,15 @@ test_identify_version (guint         *n_fds,
       g_autofree char *text = g_strdup_printf ("version %u of the protocol", versions[i]);
       Caller caller;
 
-      start (&caller);
-      send_frame (&caller, FRAME (DETACH));
-      expect_frame (&caller, AFORK_FRAME_READY);
+      caller_start (&caller);
+      caller_send (&caller, FRAME (DETACH));
+      caller_expect (&caller, AFORK_FRAME_READY);
       add_frame (bytes, FRAME (IDENTIFY, .number = { versions[i] }));
       add_frame (bytes, FRAME (REQUIRE, .string = { "/no/such/module.so" }));
-      send_bytes (&caller, bytes->data, bytes->len, NULL, 0);
-      expect_error (&caller, AFORK_WIRE_ERROR_PROTOCOL, text);
-      expect_end (&caller);
-      finish (&caller, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_PROTOCOL);
+      caller_send_bytes (&caller, bytes->data, bytes->len, NULL, 0);
+      caller_expect_error (&caller, AFORK_WIRE_ERROR_PROTOCOL, text);
+      caller_expect_end (&caller);
+      caller_finish (&caller, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_PROTOCOL);
     }
 }
 
