@@ -9,6 +9,9 @@
 
 #include "afork-peer-parts-private.h"
 
+#include <signal.h>
+
+#include "afork-error.h"
 #include "afork-remote-error-private.h"
 
 /* The process was ready before it tried, and so that is here. */
@@ -56,6 +59,9 @@ outcome_closed_cb (AForkChannel *channel,
   socket = g_steal_pointer (&self->program_socket);
   if (error != NULL)
     {
+      /* Unless the main context is gone, for which the other process is not to blame. */
+      if (!g_error_matches (error, AFORK_ERROR, AFORK_ERROR_CLOSED))
+        _afork_life_send_signal (self->life, SIGKILL);
       _afork_peer_fail (self, error);
     }
   else if (socket != NULL && self->failure == NULL)

@@ -16,8 +16,9 @@
  *   raw=HEX                    these bytes
  *   flood=HEX                  these bytes again and again, until the caller has gone
  *   stay                       from now on it does not end when the caller has gone
- *   await=KIND                 reads until a frame of this kind has come; it takes FORK's socket
- *   fork, main                 from now on, with the socket of the last fork; with its own
+ *   await=KIND                 reads until a frame of this kind has come; it takes FORK's socket,
+ *                              or EXEC's
+ *   fork, main                 from now on, with the last socket that it took; with its own
  *   close, hang, exit=N        the end; there is one of status 0 behind the last step
  */
 

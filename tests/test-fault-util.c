@@ -76,6 +76,18 @@ outcome_run_cb (GObject      *object,
 }
 
 void
+outcome_exec_cb (GObject      *object,
+                 GAsyncResult *result,
+                 gpointer      outcome)
+{
+  Outcome *self = outcome;
+
+  g_assert_cmpuint (self->n_calls++, ==, 0);
+  self->connection = afork_process_exec_finish (AFORK_PROCESS (object), result, &self->error);
+  g_assert_true ((self->connection == NULL) == (self->error != NULL));
+}
+
+void
 outcome_wait_cb (GObject      *object,
                  GAsyncResult *result,
                  gpointer      outcome)

@@ -41,6 +41,9 @@ typedef struct
 void outcome_run_cb  (GObject       *object,
                       GAsyncResult  *result,
                       gpointer       outcome);
+void outcome_exec_cb (GObject       *object,
+                      GAsyncResult  *result,
+                      gpointer       outcome);
 void outcome_wait_cb (GObject       *object,
                       GAsyncResult  *result,
                       gpointer       outcome);

@@ -281,6 +281,48 @@ test_fork (Census        *census,
   turn ();
 }
 
+/* Executing a program: with the socket that tells how it went, which is what "fork" switches to. */
+
+static const Case exec_cases[] = {
+  { "garbage", { "hello", "await=exec", "ready", "fork", "raw=" GARBAGE, "hang" },
+    AFORK_ERROR_PROTOCOL, BROKEN, TRUE },
+  { "garbage-first", { "hello", "await=exec", "fork", "raw=" GARBAGE, "main", "ready", "hang" },
+    AFORK_ERROR_PROTOCOL, BROKEN, TRUE },
+  { "ready-there", { "hello", "await=exec", "ready", "fork", "ready", "hang" },
+    AFORK_ERROR_PROTOCOL, "READY came", TRUE },
+  { "ready-with-pidfd", { "hello", "await=exec", "pidfd", "ready", "hang" }, AFORK_ERROR_PROTOCOL,
+    "READY came", TRUE },
+  { "error-with-fd", { "hello", "await=exec", "ready", "fork", "pidfd", "error=3", "hang" },
+    AFORK_ERROR_PROTOCOL, "ERROR came", TRUE },
+  { "error", { "hello", "await=exec", "ready", "fork", "error=8" }, AFORK_ERROR_SPAWN, "failed" },
+  { "error/first", { "hello", "await=exec", "fork", "error=8", "main", "ready", "hang" },
+    AFORK_ERROR_SPAWN, "failed" },
+  { "error/main", { "hello", "await=exec", "error=3" }, AFORK_ERROR_EVAL, "failed" },
+  { "error/both", { "hello", "await=exec", "error=3", "fork", "error=8", "hang" }, ANY, NULL },
+  { "exit", { "hello", "await=exec", "exit=7" }, AFORK_ERROR_EXITED, "status 7" },
+  { "close", { "hello", "await=exec", "close", "hang" }, AFORK_ERROR_SIGNALED, "signal 9", TRUE },
+  { "flood", { "hello", "await=exec", "ready", "fork", "flood=" GARBAGE }, AFORK_ERROR_PROTOCOL,
+    BROKEN },
+};
+
+static void
+test_exec (Census        *census,
+           gconstpointer  data)
+{
+  const Case *self = data;
+  g_autoptr(AForkProcess) process = new_template (self->steps);
+  Outcome outcome = { 0 };
+
+  afork_process_exec_async (process, ARGS ("true"), NULL, outcome_exec_cb, &outcome);
+  expect_error (self, &outcome);
+  if (!self->killed)
+    afork_process_force_exit (process);
+  await_end (process);
+  if (self->killed)
+    assert_term_signal (process, SIGKILL);
+  turn ();
+}
+
 /* What it may do. */
 
 /* N bytes of the pattern that it writes behind READY, and no other. */
@@ -585,6 +627,7 @@ main (int    argc,
   add_cases ("run", run_cases, G_N_ELEMENTS (run_cases), test_run);
   add_cases ("early", early_cases, G_N_ELEMENTS (early_cases), test_early);
   add_cases ("fork", fork_cases, G_N_ELEMENTS (fork_cases), test_fork);
+  add_cases ("exec", exec_cases, G_N_ELEMENTS (exec_cases), test_exec);
   fault_add ("/hostile/data", test_data);
   fault_add ("/hostile/data/garbage", test_data_garbage);
   fault_add ("/hostile/data/fds", test_data_fds);
