@@ -626,6 +626,7 @@ fail_function (Caller *self)
 static void
 fail_eval (Caller *self)
 {
+  send_frame (self, FRAME (SETENV, .string = { "AFORK_EVAL", "/afork/no-such-plugin.so" }));
   send_frame (self, FRAME (EVAL, .string = { "code" }));
 }
 
