@@ -155,11 +155,21 @@ afork_process_require (AForkProcess *self,
 /**
  * afork_process_eval:
  * @self: a process that was not run
- * @code: source code in the runtime's language
+ * @code: source code in the runtime's language, in UTF-8: of the native runtime a translation unit
+ *   in C
  * @args: (nullable) (array zero-terminated=1): strings for the code, or `NULL` for none
  *
- * Runs source code. If that fails, the process fails with `AFORK_ERROR_EVAL`, or with
- * `AFORK_ERROR_NOT_SUPPORTED` if its runtime cannot do this: the native one cannot.
+ * Compiles source code in the process, and runs it. What it leaves behind there, the process's
+ * forks have as well.
+ *
+ * In C that means: if the code defines a function `afork_eval_init`, an `AForkInitFunc`, that is
+ * called with @args; and functions that the code defines can be called and run from then on, as
+ * those of a module that was loaded. [Code in C](code-in-c.html) has the rest.
+ *
+ * If the code cannot be compiled, or if there are @args and nothing takes them, the process fails
+ * with `AFORK_ERROR_EVAL`, and the message holds all that the compiler has said. It fails with
+ * `AFORK_ERROR_NOT_SUPPORTED` if its runtime cannot do this: the native one needs a plugin, which
+ * is not in all builds.
  *
  * Returns: (transfer none): @self
  *
@@ -181,7 +191,8 @@ afork_process_eval (AForkProcess       *self,
  * afork_process_call:
  * @self: a process that was not run
  * @function: a function of a module that was loaded: its name, found in the newest module that has
- *   it, or `MODULE:NAME` with the module as [method@AFork.Process.require] was given it
+ *   it, code that was evaluated being one too; or `MODULE:NAME` with the module as
+ *   [method@AFork.Process.require] was given it
  * @args: (nullable) (array zero-terminated=1): strings for the function, or `NULL` for none
  *
  * Calls a function that prepares the process, in C an `AForkInitFunc`. If there is no such

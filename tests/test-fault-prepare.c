@@ -195,9 +195,10 @@ call_garbage (AForkProcess *process)
 /* The rest. */
 
 static void
-eval (AForkProcess *process)
+eval_without_plugin (AForkProcess *process)
 {
-  afork_process_eval (process, "int main () { return 0; }", ARGS ("argument"));
+  afork_process_setenv (process, "AFORK_EVAL", "/afork/no-such-plugin.so");
+  afork_process_eval (process, "int nothing;", NULL);
 }
 
 static void
@@ -307,7 +308,8 @@ static const Case cases[] = {
   { "call/too-long", call_too_long, "echo", AFORK_ERROR_FAILED, "CALL is longer than", -1 },
   { "call/garbage", call_garbage, "echo", AFORK_ERROR_PROTOCOL, "protocol", -1 },
 
-  { "eval", eval, "f", AFORK_ERROR_NOT_SUPPORTED, "eval", EXIT_NOT_SUPPORTED },
+  { "eval/without-plugin", eval_without_plugin, "f", AFORK_ERROR_NOT_SUPPORTED,
+    "libtcc: /afork/no-such-plugin.so: cannot open shared object file", EXIT_NOT_SUPPORTED },
   { "chdir", chdir_missing, "f", AFORK_ERROR_FAILED,
     "“/afork/no-such-folder”: No such file or directory", EXIT_FAILED },
   { "setenv/too-long", setenv_too_long, "f", AFORK_ERROR_FAILED, "SETENV is longer than", -1 },

@@ -664,6 +664,7 @@ test_limit_eval (Fixture       *fixture,
   g_autofree char *longest = fill_payload (1, 4, 0);
   g_autofree char *too_long = fill_payload (1, 4, 1);
 
+  afork_process_setenv (fixture->template, "AFORK_EVAL", "/afork/no-such-plugin.so");
   afork_process_eval (longer, too_long, NULL);
   expect_run_error (longer, "describe", AFORK_ERROR, AFORK_ERROR_FAILED, "1048576");
   afork_process_eval (fixture->template, longest, NULL);

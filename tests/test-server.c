@@ -172,6 +172,7 @@ fail_function (Caller *self)
 static void
 fail_eval (Caller *self)
 {
+  caller_send (self, FRAME (SETENV, .string = { "AFORK_EVAL", "/afork/no-such-plugin.so" }));
   caller_send (self, FRAME (EVAL, .string = { "code" }));
 }
 

@@ -10,6 +10,8 @@
  *
  *     cc -shared -fPIC -o upper.so upper.c
  *
+ * Code that is evaluated, and so compiled in the process itself, may include this as well.
+ *
  * Functions of it that the caller names are entered in a process of their own, with one thread.
  */
 
@@ -66,6 +68,9 @@ typedef void (*AForkRunFunc) (int              socket,
  * caller gave, without a program's name before them, and NULL behind them, all good until it
  * returns. What it leaves behind in the process, all forks of the process inherit. It must not
  * leave a thread running, for a process with a second thread is not forked.
+ *
+ * One that is named `afork_eval_init`, in code that is evaluated, is called when that has been
+ * compiled, with the strings that came with the code.
  */
 typedef void (*AForkInitFunc) (int                 argc,
                                const char * const *argv);

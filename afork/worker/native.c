@@ -134,28 +134,39 @@ native_set_module_path (void               *data,
   return true;
 }
 
-/* Makes HANDLE the newest module, under NAME. */
+/* Adds the newest module: HANDLE under NAME, or UNIT, which has no name. */
 static bool
 add_module (AForkNative  *self,
             const char   *name,
             void         *handle,
+            void         *unit,
             AForkFailure *failure)
 {
   size_t size = (self->n_modules + 1) * sizeof *self->modules;
   AForkNativeModule *modules = realloc (self->modules, size);
-  char *copy = strdup (name);
+  char *copy = name != NULL ? strdup (name) : NULL;
 
   if (modules != NULL)
     self->modules = modules;
-  if (modules == NULL || copy == NULL)
+  if (modules == NULL || (copy == NULL && name != NULL))
     {
       free (copy);
       return afork_failure_set (failure, AFORK_WIRE_ERROR_FAILED, "%s", strerror (ENOMEM));
     }
 
-  self->modules[self->n_modules++] = (AForkNativeModule) { copy, handle };
+  self->modules[self->n_modules++] = (AForkNativeModule) { copy, handle, unit };
   self->expected = NULL;
   return true;
+}
+
+static bool
+is_named (const AForkNativeModule *module,
+          const char              *name,
+          size_t                   length)
+{
+  return module->name != NULL
+    && strncmp (module->name, name, length) == 0
+    && module->name[length] == '\0';
 }
 
 /* The program is the oldest of the modules. */
@@ -169,13 +180,13 @@ afork_native_add_program (AForkNative  *self,
     return afork_failure_set (failure, AFORK_WIRE_ERROR_FAILED,
                               "The program's functions cannot be looked up: %s", dlerror ());
 
-  return add_module (self, "", handle, failure);
+  return add_module (self, "", handle, NULL, failure);
 }
 
 static bool
 has_program (const AForkNative *self)
 {
-  return self->n_modules > 0 && self->modules[0].name[0] == '\0';
+  return self->n_modules > 0 && is_named (&self->modules[0], "", 0);
 }
 
 static bool
@@ -193,19 +204,7 @@ native_require (void         *data,
     return afork_failure_set (failure, AFORK_WIRE_ERROR_MODULE,
                               "Module “%s” could not be loaded: %s", module, dlerror ());
 
-  return add_module (self, module, handle, failure);
-}
-
-static bool
-native_eval (void               *data,
-             const char         *code,
-             int                 argc,
-             const char * const *argv,
-             AForkFailure       *failure)
-{
-  (void) data, (void) code, (void) argc, (void) argv;
-  return afork_failure_set (failure, AFORK_WIRE_ERROR_NOT_SUPPORTED,
-                            "The native runtime was built without a compiler for eval");
+  return add_module (self, module, handle, NULL, failure);
 }
 
 /* Functions. */
@@ -217,8 +216,12 @@ find_in_module (const AForkNative       *self,
                 const AForkNativeModule *module,
                 const char              *symbol)
 {
-  void *function = dlsym (module->handle, symbol);
+  void *function;
 
+  if (module->unit != NULL)
+    return self->compiler->find (module->unit, symbol);
+
+  function = dlsym (module->handle, symbol);
   if ((uintptr_t) function >= self->libc_start && (uintptr_t) function < self->libc_end)
     return NULL;
 
@@ -241,9 +244,7 @@ find_function (AForkNative  *self,
       const AForkNativeModule *module = &self->modules[i - 1];
       void *found;
 
-      if (colon != NULL
-          && (strncmp (module->name, function, (size_t) (colon - function)) != 0
-              || module->name[colon - function] != '\0'))
+      if (colon != NULL && !is_named (module, function, (size_t) (colon - function)))
         continue;
 
       module_known = true;
@@ -261,9 +262,54 @@ find_function (AForkNative  *self,
                        (int) (colon - function), function);
   else
     afork_failure_set (failure, AFORK_WIRE_ERROR_FUNCTION,
-                       "There is no function “%s” in the modules that have been loaded%s", function,
+                       "There is no function “%s” in the modules that have been loaded%s%s",
+                       function,
+                       self->compiler != NULL ? ", nor in the code that was evaluated" : "",
                        has_program (self) ? ", nor among those that the program exports" : "");
   return NULL;
+}
+
+/* What code uses, it may have from the modules and the code before it. */
+static void *
+resolve_cb (void       *data,
+            const char *symbol)
+{
+  const AForkNative *self = data;
+  void *found = NULL;
+
+  for (size_t i = self->n_modules; i > 0 && found == NULL; i--)
+    found = find_in_module (self, &self->modules[i - 1], symbol);
+
+  return found;
+}
+
+static bool
+native_eval (void               *data,
+             const char         *code,
+             int                 argc,
+             const char * const *argv,
+             AForkFailure       *failure)
+{
+  AForkNative *self = data;
+  AForkInitFunc init;
+  void *unit;
+
+  if (self->compiler == NULL)
+    self->compiler = afork_compiler_load (failure);
+  if (self->compiler == NULL)
+    return false;
+
+  unit = self->compiler->compile (code, resolve_cb, self, failure);
+  if (unit == NULL || !add_module (self, NULL, NULL, unit, failure))
+    return false;
+
+  init = (AForkInitFunc) self->compiler->find (unit, "afork_eval_init");
+  if (init != NULL)
+    init (argc, argv);
+  else if (argc > 0)
+    return afork_failure_set (failure, AFORK_WIRE_ERROR_EVAL,
+                              "The code has no function “afork_eval_init” to take its arguments");
+  return true;
 }
 
 static bool

@@ -3,12 +3,13 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Worker modules in C: shared objects, and functions of theirs. */
+/* Worker modules in C: shared objects, code that is compiled here, and functions of theirs. */
 
 #pragma once
 
 #include <stdint.h>
 
+#include "compiler.h"
 #include "runtime.h"
 
 /* Its data is an AForkNative. */
@@ -16,19 +17,21 @@ extern const AForkWorkerRuntime afork_native_runtime;
 
 typedef struct
 {
-  char  *name;                /* as `require` was given it; "" for the program */
-  void  *handle;              /* of dlopen() */
+  char  *name;                /* as `require` was given it; "" for the program; NULL for code */
+  void  *handle;              /* of dlopen(), or NULL for code */
+  void  *unit;                /* of the compiler, or NULL */
 } AForkNativeModule;
 
 typedef struct
 {
-  char             **folders;     /* those of the caller, or NULL; ends with NULL */
-  AForkNativeModule *modules;     /* the newest last */
-  size_t             n_modules;
-  void              *expected;    /* the function that forks will probably run, or NULL … */
-  char               expected_name[128];    /* … and its name */
-  uintptr_t          libc_start;  /* where the C library lies */
-  uintptr_t          libc_end;
+  char               **folders;     /* those of the caller, or NULL; ends with NULL */
+  AForkNativeModule   *modules;     /* the newest last */
+  size_t               n_modules;
+  const AForkCompiler *compiler;    /* NULL until there is code to compile */
+  void                *expected;    /* the function that forks will probably run, or NULL … */
+  char                 expected_name[128];    /* … and its name */
+  uintptr_t            libc_start;  /* where the C library lies */
+  uintptr_t            libc_end;
 } AForkNative;
 
 void afork_native_init        (AForkNative  *self);

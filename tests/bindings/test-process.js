@@ -12,6 +12,26 @@ const LIMIT = 50;       // seconds for one test, after which something hangs
 const SIGTERM = 15;
 const SIGKILL = 9;
 
+const MAY_EVAL = GLib.getenv('AFORK_TEST_EVAL') !== null;
+const CODE = `
+#include <stdio.h>
+#include <afork/worker/afork-worker.h>
+
+static char greeting[100];
+
+void
+afork_eval_init (int argc, const char * const *argv)
+{
+  snprintf (greeting, sizeof greeting, "%s, %s", argv[0], argv[1]);
+}
+
+void
+greet (int socket, const AForkItem *items, size_t n_items)
+{
+  dprintf (socket, "%s %s", greeting, items[0].data);
+}
+`;
+
 Gio._promisify(AFork.Process.prototype, 'run_async', 'run_finish');
 Gio._promisify(AFork.Process.prototype, 'wait_async', 'wait_finish');
 Gio._promisify(Gio.InputStream.prototype, 'read_bytes_async', 'read_bytes_finish');
@@ -97,6 +117,26 @@ const tests = {
     async call_without_arguments() {
         const process = AFork.Process.new().require('describe').call('remember', null);
         assertEqual(await readAll(await process.run_async('recall', null)), '0 0');
+    },
+
+    async eval() {
+        if (!MAY_EVAL) {
+            print('# This build does not evaluate code');
+            return;
+        }
+        const template = AFork.Process.new();
+        assertEqual(template.eval(CODE, ['Guten Tag', 'liebe']), template);
+
+        for (const name of ['Ada', 'Grace']) {
+            const process = template.fork().send_arg(name);
+            const text = await readAll(await process.run_async('greet', null));
+            assertEqual(text, `Guten Tag, liebe ${name}`);
+        }
+
+        const message = await assertRejects(
+            AFork.Process.new().eval('int x = 1\nint y;', null).run_async('greet', null),
+            AFork.Error, AFork.Error.EVAL);
+        assert(message.includes('<string>:2: error: '), message);
     },
 
     async fork() {

@@ -57,6 +57,45 @@ class ProcessTest(unittest.TestCase):
         return context.exception.message
 
 
+CODE = """
+#include <stdio.h>
+#include <afork/worker/afork-worker.h>
+
+static char greeting[100];
+
+void
+afork_eval_init (int argc, const char * const *argv)
+{
+  snprintf (greeting, sizeof greeting, "%s, %s", argv[0], argv[1]);
+}
+
+void
+greet (int socket, const AForkItem *items, size_t n_items)
+{
+  dprintf (socket, "%s %s", greeting, items[0].data);
+}
+"""
+
+
+@unittest.skipUnless("AFORK_TEST_EVAL" in os.environ, "this build does not evaluate code")
+class EvalTest(ProcessTest):
+    def test_helper(self):
+        template = AFork.Process.new()
+        self.assertIs(template.eval(CODE, ["Guten Tag", "liebe"]), template)
+
+        for name in "Ada", "Grace":
+            process = template.fork().send_arg(name)
+            connection = self.run_async(process, "greet")
+            self.assertEqual(read_all(connection), f"Guten Tag, liebe {name}".encode())
+            self.assertTrue(self.wait_async(process))
+
+    def test_error(self):
+        process = AFork.Process.new().eval("int x = 1\nint y;", None)
+        message = self.assert_raises(AFork.error_quark(), AFork.Error.EVAL,
+                                     self.run_async, process, "greet")
+        self.assertIn("<string>:2: error: ", message)
+
+
 class ItemsTest(ProcessTest):
     def test_strings_and_bytes(self):
         process = AFork.Process.new()

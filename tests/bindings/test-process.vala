@@ -57,6 +57,50 @@ async void test_call () throws Error {
     assert_cmpstr (yield read_all (connection), EQ, "2 6");
 }
 
+const string CODE = """
+#include <stdio.h>
+#include <afork/worker/afork-worker.h>
+
+static char greeting[100];
+
+void
+afork_eval_init (int argc, const char * const *argv)
+{
+  snprintf (greeting, sizeof greeting, "%s, %s", argv[0], argv[1]);
+}
+
+void
+greet (int socket, const AForkItem *items, size_t n_items)
+{
+  dprintf (socket, "%s %s", greeting, items[0].data);
+}
+""";
+
+async void test_eval () throws Error {
+    if (Environment.get_variable ("AFORK_TEST_EVAL") == null) {
+        Test.skip ("This build does not evaluate code");
+        return;
+    }
+
+    var template = new AFork.Process ();
+    assert_true (template.eval (CODE, { "Guten Tag", "liebe" }) == template);
+    foreach (var name in new string[] { "Ada", "Grace" }) {
+        var process = template.fork ();
+        process.send_arg (name);
+        var connection = yield process.run_async ("greet", null);
+        assert_cmpstr (yield read_all (connection), EQ, @"Guten Tag, liebe $name");
+    }
+
+    try {
+        var process = new AFork.Process ();
+        yield process.eval ("int x = 1\nint y;", null).run_async ("greet", null);
+        assert_not_reached ();
+    } catch (AFork.Error error) {
+        assert_true (error is AFork.Error.EVAL);
+        assert_true ("<string>:2: error: " in error.message);
+    }
+}
+
 async void test_fork () throws Error {
     var template = new AFork.Process ();
     template.require ("echo").send_arg ("both ");
@@ -279,6 +323,9 @@ int main (string[] args) {
     Test.add_func ("/vala/call", () => run_test (
         (callback) => test_call.begin (callback),
         (result) => test_call.end (result)));
+    Test.add_func ("/vala/eval", () => run_test (
+        (callback) => test_eval.begin (callback),
+        (result) => test_eval.end (result)));
     Test.add_func ("/vala/fork", () => run_test (
         (callback) => test_fork.begin (callback),
         (result) => test_fork.end (result)));

@@ -50,7 +50,7 @@ fi
 cd "$folder"
 mkdir build
 ln -s "$build_root" build/gcc
-unset AFORK_MODULE_PATH AFORK_SERVER LD_LIBRARY_PATH PKG_CONFIG_PATH
+unset AFORK_EVAL AFORK_MODULE_PATH AFORK_SERVER LD_LIBRARY_PATH PKG_CONFIG_PATH
 {
   printf 'set -eu\n'
   printf 'cc () { command %s -Wall -Wextra -Wno-unused-parameter -Werror "$@"; }\n' "$*"

@@ -2,10 +2,10 @@
 # Copyright 2026 The AFork authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-# server-links.sh SERVER
+# server-links.sh BINARY
 #
 # The native server links the C library and nothing else: whatever it mapped, every fork of it would
-# pay for.
+# pay for. So it is with its plugin.
 
 set -eu
 
