@@ -27,12 +27,16 @@
 /* What the kernel has among the flags of a thread that ends, as proc(5) shows them. */
 enum { PF_EXITING = 0x4 };
 
+/* How often a child is looked after of which no pidfd can be had. */
+enum { POLL_MS = 10 };
+
 void
 afork_children_init (AForkChildren *self)
 {
   self->epoll = -1;
   self->children = self->initial;
   self->n_children = 0;
+  self->n_unwatched = 0;
   self->capacity = AFORK_CHILDREN_INITIAL;
 }
 
@@ -209,29 +213,22 @@ afork_children_prepare (AForkChildren *self,
   return false;
 }
 
-bool
+void
 afork_children_add (AForkChildren *self,
                     uint32_t       number,
-                    pid_t          pid,
-                    AForkFailure  *failure)
+                    pid_t          pid)
 {
   /* No race: until this process reaps it, the number is the child's even if it has ended. */
   int pidfd = afork_pidfd_open (pid);
 
-  if (pidfd < 0 || !watch (self, pidfd))
+  if (pidfd >= 0 && !watch (self, pidfd))
     {
-      afork_failure_set (failure, AFORK_WIRE_ERROR_SPAWN, "A fork could not be watched: %s",
-                         strerror (errno));
-      if (pidfd >= 0)
-        close (pidfd);
-      kill (pid, SIGKILL);
-      while (waitpid (pid, NULL, 0) < 0 && errno == EINTR)
-        ;
-      return false;
+      close (pidfd);
+      pidfd = -1;
     }
 
+  self->n_unwatched += pidfd < 0;
   self->children[self->n_children++] = (AForkChild) { number, pid, pidfd };
-  return true;
 }
 
 void
@@ -239,8 +236,10 @@ afork_children_forget (AForkChildren *self,
                        AForkFdSet    *closed)
 {
   for (size_t i = 0; i < self->n_children; i++)
-    afork_fd_set_add (closed, self->children[i].pidfd);
+    if (self->children[i].pidfd >= 0)
+      afork_fd_set_add (closed, self->children[i].pidfd);
   self->n_children = 0;
+  self->n_unwatched = 0;
 
   if (self->epoll >= 0)
     afork_fd_set_add (closed, self->epoll);
@@ -298,22 +297,15 @@ to_usec (struct timeval time)
   return (uint64_t) time.tv_sec * 1000000 + (uint64_t) time.tv_usec;
 }
 
-/* Reaps the child of PIDFD and describes its end in FRAME. */
+/* Reaps a child, if it has ended, and describes its end in FRAME. */
 static bool
 reap (AForkChildren *self,
-      int            pidfd,
+      AForkChild    *child,
       AForkFrame    *frame)
 {
   struct rusage usage = { 0 };
-  AForkChild *child = NULL;
   int status = 0;
   pid_t reaped;
-
-  for (size_t i = 0; child == NULL && i < self->n_children; i++)
-    if (self->children[i].pidfd == pidfd)
-      child = &self->children[i];
-  if (child == NULL)
-    return false;
 
   reaped = wait4 (child->pid, &status, WNOHANG, &usage);
   if (reaped == 0 || (reaped < 0 && errno == EINTR))
@@ -332,10 +324,25 @@ reap (AForkChildren *self,
     },
   };
 
-  unwatch (self, pidfd);
-  close (pidfd);
+  if (child->pidfd >= 0)
+    {
+      unwatch (self, child->pidfd);
+      close (child->pidfd);
+    }
+  self->n_unwatched -= child->pidfd < 0;
   *child = self->children[--self->n_children];
   return true;
+}
+
+static AForkChild *
+find_child (AForkChildren *self,
+            int            pidfd)
+{
+  for (size_t i = 0; i < self->n_children; i++)
+    if (self->children[i].pidfd == pidfd)
+      return &self->children[i];
+
+  return NULL;
 }
 
 bool
@@ -349,19 +356,27 @@ afork_children_wait (AForkChildren  *self,
   AForkFrame frame;
   int n_events;
 
-  n_events = epoll_wait (self->epoll, events, 16, -1);
+  n_events = epoll_wait (self->epoll, events, 16, self->n_unwatched > 0 ? POLL_MS : -1);
   if (n_events < 0 && errno != EINTR)
     {
       /* A module has closed what is none of its business: nobody can be looked after any more. */
       self->n_children = 0;
+      self->n_unwatched = 0;
       return true;
     }
 
   for (int i = 0; i < n_events; i++)
-    if (reap (self, events[i].data.fd, &frame))
+    {
+      AForkChild *child = find_child (self, events[i].data.fd);
+
+      if (child == NULL)
+        readable = true;
+      else if (reap (self, child, &frame))
+        put (&frame, data);
+    }
+  for (size_t i = self->n_children; self->n_unwatched > 0 && i-- > 0;)
+    if (self->children[i].pidfd < 0 && reap (self, &self->children[i], &frame))
       put (&frame, data);
-    else
-      readable = true;
 
   return readable;
 }

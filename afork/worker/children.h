@@ -20,7 +20,7 @@ typedef struct
 {
   uint32_t number;            /* what the caller calls it */
   pid_t    pid;
-  int      pidfd;
+  int      pidfd;             /* -1 if it could not be watched: then it is looked after now and then */
 } AForkChild;
 
 /* As many as need no memory of their own. */
@@ -31,6 +31,7 @@ typedef struct
   int         epoll;          /* the link's socket and every child's pidfd; -1 before the first */
   AForkChild *children;
   size_t      n_children;
+  size_t      n_unwatched;    /* of these, without a pidfd */
   size_t      capacity;
   AForkChild  initial[AFORK_CHILDREN_INITIAL];
 } AForkChildren;
@@ -46,12 +47,11 @@ bool   afork_children_prepare        (AForkChildren      *self,
                                       int                 socket,
                                       AForkFailure       *failure);
 
-/* Watches PID, which was forked from this process just now. On failure it has been killed and
- * reaped. */
-bool   afork_children_add            (AForkChildren      *self,
+/* Watches PID, which was forked from this process just now. It may be running a function already, so
+ * there is no way back. */
+void   afork_children_add            (AForkChildren      *self,
                                       uint32_t            number,
-                                      pid_t               pid,
-                                      AForkFailure       *failure);
+                                      pid_t               pid);
 
 /* In a process that was forked: its siblings are none of its business. What is to be closed is
  * added to CLOSED. */

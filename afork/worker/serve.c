@@ -66,6 +66,7 @@ answer (AForkFrame *frame,
         int         extra_fd)
 {
   int fds[2];
+  bool sent;
 
   if (server.unborn)
     {
@@ -79,11 +80,16 @@ answer (AForkFrame *frame,
   if (extra_fd >= 0)
     fds[frame->n_fds++] = extra_fd;
 
-  afork_link_send (&server.link, frame, fds);
+  sent = afork_link_send (&server.link, frame, fds);
+  if (!sent)
+    afork_failure_set (&server.failure, AFORK_WIRE_ERROR_SPAWN,
+                       "The process could not say that it is there: %s",
+                       strerror (server.link.error));
   if (server.unborn)
     close (fds[0]);
-  server.unborn = false;
-  return true;
+  if (sent)
+    server.unborn = false;
+  return sent;
 }
 
 /* The first that a forked process says, unless it has something else to say. It is said before any
@@ -168,6 +174,14 @@ discard_commands (void)
   give_up_input ();
 }
 
+/* What was lost, the caller would wait for. It looks after the forks itself once the socket has
+ * ended. */
+static void
+give_up_socket (void)
+{
+  shutdown (server.link.socket, SHUT_RDWR);
+}
+
 /* Ends the process, but not before it has reaped and reported its forks. Commands that still come
  * are read and dropped, so that the sockets in them close and their other ends know. */
 __attribute__ ((noreturn)) static void
@@ -185,7 +199,8 @@ leave (int status)
     {
       bool readable = afork_children_wait (&server.children, put_frame, NULL);
 
-      afork_link_flush (&server.link);
+      if (!afork_link_flush (&server.link))
+        give_up_socket ();
       if (readable)
         discard_commands ();
     }
@@ -204,19 +219,37 @@ fail (void)
   };
   int pidfd = server.unborn ? afork_pidfd_open (getpid ()) : -1;
 
-  /* If no pidfd can be had, the error goes without. */
+  /* If no pidfd can be had, or none can be sent, the error goes without. */
   frame.n_fds = pidfd >= 0;
-  afork_link_send (&server.link, &frame, &pidfd);
+  if (!afork_link_send (&server.link, &frame, &pidfd) && pidfd >= 0)
+    {
+      frame.n_fds = 0;
+      afork_link_send (&server.link, &frame, NULL);
+    }
   if (pidfd >= 0)
     close (pidfd);
   server.unborn = false;
+  if (server.link.error != 0)
+    give_up_socket ();
 
   leave (AFORK_EXIT_BASE + (int) code);
 }
 
 /* Forking. */
 
-static void
+/* Reports have been put up, or sent. */
+static bool
+check_reports (void)
+{
+  if (server.link.error == 0)
+    return true;
+
+  return afork_failure_set (&server.failure, AFORK_WIRE_ERROR_SPAWN,
+                            "What became of a fork could not be told: %s",
+                            strerror (server.link.error));
+}
+
+static bool
 report_failed_fork (uint32_t number)
 {
   AForkFrame frame = {
@@ -225,7 +258,7 @@ report_failed_fork (uint32_t number)
     .string = { server.failure.text },
   };
 
-  afork_link_send (&server.link, &frame, NULL);
+  return afork_link_send (&server.link, &frame, NULL) || check_reports ();
 }
 
 /* Forks, if this process may be forked. Returns -1 and sets the failure where it did not. GIVEN is
@@ -258,15 +291,15 @@ fork_process (uint32_t number,
       afork_failure_set (&server.failure, AFORK_WIRE_ERROR_SPAWN,
                          "The process could not be forked: %s", strerror (errno));
     }
-  else if (!afork_children_add (&server.children, number, pid, &server.failure))
+  else
     {
-      return -1;
+      afork_children_add (&server.children, number, pid);
     }
 
   return pid;
 }
 
-static void
+static bool
 serve_fork (uint32_t number,
             int      socket)
 {
@@ -279,11 +312,10 @@ serve_fork (uint32_t number,
       afork_children_forget (&server.children, &closed);
       afork_link_switch (&server.link, socket, &closed);
       afork_fd_set_close (&closed);
-      return;
+      return true;
     }
 
-  if (pid < 0)
-    report_failed_fork (number);
+  return pid > 0 || report_failed_fork (number);
 }
 
 /* Running. */
@@ -738,8 +770,7 @@ execute (const AForkFrame *frame)
     case AFORK_FRAME_ITEM_FDS:
       return serve_item_fds (frame->n_fds);
     case AFORK_FRAME_FORK:
-      serve_fork (frame->number[0], afork_link_take_fd (&server.link));
-      return true;
+      return serve_fork (frame->number[0], afork_link_take_fd (&server.link));
     case AFORK_FRAME_EXPECT:
       server.runtime->expect (server.runtime_data, frame->string[0]);
       return true;
@@ -766,6 +797,8 @@ execute (const AForkFrame *frame)
 static AForkLinkResult
 wait_for_commands (void)
 {
+  bool readable;
+
   /* A fork that has its commands already tells its birth with their outcome, in one message. */
   if (server.unborn)
     {
@@ -780,13 +813,12 @@ wait_for_commands (void)
   if (server.children.n_children == 0)
     return afork_link_receive (&server.link, true, &server.failure);
 
-  if (!afork_children_wait (&server.children, put_frame, NULL))
-    {
-      afork_link_flush (&server.link);
-      return AFORK_LINK_EMPTY;
-    }
+  readable = afork_children_wait (&server.children, put_frame, NULL);
   afork_link_flush (&server.link);
-  return afork_link_receive (&server.link, false, &server.failure);
+  if (!check_reports ())
+    return AFORK_LINK_FAILED;
+
+  return readable ? afork_link_receive (&server.link, false, &server.failure) : AFORK_LINK_EMPTY;
 }
 
 void
@@ -818,7 +850,12 @@ afork_serve (int                       socket,
   server.runtime_data = runtime_data;
   afork_link_init (&server.link, socket);
   afork_children_init (&server.children);
-  answer (&hello, -1);
+  /* A caller that was not greeted would not take an error for one. */
+  if (!answer (&hello, -1))
+    {
+      fprintf (stderr, "afork-server: %s\n", server.failure.text);
+      end (AFORK_EXIT_BASE + AFORK_WIRE_ERROR_SPAWN);
+    }
 
   for (;;)
     {
