@@ -398,7 +398,8 @@ read_input (AForkChannel  *self,
         return TRUE;
       /* A process that ends before it has read everything resets the connection. */
       if (!g_error_matches (local_error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED))
-        g_propagate_error (error, g_steal_pointer (&local_error));
+        g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
+                     _("Answers could not be received: %s"), local_error->message);
       return FALSE;
     }
 
@@ -412,7 +413,7 @@ read_input (AForkChannel  *self,
     }
   if ((flags & MSG_CTRUNC) != 0)
     {
-      g_set_error (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES,
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
                    _("A descriptor could not be received: %s"), g_strerror (EMFILE));
       return FALSE;
     }
@@ -548,6 +549,7 @@ _afork_channel_new (int                        fd,
 {
   g_auto(AForkFd) owned_fd = fd;
   g_autoptr(GSocket) socket = NULL;
+  g_autoptr(GError) cause = NULL;
   socklen_t size = sizeof (int);
   AForkChannel *self;
   int type;
@@ -558,14 +560,19 @@ _afork_channel_new (int                        fd,
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL, _("It is no stream socket"));
       return NULL;
     }
-  socket = g_socket_new_from_fd (fd, error);
-  if (socket == NULL)
-    return NULL;
-  (void) g_steal_fd (&owned_fd);
-  g_socket_set_blocking (socket, FALSE);
+  socket = g_socket_new_from_fd (fd, &cause);
+  if (socket != NULL)
+    {
+      (void) g_steal_fd (&owned_fd);
+      g_socket_set_blocking (socket, FALSE);
+    }
   /* The kernel then says with each message who sent it, and nobody can say otherwise. */
-  if (!g_socket_set_option (socket, SOL_SOCKET, SO_PASSCRED, TRUE, error))
-    return NULL;
+  if (socket == NULL || !g_socket_set_option (socket, SOL_SOCKET, SO_PASSCRED, TRUE, &cause))
+    {
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
+                   _("A process could not be connected: %s"), cause->message);
+      return NULL;
+    }
 
   self = g_new0 (AForkChannel, 1);
   _afork_belonging_begin (&self->belonging, forget, self);
