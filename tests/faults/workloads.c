@@ -252,7 +252,7 @@ const Workload workloads[] = {
   { "exec", execute },
   { "prepare", prepare_all },
   { "forks", fork_several },
-  { "fork-fork", fork_fork },
+  { "fork-fork", fork_fork, .hangs = TRUE },
   { "program", execute_program },
   { "detach", hand_on },
   { "tied", tie },

@@ -17,6 +17,7 @@ typedef struct
   const char *name;
   void      (*func)  (Run *run);
   gboolean    single;           /* it forks the program, which must have one thread */
+  gboolean    hangs;            /* now and then, for a reason not found yet: taken only when named */
   gboolean    blocks;           /* it waits in calls, where nobody can make it give up */
 } Workload;
 
