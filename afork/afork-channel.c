@@ -451,7 +451,7 @@ _afork_channel_new (int                        fd,
     }
   if (!set_passes_sender (fd, TRUE))
     {
-      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno),
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
                    _("The socket does not tell who sends: %s"), g_strerror (errno));
       return NULL;
     }

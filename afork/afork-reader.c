@@ -129,7 +129,7 @@ _afork_reader_read (AForkReader  *self,
         return TRUE;
       /* A process that ends before it has read everything resets the connection. */
       if (errno != ECONNRESET)
-        g_set_error (error, AFORK_ERROR, AFORK_ERROR_FAILED,
+        g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
                      _("Nothing could be received from the process: %s"), g_strerror (errno));
       return FALSE;
     }

@@ -20,12 +20,15 @@
 #include "serve.h"
 #include "title.h"
 
-/* Takes the socket away from standard input and output. What a worker prints then goes where its
- * errors go, not into the protocol. */
+/* Takes the socket away from standard input and output; -1 and errno if it cannot. What a worker
+ * prints then goes where its errors go, not into the protocol. */
 static int
 take_standard_socket (void)
 {
   int socket = fcntl (STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+
+  if (socket < 0)
+    return -1;
 
   close (STDIN_FILENO);
   open ("/dev/null", O_RDONLY);
@@ -64,6 +67,11 @@ main (int    argc,
   afork_open_standard_fds ();
   if (socket == STDIN_FILENO)
     socket = take_standard_socket ();
+  if (socket < 0)
+    {
+      perror ("afork-server: the command socket cannot be kept");
+      return AFORK_EXIT_BASE + AFORK_WIRE_ERROR_SPAWN;
+    }
   afork_prepare_socket (socket);
 
   afork_title_init (argc, argv);

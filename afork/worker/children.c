@@ -24,11 +24,11 @@
 
 #include "pidfd.h"
 
-/* Where children have no pidfds, they are looked after so often. */
-enum { POLL_MS = 10 };
-
 /* What the kernel has among the flags of a thread that ends, as proc(5) shows them. */
 enum { PF_EXITING = 0x4 };
+
+/* How often a child is looked after that cannot be watched. */
+enum { POLL_MS = 10 };
 
 void
 afork_children_init (AForkChildren *self)
@@ -223,31 +223,22 @@ afork_children_prepare (AForkChildren *self,
   return false;
 }
 
-bool
+void
 afork_children_add (AForkChildren *self,
                     uint32_t       number,
-                    pid_t          pid,
-                    AForkFailure  *failure)
+                    pid_t          pid)
 {
   /* No race: until this process reaps it, the number is the child's even if it has ended. */
   int pidfd = afork_pidfd_open (pid);
-  bool polled = pidfd < 0 && errno == ENOSYS;
 
-  if (!polled && (pidfd < 0 || !watch_child (self, pidfd)))
+  if (pidfd >= 0 && !watch_child (self, pidfd))
     {
-      afork_failure_set (failure, AFORK_WIRE_ERROR_SPAWN, "A fork could not be watched: %s",
-                         strerror (errno));
-      if (pidfd >= 0)
-        close (pidfd);
-      kill (pid, SIGKILL);
-      while (waitpid (pid, NULL, 0) < 0 && errno == EINTR)
-        ;
-      return false;
+      close (pidfd);
+      pidfd = -1;
     }
 
+  self->n_polled += pidfd < 0;
   self->children[self->n_children++] = (AForkChild) { number, pid, pidfd };
-  self->n_polled += polled;
-  return true;
 }
 
 void

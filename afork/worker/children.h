@@ -20,7 +20,7 @@ typedef struct
 {
   uint32_t number;            /* what the caller calls it */
   pid_t    pid;
-  int      pidfd;             /* -1 where there are none */
+  int      pidfd;             /* -1 if it cannot be watched */
 } AForkChild;
 
 /* As many as need no memory of their own. */
@@ -31,7 +31,7 @@ typedef struct
   int         epoll;          /* the link's socket and every child's pidfd; -1 before the first */
   AForkChild *children;
   size_t      n_children;
-  size_t      n_polled;       /* those without a pidfd */
+  size_t      n_polled;       /* those that are looked after now and then instead */
   size_t      capacity;
   AForkChild  initial[AFORK_CHILDREN_INITIAL];
 } AForkChildren;
@@ -47,12 +47,11 @@ bool   afork_children_prepare        (AForkChildren      *self,
                                       int                 socket,
                                       AForkFailure       *failure);
 
-/* Watches PID, which was forked from this process just now. On failure it has been killed and
- * reaped. */
-bool   afork_children_add            (AForkChildren      *self,
+/* Looks after PID, which was forked from this process just now. It may be running a function
+ * already, so there is no way back. */
+void   afork_children_add            (AForkChildren      *self,
                                       uint32_t            number,
-                                      pid_t               pid,
-                                      AForkFailure       *failure);
+                                      pid_t               pid);
 
 /* In a process that was forked: its siblings are none of its business. What is to be closed is
  * added to CLOSED. */

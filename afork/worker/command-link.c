@@ -7,6 +7,7 @@
 #include "command-link.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -23,6 +24,8 @@ afork_link_init (AForkLink *self,
   self->input_end = 0;
   self->n_fds = 0;
   self->n_output = 0;
+  self->error = 0;
+  self->broken = false;
 }
 
 void
@@ -132,8 +135,10 @@ afork_link_receive (AForkLink    *self,
     return AFORK_LINK_END;
   if (n_bytes < 0)
     {
-      afork_failure_set (failure, AFORK_WIRE_ERROR_FAILED, "Commands could not be received: %s",
-                         strerror (errno));
+      const bool used_up = errno == ENOMEM || errno == ENOBUFS;
+
+      afork_failure_set (failure, used_up ? AFORK_WIRE_ERROR_SPAWN : AFORK_WIRE_ERROR_FAILED,
+                         "Commands could not be received: %s", strerror (errno));
       return AFORK_LINK_FAILED;
     }
 
@@ -206,8 +211,30 @@ afork_link_is_idle (const AForkLink *self)
   return self->input_start == self->input_end && self->n_fds == 0;
 }
 
-/* Sends all of BYTES, FDS with the first. */
 static void
+wait_for_room (AForkLink *self)
+{
+  struct pollfd room = { .fd = self->socket, .events = POLLOUT };
+
+  poll (&room, 1, -1);
+}
+
+/* Something could not be sent. That there is nobody to send it to is none of our faults. */
+static bool
+lose (AForkLink *self,
+      int        error,
+      bool       started)
+{
+  if (error == EPIPE || error == ECONNRESET)
+    return true;
+
+  self->error = error;
+  self->broken = started;
+  return false;
+}
+
+/* Sends all of BYTES, FDS with the first. */
+static bool
 send_bytes (AForkLink     *self,
             const uint8_t *bytes,
             size_t         n_bytes,
@@ -240,20 +267,28 @@ send_bytes (AForkLink     *self,
         out[i] = fds[i];
     }
 
-  while (vector.iov_len > 0)
+  while (vector.iov_len > 0 && !self->broken)
     {
       ssize_t n_sent = sendmsg (self->socket, &message, MSG_NOSIGNAL);
 
       if (n_sent < 0 && errno == EINTR)
         continue;
+      /* The socket blocks, unless another process that has it changed that. */
+      if (n_sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        {
+          wait_for_room (self);
+          continue;
+        }
       if (n_sent < 0)
-        break;
+        return lose (self, errno, vector.iov_len < n_bytes);
 
       vector.iov_base = (uint8_t *) vector.iov_base + n_sent;
       vector.iov_len -= (size_t) n_sent;
       message.msg_control = NULL;
       message.msg_controllen = 0;
     }
+
+  return vector.iov_len == 0;
 }
 
 void
@@ -269,15 +304,17 @@ afork_link_put (AForkLink        *self,
   self->n_output += size;
 }
 
-void
+bool
 afork_link_flush (AForkLink *self)
 {
-  send_bytes (self, self->output, self->n_output, NULL, 0);
+  bool sent = send_bytes (self, self->output, self->n_output, NULL, 0);
+
   self->n_output = 0;
+  return sent;
 }
 
 /* A frame with a long text, which no fork that does well ever sends. */
-static void
+static bool
 send_large (AForkLink        *self,
             const AForkFrame *frame,
             const int        *fds)
@@ -285,22 +322,23 @@ send_large (AForkLink        *self,
   uint8_t bytes[AFORK_FRAME_HEADER_SIZE + AFORK_FAILURE_TEXT_SIZE + 64];
 
   afork_frame_write (frame, bytes);
-  send_bytes (self, bytes, afork_frame_size (frame), fds, frame->n_fds);
+  return send_bytes (self, bytes, afork_frame_size (frame), fds, frame->n_fds);
 }
 
-void
+bool
 afork_link_send (AForkLink        *self,
                  const AForkFrame *frame,
                  const int        *fds)
 {
-  afork_link_flush (self);
+  bool sent;
+
+  if (!afork_link_flush (self))
+    return false;
   if (afork_frame_size (frame) > sizeof self->output)
-    {
-      send_large (self, frame, fds);
-      return;
-    }
+    return send_large (self, frame, fds);
 
   afork_link_put (self, frame);
-  send_bytes (self, self->output, self->n_output, fds, frame->n_fds);
+  sent = send_bytes (self, self->output, self->n_output, fds, frame->n_fds);
   self->n_output = 0;
+  return sent;
 }

@@ -35,6 +35,8 @@ typedef struct
   size_t   n_fds;             /* received, and claimed by no frame yet: the first of FDS */
 
   size_t   n_output;          /* bytes put, and not sent yet */
+  int      error;             /* why something was lost that should have been sent; or 0 */
+  bool     broken;            /* … and half of a frame has left, so nothing can come behind it */
 
   struct
   {
@@ -84,12 +86,12 @@ bool            afork_link_is_idle (const AForkLink  *self);
 void            afork_link_put     (AForkLink        *self,
                                     const AForkFrame *frame);
 
-/* Sends what was put. Waits for room. A caller that is gone is no error here: receiving will
- * tell. */
-void            afork_link_flush   (AForkLink        *self);
+/* Sends what was put. Waits for room. False, and an error from then on, if it is lost. A caller
+ * that is gone is no error here: receiving will tell. */
+bool            afork_link_flush   (AForkLink        *self);
 
 /* Sends what was put, and FRAME with its descriptors, of which it may have two. Its strings are no
- * longer than a failure's text. */
-void            afork_link_send    (AForkLink        *self,
+ * longer than a failure's text. False, as before, if it is lost. */
+bool            afork_link_send    (AForkLink        *self,
                                     const AForkFrame *frame,
                                     const int        *fds);

@@ -24,10 +24,22 @@ afork_server_put_report (const AForkFrame *frame,
 }
 
 bool
+afork_server_check_reports (void)
+{
+  if (afork_server.link.error == 0)
+    return true;
+
+  return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_SPAWN,
+                            "What became of a fork could not be told: %s",
+                            strerror (afork_server.link.error));
+}
+
+bool
 afork_server_answer (AForkFrame *frame,
                      int         extra_fd)
 {
   int fds[2];
+  bool sent;
 
   if (afork_server.unborn)
     {
@@ -41,11 +53,16 @@ afork_server_answer (AForkFrame *frame,
   if (extra_fd >= 0)
     fds[frame->n_fds++] = extra_fd;
 
-  afork_link_send (&afork_server.link, frame, fds);
+  sent = afork_link_send (&afork_server.link, frame, fds);
+  if (!sent)
+    afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_SPAWN,
+                       "The process could not say that it is there: %s",
+                       strerror (afork_server.link.error));
   if (afork_server.unborn)
     afork_sys_close (fds[0]);
-  afork_server.unborn = false;
-  return true;
+  if (sent)
+    afork_server.unborn = false;
+  return sent;
 }
 
 bool

@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "pidfd.h"
@@ -81,6 +82,14 @@ discard_commands (void)
   give_up_input ();
 }
 
+/* What was lost, the caller would wait for. It looks after the forks itself once the socket has
+ * ended. */
+static void
+give_up_socket (void)
+{
+  shutdown (afork_server.link.socket, SHUT_RDWR);
+}
+
 /* Ends the process, but not before it has reaped and reported its forks. Commands that still come
  * are read and dropped, so that the sockets in them close and their other ends know. */
 void
@@ -98,7 +107,8 @@ afork_server_leave (int status)
     {
       bool readable = afork_children_wait (&afork_server.children, afork_server_put_report, NULL);
 
-      afork_link_flush (&afork_server.link);
+      if (!afork_link_flush (&afork_server.link))
+        give_up_socket ();
       if (readable)
         discard_commands ();
     }
@@ -117,12 +127,18 @@ afork_server_fail (void)
   };
   int pidfd = afork_server.unborn ? afork_pidfd_open_self () : -1;
 
-  /* If no pidfd can be had, the error goes without. */
+  /* If no pidfd can be had, or none can be sent, the error goes without. */
   frame.n_fds = pidfd >= 0;
-  afork_link_send (&afork_server.link, &frame, &pidfd);
+  if (!afork_link_send (&afork_server.link, &frame, &pidfd) && pidfd >= 0)
+    {
+      frame.n_fds = 0;
+      afork_link_send (&afork_server.link, &frame, NULL);
+    }
   if (pidfd >= 0)
     close (pidfd);
   afork_server.unborn = false;
+  if (afork_server.link.error != 0)
+    give_up_socket ();
 
   afork_server_leave (AFORK_EXIT_BASE + (int) code);
 }

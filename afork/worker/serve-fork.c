@@ -17,7 +17,7 @@
 
 #include "fork.h"
 
-static void
+static bool
 report_failed_fork (uint32_t number)
 {
   AForkFrame frame = {
@@ -26,7 +26,7 @@ report_failed_fork (uint32_t number)
     .string = { afork_server.failure.text },
   };
 
-  afork_link_send (&afork_server.link, &frame, NULL);
+  return afork_link_send (&afork_server.link, &frame, NULL) || afork_server_check_reports ();
 }
 
 /* Forks, if this process may be forked. Returns -1 and sets the failure where it did not. GIVEN is
@@ -60,15 +60,15 @@ fork_process (uint32_t number,
       afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_SPAWN,
                          "The process could not be forked: %s", strerror (errno));
     }
-  else if (!afork_children_add (&afork_server.children, number, pid, &afork_server.failure))
+  else
     {
-      return -1;
+      afork_children_add (&afork_server.children, number, pid);
     }
 
   return pid;
 }
 
-void
+bool
 afork_serve_fork (uint32_t number,
                   int      socket)
 {
@@ -81,11 +81,10 @@ afork_serve_fork (uint32_t number,
       afork_children_forget (&afork_server.children, &closed);
       afork_link_switch (&afork_server.link, socket, &closed);
       afork_fd_set_close (&closed);
-      return;
+      return true;
     }
 
-  if (pid < 0)
-    report_failed_fork (number);
+  return pid > 0 || report_failed_fork (number);
 }
 
 /* A fork that is to go on as the worker waits for a byte, which says that it is looked after: until

@@ -9,6 +9,7 @@
 
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "title.h"
@@ -45,8 +46,7 @@ execute (const AForkFrame *frame)
     case AFORK_FRAME_ITEM_FDS:
       return afork_serve_item_fds (frame->n_fds);
     case AFORK_FRAME_FORK:
-      afork_serve_fork (frame->number[0], afork_link_take_fd (&afork_server.link));
-      return true;
+      return afork_serve_fork (frame->number[0], afork_link_take_fd (&afork_server.link));
     case AFORK_FRAME_EXPECT:
       afork_server.runtime->expect (afork_server.runtime_data, frame->string[0]);
       return true;
@@ -73,6 +73,8 @@ execute (const AForkFrame *frame)
 static AForkLinkResult
 wait_for_commands (void)
 {
+  bool readable;
+
   /* A fork that has its commands already tells its birth with their outcome, in one message. */
   if (afork_server.unborn)
     {
@@ -88,13 +90,13 @@ wait_for_commands (void)
   if (afork_server.children.n_children == 0)
     return afork_link_receive (&afork_server.link, true, &afork_server.failure);
 
-  if (!afork_children_wait (&afork_server.children, afork_server_put_report, NULL))
-    {
-      afork_link_flush (&afork_server.link);
-      return AFORK_LINK_EMPTY;
-    }
+  readable = afork_children_wait (&afork_server.children, afork_server_put_report, NULL);
   afork_link_flush (&afork_server.link);
-  return afork_link_receive (&afork_server.link, false, &afork_server.failure);
+  if (!afork_server_check_reports ())
+    return AFORK_LINK_FAILED;
+
+  return readable ? afork_link_receive (&afork_server.link, false, &afork_server.failure)
+                  : AFORK_LINK_EMPTY;
 }
 
 void
@@ -127,7 +129,12 @@ afork_serve (int                       socket,
   afork_server.runtime_data = runtime_data;
   afork_link_init (&afork_server.link, socket);
   afork_children_init (&afork_server.children);
-  afork_server_answer (&hello, -1);
+  /* A caller that was not greeted would not take an error for one. */
+  if (!afork_server_answer (&hello, -1))
+    {
+      fprintf (stderr, "afork-server: %s\n", afork_server.failure.text);
+      afork_server_end (AFORK_EXIT_BASE + AFORK_WIRE_ERROR_SPAWN);
+    }
 
   for (;;)
     {

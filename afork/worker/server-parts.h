@@ -54,6 +54,8 @@ bool         afork_server_tell_birth       (void);
 /* Puts a report of afork_children_wait() up for sending. */
 void         afork_server_put_report       (const AForkFrame *frame,
                                             void             *data);
+/* Whether all reports so far have been put up or sent; if not, sets the failure. */
+bool         afork_server_check_reports    (void);
 
 /* Ends. */
 
@@ -89,7 +91,7 @@ bool         afork_serve_item_bytes        (const AForkFrame *frame);
 bool         afork_serve_item_fds          (uint16_t          n_fds);
 bool         afork_serve_map_fd            (int               target);
 bool         afork_serve_lifeline          (void);
-void         afork_serve_fork              (uint32_t          number,
+bool         afork_serve_fork              (uint32_t          number,
                                             int               socket);
 bool         afork_serve_run               (const char       *function,
                                             const char       *title);

@@ -1,0 +1,290 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "workloads.h"
+
+#include <string.h>
+
+#include "../test-fault-util.h"
+
+/* A module's function is named in full where the program has one of the same name. */
+#define ECHO "echo:echo"
+
+/* Longer than what is sent in one piece. */
+enum { LARGE = 70 * 1024 };
+
+static AForkRuntime *command;
+static char *large;
+
+static AForkProcess *
+prepare (AForkProcess *process)
+{
+  return afork_process_require (process, "echo");
+}
+
+/* Runs it, talks to it and sees it end. */
+static void
+run_whole (Run          *run,
+           AForkProcess *process,
+           const char   *expected)
+{
+  Operation *ran = run_function (run, process, ECHO);
+
+  run_await (run, ran);
+  run_talk (run, ran, expected);
+  run_end (run, ran);
+}
+
+/* Executed, and run itself. */
+static void
+execute (Run *run)
+{
+  AForkProcess *process = run_keep (run, afork_process_new_exec (NULL));
+
+  prepare (process);
+  afork_process_send_arg (process, "one ");
+  run_whole (run, process, "one ");
+}
+
+/* Everything that a process can be told. */
+static void
+prepare_all (Run *run)
+{
+  g_autoptr(GBytes) bytes = g_bytes_new_static (large, LARGE);
+  g_autofree char *expected = g_strconcat ("one ", large, NULL);
+  AForkProcess *process = run_keep (run, afork_process_new ());
+
+  prepare (process);
+  afork_process_require (process, "describe");
+  afork_process_call (process, "remember", ARGS ("a", "b"));
+  afork_process_setenv (process, "FAULT", "yes");
+  afork_process_setenv (process, "FAULT", NULL);
+  afork_process_chdir (process, "/");
+  afork_process_send_arg (process, "one ");
+  afork_process_send_fd (process, 2);
+  afork_process_map_fd (process, 2, 20);
+  afork_process_send_bytes (process, bytes);
+  run_whole (run, process, expected);
+}
+
+/* Several of one template, at the same time. */
+static void
+fork_several (Run *run)
+{
+  AForkProcess *template = run_keep (run, afork_process_new_exec (NULL));
+  Operation *operations[3];
+
+  prepare (template);
+  for (guint i = 0; i < G_N_ELEMENTS (operations); i++)
+    operations[i] = run_function (run, run_keep (run, afork_process_fork (template)), ECHO);
+  for (guint i = 0; i < G_N_ELEMENTS (operations); i++)
+    run_await (run, operations[i]);
+  for (guint i = 0; i < G_N_ELEMENTS (operations); i++)
+    {
+      run_talk (run, operations[i], "");
+      run_end (run, operations[i]);
+    }
+}
+
+/* A fork of a fork, which is then run itself, and so has to leave somebody behind. */
+static void
+fork_fork (Run *run)
+{
+  AForkProcess *bottom = run_keep (run, afork_process_new_exec (NULL));
+  AForkProcess *middle, *top;
+  Operation *top_ran, *middle_ran;
+
+  prepare (bottom);
+  middle = run_keep (run, afork_process_fork (bottom));
+  top = run_keep (run, afork_process_fork (middle));
+  top_ran = run_function (run, top, ECHO);
+  run_await (run, top_ran);
+  middle_ran = run_function (run, middle, ECHO);
+  run_await (run, middle_ran);
+  /* If it could not be run, it still stays until its fork has ended. */
+  if (!run_has_failed (run, middle_ran))
+    {
+      run_talk (run, middle_ran, "");
+      run_end (run, middle_ran);
+    }
+  run_talk (run, top_ran, "");
+  run_end (run, top_ran);
+  if (run_has_failed (run, middle_ran))
+    run_end (run, middle_ran);
+}
+
+static void
+execute_program (Run *run)
+{
+  AForkProcess *process = run_keep (run, afork_process_new ());
+  Operation *ran;
+
+  afork_process_setenv (process, "LC_ALL", "C");
+  ran = run_program (run, process, ARGS ("cat"));
+  run_await (run, ran);
+  run_talk (run, ran, "");
+  run_end (run, ran);
+}
+
+/* From one hand to the other. */
+static void
+hand_on (Run *run)
+{
+  AForkProcess *process = run_keep (run, afork_process_new ());
+  AForkProcess *adopted;
+  Operation *detached, *ran;
+  int fd;
+
+  afork_process_send_arg (process, "one ");
+  detached = run_detach (run, process);
+  run_await (run, detached);
+  fd = run_take_fd (run, detached);
+  if (fd < 0)
+    return;
+
+  adopted = run_keep (run, afork_process_new_from_fd (fd));
+  prepare (adopted);
+  ran = run_function (run, adopted, ECHO);
+  run_await (run, ran);
+  run_talk (run, ran, "one ");
+  run_end (run, ran);
+}
+
+static void
+tie (Run *run)
+{
+  AForkProcess *process = run_keep (run, afork_process_new ());
+
+  g_object_set (process, "die-with-parent", TRUE, NULL);
+  prepare (process);
+  run_whole (run, process, "");
+}
+
+/* One that waits to be taken, and its successor. */
+static void
+take_spare (Run *run)
+{
+  AForkProcess *template = run_keep (run, afork_process_new_exec (NULL));
+
+  prepare (template);
+  g_object_set (template, "spare", 1, NULL);
+  run_await_fork (run, template);
+  run_whole (run, run_keep (run, afork_process_fork (template)), "");
+}
+
+/* Its processes are started only when they are run, and are told then. */
+static void
+command_process (Run *run)
+{
+  AForkProcess *process = run_keep (run, afork_process_new_for_runtime (command));
+  AForkProcess *fork;
+
+  prepare (process);
+  afork_process_send_fd (process, 2);
+  afork_process_send_arg (process, "one ");
+  fork = run_keep (run, afork_process_fork (process));
+  run_whole (run, fork, "one ");
+}
+
+static void
+execute_self (Run *run)
+{
+  AForkProcess *process = afork_process_new_exec (afork_runtime_get_self ());
+
+  prepare (run_keep (run, process));
+  run_whole (run, process, "");
+}
+
+static void
+fork_program (Run *run)
+{
+  g_autoptr(GError) error = NULL;
+  AForkProcess *template = afork_process_new_template (&error);
+  AForkProcess *process;
+
+  if (template == NULL)
+    {
+      run_note (run, NULL, NULL, g_steal_pointer (&error));
+      return;
+    }
+
+  run_keep (run, template);
+  prepare (template);
+  process = run_keep (run, afork_process_fork (template));
+  run_whole (run, process, "");
+}
+
+/* The calls that wait. */
+static void
+block (Run *run)
+{
+  AForkProcess *process = run_keep (run, afork_process_new ());
+  AForkProcess *program = run_keep (run, afork_process_new ());
+  g_autoptr(GError) error = NULL;
+  GSocketConnection *connection;
+  gboolean success;
+  Operation *ran;
+
+  prepare (process);
+  connection = afork_process_run (process, ECHO, NULL, &error);
+  ran = run_note (run, process, connection, g_steal_pointer (&error));
+  run_talk (run, ran, "");
+  run_let_go (run, ran);
+  /* It has perhaps not been run at all. */
+  if (run_has_failed (run, ran))
+    afork_process_force_exit (process);
+  success = afork_process_wait (process, NULL, &error);
+  run_note_wait (run, ran, success, g_steal_pointer (&error));
+
+  connection = afork_process_exec (program, ARGS ("cat"), NULL, &error);
+  ran = run_note (run, program, connection, g_steal_pointer (&error));
+  if (run_has_failed (run, ran))
+    afork_process_force_exit (program);
+  run_talk (run, ran, "");
+  run_end (run, ran);
+}
+
+const Workload workloads[] = {
+  { "exec", execute },
+  { "prepare", prepare_all },
+  { "forks", fork_several },
+  { "fork-fork", fork_fork, .hangs = TRUE },
+  { "program", execute_program },
+  { "detach", hand_on },
+  { "tied", tie },
+  { "spare", take_spare },
+  { "command", command_process },
+  { "self", execute_self },
+  { "template", fork_program, .single = TRUE },
+  { "blocking", block, .blocks = TRUE },
+};
+
+const gsize n_workloads = G_N_ELEMENTS (workloads);
+
+void
+workloads_begin (const char * const *environment,
+                 const char * const *own_environment)
+{
+  AForkRuntime *native = afork_runtime_get_native ();
+  g_auto(GStrv) argv = afork_runtime_dup_argv (native);
+
+  large = g_strnfill (LARGE, 'x');
+  command = g_object_new (AFORK_TYPE_RUNTIME,
+                          "name", "command",
+                          "argv", argv,
+                          "environ", environment,
+                          "can-pass-fds", TRUE,
+                          NULL);
+  afork_runtime_set_environ (native, environment);
+  afork_runtime_set_environ (afork_runtime_get_self (), own_environment);
+}
+
+void
+workloads_check (void)
+{
+  assert_process_works (afork_runtime_get_native ());
+}
