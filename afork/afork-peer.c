@@ -585,6 +585,9 @@ follow_worker (AForkPeer *self,
   g_autoptr(GError) error = NULL;
   AForkLife *life = _afork_life_new (self->context);
 
+  /* A blocking call perhaps serves it in a context of its own, and gives back only what is ours
+   * then. */
+  _afork_life_set_context (self->life, self->home);
   share_lifeline (life, self->life);
   add_fork_life (self, AFORK_WORKER_NUMBER, life);
   set_life (self, life);
