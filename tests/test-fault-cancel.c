@@ -614,6 +614,41 @@ test_drop_in_signal (Census        *census,
   expect_gone (&reading);
 }
 
+/* The worker is a fork of the process then, of which nobody here has heard when the process is
+ * killed. */
+static void
+test_kill_entered_with_fork (Census        *census,
+                             gconstpointer  data)
+{
+  Outcome outcome = { 0 };
+  int reading, told, telling, gate, opening;
+  g_autoptr(AForkProcess) process = create (data, &reading);
+  g_autoptr(AForkProcess) fork = NULL;
+
+  fork = afork_process_fork (process);
+  open_pipe (&told, &telling);
+  open_pipe (&gate, &opening);
+  afork_process_send_fd (process, telling);
+  afork_process_map_fd (process, gate, GATE_FD);
+  close_fd (&telling);
+  close_fd (&gate);
+  afork_process_call (process, "call_await", ARGS (GATE));
+  while (afork_process_get_pid (fork) == 0)
+    g_main_context_iteration (NULL, TRUE);
+
+  afork_process_run_async (process, "run_tell", NULL, outcome_run_cb, &outcome);
+  turn ();
+  close_fd (&opening);
+  await_byte (told);
+  afork_process_force_exit (process);
+  outcome_await (&outcome);
+  outcome_expect_error (&outcome, AFORK_ERROR, AFORK_ERROR_CLOSED, "killed by its caller");
+  await_end (process);
+  expect_gone (&told);
+  g_clear_object (&fork);
+  expect_gone (&reading);
+}
+
 static void
 add_ways (const char  *path,
           void       (*test) (Census        *census,
@@ -642,6 +677,14 @@ main (int    argc,
   add_ways ("/fault/cancel/wait", test_cancel_wait);
   add_ways ("/fault/cancel/blocking/run", test_cancel_blocking_run);
   add_ways ("/fault/cancel/blocking/wait", test_cancel_blocking_wait);
+  for (guint i = 0; i < G_N_ELEMENTS (ways); i++)
+    if (ways[i].create != create_command)
+      {
+        g_autofree char *path = g_strconcat ("/fault/kill/entered-with-fork/", ways[i].path, NULL);
+
+        g_test_add (path, Census, &ways[i], fault_set_up, test_kill_entered_with_fork,
+                    fault_tear_down);
+      }
   add_ways ("/fault/drop/new", test_drop_new);
   add_ways ("/fault/drop/prepared", test_drop_prepared);
   add_ways ("/fault/drop/after-turns", test_drop_after_turns);
