@@ -33,7 +33,10 @@ struct _AForkPeer
   GWeakRef               owner;
 
   GQueue                 tales;         /* of Tale */
-  GSource               *tales_source;  /* NULL if there are none; holds a reference */
+  guint                  n_tales_next;  /* of them, that belong to the one that is being told */
+  guint                  n_holds;       /* as long as there are any, nothing is told */
+  GSource               *tales_source;  /* that tells them, or NULL; holds a reference */
+  gboolean               context_gone;
 
   AForkChannel          *channel;       /* NULL once handed over or closed */
   AForkLife             *life;
@@ -68,12 +71,13 @@ static const AForkChannelEvents channel_events;
 static void settle          (AForkPeer *self);
 static void forget_template (AForkPeer *self);
 
-/* Telling the owner. It may drop the last reference to itself meanwhile. */
+/* Telling the owner. It may drop the last reference to itself meanwhile, and a handler may turn the
+ * main context and wait there for what is to be told next. */
 
 static void
 tell_known_now (AForkPeer *self,
                 GObject   *owner,
-                GSocket   *socket)
+                gpointer   data)
 {
   self->events->known (owner);
 }
@@ -81,15 +85,15 @@ tell_known_now (AForkPeer *self,
 static void
 tell_ready_now (AForkPeer *self,
                 GObject   *owner,
-                GSocket   *socket)
+                gpointer   data)
 {
-  self->events->ready (owner, socket);
+  self->events->ready (owner, data);
 }
 
 static void
 tell_failed_now (AForkPeer *self,
                  GObject   *owner,
-                 GSocket   *socket)
+                 gpointer   data)
 {
   self->events->failed (owner, self->failure);
 }
@@ -97,30 +101,44 @@ tell_failed_now (AForkPeer *self,
 static void
 tell_ended_now (AForkPeer *self,
                 GObject   *owner,
-                GSocket   *socket)
+                gpointer   data)
 {
   self->events->ended (owner);
 }
 
-typedef void (*TellFunc) (AForkPeer *self,
-                          GObject   *owner,
-                          GSocket   *socket);
-
-/* What is told later, when the context in which the peer is served turns. */
+/* Something to be told, in order with the rest. */
 typedef struct
 {
-  TellFunc  func;
-  GSocket  *socket;             /* or NULL */
+  AForkPeerTellFunc func;
+  GObject          *data;       /* or NULL */
 } Tale;
+
+static Tale *
+tale_new (AForkPeerTellFunc func,
+          gpointer          data)
+{
+  Tale *tale = g_new0 (Tale, 1);
+
+  tale->func = func;
+  tale->data = data != NULL ? g_object_ref (data) : NULL;
+  return tale;
+}
 
 static void
 tale_free (gpointer data)
 {
   Tale *tale = data;
 
-  g_clear_object (&tale->socket);
+  g_clear_object (&tale->data);
   g_free (tale);
 }
+
+/* What tells the rest, should a handler turn the main context, is given. */
+typedef struct
+{
+  AForkPeer *peer;
+  GSource   *source;            /* for comparison */
+} Teller;
 
 static void
 forget_tales_source (AForkPeer *self)
@@ -128,70 +146,133 @@ forget_tales_source (AForkPeer *self)
   _afork_source_clear (&self->tales_source);
 }
 
+static void teller_free (gpointer data);
+static void tell_tales  (AForkPeer *self);
+
+/* Whether no main context will turn for it any more. */
+static gboolean
+is_adrift (AForkPeer *self)
+{
+  return self->context_gone || _afork_life_is_stranded (self->life);
+}
+
 static gboolean
 tell_tales_cb (gpointer data)
 {
-  AForkPeer *self = data;
+  AForkPeer *self = ((Teller *) data)->peer;
 
   forget_tales_source (self);
-  while (!g_queue_is_empty (&self->tales) && self->tales_source == NULL)
-    {
-      g_autoptr(GObject) owner = g_weak_ref_get (&self->owner);
-      Tale *tale = g_queue_pop_head (&self->tales);
-
-      if (owner != NULL)
-        tale->func (self, owner, tale->socket);
-      tale_free (tale);
-    }
-
+  tell_tales (self);
   return G_SOURCE_REMOVE;
 }
 
 static void
 schedule_tales (AForkPeer *self)
 {
+  Teller *teller = g_new0 (Teller, 1);
+
   forget_tales_source (self);
   self->tales_source = g_idle_source_new ();
   g_source_set_static_name (self->tales_source, "[afork] process told later");
   g_source_set_priority (self->tales_source, G_PRIORITY_DEFAULT);
-  g_source_set_callback (self->tales_source, tell_tales_cb, _afork_peer_ref (self),
-                         (GDestroyNotify) _afork_peer_unref);
+  teller->peer = _afork_peer_ref (self);
+  teller->source = self->tales_source;
+  g_source_set_callback (self->tales_source, tell_tales_cb, teller, teller_free);
   g_source_attach (self->tales_source, self->context);
 }
 
+/* Tells everything there is. Meanwhile the main context is to tell what would come later. */
 static void
-tell_later (AForkPeer *self,
-            TellFunc   func,
-            GSocket   *socket)
+tell_tales (AForkPeer *self)
 {
-  Tale *tale = g_new0 (Tale, 1);
+  g_autoptr(AForkPeer) kept G_GNUC_UNUSED = _afork_peer_ref (self);
+  Tale *tale;
 
-  tale->func = func;
-  tale->socket = socket != NULL ? g_object_ref (socket) : NULL;
-  g_queue_push_tail (&self->tales, tale);
-  if (self->tales_source == NULL)
-    schedule_tales (self);
+  while ((tale = g_queue_pop_head (&self->tales)) != NULL)
+    {
+      g_autoptr(GObject) owner = g_weak_ref_get (&self->owner);
+
+      if (!g_queue_is_empty (&self->tales) && self->tales_source == NULL && !is_adrift (self))
+        schedule_tales (self);
+      self->n_tales_next = 0;
+      if (owner != NULL)
+        tale->func (self, owner, tale->data);
+      tale_free (tale);
+    }
+
+  forget_tales_source (self);
+}
+
+/* A source is being destroyed: by us, who have forgotten it already, or with its context. Then it
+ * is now or never. */
+static void
+teller_free (gpointer data)
+{
+  Teller *teller = data;
+  g_autoptr(AForkPeer) self = teller->peer;
+  gboolean context_gone = self->tales_source == teller->source;
+
+  g_free (teller);
+  if (!context_gone)
+    return;
+
+  self->context_gone = TRUE;
+  forget_tales_source (self);
+  tell_tales (self);
 }
 
 /* A blocking call for one process sees what becomes of others, too, by the template that they have
  * in common. That is kept until their own context turns. */
-static void
-tell (AForkPeer *self,
-      TellFunc   func,
-      GSocket   *socket)
+static gboolean
+may_tell (AForkPeer *self)
 {
   GMainContext *blocking = _afork_blocking_get_context ();
-  g_autoptr(GObject) owner = NULL;
 
-  if ((blocking != NULL && blocking != self->context) || !g_queue_is_empty (&self->tales))
-    {
-      tell_later (self, func, socket);
-      return;
-    }
+  return blocking == NULL || blocking == self->context || is_adrift (self);
+}
 
-  owner = g_weak_ref_get (&self->owner);
-  if (owner != NULL)
-    func (self, owner, socket);
+/* Holds back what is to be told until all of one event is known. */
+static void
+hold_tales (AForkPeer *self)
+{
+  self->n_holds++;
+}
+
+/* Tells it: LATER, where what called us is not finished with its own. */
+static void
+let_tales_go (AForkPeer *self,
+              gboolean   later)
+{
+  if (--self->n_holds > 0 || g_queue_is_empty (&self->tales) || self->tales_source != NULL)
+    return;
+
+  if (!may_tell (self) || (later && !is_adrift (self)))
+    schedule_tales (self);
+  else
+    tell_tales (self);
+}
+
+static void
+tell (AForkPeer         *self,
+      AForkPeerTellFunc  func,
+      gpointer           data)
+{
+  g_autoptr(GObject) owner = g_weak_ref_get (&self->owner);
+
+  if (owner == NULL)
+    return;
+
+  hold_tales (self);
+  g_queue_push_tail (&self->tales, tale_new (func, data));
+  let_tales_go (self, FALSE);
+}
+
+void
+_afork_peer_tell_next (AForkPeer         *self,
+                       AForkPeerTellFunc  func,
+                       gpointer           data)
+{
+  g_queue_push_nth (&self->tales, tale_new (func, data), self->n_tales_next++);
 }
 
 /* Failure. */
@@ -208,7 +289,13 @@ settle_unborn (AForkPeer *self)
   unborn = g_ptr_array_copy (self->unborn, (GCopyFunc) _afork_peer_ref, NULL);
   g_ptr_array_set_free_func (unborn, (GDestroyNotify) _afork_peer_unref);
   for (guint i = 0; i < unborn->len; i++)
-    settle (g_ptr_array_index (unborn, i));
+    {
+      AForkPeer *fork = g_ptr_array_index (unborn, i);
+
+      hold_tales (fork);
+      settle (fork);
+      let_tales_go (fork, TRUE);
+    }
 }
 
 static void
@@ -218,9 +305,11 @@ fail (AForkPeer    *self,
   if (self->failure != NULL || self->running)
     return;
 
+  hold_tales (self);
   self->failure = g_error_copy (error);
   tell (self, tell_failed_now, NULL);
   settle_unborn (self);
+  let_tales_go (self, FALSE);
 }
 
 /* It never came to be, and ERROR is why. */
@@ -228,8 +317,10 @@ static void
 fail_to_start (AForkPeer    *self,
                const GError *error)
 {
+  hold_tales (self);
   fail (self, error);
   _afork_life_end (self->life, -1, 0, 0, 0);
+  let_tales_go (self, TRUE);
 }
 
 /* What happened to its template before it was forked from it. */
@@ -312,6 +403,7 @@ life_ended_cb (AForkLife *life,
 {
   g_autoptr(AForkPeer) self = _afork_peer_ref (data);
 
+  hold_tales (self);
   if (self->outcome != NULL && !_afork_life_is_stranded (life))
     _afork_channel_drain (self->outcome);
   /* What it sent before it ended is here by now, and comes first. More will not come, even if some
@@ -325,6 +417,7 @@ life_ended_cb (AForkLife *life,
   forget_template (self);
   if (life == self->life)
     tell (self, tell_ended_now, NULL);
+  let_tales_go (self, FALSE);
 }
 
 static void
@@ -612,6 +705,7 @@ ready_came (AForkPeer        *self,
   g_autoptr(AForkPeer) kept G_GNUC_UNUSED = _afork_peer_ref (self);
   g_autoptr(GSocket) socket = _afork_channel_steal_socket (self->channel);
 
+  hold_tales (self);
   drop_channel (self);
   /* If nobody wants it any more, it finds its socket closed. */
   self->ready = self->failure == NULL;
@@ -627,6 +721,7 @@ ready_came (AForkPeer        *self,
     self->program_socket = g_steal_pointer (&socket);
   else if (self->running)
     tell (self, tell_ready_now, socket);
+  let_tales_go (self, FALSE);
   return TRUE;
 }
 
@@ -638,10 +733,12 @@ error_came (AForkPeer        *self,
 {
   g_autoptr(GError) error = make_remote_error (frame->number[0], frame->string[0]);
 
+  hold_tales (self);
   self->gave_up = TRUE;
   if (frame->n_fds == 1 && is_unborn (self))
     be_born (self, pid, &fds[0]);
   fail (self, error);
+  let_tales_go (self, FALSE);
   return TRUE;
 }
 
@@ -735,11 +832,12 @@ frame_cb (AForkChannel      *channel,
 static void
 be_stranded (AForkPeer *self)
 {
+  self->context_gone = TRUE;
   if (self->closed)
     _afork_life_strand (self->life);
   settle (self);
-  settle_unborn (self);
   orphan_forks (self, TRUE);
+  settle_unborn (self);
 }
 
 /* The socket of a process that another caller gave away has ended, and nothing was heard of it. */
@@ -769,6 +867,7 @@ closed_cb (AForkChannel *channel,
       return;
     }
 
+  hold_tales (self);
   orphan_forks (self, FALSE);
   if (self->closed && error != NULL)
     {
@@ -780,6 +879,7 @@ closed_cb (AForkChannel *channel,
 
   settle (self);
   settle_unborn (self);
+  let_tales_go (self, FALSE);
 }
 
 static const AForkChannelEvents channel_events = { frame_cb, closed_cb };
@@ -809,9 +909,11 @@ outcome_frame_cb (AForkChannel      *channel,
     return refuse (frame, error);
 
   cause = make_remote_error (frame->number[0], frame->string[0]);
+  hold_tales (self);
   let_ready_come_first (self);
   g_clear_object (&self->program_socket);
   fail (self, cause);
+  let_tales_go (self, FALSE);
   return TRUE;
 }
 
@@ -824,6 +926,7 @@ outcome_closed_cb (AForkChannel *channel,
   g_autoptr(AForkPeer) self = data;
   g_autoptr(GSocket) socket = NULL;
 
+  hold_tales (self);
   if (error == NULL)
     let_ready_come_first (self);
 
@@ -838,6 +941,7 @@ outcome_closed_cb (AForkChannel *channel,
       self->running = TRUE;
       tell (self, tell_ready_now, socket);
     }
+  let_tales_go (self, FALSE);
 }
 
 static const AForkChannelEvents outcome_events = { outcome_frame_cb, outcome_closed_cb };
@@ -907,7 +1011,7 @@ _afork_peer_unref (AForkPeer *self)
   if (!g_atomic_ref_count_dec (&self->ref_count))
     return;
 
-  g_assert (self->channel == NULL && self->outcome == NULL);
+  g_assert (self->channel == NULL && self->outcome == NULL && self->tales_source == NULL);
   _afork_belonging_end (&self->belonging);
   forget_template (self);
   orphan_forks (self, FALSE);
@@ -1261,8 +1365,9 @@ _afork_peer_abandon (AForkPeer    *self,
       return;
     }
 
-  fail (self, error);
+  /* In this order, for who is told may wait for its end. */
   _afork_life_send_signal (self->life, SIGKILL);
+  fail (self, error);
 }
 
 void
@@ -1346,7 +1451,10 @@ _afork_peer_is_open (AForkPeer *self)
 gboolean
 _afork_peer_has_work (AForkPeer *self)
 {
-  return g_atomic_pointer_get (&self->channel) != NULL && !self->ready;
+  gboolean is_there = self->program != NULL || self->number != 0;
+
+  return is_there
+    && (g_atomic_pointer_get (&self->channel) != NULL || !_afork_life_has_ended (self->life));
 }
 
 gboolean

@@ -81,24 +81,39 @@ G_DEFINE_FINAL_TYPE (AForkProcess, afork_process, G_TYPE_OBJECT)
 
 /* What the peer tells. */
 
-static void
+static gboolean
 set_state (AForkProcess      *self,
            AForkProcessState  state)
 {
   if (state <= self->state)
-    return;
+    return FALSE;
 
   self->state = state;
-  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_STATE]);
+  return TRUE;
+}
+
+static void
+notify_state (AForkPeer *peer,
+              GObject   *owner,
+              gpointer   data)
+{
+  g_object_notify_by_pspec (owner, props[PROP_STATE]);
 }
 
 static void
 known_cb (GObject *owner)
 {
-  AForkProcess *self = AFORK_PROCESS (owner);
-
-  set_state (self, AFORK_PROCESS_STATE_PREPARING);
+  if (set_state (AFORK_PROCESS (owner), AFORK_PROCESS_STATE_PREPARING))
+    g_object_notify_by_pspec (owner, props[PROP_STATE]);
   g_object_notify_by_pspec (owner, props[PROP_PID]);
+}
+
+static void
+return_socket (AForkPeer *peer,
+               GObject   *owner,
+               gpointer   data)
+{
+  _afork_process_return_socket (AFORK_PROCESS (owner), data);
 }
 
 static void
@@ -107,9 +122,9 @@ ready_cb (GObject *owner,
 {
   AForkProcess *self = AFORK_PROCESS (owner);
 
-  if (!self->detached)
-    set_state (self, AFORK_PROCESS_STATE_RUNNING);
-  _afork_process_return_socket (self, socket);
+  if (!self->detached && set_state (self, AFORK_PROCESS_STATE_RUNNING))
+    _afork_peer_tell_next (self->peer, notify_state, NULL);
+  _afork_peer_tell_next (self->peer, return_socket, socket);
 }
 
 static void
@@ -120,14 +135,23 @@ failed_cb (GObject      *owner,
 }
 
 static void
+emit_exited (AForkPeer *peer,
+             GObject   *owner,
+             gpointer   data)
+{
+  g_signal_emit (owner, signals[SIGNAL_EXITED], 0,
+                 _afork_life_get_wait_status (_afork_peer_get_life (peer)));
+}
+
+static void
 ended_cb (GObject *owner)
 {
   AForkProcess *self = AFORK_PROCESS (owner);
 
   g_clear_pointer (&self->spares, _afork_spares_free);
-  set_state (self, AFORK_PROCESS_STATE_EXITED);
-  g_signal_emit (self, signals[SIGNAL_EXITED], 0,
-                 _afork_life_get_wait_status (_afork_peer_get_life (self->peer)));
+  if (set_state (self, AFORK_PROCESS_STATE_EXITED))
+    _afork_peer_tell_next (self->peer, notify_state, NULL);
+  _afork_peer_tell_next (self->peer, emit_exited, NULL);
   _afork_process_return_waits (self);
 }
 
@@ -606,6 +630,12 @@ _afork_process_end_kept (AForkProcess *self)
 {
   if (--self->n_keepers == 0)
     g_object_ref (self->runtime);
+}
+
+void
+_afork_process_come_here (AForkProcess *self)
+{
+  self->thread = g_thread_self ();
 }
 
 gboolean
