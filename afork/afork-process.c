@@ -51,7 +51,10 @@
  * queued is still done, and then it exits; one that was run is its function's.
  *
  * An object belongs to the thread-default main context in which it was made, and its methods are to
- * be called in that thread. Its work goes on when that context turns.
+ * be called in that thread. Its work goes on when that context turns. A thread that is not the one
+ * that turns the default context needs a context of its own to make processes in, with
+ * [method@GLib.MainContext.push_thread_default]; a process that is made in one that another thread
+ * turns just then is refused with a critical warning, and fails with `AFORK_ERROR_FAILED`.
  *
  * Since: 0.1
  */
@@ -263,6 +266,27 @@ begin (AForkProcess *self)
     }
 }
 
+/* Whether no other thread turns CONTEXT just now. It would be at work with the process while this
+ * thread is. */
+static gboolean
+may_use_context (GMainContext *context)
+{
+  if (!g_main_context_acquire (context))
+    return FALSE;
+
+  g_main_context_release (context);
+  return TRUE;
+}
+
+static void
+refuse_context (AForkProcess *self)
+{
+  g_critical ("A process belongs to the thread-default main context, and another thread turns that: "
+              "this thread needs one of its own, see g_main_context_push_thread_default()");
+  _afork_process_abandon (self, AFORK_ERROR_FAILED,
+                          _("The process was made in a main context that another thread turns"));
+}
+
 static void
 afork_process_constructed (GObject *object)
 {
@@ -281,7 +305,10 @@ afork_process_constructed (GObject *object)
   self->thread = g_thread_self ();
   self->context = _afork_get_thread_context ();
   self->peer = _afork_peer_new (self->context, &peer_events, object);
-  begin (self);
+  if (may_use_context (self->context))
+    begin (self);
+  else
+    refuse_context (self);
   g_clear_object (&self->template);
 }
 

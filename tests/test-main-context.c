@@ -829,6 +829,44 @@ test_never_turned (void)
     g_assert_cmpuint (after, <, before + 100 * 100);
 }
 
+/* A thread without a context of its own, while another one turns the default context. */
+
+static gpointer
+make_in_default (gpointer data)
+{
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(GSocketConnection) connection = NULL;
+  GError **error = data;
+
+  process = afork_process_new ();
+  g_assert_nonnull (process);
+  connection = afork_process_run (process, "until_closed", NULL, error);
+  g_assert_null (connection);
+  return NULL;
+}
+
+static gboolean
+join_cb (gpointer data)
+{
+  g_autoptr(GError) error = NULL;
+
+  g_test_expect_message ("AFork", G_LOG_LEVEL_CRITICAL, "*another thread turns*");
+  g_thread_join (g_thread_new ("intruder", make_in_default, &error));
+  g_test_assert_expected_messages ();
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_FAILED);
+  g_main_loop_quit (data);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+test_intruder (void)
+{
+  g_autoptr(GMainLoop) loop = g_main_loop_new (NULL, FALSE);
+
+  g_idle_add (join_cb, loop);
+  g_main_loop_run (loop);
+}
+
 /* Where nobody turns it, it is as good as the thread's own. */
 static gpointer
 use_default (gpointer data)
@@ -922,6 +960,7 @@ main (int    argc,
   add ("/main-context/gone", test_gone);
   add ("/main-context/dropped-elsewhere", test_dropped_elsewhere);
   add ("/main-context/never-turned", test_never_turned);
+  add ("/main-context/intruder", test_intruder);
   add ("/main-context/default-elsewhere", test_default_elsewhere);
 
   return g_test_run ();
