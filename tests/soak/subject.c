@@ -478,7 +478,7 @@ subject_drop (Subject  *self,
   else if (is_unrun && self->n_waits > 0)
     chance (50) ? subject_kill (self) : g_cancellable_cancel (self->wait_cancellable);
 
-  tally ("faults", in_thread ? "dropped in another thread" : "dropped");
+  tally ("drops", in_thread ? "in another thread" : "in their own");
   is_known (self);
   if (in_thread)
     drop_elsewhere (g_steal_pointer (&self->process));
