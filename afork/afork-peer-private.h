@@ -34,9 +34,9 @@ typedef struct
   void (*ended)  (GObject      *owner);
 } AForkPeerEvents;
 
-/* What an event comes to in several steps, each of which may call handlers of the program's: FUNC is
- * called behind those that the event has asked for already, before anything else is told. DATA, an
- * object or NULL, is kept until then. */
+/* What an event comes to in several steps, each of which may call handlers of the program's: FUNC
+ * is called behind those that the event has asked for already, before anything else is told. DATA,
+ * an object or NULL, is kept until then. */
 typedef void (*AForkPeerTellFunc) (AForkPeer              *self,
                                    GObject                *owner,
                                    gpointer                data);

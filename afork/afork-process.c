@@ -281,8 +281,8 @@ may_use_context (GMainContext *context)
 static void
 refuse_context (AForkProcess *self)
 {
-  g_critical ("A process belongs to the thread-default main context, and another thread turns that: "
-              "this thread needs one of its own, see g_main_context_push_thread_default()");
+  g_critical ("A process belongs to the thread-default main context, and another thread turns "
+              "that: this thread needs one of its own, see g_main_context_push_thread_default()");
   _afork_process_abandon (self, AFORK_ERROR_FAILED,
                           _("The process was made in a main context that another thread turns"));
 }

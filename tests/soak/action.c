@@ -1152,9 +1152,9 @@ action_take (void)
     turn ();
 }
 
-/* Where a process with a group of its own ends, and a member of what its children are in is stopped,
- * the kernel sends SIGHUP to all that are in there: to a group that nobody controls, as a service's,
- * this program among them. */
+/* Where a process with a group of its own ends, and a member of the group that its children are in
+ * is stopped, the kernel sends SIGHUP to all of that, if it has no shell to control it: to this
+ * program as well. */
 void
 action_begin_round (guint round)
 {
