@@ -34,18 +34,6 @@ new_eval (const char *code)
   return afork_process_eval (afork_process_new (), code, NULL);
 }
 
-/* What FUNCTION says, which then returns. */
-static char *
-run_to_end (AForkProcess *process,
-            const char   *function)
-{
-  g_autoptr(GSocketConnection) connection = run_process_ok (process, function);
-  char *text = read_to_end (connection, NULL);
-
-  finish_process (process, connection);
-  return text;
-}
-
 static void
 assert_says (AForkProcess *process,
              const char   *function,

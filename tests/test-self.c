@@ -301,7 +301,7 @@ test_self_argv (void)
   AForkRuntime *runtime = afork_runtime_get_self ();
   g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
   const char * const *argv[] = {
-    STRV ("/proc/self/exe", "--no-such-option", "argument"),
+    STRV (program, "--no-such-option", "argument"),
     STRV ("env", "AFORK_TEST_WORD=set", program),
   };
 
