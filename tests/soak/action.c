@@ -38,7 +38,6 @@ static GPtrArray *context_threads;      /* of GThread */
 static rlim_t full_limit;               /* of descriptors */
 static guint starving_steps;            /* until there are descriptors again */
 static char *hostile_server;
-static gboolean may_stop;               /* processes, or else make them die with this one */
 
 /* Of modules/recite.c, which is in this program as well. */
 AFORK_WORKER_EXPORT void recite (int socket, const AForkItem *items, size_t n_items);
@@ -488,8 +487,7 @@ prepare_any (void)
       give_note (self);
       break;
     case 12:
-      if (!may_stop)
-        afork_process_set_die_with_parent (self->process, TRUE);
+      afork_process_set_die_with_parent (self->process, TRUE);
       break;
     default:
       afork_process_set_spare (self->process, chance_below (3));
@@ -1001,7 +999,7 @@ stop_any (void)
 {
   Subject *self = pick (suits_any);
 
-  if (self != NULL && may_stop)
+  if (self != NULL)
     subject_stop (self);
 }
 
@@ -1022,7 +1020,7 @@ kill_default (void)
                                                  : afork_runtime_get_self ());
 
   tally ("faults", "runtime's template disturbed");
-  if (may_stop && chance (50))
+  if (chance (30))
     subject_stop (self);
   else
     subject_kill (self);
@@ -1150,15 +1148,6 @@ action_take (void)
     }
   if (chance (50))
     turn ();
-}
-
-/* Where a process with a group of its own ends, and a member of the group that its children are in
- * is stopped, the kernel sends SIGHUP to all of that, if it has no shell to control it: to this
- * program as well. */
-void
-action_begin_round (guint round)
-{
-  may_stop = round % 2 == 0;
 }
 
 void

@@ -161,7 +161,6 @@ void       subject_waited         (Subject           *self,
 
 /* Does something at random. */
 void       action_begin           (void);
-void       action_begin_round     (guint         round);
 void       action_take            (void);
 /* Undoes what lasts, and waits until what goes on in other threads is over. */
 void       action_settle          (void);
