@@ -32,10 +32,12 @@ typedef guint32 Errors;
 #define ERROR_CANCELLED   ((Errors) 1 << 30)
 #define ERROR_TOO_MANY    ((Errors) 1 << 31)
 /* What may befall a process whose template is killed, or that is killed itself. */
-#define ERRORS_KILLED     (ERROR_BIT (SIGNALED) | ERROR_BIT (CLOSED) | ERROR_BIT (LOST))
+/* This program, when it is executed again, may be hit before it has greeted: that is SPAWN. */
+#define ERRORS_KILLED     (ERROR_BIT (SIGNALED) | ERROR_BIT (CLOSED) | ERROR_BIT (LOST) \
+                           | ERROR_BIT (SPAWN))
 /* … and one that is made or goes on while this program has no descriptor to spare. */
-#define ERRORS_STARVED    (ERRORS_KILLED | ERROR_BIT (SPAWN) | ERROR_BIT (FAILED) \
-                           | ERROR_BIT (PROTOCOL) | ERROR_BIT (EXITED) | ERROR_TOO_MANY)
+#define ERRORS_STARVED    (ERRORS_KILLED | ERROR_BIT (FAILED) | ERROR_BIT (PROTOCOL) \
+                           | ERROR_BIT (EXITED) | ERROR_TOO_MANY)
 
 typedef enum
 {
