@@ -577,6 +577,27 @@ _afork_life_orphan (AForkLife *self)
     watch_orphan (self);
 }
 
+static guint64
+signal_bit (int signal)
+{
+  return G_GUINT64_CONSTANT (1) << (signal - 1);
+}
+
+/* Of what stops a process and what lets it go on, the last holds, as it does in the kernel. */
+static void
+keep_signal (AForkLife *self,
+             int        signal)
+{
+  const guint64 stop = signal_bit (SIGSTOP) | signal_bit (SIGTSTP) | signal_bit (SIGTTIN)
+    | signal_bit (SIGTTOU);
+
+  if (signal == SIGCONT)
+    self->pending_signals &= ~stop;
+  else if ((signal_bit (signal) & stop) != 0)
+    self->pending_signals &= ~signal_bit (SIGCONT);
+  self->pending_signals |= signal_bit (signal);
+}
+
 void
 _afork_life_send_signal (AForkLife *self,
                          int        signal)
@@ -587,7 +608,7 @@ _afork_life_send_signal (AForkLife *self,
   if (self->pid != 0)
     send_now (self, signal);
   else
-    self->pending_signals |= G_GUINT64_CONSTANT (1) << (signal - 1);
+    keep_signal (self, signal);
 }
 
 void

@@ -140,6 +140,11 @@ follow_worker (AForkPeer *self,
   g_autoptr(GError) error = NULL;
   AForkLife *life = _afork_life_new (self->context);
 
+  /* A blocking call perhaps serves it in a context of its own, and gives back only what is ours
+   * then. */
+  _afork_life_set_context (self->life, self->home);
+  /* Nobody else can tell it to go on from here, and it has to reap the worker. */
+  _afork_life_send_signal (self->life, SIGCONT);
   _afork_peer_add_fork_life (self, AFORK_WORKER_NUMBER, life);
   _afork_peer_set_life (self, life);
   self->born = TRUE;
@@ -166,6 +171,7 @@ ready_came (AForkPeer         *self,
   if (socket == NULL)
     return FALSE;
 
+  _afork_peer_hold_tales (self);
   _afork_peer_drop_channel (self);
   /* If nobody wants it any more, it finds its socket closed. */
   self->ready = self->failure == NULL;
@@ -181,6 +187,7 @@ ready_came (AForkPeer         *self,
     self->program_socket = g_steal_pointer (&socket);
   else if (self->running)
     _afork_peer_tell_ready (self, socket);
+  _afork_peer_let_tales_go (self, FALSE);
   return TRUE;
 }
 
@@ -192,10 +199,12 @@ error_came (AForkPeer        *self,
 {
   g_autoptr(GError) error = _afork_remote_error_new (frame->number[0], frame->string[0]);
 
+  _afork_peer_hold_tales (self);
   self->gave_up = TRUE;
   if (frame->n_fds == 1 && is_unborn (self))
     be_born (self, pid, &fds[0]);
   _afork_peer_fail (self, error);
+  _afork_peer_let_tales_go (self, FALSE);
   return TRUE;
 }
 
@@ -281,11 +290,12 @@ frame_cb (AForkChannel      *channel,
 static void
 be_stranded (AForkPeer *self)
 {
+  self->context_gone = TRUE;
   if (self->closed)
     _afork_life_strand (self->life);
   _afork_peer_settle (self);
-  _afork_peer_settle_unborn (self);
   _afork_peer_orphan_forks (self, TRUE);
+  _afork_peer_settle_unborn (self);
 }
 
 /* The socket of a process that another caller gave away has ended, and nothing was heard of it. */
@@ -315,6 +325,7 @@ closed_cb (AForkChannel *channel,
       return;
     }
 
+  _afork_peer_hold_tales (self);
   _afork_peer_orphan_forks (self, FALSE);
   if (self->closed && error != NULL)
     {
@@ -326,6 +337,7 @@ closed_cb (AForkChannel *channel,
 
   _afork_peer_settle (self);
   _afork_peer_settle_unborn (self);
+  _afork_peer_let_tales_go (self, FALSE);
 }
 
 const AForkChannelEvents _afork_peer_channel_events = { frame_cb, closed_cb };

@@ -37,9 +37,11 @@ outcome_frame_cb (AForkChannel      *channel,
     return _afork_peer_refuse_frame (frame, error);
 
   cause = _afork_remote_error_new (frame->number[0], frame->string[0]);
+  _afork_peer_hold_tales (self);
   let_ready_come_first (self);
   g_clear_object (&self->program_socket);
   _afork_peer_fail (self, cause);
+  _afork_peer_let_tales_go (self, FALSE);
   return TRUE;
 }
 
@@ -52,6 +54,7 @@ outcome_closed_cb (AForkChannel *channel,
   g_autoptr(AForkPeer) self = data;
   g_autoptr(GSocket) socket = NULL;
 
+  _afork_peer_hold_tales (self);
   if (error == NULL)
     let_ready_come_first (self);
 
@@ -69,6 +72,7 @@ outcome_closed_cb (AForkChannel *channel,
       self->running = TRUE;
       _afork_peer_tell_ready (self, socket);
     }
+  _afork_peer_let_tales_go (self, FALSE);
 }
 
 static const AForkChannelEvents outcome_events = { outcome_frame_cb, outcome_closed_cb };

@@ -22,17 +22,21 @@ _afork_peer_fail (AForkPeer    *self,
   if (self->failure != NULL || self->running)
     return;
 
+  _afork_peer_hold_tales (self);
   self->failure = g_error_copy (error);
   _afork_peer_tell_failed (self);
   _afork_peer_settle_unborn (self);
+  _afork_peer_let_tales_go (self, FALSE);
 }
 
 void
 _afork_peer_fail_to_start (AForkPeer    *self,
                            const GError *error)
 {
+  _afork_peer_hold_tales (self);
   _afork_peer_fail (self, error);
   _afork_life_end (self->life, -1, 0, 0, 0);
+  _afork_peer_let_tales_go (self, TRUE);
 }
 
 void
@@ -116,6 +120,7 @@ life_ended_cb (AForkLife *life,
 {
   g_autoptr(AForkPeer) self = _afork_peer_ref (data);
 
+  _afork_peer_hold_tales (self);
   if (self->outcome != NULL && !_afork_life_is_stranded (life))
     _afork_channel_drain (self->outcome);
   /* What it sent before it ended is here by now, and comes first. More will not come, even if some
@@ -129,6 +134,7 @@ life_ended_cb (AForkLife *life,
   _afork_peer_forget_template (self);
   if (life == self->life)
     _afork_peer_tell_ended (self);
+  _afork_peer_let_tales_go (self, FALSE);
 }
 
 void
@@ -157,6 +163,7 @@ _afork_peer_abandon (AForkPeer    *self,
       return;
     }
 
-  _afork_peer_fail (self, error);
+  /* In this order, for who is told may wait for its end. */
   _afork_life_send_signal (self->life, SIGKILL);
+  _afork_peer_fail (self, error);
 }

@@ -107,7 +107,13 @@ _afork_peer_settle_unborn (AForkPeer *self)
   unborn = g_ptr_array_copy (self->unborn, (GCopyFunc) _afork_peer_ref, NULL);
   g_ptr_array_set_free_func (unborn, (GDestroyNotify) _afork_peer_unref);
   for (guint i = 0; i < unborn->len; i++)
-    _afork_peer_settle (g_ptr_array_index (unborn, i));
+    {
+      AForkPeer *fork = g_ptr_array_index (unborn, i);
+
+      _afork_peer_hold_tales (fork);
+      _afork_peer_settle (fork);
+      _afork_peer_let_tales_go (fork, TRUE);
+    }
 }
 
 void

@@ -21,13 +21,17 @@ struct _AForkPeer
 {
   AForkBelonging         belonging;     /* the channels */
   gatomicrefcount        ref_count;
-  GMainContext          *context;       /* in which it is served now; not a reference */
+  GMainContext          *home;          /* that of its owner; not a reference */
+  GMainContext          *context;       /* in which it is served now; nor is this */
   const AForkPeerEvents *events;
   GWeakRef               owner;
 
   GQueue                 tales;         /* of Tale */
-  GSource               *tales_source;  /* NULL if there are none; holds a reference */
-  gboolean               begun;         /* its owner has been made: before that, all are tales */
+  guint                  n_tales_next;  /* of them, that belong to the one that is being told */
+  guint                  n_holds;       /* as long as there are any, nothing is told */
+  GSource               *tales_source;  /* that tells them, or NULL; holds a reference */
+  gboolean               begun;         /* its owner has been made: before that, there is a hold */
+  gboolean               context_gone;
 
   AForkChannel          *channel;       /* NULL once handed over or closed */
   AForkLife             *life;
@@ -91,6 +95,11 @@ void       _afork_peer_tell_ready         (AForkPeer                 *self,
                                            GSocket                   *socket);
 void       _afork_peer_tell_failed        (AForkPeer                 *self);
 void       _afork_peer_tell_ended         (AForkPeer                 *self);
+/* Holds back what is to be told until all of one event is known. */
+void       _afork_peer_hold_tales         (AForkPeer                 *self);
+/* Tells it: LATER, where what called us is not finished with its own. */
+void       _afork_peer_let_tales_go       (AForkPeer                 *self,
+                                           gboolean                   later);
 /* What was to be told will be told in the context in which it is served now. */
 void       _afork_peer_move_tales         (AForkPeer                 *self);
 

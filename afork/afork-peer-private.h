@@ -34,6 +34,17 @@ typedef struct
   void (*ended)  (GObject      *owner);
 } AForkPeerEvents;
 
+/* What an event comes to in several steps, each of which may call handlers of the program's: FUNC
+ * is called behind those that the event has asked for already, before anything else is told. DATA,
+ * an object or NULL, is kept until then. */
+typedef void (*AForkPeerTellFunc) (AForkPeer              *self,
+                                   GObject                *owner,
+                                   gpointer                data);
+
+void       _afork_peer_tell_next   (AForkPeer              *self,
+                                    AForkPeerTellFunc       func,
+                                    gpointer                data);
+
 AForkPeer *_afork_peer_new         (GMainContext           *context,
                                     const AForkPeerEvents  *events,
                                     GObject                *owner);
@@ -122,7 +133,7 @@ AForkLife *_afork_peer_get_life    (AForkPeer              *self);
 GError    *_afork_peer_get_failure (AForkPeer              *self);
 /* Whether it still takes commands. */
 gboolean   _afork_peer_is_open     (AForkPeer              *self);
-/* Whether there is something that its release ends. Any thread may ask. */
+/* Whether its context still does something with it. Any thread may ask. */
 gboolean   _afork_peer_has_work    (AForkPeer              *self);
 /* Whether it is lost to this program, with its context, or since it is the one of the program that
  * this one was forked from. */

@@ -3,7 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Telling the owner of a peer: at once, or later, when its own context turns. */
+/* Telling the owner of a peer: at once, or later, when its own context turns. A handler may turn
+ * that as well, and wait there for what is to be told next. */
 
 #include "config.h"
 
@@ -15,7 +16,7 @@
 static void
 tell_known_now (AForkPeer *self,
                 GObject   *owner,
-                GSocket   *socket)
+                gpointer   data)
 {
   self->events->known (owner);
 }
@@ -23,15 +24,15 @@ tell_known_now (AForkPeer *self,
 static void
 tell_ready_now (AForkPeer *self,
                 GObject   *owner,
-                GSocket   *socket)
+                gpointer   data)
 {
-  self->events->ready (owner, socket);
+  self->events->ready (owner, data);
 }
 
 static void
 tell_failed_now (AForkPeer *self,
                  GObject   *owner,
-                 GSocket   *socket)
+                 gpointer   data)
 {
   self->events->failed (owner, self->failure);
 }
@@ -39,30 +40,44 @@ tell_failed_now (AForkPeer *self,
 static void
 tell_ended_now (AForkPeer *self,
                 GObject   *owner,
-                GSocket   *socket)
+                gpointer   data)
 {
   self->events->ended (owner);
 }
 
-typedef void (*TellFunc) (AForkPeer *self,
-                          GObject   *owner,
-                          GSocket   *socket);
-
-/* What is told later, when the context in which the peer is served turns. */
+/* Something to be told, in order with the rest. */
 typedef struct
 {
-  TellFunc  func;
-  GSocket  *socket;             /* or NULL */
+  AForkPeerTellFunc func;
+  GObject          *data;       /* or NULL */
 } Tale;
+
+static Tale *
+tale_new (AForkPeerTellFunc func,
+          gpointer          data)
+{
+  Tale *tale = g_new0 (Tale, 1);
+
+  tale->func = func;
+  tale->data = data != NULL ? g_object_ref (data) : NULL;
+  return tale;
+}
 
 static void
 tale_free (gpointer data)
 {
   Tale *tale = data;
 
-  g_clear_object (&tale->socket);
+  g_clear_object (&tale->data);
   g_free (tale);
 }
+
+/* What tells the rest, should a handler turn the main context, is given. */
+typedef struct
+{
+  AForkPeer *peer;
+  GSource   *source;            /* for comparison */
+} Teller;
 
 static void
 forget_tales_source (AForkPeer *self)
@@ -70,73 +85,131 @@ forget_tales_source (AForkPeer *self)
   _afork_source_clear (&self->tales_source);
 }
 
+static void teller_free (gpointer data);
+static void tell_tales  (AForkPeer *self);
+
+/* Whether no main context will turn for it any more. */
+static gboolean
+is_adrift (AForkPeer *self)
+{
+  return self->context_gone || _afork_life_is_stranded (self->life);
+}
+
 static gboolean
 tell_tales_cb (gpointer data)
 {
-  AForkPeer *self = data;
+  AForkPeer *self = ((Teller *) data)->peer;
 
   forget_tales_source (self);
-  while (!g_queue_is_empty (&self->tales) && self->tales_source == NULL)
-    {
-      g_autoptr(GObject) owner = g_weak_ref_get (&self->owner);
-      Tale *tale = g_queue_pop_head (&self->tales);
-
-      if (owner != NULL)
-        tale->func (self, owner, tale->socket);
-      tale_free (tale);
-    }
-
+  tell_tales (self);
   return G_SOURCE_REMOVE;
 }
 
 static void
 schedule_tales (AForkPeer *self)
 {
+  Teller *teller = g_new0 (Teller, 1);
+
   forget_tales_source (self);
   self->tales_source = g_idle_source_new ();
   g_source_set_static_name (self->tales_source, "[afork] process told later");
   g_source_set_priority (self->tales_source, G_PRIORITY_DEFAULT);
-  g_source_set_callback (self->tales_source, tell_tales_cb, _afork_peer_ref (self),
-                         (GDestroyNotify) _afork_peer_unref);
+  teller->peer = _afork_peer_ref (self);
+  teller->source = self->tales_source;
+  g_source_set_callback (self->tales_source, tell_tales_cb, teller, teller_free);
   g_source_attach (self->tales_source, self->context);
 }
 
+/* Tells everything there is. Meanwhile the main context is to tell what would come later. */
 static void
-tell_later (AForkPeer *self,
-            TellFunc   func,
-            GSocket   *socket)
+tell_tales (AForkPeer *self)
 {
-  Tale *tale = g_new0 (Tale, 1);
+  g_autoptr(AForkPeer) kept G_GNUC_UNUSED = _afork_peer_ref (self);
+  Tale *tale;
 
-  tale->func = func;
-  tale->socket = socket != NULL ? g_object_ref (socket) : NULL;
-  g_queue_push_tail (&self->tales, tale);
-  if (self->tales_source == NULL)
-    schedule_tales (self);
+  while ((tale = g_queue_pop_head (&self->tales)) != NULL)
+    {
+      g_autoptr(GObject) owner = g_weak_ref_get (&self->owner);
+
+      if (!g_queue_is_empty (&self->tales) && self->tales_source == NULL && !is_adrift (self))
+        schedule_tales (self);
+      self->n_tales_next = 0;
+      if (owner != NULL)
+        tale->func (self, owner, tale->data);
+      tale_free (tale);
+    }
+
+  forget_tales_source (self);
+}
+
+/* A source is being destroyed: by us, who have forgotten it already, or with its context. Then it
+ * is now or never. */
+static void
+teller_free (gpointer data)
+{
+  Teller *teller = data;
+  g_autoptr(AForkPeer) self = teller->peer;
+  gboolean context_gone = self->tales_source == teller->source;
+
+  g_free (teller);
+  if (!context_gone)
+    return;
+
+  self->context_gone = TRUE;
+  forget_tales_source (self);
+  tell_tales (self);
 }
 
 /* A blocking call for one process sees what becomes of others, too, by the template that they have
- * in common. That is kept until their own context turns. So is what becomes of a process while its
- * owner is made, such as that it will not be: nobody could have asked to be told. */
-static void
-tell (AForkPeer *self,
-      TellFunc   func,
-      GSocket   *socket)
+ * in common. That is kept until their own context turns. */
+static gboolean
+may_tell (AForkPeer *self)
 {
   GMainContext *blocking = _afork_blocking_get_context ();
-  g_autoptr(GObject) owner = NULL;
 
-  if ((blocking != NULL && blocking != self->context)
-      || !self->begun
-      || !g_queue_is_empty (&self->tales))
-    {
-      tell_later (self, func, socket);
-      return;
-    }
+  return blocking == NULL || blocking == self->context || is_adrift (self);
+}
 
-  owner = g_weak_ref_get (&self->owner);
-  if (owner != NULL)
-    func (self, owner, socket);
+void
+_afork_peer_hold_tales (AForkPeer *self)
+{
+  self->n_holds++;
+}
+
+void
+_afork_peer_let_tales_go (AForkPeer *self,
+                          gboolean   later)
+{
+  if (--self->n_holds > 0 || g_queue_is_empty (&self->tales) || self->tales_source != NULL)
+    return;
+
+  if (!may_tell (self) || (later && !is_adrift (self)))
+    schedule_tales (self);
+  else
+    tell_tales (self);
+}
+
+static void
+tell (AForkPeer         *self,
+      AForkPeerTellFunc  func,
+      gpointer           data)
+{
+  g_autoptr(GObject) owner = g_weak_ref_get (&self->owner);
+
+  if (owner == NULL)
+    return;
+
+  _afork_peer_hold_tales (self);
+  g_queue_push_tail (&self->tales, tale_new (func, data));
+  _afork_peer_let_tales_go (self, FALSE);
+}
+
+void
+_afork_peer_tell_next (AForkPeer         *self,
+                       AForkPeerTellFunc  func,
+                       gpointer           data)
+{
+  g_queue_push_nth (&self->tales, tale_new (func, data), self->n_tales_next++);
 }
 
 void

@@ -54,7 +54,10 @@ _afork_peer_new (GMainContext          *context,
 
   _afork_belonging_begin (&self->belonging, forget, self);
   g_atomic_ref_count_init (&self->ref_count);
+  self->home = context;
   self->context = context;
+  /* Nobody could have asked yet to be told. */
+  _afork_peer_hold_tales (self);
   g_queue_init (&self->tales);
   self->events = events;
   g_weak_ref_init (&self->owner, owner);
@@ -74,7 +77,11 @@ _afork_peer_set_owner (AForkPeer             *self,
 void
 _afork_peer_set_begun (AForkPeer *self)
 {
+  if (self->begun)
+    return;
+
   self->begun = TRUE;
+  _afork_peer_let_tales_go (self, TRUE);
 }
 
 AForkPeer *
@@ -90,7 +97,7 @@ _afork_peer_unref (AForkPeer *self)
   if (!g_atomic_ref_count_dec (&self->ref_count))
     return;
 
-  g_assert (self->channel == NULL && self->outcome == NULL);
+  g_assert (self->channel == NULL && self->outcome == NULL && self->tales_source == NULL);
   _afork_belonging_end (&self->belonging);
   _afork_peer_forget_template (self);
   _afork_peer_orphan_forks (self, FALSE);
@@ -415,7 +422,10 @@ _afork_peer_is_open (AForkPeer *self)
 gboolean
 _afork_peer_has_work (AForkPeer *self)
 {
-  return g_atomic_pointer_get (&self->channel) != NULL && !self->ready;
+  gboolean is_there = self->program != NULL || self->number != 0;
+
+  return is_there
+    && (g_atomic_pointer_get (&self->channel) != NULL || !_afork_life_has_ended (self->life));
 }
 
 gboolean

@@ -37,6 +37,14 @@ return_end (AForkProcess *self,
                              _("%s has ended, and nobody can say how"), name);
 }
 
+static void
+return_wait (AForkPeer *peer,
+             GObject   *owner,
+             gpointer   data)
+{
+  return_end (AFORK_PROCESS (owner), data);
+}
+
 void
 _afork_process_return_waits (AForkProcess *self)
 {
@@ -47,7 +55,7 @@ _afork_process_return_waits (AForkProcess *self)
       GTask *task = g_ptr_array_index (tasks, i);
 
       _afork_task_unwatch_cancellable (task);
-      return_end (self, task);
+      _afork_peer_tell_next (self->peer, return_wait, task);
     }
 }
 
@@ -91,7 +99,7 @@ afork_process_wait_async (AForkProcess        *self,
   g_task_set_name (task, "[afork] process wait");
   if (g_task_return_error_if_cancelled (task))
     return;
-  if (_afork_life_has_ended (_afork_peer_get_life (self->peer)))
+  if (self->state == AFORK_PROCESS_STATE_EXITED || _afork_process_is_stranded (self))
     {
       return_end (self, task);
       return;

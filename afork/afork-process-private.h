@@ -67,7 +67,7 @@ void          _afork_process_return_socket       (AForkProcess     *self,
 void          _afork_process_return_failure      (AForkProcess     *self,
                                                   const GError     *error);
 
-/* It has ended: answers those who wait for that. */
+/* It has ended: has those answered who wait for that. */
 void          _afork_process_return_waits       (AForkProcess     *self);
 
 /* Whether it may still be told something. */
@@ -96,6 +96,9 @@ void          _afork_process_replace            (AForkProcess     *self,
  * the two would keep each other for ever. */
 void          _afork_process_begin_kept         (AForkProcess     *self);
 void          _afork_process_end_kept           (AForkProcess     *self);
+
+/* Its context is being destroyed in this thread, and so this is the one that lets it go. */
+void          _afork_process_come_here          (AForkProcess     *self);
 
 /* Whether it is lost to this program. */
 gboolean      _afork_process_is_stranded         (AForkProcess     *self);

@@ -52,7 +52,10 @@
  * queued is still done, and then it exits; one that was run is its function's.
  *
  * An object belongs to the thread-default main context in which it was made, and its methods are to
- * be called in that thread. Its work goes on when that context turns.
+ * be called in that thread. Its work goes on when that context turns. A thread that is not the one
+ * that turns the default context needs a context of its own to make processes in, with
+ * [method@GLib.MainContext.push_thread_default]; a process that is made in one that another thread
+ * turns just then is refused with a critical warning, and fails with `AFORK_ERROR_FAILED`.
  *
  * Since: 0.1
  */
@@ -82,24 +85,39 @@ G_DEFINE_FINAL_TYPE (AForkProcess, afork_process, G_TYPE_OBJECT)
 
 /* What the peer tells. */
 
-static void
+static gboolean
 set_state (AForkProcess      *self,
            AForkProcessState  state)
 {
   if (state <= self->state)
-    return;
+    return FALSE;
 
   self->state = state;
-  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_STATE]);
+  return TRUE;
+}
+
+static void
+notify_state (AForkPeer *peer,
+              GObject   *owner,
+              gpointer   data)
+{
+  g_object_notify_by_pspec (owner, props[PROP_STATE]);
 }
 
 static void
 known_cb (GObject *owner)
 {
-  AForkProcess *self = AFORK_PROCESS (owner);
-
-  set_state (self, AFORK_PROCESS_STATE_PREPARING);
+  if (set_state (AFORK_PROCESS (owner), AFORK_PROCESS_STATE_PREPARING))
+    g_object_notify_by_pspec (owner, props[PROP_STATE]);
   g_object_notify_by_pspec (owner, props[PROP_PID]);
+}
+
+static void
+return_socket (AForkPeer *peer,
+               GObject   *owner,
+               gpointer   data)
+{
+  _afork_process_return_socket (AFORK_PROCESS (owner), data);
 }
 
 static void
@@ -108,9 +126,9 @@ ready_cb (GObject *owner,
 {
   AForkProcess *self = AFORK_PROCESS (owner);
 
-  if (!self->detached)
-    set_state (self, AFORK_PROCESS_STATE_RUNNING);
-  _afork_process_return_socket (self, socket);
+  if (!self->detached && set_state (self, AFORK_PROCESS_STATE_RUNNING))
+    _afork_peer_tell_next (self->peer, notify_state, NULL);
+  _afork_peer_tell_next (self->peer, return_socket, socket);
 }
 
 static void
@@ -121,14 +139,23 @@ failed_cb (GObject      *owner,
 }
 
 static void
+emit_exited (AForkPeer *peer,
+             GObject   *owner,
+             gpointer   data)
+{
+  g_signal_emit (owner, signals[SIGNAL_EXITED], 0,
+                 _afork_life_get_wait_status (_afork_peer_get_life (peer)));
+}
+
+static void
 ended_cb (GObject *owner)
 {
   AForkProcess *self = AFORK_PROCESS (owner);
 
   g_clear_pointer (&self->spares, _afork_spares_free);
-  set_state (self, AFORK_PROCESS_STATE_EXITED);
-  g_signal_emit (self, signals[SIGNAL_EXITED], 0,
-                 _afork_life_get_wait_status (_afork_peer_get_life (self->peer)));
+  if (set_state (self, AFORK_PROCESS_STATE_EXITED))
+    _afork_peer_tell_next (self->peer, notify_state, NULL);
+  _afork_peer_tell_next (self->peer, emit_exited, NULL);
   _afork_process_return_waits (self);
 }
 
@@ -144,6 +171,30 @@ _afork_process_take_peer (AForkProcess *self,
 }
 
 /* GObject. */
+
+/* Whether no other thread turns CONTEXT just now. It would be at work with the process while this
+ * thread is. */
+static gboolean
+may_use_context (GMainContext *context)
+{
+  if (!g_main_context_acquire (context))
+    return FALSE;
+
+  g_main_context_release (context);
+  return TRUE;
+}
+
+/* Nothing of it may be left to that thread, so nobody will be told. */
+static void
+refuse_context (AForkProcess *self)
+{
+  g_critical ("A process belongs to the thread-default main context, and another thread turns "
+              "that: this thread needs one of its own, see g_main_context_push_thread_default()");
+  _afork_process_abandon (self, AFORK_ERROR_FAILED,
+                          _("The process was made in a main context that another thread turns"));
+  _afork_peer_forget_tales (self->peer);
+  self->state = AFORK_PROCESS_STATE_EXITED;
+}
 
 static void
 afork_process_constructed (GObject *object)
@@ -163,7 +214,10 @@ afork_process_constructed (GObject *object)
   self->thread = g_thread_self ();
   self->context = _afork_get_thread_context ();
   self->peer = _afork_peer_new (self->context, &peer_events, object);
-  _afork_process_begin (self);
+  if (may_use_context (self->context))
+    _afork_process_begin (self);
+  else
+    refuse_context (self);
   _afork_peer_set_begun (self->peer);
   g_clear_object (&self->template);
 }
@@ -496,6 +550,12 @@ _afork_process_end_kept (AForkProcess *self)
     g_object_ref (self->runtime);
 }
 
+void
+_afork_process_come_here (AForkProcess *self)
+{
+  self->thread = g_thread_self ();
+}
+
 gboolean
 _afork_process_is_stranded (AForkProcess *self)
 {
@@ -677,9 +737,9 @@ afork_process_get_die_with_parent (AForkProcess *self)
  * process group of its worker, nor a worker that closes descriptors that it knows nothing of. It
  * works as long as the program, or a child of it that has executed nothing else, lives.
  *
- * The process and its forks are in a process group of their own then, so `Ctrl-C` at a terminal no
- * longer reaches them, and they cannot read from that. The program has one descriptor open until
- * they have ended.
+ * The process and its forks are in a session and a process group of their own then, so `Ctrl-C` at
+ * a terminal no longer reaches them, and they have no controlling terminal. The program has one
+ * descriptor open until they have ended.
  *
  * If it cannot be done, the process fails with `AFORK_ERROR_FAILED`, or with
  * `AFORK_ERROR_NOT_SUPPORTED` if descriptors cannot be sent to it.

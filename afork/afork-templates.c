@@ -72,7 +72,10 @@ mooring_free (gpointer data)
   g_mutex_unlock (&self->mutex);
 
   if (lost != NULL)
-    entry_free (lost);
+    {
+      _afork_process_come_here (lost->template.process);
+      entry_free (lost);
+    }
   templates_unref (self);
   g_free (mooring);
 }

@@ -90,6 +90,51 @@ test_blocking_in_turn (void)
     }
 }
 
+/* A process that is run while a fork of it lives goes on as the parent of both the worker and the
+ * fork, and must not go on in the context of the call in which it was run: that goes. */
+static void
+run_with_fork (AForkProcess *process)
+{
+  g_autoptr(AForkProcess) fork = afork_process_fork (process);
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+
+  while (afork_process_get_pid (fork) == 0)
+    g_main_context_iteration (g_main_context_get_thread_default (), TRUE);
+  connection = afork_process_run (process, "echo", NULL, &error);
+  g_assert_no_error (error);
+
+  g_clear_object (&fork);
+  finish_process (process, connection);
+}
+
+static void
+test_blocking_with_fork (void)
+{
+  g_autoptr(AForkProcess) template = make_template ();
+  g_autoptr(AForkProcess) process = afork_process_fork (template);
+
+  run_with_fork (process);
+  afork_process_force_exit (template);
+  await_end (template);
+}
+
+/* The parent is a child of ours, and is reaped in the context that it belongs to. */
+static void
+test_blocking_with_fork_executed (void)
+{
+  g_autoptr(GMainContext) context = g_main_context_new ();
+  g_autoptr(AForkProcess) process = NULL;
+  Census census;
+
+  g_main_context_push_thread_default (context);
+  census_count (&census);
+  process = make_template ();
+  run_with_fork (process);
+  census_await (&census);
+  g_main_context_pop_thread_default (context);
+}
+
 typedef struct
 {
   AForkProcess *template;
@@ -208,6 +253,10 @@ main (int    argc,
                         run_with_census);
   g_test_add_data_func ("/blocking/nested", (gconstpointer) test_blocking_nested,
                         run_with_census);
+  g_test_add_data_func ("/blocking/with-fork", (gconstpointer) test_blocking_with_fork,
+                        run_with_census);
+  g_test_add_data_func ("/blocking/with-fork/executed",
+                        (gconstpointer) test_blocking_with_fork_executed, run_with_census);
   g_test_add_data_func ("/handler/nested-context", (gconstpointer) test_nested_context,
                         run_with_census);
   g_test_add_data_func ("/handler/blocking-wait", (gconstpointer) test_nested_blocking_wait,

@@ -391,6 +391,83 @@ test_dropped (void)
   ping (connection);
 }
 
+/* Where a process ends that linked others' process group to its session, and somebody in that is
+ * stopped, the kernel sends SIGHUP to all of the group. Who lives on must not be in such a one. */
+
+static char
+get_kernel_state (GPid pid)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/stat", (int) pid);
+  g_autofree char *text = NULL;
+
+  g_assert_true (g_file_get_contents (path, &text, NULL, NULL));
+  return strrchr (text, ')')[2];
+}
+
+static void
+stop (AForkProcess *process)
+{
+  afork_process_send_signal (process, SIGSTOP);
+  while (get_kernel_state (afork_process_get_pid (process)) != 'T')
+    g_thread_yield ();
+}
+
+/* A worker that is stopped, and whose template ends. */
+static void
+test_stopped_worker (void)
+{
+  g_autoptr(AForkProcess) template = afork_process_new_exec (NULL);
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(GSocketConnection) connection = NULL;
+
+  afork_process_require (template, "echo");
+  process = afork_process_fork (template);
+  afork_process_set_die_with_parent (process, TRUE);
+  connection = run_process_ok (process, "echo");
+  ping (connection);
+
+  stop (process);
+  afork_process_force_exit (template);
+  await_end (template);
+  afork_process_send_signal (process, SIGCONT);
+  ping (connection);
+}
+
+/* A program with a session of its own, as services have it, and a fork of a template that was made
+ * before that was tied: the fork is in the program's group still. */
+static void
+test_stopped_caller (void)
+{
+  g_autoptr(AForkProcess) template = NULL;
+  g_autoptr(AForkProcess) before = NULL;
+  g_autoptr(AForkProcess) after = NULL;
+  g_autoptr(AForkProcess) stopped = NULL;
+  g_autoptr(GSocketConnection) connection = NULL;
+
+  if (!g_test_subprocess ())
+    {
+      g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
+      g_test_trap_assert_passed ();
+      return;
+    }
+
+  g_assert_cmpint (setsid (), ==, getpid ());
+  template = afork_process_new_exec (NULL);
+  before = afork_process_fork (template);
+  afork_process_set_die_with_parent (template, TRUE);
+  after = afork_process_fork (template);
+  await_state (after, AFORK_PROCESS_STATE_PREPARING);
+
+  stopped = afork_process_new_exec (NULL);
+  afork_process_require (stopped, "echo");
+  connection = run_process_ok (stopped, "echo");
+  stop (stopped);
+  afork_process_force_exit (template);
+  await_end (template);
+  afork_process_send_signal (stopped, SIGCONT);
+  ping (connection);
+}
+
 /* A worker that was tied, itself or by its template, in a thread of which nothing is left. */
 static gpointer
 make_in_thread (gpointer data)
@@ -483,6 +560,8 @@ main (int    argc,
   ADD ("off", test_off);
   ADD ("property", test_property);
   ADD ("dropped", test_dropped);
+  ADD ("stopped/worker", test_stopped_worker);
+  ADD ("stopped/caller", test_stopped_caller);
   ADD ("context-gone", test_context_gone);
   ADD ("template-replaced", test_template_replaced);
   ADD ("relayed", test_relayed);

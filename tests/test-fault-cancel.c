@@ -614,17 +614,112 @@ test_drop_in_signal (Census        *census,
   expect_gone (&reading);
 }
 
+/* A worker that is a fork of its process, since that has another one. Nobody here has heard of it,
+ * but it runs, and has a pipe of which *TOLD is the reading end. */
+static void
+enter_with_fork (AForkProcess *process,
+                 Outcome      *outcome,
+                 int          *told)
+{
+  int telling, gate, opening;
+
+  open_pipe (told, &telling);
+  open_pipe (&gate, &opening);
+  afork_process_send_fd (process, telling);
+  afork_process_map_fd (process, gate, GATE_FD);
+  close_fd (&telling);
+  close_fd (&gate);
+  afork_process_call (process, "call_await", ARGS (GATE));
+
+  afork_process_run_async (process, "run_tell", NULL, outcome_run_cb, outcome);
+  turn ();
+  close_fd (&opening);
+  await_byte (*told);
+}
+
+static AForkProcess *
+fork_known (AForkProcess *process)
+{
+  AForkProcess *fork = afork_process_fork (process);
+
+  while (afork_process_get_pid (fork) == 0)
+    g_main_context_iteration (NULL, TRUE);
+  return fork;
+}
+
+static void
+test_kill_entered_with_fork (Census        *census,
+                             gconstpointer  data)
+{
+  Outcome outcome = { 0 };
+  int reading, told;
+  g_autoptr(AForkProcess) process = create (data, &reading);
+  g_autoptr(AForkProcess) fork = fork_known (process);
+
+  enter_with_fork (process, &outcome, &told);
+  afork_process_force_exit (process);
+  outcome_await (&outcome);
+  outcome_expect_error (&outcome, AFORK_ERROR, AFORK_ERROR_CLOSED, "killed by its caller");
+  await_end (process);
+  expect_gone (&told);
+  g_clear_object (&fork);
+  expect_gone (&reading);
+}
+
+/* It is the parent that is stopped, and nobody can tell it to go on once the worker is known. It
+ * still has to tell of the worker's end. */
+static void
+test_stop_entered_with_fork (Census        *census,
+                             gconstpointer  data)
+{
+  Outcome outcome = { 0 };
+  int reading, told;
+  g_autoptr(AForkProcess) process = create (data, &reading);
+  g_autoptr(AForkProcess) fork = fork_known (process);
+
+  enter_with_fork (process, &outcome, &told);
+  afork_process_send_signal (process, SIGSTOP);
+  outcome_await (&outcome);
+  g_assert_no_error (outcome.error);
+  afork_process_send_signal (process, SIGCONT);
+  afork_process_force_exit (process);
+  await_end (process);
+  assert_term_signal (process, SIGKILL);
+  outcome_clear (&outcome);
+  expect_gone (&told);
+  g_clear_object (&fork);
+  expect_gone (&reading);
+}
+
+static void
+add_way (const char  *path,
+         const Way   *way,
+         void       (*test) (Census        *census,
+                             gconstpointer  data))
+{
+  g_autofree char *full = g_strconcat (path, "/", way->path, NULL);
+
+  g_test_add (full, Census, way, fault_set_up, test, fault_tear_down);
+}
+
 static void
 add_ways (const char  *path,
           void       (*test) (Census        *census,
                               gconstpointer  data))
 {
   for (guint i = 0; i < G_N_ELEMENTS (ways); i++)
-    {
-      g_autofree char *full = g_strconcat (path, "/", ways[i].path, NULL);
+    add_way (path, &ways[i], test);
+}
 
-      g_test_add (full, Census, &ways[i], fault_set_up, test, fault_tear_down);
-    }
+/* Those whose processes can be forked. */
+static void
+add_forking_ways (const char  *path,
+                  void       (*test) (Census        *census,
+                                      gconstpointer  data))
+{
+  for (guint i = 0; i < G_N_ELEMENTS (ways); i++)
+    if (ways[i].create != create_command)
+      add_way (path, &ways[i], test);
 }
 
 int
@@ -642,6 +737,8 @@ main (int    argc,
   add_ways ("/fault/cancel/wait", test_cancel_wait);
   add_ways ("/fault/cancel/blocking/run", test_cancel_blocking_run);
   add_ways ("/fault/cancel/blocking/wait", test_cancel_blocking_wait);
+  add_forking_ways ("/fault/kill/entered-with-fork", test_kill_entered_with_fork);
+  add_forking_ways ("/fault/stop/entered-with-fork", test_stop_entered_with_fork);
   add_ways ("/fault/drop/new", test_drop_new);
   add_ways ("/fault/drop/prepared", test_drop_prepared);
   add_ways ("/fault/drop/after-turns", test_drop_after_turns);

@@ -423,6 +423,44 @@ test_signal_running (Fixture       *fixture,
   assert_exit_status (process, 0);
 }
 
+static gboolean
+is_stopped (AForkProcess *process)
+{
+  g_autofree char *path = NULL;
+  g_autofree char *text = NULL;
+
+  path = g_strdup_printf ("/proc/%d/status", (int) afork_process_get_pid (process));
+  g_assert_true (g_file_get_contents (path, &text, NULL, NULL));
+  return strstr (text, "\nState:\tT") != NULL;
+}
+
+/* One that was stopped and told to go on before it was known goes on; the other way round it is
+ * stopped. */
+static void
+test_signal_early_stop (Fixture       *fixture,
+                        gconstpointer  data)
+{
+  g_autoptr(AForkProcess) process = afork_process_fork (fixture->template);
+  g_autoptr(AForkProcess) stopped = afork_process_fork (fixture->template);
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GSocketConnection) of_stopped = NULL;
+
+  afork_process_send_signal (process, SIGSTOP);
+  afork_process_send_signal (process, SIGTSTP);
+  afork_process_send_signal (process, SIGCONT);
+  connection = run_process_ok (process, "until_closed");
+  finish_process (process, connection);
+
+  afork_process_send_signal (stopped, SIGCONT);
+  afork_process_send_signal (stopped, SIGSTOP);
+  await_state (stopped, AFORK_PROCESS_STATE_PREPARING);
+  while (!is_stopped (stopped))
+    g_thread_yield ();
+  afork_process_send_signal (stopped, SIGCONT);
+  of_stopped = run_process_ok (stopped, "until_closed");
+  finish_process (stopped, of_stopped);
+}
+
 static void
 test_signal_invalid (Fixture       *fixture,
                      gconstpointer  data)
@@ -612,6 +650,7 @@ main (int    argc,
   add ("/life/wait/blocking", test_wait_blocking);
   add ("/life/signal/early", test_signal_early);
   add ("/life/signal/early-run", test_signal_early_run);
+  add ("/life/signal/early-stop", test_signal_early_stop);
   add ("/life/signal/running", test_signal_running);
   add ("/life/signal/invalid", test_signal_invalid);
   add ("/life/kill/new", test_kill_new);

@@ -79,18 +79,37 @@ tick_cb (gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
+static GSource *
+add_timeout (guint       interval,
+             GSourceFunc callback,
+             gpointer    data)
+{
+  GSource *source = g_timeout_source_new (interval);
+
+  g_source_set_callback (source, callback, data, NULL);
+  g_source_attach (source, g_main_context_get_thread_default ());
+  return source;
+}
+
+static void
+remove_timeout (GSource *source)
+{
+  g_source_destroy (source);
+  g_source_unref (source);
+}
+
 /* What ends is seen as an event in the main context; but what a program of another parent still
  * holds is not, so the context is also turned now and then. */
-static void
-await_census (Census *census)
+void
+census_await (Census *census)
 {
-  guint tick = g_timeout_add (10, tick_cb, NULL);
-  guint tell = g_timeout_add_seconds (5, tell_census_cb, census);
+  GSource *tick = add_timeout (10, tick_cb, NULL);
+  GSource *tell = add_timeout (5000, tell_census_cb, census);
 
   while (!is_counted (census))
-    g_main_context_iteration (NULL, TRUE);
-  g_source_remove (tick);
-  g_source_remove (tell);
+    g_main_context_iteration (g_main_context_get_thread_default (), TRUE);
+  remove_timeout (tick);
+  remove_timeout (tell);
 }
 
 static void
@@ -109,7 +128,13 @@ census_begin (Census *census)
   task = g_task_new (NULL, NULL, NULL, NULL);
   give_up_templates ();
   childless = (Census) { G_MAXUINT, 0 };
-  await_census (&childless);
+  census_await (&childless);
+  *census = take_census ();
+}
+
+void
+census_count (Census *census)
+{
   *census = take_census ();
 }
 
@@ -126,7 +151,7 @@ void
 census_end (Census *census)
 {
   give_up_templates ();
-  await_census (census);
+  census_await (census);
 }
 
 void

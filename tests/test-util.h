@@ -22,6 +22,9 @@ typedef struct
  * when the descriptors and children of this process no longer change on that account. */
 void     census_begin (Census *census);
 
+/* Counts as it is, templates among the rest. */
+void     census_count (Census *census);
+
 /* The same for a program that has had no template yet, has one thread, and is to keep it for now:
  * counts in advance what GIO's thread will have. */
 void     census_begin_single (Census *census);
@@ -29,6 +32,9 @@ void     census_begin_single (Census *census);
 /* Gives up the templates again, and turns the main context until as many are left as there were. A
  * test that leaks hangs here, and says what it waits for when that takes long. */
 void     census_end   (Census *census);
+
+/* Turns the thread-default main context until as many are left, whatever templates there are. */
+void     census_await (Census *census);
 
 /* Does it around FUNCTION, a GTestFunc: for g_test_add_data_func(). */
 void     run_with_census (gconstpointer function);

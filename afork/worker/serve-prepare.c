@@ -143,7 +143,9 @@ watch_lifeline (int fd)
 
 /* Has the kernel kill this process, and all that it will have forked, when the pipe ends, whatever
  * any of them does then. They are told apart from the rest of the world by their process group, and
- * the pipe is watched as long as one of them has it open. */
+ * the pipe is watched as long as one of them has it open. The group has a session of its own: else
+ * the kernel would send SIGHUP to all of a group, this one or the caller's, when a process ends
+ * that alone linked it to another group of the session, and somebody in it is stopped. */
 bool
 afork_serve_lifeline (void)
 {
@@ -151,7 +153,7 @@ afork_serve_lifeline (void)
     close (afork_server.lifeline);
 
   afork_server.lifeline = afork_link_take_fd (&afork_server.link);
-  if ((getpgrp () != getpid () && setpgid (0, 0) < 0) || !watch_lifeline (afork_server.lifeline))
+  if ((getpgrp () != getpid () && setsid () < 0) || !watch_lifeline (afork_server.lifeline))
     return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_FAILED,
                               "The process could not be made to end with its caller: %s",
                               strerror (errno));

@@ -1,0 +1,956 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Main contexts as programs have them: busy ones, loops within callbacks, one for each thread, and
+ * ones that change hands, or never turn, or go. Of what a context destroys, tests/test-callers.c
+ * has more. */
+
+#include "config.h"
+
+#include "test-util.h"
+
+#include <malloc.h>
+#include <unistd.h>
+
+#define STRV(...) ((const char * const []) { __VA_ARGS__, NULL })
+
+static AForkProcess *
+new_with_module (AForkProcess *process)
+{
+  return afork_process_require (process, "life");
+}
+
+/* What an operation has come to. */
+typedef struct
+{
+  GThread           *thread;    /* in which its callback was called */
+  guint              n_calls;
+  GSocketConnection *connection;
+  int                fd;
+  GError            *error;
+  GFunc              then;      /* called at the end of the callback, or NULL */
+  gpointer           data;
+} Answer;
+
+static void
+answer_clear (Answer *self)
+{
+  g_clear_object (&self->connection);
+  g_clear_error (&self->error);
+  if (self->n_calls > 0 && self->fd > 0)
+    close (self->fd);
+  *self = (Answer) { 0 };
+}
+
+static void
+answer_cb (GObject      *object,
+           GAsyncResult *result,
+           gpointer      data)
+{
+  AForkProcess *process = AFORK_PROCESS (object);
+  Answer *self = data;
+
+  g_assert_cmpuint (self->n_calls++, ==, 0);
+  self->thread = g_thread_self ();
+  if (g_async_result_is_tagged (result, afork_process_run_async))
+    self->connection = afork_process_run_finish (process, result, &self->error);
+  else if (g_async_result_is_tagged (result, afork_process_run_func_async))
+    self->connection = afork_process_run_func_finish (process, result, &self->error);
+  else if (g_async_result_is_tagged (result, afork_process_exec_async))
+    self->connection = afork_process_exec_finish (process, result, &self->error);
+  else if (g_async_result_is_tagged (result, afork_process_detach_async))
+    self->fd = afork_process_detach_finish (process, result, &self->error);
+  else
+    g_assert_true (afork_process_wait_finish (process, result, &self->error)
+                   == (self->error == NULL));
+  if (self->then != NULL)
+    self->then (process, self->data);
+}
+
+static void
+answer_await (Answer *self)
+{
+  while (self->n_calls == 0)
+    g_main_context_iteration (g_main_context_get_thread_default (), TRUE);
+}
+
+static void
+a_function (int              socket,
+            const AForkItem *items,
+            size_t           n_items)
+{
+}
+
+/* Each asynchronous operation, on a process with the module. */
+
+static void
+begin_run (AForkProcess *process,
+           Answer       *answer)
+{
+  afork_process_run_async (process, "until_closed", NULL, answer_cb, answer);
+}
+
+static void
+begin_run_func (AForkProcess *process,
+                Answer       *answer)
+{
+  afork_process_run_func_async (process, a_function, NULL, answer_cb, answer);
+}
+
+static void
+begin_run_missing (AForkProcess *process,
+                   Answer       *answer)
+{
+  afork_process_run_async (process, "no_such_function", NULL, answer_cb, answer);
+}
+
+static void
+begin_exec (AForkProcess *process,
+            Answer       *answer)
+{
+  afork_process_exec_async (process, STRV ("true"), NULL, answer_cb, answer);
+}
+
+static void
+begin_exec_missing (AForkProcess *process,
+                    Answer       *answer)
+{
+  afork_process_exec_async (process, STRV ("no-such-program"), NULL, answer_cb, answer);
+}
+
+static void
+begin_detach (AForkProcess *process,
+              Answer       *answer)
+{
+  afork_process_detach_async (process, NULL, answer_cb, answer);
+}
+
+static void
+begin_wait (AForkProcess *process,
+            Answer       *answer)
+{
+  afork_process_wait_async (process, NULL, answer_cb, answer);
+  afork_process_force_exit (process);
+}
+
+typedef struct
+{
+  const char *name;
+  void      (*begin) (AForkProcess *process,
+                      Answer       *answer);
+  int         code;             /* of its error, or -1 */
+} Operation;
+
+static const Operation operations[] = {
+  { "run", begin_run, -1 },
+  { "run-missing", begin_run_missing, AFORK_ERROR_FUNCTION },
+  { "run-func", begin_run_func, AFORK_ERROR_FUNCTION },
+  { "exec", begin_exec, -1 },
+  { "exec-missing", begin_exec_missing, AFORK_ERROR_SPAWN },
+  { "detach", begin_detach, -1 },
+  { "wait", begin_wait, -1 },
+};
+
+static void
+check_answer (const Operation *operation,
+              Answer          *answer)
+{
+  g_assert_cmpuint (answer->n_calls, ==, 1);
+  if (operation->code < 0)
+    g_assert_no_error (answer->error);
+  else
+    g_assert_error (answer->error, AFORK_ERROR, operation->code);
+}
+
+/* Priorities. */
+
+static gboolean
+busy_cb (gpointer data)
+{
+  guint *n_left = data;
+
+  return --*n_left > 0 ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
+}
+
+static guint
+add_busy (int    priority,
+          guint *n_turns)
+{
+  return g_idle_add_full (priority, busy_cb, n_turns, NULL);
+}
+
+/* Among others that are as urgent, and before those that are less so, everything goes on. */
+static void
+test_priority_not_above (gconstpointer data)
+{
+  static const int priorities[] = { G_PRIORITY_DEFAULT, G_PRIORITY_DEFAULT_IDLE, G_PRIORITY_LOW };
+  const Operation *operation = data;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (priorities); i++)
+    {
+      g_autoptr(AForkProcess) process = new_with_module (afork_process_new ());
+      guint n_turns = G_MAXUINT;
+      guint busy = add_busy (priorities[i], &n_turns);
+      Answer answer = { 0 };
+
+      operation->begin (process, &answer);
+      answer_await (&answer);
+      check_answer (operation, &answer);
+      answer_clear (&answer);
+      await_end (process);
+      g_source_remove (busy);
+    }
+}
+
+/* What is more urgent comes first, and nothing is lost by that. */
+static void
+test_priority_above (gconstpointer data)
+{
+  const Operation *operation = data;
+  g_autoptr(AForkProcess) process = new_with_module (afork_process_new ());
+  guint n_turns = 1000;
+  Answer answer = { 0 };
+
+  add_busy (G_PRIORITY_DEFAULT - 1, &n_turns);
+  operation->begin (process, &answer);
+  while (n_turns > 0)
+    {
+      g_main_context_iteration (NULL, TRUE);
+      g_assert_cmpuint (answer.n_calls, ==, 0);
+    }
+  answer_await (&answer);
+  check_answer (operation, &answer);
+  answer_clear (&answer);
+  await_end (process);
+}
+
+/* Loops in callbacks, which wait for what comes next, of the same process and of others. */
+
+typedef struct
+{
+  AForkProcess *process;
+  Answer        wait;           /* that was begun before */
+  guint         n_exited;
+} Nested;
+
+static void
+nested_exited_cb (AForkProcess *process,
+                  int           wait_status,
+                  gpointer      data)
+{
+  ((Nested *) data)->n_exited++;
+}
+
+static void
+nested_begin (Nested       *self,
+              AForkProcess *process)
+{
+  *self = (Nested) { .process = process };
+  g_signal_connect (process, "exited", G_CALLBACK (nested_exited_cb), self);
+  afork_process_wait_async (process, NULL, answer_cb, &self->wait);
+}
+
+/* In a callback of PROCESS: all that is to come of it comes, in a loop. */
+static void
+await_rest (gpointer process,
+            gpointer data)
+{
+  Nested *self = data;
+
+  afork_process_force_exit (process);
+  await_end (process);
+  while (self->n_exited == 0)
+    g_main_context_iteration (g_main_context_get_thread_default (), TRUE);
+  answer_await (&self->wait);
+}
+
+static void
+test_nested_in_answer (gconstpointer data)
+{
+  const Operation *operation = data;
+
+  for (guint i = 0; i < 3; i++)
+    {
+      g_autoptr(AForkProcess) template = new_with_module (afork_process_new ());
+      g_autoptr(AForkProcess) process = i == 0 ? afork_process_fork (template)
+                                               : new_with_module (afork_process_new_exec (NULL));
+      g_autoptr(AForkProcess) fork = i == 2 ? afork_process_fork (process) : NULL;
+      Nested nested;
+      Answer answer = { .then = await_rest, .data = &nested };
+
+      nested_begin (&nested, process);
+      operation->begin (process, &answer);
+      answer_await (&answer);
+      check_answer (operation, &answer);
+      g_assert_cmpuint (nested.n_exited, ==, 1);
+      answer_clear (&answer);
+      answer_clear (&nested.wait);
+    }
+}
+
+static void
+block_for_another (gpointer process,
+                   gpointer data)
+{
+  g_autoptr(AForkProcess) other = afork_process_fork (data);
+  g_autoptr(AForkProcess) executed = afork_process_fork (data);
+  g_autoptr(AForkProcess) detached = afork_process_fork (data);
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+  int fd;
+
+  connection = afork_process_run (other, "until_closed", NULL, &error);
+  g_assert_no_error (error);
+  g_clear_object (&connection);
+  g_assert_true (afork_process_wait (other, NULL, &error));
+  connection = afork_process_exec (executed, STRV ("true"), NULL, &error);
+  g_assert_no_error (error);
+  g_assert_true (afork_process_wait (executed, NULL, &error));
+  fd = afork_process_detach (detached, NULL, &error);
+  g_assert_no_error (error);
+  close (fd);
+  g_assert_true (afork_process_wait (detached, NULL, &error));
+  afork_process_force_exit (process);
+  g_assert_true (afork_process_wait (process, NULL, &error));
+  g_assert_no_error (error);
+}
+
+/* The blocking calls, in callbacks: for others, and for the process itself. */
+static void
+test_nested_blocking (gconstpointer data)
+{
+  const Operation *operation = data;
+  g_autoptr(AForkProcess) template = new_with_module (afork_process_new ());
+  g_autoptr(AForkProcess) process = afork_process_fork (template);
+  Answer answer = { .then = block_for_another, .data = template };
+
+  operation->begin (process, &answer);
+  answer_await (&answer);
+  check_answer (operation, &answer);
+  answer_clear (&answer);
+  await_end (process);
+}
+
+/* In a handler: what was begun before is answered in a loop there. */
+static void
+await_answer_cb (AForkProcess *process,
+                 GParamSpec   *pspec,
+                 Answer       *answer)
+{
+  if (afork_process_get_state (process) == GPOINTER_TO_UINT (answer->data))
+    answer_await (answer);
+}
+
+static void
+test_nested_in_notify (void)
+{
+  g_autoptr(AForkProcess) process = new_with_module (afork_process_new ());
+  g_autoptr(AForkProcess) known = new_with_module (afork_process_new ());
+  g_autoptr(AForkProcess) killed = new_with_module (afork_process_new ());
+  Answer run = { .data = GUINT_TO_POINTER (AFORK_PROCESS_STATE_RUNNING) };
+  Answer run_known = { .data = GUINT_TO_POINTER (AFORK_PROCESS_STATE_PREPARING) };
+  Answer wait = { .data = GUINT_TO_POINTER (AFORK_PROCESS_STATE_EXITED) };
+
+  g_signal_connect (process, "notify::state", G_CALLBACK (await_answer_cb), &run);
+  begin_run (process, &run);
+  answer_await (&run);
+  g_assert_no_error (run.error);
+
+  g_signal_connect (known, "notify::state", G_CALLBACK (await_answer_cb), &run_known);
+  begin_run (known, &run_known);
+  answer_await (&run_known);
+  g_assert_no_error (run_known.error);
+
+  g_signal_connect (killed, "notify::state", G_CALLBACK (await_answer_cb), &wait);
+  begin_wait (killed, &wait);
+  answer_await (&wait);
+  g_assert_no_error (wait.error);
+
+  answer_clear (&run);
+  answer_clear (&run_known);
+  answer_clear (&wait);
+  await_end (process);
+  await_end (known);
+}
+
+static void
+await_wait_cb (AForkProcess *process,
+               int           wait_status,
+               gpointer      data)
+{
+  answer_await (data);
+}
+
+static void
+test_nested_in_exited (void)
+{
+  g_autoptr(AForkProcess) process = new_with_module (afork_process_new ());
+  Answer wait = { 0 };
+
+  g_signal_connect (process, "exited", G_CALLBACK (await_wait_cb), &wait);
+  begin_wait (process, &wait);
+  await_end (process);
+  answer_await (&wait);
+  g_assert_no_error (wait.error);
+  answer_clear (&wait);
+}
+
+static void
+await_other_wait (gpointer process,
+                  gpointer data)
+{
+  answer_await (data);
+}
+
+/* Of several that wait for the same, each waits in its callback for the next one. */
+static void
+test_nested_waits (void)
+{
+  g_autoptr(AForkProcess) process = new_with_module (afork_process_new ());
+  Answer waits[3] = { { 0 } };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (waits); i++)
+    {
+      if (i + 1 < G_N_ELEMENTS (waits))
+        waits[i] = (Answer) { .then = await_other_wait, .data = &waits[i + 1] };
+      afork_process_wait_async (process, NULL, answer_cb, &waits[i]);
+    }
+  afork_process_force_exit (process);
+  for (gsize i = 0; i < G_N_ELEMENTS (waits); i++)
+    {
+      answer_await (&waits[i]);
+      g_assert_no_error (waits[i].error);
+    }
+  for (gsize i = 0; i < G_N_ELEMENTS (waits); i++)
+    answer_clear (&waits[i]);
+}
+
+/* A template fails, and each of its forks with it. Whoever is told first waits for the others. */
+static void
+test_nested_forks (void)
+{
+  for (guint first = 0; first < 3; first++)
+    {
+      g_autoptr(AForkProcess) template = afork_process_new_exec (NULL);
+      AForkProcess *processes[3] = { template };
+      Answer answers[3] = { { 0 } };
+
+      afork_process_require (template, "no-such-module");
+      for (guint i = 1; i < 3; i++)
+        processes[i] = afork_process_fork (template);
+      for (guint i = 0; i < 3; i++)
+        {
+          guint next = (first + i + 1) % 3;
+
+          if (i < 2)
+            answers[(first + i) % 3] = (Answer) { .then = await_other_wait,
+                                                  .data = &answers[next] };
+        }
+      for (guint i = 0; i < 3; i++)
+        begin_run (processes[i], &answers[i]);
+      for (guint i = 0; i < 3; i++)
+        {
+          answer_await (&answers[i]);
+          g_assert_error (answers[i].error, AFORK_ERROR, AFORK_ERROR_MODULE);
+        }
+      for (guint i = 0; i < 3; i++)
+        {
+          await_end (processes[i]);
+          answer_clear (&answers[i]);
+          if (i > 0)
+            g_object_unref (processes[i]);
+        }
+    }
+}
+
+static AForkRuntime *
+new_missing_runtime (void)
+{
+  return g_object_new (AFORK_TYPE_RUNTIME,
+                       "name", "missing",
+                       "argv", STRV ("/no/such/program"),
+                       "can-fork", TRUE,
+                       "can-pass-fds", TRUE,
+                       NULL);
+}
+
+/* One that cannot come to be says so where it can be heard. */
+static void
+test_told_of_failure (void)
+{
+  g_autoptr(AForkRuntime) runtime = new_missing_runtime ();
+  g_autoptr(AForkProcess) process = afork_process_new_exec (runtime);
+  g_autoptr(AForkProcess) blocking = afork_process_new_exec (runtime);
+  g_autoptr(GError) error = NULL;
+  Nested nested;
+
+  nested_begin (&nested, process);
+  answer_await (&nested.wait);
+  g_assert_error (nested.wait.error, AFORK_ERROR, AFORK_ERROR_SPAWN);
+  g_assert_cmpuint (nested.n_exited, ==, 1);
+  g_assert_cmpint (afork_process_get_state (process), ==, AFORK_PROCESS_STATE_EXITED);
+  answer_clear (&nested.wait);
+
+  g_assert_false (afork_process_wait (blocking, NULL, &error));
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN);
+  g_assert_cmpint (afork_process_get_state (blocking), ==, AFORK_PROCESS_STATE_EXITED);
+}
+
+/* A context for each thread. */
+
+static void
+test_each_operation (GThread *thread)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (operations); i++)
+    {
+      g_autoptr(AForkProcess) process = new_with_module (afork_process_new ());
+      Answer answer = { 0 };
+
+      operations[i].begin (process, &answer);
+      answer_await (&answer);
+      check_answer (&operations[i], &answer);
+      g_assert_true (answer.thread == thread);
+      if (answer.fd > 0)
+        {
+          g_autoptr(AForkProcess) taken = afork_process_new_from_fd (g_steal_fd (&answer.fd));
+          Answer of_taken = { 0 };
+
+          begin_run (taken, &of_taken);
+          answer_await (&of_taken);
+          g_assert_no_error (of_taken.error);
+          g_assert_true (of_taken.thread == thread);
+          answer_clear (&of_taken);
+          await_end (taken);
+        }
+      answer_clear (&answer);
+      await_end (process);
+    }
+}
+
+static gpointer
+use_own_context (gpointer data)
+{
+  g_autoptr(GMainContext) context = g_main_context_new ();
+  AForkProcess *template;
+
+  g_main_context_push_thread_default (context);
+  template = afork_runtime_get_template (afork_runtime_get_native ());
+  afork_process_set_die_with_parent (template, TRUE);
+  afork_process_set_spare (template, 2);
+  test_each_operation (g_thread_self ());
+  g_main_context_pop_thread_default (context);
+  return NULL;
+}
+
+static void
+test_threads (void)
+{
+  GThread *threads[3];
+
+  for (gsize i = 0; i < G_N_ELEMENTS (threads); i++)
+    threads[i] = g_thread_new ("user", use_own_context, NULL);
+  test_each_operation (g_thread_self ());
+  for (gsize i = 0; i < G_N_ELEMENTS (threads); i++)
+    g_thread_join (threads[i]);
+}
+
+/* What is made in a context stays there, whatever is the thread's default afterwards. */
+static void
+test_pushed (void)
+{
+  g_autoptr(GMainContext) context = g_main_context_new ();
+  g_autoptr(AForkProcess) process = NULL;
+  Answer answer = { 0 };
+
+  g_main_context_push_thread_default (context);
+  process = new_with_module (afork_process_new_exec (NULL));
+  begin_run (process, &answer);
+  g_main_context_pop_thread_default (context);
+
+  for (guint i = 0; i < 100; i++)
+    g_main_context_iteration (NULL, FALSE);
+  g_assert_cmpuint (answer.n_calls, ==, 0);
+
+  g_main_context_push_thread_default (context);
+  answer_await (&answer);
+  g_assert_no_error (answer.error);
+  answer_clear (&answer);
+  await_end (process);
+  afork_runtime_set_template (afork_runtime_get_native (), NULL);
+  g_main_context_pop_thread_default (context);
+}
+
+/* A context that changes hands, with operations under way. */
+
+typedef struct
+{
+  GMainContext *context;
+  AForkProcess *processes[G_N_ELEMENTS (operations)];
+  Answer        answers[G_N_ELEMENTS (operations)];
+} Handed;
+
+static gpointer
+begin_all (gpointer data)
+{
+  Handed *self = data;
+
+  g_main_context_push_thread_default (self->context);
+  for (gsize i = 0; i < G_N_ELEMENTS (operations); i++)
+    {
+      self->processes[i] = new_with_module (i % 2 == 0 ? afork_process_new ()
+                                                       : afork_process_new_exec (NULL));
+      operations[i].begin (self->processes[i], &self->answers[i]);
+    }
+  g_main_context_pop_thread_default (self->context);
+  return NULL;
+}
+
+static gpointer
+finish_all (gpointer data)
+{
+  Handed *self = data;
+
+  g_main_context_push_thread_default (self->context);
+  for (gsize i = 0; i < G_N_ELEMENTS (operations); i++)
+    {
+      answer_await (&self->answers[i]);
+      g_assert_true (self->answers[i].thread == g_thread_self ());
+      check_answer (&operations[i], &self->answers[i]);
+      answer_clear (&self->answers[i]);
+      await_end (self->processes[i]);
+    }
+  g_main_context_pop_thread_default (self->context);
+  return NULL;
+}
+
+static void
+test_handed_on (void)
+{
+  Handed handed = { .context = g_main_context_new () };
+
+  g_thread_join (g_thread_new ("beginner", begin_all, &handed));
+  g_thread_join (g_thread_new ("finisher", finish_all, &handed));
+  for (gsize i = 0; i < G_N_ELEMENTS (operations); i++)
+    g_object_unref (handed.processes[i]);
+  g_main_context_unref (handed.context);
+}
+
+/* An operation that is not answered keeps its context, as each GTask does. When the process ends,
+ * whoever turns the context hears of it. */
+static gpointer
+abandon_all (gpointer data)
+{
+  Handed *self = data;
+
+  begin_all (self);
+  g_main_context_unref (self->context);
+  for (gsize i = 0; i < G_N_ELEMENTS (operations); i++)
+    g_object_unref (self->processes[i]);
+  return NULL;
+}
+
+static void
+test_kept_by_operation (void)
+{
+  g_autoptr(GMainContext) context = g_main_context_new ();
+  Handed handed = { .context = g_main_context_ref (context) };
+
+  g_thread_join (g_thread_new ("abandoner", abandon_all, &handed));
+  g_main_context_push_thread_default (context);
+  for (gsize i = 0; i < G_N_ELEMENTS (operations); i++)
+    {
+      answer_await (&handed.answers[i]);
+      check_answer (&operations[i], &handed.answers[i]);
+      answer_clear (&handed.answers[i]);
+    }
+  afork_runtime_set_template (afork_runtime_get_native (), NULL);
+  g_main_context_pop_thread_default (context);
+}
+
+/* Contexts that go while processes are in all states but that. */
+static gpointer
+leave_all (gpointer data)
+{
+  GPtrArray *left = data;
+  g_autoptr(GMainContext) context = g_main_context_new ();
+  g_autoptr(AForkProcess) detached = NULL;
+  g_autoptr(AForkRuntime) runtime = NULL;
+  Answer answer = { 0 };
+  AForkProcess *template;
+
+  g_main_context_push_thread_default (context);
+  template = new_with_module (afork_process_new_exec (NULL));
+  g_ptr_array_add (left, template);
+  afork_process_set_spare (template, 1);
+  afork_process_set_die_with_parent (template, TRUE);
+  g_ptr_array_add (left, afork_process_fork (template));
+  g_ptr_array_add (left, afork_process_new ());
+  g_object_unref (run_process_ok (g_ptr_array_index (left, 1), "forever"));
+
+  detached = afork_process_fork (template);
+  begin_detach (detached, &answer);
+  answer_await (&answer);
+  g_ptr_array_add (left, afork_process_new_from_fd (g_steal_fd (&answer.fd)));
+  answer_clear (&answer);
+  g_ptr_array_add (left, g_object_ref (detached));
+
+  /* One that has failed, and has not been heard yet. */
+  runtime = new_missing_runtime ();
+  g_ptr_array_add (left, afork_process_new_exec (runtime));
+  g_main_context_pop_thread_default (context);
+  return NULL;
+}
+
+static void
+test_gone (void)
+{
+  for (guint i = 0; i < 5; i++)
+    {
+      g_autoptr(GPtrArray) left = g_ptr_array_new_with_free_func (g_object_unref);
+
+      g_thread_join (g_thread_new ("leaver", leave_all, left));
+      for (guint j = 0; j < left->len; j++)
+        {
+          AForkProcess *process = g_ptr_array_index (left, j);
+          g_autoptr(GError) error = NULL;
+
+          g_assert_cmpint (afork_process_get_state (process), ==, AFORK_PROCESS_STATE_EXITED);
+          g_assert_false (afork_process_wait (process, NULL, &error));
+          g_assert_true (g_error_matches (error, AFORK_ERROR, AFORK_ERROR_CLOSED)
+                         || g_error_matches (error, AFORK_ERROR, AFORK_ERROR_SPAWN));
+          afork_process_force_exit (process);
+        }
+    }
+}
+
+/* Objects that another thread has the last reference to. */
+
+enum { N_DROPPED = 200 };
+
+static gpointer
+drop_all (gpointer data)
+{
+  gpointer object;
+
+  while ((object = g_async_queue_pop (data)) != data)
+    g_object_unref (object);
+  return NULL;
+}
+
+/* While the context is at work with them: starting, running, ending. */
+static void
+test_dropped_elsewhere (void)
+{
+  g_autoptr(GAsyncQueue) queue = g_async_queue_new ();
+  GThread *thread = g_thread_new ("dropper", drop_all, queue);
+  g_autoptr(AForkProcess) template = new_with_module (afork_process_new_exec (NULL));
+  guint n_processes = g_getenv ("AFORK_TEST_VALGRIND") != NULL ? N_DROPPED / 10 : N_DROPPED;
+
+  for (guint i = 0; i < n_processes; i++)
+    {
+      AForkProcess *process = i % 5 == 0 ? new_with_module (afork_process_new_exec (NULL))
+                                         : afork_process_fork (template);
+      Answer answer = { 0 };
+
+      if (i % 3 == 0)
+        afork_process_set_spare (process, 1);
+      if (i % 2 == 0)
+        {
+          begin_run (process, &answer);
+          answer_await (&answer);
+          g_assert_no_error (answer.error);
+          answer_clear (&answer);
+        }
+      g_async_queue_push (queue, process);
+      for (guint j = i % 7; j > 0; j--)
+        g_main_context_iteration (NULL, FALSE);
+    }
+  g_async_queue_push (queue, queue);
+  g_thread_join (thread);
+}
+
+/* A main context that never turns. */
+
+static gsize
+count_heap (void)
+{
+  struct mallinfo2 info = mallinfo2 ();
+
+  return info.uordblks + info.hblkhd;
+}
+
+static void
+run_and_drop (guint n_processes)
+{
+  for (guint i = 0; i < n_processes; i++)
+    {
+      g_autoptr(AForkProcess) dropped = new_with_module (afork_process_new ());
+      g_autoptr(AForkProcess) waited = new_with_module (afork_process_new ());
+      g_autoptr(GSocketConnection) connection = NULL;
+      g_autoptr(GSocketConnection) of_waited = NULL;
+      g_autoptr(GError) error = NULL;
+
+      connection = afork_process_run (dropped, "done", NULL, &error);
+      g_assert_no_error (error);
+      g_clear_object (&dropped);
+      of_waited = afork_process_run (waited, "done", NULL, &error);
+      g_assert_no_error (error);
+      g_assert_true (afork_process_wait (waited, NULL, &error));
+      g_assert_no_error (error);
+      assert_exit_status (waited, 0);
+    }
+}
+
+/* Blocking calls are all that a program may make. What they see of others is not heaped up. */
+static void
+test_never_turned (void)
+{
+  gsize before, after;
+
+  run_and_drop (100);
+  before = count_heap ();
+  run_and_drop (100);
+  after = count_heap ();
+  g_test_message ("%" G_GSIZE_FORMAT " bytes became %" G_GSIZE_FORMAT, before, after);
+  if (!is_instrumented ())
+    g_assert_cmpuint (after, <, before + 100 * 100);
+}
+
+/* A thread without a context of its own, while another one turns the default context. */
+
+static gpointer
+make_in_default (gpointer data)
+{
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(GSocketConnection) connection = NULL;
+  GError **error = data;
+
+  process = afork_process_new ();
+  g_assert_nonnull (process);
+  connection = afork_process_run (process, "until_closed", NULL, error);
+  g_assert_null (connection);
+  return NULL;
+}
+
+static gboolean
+join_cb (gpointer data)
+{
+  g_autoptr(GError) error = NULL;
+
+  g_test_expect_message ("AFork", G_LOG_LEVEL_CRITICAL, "*another thread turns*");
+  g_thread_join (g_thread_new ("intruder", make_in_default, &error));
+  g_test_assert_expected_messages ();
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_FAILED);
+  g_main_loop_quit (data);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+test_intruder (void)
+{
+  g_autoptr(GMainLoop) loop = g_main_loop_new (NULL, FALSE);
+
+  g_idle_add (join_cb, loop);
+  g_main_loop_run (loop);
+}
+
+/* Where nobody turns it, it is as good as the thread's own. */
+static gpointer
+use_default (gpointer data)
+{
+  test_each_operation (g_thread_self ());
+  afork_runtime_set_template (afork_runtime_get_native (), NULL);
+  return NULL;
+}
+
+static void
+test_default_elsewhere (void)
+{
+  g_thread_join (g_thread_new ("user", use_default, NULL));
+}
+
+/* Runs a test, and counts what it leaves. */
+
+typedef struct
+{
+  void        (*test) (gconstpointer data);
+  gconstpointer data;
+} Test;
+
+static void
+test_with_census (gconstpointer data)
+{
+  const Test *self = data;
+  Census census;
+
+  census_begin (&census);
+  self->test (self->data);
+  census_end (&census);
+}
+
+static void
+test_function (gconstpointer data)
+{
+  ((GTestFunc) data) ();
+}
+
+static void
+add_full (const char   *path,
+          void        (*test) (gconstpointer data),
+          gconstpointer data)
+{
+  Test *self = g_new0 (Test, 1);
+
+  self->test = test;
+  self->data = data;
+  g_test_add_data_func_full (path, self, test_with_census, g_free);
+}
+
+static void
+add (const char *path,
+     GTestFunc   test)
+{
+  add_full (path, test_function, (gconstpointer) test);
+}
+
+static void
+add_operations (const char  *folder,
+                void       (*test) (gconstpointer data))
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (operations); i++)
+    {
+      g_autofree char *path = g_build_path ("/", folder, operations[i].name, NULL);
+
+      add_full (path, test, &operations[i]);
+    }
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  add_operations ("/main-context/priority/not-above", test_priority_not_above);
+  add_operations ("/main-context/priority/above", test_priority_above);
+  add_operations ("/main-context/nested/in-answer", test_nested_in_answer);
+  add_operations ("/main-context/nested/blocking", test_nested_blocking);
+  add ("/main-context/nested/in-notify", test_nested_in_notify);
+  add ("/main-context/nested/in-exited", test_nested_in_exited);
+  add ("/main-context/nested/waits", test_nested_waits);
+  add ("/main-context/nested/forks", test_nested_forks);
+  add ("/main-context/told-of-failure", test_told_of_failure);
+  add ("/main-context/threads", test_threads);
+  add ("/main-context/pushed", test_pushed);
+  add ("/main-context/handed-on", test_handed_on);
+  add ("/main-context/kept-by-operation", test_kept_by_operation);
+  add ("/main-context/gone", test_gone);
+  add ("/main-context/dropped-elsewhere", test_dropped_elsewhere);
+  add ("/main-context/never-turned", test_never_turned);
+  add ("/main-context/intruder", test_intruder);
+  add ("/main-context/default-elsewhere", test_default_elsewhere);
+
+  return g_test_run ();
+}
