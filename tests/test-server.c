@@ -711,6 +711,24 @@ test_failure (guint         *n_fds,
   finish (&caller, AFORK_EXIT_BASE + (int) self->code);
 }
 
+/* No program can be executed that has no name. */
+static void
+test_exec_nothing (guint         *n_fds,
+                   gconstpointer  data)
+{
+  Caller caller;
+  int ours, theirs;
+
+  open_sockets (&ours, &theirs);
+  start (&caller);
+  send_frame_with_fd (&caller, FRAME (EXEC, .strings = { 0 }), theirs);
+  expect_error (&caller, AFORK_WIRE_ERROR_PROTOCOL, "EXEC");
+  expect_end (&caller);
+  finish (&caller, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_PROTOCOL);
+  close_fd (&ours);
+  close_fd (&theirs);
+}
+
 /* Threads keep it from being forked; and, with forks, from being run. */
 static void
 test_threads (guint         *n_fds,
@@ -1110,6 +1128,7 @@ main (int    argc,
 
       g_test_add (path, guint, &failures[i], set_up, test_failure, tear_down);
     }
+  add ("/server/exec-nothing", test_exec_nothing);
   add ("/server/end-in-frame", test_end_in_frame);
   add ("/server/divided", test_divided);
   add ("/server/behind-run", test_behind_run);

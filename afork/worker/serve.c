@@ -458,9 +458,14 @@ map_socket (int socket)
 static bool
 serve_exec (const AForkFrame *frame)
 {
-  const char **argv = strings_to_array (frame->strings);
+  const char **argv;
   int socket;
 
+  if (frame->strings.n_strings == 0)
+    return afork_failure_set (&server.failure, AFORK_WIRE_ERROR_PROTOCOL,
+                              "EXEC came without a program");
+
+  argv = strings_to_array (frame->strings);
   server.outcome = afork_link_take_fd (&server.link);
   if (argv == NULL || !become_worker (NULL))
     return false;
