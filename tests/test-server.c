@@ -1067,6 +1067,34 @@ test_map (guint         *n_fds,
   close_fd (&null);
 }
 
+/* There is no such descriptor, and so nothing that the server keeps and has not got is there. */
+static void
+test_map_nowhere (guint         *n_fds,
+                  gconstpointer  data)
+{
+  Caller caller, fork;
+  int lifeline[2];
+
+  g_assert_true (g_unix_open_pipe (lifeline, FD_CLOEXEC, NULL));
+  start (&caller);
+  send_frame_with_fd (&caller, FRAME (LIFELINE, .n_fds = 1), lifeline[0]);
+  fork_server_born (&caller, 1, &fork);
+  send_frame_with_fd (&fork, FRAME (MAP_FD, .number = { G_MAXUINT32 }), STDERR_FILENO);
+  expect_error (&fork, AFORK_WIRE_ERROR_FAILED, "mapped to -1");
+  finish (&fork, 0);
+  expect_exited (&caller, 1, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_FAILED);
+
+  fork_server_born (&caller, 2, &fork);
+  send_frame_with_fd (&caller, FRAME (MAP_FD, .number = { G_MAXUINT32 }), STDERR_FILENO);
+  expect_error (&caller, AFORK_WIRE_ERROR_FAILED, "mapped to -1");
+  finish (&fork, 0);
+  expect_exited (&caller, 2, 0);
+  expect_end (&caller);
+  finish (&caller, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_FAILED);
+  close_fd (&lifeline[0]);
+  close_fd (&lifeline[1]);
+}
+
 /* Run while it has a fork: another one is the worker, and it reports on both on a socket that comes
  * with READY. */
 static void
@@ -1144,6 +1172,7 @@ main (int    argc,
               set_up, test_linger_failed, tear_down);
   add ("/server/linger/blind", test_linger_blind);
   add ("/server/map", test_map);
+  add ("/server/map/nowhere", test_map_nowhere);
   add ("/server/stay-behind", test_stay_behind);
 
   return g_test_run ();

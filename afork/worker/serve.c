@@ -657,7 +657,7 @@ serve_map_fd (int target)
   if (fd == target)
     done = fcntl (fd, F_SETFD, 0) == 0;
   else
-    done = vacate (target) && dup2 (fd, target) == target;
+    done = vacate (target) && dup2 (fd, target) >= 0;
   if (done && target <= STDERR_FILENO)
     server.mapped |= 1u << target;
   if (!done)
