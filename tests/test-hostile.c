@@ -224,6 +224,8 @@ static const Case fork_cases[] = {
     AFORK_ERROR_PROTOCOL, "ERROR came" },
   { "exited-itself", { "hello", "await=fork", "fork", "exited=0", "hang" }, AFORK_ERROR_PROTOCOL,
     "EXITED came" },
+  { "born/pidfd-of-another", { "hello", "await=fork", "fork", "caller-pidfd", "born", "exit=4" },
+    AFORK_ERROR_LOST, "nobody can say how" },
   { "garbage", { "hello", "await=fork", "fork", "raw=" GARBAGE, "hang" }, AFORK_ERROR_PROTOCOL,
     BROKEN },
   { "error", { "hello", "await=fork", "fork", "pidfd", "error=3", "hang" }, AFORK_ERROR_EVAL,
@@ -279,6 +281,27 @@ test_fork (Census        *census,
   await_end (template);
   await_end (process);
   turn ();
+}
+
+/* A fork says that it is the caller. Nothing that is meant for it reaches that. */
+static void
+test_pidfd_of_another (Census        *census,
+                       gconstpointer  data)
+{
+  g_autoptr(AForkProcess) template = NULL;
+  g_autoptr(AForkProcess) process = NULL;
+
+  template = new_template (STEPS ("hello", "await=fork", "fork", "caller-pidfd", "born", "hang"));
+  process = afork_process_fork (template);
+  await_state (process, AFORK_PROCESS_STATE_PREPARING);
+  afork_process_send_signal (process, SIGTERM);
+  afork_process_force_exit (process);
+  turn ();
+  g_assert_cmpint (afork_process_get_state (process), ==, AFORK_PROCESS_STATE_PREPARING);
+
+  afork_process_force_exit (template);
+  await_end (template);
+  await_end (process);
 }
 
 /* What it may do. */
@@ -585,6 +608,7 @@ main (int    argc,
   add_cases ("run", run_cases, G_N_ELEMENTS (run_cases), test_run);
   add_cases ("early", early_cases, G_N_ELEMENTS (early_cases), test_early);
   add_cases ("fork", fork_cases, G_N_ELEMENTS (fork_cases), test_fork);
+  fault_add ("/hostile/pidfd-of-another", test_pidfd_of_another);
   fault_add ("/hostile/data", test_data);
   fault_add ("/hostile/data/garbage", test_data_garbage);
   fault_add ("/hostile/data/fds", test_data_fds);
