@@ -587,6 +587,8 @@ follow_worker (AForkPeer *self,
 
   share_lifeline (life, self->life);
   add_fork_life (self, AFORK_WORKER_NUMBER, life);
+  /* Where it is our child, it is still to be reaped, and not with a call that waits just now. */
+  _afork_life_set_context (self->life, self->home);
   set_life (self, life);
   self->born = TRUE;
   _afork_life_bear (life, pid, g_steal_fd (pidfd));
