@@ -19,6 +19,7 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -757,6 +758,50 @@ test_threads (guint         *n_fds,
   finish (&caller, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_THREADS);
 }
 
+/* A server that has more rights than whoever started it does not let that choose what it loads. */
+static void
+test_more_rights (guint         *n_fds,
+                  gconstpointer  data)
+{
+  const uid_t nobody = 65534;
+  g_autofree char *folder = g_dir_make_tmp ("afork-XXXXXX", NULL);
+  g_autofree char *server = g_build_filename (folder, "server", NULL);
+  g_autofree char *content = NULL;
+  Caller caller;
+  gsize size;
+  int ours, theirs;
+
+  if (getuid () != 0)
+    {
+      g_test_skip ("Only root can make such a server");
+      g_assert_no_errno (rmdir (folder));
+      return;
+    }
+
+  g_assert_no_errno (chmod (folder, 0755));
+  g_assert_true (g_file_get_contents (get_server (), &content, &size, NULL));
+  g_assert_true (g_file_set_contents (server, content, (gssize) size, NULL));
+  g_assert_no_errno (chmod (server, 04755));
+
+  open_sockets (&ours, &theirs);
+  caller_init (&caller, ours);
+  caller.pid = fork ();
+  g_assert_cmpint (caller.pid, >=, 0);
+  if (caller.pid == 0)
+    {
+      if (dup2 (theirs, SERVER_SOCKET) == SERVER_SOCKET && setresuid (nobody, nobody, nobody) == 0)
+        execl (server, server, "--socket=3", NULL);
+      _exit (99);
+    }
+  close_fd (&theirs);
+  expect_frame (&caller, AFORK_FRAME_HELLO);
+  require (&caller, "echo");
+  expect_error (&caller, AFORK_WIRE_ERROR_MODULE, "echo");
+  finish (&caller, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_MODULE);
+  g_assert_no_errno (unlink (server));
+  g_assert_no_errno (rmdir (folder));
+}
+
 /* All of a conversation, in two parts, divided at each byte. */
 static void
 test_divided (guint         *n_fds,
@@ -1163,6 +1208,7 @@ main (int    argc,
   add ("/server/stray-fds", test_stray_fds);
   add ("/server/long-frames", test_long_frames);
   add ("/server/threads", test_threads);
+  add ("/server/more-rights", test_more_rights);
   add ("/server/many-forks", test_many_forks);
   add ("/server/linger/alone", test_linger);
   add ("/server/linger/pending", test_linger_pending);
