@@ -613,6 +613,9 @@ ready_came (AForkPeer        *self,
   /* If nobody wants it any more, it finds its socket closed. */
   self->ready = self->failure == NULL;
   self->running = self->ready && self->outcome == NULL;
+  /* First of all, for the process may turn out to have ended, and then the outcome comes at once. */
+  if (self->outcome != NULL)
+    self->program_socket = g_steal_pointer (&socket);
   if (frame->n_fds == 1)
     be_born (self, pid, &fds[0]);
   if (frame->n_fds == 2)
@@ -620,9 +623,7 @@ ready_came (AForkPeer        *self,
   else
     orphan_forks (self, FALSE);
 
-  if (self->outcome != NULL)
-    self->program_socket = g_steal_pointer (&socket);
-  else if (self->running)
+  if (socket != NULL && self->running)
     tell (self, tell_ready_now, socket);
   return TRUE;
 }

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 
 enum
 {
@@ -302,6 +303,44 @@ test_pidfd_of_another (Census        *census,
   afork_process_force_exit (template);
   await_end (template);
   await_end (process);
+}
+
+static void
+exec_cb (GObject      *object,
+         GAsyncResult *result,
+         gpointer      data)
+{
+  g_autoptr(GSocketConnection) connection = NULL;
+  guint *n_answers = data;
+
+  connection = afork_process_exec_finish (AFORK_PROCESS (object), result, NULL);
+  *n_answers += 1;
+}
+
+/* One that is to execute a program says that it is ready, and that it is a fork, which is not so.
+ * By then it has ended. */
+static void
+test_exec_ended (Census        *census,
+                 gconstpointer  data)
+{
+  static const char * const argv[] = { "true", NULL };
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(AForkProcess) fork = NULL;
+  guint n_answers = 0;
+  siginfo_t info;
+
+  process = new_template (STEPS ("hello", "await=exec", "caller-pidfd", "fds=1", "ready"));
+  fork = afork_process_fork (process);
+  await_state (process, AFORK_PROCESS_STATE_PREPARING);
+  afork_process_exec_async (process, argv, NULL, exec_cb, &n_answers);
+  turn ();
+  g_assert_no_errno (waitid (P_ALL, 0, &info, WEXITED | WNOWAIT));
+
+  while (n_answers == 0)
+    g_main_context_iteration (NULL, TRUE);
+  await_end (process);
+  await_end (fork);
+  g_assert_cmpuint (n_answers, ==, 1);
 }
 
 /* What it may do. */
@@ -609,6 +648,7 @@ main (int    argc,
   add_cases ("early", early_cases, G_N_ELEMENTS (early_cases), test_early);
   add_cases ("fork", fork_cases, G_N_ELEMENTS (fork_cases), test_fork);
   fault_add ("/hostile/pidfd-of-another", test_pidfd_of_another);
+  fault_add ("/hostile/exec-ended", test_exec_ended);
   fault_add ("/hostile/data", test_data);
   fault_add ("/hostile/data/garbage", test_data_garbage);
   fault_add ("/hostile/data/fds", test_data_fds);
