@@ -1203,11 +1203,13 @@ hand_over (AForkProcess *process,
 {
   static const char * const argv[] = { "program", "argument", NULL };
   GCancellable *cancellable = find_cancellable (with);
+  bool could_prepare;
   Call *call;
 
   if (process == NULL || world.n_calls == MAX_CALLS)
     return;
 
+  could_prepare = can_prepare (process);
   g_object_set_data (G_OBJECT (process), "handed-over", process);
   switch (how % 5)
     {
@@ -1236,7 +1238,7 @@ hand_over (AForkProcess *process,
           connection = afork_process_run (process, "echo", cancellable, &error);
           check_result (connection != NULL, error);
           /* Where there was no descriptor to wait with, it has not been run. */
-          if (afork_process_get_function (process) == NULL)
+          if (could_prepare && afork_process_get_function (process) == NULL)
             g_object_set_data (G_OBJECT (process), "handed-over", NULL);
         }
       break;
