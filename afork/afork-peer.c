@@ -622,6 +622,9 @@ ready_came (AForkPeer        *self,
     follow_worker (self, pid, &fds[0], &fds[1]);
   else
     orphan_forks (self, FALSE);
+  /* Without reports, nothing will be heard of those whose sockets have ended. */
+  if (self->channel == NULL)
+    settle_unborn (self);
 
   if (socket != NULL && self->running)
     tell (self, tell_ready_now, socket);
