@@ -613,7 +613,7 @@ ready_came (AForkPeer        *self,
   /* If nobody wants it any more, it finds its socket closed. */
   self->ready = self->failure == NULL;
   self->running = self->ready && self->outcome == NULL;
-  /* First of all, for the process may turn out to have ended, and then the outcome comes at once. */
+  /* First of all: the process may turn out to have ended, and then the outcome comes at once. */
   if (self->outcome != NULL)
     self->program_socket = g_steal_pointer (&socket);
   if (frame->n_fds == 1)
