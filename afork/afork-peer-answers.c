@@ -141,6 +141,8 @@ follow_worker (AForkPeer *self,
   AForkLife *life = _afork_life_new (self->context);
 
   _afork_peer_add_fork_life (self, AFORK_WORKER_NUMBER, life);
+  /* Where it is our child, it is still to be reaped, and not with a call that waits just now. */
+  _afork_life_set_context (self->life, self->home);
   _afork_peer_set_life (self, life);
   self->born = TRUE;
   _afork_life_bear (life, pid, g_steal_fd (pidfd));
@@ -170,16 +172,20 @@ ready_came (AForkPeer         *self,
   /* If nobody wants it any more, it finds its socket closed. */
   self->ready = self->failure == NULL;
   self->running = self->ready && self->outcome == NULL;
+  /* First of all, for the process may turn out to have ended: then the outcome comes at once. */
+  if (self->outcome != NULL)
+    self->program_socket = g_steal_pointer (&socket);
   if (frame->n_fds == 1)
     be_born (self, pid, &fds[0]);
   if (frame->n_fds == 2)
     follow_worker (self, pid, &fds[0], &fds[1]);
   else
     _afork_peer_orphan_forks (self, FALSE);
+  /* Without reports, nothing will be heard of those whose sockets have ended. */
+  if (self->channel == NULL)
+    _afork_peer_settle_unborn (self);
 
-  if (self->outcome != NULL)
-    self->program_socket = g_steal_pointer (&socket);
-  else if (self->running)
+  if (socket != NULL && self->running)
     _afork_peer_tell_ready (self, socket);
   return TRUE;
 }

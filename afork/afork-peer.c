@@ -54,7 +54,7 @@ _afork_peer_new (GMainContext          *context,
 
   _afork_belonging_begin (&self->belonging, forget, self);
   g_atomic_ref_count_init (&self->ref_count);
-  self->context = context;
+  self->home = self->context = context;
   g_queue_init (&self->tales);
   self->events = events;
   g_weak_ref_init (&self->owner, owner);

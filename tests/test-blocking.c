@@ -8,6 +8,8 @@
 
 #include "test-util.h"
 
+#include <sys/wait.h>
+
 /* A process that runs until its connection is closed. */
 static AForkProcess *
 start_echo (AForkProcess       *template,
@@ -88,6 +90,39 @@ test_blocking_in_turn (void)
       assert_exit_status (processes[i], 0);
       g_object_unref (processes[i]);
     }
+}
+
+static gboolean
+has_children (void)
+{
+  siginfo_t info;
+
+  return waitid (P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+/* A process that is run while a fork of it lives stays behind, a child of this program. It is
+ * reaped in its own context, not in that of the call, which goes, nor in the default one. */
+static void
+test_blocking_stays_behind (void)
+{
+  g_autoptr(GMainContext) context = g_main_context_new ();
+  g_autoptr(AForkProcess) template = NULL;
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+
+  g_main_context_push_thread_default (context);
+  template = make_template ();
+  process = afork_process_fork (template);
+  connection = afork_process_run (template, "echo", NULL, &error);
+  g_assert_no_error (error);
+
+  g_clear_object (&connection);
+  g_clear_object (&process);
+  g_clear_object (&template);
+  while (has_children ())
+    g_main_context_iteration (context, TRUE);
+  g_main_context_pop_thread_default (context);
 }
 
 typedef struct
@@ -205,6 +240,8 @@ main (int    argc,
   g_test_add_data_func ("/blocking/others", (gconstpointer) test_blocking_others,
                         run_with_census);
   g_test_add_data_func ("/blocking/in-turn", (gconstpointer) test_blocking_in_turn,
+                        run_with_census);
+  g_test_add_data_func ("/blocking/stays-behind", (gconstpointer) test_blocking_stays_behind,
                         run_with_census);
   g_test_add_data_func ("/blocking/nested", (gconstpointer) test_blocking_nested,
                         run_with_census);
