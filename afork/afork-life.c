@@ -486,10 +486,18 @@ _afork_life_adopt (AForkLife *self,
   start_watch (self, WATCH_CHILD);
 }
 
+/* Whether the pidfd is of some other process, which may live for ever. Of one that was reaped that
+ * cannot be told any more, and matters no more. */
+static gboolean
+is_anothers_pidfd (AForkLife *self)
+{
+  return !verify_pidfd (self) && query_pid (self->pidfd) > 0;
+}
+
 static void
 watch_orphan (AForkLife *self)
 {
-  if (self->pidfd >= 0)
+  if (self->pidfd >= 0 && !is_anothers_pidfd (self))
     start_watch (self, WATCH_ORPHAN);
   else
     end (self, -1);

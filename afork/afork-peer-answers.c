@@ -176,16 +176,20 @@ ready_came (AForkPeer         *self,
   /* If nobody wants it any more, it finds its socket closed. */
   self->ready = self->failure == NULL;
   self->running = self->ready && self->outcome == NULL;
+  /* First of all, for the process may turn out to have ended: then the outcome comes at once. */
+  if (self->outcome != NULL)
+    self->program_socket = g_steal_pointer (&socket);
   if (frame->n_fds == 1)
     be_born (self, pid, &fds[0]);
   if (frame->n_fds == 2)
     follow_worker (self, pid, &fds[0], &fds[1]);
   else
     _afork_peer_orphan_forks (self, FALSE);
+  /* Without reports, nothing will be heard of those whose sockets have ended. */
+  if (self->channel == NULL)
+    _afork_peer_settle_unborn (self);
 
-  if (self->outcome != NULL)
-    self->program_socket = g_steal_pointer (&socket);
-  else if (self->running)
+  if (socket != NULL && self->running)
     _afork_peer_tell_ready (self, socket);
   _afork_peer_let_tales_go (self, FALSE);
   return TRUE;

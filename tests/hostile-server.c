@@ -7,7 +7,8 @@
  * socket is its standard input and output. Each argument is a step:
  *
  *   hello, born, ready …       a frame; ready-data=N has so many bytes behind it
- *   fds=N, pidfd, reports      the next frame has N descriptors more, or one of these two
+ *   fds=N, pidfd, reports      the next frame has N descriptors more, or one of these two; or
+ *   caller-pidfd               the caller's own pidfd, as if that were the server's
  *   stray=N                    … and N behind them that it does not name
  *   cut=N                      of the next frame, only the first N bytes
  *   from=N                     of the next frame, only what is behind those
@@ -394,6 +395,8 @@ step_setting (const char *step)
       add_fd (STDERR_FILENO, false);
   else if (strcmp (step, "pidfd") == 0)
     add_fd (afork_pidfd_open (getpid ()), true);
+  else if (strcmp (step, "caller-pidfd") == 0)
+    add_fd (afork_pidfd_open (getppid ()), true);
   else if (strcmp (step, "reports") == 0)
     step_reports ();
   else if ((value = get_value (step, "cut")) != NULL)

@@ -8,6 +8,8 @@
 
 #include "test-util.h"
 
+#include <sys/wait.h>
+
 /* A process that runs until its connection is closed. */
 static AForkProcess *
 start_echo (AForkProcess       *template,

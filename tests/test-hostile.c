@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 
 enum
 {
@@ -224,6 +225,8 @@ static const Case fork_cases[] = {
     AFORK_ERROR_PROTOCOL, "ERROR came" },
   { "exited-itself", { "hello", "await=fork", "fork", "exited=0", "hang" }, AFORK_ERROR_PROTOCOL,
     "EXITED came" },
+  { "born/pidfd-of-another", { "hello", "await=fork", "fork", "caller-pidfd", "born", "exit=4" },
+    AFORK_ERROR_LOST, "nobody can say how" },
   { "garbage", { "hello", "await=fork", "fork", "raw=" GARBAGE, "hang" }, AFORK_ERROR_PROTOCOL,
     BROKEN },
   { "error", { "hello", "await=fork", "fork", "pidfd", "error=3", "hang" }, AFORK_ERROR_EVAL,
@@ -321,6 +324,52 @@ test_exec (Census        *census,
   if (self->killed)
     assert_term_signal (process, SIGKILL);
   turn ();
+}
+
+/* A fork says that it is the caller. Nothing that is meant for it reaches that. */
+static void
+test_pidfd_of_another (Census        *census,
+                       gconstpointer  data)
+{
+  g_autoptr(AForkProcess) template = NULL;
+  g_autoptr(AForkProcess) process = NULL;
+
+  template = new_template (STEPS ("hello", "await=fork", "fork", "caller-pidfd", "born", "hang"));
+  process = afork_process_fork (template);
+  await_state (process, AFORK_PROCESS_STATE_PREPARING);
+  afork_process_send_signal (process, SIGTERM);
+  afork_process_force_exit (process);
+  turn ();
+  g_assert_cmpint (afork_process_get_state (process), ==, AFORK_PROCESS_STATE_PREPARING);
+
+  afork_process_force_exit (template);
+  await_end (template);
+  await_end (process);
+}
+
+/* One that is to execute a program says that it is ready, and that it is a fork, which is not so.
+ * By then it has ended. */
+static void
+test_exec_ended (Census        *census,
+                 gconstpointer  data)
+{
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(AForkProcess) fork = NULL;
+  Outcome outcome = { 0 };
+  siginfo_t info;
+
+  process = new_template (STEPS ("hello", "await=exec", "caller-pidfd", "fds=1", "ready"));
+  fork = afork_process_fork (process);
+  await_state (process, AFORK_PROCESS_STATE_PREPARING);
+  afork_process_exec_async (process, ARGS ("true"), NULL, outcome_exec_cb, &outcome);
+  turn ();
+  g_assert_no_errno (waitid (P_ALL, 0, &info, WEXITED | WNOWAIT));
+
+  outcome_await (&outcome);
+  await_end (process);
+  await_end (fork);
+  turn ();
+  outcome_clear (&outcome);
 }
 
 /* What it may do. */
@@ -628,6 +677,8 @@ main (int    argc,
   add_cases ("early", early_cases, G_N_ELEMENTS (early_cases), test_early);
   add_cases ("fork", fork_cases, G_N_ELEMENTS (fork_cases), test_fork);
   add_cases ("exec", exec_cases, G_N_ELEMENTS (exec_cases), test_exec);
+  fault_add ("/hostile/pidfd-of-another", test_pidfd_of_another);
+  fault_add ("/hostile/exec-ended", test_exec_ended);
   fault_add ("/hostile/data", test_data);
   fault_add ("/hostile/data/garbage", test_data_garbage);
   fault_add ("/hostile/data/fds", test_data_fds);

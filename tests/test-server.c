@@ -13,6 +13,7 @@
 #include <glib-unix.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Its command line. */
@@ -258,6 +259,68 @@ test_failure (guint         *n_fds,
   caller_finish (&caller, AFORK_EXIT_BASE + (int) self->code);
 }
 
+/* No program can be executed that has no name. */
+static void
+test_exec_nothing (guint         *n_fds,
+                   gconstpointer  data)
+{
+  Caller caller;
+  int ours, theirs;
+
+  open_sockets (&ours, &theirs);
+  caller_start (&caller);
+  caller_send_with_fd (&caller, FRAME (EXEC, .strings = { 0 }), theirs);
+  caller_expect_error (&caller, AFORK_WIRE_ERROR_PROTOCOL, "EXEC");
+  caller_expect_end (&caller);
+  caller_finish (&caller, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_PROTOCOL);
+  close_fd (&ours);
+  close_fd (&theirs);
+}
+
+/* A server that has more rights than whoever started it does not let that choose what it loads. */
+static void
+test_more_rights (guint         *n_fds,
+                  gconstpointer  data)
+{
+  const uid_t nobody = 65534;
+  g_autofree char *folder = g_dir_make_tmp ("afork-XXXXXX", NULL);
+  g_autofree char *server = g_build_filename (folder, "server", NULL);
+  g_autofree char *content = NULL;
+  Caller caller;
+  gsize size;
+  int ours, theirs;
+
+  if (getuid () != 0)
+    {
+      g_test_skip ("Only root can make such a server");
+      g_assert_no_errno (rmdir (folder));
+      return;
+    }
+
+  g_assert_no_errno (chmod (folder, 0755));
+  g_assert_true (g_file_get_contents (get_server (), &content, &size, NULL));
+  g_assert_true (g_file_set_contents (server, content, (gssize) size, NULL));
+  g_assert_no_errno (chmod (server, 04755));
+
+  open_sockets (&ours, &theirs);
+  caller_init (&caller, ours);
+  caller.pid = fork ();
+  g_assert_cmpint (caller.pid, >=, 0);
+  if (caller.pid == 0)
+    {
+      if (dup2 (theirs, SERVER_SOCKET) == SERVER_SOCKET && setresuid (nobody, nobody, nobody) == 0)
+        execl (server, server, "--socket=3", NULL);
+      _exit (99);
+    }
+  close_fd (&theirs);
+  caller_expect (&caller, AFORK_FRAME_HELLO);
+  caller_require (&caller, "echo");
+  caller_expect_error (&caller, AFORK_WIRE_ERROR_MODULE, "echo");
+  caller_finish (&caller, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_MODULE);
+  g_assert_no_errno (unlink (server));
+  g_assert_no_errno (rmdir (folder));
+}
+
 /* All of a conversation, in two parts, divided at each byte. */
 static void
 test_divided (guint         *n_fds,
@@ -449,6 +512,34 @@ test_map (guint         *n_fds,
   close_fd (&null);
 }
 
+/* There is no such descriptor, and so nothing that the server keeps and has not got is there. */
+static void
+test_map_nowhere (guint         *n_fds,
+                  gconstpointer  data)
+{
+  Caller caller, fork;
+  int lifeline[2];
+
+  g_assert_true (g_unix_open_pipe (lifeline, FD_CLOEXEC, NULL));
+  caller_start (&caller);
+  caller_send_with_fd (&caller, FRAME (LIFELINE, .n_fds = 1), lifeline[0]);
+  caller_fork_born (&caller, 1, &fork);
+  caller_send_with_fd (&fork, FRAME (MAP_FD, .number = { G_MAXUINT32 }), STDERR_FILENO);
+  caller_expect_error (&fork, AFORK_WIRE_ERROR_FAILED, "mapped to -1");
+  caller_finish (&fork, 0);
+  caller_expect_exited (&caller, 1, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_FAILED);
+
+  caller_fork_born (&caller, 2, &fork);
+  caller_send_with_fd (&caller, FRAME (MAP_FD, .number = { G_MAXUINT32 }), STDERR_FILENO);
+  caller_expect_error (&caller, AFORK_WIRE_ERROR_FAILED, "mapped to -1");
+  caller_finish (&fork, 0);
+  caller_expect_exited (&caller, 2, 0);
+  caller_expect_end (&caller);
+  caller_finish (&caller, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_FAILED);
+  close_fd (&lifeline[0]);
+  close_fd (&lifeline[1]);
+}
+
 static void
 add (const char  *path,
      void       (*test) (guint         *n_fds,
@@ -477,6 +568,8 @@ main (int    argc,
 
       add_server_test (path, &failures[i], test_failure);
     }
+  add ("/server/exec-nothing", test_exec_nothing);
+  add ("/server/more-rights", test_more_rights);
   add ("/server/end-in-frame", test_end_in_frame);
   add ("/server/divided", test_divided);
   add ("/server/behind-run", test_behind_run);
@@ -485,6 +578,7 @@ main (int    argc,
   add ("/server/stray-fds", test_stray_fds);
   add ("/server/long-frames", test_long_frames);
   add ("/server/map", test_map);
+  add ("/server/map/nowhere", test_map_nowhere);
 
   return g_test_run ();
 }

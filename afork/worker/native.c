@@ -104,7 +104,7 @@ find_module (AForkNative *self,
   for (char **folder = self->folders; folder != NULL && *folder != NULL; folder++)
     if (find_in_folder (*folder, strlen (*folder), module, path))
       return;
-  if (find_in_path (getenv ("AFORK_MODULE_PATH"), module, path)
+  if (find_in_path (secure_getenv ("AFORK_MODULE_PATH"), module, path)
       || find_in_path (AFORK_MODULES_DIR, module, path))
     return;
 

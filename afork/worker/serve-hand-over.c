@@ -115,9 +115,14 @@ map_socket (int socket)
 bool
 afork_serve_exec (const AForkFrame *frame)
 {
-  const char **argv = afork_server_strings_to_array (frame->strings);
+  const char **argv;
   int socket;
 
+  if (frame->strings.n_strings == 0)
+    return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_PROTOCOL,
+                              "EXEC came without a program");
+
+  argv = afork_server_strings_to_array (frame->strings);
   afork_server.outcome = afork_link_take_fd (&afork_server.link);
   if (argv == NULL || !become_worker (NULL))
     return false;

@@ -127,7 +127,7 @@ afork_serve_map_fd (int target)
   if (fd == target)
     done = fcntl (fd, F_SETFD, 0) == 0;
   else
-    done = vacate (target) && dup2 (fd, target) == target;
+    done = vacate (target) && dup2 (fd, target) >= 0;
   if (done && !note_mapped (target))
     done = afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_FAILED,
                               "A descriptor could not be mapped to %d: %s", target,
