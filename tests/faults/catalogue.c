@@ -63,7 +63,7 @@ static const struct
   { SERVER, FAULT_CALL_EPOLL_CTL, { ENOMEM, ENOSPC }, KIND_CODE (SPAWN) | KIND_SAME },
 
   /* A command's server takes the socket away from its standard input and output. */
-  { TEMPLATE, FAULT_CALL_DUP_FD, { EMFILE }, KIND_CODE (SPAWN) },
+  { TEMPLATE, FAULT_CALL_DUP_FD, { EMFILE }, KIND_CODE (SPAWN) | KIND_SAME },
   { TEMPLATE, FAULT_CALL_DUP2, { EMFILE, EBUSY }, KIND_SAME },
 
   /* A template that has nothing more to do anyway. */
@@ -134,6 +134,9 @@ add_failures (GArray    *faults,
 #define GONE \
   (KIND_SAME | KIND_ENDED | KIND_UNKNOWN | KIND_CODE (SIGNALED) | KIND_CODE (LOST))
 
+/* The program itself, executed again, is taken for one that does not serve if it never answers. */
+#define TEMPLATE_GONE (GONE | KIND_CODE (SPAWN))
+
 static void
 add_messages (GArray    *faults,
               FaultRole  role,
@@ -162,7 +165,8 @@ catalogue_get (FaultRole role,
 {
   GArray *faults = g_array_new (FALSE, FALSE, sizeof (Fault));
 
-  add (faults, FAULT_KILL, 0, "kill", role == FAULT_CALLER ? 0 : GONE);
+  add (faults, FAULT_KILL, 0, "kill",
+       role == FAULT_CALLER ? 0 : role == FAULT_TEMPLATE ? TEMPLATE_GONE : GONE);
   add (faults, FAULT_STOP, 0, "stop", KIND_SAME);
   if (role != FAULT_CALLER && !blocks)
     {
