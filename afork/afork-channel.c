@@ -524,12 +524,16 @@ GSocket *
 _afork_channel_steal_socket (AForkChannel  *self,
                              GError       **error)
 {
+  g_autoptr(GError) cause = NULL;
   GSocket *socket;
 
   _afork_channel_ask_sender (self, FALSE);
-  socket = g_socket_new_from_fd (self->socket, error);
+  socket = g_socket_new_from_fd (self->socket, &cause);
   if (socket != NULL)
     (void) shut (self);
+  else
+    g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
+                 _("The socket of the process could not be handed on: %s"), cause->message);
 
   return socket;
 }
