@@ -226,8 +226,8 @@ check_bounds (const AForkCallFrame  *frame,
                  n_blobs, AFORK_CALL_MAX_BLOBS);
   else if (afork_call_frame_head_size (frame) == 0)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
-                 _("A value of %" G_GSIZE_FORMAT " bytes is too large for a message, which can have "
-                   "%u; large data are for blobs"),
+                 _("A value of %" G_GSIZE_FORMAT " bytes is too large for a message, "
+                   "which can have %u; large data are for blobs"),
                  frame->size, AFORK_CALL_FRAME_MAX_PAYLOAD);
   else
     return TRUE;
@@ -611,6 +611,25 @@ take_blobs (AForkCallStream       *self,
   return TRUE;
 }
 
+/* Whether any bytes, if there are SIZE, are a value of TYPE in normal form: an array of numbers.
+ * GLib would look at each element. */
+static gboolean
+is_always_normal (const char *type,
+                  gsize       size)
+{
+  static const struct { char type; guint8 size; } numbers[] = {
+    { 'y', 1 }, { 'n', 2 }, { 'q', 2 }, { 'i', 4 }, { 'u', 4 }, { 'x', 8 }, { 't', 8 }, { 'd', 8 },
+  };
+
+  if (type[0] != 'a' || type[1] == '\0' || type[2] != '\0')
+    return FALSE;
+  for (gsize i = 0; i < G_N_ELEMENTS (numbers); i++)
+    if (numbers[i].type == type[1])
+      return size % numbers[i].size == 0;
+
+  return FALSE;
+}
+
 /* OWNER has the frame's bytes, or is NULL if they will be overwritten. */
 static GVariant *
 take_value (const AForkCallFrame  *frame,
@@ -635,7 +654,8 @@ take_value (const AForkCallFrame  *frame,
   else
     bytes = g_bytes_new (frame->data, frame->size);
   value = g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE (frame->type), bytes,
-                                                        FALSE));
+                                                        is_always_normal (frame->type,
+                                                                          frame->size)));
 #if G_BYTE_ORDER == G_BIG_ENDIAN
   {
     GVariant *swapped = g_variant_byteswap (value);

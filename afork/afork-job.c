@@ -467,8 +467,8 @@ _afork_job_emit_progress (AForkJob *self,
  * @self: a job
  *
  * Cancels the job: it fails with `G_IO_ERROR_CANCELLED`, unless it has ended. The worker does not
- * begin with it, or is told by [method@AFork.Call.get_cancellable]. A job that was not run yet fails
- * as soon as it is. May be called from any thread.
+ * begin with it, or is told by [method@AFork.Call.get_cancellable]. A job that was not run yet
+ * fails as soon as it is. May be called from any thread.
  *
  * Since: 0.1
  */

@@ -42,7 +42,7 @@ struct _AForkRpcLink
   gulong                    exited_id;    /* 0 once it has */
   AForkStderr              *captured;     /* or NULL */
 
-  GMainContext             *run_context;  /* of the process's run, until that is answered; or NULL */
+  GMainContext             *run_context;  /* of the process's run until it is answered, or NULL */
   GSource                  *run_source;   /* turns it, or NULL */
 
   AForkCallStream          *stream;       /* NULL before the worker runs, and at the end */
@@ -125,8 +125,8 @@ describe_end (AForkRpcLink *self)
     return g_error_new (AFORK_ERROR, AFORK_ERROR_OUT_OF_MEMORY,
                         _("The worker was killed because memory ran out"));
 
-  return g_error_new (AFORK_ERROR, AFORK_ERROR_SIGNALED, _("The worker was ended by signal %d (%s)"),
-                      number, g_strsignal (number));
+  return g_error_new (AFORK_ERROR, AFORK_ERROR_SIGNALED,
+                      _("The worker was ended by signal %d (%s)"), number, g_strsignal (number));
 }
 
 /* Adds what the worker last had to say. */

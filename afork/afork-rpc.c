@@ -37,22 +37,22 @@ enum
  * afork_rpc_call_async (rpc, g_variant_new ("(su)", path, 256), NULL, resized_cb, NULL);
  * ```
  *
- * The function is in a module that is linked with the library, and is an
- * [callback@AFork.CallFunc], which answers one call after the other, or if
- * [property@AFork.Rpc:concurrent] is set an [callback@AFork.ConcurrentCallFunc]. Calls can be made at
- * once: they wait until the worker is there.
+ * The function is in a module that is linked with the library, and is an [callback@AFork.CallFunc],
+ * which answers one call after the other, or if [property@AFork.Rpc:concurrent] is set an
+ * [callback@AFork.ConcurrentCallFunc]. Calls can be made at once: they wait until the worker is
+ * there.
  *
  * Every call that was accepted ends exactly once: with the function's result, with its error, or
  * with why there will be none. If the worker ends too early that is `AFORK_ERROR_EXITED`,
- * `AFORK_ERROR_SIGNALED`, `AFORK_ERROR_OUT_OF_MEMORY` or `AFORK_ERROR_LOST`, with what it last wrote
- * to its standard error output; if it could not be run, an error of
+ * `AFORK_ERROR_SIGNALED`, `AFORK_ERROR_OUT_OF_MEMORY` or `AFORK_ERROR_LOST`, with what it last
+ * wrote to its standard error output; if it could not be run, an error of
  * [method@AFork.Process.run_finish]; if it sent what it may not, `AFORK_ERROR_PROTOCOL`, and it was
  * killed.
  *
  * What the worker reports, emits and answers arrives in the order in which it did that.
  *
- * When the last reference to the object goes, there are no calls left: a call that has not ended has
- * one. The worker then ends. [method@AFork.Rpc.close_async] does it earlier, and tells when.
+ * When the last reference to the object goes, there are no calls left: a call that has not ended
+ * has one. The worker then ends. [method@AFork.Rpc.close_async] does it earlier, and tells when.
  *
  * The worker also ends when this program does, by whatever means, in the middle of a call: see
  * [property@AFork.Process:die-with-parent].
@@ -787,8 +787,9 @@ afork_rpc_class_init (AForkRpcClass *klass)
   /**
    * AForkRpc:init-function: (getter get_init_function)
    *
-   * A function that the worker calls before it serves calls, an [callback@AFork.CallInitFunc], which
-   * gets what was queued for the process; or `NULL`. If it fails, all calls fail with its error.
+   * A function that the worker calls before it serves calls, an [callback@AFork.CallInitFunc],
+   * which gets what was queued for the process; or `NULL`. If it fails, all calls fail with its
+   * error.
    *
    * Since: 0.1
    */

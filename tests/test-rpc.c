@@ -231,7 +231,7 @@ test_rpc_death_exit (void)
 static void
 test_rpc_death_signal (void)
 {
-  check_death ("signal", SIGSEGV, AFORK_ERROR_SIGNALED, "about to die");
+  check_death ("signal", SIGTERM, AFORK_ERROR_SIGNALED, "about to die");
 }
 
 static void

@@ -18,9 +18,9 @@
  *   14      2     how many blobs belong to the value
  *   16      …     payload
  *
- * Integers are little-endian and of fixed width. The payload of a frame that carries a value is, one
- * behind the other: 16 bytes for each blob (32 bits: its segment, or AFORK_BLOB_…; 32 bits: zero;
- * 64 bits: its size), the type string padded with zeros to a multiple of eight bytes, and the
+ * Integers are little-endian and of fixed width. The payload of a frame that carries a value is,
+ * one behind the other: 16 bytes for each blob (32 bits: its segment, or AFORK_BLOB_…; 32 bits:
+ * zero; 64 bits: its size), the type string padded with zeros to a multiple of eight bytes, and the
  * serialized value up to the end. Other strings are their length as 32 bits, their bytes, and one
  * NUL that the length does not count.
  *
@@ -78,7 +78,7 @@ typedef enum
   /* Either way. */
   AFORK_CALL_FRAME_SEGMENT,     /* number: of a segment; 64 bits: its size; one descriptor */
   AFORK_CALL_FRAME_SEGMENT_END, /* number: of a segment that will not be used again */
-  AFORK_CALL_FRAME_RELEASE,     /* number: of a segment of the other side, which may be used again */
+  AFORK_CALL_FRAME_RELEASE,     /* number: of a segment of the other side; it may be used again */
 } AForkCallFrameKind;
 
 typedef enum

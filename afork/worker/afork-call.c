@@ -16,9 +16,9 @@
  *
  * A call, as the worker that serves it sees it.
  *
- * A worker's function gets one with each call that the caller makes through an [class@AFork.Rpc]. It
- * tells what came with the arguments, and takes what is to go back: progress at any time, then the
- * answer, which is given once. A second answer is ignored, with a warning.
+ * A worker's function gets one with each call that the caller makes through an [class@AFork.Rpc].
+ * It tells what came with the arguments, and takes what is to go back: progress at any time, then
+ * the answer, which is given once. A second answer is ignored, with a warning.
  *
  * The methods may be called from any thread.
  *
@@ -227,8 +227,8 @@ afork_call_get_cancellable (AForkCall *self)
  * @self: a call
  * @progress: how far it is; a floating value is taken
  *
- * Tells the caller about the progress of the call: [signal@AFork.Job::progress] is emitted there, if
- * the call was made with a job. After the answer, this does nothing.
+ * Tells the caller about the progress of the call: [signal@AFork.Job::progress] is emitted there,
+ * if the call was made with a job. After the answer, this does nothing.
  *
  * What a worker reports, emits and answers arrives in the order in which it did. A caller that does
  * not read makes this wait.

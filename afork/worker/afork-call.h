@@ -31,8 +31,8 @@ G_DECLARE_FINAL_TYPE (AForkCall, afork_call, AFORK, CALL, GObject)
  *
  * A function of a worker that serves one call after the other.
  *
- * It may block. What it returns is the answer; a floating value is taken. If it sets @error, that is
- * the answer, with its domain, code and message. `NULL` without an error is `()`, unless
+ * It may block. What it returns is the answer; a floating value is taken. If it sets @error, that
+ * is the answer, with its domain, code and message. `NULL` without an error is `()`, unless
  * [method@AFork.Call.return_value] or [method@AFork.Call.return_error] gave the answer already.
  *
  * Returns: (transfer full) (nullable): the result
@@ -48,8 +48,8 @@ typedef GVariant *(*AForkCallFunc) (AForkCall  *call,
  * @call: the call
  * @args: what the caller gave; `()` if nothing
  *
- * A function of a worker that serves many calls at a time: it starts what is to be done and returns,
- * while the worker's default main context turns.
+ * A function of a worker that serves many calls at a time: it starts what is to be done and
+ * returns, while the worker's default main context turns.
  *
  * The answer is given by [method@AFork.Call.return_value] or [method@AFork.Call.return_error], from
  * any thread, in here or later; until then it must keep a reference to @call. A call whose last

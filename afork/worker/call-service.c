@@ -24,6 +24,14 @@ enum
   MAX_AHEAD = 1024,
   /* A call that has waited this long, in microseconds, may have been cancelled meanwhile. */
   STALE_AFTER = 1000,
+  /* Answers of calls that take less than this, in microseconds, are gathered while more calls
+   * wait … */
+  QUICK = 100,
+  /* … until there is this much, in bytes, or this much time has passed, in microseconds. */
+  MAX_GATHERED = 32 * 1024,
+  GATHER_TIME = 1000,
+  /* After so many such times without anything gathered, nobody looks any more. */
+  MAX_IDLE_TURNS = 20,
 };
 
 struct _AForkCallService
@@ -35,6 +43,9 @@ struct _AForkCallService
 
   GMutex             output_lock;   /* for the stream's sending, and: */
   gboolean           deaf;          /* the caller takes no more */
+  GThread           *flusher;       /* NULL until it is needed */
+  GCond              flush_later;   /* `gathering` has become true */
+  gboolean           gathering;     /* the flusher looks after what is gathered */
 
   GMutex             input_lock;    /* for the stream's receiving, and what follows */
   gboolean           ended;         /* the caller sends no more */
@@ -44,6 +55,8 @@ struct _AForkCallService
 
   /* One call at a time. */
   AForkCall         *current;       /* or NULL */
+  gboolean           quick;         /* the last one was, and more wait */
+  gint64             begun_at;      /* in microseconds */
   GThread           *listener;      /* NULL until it is needed */
   GCond              listen;        /* `listening` has become true */
   gboolean           listening;
@@ -81,14 +94,64 @@ flush (AForkCallService *self,
     }
 }
 
+/* Many quick calls are answered together. As nobody knows whether the next one will be quick, this
+ * thread sees to it that no answer waits for long. */
+static gpointer
+flush_thread (gpointer data)
+{
+  AForkCallService *self = data;
+  guint n_idle = 0;
+
+  g_mutex_lock (&self->output_lock);
+  for (;;)
+    {
+      gint64 end = g_get_monotonic_time () + GATHER_TIME;
+
+      while (!self->gathering)
+        {
+          n_idle = 0;
+          g_cond_wait (&self->flush_later, &self->output_lock);
+          end = g_get_monotonic_time () + GATHER_TIME;
+        }
+
+      while (g_cond_wait_until (&self->flush_later, &self->output_lock, end))
+        ;
+      n_idle = _afork_call_stream_get_unsent (self->stream) > 0 ? 0 : n_idle + 1;
+      flush (self, TRUE);
+      if (n_idle > MAX_IDLE_TURNS)
+        self->gathering = FALSE;
+    }
+
+  return NULL;
+}
+
+static void
+flush_later (AForkCallService *self)
+{
+  if (self->gathering)
+    return;
+
+  if (self->flusher == NULL)
+    self->flusher = g_thread_new ("afork-flusher", flush_thread, self);
+  self->gathering = TRUE;
+  g_cond_signal (&self->flush_later);
+}
+
 /* What was gathered leaves at once, or, where the main context turns, when it does so next. */
 static void
 send_gathered (AForkCallService *self)
 {
-  if (!self->concurrent || _afork_call_stream_get_unsent (self->stream) > MAX_UNSENT)
+  gsize n_unsent = _afork_call_stream_get_unsent (self->stream);
+
+  if (self->concurrent && n_unsent <= MAX_UNSENT)
+    {
+      if (!g_main_context_is_owner (NULL))
+        g_main_context_wakeup (NULL);
+    }
+  else if (!self->concurrent && self->quick && n_unsent < MAX_GATHERED)
+    flush_later (self);
+  else
     flush (self, TRUE);
-  else if (!g_main_context_is_owner (NULL))
-    g_main_context_wakeup (NULL);
 }
 
 static void
@@ -447,6 +510,16 @@ next_call (AForkCallService *self)
   return self->current;
 }
 
+/* Decides whether the answer to the call that is served now may wait for the next one's. */
+static void
+measure (AForkCallService *self)
+{
+  gint64 now = g_get_monotonic_time ();
+
+  self->quick = self->waiting.length > 0 && now - self->begun_at < QUICK;
+  self->begun_at = now;
+}
+
 static void
 serve_call (AForkCallService *self,
             AForkCall        *call)
@@ -454,6 +527,7 @@ serve_call (AForkCallService *self,
   g_autoptr(GError) error = NULL;
   GVariant *value;
 
+  measure (self);
   tell_begin (self, call);
   value = ((AForkCallFunc) self->function) (call, _afork_call_get_args (call), &error);
   if (value != NULL)
@@ -676,6 +750,9 @@ afork_worker_serve_calls (int              socket,
   else
     serve_sequentially (self);
 
+  g_mutex_lock (&self->output_lock);
+  flush (self, TRUE);
+  g_mutex_unlock (&self->output_lock);
   if (self->fault != NULL)
     g_printerr ("The caller does not keep to the protocol of calls: %s\n", self->fault);
   if (self->done != NULL)
