@@ -28,7 +28,9 @@ enum
   END_GRACE = 5000,
   /* So that a worker that never stops sending does not keep the main context from the rest. */
   READS_PER_TURN = 4,
-  READS_AT_END = 100000,
+  /* What a worker that has ended left in its socket is less than this; but children of it may have
+   * the socket, and send without end. */
+  READS_AT_END = 1000,
 };
 
 struct _AForkRpcLink

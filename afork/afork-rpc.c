@@ -80,6 +80,7 @@ struct _AForkRpc
   gboolean       started;         /* the worker has said that it serves */
   GQueue         waiting;         /* of Call: not sent yet */
   GHashTable    *in_flight;       /* of number to Call: sent, and not answered by the worker */
+  guint          n_in_flight;     /* … those of them that have not ended here */
   guint32        last_number;
 
   gboolean       closing;
@@ -192,8 +193,11 @@ abandon (Call   *call,
 
   if (call->number != 0)
     {
+      if (g_hash_table_contains (self->in_flight, GUINT_TO_POINTER (call->number)))
+        self->n_in_flight--;
       send_cancel (self, call);
       call_end (call, NULL, error);
+      send_waiting (self);
       return;
     }
 
@@ -308,6 +312,7 @@ send_call (AForkRpc        *self,
     }
 
   call->number = number;
+  self->n_in_flight++;
   g_hash_table_insert (self->in_flight, GUINT_TO_POINTER (number), call);
 }
 
@@ -323,7 +328,7 @@ send_waiting (AForkRpc *self)
   if (!self->set_up)
     send_setup (self, stream);
   while (!g_queue_is_empty (&self->waiting)
-         && g_hash_table_size (self->in_flight) < self->max_in_flight
+         && self->n_in_flight < self->max_in_flight
          && _afork_call_stream_get_unsent (stream) < MAX_UNSENT)
     send_call (self, stream, g_queue_pop_head (&self->waiting));
 
@@ -380,6 +385,7 @@ fail_calls (AForkRpc     *self,
   while (g_hash_table_iter_next (&iter, NULL, &value))
     {
       g_hash_table_iter_steal (&iter);
+      self->n_in_flight = 0;
       g_queue_push_head (&self->waiting, value);
     }
   g_queue_sort (&self->waiting, compare_calls, NULL);
@@ -418,6 +424,8 @@ receive_answer (AForkRpc          *self,
     return breach (error, "an answer", message->number);
 
   g_hash_table_steal (self->in_flight, key);
+  if (call->task != NULL)
+    self->n_in_flight--;
   if (call->task != NULL && message->kind == AFORK_CALL_FRAME_FAILED)
     call_end (call, NULL, import_error (message));
   else if (call->task != NULL)
