@@ -8,12 +8,14 @@
 #include "afork-rpc.h"
 
 #include "afork-blocking-private.h"
+#include "afork-cancel-watch-private.h"
 #include "afork-error.h"
 #include "afork-i18n-private.h"
 #include "afork-job-private.h"
 #include "afork-process-private.h"
 #include "afork-rpc-link-private.h"
 #include "afork-runtime.h"
+#include "afork-task-private.h"
 
 enum
 {
@@ -91,13 +93,13 @@ struct _AForkRpc
 
 typedef struct
 {
-  guint32    number;        /* 0 until it is sent */
-  GTask     *task;          /* NULL once it has ended here; the worker's answer is then ignored */
-  GVariant  *args;
-  AForkJob  *job;           /* or NULL */
-  GSource   *cancelled;     /* or NULL */
-  GSource   *job_cancelled; /* or NULL */
-  GSource   *timeout;       /* or NULL */
+  guint32           number;        /* 0 until it is sent */
+  GTask            *task;          /* NULL once it has ended here: what the worker says is ignored */
+  GVariant         *args;
+  AForkJob         *job;           /* or NULL */
+  AForkCancelWatch *cancelled;     /* or NULL */
+  AForkCancelWatch *job_cancelled; /* or NULL */
+  GSource          *timeout;       /* or NULL */
 } Call;
 
 enum
@@ -135,8 +137,8 @@ clear_source (GSource **source)
 static void
 call_clear_sources (Call *call)
 {
-  clear_source (&call->cancelled);
-  clear_source (&call->job_cancelled);
+  g_clear_pointer (&call->cancelled, _afork_cancel_watch_end);
+  g_clear_pointer (&call->job_cancelled, _afork_cancel_watch_end);
   clear_source (&call->timeout);
 }
 
@@ -207,12 +209,10 @@ abandon (Call   *call,
   send_waiting (self);
 }
 
-static gboolean
-cancelled_cb (GCancellable *cancellable,
-              gpointer      data)
+static void
+cancelled_cb (gpointer data)
 {
   abandon (data, g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, _("Operation was cancelled")));
-  return G_SOURCE_REMOVE;
 }
 
 static gboolean
@@ -226,20 +226,15 @@ timed_out_cb (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-static GSource *
+static AForkCancelWatch *
 watch_cancellable (Call         *call,
                    GCancellable *cancellable)
 {
-  GSource *source;
-
   if (cancellable == NULL)
     return NULL;
 
-  source = g_cancellable_source_new (cancellable);
-  g_source_set_static_name (source, "[afork] call cancelled");
-  g_source_set_callback (source, G_SOURCE_FUNC (cancelled_cb), call, NULL);
-  g_source_attach (source, g_task_get_context (call->task));
-  return source;
+  return _afork_cancel_watch_new (cancellable, g_task_get_context (call->task), cancelled_cb, call,
+                                  NULL);
 }
 
 static void
@@ -505,33 +500,26 @@ room_cb (AForkRpcLink *link,
 
 /* The end. */
 
-static gboolean
-close_cancelled_cb (GCancellable *cancellable,
-                    gpointer      data)
+static void
+close_cancelled_cb (gpointer data)
 {
   g_autoptr(GTask) task = g_object_ref (data);
   AForkRpc *self = g_task_get_source_object (task);
 
-  g_ptr_array_remove (self->close_tasks, task);
-  g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_CANCELLED, _("Operation was cancelled"));
-  return G_SOURCE_REMOVE;
+  if (!g_ptr_array_remove (self->close_tasks, task))
+    return;
+
+  _afork_task_unwatch_cancellable (task);
+  _afork_task_return_cancelled (task);
 }
 
 static void
 add_close_task (AForkRpc *self,
                 GTask    *task)
 {
-  g_autoptr(GSource) source = NULL;
-
   g_task_set_check_cancellable (task, FALSE);
+  _afork_task_watch_cancellable (task, close_cancelled_cb);
   g_ptr_array_add (self->close_tasks, g_object_ref (task));
-  if (g_task_get_cancellable (task) == NULL)
-    return;
-
-  source = g_cancellable_source_new (g_task_get_cancellable (task));
-  g_source_set_static_name (source, "[afork] closing of calls cancelled");
-  g_task_attach_source (task, source, G_SOURCE_FUNC (close_cancelled_cb));
-  g_task_set_task_data (task, g_steal_pointer (&source), (GDestroyNotify) g_source_unref);
 }
 
 static void
@@ -540,10 +528,8 @@ return_closed (AForkRpc *self)
   while (self->close_tasks->len > 0)
     {
       g_autoptr(GTask) task = g_ptr_array_steal_index (self->close_tasks, 0);
-      GSource *source = g_task_get_task_data (task);
 
-      if (source != NULL)
-        g_source_destroy (source);
+      _afork_task_unwatch_cancellable (task);
       if (self->failure != NULL)
         g_task_return_error (task, g_error_copy (self->failure));
       else

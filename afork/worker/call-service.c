@@ -635,8 +635,11 @@ static GSourceFuncs source_funcs = { .prepare = source_prepare, .dispatch = sour
 static void
 serve_concurrently (AForkCallService *self)
 {
+  AForkWakeups wakeups;
+
   /* If a template has made the context already, it shares the wake-ups of all its forks. */
-  _afork_wakeup_renew (_afork_wakeup_find ());
+  _afork_wakeups_find (&wakeups);
+  _afork_wakeups_renew (&wakeups);
   self->loop = g_main_loop_new (NULL, FALSE);
   self->source = g_source_new (&source_funcs, sizeof (ServiceSource));
   ((ServiceSource *) self->source)->service = self;
