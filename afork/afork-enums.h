@@ -32,4 +32,25 @@ typedef enum
   AFORK_PROCESS_STATE_EXITED
 } AForkProcessState;
 
+/**
+ * AForkJobState:
+ * @AFORK_JOB_STATE_NEW: not run yet
+ * @AFORK_JOB_STATE_QUEUED: accepted; the worker has not begun with it
+ * @AFORK_JOB_STATE_RUNNING: the worker's function was entered
+ * @AFORK_JOB_STATE_SUCCEEDED: there is a result
+ * @AFORK_JOB_STATE_FAILED: there is an error
+ *
+ * How far a job has come. A job only ever goes forward in this list.
+ *
+ * Since: 0.1
+ */
+typedef enum
+{
+  AFORK_JOB_STATE_NEW,
+  AFORK_JOB_STATE_QUEUED,
+  AFORK_JOB_STATE_RUNNING,
+  AFORK_JOB_STATE_SUCCEEDED,
+  AFORK_JOB_STATE_FAILED
+} AForkJobState;
+
 G_END_DECLS

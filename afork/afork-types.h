@@ -16,5 +16,7 @@ G_BEGIN_DECLS
 /* Classes that name each other. */
 typedef struct _AForkProcess AForkProcess;
 typedef struct _AForkRuntime AForkRuntime;
+typedef struct _AForkJob     AForkJob;
+typedef struct _AForkRpc     AForkRpc;
 
 G_END_DECLS

@@ -13,9 +13,12 @@
 # include <afork/afork-enums.h>
 # include <afork/afork-error.h>
 # include <afork/afork-init.h>
+# include <afork/afork-job.h>
 # include <afork/afork-process.h>
+# include <afork/afork-rpc.h>
 # include <afork/afork-runtime.h>
 # include <afork/afork-types.h>
 # include <afork/afork-version.h>
 # include <afork/afork-version-macros.h>
+# include <afork/worker/afork-call.h>
 #undef AFORK_INSIDE

@@ -86,6 +86,16 @@ typedef void (*AForkInitFunc) (int                 argc,
  */
 AFORK_WORKER_EXPORT const AForkItem *afork_worker_take_items (size_t *n_items);
 
+/**
+ * Finds a function by name as the caller's calls do: `SYMBOL`, in the newest module that has it, or
+ * `MODULE:SYMBOL`. It is for libraries whose own protocol names functions. Returns NULL if there is
+ * none, and then writes why, as a sentence without an end, to the `size` bytes at `why`, unless
+ * `why` is NULL.
+ */
+AFORK_WORKER_EXPORT void *afork_worker_find_function (const char *function,
+                                                      char       *why,
+                                                      size_t      size);
+
 #ifdef __cplusplus
 }
 #endif

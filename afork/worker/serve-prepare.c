@@ -192,3 +192,22 @@ afork_worker_take_items (size_t *n_items)
   *n_items = items.n_items;
   return items.items;
 }
+
+void *
+afork_worker_find_function (const char *function,
+                            char       *why,
+                            size_t      size)
+{
+  AForkFailure failure;
+  void *found = NULL;
+
+  if (afork_server.runtime == NULL)
+    afork_failure_set (&failure, AFORK_WIRE_ERROR_FUNCTION,
+                       "There is no function “%s”, for this is no worker process", function);
+  else if (afork_server.runtime->find (afork_server.runtime_data, function, &found, &failure))
+    return found;
+
+  if (why != NULL)
+    snprintf (why, size, "%s", failure.text);
+  return NULL;
+}

@@ -1,0 +1,85 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include <gio/gio.h>
+#include <gio/gunixfdlist.h>
+
+#include "wire/afork-call-frame.h"
+
+G_BEGIN_DECLS
+
+/* One end of the socket over which calls go, the caller's as the worker's: messages in, messages
+ * out. Messages are frames, with the values, descriptors and blobs that belong to them put together
+ * and checked. What is sent is gathered until it is flushed. Sending and receiving have nothing in
+ * common, so one thread may do the one while another does the other. */
+typedef struct _AForkCallStream AForkCallStream;
+
+/* What has come. Clear it. */
+typedef struct
+{
+  AForkCallFrameKind  kind;
+  guint8              flags;
+  guint32             number;
+  GVariant           *value;        /* in normal form; NULL if the kind has none */
+  GUnixFDList        *fds;          /* NULL if there are none */
+  GPtrArray          *blobs;        /* of GBytes; NULL if there are none */
+  char               *string[3];
+  gint32              code;
+} AForkCallMessage;
+
+typedef enum
+{
+  AFORK_CALL_STREAM_OK,
+  AFORK_CALL_STREAM_WOULD_BLOCK,
+  AFORK_CALL_STREAM_END,            /* the other side sends no more, or takes no more */
+  AFORK_CALL_STREAM_FAILED,
+} AForkCallStreamStatus;
+
+/* Takes FD, a connected stream socket. */
+AForkCallStream       *_afork_call_stream_new          (int                       fd);
+void                   _afork_call_stream_free         (AForkCallStream          *self);
+int                    _afork_call_stream_get_fd       (AForkCallStream          *self);
+
+/* Gathers a frame that carries no value. */
+void                   _afork_call_stream_send         (AForkCallStream          *self,
+                                                        const AForkCallFrame     *frame);
+/* Gathers a value with what belongs to it; FDS may be NULL, and is not to be changed any more.
+ * Fails, and gathers nothing, with G_IO_ERROR_MESSAGE_TOO_LARGE over a documented bound. */
+gboolean               _afork_call_stream_send_value   (AForkCallStream          *self,
+                                                        AForkCallFrameKind        kind,
+                                                        guint8                    flags,
+                                                        guint32                   number,
+                                                        GVariant                 *value,
+                                                        GUnixFDList              *fds,
+                                                        GPtrArray                *blobs,
+                                                        GError                  **error);
+/* Sends what has been gathered, or as much of it as is taken without waiting. WAIT: all of it. */
+AForkCallStreamStatus  _afork_call_stream_flush        (AForkCallStream          *self,
+                                                        gboolean                  wait,
+                                                        GError                  **error);
+/* How many bytes have been gathered and not been sent. */
+gsize                  _afork_call_stream_get_unsent   (AForkCallStream          *self);
+/* Forgets what has been gathered and not been sent. */
+void                   _afork_call_stream_drop_unsent  (AForkCallStream          *self);
+
+/* Reads once; WAIT: until something comes. */
+AForkCallStreamStatus  _afork_call_stream_read         (AForkCallStream          *self,
+                                                        gboolean                  wait,
+                                                        GError                  **error);
+/* Whether reading again at once may give more. If not, it is not certain that there is none. */
+gboolean               _afork_call_stream_may_have_more (AForkCallStream        *self);
+/* The next message of what has been read: OK, WOULD_BLOCK if it is not all there, or FAILED with
+ * AFORK_ERROR_PROTOCOL. */
+AForkCallStreamStatus  _afork_call_stream_next         (AForkCallStream          *self,
+                                                        AForkCallMessage         *message,
+                                                        GError                  **error);
+void                   _afork_call_message_clear       (AForkCallMessage         *message);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkCallStream, _afork_call_stream_free)
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (AForkCallMessage, _afork_call_message_clear)
+
+G_END_DECLS

@@ -1,0 +1,24 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include "afork-job.h"
+
+G_BEGIN_DECLS
+
+/* Those of afork_job_add_blob(), of GBytes, or NULL. */
+GPtrArray    *_afork_job_get_blobs       (AForkJob      *self);
+/* What afork_job_cancel() cancels. */
+GCancellable *_afork_job_get_cancellable (AForkJob      *self);
+void          _afork_job_set_state       (AForkJob      *self,
+                                          AForkJobState  state);
+void          _afork_job_set_results     (AForkJob      *self,
+                                          GUnixFDList   *fds,
+                                          GPtrArray     *blobs);
+void          _afork_job_emit_progress   (AForkJob      *self,
+                                          GVariant      *progress);
+
+G_END_DECLS

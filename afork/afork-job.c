@@ -1,0 +1,487 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "afork-job.h"
+#include "afork-job-private.h"
+
+#include "afork-enum-types.h"
+
+/**
+ * AForkJob:
+ *
+ * A call with more to it than arguments and a result.
+ *
+ * A job can be given descriptors, blobs and a time limit; while it runs it tells its state and its
+ * progress; afterwards it has what came with the result. It is run once, by
+ * [method@AFork.Rpc.run_job_async].
+ *
+ * Blobs are bytes that travel beside the arguments and the result: what is large, such as an image,
+ * is sent with less copying than as a part of a value, and takes no space in one.
+ *
+ * A job belongs to the thread of the object that runs it; [method@AFork.Job.cancel] may be called
+ * from any thread.
+ *
+ * Since: 0.1
+ */
+struct _AForkJob
+{
+  GObject        parent_instance;
+
+  GVariant      *args;
+  GUnixFDList   *fds;
+  GPtrArray     *blobs;
+  guint          timeout;
+  AForkJobState  state;
+  GCancellable  *cancellable;
+  GUnixFDList   *result_fds;
+  GPtrArray     *result_blobs;
+};
+
+enum { PROP_0, PROP_ARGS, PROP_FDS, PROP_RESULT_FDS, PROP_STATE, PROP_TIMEOUT, N_PROPS };
+static GParamSpec *props[N_PROPS];
+
+enum { SIGNAL_PROGRESS, N_SIGNALS };
+static guint signals[N_SIGNALS];
+
+G_DEFINE_FINAL_TYPE (AForkJob, afork_job, G_TYPE_OBJECT)
+
+static void
+afork_job_dispose (GObject *object)
+{
+  AForkJob *self = AFORK_JOB (object);
+
+  g_clear_object (&self->fds);
+  g_clear_object (&self->result_fds);
+  G_OBJECT_CLASS (afork_job_parent_class)->dispose (object);
+}
+
+static void
+afork_job_finalize (GObject *object)
+{
+  AForkJob *self = AFORK_JOB (object);
+
+  g_clear_pointer (&self->args, g_variant_unref);
+  g_clear_pointer (&self->blobs, g_ptr_array_unref);
+  g_clear_pointer (&self->result_blobs, g_ptr_array_unref);
+  g_object_unref (self->cancellable);
+  G_OBJECT_CLASS (afork_job_parent_class)->finalize (object);
+}
+
+static void
+afork_job_constructed (GObject *object)
+{
+  AForkJob *self = AFORK_JOB (object);
+
+  if (self->args == NULL)
+    self->args = g_variant_ref_sink (g_variant_new_tuple (NULL, 0));
+  G_OBJECT_CLASS (afork_job_parent_class)->constructed (object);
+}
+
+static void
+afork_job_get_property (GObject    *object,
+                        guint       id,
+                        GValue     *value,
+                        GParamSpec *pspec)
+{
+  AForkJob *self = AFORK_JOB (object);
+
+  switch (id)
+    {
+    case PROP_ARGS:
+      g_value_set_variant (value, self->args);
+      break;
+    case PROP_FDS:
+      g_value_set_object (value, self->fds);
+      break;
+    case PROP_RESULT_FDS:
+      g_value_set_object (value, self->result_fds);
+      break;
+    case PROP_STATE:
+      g_value_set_enum (value, self->state);
+      break;
+    case PROP_TIMEOUT:
+      g_value_set_uint (value, self->timeout);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+    }
+}
+
+static void
+afork_job_set_property (GObject      *object,
+                        guint         id,
+                        const GValue *value,
+                        GParamSpec   *pspec)
+{
+  AForkJob *self = AFORK_JOB (object);
+
+  switch (id)
+    {
+    case PROP_ARGS:
+      self->args = g_value_dup_variant (value);
+      break;
+    case PROP_FDS:
+      afork_job_set_fds (self, g_value_get_object (value));
+      break;
+    case PROP_TIMEOUT:
+      afork_job_set_timeout (self, g_value_get_uint (value));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+    }
+}
+
+static void
+afork_job_class_init (AForkJobClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+
+  object_class->dispose = afork_job_dispose;
+  object_class->finalize = afork_job_finalize;
+  object_class->constructed = afork_job_constructed;
+  object_class->get_property = afork_job_get_property;
+  object_class->set_property = afork_job_set_property;
+
+  /**
+   * AForkJob:args: (getter get_args)
+   *
+   * The arguments: any value; `()` if none were given. A handle (`h`) in it is an index into
+   * [property@AFork.Job:fds].
+   *
+   * Since: 0.1
+   */
+  props[PROP_ARGS] =
+    g_param_spec_variant ("args", NULL, NULL,
+                          G_VARIANT_TYPE_ANY, NULL,
+                          G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkJob:fds: (getter get_fds) (setter set_fds)
+   *
+   * Descriptors that go with the arguments, at most 1024. Not to be changed once the job is run.
+   *
+   * Since: 0.1
+   */
+  props[PROP_FDS] =
+    g_param_spec_object ("fds", NULL, NULL,
+                         G_TYPE_UNIX_FD_LIST,
+                         G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkJob:result-fds: (getter get_result_fds)
+   *
+   * Descriptors that came with the result. A handle (`h`) in the result is an index into them.
+   *
+   * Since: 0.1
+   */
+  props[PROP_RESULT_FDS] =
+    g_param_spec_object ("result-fds", NULL, NULL,
+                         G_TYPE_UNIX_FD_LIST,
+                         G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkJob:state: (getter get_state)
+   *
+   * How far it is.
+   *
+   * Since: 0.1
+   */
+  props[PROP_STATE] =
+    g_param_spec_enum ("state", NULL, NULL,
+                       AFORK_TYPE_JOB_STATE, AFORK_JOB_STATE_NEW,
+                       G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkJob:timeout: (getter get_timeout) (setter set_timeout)
+   *
+   * How long it may take, in milliseconds from when the worker begins with it; 0 is for ever. A job
+   * that takes longer fails with `AFORK_ERROR_TIMED_OUT`, and the worker is told so as for
+   * cancellation.
+   *
+   * Since: 0.1
+   */
+  props[PROP_TIMEOUT] =
+    g_param_spec_uint ("timeout", NULL, NULL,
+                       0, G_MAXUINT, 0,
+                       G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  g_object_class_install_properties (object_class, N_PROPS, props);
+
+  /**
+   * AForkJob::progress:
+   * @self: the job
+   * @progress: what the worker reported
+   *
+   * Emitted for each [method@AFork.Call.report] of the worker, in order, before the job ends.
+   *
+   * Since: 0.1
+   */
+  signals[SIGNAL_PROGRESS] =
+    g_signal_new ("progress", AFORK_TYPE_JOB, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
+                  G_TYPE_NONE, 1, G_TYPE_VARIANT);
+}
+
+static void
+afork_job_init (AForkJob *self)
+{
+  self->cancellable = g_cancellable_new ();
+}
+
+/**
+ * afork_job_new:
+ * @args: (nullable): the arguments, any value; a floating one is taken, and `NULL` is `()`
+ *
+ * Creates a job.
+ *
+ * Returns: (transfer full): a job
+ *
+ * Since: 0.1
+ */
+AForkJob *
+afork_job_new (GVariant *args)
+{
+  return g_object_new (AFORK_TYPE_JOB, "args", args, NULL);
+}
+
+/**
+ * afork_job_get_args: (get-property args)
+ * @self: a job
+ *
+ * Returns [property@AFork.Job:args].
+ *
+ * Returns: (transfer none): the arguments
+ *
+ * Since: 0.1
+ */
+GVariant *
+afork_job_get_args (AForkJob *self)
+{
+  g_return_val_if_fail (AFORK_IS_JOB (self), NULL);
+
+  return self->args;
+}
+
+/**
+ * afork_job_get_fds: (get-property fds)
+ * @self: a job
+ *
+ * Returns [property@AFork.Job:fds].
+ *
+ * Returns: (transfer none) (nullable): the descriptors, or `NULL`
+ *
+ * Since: 0.1
+ */
+GUnixFDList *
+afork_job_get_fds (AForkJob *self)
+{
+  g_return_val_if_fail (AFORK_IS_JOB (self), NULL);
+
+  return self->fds;
+}
+
+/**
+ * afork_job_set_fds: (set-property fds)
+ * @self: a job that was not run
+ * @fds: (nullable): descriptors, or `NULL`
+ *
+ * Sets [property@AFork.Job:fds].
+ *
+ * Since: 0.1
+ */
+void
+afork_job_set_fds (AForkJob    *self,
+                   GUnixFDList *fds)
+{
+  g_return_if_fail (AFORK_IS_JOB (self));
+  g_return_if_fail (fds == NULL || G_IS_UNIX_FD_LIST (fds));
+  g_return_if_fail (self->state == AFORK_JOB_STATE_NEW);
+
+  if (g_set_object (&self->fds, fds))
+    g_object_notify_by_pspec (G_OBJECT (self), props[PROP_FDS]);
+}
+
+/**
+ * afork_job_add_blob:
+ * @self: a job that was not run
+ * @blob: bytes
+ *
+ * Has @blob go to the worker beside the arguments, at most 1024 of them. The worker gets them from
+ * [method@AFork.Call.get_blobs].
+ *
+ * Returns: its index, from 0
+ *
+ * Since: 0.1
+ */
+guint
+afork_job_add_blob (AForkJob *self,
+                    GBytes   *blob)
+{
+  g_return_val_if_fail (AFORK_IS_JOB (self), 0);
+  g_return_val_if_fail (blob != NULL, 0);
+  g_return_val_if_fail (self->state == AFORK_JOB_STATE_NEW, 0);
+
+  if (self->blobs == NULL)
+    self->blobs = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
+  g_ptr_array_add (self->blobs, g_bytes_ref (blob));
+  return self->blobs->len - 1;
+}
+
+GPtrArray *
+_afork_job_get_blobs (AForkJob *self)
+{
+  return self->blobs;
+}
+
+/**
+ * afork_job_get_timeout: (get-property timeout)
+ * @self: a job
+ *
+ * Returns [property@AFork.Job:timeout].
+ *
+ * Returns: milliseconds, or 0
+ *
+ * Since: 0.1
+ */
+guint
+afork_job_get_timeout (AForkJob *self)
+{
+  g_return_val_if_fail (AFORK_IS_JOB (self), 0);
+
+  return self->timeout;
+}
+
+/**
+ * afork_job_set_timeout: (set-property timeout)
+ * @self: a job that was not run
+ * @timeout: milliseconds, or 0
+ *
+ * Sets [property@AFork.Job:timeout].
+ *
+ * Since: 0.1
+ */
+void
+afork_job_set_timeout (AForkJob *self,
+                       guint     timeout)
+{
+  g_return_if_fail (AFORK_IS_JOB (self));
+  g_return_if_fail (self->state == AFORK_JOB_STATE_NEW);
+
+  if (self->timeout == timeout)
+    return;
+
+  self->timeout = timeout;
+  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_TIMEOUT]);
+}
+
+/**
+ * afork_job_get_state: (get-property state)
+ * @self: a job
+ *
+ * Returns [property@AFork.Job:state].
+ *
+ * Returns: its state
+ *
+ * Since: 0.1
+ */
+AForkJobState
+afork_job_get_state (AForkJob *self)
+{
+  g_return_val_if_fail (AFORK_IS_JOB (self), AFORK_JOB_STATE_NEW);
+
+  return self->state;
+}
+
+void
+_afork_job_set_state (AForkJob      *self,
+                      AForkJobState  state)
+{
+  self->state = state;
+  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_STATE]);
+}
+
+/**
+ * afork_job_get_result_fds: (get-property result-fds)
+ * @self: a job
+ *
+ * Returns [property@AFork.Job:result-fds]. They are closed with the job; what is to be kept longer
+ * is taken by [method@Gio.UnixFDList.get], which duplicates.
+ *
+ * Returns: (transfer none) (nullable): the descriptors, or `NULL` if none came
+ *
+ * Since: 0.1
+ */
+GUnixFDList *
+afork_job_get_result_fds (AForkJob *self)
+{
+  g_return_val_if_fail (AFORK_IS_JOB (self), NULL);
+
+  return self->result_fds;
+}
+
+/**
+ * afork_job_get_result_blobs:
+ * @self: a job
+ * @n_blobs: (out): how many there are
+ *
+ * Returns the blobs that came with the result, as [method@AFork.Call.add_result_blob] numbers them.
+ *
+ * Returns: (transfer none) (array length=n_blobs) (nullable): the blobs, or `NULL` if none came
+ *
+ * Since: 0.1
+ */
+GBytes **
+afork_job_get_result_blobs (AForkJob *self,
+                            gsize    *n_blobs)
+{
+  g_return_val_if_fail (AFORK_IS_JOB (self), NULL);
+  g_return_val_if_fail (n_blobs != NULL, NULL);
+
+  *n_blobs = self->result_blobs != NULL ? self->result_blobs->len : 0;
+  return self->result_blobs != NULL ? (GBytes **) self->result_blobs->pdata : NULL;
+}
+
+void
+_afork_job_set_results (AForkJob    *self,
+                        GUnixFDList *fds,
+                        GPtrArray   *blobs)
+{
+  if (blobs != NULL)
+    self->result_blobs = g_ptr_array_ref (blobs);
+  if (g_set_object (&self->result_fds, fds))
+    g_object_notify_by_pspec (G_OBJECT (self), props[PROP_RESULT_FDS]);
+}
+
+void
+_afork_job_emit_progress (AForkJob *self,
+                          GVariant *progress)
+{
+  g_signal_emit (self, signals[SIGNAL_PROGRESS], 0, progress);
+}
+
+/**
+ * afork_job_cancel:
+ * @self: a job
+ *
+ * Cancels the job: it fails with `G_IO_ERROR_CANCELLED`, unless it has ended. The worker does not
+ * begin with it, or is told by [method@AFork.Call.get_cancellable]. A job that was not run yet
+ * fails as soon as it is. May be called from any thread.
+ *
+ * Since: 0.1
+ */
+void
+afork_job_cancel (AForkJob *self)
+{
+  g_return_if_fail (AFORK_IS_JOB (self));
+
+  g_cancellable_cancel (self->cancellable);
+}
+
+GCancellable *
+_afork_job_get_cancellable (AForkJob *self)
+{
+  return self->cancellable;
+}

@@ -1,0 +1,23 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* Whether the kernel kills processes of this program's control group because memory has run out:
+ * `oom_kill` in memory.events.local (version 2 of control groups) or in memory.oom_control (version
+ * 1), as the kernel's Documentation/admin-guide has them. A worker that has a group of its own is
+ * not seen. */
+
+/* To be called before what is to be watched begins. Reads files the first time. */
+void     _afork_oom_begin      (void);
+
+/* Whether it has killed since this was asked last. */
+gboolean _afork_oom_has_killed (void);
+
+G_END_DECLS

@@ -1,0 +1,59 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include <gio/gio.h>
+
+#include "afork-call-stream-private.h"
+#include "afork-process.h"
+
+G_BEGIN_DECLS
+
+/* The way to a worker that serves calls: runs its process, sends and receives, and when it is over
+ * finds out why. It keeps itself as long as the worker lives. */
+typedef struct _AForkRpcLink AForkRpcLink;
+
+typedef struct
+{
+  /* The worker runs, or has taken what was gathered: more can be. */
+  void     (*room)    (AForkRpcLink      *link,
+                       gpointer           data);
+  /* A message has come. False and an error: it breaks the protocol. */
+  gboolean (*message) (AForkRpcLink      *link,
+                       AForkCallMessage  *message,
+                       gpointer           data,
+                       GError           **error);
+  /* Called once, last: the worker has ended. ERROR is why, or NULL if it did so properly. */
+  void     (*ended)   (AForkRpcLink      *link,
+                       const GError      *error,
+                       gpointer           data);
+} AForkRpcLinkEvents;
+
+/* Runs PROCESS. Everything is called from the thread-default main context. */
+AForkRpcLink    *_afork_rpc_link_new        (AForkProcess             *process,
+                                             gboolean                  forward_stderr,
+                                             const AForkRpcLinkEvents *events,
+                                             gpointer                  data);
+AForkRpcLink    *_afork_rpc_link_ref        (AForkRpcLink             *self);
+void             _afork_rpc_link_unref      (AForkRpcLink             *self);
+
+/* Where to gather what is to be sent, which happens when the main context turns; NULL before the
+ * worker runs, and after its end. */
+AForkCallStream *_afork_rpc_link_get_stream (AForkRpcLink             *self);
+
+GMainContext    *_afork_rpc_link_get_context (AForkRpcLink            *self);
+
+/* Has everything called from CONTEXT. */
+void             _afork_rpc_link_set_context (AForkRpcLink            *self,
+                                             GMainContext             *context);
+
+/* No more will be gathered: the worker, having answered, is to end. */
+void             _afork_rpc_link_close      (AForkRpcLink             *self);
+
+/* EVENTS are told no more. The worker is closed. */
+void             _afork_rpc_link_forget     (AForkRpcLink             *self);
+
+G_END_DECLS

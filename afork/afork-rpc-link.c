@@ -1,0 +1,555 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "afork-rpc-link-private.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include "afork-belonging-private.h"
+#include "afork-context-private.h"
+#include "afork-error.h"
+#include "afork-fd-private.h"
+#include "afork-i18n-private.h"
+#include "afork-oom-private.h"
+#include "afork-stderr-private.h"
+
+/* The function that serves calls in a worker: see worker/call-service.c. */
+#define SERVE_FUNCTION "afork_worker_serve_calls"
+
+enum
+{
+  /* A worker that has closed its socket is about to end. One that does not is killed after this, in
+   * milliseconds: it cannot be told anything any more. */
+  END_GRACE = 5000,
+  /* So that a worker that never stops sending does not keep the main context from the rest. */
+  READS_PER_TURN = 4,
+  /* What a worker that has ended left in its socket is less than this; but children of it may have
+   * the socket, and send without end. */
+  READS_AT_END = 1000,
+};
+
+struct _AForkRpcLink
+{
+  AForkBelonging            belonging;    /* the stream and the source */
+  gatomicrefcount           ref_count;
+  const AForkRpcLinkEvents *events;       /* NULL once forgotten */
+  gpointer                  data;
+  GMainContext             *context;
+  AForkProcess             *process;
+  gulong                    exited_id;    /* 0 once it has */
+  AForkStderr              *captured;     /* or NULL */
+
+  GMainContext             *run_context;  /* of the process's run until it is answered, or NULL */
+  GSource                  *run_source;   /* turns it, or NULL */
+
+  AForkCallStream          *stream;       /* NULL before the worker runs, and at the end */
+  GSource                  *source;       /* NULL when nothing is to be expected of the stream */
+  gpointer                  source_tag;
+  gboolean                  waits_for_room;
+  gboolean                  closing;
+  gboolean                  closed;       /* the worker has been told that no more comes */
+
+  gboolean                  deaf;         /* it takes no more */
+  GSource                  *grace;        /* or NULL */
+  GError                   *failure;      /* why it was ended by this side, or NULL */
+  gboolean                  process_ended;
+  gboolean                  ended;        /* it has been told */
+};
+
+typedef struct
+{
+  GSource       parent;
+  AForkRpcLink *link;
+} LinkSource;
+
+AForkRpcLink *
+_afork_rpc_link_ref (AForkRpcLink *self)
+{
+  g_atomic_ref_count_inc (&self->ref_count);
+  return self;
+}
+
+/* Gives up the stream, here or in a fork of the program. */
+static void
+shut (AForkRpcLink *self)
+{
+  _afork_source_clear (&self->source);
+  _afork_source_clear (&self->run_source);
+  _afork_source_clear (&self->grace);
+  g_clear_pointer (&self->stream, _afork_call_stream_free);
+}
+
+static void
+forget_copy (gpointer data)
+{
+  shut (data);
+}
+
+void
+_afork_rpc_link_unref (AForkRpcLink *self)
+{
+  if (!g_atomic_ref_count_dec (&self->ref_count))
+    return;
+
+  shut (self);
+  _afork_belonging_end (&self->belonging);
+  g_clear_pointer (&self->captured, _afork_stderr_free);
+  g_clear_error (&self->failure);
+  g_object_unref (self->process);
+  g_main_context_unref (self->context);
+  g_free (self);
+}
+
+/* The end. */
+
+/* How the process ended, or NULL if it did so properly. */
+static GError *
+describe_end (AForkRpcLink *self)
+{
+  int number;
+
+  if (afork_process_get_exit_status (self->process, &number))
+    {
+      if (number == 0 && self->closing)
+        return NULL;
+      return g_error_new (AFORK_ERROR, AFORK_ERROR_EXITED,
+                          _("The worker exited with status %d"), number);
+    }
+  if (!afork_process_get_term_signal (self->process, &number))
+    return g_error_new (AFORK_ERROR, AFORK_ERROR_LOST,
+                        _("The worker has ended, and nobody can say how"));
+  if (number == SIGKILL && _afork_oom_has_killed ())
+    return g_error_new (AFORK_ERROR, AFORK_ERROR_OUT_OF_MEMORY,
+                        _("The worker was killed because memory ran out"));
+
+  return g_error_new (AFORK_ERROR, AFORK_ERROR_SIGNALED,
+                      _("The worker was ended by signal %d (%s)"), number, g_strsignal (number));
+}
+
+/* Adds what the worker last had to say. */
+static void
+attach_stderr (AForkRpcLink *self,
+               GError       *error)
+{
+  const char *text = self->captured != NULL ? _afork_stderr_finish (self->captured) : "";
+
+  if (*text != '\0')
+    {
+      char *message = g_strdup_printf (_("%s. It last wrote: %s"), error->message, text);
+
+      g_free (error->message);
+      error->message = message;
+    }
+}
+
+static void
+tell_ended (AForkRpcLink *self,
+            const GError *error)
+{
+  const AForkRpcLinkEvents *events = g_steal_pointer (&self->events);
+
+  if (self->ended)
+    return;
+
+  self->ended = TRUE;
+  shut (self);
+  if (events != NULL)
+    events->ended (self, error, self->data);
+}
+
+static void
+end (AForkRpcLink *self)
+{
+  g_autoptr(GError) error = g_steal_pointer (&self->failure);
+
+  if (error == NULL)
+    error = describe_end (self);
+  if (error != NULL)
+    attach_stderr (self, error);
+  tell_ended (self, error);
+}
+
+/* Ends the worker because of ERROR, which is taken. */
+static void
+kill_worker (AForkRpcLink *self,
+             GError       *error)
+{
+  if (self->failure != NULL || self->process_ended)
+    {
+      g_error_free (error);
+      return;
+    }
+
+  self->failure = error;
+  _afork_source_clear (&self->source);
+  afork_process_force_exit (self->process);
+}
+
+static gboolean
+grace_over_cb (gpointer data)
+{
+  AForkRpcLink *self = data;
+
+  kill_worker (self, g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
+                                  _("The worker closed its socket, and yet did not end")));
+  return G_SOURCE_REMOVE;
+}
+
+/* The worker sends no more. How it ended is still to come. */
+static void
+await_end (AForkRpcLink *self)
+{
+  _afork_source_clear (&self->source);
+  if (self->grace != NULL)
+    return;
+
+  self->grace = g_timeout_source_new (END_GRACE);
+  g_source_set_static_name (self->grace, "[afork] calls: worker has to end");
+  g_source_set_callback (self->grace, grace_over_cb, self, NULL);
+  g_source_attach (self->grace, self->context);
+}
+
+/* Messages. */
+
+static gboolean
+deliver (AForkRpcLink      *self,
+         AForkCallMessage  *message,
+         GError           **error)
+{
+  return self->events == NULL || self->events->message (self, message, self->data, error);
+}
+
+/* Hands on what has been read. */
+static AForkCallStreamStatus
+deliver_read (AForkRpcLink  *self,
+              GError       **error)
+{
+  AForkCallStreamStatus status = AFORK_CALL_STREAM_OK;
+
+  while (status == AFORK_CALL_STREAM_OK && self->stream != NULL && self->failure == NULL)
+    {
+      g_auto(AForkCallMessage) message = { 0 };
+
+      status = _afork_call_stream_next (self->stream, &message, error);
+      if (status == AFORK_CALL_STREAM_OK && !deliver (self, &message, error))
+        status = AFORK_CALL_STREAM_FAILED;
+    }
+
+  return status;
+}
+
+/* Reads what has come; AT_END: all of it. */
+static void
+receive (AForkRpcLink *self,
+         gboolean      at_end)
+{
+  guint n_reads = at_end ? READS_AT_END : READS_PER_TURN;
+  g_autoptr(GError) error = NULL;
+  AForkCallStreamStatus status = AFORK_CALL_STREAM_OK;
+
+  for (guint i = 0; i < n_reads && status == AFORK_CALL_STREAM_OK && self->stream != NULL; i++)
+    {
+      if (i > 0 && !at_end && !_afork_call_stream_may_have_more (self->stream))
+        break;
+
+      status = _afork_call_stream_read (self->stream, FALSE, &error);
+      if (status == AFORK_CALL_STREAM_OK
+          && deliver_read (self, &error) == AFORK_CALL_STREAM_FAILED)
+        status = AFORK_CALL_STREAM_FAILED;
+    }
+
+  if (status == AFORK_CALL_STREAM_FAILED)
+    kill_worker (self, g_steal_pointer (&error));
+  else if (status == AFORK_CALL_STREAM_END && self->failure == NULL)
+    await_end (self);
+}
+
+static void
+wait_for_room (AForkRpcLink *self,
+               gboolean      wait)
+{
+  if (self->source == NULL || self->waits_for_room == wait)
+    return;
+
+  self->waits_for_room = wait;
+  g_source_modify_unix_fd (self->source, self->source_tag,
+                           wait ? G_IO_IN | G_IO_OUT : G_IO_IN);
+}
+
+static void
+flush (AForkRpcLink *self)
+{
+  g_autoptr(GError) error = NULL;
+  AForkCallStreamStatus status = _afork_call_stream_flush (self->stream, FALSE, &error);
+
+  if (status == AFORK_CALL_STREAM_FAILED)
+    {
+      kill_worker (self, g_steal_pointer (&error));
+      return;
+    }
+  /* What it sent before is still to be read. */
+  if (status == AFORK_CALL_STREAM_END)
+    {
+      self->deaf = TRUE;
+      _afork_call_stream_drop_unsent (self->stream);
+    }
+
+  wait_for_room (self, status == AFORK_CALL_STREAM_WOULD_BLOCK);
+  if (status == AFORK_CALL_STREAM_OK && self->events != NULL)
+    self->events->room (self, self->data);
+  if (self->closing && !self->closed && status != AFORK_CALL_STREAM_WOULD_BLOCK
+      && _afork_call_stream_get_unsent (self->stream) == 0)
+    {
+      self->closed = TRUE;
+      shutdown (_afork_call_stream_get_fd (self->stream), SHUT_WR);
+    }
+}
+
+/* The source. Who gathers something is of the context's own thread, which does not sleep. */
+
+static gboolean
+has_to_flush (AForkRpcLink *self)
+{
+  return !self->waits_for_room && !self->deaf
+    && (_afork_call_stream_get_unsent (self->stream) > 0 || (self->closing && !self->closed));
+}
+
+static gboolean
+source_prepare (GSource *source,
+                int     *timeout)
+{
+  AForkRpcLink *self = ((LinkSource *) source)->link;
+
+  *timeout = -1;
+  return self->source == source && has_to_flush (self);
+}
+
+static gboolean
+source_dispatch (GSource     *source,
+                 GSourceFunc  callback,
+                 gpointer     data)
+{
+  AForkRpcLink *self = _afork_rpc_link_ref (((LinkSource *) source)->link);
+  GIOCondition condition = g_source_query_unix_fd (source, self->source_tag);
+
+  if ((condition & (G_IO_IN | G_IO_HUP | G_IO_ERR)) != 0 && self->source == source)
+    receive (self, FALSE);
+  /* Answers often lead to more calls, which leave at once. */
+  if (self->source == source && ((condition & G_IO_OUT) != 0 || has_to_flush (self)))
+    flush (self);
+
+  _afork_rpc_link_unref (self);
+  return G_SOURCE_CONTINUE;
+}
+
+static GSourceFuncs source_funcs = { .prepare = source_prepare, .dispatch = source_dispatch };
+
+static void
+attach (AForkRpcLink *self)
+{
+  self->source = g_source_new (&source_funcs, sizeof (LinkSource));
+  ((LinkSource *) self->source)->link = self;
+  g_source_set_static_name (self->source, "[afork] calls");
+  /* A handler that turns the main context waits perhaps for an answer that comes here. */
+  g_source_set_can_recurse (self->source, TRUE);
+  self->source_tag = g_source_add_unix_fd (self->source,
+                                           _afork_call_stream_get_fd (self->stream),
+                                           self->waits_for_room ? G_IO_IN | G_IO_OUT : G_IO_IN);
+  g_source_attach (self->source, self->context);
+}
+
+/* Beginning. The process answers its run in a context that is only for that, and turned by a source
+ * of ours: so whoever turns the context of that source gets the answer, be it a blocking call. */
+
+static gboolean
+run_source_prepare (GSource *source,
+                    int     *timeout)
+{
+  *timeout = -1;
+  return g_main_context_pending (((LinkSource *) source)->link->run_context);
+}
+
+static gboolean
+run_source_dispatch (GSource     *source,
+                     GSourceFunc  callback,
+                     gpointer     data)
+{
+  g_autoptr(GMainContext) context = g_main_context_ref (((LinkSource *) source)->link->run_context);
+
+  g_main_context_iteration (context, FALSE);
+  return G_SOURCE_CONTINUE;
+}
+
+static GSourceFuncs run_source_funcs = {
+  .prepare = run_source_prepare,
+  .dispatch = run_source_dispatch
+};
+
+static void
+attach_run_source (AForkRpcLink *self)
+{
+  self->run_source = g_source_new (&run_source_funcs, sizeof (LinkSource));
+  ((LinkSource *) self->run_source)->link = self;
+  g_source_set_static_name (self->run_source, "[afork] calls: worker has to run");
+  g_source_set_can_recurse (self->run_source, TRUE);
+  g_source_attach (self->run_source, self->context);
+}
+
+/* The reference that the worker's life has. */
+static void
+exited_cb (AForkProcess *process,
+           int           wait_status,
+           AForkRpcLink *self)
+{
+  if (self->exited_id == 0)
+    return;
+
+  g_signal_handler_disconnect (self->process, self->exited_id);
+  self->exited_id = 0;
+  self->process_ended = TRUE;
+  /* What it had still to say; but children of it may keep the socket, and go on. */
+  if (self->source != NULL)
+    receive (self, TRUE);
+  if (self->run_context == NULL)
+    end (self);
+  _afork_rpc_link_unref (self);
+}
+
+/* The descriptor of CONNECTION, or -1 and an error. */
+static int
+keep_socket (GSocketConnection  *connection,
+             GError            **error)
+{
+  int fd = fcntl (g_socket_get_fd (g_socket_connection_get_socket (connection)),
+                  F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+
+  if (fd < 0)
+    g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno),
+                 _("The worker's socket could not be kept: %s"), g_strerror (errno));
+  return fd;
+}
+
+static void
+run_cb (GObject      *object,
+        GAsyncResult *result,
+        gpointer      data)
+{
+  AForkRpcLink *self = data;
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+  int fd = -1;
+
+  _afork_source_clear (&self->run_source);
+  g_clear_pointer (&self->run_context, g_main_context_unref);
+  connection = afork_process_run_finish (AFORK_PROCESS (object), result, &error);
+  if (connection != NULL && (fd = keep_socket (connection, &error)) < 0)
+    afork_process_force_exit (self->process);
+
+  if (fd < 0)
+    {
+      attach_stderr (self, error);
+      tell_ended (self, error);
+    }
+  else
+    {
+      self->stream = _afork_call_stream_new (fd);
+      attach (self);
+      if (self->events != NULL)
+        self->events->room (self, self->data);
+      if (self->process_ended)
+        {
+          receive (self, TRUE);
+          end (self);
+        }
+    }
+  _afork_rpc_link_unref (self);
+}
+
+static void
+run (AForkRpcLink *self)
+{
+  self->run_context = g_main_context_new ();
+  attach_run_source (self);
+  g_main_context_push_thread_default (self->run_context);
+  afork_process_run_async (self->process, SERVE_FUNCTION, NULL, run_cb, _afork_rpc_link_ref (self));
+  g_main_context_pop_thread_default (self->run_context);
+}
+
+AForkRpcLink *
+_afork_rpc_link_new (AForkProcess             *process,
+                     gboolean                  forward_stderr,
+                     const AForkRpcLinkEvents *events,
+                     gpointer                  data)
+{
+  AForkRpcLink *self = g_new0 (AForkRpcLink, 1);
+
+  g_atomic_ref_count_init (&self->ref_count);
+  _afork_belonging_begin (&self->belonging, forget_copy, self);
+  self->events = events;
+  self->data = data;
+  self->context = g_main_context_ref_thread_default ();
+  self->process = g_object_ref (process);
+  _afork_oom_begin ();
+  self->captured = _afork_stderr_new (process, self->context, forward_stderr);
+  self->exited_id = g_signal_connect (process, "exited", G_CALLBACK (exited_cb),
+                                      _afork_rpc_link_ref (self));
+  run (self);
+  return self;
+}
+
+GMainContext *
+_afork_rpc_link_get_context (AForkRpcLink *self)
+{
+  return self->context;
+}
+
+void
+_afork_rpc_link_set_context (AForkRpcLink *self,
+                             GMainContext *context)
+{
+  g_main_context_ref (context);
+  g_main_context_unref (self->context);
+  self->context = context;
+
+  if (self->captured != NULL)
+    _afork_stderr_set_context (self->captured, context);
+  if (self->run_source != NULL)
+    {
+      _afork_source_clear (&self->run_source);
+      attach_run_source (self);
+    }
+  if (self->source != NULL)
+    {
+      _afork_source_clear (&self->source);
+      attach (self);
+    }
+  if (self->grace != NULL)
+    {
+      _afork_source_clear (&self->grace);
+      await_end (self);
+    }
+}
+
+AForkCallStream *
+_afork_rpc_link_get_stream (AForkRpcLink *self)
+{
+  return self->deaf || self->closing || self->failure != NULL ? NULL : self->stream;
+}
+
+void
+_afork_rpc_link_close (AForkRpcLink *self)
+{
+  self->closing = TRUE;
+}
+
+void
+_afork_rpc_link_forget (AForkRpcLink *self)
+{
+  self->events = NULL;
+  _afork_rpc_link_close (self);
+}

@@ -1,0 +1,31 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include "afork-process.h"
+
+G_BEGIN_DECLS
+
+/* What a worker writes to its standard error output: passed on to the caller's own, and the end of
+ * it kept, to be told when the worker dies. */
+typedef struct _AForkStderr AForkStderr;
+
+/* Has PROCESS, which is about to be run, write to a pipe that is read in CONTEXT. NULL if there is
+ * no descriptor for it, or if the process's runtime cannot be given one. FORWARD: what comes is
+ * written to this program's standard error output. */
+AForkStderr *_afork_stderr_new    (AForkProcess *process,
+                                   GMainContext *context,
+                                   gboolean      forward);
+void         _afork_stderr_free   (AForkStderr  *self);
+
+void         _afork_stderr_set_context (AForkStderr *self,
+                                        GMainContext *context);
+
+/* Reads what is there, now that the worker has ended, and returns its last lines, without an end of
+ * line, or an empty string. */
+const char  *_afork_stderr_finish (AForkStderr  *self);
+
+G_END_DECLS

@@ -1,0 +1,118 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#if !defined (AFORK_INSIDE) && !defined (AFORK_COMPILATION)
+# error "Only <afork/afork.h> can be included directly."
+#endif
+
+#include <gio/gio.h>
+#include <gio/gunixfdlist.h>
+
+#include <afork/afork-types.h>
+#include <afork/afork-version-macros.h>
+#include <afork/worker/afork-worker.h>
+
+G_BEGIN_DECLS
+
+#define AFORK_TYPE_CALL (afork_call_get_type ())
+
+AFORK_AVAILABLE_IN_ALL
+G_DECLARE_FINAL_TYPE (AForkCall, afork_call, AFORK, CALL, GObject)
+
+/**
+ * AForkCallFunc:
+ * @call: the call
+ * @args: what the caller gave; `()` if nothing
+ * @error: where to set why there is no result
+ *
+ * A function of a worker that serves one call after the other.
+ *
+ * It may block. What it returns is the answer; a floating value is taken. If it sets @error, that
+ * is the answer, with its domain, code and message. `NULL` without an error is `()`, unless
+ * [method@AFork.Call.return_value] or [method@AFork.Call.return_error] gave the answer already.
+ *
+ * Returns: (transfer full) (nullable): the result
+ *
+ * Since: 0.1
+ */
+typedef GVariant *(*AForkCallFunc) (AForkCall  *call,
+                                    GVariant   *args,
+                                    GError    **error);
+
+/**
+ * AForkConcurrentCallFunc:
+ * @call: the call
+ * @args: what the caller gave; `()` if nothing
+ *
+ * A function of a worker that serves many calls at a time: it starts what is to be done and
+ * returns, while the worker's default main context turns.
+ *
+ * The answer is given by [method@AFork.Call.return_value] or [method@AFork.Call.return_error], from
+ * any thread, in here or later; until then it must keep a reference to @call. A call whose last
+ * reference goes without an answer fails with `AFORK_ERROR_FAILED`.
+ *
+ * Since: 0.1
+ */
+typedef void (*AForkConcurrentCallFunc) (AForkCall *call,
+                                         GVariant  *args);
+
+/**
+ * AForkCallInitFunc: (skip)
+ * @items: (array length=n_items): what was queued for the function
+ * @n_items: how many
+ * @error: where to set why no call can be served
+ *
+ * What a worker that serves calls does first. If it fails, the worker ends, and every call of it
+ * fails with the same error. It may emit events.
+ *
+ * Returns: true when calls can be served
+ *
+ * Since: 0.1
+ */
+typedef gboolean (*AForkCallInitFunc) (const AForkItem  *items,
+                                       gsize             n_items,
+                                       GError          **error);
+
+/**
+ * AForkCallDoneFunc:
+ *
+ * What a worker that serves calls does last, when all calls are answered and no more will come.
+ *
+ * Since: 0.1
+ */
+typedef void (*AForkCallDoneFunc) (void);
+
+AFORK_AVAILABLE_IN_ALL
+GUnixFDList  *afork_call_get_fds         (AForkCall    *self);
+AFORK_AVAILABLE_IN_ALL
+GBytes      **afork_call_get_blobs       (AForkCall    *self,
+                                          gsize        *n_blobs);
+AFORK_AVAILABLE_IN_ALL
+GCancellable *afork_call_get_cancellable (AForkCall    *self);
+AFORK_AVAILABLE_IN_ALL
+void          afork_call_report          (AForkCall    *self,
+                                          GVariant     *progress);
+AFORK_AVAILABLE_IN_ALL
+guint         afork_call_add_result_blob (AForkCall    *self,
+                                          GBytes       *blob);
+AFORK_AVAILABLE_IN_ALL
+void          afork_call_return_value    (AForkCall    *self,
+                                          GVariant     *value,
+                                          GUnixFDList  *fds);
+AFORK_AVAILABLE_IN_ALL
+void          afork_call_return_error    (AForkCall    *self,
+                                          const GError *error);
+
+AFORK_AVAILABLE_IN_ALL
+void          afork_worker_emit          (GVariant     *event);
+
+AFORK_AVAILABLE_IN_ALL
+void          afork_worker_serve_calls   (int              socket,
+                                          const AForkItem *items,
+                                          size_t           n_items);
+
+G_END_DECLS
