@@ -94,7 +94,7 @@ struct _AForkRpc
 typedef struct
 {
   guint32           number;        /* 0 until it is sent */
-  GTask            *task;          /* NULL once it has ended here: what the worker says is ignored */
+  GTask            *task;          /* NULL once it has ended here: what the worker says is lost */
   GVariant         *args;
   AForkJob         *job;           /* or NULL */
   AForkCancelWatch *cancelled;     /* or NULL */
