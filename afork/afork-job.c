@@ -200,7 +200,7 @@ afork_job_class_init (AForkJobClass *klass)
    *
    * How long it may take, in milliseconds from when the worker begins with it; 0 is for ever. A job
    * that takes longer fails with `AFORK_ERROR_TIMED_OUT`, and the worker is told so as for
-   * cancellation.
+   * cancellation. Time in a queue does not count, here or in the worker.
    *
    * Since: 0.1
    */

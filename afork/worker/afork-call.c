@@ -254,7 +254,8 @@ afork_call_report (AForkCall *self,
  * @self: a call
  * @blob: bytes, which are not to be changed any more
  *
- * Has @blob go to the caller beside the result; see [method@AFork.Job.get_result_blobs].
+ * Has @blob go to the caller beside the result; see [method@AFork.Job.get_result_blobs]. At most
+ * 1024 go with one answer; they are added before the answer is given, and do not go with an error.
  *
  * Returns: its index, from 0
  *
