@@ -66,30 +66,41 @@ typedef struct
 } Fetch;
 
 static void
+check_fetched (Fetch    *fetch,
+               GVariant *value)
+{
+  gsize n_blobs, size;
+  const void *bytes;
+  GBytes **blobs;
+
+  if (!fetch->blob)
+    {
+      call_check_result (g_variant_get_data (value), g_variant_get_size (value), fetch->size);
+      return;
+    }
+
+  blobs = afork_job_get_result_blobs (fetch->job, &n_blobs);
+  if (n_blobs != 1)
+    case_fail ("there is no blob");
+  bytes = g_bytes_get_data (blobs[0], &size);
+  call_check_result (bytes, size, fetch->size);
+}
+
+static void
 fetch_cb (GObject      *object,
           GAsyncResult *result,
           gpointer      data)
 {
   g_autofree Fetch *fetch = data;
-  g_autoptr(AForkJob) job = fetch->job;
   g_autoptr(GError) error = NULL;
-  g_autoptr(GVariant) value = afork_rpc_run_job_finish (AFORK_RPC (object), result, &error);
+  GVariant *value = afork_rpc_run_job_finish (AFORK_RPC (object), result, &error);
 
   if (value == NULL)
     case_fail ("%s", error->message);
-  if (fetch->blob)
-    {
-      gsize n_blobs, size;
-      GBytes **blobs = afork_job_get_result_blobs (job, &n_blobs);
-      const void *bytes;
 
-      if (n_blobs != 1)
-        case_fail ("there is no blob");
-      bytes = g_bytes_get_data (blobs[0], &size);
-      call_check_result (bytes, size, fetch->size);
-    }
-  else
-    call_check_result (g_variant_get_data (value), g_variant_get_size (value), fetch->size);
+  check_fetched (fetch, value);
+  g_variant_unref (value);
+  g_object_unref (fetch->job);
   call_ended (fetch->ticket);
 }
 

@@ -12,8 +12,19 @@
 #include <unistd.h>
 
 static int64_t *began;          /* by ticket; then how long it took */
-static int      n_ended;
 static int      n_counted;
+
+/* The calls of the warm-up, or those that count. */
+static struct Series
+{
+  int        count;
+  int        in_flight;
+  int        n_begun;
+  int        n_ended;
+  bool       beginning;
+  CallBegin  begin;
+  void      *data;
+} series;
 
 bool
 call_parse_variant (const char *variant,
@@ -61,6 +72,22 @@ call_check_result (const void *data,
     case_fail ("the last of %zu bytes is wrong", size);
 }
 
+/* Begins as many calls as may be under way. Calls that end meanwhile make room for more. */
+static void
+begin_calls (void)
+{
+  if (series.beginning)
+    return;
+
+  series.beginning = true;
+  while (series.n_begun < series.count && series.n_begun - series.n_ended < series.in_flight)
+    {
+      began[series.n_begun] = case_now ();
+      series.begin (series.n_begun++, series.data);
+    }
+  series.beginning = false;
+}
+
 static void
 run_calls (int        count,
            int        in_flight,
@@ -68,15 +95,13 @@ run_calls (int        count,
            CallTurn   turn,
            void      *data)
 {
-  n_ended = 0;
-  for (int n_begun = 0; n_ended < count;)
-    if (n_begun < count && n_begun - n_ended < in_flight)
-      {
-        began[n_begun] = case_now ();
-        begin (n_begun++, data);
-      }
-    else
-      turn (data);
+  series = (struct Series) {
+    .count = count, .in_flight = in_flight, .begin = begin, .data = data
+  };
+
+  begin_calls ();
+  while (series.n_ended < count)
+    turn (data);
 }
 
 void
@@ -106,7 +131,8 @@ void
 call_ended (int ticket)
 {
   began[ticket] = case_now () - began[ticket];
-  n_ended++;
+  series.n_ended++;
+  begin_calls ();
 }
 
 static int

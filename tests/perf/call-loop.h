@@ -52,6 +52,7 @@ void  call_run           (const CaseOptions *options,
                           CallBegin          begin,
                           CallTurn           turn,
                           void              *data);
+/* The call is over, and its result released. May begin the next one. */
 void  call_ended         (int                ticket);
 
 /* After call_run() of the variant `start`: also prints `first-answer-ns`, the median latency. */

@@ -97,9 +97,9 @@ call (int   ticket,
   if (!read_all (peer->fd, memory, peer->answer_size))
     case_fail ("the peer has gone");
   call_check_result (memory, peer->answer_size, peer->answer_size);
-  call_ended (ticket);
   if (peer->fresh)
     munmap (memory, peer->answer_size);
+  call_ended (ticket);
 }
 
 int
