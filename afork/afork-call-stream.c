@@ -235,6 +235,34 @@ check_bounds (const AForkCallFrame  *frame,
   return FALSE;
 }
 
+/* Whether any bytes, if there are SIZE, are a value of TYPE in normal form: an array of numbers.
+ * GLib would look at each element. */
+static gboolean
+is_always_normal (const char *type,
+                  gsize       size)
+{
+  static const struct { char type; guint8 size; } numbers[] = {
+    { 'y', 1 }, { 'n', 2 }, { 'q', 2 }, { 'i', 4 }, { 'u', 4 }, { 'x', 8 }, { 't', 8 }, { 'd', 8 },
+  };
+
+  if (type[0] != 'a' || type[1] == '\0' || type[2] != '\0')
+    return FALSE;
+  for (gsize i = 0; i < G_N_ELEMENTS (numbers); i++)
+    if (numbers[i].type == type[1])
+      return size % numbers[i].size == 0;
+
+  return FALSE;
+}
+
+/* VALUE in normal form; to be released. */
+static GVariant *
+normalize (GVariant *value)
+{
+  if (is_always_normal (g_variant_get_type_string (value), g_variant_get_size (value)))
+    return g_variant_ref (value);
+  return g_variant_get_normal_form (value);
+}
+
 gboolean
 _afork_call_stream_send_value (AForkCallStream     *self,
                                AForkCallFrameKind   kind,
@@ -245,7 +273,7 @@ _afork_call_stream_send_value (AForkCallStream     *self,
                                GPtrArray           *blobs,
                                GError             **error)
 {
-  g_autoptr(GVariant) normal = g_variant_get_normal_form (value);
+  g_autoptr(GVariant) normal = normalize (value);
   g_autoptr(GBytes) owner = NULL;
   guint n_fds = fds != NULL ? (guint) g_unix_fd_list_get_length (fds) : 0;
   guint n_blobs = blobs != NULL ? blobs->len : 0;
@@ -609,25 +637,6 @@ take_blobs (AForkCallStream       *self,
 
   *blobs = g_steal_pointer (&self->inline_blobs);
   return TRUE;
-}
-
-/* Whether any bytes, if there are SIZE, are a value of TYPE in normal form: an array of numbers.
- * GLib would look at each element. */
-static gboolean
-is_always_normal (const char *type,
-                  gsize       size)
-{
-  static const struct { char type; guint8 size; } numbers[] = {
-    { 'y', 1 }, { 'n', 2 }, { 'q', 2 }, { 'i', 4 }, { 'u', 4 }, { 'x', 8 }, { 't', 8 }, { 'd', 8 },
-  };
-
-  if (type[0] != 'a' || type[1] == '\0' || type[2] != '\0')
-    return FALSE;
-  for (gsize i = 0; i < G_N_ELEMENTS (numbers); i++)
-    if (numbers[i].type == type[1])
-      return size % numbers[i].size == 0;
-
-  return FALSE;
 }
 
 /* OWNER has the frame's bytes, or is NULL if they will be overwritten. */
