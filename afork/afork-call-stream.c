@@ -369,8 +369,11 @@ send_once (AForkCallStream *self,
       memcpy (CMSG_DATA (header), fds + batch->first_fd, batch->n_fds * sizeof (int));
     }
 
+  /* For most there is a cheaper call, which copies no header. */
   do
-    result = sendmsg (self->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    result = message.msg_iovlen == 1 && message.msg_control == NULL
+      ? send (self->fd, vectors[0].iov_base, vectors[0].iov_len, MSG_DONTWAIT | MSG_NOSIGNAL)
+      : sendmsg (self->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
   while (result < 0 && errno == EINTR);
   return result;
 }
