@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # Copyright 2026 The AFork authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
