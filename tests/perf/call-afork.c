@@ -4,8 +4,8 @@
  */
 
 /* AFork: calls to a native worker, from a main loop. Variants: `echo`; `value:SIZE`, where the
- * result is a value, and `blob:SIZE`, where it goes beside one; `start`, where each call has a worker
- * of its own, forked of a template that has the module already. */
+ * result is a value, and `blob:SIZE`, where it goes beside one; `start`, where each call has a
+ * worker of its own, forked of a template that has the module already. */
 
 #include "config.h"
 

@@ -3,10 +3,10 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Limit: two processes on a socketpair that block in read() and write(), libc only. Variants: `echo`
- * plays ping-pong; `fresh:SIZE` gets a result into memory that is mapped for it, as malloc() does
- * for a large one, and unmapped when it has been looked at; `reused:SIZE` into the same memory each
- * time. */
+/* Limit: two processes on a socketpair that block in read() and write(), libc only. Variants:
+ * `echo` plays ping-pong; `fresh:SIZE` gets a result into memory that is mapped for it, as malloc()
+ * does for a large one, and unmapped when it has been looked at; `reused:SIZE` into the same memory
+ * each time. */
 
 #include "config.h"
 
