@@ -56,6 +56,7 @@ struct _AForkCallService
   /* One call at a time. */
   AForkCall         *current;       /* or NULL */
   gboolean           quick;         /* the last one was, and more wait */
+  gint64             now;           /* when the next call was looked for, in microseconds */
   gint64             begun_at;      /* in microseconds */
   GThread           *listener;      /* NULL until it is needed */
   GCond              listen;        /* `listening` has become true */
@@ -495,12 +496,16 @@ _afork_call_service_listen (AForkCallService *self)
 static AForkCall *
 next_call (AForkCallService *self)
 {
+  if (self->waiting.length > 0)
+    self->now = g_get_monotonic_time ();
   /* What was read long ago may have been cancelled since. */
-  if (self->waiting.length > 0 && !self->ended
-      && g_get_monotonic_time () - self->looked > STALE_AFTER)
+  if (self->waiting.length > 0 && !self->ended && self->now - self->looked > STALE_AFTER)
     receive (self, FALSE);
   while (self->waiting.length == 0 && !self->ended)
-    receive (self, TRUE);
+    {
+      receive (self, TRUE);
+      self->now = self->looked;
+    }
 
   g_mutex_lock (&self->input_lock);
   self->current = g_queue_pop_head (&self->waiting);
@@ -514,10 +519,8 @@ next_call (AForkCallService *self)
 static void
 measure (AForkCallService *self)
 {
-  gint64 now = g_get_monotonic_time ();
-
-  self->quick = self->waiting.length > 0 && now - self->begun_at < QUICK;
-  self->begun_at = now;
+  self->quick = self->waiting.length > 0 && self->now - self->begun_at < QUICK;
+  self->begun_at = self->now;
 }
 
 static void

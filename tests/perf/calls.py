@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+# Copyright 2026 The AFork authors
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
+"""The benchmark of calls: small ones, one at a time and many in flight; results of all sizes; and
+how soon a worker that is just started answers. README.md says more."""
+
+import sys
+from dataclasses import replace
+
+from bench import Figure, Requirement, main
+from cases import case
+from plot import Panel
+
+ONE = '64 bytes, one at a time'
+MANY = '64 bytes, 64 in flight'
+START = 'worker started for it'
+IN_FLIGHT = 64
+
+ANYEVENT_RPC = Requirement(
+    command=('perl', '-MEV', '-MAnyEvent::Fork::RPC', '-e', '1'),
+    missing='AnyEvent::Fork::RPC is not installed (on CPAN; Debian has AnyEvent::Fork only)',
+)
+
+# Size, title, how many calls in a round.
+SIZES = [
+    (4 << 10, '4 KiB', 4000),
+    (64 << 10, '64 KiB', 2000),
+    (1 << 20, '1 MiB', 200),
+    (16 << 20, '16 MiB', 20),
+    (256 << 20, '256 MiB', 2),
+]
+
+# Name, title, kind, program, variant.
+CARRIERS = [
+    ('value', 'AFork: value', 'ours', 'call-afork', 'value'),
+    ('blob', 'AFork: blob', 'ours', 'call-afork', 'blob'),
+    ('fresh', 'socket, fresh memory', 'limit', 'call-socket', 'fresh'),
+    ('reused', 'socket, reused memory', 'limit', 'call-socket', 'reused'),
+    ('pool', 'ProcessPoolExecutor', 'peer', 'call-pool.py', 'value'),
+]
+
+LARGEST_WHEN_QUICK = 1 << 20    # debugging aids of the test suite make large memory slow
+
+# What DESIGN asks of blobs, against a socket copy into fresh memory.
+BLOB_BOUNDS = {'1 MiB': (1.5, 2), '16 MiB': (5, 10)}
+
+
+def group(size_title):
+    return f'result of {size_title}'
+
+
+def sized(size, size_title, count):
+    made = []
+    for name, title, kind, program, variant in CARRIERS:
+        one = case(f'{name}-{size_title.replace(" ", "")}', title, group(size_title), kind, program,
+                   f'{variant}:{size}', count=count)
+        quick_args = (*one.quick_args[:-1], f'{variant}:{min(size, LARGEST_WHEN_QUICK)}')
+        made.append(replace(one, quick_args=quick_args))
+    return made
+
+
+def sized_figures(size_title):
+    suffix = size_title.replace(' ', '')
+    at_least, aim = BLOB_BOUNDS.get(size_title, (None, None))
+    return [
+        Figure(f'blob-fresh-{suffix}', f'blobs of {size_title}, against a socket and fresh memory',
+               'per-second', f'blob-{suffix}', f'fresh-{suffix}', at_least, aim),
+        Figure(f'blob-reused-{suffix}', '… and reused memory',
+               'per-second', f'blob-{suffix}', f'reused-{suffix}'),
+        Figure(f'value-fresh-{suffix}',
+               f'values of {size_title}, against a socket and fresh memory',
+               'per-second', f'value-{suffix}', f'fresh-{suffix}'),
+        Figure(f'value-reused-{suffix}', '… and reused memory',
+               'per-second', f'value-{suffix}', f'reused-{suffix}'),
+        Figure(f'value-pool-{suffix}', '… ProcessPoolExecutor',
+               'per-second', f'value-{suffix}', f'pool-{suffix}'),
+    ]
+
+
+CASES = [
+    case('one', 'AFork', ONE, 'ours', 'call-afork', 'echo', count=20000),
+    case('one-raw', 'ping-pong', ONE, 'limit', 'call-socket', 'echo', count=20000),
+    case('one-gdbus', 'GDBus', ONE, 'peer', 'call-gdbus', 'echo', count=4000),
+    case('one-anyevent', 'AnyEvent::Fork::RPC', ONE, 'peer', 'call-anyevent.pl', 'echo',
+         count=4000, requirement=ANYEVENT_RPC),
+    case('one-pool', 'ProcessPoolExecutor', ONE, 'peer', 'call-pool.py', 'echo', count=2000),
+
+    case('many', 'AFork', MANY, 'ours', 'call-afork', 'echo', count=100000, in_flight=IN_FLIGHT),
+    case('many-gdbus', 'GDBus', MANY, 'peer', 'call-gdbus', 'echo', count=8000,
+         in_flight=IN_FLIGHT),
+    case('many-anyevent', 'AnyEvent::Fork::RPC', MANY, 'peer', 'call-anyevent.pl', 'echo',
+         count=10000, in_flight=IN_FLIGHT, requirement=ANYEVENT_RPC),
+    case('many-pool', 'ProcessPoolExecutor', MANY, 'peer', 'call-pool.py', 'echo', count=4000,
+         in_flight=IN_FLIGHT),
+
+    *(made for size in SIZES for made in sized(*size)),
+
+    case('start', 'AFork: fork of a template', START, 'ours', 'call-afork', 'start', count=200),
+    case('start-pool', 'ProcessPoolExecutor', START, 'peer', 'call-pool.py', 'start', count=20),
+]
+
+FIGURES = [
+    Figure('one-raw', 'calls/s one at a time, against ping-pong',
+           'per-second', 'one', 'one-raw', 0.5, 0.65),
+    Figure('one-anyevent', '… AnyEvent::Fork::RPC',
+           'per-second', 'one', 'one-anyevent', 1.5, 2),
+    Figure('one-gdbus', '… GDBus', 'per-second', 'one', 'one-gdbus'),
+    Figure('one-pool', '… ProcessPoolExecutor', 'per-second', 'one', 'one-pool'),
+    Figure('many-gdbus', 'calls/s, 64 in flight, against GDBus',
+           'per-second', 'many', 'many-gdbus', 25, 50),
+    Figure('many-anyevent', '… AnyEvent::Fork::RPC',
+           'per-second', 'many', 'many-anyevent', 2.5, 5),
+    Figure('many-pool', '… ProcessPoolExecutor', 'per-second', 'many', 'many-pool'),
+    *(figure for _, title, _ in SIZES for figure in sized_figures(title)),
+    Figure('start-pool', 'start to first answer, ProcessPoolExecutor over AFork',
+           'first-answer-us', 'start', 'start-pool', smaller_is_better=True),
+]
+
+PANELS = [
+    Panel('Calls a second', 'per-second', [ONE, MANY]),
+    Panel('Results a second', 'per-second', [group(title) for _, title, _ in SIZES]),
+    Panel('From start to first answer, microseconds', 'first-answer-us', [START],
+          smaller_is_better=True),
+    Panel('Workers started, called and ended a second', 'per-second', [START]),
+]
+
+if __name__ == '__main__':
+    sys.exit(main('calls', 'What calls cost', CASES, FIGURES, PANELS))
