@@ -44,6 +44,21 @@ AForkCallStream       *_afork_call_stream_new          (int                     
 void                   _afork_call_stream_free         (AForkCallStream          *self);
 int                    _afork_call_stream_get_fd       (AForkCallStream          *self);
 
+/* Large blobs come and go in shared memory (see afork-segments-private.h). The two things that one
+ * side does not do unless it is told: it accepts segments of the other one, where that is trusted;
+ * and it sends sealed memfds in place of segments, where it is itself not trusted. To be called
+ * before anything is received or sent, respectively. */
+void                   _afork_call_stream_accept_segments (AForkCallStream      *self);
+void                   _afork_call_stream_send_sealed  (AForkCallStream          *self);
+/* When a blob that came in a segment is not needed any more, in whatever thread, the other side has
+ * to be told: wakes CONTEXT, or calls WAKE, or both; either may be NULL. Flushing tells it. */
+void                   _afork_call_stream_set_wake     (AForkCallStream          *self,
+                                                        GMainContext             *context,
+                                                        void                    (*wake) (gpointer),
+                                                        gpointer                  data);
+/* Whether there is something to be told on that account. From any thread. */
+gboolean               _afork_call_stream_has_news     (AForkCallStream          *self);
+
 /* Gathers a frame that carries no value. */
 void                   _afork_call_stream_send         (AForkCallStream          *self,
                                                         const AForkCallFrame     *frame);
@@ -61,7 +76,7 @@ gboolean               _afork_call_stream_send_value   (AForkCallStream         
 AForkCallStreamStatus  _afork_call_stream_flush        (AForkCallStream          *self,
                                                         gboolean                  wait,
                                                         GError                  **error);
-/* How many bytes have been gathered and not been sent. */
+/* How many bytes have been gathered, or are still to be, and not been sent. */
 gsize                  _afork_call_stream_get_unsent   (AForkCallStream          *self);
 /* Forgets what has been gathered and not been sent. */
 void                   _afork_call_stream_drop_unsent  (AForkCallStream          *self);

@@ -14,6 +14,7 @@
 #include "afork-error.h"
 #include "afork-fd-private.h"
 #include "afork-i18n-private.h"
+#include "afork-segments-private.h"
 
 enum
 {
@@ -47,6 +48,8 @@ struct _AForkCallStream
   GQueue      batches;            /* of Batch, the next to be sent first */
   Batch      *spare;              /* an empty one, or NULL */
   gsize       n_unsent;
+  AForkSegmentPool *pool;         /* for blobs that are sent */
+  gboolean    send_sealed;        /* … but in sealed memfds, for the other side does not trust us */
 
   guint8     *input;              /* of INPUT_SIZE */
   gsize       input_start;        /* taken up to here … */
@@ -59,7 +62,10 @@ struct _AForkCallStream
 
   GUnixFDList *fds;               /* of the next value, so far; or NULL */
   GPtrArray   *inline_blobs;      /* of GBytes: of the next value, so far; or NULL */
+  gsize        n_inline_bytes;    /* in these */
   GByteArray  *open_blob;         /* to which more pieces will come, or NULL */
+  AForkSegmentTable *table;       /* for blobs that come */
+  gboolean    accept_segments;    /* the other side is trusted */
 };
 
 /* Batches. */
@@ -170,17 +176,47 @@ _afork_call_stream_send (AForkCallStream      *self,
   gather (self, frame, NULL, NULL, 0);
 }
 
-/* Descriptors beyond what one message can have go before. Returns how many have. */
+/* Tells what became of segments of either side. */
+static void
+gather_news (AForkCallStream *self)
+{
+  AForkCallFrame frame = { .kind = AFORK_CALL_FRAME_SEGMENT_END };
+
+  while ((frame.number = _afork_segment_pool_take_ended (self->pool)) != 0)
+    gather (self, &frame, NULL, NULL, 0);
+
+  frame.kind = AFORK_CALL_FRAME_RELEASE;
+  while ((frame.number = _afork_segment_table_take_released (self->table)) != 0)
+    gather (self, &frame, NULL, NULL, 0);
+}
+
+gboolean
+_afork_call_stream_has_news (AForkCallStream *self)
+{
+  return _afork_segment_pool_count_ended (self->pool) > 0
+    || _afork_segment_table_count_released (self->table) > 0;
+}
+
+/* Descriptors go before their value until at most MAX_LEFT of them are left. Returns how many
+ * have. */
 static guint
 send_first_fds (AForkCallStream *self,
                 GUnixFDList     *fds,
-                guint            n_fds)
+                guint            n_fds,
+                guint            max_left)
 {
-  AForkCallFrame frame = { .kind = AFORK_CALL_FRAME_FDS, .n_fds = AFORK_CALL_FRAME_MAX_FDS };
   guint n_gone = 0;
 
-  for (; n_fds - n_gone > AFORK_CALL_FRAME_MAX_FDS; n_gone += AFORK_CALL_FRAME_MAX_FDS)
-    gather (self, &frame, NULL, fds, n_gone);
+  while (n_fds - n_gone > max_left)
+    {
+      AForkCallFrame frame = {
+        .kind = AFORK_CALL_FRAME_FDS,
+        .n_fds = (guint16) MIN (n_fds - n_gone, AFORK_CALL_FRAME_MAX_FDS),
+      };
+
+      gather (self, &frame, NULL, fds, n_gone);
+      n_gone += frame.n_fds;
+    }
 
   return n_gone;
 }
@@ -210,12 +246,68 @@ send_inline_blob (AForkCallStream *self,
   while (offset < size);
 }
 
+/* Returns the segment that BLOB is in, of which the other side knows, or 0. */
+static guint32
+send_segment (AForkCallStream *self,
+              GBytes          *blob)
+{
+  AForkCallFrame frame = { .kind = AFORK_CALL_FRAME_SEGMENT, .n_fds = 1 };
+  g_autoptr(GUnixFDList) fds = NULL;
+  gsize capacity;
+  int fd;
+
+  frame.number = _afork_segment_pool_fill (self->pool, blob, &fd, &capacity);
+  /* Others may have ended to make room for it. */
+  gather_news (self);
+  if (fd >= 0)
+    {
+      fds = g_unix_fd_list_new_from_array (&fd, 1);
+      frame.segment_size = capacity;
+      gather (self, &frame, NULL, fds, 0);
+    }
+
+  return frame.number;
+}
+
+/* Sends BLOB ahead of its value, unless it goes with it. Returns how it goes; N_FDS is how many
+ * descriptors the value has by now, and SEALED gets one more if it is one. */
+static guint32
+send_blob (AForkCallStream *self,
+           GBytes          *blob,
+           guint            n_fds,
+           GArray          *sealed)
+{
+  gsize size = g_bytes_get_size (blob);
+  guint32 segment = 0;
+  int fd;
+
+  if (!self->send_sealed && size >= AFORK_SEGMENT_MIN_BLOB
+      && (segment = send_segment (self, blob)) != 0)
+    return segment;
+
+  if (self->send_sealed && size >= AFORK_SEALED_MIN_BLOB && n_fds < AFORK_CALL_MAX_FDS
+      && (fd = _afork_sealed_blob_new (blob)) >= 0)
+    {
+      g_array_append_val (sealed, fd);
+      return AFORK_BLOB_SEALED;
+    }
+
+  send_inline_blob (self, blob);
+  return AFORK_BLOB_INLINE;
+}
+
 static gboolean
 check_bounds (const AForkCallFrame  *frame,
               guint                  n_fds,
-              guint                  n_blobs,
+              GPtrArray             *blobs,
               GError               **error)
 {
+  guint n_blobs = blobs != NULL ? blobs->len : 0;
+  guint64 n_bytes = 0;
+
+  for (guint i = 0; i < n_blobs; i++)
+    n_bytes += g_bytes_get_size (g_ptr_array_index (blobs, i));
+
   if (n_fds > AFORK_CALL_MAX_FDS)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
                  _("%u descriptors are too many for one message, which can have %d"),
@@ -224,6 +316,11 @@ check_bounds (const AForkCallFrame  *frame,
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
                  _("%u blobs are too many for one message, which can have %d"),
                  n_blobs, AFORK_CALL_MAX_BLOBS);
+  else if (n_bytes > AFORK_CALL_MAX_BLOB_BYTES)
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
+                 _("Blobs of %" G_GUINT64_FORMAT " bytes are too large for one message, "
+                   "which can have %u"),
+                 n_bytes, AFORK_CALL_MAX_BLOB_BYTES);
   else if (afork_call_frame_head_size (frame) == 0)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
                  _("A value of %" G_GSIZE_FORMAT " bytes is too large for a message, "
@@ -274,6 +371,9 @@ _afork_call_stream_send_value (AForkCallStream     *self,
                                GError             **error)
 {
   g_autoptr(GVariant) normal = normalize (value);
+  g_autoptr(GUnixFDList) sealed_list = NULL;
+  g_autofree guint32 *segments = NULL;
+  g_autoptr(GArray) sealed = NULL;
   g_autoptr(GBytes) owner = NULL;
   guint n_fds = fds != NULL ? (guint) g_unix_fd_list_get_length (fds) : 0;
   guint n_blobs = blobs != NULL ? blobs->len : 0;
@@ -296,20 +396,33 @@ _afork_call_stream_send_value (AForkCallStream     *self,
     normal = swapped;
   }
 #endif
-  if (!check_bounds (&frame, n_fds, n_blobs, error))
+  if (!check_bounds (&frame, n_fds, blobs, error))
     return FALSE;
 
+  if (n_blobs > 0)
+    {
+      segments = g_new (guint32, n_blobs);
+      sealed = g_array_new (FALSE, FALSE, sizeof (int));
+    }
   for (guint i = 0; i < n_blobs; i++)
-    send_inline_blob (self, g_ptr_array_index (blobs, i));
+    segments[i] = send_blob (self, g_ptr_array_index (blobs, i), n_fds + sealed->len, sealed);
 
-  first_fd = send_first_fds (self, fds, n_fds);
+  /* The last descriptors are those of sealed blobs. */
+  if (sealed != NULL && sealed->len > 0)
+    {
+      send_first_fds (self, fds, n_fds, 0);
+      sealed_list = g_unix_fd_list_new_from_array ((int *) sealed->data, (int) sealed->len);
+      fds = sealed_list;
+      n_fds = sealed->len;
+    }
+  first_fd = send_first_fds (self, fds, n_fds, AFORK_CALL_FRAME_MAX_FDS);
   frame.n_fds = (guint16) (n_fds - first_fd);
   frame.data = g_variant_get_data (normal);
   if (frame.size >= LONG_DATA)
     owner = g_variant_get_data_as_bytes (normal);
   out = gather (self, &frame, owner, fds, first_fd);
   for (guint i = 0; i < n_blobs; i++)
-    afork_call_frame_set_blob (out, i, AFORK_BLOB_INLINE,
+    afork_call_frame_set_blob (out, i, segments[i],
                                g_bytes_get_size (g_ptr_array_index (blobs, i)));
   return TRUE;
 }
@@ -395,6 +508,7 @@ _afork_call_stream_flush (AForkCallStream  *self,
 {
   Batch *batch;
 
+  gather_news (self);
   while ((batch = g_queue_peek_head (&self->batches)) != NULL)
     {
       gssize result = send_once (self, batch);
@@ -427,7 +541,10 @@ _afork_call_stream_flush (AForkCallStream  *self,
 gsize
 _afork_call_stream_get_unsent (AForkCallStream *self)
 {
-  return self->n_unsent;
+  guint n_news = _afork_segment_pool_count_ended (self->pool)
+    + _afork_segment_table_count_released (self->table);
+
+  return self->n_unsent + n_news * AFORK_CALL_FRAME_HEADER_SIZE;
 }
 
 void
@@ -593,12 +710,14 @@ take_blob (AForkCallStream       *self,
     self->inline_blobs = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
   if (self->inline_blobs->len == AFORK_CALL_MAX_BLOBS)
     return fail (error, "a value has too many blobs");
+  if (frame->size > AFORK_CALL_MAX_BLOB_BYTES - self->n_inline_bytes)
+    return fail (error, "the blobs of a value are too large");
+
+  self->n_inline_bytes += frame->size;
   if (more || self->open_blob != NULL)
     {
       if (self->open_blob == NULL)
         self->open_blob = g_byte_array_new ();
-      if (frame->size > G_MAXUINT - self->open_blob->len)
-        return fail (error, "a blob is too large");
       g_byte_array_append (self->open_blob, frame->data, (guint) frame->size);
       if (!more)
         g_ptr_array_add (self->inline_blobs,
@@ -617,28 +736,122 @@ take_blob (AForkCallStream       *self,
   return TRUE;
 }
 
+/* Maps the sealed blobs of the value: its last descriptors are theirs. */
+static GPtrArray *
+take_sealed_blobs (AForkCallStream       *self,
+                   const AForkCallFrame  *frame,
+                   GError               **error)
+{
+  g_autoptr(GPtrArray) blobs = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
+  g_autofree int *fds = NULL;
+  int n_fds = 0, n_sealed = 0, n_taken = 0;
+  guint32 segment;
+  guint64 size;
+
+  for (guint i = 0; i < frame->n_blobs; i++)
+    {
+      afork_call_frame_get_blob (frame, i, &segment, &size);
+      if (segment == AFORK_BLOB_SEALED)
+        n_sealed++;
+    }
+  if (n_sealed == 0)
+    return g_steal_pointer (&blobs);
+
+  if (self->fds != NULL)
+    fds = g_unix_fd_list_steal_fds (self->fds, &n_fds);
+  g_clear_object (&self->fds);
+  if (n_fds < n_sealed)
+    fail (error, "a sealed blob came without its descriptor");
+  for (guint i = 0; i < frame->n_blobs && n_fds >= n_sealed && n_taken == (int) blobs->len; i++)
+    {
+      afork_call_frame_get_blob (frame, i, &segment, &size);
+      if (segment == AFORK_BLOB_SEALED)
+        {
+          GBytes *blob = _afork_sealed_blob_map (fds[n_fds - n_sealed + n_taken++], size, error);
+
+          if (blob != NULL)
+            g_ptr_array_add (blobs, blob);
+        }
+    }
+
+  for (int i = MAX (n_fds - n_sealed, 0); i < n_fds; i++)
+    _afork_fd_close (fds[i]);
+  if (n_fds > n_sealed)
+    self->fds = g_unix_fd_list_new_from_array (fds, n_fds - n_sealed);
+  return (int) blobs->len == n_sealed ? g_steal_pointer (&blobs) : NULL;
+}
+
+/* One blob of the value, which is the next of those that came so. */
+static GBytes *
+take_one_blob (AForkCallStream  *self,
+               guint32           segment,
+               guint64           size,
+               GPtrArray        *sealed,
+               GError          **error)
+{
+  GPtrArray *source = segment == AFORK_BLOB_SEALED ? sealed : self->inline_blobs;
+
+  if (segment != AFORK_BLOB_SEALED && segment != AFORK_BLOB_INLINE)
+    return _afork_segment_table_get (self->table, segment, size, error);
+
+  if (source == NULL || source->len == 0)
+    fail (error, "a value came without the blobs that it names");
+  else if (size != g_bytes_get_size (g_ptr_array_index (source, 0)))
+    fail (error, "a blob is not what its value says");
+  else
+    return g_ptr_array_steal_index (source, 0);
+
+  return NULL;
+}
+
 static gboolean
 take_blobs (AForkCallStream       *self,
             const AForkCallFrame  *frame,
             GPtrArray            **blobs,
             GError               **error)
 {
-  guint n_inline = self->inline_blobs != NULL ? self->inline_blobs->len : 0;
+  g_autoptr(GPtrArray) taken = NULL;
+  g_autoptr(GPtrArray) sealed = NULL;
+  guint64 n_bytes = 0;
 
-  if (self->open_blob != NULL || n_inline != frame->n_blobs)
-    return fail (error, "a value came without the blobs that it names");
+  if (self->open_blob != NULL)
+    return fail (error, "a value came before all of its blob");
+  if (frame->n_blobs == 0 && self->inline_blobs == NULL)
+    return TRUE;
+
+  taken = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
   for (guint i = 0; i < frame->n_blobs; i++)
     {
       guint32 segment;
       guint64 size;
 
       afork_call_frame_get_blob (frame, i, &segment, &size);
-      if (segment != AFORK_BLOB_INLINE
-          || size != g_bytes_get_size (g_ptr_array_index (self->inline_blobs, i)))
-        return fail (error, "a blob is not what its value says");
+      if (size > AFORK_CALL_MAX_BLOB_BYTES - n_bytes)
+        return fail (error, "the blobs of a value are too large");
+      n_bytes += size;
     }
 
-  *blobs = g_steal_pointer (&self->inline_blobs);
+  sealed = take_sealed_blobs (self, frame, error);
+  if (sealed == NULL)
+    return FALSE;
+  for (guint i = 0; i < frame->n_blobs; i++)
+    {
+      guint32 segment;
+      guint64 size;
+      GBytes *blob;
+
+      afork_call_frame_get_blob (frame, i, &segment, &size);
+      blob = take_one_blob (self, segment, size, sealed, error);
+      if (blob == NULL)
+        return FALSE;
+      g_ptr_array_add (taken, blob);
+    }
+
+  if (self->inline_blobs != NULL && self->inline_blobs->len > 0)
+    return fail (error, "more blobs came than the value names");
+  g_clear_pointer (&self->inline_blobs, g_ptr_array_unref);
+  self->n_inline_bytes = 0;
+  *blobs = g_steal_pointer (&taken);
   return TRUE;
 }
 
@@ -685,6 +898,46 @@ take_value (const AForkCallFrame  *frame,
   return g_steal_pointer (&value);
 }
 
+/* A segment of the other side's. */
+static gboolean
+take_segment (AForkCallStream       *self,
+              const AForkCallFrame  *frame,
+              GError               **error)
+{
+  g_auto(AForkFd) fd = -1;
+
+  if (self->received_fds->len == 0)
+    return fail (error, "a frame came without the descriptors that it names");
+
+  fd = g_array_index (self->received_fds, int, 0);
+  g_array_remove_index (self->received_fds, 0);
+  if (!self->accept_segments)
+    return fail (error, "a segment came from a worker that is not trusted");
+  return _afork_segment_table_add (self->table, frame->number, frame->segment_size, fd, error);
+}
+
+/* Takes what is only between the two streams. False if FRAME is something else. */
+static gboolean
+take_own_frame (AForkCallStream       *self,
+                const AForkCallFrame  *frame,
+                GError               **error)
+{
+  switch (frame->kind)
+    {
+    case AFORK_CALL_FRAME_SEGMENT:
+      take_segment (self, frame, error);
+      return TRUE;
+    case AFORK_CALL_FRAME_SEGMENT_END:
+      _afork_segment_table_end (self->table, frame->number, error);
+      return TRUE;
+    case AFORK_CALL_FRAME_RELEASE:
+      _afork_segment_pool_release (self->pool, frame->number, error);
+      return TRUE;
+    default:
+      return FALSE;
+    }
+}
+
 /* False, without an error, if FRAME is not a message of its own. */
 static gboolean
 take_frame (AForkCallStream       *self,
@@ -693,7 +946,7 @@ take_frame (AForkCallStream       *self,
             AForkCallMessage      *message,
             GError               **error)
 {
-  if (!claim_fds (self, frame->n_fds, error))
+  if (take_own_frame (self, frame, error) || !claim_fds (self, frame->n_fds, error))
     return FALSE;
   if (frame->kind == AFORK_CALL_FRAME_FDS)
     return FALSE;
@@ -805,6 +1058,8 @@ _afork_call_stream_new (int fd)
   g_queue_init (&self->batches);
   self->input = g_malloc (INPUT_SIZE);
   self->received_fds = g_array_new (FALSE, FALSE, sizeof (int));
+  self->pool = _afork_segment_pool_new ();
+  self->table = _afork_segment_table_new ();
   return self;
 }
 
@@ -821,6 +1076,8 @@ _afork_call_stream_free (AForkCallStream *self)
   g_clear_object (&self->fds);
   g_clear_pointer (&self->inline_blobs, g_ptr_array_unref);
   g_clear_pointer (&self->open_blob, g_byte_array_unref);
+  _afork_segment_pool_free (self->pool);
+  _afork_segment_table_free (self->table);
   _afork_fd_close (self->fd);
   g_free (self);
 }
@@ -829,4 +1086,25 @@ int
 _afork_call_stream_get_fd (AForkCallStream *self)
 {
   return self->fd;
+}
+
+void
+_afork_call_stream_accept_segments (AForkCallStream *self)
+{
+  self->accept_segments = TRUE;
+}
+
+void
+_afork_call_stream_send_sealed (AForkCallStream *self)
+{
+  self->send_sealed = TRUE;
+}
+
+void
+_afork_call_stream_set_wake (AForkCallStream  *self,
+                             GMainContext     *context,
+                             void            (*wake) (gpointer data),
+                             gpointer          data)
+{
+  _afork_segment_table_set_wake (self->table, context, wake, data);
 }

@@ -458,6 +458,7 @@ run_cb (GObject      *object,
   else
     {
       self->stream = _afork_call_stream_new (fd);
+      _afork_call_stream_set_wake (self->stream, self->context, NULL, NULL);
       attach (self);
       if (self->events != NULL)
         self->events->room (self, self->data);
@@ -516,6 +517,8 @@ _afork_rpc_link_set_context (AForkRpcLink *self,
   g_main_context_unref (self->context);
   self->context = context;
 
+  if (self->stream != NULL)
+    _afork_call_stream_set_wake (self->stream, context, NULL, NULL);
   if (self->captured != NULL)
     _afork_stderr_set_context (self->captured, context);
   if (self->run_source != NULL)

@@ -75,6 +75,7 @@ struct _AForkRpc
   gboolean       concurrent;
   gboolean       die_with_parent;
   gboolean       forward_stderr;
+  gboolean       trusted;
   guint          max_in_flight;
 
   AForkRpcLink  *link;
@@ -113,6 +114,7 @@ enum
   PROP_INIT_FUNCTION,
   PROP_MAX_IN_FLIGHT,
   PROP_PROCESS,
+  PROP_TRUSTED,
   N_PROPS
 };
 static GParamSpec *props[N_PROPS];
@@ -270,7 +272,8 @@ send_setup (AForkRpc        *self,
 {
   const AForkCallFrame frame = {
     .kind = AFORK_CALL_FRAME_SETUP,
-    .flags = self->concurrent ? AFORK_CALL_FRAME_CONCURRENT : 0,
+    .flags = (self->concurrent ? AFORK_CALL_FRAME_CONCURRENT : 0)
+      | (self->trusted ? 0 : AFORK_CALL_FRAME_UNTRUSTED),
     .number = AFORK_CALL_WIRE_VERSION,
     .string = {
       self->function,
@@ -279,6 +282,8 @@ send_setup (AForkRpc        *self,
     },
   };
 
+  if (self->trusted)
+    _afork_call_stream_accept_segments (stream);
   _afork_call_stream_send (stream, &frame);
   self->set_up = TRUE;
 }
@@ -656,6 +661,9 @@ afork_rpc_get_property (GObject    *object,
     case PROP_PROCESS:
       g_value_set_object (value, self->process);
       break;
+    case PROP_TRUSTED:
+      g_value_set_boolean (value, self->trusted);
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
     }
@@ -694,6 +702,9 @@ afork_rpc_set_property (GObject      *object,
       break;
     case PROP_PROCESS:
       self->process = g_value_dup_object (value);
+      break;
+    case PROP_TRUSTED:
+      self->trusted = g_value_get_boolean (value);
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
@@ -816,6 +827,24 @@ afork_rpc_class_init (AForkRpcClass *klass)
     g_param_spec_object ("process", NULL, NULL,
                          AFORK_TYPE_PROCESS,
                          G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkRpc:trusted:
+   *
+   * Whether the worker may answer with blobs in memory that it can write to as long as it wants.
+   *
+   * Large blobs of a worker that is trusted come in memory that it uses again and again, which is
+   * fast; only its keeping to the protocol keeps them from changing while they are read. Set this to
+   * false for a worker that works on what a stranger has sent, and may fall into his hands: its
+   * blobs are then copied, or come in memory that nobody can change any more. In any case all of a
+   * blob can be read, whatever the worker does.
+   *
+   * Since: 0.1
+   */
+  props[PROP_TRUSTED] =
+    g_param_spec_boolean ("trusted", NULL, NULL,
+                          TRUE,
+                          G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
 
   g_object_class_install_properties (object_class, N_PROPS, props);
 

@@ -53,6 +53,7 @@ extern "C" {
 /* What belongs to one value, over all its frames. */
 #define AFORK_CALL_MAX_FDS 1024
 #define AFORK_CALL_MAX_BLOBS 1024
+#define AFORK_CALL_MAX_BLOB_BYTES (1024u * 1024 * 1024)   /* together, however they come */
 
 typedef enum
 {

@@ -43,6 +43,8 @@ struct _AForkCallService
 
   GMutex             output_lock;   /* for the stream's sending, and: */
   gboolean           deaf;          /* the caller takes no more */
+  gint               given_up;      /* atomic: a blob was, by another thread than that below */
+  GThread           *thread;        /* that serves */
   GThread           *flusher;       /* NULL until it is needed */
   GCond              flush_later;   /* `gathering` has become true */
   gboolean           gathering;     /* the flusher looks after what is gathered */
@@ -93,6 +95,41 @@ flush (AForkCallService *self,
       self->deaf = TRUE;
       _afork_call_stream_drop_unsent (self->stream);
     }
+}
+
+/* The caller learns that blobs of it are not needed any more with the next thing that it is sent,
+ * unless another thread than the one that serves has given them up: nobody knows when that sends.
+ * As a blob may be given up with the lock held, who cannot have the lock leaves it to who has it. If
+ * that one overlooks it, it is told with the next thing. */
+static void
+tell_given_up (AForkCallService *self)
+{
+  while (g_atomic_int_get (&self->given_up) && g_mutex_trylock (&self->output_lock))
+    {
+      g_atomic_int_set (&self->given_up, FALSE);
+      if (!self->deaf)
+        flush (self, FALSE);
+      g_mutex_unlock (&self->output_lock);
+    }
+}
+
+static void
+given_up_cb (gpointer data)
+{
+  AForkCallService *self = data;
+
+  if (g_thread_self () == self->thread)
+    return;
+
+  g_atomic_int_set (&self->given_up, TRUE);
+  tell_given_up (self);
+}
+
+static void
+unlock_output (AForkCallService *self)
+{
+  g_mutex_unlock (&self->output_lock);
+  tell_given_up (self);
 }
 
 /* Many quick calls are answered together. As nobody knows whether the next one will be quick, this
@@ -168,7 +205,7 @@ send_plain (AForkCallService   *self,
       _afork_call_stream_send (self->stream, &frame);
       send_gathered (self);
     }
-  g_mutex_unlock (&self->output_lock);
+  unlock_output (self);
 }
 
 static void
@@ -198,7 +235,7 @@ send_value (AForkCallService   *self,
   if (!self->deaf
       && _afork_call_stream_send_value (self->stream, kind, 0, number, value, NULL, NULL, &error))
     send_gathered (self);
-  g_mutex_unlock (&self->output_lock);
+  unlock_output (self);
 
   if (error != NULL)
     g_warning ("%s", error->message);
@@ -265,7 +302,7 @@ _afork_call_service_answer (AForkCallService *self,
         gather_error (self, number, error != NULL ? error : too_large);
       send_gathered (self);
     }
-  g_mutex_unlock (&self->output_lock);
+  unlock_output (self);
 }
 
 /* Receiving. The input lock is held. */
@@ -492,6 +529,19 @@ _afork_call_service_listen (AForkCallService *self)
   g_mutex_unlock (&self->input_lock);
 }
 
+/* What would otherwise go with an answer. */
+static void
+tell_news (AForkCallService *self)
+{
+  if (!_afork_call_stream_has_news (self->stream))
+    return;
+
+  g_mutex_lock (&self->output_lock);
+  if (!self->deaf)
+    flush (self, TRUE);
+  unlock_output (self);
+}
+
 /* The next call to be served, as `current`, or NULL if there will be none. */
 static AForkCall *
 next_call (AForkCallService *self)
@@ -503,6 +553,7 @@ next_call (AForkCallService *self)
     receive (self, FALSE);
   while (self->waiting.length == 0 && !self->ended)
     {
+      tell_news (self);
       receive (self, TRUE);
       self->now = self->looked;
     }
@@ -621,7 +672,7 @@ source_dispatch (GSource     *source,
   g_mutex_lock (&self->output_lock);
   flush (self, FALSE);
   full = _afork_call_stream_get_unsent (self->stream) > 0;
-  g_mutex_unlock (&self->output_lock);
+  unlock_output (self);
   g_source_modify_unix_fd (source, self->source_tag,
                            (full ? G_IO_OUT : 0) | (full || self->ended ? 0 : G_IO_IN));
 
@@ -715,6 +766,10 @@ await_setup (AForkCallService *self)
     }
 
   self->concurrent = (message.flags & AFORK_CALL_FRAME_CONCURRENT) != 0;
+  if ((message.flags & AFORK_CALL_FRAME_UNTRUSTED) != 0)
+    _afork_call_stream_send_sealed (self->stream);
+  _afork_call_stream_set_wake (self->stream, self->concurrent ? g_main_context_default () : NULL,
+                               self->concurrent ? NULL : given_up_cb, self);
   self->function = find_function (self, message.string[0]);
   self->done = (AForkCallDoneFunc) find_function (self, message.string[2]);
   return (AForkCallInitFunc) find_function (self, message.string[1]);
@@ -741,7 +796,9 @@ afork_worker_serve_calls (int              socket,
   AForkCallInitFunc init;
 
   the_service = self;
+  self->thread = g_thread_self ();
   self->stream = _afork_call_stream_new (socket);
+  _afork_call_stream_accept_segments (self->stream);
   self->begun = g_hash_table_new_full (NULL, NULL, NULL, weak_free);
   g_queue_init (&self->waiting);
 
@@ -758,7 +815,7 @@ afork_worker_serve_calls (int              socket,
 
   g_mutex_lock (&self->output_lock);
   flush (self, TRUE);
-  g_mutex_unlock (&self->output_lock);
+  unlock_output (self);
   if (self->fault != NULL)
     g_printerr ("The caller does not keep to the protocol of calls: %s\n", self->fault);
   if (self->done != NULL)
