@@ -309,8 +309,8 @@ afork_job_set_fds (AForkJob    *self,
  * @self: a job that was not run
  * @blob: bytes
  *
- * Has @blob go to the worker beside the arguments, at most 1024 of them. The worker gets them from
- * [method@AFork.Call.get_blobs].
+ * Has @blob go to the worker beside the arguments, at most 1024 of them with 1 GiB together. The
+ * worker gets them from [method@AFork.Call.get_blobs].
  *
  * Returns: its index, from 0
  *
@@ -428,6 +428,9 @@ afork_job_get_result_fds (AForkJob *self)
  * @n_blobs: (out): how many there are
  *
  * Returns the blobs that came with the result, as [method@AFork.Call.add_result_blob] numbers them.
+ *
+ * Large ones are in memory that is shared with the worker, and used again when nobody has a
+ * reference to them: drop them soon, in whatever thread. See [property@AFork.Rpc:trusted].
  *
  * Returns: (transfer none) (array length=n_blobs) (nullable): the blobs, or `NULL` if none came
  *

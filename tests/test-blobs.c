@@ -14,7 +14,7 @@
 enum
 {
   MIN_SEGMENT = 32 * 1024,
-  MIN_SEALED = 4 * 1024 * 1024,
+  MIN_SEALED = 32 * 1024 * 1024,
   MAX_SEGMENTS = 64,
 };
 
@@ -112,7 +112,7 @@ check_sizes (gboolean trusted)
 {
   const guint32 sizes[] = {
     0, 1, MIN_SEGMENT - 1, MIN_SEGMENT, MIN_SEGMENT + 1, 1000000, MIN_SEALED - 1, MIN_SEALED,
-    MIN_SEALED + 1, 20000000,
+    MIN_SEALED + 1,
   };
   g_autoptr(AForkRpc) rpc = new_rpc ("blobs_make", trusted);
 
