@@ -834,8 +834,8 @@ afork_rpc_class_init (AForkRpcClass *klass)
    * Whether the worker may answer with blobs in memory that it can write to as long as it wants.
    *
    * Large blobs of a worker that is trusted come in memory that it uses again and again, which is
-   * fast; only its keeping to the protocol keeps them from changing while they are read. Set this to
-   * false for a worker that works on what a stranger has sent, and may fall into his hands: its
+   * fast; only its keeping to the protocol keeps them from changing while they are read. Set this
+   * to false for a worker that works on what a stranger has sent, and may fall into his hands: its
    * blobs are then copied, or come in memory that nobody can change any more. In any case all of a
    * blob can be read, whatever the worker does.
    *

@@ -19,8 +19,8 @@ G_BEGIN_DECLS
  * A segment has all its pages from the beginning, and is sealed so that it can neither shrink nor
  * grow, nor lose pages, nor be written to but by the mapping that its sender has. So the receiver,
  * which checks this, can read all of it whatever the sender does; but what it reads changes if the
- * sender does not keep to the protocol. Where that is not to be borne, a blob goes in a memfd of its
- * own that nobody can write to any more: a sealed blob.
+ * sender does not keep to the protocol. Where that is not to be borne, a blob goes in a memfd of
+ * its own that nobody can write to any more: a sealed blob.
  *
  * All functions may be called from any thread. */
 
@@ -50,8 +50,9 @@ AForkSegmentPool  *_afork_segment_pool_new         (void);
 void               _afork_segment_pool_free        (AForkSegmentPool   *self);
 
 /* Copies BLOB to a segment. Returns its number, or 0 if there is none to be had, which is no error.
- * If *FD becomes other than -1, the segment is new, has *CAPACITY bytes, and is to be announced; the
- * descriptor is the caller's. What _afork_segment_pool_take_ended() gives has to be told first. */
+ * If *FD becomes other than -1, the segment is new, has *CAPACITY bytes, and is to be announced;
+ * the descriptor is the caller's. What _afork_segment_pool_take_ended() gives
+ * has to be told first. */
 guint32            _afork_segment_pool_fill        (AForkSegmentPool   *self,
                                                     GBytes             *blob,
                                                     int                *fd,

@@ -99,8 +99,8 @@ flush (AForkCallService *self,
 
 /* The caller learns that blobs of it are not needed any more with the next thing that it is sent,
  * unless another thread than the one that serves has given them up: nobody knows when that sends.
- * As a blob may be given up with the lock held, who cannot have the lock leaves it to who has it. If
- * that one overlooks it, it is told with the next thing. */
+ * As a blob may be given up with the lock held, who cannot have the lock leaves it to who has it.
+ * If that one overlooks it, it is told with the next thing. */
 static void
 tell_given_up (AForkCallService *self)
 {
