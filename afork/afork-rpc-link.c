@@ -174,12 +174,12 @@ end (AForkRpcLink *self)
   tell_ended (self, error);
 }
 
-/* Ends the worker because of ERROR, which is taken. */
+/* Ends the worker because of ERROR, which is taken. If it has ended already, ERROR still is why. */
 static void
 kill_worker (AForkRpcLink *self,
              GError       *error)
 {
-  if (self->failure != NULL || self->process_ended)
+  if (self->failure != NULL)
     {
       g_error_free (error);
       return;
@@ -187,7 +187,8 @@ kill_worker (AForkRpcLink *self,
 
   self->failure = error;
   _afork_source_clear (&self->source);
-  afork_process_force_exit (self->process);
+  if (!self->process_ended)
+    afork_process_force_exit (self->process);
 }
 
 static gboolean

@@ -348,15 +348,16 @@ breach (GError     **error,
   return FALSE;
 }
 
-/* An error of the worker's, in this program's terms. */
+/* An error of the worker's, in this program's terms. Its text is one, whatever has come. */
 static GError *
 import_error (AForkCallMessage *message)
 {
   GQuark domain = g_quark_try_string (message->string[0]);
+  g_autofree char *text = g_utf8_make_valid (message->string[1], -1);
 
   if (domain == 0)
-    return g_error_new_literal (AFORK_ERROR, AFORK_ERROR_FAILED, message->string[1]);
-  return g_error_new_literal (domain, message->code, message->string[1]);
+    return g_error_new_literal (AFORK_ERROR, AFORK_ERROR_FAILED, text);
+  return g_error_new_literal (domain, message->code, text);
 }
 
 /* In the order in which they were made; those that were not sent are last, and stay as they are. */
