@@ -5,70 +5,10 @@
 
 /* Calls to a worker: what they give, and how they end. */
 
-#include <afork/afork.h>
 #include <signal.h>
 #include <string.h>
 
-#include "test-util.h"
-
-static AForkRpc *
-new_rpc (const char *function)
-{
-  g_autoptr(AForkProcess) process = afork_process_require (afork_process_new (), "calls");
-
-  return g_object_new (AFORK_TYPE_RPC,
-                       "process", process, "function", function, "forward-stderr", FALSE, NULL);
-}
-
-static AForkRpc *
-new_rpc_concurrent (void)
-{
-  g_autoptr(AForkProcess) process = afork_process_require (afork_process_new (), "calls");
-
-  return g_object_new (AFORK_TYPE_RPC,
-                       "process", process, "function", "calls_later", "concurrent", TRUE, NULL);
-}
-
-static GVariant *
-do_args (const char *what,
-         guint32     number)
-{
-  return g_variant_new ("(su)", what, number);
-}
-
-/* The answer to a call, with the main context turning. */
-static GVariant *
-call (AForkRpc  *rpc,
-      GVariant  *args,
-      GError   **error)
-{
-  g_autoptr(GAsyncResult) result = NULL;
-
-  afork_rpc_call_async (rpc, args, NULL, store_result_cb, &result);
-  await_result (&result);
-  return afork_rpc_call_finish (rpc, result, error);
-}
-
-static void
-close_rpc (AForkRpc *rpc)
-{
-  g_autoptr(GAsyncResult) result = NULL;
-  g_autoptr(GError) error = NULL;
-
-  afork_rpc_close_async (rpc, NULL, store_result_cb, &result);
-  await_result (&result);
-  g_assert_true (afork_rpc_close_finish (rpc, result, &error));
-  g_assert_no_error (error);
-}
-
-static void
-assert_uint32 (GVariant *value,
-               guint32   expected)
-{
-  g_assert_nonnull (value);
-  g_assert_cmpstr (g_variant_get_type_string (value), ==, "u");
-  g_assert_cmpuint (g_variant_get_uint32 (value), ==, expected);
-}
+#include "test-rpc-util.h"
 
 static void
 test_rpc_call_echo (void)
@@ -249,16 +189,6 @@ test_rpc_function_missing (void)
     g_assert_nonnull (strstr (error->message, "calls_none"));
   }
   census_end (&census);
-}
-
-static void
-append_text_cb (GObject  *object,
-                GVariant *value,
-                gpointer  data)
-{
-  g_autofree char *text = g_variant_print (value, FALSE);
-
-  g_string_append_printf (data, "%s%s ", AFORK_IS_JOB (object) ? "p" : "e", text);
 }
 
 static void

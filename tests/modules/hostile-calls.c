@@ -1,0 +1,155 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* A worker that serves calls as its caller's test tells it to, right or wrong. Each item is a step,
+ * a letter and what belongs to it:
+ *
+ *   b BYTES     sends them
+ *   d NUMBER    … with so many descriptors on the first of the next bytes
+ *   w           waits until a call has come
+ *   f BYTES     sends them again and again, until the caller takes no more
+ *   c, x, s     closes the socket; exits with status 0, in the middle of the steps; stays for ever
+ *
+ * Behind the last step it waits until the caller has closed, and ends. */
+
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "afork/wire/afork-call-frame.h"
+#include "afork/worker/afork-worker.h"
+
+AFORK_WORKER_EXPORT void afork_worker_serve_calls (int              socket,
+                                                   const AForkItem *items,
+                                                   size_t           n_items);
+
+static size_t n_fds;
+
+/* Sends some, with the descriptors. */
+static ssize_t
+send_some (int         socket,
+           const char *bytes,
+           size_t      size)
+{
+  static union
+  {
+    struct cmsghdr align;
+    char           bytes[CMSG_SPACE (AFORK_CALL_FRAME_MAX_FDS * sizeof (int))];
+  } control;
+  struct iovec vector = { .iov_base = (char *) bytes, .iov_len = size };
+  struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1 };
+
+  if (n_fds > 0)
+    {
+      struct cmsghdr *header;
+
+      message.msg_control = &control;
+      message.msg_controllen = CMSG_SPACE (n_fds * sizeof (int));
+      header = CMSG_FIRSTHDR (&message);
+      header->cmsg_level = SOL_SOCKET;
+      header->cmsg_type = SCM_RIGHTS;
+      header->cmsg_len = CMSG_LEN (n_fds * sizeof (int));
+      for (size_t i = 0; i < n_fds; i++)
+        memcpy (CMSG_DATA (header) + i * sizeof (int), &(int) { STDIN_FILENO }, sizeof (int));
+      n_fds = 0;
+    }
+  return sendmsg (socket, &message, MSG_NOSIGNAL);
+}
+
+static bool
+send_all (int         socket,
+          const char *bytes,
+          size_t      size)
+{
+  while (size > 0)
+    {
+      ssize_t n_sent = send_some (socket, bytes, size);
+
+      if (n_sent <= 0)
+        return false;
+      bytes += n_sent;
+      size -= (size_t) n_sent;
+    }
+
+  return true;
+}
+
+/* What the caller sends is small, and is right. */
+static void
+await_call (int socket)
+{
+  static uint8_t bytes[4096];
+  static size_t n_bytes;
+  AForkCallFrame frame = { 0 };
+
+  while (frame.kind != AFORK_CALL_FRAME_CALL)
+    {
+      const char *why;
+      size_t size;
+
+      if (afork_call_frame_parse (bytes, n_bytes, &frame, &size, &why) == AFORK_CALL_FRAME_OK)
+        {
+          n_bytes -= size;
+          memmove (bytes, bytes + size, n_bytes);
+        }
+      else
+        {
+          ssize_t n_read = read (socket, bytes + n_bytes, sizeof bytes - n_bytes);
+
+          if (n_read <= 0)
+            _exit (90);
+          n_bytes += (size_t) n_read;
+          frame.kind = 0;
+        }
+    }
+}
+
+static void
+do_step (int         socket,
+         const char *step,
+         size_t      size)
+{
+  switch (*step)
+    {
+    case 'b':
+      send_all (socket, step + 1, size - 1);
+      break;
+    case 'd':
+      n_fds = (size_t) atoi (step + 1);
+      break;
+    case 'w':
+      await_call (socket);
+      break;
+    case 'f':
+      while (send_all (socket, step + 1, size - 1))
+        ;
+      break;
+    case 'c':
+      close (socket);
+      break;
+    case 'x':
+      _exit (0);
+    default:
+      for (;;)
+        pause ();
+    }
+}
+
+void
+afork_worker_serve_calls (int              socket,
+                          const AForkItem *items,
+                          size_t           n_items)
+{
+  char bytes[4096];
+
+  for (size_t i = 0; i < n_items; i++)
+    do_step (socket, items[i].data, items[i].size);
+
+  while (read (socket, bytes, sizeof bytes) > 0)
+    ;
+}

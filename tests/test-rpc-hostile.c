@@ -1,0 +1,559 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Workers that do not keep to the protocol of calls: each such breach ends its worker with
+ * AFORK_ERROR_PROTOCOL, all calls to it are answered, and nothing is left behind. The worker is
+ * modules/hostile-calls.c, and does the steps that a test gives it. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "afork/wire/afork-call-frame.h"
+#include "test-rpc-util.h"
+
+#define FRAME(KIND, ...) ((AForkCallFrame) { .kind = AFORK_CALL_FRAME_ ## KIND, __VA_ARGS__ })
+#define STEP(TEXT) step (process, TEXT, strlen (TEXT))
+
+static void
+step (AForkProcess *process,
+      const char   *bytes,
+      gsize         size)
+{
+  g_autoptr(GBytes) item = g_bytes_new (bytes, size);
+
+  afork_process_send_bytes (process, item);
+}
+
+/* A step that sends a frame, of which the bytes from 0 to 16, the header, can be changed in CHANGE:
+ * byte AT becomes VALUE. */
+static void
+step_frame_changed (AForkProcess   *process,
+                    AForkCallFrame  frame,
+                    int             at,
+                    guint8          value)
+{
+  gsize head_size = afork_call_frame_head_size (&frame);
+  gsize padding = afork_call_frame_padding (&frame);
+  gsize size = 1 + head_size + frame.size + padding;
+  g_autofree char *bytes = g_malloc0 (size);
+
+  bytes[0] = 'b';
+  afork_call_frame_write (&frame, (guint8 *) bytes + 1);
+  if (frame.size > 0)
+    memcpy (bytes + 1 + head_size, frame.data, frame.size);
+  if (at >= 0)
+    bytes[1 + at] = (char) value;
+  step (process, bytes, size);
+}
+
+static void
+step_frame (AForkProcess   *process,
+            AForkCallFrame  frame)
+{
+  step_frame_changed (process, frame, -1, 0);
+}
+
+static AForkCallFrame
+value_frame (AForkCallFrameKind  kind,
+             guint32             number,
+             const char         *type,
+             gconstpointer       data,
+             gsize               size)
+{
+  return (AForkCallFrame) {
+    .kind = kind, .number = number, .type = type, .data = data, .size = size,
+  };
+}
+
+static AForkRpc *
+new_hostile_rpc (AForkProcess *process)
+{
+  return g_object_new (AFORK_TYPE_RPC,
+                       "process", process, "function", "any", "forward-stderr", FALSE, NULL);
+}
+
+/* What breaks the protocol. */
+
+typedef void (*Breach) (AForkProcess *process);
+
+static void
+send_unknown_kind (AForkProcess *process)
+{
+  step_frame_changed (process, FRAME (STARTED), 4, 77);
+}
+
+static void
+send_callers_kind (AForkProcess *process)
+{
+  step_frame (process, value_frame (AFORK_CALL_FRAME_CALL, 1, "()", "", 1));
+}
+
+static void
+send_setup (AForkProcess *process)
+{
+  step_frame (process, FRAME (SETUP, .number = 1, .string = { "a", "b", "c" }));
+}
+
+static void
+send_cancel (AForkProcess *process)
+{
+  step_frame (process, FRAME (CANCEL, .number = 1));
+}
+
+static void
+send_flags (AForkProcess *process)
+{
+  step_frame_changed (process, FRAME (BEGUN, .number = 1), 5, 0x80);
+}
+
+static void
+send_started_twice (AForkProcess *process)
+{
+  step_frame (process, FRAME (STARTED));
+}
+
+static void
+send_started_number (AForkProcess *process)
+{
+  step_frame_changed (process, FRAME (STARTED), 8, 1);
+}
+
+static void
+send_too_large (AForkProcess *process)
+{
+  step_frame_changed (process, value_frame (AFORK_CALL_FRAME_RESULT, 1, "u", "1234", 4), 3, 0x41);
+}
+
+static void
+send_answer_unknown (AForkProcess *process)
+{
+  step_frame (process, value_frame (AFORK_CALL_FRAME_RESULT, 99, "u", "1234", 4));
+}
+
+static void
+send_answer_twice (AForkProcess *process)
+{
+  step_frame (process, value_frame (AFORK_CALL_FRAME_RESULT, 1, "u", "\1\0\0\0", 4));
+  step_frame (process, value_frame (AFORK_CALL_FRAME_RESULT, 1, "u", "\1\0\0\0", 4));
+}
+
+static void
+send_answer_then_failed (AForkProcess *process)
+{
+  step_frame (process, value_frame (AFORK_CALL_FRAME_RESULT, 1, "u", "\1\0\0\0", 4));
+  step_frame (process, FRAME (FAILED, .number = 1, .string = { "a", "b" }));
+}
+
+static void
+send_refusal_late (AForkProcess *process)
+{
+  step_frame (process, FRAME (FAILED, .code = 1, .string = { "afork-error-quark", "late" }));
+}
+
+static void
+send_progress_unknown (AForkProcess *process)
+{
+  step_frame (process, value_frame (AFORK_CALL_FRAME_PROGRESS, 99, "u", "1234", 4));
+}
+
+static void
+send_begun_unknown (AForkProcess *process)
+{
+  step_frame (process, FRAME (BEGUN, .number = 99));
+}
+
+static void
+send_result_zero (AForkProcess *process)
+{
+  step_frame (process, value_frame (AFORK_CALL_FRAME_RESULT, 0, "u", "1234", 4));
+}
+
+static void
+send_type_invalid (AForkProcess *process)
+{
+  step_frame (process, value_frame (AFORK_CALL_FRAME_RESULT, 1, "(u", "1234", 4));
+}
+
+static void
+send_type_indefinite (AForkProcess *process)
+{
+  step_frame (process, value_frame (AFORK_CALL_FRAME_RESULT, 1, "a*", "1234", 4));
+}
+
+static void
+send_type_two (AForkProcess *process)
+{
+  step_frame (process, value_frame (AFORK_CALL_FRAME_RESULT, 1, "uu", "12345678", 8));
+}
+
+static void
+send_type_none (AForkProcess *process)
+{
+  step_frame (process, value_frame (AFORK_CALL_FRAME_RESULT, 1, "", "1234", 4));
+}
+
+/* A type string that says it is longer than the frame. */
+static void
+send_type_too_long (AForkProcess *process)
+{
+  step_frame_changed (process, value_frame (AFORK_CALL_FRAME_RESULT, 1, "u", "1234", 4), 13, 0xff);
+}
+
+static void
+send_type_deep (AForkProcess *process)
+{
+  g_autofree char *type = g_malloc (2002);
+
+  memset (type, 'a', 2000);
+  memcpy (type + 2000, "y", 2);
+  step_frame (process, value_frame (AFORK_CALL_FRAME_RESULT, 1, type, "", 0));
+}
+
+/* Variants in variants, deeper than GLib has them. */
+static void
+send_value_deep (AForkProcess *process)
+{
+  g_autoptr(GByteArray) bytes = g_byte_array_new ();
+
+  g_byte_array_append (bytes, (const guint8 *) "\1", 1);
+  g_byte_array_append (bytes, (const guint8 *) "\0y", 2);
+  for (guint i = 0; i < 20000; i++)
+    g_byte_array_append (bytes, (const guint8 *) "\0v", 2);
+  step_frame (process, value_frame (AFORK_CALL_FRAME_RESULT, 1, "v", bytes->data, bytes->len));
+}
+
+static void
+send_value_short (AForkProcess *process)
+{
+  step_frame (process, value_frame (AFORK_CALL_FRAME_RESULT, 1, "t", "1234", 4));
+}
+
+static void
+send_value_boolean (AForkProcess *process)
+{
+  step_frame (process, value_frame (AFORK_CALL_FRAME_RESULT, 1, "b", "\7", 1));
+}
+
+static void
+send_value_not_utf8 (AForkProcess *process)
+{
+  step_frame (process, value_frame (AFORK_CALL_FRAME_RESULT, 1, "s", "\xff\xfe", 3));
+}
+
+static void
+send_value_no_nul (AForkProcess *process)
+{
+  step_frame (process, value_frame (AFORK_CALL_FRAME_EVENT, 0, "s", "text", 4));
+}
+
+static void
+send_value_bad_offsets (AForkProcess *process)
+{
+  step_frame (process, value_frame (AFORK_CALL_FRAME_RESULT, 1, "as", "a\0b\0\xf0\2", 6));
+}
+
+static void
+send_value_odd_array (AForkProcess *process)
+{
+  step_frame (process, value_frame (AFORK_CALL_FRAME_RESULT, 1, "au", "12345", 5));
+}
+
+static void
+send_failed_short (AForkProcess *process)
+{
+  step_frame_changed (process, FRAME (FAILED, .number = 1, .string = { "a", "b" }), 0, 2);
+}
+
+static void
+send_failed_string_long (AForkProcess *process)
+{
+  step_frame_changed (process, FRAME (FAILED, .number = 1, .string = { "abc", "def" }), 20, 0xff);
+}
+
+static void
+send_fds_missing (AForkProcess *process)
+{
+  AForkCallFrame frame = value_frame (AFORK_CALL_FRAME_RESULT, 1, "(h)", "\0\0\0\0", 4);
+
+  frame.n_fds = 1;
+  step_frame (process, frame);
+}
+
+static void
+send_fds_too_many (AForkProcess *process)
+{
+  STEP ("d2");
+  step_frame_changed (process, FRAME (FDS, .n_fds = 1), 6, 254);
+}
+
+static void
+send_fds_unnamed (AForkProcess *process)
+{
+  for (guint i = 0; i < 5; i++)
+    {
+      STEP ("d253");
+      step_frame (process, value_frame (AFORK_CALL_FRAME_EVENT, 0, "u", "1234", 4));
+    }
+}
+
+static void
+send_fds_piled_up (AForkProcess *process)
+{
+  for (guint i = 0; i < 5; i++)
+    {
+      STEP ("d253");
+      step_frame (process, FRAME (FDS, .n_fds = 253));
+    }
+}
+
+static void
+send_fds_for_nothing (AForkProcess *process)
+{
+  STEP ("d3");
+  step_frame (process, FRAME (FDS, .n_fds = 3));
+  step_frame (process, FRAME (BEGUN, .number = 1));
+}
+
+static void
+send_blob_unnamed (AForkProcess *process)
+{
+  step_frame (process, FRAME (BLOB, .data = (const guint8 *) "blob", .size = 4));
+  step_frame (process, value_frame (AFORK_CALL_FRAME_RESULT, 1, "u", "1234", 4));
+}
+
+static void
+send_blob_open (AForkProcess *process)
+{
+  step_frame (process, FRAME (BLOB, .flags = AFORK_CALL_FRAME_MORE,
+                              .data = (const guint8 *) "blob", .size = 4));
+  step_frame (process, FRAME (EVENT, .type = "u", .data = (const guint8 *) "1234", .size = 4));
+}
+
+static void
+send_blob_missing (AForkProcess *process)
+{
+  AForkCallFrame frame = value_frame (AFORK_CALL_FRAME_RESULT, 1, "u", "1234", 4);
+
+  frame.n_blobs = 1;
+  step_frame (process, frame);
+}
+
+static void
+send_blobs_too_many (AForkProcess *process)
+{
+  for (guint i = 0; i < 1025; i++)
+    step_frame (process, FRAME (BLOB, .data = (const guint8 *) "", .size = 0));
+}
+
+static void
+send_garbage (AForkProcess *process)
+{
+  STEP ("bGET / HTTP/1.1\r\nHost: nobody\r\n\r\n");
+}
+
+/* Both what is wrong and the end of the worker are there at the same time. */
+static void
+send_garbage_and_exit (AForkProcess *process)
+{
+  send_garbage (process);
+  STEP ("x");
+}
+
+/* It goes on for ever; its own text is of no use to anybody. */
+static void
+send_garbage_and_stay (AForkProcess *process)
+{
+  send_garbage (process);
+  STEP ("s");
+}
+
+static void
+send_flood (AForkProcess *process)
+{
+  send_garbage (process);
+  STEP ("fmore and more");
+}
+
+/* The worker begins properly, has two calls, and then does what it may not. */
+static void
+test_breach (gconstpointer data)
+{
+  Breach breach = *(const Breach *) data;
+  GAsyncResult *results[3] = { NULL };
+  guint n_answered = 0;
+  Census census;
+
+  census_begin (&census);
+  {
+    g_autoptr(AForkProcess) process = new_module_process ("hostile-calls");
+    g_autoptr(AForkRpc) rpc = NULL;
+    g_autoptr(AForkRpc) neighbour = new_rpc ("calls_echo");
+
+    step_frame (process, FRAME (STARTED));
+    STEP ("w");
+    STEP ("w");
+    breach (process);
+    rpc = new_hostile_rpc (process);
+    for (gsize i = 0; i < G_N_ELEMENTS (results); i++)
+      afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &results[i]);
+    for (gsize i = 0; i < G_N_ELEMENTS (results); i++)
+      {
+        g_autoptr(GVariant) answer = NULL;
+        g_autoptr(GError) error = NULL;
+
+        await_result (&results[i]);
+        answer = afork_rpc_call_finish (rpc, results[i], &error);
+        n_answered += answer != NULL;
+        if (answer == NULL)
+          g_assert_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL);
+        if (i == 2)
+          g_test_message ("%s", error->message);
+        g_clear_object (&results[i]);
+      }
+    /* Those that answer a call before all else is wrong. */
+    g_assert_cmpuint (n_answered, ==,
+                      breach == send_answer_twice || breach == send_answer_then_failed);
+
+    /* Later ones, and closing, too; and others are not touched. */
+    afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &results[0]);
+    expect_error (rpc, &results[0], AFORK_ERROR, AFORK_ERROR_PROTOCOL, NULL);
+    close_rpc_error (rpc, AFORK_ERROR_PROTOCOL);
+    afork_rpc_call_async (neighbour, g_variant_new_uint32 (5), NULL, store_result_cb, &results[0]);
+    expect_uint32 (neighbour, &results[0], 5);
+    close_rpc (neighbour);
+  }
+  census_end (&census);
+}
+
+/* Before it has said that it serves, a worker can only refuse. */
+static void
+test_unstarted (void)
+{
+  g_autoptr(AForkProcess) process = new_module_process ("hostile-calls");
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(AForkRpc) rpc = NULL;
+
+  STEP ("w");
+  step_frame (process, value_frame (AFORK_CALL_FRAME_RESULT, 1, "u", "1234", 4));
+  rpc = new_hostile_rpc (process);
+  afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &result);
+  expect_error (rpc, &result, AFORK_ERROR, AFORK_ERROR_PROTOCOL, NULL);
+  close_rpc_error (rpc, AFORK_ERROR_PROTOCOL);
+}
+
+static void
+test_refused_twice (void)
+{
+  AForkCallFrame frame = FRAME (FAILED, .code = AFORK_ERROR_FAILED,
+                                .string = { "afork-error-quark", "no" });
+  g_autoptr(AForkProcess) process = new_module_process ("hostile-calls");
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(AForkRpc) rpc = NULL;
+
+  STEP ("w");
+  step_frame (process, frame);
+  step_frame (process, frame);
+  STEP ("s");
+  rpc = new_hostile_rpc (process);
+  afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &result);
+  expect_error (rpc, &result, AFORK_ERROR, AFORK_ERROR_FAILED, "no");
+  close_rpc_error (rpc, AFORK_ERROR_FAILED);
+}
+
+/* Errors of a worker are texts, whatever it sends. */
+static void
+test_error_text (void)
+{
+  g_autoptr(AForkProcess) process = new_module_process ("hostile-calls");
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(AForkRpc) rpc = NULL;
+  g_autoptr(GError) error = NULL;
+
+  step_frame (process, FRAME (STARTED));
+  STEP ("w");
+  step_frame (process, FRAME (FAILED, .number = 1, .code = -7, .string = { "\xff", "no\xff!" }));
+  rpc = new_hostile_rpc (process);
+  afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &result);
+  await_result (&result);
+  g_assert_null (afork_rpc_call_finish (rpc, result, &error));
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_FAILED);
+  g_assert_true (g_utf8_validate (error->message, -1, NULL));
+  g_assert_true (g_str_has_prefix (error->message, "no"));
+  close_rpc (rpc);
+}
+
+/* A worker that ends in the middle of an answer has just ended. */
+static void
+test_cut (void)
+{
+  g_autoptr(AForkProcess) process = new_module_process ("hostile-calls");
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(AForkRpc) rpc = NULL;
+
+  step_frame (process, FRAME (STARTED));
+  STEP ("w");
+  step (process, "b\10\0\0", 4);
+  STEP ("x");
+  rpc = new_hostile_rpc (process);
+  afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &result);
+  expect_error (rpc, &result, AFORK_ERROR, AFORK_ERROR_EXITED, "status 0");
+  close_rpc_error (rpc, AFORK_ERROR_EXITED);
+}
+
+/* One that closes its socket, and lives, is ended. */
+static void
+test_closed (void)
+{
+  g_autoptr(AForkProcess) process = new_module_process ("hostile-calls");
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(AForkRpc) rpc = NULL;
+
+  step_frame (process, FRAME (STARTED));
+  STEP ("w");
+  STEP ("c");
+  STEP ("s");
+  rpc = new_hostile_rpc (process);
+  afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &result);
+  expect_error (rpc, &result, AFORK_ERROR, AFORK_ERROR_CLOSED, NULL);
+}
+
+#define BREACH(NAME) { #NAME, send_ ## NAME }
+static const struct { const char *name; Breach breach; } breaches[] = {
+  BREACH (unknown_kind), BREACH (callers_kind), BREACH (setup), BREACH (cancel), BREACH (flags),
+  BREACH (started_twice), BREACH (started_number), BREACH (too_large), BREACH (answer_unknown),
+  BREACH (answer_twice), BREACH (answer_then_failed), BREACH (refusal_late),
+  BREACH (progress_unknown), BREACH (begun_unknown), BREACH (result_zero), BREACH (type_invalid),
+  BREACH (type_indefinite), BREACH (type_two), BREACH (type_none), BREACH (type_too_long),
+  BREACH (type_deep), BREACH (value_deep), BREACH (value_short), BREACH (value_boolean),
+  BREACH (value_not_utf8), BREACH (value_no_nul), BREACH (value_bad_offsets),
+  BREACH (value_odd_array), BREACH (failed_short), BREACH (failed_string_long),
+  BREACH (fds_missing), BREACH (fds_too_many), BREACH (fds_unnamed), BREACH (fds_piled_up),
+  BREACH (fds_for_nothing), BREACH (blob_unnamed), BREACH (blob_open), BREACH (blob_missing),
+  BREACH (blobs_too_many), BREACH (garbage), BREACH (garbage_and_exit), BREACH (garbage_and_stay),
+  BREACH (flood),
+};
+#undef BREACH
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  for (gsize i = 0; i < G_N_ELEMENTS (breaches); i++)
+    {
+      g_autofree char *path = g_strdup_printf ("/rpc-hostile/breach/%s", breaches[i].name);
+
+      g_strdelimit (path, "_", '-');
+      g_test_add_data_func (path, &breaches[i].breach, test_breach);
+    }
+  g_test_add_data_func ("/rpc-hostile/unstarted", test_unstarted, run_with_census);
+  g_test_add_data_func ("/rpc-hostile/refused-twice", test_refused_twice, run_with_census);
+  g_test_add_data_func ("/rpc-hostile/error-text", test_error_text, run_with_census);
+  g_test_add_data_func ("/rpc-hostile/cut", test_cut, run_with_census);
+  g_test_add_data_func ("/rpc-hostile/closed", test_closed, run_with_census);
+
+  return g_test_run ();
+}
