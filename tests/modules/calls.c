@@ -248,6 +248,13 @@ calls_later (AForkCall *call,
         afork_call_report (call, g_variant_new_uint32 (i));
       afork_call_return_value (call, g_variant_new_uint32 (number), NULL);
     }
+  else if (g_str_equal (what, "bytes"))
+    {
+      g_autofree guint8 *bytes = g_malloc0 (number);
+
+      afork_call_return_value (call, g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, bytes, number,
+                                                                1), NULL);
+    }
   else if (g_str_equal (what, "exit"))
     exit ((int) number);
 }

@@ -1,0 +1,118 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Workers that serve many calls at a time: order, answers that never come, cancelling, and callers
+ * that do not read. */
+
+#include "test-rpc-util.h"
+
+/* How long the process has been on a CPU, in nanoseconds. */
+static guint64
+get_cpu_time (GPid pid)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/schedstat", pid);
+  g_autofree char *text = NULL;
+
+  g_assert_true (g_file_get_contents (path, &text, NULL, NULL));
+  return g_ascii_strtoull (text, NULL, 10);
+}
+
+/* With many begun, each is answered when its time has come. */
+static void
+test_rpc_concurrent_reversed (void)
+{
+  enum { N_CALLS = 20 };
+  g_autoptr(AForkRpc) rpc = new_rpc_concurrent ();
+  GAsyncResult *results[N_CALLS] = { NULL };
+
+  for (guint32 i = 0; i < N_CALLS; i++)
+    begin_call (rpc, "after", i == 0 ? 100 : N_CALLS - i, NULL, &results[i]);
+  for (guint32 i = 1; i < N_CALLS; i++)
+    {
+      expect_uint32 (rpc, &results[i], N_CALLS - i);
+      g_assert_null (results[0]);
+    }
+  expect_uint32 (rpc, &results[0], 100);
+  close_rpc (rpc);
+}
+
+/* What is too much for the socket waits in the worker, which sleeps. */
+static void
+test_rpc_concurrent_unread (void)
+{
+  enum { SIZE = 8 * 1024 * 1024, PAUSE = 300 * 1000 };
+  g_autoptr(AForkRpc) rpc = new_rpc_concurrent ();
+  g_autoptr(GAsyncResult) first = NULL, large = NULL;
+  g_autoptr(GVariant) value = NULL;
+  g_autoptr(GError) error = NULL;
+  guint64 before, after;
+  GPid pid;
+
+  begin_call (rpc, "now", 1, NULL, &first);
+  expect_uint32 (rpc, &first, 1);
+  pid = afork_process_get_pid (afork_rpc_get_process (rpc));
+  begin_call (rpc, "bytes", SIZE, NULL, &large);
+  /* The call leaves, and then this side does not look. */
+  g_main_context_iteration (NULL, FALSE);
+  g_usleep (PAUSE);
+  before = get_cpu_time (pid);
+  g_usleep (PAUSE);
+  after = get_cpu_time (pid);
+  g_test_message ("%.1f ms of CPU in %d ms", (double) (after - before) / 1e6, PAUSE / 1000);
+  g_assert_cmpuint (after - before, <, (guint64) PAUSE * 1000 / 10);
+
+  g_assert_null (large);
+  await_result (&large);
+  value = afork_rpc_call_finish (rpc, large, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (g_variant_get_size (value), ==, SIZE);
+  close_rpc (rpc);
+}
+
+/* Cancelled before it was sent, while it waits here, while the worker has it, and when it is over;
+ * the worker goes on. */
+static void
+test_rpc_concurrent_cancel (void)
+{
+  g_autoptr(AForkRpc) rpc = new_rpc_concurrent ();
+  GCancellable *cancellables[4] = {
+    g_cancellable_new (), g_cancellable_new (), g_cancellable_new (), g_cancellable_new (),
+  };
+  GAsyncResult *results[4] = { NULL };
+
+  begin_call (rpc, "now", 3, cancellables[3], &results[3]);
+  expect_uint32 (rpc, &results[3], 3);
+  g_cancellable_cancel (cancellables[3]);
+
+  g_cancellable_cancel (cancellables[0]);
+  begin_call (rpc, "now", 0, cancellables[0], &results[0]);
+  expect_error (rpc, &results[0], G_IO_ERROR, G_IO_ERROR_CANCELLED, NULL);
+
+  afork_rpc_set_max_in_flight (rpc, 1);
+  begin_call (rpc, "wait", 0, cancellables[1], &results[1]);
+  begin_call (rpc, "now", 0, cancellables[2], &results[2]);
+  g_cancellable_cancel (cancellables[2]);
+  expect_error (rpc, &results[2], G_IO_ERROR, G_IO_ERROR_CANCELLED, NULL);
+  begin_call (rpc, "now", 9, NULL, &results[3]);
+  g_cancellable_cancel (cancellables[1]);
+  expect_error (rpc, &results[1], G_IO_ERROR, G_IO_ERROR_CANCELLED, NULL);
+  expect_uint32 (rpc, &results[3], 9);
+  close_rpc (rpc);
+  for (gsize i = 0; i < G_N_ELEMENTS (cancellables); i++)
+    g_object_unref (cancellables[i]);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  g_test_add_data_func ("/rpc-concurrent/reversed", test_rpc_concurrent_reversed, run_with_census);
+  g_test_add_data_func ("/rpc-concurrent/unread", test_rpc_concurrent_unread, run_with_census);
+  g_test_add_data_func ("/rpc-concurrent/cancel", test_rpc_concurrent_cancel, run_with_census);
+
+  return g_test_run ();
+}
