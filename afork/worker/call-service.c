@@ -69,6 +69,7 @@ struct _AForkCallService
   GMainLoop         *loop;
   GSource           *source;
   gpointer           source_tag;
+  gboolean           waits_for_room;  /* what was gathered; the source looks for room */
 };
 
 typedef struct
@@ -653,7 +654,8 @@ source_prepare (GSource *source,
   all_answered = self->ended && g_hash_table_size (self->begun) == 0;
   g_mutex_unlock (&self->input_lock);
 
-  return all_answered || _afork_call_stream_get_unsent (self->stream) > 0;
+  return !self->waits_for_room
+    && (all_answered || _afork_call_stream_get_unsent (self->stream) > 0);
 }
 
 static gboolean
@@ -663,7 +665,7 @@ source_dispatch (GSource     *source,
 {
   AForkCallService *self = ((ServiceSource *) source)->service;
   GIOCondition condition = g_source_query_unix_fd (source, self->source_tag);
-  gboolean full, idle;
+  gboolean idle;
 
   if ((condition & G_IO_IN) != 0)
     receive (self, FALSE);
@@ -671,15 +673,16 @@ source_dispatch (GSource     *source,
 
   g_mutex_lock (&self->output_lock);
   flush (self, FALSE);
-  full = _afork_call_stream_get_unsent (self->stream) > 0;
+  self->waits_for_room = _afork_call_stream_get_unsent (self->stream) > 0;
   unlock_output (self);
   g_source_modify_unix_fd (source, self->source_tag,
-                           (full ? G_IO_OUT : 0) | (full || self->ended ? 0 : G_IO_IN));
+                           (self->waits_for_room ? G_IO_OUT : 0)
+                           | (self->waits_for_room || self->ended ? 0 : G_IO_IN));
 
   g_mutex_lock (&self->input_lock);
   idle = g_hash_table_size (self->begun) == 0;
   g_mutex_unlock (&self->input_lock);
-  if (self->deaf || (condition & (G_IO_HUP | G_IO_ERR)) != 0 || (self->ended && idle && !full))
+  if (self->deaf || (condition & (G_IO_HUP | G_IO_ERR)) != 0 || (self->ended && idle && !self->waits_for_room))
     g_main_loop_quit (self->loop);
   return G_SOURCE_CONTINUE;
 }
