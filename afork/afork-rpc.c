@@ -332,7 +332,8 @@ send_waiting (AForkRpc *self)
          && _afork_call_stream_get_unsent (stream) < MAX_UNSENT)
     send_call (self, stream, g_queue_pop_head (&self->waiting));
 
-  if (self->closing && g_queue_is_empty (&self->waiting))
+  /* Until then there may be something to be cancelled. */
+  if (self->closing && g_queue_is_empty (&self->waiting) && self->n_in_flight == 0)
     _afork_rpc_link_close (self->link);
 }
 

@@ -108,6 +108,24 @@ test_rpc_concurrent_cancel (void)
     g_object_unref (cancellables[i]);
 }
 
+/* A call that the worker never answers is ended by its time limit, and then so is the worker, which
+ * was to be closed. */
+static void
+test_rpc_concurrent_never (void)
+{
+  g_autoptr(AForkRpc) rpc = new_rpc_concurrent ();
+  g_autoptr(AForkJob) job = afork_job_new (do_args ("never", 0));
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GError) error = NULL;
+
+  afork_job_set_timeout (job, 50);
+  afork_rpc_run_job_async (rpc, job, NULL, store_result_cb, &result);
+  close_rpc (rpc);
+  g_assert_nonnull (result);
+  g_assert_null (afork_rpc_run_job_finish (rpc, result, &error));
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_TIMED_OUT);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -117,6 +135,7 @@ main (int    argc,
   g_test_add_data_func ("/rpc-concurrent/reversed", test_rpc_concurrent_reversed, run_with_census);
   g_test_add_data_func ("/rpc-concurrent/unread", test_rpc_concurrent_unread, run_with_census);
   g_test_add_data_func ("/rpc-concurrent/cancel", test_rpc_concurrent_cancel, run_with_census);
+  g_test_add_data_func ("/rpc-concurrent/never", test_rpc_concurrent_never, run_with_census);
 
   return g_test_run ();
 }

@@ -436,7 +436,11 @@ cancel_calls (AForkCallService *self,
       AForkCall *call = g_ptr_array_index (cancelled, i);
 
       if (_afork_call_is_begun (call))
-        _afork_call_cancel (call);
+        {
+          _afork_call_cancel (call);
+          /* Nobody waits for it any more, nor does the end. */
+          forget_begun (self, _afork_call_get_number (call));
+        }
       else
         answer_cancelled (self, call);
     }
