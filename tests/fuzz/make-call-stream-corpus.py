@@ -21,8 +21,8 @@ def pad(data):
 
 
 def frame(kind, payload=b"", number=0, flags=0, n_fds=0, type_size=0, n_blobs=0):
-    return pad(struct.pack("<IBBHIHH", len(payload), kind, flags, n_fds, number, type_size, n_blobs)
-               + payload)
+    header = struct.pack("<IBBHIHH", len(payload), kind, flags, n_fds, number, type_size, n_blobs)
+    return pad(header + payload)
 
 
 def value(kind, type_string, data, number=0, n_fds=0, blobs=()):
