@@ -28,7 +28,8 @@ def frame(kind, payload=b"", number=0, flags=0, n_fds=0, type_size=0, n_blobs=0)
 def value(kind, type_string, data, number=0, n_fds=0, blobs=()):
     type_bytes = type_string.encode() + b"\0"
     table = b"".join(struct.pack("<IIQ", 0, 0, size) for size in blobs)
-    return frame(kind, table + pad(type_bytes) + data, number, 0, n_fds, len(type_bytes), len(blobs))
+    payload = table + pad(type_bytes) + data
+    return frame(kind, payload, number, 0, n_fds, len(type_bytes), len(blobs))
 
 
 def string(text):
