@@ -276,7 +276,7 @@ test_nested_in_answer (gconstpointer data)
       g_autoptr(AForkProcess) template = new_with_module (afork_process_new ());
       g_autoptr(AForkProcess) process = i == 0 ? afork_process_fork (template)
                                                : new_with_module (afork_process_new_exec (NULL));
-      g_autoptr(AForkProcess) fork = i == 2 ? afork_process_fork (process) : NULL;
+      g_autoptr(AForkProcess) fork G_GNUC_UNUSED = i == 2 ? afork_process_fork (process) : NULL;
       Nested nested;
       Answer answer = { .then = await_rest, .data = &nested };
 
@@ -485,6 +485,13 @@ test_told_of_failure (void)
   g_autoptr(AForkProcess) blocking = afork_process_new_exec (runtime);
   g_autoptr(GError) error = NULL;
   Nested nested;
+
+  /* Valgrind 3.19 makes vfork() a fork(), so what cannot be executed is seen to exit with 127. */
+  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
+    {
+      g_test_skip ("Under valgrind, executing does not fail at once");
+      return;
+    }
 
   nested_begin (&nested, process);
   answer_await (&nested.wait);
