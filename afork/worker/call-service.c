@@ -686,7 +686,8 @@ source_dispatch (GSource     *source,
   g_mutex_lock (&self->input_lock);
   idle = g_hash_table_size (self->begun) == 0;
   g_mutex_unlock (&self->input_lock);
-  if (self->deaf || (condition & (G_IO_HUP | G_IO_ERR)) != 0 || (self->ended && idle && !self->waits_for_room))
+  if (self->deaf || (condition & (G_IO_HUP | G_IO_ERR)) != 0
+      || (self->ended && idle && !self->waits_for_room))
     g_main_loop_quit (self->loop);
   return G_SOURCE_CONTINUE;
 }
