@@ -44,7 +44,7 @@ static GBytes *
 new_blob (gsize size,
           char  letter)
 {
-  return g_bytes_new_take (memset (g_malloc (size), letter, size), size);
+  return g_bytes_new_take (memset (g_malloc (size + 1), letter, size), size);
 }
 
 static void

@@ -47,7 +47,7 @@ blobs_make (AForkCall  *call,
   g_variant_get (args, "(uuu)", &size, &n_made, &letter);
   for (guint32 i = 0; i < n_made; i++)
     {
-      g_autoptr(GBytes) blob = g_bytes_new_take (memset (g_malloc (size), (int) letter, size),
+      g_autoptr(GBytes) blob = g_bytes_new_take (memset (g_malloc (size + 1), (int) letter, size),
                                                  size);
 
       afork_call_add_result_blob (call, blob);
