@@ -342,7 +342,7 @@ test_rpc_drop_idle (void)
 
   census_begin (&census);
   {
-    g_autoptr(AForkRpc) rpc = new_rpc ("calls_echo");
+    g_autoptr(AForkRpc) rpc G_GNUC_UNUSED = new_rpc ("calls_echo");
   }
   census_end (&census);
 }

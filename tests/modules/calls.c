@@ -36,11 +36,10 @@ calls_echo (AForkCall  *call,
   return g_variant_ref (args);
 }
 
-/* Sleeps until it is cancelled, and says so on descriptor 0 of the call. */
+/* Sleeps until it is cancelled, and says so. */
 static GVariant *
 await_cancellation (AForkCall *call)
 {
-  g_autoptr(GMainContext) context = g_main_context_new ();
   GCancellable *cancellable = afork_call_get_cancellable (call);
   GPollFD entry;
 
@@ -175,8 +174,6 @@ calls_do (AForkCall  *call,
     }
   if (g_str_equal (what, "close"))
     {
-      g_autofree char *link = NULL;
-
       /* The worker's socket is the only socket there is beside the standard ones. */
       for (int fd = 3; fd < 64; fd++)
         close (fd);
