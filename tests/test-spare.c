@@ -5,9 +5,11 @@
 
 /* Forks that are kept ready. */
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "test-util.h"
 
@@ -21,18 +23,37 @@ make_template (guint spare)
   return template;
 }
 
-/* The numbers of the template's children. */
-static GStrv
-list_children (AForkProcess *template)
+/* A file that the kernel writes the numbers of the template's children in, as they are whenever it
+ * is read. -1 where the template is gone, or not there yet. */
+static int
+open_children (AForkProcess *template)
 {
   int pid = (int) afork_process_get_pid (template);
   g_autofree char *path = g_strdup_printf ("/proc/%d/task/%d/children", pid, pid);
-  g_autofree char *text = NULL;
 
-  if (!g_file_get_contents (path, &text, NULL, NULL) || *g_strstrip (text) == '\0')
-    return g_new0 (char *, 1);
+  return open (path, O_RDONLY | O_CLOEXEC);
+}
 
-  return g_strsplit (text, " ", -1);
+/* The numbers that are in FILE now. */
+static GStrv
+read_children (int file)
+{
+  char text[4096];
+  gssize size = pread (file, text, sizeof text - 1, 0);
+
+  text[MAX (size, 0)] = '\0';
+  return *g_strstrip (text) != '\0' ? g_strsplit (text, " ", -1) : g_new0 (char *, 1);
+}
+
+static GStrv
+list_children (AForkProcess *template)
+{
+  int file = open_children (template);
+  GStrv children = read_children (file);
+
+  if (file >= 0)
+    close (file);
+  return children;
 }
 
 static guint
@@ -265,25 +286,62 @@ test_spare_dies_unused (void)
   process = fork_with (template, children, TRUE);
 }
 
+/* Whether this process may have two more descriptors. */
+static gboolean
+is_room_for_two (void)
+{
+  int first = dup (STDERR_FILENO);
+  int second = first >= 0 ? dup (STDERR_FILENO) : -1;
+
+  if (first >= 0)
+    close (first);
+  if (second >= 0)
+    close (second);
+  return second >= 0;
+}
+
+static void
+await_children (int   file,
+                guint n_children)
+{
+  g_auto(GStrv) children = read_children (file);
+
+  while (g_strv_length (children) < n_children)
+    {
+      g_main_context_iteration (NULL, TRUE);
+      g_strfreev (children);
+      children = read_children (file);
+    }
+}
+
 /* More than there are descriptors for: the program goes on, and once there is room for as many as
- * are wanted, all of them come. */
+ * are wanted, all of them come. The template is held until the descriptors have run out, whoever is
+ * the quicker; from then on not even the list of its children can be opened. */
 static void
 test_spare_too_many (void)
 {
   g_autoptr(AForkProcess) template = make_template (0);
   struct rlimit before, limit;
   guint tick = g_timeout_add (5, tick_cb, NULL);
+  int file;
 
   while (afork_process_get_pid (template) == 0)
     g_main_context_iteration (NULL, TRUE);
+  file = open_children (template);
+  g_assert_cmpint (file, >=, 0);
   g_assert_cmpint (getrlimit (RLIMIT_NOFILE, &before), ==, 0);
   limit = before;
   limit.rlim_cur = 40;
   g_assert_cmpint (setrlimit (RLIMIT_NOFILE, &limit), ==, 0);
 
+  afork_process_send_signal (template, SIGSTOP);
   afork_process_set_spare (template, G_MAXUINT);
-  while (count_children (template) < 5)
+  while (is_room_for_two ())
     g_main_context_iteration (NULL, TRUE);
+  afork_process_send_signal (template, SIGCONT);
+  await_children (file, 5);
+  close (file);
+
   g_assert_cmpint (setrlimit (RLIMIT_NOFILE, &before), ==, 0);
   afork_process_set_spare (template, 40);
   await_spares (template, 40);
