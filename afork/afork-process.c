@@ -512,7 +512,9 @@ afork_process_class_init (AForkProcessClass *klass)
    * @wait_status: how it ended, as `waitpid()` has it (for `WIFEXITED()` and the like), or -1 if
    *   nobody can say
    *
-   * Emitted once, when the process has ended; also when it never came to be.
+   * Emitted once, when the process has ended; also when it never came to be, and when its main
+   * context goes before it, for nothing more is heard of it then. Only if the process was refused,
+   * because another thread turns its main context, it is not emitted: nobody may be told there.
    *
    * Since: 0.1
    */
