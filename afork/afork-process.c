@@ -740,8 +740,9 @@ afork_process_get_die_with_parent (AForkProcess *self)
  * works as long as the program, or a child of it that has executed nothing else, lives.
  *
  * The process and its forks are in a session and a process group of their own then, so `Ctrl-C` at
- * a terminal no longer reaches them, and they have no controlling terminal. The program has one
- * descriptor open until they have ended.
+ * a terminal no longer reaches them, and they have no controlling terminal. The process leads the
+ * session, so a terminal that it opens without `O_NOCTTY` becomes that; forks of it do not. The
+ * program has one descriptor open until they have ended.
  *
  * If it cannot be done, the process fails with `AFORK_ERROR_FAILED`, or with
  * `AFORK_ERROR_NOT_SUPPORTED` if descriptors cannot be sent to it.
