@@ -18,7 +18,8 @@ G_BEGIN_DECLS
  * @AFORK_PROCESS_STATE_STARTING: asked for; nothing has been heard of it yet
  * @AFORK_PROCESS_STATE_PREPARING: it lives, and does what it is told, step by step
  * @AFORK_PROCESS_STATE_RUNNING: a function of it has the socket
- * @AFORK_PROCESS_STATE_EXITED: it has ended, or never came to be
+ * @AFORK_PROCESS_STATE_EXITED: it has ended, or never came to be, or nothing more is heard of it
+ *   because its main context has gone
  *
  * How far a process has come. A process only ever goes forward in this list.
  *

@@ -72,6 +72,11 @@ describe_end (AForkPeer *self)
     return g_error_new (AFORK_ERROR, AFORK_ERROR_SIGNALED,
                         _("%s was ended by signal %d (%s) before its function was entered"),
                         name, WTERMSIG (status), g_strsignal (WTERMSIG (status)));
+  if (self->is_self && !self->greeted)
+    return g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN,
+                        _("“%s” exited with status %d and never answered as an AFork server does: "
+                          "it has to call afork_init() before anything else"),
+                        self->program, WEXITSTATUS (status));
   if (self->program != NULL && !self->greeted)
     return g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN,
                         _("“%s” exited with status %d and never answered as an AFork server does"),

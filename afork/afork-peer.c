@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "afork-context-private.h"
@@ -220,6 +221,13 @@ fail_to_begin (AForkPeer    *self,
     _afork_channel_close (self->channel, NULL);
 }
 
+/* What PATH is called in messages, where this program's own tells nobody which that is. */
+static const char *
+get_program_name (const char *path)
+{
+  return strcmp (path, "/proc/self/exe") == 0 ? program_invocation_short_name : path;
+}
+
 void
 _afork_peer_spawn (AForkPeer          *self,
                    const char * const *argv,
@@ -232,7 +240,7 @@ _afork_peer_spawn (AForkPeer          *self,
   GPid pid;
   int socket, pidfd;
 
-  self->program = g_strdup (argv[0]);
+  self->program = g_strdup (get_program_name (argv[0]));
   self->is_self = how == AFORK_SPAWN_SOCKET_HIDDEN;
   socket = connect_commands (self, &error);
   if (socket >= 0

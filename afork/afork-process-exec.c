@@ -19,7 +19,8 @@
  * afork_process_exec_async:
  * @self: a process that was not run
  * @argv: (array zero-terminated=1): a program and its arguments, together less than 1 MiB; looked
- *   up in the `PATH` of the process's environment if it has no slash
+ *   up in the `PATH` of the process's environment if it has no slash; `/bin/sh` executes what is in
+ *   no format that the system knows
  * @cancellable: (nullable): a cancellable
  * @callback: (nullable) (scope async): what to call when the program was executed, or when it is
  *   known that it was not

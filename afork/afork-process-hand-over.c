@@ -52,7 +52,7 @@ return_descriptor (GTask   *task,
   int fd = fcntl (g_socket_get_fd (socket), F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 
   if (fd < 0)
-    g_task_return_new_error (task, AFORK_ERROR, AFORK_ERROR_FAILED,
+    g_task_return_new_error (task, AFORK_ERROR, AFORK_ERROR_SPAWN,
                              _("The descriptor of the process could not be kept: %s"),
                              g_strerror (errno));
   else

@@ -81,6 +81,10 @@ wait_cancelled_cb (gpointer data)
  *
  * Waits until the process has ended. Works for every process, whoever's child it is.
  *
+ * An operation keeps its object. A process that was not run ends when the last reference to it is
+ * dropped, so one that is only waited for does not: have it run, detach it, or kill it with
+ * [method@AFork.Process.force_exit].
+ *
  * Since: 0.1
  */
 void

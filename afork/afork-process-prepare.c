@@ -299,8 +299,9 @@ afork_process_send_bytes (AForkProcess *self,
  * queued. In the process they are close-on-exec.
  *
  * A descriptor that is not open is refused at once, and fails the process with
- * `AFORK_ERROR_FAILED`; so does a lack of descriptors here or there. A runtime that cannot pass
- * descriptors fails it with `AFORK_ERROR_NOT_SUPPORTED`.
+ * `AFORK_ERROR_FAILED`; so does a lack of descriptors here. One in the process fails it with
+ * `AFORK_ERROR_SPAWN`. A runtime that cannot pass descriptors fails it with
+ * `AFORK_ERROR_NOT_SUPPORTED`.
  *
  * Returns: (transfer none): @self
  *

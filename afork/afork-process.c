@@ -512,7 +512,9 @@ afork_process_class_init (AForkProcessClass *klass)
    * @wait_status: how it ended, as `waitpid()` has it (for `WIFEXITED()` and the like), or -1 if
    *   nobody can say
    *
-   * Emitted once, when the process has ended; also when it never came to be.
+   * Emitted once, when the process has ended; also when it never came to be, and when its main
+   * context goes before it, for nothing more is heard of it then. Only if the process was refused,
+   * because another thread turns its main context, it is not emitted: nobody may be told there.
    *
    * Since: 0.1
    */
@@ -738,8 +740,9 @@ afork_process_get_die_with_parent (AForkProcess *self)
  * works as long as the program, or a child of it that has executed nothing else, lives.
  *
  * The process and its forks are in a session and a process group of their own then, so `Ctrl-C` at
- * a terminal no longer reaches them, and they have no controlling terminal. The program has one
- * descriptor open until they have ended.
+ * a terminal no longer reaches them, and they have no controlling terminal. The process leads the
+ * session, so a terminal that it opens without `O_NOCTTY` becomes that; forks of it do not. The
+ * program has one descriptor open until they have ended.
  *
  * If it cannot be done, the process fails with `AFORK_ERROR_FAILED`, or with
  * `AFORK_ERROR_NOT_SUPPORTED` if descriptors cannot be sent to it.

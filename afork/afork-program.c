@@ -83,12 +83,15 @@ _afork_program_serve (int                 socket,
 gboolean
 _afork_program_check_threads (GError **error)
 {
+  g_autofree char *message = NULL;
   AForkFailure failure;
 
   if (afork_children_check_threads (&failure))
     return TRUE;
 
-  g_set_error_literal (error, AFORK_ERROR, AFORK_ERROR_THREADS, failure.text);
+  /* It has the names of threads, which may be any bytes. */
+  message = g_utf8_make_valid (failure.text, -1);
+  g_set_error_literal (error, AFORK_ERROR, AFORK_ERROR_THREADS, message);
   return FALSE;
 }
 

@@ -8,6 +8,7 @@
 #include "afork-remote-error-private.h"
 
 #include "afork-error.h"
+#include "afork-i18n-private.h"
 #include "wire/afork-frame.h"
 
 static int
@@ -42,6 +43,10 @@ _afork_remote_error_new (guint32     wire_error,
                          const char *text)
 {
   g_autofree char *valid = g_utf8_make_valid (text, -1);
+
+  if (*valid == '\0')
+    return g_error_new_literal (AFORK_ERROR, to_error_code (wire_error),
+                                _("The process has failed and did not say why"));
 
   return g_error_new_literal (AFORK_ERROR, to_error_code (wire_error), valid);
 }

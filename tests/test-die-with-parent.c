@@ -7,6 +7,7 @@
  * name of a scene: it makes workers, which say their numbers on its standard output. Whoever loses
  * its parent becomes a child of the test, which so sees all of them end. */
 
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -468,6 +469,50 @@ test_stopped_caller (void)
   ping (connection);
 }
 
+/* Executes a program that opens a terminal, and returns what its controlling one is then, 0 if there
+ * is none. */
+static int
+get_terminal (AForkProcess *process,
+              const char   *path)
+{
+  const char *script = "exec 5<> \"$0\"; echo $(cut -d ' ' -f 7 /proc/$$/stat)";
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autofree char *text = NULL;
+
+  connection = afork_process_exec (process, STRV ("sh", "-c", script, path), NULL, &error);
+  g_assert_no_error (error);
+  text = read_to_end (connection, NULL);
+  g_assert_cmpstr (text, !=, "");
+  await_end (process);
+  return atoi (text);
+}
+
+/* Who leads a session takes the first terminal that it opens. Forks of who is tied lead none. */
+static void
+test_terminal (void)
+{
+  g_autoptr(AForkProcess) template = afork_process_new ();
+  g_autoptr(AForkProcess) process = NULL;
+  int terminal = posix_openpt (O_RDWR | O_NOCTTY | O_CLOEXEC);
+  g_autofree char *path = NULL;
+
+  if (terminal < 0)
+    {
+      g_test_skip ("There are no pseudo-terminals");
+      return;
+    }
+
+  g_assert_no_errno (grantpt (terminal));
+  g_assert_no_errno (unlockpt (terminal));
+  path = g_strdup (ptsname (terminal));
+  afork_process_set_die_with_parent (template, TRUE);
+  process = afork_process_fork (template);
+  g_assert_cmpint (get_terminal (process, path), ==, 0);
+  g_assert_cmpint (get_terminal (template, path), !=, 0);
+  close (terminal);
+}
+
 /* A worker that was tied, itself or by its template, in a thread of which nothing is left. */
 static gpointer
 make_in_thread (gpointer data)
@@ -562,6 +607,7 @@ main (int    argc,
   ADD ("dropped", test_dropped);
   ADD ("stopped/worker", test_stopped_worker);
   ADD ("stopped/caller", test_stopped_caller);
+  ADD ("terminal", test_terminal);
   ADD ("context-gone", test_context_gone);
   ADD ("template-replaced", test_template_replaced);
   ADD ("relayed", test_relayed);

@@ -148,8 +148,17 @@ test_early_modules (void)
 static void
 test_early_twice (void)
 {
+  g_autoptr(AForkProcess) process = NULL;
+  g_autofree char *text = NULL;
+
   early ();
+  word = "later";
   expect_early_error (AFORK_ERROR_FAILED, "already");
+
+  /* Nothing has changed. */
+  process = afork_process_new ();
+  text = run_to_end (process, "tell_word");
+  g_assert_cmpstr (text, ==, "first");
 }
 
 static void
@@ -163,20 +172,27 @@ test_early_late (void)
   expect_run_error (process, "tell_word", AFORK_ERROR, AFORK_ERROR_FUNCTION, "tell_word");
 }
 
+/* A thread has its name when it enters its function. */
 static gpointer
 wait_in_thread (gpointer data)
 {
-  return g_async_queue_pop (data);
+  GAsyncQueue **queues = data;
+
+  g_async_queue_push (queues[1], data);
+  return g_async_queue_pop (queues[0]);
 }
 
 static void
 test_early_threads (void)
 {
-  g_autoptr(GAsyncQueue) queue = g_async_queue_new ();
-  GThread *thread = g_thread_new ("waits", wait_in_thread, queue);
+  g_autoptr(GAsyncQueue) to_thread = g_async_queue_new ();
+  g_autoptr(GAsyncQueue) from_thread = g_async_queue_new ();
+  GAsyncQueue *queues[] = { to_thread, from_thread };
+  GThread *thread = g_thread_new ("waits", wait_in_thread, queues);
 
-  expect_early_error (AFORK_ERROR_THREADS, "more than one thread");
-  g_async_queue_push (queue, queue);
+  g_async_queue_pop (from_thread);
+  expect_early_error (AFORK_ERROR_THREADS, "more than one thread: waits");
+  g_async_queue_push (to_thread, queues);
   g_thread_join (thread);
 
   /* That has not made it too late. */

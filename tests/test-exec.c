@@ -172,6 +172,24 @@ test_exec_descriptors (void)
   g_assert_cmpstr (output, ==, "0 1 2 3\n");
 }
 
+/* One that does not say in its first line what it is for. */
+static void
+test_exec_script (void)
+{
+  g_autoptr(AForkProcess) process = afork_process_new ();
+  g_autofree char *path = NULL;
+  g_autofree char *output = NULL;
+  int fd = g_file_open_tmp (NULL, &path, NULL);
+
+  g_assert_cmpint (fd, >=, 0);
+  close (fd);
+  g_assert_true (g_file_set_contents (path, "echo $1", -1, NULL));
+  g_assert_no_errno (g_chmod (path, 0700));
+  output = exec_to_end (process, STRV (path, "argument"), 0);
+  g_assert_cmpstr (output, ==, "argument\n");
+  g_unlink (path);
+}
+
 static void
 expect_exec_error (const char *program,
                    const char *text)
@@ -331,6 +349,7 @@ main (int    argc,
   ADD ("prepared", test_exec_prepared);
   ADD ("path", test_exec_path);
   ADD ("mapped", test_exec_mapped);
+  ADD ("script", test_exec_script);
   ADD ("failure", test_exec_failure);
   ADD ("failed-before", test_exec_failed_before);
   ADD ("with-forks", test_exec_with_forks);

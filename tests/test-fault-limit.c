@@ -258,6 +258,26 @@ test_receive (Census        *census,
   g_assert_no_error (error);
 }
 
+/* Of a process that is detached, a descriptor is to be handed out. */
+static void
+test_detach (Census        *census,
+             gconstpointer  data)
+{
+  g_autoptr(AForkProcess) process = afork_process_new_exec (NULL);
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GError) error = NULL;
+
+  await_state (process, AFORK_PROCESS_STATE_PREPARING);
+  afork_process_detach_async (process, NULL, store_result_cb, &result);
+  limit_fds (get_first_free_fd ());
+  await_result (&result);
+  unlimit_fds ();
+  g_assert_cmpint (afork_process_detach_finish (process, result, &error), ==, -1);
+  assert_too_many (error);
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN);
+  await_end (process);
+}
+
 /* A process that is run while it has forks sends two. */
 static void
 test_receive_reports (Census        *census,
@@ -593,6 +613,7 @@ main (int    argc,
   add_fds ("/fault/limit/fds/blocking/run", NULL, test_blocking);
   add_fds ("/fault/limit/fds/blocking/wait", NULL, test_blocking_wait);
   add_fds ("/fault/limit/fds/send-fd", NULL, test_send_fd);
+  add_fds ("/fault/limit/fds/detach", NULL, test_detach);
   add_fds ("/fault/limit/fds/receive/birth", GINT_TO_POINTER (FALSE), test_receive);
   add_fds ("/fault/limit/fds/receive/run", GINT_TO_POINTER (TRUE), test_receive);
   add_fds ("/fault/limit/fds/receive/reports", NULL, test_receive_reports);

@@ -78,7 +78,9 @@ test_late (gconstpointer data)
       g_assert_null (afork_process_run (i == 0 ? process : fresh, "done", NULL, &error));
       g_assert_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN);
       g_test_message ("%s", error->message);
+      g_assert_nonnull (strstr (error->message, "“test-greeting”"));
       g_assert_nonnull (strstr (error->message, "AFork server"));
+      g_assert_nonnull (strstr (error->message, "afork_init()"));
     }
   wait_for_end (fresh);
   afork_runtime_set_template (self, NULL);

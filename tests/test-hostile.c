@@ -100,6 +100,7 @@ expect_error (const Case *self,
 #define BORN_WITHOUT   "raw=0000000041000100"
 #define READY_WITHOUT  "raw=0000000042000200"
 #define ERROR_HEADER   "raw=0000100043000000"
+#define EMPTY_ERROR    "raw=0900000043000000030000000000000000"
 #define GARBAGE        "5468697320697320746578742e0a"
 
 #define BROKEN "does not keep to the protocol"
@@ -143,6 +144,7 @@ static const Case run_cases[] = {
     "More descriptors came than frames that name them", TRUE },
 
   { "error", { "hello", "error=3" }, AFORK_ERROR_EVAL, "It \357\277\275\357\277\275 failed" },
+  { "error/empty", { "hello", EMPTY_ERROR }, AFORK_ERROR_EVAL, "did not say why" },
   { "error/unknown", { "hello", "error=4711" }, AFORK_ERROR_FAILED, "failed" },
   { "error/with-fd", { "hello", "pidfd", "error=2" }, AFORK_ERROR_MODULE, "failed" },
   { "error/twice", { "hello", "error=3", "error=2", "hang" }, AFORK_ERROR_EVAL, "failed", TRUE },

@@ -300,7 +300,7 @@ test_template_no_function (void)
 
 /* Lives until it hears from the other queue. A thread has its name when it enters its function. */
 static gpointer
-second_thread (gpointer data)
+another_thread (gpointer data)
 {
   GAsyncQueue **queues = data;
 
@@ -308,24 +308,35 @@ second_thread (gpointer data)
   return g_async_queue_pop (queues[0]);
 }
 
+/* All are named, and a name that is no text makes none of the message. */
 static void
 test_template_threads (void)
 {
+  const char *names[] = { "one-too-many", "and-another", "\xff" };
+  const char *shown[] = { "one-too-many", "and-another", "\357\277\275" };
   g_autoptr(GAsyncQueue) to_thread = g_async_queue_new ();
   g_autoptr(GAsyncQueue) from_thread = g_async_queue_new ();
   GAsyncQueue *queues[] = { to_thread, from_thread };
-  GThread *thread = g_thread_new ("one-too-many", second_thread, queues);
+  GThread *threads[G_N_ELEMENTS (names)];
   g_autoptr(AForkProcess) template = NULL;
   g_autoptr(GError) error = NULL;
 
-  g_async_queue_pop (from_thread);
+  for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      threads[i] = g_thread_new (names[i], another_thread, queues);
+      g_async_queue_pop (from_thread);
+    }
   template = afork_process_new_template (&error);
   g_assert_null (template);
   g_assert_error (error, AFORK_ERROR, AFORK_ERROR_THREADS);
-  g_assert_nonnull (strstr (error->message, "one-too-many"));
+  g_assert_true (g_utf8_validate (error->message, -1, NULL));
+  for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
+    g_assert_nonnull (strstr (error->message, shown[i]));
 
-  g_async_queue_push (to_thread, queues);
-  g_thread_join (thread);
+  for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
+    g_async_queue_push (to_thread, queues);
+  for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
+    g_thread_join (threads[i]);
   template = new_template ();
 }
 

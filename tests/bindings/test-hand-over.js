@@ -82,6 +82,27 @@ function children(process) {
     return new TextDecoder().decode(text).split(' ').filter(pid => pid !== '');
 }
 
+// Whether a process has not ended; one that has, and that nobody has reaped yet, is there still.
+function lives(pid) {
+    try {
+        const [, text] = GLib.file_get_contents(`/proc/${pid}/stat`);
+        return !/\) [ZX] /.test(new TextDecoder().decode(text));
+    } catch {
+        return false;
+    }
+}
+
+// What this program does if it is executed as a caller, which is going to be killed. Its worker
+// does not read its socket.
+function beCaller() {
+    const process = AFork.Process.new().require('life');
+    process.die_with_parent = true;
+    const connection = process.run('forever', null);
+    print(process.pid);
+    new GLib.MainLoop(null, false).run();
+    connection.close(null);
+}
+
 const tests = {
     async program() {
         const process = AFork.Process.new().setenv('GREETING', 'hello');
@@ -145,6 +166,18 @@ const tests = {
         assertEqual(await echo(process), 'tied');
     },
 
+    async die_with_parent_killed() {
+        const [program] = GLib.filename_from_uri(import.meta.url);
+        const caller = Gio.Subprocess.new(['gjs', '-m', program, 'caller'],
+            Gio.SubprocessFlags.STDOUT_PIPE);
+        const output = Gio.DataInputStream.new(caller.get_stdout_pipe());
+        const worker = Number(output.read_line_utf8(null)[0]);
+        assert(worker > 0 && lives(worker), `${worker} is no worker`);
+        caller.force_exit();
+        await until(() => !lives(worker));
+        caller.wait(null);
+    },
+
     // JavaScript always has threads, so it is not forked.
     async template_refused() {
         const message = assertThrows(() => AFork.Process.new_template(), AFork.Error.THREADS);
@@ -188,6 +221,10 @@ async function main() {
     loop.quit();
 }
 
-main();
-loop.run();
-System.exit(status);
+if (System.programArgs.includes('caller')) {
+    beCaller();
+} else {
+    main();
+    loop.run();
+    System.exit(status);
+}

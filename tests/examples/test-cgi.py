@@ -34,8 +34,9 @@ class CgiTest(unittest.TestCase):
         self.log = self.folder / "log"
 
     def run_cgi(self, script, *queries):
-        return subprocess.run([cgi, self.log, script, *queries], capture_output=True, text=True,
-                              env=dict(os.environ, DISPLAY=":99"))
+        return subprocess.run([cgi, self.log, script, *queries], capture_output=True,
+                              encoding="utf-8",
+                              env=dict(os.environ, DISPLAY=":99", LC_ALL="C.UTF-8"))
 
     def test_answers(self):
         queries = [f"query={i}" for i in range(20)]
@@ -56,9 +57,15 @@ class CgiTest(unittest.TestCase):
     def test_no_program(self):
         missing = self.folder / "missing"
         result = self.run_cgi(missing, "x")
-        self.assertIn(f"{missing}", result.stderr)
+        self.assertIn(f"“{missing}”", result.stderr)
         self.assertIn("could not be executed: No such file", result.stderr)
         self.assertEqual((result.stdout, result.returncode), ("", 1))
+
+    def test_no_log(self):
+        self.log = self.folder / "missing" / "log"
+        result = self.run_cgi(self.script, "x")
+        self.assertEqual((result.stdout, result.stderr, result.returncode),
+                         ("", f"{self.log}: No such file or directory\n", 1))
 
 
 if __name__ == "__main__":

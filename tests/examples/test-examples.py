@@ -18,6 +18,13 @@ import unittest
 
 checksums, command, listener_pool, single_process = sys.argv[1:5]
 
+# Messages in English, with all their characters.
+os.environ["LC_ALL"] = "C.UTF-8"
+
+
+def run(*argv):
+    return subprocess.run(argv, capture_output=True, encoding="utf-8")
+
 
 class ChecksumsTest(unittest.TestCase):
     def setUp(self):
@@ -26,7 +33,7 @@ class ChecksumsTest(unittest.TestCase):
         self.folder = folder.name
 
     def run_on(self, *paths):
-        return subprocess.run([checksums, *paths], capture_output=True, text=True)
+        return run(checksums, *paths)
 
     def test_files(self):
         expected = set()
@@ -60,7 +67,7 @@ class CommandTest(unittest.TestCase):
         self.output = os.path.join(folder.name, "output")
 
     def execute(self, *argv):
-        return subprocess.run([command, self.output, *argv], capture_output=True, text=True)
+        return run(command, self.output, *argv)
 
     def read_output(self):
         with open(self.output) as file:
@@ -84,7 +91,7 @@ class CommandTest(unittest.TestCase):
 
     def test_no_program(self):
         result = self.execute("/nowhere/program")
-        self.assertIn("/nowhere/program", result.stderr)
+        self.assertIn("“/nowhere/program”", result.stderr)
         self.assertEqual(result.returncode, 1)
 
     def test_no_output(self):
@@ -127,7 +134,7 @@ class ListenerPoolTest(unittest.TestCase):
 
 class SingleProcessTest(unittest.TestCase):
     def factor(self, *numbers):
-        return subprocess.run([single_process, *numbers], capture_output=True, text=True)
+        return run(single_process, *numbers)
 
     def test_numbers(self):
         result = self.factor("1", "2", "60", "97", "1001", "4294967296", "10000600009")
@@ -136,6 +143,12 @@ class SingleProcessTest(unittest.TestCase):
             "10000600009: 100003 100003",
         ])
         self.assertEqual((result.stderr, result.returncode), ("", 0))
+
+    def test_no_number(self):
+        for number in ["x", "-5", "12x", str(2 ** 64)]:
+            result = self.factor("6", number)
+            self.assertIn(f"“{number}”", result.stderr)
+            self.assertEqual((result.stdout, result.returncode), ("", 1))
 
     def test_nothing(self):
         result = self.factor()

@@ -9,7 +9,9 @@
  * error goes to the log. The program is never executed by this one, but by a fork of a template:
  * that takes the caller as long however large it is. */
 
+#include <errno.h>
 #include <fcntl.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -141,6 +143,7 @@ main (int    argc,
   g_autofree char *program = NULL;
   int log;
 
+  setlocale (LC_ALL, "");
   if (argc < 4)
     {
       g_printerr ("Usage: %s LOG PROGRAM QUERY…\n", argv[0]);
@@ -150,7 +153,7 @@ main (int    argc,
   log = open (argv[1], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   if (log < 0)
     {
-      g_printerr ("%s could not be opened\n", argv[1]);
+      g_printerr ("%s: %s\n", argv[1], g_strerror (errno));
       return 1;
     }
 

@@ -10,6 +10,7 @@
  * by a fork of a template, so what that takes does not depend on how large this one is. */
 
 #include <fcntl.h>
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -106,6 +107,7 @@ main (int    argc,
   g_autoptr(GError) error = NULL;
   int status;
 
+  setlocale (LC_ALL, "");
   if (argc < 3)
     {
       g_printerr ("usage: command OUTPUT PROGRAM [ARGUMENT]...\n");

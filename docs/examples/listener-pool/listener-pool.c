@@ -7,6 +7,7 @@
  * port and is done: it sends the listening socket to a template, of which the ten are forks.
  * Ctrl-C ends it. */
 
+#include <locale.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -130,6 +131,7 @@ main (int    argc,
   g_autoptr(GError) error = NULL;
   guint16 port;
 
+  setlocale (LC_ALL, "");
   listener = listen_locally (&port, &error);
   if (listener == NULL)
     {

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -133,6 +134,7 @@ main (int    argc,
 {
   /* In a worker this does not return. */
   afork_init (&argc, &argv);
+  setlocale (LC_ALL, "");
 
   for (int i = 1; i < argc; i++)
     start (argv[i]);

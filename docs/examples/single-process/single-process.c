@@ -9,6 +9,7 @@
  * connected to this program by a socket. The numbers go over it line by line, and so come the
  * answers. */
 
+#include <locale.h>
 #include <stdlib.h>
 
 #include <afork/afork.h>
@@ -109,6 +110,16 @@ run_cb (GObject      *object,
                                        g_object_ref (process));
 }
 
+static gboolean
+check_numbers (GError **error)
+{
+  for (char **number = numbers; *number != NULL; number++)
+    if (!g_ascii_string_to_unsigned (*number, 10, 0, G_MAXUINT64, NULL, error))
+      return FALSE;
+
+  return TRUE;
+}
+
 /* The module lies beside the program. */
 static void
 set_module_path (void)
@@ -125,8 +136,16 @@ main (int    argc,
       char **argv)
 {
   g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(GError) error = NULL;
 
+  setlocale (LC_ALL, "");
   numbers = argv + 1;
+  if (!check_numbers (&error))
+    {
+      g_printerr ("%s\n", error->message);
+      return EXIT_FAILURE;
+    }
+
   set_module_path ();
   process = afork_process_new ();
   afork_process_require (process, "factor");
