@@ -85,10 +85,12 @@ afork_rpc_call_async (AForkRpc            *self,
  * @error: return location for an [error@AFork.Error], a [error@Gio.IOErrorEnum], or an error of the
  *   worker's function
  *
- * Returns the answer. [class@AFork.Rpc] tells how a call can fail; besides, it fails with
- * `G_IO_ERROR_CANCELLED` if it was cancelled first, with `AFORK_ERROR_CLOSED` if it was made after
- * [method@AFork.Rpc.close_async], and with `G_IO_ERROR_MESSAGE_TOO_LARGE` if the arguments or the
- * result are over the limit.
+ * Returns the answer. Fails with the error of the worker's function, which is `AFORK_ERROR_FAILED`
+ * if this program does not know its domain; with `G_IO_ERROR_CANCELLED` if the call was cancelled
+ * first; with `AFORK_ERROR_CLOSED` if it was made after [method@AFork.Rpc.close_async]; with
+ * `G_IO_ERROR_MESSAGE_TOO_LARGE` if the arguments or the result are over the limit, which is 1 GiB;
+ * and if there can be no answer any more as [class@AFork.Rpc] tells, with the same error for all
+ * calls that are not answered by then or are made later.
  *
  * Returns: (transfer full): the result, or `NULL` on error
  *

@@ -40,8 +40,10 @@ enum
  * with why there will be none. If the worker ends too early that is `AFORK_ERROR_EXITED`,
  * `AFORK_ERROR_SIGNALED`, `AFORK_ERROR_OUT_OF_MEMORY` or `AFORK_ERROR_LOST`, with what it last
  * wrote to its standard error output; if it could not be run, an error of
- * [method@AFork.Process.run_finish]; if it sent what it may not, `AFORK_ERROR_PROTOCOL`, and it was
- * killed.
+ * [method@AFork.Process.run_finish]; if it has no such function, `AFORK_ERROR_FUNCTION`; if its
+ * [property@AFork.Rpc:init-function] fails, the error of that; if it sent what it may not,
+ * `AFORK_ERROR_PROTOCOL`, and it was killed; if it closed its socket and did not end within five
+ * seconds, `AFORK_ERROR_CLOSED`, and it was killed, too.
  *
  * What the worker reports, emits and answers arrives in the order in which it did that.
  *
@@ -475,6 +477,9 @@ afork_rpc_init (AForkRpc *self)
  *
  * Runs @process, to have calls answered by @function, one after the other. For other ways see the
  * properties.
+ *
+ * To give it a process that was run, executed or detached before is an error of the program's: it
+ * is warned of, the process is left alone, and calls fail with `AFORK_ERROR_CLOSED`.
  *
  * Returns: (transfer full): an RPC object
  *

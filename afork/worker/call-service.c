@@ -21,7 +21,8 @@ static AForkCallService *the_service;
  * @event: what to tell; a floating value is taken
  *
  * Tells the caller about something that belongs to no call: [signal@AFork.Rpc::event] is emitted
- * there. Only in a worker that serves calls; from any thread.
+ * there. Only in a worker that serves calls; from any thread. An event over 1 GiB is dropped, with
+ * a warning. A caller that does not read makes this wait.
  *
  * Since: 0.1
  */
