@@ -158,9 +158,10 @@ _afork_rpc_add_call (AForkRpc         *self,
                      AForkPendingCall *call)
 {
   _afork_pending_call_watch (call, abandon);
+  g_queue_push_tail (&self->waiting, call);
+  /* A handler of this may do anything, and have the call end. */
   if (call->job != NULL)
     _afork_job_set_state (call->job, AFORK_JOB_STATE_QUEUED);
-  g_queue_push_tail (&self->waiting, call);
   _afork_rpc_send_waiting (self);
 }
 

@@ -66,7 +66,9 @@ receive_answer (AForkRpc          *self,
     {
       if (call->job != NULL)
         _afork_job_set_results (call->job, message->fds, message->blobs);
-      _afork_pending_call_end (call, g_steal_pointer (&message->value), NULL);
+      /* A handler of that may have done anything. */
+      if (call->task != NULL)
+        _afork_pending_call_end (call, g_steal_pointer (&message->value), NULL);
     }
 
   _afork_pending_call_free (call);
