@@ -7,14 +7,15 @@
 
 #include <gio/gio.h>
 
-#include "afork-peer-private.h"
+#include "afork-process.h"
 
 G_BEGIN_DECLS
 
-/* A blocking call of OBJECT made of an asynchronous one. The peer is served in a context of the
- * call's own meanwhile, so nothing else of the program is dispatched:
+/* A blocking call of OBJECT, which is PROCESS or works by it, made of an asynchronous one. The
+ * process is served in a context of the call's own meanwhile, so nothing else of the program is
+ * dispatched:
  *
- *     if (!_afork_blocking_begin (&blocking, object, peer, error))
+ *     if (!_afork_blocking_begin (&blocking, object, process, error))
  *       return …;
  *     …_async (…, _afork_blocking_cb, &blocking);
  *     result = _afork_blocking_end (&blocking);
@@ -25,7 +26,7 @@ struct _AForkBlocking
 {
   GObject       *object;
   GMainContext  *context;
-  GArray        *borrowed;      /* of AForkBorrowedPeer */
+  GArray        *borrowed;      /* of AForkBorrowedPeer: who is served meanwhile */
   GAsyncResult  *result;
   AForkBlocking *outer;         /* the call from within which this one was made, or NULL */
 };
@@ -33,7 +34,7 @@ struct _AForkBlocking
 /* Fails with a GIOError if there is no descriptor left to wait with. */
 gboolean      _afork_blocking_begin (AForkBlocking  *self,
                                      GObject        *object,
-                                     AForkPeer      *peer,
+                                     AForkProcess   *process,
                                      GError        **error);
 void          _afork_blocking_cb    (GObject        *object,
                                      GAsyncResult   *result,

@@ -11,13 +11,14 @@
 
 #include "afork-fd-private.h"
 #include "afork-i18n-private.h"
+#include "afork-process-private.h"
 
 static GPrivate innermost;       /* AForkBlocking */
 
 gboolean
 _afork_blocking_begin (AForkBlocking  *self,
                        GObject        *object,
-                       AForkPeer      *peer,
+                       AForkProcess   *process,
                        GError        **error)
 {
   g_auto(AForkFd) place = eventfd (0, EFD_CLOEXEC);
@@ -38,7 +39,7 @@ _afork_blocking_begin (AForkBlocking  *self,
   g_private_set (&innermost, self);
   g_object_freeze_notify (object);
   g_main_context_push_thread_default (self->context);
-  self->borrowed = _afork_peer_borrow (peer, self->context);
+  self->borrowed = _afork_peer_borrow (process->peer, self->context);
   return TRUE;
 }
 

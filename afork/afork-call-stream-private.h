@@ -8,6 +8,7 @@
 #include <gio/gio.h>
 #include <gio/gunixfdlist.h>
 
+#include "afork-call-status-private.h"
 #include "wire/afork-call-frame.h"
 
 G_BEGIN_DECLS
@@ -30,14 +31,6 @@ typedef struct
   char               *string[3];
   gint32              code;
 } AForkCallMessage;
-
-typedef enum
-{
-  AFORK_CALL_STREAM_OK,
-  AFORK_CALL_STREAM_WOULD_BLOCK,
-  AFORK_CALL_STREAM_END,            /* the other side sends no more, or takes no more */
-  AFORK_CALL_STREAM_FAILED,
-} AForkCallStreamStatus;
 
 /* Takes FD, a connected stream socket. */
 AForkCallStream       *_afork_call_stream_new          (int                       fd);

@@ -149,8 +149,9 @@ afork_job_class_init (AForkJobClass *klass)
   /**
    * AForkJob:args: (getter get_args)
    *
-   * The arguments: any value; `()` if none were given. A handle (`h`) in it is an index into
-   * [property@AFork.Job:fds].
+   * The arguments: any value up to 1 GiB; `()` if none were given. A handle (`h`) in it is an index
+   * into [property@AFork.Job:fds]. If the value is larger, or there are too many descriptors or
+   * blobs, the job fails with `G_IO_ERROR_MESSAGE_TOO_LARGE`.
    *
    * Since: 0.1
    */
@@ -233,7 +234,8 @@ afork_job_init (AForkJob *self)
 
 /**
  * afork_job_new:
- * @args: (nullable): the arguments, any value; a floating one is taken, and `NULL` is `()`
+ * @args: (nullable): the arguments, any value up to 1 GiB; a floating one is taken, and `NULL` is
+ *   `()`
  *
  * Creates a job.
  *

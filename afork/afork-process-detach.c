@@ -117,7 +117,7 @@ afork_process_detach (AForkProcess  *self,
   g_return_val_if_fail (AFORK_IS_PROCESS (self), -1);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), -1);
 
-  if (!_afork_blocking_begin (&blocking, G_OBJECT (self), self->peer, error))
+  if (!_afork_blocking_begin (&blocking, G_OBJECT (self), self, error))
     return -1;
 
   afork_process_detach_async (self, cancellable, _afork_blocking_cb, &blocking);

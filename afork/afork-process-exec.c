@@ -122,7 +122,7 @@ afork_process_exec (AForkProcess        *self,
   g_return_val_if_fail (argv != NULL && argv[0] != NULL, NULL);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
 
-  if (!_afork_blocking_begin (&blocking, G_OBJECT (self), self->peer, error))
+  if (!_afork_blocking_begin (&blocking, G_OBJECT (self), self, error))
     return NULL;
 
   afork_process_exec_async (self, argv, cancellable, _afork_blocking_cb, &blocking);

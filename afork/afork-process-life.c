@@ -168,7 +168,7 @@ afork_process_wait (AForkProcess  *self,
   g_return_val_if_fail (AFORK_IS_PROCESS (self), FALSE);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
 
-  if (!_afork_blocking_begin (&blocking, G_OBJECT (self), self->peer, error))
+  if (!_afork_blocking_begin (&blocking, G_OBJECT (self), self, error))
     return FALSE;
 
   afork_process_wait_async (self, cancellable, _afork_blocking_cb, &blocking);

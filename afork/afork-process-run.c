@@ -124,7 +124,7 @@ afork_process_run (AForkProcess  *self,
   g_return_val_if_fail (function != NULL, NULL);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
 
-  if (!_afork_blocking_begin (&blocking, G_OBJECT (self), self->peer, error))
+  if (!_afork_blocking_begin (&blocking, G_OBJECT (self), self, error))
     return NULL;
 
   afork_process_run_async (self, function, cancellable, _afork_blocking_cb, &blocking);

@@ -336,6 +336,56 @@ test_rpc_timeout_concurrent (void)
 }
 
 static void
+cancel_and_turn_cb (AForkJob   *job,
+                    GParamSpec *pspec,
+                    gpointer    data)
+{
+  g_signal_handlers_disconnect_by_func (job, cancel_and_turn_cb, data);
+  afork_job_cancel (job);
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+}
+
+/* A handler of a job's turns the main context, in which the job ends before the handler returns. */
+static void
+check_cancel_within (const char *property)
+{
+  g_autoptr(AForkRpc) rpc = new_rpc ("calls_do");
+  g_autoptr(AForkJob) job = afork_job_new (do_args ("fds", 0));
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autofree char *signal = g_strconcat ("notify::", property, NULL);
+
+  g_signal_connect (job, signal, G_CALLBACK (cancel_and_turn_cb), NULL);
+  afork_rpc_run_job_async (rpc, job, NULL, store_result_cb, &result);
+  await_result (&result);
+  g_assert_null (afork_rpc_run_job_finish (rpc, result, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_assert_cmpint (afork_job_get_state (job), ==, AFORK_JOB_STATE_FAILED);
+  close_rpc (rpc);
+}
+
+static void
+test_rpc_cancel_within_queued (void)
+{
+  Census census;
+
+  census_begin (&census);
+  check_cancel_within ("state");
+  census_end (&census);
+}
+
+static void
+test_rpc_cancel_within_results (void)
+{
+  Census census;
+
+  census_begin (&census);
+  check_cancel_within ("result-fds");
+  census_end (&census);
+}
+
+static void
 test_rpc_drop_idle (void)
 {
   Census census;
@@ -366,6 +416,8 @@ main (int    argc,
   g_test_add_func ("/rpc/concurrent/dropped", test_rpc_concurrent_dropped);
   g_test_add_func ("/rpc/timeout/sequential", test_rpc_timeout_sequential);
   g_test_add_func ("/rpc/timeout/concurrent", test_rpc_timeout_concurrent);
+  g_test_add_func ("/rpc/cancel/within/queued", test_rpc_cancel_within_queued);
+  g_test_add_func ("/rpc/cancel/within/results", test_rpc_cancel_within_results);
   g_test_add_func ("/rpc/drop/idle", test_rpc_drop_idle);
 
   return g_test_run ();

@@ -228,7 +228,8 @@ afork_call_get_cancellable (AForkCall *self)
  * @progress: how far it is; a floating value is taken
  *
  * Tells the caller about the progress of the call: [signal@AFork.Job::progress] is emitted there,
- * if the call was made with a job. After the answer, this does nothing.
+ * if the call was made with a job. After the answer, this does nothing. A value over 1 GiB is
+ * dropped, with a warning.
  *
  * What a worker reports, emits and answers arrives in the order in which it did. A caller that does
  * not read makes this wait.

@@ -1,0 +1,232 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "afork-call-reader-private.h"
+
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "afork-call-breach-private.h"
+#include "afork-error.h"
+#include "afork-fd-private.h"
+#include "afork-i18n-private.h"
+
+enum
+{
+  /* What is read at once; a frame over this is read to memory of its own. */
+  INPUT_SIZE = 64 * 1024,
+};
+
+struct _AForkCallReader
+{
+  int       fd;
+
+  guint8   *input;              /* of INPUT_SIZE */
+  gsize     input_start;        /* taken up to here … */
+  gsize     input_end;          /* … and received up to here */
+  guint8   *large;              /* a frame of its own memory, or NULL */
+  gsize     large_size;
+  gsize     large_end;          /* received up to here */
+  GArray   *fds;                /* of int: received, and not handed out */
+  gboolean  may_have_more;      /* the last read took all that there was room for */
+};
+
+/* Receiving. */
+
+static void
+queue_fds (AForkCallReader *self,
+           struct msghdr   *message)
+{
+  for (struct cmsghdr *header = CMSG_FIRSTHDR (message); header != NULL;
+       header = CMSG_NXTHDR (message, header))
+    if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
+      g_array_append_vals (self->fds, CMSG_DATA (header),
+                           (guint) ((header->cmsg_len - CMSG_LEN (0)) / sizeof (int)));
+}
+
+/* Where to read to. */
+static struct iovec
+get_room (AForkCallReader *self)
+{
+  if (self->large != NULL)
+    return (struct iovec) { self->large + self->large_end, self->large_size - self->large_end };
+
+  if (self->input_start > 0)
+    {
+      memmove (self->input, self->input + self->input_start, self->input_end - self->input_start);
+      self->input_end -= self->input_start;
+      self->input_start = 0;
+    }
+  return (struct iovec) { self->input + self->input_end, INPUT_SIZE - self->input_end };
+}
+
+static void
+wait_for_input (AForkCallReader *self)
+{
+  struct pollfd entry = { .fd = self->fd, .events = POLLIN };
+
+  while (poll (&entry, 1, -1) < 0 && errno == EINTR)
+    ;
+}
+
+AForkCallStreamStatus
+_afork_call_reader_read (AForkCallReader  *self,
+                         gboolean          wait,
+                         GError          **error)
+{
+  union { char bytes[CMSG_SPACE (AFORK_CALL_FRAME_MAX_FDS * sizeof (int))]; struct cmsghdr align; }
+    control;
+  struct iovec room = get_room (self);
+  struct msghdr message = { .msg_iov = &room, .msg_iovlen = 1 };
+  gssize result;
+
+  g_assert (room.iov_len > 0);
+  for (;;)
+    {
+      message.msg_control = control.bytes;
+      message.msg_controllen = sizeof control.bytes;
+      result = recvmsg (self->fd, &message, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
+      if (result >= 0 || (errno != EINTR && !(wait && errno == EAGAIN)))
+        break;
+      if (errno == EAGAIN)
+        wait_for_input (self);
+    }
+
+  if (result < 0 && errno == EAGAIN)
+    return AFORK_CALL_STREAM_WOULD_BLOCK;
+  if (result == 0 || (result < 0 && errno == ECONNRESET))
+    return AFORK_CALL_STREAM_END;
+  if (result < 0)
+    {
+      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno),
+                   _("A message could not be received: %s"), g_strerror (errno));
+      return AFORK_CALL_STREAM_FAILED;
+    }
+
+  queue_fds (self, &message);
+  if ((message.msg_flags & MSG_CTRUNC) != 0)
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES,
+                   _("A descriptor could not be received: %s"), g_strerror (EMFILE));
+      return AFORK_CALL_STREAM_FAILED;
+    }
+  if (self->fds->len > AFORK_CALL_MAX_FDS)
+    {
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL,
+                   _("More descriptors came than frames that name them"));
+      return AFORK_CALL_STREAM_FAILED;
+    }
+
+  self->may_have_more = (gsize) result == room.iov_len;
+  if (self->large != NULL)
+    self->large_end += (gsize) result;
+  else
+    self->input_end += (gsize) result;
+  return AFORK_CALL_STREAM_OK;
+}
+
+gboolean
+_afork_call_reader_may_have_more (AForkCallReader *self)
+{
+  return self->may_have_more;
+}
+
+/* Frames. */
+
+gboolean
+_afork_call_reader_take_fds (AForkCallReader *self,
+                             int             *fds,
+                             guint            n_fds)
+{
+  if (n_fds > self->fds->len)
+    return FALSE;
+
+  memcpy (fds, self->fds->data, n_fds * sizeof (int));
+  g_array_remove_range (self->fds, 0, n_fds);
+  return TRUE;
+}
+
+/* A frame that the input will never hold is gathered in memory of its own. */
+static gboolean
+begin_large (AForkCallReader  *self,
+             gsize             size,
+             GError          **error)
+{
+  gsize n_there = self->input_end - self->input_start;
+
+  self->large = g_try_malloc (size);
+  if (self->large == NULL)
+    {
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_OUT_OF_MEMORY,
+                   _("There is no memory for a message of %" G_GSIZE_FORMAT " bytes"), size);
+      return FALSE;
+    }
+
+  self->large_size = size;
+  memcpy (self->large, self->input + self->input_start, n_there);
+  self->large_end = n_there;
+  self->input_start = self->input_end = 0;
+  return TRUE;
+}
+
+AForkCallStreamStatus
+_afork_call_reader_next (AForkCallReader  *self,
+                         AForkCallFrame   *frame,
+                         GBytes          **owner,
+                         GError          **error)
+{
+  const guint8 *bytes = self->large != NULL ? self->large : self->input + self->input_start;
+  gsize n_bytes = self->large != NULL ? self->large_end : self->input_end - self->input_start;
+  const char *why;
+  gsize size;
+
+  switch (afork_call_frame_parse (bytes, n_bytes, frame, &size, &why))
+    {
+    case AFORK_CALL_FRAME_INVALID:
+      _afork_call_breach (error, why);
+      return AFORK_CALL_STREAM_FAILED;
+
+    case AFORK_CALL_FRAME_TRUNCATED:
+      if (size > INPUT_SIZE && self->large == NULL && !begin_large (self, size, error))
+        return AFORK_CALL_STREAM_FAILED;
+      return AFORK_CALL_STREAM_WOULD_BLOCK;
+
+    case AFORK_CALL_FRAME_OK:
+    default:
+      *owner = NULL;
+      if (self->large != NULL)
+        *owner = g_bytes_new_take (g_steal_pointer (&self->large), self->large_size);
+      else
+        self->input_start += size;
+      return AFORK_CALL_STREAM_OK;
+    }
+}
+
+/* Life. */
+
+AForkCallReader *
+_afork_call_reader_new (int fd)
+{
+  AForkCallReader *self = g_new0 (AForkCallReader, 1);
+
+  self->fd = fd;
+  self->input = g_malloc (INPUT_SIZE);
+  self->fds = g_array_new (FALSE, FALSE, sizeof (int));
+  return self;
+}
+
+void
+_afork_call_reader_free (AForkCallReader *self)
+{
+  g_free (self->input);
+  g_free (self->large);
+  for (guint i = 0; i < self->fds->len; i++)
+    _afork_fd_close (g_array_index (self->fds, int, i));
+  g_array_unref (self->fds);
+  g_free (self);
+}

@@ -1,0 +1,15 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+/* What comes of sending or receiving on the socket over which calls go. */
+typedef enum
+{
+  AFORK_CALL_STREAM_OK,
+  AFORK_CALL_STREAM_WOULD_BLOCK,
+  AFORK_CALL_STREAM_END,            /* the other side sends no more, or takes no more */
+  AFORK_CALL_STREAM_FAILED,
+} AForkCallStreamStatus;

@@ -1,0 +1,235 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Blobs of messages: in the stream, in segments, or sealed. */
+
+#include "config.h"
+
+#include "afork-call-stream-private.h"
+#include "afork-call-stream-parts-private.h"
+
+#include "afork-call-breach-private.h"
+#include "afork-call-value-private.h"
+#include "afork-fd-private.h"
+
+/* Sending. */
+
+static void
+send_inline_blob (AForkCallStream *self,
+                  GBytes          *blob)
+{
+  gsize size, offset = 0;
+  const guint8 *bytes = g_bytes_get_data (blob, &size);
+
+  do
+    {
+      gsize piece = MIN (size - offset, (gsize) AFORK_CALL_FRAME_MAX_PAYLOAD);
+      gboolean more = offset + piece < size;
+      g_autoptr(GBytes) part = g_bytes_new_from_bytes (blob, offset, piece);
+      AForkCallFrame frame = {
+        .kind = AFORK_CALL_FRAME_BLOB,
+        .flags = more ? AFORK_CALL_FRAME_MORE : 0,
+        .data = bytes + offset,
+        .size = piece,
+      };
+
+      _afork_call_writer_gather (self->writer, &frame, part, NULL, 0);
+      offset += piece;
+    }
+  while (offset < size);
+}
+
+/* Returns the segment that BLOB is in, of which the other side knows, or 0. */
+static guint32
+send_segment (AForkCallStream *self,
+              GBytes          *blob)
+{
+  AForkCallFrame frame = { .kind = AFORK_CALL_FRAME_SEGMENT, .n_fds = 1 };
+  g_autoptr(GUnixFDList) fds = NULL;
+  gsize capacity;
+  int fd;
+
+  frame.number = _afork_segment_pool_fill (self->pool, blob, &fd, &capacity);
+  /* Others may have ended to make room for it. */
+  _afork_call_stream_gather_news (self);
+  if (fd >= 0)
+    {
+      fds = g_unix_fd_list_new_from_array (&fd, 1);
+      frame.segment_size = capacity;
+      _afork_call_writer_gather (self->writer, &frame, NULL, fds, 0);
+    }
+
+  return frame.number;
+}
+
+guint32
+_afork_call_stream_send_blob (AForkCallStream *self,
+                              GBytes          *blob,
+                              guint            n_fds,
+                              GArray          *sealed)
+{
+  gsize size = g_bytes_get_size (blob);
+  guint32 segment = 0;
+  int fd;
+
+  if (!self->send_sealed && size >= AFORK_SEGMENT_MIN_BLOB
+      && (segment = send_segment (self, blob)) != 0)
+    return segment;
+
+  if (self->send_sealed && size >= AFORK_SEALED_MIN_BLOB && n_fds < AFORK_CALL_MAX_FDS
+      && (fd = _afork_sealed_blob_new (blob)) >= 0)
+    {
+      g_array_append_val (sealed, fd);
+      return AFORK_BLOB_SEALED;
+    }
+
+  send_inline_blob (self, blob);
+  return AFORK_BLOB_INLINE;
+}
+
+/* Receiving. */
+
+gboolean
+_afork_call_stream_take_blob (AForkCallStream       *self,
+                              const AForkCallFrame  *frame,
+                              GBytes                *owner,
+                              GError               **error)
+{
+  gboolean more = (frame->flags & AFORK_CALL_FRAME_MORE) != 0;
+
+  if (self->inline_blobs == NULL)
+    self->inline_blobs = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
+  if (self->inline_blobs->len == AFORK_CALL_MAX_BLOBS)
+    return _afork_call_breach (error, "a value has too many blobs");
+  if (frame->size > AFORK_CALL_MAX_BLOB_BYTES - self->n_inline_bytes)
+    return _afork_call_breach (error, "the blobs of a value are too large");
+
+  self->n_inline_bytes += frame->size;
+  if (more || self->open_blob != NULL)
+    {
+      if (self->open_blob == NULL)
+        self->open_blob = g_byte_array_new ();
+      g_byte_array_append (self->open_blob, frame->data, (guint) frame->size);
+      if (!more)
+        g_ptr_array_add (self->inline_blobs,
+                         g_byte_array_free_to_bytes (g_steal_pointer (&self->open_blob)));
+      return TRUE;
+    }
+
+  g_ptr_array_add (self->inline_blobs,
+                   _afork_call_value_get_bytes (frame->data, frame->size, owner));
+  return TRUE;
+}
+
+static guint
+count_sealed_blobs (const AForkCallFrame *frame)
+{
+  guint n_sealed = 0;
+
+  for (guint i = 0; i < frame->n_blobs; i++)
+    {
+      guint32 segment;
+      guint64 size;
+
+      afork_call_frame_get_blob (frame, i, &segment, &size);
+      if (segment == AFORK_BLOB_SEALED)
+        n_sealed++;
+    }
+
+  return n_sealed;
+}
+
+/* Maps the next of the sealed blobs of the value. Their descriptors, N_LEFT more with this one, are
+ * the last of the value. */
+static GBytes *
+take_sealed_blob (AForkCallStream  *self,
+                  guint64           size,
+                  guint             n_left,
+                  GError          **error)
+{
+  guint index = self->fds->len - n_left;
+  g_auto(AForkFd) fd = g_array_index (self->fds, int, index);
+
+  g_array_remove_index (self->fds, index);
+  return _afork_sealed_blob_map (fd, size, error);
+}
+
+static GBytes *
+take_inline_blob (AForkCallStream  *self,
+                  guint64           size,
+                  GError          **error)
+{
+  if (self->inline_blobs == NULL || self->inline_blobs->len == 0)
+    _afork_call_breach (error, "a value came without the blobs that it names");
+  else if (size != g_bytes_get_size (g_ptr_array_index (self->inline_blobs, 0)))
+    _afork_call_breach (error, "a blob is not what its value says");
+  else
+    return g_ptr_array_steal_index (self->inline_blobs, 0);
+
+  return NULL;
+}
+
+gboolean
+_afork_call_stream_take_blobs (AForkCallStream       *self,
+                               const AForkCallFrame  *frame,
+                               GPtrArray            **blobs,
+                               GError               **error)
+{
+  g_autoptr(GPtrArray) taken = NULL;
+  guint n_sealed = count_sealed_blobs (frame);
+  guint64 n_bytes = 0;
+
+  if (self->open_blob != NULL)
+    return _afork_call_breach (error, "a value came before all of its blob");
+  if (n_sealed > self->fds->len)
+    return _afork_call_breach (error, "a sealed blob came without its descriptor");
+  if (frame->n_blobs == 0 && self->inline_blobs == NULL)
+    return TRUE;
+
+  taken = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
+  for (guint i = 0; i < frame->n_blobs; i++)
+    {
+      GBytes *blob;
+      guint32 segment;
+      guint64 size;
+
+      afork_call_frame_get_blob (frame, i, &segment, &size);
+      if (size > AFORK_CALL_MAX_BLOB_BYTES - n_bytes)
+        return _afork_call_breach (error, "the blobs of a value are too large");
+      n_bytes += size;
+
+      if (segment == AFORK_BLOB_SEALED)
+        blob = take_sealed_blob (self, size, n_sealed--, error);
+      else if (segment == AFORK_BLOB_INLINE)
+        blob = take_inline_blob (self, size, error);
+      else
+        blob = _afork_segment_table_get (self->table, segment, size, error);
+      if (blob == NULL)
+        return FALSE;
+      g_ptr_array_add (taken, blob);
+    }
+
+  if (self->inline_blobs != NULL && self->inline_blobs->len > 0)
+    return _afork_call_breach (error, "more blobs came than the value names");
+  g_clear_pointer (&self->inline_blobs, g_ptr_array_unref);
+  self->n_inline_bytes = 0;
+  *blobs = g_steal_pointer (&taken);
+  return TRUE;
+}
+
+gboolean
+_afork_call_stream_take_segment (AForkCallStream       *self,
+                                 const AForkCallFrame  *frame,
+                                 GError               **error)
+{
+  g_auto(AForkFd) fd = -1;
+
+  if (!_afork_call_reader_take_fds (self->reader, &fd, 1))
+    return _afork_call_breach (error, "a frame came without the descriptors that it names");
+  if (!self->accept_segments)
+    return _afork_call_breach (error, "a segment came from a worker that is not trusted");
+
+  return _afork_segment_table_add (self->table, frame->number, frame->segment_size, fd, error);
+}

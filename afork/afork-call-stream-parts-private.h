@@ -1,0 +1,65 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include "afork-call-reader-private.h"
+#include "afork-call-stream-private.h"
+#include "afork-call-writer-private.h"
+#include "afork-segments-private.h"
+
+G_BEGIN_DECLS
+
+/* For the parts of AForkCallStream only. They are: itself in afork-call-stream.c, making frames of
+ * messages in afork-call-stream-send.c and messages of frames in afork-call-stream-receive.c, and
+ * the blobs of both in afork-call-stream-blobs.c. */
+
+struct _AForkCallStream
+{
+  int                fd;
+
+  /* Sending. */
+  AForkCallWriter   *writer;
+  AForkSegmentPool  *pool;            /* for blobs that are sent */
+  gboolean           send_sealed;     /* … but in sealed memfds, for the other side does not trust
+                                       * us */
+
+  /* Receiving: what has come of the next value. */
+  AForkCallReader   *reader;
+  GArray            *fds;             /* of int */
+  GPtrArray         *inline_blobs;    /* of GBytes; or NULL */
+  gsize              n_inline_bytes;  /* in these */
+  GByteArray        *open_blob;       /* to which more pieces will come, or NULL */
+  AForkSegmentTable *table;           /* for blobs that come */
+  gboolean           accept_segments; /* the other side is trusted */
+};
+
+/* Gathers what the other side is to be told about segments of either side. */
+void       _afork_call_stream_gather_news  (AForkCallStream       *self);
+
+/* Sends BLOB ahead of its value, unless it goes with it. Returns how it goes; N_FDS is how many
+ * descriptors the value has by now, and SEALED, of int, gets one more if it is one. */
+guint32    _afork_call_stream_send_blob    (AForkCallStream       *self,
+                                            GBytes                *blob,
+                                            guint                  n_fds,
+                                            GArray                *sealed);
+
+/* Takes a piece of a blob of the next value; OWNER has the frame's bytes, or is NULL. */
+gboolean   _afork_call_stream_take_blob    (AForkCallStream       *self,
+                                            const AForkCallFrame  *frame,
+                                            GBytes                *owner,
+                                            GError               **error);
+/* Takes a segment of the other side's. */
+gboolean   _afork_call_stream_take_segment (AForkCallStream       *self,
+                                            const AForkCallFrame  *frame,
+                                            GError               **error);
+
+/* The blobs of the value that FRAME has, all of which have come; NULL if there are none. */
+gboolean   _afork_call_stream_take_blobs   (AForkCallStream       *self,
+                                            const AForkCallFrame  *frame,
+                                            GPtrArray            **blobs,
+                                            GError               **error);
+
+G_END_DECLS

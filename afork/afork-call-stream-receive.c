@@ -1,0 +1,147 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Messages of frames. */
+
+#include "config.h"
+
+#include "afork-call-stream-private.h"
+#include "afork-call-stream-parts-private.h"
+
+#include <string.h>
+
+#include "afork-call-breach-private.h"
+#include "afork-call-value-private.h"
+
+void
+_afork_call_message_clear (AForkCallMessage *self)
+{
+  g_clear_pointer (&self->value, g_variant_unref);
+  g_clear_object (&self->fds);
+  g_clear_pointer (&self->blobs, g_ptr_array_unref);
+  for (gsize i = 0; i < G_N_ELEMENTS (self->string); i++)
+    g_clear_pointer (&self->string[i], g_free);
+}
+
+/* Takes the descriptors that come with a frame of the next value. */
+static gboolean
+take_fds (AForkCallStream  *self,
+          guint             n_fds,
+          GError          **error)
+{
+  guint n_old = self->fds->len;
+
+  if (n_fds == 0)
+    return TRUE;
+  if (n_old + n_fds > AFORK_CALL_MAX_FDS)
+    return _afork_call_breach (error, "a value has too many descriptors");
+
+  g_array_set_size (self->fds, n_old + n_fds);
+  if (_afork_call_reader_take_fds (self->reader, &g_array_index (self->fds, int, n_old), n_fds))
+    return TRUE;
+
+  g_array_set_size (self->fds, n_old);
+  return _afork_call_breach (error, "a frame came without the descriptors that it names");
+}
+
+/* Those of the value, all of which have come; NULL if there are none. */
+static GUnixFDList *
+steal_fds (AForkCallStream *self)
+{
+  GUnixFDList *list;
+
+  if (self->fds->len == 0)
+    return NULL;
+
+  list = g_unix_fd_list_new_from_array ((int *) self->fds->data, (int) self->fds->len);
+  g_array_set_size (self->fds, 0);
+  return list;
+}
+
+/* Makes FRAME, which is nothing but a message of its own, one. */
+static gboolean
+take_message (AForkCallStream       *self,
+              const AForkCallFrame  *frame,
+              GBytes                *owner,
+              AForkCallMessage      *message,
+              GError               **error)
+{
+  message->kind = frame->kind;
+  message->flags = frame->flags;
+  message->number = frame->number;
+  message->code = frame->code;
+  for (gsize i = 0; i < G_N_ELEMENTS (message->string); i++)
+    message->string[i] = g_strdup (frame->string[i]);
+
+  if (frame->type == NULL && (self->fds->len > 0 || self->inline_blobs != NULL))
+    return _afork_call_breach (error, "what belongs to a value came, but no value");
+  if (frame->type == NULL)
+    return TRUE;
+
+  message->value = _afork_call_value_import (frame, owner, error);
+  if (message->value == NULL
+      || !_afork_call_stream_take_blobs (self, frame, &message->blobs, error))
+    return FALSE;
+
+  message->fds = steal_fds (self);
+  return TRUE;
+}
+
+/* Sets IS_MESSAGE if FRAME is one of its own. */
+static gboolean
+take_frame (AForkCallStream       *self,
+            const AForkCallFrame  *frame,
+            GBytes                *owner,
+            AForkCallMessage      *message,
+            gboolean              *is_message,
+            GError               **error)
+{
+  *is_message = FALSE;
+  switch (frame->kind)
+    {
+    case AFORK_CALL_FRAME_SEGMENT:
+      return _afork_call_stream_take_segment (self, frame, error);
+    case AFORK_CALL_FRAME_SEGMENT_END:
+      return _afork_segment_table_end (self->table, frame->number, error);
+    case AFORK_CALL_FRAME_RELEASE:
+      return _afork_segment_pool_release (self->pool, frame->number, error);
+    case AFORK_CALL_FRAME_FDS:
+      return take_fds (self, frame->n_fds, error);
+    case AFORK_CALL_FRAME_BLOB:
+      return take_fds (self, frame->n_fds, error)
+        && _afork_call_stream_take_blob (self, frame, owner, error);
+    default:
+      *is_message = TRUE;
+      return take_fds (self, frame->n_fds, error)
+        && take_message (self, frame, owner, message, error);
+    }
+}
+
+AForkCallStreamStatus
+_afork_call_stream_next (AForkCallStream   *self,
+                         AForkCallMessage  *message,
+                         GError           **error)
+{
+  gboolean is_message = FALSE;
+
+  memset (message, 0, sizeof *message);
+  while (!is_message)
+    {
+      g_autoptr(GBytes) owner = NULL;
+      AForkCallFrame frame;
+      AForkCallStreamStatus status;
+
+      status = _afork_call_reader_next (self->reader, &frame, &owner, error);
+      if (status != AFORK_CALL_STREAM_OK)
+        return status;
+      if (!take_frame (self, &frame, owner, message, &is_message, error))
+        {
+          _afork_call_message_clear (message);
+          return AFORK_CALL_STREAM_FAILED;
+        }
+    }
+
+  return AFORK_CALL_STREAM_OK;
+}

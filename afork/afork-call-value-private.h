@@ -1,0 +1,30 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include <gio/gio.h>
+
+#include "wire/afork-call-frame.h"
+
+G_BEGIN_DECLS
+
+/* Values as they travel: in normal form, little-endian. */
+
+/* VALUE so. */
+GVariant *_afork_call_value_export (GVariant              *value);
+
+/* The value of FRAME, or NULL and AFORK_ERROR_PROTOCOL. OWNER has the frame's bytes, or is NULL if
+ * they will be overwritten. */
+GVariant *_afork_call_value_import (const AForkCallFrame  *frame,
+                                    GBytes                *owner,
+                                    GError               **error);
+
+/* SIZE bytes at DATA, without copying them if OWNER has them. */
+GBytes   *_afork_call_value_get_bytes (const guint8       *data,
+                                       gsize               size,
+                                       GBytes             *owner);
+
+G_END_DECLS

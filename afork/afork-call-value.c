@@ -1,0 +1,93 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "afork-call-value-private.h"
+
+#include "afork-call-breach-private.h"
+
+/* Whether any bytes, if there are SIZE, are a value of TYPE in normal form: an array of numbers.
+ * GLib would look at each element. */
+static gboolean
+is_always_normal (const char *type,
+                  gsize       size)
+{
+  static const struct { char type; guint8 size; } numbers[] = {
+    { 'y', 1 }, { 'n', 2 }, { 'q', 2 }, { 'i', 4 }, { 'u', 4 }, { 'x', 8 }, { 't', 8 }, { 'd', 8 },
+  };
+
+  if (type[0] != 'a' || type[1] == '\0' || type[2] != '\0')
+    return FALSE;
+  for (gsize i = 0; i < G_N_ELEMENTS (numbers); i++)
+    if (numbers[i].type == type[1])
+      return size % numbers[i].size == 0;
+
+  return FALSE;
+}
+
+static GVariant *
+swap (GVariant *value)
+{
+#if G_BYTE_ORDER == G_BIG_ENDIAN
+  GVariant *swapped = g_variant_byteswap (value);
+
+  g_variant_unref (value);
+  return swapped;
+#else
+  return value;
+#endif
+}
+
+GVariant *
+_afork_call_value_export (GVariant *value)
+{
+  if (is_always_normal (g_variant_get_type_string (value), g_variant_get_size (value)))
+    return swap (g_variant_ref (value));
+
+  return swap (g_variant_get_normal_form (value));
+}
+
+GBytes *
+_afork_call_value_get_bytes (const guint8 *data,
+                             gsize         size,
+                             GBytes       *owner)
+{
+  const guint8 *start;
+
+  if (owner == NULL)
+    return g_bytes_new (data, size);
+
+  start = g_bytes_get_data (owner, NULL);
+  return g_bytes_new_from_bytes (owner, (gsize) (data - start), size);
+}
+
+GVariant *
+_afork_call_value_import (const AForkCallFrame  *frame,
+                          GBytes                *owner,
+                          GError               **error)
+{
+  g_autoptr(GVariant) value = NULL;
+  g_autoptr(GBytes) bytes = NULL;
+
+  if (!g_variant_type_string_is_valid (frame->type)
+      || !g_variant_type_is_definite (G_VARIANT_TYPE (frame->type)))
+    {
+      _afork_call_breach (error, "a value has no valid type");
+      return NULL;
+    }
+
+  bytes = _afork_call_value_get_bytes (frame->data, frame->size, owner);
+  value = g_variant_new_from_bytes (G_VARIANT_TYPE (frame->type), bytes,
+                                    is_always_normal (frame->type, frame->size));
+  value = swap (g_variant_ref_sink (value));
+  if (!g_variant_is_normal_form (value))
+    {
+      _afork_call_breach (error, "a value is not in normal form");
+      return NULL;
+    }
+
+  return g_steal_pointer (&value);
+}

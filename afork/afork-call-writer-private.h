@@ -1,0 +1,44 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include <gio/gio.h>
+#include <gio/gunixfdlist.h>
+
+#include "afork-call-status-private.h"
+#include "wire/afork-call-frame.h"
+
+G_BEGIN_DECLS
+
+/* Frames of calls on their way to the socket: gathered, so that many leave in one message. */
+typedef struct _AForkCallWriter AForkCallWriter;
+
+/* Data from this size on, in bytes, are not copied, if they have an owner. */
+enum { AFORK_CALL_WRITER_LONG_DATA = 16 * 1024 };
+
+/* FD stays the caller's. */
+AForkCallWriter       *_afork_call_writer_new          (int                    fd);
+void                   _afork_call_writer_free         (AForkCallWriter       *self);
+
+/* Gathers FRAME; OWNER has its data, or is NULL. Its descriptors are those of FDS from FIRST_FD on.
+ * Returns where the frame lies, until the next one is gathered. */
+guint8                *_afork_call_writer_gather       (AForkCallWriter       *self,
+                                                        const AForkCallFrame  *frame,
+                                                        GBytes                *owner,
+                                                        GUnixFDList           *fds,
+                                                        guint                  first_fd);
+/* Sends what has been gathered, or as much of it as is taken without waiting. WAIT: all of it. */
+AForkCallStreamStatus  _afork_call_writer_flush        (AForkCallWriter       *self,
+                                                        gboolean               wait,
+                                                        GError               **error);
+/* How many bytes have been gathered, and not been sent. */
+gsize                  _afork_call_writer_get_unsent   (AForkCallWriter       *self);
+/* Forgets them. */
+void                   _afork_call_writer_drop_unsent  (AForkCallWriter       *self);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkCallWriter, _afork_call_writer_free)
+
+G_END_DECLS

@@ -1,0 +1,281 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "afork-call-writer-private.h"
+
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "afork-i18n-private.h"
+
+enum
+{
+  /* Frames are gathered up to about this in one piece of memory. */
+  COMFORTABLE_BATCH = 64 * 1024,
+};
+
+/* What leaves together: frames, the data of the last of them perhaps apart, and the descriptors of
+ * the first. */
+typedef struct
+{
+  GByteArray  *bytes;
+  GBytes      *data;              /* behind them, or NULL */
+  gsize        n_zeros;           /* behind that */
+  GUnixFDList *fds;               /* NULL if there are none, or they have left */
+  guint        first_fd;
+  guint        n_fds;
+  gsize        n_sent;
+} Batch;
+
+struct _AForkCallWriter
+{
+  int     fd;
+
+  GQueue  batches;            /* of Batch, the next to be sent first */
+  Batch  *spare;              /* an empty one, or NULL */
+  gsize   n_unsent;
+};
+
+/* Gathering. */
+
+static void
+batch_free (Batch *self)
+{
+  g_byte_array_unref (self->bytes);
+  g_clear_pointer (&self->data, g_bytes_unref);
+  g_clear_object (&self->fds);
+  g_free (self);
+}
+
+static gsize
+batch_get_size (const Batch *self)
+{
+  return self->bytes->len + (self->data != NULL ? g_bytes_get_size (self->data) : 0)
+    + self->n_zeros;
+}
+
+/* A batch to which a head of SIZE bytes and descriptors can be added. */
+static Batch *
+get_open_batch (AForkCallWriter *self,
+                gsize            size,
+                gboolean         with_fds)
+{
+  Batch *batch = g_queue_peek_tail (&self->batches);
+
+  if (batch != NULL && batch->data == NULL && !with_fds
+      && batch->bytes->len + size <= COMFORTABLE_BATCH)
+    return batch;
+
+  batch = g_steal_pointer (&self->spare);
+  if (batch == NULL)
+    {
+      batch = g_new0 (Batch, 1);
+      batch->bytes = g_byte_array_new ();
+    }
+  g_queue_push_tail (&self->batches, batch);
+  return batch;
+}
+
+/* One that has been sent serves again. */
+static void
+retire_batch (AForkCallWriter *self)
+{
+  Batch *batch = g_queue_pop_head (&self->batches);
+
+  if (self->spare != NULL || batch->data != NULL || batch->bytes->len > COMFORTABLE_BATCH)
+    {
+      batch_free (batch);
+      return;
+    }
+
+  g_byte_array_set_size (batch->bytes, 0);
+  batch->n_zeros = 0;
+  batch->n_sent = 0;
+  self->spare = batch;
+}
+
+guint8 *
+_afork_call_writer_gather (AForkCallWriter      *self,
+                           const AForkCallFrame *frame,
+                           GBytes               *owner,
+                           GUnixFDList          *fds,
+                           guint                 first_fd)
+{
+  gsize head_size = afork_call_frame_head_size (frame);
+  gsize padding = afork_call_frame_padding (frame);
+  gboolean apart = owner != NULL && frame->size >= AFORK_CALL_WRITER_LONG_DATA;
+  gsize size = head_size + (apart ? 0 : frame->size + padding);
+  Batch *batch = get_open_batch (self, size, frame->n_fds > 0);
+  guint start = batch->bytes->len;
+  guint8 *out;
+
+  g_byte_array_set_size (batch->bytes, start + (guint) size);
+  out = batch->bytes->data + start;
+  afork_call_frame_write (frame, out);
+  if (apart)
+    {
+      batch->data = g_bytes_ref (owner);
+      batch->n_zeros = padding;
+    }
+  else if (frame->size > 0)
+    {
+      memcpy (out + head_size, frame->data, frame->size);
+      memset (out + head_size + frame->size, 0, padding);
+    }
+
+  if (frame->n_fds > 0)
+    {
+      batch->fds = g_object_ref (fds);
+      batch->first_fd = first_fd;
+      batch->n_fds = frame->n_fds;
+    }
+  self->n_unsent += head_size + frame->size + padding;
+  return out;
+}
+
+/* Sending. */
+
+/* What is left of the batch, as vectors. */
+static gsize
+get_vectors (Batch        *batch,
+             struct iovec *vectors)
+{
+  static guint8 zeros[8];
+  gsize data_size = 0;
+  const void *data = batch->data != NULL ? g_bytes_get_data (batch->data, &data_size) : NULL;
+  const struct iovec parts[] = {
+    { batch->bytes->data, batch->bytes->len },
+    { (void *) data, data_size },
+    { zeros, batch->n_zeros },
+  };
+  gsize n_sent = batch->n_sent;
+  gsize n_vectors = 0;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (parts); i++)
+    {
+      gsize skipped = MIN (n_sent, parts[i].iov_len);
+
+      n_sent -= skipped;
+      if (skipped < parts[i].iov_len)
+        vectors[n_vectors++] = (struct iovec) {
+          (guint8 *) parts[i].iov_base + skipped, parts[i].iov_len - skipped
+        };
+    }
+
+  return n_vectors;
+}
+
+static gssize
+send_once (AForkCallWriter *self,
+           Batch           *batch)
+{
+  union { char bytes[CMSG_SPACE (AFORK_CALL_FRAME_MAX_FDS * sizeof (int))]; struct cmsghdr align; }
+    control;
+  struct iovec vectors[3];
+  struct msghdr message = { .msg_iov = vectors, .msg_iovlen = get_vectors (batch, vectors) };
+  gssize result;
+
+  if (batch->fds != NULL)
+    {
+      const int *fds = g_unix_fd_list_peek_fds (batch->fds, NULL);
+      struct cmsghdr *header;
+
+      message.msg_control = control.bytes;
+      message.msg_controllen = CMSG_SPACE (batch->n_fds * sizeof (int));
+      memset (control.bytes, 0, message.msg_controllen);
+      header = CMSG_FIRSTHDR (&message);
+      header->cmsg_level = SOL_SOCKET;
+      header->cmsg_type = SCM_RIGHTS;
+      header->cmsg_len = CMSG_LEN (batch->n_fds * sizeof (int));
+      memcpy (CMSG_DATA (header), fds + batch->first_fd, batch->n_fds * sizeof (int));
+    }
+
+  /* For most there is a cheaper call, which copies no header. */
+  do
+    result = message.msg_iovlen == 1 && message.msg_control == NULL
+      ? send (self->fd, vectors[0].iov_base, vectors[0].iov_len, MSG_DONTWAIT | MSG_NOSIGNAL)
+      : sendmsg (self->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  while (result < 0 && errno == EINTR);
+  return result;
+}
+
+static void
+wait_for_room (AForkCallWriter *self)
+{
+  struct pollfd entry = { .fd = self->fd, .events = POLLOUT };
+
+  while (poll (&entry, 1, -1) < 0 && errno == EINTR)
+    ;
+}
+
+AForkCallStreamStatus
+_afork_call_writer_flush (AForkCallWriter  *self,
+                          gboolean          wait,
+                          GError          **error)
+{
+  Batch *batch;
+
+  while ((batch = g_queue_peek_head (&self->batches)) != NULL)
+    {
+      gssize result = send_once (self, batch);
+
+      if (result >= 0)
+        {
+          g_clear_object (&batch->fds);
+          batch->n_sent += (gsize) result;
+          self->n_unsent -= (gsize) result;
+          if (batch->n_sent == batch_get_size (batch))
+            retire_batch (self);
+        }
+      else if (errno == EAGAIN && wait)
+        wait_for_room (self);
+      else if (errno == EAGAIN)
+        return AFORK_CALL_STREAM_WOULD_BLOCK;
+      else if (errno == EPIPE || errno == ECONNRESET)
+        return AFORK_CALL_STREAM_END;
+      else
+        {
+          g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno),
+                       _("A message could not be sent: %s"), g_strerror (errno));
+          return AFORK_CALL_STREAM_FAILED;
+        }
+    }
+
+  return AFORK_CALL_STREAM_OK;
+}
+
+gsize
+_afork_call_writer_get_unsent (AForkCallWriter *self)
+{
+  return self->n_unsent;
+}
+
+void
+_afork_call_writer_drop_unsent (AForkCallWriter *self)
+{
+  g_queue_clear_full (&self->batches, (GDestroyNotify) batch_free);
+  self->n_unsent = 0;
+}
+
+AForkCallWriter *
+_afork_call_writer_new (int fd)
+{
+  AForkCallWriter *self = g_new0 (AForkCallWriter, 1);
+
+  self->fd = fd;
+  g_queue_init (&self->batches);
+  return self;
+}
+
+void
+_afork_call_writer_free (AForkCallWriter *self)
+{
+  _afork_call_writer_drop_unsent (self);
+  g_clear_pointer (&self->spare, batch_free);
+  g_free (self);
+}

@@ -1,0 +1,130 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* What the worker of an RPC object sends. */
+
+#include "config.h"
+
+#include "afork-rpc-private.h"
+
+#include "afork-error.h"
+#include "afork-i18n-private.h"
+#include "afork-job-private.h"
+
+static gboolean
+breach (GError     **error,
+        const char  *what,
+        guint32      number)
+{
+  g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL,
+               _("The worker does not keep to the protocol: it sent %s for call %u"), what, number);
+  return FALSE;
+}
+
+/* An error of the worker's, in this program's terms. Its text is one, whatever has come. */
+static GError *
+import_error (AForkCallMessage *message)
+{
+  GQuark domain = g_quark_try_string (message->string[0]);
+  g_autofree char *text = g_utf8_make_valid (message->string[1], -1);
+
+  if (domain == 0)
+    return g_error_new_literal (AFORK_ERROR, AFORK_ERROR_FAILED, text);
+  return g_error_new_literal (domain, message->code, text);
+}
+
+/* The worker cannot serve. It ends by itself. */
+static gboolean
+receive_refusal (AForkRpc          *self,
+                 AForkCallMessage  *message,
+                 GError           **error)
+{
+  if (self->started || self->failure != NULL)
+    return breach (error, "a refusal", 0);
+
+  self->failure = import_error (message);
+  _afork_rpc_fail_calls (self, self->failure);
+  return TRUE;
+}
+
+static gboolean
+receive_answer (AForkRpc          *self,
+                AForkCallMessage  *message,
+                GError           **error)
+{
+  AForkPendingCall *call = _afork_rpc_find_call (self, message->number);
+
+  if (call == NULL || !self->started)
+    return breach (error, "an answer", message->number);
+
+  _afork_rpc_remove_call (self, call);
+  if (call->task != NULL && message->kind == AFORK_CALL_FRAME_FAILED)
+    _afork_pending_call_end (call, NULL, import_error (message));
+  else if (call->task != NULL)
+    {
+      if (call->job != NULL)
+        _afork_job_set_results (call->job, message->fds, message->blobs);
+      /* A handler of that may have done anything. */
+      if (call->task != NULL)
+        _afork_pending_call_end (call, g_steal_pointer (&message->value), NULL);
+    }
+
+  _afork_pending_call_free (call);
+  _afork_rpc_send_waiting (self);
+  return TRUE;
+}
+
+/* What belongs to a call that goes on. */
+static gboolean
+receive_news (AForkRpc          *self,
+              AForkCallMessage  *message,
+              GError           **error)
+{
+  AForkPendingCall *call = _afork_rpc_find_call (self, message->number);
+  g_autoptr(AForkJob) job = NULL;
+
+  if (call == NULL || !self->started)
+    return breach (error, afork_call_frame_kind_name (message->kind), message->number);
+  if (call->job == NULL || call->task == NULL)
+    return TRUE;
+
+  job = g_object_ref (call->job);
+  if (message->kind == AFORK_CALL_FRAME_PROGRESS)
+    _afork_job_emit_progress (job, message->value);
+  else if (afork_job_get_state (job) == AFORK_JOB_STATE_QUEUED)
+    {
+      _afork_pending_call_begin (call);
+      _afork_job_set_state (job, AFORK_JOB_STATE_RUNNING);
+    }
+  return TRUE;
+}
+
+gboolean
+_afork_rpc_receive (AForkRpc          *self,
+                    AForkCallMessage  *message,
+                    GError           **error)
+{
+  switch (message->kind)
+    {
+    case AFORK_CALL_FRAME_STARTED:
+      if (self->started)
+        return breach (error, "STARTED", 0);
+      self->started = TRUE;
+      return TRUE;
+    case AFORK_CALL_FRAME_EVENT:
+      _afork_rpc_emit_event (self, message->value);
+      return TRUE;
+    case AFORK_CALL_FRAME_FAILED:
+      return message->number == 0 ? receive_refusal (self, message, error)
+                                  : receive_answer (self, message, error);
+    case AFORK_CALL_FRAME_RESULT:
+      return receive_answer (self, message, error);
+    case AFORK_CALL_FRAME_BEGUN:
+    case AFORK_CALL_FRAME_PROGRESS:
+      return receive_news (self, message, error);
+    default:
+      return breach (error, afork_call_frame_kind_name (message->kind), message->number);
+    }
+}

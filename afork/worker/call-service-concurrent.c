@@ -1,0 +1,94 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Serving many calls at a time, in the default main context. */
+
+#include "config.h"
+
+#include "call-service-private.h"
+#include "call-service-parts.h"
+
+#include "afork-call-private.h"
+#include "afork/afork-wakeup-private.h"
+
+typedef struct
+{
+  GSource           parent;
+  AForkCallService *service;
+} ServiceSource;
+
+static void
+begin_waiting (AForkCallService *self)
+{
+  AForkCall *call;
+
+  while ((call = g_queue_pop_head (&self->waiting)) != NULL)
+    {
+      _afork_call_service_remember (self, call);
+      _afork_call_service_tell_begin (self, call);
+      ((AForkConcurrentCallFunc) self->function) (call, _afork_call_get_args (call));
+      g_object_unref (call);
+    }
+}
+
+static gboolean
+source_prepare (GSource *source,
+                int     *timeout)
+{
+  AForkCallService *self = ((ServiceSource *) source)->service;
+  gboolean all_answered = self->ended && !_afork_call_service_has_begun (self);
+
+  *timeout = -1;
+  return !self->waits_for_room
+    && (all_answered || _afork_call_stream_get_unsent (self->stream) > 0);
+}
+
+static gboolean
+source_dispatch (GSource     *source,
+                 GSourceFunc  callback,
+                 gpointer     data)
+{
+  AForkCallService *self = ((ServiceSource *) source)->service;
+  GIOCondition condition = g_source_query_unix_fd (source, self->source_tag);
+
+  if ((condition & G_IO_IN) != 0)
+    _afork_call_service_receive (self, FALSE);
+  begin_waiting (self);
+
+  g_mutex_lock (&self->output_lock);
+  _afork_call_service_flush (self, FALSE);
+  self->waits_for_room = _afork_call_stream_get_unsent (self->stream) > 0;
+  _afork_call_service_unlock_output (self);
+  g_source_modify_unix_fd (source, self->source_tag,
+                           (self->waits_for_room ? G_IO_OUT : 0)
+                           | (self->waits_for_room || self->ended ? 0 : G_IO_IN));
+
+  if (self->deaf || (condition & (G_IO_HUP | G_IO_ERR)) != 0
+      || (self->ended && !_afork_call_service_has_begun (self) && !self->waits_for_room))
+    g_main_loop_quit (self->loop);
+  return G_SOURCE_CONTINUE;
+}
+
+static GSourceFuncs source_funcs = { .prepare = source_prepare, .dispatch = source_dispatch };
+
+void
+_afork_call_service_serve_concurrently (AForkCallService *self)
+{
+  AForkWakeups wakeups;
+
+  /* If a template has made the context already, it shares the wake-ups of all its forks. */
+  _afork_wakeups_find (&wakeups);
+  _afork_wakeups_renew (&wakeups);
+  self->loop = g_main_loop_new (NULL, FALSE);
+  self->source = g_source_new (&source_funcs, sizeof (ServiceSource));
+  ((ServiceSource *) self->source)->service = self;
+  g_source_set_static_name (self->source, "[afork] calls");
+  self->source_tag = g_source_add_unix_fd (self->source,
+                                           _afork_call_stream_get_fd (self->stream), G_IO_IN);
+  g_source_attach (self->source, NULL);
+
+  begin_waiting (self);
+  g_main_loop_run (self->loop);
+}

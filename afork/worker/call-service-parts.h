@@ -1,0 +1,107 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include "call-service-private.h"
+
+G_BEGIN_DECLS
+
+/* What the parts of AForkCallService share. They are: its beginning and end in call-service.c, what
+ * it sends in call-service-send.c, what it receives in call-service-receive.c, and how it serves
+ * one call at a time in call-service-sequential.c, and many in call-service-concurrent.c. */
+
+struct _AForkCallService
+{
+  AForkCallStream   *stream;
+  gboolean           concurrent;
+  gpointer           function;      /* AForkCallFunc or AForkConcurrentCallFunc */
+  AForkCallDoneFunc  done;          /* or NULL */
+
+  GMutex             output_lock;   /* for the stream's sending, and: */
+  gboolean           deaf;          /* the caller takes no more */
+  gint               given_up;      /* atomic: a blob was, by another thread than that below */
+  GThread           *thread;        /* that serves */
+  GThread           *flusher;       /* NULL until it is needed */
+  GCond              flush_later;   /* `gathering` has become true */
+  gboolean           gathering;     /* the flusher looks after what is gathered */
+
+  GMutex             input_lock;    /* for the stream's receiving, and what follows */
+  gboolean           ended;         /* the caller sends no more */
+  char              *fault;         /* in what it has sent, or NULL */
+  gint64             looked;        /* when the input was last read, in microseconds */
+  GQueue             waiting;       /* of AForkCall: received, not begun */
+
+  /* One call at a time. */
+  AForkCall         *current;       /* or NULL */
+  gboolean           quick;         /* the last one was, and more wait */
+  gint64             now;           /* when the next call was looked for, in microseconds */
+  gint64             begun_at;      /* in microseconds */
+  GThread           *listener;      /* NULL until it is needed */
+  GCond              listen;        /* `listening` has become true */
+  gboolean           listening;
+
+  /* Many calls at a time. */
+  GHashTable        *begun;         /* of number to GWeakRef; NULL until there is one */
+  GMainLoop         *loop;
+  GSource           *source;
+  gpointer           source_tag;
+  gboolean           waits_for_room;  /* what was gathered; the source looks for room */
+};
+
+/* Sending. The functions that do not say otherwise lock the output themselves. */
+
+/* With the output locked. WAIT: until all is sent. */
+void      _afork_call_service_flush         (AForkCallService   *self,
+                                             gboolean            wait);
+void      _afork_call_service_unlock_output (AForkCallService   *self);
+/* With the output locked, or nobody else there. */
+void      _afork_call_service_gather_error  (AForkCallService   *self,
+                                             guint32             number,
+                                             const GError       *error);
+/* Sends a frame without a value. */
+void      _afork_call_service_send          (AForkCallService   *self,
+                                             AForkCallFrameKind  kind,
+                                             guint32             number);
+void      _afork_call_service_send_value    (AForkCallService   *self,
+                                             AForkCallFrameKind  kind,
+                                             guint32             number,
+                                             GVariant           *value);
+/* The function is about to be entered. */
+void      _afork_call_service_tell_begin    (AForkCallService   *self,
+                                             AForkCall          *call);
+/* A blob of the caller's has been given up, in whatever thread; DATA is the service. */
+void      _afork_call_service_given_up_cb   (gpointer            data);
+
+/* Receiving. */
+
+/* Takes what came together with the first message. */
+void      _afork_call_service_take_rest     (AForkCallService   *self);
+/* Reads what has come, or waits for it. */
+void      _afork_call_service_receive       (AForkCallService   *self,
+                                             gboolean            wait);
+/* The same with the input locked. Calls that are cancelled by it are added to CANCELLED: their
+ * handlers, and what their end leads to, must find the service unlocked. */
+void      _afork_call_service_read          (AForkCallService   *self,
+                                             gboolean            wait,
+                                             GPtrArray          *cancelled);
+/* Then ends them: those that have been begun are told, the others answered. */
+void      _afork_call_service_cancel        (AForkCallService   *self,
+                                             GPtrArray          *cancelled);
+/* A call is begun that others may be beside. */
+void      _afork_call_service_remember      (AForkCallService   *self,
+                                             AForkCall          *call);
+/* Nobody waits any more for a call that has been begun, if that is one of those. */
+void      _afork_call_service_forget        (AForkCallService   *self,
+                                             guint32             number);
+
+/* Whether there are such calls. */
+gboolean  _afork_call_service_has_begun     (AForkCallService   *self);
+
+/* Serving, until all calls are answered and no more will come. */
+void      _afork_call_service_serve_sequentially (AForkCallService *self);
+void      _afork_call_service_serve_concurrently (AForkCallService *self);
+
+G_END_DECLS

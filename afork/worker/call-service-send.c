@@ -1,0 +1,227 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* What a worker that serves calls sends. */
+
+#include "config.h"
+
+#include "call-service-private.h"
+#include "call-service-parts.h"
+
+#include "afork-call-private.h"
+
+enum
+{
+  /* With more than this left to be sent, in bytes, who sends waits. */
+  MAX_UNSENT = 1024 * 1024,
+  /* Answers of quick calls are gathered until there is this much, in bytes, or this much time has
+   * passed, in microseconds. */
+  MAX_GATHERED = 32 * 1024,
+  GATHER_TIME = 1000,
+  /* After so many such times without anything gathered, nobody looks any more. */
+  MAX_IDLE_TURNS = 20,
+};
+
+void
+_afork_call_service_flush (AForkCallService *self,
+                           gboolean          wait)
+{
+  g_autoptr(GError) error = NULL;
+  AForkCallStreamStatus status = _afork_call_stream_flush (self->stream, wait, &error);
+
+  if (status == AFORK_CALL_STREAM_FAILED)
+    g_debug ("%s", error->message);
+  if (status == AFORK_CALL_STREAM_END || status == AFORK_CALL_STREAM_FAILED)
+    {
+      self->deaf = TRUE;
+      _afork_call_stream_drop_unsent (self->stream);
+    }
+}
+
+/* The caller learns that blobs of it are not needed any more with the next thing that it is sent,
+ * unless another thread than the one that serves has given them up: nobody knows when that sends.
+ * As a blob may be given up with the lock held, who cannot have the lock leaves it to who has it.
+ * If that one overlooks it, it is told with the next thing. */
+static void
+tell_given_up (AForkCallService *self)
+{
+  while (g_atomic_int_get (&self->given_up) && g_mutex_trylock (&self->output_lock))
+    {
+      g_atomic_int_set (&self->given_up, FALSE);
+      if (!self->deaf)
+        _afork_call_service_flush (self, FALSE);
+      g_mutex_unlock (&self->output_lock);
+    }
+}
+
+void
+_afork_call_service_given_up_cb (gpointer data)
+{
+  AForkCallService *self = data;
+
+  if (g_thread_self () == self->thread)
+    return;
+
+  g_atomic_int_set (&self->given_up, TRUE);
+  tell_given_up (self);
+}
+
+void
+_afork_call_service_unlock_output (AForkCallService *self)
+{
+  g_mutex_unlock (&self->output_lock);
+  tell_given_up (self);
+}
+
+/* Many quick calls are answered together. As nobody knows whether the next one will be quick, this
+ * thread sees to it that no answer waits for long. */
+static gpointer
+flush_thread (gpointer data)
+{
+  AForkCallService *self = data;
+  guint n_idle = 0;
+
+  g_mutex_lock (&self->output_lock);
+  for (;;)
+    {
+      gint64 end = g_get_monotonic_time () + GATHER_TIME;
+
+      while (!self->gathering)
+        {
+          n_idle = 0;
+          g_cond_wait (&self->flush_later, &self->output_lock);
+          end = g_get_monotonic_time () + GATHER_TIME;
+        }
+
+      while (g_cond_wait_until (&self->flush_later, &self->output_lock, end))
+        ;
+      n_idle = _afork_call_stream_get_unsent (self->stream) > 0 ? 0 : n_idle + 1;
+      _afork_call_service_flush (self, TRUE);
+      if (n_idle > MAX_IDLE_TURNS)
+        self->gathering = FALSE;
+    }
+
+  return NULL;
+}
+
+static void
+flush_later (AForkCallService *self)
+{
+  if (self->gathering)
+    return;
+
+  if (self->flusher == NULL)
+    self->flusher = g_thread_new ("afork-flusher", flush_thread, self);
+  self->gathering = TRUE;
+  g_cond_signal (&self->flush_later);
+}
+
+/* What was gathered leaves at once, or, where the main context turns, when it does so next. */
+static void
+send_gathered (AForkCallService *self)
+{
+  gsize n_unsent = _afork_call_stream_get_unsent (self->stream);
+
+  if (self->concurrent && n_unsent <= MAX_UNSENT)
+    {
+      if (!g_main_context_is_owner (NULL))
+        g_main_context_wakeup (NULL);
+    }
+  else if (!self->concurrent && self->quick && n_unsent < MAX_GATHERED)
+    flush_later (self);
+  else
+    _afork_call_service_flush (self, TRUE);
+}
+
+void
+_afork_call_service_send (AForkCallService   *self,
+                          AForkCallFrameKind  kind,
+                          guint32             number)
+{
+  const AForkCallFrame frame = { .kind = kind, .number = number };
+
+  g_mutex_lock (&self->output_lock);
+  if (!self->deaf)
+    {
+      _afork_call_stream_send (self->stream, &frame);
+      send_gathered (self);
+    }
+  _afork_call_service_unlock_output (self);
+}
+
+void
+_afork_call_service_gather_error (AForkCallService *self,
+                                  guint32           number,
+                                  const GError     *error)
+{
+  const AForkCallFrame frame = {
+    .kind = AFORK_CALL_FRAME_FAILED,
+    .number = number,
+    .code = error->code,
+    .string = { g_quark_to_string (error->domain), error->message },
+  };
+
+  _afork_call_stream_send (self->stream, &frame);
+}
+
+void
+_afork_call_service_send_value (AForkCallService   *self,
+                                AForkCallFrameKind  kind,
+                                guint32             number,
+                                GVariant           *value)
+{
+  g_autoptr(GError) error = NULL;
+
+  g_mutex_lock (&self->output_lock);
+  if (!self->deaf
+      && _afork_call_stream_send_value (self->stream, kind, 0, number, value, NULL, NULL, &error))
+    send_gathered (self);
+  _afork_call_service_unlock_output (self);
+
+  if (error != NULL)
+    g_warning ("%s", error->message);
+}
+
+void
+_afork_call_service_report (AForkCallService *self,
+                            guint32           number,
+                            GVariant         *progress)
+{
+  _afork_call_service_send_value (self, AFORK_CALL_FRAME_PROGRESS, number, progress);
+}
+
+void
+_afork_call_service_answer (AForkCallService *self,
+                            guint32           number,
+                            GVariant         *value,
+                            GUnixFDList      *fds,
+                            GPtrArray        *blobs,
+                            const GError     *error)
+{
+  g_autoptr(GError) too_large = NULL;
+
+  if (self->concurrent)
+    _afork_call_service_forget (self, number);
+
+  g_mutex_lock (&self->output_lock);
+  if (!self->deaf)
+    {
+      if (error == NULL)
+        _afork_call_stream_send_value (self->stream, AFORK_CALL_FRAME_RESULT, 0, number, value, fds,
+                                       blobs, &too_large);
+      if (error != NULL || too_large != NULL)
+        _afork_call_service_gather_error (self, number, error != NULL ? error : too_large);
+      send_gathered (self);
+    }
+  _afork_call_service_unlock_output (self);
+}
+
+void
+_afork_call_service_tell_begin (AForkCallService *self,
+                                AForkCall        *call)
+{
+  if (_afork_call_wants_begin_told (call))
+    _afork_call_service_send (self, AFORK_CALL_FRAME_BEGUN, _afork_call_get_number (call));
+}

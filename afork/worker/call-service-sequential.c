@@ -1,0 +1,163 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Serving one call after the other. */
+
+#include "config.h"
+
+#include "call-service-private.h"
+#include "call-service-parts.h"
+
+#include "afork-call-private.h"
+
+enum
+{
+  /* With more calls than this received and not begun, no more are received ahead. */
+  MAX_AHEAD = 1024,
+  /* A call that has waited this long, in microseconds, may have been cancelled meanwhile. */
+  STALE_AFTER = 1000,
+  /* Answers of calls that take less than this, in microseconds, are gathered while more calls
+   * wait. */
+  QUICK = 100,
+};
+
+/* Listening meanwhile. */
+
+static gpointer
+listen_thread (gpointer data)
+{
+  AForkCallService *self = data;
+
+  g_mutex_lock (&self->input_lock);
+  for (;;)
+    {
+      g_autoptr(GPtrArray) cancelled = NULL;
+      GPollFD entry = { .fd = _afork_call_stream_get_fd (self->stream), .events = G_IO_IN };
+
+      while (!self->listening || self->ended || self->waiting.length >= MAX_AHEAD)
+        {
+          self->listening = FALSE;
+          g_cond_wait (&self->listen, &self->input_lock);
+        }
+
+      g_mutex_unlock (&self->input_lock);
+      g_poll (&entry, 1, -1);
+      g_mutex_lock (&self->input_lock);
+      if (!self->listening)
+        continue;
+
+      cancelled = g_ptr_array_new_with_free_func (g_object_unref);
+      _afork_call_service_read (self, FALSE, cancelled);
+      /* The caller has gone, or at least does not care. */
+      if (self->ended && (entry.revents & G_IO_HUP) != 0 && self->current != NULL)
+        g_ptr_array_add (cancelled, g_object_ref (self->current));
+      g_mutex_unlock (&self->input_lock);
+      _afork_call_service_cancel (self, cancelled);
+      g_mutex_lock (&self->input_lock);
+    }
+
+  return NULL;
+}
+
+void
+_afork_call_service_listen (AForkCallService *self)
+{
+  if (self->concurrent)
+    return;
+
+  g_mutex_lock (&self->input_lock);
+  if (self->current != NULL)
+    {
+      if (self->listener == NULL)
+        self->listener = g_thread_new ("afork-listener", listen_thread, self);
+      self->listening = TRUE;
+      g_cond_signal (&self->listen);
+    }
+  g_mutex_unlock (&self->input_lock);
+}
+
+/* Serving. */
+
+/* What would otherwise go with an answer. */
+static void
+tell_news (AForkCallService *self)
+{
+  if (!_afork_call_stream_has_news (self->stream))
+    return;
+
+  g_mutex_lock (&self->output_lock);
+  if (!self->deaf)
+    _afork_call_service_flush (self, TRUE);
+  _afork_call_service_unlock_output (self);
+}
+
+/* The next call to be served, as `current`, or NULL if there will be none. */
+static AForkCall *
+next_call (AForkCallService *self)
+{
+  if (self->waiting.length > 0)
+    self->now = g_get_monotonic_time ();
+  /* What was read long ago may have been cancelled since. */
+  if (self->waiting.length > 0 && !self->ended && self->now - self->looked > STALE_AFTER)
+    _afork_call_service_receive (self, FALSE);
+  while (self->waiting.length == 0 && !self->ended)
+    {
+      tell_news (self);
+      _afork_call_service_receive (self, TRUE);
+      self->now = self->looked;
+    }
+
+  g_mutex_lock (&self->input_lock);
+  self->current = g_queue_pop_head (&self->waiting);
+  if (self->current != NULL)
+    _afork_call_begin (self->current);
+  g_mutex_unlock (&self->input_lock);
+  return self->current;
+}
+
+/* Decides whether the answer to the call that is served now may wait for the next one's. */
+static void
+measure (AForkCallService *self)
+{
+  self->quick = self->waiting.length > 0 && self->now - self->begun_at < QUICK;
+  self->begun_at = self->now;
+}
+
+static void
+serve_call (AForkCallService *self,
+            AForkCall        *call)
+{
+  g_autoptr(GError) error = NULL;
+  GVariant *value;
+
+  measure (self);
+  _afork_call_service_tell_begin (self, call);
+  value = ((AForkCallFunc) self->function) (call, _afork_call_get_args (call), &error);
+  if (value != NULL)
+    g_variant_take_ref (value);
+
+  if (error != NULL)
+    afork_call_return_error (call, error);
+  else if (value != NULL || !_afork_call_is_answered (call))
+    afork_call_return_value (call, value, NULL);
+  g_clear_pointer (&value, g_variant_unref);
+}
+
+void
+_afork_call_service_serve_sequentially (AForkCallService *self)
+{
+  AForkCall *call;
+
+  while (!self->deaf && (call = next_call (self)) != NULL)
+    {
+      serve_call (self, call);
+
+      g_mutex_lock (&self->input_lock);
+      self->current = NULL;
+      self->listening = FALSE;
+      g_mutex_unlock (&self->input_lock);
+      g_object_unref (call);
+    }
+}
