@@ -30,7 +30,9 @@
  * Has the process enter a function, with a socket that is connected to the caller and the items
  * that were queued. When the function returns, the process exits with status 0.
  *
- * From this call on, the process cannot be prepared any more. Cancelling it kills the process.
+ * From this call on, the process cannot be prepared any more. Cancelling it kills the process; one
+ * that is on its way still is killed when it is there, so a program that is about to exit waits for
+ * its end first.
  *
  * Since: 0.1
  */

@@ -523,7 +523,9 @@ def wait_for_all_children():
 def stop_in_the_middle(room, number, kill=os.kill, order=b"hang"):
     good = room.add("0.png", png(300, 200))
     stuck = [room.add("1-stuck.png", b"hang"), room.add("2-stuck.png", order)]
-    room.add("3.png", png(300, 200))
+    # A signal to all processes may reach these two first. The thumbnailer then goes on until it
+    # hears of it, too, and must not be done by then.
+    waiting = room.add("3-waiting.png", b"hang")
     door = room.home / "door"
     os.mkfifo(door)
     room.env["HOSTILE_DOOR"] = str(door)
@@ -543,7 +545,7 @@ def stop_in_the_middle(room, number, kill=os.kill, order=b"hang"):
         assert not os.path.exists(f"/proc/{pid}"), pid
     room.check_nothing_is_left()
     assert room.thumbnail(good).width == 128
-    for picture in stuck:
+    for picture in *stuck, waiting:
         assert not room.thumbnail_path(picture).exists()
         assert not room.failure_path(picture).exists()
 

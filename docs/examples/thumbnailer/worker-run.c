@@ -26,6 +26,7 @@ typedef struct
   guint              timer_id;
   gboolean           timed_out;
   GSource           *cancelled;
+  GError            *error;       /* why the function was not entered */
   int                width;      /* of the picture the worker has dealt with */
   int                height;
 } WorkerRun;
@@ -38,6 +39,7 @@ worker_run_free (WorkerRun *self)
   g_clear_handle_id (&self->timer_id, g_source_remove);
   g_source_destroy (self->cancelled);
   g_source_unref (self->cancelled);
+  g_clear_error (&self->error);
   g_clear_object (&self->connection);
   g_clear_object (&self->process);
   g_clear_object (&self->template);
@@ -156,7 +158,9 @@ ended_cb (GObject      *object,
   if (g_task_return_error_if_cancelled (task))
     return;
 
-  if (self->timed_out)
+  if (self->error != NULL)
+    g_task_return_error (task, g_steal_pointer (&self->error));
+  else if (self->timed_out)
     g_task_return_new_error (task, WORKER_ERROR, WORKER_ERROR_TIMED_OUT,
                              "The worker took longer than %u s", self->timeout);
   else if (!afork_process_wait_finish (self->process, result, &error)
@@ -183,6 +187,8 @@ replied_cb (GObject      *object,
   afork_process_wait_async (self->process, NULL, ended_cb, g_steal_pointer (&task));
 }
 
+/* A worker that is not wanted any more may be on its way all the same. It is killed when it is
+ * there, by a main loop that turns until then. */
 static void
 entered_cb (GObject      *object,
             GAsyncResult *result,
@@ -190,26 +196,21 @@ entered_cb (GObject      *object,
 {
   g_autoptr(GTask) task = user_data;
   WorkerRun *self = g_task_get_task_data (task);
-  GError *error = NULL;
 
-  self->connection = afork_process_run_finish (self->process, result, &error);
+  self->connection = afork_process_run_finish (self->process, result, &self->error);
   if (self->connection == NULL && self->timed_out)
     {
-      g_clear_error (&error);
-      g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
-                               "No worker was ready within %u s", self->timeout);
-      return;
+      g_clear_error (&self->error);
+      g_set_error (&self->error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+                   "No worker was ready within %u s", self->timeout);
     }
 
   if (self->connection == NULL)
-    {
-      g_task_return_error (task, error);
-      return;
-    }
-
-  g_input_stream_read_all_async (g_io_stream_get_input_stream (G_IO_STREAM (self->connection)),
-                                 self->reply, MAX_REPLY, G_PRIORITY_DEFAULT, NULL,
-                                 replied_cb, g_steal_pointer (&task));
+    afork_process_wait_async (self->process, NULL, ended_cb, g_steal_pointer (&task));
+  else
+    g_input_stream_read_all_async (g_io_stream_get_input_stream (G_IO_STREAM (self->connection)),
+                                   self->reply, MAX_REPLY, G_PRIORITY_DEFAULT, NULL,
+                                   replied_cb, g_steal_pointer (&task));
 }
 
 void
