@@ -288,7 +288,8 @@ afork_process_send_signal (AForkProcess *self,
  * afork_process_force_exit:
  * @self: a process
  *
- * Kills the process: at once, or as soon as it is known. A run that was not answered yet fails.
+ * Kills the process: at once, or as soon as it is known. A run that was not answered yet fails with
+ * `AFORK_ERROR_CLOSED`, and so does one that comes later. Does nothing once the process has ended.
  *
  * Since: 0.1
  */

@@ -45,8 +45,9 @@
  * `run`: with an error that holds the other process's own words, such as why a module could not be
  * loaded. After the first thing that fails, a process does nothing more and ends.
  *
- * A process has no descriptor but 0, 1 and 2, which it inherits, its socket, and what it was sent;
- * its signals are unblocked and have their default actions.
+ * A process has no descriptor but 0, 1 and 2, which it inherits, its socket, what it was sent, and
+ * one more with [property@AFork.Process:die-with-parent]; its signals are unblocked and have their
+ * default actions.
  *
  * Dropping an object neither stops nor delays anything: of a process that was not run, what was
  * queued is still done, and then it exits; one that was run is its function's.

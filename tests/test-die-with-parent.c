@@ -469,8 +469,7 @@ test_stopped_caller (void)
   ping (connection);
 }
 
-/* Executes a program that opens a terminal, and returns what its controlling one is then, 0 if there
- * is none. */
+/* Executes a program that opens a terminal. Returns which is its controlling one then, or 0. */
 static int
 get_terminal (AForkProcess *process,
               const char   *path)

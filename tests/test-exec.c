@@ -150,6 +150,33 @@ test_exec_mapped (void)
   close (fd);
 }
 
+/* Standard input from a file, and standard error to it; standard output is the socket as ever. */
+static void
+test_exec_mapped_input (void)
+{
+  g_autoptr(AForkProcess) process = afork_process_new ();
+  g_autofree char *path = NULL;
+  g_autofree char *output = NULL;
+  g_autofree char *text = NULL;
+  int fd = g_file_open_tmp (NULL, &path, NULL);
+  int input, errors;
+
+  g_assert_cmpint (fd, >=, 0);
+  close (fd);
+  g_assert_true (g_file_set_contents (path, "one line\n", -1, NULL));
+  input = g_open (path, O_RDONLY | O_CLOEXEC, 0);
+  errors = g_open (path, O_WRONLY | O_APPEND | O_CLOEXEC, 0);
+  afork_process_map_fd (process, input, 0);
+  afork_process_map_fd (process, errors, 2);
+  close (input);
+  close (errors);
+  output = exec_to_end (process, STRV ("sh", "-c", "read line; echo $line; echo error >&2"), 0);
+  g_assert_cmpstr (output, ==, "one line\n");
+  g_assert_true (g_file_get_contents (path, &text, NULL, NULL));
+  g_assert_cmpstr (text, ==, "one line\nerror\n");
+  g_unlink (path);
+}
+
 /* A program has nothing but what it was given, items least of all. */
 static void
 test_exec_descriptors (void)
@@ -349,6 +376,7 @@ main (int    argc,
   ADD ("prepared", test_exec_prepared);
   ADD ("path", test_exec_path);
   ADD ("mapped", test_exec_mapped);
+  ADD ("mapped-input", test_exec_mapped_input);
   ADD ("script", test_exec_script);
   ADD ("failure", test_exec_failure);
   ADD ("failed-before", test_exec_failed_before);

@@ -540,6 +540,28 @@ test_map_nowhere (guint         *n_fds,
   close_fd (&lifeline[1]);
 }
 
+/* The caller may end before its server has heard that it is to end with it. Its socket is still
+ * open, as where somebody has inherited it. */
+static void
+test_lifeline_ended (guint         *n_fds,
+                     gconstpointer  data)
+{
+  Caller caller;
+  int lifeline[2];
+  int wait_status;
+
+  g_assert_true (g_unix_open_pipe (lifeline, FD_CLOEXEC, NULL));
+  close_fd (&lifeline[1]);
+  caller_start (&caller);
+  caller_send_with_fd (&caller, FRAME (LIFELINE, .n_fds = 1), lifeline[0]);
+  close_fd (&lifeline[0]);
+  g_assert_cmpint (waitpid (caller.pid, &wait_status, 0), ==, caller.pid);
+  g_assert_true (WIFSIGNALED (wait_status));
+  g_assert_cmpint (WTERMSIG (wait_status), ==, SIGKILL);
+  caller.pid = 0;
+  caller_finish (&caller, 0);
+}
+
 static void
 add (const char  *path,
      void       (*test) (guint         *n_fds,
@@ -579,6 +601,7 @@ main (int    argc,
   add ("/server/long-frames", test_long_frames);
   add ("/server/map", test_map);
   add ("/server/map/nowhere", test_map_nowhere);
+  add ("/server/lifeline/ended", test_lifeline_ended);
 
   return g_test_run ();
 }

@@ -1,0 +1,120 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Functions that are named by the object which has them, and their place in that: what a process is
+ * told may be of another one, or nonsense. */
+
+#include "config.h"
+
+#include <string.h>
+
+#include <glib.h>
+
+#include "afork/worker/objects.h"
+
+static int data = 1;
+
+static void
+function (void)
+{
+  data++;
+}
+
+/* How the function is named, which must work for it to be of use below. */
+static void
+describe (char      id[AFORK_OBJECT_ID_SIZE],
+          guint64  *offset)
+{
+  g_assert_true (afork_object_describe ((const void *) function, id, offset));
+  g_assert_cmpuint (strlen (id), >, 0);
+  g_assert_true (afork_object_find (id, *offset) == (void *) function);
+}
+
+static void
+test_there_and_back (void)
+{
+  char id[AFORK_OBJECT_ID_SIZE];
+  guint64 offset;
+
+  describe (id, &offset);
+  g_assert_cmpuint (strspn (id, "0123456789abcdef"), ==, strlen (id));
+}
+
+/* Each library has its own. */
+static void
+test_library (void)
+{
+  char own[AFORK_OBJECT_ID_SIZE], library[AFORK_OBJECT_ID_SIZE];
+  guint64 own_offset, offset;
+
+  describe (own, &own_offset);
+  g_assert_true (afork_object_describe ((const void *) g_strdup, library, &offset));
+  g_assert_cmpstr (library, !=, own);
+  g_assert_true (afork_object_find (library, offset) == (void *) g_strdup);
+}
+
+static void
+test_no_code (void)
+{
+  char id[AFORK_OBJECT_ID_SIZE];
+  g_autofree char *memory = g_malloc (1);
+  guint64 offset;
+
+  g_assert_false (afork_object_describe (&data, id, &offset));
+  g_assert_false (afork_object_describe (memory, id, &offset));
+  g_assert_false (afork_object_describe (NULL, id, &offset));
+}
+
+/* The object is there, and has no code at that place. */
+static void
+test_other_place (void)
+{
+  char id[AFORK_OBJECT_ID_SIZE];
+  guint64 offset;
+
+  describe (id, &offset);
+  g_assert_null (afork_object_find (id, offset + ((char *) &data - (char *) function)));
+  g_assert_null (afork_object_find (id, offset + G_MAXUINT32));
+  g_assert_null (afork_object_find (id, G_MAXUINT64));
+}
+
+/* Another build of the same program has its functions somewhere else. */
+static void
+test_other_object (void)
+{
+  char id[AFORK_OBJECT_ID_SIZE], other[2 * AFORK_OBJECT_ID_SIZE];
+  guint64 offset;
+
+  describe (id, &offset);
+  g_strlcpy (other, id, sizeof other);
+  other[0] = id[0] == '0' ? '1' : '0';
+  g_assert_null (afork_object_find (other, offset));
+  g_assert_null (afork_object_find ("", offset));
+  g_assert_null (afork_object_find ("nonsense", offset));
+
+  g_strlcpy (other, id, sizeof other);
+  g_strlcat (other, "00", sizeof other);
+  g_assert_null (afork_object_find (other, offset));
+  other[strlen (id) - 1] = '\0';
+  g_assert_null (afork_object_find (other, offset));
+  memset (other, '0', sizeof other - 1);
+  other[sizeof other - 1] = '\0';
+  g_assert_null (afork_object_find (other, offset));
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  g_test_add_func ("/objects/there-and-back", test_there_and_back);
+  g_test_add_func ("/objects/library", test_library);
+  g_test_add_func ("/objects/no-code", test_no_code);
+  g_test_add_func ("/objects/other-place", test_other_place);
+  g_test_add_func ("/objects/other-object", test_other_object);
+
+  return g_test_run ();
+}
