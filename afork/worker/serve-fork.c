@@ -112,6 +112,11 @@ stay_behind (void)
   int reports[2];
   pid_t pid;
 
+  /* The worker may end before it says anything, and its reports with it. Whom the caller knows, it
+   * can end then, and does not wait for as long as there are forks. */
+  if (!afork_server_tell_birth ())
+    afork_server_fail ();
+
   if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, reports) < 0)
     {
       afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_SPAWN,
@@ -137,7 +142,6 @@ stay_behind (void)
   /* The socket is as good as empty, so this neither waits nor fails. The caller hears of the worker
    * from now on, and of this process no more than that it reports. */
   send (reports[0], "", 1, MSG_NOSIGNAL);
-  afork_server.unborn = false;
   afork_children_unwatch_socket (&afork_server.children, afork_server.link.socket);
   afork_link_switch (&afork_server.link, reports[0], &closed);
   afork_fd_set_close (&closed);
