@@ -45,8 +45,8 @@ is_pidfd (int fd)
 }
 
 /* READY comes when everything that was sent has been read. A fork's first answer has its pidfd with
- * it, and no other has one; but if a fork of it goes on as the worker, there are two descriptors in
- * any case. */
+ * it, and no other has one; but if a fork of it goes on as the worker, which it does not before it
+ * was heard of, there are two descriptors. */
 static gboolean
 is_ready_in_place (AForkPeer        *self,
                    const AForkFrame *frame,
@@ -55,7 +55,7 @@ is_ready_in_place (AForkPeer        *self,
   if (!self->told_to_run || !_afork_channel_is_sent (self->channel))
     return FALSE;
   if (frame->n_fds == 2)
-    return _afork_peer_has_forks (self) && is_pidfd (fds[0]);
+    return !is_unborn (self) && _afork_peer_has_forks (self) && is_pidfd (fds[0]);
   if (frame->n_fds == 1)
     return is_unborn (self) && is_pidfd (fds[0]);
 
@@ -147,7 +147,6 @@ follow_worker (AForkPeer *self,
   _afork_life_send_signal (self->life, SIGCONT);
   _afork_peer_add_fork_life (self, AFORK_WORKER_NUMBER, life);
   _afork_peer_set_life (self, life);
-  self->born = TRUE;
   _afork_life_bear (life, pid, g_steal_fd (pidfd));
   if (!_afork_peer_open_channel (self, &self->channel, &_afork_peer_channel_events,
                                  g_steal_fd (reports), &error))

@@ -7,6 +7,8 @@
 
 #include "test-util.h"
 
+#include <signal.h>
+
 static void
 assert_forks (AForkProcess *process,
               const char   *expected)
@@ -83,6 +85,39 @@ test_fork_and_run (void)
   census_end (&census);
 }
 
+/* The same; but what was to go on as the worker is killed before it could say anything. The process
+ * itself stays behind for its fork, and is not waited for until that ends. */
+static void
+test_fork_and_run_killed (void)
+{
+  g_autoptr(AForkProcess) template = NULL;
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(AForkProcess) fork = NULL;
+  g_autoptr(GSocketConnection) of_fork = NULL;
+  g_autoptr(GError) error = NULL;
+  Census census;
+
+  census_begin (&census);
+  template = afork_process_new_exec (NULL);
+  afork_process_require (template, "atfork");
+  afork_process_require (template, "life");
+  afork_process_call (template, "kill_fork", (const char * const []) { "3", NULL });
+  process = afork_process_fork (template);
+  fork = afork_process_fork (process);
+  expect_run_error (process, "until_closed", AFORK_ERROR, AFORK_ERROR_SIGNALED, "signal 9");
+  assert_term_signal (process, SIGKILL);
+
+  /* Nobody is left to report on the fork: how it ended, the kernel tells, or nobody knows. */
+  of_fork = run_process_ok (fork, "until_closed");
+  g_clear_object (&of_fork);
+  if (wait_process (fork, &error))
+    assert_exit_status (fork, 0);
+  else
+    g_assert_error (error, AFORK_ERROR, AFORK_ERROR_LOST);
+  g_clear_object (&template);
+  census_end (&census);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -91,5 +126,6 @@ main (int    argc,
   g_test_add_func ("/fork/handlers", test_fork_handlers);
   g_test_add_func ("/fork/handlers/later", test_fork_handlers_later);
   g_test_add_func ("/fork/and-run", test_fork_and_run);
+  g_test_add_func ("/fork/and-run/killed", test_fork_and_run_killed);
   return g_test_run ();
 }

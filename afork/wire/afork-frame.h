@@ -94,7 +94,7 @@ typedef enum
 /* Which descriptors BORN, READY and ERROR have: the first of them that a forked process sends
  * comes with its own pidfd. READY has one more, after that, where the process has forks of its
  * own that live: a socket on which their ends are reported, since the function now owns the
- * command socket. */
+ * command socket. That READY is of one more fork, and the process itself was heard of before. */
 
 typedef enum
 {

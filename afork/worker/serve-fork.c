@@ -87,8 +87,9 @@ afork_serve_fork (uint32_t number,
   return pid > 0 || report_failed_fork (number);
 }
 
-/* A fork that is to go on as the worker waits for a byte, which says that it is looked after: until
- * then it may yet be killed. There is none if whoever had to say so is gone. */
+/* A fork that is to go on as the worker waits for a byte, which says that whoever stays behind looks
+ * after it. None comes if that has ended before: then nobody would report on this process, and the
+ * caller has perhaps heard already that the one which it runs has ended. */
 static void
 await_followed (int reports)
 {
@@ -111,6 +112,11 @@ stay_behind (void)
   AForkFdSet closed = { 0 };
   int reports[2];
   pid_t pid;
+
+  /* The worker may end before it says anything, and its reports with it. Whom the caller knows, it
+   * can end then, and does not wait for as long as there are forks. */
+  if (!afork_server_tell_birth ())
+    afork_server_fail ();
 
   if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, reports) < 0)
     {
@@ -137,7 +143,6 @@ stay_behind (void)
   /* The socket is as good as empty, so this neither waits nor fails. The caller hears of the worker
    * from now on, and of this process no more than that it reports. */
   send (reports[0], "", 1, MSG_NOSIGNAL);
-  afork_server.unborn = false;
   afork_children_unwatch_socket (&afork_server.children, afork_server.link.socket);
   afork_link_switch (&afork_server.link, reports[0], &closed);
   afork_fd_set_close (&closed);

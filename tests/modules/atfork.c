@@ -6,12 +6,16 @@
 /* Wants to be told of forks, as some libraries do, and tells how often it was. */
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <afork/worker/afork-worker.h>
 
 static int n_prepared;
 static int n_forked;
+static int n_fatal;             /* which fork is killed, counted as those prepared are; or 0 */
 
 static void
 prepare (void)
@@ -23,6 +27,8 @@ static void
 forked (void)
 {
   n_forked++;
+  if (n_prepared == n_fatal)
+    kill (getpid (), SIGKILL);
 }
 
 __attribute__ ((constructor)) static void
@@ -31,7 +37,17 @@ ask_to_be_told (void)
   pthread_atfork (prepare, NULL, forked);
 }
 
+AFORK_WORKER_EXPORT void kill_fork  (int argc, const char * const *argv);
 AFORK_WORKER_EXPORT void tell_forks (int socket, const AForkItem *items, size_t n_items);
+
+/* N: the Nth fork is killed before it does anything, be it of this process or of a fork of it. */
+void
+kill_fork (int                argc,
+           const char * const *argv)
+{
+  (void) argc;
+  n_fatal = atoi (argv[0]);
+}
 
 void
 tell_forks (int              socket,
