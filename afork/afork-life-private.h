@@ -58,6 +58,13 @@ void       _afork_life_strand          (AForkLife          *self);
 void       _afork_life_send_signal     (AForkLife          *self,
                                         int                 signal);
 
+/* From now on another process may take the place of this one, which perhaps has heard nothing of it
+ * yet: the signals for this one are kept … */
+void       _afork_life_keep_signals    (AForkLife          *self);
+/* … for SELF, who has taken the place of OTHER and is about to become known. */
+void       _afork_life_take_signals    (AForkLife          *self,
+                                        AForkLife          *other);
+
 /* What it hangs on, kept until it has ended; NULL for nothing. */
 void           _afork_life_set_lifeline (AForkLife         *self,
                                          AForkLifeline     *lifeline);

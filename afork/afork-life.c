@@ -52,6 +52,7 @@ struct _AForkLife
   gboolean            verified;         /* the pidfd is of this process */
   gboolean            is_child;         /* of this one, which reaps it by this life */
   guint64             pending_signals;  /* a bit each, signal 1 is bit 0 */
+  gboolean            keeps_signals;    /* also those that were sent */
 
   Watch               watch;
   GSource            *source;           /* on the pidfd; holds a reference */
@@ -465,14 +466,15 @@ become_known (AForkLife *self,
               GPid       pid,
               int        pidfd)
 {
+  guint64 signals = self->pending_signals;
+
   self->pid = pid;
   self->pidfd = pidfd;
-  for (int signal = 1; self->pending_signals != 0; signal++)
-    {
-      if ((self->pending_signals & 1) != 0)
-        send_now (self, signal);
-      self->pending_signals >>= 1;
-    }
+  if (!self->keeps_signals)
+    self->pending_signals = 0;
+  for (int signal = 1; signals != 0; signal++, signals >>= 1)
+    if ((signals & 1) != 0)
+      send_now (self, signal);
 }
 
 void
@@ -613,10 +615,25 @@ _afork_life_send_signal (AForkLife *self,
   if (self->ended && !self->stranded)
     return;
 
+  if (self->pid == 0 || self->keeps_signals)
+    keep_signal (self, signal);
   if (self->pid != 0)
     send_now (self, signal);
-  else
-    keep_signal (self, signal);
+}
+
+void
+_afork_life_keep_signals (AForkLife *self)
+{
+  self->keeps_signals = TRUE;
+}
+
+void
+_afork_life_take_signals (AForkLife *self,
+                          AForkLife *other)
+{
+  self->pending_signals = other->pending_signals;
+  other->pending_signals = 0;
+  other->keeps_signals = FALSE;
 }
 
 void

@@ -110,6 +110,9 @@ void
 _afork_peer_expect_ready (AForkPeer *self)
 {
   self->told_to_run = TRUE;
+  /* A fork of it goes on as the worker then, and may do so before that is known here. */
+  if (_afork_peer_has_forks (self))
+    _afork_life_keep_signals (self->life);
   if (self->channel != NULL)
     {
       _afork_channel_ask_sender (self->channel, TRUE);

@@ -264,7 +264,8 @@ _afork_peer_fork_program (AForkPeer *self)
   GPid pid;
 
   self->program = g_strdup (g_get_prgname () != NULL ? g_get_prgname () : "a fork of the program");
-  socket = connect_commands (self, &error);
+  /* A second thread is what is told of, whatever else there is not, for that will not pass. */
+  socket = _afork_program_check_threads (&error) ? connect_commands (self, &error) : -1;
   if (socket >= 0 && _afork_program_fork (socket, &pid, &pidfd, &error))
     {
       _afork_life_adopt (self->life, pid, pidfd);

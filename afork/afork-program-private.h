@@ -13,16 +13,16 @@ G_BEGIN_DECLS
 
 /* The calling program as a server of its own functions: forked as it is, or executed again. */
 
-/* Forks this process, which must have one thread, into a template that serves SOCKET; returns its
- * pid and a pidfd of it, as _afork_spawn() does. Takes SOCKET. Fails with AFORK_ERROR_THREADS or
+/* False, and an error that names them, if this process has more threads than one. */
+gboolean _afork_program_check_threads (GError   **error);
+
+/* Forks this process, which was just found to have one thread, into a template that serves SOCKET;
+ * returns its pid and a pidfd of it, as _afork_spawn() does. Takes SOCKET. Fails with
  * AFORK_ERROR_SPAWN. */
 gboolean _afork_program_fork          (int        socket,
                                        GPid      *pid,
                                        int       *pidfd,
                                        GError   **error);
-
-/* False, and an error that names them, if this process has more threads than one. */
-gboolean _afork_program_check_threads (GError   **error);
 
 /* Serves SOCKET with the native runtime and the program's own functions. WAKEUPS are this
  * process's; FORKED says whether it was. */

@@ -133,9 +133,6 @@ _afork_program_fork (int      socket,
   AForkWakeups wakeups;
   pid_t child;
 
-  if (!_afork_program_check_threads (error))
-    return FALSE;
-
   _afork_wakeups_find (&wakeups);
   /* What the program has printed is written once, not by each fork again. */
   fflush (NULL);

@@ -9,6 +9,8 @@
 
 #include "test-life-util.h"
 
+#include <fcntl.h>
+#include <glib-unix.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -402,6 +404,29 @@ test_signal_early_run (Fixture       *fixture,
     }
 }
 
+/* One that has forks goes on as another one when it is run, and a signal is for that as well: the
+ * one may have been told to go on before it gets it. Nothing was heard of either yet. */
+static void
+test_signal_early_template (Fixture       *fixture,
+                            gconstpointer  data)
+{
+  for (int signal = 0; signal <= SIGTERM; signal += SIGTERM)
+    {
+      g_autoptr(AForkProcess) process = afork_process_fork (fixture->template);
+      g_autoptr(AForkProcess) fork = afork_process_fork (process);
+      g_autoptr(GAsyncResult) result = NULL;
+
+      afork_process_run_async (process, "forever", NULL, store_result_cb, &result);
+      if (signal != 0)
+        afork_process_send_signal (process, signal);
+      else
+        afork_process_force_exit (process);
+      await_result (&result);
+      await_end (process);
+      assert_term_signal (process, signal != 0 ? signal : SIGKILL);
+    }
+}
+
 static void
 test_signal_running (Fixture       *fixture,
                      gconstpointer  data)
@@ -434,6 +459,62 @@ is_stopped (AForkProcess *process)
   return strstr (text, "\nState:\tT") != NULL;
 }
 
+static void
+await_stopped (AForkProcess *process)
+{
+  while (!is_stopped (process))
+    g_thread_yield ();
+}
+
+/* Has the process, which is known and has a fork, enter a function that lives on, and returns when
+ * that is so, but nothing has been heard of it. */
+static void
+run_unheard (AForkProcess  *process,
+             GAsyncResult **result)
+{
+  const GPid pid = afork_process_get_pid (process);
+  int pipe[2];
+  char byte;
+
+  g_assert_true (g_unix_open_pipe (pipe, FD_CLOEXEC, NULL));
+  afork_process_send_fd (process, pipe[1]);
+  g_assert_no_errno (kill (pid, SIGSTOP));
+  await_stopped (process);
+  afork_process_run_async (process, "run_tell", NULL, store_result_cb, result);
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+  g_assert_no_errno (kill (pid, SIGCONT));
+  g_assert_cmpint (read (pipe[0], &byte, 1), ==, 1);
+  g_assert_no_errno (close (pipe[0]));
+  g_assert_no_errno (close (pipe[1]));
+  g_assert_null (*result);
+}
+
+/* So it is where the one is known, and the other one runs already. */
+static void
+test_signal_early_worker (Fixture       *fixture,
+                          gconstpointer  data)
+{
+  for (int signal = 0; signal <= SIGTERM; signal += SIGTERM)
+    {
+      g_autoptr(AForkProcess) process = afork_process_fork (fixture->template);
+      g_autoptr(AForkProcess) fork = NULL;
+      g_autoptr(GAsyncResult) result = NULL;
+
+      afork_process_require (process, "faults");
+      fork = afork_process_fork (process);
+      await_state (fork, AFORK_PROCESS_STATE_PREPARING);
+      run_unheard (process, &result);
+      if (signal != 0)
+        afork_process_send_signal (process, signal);
+      else
+        afork_process_force_exit (process);
+      await_result (&result);
+      await_end (process);
+      assert_term_signal (process, signal != 0 ? signal : SIGKILL);
+    }
+}
+
 /* One that was stopped and told to go on before it was known goes on; the other way round it is
  * stopped. */
 static void
@@ -454,8 +535,7 @@ test_signal_early_stop (Fixture       *fixture,
   afork_process_send_signal (stopped, SIGCONT);
   afork_process_send_signal (stopped, SIGSTOP);
   await_state (stopped, AFORK_PROCESS_STATE_PREPARING);
-  while (!is_stopped (stopped))
-    g_thread_yield ();
+  await_stopped (stopped);
   afork_process_send_signal (stopped, SIGCONT);
   of_stopped = run_process_ok (stopped, "until_closed");
   finish_process (stopped, of_stopped);
@@ -650,6 +730,8 @@ main (int    argc,
   add ("/life/wait/blocking", test_wait_blocking);
   add ("/life/signal/early", test_signal_early);
   add ("/life/signal/early-run", test_signal_early_run);
+  add ("/life/signal/early-template", test_signal_early_template);
+  add ("/life/signal/early-worker", test_signal_early_worker);
   add ("/life/signal/early-stop", test_signal_early_stop);
   add ("/life/signal/running", test_signal_running);
   add ("/life/signal/invalid", test_signal_invalid);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -338,6 +339,51 @@ test_template_threads (void)
   for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
     g_thread_join (threads[i]);
   template = new_template ();
+}
+
+/* Has as many descriptors to spare as N_FREE. */
+static AForkProcess *
+new_template_starved (rlim_t   n_free,
+                      GError **error)
+{
+  const int first_free = dup (STDERR_FILENO);
+  AForkProcess *template;
+  struct rlimit saved, limit;
+
+  g_assert_no_errno (first_free);
+  g_assert_no_errno (close (first_free));
+  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &saved));
+  limit = saved;
+  limit.rlim_cur = (rlim_t) first_free + n_free;
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
+  template = afork_process_new_template (error);
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &saved));
+  return template;
+}
+
+/* A thread that cannot be looked at, for want of descriptors, is there all the same; and this is
+ * what is said of it, for more descriptors would be no help. */
+static void
+test_template_threads_unseen (void)
+{
+  g_autoptr(GAsyncQueue) to_thread = g_async_queue_new ();
+  g_autoptr(GAsyncQueue) from_thread = g_async_queue_new ();
+  GAsyncQueue *queues[] = { to_thread, from_thread };
+  GThread *thread = g_thread_new ("unseen", second_thread, queues);
+
+  g_async_queue_pop (from_thread);
+  for (rlim_t n_free = 0; n_free < 8; n_free++)
+    {
+      g_autoptr(GError) error = NULL;
+      g_autoptr(AForkProcess) template = new_template_starved (n_free, &error);
+
+      g_assert_null (template);
+      g_assert_error (error, AFORK_ERROR, AFORK_ERROR_THREADS);
+      g_test_message ("%s", error->message);
+    }
+
+  g_async_queue_push (to_thread, queues);
+  g_thread_join (thread);
 }
 
 /* The kernel lists a thread for a while after it was joined. */
@@ -773,6 +819,7 @@ main (int    argc,
   ADD ("module-takes-items", test_template_module_takes_items);
   ADD ("no-function", test_template_no_function);
   ADD ("threads", test_template_threads);
+  ADD ("threads-unseen", test_template_threads_unseen);
   ADD ("joined-threads", test_template_joined_threads);
   ADD ("descriptors", test_template_descriptors);
   ADD ("wakeup", test_template_wakeup);

@@ -64,7 +64,8 @@ append_thread_name (const char *task,
 }
 
 /* A thread that ends is still listed for a while, even when it has been joined. The program runs in
- * it no more, so it is none to care about. */
+ * it no more, so it is none to care about. One that cannot be looked at, for want of a descriptor
+ * perhaps, may be up to anything. */
 static bool
 is_ending (const char *task)
 {
@@ -76,7 +77,7 @@ is_ending (const char *task)
   snprintf (path, sizeof path, "/proc/self/task/%.20s/stat", task);
   file = fopen (path, "re");
   if (file == NULL)
-    return true;
+    return errno == ENOENT || errno == ESRCH;
 
   /* The name may have spaces and parentheses of its own. */
   if (fgets (line, sizeof line, file) == NULL)
