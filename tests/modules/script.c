@@ -18,6 +18,7 @@
  *   t         go on in a thread (many calls at a time)
  *   T         a thread that waits as `g` does, and then goes on in place of this (one at a time)
  *   n         never answer (many calls at a time)
+ *   o         write a line to standard error output, with its number
  *   s b       sleep, be busy, for ever
  *   qN kN     exit with that status, be killed by that signal, after a word on standard error output
  *
@@ -134,6 +135,7 @@ static void
 do_step (AForkCall  *call,
          const char *step)
 {
+  static guint n_lines;
   int number = atoi (step + 1);
 
   switch (step[0])
@@ -152,6 +154,9 @@ do_step (AForkCall  *call,
       break;
     case 'f':
       g_log_set_always_fatal (G_LOG_FATAL_MASK);
+      break;
+    case 'o':
+      fprintf (stderr, "line %u\n", ++n_lines);
       break;
     case 'q':
       fprintf (stderr, "about to exit\n");
