@@ -14,6 +14,7 @@
  *   f         from here on warnings end nobody
  *   c         wait until the call is cancelled
  *   g         wait until nobody has the other end of its first descriptor
+ *   G         the same, and keep everything else from going on meanwhile
  *   wN        wait N milliseconds
  *   t         go on in a thread (many calls at a time)
  *   T         a thread that waits as `g` does, and then goes on in place of this (one at a time)
@@ -130,7 +131,22 @@ new_error (char kind)
     }
 }
 
-/* What needs no time. */
+static int
+get_gate (AForkCall *call)
+{
+  return g_unix_fd_list_peek_fds (afork_call_get_fds (call), NULL)[0];
+}
+
+static void
+await_gate (AForkCall *call)
+{
+  char byte;
+
+  while (read (get_gate (call), &byte, 1) > 0)
+    ;
+}
+
+/* What is done where it is. */
 static void
 do_step (AForkCall  *call,
          const char *step)
@@ -149,6 +165,11 @@ do_step (AForkCall  *call,
         afork_call_return_error (call, error);
         break;
       }
+    case 'G':
+      await_gate (call);
+      break;
+    case 'n':
+      break;
     case 'l':
       afork_call_get_cancellable (call);
       break;
@@ -174,21 +195,6 @@ do_step (AForkCall  *call,
     default:
       send_value (call, step);
     }
-}
-
-static int
-get_gate (AForkCall *call)
-{
-  return g_unix_fd_list_peek_fds (afork_call_get_fds (call), NULL)[0];
-}
-
-static void
-await_gate (AForkCall *call)
-{
-  char byte;
-
-  while (read (get_gate (call), &byte, 1) > 0)
-    ;
 }
 
 static void
@@ -259,8 +265,8 @@ wait_step (Script     *self,
       g_unix_fd_add (get_gate (self->call), G_IO_HUP, gate_cb, self);
       return TRUE;
     case 'c':
-      g_signal_connect (afork_call_get_cancellable (self->call), "cancelled",
-                        G_CALLBACK (cancelled_cb), self);
+      g_cancellable_connect (afork_call_get_cancellable (self->call), G_CALLBACK (cancelled_cb),
+                             self, NULL);
       return TRUE;
     case 't':
       self->blocks = TRUE;
