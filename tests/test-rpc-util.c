@@ -5,6 +5,7 @@
 
 #include "test-rpc-util.h"
 
+#include <glib-unix.h>
 #include <string.h>
 
 AForkProcess *
@@ -30,6 +31,37 @@ new_rpc_concurrent (void)
   return g_object_new (AFORK_TYPE_RPC,
                        "process", process, "function", "calls_later", "concurrent", TRUE,
                        "forward-stderr", FALSE, NULL);
+}
+
+typedef struct
+{
+  void     (*test) (gboolean concurrent);
+  gboolean   concurrent;
+} Variant;
+
+static void
+test_variant (gconstpointer data)
+{
+  const Variant *variant = data;
+  Census census;
+
+  census_begin (&census);
+  variant->test (variant->concurrent);
+  census_end (&census);
+}
+
+void
+add_for_both (const char  *path,
+              void       (*test) (gboolean concurrent))
+{
+  for (int concurrent = FALSE; concurrent <= TRUE; concurrent++)
+    {
+      g_autofree char *whole = g_strconcat (path, concurrent ? "/concurrent" : "/sequential", NULL);
+      Variant *variant = g_new (Variant, 1);
+
+      *variant = (Variant) { test, concurrent };
+      g_test_add_data_func_full (whole, variant, test_variant, g_free);
+    }
 }
 
 GVariant *
@@ -133,14 +165,203 @@ close_rpc_error (AForkRpc *rpc,
   g_assert_error (error, AFORK_ERROR, code);
 }
 
+/* Appends KIND and the value, or what is to be told of it. */
+static void
+append_value (GString    *log,
+              const char *kind,
+              GVariant   *value)
+{
+  g_autoptr(GVariant) told = g_variant_ref (value);
+  g_autofree char *text = NULL;
+
+  if (g_variant_is_of_type (value, G_VARIANT_TYPE ("(uay)")))
+    {
+      g_autoptr(GVariant) array = g_variant_get_child_value (value, 1);
+      gsize size;
+      const guint8 *bytes = g_variant_get_fixed_array (array, &size, 1);
+
+      g_variant_unref (told);
+      told = g_variant_get_child_value (value, 0);
+      g_assert_cmpuint (size, ==, 200 * 1000);
+      g_assert_cmpuint (bytes[0], ==, (guint8) g_variant_get_uint32 (told));
+      g_assert_cmpint (memcmp (bytes, bytes + 1, size - 1), ==, 0);
+    }
+
+  text = g_variant_print (told, FALSE);
+  g_string_append_printf (log, "%s%s ", kind, text);
+}
+
 void
 append_text_cb (GObject  *object,
                 GVariant *value,
                 gpointer  data)
 {
-  g_autofree char *text = g_variant_print (value, FALSE);
+  append_value (data, AFORK_IS_JOB (object) ? "p" : "e", value);
+}
 
-  g_string_append_printf (data, "%s%s ", AFORK_IS_JOB (object) ? "p" : "e", text);
+static void
+append_error (GString      *log,
+              const GError *error)
+{
+  GType type = error->domain == AFORK_ERROR ? AFORK_TYPE_ERROR : G_TYPE_IO_ERROR_ENUM;
+  g_autoptr(GEnumClass) klass = g_type_class_ref (type);
+  GEnumValue *code = g_enum_get_value (klass, error->code);
+
+  g_assert_true (error->domain == AFORK_ERROR || error->domain == G_IO_ERROR);
+  g_assert_nonnull (code);
+  g_assert_cmpstr (error->message, !=, "");
+  g_string_append_printf (log, "x%s ", code->value_nick);
+}
+
+void
+append_result_cb (GObject      *object,
+                  GAsyncResult *result,
+                  gpointer      data)
+{
+  AForkRpc *rpc = AFORK_RPC (object);
+  g_autoptr(GVariant) value = NULL;
+  g_autoptr(GError) error = NULL;
+
+  if (g_async_result_is_tagged (result, afork_rpc_close_async))
+    {
+      if (afork_rpc_close_finish (rpc, result, &error))
+        g_string_append (data, "ok ");
+    }
+  else if (g_async_result_is_tagged (result, afork_rpc_run_job_async))
+    value = afork_rpc_run_job_finish (rpc, result, &error);
+  else
+    value = afork_rpc_call_finish (rpc, result, &error);
+
+  if (value != NULL)
+    append_value (data, "r", value);
+  if (error != NULL)
+    append_error (data, error);
+}
+
+static void
+append_closed_cb (AForkRpc *rpc,
+                  gpointer  data)
+{
+  g_string_append (data, "closed ");
+}
+
+void
+log_rpc (AForkRpc *rpc,
+         GString  *log)
+{
+  g_signal_connect (rpc, "event", G_CALLBACK (append_text_cb), log);
+  g_signal_connect (rpc, "closed", G_CALLBACK (append_closed_cb), log);
+}
+
+AForkRpc *
+new_script_rpc_full (AForkProcess *process,
+                     gboolean      concurrent,
+                     const char   *init,
+                     const char   *done,
+                     GString      *log)
+{
+  g_autoptr(AForkProcess) owned = process != NULL ? g_object_ref (process)
+                                                  : new_module_process ("script");
+  AForkRpc *rpc;
+
+  if (init != NULL)
+    afork_process_send_arg (owned, init);
+  rpc = g_object_new (AFORK_TYPE_RPC,
+                      "process", owned,
+                      "function", concurrent ? "script_concurrent" : "script_sequential",
+                      "init-function", init != NULL ? "script_init" : NULL,
+                      "done-function", done,
+                      "concurrent", concurrent,
+                      "forward-stderr", FALSE,
+                      NULL);
+  log_rpc (rpc, log);
+  return rpc;
+}
+
+AForkRpc *
+new_script_rpc (gboolean  concurrent,
+                GString  *log)
+{
+  return new_script_rpc_full (NULL, concurrent, NULL, NULL, log);
+}
+
+/* Has the job be given the one end of a pipe, and returns the other. */
+static int
+add_gate (AForkJob *job)
+{
+  g_autoptr(GUnixFDList) list = NULL;
+  g_autoptr(GError) error = NULL;
+  int fds[2];
+
+  g_unix_open_pipe (fds, FD_CLOEXEC, &error);
+  g_assert_no_error (error);
+  list = g_unix_fd_list_new_from_array (fds, 1);
+  afork_job_set_fds (job, list);
+  return fds[1];
+}
+
+AForkJob *
+begin_script_full (AForkRpc   *rpc,
+                   const char *script,
+                   guint       timeout,
+                   int        *gate,
+                   GString    *log)
+{
+  g_autoptr(AForkJob) job = afork_job_new (g_variant_new_string (script));
+
+  if (gate != NULL)
+    *gate = add_gate (job);
+  afork_job_set_timeout (job, timeout);
+  g_signal_connect (job, "progress", G_CALLBACK (append_text_cb), log);
+  afork_rpc_run_job_async (rpc, job, NULL, append_result_cb, log);
+  return job;
+}
+
+AForkJob *
+begin_script (AForkRpc   *rpc,
+              const char *script,
+              GString    *log)
+{
+  return begin_script_full (rpc, script, 0, NULL, log);
+}
+
+void
+begin_plain_script (AForkRpc     *rpc,
+                    const char   *script,
+                    GCancellable *cancellable,
+                    GString      *log)
+{
+  afork_rpc_call_async (rpc, g_variant_new_string (script), cancellable, append_result_cb, log);
+}
+
+void
+begin_close (AForkRpc     *rpc,
+             GCancellable *cancellable,
+             GString      *log)
+{
+  afork_rpc_close_async (rpc, cancellable, append_result_cb, log);
+}
+
+static gboolean
+tell_log_cb (gpointer data)
+{
+  g_test_message ("Waiting, with “%s”", ((GString *) data)->str);
+  return G_SOURCE_CONTINUE;
+}
+
+void
+await_log (GString    *log,
+           const char *expected)
+{
+  GMainContext *context = g_main_context_get_thread_default ();
+  g_autoptr(GSource) tell = g_timeout_source_new_seconds (5);
+
+  g_source_set_callback (tell, tell_log_cb, log, NULL);
+  g_source_attach (tell, context);
+  while (log->len < strlen (expected) && g_str_has_prefix (expected, log->str))
+    g_main_context_iteration (context, TRUE);
+  g_source_destroy (tell);
+  g_assert_cmpstr (log->str, ==, expected);
 }
 
 void

@@ -3,7 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What the tests of calls have in common. Their worker functions are in modules/calls.c. */
+/* What the tests of calls have in common. Their worker functions are in modules/calls.c, and in
+ * modules/script.c, which does what a string says. */
 
 #pragma once
 
@@ -18,6 +19,11 @@ AForkProcess *new_module_process (const char    *module);
  * writes to its standard error output is not passed on. */
 AForkRpc     *new_rpc            (const char    *function);
 AForkRpc     *new_rpc_concurrent (void);
+
+/* Adds TEST twice, with a census around it, under PATH: for a worker that serves one call at a time,
+ * and for one that serves many. */
+void          add_for_both       (const char    *path,
+                                  void         (*test) (gboolean concurrent));
 
 /* What calls_do() and calls_later() take. */
 GVariant     *do_args            (const char    *what,
@@ -55,10 +61,56 @@ void          close_rpc_error    (AForkRpc      *rpc,
                                   int            code);
 
 /* A handler of the signals event and progress, whose data is a GString: appends the value, with
- * “e” or “p” before it and a space behind it. */
+ * “e” or “p” before it and a space behind it. Of what comes with much beside it, the number only. */
 void          append_text_cb     (GObject       *object,
                                   GVariant      *value,
                                   gpointer       data);
+
+/* Calls of modules/script.c. All that comes is appended to LOG in the order in which it comes:
+ * events and progress as above; results as “r” and the value; errors as “x” and the short name of
+ * their code; and in the end “closed”. */
+AForkRpc     *new_script_rpc     (gboolean       concurrent,
+                                  GString       *log);
+/* The same with a process of the test's own, a script for the worker's init-function, and a
+ * done-function; each may be NULL. */
+AForkRpc     *new_script_rpc_full (AForkProcess *process,
+                                  gboolean       concurrent,
+                                  const char    *init,
+                                  const char    *done,
+                                  GString       *log);
+
+/* Has all that comes of it, but for answers, appended to LOG. */
+void          log_rpc            (AForkRpc      *rpc,
+                                  GString       *log);
+
+/* Runs a job with that script. It lives until it has ended. */
+AForkJob     *begin_script       (AForkRpc      *rpc,
+                                  const char    *script,
+                                  GString       *log);
+/* The same with a time limit in milliseconds, and 0 for none; and with a gate, the other end of a
+ * descriptor that goes with it, unless GATE is NULL: close it, and the script goes on. */
+AForkJob     *begin_script_full  (AForkRpc      *rpc,
+                                  const char    *script,
+                                  guint          timeout,
+                                  int           *gate,
+                                  GString       *log);
+/* A plain call, whose progress nobody sees. */
+void          begin_plain_script (AForkRpc      *rpc,
+                                  const char    *script,
+                                  GCancellable  *cancellable,
+                                  GString       *log);
+/* Closes; “ok” or an error, as above, is then appended as well. */
+void          begin_close        (AForkRpc      *rpc,
+                                  GCancellable  *cancellable,
+                                  GString       *log);
+/* What these use: a GAsyncReadyCallback, whose data is a GString. */
+void          append_result_cb   (GObject       *object,
+                                  GAsyncResult  *result,
+                                  gpointer       data);
+
+/* Turns the main context until the log is as long as EXPECTED, which it must be. */
+void          await_log          (GString       *log,
+                                  const char    *expected);
 
 /* Turns the main context until TEXT is in the string. */
 void          await_text         (GString       *string,

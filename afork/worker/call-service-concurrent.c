@@ -19,12 +19,19 @@ typedef struct
   AForkCallService *service;
 } ServiceSource;
 
+static AForkCall *
+take_next (AForkCallService *self)
+{
+  _afork_call_service_refresh (self);
+  return g_queue_pop_head (&self->waiting);
+}
+
 static void
 begin_waiting (AForkCallService *self)
 {
   AForkCall *call;
 
-  while ((call = g_queue_pop_head (&self->waiting)) != NULL)
+  while ((call = take_next (self)) != NULL)
     {
       _afork_call_service_remember (self, call);
       _afork_call_service_tell_begin (self, call);
@@ -76,12 +83,15 @@ static GSourceFuncs source_funcs = { .prepare = source_prepare, .dispatch = sour
 void
 _afork_call_service_serve_concurrently (AForkCallService *self)
 {
+  GMainLoop *loop = g_main_loop_new (NULL, FALSE);
   AForkWakeups wakeups;
 
   /* If a template has made the context already, it shares the wake-ups of all its forks. */
   _afork_wakeups_find (&wakeups);
   _afork_wakeups_renew (&wakeups);
-  self->loop = g_main_loop_new (NULL, FALSE);
+  g_mutex_lock (&self->output_lock);
+  self->loop = loop;
+  g_mutex_unlock (&self->output_lock);
   self->source = g_source_new (&source_funcs, sizeof (ServiceSource));
   ((ServiceSource *) self->source)->service = self;
   g_source_set_static_name (self->source, "[afork] calls");
@@ -90,5 +100,9 @@ _afork_call_service_serve_concurrently (AForkCallService *self)
   g_source_attach (self->source, NULL);
 
   begin_waiting (self);
-  g_main_loop_run (self->loop);
+  g_main_loop_run (loop);
+  g_mutex_lock (&self->output_lock);
+  self->loop = NULL;
+  g_mutex_unlock (&self->output_lock);
+  g_main_loop_unref (loop);
 }

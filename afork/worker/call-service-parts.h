@@ -24,6 +24,7 @@ struct _AForkCallService
   gboolean           deaf;          /* the caller takes no more */
   gint               given_up;      /* atomic: a blob was, by another thread than that below */
   GThread           *thread;        /* that serves */
+  GPid               pid;
   GThread           *flusher;       /* NULL until it is needed */
   GCond              flush_later;   /* `gathering` has become true */
   gboolean           gathering;     /* the flusher looks after what is gathered */
@@ -33,11 +34,11 @@ struct _AForkCallService
   char              *fault;         /* in what it has sent, or NULL */
   gint64             looked;        /* when the input was last read, in microseconds */
   GQueue             waiting;       /* of AForkCall: received, not begun */
+  gint64             now;           /* when the next call was looked for, in microseconds */
 
   /* One call at a time. */
   AForkCall         *current;       /* or NULL */
   gboolean           quick;         /* the last one was, and more wait */
-  gint64             now;           /* when the next call was looked for, in microseconds */
   gint64             begun_at;      /* in microseconds */
   GThread           *listener;      /* NULL until it is needed */
   GCond              listen;        /* `listening` has become true */
@@ -45,7 +46,7 @@ struct _AForkCallService
 
   /* Many calls at a time. */
   GHashTable        *begun;         /* of number to GWeakRef; NULL until there is one */
-  GMainLoop         *loop;
+  GMainLoop         *loop;          /* NULL before and after; with the output locked */
   GSource           *source;
   gpointer           source_tag;
   gboolean           waits_for_room;  /* what was gathered; the source looks for room */
@@ -82,7 +83,9 @@ void      _afork_call_service_take_rest     (AForkCallService   *self);
 /* Reads what has come, or waits for it. */
 void      _afork_call_service_receive       (AForkCallService   *self,
                                              gboolean            wait);
-/* The same with the input locked. Calls that are cancelled by it are added to CANCELLED: their
+/* Reads again if calls wait that were read long ago: they may have been cancelled since. */
+void      _afork_call_service_refresh       (AForkCallService   *self);
+/* Reads with the input locked. Calls that are cancelled by it are added to CANCELLED: their
  * handlers, and what their end leads to, must find the service unlocked. */
 void      _afork_call_service_read          (AForkCallService   *self,
                                              gboolean            wait,

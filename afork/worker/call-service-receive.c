@@ -13,6 +13,12 @@
 #include "afork-call-private.h"
 #include "afork/afork-i18n-private.h"
 
+enum
+{
+  /* A call that has waited this long, in microseconds, may have been cancelled meanwhile. */
+  STALE_AFTER = 1000,
+};
+
 /* Calls that have been begun. Those that have been answered belong to whoever has them. */
 
 static void
@@ -212,4 +218,15 @@ _afork_call_service_receive (AForkCallService *self,
   _afork_call_service_read (self, wait, cancelled);
   g_mutex_unlock (&self->input_lock);
   _afork_call_service_cancel (self, cancelled);
+}
+
+void
+_afork_call_service_refresh (AForkCallService *self)
+{
+  if (self->waiting.length == 0)
+    return;
+
+  self->now = g_get_monotonic_time ();
+  if (!self->ended && self->now - self->looked > STALE_AFTER)
+    _afork_call_service_receive (self, FALSE);
 }

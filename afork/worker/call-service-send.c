@@ -118,13 +118,14 @@ flush_later (AForkCallService *self)
   g_cond_signal (&self->flush_later);
 }
 
-/* What was gathered leaves at once, or, where the main context turns, when it does so next. */
+/* What was gathered leaves at once, or, where the main context turns for calls, when it does so
+ * next. */
 static void
 send_gathered (AForkCallService *self)
 {
   gsize n_unsent = _afork_call_stream_get_unsent (self->stream);
 
-  if (self->concurrent && n_unsent <= MAX_UNSENT)
+  if (self->loop != NULL && n_unsent <= MAX_UNSENT)
     {
       if (!g_main_context_is_owner (NULL))
         g_main_context_wakeup (NULL);

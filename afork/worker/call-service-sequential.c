@@ -16,8 +16,6 @@ enum
 {
   /* With more calls than this received and not begun, no more are received ahead. */
   MAX_AHEAD = 1024,
-  /* A call that has waited this long, in microseconds, may have been cancelled meanwhile. */
-  STALE_AFTER = 1000,
   /* Answers of calls that take less than this, in microseconds, are gathered while more calls
    * wait. */
   QUICK = 100,
@@ -97,11 +95,7 @@ tell_news (AForkCallService *self)
 static AForkCall *
 next_call (AForkCallService *self)
 {
-  if (self->waiting.length > 0)
-    self->now = g_get_monotonic_time ();
-  /* What was read long ago may have been cancelled since. */
-  if (self->waiting.length > 0 && !self->ended && self->now - self->looked > STALE_AFTER)
-    _afork_call_service_receive (self, FALSE);
+  _afork_call_service_refresh (self);
   while (self->waiting.length == 0 && !self->ended)
     {
       tell_news (self);

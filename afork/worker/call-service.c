@@ -38,6 +38,21 @@ afork_worker_emit (GVariant *event)
   _afork_call_service_send_value (the_service, AFORK_CALL_FRAME_EVENT, 0, value);
 }
 
+/* A worker that exits in the middle of a call has sent what it has sent until then. A child that it
+ * has made exits without that; and where a thread is just sending, nobody waits for it. */
+static void
+exit_cb (void)
+{
+  AForkCallService *self = the_service;
+
+  if (getpid () != self->pid || !g_mutex_trylock (&self->output_lock))
+    return;
+
+  if (!self->deaf)
+    _afork_call_service_flush (self, TRUE);
+  g_mutex_unlock (&self->output_lock);
+}
+
 /* Has the caller told why there will be no calls, and ends the process. */
 G_GNUC_NORETURN static void
 refuse (AForkCallService *self,
@@ -127,7 +142,9 @@ afork_worker_serve_calls (int              socket,
 
   the_service = self;
   self->thread = g_thread_self ();
+  self->pid = getpid ();
   self->stream = _afork_call_stream_new (socket);
+  atexit (exit_cb);
   _afork_call_stream_accept_segments (self->stream);
   g_queue_init (&self->waiting);
 

@@ -1,0 +1,267 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Workers that end when they should not: whatever they are at, each call ends once and is told how,
+ * with what the worker last had to say. */
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "test-rpc-util.h"
+
+typedef struct
+{
+  const char *step;             /* NULL: it is killed from here */
+  const char *entry;            /* what a call then comes to in the log */
+  int         code;
+  const char *text;
+} Fate;
+
+static const Fate fates[] = {
+  { "q0", "xexited ", AFORK_ERROR_EXITED, "exited with status 0. It last wrote: about to exit" },
+  { "q3", "xexited ", AFORK_ERROR_EXITED, "exited with status 3. It last wrote: about to exit" },
+  { "k6", "xsignaled ", AFORK_ERROR_SIGNALED, "signal 6 (Aborted). It last wrote: about to die" },
+  { "k9", "xsignaled ", AFORK_ERROR_SIGNALED, "signal 9 (Killed). It last wrote: about to die" },
+  { "k15", "xsignaled ", AFORK_ERROR_SIGNALED, "(Terminated). It last wrote: about to die" },
+  { NULL, "xsignaled ", AFORK_ERROR_SIGNALED, "signal 9 (Killed)" },
+};
+
+/* SCRIPT, and then the end. */
+static char *
+with_fate (const char *script,
+           const Fate *fate)
+{
+  return g_strdup_printf ("%s %s", script, fate->step != NULL ? fate->step : "n");
+}
+
+/* How it ends is what further calls and closing are told as well, and nothing else comes. */
+static void
+check_end (AForkRpc   *rpc,
+           GString    *log,
+           const char *expected,
+           const Fate *fate)
+{
+  g_autoptr(GString) more = g_string_new (expected);
+  g_autoptr(GError) error = NULL;
+
+  g_string_append (more, "closed ");
+  await_log (log, more->str);
+
+  begin_script (rpc, "e1 r2", log);
+  begin_plain_script (rpc, "e1 r2", NULL, log);
+  begin_close (rpc, NULL, log);
+  for (int i = 0; i < 3; i++)
+    g_string_append (more, fate->entry);
+  await_log (log, more->str);
+
+  g_assert_null (afork_rpc_call (rpc, NULL, NULL, &error));
+  g_assert_error (error, AFORK_ERROR, fate->code);
+  if (strstr (error->message, fate->text) == NULL)
+    g_error ("“%s” does not hold “%s”", error->message, fate->text);
+}
+
+/* What ends it: it itself, when the gate opens, or this program. */
+static void
+do_end (AForkRpc   *rpc,
+        const Fate *fate,
+        int         gate)
+{
+  if (fate->step == NULL)
+    afork_process_send_signal (afork_rpc_get_process (rpc), SIGKILL);
+  else
+    close (gate);
+}
+
+static void
+for_each_fate (gboolean   concurrent,
+               void     (*check) (AForkRpc   *rpc,
+                                  gboolean    concurrent,
+                                  const Fate *fate,
+                                  GString    *log))
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (fates); i++)
+    {
+      g_autoptr(GString) log = g_string_new (NULL);
+      g_autoptr(AForkRpc) rpc = new_script_rpc_full (NULL, concurrent, NULL, "script_done", log);
+
+      check (rpc, concurrent, &fates[i], log);
+    }
+}
+
+/* All is answered. */
+static void
+check_idle (AForkRpc   *rpc,
+            gboolean    concurrent,
+            const Fate *fate,
+            GString    *log)
+{
+  g_autofree char *script = with_fate (concurrent ? "r1 g" : "r1 T", fate);
+  int gate;
+
+  begin_script_full (rpc, script, 0, &gate, log);
+  await_log (log, "r1 ");
+  do_end (rpc, fate, gate);
+  check_end (rpc, log, "r1 ", fate);
+  if (fate->step == NULL)
+    close (gate);
+}
+
+static void
+test_end_idle (gboolean concurrent)
+{
+  for_each_fate (concurrent, check_idle);
+}
+
+/* It is at a call. */
+static void
+check_in_call (AForkRpc   *rpc,
+               gboolean    concurrent,
+               const Fate *fate,
+               GString    *log)
+{
+  g_autofree char *script = with_fate ("e2 p3 g", fate);
+  g_autoptr(GString) expected = g_string_new ("r1 e2 p3 ");
+  int gate;
+
+  begin_script (rpc, "r1", log);
+  begin_script_full (rpc, script, 0, &gate, log);
+  await_log (log, "r1 e2 p3 ");
+  do_end (rpc, fate, gate);
+  g_string_append (expected, fate->entry);
+  check_end (rpc, log, expected->str, fate);
+  if (fate->step == NULL)
+    close (gate);
+}
+
+static void
+test_end_in_call (gboolean concurrent)
+{
+  for_each_fate (concurrent, check_in_call);
+}
+
+/* It has answered a call, and ends before the next. */
+static void
+check_answered (AForkRpc   *rpc,
+                gboolean    concurrent,
+                const Fate *fate,
+                GString    *log)
+{
+  g_autofree char *script = with_fate ("e1 r2", fate);
+  g_autoptr(GString) expected = g_string_new (NULL);
+
+  if (fate->step == NULL)
+    return;
+
+  begin_script (rpc, script, log);
+  for (int i = 0; i < 3; i++)
+    begin_script (rpc, "r3", log);
+  /* What many calls at a time have sent leaves when the main context turns; it does not here. */
+  if (concurrent && fate->code == AFORK_ERROR_SIGNALED)
+    g_string_append (expected, fate->entry);
+  else
+    g_string_append (expected, "e1 r2 ");
+  for (int i = 0; i < 3; i++)
+    g_string_append (expected, fate->entry);
+  check_end (rpc, log, expected->str, fate);
+}
+
+static void
+test_end_answered (gboolean concurrent)
+{
+  for_each_fate (concurrent, check_answered);
+}
+
+/* With calls at work, calls that wait there, and calls that wait here. */
+static void
+check_queued (AForkRpc   *rpc,
+              gboolean    concurrent,
+              const Fate *fate,
+              GString    *log)
+{
+  g_autofree char *script = with_fate ("e1 g", fate);
+  g_autoptr(GString) expected = g_string_new ("e1 ");
+  int gate;
+
+  afork_rpc_set_max_in_flight (rpc, 3);
+  begin_script_full (rpc, script, 0, &gate, log);
+  for (int i = 0; i < 5; i++)
+    {
+      begin_script (rpc, "n", log);
+      begin_plain_script (rpc, "n", NULL, log);
+    }
+  begin_close (rpc, NULL, log);
+  await_log (log, "e1 ");
+  do_end (rpc, fate, gate);
+  for (int i = 0; i < 11; i++)
+    g_string_append (expected, fate->entry);
+  g_string_append_printf (expected, "closed %s", fate->entry);
+  await_log (log, expected->str);
+  if (fate->step == NULL)
+    close (gate);
+}
+
+static void
+test_end_queued (gboolean concurrent)
+{
+  for_each_fate (concurrent, check_queued);
+}
+
+/* Quick calls that were answered before one that is the end, and whose answers are gathered. */
+static void
+test_end_gathered (gboolean concurrent)
+{
+  enum { N_CALLS = 50 };
+  g_autoptr(GString) log = g_string_new (NULL);
+  g_autoptr(GString) expected = g_string_new (NULL);
+  g_autoptr(AForkRpc) rpc = new_script_rpc (concurrent, log);
+
+  for (guint i = 0; i < N_CALLS; i++)
+    {
+      g_autofree char *script = g_strdup_printf ("r%u", i);
+
+      begin_plain_script (rpc, script, NULL, log);
+      g_string_append_printf (expected, "%s ", script);
+    }
+  begin_plain_script (rpc, "q3", NULL, log);
+  begin_plain_script (rpc, "r1", NULL, log);
+  g_string_append (expected, "xexited xexited closed ");
+  await_log (log, expected->str);
+}
+
+/* Of much that the worker wrote, the last ten lines are told. */
+static void
+test_end_lines (gboolean concurrent)
+{
+  g_autoptr(GString) log = g_string_new (NULL);
+  g_autoptr(AForkRpc) rpc = new_script_rpc (concurrent, log);
+  g_autoptr(GError) error = NULL;
+
+  for (guint i = 0; i < 1000; i++)
+    begin_plain_script (rpc, "o r1", NULL, log);
+  begin_plain_script (rpc, "q3", NULL, log);
+  await_text (log, "closed ");
+  g_assert_null (afork_rpc_call (rpc, NULL, NULL, &error));
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_EXITED);
+  g_assert_true (g_str_has_suffix (error->message, "line 999\nline 1000\nabout to exit"));
+  g_assert_null (strstr (error->message, "line 991\n"));
+  g_assert_nonnull (strstr (error->message, "line 992\n"));
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  add_for_both ("/rpc-end/idle", test_end_idle);
+  add_for_both ("/rpc-end/in-call", test_end_in_call);
+  add_for_both ("/rpc-end/answered", test_end_answered);
+  add_for_both ("/rpc-end/queued", test_end_queued);
+  add_for_both ("/rpc-end/gathered", test_end_gathered);
+  add_for_both ("/rpc-end/lines", test_end_lines);
+
+  return g_test_run ();
+}
