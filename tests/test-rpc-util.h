@@ -25,8 +25,8 @@ AForkRpc     *new_rpc_of         (const char    *module,
                                   const char    *function,
                                   gboolean       concurrent);
 
-/* Adds TEST twice, with a census around it, under PATH: for a worker that serves one call at a time,
- * and for one that serves many. */
+/* Adds TEST twice, with a census around it, under PATH: for a worker that serves one call at a
+ * time, and for one that serves many. */
 void          add_for_both       (const char    *path,
                                   void         (*test) (gboolean concurrent));
 
@@ -79,8 +79,8 @@ void          close_rpc          (AForkRpc      *rpc);
 void          close_rpc_error    (AForkRpc      *rpc,
                                   int            code);
 
-/* A handler of the signals event and progress, whose data is a GString: appends the value, with
- * “e” or “p” before it and a space behind it. Of what comes with much beside it, the number only. */
+/* A handler of the signals event and progress, whose data is a GString: appends the value, with “e”
+ * or “p” before it and a space behind it. Of what comes with much beside it, the number only. */
 void          append_text_cb     (GObject       *object,
                                   GVariant      *value,
                                   gpointer       data);

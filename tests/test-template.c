@@ -369,7 +369,7 @@ test_template_threads_unseen (void)
   g_autoptr(GAsyncQueue) to_thread = g_async_queue_new ();
   g_autoptr(GAsyncQueue) from_thread = g_async_queue_new ();
   GAsyncQueue *queues[] = { to_thread, from_thread };
-  GThread *thread = g_thread_new ("unseen", second_thread, queues);
+  GThread *thread = g_thread_new ("unseen", another_thread, queues);
 
   g_async_queue_pop (from_thread);
   for (rlim_t n_free = 0; n_free < 8; n_free++)

@@ -21,7 +21,7 @@
  *   n         never answer (many calls at a time)
  *   o         write a line to standard error output, with its number
  *   s b       sleep, be busy, for ever
- *   qN kN     exit with that status, be killed by that signal, after a word on standard error output
+ *   qN kN     exit with that status, be killed by that signal, after a word on standard error
  *
  * A script that ends without an answer answers with `()` if one call is served at a time; if many
  * are, it drops the call. */

@@ -904,8 +904,8 @@ suits_wait (Subject *self)
   return self->process != NULL && self->n_waits < 3;
 }
 
-/* One that was not entered has failed. It ends as well, but not before its forks, which stay as long
- * as this program has not let go of them. */
+/* One that was not entered has failed. It ends as well, but not before its forks, which stay as
+ * long as this program has not let go of them. */
 static gboolean
 suits_blocking_wait (Subject *self)
 {
