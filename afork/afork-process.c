@@ -194,6 +194,7 @@ refuse_context (AForkProcess *self)
   _afork_process_abandon (self, AFORK_ERROR_FAILED,
                           _("The process was made in a main context that another thread turns"));
   _afork_peer_forget_tales (self->peer);
+  self->refused = TRUE;
   self->state = AFORK_PROCESS_STATE_EXITED;
 }
 
@@ -569,7 +570,7 @@ gboolean
 _afork_process_is_open (AForkProcess *self)
 {
   if (!self->started)
-    return _afork_process_can_prepare (self);
+    return _afork_process_can_prepare (self) && !self->refused;
 
   return _afork_peer_is_open (self->peer)
     && !_afork_life_is_over (_afork_peer_get_life (self->peer));
