@@ -101,7 +101,10 @@ _afork_process_begin (AForkProcess *self)
   if (template == NULL && !self->fresh)
     template = afork_runtime_get_template (self->runtime);
   if (template != NULL)
-    self->die_with_parent = template->die_with_parent;
+    {
+      self->title = g_strdup (template->title);
+      self->die_with_parent = template->die_with_parent;
+    }
 
   if (!afork_runtime_get_can_fork (self->runtime))
     {
@@ -128,6 +131,7 @@ _afork_process_replace (AForkProcess *self,
       return;
     }
 
+  self->title = g_strdup (replaced->title);
   self->preparation = _afork_preparation_copy (replaced->preparation);
   if (replaced->die_with_parent)
     afork_process_set_die_with_parent (self, TRUE);

@@ -206,10 +206,7 @@ afork_process_constructed (GObject *object)
   G_OBJECT_CLASS (afork_process_parent_class)->constructed (object);
 
   if (self->template != NULL)
-    {
-      g_set_object (&self->runtime, self->template->runtime);
-      self->title = g_strdup (self->template->title);
-    }
+    g_set_object (&self->runtime, self->template->runtime);
   if (self->runtime == NULL)
     self->runtime = g_object_ref (afork_runtime_get_default ());
 
