@@ -37,8 +37,6 @@ static void
 begin_later (AForkProcess *self,
              AForkProcess *template)
 {
-  GError *failure;
-
   if (template == NULL)
     {
       self->preparation = _afork_preparation_new ();
@@ -54,11 +52,8 @@ begin_later (AForkProcess *self,
     }
 
   self->preparation = _afork_preparation_copy (template->preparation);
-  failure = _afork_peer_get_failure (template->peer);
-  if (failure != NULL)
-    _afork_process_abandon (self, failure->code,
-                            _("The process could not be forked from its template: %s"),
-                            failure->message);
+  if (_afork_peer_get_failure (template->peer) != NULL)
+    _afork_peer_fail_like_template (self->peer, template->peer);
 }
 
 /* A fork that was made already. */
