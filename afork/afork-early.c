@@ -38,7 +38,7 @@ static AForkProcess *early;
  * has failed.
  *
  * Fails with `AFORK_ERROR_THREADS`, and the names of the threads, if the program has more than one;
- * with `AFORK_ERROR_FAILED` if processes were made already, by this call or others; and with
+ * with `AFORK_ERROR_FAILED` if there are processes already, by this call or others; and with
  * `AFORK_ERROR_SPAWN` if the system is out of processes, descriptors or memory. Then nothing has
  * changed.
  *

@@ -40,11 +40,15 @@ _afork_peer_fail_to_start (AForkPeer    *self,
 }
 
 void
-_afork_peer_fail_like_template (AForkPeer *self)
+_afork_peer_fail_like_template (AForkPeer *self,
+                                AForkPeer *template)
 {
-  g_autoptr(GError) error = g_error_copy (self->template->failure);
+  g_autoptr(GError) error = g_error_copy (template->failure);
 
-  g_prefix_error (&error, "%s ", _("The process could not be forked from its template:"));
+  /* Of a whole line of them, one may say so. */
+  if (!template->failed_like_template)
+    g_prefix_error (&error, "%s ", _("The process could not be forked from its template:"));
+  self->failed_like_template |= self->failure == NULL;
   _afork_peer_fail_to_start (self, error);
 }
 
@@ -115,7 +119,7 @@ _afork_peer_settle (AForkPeer *self)
   else if (template->failure != NULL && (self->failure == NULL || template->channel == NULL))
     {
       /* One that has failed itself is perhaps still reported. */
-      _afork_peer_fail_like_template (self);
+      _afork_peer_fail_like_template (self, template);
     }
 }
 

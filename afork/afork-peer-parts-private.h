@@ -36,6 +36,7 @@ struct _AForkPeer
   AForkChannel          *channel;       /* NULL once handed over or closed */
   AForkLife             *life;
   GError                *failure;       /* set once */
+  gboolean               failed_like_template;  /* … for what had befallen that */
   gboolean               closed;        /* the command socket ended with no function entered */
   gboolean               ready;         /* the command socket is no longer ours … */
   gboolean               running;       /* … but a function's or a program's */
@@ -152,8 +153,6 @@ void       _afork_peer_fail               (AForkPeer                 *self,
 /* It never came to be, and ERROR is why. */
 void       _afork_peer_fail_to_start      (AForkPeer                 *self,
                                            const GError              *error);
-/* What happened to its template before it was forked from it. */
-void       _afork_peer_fail_like_template (AForkPeer                 *self);
 /* Finds out why SELF, whose command socket has ended, will not run its function, and sees to it
  * that its life ends, as soon as that can be; to be called again whenever more is known. */
 void       _afork_peer_settle             (AForkPeer                 *self);

@@ -107,6 +107,10 @@ void       _afork_peer_exec        (AForkPeer              *self,
 /* Queues, as the last command, that its socket goes to another caller. */
 void       _afork_peer_detach      (AForkPeer              *self);
 
+/* TEMPLATE has failed before it was forked from it, and so it never comes to be. */
+void       _afork_peer_fail_like_template (AForkPeer          *self,
+                                    AForkPeer              *template);
+
 /* Gives it up: kills it if it lives, and takes ERROR as the reason unless there is one. */
 void       _afork_peer_abandon     (AForkPeer              *self,
                                     const GError           *error);

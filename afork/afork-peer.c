@@ -287,7 +287,7 @@ _afork_peer_fork (AForkPeer *self,
   self->number = ++template->last_number;
   if (template->failure != NULL)
     {
-      _afork_peer_fail_like_template (self);
+      _afork_peer_fail_like_template (self, template);
       return;
     }
   if (template->told_to_run)

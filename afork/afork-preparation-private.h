@@ -25,7 +25,11 @@ gboolean          _afork_preparation_add      (AForkPreparation  *self,
 void              _afork_preparation_add_item (AForkPreparation  *self,
                                                GBytes            *bytes);
 
-/* Tells PEER all of it. */
+/* There was something that could not be told, and ERROR is why. */
+void              _afork_preparation_fail     (AForkPreparation  *self,
+                                               const GError      *error);
+
+/* Tells PEER all of it; makes it fail where that is not all there was. */
 void              _afork_preparation_replay   (AForkPreparation  *self,
                                                AForkPeer         *peer);
 

@@ -25,6 +25,7 @@ struct _AForkPreparation
 {
   AForkBelonging belonging;     /* the descriptors */
   GArray        *steps;
+  GError        *failure;       /* of a step that is none of them, or NULL */
 };
 
 static void
@@ -61,6 +62,7 @@ _afork_preparation_free (AForkPreparation *self)
 {
   _afork_belonging_end (&self->belonging);
   g_array_unref (self->steps);
+  g_clear_error (&self->failure);
   g_free (self);
 }
 
@@ -84,6 +86,8 @@ _afork_preparation_copy (AForkPreparation *self)
       step.fd = copy_fd (step.fd);
       g_array_append_val (copy->steps, step);
     }
+  if (self->failure != NULL)
+    copy->failure = g_error_copy (self->failure);
 
   return copy;
 }
@@ -114,6 +118,14 @@ _afork_preparation_add_item (AForkPreparation *self,
   Step step = { .bytes = g_bytes_ref (bytes), .is_item = TRUE, .fd = -1 };
 
   g_array_append_val (self->steps, step);
+}
+
+void
+_afork_preparation_fail (AForkPreparation *self,
+                         const GError     *error)
+{
+  if (self->failure == NULL)
+    self->failure = g_error_copy (error);
 }
 
 static void
@@ -156,4 +168,6 @@ _afork_preparation_replay (AForkPreparation *self,
 {
   for (guint i = 0; i < self->steps->len; i++)
     replay_step (&g_array_index (self->steps, Step, i), peer);
+  if (self->failure != NULL)
+    _afork_peer_abandon (peer, self->failure);
 }

@@ -37,8 +37,6 @@ static void
 begin_later (AForkProcess *self,
              AForkProcess *template)
 {
-  GError *failure;
-
   if (template == NULL)
     {
       self->preparation = _afork_preparation_new ();
@@ -54,11 +52,8 @@ begin_later (AForkProcess *self,
     }
 
   self->preparation = _afork_preparation_copy (template->preparation);
-  failure = _afork_peer_get_failure (template->peer);
-  if (failure != NULL)
-    _afork_process_abandon (self, failure->code,
-                            _("The process could not be forked from its template: %s"),
-                            failure->message);
+  if (_afork_peer_get_failure (template->peer) != NULL)
+    _afork_peer_fail_like_template (self->peer, template->peer);
 }
 
 /* A fork that was made already. */
@@ -101,7 +96,10 @@ _afork_process_begin (AForkProcess *self)
   if (template == NULL && !self->fresh)
     template = afork_runtime_get_template (self->runtime);
   if (template != NULL)
-    self->die_with_parent = template->die_with_parent;
+    {
+      self->title = g_strdup (template->title);
+      self->die_with_parent = template->die_with_parent;
+    }
 
   if (!afork_runtime_get_can_fork (self->runtime))
     {
@@ -128,6 +126,7 @@ _afork_process_replace (AForkProcess *self,
       return;
     }
 
+  self->title = g_strdup (replaced->title);
   self->preparation = _afork_preparation_copy (replaced->preparation);
   if (replaced->die_with_parent)
     afork_process_set_die_with_parent (self, TRUE);

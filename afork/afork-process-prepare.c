@@ -49,6 +49,15 @@ _afork_process_abandon (AForkProcess *self,
   _afork_peer_abandon (self->peer, error);
 }
 
+/* The process has failed, since it cannot be told something. A template is replaced then, by one that
+ * must not go without. */
+static void
+keep_failure (AForkProcess *self)
+{
+  if (self->preparation != NULL)
+    _afork_preparation_fail (self->preparation, _afork_peer_get_failure (self->peer));
+}
+
 AForkProcess *
 _afork_process_tell (AForkProcess     *self,
                      const AForkFrame *frame,
@@ -62,12 +71,14 @@ _afork_process_tell (AForkProcess     *self,
   if (afork_frame_size (frame) == 0)
     {
       _afork_peer_refuse_large (self->peer, frame);
+      keep_failure (self);
       return self;
     }
   if (self->preparation != NULL && !_afork_preparation_add (self->preparation, frame, fd))
     {
       _afork_process_abandon (self, AFORK_ERROR_FAILED, _("A descriptor could not be kept: %s"),
                               g_strerror (errno));
+      keep_failure (self);
       return self;
     }
 
@@ -107,11 +118,15 @@ tell_fd (AForkProcess     *self,
 {
   int copy;
 
+  if (_afork_peer_get_failure (self->peer) != NULL)
+    return self;
+
   if (!afork_runtime_get_can_pass_fds (self->runtime))
     {
       _afork_process_abandon (self, AFORK_ERROR_NOT_SUPPORTED,
                               _("Descriptor %d cannot be sent to a process of the runtime “%s”"),
                               fd, afork_runtime_get_name (self->runtime));
+      keep_failure (self);
       return self;
     }
 
@@ -121,6 +136,7 @@ tell_fd (AForkProcess     *self,
     {
       _afork_process_abandon (self, AFORK_ERROR_FAILED, _("Descriptor %d cannot be sent: %s"),
                               fd, g_strerror (errno));
+      keep_failure (self);
       return self;
     }
 

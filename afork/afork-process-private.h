@@ -28,6 +28,7 @@ struct _AForkProcess
   GThread          *thread;         /* not a reference: for comparison */
 
   AForkPeer        *peer;
+  gboolean          refused;        /* another thread turns its context */
   gboolean          started;        /* else all that is told to it is only kept, until it runs */
   AForkPreparation *preparation;    /* what it was told, if that is needed again; or NULL */
 

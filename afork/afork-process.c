@@ -194,6 +194,7 @@ refuse_context (AForkProcess *self)
   _afork_process_abandon (self, AFORK_ERROR_FAILED,
                           _("The process was made in a main context that another thread turns"));
   _afork_peer_forget_tales (self->peer);
+  self->refused = TRUE;
   self->state = AFORK_PROCESS_STATE_EXITED;
 }
 
@@ -205,10 +206,7 @@ afork_process_constructed (GObject *object)
   G_OBJECT_CLASS (afork_process_parent_class)->constructed (object);
 
   if (self->template != NULL)
-    {
-      g_set_object (&self->runtime, self->template->runtime);
-      self->title = g_strdup (self->template->title);
-    }
+    g_set_object (&self->runtime, self->template->runtime);
   if (self->runtime == NULL)
     self->runtime = g_object_ref (afork_runtime_get_default ());
 
@@ -569,7 +567,7 @@ gboolean
 _afork_process_is_open (AForkProcess *self)
 {
   if (!self->started)
-    return _afork_process_can_prepare (self);
+    return _afork_process_can_prepare (self) && !self->refused;
 
   return _afork_peer_is_open (self->peer)
     && !_afork_life_is_over (_afork_peer_get_life (self->peer));

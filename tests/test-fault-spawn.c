@@ -312,6 +312,42 @@ test_daemon (Census        *census,
   close_fd (&writing);
 }
 
+/* Of a whole line of forks, the message tells once that they were to be forked: of processes that
+ * are forked, and of those that are executed when they are run. */
+static void
+test_line (Census        *census,
+           gconstpointer  data)
+{
+  const char * const argv[] = { "/afork/no-such-program", NULL };
+
+  for (int can_fork = 0; can_fork < 2; can_fork++)
+    {
+      g_autoptr(AForkRuntime) runtime = new_runtime (argv, can_fork);
+      g_autoptr(AForkProcess) process = afork_process_new_exec (runtime);
+      g_autoptr(GSocketConnection) connection = NULL;
+      g_autoptr(GError) error = NULL;
+      const char *text = "could not be forked from its template";
+      const char *found;
+
+      if (!can_fork)
+        afork_process_send_fd (process, STDERR_FILENO);
+      for (int i = 0; i < 3; i++)
+        {
+          g_autoptr(AForkProcess) fork = afork_process_fork (process);
+
+          g_set_object (&process, fork);
+        }
+
+      connection = run_process (process, "function", &error);
+      g_assert_null (connection);
+      g_test_message ("%s", error->message);
+      found = strstr (error->message, text);
+      g_assert_nonnull (found);
+      g_assert_null (strstr (found + 1, text));
+      await_end (process);
+    }
+}
+
 static void
 add_cases (const char  *name,
            const Case  *first,
@@ -351,6 +387,7 @@ main (int    argc,
               fault_set_up, test_silent, fault_tear_down);
   g_test_add ("/fault/spawn/silent/exec", Census, GINT_TO_POINTER (TRUE),
               fault_set_up, test_silent, fault_tear_down);
+  fault_add ("/fault/spawn/line", test_line);
   fault_add ("/fault/spawn/daemon", test_daemon);
   fault_add ("/fault/spawn/exited", test_exited);
   status = g_test_run ();

@@ -863,6 +863,38 @@ test_intruder (void)
   g_main_loop_run (loop);
 }
 
+static gpointer
+get_template (gpointer data)
+{
+  afork_runtime_get_template (afork_runtime_get_native ());
+  return NULL;
+}
+
+static gboolean
+join_getter_cb (gpointer data)
+{
+  g_test_expect_message ("AFork", G_LOG_LEVEL_CRITICAL, "*another thread turns*");
+  g_thread_join (g_thread_new ("intruder", get_template, NULL));
+  g_test_assert_expected_messages ();
+  g_main_loop_quit (data);
+  return G_SOURCE_REMOVE;
+}
+
+/* A template that was refused is none, and stands in nobody's way. */
+static void
+test_intruder_template (void)
+{
+  g_autoptr(GMainLoop) loop = g_main_loop_new (NULL, FALSE);
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(GSocketConnection) connection = NULL;
+
+  g_idle_add (join_getter_cb, loop);
+  g_main_loop_run (loop);
+  process = new_with_module (afork_process_new ());
+  connection = run_process_ok (process, "until_closed");
+  finish_process (process, connection);
+}
+
 /* Where nobody turns it, it is as good as the thread's own. */
 static gpointer
 use_default (gpointer data)
@@ -957,6 +989,7 @@ main (int    argc,
   add ("/main-context/dropped-elsewhere", test_dropped_elsewhere);
   add ("/main-context/never-turned", test_never_turned);
   add ("/main-context/intruder", test_intruder);
+  add ("/main-context/intruder/template", test_intruder_template);
   add ("/main-context/default-elsewhere", test_default_elsewhere);
 
   return g_test_run ();

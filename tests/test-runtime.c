@@ -108,6 +108,40 @@ assert_prepared (const char *description)
   g_assert_nonnull (at_30);
 }
 
+/* What a template could not be told is not left out of those that replace it: it fails all, until
+ * it is given up. */
+static void
+test_template_refused (Census        *census,
+                       gconstpointer  data)
+{
+  AForkRuntime *runtime = afork_runtime_get_native ();
+  g_autofree char *too_long = g_strnfill (2 * 1024 * 1024, 'x');
+  g_autoptr(AForkProcess) process = NULL;
+
+  for (guint i = 0; i < 2; i++)
+    {
+      AForkProcess *template = afork_runtime_get_template (runtime);
+
+      if (i == 0)
+        afork_process_send_fd (template, G_MAXINT);
+      else
+        afork_process_require (template, too_long);
+      for (guint n = 0; n < 3; n++)
+        {
+          g_autoptr(AForkProcess) failing = afork_process_new ();
+
+          afork_process_require (failing, "describe");
+          expect_run_error (failing, "describe", AFORK_ERROR, AFORK_ERROR_FAILED,
+                            i == 0 ? "cannot be sent" : "REQUIRE is longer");
+        }
+      afork_runtime_set_template (runtime, NULL);
+    }
+
+  process = afork_process_new ();
+  afork_process_require (process, "describe");
+  assert_answer (process, "describe", "");
+}
+
 /* A template that has died is replaced by one that was told the same, and so is that one. */
 static void
 test_template_died (Census        *census,
@@ -661,6 +695,7 @@ main (int    argc,
 
   add ("/runtime/template/kept", test_template_kept);
   add ("/runtime/template/of-context", test_template_of_context);
+  add ("/runtime/template/refused", test_template_refused);
   add ("/runtime/template/died", test_template_died);
   add ("/runtime/template/wrong", test_template_wrong);
   add ("/runtime/template/outdated", test_template_outdated);

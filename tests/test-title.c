@@ -87,6 +87,33 @@ test_title_set (Fixture       *fixture,
   inspection_end (&inspection);
 }
 
+/* A runtime's template is no other, nor is one that has replaced it. */
+static void
+test_title_of_runtime (Fixture       *fixture,
+                       gconstpointer  data)
+{
+  AForkRuntime *runtime = afork_runtime_get_native ();
+  g_autoptr(AForkProcess) template = NULL;
+
+  afork_process_set_title (afork_runtime_get_template (runtime), "of all");
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr(AForkProcess) process = afork_process_new ();
+      Inspection inspection;
+
+      g_assert_cmpstr (afork_process_get_title (process), ==, "of all");
+      afork_process_require (process, "inspect");
+      inspection_begin (&inspection, process);
+      assert_title (afork_process_get_pid (process), "of all");
+      inspection_end (&inspection);
+
+      g_set_object (&template, afork_runtime_get_template (runtime));
+      g_assert_cmpstr (afork_process_get_title (template), ==, "of all");
+      afork_process_force_exit (template);
+      await_end (template);
+    }
+}
+
 static void
 notify_cb (GObject    *object,
            GParamSpec *pspec,
@@ -169,6 +196,7 @@ main (int    argc,
 
   add ("/title/usual", test_title_usual);
   add ("/title/set", test_title_set);
+  add ("/title/of-runtime", test_title_of_runtime);
   add ("/title/notify", test_title_notify);
   add ("/title/long", test_title_long);
 

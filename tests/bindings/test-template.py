@@ -4,6 +4,9 @@
 # A template that is forked off Python itself. What runs in it is C: functions of modules, such as
 # are loaded into the native server.
 
+import os
+import subprocess
+import sys
 import threading
 import unittest
 
@@ -11,6 +14,21 @@ import gi
 
 gi.require_version("AFork", "1")
 from gi.repository import AFork, GLib
+
+
+# A program of its own, which executes no server, for there is none.
+EARLY = """
+import gi
+gi.require_version("AFork", "1")
+from gi.repository import AFork
+
+assert AFork.early()
+process = AFork.Process.new().require("take").send_arg("taken").call("take", None)
+connection = process.run("give", None)
+print(connection.get_input_stream().read_bytes(100, None).get_data().decode())
+assert process.wait(None)
+assert process.get_runtime() == AFork.Runtime.get_native()
+"""
 
 
 def refuse(test, make):
@@ -51,6 +69,11 @@ class TemplateTest(unittest.TestCase):
         with self.assertRaises(GLib.Error) as context:
             AFork.Process.new_template()
         self.assertTrue(context.exception.matches(AFork.error_quark(), AFork.Error.THREADS))
+
+    def test_early(self):
+        done = subprocess.run([sys.executable, "-c", EARLY], stdout=subprocess.PIPE, text=True,
+                              env={**os.environ, "AFORK_SERVER": "/nowhere/server"})
+        self.assertEqual((done.stdout, done.returncode), ("taken\n", 0))
 
     # After the other, in alphabetical order.
     def test_then_self(self):
