@@ -10,7 +10,8 @@
 G_BEGIN_DECLS
 
 /* A pipe that ends with this process, however that ends. The process that has the reading end, and
- * its forks, end then as well; so it must be kept until all of them have ended. */
+ * its forks, end then as well. So it is kept until all of them have ended: those that are known
+ * here by references, and others by themselves. */
 typedef struct _AForkLifeline AForkLifeline;
 
 /* *FD becomes the reading end. NULL and errno on failure. */

@@ -8,16 +8,29 @@
 #include "afork-lifeline-private.h"
 
 #include <fcntl.h>
+#include <glib-unix.h>
+#include <poll.h>
 
 #include "afork-belonging-private.h"
+#include "afork-context-private.h"
 #include "afork-fd-private.h"
 
 struct _AForkLifeline
 {
   AForkBelonging  belonging;    /* the pipe */
   gatomicrefcount ref_count;
-  int             fd;           /* nothing is ever written to it */
+  int             fd;           /* nothing is ever written to it; -1 once forgotten */
+  GSource        *source;       /* for what lives on when the references are gone, or NULL */
 };
+
+static void
+lifeline_free (AForkLifeline *self)
+{
+  _afork_belonging_end (&self->belonging);
+  _afork_source_clear (&self->source);
+  _afork_fd_clear (&self->fd);
+  g_free (self);
+}
 
 static void
 forget (gpointer data)
@@ -25,6 +38,8 @@ forget (gpointer data)
   AForkLifeline *self = data;
 
   _afork_fd_clear (&self->fd);
+  if (self->source != NULL)
+    lifeline_free (self);
 }
 
 AForkLifeline *
@@ -57,13 +72,45 @@ _afork_lifeline_ref (AForkLifeline *self)
   return self;
 }
 
+/* Whether a process still has the other end: no reader is an error to a writer. */
+static gboolean
+is_held (AForkLifeline *self)
+{
+  struct pollfd unread = { .fd = self->fd };
+
+  return self->fd >= 0 && poll (&unread, 1, 0) == 0;
+}
+
+static gboolean
+released_cb (int          fd,
+             GIOCondition condition,
+             gpointer     data)
+{
+  lifeline_free (data);
+  return G_SOURCE_REMOVE;
+}
+
+/* The default context is the one that most likely turns. If it does not, the pipe stays, and no
+ * harm is done. */
+static void
+await_release (AForkLifeline *self)
+{
+  self->source = g_unix_fd_source_new (self->fd, G_IO_ERR);
+  g_source_set_static_name (self->source, "[afork] lifeline");
+  g_source_set_callback (self->source, G_SOURCE_FUNC (released_cb), self, NULL);
+  g_source_attach (self->source, NULL);
+}
+
+/* Others may have forked a process that was given to them, and it may have children of its own:
+ * then it is not the end of all when those that are known here have ended. */
 void
 _afork_lifeline_unref (AForkLifeline *self)
 {
   if (!g_atomic_ref_count_dec (&self->ref_count))
     return;
 
-  _afork_belonging_end (&self->belonging);
-  _afork_fd_clear (&self->fd);
-  g_free (self);
+  if (is_held (self))
+    await_release (self);
+  else
+    lifeline_free (self);
 }

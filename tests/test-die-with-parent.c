@@ -391,6 +391,33 @@ test_dropped (void)
   ping (connection);
 }
 
+/* A fork that was made by whoever took its template over lives on when that is killed. */
+static void
+test_taken_over (void)
+{
+  g_autoptr(AForkProcess) given = afork_process_new ();
+  g_autoptr(AForkProcess) template = NULL;
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+  int fd;
+
+  afork_process_set_die_with_parent (given, TRUE);
+  fd = afork_process_detach (given, NULL, &error);
+  g_assert_no_error (error);
+  template = afork_process_new_from_fd (fd);
+  afork_process_require (template, "echo");
+  process = afork_process_fork (template);
+  connection = run_process_ok (process, "echo");
+  ping (connection);
+
+  afork_process_force_exit (template);
+  await_end (template);
+  await_end (given);
+  ping (connection);
+  finish_process (process, connection);
+}
+
 /* Where a process ends that linked others' process group to its session, and somebody in that is
  * stopped, the kernel sends SIGHUP to all of the group. Who lives on must not be in such a one. */
 
@@ -560,6 +587,7 @@ main (int    argc,
   ADD ("off", test_off);
   ADD ("property", test_property);
   ADD ("dropped", test_dropped);
+  ADD ("taken-over", test_taken_over);
   ADD ("stopped/worker", test_stopped_worker);
   ADD ("stopped/caller", test_stopped_caller);
   ADD ("context-gone", test_context_gone);
