@@ -490,6 +490,7 @@ prepare_any (void)
       afork_process_set_die_with_parent (self->process, TRUE);
       break;
     default:
+      self->has_forks = TRUE;
       afork_process_set_spare (self->process, chance_below (3));
       break;
     }
@@ -903,13 +904,16 @@ suits_wait (Subject *self)
   return self->process != NULL && self->n_waits < 3;
 }
 
+/* One that was not entered has failed. It ends as well, but not before its forks, which stay as
+ * long as this program has not let go of them. */
 static gboolean
 suits_blocking_wait (Subject *self)
 {
   gboolean ends = self->handing == HANDING_ENDING
     || (self->handing == HANDING_UNTIL_CLOSED && self->connection == NULL);
 
-  return self->process != NULL && ends && !self->run_pending && !subject_is_held_up (self);
+  return self->process != NULL && ends && !self->run_pending
+    && (self->entered || !self->has_forks) && !subject_is_held_up (self);
 }
 
 static void

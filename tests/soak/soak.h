@@ -79,6 +79,7 @@ struct _Subject
   gboolean           has_faults;
   GPtrArray         *items;             /* of GBytes */
   guint              n_fds;
+  gboolean           has_forks;         /* or may have, spares among them */
   GString           *notes;
   char              *variable;
   char              *folder;
@@ -89,6 +90,7 @@ struct _Subject
   int                wait_status;       /* with which it ends if left alone, or -1 */
   gboolean           disturbed;         /* it may end in another way */
   gboolean           run_pending;
+  gboolean           entered;           /* what it was handed over to */
   GCancellable      *run_cancellable;
   GCancellable      *wait_cancellable;
   guint              n_waits;           /* that are not answered */

@@ -169,6 +169,7 @@ subject_new (AForkProcess *process,
   if (template != NULL)
     {
       self->template = subject_ref (template);
+      template->has_forks = TRUE;
       subject_inherit (self, template);
       self->may = self->fork_may = template->fork_may;
       self->must_fail = self->forks_must_fail = template->forks_must_fail;
@@ -607,6 +608,7 @@ subject_ran (Subject           *self,
   if (error != NULL)
     self->disturbed = TRUE;
 
+  self->entered = error == NULL;
   self->connection = connection;
   if (connection != NULL && self->handing == HANDING_RECITE)
     {
