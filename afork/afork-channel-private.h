@@ -60,6 +60,11 @@ void          _afork_channel_send_first   (AForkChannel             *self,
 void          _afork_channel_ask_sender   (AForkChannel             *self,
                                            gboolean                  ask);
 
+/* Sees to it that N_FDS more descriptors than those that were asked for before can be received.
+ * False and errno if there is no room for them. */
+gboolean      _afork_channel_expect_fds    (AForkChannel             *self,
+                                           guint                     n_fds);
+
 /* From now on nothing is read beyond the frame that is awaited: what follows is not for us. */
 void          _afork_channel_read_exactly (AForkChannel             *self);
 

@@ -424,6 +424,13 @@ _afork_channel_ask_sender (AForkChannel *self,
   set_passes_sender (self->socket, ask);
 }
 
+gboolean
+_afork_channel_expect_fds (AForkChannel *self,
+                           guint         n_fds)
+{
+  return self->socket < 0 || _afork_reader_expect (&self->reader, self->socket, n_fds);
+}
+
 void
 _afork_channel_read_exactly (AForkChannel *self)
 {

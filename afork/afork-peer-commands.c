@@ -104,28 +104,44 @@ expect (AForkPeer  *template,
   _afork_peer_send (template, &frame, -1);
 }
 
+/* Where the process has forks, one more goes on as the worker, perhaps before that is known here.
+ * It comes with two descriptors, and could not be ended without them. */
+static gboolean
+expect_successor (AForkPeer *self)
+{
+  g_autoptr(GError) error = NULL;
+
+  _afork_life_keep_signals (self->life);
+  if (_afork_channel_expect_fds (self->channel, 2))
+    return TRUE;
+
+  error = g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN,
+                       _("The process could not be forked once more, to be run: %s"),
+                       g_strerror (errno));
+  _afork_peer_abandon (self, error);
+  return FALSE;
+}
+
 /* The answer to the last command may come from another process than the one that was told, and what
  * comes behind it is not the library's to read. */
-void
+gboolean
 _afork_peer_expect_ready (AForkPeer *self)
 {
   self->told_to_run = TRUE;
-  /* A fork of it goes on as the worker then, and may do so before that is known here. */
-  if (_afork_peer_has_forks (self))
-    _afork_life_keep_signals (self->life);
-  if (self->channel != NULL)
-    {
-      _afork_channel_ask_sender (self->channel, TRUE);
-      _afork_channel_read_exactly (self->channel);
-    }
+  if (self->channel == NULL)
+    return FALSE;
+
+  _afork_channel_ask_sender (self->channel, TRUE);
+  _afork_channel_read_exactly (self->channel);
+  return !_afork_peer_has_forks (self) || expect_successor (self);
 }
 
 static void
 send_last (AForkPeer        *self,
            const AForkFrame *frame)
 {
-  _afork_peer_expect_ready (self);
-  _afork_peer_send (self, frame, -1);
+  if (_afork_peer_expect_ready (self))
+    _afork_peer_send (self, frame, -1);
 }
 
 void

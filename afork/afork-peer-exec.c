@@ -12,6 +12,7 @@
 #include <signal.h>
 
 #include "afork-error.h"
+#include "afork-fd-private.h"
 #include "afork-remote-error-private.h"
 
 /* The process was ready before it tried, and so that is here. */
@@ -97,7 +98,12 @@ _afork_peer_exec (AForkPeer          *self,
       return;
     }
 
-  _afork_peer_expect_ready (self);
+  if (!_afork_peer_expect_ready (self))
+    {
+      _afork_fd_close (outcome);
+      return;
+    }
+
   bytes = _afork_peer_pack_strings (argv, &frame.strings);
   _afork_peer_send (self, &frame, outcome);
 }

@@ -106,8 +106,9 @@ void       _afork_peer_move_tales         (AForkPeer                 *self);
 
 /* Commands. */
 
-/* The last one is about to be sent. */
-void       _afork_peer_expect_ready       (AForkPeer                 *self);
+/* The last one is about to be sent. False if it is not to be: there is nobody left to send it to,
+ * or no room for the answer, and then the peer has failed. */
+gboolean   _afork_peer_expect_ready       (AForkPeer                 *self);
 
 /* Answers. */
 

@@ -173,6 +173,20 @@ connect_commands (AForkPeer  *self,
   return _afork_peer_connect_channel (self, &self->channel, &_afork_peer_channel_events, error);
 }
 
+/* A process whose pidfd finds no room could not be ended any more, whatever it does. So that is
+ * kept before the process is there. */
+static gboolean
+expect_birth (AForkPeer  *self,
+              GError    **error)
+{
+  if (_afork_channel_expect_fds (self->channel, 1))
+    return TRUE;
+
+  g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
+               _("A process could not be connected: %s"), g_strerror (errno));
+  return FALSE;
+}
+
 /* A program that may never greet. */
 
 guint _afork_peer_patience_ms = 30000;
@@ -279,9 +293,10 @@ void
 _afork_peer_fork (AForkPeer *self,
                   AForkPeer *template)
 {
+  g_autoptr(AForkPeer) kept G_GNUC_UNUSED = _afork_peer_ref (self);
   AForkFrame frame = { .kind = AFORK_FRAME_FORK, .n_fds = 1 };
   g_autoptr(GError) error = NULL;
-  int socket;
+  g_auto(AForkFd) socket = -1;
 
   self->template = _afork_peer_ref (template);
   self->number = ++template->last_number;
@@ -299,9 +314,9 @@ _afork_peer_fork (AForkPeer *self,
     }
 
   socket = connect_commands (self, &error);
-  if (socket < 0)
+  if (socket < 0 || !expect_birth (self, &error))
     {
-      _afork_peer_fail_to_start (self, error);
+      fail_to_begin (self, error);
       return;
     }
 
@@ -310,7 +325,7 @@ _afork_peer_fork (AForkPeer *self,
 
   /* The fork's own commands should be there before it looks for them. */
   frame.number[0] = self->number;
-  _afork_peer_send (template, &frame, socket);
+  _afork_peer_send (template, &frame, g_steal_fd (&socket));
   if (template->channel != NULL)
     _afork_channel_send_first (template->channel, self->channel);
 }
@@ -325,6 +340,7 @@ _afork_peer_adopt (AForkPeer *self,
     .kind = AFORK_FRAME_IDENTIFY,
     .number = { AFORK_WIRE_VERSION },
   };
+  g_autoptr(AForkPeer) kept G_GNUC_UNUSED = _afork_peer_ref (self);
   g_autoptr(GError) error = NULL;
   g_autoptr(GError) cause = NULL;
   gboolean used_up;
@@ -336,7 +352,8 @@ _afork_peer_adopt (AForkPeer *self,
   socket = _afork_fd_avoid_standard (fd);
   if (socket >= 0 && fcntl (socket, F_SETFD, FD_CLOEXEC) == 0
       && _afork_peer_open_channel (self, &self->channel, &_afork_peer_channel_events, socket,
-                                   &cause))
+                                   &cause)
+      && expect_birth (self, &cause))
     {
       _afork_peer_send (self, &frame, -1);
       return;
@@ -347,7 +364,7 @@ _afork_peer_adopt (AForkPeer *self,
   error = g_error_new (AFORK_ERROR, used_up ? AFORK_ERROR_SPAWN : AFORK_ERROR_FAILED,
                        _("No process can be taken over by descriptor %d: %s"), fd,
                        cause != NULL ? cause->message : g_strerror (errno));
-  _afork_peer_fail_to_start (self, error);
+  fail_to_begin (self, error);
 }
 
 /* Being let go, and being served. */

@@ -25,12 +25,20 @@ typedef struct
   gsize     input_end;      /* … and received up to here */
   gsize     frame_size;     /* of the frame that it begins with, as far as known */
   GArray   *fds;            /* of int: received, and claimed by no frame yet */
+  guint     n_expected;     /* descriptors that are to come … */
+  GArray   *places;         /* … and of int: some that keep room for these */
 } AForkReader;
 
 void             _afork_reader_init     (AForkReader  *self);
 void             _afork_reader_clear    (AForkReader  *self);
-/* Closes the descriptors that no frame has claimed. */
+/* Closes the descriptors that no frame has claimed, and expects no more. */
 void             _afork_reader_drop_fds (AForkReader  *self);
+
+/* Sees to it that N_FDS more descriptors, which will come on SOCKET, will find room. False and
+ * errno if there is none. */
+gboolean         _afork_reader_expect   (AForkReader  *self,
+                                         int           socket,
+                                         guint         n_fds);
 
 /* Reads once. False, and an error unless the other side has merely closed, if no more will come.
  * *N_BYTES is 0 where nothing has come. */

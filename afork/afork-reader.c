@@ -8,8 +8,10 @@
 #include "afork-reader-private.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "afork-error.h"
 #include "afork-fd-private.h"
@@ -28,15 +30,24 @@ _afork_reader_init (AForkReader *self)
   *self = (AForkReader) {
     .frame_size = AFORK_FRAME_HEADER_SIZE,
     .fds = g_array_new (FALSE, FALSE, sizeof (int)),
+    .places = g_array_new (FALSE, FALSE, sizeof (int)),
   };
+}
+
+static void
+close_all (GArray *fds)
+{
+  for (guint i = 0; i < fds->len; i++)
+    _afork_fd_close (g_array_index (fds, int, i));
+  g_array_set_size (fds, 0);
 }
 
 void
 _afork_reader_drop_fds (AForkReader *self)
 {
-  for (guint i = 0; i < self->fds->len; i++)
-    _afork_fd_close (g_array_index (self->fds, int, i));
-  g_array_set_size (self->fds, 0);
+  close_all (self->fds);
+  close_all (self->places);
+  self->n_expected = 0;
 }
 
 void
@@ -44,7 +55,34 @@ _afork_reader_clear (AForkReader *self)
 {
   _afork_reader_drop_fds (self);
   g_array_unref (self->fds);
+  g_array_unref (self->places);
   g_free (self->input);
+}
+
+/* Which file it is that keeps a place does not matter, as long as it is there already. */
+static gboolean
+keep_places (AForkReader *self,
+             int          socket)
+{
+  while (self->places->len < self->n_expected)
+    {
+      int place = fcntl (socket, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+
+      if (place < 0)
+        return FALSE;
+      g_array_append_val (self->places, place);
+    }
+
+  return TRUE;
+}
+
+gboolean
+_afork_reader_expect (AForkReader *self,
+                      int          socket,
+                      guint        n_fds)
+{
+  self->n_expected += n_fds;
+  return keep_places (self, socket);
 }
 
 /* What came beside the bytes of a message. */
@@ -64,7 +102,10 @@ take_control (AForkReader   *self,
 
       if (control->cmsg_type == SCM_RIGHTS)
         {
-          g_array_append_vals (self->fds, CMSG_DATA (control), (guint) (size / sizeof (int)));
+          guint n_fds = (guint) (size / sizeof (int));
+
+          g_array_append_vals (self->fds, CMSG_DATA (control), n_fds);
+          self->n_expected -= MIN (n_fds, self->n_expected);
         }
       else if (control->cmsg_type == SCM_CREDENTIALS && size == sizeof sender)
         {
@@ -93,6 +134,22 @@ make_room (AForkReader *self,
     }
 }
 
+/* What comes takes the places that were kept for it. */
+static gssize
+receive_message (AForkReader   *self,
+                 int            socket,
+                 struct msghdr *message)
+{
+  gssize result;
+
+  close_all (self->places);
+  do
+    result = recvmsg (socket, message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  while (result < 0 && errno == EINTR);
+
+  return result;
+}
+
 /* Not by GSocket, which makes several objects for each message. */
 gboolean
 _afork_reader_read (AForkReader  *self,
@@ -119,14 +176,14 @@ _afork_reader_read (AForkReader  *self,
   make_room (self, self->exact ? self->frame_size : MAX (self->frame_size, BULK_INPUT_SIZE));
   vector.iov_base = self->input + self->input_end;
   vector.iov_len = (self->exact ? self->frame_size : self->input_size) - self->input_end;
-  do
-    result = recvmsg (socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  while (result < 0 && errno == EINTR);
-
+  result = receive_message (self, socket, &message);
   if (result < 0)
     {
       if (errno == EAGAIN)
-        return TRUE;
+        {
+          keep_places (self, socket);
+          return TRUE;
+        }
       /* A process that ends before it has read everything resets the connection. */
       if (errno != ECONNRESET)
         g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
@@ -150,6 +207,8 @@ _afork_reader_read (AForkReader  *self,
       return FALSE;
     }
 
+  /* Those that others have taken meanwhile are missed when something comes for them. */
+  keep_places (self, socket);
   return result > 0;
 }
 

@@ -10,6 +10,7 @@
 #include "test-fault-util.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -228,7 +229,7 @@ test_receive (Census        *census,
   Outcome outcome = { 0 };
   rlim_t n_fds;
 
-  /* What is closed on the way leaves no room below this. */
+  /* What is closed on the way leaves no room below this, nor do the places that are kept. */
   n_fds = get_first_free_fd ();
   process = afork_process_fork (template);
   if (run)
@@ -287,12 +288,14 @@ test_receive_reports (Census        *census,
   g_autoptr(AForkProcess) fork = afork_process_fork (template);
   g_autoptr(GSocketConnection) connection = NULL;
   Outcome outcome = { 0 };
+  rlim_t n_fds;
 
   afork_process_require (fork, "echo");
   connection = run_process_ok (fork, "echo");
   afork_process_require (template, "echo");
+  n_fds = get_first_free_fd ();
   afork_process_run_async (template, "echo", NULL, outcome_run_cb, &outcome);
-  limit_fds (get_first_free_fd ());
+  limit_fds (n_fds);
   outcome_await (&outcome);
   unlimit_fds ();
   assert_too_many (outcome.error);
@@ -301,6 +304,65 @@ test_receive_reports (Census        *census,
   await_end (template);
   g_clear_object (&connection);
   await_end (fork);
+}
+
+/* Takes all descriptors that there are, whatever their numbers, and returns them. */
+static GArray *
+use_up_fds (void)
+{
+  GArray *taken = g_array_new (FALSE, FALSE, sizeof (int));
+  int highest = STDERR_FILENO, fd;
+
+  for (fd = 0; fd < (int) saved_limit.rlim_cur && fd < 4096; fd++)
+    if (fcntl (fd, F_GETFD) >= 0)
+      highest = fd;
+  limit_fds ((rlim_t) highest + 1);
+  while ((fd = dup (STDERR_FILENO)) >= 0)
+    g_array_append_val (taken, fd);
+  return taken;
+}
+
+static void
+give_back_fds (GArray *taken)
+{
+  for (guint i = 0; i < taken->len; i++)
+    g_assert_no_errno (close (g_array_index (taken, int, i)));
+  g_array_unref (taken);
+  unlimit_fds ();
+}
+
+/* There is room for what will come of a process before it is there: so it can be ended, even if it
+ * has entered a function that never looks at its socket. DATA tells whether it has a fork, and goes
+ * on as another one. */
+static void
+test_receive_kept (Census        *census,
+                   gconstpointer  data)
+{
+  const gboolean with_fork = GPOINTER_TO_INT (data);
+  g_autoptr(AForkProcess) template = afork_process_new_exec (NULL);
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(AForkProcess) fork = NULL;
+  GArray *taken;
+  Outcome outcome = { 0 };
+
+  afork_process_require (template, "faults");
+  await_state (template, AFORK_PROCESS_STATE_PREPARING);
+  stop (template);
+  process = afork_process_fork (template);
+  if (with_fork)
+    fork = afork_process_fork (process);
+  afork_process_run_async (process, "run_hang", NULL, outcome_run_cb, &outcome);
+  turn ();
+  taken = use_up_fds ();
+  afork_process_send_signal (template, SIGCONT);
+  outcome_await (&outcome);
+  give_back_fds (taken);
+
+  g_assert_no_error (outcome.error);
+  afork_process_force_exit (process);
+  await_end (process);
+  assert_term_signal (process, SIGKILL);
+  outcome_clear (&outcome);
 }
 
 /* A descriptor that cannot be copied is refused at once. */
@@ -617,6 +679,8 @@ main (int    argc,
   add_fds ("/fault/limit/fds/receive/birth", GINT_TO_POINTER (FALSE), test_receive);
   add_fds ("/fault/limit/fds/receive/run", GINT_TO_POINTER (TRUE), test_receive);
   add_fds ("/fault/limit/fds/receive/reports", NULL, test_receive_reports);
+  add_fds ("/fault/limit/fds/receive/kept", GINT_TO_POINTER (FALSE), test_receive_kept);
+  add_fds ("/fault/limit/fds/receive/kept-reports", GINT_TO_POINTER (TRUE), test_receive_kept);
   fault_add ("/fault/limit/template-fds/fork", test_template);
   fault_add ("/fault/limit/template-fds/items", test_template_items);
   fault_add ("/fault/limit/template-fds/forks", test_template_forks);

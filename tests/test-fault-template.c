@@ -81,18 +81,6 @@ expect_forks_fail (Forks      *forks,
   forks_end (forks);
 }
 
-/* PROCESS is a child of this process. */
-static void
-stop (AForkProcess *process)
-{
-  siginfo_t info;
-
-  await_state (process, AFORK_PROCESS_STATE_PREPARING);
-  afork_process_send_signal (process, SIGSTOP);
-  g_assert_no_errno (waitid (P_PID, (id_t) afork_process_get_pid (process), &info,
-                             WSTOPPED | WNOWAIT));
-}
-
 static void
 kill_process (AForkProcess *process)
 {

@@ -9,7 +9,9 @@
 
 #include <fcntl.h>
 #include <glib-unix.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 void
@@ -147,6 +149,17 @@ turn (void)
 {
   while (g_main_context_iteration (NULL, FALSE))
     ;
+}
+
+void
+stop (AForkProcess *process)
+{
+  siginfo_t info;
+
+  await_state (process, AFORK_PROCESS_STATE_PREPARING);
+  afork_process_send_signal (process, SIGSTOP);
+  g_assert_no_errno (waitid (P_PID, (id_t) afork_process_get_pid (process), &info,
+                             WSTOPPED | WNOWAIT));
 }
 
 void

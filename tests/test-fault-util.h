@@ -63,6 +63,9 @@ void assert_error_text    (GError     *error,
 /* Turns the main context as long as it has something to do at once. */
 void turn           (void);
 
+/* Returns when the process, which is a child of this one, is stopped. */
+void stop           (AForkProcess *process);
+
 /* Waits for a byte without turning it. */
 void await_byte     (int fd);
 

@@ -129,8 +129,9 @@ call_garbage (int                argc,
               const char * const *argv)
 {
   static const char garbage[] = "This is not what the caller waits for.";
+  const int n_fds = getdtablesize () < 4096 ? getdtablesize () : 4096;
 
-  for (int fd = STDERR_FILENO + 1; fd < 64; fd++)
+  for (int fd = STDERR_FILENO + 1; fd < n_fds; fd++)
     {
       socklen_t size = sizeof (int);
       int type;

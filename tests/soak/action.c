@@ -768,7 +768,7 @@ exec_any (Subject *self)
   self->wait_status = cases[which].status;
   if (which == G_N_ELEMENTS (cases) - 1)
     {
-      self->must_fail = TRUE;
+      self->is_missing = TRUE;
       self->may |= ERROR_BIT (SPAWN);
       tally ("faults", "missing program executed");
     }

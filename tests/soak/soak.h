@@ -67,6 +67,7 @@ struct _Subject
   /* What running it may come to. */
   Errors             may;
   gboolean           must_fail;
+  gboolean           is_missing;        /* the program: fails, unless it is killed first */
   Errors             fork_may;          /* of what is forked from it from now on */
   gboolean           forks_must_fail;
   gboolean           end_may_be_lost;

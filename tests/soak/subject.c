@@ -594,6 +594,14 @@ heard_cb (GObject      *object,
 
 /* Answers. */
 
+/* Of a process that is about to execute a program, nobody can say whether it was killed before it
+ * did, or the program was. */
+static gboolean
+must_have_failed (Subject *self)
+{
+  return self->must_fail || (self->is_missing && (self->may & ERROR_BIT (SIGNALED)) == 0);
+}
+
 void
 subject_ran (Subject           *self,
              const char        *operation,
@@ -602,7 +610,7 @@ subject_ran (Subject           *self,
 {
   tally_outcome (operation, error);
   self->run_pending = FALSE;
-  if (error == NULL ? self->must_fail : (to_errors (error) & self->may) == 0)
+  if (error == NULL ? must_have_failed (self) : (to_errors (error) & self->may) == 0)
     refute (self, operation, error);
   /* What was not entered says nothing, and ends as a server that has failed. */
   if (error != NULL)
