@@ -90,7 +90,8 @@ _afork_call_stream_send_value (AForkCallStream     *self,
                                GPtrArray           *blobs,
                                GError             **error)
 {
-  g_autoptr(GVariant) normal = _afork_call_value_export (value);
+  gsize size;
+  g_autoptr(GVariant) normal = _afork_call_value_export (value, &size);
   g_autoptr(GUnixFDList) sealed_list = NULL;
   g_autofree guint32 *segments = NULL;
   g_autoptr(GArray) sealed = NULL;
@@ -103,7 +104,7 @@ _afork_call_stream_send_value (AForkCallStream     *self,
     .number = number,
     .n_blobs = (guint16) n_blobs,
     .type = g_variant_get_type_string (normal),
-    .size = g_variant_get_size (normal),
+    .size = size,
   };
   guint first_fd;
   guint8 *out;

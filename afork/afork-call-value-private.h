@@ -13,8 +13,9 @@ G_BEGIN_DECLS
 
 /* Values as they travel: in normal form, little-endian. */
 
-/* VALUE so. */
-GVariant *_afork_call_value_export (GVariant              *value);
+/* VALUE so, which has *SIZE bytes then. */
+GVariant *_afork_call_value_export (GVariant              *value,
+                                    gsize                 *size);
 
 /* The value of FRAME, or NULL and AFORK_ERROR_PROTOCOL. OWNER has the frame's bytes, or is NULL if
  * they will be overwritten. SAMPLE, NULL at first, becomes a value of the same type: the next one

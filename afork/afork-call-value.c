@@ -44,12 +44,18 @@ swap (GVariant *value)
 }
 
 GVariant *
-_afork_call_value_export (GVariant *value)
+_afork_call_value_export (GVariant *value,
+                          gsize    *size)
 {
-  if (is_always_normal (g_variant_get_type_string (value), g_variant_get_size (value)))
+  GVariant *normal;
+
+  *size = g_variant_get_size (value);
+  if (is_always_normal (g_variant_get_type_string (value), *size))
     return swap (g_variant_ref (value));
 
-  return swap (g_variant_get_normal_form (value));
+  normal = g_variant_get_normal_form (value);
+  *size = g_variant_get_size (normal);
+  return swap (normal);
 }
 
 GBytes *

@@ -22,10 +22,12 @@ typedef struct
 static void
 begin_waiting (AForkCallService *self)
 {
-  AForkCall *call;
+  GList *link;
 
-  while ((call = g_queue_pop_head (&self->waiting)) != NULL)
+  while ((link = g_queue_pop_head_link (&self->waiting)) != NULL)
     {
+      AForkCall *call = link->data;
+
       _afork_call_service_remember (self, call);
       _afork_call_service_tell_begin (self, call);
       ((AForkConcurrentCallFunc) self->function) (call, _afork_call_get_args (call));

@@ -97,6 +97,8 @@ tell_news (AForkCallService *self)
 static AForkCall *
 next_call (AForkCallService *self)
 {
+  GList *link;
+
   if (self->waiting.length > 0)
     self->now = g_get_monotonic_time ();
   /* What was read long ago may have been cancelled since. */
@@ -110,7 +112,8 @@ next_call (AForkCallService *self)
     }
 
   g_mutex_lock (&self->input_lock);
-  self->current = g_queue_pop_head (&self->waiting);
+  link = g_queue_pop_head_link (&self->waiting);
+  self->current = link != NULL ? link->data : NULL;
   if (self->current != NULL)
     _afork_call_begin (self->current);
   g_mutex_unlock (&self->input_lock);
