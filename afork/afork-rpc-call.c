@@ -25,21 +25,6 @@ find_obstacle (AForkRpc *self)
   return NULL;
 }
 
-/* Such a task has no name, which GLib would copy for each call: hence the parentheses, for the
- * macro sets one. */
-static GTask *
-new_task (AForkRpc            *self,
-          GCancellable        *cancellable,
-          GAsyncReadyCallback  callback,
-          gpointer             user_data,
-          gpointer             tag)
-{
-  GTask *task = g_task_new (self, cancellable, callback, user_data);
-
-  (g_task_set_source_tag) (task, tag);
-  return task;
-}
-
 /* Takes CALL. */
 static void
 accept (AForkRpc         *self,
@@ -52,7 +37,7 @@ accept (AForkRpc         *self,
   if (error != NULL)
     {
       _afork_pending_call_end (call, NULL, error);
-      _afork_pending_call_free (call);
+      g_object_unref (call);
       return;
     }
 
@@ -85,9 +70,9 @@ afork_rpc_call_async (AForkRpc            *self,
   g_return_if_fail (AFORK_IS_RPC (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  accept (self, _afork_pending_call_new (new_task (self, cancellable, callback, user_data,
-                                                   afork_rpc_call_async),
-                                         args, NULL));
+  accept (self, _afork_pending_call_new (G_OBJECT (self), afork_rpc_call_async,
+                                         args, NULL,
+                                         cancellable, callback, user_data));
 }
 
 /**
@@ -114,10 +99,9 @@ afork_rpc_call_finish (AForkRpc      *self,
                        GError       **error)
 {
   g_return_val_if_fail (AFORK_IS_RPC (self), NULL);
-  g_return_val_if_fail (g_task_is_valid (result, self), NULL);
-  g_return_val_if_fail (g_async_result_is_tagged (result, afork_rpc_call_async), NULL);
+  g_return_val_if_fail (_afork_pending_call_is_result (result, self, afork_rpc_call_async), NULL);
 
-  return g_task_propagate_pointer (G_TASK (result), error);
+  return _afork_pending_call_propagate (result, error);
 }
 
 /**
@@ -182,9 +166,9 @@ afork_rpc_run_job_async (AForkRpc            *self,
   g_return_if_fail (afork_job_get_state (job) == AFORK_JOB_STATE_NEW);
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  accept (self, _afork_pending_call_new (new_task (self, cancellable, callback, user_data,
-                                                   afork_rpc_run_job_async),
-                                         afork_job_get_args (job), job));
+  accept (self, _afork_pending_call_new (G_OBJECT (self), afork_rpc_run_job_async,
+                                         afork_job_get_args (job), job,
+                                         cancellable, callback, user_data));
 }
 
 /**
@@ -206,10 +190,10 @@ afork_rpc_run_job_finish (AForkRpc      *self,
                           GError       **error)
 {
   g_return_val_if_fail (AFORK_IS_RPC (self), NULL);
-  g_return_val_if_fail (g_task_is_valid (result, self), NULL);
-  g_return_val_if_fail (g_async_result_is_tagged (result, afork_rpc_run_job_async), NULL);
+  g_return_val_if_fail (_afork_pending_call_is_result (result, self, afork_rpc_run_job_async),
+                        NULL);
 
-  return g_task_propagate_pointer (G_TASK (result), error);
+  return _afork_pending_call_propagate (result, error);
 }
 
 /**

@@ -51,7 +51,6 @@ send_call (AForkRpc         *self,
   gboolean sent;
 
   _afork_pending_table_add (&self->in_flight, call);
-  self->n_in_flight++;
   sent = _afork_call_stream_send_value (stream, AFORK_CALL_FRAME_CALL,
                                         call->job != NULL ? AFORK_CALL_FRAME_TELL_BEGIN : 0,
                                         call->number, call->args,
@@ -61,9 +60,9 @@ send_call (AForkRpc         *self,
   if (sent)
     return;
 
-  _afork_rpc_remove_call (self, call);
+  _afork_pending_table_remove (&self->in_flight, call->number);
   _afork_pending_call_end (call, NULL, g_steal_pointer (&error));
-  _afork_pending_call_free (call);
+  g_object_unref (call);
 }
 
 void
@@ -78,24 +77,16 @@ _afork_rpc_send_waiting (AForkRpc *self)
     send_setup (self, stream);
   while (!g_queue_is_empty (&self->waiting)
          && self->failure == NULL
-         && self->n_in_flight < self->max_in_flight
+         && self->in_flight.n_calls < self->max_in_flight
          && _afork_call_stream_get_unsent (stream) < MAX_UNSENT)
     send_call (self, stream, g_queue_pop_head_link (&self->waiting)->data);
 
   /* Until then there may be something to be cancelled. */
-  if (self->closing && g_queue_is_empty (&self->waiting) && self->n_in_flight == 0)
+  if (self->closing && g_queue_is_empty (&self->waiting) && self->in_flight.n_calls == 0)
     _afork_rpc_link_close (self->link);
 }
 
 /* Ending. */
-
-void
-_afork_rpc_remove_call (AForkRpc         *self,
-                        AForkPendingCall *call)
-{
-  if (_afork_pending_table_remove (&self->in_flight, call) && call->task != NULL)
-    self->n_in_flight--;
-}
 
 /* The worker is to stop, or not to begin. It answers all the same. */
 static void
@@ -114,21 +105,19 @@ static void
 abandon (AForkPendingCall *call,
          GError           *error)
 {
-  g_autoptr(AForkRpc) self = g_object_ref (g_task_get_source_object (call->task));
+  g_autoptr(AForkRpc) self = g_object_ref (AFORK_RPC (call->source));
+  g_autoptr(AForkPendingCall) owned = call;
+  AForkPendingCall *found;
 
-  if (call->number != 0)
+  if (_afork_pending_table_find (&self->in_flight, call->number, &found) && found == call)
     {
-      if (_afork_pending_table_find (&self->in_flight, call->number) == call)
-        self->n_in_flight--;
+      _afork_pending_table_abandon (&self->in_flight, call);
       send_cancel (self, call);
-      _afork_pending_call_end (call, NULL, error);
-      _afork_rpc_send_waiting (self);
-      return;
     }
+  else
+    g_queue_unlink (&self->waiting, &call->link);
 
-  g_queue_unlink (&self->waiting, &call->link);
-  _afork_pending_call_end (call, NULL, error);
-  _afork_pending_call_free (call);
+  _afork_pending_call_end (owned, NULL, error);
   _afork_rpc_send_waiting (self);
 }
 
@@ -160,19 +149,16 @@ void
 _afork_rpc_fail_calls (AForkRpc     *self,
                        const GError *error)
 {
-  AForkPendingCall *call;
   GList *link;
 
   /* A callback may make more calls, which fail at once, and so are none of these. */
   _afork_pending_table_take_all (&self->in_flight, &self->waiting);
-  self->n_in_flight = 0;
   g_queue_sort (&self->waiting, compare_calls, NULL);
 
   while ((link = g_queue_pop_head_link (&self->waiting)) != NULL)
     {
-      call = link->data;
-      if (call->task != NULL)
-        _afork_pending_call_end (call, NULL, g_error_copy (error));
-      _afork_pending_call_free (call);
+      g_autoptr(AForkPendingCall) call = link->data;
+
+      _afork_pending_call_end (call, NULL, g_error_copy (error));
     }
 }

@@ -34,7 +34,6 @@ struct _AForkRpc
   gboolean       started;         /* the worker has said that it serves */
   GQueue         waiting;         /* of AForkPendingCall: not sent yet */
   AForkPendingTable in_flight;    /* sent, and not answered by the worker */
-  guint          n_in_flight;     /* … those of them that have not ended here */
 
   gboolean       closing;
   gboolean       ended;
@@ -47,9 +46,6 @@ void     _afork_rpc_add_call       (AForkRpc            *self,
                                     AForkPendingCall    *call);
 /* Sends as many calls as the worker is to have at a time. */
 void     _afork_rpc_send_waiting   (AForkRpc            *self);
-/* The worker has answered CALL, which is the caller's now. */
-void     _afork_rpc_remove_call    (AForkRpc            *self,
-                                    AForkPendingCall    *call);
 /* Ends all calls with ERROR. */
 void     _afork_rpc_fail_calls     (AForkRpc            *self,
                                     const GError        *error);

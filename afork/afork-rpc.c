@@ -85,7 +85,9 @@ static void
 room_cb (AForkRpcLink *link,
          gpointer      data)
 {
-  _afork_rpc_send_waiting (data);
+  g_autoptr(AForkRpc) self = g_object_ref (data);
+
+  _afork_rpc_send_waiting (self);
 }
 
 static gboolean
@@ -94,9 +96,7 @@ message_cb (AForkRpcLink      *link,
             gpointer           data,
             GError           **error)
 {
-  g_autoptr(AForkRpc) self = g_object_ref (data);
-
-  return _afork_rpc_receive (self, message, error);
+  return _afork_rpc_receive (data, message, error);
 }
 
 static void
