@@ -120,7 +120,8 @@ _afork_call_stream_send_value (AForkCallStream     *self,
                                GPtrArray           *blobs,
                                GError             **error)
 {
-  g_autoptr(GVariant) normal = _afork_call_value_export (value, error);
+  gsize size;
+  g_autoptr(GVariant) normal = _afork_call_value_export (value, &size, error);
   g_autoptr(GUnixFDList) sealed_list = NULL;
   g_autofree guint32 *segments = NULL;
   g_autoptr(GArray) sealed = NULL;
@@ -132,6 +133,7 @@ _afork_call_stream_send_value (AForkCallStream     *self,
     .flags = flags,
     .number = number,
     .n_blobs = (guint16) n_blobs,
+    .size = size,
   };
   guint first_fd;
   guint8 *out;
@@ -139,7 +141,6 @@ _afork_call_stream_send_value (AForkCallStream     *self,
   if (normal == NULL)
     return FALSE;
   frame.type = g_variant_get_type_string (normal);
-  frame.size = g_variant_get_size (normal);
   if (!check_bounds (&frame, n_fds, blobs, error) || !check_fds (fds, error))
     return FALSE;
 

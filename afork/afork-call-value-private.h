@@ -13,15 +13,18 @@ G_BEGIN_DECLS
 
 /* Values as they travel: in normal form, little-endian. */
 
-/* VALUE so, or NULL and G_IO_ERROR_MESSAGE_TOO_LARGE if it is nested more deeply than GLib reads
- * values. */
+/* VALUE so, which has *SIZE bytes then; or NULL and G_IO_ERROR_MESSAGE_TOO_LARGE if it is nested more
+ * deeply than GLib reads values. */
 GVariant *_afork_call_value_export (GVariant              *value,
+                                    gsize                 *size,
                                     GError               **error);
 
 /* The value of FRAME, or NULL and AFORK_ERROR_PROTOCOL. OWNER has the frame's bytes, or is NULL if
- * they will be overwritten. */
+ * they will be overwritten. SAMPLE, NULL at first, becomes a value of the same type: the next one
+ * most often is, and then the type need not be checked again, nor GLib forget and learn it. */
 GVariant *_afork_call_value_import (const AForkCallFrame  *frame,
                                     GBytes                *owner,
+                                    GVariant             **sample,
                                     GError               **error);
 
 /* SIZE bytes at DATA, without copying them if OWNER has them. */

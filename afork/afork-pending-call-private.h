@@ -10,33 +10,52 @@
 
 G_BEGIN_DECLS
 
-typedef struct _AForkPendingCall AForkPendingCall;
+#define AFORK_TYPE_PENDING_CALL (_afork_pending_call_get_type ())
+G_DECLARE_FINAL_TYPE (AForkPendingCall, _afork_pending_call, AFORK, PENDING_CALL, GObject)
 
 /* CALL is to end before the worker has answered it, with ERROR, which is to be taken. */
 typedef void (*AForkPendingCallAbandonFunc) (AForkPendingCall *call,
                                              GError           *error);
 
-/* A call that was accepted: until it has ended for who made it, and until the worker has answered
- * it. Either may come first. */
+/* A call that was accepted, until it has ended for who made it, for whom it then is the result.
+ *
+ * It does what a GTask would, by the same rules: it calls back in the main context in which the
+ * call was made, and not before the call was made for good. It is not one because small calls are
+ * many, and a GTask was a third of what the caller's side of one cost. */
 struct _AForkPendingCall
 {
+  GObject                      parent_instance;
+
+  /* The result. */
+  GObject                     *source;
+  gpointer                     tag;
+  GAsyncReadyCallback          callback;      /* NULL once it was called */
+  gpointer                     user_data;
+  GMainContext                *context;
+  gint64                       made_at;       /* the time of the source that made the call, or 0 */
+  GVariant                    *value;         /* or NULL */
+  GError                      *error;         /* or NULL */
+
+  /* The call. */
+  GList                        link;          /* in a queue, while it is not sent */
   guint32                      number;        /* 0 until it is sent */
-  GTask                       *task;          /* NULL once it has ended; the worker goes unheard
-                                               * then */
   GVariant                    *args;
   AForkJob                    *job;           /* or NULL */
+  GCancellable                *cancellable;   /* or NULL */
   AForkPendingCallAbandonFunc  abandon;
   AForkCancelWatch            *cancelled;     /* or NULL */
   AForkCancelWatch            *job_cancelled; /* or NULL */
   GSource                     *timeout;       /* or NULL */
 };
 
-/* Takes TASK, whose callback gets a GVariant. JOB is NULL for a plain call, and ARGS may be. */
-AForkPendingCall *_afork_pending_call_new  (GTask                       *task,
+/* JOB is NULL for a plain call, and ARGS may be. */
+AForkPendingCall *_afork_pending_call_new  (GObject                     *source,
+                                            gpointer                     tag,
                                             GVariant                    *args,
-                                            AForkJob                    *job);
-/* CALL must have ended. */
-void              _afork_pending_call_free (AForkPendingCall            *call);
+                                            AForkJob                    *job,
+                                            GCancellable                *cancellable,
+                                            GAsyncReadyCallback          callback,
+                                            gpointer                     user_data);
 
 /* Whether it is cancelled already. */
 gboolean          _afork_pending_call_is_cancelled (AForkPendingCall    *call);
@@ -45,9 +64,19 @@ void              _afork_pending_call_watch (AForkPendingCall           *call,
                                              AForkPendingCallAbandonFunc abandon);
 /* The worker has begun with it: the time of its job runs. */
 void              _afork_pending_call_begin (AForkPendingCall           *call);
+/* It will end, and nothing else does it any more. */
+void              _afork_pending_call_unwatch (AForkPendingCall         *call);
 /* Ends it, with VALUE or ERROR, both of which are taken. The callback may do anything. */
 void              _afork_pending_call_end  (AForkPendingCall            *call,
                                             GVariant                    *value,
                                             GError                      *error);
+
+/* For who made the call: whether RESULT is one of a call of SOURCE that was made so, and what it
+ * is. */
+gboolean          _afork_pending_call_is_result (GAsyncResult           *result,
+                                                 gpointer                source,
+                                                 gpointer                tag);
+GVariant         *_afork_pending_call_propagate (GAsyncResult           *result,
+                                                 GError                **error);
 
 G_END_DECLS

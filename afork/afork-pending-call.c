@@ -12,45 +12,97 @@
 #include "afork-i18n-private.h"
 #include "afork-job-private.h"
 
-static void
-clear_sources (AForkPendingCall *call)
+static void async_result_init (GAsyncResultIface *iface);
+
+G_DEFINE_FINAL_TYPE_WITH_CODE (AForkPendingCall, _afork_pending_call, G_TYPE_OBJECT,
+                               G_IMPLEMENT_INTERFACE (G_TYPE_ASYNC_RESULT, async_result_init))
+
+static gpointer
+get_user_data (GAsyncResult *result)
 {
-  g_clear_pointer (&call->cancelled, _afork_cancel_watch_end);
-  g_clear_pointer (&call->job_cancelled, _afork_cancel_watch_end);
-  _afork_source_clear (&call->timeout);
+  return AFORK_PENDING_CALL (result)->user_data;
+}
+
+static GObject *
+get_source_object (GAsyncResult *result)
+{
+  return g_object_ref (AFORK_PENDING_CALL (result)->source);
+}
+
+static gboolean
+is_tagged (GAsyncResult *result,
+           gpointer      tag)
+{
+  return AFORK_PENDING_CALL (result)->tag == tag;
+}
+
+static void
+async_result_init (GAsyncResultIface *iface)
+{
+  iface->get_user_data = get_user_data;
+  iface->get_source_object = get_source_object;
+  iface->is_tagged = is_tagged;
+}
+
+static void
+_afork_pending_call_finalize (GObject *object)
+{
+  AForkPendingCall *call = AFORK_PENDING_CALL (object);
+
+  _afork_pending_call_unwatch (call);
+  g_object_unref (call->source);
+  g_main_context_unref (call->context);
+  g_clear_pointer (&call->value, g_variant_unref);
+  g_clear_error (&call->error);
+  g_variant_unref (call->args);
+  g_clear_object (&call->job);
+  g_clear_object (&call->cancellable);
+  G_OBJECT_CLASS (_afork_pending_call_parent_class)->finalize (object);
+}
+
+static void
+_afork_pending_call_class_init (AForkPendingCallClass *klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = _afork_pending_call_finalize;
+}
+
+static void
+_afork_pending_call_init (AForkPendingCall *call)
+{
+  GSource *source = g_main_current_source ();
+
+  call->link.data = call;
+  call->context = g_main_context_ref_thread_default ();
+  call->made_at = source != NULL ? g_source_get_time (source) : 0;
 }
 
 AForkPendingCall *
-_afork_pending_call_new (GTask    *task,
-                         GVariant *args,
-                         AForkJob *job)
+_afork_pending_call_new (GObject             *source,
+                         gpointer             tag,
+                         GVariant            *args,
+                         AForkJob            *job,
+                         GCancellable        *cancellable,
+                         GAsyncReadyCallback  callback,
+                         gpointer             user_data)
 {
-  AForkPendingCall *call = g_new0 (AForkPendingCall, 1);
+  AForkPendingCall *call = g_object_new (AFORK_TYPE_PENDING_CALL, NULL);
 
-  /* Whether it was cancelled in time is known here. */
-  g_task_set_check_cancellable (task, FALSE);
-  call->task = task;
+  call->source = g_object_ref (source);
+  call->tag = tag;
   call->args = g_variant_ref_sink (args != NULL ? args : g_variant_new_tuple (NULL, 0));
   g_set_object (&call->job, job);
+  g_set_object (&call->cancellable, cancellable);
+  call->callback = callback;
+  call->user_data = user_data;
   return call;
 }
 
-void
-_afork_pending_call_free (AForkPendingCall *call)
-{
-  g_assert (call->task == NULL);
-  clear_sources (call);
-  g_variant_unref (call->args);
-  g_clear_object (&call->job);
-  g_free (call);
-}
+/* Ending early. */
 
 gboolean
 _afork_pending_call_is_cancelled (AForkPendingCall *call)
 {
-  GCancellable *cancellable = g_task_get_cancellable (call->task);
-
-  return g_cancellable_is_cancelled (cancellable)
+  return g_cancellable_is_cancelled (call->cancellable)
     || (call->job != NULL && g_cancellable_is_cancelled (_afork_job_get_cancellable (call->job)));
 }
 
@@ -70,7 +122,7 @@ watch_cancellable (AForkPendingCall *call,
   if (cancellable == NULL)
     return NULL;
 
-  return _afork_cancel_watch_new (cancellable, g_task_get_context (call->task), cancelled_cb, call,
+  return _afork_cancel_watch_new (cancellable, call->context, cancelled_cb, call,
                                   NULL);
 }
 
@@ -79,7 +131,7 @@ _afork_pending_call_watch (AForkPendingCall            *call,
                            AForkPendingCallAbandonFunc  abandon)
 {
   call->abandon = abandon;
-  call->cancelled = watch_cancellable (call, g_task_get_cancellable (call->task));
+  call->cancelled = watch_cancellable (call, call->cancellable);
   if (call->job != NULL)
     call->job_cancelled = watch_cancellable (call, _afork_job_get_cancellable (call->job));
 }
@@ -106,7 +158,51 @@ _afork_pending_call_begin (AForkPendingCall *call)
   call->timeout = g_timeout_source_new (timeout);
   g_source_set_static_name (call->timeout, "[afork] job's time limit");
   g_source_set_callback (call->timeout, timed_out_cb, call, NULL);
-  g_source_attach (call->timeout, g_task_get_context (call->task));
+  g_source_attach (call->timeout, call->context);
+}
+
+void
+_afork_pending_call_unwatch (AForkPendingCall *call)
+{
+  g_clear_pointer (&call->cancelled, _afork_cancel_watch_end);
+  g_clear_pointer (&call->job_cancelled, _afork_cancel_watch_end);
+  _afork_source_clear (&call->timeout);
+}
+
+/* Ending. */
+
+static void
+call_back (AForkPendingCall *call)
+{
+  GAsyncReadyCallback callback = g_steal_pointer (&call->callback);
+  gboolean is_default = _afork_get_thread_context () == call->context;
+
+  if (callback == NULL)
+    return;
+
+  if (!is_default)
+    g_main_context_push_thread_default (call->context);
+  callback (call->source, G_ASYNC_RESULT (call), call->user_data);
+  if (!is_default)
+    g_main_context_pop_thread_default (call->context);
+}
+
+static gboolean
+call_back_cb (gpointer data)
+{
+  call_back (data);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+call_back_later (AForkPendingCall *call)
+{
+  g_autoptr(GSource) source = g_idle_source_new ();
+
+  g_source_set_priority (source, G_PRIORITY_DEFAULT);
+  g_source_set_static_name (source, "[afork] call has ended");
+  g_source_set_callback (source, call_back_cb, g_object_ref (call), g_object_unref);
+  g_source_attach (source, call->context);
 }
 
 void
@@ -114,14 +210,40 @@ _afork_pending_call_end (AForkPendingCall *call,
                          GVariant         *value,
                          GError           *error)
 {
-  g_autoptr(GTask) task = g_steal_pointer (&call->task);
   g_autoptr(AForkJob) job = g_steal_pointer (&call->job);
+  GSource *source = g_main_current_source ();
 
-  clear_sources (call);
+  _afork_pending_call_unwatch (call);
+  call->value = value;
+  call->error = error;
   if (job != NULL)
     _afork_job_set_state (job, error == NULL ? AFORK_JOB_STATE_SUCCEEDED : AFORK_JOB_STATE_FAILED);
-  if (error != NULL)
-    g_task_return_error (task, error);
+
+  /* Who made the call expects nothing before the main context turns, and then from his own. */
+  if (source != NULL && g_source_get_context (source) == call->context
+      && g_source_get_time (source) > call->made_at)
+    call_back (call);
   else
-    g_task_return_pointer (task, value, (GDestroyNotify) g_variant_unref);
+    call_back_later (call);
+}
+
+gboolean
+_afork_pending_call_is_result (GAsyncResult *result,
+                               gpointer      source,
+                               gpointer      tag)
+{
+  return AFORK_IS_PENDING_CALL (result)
+    && AFORK_PENDING_CALL (result)->source == source
+    && AFORK_PENDING_CALL (result)->tag == tag;
+}
+
+GVariant *
+_afork_pending_call_propagate (GAsyncResult  *result,
+                               GError       **error)
+{
+  AForkPendingCall *call = AFORK_PENDING_CALL (result);
+
+  if (call->error != NULL)
+    g_propagate_error (error, g_steal_pointer (&call->error));
+  return g_steal_pointer (&call->value);
 }

@@ -37,7 +37,7 @@ accept (AForkRpc         *self,
   if (error != NULL)
     {
       _afork_pending_call_end (call, NULL, error);
-      _afork_pending_call_free (call);
+      g_object_unref (call);
       return;
     }
 
@@ -67,15 +67,12 @@ afork_rpc_call_async (AForkRpc            *self,
                       GAsyncReadyCallback  callback,
                       gpointer             user_data)
 {
-  GTask *task;
-
   g_return_if_fail (AFORK_IS_RPC (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  task = g_task_new (self, cancellable, callback, user_data);
-  g_task_set_source_tag (task, afork_rpc_call_async);
-  g_task_set_name (task, "[afork] call");
-  accept (self, _afork_pending_call_new (task, args, NULL));
+  accept (self, _afork_pending_call_new (G_OBJECT (self), afork_rpc_call_async,
+                                         args, NULL,
+                                         cancellable, callback, user_data));
 }
 
 /**
@@ -102,10 +99,9 @@ afork_rpc_call_finish (AForkRpc      *self,
                        GError       **error)
 {
   g_return_val_if_fail (AFORK_IS_RPC (self), NULL);
-  g_return_val_if_fail (g_task_is_valid (result, self), NULL);
-  g_return_val_if_fail (g_async_result_is_tagged (result, afork_rpc_call_async), NULL);
+  g_return_val_if_fail (_afork_pending_call_is_result (result, self, afork_rpc_call_async), NULL);
 
-  return g_task_propagate_pointer (G_TASK (result), error);
+  return _afork_pending_call_propagate (result, error);
 }
 
 /**
@@ -165,17 +161,14 @@ afork_rpc_run_job_async (AForkRpc            *self,
                          GAsyncReadyCallback  callback,
                          gpointer             user_data)
 {
-  GTask *task;
-
   g_return_if_fail (AFORK_IS_RPC (self));
   g_return_if_fail (AFORK_IS_JOB (job));
   g_return_if_fail (afork_job_get_state (job) == AFORK_JOB_STATE_NEW);
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  task = g_task_new (self, cancellable, callback, user_data);
-  g_task_set_source_tag (task, afork_rpc_run_job_async);
-  g_task_set_name (task, "[afork] job");
-  accept (self, _afork_pending_call_new (task, afork_job_get_args (job), job));
+  accept (self, _afork_pending_call_new (G_OBJECT (self), afork_rpc_run_job_async,
+                                         afork_job_get_args (job), job,
+                                         cancellable, callback, user_data));
 }
 
 /**
@@ -197,10 +190,10 @@ afork_rpc_run_job_finish (AForkRpc      *self,
                           GError       **error)
 {
   g_return_val_if_fail (AFORK_IS_RPC (self), NULL);
-  g_return_val_if_fail (g_task_is_valid (result, self), NULL);
-  g_return_val_if_fail (g_async_result_is_tagged (result, afork_rpc_run_job_async), NULL);
+  g_return_val_if_fail (_afork_pending_call_is_result (result, self, afork_rpc_run_job_async),
+                        NULL);
 
-  return g_task_propagate_pointer (G_TASK (result), error);
+  return _afork_pending_call_propagate (result, error);
 }
 
 /**

@@ -19,17 +19,6 @@ enum
 
 /* Sending. */
 
-static guint32
-new_number (AForkRpc *self)
-{
-  do
-    self->last_number++;
-  while (self->last_number == 0
-         || g_hash_table_contains (self->in_flight, GUINT_TO_POINTER (self->last_number)));
-
-  return self->last_number;
-}
-
 static void
 send_setup (AForkRpc        *self,
             AForkCallStream *stream)
@@ -59,25 +48,21 @@ send_call (AForkRpc         *self,
            AForkPendingCall *call)
 {
   g_autoptr(GError) error = NULL;
-  guint32 number = new_number (self);
   gboolean sent;
 
+  _afork_pending_table_add (&self->in_flight, call);
   sent = _afork_call_stream_send_value (stream, AFORK_CALL_FRAME_CALL,
-                                        call->job != NULL ? AFORK_CALL_FRAME_TELL_BEGIN : 0, number,
-                                        call->args,
+                                        call->job != NULL ? AFORK_CALL_FRAME_TELL_BEGIN : 0,
+                                        call->number, call->args,
                                         call->job != NULL ? afork_job_get_fds (call->job) : NULL,
                                         call->job != NULL ? _afork_job_get_blobs (call->job) : NULL,
                                         &error);
-  if (!sent)
-    {
-      _afork_pending_call_end (call, NULL, g_steal_pointer (&error));
-      _afork_pending_call_free (call);
-      return;
-    }
+  if (sent)
+    return;
 
-  call->number = number;
-  self->n_in_flight++;
-  g_hash_table_insert (self->in_flight, GUINT_TO_POINTER (number), call);
+  _afork_pending_table_remove (&self->in_flight, call->number);
+  _afork_pending_call_end (call, NULL, g_steal_pointer (&error));
+  g_object_unref (call);
 }
 
 void
@@ -91,32 +76,17 @@ _afork_rpc_send_waiting (AForkRpc *self)
   if (!self->set_up)
     send_setup (self, stream);
   while (!g_queue_is_empty (&self->waiting)
-         && self->n_in_flight < self->max_in_flight
+         && self->failure == NULL
+         && self->in_flight.n_calls < self->max_in_flight
          && _afork_call_stream_get_unsent (stream) < MAX_UNSENT)
-    send_call (self, stream, g_queue_pop_head (&self->waiting));
+    send_call (self, stream, g_queue_pop_head_link (&self->waiting)->data);
 
   /* Until then there may be something to be cancelled. */
-  if (self->closing && g_queue_is_empty (&self->waiting) && self->n_in_flight == 0)
+  if (self->closing && g_queue_is_empty (&self->waiting) && self->in_flight.n_calls == 0)
     _afork_rpc_link_close (self->link);
 }
 
 /* Ending. */
-
-AForkPendingCall *
-_afork_rpc_find_call (AForkRpc *self,
-                      guint32   number)
-{
-  return g_hash_table_lookup (self->in_flight, GUINT_TO_POINTER (number));
-}
-
-void
-_afork_rpc_remove_call (AForkRpc         *self,
-                        AForkPendingCall *call)
-{
-  g_hash_table_steal (self->in_flight, GUINT_TO_POINTER (call->number));
-  if (call->task != NULL)
-    self->n_in_flight--;
-}
 
 /* The worker is to stop, or not to begin. It answers all the same. */
 static void
@@ -135,21 +105,19 @@ static void
 abandon (AForkPendingCall *call,
          GError           *error)
 {
-  g_autoptr(AForkRpc) self = g_object_ref (g_task_get_source_object (call->task));
+  g_autoptr(AForkRpc) self = g_object_ref (AFORK_RPC (call->source));
+  g_autoptr(AForkPendingCall) owned = call;
+  AForkPendingCall *found;
 
-  if (call->number != 0)
+  if (_afork_pending_table_find (&self->in_flight, call->number, &found) && found == call)
     {
-      if (g_hash_table_contains (self->in_flight, GUINT_TO_POINTER (call->number)))
-        self->n_in_flight--;
+      _afork_pending_table_abandon (&self->in_flight, call);
       send_cancel (self, call);
-      _afork_pending_call_end (call, NULL, error);
-      _afork_rpc_send_waiting (self);
-      return;
     }
+  else
+    g_queue_unlink (&self->waiting, &call->link);
 
-  g_queue_remove (&self->waiting, call);
-  _afork_pending_call_end (call, NULL, error);
-  _afork_pending_call_free (call);
+  _afork_pending_call_end (owned, NULL, error);
   _afork_rpc_send_waiting (self);
 }
 
@@ -158,7 +126,7 @@ _afork_rpc_add_call (AForkRpc         *self,
                      AForkPendingCall *call)
 {
   _afork_pending_call_watch (call, abandon);
-  g_queue_push_tail (&self->waiting, call);
+  g_queue_push_tail_link (&self->waiting, &call->link);
   /* A handler of this may do anything, and have the call end. */
   if (call->job != NULL)
     _afork_job_set_state (call->job, AFORK_JOB_STATE_QUEUED);
@@ -181,24 +149,16 @@ void
 _afork_rpc_fail_calls (AForkRpc     *self,
                        const GError *error)
 {
-  AForkPendingCall *call;
-  GHashTableIter iter;
-  gpointer value;
+  GList *link;
 
   /* A callback may make more calls, which fail at once, and so are none of these. */
-  g_hash_table_iter_init (&iter, self->in_flight);
-  while (g_hash_table_iter_next (&iter, NULL, &value))
-    {
-      g_hash_table_iter_steal (&iter);
-      self->n_in_flight = 0;
-      g_queue_push_head (&self->waiting, value);
-    }
+  _afork_pending_table_take_all (&self->in_flight, &self->waiting);
   g_queue_sort (&self->waiting, compare_calls, NULL);
 
-  while ((call = g_queue_pop_head (&self->waiting)) != NULL)
+  while ((link = g_queue_pop_head_link (&self->waiting)) != NULL)
     {
-      if (call->task != NULL)
-        _afork_pending_call_end (call, NULL, g_error_copy (error));
-      _afork_pending_call_free (call);
+      g_autoptr(AForkPendingCall) call = link->data;
+
+      _afork_pending_call_end (call, NULL, g_error_copy (error));
     }
 }

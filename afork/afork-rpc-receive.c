@@ -41,6 +41,8 @@ receive_refusal (AForkRpc          *self,
                  AForkCallMessage  *message,
                  GError           **error)
 {
+  g_autoptr(AForkRpc) kept G_GNUC_UNUSED = g_object_ref (self);
+
   if (self->started || self->failure != NULL)
     return breach (error, "a refusal", 0);
 
@@ -54,24 +56,23 @@ receive_answer (AForkRpc          *self,
                 AForkCallMessage  *message,
                 GError           **error)
 {
-  AForkPendingCall *call = _afork_rpc_find_call (self, message->number);
+  g_autoptr(AForkPendingCall) call = NULL;
 
-  if (call == NULL || !self->started)
+  if (!self->started
+      || !_afork_pending_table_find (&self->in_flight, message->number, &call))
     return breach (error, "an answer", message->number);
 
-  _afork_rpc_remove_call (self, call);
-  if (call->task != NULL && message->kind == AFORK_CALL_FRAME_FAILED)
+  _afork_pending_table_remove (&self->in_flight, message->number);
+  if (call != NULL && message->kind == AFORK_CALL_FRAME_FAILED)
     _afork_pending_call_end (call, NULL, import_error (message));
-  else if (call->task != NULL)
+  else if (call != NULL)
     {
+      _afork_pending_call_unwatch (call);
       if (call->job != NULL)
         _afork_job_set_results (call->job, message->fds, message->blobs);
-      /* A handler of that may have done anything. */
-      if (call->task != NULL)
-        _afork_pending_call_end (call, g_steal_pointer (&message->value), NULL);
+      _afork_pending_call_end (call, g_steal_pointer (&message->value), NULL);
     }
 
-  _afork_pending_call_free (call);
   _afork_rpc_send_waiting (self);
   return TRUE;
 }
@@ -82,12 +83,13 @@ receive_news (AForkRpc          *self,
               AForkCallMessage  *message,
               GError           **error)
 {
-  AForkPendingCall *call = _afork_rpc_find_call (self, message->number);
   g_autoptr(AForkJob) job = NULL;
+  AForkPendingCall *call;
 
-  if (call == NULL || !self->started)
+  if (!self->started
+      || !_afork_pending_table_find (&self->in_flight, message->number, &call))
     return breach (error, afork_call_frame_kind_name (message->kind), message->number);
-  if (call->job == NULL || call->task == NULL)
+  if (call == NULL || call->job == NULL)
     return TRUE;
 
   job = g_object_ref (call->job);

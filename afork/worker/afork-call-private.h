@@ -13,6 +13,8 @@ G_BEGIN_DECLS
 AForkCall *_afork_call_new         (AForkCallService *service,
                                     AForkCallMessage *message);
 guint32    _afork_call_get_number  (AForkCall        *self);
+/* For a queue of calls. */
+GList     *_afork_call_get_link    (AForkCall        *self);
 GVariant  *_afork_call_get_args    (AForkCall        *self);
 gboolean   _afork_call_is_answered (AForkCall        *self);
 

@@ -29,6 +29,7 @@ struct _AForkCall
   GObject           parent_instance;
 
   AForkCallService *service;
+  GList             link;           /* in a queue, before it is begun */
   guint32           number;
   gboolean          tell_begin;
   gboolean          begun;
@@ -75,6 +76,7 @@ afork_call_class_init (AForkCallClass *klass)
 static void
 afork_call_init (AForkCall *self)
 {
+  self->link.data = self;
   g_mutex_init (&self->lock);
 }
 
@@ -97,6 +99,12 @@ guint32
 _afork_call_get_number (AForkCall *self)
 {
   return self->number;
+}
+
+GList *
+_afork_call_get_link (AForkCall *self)
+{
+  return &self->link;
 }
 
 GVariant *

@@ -19,20 +19,22 @@ typedef struct
   AForkCallService *service;
 } ServiceSource;
 
-static AForkCall *
+static GList *
 take_next (AForkCallService *self)
 {
   _afork_call_service_refresh (self);
-  return g_queue_pop_head (&self->waiting);
+  return g_queue_pop_head_link (&self->waiting);
 }
 
 static void
 begin_waiting (AForkCallService *self)
 {
-  AForkCall *call;
+  GList *link;
 
-  while ((call = take_next (self)) != NULL)
+  while ((link = take_next (self)) != NULL)
     {
+      AForkCall *call = link->data;
+
       _afork_call_service_remember (self, call);
       _afork_call_service_tell_begin (self, call);
       ((AForkConcurrentCallFunc) self->function) (call, _afork_call_get_args (call));

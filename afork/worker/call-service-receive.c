@@ -103,7 +103,7 @@ take_waiting (AForkCallService *self,
       {
         AForkCall *call = link->data;
 
-        g_queue_delete_link (&self->waiting, link);
+        g_queue_unlink (&self->waiting, link);
         return call;
       }
 
@@ -119,7 +119,8 @@ take_message (AForkCallService *self,
   AForkCall *call = NULL;
 
   if (message->kind == AFORK_CALL_FRAME_CALL)
-    g_queue_push_tail (&self->waiting, _afork_call_new (self, message));
+    g_queue_push_tail_link (&self->waiting,
+                            _afork_call_get_link (_afork_call_new (self, message)));
   else if (message->kind == AFORK_CALL_FRAME_CANCEL)
     {
       call = take_waiting (self, message->number);

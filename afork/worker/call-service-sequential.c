@@ -95,6 +95,8 @@ tell_news (AForkCallService *self)
 static AForkCall *
 next_call (AForkCallService *self)
 {
+  GList *link;
+
   _afork_call_service_refresh (self);
   while (self->waiting.length == 0 && !self->ended)
     {
@@ -104,7 +106,8 @@ next_call (AForkCallService *self)
     }
 
   g_mutex_lock (&self->input_lock);
-  self->current = g_queue_pop_head (&self->waiting);
+  link = g_queue_pop_head_link (&self->waiting);
+  self->current = link != NULL ? link->data : NULL;
   if (self->current != NULL)
     _afork_call_begin (self->current);
   g_mutex_unlock (&self->input_lock);
