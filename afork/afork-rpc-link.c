@@ -23,8 +23,9 @@
 
 enum
 {
-  /* A worker that has closed its socket is about to end. One that does not is killed after this, in
-   * milliseconds: it cannot be told anything any more. */
+  /* A worker that has closed its socket is about to end; and so is one that is closed, unless it
+   * does not come to see that, being at a call that was given up. One that does not end is killed
+   * after this, in milliseconds: it cannot be told anything any more. */
   END_GRACE = 5000,
   /* So that a worker that never stops sending does not keep the main context from the rest. */
   READS_PER_TURN = 4,
@@ -53,6 +54,7 @@ struct _AForkRpcLink
   gboolean                  waits_for_room;
   gboolean                  closing;
   gboolean                  closed;       /* the worker has been told that no more comes */
+  gboolean                  owes;         /* … and is at calls that nobody waits for */
 
   gboolean                  deaf;         /* it takes no more */
   GSource                  *grace;        /* or NULL */
@@ -196,16 +198,19 @@ grace_over_cb (gpointer data)
 {
   AForkRpcLink *self = data;
 
-  kill_worker (self, g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
-                                  _("The worker closed its socket, and yet did not end")));
+  if (self->source == NULL)
+    kill_worker (self, g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
+                                    _("The worker closed its socket, and yet did not end")));
+  else
+    kill_worker (self, g_error_new (AFORK_ERROR, AFORK_ERROR_TIMED_OUT,
+                                    _("The worker was at calls that had been given up, and did not "
+                                      "end within %d s"), END_GRACE / 1000));
   return G_SOURCE_REMOVE;
 }
 
-/* The worker sends no more. How it ended is still to come. */
 static void
-await_end (AForkRpcLink *self)
+start_grace (AForkRpcLink *self)
 {
-  _afork_source_clear (&self->source);
   if (self->grace != NULL)
     return;
 
@@ -213,6 +218,14 @@ await_end (AForkRpcLink *self)
   g_source_set_static_name (self->grace, "[afork] calls: worker has to end");
   g_source_set_callback (self->grace, grace_over_cb, self, NULL);
   g_source_attach (self->grace, self->context);
+}
+
+/* The worker sends no more. How it ended is still to come. */
+static void
+await_end (AForkRpcLink *self)
+{
+  _afork_source_clear (&self->source);
+  start_grace (self);
 }
 
 /* Messages. */
@@ -308,6 +321,8 @@ flush (AForkRpcLink *self)
     {
       self->closed = TRUE;
       shutdown (_afork_call_stream_get_fd (self->stream), SHUT_WR);
+      if (self->owes)
+        start_grace (self);
     }
 }
 
@@ -535,7 +550,7 @@ _afork_rpc_link_set_context (AForkRpcLink *self,
   if (self->grace != NULL)
     {
       _afork_source_clear (&self->grace);
-      await_end (self);
+      start_grace (self);
     }
 }
 
@@ -546,14 +561,25 @@ _afork_rpc_link_get_stream (AForkRpcLink *self)
 }
 
 void
-_afork_rpc_link_close (AForkRpcLink *self)
+_afork_rpc_link_close (AForkRpcLink *self,
+                       gboolean      owes)
 {
   self->closing = TRUE;
+  self->owes = owes;
 }
 
 void
-_afork_rpc_link_forget (AForkRpcLink *self)
+_afork_rpc_link_owes_nothing (AForkRpcLink *self)
+{
+  self->owes = FALSE;
+  if (self->source != NULL)
+    _afork_source_clear (&self->grace);
+}
+
+void
+_afork_rpc_link_forget (AForkRpcLink *self,
+                        gboolean      owes)
 {
   self->events = NULL;
-  _afork_rpc_link_close (self);
+  _afork_rpc_link_close (self, owes);
 }

@@ -97,7 +97,7 @@ _afork_rpc_send_waiting (AForkRpc *self)
 
   /* Until then there may be something to be cancelled. */
   if (self->closing && g_queue_is_empty (&self->waiting) && self->n_in_flight == 0)
-    _afork_rpc_link_close (self->link);
+    _afork_rpc_link_close (self->link, g_hash_table_size (self->in_flight) > 0);
 }
 
 /* Ending. */
@@ -116,6 +116,8 @@ _afork_rpc_remove_call (AForkRpc         *self,
   g_hash_table_steal (self->in_flight, GUINT_TO_POINTER (call->number));
   if (call->task != NULL)
     self->n_in_flight--;
+  if (g_hash_table_size (self->in_flight) == 0)
+    _afork_rpc_link_owes_nothing (self->link);
 }
 
 /* The worker is to stop, or not to begin. It answers all the same. */

@@ -189,7 +189,7 @@ afork_rpc_dispose (GObject *object)
   /* Calls keep the object, so there are none; what the worker still works on nobody waits for. */
   if (self->link != NULL)
     {
-      _afork_rpc_link_forget (self->link);
+      _afork_rpc_link_forget (self->link, g_hash_table_size (self->in_flight) > 0);
       g_clear_pointer (&self->link, _afork_rpc_link_unref);
     }
   g_hash_table_remove_all (self->in_flight);
