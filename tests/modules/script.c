@@ -50,7 +50,8 @@ AFORK_WORKER_EXPORT void      script_concurrent (AForkCall *call, GVariant *args
 AFORK_WORKER_EXPORT gboolean  script_init       (const AForkItem *items, gsize n_items,
                                                  GError **error);
 AFORK_WORKER_EXPORT void      script_done       (void);
-AFORK_WORKER_EXPORT void      script_done_late  (void);
+AFORK_WORKER_EXPORT void      script_done_large (void);
+AFORK_WORKER_EXPORT void      script_done_slow  (void);
 
 static GMutex lock;             /* for what is numbered here, until it is sent */
 static guint32 n_sent;
@@ -374,9 +375,16 @@ script_done (void)
 
 /* What it has to say does not fit into the socket. */
 void
-script_done_late (void)
+script_done_large (void)
 {
   for (guint i = 0; i < 10; i++)
     do_step (NULL, "E1");
+  script_done ();
+}
+
+void
+script_done_slow (void)
+{
+  g_usleep (6 * G_USEC_PER_SEC);
   script_done ();
 }
