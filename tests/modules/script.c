@@ -33,6 +33,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { LARGE = 200 * 1000 };
@@ -52,9 +53,11 @@ AFORK_WORKER_EXPORT gboolean  script_init       (const AForkItem *items, gsize n
 AFORK_WORKER_EXPORT void      script_done       (void);
 AFORK_WORKER_EXPORT void      script_done_large (void);
 AFORK_WORKER_EXPORT void      script_done_slow  (void);
+AFORK_WORKER_EXPORT void      script_done_usage (void);
 
 static GMutex lock;             /* for what is numbered here, until it is sent */
 static guint32 n_sent;
+static int report_fd;
 
 static Script *
 script_new (AForkCall *call,
@@ -339,30 +342,39 @@ script_concurrent (AForkCall *call,
   go_on (script_new (call, args, FALSE));
 }
 
-/* The items are scripts, without a call. */
+static gboolean
+do_init_script (const char  *text,
+                GError     **error)
+{
+  g_auto(GStrv) steps = g_strsplit (text, " ", -1);
+
+  for (guint i = 0; steps[i] != NULL; i++)
+    {
+      if (g_ascii_tolower (steps[i][0]) == 'x' || steps[i][0] == 'Y')
+        {
+          g_propagate_error (error, new_error (steps[i][0]));
+          return FALSE;
+        }
+      if (steps[i][0] == 'w')
+        g_usleep ((gulong) atoi (steps[i] + 1) * 1000);
+      else
+        do_step (NULL, steps[i]);
+    }
+
+  return TRUE;
+}
+
+/* The items are scripts, without a call; and perhaps a descriptor for script_done_usage(). */
 gboolean
 script_init (const AForkItem  *items,
              gsize             n_items,
              GError          **error)
 {
   for (gsize i = 0; i < n_items; i++)
-    {
-      g_autofree char *text = g_strndup (items[i].data, items[i].size);
-      g_auto(GStrv) steps = g_strsplit (text, " ", -1);
-
-      for (guint j = 0; steps[j] != NULL; j++)
-        {
-          if (g_ascii_tolower (steps[j][0]) == 'x' || steps[j][0] == 'Y')
-            {
-              g_propagate_error (error, new_error (steps[j][0]));
-              return FALSE;
-            }
-          if (steps[j][0] == 'w')
-            g_usleep ((gulong) atoi (steps[j] + 1) * 1000);
-          else
-            do_step (NULL, steps[j]);
-        }
-    }
+    if (items[i].kind == AFORK_ITEM_FD)
+      report_fd = items[i].fd;
+    else if (!do_init_script (items[i].data, error))
+      return FALSE;
 
   return TRUE;
 }
@@ -387,4 +399,16 @@ script_done_slow (void)
 {
   g_usleep (6 * G_USEC_PER_SEC);
   script_done ();
+}
+
+/* Tells how long this process has been on a CPU, in microseconds. */
+void
+script_done_usage (void)
+{
+  struct rusage usage;
+
+  getrusage (RUSAGE_SELF, &usage);
+  dprintf (report_fd, "used %ld\n",
+           (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000
+           + usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
 }
