@@ -51,6 +51,7 @@ struct _AForkRpcLink
   AForkCallStream          *stream;       /* NULL before the worker runs, and at the end */
   GSource                  *source;       /* NULL when nothing is to be expected of the stream */
   gpointer                  source_tag;
+  gboolean                  undelivered;  /* messages may have been read that were not handed on */
   gboolean                  waits_for_room;
   gboolean                  closing;
   gboolean                  closed;       /* the worker has been told that no more comes */
@@ -238,7 +239,8 @@ deliver (AForkRpcLink      *self,
   return self->events == NULL || self->events->message (self, message, self->data, error);
 }
 
-/* Hands on what has been read. */
+/* Hands on what has been read. Handlers may turn the main context, and wait there for what comes
+ * behind; then the source does the same. */
 static AForkCallStreamStatus
 deliver_read (AForkRpcLink  *self,
               GError       **error)
@@ -250,6 +252,7 @@ deliver_read (AForkRpcLink  *self,
       g_auto(AForkCallMessage) message = { 0 };
 
       status = _afork_call_stream_next (self->stream, &message, error);
+      self->undelivered = status == AFORK_CALL_STREAM_OK;
       if (status == AFORK_CALL_STREAM_OK && !deliver (self, &message, error))
         status = AFORK_CALL_STREAM_FAILED;
     }
@@ -266,6 +269,8 @@ receive (AForkRpcLink *self,
   g_autoptr(GError) error = NULL;
   AForkCallStreamStatus status = AFORK_CALL_STREAM_OK;
 
+  if (self->undelivered && deliver_read (self, &error) == AFORK_CALL_STREAM_FAILED)
+    status = AFORK_CALL_STREAM_FAILED;
   for (guint i = 0; i < n_reads && status == AFORK_CALL_STREAM_OK && self->stream != NULL; i++)
     {
       if (i > 0 && !at_end && !_afork_call_stream_may_have_more (self->stream))
@@ -342,7 +347,7 @@ source_prepare (GSource *source,
   AForkRpcLink *self = ((LinkSource *) source)->link;
 
   *timeout = -1;
-  return self->source == source && has_to_flush (self);
+  return self->source == source && (has_to_flush (self) || self->undelivered);
 }
 
 static gboolean
@@ -353,7 +358,8 @@ source_dispatch (GSource     *source,
   AForkRpcLink *self = _afork_rpc_link_ref (((LinkSource *) source)->link);
   GIOCondition condition = g_source_query_unix_fd (source, self->source_tag);
 
-  if ((condition & (G_IO_IN | G_IO_HUP | G_IO_ERR)) != 0 && self->source == source)
+  if (((condition & (G_IO_IN | G_IO_HUP | G_IO_ERR)) != 0 || self->undelivered)
+      && self->source == source)
     receive (self, FALSE);
   /* Answers often lead to more calls, which leave at once. */
   if (self->source == source && ((condition & G_IO_OUT) != 0 || has_to_flush (self)))
