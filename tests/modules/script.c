@@ -22,6 +22,7 @@
  *   o         write a line to standard error output, with its number
  *   s b       sleep, be busy, for ever
  *   qN kN     exit with that status, be killed by that signal, after a word on standard error
+ *             output
  *
  * A script that ends without an answer answers with `()` if one call is served at a time; if many
  * are, it drops the call. */
