@@ -20,6 +20,7 @@
  *   T         a thread that waits as `g` does, and then goes on in place of this (one at a time)
  *   n         never answer (many calls at a time)
  *   o         write a line to standard error output, with its number
+ *   F         have a child that exits, and wait for it
  *   s b       sleep, be busy, for ever
  *   qN kN     exit with that status, be killed by that signal, after a word on standard error
  *             output
@@ -35,6 +36,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { LARGE = 200 * 1000 };
@@ -183,6 +185,11 @@ do_step (AForkCall  *call,
       break;
     case 'o':
       fprintf (stderr, "line %u\n", ++n_lines);
+      break;
+    case 'F':
+      if (fork () == 0)
+        exit (0);
+      wait (NULL);
       break;
     case 'q':
       fprintf (stderr, "about to exit\n");
