@@ -26,14 +26,17 @@ struct _AForkCallStream
   gboolean           send_sealed;     /* … but in sealed memfds, for the other side does not trust
                                        * us */
 
-  /* Receiving: what has come of the next value. */
+  /* Receiving. */
   AForkCallReader   *reader;
+  GVariant          *sample;          /* see _afork_call_value_import() */
+  AForkSegmentTable *table;           /* for blobs that come */
+  gboolean           accept_segments; /* the other side is trusted */
+
+  /* What has come of the next value. */
   GArray            *fds;             /* of int */
   GPtrArray         *inline_blobs;    /* of GBytes; or NULL */
   gsize              n_inline_bytes;  /* in these */
   GByteArray        *open_blob;       /* to which more pieces will come, or NULL */
-  AForkSegmentTable *table;           /* for blobs that come */
-  gboolean           accept_segments; /* the other side is trusted */
 };
 
 /* Gathers what the other side is to be told about segments of either side. */

@@ -80,7 +80,7 @@ take_message (AForkCallStream       *self,
   if (frame->type == NULL)
     return TRUE;
 
-  message->value = _afork_call_value_import (frame, owner, error);
+  message->value = _afork_call_value_import (frame, owner, &self->sample, error);
   if (message->value == NULL
       || !_afork_call_stream_take_blobs (self, frame, &message->blobs, error))
     return FALSE;

@@ -98,6 +98,7 @@ _afork_call_stream_free (AForkCallStream *self)
   _afork_call_writer_free (self->writer);
   _afork_segment_pool_free (self->pool);
   _afork_call_reader_free (self->reader);
+  g_clear_pointer (&self->sample, g_variant_unref);
   for (guint i = 0; i < self->fds->len; i++)
     _afork_fd_close (g_array_index (self->fds, int, i));
   g_array_unref (self->fds);

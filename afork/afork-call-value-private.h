@@ -19,9 +19,11 @@ GVariant *_afork_call_value_export (GVariant              *value,
                                     GError               **error);
 
 /* The value of FRAME, or NULL and AFORK_ERROR_PROTOCOL. OWNER has the frame's bytes, or is NULL if
- * they will be overwritten. */
+ * they will be overwritten. SAMPLE, NULL at first, becomes a value of the same type: the next one
+ * most often is, and then the type need not be checked again, nor GLib forget and learn it. */
 GVariant *_afork_call_value_import (const AForkCallFrame  *frame,
                                     GBytes                *owner,
+                                    GVariant             **sample,
                                     GError               **error);
 
 /* SIZE bytes at DATA, without copying them if OWNER has them. */

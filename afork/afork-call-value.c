@@ -100,23 +100,40 @@ _afork_call_value_get_bytes (const guint8 *data,
   return g_bytes_new_from_bytes (owner, (gsize) (data - start), size);
 }
 
+/* Has SAMPLE be of a type. False if there is no such type. */
+static gboolean
+know_type (const char  *type,
+           GVariant   **sample)
+{
+  if (*sample != NULL && strcmp (g_variant_get_type_string (*sample), type) == 0)
+    return TRUE;
+  if (!g_variant_type_string_is_valid (type)
+      || !g_variant_type_is_definite ((const GVariantType *) type))
+    return FALSE;
+
+  g_clear_pointer (sample, g_variant_unref);
+  *sample = g_variant_new_from_data ((const GVariantType *) type, NULL, 0, FALSE, NULL, NULL);
+  g_variant_ref_sink (*sample);
+  return TRUE;
+}
+
 GVariant *
 _afork_call_value_import (const AForkCallFrame  *frame,
                           GBytes                *owner,
+                          GVariant             **sample,
                           GError               **error)
 {
   g_autoptr(GVariant) value = NULL;
   g_autoptr(GBytes) bytes = NULL;
 
-  if (!g_variant_type_string_is_valid (frame->type)
-      || !g_variant_type_is_definite (G_VARIANT_TYPE (frame->type)))
+  if (!know_type (frame->type, sample))
     {
       _afork_call_breach (error, "a value has no valid type");
       return NULL;
     }
 
   bytes = _afork_call_value_get_bytes (frame->data, frame->size, owner);
-  value = g_variant_new_from_bytes (G_VARIANT_TYPE (frame->type), bytes,
+  value = g_variant_new_from_bytes (g_variant_get_type (*sample), bytes,
                                     is_always_normal (frame->type, frame->size));
   value = swap (g_variant_ref_sink (value));
   if (!g_variant_is_normal_form (value))

@@ -20,6 +20,7 @@ typedef void (*AForkPendingCallAbandonFunc) (AForkPendingCall *call,
  * it. Either may come first. */
 struct _AForkPendingCall
 {
+  GList                        link;          /* in a queue, while it is not sent */
   guint32                      number;        /* 0 until it is sent */
   GTask                       *task;          /* NULL once it has ended; the worker goes unheard
                                                * then */

@@ -29,6 +29,7 @@ _afork_pending_call_new (GTask    *task,
 
   /* Whether it was cancelled in time is known here. */
   g_task_set_check_cancellable (task, FALSE);
+  call->link.data = call;
   call->task = task;
   call->args = g_variant_ref_sink (args != NULL ? args : g_variant_new_tuple (NULL, 0));
   g_set_object (&call->job, job);

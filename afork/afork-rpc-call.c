@@ -25,6 +25,21 @@ find_obstacle (AForkRpc *self)
   return NULL;
 }
 
+/* Such a task has no name, which GLib would copy for each call: hence the parentheses, for the
+ * macro sets one. */
+static GTask *
+new_task (AForkRpc            *self,
+          GCancellable        *cancellable,
+          GAsyncReadyCallback  callback,
+          gpointer             user_data,
+          gpointer             tag)
+{
+  GTask *task = g_task_new (self, cancellable, callback, user_data);
+
+  (g_task_set_source_tag) (task, tag);
+  return task;
+}
+
 /* Takes CALL. */
 static void
 accept (AForkRpc         *self,
@@ -67,15 +82,12 @@ afork_rpc_call_async (AForkRpc            *self,
                       GAsyncReadyCallback  callback,
                       gpointer             user_data)
 {
-  GTask *task;
-
   g_return_if_fail (AFORK_IS_RPC (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  task = g_task_new (self, cancellable, callback, user_data);
-  g_task_set_source_tag (task, afork_rpc_call_async);
-  g_task_set_name (task, "[afork] call");
-  accept (self, _afork_pending_call_new (task, args, NULL));
+  accept (self, _afork_pending_call_new (new_task (self, cancellable, callback, user_data,
+                                                   afork_rpc_call_async),
+                                         args, NULL));
 }
 
 /**
@@ -165,17 +177,14 @@ afork_rpc_run_job_async (AForkRpc            *self,
                          GAsyncReadyCallback  callback,
                          gpointer             user_data)
 {
-  GTask *task;
-
   g_return_if_fail (AFORK_IS_RPC (self));
   g_return_if_fail (AFORK_IS_JOB (job));
   g_return_if_fail (afork_job_get_state (job) == AFORK_JOB_STATE_NEW);
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  task = g_task_new (self, cancellable, callback, user_data);
-  g_task_set_source_tag (task, afork_rpc_run_job_async);
-  g_task_set_name (task, "[afork] job");
-  accept (self, _afork_pending_call_new (task, afork_job_get_args (job), job));
+  accept (self, _afork_pending_call_new (new_task (self, cancellable, callback, user_data,
+                                                   afork_rpc_run_job_async),
+                                         afork_job_get_args (job), job));
 }
 
 /**

@@ -19,17 +19,6 @@ enum
 
 /* Sending. */
 
-static guint32
-new_number (AForkRpc *self)
-{
-  do
-    self->last_number++;
-  while (self->last_number == 0
-         || g_hash_table_contains (self->in_flight, GUINT_TO_POINTER (self->last_number)));
-
-  return self->last_number;
-}
-
 static void
 send_setup (AForkRpc        *self,
             AForkCallStream *stream)
@@ -59,25 +48,22 @@ send_call (AForkRpc         *self,
            AForkPendingCall *call)
 {
   g_autoptr(GError) error = NULL;
-  guint32 number = new_number (self);
   gboolean sent;
 
+  _afork_pending_table_add (&self->in_flight, call);
+  self->n_in_flight++;
   sent = _afork_call_stream_send_value (stream, AFORK_CALL_FRAME_CALL,
-                                        call->job != NULL ? AFORK_CALL_FRAME_TELL_BEGIN : 0, number,
-                                        call->args,
+                                        call->job != NULL ? AFORK_CALL_FRAME_TELL_BEGIN : 0,
+                                        call->number, call->args,
                                         call->job != NULL ? afork_job_get_fds (call->job) : NULL,
                                         call->job != NULL ? _afork_job_get_blobs (call->job) : NULL,
                                         &error);
-  if (!sent)
-    {
-      _afork_pending_call_end (call, NULL, g_steal_pointer (&error));
-      _afork_pending_call_free (call);
-      return;
-    }
+  if (sent)
+    return;
 
-  call->number = number;
-  self->n_in_flight++;
-  g_hash_table_insert (self->in_flight, GUINT_TO_POINTER (number), call);
+  _afork_rpc_remove_call (self, call);
+  _afork_pending_call_end (call, NULL, g_steal_pointer (&error));
+  _afork_pending_call_free (call);
 }
 
 void
@@ -91,9 +77,10 @@ _afork_rpc_send_waiting (AForkRpc *self)
   if (!self->set_up)
     send_setup (self, stream);
   while (!g_queue_is_empty (&self->waiting)
+         && self->failure == NULL
          && self->n_in_flight < self->max_in_flight
          && _afork_call_stream_get_unsent (stream) < MAX_UNSENT)
-    send_call (self, stream, g_queue_pop_head (&self->waiting));
+    send_call (self, stream, g_queue_pop_head_link (&self->waiting)->data);
 
   /* Until then there may be something to be cancelled. */
   if (self->closing && g_queue_is_empty (&self->waiting) && self->n_in_flight == 0)
@@ -102,19 +89,11 @@ _afork_rpc_send_waiting (AForkRpc *self)
 
 /* Ending. */
 
-AForkPendingCall *
-_afork_rpc_find_call (AForkRpc *self,
-                      guint32   number)
-{
-  return g_hash_table_lookup (self->in_flight, GUINT_TO_POINTER (number));
-}
-
 void
 _afork_rpc_remove_call (AForkRpc         *self,
                         AForkPendingCall *call)
 {
-  g_hash_table_steal (self->in_flight, GUINT_TO_POINTER (call->number));
-  if (call->task != NULL)
+  if (_afork_pending_table_remove (&self->in_flight, call) && call->task != NULL)
     self->n_in_flight--;
   if (g_hash_table_size (self->in_flight) == 0)
     _afork_rpc_link_owes_nothing (self->link);
@@ -141,7 +120,7 @@ abandon (AForkPendingCall *call,
 
   if (call->number != 0)
     {
-      if (g_hash_table_contains (self->in_flight, GUINT_TO_POINTER (call->number)))
+      if (_afork_pending_table_find (&self->in_flight, call->number) == call)
         self->n_in_flight--;
       send_cancel (self, call);
       _afork_pending_call_end (call, NULL, error);
@@ -149,7 +128,7 @@ abandon (AForkPendingCall *call,
       return;
     }
 
-  g_queue_remove (&self->waiting, call);
+  g_queue_unlink (&self->waiting, &call->link);
   _afork_pending_call_end (call, NULL, error);
   _afork_pending_call_free (call);
   _afork_rpc_send_waiting (self);
@@ -160,7 +139,7 @@ _afork_rpc_add_call (AForkRpc         *self,
                      AForkPendingCall *call)
 {
   _afork_pending_call_watch (call, abandon);
-  g_queue_push_tail (&self->waiting, call);
+  g_queue_push_tail_link (&self->waiting, &call->link);
   /* A handler of this may do anything, and have the call end. */
   if (call->job != NULL)
     _afork_job_set_state (call->job, AFORK_JOB_STATE_QUEUED);
@@ -184,21 +163,16 @@ _afork_rpc_fail_calls (AForkRpc     *self,
                        const GError *error)
 {
   AForkPendingCall *call;
-  GHashTableIter iter;
-  gpointer value;
+  GList *link;
 
   /* A callback may make more calls, which fail at once, and so are none of these. */
-  g_hash_table_iter_init (&iter, self->in_flight);
-  while (g_hash_table_iter_next (&iter, NULL, &value))
-    {
-      g_hash_table_iter_steal (&iter);
-      self->n_in_flight = 0;
-      g_queue_push_head (&self->waiting, value);
-    }
+  _afork_pending_table_take_all (&self->in_flight, &self->waiting);
+  self->n_in_flight = 0;
   g_queue_sort (&self->waiting, compare_calls, NULL);
 
-  while ((call = g_queue_pop_head (&self->waiting)) != NULL)
+  while ((link = g_queue_pop_head_link (&self->waiting)) != NULL)
     {
+      call = link->data;
       if (call->task != NULL)
         _afork_pending_call_end (call, NULL, g_error_copy (error));
       _afork_pending_call_free (call);

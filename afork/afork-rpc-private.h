@@ -6,7 +6,7 @@
 #pragma once
 
 #include "afork-blocking-private.h"
-#include "afork-pending-call-private.h"
+#include "afork-pending-table-private.h"
 #include "afork-rpc-link-private.h"
 #include "afork-rpc.h"
 
@@ -33,10 +33,8 @@ struct _AForkRpc
   gboolean       set_up;          /* SETUP has been sent */
   gboolean       started;         /* the worker has said that it serves */
   GQueue         waiting;         /* of AForkPendingCall: not sent yet */
-  GHashTable    *in_flight;       /* of number to AForkPendingCall: sent, and not answered by the
-                                   * worker */
+  AForkPendingTable in_flight;    /* sent, and not answered by the worker */
   guint          n_in_flight;     /* … those of them that have not ended here */
-  guint32        last_number;
 
   gboolean       closing;
   gboolean       ended;
@@ -49,9 +47,6 @@ void     _afork_rpc_add_call       (AForkRpc            *self,
                                     AForkPendingCall    *call);
 /* Sends as many calls as the worker is to have at a time. */
 void     _afork_rpc_send_waiting   (AForkRpc            *self);
-/* The call of that number that the worker has, or NULL. */
-AForkPendingCall *_afork_rpc_find_call (AForkRpc        *self,
-                                        guint32          number);
 /* The worker has answered CALL, which is the caller's now. */
 void     _afork_rpc_remove_call    (AForkRpc            *self,
                                     AForkPendingCall    *call);

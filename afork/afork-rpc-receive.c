@@ -54,7 +54,7 @@ receive_answer (AForkRpc          *self,
                 AForkCallMessage  *message,
                 GError           **error)
 {
-  AForkPendingCall *call = _afork_rpc_find_call (self, message->number);
+  AForkPendingCall *call = _afork_pending_table_find (&self->in_flight, message->number);
 
   if (call == NULL || !self->started)
     return breach (error, "an answer", message->number);
@@ -82,7 +82,7 @@ receive_news (AForkRpc          *self,
               AForkCallMessage  *message,
               GError           **error)
 {
-  AForkPendingCall *call = _afork_rpc_find_call (self, message->number);
+  AForkPendingCall *call = _afork_pending_table_find (&self->in_flight, message->number);
   g_autoptr(AForkJob) job = NULL;
 
   if (call == NULL || !self->started)

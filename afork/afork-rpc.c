@@ -192,7 +192,6 @@ afork_rpc_dispose (GObject *object)
       _afork_rpc_link_forget (self->link, g_hash_table_size (self->in_flight) > 0);
       g_clear_pointer (&self->link, _afork_rpc_link_unref);
     }
-  g_hash_table_remove_all (self->in_flight);
   g_clear_object (&self->process);
   G_OBJECT_CLASS (afork_rpc_parent_class)->dispose (object);
 }
@@ -203,7 +202,7 @@ afork_rpc_finalize (GObject *object)
   AForkRpc *self = AFORK_RPC (object);
 
   g_assert (g_queue_is_empty (&self->waiting));
-  g_hash_table_unref (self->in_flight);
+  _afork_pending_table_clear (&self->in_flight);
   g_ptr_array_unref (self->close_tasks);
   g_clear_error (&self->failure);
   g_free (self->function);
@@ -464,8 +463,7 @@ afork_rpc_init (AForkRpc *self)
 {
   self->max_in_flight = DEFAULT_MAX_IN_FLIGHT;
   g_queue_init (&self->waiting);
-  self->in_flight = g_hash_table_new_full (NULL, NULL, NULL,
-                                           (GDestroyNotify) _afork_pending_call_free);
+  _afork_pending_table_init (&self->in_flight);
   self->close_tasks = g_ptr_array_new_with_free_func (g_object_unref);
 }
 
