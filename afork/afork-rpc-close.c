@@ -79,6 +79,9 @@ _afork_rpc_end (AForkRpc     *self,
  * Has the worker end when all calls that were made until now are answered. More are refused. May be
  * called more than once. Cancelling it only means not to wait any longer.
  *
+ * Calls that were cancelled or out of time are not waited for: a worker that is still at one when
+ * all others are answered has five seconds to end, and is then killed.
+ *
  * Since: 0.1
  */
 void

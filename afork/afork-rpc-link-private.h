@@ -50,10 +50,14 @@ GMainContext    *_afork_rpc_link_get_context (AForkRpcLink            *self);
 void             _afork_rpc_link_set_context (AForkRpcLink            *self,
                                              GMainContext             *context);
 
-/* No more will be gathered: the worker, having answered, is to end. */
-void             _afork_rpc_link_close      (AForkRpcLink             *self);
+/* No more will be gathered: the worker, having answered, is to end. OWES: it still has calls, which
+ * nobody waits for any more, and has to end soon, unless it is said meanwhile that it has none. */
+void             _afork_rpc_link_close      (AForkRpcLink             *self,
+                                             gboolean                  owes);
+void             _afork_rpc_link_owes_nothing (AForkRpcLink           *self);
 
 /* EVENTS are told no more. The worker is closed. */
-void             _afork_rpc_link_forget     (AForkRpcLink             *self);
+void             _afork_rpc_link_forget     (AForkRpcLink             *self,
+                                             gboolean                  owes);
 
 G_END_DECLS

@@ -23,8 +23,9 @@
 
 enum
 {
-  /* A worker that has closed its socket is about to end. One that does not is killed after this, in
-   * milliseconds: it cannot be told anything any more. */
+  /* A worker that has closed its socket is about to end; and so is one that is closed, unless it
+   * does not come to see that, being at a call that was given up. One that does not end is killed
+   * after this, in milliseconds: it cannot be told anything any more. */
   END_GRACE = 5000,
   /* So that a worker that never stops sending does not keep the main context from the rest. */
   READS_PER_TURN = 4,
@@ -50,9 +51,11 @@ struct _AForkRpcLink
   AForkCallStream          *stream;       /* NULL before the worker runs, and at the end */
   GSource                  *source;       /* NULL when nothing is to be expected of the stream */
   gpointer                  source_tag;
+  gboolean                  undelivered;  /* messages may have been read that were not handed on */
   gboolean                  waits_for_room;
   gboolean                  closing;
   gboolean                  closed;       /* the worker has been told that no more comes */
+  gboolean                  owes;         /* … and is at calls that nobody waits for */
 
   gboolean                  deaf;         /* it takes no more */
   GSource                  *grace;        /* or NULL */
@@ -196,16 +199,19 @@ grace_over_cb (gpointer data)
 {
   AForkRpcLink *self = data;
 
-  kill_worker (self, g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
-                                  _("The worker closed its socket, and yet did not end")));
+  if (self->source == NULL)
+    kill_worker (self, g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
+                                    _("The worker closed its socket, and yet did not end")));
+  else
+    kill_worker (self, g_error_new (AFORK_ERROR, AFORK_ERROR_TIMED_OUT,
+                                    _("The worker was at calls that had been given up, and did not "
+                                      "end within %d s"), END_GRACE / 1000));
   return G_SOURCE_REMOVE;
 }
 
-/* The worker sends no more. How it ended is still to come. */
 static void
-await_end (AForkRpcLink *self)
+start_grace (AForkRpcLink *self)
 {
-  _afork_source_clear (&self->source);
   if (self->grace != NULL)
     return;
 
@@ -213,6 +219,14 @@ await_end (AForkRpcLink *self)
   g_source_set_static_name (self->grace, "[afork] calls: worker has to end");
   g_source_set_callback (self->grace, grace_over_cb, self, NULL);
   g_source_attach (self->grace, self->context);
+}
+
+/* The worker sends no more. How it ended is still to come. */
+static void
+await_end (AForkRpcLink *self)
+{
+  _afork_source_clear (&self->source);
+  start_grace (self);
 }
 
 /* Messages. */
@@ -225,7 +239,8 @@ deliver (AForkRpcLink      *self,
   return self->events == NULL || self->events->message (self, message, self->data, error);
 }
 
-/* Hands on what has been read. */
+/* Hands on what has been read. Handlers may turn the main context, and wait there for what comes
+ * behind; then the source does the same. */
 static AForkCallStreamStatus
 deliver_read (AForkRpcLink  *self,
               GError       **error)
@@ -237,6 +252,7 @@ deliver_read (AForkRpcLink  *self,
       g_auto(AForkCallMessage) message = { 0 };
 
       status = _afork_call_stream_next (self->stream, &message, error);
+      self->undelivered = status == AFORK_CALL_STREAM_OK;
       if (status == AFORK_CALL_STREAM_OK && !deliver (self, &message, error))
         status = AFORK_CALL_STREAM_FAILED;
     }
@@ -253,6 +269,8 @@ receive (AForkRpcLink *self,
   g_autoptr(GError) error = NULL;
   AForkCallStreamStatus status = AFORK_CALL_STREAM_OK;
 
+  if (self->undelivered && deliver_read (self, &error) == AFORK_CALL_STREAM_FAILED)
+    status = AFORK_CALL_STREAM_FAILED;
   for (guint i = 0; i < n_reads && status == AFORK_CALL_STREAM_OK && self->stream != NULL; i++)
     {
       if (i > 0 && !at_end && !_afork_call_stream_may_have_more (self->stream))
@@ -308,6 +326,8 @@ flush (AForkRpcLink *self)
     {
       self->closed = TRUE;
       shutdown (_afork_call_stream_get_fd (self->stream), SHUT_WR);
+      if (self->owes)
+        start_grace (self);
     }
 }
 
@@ -327,7 +347,7 @@ source_prepare (GSource *source,
   AForkRpcLink *self = ((LinkSource *) source)->link;
 
   *timeout = -1;
-  return self->source == source && has_to_flush (self);
+  return self->source == source && (has_to_flush (self) || self->undelivered);
 }
 
 static gboolean
@@ -338,7 +358,8 @@ source_dispatch (GSource     *source,
   AForkRpcLink *self = _afork_rpc_link_ref (((LinkSource *) source)->link);
   GIOCondition condition = g_source_query_unix_fd (source, self->source_tag);
 
-  if ((condition & (G_IO_IN | G_IO_HUP | G_IO_ERR)) != 0 && self->source == source)
+  if (((condition & (G_IO_IN | G_IO_HUP | G_IO_ERR)) != 0 || self->undelivered)
+      && self->source == source)
     receive (self, FALSE);
   /* Answers often lead to more calls, which leave at once. */
   if (self->source == source && ((condition & G_IO_OUT) != 0 || has_to_flush (self)))
@@ -535,7 +556,7 @@ _afork_rpc_link_set_context (AForkRpcLink *self,
   if (self->grace != NULL)
     {
       _afork_source_clear (&self->grace);
-      await_end (self);
+      start_grace (self);
     }
 }
 
@@ -546,14 +567,25 @@ _afork_rpc_link_get_stream (AForkRpcLink *self)
 }
 
 void
-_afork_rpc_link_close (AForkRpcLink *self)
+_afork_rpc_link_close (AForkRpcLink *self,
+                       gboolean      owes)
 {
   self->closing = TRUE;
+  self->owes = owes;
 }
 
 void
-_afork_rpc_link_forget (AForkRpcLink *self)
+_afork_rpc_link_owes_nothing (AForkRpcLink *self)
+{
+  self->owes = FALSE;
+  if (self->source != NULL)
+    _afork_source_clear (&self->grace);
+}
+
+void
+_afork_rpc_link_forget (AForkRpcLink *self,
+                        gboolean      owes)
 {
   self->events = NULL;
-  _afork_rpc_link_close (self);
+  _afork_rpc_link_close (self, owes);
 }

@@ -63,6 +63,8 @@ receive_answer (AForkRpc          *self,
     return breach (error, "an answer", message->number);
 
   _afork_pending_table_remove (&self->in_flight, message->number);
+  if (self->in_flight.n_taken == 0)
+    _afork_rpc_link_owes_nothing (self->link);
   if (call != NULL && message->kind == AFORK_CALL_FRAME_FAILED)
     _afork_pending_call_end (call, NULL, import_error (message));
   else if (call != NULL)

@@ -189,7 +189,7 @@ afork_rpc_dispose (GObject *object)
   /* Calls keep the object, so there are none; what the worker still works on nobody waits for. */
   if (self->link != NULL)
     {
-      _afork_rpc_link_forget (self->link);
+      _afork_rpc_link_forget (self->link, self->in_flight.n_taken > 0);
       g_clear_pointer (&self->link, _afork_rpc_link_unref);
     }
   g_clear_object (&self->process);

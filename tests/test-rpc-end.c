@@ -231,6 +231,24 @@ test_end_gathered (gboolean concurrent)
   await_log (log, expected->str);
 }
 
+/* A child of the worker's has a copy of what is gathered, and exits. */
+static void
+test_end_child (gboolean concurrent)
+{
+  enum { N_CALLS = 50 };
+  g_autoptr(GString) log = g_string_new (NULL);
+  g_autoptr(GString) expected = g_string_new (NULL);
+  g_autoptr(AForkRpc) rpc = new_script_rpc (concurrent, log);
+
+  for (guint i = 0; i < N_CALLS; i++)
+    {
+      begin_plain_script (rpc, i % 10 == 9 ? "F e1 r2" : "r3", NULL, log);
+      g_string_append (expected, i % 10 == 9 ? "e1 r2 " : "r3 ");
+    }
+  await_log (log, expected->str);
+  close_rpc (rpc);
+}
+
 /* Of much that the worker wrote, the last ten lines are told. */
 static void
 test_end_lines (gboolean concurrent)
@@ -261,6 +279,7 @@ main (int    argc,
   add_for_both ("/rpc-end/answered", test_end_answered);
   add_for_both ("/rpc-end/queued", test_end_queued);
   add_for_both ("/rpc-end/gathered", test_end_gathered);
+  add_for_both ("/rpc-end/child", test_end_child);
   add_for_both ("/rpc-end/lines", test_end_lines);
 
   return g_test_run ();

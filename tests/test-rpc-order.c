@@ -75,8 +75,8 @@ test_order_many (gboolean concurrent)
 static void
 test_order_random (gboolean concurrent)
 {
-  enum { N_CALLS = 300, MAX_STEPS = 6 };
-  static const char kinds[] = "eeeeppppEP";
+  enum { N_CALLS = 150, MAX_STEPS = 6 };
+  static const char kinds[] = "eeeeeeeeppppppppEP";
   g_autoptr(GPtrArray) scripts = g_ptr_array_new_with_free_func (g_free);
 
   for (guint i = 0; i < N_CALLS; i++)

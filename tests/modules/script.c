@@ -20,8 +20,10 @@
  *   T         a thread that waits as `g` does, and then goes on in place of this (one at a time)
  *   n         never answer (many calls at a time)
  *   o         write a line to standard error output, with its number
+ *   F         have a child that exits, and wait for it
  *   s b       sleep, be busy, for ever
  *   qN kN     exit with that status, be killed by that signal, after a word on standard error
+ *             output
  *
  * A script that ends without an answer answers with `()` if one call is served at a time; if many
  * are, it drops the call. */
@@ -33,6 +35,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { LARGE = 200 * 1000 };
@@ -50,10 +54,13 @@ AFORK_WORKER_EXPORT void      script_concurrent (AForkCall *call, GVariant *args
 AFORK_WORKER_EXPORT gboolean  script_init       (const AForkItem *items, gsize n_items,
                                                  GError **error);
 AFORK_WORKER_EXPORT void      script_done       (void);
-AFORK_WORKER_EXPORT void      script_done_late  (void);
+AFORK_WORKER_EXPORT void      script_done_large (void);
+AFORK_WORKER_EXPORT void      script_done_slow  (void);
+AFORK_WORKER_EXPORT void      script_done_usage (void);
 
 static GMutex lock;             /* for what is numbered here, until it is sent */
 static guint32 n_sent;
+static int report_fd;
 
 static Script *
 script_new (AForkCall *call,
@@ -178,6 +185,11 @@ do_step (AForkCall  *call,
       break;
     case 'o':
       fprintf (stderr, "line %u\n", ++n_lines);
+      break;
+    case 'F':
+      if (fork () == 0)
+        exit (0);
+      wait (NULL);
       break;
     case 'q':
       fprintf (stderr, "about to exit\n");
@@ -338,30 +350,39 @@ script_concurrent (AForkCall *call,
   go_on (script_new (call, args, FALSE));
 }
 
-/* The items are scripts, without a call. */
+static gboolean
+do_init_script (const char  *text,
+                GError     **error)
+{
+  g_auto(GStrv) steps = g_strsplit (text, " ", -1);
+
+  for (guint i = 0; steps[i] != NULL; i++)
+    {
+      if (g_ascii_tolower (steps[i][0]) == 'x' || steps[i][0] == 'Y')
+        {
+          g_propagate_error (error, new_error (steps[i][0]));
+          return FALSE;
+        }
+      if (steps[i][0] == 'w')
+        g_usleep ((gulong) atoi (steps[i] + 1) * 1000);
+      else
+        do_step (NULL, steps[i]);
+    }
+
+  return TRUE;
+}
+
+/* The items are scripts, without a call; and perhaps a descriptor for script_done_usage(). */
 gboolean
 script_init (const AForkItem  *items,
              gsize             n_items,
              GError          **error)
 {
   for (gsize i = 0; i < n_items; i++)
-    {
-      g_autofree char *text = g_strndup (items[i].data, items[i].size);
-      g_auto(GStrv) steps = g_strsplit (text, " ", -1);
-
-      for (guint j = 0; steps[j] != NULL; j++)
-        {
-          if (g_ascii_tolower (steps[j][0]) == 'x' || steps[j][0] == 'Y')
-            {
-              g_propagate_error (error, new_error (steps[j][0]));
-              return FALSE;
-            }
-          if (steps[j][0] == 'w')
-            g_usleep ((gulong) atoi (steps[j] + 1) * 1000);
-          else
-            do_step (NULL, steps[j]);
-        }
-    }
+    if (items[i].kind == AFORK_ITEM_FD)
+      report_fd = items[i].fd;
+    else if (!do_init_script (items[i].data, error))
+      return FALSE;
 
   return TRUE;
 }
@@ -374,9 +395,28 @@ script_done (void)
 
 /* What it has to say does not fit into the socket. */
 void
-script_done_late (void)
+script_done_large (void)
 {
   for (guint i = 0; i < 10; i++)
     do_step (NULL, "E1");
   script_done ();
+}
+
+void
+script_done_slow (void)
+{
+  g_usleep (6 * G_USEC_PER_SEC);
+  script_done ();
+}
+
+/* Tells how long this process has been on a CPU, in microseconds. */
+void
+script_done_usage (void)
+{
+  struct rusage usage;
+
+  getrusage (RUSAGE_SELF, &usage);
+  dprintf (report_fd, "used %ld\n",
+           (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000
+           + usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
 }

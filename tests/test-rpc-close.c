@@ -1,0 +1,406 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Closing and dropping: what was accepted is still answered, then the worker ends, and whoever
+ * waits for that has a way out. */
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "test-rpc-util.h"
+
+static AForkRpc *
+new_closing_rpc (gboolean  concurrent,
+                 GString  *log)
+{
+  return new_script_rpc_full (NULL, concurrent, NULL, "script_done", log);
+}
+
+/* Before there is a worker, and then. */
+static void
+test_close_pending (gboolean concurrent)
+{
+  g_autoptr(GString) log = g_string_new (NULL);
+  g_autoptr(AForkRpc) rpc = new_closing_rpc (concurrent, log);
+
+  afork_rpc_set_max_in_flight (rpc, 2);
+  for (int i = 0; i < 3; i++)
+    {
+      begin_script (rpc, "e1 r2", log);
+      begin_plain_script (rpc, "R3", NULL, log);
+    }
+  begin_close (rpc, NULL, log);
+  begin_script (rpc, "e4 r5", log);
+  await_text (log, "xclosed ");
+  await_text (log, "ok ");
+  g_assert_nonnull (strstr (log->str, "e1 r2 r3 "));
+  g_assert_true (g_str_has_suffix (log->str, "e1 r2 r3 e'done' closed ok "));
+  g_assert_null (strstr (log->str, "e4"));
+}
+
+/* What is begun after others have been answered, and ends in another order. */
+static void
+test_close_busy (gboolean concurrent)
+{
+  g_autoptr(GString) log = g_string_new (NULL);
+  g_autoptr(AForkRpc) rpc = new_closing_rpc (concurrent, log);
+  int gates[2];
+
+  begin_script_full (rpc, "e1 g r2", 0, &gates[0], log);
+  await_log (log, "e1 ");
+  begin_script_full (rpc, "g r3", 0, &gates[1], log);
+  begin_close (rpc, NULL, log);
+  begin_script (rpc, "r4", log);
+  await_log (log, "e1 xclosed ");
+  close (gates[concurrent ? 1 : 0]);
+  await_log (log, concurrent ? "e1 xclosed r3 " : "e1 xclosed r2 ");
+  close (gates[concurrent ? 0 : 1]);
+  await_log (log, concurrent ? "e1 xclosed r3 r2 e'done' closed ok "
+                             : "e1 xclosed r2 r3 e'done' closed ok ");
+}
+
+/* What it says last, much as it is, comes too. */
+static void
+test_close_done_large (gboolean concurrent)
+{
+  g_autoptr(GString) log = g_string_new (NULL);
+  g_autoptr(AForkRpc) rpc = new_script_rpc_full (NULL, concurrent, NULL, "script_done_large", log);
+
+  begin_script (rpc, "r1", log);
+  begin_close (rpc, NULL, log);
+  await_log (log, "r1 e1 e1 e1 e1 e1 e1 e1 e1 e1 e1 e'done' closed ok ");
+}
+
+static void
+test_close_twice (gboolean concurrent)
+{
+  g_autoptr(GString) log = g_string_new (NULL);
+  g_autoptr(AForkRpc) rpc = new_closing_rpc (concurrent, log);
+  g_autoptr(GError) error = NULL;
+  int gate;
+
+  begin_script_full (rpc, "e1 g r2", 0, &gate, log);
+  await_log (log, "e1 ");
+  begin_close (rpc, NULL, log);
+  begin_close (rpc, NULL, log);
+  close (gate);
+  await_log (log, "e1 r2 e'done' closed ok ok ");
+  begin_close (rpc, NULL, log);
+  await_log (log, "e1 r2 e'done' closed ok ok ok ");
+  g_assert_true (afork_rpc_close (rpc, NULL, &error));
+  g_assert_no_error (error);
+  begin_script (rpc, "r3", log);
+  await_log (log, "e1 r2 e'done' closed ok ok ok xclosed ");
+}
+
+/* Who does not wait for it any more has closed it all the same. */
+static void
+test_close_cancelled (gboolean concurrent)
+{
+  g_autoptr(GString) log = g_string_new (NULL);
+  g_autoptr(AForkRpc) rpc = new_closing_rpc (concurrent, log);
+  g_autoptr(GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr(GError) error = NULL;
+  int gate;
+
+  begin_script_full (rpc, "e1 g r2", 0, &gate, log);
+  await_log (log, "e1 ");
+  begin_close (rpc, cancellable, log);
+  g_cancellable_cancel (cancellable);
+  await_log (log, "e1 xcancelled ");
+  begin_close (rpc, cancellable, log);
+  await_log (log, "e1 xcancelled xcancelled ");
+  g_assert_false (afork_rpc_close (rpc, cancellable, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  begin_script (rpc, "r3", log);
+  await_log (log, "e1 xcancelled xcancelled xclosed ");
+  close (gate);
+  await_log (log, "e1 xcancelled xcancelled xclosed r2 e'done' closed ");
+}
+
+/* Calls that end in time, by cancelling, with nothing else to be answered. */
+static void
+test_close_given_up (gboolean concurrent)
+{
+  g_autoptr(GString) log = g_string_new (NULL);
+  g_autoptr(AForkRpc) rpc = new_closing_rpc (concurrent, log);
+  AForkJob *job;
+  int gate;
+
+  job = begin_script_full (rpc, "e1 g r2", 0, &gate, log);
+  await_log (log, "e1 ");
+  begin_close (rpc, NULL, log);
+  afork_job_cancel (job);
+  await_text (log, "xcancelled ");
+  close (gate);
+  await_log (log, "e1 xcancelled e'done' closed ok ");
+}
+
+/* Functions that neither end nor look whether they are cancelled, whether or not somebody listens.
+ * When nobody waits for an answer any more, the worker has five seconds to end. Meanwhile it
+ * sleeps. Done with such a call in time, it has as long as it wants for the rest. */
+
+typedef struct
+{
+  const char *script;
+  const char *done;
+  gboolean    dropped;
+  const char *expected;
+
+  AForkRpc     *rpc;            /* NULL once it is dropped */
+  AForkProcess *process;
+  GString      *log;
+} Stuck;
+
+static void
+begin_stuck (Stuck *self)
+{
+  self->log = g_string_new (NULL);
+  self->rpc = new_script_rpc_full (NULL, FALSE, NULL, self->done, self->log);
+  self->process = g_object_ref (afork_rpc_get_process (self->rpc));
+  begin_script_full (self->rpc, self->script, 50, NULL, self->log);
+}
+
+static void
+give_up_stuck (Stuck *self)
+{
+  await_text (self->log, "xtimed-out ");
+  if (self->dropped)
+    g_assert_finalize_object (g_steal_pointer (&self->rpc));
+  else
+    begin_close (self->rpc, NULL, self->log);
+}
+
+static void
+await_stuck (Stuck *self)
+{
+  guint64 user_usec, system_usec, max_rss_kib;
+
+  await_end (self->process);
+  await_log (self->log, self->expected);
+  g_assert_true (afork_process_get_usage (self->process, &user_usec, &system_usec, &max_rss_kib));
+  g_assert_cmpuint (user_usec + system_usec, <, is_instrumented () ? 4000000 : 500000);
+  if (strstr (self->script, "s") != NULL)
+    assert_term_signal (self->process, SIGKILL);
+  else
+    assert_exit_status (self->process, 0);
+
+  g_clear_object (&self->rpc);
+  g_object_unref (self->process);
+  g_string_free (self->log, TRUE);
+}
+
+static void
+test_close_stuck (void)
+{
+  Stuck all[] = {
+    { "e1 s", "script_done", FALSE, "e1 xtimed-out closed xtimed-out " },
+    { "l e1 s", "script_done", FALSE, "e1 xtimed-out closed xtimed-out " },
+    { "e1 s", "script_done", TRUE, "e1 xtimed-out " },
+    { "l e1 s", "script_done", TRUE, "e1 xtimed-out " },
+    { "e1 w1000 e2 r3", "script_done_slow", FALSE, "e1 xtimed-out e2 e'done' closed ok " },
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (all); i++)
+    begin_stuck (&all[i]);
+  for (gsize i = 0; i < G_N_ELEMENTS (all); i++)
+    give_up_stuck (&all[i]);
+  for (gsize i = 0; i < G_N_ELEMENTS (all); i++)
+    await_stuck (&all[i]);
+}
+
+/* The same where closing is a call that waits. */
+static void
+test_close_stuck_blocking (void)
+{
+  g_autoptr(GString) log = g_string_new (NULL);
+  g_autoptr(AForkRpc) rpc = new_closing_rpc (FALSE, log);
+  g_autoptr(GError) error = NULL;
+
+  begin_script_full (rpc, "e1 s", 50, NULL, log);
+  await_log (log, "e1 xtimed-out ");
+  g_assert_false (afork_rpc_close (rpc, NULL, &error));
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_TIMED_OUT);
+  g_assert_nonnull (strstr (error->message, "did not end"));
+  g_assert_cmpstr (log->str, ==, "e1 xtimed-out closed ");
+}
+
+/* Calls behind one that does not end wait, as does closing. There are ways out: not to wait for
+ * closing, to cancel them, and to end the process. */
+static void
+test_close_stuck_behind (void)
+{
+  g_autoptr(GString) log = g_string_new (NULL);
+  g_autoptr(AForkRpc) rpc = new_closing_rpc (FALSE, log);
+  g_autoptr(GCancellable) cancellable = g_cancellable_new ();
+  AForkJob *behind;
+
+  begin_script_full (rpc, "e1 s", 50, NULL, log);
+  behind = begin_script (rpc, "e2 r3", log);
+  begin_script (rpc, "e4 r5", log);
+  await_log (log, "e1 xtimed-out ");
+  begin_close (rpc, cancellable, log);
+  g_cancellable_cancel (cancellable);
+  await_log (log, "e1 xtimed-out xcancelled ");
+  afork_job_cancel (behind);
+  await_log (log, "e1 xtimed-out xcancelled xcancelled ");
+  begin_close (rpc, NULL, log);
+  afork_process_force_exit (afork_rpc_get_process (rpc));
+  await_log (log, "e1 xtimed-out xcancelled xcancelled xsignaled closed xsignaled ");
+}
+
+/* Dropped with calls pending: these are answered, then the worker ends. */
+static void
+test_close_dropped (gboolean concurrent)
+{
+  g_autoptr(GString) log = g_string_new (NULL);
+  g_autoptr(AForkRpc) rpc = new_closing_rpc (concurrent, log);
+  g_autoptr(AForkProcess) process = g_object_ref (afork_rpc_get_process (rpc));
+  AForkRpc *gone = rpc;
+  int gates[2];
+
+  g_object_add_weak_pointer (G_OBJECT (rpc), (gpointer *) &gone);
+  begin_script_full (rpc, "e1 g r2", 0, &gates[0], log);
+  begin_script_full (rpc, "g p3 R4", 0, &gates[1], log);
+  g_clear_object (&rpc);
+  g_assert_nonnull (gone);
+  await_log (log, "e1 ");
+  close (gates[0]);
+  await_log (log, "e1 r2 ");
+  g_assert_nonnull (gone);
+  close (gates[1]);
+  await_log (log, "e1 r2 p3 r4 ");
+  await_end (process);
+  g_assert_null (gone);
+  assert_exit_status (process, 0);
+  g_assert_cmpstr (log->str, ==, "e1 r2 p3 r4 ");
+}
+
+/* Dropped before there is a worker, without a call and with one that has ended already. */
+static void
+test_close_dropped_early (gboolean concurrent)
+{
+  for (int i = 0; i < 2; i++)
+    {
+      g_autoptr(GString) log = g_string_new (NULL);
+      g_autoptr(AForkRpc) rpc = new_closing_rpc (concurrent, log);
+      g_autoptr(AForkProcess) process = g_object_ref (afork_rpc_get_process (rpc));
+
+      if (i == 1)
+        {
+          afork_job_cancel (begin_script (rpc, "e1 r2", log));
+          await_log (log, "xcancelled ");
+        }
+      g_assert_finalize_object (g_steal_pointer (&rpc));
+      await_end (process);
+      assert_exit_status (process, 0);
+    }
+}
+
+/* Dropped by what its handlers and callbacks do, and by nobody else. */
+static void
+drop_event_cb (AForkRpc *rpc,
+               GVariant *event,
+               gpointer  data)
+{
+  AForkRpc **place = data;
+
+  if (*place != NULL)
+    g_object_unref (g_steal_pointer (place));
+}
+
+static void
+drop_result_cb (GObject      *object,
+                GAsyncResult *result,
+                gpointer      data)
+{
+  AForkRpc **place = data;
+  g_autoptr(GVariant) value = afork_rpc_call_finish (AFORK_RPC (object), result, NULL);
+
+  g_assert_nonnull (value);
+  g_object_unref (g_steal_pointer (place));
+}
+
+static void
+test_close_dropped_within (gboolean concurrent)
+{
+  static const char * const scripts[] = { "e1 r2", "r2", "e1 e2 E3 e4 r5" };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (scripts); i++)
+    {
+      g_autoptr(GString) log = g_string_new (NULL);
+      AForkRpc *rpc = new_closing_rpc (concurrent, log);
+      g_autoptr(AForkProcess) process = g_object_ref (afork_rpc_get_process (rpc));
+
+      if (scripts[i][0] == 'e')
+        {
+          g_signal_connect (rpc, "event", G_CALLBACK (drop_event_cb), &rpc);
+          begin_plain_script (rpc, scripts[i], NULL, log);
+        }
+      else
+        afork_rpc_call_async (rpc, g_variant_new_string (scripts[i]), NULL, drop_result_cb, &rpc);
+      await_end (process);
+      g_assert_null (rpc);
+      assert_exit_status (process, 0);
+    }
+}
+
+/* What callbacks of the end do. */
+static void
+call_again_cb (AForkRpc *rpc,
+               gpointer  data)
+{
+  g_autoptr(GError) error = NULL;
+
+  begin_script (rpc, "r1", data);
+  begin_close (rpc, NULL, data);
+  g_assert_null (afork_rpc_call (rpc, NULL, NULL, &error));
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED);
+}
+
+static void
+close_cb (GObject      *object,
+          GAsyncResult *result,
+          gpointer      data)
+{
+  append_result_cb (object, result, data);
+  begin_close (AFORK_RPC (object), NULL, data);
+}
+
+static void
+test_close_within (gboolean concurrent)
+{
+  g_autoptr(GString) log = g_string_new (NULL);
+  g_autoptr(AForkRpc) rpc = new_closing_rpc (concurrent, log);
+
+  g_signal_connect (rpc, "closed", G_CALLBACK (call_again_cb), log);
+  afork_rpc_call_async (rpc, g_variant_new_string ("r1"), NULL, close_cb, log);
+  begin_script (rpc, "r2", log);
+  await_text (log, "ok xclosed ok ");
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  add_for_both ("/rpc-close/pending", test_close_pending);
+  add_for_both ("/rpc-close/busy", test_close_busy);
+  add_for_both ("/rpc-close/done-large", test_close_done_large);
+  add_for_both ("/rpc-close/twice", test_close_twice);
+  add_for_both ("/rpc-close/cancelled", test_close_cancelled);
+  add_for_both ("/rpc-close/given-up", test_close_given_up);
+  g_test_add_data_func ("/rpc-close/stuck/all", test_close_stuck, run_with_census);
+  g_test_add_data_func ("/rpc-close/stuck/blocking", test_close_stuck_blocking, run_with_census);
+  g_test_add_data_func ("/rpc-close/stuck/behind", test_close_stuck_behind, run_with_census);
+  add_for_both ("/rpc-close/dropped/pending", test_close_dropped);
+  add_for_both ("/rpc-close/dropped/early", test_close_dropped_early);
+  add_for_both ("/rpc-close/dropped/within", test_close_dropped_within);
+  add_for_both ("/rpc-close/within", test_close_within);
+
+  return g_test_run ();
+}
