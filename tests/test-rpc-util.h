@@ -19,6 +19,11 @@ AForkProcess *new_module_process (const char    *module);
 AForkRpc     *new_rpc            (const char    *function);
 AForkRpc     *new_rpc_concurrent (void);
 
+/* The same of another module. */
+AForkRpc     *new_rpc_of         (const char    *module,
+                                  const char    *function,
+                                  gboolean       concurrent);
+
 /* What calls_do() and calls_later() take. */
 GVariant     *do_args            (const char    *what,
                                   guint32        number);
@@ -35,6 +40,11 @@ GVariant     *call               (AForkRpc      *rpc,
                                   GVariant      *args,
                                   GError       **error);
 
+/* The same for a job. */
+GVariant     *run_job            (AForkRpc      *rpc,
+                                  AForkJob      *job,
+                                  GError       **error);
+
 /* Waits for the answer, which must be NUMBER, or an error whose message holds TEXT; clears
  * RESULT. */
 void          expect_uint32      (AForkRpc      *rpc,
@@ -48,6 +58,15 @@ void          expect_error       (AForkRpc      *rpc,
 
 void          assert_uint32      (GVariant      *value,
                                   guint32        expected);
+
+/* It is an error of this code, whose message holds TEXT; clears it. */
+void          assert_error_holds (GError       **error,
+                                  GQuark         domain,
+                                  int            code,
+                                  const char    *text);
+
+/* It still answers, with its function bounds_do() or bounds_later(). */
+void          assert_serves      (AForkRpc      *rpc);
 
 /* Closes, upon which the worker must end properly, or with an error of that code. */
 void          close_rpc          (AForkRpc      *rpc);
@@ -63,5 +82,22 @@ void          append_text_cb     (GObject       *object,
 /* Turns the main context until TEXT is in the string. */
 void          await_text         (GString       *string,
                                   const char    *text);
+
+/* How long the process has been on a CPU, in nanoseconds. */
+guint64       get_cpu_time       (GPid           pid);
+
+/* Waits, without turning the main context, until the process has hardly run for a tenth of a
+ * second. */
+void          await_sleep        (GPid           pid);
+
+/* Memory of the process that is not of files and not shared, and what this program has of malloc(),
+ * in bytes. Instrumented, there is no telling: 0. */
+gsize         get_private_memory (GPid           pid);
+gsize         get_own_memory     (void);
+
+/* A job of one of these functions, with one descriptor, which is taken. */
+AForkJob     *new_fd_job         (const char    *what,
+                                  guint32        number,
+                                  int            fd);
 
 G_END_DECLS
