@@ -10,6 +10,8 @@
 #include "afork-call-stream-private.h"
 #include "afork-call-stream-parts-private.h"
 
+#include <string.h>
+
 #include "afork-call-value-private.h"
 #include "afork-i18n-private.h"
 
@@ -69,6 +71,11 @@ check_bounds (const AForkCallFrame  *frame,
                  _("Blobs of %" G_GUINT64_FORMAT " bytes are too large for one message, "
                    "which can have %u"),
                  n_bytes, AFORK_CALL_MAX_BLOB_BYTES);
+  else if (strlen (frame->type) > AFORK_CALL_FRAME_MAX_TYPE)
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
+                 _("The type of a value, of %" G_GSIZE_FORMAT " characters, is too long for a "
+                   "message, which can have %d"),
+                 strlen (frame->type), AFORK_CALL_FRAME_MAX_TYPE);
   else if (afork_call_frame_head_size (frame) == 0)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
                  _("A value of %" G_GSIZE_FORMAT " bytes is too large for a message, "
@@ -90,7 +97,7 @@ _afork_call_stream_send_value (AForkCallStream     *self,
                                GPtrArray           *blobs,
                                GError             **error)
 {
-  g_autoptr(GVariant) normal = _afork_call_value_export (value);
+  g_autoptr(GVariant) normal = _afork_call_value_export (value, error);
   g_autoptr(GUnixFDList) sealed_list = NULL;
   g_autofree guint32 *segments = NULL;
   g_autoptr(GArray) sealed = NULL;
@@ -102,12 +109,14 @@ _afork_call_stream_send_value (AForkCallStream     *self,
     .flags = flags,
     .number = number,
     .n_blobs = (guint16) n_blobs,
-    .type = g_variant_get_type_string (normal),
-    .size = g_variant_get_size (normal),
   };
   guint first_fd;
   guint8 *out;
 
+  if (normal == NULL)
+    return FALSE;
+  frame.type = g_variant_get_type_string (normal);
+  frame.size = g_variant_get_size (normal);
   if (!check_bounds (&frame, n_fds, blobs, error))
     return FALSE;
 

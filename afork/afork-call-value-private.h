@@ -13,8 +13,10 @@ G_BEGIN_DECLS
 
 /* Values as they travel: in normal form, little-endian. */
 
-/* VALUE so. */
-GVariant *_afork_call_value_export (GVariant              *value);
+/* VALUE so, or NULL and G_IO_ERROR_MESSAGE_TOO_LARGE if it is nested more deeply than GLib reads
+ * values. */
+GVariant *_afork_call_value_export (GVariant              *value,
+                                    GError               **error);
 
 /* The value of FRAME, or NULL and AFORK_ERROR_PROTOCOL. OWNER has the frame's bytes, or is NULL if
  * they will be overwritten. SAMPLE, NULL at first, becomes a value of the same type: the next one

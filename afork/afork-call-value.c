@@ -10,6 +10,11 @@
 #include <string.h>
 
 #include "afork-call-breach-private.h"
+#include "afork-i18n-private.h"
+
+/* GLib reads no values, and knows no types, that are nested more deeply; it makes them all the
+ * same. */
+enum { MAX_DEPTH = 128 };
 
 /* Whether any bytes, if there are SIZE, are a value of TYPE in normal form: an array of numbers.
  * GLib would look at each element. */
@@ -43,13 +48,42 @@ swap (GVariant *value)
 #endif
 }
 
-GVariant *
-_afork_call_value_export (GVariant *value)
+/* Whether VALUE, which is in normal form, is so for who reads it: only its depth can be wrong. */
+static gboolean
+can_be_read (GVariant *value)
 {
+  const char *type = g_variant_get_type_string (value);
+  g_autoptr(GVariant) read = NULL;
+  g_autoptr(GBytes) bytes = NULL;
+
+  /* A type that is short cannot be deep, and then a value cannot without variants. */
+  if (strlen (type) > MAX_DEPTH && !g_variant_type_string_is_valid (type))
+    return FALSE;
+  if (strchr (type, 'v') == NULL)
+    return TRUE;
+
+  bytes = g_variant_get_data_as_bytes (value);
+  read = g_variant_ref_sink (g_variant_new_from_bytes (g_variant_get_type (value), bytes, FALSE));
+  return g_variant_is_normal_form (read);
+}
+
+GVariant *
+_afork_call_value_export (GVariant  *value,
+                          GError   **error)
+{
+  g_autoptr(GVariant) normal = NULL;
+
   if (is_always_normal (g_variant_get_type_string (value), g_variant_get_size (value)))
     return swap (g_variant_ref (value));
 
-  return swap (g_variant_get_normal_form (value));
+  normal = g_variant_get_normal_form (value);
+  if (can_be_read (normal))
+    return swap (g_steal_pointer (&normal));
+
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
+               _("A value is nested too deeply for a message, which can have %d levels"),
+               MAX_DEPTH);
+  return NULL;
 }
 
 GBytes *

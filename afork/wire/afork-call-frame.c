@@ -317,7 +317,7 @@ afork_call_frame_head_size (const AForkCallFrame *frame)
 
   if (size > AFORK_CALL_FRAME_MAX_PAYLOAD
       || frame->size > AFORK_CALL_FRAME_MAX_PAYLOAD - size
-      || (layout->payload == PAYLOAD_VALUE && strlen (frame->type) >= UINT16_MAX))
+      || (layout->payload == PAYLOAD_VALUE && strlen (frame->type) > AFORK_CALL_FRAME_MAX_TYPE))
     return 0;
 
   return AFORK_CALL_FRAME_HEADER_SIZE + (has_data (layout) ? size : align (size));

@@ -46,6 +46,7 @@ extern "C" {
 
 #define AFORK_CALL_FRAME_HEADER_SIZE 16
 #define AFORK_CALL_FRAME_MAX_PAYLOAD (1024u * 1024 * 1024)
+#define AFORK_CALL_FRAME_MAX_TYPE 65534     /* characters of a type string */
 
 /* Linux refuses more than this many descriptors in one message (SCM_MAX_FD in net/scm.h). */
 #define AFORK_CALL_FRAME_MAX_FDS 253

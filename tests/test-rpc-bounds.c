@@ -1,0 +1,361 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* What calls carry at most. What is over a limit is refused, where it is made, with an error that
+ * names the limit, and the worker goes on. */
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "test-rpc-util.h"
+
+enum
+{
+  MIB = 1024 * 1024,
+  /* A frame has 1 GiB, and eight bytes of it are the type. */
+  LARGEST = 1024 * MIB - 8,
+  MAX_BLOBS = 1024,
+};
+
+static GBytes *
+new_pattern (gsize size,
+             guint seed)
+{
+  guint32 *words = g_malloc (size);
+  guint32 word = seed;
+
+  for (gsize i = 0; i < size / sizeof *words; i++)
+    words[i] = word = word * 1664525 + 1013904223;
+  return g_bytes_new_take (words, size);
+}
+
+/* Values, and blobs, one of each in one call. */
+static void
+test_32_mib (void)
+{
+  g_autoptr(AForkRpc) echo = new_rpc ("calls_echo");
+  g_autoptr(AForkRpc) rpc = new_rpc_of ("bounds", "bounds_do", FALSE);
+  g_autoptr(GBytes) bytes = new_pattern (32 * MIB, 1);
+  g_autoptr(GBytes) other = new_pattern (32 * MIB, 2);
+  g_autoptr(GVariant) args =
+    g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE ("au"), bytes, FALSE));
+  g_autoptr(AForkJob) job = afork_job_new (do_args ("reverse", 0));
+  g_autoptr(GVariant) value = NULL;
+  g_autoptr(GVariant) answer = NULL;
+  g_autoptr(GError) error = NULL;
+  GBytes **blobs;
+  gsize n_blobs;
+
+  value = call (echo, args, &error);
+  g_assert_no_error (error);
+  g_assert_true (g_variant_equal (value, args));
+
+  afork_job_add_blob (job, bytes);
+  afork_job_add_blob (job, other);
+  answer = run_job (rpc, job, &error);
+  g_assert_no_error (error);
+  blobs = afork_job_get_result_blobs (job, &n_blobs);
+  g_assert_cmpuint (n_blobs, ==, 2);
+  g_assert_true (g_bytes_equal (blobs[0], other));
+  g_assert_true (g_bytes_equal (blobs[1], bytes));
+  close_rpc (echo);
+  close_rpc (rpc);
+}
+
+typedef struct
+{
+  void  *data;
+  gsize  size;
+} Zeros;
+
+static void
+zeros_free (gpointer data)
+{
+  Zeros *zeros = data;
+
+  munmap (zeros->data, zeros->size);
+  g_free (zeros);
+}
+
+/* They need no memory. */
+static GBytes *
+new_zeros (gsize size)
+{
+  Zeros *zeros = g_new (Zeros, 1);
+
+  zeros->size = size;
+  zeros->data = mmap (NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  g_assert_true (zeros->data != MAP_FAILED);
+  return g_bytes_new_with_free_func (zeros->data, size, zeros_free, zeros);
+}
+
+static GVariant *
+new_zeros_value (gsize size)
+{
+  g_autoptr(GBytes) bytes = new_zeros (size);
+
+  return g_variant_new_from_bytes (G_VARIANT_TYPE_BYTESTRING, bytes, TRUE);
+}
+
+static void
+test_args_size (void)
+{
+  g_autoptr(AForkRpc) rpc = new_rpc_of ("bounds", "bounds_size", FALSE);
+  g_autoptr(GVariant) answer = NULL;
+  g_autoptr(GError) error = NULL;
+
+  g_assert_null (call (rpc, new_zeros_value (LARGEST + 1), &error));
+  assert_error_holds (&error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE, "1073741824");
+  g_assert_null (call (rpc, new_zeros_value ((gsize) 3 * LARGEST), &error));
+  assert_error_holds (&error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE, "1073741824");
+
+  /* It would take too long. */
+  answer = call (rpc, new_zeros_value (is_instrumented () ? MIB : LARGEST), &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (g_variant_get_uint64 (answer), ==, is_instrumented () ? MIB : LARGEST);
+  close_rpc (rpc);
+}
+
+static void
+test_result_size (void)
+{
+  g_autoptr(AForkRpc) rpc = new_rpc_of ("bounds", "bounds_do", FALSE);
+  g_autoptr(GError) error = NULL;
+
+  g_assert_null (call (rpc, do_args ("value", LARGEST + 1), &error));
+  assert_error_holds (&error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE, "1073741824");
+  if (!is_instrumented ())
+    {
+      g_autoptr(GVariant) answer = call (rpc, do_args ("value", LARGEST), &error);
+
+      g_assert_no_error (error);
+      g_assert_cmpuint (g_variant_get_size (answer), ==, LARGEST);
+    }
+  assert_serves (rpc);
+  close_rpc (rpc);
+}
+
+/* What the worker reports and emits has no answer: it is not sent, and the worker is warned. */
+static void
+check_dropped (const char *what,
+               guint32     number)
+{
+  g_autoptr(AForkRpc) rpc = new_rpc_of ("bounds", "bounds_do", FALSE);
+  g_autoptr(AForkJob) job = afork_job_new (do_args (what, number));
+  g_autoptr(GString) order = g_string_new (NULL);
+  g_autoptr(GVariant) answer = NULL;
+  g_autoptr(GError) error = NULL;
+
+  g_test_message ("%s", what);
+  g_signal_connect (rpc, "event", G_CALLBACK (append_text_cb), order);
+  g_signal_connect (job, "progress", G_CALLBACK (append_text_cb), order);
+  answer = run_job (rpc, job, &error);
+  g_assert_no_error (error);
+  g_assert_cmpstr (order->str, ==, "");
+  assert_serves (rpc);
+  close_rpc (rpc);
+}
+
+static void
+test_news_size (void)
+{
+  check_dropped ("report-value", LARGEST + 1);
+  check_dropped ("emit-value", LARGEST + 1);
+}
+
+/* Variants in variants. */
+static GVariant *
+new_deep (guint depth)
+{
+  GVariant *value = g_variant_new_byte (7);
+
+  for (guint i = 0; i < depth; i++)
+    value = g_variant_new_variant (value);
+  return value;
+}
+
+/* GLib reads values that are nested up to this. */
+enum { MAX_VARIANTS = 127 };
+
+static void
+test_depth_args (void)
+{
+  g_autoptr(AForkRpc) rpc = new_rpc ("calls_echo");
+  g_autoptr(GVariant) deepest = g_variant_ref_sink (new_deep (MAX_VARIANTS));
+  g_autoptr(GVariant) answer = NULL;
+  g_autoptr(GError) error = NULL;
+  const guint depths[] = { MAX_VARIANTS + 1, 200, 5000 };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (depths); i++)
+    {
+      g_assert_null (call (rpc, new_deep (depths[i]), &error));
+      assert_error_holds (&error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE, "128");
+    }
+  answer = call (rpc, deepest, &error);
+  g_assert_no_error (error);
+  g_assert_true (g_variant_equal (answer, deepest));
+  close_rpc (rpc);
+}
+
+static void
+test_depth_result (void)
+{
+  g_autoptr(AForkRpc) rpc = new_rpc_of ("bounds", "bounds_do", FALSE);
+  g_autoptr(GVariant) deepest = g_variant_ref_sink (new_deep (MAX_VARIANTS));
+  g_autoptr(GVariant) answer = NULL;
+  g_autoptr(GError) error = NULL;
+
+  g_assert_null (call (rpc, do_args ("deep", MAX_VARIANTS + 1), &error));
+  assert_error_holds (&error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE, "128");
+  answer = call (rpc, do_args ("deep", MAX_VARIANTS), &error);
+  g_assert_no_error (error);
+  g_assert_true (g_variant_equal (answer, deepest));
+  close_rpc (rpc);
+}
+
+static void
+test_depth_news (void)
+{
+  check_dropped ("report-deep", MAX_VARIANTS + 1);
+  check_dropped ("emit-deep", MAX_VARIANTS + 1);
+}
+
+/* An array of arrays, without any element. */
+static GVariant *
+new_deep_type (guint depth)
+{
+  g_autofree char *type = g_malloc (depth + 2);
+
+  memset (type, 'a', depth);
+  memcpy (type + depth, "y", 2);
+  return g_variant_new_array ((const GVariantType *) (type + 1), NULL, 0);
+}
+
+static void
+test_depth_type (void)
+{
+  enum { MAX_ARRAYS = 128 };
+  g_autoptr(AForkRpc) rpc = new_rpc ("calls_echo");
+  g_autoptr(GVariant) deepest = g_variant_ref_sink (new_deep_type (MAX_ARRAYS));
+  g_autoptr(GVariant) answer = NULL;
+  g_autoptr(GError) error = NULL;
+
+  g_assert_null (call (rpc, new_deep_type (MAX_ARRAYS + 1), &error));
+  assert_error_holds (&error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE, "128");
+  answer = call (rpc, deepest, &error);
+  g_assert_no_error (error);
+  g_assert_true (g_variant_equal (answer, deepest));
+  close_rpc (rpc);
+}
+
+/* A tuple of so many bytes, whose type is about as long. */
+static GVariant *
+new_long_type (gsize n_bytes)
+{
+  g_autofree GVariant **children = g_new (GVariant *, n_bytes);
+
+  for (gsize i = 0; i < n_bytes; i++)
+    children[i] = g_variant_new_byte (1);
+  return g_variant_new_tuple (children, n_bytes);
+}
+
+static void
+test_type_length (void)
+{
+  enum { LONGEST = 65532 };
+  g_autoptr(AForkRpc) rpc = new_rpc ("calls_echo");
+  g_autoptr(GVariant) longest = g_variant_ref_sink (new_long_type (LONGEST));
+  g_autoptr(GVariant) answer = NULL;
+  g_autoptr(GError) error = NULL;
+
+  g_assert_null (call (rpc, new_long_type (LONGEST + 1), &error));
+  assert_error_holds (&error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE, "65534");
+  answer = call (rpc, longest, &error);
+  g_assert_no_error (error);
+  g_assert_true (g_variant_equal (answer, longest));
+  close_rpc (rpc);
+}
+
+static void
+test_blobs_args (void)
+{
+  g_autoptr(AForkRpc) rpc = new_rpc_of ("bounds", "bounds_do", FALSE);
+  g_autoptr(GBytes) blob = g_bytes_new_static ("blob", 4);
+
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr(AForkJob) job = afork_job_new (do_args ("reverse", 0));
+      g_autoptr(GVariant) answer = NULL;
+      g_autoptr(GError) error = NULL;
+      gsize n_blobs;
+
+      for (guint k = 0; k < MAX_BLOBS + i; k++)
+        afork_job_add_blob (job, blob);
+      answer = run_job (rpc, job, &error);
+      if (i == 0)
+        {
+          g_assert_no_error (error);
+          afork_job_get_result_blobs (job, &n_blobs);
+          g_assert_cmpuint (n_blobs, ==, MAX_BLOBS);
+        }
+      else
+        assert_error_holds (&error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE, "1024");
+    }
+  assert_serves (rpc);
+  close_rpc (rpc);
+}
+
+static void
+test_blobs_result (void)
+{
+  g_autoptr(AForkRpc) rpc = new_rpc_of ("bounds", "bounds_do", FALSE);
+  g_autoptr(GVariant) answer = NULL;
+  g_autoptr(GError) error = NULL;
+
+  g_assert_null (call (rpc, do_args ("blobs", MAX_BLOBS + 1), &error));
+  assert_error_holds (&error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE, "1024");
+  g_assert_null (call (rpc, do_args ("large-blobs", 17), &error));
+  assert_error_holds (&error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE, "1073741824");
+  answer = call (rpc, do_args ("blobs", MAX_BLOBS), &error);
+  g_assert_no_error (error);
+  assert_serves (rpc);
+  close_rpc (rpc);
+}
+
+/* An error's text has no bound but that of a frame. */
+static void
+test_error_text (void)
+{
+  g_autoptr(AForkRpc) rpc = new_rpc_of ("bounds", "bounds_do", FALSE);
+  g_autoptr(GError) error = NULL;
+
+  g_assert_null (call (rpc, do_args ("text", 4 * MIB), &error));
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_FAILED);
+  g_assert_cmpuint (strlen (error->message), ==, 4 * MIB);
+  assert_serves (rpc);
+  close_rpc (rpc);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  g_test_add_data_func ("/rpc-bounds/32-mib", test_32_mib, run_with_census);
+  g_test_add_data_func ("/rpc-bounds/size/args", test_args_size, run_with_census);
+  g_test_add_data_func ("/rpc-bounds/size/result", test_result_size, run_with_census);
+  g_test_add_data_func ("/rpc-bounds/size/news", test_news_size, run_with_census);
+  g_test_add_data_func ("/rpc-bounds/size/error", test_error_text, run_with_census);
+  g_test_add_data_func ("/rpc-bounds/depth/args", test_depth_args, run_with_census);
+  g_test_add_data_func ("/rpc-bounds/depth/result", test_depth_result, run_with_census);
+  g_test_add_data_func ("/rpc-bounds/depth/news", test_depth_news, run_with_census);
+  g_test_add_data_func ("/rpc-bounds/depth/type", test_depth_type, run_with_census);
+  g_test_add_data_func ("/rpc-bounds/type", test_type_length, run_with_census);
+  g_test_add_data_func ("/rpc-bounds/blobs/args", test_blobs_args, run_with_census);
+  g_test_add_data_func ("/rpc-bounds/blobs/result", test_blobs_result, run_with_census);
+
+  return g_test_run ();
+}
