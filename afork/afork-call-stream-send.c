@@ -10,6 +10,8 @@
 #include "afork-call-stream-private.h"
 #include "afork-call-stream-parts-private.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "afork-call-value-private.h"
@@ -44,6 +46,27 @@ send_first_fds (AForkCallStream *self,
     }
 
   return n_gone;
+}
+
+/* The kernel would refuse all of a message for one that is closed, when it is too late. */
+static gboolean
+check_fds (GUnixFDList  *list,
+           GError      **error)
+{
+  int n_fds = 0;
+  const int *fds = list != NULL ? g_unix_fd_list_peek_fds (list, &n_fds) : NULL;
+
+  for (int i = 0; i < n_fds; i++)
+    if (fcntl (fds[i], F_GETFD) < 0)
+      {
+        int saved_errno = errno;
+
+        g_set_error (error, G_IO_ERROR, g_io_error_from_errno (saved_errno),
+                     _("Descriptor %d cannot be sent: %s"), fds[i], g_strerror (saved_errno));
+        return FALSE;
+      }
+
+  return TRUE;
 }
 
 static gboolean
@@ -117,7 +140,7 @@ _afork_call_stream_send_value (AForkCallStream     *self,
     return FALSE;
   frame.type = g_variant_get_type_string (normal);
   frame.size = g_variant_get_size (normal);
-  if (!check_bounds (&frame, n_fds, blobs, error))
+  if (!check_bounds (&frame, n_fds, blobs, error) || !check_fds (fds, error))
     return FALSE;
 
   if (n_blobs > 0)
