@@ -117,8 +117,7 @@ _afork_call_reader_read (AForkCallReader  *self,
     }
   if (self->fds->len > AFORK_CALL_MAX_FDS)
     {
-      g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL,
-                   _("More descriptors came than frames that name them"));
+      _afork_call_breach (error, "more descriptors came than frames that name them");
       return AFORK_CALL_STREAM_FAILED;
     }
 

@@ -22,6 +22,7 @@ struct _AForkCallService
 
   GMutex             output_lock;   /* for the stream's sending, and: */
   gboolean           deaf;          /* the caller takes no more */
+  char              *send_fault;    /* why nothing can be sent any more, or NULL */
   gint               given_up;      /* atomic: a blob was, by another thread than that below */
   GThread           *thread;        /* that serves */
   GThread           *flusher;       /* NULL until it is needed */

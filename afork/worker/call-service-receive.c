@@ -11,6 +11,7 @@
 #include "call-service-parts.h"
 
 #include "afork-call-private.h"
+#include "afork/afork-call-breach-private.h"
 #include "afork/afork-i18n-private.h"
 
 /* Calls that have been begun. Those that have been answered belong to whoever has them. */
@@ -123,8 +124,12 @@ take_message (AForkCallService *self,
     }
   else
     {
-      self->fault = g_strdup_printf ("a caller sends no %s",
-                                     afork_call_frame_kind_name (message->kind));
+      g_autoptr(GError) error = NULL;
+      g_autofree char *why = g_strdup_printf ("a caller sends no %s",
+                                              afork_call_frame_kind_name (message->kind));
+
+      _afork_call_breach (&error, why);
+      self->fault = g_strdup (error->message);
       self->ended = TRUE;
     }
 }

@@ -31,8 +31,8 @@ _afork_call_service_flush (AForkCallService *self,
   g_autoptr(GError) error = NULL;
   AForkCallStreamStatus status = _afork_call_stream_flush (self->stream, wait, &error);
 
-  if (status == AFORK_CALL_STREAM_FAILED)
-    g_debug ("%s", error->message);
+  if (status == AFORK_CALL_STREAM_FAILED && self->send_fault == NULL)
+    self->send_fault = g_strdup (error->message);
   if (status == AFORK_CALL_STREAM_END || status == AFORK_CALL_STREAM_FAILED)
     {
       self->deaf = TRUE;

@@ -49,6 +49,20 @@ refuse (AForkCallService *self,
   _exit (EXIT_FAILURE);
 }
 
+/* Returns if all calls were served that came. Else the caller learns why not from what this process
+ * last wrote: it is not known whether it listens, or could be told. */
+static void
+tell_fault (AForkCallService *self)
+{
+  if (self->fault == NULL && self->send_fault == NULL)
+    return;
+
+  g_printerr ("Calls cannot be served any more: %s\n",
+              self->fault != NULL ? self->fault : self->send_fault);
+  fflush (NULL);
+  _exit (EXIT_FAILURE);
+}
+
 static gpointer
 find_function (AForkCallService *self,
                const char       *name)
@@ -145,8 +159,7 @@ afork_worker_serve_calls (int              socket,
   g_mutex_lock (&self->output_lock);
   _afork_call_service_flush (self, TRUE);
   _afork_call_service_unlock_output (self);
-  if (self->fault != NULL)
-    g_printerr ("The caller does not keep to the protocol of calls: %s\n", self->fault);
   if (self->done != NULL)
     self->done ();
+  tell_fault (self);
 }
