@@ -38,12 +38,13 @@ struct _AForkStderr
   gpointer       output_tag;    /* NULL unless our output has no room */
 };
 
+/* A pipe that nobody reads has none: who wrote to it would be ended by a signal. */
 static gboolean
 has_output_room (void)
 {
   struct pollfd entry = { .fd = STDERR_FILENO, .events = POLLOUT };
 
-  return poll (&entry, 1, 0) > 0 && (entry.revents & POLLOUT) != 0;
+  return poll (&entry, 1, 0) > 0 && (entry.revents & (POLLOUT | POLLERR)) == POLLOUT;
 }
 
 static void

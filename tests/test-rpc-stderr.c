@@ -1,0 +1,357 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* What a worker writes to its standard error output: what of it is in errors, what is passed on, and
+ * what it does not stop. */
+
+#include "config.h"
+
+#include "test-rpc-util.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum
+{
+  KIB = 1024,
+  /* As afork-stderr.c has them. */
+  MAX_KEPT = 2 * KIB,
+  MAX_LINES = 10,
+};
+
+static AForkRpc *
+new_stderr_rpc (gboolean forward)
+{
+  g_autoptr(AForkProcess) process = new_module_process ("bounds");
+
+  return g_object_new (AFORK_TYPE_RPC,
+                       "process", process, "function", "bounds_do", "forward-stderr", forward,
+                       NULL);
+}
+
+/* The error of a worker that writes, and exits with status 5. */
+static char *
+get_message (AForkRpc *rpc,
+             AForkJob *job)
+{
+  g_autoptr(GError) error = NULL;
+
+  g_assert_null (run_job (rpc, job, &error));
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_EXITED);
+  g_assert_true (g_utf8_validate (error->message, -1, NULL));
+  g_assert_nonnull (strstr (error->message, "status 5"));
+  return g_strdup (error->message);
+}
+
+/* What it last wrote, as the error of a worker that does so has it. */
+static char *
+get_tail (const char *what,
+          guint32     number)
+{
+  const char * const before = "It last wrote: ";
+  g_autoptr(AForkRpc) rpc = new_stderr_rpc (FALSE);
+  g_autoptr(AForkJob) job = afork_job_new (do_args (what, number));
+  g_autofree char *message = get_message (rpc, job);
+  char *tail = strstr (message, before);
+
+  return g_strdup (tail != NULL ? tail + strlen (before) : "");
+}
+
+static void
+test_tail_lines (void)
+{
+  const guint32 counts[] = { 0, 1, MAX_LINES, MAX_LINES + 1, 100000 };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (counts); i++)
+    {
+      g_autofree char *tail = get_tail ("lines", counts[i]);
+      g_autoptr(GString) expected = g_string_new (NULL);
+
+      for (guint32 k = counts[i] > MAX_LINES ? counts[i] - MAX_LINES : 0; k < counts[i]; k++)
+        g_string_append_printf (expected, "%sline %u", expected->len > 0 ? "\n" : "", k);
+      g_assert_cmpstr (tail, ==, expected->str);
+    }
+}
+
+/* A line that does not end, which is more than a pipe holds. */
+static void
+test_tail_line (void)
+{
+  const guint32 sizes[] = { 2, 100, MAX_KEPT, MAX_KEPT + 1, 1000000 };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (sizes); i++)
+    {
+      g_autofree char *tail = get_tail ("line", sizes[i]);
+
+      g_assert_cmpuint (strlen (tail), ==, MIN (sizes[i], MAX_KEPT));
+      g_assert_true (g_str_has_suffix (tail, ">"));
+      g_assert_cmpint (tail[0], ==, sizes[i] <= MAX_KEPT ? '<' : 'l');
+    }
+}
+
+/* All there is of bytes; in the message is text, with what is none replaced. */
+static void
+test_tail_binary (void)
+{
+  g_autofree char *tail = get_tail ("binary", 64 * KIB);
+
+  g_assert_true (g_utf8_validate (tail, -1, NULL));
+  g_assert_nonnull (strstr (tail, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"));
+  g_assert_cmpuint (strlen (tail), <=, 3 * MAX_KEPT);
+}
+
+/* This program's standard error output, changed for a while. */
+typedef struct
+{
+  int saved;
+  int end;                      /* what was written is read from here, or -1 */
+} Redirect;
+
+static void
+redirect_begin (Redirect *redirect)
+{
+  int fds[2];
+
+  fflush (stderr);
+  redirect->saved = fcntl (STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+  g_assert_no_errno (redirect->saved);
+  g_assert_no_errno (pipe2 (fds, O_CLOEXEC | O_NONBLOCK));
+  g_assert_no_errno (dup2 (fds[1], STDERR_FILENO));
+  close (fds[1]);
+  redirect->end = fds[0];
+}
+
+static void
+redirect_end (Redirect *redirect)
+{
+  g_assert_no_errno (dup2 (redirect->saved, STDERR_FILENO));
+  close (redirect->saved);
+  if (redirect->end >= 0)
+    close (redirect->end);
+}
+
+static gboolean
+read_cb (int          fd,
+         GIOCondition condition,
+         gpointer     data)
+{
+  char bytes[4 * KIB];
+  gssize n_read = read (fd, bytes, sizeof bytes);
+
+  g_assert_cmpint (n_read, >, 0);
+  g_string_append_len (data, bytes, n_read);
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+assert_text (GString *text,
+             guint32  n_lines)
+{
+  const char *at = text->str;
+
+  for (guint32 i = 0; i < n_lines; i++)
+    {
+      g_autofree char *line = g_strdup_printf ("line %u\n", i);
+
+      if (!g_str_has_prefix (at, line))
+        g_error ("line %u is not where it should be", i);
+      at += strlen (line);
+    }
+  g_assert_cmpstr (at, ==, "");
+}
+
+/* All of it is passed on, in order, though it is more than a pipe holds. */
+static void
+test_forward (void)
+{
+  enum { N_LINES = 50000 };
+  g_autoptr(AForkRpc) rpc = new_stderr_rpc (TRUE);
+  g_autoptr(AForkJob) job = afork_job_new (do_args ("lines", N_LINES));
+  g_autoptr(GString) text = g_string_new (NULL);
+  g_autofree char *message = NULL;
+  Redirect redirect;
+  guint source;
+
+  assert_serves (rpc);
+  redirect_begin (&redirect);
+  source = g_unix_fd_add (redirect.end, G_IO_IN, read_cb, text);
+  message = get_message (rpc, job);
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+  g_source_remove (source);
+  redirect_end (&redirect);
+  assert_text (text, N_LINES);
+}
+
+/* It is not, if it is not to be. */
+static void
+test_kept_back (void)
+{
+  g_autoptr(AForkRpc) rpc = new_stderr_rpc (FALSE);
+  g_autoptr(AForkJob) job = afork_job_new (do_args ("lines", 1000));
+  g_autofree char *message = NULL;
+  Redirect redirect;
+  char byte;
+
+  assert_serves (rpc);
+  redirect_begin (&redirect);
+  message = get_message (rpc, job);
+  g_assert_cmpint (read (redirect.end, &byte, 1), ==, -1);
+  g_assert_cmpint (errno, ==, EAGAIN);
+  redirect_end (&redirect);
+  g_assert_nonnull (strstr (message, "line 999"));
+}
+
+/* While nobody reads what this program writes, the worker waits, and other calls do not. */
+static void
+test_forward_full (void)
+{
+  enum { N_LINES = 50000 };
+  g_autoptr(AForkRpc) rpc = new_stderr_rpc (TRUE);
+  g_autoptr(AForkRpc) other = new_rpc_of ("bounds", "bounds_do", FALSE);
+  g_autoptr(AForkJob) job = afork_job_new (do_args ("lines", N_LINES));
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GString) text = g_string_new (NULL);
+  g_autoptr(GError) error = NULL;
+  Redirect redirect;
+  guint source;
+
+  assert_serves (rpc);
+  redirect_begin (&redirect);
+  afork_rpc_run_job_async (rpc, job, NULL, store_result_cb, &result);
+  while (poll (&(struct pollfd) { .fd = STDERR_FILENO, .events = POLLOUT }, 1, 0) > 0)
+    g_main_context_iteration (NULL, TRUE);
+  for (guint i = 0; i < 100; i++)
+    assert_serves (other);
+  g_assert_null (result);
+  g_assert_cmpint (afork_process_get_state (afork_rpc_get_process (rpc)), <,
+                   AFORK_PROCESS_STATE_EXITED);
+
+  source = g_unix_fd_add (redirect.end, G_IO_IN, read_cb, text);
+  await_result (&result);
+  g_source_remove (source);
+  redirect_end (&redirect);
+  g_assert_null (afork_rpc_run_job_finish (rpc, result, &error));
+  assert_error_holds (&error, AFORK_ERROR, AFORK_ERROR_EXITED, "line 49999");
+  assert_text (text, N_LINES);
+  close_rpc (other);
+}
+
+/* A worker that dies while there is no room is told of all the same, and so is what it wrote. */
+static void
+test_forward_full_died (void)
+{
+  g_autoptr(AForkRpc) rpc = new_stderr_rpc (TRUE);
+  g_autoptr(AForkJob) job = afork_job_new (do_args ("lines", 100));
+  g_autofree char *message = NULL;
+  char page[4 * KIB] = { 0 };
+  Redirect redirect;
+
+  assert_serves (rpc);
+  redirect_begin (&redirect);
+  while (write (STDERR_FILENO, page, sizeof page) > 0)
+    ;
+  message = get_message (rpc, job);
+  redirect_end (&redirect);
+  g_assert_nonnull (strstr (message, "line 99"));
+}
+
+/* Nobody reads what this program writes any more: that ends neither the worker nor the program. */
+static void
+test_forward_broken (void)
+{
+  g_autoptr(AForkRpc) rpc = new_stderr_rpc (TRUE);
+  g_autoptr(AForkJob) job = afork_job_new (do_args ("lines", 50000));
+  g_autofree char *message = NULL;
+  Redirect redirect;
+  void (*handler) (int number);
+
+  assert_serves (rpc);
+  /* GIO has it ignored. */
+  handler = signal (SIGPIPE, SIG_DFL);
+  redirect_begin (&redirect);
+  close (g_steal_fd (&redirect.end));
+  message = get_message (rpc, job);
+  redirect_end (&redirect);
+  signal (SIGPIPE, handler);
+  g_assert_nonnull (strstr (message, "line 49999"));
+}
+
+/* This program has no standard error output at all. */
+static void
+test_forward_closed (void)
+{
+  g_autoptr(AForkRpc) rpc = new_stderr_rpc (TRUE);
+  g_autoptr(AForkJob) job = afork_job_new (do_args ("lines", 50000));
+  g_autofree char *message = NULL;
+  Redirect redirect;
+
+  assert_serves (rpc);
+  redirect_begin (&redirect);
+  close (STDERR_FILENO);
+  message = get_message (rpc, job);
+  redirect_end (&redirect);
+  g_assert_nonnull (strstr (message, "line 49999"));
+}
+
+/* A child of the worker outlives it, and keeps its standard error output and its socket: the end is
+ * told all the same. */
+static void
+check_child (const char *what)
+{
+  g_autoptr(AForkRpc) rpc = new_stderr_rpc (FALSE);
+  g_autoptr(AForkJob) job = NULL;
+  g_autofree char *message = NULL;
+  int ends[2];
+
+  g_assert_no_errno (pipe2 (ends, O_CLOEXEC));
+  job = new_fd_job (what, 0, ends[0]);
+  message = get_message (rpc, job);
+  g_test_message ("%.100s …", message);
+  if (g_str_equal (what, "child"))
+    g_assert_nonnull (strstr (message, "It last wrote: it has a child"));
+  else
+    g_assert_nonnull (strstr (message, "and on"));
+  close (ends[1]);
+}
+
+static void
+test_child_quiet (void)
+{
+  check_child ("child");
+}
+
+static void
+test_child_floods (void)
+{
+  check_child ("child-floods");
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  g_test_add_data_func ("/rpc-stderr/tail/lines", test_tail_lines, run_with_census);
+  g_test_add_data_func ("/rpc-stderr/tail/line", test_tail_line, run_with_census);
+  g_test_add_data_func ("/rpc-stderr/tail/binary", test_tail_binary, run_with_census);
+  g_test_add_data_func ("/rpc-stderr/forward/all", test_forward, run_with_census);
+  g_test_add_data_func ("/rpc-stderr/forward/none", test_kept_back, run_with_census);
+  g_test_add_data_func ("/rpc-stderr/forward/full", test_forward_full, run_with_census);
+  g_test_add_data_func ("/rpc-stderr/forward/full-died", test_forward_full_died, run_with_census);
+  g_test_add_data_func ("/rpc-stderr/forward/broken", test_forward_broken, run_with_census);
+  g_test_add_data_func ("/rpc-stderr/forward/closed", test_forward_closed, run_with_census);
+  g_test_add_data_func ("/rpc-stderr/child/quiet", test_child_quiet, run_with_census);
+  g_test_add_data_func ("/rpc-stderr/child/floods", test_child_floods, run_with_census);
+
+  return g_test_run ();
+}
