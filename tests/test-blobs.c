@@ -5,10 +5,12 @@
 
 /* Blobs beside arguments and results, and the shared memory they travel in. */
 
-#include <afork/afork.h>
-#include <string.h>
+#include "test-rpc-util.h"
 
-#include "test-util.h"
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <string.h>
+#include <unistd.h>
 
 /* As afork-segments-private.h has them. */
 enum
@@ -19,12 +21,15 @@ enum
 };
 
 static AForkRpc *
-new_rpc (const char *function,
-         gboolean    trusted)
+new_trusted_rpc (const char *function,
+                 gboolean    trusted)
 {
-  g_autoptr(AForkProcess) process = afork_process_require (afork_process_new (), "blobs");
+  gboolean is_bounds = g_str_has_prefix (function, "bounds");
+  g_autoptr(AForkProcess) process = new_module_process (is_bounds ? "bounds" : "blobs");
 
-  return g_object_new (AFORK_TYPE_RPC, "process", process, "function", function,
+  return g_object_new (AFORK_TYPE_RPC,
+                       "process", process, "function", function,
+                       "concurrent", g_str_equal (function, "bounds_later"),
                        "forward-stderr", FALSE, "trusted", trusted, NULL);
 }
 
@@ -69,15 +74,12 @@ make (AForkRpc *rpc,
       guint32  *n_segments)
 {
   g_autoptr(AForkJob) job = afork_job_new (g_variant_new ("(uuu)", size, n, (guint32) letter));
-  g_autoptr(GAsyncResult) result = NULL;
   g_autoptr(GVariant) answer = NULL;
   g_autoptr(GError) error = NULL;
 
   if (sent != NULL)
     afork_job_add_blob (job, sent);
-  afork_rpc_run_job_async (rpc, job, NULL, store_result_cb, &result);
-  await_result (&result);
-  answer = afork_rpc_run_job_finish (rpc, result, &error);
+  answer = run_job (rpc, job, &error);
   g_assert_no_error (error);
   if (n_segments != NULL)
     *n_segments = g_variant_get_uint32 (answer);
@@ -96,25 +98,13 @@ get_blob (AForkJob *job,
 }
 
 static void
-close_rpc (AForkRpc *rpc)
-{
-  g_autoptr(GAsyncResult) result = NULL;
-  g_autoptr(GError) error = NULL;
-
-  afork_rpc_close_async (rpc, NULL, store_result_cb, &result);
-  await_result (&result);
-  g_assert_true (afork_rpc_close_finish (rpc, result, &error));
-  g_assert_no_error (error);
-}
-
-static void
 check_sizes (gboolean trusted)
 {
   const guint32 sizes[] = {
     0, 1, MIN_SEGMENT - 1, MIN_SEGMENT, MIN_SEGMENT + 1, 1000000, MIN_SEALED - 1, MIN_SEALED,
     MIN_SEALED + 1,
   };
-  g_autoptr(AForkRpc) rpc = new_rpc ("blobs_make", trusted);
+  g_autoptr(AForkRpc) rpc = new_trusted_rpc ("blobs_make", trusted);
 
   for (gsize i = 0; i < G_N_ELEMENTS (sizes); i++)
     {
@@ -146,7 +136,7 @@ static void
 test_blobs_reuse (Census        *census,
                   gconstpointer  data)
 {
-  g_autoptr(AForkRpc) rpc = new_rpc ("blobs_make", TRUE);
+  g_autoptr(AForkRpc) rpc = new_trusted_rpc ("blobs_make", TRUE);
   g_autoptr(GBytes) sent = new_blob (1024 * 1024, 's');
 
   for (guint i = 0; i < 50; i++)
@@ -173,7 +163,7 @@ test_blobs_kept (Census        *census,
   GBytes *kept[N_KEPT];
 
   {
-    g_autoptr(AForkRpc) rpc = new_rpc ("blobs_make", TRUE);
+    g_autoptr(AForkRpc) rpc = new_trusted_rpc ("blobs_make", TRUE);
 
     for (guint i = 0; i < N_KEPT; i++)
       {
@@ -208,7 +198,7 @@ test_blobs_thread (Census        *census,
                    gconstpointer  data)
 {
   const guint32 size = 40 * 1024 * 1024;
-  g_autoptr(AForkRpc) rpc = new_rpc ("blobs_make", TRUE);
+  g_autoptr(AForkRpc) rpc = new_trusted_rpc ("blobs_make", TRUE);
   GBytes *kept[3];
 
   {
@@ -226,22 +216,284 @@ test_blobs_thread (Census        *census,
   close_rpc (rpc);
 }
 
+/* Blobs of all ways to travel, beside one another and beside descriptors. */
+
+static const gsize mixed_sizes[] = {
+  0, 3, MIN_SEGMENT, 100, 3 * MIN_SEGMENT, MIN_SEGMENT - 1, 1024 * 1024, 1,
+};
+
+/* A job whose descriptors are the ends of a pipe. Its blobs have letters from LETTER on. */
+static AForkJob *
+new_mixed_job (guint    delay,
+               char     letter,
+               gboolean with_fds)
+{
+  AForkJob *job = afork_job_new (do_args ("reverse", delay));
+
+  for (gsize i = 0; i < G_N_ELEMENTS (mixed_sizes); i++)
+    {
+      g_autoptr(GBytes) blob = new_blob (mixed_sizes[i], (char) (letter + (char) i));
+
+      afork_job_add_blob (job, blob);
+    }
+  if (with_fds)
+    {
+      g_autoptr(GUnixFDList) list = NULL;
+      int fds[2];
+
+      g_assert_true (g_unix_open_pipe (fds, FD_CLOEXEC, NULL));
+      list = g_unix_fd_list_new_from_array (fds, 2);
+      afork_job_set_fds (job, list);
+    }
+  return job;
+}
+
+/* They came back the other way round, and the descriptors, too, so what is written to the first can
+ * be read from the second. */
+static void
+assert_mixed_results (AForkJob *job,
+                      char      letter,
+                      gboolean  with_fds)
+{
+  const gsize n_blobs = G_N_ELEMENTS (mixed_sizes);
+  gsize n_results;
+
+  afork_job_get_result_blobs (job, &n_results);
+  g_assert_cmpuint (n_results, ==, n_blobs);
+  for (gsize i = 0; i < n_blobs; i++)
+    assert_blob (get_blob (job, n_blobs - 1 - i), mixed_sizes[i], (char) (letter + (char) i));
+  if (with_fds)
+    {
+      const int *fds = g_unix_fd_list_peek_fds (afork_job_get_result_fds (job), NULL);
+      char byte = 0;
+
+      g_assert_cmpint (write (fds[0], &letter, 1), ==, 1);
+      g_assert_cmpint (read (fds[1], &byte, 1), ==, 1);
+      g_assert_cmpint (byte, ==, letter);
+    }
+}
+
+/* Many at a time, answered in another order; some of them nobody waits for. */
+static void
+check_in_flight (const char *function,
+                 gboolean    trusted)
+{
+  enum { N_JOBS = 24 };
+  g_autoptr(AForkRpc) rpc = new_trusted_rpc (function, trusted);
+  GAsyncResult *results[N_JOBS] = { NULL };
+  AForkJob *jobs[N_JOBS];
+
+  for (guint i = 0; i < N_JOBS; i++)
+    {
+      jobs[i] = new_mixed_job (i * 7 % 20, (char) i, i % 3 == 0);
+      afork_rpc_run_job_async (rpc, jobs[i], NULL, store_result_cb, &results[i]);
+    }
+  for (guint i = 0; i < N_JOBS; i += 5)
+    afork_job_cancel (jobs[i]);
+  for (guint i = 0; i < N_JOBS; i++)
+    {
+      g_autoptr(GVariant) answer = NULL;
+      g_autoptr(GError) error = NULL;
+
+      await_result (&results[i]);
+      answer = afork_rpc_run_job_finish (rpc, results[i], &error);
+      if (i % 5 == 0)
+        g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+      else
+        {
+          g_assert_no_error (error);
+          assert_mixed_results (jobs[i], (char) i, i % 3 == 0);
+        }
+      g_object_unref (results[i]);
+    }
+  for (guint i = 0; i < N_JOBS; i++)
+    g_object_unref (jobs[i]);
+  close_rpc (rpc);
+}
+
+static void
+test_blobs_in_flight (Census        *census,
+                      gconstpointer  data)
+{
+  check_in_flight ("bounds_do", TRUE);
+  check_in_flight ("bounds_later", TRUE);
+  check_in_flight ("bounds_do", FALSE);
+  check_in_flight ("bounds_later", FALSE);
+}
+
+/* Sealed blobs come as descriptors behind those of the result. */
+static void
+test_blobs_sealed_with_fds (Census        *census,
+                            gconstpointer  data)
+{
+  g_autoptr(AForkRpc) rpc = new_trusted_rpc ("bounds_do", FALSE);
+  g_autoptr(AForkJob) job = new_mixed_job (0, 'a', TRUE);
+  g_autoptr(GBytes) large = new_blob (MIN_SEALED, 'x');
+  g_autoptr(GBytes) small = new_blob (5, 'y');
+  g_autoptr(GVariant) answer = NULL;
+  g_autoptr(GError) error = NULL;
+  const int *fds;
+  int n_fds;
+
+  afork_job_add_blob (job, large);
+  afork_job_add_blob (job, small);
+  afork_job_add_blob (job, large);
+  answer = run_job (rpc, job, &error);
+  g_assert_no_error (error);
+  assert_blob (get_blob (job, 0), MIN_SEALED, 'x');
+  assert_blob (get_blob (job, 1), 5, 'y');
+  assert_blob (get_blob (job, 2), MIN_SEALED, 'x');
+  for (gsize i = 0; i < G_N_ELEMENTS (mixed_sizes); i++)
+    assert_blob (get_blob (job, G_N_ELEMENTS (mixed_sizes) + 2 - i), mixed_sizes[i],
+                 (char) ('a' + (char) i));
+  fds = g_unix_fd_list_peek_fds (afork_job_get_result_fds (job), &n_fds);
+  g_assert_cmpint (n_fds, ==, 2);
+  g_assert_cmpint (write (fds[0], "z", 1), ==, 1);
+  close_rpc (rpc);
+}
+
+/* Results that come for cancelled calls are given back as others are. */
+static void
+test_blobs_cancelled (Census        *census,
+                      gconstpointer  data)
+{
+  g_autoptr(AForkRpc) rpc = new_trusted_rpc ("bounds_later", TRUE);
+  guint n_cancelled = 0;
+
+  for (guint i = 0; i < 200; i++)
+    {
+      g_autoptr(AForkJob) job = new_mixed_job (i % 10, 'a', i % 2 == 0);
+      g_autoptr(GAsyncResult) result = NULL;
+      g_autoptr(GVariant) answer = NULL;
+      g_autoptr(GError) error = NULL;
+
+      afork_rpc_run_job_async (rpc, job, NULL, store_result_cb, &result);
+      while (afork_job_get_state (job) < AFORK_JOB_STATE_RUNNING)
+        g_main_context_iteration (NULL, TRUE);
+      afork_job_cancel (job);
+      await_result (&result);
+      answer = afork_rpc_run_job_finish (rpc, result, &error);
+      if (answer != NULL)
+        continue;
+      g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+      n_cancelled++;
+    }
+  g_test_message ("%u were cancelled in time", n_cancelled);
+  g_assert_cmpuint (n_cancelled, >, 0);
+  /* Of both directions. */
+  g_assert_cmpuint (count_segments (), <=, 2 * MAX_SEGMENTS);
+  close_rpc (rpc);
+  g_clear_object (&rpc);
+  g_assert_cmpuint (count_segments (), ==, 0);
+}
+
+static guint
+count_worker_segments (AForkRpc *rpc)
+{
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) answer = call (rpc, do_args ("segments", 0), &error);
+
+  g_assert_no_error (error);
+  return g_variant_get_uint32 (answer);
+}
+
+static void
+send_kept (AForkRpc *rpc,
+           GBytes   *blob)
+{
+  g_autoptr(AForkJob) job = afork_job_new (do_args ("keep", 0));
+  g_autoptr(GVariant) answer = NULL;
+  g_autoptr(GError) error = NULL;
+
+  afork_job_add_blob (job, blob);
+  answer = run_job (rpc, job, &error);
+  g_assert_no_error (error);
+}
+
+/* A worker that keeps what it is given has so many segments of this side, and gets the rest all the
+ * same. */
+static void
+test_blobs_kept_there (Census        *census,
+                       gconstpointer  data)
+{
+  enum { N_KEPT = MAX_SEGMENTS + 20 };
+  g_autoptr(AForkRpc) rpc = new_trusted_rpc ("bounds_do", TRUE);
+  g_autoptr(GString) expected = g_string_new (NULL);
+  g_autoptr(GVariant) answer = NULL;
+  g_autoptr(GError) error = NULL;
+
+  for (guint i = 0; i < N_KEPT; i++)
+    {
+      char letter = (char) ('0' + (char) (i % 64));
+      g_autoptr(GBytes) blob = new_blob (MIN_SEGMENT, letter);
+
+      send_kept (rpc, blob);
+      g_string_append_c (expected, letter);
+      g_assert_cmpuint (count_segments (), ==, MIN (i + 1, MAX_SEGMENTS));
+    }
+  g_assert_cmpuint (count_worker_segments (rpc), ==, MAX_SEGMENTS);
+  answer = call (rpc, do_args ("kept", 0), &error);
+  g_assert_no_error (error);
+  g_assert_cmpstr (g_variant_get_string (answer, NULL), ==, expected->str);
+  close_rpc (rpc);
+  g_clear_object (&rpc);
+  g_assert_cmpuint (count_segments (), ==, 0);
+}
+
+/* All segments of a side have 1 GiB at most; what is more than that comes without. */
+static void
+test_blobs_bytes (Census        *census,
+                  gconstpointer  data)
+{
+  enum { LARGE = 64 * 1024 * 1024, N_LARGE = 16 };
+  g_autoptr(AForkRpc) rpc = new_trusted_rpc ("bounds_do", TRUE);
+  g_autoptr(AForkJob) all = afork_job_new (do_args ("large-blobs", N_LARGE));
+  g_autoptr(AForkJob) more = afork_job_new (do_args ("large-blobs", 1));
+  g_autoptr(GVariant) answer = NULL, more_answer = NULL, kept = NULL;
+  g_autoptr(GBytes) huge = NULL;
+  g_autoptr(GError) error = NULL;
+
+  if (is_instrumented ())
+    {
+      g_test_skip ("It would take too long");
+      return;
+    }
+
+  /* Where there is not so much memory to share, there are fewer. */
+  answer = run_job (rpc, all, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (count_segments (), <=, N_LARGE);
+  more_answer = run_job (rpc, more, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (count_segments (), <=, N_LARGE);
+  g_assert_cmpuint (g_bytes_get_size (get_blob (all, N_LARGE - 1)), ==, LARGE);
+  assert_blob (get_blob (more, 0), LARGE, '\0');
+  g_clear_object (&all);
+  g_clear_object (&more);
+
+  huge = new_blob (6 * LARGE, 'h');
+  for (guint i = 0; i < 3; i++)
+    send_kept (rpc, huge);
+  kept = call (rpc, do_args ("kept", 0), &error);
+  g_assert_no_error (error);
+  g_assert_cmpstr (g_variant_get_string (kept, NULL), ==, "hhh");
+  g_assert_cmpuint (count_segments (), <=, 2 + 1);
+  close_rpc (rpc);
+}
+
 static void
 test_blobs_too_large (Census        *census,
                       gconstpointer  data)
 {
-  g_autoptr(AForkRpc) rpc = new_rpc ("blobs_make", TRUE);
+  g_autoptr(AForkRpc) rpc = new_trusted_rpc ("blobs_make", TRUE);
   g_autoptr(AForkJob) job = afork_job_new (g_variant_new ("(uuu)", 0, 0, 0));
   g_autoptr(GBytes) blob = new_blob (64 * 1024 * 1024, 'x');
-  g_autoptr(GAsyncResult) result = NULL;
   g_autoptr(GError) error = NULL;
 
   for (guint i = 0; i < 17; i++)
     afork_job_add_blob (job, blob);
-  afork_rpc_run_job_async (rpc, job, NULL, store_result_cb, &result);
-  await_result (&result);
-  g_assert_null (afork_rpc_run_job_finish (rpc, result, &error));
-  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE);
+  g_assert_null (run_job (rpc, job, &error));
+  assert_error_holds (&error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE, "1073741824");
   close_rpc (rpc);
 }
 
@@ -251,16 +503,13 @@ check_hostile (const char *how,
                gboolean    trusted,
                int         code)
 {
-  g_autoptr(AForkRpc) rpc = new_rpc ("blobs_hostile", trusted);
+  g_autoptr(AForkRpc) rpc = new_trusted_rpc ("blobs_hostile", trusted);
   g_autoptr(AForkJob) job = afork_job_new (g_variant_new_string (how));
-  g_autoptr(GAsyncResult) result = NULL;
   g_autoptr(GVariant) answer = NULL;
   g_autoptr(GError) error = NULL;
 
   g_test_message ("%s", how);
-  afork_rpc_run_job_async (rpc, job, NULL, store_result_cb, &result);
-  await_result (&result);
-  answer = afork_rpc_run_job_finish (rpc, result, &error);
+  answer = run_job (rpc, job, &error);
   if (code != 0)
     g_assert_error (error, AFORK_ERROR, code);
   else
@@ -285,6 +534,11 @@ test_blobs_hostile (Census        *census,
 
   for (gsize i = 0; i < G_N_ELEMENTS (ways); i++)
     check_hostile (ways[i], TRUE, AFORK_ERROR_PROTOCOL);
+  if (!is_instrumented ())
+    {
+      check_hostile ("inline-large", TRUE, AFORK_ERROR_PROTOCOL);
+      check_hostile ("inline-pieces", TRUE, AFORK_ERROR_PROTOCOL);
+    }
   check_hostile ("right", TRUE, 0);
   check_hostile ("shrink", TRUE, 0);
   check_hostile ("right", FALSE, AFORK_ERROR_PROTOCOL);
@@ -302,6 +556,11 @@ main (int    argc,
   add_with_census ("/blobs/reuse", test_blobs_reuse);
   add_with_census ("/blobs/kept", test_blobs_kept);
   add_with_census ("/blobs/thread", test_blobs_thread);
+  add_with_census ("/blobs/in-flight", test_blobs_in_flight);
+  add_with_census ("/blobs/sealed-with-fds", test_blobs_sealed_with_fds);
+  add_with_census ("/blobs/cancelled", test_blobs_cancelled);
+  add_with_census ("/blobs/kept-there", test_blobs_kept_there);
+  add_with_census ("/blobs/bytes", test_blobs_bytes);
   add_with_census ("/blobs/too-large", test_blobs_too_large);
   add_with_census ("/blobs/hostile", test_blobs_hostile);
   return g_test_run ();

@@ -141,6 +141,25 @@ answer (guint32 segment,
 
 enum { SIZE = 1024 * 1024 };
 
+/* A piece of a blob, of zeros, that goes on. */
+static void
+send_piece (gsize size)
+{
+  static const guint8 zeros[SIZE];
+  AForkCallFrame frame = {
+    .kind = AFORK_CALL_FRAME_BLOB, .flags = AFORK_CALL_FRAME_MORE, .data = zeros, .size = size,
+  };
+  guint8 head[AFORK_CALL_FRAME_HEADER_SIZE];
+  int socket = find_socket ();
+
+  afork_call_frame_write (&frame, head);
+  if (send (socket, head, sizeof head, MSG_NOSIGNAL) != sizeof head)
+    _exit (EXIT_FAILURE);
+  for (gsize n_sent = 0; n_sent < size; n_sent += SIZE)
+    if (send (socket, zeros, SIZE, MSG_NOSIGNAL) != SIZE)
+      _exit (EXIT_FAILURE);
+}
+
 static int
 new_memory (gboolean has_pages,
             int      seals)
@@ -223,6 +242,14 @@ blobs_hostile (AForkCall  *call,
       announce (1, SIZE, fd);
       answer (1, SIZE, -1);
     }
+  else if (g_str_equal (how, "inline-large"))
+    {
+      send_piece (AFORK_CALL_FRAME_MAX_PAYLOAD);
+      send_piece (SIZE);
+    }
+  else if (g_str_equal (how, "inline-pieces"))
+    for (gsize i = 0; i <= 64; i++)
+      send_piece (16 * SIZE);
   else if (g_str_equal (how, "sealed-not"))
     answer (AFORK_BLOB_SEALED, SIZE, new_memory (TRUE, right));
   else if (g_str_equal (how, "sealed-short"))
