@@ -496,8 +496,8 @@ test_fds_died_unread (void)
   g_test_message ("%u of %u were answered", n_answered, N_JOBS);
 }
 
-/* Where there is no room for what a worker sends, the kernel takes it away: calls end with that, and
- * with nothing left open. */
+/* Where there is no room for what a worker sends, the kernel takes it away: calls end with that,
+ * and with nothing left open. */
 static void
 test_fds_no_room (void)
 {

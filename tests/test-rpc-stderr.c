@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What a worker writes to its standard error output: what of it is in errors, what is passed on, and
- * what it does not stop. */
+/* What a worker writes to its standard error output: what of it is in errors, what is passed on,
+ * and what it does not stop. */
 
 #include "config.h"
 

@@ -8,8 +8,8 @@
 #include <afork/afork.h>
 
 /*
- * The functions that the thumbnailer calls in its workers. Each returns `(ii)`, the width and height
- * of what it dealt with, and touches no file but those whose descriptors came with the call.
+ * The functions that the thumbnailer calls in its workers. Each returns `(ii)`, the width and
+ * height of what it dealt with, and touches no file but those whose descriptors came with the call.
  *
  * KEYS stands for `a{ss}`, keywords and their texts, that go into the PNG file written.
  */
