@@ -213,14 +213,46 @@ wait_for_room (AForkCallWriter *self)
     ;
 }
 
+/* Waits, or returns what nobody waits for. */
+static AForkCallStreamStatus
+handle_error (AForkCallWriter  *self,
+              int               number,
+              gboolean          wait,
+              GError          **error)
+{
+  switch (number)
+    {
+    case EAGAIN:
+      if (!wait)
+        return AFORK_CALL_STREAM_WOULD_BLOCK;
+      wait_for_room (self);
+      return AFORK_CALL_STREAM_OK;
+    case ETOOMANYREFS:
+      /* Of all descriptors that this user has under way, here or elsewhere, some have to arrive. */
+      if (!wait)
+        return AFORK_CALL_STREAM_LATER;
+      g_usleep (AFORK_CALL_STREAM_RETRY_TIME);
+      return AFORK_CALL_STREAM_OK;
+    case EPIPE:
+    case ECONNRESET:
+      return AFORK_CALL_STREAM_END;
+    default:
+      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (number),
+                   _("A message could not be sent: %s"), g_strerror (number));
+      return AFORK_CALL_STREAM_FAILED;
+    }
+}
+
 AForkCallStreamStatus
 _afork_call_writer_flush (AForkCallWriter  *self,
                           gboolean          wait,
                           GError          **error)
 {
+  AForkCallStreamStatus status = AFORK_CALL_STREAM_OK;
   Batch *batch;
 
-  while ((batch = g_queue_peek_head (&self->batches)) != NULL)
+  while (status == AFORK_CALL_STREAM_OK
+         && (batch = g_queue_peek_head (&self->batches)) != NULL)
     {
       gssize result = send_once (self, batch);
 
@@ -232,21 +264,11 @@ _afork_call_writer_flush (AForkCallWriter  *self,
           if (batch->n_sent == batch_get_size (batch))
             retire_batch (self);
         }
-      else if (errno == EAGAIN && wait)
-        wait_for_room (self);
-      else if (errno == EAGAIN)
-        return AFORK_CALL_STREAM_WOULD_BLOCK;
-      else if (errno == EPIPE || errno == ECONNRESET)
-        return AFORK_CALL_STREAM_END;
       else
-        {
-          g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno),
-                       _("A message could not be sent: %s"), g_strerror (errno));
-          return AFORK_CALL_STREAM_FAILED;
-        }
+        status = handle_error (self, errno, wait, error);
     }
 
-  return AFORK_CALL_STREAM_OK;
+  return status;
 }
 
 gsize

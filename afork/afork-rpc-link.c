@@ -53,6 +53,7 @@ struct _AForkRpcLink
   gpointer                  source_tag;
   gboolean                  undelivered;  /* messages may have been read that were not handed on */
   gboolean                  waits_for_room;
+  gboolean                  polls_for_room; /* … which the descriptor tells; else it is tried */
   gboolean                  closing;
   gboolean                  closed;       /* the worker has been told that no more comes */
   gboolean                  owes;         /* … and is at calls that nobody waits for */
@@ -288,16 +289,25 @@ receive (AForkRpcLink *self,
     await_end (self);
 }
 
+/* Has the source look for room as STATUS, of what was sent, makes it necessary. */
 static void
-wait_for_room (AForkRpcLink *self,
-               gboolean      wait)
+wait_for_room (AForkRpcLink          *self,
+               AForkCallStreamStatus  status)
 {
-  if (self->source == NULL || self->waits_for_room == wait)
+  gboolean polls = status == AFORK_CALL_STREAM_WOULD_BLOCK;
+  gboolean retries = status == AFORK_CALL_STREAM_LATER;
+
+  if (self->source == NULL)
     return;
 
-  self->waits_for_room = wait;
-  g_source_modify_unix_fd (self->source, self->source_tag,
-                           wait ? G_IO_IN | G_IO_OUT : G_IO_IN);
+  self->waits_for_room = polls || retries;
+  if (self->polls_for_room != polls)
+    g_source_modify_unix_fd (self->source, self->source_tag,
+                             polls ? G_IO_IN | G_IO_OUT : G_IO_IN);
+  self->polls_for_room = polls;
+  g_source_set_ready_time (self->source, retries ? g_get_monotonic_time ()
+                                                   + AFORK_CALL_STREAM_RETRY_TIME
+                                                 : -1);
 }
 
 static void
@@ -318,10 +328,10 @@ flush (AForkRpcLink *self)
       _afork_call_stream_drop_unsent (self->stream);
     }
 
-  wait_for_room (self, status == AFORK_CALL_STREAM_WOULD_BLOCK);
+  wait_for_room (self, status);
   if (status == AFORK_CALL_STREAM_OK && self->events != NULL)
     self->events->room (self, self->data);
-  if (self->closing && !self->closed && status != AFORK_CALL_STREAM_WOULD_BLOCK
+  if (self->closing && !self->closed && !self->waits_for_room
       && _afork_call_stream_get_unsent (self->stream) == 0)
     {
       self->closed = TRUE;
@@ -338,6 +348,14 @@ has_to_flush (AForkRpcLink *self)
 {
   return !self->waits_for_room && !self->deaf
     && (_afork_call_stream_get_unsent (self->stream) > 0 || (self->closing && !self->closed));
+}
+
+static gboolean
+has_to_retry (GSource *source)
+{
+  gint64 time = g_source_get_ready_time (source);
+
+  return time >= 0 && time <= g_source_get_time (source);
 }
 
 static gboolean
@@ -362,7 +380,8 @@ source_dispatch (GSource     *source,
       && self->source == source)
     receive (self, FALSE);
   /* Answers often lead to more calls, which leave at once. */
-  if (self->source == source && ((condition & G_IO_OUT) != 0 || has_to_flush (self)))
+  if (self->source == source
+      && ((condition & G_IO_OUT) != 0 || has_to_flush (self) || has_to_retry (source)))
     flush (self);
 
   _afork_rpc_link_unref (self);
@@ -382,6 +401,7 @@ attach (AForkRpcLink *self)
   self->source_tag = g_source_add_unix_fd (self->source,
                                            _afork_call_stream_get_fd (self->stream),
                                            self->waits_for_room ? G_IO_IN | G_IO_OUT : G_IO_IN);
+  self->polls_for_room = self->waits_for_room;
   g_source_attach (self->source, self->context);
 }
 

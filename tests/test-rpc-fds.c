@@ -13,11 +13,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib-unix.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { MAX_FDS = 1024 };
@@ -535,6 +538,100 @@ test_fds_no_room_there (void)
   assert_error_holds (&error, AFORK_ERROR, AFORK_ERROR_EXITED, g_strerror (EMFILE));
 }
 
+/* Takes from this thread what lets it go beyond its limits, or gives that back. */
+static void
+set_capabilities (struct __user_cap_data_struct *saved,
+                  gboolean                       restore)
+{
+  struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+  struct __user_cap_data_struct data[2];
+
+  if (!restore)
+    g_assert_no_errno ((int) syscall (SYS_capget, &header, saved));
+  memcpy (data, saved, sizeof data);
+  if (!restore)
+    data[0].effective &= ~((1u << CAP_SYS_RESOURCE) | (1u << CAP_SYS_ADMIN));
+  g_assert_no_errno ((int) syscall (SYS_capset, &header, data));
+}
+
+static gint64
+get_thread_cpu_time (void)
+{
+  struct timespec time;
+
+  g_assert_no_errno (clock_gettime (CLOCK_THREAD_CPUTIME_ID, &time));
+  return time.tv_sec * G_USEC_PER_SEC + time.tv_nsec / 1000;
+}
+
+static gboolean
+set_cb (gpointer data)
+{
+  *(gboolean *) data = TRUE;
+  return G_SOURCE_REMOVE;
+}
+
+/* The kernel lets only so many descriptors of a user be under way as one process may have: the rest
+ * waits until some have arrived, and meanwhile nothing goes round in circles. */
+static void
+test_fds_under_way (void)
+{
+  enum { N_JOBS = 8, N_FILES = 50, PAUSE = 300 };
+  g_autoptr(AForkRpc) rpc = new_bounds_rpc ();
+  g_autoptr(AForkJob) held = NULL;
+  g_autoptr(GAsyncResult) held_result = NULL;
+  GAsyncResult *results[N_JOBS] = { NULL };
+  struct __user_cap_data_struct capabilities[2];
+  struct rlimit saved, tight;
+  gboolean passed = FALSE;
+  int release, watched;
+  gint64 begin, spent;
+
+  held = new_held_job (&release, &watched);
+  afork_rpc_run_job_async (rpc, held, NULL, store_result_cb, &held_result);
+  await_job_state (held, AFORK_JOB_STATE_RUNNING);
+  g_clear_object (&held);
+
+  for (guint32 i = 0; i < N_JOBS; i++)
+    {
+      g_autoptr(AForkJob) job = afork_job_new (do_args ("number", i));
+      g_autoptr(GUnixFDList) files = new_files (N_FILES);
+
+      afork_job_set_fds (job, files);
+      afork_rpc_run_job_async (rpc, job, NULL, store_result_cb, &results[i]);
+    }
+  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &saved));
+  tight = (struct rlimit) { 2 * N_FILES, saved.rlim_max };
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &tight));
+  set_capabilities (capabilities, FALSE);
+
+  begin = get_thread_cpu_time ();
+  g_timeout_add (PAUSE, set_cb, &passed);
+  while (!passed)
+    g_main_context_iteration (NULL, TRUE);
+  spent = get_thread_cpu_time () - begin;
+  g_test_message ("%d ms of a processor in %d ms", (int) (spent / 1000), PAUSE);
+  if (!is_instrumented ())
+    g_assert_cmpint (spent, <, PAUSE * 1000 / 4);
+
+  close (release);
+  await_result (&held_result);
+  for (guint32 i = 0; i < N_JOBS; i++)
+    {
+      g_autoptr(GVariant) answer = NULL;
+      g_autoptr(GError) error = NULL;
+
+      await_result (&results[i]);
+      answer = afork_rpc_run_job_finish (rpc, results[i], &error);
+      g_assert_no_error (error);
+      assert_uint32 (answer, i);
+      g_object_unref (results[i]);
+    }
+  set_capabilities (capabilities, TRUE);
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &saved));
+  close_rpc (rpc);
+  await_closed (watched);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -551,6 +648,7 @@ main (int    argc,
   g_test_add_data_func ("/rpc-fds/died/job", test_fds_died, run_with_census);
   g_test_add_data_func ("/rpc-fds/died/unread", test_fds_died_unread, run_with_census);
   g_test_add_data_func ("/rpc-fds/no-room/caller", test_fds_no_room, run_with_census);
+  g_test_add_data_func ("/rpc-fds/under-way", test_fds_under_way, run_with_census);
   g_test_add_data_func ("/rpc-fds/no-room/worker", test_fds_no_room_there, run_with_census);
 
   return g_test_run ();

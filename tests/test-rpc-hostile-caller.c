@@ -359,7 +359,7 @@ worker_end (Worker     *worker,
             int         exit_status,
             const char *text)
 {
-  g_autofree char *answers = read_to_end (worker->connection, NULL);
+  g_autofree char *answers G_GNUC_UNUSED = read_to_end (worker->connection, NULL);
   char errors[4096];
   gssize n_read;
 

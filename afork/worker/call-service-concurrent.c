@@ -61,18 +61,21 @@ source_dispatch (GSource     *source,
 {
   AForkCallService *self = ((ServiceSource *) source)->service;
   GIOCondition condition = g_source_query_unix_fd (source, self->source_tag);
+  gboolean retries;
 
   if ((condition & G_IO_IN) != 0)
     _afork_call_service_receive (self, FALSE);
   begin_waiting (self);
 
   g_mutex_lock (&self->output_lock);
-  _afork_call_service_flush (self, FALSE);
+  retries = _afork_call_service_flush (self, FALSE) == AFORK_CALL_STREAM_LATER;
   self->waits_for_room = _afork_call_stream_get_unsent (self->stream) > 0;
   _afork_call_service_unlock_output (self);
   g_source_modify_unix_fd (source, self->source_tag,
-                           (self->waits_for_room ? G_IO_OUT : 0)
+                           (self->waits_for_room && !retries ? G_IO_OUT : 0)
                            | (self->waits_for_room || self->ended ? 0 : G_IO_IN));
+  g_source_set_ready_time (source,
+                           retries ? g_get_monotonic_time () + AFORK_CALL_STREAM_RETRY_TIME : -1);
 
   if (self->deaf || (condition & (G_IO_HUP | G_IO_ERR)) != 0
       || (self->ended && !_afork_call_service_has_begun (self) && !self->waits_for_room))

@@ -56,7 +56,8 @@ struct _AForkCallService
 /* Sending. The functions that do not say otherwise lock the output themselves. */
 
 /* With the output locked. WAIT: until all is sent. */
-void      _afork_call_service_flush         (AForkCallService   *self,
+AForkCallStreamStatus
+          _afork_call_service_flush         (AForkCallService   *self,
                                              gboolean            wait);
 void      _afork_call_service_unlock_output (AForkCallService   *self);
 /* With the output locked, or nobody else there. */

@@ -24,7 +24,7 @@ enum
   MAX_IDLE_TURNS = 20,
 };
 
-void
+AForkCallStreamStatus
 _afork_call_service_flush (AForkCallService *self,
                            gboolean          wait)
 {
@@ -38,6 +38,7 @@ _afork_call_service_flush (AForkCallService *self,
       self->deaf = TRUE;
       _afork_call_stream_drop_unsent (self->stream);
     }
+  return status;
 }
 
 /* The caller learns that blobs of it are not needed any more with the next thing that it is sent,

@@ -225,22 +225,32 @@ write_all (const char *text,
 }
 
 /* A child keeps what is this process's, and stays until the caller has closed its end of the pipe.
- * If FLOODS, it writes all the time. */
+ * If FLOODS, it writes all the time, and has begun to. */
 static void
 leave_child (AForkCall *call,
              gboolean   floods)
 {
   int fd = g_unix_fd_list_peek_fds (afork_call_get_fds (call), NULL)[0];
-  pid_t pid = fork ();
-  char byte;
+  int begun[2];
+  pid_t pid;
+  char byte = 0;
 
-  if (pid < 0)
+  if (pipe (begun) < 0 || (pid = fork ()) < 0)
     abort ();
   if (pid > 0)
-    return;
+    {
+      close (begun[1]);
+      if (floods && read (begun[0], &byte, 1) != 1)
+        abort ();
+      return;
+    }
 
-  while (floods)
-    write_all ("and on\n", 7);
+  for (guint i = 0; floods; i++)
+    {
+      write_all ("and on\n", 7);
+      if (i == 10 && write (begun[1], &byte, 1) != 1)
+        abort ();
+    }
   while (read (fd, &byte, 1) > 0)
     ;
   _exit (0);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* The thumbnailer's own worker module is built into this one, with two functions under other
@@ -18,55 +19,49 @@
 #undef thumbnail
 
 AFORK_WORKER_EXPORT
-void prepare (int                 argc,
-              const char * const *argv);
+void      prepare   (int                 argc,
+                     const char * const *argv);
 AFORK_WORKER_EXPORT
-void thumbnail (int              socket,
-                const AForkItem *items,
-                size_t           n_items);
+GVariant *thumbnail (AForkCall          *call,
+                     GVariant           *args,
+                     GError            **error);
 
 typedef struct
 {
   const char *order;      /* how a file begins that wants this */
-  void     (* obey) (int socket,
-                     int output);
+  void     (* obey) (int output);
 } Misdeed;
 
 /* A sanitizer would make a report and an exit of it. */
 static void
-crash (int socket,
-       int output)
+crash (int output)
 {
   signal (SIGSEGV, SIG_DFL);
   raise (SIGSEGV);
 }
 
 static void
-be_killed (int socket,
-           int output)
+be_killed (int output)
 {
   raise (SIGKILL);
 }
 
 /* The first that the C library leaves to programs has the number 34. */
 static void
-raise_real_time_signal (int socket,
-                        int output)
+raise_real_time_signal (int output)
 {
   raise (SIGRTMIN);
 }
 
 static void
-exit_early (int socket,
-            int output)
+exit_early (int output)
 {
   exit (3);
 }
 
 /* Leaves its output half written, tells the test that it is there, and stays. */
 static void
-hang (int socket,
-      int output)
+hang (int output)
 {
   const char *door = getenv ("HOSTILE_DOOR");
 
@@ -79,32 +74,40 @@ hang (int socket,
 }
 
 static void
-say_nothing (int socket,
-             int output)
+say_nothing (int output)
 {
   exit (0);
 }
 
-static void
-say_too_much (int socket,
-              int output)
+/* The socket that calls go over. */
+static int
+find_socket (void)
 {
+  int fd = STDERR_FILENO + 1, domain;
+  socklen_t size = sizeof domain;
+
+  while (getsockopt (fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0)
+    fd++;
+  return fd;
+}
+
+static void
+say_too_much (int output)
+{
+  int socket = find_socket ();
+
   for (;;)
     dprintf (socket, "ok 1 1 and ever so much more besides\n");
 }
 
 static void
-write_nonsense (int socket,
-                int output)
+write_nonsense (int output)
 {
   dprintf (output, "no thumbnail");
-  dprintf (socket, "ok 1 1\n");
-  exit (0);
 }
 
 static void
-kill_template (int socket,
-               int output)
+kill_template (int output)
 {
   kill (getppid (), SIGKILL);
   raise (SIGSEGV);
@@ -112,19 +115,17 @@ kill_template (int socket,
 
 /* Nobody tells of its end then. */
 static void
-stop_template (int socket,
-               int output)
+stop_template (int output)
 {
   kill (getppid (), SIGSTOP);
   raise (SIGSEGV);
 }
 
 static void
-stop_template_and_hang (int socket,
-                        int output)
+stop_template_and_hang (int output)
 {
   kill (getppid (), SIGSTOP);
-  hang (socket, output);
+  hang (output);
 }
 
 static const Misdeed misdeeds[] = {
@@ -153,17 +154,23 @@ prepare (int                 argc,
     raise (SIGSTOP);
 }
 
-void
-thumbnail (int              socket,
-           const AForkItem *items,
-           size_t           n_items)
+GVariant *
+thumbnail (AForkCall  *call,
+           GVariant   *args,
+           GError    **error)
 {
+  const int *files = g_unix_fd_list_peek_fds (afork_call_get_fds (call), NULL);
   char start[64] = "";
+  int input, output;
 
-  if (pread (items[0].fd, start, sizeof start - 1, 0) > 0)
+  g_variant_get (args, "(hhu@a{ss})", &input, &output, NULL, NULL);
+  if (pread (files[input], start, sizeof start - 1, 0) > 0)
     for (size_t i = 0; i < sizeof misdeeds / sizeof *misdeeds; i++)
       if (strcmp (start, misdeeds[i].order) == 0)
-        misdeeds[i].obey (socket, items[1].fd);
+        {
+          misdeeds[i].obey (files[output]);
+          return g_variant_new ("(ii)", 1, 1);
+        }
 
-  ordinary_thumbnail (socket, items, n_items);
+  return ordinary_thumbnail (call, args, error);
 }

@@ -36,27 +36,28 @@ collect_thumbnails (GPtrArray *pictures)
   return paths;
 }
 
-/* Returns how many thumbnails were sent. */
-static guint
-send_thumbnails (AForkProcess *process,
-                 GPtrArray    *paths)
+/* The output, and behind it the thumbnails. */
+static GUnixFDList *
+open_files (OutputFile  *output,
+            GPtrArray   *paths,
+            GError     **error)
 {
+  g_autoptr(GUnixFDList) files = g_unix_fd_list_new ();
   guint n = MIN (paths->len, MAX_PICTURES);
-  guint n_sent = 0;
+
+  if (g_unix_fd_list_append (files, output->fd, error) < 0)
+    return NULL;
 
   for (guint i = 0; i < n; i++)
     {
       const char *path = paths->pdata[(guint64) i * paths->len / n];
       g_auto(AutoFd) fd = open (path, O_RDONLY | O_CLOEXEC);
 
-      if (fd >= 0)
-        {
-          afork_process_send_fd (process, fd);
-          n_sent++;
-        }
+      if (fd >= 0 && g_unix_fd_list_append (files, fd, error) < 0)
+        return NULL;
     }
 
-  return n_sent;
+  return g_steal_pointer (&files);
 }
 
 static void
@@ -68,8 +69,7 @@ drawn_cb (GObject      *object,
   Making *self = g_task_get_task_data (task);
   GError *error = NULL;
 
-  if (!worker_run_finish (AFORK_PROCESS (object), result,
-                          &self->sheet.width, &self->sheet.height, &error)
+  if (!worker_run_finish (result, &self->sheet.width, &self->sheet.height, &error)
       || !output_file_commit (self->output, &error))
     g_task_return_error (task, error);
   else
@@ -86,19 +86,26 @@ contact_sheet_make_async (WorkerTemplate      *workers,
                           gpointer             user_data)
 {
   g_autoptr(GTask) task = g_task_new (NULL, cancellable, callback, user_data);
-  g_autoptr(AForkProcess) process = worker_template_fork (workers);
+  g_autoptr(AForkJob) job = afork_job_new (g_variant_new ("(hu)", 0, pixels * 5 / 8));
   g_autoptr(GPtrArray) paths = collect_thumbnails (pictures);
-  g_autofree char *row_height = g_strdup_printf ("%u", pixels * 5 / 8);
+  g_autoptr(GUnixFDList) files = NULL;
   Making *self = g_new0 (Making, 1);
+  GError *error = NULL;
 
   g_task_set_source_tag (task, contact_sheet_make_async);
   g_task_set_task_data (task, self, g_free);
   self->output = output;
 
-  afork_process_send_fd (process, output->fd);
-  afork_process_send_arg (process, row_height);
-  self->sheet.n_pictures = send_thumbnails (process, paths);
-  worker_run_async (workers, process, "contact_sheet", TIMEOUT, cancellable,
+  files = open_files (output, paths, &error);
+  if (files == NULL)
+    {
+      g_task_return_error (task, error);
+      return;
+    }
+
+  self->sheet.n_pictures = (guint) g_unix_fd_list_get_length (files) - 1;
+  afork_job_set_fds (job, files);
+  worker_run_async (workers, "contact_sheet", job, TIMEOUT, cancellable,
                     drawn_cb, g_steal_pointer (&task));
 }
 

@@ -16,41 +16,34 @@
 #define KEY_CAUSE    "Comment"
 
 static void
-send_number (AForkProcess *process,
-             const char   *key,
-             gint64        number)
+add_number (GVariantBuilder *keys,
+            const char      *key,
+            gint64           number)
 {
   g_autofree char *text = g_strdup_printf ("%" G_GINT64_FORMAT, number);
 
-  afork_process_send_arg (process, key);
-  afork_process_send_arg (process, text);
+  g_variant_builder_add (keys, "{ss}", key, text);
 }
 
-static void
-send_text (AForkProcess *process,
-           const char   *key,
-           const char   *text)
+GVariant *
+thumbnail_keys_new (const Picture *picture,
+                    const char    *cause)
 {
-  afork_process_send_arg (process, key);
-  afork_process_send_arg (process, text);
-}
+  g_auto(GVariantBuilder) keys = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE ("a{ss}"));
 
-void
-thumbnail_keys_send (AForkProcess  *process,
-                     const Picture *picture,
-                     const char    *cause)
-{
-  send_text (process, KEY_URI, picture->uri);
-  send_number (process, KEY_MTIME, picture->mtime);
-  send_number (process, KEY_SIZE, picture->size);
-  send_text (process, KEY_SOFTWARE, THUMBNAILER_ID);
+  g_variant_builder_add (&keys, "{ss}", KEY_URI, picture->uri);
+  add_number (&keys, KEY_MTIME, picture->mtime);
+  add_number (&keys, KEY_SIZE, picture->size);
+  g_variant_builder_add (&keys, "{ss}", KEY_SOFTWARE, THUMBNAILER_ID);
 
   if (cause != NULL)
     {
       g_autofree char *ascii = g_str_to_ascii (cause, "C");
 
-      send_text (process, KEY_CAUSE, ascii);
+      g_variant_builder_add (&keys, "{ss}", KEY_CAUSE, ascii);
     }
+
+  return g_variant_builder_end (&keys);
 }
 
 static gboolean

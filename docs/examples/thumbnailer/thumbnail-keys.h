@@ -7,8 +7,6 @@
 
 #include "picture.h"
 
-#include <afork/afork.h>
-
 /*
  * What a thumbnail says of the picture it was made from. The worker adds what only it can know: the
  * picture's size in pixels and its type.
@@ -16,9 +14,8 @@
 
 #define THUMBNAILER_ID "afork-thumbnailer-" THUMBNAILER_VERSION
 
-/* Queues them for @process, in pairs. @cause is why there is no thumbnail, or NULL. */
-void      thumbnail_keys_send      (AForkProcess  *process,
-                                    const Picture *picture,
+/* They as `a{ss}`, floating. @cause is why there is no thumbnail, or NULL. */
+GVariant *thumbnail_keys_new       (const Picture *picture,
                                     const char    *cause);
 
 /* Whether the texts of a file are about @picture as it is now. */

@@ -44,15 +44,19 @@ return_failure (GTask  *task,
   return_picture (task);
 }
 
+/* The worker gets the files it needs, and opens none. */
 static void
 run (GTask               *task,
-     AForkProcess        *process,
      const char          *function,
+     GVariant            *args,
+     GUnixFDList         *files,
      GAsyncReadyCallback  callback)
 {
   Making *self = g_task_get_task_data (task);
+  g_autoptr(AForkJob) job = afork_job_new (args);
 
-  worker_run_async (self->maker->workers, process, function, self->maker->timeout,
+  afork_job_set_fds (job, files);
+  worker_run_async (self->maker->workers, function, job, self->maker->timeout,
                     g_task_get_cancellable (task), callback, g_object_ref (task));
 }
 
@@ -69,7 +73,7 @@ noted_cb (GObject      *object,
   g_autoptr(GError) error = NULL;
   int width, height;
 
-  if (!worker_run_finish (AFORK_PROCESS (object), result, &width, &height, &error)
+  if (!worker_run_finish (result, &width, &height, &error)
       || !thumbnail_store_commit (self->maker->store, self->picture, self->output, &error))
     g_debug ("%s: the failure could not be noted: %s", self->picture->name, error->message);
 
@@ -80,21 +84,24 @@ static void
 note_failure (GTask *task)
 {
   Making *self = g_task_get_task_data (task);
-  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(GUnixFDList) files = g_unix_fd_list_new ();
   g_autoptr(GError) error = NULL;
+  int output = -1;
 
   self->output = thumbnail_store_create_failure (self->maker->store, self->picture, &error);
-  if (self->output == NULL)
+  if (self->output != NULL)
+    output = g_unix_fd_list_append (files, self->output->fd, &error);
+  if (output < 0)
     {
       g_debug ("%s: the failure could not be noted: %s", self->picture->name, error->message);
       return_picture (task);
       return;
     }
 
-  process = worker_template_fork (self->maker->workers);
-  afork_process_send_fd (process, self->output->fd);
-  thumbnail_keys_send (process, self->picture, self->picture->error->message);
-  run (task, process, "record_failure", noted_cb);
+  run (task, "record_failure",
+       g_variant_new ("(h@a{ss})", output,
+                      thumbnail_keys_new (self->picture, self->picture->error->message)),
+       files, noted_cb);
 }
 
 /* Making a thumbnail */
@@ -109,7 +116,7 @@ made_cb (GObject      *object,
   GError *error = NULL;
   int width, height;
 
-  if (worker_run_finish (AFORK_PROCESS (object), result, &width, &height, &error)
+  if (worker_run_finish (result, &width, &height, &error)
       && thumbnail_store_commit (self->maker->store, self->picture, self->output, &error))
     {
       self->picture->outcome = PICTURE_DONE;
@@ -132,20 +139,27 @@ made_cb (GObject      *object,
     return_picture (task);
 }
 
-/* The worker gets the two files it needs, and opens none. */
 static void
 make (GTask *task,
       int    fd)
 {
   Making *self = g_task_get_task_data (task);
-  g_autofree char *pixels = g_strdup_printf ("%u", self->maker->pixels);
-  g_autoptr(AForkProcess) process = worker_template_fork (self->maker->workers);
+  g_autoptr(GUnixFDList) files = g_unix_fd_list_new ();
+  GError *error = NULL;
+  int picture, output;
 
-  afork_process_send_fd (process, fd);
-  afork_process_send_fd (process, self->output->fd);
-  afork_process_send_arg (process, pixels);
-  thumbnail_keys_send (process, self->picture, NULL);
-  run (task, process, "thumbnail", made_cb);
+  picture = g_unix_fd_list_append (files, fd, &error);
+  output = picture >= 0 ? g_unix_fd_list_append (files, self->output->fd, &error) : -1;
+  if (output < 0)
+    {
+      return_failure (task, error);
+      return;
+    }
+
+  run (task, "thumbnail",
+       g_variant_new ("(hhu@a{ss})", picture, output, self->maker->pixels,
+                      thumbnail_keys_new (self->picture, NULL)),
+       files, made_cb);
 }
 
 /* What an earlier run has found out spares the work, unless the picture has been changed. */

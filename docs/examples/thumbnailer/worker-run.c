@@ -8,27 +8,24 @@
 #include "text.h"
 
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 
-#define MAX_REPLY   4096      /* bytes; what a worker says is not trusted */
 #define END_TIMEOUT 3         /* seconds for a template to tell that a worker it forked is dead */
 
 typedef struct
 {
-  WorkerTemplate    *workers;
-  AForkProcess      *template;    /* of the process */
-  AForkProcess      *process;
-  GSocketConnection *connection;
-  char               reply[MAX_REPLY];
-  gsize              reply_size;
-  guint              timeout;
-  guint              timer_id;
-  gboolean           timed_out;
-  GSource           *cancelled;
-  GError            *error;       /* why the function was not entered */
-  int                width;      /* of the picture the worker has dealt with */
-  int                height;
+  WorkerTemplate *workers;
+  AForkProcess   *template;    /* of the process */
+  AForkProcess   *process;
+  AForkRpc       *rpc;
+  guint           timeout;
+  guint           timer_id;
+  gboolean        was_ready;   /* when it took too long */
+  gboolean        timed_out;
+  GVariant       *result;
+  GError         *refusal;     /* why there is none */
+  int             width;       /* of the picture the worker has dealt with */
+  int             height;
 } WorkerRun;
 
 G_DEFINE_QUARK (worker-error-quark, worker_error)
@@ -37,10 +34,9 @@ static void
 worker_run_free (WorkerRun *self)
 {
   g_clear_handle_id (&self->timer_id, g_source_remove);
-  g_source_destroy (self->cancelled);
-  g_source_unref (self->cancelled);
-  g_clear_error (&self->error);
-  g_clear_object (&self->connection);
+  g_clear_pointer (&self->result, g_variant_unref);
+  g_clear_error (&self->refusal);
+  g_clear_object (&self->rpc);
   g_clear_object (&self->process);
   g_clear_object (&self->template);
   g_free (self);
@@ -74,40 +70,12 @@ time_out_cb (gpointer user_data)
 
   self->timed_out = TRUE;
   self->timer_id = 0;
-  if (afork_process_get_state (self->process) < AFORK_PROCESS_STATE_RUNNING)
+  self->was_ready = afork_process_get_state (self->process) >= AFORK_PROCESS_STATE_RUNNING;
+  if (!self->was_ready)
     worker_template_replace (self->workers, self->template);
   kill_worker (self);
 
   return G_SOURCE_REMOVE;
-}
-
-static gboolean
-cancelled_cb (GCancellable *cancellable,
-              gpointer      user_data)
-{
-  kill_worker (user_data);
-
-  return G_SOURCE_REMOVE;
-}
-
-static gboolean
-check_reply (WorkerRun  *self,
-             GError    **error)
-{
-  g_autofree char *reply = NULL;
-
-  if (self->reply_size > 0 && self->reply[self->reply_size - 1] == '\n')
-    reply = text_from_bytes (self->reply, self->reply_size - 1);
-
-  if (reply != NULL && sscanf (reply, "ok %d %d", &self->width, &self->height) == 2)
-    return TRUE;
-
-  if (reply != NULL && g_str_has_prefix (reply, "error "))
-    g_set_error_literal (error, WORKER_ERROR, WORKER_ERROR_REFUSED, reply + strlen ("error "));
-  else
-    g_set_error_literal (error, WORKER_ERROR, WORKER_ERROR_PROTOCOL,
-                         "The worker did not say what came of it");
-  return FALSE;
 }
 
 /* Signals that somebody sent, the kernel when memory ran out perhaps, are not the work's fault. */
@@ -126,13 +94,42 @@ set_killed_error (GError **error,
                "The worker was killed by %s", name);
 }
 
+/* What it says is not trusted, not even to be of the right type. */
 static gboolean
-check_end (WorkerRun  *self,
-           GError    **error)
+check_result (WorkerRun  *self,
+              GError    **error)
+{
+  if (self->result != NULL && g_variant_is_of_type (self->result, G_VARIANT_TYPE ("(ii)")))
+    {
+      g_variant_get (self->result, "(ii)", &self->width, &self->height);
+      return TRUE;
+    }
+
+  if (self->refusal != NULL)
+    {
+      g_autofree char *text = text_from_bytes (self->refusal->message,
+                                               strlen (self->refusal->message));
+
+      g_set_error_literal (error, WORKER_ERROR, WORKER_ERROR_REFUSED, text);
+    }
+  else
+    g_set_error_literal (error, WORKER_ERROR, WORKER_ERROR_PROTOCOL,
+                         "The worker did not say what came of it");
+  return FALSE;
+}
+
+/* The worker has ended because of WHY, which is NULL if it did so when it should. */
+static gboolean
+check_end (WorkerRun     *self,
+           const GError  *why,
+           GError       **error)
 {
   int number;
 
-  if (self->reply_size == MAX_REPLY)
+  if (why == NULL)
+    return check_result (self, error);
+
+  if (g_error_matches (why, AFORK_ERROR, AFORK_ERROR_PROTOCOL))
     g_set_error_literal (error, WORKER_ERROR, WORKER_ERROR_PROTOCOL,
                          "The worker said more than it should");
   else if (afork_process_get_term_signal (self->process, &number))
@@ -140,116 +137,96 @@ check_end (WorkerRun  *self,
   else if (afork_process_get_exit_status (self->process, &number) && number != 0)
     g_set_error (error, WORKER_ERROR, WORKER_ERROR_DIED,
                  "The worker exited with status %d", number);
+  else if (g_error_matches (why, AFORK_ERROR, AFORK_ERROR_EXITED))
+    g_set_error_literal (error, WORKER_ERROR, WORKER_ERROR_PROTOCOL,
+                         "The worker did not say what came of it");
   else
-    return check_reply (self, error);
+    g_propagate_error (error, g_error_copy (why));
 
   return FALSE;
 }
 
 static void
-ended_cb (GObject      *object,
-          GAsyncResult *result,
-          gpointer      user_data)
+closed_cb (GObject      *object,
+           GAsyncResult *result,
+           gpointer      user_data)
 {
   g_autoptr(GTask) task = user_data;
   WorkerRun *self = g_task_get_task_data (task);
+  g_autoptr(GError) why = NULL;
   GError *error = NULL;
 
+  afork_rpc_close_finish (self->rpc, result, &why);
   if (g_task_return_error_if_cancelled (task))
     return;
 
-  if (self->error != NULL)
-    g_task_return_error (task, g_steal_pointer (&self->error));
-  else if (self->timed_out)
+  if (self->timed_out && self->was_ready)
     g_task_return_new_error (task, WORKER_ERROR, WORKER_ERROR_TIMED_OUT,
                              "The worker took longer than %u s", self->timeout);
-  else if (!afork_process_wait_finish (self->process, result, &error)
-           || !check_end (self, &error))
+  else if (self->timed_out)
+    g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+                             "No worker was ready within %u s", self->timeout);
+  else if (!check_end (self, why, &error))
     g_task_return_error (task, error);
   else
     g_task_return_boolean (task, TRUE);
 }
 
-/* A worker that broke the connection has ended or is about to; how it ended tells more. */
+/* The worker ends now, which it does by itself unless nobody waits for it any more. */
 static void
-replied_cb (GObject      *object,
-            GAsyncResult *result,
-            gpointer      user_data)
+answered_cb (GObject      *object,
+             GAsyncResult *result,
+             gpointer      user_data)
 {
   g_autoptr(GTask) task = user_data;
   WorkerRun *self = g_task_get_task_data (task);
 
-  g_input_stream_read_all_finish (G_INPUT_STREAM (object), result, &self->reply_size, NULL);
-  if (self->reply_size == MAX_REPLY)
-    afork_process_force_exit (self->process);
+  self->result = afork_rpc_run_job_finish (self->rpc, result, &self->refusal);
+  if (g_error_matches (self->refusal, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    kill_worker (self);
 
-  g_clear_object (&self->connection);
-  afork_process_wait_async (self->process, NULL, ended_cb, g_steal_pointer (&task));
-}
-
-/* A worker that is not wanted any more may be on its way all the same. It is killed when it is
- * there, by a main loop that turns until then. */
-static void
-entered_cb (GObject      *object,
-            GAsyncResult *result,
-            gpointer      user_data)
-{
-  g_autoptr(GTask) task = user_data;
-  WorkerRun *self = g_task_get_task_data (task);
-
-  self->connection = afork_process_run_finish (self->process, result, &self->error);
-  if (self->connection == NULL && self->timed_out)
-    {
-      g_clear_error (&self->error);
-      g_set_error (&self->error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
-                   "No worker was ready within %u s", self->timeout);
-    }
-
-  if (self->connection == NULL)
-    afork_process_wait_async (self->process, NULL, ended_cb, g_steal_pointer (&task));
-  else
-    g_input_stream_read_all_async (g_io_stream_get_input_stream (G_IO_STREAM (self->connection)),
-                                   self->reply, MAX_REPLY, G_PRIORITY_DEFAULT, NULL,
-                                   replied_cb, g_steal_pointer (&task));
+  afork_rpc_close_async (self->rpc, NULL, closed_cb, g_steal_pointer (&task));
 }
 
 void
 worker_run_async (WorkerTemplate      *workers,
-                  AForkProcess        *process,
                   const char          *function,
+                  AForkJob            *job,
                   guint                timeout,
                   GCancellable        *cancellable,
                   GAsyncReadyCallback  callback,
                   gpointer             user_data)
 {
-  g_autoptr(GTask) task = g_task_new (process, cancellable, callback, user_data);
+  g_autoptr(GTask) task = g_task_new (NULL, cancellable, callback, user_data);
   WorkerRun *self = g_new0 (WorkerRun, 1);
 
   g_task_set_source_tag (task, worker_run_async);
   g_task_set_task_data (task, self, (GDestroyNotify) worker_run_free);
 
   self->workers = workers;
+  self->process = worker_template_fork (workers);
   self->template = g_object_ref (workers->process);
-  self->process = g_object_ref (process);
+  self->rpc = g_object_new (AFORK_TYPE_RPC,
+                            "process", self->process,
+                            "function", function,
+                            "forward-stderr", workers->messages < 0,
+                            "trusted", FALSE,
+                            NULL);
   self->timeout = timeout;
   self->timer_id = g_timeout_add_seconds (timeout, time_out_cb, self);
-  self->cancelled = g_cancellable_source_new (cancellable);
-  g_source_set_callback (self->cancelled, G_SOURCE_FUNC (cancelled_cb), self, NULL);
-  g_source_attach (self->cancelled, NULL);
 
-  afork_process_run_async (process, function, cancellable, entered_cb, g_steal_pointer (&task));
+  afork_rpc_run_job_async (self->rpc, job, cancellable, answered_cb, g_steal_pointer (&task));
 }
 
 gboolean
-worker_run_finish (AForkProcess  *process,
-                   GAsyncResult  *result,
+worker_run_finish (GAsyncResult  *result,
                    int           *width,
                    int           *height,
                    GError       **error)
 {
   WorkerRun *self;
 
-  g_return_val_if_fail (g_task_is_valid (result, process), FALSE);
+  g_return_val_if_fail (g_task_is_valid (result, NULL), FALSE);
 
   if (!g_task_propagate_boolean (G_TASK (result), error))
     return FALSE;

@@ -24,19 +24,18 @@ typedef enum
 GQuark   worker_error_quark (void);
 
 /*
- * Runs @function in @process, which was just forked from the template of @workers, for at most
- * @timeout seconds, and waits until the worker has said what came of it and is gone. Cancelling
- * kills the worker. A template that does not get it going or does not tell of its end is replaced.
+ * Has @function of a fresh worker do @job, for at most @timeout seconds, and waits until the worker
+ * has said what came of it and is gone. Cancelling kills the worker. A template that does not get
+ * it going or does not tell of its end is replaced.
  */
 void     worker_run_async   (WorkerTemplate       *workers,
-                             AForkProcess         *process,
                              const char           *function,
+                             AForkJob             *job,
                              guint                 timeout,
                              GCancellable         *cancellable,
                              GAsyncReadyCallback   callback,
                              gpointer              user_data);
-gboolean worker_run_finish  (AForkProcess         *process,
-                             GAsyncResult         *result,
+gboolean worker_run_finish  (GAsyncResult         *result,
                              int                  *width,
                              int                  *height,
                              GError              **error);

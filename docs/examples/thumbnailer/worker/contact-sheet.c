@@ -7,11 +7,8 @@
 
 #include "picture-load.h"
 #include "png-save.h"
-#include "reply.h"
 #include "sheet-layout.h"
 
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #define BACKGROUND  0x1b1b1fff
@@ -33,13 +30,13 @@ read_aspect (int fd)
 }
 
 static SheetBox *
-measure (const AForkItem *thumbnails,
-         guint            n_thumbnails)
+measure (const int *thumbnails,
+         guint      n_thumbnails)
 {
   SheetBox *boxes = g_new0 (SheetBox, n_thumbnails);
 
   for (guint i = 0; i < n_thumbnails; i++)
-    boxes[i].aspect = read_aspect (thumbnails[i].fd);
+    boxes[i].aspect = read_aspect (thumbnails[i]);
 
   return boxes;
 }
@@ -79,9 +76,9 @@ draw_thumbnail (GdkPixbuf      *sheet,
 }
 
 static GdkPixbuf *
-draw_sheet (const AForkItem *thumbnails,
-            guint            n_thumbnails,
-            int              row_height)
+draw_sheet (const int *thumbnails,
+            guint      n_thumbnails,
+            int        row_height)
 {
   g_autofree SheetBox *boxes = measure (thumbnails, n_thumbnails);
   GdkPixbuf *sheet;
@@ -91,24 +88,25 @@ draw_sheet (const AForkItem *thumbnails,
   sheet = gdk_pixbuf_new (GDK_COLORSPACE_RGB, FALSE, 8, width, height);
   gdk_pixbuf_fill (sheet, BACKGROUND);
   for (guint i = 0; i < n_thumbnails; i++)
-    draw_thumbnail (sheet, &boxes[i], thumbnails[i].fd);
+    draw_thumbnail (sheet, &boxes[i], thumbnails[i]);
 
   return sheet;
 }
 
-void
-contact_sheet (int              socket,
-               const AForkItem *items,
-               size_t           n_items)
+GVariant *
+contact_sheet (AForkCall  *call,
+               GVariant   *args,
+               GError    **error)
 {
-  g_autoptr(GdkPixbuf) sheet = draw_sheet (items + 2, n_items - 2, atoi (items[1].data));
-  g_autoptr(GError) error = NULL;
+  int n_files;
+  const int *files = g_unix_fd_list_peek_fds (afork_call_get_fds (call), &n_files);
+  g_autoptr(GdkPixbuf) sheet = NULL;
+  guint row_height;
 
-  if (!png_save (items[0].fd, sheet, NULL, &error))
-    {
-      reply_error (socket, error);
-      return;
-    }
+  g_variant_get (args, "(hu)", NULL, &row_height);
+  sheet = draw_sheet (files + 1, (guint) n_files - 1, (int) row_height);
+  if (!png_save (files[0], sheet, NULL, error))
+    return NULL;
 
-  reply_ok (socket, gdk_pixbuf_get_width (sheet), gdk_pixbuf_get_height (sheet));
+  return g_variant_new ("(ii)", gdk_pixbuf_get_width (sheet), gdk_pixbuf_get_height (sheet));
 }

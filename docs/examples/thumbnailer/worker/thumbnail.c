@@ -7,20 +7,21 @@
 
 #include "picture-load.h"
 #include "png-save.h"
-#include "reply.h"
 
-#include <stdlib.h>
-
-/* The keys that the caller sent, from the @first item on. */
+/* The keys that the caller sent. */
 static GPtrArray *
-collect_texts (const AForkItem *items,
-               size_t           n_items,
-               size_t           first)
+collect_texts (GVariant *keys)
 {
   GPtrArray *texts = g_ptr_array_new_with_free_func (g_free);
+  GVariantIter iter;
+  char *key, *text;
 
-  for (size_t i = first; i < n_items; i++)
-    g_ptr_array_add (texts, g_strndup (items[i].data, items[i].size));
+  g_variant_iter_init (&iter, keys);
+  while (g_variant_iter_next (&iter, "{ss}", &key, &text))
+    {
+      g_ptr_array_add (texts, key);
+      g_ptr_array_add (texts, text);
+    }
 
   return texts;
 }
@@ -44,47 +45,47 @@ describe (GPtrArray     *texts,
     add_text (texts, "Thumb::Mimetype", g_strdup (picture->mime_type));
 }
 
-void
-thumbnail (int              socket,
-           const AForkItem *items,
-           size_t           n_items)
+GVariant *
+thumbnail (AForkCall  *call,
+           GVariant   *args,
+           GError    **error)
 {
-  g_autoptr(GPtrArray) texts = collect_texts (items, n_items, 3);
+  const int *files = g_unix_fd_list_peek_fds (afork_call_get_fds (call), NULL);
+  g_autoptr(GVariant) keys = NULL;
+  g_autoptr(GPtrArray) texts = NULL;
   g_autoptr(LoadedPicture) picture = NULL;
-  g_autoptr(GError) error = NULL;
+  int input, output;
+  guint pixels;
 
-  picture = picture_load (items[0].fd, atoi (items[2].data), &error);
+  g_variant_get (args, "(hhu@a{ss})", &input, &output, &pixels, &keys);
+  texts = collect_texts (keys);
+  picture = picture_load (files[input], pixels, error);
   if (picture == NULL)
-    {
-      reply_error (socket, error);
-      return;
-    }
+    return NULL;
 
   describe (texts, picture);
-  if (!png_save (items[1].fd, picture->pixbuf, texts, &error))
-    {
-      reply_error (socket, error);
-      return;
-    }
+  if (!png_save (files[output], picture->pixbuf, texts, error))
+    return NULL;
 
-  reply_ok (socket, picture->width, picture->height);
+  return g_variant_new ("(ii)", picture->width, picture->height);
 }
 
-void
-record_failure (int              socket,
-                const AForkItem *items,
-                size_t           n_items)
+GVariant *
+record_failure (AForkCall  *call,
+                GVariant   *args,
+                GError    **error)
 {
-  g_autoptr(GPtrArray) texts = collect_texts (items, n_items, 1);
+  const int *files = g_unix_fd_list_peek_fds (afork_call_get_fds (call), NULL);
   g_autoptr(GdkPixbuf) pixel = gdk_pixbuf_new (GDK_COLORSPACE_RGB, TRUE, 8, 1, 1);
-  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) keys = NULL;
+  g_autoptr(GPtrArray) texts = NULL;
+  int output;
 
+  g_variant_get (args, "(h@a{ss})", &output, &keys);
+  texts = collect_texts (keys);
   gdk_pixbuf_fill (pixel, 0x00000000);
-  if (!png_save (items[0].fd, pixel, texts, &error))
-    {
-      reply_error (socket, error);
-      return;
-    }
+  if (!png_save (files[output], pixel, texts, error))
+    return NULL;
 
-  reply_ok (socket, 1, 1);
+  return g_variant_new ("(ii)", 1, 1);
 }

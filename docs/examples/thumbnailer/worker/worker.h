@@ -5,34 +5,37 @@
 
 #pragma once
 
-#include <afork/worker/afork-worker.h>
+#include <afork/afork.h>
 
 /*
- * The functions that the thumbnailer runs in its workers. Each answers on its socket with one line,
- * `ok WIDTH HEIGHT` or `error REASON`, and touches no file but those whose descriptors it was sent.
+ * The functions that the thumbnailer calls in its workers. Each returns `(ii)`, the width and
+ * height of what it dealt with, and touches no file but those whose descriptors came with the call.
  *
- * KEYS stands for strings in pairs, a keyword and its text, that go into the PNG file written.
+ * KEYS stands for `a{ss}`, keywords and their texts, that go into the PNG file written.
  */
 
 /* Called in the template: loads what every worker needs, once. */
 AFORK_WORKER_EXPORT
-void prepare        (int                 argc,
-                     const char * const *argv);
+void      prepare        (int                 argc,
+                          const char * const *argv);
 
-/* Items: the picture, the output, the longest side in pixels, KEYS. Makes one thumbnail. */
+/* Arguments: the picture `h`, the output `h`, the longest side in pixels `u`, KEYS. Makes one
+ * thumbnail. */
 AFORK_WORKER_EXPORT
-void thumbnail      (int                 socket,
-                     const AForkItem    *items,
-                     size_t              n_items);
+GVariant *thumbnail      (AForkCall          *call,
+                          GVariant           *args,
+                          GError            **error);
 
-/* Items: the output, KEYS. Writes a picture of one pixel, which says that there is no thumbnail. */
+/* Arguments: the output `h`, KEYS. Writes a picture of one pixel, which says that there is no
+ * thumbnail. */
 AFORK_WORKER_EXPORT
-void record_failure (int                 socket,
-                     const AForkItem    *items,
-                     size_t              n_items);
+GVariant *record_failure (AForkCall          *call,
+                          GVariant           *args,
+                          GError            **error);
 
-/* Items: the output, the height of a row in pixels, then thumbnails, any number. */
+/* Arguments: the output `h`, which is the first descriptor, and the height of a row in pixels `u`.
+ * All other descriptors are thumbnails. */
 AFORK_WORKER_EXPORT
-void contact_sheet  (int                 socket,
-                     const AForkItem    *items,
-                     size_t              n_items);
+GVariant *contact_sheet  (AForkCall          *call,
+                          GVariant           *args,
+                          GError            **error);
