@@ -387,6 +387,32 @@ test_exec_ended (Census        *census,
   outcome_clear (&outcome);
 }
 
+/* One that has been asked for a fork, and for nothing else, says that it is ready, and has ended when
+ * it is told to run. Nobody has asked the kernel by then who sends. */
+static void
+test_ready_early (Census        *census,
+                  gconstpointer  data)
+{
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(AForkProcess) fork = NULL;
+  Outcome outcome = { 0 };
+  siginfo_t info;
+
+  process = new_template (STEPS ("hello", "await=fork", "pidfd", "reports", "ready"));
+  await_state (process, AFORK_PROCESS_STATE_PREPARING);
+  fork = afork_process_fork (process);
+  /* That much and no more, or it would be read, and be refused. */
+  g_main_context_iteration (NULL, FALSE);
+  g_assert_no_errno (waitid (P_ALL, 0, &info, WEXITED | WNOWAIT));
+
+  afork_process_run_async (process, "function", NULL, outcome_run_cb, &outcome);
+  outcome_await (&outcome);
+  await_end (process);
+  await_end (fork);
+  turn ();
+  outcome_clear (&outcome);
+}
+
 /* What it may do. */
 
 /* N bytes of the pattern that it writes behind READY, and no other. */
@@ -694,6 +720,7 @@ main (int    argc,
   add_cases ("exec", exec_cases, G_N_ELEMENTS (exec_cases), test_exec);
   fault_add ("/hostile/pidfd-of-another", test_pidfd_of_another);
   fault_add ("/hostile/exec-ended", test_exec_ended);
+  fault_add ("/hostile/ready-early", test_ready_early);
   fault_add ("/hostile/data", test_data);
   fault_add ("/hostile/data/garbage", test_data_garbage);
   fault_add ("/hostile/data/fds", test_data_fds);
