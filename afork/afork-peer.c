@@ -453,8 +453,9 @@ _afork_peer_has_work (AForkPeer *self)
 {
   gboolean is_there = self->program != NULL || self->number != 0;
 
-  return is_there
-    && (g_atomic_pointer_get (&self->channel) != NULL || !_afork_life_has_ended (self->life));
+  /* Not by its life, which has ended before that is dealt with here. */
+  return is_there && !self->forgotten
+    && (g_atomic_pointer_get (&self->channel) != NULL || !g_atomic_int_get (&self->ended));
 }
 
 gboolean

@@ -247,10 +247,11 @@ release_cb (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-/* The peer may be at work in the thread that it belongs to, so only that lets it go. Where it has
- * no work, there may be no context any more either. */
+/* The peer may be at work in the thread that it belongs to, so only that lets it go: with our own
+ * reference, which is not to be the last in this thread. Where the peer has no work, there may be
+ * no context any more either. */
 static void
-release_peer (AForkProcess *self)
+give_peer_up (AForkProcess *self)
 {
   g_autoptr(GSource) source = NULL;
   Released *released;
@@ -258,13 +259,12 @@ release_peer (AForkProcess *self)
   if (self->thread == g_thread_self ()
       || (self->spares == NULL && !_afork_peer_has_work (self->peer)))
     {
-      _afork_peer_release (self->peer);
-      g_clear_pointer (&self->spares, _afork_spares_free);
+      _afork_peer_unref (self->peer);
       return;
     }
 
   released = g_new0 (Released, 1);
-  released->peer = _afork_peer_ref (self->peer);
+  released->peer = self->peer;
   released->spares = g_steal_pointer (&self->spares);
   source = g_idle_source_new ();
   g_source_set_static_name (source, "[afork] process release");
@@ -278,7 +278,11 @@ afork_process_dispose (GObject *object)
 {
   AForkProcess *self = AFORK_PROCESS (object);
 
-  release_peer (self);
+  if (self->thread == g_thread_self ())
+    {
+      _afork_peer_release (self->peer);
+      g_clear_pointer (&self->spares, _afork_spares_free);
+    }
 
   G_OBJECT_CLASS (afork_process_parent_class)->dispose (object);
 }
@@ -288,7 +292,7 @@ afork_process_finalize (GObject *object)
 {
   AForkProcess *self = AFORK_PROCESS (object);
 
-  _afork_peer_unref (self->peer);
+  give_peer_up (self);
   g_clear_pointer (&self->wait_tasks, g_ptr_array_unref);
   g_clear_pointer (&self->preparation, _afork_preparation_free);
   g_clear_pointer (&self->title, g_free);

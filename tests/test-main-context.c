@@ -778,6 +778,72 @@ test_dropped_elsewhere (void)
   g_thread_join (thread);
 }
 
+enum { N_ENDING = 16, N_ROUNDS = 40 };
+
+typedef struct
+{
+  AForkProcess *processes[N_ENDING];
+  int           begun;          /* one of them has ended */
+  int           done;           /* all of them are dropped */
+} Ending;
+
+static void
+begin_cb (AForkProcess *process,
+          int           wait_status,
+          gpointer      data)
+{
+  g_atomic_int_set (&((Ending *) data)->begun, TRUE);
+}
+
+/* Is quick about it. */
+static gpointer
+drop_when_begun (gpointer data)
+{
+  Ending *self = data;
+
+  while (!g_atomic_int_get (&self->begun))
+    ;
+  for (guint i = 0; i < N_ENDING; i++)
+    g_object_unref (self->processes[i]);
+  g_atomic_int_set (&self->done, TRUE);
+  g_main_context_wakeup (NULL);
+  return NULL;
+}
+
+/* While the context learns of one end after the other. */
+static void
+test_dropped_as_they_end (void)
+{
+  g_autoptr(AForkProcess) template = new_with_module (afork_process_new_exec (NULL));
+  guint n_rounds = g_getenv ("AFORK_TEST_VALGRIND") != NULL ? N_ROUNDS / 10 : N_ROUNDS;
+
+  for (guint i = 0; i < n_rounds; i++)
+    {
+      Ending ending = { 0 };
+      Answer answers[N_ENDING] = { 0 };
+      GThread *thread;
+
+      for (guint j = 0; j < N_ENDING; j++)
+        {
+          ending.processes[j] = afork_process_fork (template);
+          begin_run (ending.processes[j], &answers[j]);
+        }
+      for (guint j = 0; j < N_ENDING; j++)
+        {
+          answer_await (&answers[j]);
+          g_assert_no_error (answers[j].error);
+        }
+
+      g_signal_connect (ending.processes[0], "exited", G_CALLBACK (begin_cb), &ending);
+      thread = g_thread_new ("dropper", drop_when_begun, &ending);
+      for (guint j = 0; j < N_ENDING; j++)
+        answer_clear (&answers[j]);
+      while (!g_atomic_int_get (&ending.done))
+        g_main_context_iteration (NULL, TRUE);
+      g_thread_join (thread);
+    }
+}
+
 /* A main context that never turns. */
 
 static gsize
@@ -987,6 +1053,7 @@ main (int    argc,
   add ("/main-context/kept-by-operation", test_kept_by_operation);
   add ("/main-context/gone", test_gone);
   add ("/main-context/dropped-elsewhere", test_dropped_elsewhere);
+  add ("/main-context/dropped-as-they-end", test_dropped_as_they_end);
   add ("/main-context/never-turned", test_never_turned);
   add ("/main-context/intruder", test_intruder);
   add ("/main-context/intruder/template", test_intruder_template);

@@ -94,7 +94,8 @@ assert_costs (void)
       if (!is_measured)
         continue;
       g_assert_cmpint (costs[i].n_sleeps, ==, 0);
-      g_assert_cmpint (costs[i].wall_nsec, <, 100 * 1000 * 1000);
+      /* What it took beyond this, others had the processor. */
+      g_assert_cmpint (costs[i].cpu_nsec, <, 100 * 1000 * 1000);
     }
   n_costs = 0;
 }
