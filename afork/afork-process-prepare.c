@@ -49,8 +49,8 @@ _afork_process_abandon (AForkProcess *self,
   _afork_peer_abandon (self->peer, error);
 }
 
-/* The process has failed, since it cannot be told something. A template is replaced then, by one that
- * must not go without. */
+/* The process has failed, since it cannot be told something. A template is replaced then, by one
+ * that must not go without. */
 static void
 keep_failure (AForkProcess *self)
 {
