@@ -87,8 +87,9 @@ afork_serve_fork (uint32_t number,
   return pid > 0 || report_failed_fork (number);
 }
 
-/* A fork that is to go on as the worker waits for a byte, which says that it is looked after: until
- * then it may yet be killed. There is none if whoever had to say so is gone. */
+/* A fork that is to go on as the worker waits for a byte, which says that whoever stays behind
+ * looks after it. None comes if that has ended before: then nobody would report on this process,
+ * and the caller has perhaps heard already that the one which it runs has ended. */
 static void
 await_followed (int reports)
 {
