@@ -186,7 +186,8 @@ afork_link_next (AForkLink    *self,
     case AFORK_FRAME_TRUNCATED:
       if (make_room (self, size))
         return AFORK_LINK_EMPTY;
-      afork_failure_set (failure, AFORK_WIRE_ERROR_FAILED, "A command is too large for the memory");
+      afork_failure_set (failure, AFORK_WIRE_ERROR_FAILED, "A command could not be received: %s",
+                         strerror (ENOMEM));
       return AFORK_LINK_FAILED;
 
     default:
