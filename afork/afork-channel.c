@@ -451,7 +451,9 @@ _afork_channel_new (int                        fd,
     }
   if (!set_passes_sender (fd, TRUE))
     {
-      g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
+      /* Some kernels refuse a socket of the wrong kind only here. */
+      g_set_error (error, AFORK_ERROR,
+                   errno == EOPNOTSUPP ? AFORK_ERROR_PROTOCOL : AFORK_ERROR_SPAWN,
                    _("The socket does not tell who sends: %s"), g_strerror (errno));
       return NULL;
     }

@@ -318,6 +318,7 @@ _afork_peer_adopt (AForkPeer *self,
   };
   g_autoptr(GError) error = NULL;
   g_autoptr(GError) cause = NULL;
+  gboolean used_up;
   int socket;
 
   self->adopted = TRUE;
@@ -332,7 +333,9 @@ _afork_peer_adopt (AForkPeer *self,
       return;
     }
 
-  error = g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED,
+  used_up = cause != NULL ? g_error_matches (cause, AFORK_ERROR, AFORK_ERROR_SPAWN)
+                          : errno == EMFILE;
+  error = g_error_new (AFORK_ERROR, used_up ? AFORK_ERROR_SPAWN : AFORK_ERROR_FAILED,
                        _("No process can be taken over by descriptor %d: %s"), fd,
                        cause != NULL ? cause->message : g_strerror (errno));
   _afork_peer_fail_to_start (self, error);

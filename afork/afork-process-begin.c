@@ -260,8 +260,9 @@ afork_process_new_template (GError **error)
  *
  * What is wrong with @fd is told where the new process is run: `AFORK_ERROR_FAILED` if it is no
  * connected stream socket, `AFORK_ERROR_LOST` if the process has ended, `AFORK_ERROR_PROTOCOL` if
- * the other side is no such process, or one of another version of the protocol. A side that never
- * answers is waited for until that is cancelled.
+ * the other side is no such process, or one of another version of the protocol. If descriptors or
+ * memory are used up, that is `AFORK_ERROR_SPAWN`. A side that never answers is waited for until
+ * that is cancelled.
  *
  * Returns: (transfer full): a new process
  *

@@ -334,11 +334,25 @@ test_detach_no_process (void)
 {
   g_autoptr(AForkProcess) file = NULL;
   g_autoptr(AForkProcess) gone = NULL;
+  g_autoptr(AForkProcess) remote = NULL;
   g_autoptr(AForkProcess) stranger = NULL;
   int fds[2];
+  int on = 1;
 
   file = afork_process_new_from_fd (open ("/dev/null", O_RDWR));
   expect_run_error (file, "echo", AFORK_ERROR, AFORK_ERROR_FAILED, "no stream socket");
+
+  /* From Linux 6.16 on, one that cannot tell who sends is known as such. */
+  fds[0] = socket (AF_INET, SOCK_STREAM, 0);
+  if (fds[0] >= 0 && setsockopt (fds[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0)
+    {
+      remote = afork_process_new_from_fd (fds[0]);
+      expect_run_error (remote, "echo", AFORK_ERROR, AFORK_ERROR_FAILED, "who sends");
+    }
+  else if (fds[0] >= 0)
+    {
+      close (fds[0]);
+    }
 
   g_assert_cmpint (socketpair (AF_UNIX, SOCK_STREAM, 0, fds), ==, 0);
   close (fds[1]);
