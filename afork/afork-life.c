@@ -154,6 +154,69 @@ query_wait_status (int  pidfd,
   return TRUE;
 }
 
+/* The pid of the process that a pidfd is of, as /proc has it; -1 if that has been reaped, and 0 if
+ * it is no pidfd. */
+static int
+read_pid (int pidfd)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/self/fdinfo/%d", pidfd);
+  g_autofree char *text = NULL;
+  const char *line;
+
+  if (!g_file_get_contents (path, &text, NULL, NULL) || (line = strstr (text, "\nPid:")) == NULL)
+    return 0;
+
+  return atoi (line + strlen ("\nPid:"));
+}
+
+/* The same from the pidfd itself, where the kernel tells. */
+static int
+query_pid (int pidfd)
+{
+  PidfdInfo info = { 0 };
+
+  return ioctl (pidfd, GET_INFO, &info) == 0 ? (int) info.pid : read_pid (pidfd);
+}
+
+/* Whether /proc tells us of a process what it tells only those who may trace it. The executable of
+ * one that has ended is not there, but who may not know is told so first. */
+static gboolean
+is_told (int pid)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/exe", pid);
+  char target;
+
+  return readlink (path, &target, 1) >= 0 || errno == ENOENT;
+}
+
+/* Finds out how a process ended that nobody has reaped yet. Who has to may never do it: a program
+ * that is the init of a container, and does not know. */
+static gboolean
+query_unreaped_wait_status (int  pidfd,
+                            int *wait_status)
+{
+  /* The third field of all and the 52nd, counted from the end of the name, which is the second. */
+  enum { STATE = 1, EXIT_CODE = 50 };
+  const int pid = read_pid (pidfd);
+  g_autofree char *path = g_strdup_printf ("/proc/%d/stat", pid);
+  g_autofree char *text = NULL;
+  g_auto(GStrv) fields = NULL;
+  const char *name_end;
+
+  if (pid <= 0 || !g_file_get_contents (path, &text, NULL, NULL)
+      || (name_end = strrchr (text, ')')) == NULL)
+    return FALSE;
+
+  fields = g_strsplit (name_end, " ", -1);
+  /* As long as it is not reaped, the number is its own. */
+  if (g_strv_length (fields) <= EXIT_CODE || !g_str_equal (fields[STATE], "Z") || !is_told (pid)
+      || read_pid (pidfd) != pid)
+    return FALSE;
+
+  *wait_status = atoi (fields[EXIT_CODE]);
+  return TRUE;
+}
+
 /* What a source is given. GLib drops it when the source is destroyed, but from within its own
  * callback only after that, when there may be another source already. */
 typedef struct
@@ -268,9 +331,10 @@ watch_cb (int          fd,
       return G_SOURCE_CONTINUE;
     }
 
-  /* Whoever reaps it may be about to. The second watch ends by a hang-up, or because its time is
-   * over. */
-  if (query_wait_status (fd, &wait_status)
+  /* Where nobody tells of it before it is reaped, whoever has to do that may be about to. The
+   * second watch ends by a hang-up, or because its time is over. */
+  if (query_unreaped_wait_status (fd, &wait_status)
+      || query_wait_status (fd, &wait_status)
       || (condition & G_IO_HUP) != 0
       || self->watch == WATCH_REAPED)
     end (self, wait_status);
@@ -408,26 +472,6 @@ send_without_pidfd (AForkLife *self,
   if (self->pidfd >= 0 ? poll (&ended, 1, 0) == 0
                        : waitid (P_PID, (id_t) self->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0)
     kill (self->pid, signal);
-}
-
-/* The pid of the process that a pidfd is of, or -1 if that has been reaped: from the pidfd itself,
- * where the kernel tells, and else from where all kernels write it. */
-static int
-query_pid (int pidfd)
-{
-  PidfdInfo info = { 0 };
-  g_autofree char *path = NULL;
-  g_autofree char *text = NULL;
-  const char *line;
-
-  if (ioctl (pidfd, GET_INFO, &info) == 0)
-    return (int) info.pid;
-
-  path = g_strdup_printf ("/proc/self/fdinfo/%d", pidfd);
-  if (!g_file_get_contents (path, &text, NULL, NULL) || (line = strstr (text, "\nPid:")) == NULL)
-    return 0;
-
-  return atoi (line + strlen ("\nPid:"));
 }
 
 /* Whether the pidfd is of the process whose pid the kernel gave us. It came from the process

@@ -372,6 +372,53 @@ test_killed_subreaper (Census        *census,
   g_assert_no_errno (prctl (PR_SET_CHILD_SUBREAPER, 0));
 }
 
+static AForkProcess *
+make_orphan (const char         *function,
+             GSocketConnection **connection)
+{
+  g_autoptr(AForkProcess) template = afork_process_new_exec (NULL);
+  AForkProcess *process = afork_process_fork (template);
+
+  afork_process_require (process, "echo");
+  afork_process_require (process, "faults");
+  *connection = run_process_ok (process, function);
+  kill_process (template);
+  return process;
+}
+
+/* Whoever gets orphans as children, and does not know, never reaps them: they have ended all the
+ * same, and how is known. */
+static void
+test_killed_unreaped (Census        *census,
+                      gconstpointer  data)
+{
+  g_autoptr(AForkProcess) killed = NULL;
+  g_autoptr(AForkProcess) exited = NULL;
+  g_autoptr(GSocketConnection) to_killed = NULL;
+  g_autoptr(GSocketConnection) to_exited = NULL;
+  guint n_orphans = 0;
+
+  if (!g_test_subprocess ())
+    {
+      g_assert_no_errno (prctl (PR_SET_CHILD_SUBREAPER, 1));
+      g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
+      g_test_trap_assert_passed ();
+      while (waitpid (-1, NULL, 0) > 0)
+        n_orphans++;
+      g_assert_cmpuint (n_orphans, ==, 2);
+      g_assert_no_errno (prctl (PR_SET_CHILD_SUBREAPER, 0));
+      return;
+    }
+
+  killed = make_orphan ("run_hang", &to_killed);
+  afork_process_send_signal (killed, SIGTERM);
+  g_assert_true (wait_process (killed, NULL));
+  assert_term_signal (killed, SIGTERM);
+
+  exited = make_orphan ("echo:echo", &to_exited);
+  finish_process (exited, to_exited);
+}
+
 /* Stopped. */
 
 static AForkRuntime *
@@ -614,6 +661,7 @@ main (int    argc,
   fault_add ("/fault/template/killed/below", test_killed_below);
   fault_add ("/fault/template/killed/behind", test_killed_behind);
   fault_add ("/fault/template/killed/subreaper", test_killed_subreaper);
+  fault_add ("/fault/template/killed/unreaped", test_killed_unreaped);
   fault_add ("/fault/template/stopped/continued", test_stopped_continued);
   fault_add ("/fault/template/stopped/killed", test_stopped_killed);
   g_test_add ("/fault/template/stopped/cancelled/continued", Census, GINT_TO_POINTER (SIGCONT),

@@ -39,6 +39,9 @@ gboolean  world_get_contents   (const char    *path,
                                 char         **contents,
                                 gsize         *length,
                                 GError       **error);
+ssize_t   world_readlink       (const char    *path,
+                                char          *target,
+                                size_t         size);
 GSource  *world_timeout_new    (guint          ms);
 gboolean  world_iterate        (GMainContext  *context,
                                 gboolean       may_block);
@@ -50,6 +53,7 @@ gboolean  world_iterate        (GMainContext  *context,
 # define ioctl(fd, request, argument) world_ioctl (fd, request, argument)
 # define g_file_get_contents(path, contents, length, error) \
   world_get_contents (path, contents, length, error)
+# define readlink(path, target, size) world_readlink (path, target, size)
 # define g_timeout_source_new(ms) world_timeout_new (ms)
 # define g_source_set_ready_time(source, time) ((void) (time))
 # define g_main_context_iteration(context, may_block) world_iterate (context, may_block)
