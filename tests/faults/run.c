@@ -307,6 +307,12 @@ run_has_failed (Run       *run,
   return operation != NULL && operation->error != NULL;
 }
 
+gboolean
+run_is_cut_off (Run *run)
+{
+  return run->plan->action == FAULT_CUT && run->plan->role == FAULT_CALLER;
+}
+
 int
 run_take_fd (Run       *run,
              Operation *operation)

@@ -77,6 +77,9 @@ void            run_await       (Run                 *run,
 gboolean        run_has_failed  (Run                 *run,
                                  Operation           *operation);
 
+/* Whether the fault is that the caller's side of a socket is shut. */
+gboolean        run_is_cut_off  (Run                 *run);
+
 /* What detaching has given, or -1. */
 int             run_take_fd     (Run                 *run,
                                  Operation           *operation);

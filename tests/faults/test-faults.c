@@ -523,12 +523,6 @@ test_workload (gconstpointer data)
   const Workload *workload = data;
   guint n_steps[FAULT_N_ROLES][FAULT_N_CALLS];
 
-  if (workload->hangs && g_getenv (FAULTS_VARIABLE) == NULL)
-    {
-      g_test_skip ("Killing a fork of a fork now and then hangs, in about one of 300 cells");
-      return;
-    }
-
   memset (n_steps, 0xff, sizeof n_steps);
   for (guint i = 0; i < 2; i++)
     {

@@ -17,7 +17,6 @@ typedef struct
   const char *name;
   void      (*func)  (Run *run);
   gboolean    single;           /* it forks the program, which must have one thread */
-  gboolean    hangs;            /* now and then: taken only when named */
   gboolean    blocks;           /* it waits in calls, where nobody can make it give up */
 } Workload;
 
