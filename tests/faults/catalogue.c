@@ -84,16 +84,17 @@ static const struct
   { SERVER, FAULT_CALL_MALLOC, { ENOMEM }, KIND_CODE (FAILED) | KIND_SAME },
 };
 
-static void
+static Fault *
 add (GArray      *faults,
      FaultAction  action,
      int          value,
      const char  *name,
      guint32      kinds)
 {
-  const Fault fault = { action, value, name, kinds };
+  const Fault fault = { action, value, name, kinds, kinds };
 
   g_array_append_val (faults, fault);
+  return &g_array_index (faults, Fault, faults->len - 1);
 }
 
 static const char *
@@ -118,29 +119,79 @@ name_error (int error)
     }
 }
 
-static void
-add_failures (GArray    *faults,
-              FaultRole  role,
-              FaultCall  call)
+/* A spare that cannot be made is not missed: what is asked for then is forked like any other. */
+static gboolean
+is_of_spare (const Workload *workload,
+             FaultCall       call,
+             guint           nth)
 {
+  return workload->spares
+    && ((call == FAULT_CALL_SOCKETPAIR && nth > 1) || call == FAULT_CALL_FORK
+        || call == FAULT_CALL_EPOLL_CREATE);
+}
+
+/* Before a template of this program greets, it shows the library to modules, and those that use
+ * nothing of it do without; then it looks for its own functions, and ends if it cannot. */
+static guint32
+get_kinds_before_greeting (const Workload *workload,
+                           FaultRole       role,
+                           FaultCall       call,
+                           guint           nth)
+{
+  const gboolean of_program = (workload->self || workload->single) && role == FAULT_TEMPLATE;
+
+  if (!of_program || call != FAULT_CALL_DLOPEN || nth > 2)
+    return 0;
+  return nth == 1 ? KIND_SAME : KIND_CODE (SPAWN);
+}
+
+static void
+add_failures (GArray         *faults,
+              const Workload *workload,
+              FaultRole       role,
+              FaultCall       call,
+              guint           nth)
+{
+  const guint32 before_greeting = get_kinds_before_greeting (workload, role, call, nth);
+  const guint32 absorbed = is_of_spare (workload, call, nth) ? KIND_SAME : 0;
+
   for (gsize i = 0; i < G_N_ELEMENTS (failures); i++)
     if (failures[i].call == call && (failures[i].roles & 1u << role) != 0)
       for (guint j = 0; j < MAX_ERRORS && failures[i].errors[j] != 0; j++)
         add (faults, FAULT_FAIL, failures[i].errors[j], name_error (failures[i].errors[j]),
-             failures[i].kinds);
+             before_greeting != 0 ? before_greeting : failures[i].kinds | absorbed);
 }
 
 /* A process that is gone: what was to be done with it fails and says how it ended, or is done. */
 #define GONE \
   (KIND_SAME | KIND_ENDED | KIND_UNKNOWN | KIND_CODE (SIGNALED) | KIND_CODE (LOST))
 
-/* The program itself, executed again, is taken for one that does not serve if it never answers. */
-#define TEMPLATE_GONE (GONE | KIND_CODE (SPAWN))
+/* This program, executed once more, is taken for one that never calls afork_init() if it is gone
+ * before it has greeted. That is the one case in which a signal is told as SPAWN: what else is
+ * executed is known to be a server, and what is forked is one already. */
+static void
+add_gone (GArray         *faults,
+          const Workload *workload,
+          FaultRole       role,
+          FaultAction     action,
+          int             value,
+          const char     *name)
+{
+  Fault *fault = add (faults, action, value, name, GONE);
+
+  if (workload->self && role == FAULT_TEMPLATE)
+    fault->kinds_ungreeted = KIND_CODE (SPAWN);
+}
+
+/* Whoever is cut off by the caller finds its socket closed, and exits; one that was executed
+ * perhaps before it has greeted. */
+#define CUT_OFF (GONE | KIND_CODE (EXITED) | KIND_CODE (SPAWN))
 
 static void
-add_messages (GArray    *faults,
-              FaultRole  role,
-              FaultCall  call)
+add_messages (GArray         *faults,
+              const Workload *workload,
+              FaultRole       role,
+              FaultCall       call)
 {
   if (call != FAULT_CALL_SENDMSG && call != FAULT_CALL_RECVMSG)
     return;
@@ -148,34 +199,38 @@ add_messages (GArray    *faults,
   add (faults, FAULT_SHORT, 1, "short", KIND_SAME);
   if (call == FAULT_CALL_RECVMSG)
     add (faults, FAULT_LOSE_FDS, 0, "no fds", KIND_SAME | KIND_CODE (SPAWN));
-  if (call == FAULT_CALL_SENDMSG)
-    {
-      const guint32 kinds = role == FAULT_CALLER
-        ? GONE | KIND_CODE (EXITED) | KIND_CODE (SPAWN) : GONE;
-
-      add (faults, FAULT_CUT, 1, "cut", kinds);
-      add (faults, FAULT_CUT, 0, "cut", kinds);
-    }
+  else
+    for (int size = 1; size >= 0; size--)
+      {
+        if (role == FAULT_CALLER)
+          add (faults, FAULT_CUT, size, "cut", CUT_OFF);
+        else
+          add_gone (faults, workload, role, FAULT_CUT, size, "cut");
+      }
 }
 
 GArray *
-catalogue_get (FaultRole role,
-               FaultCall call,
-               gboolean  blocks)
+catalogue_get (const Workload *workload,
+               FaultRole       role,
+               FaultCall       call,
+               guint           nth)
 {
   GArray *faults = g_array_new (FALSE, FALSE, sizeof (Fault));
 
-  add (faults, FAULT_KILL, 0, "kill",
-       role == FAULT_CALLER ? 0 : role == FAULT_TEMPLATE ? TEMPLATE_GONE : GONE);
+  /* Of a caller that is killed, nothing is left that could tell. */
+  if (role == FAULT_CALLER)
+    add (faults, FAULT_KILL, 0, "kill", 0);
+  else
+    add_gone (faults, workload, role, FAULT_KILL, 0, "kill");
   add (faults, FAULT_STOP, 0, "stop", KIND_SAME);
-  if (role != FAULT_CALLER && !blocks)
+  if (role != FAULT_CALLER && !workload->blocks)
     {
       add (faults, FAULT_STOP_CANCEL, 0, "stop+cancel", KIND_SAME | KIND_CANCELLED);
       add (faults, FAULT_STOP_FORCE, 0, "stop+force",
            KIND_SAME | KIND_ENDED | KIND_CODE (CLOSED));
     }
   add (faults, FAULT_DELAY, DELAY_MS, "delay", KIND_SAME);
-  add_messages (faults, role, call);
-  add_failures (faults, role, call);
+  add_messages (faults, workload, role, call);
+  add_failures (faults, workload, role, call, nth);
   return faults;
 }

@@ -7,7 +7,7 @@
 
 #pragma once
 
-#include "run.h"
+#include "workloads.h"
 
 G_BEGIN_DECLS
 
@@ -16,12 +16,14 @@ typedef struct
   FaultAction  action;
   int          value;
   const char  *name;            /* of its column in the table */
-  guint32      kinds;           /* of which at least one has to come, and no other */
+  guint32      kinds;           /* of which at least one has to come, and no other … */
+  guint32      kinds_ungreeted; /* … and which, if its template has sent nothing by then */
 } Fault;
 
-/* An array of Fault. */
-GArray *catalogue_get (FaultRole role,
-                       FaultCall call,
-                       gboolean  blocks);
+/* An array of Fault: those at the NTH call. */
+GArray *catalogue_get (const Workload *workload,
+                       FaultRole       role,
+                       FaultCall       call,
+                       guint           nth);
 
 G_END_DECLS

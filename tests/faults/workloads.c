@@ -260,9 +260,9 @@ const Workload workloads[] = {
   { "program", execute_program },
   { "detach", hand_on },
   { "tied", tie },
-  { "spare", take_spare },
+  { "spare", take_spare, .spares = TRUE },
   { "command", command_process },
-  { "self", execute_self },
+  { "self", execute_self, .self = TRUE },
   { "template", fork_program, .single = TRUE },
   { "blocking", block, .blocks = TRUE },
 };

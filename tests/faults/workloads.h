@@ -18,6 +18,8 @@ typedef struct
   void      (*func)  (Run *run);
   gboolean    single;           /* it forks the program, which must have one thread */
   gboolean    blocks;           /* it waits in calls, where nobody can make it give up */
+  gboolean    self;             /* its template is this program, executed once more */
+  gboolean    spares;           /* all but its first process are spares, or made for want of one */
 } Workload;
 
 extern const Workload workloads[];
