@@ -332,8 +332,8 @@ watch_cb (int          fd,
       return G_SOURCE_CONTINUE;
     }
 
-  /* Where nobody tells of it before it is reaped, whoever has to do that may be about to. The second
-   * watch ends by a hang-up, or because its time is over. */
+  /* Where nobody tells of it before it is reaped, whoever has to do that may be about to. The
+   * second watch ends by a hang-up, or because its time is over. */
   if (query_unreaped_wait_status (fd, &wait_status)
       || query_wait_status (fd, &wait_status)
       || (condition & G_IO_HUP) != 0
