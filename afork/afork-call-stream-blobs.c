@@ -74,7 +74,8 @@ _afork_call_stream_send_blob (AForkCallStream *self,
   guint32 segment = 0;
   int fd;
 
-  if (!self->send_sealed && size >= AFORK_SEGMENT_MIN_BLOB
+  if (!self->send_sealed
+      && size >= AFORK_SEGMENT_MIN_BLOB && size <= AFORK_SEGMENTS_MAX_IDLE_BYTES
       && (segment = send_segment (self, blob)) != 0)
     return segment;
 

@@ -39,7 +39,8 @@ enum
   /* What one side has at a time, in use or not. The other side sees to it, too. */
   AFORK_SEGMENTS_MAX = 64,
   AFORK_SEGMENTS_MAX_BYTES = 1024 * 1024 * 1024,
-  /* Of those that are not in use, this many bytes are kept. */
+  /* Of those that are not in use, this many bytes are kept. A blob over that goes through the
+   * socket: a segment for it alone would be fresh memory on both sides, 0.6 times as fast. */
   AFORK_SEGMENTS_MAX_IDLE_BYTES = 64 * 1024 * 1024,
 };
 

@@ -19,7 +19,12 @@ IN_FLIGHT = 64
 
 ANYEVENT_RPC = Requirement(
     command=('perl', '-MEV', '-MAnyEvent::Fork::RPC', '-e', '1'),
-    missing='AnyEvent::Fork::RPC is not installed (on CPAN; Debian has AnyEvent::Fork only)',
+    missing='AnyEvent::Fork::RPC is not installed: Debian has AnyEvent::Fork '
+            '(libanyevent-fork-perl), with which `cpan AnyEvent::Fork::RPC` installs it',
+)
+PYTHON = Requirement(
+    command=('/usr/bin/python3', '-c', 'import concurrent.futures'),
+    missing='Python is not installed (Debian has it in python3)',
 )
 
 # Size, title, how many calls in a round.
@@ -31,13 +36,13 @@ SIZES = [
     (256 << 20, '256 MiB', 2),
 ]
 
-# Name, title, kind, program, variant.
+# Name, title, kind, program, variant, requirement.
 CARRIERS = [
-    ('value', 'AFork: value', 'ours', 'call-afork', 'value'),
-    ('blob', 'AFork: blob', 'ours', 'call-afork', 'blob'),
-    ('fresh', 'socket, fresh memory', 'limit', 'call-socket', 'fresh'),
-    ('reused', 'socket, reused memory', 'limit', 'call-socket', 'reused'),
-    ('pool', 'ProcessPoolExecutor', 'peer', 'call-pool.py', 'value'),
+    ('value', 'AFork: value', 'ours', 'call-afork', 'value', None),
+    ('blob', 'AFork: blob', 'ours', 'call-afork', 'blob', None),
+    ('fresh', 'socket, fresh memory', 'limit', 'call-socket', 'fresh', None),
+    ('reused', 'socket, reused memory', 'limit', 'call-socket', 'reused', None),
+    ('pool', 'ProcessPoolExecutor', 'peer', 'call-pool.py', 'value', PYTHON),
 ]
 
 LARGEST_WHEN_QUICK = 1 << 20    # debugging aids of the test suite make large memory slow
@@ -52,9 +57,9 @@ def group(size_title):
 
 def sized(size, size_title, count):
     made = []
-    for name, title, kind, program, variant in CARRIERS:
+    for name, title, kind, program, variant, requirement in CARRIERS:
         one = case(f'{name}-{size_title.replace(" ", "")}', title, group(size_title), kind, program,
-                   f'{variant}:{size}', count=count)
+                   f'{variant}:{size}', count=count, requirement=requirement)
         quick_args = (*one.quick_args[:-1], f'{variant}:{min(size, LARGEST_WHEN_QUICK)}')
         made.append(replace(one, quick_args=quick_args))
     return made
@@ -68,6 +73,8 @@ def sized_figures(size_title):
                'per-second', f'blob-{suffix}', f'fresh-{suffix}', at_least, aim),
         Figure(f'blob-reused-{suffix}', '… and reused memory',
                'per-second', f'blob-{suffix}', f'reused-{suffix}'),
+        Figure(f'blob-pool-{suffix}', '… ProcessPoolExecutor',
+               'per-second', f'blob-{suffix}', f'pool-{suffix}'),
         Figure(f'value-fresh-{suffix}',
                f'values of {size_title}, against a socket and fresh memory',
                'per-second', f'value-{suffix}', f'fresh-{suffix}'),
@@ -84,7 +91,8 @@ CASES = [
     case('one-gdbus', 'GDBus', ONE, 'peer', 'call-gdbus', 'echo', count=4000),
     case('one-anyevent', 'AnyEvent::Fork::RPC', ONE, 'peer', 'call-anyevent.pl', 'echo',
          count=4000, requirement=ANYEVENT_RPC),
-    case('one-pool', 'ProcessPoolExecutor', ONE, 'peer', 'call-pool.py', 'echo', count=2000),
+    case('one-pool', 'ProcessPoolExecutor', ONE, 'peer', 'call-pool.py', 'echo', count=2000,
+         requirement=PYTHON),
 
     case('many', 'AFork', MANY, 'ours', 'call-afork', 'echo', count=100000, in_flight=IN_FLIGHT),
     case('many-gdbus', 'GDBus', MANY, 'peer', 'call-gdbus', 'echo', count=8000,
@@ -92,12 +100,13 @@ CASES = [
     case('many-anyevent', 'AnyEvent::Fork::RPC', MANY, 'peer', 'call-anyevent.pl', 'echo',
          count=10000, in_flight=IN_FLIGHT, requirement=ANYEVENT_RPC),
     case('many-pool', 'ProcessPoolExecutor', MANY, 'peer', 'call-pool.py', 'echo', count=4000,
-         in_flight=IN_FLIGHT),
+         in_flight=IN_FLIGHT, requirement=PYTHON),
 
     *(made for size in SIZES for made in sized(*size)),
 
     case('start', 'AFork: fork of a template', START, 'ours', 'call-afork', 'start', count=200),
-    case('start-pool', 'ProcessPoolExecutor', START, 'peer', 'call-pool.py', 'start', count=20),
+    case('start-pool', 'ProcessPoolExecutor', START, 'peer', 'call-pool.py', 'start', count=20,
+         requirement=PYTHON),
 ]
 
 FIGURES = [
