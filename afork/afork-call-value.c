@@ -138,7 +138,7 @@ _afork_call_value_import (const AForkCallFrame  *frame,
   bytes = _afork_call_value_get_bytes (frame->data, frame->size, owner);
   value = g_variant_new_from_bytes (g_variant_get_type (*sample), bytes,
                                     is_always_normal (frame->type, frame->size));
-  value = swap (g_variant_ref_sink (value));
+  value = swap (g_variant_take_ref (value));
   if (!g_variant_is_normal_form (value))
     {
       _afork_call_breach (error, "a value is not in normal form");

@@ -32,7 +32,6 @@ struct _AForkPendingCall
   GAsyncReadyCallback          callback;      /* NULL once it was called */
   gpointer                     user_data;
   GMainContext                *context;
-  gint64                       made_at;       /* the time of the source that made the call, or 0 */
   GVariant                    *value;         /* or NULL */
   GError                      *error;         /* or NULL */
 
@@ -69,6 +68,10 @@ void              _afork_pending_call_unwatch (AForkPendingCall         *call);
 /* Ends it, with VALUE or ERROR, both of which are taken. The callback may do anything. */
 void              _afork_pending_call_end  (AForkPendingCall            *call,
                                             GVariant                    *value,
+                                            GError                      *error);
+/* The same while the call is perhaps still being made: its callback waits for the main context to
+ * turn. */
+void              _afork_pending_call_fail (AForkPendingCall            *call,
                                             GError                      *error);
 
 /* For who made the call: whether RESULT is one of a call of SOURCE that was made so, and what it

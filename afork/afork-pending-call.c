@@ -69,11 +69,8 @@ _afork_pending_call_class_init (AForkPendingCallClass *klass)
 static void
 _afork_pending_call_init (AForkPendingCall *call)
 {
-  GSource *source = g_main_current_source ();
-
   call->link.data = call;
   call->context = g_main_context_ref_thread_default ();
-  call->made_at = source != NULL ? g_source_get_time (source) : 0;
 }
 
 AForkPendingCall *
@@ -205,26 +202,41 @@ call_back_later (AForkPendingCall *call)
   g_source_attach (source, call->context);
 }
 
-void
-_afork_pending_call_end (AForkPendingCall *call,
-                         GVariant         *value,
-                         GError           *error)
+static void
+set_end (AForkPendingCall *call,
+         GVariant         *value,
+         GError           *error)
 {
   g_autoptr(AForkJob) job = g_steal_pointer (&call->job);
-  GSource *source = g_main_current_source ();
 
   _afork_pending_call_unwatch (call);
   call->value = value;
   call->error = error;
   if (job != NULL)
     _afork_job_set_state (job, error == NULL ? AFORK_JOB_STATE_SUCCEEDED : AFORK_JOB_STATE_FAILED);
+}
 
-  /* Who made the call expects nothing before the main context turns, and then from his own. */
-  if (source != NULL && g_source_get_context (source) == call->context
-      && g_source_get_time (source) > call->made_at)
+void
+_afork_pending_call_end (AForkPendingCall *call,
+                         GVariant         *value,
+                         GError           *error)
+{
+  GSource *source;
+
+  set_end (call, value, error);
+  source = g_main_current_source ();
+  if (source != NULL && g_source_get_context (source) == call->context)
     call_back (call);
   else
     call_back_later (call);
+}
+
+void
+_afork_pending_call_fail (AForkPendingCall *call,
+                          GError           *error)
+{
+  set_end (call, NULL, error);
+  call_back_later (call);
 }
 
 gboolean

@@ -36,7 +36,7 @@ accept (AForkRpc         *self,
     error = g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, _("Operation was cancelled"));
   if (error != NULL)
     {
-      _afork_pending_call_end (call, NULL, error);
+      _afork_pending_call_fail (call, error);
       g_object_unref (call);
       return;
     }

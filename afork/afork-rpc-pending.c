@@ -61,7 +61,7 @@ send_call (AForkRpc         *self,
     return;
 
   _afork_pending_table_remove (&self->in_flight, call->number);
-  _afork_pending_call_end (call, NULL, g_steal_pointer (&error));
+  _afork_pending_call_fail (call, g_steal_pointer (&error));
   g_object_unref (call);
 }
 

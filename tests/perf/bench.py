@@ -260,6 +260,7 @@ def describe_machine(cpu):
         'processor': processor_model(),
         'processors': os.cpu_count(),
         'pinned-to': cpu,
+        'real-time': os.sched_getscheduler(0) in (os.SCHED_FIFO, os.SCHED_RR),
         'virtual': 'hypervisor' in Path('/proc/cpuinfo').read_text(),
         'glib': glib_version(),
         'page-kib': os.sysconf('SC_PAGE_SIZE') // 1024,
@@ -278,6 +279,8 @@ def machine_lines(report):
         f"{report['rounds']} rounds, cases interleaved, medians of the rounds; "
         f"{machine['page-kib']} KiB pages",
     ]
+    if machine['real-time']:
+        lines[1] += '; at real-time priority'
     if report['build']:
         lines[1] += f"; built as {report['build']}"
     if report['quick']:
