@@ -80,14 +80,14 @@ pretend (const char *name,
   g_autofree char *path = write_file (name, text, folder);
   g_autofree char *place = g_strdup_printf ("/proc/%d/%s", getpid (), name);
 
-  return mount (path, place, NULL, MS_BIND, NULL) == 0;
+  return mount (path, place, "", MS_BIND, NULL) == 0;
 }
 
 static gboolean
 enter_hierarchy (void)
 {
   return unshare (CLONE_NEWNS) == 0
-    && mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0
+    && mount ("", "/", "", MS_REC | MS_PRIVATE, NULL) == 0
     && pretend ("mountinfo", hierarchy->mount)
     && pretend ("cgroup", hierarchy->group);
 }
