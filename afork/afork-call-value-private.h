@@ -13,8 +13,8 @@ G_BEGIN_DECLS
 
 /* Values as they travel: in normal form, little-endian. */
 
-/* VALUE so, which has *SIZE bytes then; or NULL and G_IO_ERROR_MESSAGE_TOO_LARGE if it is nested more
- * deeply than GLib reads values. */
+/* VALUE so, which has *SIZE bytes then; or NULL and G_IO_ERROR_MESSAGE_TOO_LARGE if it is nested
+ * more deeply than GLib reads values. */
 GVariant *_afork_call_value_export (GVariant              *value,
                                     gsize                 *size,
                                     GError               **error);

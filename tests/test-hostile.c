@@ -387,8 +387,8 @@ test_exec_ended (Census        *census,
   outcome_clear (&outcome);
 }
 
-/* One that has been asked for a fork, and for nothing else, says that it is ready, and has ended when
- * it is told to run. Nobody has asked the kernel by then who sends. */
+/* One that has been asked for a fork, and for nothing else, says that it is ready, and has ended
+ * when it is told to run. Nobody has asked the kernel by then who sends. */
 static void
 test_ready_early (Census        *census,
                   gconstpointer  data)

@@ -3,10 +3,10 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* One end of the socket over which calls go, whose other end is in the hands of a script (script.h):
- * that sends frames, with descriptors, blobs and segments that belong to them or not, whole, cut or
- * changed, in any pieces; gives back what the stream has sent in segments, or what it has not; and
- * keeps what has come for as long as it likes.
+/* One end of the socket over which calls go, whose other end is in the hands of a script
+ * (script.h): that sends frames, with descriptors, blobs and segments that belong to them or not,
+ * whole, cut or changed, in any pieces; gives back what the stream has sent in segments, or what it
+ * has not; and keeps what has come for as long as it likes.
  *
  * Whatever comes, what the stream makes messages of must be in bounds and sound; what it sends must
  * be right; and nothing may be left open. As long as all that came was right, every message must
@@ -166,7 +166,7 @@ make_values (void)
 {
   static const char * const texts[G_N_ELEMENTS (values)] = {
     "()", "uint32 7", "'text'", "['a', '', 'some']", "{'key': <uint32 7>}", "<<<true>>>",
-    "@mms just just 'text'", "b'bytes'", "[1.5, 2.5]", "@(h) (0,)", "@a(yv) [(1, <'a'>)]",
+    "@mms just just 'text'", "b'bytes'", "[uint16 1, 2]", "@(h) (0,)", "@a(yv) [(1, <'a'>)]",
     "@(syau) ('a', 7, [])",
   };
 
