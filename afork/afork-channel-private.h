@@ -74,6 +74,10 @@ gboolean      _afork_channel_is_sent      (AForkChannel             *self);
 /* Reads what has arrived, now. */
 void          _afork_channel_drain        (AForkChannel             *self);
 
+/* Reads what has arrived, and sees to it that nothing more can: who sends something from now on is
+ * told. The socket is of no use to others then. */
+void          _afork_channel_refuse       (AForkChannel             *self);
+
 /* Sends what is queued, and then tells the other side that no more will come. */
 void          _afork_channel_finish       (AForkChannel             *self);
 

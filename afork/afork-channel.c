@@ -403,6 +403,16 @@ _afork_channel_drain (AForkChannel *self)
     }
 }
 
+void
+_afork_channel_refuse (AForkChannel *self)
+{
+  if (self->socket < 0)
+    return;
+
+  shutdown (self->socket, SHUT_RD);
+  _afork_channel_drain (self);
+}
+
 /* The kernel then says with each message who sent it, and nobody can say otherwise. */
 static gboolean
 set_passes_sender (int      socket,

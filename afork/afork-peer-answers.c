@@ -202,6 +202,9 @@ ready_came (AForkPeer         *self,
     follow_worker (self, pid, &fds[0], &fds[1]);
   else
     _afork_peer_orphan_forks (self, FALSE);
+  /* Nor would a function that never looks at its socket find that. */
+  if (!self->ready)
+    _afork_life_send_signal (self->life, SIGKILL);
   /* Without reports, nothing will be heard of those whose sockets have ended. */
   if (self->channel == NULL)
     _afork_peer_settle_unborn (self);

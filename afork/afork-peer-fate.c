@@ -123,6 +123,18 @@ _afork_peer_settle (AForkPeer *self)
     }
 }
 
+/* A fork of a process that was told to run goes on as the worker, and may be about to say so: it
+ * must not find that the message still leaves, and then nobody reads it. Either it fails to send
+ * that, and ends, or it is heard of, and killed. */
+static void
+give_up_successor (AForkPeer *self)
+{
+  g_autoptr(GError) error = describe_end (self);
+
+  _afork_peer_fail (self, error);
+  _afork_channel_refuse (self->channel);
+}
+
 static void
 life_ended_cb (AForkLife *life,
                gpointer   data)
@@ -136,6 +148,9 @@ life_ended_cb (AForkLife *life,
    * process that a module started still has the socket. Without a context nothing can come. */
   if (self->channel != NULL && !self->ready && !_afork_life_is_stranded (life))
     _afork_channel_drain (self->channel);
+  if (self->channel != NULL && !self->ready && life == self->life && self->told_to_run
+      && _afork_peer_has_forks (self) && !_afork_life_is_stranded (life))
+    give_up_successor (self);
   if (self->channel != NULL && !self->ready)
     _afork_channel_close (self->channel, NULL);
 

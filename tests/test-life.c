@@ -610,6 +610,47 @@ test_kill_run (Fixture       *fixture,
   assert_term_signal (process, SIGKILL);
 }
 
+static gboolean
+set_flag_cb (int          fd,
+             GIOCondition condition,
+             gpointer     flag)
+{
+  *(gboolean *) flag = TRUE;
+  return G_SOURCE_REMOVE;
+}
+
+/* One that has forks, at any moment from when it was told to run: perhaps it goes on as another one
+ * just then, and that must not live on unheard. All have the end of a pipe. */
+static void
+test_kill_meanwhile (Fixture       *fixture,
+                     gconstpointer  data)
+{
+  enum { ROUNDS = 400, MAX_USEC = 1500 };
+  gboolean all_ended = FALSE;
+  int pipe[2];
+
+  g_assert_true (g_unix_open_pipe (pipe, FD_CLOEXEC, NULL));
+  for (int i = 0; i < ROUNDS; i++)
+    {
+      g_autoptr(AForkProcess) process = afork_process_fork (fixture->template);
+      g_autoptr(AForkProcess) fork = afork_process_fork (process);
+
+      await_state (process, AFORK_PROCESS_STATE_PREPARING);
+      afork_process_send_fd (process, pipe[1]);
+      afork_process_run_async (process, "forever", NULL, NULL, NULL);
+      while (g_main_context_iteration (NULL, FALSE))
+        ;
+      g_usleep ((gulong) g_test_rand_int_range (0, MAX_USEC));
+      afork_process_force_exit (process);
+    }
+
+  g_assert_no_errno (close (pipe[1]));
+  g_unix_fd_add (pipe[0], G_IO_HUP, set_flag_cb, &all_ended);
+  while (!all_ended)
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_no_errno (close (pipe[0]));
+}
+
 static void
 test_kill_running (Fixture       *fixture,
                    gconstpointer  data)
@@ -738,6 +779,7 @@ main (int    argc,
   add ("/life/kill/new", test_kill_new);
   add ("/life/kill/prepared", test_kill_prepared);
   add ("/life/kill/run", test_kill_run);
+  add ("/life/kill/meanwhile", test_kill_meanwhile);
   add ("/life/kill/running", test_kill_running);
   add ("/life/template/run", test_template_run);
   add ("/life/template/run-each-of-many", test_templates_run);

@@ -227,7 +227,10 @@ lose (AForkLink *self,
       bool       started)
 {
   if (error == EPIPE || error == ECONNRESET)
-    return true;
+    {
+      self->unheard = true;
+      return true;
+    }
 
   self->error = error;
   self->broken = started;

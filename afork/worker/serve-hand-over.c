@@ -9,6 +9,7 @@
 #include "server-parts.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,18 @@ reset_interrupt (void)
   syscall (SYS_rt_sigaction, SIGINT, action, NULL, (_NSIG - 1) / 8);
 }
 
-/* Tells the caller that from now on the socket is not its server's. */
+/* Whether who stayed behind, at the other end of REPORTS, has ended. */
+static bool
+is_abandoned (int reports)
+{
+  struct pollfd entry = { .fd = reports };
+
+  return poll (&entry, 1, 0) > 0 && (entry.revents & POLLHUP) != 0;
+}
+
+/* Tells the caller that from now on the socket is not its server's. A caller that has gone does not
+ * keep the process from what it was told to do. But if the process that this one goes on for was
+ * killed meanwhile, that has been heard, and this process has not: nobody could end it any more. */
 static bool
 answer_ready (int reports)
 {
@@ -35,9 +47,12 @@ answer_ready (int reports)
 
   if (!afork_server_answer (&ready, reports))
     return false;
-  if (reports >= 0)
-    close (reports);
+  if (reports < 0)
+    return true;
 
+  if (afork_server.link.unheard && is_abandoned (reports))
+    _exit (AFORK_EXIT_BASE + AFORK_WIRE_ERROR_SPAWN);
+  close (reports);
   return true;
 }
 
