@@ -93,6 +93,23 @@ is_in_place (AForkPeer        *self,
     }
 }
 
+/* Whether FRAME is the first that is heard of a process, which it tells of by a pidfd. */
+static gboolean
+makes_known (AForkPeer        *self,
+             const AForkFrame *frame)
+{
+  switch ((int) frame->kind)
+    {
+    case AFORK_FRAME_BORN:
+    case AFORK_FRAME_READY:
+      return frame->n_fds > 0;
+    case AFORK_FRAME_ERROR:
+      return frame->n_fds > 0 && is_unborn (self);
+    default:
+      return FALSE;
+    }
+}
+
 static gboolean
 hello_came (AForkPeer         *self,
             const AForkFrame  *frame,
@@ -268,6 +285,15 @@ frame_cb (AForkChannel      *channel,
 
   if (!is_in_place (self, frame, fds))
     return _afork_peer_refuse_frame (frame, error);
+  /* It was sent before anybody asked the kernel for the sender, or by one that has no number here:
+   * without that, its end would not be waited for. */
+  if (pid == 0 && makes_known (self, frame))
+    {
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL,
+                   _("The process does not keep to the protocol: %s came from nobody knows whom"),
+                   afork_frame_kind_name (frame->kind));
+      return FALSE;
+    }
 
   switch ((int) frame->kind)
     {

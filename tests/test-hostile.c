@@ -10,6 +10,7 @@
 
 #include "test-fault-util.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -372,6 +373,33 @@ test_exec_ended (Census        *census,
   outcome_clear (&outcome);
 }
 
+/* One that has been asked for a fork, and for nothing else, says that it is ready, and has ended
+ * when it is told to run. Nobody has asked the kernel by then who sends. */
+static void
+test_ready_early (Census        *census,
+                  gconstpointer  data)
+{
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(AForkProcess) fork = NULL;
+  Outcome outcome = { 0 };
+  siginfo_t info;
+
+  process = new_template (STEPS ("hello", "await=fork", "pidfd", "reports", "ready"));
+  await_state (process, AFORK_PROCESS_STATE_PREPARING);
+  fork = afork_process_fork (process);
+  /* That much and no more, or it is read, and refused; then the process may be gone by now. */
+  g_main_context_iteration (NULL, FALSE);
+  if (waitid (P_ALL, 0, &info, WEXITED | WNOWAIT) < 0)
+    g_assert_cmpint (errno, ==, ECHILD);
+
+  afork_process_run_async (process, "function", NULL, outcome_run_cb, &outcome);
+  outcome_await (&outcome);
+  await_end (process);
+  await_end (fork);
+  turn ();
+  outcome_clear (&outcome);
+}
+
 /* What it may do. */
 
 /* N bytes of the pattern that it writes behind READY, and no other. */
@@ -679,6 +707,7 @@ main (int    argc,
   add_cases ("exec", exec_cases, G_N_ELEMENTS (exec_cases), test_exec);
   fault_add ("/hostile/pidfd-of-another", test_pidfd_of_another);
   fault_add ("/hostile/exec-ended", test_exec_ended);
+  fault_add ("/hostile/ready-early", test_ready_early);
   fault_add ("/hostile/data", test_data);
   fault_add ("/hostile/data/garbage", test_data_garbage);
   fault_add ("/hostile/data/fds", test_data_fds);
