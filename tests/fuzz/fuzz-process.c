@@ -228,14 +228,19 @@ die (const char *format,
 static void
 set_limit (rlim_t limit)
 {
-  struct rlimit files;
+  static struct rlimit files;
 
-  getrlimit (RLIMIT_NOFILE, &files);
+  if (files.rlim_max == 0)
+    getrlimit (RLIMIT_NOFILE, &files);
+  if (files.rlim_cur == limit)
+    return;
+
   files.rlim_cur = limit;
   if (setrlimit (RLIMIT_NOFILE, &files) < 0)
     die ("the limit of descriptors cannot be set: %s", strerror (errno));
 }
 
+/* What the world does needs descriptors of its own; it may go on until the library is next. */
 static void
 begin_own (void)
 {
@@ -309,12 +314,14 @@ check_fds (void)
 static void
 limit_fds (unsigned n_left)
 {
+  bool is_open[N_FDS];
   int limit = N_FDS;
 
   /* Above all that are open: more than the limit are not polled. */
-  while (limit > 16 && fcntl (limit - 1, F_GETFD) < 0)
-    limit--;
   begin_own ();
+  list_open (is_open);
+  while (limit > 16 && !is_open[limit - 1])
+    limit--;
   world.limit = MIN ((unsigned) limit + n_left, (unsigned) N_FDS);
 }
 
@@ -987,6 +994,21 @@ is_begun (AForkProcess *process)
     && (afork_runtime_get_can_fork (afork_process_get_runtime (process)) || !can_prepare (process));
 }
 
+static AForkRuntime *
+get_runtime (unsigned n)
+{
+  static const char * const argv[] = { "server", NULL };
+
+  if (world.runtimes[n] == NULL)
+    world.runtimes[n] = g_object_new (AFORK_TYPE_RUNTIME,
+                                      "name", "fuzz",
+                                      "argv", argv,
+                                      "can-fork", n == 0,
+                                      "can-pass-fds", n == 0,
+                                      NULL);
+  return world.runtimes[n];
+}
+
 static void
 make_process (unsigned how,
               unsigned which)
@@ -998,10 +1020,10 @@ make_process (unsigned how,
   switch (how % 7)
     {
     case 0:
-      add_process (afork_process_new_exec (world.runtimes[0]));
+      add_process (afork_process_new_exec (get_runtime (0)));
       break;
     case 1:
-      add_process (afork_process_new_for_runtime (world.runtimes[which % 2]));
+      add_process (afork_process_new_for_runtime (get_runtime (which % 2)));
       break;
     case 2:
       if (can_prepare (process))
@@ -1036,7 +1058,7 @@ make_process (unsigned how,
         }
       break;
     default:
-      add_process (afork_process_new_exec (world.runtimes[1]));
+      add_process (afork_process_new_exec (get_runtime (1)));
       break;
     }
 }
@@ -1184,9 +1206,17 @@ begin_call (int how)
 }
 
 static GCancellable *
+get_cancellable (unsigned n)
+{
+  if (world.cancellables[n] == NULL)
+    world.cancellables[n] = g_cancellable_new ();
+  return world.cancellables[n];
+}
+
+static GCancellable *
 find_cancellable (unsigned n)
 {
-  return n % 8 < N_CANCELLABLES ? world.cancellables[n % 8] : NULL;
+  return n % 8 < N_CANCELLABLES ? get_cancellable (n % 8) : NULL;
 }
 
 static void
@@ -1323,10 +1353,10 @@ do_caller_step (Step *step)
       break;
     case OP_CANCEL:
       n %= N_CANCELLABLES;
-      if (g_cancellable_is_cancelled (world.cancellables[n]))
-        g_cancellable_reset (world.cancellables[n]);
+      if (g_cancellable_is_cancelled (get_cancellable (n)))
+        g_cancellable_reset (get_cancellable (n));
       else
-        g_cancellable_cancel (world.cancellables[n]);
+        g_cancellable_cancel (get_cancellable (n));
       break;
     case OP_DROP:
       g_clear_object (&world.processes[n % MAX_PROCESSES]);
@@ -1419,11 +1449,15 @@ do_next_step (bool others_only)
     return false;
 
   world.n_steps++;
-  if (step.op < OP_SERVE && !others_only)
-    do_caller_step (&step);
-  else if (step.op >= OP_SERVE)
-    do_other_step (&step);
-  end_own ();
+  if (step.op >= OP_SERVE)
+    {
+      do_other_step (&step);
+    }
+  else if (!others_only)
+    {
+      end_own ();
+      do_caller_step (&step);
+    }
   return true;
 }
 
@@ -1459,6 +1493,7 @@ world_iterate (GMainContext *context,
     end_others ();
   else
     n_turns = 0;
+  end_own ();
   world.depth++;
   any = g_main_context_iteration (context, FALSE);
   world.depth--;
@@ -1514,8 +1549,6 @@ static void
 begin (const uint8_t *bytes,
        size_t         n_bytes)
 {
-  static const char * const argv[] = { "server", NULL };
-
   world.script = (Script) { bytes, n_bytes };
   world.n_steps = world.mode = world.depth = 0;
   world.is_over = false;
@@ -1524,15 +1557,6 @@ begin (const uint8_t *bytes,
   world.detached = -1;
   world.context = g_main_context_new ();
   g_main_context_push_thread_default (world.context);
-  for (unsigned i = 0; i < 2; i++)
-    world.runtimes[i] = g_object_new (AFORK_TYPE_RUNTIME,
-                                      "name", "fuzz",
-                                      "argv", argv,
-                                      "can-fork", i == 0,
-                                      "can-pass-fds", i == 0,
-                                      NULL);
-  for (unsigned i = 0; i < N_CANCELLABLES; i++)
-    world.cancellables[i] = g_cancellable_new ();
 }
 
 static void
