@@ -166,7 +166,7 @@ make_values (void)
 {
   static const char * const texts[G_N_ELEMENTS (values)] = {
     "()", "uint32 7", "'text'", "['a', '', 'some']", "{'key': <uint32 7>}", "<<<true>>>",
-    "@mms just just 'text'", "b'bytes'", "[1.5, 2.5]", "@(h) (0,)", "@a(yv) [(1, <'a'>)]",
+    "@mms just just 'text'", "b'bytes'", "[uint16 1, 2]", "@(h) (0,)", "@a(yv) [(1, <'a'>)]",
     "@(syau) ('a', 7, [])",
   };
 

@@ -153,6 +153,7 @@ static struct
   bool     interrupted;
   bool     calls;               /* a function that prepares is looked for or called */
   bool     standard_changed;
+  bool     copy_failed;         /* of a descriptor to a number of its own */
   rlim_t   limit;               /* of descriptors, for the server */
   bool     is_own;              /* now it is another, for the world */
   bool     told;                /* HELLO has come */
@@ -350,12 +351,14 @@ world_dup2 (int fd,
   if (!is_server_fd (fd))
     die ("descriptor %d is copied, which is not open or not the server's", fd);
   if (system_fails (EBADF))
-    return -1;
+    return world.copy_failed = true, -1;
   if (target >= 0 && target <= STDERR_FILENO)
     world.standard_changed = true;
   else if (target >= 0 && target < N_FDS && world.foreign[target])
-    return errno = EBUSY, -1;
-  return (dup2) (fd, target);
+    return world.copy_failed = true, errno = EBUSY, -1;
+  if ((dup2) (fd, target) < 0)
+    return world.copy_failed = true, -1;
+  return target;
 }
 
 int
@@ -583,19 +586,22 @@ make_socket (bool is_fork)
   return ends[0];
 }
 
-/* Descriptors for a frame of KIND, or for none. */
+/* Descriptors for a frame of KIND that has NUMBER, or for none. */
 static void
-add_fds (Link    *link,
-         unsigned n_fds,
-         unsigned kind)
+add_fds (Link     *link,
+         unsigned  n_fds,
+         unsigned  kind,
+         uint32_t  number)
 {
   const bool is_fork = kind == AFORK_FRAME_FORK;
+  /* The first sample has ended, and who hangs on that is killed. */
+  const unsigned first = kind == AFORK_FRAME_LIFELINE && number == 0 ? 1 : 0;
 
   for (unsigned i = 0; i < n_fds; i++)
     {
       int fd = i == 0 && (is_fork || kind == AFORK_FRAME_EXEC) ? make_socket (is_fork) : -1;
 
-      outbox_add_fd (&link->outbox, fd >= 0 ? fd : samples[i % N_SAMPLES]);
+      outbox_add_fd (&link->outbox, fd >= 0 ? fd : samples[(first + i) % N_SAMPLES]);
     }
 }
 
@@ -648,7 +654,7 @@ put_frame (Link *link,
   if (link->outbox.n_bytes < MAX_PUT)
     outbox_add_frame (&link->outbox, &frame, step);
   add_fds (link, delta == 7 && n_fds > 0 ? n_fds - 1 : delta == 8 ? n_fds + 1 : n_fds,
-           kind);
+           kind, number);
 }
 
 static void
@@ -739,7 +745,7 @@ do_step (Step *step)
       corrupt (link, number, step_take (step));
       return true;
     case OP_STRAY:
-      add_fds (link, step_take (step), 0);
+      add_fds (link, step_take (step), 0, 0);
       return true;
     case OP_FORK_AS:
       world.next_fork = step_take (step) % 4;
@@ -839,6 +845,8 @@ check_frame (Link             *link,
       break;
     case AFORK_FRAME_BORN:
     case AFORK_FRAME_READY:
+      if (frame->kind == AFORK_FRAME_READY && world.copy_failed)
+        die ("the server sends READY where a descriptor could not be mapped");
       if (frame->kind == AFORK_FRAME_READY && link->is_fork && !link->heard && frame->n_fds == 0)
         die ("a fork sends READY first, and no pidfd");
       break;
@@ -1202,12 +1210,10 @@ world_wait4 (pid_t          pid,
   return pid;
 }
 
-int
-world_setpgid (pid_t pid,
-               pid_t group)
+pid_t
+world_setsid (void)
 {
-  (void) pid, (void) group;
-  return system_fails (EPERM) ? -1 : 0;
+  return system_fails (EPERM) ? -1 : 1;
 }
 
 /* Whether every descriptor that is open is one that a function or a program is to have. */
@@ -1514,6 +1520,7 @@ begin (const uint8_t *bytes,
 {
   world.script = (Script) { bytes, n_bytes };
   world.hung_up = world.interrupted = world.calls = world.standard_changed = world.told = false;
+  world.copy_failed = false;
   world.has_no_pidfds = false;
   world.n_waits = world.next_fork = world.fail_in[0] = world.fail_in[1] = 0;
   world.lifeline = -1;

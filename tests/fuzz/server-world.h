@@ -81,8 +81,7 @@ pid_t   world_wait4       (pid_t               pid,
                            int                *status,
                            int                 options,
                            struct rusage      *usage);
-int     world_setpgid     (pid_t               pid,
-                           pid_t               group);
+pid_t   world_setsid      (void);
 int     world_execvp      (const char         *file,
                            char              **argv);
 void    world_exit        (int                 status) __attribute__ ((noreturn));
@@ -127,7 +126,7 @@ void    world_free        (void               *memory);
 # define kill(pid, signal) world_kill (pid, signal)
 # define wait4(pid, status, options, usage) world_wait4 (pid, status, options, usage)
 # define waitpid(pid, status, options) world_wait4 (pid, status, options, NULL)
-# define setpgid(pid, group) world_setpgid (pid, group)
+# define setsid() world_setsid ()
 # define getpgrp() ((pid_t) 1)
 # define execvp(file, argv) world_execvp (file, argv)
 # define exit(status) world_exit (status)
