@@ -2,10 +2,11 @@
 # Copyright 2026 The AFork authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-"""Writes corpus/call-stream: what a worker may send to its caller, and some of what it may not.
+"""Writes to corpus/call-stream what a worker may send to its caller, and some of what it may not.
 
 Run it when a frame changes. What it knows of the format it has from the comments in
-afork/wire/afork-call-frame.h, not from the code that they describe.
+afork/wire/afork-call-frame.h, not from the code that they describe: frames are in the scripts as
+bytes. What libFuzzer has found beside, which goes by the names that it gave it, stays.
 """
 
 import pathlib
@@ -14,6 +15,20 @@ import struct
 CALL, FDS, BLOB = 2, 128, 129
 STARTED, BEGUN, PROGRESS, EVENT, RESULT, FAILED = range(64, 70)
 MORE = 8
+
+# Of a script: a step is an operation, the number of its arguments, and these, a byte each.
+OP_SEND, OP_READ, OP_RAW, OP_STRAY = 1, 2, 3, 6
+MAX_ARGS = 63
+
+
+def step(operation, arguments=b""):
+    return bytes((operation, len(arguments))) + arguments
+
+
+def script(data):
+    pieces = [data[i:i + MAX_ARGS] for i in range(0, len(data), MAX_ARGS)]
+    stray = [step(OP_STRAY, bytes((which,))) for which in (6, 7, 6, 7)]
+    return b"".join(stray + [step(OP_RAW, piece) for piece in pieces] + [step(OP_SEND), step(OP_READ)])
 
 
 def pad(data):
@@ -64,7 +79,5 @@ files = {
 
 folder = pathlib.Path(__file__).parent / "corpus" / "call-stream"
 folder.mkdir(parents=True, exist_ok=True)
-for path in folder.iterdir():
-    path.unlink()
 for name, content in files.items():
-    (folder / name).write_bytes(content)
+    (folder / name).write_bytes(script(content))
