@@ -1,0 +1,392 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* The other ends of channels: servers that answer as they should, or as no server would. */
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <afork/afork-spawn-private.h>
+
+#include "process-parts.h"
+
+enum { MAX_RECEIVED = 256 * 1024 };
+
+Link *
+add_link (int    fd,
+          Other *other)
+{
+  Link *link;
+
+  if (world.n_links == MAX_LINKS)
+    {
+      close (fd);
+      return NULL;
+    }
+
+  link = &world.links[world.n_links++];
+  link->fd = move_own (fd);
+  link->other = other;
+  link->greets = link->is_fork = link->heard = link->is_outcome = false;
+  link->last = 0;
+  link->n_input = link->n_fds = 0;
+  link->last_number = link->number = 0;
+  return link;
+}
+
+void
+close_link (Link *link)
+{
+  if (link->fd >= 0)
+    close (link->fd);
+  link->fd = -1;
+  for (size_t i = 0; i < link->n_fds; i++)
+    close (link->fds[i]);
+  link->n_fds = 0;
+  outbox_clear (&link->outbox);
+}
+
+/* Takes the place of the function that executes a program. */
+gboolean
+_afork_spawn (const char * const  *argv,
+              const char * const  *environment,
+              const char          *working_directory,
+              AForkSpawnSocket     how,
+              int                  socket,
+              GPid                *pid,
+              int                 *pidfd,
+              GError             **error)
+{
+  Other *other = NULL;
+  Link *link;
+
+  if ((world.mode & MODE_NO_SPAWN) == 0)
+    other = add_other (FIRST_PID + (GPid) world.n_others, true);
+  if (other == NULL)
+    {
+      close (socket);
+      end_own ();
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN, "“%s” is not executed", argv[0]);
+      return FALSE;
+    }
+
+  link = add_link (socket, other);
+  if (link != NULL)
+    link->greets = true;
+  end_own ();
+  other->is_exposed = true;
+  *pid = other->pid;
+  *pidfd = -1;
+  if ((world.mode & MODE_NO_PIDFD) == 0)
+    *pidfd = fcntl (other->pidfd, F_DUPFD_CLOEXEC, 3);
+  if (*pidfd < 0 && (world.mode & MODE_NO_PIDFD) == 0)
+    {
+      end_other (other, SIGKILL);
+      reap_other (other);
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN, "“%s” cannot be watched", argv[0]);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+gboolean
+_afork_spawn_watch (GPid     child,
+                    int     *pidfd,
+                    GError **error)
+{
+  die ("the program is forked");
+}
+
+static int
+take_fd (Link *link)
+{
+  int fd = link->n_fds > 0 ? link->fds[0] : -1;
+
+  if (fd < 0)
+    die ("the library sends a frame without its descriptors");
+  memmove (link->fds, link->fds + 1, --link->n_fds * sizeof (int));
+  return fd;
+}
+
+static void
+command_came (Link             *link,
+              const AForkFrame *frame)
+{
+  Link *made;
+  int fd;
+
+  if (frame->kind >= AFORK_FRAME_HELLO)
+    die ("the library sends %s", afork_frame_kind_name (frame->kind));
+
+  link->last = frame->kind;
+  for (unsigned i = 0; i < frame->n_fds; i++)
+    {
+      fd = take_fd (link);
+      if (frame->kind != AFORK_FRAME_FORK && frame->kind != AFORK_FRAME_EXEC)
+        {
+          close (fd);
+          continue;
+        }
+
+      made = add_link (fd, NULL);
+      if (frame->kind == AFORK_FRAME_FORK)
+        link->last_number = frame->number[0];
+      if (made == NULL)
+        continue;
+      made->is_fork = frame->kind == AFORK_FRAME_FORK;
+      made->is_outcome = frame->kind == AFORK_FRAME_EXEC;
+      made->number = frame->number[0];
+    }
+}
+
+static bool
+receive (Link *link)
+{
+  char control[CMSG_SPACE (64 * sizeof (int))];
+  struct iovec vector = { link->input + link->n_input, MAX_RECEIVED - link->n_input };
+  struct msghdr message = {
+    .msg_iov = &vector,
+    .msg_iovlen = 1,
+    .msg_control = control,
+    .msg_controllen = sizeof control,
+  };
+  ssize_t n_bytes;
+
+  if (vector.iov_len == 0)
+    return false;
+  n_bytes = recvmsg (link->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (n_bytes <= 0)
+    return false;
+
+  for (struct cmsghdr *header = CMSG_FIRSTHDR (&message);
+       header != NULL;
+       header = CMSG_NXTHDR (&message, header))
+    for (size_t i = 0; i < (header->cmsg_len - CMSG_LEN (0)) / sizeof (int); i++)
+      {
+        int fd;
+
+        memcpy (&fd, CMSG_DATA (header) + i * sizeof fd, sizeof fd);
+        if (link->n_fds == sizeof link->fds / sizeof link->fds[0])
+          close (fd);
+        else
+          link->fds[link->n_fds++] = move_own (fd);
+      }
+  link->n_input += (size_t) n_bytes;
+  return true;
+}
+
+/* Reads what the library has sent, which must be right. */
+void
+read_link (Link *link)
+{
+  AForkFrameResult result;
+  AForkFrame frame;
+  const char *why;
+  size_t size, start = 0;
+
+  if (link->fd < 0)
+    return;
+  if (link->input == NULL)
+    link->input = malloc (MAX_RECEIVED);
+
+  begin_own ();
+  while (receive (link))
+    ;
+  while ((result = afork_frame_parse (link->input + start, link->n_input - start,
+                                      &frame, &size, &why)) == AFORK_FRAME_OK)
+    {
+      command_came (link, &frame);
+      start += size;
+    }
+  if (result == AFORK_FRAME_INVALID)
+    die ("the library sends nonsense: %s", why);
+  link->n_input -= start;
+  memmove (link->input, link->input + start, link->n_input);
+}
+
+/* The process at the other end of LINK, which comes to be when somebody asks for it. What is not
+ * our child has the number by which the kernel knows who sends. */
+static Other *
+get_other (Link *link)
+{
+  if (link->other == NULL)
+    link->other = add_other (getpid (), false);
+  return link->other;
+}
+
+/* A descriptor to be sent: CHOICE is 4 for a stranger's, 5 for what is no pidfd, 6 for that of some
+ * process of ours, and else what is right. What is not among them is the other end of LINK itself:
+ * who holds that keeps the channel open, and docs/security.md says so. */
+static void
+add_pidfd (Link     *link,
+           unsigned  choice)
+{
+  Other *other = NULL;
+
+  if (choice == 5)
+    {
+      outbox_add_fd (&link->outbox, sample);
+      return;
+    }
+
+  if (choice == 6 && world.n_others > 0)
+    {
+      other = &world.others[link->number % world.n_others];
+    }
+  else if (choice != 4)
+    {
+      other = get_other (link);
+    }
+  else if ((other = add_other (1, false)) != NULL)
+    {
+      other->is_stranger = true;
+    }
+  if (other != NULL && outbox_add_fd (&link->outbox, other->pidfd))
+    other->is_exposed = true;
+}
+
+/* A socket on which forks are reported. */
+static void
+add_reports (Link     *link,
+             unsigned  choice)
+{
+  int ends[2];
+  Link *made;
+
+  if (choice != 0)
+    {
+      add_pidfd (link, choice);
+      return;
+    }
+
+  begin_own ();
+  if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+    die ("socketpair: %s", strerror (errno));
+  made = add_link (ends[0], NULL);
+  if (made != NULL)
+    made->last_number = link->last_number;
+  /* It is closed with all the rest. */
+  ends[1] = move_own (ends[1]);
+  if (!outbox_add_fd (&link->outbox, ends[1]))
+    close (ends[1]);
+}
+
+static void
+put (Link       *link,
+     AForkFrame  frame,
+     Step       *step)
+{
+  if (link->fd >= 0 && link->outbox.n_bytes < MAX_PUT)
+    outbox_add_frame (&link->outbox, &frame, step);
+}
+
+static void
+send_all (Link *link)
+{
+  if (link->fd >= 0)
+    outbox_send (&link->outbox, link->fd, SIZE_MAX);
+}
+
+/* Does what a server would do now. */
+void
+serve (Link *link)
+{
+  Step none = { 0 };
+  AForkFrame frame = { 0 };
+
+  read_link (link);
+  if (link->is_outcome)
+    {
+      close_link (link);
+      return;
+    }
+
+  if (link->greets && !link->heard)
+    {
+      frame.kind = AFORK_FRAME_HELLO;
+      frame.string[0] = AFORK_WIRE_MAGIC;
+      frame.number[0] = AFORK_WIRE_VERSION;
+    }
+  else if (link->last == AFORK_FRAME_RUN || link->last == AFORK_FRAME_RUN_FUNC
+           || link->last == AFORK_FRAME_EXEC || link->last == AFORK_FRAME_DETACH)
+    {
+      frame.kind = AFORK_FRAME_READY;
+      if ((link->is_fork && !link->heard) || link->last_number > 0)
+        add_pidfd (link, 0);
+      if (link->last_number > 0)
+        add_reports (link, 0);
+      frame.n_fds = (uint16_t) link->outbox.n_fds;
+      if (link->last == AFORK_FRAME_DETACH)
+        {
+          link->is_fork = true;
+          link->heard = false;
+        }
+      link->last = 0;
+    }
+  else if ((link->is_fork && !link->heard) || link->last == AFORK_FRAME_IDENTIFY)
+    {
+      frame.kind = AFORK_FRAME_BORN;
+      frame.n_fds = 1;
+      add_pidfd (link, 0);
+      link->last = 0;
+    }
+
+  if (frame.kind != 0)
+    {
+      link->heard = true;
+      put (link, frame, &none);
+    }
+  send_all (link);
+}
+
+void
+answer (Link *link,
+        Step *step)
+{
+  static const uint8_t kinds[] = {
+    AFORK_FRAME_HELLO, AFORK_FRAME_BORN, AFORK_FRAME_READY, AFORK_FRAME_ERROR,
+    AFORK_FRAME_FORK_FAILED, AFORK_FRAME_EXITED, AFORK_FRAME_RUN
+  };
+  AForkFrame frame = { .kind = kinds[step_take (step) % sizeof kinds] };
+  unsigned choice = step_take (step);
+  unsigned n_fds = 0;
+  uint32_t number = step_take_number (step);
+
+  frame.number[0] = number < 0x80 ? number % (link->last_number + 2) : number;
+  frame.number[1] = number % (AFORK_WIRE_ERROR_SPAWN + 2);
+  frame.exit = (AForkExitReport) {
+    .pid = number,
+    .wait_status = number < 0x40 ? number << 8 : number,
+    .user_usec = UINT64_MAX,
+  };
+  switch ((int) frame.kind)
+    {
+    case AFORK_FRAME_HELLO:
+      frame.string[0] = choice < 0xc0 ? AFORK_WIRE_MAGIC : NULL;
+      frame.number[0] = choice < 0x80 ? AFORK_WIRE_VERSION : number;
+      break;
+    case AFORK_FRAME_BORN:
+      n_fds = 1;
+      break;
+    case AFORK_FRAME_READY:
+      n_fds = choice / 8 % 3;
+      break;
+    case AFORK_FRAME_ERROR:
+      n_fds = choice / 8 % 2;
+      frame.number[0] = number;
+      break;
+    default:
+      break;
+    }
+
+  frame.n_fds = (uint16_t) n_fds;
+  if (n_fds > 0)
+    add_pidfd (link, choice % 8);
+  if (n_fds > 1)
+    add_reports (link, choice >= 0x80 ? choice % 8 : 0);
+  link->heard = true;
+  put (link, frame, step);
+}

@@ -1,0 +1,148 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* The parts of fuzz-process, and the world that they have in common. */
+
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include <afork/afork.h>
+
+#include "fd-table.h"
+#include "process-world.h"
+#include "script.h"
+
+enum
+{
+  MAX_PROCESSES = 12,
+  MAX_CALLS = 64,
+  MAX_LINKS = 32,
+  MAX_OTHERS = 48,
+  MAX_PUT = 512 * 1024,
+  N_CANCELLABLES = 4,
+  N_FDS = 128,                  /* that the library may have */
+  FIRST_PID = 4000000           /* no process has such a number */
+};
+
+/* A process at the other end. */
+typedef struct
+{
+  GPid     pid;
+  bool     is_child;            /* the library has made it, and reaps it */
+  bool     is_stranger;         /* a worker only pretends to be it */
+  bool     has_ended;
+  bool     is_reaped;
+  bool     is_exposed;          /* a pidfd of it is in the library's hands */
+  int      wait_status;
+  int      pidfd;
+  int      pipe;                /* what makes the pidfd readable */
+  ino_t    inode;
+} Other;
+
+/* The other end of a channel. */
+typedef struct
+{
+  int      fd;                  /* -1 if closed */
+  Other   *other;               /* whose it is, or NULL so far */
+  bool     greets;              /* it was executed */
+  bool     is_fork;
+  bool     heard;
+  bool     is_outcome;
+  AForkFrameKind last;          /* command that was read */
+  Outbox   outbox;
+  uint8_t *input;
+  size_t   n_input;
+  int      fds[64];             /* that came, and no frame has taken */
+  size_t   n_fds;
+  uint32_t last_number;         /* of its forks */
+  uint32_t number;              /* as the template of this one calls it */
+} Link;
+
+typedef struct
+{
+  gboolean is_done;
+  int      how;
+} Call;
+
+typedef struct
+{
+  Script        script;
+  unsigned      n_steps;
+  unsigned      mode;
+  unsigned      depth;          /* of main contexts, one in another's callback */
+  bool          is_over;
+  GMainContext *context;
+  AForkRuntime *runtimes[2];    /* one that can fork, one that cannot */
+  AForkProcess *processes[MAX_PROCESSES];
+  unsigned      n_alive;        /* objects */
+  GCancellable *cancellables[N_CANCELLABLES];
+  Call          calls[MAX_CALLS];
+  unsigned      n_calls;
+  unsigned      n_pending;
+  int           detached;       /* what the last one that was detached left, or -1 */
+  Link          links[MAX_LINKS];
+  unsigned      n_links;
+  Other         others[MAX_OTHERS];
+  unsigned      n_others;
+} ProcessWorld;
+
+extern ProcessWorld world;
+
+enum
+{
+  MODE_OLD_KERNEL = 1 << 0,     /* it tells nothing by a pidfd */
+  MODE_NO_PIDFD_SIGNAL = 1 << 1,
+  MODE_NO_TIME = 1 << 2,        /* what is to happen later happens at once */
+  MODE_STUBBORN = 1 << 3,       /* who is killed does not end yet */
+  MODE_NO_SPAWN = 1 << 4,
+  MODE_NO_PIDFD = 1 << 5,
+  MODE_DROP = 1 << 6,           /* callbacks drop their process … */
+  MODE_NEST = 1 << 7            /* … or turn the main context */
+};
+
+/* A descriptor that may be sent for any other. */
+extern int sample;
+
+/* process-others.c: what stands for other processes. */
+
+Other   *add_other        (GPid        pid,
+                           bool        is_child);
+void     end_other        (Other      *other,
+                           int         wait_status);
+void     reap_other       (Other      *other);
+
+/* process-links.c: what they do at the other ends. */
+
+Link    *add_link         (int         fd,
+                           Other      *other);
+void     close_link       (Link       *link);
+/* Reads what the library has sent, which must be right. */
+void     read_link        (Link       *link);
+/* Does what a server would do now. */
+void     serve            (Link       *link);
+/* Puts an answer there, right or wrong. */
+void     answer           (Link       *link,
+                           Step       *step);
+
+/* process-caller.c: what a program does with the library. */
+
+AForkProcess *find_process (unsigned   n);
+void     make_process     (unsigned    how,
+                           unsigned    which);
+void     prepare          (AForkProcess *process,
+                           Step       *step);
+void     hand_over        (AForkProcess *process,
+                           unsigned    how,
+                           unsigned    with);
+void     await_end        (AForkProcess *process,
+                           unsigned    with,
+                           bool        blocks);
+void     cancel           (unsigned    n);
+void     turn             (unsigned    n);
+void     signal_process   (AForkProcess *process,
+                           unsigned    signal);
