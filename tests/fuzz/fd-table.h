@@ -4,7 +4,7 @@
  */
 
 /* Descriptors of one process, which the code under test and the world around it share: the code has
- * the low numbers, up to a limit that a script may lower; the world has what it keeps higher up, and
+ * the low numbers, up to a limit that a script may lower; the world keeps its own higher up, and
  * raises the limit while it needs some. */
 
 #pragma once

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* One end of the socket over which calls go, whose other end is in the hands of a script (script.h):
+/* One end of the socket over which calls go. The other end is in the hands of a script (script.h):
  * that sends frames, with descriptors, blobs and segments that belong to them or not, whole, cut or
  * changed, in any pieces; gives back what the stream has sent in segments, or what it has not; and
  * keeps what has come for as long as it likes.

@@ -19,7 +19,7 @@
 
 #include <afork/afork-belonging-private.h>
 
-#include "process-parts.h"
+#include "process-target.h"
 
 int LLVMFuzzerTestOneInput (const uint8_t *bytes,
                             size_t         n_bytes);

@@ -28,7 +28,8 @@ def step(operation, arguments=b""):
 def script(data):
     pieces = [data[i:i + MAX_ARGS] for i in range(0, len(data), MAX_ARGS)]
     stray = [step(OP_STRAY, bytes((which,))) for which in (6, 7, 6, 7)]
-    return b"".join(stray + [step(OP_RAW, piece) for piece in pieces] + [step(OP_SEND), step(OP_READ)])
+    steps = stray + [step(OP_RAW, piece) for piece in pieces] + [step(OP_SEND), step(OP_READ)]
+    return b"".join(steps)
 
 
 def pad(data):

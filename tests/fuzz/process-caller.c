@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "process-parts.h"
+#include "process-target.h"
 
 static unsigned
 get_index (AForkProcess *process)

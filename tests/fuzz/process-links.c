@@ -11,7 +11,7 @@
 
 #include <afork/afork-spawn-private.h>
 
-#include "process-parts.h"
+#include "process-target.h"
 
 enum { MAX_RECEIVED = 256 * 1024 };
 

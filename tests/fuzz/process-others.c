@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "process-parts.h"
+#include "process-target.h"
 
 Other *
 add_other (GPid pid,

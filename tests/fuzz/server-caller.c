@@ -1,0 +1,309 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* The caller: it sends right and wrong frames in any pieces and with any descriptors, and looks
+ * whether what the server says is right. */
+
+#include "server-target.h"
+
+Link *
+add_link (int  server_end,
+          int  callers_end,
+          bool is_fork)
+{
+  Link *link = &world.links[world.n_links++];
+  struct stat status;
+
+  if ((fstat) (server_end, &status) < 0)
+    die ("fstat: %s", strerror (errno));
+  link->fd = callers_end;
+  link->other = status.st_ino;
+  link->n_due = 0;
+  link->n_output = 0;
+  link->n_output_fds = 0;
+  link->is_fork = is_fork;
+  link->heard = link->ready = link->gave_up = link->raw = false;
+  return link;
+}
+
+Link *
+find_link (int server_end)
+{
+  struct stat status;
+
+  if (!is_server_fd (server_end) || (fstat) (server_end, &status) < 0)
+    return NULL;
+  for (size_t i = 0; i < world.n_links; i++)
+    if (world.links[i].other == status.st_ino)
+      return &world.links[i];
+
+  return NULL;
+}
+
+void
+hang_up (Link *link)
+{
+  drop (&link->fd);
+  outbox_clear (&link->outbox);
+  link->n_due = 0;
+}
+
+void
+hang_up_all (void)
+{
+  for (size_t i = 0; i < world.n_links; i++)
+    hang_up (&world.links[i]);
+  world.hung_up = true;
+}
+
+void
+deliver (Link *link)
+{
+  size_t n_before = link->outbox.n_bytes;
+
+  if (link->fd < 0 || link->n_due == 0)
+    return;
+
+  outbox_send (&link->outbox, link->fd, link->n_due);
+  link->n_due -= n_before - link->outbox.n_bytes;
+}
+
+/* A socket for a fork, or one that tells how executing a program went: the end that the server
+ * gets, which is closed here with all the rest. */
+static int
+make_socket (bool is_fork)
+{
+  int ends[2];
+
+  if (world.n_links == MAX_LINKS)
+    return -1;
+  begin_own ();
+  if ((socketpair) (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+    die ("socketpair: %s", strerror (errno));
+
+  ends[0] = move_own (ends[0]);
+  add_link (ends[0], move_own (ends[1]), is_fork);
+  return ends[0];
+}
+
+/* Descriptors for a frame of KIND that has NUMBER, or for none. */
+void
+add_fds (Link     *link,
+         unsigned  n_fds,
+         unsigned  kind,
+         uint32_t  number)
+{
+  const bool is_fork = kind == AFORK_FRAME_FORK;
+  /* The first sample has ended, and who hangs on that is killed. */
+  const unsigned first = kind == AFORK_FRAME_LIFELINE && number == 0 ? 1 : 0;
+
+  for (unsigned i = 0; i < n_fds; i++)
+    {
+      int fd = i == 0 && (is_fork || kind == AFORK_FRAME_EXEC) ? make_socket (is_fork) : -1;
+
+      outbox_add_fd (&link->outbox, fd >= 0 ? fd : samples[(first + i) % N_SAMPLES]);
+    }
+}
+
+void
+put_frame (Link *link,
+           Step *step)
+{
+  static const uint8_t kinds[] = {
+    AFORK_FRAME_HELLO, AFORK_FRAME_BORN, AFORK_FRAME_READY, AFORK_FRAME_ERROR,
+    AFORK_FRAME_FORK_FAILED, AFORK_FRAME_EXITED,
+  };
+  uint8_t kind = (uint8_t) (step_take (step) % (AFORK_FRAME_RUN_FUNC + 2));
+  uint8_t delta = step_take (step);
+  uint32_t number = step_take_number (step);
+  AForkFrame frame = { .kind = kind, .number = { number, 0 } };
+  unsigned n_fds = 0;
+
+  switch (kind)
+    {
+    case 0:
+    case AFORK_FRAME_RUN_FUNC + 1:
+      frame.kind = kinds[number % sizeof kinds];
+      frame.string[0] = "";
+      break;
+    case AFORK_FRAME_ITEM_FDS:
+      n_fds = number % AFORK_FRAME_MAX_FDS + 1;
+      break;
+    case AFORK_FRAME_MAP_FD:
+    case AFORK_FRAME_FORK:
+    case AFORK_FRAME_EXEC:
+    case AFORK_FRAME_LIFELINE:
+      n_fds = 1;
+      break;
+    case AFORK_FRAME_ITEM_BYTES:
+      frame.flags = number & AFORK_FRAME_MORE;
+      break;
+    case AFORK_FRAME_RUN_FUNC:
+      if ((number & 1) != 0)
+        {
+          frame.string[0] = object_id;
+          frame.number[0] = (uint32_t) object_offset;
+          frame.number[1] = (uint32_t) (object_offset >> 32);
+        }
+      break;
+    default:
+      break;
+    }
+
+  frame.n_fds = (uint16_t) n_fds;
+  if (link->outbox.n_bytes < MAX_PUT)
+    outbox_add_frame (&link->outbox, &frame, step);
+  add_fds (link, delta == 7 && n_fds > 0 ? n_fds - 1 : delta == 8 ? n_fds + 1 : n_fds,
+           kind, number);
+}
+
+void
+corrupt (Link    *link,
+         uint32_t place,
+         uint8_t  change)
+{
+  if (link->outbox.n_bytes > 0)
+    link->outbox.bytes[link->outbox.n_bytes - 1 - place % link->outbox.n_bytes] ^= change;
+}
+
+/* What the server says. */
+
+static void
+check_exited (const AForkFrame *frame)
+{
+  for (size_t i = 0; i < world.n_children; i++)
+    if ((uint32_t) world.children[i].pid == frame->exit.pid)
+      {
+        Child *child = &world.children[i];
+
+        if (child->state != REAPED || child->reported)
+          die ("the end of child %d is reported, which lives or was reported", (int) child->pid);
+        child->reported = true;
+        return;
+      }
+
+  die ("the end of process %u is reported, which is no child", frame->exit.pid);
+}
+
+static void
+check_frame (Link             *link,
+             const AForkFrame *frame)
+{
+  const bool is_report = frame->kind == AFORK_FRAME_EXITED;
+
+  if (frame->n_fds > link->n_output_fds)
+    die ("the server sends %s without its descriptors", afork_frame_kind_name (frame->kind));
+  link->n_output_fds -= frame->n_fds;
+
+  if (link->raw)
+    die ("the server sends %s where a function has the socket",
+         afork_frame_kind_name (frame->kind));
+  if (link->gave_up && !is_report)
+    die ("the server sends %s when it has given up", afork_frame_kind_name (frame->kind));
+  if (!world.told && frame->kind != AFORK_FRAME_HELLO)
+    die ("the server sends %s before HELLO", afork_frame_kind_name (frame->kind));
+
+  switch ((int) frame->kind)
+    {
+    case AFORK_FRAME_HELLO:
+      if (world.told || strcmp (frame->string[0], AFORK_WIRE_MAGIC) != 0
+          || frame->number[0] != AFORK_WIRE_VERSION)
+        die ("the server sends HELLO twice, or a wrong one");
+      world.told = true;
+      break;
+    case AFORK_FRAME_ERROR:
+      if (frame->number[0] > AFORK_WIRE_ERROR_SPAWN)
+        die ("the server sends an error %u, which there is not", frame->number[0]);
+      link->gave_up = true;
+      break;
+    case AFORK_FRAME_BORN:
+    case AFORK_FRAME_READY:
+      if (frame->kind == AFORK_FRAME_READY && world.copy_failed)
+        die ("the server sends READY where a descriptor could not be mapped");
+      if (frame->kind == AFORK_FRAME_READY && link->is_fork && !link->heard && frame->n_fds == 0)
+        die ("a fork sends READY first, and no pidfd");
+      break;
+    case AFORK_FRAME_FORK_FAILED:
+      break;
+    case AFORK_FRAME_EXITED:
+      check_exited (frame);
+      break;
+    default:
+      die ("the server sends %s", afork_frame_kind_name (frame->kind));
+    }
+
+  link->heard = true;
+  link->ready = frame->kind == AFORK_FRAME_READY;
+}
+
+static void
+count_fds (Link          *link,
+           struct msghdr *message)
+{
+  for (struct cmsghdr *control = CMSG_FIRSTHDR (message);
+       control != NULL;
+       control = CMSG_NXTHDR (message, control))
+    {
+      size_t n_fds = (control->cmsg_len - CMSG_LEN (0)) / sizeof (int);
+
+      for (size_t i = 0; i < n_fds; i++)
+        {
+          int fd;
+
+          memcpy (&fd, CMSG_DATA (control) + i * sizeof fd, sizeof fd);
+          (close) (fd);
+        }
+      link->n_output_fds += n_fds;
+    }
+}
+
+static bool
+read_output (Link *link)
+{
+  char control[CMSG_SPACE (8 * sizeof (int))];
+  struct iovec vector = { link->output + link->n_output, MAX_OUTPUT - link->n_output };
+  struct msghdr message = {
+    .msg_iov = &vector,
+    .msg_iovlen = 1,
+    .msg_control = control,
+    .msg_controllen = sizeof control,
+  };
+  ssize_t n_bytes = (recvmsg) (link->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+  if (n_bytes <= 0)
+    return false;
+
+  count_fds (link, &message);
+  link->n_output += (size_t) n_bytes;
+  return true;
+}
+
+/* Takes what the server has sent, and looks whether it is right. */
+void
+check_output (Link *link)
+{
+  AForkFrameResult result;
+  AForkFrame frame;
+  const char *why;
+  size_t size, start;
+
+  if (link->fd < 0 || link->raw)
+    return;
+
+  while (read_output (link))
+    {
+      start = 0;
+      while ((result = afork_frame_parse (link->output + start, link->n_output - start,
+                                          &frame, &size, &why)) == AFORK_FRAME_OK)
+        {
+          check_frame (link, &frame);
+          start += size;
+        }
+      if (result == AFORK_FRAME_INVALID)
+        die ("the server sends nonsense: %s", why);
+      link->n_output -= start;
+      memmove (link->output, link->output + start, link->n_output);
+    }
+}

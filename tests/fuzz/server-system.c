@@ -1,0 +1,491 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* What a server asks the system for: descriptors, messages, waiting, processes. */
+
+#include <stdarg.h>
+#include <sys/eventfd.h>
+
+#include <afork/worker/fork.h>
+#include <afork/worker/server-parts.h>
+
+#include "server-target.h"
+
+/* Descriptors. */
+
+bool
+is_server_fd (int fd)
+{
+  return fd >= 0 && fd < N_FDS && !world.foreign[fd] && (fcntl) (fd, F_GETFD) >= 0;
+}
+
+void
+drop (int *fd)
+{
+  if (*fd >= 0)
+    (close) (*fd);
+  *fd = -1;
+}
+
+bool
+fails (int what)
+{
+  return world.fail_in[what] > 0 && --world.fail_in[what] == 0;
+}
+
+bool
+system_fails (int error)
+{
+  if (!fails (1))
+    return false;
+
+  errno = error;
+  return true;
+}
+
+int
+world_close (int fd)
+{
+  if (!is_server_fd (fd))
+    die ("descriptor %d is closed, which is not open or not the server's", fd);
+  world.kept[fd] = false;
+  if (fd == world.lifeline)
+    world.lifeline = -1;
+  return (close) (fd);
+}
+
+int
+world_close_range (unsigned first,
+                   unsigned last,
+                   int      flags)
+{
+  if (system_fails (ENOSYS))
+    return -1;
+  if (flags == CLOSE_RANGE_CLOEXEC)
+    {
+      for (unsigned fd = first; fd <= last && fd < N_FDS; fd++)
+        if (is_server_fd ((int) fd))
+          (fcntl) ((int) fd, F_SETFD, FD_CLOEXEC);
+      return 0;
+    }
+
+  for (unsigned fd = first; fd <= last; fd++)
+    world_close ((int) fd);
+  return 0;
+}
+
+/* A fork that is to be the worker waits for the byte that the one that stays sends it. Only one of
+ * the two comes to be here, so there is none in fact. */
+ssize_t
+world_read (int     fd,
+            void   *bytes,
+            size_t  n_bytes)
+{
+  if (!is_server_fd (fd) || n_bytes != 1)
+    die ("%zu bytes are read from descriptor %d", n_bytes, fd);
+  memset (bytes, 0, n_bytes);
+  return fails (1) ? 0 : 1;
+}
+
+ssize_t
+world_send (int         fd,
+            const void *bytes,
+            size_t      n_bytes,
+            int         flags)
+{
+  (void) bytes, (void) flags;
+  if (!is_server_fd (fd) || n_bytes != 1)
+    die ("%zu bytes are sent to descriptor %d", n_bytes, fd);
+  return 1;
+}
+
+int
+world_dup2 (int fd,
+            int target)
+{
+  if (!is_server_fd (fd))
+    die ("descriptor %d is copied, which is not open or not the server's", fd);
+  if (system_fails (EBADF))
+    return world.copy_failed = true, -1;
+  if (target >= 0 && target <= STDERR_FILENO)
+    world.standard_changed = true;
+  else if (target >= 0 && target < N_FDS && world.foreign[target])
+    return world.copy_failed = true, errno = EBUSY, -1;
+  if ((dup2) (fd, target) < 0)
+    return world.copy_failed = true, -1;
+  return target;
+}
+
+int
+world_fcntl (int fd,
+             int command,
+             ...)
+{
+  va_list arguments;
+  int argument;
+  int result;
+
+  va_start (arguments, command);
+  argument = va_arg (arguments, int);
+  va_end (arguments);
+
+  /* All that there may be are changed where the system cannot change many at once. */
+  if (command == F_SETFD && !is_server_fd (fd))
+    return errno = EBADF, -1;
+  if (fd >= 0 && !is_server_fd (fd))
+    die ("descriptor %d is changed, which is not open or not the server's", fd);
+  switch (command)
+    {
+    case F_SETSIG:
+      if (system_fails (EINVAL))
+        return -1;
+      world.lifeline = fd;
+      return 0;
+    case F_SETOWN:
+    case F_SETFL:
+      return 0;
+    case F_DUPFD_CLOEXEC:
+      if (system_fails (EMFILE))
+        return -1;
+      result = (fcntl) (fd, command, argument);
+      if (result >= 0 && fd == world.lifeline)
+        world.lifeline = result;
+      return result;
+    default:
+      return (fcntl) (fd, command, argument);
+    }
+}
+
+/* For the reports of a process that stays behind. The caller gets the other end from the worker,
+ * which is a fork; where that does not come to be here, it has it all the same. */
+int
+world_socketpair (int  domain,
+                  int  type,
+                  int  protocol,
+                  int *fds)
+{
+  if (world.n_links == MAX_LINKS || system_fails (EMFILE))
+    return errno = EMFILE, -1;
+  if ((socketpair) (domain, type, protocol, fds) < 0)
+    return -1;
+
+  begin_own ();
+  add_link (fds[0], copy_own (fds[1]), false);
+  end_own ();
+  return 0;
+}
+
+/* Receiving and sending. */
+
+static void
+count_wait (void)
+{
+  if (++world.n_waits > MAX_WAITS)
+    die ("the server waits again and again, and never ends");
+}
+
+ssize_t
+world_recvmsg (int            socket,
+               struct msghdr *message,
+               int            flags)
+{
+  const size_t room = message->msg_controllen;
+  Link *link = find_link (socket);
+  ssize_t n_bytes;
+
+  if (!is_server_fd (socket))
+    die ("the server reads from descriptor %d, which is not open or not its own", socket);
+  if (link == NULL)
+    {
+      /* The caller has sent what is no socket where one is to be. */
+      n_bytes = (recvmsg) (socket, message, flags | MSG_DONTWAIT);
+      count_wait ();
+      if (n_bytes < 0 && errno == EAGAIN)
+        die ("the server reads what will never come");
+      return n_bytes;
+    }
+  world.link = (size_t) (link - world.links);
+
+  for (bool first = true;; first = false)
+    {
+      count_wait ();
+      if (world.interrupted)
+        {
+          world.interrupted = false;
+          return errno = EINTR, -1;
+        }
+
+      if (first && (flags & MSG_DONTWAIT) != 0)
+        turn ();
+      deliver (link);
+      message->msg_controllen = room;
+      n_bytes = (recvmsg) (socket, message, flags | MSG_DONTWAIT);
+      if (n_bytes >= 0 || errno != EAGAIN || (flags & MSG_DONTWAIT) != 0)
+        return n_bytes;
+      /* Too many descriptors are on their way. */
+      if (link->n_due > 0)
+        hang_up (link);
+      if (!turn ())
+        hang_up_all ();
+    }
+}
+
+ssize_t
+world_sendmsg (int                  socket,
+               const struct msghdr *message,
+               int                  flags)
+{
+  Link *link = find_link (socket);
+  ssize_t n_sent;
+
+  count_wait ();
+  n_sent = (sendmsg) (socket, message, flags | MSG_DONTWAIT);
+  if (n_sent < 0 && errno == EAGAIN && link != NULL)
+    die ("the caller reads all there is, and there is no room");
+  if (n_sent < 0 && errno == EAGAIN)
+    return errno = EPIPE, -1;
+  if (link != NULL)
+    {
+      if (message->msg_control != NULL)
+        begin_own ();
+      check_output (link);
+      end_own ();
+    }
+  return n_sent;
+}
+
+int
+world_epoll_create (int flags)
+{
+  return system_fails (EMFILE) ? -1 : (epoll_create1) (flags);
+}
+
+int
+world_epoll_ctl (int                 epoll,
+                 int                 op,
+                 int                 fd,
+                 struct epoll_event *event)
+{
+  if (op == EPOLL_CTL_ADD && system_fails (ENOSPC))
+    return -1;
+  return (epoll_ctl) (epoll, op, fd, event);
+}
+
+static void
+end_child (Child *child,
+           bool   stolen,
+           int    status)
+{
+  uint64_t one = 1;
+
+  if (child->state != ALIVE)
+    return;
+
+  child->state = ZOMBIE;
+  child->stolen = stolen;
+  child->status = status;
+  if (child->event >= 0 && write (child->event, &one, sizeof one) < 0)
+    die ("write: %s", strerror (errno));
+}
+
+void
+end_nth_child (unsigned n,
+               bool     stolen,
+               int      status)
+{
+  for (size_t i = 0; i < world.n_children; i++)
+    if (world.children[i].state == ALIVE && world.children[i].ours && n-- == 0)
+      {
+        end_child (&world.children[i], stolen, status);
+        return;
+      }
+}
+
+static bool
+end_children (void)
+{
+  bool any = false;
+
+  for (size_t i = 0; i < world.n_children; i++)
+    if (world.children[i].ours && world.children[i].state == ALIVE)
+      {
+        end_child (&world.children[i], false, 9);
+        any = true;
+      }
+
+  return any;
+}
+
+int
+world_epoll_wait (int                 epoll,
+                  struct epoll_event *events,
+                  int                 max_events,
+                  int                 timeout)
+{
+  for (;;)
+    {
+      int n_events;
+
+      count_wait ();
+      if (world.interrupted)
+        {
+          world.interrupted = false;
+          return errno = EINTR, -1;
+        }
+
+      for (size_t i = 0; i < world.n_links; i++)
+        deliver (&world.links[i]);
+      n_events = (epoll_wait) (epoll, events, max_events, 0);
+      if (n_events != 0)
+        return n_events;
+      if (turn ())
+        ;
+      else if (!world.hung_up)
+        hang_up_all ();
+      else if (!end_children () && timeout < 0)
+        die ("the server waits for what will never come");
+      if (timeout >= 0)
+        return 0;
+    }
+}
+
+/* Processes. */
+
+static Child *
+find_child (pid_t pid)
+{
+  for (size_t i = 0; i < world.n_children; i++)
+    if (world.children[i].pid == pid && world.children[i].ours
+        && world.children[i].state != REAPED)
+      return &world.children[i];
+
+  die ("process %d is touched, which is no child, or was reaped", (int) pid);
+}
+
+/* A fork, of which the script says whether it goes on as the parent, as the child, or not. */
+pid_t
+afork_fork (void)
+{
+  unsigned as = world.next_fork;
+  Child *child;
+
+  world.next_fork = 0;
+  if (as == 2 || world.n_children == MAX_CHILDREN)
+    return errno = EAGAIN, -1;
+  if (as == 1)
+    {
+      for (size_t i = 0; i < world.n_children; i++)
+        world.children[i].ours = false;
+      return 0;
+    }
+
+  child = &world.children[world.n_children++];
+  *child = (Child) {
+    .pid = 100000 + (pid_t) world.n_children,
+    .ours = true,
+    .event = -1,
+  };
+  return child->pid;
+}
+
+static int
+open_pidfd (pid_t pid)
+{
+  Child *child;
+  int fd;
+
+  if (world.has_no_pidfds)
+    return errno = ENOSYS, -1;
+  if (system_fails (EMFILE))
+    return -1;
+  fd = eventfd (0, EFD_CLOEXEC);
+  if (fd < 0 || pid == getpid ())
+    return fd;
+
+  child = find_child (pid);
+  begin_own ();
+  drop (&child->event);
+  child->event = (fcntl) (fd, F_DUPFD_CLOEXEC, FIRST_OWN_FD);
+  end_own ();
+  if (child->state != ALIVE)
+    {
+      child->state = ALIVE;
+      end_child (child, child->stolen, child->status);
+    }
+  return fd;
+}
+
+long
+world_syscall (long number,
+               ...)
+{
+  va_list arguments;
+  int first, last;
+
+  va_start (arguments, number);
+  first = va_arg (arguments, int);
+  last = number == SYS_close_range ? va_arg (arguments, int) : 0;
+  va_end (arguments);
+
+  switch (number)
+    {
+    case SYS_pidfd_open:
+      return open_pidfd ((pid_t) first);
+    case SYS_close:
+      return world_close (first);
+    case SYS_close_range:
+      return world_close_range ((unsigned) first, (unsigned) last, 0);
+    case SYS_rt_sigaction:
+      return 0;
+    default:
+      die ("system call %ld is not expected", number);
+    }
+}
+
+int
+world_kill (pid_t pid,
+            int   signal)
+{
+  struct pollfd pipe = { .fd = world.lifeline, .events = POLLIN };
+
+  if (pid == 0)
+    {
+      if (signal != SIGKILL || world.lifeline < 0 || poll (&pipe, 1, 0) == 0)
+        die ("the process group is killed, and the lifeline has not ended");
+      longjmp (world.end, 1);
+    }
+
+  end_child (find_child (pid), false, signal);
+  return 0;
+}
+
+pid_t
+world_wait4 (pid_t          pid,
+             int           *status,
+             int            options,
+             struct rusage *usage)
+{
+  Child *child = find_child (pid);
+
+  if (child->state == ALIVE && (options & WNOHANG) == 0)
+    die ("child %d is waited for, which lives", (int) pid);
+  if (child->state == ALIVE)
+    return 0;
+
+  child->state = REAPED;
+  if (child->stolen)
+    return errno = ECHILD, -1;
+  if (status != NULL)
+    *status = child->status;
+  if (usage != NULL)
+    usage->ru_maxrss = 1;
+  return pid;
+}
+
+pid_t
+world_setsid (void)
+{
+  return system_fails (EPERM) ? -1 : 1;
+}
