@@ -13,21 +13,14 @@
  * have been understood. */
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <afork/afork-call-stream-private.h>
 #include <afork/afork-segments-private.h>
 
-#include "script.h"
+#include "call-stream-target.h"
 
 int LLVMFuzzerTestOneInput (const uint8_t *bytes,
                             size_t         n_bytes);
@@ -88,144 +81,13 @@ const char * const script_words[] = {
 enum
 {
   MAX_STEPS = 300,
-  MAX_PUT = 160 * 1024,
-  MAX_TAKEN = 1024 * 1024,
   MAX_ANSWERS = 4,
-  MAX_LARGE_ANSWERS = 2,
-  MAX_BLOBS = 1100,
-  MAX_RIGHT_FDS = 500,          /* in a script that is to be understood */
-  N_MESSAGES = 8,
-  N_SEGMENTS = 8,
-  PAGE = 4096,
+  MAX_LARGE_ANSWERS = 2
 };
 
-static void G_GNUC_NORETURN G_GNUC_PRINTF (1, 2)
-die (const char *format,
-     ...)
-{
-  va_list arguments;
+G_STATIC_ASSERT (G_N_ELEMENTS (script_words) == N_WORDS + 1);
 
-  va_start (arguments, format);
-  vfprintf (stderr, format, arguments);
-  va_end (arguments);
-  fputc ('\n', stderr);
-  abort ();
-}
-
-/* What descriptors there are to be sent. */
-
-enum
-{
-  SAMPLE_SEGMENT,               /* as a sender makes them */
-  SAMPLE_LARGE_SEGMENT,
-  SAMPLE_SEALED,
-  SAMPLE_LARGE_SEALED,
-  SAMPLE_UNSEALED,
-  SAMPLE_HOLES,
-  SAMPLE_PIPE,
-  SAMPLE_FILE,
-  N_SAMPLES
-};
-
-static const struct { gsize size; int seals; } memories[] = {
-  [SAMPLE_SEGMENT] = { PAGE, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL },
-  [SAMPLE_LARGE_SEGMENT] = { 16 * PAGE,
-                             F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL },
-  [SAMPLE_SEALED] = { 100, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL },
-  [SAMPLE_LARGE_SEALED] = { 5 * PAGE, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE },
-  [SAMPLE_UNSEALED] = { PAGE, F_SEAL_SHRINK | F_SEAL_GROW },
-  [SAMPLE_HOLES] = { 2 * PAGE, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL },
-};
-
-static int samples[N_SAMPLES];
-
-static int
-make_memory (unsigned which)
-{
-  static const char bytes[16 * PAGE];
-  int fd = memfd_create ("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  gsize n_written = which == SAMPLE_HOLES ? PAGE : memories[which].size;
-
-  if (fd < 0 || write (fd, bytes, n_written) != (gssize) n_written
-      || ftruncate (fd, (off_t) memories[which].size) < 0
-      || fcntl (fd, F_ADD_SEALS, memories[which].seals) < 0)
-    die ("there is no memory to be shared: %s", strerror (errno));
-  return fd;
-}
-
-/* The values that are sent right, and the types of others. */
-
-static GVariant *values[12];
-
-static const char * const types[] = {
-  "u", "s", "as", "a{sv}", "v", "mmb", "ay", "ad", "(h)", "(uv)", "(((", "", "{sv}", "a", "*", "r",
-};
-
-static void
-make_values (void)
-{
-  static const char * const texts[G_N_ELEMENTS (values)] = {
-    "()", "uint32 7", "'text'", "['a', '', 'some']", "{'key': <uint32 7>}", "<<<true>>>",
-    "@mms just just 'text'", "b'bytes'", "[uint16 1, 2]", "@(h) (0,)", "@a(yv) [(1, <'a'>)]",
-    "@(syau) ('a', 7, [])",
-  };
-
-  for (guint i = 0; i < G_N_ELEMENTS (values); i++)
-    values[i] = g_variant_ref_sink (g_variant_new_parsed (texts[i]));
-}
-
-static void
-set_up (void)
-{
-  struct rlimit files;
-  int ends[2];
-
-  /* A message can have more than are usual. */
-  getrlimit (RLIMIT_NOFILE, &files);
-  files.rlim_cur = MIN ((rlim_t) 4096, files.rlim_max);
-  setrlimit (RLIMIT_NOFILE, &files);
-
-  for (unsigned i = 0; i < G_N_ELEMENTS (memories); i++)
-    samples[i] = make_memory (i);
-  if (pipe2 (ends, O_CLOEXEC) < 0)
-    die ("there is no pipe: %s", strerror (errno));
-  samples[SAMPLE_PIPE] = ends[0];
-  samples[SAMPLE_FILE] = open ("/dev/null", O_RDWR | O_CLOEXEC);
-  make_values ();
-}
-
-/* The world. */
-
-typedef enum { SEGMENT_NONE, SEGMENT_IDLE, SEGMENT_IN_USE } SegmentState;
-
-static struct
-{
-  Script            script;
-  AForkCallStream  *stream;
-  bool              accepts;            /* segments … */
-  bool              sends_sealed;       /* … or sends none */
-  bool              has_failed;
-  bool              has_ended;
-  bool              is_right;           /* so far all that was put */
-  unsigned          n_right;            /* messages that were put */
-  unsigned          n_came;
-  AForkCallMessage  messages[N_MESSAGES];
-
-  int               fd;                 /* of the other end */
-  Outbox            outbox;
-  unsigned          n_fds;              /* that were put, in all … */
-  unsigned          n_value_fds;        /* … for the next value */
-  gsize             blobs[64];          /* … that go before it: their sizes */
-  unsigned          n_blobs;
-  bool              is_blob_open;
-  SegmentState      segments[N_SEGMENTS + 1];   /* by number */
-  gsize             sizes[N_SEGMENTS + 1];
-  SegmentState      answered[256];      /* the stream's own */
-  unsigned          n_answers;
-  unsigned          n_large_answers;
-  uint8_t          *taken;              /* what the other end has read */
-  size_t            n_taken;
-} world;
+StreamWorld world;
 
 gpointer
 world_try_malloc (gsize size)
@@ -233,7 +95,7 @@ world_try_malloc (gsize size)
   return size > WORLD_MAX_MESSAGE ? NULL : (g_try_malloc) (size);
 }
 
-static AForkCallStream *
+AForkCallStream *
 get_stream (void)
 {
   int ends[2];
@@ -514,292 +376,6 @@ answer (unsigned n,
     die ("the stream cannot send a value: %s", error->message);
 }
 
-/* What goes into the stream. */
-
-static void
-put_sample (unsigned which)
-{
-  if (!outbox_add_fd (&world.outbox, samples[which % N_SAMPLES]))
-    world.is_right = false;
-  if (++world.n_fds > MAX_RIGHT_FDS)
-    world.is_right = false;
-}
-
-/* Puts FRAME and its data there. */
-static void
-put (AForkCallFrame *frame,
-     const uint32_t *segments,
-     const uint64_t *sizes)
-{
-  static const uint8_t zeros[8];
-  static uint8_t head[2 * 65536];
-  size_t size;
-
-  if (frame->type == NULL)
-    frame->type = "";
-  size = afork_call_frame_head_size (frame);
-  if (size == 0 || size > sizeof head || world.outbox.n_bytes > MAX_PUT)
-    {
-      world.is_right = false;
-      return;
-    }
-
-  afork_call_frame_write (frame, head);
-  for (unsigned i = 0; i < frame->n_blobs; i++)
-    afork_call_frame_set_blob (head, i, segments[i], sizes[i]);
-  outbox_add_bytes (&world.outbox, head, size);
-  outbox_add_bytes (&world.outbox, frame->data, frame->size);
-  outbox_add_bytes (&world.outbox, zeros, afork_call_frame_padding (frame));
-}
-
-/* Data of so many bytes, which are the same over and over, or what is left of STEP. */
-static void
-fill_in_data (AForkCallFrame *frame,
-              Step           *step)
-{
-  static uint8_t large[72 * 1024];
-  unsigned how = step_take (step);
-
-  frame->data = step->args;
-  frame->size = step->n_args;
-  if (how >= 0x80)
-    {
-      frame->data = large;
-      frame->size = (how & 0x7f) * sizeof large / 0x80;
-    }
-}
-
-static void
-put_blob (AForkCallFrame *frame,
-          Step           *step)
-{
-  fill_in_data (frame, step);
-  if (!world.is_blob_open)
-    {
-      if (world.n_blobs == G_N_ELEMENTS (world.blobs))
-        {
-          world.is_right = false;
-          return;
-        }
-      world.blobs[world.n_blobs++] = 0;
-    }
-  world.blobs[world.n_blobs - 1] += frame->size;
-  world.is_blob_open = (frame->flags & AFORK_CALL_FRAME_MORE) != 0;
-  put (frame, NULL, NULL);
-}
-
-/* A segment is announced: with its own size, or any. */
-static void
-put_segment (AForkCallFrame *frame,
-             Step           *step)
-{
-  unsigned choice = step_take (step);
-  unsigned which = choice < 0x80 ? choice % 2 : choice % N_SAMPLES;
-
-  frame->n_fds = 1;
-  frame->segment_size = which < G_N_ELEMENTS (memories) ? memories[which].size : PAGE;
-  if (choice >= 0xc0)
-    frame->segment_size = step_take_number (step);
-  if (!world.accepts || choice >= 0x80 || frame->number == 0 || frame->number > N_SEGMENTS
-      || world.segments[frame->number] != SEGMENT_NONE)
-    {
-      world.is_right = false;
-    }
-  else
-    {
-      world.segments[frame->number] = SEGMENT_IDLE;
-      world.sizes[frame->number] = memories[which].size;
-    }
-
-  put_sample (which);
-  put (frame, NULL, NULL);
-}
-
-/* A blob that does not go before its value: in a segment, sealed, or as nobody sends any. */
-static void
-choose_blob (Step     *step,
-             uint32_t *segment,
-             uint64_t *size)
-{
-  unsigned choice = step_take (step);
-  unsigned which = SAMPLE_SEALED + choice % 2;
-
-  if (choice < 0x80)
-    {
-      *segment = choice % (N_SEGMENTS + 1);
-      *size = step_take_number (step);
-      if (*segment == 0 || world.segments[*segment] != SEGMENT_IDLE || *size == 0
-          || *size > world.sizes[*segment])
-        world.is_right = false;
-      else
-        world.segments[*segment] = SEGMENT_IN_USE;
-    }
-  else if (choice < 0xc0)
-    {
-      *segment = AFORK_BLOB_SEALED;
-      *size = memories[which].size;
-      put_sample (which);
-      world.n_value_fds++;
-    }
-  else
-    {
-      *segment = choice % 2 == 0 ? AFORK_BLOB_SEALED : choice & 0xf;
-      *size = step_take_number (step);
-      world.is_right = false;
-      if (choice % 4 == 0)
-        {
-          put_sample (step_take (step));
-          world.n_value_fds++;
-        }
-    }
-}
-
-static void
-put_value (AForkCallFrame *frame,
-           unsigned        n_more_fds,
-           Step           *step)
-{
-  static uint32_t segments[MAX_BLOBS];
-  static uint64_t sizes[MAX_BLOBS];
-  unsigned which = step_take (step);
-  unsigned n_blobs = step_take (step);
-  unsigned n_before = world.n_value_fds;
-  unsigned n = 0;
-
-  /* Mostly none. */
-  n_blobs = n_blobs < 0x40 ? 0 : n_blobs < 0xf0 ? 1 + n_blobs % 4 : (n_blobs & 0xf) * 70;
-  for (unsigned i = 0; i < n_blobs && n < MAX_BLOBS; i++, n++)
-    choose_blob (step, &segments[n], &sizes[n]);
-  for (unsigned i = 0; i < world.n_blobs && n < MAX_BLOBS; i++, n++)
-    {
-      segments[n] = AFORK_BLOB_INLINE;
-      sizes[n] = world.blobs[i];
-    }
-
-  frame->n_blobs = (uint16_t) n;
-  frame->n_fds = (uint16_t) (n_more_fds + world.n_value_fds - n_before);
-  if (which < 0x80)
-    {
-      GVariant *value = values[which % G_N_ELEMENTS (values)];
-
-      frame->type = g_variant_get_type_string (value);
-      frame->data = g_variant_get_data (value);
-      frame->size = g_variant_get_size (value);
-    }
-  else
-    {
-      frame->type = types[which % G_N_ELEMENTS (types)];
-      fill_in_data (frame, step);
-      world.is_right = false;
-    }
-
-  if (world.is_blob_open || n > AFORK_CALL_MAX_BLOBS
-      || (frame->kind != AFORK_CALL_FRAME_RESULT && frame->kind != AFORK_CALL_FRAME_CALL
-          && frame->n_fds > 0))
-    world.is_right = false;
-  put (frame, segments, sizes);
-  world.n_right++;
-  world.n_value_fds = world.n_blobs = 0;
-  world.is_blob_open = false;
-}
-
-static bool
-carries_value (AForkCallFrameKind kind)
-{
-  return kind == AFORK_CALL_FRAME_RESULT || kind == AFORK_CALL_FRAME_PROGRESS
-    || kind == AFORK_CALL_FRAME_EVENT || kind == AFORK_CALL_FRAME_CALL;
-}
-
-/* A frame that has neither value nor data. */
-static void
-put_small (AForkCallFrame *frame,
-           Step           *step)
-{
-  static const size_t n_words = G_N_ELEMENTS (script_words) - 1;
-
-  switch ((int) frame->kind)
-    {
-    case AFORK_CALL_FRAME_FDS:
-      if (frame->n_fds == 0)
-        world.is_right = false;
-      break;
-    case AFORK_CALL_FRAME_SEGMENT_END:
-      if (frame->number > N_SEGMENTS || world.segments[frame->number] != SEGMENT_IDLE)
-        world.is_right = false;
-      else
-        world.segments[frame->number] = SEGMENT_NONE;
-      break;
-    case AFORK_CALL_FRAME_RELEASE:
-      if (frame->number >= G_N_ELEMENTS (world.answered)
-          || world.answered[frame->number] != SEGMENT_IN_USE)
-        world.is_right = false;
-      else
-        world.answered[frame->number] = SEGMENT_IDLE;
-      break;
-    default:
-      frame->code = (int32_t) step_take_number (step);
-      for (unsigned i = 0; i < G_N_ELEMENTS (frame->string); i++)
-        frame->string[i] = script_words[step_take (step) % n_words];
-      if (world.n_value_fds > 0 || world.n_blobs > 0)
-        world.is_right = false;
-      world.n_right++;
-      break;
-    }
-  put (frame, NULL, NULL);
-}
-
-static void
-put_frame (Step *step)
-{
-  static const uint8_t kinds[] = {
-    AFORK_CALL_FRAME_RESULT, AFORK_CALL_FRAME_PROGRESS, AFORK_CALL_FRAME_EVENT,
-    AFORK_CALL_FRAME_BEGUN, AFORK_CALL_FRAME_STARTED, AFORK_CALL_FRAME_FAILED,
-    AFORK_CALL_FRAME_BLOB, AFORK_CALL_FRAME_FDS, AFORK_CALL_FRAME_SEGMENT,
-    AFORK_CALL_FRAME_SEGMENT_END, AFORK_CALL_FRAME_RELEASE, AFORK_CALL_FRAME_CALL,
-    AFORK_CALL_FRAME_SETUP, AFORK_CALL_FRAME_CANCEL,
-  };
-  AForkCallFrame frame = { .kind = kinds[step_take (step) % sizeof kinds] };
-  unsigned flags = step_take (step);
-  unsigned fds = step_take (step);
-  unsigned n_fds = fds < 0x80 ? fds % 4 : fds < 0xf0 ? fds % 16 : 16 * (fds & 0xf);
-  bool has_number = frame.kind != AFORK_CALL_FRAME_STARTED && frame.kind != AFORK_CALL_FRAME_EVENT
-    && frame.kind != AFORK_CALL_FRAME_FDS && frame.kind != AFORK_CALL_FRAME_BLOB;
-  bool has_fds = frame.kind == AFORK_CALL_FRAME_RESULT || frame.kind == AFORK_CALL_FRAME_CALL
-    || frame.kind == AFORK_CALL_FRAME_FDS;
-
-  frame.number = step_take_number (step);
-  if (!has_number && frame.number < 0x80)
-    frame.number = 0;
-  if (!has_number && frame.number != 0)
-    world.is_right = false;
-
-  if (frame.kind == AFORK_CALL_FRAME_BLOB && flags < 0x80)
-    frame.flags = flags % 2 > 0 ? AFORK_CALL_FRAME_MORE : 0;
-  else if (flags >= 0x80)
-    frame.flags = (uint8_t) flags;
-  if (flags >= 0x80)
-    world.is_right = false;
-
-  /* Not all that it names, now and then. */
-  if (!has_fds && fds < 0xf0)
-    n_fds = 0;
-  frame.n_fds = (uint16_t) n_fds;
-  if (n_fds > 0 && (!has_fds || fds >= 0xf8))
-    world.is_right = false;
-  for (unsigned i = 0; i < n_fds && fds < 0xf8; i++)
-    put_sample (SAMPLE_PIPE + i % 2);
-  world.n_value_fds += n_fds;
-
-  if (frame.kind == AFORK_CALL_FRAME_BLOB)
-    put_blob (&frame, step);
-  else if (frame.kind == AFORK_CALL_FRAME_SEGMENT)
-    put_segment (&frame, step);
-  else if (carries_value (frame.kind))
-    put_value (&frame, n_fds, step);
-  else
-    put_small (&frame, step);
-}
-
 static void
 send_put (unsigned how)
 {
@@ -920,7 +496,10 @@ LLVMFuzzerTestOneInput (const uint8_t *bytes,
   Step step;
 
   if (!is_set_up)
-    set_up ();
+    {
+      set_up_fds (OWN_FD_LIMIT);
+      make_samples ();
+    }
   is_set_up = true;
 
   next_fd = dup (STDOUT_FILENO);
