@@ -224,6 +224,20 @@ write_all (const char *text,
     }
 }
 
+/* Writes all the time; after some of it, a byte to BEGUN. */
+G_GNUC_NORETURN static void
+flood (int begun)
+{
+  char byte = 0;
+
+  for (guint i = 0;; i++)
+    {
+      write_all ("and on\n", 7);
+      if (i == 10 && write (begun, &byte, 1) != 1)
+        abort ();
+    }
+}
+
 /* A child keeps what is this process's, and stays until the caller has closed its end of the pipe.
  * If FLOODS, it writes all the time, and has begun to. */
 static void
@@ -245,12 +259,8 @@ leave_child (AForkCall *call,
       return;
     }
 
-  for (guint i = 0; floods; i++)
-    {
-      write_all ("and on\n", 7);
-      if (i == 10 && write (begun[1], &byte, 1) != 1)
-        abort ();
-    }
+  if (floods)
+    flood (begun[1]);
   while (read (fd, &byte, 1) > 0)
     ;
   _exit (0);
