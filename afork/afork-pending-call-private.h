@@ -74,11 +74,12 @@ void              _afork_pending_call_end  (AForkPendingCall            *call,
 void              _afork_pending_call_fail (AForkPendingCall            *call,
                                             GError                      *error);
 
-/* For who made the call: whether RESULT is one of a call of SOURCE that was made so, and what it
- * is. */
+/* For who made the call: whether RESULT is one of a call of SOURCE that was made so; whether it has
+ * what the call ended with, which is taken once; and taking it. */
 gboolean          _afork_pending_call_is_result (GAsyncResult           *result,
                                                  gpointer                source,
                                                  gpointer                tag);
+gboolean          _afork_pending_call_has_end (GAsyncResult              *result);
 GVariant         *_afork_pending_call_propagate (GAsyncResult           *result,
                                                  GError                **error);
 

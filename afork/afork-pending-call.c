@@ -249,6 +249,14 @@ _afork_pending_call_is_result (GAsyncResult *result,
     && AFORK_PENDING_CALL (result)->tag == tag;
 }
 
+gboolean
+_afork_pending_call_has_end (GAsyncResult *result)
+{
+  AForkPendingCall *call = AFORK_PENDING_CALL (result);
+
+  return call->value != NULL || call->error != NULL;
+}
+
 GVariant *
 _afork_pending_call_propagate (GAsyncResult  *result,
                                GError       **error)

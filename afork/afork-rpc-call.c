@@ -100,6 +100,7 @@ afork_rpc_call_finish (AForkRpc      *self,
 {
   g_return_val_if_fail (AFORK_IS_RPC (self), NULL);
   g_return_val_if_fail (_afork_pending_call_is_result (result, self, afork_rpc_call_async), NULL);
+  g_return_val_if_fail (_afork_pending_call_has_end (result), NULL);
 
   return _afork_pending_call_propagate (result, error);
 }
@@ -192,6 +193,7 @@ afork_rpc_run_job_finish (AForkRpc      *self,
   g_return_val_if_fail (AFORK_IS_RPC (self), NULL);
   g_return_val_if_fail (_afork_pending_call_is_result (result, self, afork_rpc_run_job_async),
                         NULL);
+  g_return_val_if_fail (_afork_pending_call_has_end (result), NULL);
 
   return _afork_pending_call_propagate (result, error);
 }

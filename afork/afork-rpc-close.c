@@ -69,6 +69,18 @@ _afork_rpc_end (AForkRpc     *self,
   return_closed (self);
 }
 
+void
+_afork_rpc_give_up (AForkRpc   *self,
+                    const char *message)
+{
+  if (self->failure == NULL)
+    self->failure = g_error_new_literal (AFORK_ERROR, AFORK_ERROR_CLOSED, message);
+  self->ended = TRUE;
+
+  _afork_rpc_fail_calls (self, self->failure);
+  return_closed (self);
+}
+
 /**
  * afork_rpc_close_async:
  * @self: an RPC object

@@ -200,7 +200,7 @@ grace_over_cb (gpointer data)
 {
   AForkRpcLink *self = data;
 
-  if (self->source == NULL)
+  if (self->source == NULL || self->deaf)
     kill_worker (self, g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
                                     _("The worker closed its socket, and yet did not end")));
   else
@@ -321,11 +321,12 @@ flush (AForkRpcLink *self)
       kill_worker (self, g_steal_pointer (&error));
       return;
     }
-  /* What it sent before is still to be read. */
+  /* It is about to end; what it sent before is still to be read. */
   if (status == AFORK_CALL_STREAM_END)
     {
       self->deaf = TRUE;
       _afork_call_stream_drop_unsent (self->stream);
+      start_grace (self);
     }
 
   wait_for_room (self, status);
@@ -598,7 +599,7 @@ void
 _afork_rpc_link_owes_nothing (AForkRpcLink *self)
 {
   self->owes = FALSE;
-  if (self->source != NULL)
+  if (self->source != NULL && !self->deaf)
     _afork_source_clear (&self->grace);
 }
 

@@ -17,6 +17,13 @@ enum
   MAX_UNSENT = 1024 * 1024,
 };
 
+/* Where to gather what is to be sent, or NULL. */
+static AForkCallStream *
+get_stream (AForkRpc *self)
+{
+  return self->link != NULL ? _afork_rpc_link_get_stream (self->link) : NULL;
+}
+
 /* Sending. */
 
 static void
@@ -68,7 +75,7 @@ send_call (AForkRpc         *self,
 void
 _afork_rpc_send_waiting (AForkRpc *self)
 {
-  AForkCallStream *stream = _afork_rpc_link_get_stream (self->link);
+  AForkCallStream *stream = get_stream (self);
 
   if (stream == NULL)
     return;
@@ -82,7 +89,8 @@ _afork_rpc_send_waiting (AForkRpc *self)
     send_call (self, stream, g_queue_pop_head_link (&self->waiting)->data);
 
   /* Until then there may be something to be cancelled. */
-  if (self->closing && g_queue_is_empty (&self->waiting) && self->in_flight.n_calls == 0)
+  if (self->link != NULL
+      && self->closing && g_queue_is_empty (&self->waiting) && self->in_flight.n_calls == 0)
     _afork_rpc_link_close (self->link, self->in_flight.n_taken > 0);
 }
 
@@ -94,7 +102,7 @@ send_cancel (AForkRpc         *self,
              AForkPendingCall *call)
 {
   const AForkCallFrame frame = { .kind = AFORK_CALL_FRAME_CANCEL, .number = call->number };
-  AForkCallStream *stream = _afork_rpc_link_get_stream (self->link);
+  AForkCallStream *stream = get_stream (self);
 
   if (stream != NULL)
     _afork_call_stream_send (stream, &frame);

@@ -29,7 +29,7 @@ struct _AForkRpc
   gboolean       trusted;
   guint          max_in_flight;
 
-  AForkRpcLink  *link;
+  AForkRpcLink  *link;            /* NULL once disposed of, or if it could not be made */
   gboolean       set_up;          /* SETUP has been sent */
   gboolean       started;         /* the worker has said that it serves */
   GQueue         waiting;         /* of AForkPendingCall: not sent yet */
@@ -59,6 +59,10 @@ gboolean _afork_rpc_receive        (AForkRpc            *self,
 void     _afork_rpc_end            (AForkRpc            *self,
                                     const GError        *error);
 
+/* Nothing leads to the worker any more, for the reason that MESSAGE tells. */
+void     _afork_rpc_give_up        (AForkRpc            *self,
+                                    const char          *message);
+
 void     _afork_rpc_emit_event     (AForkRpc            *self,
                                     GVariant            *event);
 void     _afork_rpc_emit_closed    (AForkRpc            *self);
@@ -68,6 +72,7 @@ void     _afork_rpc_emit_closed    (AForkRpc            *self);
 typedef struct
 {
   AForkBlocking  base;
+  AForkRpcLink  *link;
   GMainContext  *context;     /* where it was served before */
 } AForkRpcBlocking;
 

@@ -9,6 +9,7 @@
 #include "afork-rpc-private.h"
 
 #include "afork-error.h"
+#include "afork-i18n-private.h"
 #include "afork-runtime.h"
 
 enum
@@ -120,9 +121,15 @@ _afork_rpc_begin_blocking (AForkRpc          *self,
                            AForkRpcBlocking  *blocking,
                            GError           **error)
 {
+  if (self->link == NULL)
+    {
+      g_propagate_error (error, g_error_copy (self->failure));
+      return FALSE;
+    }
   if (!_afork_blocking_begin (&blocking->base, G_OBJECT (self), self->process, error))
     return FALSE;
 
+  blocking->link = _afork_rpc_link_ref (self->link);
   blocking->context = g_main_context_ref (_afork_rpc_link_get_context (self->link));
   _afork_rpc_link_set_context (self->link, blocking->base.context);
   return TRUE;
@@ -136,7 +143,8 @@ _afork_rpc_end_blocking (AForkRpc         *self,
   g_autoptr(GMainContext) context = g_steal_pointer (&blocking->context);
   GAsyncResult *result = _afork_blocking_end (&blocking->base);
 
-  _afork_rpc_link_set_context (self->link, context);
+  _afork_rpc_link_set_context (blocking->link, context);
+  g_clear_pointer (&blocking->link, _afork_rpc_link_unref);
   return result;
 }
 
@@ -172,8 +180,12 @@ afork_rpc_constructed (GObject *object)
   AForkRpc *self = AFORK_RPC (object);
 
   G_OBJECT_CLASS (afork_rpc_parent_class)->constructed (object);
-  g_return_if_fail (self->process != NULL);
-  g_return_if_fail (self->function != NULL);
+  if (self->process == NULL || self->function == NULL)
+    {
+      g_critical ("Calls need a process and a function to be made to");
+      _afork_rpc_give_up (self, _("Calls need a process and a function to be made to"));
+      return;
+    }
 
   set_title (self);
   if (self->die_with_parent)
@@ -186,11 +198,13 @@ afork_rpc_dispose (GObject *object)
 {
   AForkRpc *self = AFORK_RPC (object);
 
-  /* Calls keep the object, so there are none; what the worker still works on nobody waits for. */
+  /* Calls keep the object, so there are none, unless it is disposed of by force; what the worker
+   * still works on nobody waits for. */
   if (self->link != NULL)
     {
       _afork_rpc_link_forget (self->link, self->in_flight.n_taken > 0);
       g_clear_pointer (&self->link, _afork_rpc_link_unref);
+      _afork_rpc_give_up (self, _("The object that calls go through has been disposed of"));
     }
   g_clear_object (&self->process);
   G_OBJECT_CLASS (afork_rpc_parent_class)->dispose (object);

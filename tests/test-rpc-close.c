@@ -300,6 +300,37 @@ test_close_dropped_early (gboolean concurrent)
     }
 }
 
+/* Disposed of by force while there are calls, here and at the worker. */
+static void
+test_close_disposed (gboolean concurrent)
+{
+  g_autoptr(GString) log = g_string_new (NULL);
+  g_autoptr(AForkRpc) rpc = new_closing_rpc (concurrent, log);
+  g_autoptr(AForkProcess) process = g_object_ref (afork_rpc_get_process (rpc));
+  g_autoptr(GError) error = NULL;
+  int gate;
+
+  afork_rpc_set_max_in_flight (rpc, 1);
+  begin_script_full (rpc, "e1 g r2", 0, &gate, log);
+  begin_script (rpc, "r3", log);
+  begin_close (rpc, NULL, log);
+  await_log (log, "e1 ");
+  g_object_run_dispose (G_OBJECT (rpc));
+  g_assert_cmpstr (log->str, ==, "e1 ");
+  await_log (log, "e1 xclosed xclosed xclosed ");
+
+  g_assert_null (afork_rpc_call (rpc, g_variant_new_string ("r4"), NULL, &error));
+  assert_error_holds (&error, AFORK_ERROR, AFORK_ERROR_CLOSED, "");
+  begin_plain_script (rpc, "r4", NULL, log);
+  await_log (log, "e1 xclosed xclosed xclosed xclosed ");
+  close_rpc_error (rpc, AFORK_ERROR_CLOSED);
+  g_assert_finalize_object (g_steal_pointer (&rpc));
+
+  close (gate);
+  await_end (process);
+  assert_exit_status (process, 0);
+}
+
 /* Dropped by what its handlers and callbacks do, and by nobody else. */
 static void
 drop_event_cb (AForkRpc *rpc,
@@ -399,6 +430,7 @@ main (int    argc,
   g_test_add_data_func ("/rpc-close/stuck/behind", test_close_stuck_behind, run_with_census);
   add_for_both ("/rpc-close/dropped/pending", test_close_dropped);
   add_for_both ("/rpc-close/dropped/early", test_close_dropped_early);
+  add_for_both ("/rpc-close/disposed", test_close_disposed);
   add_for_both ("/rpc-close/dropped/within", test_close_dropped_within);
   add_for_both ("/rpc-close/within", test_close_within);
 

@@ -519,6 +519,34 @@ test_closed (void)
   expect_error (rpc, &result, AFORK_ERROR, AFORK_ERROR_CLOSED, NULL);
 }
 
+static void
+call_again_cb (AForkRpc *rpc,
+               GVariant *event,
+               gpointer  data)
+{
+  afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, data);
+}
+
+/* One that takes no more, and lives, is ended as well, and with it what it could not be told. */
+static void
+test_deaf (void)
+{
+  g_autoptr(AForkProcess) process = new_module_process ("hostile-calls");
+  GAsyncResult *results[2] = { NULL };
+  g_autoptr(AForkRpc) rpc = NULL;
+
+  STEP ("w");
+  STEP ("r");
+  step_frame (process, FRAME (STARTED));
+  step_frame (process, value_frame (AFORK_CALL_FRAME_EVENT, 0, "s", "text", 5));
+  STEP ("s");
+  rpc = new_hostile_rpc (process);
+  g_signal_connect (rpc, "event", G_CALLBACK (call_again_cb), &results[1]);
+  afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &results[0]);
+  for (gsize i = 0; i < G_N_ELEMENTS (results); i++)
+    expect_error (rpc, &results[i], AFORK_ERROR, AFORK_ERROR_CLOSED, "closed its socket");
+}
+
 #define BREACH(NAME) { #NAME, send_ ## NAME }
 static const struct { const char *name; Breach breach; } breaches[] = {
   BREACH (unknown_kind), BREACH (callers_kind), BREACH (setup), BREACH (cancel), BREACH (flags),
@@ -554,6 +582,7 @@ main (int    argc,
   g_test_add_data_func ("/rpc-hostile/error-text", test_error_text, run_with_census);
   g_test_add_data_func ("/rpc-hostile/cut", test_cut, run_with_census);
   g_test_add_data_func ("/rpc-hostile/closed", test_closed, run_with_census);
+  g_test_add_data_func ("/rpc-hostile/deaf", test_deaf, run_with_census);
 
   return g_test_run ();
 }

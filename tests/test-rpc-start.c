@@ -245,6 +245,33 @@ test_init_slow (gboolean concurrent)
   g_assert_cmpstr (log->str, ==, "e1 xcancelled r4 closed ");
 }
 
+/* Made by a binding, or by g_object_new(), and without what it needs. */
+static void
+test_incomplete (gconstpointer function)
+{
+  g_autoptr(AForkProcess) process = function == NULL ? afork_process_new () : NULL;
+  g_autoptr(AForkRpc) rpc = NULL;
+  g_autoptr(AForkJob) job = afork_job_new (NULL);
+  g_autoptr(GError) error = NULL;
+  GAsyncResult *result = NULL;
+
+  g_test_expect_message ("AFork", G_LOG_LEVEL_CRITICAL, "*a process and a function*");
+  rpc = g_object_new (AFORK_TYPE_RPC, "process", process, "function", function, NULL);
+  g_test_assert_expected_messages ();
+
+  afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &result);
+  g_assert_null (result);
+  expect_error (rpc, &result, AFORK_ERROR, AFORK_ERROR_CLOSED, "a process and a function");
+  g_assert_null (afork_rpc_call (rpc, NULL, NULL, &error));
+  assert_error_holds (&error, AFORK_ERROR, AFORK_ERROR_CLOSED, "a process and a function");
+  g_assert_null (afork_rpc_run_job (rpc, job, NULL, &error));
+  assert_error_holds (&error, AFORK_ERROR, AFORK_ERROR_CLOSED, "a process and a function");
+  afork_rpc_set_max_in_flight (rpc, 1);
+  close_rpc_error (rpc, AFORK_ERROR_CLOSED);
+  g_assert_false (afork_rpc_close (rpc, NULL, &error));
+  assert_error_holds (&error, AFORK_ERROR, AFORK_ERROR_CLOSED, "a process and a function");
+}
+
 int
 main (int    argc,
       char **argv)
@@ -259,6 +286,8 @@ main (int    argc,
   g_test_add_data_func ("/rpc-start/function/missing", &missing_function, test_function_missing);
   g_test_add_data_func ("/rpc-start/function/missing-init", &missing_init, test_function_missing);
   g_test_add_data_func ("/rpc-start/function/missing-done", &missing_done, test_function_missing);
+  g_test_add_data_func ("/rpc-start/incomplete/process", "calls_do", test_incomplete);
+  g_test_add_data_func ("/rpc-start/incomplete/function", NULL, test_incomplete);
   add_for_both ("/rpc-start/init/event", test_init_event);
   add_for_both ("/rpc-start/init/unused", test_init_unused);
   add_for_both ("/rpc-start/init/error", test_init_error);

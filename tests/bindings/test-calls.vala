@@ -11,9 +11,9 @@ AFork.Rpc new_rpc (string function) {
 
 async void test_call () throws Error {
     var rpc = new_rpc ("calls_echo");
-    var answer = yield rpc.call_async (new Variant ("(si)", "one", 2), null);
+    var answer = yield rpc.call_async (new Variant ("(si)", "one", 2));
     assert_cmpstr (answer.print (false), EQ, "('one', 2)");
-    assert_true (yield rpc.close_async (null));
+    assert_true (yield rpc.close_async ());
 }
 
 async void test_error () throws Error {
@@ -37,11 +37,11 @@ async void test_job () throws Error {
     var rpc = new_rpc ("calls_do");
     var job = new AFork.Job (new Variant ("(su)", "report", 4));
     job.progress.connect ((value) => sum += value.get_uint32 ());
-    var answer = yield rpc.run_job_async (job, null);
+    var answer = yield rpc.run_job_async (job);
     assert_cmpuint (answer.get_uint32 (), EQ, 4);
     assert_cmpuint (sum, EQ, 6);
     assert_true (job.state == AFork.JobState.SUCCEEDED);
-    assert_true (yield rpc.close_async (null));
+    assert_true (yield rpc.close_async ());
 }
 
 const uint LIMIT = 50;      // seconds for one test, after which something hangs

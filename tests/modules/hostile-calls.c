@@ -10,7 +10,8 @@
  *   d NUMBER    … with so many descriptors on the first of the next bytes
  *   w           waits until a call has come
  *   f BYTES     sends them again and again, until the caller takes no more
- *   c, x, s     closes the socket; exits with status 0, in the middle of the steps; stays for ever
+ *   c, r        closes the socket; has it take no more
+ *   x, s        exits with status 0, in the middle of the steps; stays for ever
  *
  * Behind the last step it waits until the caller has closed, and ends. */
 
@@ -131,6 +132,10 @@ do_step (int         socket,
       break;
     case 'c':
       close (socket);
+      break;
+    case 'r':
+      if (shutdown (socket, SHUT_RD) < 0)
+        abort ();
       break;
     case 'x':
       _exit (0);
