@@ -34,14 +34,16 @@ class Failure(Exception):
 
 @dataclass(frozen=True)
 class Requirement:
-    """What a case needs from the system beyond what the build needs."""
+    """What a case needs from the system beyond what the build needs. `{programs}` in the command
+    is the folder that the cases were built in."""
 
     command: tuple
     missing: str
 
-    def is_met(self):
+    def is_met(self, programs):
+        command = [argument.replace('{programs}', str(programs)) for argument in self.command]
         try:
-            return subprocess.run(self.command, stdin=subprocess.DEVNULL,
+            return subprocess.run(command, stdin=subprocess.DEVNULL,
                                   stdout=subprocess.DEVNULL,
                                   stderr=subprocess.DEVNULL).returncode == 0
         except FileNotFoundError:
@@ -158,7 +160,7 @@ def run_rounds(cases, programs, n_rounds, quick):
     results = {case.name: Result(case) for case in cases}
     for result in results.values():
         requirement = result.case.requirement
-        if requirement is not None and not requirement.is_met():
+        if requirement is not None and not requirement.is_met(programs):
             result.skipped = requirement.missing
 
     runnable = [result for result in results.values() if result.skipped is None]

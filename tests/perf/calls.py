@@ -26,6 +26,11 @@ PYTHON = Requirement(
     command=('/usr/bin/python3', '-c', 'import concurrent.futures'),
     missing='Python is not installed (Debian has it in python3)',
 )
+BINDING = Requirement(
+    command=('{programs}/call-afork.py', '--help'),     # which imports what it needs
+    missing='PyGObject is not installed (Debian has it in python3-gi), or the build is without '
+            'introspection',
+)
 
 # Size, title, how many calls in a round.
 SIZES = [
@@ -95,6 +100,8 @@ CASES = [
          requirement=PYTHON),
 
     case('many', 'AFork', MANY, 'ours', 'call-afork', 'echo', count=100000, in_flight=IN_FLIGHT),
+    case('many-python', 'AFork, from Python', MANY, 'ours', 'call-afork.py', 'echo', count=20000,
+         in_flight=IN_FLIGHT, requirement=BINDING),
     case('many-gdbus', 'GDBus', MANY, 'peer', 'call-gdbus', 'echo', count=8000,
          in_flight=IN_FLIGHT),
     case('many-anyevent', 'AnyEvent::Fork::RPC', MANY, 'peer', 'call-anyevent.pl', 'echo',
@@ -121,6 +128,8 @@ FIGURES = [
     Figure('many-anyevent', '… AnyEvent::Fork::RPC',
            'per-second', 'many', 'many-anyevent', 2.5, 5),
     Figure('many-pool', '… ProcessPoolExecutor', 'per-second', 'many', 'many-pool'),
+    Figure('many-python-pool', '… from Python, against ProcessPoolExecutor',
+           'per-second', 'many-python', 'many-pool', 2, 4),
     *(figure for _, title, _ in SIZES for figure in sized_figures(title)),
     Figure('start-pool', 'start to first answer, ProcessPoolExecutor over AFork',
            'first-answer-us', 'start', 'start-pool', smaller_is_better=True),
