@@ -413,7 +413,7 @@ test_signal_early_template (Fixture       *fixture,
   for (int signal = 0; signal <= SIGTERM; signal += SIGTERM)
     {
       g_autoptr(AForkProcess) process = afork_process_fork (fixture->template);
-      g_autoptr(AForkProcess) fork = afork_process_fork (process);
+      g_autoptr(AForkProcess) fork G_GNUC_UNUSED = afork_process_fork (process);
       g_autoptr(GAsyncResult) result = NULL;
 
       afork_process_run_async (process, "forever", NULL, store_result_cb, &result);
@@ -633,7 +633,7 @@ test_kill_meanwhile (Fixture       *fixture,
   for (int i = 0; i < ROUNDS; i++)
     {
       g_autoptr(AForkProcess) process = afork_process_fork (fixture->template);
-      g_autoptr(AForkProcess) fork = afork_process_fork (process);
+      g_autoptr(AForkProcess) fork G_GNUC_UNUSED = afork_process_fork (process);
 
       await_state (process, AFORK_PROCESS_STATE_PREPARING);
       afork_process_send_fd (process, pipe[1]);

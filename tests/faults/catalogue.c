@@ -75,7 +75,9 @@ static const struct
 
   /* One step of the preparation cannot be done. */
   { CALLER, FAULT_CALL_PIPE2, { EMFILE, ENFILE }, KIND_CODE (FAILED) },
-  { CALLER | FORK, FAULT_CALL_DUP_FD, { EMFILE }, KIND_CODE (FAILED) },
+  /* A place is kept for a fork's pidfd before the fork is made, or later if it has been taken. */
+  { CALLER, FAULT_CALL_DUP_FD, { EMFILE }, KIND_CODE (FAILED) | KIND_CODE (SPAWN) | KIND_SAME },
+  { FORK, FAULT_CALL_DUP_FD, { EMFILE }, KIND_CODE (FAILED) },
   { FORK, FAULT_CALL_DUP2, { EMFILE, EBUSY }, KIND_CODE (FAILED) },
   { SERVER, FAULT_CALL_SETENV, { ENOMEM }, KIND_CODE (FAILED) },
   { SERVER, FAULT_CALL_CHDIR, { ENOMEM }, KIND_CODE (FAILED) },

@@ -226,7 +226,7 @@ write_all (const char *text,
 
 /* Writes all the time; after some of it, a byte to BEGUN. */
 G_GNUC_NORETURN static void
-flood (int begun)
+write_for_ever (int begun)
 {
   char byte = 0;
 
@@ -260,7 +260,7 @@ leave_child (AForkCall *call,
     }
 
   if (floods)
-    flood (begun[1]);
+    write_for_ever (begun[1]);
   while (read (fd, &byte, 1) > 0)
     ;
   _exit (0);
