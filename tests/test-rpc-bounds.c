@@ -342,6 +342,12 @@ test_error_text (void)
   g_assert_null (call (rpc, do_args ("text", 4 * MIB), &error));
   g_assert_error (error, AFORK_ERROR, AFORK_ERROR_FAILED);
   g_assert_cmpuint (strlen (error->message), ==, 4 * MIB);
+  if (!is_instrumented ())
+    {
+      g_clear_error (&error);
+      g_assert_null (call (rpc, do_args ("text", 1024 * MIB), &error));
+      assert_error_holds (&error, AFORK_ERROR, AFORK_ERROR_FAILED, "too large");
+    }
   assert_serves (rpc);
   close_rpc (rpc);
 }

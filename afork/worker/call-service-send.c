@@ -11,6 +11,7 @@
 #include "call-service-parts.h"
 
 #include "afork-call-private.h"
+#include "afork/afork-i18n-private.h"
 
 enum
 {
@@ -158,13 +159,15 @@ _afork_call_service_gather_error (AForkCallService *self,
                                   guint32           number,
                                   const GError     *error)
 {
-  const AForkCallFrame frame = {
+  AForkCallFrame frame = {
     .kind = AFORK_CALL_FRAME_FAILED,
     .number = number,
     .code = error->code,
     .string = { g_quark_to_string (error->domain), error->message },
   };
 
+  if (afork_call_frame_head_size (&frame) == 0)
+    frame.string[1] = _("The text of the error is too large for a message");
   _afork_call_stream_send (self->stream, &frame);
 }
 
