@@ -29,6 +29,23 @@ _afork_peer_pack_strings (const char * const *strings,
   return bytes;
 }
 
+GError *
+_afork_peer_new_size_error (const AForkFrame *frame)
+{
+  return g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED,
+                      _("%s is longer than the %d bytes that a command may have"),
+                      afork_frame_kind_name (frame->kind), AFORK_FRAME_MAX_PAYLOAD);
+}
+
+static void
+refuse_large (AForkPeer        *self,
+              const AForkFrame *frame)
+{
+  g_autoptr(GError) error = _afork_peer_new_size_error (frame);
+
+  _afork_peer_abandon (self, error);
+}
+
 void
 _afork_peer_send (AForkPeer        *self,
                   const AForkFrame *frame,
@@ -44,19 +61,7 @@ _afork_peer_send (AForkPeer        *self,
       return;
     }
   if (!_afork_channel_send (self->channel, frame, fd))
-    _afork_peer_refuse_large (self, frame);
-}
-
-void
-_afork_peer_refuse_large (AForkPeer        *self,
-                          const AForkFrame *frame)
-{
-  g_autoptr(GError) error = NULL;
-
-  error = g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED,
-                       _("%s is longer than the %d bytes that a command may have"),
-                       afork_frame_kind_name (frame->kind), AFORK_FRAME_MAX_PAYLOAD);
-  _afork_peer_abandon (self, error);
+    refuse_large (self, frame);
 }
 
 void
@@ -153,7 +158,7 @@ _afork_peer_run (AForkPeer  *self,
 
   if (afork_frame_size (&frame) == 0)
     {
-      _afork_peer_refuse_large (self, &frame);
+      refuse_large (self, &frame);
       return;
     }
 

@@ -82,9 +82,8 @@ guint8    *_afork_peer_pack_strings (const char * const     *strings,
 void       _afork_peer_send        (AForkPeer              *self,
                                     const AForkFrame       *frame,
                                     int                     fd);
-/* Gives it up because FRAME is over the protocol's limit. */
-void       _afork_peer_refuse_large (AForkPeer              *self,
-                                     const AForkFrame       *frame);
+/* Why a frame that is over the protocol's limit cannot be sent. */
+GError    *_afork_peer_new_size_error (const AForkFrame     *frame);
 void       _afork_peer_send_item   (AForkPeer              *self,
                                     GBytes                 *bytes);
 /* Makes it end, with those that will be forked from it, when this process ends. */

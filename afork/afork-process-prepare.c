@@ -49,13 +49,22 @@ _afork_process_abandon (AForkProcess *self,
   _afork_peer_abandon (self->peer, error);
 }
 
-/* The process has failed, since it cannot be told something. A template is replaced then, by one
- * that must not go without. */
+/* The process cannot be told something. If it is replaced, then by one that must not go without. */
 static void
-keep_failure (AForkProcess *self)
+fail_to_tell (AForkProcess *self,
+              const GError *error)
 {
+  _afork_peer_abandon (self->peer, error);
   if (self->preparation != NULL)
-    _afork_preparation_fail (self->preparation, _afork_peer_get_failure (self->peer));
+    _afork_preparation_fail (self->preparation, error);
+}
+
+/* Whether it matters no more what the process is told. One that has failed may be replaced by one
+ * that is told the same. */
+static gboolean
+is_past_telling (AForkProcess *self)
+{
+  return _afork_peer_get_failure (self->peer) != NULL && self->preparation == NULL;
 }
 
 AForkProcess *
@@ -64,26 +73,24 @@ _afork_process_tell (AForkProcess     *self,
                      int               fd)
 {
   g_auto(AForkFd) owned_fd = fd;
+  g_autoptr(GError) error = NULL;
 
-  if (_afork_peer_get_failure (self->peer) != NULL)
+  if (is_past_telling (self))
     return self;
 
   if (afork_frame_size (frame) == 0)
+    error = _afork_peer_new_size_error (frame);
+  else if (self->preparation != NULL && !_afork_preparation_add (self->preparation, frame, fd))
+    error = g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED, _("A descriptor could not be kept: %s"),
+                         g_strerror (errno));
+  if (error != NULL)
     {
-      _afork_peer_refuse_large (self->peer, frame);
-      keep_failure (self);
-      return self;
-    }
-  if (self->preparation != NULL && !_afork_preparation_add (self->preparation, frame, fd))
-    {
-      _afork_process_abandon (self, AFORK_ERROR_FAILED, _("A descriptor could not be kept: %s"),
-                              g_strerror (errno));
-      keep_failure (self);
+      fail_to_tell (self, error);
       return self;
     }
 
   _afork_process_discard_spares (self);
-  if (self->started)
+  if (self->started && _afork_peer_get_failure (self->peer) == NULL)
     _afork_peer_send (self->peer, frame, g_steal_fd (&owned_fd));
   return self;
 }
@@ -116,27 +123,23 @@ tell_fd (AForkProcess     *self,
          const AForkFrame *frame,
          int               fd)
 {
-  int copy;
+  g_autoptr(GError) error = NULL;
+  int copy = -1;
 
-  if (_afork_peer_get_failure (self->peer) != NULL)
+  if (is_past_telling (self))
     return self;
 
-  if (!afork_runtime_get_can_pass_fds (self->runtime))
-    {
-      _afork_process_abandon (self, AFORK_ERROR_NOT_SUPPORTED,
-                              _("Descriptor %d cannot be sent to a process of the runtime “%s”"),
-                              fd, afork_runtime_get_name (self->runtime));
-      keep_failure (self);
-      return self;
-    }
-
   /* Never 0, 1 or 2, even where the caller has none of these. */
-  copy = fcntl (fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-  if (copy < 0)
+  if (!afork_runtime_get_can_pass_fds (self->runtime))
+    error = g_error_new (AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED,
+                         _("Descriptor %d cannot be sent to a process of the runtime “%s”"),
+                         fd, afork_runtime_get_name (self->runtime));
+  else if ((copy = fcntl (fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)) < 0)
+    error = g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED, _("Descriptor %d cannot be sent: %s"),
+                         fd, g_strerror (errno));
+  if (error != NULL)
     {
-      _afork_process_abandon (self, AFORK_ERROR_FAILED, _("Descriptor %d cannot be sent: %s"),
-                              fd, g_strerror (errno));
-      keep_failure (self);
+      fail_to_tell (self, error);
       return self;
     }
 
@@ -235,13 +238,13 @@ static AForkProcess *
 send_item (AForkProcess *self,
            GBytes       *bytes)
 {
-  if (_afork_peer_get_failure (self->peer) != NULL)
+  if (is_past_telling (self))
     return self;
 
   if (self->preparation != NULL)
     _afork_preparation_add_item (self->preparation, bytes);
   _afork_process_discard_spares (self);
-  if (self->started)
+  if (self->started && _afork_peer_get_failure (self->peer) == NULL)
     _afork_peer_send_item (self->peer, bytes);
   return self;
 }

@@ -142,6 +142,35 @@ test_template_refused (Census        *census,
   assert_answer (process, "describe", "");
 }
 
+/* What a template is told after it has failed, perhaps before anybody could know, is for the one
+ * that replaces it. */
+static void
+test_template_told_late (Census        *census,
+                         gconstpointer  data)
+{
+  AForkRuntime *runtime = afork_runtime_get_native ();
+  AForkProcess *template = afork_runtime_get_template (runtime);
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(AForkProcess) failing = NULL;
+  g_autofree char *answer = NULL;
+
+  afork_process_force_exit (template);
+  afork_process_require (template, "describe");
+  afork_process_send_arg (template, "late");
+  afork_process_send_fd (template, STDERR_FILENO);
+  process = afork_process_new ();
+  answer = run_to_end (process, "describe");
+  g_assert_true (g_str_has_prefix (answer, "bytes 4 "));
+  g_assert_nonnull (strstr (answer, "\nfd "));
+
+  template = afork_runtime_get_template (runtime);
+  afork_process_force_exit (template);
+  afork_process_send_fd (template, G_MAXINT);
+  failing = afork_process_new ();
+  expect_run_error (failing, "describe", AFORK_ERROR, AFORK_ERROR_FAILED, "cannot be sent");
+  afork_runtime_set_template (runtime, NULL);
+}
+
 /* A template that has died is replaced by one that was told the same, and so is that one. */
 static void
 test_template_died (Census        *census,
@@ -696,6 +725,7 @@ main (int    argc,
   add ("/runtime/template/kept", test_template_kept);
   add ("/runtime/template/of-context", test_template_of_context);
   add ("/runtime/template/refused", test_template_refused);
+  add ("/runtime/template/told-late", test_template_told_late);
   add ("/runtime/template/died", test_template_died);
   add ("/runtime/template/wrong", test_template_wrong);
   add ("/runtime/template/outdated", test_template_outdated);
