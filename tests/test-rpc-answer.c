@@ -39,7 +39,7 @@ test_answer_twice (gboolean concurrent)
   check_twice (concurrent, "f x r1", "xnot-found ");
   check_twice (concurrent, "f R1 R2", "r1 ");
   if (concurrent)
-    check_twice (concurrent, "f r1 t r2", "r1 ");
+    check_twice (concurrent, "f r1 t r2 e3", "r1 e3 ");
 }
 
 /* Progress ends with the answer; the worker may go on to emit. */
