@@ -9,15 +9,14 @@
 
 #include "afork-runtime-private.h"
 
-#include <dlfcn.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "afork-context-private.h"
 #include "afork-early-private.h"
 #include "afork-error.h"
 #include "afork-i18n-private.h"
 #include "afork-init-private.h"
+#include "afork-library-private.h"
 #include "afork-process-private.h"
 
 /* In the build tree the server lies beside the library, so that a program that is not installed
@@ -25,15 +24,14 @@
 static char *
 find_uninstalled_server (void)
 {
+  g_autofree char *library = _afork_library_dup_path ();
   g_autofree char *folder = NULL;
   g_autofree char *server = NULL;
-  Dl_info library;
 
-  if (dladdr ((void *) find_uninstalled_server, &library) == 0
-      || strchr (library.dli_fname, '/') == NULL)
+  if (library == NULL)
     return NULL;
 
-  folder = g_path_get_dirname (library.dli_fname);
+  folder = g_path_get_dirname (library);
   server = g_build_filename (folder, "worker", "afork-server", NULL);
   return g_file_test (server, G_FILE_TEST_IS_EXECUTABLE) ? g_steal_pointer (&server) : NULL;
 }
@@ -88,6 +86,17 @@ send_module_path (AForkPeer          *peer,
   g_autofree G_GNUC_UNUSED guint8 *bytes = _afork_peer_pack_strings (folders, &frame.strings);
 
   _afork_peer_send (peer, &frame, -1);
+}
+
+/* What a worker that serves calls needs, wherever its own code is linked. */
+static void
+send_library (AForkPeer *peer)
+{
+  g_autofree char *path = _afork_library_dup_path ();
+  AForkFrame frame = { .kind = AFORK_FRAME_LIBRARY, .string = { path } };
+
+  if (path != NULL)
+    _afork_peer_send (peer, &frame, -1);
 }
 
 static AForkSpawnSocket
@@ -163,6 +172,7 @@ _afork_runtime_spawn (AForkRuntime *self,
   else
     execute (self, peer);
 
+  send_library (peer);
   if (module_path != NULL)
     send_module_path (peer, (const char * const *) module_path);
 }

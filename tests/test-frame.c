@@ -67,6 +67,7 @@ static const Sample samples[] = {
     },
     NULL
   },
+  { "LIBRARY", { .kind = AFORK_FRAME_LIBRARY, .string = { "/lib/libafork-1.so.0" } }, NULL },
   {
     "HELLO",
     {

@@ -562,6 +562,31 @@ test_lifeline_ended (guint         *n_fds,
   caller_finish (&caller, 0);
 }
 
+/* The caller's library is not where the caller says. Only who needs it learns that. */
+static void
+test_library (guint         *n_fds,
+              gconstpointer  data)
+{
+  const int status = AFORK_EXIT_BASE + AFORK_WIRE_ERROR_FUNCTION;
+  Caller caller, fork;
+
+  caller_start (&caller);
+  caller_send (&caller, FRAME (LIBRARY, .string = { "/nowhere/libnowhere.so" }));
+  caller_fork (&caller, 1, &fork);
+  caller_run (&fork, "no_such_function");
+  caller_expect_error (&fork, AFORK_WIRE_ERROR_FUNCTION,
+                       "There is no function “no_such_function”, for no module has been loaded");
+  caller_finish (&fork, 0);
+  caller_expect_exited (&caller, 1, status);
+
+  caller_require (&caller, "echo");
+  caller_run (&caller, "afork_worker_serve_calls");
+  caller_expect_error (&caller, AFORK_WIRE_ERROR_FUNCTION,
+                       "There is no function “afork_worker_serve_calls” in the modules that have "
+                       "been loaded, and AFork's library could not be loaded: libnowhere.so: ");
+  caller_finish (&caller, status);
+}
+
 static void
 add (const char  *path,
      void       (*test) (guint         *n_fds,
@@ -599,6 +624,7 @@ main (int    argc,
   add ("/server/identify/version", test_identify_version);
   add ("/server/stray-fds", test_stray_fds);
   add ("/server/long-frames", test_long_frames);
+  add ("/server/library", test_library);
   add ("/server/map", test_map);
   add ("/server/map/nowhere", test_map_nowhere);
   add ("/server/lifeline/ended", test_lifeline_ended);

@@ -39,6 +39,7 @@ static const Layout layouts[] = {
   { AFORK_FRAME_DETACH,      "DETACH",      "",    0,                0, 0 },
   { AFORK_FRAME_IDENTIFY,    "IDENTIFY",    "u",   0,                0, 0 },
   { AFORK_FRAME_RUN_FUNC,    "RUN_FUNC",    "suus", 0,               0, 0 },
+  { AFORK_FRAME_LIBRARY,     "LIBRARY",     "s",   0,                0, 0 },
   { AFORK_FRAME_HELLO,       "HELLO",       "su",  0,                0, 0 },
   { AFORK_FRAME_BORN,        "BORN",        "",    0,                1, 1 },
   { AFORK_FRAME_READY,       "READY",       "",    0,                0, 2 },

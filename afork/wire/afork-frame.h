@@ -73,6 +73,7 @@ typedef enum
   AFORK_FRAME_DETACH,           /* answered by READY; then the socket is another caller's */
   AFORK_FRAME_IDENTIFY,         /* u32: version. That other caller's first frame */
   AFORK_FRAME_RUN_FUNC,         /* string: object; u32, u32: offset, low first; string: title */
+  AFORK_FRAME_LIBRARY,          /* string: path of the caller's AFork library. A hint */
 
   /* From the server to the caller. */
   AFORK_FRAME_HELLO = 64,       /* string: magic; u32: version. An executed server's first frame */

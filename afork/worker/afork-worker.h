@@ -8,7 +8,7 @@
  *
  * A worker module is a shared object, loaded into a process by its path or by its name:
  *
- *     cc -shared -fPIC -o upper.so upper.c
+ *     cc -shared -fPIC -o upper.so upper.c $(pkg-config --cflags afork-1)
  *
  * Code that is evaluated, and so compiled in the process itself, may include this as well.
  *

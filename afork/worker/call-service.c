@@ -141,7 +141,7 @@ await_setup (AForkCallService *self)
  * @n_items: how many
  *
  * The function that an [class@AFork.Rpc] runs in its process: serves calls until no more will come
- * and all are answered. It is found there because the worker module is linked with the library.
+ * and all are answered. A worker whose modules are not linked with the library loads it for this.
  *
  * Since: 0.1
  */

@@ -17,6 +17,9 @@
 
 #include "objects.h"
 
+/* The library's function that a process is told to run to serve calls. */
+#define SERVE_FUNCTION "afork_worker_serve_calls"
+
 /* Called for each object there is. */
 static int
 find_libc_cb (struct dl_phdr_info *info,
@@ -111,7 +114,51 @@ find_module (AForkNative *self,
   snprintf (path, PATH_MAX, "%s.so", module);
 }
 
+/* The library: AFork itself, with GLib, of which the server has nothing. Worker code may need it
+ * and not be linked with it: linkers drop a library of which a module uses no function, or that is
+ * named before the module's sources, and code that is evaluated is not linked at all. It is loaded
+ * only when something is missing. */
+
+/* FLAGS are those of dlopen(). If the process has a library of that name, however it came there, it
+ * is the same one, and is not loaded twice. If there is no file at the path, as on another machine,
+ * the dynamic linker searches the name. */
+static void *
+open_library (const AForkNative *self,
+              int                flags)
+{
+  const char *slash = strrchr (self->library, '/');
+  const char *name = slash != NULL ? slash + 1 : self->library;
+  void *handle = dlopen (name, flags | RTLD_NOLOAD);
+
+  if (handle == NULL)
+    handle = dlopen (access (self->library, F_OK) == 0 ? self->library : name, flags);
+  return handle;
+}
+
+/* Lets modules use the library's functions. */
+static bool
+show_library (const AForkNative *self)
+{
+  return self->library != NULL && open_library (self, RTLD_NOW | RTLD_GLOBAL) != NULL;
+}
+
 /* Preparation. */
+
+static bool
+native_set_library (void         *data,
+                    const char   *path,
+                    AForkFailure *failure)
+{
+  AForkNative *self = data;
+  char *copy = strdup (path);
+
+  if (copy == NULL)
+    return afork_failure_set (failure, AFORK_WIRE_ERROR_FAILED, "%s", strerror (ENOMEM));
+
+  free (self->library);
+  self->library = copy;
+  return true;
+}
 
 static bool
 native_set_module_path (void               *data,
@@ -189,6 +236,14 @@ has_program (const AForkNative *self)
   return self->n_modules > 0 && is_named (&self->modules[0], "", 0);
 }
 
+static void
+set_module_failure (AForkFailure *failure,
+                    const char   *module)
+{
+  afork_failure_set (failure, AFORK_WIRE_ERROR_MODULE, "Module “%s” could not be loaded: %s",
+                     module, dlerror ());
+}
+
 static bool
 native_require (void         *data,
                 const char   *module,
@@ -201,10 +256,15 @@ native_require (void         *data,
   find_module (self, module, path);
   handle = dlopen (path, RTLD_NOW | RTLD_LOCAL);
   if (handle == NULL)
-    return afork_failure_set (failure, AFORK_WIRE_ERROR_MODULE,
-                              "Module “%s” could not be loaded: %s", module, dlerror ());
+    set_module_failure (failure, module);
+  if (handle == NULL && access (path, F_OK) == 0 && show_library (self))
+    {
+      handle = dlopen (path, RTLD_NOW | RTLD_LOCAL);
+      if (handle == NULL)
+        set_module_failure (failure, module);
+    }
 
-  return add_module (self, module, handle, NULL, failure);
+  return handle != NULL && add_module (self, module, handle, NULL, failure);
 }
 
 /* Functions. */
@@ -269,7 +329,30 @@ find_function (AForkNative  *self,
   return NULL;
 }
 
-/* What code uses, it may have from the modules and the code before it. */
+/* Looks for FUNCTION in the library if it is the one that serves calls. FAILURE says already that
+ * no module has it. */
+static void *
+find_in_library (const AForkNative *self,
+                 const char        *function,
+                 AForkFailure      *failure)
+{
+  char modules[sizeof failure->text];
+  void *handle;
+
+  if (self->library == NULL || strcmp (function, SERVE_FUNCTION) != 0)
+    return NULL;
+
+  handle = open_library (self, RTLD_NOW | RTLD_LOCAL);
+  if (handle != NULL)
+    return dlsym (handle, function);
+
+  strcpy (modules, failure->text);
+  afork_failure_set (failure, AFORK_WIRE_ERROR_FUNCTION,
+                     "%s, and AFork's library could not be loaded: %s", modules, dlerror ());
+  return NULL;
+}
+
+/* What code uses, it may have from the modules and the code before it, and from the library. */
 static void *
 resolve_cb (void       *data,
             const char *symbol)
@@ -279,6 +362,8 @@ resolve_cb (void       *data,
 
   for (size_t i = self->n_modules; i > 0 && found == NULL; i--)
     found = find_in_module (self, &self->modules[i - 1], symbol);
+  if (found == NULL && dlsym (RTLD_DEFAULT, symbol) == NULL && show_library (self))
+    found = dlsym (RTLD_DEFAULT, symbol);
 
   return found;
 }
@@ -353,6 +438,8 @@ native_find (void          *data,
     *found = self->expected;
   else
     *found = find_function (self, function, failure);
+  if (*found == NULL)
+    *found = find_in_library (self, function, failure);
 
   return *found != NULL;
 }
@@ -365,8 +452,9 @@ native_expect (void       *data,
   AForkFailure failure;
   void *found;
 
+  /* For the forks' sake the template is not made larger: one that needs the library loads it. */
   if (strlen (function) >= sizeof self->expected_name
-      || !native_find (self, function, &found, &failure))
+      || (found = find_function (self, function, &failure)) == NULL)
     return;
 
   self->expected = found;
@@ -401,6 +489,7 @@ native_enter (void            *data,
 }
 
 const AForkWorkerRuntime afork_native_runtime = {
+  .set_library = native_set_library,
   .set_module_path = native_set_module_path,
   .require = native_require,
   .eval = native_eval,

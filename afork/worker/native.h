@@ -27,6 +27,7 @@ typedef struct
   char               **folders;     /* those of the caller, or NULL; ends with NULL */
   AForkNativeModule   *modules;     /* the newest last */
   size_t               n_modules;
+  char                *library;     /* path of the caller's AFork library, or NULL */
   const AForkCompiler *compiler;    /* NULL until there is code to compile */
   void                *expected;    /* the function that forks will probably run, or NULL … */
   char                 expected_name[128];    /* … and its name */

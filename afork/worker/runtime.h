@@ -40,6 +40,12 @@ typedef struct
   void (*expect)          (void               *data,
                            const char         *function);
 
+  /* PATH is the caller's AFork library, for worker code that needs it and is not linked with it.
+   * NULL if the runtime has no use for it. */
+  bool (*set_library)     (void               *data,
+                           const char         *path,
+                           AForkFailure       *failure);
+
   /* This process was forked just now. NULL if that is nothing to the runtime. */
   void (*forked)          (void               *data);
 

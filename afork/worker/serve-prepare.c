@@ -42,6 +42,13 @@ afork_serve_module_path (const AForkFrame *frame)
   return done;
 }
 
+bool
+afork_serve_library (const char *path)
+{
+  return afork_server.runtime->set_library == NULL
+    || afork_server.runtime->set_library (afork_server.runtime_data, path, &afork_server.failure);
+}
+
 static bool
 serve_call (const AForkFrame *frame)
 {

@@ -58,6 +58,8 @@ execute (const AForkFrame *frame)
       return afork_serve_detach ();
     case AFORK_FRAME_IDENTIFY:
       return afork_serve_identify (frame->number[0]);
+    case AFORK_FRAME_LIBRARY:
+      return afork_serve_library (frame->string[0]);
     case AFORK_FRAME_RUN:
       return afork_serve_run (frame->string[0], frame->string[1]);
     case AFORK_FRAME_RUN_FUNC:

@@ -82,6 +82,7 @@ void         afork_server_hide_unmapped    (int               kept);
 /* Commands. Each that returns false has set the failure. */
 
 bool         afork_serve_module_path       (const AForkFrame *frame);
+bool         afork_serve_library           (const char       *path);
 /* What is done by code of a module. */
 bool         afork_serve_module_code       (const AForkFrame *frame);
 bool         afork_serve_setenv            (const char       *name,

@@ -33,7 +33,7 @@ def frame(kind, payload=b"", flags=0, n_fds=0, size=None):
 
 MODULE_PATH, TITLE, SETENV, UNSETENV, CHDIR, MAP_FD = range(1, 7)
 REQUIRE, EVAL, CALL, ITEM_BYTES, ITEM_FDS, FORK, RUN, EXPECT = range(7, 15)
-EXEC, LIFELINE, DETACH, IDENTIFY, RUN_FUNC = range(15, 20)
+EXEC, LIFELINE, DETACH, IDENTIFY, RUN_FUNC, LIBRARY = range(15, 21)
 HELLO, BORN, READY, ERROR, FORK_FAILED, EXITED = range(64, 70)
 
 valid = {
@@ -61,6 +61,7 @@ valid = {
     "identify": frame(IDENTIFY, u32(1)),
     "run-func": frame(RUN_FUNC, string(b"0123456789abcdef") + u32(0x1234) + u32(0)
                       + string(b"program+0x1234")),
+    "library": frame(LIBRARY, string(b"/usr/lib/libafork-1.so.0")),
     "hello": frame(HELLO, string(b"AFork") + u32(1)),
     "born": frame(BORN, n_fds=1),
     "ready": frame(READY, n_fds=1),

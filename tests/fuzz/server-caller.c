@@ -115,7 +115,7 @@ put_frame (Link *link,
     AFORK_FRAME_HELLO, AFORK_FRAME_BORN, AFORK_FRAME_READY, AFORK_FRAME_ERROR,
     AFORK_FRAME_FORK_FAILED, AFORK_FRAME_EXITED,
   };
-  uint8_t kind = (uint8_t) (step_take (step) % (AFORK_FRAME_RUN_FUNC + 2));
+  uint8_t kind = (uint8_t) (step_take (step) % (AFORK_FRAME_LIBRARY + 2));
   uint8_t delta = step_take (step);
   uint32_t number = step_take_number (step);
   AForkFrame frame = { .kind = kind, .number = { number, 0 } };
@@ -124,7 +124,7 @@ put_frame (Link *link,
   switch (kind)
     {
     case 0:
-    case AFORK_FRAME_RUN_FUNC + 1:
+    case AFORK_FRAME_LIBRARY + 1:
       frame.kind = kinds[number % sizeof kinds];
       frame.string[0] = "";
       break;
