@@ -34,12 +34,13 @@ fail ()
 
 # The compiler may be several words, `ccache gcc` say.
 compiler=env
-set -- "$@" -I"$source_root" -I"$build_root" $("$PKG_CONFIG" --cflags gio-unix-2.0)
 
+compile '#include <afork/worker/afork-worker.h>' "$@" -I"$source_root" ||
+  fail "afork-worker.h does not compile without GLib"
+
+set -- "$@" -I"$source_root" -I"$build_root" $("$PKG_CONFIG" --cflags gio-unix-2.0)
 compile '#include <afork/afork.h>' "$@" ||
   fail "afork.h does not compile"
-compile '#include <afork/worker/afork-worker.h>' "$1" -I"$source_root" ||
-  fail "afork-worker.h does not compile without GLib"
 
 for path in "$source_root"/afork/*.h "$build_root"/afork/*.h "$source_root"/afork/wire/*.h; do
   header=afork/${path##*/afork/}
