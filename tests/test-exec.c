@@ -225,6 +225,8 @@ expect_exec_error (const char *program,
   g_autoptr(GSocketConnection) connection = NULL;
   g_autoptr(GError) error = NULL;
 
+  /* A folder in the path that may not be searched would be another reason. */
+  afork_process_setenv (process, "PATH", "/usr/bin:/bin");
   connection = exec_process (process, STRV (program), &error);
   g_assert_null (connection);
   g_assert_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN);

@@ -9,6 +9,7 @@
 
 #define _GNU_SOURCE             /* unshare() */
 
+#include <errno.h>
 #include <glib/gstdio.h>
 #include <sched.h>
 #include <signal.h>
@@ -87,7 +88,7 @@ static gboolean
 enter_hierarchy (void)
 {
   return unshare (CLONE_NEWNS) == 0
-    && mount ("", "/", "", MS_REC | MS_PRIVATE, NULL) == 0
+    && mount ("", "/proc", "", MS_PRIVATE, NULL) == 0
     && pretend ("mountinfo", hierarchy->mount)
     && pretend ("cgroup", hierarchy->group);
 }
@@ -166,7 +167,9 @@ remove_files (void)
     {
       g_autofree char *path = g_build_filename (folder, names[i], NULL);
 
-      g_assert_no_errno (g_remove (path));
+      /* Some are written only by a process that may mount them. */
+      if (g_remove (path) < 0)
+        g_assert_cmpint (errno, ==, ENOENT);
     }
   g_clear_pointer (&folder, g_free);
 }
@@ -191,7 +194,7 @@ test_memory (gconstpointer data)
       g_test_trap_assert_passed ();
     }
   else
-    g_test_skip ("Only root may mount files over those of /proc");
+    g_test_skip ("Files may not be mounted over those of /proc here");
   remove_files ();
 }
 

@@ -8,11 +8,11 @@
 #include "config.h"
 
 #include "server-caller.h"
+#include "test-limits.h"
 
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -66,21 +66,14 @@ test_many_forks (guint         *n_fds,
   enum { N_FORKS = 1000 };
   g_autoptr(GByteArray) bytes = g_byte_array_new ();
   g_autofree gboolean *ended = g_new0 (gboolean, N_FORKS + 1);
-  struct rlimit limit, saved;
   int fds[AFORK_FRAME_MAX_FDS];
   int ours, theirs;
   Caller caller;
   guint offset = 0;
 
   /* The server has a pidfd of each, and those that it has not come to yet are open as well. */
-  getrlimit (RLIMIT_NOFILE, &saved);
-  limit = saved;
-  limit.rlim_cur = 4 * N_FORKS;
-  if (saved.rlim_max < limit.rlim_cur)
-    {
-      g_test_skip ("A process may not have so many descriptors here");
-      return;
-    }
+  if (!need_descriptors (4 * N_FORKS))
+    return;
 
   /* They find their socket closed at once, and exit. */
   open_sockets (&ours, &theirs);
@@ -90,7 +83,6 @@ test_many_forks (guint         *n_fds,
   for (guint32 i = 1; i <= N_FORKS; i++)
     add_frame (bytes, FRAME (FORK, .number = { i }, .n_fds = 1));
 
-  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
   caller_start (&caller);
   for (guint n_sent = 0; n_sent < N_FORKS; n_sent += AFORK_FRAME_MAX_FDS)
     {
@@ -101,7 +93,6 @@ test_many_forks (guint         *n_fds,
       caller_send_bytes (&caller, bytes->data + offset, n_bytes, fds, n_sent_fds);
       offset += n_bytes;
     }
-  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &saved));
   close_fd (&theirs);
 
   for (guint i = 0; i < N_FORKS; i++)

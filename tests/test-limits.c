@@ -1,0 +1,61 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "test-limits.h"
+
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+gboolean
+need_descriptors (guint n_fds)
+{
+  struct rlimit limit;
+
+  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &limit));
+  if (limit.rlim_max < n_fds)
+    {
+      g_autofree char *reason = NULL;
+
+      reason = g_strdup_printf ("A process may not have %u descriptors here", n_fds);
+      g_test_skip (reason);
+      return FALSE;
+    }
+  if (limit.rlim_cur < n_fds)
+    {
+      limit.rlim_cur = n_fds;
+      g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
+    }
+
+  return TRUE;
+}
+
+enum { NOBODY = 65534 };
+
+gboolean
+become_ordinary_user (void)
+{
+  return geteuid () != 0 || setresuid (NOBODY, NOBODY, NOBODY) == 0;
+}
+
+gboolean
+need_ordinary_user (void)
+{
+  int status;
+  pid_t pid;
+
+  pid = fork ();
+  g_assert_no_errno (pid);
+  if (pid == 0)
+    _exit (become_ordinary_user () ? 0 : 1);
+  g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
+  if (status == 0)
+    return TRUE;
+
+  g_test_skip ("Root cannot become an ordinary user here");
+  return FALSE;
+}

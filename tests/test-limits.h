@@ -1,0 +1,25 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* What a test needs that a machine may not give it. */
+
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* Raises the soft limit of descriptors, which processes executed from now on inherit. If the hard
+ * limit is too low for N_FDS, skips the test and returns FALSE. */
+gboolean need_descriptors     (guint n_fds);
+
+/* If this program is root's and cannot become an ordinary user's, as in some user namespaces, skips
+ * the test and returns FALSE. */
+gboolean need_ordinary_user   (void);
+
+/* Root becomes an ordinary user. Async-signal-safe. */
+gboolean become_ordinary_user (void);
+
+G_END_DECLS
