@@ -180,6 +180,17 @@ make_room (AForkSegmentPool *self,
   return TRUE;
 }
 
+/* Whether all SIZE bytes of FD have pages. The count of blocks would not tell: blocks beyond the end
+ * of a file count, too. */
+static gboolean
+is_complete (int     fd,
+             guint64 size)
+{
+  off_t hole = lseek (fd, 0, SEEK_HOLE);
+
+  return hole >= 0 && (guint64) hole == size;
+}
+
 /* Makes the memory of a segment. It has all its pages at once, so that who touches it later is not
  * killed because there are none left. Returns a descriptor, or -1. */
 static int
@@ -201,7 +212,7 @@ allocate (gsize    capacity,
   mapped = mmap (NULL, capacity, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
   if (mapped == MAP_FAILED)
     return -1;
-  if (fcntl (fd, F_ADD_SEALS, SEGMENT_SEALS) < 0)
+  if (!is_complete (fd, capacity) || fcntl (fd, F_ADD_SEALS, SEGMENT_SEALS) < 0)
     {
       munmap (mapped, capacity);
       return -1;
@@ -468,7 +479,7 @@ check_memory (int       fd,
     return breach (error, "the memory of a blob is of the wrong kind");
   if (fstat (fd, &status) < 0 || (guint64) status.st_size != size)
     return breach (error, "the memory of a blob has not the size that was announced");
-  if ((guint64) status.st_blocks * 512 < size)
+  if (!is_complete (fd, size))
     return breach (error, "the memory of a blob has holes");
 
   return TRUE;

@@ -527,9 +527,10 @@ test_blobs_hostile (Census        *census,
                     gconstpointer  data)
 {
   const char * const ways[] = {
-    "unsealed", "writable", "short", "holes", "giant", "empty", "pipe", "file", "number-zero",
-    "twice", "many", "strange", "beyond", "end-strange", "release-strange", "sealed-not",
-    "sealed-short", "sealed-holes", "sealed-giant", "sealed-without",
+    "unsealed", "writable", "short", "holes", "holes-pages-beyond", "giant", "empty", "pipe",
+    "file", "number-zero", "twice", "many", "strange", "beyond", "end-strange", "release-strange",
+    "sealed-not", "sealed-short", "sealed-holes", "sealed-holes-pages-beyond", "sealed-giant",
+    "sealed-without",
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (ways); i++)

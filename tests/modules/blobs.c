@@ -160,13 +160,23 @@ send_piece (gsize size)
       _exit (EXIT_FAILURE);
 }
 
-static int
-new_memory (gboolean has_pages,
-            int      seals)
+typedef enum
 {
+  NO_PAGES,
+  ALL_PAGES,
+  PAGES_BEYOND,         /* the end of the memory, as many as would fit before it */
+} Pages;
+
+static int
+new_memory (Pages pages,
+            int   seals)
+{
+  static const guint8 zeros[SIZE];
   int fd = memfd_create ("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-  if (fd < 0 || ftruncate (fd, SIZE) < 0 || (has_pages && fallocate (fd, 0, 0, SIZE) < 0)
+  if (fd < 0 || ftruncate (fd, SIZE) < 0
+      || (pages == ALL_PAGES && write (fd, zeros, SIZE) != SIZE)
+      || (pages == PAGES_BEYOND && fallocate (fd, FALLOC_FL_KEEP_SIZE, SIZE, SIZE) < 0)
       || (seals != 0 && fcntl (fd, F_ADD_SEALS, seals) < 0))
     abort ();
   return fd;
@@ -184,32 +194,34 @@ blobs_hostile (AForkCall  *call,
   int ends[2];
 
   if (g_str_equal (how, "unsealed"))
-    announce (1, SIZE, new_memory (TRUE, 0));
+    announce (1, SIZE, new_memory (ALL_PAGES, 0));
   else if (g_str_equal (how, "writable"))
-    announce (1, SIZE, new_memory (TRUE, fixed | F_SEAL_SEAL));
+    announce (1, SIZE, new_memory (ALL_PAGES, fixed | F_SEAL_SEAL));
   else if (g_str_equal (how, "short"))
-    announce (1, 2 * SIZE, new_memory (TRUE, right));
+    announce (1, 2 * SIZE, new_memory (ALL_PAGES, right));
   else if (g_str_equal (how, "holes"))
-    announce (1, SIZE, new_memory (FALSE, right));
+    announce (1, SIZE, new_memory (NO_PAGES, right));
+  else if (g_str_equal (how, "holes-pages-beyond"))
+    announce (1, SIZE, new_memory (PAGES_BEYOND, right));
   else if (g_str_equal (how, "giant"))
-    announce (1, G_MAXUINT64 - 1, new_memory (TRUE, right));
+    announce (1, G_MAXUINT64 - 1, new_memory (ALL_PAGES, right));
   else if (g_str_equal (how, "empty"))
-    announce (1, 0, new_memory (TRUE, right));
+    announce (1, 0, new_memory (ALL_PAGES, right));
   else if (g_str_equal (how, "pipe") && pipe (ends) == 0)
     announce (1, SIZE, ends[0]);
   else if (g_str_equal (how, "file"))
     announce (1, SIZE, open ("/proc/self/exe", O_RDONLY | O_CLOEXEC));
   else if (g_str_equal (how, "number-zero"))
-    announce (0, SIZE, new_memory (TRUE, right));
+    announce (0, SIZE, new_memory (ALL_PAGES, right));
   else if (g_str_equal (how, "twice"))
     {
-      announce (1, SIZE, new_memory (TRUE, right));
-      announce (1, SIZE, new_memory (TRUE, right));
+      announce (1, SIZE, new_memory (ALL_PAGES, right));
+      announce (1, SIZE, new_memory (ALL_PAGES, right));
     }
   else if (g_str_equal (how, "many"))
     for (guint32 i = 1; i <= 65; i++)
       {
-        int fd = new_memory (TRUE, right);
+        int fd = new_memory (ALL_PAGES, right);
 
         announce (i, SIZE, fd);
         close (fd);
@@ -218,7 +230,7 @@ blobs_hostile (AForkCall  *call,
     answer (7, SIZE, -1);
   else if (g_str_equal (how, "beyond"))
     {
-      announce (1, SIZE, new_memory (TRUE, right));
+      announce (1, SIZE, new_memory (ALL_PAGES, right));
       answer (1, SIZE + 1, -1);
     }
   else if (g_str_equal (how, "end-strange") || g_str_equal (how, "release-strange"))
@@ -233,7 +245,7 @@ blobs_hostile (AForkCall  *call,
     }
   else if (g_str_equal (how, "right") || g_str_equal (how, "shrink"))
     {
-      int fd = new_memory (TRUE, right);
+      int fd = new_memory (ALL_PAGES, right);
 
       /* It cannot be taken away. */
       if (ftruncate (fd, 0) == 0
@@ -251,13 +263,15 @@ blobs_hostile (AForkCall  *call,
     for (gsize i = 0; i <= 64; i++)
       send_piece (16 * SIZE);
   else if (g_str_equal (how, "sealed-not"))
-    answer (AFORK_BLOB_SEALED, SIZE, new_memory (TRUE, right));
+    answer (AFORK_BLOB_SEALED, SIZE, new_memory (ALL_PAGES, right));
   else if (g_str_equal (how, "sealed-short"))
-    answer (AFORK_BLOB_SEALED, 2 * SIZE, new_memory (TRUE, fixed | F_SEAL_WRITE));
+    answer (AFORK_BLOB_SEALED, 2 * SIZE, new_memory (ALL_PAGES, fixed | F_SEAL_WRITE));
   else if (g_str_equal (how, "sealed-holes"))
-    answer (AFORK_BLOB_SEALED, SIZE, new_memory (FALSE, fixed | F_SEAL_WRITE));
+    answer (AFORK_BLOB_SEALED, SIZE, new_memory (NO_PAGES, fixed | F_SEAL_WRITE));
+  else if (g_str_equal (how, "sealed-holes-pages-beyond"))
+    answer (AFORK_BLOB_SEALED, SIZE, new_memory (PAGES_BEYOND, fixed | F_SEAL_WRITE));
   else if (g_str_equal (how, "sealed-giant"))
-    answer (AFORK_BLOB_SEALED, G_MAXUINT64, new_memory (TRUE, fixed | F_SEAL_WRITE));
+    answer (AFORK_BLOB_SEALED, G_MAXUINT64, new_memory (ALL_PAGES, fixed | F_SEAL_WRITE));
   else if (g_str_equal (how, "sealed-without"))
     answer (AFORK_BLOB_SEALED, SIZE, -1);
   else
