@@ -11,10 +11,11 @@ G_BEGIN_DECLS
 
 /* Blobs in shared memory.
  *
- * A segment is a memfd that the sender makes, fills, and announces once with its number, and that
- * the receiver maps read-only. A blob then only names it. When nobody has the blob any more, the
- * receiver gives the segment back, and the sender fills it again: memory that is used again is
- * several times as fast as fresh memory, however that travels.
+ * A segment is a memfd that the sender makes, fills, and announces once with its number, and
+ * that the receiver maps (see afork-blob-memory-private.h). A blob then only names it. When
+ * nobody has the blob any more, the receiver gives the segment back, and the sender fills it
+ * again: memory that is used again is several times as fast as fresh memory, however that
+ * travels.
  *
  * A segment has all its pages from the beginning, and is sealed so that it can neither shrink nor
  * grow, nor lose pages, nor be written to but by the mapping that its sender has. So the receiver,

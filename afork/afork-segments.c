@@ -7,15 +7,12 @@
 
 #include "afork-segments-private.h"
 
-#include <linux/magic.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 
-#include "afork-error.h"
+#include "afork-blob-memory-private.h"
+#include "afork-call-breach-private.h"
 #include "afork-fd-private.h"
-#include "afork-i18n-private.h"
 
 enum
 {
@@ -26,23 +23,6 @@ enum
   /* A segment that is more than so many times as large as a blob is left for larger ones. */
   MAX_WASTE = 4,
 };
-
-static gboolean
-breach (GError     **error,
-        const char  *why)
-{
-  g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL,
-               _("The other side does not keep to the protocol: %s"), why);
-  return FALSE;
-}
-
-static int
-new_memfd (void)
-{
-  int fd = memfd_create ("afork-blob", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-  return fd < 0 ? -1 : _afork_fd_avoid_standard (fd);
-}
 
 /* The sender. */
 
@@ -180,24 +160,13 @@ make_room (AForkSegmentPool *self,
   return TRUE;
 }
 
-/* Whether all SIZE bytes of FD have pages. The count of blocks would not tell: blocks beyond the end
- * of a file count, too. */
-static gboolean
-is_complete (int     fd,
-             guint64 size)
-{
-  off_t hole = lseek (fd, 0, SEEK_HOLE);
-
-  return hole >= 0 && (guint64) hole == size;
-}
-
-/* Makes the memory of a segment. It has all its pages at once, so that who touches it later is not
- * killed because there are none left. Returns a descriptor, or -1. */
+/* Makes the memory of a segment. It has all its pages at once, so that a process that touches it
+ * later is not killed because there are none left. Returns a descriptor, or -1. */
 static int
 allocate (gsize    capacity,
           guint8 **data)
 {
-  g_auto(AForkFd) fd = new_memfd ();
+  g_auto(AForkFd) fd = _afork_blob_memory_new ();
   void *mapped;
   int result;
 
@@ -212,7 +181,8 @@ allocate (gsize    capacity,
   mapped = mmap (NULL, capacity, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
   if (mapped == MAP_FAILED)
     return -1;
-  if (!is_complete (fd, capacity) || fcntl (fd, F_ADD_SEALS, SEGMENT_SEALS) < 0)
+  if (!_afork_blob_memory_is_complete (fd, capacity)
+      || fcntl (fd, F_ADD_SEALS, SEGMENT_SEALS) < 0)
     {
       munmap (mapped, capacity);
       return -1;
@@ -327,7 +297,8 @@ _afork_segment_pool_release (AForkSegmentPool  *self,
     }
   g_mutex_unlock (&self->lock);
 
-  return released != NULL || breach (error, "a segment is given back that is not in use");
+  return released != NULL
+    || _afork_call_breach (error, "a segment is given back that is not in use");
 }
 
 /* Takes the first of NUMBERS, of which there are *N_NUMBERS, or returns 0. */
@@ -372,6 +343,8 @@ typedef struct
   void              *data;
   gsize              capacity;
   gboolean           in_use;
+  gsize              size;      /* of the blob, while in use … */
+  guint64            n_faults;  /* … and how many page faults there were before */
 } Mapped;
 
 struct _AForkSegmentTable
@@ -458,43 +431,6 @@ _afork_segment_table_set_wake (AForkSegmentTable  *self,
   g_mutex_unlock (&self->lock);
 }
 
-/* Whether FD is memory of SIZE bytes that has SEALS and all its pages: then all of it can be read,
- * now and later. */
-static gboolean
-check_memory (int       fd,
-              guint64   size,
-              int       wanted_seals,
-              GError  **error)
-{
-  int seals = fcntl (fd, F_GET_SEALS);
-  struct statfs system;
-  struct stat status;
-
-  /* This comes first: a file of another kind may be one that does not answer. */
-  if (seals < 0)
-    return breach (error, "a descriptor of a blob is not shared memory");
-  if ((seals & wanted_seals) != wanted_seals)
-    return breach (error, "the memory of a blob is not sealed");
-  if (fstatfs (fd, &system) < 0 || system.f_type != TMPFS_MAGIC)
-    return breach (error, "the memory of a blob is of the wrong kind");
-  if (fstat (fd, &status) < 0 || (guint64) status.st_size != size)
-    return breach (error, "the memory of a blob has not the size that was announced");
-  if (!is_complete (fd, size))
-    return breach (error, "the memory of a blob has holes");
-
-  return TRUE;
-}
-
-static gboolean
-mapping_failed (GError **error)
-{
-  int saved_errno = errno;
-
-  g_set_error (error, G_IO_ERROR, g_io_error_from_errno (saved_errno),
-               _("The memory of a blob could not be mapped: %s"), g_strerror (saved_errno));
-  return FALSE;
-}
-
 gboolean
 _afork_segment_table_add (AForkSegmentTable  *self,
                           guint32             number,
@@ -508,17 +444,17 @@ _afork_segment_table_add (AForkSegmentTable  *self,
 
   /* Only the one receiver adds and ends segments. */
   if (number == 0 || number == G_MAXUINT32 || g_hash_table_contains (self->mapped, key))
-    return breach (error, "a segment has a number that cannot be");
+    return _afork_call_breach (error, "a segment has a number that cannot be");
   if (g_hash_table_size (self->mapped) == AFORK_SEGMENTS_MAX)
-    return breach (error, "there are too many segments");
+    return _afork_call_breach (error, "there are too many segments");
   if (size == 0 || size > AFORK_SEGMENTS_MAX_BYTES - self->n_bytes)
-    return breach (error, "the segments are too large");
-  if (!check_memory (fd, size, SEGMENT_SEALS, error))
+    return _afork_call_breach (error, "the segments are too large");
+  if (!_afork_blob_memory_check (fd, size, SEGMENT_SEALS, error))
     return FALSE;
 
-  data = mmap (NULL, (gsize) size, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
-  if (data == MAP_FAILED)
-    return mapping_failed (error);
+  data = _afork_blob_memory_map (fd, size, error);
+  if (data == NULL)
+    return FALSE;
 
   mapped = g_new0 (Mapped, 1);
   mapped->table = self;
@@ -551,10 +487,11 @@ _afork_segment_table_end (AForkSegmentTable  *self,
     }
   g_mutex_unlock (&self->lock);
 
-  return is_idle || breach (error, "a segment ends that is not idle");
+  return is_idle || _afork_call_breach (error, "a segment ends that is not idle");
 }
 
-/* Nobody has the blob any more. */
+/* Nobody has the blob any more. If what was written to it cannot be dropped, the segment stays in
+ * use: the next blob in it would be mixed with this one. */
 static void
 blob_freed (gpointer data)
 {
@@ -563,13 +500,16 @@ blob_freed (gpointer data)
   g_autoptr(GMainContext) context = NULL;
   void (*wake) (gpointer data) = NULL;
   gpointer wake_data = NULL;
+  gboolean is_reusable;
+
+  is_reusable = _afork_blob_memory_drop_copies (mapped->data, mapped->size, mapped->n_faults);
 
   g_mutex_lock (&table->lock);
-  mapped->in_use = FALSE;
   if (table->freed)
     g_hash_table_remove (table->mapped, GUINT_TO_POINTER (mapped->number));
-  else
+  else if (is_reusable)
     {
+      mapped->in_use = FALSE;
       g_array_append_val (table->released, mapped->number);
       g_atomic_int_inc (&table->n_released);
       context = table->context != NULL ? g_main_context_ref (table->context) : NULL;
@@ -598,11 +538,15 @@ _afork_segment_table_get (AForkSegmentTable  *self,
   mapped = g_hash_table_lookup (self->mapped, GUINT_TO_POINTER (number));
   is_right = mapped != NULL && !mapped->in_use && size > 0 && size <= mapped->capacity;
   if (is_right)
-    mapped->in_use = TRUE;
+    {
+      mapped->in_use = TRUE;
+      mapped->size = (gsize) size;
+      mapped->n_faults = _afork_blob_memory_count_faults ();
+    }
   g_mutex_unlock (&self->lock);
   if (!is_right)
     {
-      breach (error, "a blob is in no segment that is its own");
+      _afork_call_breach (error, "a blob is in no segment that is its own");
       return NULL;
     }
 
@@ -652,7 +596,7 @@ write_all (int     fd,
 int
 _afork_sealed_blob_new (GBytes *blob)
 {
-  g_auto(AForkFd) fd = new_memfd ();
+  g_auto(AForkFd) fd = _afork_blob_memory_new ();
 
   /* Written rather than mapped, which takes a fault for each page. */
   if (fd < 0 || !write_all (fd, blob) || fcntl (fd, F_ADD_SEALS, BLOB_SEALS | F_SEAL_SEAL) < 0)
@@ -685,19 +629,15 @@ _afork_sealed_blob_map (int       fd,
 
   if (size == 0)
     {
-      breach (error, "a sealed blob is empty");
+      _afork_call_breach (error, "a sealed blob is empty");
       return NULL;
     }
-  if (!check_memory (fd, size, BLOB_SEALS, error))
+  if (!_afork_blob_memory_check (fd, size, BLOB_SEALS, error))
     return NULL;
 
-  /* Linux before 6.7 refuses to map it shared, for that mapping could be made writable. */
-  data = mmap (NULL, (gsize) size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
-  if (data == MAP_FAILED)
-    {
-      mapping_failed (error);
-      return NULL;
-    }
+  data = _afork_blob_memory_map (fd, size, error);
+  if (data == NULL)
+    return NULL;
 
   sealed = g_new (Sealed, 1);
   *sealed = (Sealed) { data, (gsize) size };

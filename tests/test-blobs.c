@@ -10,6 +10,8 @@
 #include <fcntl.h>
 #include <glib-unix.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* As afork-segments-private.h has them. */
@@ -182,6 +184,177 @@ test_blobs_kept (Census        *census,
       g_bytes_unref (kept[i]);
     }
   g_assert_cmpuint (count_segments (), ==, 0);
+}
+
+/* Some languages have the bytes of a GBytes for writing. */
+
+/* At which bytes is written: from the first on, at every so many. */
+static const struct { guint32 first, step; } scribbles[] = {
+  { 0, G_MAXINT32 }, { 1024 * 1024 - 1, G_MAXINT32 }, { 5000, G_MAXINT32 }, { 0, 1 }, { 1, 8192 },
+  { 7, 4096 }, { 600 * 1024, 64 }, { 0, 3 * 4096 },
+};
+
+enum { N_SCRIBBLES = 3 * G_N_ELEMENTS (scribbles) };
+
+static void
+scribble (GBytes *blob,
+          guint   which)
+{
+  gsize size;
+  char *bytes = (char *) g_bytes_get_data (blob, &size);
+
+  for (gsize at = scribbles[which].first; at < size; at += scribbles[which].step)
+    bytes[at] = '!';
+}
+
+/* What is written to a blob goes with it: the next one that comes in the same memory is what was
+ * sent. GIVE_UP drops the job that has the blob. */
+static void
+check_written (void (*give_up) (AForkJob *job))
+{
+  g_autoptr(AForkRpc) rpc = new_trusted_rpc ("blobs_make", TRUE);
+
+  for (guint i = 0; i < N_SCRIBBLES; i++)
+    {
+      g_autoptr(AForkJob) job = make (rpc, 1024 * 1024, 1, (char) ('a' + (char) i), NULL, NULL);
+
+      assert_blob (get_blob (job, 0), 1024 * 1024, (char) ('a' + (char) i));
+      scribble (get_blob (job, 0), i % G_N_ELEMENTS (scribbles));
+      give_up (g_steal_pointer (&job));
+      g_assert_cmpuint (count_segments (), <=, 2);
+    }
+  close_rpc (rpc);
+}
+
+static void
+give_up_here (AForkJob *job)
+{
+  g_object_unref (job);
+}
+
+static gpointer
+unref_job_thread (gpointer data)
+{
+  g_object_unref (data);
+  return NULL;
+}
+
+static void
+give_up_in_thread (AForkJob *job)
+{
+  g_thread_join (g_thread_new ("unref", unref_job_thread, job));
+}
+
+/* /proc/self/pagemap cannot be opened then, which tells what was written to. */
+static void
+give_up_without_descriptors (AForkJob *job)
+{
+  struct rlimit saved, none;
+
+  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &saved));
+  none = (struct rlimit) { 0, saved.rlim_max };
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &none));
+  g_object_unref (job);
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &saved));
+}
+
+static void
+test_blobs_written_caller (Census        *census,
+                           gconstpointer  data)
+{
+  check_written (give_up_here);
+  check_written (give_up_in_thread);
+  check_written (give_up_without_descriptors);
+}
+
+static void
+test_blobs_written_locked (Census        *census,
+                           gconstpointer  data)
+{
+  if (mlockall (MCL_CURRENT | MCL_FUTURE) < 0)
+    {
+      g_test_skip ("Memory cannot be locked");
+      return;
+    }
+  check_written (give_up_here);
+  g_assert_no_errno (munlockall ());
+}
+
+static void
+test_blobs_written_worker (Census        *census,
+                           gconstpointer  data)
+{
+  g_autoptr(AForkRpc) rpc = new_trusted_rpc ("blobs_scribble", TRUE);
+
+  for (guint i = 0; i < N_SCRIBBLES; i++)
+    {
+      const guint which = i % G_N_ELEMENTS (scribbles);
+      g_autoptr(AForkJob) job = NULL;
+      g_autoptr(GBytes) sent = new_blob (1024 * 1024, (char) ('a' + (char) i));
+      g_autoptr(GVariant) answer = NULL;
+      g_autoptr(GError) error = NULL;
+
+      job = afork_job_new (g_variant_new ("(uu)", scribbles[which].first, scribbles[which].step));
+      afork_job_add_blob (job, sent);
+      answer = run_job (rpc, job, &error);
+      g_assert_no_error (error);
+      assert_blob (get_blob (job, 0), 1024 * 1024, (char) ('a' + (char) i));
+      g_assert_cmpuint (count_segments (), <=, 4);
+    }
+  close_rpc (rpc);
+}
+
+/* How much memory the blobs that are mapped have of their own, in KiB. */
+static guint64
+measure_copies (void)
+{
+  g_autofree char *text = NULL;
+  g_auto(GStrv) lines = NULL;
+  gboolean of_blob = FALSE;
+  guint64 n_kib = 0;
+
+  g_assert_true (g_file_get_contents ("/proc/self/smaps", &text, NULL, NULL));
+  lines = g_strsplit (text, "\n", -1);
+  for (guint i = 0; lines[i] != NULL; i++)
+    if (g_ascii_isxdigit (*lines[i]) && strchr (lines[i], '-') != NULL)
+      of_blob = strstr (lines[i], "memfd:afork-blob") != NULL;
+    else if (of_blob && g_str_has_prefix (lines[i], "Anonymous:"))
+      n_kib += g_ascii_strtoull (lines[i] + strlen ("Anonymous:"), NULL, 10);
+  return n_kib;
+}
+
+/* That it can be written to costs no memory, but what is written to does, a page at a time. */
+static void
+check_copies (gboolean trusted,
+              guint32  size)
+{
+  const guint64 n_page_kib = (guint64) sysconf (_SC_PAGESIZE) / 1024;
+  g_autoptr(AForkRpc) rpc = new_trusted_rpc ("blobs_make", trusted);
+  g_autoptr(AForkJob) job = make (rpc, size, 1, 'x', NULL, NULL);
+  char *bytes = (char *) g_bytes_get_data (get_blob (job, 0), NULL);
+
+  g_assert_cmpuint (count_segments (), ==, 1);
+  assert_blob (get_blob (job, 0), size, 'x');
+  g_assert_cmpuint (measure_copies (), ==, 0);
+  bytes[0] = bytes[size - 1] = '!';
+  g_assert_cmpuint (measure_copies (), ==, 2 * n_page_kib);
+  g_clear_object (&job);
+  g_assert_cmpuint (measure_copies (), ==, 0);
+  close_rpc (rpc);
+}
+
+static void
+test_blobs_written_memory (Census        *census,
+                           gconstpointer  data)
+{
+  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
+    {
+      g_test_skip ("Under valgrind memory is not what it is");
+      return;
+    }
+  check_copies (TRUE, 1024 * 1024);
+  check_copies (TRUE, 64 * 1024 * 1024);
+  check_copies (FALSE, (is_instrumented () ? 1 : 8) * MIN_SEALED);
 }
 
 static gpointer
@@ -556,6 +729,10 @@ main (int    argc,
   add_with_census ("/blobs/sizes/untrusted", test_blobs_sizes_untrusted);
   add_with_census ("/blobs/reuse", test_blobs_reuse);
   add_with_census ("/blobs/kept", test_blobs_kept);
+  add_with_census ("/blobs/written/caller", test_blobs_written_caller);
+  add_with_census ("/blobs/written/locked", test_blobs_written_locked);
+  add_with_census ("/blobs/written/worker", test_blobs_written_worker);
+  add_with_census ("/blobs/written/memory", test_blobs_written_memory);
   add_with_census ("/blobs/thread", test_blobs_thread);
   add_with_census ("/blobs/in-flight", test_blobs_in_flight);
   add_with_census ("/blobs/sealed-with-fds", test_blobs_sealed_with_fds);

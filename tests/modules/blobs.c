@@ -22,8 +22,9 @@
 # define F_SEAL_FUTURE_WRITE 0x0010
 #endif
 
-AFORK_WORKER_EXPORT GVariant *blobs_make    (AForkCall *call, GVariant *args, GError **error);
-AFORK_WORKER_EXPORT GVariant *blobs_hostile (AForkCall *call, GVariant *args, GError **error);
+AFORK_WORKER_EXPORT GVariant *blobs_make     (AForkCall *call, GVariant *args, GError **error);
+AFORK_WORKER_EXPORT GVariant *blobs_scribble (AForkCall *call, GVariant *args, GError **error);
+AFORK_WORKER_EXPORT GVariant *blobs_hostile  (AForkCall *call, GVariant *args, GError **error);
 
 static gpointer
 unref_thread (gpointer data)
@@ -63,6 +64,32 @@ blobs_make (AForkCall  *call,
   for (char *at = maps; (at = strstr (at, "memfd:afork-blob")) != NULL; at++)
     n_segments++;
   return g_variant_new_uint32 (n_segments);
+}
+
+/* (first, step): returns copies of the blobs that came, and then writes to these, at every STEPth
+ * byte from FIRST on. */
+GVariant *
+blobs_scribble (AForkCall  *call,
+                GVariant   *args,
+                GError    **error)
+{
+  guint32 first, step;
+  gsize n_blobs;
+  GBytes **blobs = afork_call_get_blobs (call, &n_blobs);
+
+  g_variant_get (args, "(uu)", &first, &step);
+  for (gsize i = 0; i < n_blobs; i++)
+    {
+      gsize size;
+      char *bytes = (char *) g_bytes_get_data (blobs[i], &size);
+      g_autoptr(GBytes) copy = g_bytes_new (bytes, size);
+
+      afork_call_add_result_blob (call, copy);
+      for (gsize at = first; at < size; at += step)
+        bytes[at] = '!';
+    }
+
+  return g_variant_new ("()");
 }
 
 static int
