@@ -135,7 +135,7 @@ describe_end (AForkRpcLink *self)
                       _("The worker was ended by signal %d (%s)"), number, g_strsignal (number));
 }
 
-/* Adds what the worker last had to say. */
+/* Adds the end of what the worker and its children wrote. */
 static void
 attach_stderr (AForkRpcLink *self,
                GError       *error)
@@ -144,7 +144,7 @@ attach_stderr (AForkRpcLink *self,
 
   if (*text != '\0')
     {
-      char *message = g_strdup_printf (_("%s. It last wrote: %s"), error->message, text);
+      char *message = g_strdup_printf (_("%s. Standard error: %s"), error->message, text);
 
       g_free (error->message);
       error->message = message;

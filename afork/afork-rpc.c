@@ -39,8 +39,8 @@ enum
  *
  * Every call that was accepted ends exactly once: with the function's result, with its error, or
  * with why there will be none. If the worker ends too early that is `AFORK_ERROR_EXITED`,
- * `AFORK_ERROR_SIGNALED`, `AFORK_ERROR_OUT_OF_MEMORY` or `AFORK_ERROR_LOST`, with what it last
- * wrote to its standard error output; if it could not be run, an error of
+ * `AFORK_ERROR_SIGNALED`, `AFORK_ERROR_OUT_OF_MEMORY` or `AFORK_ERROR_LOST`, with the last lines of
+ * its standard error output; if it could not be run, an error of
  * [method@AFork.Process.run_finish]; if it has no such function, `AFORK_ERROR_FUNCTION`; if its
  * [property@AFork.Rpc:init-function] fails, the error of that; if it sent what it may not,
  * `AFORK_ERROR_PROTOCOL`, and it was killed; if it closed its socket and did not end within five
@@ -365,8 +365,12 @@ afork_rpc_class_init (AForkRpcClass *klass)
   /**
    * AForkRpc:forward-stderr:
    *
-   * Whether what the worker writes to its standard error output is passed on to this program's. The
-   * end of it is kept in any case, for the errors of calls.
+   * Whether what the worker and its children write to their standard error output is forwarded to
+   * this program's. The end of it is kept in any case, for the errors of calls.
+   *
+   * This program never waits for its own output. If that has no room, up to 64 KiB of text are
+   * kept, and the worker waits; if it has had none for one second, text is dropped, and the worker
+   * goes on. [Calls](calls.html#what-went-wrong) has the rest.
    *
    * Since: 0.1
    */

@@ -9,8 +9,8 @@
 
 G_BEGIN_DECLS
 
-/* What a worker writes to its standard error output: passed on to the caller's own, and the end of
- * it kept, to be told when the worker dies. */
+/* What a worker and its children write to their standard error output: forwarded to the caller's
+ * own, which is never waited for, and the end of it kept for the errors of calls. */
 typedef struct _AForkStderr AForkStderr;
 
 /* Has PROCESS, which is about to be run, write to a pipe that is read in CONTEXT. NULL if there is

@@ -21,11 +21,11 @@ typedef struct
 } Fate;
 
 static const Fate fates[] = {
-  { "q0", "xexited ", AFORK_ERROR_EXITED, "exited with status 0. It last wrote: about to exit" },
-  { "q3", "xexited ", AFORK_ERROR_EXITED, "exited with status 3. It last wrote: about to exit" },
-  { "k6", "xsignaled ", AFORK_ERROR_SIGNALED, "signal 6 (Aborted). It last wrote: about to die" },
-  { "k9", "xsignaled ", AFORK_ERROR_SIGNALED, "signal 9 (Killed). It last wrote: about to die" },
-  { "k15", "xsignaled ", AFORK_ERROR_SIGNALED, "(Terminated). It last wrote: about to die" },
+  { "q0", "xexited ", AFORK_ERROR_EXITED, "exited with status 0. Standard error: about to exit" },
+  { "q3", "xexited ", AFORK_ERROR_EXITED, "exited with status 3. Standard error: about to exit" },
+  { "k6", "xsignaled ", AFORK_ERROR_SIGNALED, "signal 6 (Aborted). Standard error: about to die" },
+  { "k9", "xsignaled ", AFORK_ERROR_SIGNALED, "signal 9 (Killed). Standard error: about to die" },
+  { "k15", "xsignaled ", AFORK_ERROR_SIGNALED, "(Terminated). Standard error: about to die" },
   { NULL, "xsignaled ", AFORK_ERROR_SIGNALED, "signal 9 (Killed)" },
 };
 

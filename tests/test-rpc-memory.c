@@ -129,17 +129,17 @@ test_memory_killed (void)
       guint before = concurrent ? 4 : 2;
 
       check_killed (concurrent, before, SIGKILL, signaled,
-                    "The worker was ended by signal 9 (Killed). It last wrote: line 1");
+                    "The worker was ended by signal 9 (Killed). Standard error: line 1");
       check_killed (concurrent, before + 1, SIGKILL, out_of_memory,
-                    "The worker was killed because memory ran out. It last wrote: line 1");
+                    "The worker was killed because memory ran out. Standard error: line 1");
       check_killed (concurrent, before + 1, SIGKILL, signaled,
-                    "The worker was ended by signal 9 (Killed). It last wrote: line 1");
+                    "The worker was ended by signal 9 (Killed). Standard error: line 1");
       check_killed (concurrent, before + 2, SIGTERM, signaled,
-                    "The worker was ended by signal 15 (Terminated). It last wrote: line 1");
+                    "The worker was ended by signal 15 (Terminated). Standard error: line 1");
       /* That one was another process of the group. */
       count_killed (before + 2);
       check_killed (concurrent, before + 2, SIGKILL, out_of_memory,
-                    "The worker was killed because memory ran out. It last wrote: line 1");
+                    "The worker was killed because memory ran out. Standard error: line 1");
     }
 }
 

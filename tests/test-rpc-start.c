@@ -215,7 +215,7 @@ static void
 test_init_exits (gboolean concurrent)
 {
   check_init (concurrent, "e1 q3", "e1 closed ",
-              AFORK_ERROR, AFORK_ERROR_EXITED, "status 3. It last wrote: about to exit");
+              AFORK_ERROR, AFORK_ERROR_EXITED, "status 3. Standard error: about to exit");
 }
 
 static void
@@ -224,7 +224,7 @@ test_init_dies (gboolean concurrent)
   g_autofree char *script = g_strdup_printf ("e1 k%d", SIGTERM);
 
   check_init (concurrent, script, "e1 closed ",
-              AFORK_ERROR, AFORK_ERROR_SIGNALED, "(Terminated). It last wrote: about to die");
+              AFORK_ERROR, AFORK_ERROR_SIGNALED, "(Terminated). Standard error: about to die");
 }
 
 /* An init-function that takes long: calls wait, and can be cancelled meanwhile; their time does not

@@ -165,7 +165,7 @@ check_death (const char *what,
 static void
 test_rpc_death_exit (void)
 {
-  check_death ("exit", 3, AFORK_ERROR_EXITED, "status 3. It last wrote: about to exit");
+  check_death ("exit", 3, AFORK_ERROR_EXITED, "status 3. Standard error: about to exit");
 }
 
 static void

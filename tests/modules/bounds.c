@@ -266,6 +266,13 @@ leave_child (AForkCall *call,
   _exit (0);
 }
 
+static void
+write_lines (guint32 n_lines)
+{
+  for (guint32 i = 0; i < n_lines; i++)
+    fprintf (stderr, "line %u\n", i);
+}
+
 /* Writes what the first string says, and ends. */
 static void
 write_and_end (AForkCall  *call,
@@ -273,8 +280,7 @@ write_and_end (AForkCall  *call,
                guint32     number)
 {
   if (g_str_equal (what, "lines"))
-    for (guint32 i = 0; i < number; i++)
-      fprintf (stderr, "line %u\n", i);
+    write_lines (number);
   else if (g_str_equal (what, "line"))
     {
       g_autofree char *line = g_malloc (number);
@@ -362,6 +368,8 @@ bounds_do (AForkCall  *call,
     return hold (call);
   else if (g_str_equal (what, "number"))
     return g_variant_new_uint32 (number);
+  else if (g_str_equal (what, "write-lines"))
+    write_lines (number);
   else if (*what != 'x')
     write_and_end (call, what, number);
 
