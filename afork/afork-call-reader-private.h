@@ -26,6 +26,9 @@ AForkCallStreamStatus  _afork_call_reader_read          (AForkCallReader      *s
 /* Whether reading again at once may give more. If not, it is not certain that there is none. */
 gboolean               _afork_call_reader_may_have_more (AForkCallReader      *self);
 
+/* How many bytes have been read in all. */
+guint64                _afork_call_reader_get_n_received (AForkCallReader     *self);
+
 /* The next frame of what has been read: OK, WOULD_BLOCK if it is not all there, or FAILED. It is
  * good until something is read; OWNER becomes what has its bytes for longer, or NULL. */
 AForkCallStreamStatus  _afork_call_reader_next          (AForkCallReader      *self,

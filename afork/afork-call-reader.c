@@ -20,6 +20,8 @@ enum
 {
   /* What is read at once; a frame over this is read to memory of its own. */
   INPUT_SIZE = 64 * 1024,
+  /* … but not more of it at once than this, which takes about half a millisecond. */
+  MAX_READ = 1024 * 1024,
 };
 
 struct _AForkCallReader
@@ -34,6 +36,7 @@ struct _AForkCallReader
   gsize     large_end;          /* received up to here */
   GArray   *fds;                /* of int: received, and not handed out */
   gboolean  may_have_more;      /* the last read took all that there was room for */
+  guint64   n_received;         /* bytes */
 };
 
 /* Receiving. */
@@ -54,7 +57,9 @@ static struct iovec
 get_room (AForkCallReader *self)
 {
   if (self->large != NULL)
-    return (struct iovec) { self->large + self->large_end, self->large_size - self->large_end };
+    return (struct iovec) {
+      self->large + self->large_end, MIN (self->large_size - self->large_end, MAX_READ)
+    };
 
   if (self->input_start > 0)
     {
@@ -121,6 +126,7 @@ _afork_call_reader_read (AForkCallReader  *self,
       return AFORK_CALL_STREAM_FAILED;
     }
 
+  self->n_received += (guint64) result;
   self->may_have_more = (gsize) result == room.iov_len;
   if (self->large != NULL)
     self->large_end += (gsize) result;
@@ -133,6 +139,12 @@ gboolean
 _afork_call_reader_may_have_more (AForkCallReader *self)
 {
   return self->may_have_more;
+}
+
+guint64
+_afork_call_reader_get_n_received (AForkCallReader *self)
+{
+  return self->n_received;
 }
 
 /* Frames. */

@@ -10,6 +10,7 @@ typedef enum
 {
   AFORK_CALL_STREAM_OK,
   AFORK_CALL_STREAM_WOULD_BLOCK,
+  AFORK_CALL_STREAM_BUSY,           /* there is more to do before it can be told what comes of it */
   AFORK_CALL_STREAM_LATER,          /* it would block, and poll() cannot tell for how long */
   AFORK_CALL_STREAM_END,            /* the other side sends no more, or takes no more */
   AFORK_CALL_STREAM_FAILED,

@@ -65,7 +65,8 @@ gboolean               _afork_call_stream_send_value   (AForkCallStream         
                                                         GUnixFDList              *fds,
                                                         GPtrArray                *blobs,
                                                         GError                  **error);
-/* Sends what has been gathered, or as much of it as is taken without waiting. WAIT: all of it. */
+/* Sends what has been gathered: about 1 MiB at most, or as much of it as is taken without waiting.
+ * WAIT: all of it. */
 AForkCallStreamStatus  _afork_call_stream_flush        (AForkCallStream          *self,
                                                         gboolean                  wait,
                                                         GError                  **error);
@@ -80,8 +81,11 @@ AForkCallStreamStatus  _afork_call_stream_read         (AForkCallStream         
                                                         GError                  **error);
 /* Whether reading again at once may give more. If not, it is not certain that there is none. */
 gboolean               _afork_call_stream_may_have_more (AForkCallStream        *self);
-/* The next message of what has been read: OK, WOULD_BLOCK if it is not all there, or FAILED with
- * AFORK_ERROR_PROTOCOL. */
+/* How many bytes have been read in all. */
+guint64                _afork_call_stream_get_n_received (AForkCallStream       *self);
+/* The next message of what has been read: OK, BUSY if there is more to do until there is one, so
+ * that it is to be called again, WOULD_BLOCK if it is not all there, or FAILED with
+ * AFORK_ERROR_PROTOCOL. Nothing may be read as long as it is OK or BUSY. */
 AForkCallStreamStatus  _afork_call_stream_next         (AForkCallStream          *self,
                                                         AForkCallMessage         *message,
                                                         GError                  **error);

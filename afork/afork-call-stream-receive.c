@@ -124,24 +124,20 @@ _afork_call_stream_next (AForkCallStream   *self,
                          AForkCallMessage  *message,
                          GError           **error)
 {
+  g_autoptr(GBytes) owner = NULL;
+  AForkCallStreamStatus status;
   gboolean is_message = FALSE;
+  AForkCallFrame frame;
 
   memset (message, 0, sizeof *message);
-  while (!is_message)
+  status = _afork_call_reader_next (self->reader, &frame, &owner, error);
+  if (status != AFORK_CALL_STREAM_OK)
+    return status;
+  if (!take_frame (self, &frame, owner, message, &is_message, error))
     {
-      g_autoptr(GBytes) owner = NULL;
-      AForkCallFrame frame;
-      AForkCallStreamStatus status;
-
-      status = _afork_call_reader_next (self->reader, &frame, &owner, error);
-      if (status != AFORK_CALL_STREAM_OK)
-        return status;
-      if (!take_frame (self, &frame, owner, message, &is_message, error))
-        {
-          _afork_call_message_clear (message);
-          return AFORK_CALL_STREAM_FAILED;
-        }
+      _afork_call_message_clear (message);
+      return AFORK_CALL_STREAM_FAILED;
     }
 
-  return AFORK_CALL_STREAM_OK;
+  return is_message ? AFORK_CALL_STREAM_OK : AFORK_CALL_STREAM_BUSY;
 }

@@ -76,6 +76,12 @@ _afork_call_stream_may_have_more (AForkCallStream *self)
   return _afork_call_reader_may_have_more (self->reader);
 }
 
+guint64
+_afork_call_stream_get_n_received (AForkCallStream *self)
+{
+  return _afork_call_reader_get_n_received (self->reader);
+}
+
 /* Life. */
 
 AForkCallStream *

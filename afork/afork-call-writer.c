@@ -17,6 +17,8 @@ enum
 {
   /* Frames are gathered up to about this in one piece of memory. */
   COMFORTABLE_BATCH = 64 * 1024,
+  /* What is sent at once if nobody waits for it. A caller has other things to do. */
+  MAX_FLUSH = 1024 * 1024,
 };
 
 /* What leaves together: frames, the data of the last of them perhaps apart, and the descriptors of
@@ -140,9 +142,10 @@ _afork_call_writer_gather (AForkCallWriter      *self,
 
 /* Sending. */
 
-/* What is left of the batch, as vectors. */
+/* What is left of the batch, up to MAX_SIZE bytes, as vectors. */
 static gsize
 get_vectors (Batch        *batch,
+             gsize         max_size,
              struct iovec *vectors)
 {
   static guint8 zeros[8];
@@ -160,11 +163,12 @@ get_vectors (Batch        *batch,
     {
       gsize skipped = MIN (n_sent, parts[i].iov_len);
 
+      gsize size = MIN (parts[i].iov_len - skipped, max_size);
+
       n_sent -= skipped;
-      if (skipped < parts[i].iov_len)
-        vectors[n_vectors++] = (struct iovec) {
-          (guint8 *) parts[i].iov_base + skipped, parts[i].iov_len - skipped
-        };
+      max_size -= size;
+      if (size > 0)
+        vectors[n_vectors++] = (struct iovec) { (guint8 *) parts[i].iov_base + skipped, size };
     }
 
   return n_vectors;
@@ -172,12 +176,16 @@ get_vectors (Batch        *batch,
 
 static gssize
 send_once (AForkCallWriter *self,
-           Batch           *batch)
+           Batch           *batch,
+           gsize            max_size)
 {
   union { char bytes[CMSG_SPACE (AFORK_CALL_FRAME_MAX_FDS * sizeof (int))]; struct cmsghdr align; }
     control;
   struct iovec vectors[3];
-  struct msghdr message = { .msg_iov = vectors, .msg_iovlen = get_vectors (batch, vectors) };
+  struct msghdr message = {
+    .msg_iov = vectors,
+    .msg_iovlen = get_vectors (batch, max_size, vectors),
+  };
   gssize result;
 
   if (batch->fds != NULL)
@@ -249,15 +257,17 @@ _afork_call_writer_flush (AForkCallWriter  *self,
                           GError          **error)
 {
   AForkCallStreamStatus status = AFORK_CALL_STREAM_OK;
+  gsize n_left = wait ? G_MAXSIZE : MAX_FLUSH;
   Batch *batch;
 
-  while (status == AFORK_CALL_STREAM_OK
+  while (status == AFORK_CALL_STREAM_OK && n_left > 0
          && (batch = g_queue_peek_head (&self->batches)) != NULL)
     {
-      gssize result = send_once (self, batch);
+      gssize result = send_once (self, batch, n_left);
 
       if (result >= 0)
         {
+          n_left -= (gsize) result;
           g_clear_object (&batch->fds);
           batch->n_sent += (gsize) result;
           self->n_unsent -= (gsize) result;

@@ -17,6 +17,7 @@
 #include "afork-fd-private.h"
 #include "afork-i18n-private.h"
 #include "afork-reader-private.h"
+#include "afork-turn-private.h"
 
 /* So that a reader who keeps up with a large item does not keep the main context from the rest. */
 enum { SENT_PER_TURN = 1024 * 1024 };
@@ -30,6 +31,7 @@ struct _AForkChannel
   int                       socket;         /* -1 once closed */
   GSource                  *source;         /* NULL once closed; holds a reference */
   gpointer                  source_tag;     /* of the socket within the source */
+  AForkTurnState            turn_state;     /* of the source */
 
   GQueue                    batches;        /* of AForkBatch, the next to be sent first */
   GPtrArray                *send_first;     /* of AForkChannel, or NULL */
@@ -56,11 +58,12 @@ typedef struct
   GSource      *source;         /* for comparison */
 } SourceUser;
 
-static int  send_queued      (AForkChannel *self);
-static void flush            (AForkChannel *self);
-static void receive          (AForkChannel *self);
-static void source_user_free (gpointer      data);
-static void forget           (gpointer      data);
+static int      send_queued      (AForkChannel *self);
+static void     flush            (AForkChannel *self);
+static gboolean receive          (AForkChannel *self,
+                                  AForkTurn    *turn);
+static void     source_user_free (gpointer      data);
+static void     forget           (gpointer      data);
 
 /* The source. What is queued is sent when the context prepares to wait, which spares it a turn. It
  * is ready if that fails, and when a handler that was called for one frame turns the context while
@@ -81,7 +84,8 @@ source_prepare (GSource *source,
   AForkChannel *self = ((ChannelSource *) source)->channel;
 
   *timeout = -1;
-  return (has_to_flush (self) && send_queued (self) != 0) || self->reader.unparsed;
+  return (has_to_flush (self) && send_queued (self) != 0) || self->reader.unparsed
+    || _afork_turn_prepare (&self->turn_state, timeout);
 }
 
 static gboolean
@@ -92,13 +96,19 @@ source_dispatch (GSource     *source,
   AForkChannel *self = ((ChannelSource *) source)->channel;
   g_autoptr(AForkChannel) kept G_GNUC_UNUSED = _afork_channel_ref (self);
   GIOCondition condition = g_source_query_unix_fd (source, self->source_tag);
+  gboolean caught_up = TRUE;
+  AForkTurn turn;
+
+  if (!_afork_turn_begin (&turn, source))
+    return G_SOURCE_CONTINUE;
 
   if ((condition & G_IO_OUT) != 0 || has_to_flush (self))
     flush (self);
   if (((condition & (G_IO_IN | G_IO_HUP | G_IO_ERR)) != 0 || self->reader.unparsed)
       && self->source == source)
-    receive (self);
+    caught_up = receive (self, &turn);
 
+  _afork_turn_end (&turn, &self->turn_state, self->source == source ? source : NULL, caught_up);
   return G_SOURCE_CONTINUE;
 }
 
@@ -119,6 +129,7 @@ attach (AForkChannel *self,
                                            self->waits_for_room ? G_IO_IN | G_IO_OUT : G_IO_IN);
   user->channel = _afork_channel_ref (self);
   user->source = self->source;
+  self->turn_state = (AForkTurnState) { 0 };
   g_source_set_callback (self->source, NULL, user, source_user_free);
   g_source_attach (self->source, context);
 }
@@ -341,17 +352,20 @@ deliver (AForkChannel      *self,
   return success;
 }
 
-/* Takes the input apart, as far as it goes. What a frame leads to may well turn the main context,
- * and so come back here: each frame counts as taken before it is delivered. */
+/* Takes the input apart, as far as it goes, or until TURN, if that is not NULL, is over. What a
+ * frame leads to may well turn the main context, and so come back here: each frame counts as taken
+ * before it is delivered. */
 static gboolean
 parse_input (AForkChannel  *self,
+             AForkTurn     *turn,
              GError       **error)
 {
   AForkFrameResult result = AFORK_FRAME_OK;
   int fds[AFORK_FRAME_MAX_FDS];
   AForkFrame frame;
 
-  while (result == AFORK_FRAME_OK && self->socket >= 0)
+  while (result == AFORK_FRAME_OK && self->socket >= 0
+         && (turn == NULL || _afork_turn_goes_on (turn)))
     {
       result = _afork_reader_take (&self->reader, &frame, fds, error);
       if (result == AFORK_FRAME_INVALID)
@@ -363,8 +377,10 @@ parse_input (AForkChannel  *self,
   return TRUE;
 }
 
-static void
-receive (AForkChannel *self)
+/* Receives until the turn is over. False if it was over before all had come. */
+static gboolean
+receive (AForkChannel *self,
+         AForkTurn    *turn)
 {
   g_autoptr(GError) error = NULL;
   gsize n_bytes = 0;
@@ -375,15 +391,19 @@ receive (AForkChannel *self)
       gboolean open = self->reader.unparsed
         || _afork_reader_read (&self->reader, self->socket, &n_bytes, &error);
 
-      if (!open || !parse_input (self, &error))
+      if (!open || !parse_input (self, turn, &error))
         {
           _afork_channel_close (self, error);
-          return;
+          return TRUE;
         }
+      if (self->socket >= 0 && self->reader.unparsed)
+        return FALSE;
       /* Another read is worth its while only to complete a frame. */
       complete = _afork_reader_is_empty (&self->reader);
     }
-  while (n_bytes > 0 && !complete && self->socket >= 0);
+  while (n_bytes > 0 && !complete && self->socket >= 0 && _afork_turn_goes_on (turn));
+
+  return n_bytes == 0 || complete || self->socket < 0;
 }
 
 void
@@ -398,7 +418,7 @@ _afork_channel_drain (AForkChannel *self)
 
       if (!(self->reader.unparsed
             || _afork_reader_read (&self->reader, self->socket, &n_bytes, &error))
-          || !parse_input (self, &error))
+          || !parse_input (self, NULL, &error))
         _afork_channel_close (self, error);
     }
 }

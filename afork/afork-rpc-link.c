@@ -8,6 +8,7 @@
 #include "afork-rpc-link-private.h"
 
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "afork-belonging-private.h"
@@ -17,6 +18,7 @@
 #include "afork-i18n-private.h"
 #include "afork-oom-private.h"
 #include "afork-stderr-private.h"
+#include "afork-turn-private.h"
 
 /* The function that serves calls in a worker: see worker/call-service.c. */
 #define SERVE_FUNCTION "afork_worker_serve_calls"
@@ -27,11 +29,8 @@ enum
    * does not come to see that, being at a call that was given up. One that does not end is killed
    * after this, in milliseconds: it cannot be told anything any more. */
   END_GRACE = 5000,
-  /* So that a worker that never stops sending does not keep the main context from the rest. */
-  READS_PER_TURN = 4,
-  /* What a worker that has ended left in its socket is less than this; but children of it may have
-   * the socket, and send without end. */
-  READS_AT_END = 1000,
+  /* More than a socket holds, in bytes, if the kernel does not say how much it does. */
+  MAX_UNREAD = 16 * 1024 * 1024,
 };
 
 struct _AForkRpcLink
@@ -51,6 +50,7 @@ struct _AForkRpcLink
   AForkCallStream          *stream;       /* NULL before the worker runs, and at the end */
   GSource                  *source;       /* NULL when nothing is to be expected of the stream */
   gpointer                  source_tag;
+  AForkTurnState            turn_state;   /* of the source */
   gboolean                  undelivered;  /* messages may have been read that were not handed on */
   gboolean                  waits_for_room;
   gboolean                  polls_for_room; /* … which the descriptor tells; else it is tried */
@@ -62,6 +62,8 @@ struct _AForkRpcLink
   GSource                  *grace;        /* or NULL */
   GError                   *failure;      /* why it was ended by this side, or NULL */
   gboolean                  process_ended;
+  guint64                   rest_end;     /* … what it sent goes up to this many bytes */
+  gboolean                  takes_rest;   /* … the source does, and holds a reference */
   gboolean                  ended;        /* it has been told */
 };
 
@@ -169,8 +171,12 @@ tell_ended (AForkRpcLink *self,
 static void
 end (AForkRpcLink *self)
 {
-  g_autoptr(GError) error = g_steal_pointer (&self->failure);
+  g_autoptr(GError) error = NULL;
 
+  if (self->ended)
+    return;
+
+  error = g_steal_pointer (&self->failure);
   if (error == NULL)
     error = describe_end (self);
   if (error != NULL)
@@ -240,20 +246,23 @@ deliver (AForkRpcLink      *self,
   return self->events == NULL || self->events->message (self, message, self->data, error);
 }
 
-/* Hands on what has been read. Handlers may turn the main context, and wait there for what comes
- * behind; then the source does the same. */
+/* Hands on what has been read, until the turn is over. Handlers may run the main context, and wait
+ * there for later messages; then the source does the same. AFORK_CALL_STREAM_WOULD_BLOCK: all that
+ * has been read is handed on. */
 static AForkCallStreamStatus
 deliver_read (AForkRpcLink  *self,
+              AForkTurn     *turn,
               GError       **error)
 {
-  AForkCallStreamStatus status = AFORK_CALL_STREAM_OK;
+  AForkCallStreamStatus status = AFORK_CALL_STREAM_BUSY;
 
-  while (status == AFORK_CALL_STREAM_OK && self->stream != NULL && self->failure == NULL)
+  while ((status == AFORK_CALL_STREAM_OK || status == AFORK_CALL_STREAM_BUSY)
+         && self->stream != NULL && self->failure == NULL && _afork_turn_goes_on (turn))
     {
       g_auto(AForkCallMessage) message = { 0 };
 
       status = _afork_call_stream_next (self->stream, &message, error);
-      self->undelivered = status == AFORK_CALL_STREAM_OK;
+      self->undelivered = status == AFORK_CALL_STREAM_OK || status == AFORK_CALL_STREAM_BUSY;
       if (status == AFORK_CALL_STREAM_OK && !deliver (self, &message, error))
         status = AFORK_CALL_STREAM_FAILED;
     }
@@ -261,32 +270,89 @@ deliver_read (AForkRpcLink  *self,
   return status;
 }
 
-/* Reads what has come; AT_END: all of it. */
-static void
-receive (AForkRpcLink *self,
-         gboolean      at_end)
+/* Reads once, and hands on what has come. */
+static AForkCallStreamStatus
+read_and_deliver (AForkRpcLink  *self,
+                  AForkTurn     *turn,
+                  gboolean      *caught_up,
+                  GError       **error)
 {
-  guint n_reads = at_end ? READS_AT_END : READS_PER_TURN;
-  g_autoptr(GError) error = NULL;
-  AForkCallStreamStatus status = AFORK_CALL_STREAM_OK;
+  AForkCallStreamStatus status = _afork_call_stream_read (self->stream, FALSE, error);
 
-  if (self->undelivered && deliver_read (self, &error) == AFORK_CALL_STREAM_FAILED)
-    status = AFORK_CALL_STREAM_FAILED;
-  for (guint i = 0; i < n_reads && status == AFORK_CALL_STREAM_OK && self->stream != NULL; i++)
+  if (status != AFORK_CALL_STREAM_OK)
     {
-      if (i > 0 && !at_end && !_afork_call_stream_may_have_more (self->stream))
-        break;
-
-      status = _afork_call_stream_read (self->stream, FALSE, &error);
-      if (status == AFORK_CALL_STREAM_OK
-          && deliver_read (self, &error) == AFORK_CALL_STREAM_FAILED)
-        status = AFORK_CALL_STREAM_FAILED;
+      *caught_up = TRUE;
+      return status;
     }
+
+  self->undelivered = TRUE;
+  status = deliver_read (self, turn, error);
+  if (status == AFORK_CALL_STREAM_WOULD_BLOCK)
+    *caught_up = self->process_ended
+      ? _afork_call_stream_get_n_received (self->stream) >= self->rest_end
+      : !_afork_call_stream_may_have_more (self->stream);
+  return status;
+}
+
+/* Reads and hands on what has come, until the turn is over. True if nothing is left. */
+static gboolean
+receive (AForkRpcLink *self,
+         AForkTurn    *turn)
+{
+  g_autoptr(GError) error = NULL;
+  AForkCallStreamStatus status = AFORK_CALL_STREAM_WOULD_BLOCK;
+  gboolean caught_up = FALSE;
+
+  if (self->undelivered)
+    status = deliver_read (self, turn, &error);
+  while (status == AFORK_CALL_STREAM_WOULD_BLOCK && !caught_up
+         && self->stream != NULL && self->failure == NULL && _afork_turn_goes_on (turn))
+    status = read_and_deliver (self, turn, &caught_up, &error);
 
   if (status == AFORK_CALL_STREAM_FAILED)
     kill_worker (self, g_steal_pointer (&error));
   else if (status == AFORK_CALL_STREAM_END && self->failure == NULL)
     await_end (self);
+  return caught_up || self->source == NULL;
+}
+
+/* The process has ended. What it sent is still in the socket, and comes first; but only that, since
+ * children of it may have the socket, and send without end. */
+static void
+receive_rest (AForkRpcLink *self)
+{
+  gboolean is_all = self->source == NULL;
+  AForkTurn turn;
+
+  if (!is_all && _afork_turn_begin (&turn, NULL))
+    {
+      is_all = receive (self, &turn);
+      _afork_turn_end (&turn, &self->turn_state, self->source, is_all);
+    }
+  if (!is_all && !self->takes_rest)
+    {
+      self->takes_rest = TRUE;
+      _afork_rpc_link_ref (self);
+    }
+  if (!is_all)
+    return;
+
+  end (self);
+  if (self->takes_rest)
+    {
+      self->takes_rest = FALSE;
+      _afork_rpc_link_unref (self);
+    }
+}
+
+/* How many bytes are in the socket: when the worker has just ended, all that it sent. */
+static guint64
+count_unread (AForkRpcLink *self)
+{
+  int n_bytes = -1;
+
+  ioctl (_afork_call_stream_get_fd (self->stream), FIONREAD, &n_bytes);
+  return n_bytes >= 0 ? (guint64) n_bytes : MAX_UNREAD;
 }
 
 /* Has the source look for room as STATUS, of what was sent, makes it necessary. */
@@ -366,7 +432,35 @@ source_prepare (GSource *source,
   AForkRpcLink *self = ((LinkSource *) source)->link;
 
   *timeout = -1;
-  return self->source == source && (has_to_flush (self) || self->undelivered);
+  return self->source == source
+    && (has_to_flush (self) || self->undelivered || self->takes_rest
+        || _afork_turn_prepare (&self->turn_state, timeout));
+}
+
+/* Whether nothing is gathered that could be sent at once. */
+static gboolean
+has_sent_all (AForkRpcLink *self)
+{
+  return self->stream == NULL || self->waits_for_room
+    || _afork_call_stream_get_unsent (self->stream) == 0;
+}
+
+static void
+serve (AForkRpcLink *self,
+       GSource      *source,
+       AForkTurn    *turn)
+{
+  GIOCondition condition = g_source_query_unix_fd (source, self->source_tag);
+  gboolean caught_up = TRUE;
+
+  if ((condition & (G_IO_IN | G_IO_HUP | G_IO_ERR)) != 0 || self->undelivered)
+    caught_up = receive (self, turn);
+  /* Answers often lead to more calls, which leave at once. */
+  if (self->source == source
+      && ((condition & G_IO_OUT) != 0 || has_to_flush (self) || has_to_retry (source)))
+    flush (self);
+  _afork_turn_end (turn, &self->turn_state, self->source == source ? source : NULL,
+                   caught_up && has_sent_all (self));
 }
 
 static gboolean
@@ -375,15 +469,12 @@ source_dispatch (GSource     *source,
                  gpointer     data)
 {
   AForkRpcLink *self = _afork_rpc_link_ref (((LinkSource *) source)->link);
-  GIOCondition condition = g_source_query_unix_fd (source, self->source_tag);
+  AForkTurn turn;
 
-  if (((condition & (G_IO_IN | G_IO_HUP | G_IO_ERR)) != 0 || self->undelivered)
-      && self->source == source)
-    receive (self, FALSE);
-  /* Answers often lead to more calls, which leave at once. */
-  if (self->source == source
-      && ((condition & G_IO_OUT) != 0 || has_to_flush (self) || has_to_retry (source)))
-    flush (self);
+  if (self->takes_rest)
+    receive_rest (self);
+  else if (self->source == source && _afork_turn_begin (&turn, source))
+    serve (self, source, &turn);
 
   _afork_rpc_link_unref (self);
   return G_SOURCE_CONTINUE;
@@ -403,6 +494,7 @@ attach (AForkRpcLink *self)
                                            _afork_call_stream_get_fd (self->stream),
                                            self->waits_for_room ? G_IO_IN | G_IO_OUT : G_IO_IN);
   self->polls_for_room = self->waits_for_room;
+  self->turn_state = (AForkTurnState) { 0 };
   g_source_attach (self->source, self->context);
 }
 
@@ -455,11 +547,10 @@ exited_cb (AForkProcess *process,
   g_signal_handler_disconnect (self->process, self->exited_id);
   self->exited_id = 0;
   self->process_ended = TRUE;
-  /* What it had still to say; but children of it may keep the socket, and go on. */
   if (self->source != NULL)
-    receive (self, TRUE);
+    self->rest_end = _afork_call_stream_get_n_received (self->stream) + count_unread (self);
   if (self->run_context == NULL)
-    end (self);
+    receive_rest (self);
   _afork_rpc_link_unref (self);
 }
 
@@ -507,8 +598,8 @@ run_cb (GObject      *object,
         self->events->room (self, self->data);
       if (self->process_ended)
         {
-          receive (self, TRUE);
-          end (self);
+          self->rest_end = count_unread (self);
+          receive_rest (self);
         }
     }
   _afork_rpc_link_unref (self);

@@ -149,7 +149,7 @@ take_messages (AForkCallService      *self,
 {
   g_autoptr(GError) error = NULL;
 
-  while (status == AFORK_CALL_STREAM_OK && !self->ended)
+  while ((status == AFORK_CALL_STREAM_OK || status == AFORK_CALL_STREAM_BUSY) && !self->ended)
     {
       g_auto(AForkCallMessage) message;
 

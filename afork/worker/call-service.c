@@ -105,12 +105,17 @@ await_setup (AForkCallService *self)
 {
   g_auto(AForkCallMessage) message = { 0 };
   g_autoptr(GError) error = NULL;
-  AForkCallStreamStatus status = AFORK_CALL_STREAM_OK;
+  AForkCallStreamStatus status;
 
-  while (status == AFORK_CALL_STREAM_OK
-         && (status = _afork_call_stream_next (self->stream, &message, &error))
-            == AFORK_CALL_STREAM_WOULD_BLOCK)
-    status = _afork_call_stream_read (self->stream, TRUE, &error);
+  do
+    {
+      status = _afork_call_stream_next (self->stream, &message, &error);
+      if (status == AFORK_CALL_STREAM_WOULD_BLOCK
+          && (status = _afork_call_stream_read (self->stream, TRUE, &error))
+             == AFORK_CALL_STREAM_OK)
+        status = AFORK_CALL_STREAM_BUSY;
+    }
+  while (status == AFORK_CALL_STREAM_BUSY);
 
   /* The caller has gone, or never wanted anything. */
   if (status == AFORK_CALL_STREAM_END)

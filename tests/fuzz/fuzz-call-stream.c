@@ -180,12 +180,14 @@ take_messages (void)
   AForkCallStreamStatus status = AFORK_CALL_STREAM_OK;
   g_autoptr(GError) error = NULL;
 
-  while (status == AFORK_CALL_STREAM_OK)
+  while (status == AFORK_CALL_STREAM_OK || status == AFORK_CALL_STREAM_BUSY)
     {
       g_auto(AForkCallMessage) message = { 0 };
       AForkCallMessage *kept = &world.messages[world.n_came % N_MESSAGES];
 
       status = _afork_call_stream_next (get_stream (), &message, &error);
+      if (status == AFORK_CALL_STREAM_BUSY)
+        continue;
       if (status != AFORK_CALL_STREAM_OK)
         break;
 

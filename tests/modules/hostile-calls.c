@@ -8,17 +8,24 @@
  *
  *   b BYTES     sends them
  *   d NUMBER    … with so many descriptors on the first of the next bytes
+ *   m SIZE      … which are a segment of that size from now on
+ *   * NUMBER    does the next step so many times
  *   w           waits until a call has come
  *   f BYTES     sends them again and again, until the caller takes no more
  *   c, r        closes the socket; has it take no more
+ *   e           writes to its standard error output until it is killed
+ *   k           goes on as a child, and exits
  *   x, s        exits with status 0, in the middle of the steps; stays for ever
  *
  * Behind the last step it waits until the caller has closed, and ends. */
+
+#define _GNU_SOURCE             /* memfd_create() */
 
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -30,6 +37,8 @@ AFORK_WORKER_EXPORT void afork_worker_serve_calls (int              socket,
                                                    size_t           n_items);
 
 static size_t n_fds;
+static int sent_fd = STDIN_FILENO;
+static char lines[64 * 1024];   /* any bytes */
 
 /* Sends some, with the descriptors. */
 static ssize_t
@@ -56,7 +65,7 @@ send_some (int         socket,
       header->cmsg_type = SCM_RIGHTS;
       header->cmsg_len = CMSG_LEN (n_fds * sizeof (int));
       for (size_t i = 0; i < n_fds; i++)
-        memcpy (CMSG_DATA (header) + i * sizeof (int), &(int) { STDIN_FILENO }, sizeof (int));
+        memcpy (CMSG_DATA (header) + i * sizeof (int), &sent_fd, sizeof (int));
       n_fds = 0;
     }
   return sendmsg (socket, &message, MSG_NOSIGNAL);
@@ -111,6 +120,16 @@ await_call (int socket)
 }
 
 static void
+make_segment (size_t size)
+{
+  sent_fd = memfd_create ("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (sent_fd < 0 || fallocate (sent_fd, 0, 0, (off_t) size) < 0
+      || fcntl (sent_fd, F_ADD_SEALS,
+                F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0)
+    abort ();
+}
+
+static void
 do_step (int         socket,
          const char *step,
          size_t      size)
@@ -137,6 +156,17 @@ do_step (int         socket,
       if (shutdown (socket, SHUT_RD) < 0)
         abort ();
       break;
+    case 'm':
+      make_segment ((size_t) atoll (step + 1));
+      break;
+    case 'e':
+      while (write (STDERR_FILENO, lines, sizeof lines) > 0)
+        ;
+      break;
+    case 'k':
+      if (fork () != 0)
+        _exit (0);
+      break;
     case 'x':
       _exit (0);
     default:
@@ -145,15 +175,39 @@ do_step (int         socket,
     }
 }
 
+/* Each time with the descriptors that were asked for, if any were. */
+static void
+repeat_step (int         socket,
+             const char *step,
+             size_t      size,
+             size_t      n_times)
+{
+  size_t n_fds_each = n_fds;
+
+  for (size_t i = 0; i < n_times; i++)
+    {
+      if (n_fds_each > 0)
+        n_fds = n_fds_each;
+      do_step (socket, step, size);
+    }
+}
+
 void
 afork_worker_serve_calls (int              socket,
                           const AForkItem *items,
                           size_t           n_items)
 {
+  size_t n_times = 1;
   char bytes[4096];
 
   for (size_t i = 0; i < n_items; i++)
-    do_step (socket, items[i].data, items[i].size);
+    if (items[i].data[0] == '*')
+      n_times = (size_t) atoi (items[i].data + 1);
+    else
+      {
+        repeat_step (socket, items[i].data, items[i].size, n_times);
+        n_times = 1;
+      }
 
   while (read (socket, bytes, sizeof bytes) > 0)
     ;
