@@ -20,6 +20,14 @@ G_BEGIN_DECLS
 /* Returns an empty memfd, or -1 and errno. */
 int       _afork_blob_memory_new          (void);
 
+/* These two give a memfd its size. They return false and errno where that is not possible, which
+ * includes a size beyond RLIMIT_FSIZE. */
+gboolean  _afork_blob_memory_reserve      (int            fd,
+                                           gsize          size);
+gboolean  _afork_blob_memory_write        (int            fd,
+                                           gconstpointer  data,
+                                           gsize          size);
+
 /* Whether all SIZE bytes of FD have pages. */
 gboolean  _afork_blob_memory_is_complete  (int            fd,
                                            guint64        size);

@@ -17,6 +17,7 @@
 #include "afork-call-breach-private.h"
 #include "afork-fd-private.h"
 #include "afork-i18n-private.h"
+#include "worker/size-signal.h"
 
 /* The entries of /proc/self/pagemap, as proc_pid_pagemap(5) has them. */
 #define ENTRY_PRESENT (G_GUINT64_CONSTANT (1) << 63)
@@ -35,6 +36,46 @@ _afork_blob_memory_new (void)
   int fd = memfd_create ("afork-blob", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
   return fd < 0 ? -1 : _afork_fd_avoid_standard (fd);
+}
+
+/* Sending. */
+
+gboolean
+_afork_blob_memory_reserve (int   fd,
+                            gsize size)
+{
+  AForkSizeSignal held;
+  int result;
+
+  afork_size_signal_hold (&held);
+  do
+    result = fallocate (fd, 0, 0, (off_t) size);
+  while (result < 0 && errno == EINTR);
+  afork_size_signal_release (&held);
+
+  return result == 0;
+}
+
+gboolean
+_afork_blob_memory_write (int           fd,
+                          gconstpointer data,
+                          gsize         size)
+{
+  AForkSizeSignal held;
+  gsize n_written = 0;
+  gssize result;
+
+  afork_size_signal_hold (&held);
+  do
+    {
+      result = write (fd, (const guint8 *) data + n_written, size - n_written);
+      if (result > 0)
+        n_written += (gsize) result;
+    }
+  while (n_written < size && (result > 0 || (result < 0 && errno == EINTR)));
+  afork_size_signal_release (&held);
+
+  return n_written == size;
 }
 
 /* Receiving. */

@@ -168,14 +168,8 @@ allocate (gsize    capacity,
 {
   g_auto(AForkFd) fd = _afork_blob_memory_new ();
   void *mapped;
-  int result;
 
-  if (fd < 0)
-    return -1;
-  do
-    result = fallocate (fd, 0, 0, (off_t) capacity);
-  while (result < 0 && errno == EINTR);
-  if (result < 0)
+  if (fd < 0 || !_afork_blob_memory_reserve (fd, capacity))
     return -1;
 
   mapped = mmap (NULL, capacity, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
@@ -573,33 +567,16 @@ _afork_segment_table_count_released (AForkSegmentTable *self)
 
 /* Sealed blobs. */
 
-static gboolean
-write_all (int     fd,
-           GBytes *blob)
-{
-  gsize size, n_written = 0;
-  const guint8 *data = g_bytes_get_data (blob, &size);
-
-  while (n_written < size)
-    {
-      gssize result = write (fd, data + n_written, size - n_written);
-
-      if (result >= 0)
-        n_written += (gsize) result;
-      else if (errno != EINTR)
-        return FALSE;
-    }
-
-  return TRUE;
-}
-
 int
 _afork_sealed_blob_new (GBytes *blob)
 {
   g_auto(AForkFd) fd = _afork_blob_memory_new ();
+  gsize size;
+  gconstpointer data = g_bytes_get_data (blob, &size);
 
   /* Written rather than mapped, which takes a fault for each page. */
-  if (fd < 0 || !write_all (fd, blob) || fcntl (fd, F_ADD_SEALS, BLOB_SEALS | F_SEAL_SEAL) < 0)
+  if (fd < 0 || !_afork_blob_memory_write (fd, data, size)
+      || fcntl (fd, F_ADD_SEALS, BLOB_SEALS | F_SEAL_SEAL) < 0)
     return -1;
   return g_steal_fd (&fd);
 }

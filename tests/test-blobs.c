@@ -5,10 +5,13 @@
 
 /* Blobs beside arguments and results, and the shared memory they travel in. */
 
+#include "config.h"
+
 #include "test-rpc-util.h"
 
 #include <fcntl.h>
 #include <glib-unix.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -355,6 +358,101 @@ test_blobs_written_memory (Census        *census,
   check_copies (TRUE, 1024 * 1024);
   check_copies (TRUE, 64 * 1024 * 1024);
   check_copies (FALSE, (is_instrumented () ? 1 : 8) * MIN_SEALED);
+}
+
+/* RLIMIT_FSIZE, which memory that is shared counts against. */
+
+static gboolean
+is_blocked (int number)
+{
+  sigset_t mask;
+
+  g_assert_cmpint (pthread_sigmask (SIG_BLOCK, NULL, &mask), ==, 0);
+  return sigismember (&mask, number) == 1;
+}
+
+static gboolean
+is_pending (int number)
+{
+  sigset_t signals;
+
+  g_assert_no_errno (sigpending (&signals));
+  return sigismember (&signals, number) == 1;
+}
+
+static void
+limit_files (pid_t  pid,
+             rlim_t size)
+{
+  struct rlimit limit;
+
+  g_assert_no_errno (prlimit (pid, RLIMIT_FSIZE, NULL, &limit));
+  limit.rlim_cur = MIN (size, limit.rlim_max);
+  g_assert_no_errno (prlimit (pid, RLIMIT_FSIZE, &limit, NULL));
+}
+
+static void
+check_limited (gboolean trusted,
+               rlim_t   here,
+               rlim_t   there)
+{
+  const guint32 sizes[] = { MIN_SEGMENT, 1024 * 1024, MIN_SEALED + 1 };
+  g_autoptr(AForkRpc) rpc = new_trusted_rpc ("blobs_make", trusted);
+
+  g_object_unref (make (rpc, 1, 1, 'a', NULL, NULL));
+  limit_files (afork_process_get_pid (afork_rpc_get_process (rpc)), there);
+  limit_files (0, here);
+  for (gsize i = 0; i < G_N_ELEMENTS (sizes); i++)
+    {
+      g_autoptr(GBytes) sent = new_blob (sizes[i], 's');
+      g_autoptr(AForkJob) job = make (rpc, sizes[i], 2, 'm', sent, NULL);
+
+      assert_blob (get_blob (job, 0), sizes[i], 'm');
+      assert_blob (get_blob (job, 1), sizes[i], 'm');
+      assert_blob (get_blob (job, 2), sizes[i], 's');
+    }
+  limit_files (0, RLIM_INFINITY);
+  close_rpc (rpc);
+}
+
+/* Blobs come all the same, neither side is ended by a signal, and this one is left as it was. */
+static void
+test_blobs_file_size (Census        *census,
+                      gconstpointer  data)
+{
+  const rlim_t limits[] = { RLIM_INFINITY, 0, 4096, 512 * 1024, MIN_SEALED };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (limits); i++)
+    {
+      check_limited (TRUE, limits[i], RLIM_INFINITY);
+      check_limited (TRUE, RLIM_INFINITY, limits[i]);
+      check_limited (FALSE, limits[i], limits[i]);
+    }
+  g_assert_false (is_blocked (SIGXFSZ));
+  g_assert_false (is_pending (SIGXFSZ));
+}
+
+/* A signal of the program's own that waits, waits on. */
+static void
+test_blobs_file_size_pending (Census        *census,
+                              gconstpointer  data)
+{
+  sigset_t signals, saved;
+  int number;
+
+  sigemptyset (&signals);
+  sigaddset (&signals, SIGXFSZ);
+  g_assert_cmpint (pthread_sigmask (SIG_BLOCK, &signals, &saved), ==, 0);
+  check_limited (TRUE, 0, RLIM_INFINITY);
+  g_assert_true (is_blocked (SIGXFSZ));
+  g_assert_false (is_pending (SIGXFSZ));
+
+  g_assert_cmpint (raise (SIGXFSZ), ==, 0);
+  check_limited (TRUE, 0, RLIM_INFINITY);
+  g_assert_true (is_blocked (SIGXFSZ));
+  g_assert_true (is_pending (SIGXFSZ));
+  g_assert_cmpint (sigwait (&signals, &number), ==, 0);
+  g_assert_cmpint (pthread_sigmask (SIG_SETMASK, &saved, NULL), ==, 0);
 }
 
 static gpointer
@@ -733,6 +831,8 @@ main (int    argc,
   add_with_census ("/blobs/written/locked", test_blobs_written_locked);
   add_with_census ("/blobs/written/worker", test_blobs_written_worker);
   add_with_census ("/blobs/written/memory", test_blobs_written_memory);
+  add_with_census ("/blobs/file-size/limited", test_blobs_file_size);
+  add_with_census ("/blobs/file-size/pending", test_blobs_file_size_pending);
   add_with_census ("/blobs/thread", test_blobs_thread);
   add_with_census ("/blobs/in-flight", test_blobs_in_flight);
   add_with_census ("/blobs/sealed-with-fds", test_blobs_sealed_with_fds);

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <afork/worker/afork-worker.h>
@@ -724,6 +725,26 @@ test_warning (Census        *census,
   close_fd (&reading);
 }
 
+/* A file may have no room for them. */
+static void
+test_warning_no_room (Census        *census,
+                      gconstpointer  data)
+{
+  static const char limit[] =
+    "#include <sys/resource.h>\n"
+    "void afork_eval_init () { setrlimit (RLIMIT_FSIZE, &(struct rlimit) { 0, 0 }); }\n";
+  g_autoptr(AForkProcess) process = afork_process_new ();
+  int file = memfd_create ("output", MFD_CLOEXEC);
+
+  g_assert_no_errno (file);
+  afork_process_map_fd (process, file, STDERR_FILENO);
+  afork_process_eval (process, limit, NULL);
+  afork_process_eval (process, "void f () { exit (0); }", NULL);
+  assert_says (process, "f", "");
+  g_assert_cmpint (lseek (file, 0, SEEK_END), ==, 0);
+  close_fd (&file);
+}
+
 /* Memory that is written and executed may be forbidden, and this process forbids it to itself. */
 static void
 test_forbidden (Census        *census,
@@ -1179,6 +1200,7 @@ main (int    argc,
   add ("error/many", test_error_many);
   add ("error/then-more", test_error_then_more);
   add ("warning", test_warning);
+  add ("warning-no-room", test_warning_no_room);
   add ("forbidden", test_forbidden);
   add ("crash", test_crash);
   add ("long-code", test_long_code);

@@ -13,6 +13,7 @@
 
 #include "afork/afork-error.h"
 #include "afork/afork-i18n-private.h"
+#include "size-signal.h"
 
 static AForkCallService *the_service;
 
@@ -69,12 +70,17 @@ refuse (AForkCallService *self,
 static void
 tell_fault (AForkCallService *self)
 {
+  AForkSizeSignal held;
+
   if (self->fault == NULL && self->send_fault == NULL)
     return;
 
+  /* Also where the text finds no room in a file, the caller learns of an exit, not of a signal. */
+  afork_size_signal_hold (&held);
   g_printerr ("Calls cannot be served any more: %s\n",
               self->fault != NULL ? self->fault : self->send_fault);
   fflush (NULL);
+  afork_size_signal_release (&held);
   _exit (EXIT_FAILURE);
 }
 

@@ -22,6 +22,7 @@
 #include "afork-worker.h"
 #include "compiler.h"
 #include "eval-tcc-libc.h"
+#include "size-signal.h"
 
 /* The C library's headers define __attribute__ away for compilers that they do not know. They would
  * have packed structures laid out wrongly, epoll_event for one, and this compiler knows it. So the
@@ -81,8 +82,13 @@ message_cb (void       *data,
 static void
 print_messages (const Messages *messages)
 {
+  AForkSizeSignal held;
+
+  /* A file that has no room for a warning is no reason to end. */
+  afork_size_signal_hold (&held);
   for (size_t i = 0; i < messages->n_texts; i++)
     fprintf (stderr, "%s\n", messages->texts[i]);
+  afork_size_signal_release (&held);
 }
 
 static void

@@ -12,6 +12,7 @@ import hashlib
 import os
 import pty
 import re
+import resource
 import shutil
 import signal
 import stat
@@ -429,6 +430,17 @@ def test_failure_to_open_is_not_noted(room):
     picture.mkdir()
     room.run(status=1)
     assert not room.failure_path(picture).exists()
+
+
+def limit_file_size(n_bytes):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, resource.RLIM_INFINITY))
+
+
+def test_file_size_limit(room):
+    picture = room.add("a.png", png(640, 480))
+    output = room.run(status=1, preexec_fn=lambda: limit_file_size(50))
+    assert output.outcome(picture) == "failed: The output could not be written: File too large"
+    assert room.run("--retry", room.pictures).outcome(picture) == "done"
 
 
 # Workers that misbehave
