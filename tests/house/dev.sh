@@ -5,7 +5,9 @@
 # dev.sh SOURCE-ROOT
 #
 # `./dev` takes its arguments as it says, refuses others before it does anything, and says where
-# things are only if they are there. Nothing is built or installed: what would do so is replaced.
+# things are only if they are there. On Debian it installs packages, elsewhere it names them.
+# Nothing is built or installed: what would do so is replaced, and so is what says which system this
+# is.
 
 set -eu
 
@@ -41,15 +43,33 @@ does_not_say ()
 }
 
 cd "$folder"
-cp "$source_root/dev" .
+sed "s,/etc/os-release,$folder/os-release,g" "$source_root/dev" > dev
+chmod +x dev
 thumbnailer=build/demo/docs/examples/thumbnailer/afork-thumbnailer
 sheet=build/demo/contact-sheet.png
 mkdir -p bin home "${thumbnailer%/*}"
 
-cat > bin/dpkg-query << 'END'
-#!/bin/sh
-echo ii
-END
+# system OS-RELEASE...: this is such a system from now on
+system ()
+{
+  printf '%s\n' "$@" > os-release
+}
+
+# packages installed|missing: what it is told about packages, and about libraries elsewhere
+packages ()
+{
+  case $1 in
+    installed) state=ii status=0 ;;
+    missing) state=un status=1 ;;
+  esac
+  printf '#!/bin/sh\necho %s\n' "$state" > bin/dpkg-query
+  printf '#!/bin/sh\nexit %s\n' "$status" > bin/pkg-config
+  chmod +x bin/dpkg-query bin/pkg-config
+}
+
+system ID=debian VERSION_ID=12
+packages installed
+
 cat > bin/meson << 'END'
 #!/bin/sh
 END
@@ -74,7 +94,9 @@ chmod +x bin/* "$thumbnailer"
 export PATH="$folder/bin:$PATH" HOME="$folder/home"
 unset XDG_CACHE_HOME
 
-for arguments in 'build x' 'test x' 'perf x' 'perf --update x' 'fuzz abc' 'fuzz 0' 'fuzz -1' \
+for arguments in 'build x' 'test x' 'test --all x' 'soak x' 'soak 0' 'soak 1 2' \
+                 'check-debian' 'check-debian 12' 'check-debian 11 root' 'check-debian 13 other' \
+                 'perf x' 'perf --update x' 'fuzz abc' 'fuzz 0' 'fuzz -1' \
                  'fuzz 1 2' 'demo --no-such-option' 'demo --size'; do
   # Words of their own, as they are meant.
   dev 2 $arguments
@@ -84,11 +106,6 @@ dev 1 no-such-command
 dev 0 help
 dev 0 demo --help
 does_not_say Building
-
-# Elsewhere it looks for the tools themselves.
-if [ "$(. /etc/os-release && echo "$ID $VERSION_ID")" != 'debian 12' ]; then
-  exit 0
-fi
 
 dev 0 demo
 says '<--></usr/share/backgrounds/mate/nature>$'
@@ -111,3 +128,36 @@ says '^All of them on one page: *other.png$'
 [ -e "$sheet" ]
 dev 1 demo bad
 does_not_say 'on one page'
+
+# Packages that are missing.
+
+packages missing
+for version in 12 13; do
+  system ID=debian "VERSION_ID=\"$version\""
+  dev 1 demo pictures
+  says '^== Installing .*libglib2.0-dev'
+  says 'was called'
+done
+
+system ID=fedora VERSION_ID=43
+dev 1 demo pictures
+says '^  sudo dnf install .*gdk-pixbuf2-devel .*glib2-devel'
+system ID=endeavouros ID_LIKE=arch
+dev 1 demo pictures
+says '^  sudo pacman -S --needed .*gdk-pixbuf2 .*glib2-devel'
+system ID=ubuntu 'ID_LIKE="debian"' VERSION_ID=24.04
+dev 1 demo pictures
+says '^  sudo apt-get install .*libgdk-pixbuf-2.0-dev .*libglib2.0-dev'
+system ID=other
+dev 1 demo pictures
+says 'which Debian calls: .*libglib2.0-dev'
+does_not_say 'was called'
+
+# Each has a name elsewhere.
+names ()
+{
+  sed -n "/^$1='$/,/^'$/p" dev | sed '1d;$d'
+}
+names packages | awk '{ print $2 }' | sort -u > used
+names names | awk 'NF == 3 { print $1 }' > named
+diff used named > output || fail 'these packages are not named once each, in order:'
