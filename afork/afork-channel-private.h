@@ -68,6 +68,12 @@ gboolean      _afork_channel_expect_fds    (AForkChannel             *self,
 /* From now on nothing is read beyond the frame that is awaited: what follows is not for us. */
 void          _afork_channel_read_exactly (AForkChannel             *self);
 
+/* Whether what is sent can still arrive. */
+gboolean      _afork_channel_is_open       (AForkChannel             *self);
+
+/* Sends now what can be sent now. */
+void          _afork_channel_push          (AForkChannel             *self);
+
 /* Whether nothing is left to be sent. */
 gboolean      _afork_channel_is_sent      (AForkChannel             *self);
 

@@ -257,9 +257,8 @@ flush (AForkChannel *self)
     }
 }
 
-/* Whether what is sent can still arrive. */
-static gboolean
-is_open (AForkChannel *self)
+gboolean
+_afork_channel_is_open (AForkChannel *self)
 {
   return self->socket >= 0 && !self->deaf && !self->finishing;
 }
@@ -275,7 +274,7 @@ _afork_channel_send (AForkChannel     *self,
 
   if (size == 0)
     return FALSE;
-  if (!is_open (self))
+  if (!_afork_channel_is_open (self))
     return TRUE;
 
   if (batch == NULL || !_afork_batch_add (batch, frame, size, fd))
@@ -297,7 +296,7 @@ _afork_channel_send_item (AForkChannel *self,
   gsize size = g_bytes_get_size (bytes);
   gsize offset = 0;
 
-  if (!is_open (self))
+  if (!_afork_channel_is_open (self))
     return;
 
   do
@@ -316,12 +315,20 @@ void
 _afork_channel_send_first (AForkChannel *self,
                            AForkChannel *other)
 {
-  if (!is_open (self))
+  if (!_afork_channel_is_open (self))
     return;
 
   if (self->send_first == NULL)
     self->send_first = g_ptr_array_new_with_free_func ((GDestroyNotify) _afork_channel_unref);
   g_ptr_array_add (self->send_first, _afork_channel_ref (other));
+}
+
+/* What goes wrong is found again when the context is iterated. */
+void
+_afork_channel_push (AForkChannel *self)
+{
+  if (has_to_flush (self))
+    send_queued (self);
 }
 
 gboolean

@@ -21,11 +21,25 @@ typedef struct _AForkLife AForkLife;
 typedef void (*AForkLifeEndedFunc) (AForkLife *life,
                                     gpointer   data);
 
+/* What became of killing it, where that could not be told at once: ERROR says why it cannot be
+ * killed, and is NULL where it was killed after all. */
+typedef void (*AForkLifeKilledFunc) (AForkLife    *life,
+                                     const GError *error,
+                                     gpointer      data);
+
+/* Asks the parent of a process, which is REPORTER's, to send SIGNAL to its fork NUMBER. False if it
+ * cannot be asked. */
+typedef gboolean (*AForkLifeRequestFunc) (gpointer reporter,
+                                          guint32  number,
+                                          int      signal);
+
 AForkLife *_afork_life_new             (GMainContext       *context);
 AForkLife *_afork_life_ref             (AForkLife          *self);
 void       _afork_life_unref           (AForkLife          *self);
-void       _afork_life_set_ended_func  (AForkLife          *self,
+/* Both functions or none. KILLED may be called while the process is being killed. */
+void       _afork_life_set_funcs       (AForkLife          *self,
                                         AForkLifeEndedFunc  ended,
+                                        AForkLifeKilledFunc killed,
                                         gpointer            data);
 /* The context in which it is watched from now on. */
 void       _afork_life_set_context     (AForkLife          *self,
@@ -54,9 +68,26 @@ void       _afork_life_orphan          (AForkLife          *self);
  * with a lifeline, which is to have that until its end. Only signals still reach it. */
 void       _afork_life_strand          (AForkLife          *self);
 
+/* Whom to ask where the process may not be signalled from here, until it is orphaned; or NULL. */
+void       _afork_life_set_reporter    (AForkLife          *self,
+                                        AForkLifeRequestFunc request,
+                                        gpointer            reporter,
+                                        guint32             number);
+
 /* Sends SIGNAL: at once, or as soon as the process is known. */
 void       _afork_life_send_signal     (AForkLife          *self,
                                         int                 signal);
+/* The reporter was asked to send SIGNAL, and this came of it: 0 or an errno. */
+void       _afork_life_signal_answered (AForkLife          *self,
+                                        int                 signal,
+                                        int                 error);
+/* Kills it because it has closed its socket, and so is about to end as a rule. That it cannot be
+ * killed counts only if it has not ended some seconds later. */
+void       _afork_life_kill_closed     (AForkLife          *self);
+/* Why it cannot be killed, or NULL. */
+const GError *_afork_life_get_kill_error (AForkLife        *self);
+/* Whether it is still open whether it can be killed. */
+gboolean   _afork_life_is_being_killed (AForkLife          *self);
 
 /* From now on another process may take the place of this one, which perhaps has heard nothing of it
  * yet: the signals for this one are kept … */

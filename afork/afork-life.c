@@ -8,6 +8,7 @@
 #include "afork-life-private.h"
 
 #include <fcntl.h>
+#include <gio/gio.h>
 #include <glib-unix.h>
 #include <poll.h>
 #include <signal.h>
@@ -31,6 +32,9 @@ enum
   REAPED_MS = 3000,
   /* How often a child is looked after of which no pidfd can be had, or that a tracer holds. */
   POLL_MS = 10,
+  /* How long a process that cannot be killed from here has to end, or its parent to say that it has
+   * killed it. */
+  KILL_MS = 5000,
 };
 
 typedef enum
@@ -67,8 +71,17 @@ struct _AForkLife
   guint64             system_usec;
   guint64             max_rss_kib;
 
+  AForkLifeRequestFunc request_func;    /* NULL where nobody can be asked … */
+  gpointer            reporter;         /* … to signal it */
+  guint32             number;
+  gboolean            kill_asked;       /* … and has not answered */
+  int                 kill_errno;       /* why it cannot be killed from here */
+  GSource            *kill_timeout;     /* for its end, or for the answer; holds a reference */
+  GError             *kill_error;       /* why it cannot be killed at all, or NULL */
+
   AForkLifeEndedFunc  ended_func;
-  gpointer            ended_data;
+  AForkLifeKilledFunc killed_func;
+  gpointer            data;             /* for both */
 };
 
 /* The kernel's own record of how a process ended, kept as long as somebody has a pidfd of it:
@@ -87,8 +100,11 @@ G_STATIC_ASSERT (sizeof (PidfdInfo) == 64);
 #define GET_INFO      _IOWR (0xFF, 11, PidfdInfo)
 #define INFO_EXIT     (1 << 3)
 
-static void start_watch (AForkLife *self,
-                         Watch      watch);
+static void start_watch        (AForkLife *self,
+                                Watch      watch);
+static void start_kill_timeout (AForkLife *self,
+                                gint64     time);
+static void forget_kill        (AForkLife *self);
 
 /* Which child is reaped by a life. A process that was detached may be taken over here, where it was
  * made: then there are two lives of it, and the other one leaves it alone. */
@@ -257,6 +273,7 @@ end (AForkLife *self,
 
   stop_watch (self);
   disown_child (self);
+  forget_kill (self);
   self->ended = TRUE;
   self->wait_status = wait_status;
   if (!self->stranded)
@@ -265,7 +282,7 @@ end (AForkLife *self,
       g_clear_pointer (&self->lifeline, _afork_lifeline_unref);
     }
   if (self->ended_func != NULL)
-    self->ended_func (self, self->ended_data);
+    self->ended_func (self, self->data);
 }
 
 static guint64
@@ -402,6 +419,8 @@ forget (gpointer data)
 
   stop_watch (self);
   disown_child (self);
+  forget_kill (self);
+  self->request_func = NULL;
   self->ended = TRUE;
   self->stranded = FALSE;
   _afork_fd_clear (&self->pidfd);
@@ -440,12 +459,25 @@ _afork_life_unref (AForkLife *self)
 }
 
 void
-_afork_life_set_ended_func (AForkLife          *self,
-                            AForkLifeEndedFunc  ended,
-                            gpointer            data)
+_afork_life_set_funcs (AForkLife           *self,
+                       AForkLifeEndedFunc   ended,
+                       AForkLifeKilledFunc  killed,
+                       gpointer             data)
 {
   self->ended_func = ended;
-  self->ended_data = data;
+  self->killed_func = killed;
+  self->data = data;
+}
+
+void
+_afork_life_set_reporter (AForkLife            *self,
+                          AForkLifeRequestFunc  request,
+                          gpointer              reporter,
+                          guint32               number)
+{
+  self->request_func = request;
+  self->reporter = reporter;
+  self->number = number;
 }
 
 void
@@ -459,50 +491,186 @@ _afork_life_set_context (AForkLife    *self,
 
       start_watch (self, self->watch);
     }
+  if (self->kill_timeout != NULL)
+    start_kill_timeout (self, g_source_get_ready_time (self->kill_timeout));
 }
 
-/* Under valgrind there is neither pidfd_open() nor pidfd_send_signal(). A pidfd that somebody else
- * has opened works, and a child that we have not reaped keeps its number. */
-static void
-send_without_pidfd (AForkLife *self,
-                    int        signal)
+/* Signals. */
+
+typedef enum
 {
-  struct pollfd ended = { .fd = self->pidfd, .events = POLLIN };
-  siginfo_t info;
+  PIDFD_OURS,                   /* of the process whose pid the kernel gave us */
+  PIDFD_OTHER,                  /* of another process, or nobody can say of which */
+  PIDFD_REAPED                  /* of none any more */
+} PidfdOwner;
 
-  if (self->pidfd >= 0 ? poll (&ended, 1, 0) == 0
-                       : waitid (P_PID, (id_t) self->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0)
-    kill (self->pid, signal);
-}
-
-/* Whether the pidfd is of the process whose pid the kernel gave us. It came from the process
- * itself, which may be up to anything, so it is asked before the pidfd is put to a use that can
- * harm. It is of none once that has been reaped, and then no harm is left to do. */
-static gboolean
+/* Whose pidfd it is. It came from the process itself, which may be up to anything, so it is asked
+ * before the pidfd is put to a use that can harm. Once the process has been reaped, no harm is left
+ * to do. */
+static PidfdOwner
 verify_pidfd (AForkLife *self)
 {
   int pid;
 
   if (self->verified)
-    return TRUE;
+    return PIDFD_OURS;
 
   pid = query_pid (self->pidfd);
   self->verified = pid == self->pid;
-  if (!self->verified && pid != -1)
-    g_debug ("Process %d has sent a descriptor that is not its own pidfd", (int) self->pid);
-  return self->verified;
+  if (self->verified)
+    return PIDFD_OURS;
+  if (pid == -1)
+    return PIDFD_REAPED;
+
+  g_debug ("Process %d has sent a descriptor that is not its own pidfd", (int) self->pid);
+  return PIDFD_OTHER;
+}
+
+/* 0 where the process has been sent SIGNAL, or has ended, else an errno. A child of ours that was
+ * not reaped keeps its pid; that of another process could be a stranger's by now. */
+static int
+send_directly (AForkLife *self,
+               int        signal)
+{
+  siginfo_t info;
+  int error = EPERM;
+
+  if (self->pidfd >= 0)
+    switch (verify_pidfd (self))
+      {
+      case PIDFD_REAPED:
+        return 0;
+      case PIDFD_OURS:
+        if (afork_pidfd_send_signal (self->pidfd, signal) == 0 || errno == ESRCH)
+          return 0;
+        error = errno;
+        break;
+      default:
+        break;
+      }
+
+  if (!self->is_child)
+    return error;
+  if (waitid (P_PID, (id_t) self->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0
+      || kill (self->pid, signal) == 0 || errno == ESRCH)
+    return 0;
+  return errno;
+}
+
+/* The process was killed after all, or nothing is left to be killed. */
+static void
+forget_kill (AForkLife *self)
+{
+  self->kill_asked = FALSE;
+  _afork_source_clear (&self->kill_timeout);
+  g_clear_error (&self->kill_error);
+}
+
+static void
+report_killed (AForkLife *self)
+{
+  const gboolean was_asked = self->kill_asked;
+
+  forget_kill (self);
+  if (was_asked && !self->ended && self->killed_func != NULL)
+    self->killed_func (self, NULL, self->data);
+}
+
+static void
+report_unkillable (AForkLife *self)
+{
+  g_autoptr(AForkLife) kept G_GNUC_UNUSED = _afork_life_ref (self);
+  const gboolean unanswered = self->kill_asked;
+  const char *why = g_strerror (self->kill_errno);
+
+  if (self->ended)
+    return;
+
+  forget_kill (self);
+  self->kill_error = unanswered
+    ? g_error_new (G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
+                   _("Process %d cannot be killed from here (%s), and its template, which could, "
+                     "does not answer"), (int) self->pid, why)
+    : g_error_new (G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
+                   _("Process %d cannot be killed: %s"), (int) self->pid, why);
+  if (self->killed_func != NULL)
+    self->killed_func (self, self->kill_error, self->data);
+}
+
+static gboolean
+kill_timeout_cb (gpointer data)
+{
+  report_unkillable (data);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+start_kill_timeout (AForkLife *self,
+                    gint64     time)
+{
+  _afork_source_clear (&self->kill_timeout);
+  self->kill_timeout = g_timeout_source_new (KILL_MS);
+  g_source_set_ready_time (self->kill_timeout, time);
+  g_source_set_static_name (self->kill_timeout, "[afork] process has to be killed");
+  g_source_set_callback (self->kill_timeout, kill_timeout_cb, _afork_life_ref (self),
+                         (GDestroyNotify) _afork_life_unref);
+  g_source_attach (self->kill_timeout, self->context);
+}
+
+static void
+await_kill (AForkLife *self)
+{
+  if (self->kill_timeout == NULL)
+    start_kill_timeout (self, g_get_monotonic_time () + KILL_MS * G_TIME_SPAN_MILLISECOND);
+}
+
+static gboolean
+ask_reporter (AForkLife *self,
+              int        signal)
+{
+  return self->request_func != NULL && self->request_func (self->reporter, self->number, signal);
+}
+
+static void
+kill_now (AForkLife *self,
+          gboolean   is_ending)
+{
+  int error = send_directly (self, SIGKILL);
+
+  if (error == 0)
+    {
+      report_killed (self);
+      return;
+    }
+
+  self->kill_errno = error;
+  if (self->ended)
+    return;
+
+  if (!self->kill_asked)
+    self->kill_asked = ask_reporter (self, SIGKILL);
+  if (self->kill_asked || is_ending)
+    await_kill (self);
+  else
+    report_unkillable (self);
 }
 
 static void
 send_now (AForkLife *self,
           int        signal)
 {
-  if (self->pidfd >= 0 && !verify_pidfd (self))
-    return;
+  int error;
 
-  if (self->pidfd < 0
-      || (afork_pidfd_send_signal (self->pidfd, signal) < 0 && errno == ENOSYS))
-    send_without_pidfd (self, signal);
+  if (signal == SIGKILL)
+    {
+      kill_now (self, FALSE);
+      return;
+    }
+
+  error = send_directly (self, signal);
+  if (error != 0 && !ask_reporter (self, signal))
+    g_debug ("Signal %d cannot be sent to process %d: %s", signal, (int) self->pid,
+             g_strerror (error));
 }
 
 static void
@@ -537,7 +705,7 @@ _afork_life_adopt (AForkLife *self,
 static gboolean
 is_anothers_pidfd (AForkLife *self)
 {
-  return !verify_pidfd (self) && query_pid (self->pidfd) > 0;
+  return verify_pidfd (self) == PIDFD_OTHER && query_pid (self->pidfd) > 0;
 }
 
 static void
@@ -626,9 +794,17 @@ _afork_life_end (AForkLife *self,
 void
 _afork_life_orphan (AForkLife *self)
 {
+  g_autoptr(AForkLife) kept G_GNUC_UNUSED = _afork_life_ref (self);
+
   self->orphan = TRUE;
   if (!self->ended && self->pid != 0)
     watch_orphan (self);
+  /* Its parent was asked to kill it, and will not answer any more. */
+  if (!self->ended && self->kill_asked)
+    {
+      self->kill_asked = FALSE;
+      kill_now (self, FALSE);
+    }
 }
 
 static guint64
@@ -663,6 +839,52 @@ _afork_life_send_signal (AForkLife *self,
     keep_signal (self, signal);
   if (self->pid != 0)
     send_now (self, signal);
+}
+
+void
+_afork_life_signal_answered (AForkLife *self,
+                             int        signal,
+                             int        error)
+{
+  if (signal != SIGKILL || !(self->kill_asked || self->kill_error != NULL) || self->ended)
+    return;
+
+  self->kill_errno = error;
+  /* If its parent has none such any more, its end was reported before. */
+  if (error == 0 || error == ESRCH)
+    {
+      self->kill_asked = TRUE;
+      report_killed (self);
+    }
+  else if (self->kill_asked)
+    {
+      self->kill_asked = FALSE;
+      report_unkillable (self);
+    }
+}
+
+void
+_afork_life_kill_closed (AForkLife *self)
+{
+  if (self->ended || self->pid == 0)
+    return;
+
+  if (self->keeps_signals)
+    keep_signal (self, SIGKILL);
+  if (self->kill_error == NULL)
+    kill_now (self, TRUE);
+}
+
+const GError *
+_afork_life_get_kill_error (AForkLife *self)
+{
+  return self->kill_error;
+}
+
+gboolean
+_afork_life_is_being_killed (AForkLife *self)
+{
+  return self->kill_asked;
 }
 
 void

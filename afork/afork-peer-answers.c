@@ -69,6 +69,7 @@ is_in_place (AForkPeer        *self,
              const int        *fds)
 {
   const gboolean is_report = frame->kind == AFORK_FRAME_EXITED
+    || frame->kind == AFORK_FRAME_SIGNALED
     || frame->kind == AFORK_FRAME_FORK_FAILED;
 
   /* A program that is executed greets before anything else. One that has given up still reports on
@@ -76,7 +77,7 @@ is_in_place (AForkPeer        *self,
   if (self->program != NULL && !self->greeted)
     return frame->kind == AFORK_FRAME_HELLO;
   if (self->ready)
-    return frame->kind == AFORK_FRAME_EXITED;
+    return is_report && frame->kind != AFORK_FRAME_FORK_FAILED;
   if (self->gave_up)
     return is_report;
 
@@ -156,6 +157,7 @@ follow_worker (AForkPeer *self,
 {
   g_autoptr(GError) error = NULL;
   AForkLife *life = _afork_life_new (self->context);
+  gboolean opened;
 
   /* A blocking call perhaps serves it in a context of its own, and gives back only what is ours
    * then. */
@@ -165,14 +167,29 @@ follow_worker (AForkPeer *self,
   _afork_life_send_signal (self->life, SIGCONT);
   _afork_peer_add_fork_life (self, AFORK_WORKER_NUMBER, life);
   _afork_peer_set_life (self, life);
+  /* First, so that it can be asked to signal its forks, the worker among them. */
+  self->n_requests_sent = 0;
+  opened = _afork_peer_open_channel (self, &self->channel, &_afork_peer_channel_events,
+                                     g_steal_fd (reports), &error);
+  _afork_peer_send_requests (self);
   _afork_life_bear (life, pid, g_steal_fd (pidfd));
-  if (!_afork_peer_open_channel (self, &self->channel, &_afork_peer_channel_events,
-                                 g_steal_fd (reports), &error))
+  if (!opened)
     {
       g_debug ("The reports of process %d are lost: %s", (int) pid, error->message);
       _afork_peer_orphan_forks (self, FALSE);
     }
   _afork_peer_tell_known (self);
+}
+
+/* It is another caller's from now on. */
+static void
+disown (AForkPeer        *self,
+        const AForkFrame *frame)
+{
+  if (frame->n_fds == 2)
+    _afork_peer_disown_fork (self, AFORK_WORKER_NUMBER);
+  else if (self->template != NULL)
+    _afork_peer_disown_fork (self->template, self->number);
 }
 
 static gboolean
@@ -202,6 +219,8 @@ ready_came (AForkPeer         *self,
     follow_worker (self, pid, &fds[0], &fds[1]);
   else
     _afork_peer_orphan_forks (self, FALSE);
+  if (self->ready && self->detaching)
+    disown (self, frame);
   /* Nor would a function that never looks at its socket find that. */
   if (!self->ready)
     _afork_life_send_signal (self->life, SIGKILL);
@@ -225,6 +244,7 @@ error_came (AForkPeer        *self,
 
   _afork_peer_hold_tales (self);
   self->gave_up = TRUE;
+  _afork_peer_send_requests (self);
   if (frame->n_fds == 1 && is_unborn (self))
     be_born (self, pid, &fds[0]);
   _afork_peer_fail (self, error);
@@ -277,6 +297,17 @@ exited_came (AForkPeer         *self,
 }
 
 static gboolean
+signaled_came (AForkPeer         *self,
+               const AForkFrame  *frame,
+               GError           **error)
+{
+  const int result = (int) MIN (frame->number[1], (guint32) G_MAXINT);
+
+  return _afork_peer_take_answer (self, frame->number[0], result)
+    || _afork_peer_refuse_frame (frame, error);
+}
+
+static gboolean
 frame_cb (AForkChannel      *channel,
           const AForkFrame  *frame,
           int               *fds,
@@ -313,6 +344,8 @@ frame_cb (AForkChannel      *channel,
       return fork_failed_came (self, frame, error);
     case AFORK_FRAME_EXITED:
       return exited_came (self, frame, error);
+    case AFORK_FRAME_SIGNALED:
+      return signaled_came (self, frame, error);
     default:
       return _afork_peer_refuse_frame (frame, error);
     }
@@ -362,8 +395,8 @@ closed_cb (AForkChannel *channel,
   _afork_peer_orphan_forks (self, FALSE);
   if (self->closed && error != NULL)
     {
-      _afork_life_send_signal (self->life, SIGKILL);
       _afork_peer_fail (self, error);
+      _afork_life_send_signal (self->life, SIGKILL);
     }
   if (self->adopted && !_afork_life_is_known (self->life))
     fail_to_adopt (self);

@@ -187,5 +187,6 @@ _afork_peer_detach (AForkPeer *self)
 {
   const AForkFrame frame = { .kind = AFORK_FRAME_DETACH };
 
+  self->detaching = TRUE;
   send_last (self, &frame);
 }

@@ -63,10 +63,10 @@ outcome_closed_cb (AForkChannel *channel,
   socket = g_steal_pointer (&self->program_socket);
   if (error != NULL)
     {
+      _afork_peer_fail (self, error);
       /* Unless the main context is gone, for which the other process is not to blame. */
       if (!g_error_matches (error, AFORK_ERROR, AFORK_ERROR_CLOSED))
         _afork_life_send_signal (self->life, SIGKILL);
-      _afork_peer_fail (self, error);
     }
   else if (socket != NULL && self->failure == NULL)
     {

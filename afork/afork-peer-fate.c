@@ -107,9 +107,9 @@ _afork_peer_settle (AForkPeer *self)
     }
   else if (_afork_life_is_known (self->life))
     {
-      /* It ends just now; or else it has closed its socket and lives on, and nothing can be done
-       * with it any more. A process that has begun to exit keeps its status. */
-      _afork_life_send_signal (self->life, SIGKILL);
+      /* Either it is exiting, or it closed its socket and stays alive, and nothing can be done with
+       * it any more. A process that has begun to exit keeps its status. */
+      _afork_life_kill_closed (self->life);
     }
   else if (template == NULL || (template->channel == NULL && !template->closed))
     {
@@ -164,18 +164,49 @@ life_ended_cb (AForkLife *life,
   _afork_peer_let_tales_go (self, FALSE);
 }
 
+/* So that it ends by itself, if it can: it must not be used any more, but still reports on its
+ * forks. */
+static void
+let_end (AForkPeer *self)
+{
+  if (self->channel == NULL || self->ready)
+    return;
+
+  if (_afork_peer_has_forks (self))
+    _afork_peer_release (self);
+  else
+    _afork_channel_close (self->channel, NULL);
+}
+
+static void
+life_killed_cb (AForkLife    *life,
+                const GError *error,
+                gpointer      data)
+{
+  g_autoptr(AForkPeer) self = _afork_peer_ref (data);
+
+  _afork_peer_hold_tales (self);
+  if (error != NULL)
+    {
+      _afork_peer_fail (self, error);
+      let_end (self);
+    }
+  _afork_peer_tell_killed (self);
+  _afork_peer_let_tales_go (self, TRUE);
+}
+
 void
 _afork_peer_set_life (AForkPeer *self,
                       AForkLife *life)
 {
   if (self->life != NULL)
     {
-      _afork_life_set_ended_func (self->life, NULL, NULL);
+      _afork_life_set_funcs (self->life, NULL, NULL, NULL);
       _afork_life_unref (self->life);
     }
 
   self->life = life;
-  _afork_life_set_ended_func (life, life_ended_cb, self);
+  _afork_life_set_funcs (life, life_ended_cb, life_killed_cb, self);
 }
 
 void
@@ -190,7 +221,9 @@ _afork_peer_abandon (AForkPeer    *self,
       return;
     }
 
-  /* In this order, for who is told may wait for its end. */
-  _afork_life_send_signal (self->life, SIGKILL);
+  /* Whoever is told of the failure may wait for its end. */
+  _afork_peer_hold_tales (self);
   _afork_peer_fail (self, error);
+  _afork_life_send_signal (self->life, SIGKILL);
+  _afork_peer_let_tales_go (self, FALSE);
 }

@@ -10,6 +10,128 @@
 
 #include "afork-peer-parts-private.h"
 
+/* Signals. A process that this one may not signal is signalled by its parent, which reports it. */
+
+/* What the parent was asked for, or is to be. */
+typedef struct
+{
+  guint32 number;               /* of the fork */
+  int     signal;               /* 0: none from now on, and this is not answered */
+} Request;
+
+/* Behind the last command nothing may come until it is known whether the socket is the server's
+ * still. */
+static gboolean
+can_be_asked (AForkPeer *self)
+{
+  return self->channel != NULL && (!self->told_to_run || self->gave_up || self->ready);
+}
+
+static void
+send_request (AForkPeer     *self,
+              const Request *request)
+{
+  const AForkFrame frame = {
+    .kind = request->signal != 0 ? AFORK_FRAME_SIGNAL : AFORK_FRAME_DISOWN,
+    .number = { request->number, (guint32) request->signal },
+  };
+
+  _afork_channel_send (self->channel, &frame, -1);
+}
+
+void
+_afork_peer_send_requests (AForkPeer *self)
+{
+  if (!can_be_asked (self))
+    return;
+
+  while (self->n_requests_sent < self->requests.length)
+    {
+      Request *request = g_queue_peek_nth (&self->requests, self->n_requests_sent);
+
+      send_request (self, request);
+      if (request->signal != 0)
+        self->n_requests_sent++;
+      else
+        g_free (g_queue_pop_nth (&self->requests, self->n_requests_sent));
+    }
+
+  /* Who sends a signal need not iterate the main context. */
+  _afork_channel_push (self->channel);
+}
+
+static void
+add_request (AForkPeer *self,
+             guint32    number,
+             int        signal)
+{
+  Request *request = g_new (Request, 1);
+
+  *request = (Request) { number, signal };
+  g_queue_push_tail (&self->requests, request);
+  _afork_peer_send_requests (self);
+}
+
+static gboolean
+request_signal (gpointer reporter,
+                guint32  number,
+                int      signal)
+{
+  AForkPeer *self = reporter;
+
+  if (self->channel == NULL || !_afork_channel_is_open (self->channel))
+    return FALSE;
+
+  add_request (self, number, signal);
+  return TRUE;
+}
+
+gboolean
+_afork_peer_take_answer (AForkPeer *self,
+                         guint32    number,
+                         int        result)
+{
+  g_autofree Request *request = NULL;
+  AForkLife *life;
+
+  if (self->n_requests_sent == 0)
+    return FALSE;
+
+  request = g_queue_pop_head (&self->requests);
+  self->n_requests_sent--;
+  if (request->number != number)
+    return FALSE;
+
+  life = self->lives != NULL ? g_hash_table_lookup (self->lives, GUINT_TO_POINTER (number)) : NULL;
+  if (life != NULL)
+    _afork_life_signal_answered (life, request->signal, result);
+  return TRUE;
+}
+
+void
+_afork_peer_disown_fork (AForkPeer *self,
+                         guint32    number)
+{
+  AForkLife *life = NULL;
+
+  if (self->lives != NULL)
+    life = g_hash_table_lookup (self->lives, GUINT_TO_POINTER (number));
+  if (life == NULL)
+    return;
+
+  _afork_life_set_reporter (life, NULL, NULL, 0);
+  add_request (self, number, 0);
+}
+
+static void
+drop_requests (AForkPeer *self)
+{
+  g_queue_clear_full (&self->requests, g_free);
+  self->n_requests_sent = 0;
+}
+
+/* Lives. */
+
 void
 _afork_peer_add_fork_life (AForkPeer *self,
                            guint32    number,
@@ -22,6 +144,7 @@ _afork_peer_add_fork_life (AForkPeer *self,
 
   if (lifeline != NULL)
     _afork_life_set_lifeline (life, lifeline);
+  _afork_life_set_reporter (life, request_signal, self, number);
   g_hash_table_insert (self->lives, GUINT_TO_POINTER (number), _afork_life_ref (life));
 }
 
@@ -33,6 +156,8 @@ _afork_peer_take_fork_life (AForkPeer *self,
 
   if (self->lives != NULL)
     g_hash_table_steal_extended (self->lives, GUINT_TO_POINTER (number), NULL, &life);
+  if (life != NULL)
+    _afork_life_set_reporter (life, NULL, NULL, 0);
 
   return life;
 }
@@ -51,12 +176,14 @@ _afork_peer_orphan_forks (AForkPeer *self,
   GHashTableIter iter;
   gpointer life;
 
+  drop_requests (self);
   if (lives == NULL)
     return;
 
   g_hash_table_iter_init (&iter, lives);
   while (g_hash_table_iter_next (&iter, NULL, &life))
     {
+      _afork_life_set_reporter (life, NULL, NULL, 0);
       if (context_gone)
         _afork_life_strand (life);
       else

@@ -54,6 +54,7 @@ struct _AForkPeer
   gboolean               born;          /* … and it has been heard of */
 
   gboolean               told_to_run;
+  gboolean               detaching;     /* … and that is to go on for another caller */
   gboolean               gave_up;       /* it has said why it does nothing more */
 
   AForkChannel          *outcome;       /* that tells how executing a program went, or NULL */
@@ -63,6 +64,8 @@ struct _AForkPeer
   char                  *expected;      /* the function that a fork was told to run last, or NULL */
   GHashTable            *lives;         /* number → AForkLife of forks it reports; or NULL */
   GPtrArray             *unborn;        /* forks not heard of, which remove themselves; or NULL */
+  GQueue                 requests;      /* of Request: signals that it has not confirmed yet */
+  guint                  n_requests_sent;       /* the first of them, which it knows of */
 };
 
 /* Itself. */
@@ -96,6 +99,8 @@ void       _afork_peer_tell_known         (AForkPeer                 *self);
 void       _afork_peer_tell_ready         (AForkPeer                 *self,
                                            GSocket                   *socket);
 void       _afork_peer_tell_failed        (AForkPeer                 *self);
+/* What became of killing it. */
+void       _afork_peer_tell_killed        (AForkPeer                 *self);
 void       _afork_peer_tell_ended         (AForkPeer                 *self);
 /* Holds back what is to be told until all of one event is known. */
 void       _afork_peer_hold_tales         (AForkPeer                 *self);
@@ -135,6 +140,16 @@ gboolean   _afork_peer_has_forks          (AForkPeer                 *self);
  * is gone. */
 void       _afork_peer_orphan_forks       (AForkPeer                 *self,
                                            gboolean                   context_gone);
+
+/* Asks for the signals that it could not be asked for before. */
+void       _afork_peer_send_requests      (AForkPeer                 *self);
+/* It has answered the next request, for fork NUMBER, by an errno or 0. False if there was none. */
+gboolean   _afork_peer_take_answer        (AForkPeer                 *self,
+                                           guint32                    number,
+                                           int                        result);
+/* Fork NUMBER is another caller's from now on, and not signalled by this one any more. */
+void       _afork_peer_disown_fork        (AForkPeer                 *self,
+                                           guint32                    number);
 
 /* A fork is unborn until it is heard of. */
 void       _afork_peer_be_unborn          (AForkPeer                 *self);

@@ -30,6 +30,10 @@ typedef struct
   /* No function of it will be entered. */
   void (*failed) (GObject      *owner,
                   const GError *error);
+  /* What became of killing it, where that was not certain: ERROR says why it cannot be killed, and
+   * is NULL where it was killed after all. NULL if nobody cares. */
+  void (*killed) (GObject      *owner,
+                  const GError *error);
   /* It has ended. Nothing is called after this. */
   void (*ended)  (GObject      *owner);
 } AForkPeerEvents;

@@ -38,6 +38,15 @@ tell_failed_now (AForkPeer *self,
 }
 
 static void
+tell_killed_now (AForkPeer *self,
+                 GObject   *owner,
+                 gpointer   data)
+{
+  if (self->events->killed != NULL)
+    self->events->killed (owner, _afork_life_get_kill_error (self->life));
+}
+
+static void
 tell_ended_now (AForkPeer *self,
                 GObject   *owner,
                 gpointer   data)
@@ -229,6 +238,12 @@ void
 _afork_peer_tell_failed (AForkPeer *self)
 {
   tell (self, tell_failed_now, NULL);
+}
+
+void
+_afork_peer_tell_killed (AForkPeer *self)
+{
+  tell (self, tell_killed_now, NULL);
 }
 
 void

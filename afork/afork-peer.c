@@ -60,6 +60,7 @@ _afork_peer_new (GMainContext          *context,
   /* Nobody could have asked yet to be told. */
   _afork_peer_hold_tales (self);
   g_queue_init (&self->tales);
+  g_queue_init (&self->requests);
   self->events = events;
   g_weak_ref_init (&self->owner, owner);
   _afork_peer_set_life (self, _afork_life_new (context));
@@ -102,7 +103,7 @@ _afork_peer_unref (AForkPeer *self)
   _afork_belonging_end (&self->belonging);
   _afork_peer_forget_template (self);
   _afork_peer_orphan_forks (self, FALSE);
-  _afork_life_set_ended_func (self->life, NULL, NULL);
+  _afork_life_set_funcs (self->life, NULL, NULL, NULL);
   _afork_life_unref (self->life);
   g_clear_pointer (&self->unborn, g_ptr_array_unref);
   g_clear_error (&self->failure);
@@ -369,11 +370,19 @@ _afork_peer_adopt (AForkPeer *self,
 
 /* Being let go, and being served. */
 
+/* While it has forks, it can be asked to signal them. */
 void
 _afork_peer_release (AForkPeer *self)
 {
-  if (self->channel != NULL && !self->ready)
+  const AForkFrame leave = { .kind = AFORK_FRAME_LEAVE };
+
+  if (self->channel == NULL || self->ready)
+    return;
+
+  if (!_afork_peer_has_forks (self))
     _afork_channel_finish (self->channel);
+  else if (!self->told_to_run)
+    _afork_peer_send (self, &leave, -1);
 }
 
 static void

@@ -28,6 +28,36 @@ give_up (AForkProcess *self)
     _afork_process_abandon (self, AFORK_ERROR_CLOSED, _("Running the process was cancelled"));
 }
 
+static const GError *
+get_kill_error (AForkProcess *self)
+{
+  return _afork_life_get_kill_error (_afork_peer_get_life (self->peer));
+}
+
+/* Answers TASK, which was cancelled, when it is known whether the process could be killed. */
+static void
+return_cancelled (AForkProcess *self,
+                  GTask        *task)
+{
+  const GError *error = get_kill_error (self);
+
+  if (_afork_life_is_being_killed (_afork_peer_get_life (self->peer)))
+    g_set_object (&self->cancelled_task, task);
+  else if (error != NULL)
+    g_task_return_error (task, g_error_copy (error));
+  else
+    _afork_task_return_cancelled (task);
+}
+
+void
+_afork_process_return_cancelled (AForkProcess *self)
+{
+  g_autoptr(GTask) task = g_steal_pointer (&self->cancelled_task);
+
+  if (task != NULL)
+    return_cancelled (self, task);
+}
+
 /* The task of a run that is to be answered now, or NULL if it has been. */
 static GTask *
 take_run_task (AForkProcess *self)
@@ -72,7 +102,7 @@ _afork_process_return_socket (AForkProcess *self,
   if (g_cancellable_is_cancelled (g_task_get_cancellable (task)))
     {
       give_up (self);
-      _afork_task_return_cancelled (task);
+      return_cancelled (self, task);
     }
   else if (self->detached)
     return_descriptor (task, socket);
@@ -101,7 +131,7 @@ run_cancelled_cb (gpointer data)
     return;
 
   give_up (self);
-  _afork_task_return_cancelled (task);
+  return_cancelled (self, task);
 }
 
 gboolean

@@ -37,6 +37,12 @@ return_end (AForkProcess *self,
                              _("%s has ended, and nobody can say how"), name);
 }
 
+static const GError *
+get_kill_error (AForkProcess *self)
+{
+  return _afork_life_get_kill_error (_afork_peer_get_life (self->peer));
+}
+
 static void
 return_wait (AForkPeer *peer,
              GObject   *owner,
@@ -45,8 +51,10 @@ return_wait (AForkPeer *peer,
   return_end (AFORK_PROCESS (owner), data);
 }
 
-void
-_afork_process_return_waits (AForkProcess *self)
+/* Has RETURN_FUNC answer all of them. */
+static void
+take_waits (AForkProcess      *self,
+            AForkPeerTellFunc  return_func)
 {
   g_autoptr(GPtrArray) tasks = g_steal_pointer (&self->wait_tasks);
 
@@ -55,8 +63,14 @@ _afork_process_return_waits (AForkProcess *self)
       GTask *task = g_ptr_array_index (tasks, i);
 
       _afork_task_unwatch_cancellable (task);
-      _afork_peer_tell_next (self->peer, return_wait, task);
+      _afork_peer_tell_next (self->peer, return_func, task);
     }
+}
+
+void
+_afork_process_return_waits (AForkProcess *self)
+{
+  take_waits (self, return_wait);
 }
 
 static void
@@ -70,6 +84,66 @@ wait_cancelled_cb (gpointer data)
       _afork_task_unwatch_cancellable (task);
       _afork_task_return_cancelled (task);
     }
+}
+
+/* Answers TASK now, or when more is known. */
+static void
+await_end (AForkProcess *self,
+           GTask        *task)
+{
+  if (self->state == AFORK_PROCESS_STATE_EXITED || _afork_process_is_stranded (self))
+    {
+      return_end (self, task);
+    }
+  else if (get_kill_error (self) != NULL)
+    {
+      g_task_return_error (task, g_error_copy (get_kill_error (self)));
+    }
+  else
+    {
+      _afork_task_watch_cancellable (task, wait_cancelled_cb);
+      if (self->wait_tasks == NULL)
+        self->wait_tasks = g_ptr_array_new_with_free_func (g_object_unref);
+      g_ptr_array_add (self->wait_tasks, g_object_ref (task));
+    }
+}
+
+/* It could not be killed; but meanwhile that may be otherwise. */
+static void
+return_unkillable (AForkPeer *peer,
+                   GObject   *owner,
+                   gpointer   data)
+{
+  await_end (AFORK_PROCESS (owner), data);
+}
+
+void
+_afork_process_fail_waits (AForkProcess *self)
+{
+  take_waits (self, return_unkillable);
+}
+
+void
+_afork_process_watch_unkillable (AForkProcess        *self,
+                                 AForkUnkillableFunc  func,
+                                 gpointer             data)
+{
+  if (self->unkillable_func != NULL)
+    return;
+
+  self->unkillable_func = func;
+  self->unkillable_data = data;
+}
+
+void
+_afork_process_unwatch_unkillable (AForkProcess *self,
+                                   gpointer      data)
+{
+  if (self->unkillable_data != data)
+    return;
+
+  self->unkillable_func = NULL;
+  self->unkillable_data = NULL;
 }
 
 /**
@@ -103,16 +177,7 @@ afork_process_wait_async (AForkProcess        *self,
   g_task_set_name (task, "[afork] process wait");
   if (g_task_return_error_if_cancelled (task))
     return;
-  if (self->state == AFORK_PROCESS_STATE_EXITED || _afork_process_is_stranded (self))
-    {
-      return_end (self, task);
-      return;
-    }
-
-  _afork_task_watch_cancellable (task, wait_cancelled_cb);
-  if (self->wait_tasks == NULL)
-    self->wait_tasks = g_ptr_array_new_with_free_func (g_object_unref);
-  g_ptr_array_add (self->wait_tasks, g_steal_pointer (&task));
+  await_end (self, task);
 }
 
 /**
@@ -127,6 +192,8 @@ afork_process_wait_async (AForkProcess        *self,
  * Fails with `AFORK_ERROR_LOST` if it is not known: its template died before it, and the kernel
  * does not tell (Linux does from 6.15 on), and with `AFORK_ERROR_CLOSED` if its main context has
  * gone before it. If the process never came to be, fails as [method@AFork.Process.run_finish] does.
+ * If it was to be killed and cannot be, fails with `G_IO_ERROR_PERMISSION_DENIED`, and the process
+ * perhaps lives on: see [method@AFork.Process.force_exit].
  *
  * Returns: true if it is known how the process ended
  *
@@ -270,7 +337,8 @@ afork_process_get_usage (AForkProcess *self,
  * @signal: a signal's number, 1 to 64
  *
  * Sends a signal to the process: at once, or as soon as it is known. Does nothing once it has
- * ended. It can never reach another process.
+ * ended. It can never reach another process. Where this program may not send it, the process's
+ * template is asked to; see [method@AFork.Process.force_exit].
  *
  * Since: 0.1
  */
@@ -290,6 +358,13 @@ afork_process_send_signal (AForkProcess *self,
  *
  * Kills the process: at once, or as soon as it is known. A run that was not answered yet fails with
  * `AFORK_ERROR_CLOSED`, and so does one that comes later. Does nothing once the process has ended.
+ *
+ * Where this program may not signal the process, because it has given up its rights or a sandbox
+ * keeps it from that, the template of the process is asked to kill it. If that may not either, does
+ * not answer within five seconds, or is not there any more, the process cannot be killed: whoever
+ * waits for its end, then or later, gets `G_IO_ERROR_PERMISSION_DENIED`. It lives on until it ends
+ * by itself. If it was not run yet, its socket is closed, and so it ends when it has done what it
+ * was told.
  *
  * Since: 0.1
  */

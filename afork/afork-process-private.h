@@ -12,6 +12,11 @@
 
 G_BEGIN_DECLS
 
+/* The process was to be killed, and cannot be; ERROR says why. */
+typedef void (*AForkUnkillableFunc) (AForkProcess *process,
+                                     const GError *error,
+                                     gpointer      data);
+
 /* The parts of AForkProcess are: the class in afork-process.c, how it comes to be in
  * afork-process-begin.c, what it can be told in afork-process-prepare.c, what becomes of it in
  * afork-process-life.c; and handing it over in afork-process-hand-over.c, with its ways in
@@ -42,7 +47,11 @@ struct _AForkProcess
   gboolean          handed_over;    /* it was told what to run or to execute, or is detached */
   char             *function;       /* NULL until it was told to run one */
   GTask            *run_task;
+  GTask            *cancelled_task; /* … until it is known whether the process can be killed */
   GPtrArray        *wait_tasks;     /* of GTask, or NULL */
+
+  AForkUnkillableFunc unkillable_func;  /* or NULL */
+  gpointer          unkillable_data;
 };
 
 /* Makes PEER, which is taken, what it stands for. */
@@ -67,9 +76,20 @@ void          _afork_process_return_socket       (AForkProcess     *self,
                                                   GSocket          *socket);
 void          _afork_process_return_failure      (AForkProcess     *self,
                                                   const GError     *error);
+/* The same for who has cancelled that, and was kept waiting until the process was killed. */
+void          _afork_process_return_cancelled    (AForkProcess     *self);
 
 /* It has ended: has those answered who wait for that. */
 void          _afork_process_return_waits       (AForkProcess     *self);
+/* It cannot be killed: has them answered with why. */
+void          _afork_process_fail_waits         (AForkProcess     *self);
+
+/* Has FUNC called whenever that is so, unless another function is already. */
+void          _afork_process_watch_unkillable   (AForkProcess     *self,
+                                                  AForkUnkillableFunc func,
+                                                  gpointer          data);
+void          _afork_process_unwatch_unkillable (AForkProcess     *self,
+                                                  gpointer          data);
 
 /* Whether it may still be told something. */
 gboolean      _afork_process_can_prepare        (AForkProcess     *self);

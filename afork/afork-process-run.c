@@ -77,7 +77,8 @@ afork_process_run_async (AForkProcess        *self,
  * be forked, `AFORK_ERROR_EXITED` or `AFORK_ERROR_SIGNALED` if it ended too early,
  * `AFORK_ERROR_LOST` if nobody can say how, `AFORK_ERROR_PROTOCOL` if it sent what it may not. If
  * it was its template that failed, the code is the template's. `AFORK_ERROR_CLOSED` if the process
- * was told to run before.
+ * was told to run before. `G_IO_ERROR_PERMISSION_DENIED` if the process was to be killed, by
+ * cancelling this among other things, and cannot be: see [method@AFork.Process.force_exit].
  *
  * Returns: (transfer full): a connection, or `NULL` on error
  *

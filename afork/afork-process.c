@@ -157,10 +157,32 @@ ended_cb (GObject *owner)
   if (set_state (self, AFORK_PROCESS_STATE_EXITED))
     _afork_peer_tell_next (self->peer, notify_state, NULL);
   _afork_peer_tell_next (self->peer, emit_exited, NULL);
+  _afork_process_return_cancelled (self);
   _afork_process_return_waits (self);
 }
 
-static const AForkPeerEvents peer_events = { known_cb, ready_cb, failed_cb, ended_cb };
+static void
+killed_cb (GObject      *owner,
+           const GError *error)
+{
+  AForkProcess *self = AFORK_PROCESS (owner);
+
+  _afork_process_return_cancelled (self);
+  if (error == NULL)
+    return;
+
+  _afork_process_fail_waits (self);
+  if (self->unkillable_func != NULL)
+    self->unkillable_func (self, error, self->unkillable_data);
+}
+
+static const AForkPeerEvents peer_events = {
+  .known = known_cb,
+  .ready = ready_cb,
+  .failed = failed_cb,
+  .killed = killed_cb,
+  .ended = ended_cb,
+};
 
 void
 _afork_process_take_peer (AForkProcess *self,

@@ -17,6 +17,7 @@
 #include "afork-fd-private.h"
 #include "afork-i18n-private.h"
 #include "afork-oom-private.h"
+#include "afork-process-private.h"
 #include "afork-stderr-private.h"
 #include "afork-turn-private.h"
 
@@ -498,6 +499,36 @@ attach (AForkRpcLink *self)
   g_source_attach (self->source, self->context);
 }
 
+/* Gives up the reference that the worker's life has. */
+static void
+forget_process (AForkRpcLink *self)
+{
+  g_signal_handler_disconnect (self->process, self->exited_id);
+  self->exited_id = 0;
+  _afork_process_unwatch_unkillable (self->process, self);
+  _afork_rpc_link_unref (self);
+}
+
+/* The worker was to be ended, and cannot be killed: nothing more is expected of it. */
+static void
+unkillable_cb (AForkProcess *process,
+               const GError *error,
+               gpointer      data)
+{
+  AForkRpcLink *self = data;
+  g_autoptr(GError) failure = NULL;
+
+  if (self->failure == NULL || self->run_context != NULL)
+    return;
+
+  failure = g_error_copy (error);
+  g_prefix_error (&failure, "%s. ", self->failure->message);
+  attach_stderr (self, failure);
+  tell_ended (self, failure);
+  if (self->exited_id != 0)
+    forget_process (self);
+}
+
 /* Beginning. The process answers its run in a context that is only for that, and turned by a source
  * of ours: so whoever turns the context of that source gets the answer, be it a blocking call. */
 
@@ -535,7 +566,6 @@ attach_run_source (AForkRpcLink *self)
   g_source_attach (self->run_source, self->context);
 }
 
-/* The reference that the worker's life has. */
 static void
 exited_cb (AForkProcess *process,
            int           wait_status,
@@ -544,8 +574,8 @@ exited_cb (AForkProcess *process,
   if (self->exited_id == 0)
     return;
 
-  g_signal_handler_disconnect (self->process, self->exited_id);
-  self->exited_id = 0;
+  _afork_rpc_link_ref (self);
+  forget_process (self);
   self->process_ended = TRUE;
   if (self->source != NULL)
     self->rest_end = _afork_call_stream_get_n_received (self->stream) + count_unread (self);
@@ -633,6 +663,7 @@ _afork_rpc_link_new (AForkProcess             *process,
   self->captured = _afork_stderr_new (process, self->context, forward_stderr);
   self->exited_id = g_signal_connect (process, "exited", G_CALLBACK (exited_cb),
                                       _afork_rpc_link_ref (self));
+  _afork_process_watch_unkillable (process, unkillable_cb, self);
   run (self);
   return self;
 }

@@ -91,7 +91,12 @@ ended_cb (GObject *owner)
 {
 }
 
-static const AForkPeerEvents peer_events = { known_cb, ready_cb, failed_cb, ended_cb };
+static const AForkPeerEvents peer_events = {
+  .known = known_cb,
+  .ready = ready_cb,
+  .failed = failed_cb,
+  .ended = ended_cb,
+};
 
 /* Making them. */
 

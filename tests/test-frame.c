@@ -5,6 +5,7 @@
 
 #include "config.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include <gio/gio.h>
@@ -68,6 +69,9 @@ static const Sample samples[] = {
     NULL
   },
   { "LIBRARY", { .kind = AFORK_FRAME_LIBRARY, .string = { "/lib/libafork-1.so.0" } }, NULL },
+  { "SIGNAL", { .kind = AFORK_FRAME_SIGNAL, .number = { 7, 9 } }, NULL },
+  { "DISOWN", { .kind = AFORK_FRAME_DISOWN, .number = { 7 } }, NULL },
+  { "LEAVE", { .kind = AFORK_FRAME_LEAVE }, NULL },
   {
     "HELLO",
     {
@@ -113,6 +117,7 @@ static const Sample samples[] = {
     },
     NULL
   },
+  { "SIGNALED", { .kind = AFORK_FRAME_SIGNALED, .number = { 7, ESRCH } }, NULL },
 };
 
 /* The sample, written: exactly as much memory as it needs, so that tools see each byte beyond. */

@@ -101,6 +101,7 @@ expect_error (const Case *self,
 #define BORN_WITHOUT   "raw=0000000041000100"
 #define READY_WITHOUT  "raw=0000000042000200"
 #define ERROR_HEADER   "raw=0000100043000000"
+#define SIGNALED       "raw=08000000460000000100000000000000"
 #define EMPTY_ERROR    "raw=0900000043000000030000000000000000"
 #define GARBAGE        "5468697320697320746578742e0a"
 
@@ -128,6 +129,7 @@ static const Case run_cases[] = {
 
   { "born", { "hello", "pidfd", "born", "hang" }, AFORK_ERROR_PROTOCOL, "BORN came", TRUE },
   { "exited", { "hello", "exited=1", "hang" }, AFORK_ERROR_PROTOCOL, "EXITED came", TRUE },
+  { "signaled", { "hello", SIGNALED, "hang" }, AFORK_ERROR_PROTOCOL, "SIGNALED came", TRUE },
   { "exited/0", { "hello", "exited=0", "hang" }, AFORK_ERROR_PROTOCOL, "EXITED came", TRUE },
   { "fork-failed", { "hello", "fork-failed=1", "hang" }, AFORK_ERROR_PROTOCOL, "FORK_FAILED came",
     TRUE },

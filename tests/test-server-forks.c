@@ -10,6 +10,7 @@
 #include "server-caller.h"
 #include "test-limits.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -252,6 +253,189 @@ test_stay_behind (guint         *n_fds,
   caller_finish (&caller, 0);
 }
 
+/* Signals. */
+
+static void
+expect_signaled (Caller  *caller,
+                 guint32  number,
+                 guint32  result)
+{
+  AForkFrame frame = caller_expect (caller, AFORK_FRAME_SIGNALED);
+
+  g_assert_cmpuint (frame.number[0], ==, number);
+  g_assert_cmpuint (frame.number[1], ==, result);
+}
+
+static void
+expect_killed (Caller  *caller,
+               guint32  number)
+{
+  AForkFrame frame = caller_expect (caller, AFORK_FRAME_EXITED);
+
+  g_assert_cmpuint (frame.number[0], ==, number);
+  g_assert_cmpuint (frame.exit.wait_status, ==, SIGKILL);
+}
+
+/* Has CALLER kill its fork NUMBER. */
+static void
+kill_fork (Caller  *caller,
+           guint32  number,
+           Caller  *fork)
+{
+  caller_send (caller, FRAME (SIGNAL, .number = { number, SIGKILL }));
+  expect_signaled (caller, number, 0);
+  expect_killed (caller, number);
+  caller_expect_end (fork);
+  caller_finish (fork, 0);
+}
+
+/* It signals its forks, but nothing else: not what it never had, nor what it has no longer. */
+static void
+test_signal (guint         *n_fds,
+             gconstpointer  data)
+{
+  const guint32 none[] = { 0, SIGRTMAX + 1, 256 + SIGKILL, G_MAXUINT32 };
+  Caller caller, first, second;
+
+  caller_start (&caller);
+  caller_send (&caller, FRAME (SIGNAL, .number = { 1, SIGKILL }));
+  expect_signaled (&caller, 1, ESRCH);
+  caller_fork_born (&caller, 1, &first);
+  caller_fork_born (&caller, 2, &second);
+  for (guint i = 0; i < G_N_ELEMENTS (none); i++)
+    {
+      caller_send (&caller, FRAME (SIGNAL, .number = { 1, none[i] }));
+      expect_signaled (&caller, 1, EINVAL);
+    }
+  /* Not even by its pid. */
+  caller_send (&caller, FRAME (SIGNAL, .number = { (guint32) getpid (), SIGKILL }));
+  expect_signaled (&caller, (guint32) getpid (), ESRCH);
+  caller_send (&caller, FRAME (SIGNAL, .number = { 0, SIGKILL }));
+  expect_signaled (&caller, 0, ESRCH);
+
+  kill_fork (&caller, 1, &first);
+  caller_send (&caller, FRAME (SIGNAL, .number = { 1, SIGKILL }));
+  expect_signaled (&caller, 1, ESRCH);
+  kill_fork (&caller, 2, &second);
+  caller_finish (&caller, 0);
+}
+
+/* One that was given to another caller is that one's. */
+static void
+test_signal_disowned (guint         *n_fds,
+                      gconstpointer  data)
+{
+  Caller caller, fork;
+
+  caller_start (&caller);
+  caller_fork_born (&caller, 1, &fork);
+  caller_send (&caller, FRAME (DISOWN, .number = { 1 }));
+  caller_send (&caller, FRAME (DISOWN, .number = { 2 }));
+  caller_send (&caller, FRAME (SIGNAL, .number = { 1, SIGKILL }));
+  expect_signaled (&caller, 1, EPERM);
+  caller_finish (&fork, 0);
+  caller_expect_exited (&caller, 1, 0);
+  caller_finish (&caller, 0);
+}
+
+/* It stays for its forks alone, having been told to leave or having failed, and still signals
+ * them. Frames of any other kind mean nothing then, and their descriptors are closed. */
+static void
+test_signal_staying (guint         *n_fds,
+                     gconstpointer  data)
+{
+  const gboolean fails = data != NULL;
+  g_autoptr(GByteArray) bytes = g_byte_array_new ();
+  Caller caller, first, second, third;
+
+  caller_start (&caller);
+  caller_fork_born (&caller, 1, &first);
+  caller_fork_born (&caller, 2, &second);
+  if (fails)
+    {
+      /* What came with the command that failed, too. */
+      add_frame (bytes, FRAME (CHDIR, .string = { "/afork/no-such-folder" }));
+      add_frame (bytes, FRAME (REQUIRE, .string = { "echo" }));
+      add_frame (bytes, FRAME (SIGNAL, .number = { 1, SIGKILL }));
+      caller_send_bytes (&caller, bytes->data, bytes->len, NULL, 0);
+      caller_expect_error (&caller, AFORK_WIRE_ERROR_FAILED, "no-such-folder");
+      expect_signaled (&caller, 1, 0);
+      expect_killed (&caller, 1);
+      caller_expect_end (&first);
+      caller_finish (&first, 0);
+    }
+  else
+    {
+      caller_send (&caller, FRAME (LEAVE));
+      kill_fork (&caller, 1, &first);
+    }
+
+  caller_fork (&caller, 3, &third);
+  caller_expect_end (&third);
+  caller_finish (&third, 0);
+  caller_send (&caller, FRAME (SIGNAL, .number = { 3, SIGKILL }));
+  expect_signaled (&caller, 3, ESRCH);
+  kill_fork (&caller, 2, &second);
+  caller_expect_end (&caller);
+  caller_finish (&caller, fails ? AFORK_EXIT_BASE + AFORK_WIRE_ERROR_FAILED : 0);
+}
+
+/* What is no frame is not obeyed, nor is what comes behind it; forks are reported on as ever. */
+static void
+test_signal_garbage (guint         *n_fds,
+                     gconstpointer  data)
+{
+  static const guint8 garbage[] = "This is no frame, and longer than a header is.";
+  Caller caller, fork;
+
+  caller_start (&caller);
+  caller_fork_born (&caller, 1, &fork);
+  caller_send (&caller, FRAME (LEAVE));
+  caller_send_bytes (&caller, garbage, sizeof garbage, NULL, 0);
+  caller_send (&caller, FRAME (SIGNAL, .number = { 1, SIGKILL }));
+  caller_finish (&fork, 0);
+  caller_expect_exited (&caller, 1, 0);
+  caller_expect_end (&caller);
+  caller_finish (&caller, 0);
+}
+
+/* Without forks there is nothing to stay for. */
+static void
+test_leave (guint         *n_fds,
+            gconstpointer  data)
+{
+  Caller caller;
+
+  caller_start (&caller);
+  caller_send (&caller, FRAME (LEAVE));
+  caller_expect_end (&caller);
+  caller_finish (&caller, 0);
+}
+
+/* The one that stays behind signals the worker, and the fork that it had before. */
+static void
+test_signal_stay_behind (guint         *n_fds,
+                         gconstpointer  data)
+{
+  Caller caller, fork, reports;
+
+  caller_start (&caller);
+  caller_fork_born (&caller, 1, &fork);
+  caller_require (&caller, "life");
+  caller_run (&caller, "forever");
+  caller_expect (&caller, AFORK_FRAME_READY);
+  g_assert_no_errno (close (caller_take_fd (&caller)));
+  caller_init (&reports, caller_take_fd (&caller));
+
+  kill_fork (&reports, 1, &fork);
+  caller_send (&reports, FRAME (SIGNAL, .number = { AFORK_WORKER_NUMBER, SIGKILL }));
+  expect_signaled (&reports, AFORK_WORKER_NUMBER, 0);
+  expect_killed (&reports, AFORK_WORKER_NUMBER);
+  caller_expect_end (&reports);
+  caller_finish (&reports, 0);
+  caller_finish (&caller, 0);
+}
+
 static void
 add (const char  *path,
      void       (*test) (guint         *n_fds,
@@ -274,6 +458,13 @@ main (int    argc,
   add_server_test ("/server-forks/linger/failed/full", GUINT_TO_POINTER (100), test_linger_failed);
   add ("/server-forks/linger/blind", test_linger_blind);
   add ("/server-forks/stay-behind", test_stay_behind);
+  add ("/server-forks/signal", test_signal);
+  add ("/server-forks/signal/disowned", test_signal_disowned);
+  add ("/server-forks/signal/garbage", test_signal_garbage);
+  add ("/server-forks/signal/stay-behind", test_signal_stay_behind);
+  add_server_test ("/server-forks/signal/leaving", NULL, test_signal_staying);
+  add_server_test ("/server-forks/signal/failed", GUINT_TO_POINTER (1), test_signal_staying);
+  add ("/server-forks/leave", test_leave);
 
   return g_test_run ();
 }

@@ -36,8 +36,9 @@
 extern "C" {
 #endif
 
-/* Both sides must agree on it; it changes whenever a frame of the same kind changes. */
-#define AFORK_WIRE_VERSION 1
+/* Both sides must agree on it; it changes whenever a frame of the same kind changes, and whenever
+ * there is a new kind that a side of the version before would refuse. */
+#define AFORK_WIRE_VERSION 2
 
 /* The first field of HELLO: what tells a server from any other program. */
 #define AFORK_WIRE_MAGIC "AFork"
@@ -74,6 +75,9 @@ typedef enum
   AFORK_FRAME_IDENTIFY,         /* u32: version. That other caller's first frame */
   AFORK_FRAME_RUN_FUNC,         /* string: object; u32, u32: offset, low first; string: title */
   AFORK_FRAME_LIBRARY,          /* string: path of the caller's AFork library. A hint */
+  AFORK_FRAME_SIGNAL,           /* u32: the fork's number; u32: signal. Answered by SIGNALED */
+  AFORK_FRAME_DISOWN,           /* u32: the fork's number: SIGNAL does not reach it any more */
+  AFORK_FRAME_LEAVE,            /* no more commands come, but SIGNAL and DISOWN do */
 
   /* From the server to the caller. */
   AFORK_FRAME_HELLO = 64,       /* string: magic; u32: version. An executed server's first frame */
@@ -82,7 +86,16 @@ typedef enum
   AFORK_FRAME_ERROR,            /* u32: AForkWireError; string: text. The server ends itself */
   AFORK_FRAME_FORK_FAILED,      /* u32: the fork's number; u32: AForkWireError; string: text */
   AFORK_FRAME_EXITED,           /* u32: the fork's number; then AForkExitReport's fields */
+  AFORK_FRAME_SIGNALED,         /* u32: the fork's number; u32: 0, or why not, as an errno */
 } AForkFrameKind;
+
+/* SIGNAL is for a caller that may not signal the process itself. The fork's parent finds it among
+ * the forks that it has not reaped, by the number that the caller gave it, so the signal cannot
+ * reach any other process. The answers are ESRCH for a fork that it does not have, EPERM for one
+ * that was disowned or that it may not signal either, and EINVAL where there is no such signal:
+ * numbers that all machines agree on. */
+
+/* After LEAVE the server exits as soon as it has no forks left that it has to reap. */
 
 /* After EXEC, READY says that the program is about to be executed. The socket that came with EXEC
  * is close-on-exec: if it ends, the program was executed; if ERROR comes on it, it was not. */

@@ -239,7 +239,7 @@ afork_children_add (AForkChildren *self,
     }
 
   self->n_polled += pidfd < 0;
-  self->children[self->n_children++] = (AForkChild) { number, pid, pidfd };
+  self->children[self->n_children++] = (AForkChild) { number, pid, pidfd, false };
 }
 
 void
@@ -298,6 +298,62 @@ afork_children_vacate (AForkChildren *self,
       }
 
   return true;
+}
+
+/* Signals. */
+
+static AForkChild *
+find_numbered (AForkChildren *self,
+               uint32_t       number)
+{
+  for (size_t i = 0; i < self->n_children; i++)
+    if (self->children[i].number == number)
+      return &self->children[i];
+
+  return NULL;
+}
+
+/* A child that was not reaped keeps its pid, even if it has ended. A module that waits for any
+ * child at all may have reaped it, and then the pid may be another process's. */
+static int
+signal_child (const AForkChild *child,
+              int               signal)
+{
+  siginfo_t info;
+
+  if (child->pidfd >= 0 && afork_pidfd_send_signal (child->pidfd, signal) == 0)
+    return 0;
+  if (waitid (P_PID, (id_t) child->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
+    return ESRCH;
+
+  return kill (child->pid, signal) == 0 ? 0 : errno;
+}
+
+int
+afork_children_signal (AForkChildren *self,
+                       uint32_t       number,
+                       uint32_t       signal)
+{
+  const AForkChild *child = find_numbered (self, number);
+
+  if (child == NULL)
+    return ESRCH;
+  if (child->disowned)
+    return EPERM;
+  if (signal < 1 || signal >= NSIG)
+    return EINVAL;
+
+  return signal_child (child, (int) signal);
+}
+
+void
+afork_children_disown (AForkChildren *self,
+                       uint32_t       number)
+{
+  AForkChild *child = find_numbered (self, number);
+
+  if (child != NULL)
+    child->disowned = true;
 }
 
 /* Reaping. */

@@ -21,6 +21,7 @@ typedef struct
   uint32_t number;            /* what the caller calls it */
   pid_t    pid;
   int      pidfd;             /* -1 if it cannot be watched */
+  bool     disowned;          /* the caller has given it away, and signals it no more */
 } AForkChild;
 
 /* As many as need no memory of their own. */
@@ -65,6 +66,15 @@ void   afork_children_unwatch_socket (AForkChildren      *self,
 /* Makes ANOTHER socket the one that is watched. */
 bool   afork_children_watch_socket   (AForkChildren      *self,
                                       int                 socket);
+
+/* Sends SIGNAL to the child that the caller calls NUMBER. 0 or an errno: see AFORK_FRAME_SIGNAL. */
+int    afork_children_signal         (AForkChildren      *self,
+                                      uint32_t            number,
+                                      uint32_t            signal);
+
+/* From now on that child is not signalled. */
+void   afork_children_disown         (AForkChildren      *self,
+                                      uint32_t            number);
 
 /* Moves what is kept at descriptor TARGET to another number. */
 bool   afork_children_vacate         (AForkChildren      *self,

@@ -72,14 +72,45 @@ give_up_input (void)
     close (afork_link_take_fd (&afork_server.link));
 }
 
+/* Of the commands that have come, does those that are about forks which live, and drops the rest,
+ * so that the sockets in them close and their other ends know. */
 static void
 discard_commands (void)
+{
+  AForkLinkResult result = AFORK_LINK_OK;
+  AForkFrame frame;
+
+  while (result == AFORK_LINK_OK && !afork_server.discards)
+    {
+      result = afork_link_next (&afork_server.link, &frame, &afork_server.failure);
+      if (result != AFORK_LINK_OK)
+        break;
+
+      if (frame.kind == AFORK_FRAME_SIGNAL)
+        afork_serve_signal (frame.number[0], frame.number[1]);
+      else if (frame.kind == AFORK_FRAME_DISOWN)
+        afork_serve_disown (frame.number[0]);
+      for (uint16_t i = 0; i < frame.n_fds; i++)
+        close (afork_link_take_fd (&afork_server.link));
+    }
+
+  if (result == AFORK_LINK_FAILED)
+    afork_server.discards = true;
+  if (afork_server.discards)
+    give_up_input ();
+}
+
+static void
+receive_leftovers (void)
 {
   AForkLinkResult result = afork_link_receive (&afork_server.link, false, &afork_server.failure);
 
   if (result == AFORK_LINK_END)
     afork_children_unwatch_socket (&afork_server.children, afork_server.link.socket);
-  give_up_input ();
+  if (result != AFORK_LINK_OK && result != AFORK_LINK_EMPTY)
+    give_up_input ();
+  else
+    discard_commands ();
 }
 
 /* What was lost, the caller would wait for. It looks after the forks itself once the socket has
@@ -90,8 +121,7 @@ give_up_socket (void)
   shutdown (afork_server.link.socket, SHUT_RDWR);
 }
 
-/* Ends the process, but not before it has reaped and reported its forks. Commands that still come
- * are read and dropped, so that the sockets in them close and their other ends know. */
+/* Ends the process, but not before it has reaped and reported its forks. */
 void
 afork_server_leave (int status)
 {
@@ -100,17 +130,18 @@ afork_server_leave (int status)
     {
       afork_server_tell_birth ();
       give_up_items ();
-      give_up_input ();
+      discard_commands ();
     }
 
   while (afork_server.children.n_children > 0)
     {
       bool readable = afork_children_wait (&afork_server.children, afork_server_put_report, NULL);
 
-      if (!afork_link_flush (&afork_server.link))
-        give_up_socket ();
       if (readable)
-        discard_commands ();
+        receive_leftovers ();
+      afork_link_flush (&afork_server.link);
+      if (afork_server.link.error != 0)
+        give_up_socket ();
     }
 
   afork_server_end (status);

@@ -87,6 +87,30 @@ afork_serve_fork (uint32_t number,
   return pid > 0 || report_failed_fork (number);
 }
 
+/* Sends a signal to a fork, and tells how that went. */
+bool
+afork_serve_signal (uint32_t number,
+                    uint32_t signal)
+{
+  const AForkFrame frame = {
+    .kind = AFORK_FRAME_SIGNALED,
+    .number = {
+      number,
+      (uint32_t) afork_children_signal (&afork_server.children, number, signal),
+    },
+  };
+
+  afork_link_put (&afork_server.link, &frame);
+  return afork_link_flush (&afork_server.link) || afork_server_check_reports ();
+}
+
+bool
+afork_serve_disown (uint32_t number)
+{
+  afork_children_disown (&afork_server.children, number);
+  return true;
+}
+
 /* A fork that is to go on as the worker waits for a byte, which says that whoever stays behind
  * looks after it. None comes if that has ended before: then nobody would report on this process,
  * and the caller has perhaps heard already that the one which it runs has ended. */
@@ -146,6 +170,8 @@ stay_behind (void)
   afork_children_unwatch_socket (&afork_server.children, afork_server.link.socket);
   afork_link_switch (&afork_server.link, reports[0], &closed);
   afork_fd_set_close (&closed);
+  /* If this fails, only signals for the forks are not heard of. */
+  afork_children_watch_socket (&afork_server.children, afork_server.link.socket);
   afork_server_leave (EXIT_SUCCESS);
 }
 

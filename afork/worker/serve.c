@@ -64,6 +64,12 @@ execute (const AForkFrame *frame)
       return afork_serve_run (frame->string[0], frame->string[1]);
     case AFORK_FRAME_RUN_FUNC:
       return afork_serve_run_func (frame);
+    case AFORK_FRAME_SIGNAL:
+      return afork_serve_signal (frame->number[0], frame->number[1]);
+    case AFORK_FRAME_DISOWN:
+      return afork_serve_disown (frame->number[0]);
+    case AFORK_FRAME_LEAVE:
+      afork_server_leave (EXIT_SUCCESS);
     default:
       return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_PROTOCOL,
                                 "The caller sent %s, which is for callers",
@@ -125,6 +131,7 @@ afork_serve (int                       socket,
   afork_server.mapped = NULL;
   afork_server.n_mapped = 0;
   afork_server.forked = forked;
+  afork_server.discards = false;
   afork_server.outcome = -1;
   afork_server.lifeline = -1;
   afork_server.runtime = runtime;

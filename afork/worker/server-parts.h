@@ -26,6 +26,7 @@ typedef struct
   bool                      forked;
   bool                      unborn;   /* the caller has not got the pidfd that it is to get */
   bool                      ignores_interrupt;  /* SIGINT, as no module has changed */
+  bool                      discards; /* what still comes means nothing */
   const AForkWorkerRuntime *runtime;
   void                     *runtime_data;
   AForkItems                items;
@@ -100,3 +101,6 @@ bool         afork_serve_run_func          (const AForkFrame *frame);
 bool         afork_serve_exec              (const AForkFrame *frame);
 bool         afork_serve_detach            (void);
 bool         afork_serve_identify          (uint32_t          version);
+bool         afork_serve_signal            (uint32_t          number,
+                                            uint32_t          signal);
+bool         afork_serve_disown            (uint32_t          number);

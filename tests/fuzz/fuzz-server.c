@@ -52,7 +52,7 @@ static const ScriptOp ops[N_OPS] = {
 };
 
 /* REQUIRE 7, CALL 9, ITEM_BYTES 10, ITEM_FDS 11, FORK 12, RUN 13, EXPECT 14, EXEC 15, LIFELINE 16,
- * DETACH 17, IDENTIFY 18, RUN_FUNC 19, LIBRARY 20, MAP_FD 6. */
+ * DETACH 17, IDENTIFY 18, RUN_FUNC 19, LIBRARY 20, MAP_FD 6, SIGNAL 21, DISOWN 22, LEAVE 23. */
 static const char * const phrases[] = {
   "0,7,0,0,1;0,13,0,0,2,1;1;",
   "0,7,0,0,1;0,9,0,0,5,0,?,?,?;",
@@ -66,6 +66,9 @@ static const char * const phrases[] = {
   "0,6,0,0;0,6,0,1;0,6,0,?;",
   "0,19,0,1;1;",
   "0,7,0,0,1;0,20,0,0,16;0,13,0,0,8,1;1;",
+  "5,0;0,12,0,5;1;0,21,0,5,9;1;",
+  "5,0;0,12,0,5;1;0,23,0,0;1;0,21,0,5,?;0,21,0,?,9;1;6,0,0,0;1;",
+  "5,0;0,12,0,5;1;0,22,0,5;0,21,0,5,9;1;",
   "8,?;0,11,0,9;1;",
   "0,12,0,?;0,12,0,?;0,12,0,?;0,12,0,?;1;6,?,?,?;1;",
   NULL
@@ -128,6 +131,7 @@ do_step (Step *step)
       let_arrive (step_take_number (step));
       return false;
     case OP_RAW:
+      link->is_damaged = true;
       if (link->outbox.n_bytes < MAX_PUT)
         outbox_add_bytes (&link->outbox, step->args, step->n_args);
       return true;

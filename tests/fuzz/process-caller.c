@@ -268,7 +268,8 @@ finish (AForkProcess *process,
     default:
       success = afork_process_wait_finish (process, result, &error);
       if (afork_process_get_state (process) != AFORK_PROCESS_STATE_EXITED
-          && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+          && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED)
+          && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED))
         die ("a process that was waited for has not ended");
       break;
     }

@@ -32,6 +32,7 @@ add_link (int    fd,
   link->other = other;
   link->greets = link->is_fork = link->heard = link->is_outcome = false;
   link->last = 0;
+  link->n_signals = 0;
   link->n_input = link->n_fds = 0;
   link->last_number = link->number = 0;
   return link;
@@ -120,6 +121,13 @@ command_came (Link             *link,
 
   if (frame->kind >= AFORK_FRAME_HELLO)
     die ("the library sends %s", afork_frame_kind_name (frame->kind));
+
+  if (frame->kind == AFORK_FRAME_SIGNAL)
+    {
+      if (link->n_signals < MAX_SIGNALS)
+        link->signals[link->n_signals++] = frame->number[0];
+      return;
+    }
 
   link->last = frame->kind;
   for (unsigned i = 0; i < frame->n_fds; i++)
@@ -290,6 +298,30 @@ send_all (Link *link)
     outbox_send (&link->outbox, link->fd, SIZE_MAX);
 }
 
+/* The server has been asked to signal forks of its own. Where several templates have one of that
+ * number, any may end. */
+static void
+put_signaled (Link *link)
+{
+  Step none = { 0 };
+
+  for (size_t i = 0; i < link->n_signals; i++)
+    {
+      for (unsigned j = 0; j < world.n_links; j++)
+        {
+          Link *fork = &world.links[j];
+
+          if (fork->is_fork && fork->number == link->signals[i] && fork->other != NULL
+              && !fork->other->is_stranger && !fork->other->is_child
+              && (world.mode & MODE_STUBBORN) == 0)
+            end_other (fork->other, SIGKILL);
+        }
+      put (link, (AForkFrame) { .kind = AFORK_FRAME_SIGNALED, .number = { link->signals[i] } },
+           &none);
+    }
+  link->n_signals = 0;
+}
+
 /* Does what a server would do now. */
 void
 serve (Link *link)
@@ -304,6 +336,7 @@ serve (Link *link)
       return;
     }
 
+  put_signaled (link);
   if (link->greets && !link->heard)
     {
       frame.kind = AFORK_FRAME_HELLO;
@@ -348,7 +381,7 @@ answer (Link *link,
 {
   static const uint8_t kinds[] = {
     AFORK_FRAME_HELLO, AFORK_FRAME_BORN, AFORK_FRAME_READY, AFORK_FRAME_ERROR,
-    AFORK_FRAME_FORK_FAILED, AFORK_FRAME_EXITED, AFORK_FRAME_RUN
+    AFORK_FRAME_FORK_FAILED, AFORK_FRAME_EXITED, AFORK_FRAME_RUN, AFORK_FRAME_SIGNALED
   };
   AForkFrame frame = { .kind = kinds[step_take (step) % sizeof kinds] };
   unsigned choice = step_take (step);
@@ -356,7 +389,8 @@ answer (Link *link,
   uint32_t number = step_take_number (step);
 
   frame.number[0] = number < 0x80 ? number % (link->last_number + 2) : number;
-  frame.number[1] = number % (AFORK_WIRE_ERROR_SPAWN + 2);
+  frame.number[1] = frame.kind == AFORK_FRAME_SIGNALED ? choice
+                                                         : number % (AFORK_WIRE_ERROR_SPAWN + 2);
   frame.exit = (AForkExitReport) {
     .pid = number,
     .wait_status = number < 0x40 ? number << 8 : number,

@@ -23,6 +23,7 @@ enum
   MAX_CALLS = 64,
   MAX_LINKS = 32,
   MAX_OTHERS = 48,
+  MAX_SIGNALS = 16,
   MAX_PUT = 512 * 1024,
   N_CANCELLABLES = 4,
   N_FDS = 128,                  /* that the library may have */
@@ -61,6 +62,8 @@ typedef struct
   size_t   n_fds;
   uint32_t last_number;         /* of its forks */
   uint32_t number;              /* as the template of this one calls it */
+  uint32_t signals[MAX_SIGNALS];        /* forks that it was asked to signal */
+  size_t   n_signals;
 } Link;
 
 typedef struct

@@ -23,6 +23,8 @@ add_link (int  server_end,
   link->n_due = 0;
   link->n_output = 0;
   link->n_output_fds = 0;
+  link->n_signals = 0;
+  link->is_damaged = false;
   link->is_fork = is_fork;
   link->heard = link->ready = link->gave_up = link->raw = false;
   return link;
@@ -113,9 +115,9 @@ put_frame (Link *link,
 {
   static const uint8_t kinds[] = {
     AFORK_FRAME_HELLO, AFORK_FRAME_BORN, AFORK_FRAME_READY, AFORK_FRAME_ERROR,
-    AFORK_FRAME_FORK_FAILED, AFORK_FRAME_EXITED,
+    AFORK_FRAME_FORK_FAILED, AFORK_FRAME_EXITED, AFORK_FRAME_SIGNALED,
   };
-  uint8_t kind = (uint8_t) (step_take (step) % (AFORK_FRAME_LIBRARY + 2));
+  uint8_t kind = (uint8_t) (step_take (step) % (AFORK_FRAME_LEAVE + 2));
   uint8_t delta = step_take (step);
   uint32_t number = step_take_number (step);
   AForkFrame frame = { .kind = kind, .number = { number, 0 } };
@@ -124,7 +126,7 @@ put_frame (Link *link,
   switch (kind)
     {
     case 0:
-    case AFORK_FRAME_LIBRARY + 1:
+    case AFORK_FRAME_LEAVE + 1:
       frame.kind = kinds[number % sizeof kinds];
       frame.string[0] = "";
       break;
@@ -148,6 +150,10 @@ put_frame (Link *link,
           frame.number[1] = (uint32_t) (object_offset >> 32);
         }
       break;
+    case AFORK_FRAME_SIGNAL:
+      frame.number[1] = step_take_number (step);
+      link->n_signals++;
+      break;
     default:
       break;
     }
@@ -164,6 +170,7 @@ corrupt (Link    *link,
          uint32_t place,
          uint8_t  change)
 {
+  link->is_damaged = true;
   if (link->outbox.n_bytes > 0)
     link->outbox.bytes[link->outbox.n_bytes - 1 - place % link->outbox.n_bytes] ^= change;
 }
@@ -187,11 +194,27 @@ check_exited (const AForkFrame *frame)
   die ("the end of process %u is reported, which is no child", frame->exit.pid);
 }
 
+/* Damaged frames may have become requests that were not counted. */
+static void
+check_signaled (Link             *link,
+                const AForkFrame *frame)
+{
+  const uint32_t result = frame->number[1];
+
+  if (link->n_signals == 0 && !link->is_damaged)
+    die ("the server answers a signal that it was not asked for");
+  if (link->n_signals > 0)
+    link->n_signals--;
+  if (result != 0 && result != ESRCH && result != EPERM && result != EINVAL)
+    die ("the server answers a signal with %u", result);
+}
+
 static void
 check_frame (Link             *link,
              const AForkFrame *frame)
 {
-  const bool is_report = frame->kind == AFORK_FRAME_EXITED;
+  const bool is_report = frame->kind == AFORK_FRAME_EXITED
+    || frame->kind == AFORK_FRAME_SIGNALED;
 
   if (frame->n_fds > link->n_output_fds)
     die ("the server sends %s without its descriptors", afork_frame_kind_name (frame->kind));
@@ -229,6 +252,9 @@ check_frame (Link             *link,
       break;
     case AFORK_FRAME_EXITED:
       check_exited (frame);
+      break;
+    case AFORK_FRAME_SIGNALED:
+      check_signaled (link, frame);
       break;
     default:
       die ("the server sends %s", afork_frame_kind_name (frame->kind));

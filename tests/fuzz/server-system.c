@@ -439,6 +439,9 @@ world_syscall (long number,
       return world_close_range ((unsigned) first, (unsigned) last, 0);
     case SYS_rt_sigaction:
       return 0;
+    case SYS_pidfd_send_signal:
+      /* A child is then signalled by its pid, which shows whose that is. */
+      return errno = world.has_no_pidfds ? ENOSYS : EPERM, -1;
     default:
       die ("system call %ld is not expected", number);
     }
@@ -482,6 +485,23 @@ world_wait4 (pid_t          pid,
   if (usage != NULL)
     usage->ru_maxrss = 1;
   return pid;
+}
+
+int
+world_waitid (idtype_t   type,
+              id_t       id,
+              siginfo_t *info,
+              int        options)
+{
+  Child *child = find_child ((pid_t) id);
+
+  if (type != P_PID || (options & WNOHANG) == 0 || (options & WNOWAIT) == 0)
+    die ("child %d is waited for", (int) id);
+  if (child->state == ZOMBIE && child->stolen)
+    return errno = ECHILD, -1;
+
+  info->si_pid = child->state == ZOMBIE ? child->pid : 0;
+  return 0;
 }
 
 pid_t

@@ -52,6 +52,8 @@ typedef struct
   uint8_t  output[MAX_OUTPUT];
   size_t   n_output;
   size_t   n_output_fds;        /* that no frame has taken */
+  size_t   n_signals;           /* that were asked for, and not answered */
+  bool     is_damaged;          /* what was put is not what its frames were */
   bool     is_fork;
   bool     heard;
   bool     ready;               /* the last that came was READY */

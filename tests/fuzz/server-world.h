@@ -81,6 +81,10 @@ pid_t   world_wait4       (pid_t               pid,
                            int                *status,
                            int                 options,
                            struct rusage      *usage);
+int     world_waitid      (idtype_t            type,
+                           id_t                id,
+                           siginfo_t          *info,
+                           int                 options);
 pid_t   world_setsid      (void);
 int     world_execvp      (const char         *file,
                            char              **argv);
@@ -126,6 +130,7 @@ void    world_free        (void               *memory);
 # define kill(pid, signal) world_kill (pid, signal)
 # define wait4(pid, status, options, usage) world_wait4 (pid, status, options, usage)
 # define waitpid(pid, status, options) world_wait4 (pid, status, options, NULL)
+# define waitid(type, id, info, options) world_waitid (type, id, info, options)
 # define setsid() world_setsid ()
 # define getpgrp() ((pid_t) 1)
 # define execvp(file, argv) world_execvp (file, argv)
