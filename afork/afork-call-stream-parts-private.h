@@ -18,6 +18,7 @@ G_BEGIN_DECLS
 
 struct _AForkCallStream
 {
+  gatomicrefcount    ref_count;
   int                fd;
 
   /* Sending. */

@@ -32,9 +32,12 @@ typedef struct
   gint32              code;
 } AForkCallMessage;
 
-/* Takes FD, a connected stream socket. */
+/* Takes FD, a connected stream socket. A function of the stream may run code of the program, which
+ * frees its bytes by functions of its own. If that code may give the stream up, the caller keeps a
+ * reference meanwhile. */
 AForkCallStream       *_afork_call_stream_new          (int                       fd);
-void                   _afork_call_stream_free         (AForkCallStream          *self);
+AForkCallStream       *_afork_call_stream_ref          (AForkCallStream          *self);
+void                   _afork_call_stream_unref        (AForkCallStream          *self);
 int                    _afork_call_stream_get_fd       (AForkCallStream          *self);
 
 /* Large blobs come and go in shared memory (see afork-segments-private.h). The two things that one
@@ -91,7 +94,7 @@ AForkCallStreamStatus  _afork_call_stream_next         (AForkCallStream         
                                                         GError                  **error);
 void                   _afork_call_message_clear       (AForkCallMessage         *message);
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkCallStream, _afork_call_stream_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkCallStream, _afork_call_stream_unref)
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (AForkCallMessage, _afork_call_message_clear)
 
 G_END_DECLS

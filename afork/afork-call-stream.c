@@ -89,6 +89,7 @@ _afork_call_stream_new (int fd)
 {
   AForkCallStream *self = g_new0 (AForkCallStream, 1);
 
+  g_atomic_ref_count_init (&self->ref_count);
   self->fd = fd;
   self->writer = _afork_call_writer_new (fd);
   self->pool = _afork_segment_pool_new ();
@@ -98,9 +99,19 @@ _afork_call_stream_new (int fd)
   return self;
 }
 
-void
-_afork_call_stream_free (AForkCallStream *self)
+AForkCallStream *
+_afork_call_stream_ref (AForkCallStream *self)
 {
+  g_atomic_ref_count_inc (&self->ref_count);
+  return self;
+}
+
+void
+_afork_call_stream_unref (AForkCallStream *self)
+{
+  if (!g_atomic_ref_count_dec (&self->ref_count))
+    return;
+
   _afork_call_writer_free (self->writer);
   _afork_segment_pool_free (self->pool);
   _afork_call_reader_free (self->reader);

@@ -267,10 +267,12 @@ _afork_call_writer_flush (AForkCallWriter  *self,
 
       if (result >= 0)
         {
+          g_autoptr(GUnixFDList) sent_fds G_GNUC_UNUSED = g_steal_pointer (&batch->fds);
+
           n_left -= (gsize) result;
-          g_clear_object (&batch->fds);
           batch->n_sent += (gsize) result;
           self->n_unsent -= (gsize) result;
+          /* This and the list may run code of the program, which may send by this writer. */
           if (batch->n_sent == batch_get_size (batch))
             retire_batch (self);
         }
@@ -290,8 +292,12 @@ _afork_call_writer_get_unsent (AForkCallWriter *self)
 void
 _afork_call_writer_drop_unsent (AForkCallWriter *self)
 {
-  g_queue_clear_full (&self->batches, (GDestroyNotify) batch_free);
+  GQueue dropped = self->batches;
+
+  /* Code of the program that frees its bytes finds the queue empty, and may gather more. */
+  g_queue_init (&self->batches);
   self->n_unsent = 0;
+  g_queue_clear_full (&dropped, (GDestroyNotify) batch_free);
 }
 
 AForkCallWriter *

@@ -15,6 +15,8 @@ GPtrArray    *_afork_job_get_blobs       (AForkJob      *self);
 GCancellable *_afork_job_get_cancellable (AForkJob      *self);
 void          _afork_job_set_state       (AForkJob      *self,
                                           AForkJobState  state);
+/* Whether a handler may be called when a property of it changes. */
+gboolean      _afork_job_is_observed     (AForkJob      *self);
 void          _afork_job_set_results     (AForkJob      *self,
                                           GUnixFDList   *fds,
                                           GPtrArray     *blobs);

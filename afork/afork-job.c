@@ -405,6 +405,14 @@ _afork_job_set_state (AForkJob      *self,
   g_object_notify_by_pspec (G_OBJECT (self), props[PROP_STATE]);
 }
 
+gboolean
+_afork_job_is_observed (AForkJob *self)
+{
+  guint notify = g_signal_lookup ("notify", G_TYPE_OBJECT);
+
+  return g_signal_handler_find (self, G_SIGNAL_MATCH_ID, notify, 0, NULL, NULL, NULL) != 0;
+}
+
 /**
  * afork_job_get_result_fds: (get-property result-fds)
  * @self: a job

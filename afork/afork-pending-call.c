@@ -191,15 +191,16 @@ call_back_cb (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-static void
+static GSource *
 call_back_later (AForkPendingCall *call)
 {
-  g_autoptr(GSource) source = g_idle_source_new ();
+  GSource *source = g_idle_source_new ();
 
   g_source_set_priority (source, G_PRIORITY_DEFAULT);
   g_source_set_static_name (source, "[afork] call has ended");
   g_source_set_callback (source, call_back_cb, g_object_ref (call), g_object_unref);
   g_source_attach (source, call->context);
+  return source;
 }
 
 static void
@@ -207,13 +208,29 @@ set_end (AForkPendingCall *call,
          GVariant         *value,
          GError           *error)
 {
-  g_autoptr(AForkJob) job = g_steal_pointer (&call->job);
-
   _afork_pending_call_unwatch (call);
   call->value = value;
   call->error = error;
+}
+
+/* The job tells that it has ended before the call calls back. A handler may wait for that in an
+ * iteration of the context, so it is due by then. */
+static void
+set_job_state (AForkPendingCall *call)
+{
+  g_autoptr(AForkJob) job = g_steal_pointer (&call->job);
+
   if (job != NULL)
-    _afork_job_set_state (job, error == NULL ? AFORK_JOB_STATE_SUCCEEDED : AFORK_JOB_STATE_FAILED);
+    _afork_job_set_state (job, call->error == NULL ? AFORK_JOB_STATE_SUCCEEDED
+                                                   : AFORK_JOB_STATE_FAILED);
+}
+
+static gboolean
+is_in_context (AForkPendingCall *call)
+{
+  GSource *source = g_main_current_source ();
+
+  return source != NULL && g_source_get_context (source) == call->context;
 }
 
 void
@@ -221,22 +238,31 @@ _afork_pending_call_end (AForkPendingCall *call,
                          GVariant         *value,
                          GError           *error)
 {
-  GSource *source;
+  g_autoptr(AForkPendingCall) kept G_GNUC_UNUSED = g_object_ref (call);
+  gboolean now = is_in_context (call);
+  GSource *later = NULL;
 
   set_end (call, value, error);
-  source = g_main_current_source ();
-  if (source != NULL && g_source_get_context (source) == call->context)
-    call_back (call);
-  else
-    call_back_later (call);
+  if (!now || (call->job != NULL && _afork_job_is_observed (call->job)))
+    later = call_back_later (call);
+  set_job_state (call);
+  if (now)
+    {
+      call_back (call);
+      _afork_source_clear (&later);
+    }
+  g_clear_pointer (&later, g_source_unref);
 }
 
 void
 _afork_pending_call_fail (AForkPendingCall *call,
                           GError           *error)
 {
+  g_autoptr(AForkPendingCall) kept G_GNUC_UNUSED = g_object_ref (call);
+
   set_end (call, NULL, error);
-  call_back_later (call);
+  g_source_unref (call_back_later (call));
+  set_job_state (call);
 }
 
 gboolean

@@ -36,18 +36,62 @@ add_close_task (AForkRpc *self,
   g_ptr_array_add (self->close_tasks, g_object_ref (task));
 }
 
+/* The next task that waits, or NULL. */
+static GTask *
+take_close_task (AForkRpc *self)
+{
+  GTask *task;
+
+  if (self->close_tasks->len == 0)
+    return NULL;
+
+  task = g_ptr_array_steal_index (self->close_tasks, 0);
+  _afork_task_unwatch_cancellable (task);
+  return task;
+}
+
+static void
+return_task (AForkRpc *self,
+             GTask    *task)
+{
+  if (self->failure != NULL)
+    g_task_return_error (task, g_error_copy (self->failure));
+  else
+    g_task_return_boolean (task, TRUE);
+}
+
 static void
 return_closed (AForkRpc *self)
 {
-  while (self->close_tasks->len > 0)
-    {
-      g_autoptr(GTask) task = g_ptr_array_steal_index (self->close_tasks, 0);
+  GTask *task;
 
-      _afork_task_unwatch_cancellable (task);
-      if (self->failure != NULL)
-        g_task_return_error (task, g_error_copy (self->failure));
-      else
-        g_task_return_boolean (task, TRUE);
+  while ((task = take_close_task (self)) != NULL)
+    {
+      return_task (self, task);
+      g_object_unref (task);
+    }
+}
+
+static gboolean
+return_later_cb (gpointer data)
+{
+  return_task (g_task_get_source_object (data), data);
+  return G_SOURCE_REMOVE;
+}
+
+/* The same where no handler can be called now. */
+static void
+return_closed_later (AForkRpc *self)
+{
+  GTask *task;
+
+  while ((task = take_close_task (self)) != NULL)
+    {
+      g_autoptr(GSource) source = g_idle_source_new ();
+
+      g_source_set_static_name (source, "[afork] calls closed");
+      g_task_attach_source (task, source, return_later_cb);
+      g_object_unref (task);
     }
 }
 
@@ -65,7 +109,11 @@ _afork_rpc_end (AForkRpc     *self,
   self->ended = TRUE;
 
   _afork_rpc_fail_calls (self, unanswered);
-  _afork_rpc_emit_closed (self);
+  if (!self->closed_emitted)
+    {
+      self->closed_emitted = TRUE;
+      _afork_rpc_emit_closed (self);
+    }
   return_closed (self);
 }
 
@@ -77,8 +125,8 @@ _afork_rpc_give_up (AForkRpc   *self,
     self->failure = g_error_new_literal (AFORK_ERROR, AFORK_ERROR_CLOSED, message);
   self->ended = TRUE;
 
-  _afork_rpc_fail_calls (self, self->failure);
-  return_closed (self);
+  _afork_rpc_fail_calls_later (self, self->failure);
+  return_closed_later (self);
 }
 
 /**

@@ -26,7 +26,12 @@ typedef struct
                        AForkCallMessage  *message,
                        gpointer           data,
                        GError           **error);
-  /* Called once, last: the worker has ended. ERROR is why, or NULL if it did so properly. */
+  /* A handler of a message that has come iterates the context: what the message leads to, and is
+   * not done yet, is to be done now. */
+  void     (*resume)  (AForkRpcLink      *link,
+                       gpointer           data);
+  /* Called last: the worker has ended. ERROR is why, or NULL if it did so properly. It is called
+   * again if a handler that it calls iterates the context, and is then to do the rest. */
   void     (*ended)   (AForkRpcLink      *link,
                        const GError      *error,
                        gpointer           data);
@@ -59,5 +64,7 @@ void             _afork_rpc_link_owes_nothing (AForkRpcLink           *self);
 /* EVENTS are told no more. The worker is closed. */
 void             _afork_rpc_link_forget     (AForkRpcLink             *self,
                                              gboolean                  owes);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkRpcLink, _afork_rpc_link_unref)
 
 G_END_DECLS

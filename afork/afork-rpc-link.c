@@ -65,7 +65,10 @@ struct _AForkRpcLink
   gboolean                  process_ended;
   guint64                   rest_end;     /* … what it sent goes up to this many bytes */
   gboolean                  takes_rest;   /* … the source does, and holds a reference */
-  gboolean                  ended;        /* it has been told */
+  gboolean                  ended;        /* nothing more comes … */
+  GError                   *end_error;    /* … for this reason, or NULL if it ended properly */
+  GSource                  *end_source;   /* goes on with the end if a handler iterates the context;
+                                           * or NULL */
 };
 
 typedef struct
@@ -81,20 +84,24 @@ _afork_rpc_link_ref (AForkRpcLink *self)
   return self;
 }
 
-/* Gives up the stream, here or in a fork of the program. */
+/* Gives up the stream. */
 static void
 shut (AForkRpcLink *self)
 {
   _afork_source_clear (&self->source);
   _afork_source_clear (&self->run_source);
   _afork_source_clear (&self->grace);
-  g_clear_pointer (&self->stream, _afork_call_stream_free);
+  g_clear_pointer (&self->stream, _afork_call_stream_unref);
 }
 
+/* In a fork of the program. */
 static void
 forget_copy (gpointer data)
 {
-  shut (data);
+  AForkRpcLink *self = data;
+
+  shut (self);
+  _afork_source_clear (&self->end_source);
 }
 
 void
@@ -107,6 +114,7 @@ _afork_rpc_link_unref (AForkRpcLink *self)
   _afork_belonging_end (&self->belonging);
   g_clear_pointer (&self->captured, _afork_stderr_free);
   g_clear_error (&self->failure);
+  g_clear_error (&self->end_error);
   g_object_unref (self->process);
   g_main_context_unref (self->context);
   g_free (self);
@@ -154,35 +162,50 @@ attach_stderr (AForkRpcLink *self,
     }
 }
 
+static gboolean end_cb (gpointer data);
+
 static void
-tell_ended (AForkRpcLink *self,
-            const GError *error)
+attach_end_source (AForkRpcLink *self)
 {
-  const AForkRpcLinkEvents *events = g_steal_pointer (&self->events);
-
-  if (self->ended)
-    return;
-
-  self->ended = TRUE;
-  shut (self);
-  if (events != NULL)
-    events->ended (self, error, self->data);
+  self->end_source = g_idle_source_new ();
+  g_source_set_priority (self->end_source, G_PRIORITY_DEFAULT);
+  g_source_set_static_name (self->end_source, "[afork] calls: worker has exited");
+  g_source_set_can_recurse (self->end_source, TRUE);
+  g_source_set_callback (self->end_source, end_cb, _afork_rpc_link_ref (self),
+                         (GDestroyNotify) _afork_rpc_link_unref);
+  g_source_attach (self->end_source, self->context);
 }
 
 static void
-end (AForkRpcLink *self)
+set_ended (AForkRpcLink *self)
 {
-  g_autoptr(GError) error = NULL;
+  self->ended = TRUE;
+  self->end_error = self->failure != NULL ? g_error_copy (self->failure) : describe_end (self);
+  if (self->end_error != NULL)
+    attach_stderr (self, self->end_error);
+  shut (self);
+  if (self->events != NULL)
+    attach_end_source (self);
+}
 
-  if (self->ended)
-    return;
+/* The worker has exited, or will not run. Reports that. A handler may iterate the context and wait
+ * there for what is still to be reported: then this function is called again, and does the rest. */
+static void
+report_end (AForkRpcLink *self)
+{
+  if (!self->ended)
+    set_ended (self);
+  if (self->events != NULL)
+    self->events->ended (self, self->end_error, self->data);
+  self->events = NULL;
+  _afork_source_clear (&self->end_source);
+}
 
-  error = g_steal_pointer (&self->failure);
-  if (error == NULL)
-    error = describe_end (self);
-  if (error != NULL)
-    attach_stderr (self, error);
-  tell_ended (self, error);
+static gboolean
+end_cb (gpointer data)
+{
+  report_end (data);
+  return G_SOURCE_CONTINUE;
 }
 
 /* Ends the worker because of ERROR, which is taken. If it has ended already, ERROR still is why. */
@@ -247,6 +270,13 @@ deliver (AForkRpcLink      *self,
   return self->events == NULL || self->events->message (self, message, self->data, error);
 }
 
+/* A handler may have ended the worker. */
+static gboolean
+is_receiving (AForkRpcLink *self)
+{
+  return self->stream != NULL && self->failure == NULL;
+}
+
 /* Hands on what has been read, until the turn is over. Handlers may run the main context, and wait
  * there for later messages; then the source does the same. AFORK_CALL_STREAM_WOULD_BLOCK: all that
  * has been read is handed on. */
@@ -258,7 +288,7 @@ deliver_read (AForkRpcLink  *self,
   AForkCallStreamStatus status = AFORK_CALL_STREAM_BUSY;
 
   while ((status == AFORK_CALL_STREAM_OK || status == AFORK_CALL_STREAM_BUSY)
-         && self->stream != NULL && self->failure == NULL && _afork_turn_goes_on (turn))
+         && is_receiving (self) && _afork_turn_goes_on (turn))
     {
       g_auto(AForkCallMessage) message = { 0 };
 
@@ -288,7 +318,7 @@ read_and_deliver (AForkRpcLink  *self,
 
   self->undelivered = TRUE;
   status = deliver_read (self, turn, error);
-  if (status == AFORK_CALL_STREAM_WOULD_BLOCK)
+  if (status == AFORK_CALL_STREAM_WOULD_BLOCK && is_receiving (self))
     *caught_up = self->process_ended
       ? _afork_call_stream_get_n_received (self->stream) >= self->rest_end
       : !_afork_call_stream_may_have_more (self->stream);
@@ -300,14 +330,19 @@ static gboolean
 receive (AForkRpcLink *self,
          AForkTurn    *turn)
 {
+  g_autoptr(AForkCallStream) stream G_GNUC_UNUSED = _afork_call_stream_ref (self->stream);
   g_autoptr(GError) error = NULL;
   AForkCallStreamStatus status = AFORK_CALL_STREAM_WOULD_BLOCK;
   gboolean caught_up = FALSE;
 
+  /* A handler of one message waits for the next: the rest of what the first leads to is done
+   * before. */
+  if (self->undelivered && self->events != NULL)
+    self->events->resume (self, self->data);
   if (self->undelivered)
     status = deliver_read (self, turn, &error);
   while (status == AFORK_CALL_STREAM_WOULD_BLOCK && !caught_up
-         && self->stream != NULL && self->failure == NULL && _afork_turn_goes_on (turn))
+         && is_receiving (self) && _afork_turn_goes_on (turn))
     status = read_and_deliver (self, turn, &caught_up, &error);
 
   if (status == AFORK_CALL_STREAM_FAILED)
@@ -325,20 +360,21 @@ receive_rest (AForkRpcLink *self)
   gboolean is_all = self->source == NULL;
   AForkTurn turn;
 
-  if (!is_all && _afork_turn_begin (&turn, NULL))
-    {
-      is_all = receive (self, &turn);
-      _afork_turn_end (&turn, &self->turn_state, self->source, is_all);
-    }
+  /* From now on, so that a handler can wait for the end. */
   if (!is_all && !self->takes_rest)
     {
       self->takes_rest = TRUE;
       _afork_rpc_link_ref (self);
     }
+  if (!is_all && _afork_turn_begin (&turn, NULL))
+    {
+      is_all = receive (self, &turn);
+      _afork_turn_end (&turn, &self->turn_state, self->source, is_all);
+    }
   if (!is_all)
     return;
 
-  end (self);
+  report_end (self);
   if (self->takes_rest)
     {
       self->takes_rest = FALSE;
@@ -377,11 +413,26 @@ wait_for_room (AForkRpcLink          *self,
                                                  : -1);
 }
 
+/* Tells the worker that no more comes, once all has been sent. */
+static void
+close_when_sent (AForkRpcLink *self)
+{
+  if (!self->closing || self->closed || self->waits_for_room
+      || _afork_call_stream_get_unsent (self->stream) > 0)
+    return;
+
+  self->closed = TRUE;
+  shutdown (_afork_call_stream_get_fd (self->stream), SHUT_WR);
+  if (self->owes)
+    start_grace (self);
+}
+
 static void
 flush (AForkRpcLink *self)
 {
+  g_autoptr(AForkCallStream) stream = _afork_call_stream_ref (self->stream);
   g_autoptr(GError) error = NULL;
-  AForkCallStreamStatus status = _afork_call_stream_flush (self->stream, FALSE, &error);
+  AForkCallStreamStatus status = _afork_call_stream_flush (stream, FALSE, &error);
 
   if (status == AFORK_CALL_STREAM_FAILED)
     {
@@ -392,21 +443,20 @@ flush (AForkRpcLink *self)
   if (status == AFORK_CALL_STREAM_END)
     {
       self->deaf = TRUE;
-      _afork_call_stream_drop_unsent (self->stream);
-      start_grace (self);
+      _afork_call_stream_drop_unsent (stream);
     }
 
+  /* What was sent is freed by code of the program, which may have ended the worker; and so may a
+   * handler that is called for the room. */
+  if (self->stream == NULL)
+    return;
+  if (self->deaf)
+    start_grace (self);
   wait_for_room (self, status);
   if (status == AFORK_CALL_STREAM_OK && self->events != NULL)
     self->events->room (self, self->data);
-  if (self->closing && !self->closed && !self->waits_for_room
-      && _afork_call_stream_get_unsent (self->stream) == 0)
-    {
-      self->closed = TRUE;
-      shutdown (_afork_call_stream_get_fd (self->stream), SHUT_WR);
-      if (self->owes)
-        start_grace (self);
-    }
+  if (self->stream != NULL)
+    close_when_sent (self);
 }
 
 /* The source. Who gathers something is of the context's own thread, which does not sleep. */
@@ -515,16 +565,17 @@ unkillable_cb (AForkProcess *process,
                const GError *error,
                gpointer      data)
 {
-  AForkRpcLink *self = data;
-  g_autoptr(GError) failure = NULL;
+  g_autoptr(AForkRpcLink) self = _afork_rpc_link_ref (data);
+  GError *failure;
 
   if (self->failure == NULL || self->run_context != NULL)
     return;
 
   failure = g_error_copy (error);
   g_prefix_error (&failure, "%s. ", self->failure->message);
-  attach_stderr (self, failure);
-  tell_ended (self, failure);
+  g_error_free (self->failure);
+  self->failure = failure;
+  report_end (self);
   if (self->exited_id != 0)
     forget_process (self);
 }
@@ -616,8 +667,9 @@ run_cb (GObject      *object,
 
   if (fd < 0)
     {
-      attach_stderr (self, error);
-      tell_ended (self, error);
+      if (self->failure == NULL)
+        self->failure = g_steal_pointer (&error);
+      report_end (self);
     }
   else
     {
@@ -628,7 +680,9 @@ run_cb (GObject      *object,
         self->events->room (self, self->data);
       if (self->process_ended)
         {
-          self->rest_end = count_unread (self);
+          if (self->source != NULL)
+            self->rest_end = _afork_call_stream_get_n_received (self->stream)
+              + count_unread (self);
           receive_rest (self);
         }
     }
@@ -700,6 +754,11 @@ _afork_rpc_link_set_context (AForkRpcLink *self,
     {
       _afork_source_clear (&self->grace);
       start_grace (self);
+    }
+  if (self->end_source != NULL)
+    {
+      _afork_source_clear (&self->end_source);
+      attach_end_source (self);
     }
 }
 

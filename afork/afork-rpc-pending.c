@@ -72,6 +72,21 @@ send_call (AForkRpc         *self,
   g_object_unref (call);
 }
 
+/* Where to gather the next call that waits, or NULL if it cannot be sent now. */
+static AForkCallStream *
+find_room (AForkRpc *self)
+{
+  AForkCallStream *stream = get_stream (self);
+
+  if (stream == NULL || g_queue_is_empty (&self->waiting)
+      || self->failure != NULL
+      || self->in_flight.n_calls >= self->max_in_flight
+      || _afork_call_stream_get_unsent (stream) >= MAX_UNSENT)
+    return NULL;
+
+  return stream;
+}
+
 void
 _afork_rpc_send_waiting (AForkRpc *self)
 {
@@ -82,14 +97,13 @@ _afork_rpc_send_waiting (AForkRpc *self)
 
   if (!self->set_up)
     send_setup (self, stream);
-  while (!g_queue_is_empty (&self->waiting)
-         && self->failure == NULL
-         && self->in_flight.n_calls < self->max_in_flight
-         && _afork_call_stream_get_unsent (stream) < MAX_UNSENT)
+  /* A call that cannot be sent fails, and a handler of its job may do anything, such as to end the
+   * worker: so each call is looked at anew. */
+  while ((stream = find_room (self)) != NULL)
     send_call (self, stream, g_queue_pop_head_link (&self->waiting)->data);
 
   /* Until then there may be something to be cancelled. */
-  if (self->link != NULL
+  if (get_stream (self) != NULL
       && self->closing && g_queue_is_empty (&self->waiting) && self->in_flight.n_calls == 0)
     _afork_rpc_link_close (self->link, self->in_flight.n_taken > 0);
 }
@@ -133,6 +147,8 @@ void
 _afork_rpc_add_call (AForkRpc         *self,
                      AForkPendingCall *call)
 {
+  g_autoptr(AForkRpc) kept G_GNUC_UNUSED = g_object_ref (self);
+
   _afork_pending_call_watch (call, abandon);
   g_queue_push_tail_link (&self->waiting, &call->link);
   /* A handler of this may do anything, and have the call end. */
@@ -153,6 +169,13 @@ compare_calls (gconstpointer a,
   return first < second ? -1 : first > second;
 }
 
+static void
+take_all_calls (AForkRpc *self)
+{
+  _afork_pending_table_take_all (&self->in_flight, &self->waiting);
+  g_queue_sort (&self->waiting, compare_calls, NULL);
+}
+
 void
 _afork_rpc_fail_calls (AForkRpc     *self,
                        const GError *error)
@@ -160,13 +183,26 @@ _afork_rpc_fail_calls (AForkRpc     *self,
   GList *link;
 
   /* A callback may make more calls, which fail at once, and so are none of these. */
-  _afork_pending_table_take_all (&self->in_flight, &self->waiting);
-  g_queue_sort (&self->waiting, compare_calls, NULL);
-
+  take_all_calls (self);
   while ((link = g_queue_pop_head_link (&self->waiting)) != NULL)
     {
       g_autoptr(AForkPendingCall) call = link->data;
 
       _afork_pending_call_end (call, NULL, g_error_copy (error));
+    }
+}
+
+void
+_afork_rpc_fail_calls_later (AForkRpc     *self,
+                             const GError *error)
+{
+  GList *link;
+
+  take_all_calls (self);
+  while ((link = g_queue_pop_head_link (&self->waiting)) != NULL)
+    {
+      g_autoptr(AForkPendingCall) call = link->data;
+
+      _afork_pending_call_fail (call, g_error_copy (error));
     }
 }

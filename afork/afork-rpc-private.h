@@ -37,6 +37,7 @@ struct _AForkRpc
 
   gboolean       closing;
   gboolean       ended;
+  gboolean       closed_emitted;
   GError        *failure;         /* why no call can be answered any more, or NULL */
   GPtrArray     *close_tasks;     /* of GTask */
 };
@@ -46,8 +47,12 @@ void     _afork_rpc_add_call       (AForkRpc            *self,
                                     AForkPendingCall    *call);
 /* Sends as many calls as the worker is to have at a time. */
 void     _afork_rpc_send_waiting   (AForkRpc            *self);
-/* Ends all calls with ERROR. */
+/* Ends all calls with ERROR. A handler may iterate the context, and wait for calls that are still
+ * to be ended: then this function is called again, and does the rest. */
 void     _afork_rpc_fail_calls     (AForkRpc            *self,
+                                    const GError        *error);
+/* The same where no handler can be called now: each callback waits for the context. */
+void     _afork_rpc_fail_calls_later (AForkRpc          *self,
                                     const GError        *error);
 
 /* Takes what the worker has sent. False and an error if it may not send that. */

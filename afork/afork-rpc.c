@@ -101,6 +101,16 @@ message_cb (AForkRpcLink      *link,
 }
 
 static void
+resume_cb (AForkRpcLink *link,
+           gpointer      data)
+{
+  g_autoptr(AForkRpc) self = g_object_ref (data);
+
+  if (self->failure != NULL)
+    _afork_rpc_fail_calls (self, self->failure);
+}
+
+static void
 ended_cb (AForkRpcLink *link,
           const GError *error,
           gpointer      data)
@@ -113,6 +123,7 @@ ended_cb (AForkRpcLink *link,
 static const AForkRpcLinkEvents link_events = {
   .room = room_cb,
   .message = message_cb,
+  .resume = resume_cb,
   .ended = ended_cb,
 };
 
@@ -638,8 +649,9 @@ afork_rpc_set_max_in_flight (AForkRpc *self,
   if (self->max_in_flight == max_in_flight)
     return;
 
+  g_object_ref (self);
   self->max_in_flight = max_in_flight;
   g_object_notify_by_pspec (G_OBJECT (self), props[PROP_MAX_IN_FLIGHT]);
-  if (self->link != NULL)
-    _afork_rpc_send_waiting (self);
+  _afork_rpc_send_waiting (self);
+  g_object_unref (self);
 }

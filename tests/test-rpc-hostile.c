@@ -551,6 +551,85 @@ test_deaf (void)
     expect_error (rpc, &results[i], AFORK_ERROR, AFORK_ERROR_CLOSED, "closed its socket");
 }
 
+/* The handler of an event finds what is wrong while it iterates the main context. The rest of what
+ * the worker sends is not for anybody. */
+static void
+iterate_cb (AForkRpc *rpc,
+            GVariant *event,
+            gpointer  data)
+{
+  guint *n_events = data;
+
+  *n_events += 1;
+  g_main_context_iteration (NULL, FALSE);
+}
+
+static void
+test_breach_within (void)
+{
+  enum { SIZE = 512 * 1024 };
+  g_autoptr(AForkProcess) process = new_module_process ("hostile-calls");
+  g_autofree char *flood = g_strnfill (SIZE, 'b');
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(AForkRpc) rpc = NULL;
+  guint n_events = 0;
+
+  STEP ("w");
+  step_frame (process, FRAME (STARTED));
+  step_frame (process, value_frame (AFORK_CALL_FRAME_EVENT, 0, "s", "text", 5));
+  step (process, flood, SIZE);
+  STEP ("s");
+  rpc = new_hostile_rpc (process);
+  g_signal_connect (rpc, "event", G_CALLBACK (iterate_cb), &n_events);
+  afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &result);
+  expect_error (rpc, &result, AFORK_ERROR, AFORK_ERROR_PROTOCOL, NULL);
+  g_assert_cmpuint (n_events, ==, 1);
+}
+
+/* What a refusal leads to: the callback of each call waits for the next one. */
+
+typedef struct
+{
+  guint n_begun;
+  guint n_ended;
+} Chain;
+
+static void
+await_next_cb (GObject      *object,
+               GAsyncResult *result,
+               gpointer      data)
+{
+  Chain *self = data;
+
+  g_assert_null (afork_rpc_call_finish (AFORK_RPC (object), result, NULL));
+  if (self->n_begun++ == 0)
+    while (self->n_ended < 2)
+      g_main_context_iteration (NULL, TRUE);
+  self->n_ended++;
+}
+
+static void
+test_refused_within (void)
+{
+  g_autoptr(AForkProcess) process = new_module_process ("hostile-calls");
+  g_autoptr(AForkRpc) rpc = NULL;
+  Chain chain = { 0 };
+
+  STEP ("w");
+  step_frame (process, FRAME (FAILED, .code = AFORK_ERROR_FAILED,
+                              .string = { "afork-error-quark", "no" }));
+  STEP ("s");
+  rpc = new_hostile_rpc (process);
+  for (guint i = 0; i < 3; i++)
+    afork_rpc_call_async (rpc, NULL, NULL, await_next_cb, &chain);
+  while (chain.n_ended < 3)
+    g_main_context_iteration (NULL, TRUE);
+  /* Not because the worker has ended meanwhile. */
+  g_assert_cmpint (afork_process_get_state (process), ==, AFORK_PROCESS_STATE_RUNNING);
+  afork_process_force_exit (process);
+  close_rpc_error (rpc, AFORK_ERROR_FAILED);
+}
+
 #define BREACH(NAME) { #NAME, send_ ## NAME }
 static const struct { const char *name; Breach breach; } breaches[] = {
   BREACH (unknown_kind), BREACH (callers_kind), BREACH (setup), BREACH (cancel), BREACH (flags),
@@ -583,6 +662,8 @@ main (int    argc,
     }
   g_test_add_data_func ("/rpc-hostile/unstarted", test_unstarted, run_with_census);
   g_test_add_data_func ("/rpc-hostile/refused-twice", test_refused_twice, run_with_census);
+  g_test_add_data_func ("/rpc-hostile/refused-within", test_refused_within, run_with_census);
+  g_test_add_data_func ("/rpc-hostile/breach-within", test_breach_within, run_with_census);
   g_test_add_data_func ("/rpc-hostile/error-text", test_error_text, run_with_census);
   g_test_add_data_func ("/rpc-hostile/cut", test_cut, run_with_census);
   g_test_add_data_func ("/rpc-hostile/closed", test_closed, run_with_census);

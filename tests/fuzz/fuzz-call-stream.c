@@ -514,7 +514,7 @@ LLVMFuzzerTestOneInput (const uint8_t *bytes,
   /* Some are dropped before the stream is, and some after that. */
   for (unsigned i = 0; i < N_MESSAGES; i += 2)
     _afork_call_message_clear (&world.messages[i]);
-  _afork_call_stream_free (world.stream);
+  _afork_call_stream_unref (world.stream);
   for (unsigned i = 1; i < N_MESSAGES; i += 2)
     _afork_call_message_clear (&world.messages[i]);
 
