@@ -19,7 +19,8 @@ _afork_get_thread_context (void)
 }
 
 /* Destroys *SOURCE, if there is one, and drops it. A context that goes destroys its sources itself:
- * meanwhile they have none, and GLib would lose one that was destroyed by somebody else. */
+ * meanwhile they have none, and GLib would lose one that was destroyed by somebody else. To be
+ * called in a thread that may use the source's context, see below. */
 static inline void
 _afork_source_clear (GSource **source)
 {
@@ -32,5 +33,61 @@ _afork_source_clear (GSource **source)
     g_source_destroy (cleared);
   g_source_unref (cleared);
 }
+
+/* A main context as our objects know it. They must not keep it, because their own sources in it
+ * keep them; so it can go at any moment, in another thread than theirs. A pointer to it that is no
+ * reference, or a source of it, may therefore be used only by a thread that holds it: see
+ * _afork_context_hold(). Every other thread leaves its work to one that does, by
+ * _afork_context_run(). There is one AForkContext for each main context, and all threads may use
+ * it. */
+typedef struct _AForkContext AForkContext;
+
+typedef void (*AForkContextFunc) (gpointer data);
+
+/* A reference to the one of this thread's thread-default main context. */
+AForkContext *_afork_context_ref_thread_default (void);
+AForkContext *_afork_context_ref                (AForkContext     *self);
+void          _afork_context_unref              (AForkContext     *self);
+
+/* Whether it is the one of this thread's thread-default main context. */
+gboolean      _afork_context_is_thread_default  (AForkContext     *self);
+
+/* Lets this thread use what belongs to the context, and keeps others from it, until the hold is
+ * released. NULL if another thread may use it just now. A context that has gone can be held by all
+ * threads: nothing of it is left, and there is no main context to use. */
+typedef struct _AForkHold AForkHold;
+
+AForkHold    *_afork_context_hold               (AForkContext     *self);
+/* The same for a thread that does not go on with the object: one that drops it. */
+AForkHold    *_afork_context_hold_once          (AForkContext     *self);
+void          _afork_hold_release               (AForkHold        *held);
+
+/* Holds it for one more object that belongs to it, if it can be held. The object is removed where
+ * it is finalized, in any thread. */
+AForkHold    *_afork_context_add_object         (AForkContext     *self);
+void          _afork_context_remove_object      (AForkContext     *self);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkHold, _afork_hold_release)
+
+/* Calls FUNC while the context is held: now, if this thread can hold it; or else in the thread that
+ * iterates the main context next, or in the one that lets it go, once it has gone. */
+void          _afork_context_run                (AForkContext     *self,
+                                                 AForkContextFunc  func,
+                                                 gpointer          data);
+
+/* Whether the main context has gone, and everything that was in it. */
+gboolean      _afork_context_is_gone            (AForkContext     *self);
+
+/* Has FUNC called, in the thread that lets the main context go, once it has gone. False if it has
+ * gone already. */
+gboolean      _afork_context_watch              (AForkContext     *self,
+                                                 AForkContextFunc  func,
+                                                 gpointer          data);
+/* FUNC is not called any more, if that returns true; else it has been, or is about to be. */
+gboolean      _afork_context_unwatch            (AForkContext     *self,
+                                                 AForkContextFunc  func,
+                                                 gpointer          data);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkContext, _afork_context_unref)
 
 G_END_DECLS

@@ -10,8 +10,8 @@
 
 G_BEGIN_DECLS
 
-/* The template of afork_early(), if CONTEXT is the one in which that was called; else NULL. It is
- * given no preparation, so that its forks are fresh processes. */
-AForkProcess *_afork_early_get (GMainContext *context);
+/* The template of afork_early(), if that was called in this thread's thread-default main context;
+ * else NULL. It is given no preparation, so that its forks are fresh processes. */
+AForkProcess *_afork_early_get (void);
 
 G_END_DECLS

@@ -71,10 +71,11 @@ afork_early (GError **error)
 }
 
 AForkProcess *
-_afork_early_get (GMainContext *context)
+_afork_early_get (void)
 {
-  /* The context comes first, for the rest is for its own thread to look at. */
-  if (early == NULL || early->context != context || _afork_process_is_stranded (early))
+  /* The context comes first, because only its own thread may look at the rest. */
+  if (early == NULL || !_afork_context_is_thread_default (early->context)
+      || _afork_process_is_stranded (early))
     return NULL;
 
   return early;

@@ -157,10 +157,7 @@ life_ended_cb (AForkLife *life,
   _afork_peer_settle (self);
   _afork_peer_forget_template (self);
   if (life == self->life)
-    {
-      g_atomic_int_set (&self->ended, TRUE);
-      _afork_peer_tell_ended (self);
-    }
+    _afork_peer_tell_ended (self);
   _afork_peer_let_tales_go (self, FALSE);
 }
 

@@ -35,7 +35,6 @@ struct _AForkPeer
 
   AForkChannel          *channel;       /* NULL once handed over or closed */
   AForkLife             *life;
-  gboolean               ended;         /* … and has ended, which has been dealt with */
   GError                *failure;       /* set once */
   gboolean               failed_like_template;  /* … for what had befallen that */
   gboolean               closed;        /* the command socket ended with no function entered */

@@ -140,8 +140,8 @@ AForkLife *_afork_peer_get_life    (AForkPeer              *self);
 GError    *_afork_peer_get_failure (AForkPeer              *self);
 /* Whether it still takes commands. */
 gboolean   _afork_peer_is_open     (AForkPeer              *self);
-/* Whether its context still does something with it. Any thread may ask. */
-gboolean   _afork_peer_has_work    (AForkPeer              *self);
+/* The main context of its owner, which is no reference. */
+GMainContext *_afork_peer_get_home (AForkPeer              *self);
 /* Whether it is lost to this program, with its context, or since it is the one of the program that
  * this one was forked from. */
 gboolean   _afork_peer_is_stranded (AForkPeer              *self);

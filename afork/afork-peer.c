@@ -457,14 +457,10 @@ _afork_peer_is_open (AForkPeer *self)
   return self->channel != NULL && self->failure == NULL && !self->told_to_run;
 }
 
-gboolean
-_afork_peer_has_work (AForkPeer *self)
+GMainContext *
+_afork_peer_get_home (AForkPeer *self)
 {
-  gboolean is_there = self->program != NULL || self->number != 0;
-
-  /* Not by its life, which has ended before that is dealt with here. */
-  return is_there && !self->forgotten
-    && (g_atomic_pointer_get (&self->channel) != NULL || !g_atomic_int_get (&self->ended));
+  return self->home;
 }
 
 gboolean

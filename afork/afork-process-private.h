@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include "afork-context-private.h"
 #include "afork-peer-private.h"
 #include "afork-preparation-private.h"
 #include "afork-process.h"
@@ -25,15 +26,14 @@ struct _AForkProcess
 {
   GObject           parent_instance;
   AForkRuntime     *runtime;
-  guint             n_keepers;      /* while there are any, the runtime is not a reference */
+  guint             n_keepers;      /* while there are any, the runtime is no reference; atomic */
   AForkProcess     *template;       /* only while the object is constructed */
   gboolean          fresh;
   int               fd;             /* to take the process over by, or -1; until constructed */
-  GMainContext     *context;        /* not a reference: it may go while the object stays */
-  GThread          *thread;         /* not a reference: for comparison */
+  AForkContext     *context;
 
   AForkPeer        *peer;
-  gboolean          refused;        /* another thread turns its context */
+  gboolean          refused;        /* another thread uses its context */
   gboolean          started;        /* else all that is told to it is only kept, until it runs */
   AForkPreparation *preparation;    /* what it was told, if that is needed again; or NULL */
 
@@ -117,9 +117,6 @@ void          _afork_process_replace            (AForkProcess     *self,
  * the two would keep each other for ever. */
 void          _afork_process_begin_kept         (AForkProcess     *self);
 void          _afork_process_end_kept           (AForkProcess     *self);
-
-/* Its context is being destroyed in this thread, and so this is the one that lets it go. */
-void          _afork_process_come_here          (AForkProcess     *self);
 
 /* Whether it is lost to this program. */
 gboolean      _afork_process_is_stranded         (AForkProcess     *self);

@@ -10,7 +10,6 @@
 #include "afork-process.h"
 #include "afork-process-private.h"
 
-#include "afork-context-private.h"
 #include "afork-enum-types.h"
 #include "afork-error.h"
 #include "afork-fd-private.h"
@@ -195,18 +194,6 @@ _afork_process_take_peer (AForkProcess *self,
 
 /* GObject. */
 
-/* Whether no other thread turns CONTEXT just now. It would be at work with the process while this
- * thread is. */
-static gboolean
-may_use_context (GMainContext *context)
-{
-  if (!g_main_context_acquire (context))
-    return FALSE;
-
-  g_main_context_release (context);
-  return TRUE;
-}
-
 /* Nothing of it may be left to that thread, so nobody will be told. */
 static void
 refuse_context (AForkProcess *self)
@@ -224,6 +211,7 @@ static void
 afork_process_constructed (GObject *object)
 {
   AForkProcess *self = AFORK_PROCESS (object);
+  g_autoptr(AForkHold) hold = NULL;
 
   G_OBJECT_CLASS (afork_process_parent_class)->constructed (object);
 
@@ -232,10 +220,10 @@ afork_process_constructed (GObject *object)
   if (self->runtime == NULL)
     self->runtime = g_object_ref (afork_runtime_get_default ());
 
-  self->thread = g_thread_self ();
-  self->context = _afork_get_thread_context ();
-  self->peer = _afork_peer_new (self->context, &peer_events, object);
-  if (may_use_context (self->context))
+  self->context = _afork_context_ref_thread_default ();
+  self->peer = _afork_peer_new (_afork_get_thread_context (), &peer_events, object);
+  hold = _afork_context_add_object (self->context);
+  if (hold != NULL)
     _afork_process_begin (self);
   else
     refuse_context (self);
@@ -251,56 +239,35 @@ typedef struct
 } Released;
 
 static void
-released_free (gpointer data)
-{
-  Released *released = data;
-
-  _afork_peer_unref (released->peer);
-  g_clear_pointer (&released->spares, _afork_spares_free);
-  g_free (released);
-}
-
-static gboolean
 release_cb (gpointer data)
 {
   Released *released = data;
 
   _afork_peer_release (released->peer);
-  return G_SOURCE_REMOVE;
+  _afork_peer_unref (released->peer);
+  g_clear_pointer (&released->spares, _afork_spares_free);
+  g_free (released);
 }
 
-/* The peer may be at work in the thread that it belongs to, so only that lets it go: with our own
- * reference, which is not to be the last in this thread. Where the peer has no work, there may be
- * no context any more either. */
+/* The peer may be at work in another thread, so it is let go only while the context is held: with
+ * our own reference, which is not to be the last in this thread. */
 static void
-give_peer_up (AForkProcess *self)
+release (AForkProcess *self)
 {
-  g_autoptr(GSource) source = NULL;
-  Released *released;
+  Released *released = g_new0 (Released, 1);
 
-  if (self->thread == g_thread_self ()
-      || (self->spares == NULL && !_afork_peer_has_work (self->peer)))
-    {
-      _afork_peer_unref (self->peer);
-      return;
-    }
-
-  released = g_new0 (Released, 1);
-  released->peer = self->peer;
+  released->peer = g_steal_pointer (&self->peer);
   released->spares = g_steal_pointer (&self->spares);
-  source = g_idle_source_new ();
-  g_source_set_static_name (source, "[afork] process release");
-  g_source_set_priority (source, G_PRIORITY_DEFAULT);
-  g_source_set_callback (source, release_cb, released, released_free);
-  g_source_attach (source, self->context);
+  _afork_context_run (self->context, release_cb, released);
 }
 
 static void
 afork_process_dispose (GObject *object)
 {
   AForkProcess *self = AFORK_PROCESS (object);
+  g_autoptr(AForkHold) hold = _afork_context_hold_once (self->context);
 
-  if (self->thread == g_thread_self ())
+  if (hold != NULL)
     {
       _afork_peer_release (self->peer);
       g_clear_pointer (&self->spares, _afork_spares_free);
@@ -314,7 +281,10 @@ afork_process_finalize (GObject *object)
 {
   AForkProcess *self = AFORK_PROCESS (object);
 
-  give_peer_up (self);
+  release (self);
+  if (!self->refused)
+    _afork_context_remove_object (self->context);
+  _afork_context_unref (self->context);
   g_clear_pointer (&self->wait_tasks, g_ptr_array_unref);
   g_clear_pointer (&self->preparation, _afork_preparation_free);
   g_clear_pointer (&self->title, g_free);
@@ -566,21 +536,15 @@ _afork_process_notify_function (AForkProcess *self)
 void
 _afork_process_begin_kept (AForkProcess *self)
 {
-  if (self->n_keepers++ == 0)
+  if (g_atomic_int_add (&self->n_keepers, 1) == 0)
     g_object_unref (self->runtime);
 }
 
 void
 _afork_process_end_kept (AForkProcess *self)
 {
-  if (--self->n_keepers == 0)
+  if (g_atomic_int_dec_and_test (&self->n_keepers))
     g_object_ref (self->runtime);
-}
-
-void
-_afork_process_come_here (AForkProcess *self)
-{
-  self->thread = g_thread_self ();
 }
 
 gboolean
@@ -851,7 +815,7 @@ afork_process_set_spare (AForkProcess *self,
 
   self->spare = spare;
   if (self->spares == NULL && self->started && _afork_peer_is_open (self->peer))
-    self->spares = _afork_spares_new (self->peer, self->context);
+    self->spares = _afork_spares_new (self->peer);
   if (self->spares != NULL)
     _afork_spares_set_number (self->spares, spare);
   g_object_notify_by_pspec (G_OBJECT (self), props[PROP_SPARE]);

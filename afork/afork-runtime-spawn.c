@@ -11,7 +11,6 @@
 
 #include <stdlib.h>
 
-#include "afork-context-private.h"
 #include "afork-early-private.h"
 #include "afork-error.h"
 #include "afork-i18n-private.h"
@@ -155,7 +154,7 @@ get_early (AForkRuntime *self)
   g_mutex_lock (&self->mutex);
   as_told = self->argv != NULL || self->environment != NULL || self->working_directory != NULL;
   g_mutex_unlock (&self->mutex);
-  return as_told ? NULL : _afork_early_get (_afork_get_thread_context ());
+  return as_told ? NULL : _afork_early_get ();
 }
 
 void

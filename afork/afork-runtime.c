@@ -10,7 +10,6 @@
 #include "afork-runtime.h"
 #include "afork-runtime-private.h"
 
-#include "afork-context-private.h"
 #include "afork-process.h"
 #include "afork-process-private.h"
 
@@ -335,7 +334,7 @@ afork_runtime_set_template (AForkRuntime *self,
   g_return_if_fail (process == NULL || AFORK_IS_PROCESS (process));
   g_return_if_fail (process == NULL || afork_process_get_runtime (process) == self);
   g_return_if_fail (process == NULL || _afork_process_can_prepare (process));
-  g_return_if_fail (process == NULL || process->context == _afork_get_thread_context ());
+  g_return_if_fail (process == NULL || _afork_context_is_thread_default (process->context));
 
   _afork_templates_set (self->templates, &(AForkTemplate) { process, TRUE, 0 });
 }

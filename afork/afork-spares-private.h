@@ -16,9 +16,8 @@ G_BEGIN_DECLS
 #define AFORK_TYPE_SPARES (_afork_spares_get_type ())
 G_DECLARE_FINAL_TYPE (AForkSpares, _afork_spares, AFORK, SPARES, GObject)
 
-/* For forks of TEMPLATE, to be made and taken in CONTEXT: at first none. */
-AForkSpares *_afork_spares_new        (AForkPeer    *template,
-                                       GMainContext *context);
+/* For forks of TEMPLATE, to be made and taken in its main context: at first none. */
+AForkSpares *_afork_spares_new        (AForkPeer    *template);
 /* Those that were not taken end. */
 void         _afork_spares_free       (AForkSpares  *self);
 

@@ -184,13 +184,12 @@ _afork_spares_init (AForkSpares *self)
 /* For the library. */
 
 AForkSpares *
-_afork_spares_new (AForkPeer    *template,
-                   GMainContext *context)
+_afork_spares_new (AForkPeer *template)
 {
   AForkSpares *self = g_object_new (AFORK_TYPE_SPARES, NULL);
 
   self->template = _afork_peer_ref (template);
-  self->context = context;
+  self->context = _afork_peer_get_home (template);
   return self;
 }
 

@@ -7,7 +7,6 @@
 
 #include "afork-templates-private.h"
 
-#include "afork-context-private.h"
 #include "afork-process-private.h"
 
 struct _AForkTemplates
@@ -16,19 +15,18 @@ struct _AForkTemplates
   GPtrArray *entries;           /* of Entry: as many as there are contexts with a template */
 };
 
+/* What is called when a context has gone. */
+typedef struct
+{
+  AForkTemplates *templates;    /* a reference */
+} Watch;
+
 typedef struct
 {
   AForkTemplate  template;
-  GMainContext  *context;       /* for comparison */
-  GSource       *anchor;        /* in the context, and destroyed with it */
+  AForkContext  *context;
+  Watch         *watch;         /* freed with the entry, or when the context has gone */
 } Entry;
-
-/* What an anchor is given. */
-typedef struct
-{
-  AForkTemplates *templates;
-  Entry          *entry;        /* for comparison */
-} Mooring;
 
 static void
 templates_clear (gpointer data)
@@ -45,59 +43,64 @@ templates_unref (AForkTemplates *self)
   g_atomic_rc_box_release_full (self, templates_clear);
 }
 
+static void context_gone_cb (gpointer data);
+
+static void
+watch_free (Watch *watch)
+{
+  templates_unref (watch->templates);
+  g_free (watch);
+}
+
+/* May be called in any thread. */
 static void
 entry_free (gpointer data)
 {
   Entry *entry = data;
 
-  _afork_source_clear (&entry->anchor);
+  if (_afork_context_unwatch (entry->context, context_gone_cb, entry->watch))
+    watch_free (entry->watch);
   _afork_process_end_kept (entry->template.process);
   g_object_unref (entry->template.process);
+  _afork_context_unref (entry->context);
   g_free (entry);
 }
 
-/* An anchor is being destroyed: with its entry, or with its context, and then the template goes in
- * the context's own thread, before another context can have the same place in memory. */
+/* Nobody can ask for the template any more. Another thread may have taken the entry out just now,
+ * and then it frees it. */
 static void
-mooring_free (gpointer data)
+context_gone_cb (gpointer data)
 {
-  Mooring *mooring = data;
-  AForkTemplates *self = mooring->templates;
+  Watch *watch = data;
+  AForkTemplates *self = watch->templates;
   Entry *lost = NULL;
-  guint index;
 
   g_mutex_lock (&self->mutex);
-  if (g_ptr_array_find (self->entries, mooring->entry, &index))
-    lost = g_ptr_array_steal_index_fast (self->entries, index);
+  for (guint i = 0; i < self->entries->len && lost == NULL; i++)
+    if (((Entry *) g_ptr_array_index (self->entries, i))->watch == watch)
+      lost = g_ptr_array_steal_index_fast (self->entries, i);
   g_mutex_unlock (&self->mutex);
 
   if (lost != NULL)
-    {
-      _afork_process_come_here (lost->template.process);
-      entry_free (lost);
-    }
-  templates_unref (self);
-  g_free (mooring);
+    entry_free (lost);
+  watch_free (watch);
 }
 
 static Entry *
 entry_new (AForkTemplates      *self,
            const AForkTemplate *template)
 {
-  static GSourceFuncs never_ready;
   Entry *entry = g_new0 (Entry, 1);
-  Mooring *mooring = g_new0 (Mooring, 1);
+  Watch *watch = g_new0 (Watch, 1);
 
   entry->template = *template;
   g_object_ref (template->process);
   _afork_process_begin_kept (template->process);
-  entry->context = _afork_get_thread_context ();
-  entry->anchor = g_source_new (&never_ready, sizeof (GSource));
-  g_source_set_static_name (entry->anchor, "[afork] template");
-  mooring->templates = g_atomic_rc_box_acquire (self);
-  mooring->entry = entry;
-  g_source_set_callback (entry->anchor, NULL, mooring, mooring_free);
-  g_source_attach (entry->anchor, entry->context);
+  entry->context = _afork_context_ref_thread_default ();
+  entry->watch = watch;
+  watch->templates = g_atomic_rc_box_acquire (self);
+  if (!_afork_context_watch (entry->context, context_gone_cb, watch))
+    g_assert_not_reached ();
   return entry;
 }
 
@@ -135,14 +138,16 @@ static gboolean
 find_entry (AForkTemplates *self,
             guint          *index)
 {
-  GMainContext *context = _afork_get_thread_context ();
-
   for (guint i = 0; i < self->entries->len; i++)
-    if (((Entry *) g_ptr_array_index (self->entries, i))->context == context)
-      {
-        *index = i;
-        return TRUE;
-      }
+    {
+      Entry *entry = g_ptr_array_index (self->entries, i);
+
+      if (_afork_context_is_thread_default (entry->context))
+        {
+          *index = i;
+          return TRUE;
+        }
+    }
 
   return FALSE;
 }

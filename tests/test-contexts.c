@@ -263,6 +263,101 @@ test_contexts_destroyed (void)
   census_end (&census);
 }
 
+/* A thread drops the last references while another one lets the context go. */
+
+enum { N_DROPPED = 4 };
+
+typedef struct
+{
+  gpointer objects[N_DROPPED];
+  int      n_ready;             /* threads; atomic */
+  guint32  seed;
+} Drop;
+
+/* Both threads go on at about the same time, one a little later than the other. */
+static void
+meet (Drop  *self,
+      GRand *random)
+{
+  volatile int delay = g_rand_int_range (random, 0, 20000);
+
+  g_atomic_int_inc (&self->n_ready);
+  while (g_atomic_int_get (&self->n_ready) < 2)
+    ;
+  while (delay-- > 0)
+    ;
+}
+
+static gpointer
+drop_objects (gpointer data)
+{
+  Drop *self = data;
+  g_autoptr(GRand) random = g_rand_new_with_seed (self->seed + 1);
+
+  meet (self, random);
+  for (gsize i = 0; i < G_N_ELEMENTS (self->objects); i++)
+    g_clear_object (&self->objects[i]);
+  return NULL;
+}
+
+/* The thread that drops it gives up its template. */
+static AForkRuntime *
+new_runtime (void)
+{
+  g_auto(GStrv) argv = afork_runtime_dup_argv (afork_runtime_get_native ());
+
+  return g_object_new (AFORK_TYPE_RUNTIME,
+                       "argv", argv,
+                       "can-fork", TRUE,
+                       "can-pass-fds", TRUE,
+                       NULL);
+}
+
+static gpointer
+let_context_go (gpointer data)
+{
+  Drop *self = data;
+  g_autoptr(GRand) random = g_rand_new_with_seed (self->seed);
+  g_autoptr(GMainContext) context = g_main_context_new ();
+  AForkProcess *template;
+  GThread *dropper;
+
+  g_main_context_push_thread_default (context);
+  template = afork_process_new_exec (NULL);
+  self->objects[0] = template;
+  self->objects[1] = new_with_module (afork_process_fork (template));
+  self->objects[2] = new_runtime ();
+  self->objects[3] = afork_process_new_for_runtime (self->objects[2]);
+  if (g_rand_boolean (random))
+    afork_process_set_spare (template, 1);
+  if (g_rand_boolean (random))
+    g_object_unref (run_process_ok (self->objects[1], "until_closed"));
+  for (int i = g_rand_int_range (random, 0, 5); i > 0; i--)
+    g_main_context_iteration (context, FALSE);
+  g_main_context_pop_thread_default (context);
+
+  dropper = g_thread_new ("dropper", drop_objects, self);
+  meet (self, random);
+  g_clear_pointer (&context, g_main_context_unref);
+  g_thread_join (dropper);
+  return NULL;
+}
+
+static void
+test_contexts_dropped (void)
+{
+  Census census;
+
+  census_begin (&census);
+  for (int i = is_instrumented () ? 50 : 500; i > 0; i--)
+    {
+      Drop drop = { .seed = (guint32) g_test_rand_int () };
+
+      g_thread_join (g_thread_new ("owner", let_context_go, &drop));
+    }
+  census_end (&census);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -273,6 +368,7 @@ main (int    argc,
   g_test_add_func ("/contexts/in-a-row", test_contexts_in_a_row);
   g_test_add_func ("/contexts/abandoned", test_contexts_abandoned);
   g_test_add_func ("/contexts/destroyed", test_contexts_destroyed);
+  g_test_add_func ("/contexts/dropped", test_contexts_dropped);
   g_test_add_func ("/contexts/mistaken", test_contexts_mistaken);
 
   return g_test_run ();
