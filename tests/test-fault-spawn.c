@@ -44,7 +44,7 @@ static const Case cases[] = {
     AFORK_ERROR_SIGNALED, "signal 9" },
 
   /* Nothing but what was sent to it comes back, and that is for servers. */
-  { "echoes", { "/bin/cat" }, AFORK_ERROR_PROTOCOL, "TITLE came where it may not" },
+  { "echoes", { "/bin/cat" }, AFORK_ERROR_PROTOCOL, "LIBRARY came where it may not" },
   { "writes-garbage", { "yes" }, AFORK_ERROR_PROTOCOL, "a frame is of no known kind" },
   { "writes-zeroes", { "cat", "/dev/zero" }, AFORK_ERROR_PROTOCOL, "a frame is of no known kind" },
   { "writes-little", { "echo", "y" }, AFORK_ERROR_SPAWN, "“echo” exited with status 0" },
@@ -57,7 +57,7 @@ static const Case native_cases[] = {
   { "exits-with-7", { "/bin/sh", "-c", "exit 7" }, AFORK_ERROR_SPAWN, "status 7" },
   {
     "echoes", { "/bin/sh", "-c", "exec cat <&3 >&3" },
-    AFORK_ERROR_PROTOCOL, "TITLE came where it may not"
+    AFORK_ERROR_PROTOCOL, "LIBRARY came where it may not"
   },
   {
     "writes-garbage", { "/bin/sh", "-c", "exec yes >&3" },
