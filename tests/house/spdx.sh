@@ -12,9 +12,9 @@ cd "$1"
 build_root=$2
 
 # A release has no .git. Then what git would leave out, folders to build in, is left out here.
-if [ -e .git ] && command -v git > /dev/null; then
-  files=$(git -c safe.directory='*' ls-files --cached --others --exclude-standard)
-else
+if [ ! -e .git ] ||
+   ! files=$(git -c safe.directory='*' ls-files --cached --others --exclude-standard 2> /dev/null)
+then
   files=$(find . \( -path './build*' -o -path "./${build_root#"$PWD/"}" \) -prune \
     -o -type f -print | sed 's,^\./,,')
 fi
