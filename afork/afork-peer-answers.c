@@ -224,6 +224,8 @@ ready_came (AForkPeer         *self,
   /* Nor would a function that never looks at its socket find that. */
   if (!self->ready)
     _afork_life_send_signal (self->life, SIGKILL);
+  if (self->running)
+    _afork_peer_send_kept_signals (self);
   /* Without reports, nothing will be heard of those whose sockets have ended. */
   if (self->channel == NULL)
     _afork_peer_settle_unborn (self);

@@ -71,6 +71,7 @@ outcome_closed_cb (AForkChannel *channel,
   else if (socket != NULL && self->failure == NULL)
     {
       self->running = TRUE;
+      _afork_peer_send_kept_signals (self);
       _afork_peer_tell_ready (self, socket);
     }
   _afork_peer_let_tales_go (self, FALSE);

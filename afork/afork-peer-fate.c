@@ -207,6 +207,28 @@ _afork_peer_set_life (AForkPeer *self,
 }
 
 void
+_afork_peer_send_signal (AForkPeer *self,
+                         int        signal)
+{
+  if (signal == SIGINT && !self->running)
+    self->keeps_interrupt = TRUE;
+  else if (signal == SIGTERM && !self->running)
+    self->keeps_terminate = TRUE;
+  else
+    _afork_life_send_signal (self->life, signal);
+}
+
+void
+_afork_peer_send_kept_signals (AForkPeer *self)
+{
+  if (self->keeps_interrupt)
+    _afork_life_send_signal (self->life, SIGINT);
+  if (self->keeps_terminate)
+    _afork_life_send_signal (self->life, SIGTERM);
+  self->keeps_interrupt = self->keeps_terminate = FALSE;
+}
+
+void
 _afork_peer_abandon (AForkPeer    *self,
                      const GError *error)
 {

@@ -54,6 +54,8 @@ struct _AForkPeer
 
   gboolean               told_to_run;
   gboolean               detaching;     /* … and that is to go on for another caller */
+  gboolean               keeps_interrupt;  /* SIGINT is for what it will run … */
+  gboolean               keeps_terminate;  /* … and so is SIGTERM */
   gboolean               gave_up;       /* it has said why it does nothing more */
 
   AForkChannel          *outcome;       /* that tells how executing a program went, or NULL */
@@ -169,6 +171,8 @@ void       _afork_peer_fail               (AForkPeer                 *self,
 /* It never came to be, and ERROR is why. */
 void       _afork_peer_fail_to_start      (AForkPeer                 *self,
                                            const GError              *error);
+/* Its function or program runs: sends the signals that were kept for that. */
+void       _afork_peer_send_kept_signals  (AForkPeer                 *self);
 /* Finds out why SELF, whose command socket has ended, will not run its function, and sees to it
  * that its life ends, as soon as that can be; to be called again whenever more is known. */
 void       _afork_peer_settle             (AForkPeer                 *self);

@@ -117,6 +117,9 @@ void       _afork_peer_fail_like_template (AForkPeer          *self,
 /* Gives it up: kills it if it lives, and takes ERROR as the reason unless there is one. */
 void       _afork_peer_abandon     (AForkPeer              *self,
                                     const GError           *error);
+/* Sends it SIGNAL. A server ignores SIGINT and SIGTERM: both are kept until something else runs. */
+void       _afork_peer_send_signal (AForkPeer              *self,
+                                    int                     signal);
 /* Its owner is gone: what was queued is still done. */
 void       _afork_peer_release     (AForkPeer              *self);
 

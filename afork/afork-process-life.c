@@ -340,6 +340,9 @@ afork_process_get_usage (AForkProcess *self,
  * ended. It can never reach another process. Where this program may not send it, the process's
  * template is asked to; see [method@AFork.Process.force_exit].
  *
+ * A process that was not run ignores `SIGINT` and `SIGTERM`. Sent by this call, they wait for what
+ * it will run, and are sent to that. To end a process that was not run, kill it or drop it.
+ *
  * Since: 0.1
  */
 void
@@ -349,7 +352,7 @@ afork_process_send_signal (AForkProcess *self,
   g_return_if_fail (AFORK_IS_PROCESS (self));
   g_return_if_fail (signal >= 1 && signal <= 64);
 
-  _afork_life_send_signal (_afork_peer_get_life (self->peer), signal);
+  _afork_peer_send_signal (self->peer, signal);
 }
 
 /**

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -362,6 +363,43 @@ test_exec_relayed (void)
 }
 
 /* Runs a test, and counts what it leaves. */
+/* What a template ignores, a program does not. */
+static void
+test_exec_signals (void)
+{
+  for (int i = 0; i < 2; i++)
+    {
+      g_autoptr(AForkProcess) process = i == 0 ? afork_process_new ()
+                                               : afork_process_new_exec (NULL);
+      g_autofree char *output = NULL;
+
+      output = exec_to_end (process, STRV ("grep", "SigIgn", "/proc/self/status"), 0);
+      g_assert_true (g_str_has_prefix (output, "SigIgn:"));
+      /* The C library keeps two for itself. */
+      g_assert_cmphex (g_ascii_strtoull (output + strlen ("SigIgn:\t"), NULL, 16)
+                       & ~(G_GUINT64_CONSTANT (3) << 31), ==, 0);
+    }
+}
+
+static void
+test_exec_signals_kept (void)
+{
+  const int numbers[] = { SIGINT, SIGTERM };
+
+  for (guint i = 0; i < G_N_ELEMENTS (numbers); i++)
+    {
+      g_autoptr(AForkProcess) process = afork_process_new ();
+      g_autoptr(GSocketConnection) connection = NULL;
+      g_autoptr(GError) error = NULL;
+
+      afork_process_send_signal (process, numbers[i]);
+      connection = exec_process (process, STRV ("cat"), &error);
+      g_assert_no_error (error);
+      await_end (process);
+      assert_term_signal (process, numbers[i]);
+    }
+}
+
 int
 main (int    argc,
       char **argv)
@@ -388,6 +426,8 @@ main (int    argc,
   ADD ("many", test_exec_many);
   ADD ("relayed", test_exec_relayed);
   ADD ("descriptors", test_exec_descriptors);
+  ADD ("signals", test_exec_signals);
+  ADD ("signals/kept", test_exec_signals_kept);
 
   return g_test_run ();
 }

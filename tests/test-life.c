@@ -375,10 +375,76 @@ test_signal_early (Fixture       *fixture,
       g_autoptr(AForkProcess) process = i == 0 ? afork_process_fork (fixture->template)
                                                : new_executed ();
 
-      afork_process_send_signal (process, SIGTERM);
+      afork_process_send_signal (process, SIGUSR1);
       await_end (process);
-      assert_term_signal (process, SIGTERM);
+      assert_term_signal (process, SIGUSR1);
       expect_run_error (process, "until_closed", AFORK_ERROR, AFORK_ERROR_SIGNALED, NULL);
+    }
+}
+
+/* Those that a template ignores are for what it will run, whenever they were sent. */
+static void
+test_signal_kept (Fixture       *fixture,
+                  gconstpointer  data)
+{
+  const int numbers[] = { SIGINT, SIGTERM };
+
+  for (guint i = 0; i < 12; i++)
+    {
+      const int number = numbers[i % 2];
+      g_autoptr(AForkProcess) process = i < 6 ? afork_process_fork (fixture->template)
+                                              : new_executed ();
+      g_autoptr(AForkProcess) fork = NULL;
+      g_autoptr(GAsyncResult) result = NULL;
+
+      if (i % 6 < 2)
+        {
+          await_state (process, AFORK_PROCESS_STATE_PREPARING);
+          fork = afork_process_fork (process);
+        }
+      if (i % 6 < 4)
+        afork_process_send_signal (process, number);
+      afork_process_run_async (process, "forever", NULL, store_result_cb, &result);
+      if (i % 6 >= 4)
+        afork_process_send_signal (process, number);
+      await_result (&result);
+      await_end (process);
+      assert_term_signal (process, number);
+    }
+}
+
+/* What a terminal or a service manager sends to a whole program leaves its templates alone. */
+static void
+test_signal_template (Fixture       *fixture,
+                      gconstpointer  data)
+{
+  const int numbers[] = { SIGINT, SIGTERM };
+  g_autoptr(AForkProcess) executed = new_executed ();
+  g_autoptr(AForkProcess) before = afork_process_fork (fixture->template);
+  AForkProcess *processes[] = { fixture->template, executed, before };
+
+  for (guint i = 0; i < G_N_ELEMENTS (processes); i++)
+    {
+      await_state (processes[i], AFORK_PROCESS_STATE_PREPARING);
+      for (guint j = 0; j < G_N_ELEMENTS (numbers); j++)
+        {
+          const int result = kill (afork_process_get_pid (processes[i]), numbers[j]);
+
+          g_assert_no_errno (result);
+        }
+    }
+
+  for (guint i = 0; i < 2 * G_N_ELEMENTS (processes); i++)
+    {
+      g_autoptr(AForkProcess) fork = afork_process_fork (processes[i / 2]);
+      g_autoptr(GSocketConnection) connection = run_process_ok (fork, "forever");
+      int result;
+
+      /* To a worker they are what they are to any process. */
+      result = kill (afork_process_get_pid (fork), numbers[i % 2]);
+      g_assert_no_errno (result);
+      await_end (fork);
+      assert_term_signal (fork, numbers[i % 2]);
     }
 }
 
@@ -770,6 +836,8 @@ main (int    argc,
   add ("/life/wait/given-up", test_wait_given_up);
   add ("/life/wait/blocking", test_wait_blocking);
   add ("/life/signal/early", test_signal_early);
+  add ("/life/signal/kept", test_signal_kept);
+  add ("/life/signal/template", test_signal_template);
   add ("/life/signal/early-run", test_signal_early_run);
   add ("/life/signal/early-template", test_signal_early_template);
   add ("/life/signal/early-worker", test_signal_early_worker);

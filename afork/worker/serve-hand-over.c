@@ -21,11 +21,14 @@
 /* The C library's function for this lies in memory that nothing else here touches. The default
  * action is all zeroes, however the machine's struct sigaction is laid out. */
 static void
-reset_interrupt (void)
+reset_signals (void)
 {
+  const int ignored[] = AFORK_IGNORED_SIGNALS;
   const unsigned long action[8] = { 0 };
 
-  syscall (SYS_rt_sigaction, SIGINT, action, NULL, (_NSIG - 1) / 8);
+  for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
+    if (afork_server.ignores[i])
+      syscall (SYS_rt_sigaction, ignored[i], action, NULL, (_NSIG - 1) / 8);
 }
 
 /* Whether who stayed behind, at the other end of REPORTS, has ended. */
@@ -66,8 +69,7 @@ become_worker (const char *title)
   if (!afork_server_become_single (&reports))
     return false;
 
-  if (afork_server.ignores_interrupt)
-    reset_interrupt ();
+  reset_signals ();
   if (title != NULL)
     afork_title_set (title);
   return answer_ready (reports);

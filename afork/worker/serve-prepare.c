@@ -70,7 +70,8 @@ serve_call (const AForkFrame *frame)
 bool
 afork_serve_module_code (const AForkFrame *frame)
 {
-  struct sigaction interrupt;
+  const int ignored[] = AFORK_IGNORED_SIGNALS;
+  struct sigaction action;
   bool done;
 
   if (!afork_server_tell_birth ())
@@ -84,8 +85,11 @@ afork_serve_module_code (const AForkFrame *frame)
 
   /* What it has printed is written once, and not by every fork again. */
   fflush (NULL);
-  sigaction (SIGINT, NULL, &interrupt);
-  afork_server.ignores_interrupt = interrupt.sa_handler == SIG_IGN;
+  for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
+    {
+      sigaction (ignored[i], NULL, &action);
+      afork_server.ignores[i] = action.sa_handler == SIG_IGN;
+    }
   return done;
 }
 

@@ -118,13 +118,15 @@ afork_serve (int                       socket,
     .string = { AFORK_WIRE_MAGIC },
     .number = { AFORK_WIRE_VERSION },
   };
+  const int ignored[] = AFORK_IGNORED_SIGNALS;
   AForkLinkResult result;
   AForkFrame frame;
 
-  /* Ctrl-C at a terminal is for the caller, which ends this process by closing the socket, and for
-   * workers. A template that fell to it would leave a caller that handles it without its forks. */
-  signal (SIGINT, SIG_IGN);
-  afork_server.ignores_interrupt = true;
+  for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
+    {
+      signal (ignored[i], SIG_IGN);
+      afork_server.ignores[i] = true;
+    }
 
   /* A worker may have become a server once more: see afork_process_new_template(). */
   afork_server.items = (AForkItems) { 0 };

@@ -25,7 +25,7 @@ typedef struct
 {
   bool                      forked;
   bool                      unborn;   /* the caller has not got the pidfd that it is to get */
-  bool                      ignores_interrupt;  /* SIGINT, as no module has changed */
+  bool                      ignores[2];   /* AFORK_IGNORED_SIGNALS: no module has changed that */
   bool                      discards; /* what still comes means nothing */
   const AForkWorkerRuntime *runtime;
   void                     *runtime_data;
@@ -39,6 +39,11 @@ typedef struct
   AForkLink                 link;
   AForkFailure              failure;
 } AForkServerState;
+
+/* What a server ignores. Ctrl-C at a terminal and a service manager's stop are for workers and for
+ * the caller, which ends this process by closing the socket. A caller that handles them may still
+ * need its templates. */
+#define AFORK_IGNORED_SIGNALS { SIGINT, SIGTERM }
 
 extern AForkServerState afork_server __attribute__ ((visibility ("hidden")));
 
