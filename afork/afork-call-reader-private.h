@@ -39,6 +39,11 @@ AForkCallStreamStatus  _afork_call_reader_next          (AForkCallReader      *s
 gboolean               _afork_call_reader_take_fds      (AForkCallReader      *self,
                                                          int                  *fds,
                                                          guint                 n_fds);
+/* Those that have come and were not handed out. */
+const int             *_afork_call_reader_peek_fds      (AForkCallReader      *self,
+                                                         guint                *n_fds);
+/* Closes them. */
+void                   _afork_call_reader_drop_fds      (AForkCallReader      *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkCallReader, _afork_call_reader_free)
 

@@ -162,6 +162,22 @@ _afork_call_reader_take_fds (AForkCallReader *self,
   return TRUE;
 }
 
+const int *
+_afork_call_reader_peek_fds (AForkCallReader *self,
+                             guint           *n_fds)
+{
+  *n_fds = self->fds->len;
+  return (const int *) self->fds->data;
+}
+
+void
+_afork_call_reader_drop_fds (AForkCallReader *self)
+{
+  for (guint i = 0; i < self->fds->len; i++)
+    _afork_fd_close (g_array_index (self->fds, int, i));
+  g_array_set_size (self->fds, 0);
+}
+
 /* A frame that the input will never hold is gathered in memory of its own. */
 static gboolean
 begin_large (AForkCallReader  *self,
@@ -236,8 +252,7 @@ _afork_call_reader_free (AForkCallReader *self)
 {
   g_free (self->input);
   g_free (self->large);
-  for (guint i = 0; i < self->fds->len; i++)
-    _afork_fd_close (g_array_index (self->fds, int, i));
+  _afork_call_reader_drop_fds (self);
   g_array_unref (self->fds);
   g_free (self);
 }

@@ -32,6 +32,7 @@ struct _AForkCallStream
   GVariant          *sample;          /* see _afork_call_value_import() */
   AForkSegmentTable *table;           /* for blobs that come */
   gboolean           accept_segments; /* the other side is trusted */
+  gboolean           limits_fds;      /* that wait for their value */
 
   /* What has come of the next value. */
   GArray            *fds;             /* of int */
@@ -49,6 +50,10 @@ guint32    _afork_call_stream_send_blob    (AForkCallStream       *self,
                                             GBytes                *blob,
                                             guint                  n_fds,
                                             GArray                *sealed);
+
+/* Closes all descriptors that wait for their value. Nothing more will be taken, and the other side
+ * may live on for a while. */
+void       _afork_call_stream_drop_fds     (AForkCallStream       *self);
 
 /* Takes a piece of a blob of the next value; OWNER has the frame's bytes, or is NULL. */
 gboolean   _afork_call_stream_take_blob    (AForkCallStream       *self,

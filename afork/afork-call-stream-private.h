@@ -46,6 +46,10 @@ int                    _afork_call_stream_get_fd       (AForkCallStream         
  * before anything is received or sent, respectively. */
 void                   _afork_call_stream_accept_segments (AForkCallStream      *self);
 void                   _afork_call_stream_send_sealed  (AForkCallStream          *self);
+/* Has the other side send no more descriptors ahead of their value than this process has room for,
+ * beside its other uses. What is ahead of its value waits here for as long as the other side wants.
+ * To be called before anything is received. */
+void                   _afork_call_stream_limit_fds    (AForkCallStream          *self);
 /* When a blob that came in a segment is not needed any more, in whatever thread, the other side has
  * to be told: wakes CONTEXT, or calls WAKE, or both; either may be NULL. Flushing tells it. */
 void                   _afork_call_stream_set_wake     (AForkCallStream          *self,

@@ -10,10 +10,25 @@
 #include "afork-call-stream-private.h"
 #include "afork-call-stream-parts-private.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "afork-call-breach-private.h"
 #include "afork-call-value-private.h"
+#include "afork-i18n-private.h"
+
+enum
+{
+  /* As many descriptors may wait for their value at any time. */
+  FEW_FDS = 4,
+  /* More may be up to one in so many of those that this process may have … */
+  WAITING_FDS_SHARE = 4,
+  /* … and none of the last of these, which are one in so many. They are reserved for the program,
+   * and for values that come together with their descriptors, of which a message has 253 at most:
+   * a quarter of the usual limit. */
+  RESERVED_FDS_SHARE = 4,
+};
 
 void
 _afork_call_message_clear (AForkCallMessage *self)
@@ -23,6 +38,47 @@ _afork_call_message_clear (AForkCallMessage *self)
   g_clear_pointer (&self->blobs, g_ptr_array_unref);
   for (gsize i = 0; i < G_N_ELEMENTS (self->string); i++)
     g_clear_pointer (&self->string[i], g_free);
+}
+
+/* Descriptors that wait for their value. */
+
+static int
+get_highest (int        highest,
+             const int *fds,
+             guint      n_fds)
+{
+  for (guint i = 0; i < n_fds; i++)
+    highest = MAX (highest, fds[i]);
+  return highest;
+}
+
+/* Every descriptor gets the lowest number that is free. So the highest of these tells how many this
+ * process has at least, whoever has made them. */
+static gboolean
+check_waiting_fds (AForkCallStream  *self,
+                   GError          **error)
+{
+  guint n_unclaimed, n_waiting;
+  const int *unclaimed = _afork_call_reader_peek_fds (self->reader, &n_unclaimed);
+  struct rlimit limit;
+  int highest;
+
+  n_waiting = n_unclaimed + self->fds->len;
+  if (!self->limits_fds || n_waiting <= FEW_FDS || getrlimit (RLIMIT_NOFILE, &limit) < 0)
+    return TRUE;
+
+  if (n_waiting > limit.rlim_cur / WAITING_FDS_SHARE)
+    return _afork_call_breach (error, "too many descriptors came ahead of their value");
+
+  highest = get_highest (-1, unclaimed, n_unclaimed);
+  highest = get_highest (highest, (const int *) self->fds->data, self->fds->len);
+  if ((rlim_t) highest < limit.rlim_cur - limit.rlim_cur / RESERVED_FDS_SHARE)
+    return TRUE;
+
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES,
+               _("%u descriptors came ahead of their value, and few are left: %s"), n_waiting,
+               g_strerror (EMFILE));
+  return FALSE;
 }
 
 /* Takes the descriptors that come with a frame of the next value. */
@@ -131,13 +187,19 @@ _afork_call_stream_next (AForkCallStream   *self,
 
   memset (message, 0, sizeof *message);
   status = _afork_call_reader_next (self->reader, &frame, &owner, error);
-  if (status != AFORK_CALL_STREAM_OK)
-    return status;
-  if (!take_frame (self, &frame, owner, message, &is_message, error))
+  if (status == AFORK_CALL_STREAM_OK
+      && !take_frame (self, &frame, owner, message, &is_message, error))
     {
       _afork_call_message_clear (message);
-      return AFORK_CALL_STREAM_FAILED;
+      status = AFORK_CALL_STREAM_FAILED;
     }
+  /* Now all that can be taken has been. */
+  if (status == AFORK_CALL_STREAM_WOULD_BLOCK && !check_waiting_fds (self, error))
+    status = AFORK_CALL_STREAM_FAILED;
 
+  if (status == AFORK_CALL_STREAM_FAILED)
+    _afork_call_stream_drop_fds (self);
+  if (status != AFORK_CALL_STREAM_OK)
+    return status;
   return is_message ? AFORK_CALL_STREAM_OK : AFORK_CALL_STREAM_BUSY;
 }

@@ -62,12 +62,25 @@ _afork_call_stream_drop_unsent (AForkCallStream *self)
 
 /* Receiving. */
 
+void
+_afork_call_stream_drop_fds (AForkCallStream *self)
+{
+  for (guint i = 0; i < self->fds->len; i++)
+    _afork_fd_close (g_array_index (self->fds, int, i));
+  g_array_set_size (self->fds, 0);
+  _afork_call_reader_drop_fds (self->reader);
+}
+
 AForkCallStreamStatus
 _afork_call_stream_read (AForkCallStream  *self,
                          gboolean          wait,
                          GError          **error)
 {
-  return _afork_call_reader_read (self->reader, wait, error);
+  AForkCallStreamStatus status = _afork_call_reader_read (self->reader, wait, error);
+
+  if (status == AFORK_CALL_STREAM_FAILED)
+    _afork_call_stream_drop_fds (self);
+  return status;
 }
 
 gboolean
@@ -114,10 +127,9 @@ _afork_call_stream_unref (AForkCallStream *self)
 
   _afork_call_writer_free (self->writer);
   _afork_segment_pool_free (self->pool);
-  _afork_call_reader_free (self->reader);
   g_clear_pointer (&self->sample, g_variant_unref);
-  for (guint i = 0; i < self->fds->len; i++)
-    _afork_fd_close (g_array_index (self->fds, int, i));
+  _afork_call_stream_drop_fds (self);
+  _afork_call_reader_free (self->reader);
   g_array_unref (self->fds);
   g_clear_pointer (&self->inline_blobs, g_ptr_array_unref);
   g_clear_pointer (&self->open_blob, g_byte_array_unref);
@@ -136,6 +148,12 @@ void
 _afork_call_stream_accept_segments (AForkCallStream *self)
 {
   self->accept_segments = TRUE;
+}
+
+void
+_afork_call_stream_limit_fds (AForkCallStream *self)
+{
+  self->limits_fds = TRUE;
 }
 
 void

@@ -160,8 +160,9 @@ _afork_reader_read (AForkReader  *self,
   union
   {
     struct cmsghdr align;
+    /* With room for one too many, so that this is noticed; the kernel closes the rest. */
     char           bytes[CMSG_SPACE (sizeof (struct ucred))
-                         + CMSG_SPACE (AFORK_FRAME_MAX_FDS * sizeof (int))];
+                         + CMSG_SPACE ((MAX_AWAITED_FDS + 1) * sizeof (int))];
   } control;
   struct iovec vector;
   struct msghdr message = {

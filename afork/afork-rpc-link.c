@@ -674,6 +674,7 @@ run_cb (GObject      *object,
   else
     {
       self->stream = _afork_call_stream_new (fd);
+      _afork_call_stream_limit_fds (self->stream);
       _afork_call_stream_set_wake (self->stream, self->context, NULL, NULL);
       attach (self);
       if (self->events != NULL)

@@ -9,6 +9,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "afork/wire/afork-call-frame.h"
 #include "test-limits.h"
@@ -630,6 +633,154 @@ test_refused_within (void)
   close_rpc_error (rpc, AFORK_ERROR_FAILED);
 }
 
+/* Descriptors that wait for a value, of several workers at once, under the usual limit of 1024. */
+
+typedef struct
+{
+  AForkProcess *process;
+  AForkRpc     *rpc;
+  GAsyncResult *result;         /* of its one call */
+} Parker;
+
+static guint
+count_fds (void)
+{
+  Census census;
+
+  census_count (&census);
+  return census.n_fds;
+}
+
+/* How many descriptors there are of the file that these workers send: they have it from here. */
+static guint
+count_parked (void)
+{
+  struct stat standard_input;
+  guint n_parked = 0;
+
+  g_assert_no_errno (fstat (STDIN_FILENO, &standard_input));
+  for (int fd = STDERR_FILENO + 1; fd < 1024; fd++)
+    {
+      struct stat status;
+
+      if (fstat (fd, &status) == 0 && status.st_dev == standard_input.st_dev
+          && status.st_ino == standard_input.st_ino)
+        n_parked++;
+    }
+
+  return n_parked;
+}
+
+/* Sends N_FDS, of which no value comes, and stays; returns when they are here, or the worker was
+ * given up. */
+static void
+park (Parker *parker,
+      guint   n_fds)
+{
+  AForkProcess *process = new_module_process ("hostile-calls");
+  const guint n_before = count_parked ();
+  guint n_sent = 0;
+
+  step_frame (process, FRAME (STARTED));
+  STEP ("w");
+  while (n_sent < n_fds)
+    {
+      guint n_now = MIN (n_fds - n_sent, 250);
+      g_autofree char *text = g_strdup_printf ("d%u", n_now);
+
+      STEP (text);
+      step_frame (process, FRAME (FDS, .n_fds = (guint16) n_now));
+      n_sent += n_now;
+    }
+  STEP ("s");
+
+  *parker = (Parker) { process, new_hostile_rpc (process), NULL };
+  afork_rpc_call_async (parker->rpc, NULL, NULL, store_result_cb, &parker->result);
+  while (parker->result == NULL && count_parked () < n_before + n_fds)
+    g_main_context_iteration (NULL, TRUE);
+}
+
+static void
+parker_clear (Parker *parker)
+{
+  g_autoptr(GError) error = NULL;
+
+  afork_process_force_exit (parker->process);
+  await_result (&parker->result);
+  g_assert_null (afork_rpc_call_finish (parker->rpc, parker->result, &error));
+  g_test_message ("%s", error->message);
+  g_clear_object (&parker->result);
+  g_clear_object (&parker->rpc);
+  g_clear_object (&parker->process);
+}
+
+/* What others do, all of which takes descriptors. */
+static void
+assert_others_work (AForkRpc *rpc)
+{
+  g_autoptr(AForkRpc) another = new_rpc_of ("blobs", "blobs_make", FALSE);
+  g_autoptr(AForkProcess) executed = afork_process_new_exec (NULL);
+  g_autoptr(AForkJob) job = NULL;
+  g_autoptr(GVariant) fds = NULL, blob = NULL;
+  g_autoptr(GError) error = NULL;
+
+  fds = call (rpc, do_args ("fds", 200), &error);
+  g_assert_no_error (error);
+  job = afork_job_new (g_variant_new ("(uuu)", 1024 * 1024, 3, (guint32) 'x'));
+  blob = run_job (another, job, &error);
+  g_assert_no_error (error);
+  close_rpc (another);
+
+  afork_process_require (executed, "calls");
+  g_clear_object (&another);
+  another = afork_rpc_new (afork_process_fork (executed), "calls_echo");
+  g_object_unref (afork_rpc_get_process (another));
+  g_clear_pointer (&blob, g_variant_unref);
+  blob = call (another, g_variant_new_uint32 (7), &error);
+  g_assert_no_error (error);
+  close_rpc (another);
+}
+
+static void
+test_fds_of_many (void)
+{
+  /* Some are over the bound for one worker. Later ones find that there is no room for many. */
+  const guint counts[] = { 750, 200, 257, 256, 200, 250, 100, 20, 4, 4, 4, 1, 256 };
+  const gboolean is_kept[] = {
+    FALSE, TRUE, FALSE, TRUE, TRUE, FALSE, FALSE, TRUE, TRUE, TRUE, TRUE, TRUE, FALSE,
+  };
+  g_autoptr(AForkRpc) rpc = NULL;
+  Parker parkers[G_N_ELEMENTS (counts)];
+  struct rlimit saved, usual;
+  guint n_parked;
+
+  if (!need_descriptors (1024))
+    return;
+
+  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &saved));
+  usual = (struct rlimit) { 1024, saved.rlim_max };
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &usual));
+  rpc = new_rpc_of ("bounds", "bounds_do", FALSE);
+  assert_serves (rpc);
+  n_parked = count_parked ();
+  for (gsize i = 0; i < G_N_ELEMENTS (counts); i++)
+    {
+      park (&parkers[i], counts[i]);
+      /* With the call its descriptors are gone, though the worker may still live. */
+      if (parkers[i].result == NULL)
+        n_parked += counts[i];
+      g_assert_cmpint (parkers[i].result == NULL, ==, is_kept[i]);
+      g_assert_cmpuint (count_parked (), ==, n_parked);
+      g_assert_cmpuint (count_fds (), <, 1024 * 3 / 4 + 32);
+      assert_others_work (rpc);
+    }
+
+  for (gsize i = 0; i < G_N_ELEMENTS (counts); i++)
+    parker_clear (&parkers[i]);
+  close_rpc (rpc);
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &saved));
+}
+
 #define BREACH(NAME) { #NAME, send_ ## NAME }
 static const struct { const char *name; Breach breach; } breaches[] = {
   BREACH (unknown_kind), BREACH (callers_kind), BREACH (setup), BREACH (cancel), BREACH (flags),
@@ -668,6 +819,7 @@ main (int    argc,
   g_test_add_data_func ("/rpc-hostile/cut", test_cut, run_with_census);
   g_test_add_data_func ("/rpc-hostile/closed", test_closed, run_with_census);
   g_test_add_data_func ("/rpc-hostile/deaf", test_deaf, run_with_census);
+  g_test_add_data_func ("/rpc-hostile/fds-of-many", test_fds_of_many, run_with_census);
 
   return g_test_run ();
 }
