@@ -5,8 +5,8 @@
 
 #pragma once
 
-#include "afork-cancel-watch-private.h"
 #include "afork-job.h"
+#include "afork-waiter-private.h"
 
 G_BEGIN_DECLS
 
@@ -42,9 +42,10 @@ struct _AForkPendingCall
   AForkJob                    *job;           /* or NULL */
   GCancellable                *cancellable;   /* or NULL */
   AForkPendingCallAbandonFunc  abandon;
-  AForkCancelWatch            *cancelled;     /* or NULL */
-  AForkCancelWatch            *job_cancelled; /* or NULL */
-  GSource                     *timeout;       /* or NULL */
+  AForkWaiter                 *cancelled;     /* or NULL */
+  AForkWaiter                 *job_cancelled; /* or NULL */
+  AForkWaiter                 *timeout;       /* or NULL */
+  AForkWaiter                 *later;         /* calls back in the next iteration; or NULL */
 };
 
 /* JOB is NULL for a plain call, and ARGS may be. */
@@ -69,6 +70,7 @@ void              _afork_pending_call_unwatch (AForkPendingCall         *call);
 void              _afork_pending_call_end  (AForkPendingCall            *call,
                                             GVariant                    *value,
                                             GError                      *error);
+void              _afork_pending_call_cancel (AForkPendingCall          *call);
 /* The same while the call is perhaps still being made: its callback waits for the main context to
  * turn. */
 void              _afork_pending_call_fail (AForkPendingCall            *call,

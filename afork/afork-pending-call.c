@@ -50,6 +50,7 @@ _afork_pending_call_finalize (GObject *object)
   AForkPendingCall *call = AFORK_PENDING_CALL (object);
 
   _afork_pending_call_unwatch (call);
+  g_clear_pointer (&call->later, _afork_waiter_end);
   g_object_unref (call->source);
   g_main_context_unref (call->context);
   g_clear_pointer (&call->value, g_variant_unref);
@@ -103,24 +104,28 @@ _afork_pending_call_is_cancelled (AForkPendingCall *call)
     || (call->job != NULL && g_cancellable_is_cancelled (_afork_job_get_cancellable (call->job)));
 }
 
+static GError *
+new_cancelled_error (void)
+{
+  return g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, _("Operation was cancelled"));
+}
+
 static void
 cancelled_cb (gpointer data)
 {
   AForkPendingCall *call = data;
 
-  call->abandon (call, g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED,
-                                    _("Operation was cancelled")));
+  call->abandon (call, new_cancelled_error ());
 }
 
-static AForkCancelWatch *
-watch_cancellable (AForkPendingCall *call,
-                   GCancellable     *cancellable)
+static AForkWaiter *
+wait_for_cancellable (AForkPendingCall *call,
+                      GCancellable     *cancellable)
 {
   if (cancellable == NULL)
     return NULL;
 
-  return _afork_cancel_watch_new (cancellable, call->context, cancelled_cb, call,
-                                  NULL);
+  return _afork_waiter_new_for_cancellable (call->context, cancellable, cancelled_cb, call, NULL);
 }
 
 void
@@ -128,12 +133,12 @@ _afork_pending_call_watch (AForkPendingCall            *call,
                            AForkPendingCallAbandonFunc  abandon)
 {
   call->abandon = abandon;
-  call->cancelled = watch_cancellable (call, call->cancellable);
+  call->cancelled = wait_for_cancellable (call, call->cancellable);
   if (call->job != NULL)
-    call->job_cancelled = watch_cancellable (call, _afork_job_get_cancellable (call->job));
+    call->job_cancelled = wait_for_cancellable (call, _afork_job_get_cancellable (call->job));
 }
 
-static gboolean
+static void
 timed_out_cb (gpointer data)
 {
   AForkPendingCall *call = data;
@@ -141,7 +146,6 @@ timed_out_cb (gpointer data)
   call->abandon (call, g_error_new (AFORK_ERROR, AFORK_ERROR_TIMED_OUT,
                                     _("The job took longer than %u ms"),
                                     afork_job_get_timeout (call->job)));
-  return G_SOURCE_REMOVE;
 }
 
 void
@@ -152,18 +156,18 @@ _afork_pending_call_begin (AForkPendingCall *call)
   if (timeout == 0 || call->timeout != NULL)
     return;
 
-  call->timeout = g_timeout_source_new (timeout);
-  g_source_set_static_name (call->timeout, "[afork] job's time limit");
-  g_source_set_callback (call->timeout, timed_out_cb, call, NULL);
-  g_source_attach (call->timeout, call->context);
+  call->timeout = _afork_waiter_new_for_time (call->context,
+                                              g_get_monotonic_time ()
+                                              + timeout * G_GINT64_CONSTANT (1000),
+                                              timed_out_cb, call, NULL);
 }
 
 void
 _afork_pending_call_unwatch (AForkPendingCall *call)
 {
-  g_clear_pointer (&call->cancelled, _afork_cancel_watch_end);
-  g_clear_pointer (&call->job_cancelled, _afork_cancel_watch_end);
-  _afork_source_clear (&call->timeout);
+  g_clear_pointer (&call->cancelled, _afork_waiter_end);
+  g_clear_pointer (&call->job_cancelled, _afork_waiter_end);
+  g_clear_pointer (&call->timeout, _afork_waiter_end);
 }
 
 /* Ending. */
@@ -184,23 +188,20 @@ call_back (AForkPendingCall *call)
     g_main_context_pop_thread_default (call->context);
 }
 
-static gboolean
+static void
 call_back_cb (gpointer data)
 {
-  call_back (data);
-  return G_SOURCE_REMOVE;
+  AForkPendingCall *call = data;
+
+  g_clear_pointer (&call->later, _afork_waiter_end);
+  call_back (call);
 }
 
-static GSource *
+static void
 call_back_later (AForkPendingCall *call)
 {
-  GSource *source = g_idle_source_new ();
-
-  g_source_set_priority (source, G_PRIORITY_DEFAULT);
-  g_source_set_static_name (source, "[afork] call has ended");
-  g_source_set_callback (source, call_back_cb, g_object_ref (call), g_object_unref);
-  g_source_attach (source, call->context);
-  return source;
+  call->later = _afork_waiter_new_for_iteration (call->context, call_back_cb, g_object_ref (call),
+                                                 g_object_unref);
 }
 
 static void
@@ -240,18 +241,22 @@ _afork_pending_call_end (AForkPendingCall *call,
 {
   g_autoptr(AForkPendingCall) kept G_GNUC_UNUSED = g_object_ref (call);
   gboolean now = is_in_context (call);
-  GSource *later = NULL;
 
   set_end (call, value, error);
   if (!now || (call->job != NULL && _afork_job_is_observed (call->job)))
-    later = call_back_later (call);
+    call_back_later (call);
   set_job_state (call);
   if (now)
     {
+      g_clear_pointer (&call->later, _afork_waiter_end);
       call_back (call);
-      _afork_source_clear (&later);
     }
-  g_clear_pointer (&later, g_source_unref);
+}
+
+void
+_afork_pending_call_cancel (AForkPendingCall *call)
+{
+  _afork_pending_call_end (call, NULL, new_cancelled_error ());
 }
 
 void
@@ -261,7 +266,7 @@ _afork_pending_call_fail (AForkPendingCall *call,
   g_autoptr(AForkPendingCall) kept G_GNUC_UNUSED = g_object_ref (call);
 
   set_end (call, NULL, error);
-  g_source_unref (call_back_later (call));
+  call_back_later (call);
   set_job_state (call);
 }
 

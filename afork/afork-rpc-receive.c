@@ -65,7 +65,10 @@ receive_answer (AForkRpc          *self,
   _afork_pending_table_remove (&self->in_flight, message->number);
   if (self->in_flight.n_taken == 0)
     _afork_rpc_link_owes_nothing (self->link);
-  if (call != NULL && message->kind == AFORK_CALL_FRAME_FAILED)
+  /* Whoever has cancelled a call expects that, even if the answer is first to be looked at. */
+  if (call != NULL && _afork_pending_call_is_cancelled (call))
+    _afork_pending_call_cancel (call);
+  else if (call != NULL && message->kind == AFORK_CALL_FRAME_FAILED)
     _afork_pending_call_end (call, NULL, import_error (message));
   else if (call != NULL)
     {

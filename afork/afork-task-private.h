@@ -7,7 +7,7 @@
 
 #include <gio/gio.h>
 
-#include "afork-cancel-watch-private.h"
+#include "afork-waiter-private.h"
 
 G_BEGIN_DECLS
 
@@ -16,7 +16,7 @@ G_BEGIN_DECLS
 /* Has CALLBACK called with the task when its cancellable is cancelled, if it has one, until the
  * task is answered: then the watch has to be ended. */
 void _afork_task_watch_cancellable   (GTask           *task,
-                                      AForkCancelFunc  callback);
+                                      AForkWaiterFunc  callback);
 void _afork_task_unwatch_cancellable (GTask           *task);
 /* Answers it, whether the cancellable has been reset since or not. */
 void _afork_task_return_cancelled    (GTask           *task);

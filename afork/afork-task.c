@@ -11,15 +11,16 @@
 
 void
 _afork_task_watch_cancellable (GTask           *task,
-                               AForkCancelFunc  callback)
+                               AForkWaiterFunc  callback)
 {
   GCancellable *cancellable = g_task_get_cancellable (task);
 
   if (cancellable != NULL)
     g_task_set_task_data (task,
-                          _afork_cancel_watch_new (cancellable, g_task_get_context (task),
-                                                   callback, g_object_ref (task), g_object_unref),
-                          (GDestroyNotify) _afork_cancel_watch_end);
+                          _afork_waiter_new_for_cancellable (g_task_get_context (task), cancellable,
+                                                             callback, g_object_ref (task),
+                                                             g_object_unref),
+                          (GDestroyNotify) _afork_waiter_end);
 }
 
 void

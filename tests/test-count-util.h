@@ -1,0 +1,49 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Counts what must not grow with the number of operations. */
+
+#pragma once
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+/* The sources of CONTEXT, whoever has made them. */
+static inline guint
+count_sources (GMainContext *context)
+{
+  GSource *last = g_idle_source_new ();
+  guint n_sources = 0;
+
+  for (guint id = g_source_attach (last, context) - 1; id > 0; id--)
+    if (g_main_context_find_source_by_id (context, id) != NULL)
+      n_sources++;
+
+  g_source_destroy (last);
+  g_source_unref (last);
+  return n_sources;
+}
+
+/* Who is called when CANCELLABLE is cancelled. */
+static inline guint
+count_handlers (GCancellable *cancellable)
+{
+  const GSignalMatchType match = G_SIGNAL_MATCH_ID | G_SIGNAL_MATCH_UNBLOCKED;
+  guint signal = g_signal_lookup ("cancelled", G_TYPE_CANCELLABLE);
+  g_autoptr(GArray) ids = g_array_new (FALSE, FALSE, sizeof (gulong));
+  gulong id;
+
+  while ((id = g_signal_handler_find (cancellable, match, signal, 0, NULL, NULL, NULL)) != 0)
+    {
+      g_signal_handler_block (cancellable, id);
+      g_array_append_val (ids, id);
+    }
+  for (guint i = 0; i < ids->len; i++)
+    g_signal_handler_unblock (cancellable, g_array_index (ids, gulong, i));
+  return ids->len;
+}
+
+G_END_DECLS

@@ -1,0 +1,271 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* However many operations are pending, the main context has as many sources, and a cancellable as
+ * many handlers. So the time that each takes does not grow with their number. */
+
+#include "config.h"
+
+#include "test-count-util.h"
+#include "test-rpc-util.h"
+
+enum { FEW = 10 };
+
+typedef struct
+{
+  AForkRpc     *rpc;
+  AForkProcess *process;        /* of the RPC */
+  GCancellable *cancellable;
+  GAsyncResult *held;           /* of a call that keeps the worker from being closed */
+  guint         n_ended;
+  guint         n_cancelled;
+  guint         n_failed;       /* otherwise */
+} Pending;
+
+static void
+count_end (Pending *self,
+           GError  *error)
+{
+  self->n_ended++;
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    self->n_cancelled++;
+  else if (error != NULL)
+    self->n_failed++;
+}
+
+static void
+call_cb (GObject      *object,
+         GAsyncResult *result,
+         gpointer      data)
+{
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) value = afork_rpc_call_finish (AFORK_RPC (object), result, &error);
+
+  g_assert_true ((value == NULL) == (error != NULL));
+  count_end (data, error);
+}
+
+static void
+job_cb (GObject      *object,
+        GAsyncResult *result,
+        gpointer      data)
+{
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) value = afork_rpc_run_job_finish (AFORK_RPC (object), result, &error);
+
+  g_assert_true ((value == NULL) == (error != NULL));
+  count_end (data, error);
+}
+
+static void
+close_cb (GObject      *object,
+          GAsyncResult *result,
+          gpointer      data)
+{
+  g_autoptr(GError) error = NULL;
+
+  g_assert_true (afork_rpc_close_finish (AFORK_RPC (object), result, &error) == (error == NULL));
+  count_end (data, error);
+}
+
+static void
+wait_cb (GObject      *object,
+         GAsyncResult *result,
+         gpointer      data)
+{
+  g_autoptr(GError) error = NULL;
+
+  g_assert_true (afork_process_wait_finish (AFORK_PROCESS (object), result, &error)
+                 == (error == NULL));
+  count_end (data, error);
+}
+
+static void
+begin_calls (Pending *self,
+             guint    n_calls)
+{
+  for (guint i = 0; i < n_calls; i++)
+    afork_rpc_call_async (self->rpc, do_args ("never", i), self->cancellable, call_cb, self);
+}
+
+/* Each has a cancellable of its own beside that, and a time limit. */
+static void
+begin_jobs (Pending *self,
+            guint    n_jobs)
+{
+  for (guint i = 0; i < n_jobs; i++)
+    {
+      g_autoptr(AForkJob) job = afork_job_new (do_args ("never", i));
+
+      afork_job_set_timeout (job, 3600 * 1000 + i);
+      afork_rpc_run_job_async (self->rpc, job, self->cancellable, job_cb, self);
+    }
+}
+
+static void
+begin_waits (Pending *self,
+             guint    n_waits)
+{
+  for (guint i = 0; i < n_waits; i++)
+    afork_process_wait_async (self->process, self->cancellable, wait_cb, self);
+}
+
+static void
+begin_closes (Pending *self,
+              guint    n_closes)
+{
+  for (guint i = 0; i < n_closes; i++)
+    afork_rpc_close_async (self->rpc, self->cancellable, close_cb, self);
+}
+
+typedef void (*BeginFunc) (Pending *self,
+                           guint    n_operations);
+
+static void
+pending_begin (Pending *self)
+{
+  *self = (Pending) {
+    .rpc = new_rpc_of ("bounds", "bounds_later", TRUE),
+    .cancellable = g_cancellable_new (),
+  };
+  self->process = afork_rpc_get_process (self->rpc);
+  afork_rpc_set_max_in_flight (self->rpc, G_MAXUINT16);
+  assert_serves (self->rpc);
+}
+
+static void
+pending_end (Pending *self)
+{
+  afork_process_force_exit (self->process);
+  g_assert_finalize_object (self->cancellable);
+  g_clear_object (&self->rpc);
+}
+
+static void
+await_ended (Pending *self,
+             guint    n_ended)
+{
+  while (self->n_ended < n_ended)
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_cmpuint (self->n_ended, ==, n_ended);
+}
+
+/* The worker has them all, and has begun with those that are jobs. */
+static void
+await_begun (Pending *self)
+{
+  g_autoptr(GAsyncResult) result = NULL;
+
+  begin_call (self->rpc, "number", 1, NULL, &result);
+  expect_uint32 (self->rpc, &result, 1);
+}
+
+static guint
+get_many (void)
+{
+  return is_instrumented () ? 1000 : 10000;
+}
+
+static void
+check_constant (BeginFunc begin)
+{
+  const guint n_many = get_many ();
+  guint n_sources, n_handlers;
+  Pending pending;
+
+  pending_begin (&pending);
+  begin_call (pending.rpc, "never", 0, NULL, &pending.held);
+  begin (&pending, FEW);
+  n_sources = count_sources (NULL);
+  n_handlers = count_handlers (pending.cancellable);
+  begin (&pending, n_many);
+  g_assert_cmpuint (count_sources (NULL), ==, n_sources);
+  g_assert_cmpuint (count_handlers (pending.cancellable), ==, n_handlers);
+  if (begin != begin_closes)
+    await_begun (&pending);
+  g_assert_cmpuint (count_sources (NULL), <=, n_sources);
+  g_assert_cmpuint (count_handlers (pending.cancellable), ==, n_handlers);
+  g_assert_cmpuint (pending.n_ended, ==, 0);
+
+  g_cancellable_cancel (pending.cancellable);
+  await_ended (&pending, FEW + n_many);
+  g_assert_cmpuint (pending.n_cancelled, ==, FEW + n_many);
+  g_assert_cmpuint (count_handlers (pending.cancellable), ==, 0);
+  afork_process_force_exit (pending.process);
+  await_result (&pending.held);
+  g_clear_object (&pending.held);
+  pending_end (&pending);
+}
+
+static void
+test_constant_calls (void)
+{
+  check_constant (begin_calls);
+}
+
+static void
+test_constant_jobs (void)
+{
+  check_constant (begin_jobs);
+}
+
+static void
+test_constant_waits (void)
+{
+  check_constant (begin_waits);
+}
+
+static void
+test_constant_closes (void)
+{
+  check_constant (begin_closes);
+}
+
+/* Calls that fail at once do so in the next iteration. */
+static void
+check_failed (BeginFunc begin)
+{
+  const guint n_many = get_many ();
+  guint n_sources;
+  Pending pending;
+
+  pending_begin (&pending);
+  close_rpc (pending.rpc);
+  n_sources = count_sources (NULL);
+  begin (&pending, n_many);
+  g_assert_cmpuint (pending.n_ended, ==, 0);
+  g_assert_cmpuint (count_sources (NULL), <=, n_sources + 1);
+  await_ended (&pending, n_many);
+  g_assert_cmpuint (pending.n_failed, ==, n_many);
+  pending_end (&pending);
+}
+
+static void
+test_failed_calls (void)
+{
+  check_failed (begin_calls);
+}
+
+static void
+test_failed_jobs (void)
+{
+  check_failed (begin_jobs);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  g_test_add_data_func ("/rpc-pending/constant/calls", test_constant_calls, run_with_census);
+  g_test_add_data_func ("/rpc-pending/constant/jobs", test_constant_jobs, run_with_census);
+  g_test_add_data_func ("/rpc-pending/constant/waits", test_constant_waits, run_with_census);
+  g_test_add_data_func ("/rpc-pending/constant/closes", test_constant_closes, run_with_census);
+  g_test_add_data_func ("/rpc-pending/failed/calls", test_failed_calls, run_with_census);
+  g_test_add_data_func ("/rpc-pending/failed/jobs", test_failed_jobs, run_with_census);
+
+  return g_test_run ();
+}
