@@ -44,14 +44,11 @@ void     *_afork_blob_memory_map          (int            fd,
                                            guint64        size,
                                            GError       **error);
 
-/* How many page faults this process has had, or 0 if the system does not count them. */
-guint64   _afork_blob_memory_count_faults (void);
-
 /* Drops the copies of pages among the first SIZE bytes at DATA, so that they show what is in the
- * memfd. N_FAULTS is what _afork_blob_memory_count_faults() returned at a time when there were no
- * copies. Returns false if copies may be left. */
+ * memfd. Returns false if copies may be left. *N_FAULTS is how many page faults this process had
+ * had when there were last no copies. It is 0 at first, and kept for the next time. */
 gboolean  _afork_blob_memory_drop_copies  (void          *data,
                                            gsize          size,
-                                           guint64        n_faults);
+                                           guint64       *n_faults);
 
 G_END_DECLS

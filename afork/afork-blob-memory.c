@@ -144,8 +144,9 @@ _afork_blob_memory_map (int       fd,
 
 /* Copies of pages. */
 
-guint64
-_afork_blob_memory_count_faults (void)
+/* Returns 0 if the system does not count them. */
+static guint64
+count_faults (void)
 {
   struct rusage usage;
 
@@ -213,11 +214,14 @@ drop_found_copies (guint8 *data,
 gboolean
 _afork_blob_memory_drop_copies (void    *data,
                                 gsize    size,
-                                guint64  n_faults)
+                                guint64 *n_faults)
 {
+  const guint64 n_faults_before = *n_faults;
+
   /* A page becomes a copy by a page fault, and the kernel counts page faults. Where there was none,
    * in whatever thread, there is no copy, and asking costs almost nothing. */
-  if (n_faults != 0 && n_faults == _afork_blob_memory_count_faults ())
+  *n_faults = count_faults ();
+  if (*n_faults != 0 && *n_faults == n_faults_before)
     return TRUE;
 
   return drop_found_copies (data, size) || drop_pages (data, size);

@@ -337,8 +337,8 @@ typedef struct
   void              *data;
   gsize              capacity;
   gboolean           in_use;
-  gsize              size;      /* of the blob, while in use … */
-  guint64            n_faults;  /* … and how many page faults there were before */
+  gsize              size;      /* of the blob, while in use */
+  guint64            n_faults;  /* see _afork_blob_memory_drop_copies() */
 } Mapped;
 
 struct _AForkSegmentTable
@@ -496,7 +496,8 @@ blob_freed (gpointer data)
   gpointer wake_data = NULL;
   gboolean is_reusable;
 
-  is_reusable = _afork_blob_memory_drop_copies (mapped->data, mapped->size, mapped->n_faults);
+  is_reusable = _afork_blob_memory_drop_copies (mapped->data, mapped->size,
+                                                &mapped->n_faults);
 
   g_mutex_lock (&table->lock);
   if (table->freed)
@@ -535,7 +536,6 @@ _afork_segment_table_get (AForkSegmentTable  *self,
     {
       mapped->in_use = TRUE;
       mapped->size = (gsize) size;
-      mapped->n_faults = _afork_blob_memory_count_faults ();
     }
   g_mutex_unlock (&self->lock);
   if (!is_right)
