@@ -16,4 +16,13 @@
  *
  * Since: 0.1
  */
-G_DEFINE_QUARK (afork-error-quark, afork_error)
+GQuark
+afork_error_quark (void)
+{
+  /* G_DEFINE_QUARK() would let two threads write to it at a time. */
+  static gsize quark;
+
+  if (g_once_init_enter (&quark))
+    g_once_init_leave (&quark, g_quark_from_static_string ("afork-error-quark"));
+  return (GQuark) quark;
+}

@@ -215,7 +215,7 @@ add_with_module (const char  *path,
 gboolean
 is_instrumented (void)
 {
-#ifdef __SANITIZE_ADDRESS__
+#if defined (__SANITIZE_ADDRESS__) || defined (__SANITIZE_THREAD__)
   return TRUE;
 #else
   return g_getenv ("AFORK_TEST_VALGRIND") != NULL;

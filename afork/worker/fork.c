@@ -8,7 +8,17 @@
 
 #include <unistd.h>
 
-#ifdef __GLIBC__
+#if defined (__SANITIZE_THREAD__)
+
+/* The sanitizer registers handlers before instrumented code may run, and its own fork() starts a
+ * thread in the child, which then could not be forked. */
+pid_t
+afork_fork (void)
+{
+  return _Fork ();
+}
+
+#elif defined (__GLIBC__)
 
 #include <dlfcn.h>
 #include <stdbool.h>
