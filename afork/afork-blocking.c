@@ -15,25 +15,100 @@
 
 static GPrivate innermost;       /* AForkBlocking */
 
+/* The context of a thread's blocking calls. GLib ends the program if it cannot get a descriptor for
+ * a new one, and another thread may take the last one at any moment; so a thread keeps the one it
+ * has. Only a call that is made within another one needs one more. */
+typedef struct
+{
+  GMainContext *context;        /* NULL while it is in use, and before it is first needed */
+  pid_t         pid;            /* that made it */
+} Kept;
+
+static void
+kept_free (gpointer data)
+{
+  Kept *kept = data;
+
+  if (kept->context != NULL && kept->pid == getpid ())
+    g_main_context_unref (kept->context);
+  g_free (kept);
+}
+
+static Kept *
+get_kept (void)
+{
+  static GPrivate private = G_PRIVATE_INIT (kept_free);
+  Kept *kept = g_private_get (&private);
+
+  if (kept == NULL)
+    {
+      kept = g_new0 (Kept, 1);
+      kept->pid = getpid ();
+      g_private_set (&private, kept);
+    }
+  /* A fork of the program: it shares the context's descriptor with the program, or has closed it,
+   * and another one has its number. */
+  if (kept->pid != getpid ())
+    *kept = (Kept) { .pid = getpid () };
+
+  return kept;
+}
+
+/* Whether there are so many descriptors that other threads will not take the last one before it is
+ * used here. */
+static gboolean
+has_descriptors (void)
+{
+  enum { N_WANTED = 16 };
+  int fds[N_WANTED];
+  int n_fds = 0;
+
+  while (n_fds < N_WANTED && (fds[n_fds] = eventfd (0, EFD_CLOEXEC)) >= 0)
+    n_fds++;
+  for (int i = 0; i < n_fds; i++)
+    _afork_fd_close (fds[i]);
+
+  return n_fds == N_WANTED;
+}
+
+static GMainContext *
+take_context (GError **error)
+{
+  Kept *kept = get_kept ();
+
+  if (kept->context != NULL)
+    return g_steal_pointer (&kept->context);
+  if (has_descriptors ())
+    return g_main_context_new ();
+
+  g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno),
+               _("There are too few descriptors left to wait with: %s"), g_strerror (errno));
+  return NULL;
+}
+
+/* Takes CONTEXT. */
+static void
+keep_context (GMainContext *context)
+{
+  Kept *kept = get_kept ();
+
+  if (kept->context == NULL)
+    kept->context = context;
+  else
+    g_main_context_unref (context);
+}
+
 gboolean
 _afork_blocking_begin (AForkBlocking  *self,
                        GObject        *object,
                        AForkProcess   *process,
                        GError        **error)
 {
-  g_auto(AForkFd) place = eventfd (0, EFD_CLOEXEC);
+  self->context = take_context (error);
+  if (self->context == NULL)
+    return FALSE;
 
-  /* GLib ends the program where a new context finds no room for its own. */
-  if (place < 0)
-    {
-      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno),
-                   _("There is no descriptor left to wait with: %s"), g_strerror (errno));
-      return FALSE;
-    }
-
-  _afork_fd_clear (&place);
   self->object = g_object_ref (object);
-  self->context = g_main_context_new ();
   self->result = NULL;
   self->outer = g_private_get (&innermost);
   g_private_set (&innermost, self);
@@ -64,7 +139,7 @@ _afork_blocking_end (AForkBlocking *self)
 
   g_private_set (&innermost, self->outer);
   _afork_peer_give_back (self->borrowed);
-  g_main_context_unref (self->context);
+  keep_context (self->context);
   g_object_unref (self->object);
   return self->result;
 }

@@ -99,7 +99,7 @@ afork_process_detach_finish (AForkProcess  *self,
  * @error: return location for an [error@AFork.Error] or a [error@Gio.IOErrorEnum]
  *
  * Does what [method@AFork.Process.detach_async] does, and waits until the process can be handed
- * over; fails as [method@AFork.Process.run] does if there is no descriptor left to wait with.
+ * over; fails as [method@AFork.Process.run] does if there are too few descriptors to wait with.
  *
  * Returns: a descriptor, close-on-exec, which is the caller's to close, or -1 on error, as
  *   [method@AFork.Process.detach_finish] has it

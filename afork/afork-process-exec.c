@@ -102,7 +102,7 @@ afork_process_exec_finish (AForkProcess  *self,
  * @error: return location for an [error@AFork.Error] or a [error@Gio.IOErrorEnum]
  *
  * Does what [method@AFork.Process.exec_async] does, and waits until the program has been executed;
- * fails as [method@AFork.Process.run] does if there is no descriptor left to wait with.
+ * fails as [method@AFork.Process.run] does if there are too few descriptors to wait with.
  *
  * Returns: (transfer full): a connection, or `NULL` on error, as
  *   [method@AFork.Process.exec_finish] has it

@@ -75,6 +75,24 @@ fd_free (gpointer data)
   g_free (data);
 }
 
+/* Answers an object of the library that runs the process. False if there is none. */
+static gboolean
+return_ran (AForkProcess *self,
+            GSocket      *socket,
+            const GError *error)
+{
+  AForkRanFunc func = g_steal_pointer (&self->ran_func);
+  g_autoptr(GSocketConnection) connection = NULL;
+
+  if (func == NULL)
+    return FALSE;
+
+  if (socket != NULL)
+    connection = g_socket_connection_factory_create_connection (socket);
+  func (self, connection, error, self->ran_data);
+  return TRUE;
+}
+
 static void
 return_descriptor (GTask   *task,
                    GSocket *socket)
@@ -95,7 +113,7 @@ _afork_process_return_socket (AForkProcess *self,
 {
   g_autoptr(GTask) task = take_run_task (self);
 
-  if (task == NULL)
+  if (return_ran (self, socket, NULL) || task == NULL)
     return;
 
   /* The two have come together, and cancelling it kills the process. */
@@ -117,7 +135,7 @@ _afork_process_return_failure (AForkProcess *self,
 {
   g_autoptr(GTask) task = take_run_task (self);
 
-  if (task != NULL)
+  if (!return_ran (self, NULL, error) && task != NULL)
     g_task_return_error (task, g_error_copy (error));
 }
 
@@ -135,21 +153,19 @@ run_cancelled_cb (gpointer data)
 }
 
 gboolean
-_afork_process_begin_hand_over (AForkProcess *self,
-                                GTask        *task)
+_afork_process_take_over (AForkProcess  *self,
+                          GError       **error)
 {
-  /* Else the task would hide a process that runs. */
-  g_task_set_check_cancellable (task, FALSE);
   if (self->function != NULL)
     {
-      g_task_return_new_error (task, AFORK_ERROR, AFORK_ERROR_CLOSED,
-                               _("The process was told already to run “%s”"), self->function);
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED,
+                   _("The process was told already to run “%s”"), self->function);
       return FALSE;
     }
   if (self->handed_over)
     {
-      g_task_return_new_error (task, AFORK_ERROR, AFORK_ERROR_CLOSED,
-                               _("The process was run or detached already"));
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED,
+                   _("The process was run or detached already"));
       return FALSE;
     }
 
@@ -159,23 +175,48 @@ _afork_process_begin_hand_over (AForkProcess *self,
 }
 
 gboolean
+_afork_process_begin_hand_over (AForkProcess *self,
+                                GTask        *task)
+{
+  g_autoptr(GError) error = NULL;
+
+  /* Else the task would hide a process that runs. */
+  g_task_set_check_cancellable (task, FALSE);
+  if (_afork_process_take_over (self, &error))
+    return TRUE;
+
+  g_task_return_error (task, g_steal_pointer (&error));
+  return FALSE;
+}
+
+gboolean
+_afork_process_ensure_started (AForkProcess  *self,
+                               GError       **error)
+{
+  GError *failure;
+
+  if (!self->started && _afork_peer_get_failure (self->peer) == NULL)
+    _afork_process_start (self);
+  failure = _afork_peer_get_failure (self->peer);
+  if (failure != NULL)
+    g_propagate_error (error, g_error_copy (failure));
+  return failure == NULL;
+}
+
+gboolean
 _afork_process_await_hand_over (AForkProcess *self,
                                 GTask        *task)
 {
-  GError *failure;
+  g_autoptr(GError) error = NULL;
 
   if (g_task_return_error_if_cancelled (task))
     {
       give_up (self);
       return FALSE;
     }
-
-  if (!self->started && _afork_peer_get_failure (self->peer) == NULL)
-    _afork_process_start (self);
-  failure = _afork_peer_get_failure (self->peer);
-  if (failure != NULL)
+  if (!_afork_process_ensure_started (self, &error))
     {
-      g_task_return_error (task, g_error_copy (failure));
+      g_task_return_error (task, g_steal_pointer (&error));
       return FALSE;
     }
 

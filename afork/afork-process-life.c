@@ -217,8 +217,8 @@ afork_process_wait_finish (AForkProcess  *self,
  * @cancellable: (nullable): a cancellable, which ends the wait and not the process
  * @error: return location for an [error@AFork.Error] or a [error@Gio.IOErrorEnum]
  *
- * Waits, in this call, until the process has ended. That takes a descriptor: if there is none left,
- * fails with `G_IO_ERROR_TOO_MANY_OPEN_FILES`.
+ * Waits, in this call, until the process has ended. If there are too few descriptors left to wait
+ * with, fails with `G_IO_ERROR_TOO_MANY_OPEN_FILES`, as [method@AFork.Process.run] does.
  *
  * Returns: true if it is known how the process ended, as [method@AFork.Process.wait_finish] has it
  *

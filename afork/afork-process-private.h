@@ -18,6 +18,12 @@ typedef void (*AForkUnkillableFunc) (AForkProcess *process,
                                      const GError *error,
                                      gpointer      data);
 
+/* What came of a run: CONNECTION, or NULL and ERROR. */
+typedef void (*AForkRanFunc) (AForkProcess      *process,
+                              GSocketConnection *connection,
+                              const GError      *error,
+                              gpointer           data);
+
 /* The parts of AForkProcess are: the class in afork-process.c, how it comes to be in
  * afork-process-begin.c, what it can be told in afork-process-prepare.c, what becomes of it in
  * afork-process-life.c; and handing it over in afork-process-hand-over.c, with its ways in
@@ -47,6 +53,8 @@ struct _AForkProcess
   gboolean          handed_over;    /* it was told what to run or to execute, or is detached */
   char             *function;       /* NULL until it was told to run one */
   GTask            *run_task;
+  AForkRanFunc      ran_func;       /* in place of a task, or NULL */
+  gpointer          ran_data;
   GTask            *cancelled_task; /* … until it is known whether the process can be killed */
   GPtrArray        *wait_tasks;     /* of GTask, or NULL */
 
@@ -65,12 +73,25 @@ void          _afork_process_begin               (AForkProcess     *self);
 void          _afork_process_start               (AForkProcess     *self);
 void          _afork_process_notify_function     (AForkProcess     *self);
 
-/* Takes the process out of its caller's hands, for TASK. False if that is answered already. */
+/* Takes the process out of its caller's hands, if it has not been before. */
+gboolean      _afork_process_take_over           (AForkProcess     *self,
+                                                  GError          **error);
+/* Has it started by now, unless it has failed. */
+gboolean      _afork_process_ensure_started      (AForkProcess     *self,
+                                                  GError          **error);
+/* The same for TASK: false if that is answered already. */
 gboolean      _afork_process_begin_hand_over     (AForkProcess     *self,
                                                   GTask            *task);
-/* Has it started by now. False if TASK is answered, with why it cannot be handed over. */
 gboolean      _afork_process_await_hand_over     (AForkProcess     *self,
                                                   GTask            *task);
+/* Runs FUNCTION for an object of the library. FUNC is called once, wherever the process is served
+ * by then, perhaps already in this call. A task would be answered in the context in which it was
+ * made, and the process may be served in that of a blocking call. */
+void          _afork_process_run_for             (AForkProcess     *self,
+                                                  const char       *function,
+                                                  AForkRanFunc      func,
+                                                  gpointer          data);
+
 /* Answers who runs it, if anybody does. */
 void          _afork_process_return_socket       (AForkProcess     *self,
                                                   GSocket          *socket);

@@ -61,6 +61,34 @@ afork_process_run_async (AForkProcess        *self,
     _afork_peer_run (self->peer, function, afork_process_get_title (self));
 }
 
+void
+_afork_process_run_for (AForkProcess *self,
+                        const char   *function,
+                        AForkRanFunc  func,
+                        gpointer      data)
+{
+  g_autoptr(AForkProcess) kept G_GNUC_UNUSED = g_object_ref (self);
+  g_autoptr(GError) error = NULL;
+
+  if (!_afork_process_take_over (self, &error))
+    {
+      func (self, NULL, error, data);
+      return;
+    }
+
+  self->function = g_strdup (function);
+  _afork_process_notify_function (self);
+  if (!_afork_process_ensure_started (self, &error))
+    {
+      func (self, NULL, error, data);
+      return;
+    }
+
+  self->ran_func = func;
+  self->ran_data = data;
+  _afork_peer_run (self->peer, function, afork_process_get_title (self));
+}
+
 /**
  * afork_process_run_finish:
  * @self: a process
@@ -106,8 +134,9 @@ afork_process_run_finish (AForkProcess  *self,
  * Does what [method@AFork.Process.run_async] does, and waits until the function is about to be
  * entered, however long that takes. For programs that have nothing else to do meanwhile.
  *
- * Waiting takes a descriptor. If there is none left, fails with `G_IO_ERROR_TOO_MANY_OPEN_FILES`,
- * and the process has not been run.
+ * The first call of a thread that waits takes a descriptor, which the thread keeps, and so does one
+ * that is made within another. If there are fewer than 16 left, it fails with
+ * `G_IO_ERROR_TOO_MANY_OPEN_FILES`, and the process has not been run.
  *
  * Returns: (transfer full): a connection, or `NULL` on error, as
  *   [method@AFork.Process.run_finish] has it

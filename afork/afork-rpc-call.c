@@ -113,8 +113,9 @@ afork_rpc_call_finish (AForkRpc      *self,
  * @error: return location for an error, as [method@AFork.Rpc.call_finish] has it
  *
  * Does what [method@AFork.Rpc.call_async] does, and waits for the answer. Meanwhile the worker's
- * events are emitted, and nothing else of the program runs. Waiting takes a descriptor: if there is
- * none left, fails with `G_IO_ERROR_TOO_MANY_OPEN_FILES`, and the call was not made.
+ * events are emitted, and nothing else of the program runs. If there are too few descriptors left
+ * to wait with, fails with `G_IO_ERROR_TOO_MANY_OPEN_FILES`, as [method@AFork.Process.run] does,
+ * and the call was not made.
  *
  * Returns: (transfer full): the result, or `NULL` on error
  *

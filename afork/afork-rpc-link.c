@@ -45,9 +45,7 @@ struct _AForkRpcLink
   gulong                    exited_id;    /* 0 once it has */
   AForkStderr              *captured;     /* or NULL */
 
-  GMainContext             *run_context;  /* of the process's run until it is answered, or NULL */
-  GSource                  *run_source;   /* turns it, or NULL */
-
+  gboolean                  starting;     /* the process has not run yet */
   AForkCallStream          *stream;       /* NULL before the worker runs, and at the end */
   GSource                  *source;       /* NULL when nothing is to be expected of the stream */
   gpointer                  source_tag;
@@ -89,7 +87,6 @@ static void
 shut (AForkRpcLink *self)
 {
   _afork_source_clear (&self->source);
-  _afork_source_clear (&self->run_source);
   _afork_source_clear (&self->grace);
   g_clear_pointer (&self->stream, _afork_call_stream_unref);
 }
@@ -184,8 +181,18 @@ set_ended (AForkRpcLink *self)
   if (self->end_error != NULL)
     attach_stderr (self, self->end_error);
   shut (self);
-  if (self->events != NULL)
+  if (self->events != NULL && self->end_source == NULL)
     attach_end_source (self);
+}
+
+/* Gives up the reference that the worker's life has. */
+static void
+forget_process (AForkRpcLink *self)
+{
+  g_signal_handler_disconnect (self->process, self->exited_id);
+  self->exited_id = 0;
+  _afork_process_unwatch_unkillable (self->process, self);
+  _afork_rpc_link_unref (self);
 }
 
 /* The worker has exited, or will not run. Reports that. A handler may iterate the context and wait
@@ -199,6 +206,8 @@ report_end (AForkRpcLink *self)
     self->events->ended (self, self->end_error, self->data);
   self->events = NULL;
   _afork_source_clear (&self->end_source);
+  if (self->exited_id != 0)
+    forget_process (self);
 }
 
 static gboolean
@@ -549,16 +558,6 @@ attach (AForkRpcLink *self)
   g_source_attach (self->source, self->context);
 }
 
-/* Gives up the reference that the worker's life has. */
-static void
-forget_process (AForkRpcLink *self)
-{
-  g_signal_handler_disconnect (self->process, self->exited_id);
-  self->exited_id = 0;
-  _afork_process_unwatch_unkillable (self->process, self);
-  _afork_rpc_link_unref (self);
-}
-
 /* The worker was to be ended, and cannot be killed: nothing more is expected of it. */
 static void
 unkillable_cb (AForkProcess *process,
@@ -568,7 +567,7 @@ unkillable_cb (AForkProcess *process,
   g_autoptr(AForkRpcLink) self = _afork_rpc_link_ref (data);
   GError *failure;
 
-  if (self->failure == NULL || self->run_context != NULL)
+  if (self->failure == NULL || self->starting)
     return;
 
   failure = g_error_copy (error);
@@ -576,46 +575,9 @@ unkillable_cb (AForkProcess *process,
   g_error_free (self->failure);
   self->failure = failure;
   report_end (self);
-  if (self->exited_id != 0)
-    forget_process (self);
 }
 
-/* Beginning. The process answers its run in a context that is only for that, and turned by a source
- * of ours: so whoever turns the context of that source gets the answer, be it a blocking call. */
-
-static gboolean
-run_source_prepare (GSource *source,
-                    int     *timeout)
-{
-  *timeout = -1;
-  return g_main_context_pending (((LinkSource *) source)->link->run_context);
-}
-
-static gboolean
-run_source_dispatch (GSource     *source,
-                     GSourceFunc  callback,
-                     gpointer     data)
-{
-  g_autoptr(GMainContext) context = g_main_context_ref (((LinkSource *) source)->link->run_context);
-
-  g_main_context_iteration (context, FALSE);
-  return G_SOURCE_CONTINUE;
-}
-
-static GSourceFuncs run_source_funcs = {
-  .prepare = run_source_prepare,
-  .dispatch = run_source_dispatch
-};
-
-static void
-attach_run_source (AForkRpcLink *self)
-{
-  self->run_source = g_source_new (&run_source_funcs, sizeof (LinkSource));
-  ((LinkSource *) self->run_source)->link = self;
-  g_source_set_static_name (self->run_source, "[afork] calls: worker has to run");
-  g_source_set_can_recurse (self->run_source, TRUE);
-  g_source_attach (self->run_source, self->context);
-}
+/* Beginning. */
 
 static void
 exited_cb (AForkProcess *process,
@@ -630,8 +592,7 @@ exited_cb (AForkProcess *process,
   self->process_ended = TRUE;
   if (self->source != NULL)
     self->rest_end = _afork_call_stream_get_n_received (self->stream) + count_unread (self);
-  if (self->run_context == NULL)
-    receive_rest (self);
+  receive_rest (self);
   _afork_rpc_link_unref (self);
 }
 
@@ -649,55 +610,58 @@ keep_socket (GSocketConnection  *connection,
   return fd;
 }
 
+/* Why the worker does not run, ERROR, is reported when the context is iterated. */
 static void
-run_cb (GObject      *object,
-        GAsyncResult *result,
-        gpointer      data)
+fail_to_run (AForkRpcLink *self,
+             const GError *error)
 {
-  AForkRpcLink *self = data;
-  g_autoptr(GSocketConnection) connection = NULL;
-  g_autoptr(GError) error = NULL;
-  int fd = -1;
-
-  _afork_source_clear (&self->run_source);
-  g_clear_pointer (&self->run_context, g_main_context_unref);
-  connection = afork_process_run_finish (AFORK_PROCESS (object), result, &error);
-  if (connection != NULL && (fd = keep_socket (connection, &error)) < 0)
-    afork_process_force_exit (self->process);
-
-  if (fd < 0)
-    {
-      if (self->failure == NULL)
-        self->failure = g_steal_pointer (&error);
-      report_end (self);
-    }
-  else
-    {
-      self->stream = _afork_call_stream_new (fd);
-      _afork_call_stream_limit_fds (self->stream);
-      _afork_call_stream_set_wake (self->stream, self->context, NULL, NULL);
-      attach (self);
-      if (self->events != NULL)
-        self->events->room (self, self->data);
-      if (self->process_ended)
-        {
-          if (self->source != NULL)
-            self->rest_end = _afork_call_stream_get_n_received (self->stream)
-              + count_unread (self);
-          receive_rest (self);
-        }
-    }
-  _afork_rpc_link_unref (self);
+  if (self->failure == NULL)
+    self->failure = g_error_copy (error);
+  if (self->end_source == NULL)
+    attach_end_source (self);
 }
 
 static void
-run (AForkRpcLink *self)
+begin_to_serve (AForkRpcLink *self,
+                int           fd)
 {
-  self->run_context = g_main_context_new ();
-  attach_run_source (self);
-  g_main_context_push_thread_default (self->run_context);
-  afork_process_run_async (self->process, SERVE_FUNCTION, NULL, run_cb, _afork_rpc_link_ref (self));
-  g_main_context_pop_thread_default (self->run_context);
+  self->stream = _afork_call_stream_new (fd);
+  _afork_call_stream_limit_fds (self->stream);
+  _afork_call_stream_set_wake (self->stream, self->context, NULL, NULL);
+  attach (self);
+  if (self->events != NULL)
+    self->events->room (self, self->data);
+}
+
+/* The reference that the run has. */
+static void
+ran_cb (AForkProcess      *process,
+        GSocketConnection *connection,
+        const GError      *error,
+        gpointer           data)
+{
+  g_autoptr(AForkRpcLink) self = data;
+  g_autoptr(GError) failure = NULL;
+  int fd = -1;
+
+  self->starting = FALSE;
+  if (self->ended)
+    return;
+  if (connection == NULL)
+    {
+      fail_to_run (self, error);
+      return;
+    }
+
+  fd = keep_socket (connection, &failure);
+  if (fd < 0)
+    {
+      fail_to_run (self, failure);
+      afork_process_force_exit (process);
+      return;
+    }
+
+  begin_to_serve (self, fd);
 }
 
 AForkRpcLink *
@@ -719,7 +683,8 @@ _afork_rpc_link_new (AForkProcess             *process,
   self->exited_id = g_signal_connect (process, "exited", G_CALLBACK (exited_cb),
                                       _afork_rpc_link_ref (self));
   _afork_process_watch_unkillable (process, unkillable_cb, self);
-  run (self);
+  self->starting = TRUE;
+  _afork_process_run_for (process, SERVE_FUNCTION, ran_cb, _afork_rpc_link_ref (self));
   return self;
 }
 
@@ -741,11 +706,6 @@ _afork_rpc_link_set_context (AForkRpcLink *self,
     _afork_call_stream_set_wake (self->stream, context, NULL, NULL);
   if (self->captured != NULL)
     _afork_stderr_set_context (self->captured, context);
-  if (self->run_source != NULL)
-    {
-      _afork_source_clear (&self->run_source);
-      attach_run_source (self);
-    }
   if (self->source != NULL)
     {
       _afork_source_clear (&self->source);

@@ -167,7 +167,7 @@ test_command (Census        *census,
   g_assert_cmpuint (count_failures (attempt_command, NULL), >=, 4);
 }
 
-/* The calls that wait have a main context of their own, which takes a descriptor. */
+/* What takes a descriptor is a process. The main context of the calls that wait is there. */
 static GError *
 attempt_blocking (gpointer data)
 {
@@ -196,23 +196,42 @@ test_blocking (Census        *census,
   g_assert_cmpuint (count_failures (attempt_blocking, template), >=, 2);
 }
 
-/* Waiting for a process that runs fails, and the process does not. */
-static void
-test_blocking_wait (Census        *census,
-                    gconstpointer  data)
+/* The first call of a thread that waits needs descriptors. Without them waiting for a process that
+ * runs fails, and the process does not. */
+static gpointer
+wait_thread (gpointer data)
 {
-  g_autoptr(AForkProcess) process = afork_process_new_exec (NULL);
+  g_autoptr(GMainContext) context = g_main_context_new ();
+  g_autoptr(AForkProcess) process = NULL;
   g_autoptr(GSocketConnection) connection = NULL;
   g_autoptr(GError) error = NULL;
 
+  g_main_context_push_thread_default (context);
+  process = afork_process_new_exec (NULL);
   afork_process_require (process, "echo");
   connection = run_process_ok (process, "echo");
   limit_fds (get_first_free_fd ());
   g_assert_false (afork_process_wait (process, NULL, &error));
   unlimit_fds ();
   assert_too_many (error);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES);
   g_assert_cmpint (afork_process_get_state (process), ==, AFORK_PROCESS_STATE_RUNNING);
   finish_process (process, connection);
+
+  /* Once it has waited, there need be none. */
+  g_assert_true (afork_process_wait (process, NULL, NULL));
+  limit_fds (get_first_free_fd ());
+  g_assert_true (afork_process_wait (process, NULL, NULL));
+  unlimit_fds ();
+  g_main_context_pop_thread_default (context);
+  return NULL;
+}
+
+static void
+test_blocking_wait (Census        *census,
+                    gconstpointer  data)
+{
+  g_thread_join (g_thread_new ("waits", wait_thread, NULL));
 }
 
 /* What a process sends with its first message has no room here: it is given up. */

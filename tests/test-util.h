@@ -26,7 +26,7 @@ void     census_begin (Census *census);
 void     census_count (Census *census);
 
 /* The same for a program that has had no template yet, has one thread, and is to keep it for now:
- * counts in advance what GIO's thread will have. */
+ * counts in advance what GIO's thread and calls that wait will have. */
 void     census_begin_single (Census *census);
 
 /* Gives up the templates again, and turns the main context until as many are left as there were. A

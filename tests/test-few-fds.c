@@ -1,0 +1,223 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* A program at its limit of descriptors, with a thread that takes the last ones and closes them
+ * again and again: whatever needs one gets an error or works, and nothing ends the program. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "test-rpc-util.h"
+
+enum
+{
+  /* Descriptors that are free when the other thread has none. */
+  N_FREE = 24,
+  N_ROUNDS = 300,
+};
+
+/* The other thread. */
+
+typedef struct
+{
+  GThread       *thread;
+  struct rlimit  saved;
+  gint           stop;          /* atomic */
+  gint           n_rounds;      /* atomic */
+} Taker;
+
+static gpointer
+take_thread (gpointer data)
+{
+  Taker *self = data;
+  int fds[N_FREE * 4];
+
+  while (!g_atomic_int_get (&self->stop))
+    {
+      gsize n_fds = 0;
+
+      while (n_fds < G_N_ELEMENTS (fds) && (fds[n_fds] = dup (STDERR_FILENO)) >= 0)
+        n_fds++;
+      while (n_fds > 0)
+        close (fds[--n_fds]);
+      g_atomic_int_inc (&self->n_rounds);
+    }
+
+  return NULL;
+}
+
+static void
+taker_begin (Taker *self)
+{
+  struct rlimit tight;
+  int next;
+
+  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &self->saved));
+  next = dup (STDERR_FILENO);
+  g_assert_no_errno (next);
+  close (next);
+  tight = (struct rlimit) { (rlim_t) next + N_FREE, self->saved.rlim_max };
+  g_atomic_int_set (&self->stop, FALSE);
+  g_atomic_int_set (&self->n_rounds, 0);
+  self->thread = g_thread_new ("taker", take_thread, self);
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &tight));
+}
+
+static void
+taker_end (Taker *self)
+{
+  g_test_message ("The last descriptors were taken %d times", g_atomic_int_get (&self->n_rounds));
+  g_atomic_int_set (&self->stop, TRUE);
+  g_thread_join (self->thread);
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &self->saved));
+}
+
+static gboolean
+skips (void)
+{
+  if (g_getenv ("AFORK_TEST_VALGRIND") == NULL)
+    return FALSE;
+
+  g_test_skip ("Under valgrind descriptors cannot be limited");
+  return TRUE;
+}
+
+/* A script that was run, or for which there was no descriptor. */
+static gboolean
+is_answer (GVariant      *value,
+           const GError  *error)
+{
+  if (value != NULL)
+    {
+      assert_uint32 (value, 1);
+      return TRUE;
+    }
+
+  g_assert_nonnull (strstr (error->message, g_strerror (EMFILE)));
+  return FALSE;
+}
+
+static gboolean
+try_call (AForkRpc *rpc)
+{
+  g_autoptr(GVariant) value = NULL;
+  g_autoptr(GError) error = NULL;
+
+  value = afork_rpc_call (rpc, g_variant_new_string ("r1"), NULL, &error);
+  return is_answer (value, error);
+}
+
+/* A thread that has waited before needs no more descriptors for that. */
+static void
+test_few_fds_blocking (void)
+{
+  g_autoptr(GString) log = g_string_new (NULL);
+  g_autoptr(AForkRpc) rpc = new_script_rpc (FALSE, log);
+  Taker taker;
+
+  if (skips ())
+    return;
+
+  g_assert_true (try_call (rpc));
+  taker_begin (&taker);
+  for (guint i = 0; i < N_ROUNDS * 10; i++)
+    g_assert_true (try_call (rpc));
+  taker_end (&taker);
+  close_rpc (rpc);
+}
+
+/* A call within a call has to have one. */
+
+typedef struct
+{
+  AForkRpc *inner;
+  guint     n_calls;
+  guint     n_answers;
+} Nested;
+
+static void
+call_inner_cb (AForkRpc *rpc,
+               GVariant *event,
+               gpointer  data)
+{
+  Nested *self = data;
+
+  self->n_calls++;
+  self->n_answers += try_call (self->inner);
+}
+
+static void
+test_few_fds_nested (void)
+{
+  g_autoptr(GString) log = g_string_new (NULL);
+  g_autoptr(AForkRpc) rpc = new_script_rpc (FALSE, log);
+  g_autoptr(AForkRpc) inner = new_script_rpc (FALSE, log);
+  Nested nested = { .inner = inner };
+  Taker taker;
+
+  if (skips ())
+    return;
+
+  g_assert_true (try_call (rpc));
+  g_assert_true (try_call (inner));
+  g_signal_connect (rpc, "event", G_CALLBACK (call_inner_cb), &nested);
+  taker_begin (&taker);
+  for (guint i = 0; i < N_ROUNDS; i++)
+    {
+      g_autoptr(GVariant) value = NULL;
+      g_autoptr(GError) error = NULL;
+
+      value = afork_rpc_call (rpc, g_variant_new_string ("e1 r1"), NULL, &error);
+      g_assert_no_error (error);
+    }
+  taker_end (&taker);
+  g_assert_cmpuint (nested.n_calls, ==, N_ROUNDS);
+  g_test_message ("%u of %u calls within calls were answered", nested.n_answers, N_ROUNDS);
+  close_rpc (rpc);
+  close_rpc (inner);
+}
+
+/* Objects that are made, and used without waiting. */
+static void
+test_few_fds_new (void)
+{
+  g_autoptr(AForkProcess) template = new_module_process ("script");
+  guint n_answers = 0;
+  Taker taker;
+
+  if (skips ())
+    return;
+
+  await_state (template, AFORK_PROCESS_STATE_PREPARING);
+  taker_begin (&taker);
+  for (guint i = 0; i < N_ROUNDS; i++)
+    {
+      g_autoptr(GString) log = g_string_new (NULL);
+      g_autoptr(AForkProcess) process = afork_process_fork (template);
+      g_autoptr(AForkRpc) rpc = new_script_rpc_full (process, FALSE, NULL, NULL, log);
+      g_autoptr(GError) error = NULL;
+      g_autoptr(GVariant) value = call (rpc, g_variant_new_string ("r1"), &error);
+
+      n_answers += is_answer (value, error);
+    }
+  taker_end (&taker);
+  g_test_message ("%u of %u calls were answered", n_answers, N_ROUNDS);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  g_test_add_data_func ("/few-fds/blocking", test_few_fds_blocking, run_with_census);
+  g_test_add_data_func ("/few-fds/nested", test_few_fds_nested, run_with_census);
+  g_test_add_data_func ("/few-fds/new", test_few_fds_new, run_with_census);
+
+  return g_test_run ();
+}
