@@ -39,7 +39,7 @@ gboolean  _afork_blob_memory_check        (int            fd,
                                            int            seals,
                                            GError       **error);
 
-/* Maps memory that was checked. Unmap it with munmap(). */
+/* Maps memory that was checked. Unmap it with _afork_memory_unmap(). */
 void     *_afork_blob_memory_map          (int            fd,
                                            guint64        size,
                                            GError       **error);

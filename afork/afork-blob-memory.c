@@ -120,8 +120,9 @@ _afork_blob_memory_map (int       fd,
                         guint64   size,
                         GError  **error)
 {
-  void *data = mmap (NULL, (gsize) size, PROT_READ, MAP_PRIVATE | MAP_POPULATE | MAP_NORESERVE,
-                     fd, 0);
+  /* Pages are mapped when they are read, several at a time. This takes as long as to map all of
+   * them at once, but the other side cannot have it done in vain. */
+  void *data = mmap (NULL, (gsize) size, PROT_READ, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
   int saved_errno = errno;
 
   if (data != MAP_FAILED)
@@ -129,7 +130,8 @@ _afork_blob_memory_map (int       fd,
       /* A locked page is copied as soon as it may be written to, and its copy cannot be dropped. A
        * program that has called mlockall() has locked these. */
       munlock (data, (gsize) size);
-      /* Populating memory that is writable already would copy all of it. */
+      /* A program that has called mlockall() has populated it, too: memory that is writable already
+       * would have been copied. */
       if (mprotect (data, (gsize) size, PROT_READ | PROT_WRITE) == 0)
         return data;
 

@@ -75,11 +75,12 @@ _afork_call_stream_send_blob (AForkCallStream *self,
   int fd;
 
   if (!self->send_sealed
-      && size >= AFORK_SEGMENT_MIN_BLOB && size <= AFORK_SEGMENTS_MAX_IDLE_BYTES
+      && size >= AFORK_SEGMENT_MIN_BLOB && size <= AFORK_SEGMENT_MAX_BLOB
       && (segment = send_segment (self, blob)) != 0)
     return segment;
 
-  if (self->send_sealed && size >= AFORK_SEALED_MIN_BLOB && n_fds < AFORK_CALL_MAX_FDS
+  if (self->send_sealed && size >= AFORK_SEALED_MIN_BLOB && size <= AFORK_SEALED_MAX_BLOB
+      && n_fds < AFORK_CALL_MAX_FDS
       && (fd = _afork_sealed_blob_new (blob)) >= 0)
     {
       g_array_append_val (sealed, fd);

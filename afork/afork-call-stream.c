@@ -10,6 +10,9 @@
 
 #include "afork-fd-private.h"
 
+/* With this much waiting to be sent, in bytes, the other side is not told what it may use again. */
+enum { MAX_UNSENT_NEWS = 1024 * 1024 };
+
 /* Sending. */
 
 void
@@ -20,8 +23,11 @@ _afork_call_stream_gather_news (AForkCallStream *self)
   while ((frame.number = _afork_segment_pool_take_ended (self->pool)) != 0)
     _afork_call_writer_gather (self->writer, &frame, NULL, NULL, 0);
 
+  /* An other side that does not read cannot use its segments again before it is told, and so cannot
+   * have ever more of this gathered. */
   frame.kind = AFORK_CALL_FRAME_RELEASE;
-  while ((frame.number = _afork_segment_table_take_released (self->table)) != 0)
+  while (_afork_call_writer_get_unsent (self->writer) < MAX_UNSENT_NEWS
+         && (frame.number = _afork_segment_table_take_released (self->table)) != 0)
     _afork_call_writer_gather (self->writer, &frame, NULL, NULL, 0);
 }
 
@@ -43,8 +49,16 @@ _afork_call_stream_flush (AForkCallStream  *self,
                           gboolean          wait,
                           GError          **error)
 {
-  _afork_call_stream_gather_news (self);
-  return _afork_call_writer_flush (self->writer, wait, error);
+  AForkCallStreamStatus status;
+
+  do
+    {
+      _afork_call_stream_gather_news (self);
+      status = _afork_call_writer_flush (self->writer, wait, error);
+    }
+  while (wait && status == AFORK_CALL_STREAM_OK && count_news (self) > 0);
+
+  return status;
 }
 
 gsize

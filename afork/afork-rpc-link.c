@@ -303,6 +303,9 @@ deliver_read (AForkRpcLink  *self,
 
       status = _afork_call_stream_next (self->stream, &message, error);
       self->undelivered = status == AFORK_CALL_STREAM_OK || status == AFORK_CALL_STREAM_BUSY;
+      /* Large values and blobs take long. */
+      if (status == AFORK_CALL_STREAM_BUSY || message.blobs != NULL)
+        _afork_turn_look (turn);
       if (status == AFORK_CALL_STREAM_OK && !deliver (self, &message, error))
         status = AFORK_CALL_STREAM_FAILED;
     }

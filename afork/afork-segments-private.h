@@ -36,6 +36,8 @@ enum
    * 1500 MiB/s at all sizes, against more than 4000 of the socket up to 16 MiB, and 1400 from
    * 32 MiB. */
   AFORK_SEALED_MIN_BLOB = 32 * 1024 * 1024,
+  /* … up to this, for the receiver has the kernel look at each page: about 5 ms. */
+  AFORK_SEALED_MAX_BLOB = 256 * 1024 * 1024,
 
   /* What one side has at a time, in use or not. The other side sees to it, too. */
   AFORK_SEGMENTS_MAX = 64,
@@ -43,6 +45,7 @@ enum
   /* Of those that are not in use, this many bytes are kept. A blob over that goes through the
    * socket: a segment for it alone would be fresh memory on both sides, 0.6 times as fast. */
   AFORK_SEGMENTS_MAX_IDLE_BYTES = 64 * 1024 * 1024,
+  AFORK_SEGMENT_MAX_BLOB = AFORK_SEGMENTS_MAX_IDLE_BYTES,
 };
 
 /* The segments of one side, which it fills. */

@@ -13,6 +13,7 @@
 #include "afork-blob-memory-private.h"
 #include "afork-call-breach-private.h"
 #include "afork-fd-private.h"
+#include "afork-memory-private.h"
 
 enum
 {
@@ -52,7 +53,7 @@ segment_free (gpointer data)
 {
   Segment *segment = data;
 
-  munmap (segment->data, segment->capacity);
+  _afork_memory_unmap (segment->data, segment->capacity);
   g_free (segment);
 }
 
@@ -330,13 +331,20 @@ _afork_segment_pool_count_ended (AForkSegmentPool *self)
 
 /* The receiver. */
 
+typedef enum
+{
+  USE_NONE,
+  USE_BLOB,                     /* somebody has a blob in it */
+  USE_RELEASED,                 /* nobody has, which the sender is still to be told */
+} Use;
+
 typedef struct
 {
   AForkSegmentTable *table;
   guint32            number;
   void              *data;
   gsize              capacity;
-  gboolean           in_use;
+  Use                use;
   gsize              size;      /* of the blob, while in use */
   guint64            n_faults;  /* see _afork_blob_memory_drop_copies() */
 } Mapped;
@@ -360,7 +368,7 @@ mapped_free (gpointer data)
 {
   Mapped *mapped = data;
 
-  munmap (mapped->data, mapped->capacity);
+  _afork_memory_unmap (mapped->data, mapped->capacity);
   g_free (mapped);
 }
 
@@ -393,7 +401,7 @@ is_unused (gpointer key,
            gpointer value,
            gpointer data)
 {
-  return !((Mapped *) value)->in_use;
+  return ((Mapped *) value)->use != USE_BLOB;
 }
 
 void
@@ -441,7 +449,9 @@ _afork_segment_table_add (AForkSegmentTable  *self,
     return _afork_call_breach (error, "a segment has a number that cannot be");
   if (g_hash_table_size (self->mapped) == AFORK_SEGMENTS_MAX)
     return _afork_call_breach (error, "there are too many segments");
-  if (size == 0 || size > AFORK_SEGMENTS_MAX_BYTES - self->n_bytes)
+  if (size == 0 || size > AFORK_SEGMENT_MAX_BLOB)
+    return _afork_call_breach (error, "a segment has a size that cannot be");
+  if (size > AFORK_SEGMENTS_MAX_BYTES - self->n_bytes)
     return _afork_call_breach (error, "the segments are too large");
   if (!_afork_blob_memory_check (fd, size, SEGMENT_SEALS, error))
     return FALSE;
@@ -473,7 +483,7 @@ _afork_segment_table_end (AForkSegmentTable  *self,
 
   g_mutex_lock (&self->lock);
   mapped = g_hash_table_lookup (self->mapped, key);
-  is_idle = mapped != NULL && !mapped->in_use;
+  is_idle = mapped != NULL && mapped->use == USE_NONE;
   if (is_idle)
     {
       self->n_bytes -= mapped->capacity;
@@ -504,7 +514,7 @@ blob_freed (gpointer data)
     g_hash_table_remove (table->mapped, GUINT_TO_POINTER (mapped->number));
   else if (is_reusable)
     {
-      mapped->in_use = FALSE;
+      mapped->use = USE_RELEASED;
       g_array_append_val (table->released, mapped->number);
       g_atomic_int_inc (&table->n_released);
       context = table->context != NULL ? g_main_context_ref (table->context) : NULL;
@@ -531,10 +541,10 @@ _afork_segment_table_get (AForkSegmentTable  *self,
 
   g_mutex_lock (&self->lock);
   mapped = g_hash_table_lookup (self->mapped, GUINT_TO_POINTER (number));
-  is_right = mapped != NULL && !mapped->in_use && size > 0 && size <= mapped->capacity;
+  is_right = mapped != NULL && mapped->use == USE_NONE && size > 0 && size <= mapped->capacity;
   if (is_right)
     {
-      mapped->in_use = TRUE;
+      mapped->use = USE_BLOB;
       mapped->size = (gsize) size;
     }
   g_mutex_unlock (&self->lock);
@@ -555,6 +565,8 @@ _afork_segment_table_take_released (AForkSegmentTable *self)
 
   g_mutex_lock (&self->lock);
   number = take_number (self->released, &self->n_released);
+  if (number != 0)
+    ((Mapped *) g_hash_table_lookup (self->mapped, GUINT_TO_POINTER (number)))->use = USE_NONE;
   g_mutex_unlock (&self->lock);
   return number;
 }
@@ -592,7 +604,7 @@ sealed_free (gpointer data)
 {
   Sealed *sealed = data;
 
-  munmap (sealed->data, sealed->size);
+  _afork_memory_unmap (sealed->data, sealed->size);
   g_free (sealed);
 }
 
@@ -604,9 +616,9 @@ _afork_sealed_blob_map (int       fd,
   Sealed *sealed;
   void *data;
 
-  if (size == 0)
+  if (size == 0 || size > AFORK_SEALED_MAX_BLOB)
     {
-      _afork_call_breach (error, "a sealed blob is empty");
+      _afork_call_breach (error, "a sealed blob has a size that cannot be");
       return NULL;
     }
   if (!_afork_blob_memory_check (fd, size, BLOB_SEALS, error))

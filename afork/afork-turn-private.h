@@ -51,6 +51,9 @@ gboolean _afork_turn_begin   (AForkTurn      *self,
  * millisecond of other work. */
 gboolean _afork_turn_goes_on (AForkTurn      *self);
 
+/* The last step may have taken long: the next _afork_turn_goes_on() asks for the time. */
+void     _afork_turn_look    (AForkTurn      *self);
+
 /* Ends a turn that was begun. SOURCE is NULL if it has been destroyed meanwhile. CAUGHT_UP: nothing
  * is left that could be done at once. */
 void     _afork_turn_end     (AForkTurn      *self,

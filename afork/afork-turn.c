@@ -106,6 +106,12 @@ _afork_turn_goes_on (AForkTurn *self)
 }
 
 void
+_afork_turn_look (AForkTurn *self)
+{
+  self->n_steps = 0;
+}
+
+void
 _afork_turn_end (AForkTurn      *self,
                  AForkTurnState *state,
                  GSource        *source,

@@ -193,6 +193,13 @@ count_event_cb (AForkRpc *rpc,
 }
 
 static void
+count_closed_cb (AForkRpc *rpc,
+                 gpointer  data)
+{
+  ++*(guint *) data;
+}
+
+static void
 end_rpc (AForkRpc *rpc,
          int       code)
 {
@@ -386,6 +393,116 @@ test_nested (void)
   end_rpc (rpc, AFORK_ERROR_SIGNALED);
 }
 
+/* Blobs. */
+
+static void
+step_bytes (AForkProcess *process,
+            GByteArray   *bytes)
+{
+  g_byte_array_prepend (bytes, (guint8 *) "b", 1);
+  step (process, (char *) bytes->data, bytes->len);
+}
+
+/* Iterates the main context until so many events have come. */
+static void
+await_events (AForkProcess *process,
+              gboolean      trusted,
+              guint         n_events)
+{
+  g_autoptr(AForkRpc) rpc = g_object_new (AFORK_TYPE_RPC,
+                                          "process", process, "function", "any",
+                                          "forward-stderr", FALSE, "trusted", trusted,
+                                          NULL);
+  guint n_came = 0, n_closed = 0;
+  Others others;
+
+  g_signal_connect (rpc, "event", G_CALLBACK (count_event_cb), &n_came);
+  g_signal_connect (rpc, "closed", G_CALLBACK (count_closed_cb), &n_closed);
+  others_begin (&others);
+  while (n_came < n_events && n_closed == 0)
+    g_main_context_iteration (NULL, TRUE);
+  others_end (&others);
+  g_assert_cmpuint (n_came, ==, n_events);
+  close_rpc (rpc);
+}
+
+/* The same large segment is announced and ends, again and again. */
+static void
+test_segments (void)
+{
+  g_autoptr(AForkProcess) process = new_hostile_process ();
+  g_autoptr(GByteArray) bytes = g_byte_array_new ();
+  const gsize size = 64 * 1024 * 1024;
+  g_autofree char *make = g_strdup_printf ("m%" G_GSIZE_FORMAT, size);
+
+  for (guint i = 0; i < 100; i++)
+    {
+      add_frame (bytes, FRAME (SEGMENT, .number = 7, .n_fds = 1, .segment_size = size));
+      add_frame (bytes, FRAME (SEGMENT_END, .number = 7));
+    }
+  STEP (make);
+  STEP ("d100");
+  STEP ("*10");
+  step_bytes (process, bytes);
+  step_frames (process, 'b', FRAME (EVENT, .type = "s", .data = (guint8 *) "ok", .size = 3), 1);
+  await_events (process, TRUE, 1);
+}
+
+/* So is a sealed blob. */
+static void
+test_sealed (void)
+{
+  g_autoptr(AForkProcess) process = new_hostile_process ();
+  g_autoptr(GByteArray) bytes = g_byte_array_new ();
+  const gsize size = 128 * 1024 * 1024;
+  g_autofree char *make = g_strdup_printf ("M%" G_GSIZE_FORMAT, size);
+
+  for (guint i = 0; i < 100; i++)
+    {
+      guint start;
+
+      add_frame (bytes, FRAME (FDS, .n_fds = 1));
+      start = bytes->len;
+      add_frame (bytes, FRAME (EVENT, .n_blobs = 1, .type = "s",
+                               .data = (guint8 *) "ok", .size = 3));
+      afork_call_frame_set_blob (bytes->data + start, 0, AFORK_BLOB_SEALED, size);
+    }
+  STEP (make);
+  STEP ("d100");
+  STEP ("*2");
+  step_bytes (process, bytes);
+  await_events (process, FALSE, 200);
+}
+
+/* A worker uses its segment again and again, and is never told that it may. */
+static void
+test_reused (void)
+{
+  g_autoptr(AForkProcess) process = new_hostile_process ();
+  g_autoptr(GByteArray) bytes = g_byte_array_new ();
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(AForkRpc) rpc = NULL;
+  guint n_events = 0;
+
+  STEP ("m4096");
+  STEP ("d1");
+  step_frames (process, 'b', FRAME (SEGMENT, .number = 7, .n_fds = 1, .segment_size = 4096), 1);
+  for (guint i = 0; i < 100; i++)
+    {
+      guint start = bytes->len;
+
+      add_frame (bytes, FRAME (EVENT, .n_blobs = 1, .type = "s",
+                               .data = (guint8 *) "ok", .size = 3));
+      afork_call_frame_set_blob (bytes->data + start, 0, 7, 4096);
+    }
+  g_byte_array_prepend (bytes, (guint8 *) "f", 1);
+  step (process, (char *) bytes->data, bytes->len);
+  rpc = new_hostile_rpc (process);
+  g_signal_connect (rpc, "event", G_CALLBACK (count_event_cb), &n_events);
+  afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &result);
+  expect_error (rpc, &result, AFORK_ERROR, AFORK_ERROR_PROTOCOL, "no segment that is its own");
+}
+
 int
 main (int    argc,
       char **argv)
@@ -398,6 +515,9 @@ main (int    argc,
   g_test_add_data_func ("/floods/others", test_others, run_with_census);
   g_test_add_data_func ("/floods/blocking", test_blocking, run_with_census);
   g_test_add_data_func ("/floods/nested", test_nested, run_with_census);
+  g_test_add_data_func ("/floods/segments", test_segments, run_with_census);
+  g_test_add_data_func ("/floods/sealed", test_sealed, run_with_census);
+  g_test_add_data_func ("/floods/reused", test_reused, run_with_census);
 
   return g_test_run ();
 }

@@ -9,6 +9,7 @@
  *   b BYTES     sends them
  *   d NUMBER    … with so many descriptors on the first of the next bytes
  *   m SIZE      … which are a segment of that size from now on
+ *   M SIZE      … or a sealed blob
  *   * NUMBER    does the next step so many times
  *   w           waits until a call has come
  *   f BYTES     sends them again and again, until the caller takes no more
@@ -119,13 +120,19 @@ await_call (int socket)
     }
 }
 
+/* Memory that has all its pages, which it has once they have been touched. */
 static void
-make_segment (size_t size)
+make_memory (size_t size,
+             int    seals)
 {
+  void *data;
+
   sent_fd = memfd_create ("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (sent_fd < 0 || fallocate (sent_fd, 0, 0, (off_t) size) < 0
-      || fcntl (sent_fd, F_ADD_SEALS,
-                F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0)
+  if (sent_fd < 0 || fallocate (sent_fd, 0, 0, (off_t) size) < 0)
+    abort ();
+  data = mmap (NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, sent_fd, 0);
+  if (data == MAP_FAILED || munmap (data, size) < 0
+      || fcntl (sent_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL | seals) < 0)
     abort ();
 }
 
@@ -157,7 +164,10 @@ do_step (int         socket,
         abort ();
       break;
     case 'm':
-      make_segment ((size_t) atoll (step + 1));
+      make_memory ((size_t) atoll (step + 1), F_SEAL_FUTURE_WRITE);
+      break;
+    case 'M':
+      make_memory ((size_t) atoll (step + 1), F_SEAL_WRITE);
       break;
     case 'e':
       while (write (STDERR_FILENO, lines, sizeof lines) > 0)
