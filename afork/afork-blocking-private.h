@@ -7,6 +7,7 @@
 
 #include <gio/gio.h>
 
+#include "afork-context-private.h"
 #include "afork-process.h"
 
 G_BEGIN_DECLS
@@ -25,13 +26,15 @@ typedef struct _AForkBlocking AForkBlocking;
 struct _AForkBlocking
 {
   GObject       *object;
+  AForkHold     *hold;          /* of the process's own context */
   GMainContext  *context;
   GArray        *borrowed;      /* of AForkBorrowedPeer: who is served meanwhile */
   GAsyncResult  *result;
   AForkBlocking *outer;         /* the call from within which this one was made, or NULL */
 };
 
-/* Fails with a GIOError if there is no descriptor left to wait with. */
+/* Fails with a GIOError if there is no descriptor left to wait with, and with AFORK_ERROR_FAILED if
+ * another thread may use the process's main context. */
 gboolean      _afork_blocking_begin (AForkBlocking  *self,
                                      GObject        *object,
                                      AForkProcess   *process,

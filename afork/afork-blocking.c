@@ -104,10 +104,16 @@ _afork_blocking_begin (AForkBlocking  *self,
                        AForkProcess   *process,
                        GError        **error)
 {
+  g_autoptr(AForkHold) hold = _afork_process_hold (process, error);
+
+  if (hold == NULL)
+    return FALSE;
+
   self->context = take_context (error);
   if (self->context == NULL)
     return FALSE;
 
+  self->hold = g_steal_pointer (&hold);
   self->object = g_object_ref (object);
   self->result = NULL;
   self->outer = g_private_get (&innermost);
@@ -140,6 +146,7 @@ _afork_blocking_end (AForkBlocking *self)
   g_private_set (&innermost, self->outer);
   _afork_peer_give_back (self->borrowed);
   keep_context (self->context);
+  _afork_hold_release (self->hold);
   g_object_unref (self->object);
   return self->result;
 }

@@ -49,12 +49,29 @@ AForkContext *_afork_context_ref_thread_default (void);
 AForkContext *_afork_context_ref                (AForkContext     *self);
 void          _afork_context_unref              (AForkContext     *self);
 
+/* One that has gone, for what is to belong to no main context. */
+AForkContext *_afork_context_ref_nowhere        (void);
+
+/* The main context, which is no reference: only to be used while the context is held. NULL if it
+ * has gone, or is about to. */
+GMainContext *_afork_context_peek               (AForkContext     *self);
+
 /* Whether it is the one of this thread's thread-default main context. */
 gboolean      _afork_context_is_thread_default  (AForkContext     *self);
 
 /* Lets this thread use what belongs to the context, and keeps others from it, until the hold is
- * released. NULL if another thread may use it just now. A context that has gone can be held by all
- * threads: nothing of it is left, and there is no main context to use. */
+ * released. Every public function that does something to an object begins with it, and so do
+ * blocking calls, for as long as they take. The rule:
+ *
+ * - The thread that owns the main context can hold it, because it iterates it, has it as its
+ *   thread-default one, or has acquired it.
+ * - Threads without a context of their own meet in the global default one, which nobody may own.
+ *   As long as there are objects that belong to it, it is the home of the thread that made the
+ *   first of them, which can hold it, too, while nobody else owns it. When that thread ends,
+ *   another one can take its place.
+ * - A context that has gone can be held by all: nothing of it is left, and no main context to use.
+ *
+ * For every other thread this returns NULL. */
 typedef struct _AForkHold AForkHold;
 
 AForkHold    *_afork_context_hold               (AForkContext     *self);
@@ -75,7 +92,7 @@ void          _afork_context_run                (AForkContext     *self,
                                                  AForkContextFunc  func,
                                                  gpointer          data);
 
-/* Whether the main context has gone, and everything that was in it. */
+/* Whether the main context has gone, or is about to: nothing can be attached to it any more. */
 gboolean      _afork_context_is_gone            (AForkContext     *self);
 
 /* Has FUNC called, in the thread that lets the main context go, once it has gone. False if it has

@@ -155,7 +155,7 @@ source_finalize (GSource *source)
 static GSourceFuncs source_funcs = { .dispatch = source_dispatch, .finalize = source_finalize };
 
 static AForkContext *
-context_new (GMainContext *context)
+context_new (void)
 {
   AForkContext *self = g_new0 (AForkContext, 1);
 
@@ -163,6 +163,14 @@ context_new (GMainContext *context)
   g_mutex_init (&self->mutex);
   g_queue_init (&self->work);
   g_queue_init (&self->watches);
+  return self;
+}
+
+/* The source takes the reference. */
+static void
+attach (AForkContext *self,
+        GMainContext *context)
+{
   self->context = context;
   self->source = g_source_new (&source_funcs, sizeof (ContextSource));
   ((ContextSource *) self->source)->context = self;
@@ -172,7 +180,6 @@ context_new (GMainContext *context)
   g_source_set_callback (self->source, NULL, self, source_destroyed_cb);
   g_source_attach (self->source, context);
   g_source_unref (self->source);
-  return self;
 }
 
 AForkContext *
@@ -187,13 +194,41 @@ _afork_context_ref_thread_default (void)
   self = g_hash_table_lookup (table, context);
   if (self == NULL)
     {
-      self = context_new (context);
+      self = context_new ();
+      attach (self, context);
       g_hash_table_insert (table, context, self);
     }
   _afork_context_ref (self);
   g_mutex_unlock (&table_mutex);
 
   return self;
+}
+
+AForkContext *
+_afork_context_ref_nowhere (void)
+{
+  static gsize nowhere;
+
+  if (g_once_init_enter (&nowhere))
+    {
+      AForkContext *made = context_new ();
+
+      made->gone = TRUE;
+      g_once_init_leave (&nowhere, (gsize) made);
+    }
+
+  return _afork_context_ref ((AForkContext *) nowhere);
+}
+
+GMainContext *
+_afork_context_peek (AForkContext *self)
+{
+  GMainContext *context;
+
+  g_mutex_lock (&self->mutex);
+  context = self->context;
+  g_mutex_unlock (&self->mutex);
+  return context;
 }
 
 gboolean
@@ -208,9 +243,7 @@ _afork_context_is_thread_default (AForkContext *self)
   return is_same;
 }
 
-/* Holding it. Any other context is its owner's. Threads that have no context of their own meet in
- * the global default one, which nobody may own: that is then the first one's, as long as there are
- * objects of it and the thread lives. Whoever owns it comes before that. */
+/* Holding it. */
 
 typedef struct
 {
@@ -363,12 +396,7 @@ _afork_context_run (AForkContext     *self,
 gboolean
 _afork_context_is_gone (AForkContext *self)
 {
-  gboolean gone;
-
-  g_mutex_lock (&self->mutex);
-  gone = self->gone;
-  g_mutex_unlock (&self->mutex);
-  return gone;
+  return _afork_context_peek (self) == NULL;
 }
 
 gboolean

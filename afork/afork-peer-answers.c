@@ -161,7 +161,7 @@ follow_worker (AForkPeer *self,
 
   /* A blocking call perhaps serves it in a context of its own, and gives back only what is ours
    * then. */
-  _afork_life_set_context (self->life, self->home);
+  _afork_life_set_context (self->life, _afork_context_peek (self->home));
   _afork_life_take_signals (life, self->life);
   /* Nobody else can tell it to go on from here, and it has to reap the worker. */
   _afork_life_send_signal (self->life, SIGCONT);

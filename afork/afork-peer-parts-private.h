@@ -21,8 +21,8 @@ struct _AForkPeer
 {
   AForkBelonging         belonging;     /* the channels */
   gatomicrefcount        ref_count;
-  GMainContext          *home;          /* that of its owner; not a reference */
-  GMainContext          *context;       /* in which it is served now; nor is this */
+  AForkContext          *home;          /* that of its owner */
+  GMainContext          *context;       /* in which it is served now; not a reference */
   const AForkPeerEvents *events;
   GWeakRef               owner;
 

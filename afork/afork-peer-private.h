@@ -7,6 +7,7 @@
 
 #include <gio/gio.h>
 
+#include "afork-context-private.h"
 #include "afork-life-private.h"
 #include "afork-spawn-private.h"
 #include "wire/afork-frame.h"
@@ -49,7 +50,7 @@ void       _afork_peer_tell_next   (AForkPeer              *self,
                                     AForkPeerTellFunc       func,
                                     gpointer                data);
 
-AForkPeer *_afork_peer_new         (GMainContext           *context,
+AForkPeer *_afork_peer_new         (AForkContext           *context,
                                     const AForkPeerEvents  *events,
                                     GObject                *owner);
 AForkPeer *_afork_peer_ref         (AForkPeer              *self);
@@ -143,8 +144,7 @@ AForkLife *_afork_peer_get_life    (AForkPeer              *self);
 GError    *_afork_peer_get_failure (AForkPeer              *self);
 /* Whether it still takes commands. */
 gboolean   _afork_peer_is_open     (AForkPeer              *self);
-/* The main context of its owner, which is no reference. */
-GMainContext *_afork_peer_get_home (AForkPeer              *self);
+AForkContext *_afork_peer_get_home (AForkPeer              *self);
 /* Whether it is lost to this program, with its context, or since it is the one of the program that
  * this one was forked from. */
 gboolean   _afork_peer_is_stranded (AForkPeer              *self);

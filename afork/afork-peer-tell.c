@@ -101,7 +101,8 @@ static void tell_tales  (AForkPeer *self);
 static gboolean
 is_adrift (AForkPeer *self)
 {
-  return self->context_gone || _afork_life_is_stranded (self->life);
+  return self->context_gone || _afork_life_is_stranded (self->life)
+    || _afork_context_is_gone (self->home);
 }
 
 static gboolean

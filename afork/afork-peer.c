@@ -47,7 +47,7 @@ forget (gpointer data)
 }
 
 AForkPeer *
-_afork_peer_new (GMainContext          *context,
+_afork_peer_new (AForkContext          *context,
                  const AForkPeerEvents *events,
                  GObject               *owner)
 {
@@ -55,15 +55,15 @@ _afork_peer_new (GMainContext          *context,
 
   _afork_belonging_begin (&self->belonging, forget, self);
   g_atomic_ref_count_init (&self->ref_count);
-  self->home = context;
-  self->context = context;
+  self->home = _afork_context_ref (context);
+  self->context = _afork_context_peek (context);
   /* Nobody could have asked yet to be told. */
   _afork_peer_hold_tales (self);
   g_queue_init (&self->tales);
   g_queue_init (&self->requests);
   self->events = events;
   g_weak_ref_init (&self->owner, owner);
-  _afork_peer_set_life (self, _afork_life_new (context));
+  _afork_peer_set_life (self, _afork_life_new (self->context));
   return self;
 }
 
@@ -109,6 +109,7 @@ _afork_peer_unref (AForkPeer *self)
   g_clear_error (&self->failure);
   _afork_peer_forget_tales (self);
   g_weak_ref_clear (&self->owner);
+  _afork_context_unref (self->home);
   g_free (self->program);
   g_clear_object (&self->program_socket);
   g_free (self->expected);
@@ -457,7 +458,7 @@ _afork_peer_is_open (AForkPeer *self)
   return self->channel != NULL && self->failure == NULL && !self->told_to_run;
 }
 
-GMainContext *
+AForkContext *
 _afork_peer_get_home (AForkPeer *self)
 {
   return self->home;
@@ -466,5 +467,6 @@ _afork_peer_get_home (AForkPeer *self)
 gboolean
 _afork_peer_is_stranded (AForkPeer *self)
 {
-  return self->forgotten || _afork_life_is_stranded (self->life);
+  return self->forgotten || _afork_life_is_stranded (self->life)
+    || _afork_context_is_gone (self->home);
 }

@@ -39,6 +39,7 @@ afork_process_detach_async (AForkProcess        *self,
                             GAsyncReadyCallback  callback,
                             gpointer             user_data)
 {
+  g_autoptr(AForkHold) hold = NULL;
   g_autoptr(GTask) task = NULL;
 
   g_return_if_fail (AFORK_IS_PROCESS (self));
@@ -47,7 +48,8 @@ afork_process_detach_async (AForkProcess        *self,
   task = g_task_new (self, cancellable, callback, user_data);
   g_task_set_source_tag (task, afork_process_detach_async);
   g_task_set_name (task, "[afork] process detach");
-  if (!_afork_process_begin_hand_over (self, task))
+  hold = _afork_process_hold_for_task (self, task);
+  if (hold == NULL || !_afork_process_begin_hand_over (self, task))
     return;
 
   self->detached = TRUE;

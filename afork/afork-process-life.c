@@ -29,7 +29,7 @@ return_end (AForkProcess *self,
     g_task_return_boolean (task, TRUE);
   else if (failure != NULL)
     g_task_return_error (task, g_error_copy (failure));
-  else if (_afork_life_is_stranded (life))
+  else if (_afork_process_is_stranded (self))
     g_task_return_new_error (task, AFORK_ERROR, AFORK_ERROR_CLOSED,
                              _("The main context of the process is gone"));
   else
@@ -167,6 +167,7 @@ afork_process_wait_async (AForkProcess        *self,
                           GAsyncReadyCallback  callback,
                           gpointer             user_data)
 {
+  g_autoptr(AForkHold) hold = NULL;
   g_autoptr(GTask) task = NULL;
 
   g_return_if_fail (AFORK_IS_PROCESS (self));
@@ -177,7 +178,9 @@ afork_process_wait_async (AForkProcess        *self,
   g_task_set_name (task, "[afork] process wait");
   if (g_task_return_error_if_cancelled (task))
     return;
-  await_end (self, task);
+  hold = _afork_process_hold_for_task (self, task);
+  if (hold != NULL)
+    await_end (self, task);
 }
 
 /**
@@ -349,10 +352,14 @@ void
 afork_process_send_signal (AForkProcess *self,
                            int           signal)
 {
+  g_autoptr(AForkHold) hold = NULL;
+
   g_return_if_fail (AFORK_IS_PROCESS (self));
   g_return_if_fail (signal >= 1 && signal <= 64);
 
-  _afork_peer_send_signal (self->peer, signal);
+  hold = _afork_process_hold_or_warn (self);
+  if (hold != NULL)
+    _afork_peer_send_signal (self->peer, signal);
 }
 
 /**
@@ -374,9 +381,14 @@ afork_process_send_signal (AForkProcess *self,
 void
 afork_process_force_exit (AForkProcess *self)
 {
+  g_autoptr(AForkHold) hold = NULL;
   g_autofree char *name = NULL;
 
   g_return_if_fail (AFORK_IS_PROCESS (self));
+
+  hold = _afork_process_hold_or_warn (self);
+  if (hold == NULL)
+    return;
 
   name = _afork_life_get_name (_afork_peer_get_life (self->peer));
   _afork_process_abandon (self, AFORK_ERROR_CLOSED, _("%s was killed by its caller"), name);

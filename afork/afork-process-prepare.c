@@ -73,9 +73,10 @@ _afork_process_tell (AForkProcess     *self,
                      int               fd)
 {
   g_auto(AForkFd) owned_fd = fd;
+  g_autoptr(AForkHold) hold = _afork_process_hold_or_warn (self);
   g_autoptr(GError) error = NULL;
 
-  if (is_past_telling (self))
+  if (hold == NULL || is_past_telling (self))
     return self;
 
   if (afork_frame_size (frame) == 0)
@@ -123,10 +124,11 @@ tell_fd (AForkProcess     *self,
          const AForkFrame *frame,
          int               fd)
 {
+  g_autoptr(AForkHold) hold = _afork_process_hold_or_warn (self);
   g_autoptr(GError) error = NULL;
   int copy = -1;
 
-  if (is_past_telling (self))
+  if (hold == NULL || is_past_telling (self))
     return self;
 
   /* Never 0, 1 or 2, even where the caller has none of these. */
@@ -238,7 +240,9 @@ static AForkProcess *
 send_item (AForkProcess *self,
            GBytes       *bytes)
 {
-  if (is_past_telling (self))
+  g_autoptr(AForkHold) hold = _afork_process_hold_or_warn (self);
+
+  if (hold == NULL || is_past_telling (self))
     return self;
 
   if (self->preparation != NULL)

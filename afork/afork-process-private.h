@@ -62,6 +62,16 @@ struct _AForkProcess
   gpointer          unkillable_data;
 };
 
+/* Each public function that does something to the process begins with one of these. They hold its
+ * main context, or return NULL if another thread may use that: with an error, or with a critical
+ * warning where a function can tell no error. */
+AForkHold    *_afork_process_hold                (AForkProcess     *self,
+                                                  GError          **error);
+AForkHold    *_afork_process_hold_or_warn        (AForkProcess     *self);
+/* The same, which answers TASK with the error. */
+AForkHold    *_afork_process_hold_for_task       (AForkProcess     *self,
+                                                  GTask            *task);
+
 /* Makes PEER, which is taken, what it stands for. */
 void          _afork_process_take_peer           (AForkProcess     *self,
                                                   AForkPeer        *peer);

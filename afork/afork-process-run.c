@@ -43,6 +43,7 @@ afork_process_run_async (AForkProcess        *self,
                          GAsyncReadyCallback  callback,
                          gpointer             user_data)
 {
+  g_autoptr(AForkHold) hold = NULL;
   g_autoptr(GTask) task = NULL;
 
   g_return_if_fail (AFORK_IS_PROCESS (self));
@@ -52,7 +53,8 @@ afork_process_run_async (AForkProcess        *self,
   task = g_task_new (self, cancellable, callback, user_data);
   g_task_set_source_tag (task, afork_process_run_async);
   g_task_set_name (task, "[afork] process run");
-  if (!_afork_process_begin_hand_over (self, task))
+  hold = _afork_process_hold_for_task (self, task);
+  if (hold == NULL || !_afork_process_begin_hand_over (self, task))
     return;
 
   self->function = g_strdup (function);
@@ -206,6 +208,7 @@ afork_process_run_func_async (AForkProcess        *self,
                               GAsyncReadyCallback  callback,
                               gpointer             user_data)
 {
+  g_autoptr(AForkHold) hold = NULL;
   g_autoptr(GTask) task = NULL;
   char object[AFORK_OBJECT_ID_SIZE];
   guint64 offset = 0;
@@ -217,7 +220,8 @@ afork_process_run_func_async (AForkProcess        *self,
   task = g_task_new (self, cancellable, callback, user_data);
   g_task_set_source_tag (task, afork_process_run_func_async);
   g_task_set_name (task, "[afork] process run");
-  if (!_afork_process_begin_hand_over (self, task))
+  hold = _afork_process_hold_for_task (self, task);
+  if (hold == NULL || !_afork_process_begin_hand_over (self, task))
     return;
 
   if (!afork_object_describe ((const void *) func, object, &offset))

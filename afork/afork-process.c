@@ -51,11 +51,12 @@
  * Dropping an object neither stops nor delays anything: of a process that was not run, what was
  * queued is still done, and then it exits; one that was run is its function's.
  *
- * An object belongs to the thread-default main context in which it was made, and its methods are to
- * be called in that thread. Its work goes on when that context turns. A thread that is not the one
- * that turns the default context needs a context of its own to make processes in, with
- * [method@GLib.MainContext.push_thread_default]; a process that is made in one that another thread
- * turns just then is refused with a critical warning, and fails with `AFORK_ERROR_FAILED`.
+ * An object belongs to the thread-default main context in which it was made. Its work goes on when
+ * that context is iterated, and its methods are called in the thread that owns the context. A
+ * thread that is not the one that uses the global default context needs one of its own to make
+ * processes in, with [method@GLib.MainContext.push_thread_default]. Every other thread is refused:
+ * operations fail with `AFORK_ERROR_FAILED`, and what cannot fail does nothing but warn with a
+ * critical message. See [the page](processes.html#main-contexts).
  *
  * Since: 0.1
  */
@@ -194,23 +195,98 @@ _afork_process_take_peer (AForkProcess *self,
 
 /* GObject. */
 
-/* Nothing of it may be left to that thread, so nobody will be told. */
+/* Holding its context. */
+
+static GError *
+new_thread_error (void)
+{
+  return g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED,
+                      _("The process belongs to a main context that another thread uses: this "
+                        "thread needs processes of its own, in a main context of its own"));
+}
+
+static void
+warn_of_thread (void)
+{
+  g_critical ("A process belongs to the thread-default main context in which it was made, and "
+              "another thread uses that: this thread needs one of its own, see "
+              "g_main_context_push_thread_default()");
+}
+
+AForkHold *
+_afork_process_hold (AForkProcess  *self,
+                     GError       **error)
+{
+  AForkHold *hold = _afork_context_hold (self->context);
+
+  if (hold == NULL)
+    g_propagate_error (error, new_thread_error ());
+  return hold;
+}
+
+AForkHold *
+_afork_process_hold_or_warn (AForkProcess *self)
+{
+  AForkHold *hold = _afork_context_hold (self->context);
+
+  if (hold == NULL)
+    warn_of_thread ();
+  return hold;
+}
+
+AForkHold *
+_afork_process_hold_for_task (AForkProcess *self,
+                              GTask        *task)
+{
+  AForkHold *hold = _afork_context_hold (self->context);
+
+  if (hold == NULL)
+    g_task_return_error (task, new_thread_error ());
+  return hold;
+}
+
+/* Makes it one that has failed, and belongs to nobody, so that all threads can hold it. Nobody is
+ * told: it would be in the other thread. */
 static void
 refuse_context (AForkProcess *self)
 {
-  g_critical ("A process belongs to the thread-default main context, and another thread turns "
-              "that: this thread needs one of its own, see g_main_context_push_thread_default()");
-  _afork_process_abandon (self, AFORK_ERROR_FAILED,
-                          _("The process was made in a main context that another thread turns"));
-  _afork_peer_forget_tales (self->peer);
+  g_autoptr(GError) error = new_thread_error ();
+
+  warn_of_thread ();
+  self->context = _afork_context_ref_nowhere ();
+  self->peer = _afork_peer_new (self->context, &peer_events, NULL);
+  _afork_peer_abandon (self->peer, error);
+  _afork_peer_set_begun (self->peer);
   self->refused = TRUE;
   self->state = AFORK_PROCESS_STATE_EXITED;
+}
+
+/* Its own context, and that of the process that it is forked from. */
+static AForkHold *
+hold_first (AForkProcess  *self,
+            AForkHold    **of_template)
+{
+  AForkHold *hold;
+
+  if (self->template != NULL)
+    {
+      *of_template = _afork_context_hold (self->template->context);
+      if (*of_template == NULL)
+        return NULL;
+    }
+
+  self->context = _afork_context_ref_thread_default ();
+  hold = _afork_context_add_object (self->context);
+  if (hold == NULL)
+    g_clear_pointer (&self->context, _afork_context_unref);
+  return hold;
 }
 
 static void
 afork_process_constructed (GObject *object)
 {
   AForkProcess *self = AFORK_PROCESS (object);
+  g_autoptr(AForkHold) of_template = NULL;
   g_autoptr(AForkHold) hold = NULL;
 
   G_OBJECT_CLASS (afork_process_parent_class)->constructed (object);
@@ -220,14 +296,17 @@ afork_process_constructed (GObject *object)
   if (self->runtime == NULL)
     self->runtime = g_object_ref (afork_runtime_get_default ());
 
-  self->context = _afork_context_ref_thread_default ();
-  self->peer = _afork_peer_new (_afork_get_thread_context (), &peer_events, object);
-  hold = _afork_context_add_object (self->context);
-  if (hold != NULL)
-    _afork_process_begin (self);
+  hold = hold_first (self, &of_template);
+  if (hold == NULL)
+    {
+      refuse_context (self);
+    }
   else
-    refuse_context (self);
-  _afork_peer_set_begun (self->peer);
+    {
+      self->peer = _afork_peer_new (self->context, &peer_events, object);
+      _afork_process_begin (self);
+      _afork_peer_set_begun (self->peer);
+    }
   g_clear_object (&self->template);
 }
 
@@ -509,7 +588,7 @@ afork_process_class_init (AForkProcessClass *klass)
    *
    * Emitted once, when the process has ended; also when it never came to be, and when its main
    * context goes before it, for nothing more is heard of it then. Only if the process was refused,
-   * because another thread turns its main context, it is not emitted: nobody may be told there.
+   * because another thread uses its main context, it is not emitted: nobody may be told there.
    *
    * Since: 0.1
    */
@@ -642,8 +721,9 @@ afork_process_get_title (AForkProcess *self)
   if (self->function != NULL)
     return self->function;
 
-  if (self->template_title == NULL)
-    self->template_title = g_strdup_printf ("template %s", afork_runtime_get_name (self->runtime));
+  if (g_once_init_enter (&self->template_title))
+    g_once_init_leave (&self->template_title,
+                       g_strdup_printf ("template %s", afork_runtime_get_name (self->runtime)));
   return self->template_title;
 }
 
@@ -679,8 +759,12 @@ afork_process_set_title (AForkProcess *self,
                          const char   *title)
 {
   AForkFrame frame = { .kind = AFORK_FRAME_TITLE };
+  g_autoptr(AForkHold) hold = NULL;
 
   g_return_if_fail (AFORK_IS_PROCESS (self));
+  hold = _afork_process_hold_or_warn (self);
+  if (hold == NULL)
+    return;
   g_return_if_fail (_afork_process_can_prepare (self));
 
   if (g_strcmp0 (self->title, title) == 0)
@@ -742,7 +826,12 @@ void
 afork_process_set_die_with_parent (AForkProcess *self,
                                    gboolean      die_with_parent)
 {
+  g_autoptr(AForkHold) hold = NULL;
+
   g_return_if_fail (AFORK_IS_PROCESS (self));
+  hold = _afork_process_hold_or_warn (self);
+  if (hold == NULL)
+    return;
   g_return_if_fail (_afork_process_can_prepare (self));
   g_return_if_fail (die_with_parent || !self->die_with_parent);
 
@@ -807,7 +896,12 @@ void
 afork_process_set_spare (AForkProcess *self,
                          guint         spare)
 {
+  g_autoptr(AForkHold) hold = NULL;
+
   g_return_if_fail (AFORK_IS_PROCESS (self));
+  hold = _afork_process_hold_or_warn (self);
+  if (hold == NULL)
+    return;
   g_return_if_fail (_afork_process_can_prepare (self));
 
   if (self->spare == spare)

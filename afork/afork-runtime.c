@@ -270,6 +270,27 @@ afork_runtime_init (AForkRuntime *self)
 
 /* Templates. */
 
+/* Holds the thread-default main context. NULL if another thread uses that. */
+static AForkHold *
+hold_thread_default (void)
+{
+  g_autoptr(AForkContext) context = _afork_context_ref_thread_default ();
+
+  return _afork_context_hold (context);
+}
+
+/* A template that is none, for a thread that must not have the one there is. It is the thread's
+ * until that asks again, or ends. */
+static AForkProcess *
+new_refused_template (AForkRuntime *self)
+{
+  static GPrivate refused = G_PRIVATE_INIT (g_object_unref);
+  AForkProcess *process = g_object_new (AFORK_TYPE_PROCESS, "runtime", self, "fresh", TRUE, NULL);
+
+  g_private_replace (&refused, process);
+  return process;
+}
+
 /**
  * afork_runtime_get_template:
  * @self: a runtime
@@ -286,12 +307,17 @@ afork_runtime_init (AForkRuntime *self)
 AForkProcess *
 afork_runtime_get_template (AForkRuntime *self)
 {
+  g_autoptr(AForkHold) hold = NULL;
   g_autoptr(AForkProcess) old = NULL;
   g_autoptr(AForkProcess) new = NULL;
   AForkTemplate template;
   guint generation;
 
   g_return_val_if_fail (AFORK_IS_RUNTIME (self), NULL);
+
+  hold = hold_thread_default ();
+  if (hold == NULL)
+    return new_refused_template (self);
 
   g_mutex_lock (&self->mutex);
   generation = self->generation;
@@ -330,8 +356,20 @@ void
 afork_runtime_set_template (AForkRuntime *self,
                             AForkProcess *process)
 {
+  g_autoptr(AForkHold) hold = NULL;
+
   g_return_if_fail (AFORK_IS_RUNTIME (self));
   g_return_if_fail (process == NULL || AFORK_IS_PROCESS (process));
+
+  hold = hold_thread_default ();
+  if (hold == NULL)
+    {
+      g_critical ("A template is set in the thread-default main context, and another thread uses "
+                  "that: this thread needs one of its own, see "
+                  "g_main_context_push_thread_default()");
+      return;
+    }
+
   g_return_if_fail (process == NULL || afork_process_get_runtime (process) == self);
   g_return_if_fail (process == NULL || _afork_process_can_prepare (process));
   g_return_if_fail (process == NULL || _afork_context_is_thread_default (process->context));

@@ -21,7 +21,7 @@ struct _AForkSpares
 {
   GObject       parent_instance;        /* for peers want an owner who is one */
   AForkPeer    *template;
-  GMainContext *context;        /* not a reference */
+  AForkContext *context;
   GQueue        peers;          /* of AForkPeer, the oldest first; some may have died */
   guint         number;         /* that there should be */
   gboolean      lost;           /* one has, since they were last made */
@@ -134,11 +134,16 @@ static void
 start_timer (AForkSpares *self,
              guint        ms)
 {
+  GMainContext *context = _afork_context_peek (self->context);
+
+  if (context == NULL)
+    return;
+
   self->timer = g_timeout_source_new (ms);
   g_source_set_static_name (self->timer, "[afork] spares");
   g_source_set_priority (self->timer, G_PRIORITY_LOW);
   g_source_set_callback (self->timer, quiet_cb, self, NULL);
-  g_source_attach (self->timer, self->context);
+  g_source_attach (self->timer, context);
 }
 
 /* Waits, from now on, until it is time to make those that are missing. */
@@ -165,6 +170,7 @@ _afork_spares_finalize (GObject *object)
   _afork_source_clear (&self->timer);
   g_queue_clear_full (&self->peers, give_up);
   _afork_peer_unref (self->template);
+  _afork_context_unref (self->context);
 
   G_OBJECT_CLASS (_afork_spares_parent_class)->finalize (object);
 }
@@ -189,7 +195,7 @@ _afork_spares_new (AForkPeer *template)
   AForkSpares *self = g_object_new (AFORK_TYPE_SPARES, NULL);
 
   self->template = _afork_peer_ref (template);
-  self->context = _afork_peer_get_home (template);
+  self->context = _afork_context_ref (_afork_peer_get_home (template));
   return self;
 }
 

@@ -12,6 +12,7 @@
 #include "test-util.h"
 
 #include <malloc.h>
+#include <signal.h>
 #include <unistd.h>
 
 #define STRV(...) ((const char * const []) { __VA_ARGS__, NULL })
@@ -912,7 +913,7 @@ join_cb (gpointer data)
 {
   g_autoptr(GError) error = NULL;
 
-  g_test_expect_message ("AFork", G_LOG_LEVEL_CRITICAL, "*another thread turns*");
+  g_test_expect_message ("AFork", G_LOG_LEVEL_CRITICAL, "*another thread uses*");
   g_thread_join (g_thread_new ("intruder", make_in_default, &error));
   g_test_assert_expected_messages ();
   g_assert_error (error, AFORK_ERROR, AFORK_ERROR_FAILED);
@@ -939,7 +940,7 @@ get_template (gpointer data)
 static gboolean
 join_getter_cb (gpointer data)
 {
-  g_test_expect_message ("AFork", G_LOG_LEVEL_CRITICAL, "*another thread turns*");
+  g_test_expect_message ("AFork", G_LOG_LEVEL_CRITICAL, "*another thread uses*");
   g_thread_join (g_thread_new ("intruder", get_template, NULL));
   g_test_assert_expected_messages ();
   g_main_loop_quit (data);
@@ -959,6 +960,374 @@ test_intruder_template (void)
   process = new_with_module (afork_process_new ());
   connection = run_process_ok (process, "until_closed");
   finish_process (process, connection);
+}
+
+/* Threads that are refused, whoever iterates a context, if anybody does. */
+
+static int n_criticals;         /* atomic */
+
+static void
+count_critical_cb (const char     *domain,
+                   GLogLevelFlags  level,
+                   const char     *message,
+                   gpointer        data)
+{
+  g_assert_true (g_pattern_match_simple ("*another thread uses*", message));
+  g_atomic_int_inc (&n_criticals);
+}
+
+/* What several threads do at once cannot be expected by g_test_expect_message(). */
+static void
+with_criticals (void   (*test) (void))
+{
+  GLogLevelFlags fatal = g_log_set_always_fatal (G_LOG_FATAL_MASK);
+  guint handler = g_log_set_handler ("AFork", G_LOG_LEVEL_CRITICAL, count_critical_cb, NULL);
+
+  g_atomic_int_set (&n_criticals, 0);
+  test ();
+  g_log_remove_handler ("AFork", handler);
+  g_log_set_always_fatal (fatal);
+}
+
+enum { N_WITHOUT = 3, N_TRIES = 50 };
+
+/* A thread that makes processes in the global default context, one after the other. */
+typedef struct
+{
+  GAsyncQueue *begun;           /* of itself, when it has made its first process */
+  GAsyncQueue *end;             /* tells it to end; or NULL: it ends by itself */
+  guint        n_ok;
+  guint        n_refused;
+} Without;
+
+static void
+try_blocking (Without *self)
+{
+  g_autoptr(AForkProcess) process = new_with_module (afork_process_new ());
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+
+  connection = afork_process_run (process, "done", NULL, &error);
+  if (connection != NULL && afork_process_wait (process, NULL, &error))
+    {
+      self->n_ok++;
+      return;
+    }
+
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_FAILED);
+  self->n_refused++;
+}
+
+static gpointer
+run_without_context (gpointer data)
+{
+  Without *self = data;
+
+  for (guint i = 0; i < N_TRIES; i++)
+    {
+      try_blocking (self);
+      if (i == 0 && self->begun != NULL)
+        g_async_queue_push (self->begun, self);
+    }
+  if (self->end != NULL)
+    g_async_queue_pop (self->end);
+  return NULL;
+}
+
+static void
+begin_without_context (Without *withouts,
+                       GThread **threads)
+{
+  for (guint i = 0; i < N_WITHOUT; i++)
+    threads[i] = g_thread_new ("without", run_without_context, &withouts[i]);
+}
+
+static void
+refuse_when_main_is_home (void)
+{
+  g_autoptr(AForkProcess) process = new_with_module (afork_process_new ());
+  Without withouts[N_WITHOUT] = { 0 };
+  GThread *threads[N_WITHOUT];
+  g_autoptr(GSocketConnection) connection = NULL;
+
+  begin_without_context (withouts, threads);
+  for (guint i = 0; i < N_WITHOUT; i++)
+    {
+      g_thread_join (threads[i]);
+      g_assert_cmpuint (withouts[i].n_refused, ==, N_TRIES);
+    }
+  /* One for each process. */
+  g_assert_cmpint (g_atomic_int_get (&n_criticals), ==, N_WITHOUT * N_TRIES);
+
+  connection = run_process_ok (process, "until_closed");
+  finish_process (process, connection);
+}
+
+/* Nobody iterates the default context, and the first of them has made itself at home there. */
+static void
+refuse_all_but_first (void)
+{
+  Without withouts[N_WITHOUT] = { 0 };
+  GThread *threads[N_WITHOUT];
+
+  withouts[0].begun = g_async_queue_new ();
+  withouts[0].end = g_async_queue_new ();
+  threads[0] = g_thread_new ("first", run_without_context, &withouts[0]);
+  g_async_queue_pop (withouts[0].begun);
+  for (guint i = 1; i < N_WITHOUT; i++)
+    threads[i] = g_thread_new ("without", run_without_context, &withouts[i]);
+  for (guint i = 1; i < N_WITHOUT; i++)
+    {
+      g_thread_join (threads[i]);
+      g_assert_cmpuint (withouts[i].n_refused, ==, N_TRIES);
+    }
+  g_async_queue_push (withouts[0].end, withouts);
+  g_thread_join (threads[0]);
+  g_assert_cmpuint (withouts[0].n_ok, ==, N_TRIES);
+  g_async_queue_unref (withouts[0].begun);
+  g_async_queue_unref (withouts[0].end);
+
+  /* When it has ended, it is no longer at home. Its template is the next one's. */
+  try_blocking (&withouts[1]);
+  g_assert_cmpuint (withouts[1].n_ok, ==, 1);
+  afork_runtime_set_template (afork_runtime_get_native (), NULL);
+}
+
+/* Whoever comes first. */
+static void
+refuse_in_any_order (void)
+{
+  Without withouts[N_WITHOUT] = { 0 };
+  GThread *threads[N_WITHOUT];
+
+  begin_without_context (withouts, threads);
+  for (guint i = 0; i < N_WITHOUT; i++)
+    {
+      g_thread_join (threads[i]);
+      g_assert_cmpuint (withouts[i].n_ok + withouts[i].n_refused, ==, N_TRIES);
+    }
+  afork_runtime_set_template (afork_runtime_get_native (), NULL);
+}
+
+static void
+test_refused_home (void)
+{
+  with_criticals (refuse_when_main_is_home);
+}
+
+static void
+test_refused_first (void)
+{
+  with_criticals (refuse_all_but_first);
+}
+
+static void
+test_refused_any (void)
+{
+  with_criticals (refuse_in_any_order);
+}
+
+/* All that can be done with a process, in a thread that may not. */
+
+static void
+expect_refusals (AForkProcess *process)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (operations); i++)
+    {
+      Answer answer = { 0 };
+
+      if (operations[i].begin == begin_wait)
+        afork_process_wait_async (process, NULL, answer_cb, &answer);
+      else
+        operations[i].begin (process, &answer);
+      answer_await (&answer);
+      g_assert_error (answer.error, AFORK_ERROR, AFORK_ERROR_FAILED);
+      answer_clear (&answer);
+    }
+}
+
+static void
+expect_blocking_refusals (AForkProcess *process)
+{
+  g_autoptr(GError) run_error = NULL;
+  g_autoptr(GError) exec_error = NULL;
+  g_autoptr(GError) detach_error = NULL;
+  g_autoptr(GError) wait_error = NULL;
+
+  g_assert_null (afork_process_run (process, "done", NULL, &run_error));
+  g_assert_error (run_error, AFORK_ERROR, AFORK_ERROR_FAILED);
+  g_assert_null (afork_process_exec (process, STRV ("true"), NULL, &exec_error));
+  g_assert_error (exec_error, AFORK_ERROR, AFORK_ERROR_FAILED);
+  g_assert_cmpint (afork_process_detach (process, NULL, &detach_error), ==, -1);
+  g_assert_error (detach_error, AFORK_ERROR, AFORK_ERROR_FAILED);
+  g_assert_false (afork_process_wait (process, NULL, &wait_error));
+  g_assert_error (wait_error, AFORK_ERROR, AFORK_ERROR_FAILED);
+}
+
+static void
+expect_warnings (AForkProcess *process)
+{
+  g_autoptr(GBytes) bytes = g_bytes_new_static ("bytes", 5);
+  g_autofree char *large = g_strnfill (100000, 'x');
+  g_autoptr(AForkProcess) fork = NULL;
+
+  g_atomic_int_set (&n_criticals, 0);
+  afork_process_require (process, "no-such-module");
+  afork_process_eval (process, "none", NULL);
+  afork_process_call (process, "no_such_function", NULL);
+  afork_process_send_arg (process, "item");
+  afork_process_send_arg (process, large);
+  afork_process_send_bytes (process, bytes);
+  afork_process_send_fd (process, 0);
+  afork_process_map_fd (process, 0, 0);
+  afork_process_setenv (process, "AFORK_TEST_REFUSED", "1");
+  afork_process_chdir (process, "/no/such/folder");
+  afork_process_set_title (process, "title");
+  afork_process_set_die_with_parent (process, TRUE);
+  afork_process_set_spare (process, 1);
+  afork_process_send_signal (process, SIGKILL);
+  afork_process_force_exit (process);
+  g_assert_cmpint (g_atomic_int_get (&n_criticals), ==, 15);
+
+  fork = afork_process_fork (process);
+  g_assert_cmpint (g_atomic_int_get (&n_criticals), ==, 16);
+  g_assert_cmpint (afork_process_get_state (fork), ==, AFORK_PROCESS_STATE_EXITED);
+}
+
+static gpointer
+use_anothers (gpointer data)
+{
+  g_autoptr(GMainContext) context = g_main_context_new ();
+
+  g_main_context_push_thread_default (context);
+  expect_refusals (data);
+  expect_blocking_refusals (data);
+  expect_warnings (data);
+  g_main_context_pop_thread_default (context);
+  return NULL;
+}
+
+/* Nothing of that has been done. */
+static void
+check_unused (AForkProcess *process)
+{
+  g_autoptr(GSocketConnection) connection = run_process_ok (process, "until_closed");
+
+  g_assert_false (afork_process_get_die_with_parent (process));
+  g_assert_cmpuint (afork_process_get_spare (process), ==, 0);
+  finish_process (process, connection);
+}
+
+static void
+refuse_each (void)
+{
+  g_autoptr(AForkProcess) process = new_with_module (afork_process_new ());
+
+  g_thread_join (g_thread_new ("user", use_anothers, process));
+  check_unused (process);
+}
+
+static void
+test_refused_each (void)
+{
+  with_criticals (refuse_each);
+}
+
+/* The same in a context of its own thread's, which owns it. */
+static void
+refuse_each_in_pushed (void)
+{
+  g_autoptr(GMainContext) context = g_main_context_new ();
+
+  g_main_context_push_thread_default (context);
+  refuse_each ();
+  afork_runtime_set_template (afork_runtime_get_native (), NULL);
+  g_main_context_pop_thread_default (context);
+}
+
+static void
+test_refused_each_in_pushed (void)
+{
+  with_criticals (refuse_each_in_pushed);
+}
+
+/* Who acquires the default context has it, though it is another thread's home. */
+
+static gpointer
+use_acquired (gpointer data)
+{
+  gpointer *processes = data;
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+
+  g_assert_true (g_main_context_acquire (NULL));
+  connection = afork_process_run (processes[0], "done", NULL, &error);
+  g_assert_no_error (error);
+  g_assert_true (afork_process_wait (processes[0], NULL, &error));
+  g_async_queue_push (processes[2], processes);
+  g_async_queue_pop (processes[3]);
+  g_main_context_release (NULL);
+  return NULL;
+}
+
+static void
+test_acquired (void)
+{
+  g_autoptr(AForkProcess) handed = new_with_module (afork_process_new ());
+  g_autoptr(AForkProcess) process = new_with_module (afork_process_new ());
+  g_autoptr(GAsyncQueue) acquired = g_async_queue_new ();
+  g_autoptr(GAsyncQueue) end = g_async_queue_new ();
+  gpointer data[] = { handed, process, acquired, end };
+  GThread *thread = g_thread_new ("user", use_acquired, data);
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+
+  g_async_queue_pop (acquired);
+  g_assert_null (afork_process_run (process, "until_closed", NULL, &error));
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_FAILED);
+  g_async_queue_push (end, data);
+  g_thread_join (thread);
+
+  connection = run_process_ok (process, "until_closed");
+  finish_process (process, connection);
+}
+
+/* A task's thread has a context of its own, and makes blocking calls, while the main loop runs. */
+
+static void
+use_task_thread (GTask        *task,
+                 gpointer      object,
+                 gpointer      data,
+                 GCancellable *cancellable)
+{
+  g_autoptr(GMainContext) context = g_main_context_new ();
+  Without self = { 0 };
+
+  g_main_context_push_thread_default (context);
+  for (guint i = 0; i < N_TRIES; i++)
+    try_blocking (&self);
+  g_main_context_pop_thread_default (context);
+  g_assert_cmpuint (self.n_ok, ==, N_TRIES);
+  g_task_return_boolean (task, TRUE);
+}
+
+static void
+test_task_thread (void)
+{
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GTask) task = g_task_new (NULL, NULL, store_result_cb, &result);
+  guint n_done = 0;
+
+  g_task_run_in_thread (task, use_task_thread);
+  while (result == NULL)
+    {
+      g_autoptr(AForkProcess) process = new_with_module (afork_process_new ());
+      g_autoptr(GSocketConnection) connection = run_process_ok (process, "until_closed");
+
+      finish_process (process, connection);
+      n_done++;
+    }
+  g_test_message ("%u processes in the main loop meanwhile", n_done);
 }
 
 /* Where nobody turns it, it is as good as the thread's own. */
@@ -1058,6 +1427,13 @@ main (int    argc,
   add ("/main-context/intruder", test_intruder);
   add ("/main-context/intruder/template", test_intruder_template);
   add ("/main-context/default-elsewhere", test_default_elsewhere);
+  add ("/main-context/refused/home", test_refused_home);
+  add ("/main-context/refused/first", test_refused_first);
+  add ("/main-context/refused/any", test_refused_any);
+  add ("/main-context/refused/each", test_refused_each);
+  add ("/main-context/refused/each-in-pushed", test_refused_each_in_pushed);
+  add ("/main-context/acquired", test_acquired);
+  add ("/main-context/task-thread", test_task_thread);
 
   return g_test_run ();
 }
