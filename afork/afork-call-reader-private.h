@@ -28,6 +28,15 @@ gboolean               _afork_call_reader_may_have_more (AForkCallReader      *s
 
 /* How many bytes have been read in all. */
 guint64                _afork_call_reader_get_n_received (AForkCallReader     *self);
+/* Of what is in the socket, these bytes are the last that count: N_BYTES more are read of it, then
+ * REST, if there is any, and then comes the end. */
+void                   _afork_call_reader_end_with      (AForkCallReader      *self,
+                                                         guint64               n_bytes,
+                                                         GBytes               *rest);
+/* Whether then nothing comes but the end. */
+gboolean               _afork_call_reader_is_at_end     (AForkCallReader      *self);
+/* Whether what was read last is of the rest, or came behind it. */
+gboolean               _afork_call_reader_is_in_rest    (AForkCallReader      *self);
 
 /* The next frame of what has been read: OK, WOULD_BLOCK if it is not all there, or FAILED. It is
  * good until something is read; OWNER becomes what has its bytes for longer, or NULL. */

@@ -36,7 +36,10 @@ struct _AForkCallReader
   gsize     large_end;          /* received up to here */
   GArray   *fds;                /* of int: received, and not handed out */
   gboolean  may_have_more;      /* the last read took all that there was room for */
-  guint64   n_received;         /* bytes */
+  guint64   n_received;         /* bytes of the socket */
+  guint64   n_left;             /* … and so many more may be read of it */
+  GBytes   *rest;               /* what comes behind these, or NULL */
+  gboolean  reads_rest;         /* … some of it has */
 };
 
 /* Receiving. */
@@ -79,6 +82,40 @@ wait_for_input (AForkCallReader *self)
     ;
 }
 
+static void
+note_read (AForkCallReader *self,
+           gsize            size,
+           gsize            room)
+{
+  self->may_have_more = size == room;
+  if (self->large != NULL)
+    self->large_end += size;
+  else
+    self->input_end += size;
+}
+
+/* Nothing more is read of the socket. */
+static AForkCallStreamStatus
+read_rest (AForkCallReader    *self,
+           const struct iovec *room)
+{
+  g_autoptr(GBytes) rest = g_steal_pointer (&self->rest);
+  gsize size;
+  const void *bytes;
+
+  if (rest == NULL)
+    return AFORK_CALL_STREAM_END;
+
+  self->reads_rest = TRUE;
+  bytes = g_bytes_get_data (rest, &size);
+  if (size > room->iov_len)
+    self->rest = g_bytes_new_from_bytes (rest, room->iov_len, size - room->iov_len);
+  size = MIN (size, room->iov_len);
+  memcpy (room->iov_base, bytes, size);
+  note_read (self, size, room->iov_len);
+  return AFORK_CALL_STREAM_OK;
+}
+
 AForkCallStreamStatus
 _afork_call_reader_read (AForkCallReader  *self,
                          gboolean          wait,
@@ -91,6 +128,9 @@ _afork_call_reader_read (AForkCallReader  *self,
   gssize result;
 
   g_assert (room.iov_len > 0);
+  if (self->n_left == 0)
+    return read_rest (self, &room);
+  room.iov_len = MIN (room.iov_len, self->n_left);
   for (;;)
     {
       message.msg_control = control.bytes;
@@ -127,11 +167,8 @@ _afork_call_reader_read (AForkCallReader  *self,
     }
 
   self->n_received += (guint64) result;
-  self->may_have_more = (gsize) result == room.iov_len;
-  if (self->large != NULL)
-    self->large_end += (gsize) result;
-  else
-    self->input_end += (gsize) result;
+  self->n_left -= (guint64) result;
+  note_read (self, (gsize) result, room.iov_len);
   return AFORK_CALL_STREAM_OK;
 }
 
@@ -145,6 +182,27 @@ guint64
 _afork_call_reader_get_n_received (AForkCallReader *self)
 {
   return self->n_received;
+}
+
+void
+_afork_call_reader_end_with (AForkCallReader *self,
+                             guint64          n_bytes,
+                             GBytes          *rest)
+{
+  self->n_left = n_bytes;
+  self->rest = rest != NULL ? g_bytes_ref (rest) : NULL;
+}
+
+gboolean
+_afork_call_reader_is_at_end (AForkCallReader *self)
+{
+  return self->n_left == 0 && self->rest == NULL;
+}
+
+gboolean
+_afork_call_reader_is_in_rest (AForkCallReader *self)
+{
+  return self->reads_rest;
 }
 
 /* Frames. */
@@ -243,6 +301,7 @@ _afork_call_reader_new (int fd)
 
   self->fd = fd;
   self->input = g_malloc (INPUT_SIZE);
+  self->n_left = G_MAXUINT64;
   self->fds = g_array_new (FALSE, FALSE, sizeof (int));
   return self;
 }
@@ -254,5 +313,6 @@ _afork_call_reader_free (AForkCallReader *self)
   g_free (self->large);
   _afork_call_reader_drop_fds (self);
   g_array_unref (self->fds);
+  g_clear_pointer (&self->rest, g_bytes_unref);
   g_free (self);
 }

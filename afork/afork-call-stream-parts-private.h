@@ -26,6 +26,8 @@ struct _AForkCallStream
   AForkSegmentPool  *pool;            /* for blobs that are sent */
   gboolean           send_sealed;     /* … but in sealed memfds, for the other side does not trust
                                        * us */
+  GUnixFDList       *outbox;          /* of the other side: its descriptor; or NULL */
+  gsize              outbox_size;
 
   /* Receiving. */
   AForkCallReader   *reader;
@@ -33,6 +35,8 @@ struct _AForkCallStream
   AForkSegmentTable *table;           /* for blobs that come */
   gboolean           accept_segments; /* the other side is trusted */
   gboolean           limits_fds;      /* that wait for their value */
+  gboolean           accept_outbox;   /* it may still send one */
+  AForkCallOutbox   *new_outbox;      /* that came, for sending; atomic; or NULL */
 
   /* What has come of the next value. */
   GArray            *fds;             /* of int */

@@ -10,6 +10,7 @@
 
 #include "afork-call-status-private.h"
 #include "wire/afork-call-frame.h"
+#include "wire/afork-call-outbox.h"
 
 G_BEGIN_DECLS
 
@@ -82,14 +83,44 @@ gsize                  _afork_call_stream_get_unsent   (AForkCallStream         
 /* Forgets what has been gathered and not been sent. */
 void                   _afork_call_stream_drop_unsent  (AForkCallStream          *self);
 
+/* The worker's outbox: see wire/afork-call-outbox.h. */
+
+/* Makes one of SIZE bytes for the other side, and gathers it. None if there can be none. */
+void                   _afork_call_stream_send_outbox  (AForkCallStream          *self,
+                                                        gsize                     size);
+/* An outbox may come. To be called before anything is received. */
+void                   _afork_call_stream_accept_outbox (AForkCallStream         *self);
+/* Whether one has come that is not used yet. From any thread. */
+gboolean               _afork_call_stream_has_new_outbox (AForkCallStream        *self);
+/* Has what is sent gathered in it. */
+void                   _afork_call_stream_use_outbox   (AForkCallStream          *self);
+/* Whether all that was gathered and not sent, whole messages, survives this process. */
+gboolean               _afork_call_stream_keep         (AForkCallStream          *self);
+/* The other side will know, should this process crash, that the call was begun. False if not. */
+gboolean               _afork_call_stream_note_begun   (AForkCallStream          *self,
+                                                        guint32                   number);
+/* This process has been forked: what is in the outbox is its parent's. Async-signal-safe. */
+void                   _afork_call_stream_forget_outbox (AForkCallStream         *self);
+
+/* The worker has ended: what is in the socket is the last that is read of it, then comes what is in
+ * the worker's outbox and was not sent, and then the end. Sets BEGUN to the number of the last call
+ * that the worker has begun, 0 for none, if that is known, and then IS_KNOWN. Fails if the outbox
+ * is not right; then nothing comes out of it. */
+gboolean               _afork_call_stream_end_with_outbox (AForkCallStream       *self,
+                                                        gboolean                 *is_known,
+                                                        guint32                  *begun,
+                                                        GError                  **error);
+/* Whether then nothing comes but the end. */
+gboolean               _afork_call_stream_is_at_end    (AForkCallStream          *self);
+/* Whether what is read comes out of the outbox. */
+gboolean               _afork_call_stream_is_in_outbox (AForkCallStream          *self);
+
 /* Reads once; WAIT: until something comes. */
 AForkCallStreamStatus  _afork_call_stream_read         (AForkCallStream          *self,
                                                         gboolean                  wait,
                                                         GError                  **error);
 /* Whether reading again at once may give more. If not, it is not certain that there is none. */
 gboolean               _afork_call_stream_may_have_more (AForkCallStream        *self);
-/* How many bytes have been read in all. */
-guint64                _afork_call_stream_get_n_received (AForkCallStream       *self);
 /* The next message of what has been read: OK, BUSY if there is more to do until there is one, so
  * that it is to be called again, WOULD_BLOCK if it is not all there, or FAILED with
  * AFORK_ERROR_PROTOCOL. Nothing may be read as long as it is OK or BUSY. */

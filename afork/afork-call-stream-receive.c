@@ -16,6 +16,7 @@
 
 #include "afork-call-breach-private.h"
 #include "afork-call-value-private.h"
+#include "afork-fd-private.h"
 #include "afork-i18n-private.h"
 
 enum
@@ -116,6 +117,23 @@ steal_fds (AForkCallStream *self)
   return list;
 }
 
+/* An outbox that cannot be used is no failure. */
+static gboolean
+take_outbox (AForkCallStream  *self,
+             GError          **error)
+{
+  g_auto(AForkFd) fd = -1;
+
+  if (!_afork_call_reader_take_fds (self->reader, &fd, 1))
+    return _afork_call_breach (error, "a frame came without the descriptors that it names");
+  if (!self->accept_outbox)
+    return _afork_call_breach (error, "an outbox came that was not expected");
+
+  self->accept_outbox = FALSE;
+  g_atomic_pointer_set (&self->new_outbox, _afork_call_outbox_new (fd));
+  return TRUE;
+}
+
 /* Makes FRAME, which is nothing but a message of its own, one. */
 static gboolean
 take_message (AForkCallStream       *self,
@@ -157,6 +175,8 @@ take_frame (AForkCallStream       *self,
   *is_message = FALSE;
   switch (frame->kind)
     {
+    case AFORK_CALL_FRAME_OUTBOX:
+      return take_outbox (self, error);
     case AFORK_CALL_FRAME_SEGMENT:
       return _afork_call_stream_take_segment (self, frame, error);
     case AFORK_CALL_FRAME_SEGMENT_END:

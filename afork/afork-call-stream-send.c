@@ -24,6 +24,21 @@ _afork_call_stream_send (AForkCallStream      *self,
   _afork_call_writer_gather (self->writer, frame, NULL, NULL, 0);
 }
 
+void
+_afork_call_stream_send_outbox (AForkCallStream *self,
+                                gsize            size)
+{
+  const AForkCallFrame frame = { .kind = AFORK_CALL_FRAME_OUTBOX, .n_fds = 1 };
+  int fd = _afork_call_outbox_make (size);
+
+  if (fd < 0)
+    return;
+
+  self->outbox = g_unix_fd_list_new_from_array (&fd, 1);
+  self->outbox_size = size;
+  _afork_call_writer_gather (self->writer, &frame, NULL, self->outbox, 0);
+}
+
 /* Descriptors go before their value until at most MAX_LEFT of them are left. Returns how many
  * have. */
 static guint

@@ -8,10 +8,18 @@
 #include "afork-call-stream-private.h"
 #include "afork-call-stream-parts-private.h"
 
+#include <sys/ioctl.h>
+
 #include "afork-fd-private.h"
 
-/* With this much waiting to be sent, in bytes, the other side is not told what it may use again. */
-enum { MAX_UNSENT_NEWS = 1024 * 1024 };
+enum
+{
+  /* With this much waiting to be sent, in bytes, the other side is not told what it may use
+   * again. */
+  MAX_UNSENT_NEWS = 1024 * 1024,
+  /* More than a socket holds, in bytes, if the kernel does not say how much it does. */
+  MAX_UNREAD = 16 * 1024 * 1024,
+};
 
 /* Sending. */
 
@@ -74,6 +82,96 @@ _afork_call_stream_drop_unsent (AForkCallStream *self)
   _afork_call_writer_drop_unsent (self->writer);
 }
 
+/* The outbox. */
+
+void
+_afork_call_stream_accept_outbox (AForkCallStream *self)
+{
+  self->accept_outbox = TRUE;
+}
+
+gboolean
+_afork_call_stream_has_new_outbox (AForkCallStream *self)
+{
+  return g_atomic_pointer_get (&self->new_outbox) != NULL;
+}
+
+void
+_afork_call_stream_use_outbox (AForkCallStream *self)
+{
+  _afork_call_writer_set_outbox (self->writer, g_atomic_pointer_get (&self->new_outbox));
+  g_atomic_pointer_set (&self->new_outbox, NULL);
+}
+
+gboolean
+_afork_call_stream_keep (AForkCallStream *self)
+{
+  return _afork_call_writer_keep (self->writer);
+}
+
+gboolean
+_afork_call_stream_note_begun (AForkCallStream *self,
+                               guint32          number)
+{
+  AForkCallOutbox *outbox = _afork_call_writer_get_outbox (self->writer);
+
+  if (outbox != NULL)
+    _afork_call_outbox_set_begun (outbox, number);
+  return outbox != NULL;
+}
+
+void
+_afork_call_stream_forget_outbox (AForkCallStream *self)
+{
+  _afork_call_writer_forget_outbox (self->writer);
+}
+
+/* How many bytes are in the socket. */
+static guint64
+count_unread (AForkCallStream *self)
+{
+  int n_bytes = -1;
+
+  ioctl (self->fd, FIONREAD, &n_bytes);
+  return n_bytes >= 0 ? (guint64) n_bytes : MAX_UNREAD;
+}
+
+gboolean
+_afork_call_stream_end_with_outbox (AForkCallStream  *self,
+                                    gboolean         *is_known,
+                                    guint32          *begun,
+                                    GError          **error)
+{
+  g_autoptr(GUnixFDList) outbox = g_steal_pointer (&self->outbox);
+  guint64 n_unread = count_unread (self);
+  g_autoptr(GError) failure = NULL;
+  g_autoptr(GBytes) rest = NULL;
+
+  *is_known = FALSE;
+  if (outbox != NULL)
+    rest = _afork_call_outbox_read (g_unix_fd_list_peek_fds (outbox, NULL)[0], self->outbox_size,
+                                    _afork_call_reader_get_n_received (self->reader) + n_unread,
+                                    is_known, begun, &failure);
+  _afork_call_reader_end_with (self->reader, n_unread, rest);
+  if (failure == NULL)
+    return TRUE;
+
+  g_propagate_error (error, g_steal_pointer (&failure));
+  return FALSE;
+}
+
+gboolean
+_afork_call_stream_is_at_end (AForkCallStream *self)
+{
+  return _afork_call_reader_is_at_end (self->reader);
+}
+
+gboolean
+_afork_call_stream_is_in_outbox (AForkCallStream *self)
+{
+  return _afork_call_reader_is_in_rest (self->reader);
+}
+
 /* Receiving. */
 
 void
@@ -101,12 +199,6 @@ gboolean
 _afork_call_stream_may_have_more (AForkCallStream *self)
 {
   return _afork_call_reader_may_have_more (self->reader);
-}
-
-guint64
-_afork_call_stream_get_n_received (AForkCallStream *self)
-{
-  return _afork_call_reader_get_n_received (self->reader);
 }
 
 /* Life. */
@@ -140,6 +232,8 @@ _afork_call_stream_unref (AForkCallStream *self)
     return;
 
   _afork_call_writer_free (self->writer);
+  g_clear_object (&self->outbox);
+  g_clear_pointer (&self->new_outbox, _afork_call_outbox_free);
   _afork_segment_pool_free (self->pool);
   g_clear_pointer (&self->sample, g_variant_unref);
   _afork_call_stream_drop_fds (self);

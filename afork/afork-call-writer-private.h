@@ -8,6 +8,7 @@
 #include <gio/gio.h>
 #include <gio/gunixfdlist.h>
 
+#include "afork-call-outbox-private.h"
 #include "afork-call-status-private.h"
 #include "wire/afork-call-frame.h"
 
@@ -30,6 +31,16 @@ guint8                *_afork_call_writer_gather       (AForkCallWriter       *s
                                                         GBytes                *owner,
                                                         GUnixFDList           *fds,
                                                         guint                  first_fd);
+/* Has frames gathered in OUTBOX, which is taken, as far as they fit and have no descriptors. */
+void                   _afork_call_writer_set_outbox   (AForkCallWriter       *self,
+                                                        AForkCallOutbox       *outbox);
+/* Without an outbox from now on. What is in it is not sent by this process any more, which has been
+ * forked. Async-signal-safe. */
+void                   _afork_call_writer_forget_outbox (AForkCallWriter      *self);
+AForkCallOutbox       *_afork_call_writer_get_outbox   (AForkCallWriter       *self);
+/* What has been gathered is of whole messages: puts as much of it in the outbox as fits there.
+ * Returns whether all that is not sent is there, and so survives this process. */
+gboolean               _afork_call_writer_keep         (AForkCallWriter       *self);
 /* Sends what has been gathered, or as much of it as is taken without waiting. WAIT: all of it. */
 AForkCallStreamStatus  _afork_call_writer_flush        (AForkCallWriter       *self,
                                                         gboolean               wait,

@@ -38,9 +38,11 @@ struct _AForkCallWriter
 {
   int     fd;
 
-  GQueue  batches;            /* of Batch, the next to be sent first */
-  Batch  *spare;              /* an empty one, or NULL */
-  gsize   n_unsent;
+  AForkCallOutbox *outbox;    /* what is to be sent before the batches; or NULL */
+  GQueue           batches;   /* of Batch, the next to be sent first */
+  Batch           *spare;     /* an empty one, or NULL */
+  gsize            n_unsent;  /* bytes in batches */
+  guint64          n_sent;    /* … and ever sent */
 };
 
 /* Gathering. */
@@ -101,6 +103,52 @@ retire_batch (AForkCallWriter *self)
   self->spare = batch;
 }
 
+/* Where to write SIZE bytes of a frame, or NULL. What is in a batch comes behind all that is in the
+ * outbox. */
+static guint8 *
+add_to_outbox (AForkCallWriter *self,
+               gsize            size)
+{
+  if (self->outbox == NULL || !g_queue_is_empty (&self->batches))
+    return NULL;
+
+  return _afork_call_outbox_add (self->outbox, size, self->n_sent);
+}
+
+static guint8 *
+add_to_batch (AForkCallWriter      *self,
+              const AForkCallFrame *frame,
+              gsize                 size,
+              GUnixFDList          *fds,
+              guint                 first_fd)
+{
+  Batch *batch = get_open_batch (self, size, frame->n_fds > 0);
+  guint start = batch->bytes->len;
+
+  g_byte_array_set_size (batch->bytes, start + (guint) size);
+  if (frame->n_fds > 0)
+    {
+      batch->fds = g_object_ref (fds);
+      batch->first_fd = first_fd;
+      batch->n_fds = frame->n_fds;
+    }
+  self->n_unsent += size;
+  return batch->bytes->data + start;
+}
+
+/* Adds the data of the frame that was added last, without copying them. */
+static void
+add_data_apart (AForkCallWriter *self,
+                GBytes          *data,
+                gsize            padding)
+{
+  Batch *batch = g_queue_peek_tail (&self->batches);
+
+  batch->data = g_bytes_ref (data);
+  batch->n_zeros = padding;
+  self->n_unsent += g_bytes_get_size (data) + padding;
+}
+
 guint8 *
 _afork_call_writer_gather (AForkCallWriter      *self,
                            const AForkCallFrame *frame,
@@ -112,17 +160,14 @@ _afork_call_writer_gather (AForkCallWriter      *self,
   gsize padding = afork_call_frame_padding (frame);
   gboolean apart = owner != NULL && frame->size >= AFORK_CALL_WRITER_LONG_DATA;
   gsize size = head_size + (apart ? 0 : frame->size + padding);
-  Batch *batch = get_open_batch (self, size, frame->n_fds > 0);
-  guint start = batch->bytes->len;
-  guint8 *out;
+  guint8 *out = !apart && frame->n_fds == 0 ? add_to_outbox (self, size) : NULL;
 
-  g_byte_array_set_size (batch->bytes, start + (guint) size);
-  out = batch->bytes->data + start;
+  if (out == NULL)
+    out = add_to_batch (self, frame, size, fds, first_fd);
   afork_call_frame_write (frame, out);
   if (apart)
     {
-      batch->data = g_bytes_ref (owner);
-      batch->n_zeros = padding;
+      add_data_apart (self, owner, padding);
     }
   else if (frame->size > 0)
     {
@@ -130,13 +175,6 @@ _afork_call_writer_gather (AForkCallWriter      *self,
       memset (out + head_size + frame->size, 0, padding);
     }
 
-  if (frame->n_fds > 0)
-    {
-      batch->fds = g_object_ref (fds);
-      batch->first_fd = first_fd;
-      batch->n_fds = frame->n_fds;
-    }
-  self->n_unsent += head_size + frame->size + padding;
   return out;
 }
 
@@ -175,6 +213,19 @@ get_vectors (Batch        *batch,
 }
 
 static gssize
+send_bytes (AForkCallWriter *self,
+            const void      *bytes,
+            gsize            size)
+{
+  gssize result;
+
+  do
+    result = send (self->fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+  while (result < 0 && errno == EINTR);
+  return result;
+}
+
+static gssize
 send_once (AForkCallWriter *self,
            Batch           *batch,
            gsize            max_size)
@@ -204,10 +255,11 @@ send_once (AForkCallWriter *self,
     }
 
   /* For most there is a cheaper call, which copies no header. */
+  if (message.msg_iovlen == 1 && message.msg_control == NULL)
+    return send_bytes (self, vectors[0].iov_base, vectors[0].iov_len);
+
   do
-    result = message.msg_iovlen == 1 && message.msg_control == NULL
-      ? send (self->fd, vectors[0].iov_base, vectors[0].iov_len, MSG_DONTWAIT | MSG_NOSIGNAL)
-      : sendmsg (self->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    result = sendmsg (self->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
   while (result < 0 && errno == EINTR);
   return result;
 }
@@ -251,6 +303,32 @@ handle_error (AForkCallWriter  *self,
     }
 }
 
+static AForkCallStreamStatus
+flush_outbox (AForkCallWriter  *self,
+              gboolean          wait,
+              GError          **error)
+{
+  AForkCallStreamStatus status = AFORK_CALL_STREAM_OK;
+  const guint8 *bytes;
+  gsize size;
+
+  while (status == AFORK_CALL_STREAM_OK
+         && (bytes = _afork_call_outbox_peek (self->outbox, &size), size > 0))
+    {
+      gssize result = send_bytes (self, bytes, size);
+
+      if (result >= 0)
+        {
+          _afork_call_outbox_remove (self->outbox, (gsize) result);
+          self->n_sent += (guint64) result;
+        }
+      else
+        status = handle_error (self, errno, wait, error);
+    }
+
+  return status;
+}
+
 AForkCallStreamStatus
 _afork_call_writer_flush (AForkCallWriter  *self,
                           gboolean          wait,
@@ -260,6 +338,8 @@ _afork_call_writer_flush (AForkCallWriter  *self,
   gsize n_left = wait ? G_MAXSIZE : MAX_FLUSH;
   Batch *batch;
 
+  if (self->outbox != NULL)
+    status = flush_outbox (self, wait, error);
   while (status == AFORK_CALL_STREAM_OK && n_left > 0
          && (batch = g_queue_peek_head (&self->batches)) != NULL)
     {
@@ -272,6 +352,7 @@ _afork_call_writer_flush (AForkCallWriter  *self,
           n_left -= (gsize) result;
           batch->n_sent += (gsize) result;
           self->n_unsent -= (gsize) result;
+          self->n_sent += (guint64) result;
           /* This and the list may run code of the program, which may send by this writer. */
           if (batch->n_sent == batch_get_size (batch))
             retire_batch (self);
@@ -283,10 +364,74 @@ _afork_call_writer_flush (AForkCallWriter  *self,
   return status;
 }
 
+/* The outbox. */
+
+/* Moves what is left of the batch to the outbox. */
+static gboolean
+keep_batch (AForkCallWriter *self,
+            Batch           *batch)
+{
+  gsize size = batch_get_size (batch) - batch->n_sent;
+  struct iovec vectors[3];
+  gsize n_vectors;
+  guint8 *out;
+
+  if (batch->fds != NULL
+      || (out = _afork_call_outbox_add (self->outbox, size, self->n_sent)) == NULL)
+    return FALSE;
+
+  n_vectors = get_vectors (batch, G_MAXSIZE, vectors);
+  for (gsize i = 0; i < n_vectors; i++)
+    {
+      memcpy (out, vectors[i].iov_base, vectors[i].iov_len);
+      out += vectors[i].iov_len;
+    }
+  self->n_unsent -= size;
+  retire_batch (self);
+  return TRUE;
+}
+
+gboolean
+_afork_call_writer_keep (AForkCallWriter *self)
+{
+  Batch *batch;
+
+  if (self->outbox == NULL)
+    return self->n_unsent == 0;
+
+  while ((batch = g_queue_peek_head (&self->batches)) != NULL && keep_batch (self, batch))
+    ;
+  _afork_call_outbox_publish (self->outbox);
+  return g_queue_is_empty (&self->batches);
+}
+
+void
+_afork_call_writer_set_outbox (AForkCallWriter *self,
+                               AForkCallOutbox *outbox)
+{
+  self->outbox = outbox;
+}
+
+void
+_afork_call_writer_forget_outbox (AForkCallWriter *self)
+{
+  self->outbox = NULL;
+}
+
+AForkCallOutbox *
+_afork_call_writer_get_outbox (AForkCallWriter *self)
+{
+  return self->outbox;
+}
+
 gsize
 _afork_call_writer_get_unsent (AForkCallWriter *self)
 {
-  return self->n_unsent;
+  gsize size = 0;
+
+  if (self->outbox != NULL)
+    _afork_call_outbox_peek (self->outbox, &size);
+  return size + self->n_unsent;
 }
 
 void
@@ -296,6 +441,8 @@ _afork_call_writer_drop_unsent (AForkCallWriter *self)
 
   /* Code of the program that frees its bytes finds the queue empty, and may gather more. */
   g_queue_init (&self->batches);
+  if (self->outbox != NULL)
+    _afork_call_outbox_clear (self->outbox);
   self->n_unsent = 0;
   g_queue_clear_full (&dropped, (GDestroyNotify) batch_free);
 }
@@ -314,6 +461,7 @@ void
 _afork_call_writer_free (AForkCallWriter *self)
 {
   _afork_call_writer_drop_unsent (self);
+  g_clear_pointer (&self->outbox, _afork_call_outbox_free);
   g_clear_pointer (&self->spare, batch_free);
   g_free (self);
 }

@@ -13,6 +13,7 @@ G_BEGIN_DECLS
 GPtrArray    *_afork_job_get_blobs       (AForkJob      *self);
 /* What afork_job_cancel() cancels. */
 GCancellable *_afork_job_get_cancellable (AForkJob      *self);
+void          _afork_job_set_begun       (AForkJob      *self);
 void          _afork_job_set_state       (AForkJob      *self,
                                           AForkJobState  state);
 /* Whether a handler may be called when a property of it changes. */

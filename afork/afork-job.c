@@ -36,12 +36,23 @@ struct _AForkJob
   GPtrArray     *blobs;
   guint          timeout;
   AForkJobState  state;
+  gboolean       begun;
   GCancellable  *cancellable;
   GUnixFDList   *result_fds;
   GPtrArray     *result_blobs;
 };
 
-enum { PROP_0, PROP_ARGS, PROP_FDS, PROP_RESULT_FDS, PROP_STATE, PROP_TIMEOUT, N_PROPS };
+enum
+{
+  PROP_0,
+  PROP_ARGS,
+  PROP_BEGUN,
+  PROP_FDS,
+  PROP_RESULT_FDS,
+  PROP_STATE,
+  PROP_TIMEOUT,
+  N_PROPS
+};
 static GParamSpec *props[N_PROPS];
 
 enum { SIGNAL_PROGRESS, N_SIGNALS };
@@ -93,6 +104,9 @@ afork_job_get_property (GObject    *object,
     {
     case PROP_ARGS:
       g_value_set_variant (value, self->args);
+      break;
+    case PROP_BEGUN:
+      g_value_set_boolean (value, self->begun);
       break;
     case PROP_FDS:
       g_value_set_object (value, self->fds);
@@ -159,6 +173,19 @@ afork_job_class_init (AForkJobClass *klass)
     g_param_spec_variant ("args", NULL, NULL,
                           G_VARIANT_TYPE_ANY, NULL,
                           G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkJob:begun: (getter get_begun)
+   *
+   * Whether the worker's function was entered for the job. This stays when the job has ended: a job
+   * that failed because its worker crashed, and was not begun, has done nothing.
+   *
+   * Since: 0.1
+   */
+  props[PROP_BEGUN] =
+    g_param_spec_boolean ("begun", NULL, NULL,
+                          FALSE,
+                          G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
 
   /**
    * AForkJob:fds: (getter get_fds) (setter set_fds)
@@ -397,12 +424,44 @@ afork_job_get_state (AForkJob *self)
   return self->state;
 }
 
+/**
+ * afork_job_get_begun: (get-property begun)
+ * @self: a job
+ *
+ * Returns [property@AFork.Job:begun].
+ *
+ * Returns: whether the worker has begun with it
+ *
+ * Since: 0.1
+ */
+gboolean
+afork_job_get_begun (AForkJob *self)
+{
+  g_return_val_if_fail (AFORK_IS_JOB (self), FALSE);
+
+  return self->begun;
+}
+
+void
+_afork_job_set_begun (AForkJob *self)
+{
+  if (self->begun)
+    return;
+
+  self->begun = TRUE;
+  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_BEGUN]);
+}
+
 void
 _afork_job_set_state (AForkJob      *self,
                       AForkJobState  state)
 {
+  g_object_freeze_notify (G_OBJECT (self));
   self->state = state;
   g_object_notify_by_pspec (G_OBJECT (self), props[PROP_STATE]);
+  if (state == AFORK_JOB_STATE_RUNNING)
+    _afork_job_set_begun (self);
+  g_object_thaw_notify (G_OBJECT (self));
 }
 
 gboolean

@@ -44,6 +44,8 @@ void           afork_job_set_timeout      (AForkJob     *self,
 AFORK_AVAILABLE_IN_ALL
 AForkJobState  afork_job_get_state        (AForkJob     *self);
 AFORK_AVAILABLE_IN_ALL
+gboolean       afork_job_get_begun        (AForkJob     *self);
+AFORK_AVAILABLE_IN_ALL
 GUnixFDList   *afork_job_get_result_fds   (AForkJob     *self);
 AFORK_AVAILABLE_IN_ALL
 GBytes       **afork_job_get_result_blobs (AForkJob     *self,

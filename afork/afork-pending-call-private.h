@@ -38,6 +38,7 @@ struct _AForkPendingCall
   /* The call. */
   GList                        link;          /* in a queue, while it is not sent */
   guint32                      number;        /* 0 until it is sent */
+  gboolean                     begun;         /* the worker has said so */
   GVariant                    *args;
   AForkJob                    *job;           /* or NULL */
   GCancellable                *cancellable;   /* or NULL */

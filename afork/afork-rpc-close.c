@@ -108,7 +108,10 @@ _afork_rpc_end (AForkRpc     *self,
     : g_error_new (AFORK_ERROR, AFORK_ERROR_EXITED, _("The worker exited without an answer"));
   self->ended = TRUE;
 
-  _afork_rpc_fail_calls (self, unanswered);
+  if (self->set_up)
+    _afork_rpc_fail_lost_calls (self, unanswered);
+  else
+    _afork_rpc_fail_calls (self, unanswered);
   if (!self->closed_emitted)
     {
       self->closed_emitted = TRUE;

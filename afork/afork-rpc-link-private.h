@@ -49,6 +49,18 @@ void             _afork_rpc_link_unref      (AForkRpcLink             *self);
  * worker runs, and after its end. */
 AForkCallStream *_afork_rpc_link_get_stream (AForkRpcLink             *self);
 
+/* What is known, when all has come, of the calls that the worker has begun. */
+typedef enum
+{
+  AFORK_RPC_BEGUN_UNKNOWN,
+  AFORK_RPC_BEGUN_TOLD,         /* there was a message for each */
+  AFORK_RPC_BEGUN_LAST,         /* the last one, and so those before */
+} AForkRpcBegun;
+
+/* NUMBER is set to that of the last one, 0 for none, if that is known. */
+AForkRpcBegun    _afork_rpc_link_get_begun  (AForkRpcLink             *self,
+                                             guint32                  *number);
+
 GMainContext    *_afork_rpc_link_get_context (AForkRpcLink            *self);
 
 /* Has everything called from CONTEXT. */

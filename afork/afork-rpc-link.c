@@ -8,7 +8,6 @@
 #include "afork-rpc-link-private.h"
 
 #include <fcntl.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "afork-belonging-private.h"
@@ -30,8 +29,6 @@ enum
    * does not come to see that, being at a call that was given up. One that does not end is killed
    * after this, in milliseconds: it cannot be told anything any more. */
   END_GRACE = 5000,
-  /* More than a socket holds, in bytes, if the kernel does not say how much it does. */
-  MAX_UNREAD = 16 * 1024 * 1024,
 };
 
 struct _AForkRpcLink
@@ -61,8 +58,9 @@ struct _AForkRpcLink
   GSource                  *grace;        /* or NULL */
   GError                   *failure;      /* why it was ended by this side, or NULL */
   gboolean                  process_ended;
-  guint64                   rest_end;     /* … what it sent goes up to this many bytes */
-  gboolean                  takes_rest;   /* … the source does, and holds a reference */
+  gboolean                  takes_rest;   /* … its source receives the rest, and has a reference */
+  AForkRpcBegun             knows_begun;
+  guint32                   begun;        /* the call that the worker began last, if known; or 0 */
   gboolean                  ended;        /* nothing more comes … */
   GError                   *end_error;    /* … for this reason, or NULL if it ended properly */
   GSource                  *end_source;   /* goes on with the end if a handler iterates the context;
@@ -252,7 +250,7 @@ grace_over_cb (gpointer data)
 static void
 start_grace (AForkRpcLink *self)
 {
-  if (self->grace != NULL)
+  if (self->grace != NULL || self->process_ended)
     return;
 
   self->grace = g_timeout_source_new (END_GRACE);
@@ -331,10 +329,24 @@ read_and_deliver (AForkRpcLink  *self,
   self->undelivered = TRUE;
   status = deliver_read (self, turn, error);
   if (status == AFORK_CALL_STREAM_WOULD_BLOCK && is_receiving (self))
-    *caught_up = self->process_ended
-      ? _afork_call_stream_get_n_received (self->stream) >= self->rest_end
-      : !_afork_call_stream_may_have_more (self->stream);
+    *caught_up = !self->process_ended && !_afork_call_stream_may_have_more (self->stream);
   return status;
+}
+
+static gboolean
+has_crashed (AForkRpcLink *self)
+{
+  int signal;
+
+  return self->process_ended && afork_process_get_term_signal (self->process, &signal);
+}
+
+/* What was read last was in the memory of a worker that has crashed. The crash is what matters
+ * then, and not what became of that memory. */
+static gboolean
+is_damaged (AForkRpcLink *self)
+{
+  return has_crashed (self) && _afork_call_stream_is_in_outbox (self->stream);
 }
 
 /* Reads and hands on what has come, until the turn is over. True if nothing is left. */
@@ -357,9 +369,11 @@ receive (AForkRpcLink *self,
          && is_receiving (self) && _afork_turn_goes_on (turn))
     status = read_and_deliver (self, turn, &caught_up, &error);
 
-  if (status == AFORK_CALL_STREAM_FAILED)
+  if (status == AFORK_CALL_STREAM_FAILED && is_damaged (self))
+    caught_up = TRUE;
+  else if (status == AFORK_CALL_STREAM_FAILED)
     kill_worker (self, g_steal_pointer (&error));
-  else if (status == AFORK_CALL_STREAM_END && self->failure == NULL)
+  else if (status == AFORK_CALL_STREAM_END && self->failure == NULL && !self->process_ended)
     await_end (self);
   return caught_up || self->source == NULL;
 }
@@ -392,16 +406,6 @@ receive_rest (AForkRpcLink *self)
       self->takes_rest = FALSE;
       _afork_rpc_link_unref (self);
     }
-}
-
-/* How many bytes are in the socket: when the worker has just ended, all that it sent. */
-static guint64
-count_unread (AForkRpcLink *self)
-{
-  int n_bytes = -1;
-
-  ioctl (_afork_call_stream_get_fd (self->stream), FIONREAD, &n_bytes);
-  return n_bytes >= 0 ? (guint64) n_bytes : MAX_UNREAD;
 }
 
 /* Has the source look for room as STATUS, of what was sent, makes it necessary. */
@@ -580,6 +584,29 @@ unkillable_cb (AForkProcess *process,
   report_end (self);
 }
 
+/* The end of the process. */
+
+/* The process has ended. What it sent and what it was about to send comes first. But no more than
+ * that: children of it may have the socket, and send without end. */
+static void
+begin_rest (AForkRpcLink *self)
+{
+  g_autoptr(GError) error = NULL;
+  gboolean is_last;
+
+  if (self->stream == NULL)
+    return;
+
+  _afork_source_clear (&self->grace);
+  if (_afork_call_stream_end_with_outbox (self->stream, &is_last, &self->begun, &error))
+    self->knows_begun = is_last ? AFORK_RPC_BEGUN_LAST : AFORK_RPC_BEGUN_TOLD;
+  else if (!has_crashed (self))
+    kill_worker (self, g_steal_pointer (&error));
+  if (self->source == NULL && self->failure == NULL
+      && !_afork_call_stream_is_at_end (self->stream))
+    attach (self);
+}
+
 /* Beginning. */
 
 static void
@@ -593,8 +620,7 @@ exited_cb (AForkProcess *process,
   _afork_rpc_link_ref (self);
   forget_process (self);
   self->process_ended = TRUE;
-  if (self->source != NULL)
-    self->rest_end = _afork_call_stream_get_n_received (self->stream) + count_unread (self);
+  begin_rest (self);
   receive_rest (self);
   _afork_rpc_link_unref (self);
 }
@@ -724,6 +750,14 @@ _afork_rpc_link_set_context (AForkRpcLink *self,
       _afork_source_clear (&self->end_source);
       attach_end_source (self);
     }
+}
+
+AForkRpcBegun
+_afork_rpc_link_get_begun (AForkRpcLink *self,
+                           guint32      *number)
+{
+  *number = self->begun;
+  return self->knows_begun;
 }
 
 AForkCallStream *

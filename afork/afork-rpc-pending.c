@@ -9,7 +9,9 @@
 
 #include "afork-rpc-private.h"
 
+#include "afork-i18n-private.h"
 #include "afork-job-private.h"
+#include "afork-runtime.h"
 
 enum
 {
@@ -46,6 +48,20 @@ send_setup (AForkRpc        *self,
     _afork_call_stream_accept_segments (stream);
   _afork_call_stream_send (stream, &frame);
   self->set_up = TRUE;
+}
+
+/* A worker that is given but one call can do without. */
+static void
+send_outbox (AForkRpc        *self,
+             AForkCallStream *stream)
+{
+  if (self->outbox_sent || (self->waiting.length < 2 && self->in_flight.last_number == 0))
+    return;
+
+  self->outbox_sent = TRUE;
+  if (afork_runtime_get_can_pass_fds (afork_process_get_runtime (self->process)))
+    _afork_call_stream_send_outbox (stream, self->concurrent ? AFORK_CALL_OUTBOX_CONCURRENT_SIZE
+                                                             : AFORK_CALL_OUTBOX_SIZE);
 }
 
 /* Gathers CALL, or ends it because it cannot be sent. */
@@ -100,7 +116,10 @@ _afork_rpc_send_waiting (AForkRpc *self)
   /* A call that cannot be sent fails, and a handler of its job may do anything, such as to end the
    * worker: so each call is looked at anew. */
   while ((stream = find_room (self)) != NULL)
-    send_call (self, stream, g_queue_pop_head_link (&self->waiting)->data);
+    {
+      send_outbox (self, stream);
+      send_call (self, stream, g_queue_pop_head_link (&self->waiting)->data);
+    }
 
   /* Until then there may be something to be cancelled. */
   if (get_stream (self) != NULL
@@ -169,6 +188,8 @@ compare_calls (gconstpointer a,
   return first < second ? -1 : first > second;
 }
 
+/* All calls wait to be ended, in the order in which they were made. A callback may make more calls:
+ * they fail at once, and so are none of these. */
 static void
 take_all_calls (AForkRpc *self)
 {
@@ -176,19 +197,74 @@ take_all_calls (AForkRpc *self)
   g_queue_sort (&self->waiting, compare_calls, NULL);
 }
 
+static AForkPendingCall *
+take_call (AForkRpc *self)
+{
+  GList *link = g_queue_pop_head_link (&self->waiting);
+
+  return link != NULL ? link->data : NULL;
+}
+
 void
 _afork_rpc_fail_calls (AForkRpc     *self,
                        const GError *error)
 {
-  GList *link;
+  AForkPendingCall *call;
 
-  /* A callback may make more calls, which fail at once, and so are none of these. */
   take_all_calls (self);
-  while ((link = g_queue_pop_head_link (&self->waiting)) != NULL)
+  while ((call = take_call (self)) != NULL)
     {
-      g_autoptr(AForkPendingCall) call = link->data;
-
       _afork_pending_call_end (call, NULL, g_error_copy (error));
+      g_object_unref (call);
+    }
+}
+
+/* The worker begins with calls in the order of their numbers, which start again from 1 at some
+ * time. */
+static gboolean
+was_begun (const AForkPendingCall *call,
+           AForkRpcBegun           known,
+           guint32                 last)
+{
+  if (call->begun || known == AFORK_RPC_BEGUN_TOLD)
+    return call->begun;
+
+  return call->number != 0 && last != 0 && (gint32) (call->number - last) <= 0;
+}
+
+/* Ends CALL with ERROR, which is taken. */
+static void
+fail_lost_call (AForkPendingCall *call,
+                gboolean          begun,
+                GError           *error)
+{
+  _afork_pending_call_unwatch (call);
+  if (begun && call->job != NULL)
+    _afork_job_set_begun (call->job);
+  g_prefix_error (&error, "%s ",
+                  begun ? _("This call had begun.") : _("This call had not begun."));
+  _afork_pending_call_end (call, NULL, error);
+}
+
+void
+_afork_rpc_fail_lost_calls (AForkRpc     *self,
+                            const GError *error)
+{
+  guint32 last;
+  AForkRpcBegun known = _afork_rpc_link_get_begun (self->link, &last);
+  AForkPendingCall *call;
+
+  if (known == AFORK_RPC_BEGUN_UNKNOWN)
+    {
+      _afork_rpc_fail_calls (self, error);
+      return;
+    }
+
+  take_all_calls (self);
+  while ((call = take_call (self)) != NULL)
+    {
+      fail_lost_call (call, was_begun (call, known, last), g_error_copy (error));
+      g_object_unref (call);
     }
 }
 
@@ -196,13 +272,12 @@ void
 _afork_rpc_fail_calls_later (AForkRpc     *self,
                              const GError *error)
 {
-  GList *link;
+  AForkPendingCall *call;
 
   take_all_calls (self);
-  while ((link = g_queue_pop_head_link (&self->waiting)) != NULL)
+  while ((call = take_call (self)) != NULL)
     {
-      g_autoptr(AForkPendingCall) call = link->data;
-
       _afork_pending_call_fail (call, g_error_copy (error));
+      g_object_unref (call);
     }
 }

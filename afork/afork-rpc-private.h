@@ -31,6 +31,7 @@ struct _AForkRpc
 
   AForkRpcLink  *link;            /* NULL once disposed of, or if it could not be made */
   gboolean       set_up;          /* SETUP has been sent */
+  gboolean       outbox_sent;     /* … and OUTBOX, or there is none */
   gboolean       started;         /* the worker has said that it serves */
   GQueue         waiting;         /* of AForkPendingCall: not sent yet */
   AForkPendingTable in_flight;    /* sent, and not answered by the worker */
@@ -50,6 +51,9 @@ void     _afork_rpc_send_waiting   (AForkRpc            *self);
 /* Ends all calls with ERROR. A handler may iterate the context, and wait for calls that are still
  * to be ended: then this function is called again, and does the rest. */
 void     _afork_rpc_fail_calls     (AForkRpc            *self,
+                                    const GError        *error);
+/* The same when the worker has ended: the error also says whether it had begun with the call. */
+void     _afork_rpc_fail_lost_calls (AForkRpc           *self,
                                     const GError        *error);
 /* The same where no handler can be called now: each callback waits for the context. */
 void     _afork_rpc_fail_calls_later (AForkRpc          *self,

@@ -94,7 +94,10 @@ receive_news (AForkRpc          *self,
   if (!self->started
       || !_afork_pending_table_find (&self->in_flight, message->number, &call))
     return breach (error, afork_call_frame_kind_name (message->kind), message->number);
-  if (call == NULL || call->job == NULL)
+  if (call == NULL)
+    return TRUE;
+  call->begun = TRUE;
+  if (call->job == NULL)
     return TRUE;
 
   job = g_object_ref (call->job);

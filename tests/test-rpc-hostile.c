@@ -7,6 +7,7 @@
  * AFORK_ERROR_PROTOCOL, all calls to it are answered, and nothing is left behind. The worker is
  * modules/hostile-calls.c, and does the steps that a test gives it. */
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "afork/wire/afork-call-frame.h"
+#include "afork/wire/afork-call-outbox.h"
 #include "test-limits.h"
 #include "test-rpc-util.h"
 
@@ -781,6 +783,403 @@ test_fds_of_many (void)
   g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &saved));
 }
 
+/* The outbox: what a worker that has ended leaves there. It has sent STARTED, and was called. */
+
+enum { N_STARTED = AFORK_CALL_FRAME_HEADER_SIZE };
+
+static void
+write_outbox (AForkProcess  *process,
+              guint32        offset,
+              gconstpointer  bytes,
+              gsize          size)
+{
+  g_autoptr(GByteArray) item = g_byte_array_new ();
+
+  g_byte_array_append (item, (const guint8 *) "o", 1);
+  g_byte_array_append (item, (const guint8 *) &offset, sizeof offset);
+  g_byte_array_append (item, bytes, (guint) size);
+  step (process, (const char *) item->data, item->len);
+}
+
+static void
+write_header (AForkProcess *process,
+              guint64       base,
+              guint32       size,
+              guint32       begun)
+{
+  const AForkCallOutboxHeader header = {
+    .base = base, .size = size, .begun = begun, .in_use = 1,
+  };
+
+  write_outbox (process, 0, &header, sizeof header);
+}
+
+static void
+add_frame (GByteArray     *bytes,
+           AForkCallFrame  frame)
+{
+  gsize head_size = afork_call_frame_head_size (&frame);
+  gsize size = head_size + frame.size + afork_call_frame_padding (&frame);
+  gsize start = bytes->len;
+
+  g_byte_array_set_size (bytes, (guint) (start + size));
+  memset (bytes->data + start, 0, size);
+  afork_call_frame_write (&frame, bytes->data + start);
+  if (frame.size > 0)
+    memcpy (bytes->data + start + head_size, frame.data, frame.size);
+}
+
+/* Puts FRAME in the outbox, behind N_SENT bytes of the stream. */
+static void
+leave_frame (AForkProcess   *process,
+             AForkCallFrame  frame,
+             guint64         n_sent)
+{
+  g_autoptr(GByteArray) bytes = g_byte_array_new ();
+
+  add_frame (bytes, frame);
+  write_outbox (process, AFORK_CALL_OUTBOX_HEADER_SIZE, bytes->data, bytes->len);
+  write_header (process, n_sent, bytes->len, 1);
+}
+
+static AForkCallFrame
+result_frame (guint32 number)
+{
+  return value_frame (AFORK_CALL_FRAME_RESULT, number, "u", "\7\0\0\0", 4);
+}
+
+static void
+leave_result (AForkProcess *process)
+{
+  STEP ("t");
+  leave_frame (process, result_frame (1), N_STARTED);
+}
+
+/* What was sent is there as well. */
+static void
+leave_sent (AForkProcess *process)
+{
+  g_autoptr(GByteArray) bytes = g_byte_array_new ();
+
+  add_frame (bytes, FRAME (STARTED));
+  add_frame (bytes, result_frame (1));
+  write_outbox (process, AFORK_CALL_OUTBOX_HEADER_SIZE, bytes->data, bytes->len);
+  write_header (process, 0, bytes->len, 1);
+}
+
+/* Some bytes of the frame were sent. */
+static void
+leave_half (AForkProcess *process)
+{
+  enum { N_SENT = 10 };
+  g_autoptr(GByteArray) bytes = g_byte_array_new ();
+
+  g_byte_array_append (bytes, (const guint8 *) "b", 1);
+  add_frame (bytes, result_frame (1));
+  step (process, (const char *) bytes->data, 1 + N_SENT);
+  leave_frame (process, result_frame (1), N_STARTED);
+}
+
+static void
+leave_too_much (AForkProcess *process)
+{
+  write_header (process, N_STARTED,
+                AFORK_CALL_OUTBOX_SIZE - AFORK_CALL_OUTBOX_HEADER_SIZE + 8, 1);
+}
+
+static void
+leave_most (AForkProcess *process)
+{
+  write_header (process, N_STARTED, G_MAXUINT32 - 7, 1);
+}
+
+static void
+leave_odd_size (AForkProcess *process)
+{
+  write_header (process, N_STARTED, 20, 1);
+}
+
+static void
+leave_gap (AForkProcess *process)
+{
+  leave_frame (process, result_frame (1), N_STARTED + 8);
+}
+
+static void
+leave_far_gap (AForkProcess *process)
+{
+  leave_frame (process, result_frame (1), G_MAXUINT64 - 7);
+}
+
+static void
+leave_zeros (AForkProcess *process)
+{
+  write_header (process, N_STARTED, 32 * 1024, 1);
+}
+
+static void
+leave_unknown_answer (AForkProcess *process)
+{
+  leave_frame (process, result_frame (99), N_STARTED);
+}
+
+static void
+leave_fds (AForkProcess *process)
+{
+  AForkCallFrame frame = result_frame (1);
+
+  frame.n_fds = 1;
+  leave_frame (process, frame, N_STARTED);
+}
+
+static void
+leave_release (AForkProcess *process)
+{
+  leave_frame (process, FRAME (RELEASE, .number = 5), N_STARTED);
+}
+
+static void
+leave_type (AForkProcess *process)
+{
+  leave_frame (process, value_frame (AFORK_CALL_FRAME_RESULT, 1, "(u", "1234", 4), N_STARTED);
+}
+
+/* These are no breaches, but nothing comes of them. */
+
+static void
+leave_nothing (AForkProcess *process)
+{
+  write_header (process, N_STARTED, 0, 1);
+}
+
+static void
+leave_unused (AForkProcess *process)
+{
+  leave_result (process);
+  write_outbox (process, G_STRUCT_OFFSET (AForkCallOutboxHeader, in_use), "\0\0\0\0", 4);
+}
+
+static void
+leave_cut (AForkProcess *process)
+{
+  g_autoptr(GByteArray) bytes = g_byte_array_new ();
+
+  add_frame (bytes, result_frame (1));
+  write_outbox (process, AFORK_CALL_OUTBOX_HEADER_SIZE, bytes->data, bytes->len);
+  write_header (process, N_STARTED, bytes->len - 8, 1);
+}
+
+static void
+leave_false_begun (AForkProcess *process)
+{
+  write_header (process, N_STARTED, 0, G_MAXUINT32 - 3);
+}
+
+enum { LEFT_RIGHT, LEFT_WRONG, LEFT_NOTHING };
+
+typedef struct
+{
+  const char *name;
+  Breach      leave;
+  int         what;
+} Left;
+
+#define LEFT(NAME, WHAT) { #NAME, leave_ ## NAME, LEFT_ ## WHAT }
+static const Left lefts[] = {
+  LEFT (result, RIGHT), LEFT (sent, RIGHT), LEFT (half, RIGHT),
+  LEFT (too_much, WRONG), LEFT (most, WRONG), LEFT (odd_size, WRONG), LEFT (gap, WRONG),
+  LEFT (far_gap, WRONG), LEFT (zeros, WRONG), LEFT (unknown_answer, WRONG), LEFT (fds, WRONG),
+  LEFT (release, WRONG), LEFT (type, WRONG),
+  LEFT (nothing, NOTHING), LEFT (unused, NOTHING), LEFT (cut, NOTHING),
+  LEFT (false_begun, NOTHING),
+};
+#undef LEFT
+
+/* A worker that crashed may have damaged it: then that is no breach. */
+static void
+check_left (const Left *left,
+            gboolean    trusted,
+            gboolean    crashes)
+{
+  g_autoptr(AForkProcess) process = new_module_process ("hostile-calls");
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GAsyncResult) second = NULL;
+  g_autoptr(AForkRpc) rpc = NULL;
+  const char *note = left->what == LEFT_WRONG ? NULL : "This call had ";
+  int code = AFORK_ERROR_SIGNALED;
+
+  if (!crashes)
+    code = left->what == LEFT_WRONG ? AFORK_ERROR_PROTOCOL : AFORK_ERROR_EXITED;
+
+  step_frame (process, FRAME (STARTED));
+  STEP ("w");
+  left->leave (process);
+  STEP (crashes ? "K9" : "x");
+  rpc = g_object_new (AFORK_TYPE_RPC, "process", process, "function", "any",
+                      "forward-stderr", FALSE, "trusted", trusted, NULL);
+  afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &result);
+  afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &second);
+  if (left->what == LEFT_RIGHT)
+    expect_uint32 (rpc, &result, 7);
+  else
+    expect_error (rpc, &result, AFORK_ERROR, code, note);
+  expect_error (rpc, &second, AFORK_ERROR, code, note);
+  close_rpc_error (rpc, code);
+}
+
+static void
+test_left (gconstpointer data)
+{
+  Census census;
+
+  census_begin (&census);
+  for (int i = 0; i < 4; i++)
+    check_left (data, (i & 1) != 0, (i & 2) != 0);
+  census_end (&census);
+}
+
+/* An answer came over the socket, and another one to the same call lies in the outbox. */
+static void
+test_left_twice (void)
+{
+  g_autoptr(AForkProcess) process = new_module_process ("hostile-calls");
+  GAsyncResult *results[2] = { NULL };
+  g_autoptr(AForkRpc) rpc = NULL;
+
+  step_frame (process, FRAME (STARTED));
+  STEP ("w");
+  step_frame (process, result_frame (1));
+  leave_frame (process, result_frame (1), N_STARTED + 32);
+  STEP ("x");
+  rpc = new_hostile_rpc (process);
+  afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &results[0]);
+  afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &results[1]);
+  expect_uint32 (rpc, &results[0], 7);
+  expect_error (rpc, &results[1], AFORK_ERROR, AFORK_ERROR_PROTOCOL, NULL);
+}
+
+/* As many events as there is room for. */
+static void
+test_left_events (void)
+{
+  g_autoptr(AForkProcess) process = new_module_process ("hostile-calls");
+  AForkCallFrame event = value_frame (AFORK_CALL_FRAME_EVENT, 0, "y", "\7", 1);
+  g_autoptr(GByteArray) bytes = g_byte_array_new ();
+  g_autoptr(GString) expected = g_string_new (NULL);
+  g_autoptr(GString) log = g_string_new (NULL);
+  GAsyncResult *results[2] = { NULL };
+  g_autoptr(AForkRpc) rpc = NULL;
+
+  while (bytes->len + 32 <= AFORK_CALL_OUTBOX_SIZE - AFORK_CALL_OUTBOX_HEADER_SIZE)
+    {
+      add_frame (bytes, event);
+      g_string_append (expected, "e0x07 ");
+    }
+  step_frame (process, FRAME (STARTED));
+  STEP ("w");
+  write_outbox (process, AFORK_CALL_OUTBOX_HEADER_SIZE, bytes->data, bytes->len);
+  write_header (process, N_STARTED, bytes->len, 0);
+  STEP ("K11");
+  rpc = new_hostile_rpc (process);
+  g_signal_connect (rpc, "event", G_CALLBACK (append_text_cb), log);
+  for (gsize i = 0; i < G_N_ELEMENTS (results); i++)
+    afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &results[i]);
+  for (gsize i = 0; i < G_N_ELEMENTS (results); i++)
+    expect_error (rpc, &results[i], AFORK_ERROR, AFORK_ERROR_SIGNALED, "This call had not begun. ");
+  g_assert_cmpstr (log->str, ==, expected->str);
+}
+
+/* Somebody writes to the outbox while it is read. */
+
+static int
+find_outbox (void)
+{
+  g_autoptr(GDir) folder = g_dir_open ("/proc/self/fd", 0, NULL);
+  const char *name;
+  int found = -1;
+
+  while (found < 0 && (name = g_dir_read_name (folder)) != NULL)
+    {
+      g_autofree char *path = g_build_filename ("/proc/self/fd", name, NULL);
+      g_autofree char *target = g_file_read_link (path, NULL);
+
+      if (target != NULL && strstr (target, "afork-outbox") != NULL)
+        found = open (path, O_RDWR | O_CLOEXEC);
+    }
+
+  return found;
+}
+
+typedef struct
+{
+  int  fd;
+  gint stops;                   /* atomic */
+} Scribbler;
+
+static gpointer
+scribble (gpointer data)
+{
+  Scribbler *self = data;
+  g_autoptr(GRand) rand = g_rand_new ();
+
+  while (!g_atomic_int_get (&self->stops))
+    {
+      guint32 words[8];
+      off_t place = g_rand_int_range (rand, 0, 3) > 0 ? 0 : 8 * g_rand_int_range (rand, 0, 40);
+
+      for (gsize i = 0; i < G_N_ELEMENTS (words); i++)
+        words[i] = g_rand_boolean (rand) ? (guint32) g_rand_int_range (rand, 0, 200)
+                                         : g_rand_int (rand);
+      g_assert_cmpint (pwrite (self->fd, words, sizeof words, place), ==, sizeof words);
+    }
+
+  return NULL;
+}
+
+static void
+begin_crash_call (AForkRpc      *rpc,
+                  guint32        number,
+                  const char    *what,
+                  GAsyncResult **result)
+{
+  afork_rpc_call_async (rpc, g_variant_new ("(uusu)", number, 0, what, 0), NULL, store_result_cb,
+                        result);
+}
+
+static void
+test_left_scribbled (void)
+{
+  enum { N_ROUNDS = 100 };
+
+  for (int i = 0; i < N_ROUNDS; i++)
+    {
+      g_autoptr(AForkRpc) rpc = new_rpc_of ("crash", "crash_do", FALSE);
+      GAsyncResult *results[40] = { NULL };
+      GAsyncResult *first = NULL;
+      Scribbler scribbler = { 0 };
+      GThread *thread;
+
+      for (guint j = 0; j < 2; j++)
+        {
+          begin_crash_call (rpc, j, "", &first);
+          expect_uint32 (rpc, &first, j);
+        }
+      scribbler.fd = find_outbox ();
+      g_assert_cmpint (scribbler.fd, >=, 0);
+      thread = g_thread_new ("scribble", scribble, &scribbler);
+      for (guint j = 0; j < G_N_ELEMENTS (results); j++)
+        begin_crash_call (rpc, j, j == 20 ? "kill" : "", &results[j]);
+      for (guint j = 0; j < G_N_ELEMENTS (results); j++)
+        {
+          await_result (&results[j]);
+          g_clear_object (&results[j]);
+        }
+      g_atomic_int_set (&scribbler.stops, TRUE);
+      g_thread_join (thread);
+      close (scribbler.fd);
+    }
+}
+
 #define BREACH(NAME) { #NAME, send_ ## NAME }
 static const struct { const char *name; Breach breach; } breaches[] = {
   BREACH (unknown_kind), BREACH (callers_kind), BREACH (setup), BREACH (cancel), BREACH (flags),
@@ -811,6 +1210,16 @@ main (int    argc,
       g_strdelimit (path, "_", '-');
       g_test_add_data_func (path, &breaches[i].breach, test_breach);
     }
+  for (gsize i = 0; i < G_N_ELEMENTS (lefts); i++)
+    {
+      g_autofree char *path = g_strdup_printf ("/rpc-hostile/outbox/%s", lefts[i].name);
+
+      g_strdelimit (path, "_", '-');
+      g_test_add_data_func (path, &lefts[i], test_left);
+    }
+  g_test_add_data_func ("/rpc-hostile/outbox/twice", test_left_twice, run_with_census);
+  g_test_add_data_func ("/rpc-hostile/outbox/events", test_left_events, run_with_census);
+  g_test_add_data_func ("/rpc-hostile/outbox/scribbled", test_left_scribbled, run_with_census);
   g_test_add_data_func ("/rpc-hostile/unstarted", test_unstarted, run_with_census);
   g_test_add_data_func ("/rpc-hostile/refused-twice", test_refused_twice, run_with_census);
   g_test_add_data_func ("/rpc-hostile/refused-within", test_refused_within, run_with_census);

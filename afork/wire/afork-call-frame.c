@@ -37,6 +37,7 @@ static const Layout layouts[] = {
   { AFORK_CALL_FRAME_CALL, "CALL", PAYLOAD_VALUE, 0, false, true, AFORK_CALL_FRAME_TELL_BEGIN,
     ANY_FDS },
   { AFORK_CALL_FRAME_CANCEL, "CANCEL", PAYLOAD_NONE, 0, false, true, 0, 0, 0 },
+  { AFORK_CALL_FRAME_OUTBOX, "OUTBOX", PAYLOAD_NONE, 0, false, false, 0, 1, 1 },
   { AFORK_CALL_FRAME_STARTED, "STARTED", PAYLOAD_NONE, 0, false, false, 0, 0, 0 },
   { AFORK_CALL_FRAME_BEGUN, "BEGUN", PAYLOAD_NONE, 0, false, true, 0, 0, 0 },
   { AFORK_CALL_FRAME_PROGRESS, "PROGRESS", PAYLOAD_VALUE, 0, false, true, 0, 0, 0 },

@@ -42,7 +42,7 @@ extern "C" {
 #endif
 
 /* Both sides must agree on it; it changes whenever a frame of the same kind changes. */
-#define AFORK_CALL_WIRE_VERSION 1
+#define AFORK_CALL_WIRE_VERSION 2
 
 #define AFORK_CALL_FRAME_HEADER_SIZE 16
 #define AFORK_CALL_FRAME_MAX_PAYLOAD (1024u * 1024 * 1024)
@@ -63,6 +63,9 @@ typedef enum
                                  * empty if none. The first frame */
   AFORK_CALL_FRAME_CALL,        /* a value: arguments */
   AFORK_CALL_FRAME_CANCEL,      /* the answer of this call is no longer wanted */
+  AFORK_CALL_FRAME_OUTBOX,      /* one descriptor: what the worker gathers what it sends in, see
+                                 * afork-call-outbox.h. At most one comes. A worker without one
+                                 * tells BEGUN of every call, and sends all it has before each */
 
   /* From the worker to the caller. */
   AFORK_CALL_FRAME_STARTED = 64,  /* the init-function has returned */

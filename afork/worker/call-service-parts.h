@@ -72,6 +72,8 @@ void      _afork_call_service_send_value    (AForkCallService   *self,
                                              AForkCallFrameKind  kind,
                                              guint32             number,
                                              GVariant           *value);
+/* This is a child of the worker, just forked. */
+void      _afork_call_service_forked_cb     (void);
 /* The function is about to be entered. */
 void      _afork_call_service_tell_begin    (AForkCallService   *self,
                                              AForkCall          *call);

@@ -164,10 +164,10 @@ take_messages (AForkCallService      *self,
     self->ended = TRUE;
 }
 
-void
-_afork_call_service_read (AForkCallService *self,
-                          gboolean          wait,
-                          GPtrArray        *cancelled)
+static void
+read_once (AForkCallService *self,
+           gboolean          wait,
+           GPtrArray        *cancelled)
 {
   g_autoptr(GError) error = NULL;
   AForkCallStreamStatus status;
@@ -181,6 +181,17 @@ _afork_call_service_read (AForkCallService *self,
     }
   else
     take_messages (self, status, cancelled);
+}
+
+void
+_afork_call_service_read (AForkCallService *self,
+                          gboolean          wait,
+                          GPtrArray        *cancelled)
+{
+  read_once (self, wait, cancelled);
+  /* Reading stops at a descriptor. What came behind the outbox is to be known as well. */
+  if (!self->ended && _afork_call_stream_has_new_outbox (self->stream))
+    read_once (self, FALSE, cancelled);
 }
 
 /* Receiving. */

@@ -10,6 +10,8 @@
 #include "call-service-private.h"
 #include "call-service-parts.h"
 
+#include <pthread.h>
+
 #include "afork-call-private.h"
 #include "afork/afork-i18n-private.h"
 
@@ -120,13 +122,32 @@ flush_later (AForkCallService *self)
   g_cond_signal (&self->flush_later);
 }
 
+/* What this process has gathered is not to be lost with it: it is in the outbox, or is sent at
+ * once. But where many calls are served, they are not held up for descriptors that the kernel takes
+ * later. */
+static void
+keep_gathered (AForkCallService *self)
+{
+  AForkCallStreamStatus status;
+
+  if (_afork_call_stream_keep (self->stream))
+    return;
+
+  status = _afork_call_service_flush (self, FALSE);
+  if (!_afork_call_stream_keep (self->stream)
+      && !(status == AFORK_CALL_STREAM_LATER && self->loop != NULL))
+    _afork_call_service_flush (self, TRUE);
+}
+
 /* What was gathered leaves at once, or, where the main context turns for calls, when it does so
  * next. */
 static void
 send_gathered (AForkCallService *self)
 {
-  gsize n_unsent = _afork_call_stream_get_unsent (self->stream);
+  gsize n_unsent;
 
+  keep_gathered (self);
+  n_unsent = _afork_call_stream_get_unsent (self->stream);
   if (self->loop != NULL && n_unsent <= MAX_UNSENT)
     {
       if (!g_main_context_is_owner (NULL))
@@ -223,10 +244,23 @@ _afork_call_service_answer (AForkCallService *self,
   _afork_call_service_unlock_output (self);
 }
 
+static void
+use_outbox (AForkCallService *self)
+{
+  g_mutex_lock (&self->output_lock);
+  _afork_call_stream_use_outbox (self->stream);
+  _afork_call_service_unlock_output (self);
+  pthread_atfork (NULL, NULL, _afork_call_service_forked_cb);
+}
+
 void
 _afork_call_service_tell_begin (AForkCallService *self,
                                 AForkCall        *call)
 {
-  if (_afork_call_wants_begin_told (call))
-    _afork_call_service_send (self, AFORK_CALL_FRAME_BEGUN, _afork_call_get_number (call));
+  const guint32 number = _afork_call_get_number (call);
+
+  if (_afork_call_stream_has_new_outbox (self->stream))
+    use_outbox (self);
+  if (!_afork_call_stream_note_begun (self->stream, number) || _afork_call_wants_begin_told (call))
+    _afork_call_service_send (self, AFORK_CALL_FRAME_BEGUN, number);
 }

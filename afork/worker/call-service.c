@@ -54,6 +54,14 @@ exit_cb (void)
   g_mutex_unlock (&self->output_lock);
 }
 
+/* A child that the worker forks sends nothing of what the worker has gathered. Only
+ * async-signal-safe functions are called here. */
+void
+_afork_call_service_forked_cb (void)
+{
+  _afork_call_stream_forget_outbox (the_service->stream);
+}
+
 /* Has the caller told why there will be no calls, and ends the process. */
 G_GNUC_NORETURN static void
 refuse (AForkCallService *self,
@@ -145,6 +153,26 @@ await_setup (AForkCallService *self)
   return (AForkCallInitFunc) find_function (self, message.string[1]);
 }
 
+/* If a call came already, and the caller is to be told at once that it is begun, both leave
+ * together. */
+static void
+tell_started (AForkCallService *self)
+{
+  const AForkCallFrame frame = { .kind = AFORK_CALL_FRAME_STARTED };
+
+  g_mutex_lock (&self->output_lock);
+  _afork_call_stream_send (self->stream, &frame);
+  g_mutex_unlock (&self->output_lock);
+
+  _afork_call_service_take_rest (self);
+  if (!g_queue_is_empty (&self->waiting) && !_afork_call_stream_has_new_outbox (self->stream))
+    return;
+
+  g_mutex_lock (&self->output_lock);
+  _afork_call_service_flush (self, TRUE);
+  _afork_call_service_unlock_output (self);
+}
+
 /**
  * afork_worker_serve_calls: (skip)
  * @socket: the worker's socket
@@ -170,15 +198,14 @@ afork_worker_serve_calls (int              socket,
   self->pid = getpid ();
   self->stream = _afork_call_stream_new (socket);
   atexit (exit_cb);
+  _afork_call_stream_accept_outbox (self->stream);
   _afork_call_stream_accept_segments (self->stream);
   g_queue_init (&self->waiting);
 
   init = await_setup (self);
   if (init != NULL && !init (items, n_items, &error))
     refuse (self, error);
-  _afork_call_service_send (self, AFORK_CALL_FRAME_STARTED, 0);
-
-  _afork_call_service_take_rest (self);
+  tell_started (self);
   if (self->concurrent)
     _afork_call_service_serve_concurrently (self);
   else

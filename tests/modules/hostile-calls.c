@@ -13,16 +13,20 @@
  *   * NUMBER    does the next step so many times
  *   w           waits until a call has come
  *   f BYTES     sends them again and again, until the caller takes no more
+ *   o BYTES     writes them to the outbox: the first four are where, low first. After `w`
+ *   t           tries to change the size of the outbox, and aborts if that is possible
  *   c, r        closes the socket; has it take no more
  *   e           writes to its standard error output until it is killed
  *   k           goes on as a child, and exits
  *   x, s        exits with status 0, in the middle of the steps; stays for ever
+ *   K NUMBER    is killed by that signal
  *
  * Behind the last step it waits until the caller has closed, and ends. */
 
 #define _GNU_SOURCE             /* memfd_create() */
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +42,7 @@ AFORK_WORKER_EXPORT void afork_worker_serve_calls (int              socket,
                                                    size_t           n_items);
 
 static size_t n_fds;
+static int outbox = -1;
 static int sent_fd = STDIN_FILENO;
 static char lines[64 * 1024];   /* any bytes */
 
@@ -90,6 +95,28 @@ send_all (int         socket,
   return true;
 }
 
+/* Reads what the caller sends; the first descriptor that comes is the outbox. */
+static ssize_t
+receive (int      socket,
+         uint8_t *bytes,
+         size_t   size)
+{
+  union { struct cmsghdr align; char bytes[CMSG_SPACE (sizeof (int))]; } control;
+  struct iovec vector = { .iov_base = bytes, .iov_len = size };
+  struct msghdr message = {
+    .msg_iov = &vector,
+    .msg_iovlen = 1,
+    .msg_control = &control,
+    .msg_controllen = sizeof control,
+  };
+  ssize_t n_read = recvmsg (socket, &message, MSG_CMSG_CLOEXEC);
+  struct cmsghdr *header = n_read > 0 ? CMSG_FIRSTHDR (&message) : NULL;
+
+  if (header != NULL && header->cmsg_type == SCM_RIGHTS)
+    memcpy (&outbox, CMSG_DATA (header), sizeof outbox);
+  return n_read;
+}
+
 /* What the caller sends is small, and is right. */
 static void
 await_call (int socket)
@@ -110,7 +137,7 @@ await_call (int socket)
         }
       else
         {
-          ssize_t n_read = read (socket, bytes + n_bytes, sizeof bytes - n_bytes);
+          ssize_t n_read = receive (socket, bytes + n_bytes, sizeof bytes - n_bytes);
 
           if (n_read <= 0)
             _exit (90);
@@ -137,6 +164,17 @@ make_memory (size_t size,
 }
 
 static void
+write_outbox (const char *bytes,
+              size_t      size)
+{
+  uint32_t offset;
+
+  memcpy (&offset, bytes, sizeof offset);
+  if (pwrite (outbox, bytes + sizeof offset, size - sizeof offset, offset) < 0)
+    abort ();
+}
+
+static void
 do_step (int         socket,
          const char *step,
          size_t      size)
@@ -155,6 +193,16 @@ do_step (int         socket,
     case 'f':
       while (send_all (socket, step + 1, size - 1))
         ;
+      break;
+    case 'o':
+      write_outbox (step + 1, size - 1);
+      break;
+    case 't':
+      if (ftruncate (outbox, 0) == 0 || ftruncate (outbox, 1 << 30) == 0)
+        abort ();
+      break;
+    case 'K':
+      kill (getpid (), atoi (step + 1));
       break;
     case 'c':
       close (socket);
