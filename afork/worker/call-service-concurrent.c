@@ -48,10 +48,15 @@ source_prepare (GSource *source,
 {
   AForkCallService *self = ((ServiceSource *) source)->service;
   gboolean all_answered = self->ended && !_afork_call_service_has_begun (self);
+  gboolean has_unsent;
+
+  /* Other threads may be sending. */
+  g_mutex_lock (&self->output_lock);
+  has_unsent = _afork_call_stream_get_unsent (self->stream) > 0;
+  g_mutex_unlock (&self->output_lock);
 
   *timeout = -1;
-  return !self->waits_for_room
-    && (all_answered || _afork_call_stream_get_unsent (self->stream) > 0);
+  return !self->waits_for_room && (all_answered || has_unsent);
 }
 
 static gboolean
@@ -77,7 +82,7 @@ source_dispatch (GSource     *source,
   g_source_set_ready_time (source,
                            retries ? g_get_monotonic_time () + AFORK_CALL_STREAM_RETRY_TIME : -1);
 
-  if (self->deaf || (condition & (G_IO_HUP | G_IO_ERR)) != 0
+  if (g_atomic_int_get (&self->deaf) || (condition & (G_IO_HUP | G_IO_ERR)) != 0
       || (self->ended && !_afork_call_service_has_begun (self) && !self->waits_for_room))
     g_main_loop_quit (self->loop);
   return G_SOURCE_CONTINUE;

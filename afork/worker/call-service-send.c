@@ -38,7 +38,7 @@ _afork_call_service_flush (AForkCallService *self,
     self->send_fault = g_strdup (error->message);
   if (status == AFORK_CALL_STREAM_END || status == AFORK_CALL_STREAM_FAILED)
     {
-      self->deaf = TRUE;
+      g_atomic_int_set (&self->deaf, TRUE);
       _afork_call_stream_drop_unsent (self->stream);
     }
   return status;

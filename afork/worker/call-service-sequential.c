@@ -147,7 +147,7 @@ _afork_call_service_serve_sequentially (AForkCallService *self)
 {
   AForkCall *call;
 
-  while (!self->deaf && (call = next_call (self)) != NULL)
+  while (!g_atomic_int_get (&self->deaf) && (call = next_call (self)) != NULL)
     {
       serve_call (self, call);
 
