@@ -186,7 +186,11 @@ _afork_call_outbox_read (int       fd,
     return NULL;
 
   if (!afork_call_outbox_parse (&header, size, n_received, &rest, &why))
-    _afork_call_breach (error, why);
+    {
+      _afork_call_breach (error, why);
+      return NULL;
+    }
+
   *in_use = rest.in_use;
   *begun = rest.begun;
   if (rest.size == 0)
