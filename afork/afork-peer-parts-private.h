@@ -27,7 +27,8 @@ struct _AForkPeer
   GWeakRef               owner;
 
   GQueue                 tales;         /* of Tale */
-  guint                  n_tales_next;  /* of them, that belong to the one that is being told */
+  GList                 *tales_next;    /* the last of those that belong to the one that is being
+                                         * told, or NULL */
   guint                  n_holds;       /* as long as there are any, nothing is told */
   GSource               *tales_source;  /* that tells them, or NULL; holds a reference */
   gboolean               begun;         /* its owner has been made: before that, there is a hold */

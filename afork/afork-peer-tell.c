@@ -12,6 +12,7 @@
 
 #include "afork-blocking-private.h"
 #include "afork-context-private.h"
+#include "afork-turn-private.h"
 
 static void
 tell_known_now (AForkPeer *self,
@@ -116,40 +117,56 @@ tell_tales_cb (gpointer data)
 }
 
 static void
-schedule_tales (AForkPeer *self)
+schedule_tales (AForkPeer *self,
+                int        priority)
 {
   Teller *teller = g_new0 (Teller, 1);
 
   forget_tales_source (self);
   self->tales_source = g_idle_source_new ();
   g_source_set_static_name (self->tales_source, "[afork] process told later");
-  g_source_set_priority (self->tales_source, G_PRIORITY_DEFAULT);
+  g_source_set_priority (self->tales_source, priority);
   teller->peer = _afork_peer_ref (self);
   teller->source = self->tales_source;
   g_source_set_callback (self->tales_source, tell_tales_cb, teller, teller_free);
   g_source_attach (self->tales_source, self->context);
 }
 
-/* Tells everything there is. Meanwhile the main context is to tell what would come later. */
+/* Tells the first thing there is. Meanwhile the main context is to tell what would come later. */
+static void
+tell_tale (AForkPeer *self)
+{
+  g_autoptr(GObject) owner = g_weak_ref_get (&self->owner);
+  Tale *tale = g_queue_pop_head (&self->tales);
+
+  if (!g_queue_is_empty (&self->tales) && self->tales_source == NULL && !is_adrift (self))
+    schedule_tales (self, G_PRIORITY_DEFAULT);
+  self->tales_next = NULL;
+  if (owner != NULL)
+    tale->func (self, owner, tale->data);
+  tale_free (tale);
+}
+
+/* Tells everything there is; what there is no time for, in later iterations of the context. */
 static void
 tell_tales (AForkPeer *self)
 {
   g_autoptr(AForkPeer) kept G_GNUC_UNUSED = _afork_peer_ref (self);
-  Tale *tale;
+  AForkTurn turn;
+  gboolean has_time = _afork_turn_begin (&turn, NULL);
+  gboolean goes_on = TRUE;
 
-  while ((tale = g_queue_pop_head (&self->tales)) != NULL)
+  while (goes_on && !g_queue_is_empty (&self->tales))
     {
-      g_autoptr(GObject) owner = g_weak_ref_get (&self->owner);
-
-      if (!g_queue_is_empty (&self->tales) && self->tales_source == NULL && !is_adrift (self))
-        schedule_tales (self);
-      self->n_tales_next = 0;
-      if (owner != NULL)
-        tale->func (self, owner, tale->data);
-      tale_free (tale);
+      tell_tale (self);
+      goes_on = is_adrift (self) || (has_time && _afork_turn_goes_on (&turn));
     }
+  if (has_time)
+    _afork_turn_end (&turn, NULL, NULL, FALSE);
 
   forget_tales_source (self);
+  if (!g_queue_is_empty (&self->tales))
+    schedule_tales (self, AFORK_TURN_PRIORITY_BEHIND);
 }
 
 /* A source is being destroyed: by us, who have forgotten it already, or with its context. Then it
@@ -194,7 +211,7 @@ _afork_peer_let_tales_go (AForkPeer *self,
     return;
 
   if (!may_tell (self) || (later && !is_adrift (self)))
-    schedule_tales (self);
+    schedule_tales (self, G_PRIORITY_DEFAULT);
   else
     tell_tales (self);
 }
@@ -219,7 +236,14 @@ _afork_peer_tell_next (AForkPeer         *self,
                        AForkPeerTellFunc  func,
                        gpointer           data)
 {
-  g_queue_push_nth (&self->tales, tale_new (func, data), self->n_tales_next++);
+  GList *link = g_list_alloc ();
+
+  link->data = tale_new (func, data);
+  if (self->tales_next != NULL)
+    g_queue_insert_after_link (&self->tales, self->tales_next, link);
+  else
+    g_queue_push_head_link (&self->tales, link);
+  self->tales_next = link;
 }
 
 void
@@ -257,7 +281,7 @@ void
 _afork_peer_move_tales (AForkPeer *self)
 {
   if (self->tales_source != NULL)
-    schedule_tales (self);
+    schedule_tales (self, G_PRIORITY_DEFAULT);
 }
 
 void
@@ -265,4 +289,5 @@ _afork_peer_forget_tales (AForkPeer *self)
 {
   forget_tales_source (self);
   g_queue_clear_full (&self->tales, tale_free);
+  self->tales_next = NULL;
 }

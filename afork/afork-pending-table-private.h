@@ -37,7 +37,7 @@ void              _afork_pending_table_remove    (AForkPendingTable  *self,
 /* Gives the call back. Its number stays. */
 void              _afork_pending_table_abandon   (AForkPendingTable  *self,
                                                   AForkPendingCall   *call);
-/* Gives all calls back, in any order, at the head of QUEUE, and all numbers up. */
+/* Gives all calls back, in the order of their numbers, at the head of QUEUE, and all numbers up. */
 void              _afork_pending_table_take_all  (AForkPendingTable  *self,
                                                   GQueue             *queue);
 

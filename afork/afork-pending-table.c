@@ -106,18 +106,56 @@ _afork_pending_table_abandon (AForkPendingTable *self,
   self->n_calls--;
 }
 
+/* By age: numbers may have gone past the largest one. */
+static int
+compare_places (gconstpointer a,
+                gconstpointer b,
+                gpointer      data)
+{
+  const guint32 oldest = *(guint32 *) data + 1;
+  const guint32 first = ((const Place *) a)->number - oldest;
+  const guint32 second = ((const Place *) b)->number - oldest;
+
+  return first < second ? -1 : first > second;
+}
+
+/* Calls are nearly always in this order: only few have numbers that are older than the table is
+ * large. */
+static gboolean
+is_in_order (AForkPendingTable *self,
+             const Place       *places,
+             guint              n_places)
+{
+  for (guint i = 1; i < n_places; i++)
+    if (compare_places (&places[i - 1], &places[i], &self->last_number) > 0)
+      return FALSE;
+
+  return TRUE;
+}
+
 void
 _afork_pending_table_take_all (AForkPendingTable *self,
                                GQueue            *queue)
 {
-  for (guint i = 0; i < self->n_places; i++)
-    {
-      AForkPendingCall *call = self->places[i].call;
+  g_autofree Place *taken = NULL;
+  guint n_taken = 0;
 
-      if (call != NULL)
-        g_queue_push_head_link (queue, &call->link);
-      self->places[i] = (Place) { 0 };
+  if (self->n_taken == 0)
+    return;
+
+  taken = g_new (Place, self->n_calls);
+  for (guint i = 1; i <= self->n_places; i++)
+    {
+      Place *place = get_place (self, self->last_number + i);
+
+      if (place->call != NULL)
+        taken[n_taken++] = *place;
+      *place = (Place) { 0 };
     }
 
+  if (!is_in_order (self, taken, n_taken))
+    g_qsort_with_data (taken, (int) n_taken, sizeof (Place), compare_places, &self->last_number);
+  while (n_taken > 0)
+    g_queue_push_head_link (queue, &taken[--n_taken].call->link);
   self->n_calls = self->n_taken = 0;
 }

@@ -56,14 +56,12 @@ static void
 take_waits (AForkProcess      *self,
             AForkPeerTellFunc  return_func)
 {
-  g_autoptr(GPtrArray) tasks = g_steal_pointer (&self->wait_tasks);
+  GTask *task;
 
-  for (guint i = 0; tasks != NULL && i < tasks->len; i++)
+  while ((task = _afork_task_queue_pop (&self->wait_tasks)) != NULL)
     {
-      GTask *task = g_ptr_array_index (tasks, i);
-
-      _afork_task_unwatch_cancellable (task);
       _afork_peer_tell_next (self->peer, return_func, task);
+      g_object_unref (task);
     }
 }
 
@@ -71,19 +69,6 @@ void
 _afork_process_return_waits (AForkProcess *self)
 {
   take_waits (self, return_wait);
-}
-
-static void
-wait_cancelled_cb (gpointer data)
-{
-  AForkProcess *self = g_task_get_source_object (data);
-  g_autoptr(GTask) task = g_object_ref (data);
-
-  if (self->wait_tasks != NULL && g_ptr_array_remove (self->wait_tasks, task))
-    {
-      _afork_task_unwatch_cancellable (task);
-      _afork_task_return_cancelled (task);
-    }
 }
 
 /* Answers TASK now, or when more is known. */
@@ -101,10 +86,7 @@ await_end (AForkProcess *self,
     }
   else
     {
-      _afork_task_watch_cancellable (task, wait_cancelled_cb);
-      if (self->wait_tasks == NULL)
-        self->wait_tasks = g_ptr_array_new_with_free_func (g_object_unref);
-      g_ptr_array_add (self->wait_tasks, g_object_ref (task));
+      _afork_task_queue_push (&self->wait_tasks, task);
     }
 }
 

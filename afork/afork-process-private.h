@@ -56,7 +56,7 @@ struct _AForkProcess
   AForkRanFunc      ran_func;       /* in place of a task, or NULL */
   gpointer          ran_data;
   GTask            *cancelled_task; /* … until it is known whether the process can be killed */
-  GPtrArray        *wait_tasks;     /* of GTask, or NULL */
+  GQueue            wait_tasks;     /* see _afork_task_queue_push() */
 
   AForkUnkillableFunc unkillable_func;  /* or NULL */
   gpointer          unkillable_data;

@@ -364,7 +364,6 @@ afork_process_finalize (GObject *object)
   if (!self->refused)
     _afork_context_remove_object (self->context);
   _afork_context_unref (self->context);
-  g_clear_pointer (&self->wait_tasks, g_ptr_array_unref);
   g_clear_pointer (&self->preparation, _afork_preparation_free);
   g_clear_pointer (&self->title, g_free);
   g_clear_pointer (&self->template_title, g_free);

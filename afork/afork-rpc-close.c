@@ -10,45 +10,11 @@
 #include "afork-rpc.h"
 #include "afork-rpc-private.h"
 
+#include "afork-context-private.h"
 #include "afork-error.h"
 #include "afork-i18n-private.h"
 #include "afork-task-private.h"
-
-static void
-close_cancelled_cb (gpointer data)
-{
-  g_autoptr(GTask) task = g_object_ref (data);
-  AForkRpc *self = g_task_get_source_object (task);
-
-  if (!g_ptr_array_remove (self->close_tasks, task))
-    return;
-
-  _afork_task_unwatch_cancellable (task);
-  _afork_task_return_cancelled (task);
-}
-
-static void
-add_close_task (AForkRpc *self,
-                GTask    *task)
-{
-  g_task_set_check_cancellable (task, FALSE);
-  _afork_task_watch_cancellable (task, close_cancelled_cb);
-  g_ptr_array_add (self->close_tasks, g_object_ref (task));
-}
-
-/* The next task that waits, or NULL. */
-static GTask *
-take_close_task (AForkRpc *self)
-{
-  GTask *task;
-
-  if (self->close_tasks->len == 0)
-    return NULL;
-
-  task = g_ptr_array_steal_index (self->close_tasks, 0);
-  _afork_task_unwatch_cancellable (task);
-  return task;
-}
+#include "afork-turn-private.h"
 
 static void
 return_task (AForkRpc *self,
@@ -60,64 +26,116 @@ return_task (AForkRpc *self,
     g_task_return_boolean (task, TRUE);
 }
 
-static void
+/* Answers those that wait for the end, for one turn. True if none are left. */
+static gboolean
 return_closed (AForkRpc *self)
 {
+  AForkTurn turn;
   GTask *task;
 
-  while ((task = take_close_task (self)) != NULL)
+  if (!_afork_turn_begin (&turn, NULL))
+    return g_queue_is_empty (&self->close_tasks);
+
+  while (_afork_turn_goes_on (&turn)
+         && (task = _afork_task_queue_pop (&self->close_tasks)) != NULL)
     {
       return_task (self, task);
       g_object_unref (task);
     }
+
+  _afork_turn_end (&turn, NULL, NULL, FALSE);
+  return g_queue_is_empty (&self->close_tasks);
+}
+
+/* What is pending, in order. True if nothing is left. */
+static gboolean
+end_for_turn (AForkRpc *self)
+{
+  g_autoptr(GError) error = NULL;
+
+  error = self->failure != NULL
+    ? g_error_copy (self->failure)
+    : g_error_new (AFORK_ERROR, AFORK_ERROR_EXITED, _("The worker exited without an answer"));
+  if (!_afork_rpc_fail_calls (self, error))
+    return FALSE;
+
+  if (self->closed_due)
+    {
+      self->closed_due = FALSE;
+      _afork_rpc_emit_closed (self);
+    }
+  return !self->ended || return_closed (self);
 }
 
 static gboolean
-return_later_cb (gpointer data)
+has_pending (AForkRpc *self)
 {
-  return_task (g_task_get_source_object (data), data);
-  return G_SOURCE_REMOVE;
+  return self->waiting.length > 0 || self->in_flight.n_taken > 0
+    || (self->ended && self->close_tasks.length > 0);
 }
 
-/* The same where no handler can be called now. */
-static void
-return_closed_later (AForkRpc *self)
+/* Where to go on. What is pending has to be told in contexts of its own in any case. */
+static GMainContext *
+get_context (AForkRpc *self)
 {
-  GTask *task;
+  if (self->link != NULL)
+    return _afork_rpc_link_get_context (self->link);
+  if (self->waiting.length > 0)
+    return ((AForkPendingCall *) g_queue_peek_head (&self->waiting))->context;
+  if (self->close_tasks.length > 0)
+    return g_task_get_context (g_queue_peek_head (&self->close_tasks));
 
-  while ((task = take_close_task (self)) != NULL)
-    {
-      g_autoptr(GSource) source = g_idle_source_new ();
+  return _afork_get_thread_context ();
+}
 
-      g_source_set_static_name (source, "[afork] calls closed");
-      g_task_attach_source (task, source, return_later_cb);
-      g_object_unref (task);
-    }
+static void
+pending_end_cb (gpointer data)
+{
+  g_autoptr(AForkRpc) self = g_object_ref (data);
+
+  _afork_rpc_end_pending (self);
+}
+
+static void
+go_on_later (AForkRpc *self)
+{
+  AForkWaiter *old = g_steal_pointer (&self->pending_end);
+
+  self->pending_end = _afork_waiter_new_for_iteration (get_context (self), pending_end_cb,
+                                                       g_object_ref (self), g_object_unref);
+  g_clear_pointer (&old, _afork_waiter_end);
+}
+
+void
+_afork_rpc_end_pending (AForkRpc *self)
+{
+  g_autoptr(AForkRpc) kept G_GNUC_UNUSED = g_object_ref (self);
+
+  /* A handler may iterate the context, and wait there for what is still pending. */
+  if (has_pending (self))
+    go_on_later (self);
+  if (end_for_turn (self))
+    g_clear_pointer (&self->pending_end, _afork_waiter_end);
+}
+
+void
+_afork_rpc_move_pending (AForkRpc *self)
+{
+  if (self->pending_end != NULL)
+    go_on_later (self);
 }
 
 void
 _afork_rpc_end (AForkRpc     *self,
                 const GError *error)
 {
-  g_autoptr(GError) unanswered = NULL;
-
   if (self->failure == NULL && error != NULL)
     self->failure = g_error_copy (error);
-  unanswered = self->failure != NULL
-    ? g_error_copy (self->failure)
-    : g_error_new (AFORK_ERROR, AFORK_ERROR_EXITED, _("The worker exited without an answer"));
+  if (!self->ended)
+    self->closed_due = TRUE;
   self->ended = TRUE;
-
-  if (self->set_up)
-    _afork_rpc_fail_lost_calls (self, unanswered);
-  else
-    _afork_rpc_fail_calls (self, unanswered);
-  if (!self->closed_emitted)
-    {
-      self->closed_emitted = TRUE;
-      _afork_rpc_emit_closed (self);
-    }
-  return_closed (self);
+  self->lost = self->set_up;
+  _afork_rpc_end_pending (self);
 }
 
 void
@@ -128,8 +146,9 @@ _afork_rpc_give_up (AForkRpc   *self,
     self->failure = g_error_new_literal (AFORK_ERROR, AFORK_ERROR_CLOSED, message);
   self->ended = TRUE;
 
-  _afork_rpc_fail_calls_later (self, self->failure);
-  return_closed_later (self);
+  /* No handler can be called now. */
+  if (has_pending (self))
+    go_on_later (self);
 }
 
 /**
@@ -162,10 +181,15 @@ afork_rpc_close_async (AForkRpc            *self,
   g_task_set_source_tag (task, afork_rpc_close_async);
   g_task_set_name (task, "[afork] calls closed");
   self->closing = TRUE;
-  add_close_task (self, task);
-  if (self->ended)
-    return_closed (self);
-  else
+  g_task_set_check_cancellable (task, FALSE);
+  if (self->ended && !has_pending (self) && !self->closed_due)
+    {
+      return_task (self, task);
+      return;
+    }
+
+  _afork_task_queue_push (&self->close_tasks, task);
+  if (!self->ended)
     _afork_rpc_send_waiting (self);
 }
 

@@ -12,6 +12,7 @@
 #include "afork-i18n-private.h"
 #include "afork-job-private.h"
 #include "afork-runtime.h"
+#include "afork-turn-private.h"
 
 enum
 {
@@ -176,49 +177,6 @@ _afork_rpc_add_call (AForkRpc         *self,
   _afork_rpc_send_waiting (self);
 }
 
-/* In the order in which they were made; those that were not sent are last, and stay as they are. */
-static int
-compare_calls (gconstpointer a,
-               gconstpointer b,
-               gpointer      data)
-{
-  guint32 first = ((const AForkPendingCall *) a)->number - 1;
-  guint32 second = ((const AForkPendingCall *) b)->number - 1;
-
-  return first < second ? -1 : first > second;
-}
-
-/* All calls wait to be ended, in the order in which they were made. A callback may make more calls:
- * they fail at once, and so are none of these. */
-static void
-take_all_calls (AForkRpc *self)
-{
-  _afork_pending_table_take_all (&self->in_flight, &self->waiting);
-  g_queue_sort (&self->waiting, compare_calls, NULL);
-}
-
-static AForkPendingCall *
-take_call (AForkRpc *self)
-{
-  GList *link = g_queue_pop_head_link (&self->waiting);
-
-  return link != NULL ? link->data : NULL;
-}
-
-void
-_afork_rpc_fail_calls (AForkRpc     *self,
-                       const GError *error)
-{
-  AForkPendingCall *call;
-
-  take_all_calls (self);
-  while ((call = take_call (self)) != NULL)
-    {
-      _afork_pending_call_end (call, NULL, g_error_copy (error));
-      g_object_unref (call);
-    }
-}
-
 /* The worker begins with calls in the order of their numbers, which start again from 1 at some
  * time. */
 static gboolean
@@ -246,38 +204,34 @@ fail_lost_call (AForkPendingCall *call,
   _afork_pending_call_end (call, NULL, error);
 }
 
-void
-_afork_rpc_fail_lost_calls (AForkRpc     *self,
-                            const GError *error)
+gboolean
+_afork_rpc_fail_calls (AForkRpc     *self,
+                       const GError *error)
 {
-  guint32 last;
-  AForkRpcBegun known = _afork_rpc_link_get_begun (self->link, &last);
-  AForkPendingCall *call;
+  AForkRpcBegun known = AFORK_RPC_BEGUN_UNKNOWN;
+  guint32 last = 0;
+  AForkTurn turn;
+  GList *link;
 
-  if (known == AFORK_RPC_BEGUN_UNKNOWN)
+  /* In the order in which they were made. A callback may make more calls, which fail at once, and
+   * so are none of these. */
+  _afork_pending_table_take_all (&self->in_flight, &self->waiting);
+  if (!_afork_turn_begin (&turn, NULL))
+    return g_queue_is_empty (&self->waiting);
+
+  if (self->lost && self->link != NULL)
+    known = _afork_rpc_link_get_begun (self->link, &last);
+  while (_afork_turn_goes_on (&turn)
+         && (link = g_queue_pop_head_link (&self->waiting)) != NULL)
     {
-      _afork_rpc_fail_calls (self, error);
-      return;
+      g_autoptr(AForkPendingCall) call = link->data;
+
+      if (known == AFORK_RPC_BEGUN_UNKNOWN)
+        _afork_pending_call_end (call, NULL, g_error_copy (error));
+      else
+        fail_lost_call (call, was_begun (call, known, last), g_error_copy (error));
     }
 
-  take_all_calls (self);
-  while ((call = take_call (self)) != NULL)
-    {
-      fail_lost_call (call, was_begun (call, known, last), g_error_copy (error));
-      g_object_unref (call);
-    }
-}
-
-void
-_afork_rpc_fail_calls_later (AForkRpc     *self,
-                             const GError *error)
-{
-  AForkPendingCall *call;
-
-  take_all_calls (self);
-  while ((call = take_call (self)) != NULL)
-    {
-      _afork_pending_call_fail (call, g_error_copy (error));
-      g_object_unref (call);
-    }
+  _afork_turn_end (&turn, NULL, NULL, FALSE);
+  return g_queue_is_empty (&self->waiting);
 }

@@ -38,9 +38,11 @@ struct _AForkRpc
 
   gboolean       closing;
   gboolean       ended;
-  gboolean       closed_emitted;
+  gboolean       lost;            /* … and it served before */
+  gboolean       closed_due;      /* to be emitted when there are no calls any more */
   GError        *failure;         /* why no call can be answered any more, or NULL */
-  GPtrArray     *close_tasks;     /* of GTask */
+  GQueue         close_tasks;     /* see _afork_task_queue_push() */
+  AForkWaiter   *pending_end;     /* goes on with ending what is pending, or NULL */
 };
 
 /* Takes CALL. */
@@ -48,16 +50,15 @@ void     _afork_rpc_add_call       (AForkRpc            *self,
                                     AForkPendingCall    *call);
 /* Sends as many calls as the worker is to have at a time. */
 void     _afork_rpc_send_waiting   (AForkRpc            *self);
-/* Ends all calls with ERROR. A handler may iterate the context, and wait for calls that are still
- * to be ended: then this function is called again, and does the rest. */
-void     _afork_rpc_fail_calls     (AForkRpc            *self,
+/* Ends calls with ERROR, for one turn. True if none are left. If the worker has ended, the error
+ * also says whether it had begun with the call. */
+gboolean _afork_rpc_fail_calls     (AForkRpc            *self,
                                     const GError        *error);
-/* The same when the worker has ended: the error also says whether it had begun with the call. */
-void     _afork_rpc_fail_lost_calls (AForkRpc           *self,
-                                    const GError        *error);
-/* The same where no handler can be called now: each callback waits for the context. */
-void     _afork_rpc_fail_calls_later (AForkRpc          *self,
-                                    const GError        *error);
+/* There can be no answers any more: ends what is pending, for one turn now, and then as the context
+ * is iterated, also by a handler that this calls. */
+void     _afork_rpc_end_pending    (AForkRpc            *self);
+/* Has that go on in the context in which the worker is served now. */
+void     _afork_rpc_move_pending   (AForkRpc            *self);
 
 /* Takes what the worker has sent. False and an error if it may not send that. */
 gboolean _afork_rpc_receive        (AForkRpc            *self,

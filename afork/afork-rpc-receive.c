@@ -47,7 +47,7 @@ receive_refusal (AForkRpc          *self,
     return breach (error, "a refusal", 0);
 
   self->failure = import_error (message);
-  _afork_rpc_fail_calls (self, self->failure);
+  _afork_rpc_end_pending (self);
   return TRUE;
 }
 

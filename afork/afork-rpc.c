@@ -107,7 +107,7 @@ resume_cb (AForkRpcLink *link,
   g_autoptr(AForkRpc) self = g_object_ref (data);
 
   if (self->failure != NULL)
-    _afork_rpc_fail_calls (self, self->failure);
+    _afork_rpc_end_pending (self);
 }
 
 static void
@@ -155,6 +155,7 @@ _afork_rpc_end_blocking (AForkRpc         *self,
   GAsyncResult *result = _afork_blocking_end (&blocking->base);
 
   _afork_rpc_link_set_context (blocking->link, context);
+  _afork_rpc_move_pending (self);
   g_clear_pointer (&blocking->link, _afork_rpc_link_unref);
   return result;
 }
@@ -227,8 +228,8 @@ afork_rpc_finalize (GObject *object)
   AForkRpc *self = AFORK_RPC (object);
 
   g_assert (g_queue_is_empty (&self->waiting));
+  g_clear_pointer (&self->pending_end, _afork_waiter_end);
   _afork_pending_table_clear (&self->in_flight);
-  g_ptr_array_unref (self->close_tasks);
   g_clear_error (&self->failure);
   g_free (self->function);
   g_free (self->init_function);
@@ -493,7 +494,6 @@ afork_rpc_init (AForkRpc *self)
   self->max_in_flight = DEFAULT_MAX_IN_FLIGHT;
   g_queue_init (&self->waiting);
   _afork_pending_table_init (&self->in_flight);
-  self->close_tasks = g_ptr_array_new_with_free_func (g_object_unref);
 }
 
 /**

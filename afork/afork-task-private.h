@@ -18,6 +18,15 @@ G_BEGIN_DECLS
 void _afork_task_watch_cancellable   (GTask           *task,
                                       AForkWaiterFunc  callback);
 void _afork_task_unwatch_cancellable (GTask           *task);
+
+/* A queue of tasks that wait for the same. Takes a reference to TASK, which is in no other. If its
+ * cancellable is cancelled, it is answered so, and taken out of the queue, which has to be where it
+ * is as long as the task's source object lives. */
+void   _afork_task_queue_push        (GQueue          *queue,
+                                      GTask           *task);
+/* The first of them, with its reference, or NULL. */
+GTask *_afork_task_queue_pop         (GQueue          *queue);
+
 /* Answers it, whether the cancellable has been reset since or not. */
 void _afork_task_return_cancelled    (GTask           *task);
 

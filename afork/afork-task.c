@@ -30,6 +30,66 @@ _afork_task_unwatch_cancellable (GTask *task)
   g_task_set_task_data (task, NULL, NULL);
 }
 
+/* What a task in a queue has. */
+typedef struct
+{
+  GQueue      *queue;
+  GList        link;
+  AForkWaiter *waiter;          /* or NULL */
+} Place;
+
+static void
+place_free (gpointer data)
+{
+  Place *place = data;
+
+  g_clear_pointer (&place->waiter, _afork_waiter_end);
+  g_free (place);
+}
+
+/* Gives back the reference of the queue. */
+static GTask *
+leave_queue (Place *place)
+{
+  GTask *task = place->link.data;
+
+  g_queue_unlink (place->queue, &place->link);
+  g_task_set_task_data (task, NULL, NULL);
+  return task;
+}
+
+static void
+queued_cancelled_cb (gpointer data)
+{
+  g_autoptr(GTask) task = leave_queue (g_task_get_task_data (data));
+
+  _afork_task_return_cancelled (task);
+}
+
+void
+_afork_task_queue_push (GQueue *queue,
+                        GTask  *task)
+{
+  GCancellable *cancellable = g_task_get_cancellable (task);
+  Place *place = g_new0 (Place, 1);
+
+  place->queue = queue;
+  place->link.data = g_object_ref (task);
+  if (cancellable != NULL)
+    place->waiter = _afork_waiter_new_for_cancellable (g_task_get_context (task), cancellable,
+                                                       queued_cancelled_cb, task, NULL);
+  g_task_set_task_data (task, place, place_free);
+  g_queue_push_tail_link (queue, &place->link);
+}
+
+GTask *
+_afork_task_queue_pop (GQueue *queue)
+{
+  GTask *task = g_queue_peek_head (queue);
+
+  return task != NULL ? leave_queue (g_task_get_task_data (task)) : NULL;
+}
+
 void
 _afork_task_return_cancelled (GTask *task)
 {

@@ -42,6 +42,12 @@ AForkWaiter *_afork_waiter_new_for_iteration   (GMainContext     *context,
                                                 gpointer          data,
                                                 GDestroyNotify    free_data);
 
+/* The same in the next iteration, without a waiter to be ended. */
+void         _afork_waiter_run_later           (GMainContext     *context,
+                                                AForkWaiterFunc   func,
+                                                gpointer          data,
+                                                GDestroyNotify    free_data);
+
 /* Ends and frees it. To be called by the thread that uses the context, also from FUNC. */
 void         _afork_waiter_end                 (AForkWaiter      *self);
 

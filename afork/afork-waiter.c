@@ -44,6 +44,7 @@ typedef enum { NOWHERE, IN_GROUP, IN_TIMES, IN_DUE } Place;
 struct _AForkWaiter
 {
   guint            ref_count;     /* of the one who made it, and of the call of FUNC */
+  gboolean         is_unowned;    /* nobody has made it to end it: that does the hub */
   Hub             *hub;
   Group           *group;         /* or NULL */
   gint64           time;
@@ -390,6 +391,8 @@ source_dispatch (GSource     *source,
         {
           n_left--;
           waiter->func (waiter->data);
+          if (waiter->is_unowned)
+            waiter_unref (waiter);
           waiter_unref (waiter);
         }
       _afork_turn_end (&turn, &self->turn_state, self->source, n_left == 0);
@@ -434,9 +437,8 @@ clear_groups (Hub *self)
   g_mutex_unlock (&self->lock);
 }
 
-/* Takes a waiter that is left out of where it is, and its data, whose end may be that of other
- * waiters. */
-static gboolean
+/* Takes a waiter that is left out of where it is, and its data. */
+static AForkWaiter *
 take_left (Hub             *self,
            GDestroyNotify  *free_data,
            gpointer        *data)
@@ -454,7 +456,7 @@ take_left (Hub             *self,
       *data = waiter->data;
     }
   g_mutex_unlock (&self->lock);
-  return waiter != NULL;
+  return waiter;
 }
 
 static GSource *
@@ -474,15 +476,22 @@ source_gone_cb (gpointer data)
 {
   Hub *self = data;
   g_autoptr(GSource) source = detach (self);
-  GDestroyNotify free_data;
-  gpointer left;
+  AForkWaiter *left;
 
   if (source != NULL)
     {
+      GDestroyNotify free_data;
+      gpointer left_data;
+
       clear_groups (self);
-      while (take_left (self, &free_data, &left))
-        if (free_data != NULL)
-          free_data (left);
+      while ((left = take_left (self, &free_data, &left_data)) != NULL)
+        {
+          if (left->is_unowned)
+            waiter_unref (left);
+          /* The end of the data may be that of other waiters, and of this one. */
+          if (free_data != NULL)
+            free_data (left_data);
+        }
     }
   hub_unref (self);
 }
@@ -634,6 +643,15 @@ _afork_waiter_new_for_iteration (GMainContext    *context,
   hub_wake (self->hub);
   g_mutex_unlock (&self->hub->lock);
   return self;
+}
+
+void
+_afork_waiter_run_later (GMainContext    *context,
+                         AForkWaiterFunc  func,
+                         gpointer         data,
+                         GDestroyNotify   free_data)
+{
+  _afork_waiter_new_for_iteration (context, func, data, free_data)->is_unowned = TRUE;
 }
 
 void

@@ -11,6 +11,8 @@
 #include "test-count-util.h"
 #include "test-rpc-util.h"
 
+#include <time.h>
+
 enum { FEW = 10 };
 
 typedef struct
@@ -22,6 +24,7 @@ typedef struct
   guint         n_ended;
   guint         n_cancelled;
   guint         n_failed;       /* otherwise */
+  guint         n_idle;         /* how often an idle source ran since the first has ended */
 } Pending;
 
 static void
@@ -254,6 +257,181 @@ test_failed_jobs (void)
   check_failed (begin_jobs);
 }
 
+/* Time. It is that of the processor, of this thread, so that others on the machine matter little. */
+
+/* What is done to all that is pending. */
+typedef void (*EndFunc) (Pending *self);
+
+static void
+end_by_cancelling (Pending *self)
+{
+  g_cancellable_cancel (self->cancellable);
+}
+
+static void
+end_by_killing (Pending *self)
+{
+  afork_process_force_exit (self->process);
+}
+
+static gint64
+get_time (void)
+{
+  struct timespec time;
+
+  g_assert_no_errno (clock_gettime (CLOCK_THREAD_CPUTIME_ID, &time));
+  return time.tv_sec * G_GINT64_CONSTANT (1000000000) + time.tv_nsec;
+}
+
+static gint64
+measure (BeginFunc begin,
+         EndFunc   end,
+         guint     n_operations)
+{
+  g_autoptr(GAsyncResult) held = NULL;
+  gint64 start, time;
+  Pending pending;
+
+  pending_begin (&pending);
+  begin_call (pending.rpc, "never", 0, NULL, &held);
+  start = get_time ();
+  begin (&pending, n_operations);
+  g_main_context_iteration (NULL, FALSE);
+  end (&pending);
+  await_ended (&pending, n_operations);
+  time = get_time () - start;
+
+  afork_process_force_exit (pending.process);
+  await_result (&held);
+  pending_end (&pending);
+  return time;
+}
+
+/* Eight times as many take about eight times as long, and not 64 times. */
+static void
+check_linear (BeginFunc begin,
+              EndFunc   end)
+{
+  enum { N_OPERATIONS = 2500, TIMES = 8, MAX_RATIO = 24 };
+  double best = G_MAXDOUBLE;
+
+  if (is_instrumented ())
+    {
+      g_test_skip ("Time is not measured under instrumentation");
+      return;
+    }
+
+  for (int i = 0; i < 5 && best > MAX_RATIO; i++)
+    {
+      double few = (double) measure (begin, end, N_OPERATIONS);
+      double many = (double) measure (begin, end, N_OPERATIONS * TIMES);
+
+      best = MIN (best, many / few);
+    }
+  g_test_message ("%d times as many take %.1f times as long", TIMES, best);
+  g_assert_cmpfloat (best, <=, MAX_RATIO);
+}
+
+static void
+test_linear_calls (void)
+{
+  check_linear (begin_calls, end_by_cancelling);
+  check_linear (begin_calls, end_by_killing);
+}
+
+static void
+test_linear_jobs (void)
+{
+  check_linear (begin_jobs, end_by_cancelling);
+  check_linear (begin_jobs, end_by_killing);
+}
+
+static void
+test_linear_waits (void)
+{
+  check_linear (begin_waits, end_by_cancelling);
+  check_linear (begin_waits, end_by_killing);
+}
+
+static void
+test_linear_closes (void)
+{
+  check_linear (begin_closes, end_by_cancelling);
+  check_linear (begin_closes, end_by_killing);
+}
+
+/* Turns. */
+
+static gboolean
+count_cb (gpointer data)
+{
+  Pending *self = data;
+
+  if (self->n_ended > 0)
+    self->n_idle++;
+  return G_SOURCE_CONTINUE;
+}
+
+/* However many end at once, idle sources run meanwhile. */
+static void
+check_turns (BeginFunc begin,
+             EndFunc   end)
+{
+  const guint n_operations = is_instrumented () ? 10000 : 100000;
+  g_autoptr(GAsyncResult) held = NULL;
+  Pending pending;
+  guint source;
+
+  pending_begin (&pending);
+  begin_call (pending.rpc, "never", 0, NULL, &held);
+  begin (&pending, n_operations);
+  g_main_context_iteration (NULL, FALSE);
+  source = g_idle_add (count_cb, &pending);
+  end (&pending);
+  await_ended (&pending, n_operations);
+  g_source_remove (source);
+  g_test_message ("%u idle sources ran", pending.n_idle);
+  g_assert_cmpuint (pending.n_idle, >=, 3);
+
+  afork_process_force_exit (pending.process);
+  await_result (&held);
+  pending_end (&pending);
+}
+
+static void
+test_turns_cancelled (void)
+{
+  check_turns (begin_calls, end_by_cancelling);
+  check_turns (begin_waits, end_by_cancelling);
+}
+
+static void
+test_turns_ended (void)
+{
+  check_turns (begin_calls, end_by_killing);
+  check_turns (begin_waits, end_by_killing);
+  check_turns (begin_closes, end_by_killing);
+}
+
+/* The worker cannot serve: its calls have been waiting for that. */
+static void
+test_turns_refused (void)
+{
+  const guint n_operations = is_instrumented () ? 10000 : 100000;
+  Pending pending = { .cancellable = NULL };
+  guint source;
+
+  pending.rpc = new_rpc_of ("bounds", "not_there", TRUE);
+  begin_calls (&pending, n_operations);
+  source = g_idle_add (count_cb, &pending);
+  await_ended (&pending, n_operations);
+  g_source_remove (source);
+  g_assert_cmpuint (pending.n_failed, ==, n_operations);
+  g_assert_cmpuint (pending.n_idle, >=, 3);
+  close_rpc_error (pending.rpc, AFORK_ERROR_FUNCTION);
+  g_object_unref (pending.rpc);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -264,6 +442,13 @@ main (int    argc,
   g_test_add_data_func ("/rpc-pending/constant/jobs", test_constant_jobs, run_with_census);
   g_test_add_data_func ("/rpc-pending/constant/waits", test_constant_waits, run_with_census);
   g_test_add_data_func ("/rpc-pending/constant/closes", test_constant_closes, run_with_census);
+  g_test_add_data_func ("/rpc-pending/linear/calls", test_linear_calls, run_with_census);
+  g_test_add_data_func ("/rpc-pending/linear/jobs", test_linear_jobs, run_with_census);
+  g_test_add_data_func ("/rpc-pending/linear/waits", test_linear_waits, run_with_census);
+  g_test_add_data_func ("/rpc-pending/linear/closes", test_linear_closes, run_with_census);
+  g_test_add_data_func ("/rpc-pending/turns/cancelled", test_turns_cancelled, run_with_census);
+  g_test_add_data_func ("/rpc-pending/turns/ended", test_turns_ended, run_with_census);
+  g_test_add_data_func ("/rpc-pending/turns/refused", test_turns_refused, run_with_census);
   g_test_add_data_func ("/rpc-pending/failed/calls", test_failed_calls, run_with_census);
   g_test_add_data_func ("/rpc-pending/failed/jobs", test_failed_jobs, run_with_census);
 
