@@ -45,15 +45,22 @@ _afork_peer_send_requests (AForkPeer *self)
   if (!can_be_asked (self))
     return;
 
-  while (self->n_requests_sent < self->requests.length)
+  while (self->unsent_request != NULL)
     {
-      Request *request = g_queue_peek_nth (&self->requests, self->n_requests_sent);
+      GList *link = self->unsent_request;
+      Request *request = link->data;
 
+      self->unsent_request = link->next;
       send_request (self, request);
       if (request->signal != 0)
-        self->n_requests_sent++;
+        {
+          self->n_requests_sent++;
+        }
       else
-        g_free (g_queue_pop_nth (&self->requests, self->n_requests_sent));
+        {
+          g_queue_delete_link (&self->requests, link);
+          g_free (request);
+        }
     }
 
   /* Who sends a signal need not iterate the main context. */
@@ -69,6 +76,8 @@ add_request (AForkPeer *self,
 
   *request = (Request) { number, signal };
   g_queue_push_tail (&self->requests, request);
+  if (self->unsent_request == NULL)
+    self->unsent_request = self->requests.tail;
   _afork_peer_send_requests (self);
 }
 
@@ -128,6 +137,7 @@ drop_requests (AForkPeer *self)
 {
   g_queue_clear_full (&self->requests, g_free);
   self->n_requests_sent = 0;
+  self->unsent_request = NULL;
 }
 
 /* Lives. */
@@ -197,42 +207,50 @@ _afork_peer_be_unborn (AForkPeer *self)
   AForkPeer *template = self->template;
 
   if (template->unborn == NULL)
-    template->unborn = g_ptr_array_new ();
-  g_ptr_array_add (template->unborn, self);
+    template->unborn = g_hash_table_new (NULL, NULL);
+  g_hash_table_insert (template->unborn, GUINT_TO_POINTER (self->number), self);
 }
 
 void
 _afork_peer_stop_being_unborn (AForkPeer *self)
 {
   if (self->template != NULL && self->template->unborn != NULL)
-    g_ptr_array_remove_fast (self->template->unborn, self);
+    g_hash_table_remove (self->template->unborn, GUINT_TO_POINTER (self->number));
 }
 
 AForkPeer *
 _afork_peer_find_unborn (AForkPeer *self,
                          guint32    number)
 {
-  for (guint i = 0; self->unborn != NULL && i < self->unborn->len; i++)
-    {
-      AForkPeer *fork = g_ptr_array_index (self->unborn, i);
+  return self->unborn != NULL ? g_hash_table_lookup (self->unborn, GUINT_TO_POINTER (number))
+                              : NULL;
+}
 
-      if (fork->number == number)
-        return fork;
-    }
+static int
+compare_numbers (gconstpointer a,
+                 gconstpointer b)
+{
+  const AForkPeer *first = *(AForkPeer * const *) a;
+  const AForkPeer *second = *(AForkPeer * const *) b;
 
-  return NULL;
+  return first->number < second->number ? -1 : first->number > second->number;
 }
 
 void
 _afork_peer_settle_unborn (AForkPeer *self)
 {
   g_autoptr(GPtrArray) unborn = NULL;
+  GHashTableIter iter;
+  gpointer peer;
 
   if (self->unborn == NULL)
     return;
 
-  unborn = g_ptr_array_copy (self->unborn, (GCopyFunc) _afork_peer_ref, NULL);
-  g_ptr_array_set_free_func (unborn, (GDestroyNotify) _afork_peer_unref);
+  unborn = g_ptr_array_new_with_free_func ((GDestroyNotify) _afork_peer_unref);
+  g_hash_table_iter_init (&iter, self->unborn);
+  while (g_hash_table_iter_next (&iter, NULL, &peer))
+    g_ptr_array_add (unborn, _afork_peer_ref (peer));
+  g_ptr_array_sort (unborn, compare_numbers);
   for (guint i = 0; i < unborn->len; i++)
     {
       AForkPeer *fork = g_ptr_array_index (unborn, i);

@@ -105,7 +105,7 @@ _afork_peer_unref (AForkPeer *self)
   _afork_peer_orphan_forks (self, FALSE);
   _afork_life_set_funcs (self->life, NULL, NULL, NULL);
   _afork_life_unref (self->life);
-  g_clear_pointer (&self->unborn, g_ptr_array_unref);
+  g_clear_pointer (&self->unborn, g_hash_table_unref);
   g_clear_error (&self->failure);
   _afork_peer_forget_tales (self);
   g_weak_ref_clear (&self->owner);

@@ -111,10 +111,11 @@ quiet_cb (gpointer data)
   AForkPeer *peer;
 
   _afork_source_clear (&self->timer);
+  if (self->lost)
+    give_up_dead (self);
   if (self->lost && self->n_losses < MAX_LOSSES)
     self->n_losses++;
   self->lost = FALSE;
-  give_up_dead (self);
   if (self->peers.length >= self->number || !_afork_peer_is_open (self->template))
     return G_SOURCE_REMOVE;
 
