@@ -65,8 +65,7 @@ struct _AForkPeer
   guint32                last_number;   /* that a fork was given */
   char                  *expected;      /* the function that a fork was told to run last, or NULL */
   GHashTable            *lives;         /* number → AForkLife of forks it reports; or NULL */
-  GHashTable            *unborn;        /* forks not heard of, by number, which remove themselves; or
-                                         * NULL */
+  GHashTable            *unborn;        /* forks not heard of, by number; or NULL */
   GQueue                 requests;      /* of Request: signals that it has not confirmed yet */
   guint                  n_requests_sent;       /* the first of them, which it knows of … */
   GList                 *unsent_request;        /* … and the first that it does not, or NULL */

@@ -155,9 +155,9 @@ await_ended (Pending *self,
   g_assert_cmpuint (self->n_ended, ==, n_ended);
 }
 
-/* The worker has them all, and has begun with those that are jobs. */
+/* The worker has all that came before this call, and has begun with those that are jobs. */
 static void
-await_begun (Pending *self)
+await_call (Pending *self)
 {
   g_autoptr(GAsyncResult) result = NULL;
 
@@ -187,7 +187,7 @@ check_constant (BeginFunc begin)
   g_assert_cmpuint (count_sources (NULL), ==, n_sources);
   g_assert_cmpuint (count_handlers (pending.cancellable), ==, n_handlers);
   if (begin != begin_closes)
-    await_begun (&pending);
+    await_call (&pending);
   g_assert_cmpuint (count_sources (NULL), <=, n_sources);
   g_assert_cmpuint (count_handlers (pending.cancellable), ==, n_handlers);
   g_assert_cmpuint (pending.n_ended, ==, 0);
@@ -257,7 +257,7 @@ test_failed_jobs (void)
   check_failed (begin_jobs);
 }
 
-/* Time. It is that of the processor, of this thread, so that others on the machine matter little. */
+/* Time. It is processor time of this thread, so that other processes matter little. */
 
 /* What is done to all that is pending. */
 typedef void (*EndFunc) (Pending *self);
@@ -360,6 +360,69 @@ test_linear_closes (void)
   check_linear (begin_closes, end_by_killing);
 }
 
+/* The same of the worker, which has many calls, and is told to begin with none of them any more,
+ * from the last to the first. */
+static guint64
+measure_worker (guint n_calls)
+{
+  enum { N_BEFORE = 50, NAP = 2000 };
+  g_autoptr(GPtrArray) cancellables = g_ptr_array_new_with_free_func (g_object_unref);
+  Pending pending = { .rpc = new_rpc_of ("bounds", "bounds_do", FALSE) };
+  guint64 start, time;
+  guint n_before;
+
+  pending.process = afork_rpc_get_process (pending.rpc);
+  afork_rpc_set_max_in_flight (pending.rpc, G_MAXUINT16);
+  for (guint i = 0; i < n_calls; i++)
+    {
+      g_ptr_array_add (cancellables, g_cancellable_new ());
+      afork_rpc_call_async (pending.rpc, do_args ("nap", NAP),
+                            g_ptr_array_index (cancellables, i), call_cb, &pending);
+    }
+
+  /* Each time it looks for one it takes some more, and has them all by then. */
+  while (pending.n_ended < N_BEFORE)
+    g_main_context_iteration (NULL, TRUE);
+  start = get_cpu_time (afork_process_get_pid (pending.process));
+  n_before = pending.n_ended;
+  while (cancellables->len > 0)
+    {
+      g_cancellable_cancel (g_ptr_array_index (cancellables, cancellables->len - 1));
+      g_ptr_array_set_size (cancellables, (int) cancellables->len - 1);
+    }
+  await_ended (&pending, n_calls);
+  g_assert_cmpuint (pending.n_cancelled, >=, n_calls - n_before);
+
+  await_call (&pending);
+  time = get_cpu_time (afork_process_get_pid (pending.process)) - start;
+  close_rpc (pending.rpc);
+  g_object_unref (pending.rpc);
+  return time;
+}
+
+static void
+test_linear_worker (void)
+{
+  enum { N_CALLS = 4000, TIMES = 8, MAX_RATIO = 24 };
+  double best = G_MAXDOUBLE;
+
+  if (is_instrumented ())
+    {
+      g_test_skip ("Time is not measured under instrumentation");
+      return;
+    }
+
+  for (int i = 0; i < 3 && best > MAX_RATIO; i++)
+    {
+      double few = (double) measure_worker (N_CALLS);
+      double many = (double) measure_worker (N_CALLS * TIMES);
+
+      best = MIN (best, many / few);
+    }
+  g_test_message ("%d times as many take %.1f times as long", TIMES, best);
+  g_assert_cmpfloat (best, <=, MAX_RATIO);
+}
+
 /* Turns. */
 
 static gboolean
@@ -446,6 +509,7 @@ main (int    argc,
   g_test_add_data_func ("/rpc-pending/linear/jobs", test_linear_jobs, run_with_census);
   g_test_add_data_func ("/rpc-pending/linear/waits", test_linear_waits, run_with_census);
   g_test_add_data_func ("/rpc-pending/linear/closes", test_linear_closes, run_with_census);
+  g_test_add_data_func ("/rpc-pending/linear/worker", test_linear_worker, run_with_census);
   g_test_add_data_func ("/rpc-pending/turns/cancelled", test_turns_cancelled, run_with_census);
   g_test_add_data_func ("/rpc-pending/turns/ended", test_turns_ended, run_with_census);
   g_test_add_data_func ("/rpc-pending/turns/refused", test_turns_refused, run_with_census);

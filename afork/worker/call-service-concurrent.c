@@ -19,22 +19,20 @@ typedef struct
   AForkCallService *service;
 } ServiceSource;
 
-static GList *
+static AForkCall *
 take_next (AForkCallService *self)
 {
   _afork_call_service_refresh (self);
-  return g_queue_pop_head_link (&self->waiting);
+  return _afork_call_service_take_waiting (self);
 }
 
 static void
 begin_waiting (AForkCallService *self)
 {
-  GList *link;
+  AForkCall *call;
 
-  while ((link = take_next (self)) != NULL)
+  while ((call = take_next (self)) != NULL)
     {
-      AForkCall *call = link->data;
-
       _afork_call_service_remember (self, call);
       _afork_call_service_tell_begin (self, call);
       ((AForkConcurrentCallFunc) self->function) (call, _afork_call_get_args (call));

@@ -35,6 +35,7 @@ struct _AForkCallService
   char              *fault;         /* in what it has sent, or NULL */
   gint64             looked;        /* when the input was last read, in microseconds */
   GQueue             waiting;       /* of AForkCall: received, not begun */
+  GHashTable        *waiting_index; /* the same by number; NULL until it is needed */
   gint64             now;           /* when the next call was looked for, in microseconds */
 
   /* One call at a time. */
@@ -52,6 +53,9 @@ struct _AForkCallService
   gpointer           source_tag;
   gboolean           waits_for_room;  /* what was gathered; the source looks for room */
 };
+
+/* Calls that wait. With the input locked, or nobody else there. */
+AForkCall *_afork_call_service_take_waiting (AForkCallService  *self);
 
 /* Sending. The functions that do not say otherwise lock the output themselves. */
 

@@ -18,6 +18,8 @@ enum
 {
   /* A call that has waited this long, in microseconds, may have been cancelled meanwhile. */
   STALE_AFTER = 1000,
+  /* With more calls waiting, an index of them is made. */
+  MAX_SEARCHED = 64,
 };
 
 /* Calls that have been begun. Those that have been answered belong to whoever has them. */
@@ -93,21 +95,62 @@ answer_cancelled (AForkCallService *self,
   afork_call_return_error (call, error);
 }
 
-/* The call of that number, if it has not been begun. */
+/* Most calls are never searched for, so that costs them nothing. */
+static void
+index_waiting (AForkCallService *self)
+{
+  self->waiting_index = g_hash_table_new (NULL, NULL);
+  for (GList *link = self->waiting.head; link != NULL; link = link->next)
+    g_hash_table_insert (self->waiting_index,
+                         GUINT_TO_POINTER (_afork_call_get_number (link->data)), link->data);
+}
+
 static AForkCall *
-take_waiting (AForkCallService *self,
+find_waiting (AForkCallService *self,
               guint32           number)
 {
+  if (self->waiting_index == NULL && self->waiting.length > MAX_SEARCHED)
+    index_waiting (self);
+  if (self->waiting_index != NULL)
+    return g_hash_table_lookup (self->waiting_index, GUINT_TO_POINTER (number));
+
   for (GList *link = self->waiting.head; link != NULL; link = link->next)
     if (_afork_call_get_number (link->data) == number)
-      {
-        AForkCall *call = link->data;
-
-        g_queue_unlink (&self->waiting, link);
-        return call;
-      }
+      return link->data;
 
   return NULL;
+}
+
+static void
+push_waiting (AForkCallService *self,
+              AForkCall        *call)
+{
+  g_queue_push_tail_link (&self->waiting, _afork_call_get_link (call));
+  if (self->waiting_index != NULL)
+    g_hash_table_insert (self->waiting_index, GUINT_TO_POINTER (_afork_call_get_number (call)),
+                         call);
+}
+
+static void
+unlink_waiting (AForkCallService *self,
+                AForkCall        *call)
+{
+  g_queue_unlink (&self->waiting, _afork_call_get_link (call));
+  if (self->waiting_index != NULL)
+    g_hash_table_remove (self->waiting_index, GUINT_TO_POINTER (_afork_call_get_number (call)));
+  if (self->waiting.length == 0)
+    g_clear_pointer (&self->waiting_index, g_hash_table_unref);
+}
+
+/* The next call, or NULL. */
+AForkCall *
+_afork_call_service_take_waiting (AForkCallService *self)
+{
+  AForkCall *call = g_queue_peek_head (&self->waiting);
+
+  if (call != NULL)
+    unlink_waiting (self, call);
+  return call;
 }
 
 /* Calls that are cancelled are added to CANCELLED. */
@@ -119,12 +162,13 @@ take_message (AForkCallService *self,
   AForkCall *call = NULL;
 
   if (message->kind == AFORK_CALL_FRAME_CALL)
-    g_queue_push_tail_link (&self->waiting,
-                            _afork_call_get_link (_afork_call_new (self, message)));
+    push_waiting (self, _afork_call_new (self, message));
   else if (message->kind == AFORK_CALL_FRAME_CANCEL)
     {
-      call = take_waiting (self, message->number);
-      if (call == NULL)
+      call = find_waiting (self, message->number);
+      if (call != NULL)
+        unlink_waiting (self, call);
+      else
         call = find_begun (self, message->number);
       if (call != NULL)
         g_ptr_array_add (cancelled, call);

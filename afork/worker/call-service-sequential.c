@@ -95,8 +95,6 @@ tell_news (AForkCallService *self)
 static AForkCall *
 next_call (AForkCallService *self)
 {
-  GList *link;
-
   _afork_call_service_refresh (self);
   while (self->waiting.length == 0 && !self->ended)
     {
@@ -106,8 +104,7 @@ next_call (AForkCallService *self)
     }
 
   g_mutex_lock (&self->input_lock);
-  link = g_queue_pop_head_link (&self->waiting);
-  self->current = link != NULL ? link->data : NULL;
+  self->current = _afork_call_service_take_waiting (self);
   if (self->current != NULL)
     _afork_call_begin (self->current);
   g_mutex_unlock (&self->input_lock);

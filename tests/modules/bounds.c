@@ -368,6 +368,8 @@ bounds_do (AForkCall  *call,
     return hold (call);
   else if (g_str_equal (what, "number"))
     return g_variant_new_uint32 (number);
+  else if (g_str_equal (what, "nap"))
+    g_usleep (number);
   else if (g_str_equal (what, "write-lines"))
     write_lines (number);
   else if (*what != 'x')
