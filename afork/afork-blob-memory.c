@@ -17,6 +17,7 @@
 #include "afork-call-breach-private.h"
 #include "afork-fd-private.h"
 #include "afork-i18n-private.h"
+#include "afork-memory-private.h"
 #include "worker/size-signal.h"
 
 /* The entries of /proc/self/pagemap, as proc_pid_pagemap(5) has them. */
@@ -139,8 +140,11 @@ _afork_blob_memory_map (int       fd,
       munmap (data, (gsize) size);
     }
 
-  g_set_error (error, G_IO_ERROR, g_io_error_from_errno (saved_errno),
-               _("The memory of a blob could not be mapped: %s"), g_strerror (saved_errno));
+  if (saved_errno == ENOMEM)
+    _afork_memory_set_error (error, (gsize) size);
+  else
+    g_set_error (error, G_IO_ERROR, g_io_error_from_errno (saved_errno),
+                 _("The memory of a blob could not be mapped: %s"), g_strerror (saved_errno));
   return NULL;
 }
 

@@ -44,6 +44,9 @@ AForkCallStreamStatus  _afork_call_reader_next          (AForkCallReader      *s
                                                          AForkCallFrame       *frame,
                                                          GBytes              **owner,
                                                          GError              **error);
+/* Whether there is memory for so many descriptors, or an error. */
+gboolean               _afork_call_reader_has_memory_for_fds (guint            n_fds,
+                                                              GError         **error);
 /* Hands out the N descriptors that have come first. False if there are not so many. */
 gboolean               _afork_call_reader_take_fds      (AForkCallReader      *self,
                                                          int                  *fds,

@@ -12,9 +12,9 @@
 #include <sys/socket.h>
 
 #include "afork-call-breach-private.h"
-#include "afork-error.h"
 #include "afork-fd-private.h"
 #include "afork-i18n-private.h"
+#include "afork-memory-private.h"
 
 enum
 {
@@ -22,6 +22,8 @@ enum
   INPUT_SIZE = 64 * 1024,
   /* … but not more of it at once than this, which takes about half a millisecond. */
   MAX_READ = 1024 * 1024,
+  /* Whether there is memory for the numbers of descriptors is looked at where there are more. */
+  FEW_FDS = 64,
 };
 
 struct _AForkCallReader
@@ -44,15 +46,41 @@ struct _AForkCallReader
 
 /* Receiving. */
 
-static void
-queue_fds (AForkCallReader *self,
-           struct msghdr   *message)
+gboolean
+_afork_call_reader_has_memory_for_fds (guint    n_fds,
+                                       GError **error)
 {
+  const gsize size = n_fds * sizeof (int);
+
+  return n_fds <= FEW_FDS || _afork_memory_is_left (2 * size)
+    || _afork_memory_set_error (error, size);
+}
+
+/* Puts the descriptors of a message that came into the queue, or closes them. */
+static gboolean
+queue_fds (AForkCallReader  *self,
+           struct msghdr    *message,
+           GError          **error)
+{
+  gboolean success = TRUE;
+
   for (struct cmsghdr *header = CMSG_FIRSTHDR (message); header != NULL;
        header = CMSG_NXTHDR (message, header))
-    if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
-      g_array_append_vals (self->fds, CMSG_DATA (header),
-                           (guint) ((header->cmsg_len - CMSG_LEN (0)) / sizeof (int)));
+    {
+      const int *fds = (const int *) (gconstpointer) CMSG_DATA (header);
+      const guint n_fds = (guint) ((header->cmsg_len - CMSG_LEN (0)) / sizeof (int));
+
+      if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+        continue;
+
+      success = success && _afork_call_reader_has_memory_for_fds (self->fds->len + n_fds, error);
+      if (success)
+        g_array_append_vals (self->fds, fds, n_fds);
+      for (guint i = 0; !success && i < n_fds; i++)
+        _afork_fd_close (fds[i]);
+    }
+
+  return success;
 }
 
 /* Where to read to. */
@@ -153,7 +181,8 @@ _afork_call_reader_read (AForkCallReader  *self,
       return AFORK_CALL_STREAM_FAILED;
     }
 
-  queue_fds (self, &message);
+  if (!queue_fds (self, &message, error))
+    return AFORK_CALL_STREAM_FAILED;
   if ((message.msg_flags & MSG_CTRUNC) != 0)
     {
       g_set_error (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES,
@@ -244,13 +273,9 @@ begin_large (AForkCallReader  *self,
 {
   gsize n_there = self->input_end - self->input_start;
 
-  self->large = g_try_malloc (size);
+  self->large = _afork_memory_new (size);
   if (self->large == NULL)
-    {
-      g_set_error (error, AFORK_ERROR, AFORK_ERROR_OUT_OF_MEMORY,
-                   _("There is no memory for a message of %" G_GSIZE_FORMAT " bytes"), size);
-      return FALSE;
-    }
+    return _afork_memory_set_error (error, size);
 
   self->large_size = size;
   memcpy (self->large, self->input + self->input_start, n_there);
@@ -285,7 +310,7 @@ _afork_call_reader_next (AForkCallReader  *self,
     default:
       *owner = NULL;
       if (self->large != NULL)
-        *owner = g_bytes_new_take (g_steal_pointer (&self->large), self->large_size);
+        *owner = _afork_memory_to_bytes (g_steal_pointer (&self->large), self->large_size);
       else
         self->input_start += size;
       return AFORK_CALL_STREAM_OK;
@@ -310,7 +335,7 @@ void
 _afork_call_reader_free (AForkCallReader *self)
 {
   g_free (self->input);
-  g_free (self->large);
+  _afork_memory_free (self->large, self->large_size);
   _afork_call_reader_drop_fds (self);
   g_array_unref (self->fds);
   g_clear_pointer (&self->rest, g_bytes_unref);

@@ -10,9 +10,20 @@
 #include "afork-call-stream-private.h"
 #include "afork-call-stream-parts-private.h"
 
+#include <string.h>
+
 #include "afork-call-breach-private.h"
 #include "afork-call-value-private.h"
 #include "afork-fd-private.h"
+#include "afork-memory-private.h"
+
+enum
+{
+  /* What is copied of a blob in one step, in bytes … */
+  MAX_COPIED = 1024 * 1024,
+  /* … and how many blobs are taken. */
+  MAX_TAKEN = 16,
+};
 
 /* Sending. */
 
@@ -93,36 +104,96 @@ _afork_call_stream_send_blob (AForkCallStream *self,
 
 /* Receiving. */
 
-gboolean
-_afork_call_stream_take_blob (AForkCallStream       *self,
-                              const AForkCallFrame  *frame,
-                              GBytes                *owner,
-                              GError               **error)
+static void
+add_inline_blob (AForkCallStream *self,
+                 GBytes          *blob)
 {
-  gboolean more = (frame->flags & AFORK_CALL_FRAME_MORE) != 0;
-
   if (self->inline_blobs == NULL)
     self->inline_blobs = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
-  if (self->inline_blobs->len == AFORK_CALL_MAX_BLOBS)
+  g_ptr_array_add (self->inline_blobs, blob);
+}
+
+/* Has room for SIZE more bytes of the blob whose pieces come. */
+static gboolean
+reserve_open_blob (AForkCallStream  *self,
+                   gsize             size,
+                   GError          **error)
+{
+  gsize capacity = self->open_size + size;
+  guint8 *grown;
+
+  if (self->open_blob != NULL && capacity <= self->open_capacity)
+    return TRUE;
+
+  capacity = MAX (capacity, 2 * self->open_capacity);
+  grown = _afork_memory_grow (self->open_blob, self->open_capacity, capacity);
+  if (grown == NULL)
+    return _afork_memory_set_error (error, capacity);
+
+  self->open_blob = grown;
+  self->open_capacity = capacity;
+  return TRUE;
+}
+
+/* A step: copies some of what the frame has of a blob. */
+static gboolean
+take_piece (AForkCallStream  *self,
+            GError          **error)
+{
+  const gsize size = MIN (self->frame.size, (gsize) MAX_COPIED);
+
+  memcpy (self->open_blob + self->open_size, self->frame.data, size);
+  self->open_size += size;
+  self->frame.data += size;
+  self->frame.size -= size;
+  if (self->frame.size > 0)
+    return TRUE;
+
+  self->step = NULL;
+  if ((self->frame.flags & AFORK_CALL_FRAME_MORE) == 0)
+    {
+      g_autoptr(GBytes) whole = NULL;
+
+      whole = _afork_memory_to_bytes (g_steal_pointer (&self->open_blob), self->open_capacity);
+      add_inline_blob (self, g_bytes_new_from_bytes (whole, 0, self->open_size));
+      self->open_size = self->open_capacity = 0;
+    }
+  return TRUE;
+}
+
+gboolean
+_afork_call_stream_take_blob (AForkCallStream  *self,
+                              GError          **error)
+{
+  const AForkCallFrame *frame = &self->frame;
+  GBytes *blob;
+
+  if (self->inline_blobs != NULL && self->inline_blobs->len == AFORK_CALL_MAX_BLOBS)
     return _afork_call_breach (error, "a value has too many blobs");
   if (frame->size > AFORK_CALL_MAX_BLOB_BYTES - self->n_inline_bytes)
     return _afork_call_breach (error, "the blobs of a value are too large");
 
   self->n_inline_bytes += frame->size;
-  if (more || self->open_blob != NULL)
+  if ((frame->flags & AFORK_CALL_FRAME_MORE) != 0 || self->open_blob != NULL)
     {
-      if (self->open_blob == NULL)
-        self->open_blob = g_byte_array_new ();
-      g_byte_array_append (self->open_blob, frame->data, (guint) frame->size);
-      if (!more)
-        g_ptr_array_add (self->inline_blobs,
-                         g_byte_array_free_to_bytes (g_steal_pointer (&self->open_blob)));
-      return TRUE;
+      self->step = take_piece;
+      return reserve_open_blob (self, MAX (frame->size, 1), error);
     }
 
-  g_ptr_array_add (self->inline_blobs,
-                   _afork_call_value_get_bytes (frame->data, frame->size, owner));
+  blob = _afork_call_value_get_bytes (frame->data, frame->size, self->owner, error);
+  if (blob == NULL)
+    return FALSE;
+  add_inline_blob (self, blob);
   return TRUE;
+}
+
+void
+_afork_call_stream_drop_blobs (AForkCallStream *self)
+{
+  g_clear_pointer (&self->inline_blobs, g_ptr_array_unref);
+  _afork_memory_free (g_steal_pointer (&self->open_blob), self->open_capacity);
+  self->open_size = self->open_capacity = 0;
+  self->n_inline_bytes = 0;
 }
 
 static guint
@@ -173,52 +244,76 @@ take_inline_blob (AForkCallStream  *self,
   return NULL;
 }
 
-gboolean
-_afork_call_stream_take_blobs (AForkCallStream       *self,
-                               const AForkCallFrame  *frame,
-                               GPtrArray            **blobs,
-                               GError               **error)
+static GBytes *
+take_next_blob (AForkCallStream  *self,
+                GError          **error)
 {
-  g_autoptr(GPtrArray) taken = NULL;
-  guint n_sealed = count_sealed_blobs (frame);
-  guint64 n_bytes = 0;
+  guint32 segment;
+  guint64 size;
 
-  if (self->open_blob != NULL)
-    return _afork_call_breach (error, "a value came before all of its blob");
-  if (n_sealed > self->fds->len)
-    return _afork_call_breach (error, "a sealed blob came without its descriptor");
-  if (frame->n_blobs == 0 && self->inline_blobs == NULL)
-    return TRUE;
-
-  taken = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
-  for (guint i = 0; i < frame->n_blobs; i++)
+  afork_call_frame_get_blob (&self->frame, self->message.blobs->len, &segment, &size);
+  if (size > AFORK_CALL_MAX_BLOB_BYTES - self->n_blob_bytes)
     {
-      GBytes *blob;
-      guint32 segment;
-      guint64 size;
+      _afork_call_breach (error, "the blobs of a value are too large");
+      return NULL;
+    }
 
-      afork_call_frame_get_blob (frame, i, &segment, &size);
-      if (size > AFORK_CALL_MAX_BLOB_BYTES - n_bytes)
-        return _afork_call_breach (error, "the blobs of a value are too large");
-      n_bytes += size;
+  self->n_blob_bytes += size;
+  if (segment == AFORK_BLOB_SEALED)
+    return take_sealed_blob (self, size, self->n_sealed--, error);
+  if (segment == AFORK_BLOB_INLINE)
+    return take_inline_blob (self, size, error);
+  return _afork_segment_table_get (self->table, segment, size, error);
+}
 
-      if (segment == AFORK_BLOB_SEALED)
-        blob = take_sealed_blob (self, size, n_sealed--, error);
-      else if (segment == AFORK_BLOB_INLINE)
-        blob = take_inline_blob (self, size, error);
-      else
-        blob = _afork_segment_table_get (self->table, segment, size, error);
+/* A step: takes some blobs, but of those that the kernel looks at only one. */
+static gboolean
+take_some_blobs (AForkCallStream  *self,
+                 GError          **error)
+{
+  GPtrArray *blobs = self->message.blobs;
+  const guint n_sealed = self->n_sealed;
+  const guint n_last = MIN (blobs->len + MAX_TAKEN, self->frame.n_blobs);
+
+  while (blobs->len < n_last && self->n_sealed == n_sealed)
+    {
+      GBytes *blob = take_next_blob (self, error);
+
       if (blob == NULL)
         return FALSE;
-      g_ptr_array_add (taken, blob);
+      g_ptr_array_add (blobs, blob);
     }
+  if (blobs->len < self->frame.n_blobs)
+    return TRUE;
 
   if (self->inline_blobs != NULL && self->inline_blobs->len > 0)
     return _afork_call_breach (error, "more blobs came than the value names");
-  g_clear_pointer (&self->inline_blobs, g_ptr_array_unref);
-  self->n_inline_bytes = 0;
-  *blobs = g_steal_pointer (&taken);
+  _afork_call_stream_drop_blobs (self);
+  self->step = NULL;
   return TRUE;
+}
+
+gboolean
+_afork_call_stream_take_blobs (AForkCallStream  *self,
+                               GError          **error)
+{
+  self->step = NULL;
+  if (self->open_blob != NULL)
+    return _afork_call_breach (error, "a value came before all of its blob");
+  self->n_sealed = count_sealed_blobs (&self->frame);
+  if (self->n_sealed > self->fds->len)
+    return _afork_call_breach (error, "a sealed blob came without its descriptor");
+  if (self->frame.n_blobs == 0 && self->inline_blobs == NULL)
+    return TRUE;
+
+  if (self->frame.n_blobs > MAX_TAKEN
+      && !_afork_memory_is_left (self->frame.n_blobs * sizeof (gpointer)))
+    return _afork_memory_set_error (error, self->frame.n_blobs * sizeof (gpointer));
+  self->message.blobs = g_ptr_array_new_full (self->frame.n_blobs,
+                                              (GDestroyNotify) g_bytes_unref);
+  self->n_blob_bytes = 0;
+  self->step = take_some_blobs;
+  return take_some_blobs (self, error);
 }
 
 gboolean

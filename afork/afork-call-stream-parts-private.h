@@ -8,6 +8,7 @@
 #include "afork-call-reader-private.h"
 #include "afork-call-stream-private.h"
 #include "afork-call-writer-private.h"
+#include "afork-normal-check-private.h"
 #include "afork-segments-private.h"
 
 G_BEGIN_DECLS
@@ -15,6 +16,11 @@ G_BEGIN_DECLS
 /* For the parts of AForkCallStream only. They are: itself in afork-call-stream.c, making frames of
  * messages in afork-call-stream-send.c and messages of frames in afork-call-stream-receive.c, and
  * the blobs of both in afork-call-stream-blobs.c. */
+
+/* Does something for a frame that takes long, about a millisecond at most. Sets the stream's `step`
+ * to what is to be done next, or to NULL. */
+typedef gboolean (*AForkCallStep) (AForkCallStream  *self,
+                                   GError          **error);
 
 struct _AForkCallStream
 {
@@ -42,7 +48,23 @@ struct _AForkCallStream
   GArray            *fds;             /* of int */
   GPtrArray         *inline_blobs;    /* of GBytes; or NULL */
   gsize              n_inline_bytes;  /* in these */
-  GByteArray        *open_blob;       /* to which more pieces will come, or NULL */
+  guint8            *open_blob;       /* to which more pieces will come, or NULL */
+  gsize              open_size;       /* of it … */
+  gsize              open_capacity;   /* … and how much there is room for */
+
+  /* The frame that is being taken. */
+  AForkCallStep      step;            /* what is to be done next, or NULL */
+  AForkCallFrame     frame;
+  GBytes            *owner;           /* has its bytes, or NULL */
+  AForkCallMessage   message;         /* what there is of it, if it is one */
+  gboolean           is_message;
+  AForkNormalCheck  *check;           /* of its value; NULL until one is large */
+  guint              n_sealed;        /* sealed blobs of it that have not been taken */
+  guint64            n_blob_bytes;    /* in the blobs that have */
+  guint              n_strings;       /* strings of it that have been taken */
+  gsize              string_size;     /* bytes of the next one … */
+  gsize              n_taken;         /* … of which these have … */
+  gsize              n_written;       /* … and what they have become */
 };
 
 /* Gathers what the other side is to be told about segments of either side. */
@@ -59,20 +81,21 @@ guint32    _afork_call_stream_send_blob    (AForkCallStream       *self,
  * may live on for a while. */
 void       _afork_call_stream_drop_fds     (AForkCallStream       *self);
 
-/* Takes a piece of a blob of the next value; OWNER has the frame's bytes, or is NULL. */
+/* Takes the frame, which is a blob of the next value, or a piece of one. */
 gboolean   _afork_call_stream_take_blob    (AForkCallStream       *self,
-                                            const AForkCallFrame  *frame,
-                                            GBytes                *owner,
                                             GError               **error);
+/* Forgets those that have come. */
+void       _afork_call_stream_drop_blobs   (AForkCallStream       *self);
 /* Takes a segment of the other side's. */
 gboolean   _afork_call_stream_take_segment (AForkCallStream       *self,
                                             const AForkCallFrame  *frame,
                                             GError               **error);
 
-/* The blobs of the value that FRAME has, all of which have come; NULL if there are none. */
+/* Forgets the frame that is being taken. */
+void       _afork_call_stream_drop_frame   (AForkCallStream       *self);
+
+/* Begins to take the blobs of the frame's value, all of which have come. */
 gboolean   _afork_call_stream_take_blobs   (AForkCallStream       *self,
-                                            const AForkCallFrame  *frame,
-                                            GPtrArray            **blobs,
                                             GError               **error);
 
 G_END_DECLS

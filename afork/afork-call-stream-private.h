@@ -29,7 +29,7 @@ typedef struct
   GVariant           *value;        /* in normal form; NULL if the kind has none */
   GUnixFDList        *fds;          /* NULL if there are none */
   GPtrArray          *blobs;        /* of GBytes; NULL if there are none */
-  char               *string[3];
+  char               *string[3];    /* those of FAILED are UTF-8 */
   gint32              code;
 } AForkCallMessage;
 

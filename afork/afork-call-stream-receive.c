@@ -18,6 +18,7 @@
 #include "afork-call-value-private.h"
 #include "afork-fd-private.h"
 #include "afork-i18n-private.h"
+#include "afork-memory-private.h"
 
 enum
 {
@@ -29,6 +30,8 @@ enum
    * and for values that come together with their descriptors, of which a message has 253 at most:
    * a quarter of the usual limit. */
   RESERVED_FDS_SHARE = 4,
+  /* How much of a text is taken in one step, in bytes. */
+  TEXT_PART = 64 * 1024,
 };
 
 void
@@ -94,6 +97,8 @@ take_fds (AForkCallStream  *self,
     return TRUE;
   if (n_old + n_fds > AFORK_CALL_MAX_FDS)
     return _afork_call_breach (error, "a value has too many descriptors");
+  if (!_afork_call_reader_has_memory_for_fds (n_old + n_fds, error))
+    return FALSE;
 
   g_array_set_size (self->fds, n_old + n_fds);
   if (_afork_call_reader_take_fds (self->reader, &g_array_index (self->fds, int, n_old), n_fds))
@@ -134,45 +139,165 @@ take_outbox (AForkCallStream  *self,
   return TRUE;
 }
 
-/* Makes FRAME, which is nothing but a message of its own, one. */
+/* A step: goes on with the check of the value. */
 static gboolean
-take_message (AForkCallStream       *self,
-              const AForkCallFrame  *frame,
-              GBytes                *owner,
-              AForkCallMessage      *message,
-              GError               **error)
+check_value (AForkCallStream  *self,
+             GError          **error)
 {
-  message->kind = frame->kind;
-  message->flags = frame->flags;
-  message->number = frame->number;
-  message->code = frame->code;
-  for (gsize i = 0; i < G_N_ELEMENTS (message->string); i++)
-    message->string[i] = g_strdup (frame->string[i]);
+  switch (_afork_normal_check_go_on (self->check))
+    {
+    case AFORK_NORMAL_CHECK_UNFINISHED:
+      return TRUE;
+    case AFORK_NORMAL_CHECK_NORMAL:
+      return _afork_call_stream_take_blobs (self, error);
+    case AFORK_NORMAL_CHECK_TOO_COMPLEX:
+      return _afork_call_breach (error, "a value has too complex a type inside");
+    case AFORK_NORMAL_CHECK_NO_MEMORY:
+      return _afork_memory_set_error (error, self->frame.size);
+    default:
+      return _afork_call_value_refuse (error);
+    }
+}
 
-  if (frame->type == NULL && (self->fds->len > 0 || self->inline_blobs != NULL))
-    return _afork_call_breach (error, "what belongs to a value came, but no value");
-  if (frame->type == NULL)
-    return TRUE;
+static gboolean
+take_value (AForkCallStream  *self,
+            GError          **error)
+{
+  const AForkCallFrame *frame = &self->frame;
+  gboolean is_checked;
 
-  message->value = _afork_call_value_import (frame, owner, &self->sample, error);
-  if (message->value == NULL
-      || !_afork_call_stream_take_blobs (self, frame, &message->blobs, error))
+  self->message.value = _afork_call_value_import (frame, self->owner, &self->sample, &is_checked,
+                                                  error);
+  if (self->message.value == NULL)
     return FALSE;
+  if (is_checked)
+    return _afork_call_stream_take_blobs (self, error);
 
-  message->fds = steal_fds (self);
+  if (self->check == NULL)
+    self->check = _afork_normal_check_new ();
+  _afork_normal_check_begin (self->check, frame->type, frame->data, frame->size);
+  self->step = check_value;
   return TRUE;
 }
 
-/* Sets IS_MESSAGE if FRAME is one of its own. */
-static gboolean
-take_frame (AForkCallStream       *self,
-            const AForkCallFrame  *frame,
-            GBytes                *owner,
-            AForkCallMessage      *message,
-            gboolean              *is_message,
-            GError               **error)
+/* Copies some of the next string. In the text of an error U+FFFD takes the place of each byte that
+ * is not UTF-8. */
+static void
+take_text (AForkCallStream *self)
 {
-  *is_message = FALSE;
+  static const char replacement[] = "\357\277\275";
+  const gsize part = MIN (self->string_size - self->n_taken, (gsize) TEXT_PART);
+  const char *start = self->frame.string[self->n_strings] + self->n_taken;
+  char *out = self->message.string[self->n_strings];
+  const char *end;
+  const gboolean is_valid = g_utf8_validate_len (start, part, &end)
+    || self->frame.kind != AFORK_CALL_FRAME_FAILED;
+  const gsize n_valid = is_valid ? part : (gsize) (end - start);
+
+  memcpy (out + self->n_written, start, n_valid);
+  self->n_taken += n_valid;
+  self->n_written += n_valid;
+  /* The last character of the part may be cut. */
+  if (is_valid || (n_valid > 0 && n_valid + 3 >= part && self->n_taken < self->string_size))
+    return;
+
+  memcpy (out + self->n_written, replacement, sizeof replacement - 1);
+  self->n_written += sizeof replacement - 1;
+  self->n_taken++;
+}
+
+/* Makes room for a string of the frame, whatever it becomes. */
+static gboolean
+begin_string (AForkCallStream  *self,
+              GError          **error)
+{
+  const gsize size = strlen (self->frame.string[self->n_strings]);
+  char *string = _afork_memory_is_left (3 * size + 1) ? g_try_malloc (3 * size + 1) : NULL;
+
+  if (string == NULL)
+    return _afork_memory_set_error (error, 3 * size + 1);
+
+  self->message.string[self->n_strings] = string;
+  self->string_size = size;
+  self->n_taken = self->n_written = 0;
+  return TRUE;
+}
+
+static void
+end_string (AForkCallStream *self)
+{
+  char **string = &self->message.string[self->n_strings++];
+
+  (*string)[self->n_written] = '\0';
+  /* It has become smaller, which cannot fail. */
+  *string = g_realloc (*string, self->n_written + 1);
+}
+
+/* A step: takes strings of the frame. */
+static gboolean
+take_strings (AForkCallStream  *self,
+              GError          **error)
+{
+  const guint n_strings = G_N_ELEMENTS (self->frame.string);
+
+  for (gsize n_left = TEXT_PART; n_left > 0 && self->n_strings < n_strings; )
+    {
+      gsize n_before;
+
+      if (self->frame.string[self->n_strings] == NULL)
+        {
+          self->n_strings++;
+          continue;
+        }
+      if (self->message.string[self->n_strings] == NULL && !begin_string (self, error))
+        return FALSE;
+
+      n_before = self->n_taken;
+      take_text (self);
+      n_left -= MIN (n_left, self->n_taken - n_before);
+      if (self->n_taken == self->string_size)
+        end_string (self);
+    }
+
+  self->step = self->n_strings < n_strings ? take_strings : NULL;
+  return TRUE;
+}
+
+static gboolean
+begin_strings (AForkCallStream  *self,
+               GError          **error)
+{
+  if (self->fds->len > 0 || self->inline_blobs != NULL || self->open_blob != NULL)
+    return _afork_call_breach (error, "what belongs to a value came, but no value");
+
+  self->n_strings = 0;
+  return take_strings (self, error);
+}
+
+/* Takes the frame, which is a message of its own. */
+static gboolean
+take_message (AForkCallStream  *self,
+              GError          **error)
+{
+  const AForkCallFrame *frame = &self->frame;
+
+  self->is_message = TRUE;
+  self->message = (AForkCallMessage) {
+    .kind = frame->kind,
+    .flags = frame->flags,
+    .number = frame->number,
+    .code = frame->code,
+  };
+  return frame->type != NULL ? take_value (self, error) : begin_strings (self, error);
+}
+
+static gboolean
+take_frame (AForkCallStream  *self,
+            GError          **error)
+{
+  const AForkCallFrame *frame = &self->frame;
+
+  self->is_message = FALSE;
   switch (frame->kind)
     {
     case AFORK_CALL_FRAME_OUTBOX:
@@ -186,13 +311,44 @@ take_frame (AForkCallStream       *self,
     case AFORK_CALL_FRAME_FDS:
       return take_fds (self, frame->n_fds, error);
     case AFORK_CALL_FRAME_BLOB:
-      return take_fds (self, frame->n_fds, error)
-        && _afork_call_stream_take_blob (self, frame, owner, error);
+      return take_fds (self, frame->n_fds, error) && _afork_call_stream_take_blob (self, error);
     default:
-      *is_message = TRUE;
-      return take_fds (self, frame->n_fds, error)
-        && take_message (self, frame, owner, message, error);
+      return take_fds (self, frame->n_fds, error) && take_message (self, error);
     }
+}
+
+/* Takes the next frame, or goes on with one. */
+static AForkCallStreamStatus
+go_on (AForkCallStream  *self,
+       GError          **error)
+{
+  AForkCallStreamStatus status;
+  gboolean success;
+
+  if (self->step != NULL)
+    success = self->step (self, error);
+  else
+    {
+      status = _afork_call_reader_next (self->reader, &self->frame, &self->owner, error);
+      /* Now all that can be taken has been. */
+      if (status == AFORK_CALL_STREAM_WOULD_BLOCK && !check_waiting_fds (self, error))
+        return AFORK_CALL_STREAM_FAILED;
+      if (status != AFORK_CALL_STREAM_OK)
+        return status;
+      success = take_frame (self, error);
+    }
+
+  if (!success)
+    return AFORK_CALL_STREAM_FAILED;
+  return self->step == NULL && self->is_message ? AFORK_CALL_STREAM_OK : AFORK_CALL_STREAM_BUSY;
+}
+
+void
+_afork_call_stream_drop_frame (AForkCallStream *self)
+{
+  self->step = NULL;
+  _afork_call_message_clear (&self->message);
+  g_clear_pointer (&self->owner, g_bytes_unref);
 }
 
 AForkCallStreamStatus
@@ -200,26 +356,19 @@ _afork_call_stream_next (AForkCallStream   *self,
                          AForkCallMessage  *message,
                          GError           **error)
 {
-  g_autoptr(GBytes) owner = NULL;
-  AForkCallStreamStatus status;
-  gboolean is_message = FALSE;
-  AForkCallFrame frame;
+  AForkCallStreamStatus status = go_on (self, error);
 
   memset (message, 0, sizeof *message);
-  status = _afork_call_reader_next (self->reader, &frame, &owner, error);
-  if (status == AFORK_CALL_STREAM_OK
-      && !take_frame (self, &frame, owner, message, &is_message, error))
+  if (status == AFORK_CALL_STREAM_OK)
     {
-      _afork_call_message_clear (message);
-      status = AFORK_CALL_STREAM_FAILED;
+      *message = self->message;
+      message->fds = steal_fds (self);
+      memset (&self->message, 0, sizeof self->message);
     }
-  /* Now all that can be taken has been. */
-  if (status == AFORK_CALL_STREAM_WOULD_BLOCK && !check_waiting_fds (self, error))
-    status = AFORK_CALL_STREAM_FAILED;
-
   if (status == AFORK_CALL_STREAM_FAILED)
     _afork_call_stream_drop_fds (self);
-  if (status != AFORK_CALL_STREAM_OK)
-    return status;
-  return is_message ? AFORK_CALL_STREAM_OK : AFORK_CALL_STREAM_BUSY;
+  if (self->step == NULL || status == AFORK_CALL_STREAM_FAILED)
+    _afork_call_stream_drop_frame (self);
+
+  return status;
 }

@@ -239,8 +239,9 @@ _afork_call_stream_unref (AForkCallStream *self)
   _afork_call_stream_drop_fds (self);
   _afork_call_reader_free (self->reader);
   g_array_unref (self->fds);
-  g_clear_pointer (&self->inline_blobs, g_ptr_array_unref);
-  g_clear_pointer (&self->open_blob, g_byte_array_unref);
+  _afork_call_stream_drop_frame (self);
+  _afork_call_stream_drop_blobs (self);
+  g_clear_pointer (&self->check, _afork_normal_check_free);
   _afork_segment_table_free (self->table);
   _afork_fd_close (self->fd);
   g_free (self);

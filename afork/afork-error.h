@@ -41,7 +41,8 @@ G_BEGIN_DECLS
  *   been killed
  * @AFORK_ERROR_EXITED: the process exited too early; the message has its status
  * @AFORK_ERROR_SIGNALED: the process was ended by a signal; the message names it
- * @AFORK_ERROR_OUT_OF_MEMORY: the process was ended because memory ran out
+ * @AFORK_ERROR_OUT_OF_MEMORY: the process was ended because memory ran out, or there is none
+ *   for what it sent
  * @AFORK_ERROR_TIMED_OUT: the job took longer than it was given
  * @AFORK_ERROR_OVERLOADED: a queue is full
  * @AFORK_ERROR_LOST: the process has ended, and nobody can say how: the template that had to report

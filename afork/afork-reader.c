@@ -16,6 +16,7 @@
 #include "afork-error.h"
 #include "afork-fd-private.h"
 #include "afork-i18n-private.h"
+#include "afork-memory-private.h"
 
 enum
 {
@@ -117,21 +118,29 @@ take_control (AForkReader   *self,
   return self->fds->len <= MAX_AWAITED_FDS;
 }
 
-/* Moves what has not been taken to the front, and makes room for SIZE bytes in all. */
-static void
-make_room (AForkReader *self,
-           gsize        size)
+/* Moves what has not been taken to the front, and makes room for SIZE bytes in all. False and an
+ * error if there is none. */
+static gboolean
+make_room (AForkReader  *self,
+           gsize         size,
+           GError      **error)
 {
+  guint8 *more;
+
   if (self->input_start > 0)
     memmove (self->input, self->input + self->input_start, self->input_end - self->input_start);
   self->input_end -= self->input_start;
   self->input_start = 0;
 
-  if (size > self->input_size)
-    {
-      self->input = g_realloc (self->input, size);
-      self->input_size = size;
-    }
+  if (size <= self->input_size)
+    return TRUE;
+  more = _afork_memory_is_left (size) ? g_try_realloc (self->input, size) : NULL;
+  if (more == NULL)
+    return _afork_memory_set_error (error, size);
+
+  self->input = more;
+  self->input_size = size;
+  return TRUE;
 }
 
 /* What comes takes the places that were kept for it. */
@@ -174,7 +183,10 @@ _afork_reader_read (AForkReader  *self,
   gssize result;
 
   *n_bytes = 0;
-  make_room (self, self->exact ? self->frame_size : MAX (self->frame_size, BULK_INPUT_SIZE));
+  if (!make_room (self, self->exact ? self->frame_size : MAX (self->frame_size, BULK_INPUT_SIZE),
+                  error))
+    return FALSE;
+
   vector.iov_base = self->input + self->input_end;
   vector.iov_len = (self->exact ? self->frame_size : self->input_size) - self->input_end;
   result = receive_message (self, socket, &message);

@@ -7,9 +7,13 @@
 
 #include "afork-remote-error-private.h"
 
+#include <string.h>
+
 #include "afork-error.h"
 #include "afork-i18n-private.h"
 #include "wire/afork-frame.h"
+
+enum { MAX_TEXT = 4096 };
 
 static int
 to_error_code (guint32 wire_error)
@@ -37,12 +41,29 @@ to_error_code (guint32 wire_error)
     }
 }
 
-/* The text is another process's, which may send what it likes. */
+void
+_afork_remote_text_cut (char  *text,
+                        gsize  max_size)
+{
+  if (strlen (text) <= max_size)
+    return;
+
+  while (max_size > 0 && (text[max_size] & 0xc0) == 0x80)
+    max_size--;
+  text[max_size] = '\0';
+}
+
+/* The text is another process's, which may send what it likes. A server sends no more than MAX_TEXT
+ * bytes. */
 GError *
 _afork_remote_error_new (guint32     wire_error,
                          const char *text)
 {
-  g_autofree char *valid = g_utf8_make_valid (text, -1);
+  g_autofree char *start = g_strndup (text, MAX_TEXT + 1);
+  g_autofree char *valid = NULL;
+
+  _afork_remote_text_cut (start, MAX_TEXT);
+  valid = g_utf8_make_valid (start, -1);
 
   if (*valid == '\0')
     return g_error_new_literal (AFORK_ERROR, to_error_code (wire_error),

@@ -12,6 +12,10 @@
 #include "afork-error.h"
 #include "afork-i18n-private.h"
 #include "afork-job-private.h"
+#include "afork-remote-error-private.h"
+
+/* What is kept of the text that says why a worker does not serve, in bytes. */
+enum { MAX_REFUSAL = 4096 };
 
 static gboolean
 breach (GError     **error,
@@ -23,16 +27,18 @@ breach (GError     **error,
   return FALSE;
 }
 
-/* An error of the worker's, in this program's terms. Its text is one, whatever has come. */
+/* An error of the worker's, in this program's terms. Its text is not copied: it may be long. */
 static GError *
 import_error (AForkCallMessage *message)
 {
   GQuark domain = g_quark_try_string (message->string[0]);
-  g_autofree char *text = g_utf8_make_valid (message->string[1], -1);
+  GError *error = domain != 0
+    ? g_error_new_literal (domain, message->code, "")
+    : g_error_new_literal (AFORK_ERROR, AFORK_ERROR_FAILED, "");
 
-  if (domain == 0)
-    return g_error_new_literal (AFORK_ERROR, AFORK_ERROR_FAILED, text);
-  return g_error_new_literal (domain, message->code, text);
+  g_free (error->message);
+  error->message = g_steal_pointer (&message->string[1]);
+  return error;
 }
 
 /* The worker cannot serve. It ends by itself. */
@@ -47,6 +53,8 @@ receive_refusal (AForkRpc          *self,
     return breach (error, "a refusal", 0);
 
   self->failure = import_error (message);
+  /* It is copied for each call. */
+  _afork_remote_text_cut (self->failure->message, MAX_REFUSAL);
   _afork_rpc_end_pending (self);
   return TRUE;
 }

@@ -4,17 +4,12 @@
  */
 
 /* Workers that give their caller work without end. Its main loop gets to all other sources as often
- * as they need it, and each message is still handled once and in order. The worker is
- * modules/hostile-calls.c, and does the steps that a test gives it. */
+ * as they need it, and each message is still handled once and in order. */
 
 #include <string.h>
 #include <time.h>
 
-#include "afork/wire/afork-call-frame.h"
-#include "test-rpc-util.h"
-
-#define FRAME(KIND, ...) ((AForkCallFrame) { .kind = AFORK_CALL_FRAME_ ## KIND, __VA_ARGS__ })
-#define STEP(TEXT) step (process, TEXT, strlen (TEXT))
+#include "test-hostile-util.h"
 
 enum
 {
@@ -28,62 +23,6 @@ enum
   MAX_GAP = 30,
   N_WORKERS = 4,
 };
-
-static void
-step (AForkProcess *process,
-      const char   *bytes,
-      gsize         size)
-{
-  g_autoptr(GBytes) item = g_bytes_new (bytes, size);
-
-  afork_process_send_bytes (process, item);
-}
-
-static void
-add_frame (GByteArray     *bytes,
-           AForkCallFrame  frame)
-{
-  gsize head_size = afork_call_frame_head_size (&frame);
-  gsize padding = afork_call_frame_padding (&frame);
-  guint start = bytes->len;
-
-  g_byte_array_set_size (bytes, start + (guint) (head_size + frame.size + padding));
-  memset (bytes->data + start, 0, bytes->len - start);
-  afork_call_frame_write (&frame, bytes->data + start);
-  if (frame.size > 0)
-    memcpy (bytes->data + start + head_size, frame.data, frame.size);
-}
-
-/* A step of sending N times FRAME; LETTER says how. */
-static void
-step_frames (AForkProcess   *process,
-             char            letter,
-             AForkCallFrame  frame,
-             guint           n)
-{
-  g_autoptr(GByteArray) bytes = g_byte_array_new ();
-
-  g_byte_array_append (bytes, (guint8 *) &letter, 1);
-  for (guint i = 0; i < n; i++)
-    add_frame (bytes, frame);
-  step (process, (char *) bytes->data, bytes->len);
-}
-
-static AForkProcess *
-new_hostile_process (void)
-{
-  AForkProcess *process = new_module_process ("hostile-calls");
-
-  step_frames (process, 'b', FRAME (STARTED), 1);
-  return process;
-}
-
-static AForkRpc *
-new_hostile_rpc (AForkProcess *process)
-{
-  return g_object_new (AFORK_TYPE_RPC,
-                       "process", process, "function", "any", "forward-stderr", FALSE, NULL);
-}
 
 /* What else a program has in its main loop. */
 
@@ -112,17 +51,22 @@ get_own_time (void)
   return time.tv_sec * G_USEC_PER_SEC + time.tv_nsec / 1000;
 }
 
-static gboolean
-meter_prepare (GSource *source,
-               int     *timeout)
+static void
+meter_look (Meter *self)
 {
-  Meter *self = (Meter *) source;
   gint64 now = get_own_time ();
 
   if (self->last > 0)
     self->longest = MAX (self->longest, now - self->last);
   self->last = now;
+}
+
+static gboolean
+meter_prepare (GSource *source,
+               int     *timeout)
+{
   *timeout = -1;
+  meter_look ((Meter *) source);
   return FALSE;
 }
 
@@ -162,6 +106,7 @@ others_begin (Others *self)
 static void
 others_end (Others *self)
 {
+  meter_look (self->meter);
   g_test_message ("the longest time without a turn was %.1f ms", self->meter->longest / 1e3);
   if (!is_instrumented ())
     g_assert_cmpint (self->meter->longest, <, MAX_GAP * 1000);
@@ -246,7 +191,7 @@ check_flood (void (*steps) (AForkProcess *process))
 static void
 send_events (AForkProcess *process)
 {
-  step_frames (process, 'f', FRAME (EVENT, .type = "s", .data = (guint8 *) "ok", .size = 3), 1000);
+  step_frames (process, 'f', OK_EVENT, 1000);
 }
 
 static void
@@ -266,8 +211,8 @@ test_stderr (void)
     {
       g_autoptr(AForkProcess) process = new_hostile_process ();
 
-      step_frames (process, 'b', FRAME (EVENT, .type = "s", .data = (guint8 *) "ok", .size = 3), 1);
-      STEP ("e");
+      step_frames (process, 'b', OK_EVENT, 1);
+      step (process, "e");
       rpcs[i] = new_hostile_rpc (process);
       g_signal_connect (rpcs[i], "event", G_CALLBACK (count_event_cb), &n_events);
     }
@@ -295,8 +240,8 @@ test_child (void)
   guint n_events = 0;
   Others others;
 
-  step_frames (process, 'b', FRAME (EVENT, .type = "s", .data = (guint8 *) "ok", .size = 3), 2000);
-  STEP ("k");
+  step_frames (process, 'b', OK_EVENT, 2000);
+  step (process, "k");
   send_events (process);
   rpc = new_hostile_rpc (process);
   g_signal_connect (rpc, "event", G_CALLBACK (count_event_cb), &n_events);
@@ -349,11 +294,11 @@ test_blocking (void)
   g_autoptr(GError) error = NULL;
   guint n_events = 0;
 
-  STEP ("w");
-  STEP ("*100");
-  step_frames (process, 'b', FRAME (EVENT, .type = "s", .data = (guint8 *) "ok", .size = 3), 1000);
+  step (process, "w");
+  step (process, "*100");
+  step_frames (process, 'b', OK_EVENT, 1000);
   step_frames (process, 'b', FRAME (RESULT, .number = 1, .type = "u",
-                                    .data = (guint8 *) "\5\0\0\0", .size = 4), 1);
+                                    .data = (const guint8 *) "\5\0\0\0", .size = 4), 1);
   rpc = new_hostile_rpc (process);
   g_signal_connect (rpc, "event", G_CALLBACK (count_event_cb), &n_events);
   answer = afork_rpc_call (rpc, NULL, NULL, &error);
@@ -395,14 +340,6 @@ test_nested (void)
 
 /* Blobs. */
 
-static void
-step_bytes (AForkProcess *process,
-            GByteArray   *bytes)
-{
-  g_byte_array_prepend (bytes, (guint8 *) "b", 1);
-  step (process, (char *) bytes->data, bytes->len);
-}
-
 /* Iterates the main context until so many events have come. */
 static void
 await_events (AForkProcess *process,
@@ -440,11 +377,11 @@ test_segments (void)
       add_frame (bytes, FRAME (SEGMENT, .number = 7, .n_fds = 1, .segment_size = size));
       add_frame (bytes, FRAME (SEGMENT_END, .number = 7));
     }
-  STEP (make);
-  STEP ("d100");
-  STEP ("*10");
-  step_bytes (process, bytes);
-  step_frames (process, 'b', FRAME (EVENT, .type = "s", .data = (guint8 *) "ok", .size = 3), 1);
+  step (process, make);
+  step (process, "d100");
+  step (process, "*10");
+  step_bytes (process, 'b', bytes);
+  step_frames (process, 'b', OK_EVENT, 1);
   await_events (process, TRUE, 1);
 }
 
@@ -464,13 +401,13 @@ test_sealed (void)
       add_frame (bytes, FRAME (FDS, .n_fds = 1));
       start = bytes->len;
       add_frame (bytes, FRAME (EVENT, .n_blobs = 1, .type = "s",
-                               .data = (guint8 *) "ok", .size = 3));
+                               .data = (const guint8 *) "ok", .size = 3));
       afork_call_frame_set_blob (bytes->data + start, 0, AFORK_BLOB_SEALED, size);
     }
-  STEP (make);
-  STEP ("d100");
-  STEP ("*2");
-  step_bytes (process, bytes);
+  step (process, make);
+  step (process, "d100");
+  step (process, "*2");
+  step_bytes (process, 'b', bytes);
   await_events (process, FALSE, 200);
 }
 
@@ -484,23 +421,149 @@ test_reused (void)
   g_autoptr(AForkRpc) rpc = NULL;
   guint n_events = 0;
 
-  STEP ("m4096");
-  STEP ("d1");
+  step (process, "m4096");
+  step (process, "d1");
   step_frames (process, 'b', FRAME (SEGMENT, .number = 7, .n_fds = 1, .segment_size = 4096), 1);
   for (guint i = 0; i < 100; i++)
     {
       guint start = bytes->len;
 
       add_frame (bytes, FRAME (EVENT, .n_blobs = 1, .type = "s",
-                               .data = (guint8 *) "ok", .size = 3));
+                               .data = (const guint8 *) "ok", .size = 3));
       afork_call_frame_set_blob (bytes->data + start, 0, 7, 4096);
     }
-  g_byte_array_prepend (bytes, (guint8 *) "f", 1);
-  step (process, (char *) bytes->data, bytes->len);
+  step_bytes (process, 'f', bytes);
   rpc = new_hostile_rpc (process);
   g_signal_connect (rpc, "event", G_CALLBACK (count_event_cb), &n_events);
   afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &result);
   expect_error (rpc, &result, AFORK_ERROR, AFORK_ERROR_PROTOCOL, "no segment that is its own");
+}
+
+/* Values. */
+
+/* An array of N_VALUES variants, each of which has TYPE and no more than zeros. */
+static void
+add_variants (GByteArray *bytes,
+              const char *type,
+              gsize       size,
+              guint       n_values)
+{
+  g_autofree guint8 *zeros = g_malloc0 (size + 1);
+  GVariantBuilder builder;
+  g_autoptr(GVariant) value = NULL;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE ("av"));
+  for (guint i = 0; i < n_values; i++)
+    g_variant_builder_add (&builder, "v",
+                           g_variant_new_from_data (G_VARIANT_TYPE (type), zeros, size, TRUE,
+                                                    NULL, NULL));
+  value = g_variant_ref_sink (g_variant_builder_end (&builder));
+  add_frame (bytes, FRAME (EVENT, .type = "av", .data = g_variant_get_data (value),
+                           .size = g_variant_get_size (value)));
+}
+
+/* Values that take GLib long to check, whatever they are: many small ones, in pieces of all sizes;
+ * few with types that are nested deeply. */
+static void
+test_values (void)
+{
+  g_autoptr(AForkProcess) process = new_hostile_process ();
+  g_autoptr(GByteArray) bytes = g_byte_array_new ();
+  g_autofree char *deep = g_strdup_printf ("m%*sy%*s", 100, "", 100, "");
+
+  memset (deep + 1, '(', 100);
+  memset (deep + 102, ')', 100);
+  for (guint n = 1; n < 500000; n *= 8)
+    {
+      add_variants (bytes, "()", 1, n);
+      add_variants (bytes, "(yu)", 8, n);
+      add_variants (bytes, deep, 0, n / 64 + 1);
+    }
+  step_bytes (process, 'b', bytes);
+  await_events (process, TRUE, 21);
+}
+
+/* Types of values, each other than the last one, so that none is known yet. */
+static void
+test_types (void)
+{
+  g_autoptr(AForkProcess) process = new_hostile_process ();
+  g_autoptr(GByteArray) bytes = g_byte_array_new ();
+  g_autofree guint8 *zeros = g_malloc0 (2000);
+
+  for (guint i = 0; i < 500; i++)
+    {
+      const int depth = 100, length = 1500 + (int) i % 2;
+      g_autofree char *type = g_strdup_printf ("%*s%*s%*s", depth, "", length, "", depth, "");
+
+      memset (type, '(', depth);
+      memset (type + depth, 'y', length);
+      memset (type + depth + length, ')', depth);
+      add_frame (bytes, FRAME (EVENT, .type = type, .data = zeros, .size = length));
+    }
+  step_bytes (process, 'b', bytes);
+  await_events (process, TRUE, 500);
+}
+
+/* What comes behind a large value waits for it, and what is wrong at its end is found. */
+static void
+test_order (void)
+{
+  g_autoptr(AForkProcess) process = new_hostile_process ();
+  g_autoptr(GByteArray) bytes = g_byte_array_new ();
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(AForkRpc) rpc = NULL;
+  guint n_events = 0;
+
+  add_variants (bytes, "()", 1, 100000);
+  add_frame (bytes, OK_EVENT);
+  add_frame (bytes, FRAME (RESULT, .number = 1, .type = "u", .data = (const guint8 *) "\5\0\0\0",
+                           .size = 4));
+  add_variants (bytes, "()", 1, 100000);
+  bytes->data[bytes->len - 1] ^= 1;
+  bytes->data[bytes->len - 9] ^= 1;
+  add_frame (bytes, OK_EVENT);
+  step (process, "w");
+  step_bytes (process, 'b', bytes);
+  rpc = new_hostile_rpc (process);
+  g_signal_connect (rpc, "event", G_CALLBACK (count_event_cb), &n_events);
+  afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &result);
+  expect_uint32 (rpc, &result, 5);
+  g_assert_cmpuint (n_events, ==, 2);
+  close_rpc_error (rpc, AFORK_ERROR_PROTOCOL);
+  g_assert_cmpuint (n_events, ==, 2);
+}
+
+/* The text of an error is made UTF-8 in steps. */
+static void
+test_error (void)
+{
+  const gsize size = 4 * 1024 * 1024;
+  g_autoptr(AForkProcess) process = new_hostile_process ();
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autofree char *text = g_malloc (size + 1);
+  g_autoptr(AForkRpc) rpc = NULL;
+  g_autoptr(GError) error = NULL;
+  Others others;
+
+  for (gsize i = 0; i < size; i++)
+    text[i] = i % 1000 < 500 ? '\xff' : "ä"[i % 2];
+  memset (text + size - 3, 'x', 3);
+  text[size] = '\0';
+  step (process, "w");
+  step_frames (process, 'b', FRAME (FAILED, .number = 1, .string = { "none", text }), 1);
+  rpc = new_hostile_rpc (process);
+  afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &result);
+  others_begin (&others);
+  await_result (&result);
+  others_end (&others);
+  g_assert_null (afork_rpc_call_finish (rpc, result, &error));
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_FAILED);
+  g_clear_pointer (&text, g_free);
+  text = g_utf8_make_valid (error->message, -1);
+  g_assert_cmpstr (error->message, ==, text);
+  g_assert_true (g_str_has_suffix (text, "xxx"));
+  close_rpc (rpc);
 }
 
 int
@@ -518,6 +581,10 @@ main (int    argc,
   g_test_add_data_func ("/floods/segments", test_segments, run_with_census);
   g_test_add_data_func ("/floods/sealed", test_sealed, run_with_census);
   g_test_add_data_func ("/floods/reused", test_reused, run_with_census);
+  g_test_add_data_func ("/floods/values", test_values, run_with_census);
+  g_test_add_data_func ("/floods/types", test_types, run_with_census);
+  g_test_add_data_func ("/floods/order", test_order, run_with_census);
+  g_test_add_data_func ("/floods/error", test_error, run_with_census);
 
   return g_test_run ();
 }

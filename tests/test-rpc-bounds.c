@@ -269,6 +269,25 @@ new_long_type (gsize length)
   return g_variant_new_maybe (G_VARIANT_TYPE (type), NULL);
 }
 
+/* Types that take GLib too long to learn, alone and inside. */
+static void
+test_complex_type (void)
+{
+  g_autoptr(AForkRpc) rpc = new_rpc ("calls_echo");
+  GVariant *deep = new_long_type (20000);
+  g_autoptr(GVariant) value = NULL;
+  g_autoptr(GError) error = NULL;
+
+  for (guint i = 0; i < 50; i++)
+    deep = g_variant_new_tuple (&deep, 1);
+  value = g_variant_ref_sink (deep);
+  g_assert_null (call (rpc, value, &error));
+  assert_error_holds (&error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE, "too complex");
+  g_assert_null (call (rpc, g_variant_new_variant (value), &error));
+  assert_error_holds (&error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE, "too complex");
+  close_rpc (rpc);
+}
+
 static void
 test_type_length (void)
 {
@@ -367,6 +386,7 @@ main (int    argc,
   g_test_add_data_func ("/rpc-bounds/depth/result", test_depth_result, run_with_census);
   g_test_add_data_func ("/rpc-bounds/depth/news", test_depth_news, run_with_census);
   g_test_add_data_func ("/rpc-bounds/depth/type", test_depth_type, run_with_census);
+  g_test_add_data_func ("/rpc-bounds/depth/complex", test_complex_type, run_with_census);
   g_test_add_data_func ("/rpc-bounds/type", test_type_length, run_with_census);
   g_test_add_data_func ("/rpc-bounds/blobs/args", test_blobs_args, run_with_census);
   g_test_add_data_func ("/rpc-bounds/blobs/result", test_blobs_result, run_with_census);

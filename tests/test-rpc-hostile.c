@@ -217,6 +217,38 @@ send_type_deep (AForkProcess *process)
   step_frame (process, value_frame (AFORK_CALL_FRAME_RESULT, 1, type, "", 0));
 }
 
+/* A type that GLib would learn for a tenth of a second. */
+static char *
+make_complex_type (void)
+{
+  char *type = g_malloc (20001);
+
+  memset (type, '(', 100);
+  memset (type + 100, 'y', 19800);
+  memset (type + 19900, ')', 100);
+  type[20000] = '\0';
+  return type;
+}
+
+static void
+send_type_complex (AForkProcess *process)
+{
+  g_autofree guint8 *bytes = g_malloc0 (19800);
+  g_autofree char *type = make_complex_type ();
+
+  step_frame (process, value_frame (AFORK_CALL_FRAME_RESULT, 1, type, bytes, 19800));
+}
+
+static void
+send_type_complex_inside (AForkProcess *process)
+{
+  g_autofree guint8 *bytes = g_malloc0 (39801);
+  g_autofree char *type = make_complex_type ();
+
+  memcpy (bytes + 19801, type, 20000);
+  step_frame (process, value_frame (AFORK_CALL_FRAME_EVENT, 0, "v", bytes, 39801));
+}
+
 /* Variants in variants, deeper than GLib has them. */
 static void
 send_value_deep (AForkProcess *process)
@@ -1187,13 +1219,13 @@ static const struct { const char *name; Breach breach; } breaches[] = {
   BREACH (answer_twice), BREACH (answer_then_failed), BREACH (refusal_late),
   BREACH (progress_unknown), BREACH (begun_unknown), BREACH (result_zero), BREACH (type_invalid),
   BREACH (type_indefinite), BREACH (type_two), BREACH (type_none), BREACH (type_too_long),
-  BREACH (type_deep), BREACH (value_deep), BREACH (value_short), BREACH (value_boolean),
-  BREACH (value_not_utf8), BREACH (value_no_nul), BREACH (value_bad_offsets),
-  BREACH (value_odd_array), BREACH (failed_short), BREACH (failed_string_long),
-  BREACH (fds_missing), BREACH (fds_too_many), BREACH (fds_unnamed), BREACH (fds_piled_up),
-  BREACH (fds_for_nothing), BREACH (blob_unnamed), BREACH (blob_open), BREACH (blob_missing),
-  BREACH (blobs_too_many), BREACH (garbage), BREACH (garbage_and_exit), BREACH (garbage_and_stay),
-  BREACH (flood),
+  BREACH (type_deep), BREACH (type_complex), BREACH (type_complex_inside), BREACH (value_deep),
+  BREACH (value_short), BREACH (value_boolean), BREACH (value_not_utf8), BREACH (value_no_nul),
+  BREACH (value_bad_offsets), BREACH (value_odd_array), BREACH (failed_short),
+  BREACH (failed_string_long), BREACH (fds_missing), BREACH (fds_too_many), BREACH (fds_unnamed),
+  BREACH (fds_piled_up), BREACH (fds_for_nothing), BREACH (blob_unnamed), BREACH (blob_open),
+  BREACH (blob_missing), BREACH (blobs_too_many), BREACH (garbage), BREACH (garbage_and_exit),
+  BREACH (garbage_and_stay), BREACH (flood),
 };
 #undef BREACH
 

@@ -63,6 +63,13 @@ find_layout (AForkCallFrameKind kind)
   return NULL;
 }
 
+static size_t
+get_max_payload (const Layout *layout)
+{
+  return layout->kind == AFORK_CALL_FRAME_FAILED ? AFORK_CALL_FRAME_MAX_ERROR
+                                                 : AFORK_CALL_FRAME_MAX_PAYLOAD;
+}
+
 const char *
 afork_call_frame_kind_name (AForkCallFrameKind kind)
 {
@@ -190,7 +197,7 @@ find_fault (const Layout         *layout,
 {
   if (layout == NULL)
     return "a frame is of no known kind";
-  if (n_bytes > AFORK_CALL_FRAME_MAX_PAYLOAD)
+  if (n_bytes > get_max_payload (layout))
     return "a frame is too large";
   if ((frame->flags & ~layout->flags) != 0)
     return "a frame has flags that are not its kind's";
@@ -316,8 +323,8 @@ afork_call_frame_head_size (const AForkCallFrame *frame)
   const Layout *layout = find_layout (frame->kind);
   size_t size = get_fixed_size (frame, layout);
 
-  if (size > AFORK_CALL_FRAME_MAX_PAYLOAD
-      || frame->size > AFORK_CALL_FRAME_MAX_PAYLOAD - size
+  if (size > get_max_payload (layout)
+      || frame->size > get_max_payload (layout) - size
       || (layout->payload == PAYLOAD_VALUE && strlen (frame->type) > AFORK_CALL_FRAME_MAX_TYPE))
     return 0;
 

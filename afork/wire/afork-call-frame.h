@@ -47,6 +47,7 @@ extern "C" {
 #define AFORK_CALL_FRAME_HEADER_SIZE 16
 #define AFORK_CALL_FRAME_MAX_PAYLOAD (1024u * 1024 * 1024)
 #define AFORK_CALL_FRAME_MAX_TYPE 65534     /* characters of a type string */
+#define AFORK_CALL_FRAME_MAX_ERROR (5u * 1024 * 1024)     /* bytes of the payload of FAILED */
 
 /* Linux refuses more than this many descriptors in one message (SCM_MAX_FD in net/scm.h). */
 #define AFORK_CALL_FRAME_MAX_FDS 253
@@ -140,7 +141,7 @@ void                 afork_call_frame_get_blob  (const AForkCallFrame  *frame,
                                                  uint64_t              *size);
 
 /* How many bytes FRAME has without its `data` and the zeros behind that, or 0 if the whole of it is
- * over AFORK_CALL_FRAME_MAX_PAYLOAD. `blobs` is not written, but room is left for `n_blobs`. */
+ * over what its kind can have. `blobs` is not written, but room is left for `n_blobs`. */
 size_t               afork_call_frame_head_size (const AForkCallFrame  *frame);
 
 /* How many zeros stand behind the data of FRAME. */

@@ -331,7 +331,7 @@ afork_call_return_value (AForkCall   *self,
  * @error: why there is no result
  *
  * Answers the call with an error. The caller gets it with its domain, code and message, if it knows
- * the domain; else as `AFORK_ERROR_FAILED` with the message. Another text stands for one of 1 GiB
+ * the domain; else as `AFORK_ERROR_FAILED` with the message. Another text stands for one of 5 MiB
  * or more.
  *
  * Since: 0.1

@@ -1,0 +1,53 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* Checks in steps whether serialized values are in normal form, as g_variant_is_normal_form() does
+ * at once. That takes seconds for values of some MiB, and milliseconds for some of a few KiB, since
+ * GLib learns each type inside a value anew. */
+typedef struct _AForkNormalCheck AForkNormalCheck;
+
+typedef enum
+{
+  AFORK_NORMAL_CHECK_UNFINISHED,
+  AFORK_NORMAL_CHECK_NORMAL,
+  AFORK_NORMAL_CHECK_NOT_NORMAL,      /* or nested too deeply */
+  AFORK_NORMAL_CHECK_TOO_COMPLEX,     /* a type inside the value is */
+  AFORK_NORMAL_CHECK_NO_MEMORY,
+} AForkNormalCheckResult;
+
+/* What GLib needs to learn a type grows with its length times its levels of nesting, which is at
+ * most this: about 2 ms. */
+enum { AFORK_TYPE_MAX_COMPLEXITY = 256 * 1024 };
+
+/* Whether a valid TYPE keeps to that. */
+gboolean                _afork_type_is_simple       (const char       *type);
+
+AForkNormalCheck       *_afork_normal_check_new     (void);
+void                    _afork_normal_check_free    (AForkNormalCheck *self);
+
+/* A check begins. TYPE is valid, definite and simple. TYPE and DATA, which are little-endian, must
+ * stay until it is finished, or until another one begins. */
+void                    _afork_normal_check_begin   (AForkNormalCheck *self,
+                                                     const char       *type,
+                                                     gconstpointer     data,
+                                                     gsize             size);
+/* Goes on for some tenths of a millisecond. */
+AForkNormalCheckResult  _afork_normal_check_go_on   (AForkNormalCheck *self);
+
+/* Checks all at once. */
+AForkNormalCheckResult  _afork_normal_check_run     (AForkNormalCheck *self,
+                                                     const char       *type,
+                                                     gconstpointer     data,
+                                                     gsize             size);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkNormalCheck, _afork_normal_check_free)
+
+G_END_DECLS
