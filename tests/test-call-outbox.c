@@ -234,7 +234,7 @@ test_writer (void)
         {
           int most = sizes[g_random_int_range (0, G_N_ELEMENTS (sizes))];
 
-          gather (&world, (gsize) g_random_int_range (0, most));
+          gather (&world, (gsize) g_random_int_range (1, most + 1));
           check_rest (&world);
           keep (&world);
           check_rest (&world);

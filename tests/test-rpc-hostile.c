@@ -1111,7 +1111,7 @@ test_left_events (void)
   STEP ("w");
   write_outbox (process, AFORK_CALL_OUTBOX_HEADER_SIZE, bytes->data, bytes->len);
   write_header (process, N_STARTED, bytes->len, 0);
-  STEP ("K11");
+  STEP ("K15");
   rpc = new_hostile_rpc (process);
   g_signal_connect (rpc, "event", G_CALLBACK (append_text_cb), log);
   for (gsize i = 0; i < G_N_ELEMENTS (results); i++)
