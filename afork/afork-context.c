@@ -7,22 +7,25 @@
 
 #include "afork-context-private.h"
 
-/* A context goes in two steps, each told by a source of ours in it:
+/* A context goes in steps, which a source of ours tells of. It is the last one in the context, so
+ * GLib destroys it before the others; but nothing here relies on that order.
  *
- * 1. GLib destroys the sources, one after the other. The context is still in memory until all of
+ * 1. GLib takes the context from all sources, at once. What is attached from then on is lost.
+ * 2. GLib destroys the sources, one after the other. The context is still in memory until all of
  *    them are destroyed, ours too, so whoever has the mutex and finds `context` set can use it.
- * 2. GLib drops the sources. By then, each part of our objects has noticed that its own source is
- *    destroyed. Nobody but we had a source of the context's, so what is left can be done by any
- *    thread.
+ * 3. GLib drops the sources. By then, each part of our objects has noticed that its own source is
+ *    destroyed, so what is left can be done by any thread.
  *
- * Between the two, work is queued. It is done at the second step. */
+ * Until the third step, work is queued. It is done then. */
 struct _AForkContext
 {
-  gatomicrefcount  ref_count;   /* the source has one */
+  gatomicrefcount  ref_count;   /* the end source has one */
   GMutex           mutex;       /* for all below */
-  GMainContext    *context;     /* not a reference; NULL from the first step on */
-  GSource         *source;      /* nor is this */
-  gboolean         gone;        /* the second step was made */
+  GMainContext    *context;     /* not a reference; NULL from the second step on */
+  GSource         *end_source;  /* nor is this, which tells of the end … */
+  GSource         *work_source; /* … nor this, which does the work */
+  GThread         *destroyer;   /* for comparison: that lets it go, from the second step on */
+  gboolean         gone;        /* the third step was made */
   guint            n_objects;   /* that belong to it */
   GThread         *home;        /* for comparison: that uses the global default one, or NULL */
   GQueue           work;        /* of Work, to be done */
@@ -99,12 +102,12 @@ take_queue (GQueue *queue,
   g_queue_init (queue);
 }
 
-/* The source. */
+/* The sources. */
 
 static gboolean
-source_dispatch (GSource     *source,
-                 GSourceFunc  callback,
-                 gpointer     data)
+work_dispatch (GSource     *source,
+               GSourceFunc  callback,
+               gpointer     data)
 {
   AForkContext *self = ((ContextSource *) source)->context;
   GQueue work;
@@ -118,9 +121,9 @@ source_dispatch (GSource     *source,
   return G_SOURCE_CONTINUE;
 }
 
-/* The first step. */
+/* The second step. */
 static void
-source_destroyed_cb (gpointer data)
+end_destroyed_cb (gpointer data)
 {
   AForkContext *self = data;
 
@@ -130,19 +133,22 @@ source_destroyed_cb (gpointer data)
 
   g_mutex_lock (&self->mutex);
   self->context = NULL;
-  self->source = NULL;
+  self->end_source = NULL;
+  self->work_source = NULL;
+  self->destroyer = g_thread_self ();
   g_mutex_unlock (&self->mutex);
 }
 
-/* The second step. */
+/* The third step. */
 static void
-source_finalize (GSource *source)
+end_finalize (GSource *source)
 {
   AForkContext *self = ((ContextSource *) source)->context;
   GQueue work, watches;
 
   g_mutex_lock (&self->mutex);
   self->gone = TRUE;
+  self->destroyer = NULL;
   take_queue (&self->work, &work);
   take_queue (&self->watches, &watches);
   g_mutex_unlock (&self->mutex);
@@ -152,7 +158,8 @@ source_finalize (GSource *source)
   _afork_context_unref (self);
 }
 
-static GSourceFuncs source_funcs = { .dispatch = source_dispatch, .finalize = source_finalize };
+static GSourceFuncs end_funcs = { .finalize = end_finalize };
+static GSourceFuncs work_funcs = { .dispatch = work_dispatch };
 
 static AForkContext *
 context_new (void)
@@ -166,20 +173,34 @@ context_new (void)
   return self;
 }
 
-/* The source takes the reference. */
+static GSource *
+attach_source (AForkContext *self,
+               GSourceFuncs *funcs,
+               const char   *name,
+               int           priority)
+{
+  GSource *source = g_source_new (funcs, sizeof (ContextSource));
+
+  ((ContextSource *) source)->context = self;
+  g_source_set_static_name (source, name);
+  g_source_set_priority (source, priority);
+  /* Handlers that iterate the main context may wait for what the work leads to. */
+  g_source_set_can_recurse (source, TRUE);
+  g_source_attach (source, self->context);
+  g_source_unref (source);
+  return source;
+}
+
+/* The end source takes the reference. */
 static void
 attach (AForkContext *self,
         GMainContext *context)
 {
   self->context = context;
-  self->source = g_source_new (&source_funcs, sizeof (ContextSource));
-  ((ContextSource *) self->source)->context = self;
-  g_source_set_static_name (self->source, "[afork] context");
-  /* Handlers that iterate the main context may wait for what the work leads to. */
-  g_source_set_can_recurse (self->source, TRUE);
-  g_source_set_callback (self->source, NULL, self, source_destroyed_cb);
-  g_source_attach (self->source, context);
-  g_source_unref (self->source);
+  self->work_source = attach_source (self, &work_funcs, "[afork] context: work",
+                                     G_PRIORITY_DEFAULT);
+  self->end_source = attach_source (self, &end_funcs, "[afork] context: end", G_MAXINT);
+  g_source_set_callback (self->end_source, NULL, self, end_destroyed_cb);
 }
 
 AForkContext *
@@ -223,10 +244,11 @@ _afork_context_ref_nowhere (void)
 GMainContext *
 _afork_context_peek (AForkContext *self)
 {
-  GMainContext *context;
+  GMainContext *context = NULL;
 
   g_mutex_lock (&self->mutex);
-  context = self->context;
+  if (self->end_source != NULL && !g_source_is_destroyed (self->end_source))
+    context = g_source_get_context (self->end_source);
   g_mutex_unlock (&self->mutex);
   return context;
 }
@@ -313,13 +335,24 @@ hold (AForkContext *self)
   return acquire (self) ? (AForkHold *) self->context : NULL;
 }
 
+/* The same for public functions. The thread that lets the context go calls handlers of the
+ * program's meanwhile, and those may call functions: there is no main context for what they do. */
+static AForkHold *
+hold_or_let_go (AForkContext *self)
+{
+  if (self->destroyer == g_thread_self ())
+    return (AForkHold *) &nothing;
+
+  return hold (self);
+}
+
 AForkHold *
 _afork_context_hold_once (AForkContext *self)
 {
   AForkHold *held;
 
   g_mutex_lock (&self->mutex);
-  held = hold (self);
+  held = hold_or_let_go (self);
   g_mutex_unlock (&self->mutex);
 
   return held;
@@ -331,7 +364,7 @@ _afork_context_hold (AForkContext *self)
   AForkHold *held;
 
   g_mutex_lock (&self->mutex);
-  held = hold (self);
+  held = hold_or_let_go (self);
   if (held != NULL && self->n_objects > 0 && self->context == g_main_context_default ())
     make_home (self);
   g_mutex_unlock (&self->mutex);
@@ -382,8 +415,8 @@ _afork_context_run (AForkContext     *self,
   if (held == NULL)
     {
       g_queue_push_tail (&self->work, work_new (func, data));
-      if (self->source != NULL)
-        g_source_set_ready_time (self->source, 0);
+      if (self->work_source != NULL)
+        g_source_set_ready_time (self->work_source, 0);
     }
   g_mutex_unlock (&self->mutex);
 

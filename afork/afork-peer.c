@@ -307,6 +307,14 @@ _afork_peer_fork (AForkPeer *self,
       _afork_peer_fail_like_template (self, template);
       return;
     }
+  if (_afork_peer_is_stranded (template))
+    {
+      error = g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
+                           _("The process could not be forked from its template: the main context "
+                             "of that is gone"));
+      _afork_peer_fail_to_start (self, error);
+      return;
+    }
   if (template->told_to_run)
     {
       error = g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
@@ -416,7 +424,10 @@ _afork_peer_borrow (AForkPeer    *self,
   GArray *borrowed = g_array_new (FALSE, FALSE, sizeof (AForkBorrowedPeer));
 
   g_array_set_clear_func (borrowed, clear_borrowed);
-  for (AForkPeer *peer = self; peer != NULL; peer = peer->template)
+  /* One whose context goes could not be given back. */
+  for (AForkPeer *peer = self;
+       peer != NULL && !_afork_peer_is_stranded (peer);
+       peer = peer->template)
     {
       AForkBorrowedPeer one = { _afork_peer_ref (peer), peer->context };
 

@@ -23,13 +23,6 @@ _afork_process_start (AForkProcess *self)
     .string = { afork_process_get_title (self) },
   };
 
-  if (_afork_process_is_stranded (self))
-    {
-      _afork_process_abandon (self, AFORK_ERROR_CLOSED,
-                              _("The main context of the process is gone"));
-      return;
-    }
-
   self->started = TRUE;
   _afork_runtime_spawn (self->runtime, self->peer);
   _afork_peer_send (self->peer, &frame, -1);

@@ -195,7 +195,10 @@ _afork_process_ensure_started (AForkProcess  *self,
 {
   GError *failure;
 
-  if (!self->started && _afork_peer_get_failure (self->peer) == NULL)
+  if (_afork_peer_get_failure (self->peer) == NULL && _afork_process_is_stranded (self))
+    _afork_process_abandon (self, AFORK_ERROR_CLOSED,
+                            _("The main context of the process is gone"));
+  else if (!self->started && _afork_peer_get_failure (self->peer) == NULL)
     _afork_process_start (self);
   failure = _afork_peer_get_failure (self->peer);
   if (failure != NULL)

@@ -358,6 +358,64 @@ test_contexts_dropped (void)
   census_end (&census);
 }
 
+/* A context goes, and handlers that are called for this do what they like with other processes of
+ * it, some of which are yet to be lost. */
+
+enum { N_LOST = 4 };
+
+static void
+use_others_cb (AForkProcess  *process,
+               int            wait_status,
+               AForkProcess **others)
+{
+  for (guint i = 0; i < N_LOST; i++)
+    {
+      g_autoptr(AForkProcess) fork = NULL;
+      g_autoptr(GError) error = NULL;
+
+      afork_process_send_arg (others[i], "for nobody");
+      afork_process_set_spare (others[i], afork_process_get_spare (others[i]) + 1);
+      fork = afork_process_fork (others[i]);
+      afork_process_send_signal (others[i], SIGCONT);
+      g_assert_false (afork_process_wait (fork, NULL, &error));
+      afork_process_force_exit (others[(i + 1) % N_LOST]);
+    }
+}
+
+static gpointer
+lose_context (gpointer data)
+{
+  g_autoptr(GMainContext) context = g_main_context_new ();
+  AForkProcess *processes[N_LOST];
+
+  g_main_context_push_thread_default (context);
+  for (guint i = 0; i < N_LOST; i++)
+    {
+      processes[i] = new_with_module (i % 2 == 0 ? afork_process_new_exec (NULL)
+                                                 : afork_process_new ());
+      afork_process_set_spare (processes[i], i % 2);
+      g_signal_connect (processes[i], "exited", G_CALLBACK (use_others_cb), processes);
+    }
+  await_state (processes[0], AFORK_PROCESS_STATE_PREPARING);
+  g_main_context_pop_thread_default (context);
+  g_clear_pointer (&context, g_main_context_unref);
+
+  for (guint i = 0; i < N_LOST; i++)
+    g_object_unref (processes[i]);
+  return NULL;
+}
+
+static void
+test_contexts_handlers (void)
+{
+  Census census;
+
+  census_begin (&census);
+  for (int i = 0; i < 20; i++)
+    g_thread_join (g_thread_new ("loser", lose_context, NULL));
+  census_end (&census);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -369,6 +427,7 @@ main (int    argc,
   g_test_add_func ("/contexts/abandoned", test_contexts_abandoned);
   g_test_add_func ("/contexts/destroyed", test_contexts_destroyed);
   g_test_add_func ("/contexts/dropped", test_contexts_dropped);
+  g_test_add_func ("/contexts/handlers", test_contexts_handlers);
   g_test_add_func ("/contexts/mistaken", test_contexts_mistaken);
 
   return g_test_run ();
