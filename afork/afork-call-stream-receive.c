@@ -356,19 +356,24 @@ _afork_call_stream_next (AForkCallStream   *self,
                          AForkCallMessage  *message,
                          GError           **error)
 {
+  static const AForkCallMessage none;
   AForkCallStreamStatus status = go_on (self, error);
 
-  memset (message, 0, sizeof *message);
   if (status == AFORK_CALL_STREAM_OK)
     {
       *message = self->message;
+      self->message = none;
       message->fds = steal_fds (self);
-      memset (&self->message, 0, sizeof self->message);
     }
+  else
+    *message = none;
   if (status == AFORK_CALL_STREAM_FAILED)
-    _afork_call_stream_drop_fds (self);
-  if (self->step == NULL || status == AFORK_CALL_STREAM_FAILED)
-    _afork_call_stream_drop_frame (self);
+    {
+      _afork_call_stream_drop_fds (self);
+      _afork_call_stream_drop_frame (self);
+    }
+  else if (self->step == NULL)
+    g_clear_pointer (&self->owner, g_bytes_unref);
 
   return status;
 }

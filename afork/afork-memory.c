@@ -22,9 +22,10 @@ enum
   /* From this size on memory is mapped, so that it can be unmapped in pieces. Smaller memory is of
    * malloc(), which has it ready for the next time if it is often in use. */
   MIN_MAPPED = 2 * PIECE_SIZE,
-  /* This is to be left. It is not looked for where less than MIN_LOOKED is allocated. */
+  /* This is to be left. It is looked for each time that so much has been allocated: malloc() may
+   * ask the system for it, and give it back at once. */
   RESERVE = 64 * 1024,
-  MIN_LOOKED = 4 * 1024,
+  UNLOOKED = 256 * 1024,
 };
 
 /* Allocating. */
@@ -57,9 +58,15 @@ map (gsize size)
 gpointer
 _afork_memory_new (gsize size)
 {
+  static gint n_unlooked;       /* atomic: bytes that were allocated since */
   gpointer data = size >= MIN_MAPPED ? map (size) : g_try_malloc (size);
 
-  if (data == NULL || size < MIN_LOOKED || _afork_memory_is_left (0))
+  if (data == NULL
+      || g_atomic_int_add (&n_unlooked, (gint) MIN (size, UNLOOKED)) + size < UNLOOKED)
+    return data;
+
+  g_atomic_int_set (&n_unlooked, 0);
+  if (_afork_memory_is_left (0))
     return data;
 
   _afork_memory_free (data, size);
