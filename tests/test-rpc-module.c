@@ -242,13 +242,16 @@ test_new_template (const char *module)
   "void *g_variant_new_uint32 (unsigned number);\n" \
   "unsigned g_variant_get_uint32 (void *variant);\n" \
   "void *g_variant_get_child_value (void *variant, unsigned long index);\n" \
+  "void g_variant_unref (void *variant);\n" \
   "void afork_call_report (void *call, void *variant);\n" \
   "void *\n" \
   "add (void *call, void *args, void **error)\n" \
   "{\n" \
   "  void *child = g_variant_get_child_value (args, 0);\n" \
+  "  unsigned number = g_variant_get_uint32 (child);\n" \
   "  afork_call_report (call, child);\n" \
-  "  return g_variant_new_uint32 (1 + g_variant_get_uint32 (child));\n" \
+  "  g_variant_unref (child);\n" \
+  "  return g_variant_new_uint32 (1 + number);\n" \
   "}\n"
 
 static void
