@@ -141,6 +141,7 @@ be_born (AForkPeer *self,
          int       *pidfd)
 {
   self->born = TRUE;
+  _afork_peer_clear_deadline (self);
   _afork_peer_stop_being_unborn (self);
   if (self->channel != NULL && !self->told_to_run)
     _afork_channel_ask_sender (self->channel, FALSE);

@@ -236,9 +236,25 @@ compare_numbers (gconstpointer a,
   return first->number < second->number ? -1 : first->number > second->number;
 }
 
+/* Whether no server was ever there that could have forked anything. */
+static gboolean
+was_never_started (AForkPeer *self)
+{
+  if (self->program != NULL)
+    return !self->greeted;
+  if (self->adopted)
+    return !self->born;
+
+  return self->template != NULL && was_never_started (self->template);
+}
+
+/* A fork's socket usually ends with its template's. Not if a child of a program that is no server
+ * keeps that, with the unread command that holds the fork's socket. */
 void
 _afork_peer_settle_unborn (AForkPeer *self)
 {
+  const gboolean impossible = self->channel == NULL && self->failure != NULL
+    && was_never_started (self);
   g_autoptr(GPtrArray) unborn = NULL;
   GHashTableIter iter;
   gpointer peer;
@@ -256,7 +272,10 @@ _afork_peer_settle_unborn (AForkPeer *self)
       AForkPeer *fork = g_ptr_array_index (unborn, i);
 
       _afork_peer_hold_tales (fork);
-      _afork_peer_settle (fork);
+      if (impossible)
+        _afork_peer_fail_like_template (fork, self);
+      else
+        _afork_peer_settle (fork);
       _afork_peer_let_tales_go (fork, TRUE);
     }
 }

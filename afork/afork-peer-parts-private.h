@@ -46,11 +46,13 @@ struct _AForkPeer
   char                  *program;       /* of one that is executed, for messages */
   gboolean               is_self;       /* … and is this program, once more */
   gboolean               greeted;       /* … and it has answered as a server does */
-  GSource               *deadline;      /* … or has not got so long for it any more; or NULL */
+  guint                  start_timeout; /* for the handshake, in milliseconds; 0 for no limit */
+  GSource               *deadline;      /* when that is over; or NULL */
 
   AForkPeer             *template;      /* of one that is forked, until its life has ended */
   guint32                number;        /* … what that calls it: not 0 */
   gboolean               adopted;       /* forked for another caller: by whom is not known */
+  int                    adopted_fd;    /* … the number of its socket as it was given, for messages */
   gboolean               born;          /* … and it has been heard of */
 
   gboolean               told_to_run;
@@ -87,11 +89,7 @@ int        _afork_peer_connect_channel    (AForkPeer                 *self,
 /* Drops the command channel, which is closed. */
 void       _afork_peer_drop_channel       (AForkPeer                 *self);
 
-/* How long this program may take, when it is executed again, until it calls afork_init(): far
- * longer than it takes to be loaded, on a machine that has much else to do. Tests have less
- * patience. */
-extern guint _afork_peer_patience_ms;
-/* It has greeted, or never will. */
+/* The handshake is done, or never will be. */
 void       _afork_peer_clear_deadline     (AForkPeer                 *self);
 
 /* Telling the owner, which may drop the last reference to itself meanwhile. */

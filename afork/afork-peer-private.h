@@ -65,6 +65,10 @@ void       _afork_peer_set_owner   (AForkPeer              *self,
  * program, or forked. Where that fails at once, the peer has failed when the function returns, and
  * its end is told when its context turns: so is all that comes before _afork_peer_set_begun(). */
 void       _afork_peer_set_begun   (AForkPeer              *self);
+/* How long the handshake with what is executed, forked off this program or taken over may last, in
+ * milliseconds, or 0 for no limit. To be called before these. */
+void       _afork_peer_set_start_timeout (AForkPeer        *self,
+                                    guint                   timeout);
 void       _afork_peer_spawn       (AForkPeer              *self,
                                     const char * const     *argv,
                                     const char * const     *environment,

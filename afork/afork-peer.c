@@ -189,9 +189,15 @@ expect_birth (AForkPeer  *self,
   return FALSE;
 }
 
-/* A program that may never greet. */
+/* The handshake: a program that was executed, or the process at the other end of a socket that was
+ * taken over, may never answer. */
 
-guint _afork_peer_patience_ms = 30000;
+void
+_afork_peer_set_start_timeout (AForkPeer *self,
+                               guint      timeout)
+{
+  self->start_timeout = timeout;
+}
 
 void
 _afork_peer_clear_deadline (AForkPeer *self)
@@ -199,18 +205,53 @@ _afork_peer_clear_deadline (AForkPeer *self)
   _afork_source_clear (&self->deadline);
 }
 
+static GError *
+new_timeout_error (AForkPeer *self)
+{
+  g_autofree char *seconds = g_strdup_printf ("%g", self->start_timeout / 1000.0);
+
+  if (self->adopted)
+    return g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN,
+                        _("The process that was taken over by descriptor %d did not answer as an "
+                          "AFork server does within %s seconds"),
+                        self->adopted_fd, seconds);
+  if (self->is_self)
+    return g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN,
+                        _("“%s” did not answer as an AFork server does within %s seconds, and was "
+                          "killed: it has to call afork_init() before anything else"),
+                        self->program, seconds);
+
+  return g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN,
+                      _("“%s” did not answer as an AFork server does within %s seconds, and was "
+                        "killed"),
+                      self->program, seconds);
+}
+
+static gboolean
+is_handshake_done (AForkPeer *self)
+{
+  return self->adopted ? self->born : self->greeted;
+}
+
+/* The context may not have been iterated for a long time, and then the answer may be here. */
 static gboolean
 deadline_cb (gpointer data)
 {
-  AForkPeer *self = data;
+  g_autoptr(AForkPeer) self = _afork_peer_ref (data);
   g_autoptr(GError) error = NULL;
 
   _afork_peer_clear_deadline (self);
-  error = g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN,
-                       _("“%s” did not answer as an AFork server does within %u seconds, and was "
-                         "killed: it has to call afork_init() before anything else"),
-                       self->program, _afork_peer_patience_ms / 1000);
-  _afork_peer_abandon (self, error);
+  _afork_peer_hold_tales (self);
+  _afork_channel_drain (self->channel);
+  if (!is_handshake_done (self) && self->channel != NULL)
+    {
+      error = new_timeout_error (self);
+      _afork_peer_abandon (self, error);
+      /* It may not be possible to kill it, and children of it may keep its socket open. */
+      if (self->channel != NULL)
+        _afork_channel_close (self->channel, NULL);
+    }
+  _afork_peer_let_tales_go (self, FALSE);
   return G_SOURCE_REMOVE;
 }
 
@@ -224,6 +265,13 @@ set_deadline (AForkPeer *self,
   g_source_set_static_name (self->deadline, "[afork] process deadline");
   g_source_set_callback (self->deadline, deadline_cb, self, NULL);
   g_source_attach (self->deadline, self->context);
+}
+
+static void
+await_handshake (AForkPeer *self)
+{
+  if (self->start_timeout > 0)
+    set_deadline (self, g_get_monotonic_time () + (gint64) self->start_timeout * 1000);
 }
 
 /* Beginning. */
@@ -263,8 +311,7 @@ _afork_peer_spawn (AForkPeer          *self,
       && _afork_spawn (argv, environment, working_directory, how, socket, &pid, &pidfd, &error))
     {
       _afork_life_adopt (self->life, pid, pidfd);
-      if (self->is_self)
-        set_deadline (self, g_get_monotonic_time () + (gint64) _afork_peer_patience_ms * 1000);
+      await_handshake (self);
       return;
     }
 
@@ -285,6 +332,7 @@ _afork_peer_fork_program (AForkPeer *self)
   if (socket >= 0 && _afork_program_fork (socket, &pid, &pidfd, &error))
     {
       _afork_life_adopt (self->life, pid, pidfd);
+      await_handshake (self);
       return;
     }
 
@@ -357,6 +405,7 @@ _afork_peer_adopt (AForkPeer *self,
   int socket;
 
   self->adopted = TRUE;
+  self->adopted_fd = fd;
   self->number = 1;
   _afork_life_orphan (self->life);
   socket = _afork_fd_avoid_standard (fd);
@@ -366,6 +415,7 @@ _afork_peer_adopt (AForkPeer *self,
       && expect_birth (self, &cause))
     {
       _afork_peer_send (self, &frame, -1);
+      await_handshake (self);
       return;
     }
 

@@ -89,6 +89,7 @@ _afork_process_begin (AForkProcess *self)
   if (self->fd >= 0)
     {
       self->started = TRUE;
+      _afork_peer_set_start_timeout (self->peer, afork_runtime_get_start_timeout (self->runtime));
       _afork_peer_adopt (self->peer, g_steal_fd (&self->fd));
       return;
     }

@@ -38,6 +38,7 @@ struct _AForkRuntime
   char            *working_directory;
   char           **module_path;
   guint            generation;      /* counts the changes of the above */
+  guint            start_timeout;   /* for the handshake, in milliseconds; 0 for no limit */
 };
 
 /* What it executes, or NULL where that is nothing; to be called with the mutex locked. */

@@ -164,6 +164,7 @@ _afork_runtime_spawn (AForkRuntime *self,
   g_auto(GStrv) module_path = afork_runtime_dup_module_path (self);
   AForkProcess *early = get_early (self);
 
+  _afork_peer_set_start_timeout (peer, afork_runtime_get_start_timeout (self));
   if (early != NULL)
     _afork_peer_fork (peer, early->peer);
   else if (self->kind == AFORK_RUNTIME_KIND_PROGRAM)

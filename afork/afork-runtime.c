@@ -52,10 +52,14 @@ enum
   PROP_MODULE_PATH,
   PROP_CAN_FORK,
   PROP_CAN_PASS_FDS,
+  PROP_START_TIMEOUT,
   N_PROPS
 };
 
 static GParamSpec *props[N_PROPS];
+
+/* Far longer than a server takes to be loaded, on a machine that has much else to do. */
+enum { DEFAULT_START_TIMEOUT = 30000 };
 
 G_DEFINE_FINAL_TYPE (AForkRuntime, afork_runtime, G_TYPE_OBJECT)
 
@@ -119,6 +123,9 @@ afork_runtime_get_property (GObject    *object,
     case PROP_CAN_PASS_FDS:
       g_value_set_boolean (value, afork_runtime_get_can_pass_fds (self));
       break;
+    case PROP_START_TIMEOUT:
+      g_value_set_uint (value, afork_runtime_get_start_timeout (self));
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
@@ -155,6 +162,9 @@ afork_runtime_set_property (GObject      *object,
       break;
     case PROP_CAN_PASS_FDS:
       self->can_pass_fds = g_value_get_boolean (value);
+      break;
+    case PROP_START_TIMEOUT:
+      afork_runtime_set_start_timeout (self, g_value_get_uint (value));
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
@@ -258,6 +268,29 @@ afork_runtime_class_init (AForkRuntimeClass *klass)
     g_param_spec_boolean ("can-pass-fds", NULL, NULL, FALSE,
                           G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
 
+  /**
+   * AForkRuntime:start-timeout: (getter get_start_timeout) (setter set_start_timeout)
+   *
+   * How long a program that is executed may take to answer as an AFork server does, in
+   * milliseconds, or 0 for no limit. One that has not answered by then is killed, and what it was
+   * to run fails with `AFORK_ERROR_SPAWN` and a message that names the program.
+   *
+   * The time includes all that happens before the server runs, such as connecting to another
+   * machine or asking for a password. It counts from when the program is executed, and what the
+   * property is then holds. Forks of a template that has answered are not limited by it.
+   *
+   * The same limit is for processes that are forked off the calling program by
+   * [ctor@AFork.Process.new_template], and for those that are taken over by
+   * [ctor@AFork.Process.new_from_fd]. The latter cannot be killed if they do not answer: their
+   * socket is closed.
+   *
+   * Since: 0.1
+   */
+  props[PROP_START_TIMEOUT] =
+    g_param_spec_uint ("start-timeout", NULL, NULL,
+                       0, G_MAXUINT, DEFAULT_START_TIMEOUT,
+                       G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
   g_object_class_install_properties (object_class, N_PROPS, props);
 }
 
@@ -265,6 +298,7 @@ static void
 afork_runtime_init (AForkRuntime *self)
 {
   g_mutex_init (&self->mutex);
+  self->start_timeout = DEFAULT_START_TIMEOUT;
   self->templates = _afork_templates_new ();
 }
 
@@ -648,4 +682,54 @@ afork_runtime_get_can_pass_fds (AForkRuntime *self)
   g_return_val_if_fail (AFORK_IS_RUNTIME (self), FALSE);
 
   return self->can_pass_fds;
+}
+
+/**
+ * afork_runtime_get_start_timeout: (get-property start-timeout)
+ * @self: a runtime
+ *
+ * Gets how long a program that is executed may take to answer as an AFork server does.
+ *
+ * Returns: milliseconds, or 0 for no limit
+ *
+ * Since: 0.1
+ */
+guint
+afork_runtime_get_start_timeout (AForkRuntime *self)
+{
+  guint timeout;
+
+  g_return_val_if_fail (AFORK_IS_RUNTIME (self), 0);
+
+  g_mutex_lock (&self->mutex);
+  timeout = self->start_timeout;
+  g_mutex_unlock (&self->mutex);
+  return timeout;
+}
+
+/**
+ * afork_runtime_set_start_timeout: (set-property start-timeout)
+ * @self: a runtime
+ * @timeout: milliseconds, or 0 for no limit
+ *
+ * Sets how long a program that is executed from now on may take to answer as an AFork server does.
+ * A template that runs already is not replaced for that.
+ *
+ * Since: 0.1
+ */
+void
+afork_runtime_set_start_timeout (AForkRuntime *self,
+                                 guint         timeout)
+{
+  gboolean changes;
+
+  g_return_if_fail (AFORK_IS_RUNTIME (self));
+
+  g_mutex_lock (&self->mutex);
+  changes = self->start_timeout != timeout;
+  self->start_timeout = timeout;
+  g_mutex_unlock (&self->mutex);
+
+  if (changes)
+    g_object_notify_by_pspec (G_OBJECT (self), props[PROP_START_TIMEOUT]);
 }

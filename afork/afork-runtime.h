@@ -66,5 +66,10 @@ AFORK_AVAILABLE_IN_ALL
 gboolean            afork_runtime_get_can_fork          (AForkRuntime       *self);
 AFORK_AVAILABLE_IN_ALL
 gboolean            afork_runtime_get_can_pass_fds      (AForkRuntime       *self);
+AFORK_AVAILABLE_IN_ALL
+guint               afork_runtime_get_start_timeout     (AForkRuntime       *self);
+AFORK_AVAILABLE_IN_ALL
+void                afork_runtime_set_start_timeout     (AForkRuntime       *self,
+                                                         guint               timeout);
 
 G_END_DECLS

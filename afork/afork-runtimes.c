@@ -75,7 +75,8 @@ afork_runtime_get_native (void)
  * The program must call [func@AFork.init] as the first thing in `main()`. If it has not, it would
  * only show itself to its user once more, and so nothing is executed: processes fail with
  * `AFORK_ERROR_SPAWN`. So they do if the program runs with more rights than its caller; and if it
- * makes the call at times only, and has not answered within 30 seconds, when it is killed.
+ * makes the call at times only, and has not answered within
+ * [property@AFork.Runtime:start-timeout], when it is killed.
  *
  * Returns: (transfer none): the program's own runtime
  *

@@ -9,6 +9,7 @@
 
 #include "test-inspect-util.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -126,9 +127,9 @@ test_command_unstarted (Census        *census,
   g_clear_error (&error);
   expect_run_error (killed, "done", AFORK_ERROR, AFORK_ERROR_CLOSED, NULL);
 
-  afork_process_send_signal (signalled, SIGTERM);
+  afork_process_send_signal (signalled, SIGHUP);
   expect_run_error (signalled, "done", AFORK_ERROR, AFORK_ERROR_SIGNALED, NULL);
-  assert_term_signal (signalled, SIGTERM);
+  assert_term_signal (signalled, SIGHUP);
 
   g_cancellable_cancel (cancellable);
   connection = afork_process_run (cancelled, "done", cancellable, &error);
@@ -195,6 +196,72 @@ test_command_with_fds (Census        *census,
   assert_report (other, "environment", "AFORK_A", "by env");
 }
 
+/* A command that never answers as a server does: one that is executed when it is run, one that is
+ * executed as a template, and the native runtime's own program, replaced by another one. That has a
+ * child which keeps the socket, until the pipe ends. */
+static void
+test_command_silent (Census        *census,
+                     gconstpointer  data)
+{
+  const char *argv[] = { "sleep", "1000", NULL };
+  AForkRuntime *native = afork_runtime_get_native ();
+  g_autoptr(AForkRuntime) relayed = afork_runtime_new_command ("relayed", argv);
+  g_autoptr(AForkRuntime) forking = g_object_new (AFORK_TYPE_RUNTIME, "name", "forking",
+                                                  "argv", argv, "can-fork", TRUE,
+                                                  "can-pass-fds", TRUE, NULL);
+  AForkRuntime *runtimes[] = { relayed, forking, native };
+  g_autofree char *folder = g_dir_make_tmp ("afork-command-XXXXXX", NULL);
+  g_autofree char *pipe_path = g_build_filename (folder, "pipe", NULL);
+  g_autofree char *script = g_strdup_printf ("cat %s > /dev/null 2>&1; exit 1", pipe_path);
+  int pipe_fd;
+
+  g_assert_no_errno (mkfifo (pipe_path, 0600));
+  pipe_fd = open (pipe_path, O_RDWR | O_CLOEXEC);
+  g_assert_no_errno (pipe_fd);
+  afork_runtime_set_argv (native, (const char * const []) { "sh", "-c", script, NULL });
+  for (guint i = 0; i < G_N_ELEMENTS (runtimes); i++)
+    {
+      const char *name = runtimes[i] == native ? "“sh”" : "“sleep”";
+      g_autoptr(AForkProcess) process = NULL;
+      g_autoptr(AForkProcess) fresh = NULL;
+
+      g_assert_cmpuint (afork_runtime_get_start_timeout (runtimes[i]), ==, 30000);
+      g_object_set (runtimes[i], "start-timeout", 200, NULL);
+      process = afork_process_new_for_runtime (runtimes[i]);
+      fresh = afork_process_new_exec (runtimes[i]);
+      expect_run_error (process, "done", AFORK_ERROR, AFORK_ERROR_SPAWN, name);
+      expect_run_error (fresh, "done", AFORK_ERROR, AFORK_ERROR_SPAWN, "within 0.2 seconds");
+      assert_term_signal (fresh, SIGKILL);
+      afork_runtime_set_template (runtimes[i], NULL);
+      afork_runtime_set_start_timeout (runtimes[i], 30000);
+    }
+  afork_runtime_set_argv (native, NULL);
+  unlink (pipe_path);
+  close (pipe_fd);
+  rmdir (folder);
+}
+
+/* An asynchronous run, and one whose process is dropped meanwhile. */
+static void
+test_command_silent_async (Census        *census,
+                           gconstpointer  data)
+{
+  g_autoptr(AForkRuntime) runtime = afork_runtime_new_command ("silent", (const char * const [])
+                                                               { "sleep", "1000", NULL });
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GError) error = NULL;
+  AForkProcess *process;
+
+  afork_runtime_set_start_timeout (runtime, 100);
+  process = afork_process_new_for_runtime (runtime);
+  afork_process_run_async (process, "done", NULL, store_result_cb, &result);
+  g_object_unref (process);
+  await_result (&result);
+  g_assert_null (afork_process_run_finish (process, result, &error));
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN);
+  g_assert_nonnull (strstr (error->message, "“sleep”"));
+}
+
 static void
 add (const char  *path,
      void       (*test) (Census        *census,
@@ -215,6 +282,8 @@ main (int    argc,
   add ("/command/unstarted", test_command_unstarted);
   add ("/command/template", test_command_template);
   add ("/command/with-fds", test_command_with_fds);
+  add ("/command/silent", test_command_silent);
+  add ("/command/silent-async", test_command_silent_async);
 
   return g_test_run ();
 }

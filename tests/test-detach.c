@@ -366,6 +366,22 @@ test_detach_no_process (void)
   close (fds[1]);
 }
 
+/* The other end of the socket is open, and nobody answers there. */
+static void
+test_detach_silent (void)
+{
+  AForkRuntime *runtime = afork_runtime_get_default ();
+  g_autoptr(AForkProcess) taken = NULL;
+  int fds[2];
+
+  g_assert_cmpint (socketpair (AF_UNIX, SOCK_STREAM, 0, fds), ==, 0);
+  afork_runtime_set_start_timeout (runtime, 100);
+  taken = afork_process_new_from_fd (fds[0]);
+  afork_runtime_set_start_timeout (runtime, 30000);
+  expect_run_error (taken, "echo", AFORK_ERROR, AFORK_ERROR_SPAWN, "within 0.1 seconds");
+  close (fds[1]);
+}
+
 /* Given up before anything was heard of it. */
 static void
 test_detach_abandoned (void)
@@ -530,6 +546,7 @@ main (int    argc,
   ADD ("cancelled", test_detach_cancelled);
   ADD ("ignored", test_detach_ignored);
   ADD ("no-process", test_detach_no_process);
+  ADD ("silent", test_detach_silent);
   ADD ("abandoned", test_detach_abandoned);
   ADD ("unstarted", test_detach_unstarted);
   ADD ("to-thread", test_detach_to_thread);

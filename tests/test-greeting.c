@@ -8,8 +8,10 @@
 
 #include "config.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "afork/afork-error.h"
@@ -61,12 +63,11 @@ wait_for_end (AForkProcess *process)
 static void
 test_late (gconstpointer data)
 {
-  const guint patience_ms = _afork_peer_patience_ms;
   AForkRuntime *self = afork_runtime_get_self ();
   g_autoptr(AForkProcess) process = NULL;
   g_autoptr(AForkProcess) fresh = NULL;
 
-  _afork_peer_patience_ms = 500;
+  afork_runtime_set_start_timeout (self, 500);
   g_setenv (VARIABLE, data, TRUE);
   process = afork_process_new_for_runtime (self);
   fresh = afork_process_new_exec (self);
@@ -84,7 +85,7 @@ test_late (gconstpointer data)
     }
   wait_for_end (fresh);
   afork_runtime_set_template (self, NULL);
-  _afork_peer_patience_ms = patience_ms;
+  afork_runtime_set_start_timeout (self, 30000);
 }
 
 /* One that answers in time has all the time there is afterwards. */
@@ -97,6 +98,57 @@ test_in_time (gconstpointer data)
   while (afork_process_get_state (process) < AFORK_PROCESS_STATE_PREPARING)
     g_main_context_iteration (NULL, TRUE);
   g_assert_null (g_main_context_find_source_by_user_data (NULL, process->peer));
+  afork_process_force_exit (process);
+  wait_for_end (process);
+}
+
+/* Without a limit, nothing waits for its end. */
+static void
+test_without_limit (gconstpointer data)
+{
+  AForkRuntime *self = afork_runtime_get_self ();
+  g_autoptr(AForkProcess) process = NULL;
+
+  afork_runtime_set_start_timeout (self, 0);
+  process = afork_process_new_exec (self);
+  g_assert_null (process->peer->deadline);
+  afork_runtime_set_start_timeout (self, 30000);
+  afork_process_force_exit (process);
+  wait_for_end (process);
+}
+
+static void
+wait_for_greeting (void)
+{
+  g_autoptr(GArray) sockets = g_array_new (FALSE, FALSE, sizeof (struct pollfd));
+
+  for (int fd = STDERR_FILENO + 1; fd < 256; fd++)
+    {
+      struct pollfd one = { .fd = fd, .events = POLLIN };
+      socklen_t size = sizeof (int);
+      int type;
+
+      if (getsockopt (fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM)
+        g_array_append_val (sockets, one);
+    }
+  g_assert_cmpint (poll ((struct pollfd *) sockets->data, sockets->len, -1), >, 0);
+}
+
+/* The limit is over when the context is iterated again, and the program has answered in time. */
+static void
+test_unheard (gconstpointer data)
+{
+  g_autoptr(AForkProcess) process = afork_process_new_exec (afork_runtime_get_self ());
+  GSource *deadline = process->peer->deadline;
+
+  g_assert_nonnull (deadline);
+  wait_for_greeting ();
+  g_source_set_priority (deadline, G_PRIORITY_HIGH);
+  g_source_set_ready_time (deadline, 0);
+  while (afork_process_get_state (process) < AFORK_PROCESS_STATE_PREPARING)
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_cmpint (afork_process_get_state (process), ==, AFORK_PROCESS_STATE_PREPARING);
+  g_assert_null (process->peer->deadline);
   afork_process_force_exit (process);
   wait_for_end (process);
 }
@@ -119,6 +171,8 @@ main (int    argc,
       g_test_add_data_func ("/greeting/late/exit", "exit", test_late);
       g_test_add_data_func ("/greeting/late/abort", "abort", test_late);
       g_test_add_data_func ("/greeting/in-time", NULL, test_in_time);
+      g_test_add_data_func ("/greeting/without-limit", NULL, test_without_limit);
+      g_test_add_data_func ("/greeting/unheard", NULL, test_unheard);
     }
 
   return g_test_run ();
