@@ -323,12 +323,13 @@ frame_cb (AForkChannel      *channel,
 
   if (!is_in_place (self, frame, fds))
     return _afork_peer_refuse_frame (frame, error);
-  /* It was sent before anybody asked the kernel for the sender, or by one that has no number here:
-   * without that, its end would not be waited for. */
+  /* The kernel gives no pid of a sender that this PID namespace does not have, nor of what was sent
+   * before anybody asked. Without a pid, the process could be neither signalled nor waited for. */
   if (pid == 0 && makes_known (self, frame))
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL,
-                   _("The process does not keep to the protocol: %s came from nobody knows whom"),
+                   _("The process has no pid here: it is in a PID namespace that this program "
+                     "cannot see, or does not keep to the protocol (%s)"),
                    afork_frame_kind_name (frame->kind));
       return FALSE;
     }

@@ -366,6 +366,60 @@ test_detach_no_process (void)
   close (fds[1]);
 }
 
+/* A process that is taken over in a PID namespace that does not have it. */
+
+static const char *program;
+
+static int
+take_over_elsewhere (const char *fd)
+{
+  g_autoptr(AForkProcess) taken = afork_process_new_from_fd (atoi (fd));
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+
+  connection = afork_process_run (taken, "echo", NULL, &error);
+  g_print ("%s", error != NULL ? error->message : "no error");
+  return 0;
+}
+
+static void
+test_detach_invisible (void)
+{
+  const char *unshare[] = { "unshare", "--pid", "--fork", NULL, NULL, NULL, NULL };
+  g_autoptr(AForkProcess) process = make_echo ("");
+  g_autoptr(GSubprocessLauncher) launcher = NULL;
+  g_autoptr(GSubprocess) subprocess = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autofree char *text = NULL;
+  int status = -1;
+  int fd;
+
+  unshare[3] = "true";
+  if (!g_spawn_sync (NULL, (char **) unshare, NULL,
+                     G_SPAWN_SEARCH_PATH | G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL, NULL, NULL,
+                     &status, NULL)
+      || status != 0)
+    {
+      g_test_skip ("No PID namespace can be made");
+      return;
+    }
+
+  fd = detach_process_ok (process);
+  unshare[3] = program;
+  unshare[4] = "--take-over";
+  unshare[5] = "99";
+  launcher = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_STDOUT_PIPE);
+  g_subprocess_launcher_take_fd (launcher, fd, 99);
+  subprocess = g_subprocess_launcher_spawnv (launcher, unshare, &error);
+  g_assert_no_error (error);
+  g_subprocess_launcher_close (launcher);
+  g_subprocess_communicate_utf8 (subprocess, NULL, NULL, &text, NULL, &error);
+  g_assert_no_error (error);
+  g_test_message ("%s", text);
+  g_assert_nonnull (strstr (text, "PID namespace"));
+  await_end (process);
+}
+
 /* The other end of the socket is open, and nobody answers there. */
 static void
 test_detach_silent (void)
@@ -526,6 +580,10 @@ int
 main (int    argc,
       char **argv)
 {
+  program = argv[0];
+  if (argc == 3 && strcmp (argv[1], "--take-over") == 0)
+    return take_over_elsewhere (argv[2]);
+
   g_test_init (&argc, &argv, NULL);
 
 #define ADD(path, function) \
@@ -546,6 +604,7 @@ main (int    argc,
   ADD ("cancelled", test_detach_cancelled);
   ADD ("ignored", test_detach_ignored);
   ADD ("no-process", test_detach_no_process);
+  ADD ("invisible", test_detach_invisible);
   ADD ("silent", test_detach_silent);
   ADD ("abandoned", test_detach_abandoned);
   ADD ("unstarted", test_detach_unstarted);
