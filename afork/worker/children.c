@@ -22,6 +22,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifdef __GLIBC__
+# include <sys/single_threaded.h>
+#endif
+
 #include "pidfd.h"
 
 /* What the kernel has among the flags of a thread that ends, as proc(5) shows them. */
@@ -117,6 +121,17 @@ list_threads (char   *names,
   return n_threads;
 }
 
+/* Whether the C library is certain that it never made a thread, for where there is no /proc. */
+static bool
+never_had_threads (void)
+{
+#ifdef __GLIBC__
+  return __libc_single_threaded;
+#else
+  return false;
+#endif
+}
+
 /* Apart, for its array would have every fork touch one more page of the stack. */
 __attribute__ ((noinline)) static bool
 count_threads (AForkFailure *failure)
@@ -131,11 +146,12 @@ count_threads (AForkFailure *failure)
       n_threads = list_threads (names, sizeof names);
     }
 
-  if (n_threads == 0)
+  if (n_threads == 0 || (n_threads < 0 && errno == ENOENT && never_had_threads ()))
     return true;
   if (n_threads < 0)
     return afork_failure_set (failure, AFORK_WIRE_ERROR_THREADS,
-                              "The process is not forked: its threads cannot be counted: %s",
+                              "The process is not forked, since its threads cannot be counted: "
+                              "/proc/self/task: %s",
                               strerror (errno));
   return afork_failure_set (failure, AFORK_WIRE_ERROR_THREADS,
                             "The process is not forked, for it has more than one thread: %s",

@@ -1,0 +1,106 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* A caller that has no /proc, or that of another PID namespace: this program, executed again in
+ * namespaces of its own. */
+
+#include "config.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "test-util.h"
+
+static const char *program;
+
+/* The caller. */
+
+static void
+signal_and_wait (AForkProcess *process)
+{
+  g_autoptr(GSocketConnection) connection = run_process_ok (process, "echo");
+  g_autoptr(GError) error = NULL;
+  int signal = 0;
+
+  afork_process_send_signal (process, SIGTERM);
+  g_assert_true (afork_process_wait (process, NULL, &error));
+  g_assert_no_error (error);
+  g_assert_true (afork_process_get_term_signal (process, &signal));
+  g_assert_cmpint (signal, ==, SIGTERM);
+}
+
+static void
+run_and_finish (AForkProcess *process)
+{
+  g_autoptr(GSocketConnection) connection = run_process_ok (process, "echo");
+  g_autoptr(GError) error = NULL;
+  int status = -1;
+
+  g_clear_object (&connection);
+  g_assert_true (afork_process_wait (process, NULL, &error));
+  g_assert_no_error (error);
+  g_assert_true (afork_process_get_exit_status (process, &status));
+  g_assert_cmpint (status, ==, 0);
+}
+
+static int
+call_from_inside (void)
+{
+  g_autoptr(AForkProcess) process = afork_process_new ();
+  g_autoptr(AForkProcess) fork = NULL;
+  g_autoptr(AForkProcess) fork_of_fork = NULL;
+  g_autoptr(AForkProcess) fresh = afork_process_new_exec (NULL);
+
+  afork_process_require (process, "echo");
+  afork_process_require (fresh, "echo");
+  fork = afork_process_fork (process);
+  fork_of_fork = afork_process_fork (fork);
+  signal_and_wait (fork_of_fork);
+  run_and_finish (fork);
+  signal_and_wait (process);
+  signal_and_wait (fresh);
+  return 0;
+}
+
+/* The test. */
+
+static void
+test_inside (gconstpointer data)
+{
+  const char *argv[] = { "unshare", "--mount", "--pid", "--fork", "sh", "-c", NULL, program, NULL };
+  g_autofree char *script = g_strconcat (data, " || exit 77; \"$0\" --inside", NULL);
+  g_autoptr(GError) error = NULL;
+  int status = -1;
+
+  argv[6] = script;
+  g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, &status,
+                &error);
+  if (error == NULL && status != 0 && geteuid () != 0)
+    {
+      g_test_skip ("Namespaces can only be made by root");
+      return;
+    }
+  g_assert_no_error (error);
+  if (WIFEXITED (status) && WEXITSTATUS (status) == 77)
+    g_test_skip ("What is mounted cannot be changed");
+  else
+    g_assert_cmpint (status, ==, 0);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  program = argv[0];
+  if (argc == 2 && strcmp (argv[1], "--inside") == 0)
+    return call_from_inside ();
+
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_data_func ("/no-proc/none", "umount -l /proc", test_inside);
+  g_test_add_data_func ("/no-proc/of-another-namespace", "true", test_inside);
+  return g_test_run ();
+}
