@@ -8,16 +8,29 @@
 
 #include "config.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "test-refuse-util.h"
 #include "test-util.h"
 
 static const char *program;
 
 /* The caller. */
+
+/* Kernels before 6.13 do not tell of which process a pidfd is, but in /proc. */
+static void
+be_old_kernel (void)
+{
+  enum { PIDFD_INFO_SIZE = 64 };
+
+  refuse_system_call_with (SYS_ioctl, 1, (guint32) _IOWR (0xFF, 11, char[PIDFD_INFO_SIZE]), ENOTTY);
+}
 
 static void
 signal_and_wait (AForkProcess *process)
@@ -72,11 +85,10 @@ static void
 test_inside (gconstpointer data)
 {
   const char *argv[] = { "unshare", "--mount", "--pid", "--fork", "sh", "-c", NULL, program, NULL };
-  g_autofree char *script = g_strconcat (data, " || exit 77; \"$0\" --inside", NULL);
   g_autoptr(GError) error = NULL;
   int status = -1;
 
-  argv[6] = script;
+  argv[6] = data;
   g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, &status,
                 &error);
   if (error == NULL && status != 0 && geteuid () != 0)
@@ -96,11 +108,20 @@ main (int    argc,
       char **argv)
 {
   program = argv[0];
-  if (argc == 2 && strcmp (argv[1], "--inside") == 0)
+  if (argc == 2 && strcmp (argv[1], "--old") == 0)
+    be_old_kernel ();
+  if (argc == 2)
     return call_from_inside ();
 
   g_test_init (&argc, &argv, NULL);
-  g_test_add_data_func ("/no-proc/none", "umount -l /proc", test_inside);
-  g_test_add_data_func ("/no-proc/of-another-namespace", "true", test_inside);
+
+#define ADD(path, mount, option) \
+  g_test_add_data_func ("/no-proc/" path, \
+                        mount " || exit 77; exec \"$0\" " option, test_inside)
+
+  ADD ("none", "umount -l /proc", "--new");
+  ADD ("none-old", "umount -l /proc", "--old");
+  ADD ("of-another-namespace", "true", "--new");
+  ADD ("of-another-namespace-old", "true", "--old");
   return g_test_run ();
 }
