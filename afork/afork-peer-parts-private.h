@@ -52,7 +52,7 @@ struct _AForkPeer
   AForkPeer             *template;      /* of one that is forked, until its life has ended */
   guint32                number;        /* … what that calls it: not 0 */
   gboolean               adopted;       /* forked for another caller: by whom is not known */
-  int                    adopted_fd;    /* … the number of its socket as it was given, for messages */
+  int                    adopted_fd;    /* … its socket as it was given, for messages */
   gboolean               born;          /* … and it has been heard of */
 
   gboolean               told_to_run;

@@ -110,7 +110,7 @@ main (int    argc,
   program = argv[0];
   if (argc == 2 && strcmp (argv[1], "--old") == 0)
     be_old_kernel ();
-  if (argc == 2)
+  if (argc == 2 && (strcmp (argv[1], "--old") == 0 || strcmp (argv[1], "--new") == 0))
     return call_from_inside ();
 
   g_test_init (&argc, &argv, NULL);
