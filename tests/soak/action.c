@@ -38,6 +38,7 @@ static GPtrArray *context_threads;      /* of GThread */
 static rlim_t full_limit;               /* of descriptors */
 static guint starving_steps;            /* until there are descriptors again */
 static char *hostile_server;
+static CallMix *call_mix;               /* of the default main context; or NULL */
 
 /* Of modules/recite.c, which is in this program as well. */
 AFORK_WORKER_EXPORT void recite (int socket, const AForkItem *items, size_t n_items);
@@ -323,6 +324,51 @@ make_in_context (void)
   tally ("faults", "context gone");
   g_ptr_array_add (context_threads,
                    g_thread_new ("context", use_context, GUINT_TO_POINTER (chance_below (40))));
+}
+
+/* Calls in such threads. */
+static gpointer
+call_in_context (gpointer data)
+{
+  guint what = GPOINTER_TO_UINT (data);
+  g_autoptr(GMainContext) context = g_main_context_new ();
+  CallMix *mix;
+
+  g_main_context_push_thread_default (context);
+  mix = call_mix_new ();
+  for (guint step = 0; step < 150; step++)
+    {
+      chance_begin_step (what, step);
+      call_mix_step (mix);
+    }
+  call_mix_settle (mix);
+  call_mix_free (mix);
+  g_main_context_pop_thread_default (context);
+  return NULL;
+}
+
+static void
+make_calls_in_context (void)
+{
+  if (subjects_are_starved () || context_threads->len >= 4)
+    return;
+
+  tally ("processes", "in a thread's own context, for calls");
+  g_ptr_array_add (context_threads,
+                   g_thread_new ("calls", call_in_context,
+                                 GUINT_TO_POINTER (chance_below (1000000))));
+}
+
+static void
+step_calls (void)
+{
+  if (call_mix == NULL)
+    {
+      call_mix = call_mix_new ();
+      call_mix_starve (call_mix, subjects_are_starved ());
+    }
+  for (guint i = chance_below (10); i > 0; i--)
+    call_mix_step (call_mix);
 }
 
 /* Preparing them. */
@@ -1067,6 +1113,8 @@ starve (void)
 {
   action_settle ();
   subjects_starve (TRUE);
+  if (call_mix != NULL)
+    call_mix_starve (call_mix, TRUE);
   starving_steps = 1 + chance_below (30);
   set_limit ((rlim_t) get_highest_fd () + 1 + chance_below (6));
   tally ("faults", "descriptors run out");
@@ -1079,6 +1127,8 @@ feed (void)
   set_limit (full_limit);
   subject_forget_defaults ();
   subjects_starve (FALSE);
+  if (call_mix != NULL)
+    call_mix_starve (call_mix, FALSE);
 }
 
 /* Everything. */
@@ -1105,6 +1155,8 @@ static const struct
   { 1, make_missing },
   { 1, take_over_nothing },
   { 1, make_in_context },
+  { 1, make_calls_in_context },
+  { 40, step_calls },
   { 30, prepare_any },
   { 4, spoil_any },
   { 40, hand_over_any },
@@ -1162,6 +1214,23 @@ action_settle (void)
   g_ptr_array_set_size (context_threads, 0);
   if (subjects_are_starved ())
     feed ();
+}
+
+void
+action_end_round (void)
+{
+  if (call_mix == NULL)
+    return;
+
+  call_mix_settle (call_mix);
+  g_clear_pointer (&call_mix, call_mix_free);
+}
+
+void
+action_describe (void)
+{
+  if (call_mix != NULL)
+    call_mix_describe (call_mix);
 }
 
 /* The program has one thread until it returns. */

@@ -17,6 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "test-util.h"
@@ -33,7 +35,7 @@ enum
 
 /* Random numbers: splitmix64, begun anew by each step. */
 
-static guint64 chance_state;
+static __thread guint64 chance_state;
 
 void
 chance_begin_step (guint32 seed,
@@ -66,12 +68,14 @@ chance (guint percent)
 
 /* Counting. */
 
+static GMutex tables_mutex;
 static GHashTable *tables;      /* name → row → number */
 
 void
 tally (const char *table,
        const char *row)
 {
+  g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&tables_mutex);
   GHashTable *rows = g_hash_table_lookup (tables, table);
   guint count;
 
@@ -87,6 +91,7 @@ tally (const char *table,
 guint
 tally_sum (const char *table)
 {
+  g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&tables_mutex);
   GHashTable *rows = g_hash_table_lookup (tables, table);
   GHashTableIter iter;
   gpointer count;
@@ -184,6 +189,7 @@ describe_cb (gpointer data)
 {
   g_test_message ("There are still, in step %u of seed %u:", step, seed);
   g_ptr_array_foreach (subjects, describe_subject, NULL);
+  action_describe ();
   return G_SOURCE_CONTINUE;
 }
 
@@ -231,6 +237,7 @@ end_round (Census *census)
   watchdog_begin ("the end of a round");
   describe = g_timeout_add_seconds (PATIENCE_SECONDS / 12, describe_cb, NULL);
   action_settle ();
+  action_end_round ();
   while (subjects->len > 0)
     {
       let_all_go ();
@@ -344,6 +351,32 @@ get_number (const char *variable,
   return (guint) number;
 }
 
+/* What is made once, for all that comes later: contexts for calls that wait, GIO's thread. */
+static void
+warm_up (void)
+{
+  const char * const argv[] = { "true", NULL };
+  g_autoptr(GTask) task G_GNUC_UNUSED = g_task_new (NULL, NULL, NULL, NULL);
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+  CallMix *mix;
+  Census census;
+
+  /* There may be more descriptors then, but no more children. */
+  census_count (&census);
+  census.n_fds = G_MAXUINT;
+
+  process = afork_process_new_exec (NULL);
+  connection = afork_process_exec (process, argv, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_true (afork_process_wait (process, NULL, NULL));
+  mix = call_mix_new ();
+  call_mix_settle (mix);
+  call_mix_free (mix);
+  census_await (&census);
+}
+
 static void
 test_soak (void)
 {
@@ -360,9 +393,7 @@ test_soak (void)
 
       if (round == 0)
         {
-          /* With this, GIO's thread is there, and the templates of the program are. */
-          g_autoptr(GTask) task G_GNUC_UNUSED = g_task_new (NULL, NULL, NULL, NULL);
-
+          warm_up ();
           census_count (&census);
           n_left = count_descendants (FALSE);
         }
@@ -388,10 +419,101 @@ test_soak (void)
   tally_print ("faults");
   tally_print ("drops");
   tally_print ("calls");
+  tally_print ("answers to calls");
   tally_print ("recitals");
   g_test_message ("Left over: 0 descriptors, 0 children, 0 descendants");
   if (!is_sanitized ())
     g_assert_cmpuint (last_heap, <=, first_heap + HEAP_SLACK);
+}
+
+/* The process that looks after the one that does everything, and after what that leaves. */
+
+enum { GRACE_SECONDS = 20 };    /* for what ends by itself */
+
+static pid_t looked_after;
+
+static void
+end_all_cb (int signal)
+{
+  kill (looked_after, SIGKILL);
+}
+
+static void
+ignore_alarm_cb (int signal)
+{
+}
+
+static void
+kill_children (void)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/self/task/%d/children", (int) getpid ());
+  g_autofree char *text = NULL;
+  g_auto(GStrv) pids = NULL;
+
+  if (!g_file_get_contents (path, &text, NULL, NULL))
+    return;
+  pids = g_strsplit_set (text, " ", -1);
+  for (guint i = 0; pids[i] != NULL; i++)
+    if (atoi (pids[i]) > 0)
+      kill (atoi (pids[i]), SIGKILL);
+}
+
+/* Whatever loses its parent becomes a child of this process. */
+static guint
+end_children (gboolean at_once)
+{
+  gboolean is_over = at_once;
+  guint n_ended = 0;
+
+  alarm (at_once ? 0 : GRACE_SECONDS);
+  for (;;)
+    {
+      if (is_over)
+        kill_children ();
+      if (waitpid (-1, NULL, 0) > 0)
+        n_ended += is_over;
+      else if (errno == ECHILD)
+        return n_ended;
+      else
+        is_over = TRUE;
+    }
+}
+
+/* Returns in a new process, and exits in this one when that and all it has left has ended. */
+static void
+look_after_all (void)
+{
+  struct sigaction end_all = { .sa_handler = end_all_cb };
+  struct sigaction wake = { .sa_handler = ignore_alarm_cb };
+  int status;
+  guint n_left;
+
+  g_assert_no_errno (prctl (PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
+  looked_after = fork ();
+  g_assert_no_errno (looked_after);
+  if (looked_after == 0)
+    {
+      g_assert_no_errno (prctl (PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
+      return;
+    }
+
+  sigaction (SIGTERM, &end_all, NULL);
+  sigaction (SIGINT, &end_all, NULL);
+  sigaction (SIGALRM, &wake, NULL);
+  for (;;)
+    {
+      pid_t pid = waitpid (-1, &status, 0);
+
+      if (pid == looked_after)
+        break;
+    }
+  n_left = end_children (status != 0);
+  if (status == 0 && n_left > 0)
+    {
+      fprintf (stderr, "%u processes were left\n", n_left);
+      exit (EXIT_FAILURE);
+    }
+  exit (WIFEXITED (status) ? WEXITSTATUS (status) : 128 + WTERMSIG (status));
 }
 
 /* The kernel shows what was in the environment when the program was executed, of its forks as
@@ -400,11 +522,13 @@ test_soak (void)
 static void
 mark_descendants (char **argv)
 {
-  g_autofree char *mark = g_strdup_printf ("%d", (int) getpid ());
+  g_autofree char *mark = NULL;
 
   if (g_getenv (MARK) != NULL)
     return;
 
+  look_after_all ();
+  mark = g_strdup_printf ("%d", (int) getpid ());
   g_setenv (MARK, mark, TRUE);
   g_setenv ("G_SLICE", "always-malloc", TRUE);
   g_setenv ("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0", TRUE);

@@ -13,7 +13,8 @@
 G_BEGIN_DECLS
 
 /* Random numbers. Each step of the mix has its own, which depend on the seed and on the step's
- * number alone, so that a step does the same in every run that has come to the same state. */
+ * number alone, so that a step does the same in every run that has come to the same state. Each
+ * thread has steps of its own. */
 void     chance_begin_step (guint32  seed,
                             guint    step);
 gboolean chance            (guint    percent);
@@ -164,11 +165,30 @@ void       subject_waited         (Subject           *self,
                                    AForkProcess      *process,
                                    const GError      *error);
 
+/* A mix of calls in the thread-default main context: workers that come and go, and calls to them,
+ * each of which must end once, with what it is to come to. */
+typedef struct _CallMix CallMix;
+
+CallMix   *call_mix_new           (void);
+/* Does something at random. */
+void       call_mix_step          (CallMix      *self);
+/* From now on descriptors are few, or not any more. */
+void       call_mix_starve        (CallMix      *self,
+                                   gboolean      starve);
+/* Iterates the context until each call that was made has ended. */
+void       call_mix_settle        (CallMix      *self);
+/* It is settled. Drops the workers, and iterates the context until they have ended. */
+void       call_mix_free          (CallMix      *self);
+void       call_mix_describe      (CallMix      *self);
+
 /* Does something at random. */
 void       action_begin           (void);
 void       action_take            (void);
 /* Undoes what lasts, and waits until what goes on in other threads is over. */
 void       action_settle          (void);
+/* Ends what has to be over at the end of a round. */
+void       action_end_round       (void);
+void       action_describe        (void);
 void       action_end             (void);
 
 /* A blocking call is made, which must come to an end soon. */
