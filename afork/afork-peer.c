@@ -304,7 +304,7 @@ _afork_peer_spawn (AForkPeer          *self,
   GPid pid;
   int socket, pidfd;
 
-  self->program = g_strdup (get_program_name (argv[0]));
+  self->program = g_filename_display_name (get_program_name (argv[0]));
   self->is_self = how == AFORK_SPAWN_SOCKET_HIDDEN;
   socket = connect_commands (self, &error);
   if (socket >= 0

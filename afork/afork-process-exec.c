@@ -18,9 +18,9 @@
 /**
  * afork_process_exec_async:
  * @self: a process that was not run
- * @argv: (array zero-terminated=1): a program and its arguments, together less than 1 MiB; looked
- *   up in the `PATH` of the process's environment if it has no slash; `/bin/sh` executes what is in
- *   no format that the system knows
+ * @argv: (array zero-terminated=1) (element-type filename): a program and its arguments, together
+ *   less than 1 MiB; looked up in the `PATH` of the process's environment if it has no slash;
+ *   `/bin/sh` executes what is in no format that the system knows
  * @cancellable: (nullable): a cancellable
  * @callback: (nullable) (scope async): what to call when the program was executed, or when it is
  *   known that it was not
@@ -60,9 +60,13 @@ afork_process_exec_async (AForkProcess        *self,
     return;
 
   if (!afork_runtime_get_can_pass_fds (self->runtime))
-    _afork_process_abandon (self, AFORK_ERROR_NOT_SUPPORTED,
-                            _("“%s” cannot be executed by a process of the runtime “%s”"),
-                            argv[0], afork_runtime_get_name (self->runtime));
+    {
+      g_autofree char *program = g_filename_display_name (argv[0]);
+
+      _afork_process_abandon (self, AFORK_ERROR_NOT_SUPPORTED,
+                              _("“%s” cannot be executed by a process of the runtime “%s”"),
+                              program, afork_runtime_get_name (self->runtime));
+    }
   if (_afork_process_await_hand_over (self, task))
     _afork_peer_exec (self->peer, argv);
 }
@@ -98,7 +102,7 @@ afork_process_exec_finish (AForkProcess  *self,
 /**
  * afork_process_exec:
  * @self: a process that was not run
- * @argv: (array zero-terminated=1): a program and its arguments, as for
+ * @argv: (array zero-terminated=1) (element-type filename): a program and its arguments, as for
  *   [method@AFork.Process.exec_async]
  * @cancellable: (nullable): a cancellable
  * @error: return location for an [error@AFork.Error] or a [error@Gio.IOErrorEnum]

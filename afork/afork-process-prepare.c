@@ -151,10 +151,10 @@ tell_fd (AForkProcess     *self,
 /**
  * afork_process_require:
  * @self: a process that was not run
- * @module: a module: of the native runtime the path of a shared object, or a name without a slash,
- *   which is searched as `NAME.so` in the folders of [property@AFork.Runtime:module-path], in those
- *   of the process's environment variable `AFORK_MODULE_PATH`, which are separated by colons, and
- *   in the folder of installed modules
+ * @module: (type filename): a module: of the native runtime the path of a shared object, or a name
+ *   without a slash, which is searched as `NAME.so` in the folders of
+ *   [property@AFork.Runtime:module-path], in those of the process's environment variable
+ *   `AFORK_MODULE_PATH`, which are separated by colons, and in the folder of installed modules
  *
  * Loads a module. If that fails, the process fails with `AFORK_ERROR_MODULE`.
  *
@@ -178,7 +178,8 @@ afork_process_require (AForkProcess *self,
  * @self: a process that was not run
  * @code: source code in the runtime's language, in UTF-8: of the native runtime a translation unit
  *   in C
- * @args: (nullable) (array zero-terminated=1): strings for the code, or `NULL` for none
+ * @args: (nullable) (array zero-terminated=1) (element-type filename): strings for the code, in any
+ *   encoding, or `NULL` for none
  *
  * Compiles source code in the process, and runs it. What it leaves behind there, the process's
  * forks have as well.
@@ -214,7 +215,8 @@ afork_process_eval (AForkProcess       *self,
  * @function: a function of a module that was loaded: its name, found in the newest module that has
  *   it, code that was evaluated being one too; or `MODULE:NAME` with the module as
  *   [method@AFork.Process.require] was given it
- * @args: (nullable) (array zero-terminated=1): strings for the function, or `NULL` for none
+ * @args: (nullable) (array zero-terminated=1) (element-type filename): strings for the function, in
+ *   any encoding, or `NULL` for none
  *
  * Calls a function that prepares the process, in C an `AForkInitFunc`. If there is no such
  * function, the process fails with `AFORK_ERROR_FUNCTION`.
@@ -256,7 +258,7 @@ send_item (AForkProcess *self,
 /**
  * afork_process_send_arg:
  * @self: a process that was not run
- * @arg: a string, in any encoding
+ * @arg: (type filename): a string, in any encoding
  *
  * Queues a string as an item for the function.
  *
@@ -346,8 +348,8 @@ afork_process_send_fd (AForkProcess *self,
 /**
  * afork_process_setenv:
  * @self: a process that was not run
- * @name: a variable's name, not empty and without `=`
- * @value: (nullable): its value, or `NULL` to unset it
+ * @name: (type filename): a variable's name, not empty and without `=`
+ * @value: (type filename) (nullable): its value, or `NULL` to unset it
  *
  * Sets an environment variable in the process.
  *
@@ -374,7 +376,7 @@ afork_process_setenv (AForkProcess *self,
 /**
  * afork_process_chdir:
  * @self: a process that was not run
- * @path: a folder, as the process sees it
+ * @path: (type filename): a folder, as the process sees it
  *
  * Changes the process's working directory. If that fails, the process fails with
  * `AFORK_ERROR_FAILED`.

@@ -221,7 +221,8 @@ afork_runtime_class_init (AForkRuntimeClass *klass)
                         G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
 
   /**
-   * AForkRuntime:working-directory: (getter dup_working_directory) (setter set_working_directory)
+   * AForkRuntime:working-directory: (type filename) (getter dup_working_directory)
+   *   (setter set_working_directory)
    *
    * The folder in which processes are executed; or `NULL` for the one that this process has when
    * they are executed.
@@ -479,7 +480,8 @@ set_strings (AForkRuntime         *self,
  * Gets the program that is executed, and its arguments. For the native runtime that is the server
  * program that would be executed now, if no other was set.
  *
- * Returns: (transfer full) (nullable) (array zero-terminated=1): a copy of the arguments
+ * Returns: (transfer full) (nullable) (array zero-terminated=1) (element-type filename): a copy of
+ *   the arguments
  *
  * Since: 0.1
  */
@@ -499,7 +501,8 @@ afork_runtime_dup_argv (AForkRuntime *self)
 /**
  * afork_runtime_set_argv: (set-property argv)
  * @self: a runtime
- * @argv: (nullable) (array zero-terminated=1): a program and its arguments, or `NULL` for the usual
+ * @argv: (nullable) (array zero-terminated=1) (element-type filename): a program and its arguments,
+ *   or `NULL` for the usual
  *
  * Sets the program that is executed, and its arguments.
  *
@@ -525,7 +528,8 @@ afork_runtime_set_argv (AForkRuntime       *self,
  *
  * Gets the environment of executed processes.
  *
- * Returns: (transfer full) (nullable) (array zero-terminated=1): a copy of the environment, or
+ * Returns: (transfer full) (nullable) (array zero-terminated=1) (element-type filename): a copy of
+ *   the environment, or
  *   `NULL` for that of this process
  *
  * Since: 0.1
@@ -541,7 +545,8 @@ afork_runtime_dup_environ (AForkRuntime *self)
 /**
  * afork_runtime_set_environ: (set-property environ)
  * @self: a runtime
- * @environment: (nullable) (array zero-terminated=1): strings `NAME=VALUE`, or `NULL` for the
+ * @environment: (nullable) (array zero-terminated=1) (element-type filename): strings
+ *   `NAME=VALUE`, or `NULL` for the
  *   environment of this process
  *
  * Sets the environment of executed processes.
@@ -563,7 +568,8 @@ afork_runtime_set_environ (AForkRuntime       *self,
  *
  * Gets the folder in which processes are executed.
  *
- * Returns: (transfer full) (nullable): a copy of the path, or `NULL` for the folder of this process
+ * Returns: (transfer full) (type filename) (nullable): a copy of the path, or `NULL` for the folder
+ *   of this process
  *
  * Since: 0.1
  */
@@ -583,7 +589,8 @@ afork_runtime_dup_working_directory (AForkRuntime *self)
 /**
  * afork_runtime_set_working_directory: (set-property working-directory)
  * @self: a runtime
- * @working_directory: (nullable): a folder's path, or `NULL` for the folder of this process
+ * @working_directory: (type filename) (nullable): a folder's path, or `NULL` for the folder of this
+ *   process
  *
  * Sets the folder in which processes are executed.
  *
@@ -617,7 +624,8 @@ afork_runtime_set_working_directory (AForkRuntime *self,
  *
  * Gets the folders in which modules are looked for first.
  *
- * Returns: (transfer full) (nullable) (array zero-terminated=1): a copy of the paths, or `NULL` for
+ * Returns: (transfer full) (nullable) (array zero-terminated=1) (element-type filename): a copy of
+ *   the paths, or `NULL` for
  *   none
  *
  * Since: 0.1
@@ -633,7 +641,8 @@ afork_runtime_dup_module_path (AForkRuntime *self)
 /**
  * afork_runtime_set_module_path: (set-property module-path)
  * @self: a runtime
- * @module_path: (nullable) (array zero-terminated=1): paths of folders, or `NULL` for none
+ * @module_path: (nullable) (array zero-terminated=1) (element-type filename): paths of folders, or
+ *   `NULL` for none
  *
  * Sets the folders in which modules are looked for first.
  *

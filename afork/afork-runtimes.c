@@ -130,8 +130,8 @@ afork_runtime_set_default (AForkRuntime *runtime)
 /**
  * afork_runtime_new_command: (constructor)
  * @name: what the runtime is called
- * @argv: (array zero-terminated=1): a program, looked up in `PATH` if it has no slash, and its
- *   arguments
+ * @argv: (array zero-terminated=1) (element-type filename): a program, looked up in `PATH` if it
+ *   has no slash, and its arguments
  *
  * Creates a runtime that executes a command. The command gets the command socket, a stream socket,
  * as its standard input and output, and must hand them to a server that speaks AFork's protocol,

@@ -146,6 +146,7 @@ _afork_spawn (const char * const  *argv,
 {
   g_auto(AForkFd) owned_socket = socket;
   g_autofree const char **longer = NULL;
+  g_autofree char *program = g_filename_display_name (argv[0]);
   GPid child;
   int result;
 
@@ -158,15 +159,17 @@ _afork_spawn (const char * const  *argv,
   result = spawn (argv, environment, working_directory, how, socket, &child);
   if (result != 0 && working_directory != NULL)
     {
+      g_autofree char *folder = g_filename_display_name (working_directory);
+
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
                    _("“%s” could not be executed in “%s”: %s"),
-                   argv[0], working_directory, g_strerror (result));
+                   program, folder, g_strerror (result));
       return FALSE;
     }
   if (result != 0)
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
-                   _("“%s” could not be executed: %s"), argv[0], g_strerror (result));
+                   _("“%s” could not be executed: %s"), program, g_strerror (result));
       return FALSE;
     }
 
@@ -174,7 +177,7 @@ _afork_spawn (const char * const  *argv,
   _afork_fd_clear (&owned_socket);
   if (!_afork_spawn_watch (child, pidfd, error))
     {
-      g_prefix_error (error, _("“%s” was executed, but to no avail: "), argv[0]);
+      g_prefix_error (error, _("“%s” was executed, but to no avail: "), program);
       return FALSE;
     }
 
