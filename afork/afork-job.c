@@ -60,6 +60,17 @@ static guint signals[N_SIGNALS];
 
 G_DEFINE_FINAL_TYPE (AForkJob, afork_job, G_TYPE_OBJECT)
 
+/* Whether it can still be changed. Nothing is done to one that was run. */
+static gboolean
+is_new (AForkJob *self)
+{
+  if (self->state == AFORK_JOB_STATE_NEW)
+    return TRUE;
+
+  g_debug ("A job that was run cannot be changed");
+  return FALSE;
+}
+
 static void
 afork_job_dispose (GObject *object)
 {
@@ -327,7 +338,8 @@ afork_job_set_fds (AForkJob    *self,
 {
   g_return_if_fail (AFORK_IS_JOB (self));
   g_return_if_fail (fds == NULL || G_IS_UNIX_FD_LIST (fds));
-  g_return_if_fail (self->state == AFORK_JOB_STATE_NEW);
+  if (!is_new (self))
+    return;
 
   if (g_set_object (&self->fds, fds))
     g_object_notify_by_pspec (G_OBJECT (self), props[PROP_FDS]);
@@ -341,7 +353,7 @@ afork_job_set_fds (AForkJob    *self,
  * Has @blob go to the worker beside the arguments, at most 1024 of them with 1 GiB together. The
  * worker gets them from [method@AFork.Call.get_blobs].
  *
- * Returns: its index, from 0
+ * Returns: its index, from 0; or `G_MAXUINT` if the job was run before, and does not get it
  *
  * Since: 0.1
  */
@@ -351,7 +363,8 @@ afork_job_add_blob (AForkJob *self,
 {
   g_return_val_if_fail (AFORK_IS_JOB (self), 0);
   g_return_val_if_fail (blob != NULL, 0);
-  g_return_val_if_fail (self->state == AFORK_JOB_STATE_NEW, 0);
+  if (!is_new (self))
+    return G_MAXUINT;
 
   if (self->blobs == NULL)
     self->blobs = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
@@ -397,7 +410,8 @@ afork_job_set_timeout (AForkJob *self,
                        guint     timeout)
 {
   g_return_if_fail (AFORK_IS_JOB (self));
-  g_return_if_fail (self->state == AFORK_JOB_STATE_NEW);
+  if (!is_new (self))
+    return;
 
   if (self->timeout == timeout)
     return;

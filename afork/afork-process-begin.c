@@ -96,6 +96,12 @@ _afork_process_begin (AForkProcess *self)
 
   if (template == NULL && !self->fresh)
     template = afork_runtime_get_template (self->runtime);
+  if (template != NULL && !_afork_process_can_prepare (template))
+    {
+      _afork_process_abandon (self, AFORK_ERROR_CLOSED,
+                              _("The process could not be forked from its template: that was run"));
+      return;
+    }
   if (template != NULL)
     {
       self->title = g_strdup (template->title);
@@ -271,9 +277,8 @@ afork_process_new_template (GError **error)
 AForkProcess *
 afork_process_new_from_fd (int fd)
 {
-  g_return_val_if_fail (fd >= 0, NULL);
-
-  return g_object_new (AFORK_TYPE_PROCESS, "fd", fd, NULL);
+  /* What is no descriptor must not be the property's -1, which is for other processes. */
+  return g_object_new (AFORK_TYPE_PROCESS, "fd", fd >= 0 ? fd : G_MAXINT, NULL);
 }
 
 /**
@@ -282,6 +287,8 @@ afork_process_new_from_fd (int fd)
  *
  * Makes another process of this one, with all that was queued for it so far. Both then go on
  * independently of each other. What was queued and could not be done fails both.
+ *
+ * If @self was run, executed or detached, the new process fails with `AFORK_ERROR_CLOSED`.
  *
  * If @self has more than one thread, started by a module, the new process fails with
  * `AFORK_ERROR_THREADS`, and @self does not.
@@ -294,7 +301,6 @@ AForkProcess *
 afork_process_fork (AForkProcess *self)
 {
   g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
-  g_return_val_if_fail (_afork_process_can_prepare (self), NULL);
 
   return g_object_new (AFORK_TYPE_PROCESS, "template", self, NULL);
 }

@@ -49,7 +49,7 @@ afork_process_exec_async (AForkProcess        *self,
   g_autoptr(GTask) task = NULL;
 
   g_return_if_fail (AFORK_IS_PROCESS (self));
-  g_return_if_fail (argv != NULL && argv[0] != NULL);
+  g_return_if_fail (argv != NULL);
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
   task = g_task_new (self, cancellable, callback, user_data);
@@ -59,7 +59,11 @@ afork_process_exec_async (AForkProcess        *self,
   if (hold == NULL || !_afork_process_begin_hand_over (self, task))
     return;
 
-  if (!afork_runtime_get_can_pass_fds (self->runtime))
+  if (argv[0] == NULL)
+    {
+      _afork_process_abandon (self, AFORK_ERROR_FAILED, _("There is no program to be executed"));
+    }
+  else if (!afork_runtime_get_can_pass_fds (self->runtime))
     {
       g_autofree char *program = g_filename_display_name (argv[0]);
 
@@ -80,8 +84,9 @@ afork_process_exec_async (AForkProcess        *self,
  * Returns the socket that is connected to the program. The program has been executed by then, and
  * may have ended.
  *
- * Fails as [method@AFork.Process.run_finish] does, and with `AFORK_ERROR_SPAWN` and the system's
- * own message if the program could not be executed.
+ * Fails as [method@AFork.Process.run_finish] does; with `AFORK_ERROR_FAILED` if there is no program
+ * in the arguments; and with `AFORK_ERROR_SPAWN` and the system's own message if the program could
+ * not be executed.
  *
  * Returns: (transfer full): a connection, or `NULL` on error
  *
@@ -125,7 +130,7 @@ afork_process_exec (AForkProcess        *self,
   AForkBlocking blocking;
 
   g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
-  g_return_val_if_fail (argv != NULL && argv[0] != NULL, NULL);
+  g_return_val_if_fail (argv != NULL, NULL);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
 
   if (!_afork_blocking_begin (&blocking, G_OBJECT (self), self, error))

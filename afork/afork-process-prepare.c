@@ -27,6 +27,17 @@ _afork_process_can_prepare (AForkProcess *self)
   return !self->handed_over;
 }
 
+gboolean
+_afork_process_may_prepare (AForkProcess *self)
+{
+  if (!self->handed_over)
+    return TRUE;
+
+  g_debug ("Process %d is told nothing any more: it was run, executed or detached",
+           (int) afork_process_get_pid (self));
+  return FALSE;
+}
+
 void
 _afork_process_discard_spares (AForkProcess *self)
 {
@@ -93,6 +104,19 @@ _afork_process_tell (AForkProcess     *self,
   _afork_process_discard_spares (self);
   if (self->started && _afork_peer_get_failure (self->peer) == NULL)
     _afork_peer_send (self->peer, frame, g_steal_fd (&owned_fd));
+  return self;
+}
+
+/* The process was told what cannot be done, because of ERROR, which is taken. */
+static AForkProcess *
+refuse (AForkProcess *self,
+        GError       *error)
+{
+  g_autoptr(AForkHold) hold = _afork_process_hold_or_warn (self);
+  g_autoptr(GError) owned = error;
+
+  if (hold != NULL && !is_past_telling (self))
+    fail_to_tell (self, owned);
   return self;
 }
 
@@ -168,7 +192,8 @@ afork_process_require (AForkProcess *self,
 {
   g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
   g_return_val_if_fail (module != NULL, self);
-  g_return_val_if_fail (_afork_process_can_prepare (self), self);
+  if (!_afork_process_may_prepare (self))
+    return self;
 
   return tell_string (self, AFORK_FRAME_REQUIRE, module);
 }
@@ -204,7 +229,8 @@ afork_process_eval (AForkProcess       *self,
 {
   g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
   g_return_val_if_fail (code != NULL, self);
-  g_return_val_if_fail (_afork_process_can_prepare (self), self);
+  if (!_afork_process_may_prepare (self))
+    return self;
 
   return tell_call (self, AFORK_FRAME_EVAL, code, args);
 }
@@ -232,7 +258,8 @@ afork_process_call (AForkProcess       *self,
 {
   g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
   g_return_val_if_fail (function != NULL, self);
-  g_return_val_if_fail (_afork_process_can_prepare (self), self);
+  if (!_afork_process_may_prepare (self))
+    return self;
 
   return tell_call (self, AFORK_FRAME_CALL, function, args);
 }
@@ -275,7 +302,8 @@ afork_process_send_arg (AForkProcess *self,
 
   g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
   g_return_val_if_fail (arg != NULL, self);
-  g_return_val_if_fail (_afork_process_can_prepare (self), self);
+  if (!_afork_process_may_prepare (self))
+    return self;
 
   frame.bytes = (const guint8 *) arg;
   frame.n_bytes = strlen (arg);
@@ -306,7 +334,8 @@ afork_process_send_bytes (AForkProcess *self,
 
   g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
   g_return_val_if_fail (bytes != NULL, self);
-  g_return_val_if_fail (_afork_process_can_prepare (self), self);
+  if (!_afork_process_may_prepare (self))
+    return self;
 
   frame.bytes = g_bytes_get_data (bytes, &frame.n_bytes);
   if (frame.n_bytes <= MAX_COPIED_ITEM)
@@ -339,8 +368,8 @@ afork_process_send_fd (AForkProcess *self,
   const AForkFrame frame = { .kind = AFORK_FRAME_ITEM_FDS, .n_fds = 1 };
 
   g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
-  g_return_val_if_fail (fd >= 0, self);
-  g_return_val_if_fail (_afork_process_can_prepare (self), self);
+  if (!_afork_process_may_prepare (self))
+    return self;
 
   return tell_fd (self, &frame, fd);
 }
@@ -348,7 +377,8 @@ afork_process_send_fd (AForkProcess *self,
 /**
  * afork_process_setenv:
  * @self: a process that was not run
- * @name: (type filename): a variable's name, not empty and without `=`
+ * @name: (type filename): a variable's name, not empty and without `=`; another one fails the
+ *   process with `AFORK_ERROR_FAILED`
  * @value: (type filename) (nullable): its value, or `NULL` to unset it
  *
  * Sets an environment variable in the process.
@@ -365,8 +395,18 @@ afork_process_setenv (AForkProcess *self,
   AForkFrame frame = { .kind = AFORK_FRAME_SETENV, .string = { name, value } };
 
   g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
-  g_return_val_if_fail (name != NULL && *name != '\0' && strchr (name, '=') == NULL, self);
-  g_return_val_if_fail (_afork_process_can_prepare (self), self);
+  g_return_val_if_fail (name != NULL, self);
+  if (!_afork_process_may_prepare (self))
+    return self;
+
+  if (*name == '\0' || strchr (name, '=') != NULL)
+    {
+      g_autofree char *shown = g_filename_display_name (name);
+
+      return refuse (self, g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED,
+                                        _("“%s” cannot be the name of an environment variable"),
+                                        shown));
+    }
 
   if (value == NULL)
     frame.kind = AFORK_FRAME_UNSETENV;
@@ -391,7 +431,8 @@ afork_process_chdir (AForkProcess *self,
 {
   g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
   g_return_val_if_fail (path != NULL, self);
-  g_return_val_if_fail (_afork_process_can_prepare (self), self);
+  if (!_afork_process_may_prepare (self))
+    return self;
 
   return tell_string (self, AFORK_FRAME_CHDIR, path);
 }
@@ -426,9 +467,11 @@ afork_process_map_fd (AForkProcess *self,
   };
 
   g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
-  g_return_val_if_fail (fd >= 0, self);
-  g_return_val_if_fail (target >= 0, self);
-  g_return_val_if_fail (_afork_process_can_prepare (self), self);
+  if (!_afork_process_may_prepare (self))
+    return self;
+  if (target < 0)
+    return refuse (self, g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED,
+                                      _("A descriptor cannot have the number %d"), target));
 
   return tell_fd (self, &frame, fd);
 }

@@ -124,6 +124,8 @@ void          _afork_process_unwatch_unkillable (AForkProcess     *self,
 
 /* Whether it may still be told something. */
 gboolean      _afork_process_can_prepare        (AForkProcess     *self);
+/* The same for what the program tells it, which is ignored then. */
+gboolean      _afork_process_may_prepare        (AForkProcess     *self);
 
 /* What forks of it are like has changed. */
 void          _afork_process_discard_spares     (AForkProcess     *self);

@@ -764,9 +764,7 @@ afork_process_set_title (AForkProcess *self,
   hold = _afork_process_hold_or_warn (self);
   if (hold == NULL)
     return;
-  g_return_if_fail (_afork_process_can_prepare (self));
-
-  if (g_strcmp0 (self->title, title) == 0)
+  if (!_afork_process_may_prepare (self) || g_strcmp0 (self->title, title) == 0)
     return;
 
   g_free (self->title);
@@ -798,7 +796,7 @@ afork_process_get_die_with_parent (AForkProcess *self)
  * afork_process_set_die_with_parent: (set-property die-with-parent)
  * @self: a process that was not run
  * @die_with_parent: whether the process is killed when the calling program ends; once that is set,
- *   it cannot be undone
+ *   it cannot be undone, and trying that fails the process with `AFORK_ERROR_FAILED`
  *
  * Sets whether the process is killed when the calling program ends, by whatever means, `SIGKILL`
  * among them. It is busy perhaps, and does not see that its socket has ended: that is what most
@@ -831,11 +829,14 @@ afork_process_set_die_with_parent (AForkProcess *self,
   hold = _afork_process_hold_or_warn (self);
   if (hold == NULL)
     return;
-  g_return_if_fail (_afork_process_can_prepare (self));
-  g_return_if_fail (die_with_parent || !self->die_with_parent);
-
-  if (self->die_with_parent == !!die_with_parent)
+  if (!_afork_process_may_prepare (self) || self->die_with_parent == !!die_with_parent)
     return;
+  if (!die_with_parent)
+    {
+      _afork_process_abandon (self, AFORK_ERROR_FAILED,
+                              _("The process is to end with its caller, which cannot be undone"));
+      return;
+    }
 
   self->die_with_parent = TRUE;
   if (!afork_runtime_get_can_pass_fds (self->runtime))
@@ -901,9 +902,7 @@ afork_process_set_spare (AForkProcess *self,
   hold = _afork_process_hold_or_warn (self);
   if (hold == NULL)
     return;
-  g_return_if_fail (_afork_process_can_prepare (self));
-
-  if (self->spare == spare)
+  if (!_afork_process_may_prepare (self) || self->spare == spare)
     return;
 
   self->spare = spare;

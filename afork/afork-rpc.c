@@ -505,8 +505,8 @@ afork_rpc_init (AForkRpc *self)
  * Runs @process, to have calls answered by @function, one after the other. For other ways see the
  * properties.
  *
- * To give it a process that was run, executed or detached before is an error of the program's: it
- * is warned of, the process is left alone, and calls fail with `AFORK_ERROR_CLOSED`.
+ * If @process was run, executed or detached before, it is left alone, and calls fail with
+ * `AFORK_ERROR_CLOSED`.
  *
  * Returns: (transfer full): an RPC object
  *
@@ -633,7 +633,7 @@ afork_rpc_get_max_in_flight (AForkRpc *self)
 /**
  * afork_rpc_set_max_in_flight: (set-property max-in-flight)
  * @self: an RPC object
- * @max_in_flight: a number of calls, 1 to 65535
+ * @max_in_flight: a number of calls, 1 to 65535; another one counts as the nearest of these
  *
  * Sets [property@AFork.Rpc:max-in-flight].
  *
@@ -644,8 +644,8 @@ afork_rpc_set_max_in_flight (AForkRpc *self,
                              guint     max_in_flight)
 {
   g_return_if_fail (AFORK_IS_RPC (self));
-  g_return_if_fail (max_in_flight >= 1 && max_in_flight <= MAX_MAX_IN_FLIGHT);
 
+  max_in_flight = CLAMP (max_in_flight, 1, MAX_MAX_IN_FLIGHT);
   if (self->max_in_flight == max_in_flight)
     return;
 

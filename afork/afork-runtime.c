@@ -517,7 +517,6 @@ afork_runtime_set_argv (AForkRuntime       *self,
                         const char * const *argv)
 {
   g_return_if_fail (AFORK_IS_RUNTIME (self));
-  g_return_if_fail (argv == NULL || argv[0] != NULL);
 
   set_strings (self, &self->argv, argv, PROP_ARGV);
 }

@@ -150,7 +150,7 @@ afork_runtime_new_command (const char         *name,
                            const char * const *argv)
 {
   g_return_val_if_fail (name != NULL, NULL);
-  g_return_val_if_fail (argv != NULL && argv[0] != NULL, NULL);
+  g_return_val_if_fail (argv != NULL, NULL);
 
   return g_object_new (AFORK_TYPE_RUNTIME, "name", name, "argv", argv, NULL);
 }

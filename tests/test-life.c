@@ -614,11 +614,7 @@ test_signal_invalid (Fixture       *fixture,
   static const int numbers[] = { 0, -1, 65 };
 
   for (gsize i = 0; i < G_N_ELEMENTS (numbers); i++)
-    {
-      g_test_expect_message ("AFork", G_LOG_LEVEL_CRITICAL, "*signal*");
-      afork_process_send_signal (fixture->template, numbers[i]);
-      g_test_assert_expected_messages ();
-    }
+    afork_process_send_signal (fixture->template, numbers[i]);
 }
 
 /* Being killed, at each stage. */
