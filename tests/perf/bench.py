@@ -372,9 +372,8 @@ def page_section(report):
         '| figure | median | rounds | at least | aim |',
         '|---|---|---|---|---|',
         *(figure_row(figure) for figure in report['figures']),
-        '',
-        '| case | /s | p50 µs | p99 µs | caller’s µs |',
-        '|---|---|---|---|---|',
+        *(['', '| case | /s | p50 µs | p99 µs | caller’s µs |', '|---|---|---|---|---|']
+          if timed else []),
         *(case_row(case) for case in timed),
     ])
 
