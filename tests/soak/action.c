@@ -371,6 +371,22 @@ step_calls (void)
     call_mix_step (call_mix);
 }
 
+/* This program forks, with all of its threads, and the fork exits. */
+static void
+fork_program (void)
+{
+  pid_t pid = fork ();
+  int status;
+
+  if (pid == 0)
+    _exit (7);
+  if (pid < 0)
+    return;
+  tally ("faults", "plain fork of this program");
+  g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
+  g_assert_cmpint (status, ==, W_EXITCODE (7, 0));
+}
+
 /* Preparing them. */
 
 static void
@@ -1156,6 +1172,7 @@ static const struct
   { 1, take_over_nothing },
   { 1, make_in_context },
   { 1, make_calls_in_context },
+  { 1, fork_program },
   { 40, step_calls },
   { 30, prepare_any },
   { 4, spoil_any },
