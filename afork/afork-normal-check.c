@@ -802,7 +802,11 @@ _afork_normal_check_begin (AForkNormalCheck *self,
     }
 
   read_type (type, 0, self->nodes);
-  begin_value (self, (Value) { .nodes = self->nodes, .data = data, .size = size });
+  begin_value (self, (Value) {
+    .nodes = self->nodes,
+    .data = data != NULL ? data : (gconstpointer) "",
+    .size = size,
+  });
 }
 
 AForkNormalCheckResult

@@ -201,7 +201,7 @@ test_random (void)
   g_autoptr(GRand) rand = g_rand_new_with_seed ((guint32) g_test_rand_int ());
   guint n_right = 0, n_wrong = 0;
 
-  for (guint i = 0; i < 5000; i++)
+  for (guint i = 0; i < 2000; i++)
     {
       g_autofree char *type = random_type (rand, 4);
       g_autoptr(GVariant) value = NULL;
@@ -229,10 +229,11 @@ test_random (void)
   g_assert_cmpuint (n_wrong, >, 0);
 }
 
-/* All values of up to three bytes of a few types. */
+/* Values of up to three bytes of a few types: all of one byte, and many others. */
 static void
 test_short (void)
 {
+  const guint32 strides[] = { 1, 1, 17, 4099 };
   static const char *const types[] = {
     "b", "s", "o", "g", "v", "()", "(b)", "(yb)", "(ny)", "(ay)", "(ayas)", "(sy)", "as", "aay",
     "av", "ab", "a()", "a(b)", "ms", "mb", "mms", "m()", "mv", "a{sb}", "a{yv}", "(nas)", "an",
@@ -241,7 +242,7 @@ test_short (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (types); i++)
     for (gsize size = 0; size <= 3; size++)
-      for (guint32 number = 0; number < 1u << (8 * size); number += size < 3 ? 1 : 251)
+      for (guint32 number = 0; number < 1u << (8 * size); number += strides[size])
         {
           const guint32 bytes = GUINT32_TO_LE (number);
 
