@@ -54,12 +54,12 @@ get_kept (void)
   return kept;
 }
 
-/* Whether there are so many descriptors that other threads will not take the last one before it is
- * used here. */
+/* Whether there are so many descriptors that other threads are not likely to take all of them
+ * before the next one is made here. */
 static gboolean
 has_descriptors (void)
 {
-  enum { N_WANTED = 16 };
+  enum { N_WANTED = 64 };
   int fds[N_WANTED];
   int n_fds = 0;
 
@@ -84,18 +84,6 @@ take_context (GError **error)
   g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno),
                _("There are too few descriptors left to wait with: %s"), g_strerror (errno));
   return NULL;
-}
-
-/* Takes CONTEXT. */
-static void
-keep_context (GMainContext *context)
-{
-  Kept *kept = get_kept ();
-
-  if (kept->context == NULL)
-    kept->context = context;
-  else
-    g_main_context_unref (context);
 }
 
 gboolean
@@ -145,7 +133,10 @@ _afork_blocking_end (AForkBlocking *self)
 
   g_private_set (&innermost, self->outer);
   _afork_peer_give_back (self->borrowed);
-  keep_context (self->context);
+  if (self->outer == NULL)
+    get_kept ()->context = self->context;
+  else
+    g_main_context_unref (self->context);
   _afork_hold_release (self->hold);
   g_object_unref (self->object);
   return self->result;

@@ -9,6 +9,7 @@
 #include <gio/gunixfdlist.h>
 
 #include "afork-call-status-private.h"
+#include "afork-context-private.h"
 #include "wire/afork-call-frame.h"
 #include "wire/afork-call-outbox.h"
 
@@ -54,7 +55,7 @@ void                   _afork_call_stream_limit_fds    (AForkCallStream         
 /* When a blob that came in a segment is not needed any more, in whatever thread, the other side has
  * to be told: wakes CONTEXT, or calls WAKE, or both; either may be NULL. Flushing tells it. */
 void                   _afork_call_stream_set_wake     (AForkCallStream          *self,
-                                                        GMainContext             *context,
+                                                        AForkContext             *context,
                                                         void                    (*wake) (gpointer),
                                                         gpointer                  data);
 /* Whether there is something to be told on that account. From any thread. */

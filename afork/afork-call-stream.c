@@ -273,7 +273,7 @@ _afork_call_stream_send_sealed (AForkCallStream *self)
 
 void
 _afork_call_stream_set_wake (AForkCallStream  *self,
-                             GMainContext     *context,
+                             AForkContext     *context,
                              void            (*wake) (gpointer data),
                              gpointer          data)
 {

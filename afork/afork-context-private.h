@@ -92,6 +92,9 @@ void          _afork_context_run                (AForkContext     *self,
                                                  AForkContextFunc  func,
                                                  gpointer          data);
 
+/* Wakes the main context up, if another thread may be waiting in it. From any thread. */
+void          _afork_context_wake               (AForkContext     *self);
+
 /* Whether the main context has gone, or is about to: nothing can be attached to it any more. */
 gboolean      _afork_context_is_gone            (AForkContext     *self);
 

@@ -424,6 +424,15 @@ _afork_context_run (AForkContext     *self,
     func (data);
 }
 
+void
+_afork_context_wake (AForkContext *self)
+{
+  g_mutex_lock (&self->mutex);
+  if (self->context != NULL && !g_main_context_is_owner (self->context))
+    g_main_context_wakeup (self->context);
+  g_mutex_unlock (&self->mutex);
+}
+
 /* Its end. */
 
 gboolean

@@ -68,6 +68,11 @@ void       _afork_life_orphan          (AForkLife          *self);
  * with a lifeline, which is to have that until its end. Only signals still reach it. */
 void       _afork_life_strand          (AForkLife          *self);
 
+/* When its main context has gone, the process has so long to exit before it is killed, if the
+ * default context is iterated; 0 is for ever. */
+void       _afork_life_kill_after_context (AForkLife       *self,
+                                        guint               ms);
+
 /* Whom to ask where the process may not be signalled from here, until it is orphaned; or NULL. */
 void       _afork_life_set_reporter    (AForkLife          *self,
                                         AForkLifeRequestFunc request,

@@ -64,6 +64,8 @@ struct _AForkLife
   AForkLifeline      *lifeline;         /* until it has ended, or NULL */
   gboolean            orphan;
   gboolean            stranded;
+  guint               after_context_ms; /* how long it may outlive its context, or 0 for ever */
+  GSource            *exit_timeout;     /* … until it is killed, or NULL; holds a reference */
   gboolean            ended;
   int                 wait_status;
   gboolean            has_usage;
@@ -274,6 +276,7 @@ end (AForkLife *self,
   stop_watch (self);
   disown_child (self);
   forget_kill (self);
+  _afork_source_clear (&self->exit_timeout);
   self->ended = TRUE;
   self->wait_status = wait_status;
   if (!self->stranded)
@@ -420,6 +423,7 @@ forget (gpointer data)
   stop_watch (self);
   disown_child (self);
   forget_kill (self);
+  _afork_source_clear (&self->exit_timeout);
   self->request_func = NULL;
   self->ended = TRUE;
   self->stranded = FALSE;
@@ -735,6 +739,27 @@ _afork_life_bear (AForkLife *self,
     watch_orphan (self);
 }
 
+static gboolean
+exit_timeout_cb (gpointer data)
+{
+  AForkLife *self = data;
+
+  _afork_source_clear (&self->exit_timeout);
+  _afork_life_send_signal (self, SIGKILL);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+start_exit_timeout (AForkLife *self,
+                    guint      ms)
+{
+  self->exit_timeout = g_timeout_source_new (ms);
+  g_source_set_static_name (self->exit_timeout, "[afork] process has to exit");
+  g_source_set_callback (self->exit_timeout, exit_timeout_cb, _afork_life_ref (self),
+                         (GDestroyNotify) _afork_life_unref);
+  g_source_attach (self->exit_timeout, self->context);
+}
+
 /* A child still has to be reaped, and what hangs on a lifeline is to have it as long as it lives.
  * The default context is the one that most likely turns. It may do so in another thread, so what is
  * watched there is another life, of which nobody here knows. */
@@ -749,6 +774,9 @@ leave (AForkLife *self)
     pidfd = g_steal_fd (&self->pidfd);
   if (self->lifeline != NULL)
     _afork_life_set_lifeline (left, self->lifeline);
+  /* Before it is watched: from then on it is another thread's. */
+  if (self->after_context_ms > 0)
+    start_exit_timeout (left, self->after_context_ms);
   if (self->is_child)
     {
       disown_child (self);
@@ -767,9 +795,17 @@ _afork_life_strand (AForkLife *self)
     return;
 
   self->stranded = TRUE;
-  if (self->is_child || (self->lifeline != NULL && self->pid != 0))
+  if (self->is_child
+      || (self->pid != 0 && (self->lifeline != NULL || self->after_context_ms > 0)))
     leave (self);
   end (self, -1);
+}
+
+void
+_afork_life_kill_after_context (AForkLife *self,
+                                guint      ms)
+{
+  self->after_context_ms = ms;
 }
 
 void

@@ -204,6 +204,15 @@ _afork_peer_set_life (AForkPeer *self,
 
   self->life = life;
   _afork_life_set_funcs (life, life_ended_cb, life_killed_cb, self);
+  _afork_life_kill_after_context (life, self->after_context_ms);
+}
+
+void
+_afork_peer_kill_after_context (AForkPeer *self,
+                                guint      ms)
+{
+  self->after_context_ms = ms;
+  _afork_life_kill_after_context (self->life, ms);
 }
 
 void

@@ -36,6 +36,7 @@ struct _AForkPeer
 
   AForkChannel          *channel;       /* NULL once handed over or closed */
   AForkLife             *life;
+  guint                  after_context_ms;  /* how long it may outlive its context */
   GError                *failure;       /* set once */
   gboolean               failed_like_template;  /* … for what had befallen that */
   gboolean               closed;        /* the command socket ended with no function entered */

@@ -143,6 +143,9 @@ GArray    *_afork_peer_borrow      (AForkPeer              *self,
                                     GMainContext           *context);
 void       _afork_peer_give_back   (GArray                 *borrowed);
 
+/* See _afork_life_kill_after_context(). */
+void       _afork_peer_kill_after_context (AForkPeer        *self,
+                                    guint                   ms);
 AForkLife *_afork_peer_get_life    (AForkPeer              *self);
 /* NULL unless it has failed. */
 GError    *_afork_peer_get_failure (AForkPeer              *self);

@@ -152,10 +152,29 @@ run_cancelled_cb (gpointer data)
   return_cancelled (self, task);
 }
 
+void
+_afork_process_fail_disposed (AForkProcess *self)
+{
+  g_autoptr(GError) error = _afork_process_new_disposed_error ();
+  g_autoptr(GTask) task = take_run_task (self);
+  g_autoptr(GTask) cancelled_task = g_steal_pointer (&self->cancelled_task);
+
+  if (task != NULL)
+    _afork_task_return_error_later (task, g_error_copy (error));
+  if (cancelled_task != NULL)
+    _afork_task_return_error_later (cancelled_task, g_error_copy (error));
+  return_ran (self, NULL, error);
+}
+
 gboolean
 _afork_process_take_over (AForkProcess  *self,
                           GError       **error)
 {
+  if (self->disposed)
+    {
+      g_propagate_error (error, _afork_process_new_disposed_error ());
+      return FALSE;
+    }
   if (self->function != NULL)
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED,

@@ -84,6 +84,10 @@ await_end (AForkProcess *self,
     {
       g_task_return_error (task, g_error_copy (get_kill_error (self)));
     }
+  else if (self->disposed)
+    {
+      g_task_return_error (task, _afork_process_new_disposed_error ());
+    }
   else
     {
       _afork_task_queue_push (&self->wait_tasks, task);
@@ -103,6 +107,32 @@ void
 _afork_process_fail_waits (AForkProcess *self)
 {
   take_waits (self, return_unkillable);
+}
+
+void
+_afork_process_kill_after_context (AForkProcess *self,
+                                   guint         ms)
+{
+  _afork_peer_kill_after_context (self->peer, ms);
+}
+
+GError *
+_afork_process_new_disposed_error (void)
+{
+  return g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
+                      _("The process object has been disposed of"));
+}
+
+void
+_afork_process_fail_waits_disposed (AForkProcess *self)
+{
+  GTask *task;
+
+  while ((task = _afork_task_queue_pop (&self->wait_tasks)) != NULL)
+    {
+      _afork_task_return_error_later (task, _afork_process_new_disposed_error ());
+      g_object_unref (task);
+    }
 }
 
 void

@@ -39,6 +39,7 @@ struct _AForkProcess
   AForkContext     *context;
 
   AForkPeer        *peer;
+  gboolean          disposed;
   gboolean          refused;        /* another thread uses its context */
   gboolean          started;        /* else all that is told to it is only kept, until it runs */
   AForkPreparation *preparation;    /* what it was told, if that is needed again; or NULL */
@@ -121,6 +122,17 @@ void          _afork_process_watch_unkillable   (AForkProcess     *self,
                                                   gpointer          data);
 void          _afork_process_unwatch_unkillable (AForkProcess     *self,
                                                   gpointer          data);
+
+/* When its main context has gone, it has so long, in milliseconds, to exit before it is killed. */
+void          _afork_process_kill_after_context (AForkProcess     *self,
+                                                  guint             ms);
+
+/* The object is being disposed of by force: whoever waits for anything is told so when the main
+ * context is iterated. */
+void          _afork_process_fail_disposed       (AForkProcess     *self);
+void          _afork_process_fail_waits_disposed (AForkProcess     *self);
+/* What they are told. */
+GError       *_afork_process_new_disposed_error  (void);
 
 /* Whether it may still be told something. */
 gboolean      _afork_process_can_prepare        (AForkProcess     *self);

@@ -138,7 +138,7 @@ afork_process_run_finish (AForkProcess  *self,
  * entered, however long that takes. For programs that have nothing else to do meanwhile.
  *
  * The first call of a thread that waits takes a descriptor, which the thread keeps, and so does one
- * that is made within another. If there are fewer than 16 left, it fails with
+ * that is made within another. If there are fewer than 64 left, it fails with
  * `G_IO_ERROR_TOO_MANY_OPEN_FILES`, and the process has not been run.
  *
  * Returns: (transfer full): a connection, or `NULL` on error, as

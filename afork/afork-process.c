@@ -346,10 +346,15 @@ afork_process_dispose (GObject *object)
   AForkProcess *self = AFORK_PROCESS (object);
   g_autoptr(AForkHold) hold = _afork_context_hold_once (self->context);
 
+  self->disposed = TRUE;
   if (hold != NULL)
     {
       _afork_peer_release (self->peer);
       g_clear_pointer (&self->spares, _afork_spares_free);
+      /* Operations keep the object, so there are none, unless it is disposed of by force. Nothing
+       * that is reported from now on reaches it. */
+      _afork_process_fail_disposed (self);
+      _afork_process_fail_waits_disposed (self);
     }
 
   G_OBJECT_CLASS (afork_process_parent_class)->dispose (object);

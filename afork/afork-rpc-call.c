@@ -44,6 +44,31 @@ accept (AForkRpc         *self,
   _afork_rpc_add_call (self, call);
 }
 
+/* Runs JOB, which may have been run before: then that is an error, and not of the first run. */
+static void
+run_job (AForkRpc            *self,
+         AForkJob            *job,
+         GCancellable        *cancellable,
+         GAsyncReadyCallback  callback,
+         gpointer             user_data)
+{
+  const gboolean is_new = afork_job_get_state (job) == AFORK_JOB_STATE_NEW;
+  AForkPendingCall *call;
+
+  call = _afork_pending_call_new (G_OBJECT (self), afork_rpc_run_job_async,
+                                  afork_job_get_args (job), is_new ? job : NULL,
+                                  cancellable, callback, user_data);
+  if (is_new)
+    {
+      accept (self, call);
+      return;
+    }
+
+  _afork_pending_call_fail (call, g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
+                                               _("The job was run already")));
+  g_object_unref (call);
+}
+
 /**
  * afork_rpc_call_async:
  * @self: an RPC object
@@ -165,12 +190,9 @@ afork_rpc_run_job_async (AForkRpc            *self,
 {
   g_return_if_fail (AFORK_IS_RPC (self));
   g_return_if_fail (AFORK_IS_JOB (job));
-  g_return_if_fail (afork_job_get_state (job) == AFORK_JOB_STATE_NEW);
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  accept (self, _afork_pending_call_new (G_OBJECT (self), afork_rpc_run_job_async,
-                                         afork_job_get_args (job), job,
-                                         cancellable, callback, user_data));
+  run_job (self, job, cancellable, callback, user_data);
 }
 
 /**
@@ -179,8 +201,9 @@ afork_rpc_run_job_async (AForkRpc            *self,
  * @result: what the callback was given
  * @error: return location for an error, as for [method@AFork.Rpc.call_finish]
  *
- * Returns the answer; what came with it, @job has. Also fails with `AFORK_ERROR_TIMED_OUT` if it
- * took longer than [property@AFork.Job:timeout].
+ * Returns the answer; what came with it, the job has. Also fails with `AFORK_ERROR_TIMED_OUT` if it
+ * took longer than [property@AFork.Job:timeout], and with `AFORK_ERROR_CLOSED` if the job was run
+ * before, which does not touch what came of that.
  *
  * Returns: (transfer full): the result, or `NULL` on error
  *
@@ -224,7 +247,6 @@ afork_rpc_run_job (AForkRpc      *self,
 
   g_return_val_if_fail (AFORK_IS_RPC (self), NULL);
   g_return_val_if_fail (AFORK_IS_JOB (job), NULL);
-  g_return_val_if_fail (afork_job_get_state (job) == AFORK_JOB_STATE_NEW, NULL);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
 
   if (!_afork_rpc_begin_blocking (self, &blocking, error))

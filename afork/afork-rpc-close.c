@@ -74,12 +74,17 @@ has_pending (AForkRpc *self)
     || (self->ended && self->close_tasks.length > 0);
 }
 
-/* Where to go on. What is pending has to be told in contexts of its own in any case. */
+/* Where to go on. What is pending has to be told in contexts of its own in any case, and that of
+ * the object may have gone. */
 static GMainContext *
 get_context (AForkRpc *self)
 {
+  GMainContext *context = NULL;
+
   if (self->link != NULL)
-    return _afork_rpc_link_get_context (self->link);
+    context = _afork_context_peek (_afork_rpc_link_get_context (self->link));
+  if (context != NULL)
+    return context;
   if (self->waiting.length > 0)
     return ((AForkPendingCall *) g_queue_peek_head (&self->waiting))->context;
   if (self->close_tasks.length > 0)
@@ -162,7 +167,8 @@ _afork_rpc_give_up (AForkRpc   *self,
  * called more than once. Cancelling it only means not to wait any longer.
  *
  * Calls that were cancelled or out of time are not waited for: a worker that is still at one when
- * all others are answered has five seconds to end, and is then killed.
+ * all others are answered has five seconds to exit, and is then killed. So has one without a
+ * [property@AFork.Rpc:done-function], and one that does not read what is left for it.
  *
  * Since: 0.1
  */

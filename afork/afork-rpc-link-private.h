@@ -8,6 +8,7 @@
 #include <gio/gio.h>
 
 #include "afork-call-stream-private.h"
+#include "afork-context-private.h"
 #include "afork-process.h"
 
 G_BEGIN_DECLS
@@ -61,17 +62,22 @@ typedef enum
 AForkRpcBegun    _afork_rpc_link_get_begun  (AForkRpcLink             *self,
                                              guint32                  *number);
 
-GMainContext    *_afork_rpc_link_get_context (AForkRpcLink            *self);
+AForkContext    *_afork_rpc_link_get_context (AForkRpcLink            *self);
 
 /* Has everything called from CONTEXT. */
 void             _afork_rpc_link_set_context (AForkRpcLink            *self,
-                                             GMainContext             *context);
+                                             AForkContext             *context);
 
-/* No more will be gathered: the worker, having answered, is to end. OWES: it still has calls, which
- * nobody waits for any more, and has to end soon, unless it is said meanwhile that it has none. */
+/* No more will be gathered: the worker, having answered, is to exit. If OWES, it still has calls,
+ * which nobody waits for any more, unless it is said meanwhile that it has none. If it is not
+ * PATIENT, or while OWES, or while the worker does not read what is left for it, it has to exit
+ * soon. */
 void             _afork_rpc_link_close      (AForkRpcLink             *self,
-                                             gboolean                  owes);
+                                             gboolean                  owes,
+                                             gboolean                  patient);
 void             _afork_rpc_link_owes_nothing (AForkRpcLink           *self);
+/* The worker has said that it does not serve, and so has to exit soon, too. */
+void             _afork_rpc_link_refused    (AForkRpcLink             *self);
 
 /* EVENTS are told no more. The worker is closed. */
 void             _afork_rpc_link_forget     (AForkRpcLink             *self,

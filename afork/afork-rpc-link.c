@@ -25,10 +25,9 @@
 
 enum
 {
-  /* A worker that has closed its socket is about to end; and so is one that is closed, unless it
-   * does not come to see that, being at a call that was given up. One that does not end is killed
-   * after this, in milliseconds: it cannot be told anything any more. */
-  END_GRACE = 5000,
+  /* How long a worker that is of no use any more has to exit before it is killed, in
+   * milliseconds. */
+  EXIT_TIMEOUT = 5000,
 };
 
 struct _AForkRpcLink
@@ -37,7 +36,9 @@ struct _AForkRpcLink
   gatomicrefcount           ref_count;
   const AForkRpcLinkEvents *events;       /* NULL once forgotten */
   gpointer                  data;
-  GMainContext             *context;
+  AForkContext             *home;         /* of the object … */
+  gboolean                  watched;      /* … whose end is waited for, with a reference */
+  AForkContext             *context;      /* in which it is served now */
   AForkProcess             *process;
   gulong                    exited_id;    /* 0 once it has */
   AForkStderr              *captured;     /* or NULL */
@@ -53,9 +54,12 @@ struct _AForkRpcLink
   gboolean                  closing;
   gboolean                  closed;       /* the worker has been told that no more comes */
   gboolean                  owes;         /* … and is at calls that nobody waits for */
+  gboolean                  patient;      /* … and may take its time for what else it does then */
+  gboolean                  refused;      /* the worker has said that it does not serve */
 
   gboolean                  deaf;         /* it takes no more */
-  GSource                  *grace;        /* or NULL */
+  GSource                  *exit_timeout; /* or NULL; holds a reference */
+  gboolean                  lost;         /* nothing is heard of the process any more */
   GError                   *failure;      /* why it was ended by this side, or NULL */
   gboolean                  process_ended;
   gboolean                  takes_rest;   /* … its source receives the rest, and has a reference */
@@ -85,7 +89,6 @@ static void
 shut (AForkRpcLink *self)
 {
   _afork_source_clear (&self->source);
-  _afork_source_clear (&self->grace);
   g_clear_pointer (&self->stream, _afork_call_stream_unref);
 }
 
@@ -93,9 +96,12 @@ shut (AForkRpcLink *self)
 static void
 forget_copy (gpointer data)
 {
-  AForkRpcLink *self = data;
+  g_autoptr(AForkRpcLink) self = _afork_rpc_link_ref (data);
 
+  self->events = NULL;
+  self->ended = TRUE;
   shut (self);
+  _afork_source_clear (&self->exit_timeout);
   _afork_source_clear (&self->end_source);
 }
 
@@ -111,7 +117,8 @@ _afork_rpc_link_unref (AForkRpcLink *self)
   g_clear_error (&self->failure);
   g_clear_error (&self->end_error);
   g_object_unref (self->process);
-  g_main_context_unref (self->context);
+  _afork_context_unref (self->context);
+  _afork_context_unref (self->home);
   g_free (self);
 }
 
@@ -159,16 +166,28 @@ attach_stderr (AForkRpcLink *self,
 
 static gboolean end_cb (gpointer data);
 
+/* Where sources can be attached; NULL if the context has gone, or is going. */
+static GMainContext *
+get_main (AForkRpcLink *self)
+{
+  return _afork_context_peek (self->context);
+}
+
 static void
 attach_end_source (AForkRpcLink *self)
 {
+  GMainContext *main = get_main (self);
+
+  if (main == NULL || self->end_source != NULL)
+    return;
+
   self->end_source = g_idle_source_new ();
   g_source_set_priority (self->end_source, G_PRIORITY_DEFAULT);
   g_source_set_static_name (self->end_source, "[afork] calls: worker has exited");
   g_source_set_can_recurse (self->end_source, TRUE);
   g_source_set_callback (self->end_source, end_cb, _afork_rpc_link_ref (self),
                          (GDestroyNotify) _afork_rpc_link_unref);
-  g_source_attach (self->end_source, self->context);
+  g_source_attach (self->end_source, main);
 }
 
 static void
@@ -179,33 +198,59 @@ set_ended (AForkRpcLink *self)
   if (self->end_error != NULL)
     attach_stderr (self, self->end_error);
   shut (self);
-  if (self->events != NULL && self->end_source == NULL)
+  if (self->events != NULL)
     attach_end_source (self);
 }
 
-/* Gives up the reference that the worker's life has. */
+/* Nothing more is to be heard of the process. */
 static void
-forget_process (AForkRpcLink *self)
+unwatch_process (AForkRpcLink *self)
 {
-  g_signal_handler_disconnect (self->process, self->exited_id);
+  gulong id = self->exited_id;
+
+  if (id == 0)
+    return;
+
   self->exited_id = 0;
   _afork_process_unwatch_unkillable (self->process, self);
+  g_signal_handler_disconnect (self->process, id);
+}
+
+static void context_gone_cb (gpointer data);
+
+static void
+unwatch_context (AForkRpcLink *self)
+{
+  if (!self->watched || !_afork_context_unwatch (self->home, context_gone_cb, self))
+    return;
+
+  self->watched = FALSE;
   _afork_rpc_link_unref (self);
 }
 
-/* The worker has exited, or will not run. Reports that. A handler may iterate the context and wait
- * there for what is still to be reported: then this function is called again, and does the rest. */
+/* The worker has exited, or will not run, or is lost. Reports that. A handler may iterate the
+ * context and wait there for what is still to be reported: then this function is called again, and
+ * does the rest. */
 static void
 report_end (AForkRpcLink *self)
 {
+  g_autoptr(AForkRpcLink) kept G_GNUC_UNUSED = _afork_rpc_link_ref (self);
+
   if (!self->ended)
     set_ended (self);
   if (self->events != NULL)
     self->events->ended (self, self->end_error, self->data);
   self->events = NULL;
   _afork_source_clear (&self->end_source);
-  if (self->exited_id != 0)
-    forget_process (self);
+  if (!self->lost)
+    _afork_source_clear (&self->exit_timeout);
+  unwatch_process (self);
+  unwatch_context (self);
+  if (self->takes_rest)
+    {
+      self->takes_rest = FALSE;
+      _afork_rpc_link_unref (self);
+    }
 }
 
 static gboolean
@@ -220,43 +265,85 @@ static void
 kill_worker (AForkRpcLink *self,
              GError       *error)
 {
-  if (self->failure != NULL)
-    {
-      g_error_free (error);
-      return;
-    }
+  if (self->failure == NULL)
+    self->failure = error;
+  else
+    g_error_free (error);
 
-  self->failure = error;
   _afork_source_clear (&self->source);
   if (!self->process_ended)
     afork_process_force_exit (self->process);
 }
 
+/* A worker that has to exit. */
+
+static GError *
+describe_exit_timeout (AForkRpcLink *self)
+{
+  if (self->source == NULL || self->deaf)
+    return g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
+                        _("The worker closed its socket, and yet did not end"));
+  if (self->owes)
+    return g_error_new (AFORK_ERROR, AFORK_ERROR_TIMED_OUT,
+                        _("The worker was at calls that had been given up, and did not end within "
+                          "%d s"), EXIT_TIMEOUT / 1000);
+
+  return g_error_new (AFORK_ERROR, AFORK_ERROR_TIMED_OUT,
+                      _("The worker was closed, and did not end within %d s"),
+                      EXIT_TIMEOUT / 1000);
+}
+
 static gboolean
-grace_over_cb (gpointer data)
+exit_timeout_cb (gpointer data)
 {
   AForkRpcLink *self = data;
 
-  if (self->source == NULL || self->deaf)
-    kill_worker (self, g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
-                                    _("The worker closed its socket, and yet did not end")));
-  else
-    kill_worker (self, g_error_new (AFORK_ERROR, AFORK_ERROR_TIMED_OUT,
-                                    _("The worker was at calls that had been given up, and did not "
-                                      "end within %d s"), END_GRACE / 1000));
+  kill_worker (self, describe_exit_timeout (self));
+  _afork_source_clear (&self->exit_timeout);
   return G_SOURCE_REMOVE;
 }
 
 static void
-start_grace (AForkRpcLink *self)
+attach_exit_timeout (AForkRpcLink *self,
+                     gint64        time)
 {
-  if (self->grace != NULL || self->process_ended)
+  GMainContext *main = get_main (self);
+
+  _afork_source_clear (&self->exit_timeout);
+  if (main == NULL)
     return;
 
-  self->grace = g_timeout_source_new (END_GRACE);
-  g_source_set_static_name (self->grace, "[afork] calls: worker has to end");
-  g_source_set_callback (self->grace, grace_over_cb, self, NULL);
-  g_source_attach (self->grace, self->context);
+  self->exit_timeout = g_timeout_source_new (EXIT_TIMEOUT);
+  if (time >= 0)
+    g_source_set_ready_time (self->exit_timeout, time);
+  g_source_set_static_name (self->exit_timeout, "[afork] calls: worker has to exit");
+  g_source_set_callback (self->exit_timeout, exit_timeout_cb, _afork_rpc_link_ref (self),
+                         (GDestroyNotify) _afork_rpc_link_unref);
+  g_source_attach (self->exit_timeout, main);
+}
+
+/* Whether nobody waits for anything that the worker could still do. */
+static gboolean
+has_to_exit (AForkRpcLink *self)
+{
+  if (self->lost)
+    return TRUE;
+  if (self->stream == NULL || self->process_ended)
+    return FALSE;
+
+  /* Without a source it has closed its socket. One that takes its time does so when it has been
+   * told that no more comes. */
+  return self->source == NULL || self->deaf || self->refused
+    || (self->closing && (self->owes || !self->patient || self->waits_for_room));
+}
+
+static void
+update_exit_timeout (AForkRpcLink *self)
+{
+  if (!has_to_exit (self))
+    _afork_source_clear (&self->exit_timeout);
+  else if (self->exit_timeout == NULL)
+    attach_exit_timeout (self, -1);
 }
 
 /* The worker sends no more. How it ended is still to come. */
@@ -264,7 +351,50 @@ static void
 await_end (AForkRpcLink *self)
 {
   _afork_source_clear (&self->source);
-  start_grace (self);
+  update_exit_timeout (self);
+}
+
+/* A worker that is lost. It finds its socket closed. */
+static void
+lose (AForkRpcLink *self,
+      const char   *message)
+{
+  self->lost = TRUE;
+  self->starting = FALSE;
+  if (self->failure == NULL)
+    self->failure = g_error_new_literal (AFORK_ERROR, AFORK_ERROR_CLOSED, message);
+  /* Code of ours that has called a handler may still keep the stream. */
+  if (self->stream != NULL)
+    shutdown (_afork_call_stream_get_fd (self->stream), SHUT_RDWR);
+}
+
+/* No source of it is left, and the process kills the worker if it does not exit in time. */
+static void
+lose_context (AForkRpcLink *self)
+{
+  lose (self, _("The main context of the calls is gone"));
+  report_end (self);
+}
+
+/* In the thread that lets the context go. */
+static void
+context_gone_cb (gpointer data)
+{
+  g_autoptr(AForkRpcLink) self = data;
+
+  self->watched = FALSE;
+  if (!self->ended)
+    lose_context (self);
+}
+
+/* The process does not tell of its end any more: it was disposed of by force, which is perhaps
+ * still going on. */
+static void
+lose_process (AForkRpcLink *self)
+{
+  lose (self, _("The process object of the calls has been disposed of"));
+  update_exit_timeout (self);
+  attach_end_source (self);
 }
 
 /* Messages. */
@@ -401,11 +531,6 @@ receive_rest (AForkRpcLink *self)
     return;
 
   report_end (self);
-  if (self->takes_rest)
-    {
-      self->takes_rest = FALSE;
-      _afork_rpc_link_unref (self);
-    }
 }
 
 /* Has the source look for room as STATUS, of what was sent, makes it necessary. */
@@ -439,8 +564,6 @@ close_when_sent (AForkRpcLink *self)
 
   self->closed = TRUE;
   shutdown (_afork_call_stream_get_fd (self->stream), SHUT_WR);
-  if (self->owes)
-    start_grace (self);
 }
 
 static void
@@ -466,9 +589,8 @@ flush (AForkRpcLink *self)
    * handler that is called for the room. */
   if (self->stream == NULL)
     return;
-  if (self->deaf)
-    start_grace (self);
   wait_for_room (self, status);
+  update_exit_timeout (self);
   if (status == AFORK_CALL_STREAM_OK && self->events != NULL)
     self->events->room (self, self->data);
   if (self->stream != NULL)
@@ -552,6 +674,11 @@ static GSourceFuncs source_funcs = { .prepare = source_prepare, .dispatch = sour
 static void
 attach (AForkRpcLink *self)
 {
+  GMainContext *main = get_main (self);
+
+  if (main == NULL)
+    return;
+
   self->source = g_source_new (&source_funcs, sizeof (LinkSource));
   ((LinkSource *) self->source)->link = self;
   g_source_set_static_name (self->source, "[afork] calls");
@@ -562,7 +689,7 @@ attach (AForkRpcLink *self)
                                            self->waits_for_room ? G_IO_IN | G_IO_OUT : G_IO_IN);
   self->polls_for_room = self->waits_for_room;
   self->turn_state = (AForkTurnState) { 0 };
-  g_source_attach (self->source, self->context);
+  g_source_attach (self->source, main);
 }
 
 /* The worker was to be ended, and cannot be killed: nothing more is expected of it. */
@@ -597,7 +724,7 @@ begin_rest (AForkRpcLink *self)
   if (self->stream == NULL)
     return;
 
-  _afork_source_clear (&self->grace);
+  _afork_source_clear (&self->exit_timeout);
   if (_afork_call_stream_end_with_outbox (self->stream, &is_last, &self->begun, &error))
     self->knows_begun = is_last ? AFORK_RPC_BEGUN_LAST : AFORK_RPC_BEGUN_TOLD;
   else if (!has_crashed (self))
@@ -614,15 +741,36 @@ exited_cb (AForkProcess *process,
            int           wait_status,
            AForkRpcLink *self)
 {
+  g_autoptr(AForkRpcLink) kept G_GNUC_UNUSED = _afork_rpc_link_ref (self);
+
   if (self->exited_id == 0)
     return;
 
-  _afork_rpc_link_ref (self);
-  forget_process (self);
+  unwatch_process (self);
+  if (get_main (self) == NULL)
+    {
+      lose_context (self);
+      return;
+    }
+
   self->process_ended = TRUE;
   begin_rest (self);
   receive_rest (self);
-  _afork_rpc_link_unref (self);
+}
+
+static void
+handler_gone_cb (gpointer  data,
+                 GClosure *closure)
+{
+  g_autoptr(AForkRpcLink) self = data;
+
+  if (self->exited_id == 0)
+    return;
+
+  self->exited_id = 0;
+  _afork_process_unwatch_unkillable (self->process, self);
+  if (!self->ended)
+    lose_process (self);
 }
 
 /* The descriptor of CONNECTION, or -1 and an error. */
@@ -646,8 +794,7 @@ fail_to_run (AForkRpcLink *self,
 {
   if (self->failure == NULL)
     self->failure = g_error_copy (error);
-  if (self->end_source == NULL)
-    attach_end_source (self);
+  attach_end_source (self);
 }
 
 static void
@@ -658,6 +805,7 @@ begin_to_serve (AForkRpcLink *self,
   _afork_call_stream_limit_fds (self->stream);
   _afork_call_stream_set_wake (self->stream, self->context, NULL, NULL);
   attach (self);
+  update_exit_timeout (self);
   if (self->events != NULL)
     self->events->room (self, self->data);
 }
@@ -674,7 +822,7 @@ ran_cb (AForkProcess      *process,
   int fd = -1;
 
   self->starting = FALSE;
-  if (self->ended)
+  if (self->ended || get_main (self) == NULL)
     return;
   if (connection == NULL)
     {
@@ -705,19 +853,25 @@ _afork_rpc_link_new (AForkProcess             *process,
   _afork_belonging_begin (&self->belonging, forget_copy, self);
   self->events = events;
   self->data = data;
-  self->context = g_main_context_ref_thread_default ();
+  self->home = _afork_context_ref_thread_default ();
+  self->context = _afork_context_ref (self->home);
+  self->watched = _afork_context_watch (self->home, context_gone_cb, self);
+  if (self->watched)
+    _afork_rpc_link_ref (self);
   self->process = g_object_ref (process);
   _afork_oom_begin ();
-  self->captured = _afork_stderr_new (process, self->context, forward_stderr);
-  self->exited_id = g_signal_connect (process, "exited", G_CALLBACK (exited_cb),
-                                      _afork_rpc_link_ref (self));
+  if (_afork_process_can_prepare (process))
+    self->captured = _afork_stderr_new (process, get_main (self), forward_stderr);
+  self->exited_id = g_signal_connect_data (process, "exited", G_CALLBACK (exited_cb),
+                                           _afork_rpc_link_ref (self), handler_gone_cb, 0);
   _afork_process_watch_unkillable (process, unkillable_cb, self);
+  _afork_process_kill_after_context (process, EXIT_TIMEOUT);
   self->starting = TRUE;
   _afork_process_run_for (process, SERVE_FUNCTION, ran_cb, _afork_rpc_link_ref (self));
   return self;
 }
 
-GMainContext *
+AForkContext *
 _afork_rpc_link_get_context (AForkRpcLink *self)
 {
   return self->context;
@@ -725,26 +879,26 @@ _afork_rpc_link_get_context (AForkRpcLink *self)
 
 void
 _afork_rpc_link_set_context (AForkRpcLink *self,
-                             GMainContext *context)
+                             AForkContext *context)
 {
-  g_main_context_ref (context);
-  g_main_context_unref (self->context);
+  GMainContext *main;
+
+  _afork_context_ref (context);
+  _afork_context_unref (self->context);
   self->context = context;
+  main = get_main (self);
 
   if (self->stream != NULL)
     _afork_call_stream_set_wake (self->stream, context, NULL, NULL);
-  if (self->captured != NULL)
-    _afork_stderr_set_context (self->captured, context);
+  if (self->captured != NULL && main != NULL)
+    _afork_stderr_set_context (self->captured, main);
   if (self->source != NULL)
     {
       _afork_source_clear (&self->source);
       attach (self);
     }
-  if (self->grace != NULL)
-    {
-      _afork_source_clear (&self->grace);
-      start_grace (self);
-    }
+  if (self->exit_timeout != NULL)
+    attach_exit_timeout (self, g_source_get_ready_time (self->exit_timeout));
   if (self->end_source != NULL)
     {
       _afork_source_clear (&self->end_source);
@@ -768,18 +922,28 @@ _afork_rpc_link_get_stream (AForkRpcLink *self)
 
 void
 _afork_rpc_link_close (AForkRpcLink *self,
-                       gboolean      owes)
+                       gboolean      owes,
+                       gboolean      patient)
 {
   self->closing = TRUE;
   self->owes = owes;
+  self->patient = patient;
+  update_exit_timeout (self);
 }
 
 void
 _afork_rpc_link_owes_nothing (AForkRpcLink *self)
 {
   self->owes = FALSE;
-  if (self->source != NULL && !self->deaf)
-    _afork_source_clear (&self->grace);
+  if (self->closing)
+    update_exit_timeout (self);
+}
+
+void
+_afork_rpc_link_refused (AForkRpcLink *self)
+{
+  self->refused = TRUE;
+  update_exit_timeout (self);
 }
 
 void
@@ -787,5 +951,5 @@ _afork_rpc_link_forget (AForkRpcLink *self,
                         gboolean      owes)
 {
   self->events = NULL;
-  _afork_rpc_link_close (self, owes);
+  _afork_rpc_link_close (self, owes, FALSE);
 }

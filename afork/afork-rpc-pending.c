@@ -125,7 +125,7 @@ _afork_rpc_send_waiting (AForkRpc *self)
   /* Until then there may be something to be cancelled. */
   if (get_stream (self) != NULL
       && self->closing && g_queue_is_empty (&self->waiting) && self->in_flight.n_calls == 0)
-    _afork_rpc_link_close (self->link, self->in_flight.n_taken > 0);
+    _afork_rpc_link_close (self->link, self->in_flight.n_taken > 0, self->done_function != NULL);
 }
 
 /* Ending. */

@@ -83,7 +83,7 @@ typedef struct
 {
   AForkBlocking  base;
   AForkRpcLink  *link;
-  GMainContext  *context;     /* where it was served before */
+  AForkContext  *context;     /* where it was served before */
 } AForkRpcBlocking;
 
 gboolean      _afork_rpc_begin_blocking (AForkRpc          *self,

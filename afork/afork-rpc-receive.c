@@ -55,6 +55,7 @@ receive_refusal (AForkRpc          *self,
   self->failure = import_error (message);
   /* It is copied for each call. */
   _afork_remote_text_cut (self->failure->message, MAX_REFUSAL);
+  _afork_rpc_link_refused (self->link);
   _afork_rpc_end_pending (self);
   return TRUE;
 }

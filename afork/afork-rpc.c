@@ -10,6 +10,7 @@
 
 #include "afork-error.h"
 #include "afork-i18n-private.h"
+#include "afork-process-private.h"
 #include "afork-runtime.h"
 
 enum
@@ -49,7 +50,8 @@ enum
  * What the worker reports, emits and answers arrives in the order in which it did that.
  *
  * When the last reference to the object goes, there are no calls left: a call that has not ended
- * has one. The worker then ends. [method@AFork.Rpc.close_async] does it earlier, and tells when.
+ * has one. The worker then has five seconds to exit. [method@AFork.Rpc.close_async] does it
+ * earlier, and tells when.
  *
  * The worker also ends when this program does, by whatever means, in the middle of a call: see
  * [property@AFork.Process:die-with-parent].
@@ -132,6 +134,8 @@ _afork_rpc_begin_blocking (AForkRpc          *self,
                            AForkRpcBlocking  *blocking,
                            GError           **error)
 {
+  g_autoptr(AForkContext) context = NULL;
+
   if (self->link == NULL)
     {
       g_propagate_error (error, g_error_copy (self->failure));
@@ -141,8 +145,9 @@ _afork_rpc_begin_blocking (AForkRpc          *self,
     return FALSE;
 
   blocking->link = _afork_rpc_link_ref (self->link);
-  blocking->context = g_main_context_ref (_afork_rpc_link_get_context (self->link));
-  _afork_rpc_link_set_context (self->link, blocking->base.context);
+  blocking->context = _afork_context_ref (_afork_rpc_link_get_context (self->link));
+  context = _afork_context_ref_thread_default ();
+  _afork_rpc_link_set_context (self->link, context);
   return TRUE;
 }
 
@@ -151,7 +156,7 @@ _afork_rpc_end_blocking (AForkRpc         *self,
                          AForkRpcBlocking *blocking)
 {
   g_autoptr(AForkRpc) kept G_GNUC_UNUSED = g_object_ref (self);
-  g_autoptr(GMainContext) context = g_steal_pointer (&blocking->context);
+  g_autoptr(AForkContext) context = g_steal_pointer (&blocking->context);
   GAsyncResult *result = _afork_blocking_end (&blocking->base);
 
   _afork_rpc_link_set_context (blocking->link, context);
@@ -199,9 +204,13 @@ afork_rpc_constructed (GObject *object)
       return;
     }
 
-  set_title (self);
-  if (self->die_with_parent)
-    afork_process_set_die_with_parent (self->process, TRUE);
+  /* One that was run before is left alone, and calls fail for that. */
+  if (_afork_process_can_prepare (self->process))
+    {
+      set_title (self);
+      if (self->die_with_parent)
+        afork_process_set_die_with_parent (self->process, TRUE);
+    }
   self->link = _afork_rpc_link_new (self->process, self->forward_stderr, &link_events, self);
 }
 
@@ -365,7 +374,7 @@ afork_rpc_class_init (AForkRpcClass *klass)
    * AForkRpc:done-function: (getter get_done_function)
    *
    * A function that the worker calls when all calls are answered and no more will come, an
-   * [callback@AFork.CallDoneFunc], or `NULL`.
+   * [callback@AFork.CallDoneFunc], or `NULL`. It may take its time, unless the object is dropped.
    *
    * Since: 0.1
    */

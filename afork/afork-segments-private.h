@@ -7,6 +7,8 @@
 
 #include <gio/gio.h>
 
+#include "afork-context-private.h"
+
 G_BEGIN_DECLS
 
 /* Blobs in shared memory.
@@ -77,10 +79,10 @@ AForkSegmentTable *_afork_segment_table_new        (void);
 /* Gives the table up. Blobs that somebody has stay what they are. */
 void               _afork_segment_table_free       (AForkSegmentTable  *self);
 
-/* Whoever gives a blob up, in whatever thread, wakes CONTEXT, if that is not NULL, unless he turns
- * it, and calls WAKE, if that is not NULL, without any lock held. */
+/* The thread that gives a blob up wakes CONTEXT, if that is not NULL, and calls WAKE, if that is
+ * not NULL, without any lock held. */
 void               _afork_segment_table_set_wake   (AForkSegmentTable  *self,
-                                                    GMainContext       *context,
+                                                    AForkContext       *context,
                                                     void              (*wake) (gpointer data),
                                                     gpointer            data);
 

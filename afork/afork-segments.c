@@ -358,7 +358,7 @@ struct _AForkSegmentTable
   gsize             n_bytes;
   GArray           *released;   /* of guint32: what the sender is to be told */
   gint              n_released; /* atomic: how many */
-  GMainContext     *context;    /* to be woken, or NULL */
+  AForkContext     *context;    /* to be woken, or NULL */
   void            (*wake) (gpointer data);
   gpointer          wake_data;
 };
@@ -410,7 +410,7 @@ _afork_segment_table_free (AForkSegmentTable *self)
   g_mutex_lock (&self->lock);
   self->freed = TRUE;
   g_hash_table_foreach_remove (self->mapped, is_unused, NULL);
-  g_clear_pointer (&self->context, g_main_context_unref);
+  g_clear_pointer (&self->context, _afork_context_unref);
   self->wake = NULL;
   g_mutex_unlock (&self->lock);
 
@@ -419,15 +419,15 @@ _afork_segment_table_free (AForkSegmentTable *self)
 
 void
 _afork_segment_table_set_wake (AForkSegmentTable  *self,
-                               GMainContext       *context,
+                               AForkContext       *context,
                                void              (*wake) (gpointer data),
                                gpointer            data)
 {
-  g_autoptr(GMainContext) old = NULL;
+  g_autoptr(AForkContext) old = NULL;
 
   g_mutex_lock (&self->lock);
   old = g_steal_pointer (&self->context);
-  self->context = context != NULL ? g_main_context_ref (context) : NULL;
+  self->context = context != NULL ? _afork_context_ref (context) : NULL;
   self->wake = wake;
   self->wake_data = data;
   g_mutex_unlock (&self->lock);
@@ -501,7 +501,7 @@ blob_freed (gpointer data)
 {
   Mapped *mapped = data;
   AForkSegmentTable *table = mapped->table;
-  g_autoptr(GMainContext) context = NULL;
+  g_autoptr(AForkContext) context = NULL;
   void (*wake) (gpointer data) = NULL;
   gpointer wake_data = NULL;
   gboolean is_reusable;
@@ -517,14 +517,14 @@ blob_freed (gpointer data)
       mapped->use = USE_RELEASED;
       g_array_append_val (table->released, mapped->number);
       g_atomic_int_inc (&table->n_released);
-      context = table->context != NULL ? g_main_context_ref (table->context) : NULL;
+      context = table->context != NULL ? _afork_context_ref (table->context) : NULL;
       wake = table->wake;
       wake_data = table->wake_data;
     }
   g_mutex_unlock (&table->lock);
 
-  if (context != NULL && !g_main_context_is_owner (context))
-    g_main_context_wakeup (context);
+  if (context != NULL)
+    _afork_context_wake (context);
   if (wake != NULL)
     wake (wake_data);
   table_unref (table);

@@ -27,6 +27,10 @@ void   _afork_task_queue_push        (GQueue          *queue,
 /* The first of them, with its reference, or NULL. */
 GTask *_afork_task_queue_pop         (GQueue          *queue);
 
+/* Answers it with ERROR, which is taken, when its context is iterated. For where no callback can be
+ * called. */
+void _afork_task_return_error_later  (GTask           *task,
+                                      GError          *error);
 /* Answers it, whether the cancellable has been reset since or not. */
 void _afork_task_return_cancelled    (GTask           *task);
 

@@ -90,6 +90,46 @@ _afork_task_queue_pop (GQueue *queue)
   return task != NULL ? leave_queue (g_task_get_task_data (task)) : NULL;
 }
 
+typedef struct
+{
+  GTask  *task;
+  GError *error;
+} Later;
+
+static gboolean
+return_later_cb (gpointer data)
+{
+  Later *self = data;
+
+  g_task_return_error (self->task, g_steal_pointer (&self->error));
+  return G_SOURCE_REMOVE;
+}
+
+static void
+later_free (gpointer data)
+{
+  Later *self = data;
+
+  g_object_unref (self->task);
+  g_clear_error (&self->error);
+  g_free (self);
+}
+
+void
+_afork_task_return_error_later (GTask  *task,
+                                GError *error)
+{
+  g_autoptr(GSource) source = g_idle_source_new ();
+  Later *later = g_new0 (Later, 1);
+
+  later->task = g_object_ref (task);
+  later->error = error;
+  g_source_set_priority (source, g_task_get_priority (task));
+  g_source_set_static_name (source, "[afork] operation has ended");
+  g_source_set_callback (source, return_later_cb, later, later_free);
+  g_source_attach (source, g_task_get_context (task));
+}
+
 void
 _afork_task_return_cancelled (GTask *task)
 {

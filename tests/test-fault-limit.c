@@ -196,42 +196,58 @@ test_blocking (Census        *census,
   g_assert_cmpuint (count_failures (attempt_blocking, template), >=, 2);
 }
 
-/* The first call of a thread that waits needs descriptors. Without them waiting for a process that
- * runs fails, and the process does not. */
-static gpointer
-wait_thread (gpointer data)
+/* A call within another one needs descriptors. Without them waiting for a process that runs fails,
+ * and the process does not. */
+typedef struct
 {
-  g_autoptr(GMainContext) context = g_main_context_new ();
-  g_autoptr(AForkProcess) process = NULL;
-  g_autoptr(GSocketConnection) connection = NULL;
+  AForkProcess *process;
+  guint         n_calls;
+} Within;
+
+static void
+wait_within_cb (AForkProcess *process,
+                GParamSpec   *pspec,
+                gpointer      data)
+{
+  Within *self = data;
   g_autoptr(GError) error = NULL;
 
-  g_main_context_push_thread_default (context);
-  process = afork_process_new_exec (NULL);
-  afork_process_require (process, "echo");
-  connection = run_process_ok (process, "echo");
+  if (self->n_calls++ > 0)
+    return;
+
   limit_fds (get_first_free_fd ());
-  g_assert_false (afork_process_wait (process, NULL, &error));
+  g_assert_false (afork_process_wait (self->process, NULL, &error));
   unlimit_fds ();
   assert_too_many (error);
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES);
-  g_assert_cmpint (afork_process_get_state (process), ==, AFORK_PROCESS_STATE_RUNNING);
-  finish_process (process, connection);
-
-  /* Once it has waited, there need be none. */
-  g_assert_true (afork_process_wait (process, NULL, NULL));
-  limit_fds (get_first_free_fd ());
-  g_assert_true (afork_process_wait (process, NULL, NULL));
-  unlimit_fds ();
-  g_main_context_pop_thread_default (context);
-  return NULL;
 }
 
 static void
 test_blocking_wait (Census        *census,
                     gconstpointer  data)
 {
-  g_thread_join (g_thread_new ("waits", wait_thread, NULL));
+  g_autoptr(AForkProcess) process = afork_process_new_exec (NULL);
+  g_autoptr(AForkProcess) other = afork_process_new_exec (NULL);
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+  Within within = { process, 0 };
+
+  afork_process_require (process, "echo");
+  connection = run_process_ok (process, "echo");
+  await_state (other, AFORK_PROCESS_STATE_PREPARING);
+  afork_process_force_exit (other);
+  g_signal_connect (other, "notify::state", G_CALLBACK (wait_within_cb), &within);
+  g_assert_true (afork_process_wait (other, NULL, &error));
+  g_assert_no_error (error);
+  g_assert_cmpuint (within.n_calls, ==, 1);
+  g_assert_cmpint (afork_process_get_state (process), ==, AFORK_PROCESS_STATE_RUNNING);
+  finish_process (process, connection);
+
+  /* One that is made by itself does not. */
+  limit_fds (get_first_free_fd ());
+  g_assert_true (afork_process_wait (process, NULL, &error));
+  unlimit_fds ();
+  g_assert_no_error (error);
 }
 
 /* What a process sends with its first message has no room here: it is given up. */

@@ -212,6 +212,51 @@ test_close_stuck (void)
     await_stuck (&all[i]);
 }
 
+/* Workers that do not read what is left for them, which the end of the socket is behind; and one
+ * that takes its time when nobody is left to wait for it. */
+static void
+test_close_unsent (void)
+{
+  static const char * const dones[] = { NULL, "script_done", "script_done_slow" };
+  GString *logs[G_N_ELEMENTS (dones)];
+  AForkRpc *rpcs[G_N_ELEMENTS (dones)];
+  AForkProcess *processes[G_N_ELEMENTS (dones)];
+
+  for (gsize i = 0; i < G_N_ELEMENTS (dones); i++)
+    {
+      g_autoptr(GCancellable) cancellable = g_cancellable_new ();
+      g_autofree char *script = g_strnfill (2 * 1024 * 1024, 'f');
+
+      logs[i] = g_string_new (NULL);
+      rpcs[i] = new_script_rpc_full (NULL, FALSE, NULL, dones[i], logs[i]);
+      processes[i] = g_object_ref (afork_rpc_get_process (rpcs[i]));
+      begin_script (rpcs[i], "r1", logs[i]);
+      await_log (logs[i], "r1 ");
+      if (i == 2)
+        {
+          g_assert_finalize_object (g_steal_pointer (&rpcs[i]));
+          continue;
+        }
+
+      afork_process_send_signal (processes[i], SIGSTOP);
+      begin_plain_script (rpcs[i], script, cancellable, logs[i]);
+      while (g_main_context_pending (NULL))
+        g_main_context_iteration (NULL, FALSE);
+      begin_close (rpcs[i], NULL, logs[i]);
+      g_cancellable_cancel (cancellable);
+    }
+
+  for (gsize i = 0; i < G_N_ELEMENTS (dones); i++)
+    {
+      await_end (processes[i]);
+      assert_term_signal (processes[i], SIGKILL);
+      await_log (logs[i], i < 2 ? "r1 xcancelled closed xtimed-out " : "r1 ");
+      g_clear_object (&rpcs[i]);
+      g_object_unref (processes[i]);
+      g_string_free (logs[i], TRUE);
+    }
+}
+
 /* The same where closing is a call that waits. */
 static void
 test_close_stuck_blocking (void)
@@ -430,6 +475,7 @@ main (int    argc,
   add_for_both ("/rpc-close/cancelled", test_close_cancelled);
   add_for_both ("/rpc-close/given-up", test_close_given_up);
   g_test_add_data_func ("/rpc-close/stuck/all", test_close_stuck, run_with_census);
+  g_test_add_data_func ("/rpc-close/stuck/unsent", test_close_unsent, run_with_census);
   g_test_add_data_func ("/rpc-close/stuck/blocking", test_close_stuck_blocking, run_with_census);
   g_test_add_data_func ("/rpc-close/stuck/behind", test_close_stuck_behind, run_with_census);
   add_for_both ("/rpc-close/dropped/pending", test_close_dropped);

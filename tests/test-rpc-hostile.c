@@ -8,6 +8,7 @@
  * modules/hostile-calls.c, and does the steps that a test gives it. */
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -558,6 +559,50 @@ test_closed (void)
   rpc = new_hostile_rpc (process);
   afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &result);
   expect_error (rpc, &result, AFORK_ERROR, AFORK_ERROR_CLOSED, NULL);
+}
+
+/* Ones that never look at their sockets again: closed, dropped, and having refused to serve. All of
+ * them are killed after five seconds. */
+static void
+test_ignored (void)
+{
+  AForkProcess *processes[3];
+  AForkRpc *rpcs[3];
+  g_autoptr(GAsyncResult) closed = NULL;
+  g_autoptr(GAsyncResult) refused = NULL;
+  g_autoptr(GError) error = NULL;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (processes); i++)
+    {
+      AForkProcess *process = processes[i] = new_module_process ("hostile-calls");
+
+      if (i == 2)
+        step_frame (process, FRAME (FAILED, .code = AFORK_ERROR_FAILED,
+                                    .string = { "afork-error-quark", "no" }));
+      else
+        step_frame (process, FRAME (STARTED));
+      STEP ("s");
+      rpcs[i] = new_hostile_rpc (process);
+      await_state (process, AFORK_PROCESS_STATE_RUNNING);
+    }
+
+  afork_rpc_close_async (rpcs[0], NULL, store_result_cb, &closed);
+  g_assert_finalize_object (g_steal_pointer (&rpcs[1]));
+  afork_rpc_call_async (rpcs[2], NULL, NULL, store_result_cb, &refused);
+  expect_error (rpcs[2], &refused, AFORK_ERROR, AFORK_ERROR_FAILED, "no");
+  for (gsize i = 0; i < G_N_ELEMENTS (processes); i++)
+    {
+      await_end (processes[i]);
+      assert_term_signal (processes[i], SIGKILL);
+      g_object_unref (processes[i]);
+    }
+
+  await_result (&closed);
+  g_assert_false (afork_rpc_close_finish (rpcs[0], closed, &error));
+  assert_error_holds (&error, AFORK_ERROR, AFORK_ERROR_TIMED_OUT, "did not end");
+  close_rpc_error (rpcs[2], AFORK_ERROR_FAILED);
+  g_object_unref (rpcs[0]);
+  g_object_unref (rpcs[2]);
 }
 
 static void
@@ -1259,6 +1304,7 @@ main (int    argc,
   g_test_add_data_func ("/rpc-hostile/error-text", test_error_text, run_with_census);
   g_test_add_data_func ("/rpc-hostile/cut", test_cut, run_with_census);
   g_test_add_data_func ("/rpc-hostile/closed", test_closed, run_with_census);
+  g_test_add_data_func ("/rpc-hostile/ignored", test_ignored, run_with_census);
   g_test_add_data_func ("/rpc-hostile/deaf", test_deaf, run_with_census);
   g_test_add_data_func ("/rpc-hostile/fds-of-many", test_fds_of_many, run_with_census);
 

@@ -117,6 +117,7 @@ find_function (AForkCallService *self,
 static AForkCallInitFunc
 await_setup (AForkCallService *self)
 {
+  g_autoptr(AForkContext) context = NULL;
   g_auto(AForkCallMessage) message = { 0 };
   g_autoptr(GError) error = NULL;
   AForkCallStreamStatus status;
@@ -146,7 +147,9 @@ await_setup (AForkCallService *self)
   self->concurrent = (message.flags & AFORK_CALL_FRAME_CONCURRENT) != 0;
   if ((message.flags & AFORK_CALL_FRAME_UNTRUSTED) != 0)
     _afork_call_stream_send_sealed (self->stream);
-  _afork_call_stream_set_wake (self->stream, self->concurrent ? g_main_context_default () : NULL,
+  if (self->concurrent)
+    context = _afork_context_ref_thread_default ();
+  _afork_call_stream_set_wake (self->stream, context,
                                self->concurrent ? NULL : _afork_call_service_given_up_cb, self);
   self->function = find_function (self, message.string[0]);
   self->done = (AForkCallDoneFunc) find_function (self, message.string[2]);
