@@ -12,8 +12,9 @@ G_BEGIN_DECLS
 /* The memory of blobs: memfds that the sender fills and the receiver maps.
  *
  * The receiver's mapping is private and writable, because some languages give a program the bytes
- * of a GBytes for writing, and a write to read-only memory ends the process. A page that is written
- * to becomes a copy, which only this process sees. Until then a page shows what is in the memfd.
+ * of a GBytes for writing, and a write to read-only memory ends the process. A page that is
+ * written to becomes a copy, which only this process sees. Until then a page shows what is in the
+ * memfd.
  *
  * All functions may be called from any thread. */
 
@@ -32,8 +33,13 @@ gboolean  _afork_blob_memory_write        (int            fd,
 gboolean  _afork_blob_memory_is_complete  (int            fd,
                                            guint64        size);
 
-/* Checks that FD is a memfd of SIZE bytes that has all its pages and at least SEALS, which include
- * those against a change of the size: then all of it can be read, now and later. */
+/* Whether this process can look at seals. Where it cannot, as in some sandboxes, it must not
+ * be sent memory by a process that it does not trust, for the next function then does without
+ * them. */
+gboolean  _afork_blob_memory_can_check    (void);
+
+/* Checks that FD is a memfd of SIZE bytes that has all its pages and at least SEALS, which
+ * include those against a change of the size: then all of it can be read, now and later. */
 gboolean  _afork_blob_memory_check        (int            fd,
                                            guint64        size,
                                            int            seals,

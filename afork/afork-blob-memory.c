@@ -92,6 +92,21 @@ _afork_blob_memory_is_complete (int     fd,
 }
 
 gboolean
+_afork_blob_memory_can_check (void)
+{
+  static gsize known;           /* 1: it cannot; 2: it can, or has no memory of its own to try it */
+
+  if (g_once_init_enter (&known))
+    {
+      g_auto(AForkFd) fd = _afork_blob_memory_new ();
+
+      g_once_init_leave (&known, fd < 0 || fcntl (fd, F_GET_SEALS) >= 0 ? 2 : 1);
+    }
+
+  return known == 2;
+}
+
+gboolean
 _afork_blob_memory_check (int       fd,
                           guint64   size,
                           int       seals,
@@ -102,9 +117,9 @@ _afork_blob_memory_check (int       fd,
   struct stat status;
 
   /* This comes first: a file of another kind may be one that does not answer. */
-  if (actual_seals < 0)
+  if (actual_seals < 0 && _afork_blob_memory_can_check ())
     return _afork_call_breach (error, "a descriptor of a blob is not shared memory");
-  if ((actual_seals & seals) != seals)
+  if (actual_seals >= 0 && (actual_seals & seals) != seals)
     return _afork_call_breach (error, "the memory of a blob is not sealed");
   if (fstatfs (fd, &system) < 0 || system.f_type != TMPFS_MAGIC)
     return _afork_call_breach (error, "the memory of a blob is of the wrong kind");

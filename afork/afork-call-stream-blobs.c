@@ -85,6 +85,12 @@ _afork_call_stream_send_blob (AForkCallStream *self,
   guint32 segment = 0;
   int fd;
 
+  if (self->send_inline)
+    {
+      send_inline_blob (self, blob);
+      return AFORK_BLOB_INLINE;
+    }
+
   if (!self->send_sealed
       && size >= AFORK_SEGMENT_MIN_BLOB && size <= AFORK_SEGMENT_MAX_BLOB
       && (segment = send_segment (self, blob)) != 0)
@@ -226,6 +232,12 @@ take_sealed_blob (AForkCallStream  *self,
   g_auto(AForkFd) fd = g_array_index (self->fds, int, index);
 
   g_array_remove_index (self->fds, index);
+  if (self->refuse_sealed)
+    {
+      _afork_call_breach (error, "shared memory came that cannot be checked here");
+      return NULL;
+    }
+
   return _afork_sealed_blob_map (fd, size, error);
 }
 

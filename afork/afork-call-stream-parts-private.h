@@ -31,7 +31,8 @@ struct _AForkCallStream
   AForkCallWriter   *writer;
   AForkSegmentPool  *pool;            /* for blobs that are sent */
   gboolean           send_sealed;     /* … but in sealed memfds, for the other side does not trust
-                                       * us */
+                                       * us … */
+  gboolean           send_inline;     /* … or in no memory, for it cannot look at seals */
   GUnixFDList       *outbox;          /* of the other side: its descriptor; or NULL */
   gsize              outbox_size;
 
@@ -39,7 +40,8 @@ struct _AForkCallStream
   AForkCallReader   *reader;
   GVariant          *sample;          /* see _afork_call_value_import() */
   AForkSegmentTable *table;           /* for blobs that come */
-  gboolean           accept_segments; /* the other side is trusted */
+  gboolean           accept_segments; /* the other side is trusted … */
+  gboolean           refuse_sealed;   /* … or is not to send any memory */
   gboolean           limits_fds;      /* that wait for their value */
   gboolean           accept_outbox;   /* it may still send one */
   AForkCallOutbox   *new_outbox;      /* that came, for sending; atomic; or NULL */

@@ -48,6 +48,9 @@ int                    _afork_call_stream_get_fd       (AForkCallStream         
  * before anything is received or sent, respectively. */
 void                   _afork_call_stream_accept_segments (AForkCallStream      *self);
 void                   _afork_call_stream_send_sealed  (AForkCallStream          *self);
+/* … or not in shared memory at all; and the other side is not to send any. */
+void                   _afork_call_stream_send_inline  (AForkCallStream          *self);
+void                   _afork_call_stream_refuse_memory (AForkCallStream         *self);
 /* Has the other side send no more descriptors ahead of their value than this process has room for,
  * beside its other uses. What is ahead of its value waits here for as long as the other side wants.
  * To be called before anything is received. */

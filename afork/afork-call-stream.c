@@ -272,6 +272,19 @@ _afork_call_stream_send_sealed (AForkCallStream *self)
 }
 
 void
+_afork_call_stream_send_inline (AForkCallStream *self)
+{
+  self->send_inline = TRUE;
+}
+
+void
+_afork_call_stream_refuse_memory (AForkCallStream *self)
+{
+  self->accept_segments = FALSE;
+  self->refuse_sealed = TRUE;
+}
+
+void
 _afork_call_stream_set_wake (AForkCallStream  *self,
                              AForkContext     *context,
                              void            (*wake) (gpointer data),

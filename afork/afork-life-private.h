@@ -45,6 +45,10 @@ void       _afork_life_set_funcs       (AForkLife          *self,
 void       _afork_life_set_context     (AForkLife          *self,
                                         GMainContext       *context);
 
+/* Kills CHILD, in which nobody is interested, and reaps it in CONTEXT. Takes no descriptor. */
+void       _afork_life_discard_child   (GMainContext       *context,
+                                        GPid                child);
+
 /* Both take PIDFD. A child of which none could be had has -1. */
 void       _afork_life_adopt           (AForkLife          *self,
                                         GPid                pid,
@@ -109,6 +113,8 @@ AForkLifeline *_afork_life_get_lifeline (AForkLife         *self);
 GPid       _afork_life_get_pid         (AForkLife          *self);
 /* What it is called at the beginning of a message. */
 char      *_afork_life_get_name        (AForkLife          *self);
+/* Why nobody can say how it has ended. */
+char      *_afork_life_describe_loss   (AForkLife          *self);
 gboolean   _afork_life_is_known        (AForkLife          *self);
 gboolean   _afork_life_is_stranded     (AForkLife          *self);
 gboolean   _afork_life_has_ended       (AForkLife          *self);

@@ -12,9 +12,6 @@
 #include <glib-unix.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -23,6 +20,7 @@
 #include "afork-context-private.h"
 #include "afork-fd-private.h"
 #include "afork-i18n-private.h"
+#include "afork-pidfd-info-private.h"
 #include "worker/pidfd.h"
 
 enum
@@ -67,6 +65,7 @@ struct _AForkLife
   guint               after_context_ms; /* how long it may outlive its context, or 0 for ever */
   GSource            *exit_timeout;     /* … until it is killed, or NULL; holds a reference */
   gboolean            ended;
+  gboolean            unwatched;        /* it only counts as ended, for nobody sees its end */
   int                 wait_status;
   gboolean            has_usage;
   guint64             user_usec;
@@ -85,22 +84,6 @@ struct _AForkLife
   AForkLifeKilledFunc killed_func;
   gpointer            data;             /* for both */
 };
-
-/* The kernel's own record of how a process ended, kept as long as somebody has a pidfd of it:
- * Linux 6.15, include/uapi/linux/pidfd.h, whose names may not be on this system. */
-typedef struct
-{
-  guint64 mask;
-  guint64 cgroupid;
-  guint32 pid;
-  guint32 ids[10];
-  gint32  exit_code;
-} PidfdInfo;
-
-G_STATIC_ASSERT (sizeof (PidfdInfo) == 64);
-
-#define GET_INFO      _IOWR (0xFF, 11, PidfdInfo)
-#define INFO_EXIT     (1 << 3)
 
 static void start_watch        (AForkLife *self,
                                 Watch      watch);
@@ -148,92 +131,6 @@ is_of_another_life (AForkLife *self)
   found = children != NULL && g_hash_table_contains (children, GINT_TO_POINTER (self->pid));
   g_mutex_unlock (&children_mutex);
   return found;
-}
-
-/* Finds out how a process ended that is reaped by somebody else: *WAIT_STATUS is -1 if the kernel
- * does not tell. False if it may tell later, when the process has been reaped. */
-static gboolean
-query_wait_status (int  pidfd,
-                   int *wait_status)
-{
-  PidfdInfo info = { .mask = INFO_EXIT };
-  int result;
-
-  *wait_status = -1;
-  result = ioctl (pidfd, GET_INFO, &info);
-  /* The process was reaped between the kernel's two looks, for its record and for the process. */
-  if (result < 0 && errno == ESRCH)
-    result = ioctl (pidfd, GET_INFO, &info);
-  if (result < 0)
-    return TRUE;
-  if ((info.mask & INFO_EXIT) == 0)
-    return FALSE;
-
-  *wait_status = info.exit_code;
-  return TRUE;
-}
-
-/* The pid of the process that a pidfd is of, as /proc has it; -1 if that has been reaped, and 0 if
- * it is no pidfd. */
-static int
-read_pid (int pidfd)
-{
-  g_autofree char *path = g_strdup_printf ("/proc/self/fdinfo/%d", pidfd);
-  g_autofree char *text = NULL;
-  const char *line;
-
-  if (!g_file_get_contents (path, &text, NULL, NULL) || (line = strstr (text, "\nPid:")) == NULL)
-    return 0;
-
-  return atoi (line + strlen ("\nPid:"));
-}
-
-/* The same from the pidfd itself, where the kernel tells. */
-static int
-query_pid (int pidfd)
-{
-  PidfdInfo info = { 0 };
-
-  return ioctl (pidfd, GET_INFO, &info) == 0 ? (int) info.pid : read_pid (pidfd);
-}
-
-/* Whether /proc tells us of a process what it tells only those who may trace it. The executable of
- * one that has ended is not there, but who may not know is told so first. */
-static gboolean
-is_told (int pid)
-{
-  g_autofree char *path = g_strdup_printf ("/proc/%d/exe", pid);
-  char target;
-
-  return readlink (path, &target, 1) >= 0 || errno == ENOENT;
-}
-
-/* Finds out how a process ended that nobody has reaped yet. Who has to may never do it: a program
- * that is the init of a container, and does not know. */
-static gboolean
-query_unreaped_wait_status (int  pidfd,
-                            int *wait_status)
-{
-  /* The third field of all and the 52nd, counted from the end of the name, which is the second. */
-  enum { STATE = 1, EXIT_CODE = 50 };
-  const int pid = read_pid (pidfd);
-  g_autofree char *path = g_strdup_printf ("/proc/%d/stat", pid);
-  g_autofree char *text = NULL;
-  g_auto(GStrv) fields = NULL;
-  const char *name_end;
-
-  if (pid <= 0 || !g_file_get_contents (path, &text, NULL, NULL)
-      || (name_end = strrchr (text, ')')) == NULL)
-    return FALSE;
-
-  fields = g_strsplit (name_end, " ", -1);
-  /* As long as it is not reaped, the number is its own. */
-  if (g_strv_length (fields) <= EXIT_CODE || !g_str_equal (fields[STATE], "Z") || !is_told (pid)
-      || read_pid (pidfd) != pid)
-    return FALSE;
-
-  *wait_status = atoi (fields[EXIT_CODE]);
-  return TRUE;
 }
 
 /* What a source is given. GLib drops it when the source is destroyed, but from within its own
@@ -308,19 +205,40 @@ to_wait_status (const siginfo_t *info)
     }
 }
 
+/* Not every kernel can wait for a process by its pidfd, nor does every sandbox let it. A child of
+ * ours has its pid until it is reaped here. */
+static int
+wait_for (AForkLife     *self,
+          siginfo_t     *info,
+          int            options,
+          struct rusage *usage)
+{
+  int result = -1;
+
+  /* glibc's waitid() drops the system call's fifth argument. */
+  if (self->pidfd >= 0)
+    {
+      result = (int) syscall (SYS_waitid, P_PIDFD, self->pidfd, info, options, usage);
+      if (result == 0 || errno == ECHILD || !afork_is_missing (errno))
+        return result;
+    }
+  if (self->pidfd < 0 || self->is_child)
+    return (int) syscall (SYS_waitid, P_PID, self->pid, info, options, usage);
+
+  errno = ECHILD;
+  return result;
+}
+
 /* Reaps a child of ours, if it has ended. False if it is not ours to reap: the program has its
  * children reaped elsewhere, by ignoring SIGCHLD or by waiting for any child at all. */
 static gboolean
 reap (AForkLife *self)
 {
   const int flags = is_of_another_life (self) ? WNOWAIT : 0;
-  idtype_t type = self->pidfd >= 0 ? P_PIDFD : P_PID;
-  int id = self->pidfd >= 0 ? self->pidfd : self->pid;
   struct rusage usage = { 0 };
   siginfo_t info = { 0 };
 
-  /* glibc's waitid() drops the system call's fifth argument. */
-  if (syscall (SYS_waitid, type, id, &info, WEXITED | WNOHANG | flags, &usage) < 0)
+  if (wait_for (self, &info, WEXITED | WNOHANG | flags, &usage) < 0)
     return errno == EINTR;
   if (info.si_pid != 0)
     _afork_life_end (self, to_wait_status (&info), to_usec (usage.ru_utime),
@@ -354,8 +272,8 @@ watch_cb (int          fd,
 
   /* Where nobody tells of it before it is reaped, whoever has to do that may be about to. The
    * second watch ends by a hang-up, or because its time is over. */
-  if (query_unreaped_wait_status (fd, &wait_status)
-      || query_wait_status (fd, &wait_status)
+  if (_afork_pidfd_get_unreaped_status (fd, &wait_status)
+      || _afork_pidfd_get_status (fd, &wait_status)
       || (condition & G_IO_HUP) != 0
       || self->watch == WATCH_REAPED)
     end (self, wait_status);
@@ -374,7 +292,7 @@ poll_cb (gpointer data)
     return G_SOURCE_CONTINUE;
 
   if (self->pidfd >= 0)
-    query_wait_status (self->pidfd, &wait_status);
+    _afork_pidfd_get_status (self->pidfd, &wait_status);
   end (self, wait_status);
   return G_SOURCE_CONTINUE;
 }
@@ -519,7 +437,7 @@ verify_pidfd (AForkLife *self)
   if (self->verified)
     return PIDFD_OURS;
 
-  pid = query_pid (self->pidfd);
+  pid = _afork_pidfd_get_pid (self->pidfd);
   self->verified = pid == self->pid;
   if (self->verified)
     return PIDFD_OURS;
@@ -537,7 +455,7 @@ send_directly (AForkLife *self,
                int        signal)
 {
   siginfo_t info;
-  int error = EPERM;
+  int error = self->pidfd >= 0 ? EPERM : ENOSYS;
 
   if (self->pidfd >= 0)
     switch (verify_pidfd (self))
@@ -709,16 +627,20 @@ _afork_life_adopt (AForkLife *self,
 static gboolean
 is_anothers_pidfd (AForkLife *self)
 {
-  return verify_pidfd (self) == PIDFD_OTHER && query_pid (self->pidfd) > 0;
+  return verify_pidfd (self) == PIDFD_OTHER && _afork_pidfd_get_pid (self->pidfd) > 0;
 }
 
 static void
 watch_orphan (AForkLife *self)
 {
   if (self->pidfd >= 0 && !is_anothers_pidfd (self))
-    start_watch (self, WATCH_ORPHAN);
-  else
-    end (self, -1);
+    {
+      start_watch (self, WATCH_ORPHAN);
+      return;
+    }
+
+  self->unwatched = TRUE;
+  end (self, -1);
 }
 
 void
@@ -758,6 +680,16 @@ start_exit_timeout (AForkLife *self,
   g_source_set_callback (self->exit_timeout, exit_timeout_cb, _afork_life_ref (self),
                          (GDestroyNotify) _afork_life_unref);
   g_source_attach (self->exit_timeout, self->context);
+}
+
+void
+_afork_life_discard_child (GMainContext *context,
+                           GPid          child)
+{
+  g_autoptr(AForkLife) self = _afork_life_new (context);
+
+  _afork_life_adopt (self, child, -1);
+  _afork_life_send_signal (self, SIGKILL);
 }
 
 /* A child still has to be reaped, and what hangs on a lifeline is to have it as long as it lives.
@@ -823,7 +755,7 @@ _afork_life_end (AForkLife *self,
   self->system_usec = system_usec;
   self->max_rss_kib = max_rss_kib;
   if (wait_status < 0 && self->pidfd >= 0)
-    query_wait_status (self->pidfd, &wait_status);
+    _afork_pidfd_get_status (self->pidfd, &wait_status);
   end (self, wait_status);
 }
 
@@ -967,6 +899,18 @@ _afork_life_get_name (AForkLife *self)
 {
   return self->pid != 0 ? g_strdup_printf (_("Process %d"), (int) self->pid)
                         : g_strdup (_("The process"));
+}
+
+char *
+_afork_life_describe_loss (AForkLife *self)
+{
+  g_autofree char *name = _afork_life_get_name (self);
+
+  if (self->unwatched)
+    return g_strdup_printf (_("%s cannot be watched: its template is gone, and there is no pidfd "
+                              "of it"), name);
+
+  return g_strdup_printf (_("%s has ended, and nobody can say how"), name);
 }
 
 gboolean

@@ -12,10 +12,10 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/wait.h>
 
 #include "afork-error.h"
 #include "afork-i18n-private.h"
+#include "afork-pidfd-info-private.h"
 #include "afork-remote-error-private.h"
 
 gboolean
@@ -35,31 +35,47 @@ is_unborn (AForkPeer *self)
   return self->number != 0 && !self->born;
 }
 
-/* What is no pidfd would never tell of an end. */
+/* Whether READY comes from a fork of the process that goes on as the worker, which it does not
+ * before the process was heard of. */
 static gboolean
-is_pidfd (int fd)
+is_of_successor (AForkPeer        *self,
+                 const AForkFrame *frame)
 {
-  siginfo_t info;
-
-  return waitid (P_PIDFD, (id_t) fd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 || errno == ECHILD;
+  return !is_unborn (self) && frame->n_fds > 0;
 }
 
-/* READY comes when everything that was sent has been read. A fork's first answer has its pidfd with
- * it, and no other has one; but if a fork of it goes on as the worker, which it does not before it
- * was heard of, there are two descriptors. */
+/* Whether FRAME, which has N_MORE descriptors otherwise, has a pidfd as well, if there are
+ * such. */
+static gboolean
+has_pidfd_in_place (AForkPeer        *self,
+                    const AForkFrame *frame,
+                    const int        *fds,
+                    guint             n_more)
+{
+  if (self->lacks_pidfd)
+    return frame->n_fds == n_more;
+
+  return frame->n_fds == n_more + 1 && _afork_pidfd_check (fds[0]);
+}
+
+/* READY comes when everything that was sent has been read. A fork's first answer has its pidfd
+ * with it, if there are such, and no other has one; but if a fork of it goes on as the worker,
+ * the socket for its reports stands behind that. */
 static gboolean
 is_ready_in_place (AForkPeer        *self,
                    const AForkFrame *frame,
                    const int        *fds)
 {
+  const gboolean is_successor = is_of_successor (self, frame);
+
   if (!self->told_to_run || !_afork_channel_is_sent (self->channel))
     return FALSE;
-  if (frame->n_fds == 2)
-    return !is_unborn (self) && _afork_peer_has_forks (self) && is_pidfd (fds[0]);
-  if (frame->n_fds == 1)
-    return is_unborn (self) && is_pidfd (fds[0]);
+  if (is_successor && !_afork_peer_has_forks (self))
+    return FALSE;
+  if (!is_successor && !is_unborn (self))
+    return !self->lacks_pidfd;
 
-  return !is_unborn (self);
+  return has_pidfd_in_place (self, frame, fds, is_successor ? 1 : 0);
 }
 
 /* Whether a server could send FRAME now. */
@@ -72,8 +88,8 @@ is_in_place (AForkPeer        *self,
     || frame->kind == AFORK_FRAME_SIGNALED
     || frame->kind == AFORK_FRAME_FORK_FAILED;
 
-  /* A program that is executed greets before anything else. One that has given up still reports on
-   * its forks, and nothing else comes where a function has the socket. */
+  /* A program that is executed greets before anything else. One that has given up still reports
+   * on its forks, and nothing else comes where a function has the socket. */
   if (self->program != NULL && !self->greeted)
     return frame->kind == AFORK_FRAME_HELLO;
   if (self->ready)
@@ -84,17 +100,20 @@ is_in_place (AForkPeer        *self,
   switch ((int) frame->kind)
     {
     case AFORK_FRAME_BORN:
-      return is_unborn (self) && is_pidfd (fds[0]);
+      return is_unborn (self) && has_pidfd_in_place (self, frame, fds, 0);
+    case AFORK_FRAME_NO_PIDFD:
+      return !self->lacks_pidfd
+        && (is_unborn (self) || (self->told_to_run && _afork_peer_has_forks (self)));
     case AFORK_FRAME_READY:
       return is_ready_in_place (self, frame, fds);
     case AFORK_FRAME_ERROR:
-      return frame->n_fds == 0 || is_pidfd (fds[0]);
+      return frame->n_fds == 0 || _afork_pidfd_check (fds[0]);
     default:
       return is_report;
     }
 }
 
-/* Whether FRAME is the first that is heard of a process, which it tells of by a pidfd. */
+/* Whether FRAME is the first that is heard of a process. */
 static gboolean
 makes_known (AForkPeer        *self,
              const AForkFrame *frame)
@@ -103,7 +122,7 @@ makes_known (AForkPeer        *self,
     {
     case AFORK_FRAME_BORN:
     case AFORK_FRAME_READY:
-      return frame->n_fds > 0;
+      return is_unborn (self) || frame->n_fds > 0;
     case AFORK_FRAME_ERROR:
       return frame->n_fds > 0 && is_unborn (self);
     default:
@@ -134,13 +153,14 @@ hello_came (AForkPeer         *self,
   return TRUE;
 }
 
-/* A fork is heard of for the first time; *PIDFD is its own. */
+/* A fork is heard of for the first time; *PIDFD is its own, or -1. */
 static void
 be_born (AForkPeer *self,
          GPid       pid,
          int       *pidfd)
 {
   self->born = TRUE;
+  self->lacks_pidfd = FALSE;
   _afork_peer_clear_deadline (self);
   _afork_peer_stop_being_unborn (self);
   if (self->channel != NULL && !self->told_to_run)
@@ -149,7 +169,8 @@ be_born (AForkPeer *self,
   _afork_peer_tell_known (self);
 }
 
-/* The worker is a fork of the process that we knew, which goes on reporting on REPORTS. */
+/* The worker is a fork of the process that we knew, which goes on reporting on REPORTS. *PIDFD is
+ * -1 where there are none. */
 static void
 follow_worker (AForkPeer *self,
                GPid       pid,
@@ -185,10 +206,10 @@ follow_worker (AForkPeer *self,
 
 /* It is another caller's from now on. */
 static void
-disown (AForkPeer        *self,
-        const AForkFrame *frame)
+disown (AForkPeer *self,
+        gboolean   is_successor)
 {
-  if (frame->n_fds == 2)
+  if (is_successor)
     _afork_peer_disown_fork (self, AFORK_WORKER_NUMBER);
   else if (self->template != NULL)
     _afork_peer_disown_fork (self->template, self->number);
@@ -203,6 +224,9 @@ ready_came (AForkPeer         *self,
 {
   g_autoptr(AForkPeer) kept G_GNUC_UNUSED = _afork_peer_ref (self);
   g_autoptr(GSocket) socket = _afork_channel_steal_socket (self->channel, error);
+  const gboolean is_successor = is_of_successor (self, frame);
+  int none = -1;
+  int *pidfd = frame->n_fds > (is_successor ? 1 : 0) ? &fds[0] : &none;
 
   if (socket == NULL)
     return FALSE;
@@ -215,14 +239,14 @@ ready_came (AForkPeer         *self,
   /* First of all, for the process may turn out to have ended: then the outcome comes at once. */
   if (self->outcome != NULL)
     self->program_socket = g_steal_pointer (&socket);
-  if (frame->n_fds == 1)
-    be_born (self, pid, &fds[0]);
-  if (frame->n_fds == 2)
-    follow_worker (self, pid, &fds[0], &fds[1]);
+  if (is_unborn (self))
+    be_born (self, pid, pidfd);
+  if (is_successor)
+    follow_worker (self, pid, pidfd, &fds[frame->n_fds - 1]);
   else
     _afork_peer_orphan_forks (self, FALSE);
   if (self->ready && self->detaching)
-    disown (self, frame);
+    disown (self, is_successor);
   /* Nor would a function that never looks at its socket find that. */
   if (!self->ready)
     _afork_life_send_signal (self->life, SIGKILL);
@@ -320,11 +344,13 @@ frame_cb (AForkChannel      *channel,
           GError           **error)
 {
   g_autoptr(AForkPeer) self = _afork_peer_ref (data);
+  int none = -1;
 
   if (!is_in_place (self, frame, fds))
     return _afork_peer_refuse_frame (frame, error);
-  /* The kernel gives no pid of a sender that this PID namespace does not have, nor of what was sent
-   * before anybody asked. Without a pid, the process could be neither signalled nor waited for. */
+  /* The kernel gives no pid of a sender that this PID namespace does not have, nor of what was
+   * sent before anybody asked. Without a pid, the process could be neither signalled nor waited
+   * for. */
   if (pid == 0 && makes_known (self, frame))
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL,
@@ -339,7 +365,10 @@ frame_cb (AForkChannel      *channel,
     case AFORK_FRAME_HELLO:
       return hello_came (self, frame, error);
     case AFORK_FRAME_BORN:
-      be_born (self, pid, &fds[0]);
+      be_born (self, pid, frame->n_fds > 0 ? &fds[0] : &none);
+      return TRUE;
+    case AFORK_FRAME_NO_PIDFD:
+      self->lacks_pidfd = TRUE;
       return TRUE;
     case AFORK_FRAME_READY:
       return ready_came (self, frame, fds, pid, error);
@@ -356,8 +385,8 @@ frame_cb (AForkChannel      *channel,
     }
 }
 
-/* The main context is gone. The other process is not to blame: it finds its socket closed, and ends
- * when it has done what it was told. */
+/* The main context is gone. The other process is not to blame: it finds its socket closed, and
+ * ends when it has done what it was told. */
 static void
 be_stranded (AForkPeer *self)
 {
@@ -369,7 +398,8 @@ be_stranded (AForkPeer *self)
   _afork_peer_settle_unborn (self);
 }
 
-/* The socket of a process that another caller gave away has ended, and nothing was heard of it. */
+/* The socket of a process that another caller gave away has ended, and nothing was heard of
+ * it. */
 static void
 fail_to_adopt (AForkPeer *self)
 {

@@ -22,7 +22,7 @@ return_end (AForkProcess *self,
             GTask        *task)
 {
   AForkLife *life = _afork_peer_get_life (self->peer);
-  g_autofree char *name = _afork_life_get_name (life);
+  g_autofree char *loss = _afork_life_describe_loss (life);
   GError *failure = _afork_peer_get_failure (self->peer);
 
   if (_afork_life_get_wait_status (life) >= 0)
@@ -33,8 +33,7 @@ return_end (AForkProcess *self,
     g_task_return_new_error (task, AFORK_ERROR, AFORK_ERROR_CLOSED,
                              _("The main context of the process is gone"));
   else
-    g_task_return_new_error (task, AFORK_ERROR, AFORK_ERROR_LOST,
-                             _("%s has ended, and nobody can say how"), name);
+    g_task_return_new_error (task, AFORK_ERROR, AFORK_ERROR_LOST, "%s", loss);
 }
 
 static const GError *

@@ -9,6 +9,7 @@
 
 #include "afork-rpc-private.h"
 
+#include "afork-blob-memory-private.h"
 #include "afork-i18n-private.h"
 #include "afork-job-private.h"
 #include "afork-runtime.h"
@@ -33,10 +34,12 @@ static void
 send_setup (AForkRpc        *self,
             AForkCallStream *stream)
 {
+  const gboolean can_check = _afork_blob_memory_can_check ();
   const AForkCallFrame frame = {
     .kind = AFORK_CALL_FRAME_SETUP,
     .flags = (self->concurrent ? AFORK_CALL_FRAME_CONCURRENT : 0)
-      | (self->trusted ? 0 : AFORK_CALL_FRAME_UNTRUSTED),
+      | (self->trusted ? 0 : AFORK_CALL_FRAME_UNTRUSTED)
+      | (can_check ? 0 : AFORK_CALL_FRAME_NO_MEMORY),
     .number = AFORK_CALL_WIRE_VERSION,
     .string = {
       self->function,
@@ -45,7 +48,9 @@ send_setup (AForkRpc        *self,
     },
   };
 
-  if (self->trusted)
+  if (!can_check)
+    _afork_call_stream_refuse_memory (stream);
+  else if (self->trusted)
     _afork_call_stream_accept_segments (stream);
   _afork_call_stream_send (stream, &frame);
   self->set_up = TRUE;

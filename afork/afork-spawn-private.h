@@ -37,8 +37,8 @@ gboolean _afork_spawn (const char * const  *argv,
                        int                 *pidfd,
                        GError             **error);
 
-/* Opens a pidfd of CHILD, which this process has made just now; -1 as above. On failure it has been
- * killed and reaped. */
+/* Opens a pidfd of CHILD, which this process has made just now; -1 as above. On failure it is being
+ * killed, and will be reaped in the thread-default main context. */
 gboolean _afork_spawn_watch (GPid     child,
                              int     *pidfd,
                              GError **error);

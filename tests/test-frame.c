@@ -117,6 +117,7 @@ static const Sample samples[] = {
     },
     NULL
   },
+  { "NO_PIDFD", { .kind = AFORK_FRAME_NO_PIDFD }, NULL },
   { "SIGNALED", { .kind = AFORK_FRAME_SIGNALED, .number = { 7, ESRCH } }, NULL },
 };
 

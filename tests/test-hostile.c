@@ -98,10 +98,12 @@ expect_error (const Case *self,
 #define FLAGS          "raw=0000000042010000"
 #define THREE_FDS      "raw=0000000042000300"
 #define BAD_PAYLOAD    "raw=040000004300000000000000"
+#define BORN           "raw=0000000041000000"
 #define BORN_WITHOUT   "raw=0000000041000100"
 #define READY_WITHOUT  "raw=0000000042000200"
 #define ERROR_HEADER   "raw=0000100043000000"
 #define SIGNALED       "raw=08000000460000000100000000000000"
+#define NO_PIDFD       "raw=0000000047000000"
 #define EMPTY_ERROR    "raw=0900000043000000030000000000000000"
 #define GARBAGE        "5468697320697320746578742e0a"
 
@@ -129,6 +131,7 @@ static const Case run_cases[] = {
 
   { "born", { "hello", "pidfd", "born", "hang" }, AFORK_ERROR_PROTOCOL, "BORN came", TRUE },
   { "exited", { "hello", "exited=1", "hang" }, AFORK_ERROR_PROTOCOL, "EXITED came", TRUE },
+  { "no-pidfd", { "hello", NO_PIDFD, "hang" }, AFORK_ERROR_PROTOCOL, "NO_PIDFD came", TRUE },
   { "signaled", { "hello", SIGNALED, "hang" }, AFORK_ERROR_PROTOCOL, "SIGNALED came", TRUE },
   { "exited/0", { "hello", "exited=0", "hang" }, AFORK_ERROR_PROTOCOL, "EXITED came", TRUE },
   { "fork-failed", { "hello", "fork-failed=1", "hang" }, AFORK_ERROR_PROTOCOL, "FORK_FAILED came",
@@ -220,6 +223,12 @@ static const Case fork_cases[] = {
   { "born-twice", { "hello", "await=fork", "fork", "pidfd", "born", "pidfd", "born", "hang" },
     AFORK_ERROR_PROTOCOL, "BORN came", TRUE },
   { "born/no-pidfd", { "hello", "await=fork", "fork", "fds=1", "born", "hang" },
+    AFORK_ERROR_PROTOCOL, "BORN came" },
+  { "no-pidfd/twice", { "hello", "await=fork", "fork", NO_PIDFD, NO_PIDFD, "hang" },
+    AFORK_ERROR_PROTOCOL, "NO_PIDFD came" },
+  { "no-pidfd/born", { "hello", "await=fork", "fork", NO_PIDFD, "pidfd", "born", "hang" },
+    AFORK_ERROR_PROTOCOL, "BORN came" },
+  { "no-pidfd/born-twice", { "hello", "await=fork", "fork", NO_PIDFD, BORN, BORN, "hang" },
     AFORK_ERROR_PROTOCOL, "BORN came" },
   { "born/socket", { "hello", "await=fork", "fork", "reports", "born", "hang" },
     AFORK_ERROR_PROTOCOL, "BORN came" },

@@ -69,14 +69,6 @@ test_missing (Census        *census,
   g_autoptr(GSocketConnection) of_child = NULL;
 
   afork_process_call (template, "refuse_all", NULL);
-  if (!has_peer_pidfds ())
-    {
-      killed = afork_process_fork (template);
-      expect_run_error (killed, "forever", AFORK_ERROR, AFORK_ERROR_SPAWN, g_strerror (ENOSYS));
-      g_test_skip ("This system has pidfds by pidfd_open() only");
-      return;
-    }
-
   for (guint i = 0; i < 3; i++)
     {
       g_autoptr(AForkProcess) process = afork_process_fork (template);

@@ -55,22 +55,39 @@ refuse_system_call (long number,
   install (filter, G_N_ELEMENTS (filter));
 }
 
-void
-refuse_system_call_with (long    number,
-                         guint   n,
-                         guint32 value,
-                         int     error)
+static void
+answer_with (long    number,
+             guint   n,
+             guint32 value,
+             guint32 answer)
 {
   struct sock_filter filter[] = {
     BPF_STMT (BPF_LD | BPF_W | BPF_ABS, offsetof (struct seccomp_data, nr)),
     BPF_JUMP (BPF_JMP | BPF_JEQ | BPF_K, (guint32) number, 0, 3),
     BPF_STMT (BPF_LD | BPF_W | BPF_ABS, get_argument_place (n)),
     BPF_JUMP (BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1),
-    BPF_STMT (BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (guint32) error),
+    BPF_STMT (BPF_RET | BPF_K, answer),
     BPF_STMT (BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
 
   install (filter, G_N_ELEMENTS (filter));
+}
+
+void
+refuse_system_call_with (long    number,
+                         guint   n,
+                         guint32 value,
+                         int     error)
+{
+  answer_with (number, n, value, SECCOMP_RET_ERRNO | (guint32) error);
+}
+
+void
+forbid_system_call_with (long    number,
+                         guint   n,
+                         guint32 value)
+{
+  answer_with (number, n, value, SECCOMP_RET_KILL_PROCESS);
 }
 
 void

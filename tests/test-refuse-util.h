@@ -21,6 +21,11 @@ void     refuse_system_call_with (long        number,
                                   guint32     value,
                                   int         error);
 
+/* The same, and a process that makes the call is killed. */
+void     forbid_system_call_with (long        number,
+                                  guint       n,
+                                  guint32     value);
+
 /* Runs TEST, a GTestDataFunc, in a process of its own, with a census around it, and DATA. It must
  * succeed, or skip itself by skip_apart(). */
 void     run_apart               (GTestDataFunc test,

@@ -44,12 +44,13 @@ static const Layout layouts[] = {
   { AFORK_FRAME_DISOWN,      "DISOWN",      "u",   0,                0, 0 },
   { AFORK_FRAME_LEAVE,       "LEAVE",       "",    0,                0, 0 },
   { AFORK_FRAME_HELLO,       "HELLO",       "su",  0,                0, 0 },
-  { AFORK_FRAME_BORN,        "BORN",        "",    0,                1, 1 },
+  { AFORK_FRAME_BORN,        "BORN",        "",    0,                0, 1 },
   { AFORK_FRAME_READY,       "READY",       "",    0,                0, 2 },
   { AFORK_FRAME_ERROR,       "ERROR",       "us",  0,                0, 1 },
   { AFORK_FRAME_FORK_FAILED, "FORK_FAILED", "uus", 0,                0, 0 },
   { AFORK_FRAME_EXITED,      "EXITED",      "ux",  0,                0, 0 },
   { AFORK_FRAME_SIGNALED,    "SIGNALED",    "uu",  0,                0, 0 },
+  { AFORK_FRAME_NO_PIDFD,    "NO_PIDFD",    "",    0,                0, 0 },
 };
 
 enum { EXIT_REPORT_SIZE = 4 + 4 + 8 + 8 + 8 };

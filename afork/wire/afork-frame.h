@@ -87,6 +87,7 @@ typedef enum
   AFORK_FRAME_FORK_FAILED,      /* u32: the fork's number; u32: AForkWireError; string: text */
   AFORK_FRAME_EXITED,           /* u32: the fork's number; then AForkExitReport's fields */
   AFORK_FRAME_SIGNALED,         /* u32: the fork's number; u32: 0, or why not, as an errno */
+  AFORK_FRAME_NO_PIDFD,         /* BORN or READY comes next, without a pidfd: there are none */
 } AForkFrameKind;
 
 /* SIGNAL is for a caller that may not signal the process itself. The fork's parent finds it among
@@ -106,9 +107,10 @@ typedef enum
 /* After IDENTIFY, the server introduces itself as a fork does. */
 
 /* Which descriptors BORN, READY and ERROR have: the first of them that a forked process sends
- * comes with its own pidfd. READY has one more, after that, where the process has forks of its
- * own that live: a socket on which their ends are reported, since the function now owns the
- * command socket. That READY is of one more fork, and the process itself was heard of before. */
+ * comes with its own pidfd, unless NO_PIDFD came before it. READY has one more, after that, where
+ * the process has forks of its own that live: a socket on which their ends are reported, since the
+ * function now owns the command socket. That READY is of one more fork, and the process itself was
+ * heard of before. */
 
 typedef enum
 {

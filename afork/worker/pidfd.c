@@ -12,6 +12,7 @@
 static int
 open_by_socket (void)
 {
+  int saved_errno = ENOSYS;
 #ifdef SO_PEERPIDFD
   int sockets[2], pidfd, result;
   socklen_t size = sizeof pidfd;
@@ -19,13 +20,15 @@ open_by_socket (void)
   if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0)
     return -1;
   result = getsockopt (sockets[0], SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size);
+  if (result < 0 && !afork_is_missing (errno))
+    saved_errno = errno;
   close (sockets[0]);
   close (sockets[1]);
   if (result == 0)
     return pidfd;
 #endif
 
-  errno = ENOSYS;
+  errno = saved_errno;
   return -1;
 }
 

@@ -7,10 +7,13 @@
 
 #pragma once
 
+#include <errno.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
+
+#include "system-calls.h"
 
 /* From include/uapi/asm-generic/socket.h, for a C library that is older than the kernel. Two
  * machines have numbers of their own. */
@@ -19,11 +22,15 @@
 #endif
 
 /* A close-on-exec descriptor of process PID, or -1 and errno. Linux 5.3, but not valgrind 3.19, nor
- * every container: there errno is ENOSYS. */
+ * every container: there errno is ENOSYS, whatever it was. */
 static inline int
 afork_pidfd_open (pid_t pid)
 {
-  return (int) syscall (SYS_pidfd_open, pid, 0);
+  int pidfd = (int) syscall (SYS_pidfd_open, pid, 0);
+
+  if (pidfd < 0 && afork_is_missing (errno))
+    errno = ENOSYS;
+  return pidfd;
 }
 
 /* The same of this process, which has another way to it where that one is missing: Linux 6.5. */

@@ -34,21 +34,42 @@ afork_server_check_reports (void)
                             strerror (afork_server.link.error));
 }
 
+/* Where there are no pidfds, the caller does without. */
+static bool
+add_pidfd (AForkFrame *frame,
+           int        *fds)
+{
+  int pidfd = afork_pidfd_open_self ();
+
+  if (pidfd < 0 && errno == ENOSYS)
+    {
+      const AForkFrame none = { .kind = AFORK_FRAME_NO_PIDFD };
+
+      afork_link_put (&afork_server.link, &none);
+      return true;
+    }
+  if (pidfd < 0)
+    return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_SPAWN,
+                              "The process has no descriptor left for itself: %s",
+                              strerror (errno));
+
+  fds[frame->n_fds++] = pidfd;
+  return true;
+}
+
 bool
 afork_server_answer (AForkFrame *frame,
                      int         extra_fd)
 {
-  int fds[2];
+  int fds[2], pidfd = -1;
   bool sent;
 
   if (afork_server.unborn)
     {
-      fds[frame->n_fds] = afork_pidfd_open_self ();
-      if (fds[frame->n_fds] < 0)
-        return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_SPAWN,
-                                  "The process has no descriptor left for itself: %s",
-                                  strerror (errno));
-      frame->n_fds++;
+      if (!add_pidfd (frame, fds))
+        return false;
+      if (frame->n_fds > 0)
+        pidfd = fds[0];
     }
   if (extra_fd >= 0)
     fds[frame->n_fds++] = extra_fd;
@@ -58,8 +79,8 @@ afork_server_answer (AForkFrame *frame,
     afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_SPAWN,
                        "The process could not say that it is there: %s",
                        strerror (afork_server.link.error));
-  if (afork_server.unborn)
-    afork_sys_close (fds[0]);
+  if (pidfd >= 0)
+    afork_sys_close (pidfd);
   if (sent)
     afork_server.unborn = false;
   return sent;

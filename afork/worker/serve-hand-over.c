@@ -150,7 +150,8 @@ afork_serve_exec (const AForkFrame *frame)
   if (!map_socket (socket))
     return false;
   /* A program that has no descriptor of the lifeline would not hang on it. */
-  afork_server_hide_unmapped (afork_server.lifeline);
+  if (!afork_server_hide_unmapped (afork_server.lifeline))
+    return false;
 
   execvp (argv[0], (char **) argv);
   return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_SPAWN,

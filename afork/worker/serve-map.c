@@ -15,6 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "descriptors.h"
+
 /* Moves *FD to another number if it is TARGET. */
 static bool
 vacate_fd (int *fd,
@@ -85,18 +87,20 @@ note_mapped (int fd)
 }
 
 /* What a module or, in a fork of it, the program has opened need not be close-on-exec. */
-void
+bool
 afork_server_hide_unmapped (int kept)
 {
-  /* Older kernels do not have it, and some containers do not let it through. */
-  if (close_range (STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
-    for (int fd = STDERR_FILENO + 1; fd < sysconf (_SC_OPEN_MAX); fd++)
-      fcntl (fd, F_SETFD, FD_CLOEXEC);
+  if (!afork_hide_from (STDERR_FILENO + 1))
+    return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_SPAWN,
+                              "No program is executed, for it might get descriptors that it is not "
+                              "to have: some from %d on may be open, and neither close_range() nor "
+                              "/proc is there to tell", AFORK_LAST_SOUGHT_FD);
 
   for (size_t i = 0; i < afork_server.n_mapped; i++)
     fcntl (afork_server.mapped[i], F_SETFD, 0);
   if (kept >= 0)
     fcntl (kept, F_SETFD, 0);
+  return true;
 }
 
 static bool

@@ -4,8 +4,8 @@
  */
 
 /* What the parts of a server share: the command loop is in serve.c, answering in serve-answer.c,
- * ending in serve-end.c, and what it can be told in serve-prepare.c, serve-map.c, serve-fork.c and
- * serve-hand-over.c. */
+ * ending in serve-end.c, and what it can be told in serve-prepare.c, serve-map.c, serve-fork.c
+ * and serve-hand-over.c. */
 
 #pragma once
 
@@ -40,9 +40,9 @@ typedef struct
   AForkFailure              failure;
 } AForkServerState;
 
-/* What a server ignores. Ctrl-C at a terminal and a service manager's stop are for workers and for
- * the caller, which ends this process by closing the socket. A caller that handles them may still
- * need its templates. */
+/* What a server ignores. Ctrl-C at a terminal and a service manager's stop are for workers and
+ * for the caller, which ends this process by closing the socket. A caller that handles them may
+ * still need its templates. */
 #define AFORK_IGNORED_SIGNALS { SIGINT, SIGTERM }
 
 extern AForkServerState afork_server __attribute__ ((visibility ("hidden")));
@@ -53,8 +53,8 @@ extern AForkServerState afork_server __attribute__ ((visibility ("hidden")));
  * pidfd; then EXTRA_FD, unless that is -1. */
 bool         afork_server_answer           (AForkFrame       *frame,
                                             int               extra_fd);
-/* The first that a forked process says, unless it has something else to say. It is said before any
- * code of a module runs in it: that may never come back, and the caller can end only what it
+/* The first that a forked process says, unless it has something else to say. It is said before
+ * any code of a module runs in it: that may never come back, and the caller can end only what it
  * knows. */
 bool         afork_server_tell_birth       (void);
 /* Puts a report of afork_children_wait() up for sending. */
@@ -65,16 +65,17 @@ bool         afork_server_check_reports    (void);
 
 /* Ends. */
 
-/* Ends the process at once. Exit handlers and destructors run in the process that was executed, for
- * which they were made: in a fork they would undo what is its template's, and cost it more than all
- * the rest of its end. */
+/* Ends the process at once. Exit handlers and destructors run in the process that was executed,
+ * for which they were made: in a fork they would undo what is its template's, and cost it more
+ * than all the rest of its end. */
 void         afork_server_end              (int               status) __attribute__ ((noreturn));
 /* Ends the process, but not before it has reaped and reported its forks. */
 void         afork_server_leave            (int               status) __attribute__ ((noreturn));
 /* The same, with the failure. */
 void         afork_server_fail             (void) __attribute__ ((noreturn));
 
-/* Makes a process that has no forks. *REPORTS is then to be told to the caller, unless it is -1. */
+/* Makes a process that has no forks. *REPORTS is then to be told to the caller, unless it is
+ * -1. */
 bool         afork_server_become_single    (int              *reports);
 
 /* NULL and a failure if memory is out. The strings are the frame's. */
@@ -82,8 +83,9 @@ const char **afork_server_strings_to_array (AForkStrings      strings);
 
 /* Whether something was mapped to FD. */
 bool         afork_server_is_mapped        (int               fd);
-/* Has a program that is executed get 0, 1, 2, what was mapped, and KEPT, unless that is -1. */
-void         afork_server_hide_unmapped    (int               kept);
+/* Has a program that is executed get 0, 1, 2, what was mapped, and KEPT, unless that is -1. False
+ * and a failure if it would perhaps get more. */
+bool         afork_server_hide_unmapped    (int               kept);
 
 /* Commands. Each that returns false has set the failure. */
 

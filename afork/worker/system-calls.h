@@ -9,8 +9,20 @@
 
 #pragma once
 
+#include <errno.h>
+#include <stdbool.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+/* Whether ERROR, with which a system call has failed that was called as it should be, says that it
+ * is not there. An old kernel says so by ENOSYS or EINVAL, and a sandbox by whatever it likes. What
+ * is not among that is what the call itself may come to. */
+static inline bool
+afork_is_missing (int error)
+{
+  return error != EMFILE && error != ENFILE && error != ENOMEM && error != EINTR && error != EBADF
+    && error != ESRCH;
+}
 
 static inline int
 afork_sys_close (int fd)

@@ -416,9 +416,19 @@ answer (Link *link,
       break;
     }
 
+  /* One that has no pidfd, and says so. */
+  if ((frame.kind == AFORK_FRAME_BORN || frame.kind == AFORK_FRAME_READY) && choice % 8 == 7)
+    {
+      put (link, (AForkFrame) { .kind = AFORK_FRAME_NO_PIDFD }, step);
+      n_fds -= n_fds > 0;
+      if (n_fds > 0)
+        add_reports (link, 0);
+    }
+  else if (n_fds > 0)
+    {
+      add_pidfd (link, choice % 8);
+    }
   frame.n_fds = (uint16_t) n_fds;
-  if (n_fds > 0)
-    add_pidfd (link, choice % 8);
   if (n_fds > 1)
     add_reports (link, choice >= 0x80 ? choice % 8 : 0);
   link->heard = true;

@@ -24,7 +24,7 @@ add_link (int  server_end,
   link->n_output = 0;
   link->n_output_fds = 0;
   link->n_signals = 0;
-  link->is_damaged = false;
+  link->is_damaged = link->lacks_pidfd = false;
   link->is_fork = is_fork;
   link->heard = link->ready = link->gave_up = link->raw = false;
   return link;
@@ -116,6 +116,7 @@ put_frame (Link *link,
   static const uint8_t kinds[] = {
     AFORK_FRAME_HELLO, AFORK_FRAME_BORN, AFORK_FRAME_READY, AFORK_FRAME_ERROR,
     AFORK_FRAME_FORK_FAILED, AFORK_FRAME_EXITED, AFORK_FRAME_SIGNALED,
+    AFORK_FRAME_NO_PIDFD,
   };
   uint8_t kind = (uint8_t) (step_take (step) % (AFORK_FRAME_LEAVE + 2));
   uint8_t delta = step_take (step);
@@ -245,7 +246,8 @@ check_frame (Link             *link,
     case AFORK_FRAME_READY:
       if (frame->kind == AFORK_FRAME_READY && world.copy_failed)
         die ("the server sends READY where a descriptor could not be mapped");
-      if (frame->kind == AFORK_FRAME_READY && link->is_fork && !link->heard && frame->n_fds == 0)
+      if (frame->kind == AFORK_FRAME_READY && link->is_fork && !link->heard && frame->n_fds == 0
+          && !link->lacks_pidfd)
         die ("a fork sends READY first, and no pidfd");
       break;
     case AFORK_FRAME_FORK_FAILED:
@@ -256,10 +258,17 @@ check_frame (Link             *link,
     case AFORK_FRAME_SIGNALED:
       check_signaled (link, frame);
       break;
+    case AFORK_FRAME_NO_PIDFD:
+      if (!world.has_no_pidfds)
+        die ("the server says that there are no pidfds");
+      break;
     default:
       die ("the server sends %s", afork_frame_kind_name (frame->kind));
     }
 
+  link->lacks_pidfd = frame->kind == AFORK_FRAME_NO_PIDFD;
+  if (link->lacks_pidfd)
+    return;
   link->heard = true;
   link->ready = frame->kind == AFORK_FRAME_READY;
 }

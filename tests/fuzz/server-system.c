@@ -76,6 +76,14 @@ world_close_range (unsigned first,
   return 0;
 }
 
+/* /proc, which need not be there. */
+int
+world_open (const char *path,
+            int         flags)
+{
+  return system_fails (ENOENT) ? -1 : (open) (path, flags);
+}
+
 /* A fork that is to be the worker waits for the byte that the one that stays sends it. Only one of
  * the two comes to be here, so there is none in fact. */
 ssize_t
@@ -422,11 +430,20 @@ world_syscall (long number,
                ...)
 {
   va_list arguments;
-  int first, last;
+  int first, last, flags = 0;
+  size_t size = 0;
+  void *buffer = NULL;
 
   va_start (arguments, number);
   first = va_arg (arguments, int);
   last = number == SYS_close_range ? va_arg (arguments, int) : 0;
+  if (number == SYS_close_range)
+    flags = va_arg (arguments, int);
+  if (number == SYS_getdents64)
+    {
+      buffer = va_arg (arguments, void *);
+      size = va_arg (arguments, size_t);
+    }
   va_end (arguments);
 
   switch (number)
@@ -436,7 +453,9 @@ world_syscall (long number,
     case SYS_close:
       return world_close (first);
     case SYS_close_range:
-      return world_close_range ((unsigned) first, (unsigned) last, 0);
+      return world_close_range ((unsigned) first, (unsigned) last, flags);
+    case SYS_getdents64:
+      return system_fails (EINVAL) ? -1 : (syscall) (number, first, buffer, size);
     case SYS_rt_sigaction:
       return 0;
     case SYS_pidfd_send_signal:

@@ -53,6 +53,7 @@ typedef struct
   size_t   n_output;
   size_t   n_output_fds;        /* that no frame has taken */
   size_t   n_signals;           /* that were asked for, and not answered */
+  bool     lacks_pidfd;         /* the last that came was NO_PIDFD */
   bool     is_damaged;          /* what was put is not what its frames were */
   bool     is_fork;
   bool     heard;

@@ -61,6 +61,8 @@ ssize_t world_send        (int                 fd,
                            const void         *bytes,
                            size_t              n_bytes,
                            int                 flags);
+int     world_open        (const char         *path,
+                           int                 flags);
 int     world_close_range (unsigned            first,
                            unsigned            last,
                            int                 flags);
@@ -120,7 +122,7 @@ void    world_free        (void               *memory);
 # define epoll_ctl(epoll, op, fd, event) world_epoll_ctl (epoll, op, fd, event)
 # define epoll_wait(epoll, events, max, timeout) world_epoll_wait (epoll, events, max, timeout)
 # define close(fd) world_close (fd)
-# define close_range(first, last, flags) world_close_range (first, last, flags)
+# define open(path, flags) world_open (path, flags)
 # define read(fd, bytes, n_bytes) world_read (fd, bytes, n_bytes)
 # define send(fd, bytes, n_bytes, flags) world_send (fd, bytes, n_bytes, flags)
 # define dup2(fd, target) world_dup2 (fd, target)

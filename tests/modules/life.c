@@ -5,6 +5,7 @@
 
 /* Workers that live in many ways, and end in as many. */
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,6 +118,14 @@ CALLED (note)
 {
   if (argc != 2 || dprintf (atoi (argv[0]), "%s", argv[1]) < 0)
     abort ();
+}
+
+/* Opens so many descriptors that a program which is executed would get, at high numbers too. */
+CALLED (open_inheritable)
+{
+  for (int i = 0; i < atoi (argv[0]); i++)
+    if (fcntl (STDERR_FILENO, F_DUPFD, i % 2 == 0 ? 3 : 100 + i) < 0)
+      abort ();
 }
 
 /* Stops this process, until it is told to go on. */

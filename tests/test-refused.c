@@ -1,0 +1,272 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* System calls that are not there, or that a sandbox refuses, with whatever error it likes: all
+ * goes on as ever. Each test runs in a process of its own, to which and to whose children one
+ * system call is refused. */
+
+#include "config.h"
+
+#include "test-life-util.h"
+#include "test-refuse-util.h"
+#include "test-rpc-util.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "afork/worker/pidfd.h"
+
+enum { ANY = -1 };
+
+/* Some without which no program at all goes on are not among them. */
+typedef struct
+{
+  const char *name;
+  long        number;
+  int         argument;         /* that decides, or ANY … */
+  guint32     value;            /* … if it is this */
+  long        other;            /* one more, or 0 */
+} Refused;
+
+static const Refused refused[] = {
+  { "clone3", SYS_clone3, ANY, 0, 0 },
+  { "close-range", SYS_close_range, ANY, 0, 0 },
+  { "execveat", SYS_execveat, ANY, 0, 0 },
+  { "fallocate", SYS_fallocate, ANY, 0, 0 },
+  { "faccessat2", SYS_faccessat2, ANY, 0, 0 },
+  { "get-seals", SYS_fcntl, 1, F_GET_SEALS, 0 },
+  { "add-seals", SYS_fcntl, 1, F_ADD_SEALS, 0 },
+  { "getrandom", SYS_getrandom, ANY, 0, 0 },
+  { "kcmp", SYS_kcmp, ANY, 0, 0 },
+  { "memfd-create", SYS_memfd_create, ANY, 0, 0 },
+  { "peer-pidfd", SYS_getsockopt, 2, SO_PEERPIDFD, 0 },
+  { "pidfd-get-info", SYS_ioctl, 1, 0xc040ff0b, 0 },
+  { "pidfd-open", SYS_pidfd_open, ANY, 0, 0 },
+  { "pidfd-send-signal", SYS_pidfd_send_signal, ANY, 0, 0 },
+  { "prctl", SYS_prctl, ANY, 0, 0 },
+  { "set-robust-list", SYS_set_robust_list, ANY, 0, 0 },
+  { "unshare", SYS_unshare, ANY, 0, 0 },
+  { "vmsplice", SYS_vmsplice, ANY, 0, 0 },
+  { "waitid-pidfd", SYS_waitid, 0, P_PIDFD, 0 },
+  /* No pidfds at all. */
+  { "pidfds", SYS_getsockopt, 2, SO_PEERPIDFD, SYS_pidfd_open },
+};
+
+static const struct { const char *name; int number; } errors[] = {
+  { "enosys", ENOSYS },
+  { "eperm", EPERM },
+  { "eacces", EACCES },
+  { "einval", EINVAL },
+  { "euclean", EUCLEAN },
+};
+
+typedef struct
+{
+  const Refused *call;
+  int            error;
+} Case;
+
+static void
+refuse (const Case *self)
+{
+  if (self->call->argument == ANY)
+    refuse_system_call (self->call->number, self->error);
+  else
+    refuse_system_call_with (self->call->number, (guint) self->call->argument, self->call->value,
+                             self->error);
+  if (self->call->other != 0)
+    refuse_system_call (self->call->other, self->error);
+}
+
+/* A fork, a fork of that, and one that is executed: each is run, killed, and seen to end. */
+static void
+check_processes (AForkProcess *template)
+{
+  g_autoptr(AForkProcess) fork = afork_process_fork (template);
+  g_autoptr(AForkProcess) parent = afork_process_fork (template);
+  g_autoptr(AForkProcess) child = afork_process_fork (parent);
+  g_autoptr(AForkProcess) executed = new_executed ();
+  AForkProcess *processes[] = { fork, parent, child, executed };
+
+  for (guint i = 0; i < G_N_ELEMENTS (processes); i++)
+    {
+      g_autoptr(GSocketConnection) connection = run_process_ok (processes[i], "tell_pid");
+
+      assert_pid (processes[i], connection);
+      if (i % 2 == 0)
+        {
+          finish_process (processes[i], connection);
+        }
+      else
+        {
+          afork_process_force_exit (processes[i]);
+          await_end (processes[i]);
+          assert_term_signal (processes[i], SIGKILL);
+        }
+    }
+}
+
+/* A program has no descriptor that it was not given. */
+static void
+check_exec (AForkProcess *template)
+{
+  const char * const argv[] = { "ls", "/proc/self/fd", NULL };
+  const char * const args[] = { "20", NULL };
+  g_autoptr(AForkProcess) process = afork_process_fork (template);
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autofree char *output = NULL;
+
+  afork_process_call (process, "open_inheritable", args);
+  afork_process_exec_async (process, argv, NULL, store_result_cb, &result);
+  await_result (&result);
+  connection = afork_process_exec_finish (process, result, &error);
+  g_assert_no_error (error);
+  output = read_to_end (connection, NULL);
+  /* The last is the folder's. */
+  g_assert_cmpstr (output, ==, "0\n1\n2\n3\n");
+  await_end (process);
+  assert_exit_status (process, 0);
+}
+
+/* The template is gone. */
+static void
+check_orphan (const Case *self)
+{
+  g_autoptr(AForkProcess) template = new_executed ();
+  g_autoptr(AForkProcess) fork = afork_process_fork (template);
+  g_autoptr(AForkProcess) other = afork_process_fork (template);
+  g_autoptr(GSocketConnection) connection = run_process_ok (fork, "until_closed");
+  g_autoptr(GSocketConnection) of_other = run_process_ok (other, "until_closed");
+
+  afork_process_force_exit (template);
+  await_end (template);
+  if (self->call->other == SYS_pidfd_open)
+    {
+      g_autoptr(GError) error = NULL;
+
+      /* Nobody can see them end. */
+      g_assert_false (wait_process (fork, &error));
+      assert_error_holds (&error, AFORK_ERROR, AFORK_ERROR_LOST, "no pidfd");
+      return;
+    }
+
+  g_clear_object (&connection);
+  await_end (fork);
+  g_clear_object (&of_other);
+  await_end (other);
+}
+
+/* Blobs of all kinds, both ways. */
+static void
+check_calls (gboolean trusted)
+{
+  static char bytes[1024 * 1024];
+  g_autoptr(AForkProcess) process = new_module_process ("calls");
+  g_autoptr(AForkRpc) rpc = NULL;
+
+  rpc = g_object_new (AFORK_TYPE_RPC,
+                      "process", process,
+                      "function", "calls_do",
+                      "trusted", trusted,
+                      NULL);
+  for (guint32 i = 0; i < 3; i++)
+    {
+      g_autoptr(GBytes) blob = g_bytes_new_take (g_memdup2 (bytes, sizeof bytes), sizeof bytes);
+      g_autoptr(AForkJob) job = NULL;
+      g_autoptr(GVariant) value = NULL;
+      g_autoptr(GError) error = NULL;
+      GBytes **results;
+      gsize n_results;
+
+      job = afork_job_new (do_args ("reverse-blobs", 0));
+      afork_job_add_blob (job, blob);
+      afork_job_add_blob (job, blob);
+      value = run_job (rpc, job, &error);
+      g_assert_no_error (error);
+      results = afork_job_get_result_blobs (job, &n_results);
+      g_assert_cmpuint (n_results, ==, 2);
+      g_assert_true (g_bytes_equal (results[0], blob));
+      g_assert_true (g_bytes_equal (results[1], blob));
+      memset (bytes, 'a' + (int) i, sizeof bytes);
+    }
+  close_rpc (rpc);
+}
+
+static void
+check_all (gconstpointer data)
+{
+  const Case *self = data;
+  g_autoptr(AForkProcess) template = NULL;
+
+  refuse (self);
+  template = new_executed ();
+  check_processes (template);
+  check_exec (template);
+  check_orphan (self);
+  check_calls (TRUE);
+  check_calls (FALSE);
+}
+
+/* Neither a program that is executed nor one that executes looks at all numbers that a descriptor
+ * may have, but only at those that there are. */
+static void
+check_listed (gconstpointer data)
+{
+  enum { SOME_NUMBER = 4000 };
+  g_autoptr(AForkProcess) template = NULL;
+  struct rlimit limit;
+
+  getrlimit (RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  if (limit.rlim_cur <= SOME_NUMBER || setrlimit (RLIMIT_NOFILE, &limit) < 0)
+    skip_apart ("A process may not have so many descriptors here");
+
+  refuse_system_call (SYS_close_range, EPERM);
+  forbid_system_call_with (SYS_fcntl, 0, SOME_NUMBER);
+  forbid_system_call_with (SYS_close, 0, SOME_NUMBER);
+  template = new_executed ();
+  check_exec (template);
+}
+
+static void
+run_listed (void)
+{
+  run_apart (check_listed, NULL);
+}
+
+static void
+run_case (gconstpointer data)
+{
+  run_apart (check_all, data);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/refused/listed", run_listed);
+  for (guint i = 0; i < G_N_ELEMENTS (refused); i++)
+    for (guint j = 0; j < G_N_ELEMENTS (errors); j++)
+      {
+        g_autofree char *path = g_strdup_printf ("/refused/%s/%s", refused[i].name,
+                                                 errors[j].name);
+        Case *self = g_new (Case, 1);
+
+        *self = (Case) { &refused[i], errors[j].number };
+        g_test_add_data_func_full (path, self, run_case, g_free);
+      }
+  return g_test_run ();
+}
