@@ -95,6 +95,7 @@ random_value (GRand              *rand,
 {
   const char kind = *g_variant_type_peek_string (type);
   g_autofree char *inner = NULL;
+  gpointer bytes;
   guint64 number;
 
   switch (kind)
@@ -115,11 +116,11 @@ random_value (GRand              *rand,
       return g_variant_new_boolean (g_rand_boolean (rand));
     default:
       number = (guint64) g_rand_int (rand) << 32 | g_rand_int (rand);
-      return g_variant_new_from_data (type, g_memdup2 (&number, sizeof number),
-                                      strchr ("y", kind) != NULL ? 1
-                                      : strchr ("nq", kind) != NULL ? 2
+      bytes = g_memdup2 (&number, sizeof number);
+      return g_variant_new_from_data (type, bytes,
+                                      kind == 'y' ? 1 : strchr ("nq", kind) != NULL ? 2
                                       : strchr ("iuh", kind) != NULL ? 4 : 8,
-                                      TRUE, g_free, NULL);
+                                      TRUE, g_free, bytes);
     }
 }
 
@@ -201,7 +202,7 @@ test_random (void)
   g_autoptr(GRand) rand = g_rand_new_with_seed ((guint32) g_test_rand_int ());
   guint n_right = 0, n_wrong = 0;
 
-  for (guint i = 0; i < 2000; i++)
+  for (guint i = 0; i < 1000; i++)
     {
       g_autofree char *type = random_type (rand, 4);
       g_autoptr(GVariant) value = NULL;
@@ -233,7 +234,7 @@ test_random (void)
 static void
 test_short (void)
 {
-  const guint32 strides[] = { 1, 1, 17, 4099 };
+  const guint32 strides[] = { 1, 1, 61, 16411 };
   static const char *const types[] = {
     "b", "s", "o", "g", "v", "()", "(b)", "(yb)", "(ny)", "(ay)", "(ayas)", "(sy)", "as", "aay",
     "av", "ab", "a()", "a(b)", "ms", "mb", "mms", "m()", "mv", "a{sb}", "a{yv}", "(nas)", "an",
