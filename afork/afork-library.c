@@ -8,14 +8,17 @@
 #include "afork-library-private.h"
 
 #include <dlfcn.h>
-#include <limits.h>
+
+/* The dynamic linker does not say how much room it needs. A working directory may lie deeper than
+ * the kernel lets any path be long. */
+enum { MAX_FOLDER = 1024 * 1024 };
 
 /* The dynamic linker found the library in a relative folder, as LD_LIBRARY_PATH may have one. It
  * knows where that folder was then, whatever the working directory is now. */
 static char *
 dup_absolute_path (const char *path)
 {
-  g_autofree char *folder = g_malloc (2 * PATH_MAX + 2);
+  g_autofree char *folder = g_malloc0 (MAX_FOLDER);
   g_autofree char *name = g_path_get_basename (path);
   void *handle = dlopen (path, RTLD_LAZY | RTLD_NOLOAD);
   gboolean is_known = FALSE;

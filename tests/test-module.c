@@ -9,6 +9,9 @@
 
 #include "test-inspect-util.h"
 
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
 #include <unistd.h>
 
 static void
@@ -33,6 +36,37 @@ test_module_path (Fixture       *fixture,
   afork_process_require (process, path);
   assert_fork_answer (process, "who", "a 0");
   assert_fork_answer (process, function, "a 0");
+}
+
+/* A path of the module who-a, as long as the kernel lets a path be. What stands behind it may be no
+ * part of the name of another file. */
+static void
+test_module_long (Fixture       *fixture,
+                  gconstpointer  data)
+{
+  g_autofree char *folder = g_test_build_filename (G_TEST_BUILT, "modules", NULL);
+  g_autoptr(GString) path = g_string_new (folder);
+  const gsize most = PATH_MAX - 1 - strlen ("/who-a.so");
+  g_autoptr(AForkProcess) process = afork_process_new ();
+  g_autoptr(AForkProcess) longer = afork_process_new ();
+  g_autoptr(AForkProcess) name = afork_process_new ();
+
+  while (path->len < most)
+    g_string_append (path, path->len + 1 == most ? "/" : "/.");
+  g_string_append (path, "/who-a.so");
+  g_assert_cmpuint (path->len, ==, PATH_MAX - 1);
+  afork_process_require (process, path->str);
+  assert_fork_answer (process, "who", "a 0");
+
+  g_string_append (path, ".other");
+  afork_process_require (longer, path->str);
+  expect_run_error (longer, "who", AFORK_ERROR, AFORK_ERROR_MODULE, g_strerror (ENAMETOOLONG));
+
+  g_string_assign (path, "");
+  while (path->len < PATH_MAX + 10)
+    g_string_append_c (path, 'x');
+  afork_process_require (name, path->str);
+  expect_run_error (name, "who", AFORK_ERROR, AFORK_ERROR_MODULE, g_strerror (ENAMETOOLONG));
 }
 
 /* Folders where the module `chosen` is who-a or who-b. */
@@ -144,6 +178,7 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
 
   add ("/module/path", test_module_path);
+  add ("/module/long", test_module_long);
   add ("/module/folders", test_module_folders);
   add ("/module/newest", test_module_newest);
   add ("/module/wrong", test_module_wrong);

@@ -34,9 +34,10 @@ find_own_folder (char folder[PATH_MAX])
     }
   else
     {
-      ssize_t length = readlink ("/proc/self/exe", folder, PATH_MAX - 1);
+      ssize_t length = readlink ("/proc/self/exe", folder, PATH_MAX);
 
-      if (length < 0)
+      /* Perhaps it was cut. */
+      if (length < 0 || length == PATH_MAX)
         return false;
       folder[length] = '\0';
     }

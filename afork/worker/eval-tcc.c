@@ -9,7 +9,6 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <libtcc.h>
-#include <limits.h>
 #include <locale.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -155,28 +154,29 @@ __wrap_dlsym (void       *handle,
 
 /* Headers and libraries. */
 
-/* The folder to include <afork/worker/afork-worker.h> from. In the build tree that file, too, lies
- * beside the plugin. */
-static void
-find_headers (char path[PATH_MAX])
+/* The folder to include <afork/worker/afork-worker.h> from, or NULL if memory is out. In the build
+ * tree that file, too, lies beside the plugin. */
+static char *
+find_headers (void)
 {
   Dl_info info;
-  char *slash;
+  char *header, *folder = NULL;
+  const char *slash;
 
   if (dladdr ((void *) find_headers, &info) != 0
-      && snprintf (path, PATH_MAX, "%s", info.dli_fname) < PATH_MAX
-      && (slash = strrchr (path, '/')) != NULL)
+      && (slash = strrchr (info.dli_fname, '/')) != NULL)
     {
-      size_t room = PATH_MAX - (size_t) (slash - path);
+      int length = (int) (slash - info.dli_fname);
 
-      if (snprintf (slash, room, "/afork-worker.h") < (int) room && access (path, F_OK) == 0)
-        {
-          snprintf (slash, room, "/../..");
-          return;
-        }
+      if (asprintf (&header, "%.*s/afork-worker.h", length, info.dli_fname) < 0)
+        return NULL;
+      if (access (header, F_OK) == 0
+          && asprintf (&folder, "%.*s/../..", length, info.dli_fname) < 0)
+        folder = NULL;
+      free (header);
     }
 
-  snprintf (path, PATH_MAX, "%s", AFORK_INCLUDE_DIR);
+  return folder != NULL ? folder : strdup (AFORK_INCLUDE_DIR);
 }
 
 /* Those of the variables that compilers have for this. */
@@ -257,7 +257,7 @@ compile_unit (Unit       *unit,
               Messages   *messages,
               const char *code)
 {
-  char headers[PATH_MAX];
+  char *headers;
 
   unit->state = tcc_new ();
   tcc_set_error_func (unit->state, messages, message_cb);
@@ -267,8 +267,10 @@ compile_unit (Unit       *unit,
   add_variables (unit->state);
   if (tcc_set_output_type (unit->state, TCC_OUTPUT_MEMORY) < 0)
     return false;
-  find_headers (headers);
-  tcc_add_sysinclude_path (unit->state, headers);
+  headers = find_headers ();
+  if (headers != NULL)
+    tcc_add_sysinclude_path (unit->state, headers);
+  free (headers);
 
   return compile_string (unit->state, code) && link_unit (unit);
 }

@@ -8,7 +8,6 @@
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <limits.h>
 #include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,71 +56,96 @@ afork_native_init (AForkNative *self)
 
 /* Finding a module's file. */
 
-static bool
+/* MODULE's file name behind the first LENGTH bytes of FOLDER. No path is ever cut, for that could
+ * be another file's: the kernel refuses one that is too long. NULL if memory is out. */
+static char *
+make_path (const char *folder,
+           size_t      length,
+           const char *module)
+{
+  static const char suffix[] = ".so";
+  size_t module_length = strlen (module);
+  char *path = malloc (length + module_length + sizeof suffix);
+
+  if (path == NULL)
+    return NULL;
+
+  memcpy (path, folder, length);
+  memcpy (path + length, module, module_length);
+  memcpy (path + length + module_length, suffix, sizeof suffix);
+  return path;
+}
+
+/* The path of MODULE's file in FOLDER, which has LENGTH bytes and one more behind them, or NULL
+ * if there is none. */
+static char *
 find_in_folder (const char *folder,
                 size_t      length,
-                const char *module,
-                char        path[PATH_MAX])
+                const char *module)
 {
-  int n_chars;
+  char *path;
 
   if (length == 0)
-    return false;
+    return NULL;
 
-  n_chars = snprintf (path, PATH_MAX, "%.*s/%s.so", (int) length, folder, module);
-  return n_chars < PATH_MAX && access (path, F_OK) == 0;
+  path = make_path (folder, length + 1, module);
+  if (path != NULL)
+    path[length] = '/';
+  if (path != NULL && access (path, F_OK) == 0)
+    return path;
+
+  free (path);
+  return NULL;
 }
 
 /* FOLDERS are those of a PATH variable, or NULL. */
-static bool
+static char *
 find_in_path (const char *folders,
-              const char *module,
-              char        path[PATH_MAX])
+              const char *module)
 {
   while (folders != NULL && *folders != '\0')
     {
       size_t length = strcspn (folders, ":");
+      char *path = find_in_folder (folders, length, module);
 
-      if (find_in_folder (folders, length, module, path))
-        return true;
+      if (path != NULL)
+        return path;
       folders += length;
       folders += *folders == ':';
     }
 
-  return false;
+  return NULL;
 }
 
-/* Where no folder has the module, its bare file name is left to the dynamic linker, whose message
- * then says what is missing. */
-static void
+/* What is to be loaded for MODULE, or NULL if memory is out. Where no folder has it, its bare
+ * file name is left to the dynamic linker, whose message then says what is missing. */
+static char *
 find_module (AForkNative *self,
-             const char  *module,
-             char         path[PATH_MAX])
+             const char  *module)
 {
+  char *path = NULL;
+
   if (strchr (module, '/') != NULL)
-    {
-      snprintf (path, PATH_MAX, "%s", module);
-      return;
-    }
+    return strdup (module);
 
-  for (char **folder = self->folders; folder != NULL && *folder != NULL; folder++)
-    if (find_in_folder (*folder, strlen (*folder), module, path))
-      return;
-  if (find_in_path (secure_getenv ("AFORK_MODULE_PATH"), module, path)
-      || find_in_path (AFORK_MODULES_DIR, module, path))
-    return;
+  for (char **folder = self->folders; folder != NULL && *folder != NULL && path == NULL; folder++)
+    path = find_in_folder (*folder, strlen (*folder), module);
+  if (path == NULL)
+    path = find_in_path (secure_getenv ("AFORK_MODULE_PATH"), module);
+  if (path == NULL)
+    path = find_in_path (AFORK_MODULES_DIR, module);
 
-  snprintf (path, PATH_MAX, "%s.so", module);
+  return path != NULL ? path : make_path ("", 0, module);
 }
 
 /* The library: AFork itself, with GLib, of which the server has nothing. Worker code may need it
- * and not be linked with it: linkers drop a library of which a module uses no function, or that is
- * named before the module's sources, and code that is evaluated is not linked at all. It is loaded
- * only when something is missing. */
+ * and not be linked with it: linkers drop a library of which a module uses no function, or that
+ * is named before the module's sources, and code that is evaluated is not linked at all. It is
+ * loaded only when something is missing. */
 
-/* FLAGS are those of dlopen(). If the process has a library of that name, however it came there, it
- * is the same one, and is not loaded twice. If there is no file at the path, as on another machine,
- * the dynamic linker searches the name. */
+/* FLAGS are those of dlopen(). If the process has a library of that name, however it came there,
+ * it is the same one, and is not loaded twice. If there is no file at the path, as on another
+ * machine, the dynamic linker searches the name. */
 static void *
 open_library (const AForkNative *self,
               int                flags)
@@ -236,12 +260,21 @@ has_program (const AForkNative *self)
   return self->n_modules > 0 && is_named (&self->modules[0], "", 0);
 }
 
+/* The cause stands behind the path, and is to be told even of a path that fills the whole
+ * text. */
 static void
 set_module_failure (AForkFailure *failure,
-                    const char   *module)
+                    const char   *module,
+                    const char   *path)
 {
-  afork_failure_set (failure, AFORK_WIRE_ERROR_MODULE, "Module “%s” could not be loaded: %s",
-                     module, dlerror ());
+  enum { MOST = 1024 };
+  const char *cause = dlerror ();
+  size_t length = strlen (path);
+
+  if (length > MOST && strlen (cause) > length && strncmp (cause, path, length) == 0)
+    cause += length + strspn (cause + length, ": ");
+  afork_failure_set (failure, AFORK_WIRE_ERROR_MODULE, "Module “%.*s%s” could not be loaded: %s",
+                     MOST, module, strlen (module) > MOST ? "…" : "", cause);
 }
 
 static bool
@@ -250,20 +283,23 @@ native_require (void         *data,
                 AForkFailure *failure)
 {
   AForkNative *self = data;
-  char path[PATH_MAX];
+  char *path = find_module (self, module);
   void *handle;
 
-  find_module (self, module, path);
+  if (path == NULL)
+    return afork_failure_set (failure, AFORK_WIRE_ERROR_FAILED, "%s", strerror (ENOMEM));
+
   handle = dlopen (path, RTLD_NOW | RTLD_LOCAL);
   if (handle == NULL)
-    set_module_failure (failure, module);
+    set_module_failure (failure, module, path);
   if (handle == NULL && access (path, F_OK) == 0 && show_library (self))
     {
       handle = dlopen (path, RTLD_NOW | RTLD_LOCAL);
       if (handle == NULL)
-        set_module_failure (failure, module);
+        set_module_failure (failure, module, path);
     }
 
+  free (path);
   return handle != NULL && add_module (self, module, handle, NULL, failure);
 }
 
@@ -288,8 +324,8 @@ find_in_module (const AForkNative       *self,
   return function;
 }
 
-/* FUNCTION is SYMBOL, to be found in the newest module that has it, or MODULE:SYMBOL; so :SYMBOL is
- * one of the program. */
+/* FUNCTION is SYMBOL, to be found in the newest module that has it, or MODULE:SYMBOL; so :SYMBOL
+ * is one of the program. */
 static void *
 find_function (AForkNative  *self,
                const char   *function,
@@ -424,8 +460,8 @@ is_same (const char *a,
   return *a == *b;
 }
 
-/* Looking a symbol up touches much of the dynamic linker's memory, so the template does it for its
- * forks, and each of these has only to compare a name. */
+/* Looking a symbol up touches much of the dynamic linker's memory, so the template does it for
+ * its forks, and each of these has only to compare a name. */
 static bool
 native_find (void          *data,
              const char    *function,

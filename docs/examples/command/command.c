@@ -63,10 +63,12 @@ static void
 print_lines (const char *name,
              FILE       *lines)
 {
-  char line[1000];
+  size_t size = 0;
+  char *line = NULL;
 
-  while (fgets (line, sizeof line, lines) != NULL)
+  while (getline (&line, &size, lines) >= 0)
     g_print ("%s: %s", name, line);
+  free (line);
   fclose (lines);
 }
 

@@ -29,7 +29,8 @@ answer_client (int client)
   length = snprintf (text, sizeof text,
                      "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nProcess %d was here.\n",
                      (int) getpid ());
-  send (client, text, (size_t) length, MSG_NOSIGNAL);
+  if (length > 0 && length < (int) sizeof text)
+    send (client, text, (size_t) length, MSG_NOSIGNAL);
 }
 
 AFORK_WORKER_EXPORT void answer (int socket, const AForkItem *items, size_t n_items);

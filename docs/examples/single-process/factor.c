@@ -36,12 +36,13 @@ factor (int              socket,
 {
   FILE *questions = fdopen (socket, "r");
   FILE *answers = fdopen (dup (socket), "w");
-  char line[100];
+  size_t size = 0;
+  char *line = NULL;
 
   if (questions == NULL || answers == NULL)
     exit (1);
 
-  while (fgets (line, sizeof line, questions) != NULL)
+  while (getline (&line, &size, questions) >= 0)
     {
       print_factors (answers, strtoull (line, NULL, 10));
       fflush (answers);
