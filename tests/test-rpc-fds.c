@@ -89,7 +89,7 @@ test_fds_both_ways (void)
   const guint counts[] = { 1, 2, 252, 253, 254, 300, 506, 507, 1 };
   g_autoptr(AForkRpc) rpc = NULL;
 
-  if (!need_descriptors (2048))
+  if (!need_descriptors (4 * MAX_FDS))
     return;
 
   rpc = new_bounds_rpc ();
@@ -144,7 +144,7 @@ test_fds_most (void)
   g_autoptr(GVariant) answer = NULL;
   g_autoptr(GError) error = NULL;
 
-  if (!need_descriptors (4 * MAX_FDS))
+  if (!need_descriptors (8 * MAX_FDS))
     return;
 
   rpc = new_bounds_rpc ();
