@@ -84,6 +84,9 @@ AForkCallStreamStatus  _afork_call_stream_flush        (AForkCallStream         
                                                         GError                  **error);
 /* How many bytes have been gathered, or are still to be, and not been sent. */
 gsize                  _afork_call_stream_get_unsent   (AForkCallStream          *self);
+/* How many bytes have been sent, and how many will have been when all that is gathered is. */
+guint64                _afork_call_stream_get_n_sent   (AForkCallStream          *self);
+guint64                _afork_call_stream_get_n_gathered (AForkCallStream        *self);
 /* Forgets what has been gathered and not been sent. */
 void                   _afork_call_stream_drop_unsent  (AForkCallStream          *self);
 

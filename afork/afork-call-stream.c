@@ -76,6 +76,18 @@ _afork_call_stream_get_unsent (AForkCallStream *self)
     + count_news (self) * AFORK_CALL_FRAME_HEADER_SIZE;
 }
 
+guint64
+_afork_call_stream_get_n_sent (AForkCallStream *self)
+{
+  return _afork_call_writer_get_n_sent (self->writer);
+}
+
+guint64
+_afork_call_stream_get_n_gathered (AForkCallStream *self)
+{
+  return _afork_call_writer_get_n_gathered (self->writer);
+}
+
 void
 _afork_call_stream_drop_unsent (AForkCallStream *self)
 {

@@ -47,6 +47,9 @@ AForkCallStreamStatus  _afork_call_writer_flush        (AForkCallWriter       *s
                                                         GError               **error);
 /* How many bytes have been gathered, and not been sent. */
 gsize                  _afork_call_writer_get_unsent   (AForkCallWriter       *self);
+/* How many bytes have been sent, and how many will have been when all that is gathered is. */
+guint64                _afork_call_writer_get_n_sent   (AForkCallWriter       *self);
+guint64                _afork_call_writer_get_n_gathered (AForkCallWriter     *self);
 /* Forgets them. */
 void                   _afork_call_writer_drop_unsent  (AForkCallWriter       *self);
 

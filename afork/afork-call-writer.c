@@ -434,6 +434,18 @@ _afork_call_writer_get_unsent (AForkCallWriter *self)
   return size + self->n_unsent;
 }
 
+guint64
+_afork_call_writer_get_n_sent (AForkCallWriter *self)
+{
+  return self->n_sent;
+}
+
+guint64
+_afork_call_writer_get_n_gathered (AForkCallWriter *self)
+{
+  return self->n_sent + _afork_call_writer_get_unsent (self);
+}
+
 void
 _afork_call_writer_drop_unsent (AForkCallWriter *self)
 {

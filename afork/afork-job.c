@@ -239,9 +239,13 @@ afork_job_class_init (AForkJobClass *klass)
   /**
    * AForkJob:timeout: (getter get_timeout) (setter set_timeout)
    *
-   * How long it may take, in milliseconds from when the worker begins with it; 0 is for ever. A job
-   * that takes longer fails with `AFORK_ERROR_TIMED_OUT`, and the worker is told so as for
-   * cancellation. Time in a queue does not count, here or in the worker.
+   * How long it may take, in milliseconds; 0 is for ever. A job that takes longer fails with
+   * `AFORK_ERROR_TIMED_OUT`, and the worker is told so as for cancellation.
+   *
+   * The time counts from when the worker can begin with the job: it has been sent, the worker's
+   * init-function has returned, and if the worker serves one call at a time, those before have
+   * ended. When the worker says that it begins, the time counts anew, once. So time in a queue does
+   * not count, and a worker that says nothing has no more than this.
    *
    * Since: 0.1
    */

@@ -45,6 +45,12 @@ struct _AForkPendingCall
   AForkPendingCallAbandonFunc  abandon;
   AForkWaiter                 *cancelled;     /* or NULL */
   AForkWaiter                 *job_cancelled; /* or NULL */
+  GQueue                      *unwritten;     /* that it is in, or NULL; it is the source's */
+  GList                        unwritten_link;
+  guint64                      sent_end;      /* how much has been sent when it has */
+  gboolean                     written;       /* … and it has */
+  gboolean                     limit_moved;   /* to when the worker began */
+  gboolean                     limit_over;    /* unless an answer is here already */
   AForkWaiter                 *timeout;       /* or NULL */
   AForkWaiter                 *later;         /* calls back in the next iteration; or NULL */
 };
@@ -63,8 +69,12 @@ gboolean          _afork_pending_call_is_cancelled (AForkPendingCall    *call);
 /* Has ABANDON called, once, should it be cancelled or take too long. */
 void              _afork_pending_call_watch (AForkPendingCall           *call,
                                              AForkPendingCallAbandonFunc abandon);
-/* The worker has begun with it: the time of its job runs. */
+/* The worker could begin with it: the time limit of its job, if there is one, counts from now. */
+void              _afork_pending_call_start_limit (AForkPendingCall     *call);
+/* The worker says that it begins now: so it counts from now. It is said once. */
 void              _afork_pending_call_begin (AForkPendingCall           *call);
+/* It has been sent, or will not be. */
+void              _afork_pending_call_leave_unwritten (AForkPendingCall *call);
 /* It will end, and nothing else does it any more. */
 void              _afork_pending_call_unwatch (AForkPendingCall         *call);
 /* Ends it, with VALUE or ERROR, both of which are taken. The callback may do anything. */

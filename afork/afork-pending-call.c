@@ -71,6 +71,7 @@ static void
 _afork_pending_call_init (AForkPendingCall *call)
 {
   call->link.data = call;
+  call->unwritten_link.data = call;
   call->context = g_main_context_ref_thread_default ();
 }
 
@@ -143,19 +144,28 @@ timed_out_cb (gpointer data)
 {
   AForkPendingCall *call = data;
 
+  g_clear_pointer (&call->timeout, _afork_waiter_end);
+  /* The program may have kept the context waiting, and an answer may be here. It is received in
+   * this iteration, if it is. */
+  if (!call->limit_over)
+    {
+      call->limit_over = TRUE;
+      call->timeout = _afork_waiter_new_for_iteration (call->context, timed_out_cb, call, NULL);
+      return;
+    }
+
   call->abandon (call, g_error_new (AFORK_ERROR, AFORK_ERROR_TIMED_OUT,
                                     _("The job took longer than %u ms"),
                                     afork_job_get_timeout (call->job)));
 }
 
-void
-_afork_pending_call_begin (AForkPendingCall *call)
+static void
+count_limit (AForkPendingCall *call)
 {
-  guint timeout = afork_job_get_timeout (call->job);
+  const guint timeout = afork_job_get_timeout (call->job);
 
-  if (timeout == 0 || call->timeout != NULL)
-    return;
-
+  g_clear_pointer (&call->timeout, _afork_waiter_end);
+  call->limit_over = FALSE;
   call->timeout = _afork_waiter_new_for_time (call->context,
                                               g_get_monotonic_time ()
                                               + timeout * G_GINT64_CONSTANT (1000),
@@ -163,8 +173,38 @@ _afork_pending_call_begin (AForkPendingCall *call)
 }
 
 void
+_afork_pending_call_start_limit (AForkPendingCall *call)
+{
+  if (call->timeout != NULL || call->job == NULL || afork_job_get_timeout (call->job) == 0)
+    return;
+
+  count_limit (call);
+}
+
+void
+_afork_pending_call_begin (AForkPendingCall *call)
+{
+  if (call->timeout == NULL || call->limit_moved)
+    return;
+
+  call->limit_moved = TRUE;
+  count_limit (call);
+}
+
+void
+_afork_pending_call_leave_unwritten (AForkPendingCall *call)
+{
+  if (call->unwritten == NULL)
+    return;
+
+  g_queue_unlink (call->unwritten, &call->unwritten_link);
+  call->unwritten = NULL;
+}
+
+void
 _afork_pending_call_unwatch (AForkPendingCall *call)
 {
+  _afork_pending_call_leave_unwritten (call);
   g_clear_pointer (&call->cancelled, _afork_waiter_end);
   g_clear_pointer (&call->job_cancelled, _afork_waiter_end);
   g_clear_pointer (&call->timeout, _afork_waiter_end);

@@ -19,6 +19,7 @@ typedef struct
   guint                     n_taken;
   guint                     n_calls;    /* … of them not abandoned */
   guint32                   last_number;
+  guint32                   oldest_number;  /* no call that is older is not abandoned */
 } AForkPendingTable;
 
 void              _afork_pending_table_init      (AForkPendingTable  *self);
@@ -31,6 +32,8 @@ void              _afork_pending_table_add       (AForkPendingTable  *self,
 gboolean          _afork_pending_table_find      (AForkPendingTable  *self,
                                                   guint32             number,
                                                   AForkPendingCall  **call);
+/* The one that was added first of those that are not abandoned, or NULL. */
+AForkPendingCall *_afork_pending_table_peek_oldest (AForkPendingTable *self);
 /* Gives the number up, and the call, if there is one, back: CALL has been found so. */
 void              _afork_pending_table_remove    (AForkPendingTable  *self,
                                                   guint32             number);

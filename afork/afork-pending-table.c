@@ -106,6 +106,42 @@ _afork_pending_table_abandon (AForkPendingTable *self,
   self->n_calls--;
 }
 
+/* Looks at all places for the oldest call, if there are fewer of them than numbers to look for. */
+static void
+find_oldest (AForkPendingTable *self)
+{
+  guint32 oldest_age = 0;
+
+  for (guint i = 0; i < self->n_places; i++)
+    {
+      const Place *place = &self->places[i];
+      guint32 age = self->last_number - place->number;
+
+      if (place->call != NULL && age >= oldest_age)
+        {
+          oldest_age = age;
+          self->oldest_number = place->number;
+        }
+    }
+}
+
+AForkPendingCall *
+_afork_pending_table_peek_oldest (AForkPendingTable *self)
+{
+  AForkPendingCall *call = NULL;
+
+  if (self->n_calls == 0)
+    return NULL;
+
+  /* Numbers are given in order, and what has been passed does not come back. */
+  while (!_afork_pending_table_find (self, self->oldest_number, &call) || call == NULL)
+    if (self->last_number - self->oldest_number > self->n_places)
+      find_oldest (self);
+    else
+      self->oldest_number++;
+  return call;
+}
+
 /* By age: numbers may have gone past the largest one. */
 static int
 compare_places (gconstpointer a,

@@ -22,6 +22,10 @@ typedef struct
   /* The worker runs, or has taken what was gathered: more can be. */
   void     (*room)    (AForkRpcLink      *link,
                        gpointer           data);
+  /* So many bytes have been sent in all. */
+  void     (*sent)    (AForkRpcLink      *link,
+                       guint64            n_sent,
+                       gpointer           data);
   /* A message has come. False and an error: it breaks the protocol. */
   gboolean (*message) (AForkRpcLink      *link,
                        AForkCallMessage  *message,

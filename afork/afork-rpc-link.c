@@ -591,6 +591,8 @@ flush (AForkRpcLink *self)
     return;
   wait_for_room (self, status);
   update_exit_timeout (self);
+  if (self->events != NULL)
+    self->events->sent (self, _afork_call_stream_get_n_sent (stream), self->data);
   if (status == AFORK_CALL_STREAM_OK && self->events != NULL)
     self->events->room (self, self->data);
   if (self->stream != NULL)

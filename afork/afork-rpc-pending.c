@@ -70,6 +70,65 @@ send_outbox (AForkRpc        *self,
                                                              : AFORK_CALL_OUTBOX_SIZE);
 }
 
+/* Time limits. */
+
+/* An init-function takes its time, and that is not the jobs'. */
+static gboolean
+can_begin (AForkRpc *self)
+{
+  return self->started || self->init_function == NULL;
+}
+
+/* A sequential worker can begin with a call when those before it have been answered; those that
+ * were given up do not count, or a worker that never answers one would keep the others for ever.
+ * It may take its time for one of them all the same, and says when it begins. */
+void
+_afork_rpc_start_limit (AForkRpc *self)
+{
+  AForkPendingCall *call;
+
+  if (!self->has_limits || self->concurrent || !can_begin (self))
+    return;
+
+  call = _afork_pending_table_peek_oldest (&self->in_flight);
+  if (call != NULL && call->written)
+    _afork_pending_call_start_limit (call);
+}
+
+void
+_afork_rpc_note_sent (AForkRpc *self,
+                      guint64   n_sent)
+{
+  AForkPendingCall *call;
+
+  self->n_sent = n_sent;
+  while (can_begin (self)
+         && (call = g_queue_peek_head (&self->unwritten)) != NULL && call->sent_end <= n_sent)
+    {
+      _afork_pending_call_leave_unwritten (call);
+      call->written = TRUE;
+      if (self->concurrent)
+        _afork_pending_call_start_limit (call);
+    }
+
+  _afork_rpc_start_limit (self);
+}
+
+/* CALL has been gathered. */
+static void
+expect_limit (AForkRpc         *self,
+              AForkCallStream  *stream,
+              AForkPendingCall *call)
+{
+  if (call->job == NULL || afork_job_get_timeout (call->job) == 0)
+    return;
+
+  self->has_limits = TRUE;
+  call->sent_end = _afork_call_stream_get_n_gathered (stream);
+  call->unwritten = &self->unwritten;
+  g_queue_push_tail_link (&self->unwritten, &call->unwritten_link);
+}
+
 /* Gathers CALL, or ends it because it cannot be sent. */
 static void
 send_call (AForkRpc         *self,
@@ -87,7 +146,10 @@ send_call (AForkRpc         *self,
                                         call->job != NULL ? _afork_job_get_blobs (call->job) : NULL,
                                         &error);
   if (sent)
-    return;
+    {
+      expect_limit (self, stream, call);
+      return;
+    }
 
   _afork_pending_table_remove (&self->in_flight, call->number);
   _afork_pending_call_fail (call, g_steal_pointer (&error));
@@ -160,6 +222,7 @@ abandon (AForkPendingCall *call,
     {
       _afork_pending_table_abandon (&self->in_flight, call);
       send_cancel (self, call);
+      _afork_rpc_start_limit (self);
     }
   else
     g_queue_unlink (&self->waiting, &call->link);

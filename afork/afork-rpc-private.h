@@ -35,6 +35,9 @@ struct _AForkRpc
   gboolean       started;         /* the worker has said that it serves */
   GQueue         waiting;         /* of AForkPendingCall: not sent yet */
   AForkPendingTable in_flight;    /* sent, and not answered by the worker */
+  gboolean       has_limits;      /* some of them have, or had, a time limit */
+  GQueue         unwritten;       /* of AForkPendingCall: of those, gathered and not yet sent */
+  guint64        n_sent;          /* bytes in all */
 
   gboolean       closing;
   gboolean       ended;
@@ -50,6 +53,11 @@ void     _afork_rpc_add_call       (AForkRpc            *self,
                                     AForkPendingCall    *call);
 /* Sends as many calls as the worker is to have at a time. */
 void     _afork_rpc_send_waiting   (AForkRpc            *self);
+/* The worker has been sent so many bytes in all: calls may be among them whose time counts now. */
+void     _afork_rpc_note_sent      (AForkRpc            *self,
+                                    guint64              n_sent);
+/* A call has ended: the time of the next one may count now. */
+void     _afork_rpc_start_limit    (AForkRpc            *self);
 /* Ends calls with ERROR, for one turn. True if none are left. If the worker has ended, the error
  * also says whether it had begun with the call. */
 gboolean _afork_rpc_fail_calls     (AForkRpc            *self,

@@ -72,6 +72,7 @@ receive_answer (AForkRpc          *self,
     return breach (error, "an answer", message->number);
 
   _afork_pending_table_remove (&self->in_flight, message->number);
+  _afork_rpc_start_limit (self);
   if (self->in_flight.n_taken == 0)
     _afork_rpc_link_owes_nothing (self->link);
   /* Whoever has cancelled a call expects that, even if the answer is first to be looked at. */
@@ -131,6 +132,7 @@ _afork_rpc_receive (AForkRpc          *self,
       if (self->started)
         return breach (error, "STARTED", 0);
       self->started = TRUE;
+      _afork_rpc_note_sent (self, self->n_sent);
       return TRUE;
     case AFORK_CALL_FRAME_EVENT:
       _afork_rpc_emit_event (self, message->value);

@@ -93,6 +93,14 @@ room_cb (AForkRpcLink *link,
   _afork_rpc_send_waiting (self);
 }
 
+static void
+sent_cb (AForkRpcLink *link,
+         guint64       n_sent,
+         gpointer      data)
+{
+  _afork_rpc_note_sent (data, n_sent);
+}
+
 static gboolean
 message_cb (AForkRpcLink      *link,
             AForkCallMessage  *message,
@@ -124,6 +132,7 @@ ended_cb (AForkRpcLink *link,
 
 static const AForkRpcLinkEvents link_events = {
   .room = room_cb,
+  .sent = sent_cb,
   .message = message_cb,
   .resume = resume_cb,
   .ended = ended_cb,
@@ -237,6 +246,7 @@ afork_rpc_finalize (GObject *object)
   AForkRpc *self = AFORK_RPC (object);
 
   g_assert (g_queue_is_empty (&self->waiting));
+  g_assert (g_queue_is_empty (&self->unwritten));
   g_clear_pointer (&self->pending_end, _afork_waiter_end);
   _afork_pending_table_clear (&self->in_flight);
   g_clear_error (&self->failure);
@@ -502,6 +512,7 @@ afork_rpc_init (AForkRpc *self)
 {
   self->max_in_flight = DEFAULT_MAX_IN_FLIGHT;
   g_queue_init (&self->waiting);
+  g_queue_init (&self->unwritten);
   _afork_pending_table_init (&self->in_flight);
 }
 

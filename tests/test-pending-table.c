@@ -25,6 +25,7 @@ set_up (Fixture       *fixture,
   fixture->source = g_object_new (G_TYPE_OBJECT, NULL);
   _afork_pending_table_init (&fixture->table);
   fixture->table.last_number = GPOINTER_TO_UINT (data);
+  fixture->table.oldest_number = fixture->table.last_number;
   for (guint i = 0; i < N_CALLS; i++)
     {
       fixture->calls[i] = _afork_pending_call_new (fixture->source, NULL, NULL, NULL, NULL, NULL,
@@ -155,6 +156,53 @@ add_tests (const char *path,
   g_test_add (last, Fixture, GUINT_TO_POINTER (G_MAXUINT32 - 3), set_up, test, tear_down);
 }
 
+/* The oldest one is found, whatever goes away before it, and however far it is behind. */
+static void
+test_pending_table_oldest (Fixture       *fixture,
+                           gconstpointer  data)
+{
+  enum { N_MORE = 5000 };
+  AForkPendingTable *table = &fixture->table;
+
+  for (guint i = 0; i < N_CALLS; i++)
+    {
+      AForkPendingCall *call = fixture->calls[i];
+
+      g_assert_true (_afork_pending_table_peek_oldest (table) == call);
+      if (i == N_CALLS / 2)
+        break;
+      if (i % 3 == 0)
+        _afork_pending_table_abandon (table, call);
+      else
+        _afork_pending_table_remove (table, call->number);
+      g_object_unref (call);
+    }
+
+  /* All but this one go, and many others come and go. */
+  for (guint i = N_CALLS / 2 + 1; i < N_CALLS; i++)
+    {
+      _afork_pending_table_remove (table, fixture->calls[i]->number);
+      g_object_unref (fixture->calls[i]);
+    }
+  for (guint i = 0; i < N_MORE; i++)
+    {
+      AForkPendingCall *call = _afork_pending_call_new (fixture->source, NULL, NULL, NULL, NULL,
+                                                        NULL, NULL);
+
+      _afork_pending_table_add (table, call);
+      g_assert_true (_afork_pending_table_peek_oldest (table) == fixture->calls[N_CALLS / 2]);
+      if (i == N_MORE - 1)
+        {
+          _afork_pending_table_remove (table, fixture->calls[N_CALLS / 2]->number);
+          g_object_unref (fixture->calls[N_CALLS / 2]);
+          g_assert_true (_afork_pending_table_peek_oldest (table) == call);
+        }
+      _afork_pending_table_remove (table, call->number);
+      g_object_unref (call);
+    }
+  g_assert_null (_afork_pending_table_peek_oldest (table));
+}
+
 int
 main (int    argc,
       char **argv)
@@ -164,6 +212,7 @@ main (int    argc,
   add_tests ("numbers", test_pending_table_numbers);
   add_tests ("abandoned", test_pending_table_abandoned);
   add_tests ("reused", test_pending_table_reused);
+  add_tests ("oldest", test_pending_table_oldest);
   add_tests ("take-all", test_pending_table_take_all);
 
   return g_test_run ();

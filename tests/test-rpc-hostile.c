@@ -561,6 +561,96 @@ test_closed (void)
   expect_error (rpc, &result, AFORK_ERROR, AFORK_ERROR_CLOSED, NULL);
 }
 
+/* The time of a job counts whether or not the worker says that it has begun, also behind another
+ * one that is never answered; saying so makes it longer once. */
+
+enum { LIMIT = 200 };
+
+static AForkJob *
+begin_limited_job (AForkRpc      *rpc,
+                   GAsyncResult **result)
+{
+  g_autoptr(AForkJob) job = afork_job_new (NULL);
+
+  afork_job_set_timeout (job, LIMIT);
+  afork_rpc_run_job_async (rpc, job, NULL, store_result_cb, result);
+  return g_steal_pointer (&job);
+}
+
+static void
+expect_timed_out (AForkRpc      *rpc,
+                  GAsyncResult **result)
+{
+  g_autoptr(GError) error = NULL;
+
+  await_result (result);
+  g_assert_null (afork_rpc_run_job_finish (rpc, *result, &error));
+  assert_error_holds (&error, AFORK_ERROR, AFORK_ERROR_TIMED_OUT, "200 ms");
+  g_clear_object (result);
+}
+
+static void
+test_unbegun (gconstpointer data)
+{
+  const gboolean concurrent = GPOINTER_TO_INT (data);
+  Census census;
+
+  census_begin (&census);
+  {
+    g_autoptr(AForkProcess) process = new_module_process ("hostile-calls");
+    GAsyncResult *results[3] = { NULL };
+    g_autoptr(AForkRpc) rpc = NULL;
+
+    step_frame (process, FRAME (STARTED));
+    STEP ("s");
+    rpc = g_object_new (AFORK_TYPE_RPC,
+                        "process", process, "function", "any", "concurrent", concurrent,
+                        "forward-stderr", FALSE, NULL);
+    for (gsize i = 0; i < G_N_ELEMENTS (results); i++)
+      g_object_unref (begin_limited_job (rpc, &results[i]));
+    for (gsize i = 0; i < G_N_ELEMENTS (results); i++)
+      expect_timed_out (rpc, &results[i]);
+    afork_process_force_exit (process);
+    close_rpc_error (rpc, AFORK_ERROR_SIGNALED);
+  }
+  census_end (&census);
+}
+
+/* It says so for both of its jobs, at once and again. Only what a sequential worker says of the
+ * first one can be true. */
+static void
+test_begun_often (void)
+{
+  g_autoptr(AForkProcess) process = new_module_process ("hostile-calls");
+  GAsyncResult *results[2] = { NULL };
+  g_autoptr(AForkJob) first = NULL, second = NULL;
+  g_autoptr(AForkRpc) rpc = NULL;
+  gint64 begin;
+
+  step_frame (process, FRAME (STARTED));
+  STEP ("w");
+  STEP ("w");
+  for (guint i = 0; i < 20; i++)
+    {
+      step_frame (process, FRAME (BEGUN, .number = 1 + i % 2));
+      STEP ("p50");
+    }
+  STEP ("s");
+  rpc = new_hostile_rpc (process);
+  begin = g_get_monotonic_time ();
+  first = begin_limited_job (rpc, &results[0]);
+  second = begin_limited_job (rpc, &results[1]);
+  expect_timed_out (rpc, &results[0]);
+  g_assert_cmpint (afork_job_get_state (second), !=, AFORK_JOB_STATE_FAILED);
+  g_test_message ("After %.3f s", (double) (g_get_monotonic_time () - begin) / G_USEC_PER_SEC);
+  begin = g_get_monotonic_time ();
+  expect_timed_out (rpc, &results[1]);
+  g_assert_cmpint (g_get_monotonic_time () - begin, >=, (LIMIT - 10) * 1000);
+  g_test_message ("After %.3f s", (double) (g_get_monotonic_time () - begin) / G_USEC_PER_SEC);
+  afork_process_force_exit (process);
+  close_rpc_error (rpc, AFORK_ERROR_SIGNALED);
+}
+
 /* Ones that never look at their sockets again: closed, dropped, and having refused to serve. All of
  * them are killed after five seconds. */
 static void
@@ -1304,6 +1394,9 @@ main (int    argc,
   g_test_add_data_func ("/rpc-hostile/error-text", test_error_text, run_with_census);
   g_test_add_data_func ("/rpc-hostile/cut", test_cut, run_with_census);
   g_test_add_data_func ("/rpc-hostile/closed", test_closed, run_with_census);
+  g_test_add_data_func ("/rpc-hostile/unbegun/sequential", GINT_TO_POINTER (FALSE), test_unbegun);
+  g_test_add_data_func ("/rpc-hostile/unbegun/concurrent", GINT_TO_POINTER (TRUE), test_unbegun);
+  g_test_add_data_func ("/rpc-hostile/begun-often", test_begun_often, run_with_census);
   g_test_add_data_func ("/rpc-hostile/ignored", test_ignored, run_with_census);
   g_test_add_data_func ("/rpc-hostile/deaf", test_deaf, run_with_census);
   g_test_add_data_func ("/rpc-hostile/fds-of-many", test_fds_of_many, run_with_census);

@@ -15,6 +15,7 @@
  *   f BYTES     sends them again and again, until the caller takes no more
  *   o BYTES     writes them to the outbox: the first four are where, low first. After `w`
  *   t           tries to change the size of the outbox, and aborts if that is possible
+ *   p NUMBER    waits so many milliseconds
  *   c, r        closes the socket; has it take no more
  *   e           writes to its standard error output until it is killed
  *   k           goes on as a child, and exits
@@ -203,6 +204,9 @@ do_step (int         socket,
       break;
     case 'K':
       kill (getpid (), atoi (step + 1));
+      break;
+    case 'p':
+      usleep ((useconds_t) atoi (step + 1) * 1000);
       break;
     case 'c':
       close (socket);
