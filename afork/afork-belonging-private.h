@@ -5,17 +5,23 @@
 
 #pragma once
 
-#include <glib.h>
+#include <gio/gio.h>
 
 G_BEGIN_DECLS
 
 /* What the library has open in this process for the program's sake: descriptors, and sources in
- * its main contexts. A template that is forked off the program has copies of them all. They mean
- * nothing there, and would keep sockets from ending that end here. */
+ * its main contexts. A fork of the program has copies of them all. They mean nothing there, and
+ * would keep sockets from ending that end here.
+ *
+ * A template that the library forks off the program gives all of them up at once. Where the program
+ * calls fork() itself, it may have more threads than the one that goes on in the child, so nothing
+ * can be cleaned up there: a handler of pthread_atfork() puts a dead descriptor in the place of
+ * each of ours, and counts one more generation. What belongs to another generation is lost. */
 typedef struct
 {
   GList    link;                /* its data is the owner, or NULL while it is not kept */
   void   (*forget) (gpointer owner);
+  guint    generation;
 } AForkBelonging;
 
 /* Keeps SELF, a part of OWNER, until _afork_belonging_end(). FORGET gives up the copy in a fork:
@@ -26,10 +32,37 @@ void _afork_belonging_begin      (AForkBelonging *self,
                                   gpointer        owner);
 void _afork_belonging_end        (AForkBelonging *self);
 
+/* Whether it is of the program that this one was forked from, by fork(). */
+gboolean _afork_belonging_is_lost    (const AForkBelonging *self);
+/* Which is another one after each such fork. */
+guint    _afork_belonging_get_generation (void);
+/* What is told to whoever uses something that is lost. */
+GError  *_afork_belonging_new_error  (void);
+
+/* The library forks the program itself, which has one thread, and does the rest in the child. */
+void     _afork_belonging_begin_fork (void);
+void     _afork_belonging_end_fork   (void);
+
+/* SOCKET goes to the program, which may close its descriptor at any time. Until then it leads to a
+ * process of the library's, so it is put an end to as well in a fork of the program. */
+void     _afork_belonging_lend       (GSocket              *socket);
+
 /* Whether anything is kept. */
 gboolean _afork_belonging_is_any (void);
 
 /* In a fork of the program, which has one thread: gives up all of them. */
 void _afork_belonging_forget_all (void);
+
+/* A mutex that is free in a fork of the program, though another thread had it when that was made.
+ * There, locking it tells the first time that what it protects is another generation's, and perhaps
+ * half done. To be initialized by zeros. */
+typedef struct
+{
+  GMutex mutex;
+  guint  generation;
+} AForkMutex;
+
+gboolean _afork_mutex_lock   (AForkMutex *self);
+void     _afork_mutex_unlock (AForkMutex *self);
 
 G_END_DECLS

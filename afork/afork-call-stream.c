@@ -221,7 +221,7 @@ _afork_call_stream_new (int fd)
   AForkCallStream *self = g_new0 (AForkCallStream, 1);
 
   g_atomic_ref_count_init (&self->ref_count);
-  self->fd = fd;
+  self->fd = _afork_fd_own (fd);
   self->writer = _afork_call_writer_new (fd);
   self->pool = _afork_segment_pool_new ();
   self->reader = _afork_call_reader_new (fd);

@@ -62,6 +62,7 @@ static int      send_queued      (AForkChannel *self);
 static void     flush            (AForkChannel *self);
 static gboolean receive          (AForkChannel *self,
                                   AForkTurn    *turn);
+static void     lose             (AForkChannel *self);
 static void     source_user_free (gpointer      data);
 static void     forget           (gpointer      data);
 
@@ -84,6 +85,8 @@ source_prepare (GSource *source,
   AForkChannel *self = ((ChannelSource *) source)->channel;
 
   *timeout = -1;
+  if (_afork_belonging_is_lost (&self->belonging))
+    return TRUE;
   return (has_to_flush (self) && send_queued (self) != 0) || self->reader.unparsed
     || _afork_turn_prepare (&self->turn_state, timeout);
 }
@@ -99,6 +102,11 @@ source_dispatch (GSource     *source,
   gboolean caught_up = TRUE;
   AForkTurn turn;
 
+  if (_afork_belonging_is_lost (&self->belonging))
+    {
+      lose (self);
+      return G_SOURCE_CONTINUE;
+    }
   if (!_afork_turn_begin (&turn, source))
     return G_SOURCE_CONTINUE;
 
@@ -474,6 +482,15 @@ _afork_channel_read_exactly (AForkChannel *self)
   self->reader.exact = TRUE;
 }
 
+/* In a fork of the program. */
+static void
+lose (AForkChannel *self)
+{
+  g_autoptr(GError) error = _afork_belonging_new_error ();
+
+  _afork_channel_close (self, error);
+}
+
 /* Life. */
 
 AForkChannel *
@@ -507,7 +524,7 @@ _afork_channel_new (int                        fd,
   g_atomic_ref_count_init (&self->ref_count);
   self->events = events;
   self->data = data;
-  self->socket = g_steal_fd (&owned_fd);
+  self->socket = _afork_fd_own (g_steal_fd (&owned_fd));
   self->asks_sender = TRUE;
   _afork_reader_init (&self->reader);
   g_queue_init (&self->batches);
@@ -576,7 +593,10 @@ _afork_channel_steal_socket (AForkChannel  *self,
   _afork_channel_ask_sender (self, FALSE);
   socket = g_socket_new_from_fd (self->socket, &cause);
   if (socket != NULL)
-    (void) shut (self);
+    {
+      _afork_fd_disown (shut (self));
+      _afork_belonging_lend (socket);
+    }
   else
     g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
                  _("The socket of the process could not be handed on: %s"), cause->message);

@@ -95,7 +95,12 @@ void          _afork_context_run                (AForkContext     *self,
 /* Wakes the main context up, if another thread may be waiting in it. From any thread. */
 void          _afork_context_wake               (AForkContext     *self);
 
-/* Whether the main context has gone, or is about to: nothing can be attached to it any more. */
+/* Whether it is of the program that this one was forked from. It cannot be held, and work for it is
+ * not done: nothing of it can be cleaned up. */
+gboolean      _afork_context_is_lost            (AForkContext     *self);
+
+/* Whether the main context has gone, or is about to, or is lost: nothing can be attached to it any
+ * more. */
 gboolean      _afork_context_is_gone            (AForkContext     *self);
 
 /* Has FUNC called, in the thread that lets the main context go, once it has gone. False if it has

@@ -7,6 +7,8 @@
 
 #include "afork-context-private.h"
 
+#include "afork-belonging-private.h"
+
 /* A context goes in steps, which a source of ours tells of. It is the last one in the context, so
  * GLib destroys it before the others; but nothing here relies on that order.
  *
@@ -20,12 +22,14 @@
 struct _AForkContext
 {
   gatomicrefcount  ref_count;   /* the end source has one */
+  guint            generation;  /* of the program, see afork-belonging-private.h */
   GMutex           mutex;       /* for all below */
   GMainContext    *context;     /* not a reference; NULL from the second step on */
   GSource         *end_source;  /* nor is this, which tells of the end … */
   GSource         *work_source; /* … nor this, which does the work */
   GThread         *destroyer;   /* for comparison: that lets it go, from the second step on */
   gboolean         gone;        /* the third step was made */
+  gboolean         is_nowhere;  /* there never was a main context */
   guint            n_objects;   /* that belong to it */
   GThread         *home;        /* for comparison: that uses the global default one, or NULL */
   GQueue           work;        /* of Work, to be done */
@@ -48,8 +52,23 @@ typedef struct
 static char nothing;
 
 /* All there are, by main context, as long as that has a source of ours. */
-static GMutex table_mutex;
+static AForkMutex table_mutex;
 static GHashTable *table;
+
+static void
+lock_table (void)
+{
+  /* What belongs to the contexts of the program that this one was forked from, has gone. */
+  if (!_afork_mutex_lock (&table_mutex))
+    table = NULL;
+}
+
+/* In a fork of the program. Its mutex may never be free again. */
+static gboolean
+is_lost (AForkContext *self)
+{
+  return self->generation != _afork_belonging_get_generation () && !self->is_nowhere;
+}
 
 AForkContext *
 _afork_context_ref (AForkContext *self)
@@ -112,6 +131,9 @@ work_dispatch (GSource     *source,
   AForkContext *self = ((ContextSource *) source)->context;
   GQueue work;
 
+  if (is_lost (self))
+    return G_SOURCE_REMOVE;
+
   g_mutex_lock (&self->mutex);
   g_source_set_ready_time (source, -1);
   take_queue (&self->work, &work);
@@ -127,9 +149,12 @@ end_destroyed_cb (gpointer data)
 {
   AForkContext *self = data;
 
-  g_mutex_lock (&table_mutex);
+  if (is_lost (self))
+    return;
+
+  lock_table ();
   g_hash_table_remove (table, self->context);
-  g_mutex_unlock (&table_mutex);
+  _afork_mutex_unlock (&table_mutex);
 
   g_mutex_lock (&self->mutex);
   self->context = NULL;
@@ -145,6 +170,9 @@ end_finalize (GSource *source)
 {
   AForkContext *self = ((ContextSource *) source)->context;
   GQueue work, watches;
+
+  if (is_lost (self))
+    return;
 
   g_mutex_lock (&self->mutex);
   self->gone = TRUE;
@@ -167,6 +195,7 @@ context_new (void)
   AForkContext *self = g_new0 (AForkContext, 1);
 
   g_atomic_ref_count_init (&self->ref_count);
+  self->generation = _afork_belonging_get_generation ();
   g_mutex_init (&self->mutex);
   g_queue_init (&self->work);
   g_queue_init (&self->watches);
@@ -209,7 +238,7 @@ _afork_context_ref_thread_default (void)
   GMainContext *context = _afork_get_thread_context ();
   AForkContext *self;
 
-  g_mutex_lock (&table_mutex);
+  lock_table ();
   if (table == NULL)
     table = g_hash_table_new (NULL, NULL);
   self = g_hash_table_lookup (table, context);
@@ -220,7 +249,7 @@ _afork_context_ref_thread_default (void)
       g_hash_table_insert (table, context, self);
     }
   _afork_context_ref (self);
-  g_mutex_unlock (&table_mutex);
+  _afork_mutex_unlock (&table_mutex);
 
   return self;
 }
@@ -235,6 +264,7 @@ _afork_context_ref_nowhere (void)
       AForkContext *made = context_new ();
 
       made->gone = TRUE;
+      made->is_nowhere = TRUE;
       g_once_init_leave (&nowhere, (gsize) made);
     }
 
@@ -245,6 +275,9 @@ GMainContext *
 _afork_context_peek (AForkContext *self)
 {
   GMainContext *context = NULL;
+
+  if (is_lost (self))
+    return NULL;
 
   g_mutex_lock (&self->mutex);
   if (self->end_source != NULL && !g_source_is_destroyed (self->end_source))
@@ -258,6 +291,9 @@ _afork_context_is_thread_default (AForkContext *self)
 {
   GMainContext *context = _afork_get_thread_context ();
   gboolean is_same;
+
+  if (is_lost (self))
+    return FALSE;
 
   g_mutex_lock (&self->mutex);
   is_same = self->context == context;
@@ -279,10 +315,13 @@ home_gone_cb (gpointer data)
 {
   Home *home = data;
 
-  g_mutex_lock (&home->context->mutex);
-  if (home->context->home == home->thread)
-    home->context->home = NULL;
-  g_mutex_unlock (&home->context->mutex);
+  if (!is_lost (home->context))
+    {
+      g_mutex_lock (&home->context->mutex);
+      if (home->context->home == home->thread)
+        home->context->home = NULL;
+      g_mutex_unlock (&home->context->mutex);
+    }
 
   _afork_context_unref (home->context);
   g_free (home);
@@ -295,18 +334,19 @@ static void
 make_home (AForkContext *self)
 {
   GThread *thread = g_thread_self ();
+  Home *home = g_private_get (&home_of_thread);
 
   if (self->home != NULL)
     return;
 
   self->home = thread;
-  if (g_private_get (&home_of_thread) == NULL)
+  if (home == NULL || home->context != self)
     {
-      Home *home = g_new0 (Home, 1);
+      home = g_new0 (Home, 1);
 
       home->context = _afork_context_ref (self);
       home->thread = thread;
-      g_private_set (&home_of_thread, home);
+      g_private_replace (&home_of_thread, home);
     }
 }
 
@@ -351,6 +391,9 @@ _afork_context_hold_once (AForkContext *self)
 {
   AForkHold *held;
 
+  if (is_lost (self))
+    return NULL;
+
   g_mutex_lock (&self->mutex);
   held = hold_or_let_go (self);
   g_mutex_unlock (&self->mutex);
@@ -362,6 +405,9 @@ AForkHold *
 _afork_context_hold (AForkContext *self)
 {
   AForkHold *held;
+
+  if (is_lost (self))
+    return NULL;
 
   g_mutex_lock (&self->mutex);
   held = hold_or_let_go (self);
@@ -377,6 +423,9 @@ _afork_context_add_object (AForkContext *self)
 {
   AForkHold *held;
 
+  if (is_lost (self))
+    return NULL;
+
   g_mutex_lock (&self->mutex);
   self->n_objects++;
   g_mutex_unlock (&self->mutex);
@@ -390,6 +439,9 @@ _afork_context_add_object (AForkContext *self)
 void
 _afork_context_remove_object (AForkContext *self)
 {
+  if (is_lost (self))
+    return;
+
   g_mutex_lock (&self->mutex);
   if (--self->n_objects == 0)
     self->home = NULL;
@@ -410,6 +462,9 @@ _afork_context_run (AForkContext     *self,
 {
   g_autoptr(AForkHold) held = NULL;
 
+  if (is_lost (self))
+    return;
+
   g_mutex_lock (&self->mutex);
   held = hold (self);
   if (held == NULL)
@@ -427,6 +482,9 @@ _afork_context_run (AForkContext     *self,
 void
 _afork_context_wake (AForkContext *self)
 {
+  if (is_lost (self))
+    return;
+
   g_mutex_lock (&self->mutex);
   if (self->context != NULL && !g_main_context_is_owner (self->context))
     g_main_context_wakeup (self->context);
@@ -434,6 +492,12 @@ _afork_context_wake (AForkContext *self)
 }
 
 /* Its end. */
+
+gboolean
+_afork_context_is_lost (AForkContext *self)
+{
+  return is_lost (self);
+}
 
 gboolean
 _afork_context_is_gone (AForkContext *self)
@@ -447,6 +511,9 @@ _afork_context_watch (AForkContext     *self,
                       gpointer          data)
 {
   gboolean gone;
+
+  if (is_lost (self))
+    return FALSE;
 
   g_mutex_lock (&self->mutex);
   gone = self->gone;
@@ -462,6 +529,9 @@ _afork_context_unwatch (AForkContext     *self,
                         gpointer          data)
 {
   gboolean found = FALSE;
+
+  if (is_lost (self))
+    return FALSE;
 
   g_mutex_lock (&self->mutex);
   for (GList *link = self->watches.head; link != NULL && !found; link = link->next)

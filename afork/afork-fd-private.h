@@ -15,11 +15,18 @@ G_BEGIN_DECLS
 /* A descriptor that is closed when it goes out of scope; -1 is none. errno survives. */
 typedef int AForkFd;
 
+/* A number is one of ours from the first to the second, see afork-belonging-private.h. The first
+ * returns FD. Descriptors that the program gets are not, or are no longer. */
+int  _afork_fd_own    (int fd);
+void _afork_fd_disown (int fd);
+
 static inline void
 _afork_fd_close (int fd)
 {
   int saved_errno = errno;
 
+  /* First, because the number may be another one's then. */
+  _afork_fd_disown (fd);
   close (fd);
   errno = saved_errno;
 }

@@ -93,17 +93,25 @@ static void forget_kill        (AForkLife *self);
 
 /* Which child is reaped by a life. A process that was detached may be taken over here, where it was
  * made: then there are two lives of it, and the other one leaves it alone. */
-static GMutex children_mutex;
+static AForkMutex children_mutex;
 static GHashTable *children;    /* of pids, or NULL */
+
+static void
+lock_children (void)
+{
+  /* Those of the program that this one was forked from are no children of this one. */
+  if (!_afork_mutex_lock (&children_mutex))
+    children = NULL;
+}
 
 static void
 own_child (AForkLife *self)
 {
-  g_mutex_lock (&children_mutex);
+  lock_children ();
   if (children == NULL)
     children = g_hash_table_new (NULL, NULL);
   g_hash_table_add (children, GINT_TO_POINTER (self->pid));
-  g_mutex_unlock (&children_mutex);
+  _afork_mutex_unlock (&children_mutex);
   self->is_child = TRUE;
 }
 
@@ -113,9 +121,10 @@ disown_child (AForkLife *self)
   if (!self->is_child)
     return;
 
-  g_mutex_lock (&children_mutex);
-  g_hash_table_remove (children, GINT_TO_POINTER (self->pid));
-  g_mutex_unlock (&children_mutex);
+  lock_children ();
+  if (children != NULL)
+    g_hash_table_remove (children, GINT_TO_POINTER (self->pid));
+  _afork_mutex_unlock (&children_mutex);
   self->is_child = FALSE;
 }
 
@@ -127,9 +136,9 @@ is_of_another_life (AForkLife *self)
   if (self->is_child)
     return FALSE;
 
-  g_mutex_lock (&children_mutex);
+  lock_children ();
   found = children != NULL && g_hash_table_contains (children, GINT_TO_POINTER (self->pid));
-  g_mutex_unlock (&children_mutex);
+  _afork_mutex_unlock (&children_mutex);
   return found;
 }
 
@@ -263,6 +272,12 @@ watch_cb (int          fd,
   AForkLife *self = ((Watcher *) data)->life;
   int wait_status;
 
+  if (_afork_belonging_is_lost (&self->belonging))
+    {
+      _afork_life_strand (self);
+      return G_SOURCE_CONTINUE;
+    }
+
   /* An orphan is ours to reap where this process is init, or has taken that part. */
   if (reap (self))
     {
@@ -288,6 +303,11 @@ poll_cb (gpointer data)
   AForkLife *self = ((Watcher *) data)->life;
   int wait_status = -1;
 
+  if (_afork_belonging_is_lost (&self->belonging))
+    {
+      _afork_life_strand (self);
+      return G_SOURCE_CONTINUE;
+    }
   if (reap (self))
     return G_SOURCE_CONTINUE;
 
@@ -603,7 +623,7 @@ become_known (AForkLife *self,
   guint64 signals = self->pending_signals;
 
   self->pid = pid;
-  self->pidfd = pidfd;
+  self->pidfd = _afork_fd_own (pidfd);
   if (!self->keeps_signals)
     self->pending_signals = 0;
   for (int signal = 1; signals != 0; signal++, signals >>= 1)
@@ -727,8 +747,11 @@ _afork_life_strand (AForkLife *self)
     return;
 
   self->stranded = TRUE;
-  if (self->is_child
-      || (self->pid != 0 && (self->lifeline != NULL || self->after_context_ms > 0)))
+  /* In a fork of the program it is no child, and nothing of it is to be kept. */
+  if (_afork_belonging_is_lost (&self->belonging))
+    self->is_child = FALSE;
+  else if (self->is_child
+           || (self->pid != 0 && (self->lifeline != NULL || self->after_context_ms > 0)))
     leave (self);
   end (self, -1);
 }
@@ -800,7 +823,7 @@ void
 _afork_life_send_signal (AForkLife *self,
                          int        signal)
 {
-  if (self->ended && !self->stranded)
+  if ((self->ended && !self->stranded) || _afork_belonging_is_lost (&self->belonging))
     return;
 
   if (self->pid == 0 || self->keeps_signals)

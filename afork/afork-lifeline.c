@@ -52,8 +52,8 @@ _afork_lifeline_new (int *fd)
 
   if (pipe2 (fds, O_CLOEXEC) < 0)
     return NULL;
-  theirs = _afork_fd_avoid_standard (fds[0]);
-  ours = _afork_fd_avoid_standard (fds[1]);
+  theirs = _afork_fd_own (_afork_fd_avoid_standard (fds[0]));
+  ours = _afork_fd_own (_afork_fd_avoid_standard (fds[1]));
   if (theirs < 0 || ours < 0)
     return NULL;
 

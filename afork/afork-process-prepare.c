@@ -169,7 +169,7 @@ tell_fd (AForkProcess     *self,
       return self;
     }
 
-  return _afork_process_tell (self, frame, copy);
+  return _afork_process_tell (self, frame, _afork_fd_own (copy));
 }
 
 /**

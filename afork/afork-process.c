@@ -10,6 +10,7 @@
 #include "afork-process.h"
 #include "afork-process-private.h"
 
+#include "afork-belonging-private.h"
 #include "afork-enum-types.h"
 #include "afork-error.h"
 #include "afork-fd-private.h"
@@ -198,8 +199,11 @@ _afork_process_take_peer (AForkProcess *self,
 /* Holding its context. */
 
 static GError *
-new_thread_error (void)
+new_hold_error (AForkProcess *self)
 {
+  if (self->context != NULL && _afork_context_is_lost (self->context))
+    return _afork_belonging_new_error ();
+
   return g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED,
                       _("The process belongs to a main context that another thread uses: this "
                         "thread needs processes of its own, in a main context of its own"));
@@ -220,7 +224,7 @@ _afork_process_hold (AForkProcess  *self,
   AForkHold *hold = _afork_context_hold (self->context);
 
   if (hold == NULL)
-    g_propagate_error (error, new_thread_error ());
+    g_propagate_error (error, new_hold_error (self));
   return hold;
 }
 
@@ -229,7 +233,8 @@ _afork_process_hold_or_warn (AForkProcess *self)
 {
   AForkHold *hold = _afork_context_hold (self->context);
 
-  if (hold == NULL)
+  /* In a fork of the program, running it tells. */
+  if (hold == NULL && !_afork_context_is_lost (self->context))
     warn_of_thread ();
   return hold;
 }
@@ -241,7 +246,7 @@ _afork_process_hold_for_task (AForkProcess *self,
   AForkHold *hold = _afork_context_hold (self->context);
 
   if (hold == NULL)
-    g_task_return_error (task, new_thread_error ());
+    g_task_return_error (task, new_hold_error (self));
   return hold;
 }
 
@@ -250,9 +255,11 @@ _afork_process_hold_for_task (AForkProcess *self,
 static void
 refuse_context (AForkProcess *self)
 {
-  g_autoptr(GError) error = new_thread_error ();
+  gboolean is_lost = self->template != NULL && _afork_context_is_lost (self->template->context);
+  g_autoptr(GError) error = is_lost ? _afork_belonging_new_error () : new_hold_error (self);
 
-  warn_of_thread ();
+  if (!is_lost)
+    warn_of_thread ();
   self->context = _afork_context_ref_nowhere ();
   self->peer = _afork_peer_new (self->context, &peer_events, NULL);
   _afork_peer_abandon (self->peer, error);
@@ -333,8 +340,13 @@ release_cb (gpointer data)
 static void
 release (AForkProcess *self)
 {
-  Released *released = g_new0 (Released, 1);
+  Released *released;
 
+  /* The parent's copy is the one that counts. */
+  if (_afork_context_is_lost (self->context))
+    return;
+
+  released = g_new0 (Released, 1);
   released->peer = g_steal_pointer (&self->peer);
   released->spares = g_steal_pointer (&self->spares);
   _afork_context_run (self->context, release_cb, released);

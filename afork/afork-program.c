@@ -139,7 +139,9 @@ _afork_program_fork (int      socket,
 
   sigfillset (&all);
   sigprocmask (SIG_SETMASK, &all, &before);
+  _afork_belonging_begin_fork ();
   child = fork ();
+  _afork_belonging_end_fork ();
   if (child == 0)
     become_template (socket, &wakeups);
   if (child < 0)

@@ -67,7 +67,7 @@ keep_places (AForkReader *self,
 {
   while (self->places->len < self->n_expected)
     {
-      int place = fcntl (socket, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+      int place = _afork_fd_own (fcntl (socket, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
 
       if (place < 0)
         return FALSE;

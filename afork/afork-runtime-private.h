@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include "afork-belonging-private.h"
 #include "afork-peer-private.h"
 #include "afork-runtime.h"
 #include "afork-templates-private.h"
@@ -32,7 +33,7 @@ struct _AForkRuntime
   gboolean         can_pass_fds;
   AForkTemplates  *templates;
 
-  GMutex           mutex;           /* for all below */
+  AForkMutex       mutex;           /* for all below */
   char           **argv;
   char           **environment;
   char            *working_directory;

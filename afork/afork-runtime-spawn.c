@@ -121,11 +121,11 @@ execute (AForkRuntime *self,
   g_autofree char *working_directory = NULL;
   g_autoptr(GError) error = NULL;
 
-  g_mutex_lock (&self->mutex);
+  _afork_mutex_lock (&self->mutex);
   argv = _afork_runtime_find_argv (self);
   environment = g_strdupv (self->environment);
   working_directory = g_strdup (self->working_directory);
-  g_mutex_unlock (&self->mutex);
+  _afork_mutex_unlock (&self->mutex);
 
   if (argv == NULL || argv[0] == NULL)
     g_set_error (&error, AFORK_ERROR, AFORK_ERROR_SPAWN,
@@ -151,9 +151,9 @@ get_early (AForkRuntime *self)
   if (self->kind != AFORK_RUNTIME_KIND_NATIVE)
     return NULL;
 
-  g_mutex_lock (&self->mutex);
+  _afork_mutex_lock (&self->mutex);
   as_told = self->argv != NULL || self->environment != NULL || self->working_directory != NULL;
-  g_mutex_unlock (&self->mutex);
+  _afork_mutex_unlock (&self->mutex);
   return as_told ? NULL : _afork_early_get ();
 }
 

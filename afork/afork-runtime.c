@@ -87,7 +87,6 @@ afork_runtime_finalize (GObject *object)
   g_strfreev (self->environment);
   g_free (self->working_directory);
   g_strfreev (self->module_path);
-  g_mutex_clear (&self->mutex);
 
   G_OBJECT_CLASS (afork_runtime_parent_class)->finalize (object);
 }
@@ -298,7 +297,6 @@ afork_runtime_class_init (AForkRuntimeClass *klass)
 static void
 afork_runtime_init (AForkRuntime *self)
 {
-  g_mutex_init (&self->mutex);
   self->start_timeout = DEFAULT_START_TIMEOUT;
   self->templates = _afork_templates_new ();
 }
@@ -354,9 +352,9 @@ afork_runtime_get_template (AForkRuntime *self)
   if (hold == NULL)
     return new_refused_template (self);
 
-  g_mutex_lock (&self->mutex);
+  _afork_mutex_lock (&self->mutex);
   generation = self->generation;
-  g_mutex_unlock (&self->mutex);
+  _afork_mutex_unlock (&self->mutex);
 
   /* What is returned is kept by the table. */
   template = _afork_templates_get (self->templates);
@@ -438,9 +436,9 @@ dup_strings (AForkRuntime  *self,
 {
   char **copy;
 
-  g_mutex_lock (&self->mutex);
+  _afork_mutex_lock (&self->mutex);
   copy = g_strdupv (strings);
-  g_mutex_unlock (&self->mutex);
+  _afork_mutex_unlock (&self->mutex);
   return copy;
 }
 
@@ -459,7 +457,7 @@ set_strings (AForkRuntime         *self,
 {
   gboolean changes;
 
-  g_mutex_lock (&self->mutex);
+  _afork_mutex_lock (&self->mutex);
   changes = !equal_strings ((const char * const *) *place, strings);
   if (changes)
     {
@@ -467,7 +465,7 @@ set_strings (AForkRuntime         *self,
       *place = g_strdupv ((char **) strings);
       self->generation++;
     }
-  g_mutex_unlock (&self->mutex);
+  _afork_mutex_unlock (&self->mutex);
 
   if (changes)
     g_object_notify_by_pspec (G_OBJECT (self), props[prop_id]);
@@ -492,9 +490,9 @@ afork_runtime_dup_argv (AForkRuntime *self)
 
   g_return_val_if_fail (AFORK_IS_RUNTIME (self), NULL);
 
-  g_mutex_lock (&self->mutex);
+  _afork_mutex_lock (&self->mutex);
   argv = _afork_runtime_find_argv (self);
-  g_mutex_unlock (&self->mutex);
+  _afork_mutex_unlock (&self->mutex);
   return argv;
 }
 
@@ -579,9 +577,9 @@ afork_runtime_dup_working_directory (AForkRuntime *self)
 
   g_return_val_if_fail (AFORK_IS_RUNTIME (self), NULL);
 
-  g_mutex_lock (&self->mutex);
+  _afork_mutex_lock (&self->mutex);
   path = g_strdup (self->working_directory);
-  g_mutex_unlock (&self->mutex);
+  _afork_mutex_unlock (&self->mutex);
   return path;
 }
 
@@ -603,7 +601,7 @@ afork_runtime_set_working_directory (AForkRuntime *self,
 
   g_return_if_fail (AFORK_IS_RUNTIME (self));
 
-  g_mutex_lock (&self->mutex);
+  _afork_mutex_lock (&self->mutex);
   changes = g_strcmp0 (self->working_directory, working_directory) != 0;
   if (changes)
     {
@@ -611,7 +609,7 @@ afork_runtime_set_working_directory (AForkRuntime *self,
       self->working_directory = g_strdup (working_directory);
       self->generation++;
     }
-  g_mutex_unlock (&self->mutex);
+  _afork_mutex_unlock (&self->mutex);
 
   if (changes)
     g_object_notify_by_pspec (G_OBJECT (self), props[PROP_WORKING_DIRECTORY]);
@@ -709,9 +707,9 @@ afork_runtime_get_start_timeout (AForkRuntime *self)
 
   g_return_val_if_fail (AFORK_IS_RUNTIME (self), 0);
 
-  g_mutex_lock (&self->mutex);
+  _afork_mutex_lock (&self->mutex);
   timeout = self->start_timeout;
-  g_mutex_unlock (&self->mutex);
+  _afork_mutex_unlock (&self->mutex);
   return timeout;
 }
 
@@ -733,10 +731,10 @@ afork_runtime_set_start_timeout (AForkRuntime *self,
 
   g_return_if_fail (AFORK_IS_RUNTIME (self));
 
-  g_mutex_lock (&self->mutex);
+  _afork_mutex_lock (&self->mutex);
   changes = self->start_timeout != timeout;
   self->start_timeout = timeout;
-  g_mutex_unlock (&self->mutex);
+  _afork_mutex_unlock (&self->mutex);
 
   if (changes)
     g_object_notify_by_pspec (G_OBJECT (self), props[PROP_START_TIMEOUT]);

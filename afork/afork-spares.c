@@ -111,6 +111,8 @@ quiet_cb (gpointer data)
   AForkPeer *peer;
 
   _afork_source_clear (&self->timer);
+  if (_afork_context_is_gone (self->context))
+    return G_SOURCE_REMOVE;
   if (self->lost)
     give_up_dead (self);
   if (self->lost && self->n_losses < MAX_LOSSES)

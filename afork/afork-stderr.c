@@ -331,7 +331,8 @@ _afork_stderr_new (AForkProcess *process,
   self = g_new0 (AForkStderr, 1);
   g_atomic_ref_count_init (&self->ref_count);
   _afork_belonging_begin (&self->belonging, forget_copy, self);
-  self->fd = _afork_fd_avoid_standard (fds[0]);
+  self->fd = _afork_fd_own (_afork_fd_avoid_standard (fds[0]));
+  _afork_fd_own (fds[1]);
   self->forward = forward;
   self->kept = g_string_new (NULL);
   self->unwritten = g_byte_array_new ();

@@ -7,11 +7,12 @@
 
 #include "afork-templates-private.h"
 
+#include "afork-belonging-private.h"
 #include "afork-process-private.h"
 
 struct _AForkTemplates
 {
-  GMutex     mutex;
+  AForkMutex mutex;
   GPtrArray *entries;           /* of Entry: as many as there are contexts with a template */
 };
 
@@ -34,7 +35,6 @@ templates_clear (gpointer data)
   AForkTemplates *self = data;
 
   g_ptr_array_unref (self->entries);
-  g_mutex_clear (&self->mutex);
 }
 
 static void
@@ -75,11 +75,11 @@ context_gone_cb (gpointer data)
   AForkTemplates *self = watch->templates;
   Entry *lost = NULL;
 
-  g_mutex_lock (&self->mutex);
+  _afork_mutex_lock (&self->mutex);
   for (guint i = 0; i < self->entries->len && lost == NULL; i++)
     if (((Entry *) g_ptr_array_index (self->entries, i))->watch == watch)
       lost = g_ptr_array_steal_index_fast (self->entries, i);
-  g_mutex_unlock (&self->mutex);
+  _afork_mutex_unlock (&self->mutex);
 
   if (lost != NULL)
     entry_free (lost);
@@ -109,7 +109,6 @@ _afork_templates_new (void)
 {
   AForkTemplates *self = g_atomic_rc_box_new0 (AForkTemplates);
 
-  g_mutex_init (&self->mutex);
   self->entries = g_ptr_array_new_with_free_func (entry_free);
   return self;
 }
@@ -120,10 +119,10 @@ _afork_templates_clear (AForkTemplates *self)
   g_autoptr(GPtrArray) taken = NULL;
   GPtrArray *none = g_ptr_array_new_with_free_func (entry_free);
 
-  g_mutex_lock (&self->mutex);
+  _afork_mutex_lock (&self->mutex);
   taken = g_steal_pointer (&self->entries);
   self->entries = none;
-  g_mutex_unlock (&self->mutex);
+  _afork_mutex_unlock (&self->mutex);
 }
 
 void
@@ -158,13 +157,13 @@ _afork_templates_get (AForkTemplates *self)
   AForkTemplate template = { NULL };
   guint index;
 
-  g_mutex_lock (&self->mutex);
+  _afork_mutex_lock (&self->mutex);
   if (find_entry (self, &index))
     {
       template = ((Entry *) g_ptr_array_index (self->entries, index))->template;
       g_object_ref (template.process);
     }
-  g_mutex_unlock (&self->mutex);
+  _afork_mutex_unlock (&self->mutex);
 
   return template;
 }
@@ -177,12 +176,12 @@ _afork_templates_set (AForkTemplates      *self,
   Entry *old = NULL;
   guint index;
 
-  g_mutex_lock (&self->mutex);
+  _afork_mutex_lock (&self->mutex);
   if (find_entry (self, &index))
     old = g_ptr_array_steal_index_fast (self->entries, index);
   if (entry != NULL)
     g_ptr_array_add (self->entries, entry);
-  g_mutex_unlock (&self->mutex);
+  _afork_mutex_unlock (&self->mutex);
 
   /* Without the lock, for it runs what the program has attached to the process. */
   if (old != NULL)

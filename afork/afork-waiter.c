@@ -63,7 +63,7 @@ typedef struct
 } HubSource;
 
 /* All hubs, by their contexts. */
-static GMutex table_lock;
+static AForkMutex table_lock;
 static GHashTable *table;
 
 static void
@@ -251,10 +251,10 @@ hub_remove_waiter (Hub *self)
 {
   GSource *source = NULL;
 
-  g_mutex_lock (&table_lock);
+  _afork_mutex_lock (&table_lock);
   if (--self->n_waiters == 0)
     source = hub_detach (self);
-  g_mutex_unlock (&table_lock);
+  _afork_mutex_unlock (&table_lock);
 
   _afork_source_clear (&source);
 }
@@ -464,9 +464,9 @@ detach (Hub *self)
 {
   GSource *source;
 
-  g_mutex_lock (&table_lock);
+  _afork_mutex_lock (&table_lock);
   source = hub_detach (self);
-  g_mutex_unlock (&table_lock);
+  _afork_mutex_unlock (&table_lock);
   return source;
 }
 
@@ -536,7 +536,7 @@ get_hub (GMainContext *context)
 {
   Hub *hub;
 
-  g_mutex_lock (&table_lock);
+  _afork_mutex_lock (&table_lock);
   if (table == NULL)
     table = g_hash_table_new (NULL, NULL);
   hub = g_hash_table_lookup (table, context);
@@ -547,7 +547,7 @@ get_hub (GMainContext *context)
     }
   hub_ref (hub);
   hub->n_waiters++;
-  g_mutex_unlock (&table_lock);
+  _afork_mutex_unlock (&table_lock);
   return hub;
 }
 
