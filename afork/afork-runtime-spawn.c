@@ -9,7 +9,10 @@
 
 #include "afork-runtime-private.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "afork-early-private.h"
 #include "afork-error.h"
@@ -17,6 +20,9 @@
 #include "afork-init-private.h"
 #include "afork-library-private.h"
 #include "afork-process-private.h"
+
+/* The very program that runs, even if its file has been replaced since. */
+#define SELF_PATH "/proc/self/exe"
 
 /* In the build tree the server lies beside the library, so that a program that is not installed
  * finds the one that belongs to its library. */
@@ -58,7 +64,7 @@ find_program (void)
   g_autofree char *executed = g_file_read_link ("/proc/thread-self/exe", NULL);
 
   if (program == NULL || executed == NULL || g_str_equal (program, executed))
-    return g_strdup ("/proc/self/exe");
+    return g_strdup (SELF_PATH);
 
   return g_steal_pointer (&program);
 }
@@ -130,8 +136,11 @@ execute (AForkRuntime *self,
   if (argv == NULL || argv[0] == NULL)
     g_set_error (&error, AFORK_ERROR, AFORK_ERROR_SPAWN,
                  _("The runtime “%s” has no command"), self->name);
-  else if (self->kind == AFORK_RUNTIME_KIND_SELF)
-    _afork_init_check (&error);
+  else if (self->kind == AFORK_RUNTIME_KIND_SELF && _afork_init_check (&error)
+           && strcmp (argv[0], SELF_PATH) == 0 && access (SELF_PATH, F_OK) < 0)
+    g_set_error (&error, AFORK_ERROR, AFORK_ERROR_SPAWN,
+                 _("The program cannot be executed as its own worker: %s is not there (%s)"),
+                 SELF_PATH, g_strerror (errno));
   if (error != NULL)
     {
       _afork_peer_abandon (peer, error);

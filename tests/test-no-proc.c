@@ -12,12 +12,16 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "test-refuse-util.h"
 #include "test-util.h"
+
+/* Of descriptors, where they are not listed. */
+enum { MAX_TRIED = 65536 };
 
 static const char *program;
 
@@ -60,9 +64,120 @@ run_and_finish (AForkProcess *process)
   g_assert_cmpint (status, ==, 0);
 }
 
-static int
-call_from_inside (void)
+/* The end of a process is seen whose template has gone before it. If it can be told which process a
+ * pidfd is of, it can be killed as well; else it says why not. */
+static void
+check_orphans (gboolean can_kill)
 {
+  g_autoptr(AForkProcess) template = afork_process_new_exec (NULL);
+  g_autoptr(AForkProcess) closed = NULL;
+  g_autoptr(AForkProcess) killed = NULL;
+  g_autoptr(GSocketConnection) of_closed = NULL;
+  g_autoptr(GSocketConnection) of_killed = NULL;
+  g_autoptr(GError) error = NULL;
+
+  afork_process_require (template, "echo");
+  closed = afork_process_fork (template);
+  killed = afork_process_fork (template);
+  of_closed = run_process_ok (closed, "echo");
+  of_killed = run_process_ok (killed, "echo");
+  afork_process_force_exit (template);
+  await_end (template);
+
+  g_clear_object (&of_closed);
+  await_end (closed);
+  afork_process_force_exit (killed);
+  if (!can_kill)
+    {
+      g_assert_false (afork_process_wait (killed, NULL, &error));
+      g_assert_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
+      g_clear_object (&of_killed);
+    }
+  await_end (killed);
+}
+
+/* A program that is executed has no descriptors that it was not given. */
+static void
+check_exec (void)
+{
+  const char * const argv[] = { "sh", "-c", "(: <&20) 2>&- && echo open || echo closed", NULL };
+  const char * const args[] = { "20", NULL };
+  g_autoptr(AForkProcess) process = afork_process_new ();
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autofree char *output = NULL;
+
+  afork_process_require (process, "life");
+  afork_process_call (process, "open_inheritable", args);
+  connection = afork_process_exec (process, argv, NULL, &error);
+  g_assert_no_error (error);
+  output = read_to_end (connection, NULL);
+  g_assert_cmpstr (output, ==, "closed\n");
+  await_end (process);
+}
+
+/* One that has had a thread is forked, and one that has one is not. */
+static void
+check_threads (void)
+{
+  g_autoptr(AForkProcess) process = afork_process_new_exec (NULL);
+  g_autoptr(AForkProcess) fork = NULL;
+  g_autoptr(AForkProcess) refused = NULL;
+
+  afork_process_require (process, "faults");
+  afork_process_call (process, "call_joined_thread", NULL);
+  fork = afork_process_fork (process);
+  afork_process_require (fork, "echo");
+  run_and_finish (fork);
+
+  afork_process_call (process, "call_thread", NULL);
+  refused = afork_process_fork (process);
+  expect_run_error (refused, "echo", AFORK_ERROR, AFORK_ERROR_THREADS, NULL);
+}
+
+/* The program itself is executed by a link in there. */
+static void
+check_self (gboolean has_proc)
+{
+  g_autoptr(AForkProcess) process = afork_process_new_exec (afork_runtime_get_self ());
+  g_autoptr(GError) error = NULL;
+
+  if (has_proc)
+    return;
+
+  g_assert_null (afork_process_run (process, "echo", NULL, &error));
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN);
+  g_assert_nonnull (strstr (error->message, "/proc"));
+}
+
+/* Neither is there close_range(). Programs are executed all the same, unless there may be more
+ * descriptors than can be tried one by one. */
+static void
+check_without_close_range (gboolean has_proc)
+{
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(GError) error = NULL;
+  struct rlimit limit;
+
+  refuse_system_call (SYS_close_range, EPERM);
+  check_exec ();
+
+  getrlimit (RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = MAX_TRIED + 1;
+  limit.rlim_max = MAX (limit.rlim_max, limit.rlim_cur);
+  if (has_proc || setrlimit (RLIMIT_NOFILE, &limit) < 0)
+    return;
+
+  process = afork_process_new_exec (NULL);
+  g_assert_null (afork_process_run (process, "echo", NULL, &error));
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN);
+  g_assert_nonnull (strstr (error->message, "/proc"));
+}
+
+static int
+call_from_inside (gboolean is_old)
+{
+  const gboolean has_proc = access ("/proc/self/exe", F_OK) == 0;
   g_autoptr(AForkProcess) process = afork_process_new ();
   g_autoptr(AForkProcess) fork = NULL;
   g_autoptr(AForkProcess) fork_of_fork = NULL;
@@ -76,6 +191,11 @@ call_from_inside (void)
   run_and_finish (fork);
   signal_and_wait (process);
   signal_and_wait (fresh);
+  check_orphans (has_proc || !is_old);
+  check_exec ();
+  check_threads ();
+  check_self (has_proc);
+  check_without_close_range (has_proc);
   return 0;
 }
 
@@ -84,23 +204,40 @@ call_from_inside (void)
 static void
 test_inside (gconstpointer data)
 {
-  const char *argv[] = { "unshare", "--mount", "--pid", "--fork", "sh", "-c", NULL, program, NULL };
+  /* Others than root are the root of a user namespace, if they may make one. */
+  const char *user = geteuid () == 0 ? "--mount" : "--map-root-user";
+  const char *argv[] = {
+    "unshare", user, "--mount", "--pid", "--fork", "sh", "-c", data, program, NULL
+  };
   g_autoptr(GError) error = NULL;
   int status = -1;
 
-  argv[6] = data;
   g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, &status,
                 &error);
-  if (error == NULL && status != 0 && geteuid () != 0)
-    {
-      g_test_skip ("Namespaces can only be made by root");
-      return;
-    }
   g_assert_no_error (error);
   if (WIFEXITED (status) && WEXITSTATUS (status) == 77)
     g_test_skip ("What is mounted cannot be changed");
   else
     g_assert_cmpint (status, ==, 0);
+}
+
+static gboolean
+can_make_namespaces (void)
+{
+  const char *user = geteuid () == 0 ? "--mount" : "--map-root-user";
+  const char *argv[] = { "unshare", user, "--mount", "--pid", "--fork", "true", NULL };
+  int status = -1;
+
+  return g_spawn_sync (NULL, (char **) argv, NULL,
+                       G_SPAWN_SEARCH_PATH | G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL, NULL, NULL,
+                       &status, NULL)
+    && status == 0;
+}
+
+static void
+skip (void)
+{
+  g_test_skip ("No namespaces can be made");
 }
 
 int
@@ -110,17 +247,23 @@ main (int    argc,
   program = argv[0];
   if (argc == 2 && strcmp (argv[1], "--old") == 0)
     be_old_kernel ();
+  afork_init (&argc, &argv);
   if (argc == 2 && (strcmp (argv[1], "--old") == 0 || strcmp (argv[1], "--new") == 0))
-    return call_from_inside ();
+    return call_from_inside (strcmp (argv[1], "--old") == 0);
 
   g_test_init (&argc, &argv, NULL);
+  if (!can_make_namespaces ())
+    {
+      g_test_add_func ("/no-proc", skip);
+      return g_test_run ();
+    }
 
 #define ADD(path, mount, option) \
   g_test_add_data_func ("/no-proc/" path, \
                         mount " || exit 77; exec \"$0\" " option, test_inside)
 
-  ADD ("none", "umount -l /proc", "--new");
-  ADD ("none-old", "umount -l /proc", "--old");
+  ADD ("none", "mount -t tmpfs none /proc", "--new");
+  ADD ("none-old", "mount -t tmpfs none /proc", "--old");
   ADD ("of-another-namespace", "true", "--new");
   ADD ("of-another-namespace-old", "true", "--old");
   return g_test_run ();

@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,9 +68,9 @@ append_thread_name (const char *task,
   fclose (file);
 }
 
-/* A thread that ends is still listed for a while, even when it has been joined. The program runs in
- * it no more, so it is none to care about. One that cannot be looked at, for want of a descriptor
- * perhaps, may be up to anything. */
+/* A thread that ends is still listed for a while, even when it has been joined. The program runs
+ * in it no more, so it is none to care about. One that cannot be looked at, for want of a
+ * descriptor perhaps, may be up to anything. */
 static bool
 is_ending (const char *task)
 {
@@ -92,26 +93,42 @@ is_ending (const char *task)
   return (flags & PF_EXITING) != 0;
 }
 
-/* How often the threads are counted, a millisecond apart, before a process is refused: one that was
- * told to end takes a moment for it. */
+/* How often the threads are counted, a millisecond apart, before a process is refused: one that
+ * was told to end takes a moment for it. */
 enum { COUNTS = 50 };
 
-/* The number of threads but the first, whose names are put into NAMES; -1 and errno if they cannot
- * be counted. */
+/* What /proc calls the first thread, and the process. It may be that of another PID namespace. */
+static void
+get_own_name (char   *name,
+              size_t  size)
+{
+  ssize_t length = readlink ("/proc/self", name, size - 1);
+
+  if (length < 0)
+    snprintf (name, size, "%d", (int) getpid ());
+  else
+    name[length] = '\0';
+}
+
+/* The number of threads but the first, whose names are put into NAMES; -1 and errno if they
+ * cannot be counted. */
 static int
 list_threads (char   *names,
               size_t  size)
 {
   DIR *tasks = opendir ("/proc/self/task");
   struct dirent *entry;
+  char own_name[24];
   int n_threads = 0;
 
   names[0] = '\0';
   if (tasks == NULL)
     return -1;
 
+  get_own_name (own_name, sizeof own_name);
   while ((entry = readdir (tasks)) != NULL)
-    if (entry->d_name[0] != '.' && atoi (entry->d_name) != getpid () && !is_ending (entry->d_name))
+    if (entry->d_name[0] != '.' && strcmp (entry->d_name, own_name) != 0
+        && !is_ending (entry->d_name))
       {
         append_thread_name (entry->d_name, names, size);
         n_threads++;
@@ -121,15 +138,18 @@ list_threads (char   *names,
   return n_threads;
 }
 
-/* Whether the C library is certain that it never made a thread, for where there is no /proc. */
+/* Whether there is certainly no other thread, for where there is no /proc. The C library knows if
+ * it never made one. Asked to leave the group of its threads, which does nothing, the kernel
+ * refuses if there is another one; but a sandbox may refuse that as well. */
 static bool
-never_had_threads (void)
+is_single_threaded (void)
 {
 #ifdef __GLIBC__
-  return __libc_single_threaded;
-#else
-  return false;
+  if (__libc_single_threaded)
+    return true;
 #endif
+
+  return unshare (CLONE_THREAD) == 0;
 }
 
 /* Apart, for its array would have every fork touch one more page of the stack. */
@@ -139,6 +159,7 @@ count_threads (AForkFailure *failure)
   const struct timespec pause = { .tv_nsec = 1000000 };
   char names[1024];
   int n_threads = list_threads (names, sizeof names);
+  int error;
 
   for (int i = 1; n_threads > 0 && i < COUNTS; i++)
     {
@@ -146,13 +167,14 @@ count_threads (AForkFailure *failure)
       n_threads = list_threads (names, sizeof names);
     }
 
-  if (n_threads == 0 || (n_threads < 0 && errno == ENOENT && never_had_threads ()))
+  error = errno;
+  if (n_threads == 0 || (n_threads < 0 && error == ENOENT && is_single_threaded ()))
     return true;
   if (n_threads < 0)
     return afork_failure_set (failure, AFORK_WIRE_ERROR_THREADS,
                               "The process is not forked, since its threads cannot be counted: "
                               "/proc/self/task: %s",
-                              strerror (errno));
+                              strerror (error));
   return afork_failure_set (failure, AFORK_WIRE_ERROR_THREADS,
                             "The process is not forked, for it has more than one thread: %s",
                             names[0] != '\0' ? names : "unnamed");

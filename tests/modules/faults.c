@@ -55,6 +55,7 @@ AFORK_WORKER_EXPORT void call_close     (int argc, const char * const *argv);
 AFORK_WORKER_EXPORT void call_daemon    (int argc, const char * const *argv);
 AFORK_WORKER_EXPORT void call_garbage   (int argc, const char * const *argv);
 AFORK_WORKER_EXPORT void call_thread    (int argc, const char * const *argv);
+AFORK_WORKER_EXPORT void call_joined_thread (int argc, const char * const *argv);
 AFORK_WORKER_EXPORT void call_few_fds   (int argc, const char * const *argv);
 AFORK_WORKER_EXPORT void call_no_forks  (int argc, const char * const *argv);
 
@@ -149,7 +150,25 @@ thread_main (void *data)
   hang ();
 }
 
-/* NAME: leaves a thread of that name running. */
+static void *
+short_thread_main (void *data)
+{
+  return data;
+}
+
+/* Has had a thread. */
+void
+call_joined_thread (int                argc,
+                    const char * const *argv)
+{
+  pthread_t thread;
+
+  if (pthread_create (&thread, NULL, short_thread_main, NULL) != 0
+      || pthread_join (thread, NULL) != 0)
+    abort ();
+}
+
+/* NAME, if any: leaves a thread of that name running. */
 void
 call_thread (int                argc,
              const char * const *argv)
@@ -157,7 +176,7 @@ call_thread (int                argc,
   pthread_t thread;
 
   if (pthread_create (&thread, NULL, thread_main, NULL) != 0
-      || pthread_setname_np (thread, argv[0]) != 0)
+      || (argc > 0 && pthread_setname_np (thread, argv[0]) != 0))
     _exit (1);
 }
 
