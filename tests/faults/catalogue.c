@@ -82,7 +82,8 @@ static const struct
   { SERVER, FAULT_CALL_SETENV, { ENOMEM }, KIND_CODE (FAILED) },
   { SERVER, FAULT_CALL_CHDIR, { ENOMEM }, KIND_CODE (FAILED) },
   { SERVER, FAULT_CALL_SETPGID, { EPERM }, KIND_CODE (FAILED) },
-  { SERVER, FAULT_CALL_DLOPEN, { ENOMEM }, KIND_CODE (MODULE) },
+  /* A module that cannot be loaded is loaded once more with the library. */
+  { SERVER, FAULT_CALL_DLOPEN, { ENOMEM }, KIND_CODE (MODULE) | KIND_SAME },
   { SERVER, FAULT_CALL_MALLOC, { ENOMEM }, KIND_CODE (FAILED) | KIND_SAME },
 };
 

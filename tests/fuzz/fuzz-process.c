@@ -426,6 +426,17 @@ clean_up (void)
   close_own ();
 }
 
+/* A thread keeps the main context of its blocking calls, once it has made one. */
+static void
+make_blocking_context (AForkProcess *process)
+{
+  g_autoptr(GCancellable) cancelled = g_cancellable_new ();
+
+  g_cancellable_cancel (cancelled);
+  if (afork_process_wait (process, cancelled, NULL))
+    die ("a wait that was cancelled has succeeded");
+}
+
 int
 LLVMFuzzerTestOneInput (const uint8_t *bytes,
                         size_t         n_bytes)
@@ -438,6 +449,7 @@ LLVMFuzzerTestOneInput (const uint8_t *bytes,
       begin (NULL, 0);
       /* The first call of all makes what stays: a thread of GLib's, with its descriptor. */
       make_process (0, 0);
+      make_blocking_context (find_process (0));
       await_end (find_process (0), 0, false);
       hand_over (find_process (0), 0, 0);
       clean_up ();
