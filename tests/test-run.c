@@ -133,6 +133,25 @@ test_run_blocking_cancelled (Fixture       *fixture,
   assert_term_signal (process, SIGKILL);
 }
 
+/* The socket is the connection's, and closed with it, whoever still has a stream of that. */
+static void
+test_run_connection_gone (Fixture       *fixture,
+                          gconstpointer  data)
+{
+  g_autoptr(AForkProcess) process = afork_process_fork (fixture->template);
+  GSocketConnection *connection = run_process_ok (process, "until_closed");
+  g_autoptr(GInputStream) stream = NULL;
+  g_autoptr(GError) error = NULL;
+  char byte;
+
+  stream = g_object_ref (g_io_stream_get_input_stream (G_IO_STREAM (connection)));
+  g_object_unref (connection);
+  await_end (process);
+  assert_exit_status (process, 0);
+  g_assert_cmpint (g_input_stream_read (stream, &byte, 1, NULL, &error), ==, -1);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CLOSED);
+}
+
 /* What it is told then is ignored, and a fork of it says so. */
 static void
 test_run_prepare_after (Fixture       *fixture,
@@ -180,6 +199,7 @@ main (int    argc,
   add ("/run/twice", test_run_twice);
   add ("/run/blocking", test_run_blocking);
   add ("/run/blocking-cancelled", test_run_blocking_cancelled);
+  add ("/run/connection-gone", test_run_connection_gone);
   add ("/run/prepare-after", test_run_prepare_after);
 
   return g_test_run ();
