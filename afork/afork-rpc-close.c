@@ -26,24 +26,25 @@ return_task (AForkRpc *self,
     g_task_return_boolean (task, TRUE);
 }
 
-/* Answers those that wait for the end, for one turn. True if none are left. */
+/* Answers those that wait for the end, the first in any case, and others for one turn. True if none
+ * are left. */
 static gboolean
 return_closed (AForkRpc *self)
 {
   AForkTurn turn;
+  gboolean has_time = _afork_turn_begin (&turn, NULL);
   GTask *task;
 
-  if (!_afork_turn_begin (&turn, NULL))
-    return g_queue_is_empty (&self->close_tasks);
-
-  while (_afork_turn_goes_on (&turn)
-         && (task = _afork_task_queue_pop (&self->close_tasks)) != NULL)
+  while ((task = _afork_task_queue_pop (&self->close_tasks)) != NULL)
     {
       return_task (self, task);
       g_object_unref (task);
+      if (!has_time || !_afork_turn_goes_on (&turn))
+        break;
     }
 
-  _afork_turn_end (&turn, NULL, NULL, FALSE);
+  if (has_time)
+    _afork_turn_end (&turn, NULL, NULL, FALSE);
   return g_queue_is_empty (&self->close_tasks);
 }
 
