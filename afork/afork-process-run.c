@@ -98,8 +98,8 @@ _afork_process_run_for (AForkProcess *self,
  * @error: return location for an [error@AFork.Error], or `G_IO_ERROR_CANCELLED`
  *
  * Returns the socket. It is a stream of bytes; what the function writes can be read here, and the
- * other way round. When the process and all that have the other end have ended, it ends. When the
- * last reference to the connection goes, it is closed, also if its streams are still referenced.
+ * other way round. When the process and all that have the other end have ended, it ends. It is
+ * closed when the connection is, or when the connection and its streams have gone.
  *
  * Fails as the process has failed, with the code of the first thing that could not be done:
  * `AFORK_ERROR_SPAWN` if there was no process, or no descriptor was left for it there or here,
