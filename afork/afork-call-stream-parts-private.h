@@ -32,6 +32,7 @@ struct _AForkCallStream
   AForkSegmentPool  *pool;            /* for blobs that are sent */
   gboolean           send_sealed;     /* … but in sealed memfds, for the other side does not trust
                                        * us … */
+  gboolean           send_no_fds;     /* descriptors do not arrive */
   gboolean           send_inline;     /* … or in no memory, for it cannot look at seals */
   GUnixFDList       *outbox;          /* of the other side: its descriptor; or NULL */
   gsize              outbox_size;

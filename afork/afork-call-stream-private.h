@@ -51,6 +51,9 @@ void                   _afork_call_stream_send_sealed  (AForkCallStream         
 /* … or not in shared memory at all; and the other side is not to send any. */
 void                   _afork_call_stream_send_inline  (AForkCallStream          *self);
 void                   _afork_call_stream_refuse_memory (AForkCallStream         *self);
+/* Descriptors do not reach the other side: blobs go in the stream, and a value that has descriptors
+ * cannot be sent. To be called before anything is sent. */
+void                   _afork_call_stream_send_no_fds  (AForkCallStream          *self);
 /* Has the other side send no more descriptors ahead of their value than this process has room for,
  * beside its other uses. What is ahead of its value waits here for as long as the other side wants.
  * To be called before anything is received. */

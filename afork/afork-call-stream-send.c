@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "afork-call-value-private.h"
+#include "afork-error.h"
 #include "afork-i18n-private.h"
 
 void
@@ -65,11 +66,20 @@ send_first_fds (AForkCallStream *self,
 
 /* The kernel would refuse all of a message for one that is closed, when it is too late. */
 static gboolean
-check_fds (GUnixFDList  *list,
-           GError      **error)
+check_fds (AForkCallStream  *self,
+           GUnixFDList      *list,
+           GError          **error)
 {
   int n_fds = 0;
   const int *fds = list != NULL ? g_unix_fd_list_peek_fds (list, &n_fds) : NULL;
+
+  if (n_fds > 0 && self->send_no_fds)
+    {
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED,
+                   _("Descriptors cannot be sent to a process of a runtime that cannot pass them, "
+                     "or by it"));
+      return FALSE;
+    }
 
   for (int i = 0; i < n_fds; i++)
     if (fcntl (fds[i], F_GETFD) < 0)
@@ -156,7 +166,7 @@ _afork_call_stream_send_value (AForkCallStream     *self,
   if (normal == NULL)
     return FALSE;
   frame.type = g_variant_get_type_string (normal);
-  if (!check_bounds (&frame, n_fds, blobs, error) || !check_fds (fds, error))
+  if (!check_bounds (&frame, n_fds, blobs, error) || !check_fds (self, fds, error))
     return FALSE;
 
   if (n_blobs > 0)

@@ -290,6 +290,13 @@ _afork_call_stream_send_inline (AForkCallStream *self)
 }
 
 void
+_afork_call_stream_send_no_fds (AForkCallStream *self)
+{
+  self->send_no_fds = TRUE;
+  self->send_inline = TRUE;
+}
+
+void
 _afork_call_stream_refuse_memory (AForkCallStream *self)
 {
   self->accept_segments = FALSE;

@@ -201,7 +201,10 @@ afork_job_class_init (AForkJobClass *klass)
   /**
    * AForkJob:fds: (getter get_fds) (setter set_fds)
    *
-   * Descriptors that go with the arguments, at most 1024. Not to be changed once the job is run.
+   * Descriptors that go with the arguments, at most 1024. Not to be changed once the job is run. If
+   * the worker's runtime cannot pass descriptors ([property@AFork.Runtime:can-pass-fds]), the job
+   * fails with `AFORK_ERROR_NOT_SUPPORTED`.
+   *
    * Both processes need as many descriptors besides their own: more than a few hundred need a
    * higher limit (`RLIMIT_NOFILE`) where that is 1024, as it usually is.
    *

@@ -30,16 +30,24 @@ get_stream (AForkRpc *self)
 
 /* Sending. */
 
+static gboolean
+can_pass_fds (AForkRpc *self)
+{
+  return afork_runtime_get_can_pass_fds (afork_process_get_runtime (self->process));
+}
+
 static void
 send_setup (AForkRpc        *self,
             AForkCallStream *stream)
 {
+  const gboolean can_pass = can_pass_fds (self);
   const gboolean can_check = _afork_blob_memory_can_check ();
   const AForkCallFrame frame = {
     .kind = AFORK_CALL_FRAME_SETUP,
     .flags = (self->concurrent ? AFORK_CALL_FRAME_CONCURRENT : 0)
       | (self->trusted ? 0 : AFORK_CALL_FRAME_UNTRUSTED)
-      | (can_check ? 0 : AFORK_CALL_FRAME_NO_MEMORY),
+      | (can_check ? 0 : AFORK_CALL_FRAME_NO_MEMORY)
+      | (can_pass ? 0 : AFORK_CALL_FRAME_NO_FDS),
     .number = AFORK_CALL_WIRE_VERSION,
     .string = {
       self->function,
@@ -48,7 +56,9 @@ send_setup (AForkRpc        *self,
     },
   };
 
-  if (!can_check)
+  if (!can_pass)
+    _afork_call_stream_send_no_fds (stream);
+  if (!can_check || !can_pass)
     _afork_call_stream_refuse_memory (stream);
   else if (self->trusted)
     _afork_call_stream_accept_segments (stream);
@@ -65,7 +75,7 @@ send_outbox (AForkRpc        *self,
     return;
 
   self->outbox_sent = TRUE;
-  if (afork_runtime_get_can_pass_fds (afork_process_get_runtime (self->process)))
+  if (can_pass_fds (self))
     _afork_call_stream_send_outbox (stream, self->concurrent ? AFORK_CALL_OUTBOX_CONCURRENT_SIZE
                                                              : AFORK_CALL_OUTBOX_SIZE);
 }

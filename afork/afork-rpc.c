@@ -217,7 +217,8 @@ afork_rpc_constructed (GObject *object)
   if (_afork_process_can_prepare (self->process))
     {
       set_title (self);
-      if (self->die_with_parent)
+      if (self->die_with_parent
+          && afork_runtime_get_can_pass_fds (afork_process_get_runtime (self->process)))
         afork_process_set_die_with_parent (self->process, TRUE);
     }
   self->link = _afork_rpc_link_new (self->process, self->forward_stderr, &link_events, self);
@@ -371,7 +372,8 @@ afork_rpc_class_init (AForkRpcClass *klass)
   /**
    * AForkRpc:die-with-parent:
    *
-   * Whether [property@AFork.Process:die-with-parent] is set for the worker.
+   * Whether [property@AFork.Process:die-with-parent] is set for the worker. Without effect if the
+   * worker's runtime cannot pass descriptors: see [property@AFork.Runtime:can-pass-fds].
    *
    * Since: 0.1
    */

@@ -8,6 +8,7 @@
 #include "config.h"
 
 #include "test-inspect-util.h"
+#include "test-rpc-util.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -262,6 +263,104 @@ test_command_silent_async (Census        *census,
   g_assert_nonnull (strstr (error->message, "“sleep”"));
 }
 
+/* Calls, by the object's own defaults. */
+
+static AForkRpc *
+new_command_rpc (const char *module,
+                 const char *function,
+                 gboolean    trusted)
+{
+  g_autoptr(AForkRuntime) runtime = new_server_command ();
+  g_autoptr(AForkProcess) process = afork_process_new_for_runtime (runtime);
+
+  afork_process_require (process, module);
+  if (trusted)
+    return afork_rpc_new (process, function);
+
+  return g_object_new (AFORK_TYPE_RPC,
+                       "process", process, "function", function, "trusted", FALSE, NULL);
+}
+
+static void
+test_command_calls (Census        *census,
+                    gconstpointer  data)
+{
+  g_autoptr(AForkRpc) rpc = new_command_rpc ("calls", "calls_echo", TRUE);
+  g_autoptr(GAsyncResult) result = NULL;
+
+  g_assert_false (afork_process_get_die_with_parent (afork_rpc_get_process (rpc)));
+  afork_rpc_call_async (rpc, g_variant_new_uint32 (7), NULL, store_result_cb, &result);
+  expect_uint32 (rpc, &result, 7);
+  close_rpc (rpc);
+}
+
+/* Of all sizes at which blobs go another way elsewhere. Here they go with the rest, and no memory
+ * is shared. */
+static void
+check_blobs (gboolean trusted)
+{
+  static const gsize sizes[] = { 1, 32 * 1024 - 1, 32 * 1024, 1024 * 1024, 33 * 1024 * 1024 };
+  g_autoptr(AForkRpc) rpc = new_command_rpc ("blobs", "blobs_make", trusted);
+
+  for (gsize i = 0; i < G_N_ELEMENTS (sizes); i++)
+    {
+      g_autofree char *bytes = g_strnfill (sizes[i], 'c');
+      g_autoptr(GBytes) blob = g_bytes_new (bytes, sizes[i]);
+      g_autoptr(AForkJob) job = NULL;
+      g_autoptr(GVariant) value = NULL;
+      g_autoptr(GError) error = NULL;
+      GBytes **blobs;
+      gsize n_blobs;
+
+      job = afork_job_new (g_variant_new ("(uuu)", (guint32) sizes[i], 1u, (guint32) 'c'));
+      afork_job_add_blob (job, blob);
+      value = run_job (rpc, job, &error);
+      g_assert_no_error (error);
+      /* Of segments that are mapped there. */
+      assert_uint32 (value, 0);
+      blobs = afork_job_get_result_blobs (job, &n_blobs);
+      g_assert_cmpuint (n_blobs, ==, 2);
+      g_assert_true (g_bytes_equal (blobs[0], blob));
+      g_assert_true (g_bytes_equal (blobs[1], blob));
+    }
+  close_rpc (rpc);
+}
+
+static void
+test_command_blobs (Census        *census,
+                    gconstpointer  data)
+{
+  check_blobs (TRUE);
+}
+
+static void
+test_command_blobs_untrusted (Census        *census,
+                              gconstpointer  data)
+{
+  check_blobs (FALSE);
+}
+
+/* Descriptors are an error of the call that has them, and of the answer. */
+static void
+test_command_fds (Census        *census,
+                  gconstpointer  data)
+{
+  g_autoptr(AForkRpc) rpc = new_command_rpc ("bounds", "bounds_do", TRUE);
+  g_autoptr(AForkJob) job = NULL;
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GError) error = NULL;
+
+  assert_serves (rpc);
+  job = new_fd_job ("reverse", 0, dup (STDERR_FILENO));
+  g_assert_null (run_job (rpc, job, &error));
+  assert_error_holds (&error, AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED, "Descriptors");
+  assert_serves (rpc);
+  begin_call (rpc, "fds", 3, NULL, &result);
+  expect_error (rpc, &result, AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED, "Descriptors");
+  assert_serves (rpc);
+  close_rpc (rpc);
+}
+
 static void
 add (const char  *path,
      void       (*test) (Census        *census,
@@ -284,6 +383,10 @@ main (int    argc,
   add ("/command/with-fds", test_command_with_fds);
   add ("/command/silent", test_command_silent);
   add ("/command/silent-async", test_command_silent_async);
+  add ("/command/calls/value", test_command_calls);
+  add ("/command/calls/blobs", test_command_blobs);
+  add ("/command/calls/blobs-untrusted", test_command_blobs_untrusted);
+  add ("/command/calls/fds", test_command_fds);
 
   return g_test_run ();
 }

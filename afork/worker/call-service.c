@@ -149,6 +149,8 @@ await_setup (AForkCallService *self)
     _afork_call_stream_send_sealed (self->stream);
   if ((message.flags & AFORK_CALL_FRAME_NO_MEMORY) != 0)
     _afork_call_stream_send_inline (self->stream);
+  if ((message.flags & AFORK_CALL_FRAME_NO_FDS) != 0)
+    _afork_call_stream_send_no_fds (self->stream);
   if (self->concurrent)
     context = _afork_context_ref_thread_default ();
   _afork_call_stream_set_wake (self->stream, context,
