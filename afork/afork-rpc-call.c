@@ -30,8 +30,11 @@ static void
 accept (AForkRpc         *self,
         AForkPendingCall *call)
 {
-  GError *error = find_obstacle (self);
+  GError *error = NULL;
+  g_autoptr(AForkHold) hold = _afork_rpc_hold (self, &error);
 
+  if (hold != NULL)
+    error = find_obstacle (self);
   if (error == NULL && _afork_pending_call_is_cancelled (call))
     error = g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, _("Operation was cancelled"));
   if (error != NULL)

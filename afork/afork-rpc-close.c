@@ -179,7 +179,9 @@ afork_rpc_close_async (AForkRpc            *self,
                        GAsyncReadyCallback  callback,
                        gpointer             user_data)
 {
+  g_autoptr(AForkHold) hold = NULL;
   g_autoptr(GTask) task = NULL;
+  g_autoptr(GError) error = NULL;
 
   g_return_if_fail (AFORK_IS_RPC (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
@@ -187,6 +189,13 @@ afork_rpc_close_async (AForkRpc            *self,
   task = g_task_new (self, cancellable, callback, user_data);
   g_task_set_source_tag (task, afork_rpc_close_async);
   g_task_set_name (task, "[afork] calls closed");
+  hold = _afork_rpc_hold (self, &error);
+  if (hold == NULL)
+    {
+      g_task_return_error (task, g_steal_pointer (&error));
+      return;
+    }
+
   self->closing = TRUE;
   g_task_set_check_cancellable (task, FALSE);
   if (self->ended && !has_pending (self) && !self->closed_due)

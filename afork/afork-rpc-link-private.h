@@ -42,7 +42,9 @@ typedef struct
                        gpointer           data);
 } AForkRpcLinkEvents;
 
-/* Runs PROCESS. Everything is called from the thread-default main context. */
+/* Runs PROCESS. Everything is called from the thread-default main context. DATA is a GObject, which
+ * is not kept, and of which another thread may drop the last reference: then nothing is called any
+ * more. */
 AForkRpcLink    *_afork_rpc_link_new        (AForkProcess             *process,
                                              gboolean                  forward_stderr,
                                              const AForkRpcLinkEvents *events,

@@ -35,7 +35,8 @@ struct _AForkRpcLink
   AForkBelonging            belonging;    /* the stream and the source */
   gatomicrefcount           ref_count;
   const AForkRpcLinkEvents *events;       /* NULL once forgotten */
-  gpointer                  data;
+  gpointer                  data;         /* only to be used with a reference … */
+  GWeakRef                  owner;        /* … to this, which is the same object */
   AForkContext             *home;         /* of the object … */
   gboolean                  watched;      /* … whose end is waited for, with a reference */
   AForkContext             *context;      /* in which it is served now */
@@ -117,6 +118,7 @@ _afork_rpc_link_unref (AForkRpcLink *self)
   g_clear_error (&self->failure);
   g_clear_error (&self->end_error);
   g_object_unref (self->process);
+  g_weak_ref_clear (&self->owner);
   _afork_context_unref (self->context);
   _afork_context_unref (self->home);
   g_free (self);
@@ -162,6 +164,18 @@ attach_stderr (AForkRpcLink *self,
       g_free (error->message);
       error->message = message;
     }
+}
+
+/* A reference to the object that the link is of, for as long as that may be called. NULL if there
+ * is none any more: another thread may drop the last one at any time, and tells later. */
+static GObject *
+keep_owner (AForkRpcLink *self)
+{
+  GObject *owner = g_weak_ref_get (&self->owner);
+
+  if (owner == NULL)
+    self->events = NULL;
+  return owner;
 }
 
 static gboolean end_cb (gpointer data);
@@ -235,6 +249,7 @@ static void
 report_end (AForkRpcLink *self)
 {
   g_autoptr(AForkRpcLink) kept G_GNUC_UNUSED = _afork_rpc_link_ref (self);
+  g_autoptr(GObject) owner G_GNUC_UNUSED = keep_owner (self);
 
   if (!self->ended)
     set_ended (self);
@@ -513,6 +528,7 @@ receive (AForkRpcLink *self,
 static void
 receive_rest (AForkRpcLink *self)
 {
+  g_autoptr(GObject) owner G_GNUC_UNUSED = keep_owner (self);
   gboolean is_all = self->source == NULL;
   AForkTurn turn;
 
@@ -660,6 +676,7 @@ source_dispatch (GSource     *source,
                  gpointer     data)
 {
   AForkRpcLink *self = _afork_rpc_link_ref (((LinkSource *) source)->link);
+  g_autoptr(GObject) owner G_GNUC_UNUSED = keep_owner (self);
   AForkTurn turn;
 
   if (self->takes_rest)
@@ -803,6 +820,8 @@ static void
 begin_to_serve (AForkRpcLink *self,
                 int           fd)
 {
+  g_autoptr(GObject) owner G_GNUC_UNUSED = keep_owner (self);
+
   self->stream = _afork_call_stream_new (fd);
   _afork_call_stream_limit_fds (self->stream);
   _afork_call_stream_set_wake (self->stream, self->context, NULL, NULL);
@@ -855,6 +874,7 @@ _afork_rpc_link_new (AForkProcess             *process,
   _afork_belonging_begin (&self->belonging, forget_copy, self);
   self->events = events;
   self->data = data;
+  g_weak_ref_init (&self->owner, data);
   self->home = _afork_context_ref_thread_default ();
   self->context = _afork_context_ref (self->home);
   self->watched = _afork_context_watch (self->home, context_gone_cb, self);

@@ -18,6 +18,8 @@ G_BEGIN_DECLS
 struct _AForkRpc
 {
   GObject        parent_instance;
+  AForkContext  *context;         /* NULL until it is constructed */
+  gboolean       refused;         /* another thread uses that */
 
   AForkProcess  *process;
   char          *function;
@@ -47,6 +49,11 @@ struct _AForkRpc
   GQueue         close_tasks;     /* see _afork_task_queue_push() */
   AForkWaiter   *pending_end;     /* goes on with ending what is pending, or NULL */
 };
+
+/* Each public function that does something to the object begins with this: holds its main context.
+ * NULL and an error if another thread may use that. */
+AForkHold *_afork_rpc_hold         (AForkRpc            *self,
+                                    GError             **error);
 
 /* Takes CALL. */
 void     _afork_rpc_add_call       (AForkRpc            *self,
@@ -90,6 +97,7 @@ void     _afork_rpc_emit_closed    (AForkRpc            *self);
 typedef struct
 {
   AForkBlocking  base;
+  AForkHold     *hold;        /* of the object's own context */
   AForkRpcLink  *link;
   AForkContext  *context;     /* where it was served before */
 } AForkRpcBlocking;

@@ -8,6 +8,7 @@
 #include "afork-rpc.h"
 #include "afork-rpc-private.h"
 
+#include "afork-belonging-private.h"
 #include "afork-error.h"
 #include "afork-i18n-private.h"
 #include "afork-process-private.h"
@@ -56,8 +57,10 @@ enum
  * The worker also ends when this program does, by whatever means, in the middle of a call: see
  * [property@AFork.Process:die-with-parent].
  *
- * An RPC object is used in the thread in which it was made, and calls its callbacks there, from the
- * thread-default main context of then.
+ * An RPC object belongs to the thread-default main context in which it was made, as its process
+ * does: only the thread that owns that may use it, and callbacks are called from it. Other threads
+ * are refused with `AFORK_ERROR_FAILED`; see [the page](processes.html#main-contexts). The last
+ * reference may be dropped in any thread.
  *
  * Since: 0.1
  */
@@ -143,8 +146,11 @@ _afork_rpc_begin_blocking (AForkRpc          *self,
                            AForkRpcBlocking  *blocking,
                            GError           **error)
 {
+  g_autoptr(AForkHold) hold = _afork_rpc_hold (self, error);
   g_autoptr(AForkContext) context = NULL;
 
+  if (hold == NULL)
+    return FALSE;
   if (self->link == NULL)
     {
       g_propagate_error (error, g_error_copy (self->failure));
@@ -153,6 +159,7 @@ _afork_rpc_begin_blocking (AForkRpc          *self,
   if (!_afork_blocking_begin (&blocking->base, G_OBJECT (self), self->process, error))
     return FALSE;
 
+  blocking->hold = g_steal_pointer (&hold);
   blocking->link = _afork_rpc_link_ref (self->link);
   blocking->context = _afork_context_ref (_afork_rpc_link_get_context (self->link));
   context = _afork_context_ref_thread_default ();
@@ -171,6 +178,7 @@ _afork_rpc_end_blocking (AForkRpc         *self,
   _afork_rpc_link_set_context (blocking->link, context);
   _afork_rpc_move_pending (self);
   g_clear_pointer (&blocking->link, _afork_rpc_link_unref);
+  _afork_hold_release (blocking->hold);
   return result;
 }
 
@@ -185,6 +193,46 @@ void
 _afork_rpc_emit_closed (AForkRpc *self)
 {
   g_signal_emit (self, signals[SIGNAL_CLOSED], 0);
+}
+
+/* Holding its context. */
+
+static GError *
+new_hold_error (AForkRpc *self)
+{
+  if (self->context != NULL && _afork_context_is_lost (self->context))
+    return _afork_belonging_new_error ();
+
+  return g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED,
+                      _("Calls of “%s” belong to a main context that another thread uses: this "
+                        "thread needs an object of its own, in a main context of its own"),
+                      self->function);
+}
+
+AForkHold *
+_afork_rpc_hold (AForkRpc  *self,
+                 GError   **error)
+{
+  AForkHold *hold = _afork_context_hold (self->context);
+
+  if (hold == NULL)
+    g_propagate_error (error, new_hold_error (self));
+  return hold;
+}
+
+/* Nobody is to be called in the other thread. */
+static void
+refuse_context (AForkRpc *self)
+{
+  if (!_afork_context_is_lost (self->process->context))
+    g_critical ("An object for calls belongs to the thread-default main context in which it was "
+                "made, as its process does, and another thread uses that: this thread needs one of "
+                "its own, see g_main_context_push_thread_default()");
+  self->failure = _afork_context_is_lost (self->process->context) ? _afork_belonging_new_error ()
+                                                                  : new_hold_error (self);
+  self->context = _afork_context_ref_nowhere ();
+  self->refused = TRUE;
+  self->ended = TRUE;
 }
 
 /* The object. */
@@ -204,15 +252,29 @@ static void
 afork_rpc_constructed (GObject *object)
 {
   AForkRpc *self = AFORK_RPC (object);
+  g_autoptr(AForkContext) context = _afork_context_ref_thread_default ();
+  g_autoptr(AForkHold) of_process = NULL;
+  g_autoptr(AForkHold) hold = NULL;
 
   G_OBJECT_CLASS (afork_rpc_parent_class)->constructed (object);
   if (self->process == NULL || self->function == NULL)
     {
+      self->context = _afork_context_ref_nowhere ();
+      self->refused = TRUE;
       g_critical ("Calls need a process and a function to be made to");
       _afork_rpc_give_up (self, _("Calls need a process and a function to be made to"));
       return;
     }
 
+  of_process = _afork_context_hold (self->process->context);
+  hold = of_process != NULL ? _afork_context_add_object (context) : NULL;
+  if (hold == NULL)
+    {
+      refuse_context (self);
+      return;
+    }
+
+  self->context = g_steal_pointer (&context);
   /* One that was run before is left alone, and calls fail for that. */
   if (_afork_process_can_prepare (self->process))
     {
@@ -224,6 +286,41 @@ afork_rpc_constructed (GObject *object)
   self->link = _afork_rpc_link_new (self->process, self->forward_stderr, &link_events, self);
 }
 
+/* What is let go with the object. */
+typedef struct
+{
+  AForkRpcLink *link;
+  gboolean      owes;
+} Released;
+
+static void
+release_cb (gpointer data)
+{
+  Released *released = data;
+
+  _afork_rpc_link_forget (released->link, released->owes);
+  _afork_rpc_link_unref (released->link);
+  g_free (released);
+}
+
+/* The link may be at work in another thread, so it is let go only while the context is held: with
+ * our own reference, which is not to be the last in this thread. */
+static void
+release (AForkRpc *self)
+{
+  AForkRpcLink *link = g_steal_pointer (&self->link);
+  Released *released;
+
+  /* In a fork of the program, the parent's copy is the one that counts. */
+  if (_afork_context_is_lost (self->context))
+    return;
+
+  released = g_new0 (Released, 1);
+  released->link = link;
+  released->owes = self->in_flight.n_taken > 0;
+  _afork_context_run (self->context, release_cb, released);
+}
+
 static void
 afork_rpc_dispose (GObject *object)
 {
@@ -233,8 +330,7 @@ afork_rpc_dispose (GObject *object)
    * still works on nobody waits for. */
   if (self->link != NULL)
     {
-      _afork_rpc_link_forget (self->link, self->in_flight.n_taken > 0);
-      g_clear_pointer (&self->link, _afork_rpc_link_unref);
+      release (self);
       _afork_rpc_give_up (self, _("The object that calls go through has been disposed of"));
     }
   g_clear_object (&self->process);
@@ -250,6 +346,9 @@ afork_rpc_finalize (GObject *object)
   g_assert (g_queue_is_empty (&self->unwritten));
   g_clear_pointer (&self->pending_end, _afork_waiter_end);
   _afork_pending_table_clear (&self->in_flight);
+  if (!self->refused)
+    _afork_context_remove_object (self->context);
+  _afork_context_unref (self->context);
   g_clear_error (&self->failure);
   g_free (self->function);
   g_free (self->init_function);
@@ -665,7 +764,17 @@ void
 afork_rpc_set_max_in_flight (AForkRpc *self,
                              guint     max_in_flight)
 {
+  g_autoptr(AForkHold) hold = NULL;
+
   g_return_if_fail (AFORK_IS_RPC (self));
+
+  /* Nobody else has it while it is constructed. */
+  if (self->context != NULL && (hold = _afork_rpc_hold (self, NULL)) == NULL)
+    {
+      if (!_afork_context_is_lost (self->context))
+        g_critical ("An object for calls belongs to a main context that another thread uses");
+      return;
+    }
 
   max_in_flight = CLAMP (max_in_flight, 1, MAX_MAX_IN_FLIGHT);
   if (self->max_in_flight == max_in_flight)

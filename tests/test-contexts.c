@@ -265,7 +265,7 @@ test_contexts_destroyed (void)
 
 /* A thread drops the last references while another one lets the context go. */
 
-enum { N_DROPPED = 4 };
+enum { N_DROPPED = 5 };
 
 typedef struct
 {
@@ -319,6 +319,8 @@ let_context_go (gpointer data)
   Drop *self = data;
   g_autoptr(GRand) random = g_rand_new_with_seed (self->seed);
   g_autoptr(GMainContext) context = g_main_context_new ();
+  g_autoptr(AForkProcess) serving = NULL;
+  g_autoptr(GVariant) answer = NULL;
   AForkProcess *template;
   GThread *dropper;
 
@@ -328,6 +330,10 @@ let_context_go (gpointer data)
   self->objects[1] = new_with_module (afork_process_fork (template));
   self->objects[2] = new_runtime ();
   self->objects[3] = afork_process_new_for_runtime (self->objects[2]);
+  serving = afork_process_require (afork_process_fork (template), "calls");
+  self->objects[4] = afork_rpc_new (serving, "calls_echo");
+  if (g_rand_boolean (random))
+    answer = afork_rpc_call (self->objects[4], NULL, NULL, NULL);
   if (g_rand_boolean (random))
     afork_process_set_spare (template, 1);
   if (g_rand_boolean (random))

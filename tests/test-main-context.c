@@ -1251,6 +1251,119 @@ test_refused_each_in_pushed (void)
   with_criticals (refuse_each_in_pushed);
 }
 
+/* The same for calls. */
+
+static void
+rpc_answer_cb (GObject      *object,
+               GAsyncResult *result,
+               gpointer      data)
+{
+  GError **error = data;
+
+  if (g_async_result_is_tagged (result, afork_rpc_close_async))
+    g_assert_false (afork_rpc_close_finish (AFORK_RPC (object), result, error));
+  else
+    g_assert_null (afork_rpc_call_finish (AFORK_RPC (object), result, error));
+}
+
+static void
+expect_rpc_refusal (GError **error)
+{
+  while (*error == NULL)
+    g_main_context_iteration (g_main_context_get_thread_default (), TRUE);
+  g_assert_error (*error, AFORK_ERROR, AFORK_ERROR_FAILED);
+  g_clear_error (error);
+}
+
+static gpointer
+call_anothers (gpointer data)
+{
+  g_autoptr(GMainContext) context = g_main_context_new ();
+  g_autoptr(AForkJob) job = afork_job_new (NULL);
+  g_autoptr(AForkRpc) refused = NULL;
+  g_autoptr(GError) error = NULL;
+
+  g_main_context_push_thread_default (context);
+  g_assert_null (afork_rpc_call (data, NULL, NULL, &error));
+  expect_rpc_refusal (&error);
+  g_assert_null (afork_rpc_run_job (data, job, NULL, &error));
+  expect_rpc_refusal (&error);
+  g_assert_false (afork_rpc_close (data, NULL, &error));
+  expect_rpc_refusal (&error);
+  afork_rpc_call_async (data, NULL, NULL, rpc_answer_cb, &error);
+  expect_rpc_refusal (&error);
+  afork_rpc_close_async (data, NULL, rpc_answer_cb, &error);
+  expect_rpc_refusal (&error);
+
+  g_atomic_int_set (&n_criticals, 0);
+  afork_rpc_set_max_in_flight (data, 1);
+  g_assert_cmpint (g_atomic_int_get (&n_criticals), ==, 1);
+  refused = afork_rpc_new (afork_rpc_get_process (data), "calls_echo");
+  g_assert_cmpint (g_atomic_int_get (&n_criticals), ==, 2);
+  g_assert_null (afork_rpc_call (refused, NULL, NULL, &error));
+  expect_rpc_refusal (&error);
+  g_main_context_pop_thread_default (context);
+  return NULL;
+}
+
+static AForkRpc *
+new_rpc (void)
+{
+  g_autoptr(AForkProcess) process = afork_process_require (afork_process_new (), "calls");
+
+  return afork_rpc_new (process, "calls_echo");
+}
+
+static void
+check_rpc (AForkRpc *rpc)
+{
+  g_autoptr(GVariant) answer = NULL;
+  g_autoptr(GError) error = NULL;
+
+  answer = afork_rpc_call (rpc, NULL, NULL, &error);
+  g_assert_no_error (error);
+}
+
+static void
+refuse_calls (void)
+{
+  g_autoptr(AForkRpc) rpc = new_rpc ();
+
+  check_rpc (rpc);
+  g_thread_join (g_thread_new ("user", call_anothers, rpc));
+  check_rpc (rpc);
+}
+
+static void
+test_refused_calls (void)
+{
+  with_criticals (refuse_calls);
+}
+
+/* While the context is at work with them: starting, ending. */
+static void
+test_calls_dropped_elsewhere (void)
+{
+  g_autoptr(GAsyncQueue) queue = g_async_queue_new ();
+  GThread *thread = g_thread_new ("dropper", drop_all, queue);
+  guint n_rpcs = g_getenv ("AFORK_TEST_VALGRIND") != NULL ? N_DROPPED / 20 : N_DROPPED / 2;
+
+  for (guint i = 0; i < n_rpcs; i++)
+    {
+      AForkRpc *rpc = new_rpc ();
+
+      if (i % 3 != 0)
+        check_rpc (rpc);
+      if (i % 3 == 2)
+        afork_process_force_exit (afork_rpc_get_process (rpc));
+      g_async_queue_push (queue, rpc);
+      for (guint j = i % 7; j > 0; j--)
+        g_main_context_iteration (NULL, FALSE);
+    }
+  g_async_queue_push (queue, queue);
+  g_thread_join (thread);
+}
+
 /* Who acquires the default context has it, though it is another thread's home. */
 
 static gpointer
@@ -1318,6 +1431,8 @@ test_task_thread (void)
   g_autoptr(GTask) task = g_task_new (NULL, NULL, store_result_cb, &result);
   guint n_done = 0;
 
+  /* The thread keeps a descriptor for its blocking calls until it ends. */
+  g_thread_pool_set_max_idle_time (10);
   g_task_run_in_thread (task, use_task_thread);
   while (result == NULL)
     {
@@ -1432,6 +1547,8 @@ main (int    argc,
   add ("/main-context/refused/any", test_refused_any);
   add ("/main-context/refused/each", test_refused_each);
   add ("/main-context/refused/each-in-pushed", test_refused_each_in_pushed);
+  add ("/main-context/refused/calls", test_refused_calls);
+  add ("/main-context/calls-dropped-elsewhere", test_calls_dropped_elsewhere);
   add ("/main-context/acquired", test_acquired);
   add ("/main-context/task-thread", test_task_thread);
 
