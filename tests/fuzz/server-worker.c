@@ -182,6 +182,14 @@ world_dlopen (const char *path,
   return strstr (path, "echo") != NULL || strstr (path, "other") != NULL ? samples : NULL;
 }
 
+char *
+world_dlerror (void)
+{
+  static char text[] = "there is no such object";
+
+  return text;
+}
+
 void
 run (int              socket,
      const AForkItem *items,

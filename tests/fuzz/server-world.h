@@ -104,6 +104,7 @@ int     world_access      (const char         *path,
                            int                 mode);
 void   *world_dlopen      (const char         *path,
                            int                 flags);
+char   *world_dlerror     (void);
 void   *world_dlsym       (void               *handle,
                            const char         *symbol);
 void   *world_malloc      (size_t              size);
@@ -146,7 +147,7 @@ void    world_free        (void               *memory);
 # define opendir(path) world_opendir (path)
 # define access(path, mode) world_access (path, mode)
 # define dlopen(path, flags) world_dlopen (path, flags)
-# define dlerror() "there is no such object"
+# define dlerror() world_dlerror ()
 # define dlsym(handle, symbol) world_dlsym (handle, symbol)
 # define malloc(size) world_malloc (size)
 # define calloc(n, size) world_calloc (n, size)
