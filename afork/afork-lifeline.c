@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <glib-unix.h>
 #include <poll.h>
+#include <sys/stat.h>
 
 #include "afork-belonging-private.h"
 #include "afork-context-private.h"
@@ -18,32 +19,61 @@
 struct _AForkLifeline
 {
   AForkBelonging  belonging;    /* the pipe */
-  gatomicrefcount ref_count;
+  guint           ref_count;
   int             fd;           /* nothing is ever written to it; -1 once forgotten */
   GSource        *source;       /* for what lives on when the references are gone, or NULL */
 };
 
+static AForkMutex mutex;        /* for all that follows, and for what is in it */
+/* What all processes hang on, each by a descriptor that was opened for it: so the program has one
+ * of them, however many processes and children of theirs live on. NULL if there is none, and where
+ * a pipe cannot be opened again. */
+static AForkLifeline *common;
+
+static void
+lock (void)
+{
+  /* A fork of the program makes one of its own. */
+  if (!_afork_mutex_lock (&mutex))
+    common = NULL;
+}
+
 static void
 lifeline_free (AForkLifeline *self)
 {
+  if (self == common)
+    common = NULL;
   _afork_belonging_end (&self->belonging);
   _afork_source_clear (&self->source);
   _afork_fd_clear (&self->fd);
   g_free (self);
 }
 
+/* In a fork, which has one thread. */
 static void
 forget (gpointer data)
 {
   AForkLifeline *self = data;
 
+  if (self == common)
+    common = NULL;
   _afork_fd_clear (&self->fd);
-  if (self->source != NULL)
+  if (self->ref_count == 0)
     lifeline_free (self);
 }
 
-AForkLifeline *
-_afork_lifeline_new (int *fd)
+/* Another reading end, or -1. What is set on one does not hold for the others. */
+static int
+open_end (AForkLifeline *self)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/self/fd/%d", self->fd);
+  g_auto(AForkFd) fd = open (path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+  return fd >= 0 ? _afork_fd_own (_afork_fd_avoid_standard (g_steal_fd (&fd))) : -1;
+}
+
+static AForkLifeline *
+open_new (int *fd)
 {
   g_auto(AForkFd) theirs = -1;
   g_auto(AForkFd) ours = -1;
@@ -57,8 +87,11 @@ _afork_lifeline_new (int *fd)
   if (theirs < 0 || ours < 0)
     return NULL;
 
+  /* A process that has changed its user opens it again for each of its forks, and nobody opens it
+   * for writing by mistake. */
+  fchmod (ours, S_IRUSR | S_IRGRP | S_IROTH);
   self = g_new0 (AForkLifeline, 1);
-  g_atomic_ref_count_init (&self->ref_count);
+  self->ref_count = 1;
   self->fd = g_steal_fd (&ours);
   _afork_belonging_begin (&self->belonging, forget, self);
   *fd = g_steal_fd (&theirs);
@@ -66,9 +99,34 @@ _afork_lifeline_new (int *fd)
 }
 
 AForkLifeline *
+_afork_lifeline_new (int *fd)
+{
+  AForkLifeline *self = NULL;
+  int another;
+
+  lock ();
+  if (common != NULL && (another = open_end (common)) >= 0)
+    {
+      self = common;
+      _afork_source_clear (&self->source);
+      self->ref_count++;
+      *fd = another;
+    }
+  else if ((self = open_new (fd)) != NULL && common == NULL && (another = open_end (self)) >= 0)
+    {
+      _afork_fd_close (another);
+      common = self;
+    }
+  _afork_mutex_unlock (&mutex);
+  return self;
+}
+
+AForkLifeline *
 _afork_lifeline_ref (AForkLifeline *self)
 {
-  g_atomic_ref_count_inc (&self->ref_count);
+  lock ();
+  self->ref_count++;
+  _afork_mutex_unlock (&mutex);
   return self;
 }
 
@@ -81,12 +139,17 @@ is_held (AForkLifeline *self)
   return self->fd >= 0 && poll (&unread, 1, 0) == 0;
 }
 
+/* The lifeline may have got references again meanwhile, and be gone. Then the source is no longer
+ * its own. */
 static gboolean
 released_cb (int          fd,
              GIOCondition condition,
              gpointer     data)
 {
-  lifeline_free (data);
+  lock ();
+  if (!g_source_is_destroyed (g_main_current_source ()))
+    lifeline_free (data);
+  _afork_mutex_unlock (&mutex);
   return G_SOURCE_REMOVE;
 }
 
@@ -106,11 +169,13 @@ await_release (AForkLifeline *self)
 void
 _afork_lifeline_unref (AForkLifeline *self)
 {
-  if (!g_atomic_ref_count_dec (&self->ref_count))
-    return;
-
-  if (is_held (self))
-    await_release (self);
-  else
-    lifeline_free (self);
+  lock ();
+  if (--self->ref_count == 0)
+    {
+      if (!_afork_belonging_is_lost (&self->belonging) && is_held (self))
+        await_release (self);
+      else
+        lifeline_free (self);
+    }
+  _afork_mutex_unlock (&mutex);
 }

@@ -10,6 +10,8 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <glib-unix.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -22,6 +24,9 @@
 #include "test-util.h"
 
 #define STRV(...) ((const char * const []) { __VA_ARGS__, NULL })
+
+/* Nobody's, and not root. */
+#define USER 64000
 
 static const char *program;
 
@@ -52,12 +57,30 @@ ping (GSocketConnection *connection)
   g_assert_cmpuint (n_read, ==, 1);
 }
 
+/* Makes this process an ordinary user that may become any other one, and the programs that it
+ * executes as well: as root of a container is one, but for the container. */
+static void
+become_user (void)
+{
+  const guint32 kept = 1U << CAP_SETUID | 1U << CAP_DAC_OVERRIDE;
+  struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+  struct __user_cap_data_struct caps[2] = { { kept, kept, kept }, { 0, 0, 0 } };
+
+  g_assert_no_errno (prctl (PR_SET_KEEPCAPS, 1));
+  g_assert_no_errno (setresuid (USER, USER, USER));
+  g_assert_no_errno ((int) syscall (SYS_capset, &header, caps));
+  g_assert_no_errno (prctl (PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SETUID, 0, 0));
+  g_assert_no_errno (prctl (PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE, 0, 0));
+}
+
 static AForkProcess *
 make_scene (const char         *scene,
             GSocketConnection **connection)
 {
   g_autoptr(AForkProcess) process = NULL;
 
+  if (g_str_has_prefix (scene, "user-"))
+    become_user ();
   if (g_str_equal (scene, "fresh"))
     process = afork_process_new_exec (NULL);
   else
@@ -73,6 +96,39 @@ make_scene (const char         *scene,
 
       /* With a fork that lives, it is another fork that becomes the worker. */
       *connection = run_lingering (process, "linger_busy");
+    }
+  else if (g_str_equal (scene, "user-forks"))
+    {
+      g_autoptr(AForkProcess) fork = afork_process_fork (process);
+      g_autoptr(GSocketConnection) another G_GNUC_UNUSED = NULL;
+
+      /* One changes its user itself, another is a fork of one that has, and one was made before. */
+      another = run_lingering (fork, "linger_idle");
+      afork_process_require (process, "linger");
+      afork_process_call (process, "linger_as_user", STRV ("64001"));
+      g_set_object (&fork, NULL);
+      fork = afork_process_fork (process);
+      g_clear_object (&another);
+      another = run_lingering (fork, "linger_idle");
+      afork_process_call (process, "linger_as_user", STRV ("64002"));
+      *connection = run_lingering (process, "linger_idle");
+    }
+  else if (g_str_equal (scene, "user-fresh"))
+    {
+      g_autoptr(AForkProcess) fresh = afork_process_new_exec (NULL);
+
+      g_set_object (&process, fresh);
+      afork_process_set_die_with_parent (process, TRUE);
+      afork_process_require (process, "linger");
+      afork_process_call (process, "linger_as_user", STRV ("64001"));
+      *connection = run_lingering (process, "linger_idle");
+    }
+  else if (g_str_equal (scene, "sibling"))
+    {
+      g_autoptr(AForkProcess) fork = afork_process_fork (process);
+      g_autoptr(GSocketConnection) another G_GNUC_UNUSED = run_lingering (fork, "linger_idle");
+
+      *connection = run_lingering (process, "linger_unwatch");
     }
   else if (g_str_equal (scene, "program"))
     {
@@ -299,6 +355,32 @@ test_killed_taken_over (void)
   test_killed ("taken-over", 1);
 }
 
+/* Of its users, the kernel asks the last that the library knows. */
+static void
+test_killed_user_forks (void)
+{
+  if (geteuid () != 0)
+    g_test_skip ("Only root becomes another user");
+  else
+    test_killed ("user-forks", 3);
+}
+
+static void
+test_killed_user_fresh (void)
+{
+  if (geteuid () != 0)
+    g_test_skip ("Only root becomes another user");
+  else
+    test_killed ("user-fresh", 1);
+}
+
+/* A sibling turns off what it has of the pipe. */
+static void
+test_killed_sibling (void)
+{
+  test_killed ("sibling", 2);
+}
+
 static void
 test_killed_template_dies (void)
 {
@@ -417,6 +499,75 @@ test_taken_over (void)
   await_end (given);
   ping (connection);
   finish_process (process, connection);
+}
+
+static guint
+count_fds (void)
+{
+  g_autoptr(GDir) folder = g_dir_open ("/proc/self/fd", 0, NULL);
+  guint n_fds = 0;
+
+  g_assert_nonnull (folder);
+  while (g_dir_read_name (folder) != NULL)
+    n_fds++;
+  return n_fds;
+}
+
+/* Children of workers that have ended live on, and cost the caller no descriptor each. */
+static void
+test_children_left (void)
+{
+  enum { N_WORKERS = 5 };
+  g_autofree char *text = NULL;
+  g_auto(GStrv) lines = NULL;
+  g_autoptr(GError) error = NULL;
+  GIOChannel *channel;
+  guint n_before;
+  guint n_after;
+  int fds[2];
+  g_autoptr(AForkProcess) first = afork_process_new ();
+  g_autoptr(GSocketConnection) echo = NULL;
+
+  /* The template is there to stay. */
+  afork_process_require (first, "echo");
+  echo = run_process_ok (first, "echo");
+  finish_process (first, echo);
+
+  g_assert_true (g_unix_open_pipe (fds, FD_CLOEXEC, NULL));
+  prctl (PR_SET_CHILD_SUBREAPER, 1);
+  numbers_fd = fds[1];
+  n_before = count_fds ();
+  for (guint i = 0; i < N_WORKERS; i++)
+    {
+      g_autoptr(AForkProcess) process = afork_process_new ();
+      g_autoptr(GSocketConnection) connection = NULL;
+
+      afork_process_set_die_with_parent (process, TRUE);
+      connection = run_lingering (process, "linger_behind");
+      await_end (process);
+    }
+  n_after = count_fds ();
+  close (fds[1]);
+
+  channel = g_io_channel_unix_new (fds[0]);
+  g_io_channel_set_close_on_unref (channel, TRUE);
+  g_io_channel_read_to_end (channel, &text, NULL, &error);
+  g_assert_no_error (error);
+  g_io_channel_unref (channel);
+  lines = g_strsplit (g_strstrip (text), "\n", -1);
+  g_assert_cmpuint (g_strv_length (lines), ==, N_WORKERS);
+  for (guint i = 0; i < N_WORKERS; i++)
+    {
+      GPid child = atoi (lines[i]);
+
+      g_assert_no_errno (kill (child, SIGKILL));
+      while (waitpid (child, NULL, 0) < 0)
+        g_thread_yield ();
+    }
+  prctl (PR_SET_CHILD_SUBREAPER, 0);
+  g_assert_cmpuint (n_after, <=, n_before + 1);
+  while (count_fds () > n_before - 2)
+    g_main_context_iteration (NULL, TRUE);
 }
 
 /* Where a process ends that linked others' process group to its session, and somebody in that is
@@ -627,6 +778,10 @@ main (int    argc,
   ADD ("killed/program", test_killed_program);
   ADD ("killed/taken-over", test_killed_taken_over);
   ADD ("killed/template-dies", test_killed_template_dies);
+  ADD ("killed/user-forks", test_killed_user_forks);
+  ADD ("killed/user-fresh", test_killed_user_fresh);
+  ADD ("killed/sibling", test_killed_sibling);
+  ADD ("children-left", test_children_left);
   ADD ("exit", test_exit);
   ADD ("off", test_off);
   ADD ("property", test_property);

@@ -52,6 +52,7 @@ fork_process (uint32_t number,
     {
       afork_server.forked = true;
       afork_server.unborn = true;
+      afork_server_open_lifeline ();
       if (afork_server.runtime->forked != NULL)
         afork_server.runtime->forked (afork_server.runtime_data);
     }

@@ -9,6 +9,7 @@
 #include "server-parts.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -152,6 +153,8 @@ afork_serve_exec (const AForkFrame *frame)
   /* A program that has no descriptor of the lifeline would not hang on it. */
   if (!afork_server_hide_unmapped (afork_server.lifeline))
     return false;
+  if (afork_server.own_lifeline >= 0)
+    fcntl (afork_server.own_lifeline, F_SETFD, 0);
 
   execvp (argv[0], (char **) argv);
   return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_SPAWN,

@@ -43,6 +43,7 @@ vacate (int target)
   bool socket_moves = afork_server.link.socket == target;
   bool done = vacate_fd (&afork_server.link.socket, target)
     && vacate_fd (&afork_server.lifeline, target)
+    && vacate_fd (&afork_server.own_lifeline, target)
     && afork_children_vacate (&afork_server.children, target);
 
   if (done && socket_moves && afork_server.children.epoll >= 0)

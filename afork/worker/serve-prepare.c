@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 const char **
@@ -67,6 +68,25 @@ serve_call (const AForkFrame *frame)
   return done;
 }
 
+/* Whether FD is the pipe still: code of a module may have closed all that it does not know, and have
+ * something else of that number. */
+static bool
+is_lifeline (int fd)
+{
+  struct stat status;
+
+  return fd >= 0 && fstat (fd, &status) == 0 && S_ISFIFO (status.st_mode)
+    && status.st_ino == afork_server.lifeline_inode;
+}
+
+/* Code of a module may have changed the user: the kernel is to ask for the new one. */
+static void
+renew_lifeline (void)
+{
+  if (is_lifeline (afork_server.own_lifeline))
+    fcntl (afork_server.own_lifeline, F_SETOWN, getpid ());
+}
+
 bool
 afork_serve_module_code (const AForkFrame *frame)
 {
@@ -85,6 +105,7 @@ afork_serve_module_code (const AForkFrame *frame)
 
   /* What it has printed is written once, and not by every fork again. */
   fflush (NULL);
+  renew_lifeline ();
   for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
     {
       sigaction (ignored[i], NULL, &action);
@@ -136,20 +157,70 @@ afork_serve_item_bytes (const AForkFrame *frame)
   return true;
 }
 
+/* Has the kernel send SIGKILL to OWNER, which is as F_SETOWN takes it, when the pipe ends. The
+ * kernel checks then whether who called this, with the user that it has now, may do so. */
 static bool
-watch_lifeline (int fd)
+watch_lifeline (int fd,
+                int owner)
 {
   struct pollfd ended = { .fd = fd, .events = POLLIN };
 
   if (fcntl (fd, F_SETSIG, SIGKILL) < 0
-      || fcntl (fd, F_SETOWN, -getpgrp ()) < 0
+      || fcntl (fd, F_SETOWN, owner) < 0
       || fcntl (fd, F_SETFL, O_ASYNC) < 0)
     return false;
 
   /* Where the caller has gone already, nothing would happen any more. */
   if (poll (&ended, 1, 0) != 0)
-    kill (0, SIGKILL);
+    kill (owner, SIGKILL);
   return true;
+}
+
+/* Writes what /proc has for FD into PATH. Async-signal-safe. */
+static void
+print_fd_path (int  fd,
+               char path[32])
+{
+  const char folder[] = "/proc/self/fd/";
+  char digits[12];
+  size_t n_digits = 0;
+  char *end = path + sizeof folder - 1;
+
+  memcpy (path, folder, sizeof folder - 1);
+  do
+    digits[n_digits++] = (char) ('0' + fd % 10);
+  while ((fd /= 10) > 0);
+  while (n_digits > 0)
+    *end++ = digits[--n_digits];
+  *end = '\0';
+}
+
+/* Opens the pipe anew: what is set on a descriptor holds for all processes that inherited it, and
+ * each of them could unset it for the others. What is set here is this process's own, and carries
+ * the user that it has now. Where that is impossible, as without /proc, the one that is shared has
+ * to do. Async-signal-safe: a fork calls it before anything else. */
+void
+afork_server_open_lifeline (void)
+{
+  char path[32];
+  int fd;
+
+  if (afork_server.lifeline < 0)
+    return;
+
+  if (is_lifeline (afork_server.own_lifeline))
+    close (afork_server.own_lifeline);
+  afork_server.own_lifeline = -1;
+  if (!is_lifeline (afork_server.lifeline))
+    return;
+
+  print_fd_path (afork_server.lifeline, path);
+  fd = open (path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  /* The standard ones are for the worker's use, even if somebody has closed them. */
+  if (fd > STDERR_FILENO && watch_lifeline (fd, getpid ()))
+    afork_server.own_lifeline = fd;
+  else if (fd >= 0)
+    close (fd);
 }
 
 /* Has the kernel kill this process, and all that it will have forked, when the pipe ends, whatever
@@ -160,14 +231,20 @@ watch_lifeline (int fd)
 bool
 afork_serve_lifeline (void)
 {
+  struct stat status;
+
   if (afork_server.lifeline >= 0)
     close (afork_server.lifeline);
 
   afork_server.lifeline = afork_link_take_fd (&afork_server.link);
-  if ((getpgrp () != getpid () && setsid () < 0) || !watch_lifeline (afork_server.lifeline))
+  if ((getpgrp () != getpid () && setsid () < 0)
+      || !watch_lifeline (afork_server.lifeline, -getpgrp ()))
     return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_FAILED,
                               "The process could not be made to end with its caller: %s",
                               strerror (errno));
+
+  afork_server.lifeline_inode = fstat (afork_server.lifeline, &status) == 0 ? status.st_ino : 0;
+  afork_server_open_lifeline ();
   return true;
 }
 

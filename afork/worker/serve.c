@@ -136,6 +136,7 @@ afork_serve (int                       socket,
   afork_server.discards = false;
   afork_server.outcome = -1;
   afork_server.lifeline = -1;
+  afork_server.own_lifeline = -1;
   afork_server.runtime = runtime;
   afork_server.runtime_data = runtime_data;
   afork_link_init (&afork_server.link, socket);

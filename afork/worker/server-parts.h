@@ -34,7 +34,9 @@ typedef struct
   int                      *mapped;   /* numbers that descriptors were mapped to, or NULL */
   size_t                    n_mapped;
   int                       outcome;  /* the socket that tells how executing went, or -1 */
-  int                       lifeline; /* the pipe whose end ends this process, or -1 */
+  int                       lifeline; /* the pipe whose end ends the process group, or -1 … */
+  int                       own_lifeline; /* … and opened again, for this process, or -1 */
+  ino_t                     lifeline_inode;
   AForkChildren             children;
   AForkLink                 link;
   AForkFailure              failure;
@@ -86,6 +88,9 @@ bool         afork_server_is_mapped        (int               fd);
 /* Has a program that is executed get 0, 1, 2, what was mapped, and KEPT, unless that is -1. False
  * and a failure if it would perhaps get more. */
 bool         afork_server_hide_unmapped    (int               kept);
+
+/* In a fork: has it killed when the lifeline ends, whatever the others do that have that, too. */
+void         afork_server_open_lifeline    (void);
 
 /* Commands. Each that returns false has set the failure. */
 

@@ -6,6 +6,8 @@
 /* Workers that do not end by themselves. Their first item is a descriptor on which each process
  * says its number, a line each, and which it then closes. */
 
+#define _GNU_SOURCE
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +35,9 @@ AFORK_WORKER_EXPORT void linger_busy     (int socket, const AForkItem *items, si
 AFORK_WORKER_EXPORT void linger_idle     (int socket, const AForkItem *items, size_t n_items);
 AFORK_WORKER_EXPORT void linger_children (int socket, const AForkItem *items, size_t n_items);
 AFORK_WORKER_EXPORT void linger_echo     (int socket, const AForkItem *items, size_t n_items);
+AFORK_WORKER_EXPORT void linger_behind   (int socket, const AForkItem *items, size_t n_items);
+AFORK_WORKER_EXPORT void linger_unwatch  (int socket, const AForkItem *items, size_t n_items);
+AFORK_WORKER_EXPORT void linger_as_user  (int argc, const char * const *argv);
 
 /* Never makes a system call again. */
 void
@@ -91,4 +96,43 @@ linger_echo (int              socket,
       _exit (1);
   for (;;)
     pause ();
+}
+
+/* Ends, and leaves a child. */
+void
+linger_behind (int              socket,
+               const AForkItem *items,
+               size_t           n_items)
+{
+  if (fork () == 0)
+    linger_idle (socket, items, n_items);
+}
+
+/* Turns off whatever signals it gets by descriptors, and ends with its socket. */
+void
+linger_unwatch (int              socket,
+                const AForkItem *items,
+                size_t           n_items)
+{
+  char byte;
+
+  for (int fd = STDERR_FILENO + 1; fd < 256; fd++)
+    {
+      fcntl (fd, F_SETOWN, 0);
+      fcntl (fd, F_SETFL, fcntl (fd, F_GETFL) & ~O_ASYNC);
+    }
+  tell (items);
+  while (read (socket, &byte, 1) > 0)
+    ;
+}
+
+/* Becomes another user, as who may do that without being root. */
+void
+linger_as_user (int                 argc,
+                const char * const *argv)
+{
+  const uid_t user = (uid_t) atoi (argv[0]);
+
+  if (setresuid (user, user, user) < 0)
+    abort ();
 }
