@@ -272,7 +272,8 @@ set_module_failure (AForkFailure *failure,
   size_t length = strlen (path);
 
   if (length > MOST && strlen (cause) > length && strncmp (cause, path, length) == 0)
-    cause += length + strspn (cause + length, ": ");
+    for (cause += length; *cause == ':' || *cause == ' '; cause++)
+      ;
   afork_failure_set (failure, AFORK_WIRE_ERROR_MODULE, "Module “%.*s%s” could not be loaded: %s",
                      MOST, module, strlen (module) > MOST ? "…" : "", cause);
 }
