@@ -68,8 +68,8 @@ serve_call (const AForkFrame *frame)
   return done;
 }
 
-/* Whether FD is the pipe still: code of a module may have closed all that it does not know, and have
- * something else of that number. */
+/* Whether FD is the pipe still: code of a module may have closed all that it does not know, and
+ * have something else of that number. */
 static bool
 is_lifeline (int fd)
 {
