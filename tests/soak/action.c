@@ -326,7 +326,8 @@ make_in_context (void)
                    g_thread_new ("context", use_context, GUINT_TO_POINTER (chance_below (40))));
 }
 
-/* Calls in such threads. */
+/* Calls in such threads. The workers may be idle when the context goes, and their objects may go
+ * before or behind it. */
 static gpointer
 call_in_context (gpointer data)
 {
@@ -342,8 +343,14 @@ call_in_context (gpointer data)
       call_mix_step (mix);
     }
   call_mix_settle (mix);
-  call_mix_free (mix);
+  if (what % 3 == 0)
+    call_mix_free (mix);
+  else if (what % 3 == 1)
+    call_mix_abandon (mix);
   g_main_context_pop_thread_default (context);
+  g_clear_pointer (&context, g_main_context_unref);
+  if (what % 3 == 2)
+    call_mix_abandon (mix);
   return NULL;
 }
 

@@ -80,7 +80,7 @@ struct _CallMix
   GPtrArray    *workers;        /* that have not been dropped */
   GPtrArray    *calls;          /* that are pending */
   gboolean      starved;
-  guint         n_objects;      /* AForkRpcs that have not gone */
+  int          *n_objects;      /* AForkRpcs that have not gone; a box with a reference for each */
   guint         n_made;
   guint         n_ended;
   GPtrArray    *alive;          /* workers, dropped ones too, whose calls or closing is pending */
@@ -114,13 +114,15 @@ make_template (CallMix *self)
   g_ptr_array_add (self->processes, g_object_ref (self->template));
 }
 
+/* The count may be used longer than the mix. */
 static void
 object_gone_cb (gpointer  data,
                 GObject  *object)
 {
-  CallMix *mix = data;
+  int *n_objects = data;
 
-  mix->n_objects--;
+  g_atomic_int_dec_and_test (n_objects);
+  g_atomic_rc_box_release (n_objects);
 }
 
 static void
@@ -144,8 +146,9 @@ worker_new (CallMix *mix)
                             "concurrent", self->concurrent,
                             "forward-stderr", FALSE,
                             NULL);
-  mix->n_objects++;
-  g_object_weak_ref (G_OBJECT (self->rpc), object_gone_cb, mix);
+  g_atomic_int_inc (mix->n_objects);
+  g_object_weak_ref (G_OBJECT (self->rpc), object_gone_cb,
+                     g_atomic_rc_box_acquire (mix->n_objects));
   g_ptr_array_add (mix->processes, g_steal_pointer (&process));
   if (chance (30))
     afork_rpc_set_max_in_flight (self->rpc, 1 + chance_below (100));
@@ -576,6 +579,7 @@ call_mix_new (void)
   self->context = g_main_context_get_thread_default ();
   self->workers = g_ptr_array_new ();
   self->calls = g_ptr_array_new ();
+  self->n_objects = g_atomic_rc_box_new0 (int);
   self->alive = g_ptr_array_new ();
   self->processes = g_ptr_array_new_with_free_func (g_object_unref);
   make_template (self);
@@ -667,6 +671,18 @@ call_mix_settle (CallMix *self)
   g_assert_cmpuint (self->calls->len, ==, 0);
 }
 
+static void
+mix_free (CallMix *self)
+{
+  g_assert_cmpuint (self->alive->len, ==, 0);
+  g_ptr_array_unref (self->alive);
+  g_ptr_array_unref (self->calls);
+  g_ptr_array_unref (self->processes);
+  g_ptr_array_unref (self->workers);
+  g_atomic_rc_box_release (self->n_objects);
+  g_free (self);
+}
+
 void
 call_mix_free (CallMix *self)
 {
@@ -676,17 +692,23 @@ call_mix_free (CallMix *self)
   for (guint i = 0; i < self->processes->len; i++)
     while (afork_process_get_state (self->processes->pdata[i]) != AFORK_PROCESS_STATE_EXITED)
       turn (self, TRUE);
-  while (self->n_objects > 0)
+  while (g_atomic_int_get (self->n_objects) > 0)
     turn (self, TRUE);
   while (g_main_context_pending (self->context))
     turn (self, FALSE);
 
   g_assert_cmpuint (self->n_ended, ==, self->n_made);
   g_clear_object (&self->template);
-  g_assert_cmpuint (self->alive->len, ==, 0);
-  g_ptr_array_unref (self->alive);
-  g_ptr_array_unref (self->calls);
-  g_ptr_array_unref (self->processes);
-  g_ptr_array_unref (self->workers);
-  g_free (self);
+  mix_free (self);
+}
+
+/* The context has gone, or goes with this. */
+void
+call_mix_abandon (CallMix *self)
+{
+  while (self->workers->len > 0)
+    worker_drop (g_ptr_array_index (self->workers, 0));
+  g_assert_cmpuint (self->n_ended, ==, self->n_made);
+  g_clear_object (&self->template);
+  mix_free (self);
 }

@@ -179,6 +179,8 @@ void       call_mix_starve        (CallMix      *self,
 void       call_mix_settle        (CallMix      *self);
 /* It is settled. Drops the workers, and iterates the context until they have ended. */
 void       call_mix_free          (CallMix      *self);
+/* It is settled. Drops the workers, and leaves it at that: its context goes. */
+void       call_mix_abandon       (CallMix      *self);
 void       call_mix_describe      (CallMix      *self);
 
 /* Does something at random. */
