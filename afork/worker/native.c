@@ -56,65 +56,76 @@ afork_native_init (AForkNative *self)
 
 /* Finding a module's file. */
 
-/* MODULE's file name behind the first LENGTH bytes of FOLDER. No path is ever cut, for that could
- * be another file's: the kernel refuses one that is too long. NULL if memory is out. */
-static char *
-make_path (const char *folder,
-           size_t      length,
-           const char *module)
+/* No path is ever cut, since that could name another file: the kernel refuses one that is too long.
+ * And no folder is passed over because memory is out: there is one allocation, for the longest. */
+
+static size_t
+max_size (size_t a,
+          size_t b)
 {
-  static const char suffix[] = ".so";
-  size_t module_length = strlen (module);
-  char *path = malloc (length + module_length + sizeof suffix);
-
-  if (path == NULL)
-    return NULL;
-
-  memcpy (path, folder, length);
-  memcpy (path + length, module, module_length);
-  memcpy (path + length + module_length, suffix, sizeof suffix);
-  return path;
+  return a > b ? a : b;
 }
 
-/* The path of MODULE's file in FOLDER, which has LENGTH bytes and one more behind them, or NULL
- * if there is none. */
-static char *
-find_in_folder (const char *folder,
+/* How much the longest path of MODULE's file needs. */
+static size_t
+measure_path (const AForkNative *self,
+              const char        *search_path,
+              const char        *module)
+{
+  size_t length = max_size (strlen (search_path), strlen (AFORK_MODULES_DIR));
+
+  for (char **folder = self->folders; folder != NULL && *folder != NULL; folder++)
+    length = max_size (length, strlen (*folder));
+
+  return length + strlen (module) + sizeof "/.so";
+}
+
+/* Writes the path of MODULE's file in FOLDER, which has LENGTH bytes, to PATH. Returns whether there
+ * is such a file. */
+static bool
+find_in_folder (char       *path,
+                const char *folder,
                 size_t      length,
                 const char *module)
 {
-  char *path;
-
   if (length == 0)
-    return NULL;
+    return false;
 
-  path = make_path (folder, length + 1, module);
-  if (path != NULL)
-    path[length] = '/';
-  if (path != NULL && access (path, F_OK) == 0)
-    return path;
-
-  free (path);
-  return NULL;
+  memcpy (path, folder, length);
+  path[length] = '/';
+  stpcpy (stpcpy (path + length + 1, module), ".so");
+  return access (path, F_OK) == 0;
 }
 
-/* FOLDERS are those of a PATH variable, or NULL. */
-static char *
-find_in_path (const char *folders,
+/* FOLDERS are those of a PATH variable. */
+static bool
+find_in_path (char       *path,
+              const char *folders,
               const char *module)
 {
-  while (folders != NULL && *folders != '\0')
+  while (*folders != '\0')
     {
       size_t length = strcspn (folders, ":");
-      char *path = find_in_folder (folders, length, module);
 
-      if (path != NULL)
-        return path;
+      if (find_in_folder (path, folders, length, module))
+        return true;
       folders += length;
       folders += *folders == ':';
     }
 
-  return NULL;
+  return false;
+}
+
+static bool
+find_in_folders (char       *path,
+                 char      **folders,
+                 const char *module)
+{
+  for (char **folder = folders; folder != NULL && *folder != NULL; folder++)
+    if (find_in_folder (path, *folder, strlen (*folder), module))
+      return true;
+
+  return false;
 }
 
 /* What is to be loaded for MODULE, or NULL if memory is out. Where no folder has it, its bare
@@ -123,19 +134,23 @@ static char *
 find_module (AForkNative *self,
              const char  *module)
 {
-  char *path = NULL;
+  const char *search_path = secure_getenv ("AFORK_MODULE_PATH");
+  char *path;
 
   if (strchr (module, '/') != NULL)
     return strdup (module);
 
-  for (char **folder = self->folders; folder != NULL && *folder != NULL && path == NULL; folder++)
-    path = find_in_folder (*folder, strlen (*folder), module);
+  if (search_path == NULL)
+    search_path = "";
+  path = malloc (measure_path (self, search_path, module));
   if (path == NULL)
-    path = find_in_path (secure_getenv ("AFORK_MODULE_PATH"), module);
-  if (path == NULL)
-    path = find_in_path (AFORK_MODULES_DIR, module);
+    return NULL;
 
-  return path != NULL ? path : make_path ("", 0, module);
+  if (!find_in_folders (path, self->folders, module)
+      && !find_in_path (path, search_path, module)
+      && !find_in_path (path, AFORK_MODULES_DIR, module))
+    stpcpy (stpcpy (path, module), ".so");
+  return path;
 }
 
 /* The library: AFork itself, with GLib, of which the server has nothing. Worker code may need it
