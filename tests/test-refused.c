@@ -263,10 +263,10 @@ main (int    argc,
       {
         g_autofree char *path = g_strdup_printf ("/refused/%s/%s", refused[i].name,
                                                  errors[j].name);
-        Case *self = g_new (Case, 1);
+        static Case cases[G_N_ELEMENTS (refused)][G_N_ELEMENTS (errors)];
 
-        *self = (Case) { &refused[i], errors[j].number };
-        g_test_add_data_func_full (path, self, run_case, g_free);
+        cases[i][j] = (Case) { &refused[i], errors[j].number };
+        g_test_add_data_func (path, &cases[i][j], run_case);
       }
   return g_test_run ();
 }

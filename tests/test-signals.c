@@ -520,10 +520,14 @@ add (const char    *path,
      GTestDataFunc  test,
      gconstpointer  data)
 {
-  Apart *apart = g_new (Apart, 1);
+  /* Of tests that are not run, GLib does not free the data. */
+  static Apart cases[64];
+  static guint n_cases;
+  Apart *apart = &cases[n_cases++];
 
+  g_assert_cmpuint (n_cases, <=, G_N_ELEMENTS (cases));
   *apart = (Apart) { test, data };
-  g_test_add_data_func_full (path, apart, run_case, g_free);
+  g_test_add_data_func (path, apart, run_case);
 }
 
 int
