@@ -7,17 +7,15 @@
 
 #include "afork-blocking-private.h"
 
-#include <sys/eventfd.h>
+#include <unistd.h>
 
-#include "afork-fd-private.h"
-#include "afork-i18n-private.h"
+#include "afork-main-context-private.h"
 #include "afork-process-private.h"
 
 static GPrivate innermost;       /* AForkBlocking */
 
-/* The context of a thread's blocking calls. GLib ends the program if it cannot get a descriptor for
- * a new one, and another thread may take the last one at any moment; so a thread keeps the one it
- * has. Only a call that is made within another one needs one more. */
+/* The context of a thread's blocking calls. A thread keeps the one it has, so that it can wait when
+ * no descriptor is left. Only a call that is made within another one needs one more. */
 typedef struct
 {
   GMainContext *context;        /* NULL while it is in use, and before it is first needed */
@@ -54,23 +52,6 @@ get_kept (void)
   return kept;
 }
 
-/* Whether there are so many descriptors that other threads are not likely to take all of them
- * before the next one is made here. */
-static gboolean
-has_descriptors (void)
-{
-  enum { N_WANTED = 64 };
-  int fds[N_WANTED];
-  int n_fds = 0;
-
-  while (n_fds < N_WANTED && (fds[n_fds] = eventfd (0, EFD_CLOEXEC)) >= 0)
-    n_fds++;
-  for (int i = 0; i < n_fds; i++)
-    _afork_fd_close (fds[i]);
-
-  return n_fds == N_WANTED;
-}
-
 static GMainContext *
 take_context (GError **error)
 {
@@ -78,12 +59,8 @@ take_context (GError **error)
 
   if (kept->context != NULL)
     return g_steal_pointer (&kept->context);
-  if (has_descriptors ())
-    return g_main_context_new ();
 
-  g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno),
-               _("There are too few descriptors left to wait with: %s"), g_strerror (errno));
-  return NULL;
+  return _afork_main_context_new (error);
 }
 
 gboolean

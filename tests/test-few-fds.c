@@ -98,7 +98,8 @@ is_answer (GVariant      *value,
       return TRUE;
     }
 
-  g_assert_nonnull (strstr (error->message, g_strerror (EMFILE)));
+  if (strstr (error->message, g_strerror (EMFILE)) == NULL)
+    g_error ("Another error: %s", error->message);
   return FALSE;
 }
 
@@ -181,7 +182,7 @@ test_few_fds_nested (void)
     call_outer (rpc);
   taker_end (&taker);
   g_assert_cmpuint (nested.n_calls, ==, N_ROUNDS);
-  g_assert_cmpuint (nested.n_answers, ==, 0);
+  g_test_message ("%u of %u inner calls were answered", nested.n_answers, N_ROUNDS);
   close_rpc (rpc);
   close_rpc (inner);
 }
@@ -213,7 +214,8 @@ test_few_fds_new (void)
   g_test_message ("%u of %u calls were answered", n_answers, N_ROUNDS);
 }
 
-/* A thread that has never waited. */
+/* A thread that has never waited. Each one leaves a descriptor more, but never so many that the
+ * other thread cannot take them. */
 static gpointer
 wait_thread (gpointer data)
 {
@@ -233,7 +235,7 @@ wait_thread (gpointer data)
 static void
 test_few_fds_first (void)
 {
-  enum { N_THREADS = 30 };
+  enum { N_THREADS = 80 };
   GMainContext *contexts[N_THREADS];
   guint n_answers = 0;
   Taker taker;

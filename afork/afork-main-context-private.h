@@ -1,0 +1,16 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+/* As g_main_context_new(), which ends the program if there is no descriptor left. This one fails
+ * with a GIOError, also if other threads take descriptors meanwhile. */
+GMainContext *_afork_main_context_new (GError **error);
+
+G_END_DECLS
