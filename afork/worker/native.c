@@ -80,8 +80,8 @@ measure_path (const AForkNative *self,
   return length + strlen (module) + sizeof "/.so";
 }
 
-/* Writes the path of MODULE's file in FOLDER, which has LENGTH bytes, to PATH. Returns whether there
- * is such a file. */
+/* Writes the path of MODULE's file in FOLDER, which has LENGTH bytes, to PATH. Returns whether
+ * there is such a file. */
 static bool
 find_in_folder (char       *path,
                 const char *folder,
