@@ -422,6 +422,81 @@ test_contexts_handlers (void)
   census_end (&census);
 }
 
+/* A template that has forks is dropped, and its context goes soon after that. */
+
+static AForkProcess *
+make_fork (GRand        *random,
+           AForkProcess *template,
+           GPtrArray    *objects)
+{
+  AForkProcess *fork = afork_process_fork (template);
+  g_autoptr(GVariant) answer = NULL;
+  AForkRpc *rpc;
+
+  switch (g_rand_int_range (random, 0, 5))
+    {
+    case 0:
+      break;
+    case 1:
+      g_ptr_array_add (objects, run_process_ok (fork, "until_closed"));
+      break;
+    case 2:
+      g_object_unref (run_process_ok (fork, "until_closed"));
+      break;
+    default:
+      rpc = afork_rpc_new (afork_process_require (fork, "calls"), "calls_echo");
+      g_ptr_array_add (objects, rpc);
+      if (g_rand_boolean (random))
+        answer = afork_rpc_call (rpc, NULL, NULL, NULL);
+      break;
+    }
+
+  return fork;
+}
+
+static gpointer
+drop_template (gpointer data)
+{
+  g_autoptr(GRand) random = g_rand_new_with_seed (GPOINTER_TO_UINT (data));
+  g_autoptr(GMainContext) context = g_main_context_new ();
+  g_autoptr(GPtrArray) objects = g_ptr_array_new_with_free_func (g_object_unref);
+  AForkProcess *template;
+
+  g_main_context_push_thread_default (context);
+  template = new_with_module (g_rand_boolean (random) ? afork_process_new_exec (NULL)
+                                                      : afork_process_new ());
+  for (int i = g_rand_int_range (random, 1, 4); i > 0; i--)
+    g_ptr_array_add (objects, make_fork (random, template, objects));
+  if (g_rand_boolean (random))
+    afork_process_set_spare (template, 1);
+  for (int i = g_rand_int_range (random, 0, 4); i > 0; i--)
+    g_main_context_iteration (context, FALSE);
+  if (g_rand_boolean (random))
+    g_ptr_array_set_size (objects, g_rand_int_range (random, 0, (int) objects->len));
+  g_object_unref (template);
+  for (int i = g_rand_int_range (random, -2, 3); i > 0; i--)
+    g_main_context_iteration (context, FALSE);
+  if (g_rand_boolean (random))
+    g_ptr_array_set_size (objects, 0);
+  g_main_context_pop_thread_default (context);
+  g_clear_pointer (&context, g_main_context_unref);
+  return NULL;
+}
+
+static void
+test_contexts_template (void)
+{
+  for (int i = is_instrumented () ? 20 : 100; i > 0; i--)
+    {
+      const guint32 seed = (guint32) g_test_rand_int ();
+      Census census;
+
+      census_begin (&census);
+      g_thread_join (g_thread_new ("dropper", drop_template, GUINT_TO_POINTER (seed)));
+      census_end (&census);
+    }
+}
+
 int
 main (int    argc,
       char **argv)
@@ -435,6 +510,8 @@ main (int    argc,
   g_test_add_func ("/contexts/dropped", test_contexts_dropped);
   g_test_add_func ("/contexts/handlers", test_contexts_handlers);
   g_test_add_func ("/contexts/mistaken", test_contexts_mistaken);
+
+  g_test_add_func ("/contexts/template", test_contexts_template);
 
   return g_test_run ();
 }
