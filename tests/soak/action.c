@@ -9,6 +9,7 @@
 
 #include "soak.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -29,12 +30,14 @@ enum
   MAX_FDS = 300,                /* among a process's items */
   MAX_BYTES = 2 * 1024 * 1024,  /* the same */
   N_PROGRAM_TEMPLATES = 3,
+  MAX_FORKS = 3,                /* of this program, at once */
   MAPPED = 900,                 /* as in modules/recite.c */
 };
 
 /* Templates that were forked off this program, which had one thread then. */
 static Subject *program_templates[N_PROGRAM_TEMPLATES];
 static GPtrArray *context_threads;      /* of GThread */
+static GPtrArray *forks;                /* pids of plain forks of this program, that go on */
 static rlim_t full_limit;               /* of descriptors */
 static guint starving_steps;            /* until there are descriptors again */
 static char *hostile_server;
@@ -378,9 +381,114 @@ step_calls (void)
     call_mix_step (call_mix);
 }
 
-/* This program forks, with all of its threads, and the fork exits. */
+/* Plain forks of this program. */
+
+/* In a fork, whatever is done with a process of the parent's fails. */
 static void
-fork_program (void)
+use_lost (Subject *self)
+{
+  g_autoptr(AForkProcess) fork = NULL;
+  g_autoptr(GError) error = NULL;
+
+  if (self->process == NULL)
+    return;
+
+  if (chance (30))
+    afork_process_send_arg (self->process, "for nobody");
+  if (chance (50))
+    {
+      g_assert_false (afork_process_wait (self->process, NULL, &error));
+      g_assert_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED);
+      g_clear_error (&error);
+    }
+  if (chance (50))
+    {
+      g_assert_null (afork_process_run (self->process, "recite", NULL, &error));
+      g_assert_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED);
+      g_clear_error (&error);
+    }
+  if (chance (30))
+    {
+      fork = afork_process_fork (self->process);
+      g_assert_null (afork_process_run (fork, "recite", NULL, &error));
+      g_assert_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED);
+    }
+  if (chance (30))
+    afork_process_send_signal (self->process, SIGKILL);
+  if (chance (30))
+    afork_process_force_exit (self->process);
+  if (chance (40))
+    g_clear_object (&self->process);
+}
+
+static void
+use_all_lost (void)
+{
+  g_autoptr(GPtrArray) all = NULL;
+
+  all = g_ptr_array_copy (subjects, (GCopyFunc) subject_ref, NULL);
+  g_ptr_array_set_free_func (all, (GDestroyNotify) subject_unref);
+  for (guint i = 0; i < all->len; i++)
+    use_lost (g_ptr_array_index (all, i));
+  for (guint i = 0; i < N_PROGRAM_TEMPLATES; i++)
+    use_lost (program_templates[i]);
+  if (call_mix != NULL)
+    call_mix_use_lost (call_mix);
+}
+
+/* What was pending fails, and what is begun afresh has templates of its own. */
+G_GNUC_NORETURN static void
+be_fork (void)
+{
+  watchdog_begin ("the end of a fork of this program");
+  subjects_starve (TRUE);
+  if (call_mix != NULL)
+    call_mix_lose (call_mix);
+  if (chance (70))
+    use_all_lost ();
+  for (guint i = chance_below (40); i > 0; i--)
+    g_main_context_iteration (NULL, FALSE);
+  if (chance (70))
+    use_context (GUINT_TO_POINTER (chance_below (40)));
+  if (chance (50))
+    call_in_context (GUINT_TO_POINTER (chance_below (1000000)));
+  g_usleep (chance_below (G_USEC_PER_SEC));
+  if (chance (30))
+    use_all_lost ();
+  _exit (0);
+}
+
+static void
+await_fork (gpointer data)
+{
+  int status;
+
+  while (waitpid (GPOINTER_TO_INT (data), &status, 0) < 0)
+    g_assert_cmpint (errno, ==, EINTR);
+  g_assert_cmpint (status, ==, 0);
+}
+
+/* It goes on meanwhile. GLib's locks are to be free in the fork, so no thread may use it now. */
+static void
+fork_and_go_on (void)
+{
+  pid_t pid;
+
+  action_settle ();
+  subjects_settle ();
+  pid = fork ();
+  if (pid == 0)
+    be_fork ();
+  if (pid < 0)
+    return;
+
+  tally ("faults", "plain fork of this program, which goes on");
+  g_ptr_array_add (forks, GINT_TO_POINTER (pid));
+}
+
+/* It has all of the threads, and the fork exits at once. */
+static void
+fork_and_exit (void)
 {
   pid_t pid = fork ();
   int status;
@@ -389,9 +497,21 @@ fork_program (void)
     _exit (7);
   if (pid < 0)
     return;
-  tally ("faults", "plain fork of this program");
+
+  tally ("faults", "plain fork of this program, which exits");
   g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
   g_assert_cmpint (status, ==, W_EXITCODE (7, 0));
+}
+
+static void
+fork_program (void)
+{
+  if (forks->len >= MAX_FORKS)
+    g_ptr_array_remove_index (forks, 0);
+  if (subjects_are_starved () || chance (40))
+    fork_and_exit ();
+  else
+    fork_and_go_on ();
 }
 
 /* Preparing them. */
@@ -1243,6 +1363,7 @@ action_settle (void)
 void
 action_end_round (void)
 {
+  g_ptr_array_set_size (forks, 0);
   if (call_mix == NULL)
     return;
 
@@ -1280,6 +1401,7 @@ action_begin (void)
     }
 
   context_threads = g_ptr_array_new ();
+  forks = g_ptr_array_new_with_free_func (await_fork);
 }
 
 void
@@ -1292,5 +1414,6 @@ action_end (void)
       g_clear_pointer (&program_templates[i], subject_unref);
     }
   g_clear_pointer (&context_threads, g_ptr_array_unref);
+  g_clear_pointer (&forks, g_ptr_array_unref);
   g_clear_pointer (&hostile_server, g_free);
 }

@@ -648,6 +648,34 @@ call_mix_starve (CallMix  *self,
 }
 
 void
+call_mix_lose (CallMix *self)
+{
+  self->starved = TRUE;
+  disturb_all (self);
+}
+
+void
+call_mix_use_lost (CallMix *self)
+{
+  for (guint i = self->workers->len; i-- > 0;)
+    {
+      Worker *worker = g_ptr_array_index (self->workers, i);
+      g_autoptr(GVariant) value = NULL;
+      g_autoptr(GError) error = NULL;
+
+      value = afork_rpc_call (worker->rpc, g_variant_new ("(su)", "number", 1), NULL, &error);
+      g_assert_null (value);
+      g_assert_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED);
+      if (chance (30))
+        worker_kill (worker);
+      if (chance (30))
+        worker_dispose (worker);
+      else if (chance (40))
+        worker_drop (worker);
+    }
+}
+
+void
 call_mix_describe (CallMix *self)
 {
   g_test_message ("  %u of %u calls and closings", self->n_made - self->n_ended, self->n_made);
@@ -686,11 +714,17 @@ mix_free (CallMix *self)
 void
 call_mix_free (CallMix *self)
 {
+  gboolean is_ended;
+
   while (self->workers->len > 0)
     worker_drop (g_ptr_array_index (self->workers, 0));
-  afork_process_force_exit (self->template);
+  /* Or it is dropped, with its context perhaps, and ends by itself. */
+  is_ended = chance (50);
+  if (is_ended)
+    afork_process_force_exit (self->template);
   for (guint i = 0; i < self->processes->len; i++)
-    while (afork_process_get_state (self->processes->pdata[i]) != AFORK_PROCESS_STATE_EXITED)
+    while ((is_ended || self->processes->pdata[i] != self->template)
+           && afork_process_get_state (self->processes->pdata[i]) != AFORK_PROCESS_STATE_EXITED)
       turn (self, TRUE);
   while (g_atomic_int_get (self->n_objects) > 0)
     turn (self, TRUE);

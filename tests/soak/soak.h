@@ -175,6 +175,10 @@ void       call_mix_step          (CallMix      *self);
 /* From now on descriptors are few, or not any more. */
 void       call_mix_starve        (CallMix      *self,
                                    gboolean      starve);
+/* In a plain fork of the program: all of it is the parent's, so it fails … */
+void       call_mix_lose          (CallMix      *self);
+/* … and this checks it. */
+void       call_mix_use_lost      (CallMix      *self);
 /* Iterates the context until each call that was made has ended. */
 void       call_mix_settle        (CallMix      *self);
 /* It is settled. Drops the workers, and iterates the context until they have ended. */
