@@ -534,10 +534,11 @@ _afork_context_unwatch (AForkContext     *self,
     return FALSE;
 
   g_mutex_lock (&self->mutex);
-  for (GList *link = self->watches.head; link != NULL && !found; link = link->next)
+  for (GList *link = self->watches.head, *next; link != NULL && !found; link = next)
     {
       Work *work = link->data;
 
+      next = link->next;
       found = work->func == func && work->data == data;
       if (found)
         {
