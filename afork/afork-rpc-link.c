@@ -113,6 +113,9 @@ _afork_rpc_link_unref (AForkRpcLink *self)
     return;
 
   shut (self);
+  /* The timeout of a lost worker is destroyed with the main context. */
+  _afork_source_clear (&self->exit_timeout);
+  _afork_source_clear (&self->end_source);
   _afork_belonging_end (&self->belonging);
   g_clear_pointer (&self->captured, _afork_stderr_free);
   g_clear_error (&self->failure);
