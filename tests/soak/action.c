@@ -418,7 +418,10 @@ use_lost (Subject *self)
   if (chance (30))
     afork_process_force_exit (self->process);
   if (chance (40))
-    g_clear_object (&self->process);
+    {
+      subject_let_go_on (self);
+      g_clear_object (&self->process);
+    }
 }
 
 static void
