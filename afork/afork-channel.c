@@ -82,7 +82,7 @@ static gboolean
 source_prepare (GSource *source,
                 int     *timeout)
 {
-  AForkChannel *self = ((ChannelSource *) source)->channel;
+  g_autoptr(AForkChannel) self = _afork_channel_ref (((ChannelSource *) source)->channel);
 
   *timeout = -1;
   if (_afork_belonging_is_lost (&self->belonging))
@@ -180,15 +180,30 @@ wait_for_room (AForkChannel *self,
 
 /* Sending. */
 
+/* Freeing bytes runs code of the program, which may do anything to the channel, and so is the last
+ * thing that is done. */
 static void
-clear_batches (AForkChannel *self)
+free_batches (GQueue *batches)
 {
-  g_queue_clear_full (&self->batches, (GDestroyNotify) _afork_batch_free);
+  g_queue_clear_full (batches, (GDestroyNotify) _afork_batch_free);
 }
 
-/* Sends as much as may be. 0, or errno if not everything that may be sent could. */
+/* Moves all that is queued to TAKEN. */
+static void
+take_batches (AForkChannel *self,
+              GQueue       *taken)
+{
+  AForkBatch *batch;
+
+  while ((batch = g_queue_pop_head (&self->batches)) != NULL)
+    g_queue_push_tail (taken, batch);
+}
+
+/* Sends as much as may be, and moves that to SENT. 0, or errno if not everything that may be sent
+ * could. */
 static int
-send_batches (AForkChannel *self)
+send_batches (AForkChannel *self,
+              GQueue       *sent)
 {
   gsize n_bytes = 0;
   AForkBatch *batch;
@@ -202,7 +217,7 @@ send_batches (AForkChannel *self)
 
       n_bytes += (gsize) n_sent;
       if (_afork_batch_is_sent (batch))
-        _afork_batch_free (g_queue_pop_head (&self->batches));
+        g_queue_push_tail (sent, g_queue_pop_head (&self->batches));
     }
 
   return 0;
@@ -217,24 +232,19 @@ send_others (AForkChannel *self)
     send_queued (g_ptr_array_index (others, i));
 }
 
-/* Sends what can be sent now, and calls nobody. 0, or errno if something went wrong, which is then
- * for flush() to find. */
+/* What is done with is moved to DONE. */
 static int
-send_queued (AForkChannel *self)
+send_own (AForkChannel *self,
+          GQueue       *done)
 {
-  int result;
+  int result = send_batches (self, done);
 
-  send_others (self);
-  if (self->socket < 0)
-    return 0;
-
-  result = send_batches (self);
   if (result == EPIPE || result == ECONNRESET)
     {
       /* The other side may have said why it listens no longer: that is still to be read. */
       g_debug ("Commands could not be sent: %s", g_strerror (result));
       self->deaf = TRUE;
-      clear_batches (self);
+      take_batches (self, done);
     }
   else if (result != 0 && result != EAGAIN)
     {
@@ -248,6 +258,22 @@ send_queued (AForkChannel *self)
       shutdown (self->socket, SHUT_WR);
     }
   return 0;
+}
+
+/* Sends what can be sent now, and calls no handler. 0, or errno if something went wrong, which is
+ * then for flush() to find. */
+static int
+send_queued (AForkChannel *self)
+{
+  g_autoptr(AForkChannel) kept G_GNUC_UNUSED = _afork_channel_ref (self);
+  GQueue done = G_QUEUE_INIT;
+  int result = 0;
+
+  send_others (self);
+  if (self->socket >= 0)
+    result = send_own (self, &done);
+  free_batches (&done);
+  return result;
 }
 
 static void
@@ -555,11 +581,15 @@ _afork_channel_unref (AForkChannel *self)
 static int
 shut (AForkChannel *self)
 {
+  int socket = g_steal_fd (&self->socket);
+  GQueue dropped = G_QUEUE_INIT;
+
   detach (self);
-  clear_batches (self);
   g_clear_pointer (&self->send_first, g_ptr_array_unref);
   _afork_reader_drop_fds (&self->reader);
-  return g_steal_fd (&self->socket);
+  take_batches (self, &dropped);
+  free_batches (&dropped);
+  return socket;
 }
 
 static void

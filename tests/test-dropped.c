@@ -168,6 +168,64 @@ test_dropped_template (Fixture       *fixture,
     }
 }
 
+/* What was sent is freed by code of the program, which may do anything to the process. */
+
+typedef struct
+{
+  AForkProcess *process;
+  void        (*action) (AForkProcess *process);
+  gboolean      freed;
+} Freed;
+
+static void
+freed_cb (gpointer data)
+{
+  Freed *self = data;
+
+  self->action (self->process);
+  self->freed = TRUE;
+}
+
+static void
+kill_and_wait (AForkProcess *process)
+{
+  afork_process_force_exit (process);
+  g_assert_true (afork_process_wait (process, NULL, NULL));
+}
+
+static void
+dispose (AForkProcess *process)
+{
+  g_object_run_dispose (G_OBJECT (process));
+}
+
+static void
+check_freed (void (*action) (AForkProcess *process))
+{
+  enum { SIZE = 1024 * 1024 };
+  g_autofree char *data = g_strnfill (SIZE, 'x');
+  g_autoptr(AForkProcess) process = new_executed ();
+  Freed freed = { process, action, FALSE };
+
+  await_state (process, AFORK_PROCESS_STATE_PREPARING);
+  {
+    g_autoptr(GBytes) bytes = g_bytes_new_with_free_func (data, SIZE, freed_cb, &freed);
+
+    afork_process_send_bytes (process, bytes);
+    afork_process_send_arg (process, "behind");
+  }
+  while (!freed.freed)
+    g_main_context_iteration (NULL, TRUE);
+}
+
+static void
+test_dropped_freed (Fixture       *fixture,
+                    gconstpointer  data)
+{
+  check_freed (kill_and_wait);
+  check_freed (dispose);
+}
+
 static void
 add (const char  *path,
      void       (*test) (Fixture       *fixture,
@@ -187,6 +245,7 @@ main (int    argc,
   add ("/dropped/run", test_dropped_run);
   add ("/dropped/running", test_dropped_running);
   add ("/dropped/template", test_dropped_template);
+  add ("/dropped/freed", test_dropped_freed);
 
   return g_test_run ();
 }
