@@ -39,7 +39,7 @@ be_old_kernel (void)
 static void
 signal_and_wait (AForkProcess *process)
 {
-  g_autoptr(GSocketConnection) connection = run_process_ok (process, "echo");
+  g_autoptr(GSocketConnection) connection G_GNUC_UNUSED = run_process_ok (process, "echo");
   g_autoptr(GError) error = NULL;
   int signal = 0;
 

@@ -282,9 +282,9 @@ test_lost_disposed_process (gconstpointer data)
   {
     g_autoptr(GString) log = g_string_new (NULL);
     g_autoptr(AForkProcess) process = new_module_process ("echo");
-    g_autoptr(AForkProcess) fork = NULL;
+    g_autoptr(AForkProcess) fork G_GNUC_UNUSED = NULL;
     g_autoptr(GSocketConnection) connection = NULL;
-    g_autoptr(GAsyncResult) result = NULL;
+    g_autoptr(GAsyncResult) result G_GNUC_UNUSED = NULL;
     g_autoptr(GError) error = NULL;
     Ended ended = { log, 0 };
 

@@ -97,7 +97,7 @@ test_fork (gconstpointer data)
   g_autoptr(AForkProcess) fork = fork_known (template);
   g_autoptr(AForkProcess) fork_of_fork = fork_known (fork);
   g_autoptr(AForkProcess) late = NULL;
-  g_autoptr(GSocketConnection) connection = run_process_ok (running, "forever");
+  g_autoptr(GSocketConnection) connection G_GNUC_UNUSED = run_process_ok (running, "forever");
   AForkProcess *processes[] = { fresh, running, fork_of_fork, fork };
   g_autoptr(GError) error = NULL;
 
@@ -125,7 +125,7 @@ test_dropped_template (gconstpointer data)
   g_autoptr(AForkProcess) template = new_template ();
   g_autoptr(AForkProcess) running = afork_process_fork (template);
   g_autoptr(AForkProcess) other = fork_known (template);
-  g_autoptr(GSocketConnection) connection = run_process_ok (running, "forever");
+  g_autoptr(GSocketConnection) connection G_GNUC_UNUSED = run_process_ok (running, "forever");
   g_autoptr(GSocketConnection) of_other = NULL;
 
   refuse_kill (EPERM);
@@ -145,7 +145,7 @@ test_template_at_end (gconstpointer data)
   g_autoptr(AForkProcess) template = new_template ();
   g_autoptr(AForkProcess) fork = fork_known (template);
   g_autoptr(GSocketConnection) connection = NULL;
-  g_autoptr(GSocketConnection) of_fork = run_process_ok (fork, "forever");
+  g_autoptr(GSocketConnection) of_fork G_GNUC_UNUSED = run_process_ok (fork, "forever");
 
   refuse_kill (EPERM);
   if (fails)
@@ -243,7 +243,7 @@ test_template_silent (gconstpointer data)
   g_autoptr(AForkProcess) cancelled = fork_known (template);
   g_autoptr(GAsyncResult) wait = NULL;
   g_autoptr(GAsyncResult) result = NULL;
-  g_autoptr(GSocketConnection) connection = run_process_ok (fork, "forever");
+  g_autoptr(GSocketConnection) connection G_GNUC_UNUSED = run_process_ok (fork, "forever");
   g_autoptr(GError) error = NULL;
   gint64 begin;
 
@@ -282,7 +282,7 @@ test_template_gone (gconstpointer data)
   const gboolean asked = data != NULL;
   g_autoptr(AForkProcess) template = new_template ();
   g_autoptr(AForkProcess) fork = fork_known (template);
-  g_autoptr(GSocketConnection) connection = run_process_ok (fork, "forever");
+  g_autoptr(GSocketConnection) connection G_GNUC_UNUSED = run_process_ok (fork, "forever");
 
   refuse_kill (EPERM);
   if (asked)
@@ -324,7 +324,7 @@ test_executed (gconstpointer data)
 {
   const int cause = GPOINTER_TO_INT (data);
   g_autoptr(AForkProcess) process = new_executed ();
-  g_autoptr(GSocketConnection) connection = run_process_ok (process, "forever");
+  g_autoptr(GSocketConnection) connection G_GNUC_UNUSED = run_process_ok (process, "forever");
   g_autoptr(GAsyncResult) wait = NULL;
   g_autoptr(GError) error = NULL;
   const gint64 begin = g_get_monotonic_time ();
@@ -344,7 +344,7 @@ static void
 test_executed_by_pid (gconstpointer data)
 {
   g_autoptr(AForkProcess) process = new_executed ();
-  g_autoptr(GSocketConnection) connection = run_process_ok (process, "forever");
+  g_autoptr(GSocketConnection) connection G_GNUC_UNUSED = run_process_ok (process, "forever");
 
   refuse_system_call (SYS_pidfd_send_signal, GPOINTER_TO_INT (data));
   afork_process_force_exit (process);
@@ -357,7 +357,7 @@ static void
 test_executed_fresh (gconstpointer data)
 {
   g_autoptr(AForkProcess) process = new_template ();
-  g_autoptr(GAsyncResult) wait = NULL;
+  g_autoptr(GAsyncResult) wait G_GNUC_UNUSED = NULL;
   g_autoptr(GError) error = NULL;
 
   refuse_kill (EPERM);
@@ -374,7 +374,7 @@ test_executed_with_forks (gconstpointer data)
 {
   g_autoptr(AForkProcess) process = new_template ();
   g_autoptr(AForkProcess) fork = fork_known (process);
-  g_autoptr(GSocketConnection) connection = run_process_ok (fork, "forever");
+  g_autoptr(GSocketConnection) connection G_GNUC_UNUSED = run_process_ok (fork, "forever");
   g_autoptr(GError) error = NULL;
 
   refuse_kill (EPERM);
@@ -433,7 +433,7 @@ test_other_user (gconstpointer data)
   g_autoptr(AForkProcess) template = new_template ();
   g_autoptr(AForkProcess) fork = afork_process_fork (template);
   g_autoptr(AForkProcess) executed = new_executed ();
-  g_autoptr(GSocketConnection) of_fork = run_process_ok (fork, "forever");
+  g_autoptr(GSocketConnection) of_fork G_GNUC_UNUSED = run_process_ok (fork, "forever");
   g_autoptr(GSocketConnection) of_executed = run_process_ok (executed, "until_closed");
   g_autoptr(GError) error = NULL;
 
