@@ -299,7 +299,7 @@ test_more_rights (guint         *n_fds,
   g_autofree char *content = NULL;
   Caller caller;
   gsize size;
-  int ours, theirs;
+  int ours, theirs, fd;
 
   if (getuid () != 0 || g_getenv ("AFORK_TEST_VALGRIND") != NULL)
     {
@@ -320,6 +320,8 @@ test_more_rights (guint         *n_fds,
   g_assert_true (g_file_get_contents (get_server (), &content, &size, NULL));
   g_assert_true (g_file_set_contents (server, content, (gssize) size, NULL));
   g_assert_no_errno (chmod (server, 04755));
+  fd = open (server, O_RDONLY | O_CLOEXEC);
+  g_assert_no_errno (fd);
 
   open_sockets (&ours, &theirs);
   caller_init (&caller, ours);
@@ -327,11 +329,17 @@ test_more_rights (guint         *n_fds,
   g_assert_cmpint (caller.pid, >=, 0);
   if (caller.pid == 0)
     {
+      char * const argv[] = { server, (char *) "--socket=3", NULL };
+
+      /* The folder may be below one that the user cannot enter, such as /root. */
+      if (fd == SERVER_SOCKET)
+        fd = fcntl (fd, F_DUPFD_CLOEXEC, SERVER_SOCKET + 1);
       if (dup2 (theirs, SERVER_SOCKET) == SERVER_SOCKET && become_ordinary_user ())
-        execl (server, server, "--socket=3", NULL);
+        fexecve (fd, argv, environ);
       _exit (99);
     }
   close_fd (&theirs);
+  close_fd (&fd);
   caller_expect (&caller, AFORK_FRAME_HELLO);
   caller_require (&caller, "echo");
   caller_expect_error (&caller, AFORK_WIRE_ERROR_MODULE, "echo");
