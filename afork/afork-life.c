@@ -75,7 +75,8 @@ struct _AForkLife
   AForkLifeRequestFunc request_func;    /* NULL where nobody can be asked … */
   gpointer            reporter;         /* … to signal it */
   guint32             number;
-  gboolean            kill_asked;       /* … and has not answered */
+  gboolean            kill_asked;       /* … and has not answered … */
+  gboolean            kill_deferred;    /* … or is to be asked later, if need be */
   int                 kill_errno;       /* why it cannot be killed from here */
   GSource            *kill_timeout;     /* for its end, or for the answer; holds a reference */
   GError             *kill_error;       /* why it cannot be killed at all, or NULL */
@@ -90,6 +91,7 @@ static void start_watch        (AForkLife *self,
 static void start_kill_timeout (AForkLife *self,
                                 gint64     time);
 static void forget_kill        (AForkLife *self);
+static void ask_to_kill        (AForkLife *self);
 
 /* Which child is reaped by a life. A process that was detached may be taken over here, where it was
  * made: then there are two lives of it, and the other one leaves it alone. */
@@ -504,6 +506,7 @@ static void
 forget_kill (AForkLife *self)
 {
   self->kill_asked = FALSE;
+  self->kill_deferred = FALSE;
   _afork_source_clear (&self->kill_timeout);
   g_clear_error (&self->kill_error);
 }
@@ -511,7 +514,7 @@ forget_kill (AForkLife *self)
 static void
 report_killed (AForkLife *self)
 {
-  const gboolean was_asked = self->kill_asked;
+  const gboolean was_asked = self->kill_asked || self->kill_deferred;
 
   forget_kill (self);
   if (was_asked && !self->ended && self->killed_func != NULL)
@@ -542,7 +545,12 @@ report_unkillable (AForkLife *self)
 static gboolean
 kill_timeout_cb (gpointer data)
 {
-  report_unkillable (data);
+  g_autoptr(AForkLife) self = _afork_life_ref (data);
+
+  if (self->kill_deferred)
+    ask_to_kill (self);
+  else
+    report_unkillable (self);
   return G_SOURCE_REMOVE;
 }
 
@@ -574,6 +582,18 @@ ask_reporter (AForkLife *self,
 }
 
 static void
+ask_to_kill (AForkLife *self)
+{
+  self->kill_deferred = FALSE;
+  _afork_source_clear (&self->kill_timeout);
+  self->kill_asked = ask_reporter (self, SIGKILL);
+  if (self->kill_asked)
+    await_kill (self);
+  else
+    report_unkillable (self);
+}
+
+static void
 kill_now (AForkLife *self,
           gboolean   is_ending)
 {
@@ -589,9 +609,14 @@ kill_now (AForkLife *self,
   if (self->ended)
     return;
 
-  if (!self->kill_asked)
+  /* It may have been forked once more, and is the only one that can kill that process: as long as
+   * it may tell of it, it must live. */
+  if (self->keeps_signals && self->request_func != NULL && !self->kill_asked)
+    self->kill_deferred = TRUE;
+  else if (!self->kill_asked)
     self->kill_asked = ask_reporter (self, SIGKILL);
-  if (self->kill_asked || is_ending)
+
+  if (self->kill_asked || self->kill_deferred || is_ending)
     await_kill (self);
   else
     report_unkillable (self);
@@ -610,7 +635,7 @@ send_now (AForkLife *self,
     }
 
   error = send_directly (self, signal);
-  if (error != 0 && !ask_reporter (self, signal))
+  if (error != 0 && !self->keeps_signals && !ask_reporter (self, signal))
     g_debug ("Signal %d cannot be sent to process %d: %s", signal, (int) self->pid,
              g_strerror (error));
 }
@@ -791,9 +816,9 @@ _afork_life_orphan (AForkLife *self)
   if (!self->ended && self->pid != 0)
     watch_orphan (self);
   /* Its parent was asked to kill it, and will not answer any more. */
-  if (!self->ended && self->kill_asked)
+  if (!self->ended && (self->kill_asked || self->kill_deferred))
     {
-      self->kill_asked = FALSE;
+      self->kill_asked = self->kill_deferred = FALSE;
       kill_now (self, FALSE);
     }
 }
@@ -875,7 +900,7 @@ _afork_life_get_kill_error (AForkLife *self)
 gboolean
 _afork_life_is_being_killed (AForkLife *self)
 {
-  return self->kill_asked;
+  return self->kill_asked || self->kill_deferred;
 }
 
 void
@@ -891,6 +916,8 @@ _afork_life_take_signals (AForkLife *self,
   self->pending_signals = other->pending_signals;
   other->pending_signals = 0;
   other->keeps_signals = FALSE;
+  if (other->kill_deferred)
+    forget_kill (other);
 }
 
 void

@@ -191,6 +191,7 @@ follow_worker (AForkPeer *self,
   _afork_peer_set_life (self, life);
   /* First, so that it can be asked to signal its forks, the worker among them. */
   self->n_requests_sent = 0;
+  self->only_reports = TRUE;
   self->unsent_request = self->requests.head;
   opened = _afork_peer_open_channel (self, &self->channel, &_afork_peer_channel_events,
                                      g_steal_fd (reports), &error);

@@ -24,7 +24,7 @@ typedef struct
 static gboolean
 can_be_asked (AForkPeer *self)
 {
-  return self->channel != NULL && (!self->told_to_run || self->gave_up || self->ready);
+  return self->channel != NULL && (!self->told_to_run || self->gave_up || self->only_reports);
 }
 
 static void

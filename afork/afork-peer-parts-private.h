@@ -55,6 +55,7 @@ struct _AForkPeer
   gboolean               adopted;       /* forked for another caller: by whom is not known */
   int                    adopted_fd;    /* … its socket as it was given, for messages */
   gboolean               born;          /* … and it has been heard of */
+  gboolean               only_reports;  /* its channel is one on which forks are reported */
   gboolean               lacks_pidfd;   /* it has said that its next answer comes without one */
 
   gboolean               told_to_run;

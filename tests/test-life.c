@@ -662,7 +662,7 @@ test_kill_run (Fixture       *fixture,
   g_autoptr(GAsyncResult) result = NULL;
   g_autoptr(GError) error = NULL;
 
-  afork_process_run_async (process, "until_closed", NULL, store_result_cb, &result);
+  afork_process_run_async (process, "forever", NULL, store_result_cb, &result);
   afork_process_force_exit (process);
   await_result (&result);
   connection = afork_process_run_finish (process, result, &error);

@@ -171,6 +171,69 @@ test_template_at_end (gconstpointer data)
     assert_term_signal (template, SIGKILL);
 }
 
+static void
+assert_between (gint64 begin,
+                gint64 least,
+                gint64 most)
+{
+  const gint64 time = g_get_monotonic_time () - begin;
+
+  g_assert_cmpint (time, >=, least);
+  if (!is_instrumented ())
+    g_assert_cmpint (time, <=, most);
+}
+
+/* A process that has a fork is killed while it goes on as another one, which only it can signal: it
+ * must not be killed before that is. */
+static void
+test_successor (gconstpointer data)
+{
+  const gboolean is_known = data != NULL;
+  g_autoptr(AForkProcess) template = new_template ();
+
+  refuse_kill (EPERM);
+  for (guint i = 0; i < 20; i++)
+    {
+      g_autoptr(AForkProcess) process = afork_process_fork (template);
+      g_autoptr(AForkProcess) fork = afork_process_fork (process);
+      g_autoptr(GAsyncResult) result = NULL;
+      g_autoptr(GError) error = NULL;
+
+      if (is_known)
+        await_state (fork, AFORK_PROCESS_STATE_PREPARING);
+      afork_process_run_async (process, "forever", NULL, store_result_cb, &result);
+      for (guint j = 0; j < i % 4; j++)
+        g_main_context_iteration (NULL, FALSE);
+      afork_process_force_exit (process);
+      await_result (&result);
+      g_assert_true (wait_process (process, &error));
+      g_assert_no_error (error);
+      assert_term_signal (process, SIGKILL);
+    }
+}
+
+/* If it hangs, it is killed all the same. */
+static void
+test_successor_hangs (gconstpointer data)
+{
+  g_autoptr(AForkProcess) template = new_template ();
+  g_autoptr(AForkProcess) process = fork_known (template);
+  g_autoptr(AForkProcess) fork = fork_known (process);
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GError) error = NULL;
+  const gint64 begin = g_get_monotonic_time ();
+
+  refuse_kill (EPERM);
+  afork_process_call (process, "stop", NULL);
+  afork_process_run_async (process, "forever", NULL, store_result_cb, &result);
+  afork_process_force_exit (process);
+  await_result (&result);
+  g_assert_true (wait_process (process, &error));
+  g_assert_no_error (error);
+  assert_term_signal (process, SIGKILL);
+  assert_between (begin, 0, LIMIT + SOON);
+}
+
 /* All signals go that way, and in their order. */
 static void
 test_other_signals (gconstpointer data)
@@ -220,18 +283,6 @@ test_cancelled (gconstpointer data)
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
   await_end (fork);
   assert_term_signal (fork, SIGKILL);
-}
-
-static void
-assert_between (gint64 begin,
-                gint64 least,
-                gint64 most)
-{
-  const gint64 time = g_get_monotonic_time () - begin;
-
-  g_assert_cmpint (time, >=, least);
-  if (!is_instrumented ())
-    g_assert_cmpint (time, <=, most);
 }
 
 /* The template answers too late, or never: nobody waits for it longer than five seconds. */
@@ -560,6 +611,9 @@ main (int    argc,
   add ("/signals/template/silent", test_template_silent, NULL);
   add ("/signals/template/gone", test_template_gone, NULL);
   add ("/signals/template/gone-asked", test_template_gone, GINT_TO_POINTER (1));
+  add ("/signals/successor/known", test_successor, GINT_TO_POINTER (1));
+  add ("/signals/successor/unknown", test_successor, NULL);
+  add ("/signals/successor/hangs", test_successor_hangs, NULL);
   add ("/signals/other", test_other_signals, NULL);
   add ("/signals/cancelled", test_cancelled, NULL);
   add ("/signals/executed/fresh", test_executed_fresh, NULL);

@@ -56,8 +56,9 @@ afork_native_init (AForkNative *self)
 
 /* Finding a module's file. */
 
-/* No path is ever cut, since that could name another file: the kernel refuses one that is too long.
- * And no folder is passed over because memory is out: there is one allocation, for the longest. */
+/* No path is ever cut, since that could name another file: the kernel refuses one that is too
+ * long. And no folder is passed over because memory is out: there is one allocation, for the
+ * longest. */
 
 static size_t
 max_size (size_t a,
