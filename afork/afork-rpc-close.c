@@ -204,7 +204,11 @@ afork_rpc_close_async (AForkRpc            *self,
       return;
     }
 
-  _afork_task_queue_push (&self->close_tasks, task);
+  /* Closing goes on; only nobody waits for it. */
+  if (g_cancellable_is_cancelled (cancellable))
+    _afork_task_return_cancelled (task);
+  else
+    _afork_task_queue_push (&self->close_tasks, task);
   if (!self->ended)
     _afork_rpc_send_waiting (self);
 }
