@@ -151,6 +151,66 @@ test_lost_context (void)
   census_end (&census);
 }
 
+/* The timeout of a worker that is closed is freed although its context goes first. */
+
+static int n_timeouts_freed;    /* atomic */
+
+static void
+timeout_freed_cb (GSource *source)
+{
+  g_atomic_int_inc (&n_timeouts_freed);
+}
+
+/* The source of CONTEXT that has this name. Identifiers are given in ascending order. */
+static GSource *
+find_source (GMainContext *context,
+             const char   *name)
+{
+  GSource *found = NULL;
+
+  for (guint id = 1; id < 1000 && found == NULL; id++)
+    {
+      GSource *source = g_main_context_find_source_by_id (context, id);
+
+      if (source != NULL && g_strcmp0 (g_source_get_name (source), name) == 0)
+        found = source;
+    }
+
+  return found;
+}
+
+static gpointer
+time_out_thread (gpointer data)
+{
+  GMainContext *context = g_main_context_new ();
+  g_autoptr(GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr(GString) log = g_string_new (NULL);
+  g_autoptr(AForkRpc) rpc = NULL;
+  GSource *timeout;
+
+  g_main_context_push_thread_default (context);
+  rpc = new_stubborn_rpc (log);
+  await_state (afork_rpc_get_process (rpc), AFORK_PROCESS_STATE_RUNNING);
+  /* An operation that is pending would keep the context. */
+  g_cancellable_cancel (cancellable);
+  begin_close (rpc, cancellable, log);
+  await_log (log, "xcancelled ");
+  while ((timeout = find_source (context, "[afork] calls: worker has to exit")) == NULL)
+    g_main_context_iteration (context, TRUE);
+  g_source_set_dispose_function (timeout, timeout_freed_cb);
+  g_main_context_pop_thread_default (context);
+  g_main_context_unref (context);
+  g_assert_cmpstr (log->str, ==, "xcancelled closed ");
+  return NULL;
+}
+
+static void
+test_lost_timeout (void)
+{
+  g_thread_join (g_thread_new ("loses", time_out_thread, NULL));
+  g_assert_cmpint (g_atomic_int_get (&n_timeouts_freed), ==, 1);
+}
+
 /* Blobs outlive the context, and are given up by any thread. */
 typedef struct
 {
@@ -396,6 +456,7 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
 
   g_test_add_func ("/rpc-lost/context", test_lost_context);
+  g_test_add_data_func ("/rpc-lost/timeout", test_lost_timeout, run_with_census);
   g_test_add_data_func ("/rpc-lost/blobs", test_lost_blobs, run_with_census);
   g_test_add_data_func ("/rpc-lost/crowd", test_lost_crowd, run_with_census);
   g_test_add_data_func ("/rpc-lost/disposed/process/run", GINT_TO_POINTER (TRUE),
