@@ -49,6 +49,10 @@ typedef void (*AForkPeerTellFunc) (AForkPeer              *self,
 void       _afork_peer_tell_next   (AForkPeer              *self,
                                     AForkPeerTellFunc       func,
                                     gpointer                data);
+/* The same, and in the same iteration of the main context as what is told now, however long that
+ * takes. */
+void       _afork_peer_tell_next_at_once (AForkPeer         *self,
+                                          AForkPeerTellFunc  func);
 
 AForkPeer *_afork_peer_new         (AForkContext           *context,
                                     const AForkPeerEvents  *events,

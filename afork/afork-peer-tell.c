@@ -60,6 +60,7 @@ typedef struct
 {
   AForkPeerTellFunc func;
   GObject          *data;       /* or NULL */
+  gboolean          at_once;    /* with the one before */
 } Tale;
 
 static Tale *
@@ -147,6 +148,14 @@ tell_tale (AForkPeer *self)
   tale_free (tale);
 }
 
+static gboolean
+is_next_at_once (AForkPeer *self)
+{
+  const Tale *next = g_queue_peek_head (&self->tales);
+
+  return next != NULL && next->at_once;
+}
+
 /* Tells everything there is; what there is no time for, in later iterations of the context. */
 static void
 tell_tales (AForkPeer *self)
@@ -159,7 +168,8 @@ tell_tales (AForkPeer *self)
   while (goes_on && !g_queue_is_empty (&self->tales))
     {
       tell_tale (self);
-      goes_on = is_adrift (self) || (has_time && _afork_turn_goes_on (&turn));
+      goes_on = is_next_at_once (self) || is_adrift (self)
+        || (has_time && _afork_turn_goes_on (&turn));
     }
   if (has_time)
     _afork_turn_end (&turn, NULL, NULL, FALSE);
@@ -231,19 +241,37 @@ tell (AForkPeer         *self,
   _afork_peer_let_tales_go (self, FALSE);
 }
 
-void
-_afork_peer_tell_next (AForkPeer         *self,
-                       AForkPeerTellFunc  func,
-                       gpointer           data)
+/* Takes TALE. */
+static void
+tell_next (AForkPeer *self,
+           Tale      *tale)
 {
   GList *link = g_list_alloc ();
 
-  link->data = tale_new (func, data);
+  link->data = tale;
   if (self->tales_next != NULL)
     g_queue_insert_after_link (&self->tales, self->tales_next, link);
   else
     g_queue_push_head_link (&self->tales, link);
   self->tales_next = link;
+}
+
+void
+_afork_peer_tell_next (AForkPeer         *self,
+                       AForkPeerTellFunc  func,
+                       gpointer           data)
+{
+  tell_next (self, tale_new (func, data));
+}
+
+void
+_afork_peer_tell_next_at_once (AForkPeer         *self,
+                               AForkPeerTellFunc  func)
+{
+  Tale *tale = tale_new (func, NULL);
+
+  tale->at_once = TRUE;
+  tell_next (self, tale);
 }
 
 void

@@ -129,7 +129,7 @@ ready_cb (GObject *owner,
   AForkProcess *self = AFORK_PROCESS (owner);
 
   if (!self->detached && set_state (self, AFORK_PROCESS_STATE_RUNNING))
-    _afork_peer_tell_next (self->peer, notify_state, NULL);
+    _afork_peer_tell_next_at_once (self->peer, notify_state);
   _afork_peer_tell_next (self->peer, return_socket, socket);
 }
 
@@ -156,8 +156,8 @@ ended_cb (GObject *owner)
 
   g_clear_pointer (&self->spares, _afork_spares_free);
   if (set_state (self, AFORK_PROCESS_STATE_EXITED))
-    _afork_peer_tell_next (self->peer, notify_state, NULL);
-  _afork_peer_tell_next (self->peer, emit_exited, NULL);
+    _afork_peer_tell_next_at_once (self->peer, notify_state);
+  _afork_peer_tell_next_at_once (self->peer, emit_exited);
   _afork_process_return_cancelled (self);
   _afork_process_return_waits (self);
 }

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <glib-unix.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static GSocketConnection *
@@ -133,6 +134,55 @@ test_state (Fixture       *fixture,
       while (g_main_context_iteration (NULL, FALSE))
         ;
       g_assert_cmpstr (events->str, ==, " 1 pid 2 3 exited(768)");
+    }
+}
+
+/* A handler that takes more than its share of the time. */
+static void
+take_long_cb (GObject    *object,
+              GParamSpec *pspec,
+              gpointer    data)
+{
+  const gint64 end = g_get_monotonic_time () + 20 * 1000;
+
+  while (g_get_monotonic_time () < end)
+    ;
+}
+
+/* Between two iterations, the state and the signal say the same, though two processes have ended at
+ * once, and the handlers of the first leave no time for the second. */
+static void
+test_state_of_exited (Fixture       *fixture,
+                      gconstpointer  data)
+{
+  g_autoptr(AForkProcess) first = new_executed ();
+  g_autoptr(AForkProcess) second = new_executed ();
+  AForkProcess *processes[] = { first, second };
+  GSocketConnection *connections[G_N_ELEMENTS (processes)];
+  guint n_exited[G_N_ELEMENTS (processes)] = { 0 };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (processes); i++)
+    connections[i] = run_with_number (processes[i], "exit_with_when_closed", 3);
+  for (gsize i = 0; i < G_N_ELEMENTS (processes); i++)
+    {
+      g_clear_object (&connections[i]);
+      g_signal_connect (processes[i], "notify::state", G_CALLBACK (take_long_cb), NULL);
+      g_signal_connect_swapped (processes[i], "exited", G_CALLBACK (count_cb), &n_exited[i]);
+    }
+  for (gsize i = 0; i < G_N_ELEMENTS (processes); i++)
+    {
+      const id_t pid = (id_t) afork_process_get_pid (processes[i]);
+      siginfo_t info;
+
+      g_assert_no_errno (waitid (P_PID, pid, &info, WEXITED | WNOWAIT));
+    }
+
+  while (n_exited[0] == 0 || n_exited[1] == 0)
+    {
+      g_main_context_iteration (NULL, TRUE);
+      for (gsize i = 0; i < G_N_ELEMENTS (processes); i++)
+        g_assert_cmpint (afork_process_get_state (processes[i]) == AFORK_PROCESS_STATE_EXITED, ==,
+                         n_exited[i] > 0);
     }
 }
 
@@ -823,6 +873,7 @@ main (int    argc,
   add ("/life/pid/told", test_pid);
   add ("/life/pid/before-run", test_pid_before_run);
   add ("/life/state/sequence", test_state);
+  add ("/life/state/exited", test_state_of_exited);
   add ("/life/state/never-came-to-be", test_state_of_missing);
   add ("/life/end/exit", test_end_exit);
   add ("/life/end/signal", test_end_signal);
