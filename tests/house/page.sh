@@ -9,8 +9,15 @@
 #
 #     <!-- file: NAME -->   <!-- commands -->   <!-- output -->
 #
+# Those in other languages than C have commands and output of their own, which are left out where
+# the language is missing. Several languages may have the same output:
+#
+#     <!-- commands: python -->   <!-- output: python javascript -->
+#
 # Further commands, which must succeed, may stand in a comment that begins with a line `<!-- check`.
-# An AFork that is not installed is found as the set-up of README says, and by nothing else.
+# An AFork that is not installed is found as the set-up of README says, and by nothing else. In the
+# environment are the languages that the build has, AFORK_PAGE_LANGUAGES, and the Python that has
+# PyGObject, AFORK_PAGE_PYTHON.
 
 set -eu
 
@@ -22,25 +29,25 @@ shift 3
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
-# block PAGE MARK: the text of the block below <!-- MARK -->
+# block PAGE MARK [LANGUAGE]: the text of the block below <!-- MARK --> or, with a language, below
+# <!-- MARK: LANGUAGE... -->
 block ()
 {
-  awk -v mark="<!-- $2 -->" '
-    $0 == mark { marked = 1; next }
+  awk -v mark="$2" -v language="${3-}" '
+    BEGIN { start = "<!-- " mark (language == "" ? " " : ": ") }
+    index ($0, start) == 1 && (language == "" || index ($0, " " language " ")) { marked = 1; next }
     marked && /^```/ { if (inside) exit; inside = 1; next }
     inside { print }
   ' "$1"
 }
 
 for name in $(sed -n 's/^<!-- file: \(.*\) -->$/\1/p' "$page"); do
-  block "$page" "file: $name" > "$folder/$name"
+  block "$page" file "$name" > "$folder/$name"
 done
 block "$readme" set-up > "$folder/set-up"
-block "$page" commands > "$folder/commands"
-block "$page" output > "$folder/expected"
 sed -n '/^<!-- check$/,/^-->$/p' "$page" | sed '1d;$d' > "$folder/check"
 
-if [ ! -s "$folder/set-up" ] || [ ! -s "$folder/commands" ]; then
+if [ ! -s "$folder/set-up" ] || ! grep -q '^<!-- commands' "$page"; then
   echo "$readme has no set-up, or $page no commands." >&2
   exit 1
 fi
@@ -50,17 +57,49 @@ fi
 cd "$folder"
 mkdir build
 ln -s "$build_root" build/gcc
-unset AFORK_EVAL AFORK_MODULE_PATH AFORK_SERVER LD_LIBRARY_PATH PKG_CONFIG_PATH
+unset AFORK_EVAL AFORK_MODULE_PATH AFORK_SERVER GI_TYPELIB_PATH LD_LIBRARY_PATH PKG_CONFIG_PATH
 {
   printf 'set -eu\n'
   printf 'cc () { command %s -Wall -Wextra -Wno-unused-parameter -Werror "$@"; }\n' "$*"
+  printf 'python3 () { command "%s" -B "$@"; }\n' "${AFORK_PAGE_PYTHON-python3}"
+  printf 'valac () { command valac --vapidir=build/gcc/introspection -X -w "$@"; }\n'
   cat set-up
 } > before
-cat before commands > script
-cat before check > check-script
 
-sh script > output
-diff -u expected output
+# is_there LANGUAGE
+is_there ()
+{
+  case " ${AFORK_PAGE_LANGUAGES-} " in
+    *" $1 "*) ;;
+    *) return 1 ;;
+  esac
+  case $1 in
+    python) "$AFORK_PAGE_PYTHON" -c 'import gi' ;;
+    javascript) command -v gjs ;;
+    vala) command -v valac ;;
+  esac > /dev/null 2>&1
+}
+
+# try [LANGUAGE]: its commands, which print its output
+try ()
+{
+  block "$page" commands "$@" > commands
+  block "$page" output "$@" > expected
+  cat before commands > script
+  sh script > output
+  diff -u expected output
+}
+
+grep -q '^<!-- commands -->$' "$page" && try
+for language in $(sed -n 's/^<!-- commands: \(.*\) -->$/\1/p' "$page"); do
+  if is_there "$language"; then
+    try "$language"
+  else
+    echo "The programs in $language are left out, because something for that language is missing."
+  fi
+done
+
+cat before check > check-script
 sh check-script || {
   echo "One of these commands of $page failed:" >&2
   cat check >&2
