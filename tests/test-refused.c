@@ -246,6 +246,37 @@ run_listed (void)
   run_apart (check_listed, NULL);
 }
 
+/* What has come after Linux 5.4. */
+static void
+check_old_kernel (gconstpointer data)
+{
+  static const Refused new_calls[] = {
+    { "close-range", SYS_close_range, ANY, 0, 0 },
+    { "faccessat2", SYS_faccessat2, ANY, 0, 0 },
+    { "openat2", SYS_openat2, ANY, 0, 0 },
+    { "pidfd-getfd", SYS_pidfd_getfd, ANY, 0, 0 },
+  };
+  static const Case none = { &new_calls[0], ENOSYS };
+  g_autoptr(AForkProcess) template = NULL;
+
+  for (guint i = 0; i < G_N_ELEMENTS (new_calls); i++)
+    refuse_system_call (new_calls[i].number, ENOSYS);
+  refuse_system_call_with (SYS_getsockopt, 2, SO_PEERPIDFD, ENOPROTOOPT);
+  refuse_system_call_with (SYS_ioctl, 1, 0xc040ff0b, ENOTTY);
+  template = new_executed ();
+  check_processes (template);
+  check_exec (template);
+  check_orphan (&none);
+  check_calls (TRUE);
+  check_calls (FALSE);
+}
+
+static void
+run_old_kernel (void)
+{
+  run_apart (check_old_kernel, NULL);
+}
+
 static void
 run_case (gconstpointer data)
 {
@@ -258,6 +289,7 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/refused/listed", run_listed);
+  g_test_add_func ("/refused/old-kernel", run_old_kernel);
   for (guint i = 0; i < G_N_ELEMENTS (refused); i++)
     for (guint j = 0; j < G_N_ELEMENTS (errors); j++)
       {
