@@ -245,6 +245,36 @@ test_init_slow (gboolean concurrent)
   g_assert_cmpstr (log->str, ==, "e1 xcancelled r4 closed ");
 }
 
+/* One that never returns. The caller gives up: its calls end at once, and the worker when it has
+ * been closed. */
+static void
+test_init_endless (gboolean concurrent)
+{
+  g_autoptr(GString) log = g_string_new (NULL);
+  g_autoptr(AForkRpc) rpc = new_script_rpc_full (NULL, concurrent, "e1 w1000000", "script_done",
+                                                 log);
+  g_autoptr(GCancellable) cancellable = g_cancellable_new ();
+
+  begin_plain_script (rpc, "e2 r3", cancellable, log);
+  await_log (log, "e1 ");
+  g_cancellable_cancel (cancellable);
+  await_log (log, "e1 xcancelled ");
+  close_rpc_error (rpc, AFORK_ERROR_TIMED_OUT);
+}
+
+/* Where no call was made, the worker may take its time, and can be killed. */
+static void
+test_init_endless_unused (gboolean concurrent)
+{
+  g_autoptr(GString) log = g_string_new (NULL);
+  g_autoptr(AForkRpc) rpc = new_script_rpc_full (NULL, concurrent, "e1 w1000000", "script_done",
+                                                 log);
+
+  await_log (log, "e1 ");
+  afork_process_force_exit (afork_rpc_get_process (rpc));
+  close_rpc_error (rpc, AFORK_ERROR_SIGNALED);
+}
+
 /* Made by a binding, or by g_object_new(), and without what it needs. */
 static void
 test_incomplete (gconstpointer function)
@@ -294,6 +324,8 @@ main (int    argc,
   add_for_both ("/rpc-start/init/exits", test_init_exits);
   add_for_both ("/rpc-start/init/dies", test_init_dies);
   add_for_both ("/rpc-start/init/slow", test_init_slow);
+  add_for_both ("/rpc-start/init/endless", test_init_endless);
+  add_for_both ("/rpc-start/init/endless-unused", test_init_endless_unused);
 
   return g_test_run ();
 }
