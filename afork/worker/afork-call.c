@@ -11,6 +11,13 @@
 #include "afork/afork-error.h"
 #include "afork/afork-i18n-private.h"
 
+typedef enum
+{
+  ANSWERED_NOT,
+  ANSWERED,
+  ANSWERED_FOR,                 /* by the library, in the function's place */
+} Answered;
+
 /**
  * AForkCall:
  *
@@ -37,7 +44,7 @@ struct _AForkCall
   GUnixFDList      *fds;            /* or NULL */
   GPtrArray        *blobs;          /* of GBytes, or NULL */
   GPtrArray        *result_blobs;   /* of GBytes, or NULL */
-  gint              answered;       /* atomic */
+  gint              answered;       /* atomic; an Answered */
   GMutex            lock;           /* for the next two */
   GCancellable     *cancellable;    /* NULL until somebody asks for it */
   gboolean          cancelled;
@@ -152,6 +159,20 @@ _afork_call_cancel (AForkCall *self)
     g_cancellable_cancel (cancellable);
 }
 
+/* Nobody can listen for the cancellation of the call. So it fails, and its function finds it
+ * cancelled. ERROR is why. */
+static void
+fail_unheard (AForkCall    *self,
+              const GError *error)
+{
+  g_autoptr(GError) told = g_error_copy (error);
+
+  g_prefix_error (&told, "%s ", _("A call that can be cancelled has to be listened to."));
+  if (g_atomic_int_compare_and_exchange (&self->answered, ANSWERED_NOT, ANSWERED_FOR))
+    _afork_call_service_answer (self->service, self->number, NULL, NULL, NULL, told);
+  _afork_call_cancel (self);
+}
+
 /**
  * afork_call_get_fds:
  * @self: a call
@@ -204,6 +225,8 @@ afork_call_get_blobs (AForkCall *self,
  *
  * A worker that serves one call after the other starts a thread when this is called first, for
  * somebody has to listen to the caller meanwhile; the cancellable is then cancelled by that thread.
+ * If no thread can be started, the call fails with an error that says so, and the cancellable is
+ * cancelled.
  *
  * Returns: (transfer none): a cancellable
  *
@@ -212,6 +235,7 @@ afork_call_get_blobs (AForkCall *self,
 GCancellable *
 afork_call_get_cancellable (AForkCall *self)
 {
+  g_autoptr(GError) error = NULL;
   gboolean is_new, cancelled;
 
   g_return_val_if_fail (AFORK_IS_CALL (self), NULL);
@@ -225,8 +249,8 @@ afork_call_get_cancellable (AForkCall *self)
 
   if (cancelled)
     g_cancellable_cancel (self->cancellable);
-  else if (is_new)
-    _afork_call_service_listen (self->service);
+  else if (is_new && !_afork_call_service_listen (self->service, &error))
+    fail_unheard (self, error);
   return self->cancellable;
 }
 
@@ -293,8 +317,10 @@ afork_call_add_result_blob (AForkCall *self,
 static gboolean
 begin_answer (AForkCall *self)
 {
-  if (g_atomic_int_compare_and_exchange (&self->answered, 0, 1))
+  if (g_atomic_int_compare_and_exchange (&self->answered, ANSWERED_NOT, ANSWERED))
     return TRUE;
+  if (g_atomic_int_compare_and_exchange (&self->answered, ANSWERED_FOR, ANSWERED))
+    return FALSE;
 
   g_warning ("Call %u was answered more than once; only the first answer counts", self->number);
   return FALSE;

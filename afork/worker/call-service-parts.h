@@ -26,7 +26,7 @@ struct _AForkCallService
   gint               given_up;      /* atomic: a blob was, by another thread than that below */
   GThread           *thread;        /* that serves */
   GPid               pid;
-  GThread           *flusher;       /* NULL until it is needed */
+  gboolean           has_flusher;   /* false until it is needed */
   GCond              flush_later;   /* `gathering` has become true */
   gboolean           gathering;     /* the flusher looks after what is gathered */
 
@@ -42,7 +42,7 @@ struct _AForkCallService
   AForkCall         *current;       /* or NULL */
   gboolean           quick;         /* the last one was, and more wait */
   gint64             begun_at;      /* in microseconds */
-  GThread           *listener;      /* NULL until it is needed */
+  gboolean           has_listener;  /* false until it is needed */
   GCond              listen;        /* `listening` has become true */
   gboolean           listening;
 
@@ -53,6 +53,13 @@ struct _AForkCallService
   gpointer           source_tag;
   gboolean           waits_for_room;  /* what was gathered; the source looks for room */
 };
+
+/* Starts a thread of the service's, which lasts as long as the process. False and an error if there
+ * can be none. */
+gboolean   _afork_call_service_start_thread (AForkCallService  *self,
+                                             const char        *name,
+                                             GThreadFunc        func,
+                                             GError           **error);
 
 /* Calls that wait. With the input locked, or nobody else there. */
 AForkCall *_afork_call_service_take_waiting (AForkCallService  *self);

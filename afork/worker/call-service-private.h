@@ -29,7 +29,8 @@ void      _afork_call_service_answer (AForkCallService *self,
                                       const GError     *error);
 
 /* While a call is served that is not concurrent, nobody listens to the caller. This sees to it that
- * somebody does, so that the call can be cancelled. */
-void      _afork_call_service_listen (AForkCallService *self);
+ * somebody does, so that the call can be cancelled. False and an error if no thread can be made. */
+gboolean  _afork_call_service_listen (AForkCallService  *self,
+                                      GError           **error);
 
 G_END_DECLS

@@ -110,16 +110,20 @@ flush_thread (gpointer data)
   return NULL;
 }
 
-static void
+/* False if there can be no thread that does so. */
+static gboolean
 flush_later (AForkCallService *self)
 {
   if (self->gathering)
-    return;
+    return TRUE;
 
-  if (self->flusher == NULL)
-    self->flusher = g_thread_new ("afork-flusher", flush_thread, self);
-  self->gathering = TRUE;
-  g_cond_signal (&self->flush_later);
+  if (!self->has_flusher)
+    self->has_flusher = _afork_call_service_start_thread (self, "afork-flusher", flush_thread,
+                                                          NULL);
+  self->gathering = self->has_flusher;
+  if (self->gathering)
+    g_cond_signal (&self->flush_later);
+  return self->gathering;
 }
 
 /* What this process has gathered is not to be lost with it: it is in the outbox, or is sent at
@@ -153,9 +157,7 @@ send_gathered (AForkCallService *self)
       if (!g_main_context_is_owner (NULL))
         g_main_context_wakeup (NULL);
     }
-  else if (!self->concurrent && self->quick && n_unsent < MAX_GATHERED)
-    flush_later (self);
-  else
+  else if (self->concurrent || !self->quick || n_unsent >= MAX_GATHERED || !flush_later (self))
     _afork_call_service_flush (self, TRUE);
 }
 

@@ -59,21 +59,26 @@ listen_thread (gpointer data)
   return NULL;
 }
 
-void
-_afork_call_service_listen (AForkCallService *self)
+gboolean
+_afork_call_service_listen (AForkCallService  *self,
+                            GError           **error)
 {
+  gboolean success = TRUE;
+
   if (self->concurrent)
-    return;
+    return TRUE;
 
   g_mutex_lock (&self->input_lock);
-  if (self->current != NULL)
+  if (self->current != NULL && !self->has_listener)
+    success = self->has_listener = _afork_call_service_start_thread (self, "afork-listener",
+                                                                     listen_thread, error);
+  if (self->current != NULL && success)
     {
-      if (self->listener == NULL)
-        self->listener = g_thread_new ("afork-listener", listen_thread, self);
       self->listening = TRUE;
       g_cond_signal (&self->listen);
     }
   g_mutex_unlock (&self->input_lock);
+  return success;
 }
 
 /* Serving. */

@@ -8,6 +8,7 @@
 #include "call-service-private.h"
 #include "call-service-parts.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -60,6 +61,28 @@ void
 _afork_call_service_forked_cb (void)
 {
   _afork_call_stream_forget_outbox (the_service->stream);
+}
+
+/* Not by g_thread_try_new(), which ends the process where a sandbox refuses it a thread. */
+gboolean
+_afork_call_service_start_thread (AForkCallService  *self,
+                                  const char        *name,
+                                  GThreadFunc        func,
+                                  GError           **error)
+{
+  pthread_t thread;
+  int result = pthread_create (&thread, NULL, func, self);
+
+  if (result != 0)
+    {
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_FAILED,
+                   _("The worker could not start a thread: %s"), g_strerror (result));
+      return FALSE;
+    }
+
+  pthread_setname_np (thread, name);
+  pthread_detach (thread);
+  return TRUE;
 }
 
 /* Has the caller told why there will be no calls, and ends the process. */

@@ -9,10 +9,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,6 +28,8 @@ AFORK_WORKER_EXPORT gboolean  calls_init      (const AForkItem *items, gsize n_i
                                                GError **error);
 AFORK_WORKER_EXPORT gboolean  calls_init_fail (const AForkItem *items, gsize n_items,
                                                GError **error);
+AFORK_WORKER_EXPORT gboolean  calls_init_no_threads (const AForkItem *items, gsize n_items,
+                                                     GError **error);
 AFORK_WORKER_EXPORT void      calls_done      (void);
 
 /* What the init-function was given. */
@@ -276,6 +283,30 @@ calls_init_fail (const AForkItem  *items,
                  GError          **error)
 {
   g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "the data are not there");
+  return FALSE;
+}
+
+/* From now on, a thread is refused with the error that the first item is. */
+gboolean
+calls_init_no_threads (const AForkItem  *items,
+                       gsize             n_items,
+                       GError          **error)
+{
+  const guint32 number = (guint32) atoi (items[0].data);
+  struct sock_filter filter[] = {
+    BPF_STMT (BPF_LD | BPF_W | BPF_ABS, offsetof (struct seccomp_data, nr)),
+    BPF_JUMP (BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 1, 0),
+    BPF_JUMP (BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
+    BPF_STMT (BPF_RET | BPF_K, SECCOMP_RET_ERRNO | number),
+    BPF_STMT (BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const struct sock_fprog program = { G_N_ELEMENTS (filter), filter };
+
+  if (prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+      && syscall (SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0)
+    return TRUE;
+
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED, "No system calls can be refused here");
   return FALSE;
 }
 
