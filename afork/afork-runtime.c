@@ -376,10 +376,11 @@ afork_runtime_get_template (AForkRuntime *self)
 /**
  * afork_runtime_set_template:
  * @self: a runtime
- * @process: (nullable): a process of this runtime that was not run, or `NULL` for none
+ * @process: (nullable): a process of this runtime, or `NULL` for none
  *
  * Sets the process that new processes of this runtime are forked from in the thread-default main
- * context. If it dies, it is not replaced, and new processes fail as it has failed.
+ * context. If it dies, it is not replaced, and new processes fail as it has failed. If it was run,
+ * or is run later, new processes fail with `AFORK_ERROR_CLOSED`.
  *
  * `NULL` gives up the present template. The runtime starts one when it is next needed.
  *
@@ -404,7 +405,6 @@ afork_runtime_set_template (AForkRuntime *self,
     }
 
   g_return_if_fail (process == NULL || afork_process_get_runtime (process) == self);
-  g_return_if_fail (process == NULL || _afork_process_can_prepare (process));
   g_return_if_fail (process == NULL || _afork_context_is_thread_default (process->context));
 
   _afork_templates_set (self->templates, &(AForkTemplate) { process, TRUE, 0 });

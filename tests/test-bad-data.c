@@ -189,6 +189,43 @@ test_run_nothing (Census        *census,
   expect_run_error (process, "", AFORK_ERROR, AFORK_ERROR_FUNCTION, NULL);
 }
 
+/* Calls to a function without a name: a worker has none such, whatever its modules. */
+static void
+test_call_nothing (Census        *census,
+                   gconstpointer  data)
+{
+  static const char * const functions[] = { "", ":", "calls:" };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (functions); i++)
+    {
+      g_autoptr(AForkRpc) rpc = new_rpc (functions[i]);
+      g_autoptr(GVariant) value = NULL;
+      g_autoptr(GError) error = NULL;
+
+      value = call (rpc, do_args ("number", 1), &error);
+      g_assert_null (value);
+      assert_error_holds (&error, AFORK_ERROR, AFORK_ERROR_FUNCTION, functions[i]);
+      close_rpc_error (rpc, AFORK_ERROR_FUNCTION);
+    }
+}
+
+/* A template that was run, which a program may learn only later. */
+static void
+test_template (Census        *census,
+               gconstpointer  data)
+{
+  AForkRuntime *native = afork_runtime_get_native ();
+  g_autoptr(AForkProcess) process = new_module_process ("life");
+  g_autoptr(GSocketConnection) connection = run_process_ok (process, "until_closed");
+  g_autoptr(AForkProcess) forked = NULL;
+
+  afork_runtime_set_template (native, process);
+  forked = afork_process_new ();
+  expect_run_error (forked, "until_closed", AFORK_ERROR, AFORK_ERROR_CLOSED, "was run");
+  afork_runtime_set_template (native, NULL);
+  finish_process (process, connection);
+}
+
 static void
 test_from_fd (Census        *census,
               gconstpointer  data)
@@ -304,6 +341,8 @@ main (int    argc,
     }
   add_with_census ("/bad-data/exec", test_exec);
   add_with_census ("/bad-data/run", test_run_nothing);
+  add_with_census ("/bad-data/call-nothing", test_call_nothing);
+  add_with_census ("/bad-data/template", test_template);
   add_with_census ("/bad-data/from-fd", test_from_fd);
   add_with_census ("/bad-data/after-run", test_after_run);
   add_with_census ("/bad-data/runtime", test_runtime);

@@ -122,9 +122,6 @@ find_function (AForkCallService *self,
   char why[1024];
   gpointer function;
 
-  if (*name == '\0')
-    return NULL;
-
   function = afork_worker_find_function (name, why, sizeof why);
   if (function == NULL)
     {
@@ -134,6 +131,14 @@ find_function (AForkCallService *self,
     }
 
   return function;
+}
+
+/* NULL if there is to be none, which is an empty name. */
+static gpointer
+find_optional_function (AForkCallService *self,
+                        const char       *name)
+{
+  return *name != '\0' ? find_function (self, name) : NULL;
 }
 
 /* The first message says what is served. Returns the init-function, if there is one. */
@@ -179,8 +184,8 @@ await_setup (AForkCallService *self)
   _afork_call_stream_set_wake (self->stream, context,
                                self->concurrent ? NULL : _afork_call_service_given_up_cb, self);
   self->function = find_function (self, message.string[0]);
-  self->done = (AForkCallDoneFunc) find_function (self, message.string[2]);
-  return (AForkCallInitFunc) find_function (self, message.string[1]);
+  self->done = (AForkCallDoneFunc) find_optional_function (self, message.string[2]);
+  return (AForkCallInitFunc) find_optional_function (self, message.string[1]);
 }
 
 /* If a call came already, and the caller is to be told at once that it is begun, both leave
