@@ -53,6 +53,7 @@ struct _AForkLife
   int                 pidfd;            /* -1 until it is known, and where none can be had */
   gboolean            verified;         /* the pidfd is of this process */
   gboolean            is_child;         /* of this one, which reaps it by this life */
+  guint               child_number;     /* among those of this one; 0 if it never was a child */
   guint64             pending_signals;  /* a bit each, signal 1 is bit 0 */
   gboolean            keeps_signals;    /* also those that were sent */
 
@@ -62,6 +63,7 @@ struct _AForkLife
   AForkLifeline      *lifeline;         /* until it has ended, or NULL */
   gboolean            orphan;
   gboolean            stranded;
+  gboolean            is_left;          /* looked after here for one that is stranded */
   guint               after_context_ms; /* how long it may outlive its context, or 0 for ever */
   GSource            *exit_timeout;     /* … until it is killed, or NULL; holds a reference */
   gboolean            ended;
@@ -94,9 +96,11 @@ static void forget_kill        (AForkLife *self);
 static void ask_to_kill        (AForkLife *self);
 
 /* Which child is reaped by a life. A process that was detached may be taken over here, where it was
- * made: then there are two lives of it, and the other one leaves it alone. */
+ * made: then there are two lives of it, and the other one leaves it alone. A child is entered until
+ * it has been reaped, so as long as it is found and the mutex is locked, its pid is its own. */
 static AForkMutex children_mutex;
-static GHashTable *children;    /* of pids, or NULL */
+static GHashTable *children;    /* of pids, to the number of each child, or NULL */
+static guint last_child;        /* number */
 
 static void
 lock_children (void)
@@ -112,9 +116,21 @@ own_child (AForkLife *self)
   lock_children ();
   if (children == NULL)
     children = g_hash_table_new (NULL, NULL);
-  g_hash_table_add (children, GINT_TO_POINTER (self->pid));
+  if (self->child_number == 0)
+    self->child_number = ++last_child;
+  g_hash_table_insert (children, GINT_TO_POINTER (self->pid),
+                       GUINT_TO_POINTER (self->child_number));
   _afork_mutex_unlock (&children_mutex);
   self->is_child = TRUE;
+}
+
+/* To be called with the mutex locked. */
+static gboolean
+is_entered (AForkLife *self)
+{
+  return children != NULL && self->child_number != 0
+    && g_hash_table_lookup (children, GINT_TO_POINTER (self->pid))
+       == GUINT_TO_POINTER (self->child_number);
 }
 
 static void
@@ -124,7 +140,7 @@ disown_child (AForkLife *self)
     return;
 
   lock_children ();
-  if (children != NULL)
+  if (is_entered (self))
     g_hash_table_remove (children, GINT_TO_POINTER (self->pid));
   _afork_mutex_unlock (&children_mutex);
   self->is_child = FALSE;
@@ -219,10 +235,10 @@ to_wait_status (const siginfo_t *info)
 /* Not every kernel can wait for a process by its pidfd, nor does every sandbox let it. A child of
  * ours has its pid until it is reaped here. */
 static int
-wait_for (AForkLife     *self,
-          siginfo_t     *info,
-          int            options,
-          struct rusage *usage)
+call_waitid (AForkLife     *self,
+             siginfo_t     *info,
+             int            options,
+             struct rusage *usage)
 {
   int result = -1;
 
@@ -240,6 +256,28 @@ wait_for (AForkLife     *self,
   return result;
 }
 
+/* The same without waiting. A child that is reaped has no pid from then on. */
+static int
+wait_for (AForkLife     *self,
+          siginfo_t     *info,
+          int            options,
+          struct rusage *usage)
+{
+  int result, saved_errno;
+
+  if (!self->is_child)
+    return call_waitid (self, info, options | WNOHANG, usage);
+
+  lock_children ();
+  result = call_waitid (self, info, options | WNOHANG, usage);
+  saved_errno = errno;
+  if (result == 0 && info->si_pid != 0 && is_entered (self))
+    g_hash_table_remove (children, GINT_TO_POINTER (self->pid));
+  _afork_mutex_unlock (&children_mutex);
+  errno = saved_errno;
+  return result;
+}
+
 /* Reaps a child of ours, if it has ended. False if it is not ours to reap: the program has its
  * children reaped elsewhere, by ignoring SIGCHLD or by waiting for any child at all. */
 static gboolean
@@ -249,7 +287,7 @@ reap (AForkLife *self)
   struct rusage usage = { 0 };
   siginfo_t info = { 0 };
 
-  if (wait_for (self, &info, WEXITED | WNOHANG | flags, &usage) < 0)
+  if (wait_for (self, &info, WEXITED | flags, &usage) < 0)
     return errno == EINTR;
   if (info.si_pid != 0)
     _afork_life_end (self, to_wait_status (&info), to_usec (usage.ru_utime),
@@ -470,13 +508,57 @@ verify_pidfd (AForkLife *self)
   return PIDFD_OTHER;
 }
 
+/* 0 where a child of this program has been sent SIGNAL, or has ended, else an errno. Once its main
+ * context has gone, another life reaps it, perhaps in another thread. */
+static int
+send_to_child (AForkLife *self,
+               int        signal)
+{
+  siginfo_t info;
+  int error = 0;
+
+  lock_children ();
+  if (is_entered (self)
+      && waitid (P_PID, (id_t) self->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0
+      && kill (self->pid, signal) < 0 && errno != ESRCH)
+    error = errno;
+  _afork_mutex_unlock (&children_mutex);
+  return error;
+}
+
+/* Has the kernel send SIGNAL as news of a socket, whose owner the process becomes for this: where
+ * pidfd_send_signal() is refused, the one way to signal a process and not what has its number by
+ * now. The owner is the process that had the number when it was entered; it is the one of the pidfd
+ * if that lives still. It is not told whether this program may signal it: then nothing comes. */
+static void
+send_as_news (AForkLife *self,
+              int        signal)
+{
+  const struct f_owner_ex owner = { F_OWNER_PID, self->pid };
+  struct pollfd end = { .fd = self->pidfd, .events = POLLIN };
+  g_auto(AForkFd) socket = -1;
+  g_auto(AForkFd) other = -1;
+  int fds[2];
+
+  if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+    return;
+
+  socket = _afork_fd_own (fds[0]);
+  other = _afork_fd_own (fds[1]);
+  if (fcntl (socket, F_SETSIG, signal) == 0
+      && fcntl (socket, F_SETOWN_EX, &owner) == 0
+      && poll (&end, 1, 0) == 0
+      && fcntl (socket, F_SETFL, O_ASYNC) == 0
+      && send (other, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+    g_debug ("Process %d could not be signalled: %s", (int) self->pid, g_strerror (errno));
+}
+
 /* 0 where the process has been sent SIGNAL, or has ended, else an errno. A child of ours that was
  * not reaped keeps its pid; that of another process could be a stranger's by now. */
 static int
 send_directly (AForkLife *self,
                int        signal)
 {
-  siginfo_t info;
   int error = self->pidfd >= 0 ? EPERM : ENOSYS;
 
   if (self->pidfd >= 0)
@@ -488,17 +570,15 @@ send_directly (AForkLife *self,
         if (afork_pidfd_send_signal (self->pidfd, signal) == 0 || errno == ESRCH)
           return 0;
         error = errno;
+        /* Where the context has gone, no template can be asked, and nobody waits for what comes. */
+        if (self->child_number == 0 && (self->stranded || self->is_left))
+          send_as_news (self, signal);
         break;
       default:
         break;
       }
 
-  if (!self->is_child)
-    return error;
-  if (waitid (P_PID, (id_t) self->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0
-      || kill (self->pid, signal) == 0 || errno == ESRCH)
-    return 0;
-  return errno;
+  return self->child_number != 0 ? send_to_child (self, signal) : error;
 }
 
 /* The process was killed after all, or nothing is left to be killed. */
@@ -662,8 +742,9 @@ _afork_life_adopt (AForkLife *self,
                    int        pidfd)
 {
   self->verified = pidfd >= 0;
-  become_known (self, pid, pidfd);
+  self->pid = pid;
   own_child (self);
+  become_known (self, pid, pidfd);
   start_watch (self, WATCH_CHILD);
 }
 
@@ -746,7 +827,8 @@ leave (AForkLife *self)
   int pidfd = self->pidfd >= 0 ? fcntl (self->pidfd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : -1;
   g_autoptr(AForkLife) left = _afork_life_new (NULL);
 
-  /* Signals reach it no longer then, which does less harm. */
+  left->is_left = TRUE;
+  /* Signals reach it no longer then, unless it is a child, which does less harm. */
   if (pidfd < 0)
     pidfd = g_steal_fd (&self->pidfd);
   if (self->lifeline != NULL)
@@ -756,7 +838,8 @@ leave (AForkLife *self)
     start_exit_timeout (left, self->after_context_ms);
   if (self->is_child)
     {
-      disown_child (self);
+      self->is_child = FALSE;
+      left->child_number = self->child_number;
       _afork_life_adopt (left, self->pid, pidfd);
       return;
     }

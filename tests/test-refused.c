@@ -88,6 +88,19 @@ refuse (const Case *self)
     refuse_system_call (self->call->other, self->error);
 }
 
+/* Whether a process can say which pidfd is its own. */
+static gboolean
+has_pidfds (void)
+{
+  int pidfd = (int) syscall (SYS_pidfd_open, getpid (), 0);
+
+  if (pidfd < 0)
+    return has_peer_pidfds ();
+
+  close (pidfd);
+  return TRUE;
+}
+
 /* A fork, a fork of that, and one that is executed: each is run, killed, and seen to end. */
 static void
 check_processes (AForkProcess *template)
@@ -114,6 +127,20 @@ check_processes (AForkProcess *template)
           assert_term_signal (processes[i], SIGKILL);
         }
     }
+}
+
+/* One that is signalled before it is executed. */
+static void
+check_unstarted (void)
+{
+  g_auto(GStrv) server = afork_runtime_dup_argv (afork_runtime_get_native ());
+  const char * const argv[] = { server[0], NULL };
+  g_autoptr(AForkRuntime) runtime = afork_runtime_new_command ("relayed", argv);
+  g_autoptr(AForkProcess) process = afork_process_new_for_runtime (runtime);
+
+  afork_process_send_signal (process, SIGHUP);
+  expect_run_error (process, "done", AFORK_ERROR, AFORK_ERROR_SIGNALED, NULL);
+  assert_term_signal (process, SIGHUP);
 }
 
 /* A program has no descriptor that it was not given. */
@@ -168,6 +195,50 @@ check_orphan (const Case *self)
   await_end (other);
 }
 
+/* Processes whose main context has gone. */
+
+typedef struct
+{
+  const char        *function;  /* of the fork */
+  AForkProcess      *executed;
+  AForkProcess      *fork;
+  GSocketConnection *connection;
+} Lost;
+
+static void
+lose_context (Lost *self)
+{
+  g_autoptr(GMainContext) context = g_main_context_new ();
+  g_autoptr(AForkProcess) template = NULL;
+  g_autoptr(GSocketConnection) of_executed G_GNUC_UNUSED = NULL;
+
+  g_main_context_push_thread_default (context);
+  template = new_executed ();
+  self->fork = afork_process_fork (template);
+  self->connection = run_process_ok (self->fork, self->function);
+  self->executed = new_executed ();
+  of_executed = run_process_ok (self->executed, "forever");
+  g_main_context_pop_thread_default (context);
+}
+
+/* Signals reach them, but for a fork of which there is no pidfd. */
+static void
+check_context_gone (void)
+{
+  const char *function = has_pidfds () ? "forever" : "until_closed";
+  Lost lost = { .function = function };
+
+  lose_context (&lost);
+  g_assert_cmpint (afork_process_get_state (lost.executed), ==, AFORK_PROCESS_STATE_EXITED);
+  g_assert_cmpint (afork_process_get_state (lost.fork), ==, AFORK_PROCESS_STATE_EXITED);
+  afork_process_send_signal (lost.executed, SIGSTOP);
+  afork_process_force_exit (lost.executed);
+  afork_process_force_exit (lost.fork);
+  g_object_unref (lost.connection);
+  g_object_unref (lost.executed);
+  g_object_unref (lost.fork);
+}
+
 /* Blobs of all kinds, both ways. */
 static void
 check_calls (gboolean trusted)
@@ -213,8 +284,10 @@ check_all (gconstpointer data)
   refuse (self);
   template = new_executed ();
   check_processes (template);
+  check_unstarted ();
   check_exec (template);
   check_orphan (self);
+  check_context_gone ();
   check_calls (TRUE);
   check_calls (FALSE);
 }

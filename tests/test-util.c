@@ -5,6 +5,7 @@
 
 #include "test-util.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -258,6 +259,12 @@ has_peer_pidfds (void)
   close (sockets[0]);
   close (sockets[1]);
   return has_them;
+}
+
+gboolean
+can_signal_by_pidfd (void)
+{
+  return afork_pidfd_send_signal (-1, 0) < 0 && errno == EBADF;
 }
 
 void

@@ -63,6 +63,9 @@ gboolean is_instrumented (void);
 /* Whether a process has a way to its own pidfd beside pidfd_open(): from Linux 6.5 on. */
 gboolean has_peer_pidfds (void);
 
+/* Whether a process that is no child can be signalled by a pidfd: not under valgrind 3.19. */
+gboolean can_signal_by_pidfd (void);
+
 /* A callback that stores a reference to the result in the GAsyncResult * that it is given. */
 void     store_result_cb (GObject      *object,
                           GAsyncResult *result,
