@@ -485,6 +485,12 @@ test_taken_over (void)
   g_autoptr(GError) error = NULL;
   int fd;
 
+  if (!can_signal_by_pidfd ())
+    {
+      g_test_skip ("What was taken over cannot be signalled by its pidfd here");
+      return;
+    }
+
   afork_process_set_die_with_parent (given, TRUE);
   fd = afork_process_detach (given, NULL, &error);
   g_assert_no_error (error);
@@ -598,6 +604,12 @@ test_stopped_worker (void)
   g_autoptr(AForkProcess) template = afork_process_new_exec (NULL);
   g_autoptr(AForkProcess) process = NULL;
   g_autoptr(GSocketConnection) connection = NULL;
+
+  if (!can_signal_by_pidfd ())
+    {
+      g_test_skip ("What has lost its template cannot be signalled by its pidfd here");
+      return;
+    }
 
   afork_process_require (template, "echo");
   process = afork_process_fork (template);
