@@ -47,7 +47,7 @@ static const SceneKind kinds[] = {
   { "cancellable", FALSE, FALSE, "e1 c r2", 3, "e1 ", FALSE },
   { "asleep", FALSE, FALSE, "e1 w1000 r2", 3, "e1 ", FALSE },
   { "listening", FALSE, FALSE, "l e1 w1000 r2", 3, "e1 ", FALSE },
-  { "given-up", FALSE, FALSE, "l e1 w1000 r2", 1, "e1 xcancelled ", TRUE },
+  { "given-up", FALSE, FALSE, "l e1 w4000 r2", 1, "e1 xcancelled ", TRUE },
   { "concurrent-idle", TRUE, FALSE, "r1", 1, "r1 ", FALSE },
   { "concurrent", TRUE, FALSE, "e1 n", 3, "e1 e1 e1 ", FALSE },
   { "concurrent-timeouts", TRUE, FALSE, "e1 w100000 r2", 3, "e1 e1 e1 ", FALSE },
