@@ -6,10 +6,13 @@
 /* A program at its limit of descriptors, with a thread that takes the last ones and closes them
  * again and again: whatever needs one gets an error or works, and nothing ends the program. */
 
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "test-rpc-util.h"
@@ -253,6 +256,82 @@ test_few_fds_first (void)
   g_test_message ("%u of %u threads had an answer", n_answers, N_THREADS);
 }
 
+/* The first call of a thread, where other threads take all descriptors as soon as the library has
+ * found that there are some. GLib and the library call these functions in place of the C library's,
+ * to wake a main context: they make N_LEFT descriptors for this process, and then none. Children
+ * have descriptors of their own. */
+
+static gint n_left = -1;        /* atomic; negative if there is no limit */
+static pid_t program;
+
+static gboolean
+takes_one (void)
+{
+  if (getpid () != program || g_atomic_int_get (&n_left) < 0)
+    return TRUE;
+  if (g_atomic_int_get (&n_left) == 0)
+    {
+      errno = EMFILE;
+      return FALSE;
+    }
+
+  g_atomic_int_add (&n_left, -1);
+  return TRUE;
+}
+
+int
+eventfd (unsigned int count,
+         int          flags)
+{
+  return takes_one () ? (int) syscall (SYS_eventfd2, count, flags) : -1;
+}
+
+/* GLib's other choice. */
+int
+pipe2 (int fds[2],
+       int flags)
+{
+  return takes_one () ? (int) syscall (SYS_pipe2, fds, flags) : -1;
+}
+
+static gpointer
+first_thread (gpointer data)
+{
+  GMainContext *context = g_main_context_new ();
+  g_autoptr(GString) log = g_string_new (NULL);
+  g_autoptr(AForkRpc) rpc = NULL;
+  gboolean answered;
+
+  g_main_context_push_thread_default (context);
+  rpc = new_script_rpc (FALSE, log);
+  g_atomic_int_set (&n_left, GPOINTER_TO_INT (data));
+  answered = try_call (rpc);
+  g_atomic_int_set (&n_left, -1);
+  g_clear_object (&rpc);
+  g_main_context_pop_thread_default (context);
+  g_main_context_unref (context);
+  return GINT_TO_POINTER (answered);
+}
+
+static void
+test_few_fds_taken (void)
+{
+  static const guint counts[] = { 0, 1, 2, 16, 64, 65 };
+
+  if (skips ())
+    return;
+
+  program = getpid ();
+  for (guint i = 0; i < G_N_ELEMENTS (counts); i++)
+    {
+      gpointer answered = g_thread_join (g_thread_new ("first", first_thread,
+                                                       GUINT_TO_POINTER (counts[i])));
+
+      /* One is enough. */
+      g_assert_cmpint (GPOINTER_TO_INT (answered), ==, counts[i] > 0);
+    }
+}
+
 int
 main (int    argc,
       char **argv)
@@ -263,6 +342,7 @@ main (int    argc,
   g_test_add_data_func ("/few-fds/nested", test_few_fds_nested, run_with_census);
   g_test_add_data_func ("/few-fds/new", test_few_fds_new, run_with_census);
   g_test_add_data_func ("/few-fds/first", test_few_fds_first, run_with_census);
+  g_test_add_data_func ("/few-fds/taken", test_few_fds_taken, run_with_census);
 
   return g_test_run ();
 }
