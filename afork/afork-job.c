@@ -230,7 +230,7 @@ afork_job_class_init (AForkJobClass *klass)
   /**
    * AForkJob:state: (getter get_state)
    *
-   * How far it is.
+   * How far the job has come. It only goes forward.
    *
    * Since: 0.1
    */
@@ -300,7 +300,8 @@ afork_job_new (GVariant *args)
  * afork_job_get_args: (get-property args)
  * @self: a job
  *
- * Returns [property@AFork.Job:args].
+ * Gets the arguments that the worker's function gets, as they were given to [ctor@AFork.Job.new]. A
+ * job that was made without arguments has the empty tuple `()`.
  *
  * Returns: (transfer none): the arguments
  *
@@ -318,7 +319,8 @@ afork_job_get_args (AForkJob *self)
  * afork_job_get_fds: (get-property fds)
  * @self: a job
  *
- * Returns [property@AFork.Job:fds].
+ * Gets the list of descriptors that go with the arguments. The list belongs to the job. The worker
+ * gets duplicates of the descriptors, from [method@AFork.Call.get_fds].
  *
  * Returns: (transfer none) (nullable): the descriptors, or `NULL`
  *
@@ -337,7 +339,13 @@ afork_job_get_fds (AForkJob *self)
  * @self: a job that was not run
  * @fds: (nullable): descriptors, or `NULL`
  *
- * Sets [property@AFork.Job:fds].
+ * Sets the descriptors that go with the arguments, at most 1024. The arguments refer to them by
+ * handles (`h`), which are indices into the list. The job keeps a reference to the list until it is
+ * freed; a descriptor that was added by [method@Gio.UnixFDList.append] is a duplicate, so the
+ * original may be closed at once. Does nothing after the job was run.
+ *
+ * If the worker's runtime cannot pass descriptors, running the job fails with
+ * `AFORK_ERROR_NOT_SUPPORTED`.
  *
  * Since: 0.1
  */
@@ -391,7 +399,9 @@ _afork_job_get_blobs (AForkJob *self)
  * afork_job_get_timeout: (get-property timeout)
  * @self: a job
  *
- * Returns [property@AFork.Job:timeout].
+ * Gets how long the job may take, in milliseconds, before it fails with `AFORK_ERROR_TIMED_OUT`.
+ * The default is 0, which is no limit. Time that the job waits for other calls does not count: see
+ * [property@AFork.Job:timeout].
  *
  * Returns: milliseconds, or 0
  *
@@ -410,7 +420,12 @@ afork_job_get_timeout (AForkJob *self)
  * @self: a job that was not run
  * @timeout: milliseconds, or 0
  *
- * Sets [property@AFork.Job:timeout].
+ * Sets how long the job may take before it fails with `AFORK_ERROR_TIMED_OUT`. The time starts when
+ * the worker can begin with the job, and once more when the worker reports that it does. Time that
+ * the job waits for other calls does not count. Does nothing after the job was run.
+ *
+ * The worker is not killed when the time is over. Its function can notice it by
+ * [method@AFork.Call.get_cancellable].
  *
  * Since: 0.1
  */
@@ -433,7 +448,8 @@ afork_job_set_timeout (AForkJob *self,
  * afork_job_get_state: (get-property state)
  * @self: a job
  *
- * Returns [property@AFork.Job:state].
+ * Gets how far the job has come. The state only goes forward, from new to queued, running, and
+ * succeeded or failed. Connect to `notify::state` to be informed of changes.
  *
  * Returns: its state
  *
@@ -451,7 +467,9 @@ afork_job_get_state (AForkJob *self)
  * afork_job_get_begun: (get-property begun)
  * @self: a job
  *
- * Returns [property@AFork.Job:begun].
+ * Tells whether the worker's function was entered for the job. The value stays after the job has
+ * ended. If a job failed because its worker crashed, and had not begun, it has had no effect and
+ * can be given to another worker, as a new job with the same arguments.
  *
  * Returns: whether the worker has begun with it
  *
@@ -499,8 +517,11 @@ _afork_job_is_observed (AForkJob *self)
  * afork_job_get_result_fds: (get-property result-fds)
  * @self: a job
  *
- * Returns [property@AFork.Job:result-fds]. They are closed with the job; what is to be kept longer
- * is taken by [method@Gio.UnixFDList.get], which duplicates.
+ * Gets the descriptors that came with the result. A handle (`h`) in the result is an index into
+ * this list; check that it is less than the number of descriptors, because the worker chose it.
+ *
+ * The list belongs to the job, and the descriptors are closed when the job is freed. To keep a
+ * descriptor longer, take a duplicate by [method@Gio.UnixFDList.get].
  *
  * Returns: (transfer none) (nullable): the descriptors, or `NULL` if none came
  *

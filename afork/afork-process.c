@@ -537,7 +537,7 @@ afork_process_class_init (AForkProcessClass *klass)
   /**
    * AForkProcess:state: (getter get_state)
    *
-   * How far the process has come.
+   * How far the process has come. It only goes forward.
    *
    * Since: 0.1
    */
@@ -549,9 +549,9 @@ afork_process_class_init (AForkProcessClass *klass)
   /**
    * AForkProcess:title: (getter get_title) (setter set_title)
    *
-   * What `ps` shows of the process behind `afork: `. Unless it is set, that is the function's name
-   * once the process was told to run, and before that `template` and the name of the runtime. Forks
-   * made after it was set have the same.
+   * What `ps` shows of the process after `afork: `. If it is not set, that is the function's name
+   * after the process was told to run, and before that `template` and the name of the runtime.
+   * Forks that are made after it was set have the same title.
    *
    * Since: 0.1
    */
@@ -664,7 +664,8 @@ _afork_process_is_open (AForkProcess *self)
  * afork_process_get_runtime: (get-property runtime)
  * @self: a process
  *
- * Gets what the process executes.
+ * Gets the runtime that was given when the process was made, or the default runtime if none was. A
+ * fork has the runtime of its template.
  *
  * Returns: (transfer none): its runtime
  *
@@ -703,7 +704,9 @@ afork_process_get_pid (AForkProcess *self)
  * afork_process_get_state: (get-property state)
  * @self: a process
  *
- * Gets how far the process has come.
+ * Gets how far the process has come. The state only goes forward, from starting to preparing,
+ * running and exited. Connect to `notify::state` to be informed of changes. In another thread than
+ * that of the process, the value may be out of date.
  *
  * Returns: its state
  *
@@ -721,7 +724,9 @@ afork_process_get_state (AForkProcess *self)
  * afork_process_get_title: (get-property title)
  * @self: a process
  *
- * Gets what `ps` shows of the process behind `afork: `.
+ * Gets what `ps` shows of the process after `afork: `. If no title was set, that is the name of the
+ * function that the process was told to run. Before the process was run, it is `template` and the
+ * name of its runtime.
  *
  * Returns: (transfer none): its title
  *
@@ -747,7 +752,8 @@ afork_process_get_title (AForkProcess *self)
  * afork_process_get_function: (get-property function)
  * @self: a process
  *
- * Gets the function that the process was told to run.
+ * Gets the name of the function that the process was told to run, as it was given to
+ * [method@AFork.Process.run_async]: a symbol, or `MODULE:SYMBOL`.
  *
  * Returns: (transfer none) (nullable): its name, or `NULL` if the process was not told to run
  *
@@ -766,7 +772,9 @@ afork_process_get_function (AForkProcess *self)
  * @self: a process that was not run
  * @title: (nullable): a title, or `NULL` for the usual one
  *
- * Sets what `ps` shows of the process behind `afork: `, as far as there is room for it.
+ * Sets what `ps` shows of the process after `afork: `. A title that is too long for the space that
+ * the process has is cut. Forks that are made of the process later have the same title. Does
+ * nothing after the process was run.
  *
  * Since: 0.1
  */
@@ -795,7 +803,9 @@ afork_process_set_title (AForkProcess *self,
  * afork_process_get_die_with_parent: (get-property die-with-parent)
  * @self: a process
  *
- * Tells whether the process is killed when the calling program ends.
+ * Tells whether the process is killed when the calling program ends, that is, whether
+ * [method@AFork.Process.set_die_with_parent] was called for the process, or for its template before
+ * the fork was made.
  *
  * Returns: whether it is
  *
@@ -871,7 +881,9 @@ afork_process_set_die_with_parent (AForkProcess *self,
  * afork_process_get_spare: (get-property spare)
  * @self: a process
  *
- * Gets how many forks of the process are kept ready.
+ * Gets how many forks of the process are to be kept ready, as it was set. Fewer may exist: after
+ * some were taken, before the process has had nothing to do for a tenth of a second, or while there
+ * are not enough descriptors or processes. The default is 0.
  *
  * Returns: a number of processes
  *

@@ -565,13 +565,13 @@ afork_rpc_class_init (AForkRpcClass *klass)
   /**
    * AForkRpc:trusted:
    *
-   * Whether the worker may answer with blobs in memory that it can write to as long as it wants.
+   * Whether the worker may send blobs in memory that it can still write to.
    *
-   * Large blobs of a worker that is trusted come in memory that it uses again and again, which is
-   * fast; only its keeping to the protocol keeps them from changing while they are read. Set this
-   * to false for a worker that works on what a stranger has sent, and may fall into his hands: its
-   * blobs are then copied, or come in memory that nobody can change any more. In any case all of a
-   * blob can be read, whatever the worker does.
+   * Large blobs of a trusted worker arrive in memory that it uses again and again, which is fast.
+   * If the worker does not keep to the protocol, it can change them while they are read. Set this
+   * to false for a worker that an attacker may take over, such as one that parses files of
+   * strangers: its blobs are then copied, or arrive in memory that no process can change any more.
+   * In both cases the whole blob can be read, whatever the worker does.
    *
    * Since: 0.1
    */
@@ -647,7 +647,9 @@ afork_rpc_new (AForkProcess *process,
  * afork_rpc_get_process: (get-property process)
  * @self: an RPC object
  *
- * Returns [property@AFork.Rpc:process].
+ * Gets the process of the worker, as it was given when the object was made. Use it to read the pid
+ * or the exit status, or to kill the worker by [method@AFork.Process.force_exit]. It cannot be
+ * prepared or run any more.
  *
  * Returns: (transfer none): the worker
  *
@@ -665,7 +667,8 @@ afork_rpc_get_process (AForkRpc *self)
  * afork_rpc_get_function: (get-property function)
  * @self: an RPC object
  *
- * Returns [property@AFork.Rpc:function].
+ * Gets the name of the function that serves the calls, as it was given when the object was made: a
+ * symbol, or `MODULE:SYMBOL`.
  *
  * Returns: (transfer none): its name
  *
@@ -683,7 +686,8 @@ afork_rpc_get_function (AForkRpc *self)
  * afork_rpc_get_init_function: (get-property init-function)
  * @self: an RPC object
  *
- * Returns [property@AFork.Rpc:init-function].
+ * Gets the name of the function that the worker calls before it serves calls, an
+ * [callback@AFork.CallInitFunc].
  *
  * Returns: (transfer none) (nullable): its name, or `NULL`
  *
@@ -701,7 +705,8 @@ afork_rpc_get_init_function (AForkRpc *self)
  * afork_rpc_get_done_function: (get-property done-function)
  * @self: an RPC object
  *
- * Returns [property@AFork.Rpc:done-function].
+ * Gets the name of the function that the worker calls when all calls have ended and no more will
+ * come, an [callback@AFork.CallDoneFunc].
  *
  * Returns: (transfer none) (nullable): its name, or `NULL`
  *
@@ -719,7 +724,9 @@ afork_rpc_get_done_function (AForkRpc *self)
  * afork_rpc_get_concurrent: (get-property concurrent)
  * @self: an RPC object
  *
- * Returns [property@AFork.Rpc:concurrent].
+ * Tells whether the worker's function is an [callback@AFork.ConcurrentCallFunc], which serves many
+ * calls at a time. Otherwise it is an [callback@AFork.CallFunc], which serves one call after the
+ * other.
  *
  * Returns: whether the worker serves many calls at a time
  *
@@ -737,7 +744,8 @@ afork_rpc_get_concurrent (AForkRpc *self)
  * afork_rpc_get_max_in_flight: (get-property max-in-flight)
  * @self: an RPC object
  *
- * Returns [property@AFork.Rpc:max-in-flight].
+ * Gets how many calls are with the worker at a time. Further calls wait in this program, in the
+ * order in which they were made.
  *
  * Returns: a number of calls
  *
@@ -756,7 +764,12 @@ afork_rpc_get_max_in_flight (AForkRpc *self)
  * @self: an RPC object
  * @max_in_flight: a number of calls, 1 to 65535; another one counts as the nearest of these
  *
- * Sets [property@AFork.Rpc:max-in-flight].
+ * Sets how many calls are with the worker at a time. Further calls wait in this program. With a
+ * larger number, waiting calls are sent at once. With a smaller one, calls that the worker has stay
+ * there, and no more are sent until there are fewer.
+ *
+ * With [property@AFork.Rpc:concurrent], this is how many calls the worker serves at a time. Without
+ * it, this is how many calls the worker finds in its socket when it has finished one.
  *
  * Since: 0.1
  */

@@ -223,7 +223,7 @@ afork_runtime_class_init (AForkRuntimeClass *klass)
    * AForkRuntime:working-directory: (type filename) (getter dup_working_directory)
    *   (setter set_working_directory)
    *
-   * The folder in which processes are executed; or `NULL` for the one that this process has when
+   * The working directory of executed processes; or `NULL` for the one that this process has when
    * they are executed.
    *
    * Since: 0.1
@@ -235,7 +235,7 @@ afork_runtime_class_init (AForkRuntimeClass *klass)
   /**
    * AForkRuntime:module-path: (getter dup_module_path) (setter set_module_path)
    *
-   * The folders in which [method@AFork.Process.require] looks first; or `NULL` for none.
+   * The directories in which [method@AFork.Process.require] searches first; or `NULL` for none.
    *
    * Since: 0.1
    */
@@ -416,7 +416,8 @@ afork_runtime_set_template (AForkRuntime *self,
  * afork_runtime_get_name: (get-property name)
  * @self: a runtime
  *
- * Gets what the runtime is called.
+ * Gets the name of the runtime, which appears in titles of processes and in error messages. The
+ * runtimes of the library are `native` and `self`; another one has the name that it was given.
  *
  * Returns: (transfer none): its name
  *
@@ -475,8 +476,8 @@ set_strings (AForkRuntime         *self,
  * afork_runtime_dup_argv: (get-property argv)
  * @self: a runtime
  *
- * Gets the program that is executed, and its arguments. For the native runtime that is the server
- * program that would be executed now, if no other was set.
+ * Gets the program that is executed, and its arguments. If none were set, the native runtime
+ * returns the server program that it would execute now.
  *
  * Returns: (transfer full) (nullable) (array zero-terminated=1) (element-type filename): a copy of
  *   the arguments
@@ -502,11 +503,12 @@ afork_runtime_dup_argv (AForkRuntime *self)
  * @argv: (nullable) (array zero-terminated=1) (element-type filename): a program and its arguments,
  *   or `NULL` for the usual
  *
- * Sets the program that is executed, and its arguments.
+ * Sets the program that is executed, and its arguments. If the program has no slash, it is searched
+ * for in `PATH`. A template that runs already is replaced when it is next needed.
  *
- * The native runtime adds `--socket=N` to them, which says as which descriptor the program gets
- * the command socket. That of [func@AFork.Runtime.get_self] adds an argument that
- * [func@AFork.init] knows, unless `--` stands before it.
+ * The native runtime adds `--socket=N`, which tells the program the number of its command socket.
+ * The runtime of [func@AFork.Runtime.get_self] adds an argument that [func@AFork.init] recognizes,
+ * unless `--` stands before it.
  *
  * Since: 0.1
  */
@@ -523,7 +525,8 @@ afork_runtime_set_argv (AForkRuntime       *self,
  * afork_runtime_dup_environ: (get-property environ)
  * @self: a runtime
  *
- * Gets the environment of executed processes.
+ * Gets the environment of the processes that this runtime executes. `NULL`, the default, is the
+ * environment that this program has when a process is executed.
  *
  * Returns: (transfer full) (nullable) (array zero-terminated=1) (element-type filename): a copy of
  *   the environment, or
@@ -546,7 +549,9 @@ afork_runtime_dup_environ (AForkRuntime *self)
  *   `NAME=VALUE`, or `NULL` for the
  *   environment of this process
  *
- * Sets the environment of executed processes.
+ * Sets the whole environment of the processes that this runtime executes from now on. A template
+ * that runs already is replaced when it is next needed. To change single variables of one process,
+ * use [method@AFork.Process.setenv].
  *
  * Since: 0.1
  */
@@ -563,7 +568,8 @@ afork_runtime_set_environ (AForkRuntime       *self,
  * afork_runtime_dup_working_directory: (get-property working-directory)
  * @self: a runtime
  *
- * Gets the folder in which processes are executed.
+ * Gets the working directory of the processes that this runtime executes. `NULL`, the default, is
+ * the working directory that this program has when a process is executed.
  *
  * Returns: (transfer full) (type filename) (nullable): a copy of the path, or `NULL` for the folder
  *   of this process
@@ -589,7 +595,9 @@ afork_runtime_dup_working_directory (AForkRuntime *self)
  * @working_directory: (type filename) (nullable): a folder's path, or `NULL` for the folder of this
  *   process
  *
- * Sets the folder in which processes are executed.
+ * Sets the working directory of the processes that this runtime executes from now on. A template
+ * that runs already is replaced when it is next needed. To change the working directory of one
+ * process, use [method@AFork.Process.chdir].
  *
  * Since: 0.1
  */
@@ -619,7 +627,8 @@ afork_runtime_set_working_directory (AForkRuntime *self,
  * afork_runtime_dup_module_path: (get-property module-path)
  * @self: a runtime
  *
- * Gets the folders in which modules are looked for first.
+ * Gets the directories in which [method@AFork.Process.require] searches for modules first. `NULL`,
+ * the default, is none.
  *
  * Returns: (transfer full) (nullable) (array zero-terminated=1) (element-type filename): a copy of
  *   the paths, or `NULL` for
@@ -641,7 +650,9 @@ afork_runtime_dup_module_path (AForkRuntime *self)
  * @module_path: (nullable) (array zero-terminated=1) (element-type filename): paths of folders, or
  *   `NULL` for none
  *
- * Sets the folders in which modules are looked for first.
+ * Sets the directories in which [method@AFork.Process.require] searches for modules first, before
+ * those of the environment variable `AFORK_MODULE_PATH` and the directory for installed modules. A
+ * template that runs already is replaced when it is next needed.
  *
  * Since: 0.1
  */
@@ -658,7 +669,9 @@ afork_runtime_set_module_path (AForkRuntime       *self,
  * afork_runtime_get_can_fork: (get-property can-fork)
  * @self: a runtime
  *
- * Tells whether processes of this runtime can be forked.
+ * Tells whether processes of this runtime can be forked. This requires that descriptors can be sent
+ * to them. If they cannot be forked, each process executes the runtime's program when it is run,
+ * and [method@AFork.Process.fork] copies the commands that were queued.
  *
  * Returns: whether they can
  *
@@ -676,7 +689,8 @@ afork_runtime_get_can_fork (AForkRuntime *self)
  * afork_runtime_get_can_pass_fds: (get-property can-pass-fds)
  * @self: a runtime
  *
- * Tells whether descriptors can be sent to processes of this runtime.
+ * Tells whether descriptors can be sent to processes of this runtime. If not, a process or a job
+ * with descriptors fails with `AFORK_ERROR_NOT_SUPPORTED`.
  *
  * Returns: whether they can
  *
@@ -694,7 +708,9 @@ afork_runtime_get_can_pass_fds (AForkRuntime *self)
  * afork_runtime_get_start_timeout: (get-property start-timeout)
  * @self: a runtime
  *
- * Gets how long a program that is executed may take to answer as an AFork server does.
+ * Gets how long a program that is executed may take to answer as an AFork server does. A program
+ * that has not answered by then is killed, and its process fails with `AFORK_ERROR_SPAWN`. The
+ * default is 30,000 milliseconds.
  *
  * Returns: milliseconds, or 0 for no limit
  *
@@ -719,7 +735,8 @@ afork_runtime_get_start_timeout (AForkRuntime *self)
  * @timeout: milliseconds, or 0 for no limit
  *
  * Sets how long a program that is executed from now on may take to answer as an AFork server does.
- * A template that runs already is not replaced for that.
+ * A template that runs already is not replaced because of that. Allow more time if a user must type
+ * a password or a network is slow.
  *
  * Since: 0.1
  */
