@@ -345,13 +345,8 @@ def print_report(report):
 
 def figure_row(figure):
     """FIGURE as a row of the table in the manual."""
-    bounds = ['', '']
-    if figure['at-least'] is not None:
-        bounds = [f"{number(figure[key])} {figure['unit']}" for key in ('at-least', 'aim')]
-        if figure['smaller-is-better']:
-            bounds[0] = 'at most ' + bounds[0]
     cells = [figure['title'], f"{number(figure['value'])} {figure['unit']}",
-             f"{number(figure['lowest'])} to {number(figure['highest'])}", *bounds]
+             f"{number(figure['lowest'])} to {number(figure['highest'])}"]
     return '| ' + ' | '.join(cells) + ' |'
 
 
@@ -369,8 +364,8 @@ def page_section(report):
     return '\n'.join([
         textwrap.fill('; '.join(machine_lines(report)) + '.', 100),
         '',
-        '| figure | median | rounds | at least | aim |',
-        '|---|---|---|---|---|',
+        '| figure | median | rounds |',
+        '|---|---|---|',
         *(figure_row(figure) for figure in report['figures']),
         *(['', '| case | /s | p50 µs | p99 µs | caller’s µs |', '|---|---|---|---|---|']
           if timed else []),

@@ -15,7 +15,6 @@ VALUES = 158       # what is to the right of them
 ROW = 22
 COLORS = {'ours': '#1a5fb4', 'peer': '#77767b', 'limit': '#c88800'}
 LEGEND = {'ours': 'AFork', 'peer': 'peers', 'limit': 'limits: they do less'}
-VERDICT_COLORS = {'aim reached': '#26a269', 'holds': '#1a5fb4', 'MISSED': '#c01c28'}
 INK, FAINT, GRID = '#241f31', '#5e5c64', '#deddda'
 
 
@@ -74,12 +73,6 @@ def decades(low, high):
     return [10.0 ** n for n in range(first, last + 1)]
 
 
-def doublings(low, high):
-    first = math.floor(math.log2(low))
-    last = max(math.ceil(math.log2(high)), first + 1)
-    return [2.0 ** n for n in range(first, last + 1)]
-
-
 def rounded(value):
     if value >= 100:
         return f'{value:,.0f}'.replace(',', '\u202f')
@@ -124,39 +117,6 @@ def draw_panel(canvas, y, panel, cases):
     return y + 52
 
 
-def draw_figures(canvas, y, figures):
-    """Draws how far each figure is above what it must at least be, and returns where it ends."""
-    figures = [figure for figure in figures if figure['at-least'] is not None]
-    if not figures:
-        return y
-
-    def score(figure, value):
-        if figure['smaller-is-better']:
-            return figure['at-least'] / value
-        return value / figure['at-least']
-
-    canvas.text(MARGIN, y, 'Against what it must at least be: 1 holds, the bar is the aim', size=15,
-                weight='bold')
-    y += 14
-    keys = ('lowest', 'value', 'highest', 'at-least', 'aim')
-    axis = LogAxis([score(figure, figure[key]) for figure in figures for key in keys], doublings)
-    axis.draw(canvas, y, y + len(figures) * ROW)
-    canvas.line(axis.x(1), y, axis.x(1), y + len(figures) * ROW, color=INK, width=1.5)
-
-    for figure in figures:
-        low, high = sorted(score(figure, figure[key]) for key in ('lowest', 'highest'))
-        aim = axis.x(score(figure, figure['aim']))
-        color = VERDICT_COLORS[figure['verdict']]
-        canvas.line(aim, y + 4, aim, y + 18, color=FAINT, width=3)
-        canvas.text(LABELS - 14, y + 15, figure['title'], anchor='end', size=11)
-        draw_dot(canvas, axis, y + 11, low, score(figure, figure['value']), high, color)
-        canvas.text(WIDTH - MARGIN, y + 15,
-                    f"{rounded(figure['value'])} {figure['unit']}, {figure['verdict']}",
-                    anchor='end', color=color, weight='bold')
-        y += ROW
-    return y + 52
-
-
 def draw_legend(canvas, y):
     x = MARGIN
     for kind, text in LEGEND.items():
@@ -167,7 +127,7 @@ def draw_legend(canvas, y):
 
 
 def draw(report, lines, panels):
-    """Returns the SVG of REPORT, headed by LINES, with PANELS and then the figures."""
+    """Returns the SVG of REPORT, headed by LINES, with PANELS."""
     canvas = Canvas()
     y = 44
     canvas.text(MARGIN, y, report['title'], size=22, weight='bold')
@@ -180,5 +140,4 @@ def draw(report, lines, panels):
     y += 44
     for panel in panels:
         y = draw_panel(canvas, y, panel, report['cases'])
-    y = draw_figures(canvas, y, report['figures'])
     return canvas.svg(y - 10)
