@@ -62,7 +62,10 @@ typedef struct
   guint  generation;
 } AForkMutex;
 
-gboolean _afork_mutex_lock   (AForkMutex *self);
-void     _afork_mutex_unlock (AForkMutex *self);
+gboolean _afork_mutex_lock        (AForkMutex *self);
+/* The same, where what is protected may be of any generation: this is false, once, only if another
+ * thread had the mutex at the fork, so that it is perhaps half done. */
+gboolean _afork_mutex_lock_intact (AForkMutex *self);
+void     _afork_mutex_unlock      (AForkMutex *self);
 
 G_END_DECLS

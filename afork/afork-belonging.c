@@ -229,17 +229,19 @@ forked_cb (void)
   errno = saved_errno;
 }
 
-/* Not before the program makes a first process: no other is to pay for it. */
+/* Not before the program makes a first process: no other is to pay for it. Two threads that come
+ * here at once may both do it, which does no harm; and in a fork that is made meanwhile, nobody
+ * waits for a thread that is not there. */
 static void
 handle_forks (void)
 {
-  static gsize handled;
+  static int handled;           /* atomic */
 
-  if (g_once_init_enter (&handled))
-    {
-      pthread_atfork (NULL, NULL, forked_cb);
-      g_once_init_leave (&handled, 1);
-    }
+  if (g_atomic_int_get (&handled))
+    return;
+
+  pthread_atfork (NULL, NULL, forked_cb);
+  g_atomic_int_set (&handled, TRUE);
 }
 
 void
@@ -354,6 +356,27 @@ _afork_mutex_lock (AForkMutex *self)
 
   g_mutex_lock (&self->mutex);
   return is_same;
+}
+
+gboolean
+_afork_mutex_lock_intact (AForkMutex *self)
+{
+  const guint now = _afork_belonging_get_generation ();
+  const guint before = (guint) g_atomic_int_get (&self->generation);
+
+  if (before == now
+      || !g_atomic_int_compare_and_exchange (&self->generation, before, now))
+    {
+      g_mutex_lock (&self->mutex);
+      return TRUE;
+    }
+  /* No thread of this generation can have it yet. */
+  if (g_mutex_trylock (&self->mutex))
+    return TRUE;
+
+  g_mutex_init (&self->mutex);
+  g_mutex_lock (&self->mutex);
+  return FALSE;
 }
 
 void

@@ -94,16 +94,18 @@ _afork_blob_memory_is_complete (int     fd,
 gboolean
 _afork_blob_memory_can_check (void)
 {
-  static gsize known;           /* 1: it cannot; 2: it can, or has no memory of its own to try it */
+  /* Atomic. 1: it cannot; 2: it can, or has no memory of its own to try it. Two threads may both
+   * find out. */
+  static int known;
 
-  if (g_once_init_enter (&known))
+  if (g_atomic_int_get (&known) == 0)
     {
       g_auto(AForkFd) fd = _afork_blob_memory_new ();
 
-      g_once_init_leave (&known, fd < 0 || fcntl (fd, F_GET_SEALS) >= 0 ? 2 : 1);
+      g_atomic_int_set (&known, fd < 0 || fcntl (fd, F_GET_SEALS) >= 0 ? 2 : 1);
     }
 
-  return known == 2;
+  return g_atomic_int_get (&known) == 2;
 }
 
 gboolean

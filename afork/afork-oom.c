@@ -9,7 +9,9 @@
 
 #include <string.h>
 
-static GMutex lock;
+#include "afork-belonging-private.h"
+
+static AForkMutex lock;         /* for what follows */
 static char *counter_path;      /* NULL if there is none, or before it was looked for */
 static guint64 last_count;
 
@@ -110,16 +112,18 @@ read_count (void)
 void
 _afork_oom_begin (void)
 {
-  static gsize begun;
+  static gboolean begun;
 
-  if (!g_once_init_enter (&begun))
-    return;
-
-  counter_path = find_counter ("cgroup2", "", "memory.events.local");
-  if (counter_path == NULL)
-    counter_path = find_counter ("cgroup", "memory", "memory.oom_control");
-  last_count = read_count ();
-  g_once_init_leave (&begun, 1);
+  _afork_mutex_lock (&lock);
+  if (!begun)
+    {
+      counter_path = find_counter ("cgroup2", "", "memory.events.local");
+      if (counter_path == NULL)
+        counter_path = find_counter ("cgroup", "memory", "memory.oom_control");
+      last_count = read_count ();
+      begun = TRUE;
+    }
+  _afork_mutex_unlock (&lock);
 }
 
 gboolean
@@ -128,11 +132,11 @@ _afork_oom_has_killed (void)
   guint64 count;
   gboolean has_killed;
 
-  g_mutex_lock (&lock);
+  _afork_mutex_lock (&lock);
   count = read_count ();
   has_killed = count > last_count;
   last_count = count;
-  g_mutex_unlock (&lock);
+  _afork_mutex_unlock (&lock);
 
   return has_killed;
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "afork-belonging-private.h"
 #include "afork-blob-memory-private.h"
 #include "afork-call-breach-private.h"
 #include "afork-fd-private.h"
@@ -38,7 +39,7 @@ typedef struct
 
 struct _AForkSegmentPool
 {
-  GMutex     lock;
+  AForkMutex lock;
   GPtrArray *segments;          /* of Segment */
   gsize      n_bytes;
   gsize      n_idle_bytes;
@@ -62,7 +63,6 @@ _afork_segment_pool_new (void)
 {
   AForkSegmentPool *self = g_new0 (AForkSegmentPool, 1);
 
-  g_mutex_init (&self->lock);
   self->segments = g_ptr_array_new_with_free_func (segment_free);
   self->ended = g_array_new (FALSE, FALSE, sizeof (guint32));
   return self;
@@ -73,7 +73,6 @@ _afork_segment_pool_free (AForkSegmentPool *self)
 {
   g_ptr_array_unref (self->segments);
   g_array_unref (self->ended);
-  g_mutex_clear (&self->lock);
   g_free (self);
 }
 
@@ -223,9 +222,9 @@ add_segment (AForkSegmentPool *self,
     return NULL;
 
   /* Only the one sender adds segments, so there is still room afterwards. */
-  g_mutex_unlock (&self->lock);
+  _afork_mutex_unlock (&self->lock);
   *fd = allocate (capacity, &data);
-  g_mutex_lock (&self->lock);
+  _afork_mutex_lock (&self->lock);
   if (*fd < 0)
     return NULL;
 
@@ -249,7 +248,7 @@ _afork_segment_pool_fill (AForkSegmentPool *self,
   Segment *segment;
 
   *fd = -1;
-  g_mutex_lock (&self->lock);
+  _afork_mutex_lock (&self->lock);
   segment = find_fitting (self, size);
   if (segment != NULL)
     {
@@ -258,7 +257,7 @@ _afork_segment_pool_fill (AForkSegmentPool *self,
     }
   else
     segment = add_segment (self, get_capacity (size), fd);
-  g_mutex_unlock (&self->lock);
+  _afork_mutex_unlock (&self->lock);
   if (segment == NULL)
     return 0;
 
@@ -274,7 +273,7 @@ _afork_segment_pool_release (AForkSegmentPool  *self,
 {
   Segment *released = NULL;
 
-  g_mutex_lock (&self->lock);
+  _afork_mutex_lock (&self->lock);
   for (guint i = 0; i < self->segments->len && released == NULL; i++)
     {
       Segment *segment = g_ptr_array_index (self->segments, i);
@@ -290,7 +289,7 @@ _afork_segment_pool_release (AForkSegmentPool  *self,
       while (self->n_idle_bytes > AFORK_SEGMENTS_MAX_IDLE_BYTES)
         end_idle (self, find_stale (self));
     }
-  g_mutex_unlock (&self->lock);
+  _afork_mutex_unlock (&self->lock);
 
   return released != NULL
     || _afork_call_breach (error, "a segment is given back that is not in use");
@@ -317,9 +316,9 @@ _afork_segment_pool_take_ended (AForkSegmentPool *self)
 {
   guint32 number;
 
-  g_mutex_lock (&self->lock);
+  _afork_mutex_lock (&self->lock);
   number = take_number (self->ended, &self->n_ended);
-  g_mutex_unlock (&self->lock);
+  _afork_mutex_unlock (&self->lock);
   return number;
 }
 
@@ -352,7 +351,8 @@ typedef struct
 struct _AForkSegmentTable
 {
   gatomicrefcount   ref_count;  /* its owner, and each blob that somebody has */
-  GMutex            lock;
+  AForkMutex        lock;
+  gboolean          is_broken;  /* in a fork of the program: it is perhaps half done, and stays */
   gboolean          freed;      /* by its owner */
   GHashTable       *mapped;     /* of number to Mapped */
   gsize             n_bytes;
@@ -362,6 +362,13 @@ struct _AForkSegmentTable
   void            (*wake) (gpointer data);
   gpointer          wake_data;
 };
+
+static void
+lock_table (AForkSegmentTable *self)
+{
+  if (!_afork_mutex_lock_intact (&self->lock))
+    self->is_broken = TRUE;
+}
 
 static void
 mapped_free (gpointer data)
@@ -378,7 +385,6 @@ _afork_segment_table_new (void)
   AForkSegmentTable *self = g_new0 (AForkSegmentTable, 1);
 
   g_atomic_ref_count_init (&self->ref_count);
-  g_mutex_init (&self->lock);
   self->mapped = g_hash_table_new_full (NULL, NULL, NULL, mapped_free);
   self->released = g_array_new (FALSE, FALSE, sizeof (guint32));
   return self;
@@ -387,12 +393,11 @@ _afork_segment_table_new (void)
 static void
 table_unref (AForkSegmentTable *self)
 {
-  if (!g_atomic_ref_count_dec (&self->ref_count))
+  if (!g_atomic_ref_count_dec (&self->ref_count) || self->is_broken)
     return;
 
   g_hash_table_unref (self->mapped);
   g_array_unref (self->released);
-  g_mutex_clear (&self->lock);
   g_free (self);
 }
 
@@ -407,12 +412,13 @@ is_unused (gpointer key,
 void
 _afork_segment_table_free (AForkSegmentTable *self)
 {
-  g_mutex_lock (&self->lock);
+  lock_table (self);
   self->freed = TRUE;
-  g_hash_table_foreach_remove (self->mapped, is_unused, NULL);
+  if (!self->is_broken)
+    g_hash_table_foreach_remove (self->mapped, is_unused, NULL);
   g_clear_pointer (&self->context, _afork_context_unref);
   self->wake = NULL;
-  g_mutex_unlock (&self->lock);
+  _afork_mutex_unlock (&self->lock);
 
   table_unref (self);
 }
@@ -425,12 +431,12 @@ _afork_segment_table_set_wake (AForkSegmentTable  *self,
 {
   g_autoptr(AForkContext) old = NULL;
 
-  g_mutex_lock (&self->lock);
+  lock_table (self);
   old = g_steal_pointer (&self->context);
   self->context = context != NULL ? _afork_context_ref (context) : NULL;
   self->wake = wake;
   self->wake_data = data;
-  g_mutex_unlock (&self->lock);
+  _afork_mutex_unlock (&self->lock);
 }
 
 gboolean
@@ -465,10 +471,10 @@ _afork_segment_table_add (AForkSegmentTable  *self,
   mapped->number = number;
   mapped->data = data;
   mapped->capacity = (gsize) size;
-  g_mutex_lock (&self->lock);
+  lock_table (self);
   g_hash_table_insert (self->mapped, key, mapped);
   self->n_bytes += mapped->capacity;
-  g_mutex_unlock (&self->lock);
+  _afork_mutex_unlock (&self->lock);
   return TRUE;
 }
 
@@ -481,7 +487,7 @@ _afork_segment_table_end (AForkSegmentTable  *self,
   gboolean is_idle;
   Mapped *mapped;
 
-  g_mutex_lock (&self->lock);
+  lock_table (self);
   mapped = g_hash_table_lookup (self->mapped, key);
   is_idle = mapped != NULL && mapped->use == USE_NONE;
   if (is_idle)
@@ -489,7 +495,7 @@ _afork_segment_table_end (AForkSegmentTable  *self,
       self->n_bytes -= mapped->capacity;
       g_hash_table_remove (self->mapped, key);
     }
-  g_mutex_unlock (&self->lock);
+  _afork_mutex_unlock (&self->lock);
 
   return is_idle || _afork_call_breach (error, "a segment ends that is not idle");
 }
@@ -509,8 +515,10 @@ blob_freed (gpointer data)
   is_reusable = _afork_blob_memory_drop_copies (mapped->data, mapped->size,
                                                 &mapped->n_faults);
 
-  g_mutex_lock (&table->lock);
-  if (table->freed)
+  lock_table (table);
+  if (table->is_broken)
+    is_reusable = FALSE;
+  else if (table->freed)
     g_hash_table_remove (table->mapped, GUINT_TO_POINTER (mapped->number));
   else if (is_reusable)
     {
@@ -521,7 +529,7 @@ blob_freed (gpointer data)
       wake = table->wake;
       wake_data = table->wake_data;
     }
-  g_mutex_unlock (&table->lock);
+  _afork_mutex_unlock (&table->lock);
 
   if (context != NULL)
     _afork_context_wake (context);
@@ -539,7 +547,7 @@ _afork_segment_table_get (AForkSegmentTable  *self,
   gboolean is_right;
   Mapped *mapped;
 
-  g_mutex_lock (&self->lock);
+  lock_table (self);
   mapped = g_hash_table_lookup (self->mapped, GUINT_TO_POINTER (number));
   is_right = mapped != NULL && mapped->use == USE_NONE && size > 0 && size <= mapped->capacity;
   if (is_right)
@@ -547,7 +555,7 @@ _afork_segment_table_get (AForkSegmentTable  *self,
       mapped->use = USE_BLOB;
       mapped->size = (gsize) size;
     }
-  g_mutex_unlock (&self->lock);
+  _afork_mutex_unlock (&self->lock);
   if (!is_right)
     {
       _afork_call_breach (error, "a blob is in no segment that is its own");
@@ -563,11 +571,11 @@ _afork_segment_table_take_released (AForkSegmentTable *self)
 {
   guint32 number;
 
-  g_mutex_lock (&self->lock);
+  lock_table (self);
   number = take_number (self->released, &self->n_released);
   if (number != 0)
     ((Mapped *) g_hash_table_lookup (self->mapped, GUINT_TO_POINTER (number)))->use = USE_NONE;
-  g_mutex_unlock (&self->lock);
+  _afork_mutex_unlock (&self->lock);
   return number;
 }
 

@@ -18,7 +18,8 @@ typedef struct
   gatomicrefcount  ref_count;     /* of each waiter and group, and of the source */
   guint            n_waiters;     /* under the lock of the table */
 
-  GMutex           lock;          /* for what follows, for groups and for waiters */
+  AForkMutex       lock;          /* for what follows, for groups and for waiters */
+  gboolean         is_broken;     /* in a fork of the program: it is perhaps half done, and stays */
   GMainContext    *context;       /* not a reference; NULL once it has gone */
   GSource         *source;        /* NULL once it is destroyed */
   AForkTurnState   turn_state;    /* of the source */
@@ -66,6 +67,23 @@ typedef struct
 static AForkMutex table_lock;
 static GHashTable *table;
 
+/* In a fork of the program, waiters that are made there have hubs of their own. */
+static void
+lock_table (void)
+{
+  if (!_afork_mutex_lock (&table_lock))
+    table = NULL;
+}
+
+/* In a fork of the program, another thread may have been at it. Then its waiters are never
+ * called. */
+static void
+hub_lock (Hub *self)
+{
+  if (!_afork_mutex_lock_intact (&self->lock))
+    self->is_broken = TRUE;
+}
+
 static void
 hub_unref (gpointer data)
 {
@@ -75,9 +93,11 @@ hub_unref (gpointer data)
     return;
 
   _afork_belonging_end (&self->belonging);
+  if (self->is_broken)
+    return;
+
   g_hash_table_unref (self->groups);
   g_sequence_free (self->times);
-  g_mutex_clear (&self->lock);
   g_free (self);
 }
 
@@ -165,11 +185,16 @@ cancelled_cb (GCancellable *cancellable,
 {
   gulong handler_id;
 
-  g_mutex_lock (&self->hub->lock);
+  hub_lock (self->hub);
+  if (self->hub->is_broken)
+    {
+      _afork_mutex_unlock (&self->hub->lock);
+      return;
+    }
   queue_append_all (&self->hub->due, &self->waiters);
   handler_id = group_end (self);
   hub_wake (self->hub);
-  g_mutex_unlock (&self->hub->lock);
+  _afork_mutex_unlock (&self->hub->lock);
 
   if (handler_id != 0)
     g_signal_handler_disconnect (cancellable, handler_id);
@@ -185,13 +210,13 @@ group_connect (Group *self)
   if (g_cancellable_is_cancelled (self->cancellable))
     cancelled_cb (self->cancellable, self);
 
-  g_mutex_lock (&self->hub->lock);
+  hub_lock (self->hub);
   if (!self->is_over)
     {
       self->handler_id = handler_id;
       handler_id = 0;
     }
-  g_mutex_unlock (&self->hub->lock);
+  _afork_mutex_unlock (&self->hub->lock);
 
   if (handler_id != 0)
     g_signal_handler_disconnect (self->cancellable, handler_id);
@@ -205,6 +230,9 @@ static gulong
 waiter_unlink (AForkWaiter *self)
 {
   Place place = self->place;
+
+  if (self->hub->is_broken)
+    return 0;
 
   self->place = NOWHERE;
   switch (place)
@@ -236,12 +264,12 @@ hub_detach (Hub *self)
 {
   GSource *source;
 
-  g_mutex_lock (&self->lock);
+  hub_lock (self);
   source = g_steal_pointer (&self->source);
-  if (source != NULL)
+  if (source != NULL && table != NULL && g_hash_table_lookup (table, self->context) == self)
     g_hash_table_remove (table, self->context);
   self->context = NULL;
-  g_mutex_unlock (&self->lock);
+  _afork_mutex_unlock (&self->lock);
   return source;
 }
 
@@ -251,7 +279,7 @@ hub_remove_waiter (Hub *self)
 {
   GSource *source = NULL;
 
-  _afork_mutex_lock (&table_lock);
+  lock_table ();
   if (--self->n_waiters == 0)
     source = hub_detach (self);
   _afork_mutex_unlock (&table_lock);
@@ -265,9 +293,9 @@ waiter_unref (AForkWaiter *self)
   Hub *hub = self->hub;
   gboolean is_last;
 
-  g_mutex_lock (&hub->lock);
+  hub_lock (hub);
   is_last = --self->ref_count == 0;
-  g_mutex_unlock (&hub->lock);
+  _afork_mutex_unlock (&hub->lock);
   if (!is_last)
     return;
 
@@ -310,11 +338,11 @@ hub_is_due (Hub    *self,
   AForkWaiter *next;
   gboolean is_due;
 
-  g_mutex_lock (&self->lock);
-  next = get_next_in_time (self);
-  is_due = self->due.length > 0 || (next != NULL && next->time <= time);
+  hub_lock (self);
+  next = self->is_broken ? NULL : get_next_in_time (self);
+  is_due = (self->due.length > 0 && !self->is_broken) || (next != NULL && next->time <= time);
   *timeout = next != NULL && !is_due ? (int) MIN ((next->time - time + 999) / 1000, G_MAXINT) : -1;
-  g_mutex_unlock (&self->lock);
+  _afork_mutex_unlock (&self->lock);
   return is_due;
 }
 
@@ -344,15 +372,15 @@ collect_due (Hub    *self,
   AForkWaiter *next;
   guint n_due;
 
-  g_mutex_lock (&self->lock);
-  while ((next = get_next_in_time (self)) != NULL && next->time <= time)
+  hub_lock (self);
+  while (!self->is_broken && (next = get_next_in_time (self)) != NULL && next->time <= time)
     {
       (void) waiter_unlink (next);
       next->place = IN_DUE;
       g_queue_push_tail_link (&self->due, &next->link);
     }
-  n_due = self->due.length;
-  g_mutex_unlock (&self->lock);
+  n_due = self->is_broken ? 0 : self->due.length;
+  _afork_mutex_unlock (&self->lock);
   return n_due;
 }
 
@@ -361,14 +389,14 @@ take_due (Hub *self)
 {
   AForkWaiter *waiter;
 
-  g_mutex_lock (&self->lock);
-  waiter = g_queue_peek_head (&self->due);
+  hub_lock (self);
+  waiter = self->is_broken ? NULL : g_queue_peek_head (&self->due);
   if (waiter != NULL)
     {
       (void) waiter_unlink (waiter);
       waiter->ref_count++;
     }
-  g_mutex_unlock (&self->lock);
+  _afork_mutex_unlock (&self->lock);
   return waiter;
 }
 
@@ -416,8 +444,8 @@ clear_groups (Hub *self)
   GHashTableIter iter;
   gpointer group;
 
-  g_mutex_lock (&self->lock);
-  for (;;)
+  hub_lock (self);
+  while (!self->is_broken)
     {
       g_autoptr(GCancellable) cancellable = NULL;
       gulong handler_id;
@@ -429,12 +457,12 @@ clear_groups (Hub *self)
       cancellable = g_object_ref (((Group *) group)->cancellable);
       queue_append_all (&self->due, &((Group *) group)->waiters);
       handler_id = group_end (group);
-      g_mutex_unlock (&self->lock);
+      _afork_mutex_unlock (&self->lock);
       if (handler_id != 0)
         g_signal_handler_disconnect (cancellable, handler_id);
-      g_mutex_lock (&self->lock);
+      hub_lock (self);
     }
-  g_mutex_unlock (&self->lock);
+  _afork_mutex_unlock (&self->lock);
 }
 
 /* Takes a waiter that is left out of where it is, and its data. */
@@ -445,9 +473,9 @@ take_left (Hub             *self,
 {
   AForkWaiter *waiter;
 
-  g_mutex_lock (&self->lock);
-  waiter = get_next_in_time (self);
-  if (waiter == NULL)
+  hub_lock (self);
+  waiter = self->is_broken ? NULL : get_next_in_time (self);
+  if (waiter == NULL && !self->is_broken)
     waiter = g_queue_peek_head (&self->due);
   if (waiter != NULL)
     {
@@ -455,7 +483,7 @@ take_left (Hub             *self,
       *free_data = g_steal_pointer (&waiter->free_data);
       *data = waiter->data;
     }
-  g_mutex_unlock (&self->lock);
+  _afork_mutex_unlock (&self->lock);
   return waiter;
 }
 
@@ -464,7 +492,7 @@ detach (Hub *self)
 {
   GSource *source;
 
-  _afork_mutex_lock (&table_lock);
+  lock_table ();
   source = hub_detach (self);
   _afork_mutex_unlock (&table_lock);
   return source;
@@ -514,7 +542,6 @@ hub_new (GMainContext *context)
 
   g_atomic_ref_count_init (&self->ref_count);
   _afork_belonging_begin (&self->belonging, forget, self);
-  g_mutex_init (&self->lock);
   self->context = context;
   self->groups = g_hash_table_new (NULL, NULL);
   self->times = g_sequence_new (NULL);
@@ -536,7 +563,7 @@ get_hub (GMainContext *context)
 {
   Hub *hub;
 
-  _afork_mutex_lock (&table_lock);
+  lock_table ();
   if (table == NULL)
     table = g_hash_table_new (NULL, NULL);
   hub = g_hash_table_lookup (table, context);
@@ -600,11 +627,11 @@ _afork_waiter_new_for_cancellable (GMainContext    *context,
   AForkWaiter *self = waiter_new (context, func, data, free_data);
   gboolean is_new;
 
-  g_mutex_lock (&self->hub->lock);
+  hub_lock (self->hub);
   self->group = get_group (self->hub, cancellable, &is_new);
   self->place = IN_GROUP;
   g_queue_push_tail_link (&self->group->waiters, &self->link);
-  g_mutex_unlock (&self->hub->lock);
+  _afork_mutex_unlock (&self->hub->lock);
 
   if (is_new)
     group_connect (self->group);
@@ -621,11 +648,11 @@ _afork_waiter_new_for_time (GMainContext    *context,
   AForkWaiter *self = waiter_new (context, func, data, free_data);
 
   self->time = time;
-  g_mutex_lock (&self->hub->lock);
+  hub_lock (self->hub);
   self->place = IN_TIMES;
   self->time_iter = g_sequence_insert_sorted (self->hub->times, self, compare_times, NULL);
   hub_wake (self->hub);
-  g_mutex_unlock (&self->hub->lock);
+  _afork_mutex_unlock (&self->hub->lock);
   return self;
 }
 
@@ -637,11 +664,11 @@ _afork_waiter_new_for_iteration (GMainContext    *context,
 {
   AForkWaiter *self = waiter_new (context, func, data, free_data);
 
-  g_mutex_lock (&self->hub->lock);
+  hub_lock (self->hub);
   self->place = IN_DUE;
   g_queue_push_tail_link (&self->hub->due, &self->link);
   hub_wake (self->hub);
-  g_mutex_unlock (&self->hub->lock);
+  _afork_mutex_unlock (&self->hub->lock);
   return self;
 }
 
@@ -660,9 +687,9 @@ _afork_waiter_end (AForkWaiter *self)
   GCancellable *cancellable = self->group != NULL ? self->group->cancellable : NULL;
   gulong handler_id;
 
-  g_mutex_lock (&self->hub->lock);
+  hub_lock (self->hub);
   handler_id = waiter_unlink (self);
-  g_mutex_unlock (&self->hub->lock);
+  _afork_mutex_unlock (&self->hub->lock);
 
   if (handler_id != 0)
     g_signal_handler_disconnect (cancellable, handler_id);

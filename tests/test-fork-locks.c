@@ -1,0 +1,168 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* A program that calls fork() while another of its threads is at something that the library locks:
+ * the child can use it and drop it, and does not hang. */
+
+#include "config.h"
+
+#include <errno.h>
+#include <glib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "afork/afork-belonging-private.h"
+#include "afork/afork-oom-private.h"
+#include "afork/afork-segments-private.h"
+#include "afork/afork-waiter-private.h"
+
+enum { N_FORKS = 200 };
+
+typedef struct
+{
+  void (*use) (void);
+  int    end;                   /* atomic */
+  int    n_uses;                /* atomic */
+} User;
+
+static AForkSegmentTable *table;
+static GMainContext *context;
+
+static gpointer
+use_thread (gpointer data)
+{
+  User *self = data;
+
+  while (!g_atomic_int_get (&self->end))
+    {
+      self->use ();
+      g_atomic_int_inc (&self->n_uses);
+    }
+  return NULL;
+}
+
+static void
+nobody_cb (gpointer data)
+{
+  g_assert_not_reached ();
+}
+
+static void
+use_segments (void)
+{
+  _afork_segment_table_set_wake (table, NULL, NULL, NULL);
+}
+
+static void
+use_waiters (void)
+{
+  static AForkWaiter *waiter;
+
+  /* They have a hub as long as there is one. */
+  if (waiter == NULL)
+    waiter = _afork_waiter_new_for_time (context, G_MAXINT64, nobody_cb, NULL, NULL);
+  for (int i = 0; i < 100; i++)
+    _afork_waiter_end (_afork_waiter_new_for_iteration (context, nobody_cb, NULL, NULL));
+}
+
+static void
+use_oom (void)
+{
+  _afork_oom_has_killed ();
+}
+
+static void
+drop_segments (void)
+{
+  use_segments ();
+  _afork_segment_table_free (table);
+}
+
+/* FUNC uses what is locked, in the parent's other thread. In the child, it is used, and given up by
+ * DROP. */
+static void
+check (void (*use)  (void),
+       void (*drop) (void))
+{
+  User user = { .use = use };
+  GThread *thread;
+
+  /* The first makes what the others use. */
+  use ();
+  thread = g_thread_new ("user", use_thread, &user);
+  while (g_atomic_int_get (&user.n_uses) < 10)
+    g_thread_yield ();
+
+  for (int i = 0; i < N_FORKS; i++)
+    {
+      pid_t child = fork ();
+      int status;
+
+      if (child == 0)
+        {
+          alarm (60);
+          use ();
+          drop ();
+          _exit (0);
+        }
+      g_assert_cmpint (child, >, 0);
+      while (waitpid (child, &status, 0) < 0)
+        g_assert_cmpint (errno, ==, EINTR);
+      g_assert_cmpint (status, ==, 0);
+    }
+
+  g_atomic_int_set (&user.end, TRUE);
+  g_thread_join (thread);
+}
+
+static void
+forget_nothing (gpointer data)
+{
+}
+
+static void
+test_segments (void)
+{
+  AForkBelonging belonging = { 0 };
+
+  /* The first thing that is kept has forks looked after. */
+  _afork_belonging_begin (&belonging, forget_nothing, &belonging);
+  table = _afork_segment_table_new ();
+  check (use_segments, drop_segments);
+  _afork_segment_table_free (table);
+  _afork_belonging_end (&belonging);
+}
+
+static void
+test_waiters (void)
+{
+  context = g_main_context_new ();
+  check (use_waiters, use_waiters);
+  g_main_context_unref (context);
+}
+
+static void
+test_oom (void)
+{
+  AForkBelonging belonging = { 0 };
+
+  _afork_belonging_begin (&belonging, forget_nothing, &belonging);
+  _afork_oom_begin ();
+  check (use_oom, use_oom);
+  _afork_belonging_end (&belonging);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  g_test_add_func ("/fork-locks/segments", test_segments);
+  g_test_add_func ("/fork-locks/waiters", test_waiters);
+  g_test_add_func ("/fork-locks/oom", test_oom);
+
+  return g_test_run ();
+}
