@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -78,6 +79,79 @@ _afork_fd_disown (int fd)
 
   if (word != NULL)
     g_atomic_int_and (word, ~(1U << (guint) fd % BITS));
+}
+
+static void
+list_gone_cb (gpointer  data,
+              GObject  *list)
+{
+  g_autoptr(GArray) fds = data;
+
+  for (guint i = 0; i < fds->len; i++)
+    _afork_fd_disown (g_array_index (fds, int, i));
+}
+
+/* What is told to it comes before the list closes them. */
+GUnixFDList *
+_afork_fd_list_new (const int *fds,
+                    guint      n_fds)
+{
+  GUnixFDList *list = g_unix_fd_list_new_from_array (fds, (int) n_fds);
+  GArray *numbers = g_array_new (FALSE, FALSE, sizeof (int));
+
+  g_array_append_vals (numbers, fds, n_fds);
+  for (guint i = 0; i < n_fds; i++)
+    _afork_fd_own (fds[i]);
+  g_object_weak_ref (G_OBJECT (list), list_gone_cb, numbers);
+  return list;
+}
+
+/* The eventfds of our own main contexts. GLib writes to them. */
+typedef struct _Wakeup Wakeup;
+
+struct _Wakeup
+{
+  Wakeup       *next;
+  GMainContext *context;        /* for comparison; NULL if this is free for another one */
+  int           fd;             /* atomic; -1 while it is free */
+};
+
+static AForkMutex wakeups_mutex;  /* for taking one */
+static Wakeup *wakeups;           /* atomic; only ever gets more */
+
+void
+_afork_fd_own_wakeup (int           fd,
+                      GMainContext *context)
+{
+  Wakeup *taken;
+
+  _afork_mutex_lock (&wakeups_mutex);
+  taken = g_atomic_pointer_get (&wakeups);
+  while (taken != NULL && taken->context != NULL)
+    taken = taken->next;
+  if (taken == NULL)
+    {
+      taken = g_new0 (Wakeup, 1);
+      taken->fd = -1;
+      taken->next = g_atomic_pointer_get (&wakeups);
+      g_atomic_pointer_set (&wakeups, taken);
+    }
+  taken->context = context;
+  g_atomic_int_set (&taken->fd, fd);
+  _afork_mutex_unlock (&wakeups_mutex);
+}
+
+void
+_afork_fd_disown_wakeup (GMainContext *context)
+{
+  _afork_mutex_lock (&wakeups_mutex);
+  for (Wakeup *each = g_atomic_pointer_get (&wakeups); each != NULL; each = each->next)
+    if (each->context == context)
+      {
+        g_atomic_int_set (&each->fd, -1);
+        each->context = NULL;
+      }
+  _afork_mutex_unlock (&wakeups_mutex);
 }
 
 /* Descriptors that the program has of us. Another one may have got the number since, so what counts
@@ -193,6 +267,26 @@ is_lent (const Lent *each)
     && status.st_dev == each->device && status.st_ino == each->inode;
 }
 
+/* A write to a dead end would be a signal. One that is shared would wake the parent's threads, or
+ * keep them from waking. */
+static void
+renew_wakeup (int fd)
+{
+  int renewed = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+  /* Where descriptors are used up, it makes room itself. */
+  if (renewed < 0)
+    {
+      close (fd);
+      renewed = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+    }
+  if (renewed < 0 || renewed == fd)
+    return;
+
+  dup3 (renewed, fd, O_CLOEXEC);
+  close (renewed);
+}
+
 static void
 bury_all (void)
 {
@@ -211,6 +305,9 @@ bury_all (void)
   for (const Lent *each = lent; each != NULL; each = each->next)
     if (is_lent (each))
       bury (each->fd, &dead_end);
+  for (const Wakeup *each = wakeups; each != NULL; each = each->next)
+    if (each->fd >= 0)
+      renew_wakeup (each->fd);
 
   if (dead_end >= 0 && !is_owned (dead_end))
     close (dead_end);

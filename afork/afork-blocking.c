@@ -28,7 +28,7 @@ kept_free (gpointer data)
   Kept *kept = data;
 
   if (kept->context != NULL && kept->pid == getpid ())
-    g_main_context_unref (kept->context);
+    _afork_main_context_unref (kept->context);
   g_free (kept);
 }
 
@@ -113,7 +113,7 @@ _afork_blocking_end (AForkBlocking *self)
   if (self->outer == NULL)
     get_kept ()->context = self->context;
   else
-    g_main_context_unref (self->context);
+    _afork_main_context_unref (self->context);
   _afork_hold_release (self->hold);
   g_object_unref (self->object);
   return self->result;

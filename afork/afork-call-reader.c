@@ -76,8 +76,11 @@ queue_fds (AForkCallReader  *self,
       success = success && _afork_call_reader_has_memory_for_fds (self->fds->len + n_fds, error);
       if (success)
         g_array_append_vals (self->fds, fds, n_fds);
-      for (guint i = 0; !success && i < n_fds; i++)
-        _afork_fd_close (fds[i]);
+      for (guint i = 0; i < n_fds; i++)
+        if (success)
+          _afork_fd_own (fds[i]);
+        else
+          _afork_fd_close (fds[i]);
     }
 
   return success;

@@ -67,7 +67,7 @@ send_segment (AForkCallStream *self,
   _afork_call_stream_gather_news (self);
   if (fd >= 0)
     {
-      fds = g_unix_fd_list_new_from_array (&fd, 1);
+      fds = _afork_fd_list_new (&fd, 1);
       frame.segment_size = capacity;
       _afork_call_writer_gather (self->writer, &frame, NULL, fds, 0);
     }

@@ -108,7 +108,8 @@ take_fds (AForkCallStream  *self,
   return _afork_call_breach (error, "a frame came without the descriptors that it names");
 }
 
-/* Those of the value, all of which have come; NULL if there are none. */
+/* Those of the value, all of which have come; NULL if there are none. They are the program's from
+ * now on. */
 static GUnixFDList *
 steal_fds (AForkCallStream *self)
 {
@@ -118,6 +119,8 @@ steal_fds (AForkCallStream *self)
     return NULL;
 
   list = g_unix_fd_list_new_from_array ((int *) self->fds->data, (int) self->fds->len);
+  for (guint i = 0; i < self->fds->len; i++)
+    _afork_fd_disown (g_array_index (self->fds, int, i));
   g_array_set_size (self->fds, 0);
   return list;
 }

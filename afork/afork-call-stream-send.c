@@ -16,6 +16,7 @@
 
 #include "afork-call-value-private.h"
 #include "afork-error.h"
+#include "afork-fd-private.h"
 #include "afork-i18n-private.h"
 
 void
@@ -35,7 +36,7 @@ _afork_call_stream_send_outbox (AForkCallStream *self,
   if (fd < 0)
     return;
 
-  self->outbox = g_unix_fd_list_new_from_array (&fd, 1);
+  self->outbox = _afork_fd_list_new (&fd, 1);
   self->outbox_size = size;
   _afork_call_writer_gather (self->writer, &frame, NULL, self->outbox, 0);
 }
@@ -182,7 +183,7 @@ _afork_call_stream_send_value (AForkCallStream     *self,
   if (sealed != NULL && sealed->len > 0)
     {
       send_first_fds (self, fds, n_fds, 0);
-      sealed_list = g_unix_fd_list_new_from_array ((int *) sealed->data, (int) sealed->len);
+      sealed_list = _afork_fd_list_new ((const int *) sealed->data, sealed->len);
       fds = sealed_list;
       n_fds = sealed->len;
     }

@@ -11,6 +11,8 @@ G_BEGIN_DECLS
 
 /* As g_main_context_new(), which ends the program if there is no descriptor left. This one fails
  * with a GIOError, also if other threads take descriptors meanwhile. */
-GMainContext *_afork_main_context_new (GError **error);
+GMainContext *_afork_main_context_new   (GError       **error);
+/* Drops the reference. Whoever still has one has it for himself. */
+void          _afork_main_context_unref (GMainContext  *context);
 
 G_END_DECLS

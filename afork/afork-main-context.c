@@ -93,20 +93,20 @@ run_child (Child *self)
   return result;
 }
 
-/* Whether GLib uses FD and nothing else to wake the context. */
-static gboolean
-has_only_fd (GMainContext *context,
-             int           fd)
+/* The descriptor by which GLib wakes the context, if there is nothing else in it; -1 if there
+ * is. */
+static int
+get_only_fd (GMainContext *context)
 {
   GPollFD poll_fds[2];
   int n_fds, timeout;
 
   if (!g_main_context_acquire (context))
-    return FALSE;
+    return -1;
 
   n_fds = g_main_context_query (context, G_MAXINT, &timeout, poll_fds, G_N_ELEMENTS (poll_fds));
   g_main_context_release (context);
-  return n_fds == 1 && poll_fds[0].fd == fd;
+  return n_fds == 1 ? poll_fds[0].fd : -1;
 }
 
 /* Whether no other thread can take a descriptor. */
@@ -145,8 +145,8 @@ fail (GError **error,
   return NULL;
 }
 
-GMainContext *
-_afork_main_context_new (GError **error)
+static GMainContext *
+make_context (GError **error)
 {
   int number = make_eventfd ();
   g_auto(AForkFd) fd = number < 0 ? -1 : _afork_fd_avoid_standard (number);
@@ -176,9 +176,27 @@ _afork_main_context_new (GError **error)
 
   /* If GLib uses other descriptors, they were the child's, so the context is of no use, and to free
    * it would close others. */
-  if (!has_only_fd (child.context, fd))
+  if (get_only_fd (child.context) != fd)
     return fail (error, ENOTSUP);
 
   fd = -1;
   return child.context;
+}
+
+GMainContext *
+_afork_main_context_new (GError **error)
+{
+  GMainContext *context = make_context (error);
+  const int fd = context != NULL ? get_only_fd (context) : -1;
+
+  if (fd >= 0)
+    _afork_fd_own_wakeup (fd, context);
+  return context;
+}
+
+void
+_afork_main_context_unref (GMainContext *context)
+{
+  _afork_fd_disown_wakeup (context);
+  g_main_context_unref (context);
 }

@@ -12,6 +12,7 @@
 
 #include "afork-blocking-private.h"
 #include "afork-error.h"
+#include "afork-fd-private.h"
 #include "afork-i18n-private.h"
 #include "afork-runtime.h"
 
@@ -91,7 +92,12 @@ afork_process_detach_finish (AForkProcess  *self,
   g_return_val_if_fail (g_async_result_is_tagged (result, afork_process_detach_async), -1);
 
   fd = g_task_propagate_pointer (G_TASK (result), error);
-  return fd != NULL ? *fd : -1;
+  if (fd == NULL)
+    return -1;
+
+  /* It is the program's from now on. */
+  _afork_fd_disown (*fd);
+  return *fd;
 }
 
 /**

@@ -97,7 +97,7 @@ static void
 return_descriptor (GTask   *task,
                    GSocket *socket)
 {
-  int fd = fcntl (g_socket_get_fd (socket), F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  int fd = _afork_fd_own (fcntl (g_socket_get_fd (socket), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
 
   if (fd < 0)
     g_task_return_new_error (task, AFORK_ERROR, AFORK_ERROR_SPAWN,

@@ -106,6 +106,8 @@ take_control (AForkReader   *self,
           guint n_fds = (guint) (size / sizeof (int));
 
           g_array_append_vals (self->fds, CMSG_DATA (control), n_fds);
+          for (guint i = 0; i < n_fds; i++)
+            _afork_fd_own (g_array_index (self->fds, int, self->fds->len - n_fds + i));
           self->n_expected -= MIN (n_fds, self->n_expected);
         }
       else if (control->cmsg_type == SCM_CREDENTIALS && size == sizeof sender)

@@ -8,7 +8,7 @@
 
 #include "config.h"
 
-#include "test-util.h"
+#include "test-hostile-util.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -311,14 +312,318 @@ test_pending (void)
   g_object_unref (pending.wait);
 }
 
-/* The program's own descriptors are left alone, also where one has got the number of a connection
- * that the program has closed. */
-
 static void
 write_own (gpointer data)
 {
   g_assert_cmpint (write (GPOINTER_TO_INT (data), "x", 1), ==, 1);
 }
+
+/* The same for calls that the worker has, that wait here, and that have a time limit. */
+
+typedef struct
+{
+  AForkRpc     *rpc;
+  GAsyncResult *results[3];
+} Calls;
+
+static void
+await_lost_calls (gpointer data)
+{
+  Calls *calls = data;
+  g_autoptr(GAsyncResult) closed = NULL;
+  g_autoptr(GVariant) answer = NULL;
+  g_autoptr(GError) error = NULL;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (calls->results); i++)
+    {
+      await_result (&calls->results[i]);
+      answer = i < 2 ? afork_rpc_call_finish (calls->rpc, calls->results[i], &error)
+                     : afork_rpc_run_job_finish (calls->rpc, calls->results[i], &error);
+      g_assert_null (answer);
+      g_assert_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED);
+      g_clear_error (&error);
+    }
+
+  afork_rpc_close_async (calls->rpc, NULL, store_result_cb, &closed);
+  await_result (&closed);
+  g_assert_false (afork_rpc_close_finish (calls->rpc, closed, &error));
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED);
+}
+
+/* The child uses the object first. */
+static void
+use_lost_calls (gpointer data)
+{
+  Calls *calls = data;
+  g_autoptr(GVariant) answer = NULL;
+  g_autoptr(GError) error = NULL;
+
+  answer = afork_rpc_call (calls->rpc, NULL, NULL, &error);
+  g_assert_null (answer);
+  expect_lost (&error);
+  await_lost_calls (data);
+}
+
+static void
+test_pending_calls (void)
+{
+  g_autoptr(AForkRpc) rpc = new_rpc ("calls_do");
+  g_autoptr(GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr(AForkJob) job = afork_job_new (do_args ("wait", 0));
+  Calls calls = { .rpc = rpc };
+
+  g_variant_unref (call (rpc, do_args ("unit", 0), NULL));
+  afork_rpc_set_max_in_flight (rpc, 1);
+  begin_call (rpc, "wait", 0, cancellable, &calls.results[0]);
+  begin_call (rpc, "wait", 0, cancellable, &calls.results[1]);
+  afork_job_set_timeout (job, 100000);
+  afork_rpc_run_job_async (rpc, job, cancellable, store_result_cb, &calls.results[2]);
+  run_in_child (await_lost_calls, &calls);
+  run_in_child (use_lost_calls, &calls);
+  for (int i = 0; i < 10; i++)
+    g_main_context_iteration (NULL, FALSE);
+  run_in_child (await_lost_calls, &calls);
+
+  g_cancellable_cancel (cancellable);
+  for (gsize i = 0; i < G_N_ELEMENTS (calls.results); i++)
+    {
+      g_autoptr(GError) error = NULL;
+
+      await_result (&calls.results[i]);
+      g_assert_null (i < 2 ? afork_rpc_call_finish (rpc, calls.results[i], &error)
+                           : afork_rpc_run_job_finish (rpc, calls.results[i], &error));
+      g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+      g_clear_object (&calls.results[i]);
+    }
+  close_rpc (rpc);
+}
+
+/* A handler forks the program while a blocking call waits. The call goes on in the parent, and in
+ * the child it fails. */
+
+typedef struct
+{
+  pid_t child;                  /* 0 in the child; -1 before */
+} Fork;
+
+static void
+fork_cb (GObject *object,
+         gpointer unused,
+         Fork    *self)
+{
+  if (self->child >= 0)
+    return;
+
+  self->child = fork ();
+  if (self->child == 0)
+    alarm (120);
+}
+
+static void
+end_fork (Fork *self)
+{
+  int status;
+
+  if (self->child == 0)
+    _exit (0);
+  g_assert_cmpint (self->child, >, 0);
+  g_assert_cmpint (waitpid (self->child, &status, 0), ==, self->child);
+  g_assert_cmpint (status, ==, 0);
+}
+
+static void
+test_in_handler_of_call (void)
+{
+  g_autoptr(AForkRpc) rpc = new_rpc ("calls_do");
+  g_autoptr(GVariant) answer = NULL;
+  g_autoptr(GError) error = NULL;
+  Fork fork = { -1 };
+
+  g_signal_connect (rpc, "event", G_CALLBACK (fork_cb), &fork);
+  answer = afork_rpc_call (rpc, do_args ("report", 100), NULL, &error);
+  if (fork.child == 0)
+    {
+      g_assert_null (answer);
+      g_assert_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED);
+    }
+  else
+    {
+      g_assert_no_error (error);
+      assert_uint32 (answer, 100);
+    }
+  end_fork (&fork);
+  g_signal_handlers_disconnect_by_data (rpc, &fork);
+  close_rpc (rpc);
+}
+
+static void
+test_in_handler_of_run (void)
+{
+  g_autoptr(AForkProcess) process = new_with_module ("life");
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+  Fork fork = { -1 };
+
+  g_signal_connect (process, "notify::state", G_CALLBACK (fork_cb), &fork);
+  connection = afork_process_run (process, "until_closed", NULL, &error);
+  if (fork.child != 0)
+    g_assert_no_error (error);
+  else if (connection == NULL)
+    g_assert_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED);
+  end_fork (&fork);
+  g_signal_handlers_disconnect_by_data (process, &fork);
+  finish_process (process, connection);
+}
+
+/* All descriptors of the library are dead in the child, whatever they are for. */
+
+/* What FD leads to: an inode's or a main context's own name. NULL if it is closed. */
+static char *
+identify (int fd)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/self/fd/%d", fd);
+  g_autofree char *info_path = g_strdup_printf ("/proc/self/fdinfo/%d", fd);
+  g_autofree char *link = g_file_read_link (path, NULL);
+  g_autofree char *info = NULL;
+  struct stat status;
+  const char *id;
+
+  if (link == NULL || fstat (fd, &status) < 0)
+    return NULL;
+  /* Eventfds have an inode in common. */
+  if (strstr (link, "[eventfd]") != NULL && g_file_get_contents (info_path, &info, NULL, NULL)
+      && (id = strstr (info, "eventfd-id:")) != NULL)
+    return g_strndup (id, strcspn (id, "\n"));
+  if (strstr (link, "[pidfd]") != NULL && g_file_get_contents (info_path, &info, NULL, NULL))
+    return g_strdup_printf ("pidfd of %s", strstr (info, "Pid:"));
+
+  return g_strdup_printf ("%s, inode %" G_GUINT64_FORMAT, link, (guint64) status.st_ino);
+}
+
+/* By number, what each descriptor up to some number leads to. */
+static GPtrArray *
+identify_all (void)
+{
+  GPtrArray *all = g_ptr_array_new_with_free_func (g_free);
+
+  for (int fd = 0; fd < 1000; fd++)
+    g_ptr_array_add (all, identify (fd));
+  return all;
+}
+
+typedef struct
+{
+  GPtrArray *before;            /* the library was used */
+  GPtrArray *all;
+} Descriptors;
+
+static void
+check_descriptors (gpointer data)
+{
+  Descriptors *self = data;
+  guint n_renewed = 0;
+
+  for (int fd = 0; fd < 1000; fd++)
+    {
+      const char *before = self->before->pdata[fd];
+      const char *parent = self->all->pdata[fd];
+      g_autofree char *here = identify (fd);
+
+      /* The main context for blocking calls, which was perhaps there before. */
+      if (here != NULL && parent != NULL && g_str_has_prefix (parent, "eventfd-id")
+          && g_str_has_prefix (here, "eventfd-id") && g_strcmp0 (here, parent) != 0)
+        {
+          n_renewed++;
+          continue;
+        }
+      if (parent == NULL || g_strcmp0 (before, parent) == 0)
+        g_assert_cmpstr (here, ==, parent);
+      else if (g_strcmp0 (here, parent) == 0)
+        g_error ("Descriptor %d of the child is the parent's: %s", fd, here);
+    }
+
+  g_assert_cmpuint (n_renewed, ==, self->before == self->all ? 0 : 1);
+}
+
+static gboolean
+has_link (const char *text)
+{
+  g_autoptr(GPtrArray) all = identify_all ();
+
+  for (int fd = 0; fd < 1000; fd++)
+    if (all->pdata[fd] != NULL && strstr (all->pdata[fd], text) != NULL)
+      return TRUE;
+  return FALSE;
+}
+
+static void
+test_descriptors (void)
+{
+  static char bytes[100 * 1000];
+  GMainContext *context = g_main_context_default ();
+  Descriptors descriptors = { .before = identify_all () };
+  g_autoptr(GBytes) blob = g_bytes_new_static (bytes, sizeof bytes);
+  g_autoptr(AForkProcess) detached = new_with_module ("life");
+  g_autoptr(AForkProcess) hostile = new_hostile_process ();
+  g_autoptr(AForkRpc) sender = new_rpc ("calls_do");
+  g_autoptr(AForkJob) job = afork_job_new (do_args ("reverse-blobs", 0));
+  g_autoptr(AForkRpc) receiver = NULL;
+  g_autoptr(GAsyncResult) detach = NULL;
+  g_autoptr(GAsyncResult) sent = NULL;
+  g_autoptr(GVariant) answer = NULL;
+  g_autoptr(GError) error = NULL;
+  Parent parent;
+  int fd;
+
+  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
+    {
+      g_test_skip ("valgrind has descriptors of its own");
+      return;
+    }
+
+  /* Descriptors that a worker sends ahead of a value, which never comes. */
+  step (hostile, "m4096");
+  step (hostile, "d1");
+  step_frames (hostile, 'b', FRAME (FDS, .n_fds = 1), 1);
+  receiver = new_hostile_rpc (hostile);
+  while (!has_link ("memfd:"))
+    g_main_context_iteration (context, TRUE);
+
+  parent_begin (&parent);
+  afork_process_send_fd (parent.prepared, 0);
+  afork_process_detach_async (detached, NULL, store_result_cb, &detach);
+  await_result (&detach);
+  /* A second call, with which the outbox goes, and a blob in memory that is not sent yet. */
+  g_variant_unref (call (sender, do_args ("unit", 0), NULL));
+  g_variant_unref (call (sender, do_args ("unit", 0), NULL));
+  afork_job_add_blob (job, blob);
+  afork_rpc_run_job_async (sender, job, NULL, store_result_cb, &sent);
+  g_assert_true (has_link ("afork-outbox"));
+  g_assert_true (has_link ("afork-blob"));
+
+  descriptors.all = identify_all ();
+  run_in_child (check_descriptors, &descriptors);
+
+  /* And the parent's are as they were. */
+  check_descriptors (&(Descriptors) { descriptors.all, descriptors.all });
+  await_result (&sent);
+  answer = afork_rpc_run_job_finish (sender, sent, &error);
+  g_assert_no_error (error);
+  fd = afork_process_detach_finish (detached, detach, &error);
+  g_assert_no_error (error);
+  run_in_child (write_own, GINT_TO_POINTER (fd));
+  close (fd);
+  await_end (detached);
+  close_rpc (sender);
+  afork_process_force_exit (hostile);
+  close_rpc_error (receiver, AFORK_ERROR_SIGNALED);
+  parent_end (&parent);
+  g_ptr_array_unref (descriptors.before);
+  g_ptr_array_unref (descriptors.all);
+}
+
+/* The program's own descriptors are left alone, also where one has got the number of a connection
+ * that the program has closed. */
 
 static void
 test_own_descriptors (void)
@@ -516,6 +821,10 @@ main (int    argc,
   add ("/plain-fork/afresh", test_afresh);
   add ("/plain-fork/again", test_again);
   add ("/plain-fork/pending", test_pending);
+  add ("/plain-fork/pending-calls", test_pending_calls);
+  add ("/plain-fork/in-handler/call", test_in_handler_of_call);
+  add ("/plain-fork/in-handler/run", test_in_handler_of_run);
+  add ("/plain-fork/descriptors", test_descriptors);
   add ("/plain-fork/own-descriptors", test_own_descriptors);
   add ("/plain-fork/threads", test_threads);
   add ("/plain-fork/sleeping", test_sleeping);
