@@ -129,6 +129,12 @@ run_apart (GTestDataFunc test,
   Census census;
   int wait_status;
 
+  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
+    {
+      g_test_skip ("What is refused would be refused to valgrind");
+      return;
+    }
+
   if (g_test_subprocess ())
     {
       census_begin (&census);
