@@ -18,7 +18,7 @@
  * 3. GLib drops the sources. By then, each part of our objects has noticed that its own source is
  *    destroyed, so what is left can be done by any thread.
  *
- * Until the third step, work is queued. It is done then. */
+ * Until the third step, work is queued. It is done then, and what is queued meanwhile too. */
 struct _AForkContext
 {
   gatomicrefcount  ref_count;   /* the end source has one */
@@ -28,7 +28,7 @@ struct _AForkContext
   GSource         *end_source;  /* nor is this, which tells of the end … */
   GSource         *work_source; /* … nor this, which does the work */
   GThread         *destroyer;   /* for comparison: that lets it go, from the second step on */
-  gboolean         gone;        /* the third step was made */
+  gboolean         gone;        /* the third step was made: nothing is left to be done */
   gboolean         is_nowhere;  /* there never was a main context */
   guint            n_objects;   /* that belong to it */
   GThread         *home;        /* for comparison: that uses the global default one, or NULL */
@@ -164,7 +164,30 @@ end_destroyed_cb (gpointer data)
   g_mutex_unlock (&self->mutex);
 }
 
-/* The third step. */
+/* What is to be done now, or FALSE if there is nothing more: from then on, all threads may use what
+ * belonged to the context. */
+static gboolean
+take_rest (AForkContext *self,
+           GQueue       *work,
+           GQueue       *watches)
+{
+  gboolean is_rest;
+
+  g_mutex_lock (&self->mutex);
+  take_queue (&self->work, work);
+  take_queue (&self->watches, watches);
+  is_rest = work->length > 0 || watches->length > 0;
+  if (!is_rest)
+    {
+      self->gone = TRUE;
+      self->destroyer = NULL;
+    }
+  g_mutex_unlock (&self->mutex);
+  return is_rest;
+}
+
+/* The third step. While this thread is at work with our objects, another one that drops them still
+ * queues what is to be done, and this one does it. */
 static void
 end_finalize (GSource *source)
 {
@@ -174,15 +197,11 @@ end_finalize (GSource *source)
   if (is_lost (self))
     return;
 
-  g_mutex_lock (&self->mutex);
-  self->gone = TRUE;
-  self->destroyer = NULL;
-  take_queue (&self->work, &work);
-  take_queue (&self->watches, &watches);
-  g_mutex_unlock (&self->mutex);
-
-  do_all (&work);
-  do_all (&watches);
+  while (take_rest (self, &work, &watches))
+    {
+      do_all (&work);
+      do_all (&watches);
+    }
   _afork_context_unref (self);
 }
 
