@@ -10,75 +10,166 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "afork-fd-private.h"
 #include "afork-i18n-private.h"
+#include "worker/system-calls.h"
 
-/* A context has one descriptor, an eventfd, and GLib ends the program if it cannot make it. No
- * descriptor can be kept free for GLib: another thread may take it. So the eventfd is made here,
- * where a failure is an error. GLib then makes the context in a child that shares the memory but
- * has its own copy of the descriptors, so that no other thread takes any. In the copy, the number
- * of the eventfd is freed, and GLib's eventfd gets this number. The context is in the shared
- * memory, and finds the eventfd that was made here under its number. */
+/* A main context has a descriptor, by which other threads wake it up: an eventfd, or a pipe where
+ * eventfd() is refused. GLib ends the program if it cannot make it. To look for a free descriptor
+ * first is not enough, because another thread may take it, and none can be kept free for GLib: the
+ * threads of a process share all numbers, and the limit on them.
+ *
+ * So the descriptors are made here, where a failure is an error. GLib then makes the context in a
+ * child that shares the memory but has a copy of the table of descriptors, where no other thread
+ * takes any. In the copy, their numbers are the lowest ones that are free, so GLib gets the same
+ * numbers. Its own descriptors go with the child; the context, which is in the shared memory, finds
+ * under these numbers those that were made here.
+ *
+ * A thread that gives up the common table by unshare() could do the same. But the program's process
+ * gets no thread of the library's, and if GLib fails all the same, because the whole system has no
+ * file left, it is only the child that ends. */
 
 enum { CHILD_STACK_SIZE = 256 * 1024 };
 
+/* In ascending order, as GLib gets them; the second is -1 for an eventfd. */
 typedef struct
 {
-  int           fd;             /* the eventfd */
+  int fds[2];
+} Wakeup;
+
+static gboolean
+wakeup_open (Wakeup *self)
+{
+  *self = (Wakeup) { { eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK), -1 } };
+  if (self->fds[0] >= 0)
+    return TRUE;
+
+  return afork_is_missing (errno) && pipe2 (self->fds, O_CLOEXEC | O_NONBLOCK) == 0;
+}
+
+static void
+wakeup_clear (Wakeup *self)
+{
+  _afork_fd_clear (&self->fds[0]);
+  _afork_fd_clear (&self->fds[1]);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Wakeup, wakeup_clear)
+
+/* Moves them away from the standard ones, and the second above the first. */
+static gboolean
+wakeup_move (Wakeup *self)
+{
+  self->fds[0] = _afork_fd_avoid_standard (self->fds[0]);
+  if (self->fds[0] >= 0 && self->fds[1] >= 0 && self->fds[1] < self->fds[0])
+    {
+      int moved = fcntl (self->fds[1], F_DUPFD_CLOEXEC, self->fds[0] + 1);
+
+      _afork_fd_close (self->fds[1]);
+      self->fds[1] = moved;
+      return moved >= 0;
+    }
+
+  return self->fds[0] >= 0;
+}
+
+typedef struct
+{
+  Wakeup        wakeup;
+  pid_t         parent;
   GMainContext *context;        /* NULL if the child could not make it */
   gboolean      is_shared;      /* the child was seen in this memory, and has run */
 } Child;
 
-static int
-make_eventfd (void)
+static void
+child_end_cb (int signal)
 {
-  return eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+  _exit (EXIT_FAILURE);
+}
+
+/* What must not befall the program: that the child waits for ever for a lock of a thread that ended
+ * with the program, or that GLib ends the child by abort(), which calls the program's handler, or
+ * dumps core, and then kernels before 5.16 kill all that share the memory. */
+static gboolean
+child_protect (Child *self)
+{
+  const struct sigaction end = { .sa_handler = child_end_cb };
+
+  prctl (PR_SET_PDEATHSIG, SIGKILL);
+  sigaction (SIGABRT, &end, NULL);
+  return getppid () == self->parent;
 }
 
 /* In the child. As after vfork(), the thread that made it waits, so the child uses that thread's
  * data in its place. The other threads run on, so a lock that one of them has is released: unlike
- * after fork(), memory may be allocated and GLib may be called. */
+ * after fork(), memory may be allocated and GLib may be called. It returns, because address
+ * sanitizers take a stack that a function leaves by _exit() for the thread's own. */
 static int
 child_main (void *data)
 {
   Child *self = data;
+  const int *fds = self->wakeup.fds;
+  Wakeup probe;
   int fd;
 
   self->is_shared = TRUE;
-  /* Fill all numbers below. */
-  while ((fd = dup (self->fd)) >= 0 && fd < self->fd)
+  if (!child_protect (self))
+    return EXIT_FAILURE;
+
+  /* Fill all other numbers below. */
+  while ((fd = dup (fds[0])) >= 0 && fd < MAX (fds[0], fds[1]))
     ;
   if (fd >= 0)
     close (fd);
-  close (self->fd);
+  close (fds[0]);
+  if (fds[1] >= 0)
+    close (fds[1]);
 
   /* Whether the next one gets the number, which may lie above a limit that was lowered. */
-  fd = make_eventfd ();
-  if (fd >= 0)
-    close (fd);
-  if (fd == self->fd)
-    self->context = g_main_context_new ();
+  if (!wakeup_open (&probe))
+    return EXIT_FAILURE;
+  close (probe.fds[0]);
+  if (probe.fds[1] >= 0)
+    close (probe.fds[1]);
+  if (probe.fds[0] != fds[0] || probe.fds[1] != fds[1])
+    return EXIT_FAILURE;
 
-  _exit (0);
+  self->context = g_main_context_new ();
+  return EXIT_SUCCESS;
 }
 
-/* Returns 0 or an errno value. The child has exited when this returns. It sends no SIGCHLD. */
+/* Returns NULL if there is no memory. Below it lies a page that cannot be used. */
+static char *
+stack_new (void)
+{
+  char *stack = mmap (NULL, CHILD_STACK_SIZE, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+
+  if (stack == MAP_FAILED)
+    return NULL;
+
+  mprotect (stack, (gsize) sysconf (_SC_PAGESIZE), PROT_NONE);
+  return stack;
+}
+
+/* Returns 0 or an errno value. The child has ended when this returns. It sends no SIGCHLD. */
 static int
 run_child (Child *self)
 {
   sigset_t all, before;
   int cancel_state, result;
   pid_t pid;
-  char *stack = mmap (NULL, CHILD_STACK_SIZE, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  char *stack = stack_new ();
 
-  if (stack == MAP_FAILED)
-    return errno;
+  if (stack == NULL)
+    return ENOMEM;
 
   sigfillset (&all);
   pthread_setcancelstate (PTHREAD_CANCEL_DISABLE, &cancel_state);
@@ -91,6 +182,23 @@ run_child (Child *self)
   pthread_setcancelstate (cancel_state, NULL);
   munmap (stack, CHILD_STACK_SIZE);
   return result;
+}
+
+/* Of sanitizers, those of later compilers stand before clone() and take every child for one that
+ * has memory of its own. */
+extern char __interceptor_clone __attribute__ ((weak));
+
+/* The first child of a program that has called unshare() would be the init process of the new PID
+ * namespace, and that ends with it. */
+static gboolean
+can_make_child (void)
+{
+  struct stat own, of_children;
+
+  return &__interceptor_clone == NULL
+    && (stat ("/proc/self/ns/pid", &own) < 0
+        || stat ("/proc/self/ns/pid_for_children", &of_children) < 0
+        || own.st_ino == of_children.st_ino);
 }
 
 /* The descriptor by which GLib wakes the context, if there is nothing else in it; -1 if there
@@ -122,13 +230,13 @@ is_only_thread (void)
 /* Whether there are so many that other threads are not likely to take all of them before the next
  * one is made here. */
 static gboolean
-has_descriptors (void)
+has_descriptors (const Wakeup *wakeup)
 {
   enum { N_WANTED = 64 };
   int fds[N_WANTED];
   int n_fds = 0;
 
-  while (n_fds < N_WANTED && (fds[n_fds] = make_eventfd ()) >= 0)
+  while (n_fds < N_WANTED && (fds[n_fds] = fcntl (wakeup->fds[0], F_DUPFD_CLOEXEC, 0)) >= 0)
     n_fds++;
   for (int i = 0; i < n_fds; i++)
     _afork_fd_close (fds[i]);
@@ -141,45 +249,59 @@ fail (GError **error,
       int      cause)
 {
   g_set_error (error, G_IO_ERROR, g_io_error_from_errno (cause),
-               _("There are too few descriptors left to wait with: %s"), g_strerror (cause));
+               cause == ENOMEM ? _("There is too little memory left to wait with: %s")
+                               : _("There are too few descriptors left to wait with: %s"),
+               g_strerror (cause));
   return NULL;
+}
+
+/* Where no child can be made, because a sandbox refuses it or valgrind gives it memory of its own,
+ * many descriptors have to be there. That is all that can be done. */
+static GMainContext *
+make_here (Wakeup  *wakeup,
+           GError **error)
+{
+  if (!has_descriptors (wakeup))
+    return fail (error, EMFILE);
+
+  wakeup_clear (wakeup);
+  return g_main_context_new ();
 }
 
 static GMainContext *
 make_context (GError **error)
 {
-  int number = make_eventfd ();
-  g_auto(AForkFd) fd = number < 0 ? -1 : _afork_fd_avoid_standard (number);
-  Child child = { .fd = fd };
+  g_auto(Wakeup) wakeup = { { -1, -1 } };
+  Child child = { .parent = getpid () };
   int result;
 
-  if (fd < 0)
+  if (!wakeup_open (&wakeup) || !wakeup_move (&wakeup))
     return fail (error, errno);
 
   if (is_only_thread ())
     {
-      _afork_fd_clear (&fd);
+      wakeup_clear (&wakeup);
       return g_main_context_new ();
     }
+  if (!can_make_child ())
+    return make_here (&wakeup, error);
 
+  child.wakeup = wakeup;
   result = run_child (&child);
+  /* There is no process or no memory left. */
   if (result == EAGAIN || result == ENOMEM)
-    return fail (error, result);
-  /* A sandbox refuses the child, or valgrind gives it memory of its own. */
+    return fail (error, ENOMEM);
   if (result != 0 || !child.is_shared)
-    {
-      _afork_fd_clear (&fd);
-      return has_descriptors () ? g_main_context_new () : fail (error, EMFILE);
-    }
+    return make_here (&wakeup, error);
   if (child.context == NULL)
     return fail (error, EMFILE);
 
   /* If GLib uses other descriptors, they were the child's, so the context is of no use, and to free
    * it would close others. */
-  if (get_only_fd (child.context) != fd)
-    return fail (error, ENOTSUP);
+  if (get_only_fd (child.context) != wakeup.fds[0])
+    return make_here (&wakeup, error);
 
-  fd = -1;
+  wakeup = (Wakeup) { { -1, -1 } };
   return child.context;
 }
 

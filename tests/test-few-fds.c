@@ -6,15 +6,19 @@
 /* A program at its limit of descriptors, with a thread that takes the last ones and closes them
  * again and again: whatever needs one gets an error or works, and nothing ends the program. */
 
-#define _GNU_SOURCE
+#include "config.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "test-refuse-util.h"
 #include "test-rpc-util.h"
 
 enum
@@ -262,20 +266,23 @@ test_few_fds_first (void)
  * have descriptors of their own. */
 
 static gint n_left = -1;        /* atomic; negative if there is no limit */
+static gint n_left_of_children = -1;    /* the same, if they share the memory */
 static pid_t program;
 
 static gboolean
 takes_one (void)
 {
-  if (getpid () != program || g_atomic_int_get (&n_left) < 0)
+  gint *left = getpid () == program ? &n_left : &n_left_of_children;
+
+  if (g_atomic_int_get (left) < 0)
     return TRUE;
-  if (g_atomic_int_get (&n_left) == 0)
+  if (g_atomic_int_get (left) == 0)
     {
       errno = EMFILE;
       return FALSE;
     }
 
-  g_atomic_int_add (&n_left, -1);
+  g_atomic_int_add (left, -1);
   return TRUE;
 }
 
@@ -332,6 +339,154 @@ test_few_fds_taken (void)
     }
 }
 
+/* A thread that waits for the first time, where a sandbox refuses a system call that it needs for
+ * this, while descriptors are there. */
+
+enum { ANY = -1 };
+
+typedef struct
+{
+  const char *name;
+  long        number;
+  int         argument;         /* the call is refused where this one … */
+  guint32     value;            /* … is that, or ANY */
+} Refused;
+
+static const Refused refused[] = {
+  { "clone", SYS_clone, 0, CLONE_VM | CLONE_VFORK },
+  { "eventfd", SYS_eventfd2, ANY, 0 },
+  { "prctl", SYS_prctl, 0, PR_SET_PDEATHSIG },
+};
+
+static const struct { const char *name; int number; } errors[] = {
+  { "enosys", ENOSYS },
+  { "eperm", EPERM },
+  { "eacces", EACCES },
+  { "einval", EINVAL },
+  { "euclean", EUCLEAN },
+};
+
+typedef struct
+{
+  const Refused *call;
+  int            error;
+} Case;
+
+static void
+refuse (const Refused *call,
+        int            error)
+{
+  if (call->argument == ANY)
+    refuse_system_call (call->number, error);
+  else
+    refuse_system_call_with (call->number, (guint) call->argument, call->value, error);
+}
+
+static gboolean
+wait_in_thread (void)
+{
+  return g_thread_join (g_thread_new ("waits", wait_thread, g_main_context_new ())) != NULL;
+}
+
+static void
+refused_apart (gconstpointer data)
+{
+  const Case *self = data;
+
+  refuse (self->call, self->error);
+  g_assert_true (wait_in_thread ());
+  g_assert_true (wait_in_thread ());
+}
+
+static void
+test_few_fds_refused (gconstpointer data)
+{
+  run_apart (refused_apart, data);
+}
+
+/* A process more, or memory for it, is not to be had: that is an error. */
+
+static gpointer
+fail_to_wait_thread (gpointer data)
+{
+  g_autoptr(GMainContext) context = data;
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(GError) error = NULL;
+
+  g_main_context_push_thread_default (context);
+  process = afork_process_new ();
+  g_assert_false (afork_process_wait (process, NULL, &error));
+  g_assert_nonnull (error);
+  g_assert_true (error->domain == G_IO_ERROR);
+  g_assert_nonnull (strstr (error->message, "left to wait with"));
+  g_clear_object (&process);
+  g_main_context_pop_thread_default (context);
+  return NULL;
+}
+
+static void
+fail_to_wait (void)
+{
+  g_thread_join (g_thread_new ("waits", fail_to_wait_thread, g_main_context_new ()));
+}
+
+static void
+used_up_apart (gconstpointer data)
+{
+  refuse_system_call_with (SYS_clone, 0, CLONE_VM | CLONE_VFORK, GPOINTER_TO_INT (data));
+  fail_to_wait ();
+}
+
+static void
+test_few_fds_used_up (gconstpointer data)
+{
+  run_apart (used_up_apart, data);
+}
+
+/* The whole system has no file left, just when GLib makes its own in the child where the library
+ * has made one before: it ends the process that it runs in, which must not be the program. */
+
+static void
+ignore_log (const char     *domain,
+            GLogLevelFlags  level,
+            const char     *message,
+            gpointer        data)
+{
+}
+
+static void
+glib_fails_apart (gconstpointer data)
+{
+  g_log_set_default_handler (ignore_log, NULL);
+  program = getpid ();
+  g_atomic_int_set (&n_left_of_children, 1);
+  fail_to_wait ();
+  g_assert_cmpint (g_atomic_int_get (&n_left_of_children), ==, 0);
+  g_atomic_int_set (&n_left_of_children, -1);
+  g_assert_true (wait_in_thread ());
+}
+
+static void
+test_few_fds_glib_fails (void)
+{
+  run_apart (glib_fails_apart, NULL);
+}
+
+static void
+add_refused (void)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (refused); i++)
+    for (gsize j = 0; j < G_N_ELEMENTS (errors); j++)
+      {
+        g_autofree char *path = g_strdup_printf ("/few-fds/refused/%s/%s", refused[i].name,
+                                                 errors[j].name);
+        Case *one = g_new (Case, 1);
+
+        *one = (Case) { &refused[i], errors[j].number };
+        g_test_add_data_func_full (path, one, test_few_fds_refused, g_free);
+      }
+}
+
 int
 main (int    argc,
       char **argv)
@@ -343,6 +498,12 @@ main (int    argc,
   g_test_add_data_func ("/few-fds/new", test_few_fds_new, run_with_census);
   g_test_add_data_func ("/few-fds/first", test_few_fds_first, run_with_census);
   g_test_add_data_func ("/few-fds/taken", test_few_fds_taken, run_with_census);
+
+  add_refused ();
+  g_test_add_data_func ("/few-fds/used-up/processes", GINT_TO_POINTER (EAGAIN),
+                        test_few_fds_used_up);
+  g_test_add_data_func ("/few-fds/used-up/memory", GINT_TO_POINTER (ENOMEM), test_few_fds_used_up);
+  g_test_add_func ("/few-fds/glib-fails", test_few_fds_glib_fails);
 
   return g_test_run ();
 }
