@@ -625,7 +625,7 @@ report_unkillable (AForkLife *self)
 static gboolean
 kill_timeout_cb (gpointer data)
 {
-  g_autoptr(AForkLife) self = _afork_life_ref (data);
+  g_autoptr(AForkLife) self = _afork_life_ref (((Watcher *) data)->life);
 
   if (self->kill_deferred)
     ask_to_kill (self);
@@ -634,16 +634,52 @@ kill_timeout_cb (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
+static gboolean
+ask_reporter (AForkLife *self,
+              int        signal)
+{
+  return self->request_func != NULL && self->request_func (self->reporter, self->number, signal);
+}
+
+/* The context goes, and with it whoever could be told of one that the process is forked into, or
+ * that it has been killed. */
+static void
+ask_at_last (AForkLife *self)
+{
+  if (self->kill_deferred)
+    self->kill_asked = ask_reporter (self, SIGKILL);
+  self->kill_deferred = FALSE;
+}
+
+/* As with watcher_free(). */
+static void
+kill_watcher_free (gpointer data)
+{
+  Watcher *watcher = data;
+  g_autoptr(AForkLife) self = watcher->life;
+  gboolean context_gone = self->kill_timeout == watcher->source;
+
+  g_free (watcher);
+  if (!context_gone)
+    return;
+
+  _afork_source_clear (&self->kill_timeout);
+  ask_at_last (self);
+}
+
 static void
 start_kill_timeout (AForkLife *self,
                     gint64     time)
 {
+  Watcher *watcher = g_new0 (Watcher, 1);
+
   _afork_source_clear (&self->kill_timeout);
   self->kill_timeout = g_timeout_source_new (KILL_MS);
+  watcher->life = _afork_life_ref (self);
+  watcher->source = self->kill_timeout;
   g_source_set_ready_time (self->kill_timeout, time);
   g_source_set_static_name (self->kill_timeout, "[afork] process has to be killed");
-  g_source_set_callback (self->kill_timeout, kill_timeout_cb, _afork_life_ref (self),
-                         (GDestroyNotify) _afork_life_unref);
+  g_source_set_callback (self->kill_timeout, kill_timeout_cb, watcher, kill_watcher_free);
   g_source_attach (self->kill_timeout, self->context);
 }
 
@@ -652,13 +688,6 @@ await_kill (AForkLife *self)
 {
   if (self->kill_timeout == NULL)
     start_kill_timeout (self, g_get_monotonic_time () + KILL_MS * G_TIME_SPAN_MILLISECOND);
-}
-
-static gboolean
-ask_reporter (AForkLife *self,
-              int        signal)
-{
-  return self->request_func != NULL && self->request_func (self->reporter, self->number, signal);
 }
 
 static void
@@ -854,6 +883,8 @@ _afork_life_strand (AForkLife *self)
   if (self->ended)
     return;
 
+  if (!_afork_belonging_is_lost (&self->belonging))
+    ask_at_last (self);
   self->stranded = TRUE;
   /* In a fork of the program it is no child, and nothing of it is to be kept. */
   if (_afork_belonging_is_lost (&self->belonging))
@@ -968,8 +999,9 @@ _afork_life_kill_closed (AForkLife *self)
   if (self->ended || self->pid == 0)
     return;
 
-  if (self->keeps_signals)
-    keep_signal (self, SIGKILL);
+  /* It can tell of no other process any more. */
+  self->keeps_signals = FALSE;
+  self->kill_deferred = FALSE;
   if (self->kill_error == NULL)
     kill_now (self, TRUE);
 }

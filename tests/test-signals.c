@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -232,6 +233,91 @@ test_successor_hangs (gconstpointer data)
   g_assert_no_error (error);
   assert_term_signal (process, SIGKILL);
   assert_between (begin, 0, LIMIT + SOON);
+}
+
+/* The main context goes before it is known whether there is one: it is killed at once. */
+static void
+test_successor_context_gone (gconstpointer data)
+{
+  g_autoptr(GMainContext) context = g_main_context_new ();
+  g_autoptr(AForkProcess) template = NULL;
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(AForkProcess) fork = NULL;
+  g_autoptr(GAsyncResult) result = NULL;
+  struct pollfd end = { .events = POLLIN };
+
+  g_main_context_push_thread_default (context);
+  template = new_template ();
+  process = fork_known (template);
+  fork = fork_known (process);
+  end.fd = (int) syscall (SYS_pidfd_open, afork_process_get_pid (process), 0);
+  if (end.fd < 0)
+    skip_apart ("There are no pidfds");
+
+  refuse_kill (EPERM);
+  afork_process_call (process, "stop", NULL);
+  afork_process_run_async (process, "forever", NULL, store_result_cb, &result);
+  afork_process_force_exit (process);
+  await_result (&result);
+  g_assert_cmpint (poll (&end, 1, 0), ==, 0);
+
+  g_clear_object (&result);
+  g_main_context_pop_thread_default (context);
+  g_clear_pointer (&context, g_main_context_unref);
+  g_assert_cmpint (poll (&end, 1, 30 * 1000), ==, 1);
+  close (end.fd);
+}
+
+/* A handler that is called as the context goes kills another process of it, which only its template
+ * can do. */
+
+static gboolean
+never_cb (gpointer data)
+{
+  g_assert_not_reached ();
+}
+
+static void
+kill_last (gpointer data)
+{
+  afork_process_force_exit (data);
+}
+
+static void
+test_context_going (gconstpointer data)
+{
+  const int priority = GPOINTER_TO_INT (data);
+  g_autoptr(GMainContext) context = g_main_context_new ();
+  g_autoptr(AForkProcess) template = NULL;
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+  GSource *source = g_idle_source_new ();
+  struct pollfd end = { .events = POLLIN };
+
+  g_main_context_push_thread_default (context);
+  template = new_template ();
+  process = afork_process_fork (template);
+  connection = run_process_ok (process, "forever");
+  end.fd = (int) syscall (SYS_pidfd_open, afork_process_get_pid (process), 0);
+  if (end.fd < 0)
+    skip_apart ("There are no pidfds");
+
+  g_source_set_priority (source, priority);
+  g_source_set_callback (source, never_cb, process, kill_last);
+  g_source_attach (source, context);
+  g_source_unref (source);
+
+  refuse_kill (EPERM);
+  g_main_context_pop_thread_default (context);
+  g_clear_pointer (&context, g_main_context_unref);
+  g_assert_false (afork_process_wait (process, NULL, &error));
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED);
+  /* After all sources of ours, it is too late to ask; but other signals reach it. */
+  if (priority < 0)
+    afork_process_send_signal (process, SIGTERM);
+  g_assert_cmpint (poll (&end, 1, 30 * 1000), ==, 1);
+  close (end.fd);
 }
 
 /* All signals go that way, and in their order. */
@@ -614,6 +700,10 @@ main (int    argc,
   add ("/signals/successor/known", test_successor, GINT_TO_POINTER (1));
   add ("/signals/successor/unknown", test_successor, NULL);
   add ("/signals/successor/hangs", test_successor_hangs, NULL);
+  add ("/signals/successor/context-gone", test_successor_context_gone, NULL);
+  add ("/signals/context-going/early", test_context_going,
+       GINT_TO_POINTER (G_PRIORITY_DEFAULT_IDLE));
+  add ("/signals/context-going/late", test_context_going, GINT_TO_POINTER (G_PRIORITY_HIGH));
   add ("/signals/other", test_other_signals, NULL);
   add ("/signals/cancelled", test_cancelled, NULL);
   add ("/signals/executed/fresh", test_executed_fresh, NULL);
