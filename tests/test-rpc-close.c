@@ -139,6 +139,30 @@ test_close_given_up (gboolean concurrent)
   await_log (log, "e1 xcancelled e'done' closed ok ");
 }
 
+/* Who does not want to wait is told so, although the worker has ended by then. */
+static void
+test_close_refused (gboolean concurrent)
+{
+  g_autoptr(GString) log = g_string_new (NULL);
+  g_autoptr(AForkRpc) rpc = new_script_rpc (concurrent, log);
+  AForkProcess *process = afork_rpc_get_process (rpc);
+  g_autoptr(GCancellable) cancellable = g_cancellable_new ();
+  GPid pid;
+
+  begin_script (rpc, "r1", log);
+  await_log (log, "r1 ");
+  g_cancellable_cancel (cancellable);
+  begin_close (rpc, cancellable, log);
+  pid = afork_process_get_pid (process);
+  afork_process_force_exit (process);
+  /* Until the template has reaped it. Nothing is dispatched here meanwhile. */
+  while (kill (pid, 0) == 0)
+    g_thread_yield ();
+  await_text (log, "closed ");
+  g_assert_nonnull (strstr (log->str, "xcancelled "));
+  g_assert_null (strstr (log->str, "xsignaled "));
+}
+
 /* Functions that neither end nor look whether they are cancelled, whether or not somebody listens.
  * When nobody waits for an answer any more, the worker has five seconds to end. Meanwhile it
  * sleeps. Done with such a call in time, it has as long as it wants for the rest. */
@@ -473,6 +497,7 @@ main (int    argc,
   add_for_both ("/rpc-close/done-large", test_close_done_large);
   add_for_both ("/rpc-close/twice", test_close_twice);
   add_for_both ("/rpc-close/cancelled", test_close_cancelled);
+  add_for_both ("/rpc-close/refused", test_close_refused);
   add_for_both ("/rpc-close/given-up", test_close_given_up);
   g_test_add_data_func ("/rpc-close/stuck/all", test_close_stuck, run_with_census);
   g_test_add_data_func ("/rpc-close/stuck/unsent", test_close_unsent, run_with_census);
