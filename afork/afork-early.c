@@ -8,11 +8,11 @@
 #include "afork-early.h"
 #include "afork-early-private.h"
 
-#include "afork-belonging-private.h"
 #include "afork-error.h"
-#include "afork-i18n-private.h"
 #include "afork-process-private.h"
-#include "afork-program-private.h"
+#include "base/atfork.h"
+#include "base/i18n.h"
+#include "self/self-server.h"
 
 /* Made before there is a second thread, and kept to the program's end. In a fork of the program it
  * is stranded, and as good as not there. */

@@ -16,13 +16,13 @@
 #include <unistd.h>
 
 #include "afork-error.h"
-#include "afork-i18n-private.h"
-#include "afork-program-private.h"
-#include "afork-spawn-private.h"
-#include "afork-wakeup-private.h"
+#include "base/context-wakeup.h"
+#include "base/i18n.h"
+#include "client/spawn.h"
+#include "self/self-server.h"
+#include "server/descriptors.h"
+#include "server/title.h"
 #include "wire/afork-frame.h"
-#include "worker/descriptors.h"
-#include "worker/title.h"
 
 static int called;              /* atomic */
 

@@ -11,7 +11,7 @@
 #include "afork-process-private.h"
 
 #include "afork-error.h"
-#include "afork-i18n-private.h"
+#include "base/i18n.h"
 #include "afork-runtime.h"
 #include "afork-runtime-private.h"
 

@@ -10,11 +10,11 @@
 #include "afork-process.h"
 #include "afork-process-private.h"
 
-#include "afork-blocking-private.h"
 #include "afork-error.h"
-#include "afork-fd-private.h"
-#include "afork-i18n-private.h"
 #include "afork-runtime.h"
+#include "base/fd.h"
+#include "base/i18n.h"
+#include "process/blocking-call.h"
 
 /**
  * afork_process_detach_async:

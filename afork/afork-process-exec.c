@@ -10,10 +10,10 @@
 #include "afork-process.h"
 #include "afork-process-private.h"
 
-#include "afork-blocking-private.h"
 #include "afork-error.h"
-#include "afork-i18n-private.h"
 #include "afork-runtime.h"
+#include "base/i18n.h"
+#include "process/blocking-call.h"
 
 /**
  * afork_process_exec_async:

@@ -13,9 +13,9 @@
 #include <fcntl.h>
 
 #include "afork-error.h"
-#include "afork-fd-private.h"
-#include "afork-i18n-private.h"
-#include "afork-task-private.h"
+#include "base/fd.h"
+#include "base/i18n.h"
+#include "base/task.h"
 
 /* The caller has lost interest, and without it the process has nobody to talk to. */
 static void

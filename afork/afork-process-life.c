@@ -12,10 +12,10 @@
 
 #include <sys/wait.h>
 
-#include "afork-blocking-private.h"
 #include "afork-error.h"
-#include "afork-i18n-private.h"
-#include "afork-task-private.h"
+#include "base/i18n.h"
+#include "base/task.h"
+#include "process/blocking-call.h"
 
 static void
 return_end (AForkProcess *self,

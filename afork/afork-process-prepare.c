@@ -14,9 +14,9 @@
 #include <string.h>
 
 #include "afork-error.h"
-#include "afork-fd-private.h"
-#include "afork-i18n-private.h"
 #include "afork-runtime.h"
+#include "base/fd.h"
+#include "base/i18n.h"
 
 /* Longer items are sent from where they are. */
 enum { MAX_COPIED_ITEM = 4096 };

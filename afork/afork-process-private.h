@@ -5,11 +5,11 @@
 
 #pragma once
 
-#include "afork-context-private.h"
-#include "afork-peer-private.h"
-#include "afork-preparation-private.h"
 #include "afork-process.h"
-#include "afork-spares-private.h"
+#include "base/context.h"
+#include "client/client.h"
+#include "process/command-log.h"
+#include "process/spare-forks.h"
 
 G_BEGIN_DECLS
 

@@ -12,10 +12,10 @@
 
 #include <dlfcn.h>
 
-#include "afork-blocking-private.h"
 #include "afork-error.h"
-#include "afork-i18n-private.h"
-#include "worker/objects.h"
+#include "base/i18n.h"
+#include "process/blocking-call.h"
+#include "server/objects.h"
 
 /**
  * afork_process_run_async:

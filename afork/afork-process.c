@@ -10,12 +10,12 @@
 #include "afork-process.h"
 #include "afork-process-private.h"
 
-#include "afork-belonging-private.h"
 #include "afork-enum-types.h"
 #include "afork-error.h"
-#include "afork-fd-private.h"
-#include "afork-i18n-private.h"
 #include "afork-runtime.h"
+#include "base/atfork.h"
+#include "base/fd.h"
+#include "base/i18n.h"
 
 /**
  * AForkProcess:

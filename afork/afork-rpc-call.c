@@ -11,7 +11,7 @@
 #include "afork-rpc-private.h"
 
 #include "afork-error.h"
-#include "afork-i18n-private.h"
+#include "base/i18n.h"
 
 /* Why no call can be accepted, or NULL. */
 static GError *

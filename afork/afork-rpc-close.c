@@ -10,11 +10,11 @@
 #include "afork-rpc.h"
 #include "afork-rpc-private.h"
 
-#include "afork-context-private.h"
 #include "afork-error.h"
-#include "afork-i18n-private.h"
-#include "afork-task-private.h"
-#include "afork-turn-private.h"
+#include "base/context.h"
+#include "base/i18n.h"
+#include "base/task.h"
+#include "base/turn.h"
 
 static void
 return_task (AForkRpc *self,

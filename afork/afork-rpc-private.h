@@ -5,16 +5,16 @@
 
 #pragma once
 
-#include "afork-blocking-private.h"
-#include "afork-pending-table-private.h"
-#include "afork-rpc-link-private.h"
 #include "afork-rpc.h"
+#include "calls/pending-table.h"
+#include "calls/worker-link.h"
+#include "process/blocking-call.h"
 
 G_BEGIN_DECLS
 
 /* The parts of AForkRpc are: the class in afork-rpc.c; making calls in afork-rpc-call.c; those that
- * wait and those that the worker has in afork-rpc-pending.c; what the worker sends in
- * afork-rpc-receive.c; and the end in afork-rpc-close.c. */
+ * wait and those that the worker has in calls/rpc-calls.c; what the worker sends in
+ * calls/rpc-receive.c; and the end in afork-rpc-close.c. */
 struct _AForkRpc
 {
   GObject        parent_instance;

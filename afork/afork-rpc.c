@@ -8,11 +8,11 @@
 #include "afork-rpc.h"
 #include "afork-rpc-private.h"
 
-#include "afork-belonging-private.h"
 #include "afork-error.h"
-#include "afork-i18n-private.h"
 #include "afork-process-private.h"
 #include "afork-runtime.h"
+#include "base/atfork.h"
+#include "base/i18n.h"
 
 enum
 {

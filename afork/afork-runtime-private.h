@@ -5,15 +5,15 @@
 
 #pragma once
 
-#include "afork-belonging-private.h"
-#include "afork-peer-private.h"
 #include "afork-runtime.h"
-#include "afork-templates-private.h"
+#include "base/atfork.h"
+#include "base/context-table.h"
+#include "client/client.h"
 
 G_BEGIN_DECLS
 
 /* AForkRuntime is in three files: the class in afork-runtime.c, the runtimes there are in
- * afork-runtimes.c, and what they execute in afork-runtime-spawn.c. */
+ * afork-runtimes.c, and what they execute in process/launcher.c. */
 
 /* What makes its fresh processes. */
 typedef enum

@@ -39,8 +39,8 @@
 
 #include <linux/sockios.h>
 
+#include "afork/system/pidfd.h"
 #include "afork/wire/afork-frame.h"
-#include "afork/worker/pidfd.h"
 
 enum { MAX_FDS = 4 * AFORK_FRAME_MAX_FDS };
 

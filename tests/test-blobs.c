@@ -17,7 +17,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* As afork-segments-private.h has them. */
+/* As stream/segments.h has them. */
 enum
 {
   MIN_SEGMENT = 32 * 1024,

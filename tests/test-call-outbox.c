@@ -10,9 +10,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <afork/afork-call-outbox-private.h>
-#include <afork/afork-call-writer-private.h>
 #include <afork/afork-error.h>
+#include <afork/stream/call-outbox.h>
+#include <afork/stream/call-writer.h>
 
 enum { SIZE = AFORK_CALL_OUTBOX_SIZE, ROOM = SIZE - AFORK_CALL_OUTBOX_HEADER_SIZE };
 

@@ -7,7 +7,7 @@
 
 #include "config.h"
 
-#include "afork/afork-context-private.h"
+#include "afork/base/context.h"
 
 /* One thread lets the context go, and is at work with what belonged to it. Another one that comes
  * then leaves its work to the first. */

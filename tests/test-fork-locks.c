@@ -13,10 +13,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "afork/afork-belonging-private.h"
-#include "afork/afork-oom-private.h"
-#include "afork/afork-segments-private.h"
-#include "afork/afork-waiter-private.h"
+#include "afork/base/atfork.h"
+#include "afork/base/waiter.h"
+#include "afork/calls/oom-counter.h"
+#include "afork/stream/segments.h"
 
 enum { N_FORKS = 200 };
 

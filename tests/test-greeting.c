@@ -16,7 +16,7 @@
 
 #include "afork/afork-error.h"
 #include "afork/afork-init.h"
-#include "afork/afork-peer-parts-private.h"
+#include "afork/client/client-parts.h"
 #include "afork/afork-process.h"
 #include "afork/afork-process-private.h"
 #include "afork/afork-runtime.h"

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "afork/afork-memory-private.h"
+#include "afork/base/memory.h"
 
 enum { LARGE = 100 * 1024 * 1024 };
 

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "afork/afork-normal-check-private.h"
+#include "afork/stream/normal-check.h"
 
 /* Random values. */
 

@@ -12,7 +12,7 @@
 
 #include <glib.h>
 
-#include "afork/worker/objects.h"
+#include "afork/server/objects.h"
 
 static int data = 1;
 

@@ -7,7 +7,7 @@
 
 #include "config.h"
 
-#include "afork/afork-pending-table-private.h"
+#include "afork/calls/pending-table.h"
 
 enum { N_CALLS = 1000 };
 

@@ -24,7 +24,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "afork/worker/pidfd.h"
+#include "afork/system/pidfd.h"
 
 enum { ANY = -1 };
 

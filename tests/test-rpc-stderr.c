@@ -28,7 +28,7 @@
 enum
 {
   KIB = 1024,
-  /* As afork-stderr.c has them. */
+  /* As calls/stderr-capture.c has them. */
   MAX_KEPT = 2 * KIB,
   MAX_LINES = 10,
 };

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <afork/worker/pidfd.h>
+#include <afork/system/pidfd.h>
 
 /* Of a folder's entries, those that are numbers. */
 static guint

@@ -9,7 +9,7 @@
 
 #include "test-count-util.h"
 
-#include "afork/afork-waiter-private.h"
+#include "afork/base/waiter.h"
 
 enum { N_WAITERS = 10000 };
 

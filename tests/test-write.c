@@ -7,7 +7,7 @@
 
 #include "config.h"
 
-#include "afork/afork-write-private.h"
+#include "afork/base/write.h"
 
 #include <errno.h>
 #include <fcntl.h>

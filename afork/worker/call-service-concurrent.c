@@ -7,11 +7,11 @@
 
 #include "config.h"
 
-#include "call-service-private.h"
+#include "call-service.h"
 #include "call-service-parts.h"
 
-#include "afork-call-private.h"
-#include "afork/afork-wakeup-private.h"
+#include "base/context-wakeup.h"
+#include "call.h"
 
 typedef struct
 {

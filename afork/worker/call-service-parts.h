@@ -5,7 +5,7 @@
 
 #pragma once
 
-#include "call-service-private.h"
+#include "call-service.h"
 
 G_BEGIN_DECLS
 

@@ -7,12 +7,12 @@
 
 #include "config.h"
 
-#include "call-service-private.h"
+#include "call-service.h"
 #include "call-service-parts.h"
 
-#include "afork-call-private.h"
-#include "afork/afork-call-breach-private.h"
-#include "afork/afork-i18n-private.h"
+#include "base/i18n.h"
+#include "call.h"
+#include "stream/protocol-error.h"
 
 enum
 {

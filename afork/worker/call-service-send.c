@@ -7,13 +7,13 @@
 
 #include "config.h"
 
-#include "call-service-private.h"
+#include "call-service.h"
 #include "call-service-parts.h"
 
 #include <pthread.h>
 
-#include "afork-call-private.h"
-#include "afork/afork-i18n-private.h"
+#include "base/i18n.h"
+#include "call.h"
 
 enum
 {

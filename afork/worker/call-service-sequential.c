@@ -7,10 +7,10 @@
 
 #include "config.h"
 
-#include "call-service-private.h"
+#include "call-service.h"
 #include "call-service-parts.h"
 
-#include "afork-call-private.h"
+#include "call.h"
 
 enum
 {

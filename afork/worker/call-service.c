@@ -5,16 +5,16 @@
 
 #include "config.h"
 
-#include "call-service-private.h"
+#include "call-service.h"
 #include "call-service-parts.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
 
-#include "afork/afork-error.h"
-#include "afork/afork-i18n-private.h"
-#include "size-signal.h"
+#include "afork-error.h"
+#include "base/i18n.h"
+#include "system/size-signal.h"
 
 static AForkCallService *the_service;
 

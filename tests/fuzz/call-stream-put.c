@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include <afork/afork-segments-private.h>
+#include <afork/stream/segments.h>
 
 #include "call-stream-target.h"
 

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <afork/afork-call-stream-private.h>
+#include <afork/stream/call-stream.h>
 
 #include "fd-table.h"
 #include "script.h"

@@ -18,7 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <afork/afork-segments-private.h>
+#include <afork/stream/segments.h>
 
 #include "call-stream-target.h"
 

@@ -17,7 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <afork/afork-call-stream-private.h>
+#include <afork/stream/call-stream.h>
 
 int LLVMFuzzerTestOneInput (const uint8_t *bytes,
                             size_t         n_bytes);

@@ -17,7 +17,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include <afork/afork-belonging-private.h>
+#include <afork/base/atfork.h>
 
 #include "process-target.h"
 

@@ -12,7 +12,7 @@
  * what is not its own; touch no process but its children; never wait where nothing will come; and
  * give a function the items and descriptors that it is to have, and no others. */
 
-#include <afork/worker/server-parts.h>
+#include <afork/server/server-parts.h>
 
 #include "server-target.h"
 

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include <afork/afork-spawn-private.h>
+#include <afork/client/spawn.h>
 
 #include "process-target.h"
 

@@ -170,7 +170,7 @@ world_syscall (long number,
     }
 }
 
-/* What afork-life.c asks of a pidfd. */
+/* What client/pid-watch.c asks of a pidfd. */
 typedef struct
 {
   guint64 mask;

@@ -8,8 +8,8 @@
 #include <stdarg.h>
 #include <sys/eventfd.h>
 
-#include <afork/worker/fork.h>
-#include <afork/worker/server-parts.h>
+#include <afork/server/fork.h>
+#include <afork/server/server-parts.h>
 
 #include "server-target.h"
 

@@ -9,10 +9,10 @@
 
 #include <setjmp.h>
 
+#include <afork/server/native.h>
+#include <afork/server/objects.h>
+#include <afork/server/server.h>
 #include <afork/worker/afork-worker.h>
-#include <afork/worker/native.h>
-#include <afork/worker/objects.h>
-#include <afork/worker/serve.h>
 
 #include "fd-table.h"
 #include "script.h"

@@ -7,8 +7,8 @@
 
 #include <stdarg.h>
 
-#include <afork/worker/serve.h>
-#include <afork/worker/server-parts.h>
+#include <afork/server/server-parts.h>
+#include <afork/server/server.h>
 
 #include "server-target.h"
 

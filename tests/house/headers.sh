@@ -38,23 +38,28 @@ compiler=env
 compile '#include <afork/worker/afork-worker.h>' "$@" -I"$source_root" ||
   fail "afork-worker.h does not compile without GLib"
 
-set -- "$@" -I"$source_root" -I"$build_root" $("$PKG_CONFIG" --cflags gio-unix-2.0)
+set -- "$@" -I"$source_root" -I"$source_root/afork" -I"$build_root" \
+  $("$PKG_CONFIG" --cflags gio-unix-2.0)
 compile '#include <afork/afork.h>' "$@" ||
   fail "afork.h does not compile"
 
-for path in "$source_root"/afork/*.h "$build_root"/afork/*.h "$source_root"/afork/wire/*.h; do
+for path in "$source_root"/afork/*.h "$build_root"/afork/*.h \
+            "$source_root"/afork/*/*.h "$source_root"/afork/*/*/*.h; do
   header=afork/${path##*/afork/}
+  public=
   case $header in
-    afork/afork.h) continue ;;
+    afork/afork.h | afork/worker/afork-worker.h) continue ;;
+    afork/wire/*) ;;
     *-private.h) [ "$language" = c ] || continue ;;
+    afork/worker/afork-call.h) public=yes ;;
+    afork/*/*) [ "$language" = c ] || continue ;;
+    *) public=yes ;;
   esac
 
   compile "#include <$header>" "$@" -D_GNU_SOURCE -DAFORK_COMPILATION ||
     fail "$header does not compile"
 
-  case $header in
-    *-private.h | afork/wire/*) continue ;;
-  esac
+  [ -n "$public" ] || continue
   ! compile "#include <$header>" "$@" 2>/dev/null ||
     fail "$header can be included without afork.h"
 done

@@ -1,0 +1,483 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "atfork.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "afork-error.h"
+#include "fd.h"
+#include "i18n.h"
+
+static AForkMutex mutex;        /* for the queue */
+static GQueue belongings = G_QUEUE_INIT;
+
+static guint generation;        /* atomic */
+static int is_own_fork;         /* atomic: the library forks the program just now */
+
+/* Which numbers are descriptors of ours: a bit for each, in blocks that are made when they are
+ * first needed and never freed, so that they can be looked at wherever the program is forked. */
+
+enum
+{
+  BITS = 32,
+  BLOCK_WORDS = 1024,
+  N_BLOCKS = 1024,              /* for 33 million descriptors */
+};
+
+static guint *blocks[N_BLOCKS]; /* atomic, and so are the words */
+
+/* The word that has the bit of FD, or NULL if there is none. */
+static guint *
+find_word (int  fd,
+           gboolean make)
+{
+  gsize index = (gsize) fd / (BITS * BLOCK_WORDS);
+  guint *block;
+
+  if (fd < 0 || index >= N_BLOCKS)
+    return NULL;
+
+  block = g_atomic_pointer_get (&blocks[index]);
+  if (block == NULL && make)
+    {
+      guint *made = g_new0 (guint, BLOCK_WORDS);
+
+      if (!g_atomic_pointer_compare_and_exchange (&blocks[index], NULL, made))
+        g_free (made);
+      block = g_atomic_pointer_get (&blocks[index]);
+    }
+
+  return block != NULL ? &block[(gsize) fd / BITS % BLOCK_WORDS] : NULL;
+}
+
+int
+_afork_fd_own (int fd)
+{
+  guint *word = find_word (fd, TRUE);
+
+  if (word != NULL)
+    g_atomic_int_or (word, 1U << (guint) fd % BITS);
+  return fd;
+}
+
+void
+_afork_fd_disown (int fd)
+{
+  guint *word = find_word (fd, FALSE);
+
+  if (word != NULL)
+    g_atomic_int_and (word, ~(1U << (guint) fd % BITS));
+}
+
+static void
+list_gone_cb (gpointer  data,
+              GObject  *list)
+{
+  g_autoptr(GArray) fds = data;
+
+  for (guint i = 0; i < fds->len; i++)
+    _afork_fd_disown (g_array_index (fds, int, i));
+}
+
+/* What is told to it comes before the list closes them. */
+GUnixFDList *
+_afork_fd_list_new (const int *fds,
+                    guint      n_fds)
+{
+  GUnixFDList *list = g_unix_fd_list_new_from_array (fds, (int) n_fds);
+  GArray *numbers = g_array_new (FALSE, FALSE, sizeof (int));
+
+  g_array_append_vals (numbers, fds, n_fds);
+  for (guint i = 0; i < n_fds; i++)
+    _afork_fd_own (fds[i]);
+  g_object_weak_ref (G_OBJECT (list), list_gone_cb, numbers);
+  return list;
+}
+
+/* The eventfds of our own main contexts. GLib writes to them. */
+typedef struct _Wakeup Wakeup;
+
+struct _Wakeup
+{
+  Wakeup       *next;
+  GMainContext *context;        /* for comparison; NULL if this is free for another one */
+  int           fd;             /* atomic; -1 while it is free */
+};
+
+static AForkMutex wakeups_mutex;  /* for taking one */
+static Wakeup *wakeups;           /* atomic; only ever gets more */
+
+void
+_afork_fd_own_wakeup (int           fd,
+                      GMainContext *context)
+{
+  Wakeup *taken;
+
+  _afork_mutex_lock (&wakeups_mutex);
+  taken = g_atomic_pointer_get (&wakeups);
+  while (taken != NULL && taken->context != NULL)
+    taken = taken->next;
+  if (taken == NULL)
+    {
+      taken = g_new0 (Wakeup, 1);
+      taken->fd = -1;
+      taken->next = g_atomic_pointer_get (&wakeups);
+      g_atomic_pointer_set (&wakeups, taken);
+    }
+  taken->context = context;
+  g_atomic_int_set (&taken->fd, fd);
+  _afork_mutex_unlock (&wakeups_mutex);
+}
+
+void
+_afork_fd_disown_wakeup (GMainContext *context)
+{
+  _afork_mutex_lock (&wakeups_mutex);
+  for (Wakeup *each = g_atomic_pointer_get (&wakeups); each != NULL; each = each->next)
+    if (each->context == context)
+      {
+        g_atomic_int_set (&each->fd, -1);
+        each->context = NULL;
+      }
+  _afork_mutex_unlock (&wakeups_mutex);
+}
+
+/* Descriptors that the program has of us. Another one may have got the number since, so what counts
+ * is which file it is. */
+typedef struct _Lent Lent;
+
+struct _Lent
+{
+  Lent *next;
+  int   fd;                     /* atomic; -1 if this is free for another one */
+  dev_t device;
+  ino_t inode;
+};
+
+static AForkMutex lent_mutex;   /* for taking one */
+static Lent *lent;              /* atomic; only ever gets more */
+
+static Lent *
+take_lent (void)
+{
+  Lent *taken = g_atomic_pointer_get (&lent);
+
+  while (taken != NULL && g_atomic_int_get (&taken->fd) >= 0)
+    taken = taken->next;
+  if (taken == NULL)
+    {
+      taken = g_new0 (Lent, 1);
+      taken->fd = -1;
+      taken->next = g_atomic_pointer_get (&lent);
+      g_atomic_pointer_set (&lent, taken);
+    }
+
+  return taken;
+}
+
+static void
+lent_gone_cb (gpointer  data,
+              GObject  *socket)
+{
+  Lent *gone = data;
+
+  g_atomic_int_set (&gone->fd, -1);
+}
+
+void
+_afork_belonging_lend (GSocket *socket)
+{
+  struct stat status;
+  Lent *taken;
+
+  if (fstat (g_socket_get_fd (socket), &status) < 0)
+    return;
+
+  _afork_mutex_lock (&lent_mutex);
+  taken = take_lent ();
+  taken->device = status.st_dev;
+  taken->inode = status.st_ino;
+  g_atomic_int_set (&taken->fd, g_socket_get_fd (socket));
+  _afork_mutex_unlock (&lent_mutex);
+  g_object_weak_ref (G_OBJECT (socket), lent_gone_cb, taken);
+}
+
+/* The fork. From here to forked_cb(), only async-signal-safe functions are called: the program had
+ * perhaps other threads, which may have held any lock. */
+
+/* A descriptor at which everything has ended; -1 if there is none to be had. */
+static int
+open_dead_end (void)
+{
+  int fds[2];
+
+  if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+    return open ("/dev/null", O_RDONLY | O_CLOEXEC);
+
+  close (fds[1]);
+  return fds[0];
+}
+
+/* Ours is not ours any more, and its number stays taken, so that nothing of the program's gets it
+ * as long as an object still has it. */
+static void
+bury (int  fd,
+      int *dead_end)
+{
+  if (*dead_end < 0)
+    {
+      *dead_end = open_dead_end ();
+      /* Where descriptors are used up, one of ours makes room. */
+      if (*dead_end < 0)
+        {
+          close (fd);
+          *dead_end = open_dead_end ();
+        }
+    }
+  if (*dead_end >= 0 && *dead_end != fd)
+    dup3 (*dead_end, fd, O_CLOEXEC);
+}
+
+static gboolean
+is_owned (int fd)
+{
+  const guint *word = find_word (fd, FALSE);
+
+  return word != NULL && (*word >> (guint) fd % BITS & 1) != 0;
+}
+
+static gboolean
+is_lent (const Lent *each)
+{
+  struct stat status;
+
+  return each->fd >= 0 && fstat (each->fd, &status) == 0
+    && status.st_dev == each->device && status.st_ino == each->inode;
+}
+
+/* A write to a dead end would be a signal. One that is shared would wake the parent's threads, or
+ * keep them from waking. */
+static void
+renew_wakeup (int fd)
+{
+  int renewed = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+  /* Where descriptors are used up, it makes room itself. */
+  if (renewed < 0)
+    {
+      close (fd);
+      renewed = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+    }
+  if (renewed < 0 || renewed == fd)
+    return;
+
+  dup3 (renewed, fd, O_CLOEXEC);
+  close (renewed);
+}
+
+static void
+bury_all (void)
+{
+  int dead_end = -1;
+
+  for (gsize i = 0; i < N_BLOCKS; i++)
+    for (gsize j = 0; blocks[i] != NULL && j < BLOCK_WORDS; j++)
+      for (guint word = blocks[i][j], bit = 0; word >> bit != 0; bit++)
+        {
+          if ((word >> bit & 1) != 0)
+            bury ((int) ((i * BLOCK_WORDS + j) * BITS + bit), &dead_end);
+          if (bit == BITS - 1)
+            break;
+        }
+
+  for (const Lent *each = lent; each != NULL; each = each->next)
+    if (is_lent (each))
+      bury (each->fd, &dead_end);
+  for (const Wakeup *each = wakeups; each != NULL; each = each->next)
+    if (each->fd >= 0)
+      renew_wakeup (each->fd);
+
+  if (dead_end >= 0 && !is_owned (dead_end))
+    close (dead_end);
+}
+
+static void
+forked_cb (void)
+{
+  const int saved_errno = errno;
+
+  if (!is_own_fork)
+    {
+      bury_all ();
+      generation++;
+    }
+  errno = saved_errno;
+}
+
+/* Not before the program makes a first process: no other is to pay for it. Two threads that come
+ * here at once may both do it, which does no harm; and in a fork that is made meanwhile, nobody
+ * waits for a thread that is not there. */
+static void
+handle_forks (void)
+{
+  static int handled;           /* atomic */
+
+  if (g_atomic_int_get (&handled))
+    return;
+
+  pthread_atfork (NULL, NULL, forked_cb);
+  g_atomic_int_set (&handled, TRUE);
+}
+
+void
+_afork_belonging_begin_fork (void)
+{
+  is_own_fork = TRUE;
+}
+
+void
+_afork_belonging_end_fork (void)
+{
+  is_own_fork = FALSE;
+}
+
+/* What is kept. */
+
+static void
+lock (void)
+{
+  if (!_afork_mutex_lock (&mutex))
+    g_queue_init (&belongings);
+}
+
+void
+_afork_belonging_begin (AForkBelonging  *self,
+                        void           (*forget) (gpointer owner),
+                        gpointer         owner)
+{
+  handle_forks ();
+  self->link.data = owner;
+  self->forget = forget;
+  self->generation = _afork_belonging_get_generation ();
+
+  lock ();
+  g_queue_push_tail_link (&belongings, &self->link);
+  _afork_mutex_unlock (&mutex);
+}
+
+void
+_afork_belonging_end (AForkBelonging *self)
+{
+  if (_afork_belonging_is_lost (self))
+    return;
+
+  lock ();
+  if (self->link.data != NULL)
+    g_queue_unlink (&belongings, &self->link);
+  self->link.data = NULL;
+  _afork_mutex_unlock (&mutex);
+}
+
+gboolean
+_afork_belonging_is_lost (const AForkBelonging *self)
+{
+  return self->generation != _afork_belonging_get_generation ();
+}
+
+guint
+_afork_belonging_get_generation (void)
+{
+  return (guint) g_atomic_int_get (&generation);
+}
+
+GError *
+_afork_belonging_new_error (void)
+{
+  return g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
+                      _("The process is one of the program that this one was forked from"));
+}
+
+gboolean
+_afork_belonging_is_any (void)
+{
+  gboolean is_any;
+
+  lock ();
+  is_any = !g_queue_is_empty (&belongings);
+  _afork_mutex_unlock (&mutex);
+  return is_any;
+}
+
+void
+_afork_belonging_forget_all (void)
+{
+  GList *link;
+
+  /* The one thread there is was not in here when it forked, so the mutex is free. */
+  while ((link = g_queue_pop_head_link (&belongings)) != NULL)
+    {
+      AForkBelonging *self = (AForkBelonging *) link;
+
+      self->forget (g_steal_pointer (&link->data));
+    }
+
+  /* What is left is what the template was given. */
+  for (gsize i = 0; i < N_BLOCKS; i++)
+    if (blocks[i] != NULL)
+      memset (blocks[i], 0, BLOCK_WORDS * sizeof *blocks[i]);
+}
+
+/* Mutexes. */
+
+gboolean
+_afork_mutex_lock (AForkMutex *self)
+{
+  const guint now = _afork_belonging_get_generation ();
+  const guint before = (guint) g_atomic_int_get (&self->generation);
+  gboolean is_same = before == now;
+
+  if (!is_same && g_atomic_int_compare_and_exchange (&self->generation, before, now))
+    g_mutex_init (&self->mutex);
+
+  g_mutex_lock (&self->mutex);
+  return is_same;
+}
+
+gboolean
+_afork_mutex_lock_intact (AForkMutex *self)
+{
+  const guint now = _afork_belonging_get_generation ();
+  const guint before = (guint) g_atomic_int_get (&self->generation);
+
+  if (before == now
+      || !g_atomic_int_compare_and_exchange (&self->generation, before, now))
+    {
+      g_mutex_lock (&self->mutex);
+      return TRUE;
+    }
+  /* No thread of this generation can have it yet. */
+  if (g_mutex_trylock (&self->mutex))
+    return TRUE;
+
+  g_mutex_init (&self->mutex);
+  g_mutex_lock (&self->mutex);
+  return FALSE;
+}
+
+void
+_afork_mutex_unlock (AForkMutex *self)
+{
+  g_mutex_unlock (&self->mutex);
+}

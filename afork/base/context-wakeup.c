@@ -1,0 +1,102 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "context-wakeup.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define COUNT_KEY "eventfd-count:"
+
+/* What eventfd FD has counted, or -1 if it is something else. */
+static gint64
+get_count (int fd)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/self/fdinfo/%d", fd);
+  g_autofree char *text = NULL;
+  const char *line = NULL;
+
+  if (g_file_get_contents (path, &text, NULL, NULL))
+    line = strstr (text, COUNT_KEY);
+
+  return line != NULL ? g_ascii_strtoll (line + strlen (COUNT_KEY), NULL, 16) : -1;
+}
+
+/* All that CONTEXT, which has been acquired, polls. */
+static GPollFD *
+query (GMainContext *context,
+       int          *n_fds)
+{
+  GPollFD *fds;
+  int timeout;
+
+  *n_fds = g_main_context_query (context, G_MAXINT, &timeout, NULL, 0);
+  fds = g_new0 (GPollFD, *n_fds);
+  g_main_context_query (context, G_MAXINT, &timeout, fds, *n_fds);
+  return fds;
+}
+
+/* Returns -1 if it cannot be found. */
+static int
+find (GMainContext *context)
+{
+  g_autofree GPollFD *fds = NULL;
+  g_autofree gint64 *counts = NULL;
+  int found = -1;
+  int n_fds;
+
+  if (!g_main_context_acquire (context))
+    return -1;
+
+  /* Sources may have eventfds, too. The one that counts a wake-up is the context's own. */
+  fds = query (context, &n_fds);
+  counts = g_new (gint64, n_fds);
+  for (int i = 0; i < n_fds; i++)
+    counts[i] = get_count (fds[i].fd);
+  g_main_context_wakeup (context);
+  for (int i = 0; i < n_fds && found < 0; i++)
+    if (counts[i] >= 0 && get_count (fds[i].fd) > counts[i])
+      found = fds[i].fd;
+
+  g_main_context_release (context);
+  return found;
+}
+
+void
+_afork_wakeups_find (AForkWakeups *self)
+{
+  GMainContext *context = g_main_context_get_thread_default ();
+
+  self->fds[0] = find (g_main_context_default ());
+  self->fds[1] = context != NULL ? find (context) : -1;
+}
+
+static void
+renew (int fd)
+{
+  int renewed;
+
+  if (fd < 0)
+    return;
+
+  /* Where no descriptor is to be had, it stays shared: better than none. */
+  renewed = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (renewed < 0)
+    return;
+
+  dup3 (renewed, fd, O_CLOEXEC);
+  close (renewed);
+}
+
+void
+_afork_wakeups_renew (const AForkWakeups *self)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (self->fds); i++)
+    renew (self->fds[i]);
+}

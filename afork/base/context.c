@@ -1,0 +1,570 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "context.h"
+
+#include "atfork.h"
+
+/* A context goes in steps, which a source of ours tells of. It is the last one in the context, so
+ * GLib destroys it before the others; but nothing here relies on that order.
+ *
+ * 1. GLib takes the context from all sources, at once. What is attached from then on is lost.
+ * 2. GLib destroys the sources, one after the other. The context is still in memory until all of
+ *    them are destroyed, ours too, so whoever has the mutex and finds `context` set can use it.
+ * 3. GLib drops the sources. By then, each part of our objects has noticed that its own source is
+ *    destroyed, so what is left can be done by any thread.
+ *
+ * Until the third step, work is queued. It is done then, and what is queued meanwhile too. */
+struct _AForkContext
+{
+  gatomicrefcount  ref_count;   /* the end source has one */
+  guint            generation;  /* of the program, see atfork.h */
+  GMutex           mutex;       /* for all below */
+  GMainContext    *context;     /* not a reference; NULL from the second step on */
+  GSource         *end_source;  /* nor is this, which tells of the end … */
+  GSource         *work_source; /* … nor this, which does the work */
+  GThread         *destroyer;   /* for comparison: that lets it go, from the second step on */
+  gboolean         gone;        /* the third step was made: nothing is left to be done */
+  gboolean         is_nowhere;  /* there never was a main context */
+  guint            n_objects;   /* that belong to it */
+  GThread         *home;        /* for comparison: that uses the global default one, or NULL */
+  GQueue           work;        /* of Work, to be done */
+  GQueue           watches;     /* of Work, for when it has gone */
+};
+
+typedef struct
+{
+  GSource       parent;
+  AForkContext *context;        /* a reference */
+} ContextSource;
+
+typedef struct
+{
+  AForkContextFunc func;
+  gpointer         data;
+} Work;
+
+/* A hold is its main context, which is acquired; or this, if there is none to be acquired. */
+static char nothing;
+
+/* All there are, by main context, as long as that has a source of ours. */
+static AForkMutex table_mutex;
+static GHashTable *table;
+
+static void
+lock_table (void)
+{
+  /* What belongs to the contexts of the program that this one was forked from, has gone. */
+  if (!_afork_mutex_lock (&table_mutex))
+    table = NULL;
+}
+
+/* In a fork of the program. Its mutex may never be free again. */
+static gboolean
+is_lost (AForkContext *self)
+{
+  return self->generation != _afork_belonging_get_generation () && !self->is_nowhere;
+}
+
+AForkContext *
+_afork_context_ref (AForkContext *self)
+{
+  g_atomic_ref_count_inc (&self->ref_count);
+  return self;
+}
+
+void
+_afork_context_unref (AForkContext *self)
+{
+  if (!g_atomic_ref_count_dec (&self->ref_count))
+    return;
+
+  /* The source had a reference, so it has gone, and its queues with it. */
+  g_mutex_clear (&self->mutex);
+  g_free (self);
+}
+
+/* Work. */
+
+static Work *
+work_new (AForkContextFunc func,
+          gpointer         data)
+{
+  Work *work = g_new0 (Work, 1);
+
+  work->func = func;
+  work->data = data;
+  return work;
+}
+
+static void
+do_all (GQueue *queue)
+{
+  Work *work;
+
+  while ((work = g_queue_pop_head (queue)) != NULL)
+    {
+      work->func (work->data);
+      g_free (work);
+    }
+}
+
+static void
+take_queue (GQueue *queue,
+            GQueue *taken)
+{
+  *taken = *queue;
+  g_queue_init (queue);
+}
+
+/* The sources. */
+
+static gboolean
+work_dispatch (GSource     *source,
+               GSourceFunc  callback,
+               gpointer     data)
+{
+  AForkContext *self = ((ContextSource *) source)->context;
+  GQueue work;
+
+  if (is_lost (self))
+    return G_SOURCE_REMOVE;
+
+  g_mutex_lock (&self->mutex);
+  g_source_set_ready_time (source, -1);
+  take_queue (&self->work, &work);
+  g_mutex_unlock (&self->mutex);
+
+  do_all (&work);
+  return G_SOURCE_CONTINUE;
+}
+
+/* The second step. */
+static void
+end_destroyed_cb (gpointer data)
+{
+  AForkContext *self = data;
+
+  if (is_lost (self))
+    return;
+
+  lock_table ();
+  g_hash_table_remove (table, self->context);
+  _afork_mutex_unlock (&table_mutex);
+
+  g_mutex_lock (&self->mutex);
+  self->context = NULL;
+  self->end_source = NULL;
+  self->work_source = NULL;
+  self->destroyer = g_thread_self ();
+  g_mutex_unlock (&self->mutex);
+}
+
+/* What is to be done now, or FALSE if there is nothing more: from then on, all threads may use what
+ * belonged to the context. */
+static gboolean
+take_rest (AForkContext *self,
+           GQueue       *work,
+           GQueue       *watches)
+{
+  gboolean is_rest;
+
+  g_mutex_lock (&self->mutex);
+  take_queue (&self->work, work);
+  take_queue (&self->watches, watches);
+  is_rest = work->length > 0 || watches->length > 0;
+  if (!is_rest)
+    {
+      self->gone = TRUE;
+      self->destroyer = NULL;
+    }
+  g_mutex_unlock (&self->mutex);
+  return is_rest;
+}
+
+/* The third step. While this thread is at work with our objects, another one that drops them still
+ * queues what is to be done, and this one does it. */
+static void
+end_finalize (GSource *source)
+{
+  AForkContext *self = ((ContextSource *) source)->context;
+  GQueue work, watches;
+
+  if (is_lost (self))
+    return;
+
+  while (take_rest (self, &work, &watches))
+    {
+      do_all (&work);
+      do_all (&watches);
+    }
+  _afork_context_unref (self);
+}
+
+static GSourceFuncs end_funcs = { .finalize = end_finalize };
+static GSourceFuncs work_funcs = { .dispatch = work_dispatch };
+
+static AForkContext *
+context_new (void)
+{
+  AForkContext *self = g_new0 (AForkContext, 1);
+
+  g_atomic_ref_count_init (&self->ref_count);
+  self->generation = _afork_belonging_get_generation ();
+  g_mutex_init (&self->mutex);
+  g_queue_init (&self->work);
+  g_queue_init (&self->watches);
+  return self;
+}
+
+static GSource *
+attach_source (AForkContext *self,
+               GSourceFuncs *funcs,
+               const char   *name,
+               int           priority)
+{
+  GSource *source = g_source_new (funcs, sizeof (ContextSource));
+
+  ((ContextSource *) source)->context = self;
+  g_source_set_static_name (source, name);
+  g_source_set_priority (source, priority);
+  /* Handlers that iterate the main context may wait for what the work leads to. */
+  g_source_set_can_recurse (source, TRUE);
+  g_source_attach (source, self->context);
+  g_source_unref (source);
+  return source;
+}
+
+/* The end source takes the reference. */
+static void
+attach (AForkContext *self,
+        GMainContext *context)
+{
+  self->context = context;
+  self->work_source = attach_source (self, &work_funcs, "[afork] context: work",
+                                     G_PRIORITY_DEFAULT);
+  self->end_source = attach_source (self, &end_funcs, "[afork] context: end", G_MAXINT);
+  g_source_set_callback (self->end_source, NULL, self, end_destroyed_cb);
+}
+
+AForkContext *
+_afork_context_ref_thread_default (void)
+{
+  GMainContext *context = _afork_get_thread_context ();
+  AForkContext *self;
+
+  lock_table ();
+  if (table == NULL)
+    table = g_hash_table_new (NULL, NULL);
+  self = g_hash_table_lookup (table, context);
+  if (self == NULL)
+    {
+      self = context_new ();
+      attach (self, context);
+      g_hash_table_insert (table, context, self);
+    }
+  _afork_context_ref (self);
+  _afork_mutex_unlock (&table_mutex);
+
+  return self;
+}
+
+AForkContext *
+_afork_context_ref_nowhere (void)
+{
+  static gsize nowhere;
+
+  if (g_once_init_enter (&nowhere))
+    {
+      AForkContext *made = context_new ();
+
+      made->gone = TRUE;
+      made->is_nowhere = TRUE;
+      g_once_init_leave (&nowhere, (gsize) made);
+    }
+
+  return _afork_context_ref ((AForkContext *) nowhere);
+}
+
+GMainContext *
+_afork_context_peek (AForkContext *self)
+{
+  GMainContext *context = NULL;
+
+  if (is_lost (self))
+    return NULL;
+
+  g_mutex_lock (&self->mutex);
+  if (self->end_source != NULL && !g_source_is_destroyed (self->end_source))
+    context = g_source_get_context (self->end_source);
+  g_mutex_unlock (&self->mutex);
+  return context;
+}
+
+gboolean
+_afork_context_is_thread_default (AForkContext *self)
+{
+  GMainContext *context = _afork_get_thread_context ();
+  gboolean is_same;
+
+  if (is_lost (self))
+    return FALSE;
+
+  g_mutex_lock (&self->mutex);
+  is_same = self->context == context;
+  g_mutex_unlock (&self->mutex);
+  return is_same;
+}
+
+/* Holding it. */
+
+typedef struct
+{
+  AForkContext *context;        /* a reference */
+  GThread      *thread;         /* for comparison */
+} Home;
+
+/* The thread ends. */
+static void
+home_gone_cb (gpointer data)
+{
+  Home *home = data;
+
+  if (!is_lost (home->context))
+    {
+      g_mutex_lock (&home->context->mutex);
+      if (home->context->home == home->thread)
+        home->context->home = NULL;
+      g_mutex_unlock (&home->context->mutex);
+    }
+
+  _afork_context_unref (home->context);
+  g_free (home);
+}
+
+static GPrivate home_of_thread = G_PRIVATE_INIT (home_gone_cb);
+
+/* To be called with the mutex locked. */
+static void
+make_home (AForkContext *self)
+{
+  GThread *thread = g_thread_self ();
+  Home *home = g_private_get (&home_of_thread);
+
+  if (self->home != NULL)
+    return;
+
+  self->home = thread;
+  if (home == NULL || home->context != self)
+    {
+      home = g_new0 (Home, 1);
+
+      home->context = _afork_context_ref (self);
+      home->thread = thread;
+      g_private_replace (&home_of_thread, home);
+    }
+}
+
+/* To be called with the mutex locked. */
+static gboolean
+acquire (AForkContext *self)
+{
+  if (self->context == NULL)
+    return FALSE;
+  if (g_main_context_is_owner (self->context))
+    return g_main_context_acquire (self->context);
+  if (self->context != g_main_context_default ())
+    return FALSE;
+
+  return (self->home == NULL || self->home == g_thread_self ())
+    && g_main_context_acquire (self->context);
+}
+
+/* To be called with the mutex locked. */
+static AForkHold *
+hold (AForkContext *self)
+{
+  if (self->gone)
+    return (AForkHold *) &nothing;
+
+  return acquire (self) ? (AForkHold *) self->context : NULL;
+}
+
+/* The same for public functions. The thread that lets the context go calls handlers of the
+ * program's meanwhile, and those may call functions: there is no main context for what they do. */
+static AForkHold *
+hold_or_let_go (AForkContext *self)
+{
+  if (self->destroyer == g_thread_self ())
+    return (AForkHold *) &nothing;
+
+  return hold (self);
+}
+
+AForkHold *
+_afork_context_hold_once (AForkContext *self)
+{
+  AForkHold *held;
+
+  if (is_lost (self))
+    return NULL;
+
+  g_mutex_lock (&self->mutex);
+  held = hold_or_let_go (self);
+  g_mutex_unlock (&self->mutex);
+
+  return held;
+}
+
+AForkHold *
+_afork_context_hold (AForkContext *self)
+{
+  AForkHold *held;
+
+  if (is_lost (self))
+    return NULL;
+
+  g_mutex_lock (&self->mutex);
+  held = hold_or_let_go (self);
+  if (held != NULL && self->n_objects > 0 && self->context == g_main_context_default ())
+    make_home (self);
+  g_mutex_unlock (&self->mutex);
+
+  return held;
+}
+
+AForkHold *
+_afork_context_add_object (AForkContext *self)
+{
+  AForkHold *held;
+
+  if (is_lost (self))
+    return NULL;
+
+  g_mutex_lock (&self->mutex);
+  self->n_objects++;
+  g_mutex_unlock (&self->mutex);
+
+  held = _afork_context_hold (self);
+  if (held == NULL)
+    _afork_context_remove_object (self);
+  return held;
+}
+
+void
+_afork_context_remove_object (AForkContext *self)
+{
+  if (is_lost (self))
+    return;
+
+  g_mutex_lock (&self->mutex);
+  if (--self->n_objects == 0)
+    self->home = NULL;
+  g_mutex_unlock (&self->mutex);
+}
+
+void
+_afork_hold_release (AForkHold *held)
+{
+  if (held != (AForkHold *) &nothing)
+    g_main_context_release ((GMainContext *) held);
+}
+
+void
+_afork_context_run (AForkContext     *self,
+                    AForkContextFunc  func,
+                    gpointer          data)
+{
+  g_autoptr(AForkHold) held = NULL;
+
+  if (is_lost (self))
+    return;
+
+  g_mutex_lock (&self->mutex);
+  held = hold (self);
+  if (held == NULL)
+    {
+      g_queue_push_tail (&self->work, work_new (func, data));
+      if (self->work_source != NULL)
+        g_source_set_ready_time (self->work_source, 0);
+    }
+  g_mutex_unlock (&self->mutex);
+
+  if (held != NULL)
+    func (data);
+}
+
+void
+_afork_context_wake (AForkContext *self)
+{
+  if (is_lost (self))
+    return;
+
+  g_mutex_lock (&self->mutex);
+  if (self->context != NULL && !g_main_context_is_owner (self->context))
+    g_main_context_wakeup (self->context);
+  g_mutex_unlock (&self->mutex);
+}
+
+/* Its end. */
+
+gboolean
+_afork_context_is_lost (AForkContext *self)
+{
+  return is_lost (self);
+}
+
+gboolean
+_afork_context_is_gone (AForkContext *self)
+{
+  return _afork_context_peek (self) == NULL;
+}
+
+gboolean
+_afork_context_watch (AForkContext     *self,
+                      AForkContextFunc  func,
+                      gpointer          data)
+{
+  gboolean gone;
+
+  if (is_lost (self))
+    return FALSE;
+
+  g_mutex_lock (&self->mutex);
+  gone = self->gone;
+  if (!gone)
+    g_queue_push_tail (&self->watches, work_new (func, data));
+  g_mutex_unlock (&self->mutex);
+  return !gone;
+}
+
+gboolean
+_afork_context_unwatch (AForkContext     *self,
+                        AForkContextFunc  func,
+                        gpointer          data)
+{
+  gboolean found = FALSE;
+
+  if (is_lost (self))
+    return FALSE;
+
+  g_mutex_lock (&self->mutex);
+  for (GList *link = self->watches.head, *next; link != NULL && !found; link = next)
+    {
+      Work *work = link->data;
+
+      next = link->next;
+      found = work->func == func && work->data == data;
+      if (found)
+        {
+          g_free (work);
+          g_queue_delete_link (&self->watches, link);
+        }
+    }
+  g_mutex_unlock (&self->mutex);
+  return found;
+}

@@ -1,0 +1,69 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gio/gunixfdlist.h>
+#include <unistd.h>
+
+G_BEGIN_DECLS
+
+/* A descriptor that is closed when it goes out of scope; -1 is none. errno survives. */
+typedef int AForkFd;
+
+/* A number is one of ours from the first to the second, see atfork.h. The first returns FD.
+ * Descriptors that the program gets are not, or are no longer. */
+int  _afork_fd_own    (int fd);
+void _afork_fd_disown (int fd);
+
+/* The same for FD, the eventfd of CONTEXT, a main context of ours. */
+void _afork_fd_own_wakeup    (int           fd,
+                              GMainContext *context);
+void _afork_fd_disown_wakeup (GMainContext *context);
+
+/* A list of FDS, which it takes. They are ours until the list is freed. */
+GUnixFDList *_afork_fd_list_new (const int *fds,
+                                 guint      n_fds);
+
+static inline void
+_afork_fd_close (int fd)
+{
+  int saved_errno = errno;
+
+  /* First, because the number may be another one's then. */
+  _afork_fd_disown (fd);
+  close (fd);
+  errno = saved_errno;
+}
+
+static inline void
+_afork_fd_clear (int *fd)
+{
+  if (*fd >= 0)
+    _afork_fd_close (*fd);
+  *fd = -1;
+}
+
+/* A program that has closed 0, 1 or 2 gets new descriptors there, and yet whatever prints a message
+ * writes it to 1 or 2. Takes FD, and returns another one where it is one of these; -1 and errno if
+ * there is none. */
+static inline int
+_afork_fd_avoid_standard (int fd)
+{
+  int other;
+
+  if (fd > STDERR_FILENO)
+    return fd;
+
+  other = fcntl (fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  _afork_fd_close (fd);
+  return other;
+}
+
+G_DEFINE_AUTO_CLEANUP_FREE_FUNC (AForkFd, _afork_fd_close, -1)
+
+G_END_DECLS

@@ -1,0 +1,48 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "library.h"
+
+#include <dlfcn.h>
+
+/* The dynamic linker does not say how much room it needs. A working directory may lie deeper than
+ * the kernel lets any path be long. */
+enum { MAX_FOLDER = 1024 * 1024 };
+
+/* The dynamic linker found the library in a relative folder, as LD_LIBRARY_PATH may have one. It
+ * knows where that folder was then, whatever the working directory is now. */
+static char *
+dup_absolute_path (const char *path)
+{
+  g_autofree char *folder = g_malloc0 (MAX_FOLDER);
+  g_autofree char *name = g_path_get_basename (path);
+  void *handle = dlopen (path, RTLD_LAZY | RTLD_NOLOAD);
+  gboolean is_known = FALSE;
+
+  if (handle != NULL)
+    {
+#ifdef __GLIBC__
+      is_known = dlinfo (handle, RTLD_DI_ORIGIN, folder) == 0 && g_path_is_absolute (folder);
+#endif
+      dlclose (handle);
+    }
+
+  return is_known ? g_build_filename (folder, name, NULL) : NULL;
+}
+
+char *
+_afork_library_dup_path (void)
+{
+  Dl_info info;
+
+  if (dladdr ((void *) _afork_library_dup_path, &info) == 0 || info.dli_fname == NULL)
+    return NULL;
+  if (g_path_is_absolute (info.dli_fname))
+    return g_strdup (info.dli_fname);
+
+  return dup_absolute_path (info.dli_fname);
+}

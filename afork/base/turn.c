@@ -1,0 +1,160 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "turn.h"
+
+enum
+{
+  /* The load is the time, in microseconds, that this library has worked in a thread, less the time
+   * that it has not. A source falls behind at MAX_LOAD, and gets its own priority back at
+   * LOW_LOAD, so what keeps the library busy for more than half of the time is held back. */
+  LOW_LOAD = 2 * 1000,
+  MAX_LOAD = 8 * 1000,
+  /* What is counted at most, since a handler may wait in a main loop of its own. */
+  COUNTED_LOAD = 16 * 1000,
+  /* So many steps at most are done until the time is asked for again; only one after steps that
+   * took longer than LONG_STEPS, in microseconds. */
+  MAX_STEPS = 8,
+  /* As many as one message that comes alone takes. */
+  FIRST_STEPS = 3,
+  LONG_STEPS = 100,
+};
+
+typedef struct
+{
+  gint64 iteration;             /* the time that GLib noted for it */
+  gint64 end;                   /* of what may be done in it */
+  gint64 load;
+  gint64 load_time;             /* when the load was last known */
+} Thread;
+
+static Thread *
+get_thread (void)
+{
+  static GPrivate private = G_PRIVATE_INIT (g_free);
+  Thread *thread = g_private_get (&private);
+
+  if (thread == NULL)
+    {
+      thread = g_new0 (Thread, 1);
+      g_private_set (&private, thread);
+    }
+  return thread;
+}
+
+static gint64
+get_load (Thread *thread,
+          gint64  now)
+{
+  return MAX (0, thread->load - (now - thread->load_time));
+}
+
+gboolean
+_afork_turn_begin (AForkTurn *self,
+                   GSource   *source)
+{
+  Thread *thread = get_thread ();
+  gint64 now = g_get_monotonic_time ();
+  gint64 iteration;
+
+  if (source == NULL)
+    source = g_main_current_source ();
+  /* It is the same for all sources that are dispatched in one iteration. */
+  iteration = source != NULL ? g_source_get_time (source) : now;
+  if (iteration != thread->iteration)
+    {
+      thread->iteration = iteration;
+      thread->end = now + AFORK_TURN_TIME;
+    }
+
+  thread->load = get_load (thread, now);
+  thread->load_time = now;
+  *self = (AForkTurn) {
+    .end = thread->end,
+    .looked = now,
+    .n_steps = FIRST_STEPS,
+    .n_next_steps = 1,
+    .is_over = now >= thread->end,
+  };
+  return !self->is_over;
+}
+
+gboolean
+_afork_turn_goes_on (AForkTurn *self)
+{
+  gint64 now;
+
+  if (self->is_over)
+    return FALSE;
+  if (self->n_steps > 0)
+    {
+      self->n_steps--;
+      return TRUE;
+    }
+
+  now = g_get_monotonic_time ();
+  self->n_next_steps = now - self->looked > LONG_STEPS ? 1
+                                                        : MIN (self->n_next_steps * 2, MAX_STEPS);
+  self->n_steps = self->n_next_steps - 1;
+  self->looked = now;
+  self->is_over = now >= self->end;
+  return !self->is_over;
+}
+
+void
+_afork_turn_look (AForkTurn *self)
+{
+  self->n_steps = 0;
+}
+
+void
+_afork_turn_end (AForkTurn      *self,
+                 AForkTurnState *state,
+                 GSource        *source,
+                 gboolean        caught_up)
+{
+  Thread *thread = get_thread ();
+  gint64 now = g_get_monotonic_time ();
+
+  thread->load = MIN (thread->load + now - thread->load_time, COUNTED_LOAD);
+  thread->load_time = now;
+  if (source == NULL)
+    return;
+
+  if (!caught_up || thread->load > MAX_LOAD)
+    {
+      /* Again, too, if it is behind already: this puts it behind the other sources of that
+       * priority, which are so served in turn. */
+      if (!caught_up || !state->is_behind)
+        g_source_set_priority (source, AFORK_TURN_PRIORITY_BEHIND);
+      state->is_behind = TRUE;
+    }
+  else if (state->is_behind && thread->load <= LOW_LOAD)
+    {
+      g_source_set_priority (source, G_PRIORITY_DEFAULT);
+      state->is_behind = FALSE;
+    }
+}
+
+gboolean
+_afork_turn_prepare (AForkTurnState *state,
+                     int            *timeout)
+{
+  gint64 surplus;
+
+  if (!state->is_behind)
+    return FALSE;
+
+  surplus = get_load (get_thread (), g_get_monotonic_time ()) - LOW_LOAD;
+  if (surplus <= 0)
+    return TRUE;
+
+  surplus = (surplus + 999) / 1000;
+  if (*timeout < 0 || *timeout > surplus)
+    *timeout = (int) surplus;
+  return FALSE;
+}

@@ -1,0 +1,340 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "pending-call.h"
+
+#include "afork-error.h"
+#include "afork-job-private.h"
+#include "base/context.h"
+#include "base/i18n.h"
+
+static void async_result_init (GAsyncResultIface *iface);
+
+G_DEFINE_FINAL_TYPE_WITH_CODE (AForkPendingCall, _afork_pending_call, G_TYPE_OBJECT,
+                               G_IMPLEMENT_INTERFACE (G_TYPE_ASYNC_RESULT, async_result_init))
+
+static gpointer
+get_user_data (GAsyncResult *result)
+{
+  return AFORK_PENDING_CALL (result)->user_data;
+}
+
+static GObject *
+get_source_object (GAsyncResult *result)
+{
+  return g_object_ref (AFORK_PENDING_CALL (result)->source);
+}
+
+static gboolean
+is_tagged (GAsyncResult *result,
+           gpointer      tag)
+{
+  return AFORK_PENDING_CALL (result)->tag == tag;
+}
+
+static void
+async_result_init (GAsyncResultIface *iface)
+{
+  iface->get_user_data = get_user_data;
+  iface->get_source_object = get_source_object;
+  iface->is_tagged = is_tagged;
+}
+
+static void
+_afork_pending_call_finalize (GObject *object)
+{
+  AForkPendingCall *call = AFORK_PENDING_CALL (object);
+
+  _afork_pending_call_unwatch (call);
+  g_clear_pointer (&call->later, _afork_waiter_end);
+  g_object_unref (call->source);
+  g_main_context_unref (call->context);
+  g_clear_pointer (&call->value, g_variant_unref);
+  g_clear_error (&call->error);
+  g_variant_unref (call->args);
+  g_clear_object (&call->job);
+  g_clear_object (&call->cancellable);
+  G_OBJECT_CLASS (_afork_pending_call_parent_class)->finalize (object);
+}
+
+static void
+_afork_pending_call_class_init (AForkPendingCallClass *klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = _afork_pending_call_finalize;
+}
+
+static void
+_afork_pending_call_init (AForkPendingCall *call)
+{
+  call->link.data = call;
+  call->unwritten_link.data = call;
+  call->context = g_main_context_ref_thread_default ();
+}
+
+AForkPendingCall *
+_afork_pending_call_new (GObject             *source,
+                         gpointer             tag,
+                         GVariant            *args,
+                         AForkJob            *job,
+                         GCancellable        *cancellable,
+                         GAsyncReadyCallback  callback,
+                         gpointer             user_data)
+{
+  AForkPendingCall *call = g_object_new (AFORK_TYPE_PENDING_CALL, NULL);
+
+  call->source = g_object_ref (source);
+  call->tag = tag;
+  call->args = g_variant_ref_sink (args != NULL ? args : g_variant_new_tuple (NULL, 0));
+  g_set_object (&call->job, job);
+  g_set_object (&call->cancellable, cancellable);
+  call->callback = callback;
+  call->user_data = user_data;
+  return call;
+}
+
+/* Ending early. */
+
+gboolean
+_afork_pending_call_is_cancelled (AForkPendingCall *call)
+{
+  return g_cancellable_is_cancelled (call->cancellable)
+    || (call->job != NULL && g_cancellable_is_cancelled (_afork_job_get_cancellable (call->job)));
+}
+
+static GError *
+new_cancelled_error (void)
+{
+  return g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, _("Operation was cancelled"));
+}
+
+static void
+cancelled_cb (gpointer data)
+{
+  AForkPendingCall *call = data;
+
+  call->abandon (call, new_cancelled_error ());
+}
+
+static AForkWaiter *
+wait_for_cancellable (AForkPendingCall *call,
+                      GCancellable     *cancellable)
+{
+  if (cancellable == NULL)
+    return NULL;
+
+  return _afork_waiter_new_for_cancellable (call->context, cancellable, cancelled_cb, call, NULL);
+}
+
+void
+_afork_pending_call_watch (AForkPendingCall            *call,
+                           AForkPendingCallAbandonFunc  abandon)
+{
+  call->abandon = abandon;
+  call->cancelled = wait_for_cancellable (call, call->cancellable);
+  if (call->job != NULL)
+    call->job_cancelled = wait_for_cancellable (call, _afork_job_get_cancellable (call->job));
+}
+
+static void
+timed_out_cb (gpointer data)
+{
+  AForkPendingCall *call = data;
+
+  g_clear_pointer (&call->timeout, _afork_waiter_end);
+  /* The program may have kept the context waiting, and an answer may be here. It is received in
+   * this iteration, if it is. */
+  if (!call->limit_over)
+    {
+      call->limit_over = TRUE;
+      call->timeout = _afork_waiter_new_for_iteration (call->context, timed_out_cb, call, NULL);
+      return;
+    }
+
+  call->abandon (call, g_error_new (AFORK_ERROR, AFORK_ERROR_TIMED_OUT,
+                                    _("The job took longer than %u ms"),
+                                    afork_job_get_timeout (call->job)));
+}
+
+static void
+count_limit (AForkPendingCall *call)
+{
+  const guint timeout = afork_job_get_timeout (call->job);
+
+  g_clear_pointer (&call->timeout, _afork_waiter_end);
+  call->limit_over = FALSE;
+  call->timeout = _afork_waiter_new_for_time (call->context,
+                                              g_get_monotonic_time ()
+                                              + timeout * G_GINT64_CONSTANT (1000),
+                                              timed_out_cb, call, NULL);
+}
+
+void
+_afork_pending_call_start_limit (AForkPendingCall *call)
+{
+  if (call->timeout != NULL || call->job == NULL || afork_job_get_timeout (call->job) == 0)
+    return;
+
+  count_limit (call);
+}
+
+void
+_afork_pending_call_begin (AForkPendingCall *call)
+{
+  if (call->timeout == NULL || call->limit_moved)
+    return;
+
+  call->limit_moved = TRUE;
+  count_limit (call);
+}
+
+void
+_afork_pending_call_leave_unwritten (AForkPendingCall *call)
+{
+  if (call->unwritten == NULL)
+    return;
+
+  g_queue_unlink (call->unwritten, &call->unwritten_link);
+  call->unwritten = NULL;
+}
+
+void
+_afork_pending_call_unwatch (AForkPendingCall *call)
+{
+  _afork_pending_call_leave_unwritten (call);
+  g_clear_pointer (&call->cancelled, _afork_waiter_end);
+  g_clear_pointer (&call->job_cancelled, _afork_waiter_end);
+  g_clear_pointer (&call->timeout, _afork_waiter_end);
+}
+
+/* Ending. */
+
+static void
+call_back (AForkPendingCall *call)
+{
+  GAsyncReadyCallback callback = g_steal_pointer (&call->callback);
+  gboolean is_default = _afork_get_thread_context () == call->context;
+
+  if (callback == NULL)
+    return;
+
+  if (!is_default)
+    g_main_context_push_thread_default (call->context);
+  callback (call->source, G_ASYNC_RESULT (call), call->user_data);
+  if (!is_default)
+    g_main_context_pop_thread_default (call->context);
+}
+
+static void
+call_back_cb (gpointer data)
+{
+  AForkPendingCall *call = data;
+
+  g_clear_pointer (&call->later, _afork_waiter_end);
+  call_back (call);
+}
+
+static void
+call_back_later (AForkPendingCall *call)
+{
+  call->later = _afork_waiter_new_for_iteration (call->context, call_back_cb, g_object_ref (call),
+                                                 g_object_unref);
+}
+
+static void
+set_end (AForkPendingCall *call,
+         GVariant         *value,
+         GError           *error)
+{
+  _afork_pending_call_unwatch (call);
+  call->value = value;
+  call->error = error;
+}
+
+/* The job tells that it has ended before the call calls back. A handler may wait for that in an
+ * iteration of the context, so it is due by then. */
+static void
+set_job_state (AForkPendingCall *call)
+{
+  g_autoptr(AForkJob) job = g_steal_pointer (&call->job);
+
+  if (job != NULL)
+    _afork_job_set_state (job, call->error == NULL ? AFORK_JOB_STATE_SUCCEEDED
+                                                   : AFORK_JOB_STATE_FAILED);
+}
+
+static gboolean
+is_in_context (AForkPendingCall *call)
+{
+  GSource *source = g_main_current_source ();
+
+  return source != NULL && g_source_get_context (source) == call->context;
+}
+
+void
+_afork_pending_call_end (AForkPendingCall *call,
+                         GVariant         *value,
+                         GError           *error)
+{
+  g_autoptr(AForkPendingCall) kept G_GNUC_UNUSED = g_object_ref (call);
+  gboolean now = is_in_context (call);
+
+  set_end (call, value, error);
+  if (!now || (call->job != NULL && _afork_job_is_observed (call->job)))
+    call_back_later (call);
+  set_job_state (call);
+  if (now)
+    {
+      g_clear_pointer (&call->later, _afork_waiter_end);
+      call_back (call);
+    }
+}
+
+void
+_afork_pending_call_cancel (AForkPendingCall *call)
+{
+  _afork_pending_call_end (call, NULL, new_cancelled_error ());
+}
+
+void
+_afork_pending_call_fail (AForkPendingCall *call,
+                          GError           *error)
+{
+  g_autoptr(AForkPendingCall) kept G_GNUC_UNUSED = g_object_ref (call);
+
+  set_end (call, NULL, error);
+  call_back_later (call);
+  set_job_state (call);
+}
+
+gboolean
+_afork_pending_call_is_result (GAsyncResult *result,
+                               gpointer      source,
+                               gpointer      tag)
+{
+  return AFORK_IS_PENDING_CALL (result)
+    && AFORK_PENDING_CALL (result)->source == source
+    && AFORK_PENDING_CALL (result)->tag == tag;
+}
+
+gboolean
+_afork_pending_call_has_end (GAsyncResult *result)
+{
+  AForkPendingCall *call = AFORK_PENDING_CALL (result);
+
+  return call->value != NULL || call->error != NULL;
+}
+
+GVariant *
+_afork_pending_call_propagate (GAsyncResult  *result,
+                               GError       **error)
+{
+  AForkPendingCall *call = AFORK_PENDING_CALL (result);
+
+  if (call->error != NULL)
+    g_propagate_error (error, g_steal_pointer (&call->error));
+  return g_steal_pointer (&call->value);
+}

@@ -1,0 +1,646 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "channel.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "afork-error.h"
+#include "base/atfork.h"
+#include "base/context.h"
+#include "base/fd.h"
+#include "base/i18n.h"
+#include "base/turn.h"
+#include "channel-reader.h"
+#include "channel-writer.h"
+
+/* So that a reader who keeps up with a large item does not keep the main context from the rest. */
+enum { SENT_PER_TURN = 1024 * 1024 };
+
+struct _AForkChannel
+{
+  AForkBelonging                belonging;      /* the socket, the source, and what is queued */
+  gatomicrefcount               ref_count;
+  const AForkChannelEvents *events;
+  gpointer                  data;
+  int                       socket;         /* -1 once closed */
+  GSource                  *source;         /* NULL once closed; holds a reference */
+  gpointer                  source_tag;     /* of the socket within the source */
+  AForkTurnState            turn_state;     /* of the source */
+
+  GQueue                    batches;        /* of AForkBatch, the next to be sent first */
+  GPtrArray                *send_first;     /* of AForkChannel, or NULL */
+  gboolean                  waits_for_room;
+  gboolean                  finishing;
+  gboolean                  finished;       /* and nothing was left to send */
+  gboolean                  deaf;           /* the other side takes no more */
+
+  AForkReader               reader;
+  gboolean                  asks_sender;
+};
+
+typedef struct
+{
+  GSource       parent;
+  AForkChannel *channel;        /* the source's user has the reference */
+} ChannelSource;
+
+/* Whom a source keeps. GLib drops it when the source is destroyed, but from within the source's own
+ * dispatch only after that, when there may be another source already. */
+typedef struct
+{
+  AForkChannel *channel;
+  GSource      *source;         /* for comparison */
+} SourceUser;
+
+static int      send_queued      (AForkChannel *self);
+static void     flush            (AForkChannel *self);
+static gboolean receive          (AForkChannel *self,
+                                  AForkTurn    *turn);
+static void     lose             (AForkChannel *self);
+static void     source_user_free (gpointer      data);
+static void     forget           (gpointer      data);
+
+/* The source. What is queued is sent when the context prepares to wait, which spares it a turn. It
+ * is ready if that fails, and when a handler that was called for one frame turns the context while
+ * the next one is here already; without a wake-up of the context: what queues something is of the
+ * context's own thread, which does not sleep meanwhile. */
+
+static gboolean
+has_to_flush (AForkChannel *self)
+{
+  return !self->waits_for_room
+    && (!g_queue_is_empty (&self->batches) || (self->finishing && !self->finished));
+}
+
+static gboolean
+source_prepare (GSource *source,
+                int     *timeout)
+{
+  g_autoptr(AForkChannel) self = _afork_channel_ref (((ChannelSource *) source)->channel);
+
+  *timeout = -1;
+  if (_afork_belonging_is_lost (&self->belonging))
+    return TRUE;
+  return (has_to_flush (self) && send_queued (self) != 0) || self->reader.unparsed
+    || _afork_turn_prepare (&self->turn_state, timeout);
+}
+
+static gboolean
+source_dispatch (GSource     *source,
+                 GSourceFunc  callback,
+                 gpointer     data)
+{
+  AForkChannel *self = ((ChannelSource *) source)->channel;
+  g_autoptr(AForkChannel) kept G_GNUC_UNUSED = _afork_channel_ref (self);
+  GIOCondition condition = g_source_query_unix_fd (source, self->source_tag);
+  gboolean caught_up = TRUE;
+  AForkTurn turn;
+
+  if (_afork_belonging_is_lost (&self->belonging))
+    {
+      lose (self);
+      return G_SOURCE_CONTINUE;
+    }
+  if (!_afork_turn_begin (&turn, source))
+    return G_SOURCE_CONTINUE;
+
+  if ((condition & G_IO_OUT) != 0 || has_to_flush (self))
+    flush (self);
+  if (((condition & (G_IO_IN | G_IO_HUP | G_IO_ERR)) != 0 || self->reader.unparsed)
+      && self->source == source)
+    caught_up = receive (self, &turn);
+
+  _afork_turn_end (&turn, &self->turn_state, self->source == source ? source : NULL, caught_up);
+  return G_SOURCE_CONTINUE;
+}
+
+static GSourceFuncs source_funcs = { .prepare = source_prepare, .dispatch = source_dispatch };
+
+static void
+attach (AForkChannel *self,
+        GMainContext *context)
+{
+  SourceUser *user = g_new0 (SourceUser, 1);
+
+  self->source = g_source_new (&source_funcs, sizeof (ChannelSource));
+  ((ChannelSource *) self->source)->channel = self;
+  g_source_set_static_name (self->source, "[afork] channel");
+  /* A handler that turns the main context waits perhaps for what is still to come here. */
+  g_source_set_can_recurse (self->source, TRUE);
+  self->source_tag = g_source_add_unix_fd (self->source, self->socket,
+                                           self->waits_for_room ? G_IO_IN | G_IO_OUT : G_IO_IN);
+  user->channel = _afork_channel_ref (self);
+  user->source = self->source;
+  self->turn_state = (AForkTurnState) { 0 };
+  g_source_set_callback (self->source, NULL, user, source_user_free);
+  g_source_attach (self->source, context);
+}
+
+static void
+detach (AForkChannel *self)
+{
+  _afork_source_clear (&self->source);
+}
+
+/* A source is being destroyed: by us, who have forgotten it already, or with its context. */
+static void
+source_user_free (gpointer data)
+{
+  SourceUser *user = data;
+  g_autoptr(AForkChannel) self = user->channel;
+  gboolean context_gone = self->source == user->source;
+  g_autoptr(GError) error = NULL;
+
+  g_free (user);
+  if (!context_gone)
+    return;
+
+  error = g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
+                       _("The main context of the process is gone"));
+  _afork_channel_close (self, error);
+}
+
+static void
+wait_for_room (AForkChannel *self,
+               gboolean      wait)
+{
+  if (self->waits_for_room == wait)
+    return;
+
+  self->waits_for_room = wait;
+  g_source_modify_unix_fd (self->source, self->source_tag,
+                           wait ? G_IO_IN | G_IO_OUT : G_IO_IN);
+}
+
+/* Sending. */
+
+/* Freeing bytes runs code of the program, which may do anything to the channel, and so is the last
+ * thing that is done. */
+static void
+free_batches (GQueue *batches)
+{
+  g_queue_clear_full (batches, (GDestroyNotify) _afork_batch_free);
+}
+
+/* Moves all that is queued to TAKEN. */
+static void
+take_batches (AForkChannel *self,
+              GQueue       *taken)
+{
+  AForkBatch *batch;
+
+  while ((batch = g_queue_pop_head (&self->batches)) != NULL)
+    g_queue_push_tail (taken, batch);
+}
+
+/* Sends as much as may be, and moves that to SENT. 0, or errno if not everything that may be sent
+ * could. */
+static int
+send_batches (AForkChannel *self,
+              GQueue       *sent)
+{
+  gsize n_bytes = 0;
+  AForkBatch *batch;
+
+  while (n_bytes < SENT_PER_TURN && (batch = g_queue_peek_head (&self->batches)) != NULL)
+    {
+      gssize n_sent = _afork_batch_send (batch, self->socket);
+
+      if (n_sent < 0)
+        return errno;
+
+      n_bytes += (gsize) n_sent;
+      if (_afork_batch_is_sent (batch))
+        g_queue_push_tail (sent, g_queue_pop_head (&self->batches));
+    }
+
+  return 0;
+}
+
+static void
+send_others (AForkChannel *self)
+{
+  g_autoptr(GPtrArray) others = g_steal_pointer (&self->send_first);
+
+  for (guint i = 0; others != NULL && i < others->len; i++)
+    send_queued (g_ptr_array_index (others, i));
+}
+
+/* What is done with is moved to DONE. */
+static int
+send_own (AForkChannel *self,
+          GQueue       *done)
+{
+  int result = send_batches (self, done);
+
+  if (result == EPIPE || result == ECONNRESET)
+    {
+      /* The other side may have said why it listens no longer: that is still to be read. */
+      g_debug ("Commands could not be sent: %s", g_strerror (result));
+      self->deaf = TRUE;
+      take_batches (self, done);
+    }
+  else if (result != 0 && result != EAGAIN)
+    {
+      return result;
+    }
+
+  wait_for_room (self, !g_queue_is_empty (&self->batches));
+  if (self->finishing && !self->finished && g_queue_is_empty (&self->batches))
+    {
+      self->finished = TRUE;
+      shutdown (self->socket, SHUT_WR);
+    }
+  return 0;
+}
+
+/* Sends what can be sent now, and calls no handler. 0, or errno if something went wrong, which is
+ * then for flush() to find. */
+static int
+send_queued (AForkChannel *self)
+{
+  g_autoptr(AForkChannel) kept G_GNUC_UNUSED = _afork_channel_ref (self);
+  GQueue done = G_QUEUE_INIT;
+  int result = 0;
+
+  send_others (self);
+  if (self->socket >= 0)
+    result = send_own (self, &done);
+  free_batches (&done);
+  return result;
+}
+
+static void
+flush (AForkChannel *self)
+{
+  int result = send_queued (self);
+
+  if (result != 0)
+    {
+      g_autoptr(GError) failure = NULL;
+
+      failure = g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN,
+                             _("Commands could not be sent: %s"), g_strerror (result));
+      _afork_channel_close (self, failure);
+    }
+}
+
+gboolean
+_afork_channel_is_open (AForkChannel *self)
+{
+  return self->socket >= 0 && !self->deaf && !self->finishing;
+}
+
+gboolean
+_afork_channel_send (AForkChannel     *self,
+                     const AForkFrame *frame,
+                     int               fd)
+{
+  g_auto(AForkFd) owned_fd = fd;
+  gsize size = afork_frame_size (frame);
+  AForkBatch *batch = g_queue_peek_tail (&self->batches);
+
+  if (size == 0)
+    return FALSE;
+  if (!_afork_channel_is_open (self))
+    return TRUE;
+
+  if (batch == NULL || !_afork_batch_add (batch, frame, size, fd))
+    {
+      batch = _afork_batch_new ();
+      g_queue_push_tail (&self->batches, batch);
+      if (!_afork_batch_add (batch, frame, size, fd))
+        g_assert_not_reached ();
+    }
+
+  (void) g_steal_fd (&owned_fd);
+  return TRUE;
+}
+
+void
+_afork_channel_send_item (AForkChannel *self,
+                          GBytes       *bytes)
+{
+  gsize size = g_bytes_get_size (bytes);
+  gsize offset = 0;
+
+  if (!_afork_channel_is_open (self))
+    return;
+
+  do
+    {
+      gsize piece = MIN (size - offset, (gsize) AFORK_FRAME_PIECE_SIZE);
+      AForkBatch *batch = _afork_batch_new ();
+
+      _afork_batch_end (batch, bytes, offset, piece, offset + piece < size);
+      g_queue_push_tail (&self->batches, batch);
+      offset += piece;
+    }
+  while (offset < size);
+}
+
+void
+_afork_channel_send_first (AForkChannel *self,
+                           AForkChannel *other)
+{
+  if (!_afork_channel_is_open (self))
+    return;
+
+  if (self->send_first == NULL)
+    self->send_first = g_ptr_array_new_with_free_func ((GDestroyNotify) _afork_channel_unref);
+  g_ptr_array_add (self->send_first, _afork_channel_ref (other));
+}
+
+/* What goes wrong is found again when the context is iterated. */
+void
+_afork_channel_push (AForkChannel *self)
+{
+  if (has_to_flush (self))
+    send_queued (self);
+}
+
+gboolean
+_afork_channel_is_sent (AForkChannel *self)
+{
+  return g_queue_is_empty (&self->batches);
+}
+
+void
+_afork_channel_finish (AForkChannel *self)
+{
+  self->finishing = TRUE;
+}
+
+/* Receiving. */
+
+/* Hands one frame on. */
+static gboolean
+deliver (AForkChannel      *self,
+         const AForkFrame  *frame,
+         int               *fds,
+         GError           **error)
+{
+  gboolean success = self->events->frame (self, frame, fds, self->reader.sender, self->data, error);
+
+  for (guint i = 0; i < frame->n_fds; i++)
+    _afork_fd_clear (&fds[i]);
+  return success;
+}
+
+/* Takes the input apart, as far as it goes, or until TURN, if that is not NULL, is over. What a
+ * frame leads to may well turn the main context, and so come back here: each frame counts as taken
+ * before it is delivered. */
+static gboolean
+parse_input (AForkChannel  *self,
+             AForkTurn     *turn,
+             GError       **error)
+{
+  AForkFrameResult result = AFORK_FRAME_OK;
+  int fds[AFORK_FRAME_MAX_FDS];
+  AForkFrame frame;
+
+  while (result == AFORK_FRAME_OK && self->socket >= 0
+         && (turn == NULL || _afork_turn_goes_on (turn)))
+    {
+      result = _afork_reader_take (&self->reader, &frame, fds, error);
+      if (result == AFORK_FRAME_INVALID)
+        return FALSE;
+      if (result == AFORK_FRAME_OK && !deliver (self, &frame, fds, error))
+        return FALSE;
+    }
+
+  return TRUE;
+}
+
+/* Receives until the turn is over. False if it was over before all had come. */
+static gboolean
+receive (AForkChannel *self,
+         AForkTurn    *turn)
+{
+  g_autoptr(GError) error = NULL;
+  gsize n_bytes = 0;
+  gboolean complete;
+
+  do
+    {
+      gboolean open = self->reader.unparsed
+        || _afork_reader_read (&self->reader, self->socket, &n_bytes, &error);
+
+      if (!open || !parse_input (self, turn, &error))
+        {
+          _afork_channel_close (self, error);
+          return TRUE;
+        }
+      if (self->socket >= 0 && self->reader.unparsed)
+        return FALSE;
+      /* Another read is worth its while only to complete a frame. */
+      complete = _afork_reader_is_empty (&self->reader);
+    }
+  while (n_bytes > 0 && !complete && self->socket >= 0 && _afork_turn_goes_on (turn));
+
+  return n_bytes == 0 || complete || self->socket < 0;
+}
+
+void
+_afork_channel_drain (AForkChannel *self)
+{
+  g_autoptr(AForkChannel) kept G_GNUC_UNUSED = _afork_channel_ref (self);
+  gsize n_bytes = 1;
+
+  while (n_bytes > 0 && self->socket >= 0)
+    {
+      g_autoptr(GError) error = NULL;
+
+      if (!(self->reader.unparsed
+            || _afork_reader_read (&self->reader, self->socket, &n_bytes, &error))
+          || !parse_input (self, NULL, &error))
+        _afork_channel_close (self, error);
+    }
+}
+
+void
+_afork_channel_refuse (AForkChannel *self)
+{
+  if (self->socket < 0)
+    return;
+
+  shutdown (self->socket, SHUT_RD);
+  _afork_channel_drain (self);
+}
+
+/* The kernel then says with each message who sent it, and nobody can say otherwise. */
+static gboolean
+set_passes_sender (int      socket,
+                   gboolean pass)
+{
+  int value = pass;
+
+  return setsockopt (socket, SOL_SOCKET, SO_PASSCRED, &value, sizeof value) == 0;
+}
+
+void
+_afork_channel_ask_sender (AForkChannel *self,
+                           gboolean      ask)
+{
+  if (self->socket < 0 || self->asks_sender == ask)
+    return;
+
+  self->asks_sender = ask;
+  set_passes_sender (self->socket, ask);
+}
+
+gboolean
+_afork_channel_expect_fds (AForkChannel *self,
+                           guint         n_fds)
+{
+  return self->socket < 0 || _afork_reader_expect (&self->reader, self->socket, n_fds);
+}
+
+void
+_afork_channel_read_exactly (AForkChannel *self)
+{
+  self->reader.exact = TRUE;
+}
+
+/* In a fork of the program. */
+static void
+lose (AForkChannel *self)
+{
+  g_autoptr(GError) error = _afork_belonging_new_error ();
+
+  _afork_channel_close (self, error);
+}
+
+/* Life. */
+
+AForkChannel *
+_afork_channel_new (int                        fd,
+                    GMainContext              *context,
+                    const AForkChannelEvents  *events,
+                    gpointer                   data,
+                    GError                   **error)
+{
+  g_auto(AForkFd) owned_fd = fd;
+  socklen_t size = sizeof (int);
+  AForkChannel *self;
+  int type;
+
+  if (getsockopt (fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_STREAM)
+    {
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL, _("It is no stream socket"));
+      return NULL;
+    }
+  if (!set_passes_sender (fd, TRUE))
+    {
+      /* Some kernels refuse a socket of the wrong kind only here. */
+      g_set_error (error, AFORK_ERROR,
+                   errno == EOPNOTSUPP ? AFORK_ERROR_PROTOCOL : AFORK_ERROR_SPAWN,
+                   _("The socket does not tell who sends: %s"), g_strerror (errno));
+      return NULL;
+    }
+
+  self = g_new0 (AForkChannel, 1);
+  _afork_belonging_begin (&self->belonging, forget, self);
+  g_atomic_ref_count_init (&self->ref_count);
+  self->events = events;
+  self->data = data;
+  self->socket = _afork_fd_own (g_steal_fd (&owned_fd));
+  self->asks_sender = TRUE;
+  _afork_reader_init (&self->reader);
+  g_queue_init (&self->batches);
+  attach (self, context);
+  return self;
+}
+
+AForkChannel *
+_afork_channel_ref (AForkChannel *self)
+{
+  g_atomic_ref_count_inc (&self->ref_count);
+  return self;
+}
+
+void
+_afork_channel_unref (AForkChannel *self)
+{
+  if (!g_atomic_ref_count_dec (&self->ref_count))
+    return;
+
+  g_assert (self->source == NULL && self->socket < 0);
+  _afork_belonging_end (&self->belonging);
+  _afork_reader_clear (&self->reader);
+  g_free (self);
+}
+
+/* Lets go of everything but the socket, which is returned. */
+static int
+shut (AForkChannel *self)
+{
+  int socket = g_steal_fd (&self->socket);
+  GQueue dropped = G_QUEUE_INIT;
+
+  detach (self);
+  g_clear_pointer (&self->send_first, g_ptr_array_unref);
+  _afork_reader_drop_fds (&self->reader);
+  take_batches (self, &dropped);
+  free_batches (&dropped);
+  return socket;
+}
+
+static void
+forget (gpointer data)
+{
+  g_autoptr(AForkChannel) self = _afork_channel_ref (data);
+  g_auto(AForkFd) socket G_GNUC_UNUSED = shut (self);
+}
+
+void
+_afork_channel_close (AForkChannel *self,
+                      const GError *error)
+{
+  g_autoptr(AForkChannel) kept G_GNUC_UNUSED = _afork_channel_ref (self);
+  int socket = shut (self);
+
+  if (socket < 0)
+    return;
+
+  _afork_fd_close (socket);
+  self->events->closed (self, error, self->data);
+}
+
+GSocket *
+_afork_channel_steal_socket (AForkChannel  *self,
+                             GError       **error)
+{
+  g_autoptr(GError) cause = NULL;
+  GSocket *socket;
+
+  _afork_channel_ask_sender (self, FALSE);
+  socket = g_socket_new_from_fd (self->socket, &cause);
+  if (socket != NULL)
+    {
+      _afork_fd_disown (shut (self));
+      _afork_belonging_lend (socket);
+    }
+  else
+    g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
+                 _("The socket of the process could not be handed on: %s"), cause->message);
+
+  return socket;
+}
+
+void
+_afork_channel_set_context (AForkChannel *self,
+                            GMainContext *context)
+{
+  if (self->socket < 0)
+    return;
+
+  detach (self);
+  attach (self, context);
+}

@@ -1,0 +1,165 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include <gio/gio.h>
+
+#include "base/context.h"
+#include "pid-watch.h"
+#include "spawn.h"
+#include "wire/afork-frame.h"
+
+G_BEGIN_DECLS
+
+/* The other process as the protocol sees it: its channel, its life, its forks, and what became of
+ * it. An AForkProcess is its face; when that is gone, the peer goes on until what was queued is
+ * done and its forks have ended. */
+typedef struct _AForkPeer AForkPeer;
+
+/* OWNER is the object given to _afork_peer_new(). These are called in the main context. */
+typedef struct
+{
+  /* Its pid is known, or another one than before. */
+  void (*known)  (GObject      *owner);
+  /* A function of it is about to be entered, or a program was executed, and has the other end of
+   * SOCKET; or it has given that up to another caller. */
+  void (*ready)  (GObject      *owner,
+                  GSocket      *socket);
+  /* No function of it will be entered. */
+  void (*failed) (GObject      *owner,
+                  const GError *error);
+  /* What became of killing it, where that was not certain: ERROR says why it cannot be killed, and
+   * is NULL where it was killed after all. NULL if nobody cares. */
+  void (*killed) (GObject      *owner,
+                  const GError *error);
+  /* It has ended. Nothing is called after this. */
+  void (*ended)  (GObject      *owner);
+} AForkPeerEvents;
+
+/* What an event comes to in several steps, each of which may call handlers of the program's: FUNC
+ * is called behind those that the event has asked for already, before anything else is told. DATA,
+ * an object or NULL, is kept until then. */
+typedef void (*AForkPeerTellFunc) (AForkPeer              *self,
+                                   GObject                *owner,
+                                   gpointer                data);
+
+void       _afork_peer_tell_next   (AForkPeer              *self,
+                                    AForkPeerTellFunc       func,
+                                    gpointer                data);
+/* The same, and in the same iteration of the main context as what is told now, however long that
+ * takes. */
+void       _afork_peer_tell_next_at_once (AForkPeer         *self,
+                                          AForkPeerTellFunc  func);
+
+AForkPeer *_afork_peer_new         (AForkContext           *context,
+                                    const AForkPeerEvents  *events,
+                                    GObject                *owner);
+AForkPeer *_afork_peer_ref         (AForkPeer              *self);
+void       _afork_peer_unref       (AForkPeer              *self);
+
+/* One that was made without an owner gets one. */
+void       _afork_peer_set_owner   (AForkPeer              *self,
+                                    const AForkPeerEvents  *events,
+                                    GObject                *owner);
+
+/* How it comes to be: executed with these arguments (see spawn.h), forked off this program, or
+ * forked. Where that fails at once, the peer has failed when the function returns, and its end is
+ * told when its context turns: so is all that comes before _afork_peer_set_begun(). */
+void       _afork_peer_set_begun   (AForkPeer              *self);
+/* How long the handshake with what is executed, forked off this program or taken over may last, in
+ * milliseconds, or 0 for no limit. To be called before these. */
+void       _afork_peer_set_start_timeout (AForkPeer        *self,
+                                    guint                   timeout);
+void       _afork_peer_spawn       (AForkPeer              *self,
+                                    const char * const     *argv,
+                                    const char * const     *environment,
+                                    const char             *working_directory,
+                                    AForkSpawnSocket        how);
+void       _afork_peer_fork_program (AForkPeer             *self);
+void       _afork_peer_fork        (AForkPeer              *self,
+                                    AForkPeer              *template);
+
+/* It exists, and another caller gave it away: takes FD, its command socket. */
+void       _afork_peer_adopt       (AForkPeer              *self,
+                                    int                     fd);
+
+/* Puts an array of strings, or NULL for none, in the form that a frame has them. They point into
+ * the memory that is returned. */
+guint8    *_afork_peer_pack_strings (const char * const     *strings,
+                                     AForkStrings           *packed);
+
+/* Queues a command; takes FD, unless it is -1. */
+void       _afork_peer_send        (AForkPeer              *self,
+                                    const AForkFrame       *frame,
+                                    int                     fd);
+/* Why a frame that is over the protocol's limit cannot be sent. */
+GError    *_afork_peer_new_size_error (const AForkFrame     *frame);
+void       _afork_peer_send_item   (AForkPeer              *self,
+                                    GBytes                 *bytes);
+/* Makes it end, with those that will be forked from it, when this process ends. */
+void       _afork_peer_tie         (AForkPeer              *self);
+/* Queues the last command. */
+void       _afork_peer_run         (AForkPeer              *self,
+                                    const char             *function,
+                                    const char             *title);
+
+/* The same for a function at OFFSET in OBJECT, see server/objects.h. */
+void       _afork_peer_run_func    (AForkPeer              *self,
+                                    const char             *object,
+                                    guint64                 offset,
+                                    const char             *title);
+
+/* Queues, as the last command, that it executes a program. */
+void       _afork_peer_exec        (AForkPeer              *self,
+                                    const char * const     *argv);
+
+/* Queues, as the last command, that its socket goes to another caller. */
+void       _afork_peer_detach      (AForkPeer              *self);
+
+/* TEMPLATE has failed before it was forked from it, and so it never comes to be. */
+void       _afork_peer_fail_like_template (AForkPeer          *self,
+                                    AForkPeer              *template);
+
+/* Gives it up: kills it if it lives, and takes ERROR as the reason unless there is one. */
+void       _afork_peer_abandon     (AForkPeer              *self,
+                                    const GError           *error);
+/* Sends it SIGNAL. A server ignores SIGINT and SIGTERM: both are kept until something else runs. */
+void       _afork_peer_send_signal (AForkPeer              *self,
+                                    int                     signal);
+/* Its owner is gone: what was queued is still done. */
+void       _afork_peer_release     (AForkPeer              *self);
+
+/* Drops what was to be told when its context turns. */
+void       _afork_peer_forget_tales (AForkPeer             *self);
+
+/* Serves this peer, and those whose reports it depends on, in another context for a while. Returns
+ * them, to be given back to where they were: an array of AForkBorrowedPeer. */
+typedef struct
+{
+  AForkPeer    *peer;
+  GMainContext *context;
+} AForkBorrowedPeer;
+
+GArray    *_afork_peer_borrow      (AForkPeer              *self,
+                                    GMainContext           *context);
+void       _afork_peer_give_back   (GArray                 *borrowed);
+
+/* See _afork_life_kill_after_context(). */
+void       _afork_peer_kill_after_context (AForkPeer        *self,
+                                    guint                   ms);
+AForkLife *_afork_peer_get_life    (AForkPeer              *self);
+/* NULL unless it has failed. */
+GError    *_afork_peer_get_failure (AForkPeer              *self);
+/* Whether it still takes commands. */
+gboolean   _afork_peer_is_open     (AForkPeer              *self);
+AForkContext *_afork_peer_get_home (AForkPeer              *self);
+/* Whether it is lost to this program, with its context, or since it is the one of the program that
+ * this one was forked from. */
+gboolean   _afork_peer_is_stranded (AForkPeer              *self);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkPeer, _afork_peer_unref)
+
+G_END_DECLS

@@ -1,0 +1,181 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "death-pipe.h"
+
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <poll.h>
+#include <sys/stat.h>
+
+#include "base/atfork.h"
+#include "base/context.h"
+#include "base/fd.h"
+
+struct _AForkLifeline
+{
+  AForkBelonging  belonging;    /* the pipe */
+  guint           ref_count;
+  int             fd;           /* nothing is ever written to it; -1 once forgotten */
+  GSource        *source;       /* for what lives on when the references are gone, or NULL */
+};
+
+static AForkMutex mutex;        /* for all that follows, and for what is in it */
+/* What all processes hang on, each by a descriptor that was opened for it: so the program has one
+ * of them, however many processes and children of theirs live on. NULL if there is none, and where
+ * a pipe cannot be opened again. */
+static AForkLifeline *common;
+
+static void
+lock (void)
+{
+  /* A fork of the program makes one of its own. */
+  if (!_afork_mutex_lock (&mutex))
+    common = NULL;
+}
+
+static void
+lifeline_free (AForkLifeline *self)
+{
+  if (self == common)
+    common = NULL;
+  _afork_belonging_end (&self->belonging);
+  _afork_source_clear (&self->source);
+  _afork_fd_clear (&self->fd);
+  g_free (self);
+}
+
+/* In a fork, which has one thread. */
+static void
+forget (gpointer data)
+{
+  AForkLifeline *self = data;
+
+  if (self == common)
+    common = NULL;
+  _afork_fd_clear (&self->fd);
+  if (self->ref_count == 0)
+    lifeline_free (self);
+}
+
+/* Another reading end, or -1. What is set on one does not hold for the others. */
+static int
+open_end (AForkLifeline *self)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/self/fd/%d", self->fd);
+  g_auto(AForkFd) fd = open (path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+  return fd >= 0 ? _afork_fd_own (_afork_fd_avoid_standard (g_steal_fd (&fd))) : -1;
+}
+
+static AForkLifeline *
+open_new (int *fd)
+{
+  g_auto(AForkFd) theirs = -1;
+  g_auto(AForkFd) ours = -1;
+  AForkLifeline *self;
+  int fds[2];
+
+  if (pipe2 (fds, O_CLOEXEC) < 0)
+    return NULL;
+  theirs = _afork_fd_own (_afork_fd_avoid_standard (fds[0]));
+  ours = _afork_fd_own (_afork_fd_avoid_standard (fds[1]));
+  if (theirs < 0 || ours < 0)
+    return NULL;
+
+  /* A process that has changed its user opens it again for each of its forks, and nobody opens it
+   * for writing by mistake. */
+  fchmod (ours, S_IRUSR | S_IRGRP | S_IROTH);
+  self = g_new0 (AForkLifeline, 1);
+  self->ref_count = 1;
+  self->fd = g_steal_fd (&ours);
+  _afork_belonging_begin (&self->belonging, forget, self);
+  *fd = g_steal_fd (&theirs);
+  return self;
+}
+
+AForkLifeline *
+_afork_lifeline_new (int *fd)
+{
+  AForkLifeline *self = NULL;
+  int another;
+
+  lock ();
+  if (common != NULL && (another = open_end (common)) >= 0)
+    {
+      self = common;
+      _afork_source_clear (&self->source);
+      self->ref_count++;
+      *fd = another;
+    }
+  else if ((self = open_new (fd)) != NULL && common == NULL && (another = open_end (self)) >= 0)
+    {
+      _afork_fd_close (another);
+      common = self;
+    }
+  _afork_mutex_unlock (&mutex);
+  return self;
+}
+
+AForkLifeline *
+_afork_lifeline_ref (AForkLifeline *self)
+{
+  lock ();
+  self->ref_count++;
+  _afork_mutex_unlock (&mutex);
+  return self;
+}
+
+/* Whether a process still has the other end: no reader is an error to a writer. */
+static gboolean
+is_held (AForkLifeline *self)
+{
+  struct pollfd unread = { .fd = self->fd };
+
+  return self->fd >= 0 && poll (&unread, 1, 0) == 0;
+}
+
+/* The lifeline may have got references again meanwhile, and be gone. Then the source is no longer
+ * its own. */
+static gboolean
+released_cb (int          fd,
+             GIOCondition condition,
+             gpointer     data)
+{
+  lock ();
+  if (!g_source_is_destroyed (g_main_current_source ()))
+    lifeline_free (data);
+  _afork_mutex_unlock (&mutex);
+  return G_SOURCE_REMOVE;
+}
+
+/* The default context is the one that most likely turns. If it does not, the pipe stays, and no
+ * harm is done. */
+static void
+await_release (AForkLifeline *self)
+{
+  self->source = g_unix_fd_source_new (self->fd, G_IO_ERR);
+  g_source_set_static_name (self->source, "[afork] lifeline");
+  g_source_set_callback (self->source, G_SOURCE_FUNC (released_cb), self, NULL);
+  g_source_attach (self->source, NULL);
+}
+
+/* Others may have forked a process that was given to them, and it may have children of its own:
+ * then it is not the end of all when those that are known here have ended. */
+void
+_afork_lifeline_unref (AForkLifeline *self)
+{
+  lock ();
+  if (--self->ref_count == 0)
+    {
+      if (!_afork_belonging_is_lost (&self->belonging) && is_held (self))
+        await_release (self);
+      else
+        lifeline_free (self);
+    }
+  _afork_mutex_unlock (&mutex);
+}

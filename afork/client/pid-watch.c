@@ -1,0 +1,1133 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "pid-watch.h"
+
+#include <fcntl.h>
+#include <gio/gio.h>
+#include <glib-unix.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "base/atfork.h"
+#include "base/context.h"
+#include "base/fd.h"
+#include "base/i18n.h"
+#include "base/pidfd-info.h"
+#include "system/pidfd.h"
+
+enum
+{
+  /* How long the end of a process that somebody else reaps is waited for to become known, once it
+   * has ended: until then, it has to be reaped. */
+  REAPED_MS = 3000,
+  /* How often a child is looked after of which no pidfd can be had, or that a tracer holds. */
+  POLL_MS = 10,
+  /* How long a process that cannot be killed from here has to end, or its parent to say that it has
+   * killed it. */
+  KILL_MS = 5000,
+};
+
+typedef enum
+{
+  WATCH_NONE,
+  WATCH_CHILD,                  /* until it has ended; then it is reaped */
+  WATCH_HELD,                   /* it has ended, but who traces it has not let it go … */
+  WATCH_ORPHAN,                 /* until it has ended … */
+  WATCH_REAPED                  /* … and until whoever is its parent has reaped it */
+} Watch;
+
+struct _AForkLife
+{
+  AForkBelonging      belonging;        /* the pidfd and the source */
+  gatomicrefcount     ref_count;
+  GMainContext       *context;
+  GPid                pid;
+  int                 pidfd;            /* -1 until it is known, and where none can be had */
+  gboolean            verified;         /* the pidfd is of this process */
+  gboolean            is_child;         /* of this one, which reaps it by this life */
+  guint               child_number;     /* among those of this one; 0 if it never was a child */
+  guint64             pending_signals;  /* a bit each, signal 1 is bit 0 */
+  gboolean            keeps_signals;    /* also those that were sent */
+
+  Watch               watch;
+  GSource            *source;           /* on the pidfd; holds a reference */
+
+  AForkLifeline      *lifeline;         /* until it has ended, or NULL */
+  gboolean            orphan;
+  gboolean            stranded;
+  gboolean            is_left;          /* looked after here for one that is stranded */
+  guint               after_context_ms; /* how long it may outlive its context, or 0 for ever */
+  GSource            *exit_timeout;     /* … until it is killed, or NULL; holds a reference */
+  gboolean            ended;
+  gboolean            unwatched;        /* it only counts as ended, for nobody sees its end */
+  int                 wait_status;
+  gboolean            has_usage;
+  guint64             user_usec;
+  guint64             system_usec;
+  guint64             max_rss_kib;
+
+  AForkLifeRequestFunc request_func;    /* NULL where nobody can be asked … */
+  gpointer            reporter;         /* … to signal it */
+  guint32             number;
+  gboolean            kill_asked;       /* … and has not answered … */
+  gboolean            kill_deferred;    /* … or is to be asked later, if need be */
+  int                 kill_errno;       /* why it cannot be killed from here */
+  GSource            *kill_timeout;     /* for its end, or for the answer; holds a reference */
+  GError             *kill_error;       /* why it cannot be killed at all, or NULL */
+
+  AForkLifeEndedFunc  ended_func;
+  AForkLifeKilledFunc killed_func;
+  gpointer            data;             /* for both */
+};
+
+static void start_watch        (AForkLife *self,
+                                Watch      watch);
+static void start_kill_timeout (AForkLife *self,
+                                gint64     time);
+static void forget_kill        (AForkLife *self);
+static void ask_to_kill        (AForkLife *self);
+
+/* Which child is reaped by a life. A process that was detached may be taken over here, where it was
+ * made: then there are two lives of it, and the other one leaves it alone. A child is entered until
+ * it has been reaped, so as long as it is found and the mutex is locked, its pid is its own. */
+static AForkMutex children_mutex;
+static GHashTable *children;    /* of pids, to the number of each child, or NULL */
+static guint last_child;        /* number */
+
+static void
+lock_children (void)
+{
+  /* Those of the program that this one was forked from are no children of this one. */
+  if (!_afork_mutex_lock (&children_mutex))
+    children = NULL;
+}
+
+static void
+own_child (AForkLife *self)
+{
+  lock_children ();
+  if (children == NULL)
+    children = g_hash_table_new (NULL, NULL);
+  if (self->child_number == 0)
+    self->child_number = ++last_child;
+  g_hash_table_insert (children, GINT_TO_POINTER (self->pid),
+                       GUINT_TO_POINTER (self->child_number));
+  _afork_mutex_unlock (&children_mutex);
+  self->is_child = TRUE;
+}
+
+/* To be called with the mutex locked. */
+static gboolean
+is_entered (AForkLife *self)
+{
+  return children != NULL && self->child_number != 0
+    && g_hash_table_lookup (children, GINT_TO_POINTER (self->pid))
+       == GUINT_TO_POINTER (self->child_number);
+}
+
+static void
+disown_child (AForkLife *self)
+{
+  if (!self->is_child)
+    return;
+
+  lock_children ();
+  if (is_entered (self))
+    g_hash_table_remove (children, GINT_TO_POINTER (self->pid));
+  _afork_mutex_unlock (&children_mutex);
+  self->is_child = FALSE;
+}
+
+static gboolean
+is_of_another_life (AForkLife *self)
+{
+  gboolean found;
+
+  if (self->is_child)
+    return FALSE;
+
+  lock_children ();
+  found = children != NULL && g_hash_table_contains (children, GINT_TO_POINTER (self->pid));
+  _afork_mutex_unlock (&children_mutex);
+  return found;
+}
+
+/* What a source is given. GLib drops it when the source is destroyed, but from within its own
+ * callback only after that, when there may be another source already. */
+typedef struct
+{
+  AForkLife *life;
+  GSource   *source;            /* for comparison */
+} Watcher;
+
+static void
+stop_watch (AForkLife *self)
+{
+  self->watch = WATCH_NONE;
+  _afork_source_clear (&self->source);
+}
+
+/* A source is being destroyed: by us, who have forgotten it already, or with its context. */
+static void
+watcher_free (gpointer data)
+{
+  Watcher *watcher = data;
+  g_autoptr(AForkLife) self = watcher->life;
+  gboolean context_gone = self->source == watcher->source;
+
+  g_free (watcher);
+  if (context_gone)
+    _afork_life_strand (self);
+}
+
+static void
+end (AForkLife *self,
+     int        wait_status)
+{
+  if (self->ended)
+    return;
+
+  g_autoptr(AForkLife) kept G_GNUC_UNUSED = _afork_life_ref (self);
+
+  stop_watch (self);
+  disown_child (self);
+  forget_kill (self);
+  _afork_source_clear (&self->exit_timeout);
+  self->ended = TRUE;
+  self->wait_status = wait_status;
+  if (!self->stranded)
+    {
+      _afork_fd_clear (&self->pidfd);
+      g_clear_pointer (&self->lifeline, _afork_lifeline_unref);
+    }
+  if (self->ended_func != NULL)
+    self->ended_func (self, self->data);
+}
+
+static guint64
+to_usec (struct timeval time)
+{
+  return (guint64) time.tv_sec * G_USEC_PER_SEC + (guint64) time.tv_usec;
+}
+
+static int
+to_wait_status (const siginfo_t *info)
+{
+  switch (info->si_code)
+    {
+    case CLD_EXITED:
+      return W_EXITCODE (info->si_status, 0);
+    case CLD_DUMPED:
+      return W_EXITCODE (0, info->si_status) | WCOREFLAG;
+    default:
+      return W_EXITCODE (0, info->si_status);
+    }
+}
+
+/* Not every kernel can wait for a process by its pidfd, nor does every sandbox let it. A child of
+ * ours has its pid until it is reaped here. */
+static int
+call_waitid (AForkLife     *self,
+             siginfo_t     *info,
+             int            options,
+             struct rusage *usage)
+{
+  int result = -1;
+
+  /* glibc's waitid() drops the system call's fifth argument. */
+  if (self->pidfd >= 0)
+    {
+      result = (int) syscall (SYS_waitid, P_PIDFD, self->pidfd, info, options, usage);
+      if (result == 0 || errno == ECHILD || !afork_is_missing (errno))
+        return result;
+    }
+  if (self->pidfd < 0 || self->is_child)
+    return (int) syscall (SYS_waitid, P_PID, self->pid, info, options, usage);
+
+  errno = ECHILD;
+  return result;
+}
+
+/* The same without waiting. A child that is reaped has no pid from then on. */
+static int
+wait_for (AForkLife     *self,
+          siginfo_t     *info,
+          int            options,
+          struct rusage *usage)
+{
+  int result, saved_errno;
+
+  if (!self->is_child)
+    return call_waitid (self, info, options | WNOHANG, usage);
+
+  lock_children ();
+  result = call_waitid (self, info, options | WNOHANG, usage);
+  saved_errno = errno;
+  if (result == 0 && info->si_pid != 0 && is_entered (self))
+    g_hash_table_remove (children, GINT_TO_POINTER (self->pid));
+  _afork_mutex_unlock (&children_mutex);
+  errno = saved_errno;
+  return result;
+}
+
+/* Reaps a child of ours, if it has ended. False if it is not ours to reap: the program has its
+ * children reaped elsewhere, by ignoring SIGCHLD or by waiting for any child at all. */
+static gboolean
+reap (AForkLife *self)
+{
+  const int flags = is_of_another_life (self) ? WNOWAIT : 0;
+  struct rusage usage = { 0 };
+  siginfo_t info = { 0 };
+
+  if (wait_for (self, &info, WEXITED | flags, &usage) < 0)
+    return errno == EINTR;
+  if (info.si_pid != 0)
+    _afork_life_end (self, to_wait_status (&info), to_usec (usage.ru_utime),
+                     to_usec (usage.ru_stime), (guint64) usage.ru_maxrss);
+  return TRUE;
+}
+
+/* Who traces a process is told first that it has ended, and until that has taken notice, there is
+ * nothing to reap while the pidfd is readable: it is no use to wait on. */
+static void
+look_after_held (AForkLife *self)
+{
+  if (!self->ended && self->watch != WATCH_HELD && self->pidfd >= 0)
+    start_watch (self, WATCH_HELD);
+}
+
+static gboolean
+watch_cb (int          fd,
+          GIOCondition condition,
+          gpointer     data)
+{
+  AForkLife *self = ((Watcher *) data)->life;
+  int wait_status;
+
+  if (_afork_belonging_is_lost (&self->belonging))
+    {
+      _afork_life_strand (self);
+      return G_SOURCE_CONTINUE;
+    }
+
+  /* An orphan is ours to reap where this process is init, or has taken that part. */
+  if (reap (self))
+    {
+      look_after_held (self);
+      return G_SOURCE_CONTINUE;
+    }
+
+  /* Where nobody tells of it before it is reaped, whoever has to do that may be about to. The
+   * second watch ends by a hang-up, or because its time is over. */
+  if (_afork_pidfd_get_unreaped_status (fd, &wait_status)
+      || _afork_pidfd_get_status (fd, &wait_status)
+      || (condition & G_IO_HUP) != 0
+      || self->watch == WATCH_REAPED)
+    end (self, wait_status);
+  else
+    start_watch (self, WATCH_REAPED);
+  return G_SOURCE_CONTINUE;
+}
+
+static gboolean
+poll_cb (gpointer data)
+{
+  AForkLife *self = ((Watcher *) data)->life;
+  int wait_status = -1;
+
+  if (_afork_belonging_is_lost (&self->belonging))
+    {
+      _afork_life_strand (self);
+      return G_SOURCE_CONTINUE;
+    }
+  if (reap (self))
+    return G_SOURCE_CONTINUE;
+
+  if (self->pidfd >= 0)
+    _afork_pidfd_get_status (self->pidfd, &wait_status);
+  end (self, wait_status);
+  return G_SOURCE_CONTINUE;
+}
+
+/* The source that has this one as its child is dispatched with it, and does the work. */
+static gboolean
+time_over_cb (gpointer data)
+{
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+start_watch (AForkLife *self,
+             Watch      watch)
+{
+  /* A pidfd is readable from its process's end on, and hung up once that is reaped. */
+  GIOCondition condition = watch == WATCH_REAPED ? G_IO_HUP : G_IO_IN;
+  gboolean by_pidfd = self->pidfd >= 0 && watch != WATCH_HELD;
+  Watcher *watcher = g_new0 (Watcher, 1);
+
+  stop_watch (self);
+  self->watch = watch;
+  self->source = by_pidfd ? g_unix_fd_source_new (self->pidfd, condition)
+                          : g_timeout_source_new (POLL_MS);
+  g_source_set_static_name (self->source, "[afork] life");
+  watcher->life = _afork_life_ref (self);
+  watcher->source = self->source;
+  g_source_set_callback (self->source, by_pidfd ? G_SOURCE_FUNC (watch_cb) : poll_cb, watcher,
+                         watcher_free);
+  if (watch == WATCH_REAPED)
+    {
+      g_autoptr(GSource) timeout = g_timeout_source_new (REAPED_MS);
+
+      g_source_set_callback (timeout, time_over_cb, NULL, NULL);
+      g_source_add_child_source (self->source, timeout);
+    }
+  g_source_attach (self->source, self->context);
+}
+
+/* The process is no child of this one, and to be left alone. */
+static void
+forget (gpointer data)
+{
+  g_autoptr(AForkLife) self = _afork_life_ref (data);
+
+  stop_watch (self);
+  disown_child (self);
+  forget_kill (self);
+  _afork_source_clear (&self->exit_timeout);
+  self->request_func = NULL;
+  self->ended = TRUE;
+  self->stranded = FALSE;
+  _afork_fd_clear (&self->pidfd);
+}
+
+AForkLife *
+_afork_life_new (GMainContext *context)
+{
+  AForkLife *self = g_new0 (AForkLife, 1);
+
+  _afork_belonging_begin (&self->belonging, forget, self);
+  g_atomic_ref_count_init (&self->ref_count);
+  self->context = context;
+  self->pidfd = -1;
+  self->wait_status = -1;
+  return self;
+}
+
+AForkLife *
+_afork_life_ref (AForkLife *self)
+{
+  g_atomic_ref_count_inc (&self->ref_count);
+  return self;
+}
+
+void
+_afork_life_unref (AForkLife *self)
+{
+  if (!g_atomic_ref_count_dec (&self->ref_count))
+    return;
+
+  _afork_belonging_end (&self->belonging);
+  _afork_fd_clear (&self->pidfd);
+  g_clear_pointer (&self->lifeline, _afork_lifeline_unref);
+  g_free (self);
+}
+
+void
+_afork_life_set_funcs (AForkLife           *self,
+                       AForkLifeEndedFunc   ended,
+                       AForkLifeKilledFunc  killed,
+                       gpointer             data)
+{
+  self->ended_func = ended;
+  self->killed_func = killed;
+  self->data = data;
+}
+
+void
+_afork_life_set_reporter (AForkLife            *self,
+                          AForkLifeRequestFunc  request,
+                          gpointer              reporter,
+                          guint32               number)
+{
+  self->request_func = request;
+  self->reporter = reporter;
+  self->number = number;
+}
+
+void
+_afork_life_set_context (AForkLife    *self,
+                         GMainContext *context)
+{
+  self->context = context;
+  if (self->watch != WATCH_NONE)
+    {
+      g_autoptr(AForkLife) kept G_GNUC_UNUSED = _afork_life_ref (self);
+
+      start_watch (self, self->watch);
+    }
+  if (self->kill_timeout != NULL)
+    start_kill_timeout (self, g_source_get_ready_time (self->kill_timeout));
+}
+
+/* Signals. */
+
+typedef enum
+{
+  PIDFD_OURS,                   /* of the process whose pid the kernel gave us */
+  PIDFD_OTHER,                  /* of another process, or nobody can say of which */
+  PIDFD_REAPED                  /* of none any more */
+} PidfdOwner;
+
+/* Whose pidfd it is. It came from the process itself, which may be up to anything, so it is asked
+ * before the pidfd is put to a use that can harm. Once the process has been reaped, no harm is left
+ * to do. */
+static PidfdOwner
+verify_pidfd (AForkLife *self)
+{
+  int pid;
+
+  if (self->verified)
+    return PIDFD_OURS;
+
+  pid = _afork_pidfd_get_pid (self->pidfd);
+  self->verified = pid == self->pid;
+  if (self->verified)
+    return PIDFD_OURS;
+  if (pid == -1)
+    return PIDFD_REAPED;
+
+  g_debug ("Process %d has sent a descriptor that is not its own pidfd", (int) self->pid);
+  return PIDFD_OTHER;
+}
+
+/* 0 where a child of this program has been sent SIGNAL, or has ended, else an errno. Once its main
+ * context has gone, another life reaps it, perhaps in another thread. */
+static int
+send_to_child (AForkLife *self,
+               int        signal)
+{
+  siginfo_t info;
+  int error = 0;
+
+  lock_children ();
+  if (is_entered (self)
+      && waitid (P_PID, (id_t) self->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0
+      && kill (self->pid, signal) < 0 && errno != ESRCH)
+    error = errno;
+  _afork_mutex_unlock (&children_mutex);
+  return error;
+}
+
+/* Has the kernel send SIGNAL as news of a socket, whose owner the process becomes for this: where
+ * pidfd_send_signal() is refused, the one way to signal a process and not what has its number by
+ * now. The owner is the process that had the number when it was entered; it is the one of the pidfd
+ * if that lives still. It is not told whether this program may signal it: then nothing comes. */
+static void
+send_as_news (AForkLife *self,
+              int        signal)
+{
+  const struct f_owner_ex owner = { F_OWNER_PID, self->pid };
+  struct pollfd end = { .fd = self->pidfd, .events = POLLIN };
+  g_auto(AForkFd) socket = -1;
+  g_auto(AForkFd) other = -1;
+  int fds[2];
+
+  if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+    return;
+
+  socket = _afork_fd_own (fds[0]);
+  other = _afork_fd_own (fds[1]);
+  if (fcntl (socket, F_SETSIG, signal) == 0
+      && fcntl (socket, F_SETOWN_EX, &owner) == 0
+      && poll (&end, 1, 0) == 0
+      && fcntl (socket, F_SETFL, O_ASYNC) == 0
+      && send (other, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+    g_debug ("Process %d could not be signalled: %s", (int) self->pid, g_strerror (errno));
+}
+
+/* 0 where the process has been sent SIGNAL, or has ended, else an errno. A child of ours that was
+ * not reaped keeps its pid; that of another process could be a stranger's by now. */
+static int
+send_directly (AForkLife *self,
+               int        signal)
+{
+  int error = self->pidfd >= 0 ? EPERM : ENOSYS;
+
+  if (self->pidfd >= 0)
+    switch (verify_pidfd (self))
+      {
+      case PIDFD_REAPED:
+        return 0;
+      case PIDFD_OURS:
+        if (afork_pidfd_send_signal (self->pidfd, signal) == 0 || errno == ESRCH)
+          return 0;
+        error = errno;
+        /* Where the context has gone, no template can be asked, and nobody waits for what comes. */
+        if (self->child_number == 0 && (self->stranded || self->is_left))
+          send_as_news (self, signal);
+        break;
+      default:
+        break;
+      }
+
+  return self->child_number != 0 ? send_to_child (self, signal) : error;
+}
+
+/* The process was killed after all, or nothing is left to be killed. */
+static void
+forget_kill (AForkLife *self)
+{
+  self->kill_asked = FALSE;
+  self->kill_deferred = FALSE;
+  _afork_source_clear (&self->kill_timeout);
+  g_clear_error (&self->kill_error);
+}
+
+static void
+report_killed (AForkLife *self)
+{
+  const gboolean was_asked = self->kill_asked || self->kill_deferred;
+
+  forget_kill (self);
+  if (was_asked && !self->ended && self->killed_func != NULL)
+    self->killed_func (self, NULL, self->data);
+}
+
+static void
+report_unkillable (AForkLife *self)
+{
+  g_autoptr(AForkLife) kept G_GNUC_UNUSED = _afork_life_ref (self);
+  const gboolean unanswered = self->kill_asked;
+  const char *why = g_strerror (self->kill_errno);
+
+  if (self->ended)
+    return;
+
+  forget_kill (self);
+  self->kill_error = unanswered
+    ? g_error_new (G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
+                   _("Process %d cannot be killed from here (%s), and its template, which could, "
+                     "does not answer"), (int) self->pid, why)
+    : g_error_new (G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
+                   _("Process %d cannot be killed: %s"), (int) self->pid, why);
+  if (self->killed_func != NULL)
+    self->killed_func (self, self->kill_error, self->data);
+}
+
+static gboolean
+kill_timeout_cb (gpointer data)
+{
+  g_autoptr(AForkLife) self = _afork_life_ref (((Watcher *) data)->life);
+
+  if (self->kill_deferred)
+    ask_to_kill (self);
+  else
+    report_unkillable (self);
+  return G_SOURCE_REMOVE;
+}
+
+static gboolean
+ask_reporter (AForkLife *self,
+              int        signal)
+{
+  return self->request_func != NULL && self->request_func (self->reporter, self->number, signal);
+}
+
+/* The context goes, and with it whoever could be told of one that the process is forked into, or
+ * that it has been killed. */
+static void
+ask_at_last (AForkLife *self)
+{
+  if (self->kill_deferred)
+    self->kill_asked = ask_reporter (self, SIGKILL);
+  self->kill_deferred = FALSE;
+}
+
+/* As with watcher_free(). */
+static void
+kill_watcher_free (gpointer data)
+{
+  Watcher *watcher = data;
+  g_autoptr(AForkLife) self = watcher->life;
+  gboolean context_gone = self->kill_timeout == watcher->source;
+
+  g_free (watcher);
+  if (!context_gone)
+    return;
+
+  _afork_source_clear (&self->kill_timeout);
+  ask_at_last (self);
+}
+
+static void
+start_kill_timeout (AForkLife *self,
+                    gint64     time)
+{
+  Watcher *watcher = g_new0 (Watcher, 1);
+
+  _afork_source_clear (&self->kill_timeout);
+  self->kill_timeout = g_timeout_source_new (KILL_MS);
+  watcher->life = _afork_life_ref (self);
+  watcher->source = self->kill_timeout;
+  g_source_set_ready_time (self->kill_timeout, time);
+  g_source_set_static_name (self->kill_timeout, "[afork] process has to be killed");
+  g_source_set_callback (self->kill_timeout, kill_timeout_cb, watcher, kill_watcher_free);
+  g_source_attach (self->kill_timeout, self->context);
+}
+
+static void
+await_kill (AForkLife *self)
+{
+  if (self->kill_timeout == NULL)
+    start_kill_timeout (self, g_get_monotonic_time () + KILL_MS * G_TIME_SPAN_MILLISECOND);
+}
+
+static void
+ask_to_kill (AForkLife *self)
+{
+  self->kill_deferred = FALSE;
+  _afork_source_clear (&self->kill_timeout);
+  self->kill_asked = ask_reporter (self, SIGKILL);
+  if (self->kill_asked)
+    await_kill (self);
+  else
+    report_unkillable (self);
+}
+
+static void
+kill_now (AForkLife *self,
+          gboolean   is_ending)
+{
+  int error = send_directly (self, SIGKILL);
+
+  if (error == 0)
+    {
+      report_killed (self);
+      return;
+    }
+
+  self->kill_errno = error;
+  if (self->ended)
+    return;
+
+  /* It may have been forked once more, and is the only one that can kill that process: as long as
+   * it may tell of it, it must live. */
+  if (self->keeps_signals && self->request_func != NULL && !self->kill_asked)
+    self->kill_deferred = TRUE;
+  else if (!self->kill_asked)
+    self->kill_asked = ask_reporter (self, SIGKILL);
+
+  if (self->kill_asked || self->kill_deferred || is_ending)
+    await_kill (self);
+  else
+    report_unkillable (self);
+}
+
+static void
+send_now (AForkLife *self,
+          int        signal)
+{
+  int error;
+
+  if (signal == SIGKILL)
+    {
+      kill_now (self, FALSE);
+      return;
+    }
+
+  error = send_directly (self, signal);
+  if (error != 0 && !self->keeps_signals && !ask_reporter (self, signal))
+    g_debug ("Signal %d cannot be sent to process %d: %s", signal, (int) self->pid,
+             g_strerror (error));
+}
+
+static void
+become_known (AForkLife *self,
+              GPid       pid,
+              int        pidfd)
+{
+  guint64 signals = self->pending_signals;
+
+  self->pid = pid;
+  self->pidfd = _afork_fd_own (pidfd);
+  if (!self->keeps_signals)
+    self->pending_signals = 0;
+  for (int signal = 1; signals != 0; signal++, signals >>= 1)
+    if ((signals & 1) != 0)
+      send_now (self, signal);
+}
+
+void
+_afork_life_adopt (AForkLife *self,
+                   GPid       pid,
+                   int        pidfd)
+{
+  self->verified = pidfd >= 0;
+  self->pid = pid;
+  own_child (self);
+  become_known (self, pid, pidfd);
+  start_watch (self, WATCH_CHILD);
+}
+
+/* Whether the pidfd is of some other process, which may live for ever. Of one that was reaped that
+ * cannot be told any more, and matters no more. */
+static gboolean
+is_anothers_pidfd (AForkLife *self)
+{
+  return verify_pidfd (self) == PIDFD_OTHER && _afork_pidfd_get_pid (self->pidfd) > 0;
+}
+
+static void
+watch_orphan (AForkLife *self)
+{
+  if (self->pidfd >= 0 && !is_anothers_pidfd (self))
+    {
+      start_watch (self, WATCH_ORPHAN);
+      return;
+    }
+
+  self->unwatched = TRUE;
+  end (self, -1);
+}
+
+void
+_afork_life_bear (AForkLife *self,
+                  GPid       pid,
+                  int        pidfd)
+{
+  if (self->ended)
+    {
+      /* Its parent was quicker with the report than it with its own message. */
+      self->pid = pid;
+      _afork_fd_close (pidfd);
+      return;
+    }
+
+  become_known (self, pid, pidfd);
+  if (self->orphan)
+    watch_orphan (self);
+}
+
+static gboolean
+exit_timeout_cb (gpointer data)
+{
+  AForkLife *self = data;
+
+  _afork_source_clear (&self->exit_timeout);
+  _afork_life_send_signal (self, SIGKILL);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+start_exit_timeout (AForkLife *self,
+                    guint      ms)
+{
+  self->exit_timeout = g_timeout_source_new (ms);
+  g_source_set_static_name (self->exit_timeout, "[afork] process has to exit");
+  g_source_set_callback (self->exit_timeout, exit_timeout_cb, _afork_life_ref (self),
+                         (GDestroyNotify) _afork_life_unref);
+  g_source_attach (self->exit_timeout, self->context);
+}
+
+void
+_afork_life_discard_child (GMainContext *context,
+                           GPid          child)
+{
+  g_autoptr(AForkLife) self = _afork_life_new (context);
+
+  _afork_life_adopt (self, child, -1);
+  _afork_life_send_signal (self, SIGKILL);
+}
+
+/* A child still has to be reaped, and what hangs on a lifeline is to have it as long as it lives.
+ * The default context is the one that most likely turns. It may do so in another thread, so what is
+ * watched there is another life, of which nobody here knows. */
+static void
+leave (AForkLife *self)
+{
+  int pidfd = self->pidfd >= 0 ? fcntl (self->pidfd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : -1;
+  g_autoptr(AForkLife) left = _afork_life_new (NULL);
+
+  left->is_left = TRUE;
+  /* Signals reach it no longer then, unless it is a child, which does less harm. */
+  if (pidfd < 0)
+    pidfd = g_steal_fd (&self->pidfd);
+  if (self->lifeline != NULL)
+    _afork_life_set_lifeline (left, self->lifeline);
+  /* Before it is watched: from then on it is another thread's. */
+  if (self->after_context_ms > 0)
+    start_exit_timeout (left, self->after_context_ms);
+  if (self->is_child)
+    {
+      self->is_child = FALSE;
+      left->child_number = self->child_number;
+      _afork_life_adopt (left, self->pid, pidfd);
+      return;
+    }
+
+  _afork_life_bear (left, self->pid, pidfd);
+  _afork_life_orphan (left);
+}
+
+void
+_afork_life_strand (AForkLife *self)
+{
+  if (self->ended)
+    return;
+
+  if (!_afork_belonging_is_lost (&self->belonging))
+    ask_at_last (self);
+  self->stranded = TRUE;
+  /* In a fork of the program it is no child, and nothing of it is to be kept. */
+  if (_afork_belonging_is_lost (&self->belonging))
+    self->is_child = FALSE;
+  else if (self->is_child
+           || (self->pid != 0 && (self->lifeline != NULL || self->after_context_ms > 0)))
+    leave (self);
+  end (self, -1);
+}
+
+void
+_afork_life_kill_after_context (AForkLife *self,
+                                guint      ms)
+{
+  self->after_context_ms = ms;
+}
+
+void
+_afork_life_end (AForkLife *self,
+                 int        wait_status,
+                 guint64    user_usec,
+                 guint64    system_usec,
+                 guint64    max_rss_kib)
+{
+  if (self->ended)
+    return;
+
+  self->has_usage = wait_status >= 0;
+  self->user_usec = user_usec;
+  self->system_usec = system_usec;
+  self->max_rss_kib = max_rss_kib;
+  if (wait_status < 0 && self->pidfd >= 0)
+    _afork_pidfd_get_status (self->pidfd, &wait_status);
+  end (self, wait_status);
+}
+
+void
+_afork_life_orphan (AForkLife *self)
+{
+  g_autoptr(AForkLife) kept G_GNUC_UNUSED = _afork_life_ref (self);
+
+  self->orphan = TRUE;
+  if (!self->ended && self->pid != 0)
+    watch_orphan (self);
+  /* Its parent was asked to kill it, and will not answer any more. */
+  if (!self->ended && (self->kill_asked || self->kill_deferred))
+    {
+      self->kill_asked = self->kill_deferred = FALSE;
+      kill_now (self, FALSE);
+    }
+}
+
+static guint64
+signal_bit (int signal)
+{
+  return G_GUINT64_CONSTANT (1) << (signal - 1);
+}
+
+/* Of what stops a process and what lets it go on, the last holds, as it does in the kernel. */
+static void
+keep_signal (AForkLife *self,
+             int        signal)
+{
+  const guint64 stop = signal_bit (SIGSTOP) | signal_bit (SIGTSTP) | signal_bit (SIGTTIN)
+    | signal_bit (SIGTTOU);
+
+  if (signal == SIGCONT)
+    self->pending_signals &= ~stop;
+  else if ((signal_bit (signal) & stop) != 0)
+    self->pending_signals &= ~signal_bit (SIGCONT);
+  self->pending_signals |= signal_bit (signal);
+}
+
+void
+_afork_life_send_signal (AForkLife *self,
+                         int        signal)
+{
+  if ((self->ended && !self->stranded) || _afork_belonging_is_lost (&self->belonging))
+    return;
+
+  if (self->pid == 0 || self->keeps_signals)
+    keep_signal (self, signal);
+  if (self->pid != 0)
+    send_now (self, signal);
+}
+
+void
+_afork_life_signal_answered (AForkLife *self,
+                             int        signal,
+                             int        error)
+{
+  if (signal != SIGKILL || !(self->kill_asked || self->kill_error != NULL) || self->ended)
+    return;
+
+  self->kill_errno = error;
+  /* If its parent has none such any more, its end was reported before. */
+  if (error == 0 || error == ESRCH)
+    {
+      self->kill_asked = TRUE;
+      report_killed (self);
+    }
+  else if (self->kill_asked)
+    {
+      self->kill_asked = FALSE;
+      report_unkillable (self);
+    }
+}
+
+void
+_afork_life_kill_closed (AForkLife *self)
+{
+  if (self->ended || self->pid == 0)
+    return;
+
+  /* It can tell of no other process any more. */
+  self->keeps_signals = FALSE;
+  self->kill_deferred = FALSE;
+  if (self->kill_error == NULL)
+    kill_now (self, TRUE);
+}
+
+const GError *
+_afork_life_get_kill_error (AForkLife *self)
+{
+  return self->kill_error;
+}
+
+gboolean
+_afork_life_is_being_killed (AForkLife *self)
+{
+  return self->kill_asked || self->kill_deferred;
+}
+
+void
+_afork_life_keep_signals (AForkLife *self)
+{
+  self->keeps_signals = TRUE;
+}
+
+void
+_afork_life_take_signals (AForkLife *self,
+                          AForkLife *other)
+{
+  self->pending_signals = other->pending_signals;
+  other->pending_signals = 0;
+  other->keeps_signals = FALSE;
+  if (other->kill_deferred)
+    forget_kill (other);
+}
+
+void
+_afork_life_set_lifeline (AForkLife     *self,
+                          AForkLifeline *lifeline)
+{
+  if (self->ended)
+    return;
+
+  _afork_lifeline_ref (lifeline);
+  g_clear_pointer (&self->lifeline, _afork_lifeline_unref);
+  self->lifeline = lifeline;
+}
+
+AForkLifeline *
+_afork_life_get_lifeline (AForkLife *self)
+{
+  return self->lifeline;
+}
+
+GPid
+_afork_life_get_pid (AForkLife *self)
+{
+  return self->pid;
+}
+
+char *
+_afork_life_get_name (AForkLife *self)
+{
+  return self->pid != 0 ? g_strdup_printf (_("Process %d"), (int) self->pid)
+                        : g_strdup (_("The process"));
+}
+
+char *
+_afork_life_describe_loss (AForkLife *self)
+{
+  g_autofree char *name = _afork_life_get_name (self);
+
+  if (self->unwatched)
+    return g_strdup_printf (_("%s cannot be watched: its template is gone, and there is no pidfd "
+                              "of it"), name);
+
+  return g_strdup_printf (_("%s has ended, and nobody can say how"), name);
+}
+
+gboolean
+_afork_life_is_known (AForkLife *self)
+{
+  return self->pid != 0;
+}
+
+gboolean
+_afork_life_is_stranded (AForkLife *self)
+{
+  return self->stranded;
+}
+
+gboolean
+_afork_life_has_ended (AForkLife *self)
+{
+  return self->ended;
+}
+
+gboolean
+_afork_life_is_over (AForkLife *self)
+{
+  struct pollfd end = { .fd = self->pidfd, .events = POLLIN };
+  siginfo_t info = { 0 };
+
+  if (self->ended || self->pid == 0)
+    return self->ended;
+  if (self->pidfd >= 0)
+    return poll (&end, 1, 0) > 0;
+
+  return waitid (P_PID, (id_t) self->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0
+    && info.si_pid != 0;
+}
+
+int
+_afork_life_get_wait_status (AForkLife *self)
+{
+  return self->wait_status;
+}
+
+gboolean
+_afork_life_get_usage (AForkLife *self,
+                       guint64   *user_usec,
+                       guint64   *system_usec,
+                       guint64   *max_rss_kib)
+{
+  if (!self->has_usage)
+    return FALSE;
+
+  *user_usec = self->user_usec;
+  *system_usec = self->system_usec;
+  *max_rss_kib = self->max_rss_kib;
+  return TRUE;
+}

@@ -1,0 +1,128 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "blocking-call.h"
+
+#include <unistd.h>
+
+#include "afork-process-private.h"
+#include "base/main-context.h"
+
+static GPrivate innermost;       /* AForkBlocking */
+
+/* The context of a thread's blocking calls. A thread keeps the one it has, so that it can wait when
+ * no descriptor is left. Only a call that is made within another one needs one more. */
+typedef struct
+{
+  GMainContext *context;        /* NULL while it is in use, and before it is first needed */
+  pid_t         pid;            /* that made it */
+} Kept;
+
+static void
+kept_free (gpointer data)
+{
+  Kept *kept = data;
+
+  if (kept->context != NULL && kept->pid == getpid ())
+    _afork_main_context_unref (kept->context);
+  g_free (kept);
+}
+
+static Kept *
+get_kept (void)
+{
+  static GPrivate private = G_PRIVATE_INIT (kept_free);
+  Kept *kept = g_private_get (&private);
+
+  if (kept == NULL)
+    {
+      kept = g_new0 (Kept, 1);
+      kept->pid = getpid ();
+      g_private_set (&private, kept);
+    }
+  /* A fork of the program: it shares the context's descriptor with the program, or has closed it,
+   * and another one has its number. */
+  if (kept->pid != getpid ())
+    *kept = (Kept) { .pid = getpid () };
+
+  return kept;
+}
+
+static GMainContext *
+take_context (GError **error)
+{
+  Kept *kept = get_kept ();
+
+  if (kept->context != NULL)
+    return g_steal_pointer (&kept->context);
+
+  return _afork_main_context_new (error);
+}
+
+gboolean
+_afork_blocking_begin (AForkBlocking  *self,
+                       GObject        *object,
+                       AForkProcess   *process,
+                       GError        **error)
+{
+  g_autoptr(AForkHold) hold = _afork_process_hold (process, error);
+
+  if (hold == NULL)
+    return FALSE;
+
+  self->context = take_context (error);
+  if (self->context == NULL)
+    return FALSE;
+
+  self->hold = g_steal_pointer (&hold);
+  self->object = g_object_ref (object);
+  self->result = NULL;
+  self->outer = g_private_get (&innermost);
+  g_private_set (&innermost, self);
+  g_object_freeze_notify (object);
+  g_main_context_push_thread_default (self->context);
+  self->borrowed = _afork_peer_borrow (process->peer, self->context);
+  return TRUE;
+}
+
+void
+_afork_blocking_cb (GObject      *object,
+                    GAsyncResult *result,
+                    gpointer      data)
+{
+  AForkBlocking *self = data;
+
+  self->result = g_object_ref (result);
+}
+
+GAsyncResult *
+_afork_blocking_end (AForkBlocking *self)
+{
+  /* The call is made. What handlers make meanwhile belongs to the program's own context. */
+  g_main_context_pop_thread_default (self->context);
+  g_object_thaw_notify (self->object);
+  while (self->result == NULL)
+    g_main_context_iteration (self->context, TRUE);
+
+  g_private_set (&innermost, self->outer);
+  _afork_peer_give_back (self->borrowed);
+  if (self->outer == NULL)
+    get_kept ()->context = self->context;
+  else
+    _afork_main_context_unref (self->context);
+  _afork_hold_release (self->hold);
+  g_object_unref (self->object);
+  return self->result;
+}
+
+GMainContext *
+_afork_blocking_get_context (void)
+{
+  AForkBlocking *self = g_private_get (&innermost);
+
+  return self != NULL ? self->context : NULL;
+}

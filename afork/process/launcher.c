@@ -1,0 +1,187 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* What a runtime executes, or forks instead, for a fresh process. */
+
+#include "config.h"
+
+#include "afork-runtime-private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "afork-early-private.h"
+#include "afork-error.h"
+#include "afork-init-private.h"
+#include "afork-process-private.h"
+#include "base/i18n.h"
+#include "base/library.h"
+
+/* The very program that runs, even if its file has been replaced since. */
+#define SELF_PATH "/proc/self/exe"
+
+/* In the build tree the server lies in a folder beside the library, so that a program that is not
+ * installed finds the one that belongs to its library. */
+static char *
+find_uninstalled_server (void)
+{
+  g_autofree char *library = _afork_library_dup_path ();
+  g_autofree char *folder = NULL;
+  g_autofree char *server = NULL;
+
+  if (library == NULL)
+    return NULL;
+
+  folder = g_path_get_dirname (library);
+  server = g_build_filename (folder, "server", "afork-server", NULL);
+  return g_file_test (server, G_FILE_TEST_IS_EXECUTABLE) ? g_steal_pointer (&server) : NULL;
+}
+
+static char *
+find_server (void)
+{
+  const char *server = secure_getenv ("AFORK_SERVER");
+  char *uninstalled;
+
+  if (server != NULL && *server != '\0')
+    return g_strdup (server);
+
+  uninstalled = find_uninstalled_server ();
+  return uninstalled != NULL ? uninstalled : g_strdup (AFORK_SERVER_INSTALLED);
+}
+
+/* Where another program stands in for the kernel, as valgrind does, that is what executes us, and
+ * what "/proc/self/exe" would execute, though it is read as if it were us. It is not read so by its
+ * longer name. */
+static char *
+find_program (void)
+{
+  g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
+  g_autofree char *executed = g_file_read_link ("/proc/thread-self/exe", NULL);
+
+  if (program == NULL || executed == NULL || g_str_equal (program, executed))
+    return g_strdup (SELF_PATH);
+
+  return g_steal_pointer (&program);
+}
+
+char **
+_afork_runtime_find_argv (AForkRuntime *self)
+{
+  g_autofree char **argv = NULL;
+
+  if (self->argv != NULL
+      || (self->kind != AFORK_RUNTIME_KIND_NATIVE && self->kind != AFORK_RUNTIME_KIND_SELF))
+    return g_strdupv (self->argv);
+
+  argv = g_new0 (char *, 2);
+  argv[0] = self->kind == AFORK_RUNTIME_KIND_NATIVE ? find_server () : find_program ();
+  return g_steal_pointer (&argv);
+}
+
+static void
+send_module_path (AForkPeer          *peer,
+                  const char * const *folders)
+{
+  AForkFrame frame = { .kind = AFORK_FRAME_MODULE_PATH };
+  g_autofree G_GNUC_UNUSED guint8 *bytes = _afork_peer_pack_strings (folders, &frame.strings);
+
+  _afork_peer_send (peer, &frame, -1);
+}
+
+/* What a worker that serves calls needs, wherever its own code is linked. */
+static void
+send_library (AForkPeer *peer)
+{
+  g_autofree char *path = _afork_library_dup_path ();
+  AForkFrame frame = { .kind = AFORK_FRAME_LIBRARY, .string = { path } };
+
+  if (path != NULL)
+    _afork_peer_send (peer, &frame, -1);
+}
+
+static AForkSpawnSocket
+get_socket_place (AForkRuntime *self)
+{
+  switch (self->kind)
+    {
+    case AFORK_RUNTIME_KIND_NATIVE:
+      return AFORK_SPAWN_SOCKET_NUMBERED;
+    case AFORK_RUNTIME_KIND_SELF:
+      return AFORK_SPAWN_SOCKET_HIDDEN;
+    default:
+      return AFORK_SPAWN_SOCKET_STANDARD;
+    }
+}
+
+static void
+execute (AForkRuntime *self,
+         AForkPeer    *peer)
+{
+  g_auto(GStrv) argv = NULL;
+  g_auto(GStrv) environment = NULL;
+  g_autofree char *working_directory = NULL;
+  g_autoptr(GError) error = NULL;
+
+  _afork_mutex_lock (&self->mutex);
+  argv = _afork_runtime_find_argv (self);
+  environment = g_strdupv (self->environment);
+  working_directory = g_strdup (self->working_directory);
+  _afork_mutex_unlock (&self->mutex);
+
+  if (argv == NULL || argv[0] == NULL)
+    g_set_error (&error, AFORK_ERROR, AFORK_ERROR_SPAWN,
+                 _("The runtime “%s” has no command"), self->name);
+  else if (self->kind == AFORK_RUNTIME_KIND_SELF && _afork_init_check (&error)
+           && strcmp (argv[0], SELF_PATH) == 0 && access (SELF_PATH, F_OK) < 0)
+    g_set_error (&error, AFORK_ERROR, AFORK_ERROR_SPAWN,
+                 _("The program cannot be executed as its own worker: %s is not there (%s)"),
+                 SELF_PATH, g_strerror (errno));
+  if (error != NULL)
+    {
+      _afork_peer_abandon (peer, error);
+      return;
+    }
+
+  _afork_peer_spawn (peer, (const char * const *) argv, (const char * const *) environment,
+                     working_directory, get_socket_place (self));
+}
+
+/* The process to be forked instead of executing the server program, or NULL. */
+static AForkProcess *
+get_early (AForkRuntime *self)
+{
+  gboolean as_told;
+
+  if (self->kind != AFORK_RUNTIME_KIND_NATIVE)
+    return NULL;
+
+  _afork_mutex_lock (&self->mutex);
+  as_told = self->argv != NULL || self->environment != NULL || self->working_directory != NULL;
+  _afork_mutex_unlock (&self->mutex);
+  return as_told ? NULL : _afork_early_get ();
+}
+
+void
+_afork_runtime_spawn (AForkRuntime *self,
+                      AForkPeer    *peer)
+{
+  g_auto(GStrv) module_path = afork_runtime_dup_module_path (self);
+  AForkProcess *early = get_early (self);
+
+  _afork_peer_set_start_timeout (peer, afork_runtime_get_start_timeout (self));
+  if (early != NULL)
+    _afork_peer_fork (peer, early->peer);
+  else if (self->kind == AFORK_RUNTIME_KIND_PROGRAM)
+    _afork_peer_fork_program (peer);
+  else
+    execute (self, peer);
+
+  send_library (peer);
+  if (module_path != NULL)
+    send_module_path (peer, (const char * const *) module_path);
+}

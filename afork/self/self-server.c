@@ -1,0 +1,160 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "self-server.h"
+
+#include <dlfcn.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "afork-error.h"
+#include "base/atfork.h"
+#include "base/context-wakeup.h"
+#include "base/fd.h"
+#include "base/i18n.h"
+#include "client/spawn.h"
+#include "server/children.h"
+#include "server/descriptors.h"
+#include "server/native.h"
+#include "server/server.h"
+
+/* The native runtime, where GLib is there as well. */
+typedef struct
+{
+  AForkNative  native;          /* first: the runtime's functions take it for all there is */
+  AForkWakeups wakeups;
+} Program;
+
+static void
+program_forked (void *data)
+{
+  _afork_wakeups_renew (&((Program *) data)->wakeups);
+}
+
+static bool
+program_needs_fd (void *data,
+                  int   fd)
+{
+  const AForkWakeups *wakeups = &((Program *) data)->wakeups;
+
+  return fd == wakeups->fds[0] || fd == wakeups->fds[1];
+}
+
+/* Modules take afork_worker_take_items() from us, but see it only if the program links us: where
+ * we were loaded for a language, we are hidden from them. */
+static void
+show_library (void)
+{
+  Dl_info library;
+
+  if (dladdr ((void *) show_library, &library) != 0)
+    dlopen (library.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_GLOBAL);
+}
+
+void
+_afork_program_serve (int                 socket,
+                      gboolean            forked,
+                      const AForkWakeups *wakeups)
+{
+  static Program program;
+  static AForkWorkerRuntime runtime;
+  AForkFailure failure;
+
+  program.wakeups = *wakeups;
+  runtime = afork_native_runtime;
+  runtime.forked = program_forked;
+  runtime.needs_fd = program_needs_fd;
+
+  afork_open_standard_fds ();
+  afork_prepare_socket (socket);
+  show_library ();
+  afork_native_init (&program.native);
+  /* A worker that is forked off itself has been here, and keeps its modules. */
+  if (program.native.n_modules == 0 && !afork_native_add_program (&program.native, &failure))
+    _exit (AFORK_EXIT_BASE + (int) failure.code);
+  afork_serve (socket, forked, &runtime, &program);
+}
+
+gboolean
+_afork_program_check_threads (GError **error)
+{
+  g_autofree char *message = NULL;
+  AForkFailure failure;
+
+  if (afork_children_check_threads (&failure))
+    return TRUE;
+
+  /* It has the names of threads, which may be any bytes. */
+  message = g_utf8_make_valid (failure.text, -1);
+  g_set_error_literal (error, AFORK_ERROR, AFORK_ERROR_THREADS, message);
+  return FALSE;
+}
+
+static void
+reset_signals (void)
+{
+  struct sigaction action = { .sa_handler = SIG_DFL };
+  sigset_t none;
+
+  /* Those that cannot be set are as they should be. */
+  for (int signal = 1; signal < NSIG; signal++)
+    sigaction (signal, &action, NULL);
+
+  sigemptyset (&none);
+  sigprocmask (SIG_SETMASK, &none, NULL);
+}
+
+/* What the fork does, with all signals blocked. Only async-signal-safe functions are called until
+ * none of the program's handlers can be entered any more. After that it may do anything, for the
+ * program had one thread, which held no lock when it forked. */
+G_GNUC_NORETURN static void
+become_template (int                 socket,
+                 const AForkWakeups *wakeups)
+{
+  reset_signals ();
+  _afork_wakeups_renew (wakeups);
+  _afork_belonging_forget_all ();
+  _afork_program_serve (socket, TRUE, wakeups);
+}
+
+gboolean
+_afork_program_fork (int      socket,
+                     GPid    *pid,
+                     int     *pidfd,
+                     GError **error)
+{
+  g_auto(AForkFd) owned_socket = socket;
+  sigset_t all, before;
+  AForkWakeups wakeups;
+  pid_t child;
+
+  _afork_wakeups_find (&wakeups);
+  /* What the program has printed is written once, not by each fork again. */
+  fflush (NULL);
+
+  sigfillset (&all);
+  sigprocmask (SIG_SETMASK, &all, &before);
+  _afork_belonging_begin_fork ();
+  child = fork ();
+  _afork_belonging_end_fork ();
+  if (child == 0)
+    become_template (socket, &wakeups);
+  if (child < 0)
+    g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
+                 _("The program could not be forked: %s"), g_strerror (errno));
+  sigprocmask (SIG_SETMASK, &before, NULL);
+  if (child < 0)
+    return FALSE;
+
+  _afork_fd_clear (&owned_socket);
+  if (!_afork_spawn_watch (child, pidfd, error))
+    return FALSE;
+
+  *pid = child;
+  return TRUE;
+}

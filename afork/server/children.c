@@ -1,0 +1,507 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#define _GNU_SOURCE
+#include "children.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifdef __GLIBC__
+# include <sys/single_threaded.h>
+#endif
+
+#include "system/pidfd.h"
+
+/* What the kernel has among the flags of a thread that ends, as proc(5) shows them. */
+enum { PF_EXITING = 0x4 };
+
+/* How often a child is looked after that cannot be watched. */
+enum { POLL_MS = 10 };
+
+void
+afork_children_init (AForkChildren *self)
+{
+  self->epoll = -1;
+  self->children = self->initial;
+  self->n_children = 0;
+  self->n_polled = 0;
+  self->capacity = AFORK_CHILDREN_INITIAL;
+}
+
+/* Threads. */
+
+static void
+append_thread_name (const char *task,
+                    char       *names,
+                    size_t      size)
+{
+  size_t length = strlen (names);
+  char path[64];
+  FILE *file;
+
+  snprintf (path, sizeof path, "/proc/self/task/%.20s/comm", task);
+  file = fopen (path, "re");
+  if (file == NULL)
+    return;
+
+  if (length > 0 && length + 2 < size)
+    length += (size_t) snprintf (names + length, size - length, ", ");
+  if (fgets (names + length, (int) (size - length), file) != NULL)
+    names[strcspn (names, "\n")] = '\0';
+  fclose (file);
+}
+
+/* A thread that ends is still listed for a while, even when it has been joined. The program runs
+ * in it no more, so it is none to care about. One that cannot be looked at, for want of a
+ * descriptor perhaps, may be up to anything. */
+static bool
+is_ending (const char *task)
+{
+  char path[64], line[1024];
+  unsigned flags = 0;
+  char *name_end;
+  FILE *file;
+
+  snprintf (path, sizeof path, "/proc/self/task/%.20s/stat", task);
+  file = fopen (path, "re");
+  if (file == NULL)
+    return errno == ENOENT || errno == ESRCH;
+
+  /* The name may have spaces and parentheses of its own. */
+  if (fgets (line, sizeof line, file) == NULL)
+    flags = PF_EXITING;
+  else if ((name_end = strrchr (line, ')')) != NULL)
+    sscanf (name_end + 1, " %*c %*d %*d %*d %*d %*d %u", &flags);
+  fclose (file);
+  return (flags & PF_EXITING) != 0;
+}
+
+/* How often the threads are counted, a millisecond apart, before a process is refused: one that
+ * was told to end takes a moment for it. */
+enum { COUNTS = 50 };
+
+/* What /proc calls the first thread, and the process. It may be that of another PID namespace. */
+static void
+get_own_name (char   *name,
+              size_t  size)
+{
+  ssize_t length = readlink ("/proc/self", name, size - 1);
+
+  if (length < 0)
+    snprintf (name, size, "%d", (int) getpid ());
+  else
+    name[length] = '\0';
+}
+
+/* The number of threads but the first, whose names are put into NAMES; -1 and errno if they
+ * cannot be counted. */
+static int
+list_threads (char   *names,
+              size_t  size)
+{
+  DIR *tasks = opendir ("/proc/self/task");
+  struct dirent *entry;
+  char own_name[24];
+  int n_threads = 0;
+
+  names[0] = '\0';
+  if (tasks == NULL)
+    return -1;
+
+  get_own_name (own_name, sizeof own_name);
+  while ((entry = readdir (tasks)) != NULL)
+    if (entry->d_name[0] != '.' && strcmp (entry->d_name, own_name) != 0
+        && !is_ending (entry->d_name))
+      {
+        append_thread_name (entry->d_name, names, size);
+        n_threads++;
+      }
+
+  closedir (tasks);
+  return n_threads;
+}
+
+/* Whether there is certainly no other thread, for where there is no /proc. The C library knows if
+ * it never made one. Asked to leave the group of its threads, which does nothing, the kernel
+ * refuses if there is another one; but a sandbox may refuse that as well. */
+static bool
+is_single_threaded (void)
+{
+#ifdef __GLIBC__
+  if (__libc_single_threaded)
+    return true;
+#endif
+
+  return unshare (CLONE_THREAD) == 0;
+}
+
+/* Apart, for its array would have every fork touch one more page of the stack. */
+__attribute__ ((noinline)) static bool
+count_threads (AForkFailure *failure)
+{
+  const struct timespec pause = { .tv_nsec = 1000000 };
+  char names[1024];
+  int n_threads = list_threads (names, sizeof names);
+  int error;
+
+  for (int i = 1; n_threads > 0 && i < COUNTS; i++)
+    {
+      nanosleep (&pause, NULL);
+      n_threads = list_threads (names, sizeof names);
+    }
+
+  error = errno;
+  if (n_threads == 0 || (n_threads < 0 && error == ENOENT && is_single_threaded ()))
+    return true;
+  if (n_threads < 0)
+    return afork_failure_set (failure, AFORK_WIRE_ERROR_THREADS,
+                              "The process is not forked, since its threads cannot be counted: "
+                              "/proc/self/task: %s",
+                              strerror (error));
+  return afork_failure_set (failure, AFORK_WIRE_ERROR_THREADS,
+                            "The process is not forked, for it has more than one thread: %s",
+                            names[0] != '\0' ? names : "unnamed");
+}
+
+bool
+afork_children_check_threads (AForkFailure *failure)
+{
+  struct stat status;
+
+  /* The folder has a link for itself, one for its parent, and one for each thread. */
+  if (stat ("/proc/self/task", &status) == 0 && status.st_nlink == 3)
+    return true;
+
+  return count_threads (failure);
+}
+
+/* Watching. */
+
+static bool
+watch (AForkChildren *self,
+       int            fd,
+       uint32_t       flags)
+{
+  struct epoll_event event = { .events = EPOLLIN | flags, .data.fd = fd };
+
+  return epoll_ctl (self->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+/* By edges: who traces a process sees its end first and may keep it for a while, during which the
+ * pidfd is readable and there is nothing to reap. The kernel wakes us again when it is let go. */
+static bool
+watch_child (AForkChildren *self,
+             int            pidfd)
+{
+  return watch (self, pidfd, EPOLLET);
+}
+
+/* Always before close(): a forked process that still has the descriptor would keep it watched. */
+static void
+unwatch (AForkChildren *self,
+         int            fd)
+{
+  epoll_ctl (self->epoll, EPOLL_CTL_DEL, fd, NULL);
+}
+
+static bool
+grow (AForkChildren *self)
+{
+  bool allocated = self->children != self->initial;
+  AForkChild *children = realloc (allocated ? self->children : NULL,
+                                  2 * self->capacity * sizeof *children);
+
+  if (children == NULL)
+    return false;
+
+  if (!allocated)
+    memcpy (children, self->initial, sizeof self->initial);
+  self->children = children;
+  self->capacity *= 2;
+  return true;
+}
+
+bool
+afork_children_prepare (AForkChildren *self,
+                        int            socket,
+                        AForkFailure  *failure)
+{
+  if (self->n_children == self->capacity && !grow (self))
+    return afork_failure_set (failure, AFORK_WIRE_ERROR_SPAWN,
+                              "The process could not be forked: %s", strerror (ENOMEM));
+
+  if (self->epoll >= 0)
+    return true;
+
+  self->epoll = epoll_create1 (EPOLL_CLOEXEC);
+  if (self->epoll >= 0 && watch (self, socket, 0))
+    return true;
+
+  afork_failure_set (failure, AFORK_WIRE_ERROR_SPAWN, "The process could not be forked: %s",
+                     strerror (errno));
+  if (self->epoll >= 0)
+    close (self->epoll);
+  self->epoll = -1;
+  return false;
+}
+
+void
+afork_children_add (AForkChildren *self,
+                    uint32_t       number,
+                    pid_t          pid)
+{
+  /* No race: until this process reaps it, the number is the child's even if it has ended. */
+  int pidfd = afork_pidfd_open (pid);
+
+  if (pidfd >= 0 && !watch_child (self, pidfd))
+    {
+      close (pidfd);
+      pidfd = -1;
+    }
+
+  self->n_polled += pidfd < 0;
+  self->children[self->n_children++] = (AForkChild) { number, pid, pidfd, false };
+}
+
+void
+afork_children_forget (AForkChildren *self,
+                       AForkFdSet    *closed)
+{
+  for (size_t i = 0; i < self->n_children; i++)
+    if (self->children[i].pidfd >= 0)
+      afork_fd_set_add (closed, self->children[i].pidfd);
+  self->n_children = 0;
+  self->n_polled = 0;
+
+  if (self->epoll >= 0)
+    afork_fd_set_add (closed, self->epoll);
+  self->epoll = -1;
+}
+
+void
+afork_children_unwatch_socket (AForkChildren *self,
+                               int            socket)
+{
+  unwatch (self, socket);
+}
+
+bool
+afork_children_watch_socket (AForkChildren *self,
+                             int            socket)
+{
+  return watch (self, socket, 0);
+}
+
+bool
+afork_children_vacate (AForkChildren *self,
+                       int            target)
+{
+  if (self->epoll == target)
+    {
+      int moved = fcntl (target, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+
+      if (moved < 0)
+        return false;
+      self->epoll = moved;
+      close (target);
+    }
+
+  for (size_t i = 0; i < self->n_children; i++)
+    if (self->children[i].pidfd == target)
+      {
+        int moved = fcntl (target, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+
+        if (moved < 0 || !watch_child (self, moved))
+          return false;
+        unwatch (self, target);
+        close (target);
+        self->children[i].pidfd = moved;
+      }
+
+  return true;
+}
+
+/* Signals. */
+
+static AForkChild *
+find_numbered (AForkChildren *self,
+               uint32_t       number)
+{
+  for (size_t i = 0; i < self->n_children; i++)
+    if (self->children[i].number == number)
+      return &self->children[i];
+
+  return NULL;
+}
+
+/* A child that was not reaped keeps its pid, even if it has ended. A module that waits for any
+ * child at all may have reaped it, and then the pid may be another process's. */
+static int
+signal_child (const AForkChild *child,
+              int               signal)
+{
+  siginfo_t info;
+
+  if (child->pidfd >= 0 && afork_pidfd_send_signal (child->pidfd, signal) == 0)
+    return 0;
+  if (waitid (P_PID, (id_t) child->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
+    return ESRCH;
+
+  return kill (child->pid, signal) == 0 ? 0 : errno;
+}
+
+int
+afork_children_signal (AForkChildren *self,
+                       uint32_t       number,
+                       uint32_t       signal)
+{
+  const AForkChild *child = find_numbered (self, number);
+
+  if (child == NULL)
+    return ESRCH;
+  if (child->disowned)
+    return EPERM;
+  if (signal < 1 || signal >= NSIG)
+    return EINVAL;
+
+  return signal_child (child, (int) signal);
+}
+
+void
+afork_children_disown (AForkChildren *self,
+                       uint32_t       number)
+{
+  AForkChild *child = find_numbered (self, number);
+
+  if (child != NULL)
+    child->disowned = true;
+}
+
+/* Reaping. */
+
+static uint64_t
+to_usec (struct timeval time)
+{
+  return (uint64_t) time.tv_sec * 1000000 + (uint64_t) time.tv_usec;
+}
+
+static AForkChild *
+find_child (AForkChildren *self,
+            int            pidfd)
+{
+  for (size_t i = 0; i < self->n_children; i++)
+    if (self->children[i].pidfd == pidfd)
+      return &self->children[i];
+
+  return NULL;
+}
+
+/* Reaps CHILD, if it has ended, and puts a frame that describes its end. */
+static bool
+reap (AForkChildren  *self,
+      AForkChild     *child,
+      void          (*put) (const AForkFrame *frame,
+                            void             *data),
+      void           *data)
+{
+  struct rusage usage = { 0 };
+  AForkFrame frame;
+  int status = 0;
+  pid_t reaped;
+
+  do
+    reaped = wait4 (child->pid, &status, WNOHANG, &usage);
+  while (reaped < 0 && errno == EINTR);
+  if (reaped == 0)
+    return false;
+
+  frame = (AForkFrame) {
+    .kind = AFORK_FRAME_EXITED,
+    .number = { child->number },
+    .exit = {
+      .pid = (uint32_t) child->pid,
+      /* A module that waits for any child at all may have been quicker. */
+      .wait_status = reaped > 0 ? (uint32_t) status : AFORK_EXIT_UNKNOWN,
+      .user_usec = to_usec (usage.ru_utime),
+      .system_usec = to_usec (usage.ru_stime),
+      .max_rss_kib = (uint64_t) usage.ru_maxrss,
+    },
+  };
+
+  put (&frame, data);
+
+  if (child->pidfd >= 0)
+    {
+      unwatch (self, child->pidfd);
+      close (child->pidfd);
+    }
+  else
+    {
+      self->n_polled--;
+    }
+  *child = self->children[--self->n_children];
+  return true;
+}
+
+static void
+reap_polled (AForkChildren  *self,
+             void          (*put) (const AForkFrame *frame,
+                                   void             *data),
+             void           *data)
+{
+  /* The last takes the place of one that is reaped. */
+  for (size_t i = self->n_children; i > 0; i--)
+    if (self->children[i - 1].pidfd < 0)
+      reap (self, &self->children[i - 1], put, data);
+}
+
+bool
+afork_children_wait (AForkChildren  *self,
+                     void          (*put) (const AForkFrame *frame,
+                                           void             *data),
+                     void           *data)
+{
+  struct epoll_event events[16];
+  bool readable = false;
+  int n_events;
+
+  n_events = epoll_wait (self->epoll, events, 16, self->n_polled > 0 ? POLL_MS : -1);
+  if (n_events < 0 && errno != EINTR)
+    {
+      /* A module has closed what is none of its business: nobody can be looked after any more. */
+      self->n_children = 0;
+      self->n_polled = 0;
+      return true;
+    }
+
+  for (int i = 0; i < n_events; i++)
+    {
+      AForkChild *child = find_child (self, events[i].data.fd);
+
+      if (child != NULL)
+        reap (self, child, put, data);
+      else
+        readable = true;
+    }
+  if (self->n_polled > 0)
+    reap_polled (self, put, data);
+
+  return readable;
+}

@@ -1,0 +1,84 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#define _GNU_SOURCE
+#include "compiler.h"
+
+#include <dlfcn.h>
+#include <limits.h>
+#include <link.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The folder of the object that has this code. The name that the dynamic linker has for a program
+ * is what it was called by, so that is not asked. */
+static bool
+find_own_folder (char folder[PATH_MAX])
+{
+  struct link_map *object;
+  Dl_info info;
+  char *slash;
+
+  if (dladdr1 ((void *) find_own_folder, &info, (void **) &object, RTLD_DL_LINKMAP) == 0)
+    return false;
+
+  if (object->l_name[0] != '\0')
+    {
+      if (snprintf (folder, PATH_MAX, "%s", object->l_name) >= PATH_MAX)
+        return false;
+    }
+  else
+    {
+      ssize_t length = readlink ("/proc/self/exe", folder, PATH_MAX);
+
+      /* Perhaps it was cut. */
+      if (length < 0 || length == PATH_MAX)
+        return false;
+      folder[length] = '\0';
+    }
+
+  slash = strrchr (folder, '/');
+  if (slash == NULL)
+    return false;
+
+  *slash = '\0';
+  return true;
+}
+
+/* In the build tree the plugin lies in a folder below that of the server. */
+static bool
+find_uninstalled (char path[PATH_MAX])
+{
+  char folder[PATH_MAX];
+
+  return find_own_folder (folder)
+    && snprintf (path, PATH_MAX, "%s/%s", folder, AFORK_EVAL_UNINSTALLED) < PATH_MAX
+    && access (path, F_OK) == 0;
+}
+
+const AForkCompiler *
+afork_compiler_load (AForkFailure *failure)
+{
+  const char *path = secure_getenv ("AFORK_EVAL");
+  const AForkCompiler *compiler = NULL;
+  char uninstalled[PATH_MAX];
+  void *handle;
+
+  if (path == NULL || *path == '\0')
+    path = find_uninstalled (uninstalled) ? uninstalled : AFORK_EVAL_INSTALLED;
+
+  handle = dlopen (path, RTLD_NOW | RTLD_LOCAL);
+  if (handle != NULL)
+    compiler = dlsym (handle, AFORK_COMPILER_SYMBOL);
+  if (compiler == NULL)
+    afork_failure_set (failure, AFORK_WIRE_ERROR_NOT_SUPPORTED,
+                       "Code in C cannot be evaluated without AFork's compiler plugin, which is a "
+                       "part of builds with libtcc: %s", dlerror ());
+
+  return compiler;
+}

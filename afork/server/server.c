@@ -1,0 +1,168 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#define _GNU_SOURCE
+#include "server-parts.h"
+#include "server.h"
+
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "title.h"
+
+AForkServerState afork_server __attribute__ ((aligned (4096)));
+
+_Static_assert (offsetof (AForkServerState, link.fds) <= 4096,
+                "the server's small things fill a page");
+
+static bool
+execute (const AForkFrame *frame)
+{
+  switch (frame->kind)
+    {
+    case AFORK_FRAME_MODULE_PATH:
+      return afork_serve_module_path (frame);
+    case AFORK_FRAME_TITLE:
+      afork_title_set (frame->string[0]);
+      return true;
+    case AFORK_FRAME_SETENV:
+      return afork_serve_setenv (frame->string[0], frame->string[1]);
+    case AFORK_FRAME_UNSETENV:
+      return afork_serve_setenv (frame->string[0], NULL);
+    case AFORK_FRAME_CHDIR:
+      return afork_serve_chdir (frame->string[0]);
+    case AFORK_FRAME_MAP_FD:
+      return afork_serve_map_fd ((int) frame->number[0]);
+    case AFORK_FRAME_REQUIRE:
+    case AFORK_FRAME_EVAL:
+    case AFORK_FRAME_CALL:
+      return afork_serve_module_code (frame);
+    case AFORK_FRAME_ITEM_BYTES:
+      return afork_serve_item_bytes (frame);
+    case AFORK_FRAME_ITEM_FDS:
+      return afork_serve_item_fds (frame->n_fds);
+    case AFORK_FRAME_FORK:
+      return afork_serve_fork (frame->number[0], afork_link_take_fd (&afork_server.link));
+    case AFORK_FRAME_EXPECT:
+      afork_server.runtime->expect (afork_server.runtime_data, frame->string[0]);
+      return true;
+    case AFORK_FRAME_EXEC:
+      return afork_serve_exec (frame);
+    case AFORK_FRAME_LIFELINE:
+      return afork_serve_lifeline ();
+    case AFORK_FRAME_DETACH:
+      return afork_serve_detach ();
+    case AFORK_FRAME_IDENTIFY:
+      return afork_serve_identify (frame->number[0]);
+    case AFORK_FRAME_LIBRARY:
+      return afork_serve_library (frame->string[0]);
+    case AFORK_FRAME_RUN:
+      return afork_serve_run (frame->string[0], frame->string[1]);
+    case AFORK_FRAME_RUN_FUNC:
+      return afork_serve_run_func (frame);
+    case AFORK_FRAME_SIGNAL:
+      return afork_serve_signal (frame->number[0], frame->number[1]);
+    case AFORK_FRAME_DISOWN:
+      return afork_serve_disown (frame->number[0]);
+    case AFORK_FRAME_LEAVE:
+      afork_server_leave (EXIT_SUCCESS);
+    default:
+      return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_PROTOCOL,
+                                "The caller sent %s, which is for callers",
+                                afork_frame_kind_name (frame->kind));
+    }
+}
+
+/* Waits for commands, and meanwhile reaps the forks there are. */
+static AForkLinkResult
+wait_for_commands (void)
+{
+  bool readable;
+
+  /* A fork that has its commands already tells its birth with their outcome, in one message. */
+  if (afork_server.unborn)
+    {
+      AForkLinkResult result;
+
+      result = afork_link_receive (&afork_server.link, false, &afork_server.failure);
+      if (result != AFORK_LINK_EMPTY)
+        return result;
+      if (!afork_server_tell_birth ())
+        return AFORK_LINK_FAILED;
+    }
+
+  if (afork_server.children.n_children == 0)
+    return afork_link_receive (&afork_server.link, true, &afork_server.failure);
+
+  readable = afork_children_wait (&afork_server.children, afork_server_put_report, NULL);
+  afork_link_flush (&afork_server.link);
+  if (!afork_server_check_reports ())
+    return AFORK_LINK_FAILED;
+
+  return readable ? afork_link_receive (&afork_server.link, false, &afork_server.failure)
+                  : AFORK_LINK_EMPTY;
+}
+
+void
+afork_serve (int                       socket,
+             bool                      forked,
+             const AForkWorkerRuntime *runtime,
+             void                     *runtime_data)
+{
+  AForkFrame hello = {
+    .kind = AFORK_FRAME_HELLO,
+    .string = { AFORK_WIRE_MAGIC },
+    .number = { AFORK_WIRE_VERSION },
+  };
+  const int ignored[] = AFORK_IGNORED_SIGNALS;
+  AForkLinkResult result;
+  AForkFrame frame;
+
+  for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
+    {
+      signal (ignored[i], SIG_IGN);
+      afork_server.ignores[i] = true;
+    }
+
+  /* A worker may have become a server once more: see afork_process_new_template(). */
+  afork_server.items = (AForkItems) { 0 };
+  afork_server.mapped = NULL;
+  afork_server.n_mapped = 0;
+  afork_server.forked = forked;
+  afork_server.discards = false;
+  afork_server.outcome = -1;
+  afork_server.lifeline = -1;
+  afork_server.own_lifeline = -1;
+  afork_server.runtime = runtime;
+  afork_server.runtime_data = runtime_data;
+  afork_link_init (&afork_server.link, socket);
+  afork_children_init (&afork_server.children);
+  /* A caller that was not greeted would not take an error for one. */
+  if (!afork_server_answer (&hello, -1))
+    {
+      fprintf (stderr, "afork-server: %s\n", afork_server.failure.text);
+      afork_server_end (AFORK_EXIT_BASE + AFORK_WIRE_ERROR_SPAWN);
+    }
+
+  for (;;)
+    {
+      result = afork_link_next (&afork_server.link, &frame, &afork_server.failure);
+      if (result == AFORK_LINK_OK && !execute (&frame))
+        afork_server_fail ();
+      if (result == AFORK_LINK_EMPTY)
+        result = wait_for_commands ();
+
+      if (result == AFORK_LINK_FAILED)
+        afork_server_fail ();
+      if (result == AFORK_LINK_END)
+        {
+          if (afork_server.children.epoll >= 0)
+            afork_children_unwatch_socket (&afork_server.children, afork_server.link.socket);
+          afork_server_leave (EXIT_SUCCESS);
+        }
+    }
+}

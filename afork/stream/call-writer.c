@@ -1,0 +1,479 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "call-writer.h"
+
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/i18n.h"
+
+enum
+{
+  /* Frames are gathered up to about this in one piece of memory. */
+  COMFORTABLE_BATCH = 64 * 1024,
+  /* What is sent at once if nobody waits for it. A caller has other things to do. */
+  MAX_FLUSH = 1024 * 1024,
+};
+
+/* What leaves together: frames, the data of the last of them perhaps apart, and the descriptors of
+ * the first. */
+typedef struct
+{
+  GByteArray  *bytes;
+  GBytes      *data;              /* behind them, or NULL */
+  gsize        n_zeros;           /* behind that */
+  GUnixFDList *fds;               /* NULL if there are none, or they have left */
+  guint        first_fd;
+  guint        n_fds;
+  gsize        n_sent;
+} Batch;
+
+struct _AForkCallWriter
+{
+  int     fd;
+
+  AForkCallOutbox *outbox;    /* what is to be sent before the batches; or NULL */
+  GQueue           batches;   /* of Batch, the next to be sent first */
+  Batch           *spare;     /* an empty one, or NULL */
+  gsize            n_unsent;  /* bytes in batches */
+  guint64          n_sent;    /* … and ever sent */
+};
+
+/* Gathering. */
+
+static void
+batch_free (Batch *self)
+{
+  g_byte_array_unref (self->bytes);
+  g_clear_pointer (&self->data, g_bytes_unref);
+  g_clear_object (&self->fds);
+  g_free (self);
+}
+
+static gsize
+batch_get_size (const Batch *self)
+{
+  return self->bytes->len + (self->data != NULL ? g_bytes_get_size (self->data) : 0)
+    + self->n_zeros;
+}
+
+/* A batch to which a head of SIZE bytes and descriptors can be added. */
+static Batch *
+get_open_batch (AForkCallWriter *self,
+                gsize            size,
+                gboolean         with_fds)
+{
+  Batch *batch = g_queue_peek_tail (&self->batches);
+
+  if (batch != NULL && batch->data == NULL && !with_fds
+      && batch->bytes->len + size <= COMFORTABLE_BATCH)
+    return batch;
+
+  batch = g_steal_pointer (&self->spare);
+  if (batch == NULL)
+    {
+      batch = g_new0 (Batch, 1);
+      batch->bytes = g_byte_array_new ();
+    }
+  g_queue_push_tail (&self->batches, batch);
+  return batch;
+}
+
+/* One that has been sent serves again. */
+static void
+retire_batch (AForkCallWriter *self)
+{
+  Batch *batch = g_queue_pop_head (&self->batches);
+
+  if (self->spare != NULL || batch->data != NULL || batch->bytes->len > COMFORTABLE_BATCH)
+    {
+      batch_free (batch);
+      return;
+    }
+
+  g_byte_array_set_size (batch->bytes, 0);
+  batch->n_zeros = 0;
+  batch->n_sent = 0;
+  self->spare = batch;
+}
+
+/* Where to write SIZE bytes of a frame, or NULL. What is in a batch comes behind all that is in the
+ * outbox. */
+static guint8 *
+add_to_outbox (AForkCallWriter *self,
+               gsize            size)
+{
+  if (self->outbox == NULL || !g_queue_is_empty (&self->batches))
+    return NULL;
+
+  return _afork_call_outbox_add (self->outbox, size, self->n_sent);
+}
+
+static guint8 *
+add_to_batch (AForkCallWriter      *self,
+              const AForkCallFrame *frame,
+              gsize                 size,
+              GUnixFDList          *fds,
+              guint                 first_fd)
+{
+  Batch *batch = get_open_batch (self, size, frame->n_fds > 0);
+  guint start = batch->bytes->len;
+
+  g_byte_array_set_size (batch->bytes, start + (guint) size);
+  if (frame->n_fds > 0)
+    {
+      batch->fds = g_object_ref (fds);
+      batch->first_fd = first_fd;
+      batch->n_fds = frame->n_fds;
+    }
+  self->n_unsent += size;
+  return batch->bytes->data + start;
+}
+
+/* Adds the data of the frame that was added last, without copying them. */
+static void
+add_data_apart (AForkCallWriter *self,
+                GBytes          *data,
+                gsize            padding)
+{
+  Batch *batch = g_queue_peek_tail (&self->batches);
+
+  batch->data = g_bytes_ref (data);
+  batch->n_zeros = padding;
+  self->n_unsent += g_bytes_get_size (data) + padding;
+}
+
+guint8 *
+_afork_call_writer_gather (AForkCallWriter      *self,
+                           const AForkCallFrame *frame,
+                           GBytes               *owner,
+                           GUnixFDList          *fds,
+                           guint                 first_fd)
+{
+  gsize head_size = afork_call_frame_head_size (frame);
+  gsize padding = afork_call_frame_padding (frame);
+  gboolean apart = owner != NULL && frame->size >= AFORK_CALL_WRITER_LONG_DATA;
+  gsize size = head_size + (apart ? 0 : frame->size + padding);
+  guint8 *out = !apart && frame->n_fds == 0 ? add_to_outbox (self, size) : NULL;
+
+  if (out == NULL)
+    out = add_to_batch (self, frame, size, fds, first_fd);
+  afork_call_frame_write (frame, out);
+  if (apart)
+    {
+      add_data_apart (self, owner, padding);
+    }
+  else if (frame->size > 0)
+    {
+      memcpy (out + head_size, frame->data, frame->size);
+      memset (out + head_size + frame->size, 0, padding);
+    }
+
+  return out;
+}
+
+/* Sending. */
+
+/* What is left of the batch, up to MAX_SIZE bytes, as vectors. */
+static gsize
+get_vectors (Batch        *batch,
+             gsize         max_size,
+             struct iovec *vectors)
+{
+  static guint8 zeros[8];
+  gsize data_size = 0;
+  const void *data = batch->data != NULL ? g_bytes_get_data (batch->data, &data_size) : NULL;
+  const struct iovec parts[] = {
+    { batch->bytes->data, batch->bytes->len },
+    { (void *) data, data_size },
+    { zeros, batch->n_zeros },
+  };
+  gsize n_sent = batch->n_sent;
+  gsize n_vectors = 0;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (parts); i++)
+    {
+      gsize skipped = MIN (n_sent, parts[i].iov_len);
+
+      gsize size = MIN (parts[i].iov_len - skipped, max_size);
+
+      n_sent -= skipped;
+      max_size -= size;
+      if (size > 0)
+        vectors[n_vectors++] = (struct iovec) { (guint8 *) parts[i].iov_base + skipped, size };
+    }
+
+  return n_vectors;
+}
+
+static gssize
+send_bytes (AForkCallWriter *self,
+            const void      *bytes,
+            gsize            size)
+{
+  gssize result;
+
+  do
+    result = send (self->fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+  while (result < 0 && errno == EINTR);
+  return result;
+}
+
+static gssize
+send_once (AForkCallWriter *self,
+           Batch           *batch,
+           gsize            max_size)
+{
+  union { char bytes[CMSG_SPACE (AFORK_CALL_FRAME_MAX_FDS * sizeof (int))]; struct cmsghdr align; }
+    control;
+  struct iovec vectors[3];
+  struct msghdr message = {
+    .msg_iov = vectors,
+    .msg_iovlen = get_vectors (batch, max_size, vectors),
+  };
+  gssize result;
+
+  if (batch->fds != NULL)
+    {
+      const int *fds = g_unix_fd_list_peek_fds (batch->fds, NULL);
+      struct cmsghdr *header;
+
+      message.msg_control = control.bytes;
+      message.msg_controllen = CMSG_SPACE (batch->n_fds * sizeof (int));
+      memset (control.bytes, 0, message.msg_controllen);
+      header = CMSG_FIRSTHDR (&message);
+      header->cmsg_level = SOL_SOCKET;
+      header->cmsg_type = SCM_RIGHTS;
+      header->cmsg_len = CMSG_LEN (batch->n_fds * sizeof (int));
+      memcpy (CMSG_DATA (header), fds + batch->first_fd, batch->n_fds * sizeof (int));
+    }
+
+  /* For most there is a cheaper call, which copies no header. */
+  if (message.msg_iovlen == 1 && message.msg_control == NULL)
+    return send_bytes (self, vectors[0].iov_base, vectors[0].iov_len);
+
+  do
+    result = sendmsg (self->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  while (result < 0 && errno == EINTR);
+  return result;
+}
+
+static void
+wait_for_room (AForkCallWriter *self)
+{
+  struct pollfd entry = { .fd = self->fd, .events = POLLOUT };
+
+  while (poll (&entry, 1, -1) < 0 && errno == EINTR)
+    ;
+}
+
+/* Waits, or returns what nobody waits for. */
+static AForkCallStreamStatus
+handle_error (AForkCallWriter  *self,
+              int               number,
+              gboolean          wait,
+              GError          **error)
+{
+  switch (number)
+    {
+    case EAGAIN:
+      if (!wait)
+        return AFORK_CALL_STREAM_WOULD_BLOCK;
+      wait_for_room (self);
+      return AFORK_CALL_STREAM_OK;
+    case ETOOMANYREFS:
+      /* Of all descriptors that this user has under way, here or elsewhere, some have to arrive. */
+      if (!wait)
+        return AFORK_CALL_STREAM_LATER;
+      g_usleep (AFORK_CALL_STREAM_RETRY_TIME);
+      return AFORK_CALL_STREAM_OK;
+    case EPIPE:
+    case ECONNRESET:
+      return AFORK_CALL_STREAM_END;
+    default:
+      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (number),
+                   _("A message could not be sent: %s"), g_strerror (number));
+      return AFORK_CALL_STREAM_FAILED;
+    }
+}
+
+static AForkCallStreamStatus
+flush_outbox (AForkCallWriter  *self,
+              gboolean          wait,
+              GError          **error)
+{
+  AForkCallStreamStatus status = AFORK_CALL_STREAM_OK;
+  const guint8 *bytes;
+  gsize size;
+
+  while (status == AFORK_CALL_STREAM_OK
+         && (bytes = _afork_call_outbox_peek (self->outbox, &size), size > 0))
+    {
+      gssize result = send_bytes (self, bytes, size);
+
+      if (result >= 0)
+        {
+          _afork_call_outbox_remove (self->outbox, (gsize) result);
+          self->n_sent += (guint64) result;
+        }
+      else
+        status = handle_error (self, errno, wait, error);
+    }
+
+  return status;
+}
+
+AForkCallStreamStatus
+_afork_call_writer_flush (AForkCallWriter  *self,
+                          gboolean          wait,
+                          GError          **error)
+{
+  AForkCallStreamStatus status = AFORK_CALL_STREAM_OK;
+  gsize n_left = wait ? G_MAXSIZE : MAX_FLUSH;
+  Batch *batch;
+
+  if (self->outbox != NULL)
+    status = flush_outbox (self, wait, error);
+  while (status == AFORK_CALL_STREAM_OK && n_left > 0
+         && (batch = g_queue_peek_head (&self->batches)) != NULL)
+    {
+      gssize result = send_once (self, batch, n_left);
+
+      if (result >= 0)
+        {
+          g_autoptr(GUnixFDList) sent_fds G_GNUC_UNUSED = g_steal_pointer (&batch->fds);
+
+          n_left -= (gsize) result;
+          batch->n_sent += (gsize) result;
+          self->n_unsent -= (gsize) result;
+          self->n_sent += (guint64) result;
+          /* This and the list may run code of the program, which may send by this writer. */
+          if (batch->n_sent == batch_get_size (batch))
+            retire_batch (self);
+        }
+      else
+        status = handle_error (self, errno, wait, error);
+    }
+
+  return status;
+}
+
+/* The outbox. */
+
+/* Moves what is left of the batch to the outbox. */
+static gboolean
+keep_batch (AForkCallWriter *self,
+            Batch           *batch)
+{
+  gsize size = batch_get_size (batch) - batch->n_sent;
+  struct iovec vectors[3];
+  gsize n_vectors;
+  guint8 *out;
+
+  if (batch->fds != NULL
+      || (out = _afork_call_outbox_add (self->outbox, size, self->n_sent)) == NULL)
+    return FALSE;
+
+  n_vectors = get_vectors (batch, G_MAXSIZE, vectors);
+  for (gsize i = 0; i < n_vectors; i++)
+    {
+      memcpy (out, vectors[i].iov_base, vectors[i].iov_len);
+      out += vectors[i].iov_len;
+    }
+  self->n_unsent -= size;
+  retire_batch (self);
+  return TRUE;
+}
+
+gboolean
+_afork_call_writer_keep (AForkCallWriter *self)
+{
+  Batch *batch;
+
+  if (self->outbox == NULL)
+    return self->n_unsent == 0;
+
+  while ((batch = g_queue_peek_head (&self->batches)) != NULL && keep_batch (self, batch))
+    ;
+  _afork_call_outbox_publish (self->outbox);
+  return g_queue_is_empty (&self->batches);
+}
+
+void
+_afork_call_writer_set_outbox (AForkCallWriter *self,
+                               AForkCallOutbox *outbox)
+{
+  self->outbox = outbox;
+}
+
+void
+_afork_call_writer_forget_outbox (AForkCallWriter *self)
+{
+  self->outbox = NULL;
+}
+
+AForkCallOutbox *
+_afork_call_writer_get_outbox (AForkCallWriter *self)
+{
+  return self->outbox;
+}
+
+gsize
+_afork_call_writer_get_unsent (AForkCallWriter *self)
+{
+  gsize size = 0;
+
+  if (self->outbox != NULL)
+    _afork_call_outbox_peek (self->outbox, &size);
+  return size + self->n_unsent;
+}
+
+guint64
+_afork_call_writer_get_n_sent (AForkCallWriter *self)
+{
+  return self->n_sent;
+}
+
+guint64
+_afork_call_writer_get_n_gathered (AForkCallWriter *self)
+{
+  return self->n_sent + _afork_call_writer_get_unsent (self);
+}
+
+void
+_afork_call_writer_drop_unsent (AForkCallWriter *self)
+{
+  GQueue dropped = self->batches;
+
+  /* Code of the program that frees its bytes finds the queue empty, and may gather more. */
+  g_queue_init (&self->batches);
+  if (self->outbox != NULL)
+    _afork_call_outbox_clear (self->outbox);
+  self->n_unsent = 0;
+  g_queue_clear_full (&dropped, (GDestroyNotify) batch_free);
+}
+
+AForkCallWriter *
+_afork_call_writer_new (int fd)
+{
+  AForkCallWriter *self = g_new0 (AForkCallWriter, 1);
+
+  self->fd = fd;
+  g_queue_init (&self->batches);
+  return self;
+}
+
+void
+_afork_call_writer_free (AForkCallWriter *self)
+{
+  _afork_call_writer_drop_unsent (self);
+  g_clear_pointer (&self->outbox, _afork_call_outbox_free);
+  g_clear_pointer (&self->spare, batch_free);
+  g_free (self);
+}

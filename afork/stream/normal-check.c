@@ -1,0 +1,838 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* The format is that of the GVariant specification. A value is checked depth first. Where the check
+ * stands is kept in levels, one for each container or long text that is open. */
+
+#define _GNU_SOURCE             /* memrchr() */
+
+#include "config.h"
+
+#include "normal-check.h"
+
+#include <string.h>
+
+enum
+{
+  /* GLib reads no values that are nested more deeply. */
+  MAX_DEPTH = 128,
+  /* What one step may do: a value counts one, and so do CHUNK_SIZE bytes of text. */
+  STEP_UNITS = 4096,
+  CHUNK_SIZE = 64,
+  /* So much text is checked at a time. */
+  TEXT_PART = 16 * 1024,
+  /* Characters of a type inside a value, as of the type of a value. */
+  MAX_TYPE = 65534,
+};
+
+/* The node of a character of a type string: of the type that begins with it. */
+typedef struct
+{
+  char    kind;                 /* the character */
+  guint8  alignment;            /* less one */
+  guint8  depth;                /* levels of nesting, from 1 */
+  guint8  is_any;               /* all bytes of the right size are in normal form */
+  guint32 fixed_size;           /* or 0 */
+  guint32 end;                  /* the node behind the type */
+} Node;
+
+/* A value that is to be checked. */
+typedef struct
+{
+  const Node   *nodes;          /* of the whole type string … */
+  guint32       type;           /* … and where this value's type begins */
+  guint         depth;          /* levels of nesting around it */
+  const guint8 *data;
+  gsize         size;
+} Value;
+
+typedef struct
+{
+  Value   value;
+  gsize   offset;               /* checked up to here */
+  gsize   end;                  /* where the data of the children end at the latest */
+  guint   offset_size;          /* of framing offsets */
+  gsize   next;                 /* the next framing offset of an array */
+  guint32 member;               /* the node of the next member of a tuple */
+} Level;
+
+/* A type inside a value. The next one at the same level is often the same. */
+typedef struct
+{
+  const char *string;           /* in the data of the value that is checked */
+  gsize       length;
+  Node       *nodes;
+  gsize       n_nodes;          /* there is room for */
+} InnerType;
+
+struct _AForkNormalCheck
+{
+  AForkNormalCheckResult result;
+  guint                  n_units;       /* left in this step */
+
+  Node                  *nodes;         /* of the whole value's type */
+  gsize                  n_nodes;       /* there is room for */
+  Level                  levels[MAX_DEPTH + 2];
+  InnerType              inner[MAX_DEPTH + 2];    /* of each level */
+  guint                  n_levels;
+};
+
+/* Types. */
+
+/* An upper bound of the levels of nesting of a valid TYPE. */
+static gsize
+get_depth (const char *type)
+{
+  gsize outer[MAX_DEPTH + 1] = { 0 };     /* how deep the types inside each open bracket are */
+  gsize n_open = 0, depth = 1, max_depth = 1;
+
+  for (; *type != '\0'; type++)
+    {
+      if (*type == 'a' || *type == 'm')
+        depth++;
+      else if ((*type == '(' || *type == '{') && n_open < MAX_DEPTH)
+        outer[++n_open] = ++depth;
+      else if ((*type == ')' || *type == '}') && n_open > 0)
+        depth = outer[--n_open];
+      else
+        depth = outer[n_open];
+      max_depth = MAX (max_depth, depth);
+    }
+
+  return max_depth;
+}
+
+static gboolean
+is_simple (gsize length,
+           gsize depth)
+{
+  return length * depth <= AFORK_TYPE_MAX_COMPLEXITY;
+}
+
+gboolean
+_afork_type_is_simple (const char *type)
+{
+  gsize length = strlen (type);
+
+  return is_simple (length, MAX_DEPTH) || is_simple (length, get_depth (type));
+}
+
+static guint8
+get_basic_size (char kind)
+{
+  switch (kind)
+    {
+    case 'y':
+    case 'b':
+      return 1;
+    case 'n':
+    case 'q':
+      return 2;
+    case 'i':
+    case 'u':
+    case 'h':
+      return 4;
+    case 'x':
+    case 't':
+    case 'd':
+      return 8;
+    default:
+      return 0;
+    }
+}
+
+static gsize
+align (gsize  offset,
+       guint8 alignment)
+{
+  return (offset + alignment) & ~(gsize) alignment;
+}
+
+static void
+read_basic (char  kind,
+            Node *node)
+{
+  const guint8 size = get_basic_size (kind);
+
+  *node = (Node) {
+    .kind = kind,
+    /* A variant can have a value of any alignment. */
+    .alignment = kind == 'v' ? 7 : size > 0 ? size - 1 : 0,
+    .depth = 1,
+    .is_any = size > 0 && kind != 'b',
+    .fixed_size = size,
+  };
+}
+
+/* Fills in the nodes of the type that begins at INDEX. Calls itself at most MAX_DEPTH times, since
+ * the type is valid. */
+static void
+read_type (const char *type,
+           guint32     index,
+           Node       *nodes)
+{
+  Node *node = &nodes[index];
+  gboolean is_fixed = TRUE;
+  gsize size = 0;
+
+  read_basic (type[index], node);
+  node->end = index + 1;
+  if (type[index] == 'a' || type[index] == 'm')
+    {
+      read_type (type, index + 1, nodes);
+      node->alignment = nodes[index + 1].alignment;
+      node->depth = nodes[index + 1].depth + 1;
+      node->end = nodes[index + 1].end;
+    }
+  if (type[index] != '(' && type[index] != '{')
+    return;
+
+  node->is_any = TRUE;
+  while (type[node->end] != ')' && type[node->end] != '}')
+    {
+      const Node *member = &nodes[node->end];
+      gsize start;
+
+      read_type (type, node->end, nodes);
+      start = align (size, member->alignment);
+      node->is_any &= member->is_any && start == size;
+      is_fixed &= member->fixed_size > 0;
+      size = start + member->fixed_size;
+      node->alignment = MAX (node->alignment, member->alignment);
+      node->depth = MAX (node->depth, member->depth + 1);
+      node->end = member->end;
+    }
+  /* The unit has one byte, a zero. */
+  node->is_any &= is_fixed && size > 0 && align (size, node->alignment) == size;
+  node->fixed_size = is_fixed ? (guint32) MAX (align (size, node->alignment), 1) : 0;
+  node->end++;
+}
+
+/* Has room for SIZE nodes, or returns false. */
+static gboolean
+reserve_nodes (Node  **nodes,
+               gsize  *n_nodes,
+               gsize   size)
+{
+  Node *more;
+
+  if (size <= *n_nodes)
+    return TRUE;
+  more = g_try_realloc_n (*nodes, size, sizeof (Node));
+  if (more == NULL)
+    return FALSE;
+
+  *nodes = more;
+  *n_nodes = size;
+  return TRUE;
+}
+
+/* Those of types of one character, which most types inside values are. */
+static const Node *
+get_basic_node (char kind)
+{
+  static Node nodes[G_MAXINT8 + 1];
+  static gsize initialized;
+
+  if (g_once_init_enter (&initialized))
+    {
+      for (const char *basic = "ybnqiuhxtdsogv"; *basic != '\0'; basic++)
+        {
+          read_basic (*basic, &nodes[(guchar) *basic]);
+          nodes[(guchar) *basic].end = 1;
+        }
+      g_once_init_leave (&initialized, 1);
+    }
+
+  return kind > 0 && nodes[(guchar) kind].kind != 0 ? &nodes[(guchar) kind] : NULL;
+}
+
+static void
+charge (AForkNormalCheck *self,
+        gsize             n_units)
+{
+  self->n_units -= (guint) MIN (self->n_units, n_units);
+}
+
+/* Whether the LENGTH characters of TEXT are all among ALLOWED. */
+static gboolean
+consists_of (const char *text,
+             gsize       length,
+             const char *allowed)
+{
+  for (gsize i = 0; i < length; i++)
+    if (text[i] == '\0' || strchr (allowed, text[i]) == NULL)
+      return FALSE;
+
+  return TRUE;
+}
+
+/* The nodes of a type inside the value, at the level that is opened next; or NULL. */
+static const Node *
+read_inner_type (AForkNormalCheck *self,
+                 const char       *type,
+                 gsize             length)
+{
+  InnerType *inner = &self->inner[self->n_levels];
+  const char *end;
+
+  if (length == 1)
+    {
+      const Node *node = get_basic_node (*type);
+
+      if (node == NULL)
+        self->result = AFORK_NORMAL_CHECK_NOT_NORMAL;
+      return node;
+    }
+  if (inner->length == length && inner->length > 0
+      && memcmp (inner->string, type, length) == 0)
+    return inner->nodes;
+
+  charge (self, length / 8);
+  inner->length = 0;
+  if (!g_variant_type_string_scan (type, type + length, &end) || end != type + length
+      || !consists_of (type, length, "ybnqiuhxtdsogvam(){}"))
+    {
+      self->result = AFORK_NORMAL_CHECK_NOT_NORMAL;
+      return NULL;
+    }
+  if (!reserve_nodes (&inner->nodes, &inner->n_nodes, length))
+    {
+      self->result = AFORK_NORMAL_CHECK_NO_MEMORY;
+      return NULL;
+    }
+
+  read_type (type, 0, inner->nodes);
+  if (!is_simple (length, inner->nodes[0].depth))
+    {
+      self->result = AFORK_NORMAL_CHECK_TOO_COMPLEX;
+      return NULL;
+    }
+  inner->string = type;
+  inner->length = length;
+  return inner->nodes;
+}
+
+/* Text. */
+
+static void
+fail (AForkNormalCheck *self)
+{
+  self->result = AFORK_NORMAL_CHECK_NOT_NORMAL;
+}
+
+/* Each of these checks TEXT, of LENGTH bytes and a NUL, from OFFSET on, and returns up to where it
+ * did. */
+
+static gsize
+check_string (AForkNormalCheck *self,
+              const char       *text,
+              gsize             length,
+              gsize             offset)
+{
+  const gsize size = MIN (length - offset, (gsize) TEXT_PART);
+  const char *end;
+
+  charge (self, size / CHUNK_SIZE);
+  if (g_utf8_validate_len (text + offset, size, &end))
+    return offset + size;
+
+  /* A character may be cut. */
+  if (end == text + offset || offset + size == length || end + 3 < text + offset + size)
+    fail (self);
+  return (gsize) (end - text);
+}
+
+static gboolean
+is_in_path (const char *text,
+            gsize       index)
+{
+  if (text[index] == '/')
+    return index == 0 || text[index - 1] != '/';
+
+  return index > 0 && (g_ascii_isalnum (text[index]) || text[index] == '_');
+}
+
+static gsize
+check_path (AForkNormalCheck *self,
+            const char       *text,
+            gsize             length,
+            gsize             offset)
+{
+  const gsize end = offset + MIN (length - offset, (gsize) TEXT_PART);
+
+  charge (self, (end - offset) / CHUNK_SIZE);
+  for (gsize i = offset; i < end; i++)
+    if (!is_in_path (text, i))
+      {
+        fail (self);
+        return i;
+      }
+
+  if (length == 0 || (length > 1 && text[length - 1] == '/'))
+    fail (self);
+  return end;
+}
+
+/* A signature is any number of types. */
+static gsize
+check_signature (AForkNormalCheck *self,
+                 const char       *text,
+                 gsize             length,
+                 gsize             offset)
+{
+  const gsize end = offset + MIN (length - offset, (gsize) TEXT_PART);
+
+  while (offset < end)
+    {
+      const char *type = text + offset;
+      const gsize size = MIN (length - offset, (gsize) MAX_TYPE);
+      const char *type_end;
+
+      if (!g_variant_type_string_scan (type, type + size, &type_end))
+        {
+          self->result = size < length - offset ? AFORK_NORMAL_CHECK_TOO_COMPLEX
+                                                : AFORK_NORMAL_CHECK_NOT_NORMAL;
+          break;
+        }
+      if (!consists_of (type, (gsize) (type_end - type), "ybnqiuxthdvasog(){}"))
+        {
+          fail (self);
+          break;
+        }
+      charge (self, 1 + (gsize) (type_end - type) / 8);
+      offset += (gsize) (type_end - type);
+    }
+
+  return offset;
+}
+
+static gsize
+check_text (AForkNormalCheck *self,
+            char              kind,
+            const guint8     *data,
+            gsize             size,
+            gsize             offset)
+{
+  const char *text = (const char *) data;
+
+  if (size == 0 || text[size - 1] != '\0')
+    {
+      fail (self);
+      return offset;
+    }
+
+  switch (kind)
+    {
+    case 's':
+      return check_string (self, text, size - 1, offset);
+    case 'o':
+      return check_path (self, text, size - 1, offset);
+    default:
+      return check_signature (self, text, size - 1, offset);
+    }
+}
+
+/* Values. */
+
+static guint
+get_offset_size (gsize size)
+{
+  return size > G_MAXUINT32 ? 8 : size > G_MAXUINT16 ? 4 : size > G_MAXUINT8 ? 2 : size > 0;
+}
+
+static gsize
+read_offset (const guint8 *bytes,
+             guint         size)
+{
+  guint64 offset = 0;
+
+  for (guint i = size; i > 0; i--)
+    offset = offset << 8 | bytes[i - 1];
+  return (gsize) offset;
+}
+
+/* Opens a level for VALUE. Levels are no deeper than values: enter_variant() sees to it. */
+static Level *
+push (AForkNormalCheck *self,
+      const Value      *value)
+{
+  Level *level = &self->levels[self->n_levels++];
+
+  g_assert (self->n_levels <= G_N_ELEMENTS (self->levels));
+  *level = (Level) { .value = *value, .end = value->size };
+  return level;
+}
+
+static void
+begin_text (AForkNormalCheck *self,
+            const Value      *value)
+{
+  gsize offset = check_text (self, value->nodes[value->type].kind, value->data, value->size, 0);
+
+  if (self->result == AFORK_NORMAL_CHECK_UNFINISHED && offset < value->size - 1)
+    push (self, value)->offset = offset;
+}
+
+static void
+begin_tuple (AForkNormalCheck *self,
+             const Value      *value)
+{
+  Level *level = push (self, value);
+
+  level->offset_size = get_offset_size (value->size);
+  level->member = value->type + 1;
+}
+
+/* An array has, behind the data of its elements, the offsets at which each of these ends, unless
+ * they have a fixed size. */
+static void
+begin_array (AForkNormalCheck *self,
+             const Value      *value)
+{
+  const Node *element = &value->nodes[value->type + 1];
+  const guint offset_size = get_offset_size (value->size);
+  Level *level;
+  gsize end;
+
+  if (value->size == 0)
+    return;
+  if (element->fixed_size > 0)
+    {
+      if (value->size % element->fixed_size != 0)
+        fail (self);
+      else if (!element->is_any)
+        push (self, value);
+      return;
+    }
+
+  end = read_offset (value->data + value->size - offset_size, offset_size);
+  if (end >= value->size || (value->size - end) % offset_size != 0)
+    {
+      fail (self);
+      return;
+    }
+  level = push (self, value);
+  level->end = end;
+  level->next = end;
+  level->offset_size = offset_size;
+}
+
+/* Makes VALUE, a variant, what is in it. */
+static gboolean
+enter_variant (AForkNormalCheck *self,
+               Value            *value)
+{
+  const gsize max_length = MIN (value->size, (gsize) MAX_TYPE + 1);
+  const guint8 *end = value->data + value->size;
+  const guint8 *separator = memrchr (end - max_length, '\0', max_length);
+  const Node *nodes;
+
+  if (separator == NULL || separator == end - 1)
+    {
+      self->result = max_length < value->size && separator == NULL
+        ? AFORK_NORMAL_CHECK_TOO_COMPLEX : AFORK_NORMAL_CHECK_NOT_NORMAL;
+      return FALSE;
+    }
+
+  nodes = read_inner_type (self, (const char *) separator + 1, (gsize) (end - separator) - 1);
+  if (nodes == NULL)
+    return FALSE;
+  if (value->depth + nodes[0].depth >= MAX_DEPTH)
+    {
+      fail (self);
+      return FALSE;
+    }
+
+  *value = (Value) {
+    .nodes = nodes,
+    .depth = value->depth + 1,
+    .data = value->data,
+    .size = (gsize) (separator - value->data),
+  };
+  return TRUE;
+}
+
+/* Makes VALUE, a maybe, what is in it. False if that is nothing, or wrong. */
+static gboolean
+enter_maybe (AForkNormalCheck *self,
+             Value            *value)
+{
+  const Node *element = &value->nodes[value->type + 1];
+
+  if (value->size == 0)
+    return FALSE;
+
+  value->type++;
+  value->depth++;
+  if (element->fixed_size > 0)
+    return TRUE;
+
+  /* A zero tells it from nothing. */
+  value->size--;
+  if (value->data[value->size] != 0)
+    fail (self);
+  return self->result == AFORK_NORMAL_CHECK_UNFINISHED;
+}
+
+/* Checks a value, or opens a level for it. */
+static void
+begin_value (AForkNormalCheck *self,
+             Value             value)
+{
+  const Node *node = &value.nodes[value.type];
+
+  charge (self, 1);
+  while (node->kind == 'v' || node->kind == 'm')
+    {
+      if (!(node->kind == 'v' ? enter_variant (self, &value) : enter_maybe (self, &value)))
+        return;
+      node = &value.nodes[value.type];
+    }
+
+  if (node->fixed_size > 0 && value.size != node->fixed_size)
+    fail (self);
+  else if (node->is_any)
+    return;
+  else if (node->kind == 'b')
+    {
+      if (value.data[0] > 1)
+        fail (self);
+    }
+  else if (node->kind == 'a')
+    begin_array (self, &value);
+  else if (node->kind == '(' || node->kind == '{')
+    begin_tuple (self, &value);
+  else
+    begin_text (self, &value);
+}
+
+/* Levels. */
+
+static void
+pop (AForkNormalCheck *self)
+{
+  self->n_levels--;
+}
+
+/* Checks the zeros between LEVEL's offset and the next one that is aligned. */
+static gboolean
+skip_padding (AForkNormalCheck *self,
+              Level            *level,
+              guint8            alignment,
+              gsize             end)
+{
+  const gsize aligned = align (level->offset, alignment);
+
+  if (aligned > end)
+    fail (self);
+  else
+    while (level->offset < aligned)
+      if (level->value.data[level->offset++] != 0)
+        fail (self);
+
+  return self->result == AFORK_NORMAL_CHECK_UNFINISHED;
+}
+
+/* Checks the child that goes up to END, of the type at TYPE. */
+static void
+begin_child (AForkNormalCheck *self,
+             Level            *level,
+             guint32           type,
+             gsize             end)
+{
+  const gsize offset = level->offset;
+
+  if (end < offset || end > level->end)
+    {
+      fail (self);
+      return;
+    }
+
+  level->offset = end;
+  begin_value (self, (Value) {
+    .nodes = level->value.nodes,
+    .type = type,
+    .depth = level->value.depth + 1,
+    .data = level->value.data + offset,
+    .size = end - offset,
+  });
+}
+
+static void
+go_on_with_text (AForkNormalCheck *self,
+                 Level            *level)
+{
+  level->offset = check_text (self, level->value.nodes[level->value.type].kind,
+                              level->value.data, level->value.size, level->offset);
+  if (level->offset >= level->value.size - 1)
+    pop (self);
+}
+
+static void
+go_on_with_array (AForkNormalCheck *self,
+                  Level            *level)
+{
+  const guint32 type = level->value.type + 1;
+  const Node *element = &level->value.nodes[type];
+  gsize end;
+
+  if (element->fixed_size > 0)
+    {
+      if (level->offset == level->value.size)
+        pop (self);
+      else
+        begin_child (self, level, type, level->offset + element->fixed_size);
+      return;
+    }
+
+  if (level->next == level->value.size)
+    {
+      pop (self);
+      return;
+    }
+
+  end = read_offset (level->value.data + level->next, level->offset_size);
+  level->next += level->offset_size;
+  if (skip_padding (self, level, element->alignment, end))
+    begin_child (self, level, type, end);
+}
+
+/* A tuple has, at its end and in reverse, the offsets at which its members end, but for those of a
+ * fixed size, and for the last. */
+static void
+go_on_with_tuple (AForkNormalCheck *self,
+                  Level            *level)
+{
+  const Node *nodes = level->value.nodes;
+  const Node *tuple = &nodes[level->value.type];
+  const Node *member = &nodes[level->member];
+  const guint32 type = level->member;
+  gsize end;
+
+  if (level->member == tuple->end - 1)
+    {
+      /* The unit is a zero, and a tuple of a fixed size is as long as in an array. */
+      if (tuple->fixed_size > 0 && !skip_padding (self, level, tuple->alignment, level->end))
+        return;
+      if (tuple->end == level->value.type + 2 && level->value.data[level->offset++] != 0)
+        fail (self);
+      if (level->offset != level->end)
+        fail (self);
+      pop (self);
+      return;
+    }
+
+  if (!skip_padding (self, level, member->alignment, level->end))
+    return;
+
+  level->member = member->end;
+  if (member->fixed_size > 0)
+    end = level->offset + member->fixed_size;
+  else if (level->member == tuple->end - 1)
+    end = level->end;
+  else if (level->end - level->offset < level->offset_size)
+    {
+      fail (self);
+      return;
+    }
+  else
+    {
+      level->end -= level->offset_size;
+      end = read_offset (level->value.data + level->end, level->offset_size);
+    }
+  begin_child (self, level, type, end);
+}
+
+static void
+go_on (AForkNormalCheck *self)
+{
+  Level *level = &self->levels[self->n_levels - 1];
+
+  switch (level->value.nodes[level->value.type].kind)
+    {
+    case 'a':
+      go_on_with_array (self, level);
+      break;
+    case '(':
+    case '{':
+      go_on_with_tuple (self, level);
+      break;
+    default:
+      go_on_with_text (self, level);
+      break;
+    }
+}
+
+/* The whole. */
+
+AForkNormalCheck *
+_afork_normal_check_new (void)
+{
+  return g_new0 (AForkNormalCheck, 1);
+}
+
+void
+_afork_normal_check_free (AForkNormalCheck *self)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (self->inner); i++)
+    g_free (self->inner[i].nodes);
+  g_free (self->nodes);
+  g_free (self);
+}
+
+void
+_afork_normal_check_begin (AForkNormalCheck *self,
+                           const char       *type,
+                           gconstpointer     data,
+                           gsize             size)
+{
+  /* What is known of types lies in the data of the last value. */
+  for (gsize i = 0; i < G_N_ELEMENTS (self->inner); i++)
+    self->inner[i].length = 0;
+  self->n_levels = 0;
+  self->n_units = STEP_UNITS;
+  self->result = AFORK_NORMAL_CHECK_UNFINISHED;
+  if (!reserve_nodes (&self->nodes, &self->n_nodes, strlen (type)))
+    {
+      self->result = AFORK_NORMAL_CHECK_NO_MEMORY;
+      return;
+    }
+
+  read_type (type, 0, self->nodes);
+  begin_value (self, (Value) {
+    .nodes = self->nodes,
+    .data = data != NULL ? data : (gconstpointer) "",
+    .size = size,
+  });
+}
+
+AForkNormalCheckResult
+_afork_normal_check_go_on (AForkNormalCheck *self)
+{
+  self->n_units = STEP_UNITS;
+  while (self->result == AFORK_NORMAL_CHECK_UNFINISHED && self->n_levels > 0 && self->n_units > 0)
+    go_on (self);
+  if (self->result == AFORK_NORMAL_CHECK_UNFINISHED && self->n_levels == 0)
+    self->result = AFORK_NORMAL_CHECK_NORMAL;
+
+  return self->result;
+}
+
+AForkNormalCheckResult
+_afork_normal_check_run (AForkNormalCheck *self,
+                         const char       *type,
+                         gconstpointer     data,
+                         gsize             size)
+{
+  AForkNormalCheckResult result;
+
+  _afork_normal_check_begin (self, type, data, size);
+  do
+    result = _afork_normal_check_go_on (self);
+  while (result == AFORK_NORMAL_CHECK_UNFINISHED);
+
+  return result;
+}

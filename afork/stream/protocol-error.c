@@ -1,0 +1,20 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "protocol-error.h"
+
+#include "afork-error.h"
+#include "base/i18n.h"
+
+gboolean
+_afork_call_breach (GError     **error,
+                    const char  *why)
+{
+  g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL,
+               _("The other side does not keep to the protocol: %s"), why);
+  return FALSE;
+}

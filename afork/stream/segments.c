@@ -1,0 +1,642 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "segments.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/atfork.h"
+#include "base/fd.h"
+#include "base/memory.h"
+#include "blob-memory.h"
+#include "protocol-error.h"
+
+enum
+{
+  FIXED_SIZE_SEALS = F_SEAL_SHRINK | F_SEAL_GROW,
+  /* Who has the descriptor cannot write, and nobody can punch holes. */
+  SEGMENT_SEALS = FIXED_SIZE_SEALS | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL,
+  BLOB_SEALS = FIXED_SIZE_SEALS | F_SEAL_WRITE,
+  /* A segment that is more than so many times as large as a blob is left for larger ones. */
+  MAX_WASTE = 4,
+};
+
+/* The sender. */
+
+typedef struct
+{
+  guint32   number;
+  guint8   *data;
+  gsize     capacity;
+  gboolean  is_idle;
+  guint64   idle_since;         /* in segments that became idle */
+} Segment;
+
+struct _AForkSegmentPool
+{
+  AForkMutex lock;
+  GPtrArray *segments;          /* of Segment */
+  gsize      n_bytes;
+  gsize      n_idle_bytes;
+  guint64    n_released;
+  guint32    last_number;
+  GArray    *ended;             /* of guint32: what the receiver is to be told */
+  gint       n_ended;           /* atomic: how many */
+};
+
+static void
+segment_free (gpointer data)
+{
+  Segment *segment = data;
+
+  _afork_memory_unmap (segment->data, segment->capacity);
+  g_free (segment);
+}
+
+AForkSegmentPool *
+_afork_segment_pool_new (void)
+{
+  AForkSegmentPool *self = g_new0 (AForkSegmentPool, 1);
+
+  self->segments = g_ptr_array_new_with_free_func (segment_free);
+  self->ended = g_array_new (FALSE, FALSE, sizeof (guint32));
+  return self;
+}
+
+void
+_afork_segment_pool_free (AForkSegmentPool *self)
+{
+  g_ptr_array_unref (self->segments);
+  g_array_unref (self->ended);
+  g_free (self);
+}
+
+/* Sizes are of four classes between a power of two and the next, so that at most a fifth of a
+ * segment is of no use. */
+static gsize
+get_capacity (gsize size)
+{
+  gsize page_size = (gsize) sysconf (_SC_PAGESIZE);
+  gsize step = page_size;
+
+  while (step * 8 <= size)
+    step *= 2;
+  return (size + step - 1) / step * step;
+}
+
+/* The idle segment that was used longest ago, or NULL. */
+static Segment *
+find_stale (AForkSegmentPool *self)
+{
+  Segment *found = NULL;
+
+  for (guint i = 0; i < self->segments->len; i++)
+    {
+      Segment *segment = g_ptr_array_index (self->segments, i);
+
+      if (segment->is_idle && (found == NULL || segment->idle_since < found->idle_since))
+        found = segment;
+    }
+
+  return found;
+}
+
+/* The smallest idle segment that has room for SIZE bytes and does not waste too many, or NULL; of
+ * equals, the one that was used last. */
+static Segment *
+find_fitting (AForkSegmentPool *self,
+              gsize             size)
+{
+  Segment *found = NULL;
+
+  for (guint i = 0; i < self->segments->len; i++)
+    {
+      Segment *segment = g_ptr_array_index (self->segments, i);
+
+      if (!segment->is_idle || segment->capacity < size || segment->capacity / MAX_WASTE > size)
+        continue;
+      if (found == NULL || segment->capacity < found->capacity
+          || (segment->capacity == found->capacity && segment->idle_since > found->idle_since))
+        found = segment;
+    }
+
+  return found;
+}
+
+static void
+end_idle (AForkSegmentPool *self,
+          Segment          *segment)
+{
+  g_array_append_val (self->ended, segment->number);
+  g_atomic_int_inc (&self->n_ended);
+  self->n_idle_bytes -= segment->capacity;
+  self->n_bytes -= segment->capacity;
+  g_ptr_array_remove_fast (self->segments, segment);
+}
+
+/* Ends idle segments until there is room for one of CAPACITY bytes. */
+static gboolean
+make_room (AForkSegmentPool *self,
+           gsize             capacity)
+{
+  if (capacity > AFORK_SEGMENTS_MAX_BYTES)
+    return FALSE;
+
+  while (self->segments->len == AFORK_SEGMENTS_MAX
+         || self->n_bytes > AFORK_SEGMENTS_MAX_BYTES - capacity)
+    {
+      Segment *stale = find_stale (self);
+
+      if (stale == NULL)
+        return FALSE;
+      end_idle (self, stale);
+    }
+
+  return TRUE;
+}
+
+/* Makes the memory of a segment. It has all its pages at once, so that a process that touches it
+ * later is not killed because there are none left. Returns a descriptor, or -1. */
+static int
+allocate (gsize    capacity,
+          guint8 **data)
+{
+  g_auto(AForkFd) fd = _afork_blob_memory_new ();
+  void *mapped;
+
+  if (fd < 0 || !_afork_blob_memory_reserve (fd, capacity))
+    return -1;
+
+  mapped = mmap (NULL, capacity, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+  if (mapped == MAP_FAILED)
+    return -1;
+  if (!_afork_blob_memory_is_complete (fd, capacity)
+      || fcntl (fd, F_ADD_SEALS, SEGMENT_SEALS) < 0)
+    {
+      munmap (mapped, capacity);
+      return -1;
+    }
+
+  *data = mapped;
+  return g_steal_fd (&fd);
+}
+
+static gboolean
+has_number (AForkSegmentPool *self,
+            guint32           number)
+{
+  for (guint i = 0; i < self->segments->len; i++)
+    if (((Segment *) g_ptr_array_index (self->segments, i))->number == number)
+      return TRUE;
+
+  return FALSE;
+}
+
+/* The lock is held. Numbers are not what a blob has that is in no segment. */
+static guint32
+new_number (AForkSegmentPool *self)
+{
+  do
+    self->last_number++;
+  while (self->last_number == 0 || self->last_number == G_MAXUINT32
+         || has_number (self, self->last_number));
+
+  return self->last_number;
+}
+
+/* The lock is held, and given up meanwhile. */
+static Segment *
+add_segment (AForkSegmentPool *self,
+             gsize             capacity,
+             int              *fd)
+{
+  Segment *segment;
+  guint8 *data = NULL;
+
+  if (!make_room (self, capacity))
+    return NULL;
+
+  /* Only the one sender adds segments, so there is still room afterwards. */
+  _afork_mutex_unlock (&self->lock);
+  *fd = allocate (capacity, &data);
+  _afork_mutex_lock (&self->lock);
+  if (*fd < 0)
+    return NULL;
+
+  segment = g_new0 (Segment, 1);
+  segment->number = new_number (self);
+  segment->data = data;
+  segment->capacity = capacity;
+  g_ptr_array_add (self->segments, segment);
+  self->n_bytes += capacity;
+  return segment;
+}
+
+guint32
+_afork_segment_pool_fill (AForkSegmentPool *self,
+                          GBytes           *blob,
+                          int              *fd,
+                          gsize            *capacity)
+{
+  gsize size;
+  const void *data = g_bytes_get_data (blob, &size);
+  Segment *segment;
+
+  *fd = -1;
+  _afork_mutex_lock (&self->lock);
+  segment = find_fitting (self, size);
+  if (segment != NULL)
+    {
+      segment->is_idle = FALSE;
+      self->n_idle_bytes -= segment->capacity;
+    }
+  else
+    segment = add_segment (self, get_capacity (size), fd);
+  _afork_mutex_unlock (&self->lock);
+  if (segment == NULL)
+    return 0;
+
+  memcpy (segment->data, data, size);
+  *capacity = segment->capacity;
+  return segment->number;
+}
+
+gboolean
+_afork_segment_pool_release (AForkSegmentPool  *self,
+                             guint32            number,
+                             GError           **error)
+{
+  Segment *released = NULL;
+
+  _afork_mutex_lock (&self->lock);
+  for (guint i = 0; i < self->segments->len && released == NULL; i++)
+    {
+      Segment *segment = g_ptr_array_index (self->segments, i);
+
+      if (segment->number == number && !segment->is_idle)
+        released = segment;
+    }
+  if (released != NULL)
+    {
+      released->is_idle = TRUE;
+      released->idle_since = self->n_released++;
+      self->n_idle_bytes += released->capacity;
+      while (self->n_idle_bytes > AFORK_SEGMENTS_MAX_IDLE_BYTES)
+        end_idle (self, find_stale (self));
+    }
+  _afork_mutex_unlock (&self->lock);
+
+  return released != NULL
+    || _afork_call_breach (error, "a segment is given back that is not in use");
+}
+
+/* Takes the first of NUMBERS, of which there are *N_NUMBERS, or returns 0. */
+static guint32
+take_number (GArray *numbers,
+             gint   *n_numbers)
+{
+  guint32 number;
+
+  if (numbers->len == 0)
+    return 0;
+
+  number = g_array_index (numbers, guint32, 0);
+  g_array_remove_index (numbers, 0);
+  g_atomic_int_add (n_numbers, -1);
+  return number;
+}
+
+guint32
+_afork_segment_pool_take_ended (AForkSegmentPool *self)
+{
+  guint32 number;
+
+  _afork_mutex_lock (&self->lock);
+  number = take_number (self->ended, &self->n_ended);
+  _afork_mutex_unlock (&self->lock);
+  return number;
+}
+
+guint
+_afork_segment_pool_count_ended (AForkSegmentPool *self)
+{
+  return (guint) g_atomic_int_get (&self->n_ended);
+}
+
+/* The receiver. */
+
+typedef enum
+{
+  USE_NONE,
+  USE_BLOB,                     /* somebody has a blob in it */
+  USE_RELEASED,                 /* nobody has, which the sender is still to be told */
+} Use;
+
+typedef struct
+{
+  AForkSegmentTable *table;
+  guint32            number;
+  void              *data;
+  gsize              capacity;
+  Use                use;
+  gsize              size;      /* of the blob, while in use */
+  guint64            n_faults;  /* see _afork_blob_memory_drop_copies() */
+} Mapped;
+
+struct _AForkSegmentTable
+{
+  gatomicrefcount   ref_count;  /* its owner, and each blob that somebody has */
+  AForkMutex        lock;
+  gboolean          is_broken;  /* in a fork of the program: it is perhaps half done, and stays */
+  gboolean          freed;      /* by its owner */
+  GHashTable       *mapped;     /* of number to Mapped */
+  gsize             n_bytes;
+  GArray           *released;   /* of guint32: what the sender is to be told */
+  gint              n_released; /* atomic: how many */
+  AForkContext     *context;    /* to be woken, or NULL */
+  void            (*wake) (gpointer data);
+  gpointer          wake_data;
+};
+
+static void
+lock_table (AForkSegmentTable *self)
+{
+  if (!_afork_mutex_lock_intact (&self->lock))
+    self->is_broken = TRUE;
+}
+
+static void
+mapped_free (gpointer data)
+{
+  Mapped *mapped = data;
+
+  _afork_memory_unmap (mapped->data, mapped->capacity);
+  g_free (mapped);
+}
+
+AForkSegmentTable *
+_afork_segment_table_new (void)
+{
+  AForkSegmentTable *self = g_new0 (AForkSegmentTable, 1);
+
+  g_atomic_ref_count_init (&self->ref_count);
+  self->mapped = g_hash_table_new_full (NULL, NULL, NULL, mapped_free);
+  self->released = g_array_new (FALSE, FALSE, sizeof (guint32));
+  return self;
+}
+
+static void
+table_unref (AForkSegmentTable *self)
+{
+  if (!g_atomic_ref_count_dec (&self->ref_count) || self->is_broken)
+    return;
+
+  g_hash_table_unref (self->mapped);
+  g_array_unref (self->released);
+  g_free (self);
+}
+
+static gboolean
+is_unused (gpointer key,
+           gpointer value,
+           gpointer data)
+{
+  return ((Mapped *) value)->use != USE_BLOB;
+}
+
+void
+_afork_segment_table_free (AForkSegmentTable *self)
+{
+  lock_table (self);
+  self->freed = TRUE;
+  if (!self->is_broken)
+    g_hash_table_foreach_remove (self->mapped, is_unused, NULL);
+  g_clear_pointer (&self->context, _afork_context_unref);
+  self->wake = NULL;
+  _afork_mutex_unlock (&self->lock);
+
+  table_unref (self);
+}
+
+void
+_afork_segment_table_set_wake (AForkSegmentTable  *self,
+                               AForkContext       *context,
+                               void              (*wake) (gpointer data),
+                               gpointer            data)
+{
+  g_autoptr(AForkContext) old = NULL;
+
+  lock_table (self);
+  old = g_steal_pointer (&self->context);
+  self->context = context != NULL ? _afork_context_ref (context) : NULL;
+  self->wake = wake;
+  self->wake_data = data;
+  _afork_mutex_unlock (&self->lock);
+}
+
+gboolean
+_afork_segment_table_add (AForkSegmentTable  *self,
+                          guint32             number,
+                          guint64             size,
+                          int                 fd,
+                          GError            **error)
+{
+  gpointer key = GUINT_TO_POINTER (number);
+  Mapped *mapped;
+  void *data;
+
+  /* Only the one receiver adds and ends segments. */
+  if (number == 0 || number == G_MAXUINT32 || g_hash_table_contains (self->mapped, key))
+    return _afork_call_breach (error, "a segment has a number that cannot be");
+  if (g_hash_table_size (self->mapped) == AFORK_SEGMENTS_MAX)
+    return _afork_call_breach (error, "there are too many segments");
+  if (size == 0 || size > AFORK_SEGMENT_MAX_BLOB)
+    return _afork_call_breach (error, "a segment has a size that cannot be");
+  if (size > AFORK_SEGMENTS_MAX_BYTES - self->n_bytes)
+    return _afork_call_breach (error, "the segments are too large");
+  if (!_afork_blob_memory_check (fd, size, SEGMENT_SEALS, error))
+    return FALSE;
+
+  data = _afork_blob_memory_map (fd, size, error);
+  if (data == NULL)
+    return FALSE;
+
+  mapped = g_new0 (Mapped, 1);
+  mapped->table = self;
+  mapped->number = number;
+  mapped->data = data;
+  mapped->capacity = (gsize) size;
+  lock_table (self);
+  g_hash_table_insert (self->mapped, key, mapped);
+  self->n_bytes += mapped->capacity;
+  _afork_mutex_unlock (&self->lock);
+  return TRUE;
+}
+
+gboolean
+_afork_segment_table_end (AForkSegmentTable  *self,
+                          guint32             number,
+                          GError            **error)
+{
+  gpointer key = GUINT_TO_POINTER (number);
+  gboolean is_idle;
+  Mapped *mapped;
+
+  lock_table (self);
+  mapped = g_hash_table_lookup (self->mapped, key);
+  is_idle = mapped != NULL && mapped->use == USE_NONE;
+  if (is_idle)
+    {
+      self->n_bytes -= mapped->capacity;
+      g_hash_table_remove (self->mapped, key);
+    }
+  _afork_mutex_unlock (&self->lock);
+
+  return is_idle || _afork_call_breach (error, "a segment ends that is not idle");
+}
+
+/* Nobody has the blob any more. If what was written to it cannot be dropped, the segment stays in
+ * use: the next blob in it would be mixed with this one. */
+static void
+blob_freed (gpointer data)
+{
+  Mapped *mapped = data;
+  AForkSegmentTable *table = mapped->table;
+  g_autoptr(AForkContext) context = NULL;
+  void (*wake) (gpointer data) = NULL;
+  gpointer wake_data = NULL;
+  gboolean is_reusable;
+
+  is_reusable = _afork_blob_memory_drop_copies (mapped->data, mapped->size,
+                                                &mapped->n_faults);
+
+  lock_table (table);
+  if (table->is_broken)
+    is_reusable = FALSE;
+  else if (table->freed)
+    g_hash_table_remove (table->mapped, GUINT_TO_POINTER (mapped->number));
+  else if (is_reusable)
+    {
+      mapped->use = USE_RELEASED;
+      g_array_append_val (table->released, mapped->number);
+      g_atomic_int_inc (&table->n_released);
+      context = table->context != NULL ? _afork_context_ref (table->context) : NULL;
+      wake = table->wake;
+      wake_data = table->wake_data;
+    }
+  _afork_mutex_unlock (&table->lock);
+
+  if (context != NULL)
+    _afork_context_wake (context);
+  if (wake != NULL)
+    wake (wake_data);
+  table_unref (table);
+}
+
+GBytes *
+_afork_segment_table_get (AForkSegmentTable  *self,
+                          guint32             number,
+                          guint64             size,
+                          GError            **error)
+{
+  gboolean is_right;
+  Mapped *mapped;
+
+  lock_table (self);
+  mapped = g_hash_table_lookup (self->mapped, GUINT_TO_POINTER (number));
+  is_right = mapped != NULL && mapped->use == USE_NONE && size > 0 && size <= mapped->capacity;
+  if (is_right)
+    {
+      mapped->use = USE_BLOB;
+      mapped->size = (gsize) size;
+    }
+  _afork_mutex_unlock (&self->lock);
+  if (!is_right)
+    {
+      _afork_call_breach (error, "a blob is in no segment that is its own");
+      return NULL;
+    }
+
+  g_atomic_ref_count_inc (&self->ref_count);
+  return g_bytes_new_with_free_func (mapped->data, (gsize) size, blob_freed, mapped);
+}
+
+guint32
+_afork_segment_table_take_released (AForkSegmentTable *self)
+{
+  guint32 number;
+
+  lock_table (self);
+  number = take_number (self->released, &self->n_released);
+  if (number != 0)
+    ((Mapped *) g_hash_table_lookup (self->mapped, GUINT_TO_POINTER (number)))->use = USE_NONE;
+  _afork_mutex_unlock (&self->lock);
+  return number;
+}
+
+guint
+_afork_segment_table_count_released (AForkSegmentTable *self)
+{
+  return (guint) g_atomic_int_get (&self->n_released);
+}
+
+/* Sealed blobs. */
+
+int
+_afork_sealed_blob_new (GBytes *blob)
+{
+  g_auto(AForkFd) fd = _afork_blob_memory_new ();
+  gsize size;
+  gconstpointer data = g_bytes_get_data (blob, &size);
+
+  /* Written rather than mapped, which takes a fault for each page. */
+  if (fd < 0 || !_afork_blob_memory_write (fd, data, size)
+      || fcntl (fd, F_ADD_SEALS, BLOB_SEALS | F_SEAL_SEAL) < 0)
+    return -1;
+  return g_steal_fd (&fd);
+}
+
+typedef struct
+{
+  void  *data;
+  gsize  size;
+} Sealed;
+
+static void
+sealed_free (gpointer data)
+{
+  Sealed *sealed = data;
+
+  _afork_memory_unmap (sealed->data, sealed->size);
+  g_free (sealed);
+}
+
+GBytes *
+_afork_sealed_blob_map (int       fd,
+                        guint64   size,
+                        GError  **error)
+{
+  Sealed *sealed;
+  void *data;
+
+  if (size == 0 || size > AFORK_SEALED_MAX_BLOB)
+    {
+      _afork_call_breach (error, "a sealed blob has a size that cannot be");
+      return NULL;
+    }
+  if (!_afork_blob_memory_check (fd, size, BLOB_SEALS, error))
+    return NULL;
+
+  data = _afork_blob_memory_map (fd, size, error);
+  if (data == NULL)
+    return NULL;
+
+  sealed = g_new (Sealed, 1);
+  *sealed = (Sealed) { data, (gsize) size };
+  return g_bytes_new_with_free_func (data, (gsize) size, sealed_free, sealed);
+}
