@@ -21,92 +21,6 @@
 /* Longer items are sent from where they are. */
 enum { MAX_COPIED_ITEM = 4096 };
 
-gboolean
-_afork_process_can_prepare (AForkProcess *self)
-{
-  return !self->handed_over;
-}
-
-gboolean
-_afork_process_may_prepare (AForkProcess *self)
-{
-  if (!self->handed_over)
-    return TRUE;
-
-  g_debug ("Process %d is told nothing any more: it was run, executed or detached",
-           (int) afork_process_get_pid (self));
-  return FALSE;
-}
-
-void
-_afork_process_discard_spares (AForkProcess *self)
-{
-  if (self->spares != NULL)
-    _afork_spares_discard (self->spares);
-}
-
-void
-_afork_process_abandon (AForkProcess *self,
-                        int           code,
-                        const char   *format,
-                        ...)
-{
-  g_autoptr(GError) error = NULL;
-  va_list arguments;
-
-  va_start (arguments, format);
-  error = g_error_new_valist (AFORK_ERROR, code, format, arguments);
-  va_end (arguments);
-  _afork_peer_abandon (self->peer, error);
-}
-
-/* The process cannot be told something. If it is replaced, then by one that must not go without. */
-static void
-fail_to_tell (AForkProcess *self,
-              const GError *error)
-{
-  _afork_peer_abandon (self->peer, error);
-  if (self->preparation != NULL)
-    _afork_preparation_fail (self->preparation, error);
-}
-
-/* Whether it matters no more what the process is told. One that has failed may be replaced by one
- * that is told the same. */
-static gboolean
-is_past_telling (AForkProcess *self)
-{
-  return _afork_peer_get_failure (self->peer) != NULL && self->preparation == NULL;
-}
-
-AForkProcess *
-_afork_process_tell (AForkProcess     *self,
-                     const AForkFrame *frame,
-                     int               fd)
-{
-  g_auto(AForkFd) owned_fd = fd;
-  g_autoptr(AForkHold) hold = _afork_process_hold_or_warn (self);
-  g_autoptr(GError) error = NULL;
-
-  if (hold == NULL || is_past_telling (self))
-    return self;
-
-  if (afork_frame_size (frame) == 0)
-    error = _afork_peer_new_size_error (frame);
-  else if (self->preparation != NULL && !_afork_preparation_add (self->preparation, frame, fd))
-    error = g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED, _("A descriptor could not be kept: %s"),
-                         g_strerror (errno));
-  if (error != NULL)
-    {
-      fail_to_tell (self, error);
-      return self;
-    }
-
-  _afork_process_discard_spares (self);
-  if (self->started && _afork_peer_get_failure (self->peer) == NULL)
-    _afork_peer_send (self->peer, frame, g_steal_fd (&owned_fd));
-  return self;
-}
-
 /* The process was told what cannot be done, because of ERROR, which is taken. */
 static AForkProcess *
 refuse (AForkProcess *self,
@@ -115,8 +29,8 @@ refuse (AForkProcess *self,
   g_autoptr(AForkHold) hold = _afork_process_hold_or_warn (self);
   g_autoptr(GError) owned = error;
 
-  if (hold != NULL && !is_past_telling (self))
-    fail_to_tell (self, owned);
+  if (hold != NULL && !_afork_process_is_past_telling (self))
+    _afork_process_fail_to_tell (self, owned);
   return self;
 }
 
@@ -152,7 +66,7 @@ tell_fd (AForkProcess     *self,
   g_autoptr(GError) error = NULL;
   int copy = -1;
 
-  if (hold == NULL || is_past_telling (self))
+  if (hold == NULL || _afork_process_is_past_telling (self))
     return self;
 
   /* Never 0, 1 or 2, even where the caller has none of these. */
@@ -165,11 +79,29 @@ tell_fd (AForkProcess     *self,
                          fd, g_strerror (errno));
   if (error != NULL)
     {
-      fail_to_tell (self, error);
+      _afork_process_fail_to_tell (self, error);
       return self;
     }
 
   return _afork_process_tell (self, frame, _afork_fd_own (copy));
+}
+
+/* Queues an item, without a copy of it. */
+static AForkProcess *
+send_item (AForkProcess *self,
+           GBytes       *bytes)
+{
+  g_autoptr(AForkHold) hold = _afork_process_hold_or_warn (self);
+
+  if (hold == NULL || _afork_process_is_past_telling (self))
+    return self;
+
+  if (self->preparation != NULL)
+    _afork_preparation_add_item (self->preparation, bytes);
+  _afork_process_discard_spares (self);
+  if (self->started && _afork_peer_get_failure (self->peer) == NULL)
+    _afork_peer_send_item (self->peer, bytes);
+  return self;
 }
 
 /**
@@ -262,24 +194,6 @@ afork_process_call (AForkProcess       *self,
     return self;
 
   return tell_call (self, AFORK_FRAME_CALL, function, args);
-}
-
-/* Queues an item, without a copy of it. */
-static AForkProcess *
-send_item (AForkProcess *self,
-           GBytes       *bytes)
-{
-  g_autoptr(AForkHold) hold = _afork_process_hold_or_warn (self);
-
-  if (hold == NULL || is_past_telling (self))
-    return self;
-
-  if (self->preparation != NULL)
-    _afork_preparation_add_item (self->preparation, bytes);
-  _afork_process_discard_spares (self);
-  if (self->started && _afork_peer_get_failure (self->peer) == NULL)
-    _afork_peer_send_item (self->peer, bytes);
-  return self;
 }
 
 /**

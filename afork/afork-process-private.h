@@ -24,10 +24,8 @@ typedef void (*AForkRanFunc) (AForkProcess      *process,
                               const GError      *error,
                               gpointer           data);
 
-/* The parts of AForkProcess are: the class in afork-process.c, how it comes to be in
- * afork-process-begin.c, what it can be told in afork-process-prepare.c, what becomes of it in
- * afork-process-life.c; and handing it over in afork-process-hand-over.c, with its ways in
- * afork-process-run.c, afork-process-exec.c and afork-process-detach.c. */
+/* AForkProcess is in three files: the class in afork-process.c, what it can be told in
+ * afork-process-prepare.c, and the ways of handing it over in afork-process-run.c. */
 struct _AForkProcess
 {
   GObject           parent_instance;
@@ -73,15 +71,6 @@ AForkHold    *_afork_process_hold_or_warn        (AForkProcess     *self);
 AForkHold    *_afork_process_hold_for_task       (AForkProcess     *self,
                                                   GTask            *task);
 
-/* Makes PEER, which is taken, what it stands for. */
-void          _afork_process_take_peer           (AForkProcess     *self,
-                                                  AForkPeer        *peer);
-
-/* Begins it as its construct properties want it. */
-void          _afork_process_begin               (AForkProcess     *self);
-
-/* Has the runtime's program executed for it, and tells it what was only kept until now. */
-void          _afork_process_start               (AForkProcess     *self);
 void          _afork_process_notify_function     (AForkProcess     *self);
 
 /* Takes the process out of its caller's hands, if it has not been before. */
@@ -103,19 +92,6 @@ void          _afork_process_run_for             (AForkProcess     *self,
                                                   AForkRanFunc      func,
                                                   gpointer          data);
 
-/* Answers who runs it, if anybody does. */
-void          _afork_process_return_socket       (AForkProcess     *self,
-                                                  GSocket          *socket);
-void          _afork_process_return_failure      (AForkProcess     *self,
-                                                  const GError     *error);
-/* The same for who has cancelled that, and was kept waiting until the process was killed. */
-void          _afork_process_return_cancelled    (AForkProcess     *self);
-
-/* It has ended: has those answered who wait for that. */
-void          _afork_process_return_waits       (AForkProcess     *self);
-/* It cannot be killed: has them answered with why. */
-void          _afork_process_fail_waits         (AForkProcess     *self);
-
 /* Has FUNC called whenever that is so, unless another function is already. */
 void          _afork_process_watch_unkillable   (AForkProcess     *self,
                                                   AForkUnkillableFunc func,
@@ -126,13 +102,6 @@ void          _afork_process_unwatch_unkillable (AForkProcess     *self,
 /* When its main context has gone, it has so long, in milliseconds, to exit before it is killed. */
 void          _afork_process_kill_after_context (AForkProcess     *self,
                                                   guint             ms);
-
-/* The object is being disposed of by force: whoever waits for anything is told so when the main
- * context is iterated. */
-void          _afork_process_fail_disposed       (AForkProcess     *self);
-void          _afork_process_fail_waits_disposed (AForkProcess     *self);
-/* What they are told. */
-GError       *_afork_process_new_disposed_error  (void);
 
 /* Whether it may still be told something. */
 gboolean      _afork_process_can_prepare        (AForkProcess     *self);
@@ -146,17 +115,18 @@ void          _afork_process_discard_spares     (AForkProcess     *self);
 AForkProcess *_afork_process_tell               (AForkProcess     *self,
                                                  const AForkFrame *frame,
                                                  int               fd);
+/* The process cannot be told something. If it is replaced, then by one that must not go without. */
+void          _afork_process_fail_to_tell       (AForkProcess     *self,
+                                                 const GError     *error);
+/* Whether it matters no more what the process is told. One that has failed may be replaced by one
+ * that is told the same. */
+gboolean      _afork_process_is_past_telling    (AForkProcess     *self);
 
 /* Makes it fail, so that running it says so, and kills it. */
 void          _afork_process_abandon            (AForkProcess     *self,
                                                  int               code,
                                                  const char       *format,
                                                  ...) G_GNUC_PRINTF (3, 4);
-
-/* For a template of its runtime: tells it what REPLACED was told, unless that is NULL, and keeps
- * what it is told, so that one that replaces it can be told the same. */
-void          _afork_process_replace            (AForkProcess     *self,
-                                                 AForkProcess     *replaced);
 
 /* Its runtime keeps it as a template, and gives it up. Meanwhile it does not keep the runtime, or
  * the two would keep each other for ever. */
@@ -165,8 +135,5 @@ void          _afork_process_end_kept           (AForkProcess     *self);
 
 /* Whether it is lost to this program. */
 gboolean      _afork_process_is_stranded         (AForkProcess     *self);
-
-/* Whether it can still be forked. */
-gboolean      _afork_process_is_open            (AForkProcess     *self);
 
 G_END_DECLS

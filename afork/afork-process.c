@@ -3,19 +3,27 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* The class: its properties, what it tells of its peer, and how it lets go of that. */
+/* The class: what a process is told and tells, how it begins, and how it is handed over and ends.
+ * What it can be told by its caller is in afork-process-prepare.c, and the ways of handing it over
+ * are in afork-process-run.c. */
 
 #include "config.h"
 
 #include "afork-process.h"
 #include "afork-process-private.h"
 
+#include <fcntl.h>
+#include <sys/wait.h>
+
 #include "afork-enum-types.h"
 #include "afork-error.h"
+#include "afork-runtime-private.h"
 #include "afork-runtime.h"
 #include "base/atfork.h"
 #include "base/fd.h"
 #include "base/i18n.h"
+#include "base/task.h"
+#include "process/blocking-call.h"
 
 /**
  * AForkProcess:
@@ -85,117 +93,6 @@ static guint signals[N_SIGNALS];
 
 G_DEFINE_FINAL_TYPE (AForkProcess, afork_process, G_TYPE_OBJECT)
 
-/* What the peer tells. */
-
-static gboolean
-set_state (AForkProcess      *self,
-           AForkProcessState  state)
-{
-  if (state <= self->state)
-    return FALSE;
-
-  self->state = state;
-  return TRUE;
-}
-
-static void
-notify_state (AForkPeer *peer,
-              GObject   *owner,
-              gpointer   data)
-{
-  g_object_notify_by_pspec (owner, props[PROP_STATE]);
-}
-
-static void
-known_cb (GObject *owner)
-{
-  if (set_state (AFORK_PROCESS (owner), AFORK_PROCESS_STATE_PREPARING))
-    g_object_notify_by_pspec (owner, props[PROP_STATE]);
-  g_object_notify_by_pspec (owner, props[PROP_PID]);
-}
-
-static void
-return_socket (AForkPeer *peer,
-               GObject   *owner,
-               gpointer   data)
-{
-  _afork_process_return_socket (AFORK_PROCESS (owner), data);
-}
-
-static void
-ready_cb (GObject *owner,
-          GSocket *socket)
-{
-  AForkProcess *self = AFORK_PROCESS (owner);
-
-  if (!self->detached && set_state (self, AFORK_PROCESS_STATE_RUNNING))
-    _afork_peer_tell_next_at_once (self->peer, notify_state);
-  _afork_peer_tell_next (self->peer, return_socket, socket);
-}
-
-static void
-failed_cb (GObject      *owner,
-           const GError *error)
-{
-  _afork_process_return_failure (AFORK_PROCESS (owner), error);
-}
-
-static void
-emit_exited (AForkPeer *peer,
-             GObject   *owner,
-             gpointer   data)
-{
-  g_signal_emit (owner, signals[SIGNAL_EXITED], 0,
-                 _afork_life_get_wait_status (_afork_peer_get_life (peer)));
-}
-
-static void
-ended_cb (GObject *owner)
-{
-  AForkProcess *self = AFORK_PROCESS (owner);
-
-  g_clear_pointer (&self->spares, _afork_spares_free);
-  if (set_state (self, AFORK_PROCESS_STATE_EXITED))
-    _afork_peer_tell_next_at_once (self->peer, notify_state);
-  _afork_peer_tell_next_at_once (self->peer, emit_exited);
-  _afork_process_return_cancelled (self);
-  _afork_process_return_waits (self);
-}
-
-static void
-killed_cb (GObject      *owner,
-           const GError *error)
-{
-  AForkProcess *self = AFORK_PROCESS (owner);
-
-  _afork_process_return_cancelled (self);
-  if (error == NULL)
-    return;
-
-  _afork_process_fail_waits (self);
-  if (self->unkillable_func != NULL)
-    self->unkillable_func (self, error, self->unkillable_data);
-}
-
-static const AForkPeerEvents peer_events = {
-  .known = known_cb,
-  .ready = ready_cb,
-  .failed = failed_cb,
-  .killed = killed_cb,
-  .ended = ended_cb,
-};
-
-void
-_afork_process_take_peer (AForkProcess *self,
-                          AForkPeer    *peer)
-{
-  _afork_peer_unref (self->peer);
-  self->peer = peer;
-  _afork_peer_set_owner (peer, &peer_events, G_OBJECT (self));
-}
-
-/* GObject. */
-
 /* Holding its context. */
 
 static GError *
@@ -249,6 +146,752 @@ _afork_process_hold_for_task (AForkProcess *self,
     g_task_return_error (task, new_hold_error (self));
   return hold;
 }
+
+/* Preparing it. */
+
+gboolean
+_afork_process_can_prepare (AForkProcess *self)
+{
+  return !self->handed_over;
+}
+
+gboolean
+_afork_process_may_prepare (AForkProcess *self)
+{
+  if (!self->handed_over)
+    return TRUE;
+
+  g_debug ("Process %d is told nothing any more: it was run, executed or detached",
+           (int) afork_process_get_pid (self));
+  return FALSE;
+}
+
+void
+_afork_process_discard_spares (AForkProcess *self)
+{
+  if (self->spares != NULL)
+    _afork_spares_discard (self->spares);
+}
+
+void
+_afork_process_abandon (AForkProcess *self,
+                        int           code,
+                        const char   *format,
+                        ...)
+{
+  g_autoptr(GError) error = NULL;
+  va_list arguments;
+
+  va_start (arguments, format);
+  error = g_error_new_valist (AFORK_ERROR, code, format, arguments);
+  va_end (arguments);
+  _afork_peer_abandon (self->peer, error);
+}
+
+void
+_afork_process_fail_to_tell (AForkProcess *self,
+                             const GError *error)
+{
+  _afork_peer_abandon (self->peer, error);
+  if (self->preparation != NULL)
+    _afork_preparation_fail (self->preparation, error);
+}
+
+gboolean
+_afork_process_is_past_telling (AForkProcess *self)
+{
+  return _afork_peer_get_failure (self->peer) != NULL && self->preparation == NULL;
+}
+
+AForkProcess *
+_afork_process_tell (AForkProcess     *self,
+                     const AForkFrame *frame,
+                     int               fd)
+{
+  g_auto(AForkFd) owned_fd = fd;
+  g_autoptr(AForkHold) hold = _afork_process_hold_or_warn (self);
+  g_autoptr(GError) error = NULL;
+
+  if (hold == NULL || _afork_process_is_past_telling (self))
+    return self;
+
+  if (afork_frame_size (frame) == 0)
+    error = _afork_peer_new_size_error (frame);
+  else if (self->preparation != NULL && !_afork_preparation_add (self->preparation, frame, fd))
+    error = g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED, _("A descriptor could not be kept: %s"),
+                         g_strerror (errno));
+  if (error != NULL)
+    {
+      _afork_process_fail_to_tell (self, error);
+      return self;
+    }
+
+  _afork_process_discard_spares (self);
+  if (self->started && _afork_peer_get_failure (self->peer) == NULL)
+    _afork_peer_send (self->peer, frame, g_steal_fd (&owned_fd));
+  return self;
+}
+
+/* Has the runtime's program executed for it, and tells it what was only kept until now. */
+static void
+start (AForkProcess *self)
+{
+  const AForkFrame frame = {
+    .kind = AFORK_FRAME_TITLE,
+    .string = { afork_process_get_title (self) },
+  };
+
+  self->started = TRUE;
+  _afork_runtime_spawn (self->runtime, self->peer);
+  _afork_peer_send (self->peer, &frame, -1);
+  if (self->die_with_parent)
+    _afork_peer_tie (self->peer);
+  if (self->preparation != NULL)
+    _afork_preparation_replay (self->preparation, self->peer);
+}
+
+/* Waiting for its end, and bringing it about. */
+
+/* What those are told who wait when the object is disposed of by force. */
+static GError *
+new_disposed_error (void)
+{
+  return g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
+                      _("The process object has been disposed of"));
+}
+
+static void
+return_end (AForkProcess *self,
+            GTask        *task)
+{
+  AForkLife *life = _afork_peer_get_life (self->peer);
+  g_autofree char *loss = _afork_life_describe_loss (life);
+  GError *failure = _afork_peer_get_failure (self->peer);
+
+  if (_afork_life_get_wait_status (life) >= 0)
+    g_task_return_boolean (task, TRUE);
+  else if (failure != NULL)
+    g_task_return_error (task, g_error_copy (failure));
+  else if (_afork_process_is_stranded (self))
+    g_task_return_new_error (task, AFORK_ERROR, AFORK_ERROR_CLOSED,
+                             _("The main context of the process is gone"));
+  else
+    g_task_return_new_error (task, AFORK_ERROR, AFORK_ERROR_LOST, "%s", loss);
+}
+
+static const GError *
+get_kill_error (AForkProcess *self)
+{
+  return _afork_life_get_kill_error (_afork_peer_get_life (self->peer));
+}
+
+static void
+return_wait (AForkPeer *peer,
+             GObject   *owner,
+             gpointer   data)
+{
+  return_end (AFORK_PROCESS (owner), data);
+}
+
+/* Has RETURN_FUNC answer all of them. */
+static void
+take_waits (AForkProcess      *self,
+            AForkPeerTellFunc  return_func)
+{
+  GTask *task;
+
+  while ((task = _afork_task_queue_pop (&self->wait_tasks)) != NULL)
+    {
+      _afork_peer_tell_next (self->peer, return_func, task);
+      g_object_unref (task);
+    }
+}
+
+/* Answers those who wait: the process has ended. */
+static void
+return_waits (AForkProcess *self)
+{
+  take_waits (self, return_wait);
+}
+
+/* Answers TASK now, or when more is known. */
+static void
+await_end (AForkProcess *self,
+           GTask        *task)
+{
+  if (self->state == AFORK_PROCESS_STATE_EXITED || _afork_process_is_stranded (self))
+    {
+      return_end (self, task);
+    }
+  else if (get_kill_error (self) != NULL)
+    {
+      g_task_return_error (task, g_error_copy (get_kill_error (self)));
+    }
+  else if (self->disposed)
+    {
+      g_task_return_error (task, new_disposed_error ());
+    }
+  else
+    {
+      _afork_task_queue_push (&self->wait_tasks, task);
+    }
+}
+
+/* It could not be killed; but meanwhile that may be otherwise. */
+static void
+return_unkillable (AForkPeer *peer,
+                   GObject   *owner,
+                   gpointer   data)
+{
+  await_end (AFORK_PROCESS (owner), data);
+}
+
+/* Answers those who wait: the process cannot be killed. */
+static void
+fail_waits (AForkProcess *self)
+{
+  take_waits (self, return_unkillable);
+}
+
+void
+_afork_process_kill_after_context (AForkProcess *self,
+                                   guint         ms)
+{
+  _afork_peer_kill_after_context (self->peer, ms);
+}
+
+static void
+fail_waits_disposed (AForkProcess *self)
+{
+  GTask *task;
+
+  while ((task = _afork_task_queue_pop (&self->wait_tasks)) != NULL)
+    {
+      _afork_task_return_error_later (task, new_disposed_error ());
+      g_object_unref (task);
+    }
+}
+
+void
+_afork_process_watch_unkillable (AForkProcess        *self,
+                                 AForkUnkillableFunc  func,
+                                 gpointer             data)
+{
+  if (self->unkillable_func != NULL)
+    return;
+
+  self->unkillable_func = func;
+  self->unkillable_data = data;
+}
+
+void
+_afork_process_unwatch_unkillable (AForkProcess *self,
+                                   gpointer      data)
+{
+  if (self->unkillable_data != data)
+    return;
+
+  self->unkillable_func = NULL;
+  self->unkillable_data = NULL;
+}
+
+/* Handing it over: it is taken once, and answered once. */
+
+/* The caller has lost interest, and without it the process has nobody to talk to. */
+static void
+give_up (AForkProcess *self)
+{
+  if (self->function != NULL)
+    _afork_process_abandon (self, AFORK_ERROR_CLOSED, _("Running “%s” was cancelled"),
+                            self->function);
+  else
+    _afork_process_abandon (self, AFORK_ERROR_CLOSED, _("Running the process was cancelled"));
+}
+
+/* Answers TASK, which was cancelled, when it is known whether the process could be killed. */
+static void
+return_cancelled (AForkProcess *self,
+                  GTask        *task)
+{
+  const GError *error = get_kill_error (self);
+
+  if (_afork_life_is_being_killed (_afork_peer_get_life (self->peer)))
+    g_set_object (&self->cancelled_task, task);
+  else if (error != NULL)
+    g_task_return_error (task, g_error_copy (error));
+  else
+    _afork_task_return_cancelled (task);
+}
+
+/* Answers who has cancelled a run, and was kept waiting until the process was killed. */
+static void
+return_cancelled_task (AForkProcess *self)
+{
+  g_autoptr(GTask) task = g_steal_pointer (&self->cancelled_task);
+
+  if (task != NULL)
+    return_cancelled (self, task);
+}
+
+/* The task of a run that is to be answered now, or NULL if it has been. */
+static GTask *
+take_run_task (AForkProcess *self)
+{
+  if (self->run_task != NULL)
+    _afork_task_unwatch_cancellable (self->run_task);
+
+  return g_steal_pointer (&self->run_task);
+}
+
+static void
+fd_free (gpointer data)
+{
+  _afork_fd_close (*(int *) data);
+  g_free (data);
+}
+
+/* Answers an object of the library that runs the process. False if there is none. */
+static gboolean
+return_ran (AForkProcess *self,
+            GSocket      *socket,
+            const GError *error)
+{
+  AForkRanFunc func = g_steal_pointer (&self->ran_func);
+  g_autoptr(GSocketConnection) connection = NULL;
+
+  if (func == NULL)
+    return FALSE;
+
+  if (socket != NULL)
+    connection = g_socket_connection_factory_create_connection (socket);
+  func (self, connection, error, self->ran_data);
+  return TRUE;
+}
+
+static void
+return_descriptor (GTask   *task,
+                   GSocket *socket)
+{
+  int fd = _afork_fd_own (fcntl (g_socket_get_fd (socket), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+
+  if (fd < 0)
+    g_task_return_new_error (task, AFORK_ERROR, AFORK_ERROR_SPAWN,
+                             _("The descriptor of the process could not be kept: %s"),
+                             g_strerror (errno));
+  else
+    g_task_return_pointer (task, g_memdup2 (&fd, sizeof fd), fd_free);
+}
+
+/* Answers who runs it, if anybody does. */
+static void
+return_run_socket (AForkProcess *self,
+                   GSocket      *socket)
+{
+  g_autoptr(GTask) task = take_run_task (self);
+
+  if (return_ran (self, socket, NULL) || task == NULL)
+    return;
+
+  /* The two have come together, and cancelling it kills the process. */
+  if (g_cancellable_is_cancelled (g_task_get_cancellable (task)))
+    {
+      give_up (self);
+      return_cancelled (self, task);
+    }
+  else if (self->detached)
+    return_descriptor (task, socket);
+  else
+    g_task_return_pointer (task, g_socket_connection_factory_create_connection (socket),
+                           g_object_unref);
+}
+
+static void
+return_run_failure (AForkProcess *self,
+                    const GError *error)
+{
+  g_autoptr(GTask) task = take_run_task (self);
+
+  if (!return_ran (self, NULL, error) && task != NULL)
+    g_task_return_error (task, g_error_copy (error));
+}
+
+static void
+run_cancelled_cb (gpointer data)
+{
+  AForkProcess *self = g_task_get_source_object (data);
+  g_autoptr(GTask) task = take_run_task (self);
+
+  if (task == NULL)
+    return;
+
+  give_up (self);
+  return_cancelled (self, task);
+}
+
+/* The object is being disposed of by force: whoever waits for anything is told so when the main
+ * context is iterated. */
+static void
+fail_disposed (AForkProcess *self)
+{
+  g_autoptr(GError) error = new_disposed_error ();
+  g_autoptr(GTask) task = take_run_task (self);
+  g_autoptr(GTask) cancelled_task = g_steal_pointer (&self->cancelled_task);
+
+  if (task != NULL)
+    _afork_task_return_error_later (task, g_error_copy (error));
+  if (cancelled_task != NULL)
+    _afork_task_return_error_later (cancelled_task, g_error_copy (error));
+  return_ran (self, NULL, error);
+}
+
+gboolean
+_afork_process_take_over (AForkProcess  *self,
+                          GError       **error)
+{
+  if (self->disposed)
+    {
+      g_propagate_error (error, new_disposed_error ());
+      return FALSE;
+    }
+  if (self->function != NULL)
+    {
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED,
+                   _("The process was told already to run “%s”"), self->function);
+      return FALSE;
+    }
+  if (self->handed_over)
+    {
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED,
+                   _("The process was run or detached already"));
+      return FALSE;
+    }
+
+  self->handed_over = TRUE;
+  g_clear_pointer (&self->spares, _afork_spares_free);
+  return TRUE;
+}
+
+gboolean
+_afork_process_begin_hand_over (AForkProcess *self,
+                                GTask        *task)
+{
+  g_autoptr(GError) error = NULL;
+
+  /* Else the task would hide a process that runs. */
+  g_task_set_check_cancellable (task, FALSE);
+  if (_afork_process_take_over (self, &error))
+    return TRUE;
+
+  g_task_return_error (task, g_steal_pointer (&error));
+  return FALSE;
+}
+
+gboolean
+_afork_process_ensure_started (AForkProcess  *self,
+                               GError       **error)
+{
+  GError *failure;
+
+  if (_afork_peer_get_failure (self->peer) == NULL && _afork_process_is_stranded (self))
+    _afork_process_abandon (self, AFORK_ERROR_CLOSED,
+                            _("The main context of the process is gone"));
+  else if (!self->started && _afork_peer_get_failure (self->peer) == NULL)
+    start (self);
+  failure = _afork_peer_get_failure (self->peer);
+  if (failure != NULL)
+    g_propagate_error (error, g_error_copy (failure));
+  return failure == NULL;
+}
+
+gboolean
+_afork_process_await_hand_over (AForkProcess *self,
+                                GTask        *task)
+{
+  g_autoptr(GError) error = NULL;
+
+  if (g_task_return_error_if_cancelled (task))
+    {
+      give_up (self);
+      return FALSE;
+    }
+  if (!_afork_process_ensure_started (self, &error))
+    {
+      g_task_return_error (task, g_steal_pointer (&error));
+      return FALSE;
+    }
+
+  _afork_task_watch_cancellable (task, run_cancelled_cb);
+  self->run_task = g_object_ref (task);
+  return TRUE;
+}
+
+/* What the peer tells. */
+
+static gboolean
+set_state (AForkProcess      *self,
+           AForkProcessState  state)
+{
+  if (state <= self->state)
+    return FALSE;
+
+  self->state = state;
+  return TRUE;
+}
+
+static void
+notify_state (AForkPeer *peer,
+              GObject   *owner,
+              gpointer   data)
+{
+  g_object_notify_by_pspec (owner, props[PROP_STATE]);
+}
+
+static void
+known_cb (GObject *owner)
+{
+  if (set_state (AFORK_PROCESS (owner), AFORK_PROCESS_STATE_PREPARING))
+    g_object_notify_by_pspec (owner, props[PROP_STATE]);
+  g_object_notify_by_pspec (owner, props[PROP_PID]);
+}
+
+static void
+return_socket (AForkPeer *peer,
+               GObject   *owner,
+               gpointer   data)
+{
+  return_run_socket (AFORK_PROCESS (owner), data);
+}
+
+static void
+ready_cb (GObject *owner,
+          GSocket *socket)
+{
+  AForkProcess *self = AFORK_PROCESS (owner);
+
+  if (!self->detached && set_state (self, AFORK_PROCESS_STATE_RUNNING))
+    _afork_peer_tell_next_at_once (self->peer, notify_state);
+  _afork_peer_tell_next (self->peer, return_socket, socket);
+}
+
+static void
+failed_cb (GObject      *owner,
+           const GError *error)
+{
+  return_run_failure (AFORK_PROCESS (owner), error);
+}
+
+static void
+emit_exited (AForkPeer *peer,
+             GObject   *owner,
+             gpointer   data)
+{
+  g_signal_emit (owner, signals[SIGNAL_EXITED], 0,
+                 _afork_life_get_wait_status (_afork_peer_get_life (peer)));
+}
+
+static void
+ended_cb (GObject *owner)
+{
+  AForkProcess *self = AFORK_PROCESS (owner);
+
+  g_clear_pointer (&self->spares, _afork_spares_free);
+  if (set_state (self, AFORK_PROCESS_STATE_EXITED))
+    _afork_peer_tell_next_at_once (self->peer, notify_state);
+  _afork_peer_tell_next_at_once (self->peer, emit_exited);
+  return_cancelled_task (self);
+  return_waits (self);
+}
+
+static void
+killed_cb (GObject      *owner,
+           const GError *error)
+{
+  AForkProcess *self = AFORK_PROCESS (owner);
+
+  return_cancelled_task (self);
+  if (error == NULL)
+    return;
+
+  fail_waits (self);
+  if (self->unkillable_func != NULL)
+    self->unkillable_func (self, error, self->unkillable_data);
+}
+
+static const AForkPeerEvents peer_events = {
+  .known = known_cb,
+  .ready = ready_cb,
+  .failed = failed_cb,
+  .killed = killed_cb,
+  .ended = ended_cb,
+};
+
+/* Makes PEER, which is taken, what it stands for. */
+static void
+take_peer (AForkProcess *self,
+           AForkPeer    *peer)
+{
+  _afork_peer_unref (self->peer);
+  self->peer = peer;
+  _afork_peer_set_owner (peer, &peer_events, G_OBJECT (self));
+}
+
+/* Beginning: executed, forked, or taken over. */
+
+/* Its program is executed when it is run, and then told what the template was told. */
+static void
+begin_later (AForkProcess *self,
+             AForkProcess *template)
+{
+  if (template == NULL)
+    {
+      self->preparation = _afork_preparation_new ();
+      return;
+    }
+  if (template->preparation == NULL)
+    {
+      _afork_process_abandon (self, AFORK_ERROR_NOT_SUPPORTED,
+                              _("A process of the runtime “%s” that was taken over cannot be "
+                                "forked"),
+                              afork_runtime_get_name (self->runtime));
+      return;
+    }
+
+  self->preparation = _afork_preparation_copy (template->preparation);
+  if (_afork_peer_get_failure (template->peer) != NULL)
+    _afork_peer_fail_like_template (self->peer, template->peer);
+}
+
+/* A fork that was made already. */
+static void
+become_spare (AForkProcess *self,
+              AForkPeer    *spare)
+{
+  take_peer (self, spare);
+  if (_afork_life_is_known (_afork_peer_get_life (spare)))
+    self->state = AFORK_PROCESS_STATE_PREPARING;
+}
+
+static void
+begin_as_fork (AForkProcess *self,
+               AForkProcess *template)
+{
+  AForkPeer *spare = NULL;
+
+  self->started = TRUE;
+  if (template->spares != NULL)
+    spare = _afork_spares_take (template->spares);
+  if (spare != NULL)
+    become_spare (self, spare);
+  else
+    _afork_peer_fork (self->peer, template->peer);
+}
+
+/* Begins it as its construct properties want it. */
+static void
+begin (AForkProcess *self)
+{
+  AForkProcess *template = self->template;
+
+  if (self->fd >= 0)
+    {
+      self->started = TRUE;
+      _afork_peer_set_start_timeout (self->peer, afork_runtime_get_start_timeout (self->runtime));
+      _afork_peer_adopt (self->peer, g_steal_fd (&self->fd));
+      return;
+    }
+
+  if (template == NULL && !self->fresh)
+    template = afork_runtime_get_template (self->runtime);
+  if (template != NULL && !_afork_process_can_prepare (template))
+    {
+      _afork_process_abandon (self, AFORK_ERROR_CLOSED,
+                              _("The process could not be forked from its template: that was run"));
+      return;
+    }
+  if (template != NULL)
+    {
+      self->title = g_strdup (template->title);
+      self->die_with_parent = template->die_with_parent;
+    }
+
+  if (!afork_runtime_get_can_fork (self->runtime))
+    {
+      begin_later (self, template);
+    }
+  else if (template == NULL)
+    {
+      start (self);
+    }
+  else
+    {
+      begin_as_fork (self, template);
+    }
+}
+
+/* For a template of its runtime: tells it what REPLACED was told, unless that is NULL, and keeps
+ * what it is told, so that one that replaces it can be told the same. */
+static void
+replace (AForkProcess *self,
+         AForkProcess *replaced)
+{
+  g_clear_pointer (&self->preparation, _afork_preparation_free);
+  if (replaced == NULL || replaced->preparation == NULL)
+    {
+      self->preparation = _afork_preparation_new ();
+      return;
+    }
+
+  self->title = g_strdup (replaced->title);
+  self->preparation = _afork_preparation_copy (replaced->preparation);
+  if (replaced->die_with_parent)
+    afork_process_set_die_with_parent (self, TRUE);
+  if (self->started)
+    _afork_preparation_replay (self->preparation, self->peer);
+  afork_process_set_spare (self, replaced->spare);
+}
+
+/* For the library. */
+
+void
+_afork_process_notify_function (AForkProcess *self)
+{
+  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_FUNCTION]);
+  if (self->title == NULL)
+    g_object_notify_by_pspec (G_OBJECT (self), props[PROP_TITLE]);
+}
+
+void
+_afork_process_begin_kept (AForkProcess *self)
+{
+  if (g_atomic_int_add (&self->n_keepers, 1) == 0)
+    g_object_unref (self->runtime);
+}
+
+void
+_afork_process_end_kept (AForkProcess *self)
+{
+  if (g_atomic_int_dec_and_test (&self->n_keepers))
+    g_object_ref (self->runtime);
+}
+
+gboolean
+_afork_process_is_stranded (AForkProcess *self)
+{
+  return _afork_peer_is_stranded (self->peer);
+}
+
+/* Whether it can still be forked. */
+static gboolean
+is_open (AForkProcess *self)
+{
+  if (!self->started)
+    return _afork_process_can_prepare (self) && !self->refused;
+
+  return _afork_peer_is_open (self->peer)
+    && !_afork_life_is_over (_afork_peer_get_life (self->peer));
+}
+
+/* The object. */
 
 /* Makes it one that has failed, and belongs to nobody, so that all threads can hold it. Nobody is
  * told: it would be in the other thread. */
@@ -311,7 +954,7 @@ afork_process_constructed (GObject *object)
   else
     {
       self->peer = _afork_peer_new (self->context, &peer_events, object);
-      _afork_process_begin (self);
+      begin (self);
       _afork_peer_set_begun (self->peer);
     }
   g_clear_object (&self->template);
@@ -365,8 +1008,8 @@ afork_process_dispose (GObject *object)
       g_clear_pointer (&self->spares, _afork_spares_free);
       /* Operations keep the object, so there are none, unless it is disposed of by force. Nothing
        * that is reported from now on reaches it. */
-      _afork_process_fail_disposed (self);
-      _afork_process_fail_waits_disposed (self);
+      fail_disposed (self);
+      fail_waits_disposed (self);
     }
 
   G_OBJECT_CLASS (afork_process_parent_class)->dispose (object);
@@ -618,47 +1261,166 @@ afork_process_init (AForkProcess *self)
 {
 }
 
-/* For the library. */
-
-void
-_afork_process_notify_function (AForkProcess *self)
+/**
+ * afork_process_new: (constructor)
+ *
+ * Creates a process of the default runtime by forking that runtime's template, which is started
+ * first if need be; see [func@AFork.Runtime.get_default].
+ *
+ * Returns: (transfer full): a new process
+ *
+ * Since: 0.1
+ */
+AForkProcess *
+afork_process_new (void)
 {
-  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_FUNCTION]);
-  if (self->title == NULL)
-    g_object_notify_by_pspec (G_OBJECT (self), props[PROP_TITLE]);
+  return g_object_new (AFORK_TYPE_PROCESS, NULL);
 }
 
-void
-_afork_process_begin_kept (AForkProcess *self)
+/**
+ * afork_process_new_for_runtime: (constructor)
+ * @runtime: a runtime
+ *
+ * Creates a process of @runtime by forking its template, which is started first if need be. If the
+ * runtime cannot fork, its program is executed when the process is run, and told then what was
+ * queued until then.
+ *
+ * Returns: (transfer full): a new process
+ *
+ * Since: 0.1
+ */
+AForkProcess *
+afork_process_new_for_runtime (AForkRuntime *runtime)
 {
-  if (g_atomic_int_add (&self->n_keepers, 1) == 0)
-    g_object_unref (self->runtime);
+  g_return_val_if_fail (AFORK_IS_RUNTIME (runtime), NULL);
+
+  return g_object_new (AFORK_TYPE_PROCESS, "runtime", runtime, NULL);
 }
 
-void
-_afork_process_end_kept (AForkProcess *self)
+/**
+ * afork_process_new_exec: (constructor)
+ * @runtime: (nullable): a runtime, or `NULL` for the default one
+ *
+ * Creates a process by executing the runtime's program, which takes longer than forking its
+ * template, but inherits nothing from that: the process has the environment and the folder that
+ * this process, or @runtime, has now. Where [func@AFork.early] was called, that process is forked
+ * instead of executing the native runtime's program.
+ *
+ * Returns: (transfer full): a new process
+ *
+ * Since: 0.1
+ */
+AForkProcess *
+afork_process_new_exec (AForkRuntime *runtime)
 {
-  if (g_atomic_int_dec_and_test (&self->n_keepers))
-    g_object_ref (self->runtime);
+  g_return_val_if_fail (runtime == NULL || AFORK_IS_RUNTIME (runtime), NULL);
+
+  return g_object_new (AFORK_TYPE_PROCESS, "runtime", runtime, "fresh", TRUE, NULL);
 }
 
-gboolean
-_afork_process_is_stranded (AForkProcess *self)
+/**
+ * afork_process_new_template: (constructor)
+ * @error: return location for an [error@AFork.Error]
+ *
+ * Forks the calling program as it is now, with everything that it has loaded, into a process that
+ * is prepared, forked and run like any other. Functions are looked for in the modules that are
+ * loaded there, the newest first, and then in the program itself and in the libraries that it is
+ * linked with; `:NAME` names one of the program. What the program is to export, it must be linked
+ * for: with `-rdynamic`, in meson with `export_dynamic: true`.
+ *
+ * The program must have one thread. GLib starts one of its own with the first asynchronous call,
+ * this library's among them, so call this before. See the page on [templates of the program
+ * itself](templates-of-the-program.html).
+ *
+ * This call takes as long as forking the program does, which grows with its size; forks of the
+ * template are then no matter of the program's. The number of the process is known at once. Its
+ * runtime is called `program`.
+ *
+ * Fails with `AFORK_ERROR_THREADS`, and the names of the threads, if the program has more than one,
+ * and with `AFORK_ERROR_SPAWN` if the system is out of processes, descriptors or memory.
+ *
+ * Returns: (transfer full): a new process, or `NULL` on error
+ *
+ * Since: 0.1
+ */
+AForkProcess *
+afork_process_new_template (GError **error)
 {
-  return _afork_peer_is_stranded (self->peer);
+  g_autoptr(AForkProcess) process = NULL;
+  GError *failure;
+
+  process = g_object_new (AFORK_TYPE_PROCESS,
+                          "runtime", _afork_runtime_get_program (),
+                          "fresh", TRUE,
+                          NULL);
+  failure = _afork_peer_get_failure (process->peer);
+  if (failure != NULL)
+    {
+      /* There is no owner to be told, and nothing is left of it. */
+      _afork_peer_forget_tales (process->peer);
+      g_propagate_error (error, g_error_copy (failure));
+      return NULL;
+    }
+
+  return g_steal_pointer (&process);
 }
 
-gboolean
-_afork_process_is_open (AForkProcess *self)
+/**
+ * afork_process_new_from_fd: (constructor)
+ * @fd: a descriptor that [method@AFork.Process.detach_finish] gave, in this process or in another;
+ *   it is the new object's from here on
+ *
+ * Takes a process over that somebody else has prepared and detached, to go on preparing, forking
+ * and running it. It has everything that it was given so far.
+ *
+ * Whoever has forked the process goes on reaping it. Here, its end is seen all the same, and how
+ * it ended where the kernel tells (Linux does from 6.15 on); where it does not, waiting for it
+ * fails with `AFORK_ERROR_LOST`, and what it has used is not known. All of that is known of forks
+ * of it.
+ *
+ * The process counts as one of the default runtime; a program with others sets
+ * [property@AFork.Process:runtime] along with [property@AFork.Process:fd] instead.
+ *
+ * What is wrong with @fd is told where the new process is run: `AFORK_ERROR_FAILED` if it is no
+ * connected stream socket, `AFORK_ERROR_LOST` if the process has ended, `AFORK_ERROR_PROTOCOL` if
+ * the other side is no such process, or one of another version of the protocol. If descriptors or
+ * memory are used up, that is `AFORK_ERROR_SPAWN`. A side that never answers is waited for until
+ * that is cancelled.
+ *
+ * Returns: (transfer full): a new process
+ *
+ * Since: 0.1
+ */
+AForkProcess *
+afork_process_new_from_fd (int fd)
 {
-  if (!self->started)
-    return _afork_process_can_prepare (self) && !self->refused;
-
-  return _afork_peer_is_open (self->peer)
-    && !_afork_life_is_over (_afork_peer_get_life (self->peer));
+  /* What is no descriptor must not be the property's -1, which is for other processes. */
+  return g_object_new (AFORK_TYPE_PROCESS, "fd", fd >= 0 ? fd : G_MAXINT, NULL);
 }
 
-/* Properties. */
+/**
+ * afork_process_fork:
+ * @self: a process that was not run
+ *
+ * Makes another process of this one, with all that was queued for it so far. Both then go on
+ * independently of each other. What was queued and could not be done fails both.
+ *
+ * If @self was run, executed or detached, the new process fails with `AFORK_ERROR_CLOSED`.
+ *
+ * If @self has more than one thread, started by a module, the new process fails with
+ * `AFORK_ERROR_THREADS`, and @self does not.
+ *
+ * Returns: (transfer full): a new process
+ *
+ * Since: 0.1
+ */
+AForkProcess *
+afork_process_fork (AForkProcess *self)
+{
+  g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
+
+  return g_object_new (AFORK_TYPE_PROCESS, "template", self, NULL);
+}
 
 /**
  * afork_process_get_runtime: (get-property runtime)
@@ -749,25 +1511,6 @@ afork_process_get_title (AForkProcess *self)
 }
 
 /**
- * afork_process_get_function: (get-property function)
- * @self: a process
- *
- * Gets the name of the function that the process was told to run, as it was given to
- * [method@AFork.Process.run_async]: a symbol, or `MODULE:SYMBOL`.
- *
- * Returns: (transfer none) (nullable): its name, or `NULL` if the process was not told to run
- *
- * Since: 0.1
- */
-const char *
-afork_process_get_function (AForkProcess *self)
-{
-  g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
-
-  return self->function;
-}
-
-/**
  * afork_process_set_title: (set-property title)
  * @self: a process that was not run
  * @title: (nullable): a title, or `NULL` for the usual one
@@ -797,6 +1540,25 @@ afork_process_set_title (AForkProcess *self,
   frame.string[0] = afork_process_get_title (self);
   _afork_process_tell (self, &frame, -1);
   g_object_notify_by_pspec (G_OBJECT (self), props[PROP_TITLE]);
+}
+
+/**
+ * afork_process_get_function: (get-property function)
+ * @self: a process
+ *
+ * Gets the name of the function that the process was told to run, as it was given to
+ * [method@AFork.Process.run_async]: a symbol, or `MODULE:SYMBOL`.
+ *
+ * Returns: (transfer none) (nullable): its name, or `NULL` if the process was not told to run
+ *
+ * Since: 0.1
+ */
+const char *
+afork_process_get_function (AForkProcess *self)
+{
+  g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
+
+  return self->function;
 }
 
 /**
@@ -940,4 +1702,365 @@ afork_process_set_spare (AForkProcess *self,
   if (self->spares != NULL)
     _afork_spares_set_number (self->spares, spare);
   g_object_notify_by_pspec (G_OBJECT (self), props[PROP_SPARE]);
+}
+
+/**
+ * afork_process_wait_async:
+ * @self: a process
+ * @cancellable: (nullable): a cancellable, which ends the wait and not the process
+ * @callback: (nullable) (scope async): what to call when the process has ended
+ * @user_data: data for @callback
+ *
+ * Waits until the process has ended. Works for every process, whoever's child it is.
+ *
+ * An operation keeps its object. A process that was not run ends when the last reference to it is
+ * dropped, so one that is only waited for does not: have it run, detach it, or kill it with
+ * [method@AFork.Process.force_exit].
+ *
+ * Since: 0.1
+ */
+void
+afork_process_wait_async (AForkProcess        *self,
+                          GCancellable        *cancellable,
+                          GAsyncReadyCallback  callback,
+                          gpointer             user_data)
+{
+  g_autoptr(AForkHold) hold = NULL;
+  g_autoptr(GTask) task = NULL;
+
+  g_return_if_fail (AFORK_IS_PROCESS (self));
+  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
+
+  task = g_task_new (self, cancellable, callback, user_data);
+  g_task_set_source_tag (task, afork_process_wait_async);
+  g_task_set_name (task, "[afork] process wait");
+  if (g_task_return_error_if_cancelled (task))
+    return;
+  hold = _afork_process_hold_for_task (self, task);
+  if (hold != NULL)
+    await_end (self, task);
+}
+
+/**
+ * afork_process_wait_finish:
+ * @self: a process
+ * @result: what the callback was given
+ * @error: return location for an [error@AFork.Error], or `G_IO_ERROR_CANCELLED`
+ *
+ * Tells whether the process has ended and it is known how, for
+ * [method@AFork.Process.get_exit_status] and [method@AFork.Process.get_term_signal].
+ *
+ * Fails with `AFORK_ERROR_LOST` if it is not known: its template died before it, and the kernel
+ * does not tell (Linux does from 6.15 on), and with `AFORK_ERROR_CLOSED` if its main context has
+ * gone before it. If the process never came to be, fails as [method@AFork.Process.run_finish] does.
+ * If it was to be killed and cannot be, fails with `G_IO_ERROR_PERMISSION_DENIED`, and the process
+ * perhaps lives on: see [method@AFork.Process.force_exit].
+ *
+ * Returns: true if it is known how the process ended
+ *
+ * Since: 0.1
+ */
+gboolean
+afork_process_wait_finish (AForkProcess  *self,
+                           GAsyncResult  *result,
+                           GError       **error)
+{
+  g_return_val_if_fail (AFORK_IS_PROCESS (self), FALSE);
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+  g_return_val_if_fail (g_async_result_is_tagged (result, afork_process_wait_async), FALSE);
+
+  return g_task_propagate_boolean (G_TASK (result), error);
+}
+
+/**
+ * afork_process_wait:
+ * @self: a process
+ * @cancellable: (nullable): a cancellable, which ends the wait and not the process
+ * @error: return location for an [error@AFork.Error] or a [error@Gio.IOErrorEnum]
+ *
+ * Waits, in this call, until the process has ended. If there are too few descriptors left to wait
+ * with, fails with `G_IO_ERROR_TOO_MANY_OPEN_FILES`, as [method@AFork.Process.run] does.
+ *
+ * Returns: true if it is known how the process ended, as [method@AFork.Process.wait_finish] has it
+ *
+ * Since: 0.1
+ */
+gboolean
+afork_process_wait (AForkProcess  *self,
+                    GCancellable  *cancellable,
+                    GError       **error)
+{
+  g_autoptr(GAsyncResult) result = NULL;
+  AForkBlocking blocking;
+
+  g_return_val_if_fail (AFORK_IS_PROCESS (self), FALSE);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
+
+  if (!_afork_blocking_begin (&blocking, G_OBJECT (self), self, error))
+    return FALSE;
+
+  afork_process_wait_async (self, cancellable, _afork_blocking_cb, &blocking);
+  result = _afork_blocking_end (&blocking);
+  return afork_process_wait_finish (self, result, error);
+}
+
+/**
+ * afork_process_get_exit_status:
+ * @self: a process
+ * @exit_status: (out) (optional): return location for the status it exited with, 0 to 255
+ *
+ * Tells whether the process exited by itself.
+ *
+ * Returns: true if it has ended so, false if it lives, was ended by a signal, or nobody knows
+ *
+ * Since: 0.1
+ */
+gboolean
+afork_process_get_exit_status (AForkProcess *self,
+                               int          *exit_status)
+{
+  int wait_status;
+
+  g_return_val_if_fail (AFORK_IS_PROCESS (self), FALSE);
+
+  wait_status = _afork_life_get_wait_status (_afork_peer_get_life (self->peer));
+  if (wait_status < 0 || !WIFEXITED (wait_status))
+    return FALSE;
+
+  if (exit_status != NULL)
+    *exit_status = WEXITSTATUS (wait_status);
+  return TRUE;
+}
+
+/**
+ * afork_process_get_term_signal:
+ * @self: a process
+ * @signal: (out) (optional): return location for the signal's number
+ *
+ * Tells whether the process was ended by a signal.
+ *
+ * Returns: true if it has ended so, false if it lives, exited by itself, or nobody knows
+ *
+ * Since: 0.1
+ */
+gboolean
+afork_process_get_term_signal (AForkProcess *self,
+                               int          *signal)
+{
+  int wait_status;
+
+  g_return_val_if_fail (AFORK_IS_PROCESS (self), FALSE);
+
+  wait_status = _afork_life_get_wait_status (_afork_peer_get_life (self->peer));
+  if (wait_status < 0 || !WIFSIGNALED (wait_status))
+    return FALSE;
+
+  if (signal != NULL)
+    *signal = WTERMSIG (wait_status);
+  return TRUE;
+}
+
+/**
+ * afork_process_get_usage:
+ * @self: a process
+ * @user_usec: (out): return location for the processor time spent in the program, in microseconds
+ * @system_usec: (out): return location for the processor time spent in the kernel, in microseconds
+ * @max_rss_kib: (out): return location for the most memory that was resident at once, in KiB
+ *
+ * Tells what the process has used, once it has ended and as long as its template or this process
+ * could reap it.
+ *
+ * Of a process that was executed, Linux counts as resident also what this process had then, so
+ * @max_rss_kib means something only of forks.
+ *
+ * Returns: true if that is known
+ *
+ * Since: 0.1
+ */
+gboolean
+afork_process_get_usage (AForkProcess *self,
+                         guint64      *user_usec,
+                         guint64      *system_usec,
+                         guint64      *max_rss_kib)
+{
+  g_return_val_if_fail (AFORK_IS_PROCESS (self), FALSE);
+  g_return_val_if_fail (user_usec != NULL, FALSE);
+  g_return_val_if_fail (system_usec != NULL, FALSE);
+  g_return_val_if_fail (max_rss_kib != NULL, FALSE);
+
+  return _afork_life_get_usage (_afork_peer_get_life (self->peer),
+                                user_usec, system_usec, max_rss_kib);
+}
+
+/**
+ * afork_process_send_signal:
+ * @self: a process
+ * @signal: a signal's number, 1 to 64; another one is ignored
+ *
+ * Sends a signal to the process: at once, or as soon as it is known. Does nothing once it has
+ * ended. It can never reach another process. Where this program may not send it, the process's
+ * template is asked to; see [method@AFork.Process.force_exit].
+ *
+ * A process that was not run ignores `SIGINT` and `SIGTERM`. Sent by this call, they wait for what
+ * it will run, and are sent to that. To end a process that was not run, kill it or drop it.
+ *
+ * Since: 0.1
+ */
+void
+afork_process_send_signal (AForkProcess *self,
+                           int           signal)
+{
+  g_autoptr(AForkHold) hold = NULL;
+
+  g_return_if_fail (AFORK_IS_PROCESS (self));
+  if (signal < 1 || signal > 64)
+    {
+      g_debug ("There is no signal %d", signal);
+      return;
+    }
+
+  hold = _afork_process_hold_or_warn (self);
+  if (hold != NULL)
+    _afork_peer_send_signal (self->peer, signal);
+}
+
+/**
+ * afork_process_force_exit:
+ * @self: a process
+ *
+ * Kills the process: at once, or as soon as it is known. A run that was not answered yet fails with
+ * `AFORK_ERROR_CLOSED`, and so does one that comes later. Does nothing once the process has ended.
+ *
+ * Where this program may not signal the process, because it has given up its rights or a sandbox
+ * keeps it from that, the template of the process is asked to kill it. If that may not either, does
+ * not answer within five seconds, or is not there any more, the process cannot be killed: whoever
+ * waits for its end, then or later, gets `G_IO_ERROR_PERMISSION_DENIED`. It lives on until it ends
+ * by itself. If it was not run yet, its socket is closed, and so it ends when it has done what it
+ * was told.
+ *
+ * Since: 0.1
+ */
+void
+afork_process_force_exit (AForkProcess *self)
+{
+  g_autoptr(AForkHold) hold = NULL;
+  g_autofree char *name = NULL;
+
+  g_return_if_fail (AFORK_IS_PROCESS (self));
+
+  hold = _afork_process_hold_or_warn (self);
+  if (hold == NULL)
+    return;
+
+  name = _afork_life_get_name (_afork_peer_get_life (self->peer));
+  _afork_process_abandon (self, AFORK_ERROR_CLOSED, _("%s was killed by its caller"), name);
+}
+
+/* Templates of runtimes. A runtime knows no process. */
+
+/* Holds the thread-default main context. NULL if another thread uses that. */
+static AForkHold *
+hold_thread_default (void)
+{
+  g_autoptr(AForkContext) context = _afork_context_ref_thread_default ();
+
+  return _afork_context_hold (context);
+}
+
+/* A template that is none, for a thread that must not have the one there is. It is the thread's
+ * until that asks again, or ends. */
+static AForkProcess *
+new_refused_template (AForkRuntime *self)
+{
+  static GPrivate refused = G_PRIVATE_INIT (g_object_unref);
+  AForkProcess *process = g_object_new (AFORK_TYPE_PROCESS, "runtime", self, "fresh", TRUE, NULL);
+
+  g_private_replace (&refused, process);
+  return process;
+}
+
+/**
+ * afork_runtime_get_template:
+ * @self: a runtime
+ *
+ * Gets the process that new processes of this runtime are forked from in the thread-default main
+ * context, and starts it if need be. It is prepared like any process.
+ *
+ * If the template could not be started, that is told by what it is used for.
+ *
+ * Returns: (transfer none): the template; it is good until it dies or is replaced
+ *
+ * Since: 0.1
+ */
+AForkProcess *
+afork_runtime_get_template (AForkRuntime *self)
+{
+  g_autoptr(AForkHold) hold = NULL;
+  g_autoptr(AForkProcess) old = NULL;
+  g_autoptr(AForkProcess) new = NULL;
+  AForkTemplate template;
+  guint generation;
+
+  g_return_val_if_fail (AFORK_IS_RUNTIME (self), NULL);
+
+  hold = hold_thread_default ();
+  if (hold == NULL)
+    return new_refused_template (self);
+
+  _afork_mutex_lock (&self->mutex);
+  generation = self->generation;
+  _afork_mutex_unlock (&self->mutex);
+
+  /* What is returned is kept by the table. */
+  template = _afork_templates_get (self->templates);
+  old = template.process;
+  /* What the program was given that this one was forked from went with its descriptors. */
+  if (old != NULL && _afork_process_is_stranded (old))
+    g_clear_object (&old);
+  if (old != NULL
+      && (template.given
+          || (template.generation == generation && is_open (old))))
+    return old;
+
+  new = g_object_new (AFORK_TYPE_PROCESS, "runtime", self, "fresh", TRUE, NULL);
+  replace (new, old);
+  _afork_templates_set (self->templates, &(AForkTemplate) { new, FALSE, generation });
+  return new;
+}
+
+/**
+ * afork_runtime_set_template:
+ * @self: a runtime
+ * @process: (nullable): a process of this runtime, or `NULL` for none
+ *
+ * Sets the process that new processes of this runtime are forked from in the thread-default main
+ * context. If it dies, it is not replaced, and new processes fail as it has failed. If it was run,
+ * or is run later, new processes fail with `AFORK_ERROR_CLOSED`.
+ *
+ * `NULL` gives up the present template. The runtime starts one when it is next needed.
+ *
+ * Since: 0.1
+ */
+void
+afork_runtime_set_template (AForkRuntime *self,
+                            AForkProcess *process)
+{
+  g_autoptr(AForkHold) hold = NULL;
+
+  g_return_if_fail (AFORK_IS_RUNTIME (self));
+  g_return_if_fail (process == NULL || AFORK_IS_PROCESS (process));
+
+  hold = hold_thread_default ();
+  if (hold == NULL)
+    {
+      g_critical ("A template is set in the thread-default main context, and another thread uses "
+                  "that: this thread needs one of its own, see "
+                  "g_main_context_push_thread_default()");
+      return;
+    }
+
+  g_return_if_fail (process == NULL || afork_process_get_runtime (process) == self);
+  g_return_if_fail (process == NULL || _afork_context_is_thread_default (process->context));
+
+  _afork_templates_set (self->templates, &(AForkTemplate) { process, TRUE, 0 });
 }

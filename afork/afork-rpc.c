@@ -3,6 +3,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
+/* The class: the way to its worker, making calls, and closing. The calls that wait and those that
+ * the worker has are in calls/rpc-calls.c. */
+
 #include "config.h"
 
 #include "afork-rpc.h"
@@ -12,7 +15,21 @@
 #include "afork-process-private.h"
 #include "afork-runtime.h"
 #include "base/atfork.h"
+#include "base/context.h"
 #include "base/i18n.h"
+#include "base/task.h"
+#include "base/turn.h"
+#include "process/blocking-call.h"
+
+/* A blocking call of an RPC object: AForkBlocking has the process served in another context, and
+ * this the way to its worker, too. */
+typedef struct
+{
+  AForkBlocking  base;
+  AForkHold     *hold;        /* of the object's own context */
+  AForkRpcLink  *link;
+  AForkContext  *context;     /* where it was served before */
+} AForkRpcBlocking;
 
 enum
 {
@@ -85,6 +102,194 @@ static guint signals[N_SIGNALS];
 
 G_DEFINE_FINAL_TYPE (AForkRpc, afork_rpc, G_TYPE_OBJECT)
 
+/* Holding its context. */
+
+static GError *
+new_hold_error (AForkRpc *self)
+{
+  if (self->context != NULL && _afork_context_is_lost (self->context))
+    return _afork_belonging_new_error ();
+
+  return g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED,
+                      _("Calls of “%s” belong to a main context that another thread uses: this "
+                        "thread needs an object of its own, in a main context of its own"),
+                      self->function);
+}
+
+/* Each public function that does something to the object begins with this: holds its main context.
+ * NULL and an error if another thread may use that. */
+static AForkHold *
+hold_context (AForkRpc  *self,
+              GError   **error)
+{
+  AForkHold *hold = _afork_context_hold (self->context);
+
+  if (hold == NULL)
+    g_propagate_error (error, new_hold_error (self));
+  return hold;
+}
+
+/* Signals. */
+
+void
+_afork_rpc_emit_event (AForkRpc *self,
+                       GVariant *event)
+{
+  g_signal_emit (self, signals[SIGNAL_EVENT], 0, event);
+}
+
+static void
+emit_closed (AForkRpc *self)
+{
+  g_signal_emit (self, signals[SIGNAL_CLOSED], 0);
+}
+
+/* The end of the worker, and what is pending then. */
+
+static void
+return_task (AForkRpc *self,
+             GTask    *task)
+{
+  if (self->failure != NULL)
+    g_task_return_error (task, g_error_copy (self->failure));
+  else
+    g_task_return_boolean (task, TRUE);
+}
+
+/* Answers those that wait for the end, the first in any case, and others for one turn. True if none
+ * are left. */
+static gboolean
+return_closed (AForkRpc *self)
+{
+  AForkTurn turn;
+  gboolean has_time = _afork_turn_begin (&turn, NULL);
+  GTask *task;
+
+  while ((task = _afork_task_queue_pop (&self->close_tasks)) != NULL)
+    {
+      return_task (self, task);
+      g_object_unref (task);
+      if (!has_time || !_afork_turn_goes_on (&turn))
+        break;
+    }
+
+  if (has_time)
+    _afork_turn_end (&turn, NULL, NULL, FALSE);
+  return g_queue_is_empty (&self->close_tasks);
+}
+
+/* What is pending, in order. True if nothing is left. */
+static gboolean
+end_for_turn (AForkRpc *self)
+{
+  g_autoptr(GError) error = NULL;
+
+  error = self->failure != NULL
+    ? g_error_copy (self->failure)
+    : g_error_new (AFORK_ERROR, AFORK_ERROR_EXITED, _("The worker exited without an answer"));
+  if (!_afork_rpc_fail_calls (self, error))
+    return FALSE;
+
+  if (self->closed_due)
+    {
+      self->closed_due = FALSE;
+      emit_closed (self);
+    }
+  return !self->ended || return_closed (self);
+}
+
+static gboolean
+has_pending (AForkRpc *self)
+{
+  return self->waiting.length > 0 || self->in_flight.n_taken > 0
+    || (self->ended && self->close_tasks.length > 0);
+}
+
+/* Where to go on. What is pending has to be told in contexts of its own in any case, and that of
+ * the object may have gone. */
+static GMainContext *
+get_context (AForkRpc *self)
+{
+  GMainContext *context = NULL;
+
+  if (self->link != NULL)
+    context = _afork_context_peek (_afork_rpc_link_get_context (self->link));
+  if (context != NULL)
+    return context;
+  if (self->waiting.length > 0)
+    return ((AForkPendingCall *) g_queue_peek_head (&self->waiting))->context;
+  if (self->close_tasks.length > 0)
+    return g_task_get_context (g_queue_peek_head (&self->close_tasks));
+
+  return _afork_get_thread_context ();
+}
+
+static void
+pending_end_cb (gpointer data)
+{
+  g_autoptr(AForkRpc) self = g_object_ref (data);
+
+  _afork_rpc_end_pending (self);
+}
+
+static void
+go_on_later (AForkRpc *self)
+{
+  AForkWaiter *old = g_steal_pointer (&self->pending_end);
+
+  self->pending_end = _afork_waiter_new_for_iteration (get_context (self), pending_end_cb,
+                                                       g_object_ref (self), g_object_unref);
+  g_clear_pointer (&old, _afork_waiter_end);
+}
+
+void
+_afork_rpc_end_pending (AForkRpc *self)
+{
+  g_autoptr(AForkRpc) kept G_GNUC_UNUSED = g_object_ref (self);
+
+  /* A handler may iterate the context, and wait there for what is still pending. */
+  if (has_pending (self))
+    go_on_later (self);
+  if (end_for_turn (self))
+    g_clear_pointer (&self->pending_end, _afork_waiter_end);
+}
+
+/* Has that go on in the context in which the worker is served now. */
+static void
+move_pending (AForkRpc *self)
+{
+  if (self->pending_end != NULL)
+    go_on_later (self);
+}
+
+/* The worker has ended, because of ERROR, or properly. */
+static void
+handle_worker_end (AForkRpc     *self,
+                   const GError *error)
+{
+  if (self->failure == NULL && error != NULL)
+    self->failure = g_error_copy (error);
+  if (!self->ended)
+    self->closed_due = TRUE;
+  self->ended = TRUE;
+  self->lost = self->set_up;
+  _afork_rpc_end_pending (self);
+}
+
+/* Nothing leads to the worker any more, for the reason that MESSAGE tells. */
+static void
+give_up (AForkRpc   *self,
+         const char *message)
+{
+  if (self->failure == NULL)
+    self->failure = g_error_new_literal (AFORK_ERROR, AFORK_ERROR_CLOSED, message);
+  self->ended = TRUE;
+
+  /* No handler can be called now. */
+  if (has_pending (self))
+    go_on_later (self);
+}
+
 /* The way to the worker. */
 
 static void
@@ -130,7 +335,7 @@ ended_cb (AForkRpcLink *link,
 {
   g_autoptr(AForkRpc) self = g_object_ref (data);
 
-  _afork_rpc_end (self, error);
+  handle_worker_end (self, error);
 }
 
 static const AForkRpcLinkEvents link_events = {
@@ -141,12 +346,14 @@ static const AForkRpcLinkEvents link_events = {
   .ended = ended_cb,
 };
 
-gboolean
-_afork_rpc_begin_blocking (AForkRpc          *self,
-                           AForkRpcBlocking  *blocking,
-                           GError           **error)
+/* Blocking calls. */
+
+static gboolean
+begin_blocking (AForkRpc          *self,
+                AForkRpcBlocking  *blocking,
+                GError           **error)
 {
-  g_autoptr(AForkHold) hold = _afork_rpc_hold (self, error);
+  g_autoptr(AForkHold) hold = hold_context (self, error);
   g_autoptr(AForkContext) context = NULL;
 
   if (hold == NULL)
@@ -167,58 +374,22 @@ _afork_rpc_begin_blocking (AForkRpc          *self,
   return TRUE;
 }
 
-GAsyncResult *
-_afork_rpc_end_blocking (AForkRpc         *self,
-                         AForkRpcBlocking *blocking)
+static GAsyncResult *
+end_blocking (AForkRpc         *self,
+              AForkRpcBlocking *blocking)
 {
   g_autoptr(AForkRpc) kept G_GNUC_UNUSED = g_object_ref (self);
   g_autoptr(AForkContext) context = g_steal_pointer (&blocking->context);
   GAsyncResult *result = _afork_blocking_end (&blocking->base);
 
   _afork_rpc_link_set_context (blocking->link, context);
-  _afork_rpc_move_pending (self);
+  move_pending (self);
   g_clear_pointer (&blocking->link, _afork_rpc_link_unref);
   _afork_hold_release (blocking->hold);
   return result;
 }
 
-void
-_afork_rpc_emit_event (AForkRpc *self,
-                       GVariant *event)
-{
-  g_signal_emit (self, signals[SIGNAL_EVENT], 0, event);
-}
-
-void
-_afork_rpc_emit_closed (AForkRpc *self)
-{
-  g_signal_emit (self, signals[SIGNAL_CLOSED], 0);
-}
-
-/* Holding its context. */
-
-static GError *
-new_hold_error (AForkRpc *self)
-{
-  if (self->context != NULL && _afork_context_is_lost (self->context))
-    return _afork_belonging_new_error ();
-
-  return g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED,
-                      _("Calls of “%s” belong to a main context that another thread uses: this "
-                        "thread needs an object of its own, in a main context of its own"),
-                      self->function);
-}
-
-AForkHold *
-_afork_rpc_hold (AForkRpc  *self,
-                 GError   **error)
-{
-  AForkHold *hold = _afork_context_hold (self->context);
-
-  if (hold == NULL)
-    g_propagate_error (error, new_hold_error (self));
-  return hold;
-}
+/* The object. */
 
 /* Nobody is to be called in the other thread. */
 static void
@@ -234,8 +405,6 @@ refuse_context (AForkRpc *self)
   self->refused = TRUE;
   self->ended = TRUE;
 }
-
-/* The object. */
 
 /* The usual title of a process that is run tells what is run. Here that is the same for all. */
 static void
@@ -262,7 +431,7 @@ afork_rpc_constructed (GObject *object)
       self->context = _afork_context_ref_nowhere ();
       self->refused = TRUE;
       g_critical ("Calls need a process and a function to be made to");
-      _afork_rpc_give_up (self, _("Calls need a process and a function to be made to"));
+      give_up (self, _("Calls need a process and a function to be made to"));
       return;
     }
 
@@ -331,7 +500,7 @@ afork_rpc_dispose (GObject *object)
   if (self->link != NULL)
     {
       release (self);
-      _afork_rpc_give_up (self, _("The object that calls go through has been disposed of"));
+      give_up (self, _("The object that calls go through has been disposed of"));
     }
   g_clear_object (&self->process);
   G_OBJECT_CLASS (afork_rpc_parent_class)->dispose (object);
@@ -617,6 +786,67 @@ afork_rpc_init (AForkRpc *self)
   _afork_pending_table_init (&self->in_flight);
 }
 
+/* Making calls. */
+
+/* Why no call can be accepted, or NULL. */
+static GError *
+find_obstacle (AForkRpc *self)
+{
+  if (self->failure != NULL)
+    return g_error_copy (self->failure);
+  if (self->closing || self->ended)
+    return g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED, _("The worker of “%s” has been closed"),
+                        self->function);
+  return NULL;
+}
+
+/* Takes CALL. */
+static void
+accept (AForkRpc         *self,
+        AForkPendingCall *call)
+{
+  GError *error = NULL;
+  g_autoptr(AForkHold) hold = hold_context (self, &error);
+
+  if (hold != NULL)
+    error = find_obstacle (self);
+  if (error == NULL && _afork_pending_call_is_cancelled (call))
+    error = g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, _("Operation was cancelled"));
+  if (error != NULL)
+    {
+      _afork_pending_call_fail (call, error);
+      g_object_unref (call);
+      return;
+    }
+
+  _afork_rpc_add_call (self, call);
+}
+
+/* Runs JOB, which may have been run before: then that is an error, and not of the first run. */
+static void
+run_job (AForkRpc            *self,
+         AForkJob            *job,
+         GCancellable        *cancellable,
+         GAsyncReadyCallback  callback,
+         gpointer             user_data)
+{
+  const gboolean is_new = afork_job_get_state (job) == AFORK_JOB_STATE_NEW;
+  AForkPendingCall *call;
+
+  call = _afork_pending_call_new (G_OBJECT (self), afork_rpc_run_job_async,
+                                  afork_job_get_args (job), is_new ? job : NULL,
+                                  cancellable, callback, user_data);
+  if (is_new)
+    {
+      accept (self, call);
+      return;
+    }
+
+  _afork_pending_call_fail (call, g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
+                                               _("The job was run already")));
+  g_object_unref (call);
+}
+
 /**
  * afork_rpc_new:
  * @process: a process that was not run
@@ -641,6 +871,307 @@ afork_rpc_new (AForkProcess *process,
   g_return_val_if_fail (function != NULL, NULL);
 
   return g_object_new (AFORK_TYPE_RPC, "process", process, "function", function, NULL);
+}
+
+/**
+ * afork_rpc_call_async:
+ * @self: an RPC object
+ * @args: (nullable): arguments, any value up to 1 GiB; a floating one is taken, and `NULL` is `()`
+ * @cancellable: (nullable): a cancellable
+ * @callback: (nullable) (scope async): what to call with the answer
+ * @user_data: data for @callback
+ *
+ * Calls the worker's function. Nothing waits: the call leaves when the main context turns, with all
+ * that were made until then.
+ *
+ * Cancelling it ends it at once. The worker does not begin with it, or is told by
+ * [method@AFork.Call.get_cancellable].
+ *
+ * Since: 0.1
+ */
+void
+afork_rpc_call_async (AForkRpc            *self,
+                      GVariant            *args,
+                      GCancellable        *cancellable,
+                      GAsyncReadyCallback  callback,
+                      gpointer             user_data)
+{
+  g_return_if_fail (AFORK_IS_RPC (self));
+  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
+
+  accept (self, _afork_pending_call_new (G_OBJECT (self), afork_rpc_call_async,
+                                         args, NULL,
+                                         cancellable, callback, user_data));
+}
+
+/**
+ * afork_rpc_call_finish:
+ * @self: an RPC object
+ * @result: what the callback was given
+ * @error: return location for an [error@AFork.Error], a [error@Gio.IOErrorEnum], or an error of the
+ *   worker's function
+ *
+ * Returns the answer. Fails with the error of the worker's function, which is `AFORK_ERROR_FAILED`
+ * if this program does not know its domain; with `G_IO_ERROR_CANCELLED` if the call was cancelled
+ * first; with `AFORK_ERROR_CLOSED` if it was made after [method@AFork.Rpc.close_async]; with
+ * `G_IO_ERROR_MESSAGE_TOO_LARGE` if the arguments or the result are over the limit, which is 1 GiB;
+ * and if there can be no answer any more as [class@AFork.Rpc] tells, with the same error for all
+ * calls that are not answered by then or are made later.
+ *
+ * Returns: (transfer full): the result, or `NULL` on error
+ *
+ * Since: 0.1
+ */
+GVariant *
+afork_rpc_call_finish (AForkRpc      *self,
+                       GAsyncResult  *result,
+                       GError       **error)
+{
+  g_return_val_if_fail (AFORK_IS_RPC (self), NULL);
+  g_return_val_if_fail (_afork_pending_call_is_result (result, self, afork_rpc_call_async), NULL);
+  g_return_val_if_fail (_afork_pending_call_has_end (result), NULL);
+
+  return _afork_pending_call_propagate (result, error);
+}
+
+/**
+ * afork_rpc_call:
+ * @self: an RPC object
+ * @args: (nullable): arguments, as for [method@AFork.Rpc.call_async]
+ * @cancellable: (nullable): a cancellable
+ * @error: return location for an error, as [method@AFork.Rpc.call_finish] has it
+ *
+ * Does what [method@AFork.Rpc.call_async] does, and waits for the answer. Meanwhile the worker's
+ * events are emitted, and nothing else of the program runs. If there are too few descriptors left
+ * to wait with, fails with `G_IO_ERROR_TOO_MANY_OPEN_FILES`, as [method@AFork.Process.run] does,
+ * and the call was not made.
+ *
+ * Returns: (transfer full): the result, or `NULL` on error
+ *
+ * Since: 0.1
+ */
+GVariant *
+afork_rpc_call (AForkRpc      *self,
+                GVariant      *args,
+                GCancellable  *cancellable,
+                GError       **error)
+{
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GVariant) owned = NULL;
+  AForkRpcBlocking blocking;
+
+  g_return_val_if_fail (AFORK_IS_RPC (self), NULL);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
+
+  owned = args != NULL ? g_variant_ref_sink (args) : NULL;
+  if (!begin_blocking (self, &blocking, error))
+    return NULL;
+
+  afork_rpc_call_async (self, owned, cancellable, _afork_blocking_cb, &blocking.base);
+  result = end_blocking (self, &blocking);
+  return afork_rpc_call_finish (self, result, error);
+}
+
+/**
+ * afork_rpc_run_job_async:
+ * @self: an RPC object
+ * @job: a job that was not run
+ * @cancellable: (nullable): a cancellable
+ * @callback: (nullable) (scope async): what to call with the answer
+ * @user_data: data for @callback
+ *
+ * Calls the worker's function with what @job has. Otherwise like [method@AFork.Rpc.call_async];
+ * [method@AFork.Job.cancel] cancels it, too.
+ *
+ * Since: 0.1
+ */
+void
+afork_rpc_run_job_async (AForkRpc            *self,
+                         AForkJob            *job,
+                         GCancellable        *cancellable,
+                         GAsyncReadyCallback  callback,
+                         gpointer             user_data)
+{
+  g_return_if_fail (AFORK_IS_RPC (self));
+  g_return_if_fail (AFORK_IS_JOB (job));
+  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
+
+  run_job (self, job, cancellable, callback, user_data);
+}
+
+/**
+ * afork_rpc_run_job_finish:
+ * @self: an RPC object
+ * @result: what the callback was given
+ * @error: return location for an error, as for [method@AFork.Rpc.call_finish]
+ *
+ * Returns the answer; what came with it, the job has. Also fails with `AFORK_ERROR_TIMED_OUT` if it
+ * took longer than [property@AFork.Job:timeout], and with `AFORK_ERROR_CLOSED` if the job was run
+ * before, which does not touch what came of that.
+ *
+ * Returns: (transfer full): the result, or `NULL` on error
+ *
+ * Since: 0.1
+ */
+GVariant *
+afork_rpc_run_job_finish (AForkRpc      *self,
+                          GAsyncResult  *result,
+                          GError       **error)
+{
+  g_return_val_if_fail (AFORK_IS_RPC (self), NULL);
+  g_return_val_if_fail (_afork_pending_call_is_result (result, self, afork_rpc_run_job_async),
+                        NULL);
+  g_return_val_if_fail (_afork_pending_call_has_end (result), NULL);
+
+  return _afork_pending_call_propagate (result, error);
+}
+
+/**
+ * afork_rpc_run_job:
+ * @self: an RPC object
+ * @job: a job that was not run
+ * @cancellable: (nullable): a cancellable
+ * @error: return location for an error, as [method@AFork.Rpc.run_job_finish] has it
+ *
+ * Does what [method@AFork.Rpc.run_job_async] does, and waits for the answer, as
+ * [method@AFork.Rpc.call] does.
+ *
+ * Returns: (transfer full): the result, or `NULL` on error
+ *
+ * Since: 0.1
+ */
+GVariant *
+afork_rpc_run_job (AForkRpc      *self,
+                   AForkJob      *job,
+                   GCancellable  *cancellable,
+                   GError       **error)
+{
+  g_autoptr(GAsyncResult) result = NULL;
+  AForkRpcBlocking blocking;
+
+  g_return_val_if_fail (AFORK_IS_RPC (self), NULL);
+  g_return_val_if_fail (AFORK_IS_JOB (job), NULL);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
+
+  if (!begin_blocking (self, &blocking, error))
+    return NULL;
+
+  afork_rpc_run_job_async (self, job, cancellable, _afork_blocking_cb, &blocking.base);
+  result = end_blocking (self, &blocking);
+  return afork_rpc_run_job_finish (self, result, error);
+}
+
+/**
+ * afork_rpc_close_async:
+ * @self: an RPC object
+ * @cancellable: (nullable): a cancellable
+ * @callback: (nullable) (scope async): what to call when the worker has ended
+ * @user_data: data for @callback
+ *
+ * Has the worker end when all calls that were made until now are answered. More are refused. May be
+ * called more than once. Cancelling it only means not to wait any longer.
+ *
+ * Calls that were cancelled or out of time are not waited for: a worker that is still at one when
+ * all others are answered has five seconds to exit, and is then killed. So has one without a
+ * [property@AFork.Rpc:done-function], and one that does not read what is left for it.
+ *
+ * Since: 0.1
+ */
+void
+afork_rpc_close_async (AForkRpc            *self,
+                       GCancellable        *cancellable,
+                       GAsyncReadyCallback  callback,
+                       gpointer             user_data)
+{
+  g_autoptr(AForkHold) hold = NULL;
+  g_autoptr(GTask) task = NULL;
+  g_autoptr(GError) error = NULL;
+
+  g_return_if_fail (AFORK_IS_RPC (self));
+  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
+
+  task = g_task_new (self, cancellable, callback, user_data);
+  g_task_set_source_tag (task, afork_rpc_close_async);
+  g_task_set_name (task, "[afork] calls closed");
+  hold = hold_context (self, &error);
+  if (hold == NULL)
+    {
+      g_task_return_error (task, g_steal_pointer (&error));
+      return;
+    }
+
+  self->closing = TRUE;
+  g_task_set_check_cancellable (task, FALSE);
+  if (self->ended && !has_pending (self) && !self->closed_due)
+    {
+      return_task (self, task);
+      return;
+    }
+
+  /* Closing goes on; only nobody waits for it. */
+  if (g_cancellable_is_cancelled (cancellable))
+    _afork_task_return_cancelled (task);
+  else
+    _afork_task_queue_push (&self->close_tasks, task);
+  if (!self->ended)
+    _afork_rpc_send_waiting (self);
+}
+
+/**
+ * afork_rpc_close_finish:
+ * @self: an RPC object
+ * @result: what the callback was given
+ * @error: return location for an [error@AFork.Error], or `G_IO_ERROR_CANCELLED`
+ *
+ * Tells whether the worker ended properly: it exited with status 0 after it was closed. If not,
+ * fails with what calls would fail with.
+ *
+ * Returns: true if it did
+ *
+ * Since: 0.1
+ */
+gboolean
+afork_rpc_close_finish (AForkRpc      *self,
+                        GAsyncResult  *result,
+                        GError       **error)
+{
+  g_return_val_if_fail (AFORK_IS_RPC (self), FALSE);
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+  g_return_val_if_fail (g_async_result_is_tagged (result, afork_rpc_close_async), FALSE);
+
+  return g_task_propagate_boolean (G_TASK (result), error);
+}
+
+/**
+ * afork_rpc_close:
+ * @self: an RPC object
+ * @cancellable: (nullable): a cancellable
+ * @error: return location for an error, as [method@AFork.Rpc.close_finish] has it
+ *
+ * Does what [method@AFork.Rpc.close_async] does, and waits until the worker has ended, as
+ * [method@AFork.Rpc.call] does for an answer.
+ *
+ * Returns: true if the worker ended properly
+ *
+ * Since: 0.1
+ */
+gboolean
+afork_rpc_close (AForkRpc      *self,
+                 GCancellable  *cancellable,
+                 GError       **error)
+{
+  g_autoptr(GAsyncResult) result = NULL;
+  AForkRpcBlocking blocking;
+
+  g_return_val_if_fail (AFORK_IS_RPC (self), FALSE);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
+
+  if (!begin_blocking (self, &blocking, error))
+    return FALSE;
+
+  afork_rpc_close_async (self, cancellable, _afork_blocking_cb, &blocking.base);
+  result = end_blocking (self, &blocking);
+  return afork_rpc_close_finish (self, result, error);
 }
 
 /**
@@ -782,7 +1313,7 @@ afork_rpc_set_max_in_flight (AForkRpc *self,
   g_return_if_fail (AFORK_IS_RPC (self));
 
   /* Nobody else has it while it is constructed. */
-  if (self->context != NULL && (hold = _afork_rpc_hold (self, NULL)) == NULL)
+  if (self->context != NULL && (hold = hold_context (self, NULL)) == NULL)
     {
       if (!_afork_context_is_lost (self->context))
         g_critical ("An object for calls belongs to a main context that another thread uses");

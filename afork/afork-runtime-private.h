@@ -12,8 +12,7 @@
 
 G_BEGIN_DECLS
 
-/* AForkRuntime is in three files: the class in afork-runtime.c, the runtimes there are in
- * afork-runtimes.c, and what they execute in process/launcher.c. */
+/* The class is in afork-runtime.c, and how its processes are made in process/launcher.c. */
 
 /* What makes its fresh processes. */
 typedef enum
@@ -23,6 +22,9 @@ typedef enum
   AFORK_RUNTIME_KIND_SELF,      /* this program, executed again */
   AFORK_RUNTIME_KIND_PROGRAM    /* this program, as it is: it is forked */
 } AForkRuntimeKind;
+
+/* The very program that runs, even if its file has been replaced since. */
+#define AFORK_SELF_PATH "/proc/self/exe"
 
 struct _AForkRuntime
 {

@@ -3,15 +3,16 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* The class: its properties, and the templates of a runtime. */
+/* The class: its properties, the runtimes of the whole program, and what they execute. */
 
 #include "config.h"
 
 #include "afork-runtime.h"
 #include "afork-runtime-private.h"
 
-#include "afork-process.h"
-#include "afork-process-private.h"
+#include <stdlib.h>
+
+#include "base/library.h"
 
 /**
  * AForkRuntime:
@@ -63,7 +64,111 @@ enum { DEFAULT_START_TIMEOUT = 30000 };
 
 G_DEFINE_FINAL_TYPE (AForkRuntime, afork_runtime, G_TYPE_OBJECT)
 
-/* GObject. */
+/* What is executed. */
+
+/* In the build tree the server lies in a folder beside the library, so that a program that is not
+ * installed finds the one that belongs to its library. */
+static char *
+find_uninstalled_server (void)
+{
+  g_autofree char *library = _afork_library_dup_path ();
+  g_autofree char *folder = NULL;
+  g_autofree char *server = NULL;
+
+  if (library == NULL)
+    return NULL;
+
+  folder = g_path_get_dirname (library);
+  server = g_build_filename (folder, "server", "afork-server", NULL);
+  return g_file_test (server, G_FILE_TEST_IS_EXECUTABLE) ? g_steal_pointer (&server) : NULL;
+}
+
+static char *
+find_server (void)
+{
+  const char *server = secure_getenv ("AFORK_SERVER");
+  char *uninstalled;
+
+  if (server != NULL && *server != '\0')
+    return g_strdup (server);
+
+  uninstalled = find_uninstalled_server ();
+  return uninstalled != NULL ? uninstalled : g_strdup (AFORK_SERVER_INSTALLED);
+}
+
+/* Where another program stands in for the kernel, as valgrind does, that is what executes us, and
+ * what "/proc/self/exe" would execute, though it is read as if it were us. It is not read so by its
+ * longer name. */
+static char *
+find_program (void)
+{
+  g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
+  g_autofree char *executed = g_file_read_link ("/proc/thread-self/exe", NULL);
+
+  if (program == NULL || executed == NULL || g_str_equal (program, executed))
+    return g_strdup (AFORK_SELF_PATH);
+
+  return g_steal_pointer (&program);
+}
+
+char **
+_afork_runtime_find_argv (AForkRuntime *self)
+{
+  g_autofree char **argv = NULL;
+
+  if (self->argv != NULL
+      || (self->kind != AFORK_RUNTIME_KIND_NATIVE && self->kind != AFORK_RUNTIME_KIND_SELF))
+    return g_strdupv (self->argv);
+
+  argv = g_new0 (char *, 2);
+  argv[0] = self->kind == AFORK_RUNTIME_KIND_NATIVE ? find_server () : find_program ();
+  return g_steal_pointer (&argv);
+}
+
+/* Properties. */
+
+static char **
+dup_strings (AForkRuntime  *self,
+             char         **strings)
+{
+  char **copy;
+
+  _afork_mutex_lock (&self->mutex);
+  copy = g_strdupv (strings);
+  _afork_mutex_unlock (&self->mutex);
+  return copy;
+}
+
+static gboolean
+equal_strings (const char * const *a,
+               const char * const *b)
+{
+  return a == b || (a != NULL && b != NULL && g_strv_equal (a, b));
+}
+
+static void
+set_strings (AForkRuntime         *self,
+             char               ***place,
+             const char * const   *strings,
+             int                   prop_id)
+{
+  gboolean changes;
+
+  _afork_mutex_lock (&self->mutex);
+  changes = !equal_strings ((const char * const *) *place, strings);
+  if (changes)
+    {
+      g_strfreev (*place);
+      *place = g_strdupv ((char **) strings);
+      self->generation++;
+    }
+  _afork_mutex_unlock (&self->mutex);
+
+  if (changes)
+    g_object_notify_by_pspec (G_OBJECT (self), props[prop_id]);
+}
+
+/* The object. */
 
 /* A template that somebody else still has takes a reference to the runtime then. */
 static void
@@ -301,116 +406,152 @@ afork_runtime_init (AForkRuntime *self)
   self->templates = _afork_templates_new ();
 }
 
-/* Templates. */
+/* The runtimes of the whole program. */
 
-/* Holds the thread-default main context. NULL if another thread uses that. */
-static AForkHold *
-hold_thread_default (void)
+static AForkRuntime *default_runtime;   /* atomic; NULL for the native one */
+
+/* Makes *RUNTIME, once for the whole program. */
+static AForkRuntime *
+get_single (gsize            *runtime,
+            const char       *name,
+            AForkRuntimeKind  kind)
 {
-  g_autoptr(AForkContext) context = _afork_context_ref_thread_default ();
+  if (g_once_init_enter (runtime))
+    {
+      AForkRuntime *made = g_object_new (AFORK_TYPE_RUNTIME,
+                                         "name", name,
+                                         "can-fork", TRUE,
+                                         "can-pass-fds", TRUE,
+                                         NULL);
 
-  return _afork_context_hold (context);
+      made->kind = kind;
+      g_once_init_leave (runtime, (gsize) made);
+    }
+
+  return (AForkRuntime *) *runtime;
 }
 
-/* A template that is none, for a thread that must not have the one there is. It is the thread's
- * until that asks again, or ends. */
-static AForkProcess *
-new_refused_template (AForkRuntime *self)
+AForkRuntime *
+_afork_runtime_get_program (void)
 {
-  static GPrivate refused = G_PRIVATE_INIT (g_object_unref);
-  AForkProcess *process = g_object_new (AFORK_TYPE_PROCESS, "runtime", self, "fresh", TRUE, NULL);
+  static gsize program;
 
-  g_private_replace (&refused, process);
-  return process;
+  return get_single (&program, "program", AFORK_RUNTIME_KIND_PROGRAM);
 }
 
 /**
- * afork_runtime_get_template:
- * @self: a runtime
+ * afork_runtime_get_native:
  *
- * Gets the process that new processes of this runtime are forked from in the thread-default main
- * context, and starts it if need be. It is prepared like any process.
+ * Gets the runtime of worker modules written in C, which is the same for the whole program.
  *
- * If the template could not be started, that is told by what it is used for.
+ * Its processes need the C library only. To run them under another program, such as `valgrind`, set
+ * [property@AFork.Runtime:argv].
  *
- * Returns: (transfer none): the template; it is good until it dies or is replaced
+ * Returns: (transfer none): the native runtime
  *
  * Since: 0.1
  */
-AForkProcess *
-afork_runtime_get_template (AForkRuntime *self)
+AForkRuntime *
+afork_runtime_get_native (void)
 {
-  g_autoptr(AForkHold) hold = NULL;
-  g_autoptr(AForkProcess) old = NULL;
-  g_autoptr(AForkProcess) new = NULL;
-  AForkTemplate template;
-  guint generation;
+  static gsize native;
 
-  g_return_val_if_fail (AFORK_IS_RUNTIME (self), NULL);
-
-  hold = hold_thread_default ();
-  if (hold == NULL)
-    return new_refused_template (self);
-
-  _afork_mutex_lock (&self->mutex);
-  generation = self->generation;
-  _afork_mutex_unlock (&self->mutex);
-
-  /* What is returned is kept by the table. */
-  template = _afork_templates_get (self->templates);
-  old = template.process;
-  /* What the program was given that this one was forked from went with its descriptors. */
-  if (old != NULL && _afork_process_is_stranded (old))
-    g_clear_object (&old);
-  if (old != NULL
-      && (template.given
-          || (template.generation == generation && _afork_process_is_open (old))))
-    return old;
-
-  new = g_object_new (AFORK_TYPE_PROCESS, "runtime", self, "fresh", TRUE, NULL);
-  _afork_process_replace (new, old);
-  _afork_templates_set (self->templates, &(AForkTemplate) { new, FALSE, generation });
-  return new;
+  return get_single (&native, "native", AFORK_RUNTIME_KIND_NATIVE);
 }
 
 /**
- * afork_runtime_set_template:
- * @self: a runtime
- * @process: (nullable): a process of this runtime, or `NULL` for none
+ * afork_runtime_get_self:
  *
- * Sets the process that new processes of this runtime are forked from in the thread-default main
- * context. If it dies, it is not replaced, and new processes fail as it has failed. If it was run,
- * or is run later, new processes fail with `AFORK_ERROR_CLOSED`.
+ * Gets the runtime that executes the calling program again, as a server of its own functions; it is
+ * the same for the whole program. No other program and no module need to be there.
  *
- * `NULL` gives up the present template. The runtime starts one when it is next needed.
+ * Functions are looked for in the modules that are loaded, the newest first, and then in the
+ * program and in the libraries that it is linked with, as for [ctor@AFork.Process.new_template].
+ * The program that is executed is `/proc/self/exe`, the very one that runs, even if its file has
+ * been replaced since.
+ *
+ * The program must call [func@AFork.init] as the first thing in `main()`. If it has not, it would
+ * only show itself to its user once more, and so nothing is executed: processes fail with
+ * `AFORK_ERROR_SPAWN`. So they do if the program runs with more rights than its caller; and if it
+ * makes the call at times only, and has not answered within
+ * [property@AFork.Runtime:start-timeout], when it is killed.
+ *
+ * Returns: (transfer none): the program's own runtime
+ *
+ * Since: 0.1
+ */
+AForkRuntime *
+afork_runtime_get_self (void)
+{
+  static gsize self;
+
+  return get_single (&self, "self", AFORK_RUNTIME_KIND_SELF);
+}
+
+/**
+ * afork_runtime_get_default:
+ *
+ * Gets the runtime of processes for which none is named: the native one, unless another was set.
+ *
+ * Returns: (transfer none): the default runtime
+ *
+ * Since: 0.1
+ */
+AForkRuntime *
+afork_runtime_get_default (void)
+{
+  AForkRuntime *runtime = g_atomic_pointer_get (&default_runtime);
+
+  return runtime != NULL ? runtime : afork_runtime_get_native ();
+}
+
+/**
+ * afork_runtime_set_default:
+ * @runtime: (nullable): a runtime, or `NULL` for the native one
+ *
+ * Sets the runtime of processes for which none is named. It is for programs, not for libraries, and
+ * the runtime is kept from then on, even if another one is set later.
  *
  * Since: 0.1
  */
 void
-afork_runtime_set_template (AForkRuntime *self,
-                            AForkProcess *process)
+afork_runtime_set_default (AForkRuntime *runtime)
 {
-  g_autoptr(AForkHold) hold = NULL;
+  g_return_if_fail (runtime == NULL || AFORK_IS_RUNTIME (runtime));
 
-  g_return_if_fail (AFORK_IS_RUNTIME (self));
-  g_return_if_fail (process == NULL || AFORK_IS_PROCESS (process));
-
-  hold = hold_thread_default ();
-  if (hold == NULL)
-    {
-      g_critical ("A template is set in the thread-default main context, and another thread uses "
-                  "that: this thread needs one of its own, see "
-                  "g_main_context_push_thread_default()");
-      return;
-    }
-
-  g_return_if_fail (process == NULL || afork_process_get_runtime (process) == self);
-  g_return_if_fail (process == NULL || _afork_context_is_thread_default (process->context));
-
-  _afork_templates_set (self->templates, &(AForkTemplate) { process, TRUE, 0 });
+  /* Never given up: another thread may just have got it. */
+  if (runtime != NULL)
+    g_object_ref (runtime);
+  g_atomic_pointer_set (&default_runtime, runtime);
 }
 
-/* Properties. */
+/**
+ * afork_runtime_new_command: (constructor)
+ * @name: what the runtime is called
+ * @argv: (array zero-terminated=1) (element-type filename): a program, looked up in `PATH` if it
+ *   has no slash, and its arguments
+ *
+ * Creates a runtime that executes a command. The command gets the command socket, a stream socket,
+ * as its standard input and output, and must hand them to a server that speaks AFork's protocol,
+ * such as `afork-server` without arguments.
+ *
+ * For all that is known the socket is relayed on its way, so processes of the runtime are not
+ * forked and take no descriptors. Where that is not so, make the object with
+ * [property@AFork.Runtime:can-fork] and [property@AFork.Runtime:can-pass-fds].
+ *
+ * Returns: (transfer full): a new runtime
+ *
+ * Since: 0.1
+ */
+AForkRuntime *
+afork_runtime_new_command (const char         *name,
+                           const char * const *argv)
+{
+  g_return_val_if_fail (name != NULL, NULL);
+  g_return_val_if_fail (argv != NULL, NULL);
+
+  return g_object_new (AFORK_TYPE_RUNTIME, "name", name, "argv", argv, NULL);
+}
 
 /**
  * afork_runtime_get_name: (get-property name)
@@ -429,47 +570,6 @@ afork_runtime_get_name (AForkRuntime *self)
   g_return_val_if_fail (AFORK_IS_RUNTIME (self), NULL);
 
   return self->name;
-}
-
-static char **
-dup_strings (AForkRuntime  *self,
-             char         **strings)
-{
-  char **copy;
-
-  _afork_mutex_lock (&self->mutex);
-  copy = g_strdupv (strings);
-  _afork_mutex_unlock (&self->mutex);
-  return copy;
-}
-
-static gboolean
-equal_strings (const char * const *a,
-               const char * const *b)
-{
-  return a == b || (a != NULL && b != NULL && g_strv_equal (a, b));
-}
-
-static void
-set_strings (AForkRuntime         *self,
-             char               ***place,
-             const char * const   *strings,
-             int                   prop_id)
-{
-  gboolean changes;
-
-  _afork_mutex_lock (&self->mutex);
-  changes = !equal_strings ((const char * const *) *place, strings);
-  if (changes)
-    {
-      g_strfreev (*place);
-      *place = g_strdupv ((char **) strings);
-      self->generation++;
-    }
-  _afork_mutex_unlock (&self->mutex);
-
-  if (changes)
-    g_object_notify_by_pspec (G_OBJECT (self), props[prop_id]);
 }
 
 /**

@@ -12,10 +12,7 @@
 
 G_BEGIN_DECLS
 
-/* For the parts of AForkPeer only. They are: itself and its beginnings in client.c, what it tells
- * its owner in notifier.c, the commands it is sent in client-commands.c and client-exec.c, what it
- * answers in client-replies.c, its forks in client-forks.c, and how it fails and ends in
- * client-fate.c. */
+/* For client.c, client-start.c, client-replies.c and notifier.c only. */
 
 struct _AForkPeer
 {
@@ -94,6 +91,8 @@ void       _afork_peer_drop_channel       (AForkPeer                 *self);
 
 /* The handshake is done, or never will be. */
 void       _afork_peer_clear_deadline     (AForkPeer                 *self);
+/* A server was executed, or its socket taken over: it has to answer in time. */
+void       _afork_peer_await_handshake    (AForkPeer                 *self);
 
 /* Telling the owner, which may drop the last reference to itself meanwhile. */
 
@@ -124,10 +123,6 @@ gboolean   _afork_peer_expect_ready       (AForkPeer                 *self);
 
 /* What comes on the command channel. */
 extern const AForkChannelEvents _afork_peer_channel_events;
-
-/* Makes FRAME a breach of the protocol; returns false. */
-gboolean   _afork_peer_refuse_frame       (const AForkFrame          *frame,
-                                           GError                   **error);
 
 /* Forks. */
 
@@ -162,8 +157,6 @@ AForkPeer *_afork_peer_find_unborn        (AForkPeer                 *self,
                                            guint32                    number);
 /* Forks of it that have not been heard of by now may never have come to be. */
 void       _afork_peer_settle_unborn      (AForkPeer                 *self);
-/* A template's reports are needed as long as its fork lives, and so is it. */
-void       _afork_peer_forget_template    (AForkPeer                 *self);
 
 /* Failing and ending. */
 

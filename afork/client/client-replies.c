@@ -3,7 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What a peer answers: the frames on its command channel, and the end of that. */
+/* What a process replies: the frames on its command channel, and on the channel that tells how
+ * executing a program went. */
 
 #include "config.h"
 
@@ -14,13 +15,15 @@
 #include <string.h>
 
 #include "afork-error.h"
+#include "base/fd.h"
 #include "base/i18n.h"
 #include "base/pidfd-info.h"
 #include "remote-error.h"
 
-gboolean
-_afork_peer_refuse_frame (const AForkFrame  *frame,
-                          GError           **error)
+/* Makes FRAME a breach of the protocol; returns false. */
+static gboolean
+refuse_frame (const AForkFrame  *frame,
+              GError           **error)
 {
   g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL,
                _("The process does not keep to the protocol: %s came where it may not"),
@@ -136,7 +139,7 @@ hello_came (AForkPeer         *self,
             GError           **error)
 {
   if (strcmp (frame->string[0], AFORK_WIRE_MAGIC) != 0)
-    return _afork_peer_refuse_frame (frame, error);
+    return refuse_frame (frame, error);
   if (frame->number[0] != AFORK_WIRE_VERSION)
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL,
@@ -291,7 +294,7 @@ fork_failed_came (AForkPeer         *self,
   g_autoptr(GError) cause = NULL;
 
   if (life == NULL)
-    return _afork_peer_refuse_frame (frame, error);
+    return refuse_frame (frame, error);
 
   cause = _afork_remote_error_new (frame->number[1], frame->string[0]);
   if (fork != NULL)
@@ -316,7 +319,7 @@ exited_came (AForkPeer         *self,
   int wait_status = -1;
 
   if (life == NULL)
-    return _afork_peer_refuse_frame (frame, error);
+    return refuse_frame (frame, error);
 
   if (frame->exit.wait_status <= G_MAXUINT16)
     wait_status = (int) frame->exit.wait_status;
@@ -333,7 +336,7 @@ signaled_came (AForkPeer         *self,
   const int result = (int) MIN (frame->number[1], (guint32) G_MAXINT);
 
   return _afork_peer_take_answer (self, frame->number[0], result)
-    || _afork_peer_refuse_frame (frame, error);
+    || refuse_frame (frame, error);
 }
 
 static gboolean
@@ -348,7 +351,7 @@ frame_cb (AForkChannel      *channel,
   int none = -1;
 
   if (!is_in_place (self, frame, fds))
-    return _afork_peer_refuse_frame (frame, error);
+    return refuse_frame (frame, error);
   /* The kernel gives no pid of a sender that this PID namespace does not have, nor of what was
    * sent before anybody asked. Without a pid, the process could be neither signalled nor waited
    * for. */
@@ -382,7 +385,7 @@ frame_cb (AForkChannel      *channel,
     case AFORK_FRAME_SIGNALED:
       return signaled_came (self, frame, error);
     default:
-      return _afork_peer_refuse_frame (frame, error);
+      return refuse_frame (frame, error);
     }
 }
 
@@ -443,3 +446,99 @@ closed_cb (AForkChannel *channel,
 }
 
 const AForkChannelEvents _afork_peer_channel_events = { frame_cb, closed_cb };
+
+/* Executing a program. */
+
+/* The process was ready before it tried, and so that is here. */
+static void
+let_ready_come_first (AForkPeer *self)
+{
+  if (self->channel != NULL && self->program_socket == NULL)
+    _afork_channel_drain (self->channel);
+}
+
+static gboolean
+outcome_frame_cb (AForkChannel      *channel,
+                  const AForkFrame  *frame,
+                  int               *fds,
+                  GPid               pid,
+                  gpointer           data,
+                  GError           **error)
+{
+  g_autoptr(AForkPeer) self = _afork_peer_ref (data);
+  g_autoptr(GError) cause = NULL;
+
+  if (frame->kind != AFORK_FRAME_ERROR || frame->n_fds > 0)
+    return refuse_frame (frame, error);
+
+  cause = _afork_remote_error_new (frame->number[0], frame->string[0]);
+  _afork_peer_hold_tales (self);
+  let_ready_come_first (self);
+  g_clear_object (&self->program_socket);
+  _afork_peer_fail (self, cause);
+  _afork_peer_let_tales_go (self, FALSE);
+  return TRUE;
+}
+
+/* Nothing went wrong if the process was ready; else its command socket tells what did. */
+static void
+outcome_closed_cb (AForkChannel *channel,
+                   const GError *error,
+                   gpointer      data)
+{
+  g_autoptr(AForkPeer) self = data;
+  g_autoptr(GSocket) socket = NULL;
+
+  _afork_peer_hold_tales (self);
+  if (error == NULL)
+    let_ready_come_first (self);
+
+  g_clear_pointer (&self->outcome, _afork_channel_unref);
+  socket = g_steal_pointer (&self->program_socket);
+  if (error != NULL)
+    {
+      _afork_peer_fail (self, error);
+      /* Unless the main context is gone, for which the other process is not to blame. */
+      if (!g_error_matches (error, AFORK_ERROR, AFORK_ERROR_CLOSED))
+        _afork_life_send_signal (self->life, SIGKILL);
+    }
+  else if (socket != NULL && self->failure == NULL)
+    {
+      self->running = TRUE;
+      _afork_peer_send_kept_signals (self);
+      _afork_peer_tell_ready (self, socket);
+    }
+  _afork_peer_let_tales_go (self, FALSE);
+}
+
+static const AForkChannelEvents outcome_events = { outcome_frame_cb, outcome_closed_cb };
+
+void
+_afork_peer_exec (AForkPeer          *self,
+                  const char * const *argv)
+{
+  AForkFrame frame = { .kind = AFORK_FRAME_EXEC, .n_fds = 1 };
+  g_autofree guint8 *bytes G_GNUC_UNUSED = NULL;
+  g_autoptr(GError) error = NULL;
+  int outcome;
+
+  self->told_to_run = TRUE;
+  if (self->channel == NULL)
+    return;
+
+  outcome = _afork_peer_connect_channel (self, &self->outcome, &outcome_events, &error);
+  if (outcome < 0)
+    {
+      _afork_peer_abandon (self, error);
+      return;
+    }
+
+  if (!_afork_peer_expect_ready (self))
+    {
+      _afork_fd_close (outcome);
+      return;
+    }
+
+  bytes = _afork_peer_pack_strings (argv, &frame.strings);
+  _afork_peer_send (self, &frame, outcome);
+}

@@ -3,14 +3,13 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What a runtime executes, or forks instead, for a fresh process. */
+/* What a fresh process of a runtime executes, or is forked from instead. */
 
 #include "config.h"
 
 #include "afork-runtime-private.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -20,68 +19,6 @@
 #include "afork-process-private.h"
 #include "base/i18n.h"
 #include "base/library.h"
-
-/* The very program that runs, even if its file has been replaced since. */
-#define SELF_PATH "/proc/self/exe"
-
-/* In the build tree the server lies in a folder beside the library, so that a program that is not
- * installed finds the one that belongs to its library. */
-static char *
-find_uninstalled_server (void)
-{
-  g_autofree char *library = _afork_library_dup_path ();
-  g_autofree char *folder = NULL;
-  g_autofree char *server = NULL;
-
-  if (library == NULL)
-    return NULL;
-
-  folder = g_path_get_dirname (library);
-  server = g_build_filename (folder, "server", "afork-server", NULL);
-  return g_file_test (server, G_FILE_TEST_IS_EXECUTABLE) ? g_steal_pointer (&server) : NULL;
-}
-
-static char *
-find_server (void)
-{
-  const char *server = secure_getenv ("AFORK_SERVER");
-  char *uninstalled;
-
-  if (server != NULL && *server != '\0')
-    return g_strdup (server);
-
-  uninstalled = find_uninstalled_server ();
-  return uninstalled != NULL ? uninstalled : g_strdup (AFORK_SERVER_INSTALLED);
-}
-
-/* Where another program stands in for the kernel, as valgrind does, that is what executes us, and
- * what "/proc/self/exe" would execute, though it is read as if it were us. It is not read so by its
- * longer name. */
-static char *
-find_program (void)
-{
-  g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
-  g_autofree char *executed = g_file_read_link ("/proc/thread-self/exe", NULL);
-
-  if (program == NULL || executed == NULL || g_str_equal (program, executed))
-    return g_strdup (SELF_PATH);
-
-  return g_steal_pointer (&program);
-}
-
-char **
-_afork_runtime_find_argv (AForkRuntime *self)
-{
-  g_autofree char **argv = NULL;
-
-  if (self->argv != NULL
-      || (self->kind != AFORK_RUNTIME_KIND_NATIVE && self->kind != AFORK_RUNTIME_KIND_SELF))
-    return g_strdupv (self->argv);
-
-  argv = g_new0 (char *, 2);
-  argv[0] = self->kind == AFORK_RUNTIME_KIND_NATIVE ? find_server () : find_program ();
-  return g_steal_pointer (&argv);
-}
 
 static void
 send_module_path (AForkPeer          *peer,
@@ -137,10 +74,10 @@ execute (AForkRuntime *self,
     g_set_error (&error, AFORK_ERROR, AFORK_ERROR_SPAWN,
                  _("The runtime “%s” has no command"), self->name);
   else if (self->kind == AFORK_RUNTIME_KIND_SELF && _afork_init_check (&error)
-           && strcmp (argv[0], SELF_PATH) == 0 && access (SELF_PATH, F_OK) < 0)
+           && strcmp (argv[0], AFORK_SELF_PATH) == 0 && access (AFORK_SELF_PATH, F_OK) < 0)
     g_set_error (&error, AFORK_ERROR, AFORK_ERROR_SPAWN,
                  _("The program cannot be executed as its own worker: %s is not there (%s)"),
-                 SELF_PATH, g_strerror (errno));
+                 AFORK_SELF_PATH, g_strerror (errno));
   if (error != NULL)
     {
       _afork_peer_abandon (peer, error);

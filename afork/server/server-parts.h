@@ -3,9 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What the parts of a server share: the command loop is in server.c, answering in server-reply.c,
- * ending in server-end.c, and what it can be told in server-prepare.c, server-map.c, server-fork.c
- * and server-run.c. */
+/* What the parts of a server share: the command loop is in server.c, replies and the end are in
+ * server-reply.c, and what it can be told is in server-prepare.c and server-run.c. */
 
 #pragma once
 
@@ -75,10 +74,6 @@ void         afork_server_end              (int               status) __attribut
 void         afork_server_leave            (int               status) __attribute__ ((noreturn));
 /* The same, with the failure. */
 void         afork_server_fail             (void) __attribute__ ((noreturn));
-
-/* Makes a process that has no forks. *REPORTS is then to be told to the caller, unless it is
- * -1. */
-bool         afork_server_become_single    (int              *reports);
 
 /* NULL and a failure if memory is out. The strings are the frame's. */
 const char **afork_server_strings_to_array (AForkStrings      strings);

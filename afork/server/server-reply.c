@@ -3,17 +3,35 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What a server answers. */
+/* What a server replies, and how it ends. */
 
 #define _GNU_SOURCE
 #include "server-parts.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "system/pidfd.h"
 #include "system/system-calls.h"
+
+#ifdef __GLIBC__
+/* All streams there are, the newest first. Standard error comes before the two others that are
+ * always there. */
+extern FILE *_IO_list_all;
+
+/* Wide characters have a buffer of their own. */
+static bool
+is_written (const FILE *stream)
+{
+  return stream->_mode <= 0 && stream->_IO_write_ptr == stream->_IO_write_base;
+}
+#endif
+
+/* Replies. */
 
 void
 afork_server_put_report (const AForkFrame *frame,
@@ -92,4 +110,152 @@ afork_server_tell_birth (void)
   AForkFrame born = { .kind = AFORK_FRAME_BORN };
 
   return !afork_server.unborn || afork_server_answer (&born, -1);
+}
+
+/* The end of a server, or of what it became. */
+
+/* Whether nothing that was printed waits to be written, as far as can be told without a lock. Most
+ * workers print nothing, and fflush() would touch memory for that. */
+static bool
+stdio_is_written (void)
+{
+#ifdef __GLIBC__
+  return _IO_list_all == stderr && is_written (stdout) && is_written (stderr);
+#else
+  return false;
+#endif
+}
+
+void
+afork_server_end (int status)
+{
+  if (!afork_server.forked)
+    exit (status);
+
+  if (!stdio_is_written ())
+    fflush (NULL);
+  _exit (status);
+}
+
+/* A process that only stays for its forks has no use for its items, and the other ends of what they
+ * are wait for them to be closed. */
+static void
+give_up_items (void)
+{
+  if (afork_server.outcome >= 0)
+    close (afork_server.outcome);
+  for (size_t i = 0; i < afork_server.items.n_items; i++)
+    if (afork_server.items.items[i].kind == AFORK_ITEM_FD)
+      close (afork_server.items.items[i].fd);
+}
+
+/* So it is with sockets of forks that will never be. */
+static void
+give_up_input (void)
+{
+  afork_server.link.input_start = afork_server.link.input_end = 0;
+  while (afork_server.link.n_fds > 0)
+    close (afork_link_take_fd (&afork_server.link));
+}
+
+/* Of the commands that have come, does those that are about forks which live, and drops the rest,
+ * so that the sockets in them close and their other ends know. */
+static void
+discard_commands (void)
+{
+  AForkLinkResult result = AFORK_LINK_OK;
+  AForkFrame frame;
+
+  while (result == AFORK_LINK_OK && !afork_server.discards)
+    {
+      result = afork_link_next (&afork_server.link, &frame, &afork_server.failure);
+      if (result != AFORK_LINK_OK)
+        break;
+
+      if (frame.kind == AFORK_FRAME_SIGNAL)
+        afork_serve_signal (frame.number[0], frame.number[1]);
+      else if (frame.kind == AFORK_FRAME_DISOWN)
+        afork_serve_disown (frame.number[0]);
+      for (uint16_t i = 0; i < frame.n_fds; i++)
+        close (afork_link_take_fd (&afork_server.link));
+    }
+
+  if (result == AFORK_LINK_FAILED)
+    afork_server.discards = true;
+  if (afork_server.discards)
+    give_up_input ();
+}
+
+static void
+receive_leftovers (void)
+{
+  AForkLinkResult result = afork_link_receive (&afork_server.link, false, &afork_server.failure);
+
+  if (result == AFORK_LINK_END)
+    afork_children_unwatch_socket (&afork_server.children, afork_server.link.socket);
+  if (result != AFORK_LINK_OK && result != AFORK_LINK_EMPTY)
+    give_up_input ();
+  else
+    discard_commands ();
+}
+
+/* What was lost, the caller would wait for. It looks after the forks itself once the socket has
+ * ended. */
+static void
+give_up_socket (void)
+{
+  shutdown (afork_server.link.socket, SHUT_RDWR);
+}
+
+/* Ends the process, but not before it has reaped and reported its forks. */
+void
+afork_server_leave (int status)
+{
+  /* While it stays, it can be ended, and what it was sent is no longer open. */
+  if (afork_server.children.n_children > 0)
+    {
+      afork_server_tell_birth ();
+      give_up_items ();
+      discard_commands ();
+    }
+
+  while (afork_server.children.n_children > 0)
+    {
+      bool readable = afork_children_wait (&afork_server.children, afork_server_put_report, NULL);
+
+      if (readable)
+        receive_leftovers ();
+      afork_link_flush (&afork_server.link);
+      if (afork_server.link.error != 0)
+        give_up_socket ();
+    }
+
+  afork_server_end (status);
+}
+
+void
+afork_server_fail (void)
+{
+  AForkWireError code = afork_server.failure.code;
+  AForkFrame frame = {
+    .kind = AFORK_FRAME_ERROR,
+    .number = { code },
+    .string = { afork_server.failure.text },
+  };
+  int pidfd = afork_server.unborn ? afork_pidfd_open_self () : -1;
+
+  /* If no pidfd can be had, or none can be sent, the error goes without. */
+  frame.n_fds = pidfd >= 0;
+  if (!afork_link_send (&afork_server.link, &frame, &pidfd) && pidfd >= 0)
+    {
+      frame.n_fds = 0;
+      afork_link_send (&afork_server.link, &frame, NULL);
+    }
+  if (pidfd >= 0)
+    close (pidfd);
+  afork_server.unborn = false;
+  if (afork_server.link.error != 0)
+    give_up_socket ();
+
+  afork_server_leave (AFORK_EXIT_BASE + (int) code);
 }

@@ -3,14 +3,81 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
+/* One end of a call socket: messages and blobs to frames, and frames to messages and blobs. */
+
 #include "config.h"
 
 #include "call-stream.h"
-#include "call-stream-parts.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 
+#include "afork-error.h"
 #include "base/fd.h"
+#include "base/i18n.h"
+#include "base/memory.h"
+#include "call-reader.h"
+#include "call-value.h"
+#include "call-writer.h"
+#include "normal-check.h"
+#include "protocol-error.h"
+#include "segments.h"
+
+/* Does something for a frame that takes long, about a millisecond at most. Sets the stream's `step`
+ * to what is to be done next, or to NULL. */
+typedef gboolean (*AForkCallStep) (AForkCallStream  *self,
+                                   GError          **error);
+
+struct _AForkCallStream
+{
+  gatomicrefcount    ref_count;
+  int                fd;
+
+  /* Sending. */
+  AForkCallWriter   *writer;
+  AForkSegmentPool  *pool;            /* for blobs that are sent */
+  gboolean           send_sealed;     /* … but in sealed memfds, for the other side does not trust
+                                       * us … */
+  gboolean           send_no_fds;     /* descriptors do not arrive */
+  gboolean           send_inline;     /* … or in no memory, for it cannot look at seals */
+  GUnixFDList       *outbox;          /* of the other side: its descriptor; or NULL */
+  gsize              outbox_size;
+
+  /* Receiving. */
+  AForkCallReader   *reader;
+  GVariant          *sample;          /* see _afork_call_value_import() */
+  AForkSegmentTable *table;           /* for blobs that come */
+  gboolean           accept_segments; /* the other side is trusted … */
+  gboolean           refuse_sealed;   /* … or is not to send any memory */
+  gboolean           limits_fds;      /* that wait for their value */
+  gboolean           accept_outbox;   /* it may still send one */
+  AForkCallOutbox   *new_outbox;      /* that came, for sending; atomic; or NULL */
+
+  /* What has come of the next value. */
+  GArray            *fds;             /* of int */
+  GPtrArray         *inline_blobs;    /* of GBytes; or NULL */
+  gsize              n_inline_bytes;  /* in these */
+  guint8            *open_blob;       /* to which more pieces will come, or NULL */
+  gsize              open_size;       /* of it … */
+  gsize              open_capacity;   /* … and how much there is room for */
+
+  /* The frame that is being taken. */
+  AForkCallStep      step;            /* what is to be done next, or NULL */
+  AForkCallFrame     frame;
+  GBytes            *owner;           /* has its bytes, or NULL */
+  AForkCallMessage   message;         /* what there is of it, if it is one */
+  gboolean           is_message;
+  AForkNormalCheck  *check;           /* of its value; NULL until one is large */
+  guint              n_sealed;        /* sealed blobs of it that have not been taken */
+  guint64            n_blob_bytes;    /* in the blobs that have */
+  guint              n_strings;       /* strings of it that have been taken */
+  gsize              string_size;     /* bytes of the next one … */
+  gsize              n_taken;         /* … of which these have … */
+  gsize              n_written;       /* … and what they have become */
+};
 
 enum
 {
@@ -21,10 +88,33 @@ enum
   MAX_UNREAD = 16 * 1024 * 1024,
 };
 
-/* Sending. */
+enum
+{
+  /* What is copied of a blob in one step, in bytes … */
+  MAX_COPIED = 1024 * 1024,
+  /* … and how many blobs are taken. */
+  MAX_TAKEN = 16,
+};
 
-void
-_afork_call_stream_gather_news (AForkCallStream *self)
+enum
+{
+  /* As many descriptors may wait for their value at any time. */
+  FEW_FDS = 4,
+  /* More may be up to one in so many of those that this process may have … */
+  WAITING_FDS_SHARE = 4,
+  /* … and none of the last of these, which are one in so many. They are reserved for the program,
+   * and for values that come together with their descriptors, of which a message has 253 at most:
+   * a quarter of the usual limit. */
+  RESERVED_FDS_SHARE = 4,
+  /* How much of a text is taken in one step, in bytes. */
+  TEXT_PART = 64 * 1024,
+};
+
+/* What is gathered and sent. */
+
+/* Gathers what the other side is to be told about segments of either side. */
+static void
+gather_news (AForkCallStream *self)
 {
   AForkCallFrame frame = { .kind = AFORK_CALL_FRAME_SEGMENT_END };
 
@@ -61,7 +151,7 @@ _afork_call_stream_flush (AForkCallStream  *self,
 
   do
     {
-      _afork_call_stream_gather_news (self);
+      gather_news (self);
       status = _afork_call_writer_flush (self->writer, wait, error);
     }
   while (wait && status == AFORK_CALL_STREAM_OK && count_news (self) > 0);
@@ -184,10 +274,279 @@ _afork_call_stream_is_in_outbox (AForkCallStream *self)
   return _afork_call_reader_is_in_rest (self->reader);
 }
 
-/* Receiving. */
+/* Blobs that are sent. */
+
+static void
+send_inline_blob (AForkCallStream *self,
+                  GBytes          *blob)
+{
+  gsize size, offset = 0;
+  const guint8 *bytes = g_bytes_get_data (blob, &size);
+
+  do
+    {
+      gsize piece = MIN (size - offset, (gsize) AFORK_CALL_FRAME_MAX_PAYLOAD);
+      gboolean more = offset + piece < size;
+      g_autoptr(GBytes) part = g_bytes_new_from_bytes (blob, offset, piece);
+      AForkCallFrame frame = {
+        .kind = AFORK_CALL_FRAME_BLOB,
+        .flags = more ? AFORK_CALL_FRAME_MORE : 0,
+        .data = bytes + offset,
+        .size = piece,
+      };
+
+      _afork_call_writer_gather (self->writer, &frame, part, NULL, 0);
+      offset += piece;
+    }
+  while (offset < size);
+}
+
+/* Returns the segment that BLOB is in, of which the other side knows, or 0. */
+static guint32
+send_segment (AForkCallStream *self,
+              GBytes          *blob)
+{
+  AForkCallFrame frame = { .kind = AFORK_CALL_FRAME_SEGMENT, .n_fds = 1 };
+  g_autoptr(GUnixFDList) fds = NULL;
+  gsize capacity;
+  int fd;
+
+  frame.number = _afork_segment_pool_fill (self->pool, blob, &fd, &capacity);
+  /* Others may have ended to make room for it. */
+  gather_news (self);
+  if (fd >= 0)
+    {
+      fds = _afork_fd_list_new (&fd, 1);
+      frame.segment_size = capacity;
+      _afork_call_writer_gather (self->writer, &frame, NULL, fds, 0);
+    }
+
+  return frame.number;
+}
+
+/* Sends BLOB ahead of its value, unless it goes with it. Returns how it goes; N_FDS is how many
+ * descriptors the value has by now, and SEALED, of int, gets one more if it is one. */
+static guint32
+send_blob (AForkCallStream *self,
+           GBytes          *blob,
+           guint            n_fds,
+           GArray          *sealed)
+{
+  gsize size = g_bytes_get_size (blob);
+  guint32 segment = 0;
+  int fd;
+
+  if (self->send_inline)
+    {
+      send_inline_blob (self, blob);
+      return AFORK_BLOB_INLINE;
+    }
+
+  if (!self->send_sealed
+      && size >= AFORK_SEGMENT_MIN_BLOB && size <= AFORK_SEGMENT_MAX_BLOB
+      && (segment = send_segment (self, blob)) != 0)
+    return segment;
+
+  if (self->send_sealed && size >= AFORK_SEALED_MIN_BLOB && size <= AFORK_SEALED_MAX_BLOB
+      && n_fds < AFORK_CALL_MAX_FDS
+      && (fd = _afork_sealed_blob_new (blob)) >= 0)
+    {
+      g_array_append_val (sealed, fd);
+      return AFORK_BLOB_SEALED;
+    }
+
+  send_inline_blob (self, blob);
+  return AFORK_BLOB_INLINE;
+}
+
+/* Messages that are sent. */
 
 void
-_afork_call_stream_drop_fds (AForkCallStream *self)
+_afork_call_stream_send (AForkCallStream      *self,
+                         const AForkCallFrame *frame)
+{
+  _afork_call_writer_gather (self->writer, frame, NULL, NULL, 0);
+}
+
+void
+_afork_call_stream_send_outbox (AForkCallStream *self,
+                                gsize            size)
+{
+  const AForkCallFrame frame = { .kind = AFORK_CALL_FRAME_OUTBOX, .n_fds = 1 };
+  int fd = _afork_call_outbox_make (size);
+
+  if (fd < 0)
+    return;
+
+  self->outbox = _afork_fd_list_new (&fd, 1);
+  self->outbox_size = size;
+  _afork_call_writer_gather (self->writer, &frame, NULL, self->outbox, 0);
+}
+
+/* Descriptors go before their value until at most MAX_LEFT of them are left. Returns how many
+ * have. */
+static guint
+send_first_fds (AForkCallStream *self,
+                GUnixFDList     *fds,
+                guint            n_fds,
+                guint            max_left)
+{
+  guint n_gone = 0;
+
+  while (n_fds - n_gone > max_left)
+    {
+      AForkCallFrame frame = {
+        .kind = AFORK_CALL_FRAME_FDS,
+        .n_fds = (guint16) MIN (n_fds - n_gone, AFORK_CALL_FRAME_MAX_FDS),
+      };
+
+      _afork_call_writer_gather (self->writer, &frame, NULL, fds, n_gone);
+      n_gone += frame.n_fds;
+    }
+
+  return n_gone;
+}
+
+/* The kernel would refuse all of a message for one that is closed, when it is too late. */
+static gboolean
+check_fds (AForkCallStream  *self,
+           GUnixFDList      *list,
+           GError          **error)
+{
+  int n_fds = 0;
+  const int *fds = list != NULL ? g_unix_fd_list_peek_fds (list, &n_fds) : NULL;
+
+  if (n_fds > 0 && self->send_no_fds)
+    {
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED,
+                   _("Descriptors cannot be sent to a process of a runtime that cannot pass them, "
+                     "or by it"));
+      return FALSE;
+    }
+
+  for (int i = 0; i < n_fds; i++)
+    if (fcntl (fds[i], F_GETFD) < 0)
+      {
+        int saved_errno = errno;
+
+        g_set_error (error, G_IO_ERROR, g_io_error_from_errno (saved_errno),
+                     _("Descriptor %d cannot be sent: %s"), fds[i], g_strerror (saved_errno));
+        return FALSE;
+      }
+
+  return TRUE;
+}
+
+static gboolean
+check_bounds (const AForkCallFrame  *frame,
+              guint                  n_fds,
+              GPtrArray             *blobs,
+              GError               **error)
+{
+  guint n_blobs = blobs != NULL ? blobs->len : 0;
+  guint64 n_bytes = 0;
+
+  for (guint i = 0; i < n_blobs; i++)
+    n_bytes += g_bytes_get_size (g_ptr_array_index (blobs, i));
+
+  if (n_fds > AFORK_CALL_MAX_FDS)
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
+                 _("%u descriptors are too many for one message, which can have %d"),
+                 n_fds, AFORK_CALL_MAX_FDS);
+  else if (n_blobs > AFORK_CALL_MAX_BLOBS)
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
+                 _("%u blobs are too many for one message, which can have %d"),
+                 n_blobs, AFORK_CALL_MAX_BLOBS);
+  else if (n_bytes > AFORK_CALL_MAX_BLOB_BYTES)
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
+                 _("Blobs of %" G_GUINT64_FORMAT " bytes are too large for one message, "
+                   "which can have %u"),
+                 n_bytes, AFORK_CALL_MAX_BLOB_BYTES);
+  else if (strlen (frame->type) > AFORK_CALL_FRAME_MAX_TYPE)
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
+                 _("The type of a value, of %" G_GSIZE_FORMAT " characters, is too long for a "
+                   "message, which can have %d"),
+                 strlen (frame->type), AFORK_CALL_FRAME_MAX_TYPE);
+  else if (afork_call_frame_head_size (frame) == 0)
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
+                 _("A value of %" G_GSIZE_FORMAT " bytes is too large for a message, "
+                   "which can have %u; large data are for blobs"),
+                 frame->size, AFORK_CALL_FRAME_MAX_PAYLOAD);
+  else
+    return TRUE;
+
+  return FALSE;
+}
+
+gboolean
+_afork_call_stream_send_value (AForkCallStream     *self,
+                               AForkCallFrameKind   kind,
+                               guint8               flags,
+                               guint32              number,
+                               GVariant            *value,
+                               GUnixFDList         *fds,
+                               GPtrArray           *blobs,
+                               GError             **error)
+{
+  gsize size;
+  g_autoptr(GVariant) normal = _afork_call_value_export (value, &size, error);
+  g_autoptr(GUnixFDList) sealed_list = NULL;
+  g_autofree guint32 *segments = NULL;
+  g_autoptr(GArray) sealed = NULL;
+  g_autoptr(GBytes) owner = NULL;
+  guint n_fds = fds != NULL ? (guint) g_unix_fd_list_get_length (fds) : 0;
+  guint n_blobs = blobs != NULL ? blobs->len : 0;
+  AForkCallFrame frame = {
+    .kind = kind,
+    .flags = flags,
+    .number = number,
+    .n_blobs = (guint16) n_blobs,
+    .size = size,
+  };
+  guint first_fd;
+  guint8 *out;
+
+  if (normal == NULL)
+    return FALSE;
+  frame.type = g_variant_get_type_string (normal);
+  if (!check_bounds (&frame, n_fds, blobs, error) || !check_fds (self, fds, error))
+    return FALSE;
+
+  if (n_blobs > 0)
+    {
+      segments = g_new (guint32, n_blobs);
+      sealed = g_array_new (FALSE, FALSE, sizeof (int));
+    }
+  for (guint i = 0; i < n_blobs; i++)
+    segments[i] = send_blob (self, g_ptr_array_index (blobs, i),
+                             n_fds + sealed->len, sealed);
+
+  /* The last descriptors are those of sealed blobs. */
+  if (sealed != NULL && sealed->len > 0)
+    {
+      send_first_fds (self, fds, n_fds, 0);
+      sealed_list = _afork_fd_list_new ((const int *) sealed->data, sealed->len);
+      fds = sealed_list;
+      n_fds = sealed->len;
+    }
+  first_fd = send_first_fds (self, fds, n_fds, AFORK_CALL_FRAME_MAX_FDS);
+  frame.n_fds = (guint16) (n_fds - first_fd);
+  frame.data = g_variant_get_data (normal);
+  if (frame.size >= AFORK_CALL_WRITER_LONG_DATA)
+    owner = g_variant_get_data_as_bytes (normal);
+  out = _afork_call_writer_gather (self->writer, &frame, owner, fds, first_fd);
+  for (guint i = 0; i < n_blobs; i++)
+    afork_call_frame_set_blob (out, i, segments[i],
+                               g_bytes_get_size (g_ptr_array_index (blobs, i)));
+  return TRUE;
+}
+
+/* What comes. */
+
+/* Closes all descriptors that wait for their value. Nothing more will be taken, and the other side
+ * may live on for a while. */
+static void
+drop_fds (AForkCallStream *self)
 {
   for (guint i = 0; i < self->fds->len; i++)
     _afork_fd_close (g_array_index (self->fds, int, i));
@@ -203,7 +562,7 @@ _afork_call_stream_read (AForkCallStream  *self,
   AForkCallStreamStatus status = _afork_call_reader_read (self->reader, wait, error);
 
   if (status == AFORK_CALL_STREAM_FAILED)
-    _afork_call_stream_drop_fds (self);
+    drop_fds (self);
   return status;
 }
 
@@ -213,7 +572,596 @@ _afork_call_stream_may_have_more (AForkCallStream *self)
   return _afork_call_reader_may_have_more (self->reader);
 }
 
-/* Life. */
+/* Blobs that come. */
+
+static void
+add_inline_blob (AForkCallStream *self,
+                 GBytes          *blob)
+{
+  if (self->inline_blobs == NULL)
+    self->inline_blobs = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
+  g_ptr_array_add (self->inline_blobs, blob);
+}
+
+/* Has room for SIZE more bytes of the blob whose pieces come. */
+static gboolean
+reserve_open_blob (AForkCallStream  *self,
+                   gsize             size,
+                   GError          **error)
+{
+  gsize capacity = self->open_size + size;
+  guint8 *grown;
+
+  if (self->open_blob != NULL && capacity <= self->open_capacity)
+    return TRUE;
+
+  capacity = MAX (capacity, 2 * self->open_capacity);
+  grown = _afork_memory_grow (self->open_blob, self->open_capacity, capacity);
+  if (grown == NULL)
+    return _afork_memory_set_error (error, capacity);
+
+  self->open_blob = grown;
+  self->open_capacity = capacity;
+  return TRUE;
+}
+
+/* A step: copies some of what the frame has of a blob. */
+static gboolean
+take_piece (AForkCallStream  *self,
+            GError          **error)
+{
+  const gsize size = MIN (self->frame.size, (gsize) MAX_COPIED);
+
+  memcpy (self->open_blob + self->open_size, self->frame.data, size);
+  self->open_size += size;
+  self->frame.data += size;
+  self->frame.size -= size;
+  if (self->frame.size > 0)
+    return TRUE;
+
+  self->step = NULL;
+  if ((self->frame.flags & AFORK_CALL_FRAME_MORE) == 0)
+    {
+      g_autoptr(GBytes) whole = NULL;
+
+      whole = _afork_memory_to_bytes (g_steal_pointer (&self->open_blob), self->open_capacity);
+      add_inline_blob (self, g_bytes_new_from_bytes (whole, 0, self->open_size));
+      self->open_size = self->open_capacity = 0;
+    }
+  return TRUE;
+}
+
+/* Takes the frame, which is a blob of the next value, or a piece of one. */
+static gboolean
+take_blob (AForkCallStream  *self,
+           GError          **error)
+{
+  const AForkCallFrame *frame = &self->frame;
+  GBytes *blob;
+
+  if (self->inline_blobs != NULL && self->inline_blobs->len == AFORK_CALL_MAX_BLOBS)
+    return _afork_call_breach (error, "a value has too many blobs");
+  if (frame->size > AFORK_CALL_MAX_BLOB_BYTES - self->n_inline_bytes)
+    return _afork_call_breach (error, "the blobs of a value are too large");
+
+  self->n_inline_bytes += frame->size;
+  if ((frame->flags & AFORK_CALL_FRAME_MORE) != 0 || self->open_blob != NULL)
+    {
+      self->step = take_piece;
+      return reserve_open_blob (self, MAX (frame->size, 1), error);
+    }
+
+  blob = _afork_call_value_get_bytes (frame->data, frame->size, self->owner, error);
+  if (blob == NULL)
+    return FALSE;
+  add_inline_blob (self, blob);
+  return TRUE;
+}
+
+/* Forgets those that have come. */
+static void
+drop_blobs (AForkCallStream *self)
+{
+  g_clear_pointer (&self->inline_blobs, g_ptr_array_unref);
+  _afork_memory_free (g_steal_pointer (&self->open_blob), self->open_capacity);
+  self->open_size = self->open_capacity = 0;
+  self->n_inline_bytes = 0;
+}
+
+static guint
+count_sealed_blobs (const AForkCallFrame *frame)
+{
+  guint n_sealed = 0;
+
+  for (guint i = 0; i < frame->n_blobs; i++)
+    {
+      guint32 segment;
+      guint64 size;
+
+      afork_call_frame_get_blob (frame, i, &segment, &size);
+      if (segment == AFORK_BLOB_SEALED)
+        n_sealed++;
+    }
+
+  return n_sealed;
+}
+
+/* Maps the next of the sealed blobs of the value. Their descriptors, N_LEFT more with this one, are
+ * the last of the value. */
+static GBytes *
+take_sealed_blob (AForkCallStream  *self,
+                  guint64           size,
+                  guint             n_left,
+                  GError          **error)
+{
+  guint index = self->fds->len - n_left;
+  g_auto(AForkFd) fd = g_array_index (self->fds, int, index);
+
+  g_array_remove_index (self->fds, index);
+  if (self->refuse_sealed)
+    {
+      _afork_call_breach (error, "shared memory came that cannot be checked here");
+      return NULL;
+    }
+
+  return _afork_sealed_blob_map (fd, size, error);
+}
+
+static GBytes *
+take_inline_blob (AForkCallStream  *self,
+                  guint64           size,
+                  GError          **error)
+{
+  if (self->inline_blobs == NULL || self->inline_blobs->len == 0)
+    _afork_call_breach (error, "a value came without the blobs that it names");
+  else if (size != g_bytes_get_size (g_ptr_array_index (self->inline_blobs, 0)))
+    _afork_call_breach (error, "a blob is not what its value says");
+  else
+    return g_ptr_array_steal_index (self->inline_blobs, 0);
+
+  return NULL;
+}
+
+static GBytes *
+take_next_blob (AForkCallStream  *self,
+                GError          **error)
+{
+  guint32 segment;
+  guint64 size;
+
+  afork_call_frame_get_blob (&self->frame, self->message.blobs->len, &segment, &size);
+  if (size > AFORK_CALL_MAX_BLOB_BYTES - self->n_blob_bytes)
+    {
+      _afork_call_breach (error, "the blobs of a value are too large");
+      return NULL;
+    }
+
+  self->n_blob_bytes += size;
+  if (segment == AFORK_BLOB_SEALED)
+    return take_sealed_blob (self, size, self->n_sealed--, error);
+  if (segment == AFORK_BLOB_INLINE)
+    return take_inline_blob (self, size, error);
+  return _afork_segment_table_get (self->table, segment, size, error);
+}
+
+/* A step: takes some blobs, but of those that the kernel looks at only one. */
+static gboolean
+take_some_blobs (AForkCallStream  *self,
+                 GError          **error)
+{
+  GPtrArray *blobs = self->message.blobs;
+  const guint n_sealed = self->n_sealed;
+  const guint n_last = MIN (blobs->len + MAX_TAKEN, self->frame.n_blobs);
+
+  while (blobs->len < n_last && self->n_sealed == n_sealed)
+    {
+      GBytes *blob = take_next_blob (self, error);
+
+      if (blob == NULL)
+        return FALSE;
+      g_ptr_array_add (blobs, blob);
+    }
+  if (blobs->len < self->frame.n_blobs)
+    return TRUE;
+
+  if (self->inline_blobs != NULL && self->inline_blobs->len > 0)
+    return _afork_call_breach (error, "more blobs came than the value names");
+  drop_blobs (self);
+  self->step = NULL;
+  return TRUE;
+}
+
+/* Begins to take the blobs of the frame's value, all of which have come. */
+static gboolean
+take_blobs (AForkCallStream  *self,
+            GError          **error)
+{
+  self->step = NULL;
+  if (self->open_blob != NULL)
+    return _afork_call_breach (error, "a value came before all of its blob");
+  self->n_sealed = count_sealed_blobs (&self->frame);
+  if (self->n_sealed > self->fds->len)
+    return _afork_call_breach (error, "a sealed blob came without its descriptor");
+  if (self->frame.n_blobs == 0 && self->inline_blobs == NULL)
+    return TRUE;
+
+  if (self->frame.n_blobs > MAX_TAKEN
+      && !_afork_memory_is_left (self->frame.n_blobs * sizeof (gpointer)))
+    return _afork_memory_set_error (error, self->frame.n_blobs * sizeof (gpointer));
+  self->message.blobs = g_ptr_array_new_full (self->frame.n_blobs,
+                                              (GDestroyNotify) g_bytes_unref);
+  self->n_blob_bytes = 0;
+  self->step = take_some_blobs;
+  return take_some_blobs (self, error);
+}
+
+/* Takes a segment of the other side's. */
+static gboolean
+take_segment (AForkCallStream       *self,
+              const AForkCallFrame  *frame,
+              GError               **error)
+{
+  g_auto(AForkFd) fd = -1;
+
+  if (!_afork_call_reader_take_fds (self->reader, &fd, 1))
+    return _afork_call_breach (error, "a frame came without the descriptors that it names");
+  if (!self->accept_segments)
+    return _afork_call_breach (error, "a segment came from a worker that is not trusted");
+
+  return _afork_segment_table_add (self->table, frame->number, frame->segment_size, fd, error);
+}
+
+/* Messages that come. */
+
+void
+_afork_call_message_clear (AForkCallMessage *self)
+{
+  g_clear_pointer (&self->value, g_variant_unref);
+  g_clear_object (&self->fds);
+  g_clear_pointer (&self->blobs, g_ptr_array_unref);
+  for (gsize i = 0; i < G_N_ELEMENTS (self->string); i++)
+    g_clear_pointer (&self->string[i], g_free);
+}
+
+/* Descriptors that wait for their value. */
+
+static int
+get_highest (int        highest,
+             const int *fds,
+             guint      n_fds)
+{
+  for (guint i = 0; i < n_fds; i++)
+    highest = MAX (highest, fds[i]);
+  return highest;
+}
+
+/* Every descriptor gets the lowest number that is free. So the highest of these tells how many this
+ * process has at least, whoever has made them. */
+static gboolean
+check_waiting_fds (AForkCallStream  *self,
+                   GError          **error)
+{
+  guint n_unclaimed, n_waiting;
+  const int *unclaimed = _afork_call_reader_peek_fds (self->reader, &n_unclaimed);
+  struct rlimit limit;
+  int highest;
+
+  n_waiting = n_unclaimed + self->fds->len;
+  if (!self->limits_fds || n_waiting <= FEW_FDS || getrlimit (RLIMIT_NOFILE, &limit) < 0)
+    return TRUE;
+
+  if (n_waiting > limit.rlim_cur / WAITING_FDS_SHARE)
+    return _afork_call_breach (error, "too many descriptors came ahead of their value");
+
+  highest = get_highest (-1, unclaimed, n_unclaimed);
+  highest = get_highest (highest, (const int *) self->fds->data, self->fds->len);
+  if ((rlim_t) highest < limit.rlim_cur - limit.rlim_cur / RESERVED_FDS_SHARE)
+    return TRUE;
+
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES,
+               _("%u descriptors came ahead of their value, and few are left: %s"), n_waiting,
+               g_strerror (EMFILE));
+  return FALSE;
+}
+
+/* Takes the descriptors that come with a frame of the next value. */
+static gboolean
+take_fds (AForkCallStream  *self,
+          guint             n_fds,
+          GError          **error)
+{
+  guint n_old = self->fds->len;
+
+  if (n_fds == 0)
+    return TRUE;
+  if (n_old + n_fds > AFORK_CALL_MAX_FDS)
+    return _afork_call_breach (error, "a value has too many descriptors");
+  if (!_afork_call_reader_has_memory_for_fds (n_old + n_fds, error))
+    return FALSE;
+
+  g_array_set_size (self->fds, n_old + n_fds);
+  if (_afork_call_reader_take_fds (self->reader, &g_array_index (self->fds, int, n_old), n_fds))
+    return TRUE;
+
+  g_array_set_size (self->fds, n_old);
+  return _afork_call_breach (error, "a frame came without the descriptors that it names");
+}
+
+/* Those of the value, all of which have come; NULL if there are none. They are the program's from
+ * now on. */
+static GUnixFDList *
+steal_fds (AForkCallStream *self)
+{
+  GUnixFDList *list;
+
+  if (self->fds->len == 0)
+    return NULL;
+
+  list = g_unix_fd_list_new_from_array ((int *) self->fds->data, (int) self->fds->len);
+  for (guint i = 0; i < self->fds->len; i++)
+    _afork_fd_disown (g_array_index (self->fds, int, i));
+  g_array_set_size (self->fds, 0);
+  return list;
+}
+
+/* An outbox that cannot be used is no failure. */
+static gboolean
+take_outbox (AForkCallStream  *self,
+             GError          **error)
+{
+  g_auto(AForkFd) fd = -1;
+
+  if (!_afork_call_reader_take_fds (self->reader, &fd, 1))
+    return _afork_call_breach (error, "a frame came without the descriptors that it names");
+  if (!self->accept_outbox)
+    return _afork_call_breach (error, "an outbox came that was not expected");
+
+  self->accept_outbox = FALSE;
+  g_atomic_pointer_set (&self->new_outbox, _afork_call_outbox_new (fd));
+  return TRUE;
+}
+
+/* A step: goes on with the check of the value. */
+static gboolean
+check_value (AForkCallStream  *self,
+             GError          **error)
+{
+  switch (_afork_normal_check_go_on (self->check))
+    {
+    case AFORK_NORMAL_CHECK_UNFINISHED:
+      return TRUE;
+    case AFORK_NORMAL_CHECK_NORMAL:
+      return take_blobs (self, error);
+    case AFORK_NORMAL_CHECK_TOO_COMPLEX:
+      return _afork_call_breach (error, "a value has too complex a type inside");
+    case AFORK_NORMAL_CHECK_NO_MEMORY:
+      return _afork_memory_set_error (error, self->frame.size);
+    default:
+      return _afork_call_value_refuse (error);
+    }
+}
+
+static gboolean
+take_value (AForkCallStream  *self,
+            GError          **error)
+{
+  const AForkCallFrame *frame = &self->frame;
+  gboolean is_checked;
+
+  self->message.value = _afork_call_value_import (frame, self->owner, &self->sample, &is_checked,
+                                                  error);
+  if (self->message.value == NULL)
+    return FALSE;
+  if (is_checked)
+    return take_blobs (self, error);
+
+  if (self->check == NULL)
+    self->check = _afork_normal_check_new ();
+  _afork_normal_check_begin (self->check, frame->type, frame->data, frame->size);
+  self->step = check_value;
+  return TRUE;
+}
+
+/* Copies some of the next string. In the text of an error U+FFFD takes the place of each byte that
+ * is not UTF-8. */
+static void
+take_text (AForkCallStream *self)
+{
+  static const char replacement[] = "\357\277\275";
+  const gsize part = MIN (self->string_size - self->n_taken, (gsize) TEXT_PART);
+  const char *start = self->frame.string[self->n_strings] + self->n_taken;
+  char *out = self->message.string[self->n_strings];
+  const char *end;
+  const gboolean is_valid = g_utf8_validate_len (start, part, &end)
+    || self->frame.kind != AFORK_CALL_FRAME_FAILED;
+  const gsize n_valid = is_valid ? part : (gsize) (end - start);
+
+  memcpy (out + self->n_written, start, n_valid);
+  self->n_taken += n_valid;
+  self->n_written += n_valid;
+  /* The last character of the part may be cut. */
+  if (is_valid || (n_valid > 0 && n_valid + 3 >= part && self->n_taken < self->string_size))
+    return;
+
+  memcpy (out + self->n_written, replacement, sizeof replacement - 1);
+  self->n_written += sizeof replacement - 1;
+  self->n_taken++;
+}
+
+/* Makes room for a string of the frame, whatever it becomes. */
+static gboolean
+begin_string (AForkCallStream  *self,
+              GError          **error)
+{
+  const gsize size = strlen (self->frame.string[self->n_strings]);
+  char *string = _afork_memory_is_left (3 * size + 1) ? g_try_malloc (3 * size + 1) : NULL;
+
+  if (string == NULL)
+    return _afork_memory_set_error (error, 3 * size + 1);
+
+  self->message.string[self->n_strings] = string;
+  self->string_size = size;
+  self->n_taken = self->n_written = 0;
+  return TRUE;
+}
+
+static void
+end_string (AForkCallStream *self)
+{
+  char **string = &self->message.string[self->n_strings++];
+
+  (*string)[self->n_written] = '\0';
+  /* It has become smaller, which cannot fail. */
+  *string = g_realloc (*string, self->n_written + 1);
+}
+
+/* A step: takes strings of the frame. */
+static gboolean
+take_strings (AForkCallStream  *self,
+              GError          **error)
+{
+  const guint n_strings = G_N_ELEMENTS (self->frame.string);
+
+  for (gsize n_left = TEXT_PART; n_left > 0 && self->n_strings < n_strings; )
+    {
+      gsize n_before;
+
+      if (self->frame.string[self->n_strings] == NULL)
+        {
+          self->n_strings++;
+          continue;
+        }
+      if (self->message.string[self->n_strings] == NULL && !begin_string (self, error))
+        return FALSE;
+
+      n_before = self->n_taken;
+      take_text (self);
+      n_left -= MIN (n_left, self->n_taken - n_before);
+      if (self->n_taken == self->string_size)
+        end_string (self);
+    }
+
+  self->step = self->n_strings < n_strings ? take_strings : NULL;
+  return TRUE;
+}
+
+static gboolean
+begin_strings (AForkCallStream  *self,
+               GError          **error)
+{
+  if (self->fds->len > 0 || self->inline_blobs != NULL || self->open_blob != NULL)
+    return _afork_call_breach (error, "what belongs to a value came, but no value");
+
+  self->n_strings = 0;
+  return take_strings (self, error);
+}
+
+/* Takes the frame, which is a message of its own. */
+static gboolean
+take_message (AForkCallStream  *self,
+              GError          **error)
+{
+  const AForkCallFrame *frame = &self->frame;
+
+  self->is_message = TRUE;
+  self->message = (AForkCallMessage) {
+    .kind = frame->kind,
+    .flags = frame->flags,
+    .number = frame->number,
+    .code = frame->code,
+  };
+  return frame->type != NULL ? take_value (self, error) : begin_strings (self, error);
+}
+
+static gboolean
+take_frame (AForkCallStream  *self,
+            GError          **error)
+{
+  const AForkCallFrame *frame = &self->frame;
+
+  self->is_message = FALSE;
+  switch (frame->kind)
+    {
+    case AFORK_CALL_FRAME_OUTBOX:
+      return take_outbox (self, error);
+    case AFORK_CALL_FRAME_SEGMENT:
+      return take_segment (self, frame, error);
+    case AFORK_CALL_FRAME_SEGMENT_END:
+      return _afork_segment_table_end (self->table, frame->number, error);
+    case AFORK_CALL_FRAME_RELEASE:
+      return _afork_segment_pool_release (self->pool, frame->number, error);
+    case AFORK_CALL_FRAME_FDS:
+      return take_fds (self, frame->n_fds, error);
+    case AFORK_CALL_FRAME_BLOB:
+      return take_fds (self, frame->n_fds, error) && take_blob (self, error);
+    default:
+      return take_fds (self, frame->n_fds, error) && take_message (self, error);
+    }
+}
+
+/* Takes the next frame, or goes on with one. */
+static AForkCallStreamStatus
+go_on (AForkCallStream  *self,
+       GError          **error)
+{
+  AForkCallStreamStatus status;
+  gboolean success;
+
+  if (self->step != NULL)
+    success = self->step (self, error);
+  else
+    {
+      status = _afork_call_reader_next (self->reader, &self->frame, &self->owner, error);
+      /* Now all that can be taken has been. */
+      if (status == AFORK_CALL_STREAM_WOULD_BLOCK && !check_waiting_fds (self, error))
+        return AFORK_CALL_STREAM_FAILED;
+      if (status != AFORK_CALL_STREAM_OK)
+        return status;
+      success = take_frame (self, error);
+    }
+
+  if (!success)
+    return AFORK_CALL_STREAM_FAILED;
+  return self->step == NULL && self->is_message ? AFORK_CALL_STREAM_OK : AFORK_CALL_STREAM_BUSY;
+}
+
+/* Forgets the frame that is being taken. */
+static void
+drop_frame (AForkCallStream *self)
+{
+  self->step = NULL;
+  _afork_call_message_clear (&self->message);
+  g_clear_pointer (&self->owner, g_bytes_unref);
+}
+
+AForkCallStreamStatus
+_afork_call_stream_next (AForkCallStream   *self,
+                         AForkCallMessage  *message,
+                         GError           **error)
+{
+  static const AForkCallMessage none;
+  AForkCallStreamStatus status = go_on (self, error);
+
+  if (status == AFORK_CALL_STREAM_OK)
+    {
+      *message = self->message;
+      self->message = none;
+      message->fds = steal_fds (self);
+    }
+  else
+    *message = none;
+  if (status == AFORK_CALL_STREAM_FAILED)
+    {
+      drop_fds (self);
+      drop_frame (self);
+    }
+  else if (self->step == NULL)
+    g_clear_pointer (&self->owner, g_bytes_unref);
+
+  return status;
+}
+
+/* The stream itself. */
 
 AForkCallStream *
 _afork_call_stream_new (int fd)
@@ -248,11 +1196,11 @@ _afork_call_stream_unref (AForkCallStream *self)
   g_clear_pointer (&self->new_outbox, _afork_call_outbox_free);
   _afork_segment_pool_free (self->pool);
   g_clear_pointer (&self->sample, g_variant_unref);
-  _afork_call_stream_drop_fds (self);
+  drop_fds (self);
   _afork_call_reader_free (self->reader);
   g_array_unref (self->fds);
-  _afork_call_stream_drop_frame (self);
-  _afork_call_stream_drop_blobs (self);
+  drop_frame (self);
+  drop_blobs (self);
   g_clear_pointer (&self->check, _afork_normal_check_free);
   _afork_segment_table_free (self->table);
   _afork_fd_close (self->fd);

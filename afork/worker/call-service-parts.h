@@ -10,8 +10,8 @@
 G_BEGIN_DECLS
 
 /* What the parts of AForkCallService share. They are: its beginning and end in call-service.c, what
- * it sends in call-service-send.c, what it receives in call-service-receive.c, and how it serves
- * one call at a time in call-service-sequential.c, and many in call-service-concurrent.c. */
+ * it sends and receives in call-service-io.c, and how it serves one call at a time in
+ * call-service-sequential.c, and many in call-service-concurrent.c. */
 
 struct _AForkCallService
 {
@@ -75,10 +75,6 @@ void      _afork_call_service_unlock_output (AForkCallService   *self);
 void      _afork_call_service_gather_error  (AForkCallService   *self,
                                              guint32             number,
                                              const GError       *error);
-/* Sends a frame without a value. */
-void      _afork_call_service_send          (AForkCallService   *self,
-                                             AForkCallFrameKind  kind,
-                                             guint32             number);
 void      _afork_call_service_send_value    (AForkCallService   *self,
                                              AForkCallFrameKind  kind,
                                              guint32             number,
@@ -111,9 +107,6 @@ void      _afork_call_service_cancel        (AForkCallService   *self,
 /* A call is begun that others may be beside. */
 void      _afork_call_service_remember      (AForkCallService   *self,
                                              AForkCall          *call);
-/* Nobody waits any more for a call that has been begun, if that is one of those. */
-void      _afork_call_service_forget        (AForkCallService   *self,
-                                             guint32             number);
 
 /* Whether there are such calls. */
 gboolean  _afork_call_service_has_begun     (AForkCallService   *self);

@@ -3,12 +3,14 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What a worker that serves calls receives. */
+/* What a worker that serves calls sends and receives. */
 
 #include "config.h"
 
 #include "call-service.h"
 #include "call-service-parts.h"
+
+#include <pthread.h>
 
 #include "base/i18n.h"
 #include "call.h"
@@ -20,6 +22,18 @@ enum
   STALE_AFTER = 1000,
   /* With more calls waiting, an index of them is made. */
   MAX_SEARCHED = 64,
+};
+
+enum
+{
+  /* With more than this left to be sent, in bytes, who sends waits. */
+  MAX_UNSENT = 1024 * 1024,
+  /* Answers of quick calls are gathered until there is this much, in bytes, or this much time has
+   * passed, in microseconds. */
+  MAX_GATHERED = 32 * 1024,
+  GATHER_TIME = 1000,
+  /* After so many such times without anything gathered, nobody looks any more. */
+  MAX_IDLE_TURNS = 20,
 };
 
 /* Calls that have been begun. Those that have been answered belong to whoever has them. */
@@ -46,9 +60,10 @@ _afork_call_service_remember (AForkCallService *self,
   g_mutex_unlock (&self->input_lock);
 }
 
-void
-_afork_call_service_forget (AForkCallService *self,
-                            guint32           number)
+/* Nobody waits any more for a call that has been begun, if that is one of those. */
+static void
+forget_call (AForkCallService *self,
+             guint32           number)
 {
   g_mutex_lock (&self->input_lock);
   if (self->begun != NULL)
@@ -81,6 +96,249 @@ find_begun (AForkCallService *self,
   weak = self->begun != NULL
     ? g_hash_table_lookup (self->begun, GUINT_TO_POINTER (number)) : NULL;
   return weak != NULL ? g_weak_ref_get (weak) : NULL;
+}
+
+/* Sending. */
+
+AForkCallStreamStatus
+_afork_call_service_flush (AForkCallService *self,
+                           gboolean          wait)
+{
+  g_autoptr(GError) error = NULL;
+  AForkCallStreamStatus status = _afork_call_stream_flush (self->stream, wait, &error);
+
+  if (status == AFORK_CALL_STREAM_FAILED && self->send_fault == NULL)
+    self->send_fault = g_strdup (error->message);
+  if (status == AFORK_CALL_STREAM_END || status == AFORK_CALL_STREAM_FAILED)
+    {
+      g_atomic_int_set (&self->deaf, TRUE);
+      _afork_call_stream_drop_unsent (self->stream);
+    }
+  return status;
+}
+
+/* The caller learns that blobs of it are not needed any more with the next thing that it is sent,
+ * unless another thread than the one that serves has given them up: nobody knows when that sends.
+ * As a blob may be given up with the lock held, who cannot have the lock leaves it to who has it.
+ * If that one overlooks it, it is told with the next thing. */
+static void
+tell_given_up (AForkCallService *self)
+{
+  while (g_atomic_int_get (&self->given_up) && g_mutex_trylock (&self->output_lock))
+    {
+      g_atomic_int_set (&self->given_up, FALSE);
+      if (!self->deaf)
+        _afork_call_service_flush (self, FALSE);
+      g_mutex_unlock (&self->output_lock);
+    }
+}
+
+void
+_afork_call_service_given_up_cb (gpointer data)
+{
+  AForkCallService *self = data;
+
+  if (g_thread_self () == self->thread)
+    return;
+
+  g_atomic_int_set (&self->given_up, TRUE);
+  tell_given_up (self);
+}
+
+void
+_afork_call_service_unlock_output (AForkCallService *self)
+{
+  g_mutex_unlock (&self->output_lock);
+  tell_given_up (self);
+}
+
+/* Many quick calls are answered together. As nobody knows whether the next one will be quick, this
+ * thread sees to it that no answer waits for long. */
+static gpointer
+flush_thread (gpointer data)
+{
+  AForkCallService *self = data;
+  guint n_idle = 0;
+
+  g_mutex_lock (&self->output_lock);
+  for (;;)
+    {
+      gint64 end = g_get_monotonic_time () + GATHER_TIME;
+
+      while (!self->gathering)
+        {
+          n_idle = 0;
+          g_cond_wait (&self->flush_later, &self->output_lock);
+          end = g_get_monotonic_time () + GATHER_TIME;
+        }
+
+      while (g_cond_wait_until (&self->flush_later, &self->output_lock, end))
+        ;
+      n_idle = _afork_call_stream_get_unsent (self->stream) > 0 ? 0 : n_idle + 1;
+      _afork_call_service_flush (self, TRUE);
+      if (n_idle > MAX_IDLE_TURNS)
+        self->gathering = FALSE;
+    }
+
+  return NULL;
+}
+
+/* False if there can be no thread that does so. */
+static gboolean
+flush_later (AForkCallService *self)
+{
+  if (self->gathering)
+    return TRUE;
+
+  if (!self->has_flusher)
+    self->has_flusher = _afork_call_service_start_thread (self, "afork-flusher", flush_thread,
+                                                          NULL);
+  self->gathering = self->has_flusher;
+  if (self->gathering)
+    g_cond_signal (&self->flush_later);
+  return self->gathering;
+}
+
+/* What this process has gathered is not to be lost with it: it is in the outbox, or is sent at
+ * once. But where many calls are served, they are not held up for descriptors that the kernel takes
+ * later. */
+static void
+keep_gathered (AForkCallService *self)
+{
+  AForkCallStreamStatus status;
+
+  if (_afork_call_stream_keep (self->stream))
+    return;
+
+  status = _afork_call_service_flush (self, FALSE);
+  if (!_afork_call_stream_keep (self->stream)
+      && !(status == AFORK_CALL_STREAM_LATER && self->loop != NULL))
+    _afork_call_service_flush (self, TRUE);
+}
+
+/* What was gathered leaves at once, or, where the main context turns for calls, when it does so
+ * next. */
+static void
+send_gathered (AForkCallService *self)
+{
+  gsize n_unsent;
+
+  keep_gathered (self);
+  n_unsent = _afork_call_stream_get_unsent (self->stream);
+  if (self->loop != NULL && n_unsent <= MAX_UNSENT)
+    {
+      if (!g_main_context_is_owner (NULL))
+        g_main_context_wakeup (NULL);
+    }
+  else if (self->concurrent || !self->quick || n_unsent >= MAX_GATHERED || !flush_later (self))
+    _afork_call_service_flush (self, TRUE);
+}
+
+/* Sends a frame without a value. */
+static void
+send_frame (AForkCallService   *self,
+            AForkCallFrameKind  kind,
+            guint32             number)
+{
+  const AForkCallFrame frame = { .kind = kind, .number = number };
+
+  g_mutex_lock (&self->output_lock);
+  if (!self->deaf)
+    {
+      _afork_call_stream_send (self->stream, &frame);
+      send_gathered (self);
+    }
+  _afork_call_service_unlock_output (self);
+}
+
+void
+_afork_call_service_gather_error (AForkCallService *self,
+                                  guint32           number,
+                                  const GError     *error)
+{
+  AForkCallFrame frame = {
+    .kind = AFORK_CALL_FRAME_FAILED,
+    .number = number,
+    .code = error->code,
+    .string = { g_quark_to_string (error->domain), error->message },
+  };
+
+  if (afork_call_frame_head_size (&frame) == 0)
+    frame.string[1] = _("The text of the error is too large for a message");
+  _afork_call_stream_send (self->stream, &frame);
+}
+
+void
+_afork_call_service_send_value (AForkCallService   *self,
+                                AForkCallFrameKind  kind,
+                                guint32             number,
+                                GVariant           *value)
+{
+  g_autoptr(GError) error = NULL;
+
+  g_mutex_lock (&self->output_lock);
+  if (!self->deaf
+      && _afork_call_stream_send_value (self->stream, kind, 0, number, value, NULL, NULL, &error))
+    send_gathered (self);
+  _afork_call_service_unlock_output (self);
+
+  if (error != NULL)
+    g_warning ("%s", error->message);
+}
+
+void
+_afork_call_service_report (AForkCallService *self,
+                            guint32           number,
+                            GVariant         *progress)
+{
+  _afork_call_service_send_value (self, AFORK_CALL_FRAME_PROGRESS, number, progress);
+}
+
+void
+_afork_call_service_answer (AForkCallService *self,
+                            guint32           number,
+                            GVariant         *value,
+                            GUnixFDList      *fds,
+                            GPtrArray        *blobs,
+                            const GError     *error)
+{
+  g_autoptr(GError) too_large = NULL;
+
+  if (self->concurrent)
+    forget_call (self, number);
+
+  g_mutex_lock (&self->output_lock);
+  if (!self->deaf)
+    {
+      if (error == NULL)
+        _afork_call_stream_send_value (self->stream, AFORK_CALL_FRAME_RESULT, 0, number, value, fds,
+                                       blobs, &too_large);
+      if (error != NULL || too_large != NULL)
+        _afork_call_service_gather_error (self, number, error != NULL ? error : too_large);
+      send_gathered (self);
+    }
+  _afork_call_service_unlock_output (self);
+}
+
+static void
+use_outbox (AForkCallService *self)
+{
+  g_mutex_lock (&self->output_lock);
+  _afork_call_stream_use_outbox (self->stream);
+  _afork_call_service_unlock_output (self);
+  pthread_atfork (NULL, NULL, _afork_call_service_forked_cb);
+}
+
+void
+_afork_call_service_tell_begin (AForkCallService *self,
+                                AForkCall        *call)
+{
+  const guint32 number = _afork_call_get_number (call);
+
+  if (_afork_call_stream_has_new_outbox (self->stream))
+    use_outbox (self);
+  if (!_afork_call_stream_note_begun (self->stream, number) || _afork_call_wants_begin_told (call))
+    send_frame (self, AFORK_CALL_FRAME_BEGUN, number);
 }
 
 /* Messages, with the input locked. */
@@ -252,7 +510,7 @@ _afork_call_service_cancel (AForkCallService *self,
         {
           _afork_call_cancel (call);
           /* Nobody waits for it any more, nor does the end. */
-          _afork_call_service_forget (self, _afork_call_get_number (call));
+          forget_call (self, _afork_call_get_number (call));
         }
       else
         answer_cancelled (self, call);
