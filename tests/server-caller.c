@@ -17,15 +17,15 @@
 #include <unistd.h>
 
 /* After which a test fails that waits for an answer. */
-enum { PATIENCE_S = 30 };
+enum { TIMEOUT_S = 30 };
 
 void
 caller_init (Caller *self,
              int     socket)
 {
-  const struct timeval patience = { .tv_sec = PATIENCE_S };
+  const struct timeval timeout = { .tv_sec = TIMEOUT_S };
 
-  g_assert_no_errno (setsockopt (socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience));
+  g_assert_no_errno (setsockopt (socket, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout));
   *self = (Caller) {
     .socket = socket,
     .input = g_byte_array_new (),
@@ -356,11 +356,11 @@ caller_fork_born (Caller  *self,
                   guint32  number,
                   Caller  *fork)
 {
-  AForkFrame born;
+  AForkFrame forked;
 
   caller_fork (self, number, fork);
-  born = caller_expect (fork, AFORK_FRAME_BORN);
-  g_assert_cmpuint (born.n_fds, ==, 1);
+  forked = caller_expect (fork, AFORK_FRAME_BORN);
+  g_assert_cmpuint (forked.n_fds, ==, 1);
 }
 
 void

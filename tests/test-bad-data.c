@@ -16,7 +16,7 @@
 static const char * const no_strings[] = { NULL };
 
 /* Tells a process something that it cannot do. */
-typedef void (*TellFunc) (AForkProcess *process);
+typedef void (*ReportFunc) (AForkProcess *process);
 
 static void
 send_negative_fd (AForkProcess *process)
@@ -94,9 +94,9 @@ undo_die_with_parent (AForkProcess *process)
 static const struct
 {
   const char *name;
-  TellFunc    tell;
+  ReportFunc    report;
   int         code;
-} tellings[] = {
+} reports[] = {
   { "send-fd/negative", send_negative_fd, AFORK_ERROR_FAILED },
   { "send-fd/closed", send_closed_fd, AFORK_ERROR_FAILED },
   { "map-fd/negative", map_negative_fd, AFORK_ERROR_FAILED },
@@ -118,7 +118,7 @@ typedef void (*HandOverFunc) (AForkProcess  *process,
 static void
 check_prepare (gconstpointer data)
 {
-  const int code = tellings[GPOINTER_TO_UINT (data)].code;
+  const int code = reports[GPOINTER_TO_UINT (data)].code;
   static const char * const argv[] = { "true", NULL };
   g_autoptr(AForkProcess) template = afork_process_new ();
   g_autoptr(AForkProcess) run = afork_process_fork (template);
@@ -127,10 +127,10 @@ check_prepare (gconstpointer data)
   g_autoptr(AForkProcess) forked = NULL;
   g_autoptr(GError) error = NULL;
 
-  tellings[GPOINTER_TO_UINT (data)].tell (template);
-  tellings[GPOINTER_TO_UINT (data)].tell (run);
-  tellings[GPOINTER_TO_UINT (data)].tell (executed);
-  tellings[GPOINTER_TO_UINT (data)].tell (detached);
+  reports[GPOINTER_TO_UINT (data)].report (template);
+  reports[GPOINTER_TO_UINT (data)].report (run);
+  reports[GPOINTER_TO_UINT (data)].report (executed);
+  reports[GPOINTER_TO_UINT (data)].report (detached);
 
   forked = afork_process_fork (template);
   expect_run_error (run, "function", AFORK_ERROR, code, NULL);
@@ -215,7 +215,7 @@ test_template (Census        *census,
                gconstpointer  data)
 {
   AForkRuntime *native = afork_runtime_get_native ();
-  g_autoptr(AForkProcess) process = new_module_process ("life");
+  g_autoptr(AForkProcess) process = new_module_process ("lifecycle");
   g_autoptr(GSocketConnection) connection = run_process_ok (process, "until_closed");
   g_autoptr(AForkProcess) forked = NULL;
 
@@ -247,15 +247,15 @@ test_after_run (Census        *census,
                 gconstpointer  data)
 {
   static const char * const argv[] = { "true", NULL };
-  g_autoptr(AForkProcess) process = new_module_process ("life");
+  g_autoptr(AForkProcess) process = new_module_process ("lifecycle");
   g_autoptr(GSocketConnection) connection = run_process_ok (process, "until_closed");
   g_autoptr(AForkProcess) forked = afork_process_fork (process);
   g_autoptr(AForkRpc) rpc = NULL;
   g_autoptr(GVariant) value = NULL;
   g_autoptr(GError) error = NULL;
 
-  for (gsize i = 0; i < G_N_ELEMENTS (tellings) - 1; i++)
-    tellings[i].tell (process);
+  for (gsize i = 0; i < G_N_ELEMENTS (reports) - 1; i++)
+    reports[i].report (process);
   expect_run_error (forked, "until_closed", AFORK_ERROR, AFORK_ERROR_CLOSED, NULL);
   g_assert_null (afork_process_run (process, "until_closed", NULL, &error));
   g_assert_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED);
@@ -293,7 +293,7 @@ test_signals (Census        *census,
               gconstpointer  data)
 {
   static const int numbers[] = { G_MININT, -1, 0, 65, G_MAXINT };
-  g_autoptr(AForkProcess) process = new_module_process ("life");
+  g_autoptr(AForkProcess) process = new_module_process ("lifecycle");
 
   for (gsize i = 0; i < G_N_ELEMENTS (numbers); i++)
     afork_process_send_signal (process, numbers[i]);
@@ -333,9 +333,9 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
 
-  for (guint i = 0; i < G_N_ELEMENTS (tellings); i++)
+  for (guint i = 0; i < G_N_ELEMENTS (reports); i++)
     {
-      g_autofree char *path = g_strconcat ("/bad-data/prepare/", tellings[i].name, NULL);
+      g_autofree char *path = g_strconcat ("/bad-data/prepare/", reports[i].name, NULL);
 
       g_test_add_data_func (path, GUINT_TO_POINTER (i), test_prepare);
     }

@@ -28,7 +28,7 @@
 static AForkProcess *
 new_with_module (AForkProcess *process)
 {
-  return afork_process_require (process, "life");
+  return afork_process_require (process, "lifecycle");
 }
 
 /* Many. */
@@ -306,7 +306,7 @@ test_threads (void)
 /* From Linux 6.15 on the kernel tells how a process ended that somebody else has reaped. It is
  * asked by a pidfd, and valgrind 3.19 lets nobody have that of a child. */
 static gboolean
-kernel_tells (void)
+kernel_reports (void)
 {
   struct utsname name;
   int major = 0, minor = 0;
@@ -343,7 +343,7 @@ exit_and_assert (AForkProcess *process,
 static void
 use_everything (void)
 {
-  gboolean may_be_lost = !kernel_tells ();
+  gboolean may_be_lost = !kernel_reports ();
   g_autoptr(AForkProcess) killed = NULL;
   g_autoptr(GSocketConnection) connection = NULL;
   Census census;
@@ -466,7 +466,7 @@ test_thread_reaps_all (void)
     {
       g_autoptr(AForkProcess) executed = afork_process_new_exec (NULL);
 
-      exit_and_assert (executed, i, !kernel_tells ());
+      exit_and_assert (executed, i, !kernel_reports ());
     }
   close (fds[1]);
   g_test_message ("%u were reaped by the thread", GPOINTER_TO_UINT (g_thread_join (thread)));

@@ -14,7 +14,7 @@
 static AForkProcess *
 new_with_module (AForkProcess *process)
 {
-  return afork_process_require (process, "life");
+  return afork_process_require (process, "lifecycle");
 }
 
 /* What a thread does in a context of its own: its templates are its own. */
@@ -103,7 +103,7 @@ test_contexts_in_a_row (void)
   census_end (&census);
 }
 
-enum { N_ABANDONED = 6 };
+enum { N_DROPPED_EARLY = 6 };
 
 static gpointer
 begin_in_context (gpointer data)
@@ -129,14 +129,14 @@ begin_in_context (gpointer data)
 /* The context goes while there is still work in it. (An operation that was not answered would keep
  * it, as every GTask does.) */
 static void
-test_contexts_abandoned (void)
+test_contexts_dropped_at_random (void)
 {
   Census census;
 
   census_begin (&census);
   for (int i = 0; i < 10; i++)
     {
-      AForkProcess *processes[N_ABANDONED];
+      AForkProcess *processes[N_DROPPED_EARLY];
 
       g_thread_join (g_thread_new ("beginner", begin_in_context, processes));
       for (gsize j = 0; j < G_N_ELEMENTS (processes); j++)
@@ -199,10 +199,10 @@ typedef struct
 {
   guint32 seed;
   int     n_left;               /* of the threads; atomic */
-} Abandoners;
+} Droppers;
 
 static void
-abandon (GRand *random)
+drop_at_random (GRand *random)
 {
   g_autoptr(GMainContext) context = g_main_context_new ();
   g_autoptr(AForkProcess) process = NULL;
@@ -232,14 +232,14 @@ abandon (GRand *random)
 }
 
 static gpointer
-abandon_often (gpointer data)
+drop_often (gpointer data)
 {
-  Abandoners *self = data;
+  Droppers *self = data;
   guint32 seed = self->seed + (guint) g_atomic_int_get (&self->n_left);
   g_autoptr(GRand) random = g_rand_new_with_seed (seed);
 
   for (int i = is_instrumented () ? 5 : 30; i > 0; i--)
-    abandon (random);
+    drop_at_random (random);
   g_atomic_int_add (&self->n_left, -1);
   g_main_context_wakeup (NULL);
   return NULL;
@@ -248,15 +248,15 @@ abandon_often (gpointer data)
 static void
 test_contexts_destroyed (void)
 {
-  Abandoners abandoners = { .seed = (guint32) g_test_rand_int () };
+  Droppers droppers = { .seed = (guint32) g_test_rand_int () };
   GThread *threads[4];
   Census census;
 
   census_begin (&census);
-  g_atomic_int_set (&abandoners.n_left, G_N_ELEMENTS (threads));
+  g_atomic_int_set (&droppers.n_left, G_N_ELEMENTS (threads));
   for (gsize i = 0; i < G_N_ELEMENTS (threads); i++)
-    threads[i] = g_thread_new ("abandoner", abandon_often, &abandoners);
-  while (g_atomic_int_get (&abandoners.n_left) > 0)
+    threads[i] = g_thread_new ("dropper", drop_often, &droppers);
+  while (g_atomic_int_get (&droppers.n_left) > 0)
     g_main_context_iteration (NULL, TRUE);
   for (gsize i = 0; i < G_N_ELEMENTS (threads); i++)
     g_thread_join (threads[i]);
@@ -505,7 +505,7 @@ main (int    argc,
 
   g_test_add_func ("/contexts/at-once", test_contexts_at_once);
   g_test_add_func ("/contexts/in-a-row", test_contexts_in_a_row);
-  g_test_add_func ("/contexts/abandoned", test_contexts_abandoned);
+  g_test_add_func ("/contexts/dropped-at-random", test_contexts_dropped_at_random);
   g_test_add_func ("/contexts/destroyed", test_contexts_destroyed);
   g_test_add_func ("/contexts/dropped", test_contexts_dropped);
   g_test_add_func ("/contexts/handlers", test_contexts_handlers);

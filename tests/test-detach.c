@@ -440,7 +440,7 @@ test_detach_silent (void)
 
 /* Given up before anything was heard of it. */
 static void
-test_detach_abandoned (void)
+test_detach_not_taken (void)
 {
   g_autoptr(AForkProcess) taken = NULL;
   int fds[2];
@@ -537,7 +537,7 @@ test_detach_three (void)
       close (pipe[1]);
     }
 
-  connection = run_process_ok (taker, "adopt_and_detach");
+  connection = run_process_ok (taker, "attach_and_detach");
   for (guint i = 0; i < 2; i++)
     {
       char text[10] = "";
@@ -567,7 +567,7 @@ test_detach_to_worker (void)
   afork_process_send_fd (taker, fd);
   afork_process_send_arg (taker, "echo");
   close (fd);
-  connection = run_process_ok (taker, "adopt_and_run");
+  connection = run_process_ok (taker, "attach_and_run");
   await_end (process);
   assert_exit_status (process, 0);
   output = read_to_end (connection, NULL);
@@ -608,7 +608,7 @@ main (int    argc,
   ADD ("no-process", test_detach_no_process);
   ADD ("invisible", test_detach_invisible);
   ADD ("silent", test_detach_silent);
-  ADD ("abandoned", test_detach_abandoned);
+  ADD ("abandoned", test_detach_not_taken);
   ADD ("unstarted", test_detach_unstarted);
   ADD ("to-thread", test_detach_to_thread);
   ADD ("three", test_detach_three);

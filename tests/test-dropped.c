@@ -7,7 +7,7 @@
 
 #include "config.h"
 
-#include "test-life-util.h"
+#include "test-pid-watch-util.h"
 
 #include <fcntl.h>
 #include <glib-unix.h>
@@ -95,7 +95,7 @@ test_dropped_run (Fixture       *fixture,
   g_autoptr(GAsyncResult) result = NULL;
   g_autoptr(GError) error = NULL;
 
-  afork_process_run_async (process, "tell_pid", NULL, store_result_cb, &result);
+  afork_process_run_async (process, "write_pid", NULL, store_result_cb, &result);
   g_object_add_weak_pointer (G_OBJECT (process), (gpointer *) &kept);
   g_object_unref (process);
   g_assert_nonnull (kept);
@@ -231,7 +231,7 @@ add (const char  *path,
      void       (*test) (Fixture       *fixture,
                          gconstpointer  data))
 {
-  add_with_module (path, "life", test);
+  add_with_module (path, "lifecycle", test);
 }
 
 int

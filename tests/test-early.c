@@ -50,12 +50,12 @@ set_word (int                argc,
   word = g_strdup (argv[0]);
 }
 
-AFORK_WORKER_EXPORT void tell_word (int socket, const AForkItem *items, size_t n_items);
+AFORK_WORKER_EXPORT void write_word (int socket, const AForkItem *items, size_t n_items);
 
 void
-tell_word (int              socket,
-           const AForkItem *items,
-           size_t           n_items)
+write_word (int              socket,
+            const AForkItem *items,
+            size_t           n_items)
 {
   dprintf (socket, "%s", word);
 }
@@ -74,7 +74,7 @@ early_again (int              socket,
   word = "a worker's";
   early ();
   process = afork_process_new ();
-  text = run_to_end (process, "tell_word");
+  text = run_to_end (process, "write_word");
   dprintf (socket, "%s", text);
 }
 
@@ -92,11 +92,11 @@ test_early_run (void)
   word = "later";
   process = afork_process_new ();
   g_assert_true (afork_process_get_runtime (process) == afork_runtime_get_native ());
-  text = run_to_end (process, "tell_word");
+  text = run_to_end (process, "write_word");
   g_assert_cmpstr (text, ==, "first");
 
   fresh = afork_process_new_exec (NULL);
-  of_fresh = run_to_end (fresh, "tell_word");
+  of_fresh = run_to_end (fresh, "write_word");
   g_assert_cmpstr (of_fresh, ==, "first");
 }
 
@@ -115,8 +115,8 @@ test_early_template (void)
   afork_process_call (template, "set_word", (const char * const []) { "prepared", NULL });
   process = afork_process_new ();
   fresh = afork_process_new_exec (NULL);
-  text = run_to_end (process, "tell_word");
-  of_fresh = run_to_end (fresh, "tell_word");
+  text = run_to_end (process, "write_word");
+  of_fresh = run_to_end (fresh, "write_word");
   g_assert_cmpstr (text, ==, "prepared");
   g_assert_cmpstr (of_fresh, ==, "first");
 
@@ -126,7 +126,7 @@ test_early_template (void)
   g_set_object (&process, NULL);
   g_clear_pointer (&text, g_free);
   process = afork_process_new ();
-  text = run_to_end (process, "tell_word");
+  text = run_to_end (process, "write_word");
   g_assert_cmpstr (text, ==, "prepared");
 }
 
@@ -157,7 +157,7 @@ test_early_twice (void)
 
   /* Nothing has changed. */
   process = afork_process_new ();
-  text = run_to_end (process, "tell_word");
+  text = run_to_end (process, "write_word");
   g_assert_cmpstr (text, ==, "first");
 }
 
@@ -169,7 +169,7 @@ test_early_late (void)
   expect_early_error (AFORK_ERROR_FAILED, "too late");
 
   /* Nothing has changed. */
-  expect_run_error (process, "tell_word", AFORK_ERROR, AFORK_ERROR_FUNCTION, "tell_word");
+  expect_run_error (process, "write_word", AFORK_ERROR, AFORK_ERROR_FUNCTION, "write_word");
 }
 
 /* A thread has its name when it enters its function. */
@@ -220,20 +220,20 @@ test_early_elsewhere (void)
   AForkRuntime *native = afork_runtime_get_native ();
   const char *path = g_getenv ("PATH");
   g_autofree char *variable = g_strdup_printf ("PATH=%s", path);
-  g_autoptr(AForkProcess) told = NULL;
+  g_autoptr(AForkProcess) notified = NULL;
   g_autoptr(AForkProcess) other = NULL;
   g_autoptr(GMainContext) context = NULL;
 
   early ();
   afork_runtime_set_environ (native, (const char * const []) { variable, NULL });
-  told = afork_process_new_exec (NULL);
-  expect_run_error (told, "tell_word", AFORK_ERROR, AFORK_ERROR_FUNCTION, "no module");
+  notified = afork_process_new_exec (NULL);
+  expect_run_error (notified, "write_word", AFORK_ERROR, AFORK_ERROR_FUNCTION, "no module");
   afork_runtime_set_environ (native, NULL);
 
   context = g_main_context_new ();
   g_main_context_push_thread_default (context);
   other = afork_process_new ();
-  expect_run_error (other, "tell_word", AFORK_ERROR, AFORK_ERROR_FUNCTION, "no module");
+  expect_run_error (other, "write_word", AFORK_ERROR, AFORK_ERROR_FUNCTION, "no module");
   afork_runtime_set_template (native, NULL);
   g_main_context_pop_thread_default (context);
 }
@@ -270,7 +270,7 @@ test_early_killed (void)
   early ();
   kill (get_child (), SIGKILL);
   process = afork_process_new ();
-  expect_run_error (process, "tell_word", AFORK_ERROR, AFORK_ERROR_SIGNALED, "signal 9");
+  expect_run_error (process, "write_word", AFORK_ERROR, AFORK_ERROR_SIGNALED, "signal 9");
 }
 
 /* The early process is there until the program ends, so only forks and descriptors are counted. */

@@ -123,7 +123,7 @@ test_helper (Census        *census,
     }
 }
 
-static const char tell_arguments[] =
+static const char write_arguments[] =
   WORKER
   "#include <stdio.h>\n"
   "#include <stdlib.h>\n"
@@ -143,7 +143,7 @@ test_args (Census        *census,
 {
   enum { N_ARGUMENTS = 100000 };
   g_autofree const char **arguments = g_new (const char *, N_ARGUMENTS + 1);
-  g_autoptr(AForkProcess) none = new_eval (tell_arguments);
+  g_autoptr(AForkProcess) none = new_eval (write_arguments);
   g_autoptr(AForkProcess) some = afork_process_new ();
   g_autoptr(AForkProcess) many = afork_process_new ();
 
@@ -152,9 +152,9 @@ test_args (Census        *census,
   arguments[N_ARGUMENTS] = NULL;
 
   assert_says (none, "f", "0 0");
-  afork_process_eval (some, tell_arguments, ARGS ("", "a b", "\303\244\377"));
+  afork_process_eval (some, write_arguments, ARGS ("", "a b", "\303\244\377"));
   assert_says (some, "f", "3 6");
-  afork_process_eval (many, tell_arguments, arguments);
+  afork_process_eval (many, write_arguments, arguments);
   assert_says (many, "f", "100000 100000");
 }
 
@@ -163,7 +163,7 @@ static void
 test_args_not_taken (Census        *census,
                      gconstpointer  data)
 {
-  g_autoptr(AForkProcess) first = new_eval (tell_arguments);
+  g_autoptr(AForkProcess) first = new_eval (write_arguments);
   g_autoptr(AForkProcess) process = afork_process_new ();
 
   afork_process_eval (process, "static void afork_eval_init (void) { }", ARGS ("one"));
@@ -653,7 +653,7 @@ test_error_many (Census        *census,
   g_autoptr(GSocketConnection) connection = NULL;
   g_autoptr(GError) error = NULL;
   const char *more;
-  guint n_told = 0, n_more;
+  guint n_reported = 0, n_more;
 
   for (int i = 0; i < N_SYMBOLS; i++)
     g_string_append_printf (code, "  undefined_%d ();\n", i);
@@ -663,20 +663,20 @@ test_error_many (Census        *census,
   g_assert_error (error, AFORK_ERROR, AFORK_ERROR_EVAL);
   g_test_message ("%s", error->message);
 
-  for (;; n_told++)
+  for (;; n_reported++)
     {
       g_autofree char *line =
-        g_strdup_printf ("error: undefined symbol 'undefined_%u'\n", n_told);
+        g_strdup_printf ("error: undefined symbol 'undefined_%u'\n", n_reported);
 
       if (strstr (error->message, line) == NULL)
         break;
     }
-  g_assert_cmpuint (n_told, >, 50);
+  g_assert_cmpuint (n_reported, >, 50);
   g_assert_null (strstr (error->message, "warning"));
   more = strstr (error->message, "\n… and ");
   g_assert_nonnull (more);
   g_assert_cmpint (sscanf (more, "\n… and %u more messages", &n_more), ==, 1);
-  g_assert_cmpuint (n_told + n_more, ==, 2 * N_SYMBOLS);
+  g_assert_cmpuint (n_reported + n_more, ==, 2 * N_SYMBOLS);
   await_end (process);
 }
 
@@ -885,7 +885,7 @@ test_many_codes (Census        *census,
 
 /* Which processes. */
 
-static const char tell_maps[] =
+static const char write_maps[] =
   WORKER
   "#include <fcntl.h>\n"
   "#include <unistd.h>\n"
@@ -900,7 +900,7 @@ static void
 test_plugin_loaded (Census        *census,
                     gconstpointer  data)
 {
-  g_autoptr(AForkProcess) process = new_eval (tell_maps);
+  g_autoptr(AForkProcess) process = new_eval (write_maps);
   g_autoptr(AForkProcess) without = afork_process_new ();
   g_autoptr(GSocketConnection) connection = NULL;
   g_autofree char *path = NULL;
@@ -926,7 +926,7 @@ test_plugin_clean (Census        *census,
                    gconstpointer  data)
 {
   static const char * const modules[] = { NULL, "int x; void g (void) { }" };
-  g_autoptr(AForkProcess) of_maps = new_eval (tell_maps);
+  g_autoptr(AForkProcess) of_maps = new_eval (write_maps);
   g_autofree char *maps = run_to_end (of_maps, "f");
   g_autofree char *descriptors[2] = { NULL };
   guint n_writable_code = 0;
@@ -1018,7 +1018,7 @@ AFORK_WORKER_EXPORT int program_number;
 
 int program_number = 173;
 
-static const char tell_program_number[] =
+static const char write_program_number[] =
   WORKER
   "#include <stdio.h>\n"
   "extern int program_number;\n"
@@ -1030,12 +1030,12 @@ static const char tell_program_number[] =
   "{ dprintf (socket, \"%d %d %zu\", program_number, (int) (number * 100), n_taken); }\n";
 
 static void
-assert_tells_program_number (AForkProcess *template)
+assert_program_number (AForkProcess *template)
 {
   g_autoptr(AForkProcess) process = NULL;
 
   afork_process_send_arg (template, "taken");
-  afork_process_eval (template, tell_program_number, ARGS ("one", "two"));
+  afork_process_eval (template, write_program_number, ARGS ("one", "two"));
   process = afork_process_fork (template);
   assert_says (process, "f", "175 150 1");
   assert_says (template, "f", "175 150 1");
@@ -1054,7 +1054,7 @@ test_self (Census        *census,
     }
 
   template = afork_process_new_for_runtime (afork_runtime_get_self ());
-  assert_tells_program_number (template);
+  assert_program_number (template);
   afork_runtime_set_template (afork_runtime_get_self (), NULL);
 }
 
@@ -1065,7 +1065,7 @@ test_new_template (void)
   g_autoptr(AForkProcess) template = afork_process_new_template (&error);
 
   g_assert_no_error (error);
-  assert_tells_program_number (template);
+  assert_program_number (template);
 }
 
 static void
@@ -1077,7 +1077,7 @@ test_early (void)
   g_assert_true (afork_early (&error));
   g_assert_no_error (error);
   process = afork_process_new ();
-  assert_tells_program_number (process);
+  assert_program_number (process);
 }
 
 /* One with a decimal comma. */
@@ -1093,7 +1093,7 @@ test_locale (void)
   g_assert_nonnull (setlocale (LC_ALL, LOCALE));
   template = afork_process_new_template (&error);
   g_assert_no_error (error);
-  assert_tells_program_number (template);
+  assert_program_number (template);
 }
 
 typedef struct

@@ -142,8 +142,8 @@ test_cancel_queued (Census        *census,
 
 /* After one turn of the main context, two and so on, until that is too late. */
 static void
-test_cancel_after_turns (Census        *census,
-                         gconstpointer  data)
+test_cancel_after_iterations (Census        *census,
+                              gconstpointer  data)
 {
   gboolean late = FALSE;
 
@@ -161,7 +161,7 @@ test_cancel_after_turns (Census        *census,
       g_cancellable_cancel (cancellable);
       if (late)
         {
-          turn ();
+          iterate ();
           g_assert_no_error (outcome.error);
           g_assert_cmpint (afork_process_get_state (process), ==, AFORK_PROCESS_STATE_RUNNING);
           outcome_clear (&outcome);
@@ -188,7 +188,7 @@ test_cancel_preparing (Census        *census,
   int reading;
   g_autoptr(AForkProcess) process = create (data, &reading);
 
-  afork_process_call (process, "call_tell", ARGS (PIPE, "x"));
+  afork_process_call (process, "call_notify", ARGS (PIPE, "x"));
   afork_process_call (process, "call_hang", NULL);
   afork_process_run_async (process, "run_hang", cancellable, outcome_run_cb, &outcome);
   await_readable (reading);
@@ -218,9 +218,9 @@ test_cancel_entered (Census        *census,
   open_pipe (&item_reading, &item_writing);
   afork_process_map_fd (process, gate_reading, GATE_FD);
   afork_process_send_fd (process, item_writing);
-  afork_process_call (process, "call_tell", ARGS (PIPE, "x"));
+  afork_process_call (process, "call_notify", ARGS (PIPE, "x"));
   afork_process_call (process, "call_await", ARGS (GATE));
-  afork_process_run_async (process, "run_tell", cancellable, outcome_run_cb, &outcome);
+  afork_process_run_async (process, "run_notify", cancellable, outcome_run_cb, &outcome);
   await_readable (reading);
   await_byte (reading);
 
@@ -258,7 +258,7 @@ test_cancel_many (Census        *census,
   for (guint i = 0; i < G_N_ELEMENTS (processes); i++)
     {
       processes[i] = create (way, &reading[i]);
-      afork_process_call (processes[i], "call_tell", ARGS (PIPE, "x"));
+      afork_process_call (processes[i], "call_notify", ARGS (PIPE, "x"));
       afork_process_call (processes[i], "call_hang", NULL);
       afork_process_run_async (processes[i], "run_hang", cancellable, outcome_run_cb,
                                &outcomes[i]);
@@ -295,7 +295,7 @@ test_cancel_wait (Census        *census,
   connection = run_process_ok (process, "run_hang");
   afork_process_wait_async (process, cancellable, outcome_wait_cb, &cancelled);
   afork_process_wait_async (process, NULL, outcome_wait_cb, &waited);
-  turn ();
+  iterate ();
   g_cancellable_cancel (cancellable);
   outcome_await (&cancelled);
   g_assert_error (cancelled.error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
@@ -346,7 +346,7 @@ test_cancel_blocking_run (Census        *census,
   g_autoptr(AForkProcess) process = create (data, &canceller.reading);
   GThread *thread;
 
-  afork_process_call (process, "call_tell", ARGS (PIPE, "x"));
+  afork_process_call (process, "call_notify", ARGS (PIPE, "x"));
   afork_process_call (process, "call_hang", NULL);
   thread = g_thread_new ("canceller", cancel_thread, &canceller);
   connection = afork_process_run (process, "run_hang", cancellable, &error);
@@ -374,7 +374,7 @@ test_cancel_blocking_wait (Census        *census,
   open_pipe (&canceller.reading, &writing);
   afork_process_send_fd (process, writing);
   close_fd (&writing);
-  connection = run_process_ok (process, "run_tell");
+  connection = run_process_ok (process, "run_notify");
   thread = g_thread_new ("canceller", cancel_thread, &canceller);
   g_assert_false (afork_process_wait (process, cancellable, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
@@ -425,8 +425,8 @@ test_drop_prepared (Census        *census,
   int reading;
   AForkProcess *process = create (way, &reading);
 
-  afork_process_call (process, "call_tell", ARGS (PIPE, "one"));
-  afork_process_call (process, "call_tell", ARGS (PIPE, " two"));
+  afork_process_call (process, "call_notify", ARGS (PIPE, "one"));
+  afork_process_call (process, "call_notify", ARGS (PIPE, " two"));
   g_object_unref (process);
   /* What is never run is never started where the runtime cannot fork. */
   expect_text (&reading, way->create == create_command ? "" : "one two");
@@ -434,8 +434,8 @@ test_drop_prepared (Census        *census,
 
 /* After so many turns of the main context. */
 static void
-test_drop_after_turns (Census        *census,
-                       gconstpointer  data)
+test_drop_after_iterations (Census        *census,
+                            gconstpointer  data)
 {
   const Way *way = data;
 
@@ -446,7 +446,7 @@ test_drop_after_turns (Census        *census,
 
       for (guint i = 0; i < n_turns; i++)
         g_main_context_iteration (NULL, FALSE);
-      afork_process_call (process, "call_tell", ARGS (PIPE, "done"));
+      afork_process_call (process, "call_notify", ARGS (PIPE, "done"));
       g_object_unref (process);
       expect_text (&reading, way->create == create_command ? "" : "done");
     }
@@ -461,7 +461,7 @@ test_drop_running (Census        *census,
   AForkProcess *process = create (data, &reading);
 
   afork_process_require (process, "echo");
-  afork_process_call (process, "call_tell", ARGS (PIPE, "run"));
+  afork_process_call (process, "call_notify", ARGS (PIPE, "run"));
   afork_process_run_async (process, "echo", NULL, NULL, NULL);
   g_object_unref (process);
   expect_text (&reading, "run");
@@ -505,7 +505,7 @@ test_drop_entered (Census        *census,
   afork_process_send_arg (process, "still here");
   connection = run_process_ok (process, "echo");
   g_assert_finalize_object (process);
-  turn ();
+  iterate ();
   g_socket_shutdown (g_socket_connection_get_socket (connection), FALSE, TRUE, &error);
   g_assert_no_error (error);
   text = read_to_end (connection, NULL);
@@ -555,7 +555,7 @@ test_drop_full (Census        *census,
   AForkProcess *process = create (way, &reading);
 
   afork_process_send_bytes (process, bytes);
-  afork_process_call (process, "call_tell", ARGS (PIPE, "arrived"));
+  afork_process_call (process, "call_notify", ARGS (PIPE, "arrived"));
   g_object_unref (process);
   expect_text (&reading, way->create == create_command ? "" : "arrived");
 }
@@ -619,22 +619,22 @@ test_drop_in_signal (Census        *census,
 static void
 enter_with_fork (AForkProcess *process,
                  Outcome      *outcome,
-                 int          *told)
+                 int          *notified)
 {
-  int telling, gate, opening;
+  int notifying, gate, opening;
 
-  open_pipe (told, &telling);
+  open_pipe (notified, &notifying);
   open_pipe (&gate, &opening);
-  afork_process_send_fd (process, telling);
+  afork_process_send_fd (process, notifying);
   afork_process_map_fd (process, gate, GATE_FD);
-  close_fd (&telling);
+  close_fd (&notifying);
   close_fd (&gate);
   afork_process_call (process, "call_await", ARGS (GATE));
 
-  afork_process_run_async (process, "run_tell", NULL, outcome_run_cb, outcome);
-  turn ();
+  afork_process_run_async (process, "run_notify", NULL, outcome_run_cb, outcome);
+  iterate ();
   close_fd (&opening);
-  await_byte (*told);
+  await_byte (*notified);
 }
 
 static AForkProcess *
@@ -652,16 +652,16 @@ test_kill_entered_with_fork (Census        *census,
                              gconstpointer  data)
 {
   Outcome outcome = { 0 };
-  int reading, told;
+  int reading, notified;
   g_autoptr(AForkProcess) process = create (data, &reading);
   g_autoptr(AForkProcess) fork = fork_known (process);
 
-  enter_with_fork (process, &outcome, &told);
+  enter_with_fork (process, &outcome, &notified);
   afork_process_force_exit (process);
   outcome_await (&outcome);
   outcome_expect_error (&outcome, AFORK_ERROR, AFORK_ERROR_CLOSED, "killed by its caller");
   await_end (process);
-  expect_gone (&told);
+  expect_gone (&notified);
   g_clear_object (&fork);
   expect_gone (&reading);
 }
@@ -673,11 +673,11 @@ test_stop_entered_with_fork (Census        *census,
                              gconstpointer  data)
 {
   Outcome outcome = { 0 };
-  int reading, told;
+  int reading, notified;
   g_autoptr(AForkProcess) process = create (data, &reading);
   g_autoptr(AForkProcess) fork = fork_known (process);
 
-  enter_with_fork (process, &outcome, &told);
+  enter_with_fork (process, &outcome, &notified);
   afork_process_send_signal (process, SIGSTOP);
   outcome_await (&outcome);
   g_assert_no_error (outcome.error);
@@ -686,7 +686,7 @@ test_stop_entered_with_fork (Census        *census,
   await_end (process);
   assert_term_signal (process, SIGKILL);
   outcome_clear (&outcome);
-  expect_gone (&told);
+  expect_gone (&notified);
   g_clear_object (&fork);
   expect_gone (&reading);
 }
@@ -730,7 +730,7 @@ main (int    argc,
 
   add_ways ("/fault/cancel/before", test_cancel_before);
   add_ways ("/fault/cancel/queued", test_cancel_queued);
-  add_ways ("/fault/cancel/after-turns", test_cancel_after_turns);
+  add_ways ("/fault/cancel/after-turns", test_cancel_after_iterations);
   add_ways ("/fault/cancel/preparing", test_cancel_preparing);
   add_ways ("/fault/cancel/entered", test_cancel_entered);
   add_ways ("/fault/cancel/many", test_cancel_many);
@@ -741,7 +741,7 @@ main (int    argc,
   add_forking_ways ("/fault/stop/entered-with-fork", test_stop_entered_with_fork);
   add_ways ("/fault/drop/new", test_drop_new);
   add_ways ("/fault/drop/prepared", test_drop_prepared);
-  add_ways ("/fault/drop/after-turns", test_drop_after_turns);
+  add_ways ("/fault/drop/after-turns", test_drop_after_iterations);
   add_ways ("/fault/drop/running", test_drop_running);
   add_ways ("/fault/drop/awaited", test_drop_awaited);
   add_ways ("/fault/drop/entered", test_drop_entered);

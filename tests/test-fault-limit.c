@@ -385,7 +385,7 @@ test_receive_kept (Census        *census,
   if (with_fork)
     fork = afork_process_fork (process);
   afork_process_run_async (process, "run_hang", NULL, outcome_run_cb, &outcome);
-  turn ();
+  iterate ();
   taken = use_up_fds ();
   afork_process_send_signal (template, SIGCONT);
   outcome_await (&outcome);
@@ -714,7 +714,7 @@ main (int    argc,
   add_fds ("/fault/limit/fds/blocking/wait", NULL, test_blocking_wait);
   add_fds ("/fault/limit/fds/send-fd", NULL, test_send_fd);
   add_fds ("/fault/limit/fds/detach", NULL, test_detach);
-  add_fds ("/fault/limit/fds/receive/birth", GINT_TO_POINTER (FALSE), test_receive);
+  add_fds ("/fault/limit/fds/receive/fork", GINT_TO_POINTER (FALSE), test_receive);
   add_fds ("/fault/limit/fds/receive/run", GINT_TO_POINTER (TRUE), test_receive);
   add_fds ("/fault/limit/fds/receive/reports", NULL, test_receive_reports);
   add_fds ("/fault/limit/fds/receive/kept", GINT_TO_POINTER (FALSE), test_receive_kept);

@@ -445,7 +445,7 @@ expect_hang_ends (AForkProcess *process)
   open_pipe (&reading, &writing);
   require_faults (process);
   afork_process_map_fd (process, writing, 20);
-  afork_process_call (process, "call_tell", ARGS ("20", "x"));
+  afork_process_call (process, "call_notify", ARGS ("20", "x"));
   afork_process_call (process, "call_hang", NULL);
   afork_process_run_async (process, "echo", cancellable, outcome_run_cb, &outcome);
   await_readable (reading);

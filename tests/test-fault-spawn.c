@@ -216,7 +216,7 @@ test_silent (Census        *census,
   Outcome outcome = { 0 };
 
   afork_process_run_async (process, "function", cancellable, outcome_run_cb, &outcome);
-  turn ();
+  iterate ();
   g_assert_cmpuint (outcome.n_calls, ==, 0);
   g_assert_cmpint (afork_process_get_state (process), ==, AFORK_PROCESS_STATE_STARTING);
   g_assert_cmpint (afork_process_get_pid (process), >, 0);
@@ -272,7 +272,7 @@ test_exited (Census        *census,
 
   for (guint i = 0; i < G_N_ELEMENTS (processes); i++)
     await_end (processes[i]);
-  turn ();
+  iterate ();
   for (guint i = 0; i < G_N_ELEMENTS (processes); i++)
     {
       g_assert_cmpuint (n_exited[i], ==, 1);

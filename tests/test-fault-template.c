@@ -213,7 +213,7 @@ test_killed_before_forks (Census        *census,
 
   stop (template);
   forks_begin (&forks, template, NULL);
-  turn ();
+  iterate ();
   afork_process_send_signal (template, SIGKILL);
   expect_forks_fail (&forks, AFORK_ERROR, AFORK_ERROR_SIGNALED, "signal 9");
   await_end (template);
@@ -483,7 +483,7 @@ test_stopped_cancelled (Census        *census,
 
   stop (template);
   forks_begin (&forks, template, cancellable);
-  turn ();
+  iterate ();
   g_cancellable_cancel (cancellable);
   forks_await (&forks);
   for (guint i = 0; i < N_FORKS; i++)
@@ -511,7 +511,7 @@ test_stopped_dropped (Census        *census,
         afork_process_run_async (process, "echo", NULL, NULL, NULL);
     }
 
-  turn ();
+  iterate ();
   afork_process_send_signal (template, GPOINTER_TO_INT (data));
 }
 
@@ -546,7 +546,7 @@ test_full (Census        *census,
   fork = afork_process_fork (template);
   afork_process_run_async (template, "echo", cancellable, outcome_run_cb, &outcome);
   afork_process_run_async (fork, "echo", NULL, outcome_run_cb, &fork_outcome);
-  turn ();
+  iterate ();
   expect_others_work ();
   g_assert_false (freed);
 

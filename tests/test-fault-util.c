@@ -145,7 +145,7 @@ assert_error_text (GError     *error,
 /* Waiting. */
 
 void
-turn (void)
+iterate (void)
 {
   while (g_main_context_iteration (NULL, FALSE))
     ;

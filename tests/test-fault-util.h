@@ -38,43 +38,43 @@ typedef struct
   GError            *error;
 } Outcome;
 
-void outcome_run_cb  (GObject       *object,
-                      GAsyncResult  *result,
-                      gpointer       outcome);
-void outcome_exec_cb (GObject       *object,
-                      GAsyncResult  *result,
-                      gpointer       outcome);
-void outcome_wait_cb (GObject       *object,
-                      GAsyncResult  *result,
-                      gpointer       outcome);
-void outcome_await   (Outcome       *outcome);
-void outcome_clear   (Outcome       *outcome);
+void outcome_run_cb       (GObject      *object,
+                           GAsyncResult *result,
+                           gpointer      outcome);
+void outcome_exec_cb      (GObject      *object,
+                           GAsyncResult *result,
+                           gpointer      outcome);
+void outcome_wait_cb      (GObject      *object,
+                           GAsyncResult *result,
+                           gpointer      outcome);
+void outcome_await        (Outcome      *outcome);
+void outcome_clear        (Outcome      *outcome);
 
 /* It is there, and is this error with a message that holds TEXT, unless that is NULL. Clears it. */
-void outcome_expect_error (Outcome    *outcome,
-                           GQuark      domain,
-                           int         code,
-                           const char *text);
-void assert_error_text    (GError     *error,
-                           GQuark      domain,
-                           int         code,
-                           const char *text);
+void outcome_expect_error (Outcome      *outcome,
+                           GQuark        domain,
+                           int           code,
+                           const char   *text);
+void assert_error_text    (GError       *error,
+                           GQuark        domain,
+                           int           code,
+                           const char   *text);
 
 /* Turns the main context as long as it has something to do at once. */
-void turn           (void);
+void iterate              (void);
 
 /* Returns when the process, which is a child of this one, is stopped. */
-void stop           (AForkProcess *process);
+void stop                 (AForkProcess *process);
 
 /* Waits for a byte without turning it. */
-void await_byte     (int fd);
+void await_byte           (int           fd);
 
 /* Turns it until there is something to read from FD, or its end. */
-void await_readable (int fd);
+void await_readable       (int           fd);
 
-void open_pipe      (int *reading,
-                     int *writing);
-void close_fd       (int *fd);
+void open_pipe            (int          *reading,
+                           int          *writing);
+void close_fd             (int          *fd);
 
 /* Arguments for call(), made of one or two strings. */
 #define ARGS(...) ((const char * const []) { __VA_ARGS__, NULL })

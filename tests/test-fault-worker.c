@@ -162,7 +162,7 @@ test_signal_after_end (Census        *census,
       await_end (process);
       afork_process_send_signal (process, SIGKILL);
       afork_process_force_exit (process);
-      turn ();
+      iterate ();
       assert_exit_status (process, 0);
       g_assert_true (wait_process (process, NULL));
       expect_run_error (process, "run_return", AFORK_ERROR, AFORK_ERROR_CLOSED, "told already");
@@ -222,7 +222,7 @@ test_hang (Census        *census,
 
       g_clear_object (&connection);
       afork_process_wait_async (process, cancellable, outcome_wait_cb, &waited);
-      turn ();
+      iterate ();
       g_assert_cmpuint (waited.n_calls, ==, 0);
       g_cancellable_cancel (cancellable);
       outcome_await (&waited);

@@ -13,10 +13,10 @@ static void
 assert_forks (AForkProcess *process,
               const char   *expected)
 {
-  g_autoptr(GSocketConnection) connection = run_process_ok (process, "tell_forks");
-  g_autofree char *told = read_to_end (connection, NULL);
+  g_autoptr(GSocketConnection) connection = run_process_ok (process, "write_forks");
+  g_autofree char *notified = read_to_end (connection, NULL);
 
-  g_assert_cmpstr (told, ==, expected);
+  g_assert_cmpstr (notified, ==, expected);
   await_end (process);
   assert_exit_status (process, 0);
 }
@@ -72,7 +72,7 @@ test_fork_and_run (void)
 
   census_begin (&census);
   template = afork_process_new_exec (NULL);
-  afork_process_require (template, "life");
+  afork_process_require (template, "lifecycle");
   process = afork_process_fork (template);
   fork = afork_process_fork (process);
   connection = run_process_ok (process, "until_closed");
@@ -100,7 +100,7 @@ test_fork_and_run_killed (void)
   census_begin (&census);
   template = afork_process_new_exec (NULL);
   afork_process_require (template, "atfork");
-  afork_process_require (template, "life");
+  afork_process_require (template, "lifecycle");
   afork_process_call (template, "kill_fork", (const char * const []) { "3", NULL });
   process = afork_process_fork (template);
   fork = afork_process_fork (process);

@@ -181,7 +181,7 @@ test_run (Census        *census,
   await_end (process);
   if (self->killed)
     assert_term_signal (process, SIGKILL);
-  turn ();
+  iterate ();
 }
 
 /* Before it was told to run. */
@@ -296,7 +296,7 @@ test_fork (Census        *census,
     afork_process_force_exit (template);
   await_end (template);
   await_end (process);
-  turn ();
+  iterate ();
 }
 
 /* Executing a program: with the socket that tells how it went, which is what "fork" switches to. */
@@ -338,7 +338,7 @@ test_exec (Census        *census,
   await_end (process);
   if (self->killed)
     assert_term_signal (process, SIGKILL);
-  turn ();
+  iterate ();
 }
 
 /* A fork says that it is the caller. Nothing that is meant for it reaches that. */
@@ -354,7 +354,7 @@ test_pidfd_of_another (Census        *census,
   await_state (process, AFORK_PROCESS_STATE_PREPARING);
   afork_process_send_signal (process, SIGTERM);
   afork_process_force_exit (process);
-  turn ();
+  iterate ();
   g_assert_cmpint (afork_process_get_state (process), ==, AFORK_PROCESS_STATE_PREPARING);
 
   afork_process_force_exit (template);
@@ -395,7 +395,7 @@ test_exec_ended (Census        *census,
   outcome_await (&outcome);
   await_end (process);
   await_end (fork);
-  turn ();
+  iterate ();
   outcome_clear (&outcome);
 }
 
@@ -422,7 +422,7 @@ test_ready_early (Census        *census,
   outcome_await (&outcome);
   await_end (process);
   await_end (fork);
-  turn ();
+  iterate ();
   outcome_clear (&outcome);
 }
 
@@ -546,7 +546,7 @@ test_flood (Census        *census,
                                                         "flood=" GARBAGE));
   g_autoptr(GSocketConnection) connection = run_process_ok (process, "function");
 
-  turn ();
+  iterate ();
   g_clear_object (&connection);
   await_end (process);
   assert_exit_status (process, 0);
@@ -577,7 +577,7 @@ test_silent (Census        *census,
 
   afork_process_run_async (process, "function", cancellable, outcome_run_cb, &outcome);
   await_state (process, AFORK_PROCESS_STATE_PREPARING);
-  turn ();
+  iterate ();
   g_assert_cmpuint (outcome.n_calls, ==, 0);
   g_cancellable_cancel (cancellable);
   outcome_await (&outcome);
@@ -599,7 +599,7 @@ test_reports (Census        *census,
   g_autoptr(GSocketConnection) connection = NULL;
 
   connection = run_process_ok (template, "function");
-  turn ();
+  iterate ();
   afork_process_force_exit (template);
   await_end (template);
   g_clear_object (&connection);

@@ -20,7 +20,7 @@
 static AForkProcess *
 new_with_module (AForkProcess *process)
 {
-  return afork_process_require (process, "life");
+  return afork_process_require (process, "lifecycle");
 }
 
 /* What an operation has come to. */
@@ -479,7 +479,7 @@ new_missing_runtime (void)
 
 /* One that cannot come to be says so where it can be heard. */
 static void
-test_told_of_failure (void)
+test_failure_reported (void)
 {
   g_autoptr(AForkRuntime) runtime = new_missing_runtime ();
   g_autoptr(AForkProcess) process = afork_process_new_exec (runtime);
@@ -648,7 +648,7 @@ test_handed_on (void)
 /* An operation that is not answered keeps its context, as each GTask does. When the process ends,
  * whoever turns the context hears of it. */
 static gpointer
-abandon_all (gpointer data)
+drop_in_thread (gpointer data)
 {
   Handed *self = data;
 
@@ -665,7 +665,7 @@ test_kept_by_operation (void)
   g_autoptr(GMainContext) context = g_main_context_new ();
   Handed handed = { .context = g_main_context_ref (context) };
 
-  g_thread_join (g_thread_new ("abandoner", abandon_all, &handed));
+  g_thread_join (g_thread_new ("dropper", drop_in_thread, &handed));
   g_main_context_push_thread_default (context);
   for (gsize i = 0; i < G_N_ELEMENTS (operations); i++)
     {
@@ -879,7 +879,7 @@ run_and_drop (guint n_processes)
 
 /* Blocking calls are all that a program may make. What they see of others is not heaped up. */
 static void
-test_never_turned (void)
+test_never_iterated (void)
 {
   gsize before, after;
 
@@ -1530,7 +1530,7 @@ main (int    argc,
   add ("/main-context/nested/in-exited", test_nested_in_exited);
   add ("/main-context/nested/waits", test_nested_waits);
   add ("/main-context/nested/forks", test_nested_forks);
-  add ("/main-context/told-of-failure", test_told_of_failure);
+  add ("/main-context/failure-reported", test_failure_reported);
   add ("/main-context/threads", test_threads);
   add ("/main-context/pushed", test_pushed);
   add ("/main-context/handed-on", test_handed_on);
@@ -1538,7 +1538,7 @@ main (int    argc,
   add ("/main-context/gone", test_gone);
   add ("/main-context/dropped-elsewhere", test_dropped_elsewhere);
   add ("/main-context/dropped-as-they-end", test_dropped_as_they_end);
-  add ("/main-context/never-turned", test_never_turned);
+  add ("/main-context/never-turned", test_never_iterated);
   add ("/main-context/intruder", test_intruder);
   add ("/main-context/intruder/template", test_intruder_template);
   add ("/main-context/default-elsewhere", test_default_elsewhere);

@@ -107,7 +107,7 @@ check_exec (void)
   g_autoptr(GError) error = NULL;
   g_autofree char *output = NULL;
 
-  afork_process_require (process, "life");
+  afork_process_require (process, "lifecycle");
   afork_process_call (process, "open_inheritable", args);
   connection = afork_process_exec (process, argv, NULL, &error);
   g_assert_no_error (error);

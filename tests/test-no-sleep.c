@@ -101,7 +101,7 @@ assert_costs (void)
 }
 
 static void
-turn (void)
+iterate (void)
 {
   for (int i = 0; i < 20; i++)
     g_main_context_iteration (NULL, FALSE);
@@ -147,7 +147,7 @@ do_everything (AForkProcess *stopped,
   guint64 user_usec, system_usec, max_rss_kib;
 
   MEASURE (process = afork_process_fork (stopped));
-  MEASURE (afork_process_require (process, "life"));
+  MEASURE (afork_process_require (process, "lifecycle"));
   MEASURE (afork_process_call (process, "note", (const char * const []) { "1", "", NULL }));
   MEASURE (afork_process_setenv (process, "NAME", "value"));
   MEASURE (afork_process_chdir (process, "/"));
@@ -158,18 +158,18 @@ do_everything (AForkProcess *stopped,
   MEASURE (afork_process_set_title (process, "title"));
   MEASURE (fork = afork_process_fork (process));
   MEASURE (dropped = afork_process_fork (process));
-  MEASURE (turn ());
+  MEASURE (iterate ());
   MEASURE (g_object_unref (dropped));
   MEASURE (afork_process_run_async (process, "forever", cancellable, store_result_cb, &run));
   MEASURE (afork_process_run_async (fork, "forever", NULL, store_result_cb, &of_fork));
   MEASURE (afork_process_wait_async (process, NULL, store_result_cb, &wait));
-  MEASURE (turn ());
+  MEASURE (iterate ());
   MEASURE (afork_process_get_usage (process, &user_usec, &system_usec, &max_rss_kib));
   MEASURE (afork_process_send_signal (process, SIGTERM));
   MEASURE (g_cancellable_cancel (cancellable));
-  MEASURE (turn ());
+  MEASURE (iterate ());
   MEASURE (afork_process_force_exit (fork));
-  MEASURE (turn ());
+  MEASURE (iterate ());
   MEASURE (g_object_unref (process));
   MEASURE (g_object_unref (fork));
 
@@ -216,12 +216,12 @@ test_full (Fixture       *fixture,
       afork_process_call (process, "stop", NULL);
       await_stop (process);
       MEASURE (afork_process_send_bytes (process, large));
-      MEASURE (turn ());
+      MEASURE (iterate ());
       MEASURE (afork_process_send_bytes (process, large));
       MEASURE (afork_process_run_async (process, "done", NULL, store_result_cb, &result));
-      MEASURE (turn ());
+      MEASURE (iterate ());
       MEASURE (afork_process_force_exit (process));
-      MEASURE (turn ());
+      MEASURE (iterate ());
       await_result (&result);
       await_end (process);
       assert_term_signal (process, SIGKILL);
@@ -235,7 +235,7 @@ add (const char  *path,
      void       (*test) (Fixture       *fixture,
                          gconstpointer  data))
 {
-  add_with_module (path, "life", test);
+  add_with_module (path, "lifecycle", test);
 }
 
 int

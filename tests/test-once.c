@@ -7,7 +7,7 @@
 
 #include "config.h"
 
-#include "test-life-util.h"
+#include "test-pid-watch-util.h"
 
 typedef struct
 {
@@ -19,7 +19,7 @@ typedef struct
   guint              n_waits;
   guint              n_wait_answers;
   guint              n_exited;
-  gboolean           told_to_run;
+  gboolean           run_requested;
 } Tracked;
 
 typedef struct
@@ -113,7 +113,7 @@ do_anything (AForkProcess *template)
 
   if (tracked == NULL || tracked->process == NULL || what < 5)
     {
-      if (tracked != NULL && tracked->process != NULL && !tracked->told_to_run && what % 2 == 0)
+      if (tracked != NULL && tracked->process != NULL && !tracked->run_requested && what % 2 == 0)
         track (afork_process_fork (tracked->process));
       else
         track (what == 1 ? new_executed () : afork_process_fork (template));
@@ -126,7 +126,7 @@ do_anything (AForkProcess *template)
     case 6:
     case 7:
     case 8:
-      tracked->told_to_run = TRUE;
+      tracked->run_requested = TRUE;
       tracked->n_runs++;
       afork_process_run_async (tracked->process,
                                functions[g_test_rand_int_range (0, G_N_ELEMENTS (functions))],
@@ -223,7 +223,7 @@ add (const char  *path,
      void       (*test) (Fixture       *fixture,
                          gconstpointer  data))
 {
-  add_with_module (path, "life", test);
+  add_with_module (path, "lifecycle", test);
 }
 
 int

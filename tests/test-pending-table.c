@@ -78,8 +78,8 @@ test_pending_table_numbers (Fixture       *fixture,
 
 /* The number of a call that was abandoned is not given out again before it is given up. */
 static void
-test_pending_table_abandoned (Fixture       *fixture,
-                              gconstpointer  data)
+test_pending_table_unwanted (Fixture       *fixture,
+                             gconstpointer  data)
 {
   AForkPendingCall *call = g_steal_pointer (&fixture->calls[7]);
   guint32 number = call->number;
@@ -210,7 +210,7 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
 
   add_tests ("numbers", test_pending_table_numbers);
-  add_tests ("abandoned", test_pending_table_abandoned);
+  add_tests ("abandoned", test_pending_table_unwanted);
   add_tests ("reused", test_pending_table_reused);
   add_tests ("oldest", test_pending_table_oldest);
   add_tests ("take-all", test_pending_table_take_all);

@@ -37,7 +37,7 @@ new_refusing (AForkRuntime **runtime)
                            NULL);
   process = afork_process_new_exec (*runtime);
   afork_process_require (process, "refuse");
-  afork_process_require (process, "life");
+  afork_process_require (process, "lifecycle");
   return process;
 }
 

@@ -98,10 +98,10 @@ typedef struct
 static void
 parent_begin (Parent *self)
 {
-  self->prepared = new_with_module ("life");
-  self->running = new_with_module ("life");
+  self->prepared = new_with_module ("lifecycle");
+  self->running = new_with_module ("lifecycle");
   self->connection = run_process_ok (self->running, "until_closed");
-  self->executed = afork_process_require (afork_process_new_exec (NULL), "life");
+  self->executed = afork_process_require (afork_process_new_exec (NULL), "lifecycle");
   afork_process_set_spare (self->executed, 1);
   self->rpc = new_echo_rpc ();
   check_call (self->rpc);
@@ -293,7 +293,7 @@ await_lost (gpointer data)
 static void
 test_pending (void)
 {
-  Pending pending = { .process = new_with_module ("life") };
+  Pending pending = { .process = new_with_module ("lifecycle") };
   g_autoptr(GSocketConnection) connection = NULL;
   g_autoptr(GError) error = NULL;
 
@@ -459,7 +459,7 @@ test_in_handler_of_call (void)
 static void
 test_in_handler_of_run (void)
 {
-  g_autoptr(AForkProcess) process = new_with_module ("life");
+  g_autoptr(AForkProcess) process = new_with_module ("lifecycle");
   g_autoptr(GSocketConnection) connection = NULL;
   g_autoptr(GError) error = NULL;
   Fork fork = { -1 };
@@ -563,7 +563,7 @@ test_descriptors (void)
   GMainContext *context = g_main_context_default ();
   Descriptors descriptors = { .before = identify_all () };
   g_autoptr(GBytes) blob = g_bytes_new_static (bytes, sizeof bytes);
-  g_autoptr(AForkProcess) detached = new_with_module ("life");
+  g_autoptr(AForkProcess) detached = new_with_module ("lifecycle");
   g_autoptr(AForkProcess) hostile = new_hostile_process ();
   g_autoptr(AForkRpc) sender = new_rpc ("calls_do");
   g_autoptr(AForkJob) job = afork_job_new (do_args ("reverse-blobs", 0));
@@ -629,7 +629,7 @@ static void
 test_own_descriptors (void)
 {
   Parent parent;
-  g_autoptr(AForkProcess) process = new_with_module ("life");
+  g_autoptr(AForkProcess) process = new_with_module ("lifecycle");
   g_autoptr(GSocketConnection) connection = run_process_ok (process, "until_closed");
   GSocket *socket = g_socket_connection_get_socket (connection);
   int fds[2];
@@ -676,7 +676,7 @@ use_library (gpointer data)
       g_autoptr(GError) error = NULL;
 
       g_main_context_push_thread_default (context);
-      process = new_with_module ("life");
+      process = new_with_module ("lifecycle");
       connection = afork_process_run (process, "done", NULL, &error);
       g_assert_no_error (error);
       g_assert_true (afork_process_wait (process, NULL, &error));
@@ -695,7 +695,7 @@ begin_in_own_context (gpointer data)
   g_autoptr(GError) error = NULL;
 
   g_main_context_push_thread_default (context);
-  process = new_with_module ("life");
+  process = new_with_module ("lifecycle");
   connection = afork_process_run (process, "done", NULL, &error);
   g_assert_no_error (error);
   g_assert_true (afork_process_wait (process, NULL, &error));

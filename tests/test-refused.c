@@ -9,7 +9,7 @@
 
 #include "config.h"
 
-#include "test-life-util.h"
+#include "test-pid-watch-util.h"
 #include "test-refuse-util.h"
 #include "test-rpc-util.h"
 
@@ -113,7 +113,7 @@ check_processes (AForkProcess *template)
 
   for (guint i = 0; i < G_N_ELEMENTS (processes); i++)
     {
-      g_autoptr(GSocketConnection) connection = run_process_ok (processes[i], "tell_pid");
+      g_autoptr(GSocketConnection) connection = run_process_ok (processes[i], "write_pid");
 
       assert_pid (processes[i], connection);
       if (i % 2 == 0)

@@ -44,7 +44,7 @@ test_answer_twice (gboolean concurrent)
 
 /* Progress ends with the answer; the worker may go on to emit. */
 static void
-test_answer_news_after (gboolean concurrent)
+test_answer_notice_after (gboolean concurrent)
 {
   g_autoptr(GString) log = g_string_new (NULL);
   g_autoptr(AForkRpc) rpc = new_script_rpc (concurrent, log);
@@ -182,7 +182,7 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
 
   add_for_both ("/rpc-answer/twice", test_answer_twice);
-  add_for_both ("/rpc-answer/news-after", test_answer_news_after);
+  add_for_both ("/rpc-answer/notice-after", test_answer_notice_after);
   add_for_both ("/rpc-answer/never", test_answer_never);
   add_for_both ("/rpc-answer/late", test_answer_late);
   g_test_add_data_func ("/rpc-answer/dropped", test_answer_dropped, run_with_census);

@@ -168,7 +168,7 @@ check_dropped (const char *what,
 }
 
 static void
-test_news_size (void)
+test_notices_size (void)
 {
   check_dropped ("report-value", LARGEST + 1);
   check_dropped ("emit-value", LARGEST + 1);
@@ -225,7 +225,7 @@ test_depth_result (void)
 }
 
 static void
-test_depth_news (void)
+test_depth_notices (void)
 {
   check_dropped ("report-deep", MAX_VARIANTS + 1);
   check_dropped ("emit-deep", MAX_VARIANTS + 1);
@@ -380,11 +380,11 @@ main (int    argc,
   g_test_add_data_func ("/rpc-bounds/32-mib", test_32_mib, run_with_census);
   g_test_add_data_func ("/rpc-bounds/size/args", test_args_size, run_with_census);
   g_test_add_data_func ("/rpc-bounds/size/result", test_result_size, run_with_census);
-  g_test_add_data_func ("/rpc-bounds/size/news", test_news_size, run_with_census);
+  g_test_add_data_func ("/rpc-bounds/size/notices", test_notices_size, run_with_census);
   g_test_add_data_func ("/rpc-bounds/size/error", test_error_text, run_with_census);
   g_test_add_data_func ("/rpc-bounds/depth/args", test_depth_args, run_with_census);
   g_test_add_data_func ("/rpc-bounds/depth/result", test_depth_result, run_with_census);
-  g_test_add_data_func ("/rpc-bounds/depth/news", test_depth_news, run_with_census);
+  g_test_add_data_func ("/rpc-bounds/depth/notices", test_depth_notices, run_with_census);
   g_test_add_data_func ("/rpc-bounds/depth/type", test_depth_type, run_with_census);
   g_test_add_data_func ("/rpc-bounds/depth/complex", test_complex_type, run_with_census);
   g_test_add_data_func ("/rpc-bounds/type", test_type_length, run_with_census);

@@ -13,7 +13,7 @@
 
 /* What was gathered has left. */
 static void
-turn (void)
+iterate (void)
 {
   while (g_main_context_iteration (NULL, FALSE))
     ;
@@ -21,12 +21,12 @@ turn (void)
 
 /* Longer than a worker relies on what it has read. */
 static void
-turn_for_a_while (void)
+iterate_for_a_while (void)
 {
   gint64 end = g_get_monotonic_time () + 5000;
 
   do
-    turn ();
+    iterate ();
   while (g_get_monotonic_time () < end);
 }
 
@@ -90,7 +90,7 @@ test_cancel_at_once (gboolean concurrent)
       afork_job_cancel (begin_script (rpc, "r2", log));
       begin_script (rpc, "r3", log);
       await_text (log, "r3 ");
-      turn ();
+      iterate ();
       parts = g_strsplit (log->str, "xcancelled ", -1);
       g_assert_cmpuint (g_strv_length (parts), ==, 3);
       g_assert_null (strstr (log->str, "r2 "));
@@ -112,7 +112,7 @@ test_cancel_waiting (gboolean concurrent)
   await_log (log, "e1 ");
   begin_plain_script (rpc, "e3 r4", cancellable, log);
   begin_script (rpc, "r5", log);
-  turn ();
+  iterate ();
   g_cancellable_cancel (cancellable);
   await_log (log, "e1 xcancelled ");
   close (gate);
@@ -138,11 +138,11 @@ test_cancel_queued (void)
       begin_script (rpc, "r3", log);
       job = begin_script (rpc, "e4 r5", log);
       begin_script (rpc, "r6", log);
-      turn ();
+      iterate ();
       g_assert_cmpint (afork_job_get_state (job), ==, AFORK_JOB_STATE_QUEUED);
       afork_job_cancel (job);
       await_log (log, "e1 xcancelled ");
-      turn_for_a_while ();
+      iterate_for_a_while ();
       close (gate);
       await_log (log, "e1 xcancelled r2 r3 r6 ");
       close_rpc (rpc);
@@ -167,7 +167,7 @@ test_cancel_behind (void)
   await_text (log, "e2 ");
   afork_job_cancel (job);
   await_text (log, "xcancelled ");
-  turn_for_a_while ();
+  iterate_for_a_while ();
   close (gate);
   await_text (log, "r6 ");
   g_assert_null (strstr (log->str, "e4"));
@@ -219,7 +219,7 @@ test_cancel_late_look (gboolean concurrent)
   await_log (log, "p1 ");
   afork_job_cancel (job);
   await_log (log, "p1 xcancelled ");
-  turn_for_a_while ();
+  iterate_for_a_while ();
   close (gate);
   await_log (log, "p1 xcancelled e2 ");
   close_rpc (rpc);
@@ -259,7 +259,7 @@ test_cancel_many (gboolean concurrent)
   await_log (log, "r1 e2 ");
   for (guint i = 0; i < N_CALLS; i++)
     begin_plain_script (rpc, "c", cancellable, log);
-  turn ();
+  iterate ();
   g_cancellable_cancel (cancellable);
   for (guint i = 0; i < N_CALLS + 1; i++)
     g_string_append (expected, "xcancelled ");

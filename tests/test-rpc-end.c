@@ -18,9 +18,9 @@ typedef struct
   const char *entry;            /* what a call then comes to in the log */
   int         code;
   const char *text;
-} Fate;
+} ExitCase;
 
-static const Fate fates[] = {
+static const ExitCase exit_cases[] = {
   { "q0", "xexited ", AFORK_ERROR_EXITED, "exited with status 0. Standard error: about to exit" },
   { "q3", "xexited ", AFORK_ERROR_EXITED, "exited with status 3. Standard error: about to exit" },
   { "k6", "xsignaled ", AFORK_ERROR_SIGNALED, "signal 6 (Aborted). Standard error: about to die" },
@@ -31,18 +31,18 @@ static const Fate fates[] = {
 
 /* SCRIPT, and then the end. */
 static char *
-with_fate (const char *script,
-           const Fate *fate)
+with_exit_case (const char     *script,
+                const ExitCase *exit_case)
 {
-  return g_strdup_printf ("%s %s", script, fate->step != NULL ? fate->step : "n");
+  return g_strdup_printf ("%s %s", script, exit_case->step != NULL ? exit_case->step : "n");
 }
 
 /* How it ends is what further calls and closing are told as well, and nothing else comes. */
 static void
-check_end (AForkRpc   *rpc,
-           GString    *log,
-           const char *expected,
-           const Fate *fate)
+check_end (AForkRpc       *rpc,
+           GString        *log,
+           const char     *expected,
+           const ExitCase *exit_case)
 {
   g_autoptr(GString) more = g_string_new (expected);
   g_autoptr(GError) error = NULL;
@@ -54,129 +54,129 @@ check_end (AForkRpc   *rpc,
   begin_plain_script (rpc, "e1 r2", NULL, log);
   begin_close (rpc, NULL, log);
   for (int i = 0; i < 3; i++)
-    g_string_append (more, fate->entry);
+    g_string_append (more, exit_case->entry);
   await_log (log, more->str);
 
   g_assert_null (afork_rpc_call (rpc, NULL, NULL, &error));
-  g_assert_error (error, AFORK_ERROR, fate->code);
-  if (strstr (error->message, fate->text) == NULL)
-    g_error ("“%s” does not hold “%s”", error->message, fate->text);
+  g_assert_error (error, AFORK_ERROR, exit_case->code);
+  if (strstr (error->message, exit_case->text) == NULL)
+    g_error ("“%s” does not hold “%s”", error->message, exit_case->text);
 }
 
 /* What ends it: it itself, when the gate opens, or this program. */
 static void
-do_end (AForkRpc   *rpc,
-        const Fate *fate,
-        int         gate)
+do_end (AForkRpc       *rpc,
+        const ExitCase *exit_case,
+        int             gate)
 {
-  if (fate->step == NULL)
+  if (exit_case->step == NULL)
     afork_process_send_signal (afork_rpc_get_process (rpc), SIGKILL);
   else
     close (gate);
 }
 
 static void
-for_each_fate (gboolean   concurrent,
-               void     (*check) (AForkRpc   *rpc,
-                                  gboolean    concurrent,
-                                  const Fate *fate,
-                                  GString    *log))
+for_each_exit_case (gboolean   concurrent,
+                    void     (*check) (AForkRpc   *rpc,
+                                       gboolean    concurrent,
+                                       const ExitCase *exit_case,
+                                       GString    *log))
 {
-  for (gsize i = 0; i < G_N_ELEMENTS (fates); i++)
+  for (gsize i = 0; i < G_N_ELEMENTS (exit_cases); i++)
     {
       g_autoptr(GString) log = g_string_new (NULL);
       g_autoptr(AForkRpc) rpc = new_script_rpc_full (NULL, concurrent, NULL, "script_done", log);
 
-      check (rpc, concurrent, &fates[i], log);
+      check (rpc, concurrent, &exit_cases[i], log);
     }
 }
 
 /* All is answered. */
 static void
-check_idle (AForkRpc   *rpc,
-            gboolean    concurrent,
-            const Fate *fate,
-            GString    *log)
+check_idle (AForkRpc       *rpc,
+            gboolean        concurrent,
+            const ExitCase *exit_case,
+            GString        *log)
 {
-  g_autofree char *script = with_fate (concurrent ? "r1 g" : "r1 T", fate);
+  g_autofree char *script = with_exit_case (concurrent ? "r1 g" : "r1 T", exit_case);
   int gate;
 
   begin_script_full (rpc, script, 0, &gate, log);
   await_log (log, "r1 ");
-  do_end (rpc, fate, gate);
-  check_end (rpc, log, "r1 ", fate);
-  if (fate->step == NULL)
+  do_end (rpc, exit_case, gate);
+  check_end (rpc, log, "r1 ", exit_case);
+  if (exit_case->step == NULL)
     close (gate);
 }
 
 static void
 test_end_idle (gboolean concurrent)
 {
-  for_each_fate (concurrent, check_idle);
+  for_each_exit_case (concurrent, check_idle);
 }
 
 /* It is at a call. */
 static void
-check_in_call (AForkRpc   *rpc,
-               gboolean    concurrent,
-               const Fate *fate,
-               GString    *log)
+check_in_call (AForkRpc       *rpc,
+               gboolean        concurrent,
+               const ExitCase *exit_case,
+               GString        *log)
 {
-  g_autofree char *script = with_fate ("e2 p3 g", fate);
+  g_autofree char *script = with_exit_case ("e2 p3 g", exit_case);
   g_autoptr(GString) expected = g_string_new ("r1 e2 p3 ");
   int gate;
 
   begin_script (rpc, "r1", log);
   begin_script_full (rpc, script, 0, &gate, log);
   await_log (log, "r1 e2 p3 ");
-  do_end (rpc, fate, gate);
-  g_string_append (expected, fate->entry);
-  check_end (rpc, log, expected->str, fate);
-  if (fate->step == NULL)
+  do_end (rpc, exit_case, gate);
+  g_string_append (expected, exit_case->entry);
+  check_end (rpc, log, expected->str, exit_case);
+  if (exit_case->step == NULL)
     close (gate);
 }
 
 static void
 test_end_in_call (gboolean concurrent)
 {
-  for_each_fate (concurrent, check_in_call);
+  for_each_exit_case (concurrent, check_in_call);
 }
 
 /* It has answered a call, and ends before the next. */
 static void
-check_answered (AForkRpc   *rpc,
-                gboolean    concurrent,
-                const Fate *fate,
-                GString    *log)
+check_answered (AForkRpc       *rpc,
+                gboolean        concurrent,
+                const ExitCase *exit_case,
+                GString        *log)
 {
-  g_autofree char *script = with_fate ("e1 r2", fate);
+  g_autofree char *script = with_exit_case ("e1 r2", exit_case);
   g_autoptr(GString) expected = g_string_new ("e1 r2 ");
 
-  if (fate->step == NULL)
+  if (exit_case->step == NULL)
     return;
 
   begin_script (rpc, script, log);
   for (int i = 0; i < 3; i++)
     begin_script (rpc, "r3", log);
   for (int i = 0; i < 3; i++)
-    g_string_append (expected, fate->entry);
-  check_end (rpc, log, expected->str, fate);
+    g_string_append (expected, exit_case->entry);
+  check_end (rpc, log, expected->str, exit_case);
 }
 
 static void
 test_end_answered (gboolean concurrent)
 {
-  for_each_fate (concurrent, check_answered);
+  for_each_exit_case (concurrent, check_answered);
 }
 
 /* With calls at work, calls that wait there, and calls that wait here. */
 static void
-check_queued (AForkRpc   *rpc,
-              gboolean    concurrent,
-              const Fate *fate,
-              GString    *log)
+check_queued (AForkRpc       *rpc,
+              gboolean        concurrent,
+              const ExitCase *exit_case,
+              GString        *log)
 {
-  g_autofree char *script = with_fate ("e1 g", fate);
+  g_autofree char *script = with_exit_case ("e1 g", exit_case);
   g_autoptr(GString) expected = g_string_new ("e1 ");
   int gate;
 
@@ -189,19 +189,19 @@ check_queued (AForkRpc   *rpc,
     }
   begin_close (rpc, NULL, log);
   await_log (log, "e1 ");
-  do_end (rpc, fate, gate);
+  do_end (rpc, exit_case, gate);
   for (int i = 0; i < 11; i++)
-    g_string_append (expected, fate->entry);
-  g_string_append_printf (expected, "closed %s", fate->entry);
+    g_string_append (expected, exit_case->entry);
+  g_string_append_printf (expected, "closed %s", exit_case->entry);
   await_log (log, expected->str);
-  if (fate->step == NULL)
+  if (exit_case->step == NULL)
     close (gate);
 }
 
 static void
 test_end_queued (gboolean concurrent)
 {
-  for_each_fate (concurrent, check_queued);
+  for_each_exit_case (concurrent, check_queued);
 }
 
 /* Quick calls that were answered before one that is the end, and whose answers are gathered. */

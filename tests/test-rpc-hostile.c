@@ -83,7 +83,7 @@ new_hostile_rpc (AForkProcess *process)
 
 /* What breaks the protocol. */
 
-typedef void (*Breach) (AForkProcess *process);
+typedef void (*ProtocolError) (AForkProcess *process);
 
 static void
 send_unknown_kind (AForkProcess *process)
@@ -417,14 +417,15 @@ send_flood (AForkProcess *process)
 
 /* The worker begins properly, has two calls, and then does what it may not. */
 static void
-test_breach (gconstpointer data)
+test_protocol_error (gconstpointer data)
 {
-  Breach breach = *(const Breach *) data;
+  ProtocolError protocol_error = *(const ProtocolError *) data;
   GAsyncResult *results[3] = { NULL };
   guint n_answered = 0;
   Census census;
 
-  if ((breach == send_fds_unnamed || breach == send_fds_piled_up) && !need_descriptors (2048))
+  if ((protocol_error == send_fds_unnamed || protocol_error == send_fds_piled_up)
+      && !need_descriptors (2048))
     return;
 
   census_begin (&census);
@@ -436,7 +437,7 @@ test_breach (gconstpointer data)
     step_frame (process, FRAME (STARTED));
     STEP ("w");
     STEP ("w");
-    breach (process);
+    protocol_error (process);
     rpc = new_hostile_rpc (process);
     for (gsize i = 0; i < G_N_ELEMENTS (results); i++)
       afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &results[i]);
@@ -456,7 +457,8 @@ test_breach (gconstpointer data)
       }
     /* Those that answer a call before all else is wrong. */
     g_assert_cmpuint (n_answered, ==,
-                      breach == send_answer_twice || breach == send_answer_then_failed);
+                      protocol_error == send_answer_twice
+                        || protocol_error == send_answer_then_failed);
 
     /* Later ones, and closing, too; and others are not touched. */
     afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &results[0]);
@@ -705,7 +707,7 @@ call_again_cb (AForkRpc *rpc,
 
 /* One that takes no more, and lives, is ended as well, and with it what it could not be told. */
 static void
-test_deaf (void)
+test_write_closed (void)
 {
   g_autoptr(AForkProcess) process = new_module_process ("hostile-calls");
   GAsyncResult *results[2] = { NULL };
@@ -737,7 +739,7 @@ iterate_cb (AForkRpc *rpc,
 }
 
 static void
-test_breach_within (void)
+test_protocol_error_within (void)
 {
   enum { SIZE = 512 * 1024 };
   g_autoptr(AForkProcess) process = new_module_process ("hostile-calls");
@@ -1146,9 +1148,9 @@ enum { LEFT_RIGHT, LEFT_WRONG, LEFT_NOTHING };
 
 typedef struct
 {
-  const char *name;
-  Breach      leave;
-  int         what;
+  const char   *name;
+  ProtocolError leave;
+  int           what;
 } Left;
 
 #define LEFT(NAME, WHAT) { #NAME, leave_ ## NAME, LEFT_ ## WHAT }
@@ -1347,22 +1349,22 @@ test_left_scribbled (void)
     }
 }
 
-#define BREACH(NAME) { #NAME, send_ ## NAME }
-static const struct { const char *name; Breach breach; } breaches[] = {
-  BREACH (unknown_kind), BREACH (callers_kind), BREACH (setup), BREACH (cancel), BREACH (flags),
-  BREACH (started_twice), BREACH (started_number), BREACH (too_large), BREACH (answer_unknown),
-  BREACH (answer_twice), BREACH (answer_then_failed), BREACH (refusal_late),
-  BREACH (progress_unknown), BREACH (begun_unknown), BREACH (result_zero), BREACH (type_invalid),
-  BREACH (type_indefinite), BREACH (type_two), BREACH (type_none), BREACH (type_too_long),
-  BREACH (type_deep), BREACH (type_complex), BREACH (type_complex_inside), BREACH (value_deep),
-  BREACH (value_short), BREACH (value_boolean), BREACH (value_not_utf8), BREACH (value_no_nul),
-  BREACH (value_bad_offsets), BREACH (value_odd_array), BREACH (failed_short),
-  BREACH (failed_string_long), BREACH (fds_missing), BREACH (fds_too_many), BREACH (fds_unnamed),
-  BREACH (fds_piled_up), BREACH (fds_for_nothing), BREACH (blob_unnamed), BREACH (blob_open),
-  BREACH (blob_missing), BREACH (blobs_too_many), BREACH (garbage), BREACH (garbage_and_exit),
-  BREACH (garbage_and_stay), BREACH (flood),
+#define CASE(NAME) { #NAME, send_ ## NAME }
+static const struct { const char *name; ProtocolError protocol_error; } protocol_errors[] = {
+  CASE (unknown_kind), CASE (callers_kind), CASE (setup), CASE (cancel), CASE (flags),
+  CASE (started_twice), CASE (started_number), CASE (too_large), CASE (answer_unknown),
+  CASE (answer_twice), CASE (answer_then_failed), CASE (refusal_late),
+  CASE (progress_unknown), CASE (begun_unknown), CASE (result_zero), CASE (type_invalid),
+  CASE (type_indefinite), CASE (type_two), CASE (type_none), CASE (type_too_long),
+  CASE (type_deep), CASE (type_complex), CASE (type_complex_inside), CASE (value_deep),
+  CASE (value_short), CASE (value_boolean), CASE (value_not_utf8), CASE (value_no_nul),
+  CASE (value_bad_offsets), CASE (value_odd_array), CASE (failed_short),
+  CASE (failed_string_long), CASE (fds_missing), CASE (fds_too_many), CASE (fds_unnamed),
+  CASE (fds_piled_up), CASE (fds_for_nothing), CASE (blob_unnamed), CASE (blob_open),
+  CASE (blob_missing), CASE (blobs_too_many), CASE (garbage), CASE (garbage_and_exit),
+  CASE (garbage_and_stay), CASE (flood),
 };
-#undef BREACH
+#undef CASE
 
 int
 main (int    argc,
@@ -1370,12 +1372,13 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
 
-  for (gsize i = 0; i < G_N_ELEMENTS (breaches); i++)
+  for (gsize i = 0; i < G_N_ELEMENTS (protocol_errors); i++)
     {
-      g_autofree char *path = g_strdup_printf ("/rpc-hostile/breach/%s", breaches[i].name);
+      g_autofree char *path =
+        g_strdup_printf ("/rpc-hostile/protocol-error/%s", protocol_errors[i].name);
 
       g_strdelimit (path, "_", '-');
-      g_test_add_data_func (path, &breaches[i].breach, test_breach);
+      g_test_add_data_func (path, &protocol_errors[i].protocol_error, test_protocol_error);
     }
   for (gsize i = 0; i < G_N_ELEMENTS (lefts); i++)
     {
@@ -1390,7 +1393,8 @@ main (int    argc,
   g_test_add_data_func ("/rpc-hostile/unstarted", test_unstarted, run_with_census);
   g_test_add_data_func ("/rpc-hostile/refused-twice", test_refused_twice, run_with_census);
   g_test_add_data_func ("/rpc-hostile/refused-within", test_refused_within, run_with_census);
-  g_test_add_data_func ("/rpc-hostile/breach-within", test_breach_within, run_with_census);
+  g_test_add_data_func ("/rpc-hostile/protocol-error-within", test_protocol_error_within,
+                        run_with_census);
   g_test_add_data_func ("/rpc-hostile/error-text", test_error_text, run_with_census);
   g_test_add_data_func ("/rpc-hostile/cut", test_cut, run_with_census);
   g_test_add_data_func ("/rpc-hostile/closed", test_closed, run_with_census);
@@ -1398,7 +1402,7 @@ main (int    argc,
   g_test_add_data_func ("/rpc-hostile/unbegun/concurrent", GINT_TO_POINTER (TRUE), test_unbegun);
   g_test_add_data_func ("/rpc-hostile/begun-often", test_begun_often, run_with_census);
   g_test_add_data_func ("/rpc-hostile/ignored", test_ignored, run_with_census);
-  g_test_add_data_func ("/rpc-hostile/deaf", test_deaf, run_with_census);
+  g_test_add_data_func ("/rpc-hostile/write-closed", test_write_closed, run_with_census);
   g_test_add_data_func ("/rpc-hostile/fds-of-many", test_fds_of_many, run_with_census);
 
   return g_test_run ();

@@ -225,9 +225,9 @@ test_nested_in_progress (void)
 /* The main context is turned by a handler until something else has come. */
 
 static void
-turn_in_event_cb (AForkRpc *rpc,
-                  GVariant *event,
-                  gpointer  data)
+iterate_in_event_cb (AForkRpc *rpc,
+                     GVariant *event,
+                     gpointer  data)
 {
   GString *log = data;
 
@@ -240,9 +240,9 @@ turn_in_event_cb (AForkRpc *rpc,
 }
 
 static void
-turn_in_progress_cb (AForkJob *job,
-                     GVariant *progress,
-                     gpointer  data)
+iterate_in_progress_cb (AForkJob *job,
+                        GVariant *progress,
+                        gpointer  data)
 {
   /* Its own end. */
   await_text (data, "r3 ");
@@ -256,7 +256,7 @@ test_nested_loop_event (gboolean concurrent)
   g_autoptr(GString) log = g_string_new (NULL);
   g_autoptr(AForkRpc) rpc = new_script_rpc (concurrent, log);
 
-  g_signal_connect (rpc, "event", G_CALLBACK (turn_in_event_cb), log);
+  g_signal_connect (rpc, "event", G_CALLBACK (iterate_in_event_cb), log);
   begin_script (rpc, "e1 e2 p3 r4", log);
   await_log (log, "e1 e2 p3 r4 e5 r6 | ");
   close_rpc (rpc);
@@ -269,7 +269,7 @@ test_nested_loop_progress (gboolean concurrent)
   g_autoptr(AForkRpc) rpc = new_script_rpc (concurrent, log);
   g_autoptr(AForkJob) job = g_object_ref (begin_script (rpc, "p1 e2 r3", log));
 
-  g_signal_connect (job, "progress", G_CALLBACK (turn_in_progress_cb), log);
+  g_signal_connect (job, "progress", G_CALLBACK (iterate_in_progress_cb), log);
   begin_script (rpc, "r4", log);
   await_text (log, "| ");
   await_text (log, "r4 ");
@@ -284,9 +284,9 @@ typedef struct
 } Recursion;
 
 static void
-turn_in_result_cb (GObject      *object,
-                   GAsyncResult *result,
-                   gpointer      data)
+iterate_in_result_cb (GObject      *object,
+                      GAsyncResult *result,
+                      gpointer      data)
 {
   Recursion *recursion = data;
   GAsyncResult *next = NULL;
@@ -295,7 +295,7 @@ turn_in_result_cb (GObject      *object,
   if (recursion->depth-- == 0)
     return;
 
-  afork_rpc_call_async (AFORK_RPC (object), g_variant_new_string ("r1"), NULL, turn_in_result_cb,
+  afork_rpc_call_async (AFORK_RPC (object), g_variant_new_string ("r1"), NULL, iterate_in_result_cb,
                         data);
   afork_rpc_call_async (AFORK_RPC (object), g_variant_new_string ("r2"), NULL, store_result_cb,
                         &next);
@@ -311,7 +311,7 @@ test_nested_loop_result (gboolean concurrent)
   g_autoptr(AForkRpc) rpc = new_script_rpc (concurrent, log);
   Recursion recursion = { log, DEPTH };
 
-  afork_rpc_call_async (rpc, g_variant_new_string ("r1"), NULL, turn_in_result_cb, &recursion);
+  afork_rpc_call_async (rpc, g_variant_new_string ("r1"), NULL, iterate_in_result_cb, &recursion);
   while (log->len < (DEPTH + 1) * strlen ("r1 "))
     g_main_context_iteration (NULL, TRUE);
   close_rpc (rpc);

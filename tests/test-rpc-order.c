@@ -153,7 +153,7 @@ test_order_reversed (void)
 
 /* Events that nobody listens to, and progress of plain calls, leave the rest as it is. */
 static void
-test_order_unheard (gboolean concurrent)
+test_order_unobserved (gboolean concurrent)
 {
   g_autoptr(GString) log = g_string_new (NULL);
   g_autoptr(AForkRpc) rpc = new_script_rpc (concurrent, log);
@@ -176,7 +176,7 @@ main (int    argc,
   add_for_both ("/rpc-order/large", test_order_large);
   add_for_both ("/rpc-order/many", test_order_many);
   add_for_both ("/rpc-order/random", test_order_random);
-  add_for_both ("/rpc-order/unheard", test_order_unheard);
+  add_for_both ("/rpc-order/unobserved", test_order_unobserved);
   g_test_add_data_func ("/rpc-order/interleaved", test_order_interleaved, run_with_census);
   g_test_add_data_func ("/rpc-order/reversed", test_order_reversed, run_with_census);
 

@@ -213,7 +213,7 @@ append_value (GString    *log,
               const char *kind,
               GVariant   *value)
 {
-  g_autoptr(GVariant) told = g_variant_ref (value);
+  g_autoptr(GVariant) printed = g_variant_ref (value);
   g_autofree char *text = NULL;
 
   if (g_variant_is_of_type (value, G_VARIANT_TYPE ("(uay)")))
@@ -222,14 +222,14 @@ append_value (GString    *log,
       gsize size;
       const guint8 *bytes = g_variant_get_fixed_array (array, &size, 1);
 
-      g_variant_unref (told);
-      told = g_variant_get_child_value (value, 0);
+      g_variant_unref (printed);
+      printed = g_variant_get_child_value (value, 0);
       g_assert_cmpuint (size, ==, 200 * 1000);
-      g_assert_cmpuint (bytes[0], ==, (guint8) g_variant_get_uint32 (told));
+      g_assert_cmpuint (bytes[0], ==, (guint8) g_variant_get_uint32 (printed));
       g_assert_cmpint (memcmp (bytes, bytes + 1, size - 1), ==, 0);
     }
 
-  text = g_variant_print (told, FALSE);
+  text = g_variant_print (printed, FALSE);
   g_string_append_printf (log, "%s%s ", kind, text);
 }
 
@@ -385,7 +385,7 @@ begin_close (AForkRpc     *rpc,
 }
 
 static gboolean
-tell_log_cb (gpointer data)
+print_log_cb (gpointer data)
 {
   g_test_message ("Waiting, with “%s”", ((GString *) data)->str);
   return G_SOURCE_CONTINUE;
@@ -396,13 +396,13 @@ await_log (GString    *log,
            const char *expected)
 {
   GMainContext *context = g_main_context_get_thread_default ();
-  g_autoptr(GSource) tell = g_timeout_source_new_seconds (5);
+  g_autoptr(GSource) print = g_timeout_source_new_seconds (5);
 
-  g_source_set_callback (tell, tell_log_cb, log, NULL);
-  g_source_attach (tell, context);
+  g_source_set_callback (print, print_log_cb, log, NULL);
+  g_source_attach (print, context);
   while (log->len < strlen (expected) && g_str_has_prefix (expected, log->str))
     g_main_context_iteration (context, TRUE);
-  g_source_destroy (tell);
+  g_source_destroy (print);
   g_assert_cmpstr (log->str, ==, expected);
 }
 

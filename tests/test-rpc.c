@@ -336,11 +336,11 @@ test_rpc_timeout_concurrent (void)
 }
 
 static void
-cancel_and_turn_cb (AForkJob   *job,
-                    GParamSpec *pspec,
-                    gpointer    data)
+cancel_and_iterate_cb (AForkJob   *job,
+                       GParamSpec *pspec,
+                       gpointer    data)
 {
-  g_signal_handlers_disconnect_by_func (job, cancel_and_turn_cb, data);
+  g_signal_handlers_disconnect_by_func (job, cancel_and_iterate_cb, data);
   afork_job_cancel (job);
   while (g_main_context_iteration (NULL, FALSE))
     ;
@@ -359,7 +359,7 @@ check_cancel_within (const char *property,
   g_autoptr(GError) error = NULL;
   g_autofree char *signal = g_strconcat ("notify::", property, NULL);
 
-  g_signal_connect (job, signal, G_CALLBACK (cancel_and_turn_cb), NULL);
+  g_signal_connect (job, signal, G_CALLBACK (cancel_and_iterate_cb), NULL);
   afork_rpc_run_job_async (rpc, job, NULL, store_result_cb, &result);
   await_result (&result);
   value = afork_rpc_run_job_finish (rpc, result, &error);

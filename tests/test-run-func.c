@@ -67,9 +67,9 @@ new_process (void)
 /* Worker functions. */
 
 static void
-tell_items (int              socket,
-            const AForkItem *items,
-            size_t           n_items)
+write_items (int              socket,
+             const AForkItem *items,
+             size_t           n_items)
 {
   for (size_t i = 0; i < n_items; i++)
     dprintf (socket, "<%s>", items[i].data);
@@ -95,7 +95,7 @@ test_run_func_static (void)
 
   afork_process_send_arg (process, "one");
   afork_process_send_arg (process, "two");
-  text = run_func_to_end (process, tell_items);
+  text = run_func_to_end (process, write_items);
   g_assert_cmpstr (text, ==, "<one><two>");
   g_assert_true (g_str_has_prefix (afork_process_get_function (process), "test-run-func+0x"));
   g_assert_cmpstr (afork_process_get_title (process), ==, afork_process_get_function (process));
@@ -181,7 +181,7 @@ test_run_func_template (void)
   g_assert_no_error (error);
   process = afork_process_fork (template);
   afork_process_send_arg (process, "forked");
-  text = run_func_to_end (process, tell_items);
+  text = run_func_to_end (process, write_items);
   g_assert_cmpstr (text, ==, "<forked>");
 }
 

@@ -7,7 +7,7 @@
 
 #include "config.h"
 
-#include "test-life-util.h"
+#include "test-pid-watch-util.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -77,7 +77,7 @@ run_blocking_cb (gpointer data)
       g_autoptr(GSocketConnection) connection = NULL;
       g_autoptr(GError) error = NULL;
 
-      connection = afork_process_run (processes[i], "tell_pid", NULL, &error);
+      connection = afork_process_run (processes[i], "write_pid", NULL, &error);
       g_assert_no_error (error);
       assert_pid (processes[i], connection);
       g_io_stream_close (G_IO_STREAM (connection), NULL, NULL);
@@ -167,7 +167,7 @@ test_run_prepare_after (Fixture       *fixture,
   g_autoptr(GBytes) bytes = g_bytes_new_static ("bytes", 5);
   g_autoptr(GSocketConnection) connection = run_process_ok (process, "until_closed");
 
-  g_assert_true (afork_process_require (process, "life") == process);
+  g_assert_true (afork_process_require (process, "lifecycle") == process);
   g_assert_true (afork_process_eval (process, "code", NULL) == process);
   g_assert_true (afork_process_call (process, "note", NULL) == process);
   g_assert_true (afork_process_send_arg (process, "argument") == process);
@@ -191,7 +191,7 @@ add (const char  *path,
      void       (*test) (Fixture       *fixture,
                          gconstpointer  data))
 {
-  add_with_module (path, "life", test);
+  add_with_module (path, "lifecycle", test);
 }
 
 int

@@ -80,7 +80,7 @@ prepare_fully (AForkProcess *template)
   g_assert_no_errno (fd);
   g_assert_no_errno (ftruncate (fd, 11));
   afork_process_require (template, "describe");
-  afork_process_require (template, "life");
+  afork_process_require (template, "lifecycle");
   afork_process_call (template, "remember", (const char * const []) { "one", "four", NULL });
   afork_process_send_arg (template, "a string");
   afork_process_send_fd (template, fd);
@@ -145,8 +145,8 @@ test_template_refused (Census        *census,
 /* What a template is told after it has failed, perhaps before anybody could know, is for the one
  * that replaces it. */
 static void
-test_template_told_late (Census        *census,
-                         gconstpointer  data)
+test_template_reported_late (Census        *census,
+                             gconstpointer  data)
 {
   AForkRuntime *runtime = afork_runtime_get_native ();
   AForkProcess *template = afork_runtime_get_template (runtime);
@@ -218,7 +218,7 @@ test_template_wrong (Census        *census,
     }
 
   afork_runtime_set_template (runtime, NULL);
-  right = afork_process_require (afork_process_new (), "life");
+  right = afork_process_require (afork_process_new (), "lifecycle");
   assert_answer (right, "done", "");
 }
 
@@ -258,7 +258,8 @@ test_template_given (Census        *census,
                      gconstpointer  data)
 {
   AForkRuntime *runtime = afork_runtime_get_native ();
-  g_autoptr(AForkProcess) given = afork_process_require (afork_process_new_exec (NULL), "life");
+  g_autoptr(AForkProcess) given =
+    afork_process_require (afork_process_new_exec (NULL), "lifecycle");
   g_autoptr(AForkProcess) process = NULL;
   g_autoptr(AForkProcess) failing = NULL;
   g_autoptr(AForkProcess) last = NULL;
@@ -301,7 +302,8 @@ test_template_of_other (Census        *census,
 static void
 assert_works (void)
 {
-  g_autoptr(AForkProcess) process = afork_process_require (afork_process_new_exec (NULL), "life");
+  g_autoptr(AForkProcess) process =
+    afork_process_require (afork_process_new_exec (NULL), "lifecycle");
 
   assert_answer (process, "done", "");
 }
@@ -549,7 +551,7 @@ test_default (Census        *census,
   g_assert_true (afork_runtime_get_default () == afork_runtime_get_native ());
   native = afork_process_new ();
   g_assert_true (afork_process_get_runtime (native) == afork_runtime_get_native ());
-  afork_process_require (process, "life");
+  afork_process_require (process, "lifecycle");
   assert_answer (process, "done", "");
 }
 
@@ -578,7 +580,7 @@ test_dropped (Census        *census,
   g_autoptr(AForkProcess) fork = NULL;
 
   g_object_add_weak_pointer (G_OBJECT (runtime), (gpointer *) &kept);
-  afork_process_require (process, "life");
+  afork_process_require (process, "lifecycle");
   g_object_unref (runtime);
   g_assert_nonnull (kept);
   g_assert_true (afork_process_get_runtime (process) == runtime);
@@ -609,7 +611,7 @@ test_dropped_before_template (Census        *census,
         template = afork_process_new_exec (runtime);
       if (i > 0)
         afork_runtime_set_template (runtime, template);
-      afork_process_require (template, "life");
+      afork_process_require (template, "lifecycle");
       g_object_unref (runtime);
 
       g_assert_true (afork_process_get_runtime (template) == runtime);
@@ -689,7 +691,7 @@ test_valgrind (Census        *census,
     {
       afork_process_send_arg (process, large);
       afork_process_send_fd (process, STDERR_FILENO);
-      afork_process_call (process, "life:note", (const char * const []) { "2", "", NULL });
+      afork_process_call (process, "lifecycle:note", (const char * const []) { "2", "", NULL });
     }
   answer = run_to_end (process, "describe");
   g_assert_true (g_str_has_prefix (answer, "bytes 8 "));
@@ -725,7 +727,7 @@ main (int    argc,
   add ("/runtime/template/kept", test_template_kept);
   add ("/runtime/template/of-context", test_template_of_context);
   add ("/runtime/template/refused", test_template_refused);
-  add ("/runtime/template/told-late", test_template_told_late);
+  add ("/runtime/template/told-late", test_template_reported_late);
   add ("/runtime/template/died", test_template_died);
   add ("/runtime/template/wrong", test_template_wrong);
   add ("/runtime/template/outdated", test_template_outdated);

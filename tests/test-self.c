@@ -37,24 +37,24 @@ set_word (int                argc,
   word = g_strdup (argv[0]);
 }
 
-AFORK_WORKER_EXPORT void tell_word (int socket, const AForkItem *items, size_t n_items);
+AFORK_WORKER_EXPORT void write_word (int socket, const AForkItem *items, size_t n_items);
 
 void
-tell_word (int              socket,
-           const AForkItem *items,
-           size_t           n_items)
+write_word (int              socket,
+            const AForkItem *items,
+            size_t           n_items)
 {
   dprintf (socket, "%s", word);
   for (size_t i = 0; i < n_items; i++)
     dprintf (socket, " %s", items[i].data);
 }
 
-AFORK_WORKER_EXPORT void tell_arguments (int socket, const AForkItem *items, size_t n_items);
+AFORK_WORKER_EXPORT void write_arguments (int socket, const AForkItem *items, size_t n_items);
 
 void
-tell_arguments (int              socket,
-                const AForkItem *items,
-                size_t           n_items)
+write_arguments (int              socket,
+                 const AForkItem *items,
+                 size_t           n_items)
 {
   g_autofree char *arguments = NULL;
 
@@ -64,12 +64,12 @@ tell_arguments (int              socket,
 
 /* Where the descriptors of these numbers are the same as standard error, and what is written to the
  * main context to wake it does not go there. */
-AFORK_WORKER_EXPORT void tell_mapped (int socket, const AForkItem *items, size_t n_items);
+AFORK_WORKER_EXPORT void write_mapped (int socket, const AForkItem *items, size_t n_items);
 
 void
-tell_mapped (int              socket,
-             const AForkItem *items,
-             size_t           n_items)
+write_mapped (int              socket,
+              const AForkItem *items,
+              size_t           n_items)
 {
   struct stat expected, status;
 
@@ -93,7 +93,7 @@ use_library (int              socket,
   g_autofree char *text = NULL;
 
   afork_process_send_arg (process, "worker");
-  text = run_to_end (process, "tell_word");
+  text = run_to_end (process, "write_word");
   dprintf (socket, "%s", text);
 }
 
@@ -108,7 +108,7 @@ test_self_run (void)
   word = "the caller's own";
   afork_process_send_arg (process, "one");
   afork_process_send_arg (process, "two");
-  text = run_to_end (process, "tell_word");
+  text = run_to_end (process, "write_word");
   g_assert_cmpstr (text, ==, "fresh one two");
   g_assert_cmpstr (afork_runtime_get_name (afork_process_get_runtime (process)), ==, "self");
 }
@@ -128,9 +128,9 @@ test_self_template (void)
   first = new_process ();
   second = new_process ();
   fresh = afork_process_new_exec (afork_runtime_get_self ());
-  from_first = run_to_end (first, "tell_word");
-  from_second = run_to_end (second, "tell_word");
-  from_fresh = run_to_end (fresh, "tell_word");
+  from_first = run_to_end (first, "write_word");
+  from_second = run_to_end (second, "write_word");
+  from_fresh = run_to_end (fresh, "write_word");
   g_assert_cmpstr (from_first, ==, "prepared");
   g_assert_cmpstr (from_second, ==, "prepared");
   g_assert_cmpstr (from_fresh, ==, "fresh");
@@ -176,7 +176,7 @@ test_self_taken_items (void)
   afork_process_send_arg (process, "taken");
   afork_process_call (process, "take", NULL);
   fork = afork_process_fork (process);
-  of_function = run_to_end (fork, "tell_word");
+  of_function = run_to_end (fork, "write_word");
   g_assert_cmpstr (of_function, ==, "fresh");
 
   afork_process_call (process, "take", NULL);
@@ -188,14 +188,14 @@ static void
 test_self_title (void)
 {
   g_autoptr(AForkProcess) process = new_process ();
-  g_autofree char *text = run_to_end (process, "tell_arguments");
+  g_autofree char *text = run_to_end (process, "write_arguments");
 
   if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
     {
       g_test_skip ("valgrind keeps what /proc/self/cmdline says to what it was first");
       return;
     }
-  g_assert_cmpstr (text, ==, "afork: tell_arguments");
+  g_assert_cmpstr (text, ==, "afork: write_arguments");
 }
 
 /* All numbers are there for what is mapped, and the library needs some for itself. */
@@ -215,8 +215,8 @@ test_self_mapped (void)
   close (fd);
   g_unlink (path);
   fork = afork_process_fork (process);
-  of_fork = run_to_end (fork, "tell_mapped");
-  text = run_to_end (process, "tell_mapped");
+  of_fork = run_to_end (fork, "write_mapped");
+  text = run_to_end (process, "write_mapped");
   g_assert_cmpstr (of_fork, ==, "3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 0");
   g_assert_cmpstr (text, ==, of_fork);
 }
@@ -313,7 +313,7 @@ test_self_argv (void)
 
       afork_runtime_set_argv (runtime, argv[i]);
       process = new_process ();
-      text = run_to_end (process, "tell_word");
+      text = run_to_end (process, "write_word");
       g_assert_cmpstr (text, ==, "fresh");
     }
   afork_runtime_set_argv (runtime, NULL);
@@ -340,8 +340,8 @@ test_self_not_called (void)
     g_set_prgname (NULL);
     fresh = afork_process_new_exec (afork_runtime_get_self ());
     g_assert_cmpint (afork_process_get_pid (fresh), ==, 0);
-    expect_run_error (process, "tell_word", AFORK_ERROR, AFORK_ERROR_SPAWN, "afork_init()");
-    expect_run_error (fresh, "tell_word", AFORK_ERROR, AFORK_ERROR_SPAWN, "“test-self”");
+    expect_run_error (process, "write_word", AFORK_ERROR, AFORK_ERROR_SPAWN, "afork_init()");
+    expect_run_error (fresh, "write_word", AFORK_ERROR, AFORK_ERROR_SPAWN, "“test-self”");
   }
 }
 

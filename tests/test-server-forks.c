@@ -421,7 +421,7 @@ test_signal_stay_behind (guint         *n_fds,
 
   caller_start (&caller);
   caller_fork_born (&caller, 1, &fork);
-  caller_require (&caller, "life");
+  caller_require (&caller, "lifecycle");
   caller_run (&caller, "forever");
   caller_expect (&caller, AFORK_FRAME_READY);
   g_assert_no_errno (close (caller_take_fd (&caller)));

@@ -203,7 +203,7 @@ fail_spawn (Caller *self)
   caller_require (self, "faults");
   caller_send_with_fd (self, FRAME (MAP_FD, .number = { 20 }), fds[1]);
   caller_call (self, "call_few_fds", ARGS ("3"));
-  caller_call (self, "call_tell", ARGS ("20", "x"));
+  caller_call (self, "call_notify", ARGS ("20", "x"));
   g_assert_cmpint (read (fds[0], &byte, 1), ==, 1);
   close_fd (&fds[0]);
   close_fd (&fds[1]);
@@ -658,7 +658,7 @@ main (int    argc,
   add ("/server/library", test_library);
   add ("/server/map", test_map);
   add ("/server/map/nowhere", test_map_nowhere);
-  add ("/server/lifeline/ended", test_lifeline_ended);
+  add ("/server/death-pipe/ended", test_lifeline_ended);
 
   return g_test_run ();
 }

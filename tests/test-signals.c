@@ -8,7 +8,7 @@
 
 #include "config.h"
 
-#include "test-life-util.h"
+#include "test-pid-watch-util.h"
 #include "test-refuse-util.h"
 #include "test-rpc-util.h"
 

@@ -63,9 +63,9 @@ inspect_descriptors (AForkProcess *template)
 static const char *word = "first";
 
 G_GNUC_PRINTF (2, 3) static void
-tell (int         socket,
-      const char *format,
-      ...)
+notify (int         socket,
+        const char *format,
+        ...)
 {
   va_list arguments;
 
@@ -75,24 +75,24 @@ tell (int         socket,
   va_end (arguments);
 }
 
-AFORK_WORKER_EXPORT void tell_word (int socket, const AForkItem *items, size_t n_items);
+AFORK_WORKER_EXPORT void write_word (int socket, const AForkItem *items, size_t n_items);
 
 void
-tell_word (int              socket,
-           const AForkItem *items,
-           size_t           n_items)
+write_word (int              socket,
+            const AForkItem *items,
+            size_t           n_items)
 {
-  tell (socket, "%s", word);
+  notify (socket, "%s", word);
 }
 
-AFORK_WORKER_EXPORT void tell_parent (int socket, const AForkItem *items, size_t n_items);
+AFORK_WORKER_EXPORT void write_parent (int socket, const AForkItem *items, size_t n_items);
 
 void
-tell_parent (int              socket,
-             const AForkItem *items,
-             size_t           n_items)
+write_parent (int              socket,
+              const AForkItem *items,
+              size_t           n_items)
 {
-  tell (socket, "%d", (int) getppid ());
+  notify (socket, "%d", (int) getppid ());
 }
 
 AFORK_WORKER_EXPORT void take_word (int argc, const char * const *argv);
@@ -115,7 +115,7 @@ echo (int              socket,
       const AForkItem *items,
       size_t           n_items)
 {
-  tell (socket, "the program's");
+  notify (socket, "the program's");
 }
 
 /* The identities of the eventfds that this process has. */
@@ -154,26 +154,26 @@ await_end_of_file (int              socket,
     ;
 }
 
-AFORK_WORKER_EXPORT void tell_eventfds (int socket, const AForkItem *items, size_t n_items);
+AFORK_WORKER_EXPORT void write_eventfds (int socket, const AForkItem *items, size_t n_items);
 
 void
-tell_eventfds (int              socket,
-               const AForkItem *items,
-               size_t           n_items)
+write_eventfds (int              socket,
+                const AForkItem *items,
+                size_t           n_items)
 {
   g_autofree char *list = list_eventfds ();
 
-  tell (socket, "%s", list);
+  notify (socket, "%s", list);
   shutdown (socket, SHUT_WR);
   await_end_of_file (socket, items, n_items);
 }
 
-AFORK_WORKER_EXPORT void tell_signals (int socket, const AForkItem *items, size_t n_items);
+AFORK_WORKER_EXPORT void write_signals (int socket, const AForkItem *items, size_t n_items);
 
 void
-tell_signals (int              socket,
-              const AForkItem *items,
-              size_t           n_items)
+write_signals (int              socket,
+               const AForkItem *items,
+               size_t           n_items)
 {
   sigset_t blocked;
   guint n_blocked = 0, n_handled = 0;
@@ -189,7 +189,7 @@ tell_signals (int              socket,
       n_handled += action.sa_handler != SIG_DFL;
     }
 
-  tell (socket, "%u %u", n_blocked, n_handled);
+  notify (socket, "%u %u", n_blocked, n_handled);
 }
 
 /* Tests. */
@@ -205,7 +205,7 @@ test_template_run (void)
   word = "after";
   g_assert_cmpstr (afork_runtime_get_name (afork_process_get_runtime (template)), ==, "program");
 
-  text = run_fork_to_end (template, "tell_word");
+  text = run_fork_to_end (template, "write_word");
   g_assert_cmpstr (text, ==, "before");
 }
 
@@ -220,10 +220,10 @@ test_template_pid (void)
   g_autofree char *of_template = NULL;
 
   g_assert_cmpint (pid, >, 0);
-  of_fork = run_fork_to_end (template, "tell_parent");
+  of_fork = run_fork_to_end (template, "write_parent");
   g_assert_cmpint (atoi (of_fork), ==, pid);
 
-  connection = run_process_ok (template, "tell_parent");
+  connection = run_process_ok (template, "write_parent");
   g_assert_cmpint (afork_process_get_pid (template), ==, pid);
   of_template = read_to_end (connection, NULL);
   g_assert_cmpint (atoi (of_template), ==, getpid ());
@@ -238,12 +238,12 @@ test_template_prepared (void)
   g_autofree char *by_item = NULL;
 
   afork_process_call (template, "take_word", STRV ("argument"));
-  by_argument = run_fork_to_end (template, "tell_word");
+  by_argument = run_fork_to_end (template, "write_word");
   g_assert_cmpstr (by_argument, ==, "argument");
 
   afork_process_send_arg (template, "item");
   afork_process_call (template, "take_word", NULL);
-  by_item = run_fork_to_end (template, "tell_word");
+  by_item = run_fork_to_end (template, "write_word");
   g_assert_cmpstr (by_item, ==, "item");
 }
 
@@ -475,8 +475,8 @@ test_template_wakeup_context (void)
   template = new_template ();
   one = afork_process_fork (template);
   other = afork_process_fork (template);
-  from_one = afork_process_run (one, "tell_eventfds", NULL, NULL);
-  from_other = afork_process_run (other, "tell_eventfds", NULL, NULL);
+  from_one = afork_process_run (one, "write_eventfds", NULL, NULL);
+  from_other = afork_process_run (other, "write_eventfds", NULL, NULL);
   first = read_to_end (from_one, NULL);
   second = read_to_end (from_other, NULL);
   g_clear_object (&from_one);
@@ -499,8 +499,8 @@ test_template_wakeup (void)
   g_autoptr(AForkProcess) template = new_template ();
   g_autoptr(AForkProcess) one = afork_process_fork (template);
   g_autoptr(AForkProcess) other = afork_process_fork (template);
-  g_autoptr(GSocketConnection) from_one = run_process_ok (one, "tell_eventfds");
-  g_autoptr(GSocketConnection) from_other = run_process_ok (other, "tell_eventfds");
+  g_autoptr(GSocketConnection) from_one = run_process_ok (one, "write_eventfds");
+  g_autoptr(GSocketConnection) from_other = run_process_ok (other, "write_eventfds");
   g_autofree char *first = read_to_end (from_one, NULL);
   g_autofree char *second = read_to_end (from_other, NULL);
 
@@ -529,7 +529,7 @@ test_template_mapped (void)
   g_main_context_query (context, G_MAXINT, &timeout, fds, n_fds);
   for (int i = 0; i < n_fds; i++)
     afork_process_map_fd (template, STDERR_FILENO, fds[i].fd);
-  expect_run_error (template, "tell_word", AFORK_ERROR, AFORK_ERROR_FAILED, "main context");
+  expect_run_error (template, "write_word", AFORK_ERROR, AFORK_ERROR_FAILED, "main context");
 }
 
 /* A program that is executed gets what was mapped for it, and not what ours has open. */
@@ -576,7 +576,7 @@ test_template_signals (void)
   sigaddset (&blocked, SIGUSR2);
   sigprocmask (SIG_BLOCK, &blocked, NULL);
   template = new_template ();
-  text = run_fork_to_end (template, "tell_signals");
+  text = run_fork_to_end (template, "write_signals");
   g_assert_cmpstr (text, ==, "0 0");
 
   /* Ours are as they were. */
@@ -596,7 +596,7 @@ test_template_killed (void)
   await_end (template);
   assert_term_signal (template, SIGKILL);
   process = afork_process_fork (template);
-  expect_run_error (process, "tell_word", AFORK_ERROR, AFORK_ERROR_SIGNALED, "signal 9");
+  expect_run_error (process, "write_word", AFORK_ERROR, AFORK_ERROR_SIGNALED, "signal 9");
 }
 
 /* The library works in a worker, too, and does not take the caller's processes for its own. */
@@ -629,7 +629,7 @@ use_library (int              socket,
                                     FALSE, TRUE, NULL));
   text = read_to_end (connection, NULL);
   finish_process (process, connection);
-  tell (socket, "%s", text);
+  notify (socket, "%s", text);
 }
 
 static void
@@ -669,14 +669,14 @@ use_new_process (int              socket,
   connection = afork_process_run (process, "echo", NULL, &error);
   if (connection == NULL)
     {
-      tell (socket, "%s", error->message);
+      notify (socket, "%s", error->message);
       return;
     }
 
   g_socket_shutdown (g_socket_connection_get_socket (connection), FALSE, TRUE, NULL);
   text = read_to_end (connection, NULL);
   finish_process (process, connection);
-  tell (socket, "<%s>", text);
+  notify (socket, "<%s>", text);
 }
 
 static void
@@ -727,7 +727,7 @@ test_template_in_callback (void)
   g_idle_add (make_template_cb, &template);
   while (template == NULL)
     g_main_context_iteration (NULL, TRUE);
-  text = run_fork_to_end (template, "tell_word");
+  text = run_fork_to_end (template, "write_word");
   g_assert_cmpstr (text, ==, "first");
 }
 
@@ -788,7 +788,7 @@ test_template_exit (void)
       atexit (print_at_exit);
       printf ("<begin>");
       template = new_template ();
-      text = run_fork_to_end (template, "tell_word");
+      text = run_fork_to_end (template, "write_word");
       g_assert_cmpstr (text, ==, "first");
       afork_process_run_async (template, "await_end_of_file", NULL, NULL, NULL);
       await_end (template);

@@ -57,7 +57,7 @@ take_census (void)
 }
 
 static gboolean
-tell_census_cb (gpointer data)
+print_census_cb (gpointer data)
 {
   Census *census = data;
   Census now = take_census ();
@@ -106,12 +106,12 @@ void
 census_await (Census *census)
 {
   GSource *tick = add_timeout (10, tick_cb, NULL);
-  GSource *tell = add_timeout (5000, tell_census_cb, census);
+  GSource *print = add_timeout (5000, print_census_cb, census);
 
   while (!is_counted (census))
     g_main_context_iteration (g_main_context_get_thread_default (), TRUE);
   remove_timeout (tick);
-  remove_timeout (tell);
+  remove_timeout (print);
 }
 
 static void

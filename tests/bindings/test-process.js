@@ -150,7 +150,7 @@ const tests = {
     },
 
     async run_blocking() {
-        const process = AFork.Process.new_exec(null).require('life');
+        const process = AFork.Process.new_exec(null).require('lifecycle');
         process.run('done', null);
         assertEqual(process.wait(null), true);
     },
@@ -172,13 +172,13 @@ const tests = {
     },
 
     async error_run_twice() {
-        const process = AFork.Process.new().require('life');
+        const process = AFork.Process.new().require('lifecycle');
         await process.run_async('done', null);
         await assertRejects(process.run_async('done', null), AFork.Error, AFork.Error.CLOSED);
     },
 
     async cancelled() {
-        const process = AFork.Process.new().require('life');
+        const process = AFork.Process.new().require('lifecycle');
         const cancellable = new Gio.Cancellable();
         cancellable.cancel();
         await assertRejects(process.run_async('done', cancellable),
@@ -186,7 +186,7 @@ const tests = {
     },
 
     async exit_status() {
-        const process = AFork.Process.new().require('life').send_arg('3');
+        const process = AFork.Process.new().require('lifecycle').send_arg('3');
         await process.run_async('exit_with', null);
         assertEqual(await process.wait_async(null), true);
         assertEqual(process.get_exit_status().join(), 'true,3');
@@ -198,7 +198,7 @@ const tests = {
     },
 
     async signal() {
-        const process = AFork.Process.new().require('life');
+        const process = AFork.Process.new().require('lifecycle');
         const connection = await process.run_async('forever', null);
         process.send_signal(SIGTERM);
         assertEqual(await process.wait_async(null), true);
@@ -208,7 +208,7 @@ const tests = {
     },
 
     async force_exit() {
-        const process = AFork.Process.new().require('life');
+        const process = AFork.Process.new().require('lifecycle');
         const connection = await process.run_async('forever', null);
         process.force_exit();
         assertEqual(await process.wait_async(null), true);
@@ -217,7 +217,7 @@ const tests = {
     },
 
     async exited() {
-        const process = AFork.Process.new().require('life').send_arg('7');
+        const process = AFork.Process.new().require('lifecycle').send_arg('7');
         const end = exited(process);
         await process.run_async('exit_with', null);
         assertEqual(await end, 7 << 8);
@@ -234,7 +234,7 @@ const tests = {
         process.title = 'from JavaScript';
         assertEqual(process.get_title(), 'from JavaScript');
 
-        const connection = await process.require('life').run_async('until_closed', null);
+        const connection = await process.require('lifecycle').run_async('until_closed', null);
         assertEqual(process.function, 'until_closed');
         assertEqual(process.state, AFork.ProcessState.RUNNING);
         assert(process.pid > 0, 'it has no pid');

@@ -144,7 +144,7 @@ class ForkTest(ProcessTest):
         self.assertEqual(template.get_state(), AFork.ProcessState.PREPARING)
 
     def test_executed(self):
-        process = AFork.Process.new_exec(None).require("life")
+        process = AFork.Process.new_exec(None).require("lifecycle")
         self.run_async(process, "done")
         self.assertTrue(self.wait_async(process))
         self.assertEqual(process.get_exit_status(), (True, 0))
@@ -166,13 +166,13 @@ class ErrorTest(ProcessTest):
         self.assertIn("no_such_function", message)
 
     def test_run_twice(self):
-        process = AFork.Process.new().require("life")
+        process = AFork.Process.new().require("lifecycle")
         self.run_async(process, "done")
         self.assert_raises(AFork.error_quark(), AFork.Error.CLOSED,
                            self.run_async, process, "done")
 
     def test_cancelled(self):
-        process = AFork.Process.new().require("life")
+        process = AFork.Process.new().require("lifecycle")
         cancellable = Gio.Cancellable.new()
         cancellable.cancel()
         self.assert_raises(Gio.io_error_quark(), Gio.IOErrorEnum.CANCELLED,
@@ -181,7 +181,7 @@ class ErrorTest(ProcessTest):
 
 class EndTest(ProcessTest):
     def test_exit_status(self):
-        process = AFork.Process.new().require("life").send_arg("3")
+        process = AFork.Process.new().require("lifecycle").send_arg("3")
         self.run_async(process, "exit_with")
         self.assertTrue(self.wait_async(process))
         self.assertEqual(process.get_exit_status(), (True, 3))
@@ -192,7 +192,7 @@ class EndTest(ProcessTest):
         self.assertGreater(size, 0)
 
     def test_signal(self):
-        process = AFork.Process.new().require("life")
+        process = AFork.Process.new().require("lifecycle")
         connection = self.run_async(process, "forever")
         process.send_signal(signal.SIGTERM)
         self.assertTrue(self.wait_async(process))
@@ -201,7 +201,7 @@ class EndTest(ProcessTest):
         self.assertEqual(read_all(connection), b"")
 
     def test_force_exit(self):
-        process = AFork.Process.new().require("life")
+        process = AFork.Process.new().require("lifecycle")
         connection = self.run_async(process, "forever")
         process.force_exit()
         self.assertTrue(process.wait(None))
@@ -209,7 +209,7 @@ class EndTest(ProcessTest):
         self.assertEqual(read_all(connection), b"")
 
     def test_exited(self):
-        process = AFork.Process.new().require("life").send_arg("7")
+        process = AFork.Process.new().require("lifecycle").send_arg("7")
         statuses = []
         process.connect("exited", lambda process, status: statuses.append(status))
         self.run_async(process, "exit_with")
@@ -227,7 +227,7 @@ class PropertiesTest(ProcessTest):
         process.props.title = "from Python"
         self.assertEqual(process.get_title(), "from Python")
 
-        connection = self.run_async(process.require("life"), "until_closed")
+        connection = self.run_async(process.require("lifecycle"), "until_closed")
         self.assertEqual(process.props.function, "until_closed")
         self.assertEqual(process.props.state, AFork.ProcessState.RUNNING)
         self.assertGreater(process.props.pid, 0)
@@ -238,7 +238,7 @@ class PropertiesTest(ProcessTest):
 
     def test_notify(self):
         states = []
-        process = AFork.Process.new().require("life")
+        process = AFork.Process.new().require("lifecycle")
         process.connect("notify::state", lambda process, pspec: states.append(process.props.state))
         self.run_async(process, "done")
         turn_until(lambda: AFork.ProcessState.EXITED in states)

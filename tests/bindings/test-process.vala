@@ -116,7 +116,7 @@ async void test_fork () throws Error {
 
 async void test_run_blocking () throws Error {
     var process = new AFork.Process.executed (null);
-    process.require ("life");
+    process.require ("lifecycle");
     process.run ("done", null);
     assert_true (process.wait (null));
 }
@@ -154,7 +154,7 @@ async void test_error_function () throws Error {
 async void test_cancelled () throws Error {
     var process = new AFork.Process ();
     var cancellable = new Cancellable ();
-    process.require ("life");
+    process.require ("lifecycle");
     cancellable.cancel ();
 
     try {
@@ -168,7 +168,7 @@ async void test_exit_status () throws Error {
     int status;
     uint64 user, system, size;
     var process = new AFork.Process ();
-    process.require ("life").send_arg ("3");
+    process.require ("lifecycle").send_arg ("3");
 
     yield process.run_async ("exit_with", null);
     assert_true (yield process.wait_async (null));
@@ -182,7 +182,7 @@ async void test_exit_status () throws Error {
 async void test_term_signal () throws Error {
     int number;
     var process = new AFork.Process ();
-    process.require ("life");
+    process.require ("lifecycle");
 
     var connection = yield process.run_async ("forever", null);
     process.send_signal (ProcessSignal.TERM);
@@ -196,7 +196,7 @@ async void test_term_signal () throws Error {
 async void test_force_exit () throws Error {
     int number;
     var process = new AFork.Process ();
-    process.require ("life");
+    process.require ("lifecycle");
 
     yield process.run_async ("forever", null);
     process.force_exit ();
@@ -208,7 +208,7 @@ async void test_force_exit () throws Error {
 async void test_exited () throws Error {
     int wait_status = -1;
     var process = new AFork.Process ();
-    process.require ("life").send_arg ("7");
+    process.require ("lifecycle").send_arg ("7");
     process.exited.connect ((status) => {
         wait_status = status;
         Idle.add (test_exited.callback);
@@ -232,7 +232,7 @@ async void test_properties () throws Error {
     process.title = "from Vala";
     assert_cmpstr (process.title, EQ, "from Vala");
 
-    var connection = yield process.require ("life").run_async ("until_closed", null);
+    var connection = yield process.require ("lifecycle").run_async ("until_closed", null);
     assert_cmpstr (process.function, EQ, "until_closed");
     assert_true (process.state == AFork.ProcessState.RUNNING);
     assert_cmpint (process.pid, GT, 0);

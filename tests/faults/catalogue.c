@@ -136,10 +136,10 @@ is_of_spare (const Workload *workload,
 /* Before a template of this program greets, it shows the library to modules, and those that use
  * nothing of it do without; then it looks for its own functions, and ends if it cannot. */
 static guint32
-get_kinds_before_greeting (const Workload *workload,
-                           FaultRole       role,
-                           FaultCall       call,
-                           guint           nth)
+get_kinds_before_handshake (const Workload *workload,
+                            FaultRole       role,
+                            FaultCall       call,
+                            guint           nth)
 {
   const gboolean of_program = (workload->self || workload->single) && role == FAULT_TEMPLATE;
 
@@ -155,14 +155,14 @@ add_failures (GArray         *faults,
               FaultCall       call,
               guint           nth)
 {
-  const guint32 before_greeting = get_kinds_before_greeting (workload, role, call, nth);
+  const guint32 before_handshake = get_kinds_before_handshake (workload, role, call, nth);
   const guint32 absorbed = is_of_spare (workload, call, nth) ? KIND_SAME : 0;
 
   for (gsize i = 0; i < G_N_ELEMENTS (failures); i++)
     if (failures[i].call == call && (failures[i].roles & 1u << role) != 0)
       for (guint j = 0; j < MAX_ERRORS && failures[i].errors[j] != 0; j++)
         add (faults, FAULT_FAIL, failures[i].errors[j], name_error (failures[i].errors[j]),
-             before_greeting != 0 ? before_greeting : failures[i].kinds | absorbed);
+             before_handshake != 0 ? before_handshake : failures[i].kinds | absorbed);
 }
 
 /* A process that is gone: what was to be done with it fails and says how it ended, or is done. */
@@ -183,7 +183,7 @@ add_gone (GArray         *faults,
   Fault *fault = add (faults, action, value, name, GONE);
 
   if (workload->self && role == FAULT_TEMPLATE)
-    fault->kinds_ungreeted = KIND_CODE (SPAWN);
+    fault->kinds_before_handshake = KIND_CODE (SPAWN);
 }
 
 /* Whoever is cut off by the caller finds its socket closed, and exits; one that was executed

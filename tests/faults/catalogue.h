@@ -15,9 +15,9 @@ typedef struct
 {
   FaultAction  action;
   int          value;
-  const char  *name;            /* of its column in the table */
-  guint32      kinds;           /* of which at least one has to come, and no other … */
-  guint32      kinds_ungreeted; /* … and which, if its template has sent nothing by then */
+  const char  *name;                   /* of its column in the table */
+  guint32      kinds;                  /* of which at least one has to come, and no other … */
+  guint32      kinds_before_handshake; /* … and which, if its template has sent nothing by then */
 } Fault;
 
 /* An array of Fault: those at the NTH call. */

@@ -34,7 +34,7 @@ enum
   POLL_MS = 2,                  /* how often somebody else's child is looked at */
   WINDOW_MS = 30,               /* in which the caller must not do much … */
   MAX_WINDOW_CPU_MS = 10,       /* … more than this; who spins takes all of it, or half */
-  DEADLINE_SECONDS = 20,        /* for one cell, on a machine with much to do */
+  TIMEOUT_SECONDS = 20,         /* for one cell, on a machine with much to do */
 #if defined (__SANITIZE_ADDRESS__)
   SAMPLED_EVERY = 23,           /* of like cells, in an ordinary run */
 #else
@@ -64,7 +64,7 @@ enum { N_COLUMNS = G_N_ELEMENTS (columns) };
 typedef struct
 {
   guint n_absorbed;
-  guint n_told;
+  guint n_reported;
 } Count;
 
 typedef struct
@@ -185,7 +185,7 @@ typedef struct
   gboolean ended;
   gboolean children_left;
   gboolean stop_seen;
-  gint64   deadline;
+  gint64   timeout;
 } Watch;
 
 /* Somebody has stopped: what does the caller do then? */
@@ -246,7 +246,7 @@ reap (Watch *watch)
 static gboolean
 watch_caller (Watch *watch)
 {
-  watch->deadline = g_get_monotonic_time () + DEADLINE_SECONDS * G_USEC_PER_SEC;
+  watch->timeout = g_get_monotonic_time () + TIMEOUT_SECONDS * G_USEC_PER_SEC;
   for (;;)
     {
       int hit = atomic_load (&plan->hit);
@@ -254,7 +254,7 @@ watch_caller (Watch *watch)
       reap (watch);
       if (!watch->children_left)
         return TRUE;
-      if (g_get_monotonic_time () > watch->deadline)
+      if (g_get_monotonic_time () > watch->timeout)
         return FALSE;
 
       if (fault_stops (plan->action) && plan->role != FAULT_CALLER && !watch->stop_seen
@@ -348,7 +348,7 @@ count_cell (const Cell *cell)
   totals.n_operations += report->n_operations;
   if (cell->fault.kinds == 0)
     {
-      count->n_told++;
+      count->n_reported++;
       count_outcome (column, "all ended with their caller");
     }
   else if (*outcome == '\0')
@@ -358,7 +358,7 @@ count_cell (const Cell *cell)
     }
   else
     {
-      count->n_told++;
+      count->n_reported++;
       count_outcome (column, outcome);
     }
 }
@@ -372,9 +372,9 @@ print_row (FaultRole role,
   for (guint i = 0; i < N_COLUMNS; i++)
     {
       const Count *count = &totals.counts[role][call][i];
-      g_autofree char *text = g_strdup_printf ("%u+%u", count->n_absorbed, count->n_told);
+      g_autofree char *text = g_strdup_printf ("%u+%u", count->n_absorbed, count->n_reported);
 
-      g_print (" %11s", count->n_absorbed + count->n_told > 0 ? text : "-");
+      g_print (" %11s", count->n_absorbed + count->n_reported > 0 ? text : "-");
     }
   g_print ("\n");
 }
@@ -436,7 +436,7 @@ test_table (void)
 /* Whether a template had sent anything before the fault, if that was its end. A message that it
  * came to an end at is counted as well. */
 static gboolean
-had_greeted (const Cell *cell)
+had_handshake (const Cell *cell)
 {
   const guint n_messages = atomic_load (&plan->counts[FAULT_TEMPLATE][FAULT_CALL_SENDMSG]);
   const gboolean at_message = cell->role == FAULT_TEMPLATE && cell->call == FAULT_CALL_SENDMSG;
@@ -448,7 +448,8 @@ static gboolean
 fits (const Cell *cell,
       guint32     kinds)
 {
-  const guint32 allowed = had_greeted (cell) ? cell->fault.kinds : cell->fault.kinds_ungreeted;
+  const guint32 allowed = had_handshake (cell) ? cell->fault.kinds
+    : cell->fault.kinds_before_handshake;
 
   if ((kinds & ~(allowed | KIND_SAME)) != 0)
     return FALSE;

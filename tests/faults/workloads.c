@@ -140,7 +140,7 @@ static void
 hand_on (Run *run)
 {
   AForkProcess *process = run_keep (run, afork_process_new ());
-  AForkProcess *adopted;
+  AForkProcess *attached;
   Operation *detached, *ran;
   int fd;
 
@@ -151,9 +151,9 @@ hand_on (Run *run)
   if (fd < 0)
     return;
 
-  adopted = run_keep (run, afork_process_new_from_fd (fd));
-  prepare (adopted);
-  ran = run_function (run, adopted, ECHO);
+  attached = run_keep (run, afork_process_new_from_fd (fd));
+  prepare (attached);
+  ran = run_function (run, attached, ECHO);
   run_await (run, ran);
   run_talk (run, ran, "one ");
   run_end (run, ran);

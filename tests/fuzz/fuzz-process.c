@@ -33,7 +33,7 @@ enum
   OP_CANCEL,                    /* which cancellable */
   OP_DROP,                      /* which process */
   OP_SIGNAL,                    /* which process, what */
-  OP_TURN,                      /* the main context, how often at most */
+  OP_ITERATE,                   /* the main context, how often at most */
   OP_MODE,                      /* how the world is from now on */
   OP_LIMIT,                     /* so many descriptors are left */
   /* From here on, what is done at other ends: while a blocking call waits, nothing else is. */
@@ -57,7 +57,7 @@ static const ScriptOp ops[N_OPS] = {
   [OP_CANCEL] = { "4", 3 },
   [OP_DROP] = { "6", 5 },
   [OP_SIGNAL] = { "64", 4 },
-  [OP_TURN] = { "8", 14 },
+  [OP_ITERATE] = { "8", 14 },
   [OP_MODE] = { "*", 4 },
   [OP_LIMIT] = { "8", 1 },
   [OP_SERVE] = { "8", 30 },
@@ -192,7 +192,7 @@ do_caller_step (Step *step)
       limit_fds (n);
       break;
     default:
-      turn (n);
+      iterate (n);
       break;
     }
 }

@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput (const uint8_t *bytes,
 enum
 {
   OP_FRAME,                     /* kind, descriptors more or fewer than named, and its fields */
-  OP_TURN,                      /* what was put may arrive; all, or so many bytes of it */
+  OP_ITERATE,                   /* what was put may arrive; all, or so many bytes of it */
   OP_RAW,                       /* bytes */
   OP_CORRUPT,                   /* place from the end, what to change */
   OP_STRAY,                     /* descriptors that no frame names */
@@ -38,7 +38,7 @@ enum
 
 static const ScriptOp ops[N_OPS] = {
   [OP_FRAME] = { "*9nssssss.", 40 },
-  [OP_TURN] = { "n", 14 },
+  [OP_ITERATE] = { "n", 14 },
   [OP_RAW] = { "...", 2 },
   [OP_CORRUPT] = { "n*", 2 },
   [OP_STRAY] = { "n", 2 },
@@ -127,7 +127,7 @@ do_step (Step *step)
     case OP_FRAME:
       put_frame (link, step);
       return true;
-    case OP_TURN:
+    case OP_ITERATE:
       let_arrive (step_take_number (step));
       return false;
     case OP_RAW:
@@ -173,7 +173,7 @@ do_step (Step *step)
 
 /* Does the steps up to the next turn. False if there was none. */
 bool
-turn (void)
+iterate (void)
 {
   Step step;
   bool more = true, any = false;
@@ -221,7 +221,7 @@ begin (const uint8_t *bytes,
        size_t         n_bytes)
 {
   world.script = (Script) { bytes, n_bytes };
-  world.hung_up = world.interrupted = world.calls = world.standard_changed = world.told = false;
+  world.hung_up = world.interrupted = world.calls = world.standard_changed = world.notified = false;
   world.copy_failed = false;
   world.has_no_pidfds = false;
   world.n_waits = world.next_fork = world.fail_in[0] = world.fail_in[1] = 0;

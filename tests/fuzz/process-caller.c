@@ -408,7 +408,7 @@ await_end (AForkProcess *process,
 }
 
 void
-turn (unsigned n)
+iterate (unsigned n)
 {
   world.depth++;
   for (unsigned i = 0; i < n && g_main_context_iteration (world.context, FALSE); i++)

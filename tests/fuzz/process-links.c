@@ -30,7 +30,7 @@ add_link (int    fd,
   link = &world.links[world.n_links++];
   link->fd = move_own (fd);
   link->other = other;
-  link->greets = link->is_fork = link->heard = link->is_outcome = false;
+  link->has_handshake = link->is_fork = link->heard = link->is_outcome = false;
   link->last = 0;
   link->n_signals = 0;
   link->n_input = link->n_fds = 0;
@@ -76,7 +76,7 @@ _afork_spawn (const char * const  *argv,
 
   link = add_link (socket, other);
   if (link != NULL)
-    link->greets = true;
+    link->has_handshake = true;
   end_own ();
   other->is_exposed = true;
   *pid = other->pid;
@@ -337,7 +337,7 @@ serve (Link *link)
     }
 
   put_signaled (link);
-  if (link->greets && !link->heard)
+  if (link->has_handshake && !link->heard)
     {
       frame.kind = AFORK_FRAME_HELLO;
       frame.string[0] = AFORK_WIRE_MAGIC;

@@ -50,7 +50,7 @@ typedef struct
 {
   int      fd;                  /* -1 if closed */
   Other   *other;               /* whose it is, or NULL so far */
-  bool     greets;              /* it was executed */
+  bool     has_handshake;       /* it was executed */
   bool     is_fork;
   bool     heard;
   bool     is_outcome;
@@ -113,39 +113,39 @@ extern int sample;
 
 /* process-others.c: what stands for other processes. */
 
-Other   *add_other        (GPid        pid,
-                           bool        is_child);
-void     end_other        (Other      *other,
-                           int         wait_status);
-void     reap_other       (Other      *other);
+Other        *add_other      (GPid          pid,
+                              bool          is_child);
+void          end_other      (Other        *other,
+                              int           wait_status);
+void          reap_other     (Other        *other);
 
 /* process-links.c: what they do at the other ends. */
 
-Link    *add_link         (int         fd,
-                           Other      *other);
-void     close_link       (Link       *link);
+Link         *add_link       (int           fd,
+                              Other        *other);
+void          close_link     (Link         *link);
 /* Reads what the library has sent, which must be right. */
-void     read_link        (Link       *link);
+void          read_link      (Link         *link);
 /* Does what a server would do now. */
-void     serve            (Link       *link);
+void          serve          (Link         *link);
 /* Puts an answer there, right or wrong. */
-void     answer           (Link       *link,
-                           Step       *step);
+void          answer         (Link         *link,
+                              Step         *step);
 
 /* process-caller.c: what a program does with the library. */
 
-AForkProcess *find_process (unsigned   n);
-void     make_process     (unsigned    how,
-                           unsigned    which);
-void     prepare          (AForkProcess *process,
-                           Step       *step);
-void     hand_over        (AForkProcess *process,
-                           unsigned    how,
-                           unsigned    with);
-void     await_end        (AForkProcess *process,
-                           unsigned    with,
-                           bool        blocks);
-void     cancel           (unsigned    n);
-void     turn             (unsigned    n);
-void     signal_process   (AForkProcess *process,
-                           unsigned    signal);
+AForkProcess *find_process   (unsigned      n);
+void          make_process   (unsigned      how,
+                              unsigned      which);
+void          prepare        (AForkProcess *process,
+                              Step         *step);
+void          hand_over      (AForkProcess *process,
+                              unsigned      how,
+                              unsigned      with);
+void          await_end      (AForkProcess *process,
+                              unsigned      with,
+                              bool          blocks);
+void          cancel         (unsigned      n);
+void          iterate        (unsigned      n);
+void          signal_process (AForkProcess *process,
+                              unsigned      signal);

@@ -226,16 +226,16 @@ check_frame (Link             *link,
          afork_frame_kind_name (frame->kind));
   if (link->gave_up && !is_report)
     die ("the server sends %s when it has given up", afork_frame_kind_name (frame->kind));
-  if (!world.told && frame->kind != AFORK_FRAME_HELLO)
+  if (!world.notified && frame->kind != AFORK_FRAME_HELLO)
     die ("the server sends %s before HELLO", afork_frame_kind_name (frame->kind));
 
   switch ((int) frame->kind)
     {
     case AFORK_FRAME_HELLO:
-      if (world.told || strcmp (frame->string[0], AFORK_WIRE_MAGIC) != 0
+      if (world.notified || strcmp (frame->string[0], AFORK_WIRE_MAGIC) != 0
           || frame->number[0] != AFORK_WIRE_VERSION)
         die ("the server sends HELLO twice, or a wrong one");
-      world.told = true;
+      world.notified = true;
       break;
     case AFORK_FRAME_ERROR:
       if (frame->number[0] > AFORK_WIRE_ERROR_SPAWN)

@@ -226,7 +226,7 @@ world_recvmsg (int            socket,
         }
 
       if (first && (flags & MSG_DONTWAIT) != 0)
-        turn ();
+        iterate ();
       deliver (link);
       message->msg_controllen = room;
       n_bytes = (recvmsg) (socket, message, flags | MSG_DONTWAIT);
@@ -235,7 +235,7 @@ world_recvmsg (int            socket,
       /* Too many descriptors are on their way. */
       if (link->n_due > 0)
         hang_up (link);
-      if (!turn ())
+      if (!iterate ())
         hang_up_all ();
     }
 }
@@ -348,7 +348,7 @@ world_epoll_wait (int                 epoll,
       n_events = (epoll_wait) (epoll, events, max_events, 0);
       if (n_events != 0)
         return n_events;
-      if (turn ())
+      if (iterate ())
         ;
       else if (!world.hung_up)
         hang_up_all ();

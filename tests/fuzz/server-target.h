@@ -81,7 +81,7 @@ typedef struct
   bool     calls;               /* a function that prepares is looked for or called */
   bool     standard_changed;
   bool     copy_failed;         /* of a descriptor to a number of its own */
-  bool     told;                /* HELLO has come */
+  bool     notified;            /* HELLO has come */
   unsigned fail_in[2];          /* 0 if nothing fails */
   bool     has_no_pidfds;       /* the system */
   int      lifeline;
@@ -105,47 +105,47 @@ extern uint64_t object_offset;
 
 /* server-caller.c: what the caller sends, and looks for in what the server says. */
 
-Link  *add_link          (int              server_end,
-                          int              callers_end,
-                          bool             is_fork);
-Link  *find_link         (int              server_end);
-void   hang_up           (Link            *link);
-void   hang_up_all       (void);
-void   deliver           (Link            *link);
-void   put_frame         (Link            *link,
-                          Step            *step);
-void   add_fds           (Link            *link,
-                          unsigned         n_fds,
-                          unsigned         kind,
-                          uint32_t         number);
-void   corrupt           (Link            *link,
-                          uint32_t         place,
-                          uint8_t          change);
+Link              *add_link      (int              server_end,
+                                  int              callers_end,
+                                  bool             is_fork);
+Link              *find_link     (int              server_end);
+void               hang_up       (Link            *link);
+void               hang_up_all   (void);
+void               deliver       (Link            *link);
+void               put_frame     (Link            *link,
+                                  Step            *step);
+void               add_fds       (Link            *link,
+                                  unsigned         n_fds,
+                                  unsigned         kind,
+                                  uint32_t         number);
+void               corrupt       (Link            *link,
+                                  uint32_t         place,
+                                  uint8_t          change);
 /* Takes what the server has sent, and looks whether it is right. */
-void   check_output      (Link            *link);
+void               check_output  (Link            *link);
 
 /* server-system.c: what the server asks of the system. */
 
-bool   is_server_fd      (int              fd);
-void   drop              (int             *fd);
+bool               is_server_fd  (int              fd);
+void               drop          (int             *fd);
 /* Whether what the server asks for fails now. */
-bool   fails             (int              what);
-bool   system_fails      (int              error);
-void   end_nth_child     (unsigned         n,
-                          bool             stolen,
-                          int              status);
+bool               fails         (int              what);
+bool               system_fails  (int              error);
+void               end_nth_child (unsigned         n,
+                                  bool             stolen,
+                                  int              status);
 
 /* server-memory.c */
 
-void   free_all          (void);
+void               free_all      (void);
 
 /* server-worker.c: modules, functions and programs. */
 
-void   run               (int              socket,
-                          const AForkItem *items,
-                          size_t           n_items);
+void               run           (int              socket,
+                                  const AForkItem *items,
+                                  size_t           n_items);
 /* The native runtime, but that it knows these functions only. */
-AForkWorkerRuntime make_runtime (void);
+AForkWorkerRuntime make_runtime  (void);
 
 /* fuzz-server.c: does the steps up to the next turn. False if there was none. */
-bool   turn              (void);
+bool               iterate       (void);

@@ -23,15 +23,15 @@ check (gboolean  success,
   exit (1);
 }
 
-AFORK_WORKER_EXPORT void adopt_and_detach (int socket, const AForkItem *items, size_t n_items);
-AFORK_WORKER_EXPORT void adopt_and_run    (int socket, const AForkItem *items, size_t n_items);
+AFORK_WORKER_EXPORT void attach_and_detach (int socket, const AForkItem *items, size_t n_items);
+AFORK_WORKER_EXPORT void attach_and_run    (int socket, const AForkItem *items, size_t n_items);
 
 /* Each three items are a process, a descriptor and a text, which the process is made to write to
  * that; then it is given up. */
 void
-adopt_and_detach (int              socket,
-                  const AForkItem *items,
-                  size_t           n_items)
+attach_and_detach (int              socket,
+                   const AForkItem *items,
+                   size_t           n_items)
 {
   for (size_t i = 0; i + 2 < n_items; i += 3)
     {
@@ -41,7 +41,7 @@ adopt_and_detach (int              socket,
 
       afork_process_map_fd (process, items[i + 1].fd, 99);
       afork_process_require (process, "faults");
-      afork_process_call (process, "call_tell",
+      afork_process_call (process, "call_notify",
                           (const char * const []) { "99", items[i + 2].data, NULL });
       fd = afork_process_detach (process, NULL, &error);
       check (fd >= 0, error);
@@ -52,9 +52,9 @@ adopt_and_detach (int              socket,
 /* The item is a process, which is run by the function that the second one names. Says its number,
  * what it wrote, and what it exited with. */
 void
-adopt_and_run (int              socket,
-               const AForkItem *items,
-               size_t           n_items)
+attach_and_run (int              socket,
+                const AForkItem *items,
+                size_t           n_items)
 {
   g_autoptr(AForkProcess) process = afork_process_new_from_fd (items[0].fd);
   g_autoptr(GSocketConnection) connection = NULL;

@@ -32,13 +32,13 @@ forked (void)
 }
 
 __attribute__ ((constructor)) static void
-ask_to_be_told (void)
+register_atfork (void)
 {
   pthread_atfork (prepare, NULL, forked);
 }
 
-AFORK_WORKER_EXPORT void kill_fork  (int argc, const char * const *argv);
-AFORK_WORKER_EXPORT void tell_forks (int socket, const AForkItem *items, size_t n_items);
+AFORK_WORKER_EXPORT void kill_fork   (int argc, const char * const *argv);
+AFORK_WORKER_EXPORT void write_forks (int socket, const AForkItem *items, size_t n_items);
 
 /* N: the Nth fork is killed before it does anything, be it of this process or of a fork of it. */
 void
@@ -50,9 +50,9 @@ kill_fork (int                argc,
 }
 
 void
-tell_forks (int              socket,
-            const AForkItem *items,
-            size_t           n_items)
+write_forks (int              socket,
+             const AForkItem *items,
+             size_t           n_items)
 {
   (void) items, (void) n_items;
   dprintf (socket, "%d %d", n_prepared, n_forked);

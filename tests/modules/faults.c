@@ -46,18 +46,18 @@ write_all (int         fd,
 
 /* To be called. */
 
-AFORK_WORKER_EXPORT void call_exit      (int argc, const char * const *argv);
-AFORK_WORKER_EXPORT void call_signal    (int argc, const char * const *argv);
-AFORK_WORKER_EXPORT void call_hang      (int argc, const char * const *argv);
-AFORK_WORKER_EXPORT void call_tell      (int argc, const char * const *argv);
-AFORK_WORKER_EXPORT void call_await     (int argc, const char * const *argv);
-AFORK_WORKER_EXPORT void call_close     (int argc, const char * const *argv);
-AFORK_WORKER_EXPORT void call_daemon    (int argc, const char * const *argv);
-AFORK_WORKER_EXPORT void call_garbage   (int argc, const char * const *argv);
-AFORK_WORKER_EXPORT void call_thread    (int argc, const char * const *argv);
+AFORK_WORKER_EXPORT void call_exit          (int argc, const char * const *argv);
+AFORK_WORKER_EXPORT void call_signal        (int argc, const char * const *argv);
+AFORK_WORKER_EXPORT void call_hang          (int argc, const char * const *argv);
+AFORK_WORKER_EXPORT void call_notify        (int argc, const char * const *argv);
+AFORK_WORKER_EXPORT void call_await         (int argc, const char * const *argv);
+AFORK_WORKER_EXPORT void call_close         (int argc, const char * const *argv);
+AFORK_WORKER_EXPORT void call_daemon        (int argc, const char * const *argv);
+AFORK_WORKER_EXPORT void call_garbage       (int argc, const char * const *argv);
+AFORK_WORKER_EXPORT void call_thread        (int argc, const char * const *argv);
 AFORK_WORKER_EXPORT void call_joined_thread (int argc, const char * const *argv);
-AFORK_WORKER_EXPORT void call_few_fds   (int argc, const char * const *argv);
-AFORK_WORKER_EXPORT void call_no_forks  (int argc, const char * const *argv);
+AFORK_WORKER_EXPORT void call_few_fds       (int argc, const char * const *argv);
+AFORK_WORKER_EXPORT void call_no_forks      (int argc, const char * const *argv);
 
 /* STATUS */
 void
@@ -84,8 +84,8 @@ call_hang (int                argc,
 
 /* FD TEXT: writes the text. */
 void
-call_tell (int                argc,
-           const char * const *argv)
+call_notify (int                 argc,
+             const char * const *argv)
 {
   write_all (atoi (argv[0]), argv[1], strlen (argv[1]));
 }
@@ -206,11 +206,11 @@ call_no_forks (int                argc,
 
 /* To be run. */
 
-AFORK_WORKER_EXPORT void run_return  (int socket, const AForkItem *items, size_t n_items);
-AFORK_WORKER_EXPORT void run_exit    (int socket, const AForkItem *items, size_t n_items);
-AFORK_WORKER_EXPORT void run_signal  (int socket, const AForkItem *items, size_t n_items);
-AFORK_WORKER_EXPORT void run_hang    (int socket, const AForkItem *items, size_t n_items);
-AFORK_WORKER_EXPORT void run_tell    (int socket, const AForkItem *items, size_t n_items);
+AFORK_WORKER_EXPORT void run_return (int socket, const AForkItem *items, size_t n_items);
+AFORK_WORKER_EXPORT void run_exit   (int socket, const AForkItem *items, size_t n_items);
+AFORK_WORKER_EXPORT void run_signal (int socket, const AForkItem *items, size_t n_items);
+AFORK_WORKER_EXPORT void run_hang   (int socket, const AForkItem *items, size_t n_items);
+AFORK_WORKER_EXPORT void run_notify (int socket, const AForkItem *items, size_t n_items);
 
 void
 run_return (int              socket,
@@ -248,9 +248,9 @@ run_hang (int              socket,
 
 /* Writes a byte to each descriptor among its items, and then lives on. */
 void
-run_tell (int              socket,
-          const AForkItem *items,
-          size_t           n_items)
+run_notify (int              socket,
+            const AForkItem *items,
+            size_t           n_items)
 {
   for (size_t i = 0; i < n_items; i++)
     if (items[i].kind == AFORK_ITEM_FD)

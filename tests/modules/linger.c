@@ -16,7 +16,7 @@
 #include <afork/worker/afork-worker.h>
 
 static void
-tell (const AForkItem *items)
+notify (const AForkItem *items)
 {
   dprintf (items[0].fd, "%d\n", getpid ());
   close (items[0].fd);
@@ -48,7 +48,7 @@ linger_busy (int              socket,
   volatile unsigned n_turns = 0;
 
   block_signals ();
-  tell (items);
+  notify (items);
   for (;;)
     n_turns++;
 }
@@ -59,7 +59,7 @@ linger_idle (int              socket,
              size_t           n_items)
 {
   block_signals ();
-  tell (items);
+  notify (items);
   for (;;)
     pause ();
 }
@@ -74,7 +74,7 @@ linger_children (int              socket,
     linger_idle (socket, items, n_items);
   if (fork () == 0)
     {
-      tell (items);
+      notify (items);
       execlp ("sleep", "sleep", "1000", NULL);
       _exit (1);
     }
@@ -90,7 +90,7 @@ linger_echo (int              socket,
 {
   char byte;
 
-  tell (items);
+  notify (items);
   while (read (socket, &byte, 1) == 1)
     if (write (socket, &byte, 1) != 1)
       _exit (1);
@@ -121,7 +121,7 @@ linger_unwatch (int              socket,
       fcntl (fd, F_SETOWN, 0);
       fcntl (fd, F_SETFL, fcntl (fd, F_GETFL) & ~O_ASYNC);
     }
-  tell (items);
+  notify (items);
   while (read (socket, &byte, 1) > 0)
     ;
 }

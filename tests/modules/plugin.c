@@ -22,7 +22,7 @@ plugin_use (void)
   g_autoptr(GVariant) answer = NULL;
   g_autoptr(GError) error = NULL;
 
-  afork_process_require (process, "life");
+  afork_process_require (process, "lifecycle");
   connection = afork_process_run (process, "done", NULL, &error);
   if (connection == NULL || !afork_process_wait (process, NULL, &error))
     {

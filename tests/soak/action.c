@@ -188,7 +188,7 @@ refuse_template (void)
 
 static void run_any (Subject    *self,
                      const char *function,
-                     Handing     handing);
+                     RunKind     run_kind);
 
 /* Programs that are no servers, each with what it comes to. */
 static void
@@ -229,7 +229,7 @@ make_hostile (void)
   self->may |= cases[which].may;
   self->must_fail = which != G_N_ELEMENTS (cases) - 1;
   tally ("faults", "hostile program");
-  run_any (self, "anything", HANDING_ENDLESS);
+  run_any (self, "anything", RUN_KIND_ENDLESS);
 }
 
 static void
@@ -245,7 +245,7 @@ make_missing (void)
   self->may |= ERROR_BIT (SPAWN);
   self->must_fail = TRUE;
   tally ("faults", "missing program");
-  run_any (self, "anything", HANDING_ENDING);
+  run_any (self, "anything", RUN_KIND_ENDING);
 }
 
 /* Descriptors that are no process's. */
@@ -345,15 +345,15 @@ call_in_context (gpointer data)
       chance_begin_step (what, step);
       call_mix_step (mix);
     }
-  call_mix_settle (mix);
+  call_mix_update_outcomes (mix);
   if (what % 3 == 0)
     call_mix_free (mix);
   else if (what % 3 == 1)
-    call_mix_abandon (mix);
+    call_mix_drop (mix);
   g_main_context_pop_thread_default (context);
   g_clear_pointer (&context, g_main_context_unref);
   if (what % 3 == 2)
-    call_mix_abandon (mix);
+    call_mix_drop (mix);
   return NULL;
 }
 
@@ -477,8 +477,8 @@ fork_and_go_on (void)
 {
   pid_t pid;
 
-  action_settle ();
-  subjects_settle ();
+  action_update_outcomes ();
+  subjects_update_outcomes ();
   pid = fork ();
   if (pid == 0)
     be_fork ();
@@ -793,7 +793,7 @@ finish_run (Subject           *self,
             const GError      *error)
 {
   /* Nobody else could end it any more. */
-  if (connection != NULL && self->handing == HANDING_ENDLESS && self->process == NULL)
+  if (connection != NULL && self->run_kind == RUN_KIND_ENDLESS && self->process == NULL)
     {
       self->disturbed = TRUE;
       afork_process_force_exit (process);
@@ -846,13 +846,13 @@ exec_cb (GObject      *object,
 
 static void
 begin_run (Subject *self,
-           Handing  handing)
+           RunKind  run_kind)
 {
-  self->handing = handing;
+  self->run_kind = run_kind;
   self->run_pending = TRUE;
-  if (handing == HANDING_RECITE && self->recital == NULL)
+  if (run_kind == RUN_KIND_RECITE && self->recital == NULL)
     subject_expect_recital (self);
-  if (handing == HANDING_UNTIL_CLOSED)
+  if (run_kind == RUN_KIND_UNTIL_CLOSED)
     self->wait_status = 0;
 }
 
@@ -866,13 +866,13 @@ may_block (Subject *self)
 static void
 run_any (Subject    *self,
          const char *function,
-         Handing     handing)
+         RunKind     run_kind)
 {
   g_autoptr(GSocketConnection) connection = NULL;
   g_autoptr(GError) error = NULL;
   gboolean blocks = may_block (self) && !g_str_equal (function, "anything");
 
-  begin_run (self, handing);
+  begin_run (self, run_kind);
   if (!blocks)
     {
       afork_process_run_async (self->process, function, self->run_cancellable, run_cb,
@@ -897,7 +897,7 @@ run_recite (Subject *self)
       self->may |= ERROR_BIT (FUNCTION);
       tally ("faults", "missing function");
     }
-  run_any (self, "recite", HANDING_RECITE);
+  run_any (self, "recite", RUN_KIND_RECITE);
 }
 
 static void
@@ -909,7 +909,7 @@ run_func (Subject *self)
       self->may |= ERROR_BIT (FUNCTION);
       tally ("faults", "function of another program");
     }
-  begin_run (self, HANDING_RECITE);
+  begin_run (self, RUN_KIND_RECITE);
   afork_process_run_func_async (self->process, recite, self->run_cancellable, run_func_cb,
                                 subject_ref (self));
 }
@@ -921,7 +921,7 @@ run_nest (Subject *self)
     return;
 
   self->recital = g_bytes_new_static ("nested", strlen ("nested"));
-  run_any (self, ":nest", HANDING_RECITE);
+  run_any (self, ":nest", RUN_KIND_RECITE);
 }
 
 static void
@@ -936,26 +936,26 @@ run_end (Subject *self)
   self->wait_status = end >= 0 ? W_EXITCODE (end, 0) : -end;
   if (end < 0)
     tally ("faults", "worker crashes");
-  run_any (self, "recite_end", HANDING_ENDING);
+  run_any (self, "recite_end", RUN_KIND_ENDING);
 }
 
 static void
 exec_any (Subject *self)
 {
-  static const struct { const char *argv[4]; Handing handing; int status; } cases[] = {
-    { { "true" }, HANDING_ENDING, 0 },
-    { { "sh", "-c", "exit 9" }, HANDING_ENDING, W_EXITCODE (9, 0) },
-    { { "cat" }, HANDING_UNTIL_CLOSED, 0 },
-    { { "sleep", "1000" }, HANDING_ENDLESS, -1 },
-    { { "printf", "recited" }, HANDING_RECITE, 0 },
-    { { "no-such-program" }, HANDING_ENDING, -1 },
+  static const struct { const char *argv[4]; RunKind run_kind; int status; } cases[] = {
+    { { "true" }, RUN_KIND_ENDING, 0 },
+    { { "sh", "-c", "exit 9" }, RUN_KIND_ENDING, W_EXITCODE (9, 0) },
+    { { "cat" }, RUN_KIND_UNTIL_CLOSED, 0 },
+    { { "sleep", "1000" }, RUN_KIND_ENDLESS, -1 },
+    { { "printf", "recited" }, RUN_KIND_RECITE, 0 },
+    { { "no-such-program" }, RUN_KIND_ENDING, -1 },
   };
   guint which = chance_below (G_N_ELEMENTS (cases));
   g_autoptr(GSocketConnection) connection = NULL;
   g_autoptr(GError) error = NULL;
   gboolean blocks = may_block (self);
 
-  if (cases[which].handing == HANDING_RECITE)
+  if (cases[which].run_kind == RUN_KIND_RECITE)
     self->recital = g_bytes_new_static ("recited", strlen ("recited"));
   self->wait_status = cases[which].status;
   if (which == G_N_ELEMENTS (cases) - 1)
@@ -965,7 +965,7 @@ exec_any (Subject *self)
       tally ("faults", "missing program executed");
     }
 
-  begin_run (self, cases[which].handing);
+  begin_run (self, cases[which].run_kind);
   if (!blocks)
     {
       afork_process_exec_async (self->process, cases[which].argv, self->run_cancellable, exec_cb,
@@ -1028,7 +1028,7 @@ detach_any (Subject *self)
   g_autoptr(GError) error = NULL;
   int fd;
 
-  begin_run (self, HANDING_DETACH);
+  begin_run (self, RUN_KIND_DETACH);
   if (!blocks)
     {
       afork_process_detach_async (self->process, self->run_cancellable, detach_cb,
@@ -1068,11 +1068,11 @@ hand_over_any (void)
       break;
     case 5:
       give_recite (self);
-      run_any (self, "recite_until_closed", HANDING_UNTIL_CLOSED);
+      run_any (self, "recite_until_closed", RUN_KIND_UNTIL_CLOSED);
       break;
     case 6:
       give_recite (self);
-      run_any (self, "recite_nothing", HANDING_ENDLESS);
+      run_any (self, "recite_nothing", RUN_KIND_ENDLESS);
       break;
     case 7:
     case 8:
@@ -1101,8 +1101,8 @@ suits_wait (Subject *self)
 static gboolean
 suits_blocking_wait (Subject *self)
 {
-  gboolean ends = self->handing == HANDING_ENDING
-    || (self->handing == HANDING_UNTIL_CLOSED && self->connection == NULL);
+  gboolean ends = self->run_kind == RUN_KIND_ENDING
+    || (self->run_kind == RUN_KIND_UNTIL_CLOSED && self->connection == NULL);
 
   return self->process != NULL && ends && !self->run_pending
     && (self->entered || !self->has_forks) && !subject_is_held_up (self);
@@ -1257,7 +1257,7 @@ set_limit (rlim_t n_fds)
 static void
 starve (void)
 {
-  action_settle ();
+  action_update_outcomes ();
   subjects_starve (TRUE);
   if (call_mix != NULL)
     call_mix_starve (call_mix, TRUE);
@@ -1280,7 +1280,7 @@ feed (void)
 /* Everything. */
 
 static void
-turn (void)
+iterate (void)
 {
   for (guint i = chance_below (8); i > 0; i--)
     g_main_context_iteration (NULL, FALSE);
@@ -1317,7 +1317,7 @@ static const struct
   { 1, kill_default },
   { 12, drop_any },
   { 1, starve },
-  { 40, turn },
+  { 40, iterate },
 };
 
 void
@@ -1350,11 +1350,11 @@ action_take (void)
       what -= actions[i].weight;
     }
   if (chance (50))
-    turn ();
+    iterate ();
 }
 
 void
-action_settle (void)
+action_update_outcomes (void)
 {
   for (guint i = 0; i < context_threads->len; i++)
     g_thread_join (g_ptr_array_index (context_threads, i));
@@ -1370,7 +1370,7 @@ action_end_round (void)
   if (call_mix == NULL)
     return;
 
-  call_mix_settle (call_mix);
+  call_mix_update_outcomes (call_mix);
   g_clear_pointer (&call_mix, call_mix_free);
 }
 
@@ -1410,7 +1410,7 @@ action_begin (void)
 void
 action_end (void)
 {
-  action_settle ();
+  action_update_outcomes ();
   for (guint i = 0; i < N_PROGRAM_TEMPLATES; i++)
     {
       g_clear_object (&program_templates[i]->process);

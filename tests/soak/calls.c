@@ -88,8 +88,8 @@ struct _CallMix
 };
 
 static void
-turn (CallMix  *self,
-      gboolean  may_block)
+iterate (CallMix  *self,
+         gboolean  may_block)
 {
   g_main_context_iteration (self->context, may_block);
 }
@@ -638,7 +638,7 @@ call_mix_step (CallMix *self)
     }
   else
     for (guint i = chance_below (8); i > 0; i--)
-      turn (self, FALSE);
+      iterate (self, FALSE);
 }
 
 void
@@ -695,12 +695,12 @@ call_mix_describe (CallMix *self)
 
 /* Each that was made ends. */
 void
-call_mix_settle (CallMix *self)
+call_mix_update_outcomes (CallMix *self)
 {
   for (guint i = 0; i < self->workers->len; i++)
     worker_go_on (g_ptr_array_index (self->workers, i));
   while (self->n_ended < self->n_made)
-    turn (self, TRUE);
+    iterate (self, TRUE);
   g_assert_cmpuint (self->calls->len, ==, 0);
 }
 
@@ -730,11 +730,11 @@ call_mix_free (CallMix *self)
   for (guint i = 0; i < self->processes->len; i++)
     while ((is_ended || self->processes->pdata[i] != self->template)
            && afork_process_get_state (self->processes->pdata[i]) != AFORK_PROCESS_STATE_EXITED)
-      turn (self, TRUE);
+      iterate (self, TRUE);
   while (g_atomic_int_get (self->n_objects) > 0)
-    turn (self, TRUE);
+    iterate (self, TRUE);
   while (g_main_context_pending (self->context))
-    turn (self, FALSE);
+    iterate (self, FALSE);
 
   g_assert_cmpuint (self->n_ended, ==, self->n_made);
   g_clear_object (&self->template);
@@ -743,7 +743,7 @@ call_mix_free (CallMix *self)
 
 /* The context has gone, or goes with this. */
 void
-call_mix_abandon (CallMix *self)
+call_mix_drop (CallMix *self)
 {
   while (self->workers->len > 0)
     worker_drop (g_ptr_array_index (self->workers, 0));

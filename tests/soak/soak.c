@@ -28,7 +28,7 @@ enum
   DEFAULT_SECONDS = 20,
   N_ROUNDS = 5,                 /* at least; and one takes at most … */
   MAX_ROUND_SECONDS = 30,
-  PATIENCE_SECONDS = 120,       /* for what has to come */
+  TIMEOUT_SECONDS = 120,        /* for what has to come */
   /* Of the heap, that all rounds may add: tables of GLib grow. */
   HEAP_SLACK = 64 * 1024,
 };
@@ -159,7 +159,7 @@ watchdog_begin (const char *what)
 {
   g_snprintf (watched, sizeof watched, "Still waiting for %s, in step %u of seed %u\n",
               what, step, seed);
-  alarm (PATIENCE_SECONDS);
+  alarm (TIMEOUT_SECONDS);
 }
 
 void
@@ -180,7 +180,7 @@ describe_subject (gpointer data,
                   self->number, self->origin,
                   self->process != NULL ? (int) afork_process_get_pid (self->process) : -1,
                   self->process != NULL ? (int) afork_process_get_state (self->process) : -1,
-                  self->handing, self->run_pending ? "its run pending, " : "",
+                  self->run_kind, self->run_pending ? "its run pending, " : "",
                   self->connection != NULL ? "connected, " : "", self->n_waits);
 }
 
@@ -237,8 +237,8 @@ end_round (Census *census)
   guint describe;
 
   watchdog_begin ("the end of a round");
-  describe = g_timeout_add_seconds (PATIENCE_SECONDS / 12, describe_cb, NULL);
-  action_settle ();
+  describe = g_timeout_add_seconds (TIMEOUT_SECONDS / 12, describe_cb, NULL);
+  action_update_outcomes ();
   action_end_round ();
   while (subjects->len > 0)
     {
@@ -247,7 +247,7 @@ end_round (Census *census)
       if (subjects->len > 0)
         g_main_context_iteration (NULL, TRUE);
     }
-  subjects_settle ();
+  subjects_update_outcomes ();
   subject_forget_defaults ();
   census_end (census);
   while (g_main_context_iteration (NULL, FALSE))
@@ -307,7 +307,7 @@ static void
 await_descendants (guint n_expected)
 {
   guint tick = g_timeout_add (10, tick_cb, NULL);
-  guint describe = g_timeout_add_seconds (PATIENCE_SECONDS / 12, describe_descendants_cb, NULL);
+  guint describe = g_timeout_add_seconds (TIMEOUT_SECONDS / 12, describe_descendants_cb, NULL);
 
   watchdog_begin ("processes that are not ours to end");
   while (count_descendants (FALSE) > n_expected)
@@ -374,7 +374,7 @@ warm_up (void)
   g_assert_no_error (error);
   g_assert_true (afork_process_wait (process, NULL, NULL));
   mix = call_mix_new ();
-  call_mix_settle (mix);
+  call_mix_update_outcomes (mix);
   call_mix_free (mix);
   census_await (&census);
 }
@@ -430,7 +430,7 @@ test_soak (void)
 
 /* The process that looks after the one that does everything, and after what that leaves. */
 
-enum { GRACE_SECONDS = 20 };    /* for what ends by itself */
+enum { EXIT_TIMEOUT_SECONDS = 20 }; /* for what ends by itself */
 
 static pid_t looked_after;
 
@@ -467,7 +467,7 @@ end_children (gboolean at_once)
   gboolean is_over = at_once;
   guint n_ended = 0;
 
-  alarm (at_once ? 0 : GRACE_SECONDS);
+  alarm (at_once ? 0 : EXIT_TIMEOUT_SECONDS);
   for (;;)
     {
       if (is_over)

@@ -42,13 +42,13 @@ typedef guint32 Errors;
 
 typedef enum
 {
-  HANDING_NONE,
-  HANDING_RECITE,               /* `recite` was run: what it says is known */
-  HANDING_ENDING,               /* a function or program that ends by itself */
-  HANDING_UNTIL_CLOSED,
-  HANDING_ENDLESS,              /* a function that has to be killed */
-  HANDING_DETACH
-} Handing;
+  RUN_KIND_NONE,
+  RUN_KIND_RECITE,              /* `recite` was run: what it says is known */
+  RUN_KIND_ENDING,              /* a function or program that ends by itself */
+  RUN_KIND_UNTIL_CLOSED,
+  RUN_KIND_ENDLESS,             /* a function that has to be killed */
+  RUN_KIND_DETACH
+} RunKind;
 
 /* A process under test, and what is known of it. It is kept by whoever knows it: the list of all,
  * its forks, and its operations. */
@@ -88,7 +88,7 @@ struct _Subject
   GBytes            *mapped;            /* or NULL */
 
   /* What is done with it. */
-  Handing            handing;
+  RunKind            run_kind;
   int                wait_status;       /* with which it ends if left alone, or -1 */
   gboolean           disturbed;         /* it may end in another way */
   gboolean           run_pending;
@@ -119,48 +119,48 @@ void       subject_inherit        (Subject      *self,
 extern GPtrArray *subjects;
 
 /* The runtime's own template, as it is now. */
-Subject   *subject_get_default    (AForkRuntime *runtime);
-void       subject_forget_defaults (void);
+Subject *subject_get_default      (AForkRuntime      *runtime);
+void     subject_forget_defaults  (void);
 
 /* Something goes wrong with it, in order with what it is told; what was forked before is all
  * right. */
-void       subject_spoil          (Subject      *self,
-                                   Errors        errors);
+void     subject_spoil            (Subject           *self,
+                                   Errors             errors);
 /* … or at once, and so perhaps for forks that were asked for and have not been heard of. */
-void       subject_disturb        (Subject      *self,
-                                   Errors        errors);
+void     subject_disturb          (Subject           *self,
+                                   Errors             errors);
 /* All of them, and those that are made until this is called with FALSE. */
-void       subjects_starve        (gboolean      starve);
-gboolean   subjects_are_starved   (void);
+void     subjects_starve          (gboolean           starve);
+gboolean subjects_are_starved     (void);
 
 /* What they need, and what is done when nothing else goes on. */
-void       subjects_begin         (void);
-void       subjects_settle        (void);
-void       subjects_end           (void);
+void     subjects_begin           (void);
+void     subjects_update_outcomes (void);
+void     subjects_end             (void);
 
 /* Whether it, or what it comes from, is stopped or hangs, so that nothing comes of it now. */
-gboolean   subject_is_held_up     (Subject      *self);
+gboolean subject_is_held_up       (Subject           *self);
 /* Whether it can still be told something. */
-gboolean   subject_is_open        (Subject      *self);
+gboolean subject_is_open          (Subject           *self);
 /* Sees to it that it ends by itself. */
-void       subject_let_go         (Subject      *self);
-void       subject_stop           (Subject      *self);
-void       subject_let_go_on      (Subject      *self);
-void       subject_kill           (Subject      *self);
-void       subject_drop           (Subject      *self,
-                                   gboolean      in_thread);
-void       subject_wait           (Subject      *self);
+void     subject_let_go           (Subject           *self);
+void     subject_stop             (Subject           *self);
+void     subject_let_go_on        (Subject           *self);
+void     subject_kill             (Subject           *self);
+void     subject_drop             (Subject           *self,
+                                   gboolean           in_thread);
+void     subject_wait             (Subject           *self);
 /* Closes the connection to it, if it has one and nobody listens. */
-void       subject_close          (Subject      *self);
+void     subject_close            (Subject           *self);
 
 /* What it would say, for comparison; it is about to be told to. */
-void       subject_expect_recital (Subject      *self);
+void     subject_expect_recital   (Subject           *self);
 /* It has been answered, in a callback or by a blocking call. Takes CONNECTION. */
-void       subject_ran            (Subject           *self,
+void     subject_ran              (Subject           *self,
                                    const char        *operation,
                                    GSocketConnection *connection,
                                    const GError      *error);
-void       subject_waited         (Subject           *self,
+void     subject_waited           (Subject           *self,
                                    const char        *operation,
                                    AForkProcess      *process,
                                    const GError      *error);
@@ -169,36 +169,36 @@ void       subject_waited         (Subject           *self,
  * each of which must end once, with what it is to come to. */
 typedef struct _CallMix CallMix;
 
-CallMix   *call_mix_new           (void);
+CallMix *call_mix_new             (void);
 /* Does something at random. */
-void       call_mix_step          (CallMix      *self);
+void     call_mix_step            (CallMix    *self);
 /* From now on descriptors are few, or not any more. */
-void       call_mix_starve        (CallMix      *self,
-                                   gboolean      starve);
+void     call_mix_starve          (CallMix    *self,
+                                   gboolean    starve);
 /* In a plain fork of the program: all of it is the parent's, so it fails … */
-void       call_mix_lose          (CallMix      *self);
+void     call_mix_lose            (CallMix    *self);
 /* … and this checks it. */
-void       call_mix_use_lost      (CallMix      *self);
+void     call_mix_use_lost        (CallMix    *self);
 /* Iterates the context until each call that was made has ended. */
-void       call_mix_settle        (CallMix      *self);
+void     call_mix_update_outcomes (CallMix    *self);
 /* It is settled. Drops the workers, and iterates the context until they have ended. */
-void       call_mix_free          (CallMix      *self);
+void     call_mix_free            (CallMix    *self);
 /* It is settled. Drops the workers, and leaves it at that: its context goes. */
-void       call_mix_abandon       (CallMix      *self);
-void       call_mix_describe      (CallMix      *self);
+void     call_mix_drop            (CallMix    *self);
+void     call_mix_describe        (CallMix    *self);
 
 /* Does something at random. */
-void       action_begin           (void);
-void       action_take            (void);
+void     action_begin             (void);
+void     action_take              (void);
 /* Undoes what lasts, and waits until what goes on in other threads is over. */
-void       action_settle          (void);
+void     action_update_outcomes   (void);
 /* Ends what has to be over at the end of a round. */
-void       action_end_round       (void);
-void       action_describe        (void);
-void       action_end             (void);
+void     action_end_round         (void);
+void     action_describe          (void);
+void     action_end               (void);
 
 /* A blocking call is made, which must come to an end soon. */
-void       watchdog_begin         (const char   *what);
-void       watchdog_end           (void);
+void     watchdog_begin           (const char *what);
+void     watchdog_end             (void);
 
 G_END_DECLS

@@ -115,7 +115,7 @@ subject_unref_closure (gpointer  data,
 
 /* Nothing more comes of it. */
 static void
-settle (Subject *self)
+update_outcome (Subject *self)
 {
   if (self->process == NULL && !self->run_pending && self->n_waits == 0
       && self->connection == NULL)
@@ -204,8 +204,8 @@ retire (gpointer data)
 
 /* That of the native runtime is prepared once; one that replaces it is prepared in the same way. */
 static Subject *
-adopt_default (AForkRuntime *runtime,
-               AForkProcess *process)
+take_over_default (AForkRuntime *runtime,
+                   AForkProcess *process)
 {
   Subject *self = subject_new (g_object_ref (process), NULL, "a runtime's template");
 
@@ -237,7 +237,7 @@ subject_get_default (AForkRuntime *runtime)
         g_ptr_array_remove_index (defaults, i--);
     }
 
-  return adopt_default (runtime, process);
+  return take_over_default (runtime, process);
 }
 
 void
@@ -360,7 +360,7 @@ subject_is_held_up (Subject *self)
 gboolean
 subject_is_open (Subject *self)
 {
-  return self->process != NULL && self->handing == HANDING_NONE;
+  return self->process != NULL && self->run_kind == RUN_KIND_NONE;
 }
 
 void
@@ -408,8 +408,8 @@ subject_kill (Subject *self)
     {
       tally ("faults", "killed by force_exit");
       afork_process_force_exit (self->process);
-      self->must_fail |= self->handing == HANDING_NONE;
-      self->forks_must_fail |= self->handing == HANDING_NONE;
+      self->must_fail |= self->run_kind == RUN_KIND_NONE;
+      self->forks_must_fail |= self->run_kind == RUN_KIND_NONE;
     }
   self->hangs = FALSE;
 }
@@ -437,7 +437,7 @@ subjects_begin (void)
 }
 
 void
-subjects_settle (void)
+subjects_update_outcomes (void)
 {
   if (drop_thread == NULL)
     return;
@@ -449,7 +449,7 @@ subjects_settle (void)
 void
 subjects_end (void)
 {
-  subjects_settle ();
+  subjects_update_outcomes ();
   g_clear_pointer (&drop_queue, g_async_queue_unref);
   g_clear_pointer (&subjects, g_ptr_array_unref);
 }
@@ -467,14 +467,14 @@ subject_drop (Subject  *self,
               gboolean  in_thread)
 {
   g_autoptr(Subject) kept G_GNUC_UNUSED = subject_ref (self);
-  gboolean is_unrun = self->handing == HANDING_NONE;
+  gboolean is_unrun = self->run_kind == RUN_KIND_NONE;
 
   if (self->process == NULL)
     return;
 
   subject_let_go_on (self);
   /* It would not end by itself, or is kept by who waits for its end. */
-  if (self->hangs || self->handing == HANDING_ENDLESS)
+  if (self->hangs || self->run_kind == RUN_KIND_ENDLESS)
     subject_kill (self);
   else if (is_unrun && self->n_waits > 0)
     chance (50) ? subject_kill (self) : g_cancellable_cancel (self->wait_cancellable);
@@ -485,7 +485,7 @@ subject_drop (Subject  *self,
     drop_elsewhere (g_steal_pointer (&self->process));
   else
     g_clear_object (&self->process);
-  settle (self);
+  update_outcome (self);
 }
 
 void
@@ -495,7 +495,7 @@ subject_close (Subject *self)
 
   if (!self->is_reciting)
     g_clear_object (&self->connection);
-  settle (self);
+  update_outcome (self);
 }
 
 void
@@ -504,13 +504,13 @@ subject_let_go (Subject *self)
   g_autoptr(Subject) kept G_GNUC_UNUSED = subject_ref (self);
 
   subject_let_go_on (self);
-  if (self->handing == HANDING_ENDLESS || self->hangs)
+  if (self->run_kind == RUN_KIND_ENDLESS || self->hangs)
     subject_kill (self);
   if (!self->is_reciting)
     g_clear_object (&self->connection);
-  if (self->handing == HANDING_NONE)
+  if (self->run_kind == RUN_KIND_NONE)
     subject_drop (self, FALSE);
-  settle (self);
+  update_outcome (self);
 }
 
 /* Reciting. */
@@ -589,7 +589,7 @@ heard_cb (GObject      *object,
              self->number, self->origin, self->n_heard, total);
   tally ("recitals", self->n_heard == total ? "whole" : "cut off by a fault");
   g_clear_object (&self->connection);
-  settle (self);
+  update_outcome (self);
 }
 
 /* Answers. */
@@ -618,7 +618,7 @@ subject_ran (Subject           *self,
 
   self->entered = error == NULL;
   self->connection = connection;
-  if (connection != NULL && self->handing == HANDING_RECITE)
+  if (connection != NULL && self->run_kind == RUN_KIND_RECITE)
     {
       /* A write to nobody is a worker's own affair, and its end. */
       if (chance (5))
@@ -635,7 +635,7 @@ subject_ran (Subject           *self,
     {
       g_clear_object (&self->connection);
     }
-  settle (self);
+  update_outcome (self);
 }
 
 static void
@@ -674,7 +674,7 @@ subject_waited (Subject      *self,
     refute (self, operation, error);
   if (error == NULL)
     check_end (self, process);
-  settle (self);
+  update_outcome (self);
 }
 
 static void

@@ -894,7 +894,7 @@ leave_source (gconstpointer source)
 
 typedef struct
 {
-  GSourceFuncs  told;           /* what GLib is given */
+  GSourceFuncs  notified;       /* what GLib is given */
   GSourceFuncs *own;
 } SourceFunctions;
 
@@ -953,19 +953,19 @@ TELL GSource *
 g_source_new (GSourceFuncs *functions,
               guint         size)
 {
-  SourceFunctions *told;
+  SourceFunctions *notified;
 
   if (__tsan_acquire == NULL)
     return REAL (g_source_new) (functions, size);
 
-  told = malloc (sizeof *told);
-  told->told = *functions;
-  told->told.prepare = functions->prepare != NULL ? prepare_source : NULL;
-  told->told.check = functions->check != NULL ? check_source : NULL;
-  told->told.dispatch = functions->dispatch != NULL ? dispatch_source : NULL;
-  told->told.finalize = functions->finalize != NULL ? finalize_source : NULL;
-  told->own = functions;
-  return REAL (g_source_new) (&told->told, size);
+  notified = malloc (sizeof *notified);
+  notified->notified = *functions;
+  notified->notified.prepare = functions->prepare != NULL ? prepare_source : NULL;
+  notified->notified.check = functions->check != NULL ? check_source : NULL;
+  notified->notified.dispatch = functions->dispatch != NULL ? dispatch_source : NULL;
+  notified->notified.finalize = functions->finalize != NULL ? finalize_source : NULL;
+  notified->own = functions;
+  return REAL (g_source_new) (&notified->notified, size);
 }
 
 typedef struct

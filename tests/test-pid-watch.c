@@ -7,7 +7,7 @@
 
 #include "config.h"
 
-#include "test-life-util.h"
+#include "test-pid-watch-util.h"
 
 #include <fcntl.h>
 #include <glib-unix.h>
@@ -44,7 +44,7 @@ test_pid (Fixture       *fixture,
     {
       g_autoptr(GSocketConnection) connection = NULL;
 
-      connection = run_process_ok (processes[i], "tell_pid");
+      connection = run_process_ok (processes[i], "write_pid");
       assert_pid (processes[i], connection);
       finish_process (processes[i], connection);
     }
@@ -63,7 +63,7 @@ test_pid_before_run (Fixture       *fixture,
   pid = afork_process_get_pid (fork);
   g_assert_cmpint (pid, !=, 0);
 
-  connection = run_process_ok (fork, "tell_pid");
+  connection = run_process_ok (fork, "write_pid");
   g_assert_cmpint (assert_pid (fork, connection), ==, pid);
   finish_process (fork, connection);
   g_assert_cmpint (afork_process_get_pid (fork), ==, pid);
@@ -585,8 +585,8 @@ await_stopped (AForkProcess *process)
 /* Has the process, which is known and has a fork, enter a function that lives on, and returns when
  * that is so, but nothing has been heard of it. */
 static void
-run_unheard (AForkProcess  *process,
-             GAsyncResult **result)
+run_unobserved (AForkProcess  *process,
+                GAsyncResult **result)
 {
   const GPid pid = afork_process_get_pid (process);
   int pipe[2];
@@ -596,7 +596,7 @@ run_unheard (AForkProcess  *process,
   afork_process_send_fd (process, pipe[1]);
   g_assert_no_errno (kill (pid, SIGSTOP));
   await_stopped (process);
-  afork_process_run_async (process, "run_tell", NULL, store_result_cb, result);
+  afork_process_run_async (process, "run_notify", NULL, store_result_cb, result);
   while (g_main_context_iteration (NULL, FALSE))
     ;
   g_assert_no_errno (kill (pid, SIGCONT));
@@ -620,7 +620,7 @@ test_signal_early_worker (Fixture       *fixture,
       afork_process_require (process, "faults");
       fork = afork_process_fork (process);
       await_state (fork, AFORK_PROCESS_STATE_PREPARING);
-      run_unheard (process, &result);
+      run_unobserved (process, &result);
       if (signal != 0)
         afork_process_send_signal (process, signal);
       else
@@ -797,7 +797,7 @@ test_template_run (Fixture       *fixture,
   await_state (fixture->template, AFORK_PROCESS_STATE_PREPARING);
   pid = afork_process_get_pid (fixture->template);
   record (fixture->template, events);
-  of_template = run_process_ok (fixture->template, "tell_pid");
+  of_template = run_process_ok (fixture->template, "write_pid");
   g_assert_cmpint (assert_pid (fixture->template, of_template), !=, pid);
   g_assert_cmpstr (events->str, ==, " pid 2");
 
@@ -861,7 +861,7 @@ add (const char  *path,
      void       (*test) (Fixture       *fixture,
                          gconstpointer  data))
 {
-  add_with_module (path, "life", test);
+  add_with_module (path, "lifecycle", test);
 }
 
 int
@@ -870,34 +870,34 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
 
-  add ("/life/pid/told", test_pid);
-  add ("/life/pid/before-run", test_pid_before_run);
-  add ("/life/state/sequence", test_state);
-  add ("/life/state/exited", test_state_of_exited);
-  add ("/life/state/never-came-to-be", test_state_of_missing);
-  add ("/life/end/exit", test_end_exit);
-  add ("/life/end/signal", test_end_signal);
-  add ("/life/end/no-zombies", test_end_no_zombies);
-  add ("/life/end/usage", test_end_usage);
-  add ("/life/wait/many", test_wait_many);
-  add ("/life/wait/given-up", test_wait_given_up);
-  add ("/life/wait/blocking", test_wait_blocking);
-  add ("/life/signal/early", test_signal_early);
-  add ("/life/signal/kept", test_signal_kept);
-  add ("/life/signal/template", test_signal_template);
-  add ("/life/signal/early-run", test_signal_early_run);
-  add ("/life/signal/early-template", test_signal_early_template);
-  add ("/life/signal/early-worker", test_signal_early_worker);
-  add ("/life/signal/early-stop", test_signal_early_stop);
-  add ("/life/signal/running", test_signal_running);
-  add ("/life/signal/invalid", test_signal_invalid);
-  add ("/life/kill/new", test_kill_new);
-  add ("/life/kill/prepared", test_kill_prepared);
-  add ("/life/kill/run", test_kill_run);
-  add ("/life/kill/meanwhile", test_kill_meanwhile);
-  add ("/life/kill/running", test_kill_running);
-  add ("/life/template/run", test_template_run);
-  add ("/life/template/run-each-of-many", test_templates_run);
+  add ("/pid-watch/pid/told", test_pid);
+  add ("/pid-watch/pid/before-run", test_pid_before_run);
+  add ("/pid-watch/state/sequence", test_state);
+  add ("/pid-watch/state/exited", test_state_of_exited);
+  add ("/pid-watch/state/never-came-to-be", test_state_of_missing);
+  add ("/pid-watch/end/exit", test_end_exit);
+  add ("/pid-watch/end/signal", test_end_signal);
+  add ("/pid-watch/end/no-zombies", test_end_no_zombies);
+  add ("/pid-watch/end/usage", test_end_usage);
+  add ("/pid-watch/wait/many", test_wait_many);
+  add ("/pid-watch/wait/given-up", test_wait_given_up);
+  add ("/pid-watch/wait/blocking", test_wait_blocking);
+  add ("/pid-watch/signal/early", test_signal_early);
+  add ("/pid-watch/signal/kept", test_signal_kept);
+  add ("/pid-watch/signal/template", test_signal_template);
+  add ("/pid-watch/signal/early-run", test_signal_early_run);
+  add ("/pid-watch/signal/early-template", test_signal_early_template);
+  add ("/pid-watch/signal/early-worker", test_signal_early_worker);
+  add ("/pid-watch/signal/early-stop", test_signal_early_stop);
+  add ("/pid-watch/signal/running", test_signal_running);
+  add ("/pid-watch/signal/invalid", test_signal_invalid);
+  add ("/pid-watch/kill/new", test_kill_new);
+  add ("/pid-watch/kill/prepared", test_kill_prepared);
+  add ("/pid-watch/kill/run", test_kill_run);
+  add ("/pid-watch/kill/meanwhile", test_kill_meanwhile);
+  add ("/pid-watch/kill/running", test_kill_running);
+  add ("/pid-watch/template/run", test_template_run);
+  add ("/pid-watch/template/run-each-of-many", test_templates_run);
 
   return g_test_run ();
 }

@@ -95,7 +95,7 @@ function lives(pid) {
 // What this program does if it is executed as a caller, which is going to be killed. Its worker
 // does not read its socket.
 function beCaller() {
-    const process = AFork.Process.new().require('life');
+    const process = AFork.Process.new().require('lifecycle');
     process.die_with_parent = true;
     const connection = process.run('forever', null);
     print(process.pid);

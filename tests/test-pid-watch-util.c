@@ -5,14 +5,14 @@
 
 #include "config.h"
 
-#include "test-life-util.h"
+#include "test-pid-watch-util.h"
 
 #include <stdlib.h>
 
 AForkProcess *
 new_executed (void)
 {
-  return afork_process_require (afork_process_new_exec (NULL), "life");
+  return afork_process_require (afork_process_new_exec (NULL), "lifecycle");
 }
 
 /* A line of what the worker says. */

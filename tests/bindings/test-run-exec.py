@@ -24,7 +24,7 @@ import gi
 gi.require_version("AFork", "1")
 from gi.repository import AFork, GLib
 
-process = AFork.Process.new().require("life")
+process = AFork.Process.new().require("lifecycle")
 process.props.die_with_parent = True
 assert process.get_die_with_parent()
 connection = process.run("forever", None)

@@ -44,7 +44,7 @@ WORKER (forever)
 }
 
 /* Says which process it is, and lives until the caller closes. */
-WORKER (tell_pid)
+WORKER (write_pid)
 {
   char byte;
 

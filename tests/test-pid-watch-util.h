@@ -18,7 +18,7 @@ AForkProcess *new_executed (void);
 void          assert_line  (GSocketConnection *connection,
                             const char        *expected);
 
-/* Returns the number, which the process itself, running tell_pid(), agrees with. */
+/* Returns the number, which the process itself, running write_pid(), agrees with. */
 GPid          assert_pid   (AForkProcess      *process,
                             GSocketConnection *connection);
 

@@ -22,7 +22,7 @@
 #include "afork/afork-runtime.h"
 #include "afork/worker/afork-worker.h"
 
-#define VARIABLE "AFORK_TEST_GREETING"
+#define VARIABLE "AFORK_TEST_HANDSHAKE"
 
 AFORK_WORKER_EXPORT void done (int socket, const AForkItem *items, size_t n_items);
 
@@ -79,7 +79,7 @@ test_late (gconstpointer data)
       g_assert_null (afork_process_run (i == 0 ? process : fresh, "done", NULL, &error));
       g_assert_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN);
       g_test_message ("%s", error->message);
-      g_assert_nonnull (strstr (error->message, "“test-greeting”"));
+      g_assert_nonnull (strstr (error->message, "“test-handshake”"));
       g_assert_nonnull (strstr (error->message, "AFork server"));
       g_assert_nonnull (strstr (error->message, "afork_init()"));
     }
@@ -111,14 +111,14 @@ test_without_limit (gconstpointer data)
 
   afork_runtime_set_start_timeout (self, 0);
   process = afork_process_new_exec (self);
-  g_assert_null (process->peer->deadline);
+  g_assert_null (process->peer->handshake_timeout);
   afork_runtime_set_start_timeout (self, 30000);
   afork_process_force_exit (process);
   wait_for_end (process);
 }
 
 static void
-wait_for_greeting (void)
+wait_for_handshake (void)
 {
   g_autoptr(GArray) sockets = g_array_new (FALSE, FALSE, sizeof (struct pollfd));
 
@@ -136,19 +136,19 @@ wait_for_greeting (void)
 
 /* The limit is over when the context is iterated again, and the program has answered in time. */
 static void
-test_unheard (gconstpointer data)
+test_unconfirmed (gconstpointer data)
 {
   g_autoptr(AForkProcess) process = afork_process_new_exec (afork_runtime_get_self ());
-  GSource *deadline = process->peer->deadline;
+  GSource *handshake_timeout = process->peer->handshake_timeout;
 
-  g_assert_nonnull (deadline);
-  wait_for_greeting ();
-  g_source_set_priority (deadline, G_PRIORITY_HIGH);
-  g_source_set_ready_time (deadline, 0);
+  g_assert_nonnull (handshake_timeout);
+  wait_for_handshake ();
+  g_source_set_priority (handshake_timeout, G_PRIORITY_HIGH);
+  g_source_set_ready_time (handshake_timeout, 0);
   while (afork_process_get_state (process) < AFORK_PROCESS_STATE_PREPARING)
     g_main_context_iteration (NULL, TRUE);
   g_assert_cmpint (afork_process_get_state (process), ==, AFORK_PROCESS_STATE_PREPARING);
-  g_assert_null (process->peer->deadline);
+  g_assert_null (process->peer->handshake_timeout);
   afork_process_force_exit (process);
   wait_for_end (process);
 }
@@ -165,14 +165,14 @@ main (int    argc,
   /* Under valgrind, that is what would be executed again. */
   if (g_getenv ("AFORK_TEST_VALGRIND") == NULL)
     {
-      g_test_add_data_func ("/greeting/late/wait", "wait", test_late);
-      g_test_add_data_func ("/greeting/late/close", "close", test_late);
-      g_test_add_data_func ("/greeting/late/close-and-wait", "close-and-wait", test_late);
-      g_test_add_data_func ("/greeting/late/exit", "exit", test_late);
-      g_test_add_data_func ("/greeting/late/abort", "abort", test_late);
-      g_test_add_data_func ("/greeting/in-time", NULL, test_in_time);
-      g_test_add_data_func ("/greeting/without-limit", NULL, test_without_limit);
-      g_test_add_data_func ("/greeting/unheard", NULL, test_unheard);
+      g_test_add_data_func ("/handshake/late/wait", "wait", test_late);
+      g_test_add_data_func ("/handshake/late/close", "close", test_late);
+      g_test_add_data_func ("/handshake/late/close-and-wait", "close-and-wait", test_late);
+      g_test_add_data_func ("/handshake/late/exit", "exit", test_late);
+      g_test_add_data_func ("/handshake/late/abort", "abort", test_late);
+      g_test_add_data_func ("/handshake/in-time", NULL, test_in_time);
+      g_test_add_data_func ("/handshake/without-limit", NULL, test_without_limit);
+      g_test_add_data_func ("/handshake/unconfirmed", NULL, test_unconfirmed);
     }
 
   return g_test_run ();
