@@ -58,7 +58,7 @@ afork_early (GError **error)
     }
   if (!_afork_program_check_threads (error))
     return FALSE;
-  if (_afork_belonging_is_any ())
+  if (_afork_atfork_has_hooks ())
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_FAILED,
                    _("It is too late to fork the program early: it has made other processes "

@@ -99,7 +99,7 @@ static GError *
 new_hold_error (AForkProcess *self)
 {
   if (self->context != NULL && _afork_context_is_lost (self->context))
-    return _afork_belonging_new_error ();
+    return _afork_atfork_new_error ();
 
   return g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED,
                       _("The process belongs to a main context that another thread uses: this "
@@ -899,7 +899,7 @@ static void
 refuse_context (AForkProcess *self)
 {
   gboolean is_lost = self->template != NULL && _afork_context_is_lost (self->template->context);
-  g_autoptr(GError) error = is_lost ? _afork_belonging_new_error () : new_hold_error (self);
+  g_autoptr(GError) error = is_lost ? _afork_atfork_new_error () : new_hold_error (self);
 
   if (!is_lost)
     warn_of_thread ();

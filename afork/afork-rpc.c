@@ -108,7 +108,7 @@ static GError *
 new_hold_error (AForkRpc *self)
 {
   if (self->context != NULL && _afork_context_is_lost (self->context))
-    return _afork_belonging_new_error ();
+    return _afork_atfork_new_error ();
 
   return g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED,
                       _("Calls of “%s” belong to a main context that another thread uses: this "
@@ -399,7 +399,7 @@ refuse_context (AForkRpc *self)
     g_critical ("An object for calls belongs to the thread-default main context in which it was "
                 "made, as its process does, and another thread uses that: this thread needs one of "
                 "its own, see g_main_context_push_thread_default()");
-  self->failure = _afork_context_is_lost (self->process->context) ? _afork_belonging_new_error ()
+  self->failure = _afork_context_is_lost (self->process->context) ? _afork_atfork_new_error ()
                                                                   : new_hold_error (self);
   self->context = _afork_context_ref_nowhere ();
   self->refused = TRUE;

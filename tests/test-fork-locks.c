@@ -125,14 +125,14 @@ forget_nothing (gpointer data)
 static void
 test_segments (void)
 {
-  AForkBelonging belonging = { 0 };
+  AForkBelonging atfork_hook = { 0 };
 
   /* The first thing that is kept has forks looked after. */
-  _afork_belonging_begin (&belonging, forget_nothing, &belonging);
+  _afork_atfork_add_hook (&atfork_hook, forget_nothing, &atfork_hook);
   table = _afork_segment_table_new ();
   check (use_segments, drop_segments);
   _afork_segment_table_free (table);
-  _afork_belonging_end (&belonging);
+  _afork_atfork_remove_hook (&atfork_hook);
 }
 
 static void
@@ -146,12 +146,12 @@ test_waiters (void)
 static void
 test_oom (void)
 {
-  AForkBelonging belonging = { 0 };
+  AForkBelonging atfork_hook = { 0 };
 
-  _afork_belonging_begin (&belonging, forget_nothing, &belonging);
+  _afork_atfork_add_hook (&atfork_hook, forget_nothing, &atfork_hook);
   _afork_oom_begin ();
   check (use_oom, use_oom);
-  _afork_belonging_end (&belonging);
+  _afork_atfork_remove_hook (&atfork_hook);
 }
 
 int

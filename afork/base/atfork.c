@@ -21,7 +21,7 @@
 #include "i18n.h"
 
 static AForkMutex mutex;        /* for the queue */
-static GQueue belongings = G_QUEUE_INIT;
+static GQueue hooks = G_QUEUE_INIT;
 
 static guint generation;        /* atomic */
 static int is_own_fork;         /* atomic: the library forks the program just now */
@@ -197,7 +197,7 @@ lent_gone_cb (gpointer  data,
 }
 
 void
-_afork_belonging_lend (GSocket *socket)
+_afork_atfork_lend (GSocket *socket)
 {
   struct stat status;
   Lent *taken;
@@ -342,13 +342,13 @@ handle_forks (void)
 }
 
 void
-_afork_belonging_begin_fork (void)
+_afork_atfork_begin_fork (void)
 {
   is_own_fork = TRUE;
 }
 
 void
-_afork_belonging_end_fork (void)
+_afork_atfork_end_fork (void)
 {
   is_own_fork = FALSE;
 }
@@ -359,78 +359,78 @@ static void
 lock (void)
 {
   if (!_afork_mutex_lock (&mutex))
-    g_queue_init (&belongings);
+    g_queue_init (&hooks);
 }
 
 void
-_afork_belonging_begin (AForkBelonging  *self,
-                        void           (*forget) (gpointer owner),
-                        gpointer         owner)
+_afork_atfork_add_hook (AForkBelonging *self,
+                        void          (*run_in_child) (gpointer owner),
+                        gpointer        owner)
 {
   handle_forks ();
   self->link.data = owner;
-  self->forget = forget;
-  self->generation = _afork_belonging_get_generation ();
+  self->run_in_child = run_in_child;
+  self->generation = _afork_atfork_get_generation ();
 
   lock ();
-  g_queue_push_tail_link (&belongings, &self->link);
+  g_queue_push_tail_link (&hooks, &self->link);
   _afork_mutex_unlock (&mutex);
 }
 
 void
-_afork_belonging_end (AForkBelonging *self)
+_afork_atfork_remove_hook (AForkBelonging *self)
 {
-  if (_afork_belonging_is_lost (self))
+  if (_afork_atfork_is_lost (self))
     return;
 
   lock ();
   if (self->link.data != NULL)
-    g_queue_unlink (&belongings, &self->link);
+    g_queue_unlink (&hooks, &self->link);
   self->link.data = NULL;
   _afork_mutex_unlock (&mutex);
 }
 
 gboolean
-_afork_belonging_is_lost (const AForkBelonging *self)
+_afork_atfork_is_lost (const AForkBelonging *self)
 {
-  return self->generation != _afork_belonging_get_generation ();
+  return self->generation != _afork_atfork_get_generation ();
 }
 
 guint
-_afork_belonging_get_generation (void)
+_afork_atfork_get_generation (void)
 {
   return (guint) g_atomic_int_get (&generation);
 }
 
 GError *
-_afork_belonging_new_error (void)
+_afork_atfork_new_error (void)
 {
   return g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
                       _("The process is one of the program that this one was forked from"));
 }
 
 gboolean
-_afork_belonging_is_any (void)
+_afork_atfork_has_hooks (void)
 {
   gboolean is_any;
 
   lock ();
-  is_any = !g_queue_is_empty (&belongings);
+  is_any = !g_queue_is_empty (&hooks);
   _afork_mutex_unlock (&mutex);
   return is_any;
 }
 
 void
-_afork_belonging_forget_all (void)
+_afork_atfork_run_in_child (void)
 {
   GList *link;
 
   /* The one thread there is was not in here when it forked, so the mutex is free. */
-  while ((link = g_queue_pop_head_link (&belongings)) != NULL)
+  while ((link = g_queue_pop_head_link (&hooks)) != NULL)
     {
       AForkBelonging *self = (AForkBelonging *) link;
 
-      self->forget (g_steal_pointer (&link->data));
+      self->run_in_child (g_steal_pointer (&link->data));
     }
 
   /* What is left is what the template was given. */
@@ -444,7 +444,7 @@ _afork_belonging_forget_all (void)
 gboolean
 _afork_mutex_lock (AForkMutex *self)
 {
-  const guint now = _afork_belonging_get_generation ();
+  const guint now = _afork_atfork_get_generation ();
   const guint before = (guint) g_atomic_int_get (&self->generation);
   gboolean is_same = before == now;
 
@@ -458,7 +458,7 @@ _afork_mutex_lock (AForkMutex *self)
 gboolean
 _afork_mutex_lock_intact (AForkMutex *self)
 {
-  const guint now = _afork_belonging_get_generation ();
+  const guint now = _afork_atfork_get_generation ();
   const guint before = (guint) g_atomic_int_get (&self->generation);
 
   if (before == now

@@ -20,38 +20,38 @@ G_BEGIN_DECLS
 typedef struct
 {
   GList    link;                /* its data is the owner, or NULL while it is not kept */
-  void   (*forget) (gpointer owner);
+  void   (*run_in_child) (gpointer owner);
   guint    generation;
 } AForkBelonging;
 
-/* Keeps SELF, a part of OWNER, until _afork_belonging_end(). FORGET gives up the copy in a fork:
- * it closes descriptors and destroys sources, and sends nothing and calls nobody. It may end other
- * belongings. To be called in any thread, as is the other. */
-void _afork_belonging_begin      (AForkBelonging *self,
-                                  void          (*forget) (gpointer owner),
-                                  gpointer        owner);
-void _afork_belonging_end        (AForkBelonging *self);
+/* Keeps SELF, a part of OWNER, until _afork_atfork_remove_hook(). RUN_IN_CHILD gives up the copy in
+ * a fork: it closes descriptors and destroys sources, and sends nothing and calls nobody. It may
+ * end other belongings. To be called in any thread, as is the other. */
+void     _afork_atfork_add_hook       (AForkBelonging       *self,
+                                       void                (*run_in_child) (gpointer owner),
+                                       gpointer              owner);
+void     _afork_atfork_remove_hook    (AForkBelonging       *self);
 
 /* Whether it is of the program that this one was forked from, by fork(). */
-gboolean _afork_belonging_is_lost    (const AForkBelonging *self);
+gboolean _afork_atfork_is_lost        (const AForkBelonging *self);
 /* Which is another one after each such fork. */
-guint    _afork_belonging_get_generation (void);
+guint    _afork_atfork_get_generation (void);
 /* What is told to whoever uses something that is lost. */
-GError  *_afork_belonging_new_error  (void);
+GError  *_afork_atfork_new_error      (void);
 
 /* The library forks the program itself, which has one thread, and does the rest in the child. */
-void     _afork_belonging_begin_fork (void);
-void     _afork_belonging_end_fork   (void);
+void     _afork_atfork_begin_fork     (void);
+void     _afork_atfork_end_fork       (void);
 
 /* SOCKET goes to the program, which may close its descriptor at any time. Until then it leads to a
  * process of the library's, so it is put an end to as well in a fork of the program. */
-void     _afork_belonging_lend       (GSocket              *socket);
+void     _afork_atfork_lend           (GSocket              *socket);
 
 /* Whether anything is kept. */
-gboolean _afork_belonging_is_any (void);
+gboolean _afork_atfork_has_hooks      (void);
 
 /* In a fork of the program, which has one thread: gives up all of them. */
-void _afork_belonging_forget_all (void);
+void     _afork_atfork_run_in_child   (void);
 
 /* A mutex that is free in a fork of the program, though another thread had it when that was made.
  * There, locking it tells the first time that what it protects is another generation's, and perhaps

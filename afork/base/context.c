@@ -67,7 +67,7 @@ lock_table (void)
 static gboolean
 is_lost (AForkContext *self)
 {
-  return self->generation != _afork_belonging_get_generation () && !self->is_nowhere;
+  return self->generation != _afork_atfork_get_generation () && !self->is_nowhere;
 }
 
 AForkContext *
@@ -214,7 +214,7 @@ context_new (void)
   AForkContext *self = g_new0 (AForkContext, 1);
 
   g_atomic_ref_count_init (&self->ref_count);
-  self->generation = _afork_belonging_get_generation ();
+  self->generation = _afork_atfork_get_generation ();
   g_mutex_init (&self->mutex);
   g_queue_init (&self->work);
   g_queue_init (&self->watches);

@@ -14,7 +14,7 @@
 /* The waiters of one context. */
 typedef struct
 {
-  AForkBelonging   belonging;
+  AForkBelonging   atfork_hook;
   gatomicrefcount  ref_count;     /* of each waiter and group, and of the source */
   guint            n_waiters;     /* under the lock of the table */
 
@@ -92,7 +92,7 @@ hub_unref (gpointer data)
   if (!g_atomic_ref_count_dec (&self->ref_count))
     return;
 
-  _afork_belonging_end (&self->belonging);
+  _afork_atfork_remove_hook (&self->atfork_hook);
   if (self->is_broken)
     return;
 
@@ -526,7 +526,7 @@ source_gone_cb (gpointer data)
 
 /* In a fork of the program: nobody is called there. */
 static void
-forget (gpointer data)
+run_in_child (gpointer data)
 {
   GSource *source = detach (data);
 
@@ -541,7 +541,7 @@ hub_new (GMainContext *context)
   Hub *self = g_new0 (Hub, 1);
 
   g_atomic_ref_count_init (&self->ref_count);
-  _afork_belonging_begin (&self->belonging, forget, self);
+  _afork_atfork_add_hook (&self->atfork_hook, run_in_child, self);
   self->context = context;
   self->groups = g_hash_table_new (NULL, NULL);
   self->times = g_sequence_new (NULL);

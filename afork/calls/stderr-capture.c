@@ -46,7 +46,7 @@ enum
  * After the worker's end, what waits is still written, for at most as long. */
 struct _AForkStderr
 {
-  AForkBelonging   belonging;
+  AForkBelonging   atfork_hook;
   gatomicrefcount  ref_count;     /* of the owner, and of the source */
   int              fd;            /* the pipe's end, or -1 */
   gboolean         forward;
@@ -71,7 +71,7 @@ stderr_unref (gpointer data)
   if (!g_atomic_ref_count_dec (&self->ref_count))
     return;
 
-  _afork_belonging_end (&self->belonging);
+  _afork_atfork_remove_hook (&self->atfork_hook);
   _afork_fd_clear (&self->fd);
   g_byte_array_unref (self->unwritten);
   g_string_free (self->kept, TRUE);
@@ -308,7 +308,7 @@ _afork_stderr_set_context (AForkStderr  *self,
 /* Life. */
 
 static void
-forget_copy (gpointer data)
+run_in_child (gpointer data)
 {
   AForkStderr *self = stderr_ref (data);
 
@@ -330,7 +330,7 @@ _afork_stderr_new (AForkProcess *process,
 
   self = g_new0 (AForkStderr, 1);
   g_atomic_ref_count_init (&self->ref_count);
-  _afork_belonging_begin (&self->belonging, forget_copy, self);
+  _afork_atfork_add_hook (&self->atfork_hook, run_in_child, self);
   self->fd = _afork_fd_own (_afork_fd_avoid_standard (fds[0]));
   _afork_fd_own (fds[1]);
   self->forward = forward;

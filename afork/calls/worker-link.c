@@ -32,7 +32,7 @@ enum
 
 struct _AForkRpcLink
 {
-  AForkBelonging            belonging;    /* the stream and the source */
+  AForkBelonging            atfork_hook;  /* the stream and the source */
   gatomicrefcount           ref_count;
   const AForkRpcLinkEvents *events;       /* NULL once forgotten */
   gpointer                  data;         /* only to be used with a reference … */
@@ -95,7 +95,7 @@ shut (AForkRpcLink *self)
 
 /* In a fork of the program. */
 static void
-forget_copy (gpointer data)
+run_in_child (gpointer data)
 {
   g_autoptr(AForkRpcLink) self = _afork_rpc_link_ref (data);
 
@@ -116,7 +116,7 @@ _afork_rpc_link_unref (AForkRpcLink *self)
   /* The timeout of a lost worker is destroyed with the main context. */
   _afork_source_clear (&self->exit_timeout);
   _afork_source_clear (&self->end_source);
-  _afork_belonging_end (&self->belonging);
+  _afork_atfork_remove_hook (&self->atfork_hook);
   g_clear_pointer (&self->captured, _afork_stderr_free);
   g_clear_error (&self->failure);
   g_clear_error (&self->end_error);
@@ -874,7 +874,7 @@ _afork_rpc_link_new (AForkProcess             *process,
   AForkRpcLink *self = g_new0 (AForkRpcLink, 1);
 
   g_atomic_ref_count_init (&self->ref_count);
-  _afork_belonging_begin (&self->belonging, forget_copy, self);
+  _afork_atfork_add_hook (&self->atfork_hook, run_in_child, self);
   self->events = events;
   self->data = data;
   g_weak_ref_init (&self->owner, data);

@@ -24,7 +24,7 @@ enum { SENT_PER_TURN = 1024 * 1024 };
 
 struct _AForkChannel
 {
-  AForkBelonging                belonging;      /* the socket, the source, and what is queued */
+  AForkBelonging                atfork_hook;    /* the socket, the source, and what is queued */
   gatomicrefcount               ref_count;
   const AForkChannelEvents *events;
   gpointer                  data;
@@ -64,7 +64,7 @@ static gboolean receive          (AForkChannel *self,
                                   AForkTurn    *turn);
 static void     lose             (AForkChannel *self);
 static void     source_user_free (gpointer      data);
-static void     forget           (gpointer      data);
+static void     run_in_child     (gpointer      data);
 
 /* The source. What is queued is sent when the context prepares to wait, which spares it a turn. It
  * is ready if that fails, and when a handler that was called for one frame turns the context while
@@ -85,7 +85,7 @@ source_prepare (GSource *source,
   g_autoptr(AForkChannel) self = _afork_channel_ref (((ChannelSource *) source)->channel);
 
   *timeout = -1;
-  if (_afork_belonging_is_lost (&self->belonging))
+  if (_afork_atfork_is_lost (&self->atfork_hook))
     return TRUE;
   return (has_to_flush (self) && send_queued (self) != 0) || self->reader.unparsed
     || _afork_turn_prepare (&self->turn_state, timeout);
@@ -102,7 +102,7 @@ source_dispatch (GSource     *source,
   gboolean caught_up = TRUE;
   AForkTurn turn;
 
-  if (_afork_belonging_is_lost (&self->belonging))
+  if (_afork_atfork_is_lost (&self->atfork_hook))
     {
       lose (self);
       return G_SOURCE_CONTINUE;
@@ -512,7 +512,7 @@ _afork_channel_read_exactly (AForkChannel *self)
 static void
 lose (AForkChannel *self)
 {
-  g_autoptr(GError) error = _afork_belonging_new_error ();
+  g_autoptr(GError) error = _afork_atfork_new_error ();
 
   _afork_channel_close (self, error);
 }
@@ -546,7 +546,7 @@ _afork_channel_new (int                        fd,
     }
 
   self = g_new0 (AForkChannel, 1);
-  _afork_belonging_begin (&self->belonging, forget, self);
+  _afork_atfork_add_hook (&self->atfork_hook, run_in_child, self);
   g_atomic_ref_count_init (&self->ref_count);
   self->events = events;
   self->data = data;
@@ -572,7 +572,7 @@ _afork_channel_unref (AForkChannel *self)
     return;
 
   g_assert (self->source == NULL && self->socket < 0);
-  _afork_belonging_end (&self->belonging);
+  _afork_atfork_remove_hook (&self->atfork_hook);
   _afork_reader_clear (&self->reader);
   g_free (self);
 }
@@ -593,7 +593,7 @@ shut (AForkChannel *self)
 }
 
 static void
-forget (gpointer data)
+run_in_child (gpointer data)
 {
   g_autoptr(AForkChannel) self = _afork_channel_ref (data);
   g_auto(AForkFd) socket G_GNUC_UNUSED = shut (self);
@@ -625,7 +625,7 @@ _afork_channel_steal_socket (AForkChannel  *self,
   if (socket != NULL)
     {
       _afork_fd_disown (shut (self));
-      _afork_belonging_lend (socket);
+      _afork_atfork_lend (socket);
     }
   else
     g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,

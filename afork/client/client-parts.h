@@ -16,7 +16,7 @@ G_BEGIN_DECLS
 
 struct _AForkPeer
 {
-  AForkBelonging         belonging;     /* the channels */
+  AForkBelonging         atfork_hook;   /* the channels */
   gatomicrefcount        ref_count;
   AForkContext          *home;          /* that of its owner */
   GMainContext          *context;       /* in which it is served now; not a reference */

@@ -35,7 +35,7 @@ forget_template (AForkPeer *self)
 
 /* To the process that forgets, it is as good as gone with a main context. */
 static void
-forget (gpointer data)
+run_in_child (gpointer data)
 {
   g_autoptr(AForkPeer) self = _afork_peer_ref (data);
 
@@ -62,7 +62,7 @@ _afork_peer_new (AForkContext          *context,
 {
   AForkPeer *self = g_new0 (AForkPeer, 1);
 
-  _afork_belonging_begin (&self->belonging, forget, self);
+  _afork_atfork_add_hook (&self->atfork_hook, run_in_child, self);
   g_atomic_ref_count_init (&self->ref_count);
   self->home = _afork_context_ref (context);
   self->context = _afork_context_peek (context);
@@ -109,7 +109,7 @@ _afork_peer_unref (AForkPeer *self)
     return;
 
   g_assert (self->channel == NULL && self->outcome == NULL && self->tales_source == NULL);
-  _afork_belonging_end (&self->belonging);
+  _afork_atfork_remove_hook (&self->atfork_hook);
   forget_template (self);
   _afork_peer_orphan_forks (self, FALSE);
   _afork_life_set_funcs (self->life, NULL, NULL, NULL);

@@ -18,7 +18,7 @@
 
 struct _AForkLifeline
 {
-  AForkBelonging  belonging;    /* the pipe */
+  AForkBelonging  atfork_hook;  /* the pipe */
   guint           ref_count;
   int             fd;           /* nothing is ever written to it; -1 once forgotten */
   GSource        *source;       /* for what lives on when the references are gone, or NULL */
@@ -43,7 +43,7 @@ lifeline_free (AForkLifeline *self)
 {
   if (self == common)
     common = NULL;
-  _afork_belonging_end (&self->belonging);
+  _afork_atfork_remove_hook (&self->atfork_hook);
   _afork_source_clear (&self->source);
   _afork_fd_clear (&self->fd);
   g_free (self);
@@ -51,7 +51,7 @@ lifeline_free (AForkLifeline *self)
 
 /* In a fork, which has one thread. */
 static void
-forget (gpointer data)
+run_in_child (gpointer data)
 {
   AForkLifeline *self = data;
 
@@ -93,7 +93,7 @@ open_new (int *fd)
   self = g_new0 (AForkLifeline, 1);
   self->ref_count = 1;
   self->fd = g_steal_fd (&ours);
-  _afork_belonging_begin (&self->belonging, forget, self);
+  _afork_atfork_add_hook (&self->atfork_hook, run_in_child, self);
   *fd = g_steal_fd (&theirs);
   return self;
 }
@@ -172,7 +172,7 @@ _afork_lifeline_unref (AForkLifeline *self)
   lock ();
   if (--self->ref_count == 0)
     {
-      if (!_afork_belonging_is_lost (&self->belonging) && is_held (self))
+      if (!_afork_atfork_is_lost (&self->atfork_hook) && is_held (self))
         await_release (self);
       else
         lifeline_free (self);

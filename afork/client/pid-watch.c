@@ -46,7 +46,7 @@ typedef enum
 
 struct _AForkLife
 {
-  AForkBelonging      belonging;        /* the pidfd and the source */
+  AForkBelonging      atfork_hook;      /* the pidfd and the source */
   gatomicrefcount     ref_count;
   GMainContext       *context;
   GPid                pid;
@@ -312,7 +312,7 @@ watch_cb (int          fd,
   AForkLife *self = ((Watcher *) data)->life;
   int wait_status;
 
-  if (_afork_belonging_is_lost (&self->belonging))
+  if (_afork_atfork_is_lost (&self->atfork_hook))
     {
       _afork_life_strand (self);
       return G_SOURCE_CONTINUE;
@@ -343,7 +343,7 @@ poll_cb (gpointer data)
   AForkLife *self = ((Watcher *) data)->life;
   int wait_status = -1;
 
-  if (_afork_belonging_is_lost (&self->belonging))
+  if (_afork_atfork_is_lost (&self->atfork_hook))
     {
       _afork_life_strand (self);
       return G_SOURCE_CONTINUE;
@@ -394,7 +394,7 @@ start_watch (AForkLife *self,
 
 /* The process is no child of this one, and to be left alone. */
 static void
-forget (gpointer data)
+run_in_child (gpointer data)
 {
   g_autoptr(AForkLife) self = _afork_life_ref (data);
 
@@ -413,7 +413,7 @@ _afork_life_new (GMainContext *context)
 {
   AForkLife *self = g_new0 (AForkLife, 1);
 
-  _afork_belonging_begin (&self->belonging, forget, self);
+  _afork_atfork_add_hook (&self->atfork_hook, run_in_child, self);
   g_atomic_ref_count_init (&self->ref_count);
   self->context = context;
   self->pidfd = -1;
@@ -434,7 +434,7 @@ _afork_life_unref (AForkLife *self)
   if (!g_atomic_ref_count_dec (&self->ref_count))
     return;
 
-  _afork_belonging_end (&self->belonging);
+  _afork_atfork_remove_hook (&self->atfork_hook);
   _afork_fd_clear (&self->pidfd);
   g_clear_pointer (&self->lifeline, _afork_lifeline_unref);
   g_free (self);
@@ -883,11 +883,11 @@ _afork_life_strand (AForkLife *self)
   if (self->ended)
     return;
 
-  if (!_afork_belonging_is_lost (&self->belonging))
+  if (!_afork_atfork_is_lost (&self->atfork_hook))
     ask_at_last (self);
   self->stranded = TRUE;
   /* In a fork of the program it is no child, and nothing of it is to be kept. */
-  if (_afork_belonging_is_lost (&self->belonging))
+  if (_afork_atfork_is_lost (&self->atfork_hook))
     self->is_child = FALSE;
   else if (self->is_child
            || (self->pid != 0 && (self->lifeline != NULL || self->after_context_ms > 0)))
@@ -962,7 +962,7 @@ void
 _afork_life_send_signal (AForkLife *self,
                          int        signal)
 {
-  if ((self->ended && !self->stranded) || _afork_belonging_is_lost (&self->belonging))
+  if ((self->ended && !self->stranded) || _afork_atfork_is_lost (&self->atfork_hook))
     return;
 
   if (self->pid == 0 || self->keeps_signals)

@@ -23,7 +23,7 @@ typedef struct
 
 struct _AForkPreparation
 {
-  AForkBelonging belonging;     /* the descriptors */
+  AForkBelonging atfork_hook;   /* the descriptors */
   GArray        *steps;
   GError        *failure;       /* of a step that is none of them, or NULL */
 };
@@ -38,7 +38,7 @@ clear_step (gpointer data)
 }
 
 static void
-forget (gpointer data)
+run_in_child (gpointer data)
 {
   AForkPreparation *self = data;
 
@@ -53,14 +53,14 @@ _afork_preparation_new (void)
 
   self->steps = g_array_new (FALSE, FALSE, sizeof (Step));
   g_array_set_clear_func (self->steps, clear_step);
-  _afork_belonging_begin (&self->belonging, forget, self);
+  _afork_atfork_add_hook (&self->atfork_hook, run_in_child, self);
   return self;
 }
 
 void
 _afork_preparation_free (AForkPreparation *self)
 {
-  _afork_belonging_end (&self->belonging);
+  _afork_atfork_remove_hook (&self->atfork_hook);
   g_array_unref (self->steps);
   g_clear_error (&self->failure);
   g_free (self);

@@ -118,7 +118,7 @@ become_template (int                 socket,
 {
   reset_signals ();
   _afork_wakeups_renew (wakeups);
-  _afork_belonging_forget_all ();
+  _afork_atfork_run_in_child ();
   _afork_program_serve (socket, TRUE, wakeups);
 }
 
@@ -139,9 +139,9 @@ _afork_program_fork (int      socket,
 
   sigfillset (&all);
   sigprocmask (SIG_SETMASK, &all, &before);
-  _afork_belonging_begin_fork ();
+  _afork_atfork_begin_fork ();
   child = fork ();
-  _afork_belonging_end_fork ();
+  _afork_atfork_end_fork ();
   if (child == 0)
     become_template (socket, &wakeups);
   if (child < 0)

@@ -396,7 +396,7 @@ drop_context (void)
 static void
 come_to_rest (void)
 {
-  for (unsigned i = 0; world.n_pending > 0 || world.n_alive > 0 || _afork_belonging_is_any (); i++)
+  for (unsigned i = 0; world.n_pending > 0 || world.n_alive > 0 || _afork_atfork_has_hooks (); i++)
     {
       end_others ();
       world.depth++;
@@ -404,7 +404,7 @@ come_to_rest (void)
       world.depth--;
       if (i > MAX_TURNS)
         die ("%u calls are never answered, %u objects are left, and %s", world.n_pending,
-             world.n_alive, _afork_belonging_is_any () ? "more" : "nothing else");
+             world.n_alive, _afork_atfork_has_hooks () ? "more" : "nothing else");
     }
 }
 
