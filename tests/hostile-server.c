@@ -343,8 +343,8 @@ step_frame (const char *step)
   else if ((value = get_value (step, "magic")) != NULL)
     send_frame ((AForkFrame) { .kind = AFORK_FRAME_HELLO, .string = { value },
                                .number = { AFORK_WIRE_VERSION } });
-  else if (strcmp (step, "born") == 0)
-    send_frame ((AForkFrame) { .kind = AFORK_FRAME_BORN });
+  else if (strcmp (step, "forked") == 0)
+    send_frame ((AForkFrame) { .kind = AFORK_FRAME_FORKED });
   else if (strcmp (step, "ready") == 0)
     send_frame ((AForkFrame) { .kind = AFORK_FRAME_READY });
   else if ((value = get_value (step, "ready-data")) != NULL)

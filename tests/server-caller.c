@@ -217,7 +217,7 @@ caller_expect (Caller         *self,
   AForkFrame frame;
 
   g_assert_true (receive_frame (self, &frame));
-  if (frame.kind == AFORK_FRAME_BORN && kind != AFORK_FRAME_BORN)
+  if (frame.kind == AFORK_FRAME_FORKED && kind != AFORK_FRAME_FORKED)
     g_assert_true (receive_frame (self, &frame));
   g_assert_cmpstr (afork_frame_kind_name (frame.kind), ==, afork_frame_kind_name (kind));
   g_assert_cmpuint (frame.n_fds, <=, self->fds->len);
@@ -352,14 +352,14 @@ caller_fork (Caller  *self,
 }
 
 void
-caller_fork_born (Caller  *self,
-                  guint32  number,
-                  Caller  *fork)
+caller_expect_fork (Caller  *self,
+                    guint32  number,
+                    Caller  *fork)
 {
   AForkFrame forked;
 
   caller_fork (self, number, fork);
-  forked = caller_expect (fork, AFORK_FRAME_BORN);
+  forked = caller_expect (fork, AFORK_FRAME_FORKED);
   g_assert_cmpuint (forked.n_fds, ==, 1);
 }
 

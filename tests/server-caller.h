@@ -86,7 +86,7 @@ void        caller_fork          (Caller             *self,
                                   guint32             number,
                                   Caller             *fork);
 /* A fork that has been heard of; its pidfd is the first descriptor. */
-void        caller_fork_born     (Caller             *self,
+void        caller_expect_fork   (Caller             *self,
                                   guint32             number,
                                   Caller             *fork);
 

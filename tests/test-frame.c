@@ -52,7 +52,7 @@ static const Sample samples[] = {
   { "RUN", { .kind = AFORK_FRAME_RUN, .string = { "echo:echo", "afork: echo" } }, NULL },
   { "EXPECT", { .kind = AFORK_FRAME_EXPECT, .string = { "echo" } }, NULL },
   { "EXEC", { .kind = AFORK_FRAME_EXEC, .n_fds = 1 }, some_strings },
-  { "LIFELINE", { .kind = AFORK_FRAME_LIFELINE, .n_fds = 1 }, NULL },
+  { "DEATH_PIPE", { .kind = AFORK_FRAME_DEATH_PIPE, .n_fds = 1 }, NULL },
   { "DETACH", { .kind = AFORK_FRAME_DETACH }, NULL },
   {
     "IDENTIFY",
@@ -81,7 +81,7 @@ static const Sample samples[] = {
     },
     NULL
   },
-  { "BORN", { .kind = AFORK_FRAME_BORN, .n_fds = 1 }, NULL },
+  { "FORKED", { .kind = AFORK_FRAME_FORKED, .n_fds = 1 }, NULL },
   { "READY", { .kind = AFORK_FRAME_READY }, NULL },
   { "READY", { .kind = AFORK_FRAME_READY, .n_fds = 2 }, NULL },
   {

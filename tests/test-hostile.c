@@ -98,8 +98,8 @@ expect_error (const Case *self,
 #define FLAGS          "raw=0000000042010000"
 #define THREE_FDS      "raw=0000000042000300"
 #define BAD_PAYLOAD    "raw=040000004300000000000000"
-#define BORN           "raw=0000000041000000"
-#define BORN_WITHOUT   "raw=0000000041000100"
+#define FORKED           "raw=0000000041000000"
+#define FORKED_WITHOUT   "raw=0000000041000100"
 #define READY_WITHOUT  "raw=0000000042000200"
 #define ERROR_HEADER   "raw=0000100043000000"
 #define SIGNALED       "raw=08000000460000000100000000000000"
@@ -129,7 +129,7 @@ static const Case run_cases[] = {
   { "no-hello/error", { "error=3", "hang" }, AFORK_ERROR_PROTOCOL, "ERROR came", TRUE },
   { "no-hello/exit", { "exit=9" }, AFORK_ERROR_SPAWN, "status 9" },
 
-  { "born", { "hello", "pidfd", "born", "hang" }, AFORK_ERROR_PROTOCOL, "BORN came", TRUE },
+  { "forked", { "hello", "pidfd", "forked", "hang" }, AFORK_ERROR_PROTOCOL, "FORKED came", TRUE },
   { "exited", { "hello", "exited=1", "hang" }, AFORK_ERROR_PROTOCOL, "EXITED came", TRUE },
   { "no-pidfd", { "hello", NO_PIDFD, "hang" }, AFORK_ERROR_PROTOCOL, "NO_PIDFD came", TRUE },
   { "signaled", { "hello", SIGNALED, "hang" }, AFORK_ERROR_PROTOCOL, "SIGNALED came", TRUE },
@@ -141,8 +141,8 @@ static const Case run_cases[] = {
     "READY came", TRUE },
   { "fds/ready-two", { "hello", "await=run", "pidfd", "reports", "ready", "hang" },
     AFORK_ERROR_PROTOCOL, "READY came", TRUE },
-  { "fds/born-without", { "hello", BORN_WITHOUT, "hang" }, AFORK_ERROR_PROTOCOL,
-    "BORN came without the descriptors", TRUE },
+  { "fds/forked-without", { "hello", FORKED_WITHOUT, "hang" }, AFORK_ERROR_PROTOCOL,
+    "FORKED came without the descriptors", TRUE },
   { "fds/ready-without", { "hello", READY_WITHOUT, "hang" }, AFORK_ERROR_PROTOCOL,
     "READY came without the descriptors", TRUE },
   /* So many come in several messages, and at the second the caller has gone perhaps. */
@@ -220,18 +220,18 @@ static const Case fork_cases[] = {
     "READY came" },
   { "hello", { "hello", "await=fork", "fork", "hello", "hang" }, AFORK_ERROR_PROTOCOL,
     "HELLO came" },
-  { "born-twice", { "hello", "await=fork", "fork", "pidfd", "born", "pidfd", "born", "hang" },
-    AFORK_ERROR_PROTOCOL, "BORN came", TRUE },
-  { "born/no-pidfd", { "hello", "await=fork", "fork", "fds=1", "born", "hang" },
-    AFORK_ERROR_PROTOCOL, "BORN came" },
+  { "forked-twice", { "hello", "await=fork", "fork", "pidfd", "forked", "pidfd", "forked", "hang" },
+    AFORK_ERROR_PROTOCOL, "FORKED came", TRUE },
+  { "forked/no-pidfd", { "hello", "await=fork", "fork", "fds=1", "forked", "hang" },
+    AFORK_ERROR_PROTOCOL, "FORKED came" },
   { "no-pidfd/twice", { "hello", "await=fork", "fork", NO_PIDFD, NO_PIDFD, "hang" },
     AFORK_ERROR_PROTOCOL, "NO_PIDFD came" },
-  { "no-pidfd/born", { "hello", "await=fork", "fork", NO_PIDFD, "pidfd", "born", "hang" },
-    AFORK_ERROR_PROTOCOL, "BORN came" },
-  { "no-pidfd/born-twice", { "hello", "await=fork", "fork", NO_PIDFD, BORN, BORN, "hang" },
-    AFORK_ERROR_PROTOCOL, "BORN came" },
-  { "born/socket", { "hello", "await=fork", "fork", "reports", "born", "hang" },
-    AFORK_ERROR_PROTOCOL, "BORN came" },
+  { "no-pidfd/forked", { "hello", "await=fork", "fork", NO_PIDFD, "pidfd", "forked", "hang" },
+    AFORK_ERROR_PROTOCOL, "FORKED came" },
+  { "no-pidfd/forked-twice", { "hello", "await=fork", "fork", NO_PIDFD, FORKED, FORKED, "hang" },
+    AFORK_ERROR_PROTOCOL, "FORKED came" },
+  { "forked/socket", { "hello", "await=fork", "fork", "reports", "forked", "hang" },
+    AFORK_ERROR_PROTOCOL, "FORKED came" },
   { "ready/no-pidfd", { "hello", "await=fork", "fork", "fds=1", "ready", "hang" },
     AFORK_ERROR_PROTOCOL, "READY came" },
   { "ready/no-pidfds", { "hello", "await=fork", "fork", "fds=2", "ready", "hang" },
@@ -240,7 +240,8 @@ static const Case fork_cases[] = {
     AFORK_ERROR_PROTOCOL, "ERROR came" },
   { "exited-itself", { "hello", "await=fork", "fork", "exited=0", "hang" }, AFORK_ERROR_PROTOCOL,
     "EXITED came" },
-  { "born/pidfd-of-another", { "hello", "await=fork", "fork", "caller-pidfd", "born", "exit=4" },
+  { "forked/pidfd-of-another",
+   { "hello", "await=fork", "fork", "caller-pidfd", "forked", "exit=4" },
     AFORK_ERROR_LOST, "nobody can say how" },
   { "garbage", { "hello", "await=fork", "fork", "raw=" GARBAGE, "hang" }, AFORK_ERROR_PROTOCOL,
     BROKEN },
@@ -263,11 +264,11 @@ static const Case fork_cases[] = {
     AFORK_ERROR_PROTOCOL, "EXITED came", TRUE },
   { "reported/exited-unknown-how", { "hello", "await=fork", "exited-unknown", "hang" },
     AFORK_ERROR_LOST, "nobody can say how" },
-  { "reported/exited-and-born",
-    { "hello", "await=fork", "exited=0", "fork", "pidfd", "born", "hang" }, AFORK_ERROR_EXITED,
+  { "reported/exited-and-forked",
+    { "hello", "await=fork", "exited=0", "fork", "pidfd", "forked", "hang" }, AFORK_ERROR_EXITED,
     "status 5" },
-  { "reported/born-and-failed",
-    { "hello", "await=fork", "fork", "pidfd", "born", "main", "fork-failed=0", "hang" },
+  { "reported/forked-and-failed",
+    { "hello", "await=fork", "fork", "pidfd", "forked", "main", "fork-failed=0", "hang" },
     ANY, NULL },
 
   { "template/exit", { "hello", "await=fork", "exit=4" }, AFORK_ERROR_EXITED, "status 4" },
@@ -277,8 +278,8 @@ static const Case fork_cases[] = {
     BROKEN, TRUE },
   { "template/error", { "hello", "await=fork", "error=2", "exit=6" }, AFORK_ERROR_MODULE,
     "failed" },
-  { "template/born", { "hello", "await=fork", "pidfd", "born", "hang" }, AFORK_ERROR_PROTOCOL,
-    "BORN came", TRUE },
+  { "template/forked", { "hello", "await=fork", "pidfd", "forked", "hang" }, AFORK_ERROR_PROTOCOL,
+    "FORKED came", TRUE },
 };
 
 static void
@@ -349,7 +350,7 @@ test_pidfd_of_another (Census        *census,
   g_autoptr(AForkProcess) template = NULL;
   g_autoptr(AForkProcess) process = NULL;
 
-  template = new_template (STEPS ("hello", "await=fork", "fork", "caller-pidfd", "born", "hang"));
+  template = new_template (STEPS ("hello", "await=fork", "fork", "caller-pidfd", "forked", "hang"));
   process = afork_process_fork (template);
   await_state (process, AFORK_PROCESS_STATE_PREPARING);
   afork_process_send_signal (process, SIGTERM);
@@ -529,7 +530,7 @@ test_drip (Census        *census,
   expect_run_data (process, 20);
   expect_run_error (failing, "function", AFORK_ERROR, AFORK_ERROR_EVAL, "failed");
 
-  template = new_template (STEPS ("drip", "hello", "await=fork", "fork", "pidfd", "born",
+  template = new_template (STEPS ("drip", "hello", "await=fork", "fork", "pidfd", "forked",
                                   "await=run", "ready", "main", "exited=0"));
   fork = afork_process_fork (template);
   connection = run_process_ok (fork, "function");
@@ -679,7 +680,7 @@ test_mutated_fork (Census        *census,
     {
       g_autofree char *mutate = g_strdup_printf ("mutate=%d", g_test_rand_int_range (1, G_MAXINT));
       g_autoptr(AForkProcess) template = new_template (STEPS (mutate, "hello", "await=fork", "fork",
-                                                              "pidfd", "born", "ready", "error=3",
+                                                              "pidfd", "forked", "ready", "error=3",
                                                               "main", "exited=0", "fork-failed=0",
                                                               "error=1"));
       g_autoptr(AForkProcess) fork = afork_process_fork (template);

@@ -40,7 +40,7 @@ test_threads (guint         *n_fds,
   AForkFrame frame;
 
   caller_start (&caller);
-  caller_fork_born (&caller, 1, &first);
+  caller_expect_fork (&caller, 1, &first);
   caller_require (&caller, "faults");
   caller_call (&caller, "call_thread", ARGS ("loom"));
   caller_fork (&caller, 2, &second);
@@ -117,8 +117,8 @@ test_linger (guint         *n_fds,
   Caller caller, first, second;
 
   caller_start (&caller);
-  caller_fork_born (&caller, 1, &first);
-  caller_fork_born (&caller, 2, &second);
+  caller_expect_fork (&caller, 1, &first);
+  caller_expect_fork (&caller, 2, &second);
   close_fd (&caller.socket);
   caller_require (&first, "echo");
   caller_send (&first, FRAME (ITEM_BYTES, .bytes = (const guint8 *) "alone", .n_bytes = 5));
@@ -171,7 +171,7 @@ test_linger_failed (guint         *n_fds,
   int ours, theirs;
 
   caller_start (&caller);
-  caller_fork_born (&caller, 1, &first);
+  caller_expect_fork (&caller, 1, &first);
 
   open_sockets (&ours, &theirs);
   caller_init (&second, ours);
@@ -207,7 +207,7 @@ test_linger_blind (guint         *n_fds,
   Caller caller, fork;
 
   caller_start (&caller);
-  caller_fork_born (&caller, 1, &fork);
+  caller_expect_fork (&caller, 1, &fork);
   caller_require (&caller, "faults");
   caller_call (&caller, "call_close", NULL);
   caller_expect_end (&caller);
@@ -231,7 +231,7 @@ test_stay_behind (guint         *n_fds,
   gboolean ended[2] = { FALSE };
 
   caller_start (&caller);
-  caller_fork_born (&caller, 1, &fork);
+  caller_expect_fork (&caller, 1, &fork);
   caller_require (&caller, "echo");
   caller_run (&caller, "echo");
   frame = caller_expect (&caller, AFORK_FRAME_READY);
@@ -300,8 +300,8 @@ test_signal (guint         *n_fds,
   caller_start (&caller);
   caller_send (&caller, FRAME (SIGNAL, .number = { 1, SIGKILL }));
   expect_signaled (&caller, 1, ESRCH);
-  caller_fork_born (&caller, 1, &first);
-  caller_fork_born (&caller, 2, &second);
+  caller_expect_fork (&caller, 1, &first);
+  caller_expect_fork (&caller, 2, &second);
   for (guint i = 0; i < G_N_ELEMENTS (none); i++)
     {
       caller_send (&caller, FRAME (SIGNAL, .number = { 1, none[i] }));
@@ -328,7 +328,7 @@ test_signal_disowned (guint         *n_fds,
   Caller caller, fork;
 
   caller_start (&caller);
-  caller_fork_born (&caller, 1, &fork);
+  caller_expect_fork (&caller, 1, &fork);
   caller_send (&caller, FRAME (DISOWN, .number = { 1 }));
   caller_send (&caller, FRAME (DISOWN, .number = { 2 }));
   caller_send (&caller, FRAME (SIGNAL, .number = { 1, SIGKILL }));
@@ -349,8 +349,8 @@ test_signal_staying (guint         *n_fds,
   Caller caller, first, second, third;
 
   caller_start (&caller);
-  caller_fork_born (&caller, 1, &first);
-  caller_fork_born (&caller, 2, &second);
+  caller_expect_fork (&caller, 1, &first);
+  caller_expect_fork (&caller, 2, &second);
   if (fails)
     {
       /* What came with the command that failed, too. */
@@ -389,7 +389,7 @@ test_signal_garbage (guint         *n_fds,
   Caller caller, fork;
 
   caller_start (&caller);
-  caller_fork_born (&caller, 1, &fork);
+  caller_expect_fork (&caller, 1, &fork);
   caller_send (&caller, FRAME (LEAVE));
   caller_send_bytes (&caller, garbage, sizeof garbage, NULL, 0);
   caller_send (&caller, FRAME (SIGNAL, .number = { 1, SIGKILL }));
@@ -420,7 +420,7 @@ test_signal_stay_behind (guint         *n_fds,
   Caller caller, fork, reports;
 
   caller_start (&caller);
-  caller_fork_born (&caller, 1, &fork);
+  caller_expect_fork (&caller, 1, &fork);
   caller_require (&caller, "lifecycle");
   caller_run (&caller, "forever");
   caller_expect (&caller, AFORK_FRAME_READY);

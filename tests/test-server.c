@@ -189,7 +189,7 @@ fail_chdir (Caller *self)
 static void
 fail_protocol (Caller *self)
 {
-  caller_send (self, FRAME (BORN, .n_fds = 0));
+  caller_send (self, FRAME (FORKED, .n_fds = 0));
 }
 
 /* There must be no room when the descriptor arrives, so it waits for a sign that there is none. */
@@ -430,7 +430,7 @@ test_identify (guint         *n_fds,
   g_assert_cmpuint (caller.fds->len, ==, 0);
 
   caller_send (&caller, FRAME (IDENTIFY, .number = { AFORK_WIRE_VERSION }));
-  g_assert_cmpuint (caller_expect (&caller, AFORK_FRAME_BORN).n_fds, ==, 1);
+  g_assert_cmpuint (caller_expect (&caller, AFORK_FRAME_FORKED).n_fds, ==, 1);
   close (caller_take_fd (&caller));
 
   add_frame (bytes, FRAME (DETACH));
@@ -526,8 +526,8 @@ test_map (guint         *n_fds,
   int null = open ("/dev/null", O_RDWR | O_CLOEXEC);
 
   caller_start (&caller);
-  caller_fork_born (&caller, 1, &first);
-  caller_fork_born (&caller, 2, &second);
+  caller_expect_fork (&caller, 1, &first);
+  caller_expect_fork (&caller, 2, &second);
   for (guint32 target = 0; target < 24; target++)
     caller_send_with_fd (&caller, FRAME (MAP_FD, .number = { target }), null);
   caller_finish (&second, 0);
@@ -549,43 +549,43 @@ test_map_nowhere (guint         *n_fds,
                   gconstpointer  data)
 {
   Caller caller, fork;
-  int lifeline[2];
+  int death_pipe[2];
 
-  g_assert_true (g_unix_open_pipe (lifeline, FD_CLOEXEC, NULL));
+  g_assert_true (g_unix_open_pipe (death_pipe, FD_CLOEXEC, NULL));
   caller_start (&caller);
-  caller_send_with_fd (&caller, FRAME (LIFELINE, .n_fds = 1), lifeline[0]);
-  caller_fork_born (&caller, 1, &fork);
+  caller_send_with_fd (&caller, FRAME (DEATH_PIPE, .n_fds = 1), death_pipe[0]);
+  caller_expect_fork (&caller, 1, &fork);
   caller_send_with_fd (&fork, FRAME (MAP_FD, .number = { G_MAXUINT32 }), STDERR_FILENO);
   caller_expect_error (&fork, AFORK_WIRE_ERROR_FAILED, "mapped to -1");
   caller_finish (&fork, 0);
   caller_expect_exited (&caller, 1, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_FAILED);
 
-  caller_fork_born (&caller, 2, &fork);
+  caller_expect_fork (&caller, 2, &fork);
   caller_send_with_fd (&caller, FRAME (MAP_FD, .number = { G_MAXUINT32 }), STDERR_FILENO);
   caller_expect_error (&caller, AFORK_WIRE_ERROR_FAILED, "mapped to -1");
   caller_finish (&fork, 0);
   caller_expect_exited (&caller, 2, 0);
   caller_expect_end (&caller);
   caller_finish (&caller, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_FAILED);
-  close_fd (&lifeline[0]);
-  close_fd (&lifeline[1]);
+  close_fd (&death_pipe[0]);
+  close_fd (&death_pipe[1]);
 }
 
 /* The caller may end before its server has heard that it is to end with it. Its socket is still
  * open, as where somebody has inherited it. */
 static void
-test_lifeline_ended (guint         *n_fds,
-                     gconstpointer  data)
+test_death_pipe_ended (guint         *n_fds,
+                       gconstpointer  data)
 {
   Caller caller;
-  int lifeline[2];
+  int death_pipe[2];
   int wait_status;
 
-  g_assert_true (g_unix_open_pipe (lifeline, FD_CLOEXEC, NULL));
-  close_fd (&lifeline[1]);
+  g_assert_true (g_unix_open_pipe (death_pipe, FD_CLOEXEC, NULL));
+  close_fd (&death_pipe[1]);
   caller_start (&caller);
-  caller_send_with_fd (&caller, FRAME (LIFELINE, .n_fds = 1), lifeline[0]);
-  close_fd (&lifeline[0]);
+  caller_send_with_fd (&caller, FRAME (DEATH_PIPE, .n_fds = 1), death_pipe[0]);
+  close_fd (&death_pipe[0]);
   g_assert_cmpint (waitpid (caller.pid, &wait_status, 0), ==, caller.pid);
   g_assert_true (WIFSIGNALED (wait_status));
   g_assert_cmpint (WTERMSIG (wait_status), ==, SIGKILL);
@@ -658,7 +658,7 @@ main (int    argc,
   add ("/server/library", test_library);
   add ("/server/map", test_map);
   add ("/server/map/nowhere", test_map_nowhere);
-  add ("/server/death-pipe/ended", test_lifeline_ended);
+  add ("/server/death-pipe/ended", test_death_pipe_ended);
 
   return g_test_run ();
 }

@@ -102,7 +102,7 @@ is_in_place (AForkPeer        *self,
 
   switch ((int) frame->kind)
     {
-    case AFORK_FRAME_BORN:
+    case AFORK_FRAME_FORKED:
       return is_unborn (self) && has_pidfd_in_place (self, frame, fds, 0);
     case AFORK_FRAME_NO_PIDFD:
       return !self->lacks_pidfd
@@ -123,7 +123,7 @@ makes_known (AForkPeer        *self,
 {
   switch ((int) frame->kind)
     {
-    case AFORK_FRAME_BORN:
+    case AFORK_FRAME_FORKED:
     case AFORK_FRAME_READY:
       return is_unborn (self) || frame->n_fds > 0;
     case AFORK_FRAME_ERROR:
@@ -368,7 +368,7 @@ frame_cb (AForkChannel      *channel,
     {
     case AFORK_FRAME_HELLO:
       return hello_came (self, frame, error);
-    case AFORK_FRAME_BORN:
+    case AFORK_FRAME_FORKED:
       be_born (self, pid, frame->n_fds > 0 ? &fds[0] : &none);
       return TRUE;
     case AFORK_FRAME_NO_PIDFD:

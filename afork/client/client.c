@@ -323,13 +323,13 @@ _afork_peer_send_item (AForkPeer *self,
 void
 _afork_peer_tie (AForkPeer *self)
 {
-  const AForkFrame frame = { .kind = AFORK_FRAME_LIFELINE, .n_fds = 1 };
-  g_autoptr(AForkLifeline) lifeline = NULL;
+  const AForkFrame frame = { .kind = AFORK_FRAME_DEATH_PIPE, .n_fds = 1 };
+  g_autoptr(AForkDeathPipe) death_pipe = NULL;
   g_autoptr(GError) error = NULL;
   int fd;
 
-  lifeline = _afork_lifeline_new (&fd);
-  if (lifeline == NULL)
+  death_pipe = _afork_death_pipe_new (&fd);
+  if (death_pipe == NULL)
     {
       error = g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED,
                            _("The process could not be made to end with its caller: %s"),
@@ -338,7 +338,7 @@ _afork_peer_tie (AForkPeer *self)
       return;
     }
 
-  _afork_life_set_lifeline (self->life, lifeline);
+  _afork_pid_watch_set_death_pipe (self->life, death_pipe);
   _afork_peer_send (self, &frame, fd);
 }
 
@@ -577,13 +577,13 @@ _afork_peer_add_fork_life (AForkPeer *self,
                            guint32    number,
                            AForkLife *life)
 {
-  AForkLifeline *lifeline = _afork_life_get_lifeline (self->life);
+  AForkDeathPipe *death_pipe = _afork_pid_watch_get_death_pipe (self->life);
 
   if (self->lives == NULL)
     self->lives = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) _afork_life_unref);
 
-  if (lifeline != NULL)
-    _afork_life_set_lifeline (life, lifeline);
+  if (death_pipe != NULL)
+    _afork_pid_watch_set_death_pipe (life, death_pipe);
   _afork_life_set_reporter (life, request_signal, self, number);
   g_hash_table_insert (self->lives, GUINT_TO_POINTER (number), _afork_life_ref (life));
 }

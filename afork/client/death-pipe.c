@@ -16,7 +16,7 @@
 #include "base/context.h"
 #include "base/fd.h"
 
-struct _AForkLifeline
+struct _AForkDeathPipe
 {
   AForkBelonging  atfork_hook;  /* the pipe */
   guint           ref_count;
@@ -28,7 +28,7 @@ static AForkMutex mutex;        /* for all that follows, and for what is in it *
 /* What all processes hang on, each by a descriptor that was opened for it: so the program has one
  * of them, however many processes and children of theirs live on. NULL if there is none, and where
  * a pipe cannot be opened again. */
-static AForkLifeline *common;
+static AForkDeathPipe *common;
 
 static void
 lock (void)
@@ -39,7 +39,7 @@ lock (void)
 }
 
 static void
-lifeline_free (AForkLifeline *self)
+death_pipe_free (AForkDeathPipe *self)
 {
   if (self == common)
     common = NULL;
@@ -53,18 +53,18 @@ lifeline_free (AForkLifeline *self)
 static void
 run_in_child (gpointer data)
 {
-  AForkLifeline *self = data;
+  AForkDeathPipe *self = data;
 
   if (self == common)
     common = NULL;
   _afork_fd_clear (&self->fd);
   if (self->ref_count == 0)
-    lifeline_free (self);
+    death_pipe_free (self);
 }
 
 /* Another reading end, or -1. What is set on one does not hold for the others. */
 static int
-open_end (AForkLifeline *self)
+open_end (AForkDeathPipe *self)
 {
   g_autofree char *path = g_strdup_printf ("/proc/self/fd/%d", self->fd);
   g_auto(AForkFd) fd = open (path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -72,12 +72,12 @@ open_end (AForkLifeline *self)
   return fd >= 0 ? _afork_fd_own (_afork_fd_avoid_standard (g_steal_fd (&fd))) : -1;
 }
 
-static AForkLifeline *
+static AForkDeathPipe *
 open_new (int *fd)
 {
   g_auto(AForkFd) theirs = -1;
   g_auto(AForkFd) ours = -1;
-  AForkLifeline *self;
+  AForkDeathPipe *self;
   int fds[2];
 
   if (pipe2 (fds, O_CLOEXEC) < 0)
@@ -90,7 +90,7 @@ open_new (int *fd)
   /* A process that has changed its user opens it again for each of its forks, and nobody opens it
    * for writing by mistake. */
   fchmod (ours, S_IRUSR | S_IRGRP | S_IROTH);
-  self = g_new0 (AForkLifeline, 1);
+  self = g_new0 (AForkDeathPipe, 1);
   self->ref_count = 1;
   self->fd = g_steal_fd (&ours);
   _afork_atfork_add_hook (&self->atfork_hook, run_in_child, self);
@@ -98,10 +98,10 @@ open_new (int *fd)
   return self;
 }
 
-AForkLifeline *
-_afork_lifeline_new (int *fd)
+AForkDeathPipe *
+_afork_death_pipe_new (int *fd)
 {
-  AForkLifeline *self = NULL;
+  AForkDeathPipe *self = NULL;
   int another;
 
   lock ();
@@ -121,8 +121,8 @@ _afork_lifeline_new (int *fd)
   return self;
 }
 
-AForkLifeline *
-_afork_lifeline_ref (AForkLifeline *self)
+AForkDeathPipe *
+_afork_death_pipe_ref (AForkDeathPipe *self)
 {
   lock ();
   self->ref_count++;
@@ -132,7 +132,7 @@ _afork_lifeline_ref (AForkLifeline *self)
 
 /* Whether a process still has the other end: no reader is an error to a writer. */
 static gboolean
-is_held (AForkLifeline *self)
+is_held (AForkDeathPipe *self)
 {
   struct pollfd unread = { .fd = self->fd };
 
@@ -148,7 +148,7 @@ released_cb (int          fd,
 {
   lock ();
   if (!g_source_is_destroyed (g_main_current_source ()))
-    lifeline_free (data);
+    death_pipe_free (data);
   _afork_mutex_unlock (&mutex);
   return G_SOURCE_REMOVE;
 }
@@ -156,10 +156,10 @@ released_cb (int          fd,
 /* The default context is the one that most likely turns. If it does not, the pipe stays, and no
  * harm is done. */
 static void
-await_release (AForkLifeline *self)
+await_release (AForkDeathPipe *self)
 {
   self->source = g_unix_fd_source_new (self->fd, G_IO_ERR);
-  g_source_set_static_name (self->source, "[afork] lifeline");
+  g_source_set_static_name (self->source, "[afork] death pipe");
   g_source_set_callback (self->source, G_SOURCE_FUNC (released_cb), self, NULL);
   g_source_attach (self->source, NULL);
 }
@@ -167,7 +167,7 @@ await_release (AForkLifeline *self)
 /* Others may have forked a process that was given to them, and it may have children of its own:
  * then it is not the end of all when those that are known here have ended. */
 void
-_afork_lifeline_unref (AForkLifeline *self)
+_afork_death_pipe_unref (AForkDeathPipe *self)
 {
   lock ();
   if (--self->ref_count == 0)
@@ -175,7 +175,7 @@ _afork_lifeline_unref (AForkLifeline *self)
       if (!_afork_atfork_is_lost (&self->atfork_hook) && is_held (self))
         await_release (self);
       else
-        lifeline_free (self);
+        death_pipe_free (self);
     }
   _afork_mutex_unlock (&mutex);
 }

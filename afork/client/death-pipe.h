@@ -12,13 +12,13 @@ G_BEGIN_DECLS
 /* A pipe that ends with this process, however that ends. The process that has the reading end, and
  * its forks, end then as well. So it is kept until all of them have ended: those that are known
  * here by references, and others by themselves. */
-typedef struct _AForkLifeline AForkLifeline;
+typedef struct _AForkDeathPipe AForkDeathPipe;
 
 /* *FD becomes the reading end. NULL and errno on failure. */
-AForkLifeline *_afork_lifeline_new   (int           *fd);
-AForkLifeline *_afork_lifeline_ref   (AForkLifeline *self);
-void           _afork_lifeline_unref (AForkLifeline *self);
+AForkDeathPipe *_afork_death_pipe_new   (int            *fd);
+AForkDeathPipe *_afork_death_pipe_ref   (AForkDeathPipe *self);
+void            _afork_death_pipe_unref (AForkDeathPipe *self);
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkLifeline, _afork_lifeline_unref)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkDeathPipe, _afork_death_pipe_unref)
 
 G_END_DECLS

@@ -60,7 +60,7 @@ struct _AForkLife
   Watch               watch;
   GSource            *source;           /* on the pidfd; holds a reference */
 
-  AForkLifeline      *lifeline;         /* until it has ended, or NULL */
+  AForkDeathPipe     *death_pipe;       /* until it has ended, or NULL */
   gboolean            orphan;
   gboolean            stranded;
   gboolean            is_left;          /* looked after here for one that is stranded */
@@ -206,7 +206,7 @@ end (AForkLife *self,
   if (!self->stranded)
     {
       _afork_fd_clear (&self->pidfd);
-      g_clear_pointer (&self->lifeline, _afork_lifeline_unref);
+      g_clear_pointer (&self->death_pipe, _afork_death_pipe_unref);
     }
   if (self->ended_func != NULL)
     self->ended_func (self, self->data);
@@ -436,7 +436,7 @@ _afork_life_unref (AForkLife *self)
 
   _afork_atfork_remove_hook (&self->atfork_hook);
   _afork_fd_clear (&self->pidfd);
-  g_clear_pointer (&self->lifeline, _afork_lifeline_unref);
+  g_clear_pointer (&self->death_pipe, _afork_death_pipe_unref);
   g_free (self);
 }
 
@@ -860,8 +860,8 @@ leave (AForkLife *self)
   /* Signals reach it no longer then, unless it is a child, which does less harm. */
   if (pidfd < 0)
     pidfd = g_steal_fd (&self->pidfd);
-  if (self->lifeline != NULL)
-    _afork_life_set_lifeline (left, self->lifeline);
+  if (self->death_pipe != NULL)
+    _afork_pid_watch_set_death_pipe (left, self->death_pipe);
   /* Before it is watched: from then on it is another thread's. */
   if (self->after_context_ms > 0)
     start_exit_timeout (left, self->after_context_ms);
@@ -890,7 +890,7 @@ _afork_life_strand (AForkLife *self)
   if (_afork_atfork_is_lost (&self->atfork_hook))
     self->is_child = FALSE;
   else if (self->is_child
-           || (self->pid != 0 && (self->lifeline != NULL || self->after_context_ms > 0)))
+           || (self->pid != 0 && (self->death_pipe != NULL || self->after_context_ms > 0)))
     leave (self);
   end (self, -1);
 }
@@ -1036,21 +1036,21 @@ _afork_life_take_signals (AForkLife *self,
 }
 
 void
-_afork_life_set_lifeline (AForkLife     *self,
-                          AForkLifeline *lifeline)
+_afork_pid_watch_set_death_pipe (AForkLife      *self,
+                                 AForkDeathPipe *death_pipe)
 {
   if (self->ended)
     return;
 
-  _afork_lifeline_ref (lifeline);
-  g_clear_pointer (&self->lifeline, _afork_lifeline_unref);
-  self->lifeline = lifeline;
+  _afork_death_pipe_ref (death_pipe);
+  g_clear_pointer (&self->death_pipe, _afork_death_pipe_unref);
+  self->death_pipe = death_pipe;
 }
 
-AForkLifeline *
-_afork_life_get_lifeline (AForkLife *self)
+AForkDeathPipe *
+_afork_pid_watch_get_death_pipe (AForkLife *self)
 {
-  return self->lifeline;
+  return self->death_pipe;
 }
 
 GPid

@@ -228,7 +228,7 @@ lose (AForkLink *self,
 {
   if (error == EPIPE || error == ECONNRESET)
     {
-      self->unheard = true;
+      self->output_lost = true;
       return true;
     }
 

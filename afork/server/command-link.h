@@ -37,7 +37,7 @@ typedef struct
   size_t   n_output;          /* bytes put, and not sent yet */
   int      error;             /* why something was lost that should have been sent; or 0 */
   bool     broken;            /* … and half of a frame has left, so nothing can come behind it */
-  bool     unheard;           /* something was lost because nobody is there to be told */
+  bool     output_lost;       /* something was lost because nobody is there to be told */
 
   struct
   {

@@ -23,19 +23,19 @@
 typedef struct
 {
   bool                      forked;
-  bool                      unborn;   /* the caller has not got the pidfd that it is to get */
-  bool                      ignores[2];   /* AFORK_IGNORED_SIGNALS: no module has changed that */
-  bool                      discards; /* what still comes means nothing */
+  bool                      unborn;     /* the caller has not got the pidfd that it is to get */
+  bool                      ignores[2];     /* AFORK_IGNORED_SIGNALS: no module has changed that */
+  bool                      discards;   /* what still comes means nothing */
   const AForkWorkerRuntime *runtime;
   void                     *runtime_data;
   AForkItems                items;
-  AForkItems                taken;    /* by the function that is run */
-  int                      *mapped;   /* numbers that descriptors were mapped to, or NULL */
+  AForkItems                taken;      /* by the function that is run */
+  int                      *mapped;     /* numbers that descriptors were mapped to, or NULL */
   size_t                    n_mapped;
-  int                       outcome;  /* the socket that tells how executing went, or -1 */
-  int                       lifeline; /* the pipe whose end ends the process group, or -1 … */
-  int                       own_lifeline; /* … and opened again, for this process, or -1 */
-  ino_t                     lifeline_inode;
+  int                       outcome;    /* the socket that tells how executing went, or -1 */
+  int                       death_pipe; /* the pipe whose end ends the process group, or -1 … */
+  int                       own_death_pipe; /* … and opened again, for this process, or -1 */
+  ino_t                     death_pipe_inode;
   AForkChildren             children;
   AForkLink                 link;
   AForkFailure              failure;
@@ -52,12 +52,12 @@ extern AForkServerState afork_server __attribute__ ((visibility ("hidden")));
 
 /* Sends FRAME, which has no descriptors yet. With the first that a forked process sends goes its
  * pidfd; then EXTRA_FD, unless that is -1. */
-bool         afork_server_answer           (AForkFrame       *frame,
+bool         afork_server_reply            (AForkFrame       *frame,
                                             int               extra_fd);
 /* The first that a forked process says, unless it has something else to say. It is said before
  * any code of a module runs in it: that may never come back, and the caller can end only what it
  * knows. */
-bool         afork_server_tell_birth       (void);
+bool         afork_server_report_fork      (void);
 /* Puts a report of afork_children_wait() up for sending. */
 void         afork_server_put_report       (const AForkFrame *frame,
                                             void             *data);
@@ -85,7 +85,7 @@ bool         afork_server_is_mapped        (int               fd);
 bool         afork_server_hide_unmapped    (int               kept);
 
 /* In a fork: has it killed when the lifeline ends, whatever the others do that have that, too. */
-void         afork_server_open_lifeline    (void);
+void         afork_server_open_death_pipe  (void);
 
 /* Commands. Each that returns false has set the failure. */
 
@@ -99,7 +99,7 @@ bool         afork_serve_chdir             (const char       *path);
 bool         afork_serve_item_bytes        (const AForkFrame *frame);
 bool         afork_serve_item_fds          (uint16_t          n_fds);
 bool         afork_serve_map_fd            (int               target);
-bool         afork_serve_lifeline          (void);
+bool         afork_serve_death_pipe        (void);
 bool         afork_serve_fork              (uint32_t          number,
                                             int               socket);
 bool         afork_serve_run               (const char       *function,

@@ -73,20 +73,20 @@ serve_call (const AForkFrame *frame)
 /* Whether FD is the pipe still: code of a module may have closed all that it does not know, and
  * have something else of that number. */
 static bool
-is_lifeline (int fd)
+is_death_pipe (int fd)
 {
   struct stat status;
 
   return fd >= 0 && fstat (fd, &status) == 0 && S_ISFIFO (status.st_mode)
-    && status.st_ino == afork_server.lifeline_inode;
+    && status.st_ino == afork_server.death_pipe_inode;
 }
 
 /* Code of a module may have changed the user: the kernel is to ask for the new one. */
 static void
-renew_lifeline (void)
+renew_death_pipe (void)
 {
-  if (is_lifeline (afork_server.own_lifeline))
-    fcntl (afork_server.own_lifeline, F_SETOWN, getpid ());
+  if (is_death_pipe (afork_server.own_death_pipe))
+    fcntl (afork_server.own_death_pipe, F_SETOWN, getpid ());
 }
 
 bool
@@ -96,7 +96,7 @@ afork_serve_module_code (const AForkFrame *frame)
   struct sigaction action;
   bool done;
 
-  if (!afork_server_tell_birth ())
+  if (!afork_server_report_fork ())
     return false;
 
   if (frame->kind == AFORK_FRAME_REQUIRE)
@@ -107,7 +107,7 @@ afork_serve_module_code (const AForkFrame *frame)
 
   /* What it has printed is written once, and not by every fork again. */
   fflush (NULL);
-  renew_lifeline ();
+  renew_death_pipe ();
   for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
     {
       sigaction (ignored[i], NULL, &action);
@@ -162,8 +162,8 @@ afork_serve_item_bytes (const AForkFrame *frame)
 /* Has the kernel send SIGKILL to OWNER, which is as F_SETOWN takes it, when the pipe ends. The
  * kernel checks then whether who called this, with the user that it has now, may do so. */
 static bool
-watch_lifeline (int fd,
-                int owner)
+watch_death_pipe (int fd,
+                  int owner)
 {
   struct pollfd ended = { .fd = fd, .events = POLLIN };
 
@@ -202,25 +202,25 @@ print_fd_path (int  fd,
  * the user that it has now. Where that is impossible, as without /proc, the one that is shared has
  * to do. Async-signal-safe: a fork calls it before anything else. */
 void
-afork_server_open_lifeline (void)
+afork_server_open_death_pipe (void)
 {
   char path[32];
   int fd;
 
-  if (afork_server.lifeline < 0)
+  if (afork_server.death_pipe < 0)
     return;
 
-  if (is_lifeline (afork_server.own_lifeline))
-    close (afork_server.own_lifeline);
-  afork_server.own_lifeline = -1;
-  if (!is_lifeline (afork_server.lifeline))
+  if (is_death_pipe (afork_server.own_death_pipe))
+    close (afork_server.own_death_pipe);
+  afork_server.own_death_pipe = -1;
+  if (!is_death_pipe (afork_server.death_pipe))
     return;
 
-  print_fd_path (afork_server.lifeline, path);
+  print_fd_path (afork_server.death_pipe, path);
   fd = open (path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   /* The standard ones are for the worker's use, even if somebody has closed them. */
-  if (fd > STDERR_FILENO && watch_lifeline (fd, getpid ()))
-    afork_server.own_lifeline = fd;
+  if (fd > STDERR_FILENO && watch_death_pipe (fd, getpid ()))
+    afork_server.own_death_pipe = fd;
   else if (fd >= 0)
     close (fd);
 }
@@ -231,22 +231,22 @@ afork_server_open_lifeline (void)
  * the kernel would send SIGHUP to all of a group, this one or the caller's, when a process ends
  * that alone linked it to another group of the session, and somebody in it is stopped. */
 bool
-afork_serve_lifeline (void)
+afork_serve_death_pipe (void)
 {
   struct stat status;
 
-  if (afork_server.lifeline >= 0)
-    close (afork_server.lifeline);
+  if (afork_server.death_pipe >= 0)
+    close (afork_server.death_pipe);
 
-  afork_server.lifeline = afork_link_take_fd (&afork_server.link);
+  afork_server.death_pipe = afork_link_take_fd (&afork_server.link);
   if ((getpgrp () != getpid () && setsid () < 0)
-      || !watch_lifeline (afork_server.lifeline, -getpgrp ()))
+      || !watch_death_pipe (afork_server.death_pipe, -getpgrp ()))
     return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_FAILED,
                               "The process could not be made to end with its caller: %s",
                               strerror (errno));
 
-  afork_server.lifeline_inode = fstat (afork_server.lifeline, &status) == 0 ? status.st_ino : 0;
-  afork_server_open_lifeline ();
+  afork_server.death_pipe_inode = fstat (afork_server.death_pipe, &status) == 0 ? status.st_ino : 0;
+  afork_server_open_death_pipe ();
   return true;
 }
 
@@ -329,8 +329,8 @@ vacate (int target)
 {
   bool socket_moves = afork_server.link.socket == target;
   bool done = vacate_fd (&afork_server.link.socket, target)
-    && vacate_fd (&afork_server.lifeline, target)
-    && vacate_fd (&afork_server.own_lifeline, target)
+    && vacate_fd (&afork_server.death_pipe, target)
+    && vacate_fd (&afork_server.own_death_pipe, target)
     && afork_children_vacate (&afork_server.children, target);
 
   if (done && socket_moves && afork_server.children.epoll >= 0)

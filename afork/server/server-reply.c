@@ -76,8 +76,8 @@ add_pidfd (AForkFrame *frame,
 }
 
 bool
-afork_server_answer (AForkFrame *frame,
-                     int         extra_fd)
+afork_server_reply (AForkFrame *frame,
+                    int         extra_fd)
 {
   int fds[2], pidfd = -1;
   bool sent;
@@ -105,11 +105,11 @@ afork_server_answer (AForkFrame *frame,
 }
 
 bool
-afork_server_tell_birth (void)
+afork_server_report_fork (void)
 {
-  AForkFrame born = { .kind = AFORK_FRAME_BORN };
+  AForkFrame born = { .kind = AFORK_FRAME_FORKED };
 
-  return !afork_server.unborn || afork_server_answer (&born, -1);
+  return !afork_server.unborn || afork_server_reply (&born, -1);
 }
 
 /* The end of a server, or of what it became. */
@@ -214,7 +214,7 @@ afork_server_leave (int status)
   /* While it stays, it can be ended, and what it was sent is no longer open. */
   if (afork_server.children.n_children > 0)
     {
-      afork_server_tell_birth ();
+      afork_server_report_fork ();
       give_up_items ();
       discard_commands ();
     }

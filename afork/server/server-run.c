@@ -59,7 +59,7 @@ fork_process (uint32_t number,
     {
       afork_server.forked = true;
       afork_server.unborn = true;
-      afork_server_open_lifeline ();
+      afork_server_open_death_pipe ();
       if (afork_server.runtime->forked != NULL)
         afork_server.runtime->forked (afork_server.runtime_data);
     }
@@ -123,7 +123,7 @@ afork_serve_disown (uint32_t number)
  * looks after it. None comes if that has ended before: then nobody would report on this process,
  * and the caller has perhaps heard already that the one which it runs has ended. */
 static void
-await_followed (int reports)
+wait_for_parent_ready (int reports)
 {
   ssize_t n_bytes;
   char byte;
@@ -147,7 +147,7 @@ stay_behind (void)
 
   /* The worker may end before it says anything, and its reports with it. Whom the caller knows, it
    * can end then, and does not wait for as long as there are forks. */
-  if (!afork_server_tell_birth ())
+  if (!afork_server_report_fork ())
     afork_server_fail ();
 
   if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, reports) < 0)
@@ -168,7 +168,7 @@ stay_behind (void)
       afork_children_forget (&afork_server.children, &closed);
       afork_fd_set_add (&closed, reports[0]);
       afork_fd_set_close (&closed);
-      await_followed (reports[1]);
+      wait_for_parent_ready (reports[1]);
       return reports[1];
     }
 
@@ -223,7 +223,7 @@ reset_signals (void)
 
 /* Whether who stayed behind, at the other end of REPORTS, has ended. */
 static bool
-is_abandoned (int reports)
+has_parent_exited (int reports)
 {
   struct pollfd entry = { .fd = reports };
 
@@ -234,16 +234,16 @@ is_abandoned (int reports)
  * keep the process from what it was told to do. But if the process that this one goes on for was
  * killed meanwhile, that has been heard, and this process has not: nobody could end it any more. */
 static bool
-answer_ready (int reports)
+reply_ready (int reports)
 {
   AForkFrame ready = { .kind = AFORK_FRAME_READY };
 
-  if (!afork_server_answer (&ready, reports))
+  if (!afork_server_reply (&ready, reports))
     return false;
   if (reports < 0)
     return true;
 
-  if (afork_server.link.unheard && is_abandoned (reports))
+  if (afork_server.link.output_lost && has_parent_exited (reports))
     _exit (AFORK_EXIT_BASE + AFORK_WIRE_ERROR_SPAWN);
   close (reports);
   return true;
@@ -262,7 +262,7 @@ become_worker (const char *title)
   reset_signals ();
   if (title != NULL)
     afork_title_set (title);
-  return answer_ready (reports);
+  return reply_ready (reports);
 }
 
 static bool
@@ -340,10 +340,10 @@ afork_serve_exec (const AForkFrame *frame)
   if (!map_socket (socket))
     return false;
   /* A program that has no descriptor of the lifeline would not hang on it. */
-  if (!afork_server_hide_unmapped (afork_server.lifeline))
+  if (!afork_server_hide_unmapped (afork_server.death_pipe))
     return false;
-  if (afork_server.own_lifeline >= 0)
-    fcntl (afork_server.own_lifeline, F_SETFD, 0);
+  if (afork_server.own_death_pipe >= 0)
+    fcntl (afork_server.own_death_pipe, F_SETFD, 0);
 
   execvp (argv[0], (char **) argv);
   return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_SPAWN,
@@ -355,7 +355,7 @@ afork_serve_detach (void)
 {
   int reports = -1;
 
-  return become_single (&reports) && answer_ready (reports);
+  return become_single (&reports) && reply_ready (reports);
 }
 
 /* Whoever has the other end of the socket now wants to know who this is. */

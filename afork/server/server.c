@@ -52,8 +52,8 @@ execute (const AForkFrame *frame)
       return true;
     case AFORK_FRAME_EXEC:
       return afork_serve_exec (frame);
-    case AFORK_FRAME_LIFELINE:
-      return afork_serve_lifeline ();
+    case AFORK_FRAME_DEATH_PIPE:
+      return afork_serve_death_pipe ();
     case AFORK_FRAME_DETACH:
       return afork_serve_detach ();
     case AFORK_FRAME_IDENTIFY:
@@ -91,7 +91,7 @@ wait_for_commands (void)
       result = afork_link_receive (&afork_server.link, false, &afork_server.failure);
       if (result != AFORK_LINK_EMPTY)
         return result;
-      if (!afork_server_tell_birth ())
+      if (!afork_server_report_fork ())
         return AFORK_LINK_FAILED;
     }
 
@@ -135,14 +135,14 @@ afork_serve (int                       socket,
   afork_server.forked = forked;
   afork_server.discards = false;
   afork_server.outcome = -1;
-  afork_server.lifeline = -1;
-  afork_server.own_lifeline = -1;
+  afork_server.death_pipe = -1;
+  afork_server.own_death_pipe = -1;
   afork_server.runtime = runtime;
   afork_server.runtime_data = runtime_data;
   afork_link_init (&afork_server.link, socket);
   afork_children_init (&afork_server.children);
   /* A caller that was not greeted would not take an error for one. */
-  if (!afork_server_answer (&hello, -1))
+  if (!afork_server_reply (&hello, -1))
     {
       fprintf (stderr, "afork-server: %s\n", afork_server.failure.text);
       afork_server_end (AFORK_EXIT_BASE + AFORK_WIRE_ERROR_SPAWN);

@@ -70,7 +70,7 @@ typedef enum
   AFORK_FRAME_RUN,              /* string: function; string: title */
   AFORK_FRAME_EXPECT,           /* string: function that forks will be told to run. A hint */
   AFORK_FRAME_EXEC,             /* array: program and arguments; one descriptor, a socket */
-  AFORK_FRAME_LIFELINE,         /* one descriptor, a pipe that ends with the caller */
+  AFORK_FRAME_DEATH_PIPE,       /* one descriptor, a pipe that ends with the caller */
   AFORK_FRAME_DETACH,           /* answered by READY; then the socket is another caller's */
   AFORK_FRAME_IDENTIFY,         /* u32: version. That other caller's first frame */
   AFORK_FRAME_RUN_FUNC,         /* string: object; u32, u32: offset, low first; string: title */
@@ -81,13 +81,13 @@ typedef enum
 
   /* From the server to the caller. */
   AFORK_FRAME_HELLO = 64,       /* string: magic; u32: version. An executed server's first frame */
-  AFORK_FRAME_BORN,             /* a fork's first frame, unless one of the next two comes first */
+  AFORK_FRAME_FORKED,           /* a fork's first frame, unless one of the next two comes first */
   AFORK_FRAME_READY,            /* the function is about to be entered; raw bytes follow */
   AFORK_FRAME_ERROR,            /* u32: AForkWireError; string: text. The server ends itself */
   AFORK_FRAME_FORK_FAILED,      /* u32: the fork's number; u32: AForkWireError; string: text */
   AFORK_FRAME_EXITED,           /* u32: the fork's number; then AForkExitReport's fields */
   AFORK_FRAME_SIGNALED,         /* u32: the fork's number; u32: 0, or why not, as an errno */
-  AFORK_FRAME_NO_PIDFD,         /* BORN or READY comes next, without a pidfd: there are none */
+  AFORK_FRAME_NO_PIDFD,         /* FORKED or READY comes next, without a pidfd: there are none */
 } AForkFrameKind;
 
 /* SIGNAL is for a caller that may not signal the process itself. The fork's parent finds it among
@@ -101,12 +101,12 @@ typedef enum
 /* After EXEC, READY says that the program is about to be executed. The socket that came with EXEC
  * is close-on-exec: if it ends, the program was executed; if ERROR comes on it, it was not. */
 
-/* From LIFELINE on, the server is killed with all of its process group, in which are its forks,
+/* From DEATH_PIPE on, the server is killed with all of its process group, in which are its forks,
  * when the pipe ends. */
 
 /* After IDENTIFY, the server introduces itself as a fork does. */
 
-/* Which descriptors BORN, READY and ERROR have: the first of them that a forked process sends
+/* Which descriptors FORKED, READY and ERROR have: the first of them that a forked process sends
  * comes with its own pidfd, unless NO_PIDFD came before it. READY has one more, after that, where
  * the process has forks of its own that live: a socket on which their ends are reported, since the
  * function now owns the command socket. That READY is of one more fork, and the process itself was

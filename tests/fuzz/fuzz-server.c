@@ -51,8 +51,8 @@ static const ScriptOp ops[N_OPS] = {
   [OP_LINK] = { "6", 4 },
 };
 
-/* REQUIRE 7, CALL 9, ITEM_BYTES 10, ITEM_FDS 11, FORK 12, RUN 13, EXPECT 14, EXEC 15, LIFELINE 16,
- * DETACH 17, IDENTIFY 18, RUN_FUNC 19, LIBRARY 20, MAP_FD 6, SIGNAL 21, DISOWN 22, LEAVE 23. */
+/* REQUIRE 7, CALL 9, ITEM_BYTES 10, ITEM_FDS 11, FORK 12, RUN 13, EXPECT 14, EXEC 15, DEATH_PIPE
+ * 16, DETACH 17, IDENTIFY 18, RUN_FUNC 19, LIBRARY 20, MAP_FD 6, SIGNAL 21, DISOWN 22, LEAVE 23. */
 static const char * const phrases[] = {
   "0,7,0,0,1;0,13,0,0,2,1;1;",
   "0,7,0,0,1;0,9,0,0,5,0,?,?,?;",
@@ -225,7 +225,7 @@ begin (const uint8_t *bytes,
   world.copy_failed = false;
   world.has_no_pidfds = false;
   world.n_waits = world.next_fork = world.fail_in[0] = world.fail_in[1] = 0;
-  world.lifeline = -1;
+  world.death_pipe = -1;
   memset (world.kept, 0, sizeof world.kept);
   world.n_links = world.link = world.n_children = 0;
   world.memory.next = world.memory.previous = &world.memory;

@@ -33,8 +33,8 @@ def frame(kind, payload=b"", flags=0, n_fds=0, size=None):
 
 MODULE_PATH, TITLE, SETENV, UNSETENV, CHDIR, MAP_FD = range(1, 7)
 REQUIRE, EVAL, CALL, ITEM_BYTES, ITEM_FDS, FORK, RUN, EXPECT = range(7, 15)
-EXEC, LIFELINE, DETACH, IDENTIFY, RUN_FUNC, LIBRARY = range(15, 21)
-HELLO, BORN, READY, ERROR, FORK_FAILED, EXITED = range(64, 70)
+EXEC, DEATH_PIPE, DETACH, IDENTIFY, RUN_FUNC, LIBRARY = range(15, 21)
+HELLO, FORKED, READY, ERROR, FORK_FAILED, EXITED = range(64, 70)
 
 valid = {
     "module-path": frame(MODULE_PATH, strings(b"/usr/lib/a", b"", b"b")),
@@ -56,14 +56,14 @@ valid = {
     "run": frame(RUN, string(b"echo:echo") + string(b"afork: echo")),
     "expect": frame(EXPECT, string(b"echo")),
     "exec": frame(EXEC, strings(b"sh", b"-c", b"exit 3"), n_fds=1),
-    "lifeline": frame(LIFELINE, n_fds=1),
+    "death-pipe": frame(DEATH_PIPE, n_fds=1),
     "detach": frame(DETACH),
     "identify": frame(IDENTIFY, u32(1)),
     "run-func": frame(RUN_FUNC, string(b"0123456789abcdef") + u32(0x1234) + u32(0)
                       + string(b"program+0x1234")),
     "library": frame(LIBRARY, string(b"/usr/lib/libafork-1.so.0")),
     "hello": frame(HELLO, string(b"AFork") + u32(1)),
-    "born": frame(BORN, n_fds=1),
+    "forked": frame(FORKED, n_fds=1),
     "ready": frame(READY, n_fds=1),
     "ready-forks": frame(READY, n_fds=2),
     "error": frame(ERROR, u32(2) + string(b"no.so: cannot open shared object file")),

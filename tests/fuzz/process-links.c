@@ -361,7 +361,7 @@ serve (Link *link)
     }
   else if ((link->is_fork && !link->heard) || link->last == AFORK_FRAME_IDENTIFY)
     {
-      frame.kind = AFORK_FRAME_BORN;
+      frame.kind = AFORK_FRAME_FORKED;
       frame.n_fds = 1;
       add_pidfd (link, 0);
       link->last = 0;
@@ -380,7 +380,7 @@ answer (Link *link,
         Step *step)
 {
   static const uint8_t kinds[] = {
-    AFORK_FRAME_HELLO, AFORK_FRAME_BORN, AFORK_FRAME_READY, AFORK_FRAME_ERROR,
+    AFORK_FRAME_HELLO, AFORK_FRAME_FORKED, AFORK_FRAME_READY, AFORK_FRAME_ERROR,
     AFORK_FRAME_FORK_FAILED, AFORK_FRAME_EXITED, AFORK_FRAME_RUN, AFORK_FRAME_SIGNALED
   };
   AForkFrame frame = { .kind = kinds[step_take (step) % sizeof kinds] };
@@ -402,7 +402,7 @@ answer (Link *link,
       frame.string[0] = choice < 0xc0 ? AFORK_WIRE_MAGIC : NULL;
       frame.number[0] = choice < 0x80 ? AFORK_WIRE_VERSION : number;
       break;
-    case AFORK_FRAME_BORN:
+    case AFORK_FRAME_FORKED:
       n_fds = 1;
       break;
     case AFORK_FRAME_READY:
@@ -417,7 +417,7 @@ answer (Link *link,
     }
 
   /* One that has no pidfd, and says so. */
-  if ((frame.kind == AFORK_FRAME_BORN || frame.kind == AFORK_FRAME_READY) && choice % 8 == 7)
+  if ((frame.kind == AFORK_FRAME_FORKED || frame.kind == AFORK_FRAME_READY) && choice % 8 == 7)
     {
       put (link, (AForkFrame) { .kind = AFORK_FRAME_NO_PIDFD }, step);
       n_fds -= n_fds > 0;

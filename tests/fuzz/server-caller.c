@@ -99,7 +99,7 @@ add_fds (Link     *link,
 {
   const bool is_fork = kind == AFORK_FRAME_FORK;
   /* The first sample has ended, and who hangs on that is killed. */
-  const unsigned first = kind == AFORK_FRAME_LIFELINE && number == 0 ? 1 : 0;
+  const unsigned first = kind == AFORK_FRAME_DEATH_PIPE && number == 0 ? 1 : 0;
 
   for (unsigned i = 0; i < n_fds; i++)
     {
@@ -114,7 +114,7 @@ put_frame (Link *link,
            Step *step)
 {
   static const uint8_t kinds[] = {
-    AFORK_FRAME_HELLO, AFORK_FRAME_BORN, AFORK_FRAME_READY, AFORK_FRAME_ERROR,
+    AFORK_FRAME_HELLO, AFORK_FRAME_FORKED, AFORK_FRAME_READY, AFORK_FRAME_ERROR,
     AFORK_FRAME_FORK_FAILED, AFORK_FRAME_EXITED, AFORK_FRAME_SIGNALED,
     AFORK_FRAME_NO_PIDFD,
   };
@@ -137,7 +137,7 @@ put_frame (Link *link,
     case AFORK_FRAME_MAP_FD:
     case AFORK_FRAME_FORK:
     case AFORK_FRAME_EXEC:
-    case AFORK_FRAME_LIFELINE:
+    case AFORK_FRAME_DEATH_PIPE:
       n_fds = 1;
       break;
     case AFORK_FRAME_ITEM_BYTES:
@@ -242,7 +242,7 @@ check_frame (Link             *link,
         die ("the server sends an error %u, which there is not", frame->number[0]);
       link->gave_up = true;
       break;
-    case AFORK_FRAME_BORN:
+    case AFORK_FRAME_FORKED:
     case AFORK_FRAME_READY:
       if (frame->kind == AFORK_FRAME_READY && world.copy_failed)
         die ("the server sends READY where a descriptor could not be mapped");

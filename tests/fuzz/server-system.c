@@ -51,8 +51,8 @@ world_close (int fd)
   if (!is_server_fd (fd))
     die ("descriptor %d is closed, which is not open or not the server's", fd);
   world.kept[fd] = false;
-  if (fd == world.lifeline)
-    world.lifeline = -1;
+  if (fd == world.death_pipe)
+    world.death_pipe = -1;
   return (close) (fd);
 }
 
@@ -149,7 +149,7 @@ world_fcntl (int fd,
     case F_SETSIG:
       if (system_fails (EINVAL))
         return -1;
-      world.lifeline = fd;
+      world.death_pipe = fd;
       return 0;
     case F_SETOWN:
     case F_SETFL:
@@ -158,8 +158,8 @@ world_fcntl (int fd,
       if (system_fails (EMFILE))
         return -1;
       result = (fcntl) (fd, command, argument);
-      if (result >= 0 && fd == world.lifeline)
-        world.lifeline = result;
+      if (result >= 0 && fd == world.death_pipe)
+        world.death_pipe = result;
       return result;
     default:
       return (fcntl) (fd, command, argument);
@@ -470,12 +470,12 @@ int
 world_kill (pid_t pid,
             int   signal)
 {
-  struct pollfd pipe = { .fd = world.lifeline, .events = POLLIN };
+  struct pollfd pipe = { .fd = world.death_pipe, .events = POLLIN };
 
   if (pid == 0)
     {
-      if (signal != SIGKILL || world.lifeline < 0 || poll (&pipe, 1, 0) == 0)
-        die ("the process group is killed, and the lifeline has not ended");
+      if (signal != SIGKILL || world.death_pipe < 0 || poll (&pipe, 1, 0) == 0)
+        die ("the process group is killed, and the death pipe has not ended");
       longjmp (world.end, 1);
     }
 

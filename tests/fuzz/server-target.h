@@ -84,7 +84,7 @@ typedef struct
   bool     notified;            /* HELLO has come */
   unsigned fail_in[2];          /* 0 if nothing fails */
   bool     has_no_pidfds;       /* the system */
-  int      lifeline;
+  int      death_pipe;
   bool     kept[N_FDS];         /* taken as items, and so a module's */
   bool     foreign[N_FDS];      /* descriptors that are not the server's */
   Link     links[MAX_LINKS];

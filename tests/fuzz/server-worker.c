@@ -26,7 +26,7 @@ check_fds (int              socket,
       bool is_item = false;
 
       if (!is_open[fd] || world.foreign[fd] || world.kept[fd] || fd == socket
-          || fd == world.lifeline || ((fcntl) (fd, F_GETFD) & FD_CLOEXEC) == 0)
+          || fd == world.death_pipe || ((fcntl) (fd, F_GETFD) & FD_CLOEXEC) == 0)
         continue;
 
       for (size_t i = 0; i < n_items; i++)
@@ -95,10 +95,10 @@ world_execvp (const char  *file,
     die ("a program is executed that has no name");
   if ((fcntl) (STDIN_FILENO, F_GETFD) < 0 || (fcntl) (STDOUT_FILENO, F_GETFD) < 0)
     die ("a program is executed that has no standard input or output");
-  if (world.lifeline >= 0 && ((fcntl) (world.lifeline, F_GETFD) & FD_CLOEXEC) != 0)
-    die ("a program is executed that does not have the lifeline");
+  if (world.death_pipe >= 0 && ((fcntl) (world.death_pipe, F_GETFD) & FD_CLOEXEC) != 0)
+    die ("a program is executed that does not have the death pipe");
   for (int fd = STDERR_FILENO + 1; fd < N_FDS; fd++)
-    if (is_server_fd (fd) && fd != world.lifeline && !afork_server_is_mapped (fd)
+    if (is_server_fd (fd) && fd != world.death_pipe && !afork_server_is_mapped (fd)
         && ((fcntl) (fd, F_GETFD) & FD_CLOEXEC) == 0)
       die ("a program is executed that has descriptor %d, which nobody has mapped", fd);
   if (strcmp (file, "run") != 0)

@@ -203,7 +203,7 @@ make_hostile (void)
     { { "hello", "error=3", "hang" }, ~(Errors) 0 },
     { { "hello", "exit=7" }, ERROR_BIT (EXITED) },
     { { "exit=0" }, ERROR_BIT (SPAWN) },
-    { { "hello", "stray=9", "born", "hang" }, ERROR_BIT (PROTOCOL) },
+    { { "hello", "stray=9", "forked", "hang" }, ERROR_BIT (PROTOCOL) },
     { { "hello", "await=run", "raw=ffffffffffffffff", "hang" }, ERROR_BIT (PROTOCOL) },
     { { NULL }, ~(Errors) 0 },
   };
