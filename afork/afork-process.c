@@ -316,8 +316,8 @@ return_waits (AForkProcess *self)
 
 /* Answers TASK now, or when more is known. */
 static void
-await_end (AForkProcess *self,
-           GTask        *task)
+await_exit (AForkProcess *self,
+            GTask        *task)
 {
   if (self->state == AFORK_PROCESS_STATE_EXITED || _afork_process_is_stranded (self))
     {
@@ -343,7 +343,7 @@ return_unkillable (AForkPeer *peer,
                    GObject   *owner,
                    gpointer   data)
 {
-  await_end (AFORK_PROCESS (owner), data);
+  await_exit (AFORK_PROCESS (owner), data);
 }
 
 /* Answers those who wait: the process cannot be killed. */
@@ -1738,7 +1738,7 @@ afork_process_wait_async (AForkProcess        *self,
     return;
   hold = _afork_process_hold_for_task (self, task);
   if (hold != NULL)
-    await_end (self, task);
+    await_exit (self, task);
 }
 
 /**

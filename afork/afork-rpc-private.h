@@ -15,37 +15,37 @@ G_BEGIN_DECLS
  * calls/rpc-calls.c. */
 struct _AForkRpc
 {
-  GObject        parent_instance;
-  AForkContext  *context;         /* NULL until it is constructed */
-  gboolean       refused;         /* another thread uses that */
+  GObject          parent_instance;
+  AForkContext    *context;       /* NULL until it is constructed */
+  gboolean         refused;       /* another thread uses that */
 
-  AForkProcess  *process;
-  char          *function;
-  char          *init_function;
-  char          *done_function;
-  gboolean       concurrent;
-  gboolean       die_with_parent;
-  gboolean       forward_stderr;
-  gboolean       trusted;
-  guint          max_in_flight;
+  AForkProcess    *process;
+  char            *function;
+  char            *init_function;
+  char            *done_function;
+  gboolean         concurrent;
+  gboolean         die_with_parent;
+  gboolean         forward_stderr;
+  gboolean         trusted;
+  guint            max_in_flight;
 
-  AForkRpcLink  *link;            /* NULL once disposed of, or if it could not be made */
-  gboolean       set_up;          /* SETUP has been sent */
-  gboolean       outbox_sent;     /* … and OUTBOX, or there is none */
-  gboolean       started;         /* the worker has said that it serves */
-  GQueue         waiting;         /* of AForkPendingCall: not sent yet */
+  AForkWorkerLink *link;          /* NULL once disposed of, or if it could not be made */
+  gboolean         set_up;        /* SETUP has been sent */
+  gboolean         outbox_sent;   /* … and OUTBOX, or there is none */
+  gboolean         started;       /* the worker has said that it serves */
+  GQueue           waiting;       /* of AForkPendingCall: not sent yet */
   AForkPendingTable in_flight;    /* sent, and not answered by the worker */
-  gboolean       has_limits;      /* some of them have, or had, a time limit */
-  GQueue         unwritten;       /* of AForkPendingCall: of those, gathered and not yet sent */
-  guint64        n_sent;          /* bytes in all */
+  gboolean         has_limits;    /* some of them have, or had, a time limit */
+  GQueue           unwritten;     /* of AForkPendingCall: of those, gathered and not yet sent */
+  guint64          n_sent;        /* bytes in all */
 
-  gboolean       closing;
-  gboolean       ended;
-  gboolean       lost;            /* … and it served before */
-  gboolean       closed_due;      /* to be emitted when there are no calls any more */
-  GError        *failure;         /* why no call can be answered any more, or NULL */
-  GQueue         close_tasks;     /* see _afork_task_queue_push() */
-  AForkWaiter   *pending_end;     /* goes on with ending what is pending, or NULL */
+  gboolean         closing;
+  gboolean         ended;
+  gboolean         lost;          /* … and it served before */
+  gboolean         closed_due;    /* to be emitted when there are no calls any more */
+  GError          *failure;       /* why no call can be answered any more, or NULL */
+  GQueue           close_tasks;   /* see _afork_task_queue_push() */
+  AForkWaiter     *pending_end;   /* goes on with ending what is pending, or NULL */
 };
 
 /* Takes CALL. */

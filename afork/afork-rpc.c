@@ -25,11 +25,11 @@
  * this the way to its worker, too. */
 typedef struct
 {
-  AForkBlocking  base;
-  AForkHold     *hold;        /* of the object's own context */
-  AForkRpcLink  *link;
-  AForkContext  *context;     /* where it was served before */
-} AForkRpcBlocking;
+  AForkBlocking    base;
+  AForkHold       *hold;      /* of the object's own context */
+  AForkWorkerLink *link;
+  AForkContext    *context;   /* where it was served before */
+} AForkRpcBlockingCall;
 
 enum
 {
@@ -213,7 +213,7 @@ get_context (AForkRpc *self)
   GMainContext *context = NULL;
 
   if (self->link != NULL)
-    context = _afork_context_peek (_afork_rpc_link_get_context (self->link));
+    context = _afork_context_peek (_afork_worker_link_get_context (self->link));
   if (context != NULL)
     return context;
   if (self->waiting.length > 0)
@@ -293,8 +293,8 @@ give_up (AForkRpc   *self,
 /* The way to the worker. */
 
 static void
-room_cb (AForkRpcLink *link,
-         gpointer      data)
+room_cb (AForkWorkerLink *link,
+         gpointer         data)
 {
   g_autoptr(AForkRpc) self = g_object_ref (data);
 
@@ -302,15 +302,15 @@ room_cb (AForkRpcLink *link,
 }
 
 static void
-sent_cb (AForkRpcLink *link,
-         guint64       n_sent,
-         gpointer      data)
+sent_cb (AForkWorkerLink *link,
+         guint64          n_sent,
+         gpointer         data)
 {
   _afork_rpc_note_sent (data, n_sent);
 }
 
 static gboolean
-message_cb (AForkRpcLink      *link,
+message_cb (AForkWorkerLink   *link,
             AForkCallMessage  *message,
             gpointer           data,
             GError           **error)
@@ -319,8 +319,8 @@ message_cb (AForkRpcLink      *link,
 }
 
 static void
-resume_cb (AForkRpcLink *link,
-           gpointer      data)
+resume_cb (AForkWorkerLink *link,
+           gpointer         data)
 {
   g_autoptr(AForkRpc) self = g_object_ref (data);
 
@@ -329,16 +329,16 @@ resume_cb (AForkRpcLink *link,
 }
 
 static void
-ended_cb (AForkRpcLink *link,
-          const GError *error,
-          gpointer      data)
+ended_cb (AForkWorkerLink *link,
+          const GError    *error,
+          gpointer         data)
 {
   g_autoptr(AForkRpc) self = g_object_ref (data);
 
   handle_worker_end (self, error);
 }
 
-static const AForkRpcLinkEvents link_events = {
+static const AForkWorkerLinkEvents link_events = {
   .room = room_cb,
   .sent = sent_cb,
   .message = message_cb,
@@ -349,9 +349,9 @@ static const AForkRpcLinkEvents link_events = {
 /* Blocking calls. */
 
 static gboolean
-begin_blocking (AForkRpc          *self,
-                AForkRpcBlocking  *blocking,
-                GError           **error)
+begin_blocking (AForkRpc              *self,
+                AForkRpcBlockingCall  *blocking,
+                GError               **error)
 {
   g_autoptr(AForkHold) hold = hold_context (self, error);
   g_autoptr(AForkContext) context = NULL;
@@ -367,24 +367,24 @@ begin_blocking (AForkRpc          *self,
     return FALSE;
 
   blocking->hold = g_steal_pointer (&hold);
-  blocking->link = _afork_rpc_link_ref (self->link);
-  blocking->context = _afork_context_ref (_afork_rpc_link_get_context (self->link));
+  blocking->link = _afork_worker_link_ref (self->link);
+  blocking->context = _afork_context_ref (_afork_worker_link_get_context (self->link));
   context = _afork_context_ref_thread_default ();
-  _afork_rpc_link_set_context (self->link, context);
+  _afork_worker_link_set_context (self->link, context);
   return TRUE;
 }
 
 static GAsyncResult *
-end_blocking (AForkRpc         *self,
-              AForkRpcBlocking *blocking)
+end_blocking (AForkRpc             *self,
+              AForkRpcBlockingCall *blocking)
 {
   g_autoptr(AForkRpc) kept G_GNUC_UNUSED = g_object_ref (self);
   g_autoptr(AForkContext) context = g_steal_pointer (&blocking->context);
   GAsyncResult *result = _afork_blocking_end (&blocking->base);
 
-  _afork_rpc_link_set_context (blocking->link, context);
+  _afork_worker_link_set_context (blocking->link, context);
   move_pending (self);
-  g_clear_pointer (&blocking->link, _afork_rpc_link_unref);
+  g_clear_pointer (&blocking->link, _afork_worker_link_unref);
   _afork_hold_release (blocking->hold);
   return result;
 }
@@ -452,14 +452,14 @@ afork_rpc_constructed (GObject *object)
           && afork_runtime_get_can_pass_fds (afork_process_get_runtime (self->process)))
         afork_process_set_die_with_parent (self->process, TRUE);
     }
-  self->link = _afork_rpc_link_new (self->process, self->forward_stderr, &link_events, self);
+  self->link = _afork_worker_link_new (self->process, self->forward_stderr, &link_events, self);
 }
 
 /* What is let go with the object. */
 typedef struct
 {
-  AForkRpcLink *link;
-  gboolean      owes;
+  AForkWorkerLink *link;
+  gboolean         has_unanswered;
 } Released;
 
 static void
@@ -467,8 +467,8 @@ release_cb (gpointer data)
 {
   Released *released = data;
 
-  _afork_rpc_link_forget (released->link, released->owes);
-  _afork_rpc_link_unref (released->link);
+  _afork_worker_link_forget (released->link, released->has_unanswered);
+  _afork_worker_link_unref (released->link);
   g_free (released);
 }
 
@@ -477,7 +477,7 @@ release_cb (gpointer data)
 static void
 release (AForkRpc *self)
 {
-  AForkRpcLink *link = g_steal_pointer (&self->link);
+  AForkWorkerLink *link = g_steal_pointer (&self->link);
   Released *released;
 
   /* In a fork of the program, the parent's copy is the one that counts. */
@@ -486,7 +486,7 @@ release (AForkRpc *self)
 
   released = g_new0 (Released, 1);
   released->link = link;
-  released->owes = self->in_flight.n_taken > 0;
+  released->has_unanswered = self->in_flight.n_taken > 0;
   _afork_context_run (self->context, release_cb, released);
 }
 
@@ -958,7 +958,7 @@ afork_rpc_call (AForkRpc      *self,
 {
   g_autoptr(GAsyncResult) result = NULL;
   g_autoptr(GVariant) owned = NULL;
-  AForkRpcBlocking blocking;
+  AForkRpcBlockingCall blocking;
 
   g_return_val_if_fail (AFORK_IS_RPC (self), NULL);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
@@ -1047,7 +1047,7 @@ afork_rpc_run_job (AForkRpc      *self,
                    GError       **error)
 {
   g_autoptr(GAsyncResult) result = NULL;
-  AForkRpcBlocking blocking;
+  AForkRpcBlockingCall blocking;
 
   g_return_val_if_fail (AFORK_IS_RPC (self), NULL);
   g_return_val_if_fail (AFORK_IS_JOB (job), NULL);
@@ -1161,7 +1161,7 @@ afork_rpc_close (AForkRpc      *self,
                  GError       **error)
 {
   g_autoptr(GAsyncResult) result = NULL;
-  AForkRpcBlocking blocking;
+  AForkRpcBlockingCall blocking;
 
   g_return_val_if_fail (AFORK_IS_RPC (self), FALSE);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);

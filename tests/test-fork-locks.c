@@ -70,7 +70,7 @@ use_waiters (void)
 static void
 use_oom (void)
 {
-  _afork_oom_has_killed ();
+  _afork_oom_counter_has_killed ();
 }
 
 static void
@@ -149,7 +149,7 @@ test_oom (void)
   AForkBelonging atfork_hook = { 0 };
 
   _afork_atfork_add_hook (&atfork_hook, forget_nothing, &atfork_hook);
-  _afork_oom_begin ();
+  _afork_oom_counter_start ();
   check (use_oom, use_oom);
   _afork_atfork_remove_hook (&atfork_hook);
 }

@@ -84,7 +84,7 @@ test_pending_table_unwanted (Fixture       *fixture,
   AForkPendingCall *call = g_steal_pointer (&fixture->calls[7]);
   guint32 number = call->number;
 
-  _afork_pending_table_abandon (&fixture->table, call);
+  _afork_pending_table_mark_unwanted (&fixture->table, call);
   g_assert_cmpuint (fixture->table.n_calls, ==, N_CALLS - 1);
   g_assert_true (is_there (fixture, number, NULL));
 
@@ -128,7 +128,7 @@ test_pending_table_take_all (Fixture       *fixture,
   GList *link;
   guint n_taken = 0;
 
-  _afork_pending_table_abandon (&fixture->table, fixture->calls[0]);
+  _afork_pending_table_mark_unwanted (&fixture->table, fixture->calls[0]);
   _afork_pending_table_take_all (&fixture->table, &queue);
   g_assert_cmpuint (fixture->table.n_calls, ==, 0);
   g_assert_cmpuint (fixture->table.n_taken, ==, 0);
@@ -172,7 +172,7 @@ test_pending_table_oldest (Fixture       *fixture,
       if (i == N_CALLS / 2)
         break;
       if (i % 3 == 0)
-        _afork_pending_table_abandon (table, call);
+        _afork_pending_table_mark_unwanted (table, call);
       else
         _afork_pending_table_remove (table, call->number);
       g_object_unref (call);

@@ -110,7 +110,7 @@ read_count (void)
 }
 
 void
-_afork_oom_begin (void)
+_afork_oom_counter_start (void)
 {
   static gboolean begun;
 
@@ -127,7 +127,7 @@ _afork_oom_begin (void)
 }
 
 gboolean
-_afork_oom_has_killed (void)
+_afork_oom_counter_has_killed (void)
 {
   guint64 count;
   gboolean has_killed;

@@ -15,9 +15,9 @@ G_BEGIN_DECLS
  * not seen. */
 
 /* To be called before what is to be watched begins. Reads files the first time. */
-void     _afork_oom_begin      (void);
+void     _afork_oom_counter_start      (void);
 
 /* Whether it has killed since this was asked last. */
-gboolean _afork_oom_has_killed (void);
+gboolean _afork_oom_counter_has_killed (void);
 
 G_END_DECLS

@@ -116,7 +116,7 @@ cancelled_cb (gpointer data)
 {
   AForkPendingCall *call = data;
 
-  call->abandon (call, new_cancelled_error ());
+  call->cancel (call, new_cancelled_error ());
 }
 
 static AForkWaiter *
@@ -130,10 +130,10 @@ wait_for_cancellable (AForkPendingCall *call,
 }
 
 void
-_afork_pending_call_watch (AForkPendingCall            *call,
-                           AForkPendingCallAbandonFunc  abandon)
+_afork_pending_call_watch (AForkPendingCall           *call,
+                           AForkPendingCallCancelFunc  cancel)
 {
-  call->abandon = abandon;
+  call->cancel = cancel;
   call->cancelled = wait_for_cancellable (call, call->cancellable);
   if (call->job != NULL)
     call->job_cancelled = wait_for_cancellable (call, _afork_job_get_cancellable (call->job));
@@ -154,9 +154,9 @@ timed_out_cb (gpointer data)
       return;
     }
 
-  call->abandon (call, g_error_new (AFORK_ERROR, AFORK_ERROR_TIMED_OUT,
-                                    _("The job took longer than %u ms"),
-                                    afork_job_get_timeout (call->job)));
+  call->cancel (call, g_error_new (AFORK_ERROR, AFORK_ERROR_TIMED_OUT,
+                                   _("The job took longer than %u ms"),
+                                   afork_job_get_timeout (call->job)));
 }
 
 static void

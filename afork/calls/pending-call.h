@@ -14,8 +14,8 @@ G_BEGIN_DECLS
 G_DECLARE_FINAL_TYPE (AForkPendingCall, _afork_pending_call, AFORK, PENDING_CALL, GObject)
 
 /* CALL is to end before the worker has answered it, with ERROR, which is to be taken. */
-typedef void (*AForkPendingCallAbandonFunc) (AForkPendingCall *call,
-                                             GError           *error);
+typedef void (*AForkPendingCallCancelFunc) (AForkPendingCall *call,
+                                            GError           *error);
 
 /* A call that was accepted, until it has ended for who made it, for whom it then is the result.
  *
@@ -42,7 +42,7 @@ struct _AForkPendingCall
   GVariant                    *args;
   AForkJob                    *job;           /* or NULL */
   GCancellable                *cancellable;   /* or NULL */
-  AForkPendingCallAbandonFunc  abandon;
+  AForkPendingCallCancelFunc   cancel;
   AForkWaiter                 *cancelled;     /* or NULL */
   AForkWaiter                 *job_cancelled; /* or NULL */
   GQueue                      *unwritten;     /* that it is in, or NULL; it is the source's */
@@ -56,44 +56,44 @@ struct _AForkPendingCall
 };
 
 /* JOB is NULL for a plain call, and ARGS may be. */
-AForkPendingCall *_afork_pending_call_new  (GObject                     *source,
-                                            gpointer                     tag,
-                                            GVariant                    *args,
-                                            AForkJob                    *job,
-                                            GCancellable                *cancellable,
-                                            GAsyncReadyCallback          callback,
-                                            gpointer                     user_data);
+AForkPendingCall *_afork_pending_call_new             (GObject                     *source,
+                                                       gpointer                     tag,
+                                                       GVariant                    *args,
+                                                       AForkJob                    *job,
+                                                       GCancellable                *cancellable,
+                                                       GAsyncReadyCallback          callback,
+                                                       gpointer                     user_data);
 
 /* Whether it is cancelled already. */
-gboolean          _afork_pending_call_is_cancelled (AForkPendingCall    *call);
-/* Has ABANDON called, once, should it be cancelled or take too long. */
-void              _afork_pending_call_watch (AForkPendingCall           *call,
-                                             AForkPendingCallAbandonFunc abandon);
+gboolean          _afork_pending_call_is_cancelled    (AForkPendingCall            *call);
+/* Has CANCEL called, once, should it be cancelled or take too long. */
+void              _afork_pending_call_watch           (AForkPendingCall            *call,
+                                                       AForkPendingCallCancelFunc   cancel);
 /* The worker could begin with it: the time limit of its job, if there is one, counts from now. */
-void              _afork_pending_call_start_limit (AForkPendingCall     *call);
+void              _afork_pending_call_start_limit     (AForkPendingCall            *call);
 /* The worker says that it begins now: so it counts from now. It is said once. */
-void              _afork_pending_call_begin (AForkPendingCall           *call);
+void              _afork_pending_call_begin           (AForkPendingCall            *call);
 /* It has been sent, or will not be. */
-void              _afork_pending_call_leave_unwritten (AForkPendingCall *call);
+void              _afork_pending_call_leave_unwritten (AForkPendingCall            *call);
 /* It will end, and nothing else does it any more. */
-void              _afork_pending_call_unwatch (AForkPendingCall         *call);
+void              _afork_pending_call_unwatch         (AForkPendingCall            *call);
 /* Ends it, with VALUE or ERROR, both of which are taken. The callback may do anything. */
-void              _afork_pending_call_end  (AForkPendingCall            *call,
-                                            GVariant                    *value,
-                                            GError                      *error);
-void              _afork_pending_call_cancel (AForkPendingCall          *call);
+void              _afork_pending_call_end             (AForkPendingCall            *call,
+                                                       GVariant                    *value,
+                                                       GError                      *error);
+void              _afork_pending_call_cancel          (AForkPendingCall            *call);
 /* The same while the call is perhaps still being made: its callback waits for the main context to
  * turn. */
-void              _afork_pending_call_fail (AForkPendingCall            *call,
-                                            GError                      *error);
+void              _afork_pending_call_fail            (AForkPendingCall            *call,
+                                                       GError                      *error);
 
 /* For who made the call: whether RESULT is one of a call of SOURCE that was made so; whether it has
  * what the call ended with, which is taken once; and taking it. */
-gboolean          _afork_pending_call_is_result (GAsyncResult           *result,
-                                                 gpointer                source,
-                                                 gpointer                tag);
-gboolean          _afork_pending_call_has_end (GAsyncResult              *result);
-GVariant         *_afork_pending_call_propagate (GAsyncResult           *result,
-                                                 GError                **error);
+gboolean          _afork_pending_call_is_result       (GAsyncResult                *result,
+                                                       gpointer                     source,
+                                                       gpointer                     tag);
+gboolean          _afork_pending_call_has_end         (GAsyncResult                *result);
+GVariant         *_afork_pending_call_propagate       (GAsyncResult                *result,
+                                                       GError                     **error);
 
 G_END_DECLS

@@ -96,8 +96,8 @@ _afork_pending_table_remove (AForkPendingTable *self,
 }
 
 void
-_afork_pending_table_abandon (AForkPendingTable *self,
-                              AForkPendingCall  *call)
+_afork_pending_table_mark_unwanted (AForkPendingTable *self,
+                                    AForkPendingCall  *call)
 {
   Place *place = get_place (self, call->number);
 

@@ -22,26 +22,26 @@ typedef struct
   guint32                   oldest_number;  /* no call that is older is not abandoned */
 } AForkPendingTable;
 
-void              _afork_pending_table_init      (AForkPendingTable  *self);
-void              _afork_pending_table_clear     (AForkPendingTable  *self);
+void              _afork_pending_table_init          (AForkPendingTable  *self);
+void              _afork_pending_table_clear         (AForkPendingTable  *self);
 
 /* Takes CALL, and gives it a number, which is not 0. */
-void              _afork_pending_table_add       (AForkPendingTable  *self,
-                                                  AForkPendingCall   *call);
+void              _afork_pending_table_add           (AForkPendingTable  *self,
+                                                      AForkPendingCall   *call);
 /* Whether there is a call of that number. CALL becomes it, or NULL if it was abandoned. */
-gboolean          _afork_pending_table_find      (AForkPendingTable  *self,
-                                                  guint32             number,
-                                                  AForkPendingCall  **call);
+gboolean          _afork_pending_table_find          (AForkPendingTable  *self,
+                                                      guint32             number,
+                                                      AForkPendingCall  **call);
 /* The one that was added first of those that are not abandoned, or NULL. */
-AForkPendingCall *_afork_pending_table_peek_oldest (AForkPendingTable *self);
+AForkPendingCall *_afork_pending_table_peek_oldest   (AForkPendingTable  *self);
 /* Gives the number up, and the call, if there is one, back: CALL has been found so. */
-void              _afork_pending_table_remove    (AForkPendingTable  *self,
-                                                  guint32             number);
+void              _afork_pending_table_remove        (AForkPendingTable  *self,
+                                                      guint32             number);
 /* Gives the call back. Its number stays. */
-void              _afork_pending_table_abandon   (AForkPendingTable  *self,
-                                                  AForkPendingCall   *call);
+void              _afork_pending_table_mark_unwanted (AForkPendingTable  *self,
+                                                      AForkPendingCall   *call);
 /* Gives all calls back, in the order of their numbers, at the head of QUEUE, and all numbers up. */
-void              _afork_pending_table_take_all  (AForkPendingTable  *self,
-                                                  GQueue             *queue);
+void              _afork_pending_table_take_all      (AForkPendingTable  *self,
+                                                      GQueue             *queue);
 
 G_END_DECLS

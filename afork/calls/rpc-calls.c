@@ -30,7 +30,7 @@ enum { MAX_REFUSAL = 4096 };
 static AForkCallStream *
 get_stream (AForkRpc *self)
 {
-  return self->link != NULL ? _afork_rpc_link_get_stream (self->link) : NULL;
+  return self->link != NULL ? _afork_worker_link_get_stream (self->link) : NULL;
 }
 
 /* Sending. */
@@ -155,7 +155,7 @@ send_call (AForkRpc         *self,
 
   _afork_pending_table_add (&self->in_flight, call);
   sent = _afork_call_stream_send_value (stream, AFORK_CALL_FRAME_CALL,
-                                        call->job != NULL ? AFORK_CALL_FRAME_TELL_BEGIN : 0,
+                                        call->job != NULL ? AFORK_CALL_FRAME_NOTIFY_BEGIN : 0,
                                         call->number, call->args,
                                         call->job != NULL ? afork_job_get_fds (call->job) : NULL,
                                         call->job != NULL ? _afork_job_get_blobs (call->job) : NULL,
@@ -207,7 +207,7 @@ _afork_rpc_send_waiting (AForkRpc *self)
   /* Until then there may be something to be cancelled. */
   if (get_stream (self) != NULL
       && self->closing && g_queue_is_empty (&self->waiting) && self->in_flight.n_calls == 0)
-    _afork_rpc_link_close (self->link, self->in_flight.n_taken > 0, self->done_function != NULL);
+    _afork_worker_link_close (self->link, self->in_flight.n_taken > 0, self->done_function != NULL);
 }
 
 /* Ending. */
@@ -226,8 +226,8 @@ send_cancel (AForkRpc         *self,
 
 /* Ends CALL before the worker has answered it, with ERROR, which is taken. */
 static void
-abandon (AForkPendingCall *call,
-         GError           *error)
+cancel_call (AForkPendingCall *call,
+             GError           *error)
 {
   g_autoptr(AForkRpc) self = g_object_ref (AFORK_RPC (call->source));
   g_autoptr(AForkPendingCall) owned = call;
@@ -235,7 +235,7 @@ abandon (AForkPendingCall *call,
 
   if (_afork_pending_table_find (&self->in_flight, call->number, &found) && found == call)
     {
-      _afork_pending_table_abandon (&self->in_flight, call);
+      _afork_pending_table_mark_unwanted (&self->in_flight, call);
       send_cancel (self, call);
       start_limit (self);
     }
@@ -252,7 +252,7 @@ _afork_rpc_add_call (AForkRpc         *self,
 {
   g_autoptr(AForkRpc) kept G_GNUC_UNUSED = g_object_ref (self);
 
-  _afork_pending_call_watch (call, abandon);
+  _afork_pending_call_watch (call, cancel_call);
   g_queue_push_tail_link (&self->waiting, &call->link);
   /* A handler of this may do anything, and have the call end. */
   if (call->job != NULL)
@@ -264,10 +264,10 @@ _afork_rpc_add_call (AForkRpc         *self,
  * time. */
 static gboolean
 was_begun (const AForkPendingCall *call,
-           AForkRpcBegun           known,
+           AForkWorkerBegun        known,
            guint32                 last)
 {
-  if (call->begun || known == AFORK_RPC_BEGUN_TOLD)
+  if (call->begun || known == AFORK_WORKER_BEGUN_REPORTED)
     return call->begun;
 
   return call->number != 0 && last != 0 && (gint32) (call->number - last) <= 0;
@@ -291,7 +291,7 @@ gboolean
 _afork_rpc_fail_calls (AForkRpc     *self,
                        const GError *error)
 {
-  AForkRpcBegun known = AFORK_RPC_BEGUN_UNKNOWN;
+  AForkWorkerBegun known = AFORK_WORKER_BEGUN_UNKNOWN;
   guint32 last = 0;
   AForkTurn turn;
   GList *link;
@@ -303,13 +303,13 @@ _afork_rpc_fail_calls (AForkRpc     *self,
     return g_queue_is_empty (&self->waiting);
 
   if (self->lost && self->link != NULL)
-    known = _afork_rpc_link_get_begun (self->link, &last);
+    known = _afork_worker_link_get_begun (self->link, &last);
   while (_afork_turn_goes_on (&turn)
          && (link = g_queue_pop_head_link (&self->waiting)) != NULL)
     {
       g_autoptr(AForkPendingCall) call = link->data;
 
-      if (known == AFORK_RPC_BEGUN_UNKNOWN)
+      if (known == AFORK_WORKER_BEGUN_UNKNOWN)
         _afork_pending_call_end (call, NULL, g_error_copy (error));
       else
         fail_lost_call (call, was_begun (call, known, last), g_error_copy (error));
@@ -322,9 +322,9 @@ _afork_rpc_fail_calls (AForkRpc     *self,
 /* What the worker sends. */
 
 static gboolean
-breach (GError     **error,
-        const char  *what,
-        guint32      number)
+set_protocol_error (GError     **error,
+                    const char  *what,
+                    guint32      number)
 {
   g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL,
                _("The worker does not keep to the protocol: it sent %s for call %u"), what, number);
@@ -354,12 +354,12 @@ receive_refusal (AForkRpc          *self,
   g_autoptr(AForkRpc) kept G_GNUC_UNUSED = g_object_ref (self);
 
   if (self->started || self->failure != NULL)
-    return breach (error, "a refusal", 0);
+    return set_protocol_error (error, "a refusal", 0);
 
   self->failure = import_error (message);
   /* It is copied for each call. */
   _afork_remote_text_cut (self->failure->message, MAX_REFUSAL);
-  _afork_rpc_link_refused (self->link);
+  _afork_worker_link_refused (self->link);
   _afork_rpc_end_pending (self);
   return TRUE;
 }
@@ -373,12 +373,12 @@ receive_answer (AForkRpc          *self,
 
   if (!self->started
       || !_afork_pending_table_find (&self->in_flight, message->number, &call))
-    return breach (error, "an answer", message->number);
+    return set_protocol_error (error, "an answer", message->number);
 
   _afork_pending_table_remove (&self->in_flight, message->number);
   start_limit (self);
   if (self->in_flight.n_taken == 0)
-    _afork_rpc_link_owes_nothing (self->link);
+    _afork_worker_link_all_answered (self->link);
   /* Whoever has cancelled a call expects that, even if the answer is first to be looked at. */
   if (call != NULL && _afork_pending_call_is_cancelled (call))
     _afork_pending_call_cancel (call);
@@ -398,16 +398,16 @@ receive_answer (AForkRpc          *self,
 
 /* What belongs to a call that goes on. */
 static gboolean
-receive_news (AForkRpc          *self,
-              AForkCallMessage  *message,
-              GError           **error)
+receive_call_notice (AForkRpc          *self,
+                     AForkCallMessage  *message,
+                     GError           **error)
 {
   g_autoptr(AForkJob) job = NULL;
   AForkPendingCall *call;
 
   if (!self->started
       || !_afork_pending_table_find (&self->in_flight, message->number, &call))
-    return breach (error, afork_call_frame_kind_name (message->kind), message->number);
+    return set_protocol_error (error, afork_call_frame_kind_name (message->kind), message->number);
   if (call == NULL)
     return TRUE;
   call->begun = TRUE;
@@ -434,7 +434,7 @@ _afork_rpc_receive (AForkRpc          *self,
     {
     case AFORK_CALL_FRAME_STARTED:
       if (self->started)
-        return breach (error, "STARTED", 0);
+        return set_protocol_error (error, "STARTED", 0);
       self->started = TRUE;
       _afork_rpc_note_sent (self, self->n_sent);
       return TRUE;
@@ -448,8 +448,9 @@ _afork_rpc_receive (AForkRpc          *self,
       return receive_answer (self, message, error);
     case AFORK_CALL_FRAME_BEGUN:
     case AFORK_CALL_FRAME_PROGRESS:
-      return receive_news (self, message, error);
+      return receive_call_notice (self, message, error);
     default:
-      return breach (error, afork_call_frame_kind_name (message->kind), message->number);
+      return set_protocol_error (error, afork_call_frame_kind_name (message->kind),
+                                 message->number);
     }
 }

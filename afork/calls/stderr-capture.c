@@ -44,7 +44,7 @@ enum
  *   then tells how much is missing.
  *
  * After the worker's end, what waits is still written, for at most as long. */
-struct _AForkStderr
+struct _AForkStderrCapture
 {
   AForkBelonging   atfork_hook;
   gatomicrefcount  ref_count;     /* of the owner, and of the source */
@@ -66,7 +66,7 @@ struct _AForkStderr
 static void
 stderr_unref (gpointer data)
 {
-  AForkStderr *self = data;
+  AForkStderrCapture *self = data;
 
   if (!g_atomic_ref_count_dec (&self->ref_count))
     return;
@@ -79,16 +79,16 @@ stderr_unref (gpointer data)
 }
 
 static void
-stop (AForkStderr *self)
+stop (AForkStderrCapture *self)
 {
   _afork_source_clear (&self->source);
   _afork_fd_clear (&self->fd);
 }
 
 static void
-keep (AForkStderr *self,
-      const char  *bytes,
-      gsize        n_bytes)
+keep (AForkStderrCapture *self,
+      const char         *bytes,
+      gsize               n_bytes)
 {
   g_string_append_len (self->kept, bytes, (gssize) n_bytes);
   if (self->kept->len > MAX_KEPT)
@@ -98,15 +98,15 @@ keep (AForkStderr *self,
 /* Forwarding. */
 
 static gboolean
-has_room (AForkStderr *self)
+has_room (AForkStderrCapture *self)
 {
   return self->unwritten->len + CHUNK_SIZE <= MAX_UNWRITTEN;
 }
 
 static void
-forward (AForkStderr *self,
-         const char  *bytes,
-         gsize        n_bytes)
+forward (AForkStderrCapture *self,
+         const char         *bytes,
+         gsize               n_bytes)
 {
   if (!self->dropping && has_room (self))
     {
@@ -119,15 +119,15 @@ forward (AForkStderr *self,
 }
 
 static void
-append_text (AForkStderr *self,
-             const char  *text)
+append_text (AForkStderrCapture *self,
+             const char         *text)
 {
   g_byte_array_append (self->unwritten, (const guint8 *) text, (guint) strlen (text));
 }
 
 /* The output takes text again. What it takes just now is still in `unwritten`. */
 static void
-stop_dropping (AForkStderr *self)
+stop_dropping (AForkStderrCapture *self)
 {
   g_autofree char *notice = NULL;
 
@@ -143,7 +143,7 @@ stop_dropping (AForkStderr *self)
 
 /* The output takes no more of what there is, and will not later. */
 static void
-discard (AForkStderr *self)
+discard (AForkStderrCapture *self)
 {
   g_byte_array_set_size (self->unwritten, 0);
   self->dropping = FALSE;
@@ -153,7 +153,7 @@ discard (AForkStderr *self)
 
 /* Writes as much as the output takes. False if that is nothing of what there is. */
 static gboolean
-flush (AForkStderr *self)
+flush (AForkStderrCapture *self)
 {
   gboolean written = FALSE;
 
@@ -182,7 +182,7 @@ flush (AForkStderr *self)
 
 /* Reads once. 0 or less if there was nothing. */
 static gssize
-transfer (AForkStderr *self)
+transfer (AForkStderrCapture *self)
 {
   char chunk[CHUNK_SIZE];
   gssize n_bytes;
@@ -203,11 +203,11 @@ transfer (AForkStderr *self)
  * nothing in the program waiting. */
 
 static void
-poll_fd (AForkStderr  *self,
-         gpointer     *tag,
-         int           fd,
-         GIOCondition  condition,
-         gboolean      poll)
+poll_fd (AForkStderrCapture *self,
+         gpointer           *tag,
+         int                 fd,
+         GIOCondition        condition,
+         gboolean            poll)
 {
   if (poll && *tag == NULL)
     *tag = g_source_add_unix_fd (self->source, fd, condition);
@@ -217,7 +217,7 @@ poll_fd (AForkStderr  *self,
 
 /* Has the source wait for what can be done next, if anything can. */
 static void
-wait_for_next (AForkStderr *self)
+wait_for_next (AForkStderrCapture *self)
 {
   const gboolean is_stalled = self->unwritten->len > 0;
   const gint64 now = g_get_monotonic_time ();
@@ -249,7 +249,7 @@ source_dispatch (GSource     *source,
                  GSourceFunc  callback,
                  gpointer     data)
 {
-  AForkStderr *self = data;
+  AForkStderrCapture *self = data;
   gboolean was_polled;
 
   if (self->source != source)
@@ -273,16 +273,16 @@ source_dispatch (GSource     *source,
 
 static GSourceFuncs source_funcs = { .dispatch = source_dispatch };
 
-static AForkStderr *
-stderr_ref (AForkStderr *self)
+static AForkStderrCapture *
+stderr_ref (AForkStderrCapture *self)
 {
   g_atomic_ref_count_inc (&self->ref_count);
   return self;
 }
 
 static void
-attach (AForkStderr  *self,
-        GMainContext *context)
+attach (AForkStderrCapture *self,
+        GMainContext       *context)
 {
   self->source = g_source_new (&source_funcs, sizeof (GSource));
   g_source_set_static_name (self->source, "[afork] worker's standard error output");
@@ -295,8 +295,8 @@ attach (AForkStderr  *self,
 }
 
 void
-_afork_stderr_set_context (AForkStderr  *self,
-                           GMainContext *context)
+_afork_stderr_capture_set_context (AForkStderrCapture *self,
+                                   GMainContext       *context)
 {
   if (self->source == NULL)
     return;
@@ -310,25 +310,25 @@ _afork_stderr_set_context (AForkStderr  *self,
 static void
 run_in_child (gpointer data)
 {
-  AForkStderr *self = stderr_ref (data);
+  AForkStderrCapture *self = stderr_ref (data);
 
   stop (self);
   stderr_unref (self);
 }
 
-AForkStderr *
-_afork_stderr_new (AForkProcess *process,
-                   GMainContext *context,
-                   gboolean      forward)
+AForkStderrCapture *
+_afork_stderr_capture_new (AForkProcess *process,
+                           GMainContext *context,
+                           gboolean      forward)
 {
-  AForkStderr *self;
+  AForkStderrCapture *self;
   int fds[2];
 
   if (!afork_runtime_get_can_pass_fds (afork_process_get_runtime (process))
       || !g_unix_open_pipe (fds, FD_CLOEXEC, NULL))
     return NULL;
 
-  self = g_new0 (AForkStderr, 1);
+  self = g_new0 (AForkStderrCapture, 1);
   g_atomic_ref_count_init (&self->ref_count);
   _afork_atfork_add_hook (&self->atfork_hook, run_in_child, self);
   self->fd = _afork_fd_own (_afork_fd_avoid_standard (fds[0]));
@@ -348,7 +348,7 @@ _afork_stderr_new (AForkProcess *process,
 
 /* The worker has ended: reads what is there. */
 static void
-read_rest (AForkStderr *self)
+read_rest (AForkStderrCapture *self)
 {
   gsize n_left = MAX_REST;
 
@@ -368,7 +368,7 @@ read_rest (AForkStderr *self)
 }
 
 void
-_afork_stderr_free (AForkStderr *self)
+_afork_stderr_capture_free (AForkStderrCapture *self)
 {
   if (self->fd >= 0)
     read_rest (self);
@@ -395,7 +395,7 @@ cut_to_last_lines (GString *text)
 }
 
 const char *
-_afork_stderr_finish (AForkStderr *self)
+_afork_stderr_capture_finish (AForkStderrCapture *self)
 {
   if (self->fd >= 0)
     read_rest (self);

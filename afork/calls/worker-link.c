@@ -30,56 +30,58 @@ enum
   EXIT_TIMEOUT = 5000,
 };
 
-struct _AForkRpcLink
+struct _AForkWorkerLink
 {
-  AForkBelonging            atfork_hook;  /* the stream and the source */
-  gatomicrefcount           ref_count;
-  const AForkRpcLinkEvents *events;       /* NULL once forgotten */
-  gpointer                  data;         /* only to be used with a reference … */
-  GWeakRef                  owner;        /* … to this, which is the same object */
-  AForkContext             *home;         /* of the object … */
-  gboolean                  watched;      /* … whose end is waited for, with a reference */
-  AForkContext             *context;      /* in which it is served now */
-  AForkProcess             *process;
-  gulong                    exited_id;    /* 0 once it has */
-  AForkStderr              *captured;     /* or NULL */
+  AForkBelonging               atfork_hook; /* the stream and the source */
+  gatomicrefcount              ref_count;
+  const AForkWorkerLinkEvents *events;     /* NULL once forgotten */
+  gpointer                     data;       /* only to be used with a reference … */
+  GWeakRef                     owner;      /* … to this, which is the same object */
+  AForkContext                *home;       /* of the object … */
+  gboolean                     watched;    /* … whose end is waited for, with a reference */
+  AForkContext                *context;    /* in which it is served now */
+  AForkProcess                *process;
+  gulong                       exited_id;  /* 0 once it has */
+  AForkStderrCapture          *captured;   /* or NULL */
 
-  gboolean                  starting;     /* the process has not run yet */
-  AForkCallStream          *stream;       /* NULL before the worker runs, and at the end */
-  GSource                  *source;       /* NULL when nothing is to be expected of the stream */
-  gpointer                  source_tag;
-  AForkTurnState            turn_state;   /* of the source */
-  gboolean                  undelivered;  /* messages may have been read that were not handed on */
-  gboolean                  waits_for_room;
-  gboolean                  polls_for_room; /* … which the descriptor tells; else it is tried */
-  gboolean                  closing;
-  gboolean                  closed;       /* the worker has been told that no more comes */
-  gboolean                  owes;         /* … and is at calls that nobody waits for */
-  gboolean                  patient;      /* … and may take its time for what else it does then */
-  gboolean                  refused;      /* the worker has said that it does not serve */
+  gboolean                     starting;   /* the process has not run yet */
+  AForkCallStream             *stream;     /* NULL before the worker runs, and at the end */
+  GSource                     *source;     /* NULL when nothing is to be expected of the stream */
+  gpointer                     source_tag;
+  AForkTurnState               turn_state; /* of the source */
+  gboolean                     undelivered; /* messages may have been read that were not handed
+                                             * on */
+  gboolean                     waits_for_room;
+  gboolean                     polls_for_room; /* … which the descriptor tells; else it is tried */
+  gboolean                     closing;
+  gboolean                     closed;     /* the worker has been told that no more comes */
+  gboolean                     has_unanswered;  /* … and is at calls that nobody waits for */
+  gboolean                     wait_for_done;  /* … and may take its time for what else it does
+                                                * then */
+  gboolean                     refused;    /* the worker has said that it does not serve */
 
-  gboolean                  deaf;         /* it takes no more */
-  GSource                  *exit_timeout; /* or NULL; holds a reference */
-  gboolean                  lost;         /* nothing is heard of the process any more */
-  GError                   *failure;      /* why it was ended by this side, or NULL */
-  gboolean                  process_ended;
-  gboolean                  takes_rest;   /* … its source receives the rest, and has a reference */
-  AForkRpcBegun             knows_begun;
-  guint32                   begun;        /* the call that the worker began last, if known; or 0 */
-  gboolean                  ended;        /* nothing more comes … */
-  GError                   *end_error;    /* … for this reason, or NULL if it ended properly */
-  GSource                  *end_source;   /* goes on with the end if a handler iterates the context;
-                                           * or NULL */
+  gboolean                     deaf;       /* it takes no more */
+  GSource                     *exit_timeout; /* or NULL; holds a reference */
+  gboolean                     lost;       /* nothing is heard of the process any more */
+  GError                      *failure;    /* why it was ended by this side, or NULL */
+  gboolean                     process_exited;
+  gboolean                     takes_rest; /* … its source receives the rest, and has a reference */
+  AForkWorkerBegun             knows_begun;
+  guint32                      begun;      /* the call that the worker began last, if known; or 0 */
+  gboolean                     ended;      /* nothing more comes … */
+  GError                      *exit_error; /* … for this reason, or NULL if it ended properly */
+  GSource                     *exit_source; /* goes on with the end if a handler iterates the
+                                             * context; or NULL */
 };
 
 typedef struct
 {
-  GSource       parent;
-  AForkRpcLink *link;
+  GSource          parent;
+  AForkWorkerLink *link;
 } LinkSource;
 
-AForkRpcLink *
-_afork_rpc_link_ref (AForkRpcLink *self)
+AForkWorkerLink *
+_afork_worker_link_ref (AForkWorkerLink *self)
 {
   g_atomic_ref_count_inc (&self->ref_count);
   return self;
@@ -87,7 +89,7 @@ _afork_rpc_link_ref (AForkRpcLink *self)
 
 /* Gives up the stream. */
 static void
-shut (AForkRpcLink *self)
+shut (AForkWorkerLink *self)
 {
   _afork_source_clear (&self->source);
   g_clear_pointer (&self->stream, _afork_call_stream_unref);
@@ -97,17 +99,17 @@ shut (AForkRpcLink *self)
 static void
 run_in_child (gpointer data)
 {
-  g_autoptr(AForkRpcLink) self = _afork_rpc_link_ref (data);
+  g_autoptr(AForkWorkerLink) self = _afork_worker_link_ref (data);
 
   self->events = NULL;
   self->ended = TRUE;
   shut (self);
   _afork_source_clear (&self->exit_timeout);
-  _afork_source_clear (&self->end_source);
+  _afork_source_clear (&self->exit_source);
 }
 
 void
-_afork_rpc_link_unref (AForkRpcLink *self)
+_afork_worker_link_unref (AForkWorkerLink *self)
 {
   if (!g_atomic_ref_count_dec (&self->ref_count))
     return;
@@ -115,11 +117,11 @@ _afork_rpc_link_unref (AForkRpcLink *self)
   shut (self);
   /* The timeout of a lost worker is destroyed with the main context. */
   _afork_source_clear (&self->exit_timeout);
-  _afork_source_clear (&self->end_source);
+  _afork_source_clear (&self->exit_source);
   _afork_atfork_remove_hook (&self->atfork_hook);
-  g_clear_pointer (&self->captured, _afork_stderr_free);
+  g_clear_pointer (&self->captured, _afork_stderr_capture_free);
   g_clear_error (&self->failure);
-  g_clear_error (&self->end_error);
+  g_clear_error (&self->exit_error);
   g_object_unref (self->process);
   g_weak_ref_clear (&self->owner);
   _afork_context_unref (self->context);
@@ -131,7 +133,7 @@ _afork_rpc_link_unref (AForkRpcLink *self)
 
 /* How the process ended, or NULL if it did so properly. */
 static GError *
-describe_end (AForkRpcLink *self)
+describe_exit (AForkWorkerLink *self)
 {
   int number;
 
@@ -145,7 +147,7 @@ describe_end (AForkRpcLink *self)
   if (!afork_process_get_term_signal (self->process, &number))
     return g_error_new (AFORK_ERROR, AFORK_ERROR_LOST,
                         _("The worker has ended, and nobody can say how"));
-  if (number == SIGKILL && _afork_oom_has_killed ())
+  if (number == SIGKILL && _afork_oom_counter_has_killed ())
     return g_error_new (AFORK_ERROR, AFORK_ERROR_OUT_OF_MEMORY,
                         _("The worker was killed because memory ran out"));
 
@@ -155,10 +157,10 @@ describe_end (AForkRpcLink *self)
 
 /* Adds the end of what the worker and its children wrote. */
 static void
-attach_stderr (AForkRpcLink *self,
-               GError       *error)
+attach_stderr (AForkWorkerLink *self,
+               GError          *error)
 {
-  const char *text = self->captured != NULL ? _afork_stderr_finish (self->captured) : "";
+  const char *text = self->captured != NULL ? _afork_stderr_capture_finish (self->captured) : "";
 
   if (*text != '\0')
     {
@@ -172,7 +174,7 @@ attach_stderr (AForkRpcLink *self,
 /* A reference to the object that the link is of, for as long as that may be called. NULL if there
  * is none any more: another thread may drop the last one at any time, and tells later. */
 static GObject *
-keep_owner (AForkRpcLink *self)
+keep_owner (AForkWorkerLink *self)
 {
   GObject *owner = g_weak_ref_get (&self->owner);
 
@@ -181,47 +183,47 @@ keep_owner (AForkRpcLink *self)
   return owner;
 }
 
-static gboolean end_cb (gpointer data);
+static gboolean exit_cb (gpointer data);
 
 /* Where sources can be attached; NULL if the context has gone, or is going. */
 static GMainContext *
-get_main (AForkRpcLink *self)
+get_main (AForkWorkerLink *self)
 {
   return _afork_context_peek (self->context);
 }
 
 static void
-attach_end_source (AForkRpcLink *self)
+attach_exit_source (AForkWorkerLink *self)
 {
   GMainContext *main = get_main (self);
 
-  if (main == NULL || self->end_source != NULL)
+  if (main == NULL || self->exit_source != NULL)
     return;
 
-  self->end_source = g_idle_source_new ();
-  g_source_set_priority (self->end_source, G_PRIORITY_DEFAULT);
-  g_source_set_static_name (self->end_source, "[afork] calls: worker has exited");
-  g_source_set_can_recurse (self->end_source, TRUE);
-  g_source_set_callback (self->end_source, end_cb, _afork_rpc_link_ref (self),
-                         (GDestroyNotify) _afork_rpc_link_unref);
-  g_source_attach (self->end_source, main);
+  self->exit_source = g_idle_source_new ();
+  g_source_set_priority (self->exit_source, G_PRIORITY_DEFAULT);
+  g_source_set_static_name (self->exit_source, "[afork] calls: worker has exited");
+  g_source_set_can_recurse (self->exit_source, TRUE);
+  g_source_set_callback (self->exit_source, exit_cb, _afork_worker_link_ref (self),
+                         (GDestroyNotify) _afork_worker_link_unref);
+  g_source_attach (self->exit_source, main);
 }
 
 static void
-set_ended (AForkRpcLink *self)
+set_exited (AForkWorkerLink *self)
 {
   self->ended = TRUE;
-  self->end_error = self->failure != NULL ? g_error_copy (self->failure) : describe_end (self);
-  if (self->end_error != NULL)
-    attach_stderr (self, self->end_error);
+  self->exit_error = self->failure != NULL ? g_error_copy (self->failure) : describe_exit (self);
+  if (self->exit_error != NULL)
+    attach_stderr (self, self->exit_error);
   shut (self);
   if (self->events != NULL)
-    attach_end_source (self);
+    attach_exit_source (self);
 }
 
 /* Nothing more is to be heard of the process. */
 static void
-unwatch_process (AForkRpcLink *self)
+unwatch_process (AForkWorkerLink *self)
 {
   gulong id = self->exited_id;
 
@@ -236,30 +238,30 @@ unwatch_process (AForkRpcLink *self)
 static void context_gone_cb (gpointer data);
 
 static void
-unwatch_context (AForkRpcLink *self)
+unwatch_context (AForkWorkerLink *self)
 {
   if (!self->watched || !_afork_context_unwatch (self->home, context_gone_cb, self))
     return;
 
   self->watched = FALSE;
-  _afork_rpc_link_unref (self);
+  _afork_worker_link_unref (self);
 }
 
 /* The worker has exited, or will not run, or is lost. Reports that. A handler may iterate the
  * context and wait there for what is still to be reported: then this function is called again, and
  * does the rest. */
 static void
-report_end (AForkRpcLink *self)
+report_exit (AForkWorkerLink *self)
 {
-  g_autoptr(AForkRpcLink) kept G_GNUC_UNUSED = _afork_rpc_link_ref (self);
+  g_autoptr(AForkWorkerLink) kept G_GNUC_UNUSED = _afork_worker_link_ref (self);
   g_autoptr(GObject) owner G_GNUC_UNUSED = keep_owner (self);
 
   if (!self->ended)
-    set_ended (self);
+    set_exited (self);
   if (self->events != NULL)
-    self->events->ended (self, self->end_error, self->data);
+    self->events->ended (self, self->exit_error, self->data);
   self->events = NULL;
-  _afork_source_clear (&self->end_source);
+  _afork_source_clear (&self->exit_source);
   if (!self->lost)
     _afork_source_clear (&self->exit_timeout);
   unwatch_process (self);
@@ -267,21 +269,21 @@ report_end (AForkRpcLink *self)
   if (self->takes_rest)
     {
       self->takes_rest = FALSE;
-      _afork_rpc_link_unref (self);
+      _afork_worker_link_unref (self);
     }
 }
 
 static gboolean
-end_cb (gpointer data)
+exit_cb (gpointer data)
 {
-  report_end (data);
+  report_exit (data);
   return G_SOURCE_CONTINUE;
 }
 
 /* Ends the worker because of ERROR, which is taken. If it has ended already, ERROR still is why. */
 static void
-kill_worker (AForkRpcLink *self,
-             GError       *error)
+kill_worker (AForkWorkerLink *self,
+             GError          *error)
 {
   if (self->failure == NULL)
     self->failure = error;
@@ -289,19 +291,19 @@ kill_worker (AForkRpcLink *self,
     g_error_free (error);
 
   _afork_source_clear (&self->source);
-  if (!self->process_ended)
+  if (!self->process_exited)
     afork_process_force_exit (self->process);
 }
 
 /* A worker that has to exit. */
 
 static GError *
-describe_exit_timeout (AForkRpcLink *self)
+describe_exit_timeout (AForkWorkerLink *self)
 {
   if (self->source == NULL || self->deaf)
     return g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
                         _("The worker closed its socket, and yet did not end"));
-  if (self->owes)
+  if (self->has_unanswered)
     return g_error_new (AFORK_ERROR, AFORK_ERROR_TIMED_OUT,
                         _("The worker was at calls that had been given up, and did not end within "
                           "%d s"), EXIT_TIMEOUT / 1000);
@@ -314,7 +316,7 @@ describe_exit_timeout (AForkRpcLink *self)
 static gboolean
 exit_timeout_cb (gpointer data)
 {
-  AForkRpcLink *self = data;
+  AForkWorkerLink *self = data;
 
   kill_worker (self, describe_exit_timeout (self));
   _afork_source_clear (&self->exit_timeout);
@@ -322,8 +324,8 @@ exit_timeout_cb (gpointer data)
 }
 
 static void
-attach_exit_timeout (AForkRpcLink *self,
-                     gint64        time)
+attach_exit_timeout (AForkWorkerLink *self,
+                     gint64           time)
 {
   GMainContext *main = get_main (self);
 
@@ -335,28 +337,28 @@ attach_exit_timeout (AForkRpcLink *self,
   if (time >= 0)
     g_source_set_ready_time (self->exit_timeout, time);
   g_source_set_static_name (self->exit_timeout, "[afork] calls: worker has to exit");
-  g_source_set_callback (self->exit_timeout, exit_timeout_cb, _afork_rpc_link_ref (self),
-                         (GDestroyNotify) _afork_rpc_link_unref);
+  g_source_set_callback (self->exit_timeout, exit_timeout_cb, _afork_worker_link_ref (self),
+                         (GDestroyNotify) _afork_worker_link_unref);
   g_source_attach (self->exit_timeout, main);
 }
 
 /* Whether nobody waits for anything that the worker could still do. */
 static gboolean
-has_to_exit (AForkRpcLink *self)
+has_to_exit (AForkWorkerLink *self)
 {
   if (self->lost)
     return TRUE;
-  if (self->stream == NULL || self->process_ended)
+  if (self->stream == NULL || self->process_exited)
     return FALSE;
 
   /* Without a source it has closed its socket. One that takes its time does so when it has been
    * told that no more comes. */
   return self->source == NULL || self->deaf || self->refused
-    || (self->closing && (self->owes || !self->patient || self->waits_for_room));
+    || (self->closing && (self->has_unanswered || !self->wait_for_done || self->waits_for_room));
 }
 
 static void
-update_exit_timeout (AForkRpcLink *self)
+update_exit_timeout (AForkWorkerLink *self)
 {
   if (!has_to_exit (self))
     _afork_source_clear (&self->exit_timeout);
@@ -366,7 +368,7 @@ update_exit_timeout (AForkRpcLink *self)
 
 /* The worker sends no more. How it ended is still to come. */
 static void
-await_end (AForkRpcLink *self)
+await_exit (AForkWorkerLink *self)
 {
   _afork_source_clear (&self->source);
   update_exit_timeout (self);
@@ -374,8 +376,8 @@ await_end (AForkRpcLink *self)
 
 /* A worker that is lost. It finds its socket closed. */
 static void
-lose (AForkRpcLink *self,
-      const char   *message)
+lose (AForkWorkerLink *self,
+      const char      *message)
 {
   self->lost = TRUE;
   self->starting = FALSE;
@@ -388,17 +390,17 @@ lose (AForkRpcLink *self,
 
 /* No source of it is left, and the process kills the worker if it does not exit in time. */
 static void
-lose_context (AForkRpcLink *self)
+lose_context (AForkWorkerLink *self)
 {
   lose (self, _("The main context of the calls is gone"));
-  report_end (self);
+  report_exit (self);
 }
 
 /* In the thread that lets the context go. */
 static void
 context_gone_cb (gpointer data)
 {
-  g_autoptr(AForkRpcLink) self = data;
+  g_autoptr(AForkWorkerLink) self = data;
 
   self->watched = FALSE;
   if (!self->ended)
@@ -408,17 +410,17 @@ context_gone_cb (gpointer data)
 /* The process does not tell of its end any more: it was disposed of by force, which is perhaps
  * still going on. */
 static void
-lose_process (AForkRpcLink *self)
+lose_process (AForkWorkerLink *self)
 {
   lose (self, _("The process object of the calls has been disposed of"));
   update_exit_timeout (self);
-  attach_end_source (self);
+  attach_exit_source (self);
 }
 
 /* Messages. */
 
 static gboolean
-deliver (AForkRpcLink      *self,
+deliver (AForkWorkerLink   *self,
          AForkCallMessage  *message,
          GError           **error)
 {
@@ -427,7 +429,7 @@ deliver (AForkRpcLink      *self,
 
 /* A handler may have ended the worker. */
 static gboolean
-is_receiving (AForkRpcLink *self)
+is_receiving (AForkWorkerLink *self)
 {
   return self->stream != NULL && self->failure == NULL;
 }
@@ -436,9 +438,9 @@ is_receiving (AForkRpcLink *self)
  * there for later messages; then the source does the same. AFORK_CALL_STREAM_WOULD_BLOCK: all that
  * has been read is handed on. */
 static AForkCallStreamStatus
-deliver_read (AForkRpcLink  *self,
-              AForkTurn     *turn,
-              GError       **error)
+deliver_read (AForkWorkerLink  *self,
+              AForkTurn        *turn,
+              GError          **error)
 {
   AForkCallStreamStatus status = AFORK_CALL_STREAM_BUSY;
 
@@ -461,10 +463,10 @@ deliver_read (AForkRpcLink  *self,
 
 /* Reads once, and hands on what has come. */
 static AForkCallStreamStatus
-read_and_deliver (AForkRpcLink  *self,
-                  AForkTurn     *turn,
-                  gboolean      *caught_up,
-                  GError       **error)
+read_and_deliver (AForkWorkerLink  *self,
+                  AForkTurn        *turn,
+                  gboolean         *caught_up,
+                  GError          **error)
 {
   AForkCallStreamStatus status = _afork_call_stream_read (self->stream, FALSE, error);
 
@@ -477,30 +479,30 @@ read_and_deliver (AForkRpcLink  *self,
   self->undelivered = TRUE;
   status = deliver_read (self, turn, error);
   if (status == AFORK_CALL_STREAM_WOULD_BLOCK && is_receiving (self))
-    *caught_up = !self->process_ended && !_afork_call_stream_may_have_more (self->stream);
+    *caught_up = !self->process_exited && !_afork_call_stream_may_have_more (self->stream);
   return status;
 }
 
 static gboolean
-has_crashed (AForkRpcLink *self)
+has_crashed (AForkWorkerLink *self)
 {
   int signal;
 
-  return self->process_ended && afork_process_get_term_signal (self->process, &signal);
+  return self->process_exited && afork_process_get_term_signal (self->process, &signal);
 }
 
 /* What was read last was in the memory of a worker that has crashed. The crash is what matters
  * then, and not what became of that memory. */
 static gboolean
-is_damaged (AForkRpcLink *self)
+is_damaged (AForkWorkerLink *self)
 {
   return has_crashed (self) && _afork_call_stream_is_in_outbox (self->stream);
 }
 
 /* Reads and hands on what has come, until the turn is over. True if nothing is left. */
 static gboolean
-receive (AForkRpcLink *self,
-         AForkTurn    *turn)
+receive (AForkWorkerLink *self,
+         AForkTurn       *turn)
 {
   g_autoptr(AForkCallStream) stream G_GNUC_UNUSED = _afork_call_stream_ref (self->stream);
   g_autoptr(GError) error = NULL;
@@ -521,15 +523,15 @@ receive (AForkRpcLink *self,
     caught_up = TRUE;
   else if (status == AFORK_CALL_STREAM_FAILED)
     kill_worker (self, g_steal_pointer (&error));
-  else if (status == AFORK_CALL_STREAM_END && self->failure == NULL && !self->process_ended)
-    await_end (self);
+  else if (status == AFORK_CALL_STREAM_END && self->failure == NULL && !self->process_exited)
+    await_exit (self);
   return caught_up || self->source == NULL;
 }
 
 /* The process has ended. What it sent is still in the socket, and comes first; but only that, since
  * children of it may have the socket, and send without end. */
 static void
-receive_rest (AForkRpcLink *self)
+receive_rest (AForkWorkerLink *self)
 {
   g_autoptr(GObject) owner G_GNUC_UNUSED = keep_owner (self);
   gboolean is_all = self->source == NULL;
@@ -539,7 +541,7 @@ receive_rest (AForkRpcLink *self)
   if (!is_all && !self->takes_rest)
     {
       self->takes_rest = TRUE;
-      _afork_rpc_link_ref (self);
+      _afork_worker_link_ref (self);
     }
   if (!is_all && _afork_turn_begin (&turn, NULL))
     {
@@ -549,12 +551,12 @@ receive_rest (AForkRpcLink *self)
   if (!is_all)
     return;
 
-  report_end (self);
+  report_exit (self);
 }
 
 /* Has the source look for room as STATUS, of what was sent, makes it necessary. */
 static void
-wait_for_room (AForkRpcLink          *self,
+wait_for_room (AForkWorkerLink       *self,
                AForkCallStreamStatus  status)
 {
   gboolean polls = status == AFORK_CALL_STREAM_WOULD_BLOCK;
@@ -575,7 +577,7 @@ wait_for_room (AForkRpcLink          *self,
 
 /* Tells the worker that no more comes, once all has been sent. */
 static void
-close_when_sent (AForkRpcLink *self)
+close_when_sent (AForkWorkerLink *self)
 {
   if (!self->closing || self->closed || self->waits_for_room
       || _afork_call_stream_get_unsent (self->stream) > 0)
@@ -586,7 +588,7 @@ close_when_sent (AForkRpcLink *self)
 }
 
 static void
-flush (AForkRpcLink *self)
+flush (AForkWorkerLink *self)
 {
   g_autoptr(AForkCallStream) stream = _afork_call_stream_ref (self->stream);
   g_autoptr(GError) error = NULL;
@@ -621,7 +623,7 @@ flush (AForkRpcLink *self)
 /* The source. Who gathers something is of the context's own thread, which does not sleep. */
 
 static gboolean
-has_to_flush (AForkRpcLink *self)
+has_to_flush (AForkWorkerLink *self)
 {
   return !self->waits_for_room && !self->deaf
     && (_afork_call_stream_get_unsent (self->stream) > 0 || (self->closing && !self->closed));
@@ -639,7 +641,7 @@ static gboolean
 source_prepare (GSource *source,
                 int     *timeout)
 {
-  AForkRpcLink *self = ((LinkSource *) source)->link;
+  AForkWorkerLink *self = ((LinkSource *) source)->link;
 
   *timeout = -1;
   return self->source == source
@@ -649,16 +651,16 @@ source_prepare (GSource *source,
 
 /* Whether nothing is gathered that could be sent at once. */
 static gboolean
-has_sent_all (AForkRpcLink *self)
+has_sent_all (AForkWorkerLink *self)
 {
   return self->stream == NULL || self->waits_for_room
     || _afork_call_stream_get_unsent (self->stream) == 0;
 }
 
 static void
-serve (AForkRpcLink *self,
-       GSource      *source,
-       AForkTurn    *turn)
+serve (AForkWorkerLink *self,
+       GSource         *source,
+       AForkTurn       *turn)
 {
   GIOCondition condition = g_source_query_unix_fd (source, self->source_tag);
   gboolean caught_up = TRUE;
@@ -678,7 +680,7 @@ source_dispatch (GSource     *source,
                  GSourceFunc  callback,
                  gpointer     data)
 {
-  AForkRpcLink *self = _afork_rpc_link_ref (((LinkSource *) source)->link);
+  AForkWorkerLink *self = _afork_worker_link_ref (((LinkSource *) source)->link);
   g_autoptr(GObject) owner G_GNUC_UNUSED = keep_owner (self);
   AForkTurn turn;
 
@@ -687,14 +689,14 @@ source_dispatch (GSource     *source,
   else if (self->source == source && _afork_turn_begin (&turn, source))
     serve (self, source, &turn);
 
-  _afork_rpc_link_unref (self);
+  _afork_worker_link_unref (self);
   return G_SOURCE_CONTINUE;
 }
 
 static GSourceFuncs source_funcs = { .prepare = source_prepare, .dispatch = source_dispatch };
 
 static void
-attach (AForkRpcLink *self)
+attach (AForkWorkerLink *self)
 {
   GMainContext *main = get_main (self);
 
@@ -720,7 +722,7 @@ unkillable_cb (AForkProcess *process,
                const GError *error,
                gpointer      data)
 {
-  g_autoptr(AForkRpcLink) self = _afork_rpc_link_ref (data);
+  g_autoptr(AForkWorkerLink) self = _afork_worker_link_ref (data);
   GError *failure;
 
   if (self->failure == NULL || self->starting)
@@ -730,7 +732,7 @@ unkillable_cb (AForkProcess *process,
   g_prefix_error (&failure, "%s. ", self->failure->message);
   g_error_free (self->failure);
   self->failure = failure;
-  report_end (self);
+  report_exit (self);
 }
 
 /* The end of the process. */
@@ -738,7 +740,7 @@ unkillable_cb (AForkProcess *process,
 /* The process has ended. What it sent and what it was about to send comes first. But no more than
  * that: children of it may have the socket, and send without end. */
 static void
-begin_rest (AForkRpcLink *self)
+begin_rest (AForkWorkerLink *self)
 {
   g_autoptr(GError) error = NULL;
   gboolean is_last;
@@ -748,7 +750,7 @@ begin_rest (AForkRpcLink *self)
 
   _afork_source_clear (&self->exit_timeout);
   if (_afork_call_stream_end_with_outbox (self->stream, &is_last, &self->begun, &error))
-    self->knows_begun = is_last ? AFORK_RPC_BEGUN_LAST : AFORK_RPC_BEGUN_TOLD;
+    self->knows_begun = is_last ? AFORK_WORKER_BEGUN_LAST : AFORK_WORKER_BEGUN_REPORTED;
   else if (!has_crashed (self))
     kill_worker (self, g_steal_pointer (&error));
   if (self->source == NULL && self->failure == NULL
@@ -759,11 +761,11 @@ begin_rest (AForkRpcLink *self)
 /* Beginning. */
 
 static void
-exited_cb (AForkProcess *process,
-           int           wait_status,
-           AForkRpcLink *self)
+exited_cb (AForkProcess    *process,
+           int              wait_status,
+           AForkWorkerLink *self)
 {
-  g_autoptr(AForkRpcLink) kept G_GNUC_UNUSED = _afork_rpc_link_ref (self);
+  g_autoptr(AForkWorkerLink) kept G_GNUC_UNUSED = _afork_worker_link_ref (self);
 
   if (self->exited_id == 0)
     return;
@@ -775,7 +777,7 @@ exited_cb (AForkProcess *process,
       return;
     }
 
-  self->process_ended = TRUE;
+  self->process_exited = TRUE;
   begin_rest (self);
   receive_rest (self);
 }
@@ -784,7 +786,7 @@ static void
 handler_gone_cb (gpointer  data,
                  GClosure *closure)
 {
-  g_autoptr(AForkRpcLink) self = data;
+  g_autoptr(AForkWorkerLink) self = data;
 
   if (self->exited_id == 0)
     return;
@@ -811,17 +813,17 @@ keep_socket (GSocketConnection  *connection,
 
 /* Why the worker does not run, ERROR, is reported when the context is iterated. */
 static void
-fail_to_run (AForkRpcLink *self,
-             const GError *error)
+fail_to_run (AForkWorkerLink *self,
+             const GError    *error)
 {
   if (self->failure == NULL)
     self->failure = g_error_copy (error);
-  attach_end_source (self);
+  attach_exit_source (self);
 }
 
 static void
-begin_to_serve (AForkRpcLink *self,
-                int           fd)
+begin_to_serve (AForkWorkerLink *self,
+                int              fd)
 {
   g_autoptr(GObject) owner G_GNUC_UNUSED = keep_owner (self);
 
@@ -841,7 +843,7 @@ ran_cb (AForkProcess      *process,
         const GError      *error,
         gpointer           data)
 {
-  g_autoptr(AForkRpcLink) self = data;
+  g_autoptr(AForkWorkerLink) self = data;
   g_autoptr(GError) failure = NULL;
   int fd = -1;
 
@@ -865,13 +867,13 @@ ran_cb (AForkProcess      *process,
   begin_to_serve (self, fd);
 }
 
-AForkRpcLink *
-_afork_rpc_link_new (AForkProcess             *process,
-                     gboolean                  forward_stderr,
-                     const AForkRpcLinkEvents *events,
-                     gpointer                  data)
+AForkWorkerLink *
+_afork_worker_link_new (AForkProcess                *process,
+                        gboolean                     forward_stderr,
+                        const AForkWorkerLinkEvents *events,
+                        gpointer                     data)
 {
-  AForkRpcLink *self = g_new0 (AForkRpcLink, 1);
+  AForkWorkerLink *self = g_new0 (AForkWorkerLink, 1);
 
   g_atomic_ref_count_init (&self->ref_count);
   _afork_atfork_add_hook (&self->atfork_hook, run_in_child, self);
@@ -882,29 +884,29 @@ _afork_rpc_link_new (AForkProcess             *process,
   self->context = _afork_context_ref (self->home);
   self->watched = _afork_context_watch (self->home, context_gone_cb, self);
   if (self->watched)
-    _afork_rpc_link_ref (self);
+    _afork_worker_link_ref (self);
   self->process = g_object_ref (process);
-  _afork_oom_begin ();
+  _afork_oom_counter_start ();
   if (_afork_process_can_prepare (process))
-    self->captured = _afork_stderr_new (process, get_main (self), forward_stderr);
+    self->captured = _afork_stderr_capture_new (process, get_main (self), forward_stderr);
   self->exited_id = g_signal_connect_data (process, "exited", G_CALLBACK (exited_cb),
-                                           _afork_rpc_link_ref (self), handler_gone_cb, 0);
+                                           _afork_worker_link_ref (self), handler_gone_cb, 0);
   _afork_process_watch_unkillable (process, unkillable_cb, self);
   _afork_process_kill_after_context (process, EXIT_TIMEOUT);
   self->starting = TRUE;
-  _afork_process_run_for (process, SERVE_FUNCTION, ran_cb, _afork_rpc_link_ref (self));
+  _afork_process_run_for (process, SERVE_FUNCTION, ran_cb, _afork_worker_link_ref (self));
   return self;
 }
 
 AForkContext *
-_afork_rpc_link_get_context (AForkRpcLink *self)
+_afork_worker_link_get_context (AForkWorkerLink *self)
 {
   return self->context;
 }
 
 void
-_afork_rpc_link_set_context (AForkRpcLink *self,
-                             AForkContext *context)
+_afork_worker_link_set_context (AForkWorkerLink *self,
+                                AForkContext    *context)
 {
   GMainContext *main;
 
@@ -916,7 +918,7 @@ _afork_rpc_link_set_context (AForkRpcLink *self,
   if (self->stream != NULL)
     _afork_call_stream_set_wake (self->stream, context, NULL, NULL);
   if (self->captured != NULL && main != NULL)
-    _afork_stderr_set_context (self->captured, main);
+    _afork_stderr_capture_set_context (self->captured, main);
   if (self->source != NULL)
     {
       _afork_source_clear (&self->source);
@@ -924,57 +926,57 @@ _afork_rpc_link_set_context (AForkRpcLink *self,
     }
   if (self->exit_timeout != NULL)
     attach_exit_timeout (self, g_source_get_ready_time (self->exit_timeout));
-  if (self->end_source != NULL)
+  if (self->exit_source != NULL)
     {
-      _afork_source_clear (&self->end_source);
-      attach_end_source (self);
+      _afork_source_clear (&self->exit_source);
+      attach_exit_source (self);
     }
 }
 
-AForkRpcBegun
-_afork_rpc_link_get_begun (AForkRpcLink *self,
-                           guint32      *number)
+AForkWorkerBegun
+_afork_worker_link_get_begun (AForkWorkerLink *self,
+                              guint32         *number)
 {
   *number = self->begun;
   return self->knows_begun;
 }
 
 AForkCallStream *
-_afork_rpc_link_get_stream (AForkRpcLink *self)
+_afork_worker_link_get_stream (AForkWorkerLink *self)
 {
   return self->deaf || self->closing || self->failure != NULL ? NULL : self->stream;
 }
 
 void
-_afork_rpc_link_close (AForkRpcLink *self,
-                       gboolean      owes,
-                       gboolean      patient)
+_afork_worker_link_close (AForkWorkerLink *self,
+                          gboolean         has_unanswered,
+                          gboolean         wait_for_done)
 {
   self->closing = TRUE;
-  self->owes = owes;
-  self->patient = patient;
+  self->has_unanswered = has_unanswered;
+  self->wait_for_done = wait_for_done;
   update_exit_timeout (self);
 }
 
 void
-_afork_rpc_link_owes_nothing (AForkRpcLink *self)
+_afork_worker_link_all_answered (AForkWorkerLink *self)
 {
-  self->owes = FALSE;
+  self->has_unanswered = FALSE;
   if (self->closing)
     update_exit_timeout (self);
 }
 
 void
-_afork_rpc_link_refused (AForkRpcLink *self)
+_afork_worker_link_refused (AForkWorkerLink *self)
 {
   self->refused = TRUE;
   update_exit_timeout (self);
 }
 
 void
-_afork_rpc_link_forget (AForkRpcLink *self,
-                        gboolean      owes)
+_afork_worker_link_forget (AForkWorkerLink *self,
+                           gboolean         has_unanswered)
 {
   self->events = NULL;
-  _afork_rpc_link_close (self, owes, FALSE);
+  _afork_worker_link_close (self, has_unanswered, FALSE);
 }

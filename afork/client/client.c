@@ -751,7 +751,7 @@ _afork_peer_fail_like_template (AForkPeer *self,
 
 /* A process that has ended without having said why. */
 static GError *
-describe_end (AForkPeer *self)
+describe_exit (AForkPeer *self)
 {
   g_autofree char *name = _afork_life_get_name (self->life);
   int status = _afork_life_get_wait_status (self->life);
@@ -798,7 +798,7 @@ _afork_peer_settle (AForkPeer *self)
 
   if (_afork_life_has_ended (self->life))
     {
-      g_autoptr(GError) error = describe_end (self);
+      g_autoptr(GError) error = describe_exit (self);
 
       _afork_peer_fail (self, error);
     }
@@ -826,7 +826,7 @@ _afork_peer_settle (AForkPeer *self)
 static void
 give_up_successor (AForkPeer *self)
 {
-  g_autoptr(GError) error = describe_end (self);
+  g_autoptr(GError) error = describe_exit (self);
 
   _afork_peer_fail (self, error);
   _afork_channel_refuse (self->channel);

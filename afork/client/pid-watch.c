@@ -531,8 +531,8 @@ send_to_child (AForkLife *self,
  * now. The owner is the process that had the number when it was entered; it is the one of the pidfd
  * if that lives still. It is not told whether this program may signal it: then nothing comes. */
 static void
-send_as_news (AForkLife *self,
-              int        signal)
+send_by_owner (AForkLife *self,
+               int        signal)
 {
   const struct f_owner_ex owner = { F_OWNER_PID, self->pid };
   struct pollfd end = { .fd = self->pidfd, .events = POLLIN };
@@ -572,7 +572,7 @@ send_directly (AForkLife *self,
         error = errno;
         /* Where the context has gone, no template can be asked, and nobody waits for what comes. */
         if (self->child_number == 0 && (self->stranded || self->is_left))
-          send_as_news (self, signal);
+          send_by_owner (self, signal);
         break;
       default:
         break;

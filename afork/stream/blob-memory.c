@@ -120,15 +120,16 @@ _afork_blob_memory_check (int       fd,
 
   /* This comes first: a file of another kind may be one that does not answer. */
   if (actual_seals < 0 && _afork_blob_memory_can_check ())
-    return _afork_call_breach (error, "a descriptor of a blob is not shared memory");
+    return _afork_protocol_error_set (error, "a descriptor of a blob is not shared memory");
   if (actual_seals >= 0 && (actual_seals & seals) != seals)
-    return _afork_call_breach (error, "the memory of a blob is not sealed");
+    return _afork_protocol_error_set (error, "the memory of a blob is not sealed");
   if (fstatfs (fd, &system) < 0 || system.f_type != TMPFS_MAGIC)
-    return _afork_call_breach (error, "the memory of a blob is of the wrong kind");
+    return _afork_protocol_error_set (error, "the memory of a blob is of the wrong kind");
   if (fstat (fd, &status) < 0 || (guint64) status.st_size != size)
-    return _afork_call_breach (error, "the memory of a blob has not the size that was announced");
+    return _afork_protocol_error_set (error,
+                                      "the memory of a blob has not the size that was announced");
   if (!_afork_blob_memory_is_complete (fd, size))
-    return _afork_call_breach (error, "the memory of a blob has holes");
+    return _afork_protocol_error_set (error, "the memory of a blob has holes");
 
   return TRUE;
 }

@@ -165,7 +165,7 @@ read_all (int       fd,
 {
   gssize result = pread (fd, bytes, size, (off_t) offset);
 
-  return result == (gssize) size || _afork_call_breach (error, "its outbox cannot be read");
+  return result == (gssize) size || _afork_protocol_error_set (error, "its outbox cannot be read");
 }
 
 GBytes *
@@ -187,7 +187,7 @@ _afork_call_outbox_read (int       fd,
 
   if (!afork_call_outbox_parse (&header, size, n_received, &rest, &why))
     {
-      _afork_call_breach (error, why);
+      _afork_protocol_error_set (error, why);
       return NULL;
     }
 

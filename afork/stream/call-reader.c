@@ -194,7 +194,7 @@ _afork_call_reader_read (AForkCallReader  *self,
     }
   if (self->fds->len > AFORK_CALL_MAX_FDS)
     {
-      _afork_call_breach (error, "more descriptors came than frames that name them");
+      _afork_protocol_error_set (error, "more descriptors came than frames that name them");
       return AFORK_CALL_STREAM_FAILED;
     }
 
@@ -301,7 +301,7 @@ _afork_call_reader_next (AForkCallReader  *self,
   switch (afork_call_frame_parse (bytes, n_bytes, frame, &size, &why))
     {
     case AFORK_CALL_FRAME_INVALID:
-      _afork_call_breach (error, why);
+      _afork_protocol_error_set (error, why);
       return AFORK_CALL_STREAM_FAILED;
 
     case AFORK_CALL_FRAME_TRUNCATED:

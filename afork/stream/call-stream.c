@@ -83,7 +83,7 @@ enum
 {
   /* With this much waiting to be sent, in bytes, the other side is not told what it may use
    * again. */
-  MAX_UNSENT_NEWS = 1024 * 1024,
+  MAX_UNSENT_SEGMENT_NOTICES = 1024 * 1024,
   /* More than a socket holds, in bytes, if the kernel does not say how much it does. */
   MAX_UNREAD = 16 * 1024 * 1024,
 };
@@ -114,7 +114,7 @@ enum
 
 /* Gathers what the other side is to be told about segments of either side. */
 static void
-gather_news (AForkCallStream *self)
+gather_segment_notices (AForkCallStream *self)
 {
   AForkCallFrame frame = { .kind = AFORK_CALL_FRAME_SEGMENT_END };
 
@@ -124,22 +124,22 @@ gather_news (AForkCallStream *self)
   /* An other side that does not read cannot use its segments again before it is told, and so cannot
    * have ever more of this gathered. */
   frame.kind = AFORK_CALL_FRAME_RELEASE;
-  while (_afork_call_writer_get_unsent (self->writer) < MAX_UNSENT_NEWS
+  while (_afork_call_writer_get_unsent (self->writer) < MAX_UNSENT_SEGMENT_NOTICES
          && (frame.number = _afork_segment_table_take_released (self->table)) != 0)
     _afork_call_writer_gather (self->writer, &frame, NULL, NULL, 0);
 }
 
 static guint
-count_news (AForkCallStream *self)
+count_segment_notices (AForkCallStream *self)
 {
   return _afork_segment_pool_count_ended (self->pool)
     + _afork_segment_table_count_released (self->table);
 }
 
 gboolean
-_afork_call_stream_has_news (AForkCallStream *self)
+_afork_call_stream_has_segment_notices (AForkCallStream *self)
 {
-  return count_news (self) > 0;
+  return count_segment_notices (self) > 0;
 }
 
 AForkCallStreamStatus
@@ -151,10 +151,10 @@ _afork_call_stream_flush (AForkCallStream  *self,
 
   do
     {
-      gather_news (self);
+      gather_segment_notices (self);
       status = _afork_call_writer_flush (self->writer, wait, error);
     }
-  while (wait && status == AFORK_CALL_STREAM_OK && count_news (self) > 0);
+  while (wait && status == AFORK_CALL_STREAM_OK && count_segment_notices (self) > 0);
 
   return status;
 }
@@ -163,7 +163,7 @@ gsize
 _afork_call_stream_get_unsent (AForkCallStream *self)
 {
   return _afork_call_writer_get_unsent (self->writer)
-    + count_news (self) * AFORK_CALL_FRAME_HEADER_SIZE;
+    + count_segment_notices (self) * AFORK_CALL_FRAME_HEADER_SIZE;
 }
 
 guint64
@@ -313,7 +313,7 @@ send_segment (AForkCallStream *self,
 
   frame.number = _afork_segment_pool_fill (self->pool, blob, &fd, &capacity);
   /* Others may have ended to make room for it. */
-  gather_news (self);
+  gather_segment_notices (self);
   if (fd >= 0)
     {
       fds = _afork_fd_list_new (&fd, 1);
@@ -640,9 +640,9 @@ take_blob (AForkCallStream  *self,
   GBytes *blob;
 
   if (self->inline_blobs != NULL && self->inline_blobs->len == AFORK_CALL_MAX_BLOBS)
-    return _afork_call_breach (error, "a value has too many blobs");
+    return _afork_protocol_error_set (error, "a value has too many blobs");
   if (frame->size > AFORK_CALL_MAX_BLOB_BYTES - self->n_inline_bytes)
-    return _afork_call_breach (error, "the blobs of a value are too large");
+    return _afork_protocol_error_set (error, "the blobs of a value are too large");
 
   self->n_inline_bytes += frame->size;
   if ((frame->flags & AFORK_CALL_FRAME_MORE) != 0 || self->open_blob != NULL)
@@ -700,7 +700,7 @@ take_sealed_blob (AForkCallStream  *self,
   g_array_remove_index (self->fds, index);
   if (self->refuse_sealed)
     {
-      _afork_call_breach (error, "shared memory came that cannot be checked here");
+      _afork_protocol_error_set (error, "shared memory came that cannot be checked here");
       return NULL;
     }
 
@@ -713,9 +713,9 @@ take_inline_blob (AForkCallStream  *self,
                   GError          **error)
 {
   if (self->inline_blobs == NULL || self->inline_blobs->len == 0)
-    _afork_call_breach (error, "a value came without the blobs that it names");
+    _afork_protocol_error_set (error, "a value came without the blobs that it names");
   else if (size != g_bytes_get_size (g_ptr_array_index (self->inline_blobs, 0)))
-    _afork_call_breach (error, "a blob is not what its value says");
+    _afork_protocol_error_set (error, "a blob is not what its value says");
   else
     return g_ptr_array_steal_index (self->inline_blobs, 0);
 
@@ -732,7 +732,7 @@ take_next_blob (AForkCallStream  *self,
   afork_call_frame_get_blob (&self->frame, self->message.blobs->len, &segment, &size);
   if (size > AFORK_CALL_MAX_BLOB_BYTES - self->n_blob_bytes)
     {
-      _afork_call_breach (error, "the blobs of a value are too large");
+      _afork_protocol_error_set (error, "the blobs of a value are too large");
       return NULL;
     }
 
@@ -765,7 +765,7 @@ take_some_blobs (AForkCallStream  *self,
     return TRUE;
 
   if (self->inline_blobs != NULL && self->inline_blobs->len > 0)
-    return _afork_call_breach (error, "more blobs came than the value names");
+    return _afork_protocol_error_set (error, "more blobs came than the value names");
   drop_blobs (self);
   self->step = NULL;
   return TRUE;
@@ -778,10 +778,10 @@ take_blobs (AForkCallStream  *self,
 {
   self->step = NULL;
   if (self->open_blob != NULL)
-    return _afork_call_breach (error, "a value came before all of its blob");
+    return _afork_protocol_error_set (error, "a value came before all of its blob");
   self->n_sealed = count_sealed_blobs (&self->frame);
   if (self->n_sealed > self->fds->len)
-    return _afork_call_breach (error, "a sealed blob came without its descriptor");
+    return _afork_protocol_error_set (error, "a sealed blob came without its descriptor");
   if (self->frame.n_blobs == 0 && self->inline_blobs == NULL)
     return TRUE;
 
@@ -804,9 +804,9 @@ take_segment (AForkCallStream       *self,
   g_auto(AForkFd) fd = -1;
 
   if (!_afork_call_reader_take_fds (self->reader, &fd, 1))
-    return _afork_call_breach (error, "a frame came without the descriptors that it names");
+    return _afork_protocol_error_set (error, "a frame came without the descriptors that it names");
   if (!self->accept_segments)
-    return _afork_call_breach (error, "a segment came from a worker that is not trusted");
+    return _afork_protocol_error_set (error, "a segment came from a worker that is not trusted");
 
   return _afork_segment_table_add (self->table, frame->number, frame->segment_size, fd, error);
 }
@@ -851,7 +851,7 @@ check_waiting_fds (AForkCallStream  *self,
     return TRUE;
 
   if (n_waiting > limit.rlim_cur / WAITING_FDS_SHARE)
-    return _afork_call_breach (error, "too many descriptors came ahead of their value");
+    return _afork_protocol_error_set (error, "too many descriptors came ahead of their value");
 
   highest = get_highest (-1, unclaimed, n_unclaimed);
   highest = get_highest (highest, (const int *) self->fds->data, self->fds->len);
@@ -875,7 +875,7 @@ take_fds (AForkCallStream  *self,
   if (n_fds == 0)
     return TRUE;
   if (n_old + n_fds > AFORK_CALL_MAX_FDS)
-    return _afork_call_breach (error, "a value has too many descriptors");
+    return _afork_protocol_error_set (error, "a value has too many descriptors");
   if (!_afork_call_reader_has_memory_for_fds (n_old + n_fds, error))
     return FALSE;
 
@@ -884,7 +884,7 @@ take_fds (AForkCallStream  *self,
     return TRUE;
 
   g_array_set_size (self->fds, n_old);
-  return _afork_call_breach (error, "a frame came without the descriptors that it names");
+  return _afork_protocol_error_set (error, "a frame came without the descriptors that it names");
 }
 
 /* Those of the value, all of which have come; NULL if there are none. They are the program's from
@@ -912,9 +912,9 @@ take_outbox (AForkCallStream  *self,
   g_auto(AForkFd) fd = -1;
 
   if (!_afork_call_reader_take_fds (self->reader, &fd, 1))
-    return _afork_call_breach (error, "a frame came without the descriptors that it names");
+    return _afork_protocol_error_set (error, "a frame came without the descriptors that it names");
   if (!self->accept_outbox)
-    return _afork_call_breach (error, "an outbox came that was not expected");
+    return _afork_protocol_error_set (error, "an outbox came that was not expected");
 
   self->accept_outbox = FALSE;
   g_atomic_pointer_set (&self->new_outbox, _afork_call_outbox_new (fd));
@@ -933,7 +933,7 @@ check_value (AForkCallStream  *self,
     case AFORK_NORMAL_CHECK_NORMAL:
       return take_blobs (self, error);
     case AFORK_NORMAL_CHECK_TOO_COMPLEX:
-      return _afork_call_breach (error, "a value has too complex a type inside");
+      return _afork_protocol_error_set (error, "a value has too complex a type inside");
     case AFORK_NORMAL_CHECK_NO_MEMORY:
       return _afork_memory_set_error (error, self->frame.size);
     default:
@@ -1050,7 +1050,7 @@ begin_strings (AForkCallStream  *self,
                GError          **error)
 {
   if (self->fds->len > 0 || self->inline_blobs != NULL || self->open_blob != NULL)
-    return _afork_call_breach (error, "what belongs to a value came, but no value");
+    return _afork_protocol_error_set (error, "what belongs to a value came, but no value");
 
   self->n_strings = 0;
   return take_strings (self, error);

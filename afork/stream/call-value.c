@@ -181,9 +181,9 @@ know_type (const char  *type,
     return TRUE;
   if (!g_variant_type_string_is_valid (type)
       || !g_variant_type_is_definite ((const GVariantType *) type))
-    return _afork_call_breach (error, "a value has no valid type");
+    return _afork_protocol_error_set (error, "a value has no valid type");
   if (!_afork_type_is_simple (type))
-    return _afork_call_breach (error, "a value has too complex a type");
+    return _afork_protocol_error_set (error, "a value has too complex a type");
 
   g_clear_pointer (sample, g_variant_unref);
   *sample = g_variant_new_from_data ((const GVariantType *) type, NULL, 0, FALSE, NULL, NULL);
@@ -223,5 +223,5 @@ _afork_call_value_import (const AForkCallFrame  *frame,
 gboolean
 _afork_call_value_refuse (GError **error)
 {
-  return _afork_call_breach (error, "a value is not in normal form");
+  return _afork_protocol_error_set (error, "a value is not in normal form");
 }

@@ -11,8 +11,8 @@
 #include "base/i18n.h"
 
 gboolean
-_afork_call_breach (GError     **error,
-                    const char  *why)
+_afork_protocol_error_set (GError     **error,
+                           const char  *why)
 {
   g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL,
                _("The other side does not keep to the protocol: %s"), why);

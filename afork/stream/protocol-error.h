@@ -10,7 +10,7 @@
 G_BEGIN_DECLS
 
 /* The other side of calls did what it may not: WHY, a sentence without an end. Returns false. */
-gboolean _afork_call_breach (GError     **error,
-                             const char  *why);
+gboolean _afork_protocol_error_set (GError     **error,
+                                    const char  *why);
 
 G_END_DECLS

@@ -292,7 +292,7 @@ _afork_segment_pool_release (AForkSegmentPool  *self,
   _afork_mutex_unlock (&self->lock);
 
   return released != NULL
-    || _afork_call_breach (error, "a segment is given back that is not in use");
+    || _afork_protocol_error_set (error, "a segment is given back that is not in use");
 }
 
 /* Takes the first of NUMBERS, of which there are *N_NUMBERS, or returns 0. */
@@ -452,13 +452,13 @@ _afork_segment_table_add (AForkSegmentTable  *self,
 
   /* Only the one receiver adds and ends segments. */
   if (number == 0 || number == G_MAXUINT32 || g_hash_table_contains (self->mapped, key))
-    return _afork_call_breach (error, "a segment has a number that cannot be");
+    return _afork_protocol_error_set (error, "a segment has a number that cannot be");
   if (g_hash_table_size (self->mapped) == AFORK_SEGMENTS_MAX)
-    return _afork_call_breach (error, "there are too many segments");
+    return _afork_protocol_error_set (error, "there are too many segments");
   if (size == 0 || size > AFORK_SEGMENT_MAX_BLOB)
-    return _afork_call_breach (error, "a segment has a size that cannot be");
+    return _afork_protocol_error_set (error, "a segment has a size that cannot be");
   if (size > AFORK_SEGMENTS_MAX_BYTES - self->n_bytes)
-    return _afork_call_breach (error, "the segments are too large");
+    return _afork_protocol_error_set (error, "the segments are too large");
   if (!_afork_blob_memory_check (fd, size, SEGMENT_SEALS, error))
     return FALSE;
 
@@ -497,7 +497,7 @@ _afork_segment_table_end (AForkSegmentTable  *self,
     }
   _afork_mutex_unlock (&self->lock);
 
-  return is_idle || _afork_call_breach (error, "a segment ends that is not idle");
+  return is_idle || _afork_protocol_error_set (error, "a segment ends that is not idle");
 }
 
 /* Nobody has the blob any more. If what was written to it cannot be dropped, the segment stays in
@@ -558,7 +558,7 @@ _afork_segment_table_get (AForkSegmentTable  *self,
   _afork_mutex_unlock (&self->lock);
   if (!is_right)
     {
-      _afork_call_breach (error, "a blob is in no segment that is its own");
+      _afork_protocol_error_set (error, "a blob is in no segment that is its own");
       return NULL;
     }
 
@@ -626,7 +626,7 @@ _afork_sealed_blob_map (int       fd,
 
   if (size == 0 || size > AFORK_SEALED_MAX_BLOB)
     {
-      _afork_call_breach (error, "a sealed blob has a size that cannot be");
+      _afork_protocol_error_set (error, "a sealed blob has a size that cannot be");
       return NULL;
     }
   if (!_afork_blob_memory_check (fd, size, BLOB_SEALS, error))

@@ -36,7 +36,7 @@ typedef struct
 
 static const Layout layouts[] = {
   { AFORK_CALL_FRAME_SETUP, "SETUP", PAYLOAD_STRINGS, 3, false, true, SETUP_FLAGS, 0, 0 },
-  { AFORK_CALL_FRAME_CALL, "CALL", PAYLOAD_VALUE, 0, false, true, AFORK_CALL_FRAME_TELL_BEGIN,
+  { AFORK_CALL_FRAME_CALL, "CALL", PAYLOAD_VALUE, 0, false, true, AFORK_CALL_FRAME_NOTIFY_BEGIN,
     ANY_FDS },
   { AFORK_CALL_FRAME_CANCEL, "CANCEL", PAYLOAD_NONE, 0, false, true, 0, 0, 0 },
   { AFORK_CALL_FRAME_OUTBOX, "OUTBOX", PAYLOAD_NONE, 0, false, false, 0, 1, 1 },

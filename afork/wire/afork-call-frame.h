@@ -91,7 +91,7 @@ typedef enum
 {
   AFORK_CALL_FRAME_CONCURRENT = 1 << 0,   /* SETUP: the function answers later */
   AFORK_CALL_FRAME_UNTRUSTED = 1 << 1,    /* SETUP: no segments from the worker */
-  AFORK_CALL_FRAME_TELL_BEGIN = 1 << 2,   /* CALL: BEGUN is wanted */
+  AFORK_CALL_FRAME_NOTIFY_BEGIN = 1 << 2, /* CALL: BEGUN is wanted */
   AFORK_CALL_FRAME_MORE = 1 << 3,         /* BLOB: it goes on */
   AFORK_CALL_FRAME_NO_MEMORY = 1 << 4,    /* SETUP: neither segments nor sealed memfds, either */
   AFORK_CALL_FRAME_NO_FDS = 1 << 5,       /* SETUP: no descriptors at all, which do not arrive */

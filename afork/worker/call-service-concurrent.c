@@ -34,7 +34,7 @@ begin_waiting (AForkCallService *self)
   while ((call = take_next (self)) != NULL)
     {
       _afork_call_service_remember (self, call);
-      _afork_call_service_tell_begin (self, call);
+      _afork_call_service_notify_begin (self, call);
       ((AForkConcurrentCallFunc) self->function) (call, _afork_call_get_args (call));
       g_object_unref (call);
     }

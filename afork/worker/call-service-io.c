@@ -122,7 +122,7 @@ _afork_call_service_flush (AForkCallService *self,
  * As a blob may be given up with the lock held, who cannot have the lock leaves it to who has it.
  * If that one overlooks it, it is told with the next thing. */
 static void
-tell_given_up (AForkCallService *self)
+notify_given_up (AForkCallService *self)
 {
   while (g_atomic_int_get (&self->given_up) && g_mutex_trylock (&self->output_lock))
     {
@@ -142,14 +142,14 @@ _afork_call_service_given_up_cb (gpointer data)
     return;
 
   g_atomic_int_set (&self->given_up, TRUE);
-  tell_given_up (self);
+  notify_given_up (self);
 }
 
 void
 _afork_call_service_unlock_output (AForkCallService *self)
 {
   g_mutex_unlock (&self->output_lock);
-  tell_given_up (self);
+  notify_given_up (self);
 }
 
 /* Many quick calls are answered together. As nobody knows whether the next one will be quick, this
@@ -330,14 +330,15 @@ use_outbox (AForkCallService *self)
 }
 
 void
-_afork_call_service_tell_begin (AForkCallService *self,
-                                AForkCall        *call)
+_afork_call_service_notify_begin (AForkCallService *self,
+                                  AForkCall        *call)
 {
   const guint32 number = _afork_call_get_number (call);
 
   if (_afork_call_stream_has_new_outbox (self->stream))
     use_outbox (self);
-  if (!_afork_call_stream_note_begun (self->stream, number) || _afork_call_wants_begin_told (call))
+  if (!_afork_call_stream_note_begun (self->stream, number)
+      || _afork_call_wants_begin_notified (call))
     send_frame (self, AFORK_CALL_FRAME_BEGUN, number);
 }
 
@@ -437,7 +438,7 @@ take_message (AForkCallService *self,
       g_autofree char *why = g_strdup_printf ("a caller sends no %s",
                                               afork_call_frame_kind_name (message->kind));
 
-      _afork_call_breach (&error, why);
+      _afork_protocol_error_set (&error, why);
       self->fault = g_strdup (error->message);
       self->ended = TRUE;
     }

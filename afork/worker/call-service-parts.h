@@ -70,49 +70,49 @@ AForkCall *_afork_call_service_take_waiting (AForkCallService  *self);
 AForkCallStreamStatus
           _afork_call_service_flush         (AForkCallService   *self,
                                              gboolean            wait);
-void      _afork_call_service_unlock_output (AForkCallService   *self);
+void     _afork_call_service_unlock_output      (AForkCallService   *self);
 /* With the output locked, or nobody else there. */
-void      _afork_call_service_gather_error  (AForkCallService   *self,
-                                             guint32             number,
-                                             const GError       *error);
-void      _afork_call_service_send_value    (AForkCallService   *self,
-                                             AForkCallFrameKind  kind,
-                                             guint32             number,
-                                             GVariant           *value);
+void     _afork_call_service_gather_error       (AForkCallService   *self,
+                                                 guint32             number,
+                                                 const GError       *error);
+void     _afork_call_service_send_value         (AForkCallService   *self,
+                                                 AForkCallFrameKind  kind,
+                                                 guint32             number,
+                                                 GVariant           *value);
 /* This is a child of the worker, just forked. */
-void      _afork_call_service_forked_cb     (void);
+void     _afork_call_service_forked_cb          (void);
 /* The function is about to be entered. */
-void      _afork_call_service_tell_begin    (AForkCallService   *self,
-                                             AForkCall          *call);
+void     _afork_call_service_notify_begin       (AForkCallService   *self,
+                                                 AForkCall          *call);
 /* A blob of the caller's has been given up, in whatever thread; DATA is the service. */
-void      _afork_call_service_given_up_cb   (gpointer            data);
+void     _afork_call_service_given_up_cb        (gpointer            data);
 
 /* Receiving. */
 
 /* Takes what came together with the first message. */
-void      _afork_call_service_take_rest     (AForkCallService   *self);
+void     _afork_call_service_take_rest          (AForkCallService   *self);
 /* Reads what has come, or waits for it. */
-void      _afork_call_service_receive       (AForkCallService   *self,
-                                             gboolean            wait);
+void     _afork_call_service_receive            (AForkCallService   *self,
+                                                 gboolean            wait);
 /* Reads again if calls wait that were read long ago: they may have been cancelled since. */
-void      _afork_call_service_refresh       (AForkCallService   *self);
+void     _afork_call_service_refresh            (AForkCallService   *self);
 /* Reads with the input locked. Calls that are cancelled by it are added to CANCELLED: their
  * handlers, and what their end leads to, must find the service unlocked. */
-void      _afork_call_service_read          (AForkCallService   *self,
-                                             gboolean            wait,
-                                             GPtrArray          *cancelled);
+void     _afork_call_service_read               (AForkCallService   *self,
+                                                 gboolean            wait,
+                                                 GPtrArray          *cancelled);
 /* Then ends them: those that have been begun are told, the others answered. */
-void      _afork_call_service_cancel        (AForkCallService   *self,
-                                             GPtrArray          *cancelled);
+void     _afork_call_service_cancel             (AForkCallService   *self,
+                                                 GPtrArray          *cancelled);
 /* A call is begun that others may be beside. */
-void      _afork_call_service_remember      (AForkCallService   *self,
-                                             AForkCall          *call);
+void     _afork_call_service_remember           (AForkCallService   *self,
+                                                 AForkCall          *call);
 
 /* Whether there are such calls. */
-gboolean  _afork_call_service_has_begun     (AForkCallService   *self);
+gboolean _afork_call_service_has_begun          (AForkCallService   *self);
 
 /* Serving, until all calls are answered and no more will come. */
-void      _afork_call_service_serve_sequentially (AForkCallService *self);
-void      _afork_call_service_serve_concurrently (AForkCallService *self);
+void     _afork_call_service_serve_sequentially (AForkCallService   *self);
+void     _afork_call_service_serve_concurrently (AForkCallService   *self);
 
 G_END_DECLS

@@ -85,9 +85,9 @@ _afork_call_service_listen (AForkCallService  *self,
 
 /* What would otherwise go with an answer. */
 static void
-tell_news (AForkCallService *self)
+send_segment_notices (AForkCallService *self)
 {
-  if (!_afork_call_stream_has_news (self->stream))
+  if (!_afork_call_stream_has_segment_notices (self->stream))
     return;
 
   g_mutex_lock (&self->output_lock);
@@ -103,7 +103,7 @@ next_call (AForkCallService *self)
   _afork_call_service_refresh (self);
   while (self->waiting.length == 0 && !self->ended)
     {
-      tell_news (self);
+      send_segment_notices (self);
       _afork_call_service_receive (self, TRUE);
       self->now = self->looked;
     }
@@ -132,7 +132,7 @@ serve_call (AForkCallService *self,
   GVariant *value;
 
   measure (self);
-  _afork_call_service_tell_begin (self, call);
+  _afork_call_service_notify_begin (self, call);
   value = ((AForkCallFunc) self->function) (call, _afork_call_get_args (call), &error);
   if (value != NULL)
     g_variant_take_ref (value);

@@ -99,7 +99,7 @@ refuse (AForkCallService *self,
 /* Returns if all calls were served that came. Else the caller learns why not from what this process
  * last wrote: it is not known whether it listens, or could be told. */
 static void
-tell_fault (AForkCallService *self)
+report_fault (AForkCallService *self)
 {
   AForkSizeSignal held;
 
@@ -191,7 +191,7 @@ await_setup (AForkCallService *self)
 /* If a call came already, and the caller is to be told at once that it is begun, both leave
  * together. */
 static void
-tell_started (AForkCallService *self)
+notify_started (AForkCallService *self)
 {
   const AForkCallFrame frame = { .kind = AFORK_CALL_FRAME_STARTED };
 
@@ -240,7 +240,7 @@ afork_worker_serve_calls (int              socket,
   init = await_setup (self);
   if (init != NULL && !init (items, n_items, &error))
     refuse (self, error);
-  tell_started (self);
+  notify_started (self);
   if (self->concurrent)
     _afork_call_service_serve_concurrently (self);
   else
@@ -251,5 +251,5 @@ afork_worker_serve_calls (int              socket,
   _afork_call_service_unlock_output (self);
   if (self->done != NULL)
     self->done ();
-  tell_fault (self);
+  report_fault (self);
 }

@@ -38,7 +38,7 @@ struct _AForkCall
   AForkCallService *service;
   GList             link;           /* in a queue, before it is begun */
   guint32           number;
-  gboolean          tell_begin;
+  gboolean          notify_begin;
   gboolean          begun;
   GVariant         *args;
   GUnixFDList      *fds;            /* or NULL */
@@ -95,7 +95,7 @@ _afork_call_new (AForkCallService *service,
 
   self->service = service;
   self->number = message->number;
-  self->tell_begin = (message->flags & AFORK_CALL_FRAME_TELL_BEGIN) != 0;
+  self->notify_begin = (message->flags & AFORK_CALL_FRAME_NOTIFY_BEGIN) != 0;
   self->args = g_steal_pointer (&message->value);
   self->fds = g_steal_pointer (&message->fds);
   self->blobs = g_steal_pointer (&message->blobs);
@@ -127,9 +127,9 @@ _afork_call_is_answered (AForkCall *self)
 }
 
 gboolean
-_afork_call_wants_begin_told (AForkCall *self)
+_afork_call_wants_begin_notified (AForkCall *self)
 {
-  return self->tell_begin;
+  return self->notify_begin;
 }
 
 void
