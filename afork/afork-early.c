@@ -49,14 +49,14 @@ static AForkProcess *early;
 gboolean
 afork_early (GError **error)
 {
-  if (early != NULL && !_afork_process_is_stranded (early))
+  if (early != NULL && !_afork_process_is_context_lost (early))
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_FAILED,
                    _("The program was forked early already, as process %d"),
                    (int) afork_process_get_pid (early));
       return FALSE;
     }
-  if (!_afork_program_check_threads (error))
+  if (!_afork_self_server_check_threads (error))
     return FALSE;
   if (_afork_atfork_has_hooks ())
     {
@@ -75,7 +75,7 @@ _afork_early_get (void)
 {
   /* The context comes first, because only its own thread may look at the rest. */
   if (early == NULL || !_afork_context_is_thread_default (early->context)
-      || _afork_process_is_stranded (early))
+      || _afork_process_is_context_lost (early))
     return NULL;
 
   return early;

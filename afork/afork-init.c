@@ -35,8 +35,8 @@ has_more_rights (void)
 
 /* Whoever executes the program as a server adds the argument behind all others. */
 static gboolean
-is_told_to_serve (int    argc,
-                  char **argv)
+is_started_as_server (int    argc,
+                      char **argv)
 {
   for (int i = 1; i < argc - 1; i++)
     if (strcmp (argv[i], "--") == 0)
@@ -51,7 +51,7 @@ is_told_to_serve (int    argc,
 enum { FIRST_OWN_DESCRIPTOR = 60 };
 
 static void
-make_wakeups (AForkWakeups *wakeups)
+make_wakeups (AForkContextWakeups *wakeups)
 {
   int taken[FIRST_OWN_DESCRIPTOR + 1];
   gsize n_taken = 0;
@@ -74,7 +74,7 @@ make_wakeups (AForkWakeups *wakeups)
   while (n_taken > 0)
     close (taken[--n_taken]);
 
-  _afork_wakeups_find (wakeups);
+  _afork_context_wakeups_find (wakeups);
 }
 
 /* Never returns, for what the program does otherwise is not to be done by two. */
@@ -82,7 +82,7 @@ G_GNUC_NORETURN static void
 serve (int    argc,
        char **argv)
 {
-  AForkWakeups wakeups;
+  AForkContextWakeups wakeups;
 
   /* Some program in between has closed the socket, or there never was one. */
   if (!afork_is_stream_socket (AFORK_SPAWN_SOCKET_NUMBER))
@@ -94,7 +94,7 @@ serve (int    argc,
 
   afork_title_init (argc, argv);
   make_wakeups (&wakeups);
-  _afork_program_serve (AFORK_SPAWN_SOCKET_NUMBER, FALSE, &wakeups);
+  _afork_self_server_serve (AFORK_SPAWN_SOCKET_NUMBER, FALSE, &wakeups);
 }
 
 /* What stands behind "--" are no options, and so left alone. */
@@ -145,7 +145,7 @@ afork_init (int    *argc,
   if (*argv == NULL)
     return;
 
-  if (is_told_to_serve (*argc, *argv) && !has_more_rights ())
+  if (is_started_as_server (*argc, *argv) && !has_more_rights ())
     serve (*argc, *argv);
   remove_hidden_argument (argc, argv);
 }

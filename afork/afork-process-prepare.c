@@ -29,44 +29,44 @@ refuse (AForkProcess *self,
   g_autoptr(AForkHold) hold = _afork_process_hold_or_warn (self);
   g_autoptr(GError) owned = error;
 
-  if (hold != NULL && !_afork_process_is_past_telling (self))
-    _afork_process_fail_to_tell (self, owned);
+  if (hold != NULL && !_afork_process_ignores_commands (self))
+    _afork_process_fail_command (self, owned);
   return self;
 }
 
 static AForkProcess *
-tell_string (AForkProcess   *self,
+send_string (AForkProcess   *self,
              AForkFrameKind  kind,
              const char     *string)
 {
   const AForkFrame frame = { .kind = kind, .string = { string } };
 
-  return _afork_process_tell (self, &frame, -1);
+  return _afork_process_send_command (self, &frame, -1);
 }
 
 static AForkProcess *
-tell_call (AForkProcess       *self,
-           AForkFrameKind      kind,
-           const char         *string,
-           const char * const *args)
+send_call_command (AForkProcess       *self,
+                   AForkFrameKind      kind,
+                   const char         *string,
+                   const char * const *args)
 {
   AForkFrame frame = { .kind = kind, .string = { string } };
-  g_autofree G_GNUC_UNUSED guint8 *bytes = _afork_peer_pack_strings (args, &frame.strings);
+  g_autofree G_GNUC_UNUSED guint8 *bytes = _afork_client_pack_strings (args, &frame.strings);
 
-  return _afork_process_tell (self, &frame, -1);
+  return _afork_process_send_command (self, &frame, -1);
 }
 
 /* Sends a copy of FD with FRAME. */
 static AForkProcess *
-tell_fd (AForkProcess     *self,
-         const AForkFrame *frame,
-         int               fd)
+send_fd_command (AForkProcess     *self,
+                 const AForkFrame *frame,
+                 int               fd)
 {
   g_autoptr(AForkHold) hold = _afork_process_hold_or_warn (self);
   g_autoptr(GError) error = NULL;
   int copy = -1;
 
-  if (hold == NULL || _afork_process_is_past_telling (self))
+  if (hold == NULL || _afork_process_ignores_commands (self))
     return self;
 
   /* Never 0, 1 or 2, even where the caller has none of these. */
@@ -79,11 +79,11 @@ tell_fd (AForkProcess     *self,
                          fd, g_strerror (errno));
   if (error != NULL)
     {
-      _afork_process_fail_to_tell (self, error);
+      _afork_process_fail_command (self, error);
       return self;
     }
 
-  return _afork_process_tell (self, frame, _afork_fd_own (copy));
+  return _afork_process_send_command (self, frame, _afork_fd_own (copy));
 }
 
 /* Queues an item, without a copy of it. */
@@ -93,14 +93,14 @@ send_item (AForkProcess *self,
 {
   g_autoptr(AForkHold) hold = _afork_process_hold_or_warn (self);
 
-  if (hold == NULL || _afork_process_is_past_telling (self))
+  if (hold == NULL || _afork_process_ignores_commands (self))
     return self;
 
-  if (self->preparation != NULL)
-    _afork_preparation_add_item (self->preparation, bytes);
-  _afork_process_discard_spares (self);
-  if (self->started && _afork_peer_get_failure (self->peer) == NULL)
-    _afork_peer_send_item (self->peer, bytes);
+  if (self->command_log != NULL)
+    _afork_command_log_add_item (self->command_log, bytes);
+  _afork_process_discard_spare_forks (self);
+  if (self->started && _afork_client_get_failure (self->client) == NULL)
+    _afork_client_send_item (self->client, bytes);
   return self;
 }
 
@@ -127,7 +127,7 @@ afork_process_require (AForkProcess *self,
   if (!_afork_process_may_prepare (self))
     return self;
 
-  return tell_string (self, AFORK_FRAME_REQUIRE, module);
+  return send_string (self, AFORK_FRAME_REQUIRE, module);
 }
 
 /**
@@ -164,7 +164,7 @@ afork_process_eval (AForkProcess       *self,
   if (!_afork_process_may_prepare (self))
     return self;
 
-  return tell_call (self, AFORK_FRAME_EVAL, code, args);
+  return send_call_command (self, AFORK_FRAME_EVAL, code, args);
 }
 
 /**
@@ -193,7 +193,7 @@ afork_process_call (AForkProcess       *self,
   if (!_afork_process_may_prepare (self))
     return self;
 
-  return tell_call (self, AFORK_FRAME_CALL, function, args);
+  return send_call_command (self, AFORK_FRAME_CALL, function, args);
 }
 
 /**
@@ -222,7 +222,7 @@ afork_process_send_arg (AForkProcess *self,
   frame.bytes = (const guint8 *) arg;
   frame.n_bytes = strlen (arg);
   if (frame.n_bytes <= MAX_COPIED_ITEM)
-    return _afork_process_tell (self, &frame, -1);
+    return _afork_process_send_command (self, &frame, -1);
 
   bytes = g_bytes_new (arg, frame.n_bytes);
   return send_item (self, bytes);
@@ -253,7 +253,7 @@ afork_process_send_bytes (AForkProcess *self,
 
   frame.bytes = g_bytes_get_data (bytes, &frame.n_bytes);
   if (frame.n_bytes <= MAX_COPIED_ITEM)
-    return _afork_process_tell (self, &frame, -1);
+    return _afork_process_send_command (self, &frame, -1);
 
   return send_item (self, bytes);
 }
@@ -285,7 +285,7 @@ afork_process_send_fd (AForkProcess *self,
   if (!_afork_process_may_prepare (self))
     return self;
 
-  return tell_fd (self, &frame, fd);
+  return send_fd_command (self, &frame, fd);
 }
 
 /**
@@ -324,7 +324,7 @@ afork_process_setenv (AForkProcess *self,
 
   if (value == NULL)
     frame.kind = AFORK_FRAME_UNSETENV;
-  return _afork_process_tell (self, &frame, -1);
+  return _afork_process_send_command (self, &frame, -1);
 }
 
 /**
@@ -348,7 +348,7 @@ afork_process_chdir (AForkProcess *self,
   if (!_afork_process_may_prepare (self))
     return self;
 
-  return tell_string (self, AFORK_FRAME_CHDIR, path);
+  return send_string (self, AFORK_FRAME_CHDIR, path);
 }
 
 /**
@@ -387,5 +387,5 @@ afork_process_map_fd (AForkProcess *self,
     return refuse (self, g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED,
                                       _("A descriptor cannot have the number %d"), target));
 
-  return tell_fd (self, &frame, fd);
+  return send_fd_command (self, &frame, fd);
 }

@@ -58,13 +58,13 @@ afork_process_run_async (AForkProcess        *self,
   g_task_set_source_tag (task, afork_process_run_async);
   g_task_set_name (task, "[afork] process run");
   hold = _afork_process_hold_for_task (self, task);
-  if (hold == NULL || !_afork_process_begin_hand_over (self, task))
+  if (hold == NULL || !_afork_process_start_run (self, task))
     return;
 
   self->function = g_strdup (function);
   _afork_process_notify_function (self);
-  if (_afork_process_await_hand_over (self, task))
-    _afork_peer_run (self->peer, function, afork_process_get_title (self));
+  if (_afork_process_expect_run (self, task))
+    _afork_client_run (self->client, function, afork_process_get_title (self));
 }
 
 void
@@ -76,7 +76,7 @@ _afork_process_run_for (AForkProcess *self,
   g_autoptr(AForkProcess) kept G_GNUC_UNUSED = g_object_ref (self);
   g_autoptr(GError) error = NULL;
 
-  if (!_afork_process_take_over (self, &error))
+  if (!_afork_process_mark_run (self, &error))
     {
       func (self, NULL, error, data);
       return;
@@ -92,7 +92,7 @@ _afork_process_run_for (AForkProcess *self,
 
   self->ran_func = func;
   self->ran_data = data;
-  _afork_peer_run (self->peer, function, afork_process_get_title (self));
+  _afork_client_run (self->client, function, afork_process_get_title (self));
 }
 
 /**
@@ -157,17 +157,17 @@ afork_process_run (AForkProcess  *self,
                    GError       **error)
 {
   g_autoptr(GAsyncResult) result = NULL;
-  AForkBlocking blocking;
+  AForkBlockingCall blocking;
 
   g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
   g_return_val_if_fail (function != NULL, NULL);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
 
-  if (!_afork_blocking_begin (&blocking, G_OBJECT (self), self, error))
+  if (!_afork_blocking_call_begin (&blocking, G_OBJECT (self), self, error))
     return NULL;
 
-  afork_process_run_async (self, function, cancellable, _afork_blocking_cb, &blocking);
-  result = _afork_blocking_end (&blocking);
+  afork_process_run_async (self, function, cancellable, _afork_blocking_call_cb, &blocking);
+  result = _afork_blocking_call_end (&blocking);
   return afork_process_run_finish (self, result, error);
 }
 
@@ -226,18 +226,18 @@ afork_process_run_func_async (AForkProcess        *self,
   g_task_set_source_tag (task, afork_process_run_func_async);
   g_task_set_name (task, "[afork] process run");
   hold = _afork_process_hold_for_task (self, task);
-  if (hold == NULL || !_afork_process_begin_hand_over (self, task))
+  if (hold == NULL || !_afork_process_start_run (self, task))
     return;
 
   if (!afork_object_describe ((const void *) func, object, &offset))
-    _afork_process_abandon (self, AFORK_ERROR_FUNCTION,
-                            _("The function at %p is in no program or shared object with a build "
-                              "ID"),
-                            (void *) func);
+    _afork_process_kill_with_error (self, AFORK_ERROR_FUNCTION,
+                                    _("The function at %p is in no program or shared object with a "
+                                      "build ID"),
+                                    (void *) func);
   self->function = name_function (func, offset);
   _afork_process_notify_function (self);
-  if (_afork_process_await_hand_over (self, task))
-    _afork_peer_run_func (self->peer, object, offset, afork_process_get_title (self));
+  if (_afork_process_expect_run (self, task))
+    _afork_client_run_func (self->client, object, offset, afork_process_get_title (self));
 }
 
 /**
@@ -309,23 +309,24 @@ afork_process_exec_async (AForkProcess        *self,
   g_task_set_source_tag (task, afork_process_exec_async);
   g_task_set_name (task, "[afork] process exec");
   hold = _afork_process_hold_for_task (self, task);
-  if (hold == NULL || !_afork_process_begin_hand_over (self, task))
+  if (hold == NULL || !_afork_process_start_run (self, task))
     return;
 
   if (argv[0] == NULL)
     {
-      _afork_process_abandon (self, AFORK_ERROR_FAILED, _("There is no program to be executed"));
+      _afork_process_kill_with_error (self, AFORK_ERROR_FAILED,
+                                      _("There is no program to be executed"));
     }
   else if (!afork_runtime_get_can_pass_fds (self->runtime))
     {
       g_autofree char *program = g_filename_display_name (argv[0]);
 
-      _afork_process_abandon (self, AFORK_ERROR_NOT_SUPPORTED,
-                              _("“%s” cannot be executed by a process of the runtime “%s”"),
-                              program, afork_runtime_get_name (self->runtime));
+      _afork_process_kill_with_error (self, AFORK_ERROR_NOT_SUPPORTED,
+                                      _("“%s” cannot be executed by a process of the runtime “%s”"),
+                                      program, afork_runtime_get_name (self->runtime));
     }
-  if (_afork_process_await_hand_over (self, task))
-    _afork_peer_exec (self->peer, argv);
+  if (_afork_process_expect_run (self, task))
+    _afork_client_exec (self->client, argv);
 }
 
 /**
@@ -380,17 +381,17 @@ afork_process_exec (AForkProcess        *self,
                     GError             **error)
 {
   g_autoptr(GAsyncResult) result = NULL;
-  AForkBlocking blocking;
+  AForkBlockingCall blocking;
 
   g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
   g_return_val_if_fail (argv != NULL, NULL);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
 
-  if (!_afork_blocking_begin (&blocking, G_OBJECT (self), self, error))
+  if (!_afork_blocking_call_begin (&blocking, G_OBJECT (self), self, error))
     return NULL;
 
-  afork_process_exec_async (self, argv, cancellable, _afork_blocking_cb, &blocking);
-  result = _afork_blocking_end (&blocking);
+  afork_process_exec_async (self, argv, cancellable, _afork_blocking_call_cb, &blocking);
+  result = _afork_blocking_call_end (&blocking);
   return afork_process_exec_finish (self, result, error);
 }
 
@@ -430,16 +431,16 @@ afork_process_detach_async (AForkProcess        *self,
   g_task_set_source_tag (task, afork_process_detach_async);
   g_task_set_name (task, "[afork] process detach");
   hold = _afork_process_hold_for_task (self, task);
-  if (hold == NULL || !_afork_process_begin_hand_over (self, task))
+  if (hold == NULL || !_afork_process_start_run (self, task))
     return;
 
   self->detached = TRUE;
   if (!afork_runtime_get_can_pass_fds (self->runtime))
-    _afork_process_abandon (self, AFORK_ERROR_NOT_SUPPORTED,
-                            _("A process of the runtime “%s” cannot be detached"),
-                            afork_runtime_get_name (self->runtime));
-  if (_afork_process_await_hand_over (self, task))
-    _afork_peer_detach (self->peer);
+    _afork_process_kill_with_error (self, AFORK_ERROR_NOT_SUPPORTED,
+                                    _("A process of the runtime “%s” cannot be detached"),
+                                    afork_runtime_get_name (self->runtime));
+  if (_afork_process_expect_run (self, task))
+    _afork_client_detach (self->client);
 }
 
 /**
@@ -500,15 +501,15 @@ afork_process_detach (AForkProcess  *self,
                       GError       **error)
 {
   g_autoptr(GAsyncResult) result = NULL;
-  AForkBlocking blocking;
+  AForkBlockingCall blocking;
 
   g_return_val_if_fail (AFORK_IS_PROCESS (self), -1);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), -1);
 
-  if (!_afork_blocking_begin (&blocking, G_OBJECT (self), self, error))
+  if (!_afork_blocking_call_begin (&blocking, G_OBJECT (self), self, error))
     return -1;
 
-  afork_process_detach_async (self, cancellable, _afork_blocking_cb, &blocking);
-  result = _afork_blocking_end (&blocking);
+  afork_process_detach_async (self, cancellable, _afork_blocking_call_cb, &blocking);
+  result = _afork_blocking_call_end (&blocking);
   return afork_process_detach_finish (self, result, error);
 }

@@ -152,13 +152,13 @@ _afork_process_hold_for_task (AForkProcess *self,
 gboolean
 _afork_process_can_prepare (AForkProcess *self)
 {
-  return !self->handed_over;
+  return !self->run_started;
 }
 
 gboolean
 _afork_process_may_prepare (AForkProcess *self)
 {
-  if (!self->handed_over)
+  if (!self->run_started)
     return TRUE;
 
   g_debug ("Process %d is told nothing any more: it was run, executed or detached",
@@ -167,17 +167,17 @@ _afork_process_may_prepare (AForkProcess *self)
 }
 
 void
-_afork_process_discard_spares (AForkProcess *self)
+_afork_process_discard_spare_forks (AForkProcess *self)
 {
-  if (self->spares != NULL)
-    _afork_spares_discard (self->spares);
+  if (self->spare_forks != NULL)
+    _afork_spare_forks_discard (self->spare_forks);
 }
 
 void
-_afork_process_abandon (AForkProcess *self,
-                        int           code,
-                        const char   *format,
-                        ...)
+_afork_process_kill_with_error (AForkProcess *self,
+                                int           code,
+                                const char   *format,
+                                ...)
 {
   g_autoptr(GError) error = NULL;
   va_list arguments;
@@ -185,50 +185,50 @@ _afork_process_abandon (AForkProcess *self,
   va_start (arguments, format);
   error = g_error_new_valist (AFORK_ERROR, code, format, arguments);
   va_end (arguments);
-  _afork_peer_abandon (self->peer, error);
+  _afork_client_kill_with_error (self->client, error);
 }
 
 void
-_afork_process_fail_to_tell (AForkProcess *self,
+_afork_process_fail_command (AForkProcess *self,
                              const GError *error)
 {
-  _afork_peer_abandon (self->peer, error);
-  if (self->preparation != NULL)
-    _afork_preparation_fail (self->preparation, error);
+  _afork_client_kill_with_error (self->client, error);
+  if (self->command_log != NULL)
+    _afork_command_log_fail (self->command_log, error);
 }
 
 gboolean
-_afork_process_is_past_telling (AForkProcess *self)
+_afork_process_ignores_commands (AForkProcess *self)
 {
-  return _afork_peer_get_failure (self->peer) != NULL && self->preparation == NULL;
+  return _afork_client_get_failure (self->client) != NULL && self->command_log == NULL;
 }
 
 AForkProcess *
-_afork_process_tell (AForkProcess     *self,
-                     const AForkFrame *frame,
-                     int               fd)
+_afork_process_send_command (AForkProcess     *self,
+                             const AForkFrame *frame,
+                             int               fd)
 {
   g_auto(AForkFd) owned_fd = fd;
   g_autoptr(AForkHold) hold = _afork_process_hold_or_warn (self);
   g_autoptr(GError) error = NULL;
 
-  if (hold == NULL || _afork_process_is_past_telling (self))
+  if (hold == NULL || _afork_process_ignores_commands (self))
     return self;
 
   if (afork_frame_size (frame) == 0)
-    error = _afork_peer_new_size_error (frame);
-  else if (self->preparation != NULL && !_afork_preparation_add (self->preparation, frame, fd))
+    error = _afork_client_new_size_error (frame);
+  else if (self->command_log != NULL && !_afork_command_log_add (self->command_log, frame, fd))
     error = g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED, _("A descriptor could not be kept: %s"),
                          g_strerror (errno));
   if (error != NULL)
     {
-      _afork_process_fail_to_tell (self, error);
+      _afork_process_fail_command (self, error);
       return self;
     }
 
-  _afork_process_discard_spares (self);
-  if (self->started && _afork_peer_get_failure (self->peer) == NULL)
-    _afork_peer_send (self->peer, frame, g_steal_fd (&owned_fd));
+  _afork_process_discard_spare_forks (self);
+  if (self->started && _afork_client_get_failure (self->client) == NULL)
+    _afork_client_send (self->client, frame, g_steal_fd (&owned_fd));
   return self;
 }
 
@@ -242,12 +242,12 @@ start (AForkProcess *self)
   };
 
   self->started = TRUE;
-  _afork_runtime_spawn (self->runtime, self->peer);
-  _afork_peer_send (self->peer, &frame, -1);
+  _afork_runtime_spawn (self->runtime, self->client);
+  _afork_client_send (self->client, &frame, -1);
   if (self->die_with_parent)
-    _afork_peer_tie (self->peer);
-  if (self->preparation != NULL)
-    _afork_preparation_replay (self->preparation, self->peer);
+    _afork_client_set_die_with_parent (self->client);
+  if (self->command_log != NULL)
+    _afork_command_log_replay (self->command_log, self->client);
 }
 
 /* Waiting for its end, and bringing it about. */
@@ -264,15 +264,15 @@ static void
 return_end (AForkProcess *self,
             GTask        *task)
 {
-  AForkLife *life = _afork_peer_get_life (self->peer);
-  g_autofree char *loss = _afork_life_describe_loss (life);
-  GError *failure = _afork_peer_get_failure (self->peer);
+  AForkPidWatch *pid_watch = _afork_client_get_pid_watch (self->client);
+  g_autofree char *loss = _afork_pid_watch_describe_loss (pid_watch);
+  GError *failure = _afork_client_get_failure (self->client);
 
-  if (_afork_life_get_wait_status (life) >= 0)
+  if (_afork_pid_watch_get_wait_status (pid_watch) >= 0)
     g_task_return_boolean (task, TRUE);
   else if (failure != NULL)
     g_task_return_error (task, g_error_copy (failure));
-  else if (_afork_process_is_stranded (self))
+  else if (_afork_process_is_context_lost (self))
     g_task_return_new_error (task, AFORK_ERROR, AFORK_ERROR_CLOSED,
                              _("The main context of the process is gone"));
   else
@@ -282,27 +282,27 @@ return_end (AForkProcess *self,
 static const GError *
 get_kill_error (AForkProcess *self)
 {
-  return _afork_life_get_kill_error (_afork_peer_get_life (self->peer));
+  return _afork_pid_watch_get_kill_error (_afork_client_get_pid_watch (self->client));
 }
 
 static void
-return_wait (AForkPeer *peer,
-             GObject   *owner,
-             gpointer   data)
+return_wait (AForkClient *client,
+             GObject     *owner,
+             gpointer     data)
 {
   return_end (AFORK_PROCESS (owner), data);
 }
 
 /* Has RETURN_FUNC answer all of them. */
 static void
-take_waits (AForkProcess      *self,
-            AForkPeerTellFunc  return_func)
+take_waits (AForkProcess          *self,
+            AForkClientNotifyFunc  return_func)
 {
   GTask *task;
 
   while ((task = _afork_task_queue_pop (&self->wait_tasks)) != NULL)
     {
-      _afork_peer_tell_next (self->peer, return_func, task);
+      _afork_client_notify_next (self->client, return_func, task);
       g_object_unref (task);
     }
 }
@@ -319,7 +319,7 @@ static void
 await_exit (AForkProcess *self,
             GTask        *task)
 {
-  if (self->state == AFORK_PROCESS_STATE_EXITED || _afork_process_is_stranded (self))
+  if (self->state == AFORK_PROCESS_STATE_EXITED || _afork_process_is_context_lost (self))
     {
       return_end (self, task);
     }
@@ -339,9 +339,9 @@ await_exit (AForkProcess *self,
 
 /* It could not be killed; but meanwhile that may be otherwise. */
 static void
-return_unkillable (AForkPeer *peer,
-                   GObject   *owner,
-                   gpointer   data)
+return_unkillable (AForkClient *client,
+                   GObject     *owner,
+                   gpointer     data)
 {
   await_exit (AFORK_PROCESS (owner), data);
 }
@@ -357,7 +357,7 @@ void
 _afork_process_kill_after_context (AForkProcess *self,
                                    guint         ms)
 {
-  _afork_peer_kill_after_context (self->peer, ms);
+  _afork_client_kill_after_context (self->client, ms);
 }
 
 static void
@@ -402,10 +402,11 @@ static void
 give_up (AForkProcess *self)
 {
   if (self->function != NULL)
-    _afork_process_abandon (self, AFORK_ERROR_CLOSED, _("Running “%s” was cancelled"),
-                            self->function);
+    _afork_process_kill_with_error (self, AFORK_ERROR_CLOSED, _("Running “%s” was cancelled"),
+                                    self->function);
   else
-    _afork_process_abandon (self, AFORK_ERROR_CLOSED, _("Running the process was cancelled"));
+    _afork_process_kill_with_error (self, AFORK_ERROR_CLOSED,
+                                    _("Running the process was cancelled"));
 }
 
 /* Answers TASK, which was cancelled, when it is known whether the process could be killed. */
@@ -415,7 +416,7 @@ return_cancelled (AForkProcess *self,
 {
   const GError *error = get_kill_error (self);
 
-  if (_afork_life_is_being_killed (_afork_peer_get_life (self->peer)))
+  if (_afork_pid_watch_is_being_killed (_afork_client_get_pid_watch (self->client)))
     g_set_object (&self->cancelled_task, task);
   else if (error != NULL)
     g_task_return_error (task, g_error_copy (error));
@@ -545,8 +546,8 @@ fail_disposed (AForkProcess *self)
 }
 
 gboolean
-_afork_process_take_over (AForkProcess  *self,
-                          GError       **error)
+_afork_process_mark_run (AForkProcess  *self,
+                         GError       **error)
 {
   if (self->disposed)
     {
@@ -559,27 +560,27 @@ _afork_process_take_over (AForkProcess  *self,
                    _("The process was told already to run “%s”"), self->function);
       return FALSE;
     }
-  if (self->handed_over)
+  if (self->run_started)
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED,
                    _("The process was run or detached already"));
       return FALSE;
     }
 
-  self->handed_over = TRUE;
-  g_clear_pointer (&self->spares, _afork_spares_free);
+  self->run_started = TRUE;
+  g_clear_pointer (&self->spare_forks, _afork_spare_forks_free);
   return TRUE;
 }
 
 gboolean
-_afork_process_begin_hand_over (AForkProcess *self,
-                                GTask        *task)
+_afork_process_start_run (AForkProcess *self,
+                          GTask        *task)
 {
   g_autoptr(GError) error = NULL;
 
   /* Else the task would hide a process that runs. */
   g_task_set_check_cancellable (task, FALSE);
-  if (_afork_process_take_over (self, &error))
+  if (_afork_process_mark_run (self, &error))
     return TRUE;
 
   g_task_return_error (task, g_steal_pointer (&error));
@@ -592,20 +593,20 @@ _afork_process_ensure_started (AForkProcess  *self,
 {
   GError *failure;
 
-  if (_afork_peer_get_failure (self->peer) == NULL && _afork_process_is_stranded (self))
-    _afork_process_abandon (self, AFORK_ERROR_CLOSED,
-                            _("The main context of the process is gone"));
-  else if (!self->started && _afork_peer_get_failure (self->peer) == NULL)
+  if (_afork_client_get_failure (self->client) == NULL && _afork_process_is_context_lost (self))
+    _afork_process_kill_with_error (self, AFORK_ERROR_CLOSED,
+                                    _("The main context of the process is gone"));
+  else if (!self->started && _afork_client_get_failure (self->client) == NULL)
     start (self);
-  failure = _afork_peer_get_failure (self->peer);
+  failure = _afork_client_get_failure (self->client);
   if (failure != NULL)
     g_propagate_error (error, g_error_copy (failure));
   return failure == NULL;
 }
 
 gboolean
-_afork_process_await_hand_over (AForkProcess *self,
-                                GTask        *task)
+_afork_process_expect_run (AForkProcess *self,
+                           GTask        *task)
 {
   g_autoptr(GError) error = NULL;
 
@@ -639,9 +640,9 @@ set_state (AForkProcess      *self,
 }
 
 static void
-notify_state (AForkPeer *peer,
-              GObject   *owner,
-              gpointer   data)
+notify_state (AForkClient *client,
+              GObject     *owner,
+              gpointer     data)
 {
   g_object_notify_by_pspec (owner, props[PROP_STATE]);
 }
@@ -655,9 +656,9 @@ known_cb (GObject *owner)
 }
 
 static void
-return_socket (AForkPeer *peer,
-               GObject   *owner,
-               gpointer   data)
+return_socket (AForkClient *client,
+               GObject     *owner,
+               gpointer     data)
 {
   return_run_socket (AFORK_PROCESS (owner), data);
 }
@@ -669,8 +670,8 @@ ready_cb (GObject *owner,
   AForkProcess *self = AFORK_PROCESS (owner);
 
   if (!self->detached && set_state (self, AFORK_PROCESS_STATE_RUNNING))
-    _afork_peer_tell_next_at_once (self->peer, notify_state);
-  _afork_peer_tell_next (self->peer, return_socket, socket);
+    _afork_client_notify_next_at_once (self->client, notify_state);
+  _afork_client_notify_next (self->client, return_socket, socket);
 }
 
 static void
@@ -681,23 +682,23 @@ failed_cb (GObject      *owner,
 }
 
 static void
-emit_exited (AForkPeer *peer,
-             GObject   *owner,
-             gpointer   data)
+emit_exited (AForkClient *client,
+             GObject     *owner,
+             gpointer     data)
 {
   g_signal_emit (owner, signals[SIGNAL_EXITED], 0,
-                 _afork_life_get_wait_status (_afork_peer_get_life (peer)));
+                 _afork_pid_watch_get_wait_status (_afork_client_get_pid_watch (client)));
 }
 
 static void
-ended_cb (GObject *owner)
+exited_cb (GObject *owner)
 {
   AForkProcess *self = AFORK_PROCESS (owner);
 
-  g_clear_pointer (&self->spares, _afork_spares_free);
+  g_clear_pointer (&self->spare_forks, _afork_spare_forks_free);
   if (set_state (self, AFORK_PROCESS_STATE_EXITED))
-    _afork_peer_tell_next_at_once (self->peer, notify_state);
-  _afork_peer_tell_next_at_once (self->peer, emit_exited);
+    _afork_client_notify_next_at_once (self->client, notify_state);
+  _afork_client_notify_next_at_once (self->client, emit_exited);
   return_cancelled_task (self);
   return_waits (self);
 }
@@ -717,86 +718,87 @@ killed_cb (GObject      *owner,
     self->unkillable_func (self, error, self->unkillable_data);
 }
 
-static const AForkPeerEvents peer_events = {
+static const AForkClientEvents client_events = {
   .known = known_cb,
   .ready = ready_cb,
   .failed = failed_cb,
   .killed = killed_cb,
-  .ended = ended_cb,
+  .exited = exited_cb,
 };
 
-/* Makes PEER, which is taken, what it stands for. */
+/* Makes CLIENT, which is taken, what it stands for. */
 static void
-take_peer (AForkProcess *self,
-           AForkPeer    *peer)
+take_client (AForkProcess *self,
+             AForkClient  *client)
 {
-  _afork_peer_unref (self->peer);
-  self->peer = peer;
-  _afork_peer_set_owner (peer, &peer_events, G_OBJECT (self));
+  _afork_client_unref (self->client);
+  self->client = client;
+  _afork_client_set_owner (client, &client_events, G_OBJECT (self));
 }
 
 /* Beginning: executed, forked, or taken over. */
 
 /* Its program is executed when it is run, and then told what the template was told. */
 static void
-begin_later (AForkProcess *self,
+start_later (AForkProcess *self,
              AForkProcess *template)
 {
   if (template == NULL)
     {
-      self->preparation = _afork_preparation_new ();
+      self->command_log = _afork_command_log_new ();
       return;
     }
-  if (template->preparation == NULL)
+  if (template->command_log == NULL)
     {
-      _afork_process_abandon (self, AFORK_ERROR_NOT_SUPPORTED,
-                              _("A process of the runtime “%s” that was taken over cannot be "
-                                "forked"),
-                              afork_runtime_get_name (self->runtime));
+      _afork_process_kill_with_error (self, AFORK_ERROR_NOT_SUPPORTED,
+                                      _("A process of the runtime “%s” that was taken over cannot "
+                                        "be forked"),
+                                      afork_runtime_get_name (self->runtime));
       return;
     }
 
-  self->preparation = _afork_preparation_copy (template->preparation);
-  if (_afork_peer_get_failure (template->peer) != NULL)
-    _afork_peer_fail_like_template (self->peer, template->peer);
+  self->command_log = _afork_command_log_copy (template->command_log);
+  if (_afork_client_get_failure (template->client) != NULL)
+    _afork_client_fail_like_template (self->client, template->client);
 }
 
 /* A fork that was made already. */
 static void
 become_spare (AForkProcess *self,
-              AForkPeer    *spare)
+              AForkClient  *spare)
 {
-  take_peer (self, spare);
-  if (_afork_life_is_known (_afork_peer_get_life (spare)))
+  take_client (self, spare);
+  if (_afork_pid_watch_is_known (_afork_client_get_pid_watch (spare)))
     self->state = AFORK_PROCESS_STATE_PREPARING;
 }
 
 static void
-begin_as_fork (AForkProcess *self,
+start_as_fork (AForkProcess *self,
                AForkProcess *template)
 {
-  AForkPeer *spare = NULL;
+  AForkClient *spare = NULL;
 
   self->started = TRUE;
-  if (template->spares != NULL)
-    spare = _afork_spares_take (template->spares);
+  if (template->spare_forks != NULL)
+    spare = _afork_spare_forks_take (template->spare_forks);
   if (spare != NULL)
     become_spare (self, spare);
   else
-    _afork_peer_fork (self->peer, template->peer);
+    _afork_client_fork (self->client, template->client);
 }
 
 /* Begins it as its construct properties want it. */
 static void
-begin (AForkProcess *self)
+construct (AForkProcess *self)
 {
   AForkProcess *template = self->template;
 
   if (self->fd >= 0)
     {
       self->started = TRUE;
-      _afork_peer_set_start_timeout (self->peer, afork_runtime_get_start_timeout (self->runtime));
-      _afork_peer_adopt (self->peer, g_steal_fd (&self->fd));
+      _afork_client_set_start_timeout (self->client,
+                                       afork_runtime_get_start_timeout (self->runtime));
+      _afork_client_attach_fd (self->client, g_steal_fd (&self->fd));
       return;
     }
 
@@ -804,8 +806,9 @@ begin (AForkProcess *self)
     template = afork_runtime_get_template (self->runtime);
   if (template != NULL && !_afork_process_can_prepare (template))
     {
-      _afork_process_abandon (self, AFORK_ERROR_CLOSED,
-                              _("The process could not be forked from its template: that was run"));
+      _afork_process_kill_with_error (self, AFORK_ERROR_CLOSED,
+                                      _("The process could not be forked from its template: that "
+                                        "was run"));
       return;
     }
   if (template != NULL)
@@ -816,7 +819,7 @@ begin (AForkProcess *self)
 
   if (!afork_runtime_get_can_fork (self->runtime))
     {
-      begin_later (self, template);
+      start_later (self, template);
     }
   else if (template == NULL)
     {
@@ -824,7 +827,7 @@ begin (AForkProcess *self)
     }
   else
     {
-      begin_as_fork (self, template);
+      start_as_fork (self, template);
     }
 }
 
@@ -834,19 +837,19 @@ static void
 replace (AForkProcess *self,
          AForkProcess *replaced)
 {
-  g_clear_pointer (&self->preparation, _afork_preparation_free);
-  if (replaced == NULL || replaced->preparation == NULL)
+  g_clear_pointer (&self->command_log, _afork_command_log_free);
+  if (replaced == NULL || replaced->command_log == NULL)
     {
-      self->preparation = _afork_preparation_new ();
+      self->command_log = _afork_command_log_new ();
       return;
     }
 
   self->title = g_strdup (replaced->title);
-  self->preparation = _afork_preparation_copy (replaced->preparation);
+  self->command_log = _afork_command_log_copy (replaced->command_log);
   if (replaced->die_with_parent)
     afork_process_set_die_with_parent (self, TRUE);
   if (self->started)
-    _afork_preparation_replay (self->preparation, self->peer);
+    _afork_command_log_replay (self->command_log, self->client);
   afork_process_set_spare (self, replaced->spare);
 }
 
@@ -861,23 +864,23 @@ _afork_process_notify_function (AForkProcess *self)
 }
 
 void
-_afork_process_begin_kept (AForkProcess *self)
+_afork_process_hold_as_template (AForkProcess *self)
 {
-  if (g_atomic_int_add (&self->n_keepers, 1) == 0)
+  if (g_atomic_int_add (&self->n_holds, 1) == 0)
     g_object_unref (self->runtime);
 }
 
 void
-_afork_process_end_kept (AForkProcess *self)
+_afork_process_release_as_template (AForkProcess *self)
 {
-  if (g_atomic_int_dec_and_test (&self->n_keepers))
+  if (g_atomic_int_dec_and_test (&self->n_holds))
     g_object_ref (self->runtime);
 }
 
 gboolean
-_afork_process_is_stranded (AForkProcess *self)
+_afork_process_is_context_lost (AForkProcess *self)
 {
-  return _afork_peer_is_stranded (self->peer);
+  return _afork_client_is_context_lost (self->client);
 }
 
 /* Whether it can still be forked. */
@@ -887,8 +890,8 @@ is_open (AForkProcess *self)
   if (!self->started)
     return _afork_process_can_prepare (self) && !self->refused;
 
-  return _afork_peer_is_open (self->peer)
-    && !_afork_life_is_over (_afork_peer_get_life (self->peer));
+  return _afork_client_is_open (self->client)
+    && !_afork_pid_watch_poll_exited (_afork_client_get_pid_watch (self->client));
 }
 
 /* The object. */
@@ -904,9 +907,9 @@ refuse_context (AForkProcess *self)
   if (!is_lost)
     warn_of_thread ();
   self->context = _afork_context_ref_nowhere ();
-  self->peer = _afork_peer_new (self->context, &peer_events, NULL);
-  _afork_peer_abandon (self->peer, error);
-  _afork_peer_set_begun (self->peer);
+  self->client = _afork_client_new (self->context, &client_events, NULL);
+  _afork_client_kill_with_error (self->client, error);
+  _afork_client_set_started (self->client);
   self->refused = TRUE;
   self->state = AFORK_PROCESS_STATE_EXITED;
 }
@@ -953,9 +956,9 @@ afork_process_constructed (GObject *object)
     }
   else
     {
-      self->peer = _afork_peer_new (self->context, &peer_events, object);
-      begin (self);
-      _afork_peer_set_begun (self->peer);
+      self->client = _afork_client_new (self->context, &client_events, object);
+      construct (self);
+      _afork_client_set_started (self->client);
     }
   g_clear_object (&self->template);
 }
@@ -963,8 +966,8 @@ afork_process_constructed (GObject *object)
 /* What is let go with the object. */
 typedef struct
 {
-  AForkPeer   *peer;
-  AForkSpares *spares;          /* or NULL */
+  AForkClient     *client;
+  AForkSpareForks *spare_forks; /* or NULL */
 } Released;
 
 static void
@@ -972,9 +975,9 @@ release_cb (gpointer data)
 {
   Released *released = data;
 
-  _afork_peer_release (released->peer);
-  _afork_peer_unref (released->peer);
-  g_clear_pointer (&released->spares, _afork_spares_free);
+  _afork_client_release (released->client);
+  _afork_client_unref (released->client);
+  g_clear_pointer (&released->spare_forks, _afork_spare_forks_free);
   g_free (released);
 }
 
@@ -990,8 +993,8 @@ release (AForkProcess *self)
     return;
 
   released = g_new0 (Released, 1);
-  released->peer = g_steal_pointer (&self->peer);
-  released->spares = g_steal_pointer (&self->spares);
+  released->client = g_steal_pointer (&self->client);
+  released->spare_forks = g_steal_pointer (&self->spare_forks);
   _afork_context_run (self->context, release_cb, released);
 }
 
@@ -1004,8 +1007,8 @@ afork_process_dispose (GObject *object)
   self->disposed = TRUE;
   if (hold != NULL)
     {
-      _afork_peer_release (self->peer);
-      g_clear_pointer (&self->spares, _afork_spares_free);
+      _afork_client_release (self->client);
+      g_clear_pointer (&self->spare_forks, _afork_spare_forks_free);
       /* Operations keep the object, so there are none, unless it is disposed of by force. Nothing
        * that is reported from now on reaches it. */
       fail_disposed (self);
@@ -1024,7 +1027,7 @@ afork_process_finalize (GObject *object)
   if (!self->refused)
     _afork_context_remove_object (self->context);
   _afork_context_unref (self->context);
-  g_clear_pointer (&self->preparation, _afork_preparation_free);
+  g_clear_pointer (&self->command_log, _afork_command_log_free);
   g_clear_pointer (&self->title, g_free);
   g_clear_pointer (&self->template_title, g_free);
   g_clear_pointer (&self->function, g_free);
@@ -1353,11 +1356,11 @@ afork_process_new_template (GError **error)
                           "runtime", _afork_runtime_get_program (),
                           "fresh", TRUE,
                           NULL);
-  failure = _afork_peer_get_failure (process->peer);
+  failure = _afork_client_get_failure (process->client);
   if (failure != NULL)
     {
       /* There is no owner to be told, and nothing is left of it. */
-      _afork_peer_forget_tales (process->peer);
+      _afork_client_drop_notifications (process->client);
       g_propagate_error (error, g_error_copy (failure));
       return NULL;
     }
@@ -1459,7 +1462,7 @@ afork_process_get_pid (AForkProcess *self)
 {
   g_return_val_if_fail (AFORK_IS_PROCESS (self), 0);
 
-  return _afork_life_get_pid (_afork_peer_get_life (self->peer));
+  return _afork_pid_watch_get_pid (_afork_client_get_pid_watch (self->client));
 }
 
 /**
@@ -1538,7 +1541,7 @@ afork_process_set_title (AForkProcess *self,
   g_free (self->title);
   self->title = g_strdup (title);
   frame.string[0] = afork_process_get_title (self);
-  _afork_process_tell (self, &frame, -1);
+  _afork_process_send_command (self, &frame, -1);
   g_object_notify_by_pspec (G_OBJECT (self), props[PROP_TITLE]);
 }
 
@@ -1622,20 +1625,21 @@ afork_process_set_die_with_parent (AForkProcess *self,
     return;
   if (!die_with_parent)
     {
-      _afork_process_abandon (self, AFORK_ERROR_FAILED,
-                              _("The process is to end with its caller, which cannot be undone"));
+      _afork_process_kill_with_error (self, AFORK_ERROR_FAILED,
+                                      _("The process is to end with its caller, which cannot be "
+                                        "undone"));
       return;
     }
 
   self->die_with_parent = TRUE;
   if (!afork_runtime_get_can_pass_fds (self->runtime))
-    _afork_process_abandon (self, AFORK_ERROR_NOT_SUPPORTED,
-                            _("A process of the runtime “%s” cannot be made to end with its "
-                              "caller"),
-                            afork_runtime_get_name (self->runtime));
+    _afork_process_kill_with_error (self, AFORK_ERROR_NOT_SUPPORTED,
+                                    _("A process of the runtime “%s” cannot be made to end with "
+                                      "its caller"),
+                                    afork_runtime_get_name (self->runtime));
   else if (self->started)
-    _afork_peer_tie (self->peer);
-  _afork_process_discard_spares (self);
+    _afork_client_set_die_with_parent (self->client);
+  _afork_process_discard_spare_forks (self);
   g_object_notify_by_pspec (G_OBJECT (self), props[PROP_DIE_WITH_PARENT]);
 }
 
@@ -1697,10 +1701,10 @@ afork_process_set_spare (AForkProcess *self,
     return;
 
   self->spare = spare;
-  if (self->spares == NULL && self->started && _afork_peer_is_open (self->peer))
-    self->spares = _afork_spares_new (self->peer);
-  if (self->spares != NULL)
-    _afork_spares_set_number (self->spares, spare);
+  if (self->spare_forks == NULL && self->started && _afork_client_is_open (self->client))
+    self->spare_forks = _afork_spare_forks_new (self->client);
+  if (self->spare_forks != NULL)
+    _afork_spare_forks_set_number (self->spare_forks, spare);
   g_object_notify_by_pspec (G_OBJECT (self), props[PROP_SPARE]);
 }
 
@@ -1791,16 +1795,16 @@ afork_process_wait (AForkProcess  *self,
                     GError       **error)
 {
   g_autoptr(GAsyncResult) result = NULL;
-  AForkBlocking blocking;
+  AForkBlockingCall blocking;
 
   g_return_val_if_fail (AFORK_IS_PROCESS (self), FALSE);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
 
-  if (!_afork_blocking_begin (&blocking, G_OBJECT (self), self, error))
+  if (!_afork_blocking_call_begin (&blocking, G_OBJECT (self), self, error))
     return FALSE;
 
-  afork_process_wait_async (self, cancellable, _afork_blocking_cb, &blocking);
-  result = _afork_blocking_end (&blocking);
+  afork_process_wait_async (self, cancellable, _afork_blocking_call_cb, &blocking);
+  result = _afork_blocking_call_end (&blocking);
   return afork_process_wait_finish (self, result, error);
 }
 
@@ -1823,7 +1827,7 @@ afork_process_get_exit_status (AForkProcess *self,
 
   g_return_val_if_fail (AFORK_IS_PROCESS (self), FALSE);
 
-  wait_status = _afork_life_get_wait_status (_afork_peer_get_life (self->peer));
+  wait_status = _afork_pid_watch_get_wait_status (_afork_client_get_pid_watch (self->client));
   if (wait_status < 0 || !WIFEXITED (wait_status))
     return FALSE;
 
@@ -1851,7 +1855,7 @@ afork_process_get_term_signal (AForkProcess *self,
 
   g_return_val_if_fail (AFORK_IS_PROCESS (self), FALSE);
 
-  wait_status = _afork_life_get_wait_status (_afork_peer_get_life (self->peer));
+  wait_status = _afork_pid_watch_get_wait_status (_afork_client_get_pid_watch (self->client));
   if (wait_status < 0 || !WIFSIGNALED (wait_status))
     return FALSE;
 
@@ -1888,8 +1892,8 @@ afork_process_get_usage (AForkProcess *self,
   g_return_val_if_fail (system_usec != NULL, FALSE);
   g_return_val_if_fail (max_rss_kib != NULL, FALSE);
 
-  return _afork_life_get_usage (_afork_peer_get_life (self->peer),
-                                user_usec, system_usec, max_rss_kib);
+  return _afork_pid_watch_get_usage (_afork_client_get_pid_watch (self->client),
+                                     user_usec, system_usec, max_rss_kib);
 }
 
 /**
@@ -1921,7 +1925,7 @@ afork_process_send_signal (AForkProcess *self,
 
   hold = _afork_process_hold_or_warn (self);
   if (hold != NULL)
-    _afork_peer_send_signal (self->peer, signal);
+    _afork_client_send_signal (self->client, signal);
 }
 
 /**
@@ -1952,8 +1956,8 @@ afork_process_force_exit (AForkProcess *self)
   if (hold == NULL)
     return;
 
-  name = _afork_life_get_name (_afork_peer_get_life (self->peer));
-  _afork_process_abandon (self, AFORK_ERROR_CLOSED, _("%s was killed by its caller"), name);
+  name = _afork_pid_watch_get_name (_afork_client_get_pid_watch (self->client));
+  _afork_process_kill_with_error (self, AFORK_ERROR_CLOSED, _("%s was killed by its caller"), name);
 }
 
 /* Templates of runtimes. A runtime knows no process. */
@@ -2012,10 +2016,10 @@ afork_runtime_get_template (AForkRuntime *self)
   _afork_mutex_unlock (&self->mutex);
 
   /* What is returned is kept by the table. */
-  template = _afork_templates_get (self->templates);
+  template = _afork_context_table_get (self->templates);
   old = template.process;
   /* What the program was given that this one was forked from went with its descriptors. */
-  if (old != NULL && _afork_process_is_stranded (old))
+  if (old != NULL && _afork_process_is_context_lost (old))
     g_clear_object (&old);
   if (old != NULL
       && (template.given
@@ -2024,7 +2028,7 @@ afork_runtime_get_template (AForkRuntime *self)
 
   new = g_object_new (AFORK_TYPE_PROCESS, "runtime", self, "fresh", TRUE, NULL);
   replace (new, old);
-  _afork_templates_set (self->templates, &(AForkTemplate) { new, FALSE, generation });
+  _afork_context_table_set (self->templates, &(AForkTemplate) { new, FALSE, generation });
   return new;
 }
 
@@ -2062,5 +2066,5 @@ afork_runtime_set_template (AForkRuntime *self,
   g_return_if_fail (process == NULL || afork_process_get_runtime (process) == self);
   g_return_if_fail (process == NULL || _afork_context_is_thread_default (process->context));
 
-  _afork_templates_set (self->templates, &(AForkTemplate) { process, TRUE, 0 });
+  _afork_context_table_set (self->templates, &(AForkTemplate) { process, TRUE, 0 });
 }

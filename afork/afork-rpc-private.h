@@ -40,7 +40,7 @@ struct _AForkRpc
   guint64          n_sent;        /* bytes in all */
 
   gboolean         closing;
-  gboolean         ended;
+  gboolean         exited;
   gboolean         lost;          /* … and it served before */
   gboolean         closed_due;    /* to be emitted when there are no calls any more */
   GError          *failure;       /* why no call can be answered any more, or NULL */

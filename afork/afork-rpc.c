@@ -21,14 +21,14 @@
 #include "base/turn.h"
 #include "process/blocking-call.h"
 
-/* A blocking call of an RPC object: AForkBlocking has the process served in another context, and
- * this the way to its worker, too. */
+/* A blocking call of an RPC object: AForkBlockingCall has the process served in another context,
+ * and this the way to its worker, too. */
 typedef struct
 {
-  AForkBlocking    base;
-  AForkHold       *hold;      /* of the object's own context */
-  AForkWorkerLink *link;
-  AForkContext    *context;   /* where it was served before */
+  AForkBlockingCall base;
+  AForkHold        *hold;     /* of the object's own context */
+  AForkWorkerLink  *link;
+  AForkContext     *context;  /* where it was served before */
 } AForkRpcBlockingCall;
 
 enum
@@ -195,14 +195,14 @@ end_for_turn (AForkRpc *self)
       self->closed_due = FALSE;
       emit_closed (self);
     }
-  return !self->ended || return_closed (self);
+  return !self->exited || return_closed (self);
 }
 
 static gboolean
 has_pending (AForkRpc *self)
 {
   return self->waiting.length > 0 || self->in_flight.n_taken > 0
-    || (self->ended && self->close_tasks.length > 0);
+    || (self->exited && self->close_tasks.length > 0);
 }
 
 /* Where to go on. What is pending has to be told in contexts of its own in any case, and that of
@@ -269,9 +269,9 @@ handle_worker_end (AForkRpc     *self,
 {
   if (self->failure == NULL && error != NULL)
     self->failure = g_error_copy (error);
-  if (!self->ended)
+  if (!self->exited)
     self->closed_due = TRUE;
-  self->ended = TRUE;
+  self->exited = TRUE;
   self->lost = self->set_up;
   _afork_rpc_end_pending (self);
 }
@@ -283,7 +283,7 @@ give_up (AForkRpc   *self,
 {
   if (self->failure == NULL)
     self->failure = g_error_new_literal (AFORK_ERROR, AFORK_ERROR_CLOSED, message);
-  self->ended = TRUE;
+  self->exited = TRUE;
 
   /* No handler can be called now. */
   if (has_pending (self))
@@ -329,9 +329,9 @@ resume_cb (AForkWorkerLink *link,
 }
 
 static void
-ended_cb (AForkWorkerLink *link,
-          const GError    *error,
-          gpointer         data)
+exited_cb (AForkWorkerLink *link,
+           const GError    *error,
+           gpointer         data)
 {
   g_autoptr(AForkRpc) self = g_object_ref (data);
 
@@ -343,7 +343,7 @@ static const AForkWorkerLinkEvents link_events = {
   .sent = sent_cb,
   .message = message_cb,
   .resume = resume_cb,
-  .ended = ended_cb,
+  .exited = exited_cb,
 };
 
 /* Blocking calls. */
@@ -363,7 +363,7 @@ begin_blocking (AForkRpc              *self,
       g_propagate_error (error, g_error_copy (self->failure));
       return FALSE;
     }
-  if (!_afork_blocking_begin (&blocking->base, G_OBJECT (self), self->process, error))
+  if (!_afork_blocking_call_begin (&blocking->base, G_OBJECT (self), self->process, error))
     return FALSE;
 
   blocking->hold = g_steal_pointer (&hold);
@@ -380,7 +380,7 @@ end_blocking (AForkRpc             *self,
 {
   g_autoptr(AForkRpc) kept G_GNUC_UNUSED = g_object_ref (self);
   g_autoptr(AForkContext) context = g_steal_pointer (&blocking->context);
-  GAsyncResult *result = _afork_blocking_end (&blocking->base);
+  GAsyncResult *result = _afork_blocking_call_end (&blocking->base);
 
   _afork_worker_link_set_context (blocking->link, context);
   move_pending (self);
@@ -403,7 +403,7 @@ refuse_context (AForkRpc *self)
                                                                   : new_hold_error (self);
   self->context = _afork_context_ref_nowhere ();
   self->refused = TRUE;
-  self->ended = TRUE;
+  self->exited = TRUE;
 }
 
 /* The usual title of a process that is run tells what is run. Here that is the same for all. */
@@ -794,7 +794,7 @@ find_obstacle (AForkRpc *self)
 {
   if (self->failure != NULL)
     return g_error_copy (self->failure);
-  if (self->closing || self->ended)
+  if (self->closing || self->exited)
     return g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED, _("The worker of “%s” has been closed"),
                         self->function);
   return NULL;
@@ -967,7 +967,7 @@ afork_rpc_call (AForkRpc      *self,
   if (!begin_blocking (self, &blocking, error))
     return NULL;
 
-  afork_rpc_call_async (self, owned, cancellable, _afork_blocking_cb, &blocking.base);
+  afork_rpc_call_async (self, owned, cancellable, _afork_blocking_call_cb, &blocking.base);
   result = end_blocking (self, &blocking);
   return afork_rpc_call_finish (self, result, error);
 }
@@ -1056,7 +1056,7 @@ afork_rpc_run_job (AForkRpc      *self,
   if (!begin_blocking (self, &blocking, error))
     return NULL;
 
-  afork_rpc_run_job_async (self, job, cancellable, _afork_blocking_cb, &blocking.base);
+  afork_rpc_run_job_async (self, job, cancellable, _afork_blocking_call_cb, &blocking.base);
   result = end_blocking (self, &blocking);
   return afork_rpc_run_job_finish (self, result, error);
 }
@@ -1102,7 +1102,7 @@ afork_rpc_close_async (AForkRpc            *self,
 
   self->closing = TRUE;
   g_task_set_check_cancellable (task, FALSE);
-  if (self->ended && !has_pending (self) && !self->closed_due)
+  if (self->exited && !has_pending (self) && !self->closed_due)
     {
       return_task (self, task);
       return;
@@ -1113,7 +1113,7 @@ afork_rpc_close_async (AForkRpc            *self,
     _afork_task_return_cancelled (task);
   else
     _afork_task_queue_push (&self->close_tasks, task);
-  if (!self->ended)
+  if (!self->exited)
     _afork_rpc_send_waiting (self);
 }
 
@@ -1169,7 +1169,7 @@ afork_rpc_close (AForkRpc      *self,
   if (!begin_blocking (self, &blocking, error))
     return FALSE;
 
-  afork_rpc_close_async (self, cancellable, _afork_blocking_cb, &blocking.base);
+  afork_rpc_close_async (self, cancellable, _afork_blocking_call_cb, &blocking.base);
   result = end_blocking (self, &blocking);
   return afork_rpc_close_finish (self, result, error);
 }

@@ -28,29 +28,29 @@ typedef enum
 
 struct _AForkRuntime
 {
-  GObject          parent_instance;
-  char            *name;
-  AForkRuntimeKind kind;
-  gboolean         can_fork;
-  gboolean         can_pass_fds;
-  AForkTemplates  *templates;
+  GObject            parent_instance;
+  char              *name;
+  AForkRuntimeKind   kind;
+  gboolean           can_fork;
+  gboolean           can_pass_fds;
+  AForkContextTable *templates;
 
-  AForkMutex       mutex;           /* for all below */
-  char           **argv;
-  char           **environment;
-  char            *working_directory;
-  char           **module_path;
-  guint            generation;      /* counts the changes of the above */
-  guint            start_timeout;   /* for the handshake, in milliseconds; 0 for no limit */
+  AForkMutex         mutex;         /* for all below */
+  char             **argv;
+  char             **environment;
+  char              *working_directory;
+  char             **module_path;
+  guint              generation;    /* counts the changes of the above */
+  guint              start_timeout; /* for the handshake, in milliseconds; 0 for no limit */
 };
 
 /* What it executes, or NULL where that is nothing; to be called with the mutex locked. */
 char        **_afork_runtime_find_argv   (AForkRuntime *self);
 
-/* Makes a fresh process of the runtime, as a rule by executing its program, as PEER, and tells it
+/* Makes a fresh process of the runtime, as a rule by executing its program, as CLIENT, and tells it
  * where its modules are. */
 void          _afork_runtime_spawn       (AForkRuntime *self,
-                                          AForkPeer    *peer);
+                                          AForkClient  *client);
 
 /* The runtime of templates that are forked off this program. */
 AForkRuntime *_afork_runtime_get_program (void);

@@ -176,7 +176,7 @@ afork_runtime_dispose (GObject *object)
 {
   AForkRuntime *self = AFORK_RUNTIME (object);
 
-  _afork_templates_clear (self->templates);
+  _afork_context_table_clear (self->templates);
 
   G_OBJECT_CLASS (afork_runtime_parent_class)->dispose (object);
 }
@@ -186,7 +186,7 @@ afork_runtime_finalize (GObject *object)
 {
   AForkRuntime *self = AFORK_RUNTIME (object);
 
-  _afork_templates_free (self->templates);
+  _afork_context_table_free (self->templates);
   g_free (self->name);
   g_strfreev (self->argv);
   g_strfreev (self->environment);
@@ -403,7 +403,7 @@ static void
 afork_runtime_init (AForkRuntime *self)
 {
   self->start_timeout = DEFAULT_START_TIMEOUT;
-  self->templates = _afork_templates_new ();
+  self->templates = _afork_context_table_new ();
 }
 
 /* The runtimes of the whole program. */

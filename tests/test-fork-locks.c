@@ -125,7 +125,7 @@ forget_nothing (gpointer data)
 static void
 test_segments (void)
 {
-  AForkBelonging atfork_hook = { 0 };
+  AForkAtforkHook atfork_hook = { 0 };
 
   /* The first thing that is kept has forks looked after. */
   _afork_atfork_add_hook (&atfork_hook, forget_nothing, &atfork_hook);
@@ -146,7 +146,7 @@ test_waiters (void)
 static void
 test_oom (void)
 {
-  AForkBelonging atfork_hook = { 0 };
+  AForkAtforkHook atfork_hook = { 0 };
 
   _afork_atfork_add_hook (&atfork_hook, forget_nothing, &atfork_hook);
   _afork_oom_counter_start ();

@@ -94,10 +94,10 @@ test_in_time (gconstpointer data)
 {
   g_autoptr(AForkProcess) process = afork_process_new_exec (afork_runtime_get_self ());
 
-  g_assert_nonnull (g_main_context_find_source_by_user_data (NULL, process->peer));
+  g_assert_nonnull (g_main_context_find_source_by_user_data (NULL, process->client));
   while (afork_process_get_state (process) < AFORK_PROCESS_STATE_PREPARING)
     g_main_context_iteration (NULL, TRUE);
-  g_assert_null (g_main_context_find_source_by_user_data (NULL, process->peer));
+  g_assert_null (g_main_context_find_source_by_user_data (NULL, process->client));
   afork_process_force_exit (process);
   wait_for_end (process);
 }
@@ -111,7 +111,7 @@ test_without_limit (gconstpointer data)
 
   afork_runtime_set_start_timeout (self, 0);
   process = afork_process_new_exec (self);
-  g_assert_null (process->peer->handshake_timeout);
+  g_assert_null (process->client->handshake_timeout);
   afork_runtime_set_start_timeout (self, 30000);
   afork_process_force_exit (process);
   wait_for_end (process);
@@ -139,7 +139,7 @@ static void
 test_unconfirmed (gconstpointer data)
 {
   g_autoptr(AForkProcess) process = afork_process_new_exec (afork_runtime_get_self ());
-  GSource *handshake_timeout = process->peer->handshake_timeout;
+  GSource *handshake_timeout = process->client->handshake_timeout;
 
   g_assert_nonnull (handshake_timeout);
   wait_for_handshake ();
@@ -148,7 +148,7 @@ test_unconfirmed (gconstpointer data)
   while (afork_process_get_state (process) < AFORK_PROCESS_STATE_PREPARING)
     g_main_context_iteration (NULL, TRUE);
   g_assert_cmpint (afork_process_get_state (process), ==, AFORK_PROCESS_STATE_PREPARING);
-  g_assert_null (process->peer->handshake_timeout);
+  g_assert_null (process->client->handshake_timeout);
   afork_process_force_exit (process);
   wait_for_end (process);
 }

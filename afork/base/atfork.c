@@ -363,9 +363,9 @@ lock (void)
 }
 
 void
-_afork_atfork_add_hook (AForkBelonging *self,
-                        void          (*run_in_child) (gpointer owner),
-                        gpointer        owner)
+_afork_atfork_add_hook (AForkAtforkHook *self,
+                        void           (*run_in_child) (gpointer owner),
+                        gpointer         owner)
 {
   handle_forks ();
   self->link.data = owner;
@@ -378,7 +378,7 @@ _afork_atfork_add_hook (AForkBelonging *self,
 }
 
 void
-_afork_atfork_remove_hook (AForkBelonging *self)
+_afork_atfork_remove_hook (AForkAtforkHook *self)
 {
   if (_afork_atfork_is_lost (self))
     return;
@@ -391,7 +391,7 @@ _afork_atfork_remove_hook (AForkBelonging *self)
 }
 
 gboolean
-_afork_atfork_is_lost (const AForkBelonging *self)
+_afork_atfork_is_lost (const AForkAtforkHook *self)
 {
   return self->generation != _afork_atfork_get_generation ();
 }
@@ -428,7 +428,7 @@ _afork_atfork_run_in_child (void)
   /* The one thread there is was not in here when it forked, so the mutex is free. */
   while ((link = g_queue_pop_head_link (&hooks)) != NULL)
     {
-      AForkBelonging *self = (AForkBelonging *) link;
+      AForkAtforkHook *self = (AForkAtforkHook *) link;
 
       self->run_in_child (g_steal_pointer (&link->data));
     }

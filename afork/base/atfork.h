@@ -22,18 +22,18 @@ typedef struct
   GList    link;                /* its data is the owner, or NULL while it is not kept */
   void   (*run_in_child) (gpointer owner);
   guint    generation;
-} AForkBelonging;
+} AForkAtforkHook;
 
 /* Keeps SELF, a part of OWNER, until _afork_atfork_remove_hook(). RUN_IN_CHILD gives up the copy in
  * a fork: it closes descriptors and destroys sources, and sends nothing and calls nobody. It may
  * end other belongings. To be called in any thread, as is the other. */
-void     _afork_atfork_add_hook       (AForkBelonging       *self,
-                                       void                (*run_in_child) (gpointer owner),
-                                       gpointer              owner);
-void     _afork_atfork_remove_hook    (AForkBelonging       *self);
+void     _afork_atfork_add_hook       (AForkAtforkHook       *self,
+                                       void                 (*run_in_child) (gpointer owner),
+                                       gpointer               owner);
+void     _afork_atfork_remove_hook    (AForkAtforkHook       *self);
 
 /* Whether it is of the program that this one was forked from, by fork(). */
-gboolean _afork_atfork_is_lost        (const AForkBelonging *self);
+gboolean _afork_atfork_is_lost        (const AForkAtforkHook *self);
 /* Which is another one after each such fork. */
 guint    _afork_atfork_get_generation (void);
 /* What is told to whoever uses something that is lost. */
@@ -45,7 +45,7 @@ void     _afork_atfork_end_fork       (void);
 
 /* SOCKET goes to the program, which may close its descriptor at any time. Until then it leads to a
  * process of the library's, so it is put an end to as well in a fork of the program. */
-void     _afork_atfork_lend           (GSocket              *socket);
+void     _afork_atfork_lend           (GSocket               *socket);
 
 /* Whether anything is kept. */
 gboolean _afork_atfork_has_hooks      (void);

@@ -10,7 +10,7 @@
 #include "afork-process-private.h"
 #include "atfork.h"
 
-struct _AForkTemplates
+struct _AForkContextTable
 {
   AForkMutex mutex;
   GPtrArray *entries;           /* of Entry: as many as there are contexts with a template */
@@ -19,7 +19,7 @@ struct _AForkTemplates
 /* What is called when a context has gone. */
 typedef struct
 {
-  AForkTemplates *templates;    /* a reference */
+  AForkContextTable *templates; /* a reference */
 } Watch;
 
 typedef struct
@@ -32,13 +32,13 @@ typedef struct
 static void
 templates_clear (gpointer data)
 {
-  AForkTemplates *self = data;
+  AForkContextTable *self = data;
 
   g_ptr_array_unref (self->entries);
 }
 
 static void
-templates_unref (AForkTemplates *self)
+templates_unref (AForkContextTable *self)
 {
   g_atomic_rc_box_release_full (self, templates_clear);
 }
@@ -60,7 +60,7 @@ entry_free (gpointer data)
 
   if (_afork_context_unwatch (entry->context, context_gone_cb, entry->watch))
     watch_free (entry->watch);
-  _afork_process_end_kept (entry->template.process);
+  _afork_process_release_as_template (entry->template.process);
   g_object_unref (entry->template.process);
   _afork_context_unref (entry->context);
   g_free (entry);
@@ -72,7 +72,7 @@ static void
 context_gone_cb (gpointer data)
 {
   Watch *watch = data;
-  AForkTemplates *self = watch->templates;
+  AForkContextTable *self = watch->templates;
   Entry *lost = NULL;
 
   _afork_mutex_lock (&self->mutex);
@@ -87,7 +87,7 @@ context_gone_cb (gpointer data)
 }
 
 static Entry *
-entry_new (AForkTemplates      *self,
+entry_new (AForkContextTable   *self,
            const AForkTemplate *template)
 {
   Entry *entry = g_new0 (Entry, 1);
@@ -95,7 +95,7 @@ entry_new (AForkTemplates      *self,
 
   entry->template = *template;
   g_object_ref (template->process);
-  _afork_process_begin_kept (template->process);
+  _afork_process_hold_as_template (template->process);
   entry->context = _afork_context_ref_thread_default ();
   entry->watch = watch;
   watch->templates = g_atomic_rc_box_acquire (self);
@@ -104,17 +104,17 @@ entry_new (AForkTemplates      *self,
   return entry;
 }
 
-AForkTemplates *
-_afork_templates_new (void)
+AForkContextTable *
+_afork_context_table_new (void)
 {
-  AForkTemplates *self = g_atomic_rc_box_new0 (AForkTemplates);
+  AForkContextTable *self = g_atomic_rc_box_new0 (AForkContextTable);
 
   self->entries = g_ptr_array_new_with_free_func (entry_free);
   return self;
 }
 
 void
-_afork_templates_clear (AForkTemplates *self)
+_afork_context_table_clear (AForkContextTable *self)
 {
   g_autoptr(GPtrArray) taken = NULL;
   GPtrArray *none = g_ptr_array_new_with_free_func (entry_free);
@@ -126,16 +126,16 @@ _afork_templates_clear (AForkTemplates *self)
 }
 
 void
-_afork_templates_free (AForkTemplates *self)
+_afork_context_table_free (AForkContextTable *self)
 {
-  _afork_templates_clear (self);
+  _afork_context_table_clear (self);
   templates_unref (self);
 }
 
 /* Finds the entry of this thread's context. */
 static gboolean
-find_entry (AForkTemplates *self,
-            guint          *index)
+find_entry (AForkContextTable *self,
+            guint             *index)
 {
   for (guint i = 0; i < self->entries->len; i++)
     {
@@ -152,7 +152,7 @@ find_entry (AForkTemplates *self,
 }
 
 AForkTemplate
-_afork_templates_get (AForkTemplates *self)
+_afork_context_table_get (AForkContextTable *self)
 {
   AForkTemplate template = { NULL };
   guint index;
@@ -169,8 +169,8 @@ _afork_templates_get (AForkTemplates *self)
 }
 
 void
-_afork_templates_set (AForkTemplates      *self,
-                      const AForkTemplate *template)
+_afork_context_table_set (AForkContextTable   *self,
+                          const AForkTemplate *template)
 {
   Entry *entry = template->process != NULL ? entry_new (self, template) : NULL;
   Entry *old = NULL;

@@ -11,7 +11,7 @@ G_BEGIN_DECLS
 
 /* The templates of a runtime, one for each main context. All threads may use it; each sees the
  * template of its own thread-default context. */
-typedef struct _AForkTemplates AForkTemplates;
+typedef struct _AForkContextTable AForkContextTable;
 
 typedef struct
 {
@@ -20,16 +20,16 @@ typedef struct
   guint         generation;     /* of the runtime's properties, with which it was started */
 } AForkTemplate;
 
-AForkTemplates *_afork_templates_new   (void);
-void            _afork_templates_free  (AForkTemplates      *self);
+AForkContextTable *_afork_context_table_new   (void);
+void               _afork_context_table_free  (AForkContextTable   *self);
 
 /* Gives up those of all contexts. */
-void            _afork_templates_clear (AForkTemplates      *self);
+void               _afork_context_table_clear (AForkContextTable   *self);
 
 /* Gets the template, whose process is referenced. */
-AForkTemplate   _afork_templates_get   (AForkTemplates      *self);
+AForkTemplate      _afork_context_table_get   (AForkContextTable   *self);
 /* Replaces it. */
-void            _afork_templates_set   (AForkTemplates      *self,
-                                        const AForkTemplate *template);
+void               _afork_context_table_set   (AForkContextTable   *self,
+                                               const AForkTemplate *template);
 
 G_END_DECLS

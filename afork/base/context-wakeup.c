@@ -69,7 +69,7 @@ find (GMainContext *context)
 }
 
 void
-_afork_wakeups_find (AForkWakeups *self)
+_afork_context_wakeups_find (AForkContextWakeups *self)
 {
   GMainContext *context = g_main_context_get_thread_default ();
 
@@ -95,7 +95,7 @@ renew (int fd)
 }
 
 void
-_afork_wakeups_renew (const AForkWakeups *self)
+_afork_context_wakeups_renew (const AForkContextWakeups *self)
 {
   for (guint i = 0; i < G_N_ELEMENTS (self->fds); i++)
     renew (self->fds[i]);

@@ -16,13 +16,13 @@ G_BEGIN_DECLS
 typedef struct
 {
   int fds[2];
-} AForkWakeups;
+} AForkContextWakeups;
 
 /* Wakes the contexts, so nobody else may have the descriptors yet. */
-void _afork_wakeups_find  (AForkWakeups       *self);
+void _afork_context_wakeups_find  (AForkContextWakeups       *self);
 
 /* In a fork: gives the contexts eventfds of their own, under the same numbers. Only makes system
  * calls. */
-void _afork_wakeups_renew (const AForkWakeups *self);
+void _afork_context_wakeups_renew (const AForkContextWakeups *self);
 
 G_END_DECLS

@@ -14,7 +14,7 @@
 /* The waiters of one context. */
 typedef struct
 {
-  AForkBelonging   atfork_hook;
+  AForkAtforkHook  atfork_hook;
   gatomicrefcount  ref_count;     /* of each waiter and group, and of the source */
   guint            n_waiters;     /* under the lock of the table */
 

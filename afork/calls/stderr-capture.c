@@ -46,7 +46,7 @@ enum
  * After the worker's end, what waits is still written, for at most as long. */
 struct _AForkStderrCapture
 {
-  AForkBelonging   atfork_hook;
+  AForkAtforkHook  atfork_hook;
   gatomicrefcount  ref_count;     /* of the owner, and of the source */
   int              fd;            /* the pipe's end, or -1 */
   gboolean         forward;

@@ -32,7 +32,7 @@ enum
 
 struct _AForkWorkerLink
 {
-  AForkBelonging               atfork_hook; /* the stream and the source */
+  AForkAtforkHook              atfork_hook; /* the stream and the source */
   gatomicrefcount              ref_count;
   const AForkWorkerLinkEvents *events;     /* NULL once forgotten */
   gpointer                     data;       /* only to be used with a reference … */
@@ -60,7 +60,7 @@ struct _AForkWorkerLink
                                                 * then */
   gboolean                     refused;    /* the worker has said that it does not serve */
 
-  gboolean                     deaf;       /* it takes no more */
+  gboolean                     write_closed; /* it takes no more */
   GSource                     *exit_timeout; /* or NULL; holds a reference */
   gboolean                     lost;       /* nothing is heard of the process any more */
   GError                      *failure;    /* why it was ended by this side, or NULL */
@@ -68,7 +68,7 @@ struct _AForkWorkerLink
   gboolean                     takes_rest; /* … its source receives the rest, and has a reference */
   AForkWorkerBegun             knows_begun;
   guint32                      begun;      /* the call that the worker began last, if known; or 0 */
-  gboolean                     ended;      /* nothing more comes … */
+  gboolean                     exited;     /* nothing more comes … */
   GError                      *exit_error; /* … for this reason, or NULL if it ended properly */
   GSource                     *exit_source; /* goes on with the end if a handler iterates the
                                              * context; or NULL */
@@ -102,7 +102,7 @@ run_in_child (gpointer data)
   g_autoptr(AForkWorkerLink) self = _afork_worker_link_ref (data);
 
   self->events = NULL;
-  self->ended = TRUE;
+  self->exited = TRUE;
   shut (self);
   _afork_source_clear (&self->exit_timeout);
   _afork_source_clear (&self->exit_source);
@@ -212,7 +212,7 @@ attach_exit_source (AForkWorkerLink *self)
 static void
 set_exited (AForkWorkerLink *self)
 {
-  self->ended = TRUE;
+  self->exited = TRUE;
   self->exit_error = self->failure != NULL ? g_error_copy (self->failure) : describe_exit (self);
   if (self->exit_error != NULL)
     attach_stderr (self, self->exit_error);
@@ -256,10 +256,10 @@ report_exit (AForkWorkerLink *self)
   g_autoptr(AForkWorkerLink) kept G_GNUC_UNUSED = _afork_worker_link_ref (self);
   g_autoptr(GObject) owner G_GNUC_UNUSED = keep_owner (self);
 
-  if (!self->ended)
+  if (!self->exited)
     set_exited (self);
   if (self->events != NULL)
-    self->events->ended (self, self->exit_error, self->data);
+    self->events->exited (self, self->exit_error, self->data);
   self->events = NULL;
   _afork_source_clear (&self->exit_source);
   if (!self->lost)
@@ -300,7 +300,7 @@ kill_worker (AForkWorkerLink *self,
 static GError *
 describe_exit_timeout (AForkWorkerLink *self)
 {
-  if (self->source == NULL || self->deaf)
+  if (self->source == NULL || self->write_closed)
     return g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
                         _("The worker closed its socket, and yet did not end"));
   if (self->has_unanswered)
@@ -353,7 +353,7 @@ has_to_exit (AForkWorkerLink *self)
 
   /* Without a source it has closed its socket. One that takes its time does so when it has been
    * told that no more comes. */
-  return self->source == NULL || self->deaf || self->refused
+  return self->source == NULL || self->write_closed || self->refused
     || (self->closing && (self->has_unanswered || !self->wait_for_done || self->waits_for_room));
 }
 
@@ -403,7 +403,7 @@ context_gone_cb (gpointer data)
   g_autoptr(AForkWorkerLink) self = data;
 
   self->watched = FALSE;
-  if (!self->ended)
+  if (!self->exited)
     lose_context (self);
 }
 
@@ -602,7 +602,7 @@ flush (AForkWorkerLink *self)
   /* It is about to end; what it sent before is still to be read. */
   if (status == AFORK_CALL_STREAM_END)
     {
-      self->deaf = TRUE;
+      self->write_closed = TRUE;
       _afork_call_stream_drop_unsent (stream);
     }
 
@@ -625,7 +625,7 @@ flush (AForkWorkerLink *self)
 static gboolean
 has_to_flush (AForkWorkerLink *self)
 {
-  return !self->waits_for_room && !self->deaf
+  return !self->waits_for_room && !self->write_closed
     && (_afork_call_stream_get_unsent (self->stream) > 0 || (self->closing && !self->closed));
 }
 
@@ -793,7 +793,7 @@ handler_gone_cb (gpointer  data,
 
   self->exited_id = 0;
   _afork_process_unwatch_unkillable (self->process, self);
-  if (!self->ended)
+  if (!self->exited)
     lose_process (self);
 }
 
@@ -848,7 +848,7 @@ ran_cb (AForkProcess      *process,
   int fd = -1;
 
   self->starting = FALSE;
-  if (self->ended || get_main (self) == NULL)
+  if (self->exited || get_main (self) == NULL)
     return;
   if (connection == NULL)
     {
@@ -944,7 +944,7 @@ _afork_worker_link_get_begun (AForkWorkerLink *self,
 AForkCallStream *
 _afork_worker_link_get_stream (AForkWorkerLink *self)
 {
-  return self->deaf || self->closing || self->failure != NULL ? NULL : self->stream;
+  return self->write_closed || self->closing || self->failure != NULL ? NULL : self->stream;
 }
 
 void

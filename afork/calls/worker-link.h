@@ -37,7 +37,7 @@ typedef struct
                        gpointer         data);
   /* Called last: the worker has ended. ERROR is why, or NULL if it did so properly. It is called
    * again if a handler that it calls iterates the context, and is then to do the rest. */
-  void     (*ended)   (AForkWorkerLink *link,
+  void     (*exited)  (AForkWorkerLink *link,
                        const GError    *error,
                        gpointer         data);
 } AForkWorkerLinkEvents;

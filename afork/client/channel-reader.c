@@ -26,12 +26,12 @@ enum
 };
 
 void
-_afork_reader_init (AForkReader *self)
+_afork_channel_reader_init (AForkChannelReader *self)
 {
-  *self = (AForkReader) {
+  *self = (AForkChannelReader) {
     .frame_size = AFORK_FRAME_HEADER_SIZE,
     .fds = g_array_new (FALSE, FALSE, sizeof (int)),
-    .places = g_array_new (FALSE, FALSE, sizeof (int)),
+    .reserved_fds = g_array_new (FALSE, FALSE, sizeof (int)),
   };
 }
 
@@ -44,52 +44,52 @@ close_all (GArray *fds)
 }
 
 void
-_afork_reader_drop_fds (AForkReader *self)
+_afork_channel_reader_drop_fds (AForkChannelReader *self)
 {
   close_all (self->fds);
-  close_all (self->places);
+  close_all (self->reserved_fds);
   self->n_expected = 0;
 }
 
 void
-_afork_reader_clear (AForkReader *self)
+_afork_channel_reader_clear (AForkChannelReader *self)
 {
-  _afork_reader_drop_fds (self);
+  _afork_channel_reader_drop_fds (self);
   g_array_unref (self->fds);
-  g_array_unref (self->places);
+  g_array_unref (self->reserved_fds);
   g_free (self->input);
 }
 
 /* Which file it is that keeps a place does not matter, as long as it is there already. */
 static gboolean
-keep_places (AForkReader *self,
-             int          socket)
+reserve_fds (AForkChannelReader *self,
+             int                 socket)
 {
-  while (self->places->len < self->n_expected)
+  while (self->reserved_fds->len < self->n_expected)
     {
-      int place = _afork_fd_own (fcntl (socket, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+      int fd = _afork_fd_own (fcntl (socket, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
 
-      if (place < 0)
+      if (fd < 0)
         return FALSE;
-      g_array_append_val (self->places, place);
+      g_array_append_val (self->reserved_fds, fd);
     }
 
   return TRUE;
 }
 
 gboolean
-_afork_reader_expect (AForkReader *self,
-                      int          socket,
-                      guint        n_fds)
+_afork_channel_reader_expect (AForkChannelReader *self,
+                              int                 socket,
+                              guint               n_fds)
 {
   self->n_expected += n_fds;
-  return keep_places (self, socket);
+  return reserve_fds (self, socket);
 }
 
 /* What came beside the bytes of a message. */
 static gboolean
-take_control (AForkReader   *self,
-              struct msghdr *message)
+take_control (AForkChannelReader *self,
+              struct msghdr      *message)
 {
   for (struct cmsghdr *control = CMSG_FIRSTHDR (message);
        control != NULL;
@@ -123,9 +123,9 @@ take_control (AForkReader   *self,
 /* Moves what has not been taken to the front, and makes room for SIZE bytes in all. False and an
  * error if there is none. */
 static gboolean
-make_room (AForkReader  *self,
-           gsize         size,
-           GError      **error)
+make_room (AForkChannelReader  *self,
+           gsize                size,
+           GError             **error)
 {
   guint8 *more;
 
@@ -147,13 +147,13 @@ make_room (AForkReader  *self,
 
 /* What comes takes the places that were kept for it. */
 static gssize
-receive_message (AForkReader   *self,
-                 int            socket,
-                 struct msghdr *message)
+receive_message (AForkChannelReader *self,
+                 int                 socket,
+                 struct msghdr      *message)
 {
   gssize result;
 
-  close_all (self->places);
+  close_all (self->reserved_fds);
   do
     result = recvmsg (socket, message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   while (result < 0 && errno == EINTR);
@@ -163,10 +163,10 @@ receive_message (AForkReader   *self,
 
 /* Not by GSocket, which makes several objects for each message. */
 gboolean
-_afork_reader_read (AForkReader  *self,
-                    int           socket,
-                    gsize        *n_bytes,
-                    GError      **error)
+_afork_channel_reader_read (AForkChannelReader  *self,
+                            int                  socket,
+                            gsize               *n_bytes,
+                            GError             **error)
 {
   union
   {
@@ -196,7 +196,7 @@ _afork_reader_read (AForkReader  *self,
     {
       if (errno == EAGAIN)
         {
-          keep_places (self, socket);
+          reserve_fds (self, socket);
           return TRUE;
         }
       /* A process that ends before it has read everything resets the connection. */
@@ -223,15 +223,15 @@ _afork_reader_read (AForkReader  *self,
     }
 
   /* Those that others have taken meanwhile are missed when something comes for them. */
-  keep_places (self, socket);
+  reserve_fds (self, socket);
   return result > 0;
 }
 
 static gboolean
-claim_fds (AForkReader       *self,
-           const AForkFrame  *frame,
-           int               *fds,
-           GError           **error)
+claim_fds (AForkChannelReader  *self,
+           const AForkFrame    *frame,
+           int                 *fds,
+           GError             **error)
 {
   if (frame->n_fds > self->fds->len)
     {
@@ -249,10 +249,10 @@ claim_fds (AForkReader       *self,
 }
 
 AForkFrameResult
-_afork_reader_take (AForkReader  *self,
-                    AForkFrame   *frame,
-                    int          *fds,
-                    GError      **error)
+_afork_channel_reader_take (AForkChannelReader  *self,
+                            AForkFrame          *frame,
+                            int                 *fds,
+                            GError             **error)
 {
   AForkFrameResult result;
   const char *why;
@@ -276,7 +276,7 @@ _afork_reader_take (AForkReader  *self,
 }
 
 gboolean
-_afork_reader_is_empty (AForkReader *self)
+_afork_channel_reader_is_empty (AForkChannelReader *self)
 {
   return self->input_start == self->input_end;
 }

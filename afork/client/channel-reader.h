@@ -26,35 +26,35 @@ typedef struct
   gsize     frame_size;     /* of the frame that it begins with, as far as known */
   GArray   *fds;            /* of int: received, and claimed by no frame yet */
   guint     n_expected;     /* descriptors that are to come … */
-  GArray   *places;         /* … and of int: some that keep room for these */
-} AForkReader;
+  GArray   *reserved_fds;   /* … and of int: some that keep room for these */
+} AForkChannelReader;
 
-void             _afork_reader_init     (AForkReader  *self);
-void             _afork_reader_clear    (AForkReader  *self);
+void             _afork_channel_reader_init     (AForkChannelReader  *self);
+void             _afork_channel_reader_clear    (AForkChannelReader  *self);
 /* Closes the descriptors that no frame has claimed, and expects no more. */
-void             _afork_reader_drop_fds (AForkReader  *self);
+void             _afork_channel_reader_drop_fds (AForkChannelReader  *self);
 
 /* Sees to it that N_FDS more descriptors, which will come on SOCKET, will find room. False and
  * errno if there is none. */
-gboolean         _afork_reader_expect   (AForkReader  *self,
-                                         int           socket,
-                                         guint         n_fds);
+gboolean         _afork_channel_reader_expect   (AForkChannelReader  *self,
+                                                 int                  socket,
+                                                 guint                n_fds);
 
 /* Reads once. False, and an error unless the other side has merely closed, if no more will come.
  * *N_BYTES is 0 where nothing has come. */
-gboolean         _afork_reader_read     (AForkReader  *self,
-                                         int           socket,
-                                         gsize        *n_bytes,
-                                         GError      **error);
+gboolean         _afork_channel_reader_read     (AForkChannelReader  *self,
+                                                 int                  socket,
+                                                 gsize               *n_bytes,
+                                                 GError             **error);
 
 /* Takes the next frame, and its descriptors, for which FDS has room; FRAME is good until the next
  * reading. An error with AFORK_FRAME_INVALID. */
-AForkFrameResult _afork_reader_take     (AForkReader  *self,
-                                         AForkFrame   *frame,
-                                         int          *fds,
-                                         GError      **error);
+AForkFrameResult _afork_channel_reader_take     (AForkChannelReader  *self,
+                                                 AForkFrame          *frame,
+                                                 int                 *fds,
+                                                 GError             **error);
 
 /* Whether all that was read has been taken. */
-gboolean         _afork_reader_is_empty (AForkReader  *self);
+gboolean         _afork_channel_reader_is_empty (AForkChannelReader  *self);
 
 G_END_DECLS

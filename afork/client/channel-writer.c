@@ -16,7 +16,7 @@
 /* Frames are gathered up to about this; a longer one has a batch of its own. */
 enum { COMFORTABLE_SIZE = 16 * 1024 };
 
-struct _AForkBatch
+struct _AForkWriteBuffer
 {
   GByteArray *bytes;
   GBytes     *piece;            /* behind the bytes, or NULL */
@@ -27,17 +27,17 @@ struct _AForkBatch
   gboolean    started;
 };
 
-AForkBatch *
-_afork_batch_new (void)
+AForkWriteBuffer *
+_afork_write_buffer_new (void)
 {
-  AForkBatch *self = g_new0 (AForkBatch, 1);
+  AForkWriteBuffer *self = g_new0 (AForkWriteBuffer, 1);
 
   self->bytes = g_byte_array_new ();
   return self;
 }
 
 static void
-clear_fds (AForkBatch *self)
+clear_fds (AForkWriteBuffer *self)
 {
   for (guint i = 0; self->fds != NULL && i < self->fds->len; i++)
     _afork_fd_close (g_array_index (self->fds, int, i));
@@ -45,7 +45,7 @@ clear_fds (AForkBatch *self)
 }
 
 void
-_afork_batch_free (AForkBatch *self)
+_afork_write_buffer_free (AForkWriteBuffer *self)
 {
   clear_fds (self);
   g_byte_array_unref (self->bytes);
@@ -54,10 +54,10 @@ _afork_batch_free (AForkBatch *self)
 }
 
 gboolean
-_afork_batch_add (AForkBatch       *self,
-                  const AForkFrame *frame,
-                  gsize             size,
-                  int               fd)
+_afork_write_buffer_add (AForkWriteBuffer *self,
+                         const AForkFrame *frame,
+                         gsize             size,
+                         int               fd)
 {
   guint length = self->bytes->len;
 
@@ -81,11 +81,11 @@ _afork_batch_add (AForkBatch       *self,
 }
 
 void
-_afork_batch_end (AForkBatch *self,
-                  GBytes     *bytes,
-                  gsize       offset,
-                  gsize       size,
-                  gboolean    more)
+_afork_write_buffer_end (AForkWriteBuffer *self,
+                         GBytes           *bytes,
+                         gsize             offset,
+                         gsize             size,
+                         gboolean          more)
 {
   guint length = self->bytes->len;
 
@@ -101,8 +101,8 @@ _afork_batch_end (AForkBatch *self,
 
 /* What is left to send, as at most two vectors. */
 static gsize
-get_vectors (AForkBatch   *self,
-             struct iovec *vectors)
+get_vectors (AForkWriteBuffer *self,
+             struct iovec     *vectors)
 {
   gsize from_bytes = MIN (self->n_sent, self->bytes->len);
   gsize from_piece = self->n_sent - from_bytes;
@@ -146,8 +146,8 @@ attach_fds (GArray        *fds,
 
 /* Not by GSocket, which makes several objects for each message. */
 gssize
-_afork_batch_send (AForkBatch *self,
-                   int         socket)
+_afork_write_buffer_send (AForkWriteBuffer *self,
+                          int               socket)
 {
   struct iovec vectors[2];
   struct msghdr message = { .msg_iov = vectors };
@@ -173,7 +173,7 @@ _afork_batch_send (AForkBatch *self,
 }
 
 gboolean
-_afork_batch_is_sent (AForkBatch *self)
+_afork_write_buffer_is_sent (AForkWriteBuffer *self)
 {
   return self->n_sent == self->bytes->len + self->piece_size;
 }

@@ -12,29 +12,29 @@
 G_BEGIN_DECLS
 
 /* What leaves in one message: frames, and the descriptors that they name. */
-typedef struct _AForkBatch AForkBatch;
+typedef struct _AForkWriteBuffer AForkWriteBuffer;
 
-AForkBatch *_afork_batch_new     (void);
-void        _afork_batch_free    (AForkBatch        *self);
+AForkWriteBuffer *_afork_write_buffer_new     (void);
+void              _afork_write_buffer_free    (AForkWriteBuffer *self);
 
 /* Adds FRAME, whose size is SIZE, with FD, which is then taken, or -1. False if it does not fit. */
-gboolean    _afork_batch_add     (AForkBatch        *self,
-                                  const AForkFrame  *frame,
-                                  gsize              size,
-                                  int                fd);
+gboolean          _afork_write_buffer_add     (AForkWriteBuffer *self,
+                                               const AForkFrame *frame,
+                                               gsize             size,
+                                               int               fd);
 /* Adds a piece of an item, which is not copied. It must be the last that is added. */
-void        _afork_batch_end     (AForkBatch        *self,
-                                  GBytes            *bytes,
-                                  gsize              offset,
-                                  gsize              size,
-                                  gboolean           more);
+void              _afork_write_buffer_end     (AForkWriteBuffer *self,
+                                               GBytes           *bytes,
+                                               gsize             offset,
+                                               gsize             size,
+                                               gboolean          more);
 
 /* Sends what is left, or a part of it, without waiting. Returns how many bytes that was, or -1 and
  * errno. */
-gssize      _afork_batch_send    (AForkBatch        *self,
-                                  int                socket);
-gboolean    _afork_batch_is_sent (AForkBatch        *self);
+gssize            _afork_write_buffer_send    (AForkWriteBuffer *self,
+                                               int               socket);
+gboolean          _afork_write_buffer_is_sent (AForkWriteBuffer *self);
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkBatch, _afork_batch_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkWriteBuffer, _afork_write_buffer_free)
 
 G_END_DECLS

@@ -24,7 +24,7 @@ enum { SENT_PER_TURN = 1024 * 1024 };
 
 struct _AForkChannel
 {
-  AForkBelonging                atfork_hook;    /* the socket, the source, and what is queued */
+  AForkAtforkHook               atfork_hook;    /* the socket, the source, and what is queued */
   gatomicrefcount               ref_count;
   const AForkChannelEvents *events;
   gpointer                  data;
@@ -33,14 +33,14 @@ struct _AForkChannel
   gpointer                  source_tag;     /* of the socket within the source */
   AForkTurnState            turn_state;     /* of the source */
 
-  GQueue                    batches;        /* of AForkBatch, the next to be sent first */
+  GQueue                    write_buffers;  /* of AForkWriteBuffer, the next to be sent first */
   GPtrArray                *send_first;     /* of AForkChannel, or NULL */
   gboolean                  waits_for_room;
   gboolean                  finishing;
   gboolean                  finished;       /* and nothing was left to send */
-  gboolean                  deaf;           /* the other side takes no more */
+  gboolean                  write_closed;   /* the other side takes no more */
 
-  AForkReader               reader;
+  AForkChannelReader        reader;
   gboolean                  asks_sender;
 };
 
@@ -56,15 +56,15 @@ typedef struct
 {
   AForkChannel *channel;
   GSource      *source;         /* for comparison */
-} SourceUser;
+} ContextWatch;
 
-static int      send_queued      (AForkChannel *self);
-static void     flush            (AForkChannel *self);
-static gboolean receive          (AForkChannel *self,
-                                  AForkTurn    *turn);
-static void     lose             (AForkChannel *self);
-static void     source_user_free (gpointer      data);
-static void     run_in_child     (gpointer      data);
+static int      send_queued        (AForkChannel *self);
+static void     flush              (AForkChannel *self);
+static gboolean receive            (AForkChannel *self,
+                                    AForkTurn    *turn);
+static void     lose               (AForkChannel *self);
+static void     context_watch_free (gpointer      data);
+static void     run_in_child       (gpointer      data);
 
 /* The source. What is queued is sent when the context prepares to wait, which spares it a turn. It
  * is ready if that fails, and when a handler that was called for one frame turns the context while
@@ -75,7 +75,7 @@ static gboolean
 has_to_flush (AForkChannel *self)
 {
   return !self->waits_for_room
-    && (!g_queue_is_empty (&self->batches) || (self->finishing && !self->finished));
+    && (!g_queue_is_empty (&self->write_buffers) || (self->finishing && !self->finished));
 }
 
 static gboolean
@@ -126,7 +126,7 @@ static void
 attach (AForkChannel *self,
         GMainContext *context)
 {
-  SourceUser *user = g_new0 (SourceUser, 1);
+  ContextWatch *context_watch = g_new0 (ContextWatch, 1);
 
   self->source = g_source_new (&source_funcs, sizeof (ChannelSource));
   ((ChannelSource *) self->source)->channel = self;
@@ -135,10 +135,10 @@ attach (AForkChannel *self,
   g_source_set_can_recurse (self->source, TRUE);
   self->source_tag = g_source_add_unix_fd (self->source, self->socket,
                                            self->waits_for_room ? G_IO_IN | G_IO_OUT : G_IO_IN);
-  user->channel = _afork_channel_ref (self);
-  user->source = self->source;
+  context_watch->channel = _afork_channel_ref (self);
+  context_watch->source = self->source;
   self->turn_state = (AForkTurnState) { 0 };
-  g_source_set_callback (self->source, NULL, user, source_user_free);
+  g_source_set_callback (self->source, NULL, context_watch, context_watch_free);
   g_source_attach (self->source, context);
 }
 
@@ -150,14 +150,14 @@ detach (AForkChannel *self)
 
 /* A source is being destroyed: by us, who have forgotten it already, or with its context. */
 static void
-source_user_free (gpointer data)
+context_watch_free (gpointer data)
 {
-  SourceUser *user = data;
-  g_autoptr(AForkChannel) self = user->channel;
-  gboolean context_gone = self->source == user->source;
+  ContextWatch *context_watch = data;
+  g_autoptr(AForkChannel) self = context_watch->channel;
+  gboolean context_gone = self->source == context_watch->source;
   g_autoptr(GError) error = NULL;
 
-  g_free (user);
+  g_free (context_watch);
   if (!context_gone)
     return;
 
@@ -183,41 +183,42 @@ wait_for_room (AForkChannel *self,
 /* Freeing bytes runs code of the program, which may do anything to the channel, and so is the last
  * thing that is done. */
 static void
-free_batches (GQueue *batches)
+free_buffers (GQueue *write_buffers)
 {
-  g_queue_clear_full (batches, (GDestroyNotify) _afork_batch_free);
+  g_queue_clear_full (write_buffers, (GDestroyNotify) _afork_write_buffer_free);
 }
 
 /* Moves all that is queued to TAKEN. */
 static void
-take_batches (AForkChannel *self,
+take_buffers (AForkChannel *self,
               GQueue       *taken)
 {
-  AForkBatch *batch;
+  AForkWriteBuffer *write_buffer;
 
-  while ((batch = g_queue_pop_head (&self->batches)) != NULL)
-    g_queue_push_tail (taken, batch);
+  while ((write_buffer = g_queue_pop_head (&self->write_buffers)) != NULL)
+    g_queue_push_tail (taken, write_buffer);
 }
 
 /* Sends as much as may be, and moves that to SENT. 0, or errno if not everything that may be sent
  * could. */
 static int
-send_batches (AForkChannel *self,
+send_buffers (AForkChannel *self,
               GQueue       *sent)
 {
   gsize n_bytes = 0;
-  AForkBatch *batch;
+  AForkWriteBuffer *write_buffer;
 
-  while (n_bytes < SENT_PER_TURN && (batch = g_queue_peek_head (&self->batches)) != NULL)
+  while (n_bytes < SENT_PER_TURN
+         && (write_buffer = g_queue_peek_head (&self->write_buffers)) != NULL)
     {
-      gssize n_sent = _afork_batch_send (batch, self->socket);
+      gssize n_sent = _afork_write_buffer_send (write_buffer, self->socket);
 
       if (n_sent < 0)
         return errno;
 
       n_bytes += (gsize) n_sent;
-      if (_afork_batch_is_sent (batch))
-        g_queue_push_tail (sent, g_queue_pop_head (&self->batches));
+      if (_afork_write_buffer_is_sent (write_buffer))
+        g_queue_push_tail (sent, g_queue_pop_head (&self->write_buffers));
     }
 
   return 0;
@@ -237,22 +238,22 @@ static int
 send_own (AForkChannel *self,
           GQueue       *done)
 {
-  int result = send_batches (self, done);
+  int result = send_buffers (self, done);
 
   if (result == EPIPE || result == ECONNRESET)
     {
       /* The other side may have said why it listens no longer: that is still to be read. */
       g_debug ("Commands could not be sent: %s", g_strerror (result));
-      self->deaf = TRUE;
-      take_batches (self, done);
+      self->write_closed = TRUE;
+      take_buffers (self, done);
     }
   else if (result != 0 && result != EAGAIN)
     {
       return result;
     }
 
-  wait_for_room (self, !g_queue_is_empty (&self->batches));
-  if (self->finishing && !self->finished && g_queue_is_empty (&self->batches))
+  wait_for_room (self, !g_queue_is_empty (&self->write_buffers));
+  if (self->finishing && !self->finished && g_queue_is_empty (&self->write_buffers))
     {
       self->finished = TRUE;
       shutdown (self->socket, SHUT_WR);
@@ -272,7 +273,7 @@ send_queued (AForkChannel *self)
   send_others (self);
   if (self->socket >= 0)
     result = send_own (self, &done);
-  free_batches (&done);
+  free_buffers (&done);
   return result;
 }
 
@@ -294,7 +295,7 @@ flush (AForkChannel *self)
 gboolean
 _afork_channel_is_open (AForkChannel *self)
 {
-  return self->socket >= 0 && !self->deaf && !self->finishing;
+  return self->socket >= 0 && !self->write_closed && !self->finishing;
 }
 
 gboolean
@@ -304,18 +305,18 @@ _afork_channel_send (AForkChannel     *self,
 {
   g_auto(AForkFd) owned_fd = fd;
   gsize size = afork_frame_size (frame);
-  AForkBatch *batch = g_queue_peek_tail (&self->batches);
+  AForkWriteBuffer *write_buffer = g_queue_peek_tail (&self->write_buffers);
 
   if (size == 0)
     return FALSE;
   if (!_afork_channel_is_open (self))
     return TRUE;
 
-  if (batch == NULL || !_afork_batch_add (batch, frame, size, fd))
+  if (write_buffer == NULL || !_afork_write_buffer_add (write_buffer, frame, size, fd))
     {
-      batch = _afork_batch_new ();
-      g_queue_push_tail (&self->batches, batch);
-      if (!_afork_batch_add (batch, frame, size, fd))
+      write_buffer = _afork_write_buffer_new ();
+      g_queue_push_tail (&self->write_buffers, write_buffer);
+      if (!_afork_write_buffer_add (write_buffer, frame, size, fd))
         g_assert_not_reached ();
     }
 
@@ -336,10 +337,10 @@ _afork_channel_send_item (AForkChannel *self,
   do
     {
       gsize piece = MIN (size - offset, (gsize) AFORK_FRAME_PIECE_SIZE);
-      AForkBatch *batch = _afork_batch_new ();
+      AForkWriteBuffer *write_buffer = _afork_write_buffer_new ();
 
-      _afork_batch_end (batch, bytes, offset, piece, offset + piece < size);
-      g_queue_push_tail (&self->batches, batch);
+      _afork_write_buffer_end (write_buffer, bytes, offset, piece, offset + piece < size);
+      g_queue_push_tail (&self->write_buffers, write_buffer);
       offset += piece;
     }
   while (offset < size);
@@ -368,7 +369,7 @@ _afork_channel_push (AForkChannel *self)
 gboolean
 _afork_channel_is_sent (AForkChannel *self)
 {
-  return g_queue_is_empty (&self->batches);
+  return g_queue_is_empty (&self->write_buffers);
 }
 
 void
@@ -408,7 +409,7 @@ parse_input (AForkChannel  *self,
   while (result == AFORK_FRAME_OK && self->socket >= 0
          && (turn == NULL || _afork_turn_goes_on (turn)))
     {
-      result = _afork_reader_take (&self->reader, &frame, fds, error);
+      result = _afork_channel_reader_take (&self->reader, &frame, fds, error);
       if (result == AFORK_FRAME_INVALID)
         return FALSE;
       if (result == AFORK_FRAME_OK && !deliver (self, &frame, fds, error))
@@ -430,7 +431,7 @@ receive (AForkChannel *self,
   do
     {
       gboolean open = self->reader.unparsed
-        || _afork_reader_read (&self->reader, self->socket, &n_bytes, &error);
+        || _afork_channel_reader_read (&self->reader, self->socket, &n_bytes, &error);
 
       if (!open || !parse_input (self, turn, &error))
         {
@@ -440,7 +441,7 @@ receive (AForkChannel *self,
       if (self->socket >= 0 && self->reader.unparsed)
         return FALSE;
       /* Another read is worth its while only to complete a frame. */
-      complete = _afork_reader_is_empty (&self->reader);
+      complete = _afork_channel_reader_is_empty (&self->reader);
     }
   while (n_bytes > 0 && !complete && self->socket >= 0 && _afork_turn_goes_on (turn));
 
@@ -458,7 +459,7 @@ _afork_channel_drain (AForkChannel *self)
       g_autoptr(GError) error = NULL;
 
       if (!(self->reader.unparsed
-            || _afork_reader_read (&self->reader, self->socket, &n_bytes, &error))
+            || _afork_channel_reader_read (&self->reader, self->socket, &n_bytes, &error))
           || !parse_input (self, NULL, &error))
         _afork_channel_close (self, error);
     }
@@ -499,7 +500,7 @@ gboolean
 _afork_channel_expect_fds (AForkChannel *self,
                            guint         n_fds)
 {
-  return self->socket < 0 || _afork_reader_expect (&self->reader, self->socket, n_fds);
+  return self->socket < 0 || _afork_channel_reader_expect (&self->reader, self->socket, n_fds);
 }
 
 void
@@ -552,8 +553,8 @@ _afork_channel_new (int                        fd,
   self->data = data;
   self->socket = _afork_fd_own (g_steal_fd (&owned_fd));
   self->asks_sender = TRUE;
-  _afork_reader_init (&self->reader);
-  g_queue_init (&self->batches);
+  _afork_channel_reader_init (&self->reader);
+  g_queue_init (&self->write_buffers);
   attach (self, context);
   return self;
 }
@@ -573,7 +574,7 @@ _afork_channel_unref (AForkChannel *self)
 
   g_assert (self->source == NULL && self->socket < 0);
   _afork_atfork_remove_hook (&self->atfork_hook);
-  _afork_reader_clear (&self->reader);
+  _afork_channel_reader_clear (&self->reader);
   g_free (self);
 }
 
@@ -586,9 +587,9 @@ shut (AForkChannel *self)
 
   detach (self);
   g_clear_pointer (&self->send_first, g_ptr_array_unref);
-  _afork_reader_drop_fds (&self->reader);
-  take_batches (self, &dropped);
-  free_batches (&dropped);
+  _afork_channel_reader_drop_fds (&self->reader);
+  take_buffers (self, &dropped);
+  free_buffers (&dropped);
   return socket;
 }
 

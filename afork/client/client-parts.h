@@ -14,163 +14,166 @@ G_BEGIN_DECLS
 
 /* For client.c, client-start.c, client-replies.c and notifier.c only. */
 
-struct _AForkPeer
+struct _AForkClient
 {
-  AForkBelonging         atfork_hook;   /* the channels */
-  gatomicrefcount        ref_count;
-  AForkContext          *home;          /* that of its owner */
-  GMainContext          *context;       /* in which it is served now; not a reference */
-  const AForkPeerEvents *events;
-  GWeakRef               owner;
+  AForkAtforkHook          atfork_hook;    /* the channels */
+  gatomicrefcount          ref_count;
+  AForkContext            *home;           /* that of its owner */
+  GMainContext            *context;        /* in which it is served now; not a reference */
+  const AForkClientEvents *events;
+  GWeakRef                 owner;
 
-  GQueue                 tales;         /* of Tale */
-  GList                 *tales_next;    /* the last of those that belong to the one that is being
-                                         * told, or NULL */
-  guint                  n_holds;       /* as long as there are any, nothing is told */
-  GSource               *tales_source;  /* that tells them, or NULL; holds a reference */
-  gboolean               begun;         /* its owner has been made: before that, there is a hold */
-  gboolean               context_gone;
+  GQueue                   notifications;  /* of Tale */
+  GList                   *notifications_next;  /* the last of those that belong to the one that is
+                                                 * being told, or NULL */
+  guint                    n_freezes;      /* as long as there are any, nothing is told */
+  GSource                 *notify_source;  /* that tells them, or NULL; holds a reference */
+  gboolean                 started;        /* its owner has been made: before that, there is a
+                                            * hold */
+  gboolean                 context_gone;
 
-  AForkChannel          *channel;       /* NULL once handed over or closed */
-  AForkLife             *life;
-  guint                  after_context_ms;  /* how long it may outlive its context */
-  GError                *failure;       /* set once */
-  gboolean               failed_like_template;  /* … for what had befallen that */
-  gboolean               closed;        /* the command socket ended with no function entered */
-  gboolean               ready;         /* the command socket is no longer ours … */
-  gboolean               running;       /* … but a function's or a program's */
-  gboolean               forgotten;     /* it is one of the program that this one was forked from */
+  AForkChannel            *channel;        /* NULL once handed over or closed */
+  AForkPidWatch           *pid_watch;
+  guint                    after_context_ms; /* how long it may outlive its context */
+  GError                  *failure;        /* set once */
+  gboolean                 failed_like_template; /* … for what had befallen that */
+  gboolean                 closed;         /* the command socket ended with no function entered */
+  gboolean                 ready;          /* the command socket is no longer ours … */
+  gboolean                 running;        /* … but a function's or a program's */
+  gboolean                 forgotten;      /* it is one of the program that this one was forked
+                                            * from */
 
-  char                  *program;       /* of one that is executed, for messages */
-  gboolean               is_self;       /* … and is this program, once more */
-  gboolean               greeted;       /* … and it has answered as a server does */
-  guint                  start_timeout; /* for the handshake, in milliseconds; 0 for no limit */
-  GSource               *deadline;      /* when that is over; or NULL */
+  char                    *program;        /* of one that is executed, for messages */
+  gboolean                 is_self;        /* … and is this program, once more */
+  gboolean                 handshake_done; /* … and it has answered as a server does */
+  guint                    start_timeout;  /* for the handshake, in milliseconds; 0 for no limit */
+  GSource                 *handshake_timeout;  /* when that is over; or NULL */
 
-  AForkPeer             *template;      /* of one that is forked, until its life has ended */
-  guint32                number;        /* … what that calls it: not 0 */
-  gboolean               adopted;       /* forked for another caller: by whom is not known */
-  int                    adopted_fd;    /* … its socket as it was given, for messages */
-  gboolean               born;          /* … and it has been heard of */
-  gboolean               only_reports;  /* its channel is one on which forks are reported */
-  gboolean               lacks_pidfd;   /* it has said that its next answer comes without one */
+  AForkClient             *template;       /* of one that is forked, until its life has ended */
+  guint32                  number;         /* … what that calls it: not 0 */
+  gboolean                 attached;       /* forked for another caller: by whom is not known */
+  int                      attached_fd;    /* … its socket as it was given, for messages */
+  gboolean                 confirmed;      /* … and it has been heard of */
+  gboolean                 only_reports;   /* its channel is one on which forks are reported */
+  gboolean                 lacks_pidfd;    /* it has said that its next answer comes without one */
 
-  gboolean               told_to_run;
-  gboolean               detaching;     /* … and that is to go on for another caller */
-  gboolean               keeps_interrupt;  /* SIGINT is for what it will run … */
-  gboolean               keeps_terminate;  /* … and so is SIGTERM */
-  gboolean               gave_up;       /* it has said why it does nothing more */
+  gboolean                 run_requested;
+  gboolean                 detaching;      /* … and that is to go on for another caller */
+  gboolean                 keeps_interrupt; /* SIGINT is for what it will run … */
+  gboolean                 keeps_terminate; /* … and so is SIGTERM */
+  gboolean                 gave_up;        /* it has said why it does nothing more */
 
-  AForkChannel          *outcome;       /* that tells how executing a program went, or NULL */
-  GSocket               *program_socket;  /* the program's other end, until that is known */
+  AForkChannel            *exec_status;    /* that tells how executing a program went, or NULL */
+  GSocket                 *program_socket; /* the program's other end, until that is known */
 
-  guint32                last_number;   /* that a fork was given */
-  char                  *expected;      /* the function that a fork was told to run last, or NULL */
-  GHashTable            *lives;         /* number → AForkLife of forks it reports; or NULL */
-  GHashTable            *unborn;        /* forks not heard of, by number; or NULL */
-  GQueue                 requests;      /* of Request: signals that it has not confirmed yet */
-  guint                  n_requests_sent;       /* the first of them, which it knows of … */
-  GList                 *unsent_request;        /* … and the first that it does not, or NULL */
+  guint32                  last_number;    /* that a fork was given */
+  char                    *expected;       /* the function that a fork was told to run last, or
+                                            * NULL */
+  GHashTable              *fork_watches;   /* number → AForkPidWatch of forks it reports; or NULL */
+  GHashTable              *pending_forks;  /* forks not heard of, by number; or NULL */
+  GQueue                   requests;       /* of Request: signals that it has not confirmed yet */
+  guint                    n_requests_sent;      /* the first of them, which it knows of … */
+  GList                   *unsent_request;       /* … and the first that it does not, or NULL */
 };
 
 /* Itself. */
 
 /* Opens *CHANNEL, which keeps its peer as long as it is open. The first takes FD; the second
  * returns the other end, or -1. */
-gboolean   _afork_peer_open_channel       (AForkPeer                 *self,
-                                           AForkChannel             **channel,
-                                           const AForkChannelEvents  *events,
-                                           int                        fd,
-                                           GError                   **error);
-int        _afork_peer_connect_channel    (AForkPeer                 *self,
-                                           AForkChannel             **channel,
-                                           const AForkChannelEvents  *events,
-                                           GError                   **error);
+gboolean _afork_client_open_channel            (AForkClient               *self,
+                                                AForkChannel             **channel,
+                                                const AForkChannelEvents  *events,
+                                                int                        fd,
+                                                GError                   **error);
+int      _afork_client_connect_channel         (AForkClient               *self,
+                                                AForkChannel             **channel,
+                                                const AForkChannelEvents  *events,
+                                                GError                   **error);
 /* Drops the command channel, which is closed. */
-void       _afork_peer_drop_channel       (AForkPeer                 *self);
+void     _afork_client_drop_channel            (AForkClient               *self);
 
 /* The handshake is done, or never will be. */
-void       _afork_peer_clear_deadline     (AForkPeer                 *self);
+void     _afork_client_clear_handshake_timeout (AForkClient               *self);
 /* A server was executed, or its socket taken over: it has to answer in time. */
-void       _afork_peer_await_handshake    (AForkPeer                 *self);
+void     _afork_client_await_handshake         (AForkClient               *self);
 
 /* Telling the owner, which may drop the last reference to itself meanwhile. */
 
 /* That its pid is known, or another one than before. */
-void       _afork_peer_tell_known         (AForkPeer                 *self);
+void     _afork_client_notify_known            (AForkClient               *self);
 /* That its function or program, or another caller, has the other end of SOCKET. */
-void       _afork_peer_tell_ready         (AForkPeer                 *self,
-                                           GSocket                   *socket);
-void       _afork_peer_tell_failed        (AForkPeer                 *self);
+void     _afork_client_notify_ready            (AForkClient               *self,
+                                                GSocket                   *socket);
+void     _afork_client_notify_failed           (AForkClient               *self);
 /* What became of killing it. */
-void       _afork_peer_tell_killed        (AForkPeer                 *self);
-void       _afork_peer_tell_ended         (AForkPeer                 *self);
+void     _afork_client_notify_killed           (AForkClient               *self);
+void     _afork_client_notify_exited           (AForkClient               *self);
 /* Holds back what is to be told until all of one event is known. */
-void       _afork_peer_hold_tales         (AForkPeer                 *self);
+void     _afork_client_freeze_notify           (AForkClient               *self);
 /* Tells it: LATER, where what called us is not finished with its own. */
-void       _afork_peer_let_tales_go       (AForkPeer                 *self,
-                                           gboolean                   later);
+void     _afork_client_thaw_notify             (AForkClient               *self,
+                                                gboolean                   later);
 /* What was to be told will be told in the context in which it is served now. */
-void       _afork_peer_move_tales         (AForkPeer                 *self);
+void     _afork_client_move_notifications      (AForkClient               *self);
 
 /* Commands. */
 
 /* The last one is about to be sent. False if it is not to be: there is nobody left to send it to,
  * or no room for the answer, and then the peer has failed. */
-gboolean   _afork_peer_expect_ready       (AForkPeer                 *self);
+gboolean _afork_client_expect_ready            (AForkClient               *self);
 
 /* Answers. */
 
 /* What comes on the command channel. */
-extern const AForkChannelEvents _afork_peer_channel_events;
+extern const AForkChannelEvents _afork_client_channel_events;
 
 /* Forks. */
 
 /* One that has been forked is called NUMBER, and its end will be reported. It hangs on what the
  * one it was forked from does. */
-void       _afork_peer_add_fork_life      (AForkPeer                 *self,
-                                           guint32                    number,
-                                           AForkLife                 *life);
+void           _afork_client_add_fork_watch       (AForkClient   *self,
+                                                   guint32        number,
+                                                   AForkPidWatch *pid_watch);
 /* Takes the life of fork NUMBER out, or returns NULL where there is none. */
-AForkLife *_afork_peer_take_fork_life     (AForkPeer                 *self,
-                                           guint32                    number);
-gboolean   _afork_peer_has_forks          (AForkPeer                 *self);
+AForkPidWatch *_afork_client_take_fork_watch      (AForkClient   *self,
+                                                   guint32        number);
+gboolean       _afork_client_has_forks            (AForkClient   *self);
 /* Nobody will report the ends of its forks any more. They are watched in its context, unless that
  * is gone. */
-void       _afork_peer_orphan_forks       (AForkPeer                 *self,
-                                           gboolean                   context_gone);
+void           _afork_client_orphan_forks         (AForkClient   *self,
+                                                   gboolean       context_gone);
 
 /* Asks for the signals that it could not be asked for before. */
-void       _afork_peer_send_requests      (AForkPeer                 *self);
+void           _afork_client_send_requests        (AForkClient   *self);
 /* It has answered the next request, for fork NUMBER, by an errno or 0. False if there was none. */
-gboolean   _afork_peer_take_answer        (AForkPeer                 *self,
-                                           guint32                    number,
-                                           int                        result);
+gboolean       _afork_client_take_reply           (AForkClient   *self,
+                                                   guint32        number,
+                                                   int            result);
 /* Fork NUMBER is another caller's from now on, and not signalled by this one any more. */
-void       _afork_peer_disown_fork        (AForkPeer                 *self,
-                                           guint32                    number);
+void           _afork_client_disown_fork          (AForkClient   *self,
+                                                   guint32        number);
 
 /* A fork is unborn until it is heard of. */
-void       _afork_peer_be_unborn          (AForkPeer                 *self);
-void       _afork_peer_stop_being_unborn  (AForkPeer                 *self);
-AForkPeer *_afork_peer_find_unborn        (AForkPeer                 *self,
-                                           guint32                    number);
+void           _afork_client_add_pending_fork     (AForkClient   *self);
+void           _afork_client_remove_pending_fork  (AForkClient   *self);
+AForkClient   *_afork_client_find_pending_fork    (AForkClient   *self,
+                                                   guint32        number);
 /* Forks of it that have not been heard of by now may never have come to be. */
-void       _afork_peer_settle_unborn      (AForkPeer                 *self);
+void           _afork_client_update_pending_forks (AForkClient   *self);
 
 /* Failing and ending. */
 
-void       _afork_peer_set_life           (AForkPeer                 *self,
-                                           AForkLife                 *life);
-void       _afork_peer_fail               (AForkPeer                 *self,
-                                           const GError              *error);
+void           _afork_client_set_pid_watch        (AForkClient   *self,
+                                                   AForkPidWatch *pid_watch);
+void           _afork_client_fail                 (AForkClient   *self,
+                                                   const GError  *error);
 /* It never came to be, and ERROR is why. */
-void       _afork_peer_fail_to_start      (AForkPeer                 *self,
-                                           const GError              *error);
+void           _afork_client_fail_to_start        (AForkClient   *self,
+                                                   const GError  *error);
 /* Its function or program runs: sends the signals that were kept for that. */
-void       _afork_peer_send_kept_signals  (AForkPeer                 *self);
+void           _afork_client_send_kept_signals    (AForkClient   *self);
 /* Finds out why SELF, whose command socket has ended, will not run its function, and sees to it
  * that its life ends, as soon as that can be; to be called again whenever more is known. */
-void       _afork_peer_settle             (AForkPeer                 *self);
+void           _afork_client_update_outcome       (AForkClient   *self);
 
 G_END_DECLS

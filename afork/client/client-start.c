@@ -21,17 +21,17 @@
 #include "spawn.h"
 
 static int
-connect_commands (AForkPeer  *self,
-                  GError    **error)
+connect_command_channel (AForkClient  *self,
+                         GError      **error)
 {
-  return _afork_peer_connect_channel (self, &self->channel, &_afork_peer_channel_events, error);
+  return _afork_client_connect_channel (self, &self->channel, &_afork_client_channel_events, error);
 }
 
 /* A process whose pidfd finds no room could not be ended any more, whatever it does. So that is
  * kept before the process is there. */
 static gboolean
-expect_birth (AForkPeer  *self,
-              GError    **error)
+expect_fork (AForkClient  *self,
+             GError      **error)
 {
   if (_afork_channel_expect_fds (self->channel, 1))
     return TRUE;
@@ -42,10 +42,10 @@ expect_birth (AForkPeer  *self,
 }
 
 static void
-fail_to_begin (AForkPeer    *self,
-               const GError *error)
+fail_start (AForkClient  *self,
+            const GError *error)
 {
-  _afork_peer_fail_to_start (self, error);
+  _afork_client_fail_to_start (self, error);
   if (self->channel != NULL)
     _afork_channel_close (self->channel, NULL);
 }
@@ -58,97 +58,97 @@ get_program_name (const char *path)
 }
 
 void
-_afork_peer_spawn (AForkPeer          *self,
-                   const char * const *argv,
-                   const char * const *environment,
-                   const char         *working_directory,
-                   AForkSpawnSocket    how)
+_afork_client_spawn (AForkClient        *self,
+                     const char * const *argv,
+                     const char * const *environment,
+                     const char         *working_directory,
+                     AForkSpawnSocket    how)
 {
-  g_autoptr(AForkPeer) kept G_GNUC_UNUSED = _afork_peer_ref (self);
+  g_autoptr(AForkClient) kept G_GNUC_UNUSED = _afork_client_ref (self);
   g_autoptr(GError) error = NULL;
   GPid pid;
   int socket, pidfd;
 
   self->program = g_filename_display_name (get_program_name (argv[0]));
   self->is_self = how == AFORK_SPAWN_SOCKET_HIDDEN;
-  socket = connect_commands (self, &error);
+  socket = connect_command_channel (self, &error);
   if (socket >= 0
       && _afork_spawn (argv, environment, working_directory, how, socket, &pid, &pidfd, &error))
     {
-      _afork_life_adopt (self->life, pid, pidfd);
-      _afork_peer_await_handshake (self);
+      _afork_pid_watch_watch_child (self->pid_watch, pid, pidfd);
+      _afork_client_await_handshake (self);
       return;
     }
 
-  fail_to_begin (self, error);
+  fail_start (self, error);
 }
 
 void
-_afork_peer_fork_program (AForkPeer *self)
+_afork_client_fork_program (AForkClient *self)
 {
-  g_autoptr(AForkPeer) kept G_GNUC_UNUSED = _afork_peer_ref (self);
+  g_autoptr(AForkClient) kept G_GNUC_UNUSED = _afork_client_ref (self);
   g_autoptr(GError) error = NULL;
   int socket, pidfd;
   GPid pid;
 
   self->program = g_strdup (g_get_prgname () != NULL ? g_get_prgname () : "a fork of the program");
   /* A second thread is what is told of, whatever else there is not, for that will not pass. */
-  socket = _afork_program_check_threads (&error) ? connect_commands (self, &error) : -1;
-  if (socket >= 0 && _afork_program_fork (socket, &pid, &pidfd, &error))
+  socket = _afork_self_server_check_threads (&error) ? connect_command_channel (self, &error) : -1;
+  if (socket >= 0 && _afork_self_server_fork (socket, &pid, &pidfd, &error))
     {
-      _afork_life_adopt (self->life, pid, pidfd);
-      _afork_peer_await_handshake (self);
+      _afork_pid_watch_watch_child (self->pid_watch, pid, pidfd);
+      _afork_client_await_handshake (self);
       return;
     }
 
-  fail_to_begin (self, error);
+  fail_start (self, error);
 }
 
 void
-_afork_peer_fork (AForkPeer *self,
-                  AForkPeer *template)
+_afork_client_fork (AForkClient *self,
+                    AForkClient *template)
 {
-  g_autoptr(AForkPeer) kept G_GNUC_UNUSED = _afork_peer_ref (self);
+  g_autoptr(AForkClient) kept G_GNUC_UNUSED = _afork_client_ref (self);
   AForkFrame frame = { .kind = AFORK_FRAME_FORK, .n_fds = 1 };
   g_autoptr(GError) error = NULL;
   g_auto(AForkFd) socket = -1;
 
-  self->template = _afork_peer_ref (template);
+  self->template = _afork_client_ref (template);
   self->number = ++template->last_number;
   if (template->failure != NULL)
     {
-      _afork_peer_fail_like_template (self, template);
+      _afork_client_fail_like_template (self, template);
       return;
     }
-  if (_afork_peer_is_stranded (template))
+  if (_afork_client_is_context_lost (template))
     {
       error = g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
                            _("The process could not be forked from its template: the main context "
                              "of that is gone"));
-      _afork_peer_fail_to_start (self, error);
+      _afork_client_fail_to_start (self, error);
       return;
     }
-  if (template->told_to_run)
+  if (template->run_requested)
     {
       error = g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
                            _("The process could not be forked from its template: that was run"));
-      _afork_peer_fail_to_start (self, error);
+      _afork_client_fail_to_start (self, error);
       return;
     }
 
-  socket = connect_commands (self, &error);
-  if (socket < 0 || !expect_birth (self, &error))
+  socket = connect_command_channel (self, &error);
+  if (socket < 0 || !expect_fork (self, &error))
     {
-      fail_to_begin (self, error);
+      fail_start (self, error);
       return;
     }
 
-  _afork_peer_be_unborn (self);
-  _afork_peer_add_fork_life (template, self->number, self->life);
+  _afork_client_add_pending_fork (self);
+  _afork_client_add_fork_watch (template, self->number, self->pid_watch);
 
   /* The fork's own commands should be there before it looks for them. */
   frame.number[0] = self->number;
-  _afork_peer_send (template, &frame, g_steal_fd (&socket));
+  _afork_client_send (template, &frame, g_steal_fd (&socket));
   if (template->channel != NULL)
     _afork_channel_send_first (template->channel, self->channel);
 }
@@ -156,31 +156,31 @@ _afork_peer_fork (AForkPeer *self,
 /* Who has forked the process reports its end elsewhere; here it is seen by its pidfd, and so is
  * how it ended where the kernel tells. */
 void
-_afork_peer_adopt (AForkPeer *self,
-                   int        fd)
+_afork_client_attach_fd (AForkClient *self,
+                         int          fd)
 {
   const AForkFrame frame = {
     .kind = AFORK_FRAME_IDENTIFY,
     .number = { AFORK_WIRE_VERSION },
   };
-  g_autoptr(AForkPeer) kept G_GNUC_UNUSED = _afork_peer_ref (self);
+  g_autoptr(AForkClient) kept G_GNUC_UNUSED = _afork_client_ref (self);
   g_autoptr(GError) error = NULL;
   g_autoptr(GError) cause = NULL;
   gboolean used_up;
   int socket;
 
-  self->adopted = TRUE;
-  self->adopted_fd = fd;
+  self->attached = TRUE;
+  self->attached_fd = fd;
   self->number = 1;
-  _afork_life_orphan (self->life);
+  _afork_pid_watch_orphan (self->pid_watch);
   socket = _afork_fd_avoid_standard (fd);
   if (socket >= 0 && fcntl (socket, F_SETFD, FD_CLOEXEC) == 0
-      && _afork_peer_open_channel (self, &self->channel, &_afork_peer_channel_events, socket,
-                                   &cause)
-      && expect_birth (self, &cause))
+      && _afork_client_open_channel (self, &self->channel, &_afork_client_channel_events, socket,
+                                     &cause)
+      && expect_fork (self, &cause))
     {
-      _afork_peer_send (self, &frame, -1);
-      _afork_peer_await_handshake (self);
+      _afork_client_send (self, &frame, -1);
+      _afork_client_await_handshake (self);
       return;
     }
 
@@ -189,5 +189,5 @@ _afork_peer_adopt (AForkPeer *self,
   error = g_error_new (AFORK_ERROR, used_up ? AFORK_ERROR_SPAWN : AFORK_ERROR_FAILED,
                        _("No process can be taken over by descriptor %d: %s"), fd,
                        cause != NULL ? cause->message : g_strerror (errno));
-  fail_to_begin (self, error);
+  fail_start (self, error);
 }

@@ -27,96 +27,96 @@
 
 /* A template's reports are needed as long as its fork lives, and so is it. */
 static void
-forget_template (AForkPeer *self)
+forget_template (AForkClient *self)
 {
-  _afork_peer_stop_being_unborn (self);
-  g_clear_pointer (&self->template, _afork_peer_unref);
+  _afork_client_remove_pending_fork (self);
+  g_clear_pointer (&self->template, _afork_client_unref);
 }
 
 /* To the process that forgets, it is as good as gone with a main context. */
 static void
 run_in_child (gpointer data)
 {
-  g_autoptr(AForkPeer) self = _afork_peer_ref (data);
+  g_autoptr(AForkClient) self = _afork_client_ref (data);
 
   self->forgotten = TRUE;
-  _afork_peer_forget_tales (self);
+  _afork_client_drop_notifications (self);
   g_clear_object (&self->program_socket);
   if (self->failure == NULL)
     self->failure = g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
                                  _("The process is one of the program that this one was forked "
                                    "from"));
   if (self->channel != NULL)
-    _afork_peer_drop_channel (self);
-  if (self->outcome != NULL)
+    _afork_client_drop_channel (self);
+  if (self->exec_status != NULL)
     {
-      g_clear_pointer (&self->outcome, _afork_channel_unref);
-      _afork_peer_unref (self);
+      g_clear_pointer (&self->exec_status, _afork_channel_unref);
+      _afork_client_unref (self);
     }
 }
 
-AForkPeer *
-_afork_peer_new (AForkContext          *context,
-                 const AForkPeerEvents *events,
-                 GObject               *owner)
+AForkClient *
+_afork_client_new (AForkContext            *context,
+                   const AForkClientEvents *events,
+                   GObject                 *owner)
 {
-  AForkPeer *self = g_new0 (AForkPeer, 1);
+  AForkClient *self = g_new0 (AForkClient, 1);
 
   _afork_atfork_add_hook (&self->atfork_hook, run_in_child, self);
   g_atomic_ref_count_init (&self->ref_count);
   self->home = _afork_context_ref (context);
   self->context = _afork_context_peek (context);
   /* Nobody could have asked yet to be told. */
-  _afork_peer_hold_tales (self);
-  g_queue_init (&self->tales);
+  _afork_client_freeze_notify (self);
+  g_queue_init (&self->notifications);
   g_queue_init (&self->requests);
   self->events = events;
   g_weak_ref_init (&self->owner, owner);
-  _afork_peer_set_life (self, _afork_life_new (self->context));
+  _afork_client_set_pid_watch (self, _afork_pid_watch_new (self->context));
   return self;
 }
 
 void
-_afork_peer_set_owner (AForkPeer             *self,
-                       const AForkPeerEvents *events,
-                       GObject               *owner)
+_afork_client_set_owner (AForkClient             *self,
+                         const AForkClientEvents *events,
+                         GObject                 *owner)
 {
   self->events = events;
   g_weak_ref_set (&self->owner, owner);
 }
 
 void
-_afork_peer_set_begun (AForkPeer *self)
+_afork_client_set_started (AForkClient *self)
 {
-  if (self->begun)
+  if (self->started)
     return;
 
-  self->begun = TRUE;
-  _afork_peer_let_tales_go (self, TRUE);
+  self->started = TRUE;
+  _afork_client_thaw_notify (self, TRUE);
 }
 
-AForkPeer *
-_afork_peer_ref (AForkPeer *self)
+AForkClient *
+_afork_client_ref (AForkClient *self)
 {
   g_atomic_ref_count_inc (&self->ref_count);
   return self;
 }
 
 void
-_afork_peer_unref (AForkPeer *self)
+_afork_client_unref (AForkClient *self)
 {
   if (!g_atomic_ref_count_dec (&self->ref_count))
     return;
 
-  g_assert (self->channel == NULL && self->outcome == NULL && self->tales_source == NULL);
+  g_assert (self->channel == NULL && self->exec_status == NULL && self->notify_source == NULL);
   _afork_atfork_remove_hook (&self->atfork_hook);
   forget_template (self);
-  _afork_peer_orphan_forks (self, FALSE);
-  _afork_life_set_funcs (self->life, NULL, NULL, NULL);
-  _afork_life_unref (self->life);
-  g_clear_pointer (&self->unborn, g_hash_table_unref);
+  _afork_client_orphan_forks (self, FALSE);
+  _afork_pid_watch_set_funcs (self->pid_watch, NULL, NULL, NULL);
+  _afork_pid_watch_unref (self->pid_watch);
+  g_clear_pointer (&self->pending_forks, g_hash_table_unref);
   g_clear_error (&self->failure);
-  _afork_peer_forget_tales (self);
+  _afork_client_drop_notifications (self);
   g_weak_ref_clear (&self->owner);
   _afork_context_unref (self->home);
   g_free (self->program);
@@ -128,33 +128,33 @@ _afork_peer_unref (AForkPeer *self)
 /* Its channels. */
 
 gboolean
-_afork_peer_open_channel (AForkPeer                 *self,
-                          AForkChannel             **channel,
-                          const AForkChannelEvents  *events,
-                          int                        fd,
-                          GError                   **error)
+_afork_client_open_channel (AForkClient               *self,
+                            AForkChannel             **channel,
+                            const AForkChannelEvents  *events,
+                            int                        fd,
+                            GError                   **error)
 {
   *channel = _afork_channel_new (fd, self->context, events, self, error);
   if (*channel == NULL)
     return FALSE;
 
-  _afork_peer_ref (self);
+  _afork_client_ref (self);
   return TRUE;
 }
 
 void
-_afork_peer_drop_channel (AForkPeer *self)
+_afork_client_drop_channel (AForkClient *self)
 {
-  _afork_peer_clear_deadline (self);
+  _afork_client_clear_handshake_timeout (self);
   g_clear_pointer (&self->channel, _afork_channel_unref);
-  _afork_peer_unref (self);
+  _afork_client_unref (self);
 }
 
 int
-_afork_peer_connect_channel (AForkPeer                 *self,
-                             AForkChannel             **channel,
-                             const AForkChannelEvents  *events,
-                             GError                   **error)
+_afork_client_connect_channel (AForkClient               *self,
+                               AForkChannel             **channel,
+                               const AForkChannelEvents  *events,
+                               GError                   **error)
 {
   g_auto(AForkFd) ours = -1;
   g_auto(AForkFd) theirs = -1;
@@ -171,7 +171,7 @@ _afork_peer_connect_channel (AForkPeer                 *self,
                    _("A process could not be connected: %s"), g_strerror (errno));
       return -1;
     }
-  if (!_afork_peer_open_channel (self, channel, events, g_steal_fd (&ours), error))
+  if (!_afork_client_open_channel (self, channel, events, g_steal_fd (&ours), error))
     return -1;
 
   return g_steal_fd (&theirs);
@@ -181,28 +181,28 @@ _afork_peer_connect_channel (AForkPeer                 *self,
  * taken over, may never answer. */
 
 void
-_afork_peer_set_start_timeout (AForkPeer *self,
-                               guint      timeout)
+_afork_client_set_start_timeout (AForkClient *self,
+                                 guint        timeout)
 {
   self->start_timeout = timeout;
 }
 
 void
-_afork_peer_clear_deadline (AForkPeer *self)
+_afork_client_clear_handshake_timeout (AForkClient *self)
 {
-  _afork_source_clear (&self->deadline);
+  _afork_source_clear (&self->handshake_timeout);
 }
 
 static GError *
-new_timeout_error (AForkPeer *self)
+new_timeout_error (AForkClient *self)
 {
   g_autofree char *seconds = g_strdup_printf ("%g", self->start_timeout / 1000.0);
 
-  if (self->adopted)
+  if (self->attached)
     return g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN,
                         _("The process that was taken over by descriptor %d did not answer as an "
                           "AFork server does within %s seconds"),
-                        self->adopted_fd, seconds);
+                        self->attached_fd, seconds);
   if (self->is_self)
     return g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN,
                         _("“%s” did not answer as an AFork server does within %s seconds, and was "
@@ -216,57 +216,57 @@ new_timeout_error (AForkPeer *self)
 }
 
 static gboolean
-is_handshake_done (AForkPeer *self)
+is_handshake_done (AForkClient *self)
 {
-  return self->adopted ? self->born : self->greeted;
+  return self->attached ? self->confirmed : self->handshake_done;
 }
 
 /* The context may not have been iterated for a long time, and then the answer may be here. */
 static gboolean
-deadline_cb (gpointer data)
+handshake_timeout_cb (gpointer data)
 {
-  g_autoptr(AForkPeer) self = _afork_peer_ref (data);
+  g_autoptr(AForkClient) self = _afork_client_ref (data);
   g_autoptr(GError) error = NULL;
 
-  _afork_peer_clear_deadline (self);
-  _afork_peer_hold_tales (self);
+  _afork_client_clear_handshake_timeout (self);
+  _afork_client_freeze_notify (self);
   _afork_channel_drain (self->channel);
   if (!is_handshake_done (self) && self->channel != NULL)
     {
       error = new_timeout_error (self);
-      _afork_peer_abandon (self, error);
+      _afork_client_kill_with_error (self, error);
       /* It may not be possible to kill it, and children of it may keep its socket open. */
       if (self->channel != NULL)
         _afork_channel_close (self->channel, NULL);
     }
-  _afork_peer_let_tales_go (self, FALSE);
+  _afork_client_thaw_notify (self, FALSE);
   return G_SOURCE_REMOVE;
 }
 
 static void
-set_deadline (AForkPeer *self,
-              gint64     time)
+set_handshake_timeout (AForkClient *self,
+                       gint64       time)
 {
-  _afork_peer_clear_deadline (self);
-  self->deadline = g_timeout_source_new (0);
-  g_source_set_ready_time (self->deadline, time);
-  g_source_set_static_name (self->deadline, "[afork] process deadline");
-  g_source_set_callback (self->deadline, deadline_cb, self, NULL);
-  g_source_attach (self->deadline, self->context);
+  _afork_client_clear_handshake_timeout (self);
+  self->handshake_timeout = g_timeout_source_new (0);
+  g_source_set_ready_time (self->handshake_timeout, time);
+  g_source_set_static_name (self->handshake_timeout, "[afork] process handshake timeout");
+  g_source_set_callback (self->handshake_timeout, handshake_timeout_cb, self, NULL);
+  g_source_attach (self->handshake_timeout, self->context);
 }
 
 void
-_afork_peer_await_handshake (AForkPeer *self)
+_afork_client_await_handshake (AForkClient *self)
 {
   if (self->start_timeout > 0)
-    set_deadline (self, g_get_monotonic_time () + (gint64) self->start_timeout * 1000);
+    set_handshake_timeout (self, g_get_monotonic_time () + (gint64) self->start_timeout * 1000);
 }
 
 /* What it is sent. */
 
 guint8 *
-_afork_peer_pack_strings (const char * const *strings,
-                          AForkStrings       *packed)
+_afork_client_pack_strings (const char * const *strings,
+                            AForkStrings       *packed)
 {
   guint8 *bytes;
 
@@ -278,7 +278,7 @@ _afork_peer_pack_strings (const char * const *strings,
 }
 
 GError *
-_afork_peer_new_size_error (const AForkFrame *frame)
+_afork_client_new_size_error (const AForkFrame *frame)
 {
   return g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED,
                       _("%s is longer than the %d bytes that a command may have"),
@@ -286,18 +286,18 @@ _afork_peer_new_size_error (const AForkFrame *frame)
 }
 
 static void
-refuse_large (AForkPeer        *self,
+refuse_large (AForkClient      *self,
               const AForkFrame *frame)
 {
-  g_autoptr(GError) error = _afork_peer_new_size_error (frame);
+  g_autoptr(GError) error = _afork_client_new_size_error (frame);
 
-  _afork_peer_abandon (self, error);
+  _afork_client_kill_with_error (self, error);
 }
 
 void
-_afork_peer_send (AForkPeer        *self,
-                  const AForkFrame *frame,
-                  int               fd)
+_afork_client_send (AForkClient      *self,
+                    const AForkFrame *frame,
+                    int               fd)
 {
   /* A new module may have a function of the same name. */
   if (frame->kind == AFORK_FRAME_REQUIRE)
@@ -313,15 +313,15 @@ _afork_peer_send (AForkPeer        *self,
 }
 
 void
-_afork_peer_send_item (AForkPeer *self,
-                       GBytes    *bytes)
+_afork_client_send_item (AForkClient *self,
+                         GBytes      *bytes)
 {
   if (self->channel != NULL)
     _afork_channel_send_item (self->channel, bytes);
 }
 
 void
-_afork_peer_tie (AForkPeer *self)
+_afork_client_set_die_with_parent (AForkClient *self)
 {
   const AForkFrame frame = { .kind = AFORK_FRAME_DEATH_PIPE, .n_fds = 1 };
   g_autoptr(AForkDeathPipe) death_pipe = NULL;
@@ -334,73 +334,73 @@ _afork_peer_tie (AForkPeer *self)
       error = g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED,
                            _("The process could not be made to end with its caller: %s"),
                            g_strerror (errno));
-      _afork_peer_abandon (self, error);
+      _afork_client_kill_with_error (self, error);
       return;
     }
 
-  _afork_pid_watch_set_death_pipe (self->life, death_pipe);
-  _afork_peer_send (self, &frame, fd);
+  _afork_pid_watch_set_death_pipe (self->pid_watch, death_pipe);
+  _afork_client_send (self, &frame, fd);
 }
 
 /* Has the template look FUNCTION up, which it does once instead of each of its forks. */
 static void
-expect (AForkPeer  *template,
-        const char *function)
+expect (AForkClient *template,
+        const char  *function)
 {
   const AForkFrame frame = { .kind = AFORK_FRAME_EXPECT, .string = { function } };
 
-  if (!_afork_peer_is_open (template) || g_strcmp0 (template->expected, function) == 0)
+  if (!_afork_client_is_open (template) || g_strcmp0 (template->expected, function) == 0)
     return;
 
   g_free (template->expected);
   template->expected = g_strdup (function);
-  _afork_peer_send (template, &frame, -1);
+  _afork_client_send (template, &frame, -1);
 }
 
 /* Where the process has forks, one more goes on as the worker, perhaps before that is known here.
  * It comes with two descriptors, and could not be ended without them. */
 static gboolean
-expect_successor (AForkPeer *self)
+expect_successor (AForkClient *self)
 {
   g_autoptr(GError) error = NULL;
 
-  _afork_life_keep_signals (self->life);
+  _afork_pid_watch_keep_signals (self->pid_watch);
   if (_afork_channel_expect_fds (self->channel, 2))
     return TRUE;
 
   error = g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN,
                        _("The process could not be forked once more, to be run: %s"),
                        g_strerror (errno));
-  _afork_peer_abandon (self, error);
+  _afork_client_kill_with_error (self, error);
   return FALSE;
 }
 
 /* The answer to the last command may come from another process than the one that was told, and what
  * comes behind it is not the library's to read. */
 gboolean
-_afork_peer_expect_ready (AForkPeer *self)
+_afork_client_expect_ready (AForkClient *self)
 {
-  self->told_to_run = TRUE;
+  self->run_requested = TRUE;
   if (self->channel == NULL)
     return FALSE;
 
   _afork_channel_ask_sender (self->channel, TRUE);
   _afork_channel_read_exactly (self->channel);
-  return !_afork_peer_has_forks (self) || expect_successor (self);
+  return !_afork_client_has_forks (self) || expect_successor (self);
 }
 
 static void
-send_last (AForkPeer        *self,
+send_last (AForkClient      *self,
            const AForkFrame *frame)
 {
-  if (_afork_peer_expect_ready (self))
-    _afork_peer_send (self, frame, -1);
+  if (_afork_client_expect_ready (self))
+    _afork_client_send (self, frame, -1);
 }
 
 void
-_afork_peer_run (AForkPeer  *self,
-                 const char *function,
-                 const char *title)
+_afork_client_run (AForkClient *self,
+                   const char  *function,
+                   const char  *title)
 {
   const AForkFrame frame = { .kind = AFORK_FRAME_RUN, .string = { function, title } };
 
@@ -416,10 +416,10 @@ _afork_peer_run (AForkPeer  *self,
 }
 
 void
-_afork_peer_run_func (AForkPeer  *self,
-                      const char *object,
-                      guint64     offset,
-                      const char *title)
+_afork_client_run_func (AForkClient *self,
+                        const char  *object,
+                        guint64      offset,
+                        const char  *title)
 {
   const AForkFrame frame = {
     .kind = AFORK_FRAME_RUN_FUNC,
@@ -431,7 +431,7 @@ _afork_peer_run_func (AForkPeer  *self,
 }
 
 void
-_afork_peer_detach (AForkPeer *self)
+_afork_client_detach (AForkClient *self)
 {
   const AForkFrame frame = { .kind = AFORK_FRAME_DETACH };
 
@@ -452,13 +452,13 @@ typedef struct
 /* Behind the last command nothing may come until it is known whether the socket is the server's
  * still. */
 static gboolean
-can_be_asked (AForkPeer *self)
+can_be_asked (AForkClient *self)
 {
-  return self->channel != NULL && (!self->told_to_run || self->gave_up || self->only_reports);
+  return self->channel != NULL && (!self->run_requested || self->gave_up || self->only_reports);
 }
 
 static void
-send_request (AForkPeer     *self,
+send_request (AForkClient   *self,
               const Request *request)
 {
   const AForkFrame frame = {
@@ -470,7 +470,7 @@ send_request (AForkPeer     *self,
 }
 
 void
-_afork_peer_send_requests (AForkPeer *self)
+_afork_client_send_requests (AForkClient *self)
 {
   if (!can_be_asked (self))
     return;
@@ -498,9 +498,9 @@ _afork_peer_send_requests (AForkPeer *self)
 }
 
 static void
-add_request (AForkPeer *self,
-             guint32    number,
-             int        signal)
+add_request (AForkClient *self,
+             guint32      number,
+             int          signal)
 {
   Request *request = g_new (Request, 1);
 
@@ -508,7 +508,7 @@ add_request (AForkPeer *self,
   g_queue_push_tail (&self->requests, request);
   if (self->unsent_request == NULL)
     self->unsent_request = self->requests.tail;
-  _afork_peer_send_requests (self);
+  _afork_client_send_requests (self);
 }
 
 static gboolean
@@ -516,7 +516,7 @@ request_signal (gpointer reporter,
                 guint32  number,
                 int      signal)
 {
-  AForkPeer *self = reporter;
+  AForkClient *self = reporter;
 
   if (self->channel == NULL || !_afork_channel_is_open (self->channel))
     return FALSE;
@@ -526,12 +526,12 @@ request_signal (gpointer reporter,
 }
 
 gboolean
-_afork_peer_take_answer (AForkPeer *self,
-                         guint32    number,
-                         int        result)
+_afork_client_take_reply (AForkClient *self,
+                          guint32      number,
+                          int          result)
 {
   g_autofree Request *request = NULL;
-  AForkLife *life;
+  AForkPidWatch *pid_watch;
 
   if (self->n_requests_sent == 0)
     return FALSE;
@@ -541,29 +541,30 @@ _afork_peer_take_answer (AForkPeer *self,
   if (request->number != number)
     return FALSE;
 
-  life = self->lives != NULL ? g_hash_table_lookup (self->lives, GUINT_TO_POINTER (number)) : NULL;
-  if (life != NULL)
-    _afork_life_signal_answered (life, request->signal, result);
+  pid_watch = self->fork_watches != NULL
+    ? g_hash_table_lookup (self->fork_watches, GUINT_TO_POINTER (number)) : NULL;
+  if (pid_watch != NULL)
+    _afork_pid_watch_signal_replied (pid_watch, request->signal, result);
   return TRUE;
 }
 
 void
-_afork_peer_disown_fork (AForkPeer *self,
-                         guint32    number)
+_afork_client_disown_fork (AForkClient *self,
+                           guint32      number)
 {
-  AForkLife *life = NULL;
+  AForkPidWatch *pid_watch = NULL;
 
-  if (self->lives != NULL)
-    life = g_hash_table_lookup (self->lives, GUINT_TO_POINTER (number));
-  if (life == NULL)
+  if (self->fork_watches != NULL)
+    pid_watch = g_hash_table_lookup (self->fork_watches, GUINT_TO_POINTER (number));
+  if (pid_watch == NULL)
     return;
 
-  _afork_life_set_reporter (life, NULL, NULL, 0);
+  _afork_pid_watch_set_reporter (pid_watch, NULL, NULL, 0);
   add_request (self, number, 0);
 }
 
 static void
-drop_requests (AForkPeer *self)
+drop_requests (AForkClient *self)
 {
   g_queue_clear_full (&self->requests, g_free);
   self->n_requests_sent = 0;
@@ -573,107 +574,110 @@ drop_requests (AForkPeer *self)
 /* Its forks: those that it reports on, and those that have not been heard of. */
 
 void
-_afork_peer_add_fork_life (AForkPeer *self,
-                           guint32    number,
-                           AForkLife *life)
+_afork_client_add_fork_watch (AForkClient   *self,
+                              guint32        number,
+                              AForkPidWatch *pid_watch)
 {
-  AForkDeathPipe *death_pipe = _afork_pid_watch_get_death_pipe (self->life);
+  AForkDeathPipe *death_pipe = _afork_pid_watch_get_death_pipe (self->pid_watch);
 
-  if (self->lives == NULL)
-    self->lives = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) _afork_life_unref);
+  if (self->fork_watches == NULL)
+    self->fork_watches =
+      g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) _afork_pid_watch_unref);
 
   if (death_pipe != NULL)
-    _afork_pid_watch_set_death_pipe (life, death_pipe);
-  _afork_life_set_reporter (life, request_signal, self, number);
-  g_hash_table_insert (self->lives, GUINT_TO_POINTER (number), _afork_life_ref (life));
+    _afork_pid_watch_set_death_pipe (pid_watch, death_pipe);
+  _afork_pid_watch_set_reporter (pid_watch, request_signal, self, number);
+  g_hash_table_insert (self->fork_watches, GUINT_TO_POINTER (number),
+                       _afork_pid_watch_ref (pid_watch));
 }
 
-AForkLife *
-_afork_peer_take_fork_life (AForkPeer *self,
-                            guint32    number)
+AForkPidWatch *
+_afork_client_take_fork_watch (AForkClient *self,
+                               guint32      number)
 {
-  gpointer life = NULL;
+  gpointer pid_watch = NULL;
 
-  if (self->lives != NULL)
-    g_hash_table_steal_extended (self->lives, GUINT_TO_POINTER (number), NULL, &life);
-  if (life != NULL)
-    _afork_life_set_reporter (life, NULL, NULL, 0);
+  if (self->fork_watches != NULL)
+    g_hash_table_steal_extended (self->fork_watches, GUINT_TO_POINTER (number), NULL, &pid_watch);
+  if (pid_watch != NULL)
+    _afork_pid_watch_set_reporter (pid_watch, NULL, NULL, 0);
 
-  return life;
+  return pid_watch;
 }
 
 gboolean
-_afork_peer_has_forks (AForkPeer *self)
+_afork_client_has_forks (AForkClient *self)
 {
-  return self->lives != NULL && g_hash_table_size (self->lives) > 0;
+  return self->fork_watches != NULL && g_hash_table_size (self->fork_watches) > 0;
 }
 
 void
-_afork_peer_orphan_forks (AForkPeer *self,
-                          gboolean   context_gone)
+_afork_client_orphan_forks (AForkClient *self,
+                            gboolean     context_gone)
 {
-  g_autoptr(GHashTable) lives = g_steal_pointer (&self->lives);
+  g_autoptr(GHashTable) fork_watches = g_steal_pointer (&self->fork_watches);
   GHashTableIter iter;
-  gpointer life;
+  gpointer pid_watch;
 
   drop_requests (self);
-  if (lives == NULL)
+  if (fork_watches == NULL)
     return;
 
-  g_hash_table_iter_init (&iter, lives);
-  while (g_hash_table_iter_next (&iter, NULL, &life))
+  g_hash_table_iter_init (&iter, fork_watches);
+  while (g_hash_table_iter_next (&iter, NULL, &pid_watch))
     {
-      _afork_life_set_reporter (life, NULL, NULL, 0);
+      _afork_pid_watch_set_reporter (pid_watch, NULL, NULL, 0);
       if (context_gone)
-        _afork_life_strand (life);
+        _afork_pid_watch_lose_context (pid_watch);
       else
-        _afork_life_orphan (life);
+        _afork_pid_watch_orphan (pid_watch);
     }
 }
 
 void
-_afork_peer_be_unborn (AForkPeer *self)
+_afork_client_add_pending_fork (AForkClient *self)
 {
-  AForkPeer *template = self->template;
+  AForkClient *template = self->template;
 
-  if (template->unborn == NULL)
-    template->unborn = g_hash_table_new (NULL, NULL);
-  g_hash_table_insert (template->unborn, GUINT_TO_POINTER (self->number), self);
+  if (template->pending_forks == NULL)
+    template->pending_forks = g_hash_table_new (NULL, NULL);
+  g_hash_table_insert (template->pending_forks, GUINT_TO_POINTER (self->number), self);
 }
 
 void
-_afork_peer_stop_being_unborn (AForkPeer *self)
+_afork_client_remove_pending_fork (AForkClient *self)
 {
-  if (self->template != NULL && self->template->unborn != NULL)
-    g_hash_table_remove (self->template->unborn, GUINT_TO_POINTER (self->number));
+  if (self->template != NULL && self->template->pending_forks != NULL)
+    g_hash_table_remove (self->template->pending_forks, GUINT_TO_POINTER (self->number));
 }
 
-AForkPeer *
-_afork_peer_find_unborn (AForkPeer *self,
-                         guint32    number)
+AForkClient *
+_afork_client_find_pending_fork (AForkClient *self,
+                                 guint32      number)
 {
-  return self->unborn != NULL ? g_hash_table_lookup (self->unborn, GUINT_TO_POINTER (number))
-                              : NULL;
+  return self->pending_forks != NULL
+    ? g_hash_table_lookup (self->pending_forks, GUINT_TO_POINTER (number))
+                                     : NULL;
 }
 
 static int
 compare_numbers (gconstpointer a,
                  gconstpointer b)
 {
-  const AForkPeer *first = *(AForkPeer * const *) a;
-  const AForkPeer *second = *(AForkPeer * const *) b;
+  const AForkClient *first = *(AForkClient * const *) a;
+  const AForkClient *second = *(AForkClient * const *) b;
 
   return first->number < second->number ? -1 : first->number > second->number;
 }
 
 /* Whether no server was ever there that could have forked anything. */
 static gboolean
-was_never_started (AForkPeer *self)
+was_never_started (AForkClient *self)
 {
   if (self->program != NULL)
-    return !self->greeted;
-  if (self->adopted)
-    return !self->born;
+    return !self->handshake_done;
+  if (self->attached)
+    return !self->confirmed;
 
   return self->template != NULL && was_never_started (self->template);
 }
@@ -681,64 +685,64 @@ was_never_started (AForkPeer *self)
 /* A fork's socket usually ends with its template's. Not if a child of a program that is no server
  * keeps that, with the unread command that holds the fork's socket. */
 void
-_afork_peer_settle_unborn (AForkPeer *self)
+_afork_client_update_pending_forks (AForkClient *self)
 {
   const gboolean impossible = self->channel == NULL && self->failure != NULL
     && was_never_started (self);
-  g_autoptr(GPtrArray) unborn = NULL;
+  g_autoptr(GPtrArray) pending_forks = NULL;
   GHashTableIter iter;
-  gpointer peer;
+  gpointer client;
 
-  if (self->unborn == NULL)
+  if (self->pending_forks == NULL)
     return;
 
-  unborn = g_ptr_array_new_with_free_func ((GDestroyNotify) _afork_peer_unref);
-  g_hash_table_iter_init (&iter, self->unborn);
-  while (g_hash_table_iter_next (&iter, NULL, &peer))
-    g_ptr_array_add (unborn, _afork_peer_ref (peer));
-  g_ptr_array_sort (unborn, compare_numbers);
-  for (guint i = 0; i < unborn->len; i++)
+  pending_forks = g_ptr_array_new_with_free_func ((GDestroyNotify) _afork_client_unref);
+  g_hash_table_iter_init (&iter, self->pending_forks);
+  while (g_hash_table_iter_next (&iter, NULL, &client))
+    g_ptr_array_add (pending_forks, _afork_client_ref (client));
+  g_ptr_array_sort (pending_forks, compare_numbers);
+  for (guint i = 0; i < pending_forks->len; i++)
     {
-      AForkPeer *fork = g_ptr_array_index (unborn, i);
+      AForkClient *fork = g_ptr_array_index (pending_forks, i);
 
-      _afork_peer_hold_tales (fork);
+      _afork_client_freeze_notify (fork);
       if (impossible)
-        _afork_peer_fail_like_template (fork, self);
+        _afork_client_fail_like_template (fork, self);
       else
-        _afork_peer_settle (fork);
-      _afork_peer_let_tales_go (fork, TRUE);
+        _afork_client_update_outcome (fork);
+      _afork_client_thaw_notify (fork, TRUE);
     }
 }
 
 /* Failing and ending. */
 
 void
-_afork_peer_fail (AForkPeer    *self,
-                  const GError *error)
+_afork_client_fail (AForkClient  *self,
+                    const GError *error)
 {
   if (self->failure != NULL || self->running)
     return;
 
-  _afork_peer_hold_tales (self);
+  _afork_client_freeze_notify (self);
   self->failure = g_error_copy (error);
-  _afork_peer_tell_failed (self);
-  _afork_peer_settle_unborn (self);
-  _afork_peer_let_tales_go (self, FALSE);
+  _afork_client_notify_failed (self);
+  _afork_client_update_pending_forks (self);
+  _afork_client_thaw_notify (self, FALSE);
 }
 
 void
-_afork_peer_fail_to_start (AForkPeer    *self,
-                           const GError *error)
+_afork_client_fail_to_start (AForkClient  *self,
+                             const GError *error)
 {
-  _afork_peer_hold_tales (self);
-  _afork_peer_fail (self, error);
-  _afork_life_end (self->life, -1, 0, 0, 0);
-  _afork_peer_let_tales_go (self, TRUE);
+  _afork_client_freeze_notify (self);
+  _afork_client_fail (self, error);
+  _afork_pid_watch_set_exited (self->pid_watch, -1, 0, 0, 0);
+  _afork_client_thaw_notify (self, TRUE);
 }
 
 void
-_afork_peer_fail_like_template (AForkPeer *self,
-                                AForkPeer *template)
+_afork_client_fail_like_template (AForkClient *self,
+                                  AForkClient *template)
 {
   g_autoptr(GError) error = g_error_copy (template->failure);
 
@@ -746,17 +750,17 @@ _afork_peer_fail_like_template (AForkPeer *self,
   if (!template->failed_like_template)
     g_prefix_error (&error, "%s ", _("The process could not be forked from its template:"));
   self->failed_like_template |= self->failure == NULL;
-  _afork_peer_fail_to_start (self, error);
+  _afork_client_fail_to_start (self, error);
 }
 
 /* A process that has ended without having said why. */
 static GError *
-describe_exit (AForkPeer *self)
+describe_exit (AForkClient *self)
 {
-  g_autofree char *name = _afork_life_get_name (self->life);
-  int status = _afork_life_get_wait_status (self->life);
+  g_autofree char *name = _afork_pid_watch_get_name (self->pid_watch);
+  int status = _afork_pid_watch_get_wait_status (self->pid_watch);
 
-  if (_afork_life_is_stranded (self->life))
+  if (_afork_pid_watch_is_context_lost (self->pid_watch))
     return g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
                         _("The main context of the process is gone"));
   if (status < 0)
@@ -764,7 +768,7 @@ describe_exit (AForkPeer *self)
                         _("%s ended before its function was entered, and nobody can say how"),
                         name);
   /* It has closed the socket perhaps, and was killed for that. */
-  if (WIFSIGNALED (status) && self->is_self && !self->greeted)
+  if (WIFSIGNALED (status) && self->is_self && !self->handshake_done)
     return g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN,
                         _("“%s” was ended by signal %d (%s) and never answered as an AFork server "
                           "does: it has to call afork_init() before anything else"),
@@ -773,12 +777,12 @@ describe_exit (AForkPeer *self)
     return g_error_new (AFORK_ERROR, AFORK_ERROR_SIGNALED,
                         _("%s was ended by signal %d (%s) before its function was entered"),
                         name, WTERMSIG (status), g_strsignal (WTERMSIG (status)));
-  if (self->is_self && !self->greeted)
+  if (self->is_self && !self->handshake_done)
     return g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN,
                         _("“%s” exited with status %d and never answered as an AFork server does: "
                           "it has to call afork_init() before anything else"),
                         self->program, WEXITSTATUS (status));
-  if (self->program != NULL && !self->greeted)
+  if (self->program != NULL && !self->handshake_done)
     return g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN,
                         _("“%s” exited with status %d and never answered as an AFork server does"),
                         self->program, WEXITSTATUS (status));
@@ -789,34 +793,34 @@ describe_exit (AForkPeer *self)
 }
 
 void
-_afork_peer_settle (AForkPeer *self)
+_afork_client_update_outcome (AForkClient *self)
 {
-  AForkPeer *template = self->template;
+  AForkClient *template = self->template;
 
   if (!self->closed)
     return;
 
-  if (_afork_life_has_ended (self->life))
+  if (_afork_pid_watch_has_exited (self->pid_watch))
     {
       g_autoptr(GError) error = describe_exit (self);
 
-      _afork_peer_fail (self, error);
+      _afork_client_fail (self, error);
     }
-  else if (_afork_life_is_known (self->life))
+  else if (_afork_pid_watch_is_known (self->pid_watch))
     {
       /* Either it is exiting, or it closed its socket and stays alive, and nothing can be done with
        * it any more. A process that has begun to exit keeps its status. */
-      _afork_life_kill_closed (self->life);
+      _afork_pid_watch_kill_closed (self->pid_watch);
     }
   else if (template == NULL || (template->channel == NULL && !template->closed))
     {
       /* Whoever could have told has been handed over, or is gone. */
-      _afork_life_end (self->life, -1, 0, 0, 0);
+      _afork_pid_watch_set_exited (self->pid_watch, -1, 0, 0, 0);
     }
   else if (template->failure != NULL && (self->failure == NULL || template->channel == NULL))
     {
       /* One that has failed itself is perhaps still reported. */
-      _afork_peer_fail_like_template (self, template);
+      _afork_client_fail_like_template (self, template);
     }
 }
 
@@ -824,236 +828,236 @@ _afork_peer_settle (AForkPeer *self)
  * must not find that the message still leaves, and then nobody reads it. Either it fails to send
  * that, and ends, or it is heard of, and killed. */
 static void
-give_up_successor (AForkPeer *self)
+give_up_successor (AForkClient *self)
 {
   g_autoptr(GError) error = describe_exit (self);
 
-  _afork_peer_fail (self, error);
+  _afork_client_fail (self, error);
   _afork_channel_refuse (self->channel);
 }
 
 static void
-life_ended_cb (AForkLife *life,
-               gpointer   data)
+pid_watch_exited_cb (AForkPidWatch *pid_watch,
+                     gpointer       data)
 {
-  g_autoptr(AForkPeer) self = _afork_peer_ref (data);
+  g_autoptr(AForkClient) self = _afork_client_ref (data);
 
-  _afork_peer_hold_tales (self);
-  if (self->outcome != NULL && !_afork_life_is_stranded (life))
-    _afork_channel_drain (self->outcome);
+  _afork_client_freeze_notify (self);
+  if (self->exec_status != NULL && !_afork_pid_watch_is_context_lost (pid_watch))
+    _afork_channel_drain (self->exec_status);
   /* What it sent before it ended is here by now, and comes first. More will not come, even if some
    * process that a module started still has the socket. Without a context nothing can come. */
-  if (self->channel != NULL && !self->ready && !_afork_life_is_stranded (life))
+  if (self->channel != NULL && !self->ready && !_afork_pid_watch_is_context_lost (pid_watch))
     _afork_channel_drain (self->channel);
-  if (self->channel != NULL && !self->ready && life == self->life && self->told_to_run
-      && _afork_peer_has_forks (self) && !_afork_life_is_stranded (life))
+  if (self->channel != NULL && !self->ready && pid_watch == self->pid_watch && self->run_requested
+      && _afork_client_has_forks (self) && !_afork_pid_watch_is_context_lost (pid_watch))
     give_up_successor (self);
   if (self->channel != NULL && !self->ready)
     _afork_channel_close (self->channel, NULL);
 
-  _afork_peer_settle (self);
+  _afork_client_update_outcome (self);
   forget_template (self);
-  if (life == self->life)
-    _afork_peer_tell_ended (self);
-  _afork_peer_let_tales_go (self, FALSE);
+  if (pid_watch == self->pid_watch)
+    _afork_client_notify_exited (self);
+  _afork_client_thaw_notify (self, FALSE);
 }
 
 /* So that it ends by itself, if it can: it must not be used any more, but still reports on its
  * forks. */
 static void
-let_end (AForkPeer *self)
+let_end (AForkClient *self)
 {
   if (self->channel == NULL || self->ready)
     return;
 
-  if (_afork_peer_has_forks (self))
-    _afork_peer_release (self);
+  if (_afork_client_has_forks (self))
+    _afork_client_release (self);
   else
     _afork_channel_close (self->channel, NULL);
 }
 
 static void
-life_killed_cb (AForkLife    *life,
-                const GError *error,
-                gpointer      data)
+pid_watch_killed_cb (AForkPidWatch *pid_watch,
+                     const GError  *error,
+                     gpointer       data)
 {
-  g_autoptr(AForkPeer) self = _afork_peer_ref (data);
+  g_autoptr(AForkClient) self = _afork_client_ref (data);
 
-  _afork_peer_hold_tales (self);
+  _afork_client_freeze_notify (self);
   if (error != NULL)
     {
-      _afork_peer_fail (self, error);
+      _afork_client_fail (self, error);
       let_end (self);
     }
-  _afork_peer_tell_killed (self);
-  _afork_peer_let_tales_go (self, TRUE);
+  _afork_client_notify_killed (self);
+  _afork_client_thaw_notify (self, TRUE);
 }
 
 void
-_afork_peer_set_life (AForkPeer *self,
-                      AForkLife *life)
+_afork_client_set_pid_watch (AForkClient   *self,
+                             AForkPidWatch *pid_watch)
 {
-  if (self->life != NULL)
+  if (self->pid_watch != NULL)
     {
-      _afork_life_set_funcs (self->life, NULL, NULL, NULL);
-      _afork_life_unref (self->life);
+      _afork_pid_watch_set_funcs (self->pid_watch, NULL, NULL, NULL);
+      _afork_pid_watch_unref (self->pid_watch);
     }
 
-  self->life = life;
-  _afork_life_set_funcs (life, life_ended_cb, life_killed_cb, self);
-  _afork_life_kill_after_context (life, self->after_context_ms);
+  self->pid_watch = pid_watch;
+  _afork_pid_watch_set_funcs (pid_watch, pid_watch_exited_cb, pid_watch_killed_cb, self);
+  _afork_pid_watch_kill_after_context (pid_watch, self->after_context_ms);
 }
 
 void
-_afork_peer_kill_after_context (AForkPeer *self,
-                                guint      ms)
+_afork_client_kill_after_context (AForkClient *self,
+                                  guint        ms)
 {
   self->after_context_ms = ms;
-  _afork_life_kill_after_context (self->life, ms);
+  _afork_pid_watch_kill_after_context (self->pid_watch, ms);
 }
 
 void
-_afork_peer_send_signal (AForkPeer *self,
-                         int        signal)
+_afork_client_send_signal (AForkClient *self,
+                           int          signal)
 {
   if (signal == SIGINT && !self->running)
     self->keeps_interrupt = TRUE;
   else if (signal == SIGTERM && !self->running)
     self->keeps_terminate = TRUE;
   else
-    _afork_life_send_signal (self->life, signal);
+    _afork_pid_watch_send_signal (self->pid_watch, signal);
 }
 
 void
-_afork_peer_send_kept_signals (AForkPeer *self)
+_afork_client_send_kept_signals (AForkClient *self)
 {
   if (self->keeps_interrupt)
-    _afork_life_send_signal (self->life, SIGINT);
+    _afork_pid_watch_send_signal (self->pid_watch, SIGINT);
   if (self->keeps_terminate)
-    _afork_life_send_signal (self->life, SIGTERM);
+    _afork_pid_watch_send_signal (self->pid_watch, SIGTERM);
   self->keeps_interrupt = self->keeps_terminate = FALSE;
 }
 
 void
-_afork_peer_abandon (AForkPeer    *self,
-                     const GError *error)
+_afork_client_kill_with_error (AForkClient  *self,
+                               const GError *error)
 {
-  g_autoptr(AForkPeer) kept G_GNUC_UNUSED = _afork_peer_ref (self);
+  g_autoptr(AForkClient) kept G_GNUC_UNUSED = _afork_client_ref (self);
 
   if (self->program == NULL && self->number == 0)
     {
-      _afork_peer_fail_to_start (self, error);
+      _afork_client_fail_to_start (self, error);
       return;
     }
 
   /* Whoever is told of the failure may wait for its end. */
-  _afork_peer_hold_tales (self);
-  _afork_peer_fail (self, error);
-  _afork_life_send_signal (self->life, SIGKILL);
-  _afork_peer_let_tales_go (self, FALSE);
+  _afork_client_freeze_notify (self);
+  _afork_client_fail (self, error);
+  _afork_pid_watch_send_signal (self->pid_watch, SIGKILL);
+  _afork_client_thaw_notify (self, FALSE);
 }
 
 /* Being let go, and being served. */
 
 /* While it has forks, it can be asked to signal them. */
 void
-_afork_peer_release (AForkPeer *self)
+_afork_client_release (AForkClient *self)
 {
   const AForkFrame leave = { .kind = AFORK_FRAME_LEAVE };
 
   if (self->channel == NULL || self->ready)
     return;
 
-  if (!_afork_peer_has_forks (self))
+  if (!_afork_client_has_forks (self))
     _afork_channel_finish (self->channel);
-  else if (!self->told_to_run)
-    _afork_peer_send (self, &leave, -1);
+  else if (!self->run_requested)
+    _afork_client_send (self, &leave, -1);
 }
 
 static void
-serve_in (AForkPeer    *self,
+serve_in (AForkClient  *self,
           GMainContext *context)
 {
   self->context = context;
   if (self->channel != NULL)
     _afork_channel_set_context (self->channel, context);
-  if (self->outcome != NULL)
-    _afork_channel_set_context (self->outcome, context);
-  _afork_life_set_context (self->life, context);
-  _afork_peer_move_tales (self);
-  if (self->deadline != NULL)
-    set_deadline (self, g_source_get_ready_time (self->deadline));
+  if (self->exec_status != NULL)
+    _afork_channel_set_context (self->exec_status, context);
+  _afork_pid_watch_set_context (self->pid_watch, context);
+  _afork_client_move_notifications (self);
+  if (self->handshake_timeout != NULL)
+    set_handshake_timeout (self, g_source_get_ready_time (self->handshake_timeout));
 }
 
 static void
 clear_borrowed (gpointer data)
 {
-  AForkBorrowedPeer *borrowed = data;
+  AForkBorrowedClient *borrowed = data;
 
-  _afork_peer_unref (borrowed->peer);
+  _afork_client_unref (borrowed->client);
 }
 
 GArray *
-_afork_peer_borrow (AForkPeer    *self,
-                    GMainContext *context)
+_afork_client_borrow (AForkClient  *self,
+                      GMainContext *context)
 {
-  GArray *borrowed = g_array_new (FALSE, FALSE, sizeof (AForkBorrowedPeer));
+  GArray *borrowed = g_array_new (FALSE, FALSE, sizeof (AForkBorrowedClient));
 
   g_array_set_clear_func (borrowed, clear_borrowed);
   /* One whose context goes could not be given back. */
-  for (AForkPeer *peer = self;
-       peer != NULL && !_afork_peer_is_stranded (peer);
-       peer = peer->template)
+  for (AForkClient *client = self;
+       client != NULL && !_afork_client_is_context_lost (client);
+       client = client->template)
     {
-      AForkBorrowedPeer one = { _afork_peer_ref (peer), peer->context };
+      AForkBorrowedClient one = { _afork_client_ref (client), client->context };
 
       g_array_append_val (borrowed, one);
-      serve_in (peer, context);
+      serve_in (client, context);
     }
 
   return borrowed;
 }
 
 void
-_afork_peer_give_back (GArray *borrowed)
+_afork_client_give_back (GArray *borrowed)
 {
   for (guint i = 0; i < borrowed->len; i++)
     {
-      AForkBorrowedPeer *one = &g_array_index (borrowed, AForkBorrowedPeer, i);
+      AForkBorrowedClient *one = &g_array_index (borrowed, AForkBorrowedClient, i);
 
-      serve_in (one->peer, one->context);
+      serve_in (one->client, one->context);
     }
 
   g_array_unref (borrowed);
 }
 
-AForkLife *
-_afork_peer_get_life (AForkPeer *self)
+AForkPidWatch *
+_afork_client_get_pid_watch (AForkClient *self)
 {
-  return self->life;
+  return self->pid_watch;
 }
 
 GError *
-_afork_peer_get_failure (AForkPeer *self)
+_afork_client_get_failure (AForkClient *self)
 {
   return self->failure;
 }
 
 gboolean
-_afork_peer_is_open (AForkPeer *self)
+_afork_client_is_open (AForkClient *self)
 {
-  return self->channel != NULL && self->failure == NULL && !self->told_to_run;
+  return self->channel != NULL && self->failure == NULL && !self->run_requested;
 }
 
 AForkContext *
-_afork_peer_get_home (AForkPeer *self)
+_afork_client_get_home (AForkClient *self)
 {
   return self->home;
 }
 
 gboolean
-_afork_peer_is_stranded (AForkPeer *self)
+_afork_client_is_context_lost (AForkClient *self)
 {
-  return self->forgotten || _afork_life_is_stranded (self->life)
+  return self->forgotten || _afork_pid_watch_is_context_lost (self->pid_watch)
     || _afork_context_is_gone (self->home);
 }

@@ -17,9 +17,9 @@ G_BEGIN_DECLS
 /* The other process as the protocol sees it: its channel, its life, its forks, and what became of
  * it. An AForkProcess is its face; when that is gone, the peer goes on until what was queued is
  * done and its forks have ended. */
-typedef struct _AForkPeer AForkPeer;
+typedef struct _AForkClient AForkClient;
 
-/* OWNER is the object given to _afork_peer_new(). These are called in the main context. */
+/* OWNER is the object given to _afork_client_new(). These are called in the main context. */
 typedef struct
 {
   /* Its pid is known, or another one than before. */
@@ -36,130 +36,130 @@ typedef struct
   void (*killed) (GObject      *owner,
                   const GError *error);
   /* It has ended. Nothing is called after this. */
-  void (*ended)  (GObject      *owner);
-} AForkPeerEvents;
+  void (*exited) (GObject      *owner);
+} AForkClientEvents;
 
 /* What an event comes to in several steps, each of which may call handlers of the program's: FUNC
  * is called behind those that the event has asked for already, before anything else is told. DATA,
  * an object or NULL, is kept until then. */
-typedef void (*AForkPeerTellFunc) (AForkPeer              *self,
-                                   GObject                *owner,
-                                   gpointer                data);
+typedef void (*AForkClientNotifyFunc) (AForkClient *self,
+                                       GObject     *owner,
+                                       gpointer     data);
 
-void       _afork_peer_tell_next   (AForkPeer              *self,
-                                    AForkPeerTellFunc       func,
-                                    gpointer                data);
+void         _afork_client_notify_next         (AForkClient             *self,
+                                                AForkClientNotifyFunc    func,
+                                                gpointer                 data);
 /* The same, and in the same iteration of the main context as what is told now, however long that
  * takes. */
-void       _afork_peer_tell_next_at_once (AForkPeer         *self,
-                                          AForkPeerTellFunc  func);
+void         _afork_client_notify_next_at_once (AForkClient             *self,
+                                                AForkClientNotifyFunc    func);
 
-AForkPeer *_afork_peer_new         (AForkContext           *context,
-                                    const AForkPeerEvents  *events,
-                                    GObject                *owner);
-AForkPeer *_afork_peer_ref         (AForkPeer              *self);
-void       _afork_peer_unref       (AForkPeer              *self);
+AForkClient *_afork_client_new                 (AForkContext            *context,
+                                                const AForkClientEvents *events,
+                                                GObject                 *owner);
+AForkClient *_afork_client_ref                 (AForkClient             *self);
+void         _afork_client_unref               (AForkClient             *self);
 
 /* One that was made without an owner gets one. */
-void       _afork_peer_set_owner   (AForkPeer              *self,
-                                    const AForkPeerEvents  *events,
-                                    GObject                *owner);
+void         _afork_client_set_owner           (AForkClient             *self,
+                                                const AForkClientEvents *events,
+                                                GObject                 *owner);
 
 /* How it comes to be: executed with these arguments (see spawn.h), forked off this program, or
  * forked. Where that fails at once, the peer has failed when the function returns, and its end is
- * told when its context turns: so is all that comes before _afork_peer_set_begun(). */
-void       _afork_peer_set_begun   (AForkPeer              *self);
+ * told when its context turns: so is all that comes before _afork_client_set_started(). */
+void         _afork_client_set_started         (AForkClient             *self);
 /* How long the handshake with what is executed, forked off this program or taken over may last, in
  * milliseconds, or 0 for no limit. To be called before these. */
-void       _afork_peer_set_start_timeout (AForkPeer        *self,
-                                    guint                   timeout);
-void       _afork_peer_spawn       (AForkPeer              *self,
-                                    const char * const     *argv,
-                                    const char * const     *environment,
-                                    const char             *working_directory,
-                                    AForkSpawnSocket        how);
-void       _afork_peer_fork_program (AForkPeer             *self);
-void       _afork_peer_fork        (AForkPeer              *self,
-                                    AForkPeer              *template);
+void         _afork_client_set_start_timeout   (AForkClient             *self,
+                                                guint                    timeout);
+void         _afork_client_spawn               (AForkClient             *self,
+                                                const char * const      *argv,
+                                                const char * const      *environment,
+                                                const char              *working_directory,
+                                                AForkSpawnSocket         how);
+void         _afork_client_fork_program        (AForkClient             *self);
+void         _afork_client_fork                (AForkClient             *self,
+                                                AForkClient             *template);
 
 /* It exists, and another caller gave it away: takes FD, its command socket. */
-void       _afork_peer_adopt       (AForkPeer              *self,
-                                    int                     fd);
+void         _afork_client_attach_fd           (AForkClient             *self,
+                                                int                      fd);
 
 /* Puts an array of strings, or NULL for none, in the form that a frame has them. They point into
  * the memory that is returned. */
-guint8    *_afork_peer_pack_strings (const char * const     *strings,
-                                     AForkStrings           *packed);
+guint8      *_afork_client_pack_strings        (const char * const      *strings,
+                                                AForkStrings            *packed);
 
 /* Queues a command; takes FD, unless it is -1. */
-void       _afork_peer_send        (AForkPeer              *self,
-                                    const AForkFrame       *frame,
-                                    int                     fd);
+void         _afork_client_send                (AForkClient             *self,
+                                                const AForkFrame        *frame,
+                                                int                      fd);
 /* Why a frame that is over the protocol's limit cannot be sent. */
-GError    *_afork_peer_new_size_error (const AForkFrame     *frame);
-void       _afork_peer_send_item   (AForkPeer              *self,
-                                    GBytes                 *bytes);
+GError      *_afork_client_new_size_error      (const AForkFrame        *frame);
+void         _afork_client_send_item           (AForkClient             *self,
+                                                GBytes                  *bytes);
 /* Makes it end, with those that will be forked from it, when this process ends. */
-void       _afork_peer_tie         (AForkPeer              *self);
+void         _afork_client_set_die_with_parent (AForkClient             *self);
 /* Queues the last command. */
-void       _afork_peer_run         (AForkPeer              *self,
-                                    const char             *function,
-                                    const char             *title);
+void         _afork_client_run                 (AForkClient             *self,
+                                                const char              *function,
+                                                const char              *title);
 
 /* The same for a function at OFFSET in OBJECT, see server/objects.h. */
-void       _afork_peer_run_func    (AForkPeer              *self,
-                                    const char             *object,
-                                    guint64                 offset,
-                                    const char             *title);
+void         _afork_client_run_func            (AForkClient             *self,
+                                                const char              *object,
+                                                guint64                  offset,
+                                                const char              *title);
 
 /* Queues, as the last command, that it executes a program. */
-void       _afork_peer_exec        (AForkPeer              *self,
-                                    const char * const     *argv);
+void         _afork_client_exec                (AForkClient             *self,
+                                                const char * const      *argv);
 
 /* Queues, as the last command, that its socket goes to another caller. */
-void       _afork_peer_detach      (AForkPeer              *self);
+void         _afork_client_detach              (AForkClient             *self);
 
 /* TEMPLATE has failed before it was forked from it, and so it never comes to be. */
-void       _afork_peer_fail_like_template (AForkPeer          *self,
-                                    AForkPeer              *template);
+void         _afork_client_fail_like_template  (AForkClient             *self,
+                                                AForkClient             *template);
 
 /* Gives it up: kills it if it lives, and takes ERROR as the reason unless there is one. */
-void       _afork_peer_abandon     (AForkPeer              *self,
-                                    const GError           *error);
+void         _afork_client_kill_with_error     (AForkClient             *self,
+                                                const GError            *error);
 /* Sends it SIGNAL. A server ignores SIGINT and SIGTERM: both are kept until something else runs. */
-void       _afork_peer_send_signal (AForkPeer              *self,
-                                    int                     signal);
+void         _afork_client_send_signal         (AForkClient             *self,
+                                                int                      signal);
 /* Its owner is gone: what was queued is still done. */
-void       _afork_peer_release     (AForkPeer              *self);
+void         _afork_client_release             (AForkClient             *self);
 
 /* Drops what was to be told when its context turns. */
-void       _afork_peer_forget_tales (AForkPeer             *self);
+void         _afork_client_drop_notifications  (AForkClient             *self);
 
 /* Serves this peer, and those whose reports it depends on, in another context for a while. Returns
- * them, to be given back to where they were: an array of AForkBorrowedPeer. */
+ * them, to be given back to where they were: an array of AForkBorrowedClient. */
 typedef struct
 {
-  AForkPeer    *peer;
+  AForkClient  *client;
   GMainContext *context;
-} AForkBorrowedPeer;
+} AForkBorrowedClient;
 
-GArray    *_afork_peer_borrow      (AForkPeer              *self,
-                                    GMainContext           *context);
-void       _afork_peer_give_back   (GArray                 *borrowed);
+GArray        *_afork_client_borrow             (AForkClient  *self,
+                                                 GMainContext *context);
+void           _afork_client_give_back          (GArray       *borrowed);
 
-/* See _afork_life_kill_after_context(). */
-void       _afork_peer_kill_after_context (AForkPeer        *self,
-                                    guint                   ms);
-AForkLife *_afork_peer_get_life    (AForkPeer              *self);
+/* See _afork_pid_watch_kill_after_context(). */
+void           _afork_client_kill_after_context (AForkClient  *self,
+                                                 guint         ms);
+AForkPidWatch *_afork_client_get_pid_watch      (AForkClient  *self);
 /* NULL unless it has failed. */
-GError    *_afork_peer_get_failure (AForkPeer              *self);
+GError        *_afork_client_get_failure        (AForkClient  *self);
 /* Whether it still takes commands. */
-gboolean   _afork_peer_is_open     (AForkPeer              *self);
-AForkContext *_afork_peer_get_home (AForkPeer              *self);
+gboolean       _afork_client_is_open            (AForkClient  *self);
+AForkContext  *_afork_client_get_home           (AForkClient  *self);
 /* Whether it is lost to this program, with its context, or since it is the one of the program that
  * this one was forked from. */
-gboolean   _afork_peer_is_stranded (AForkPeer              *self);
+gboolean       _afork_client_is_context_lost    (AForkClient  *self);
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkPeer, _afork_peer_unref)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkClient, _afork_client_unref)
 
 G_END_DECLS

@@ -18,7 +18,7 @@
 
 struct _AForkDeathPipe
 {
-  AForkBelonging  atfork_hook;  /* the pipe */
+  AForkAtforkHook atfork_hook;  /* the pipe */
   guint           ref_count;
   int             fd;           /* nothing is ever written to it; -1 once forgotten */
   GSource        *source;       /* for what lives on when the references are gone, or NULL */

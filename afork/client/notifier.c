@@ -15,307 +15,309 @@
 #include "process/blocking-call.h"
 
 static void
-tell_known_now (AForkPeer *self,
-                GObject   *owner,
-                gpointer   data)
+notify_known_now (AForkClient *self,
+                  GObject     *owner,
+                  gpointer     data)
 {
   self->events->known (owner);
 }
 
 static void
-tell_ready_now (AForkPeer *self,
-                GObject   *owner,
-                gpointer   data)
+notify_ready_now (AForkClient *self,
+                  GObject     *owner,
+                  gpointer     data)
 {
   self->events->ready (owner, data);
 }
 
 static void
-tell_failed_now (AForkPeer *self,
-                 GObject   *owner,
-                 gpointer   data)
+notify_failed_now (AForkClient *self,
+                   GObject     *owner,
+                   gpointer     data)
 {
   self->events->failed (owner, self->failure);
 }
 
 static void
-tell_killed_now (AForkPeer *self,
-                 GObject   *owner,
-                 gpointer   data)
+notify_killed_now (AForkClient *self,
+                   GObject     *owner,
+                   gpointer     data)
 {
   if (self->events->killed != NULL)
-    self->events->killed (owner, _afork_life_get_kill_error (self->life));
+    self->events->killed (owner, _afork_pid_watch_get_kill_error (self->pid_watch));
 }
 
 static void
-tell_ended_now (AForkPeer *self,
-                GObject   *owner,
-                gpointer   data)
+notify_exited_now (AForkClient *self,
+                   GObject     *owner,
+                   gpointer     data)
 {
-  self->events->ended (owner);
+  self->events->exited (owner);
 }
 
 /* Something to be told, in order with the rest. */
 typedef struct
 {
-  AForkPeerTellFunc func;
-  GObject          *data;       /* or NULL */
-  gboolean          at_once;    /* with the one before */
-} Tale;
+  AForkClientNotifyFunc func;
+  GObject              *data;    /* or NULL */
+  gboolean              at_once; /* with the one before */
+} Notification;
 
-static Tale *
-tale_new (AForkPeerTellFunc func,
-          gpointer          data)
+static Notification *
+notification_new (AForkClientNotifyFunc func,
+                  gpointer              data)
 {
-  Tale *tale = g_new0 (Tale, 1);
+  Notification *notification = g_new0 (Notification, 1);
 
-  tale->func = func;
-  tale->data = data != NULL ? g_object_ref (data) : NULL;
-  return tale;
+  notification->func = func;
+  notification->data = data != NULL ? g_object_ref (data) : NULL;
+  return notification;
 }
 
 static void
-tale_free (gpointer data)
+notification_free (gpointer data)
 {
-  Tale *tale = data;
+  Notification *notification = data;
 
-  g_clear_object (&tale->data);
-  g_free (tale);
+  g_clear_object (&notification->data);
+  g_free (notification);
 }
 
 /* What tells the rest, should a handler turn the main context, is given. */
 typedef struct
 {
-  AForkPeer *peer;
-  GSource   *source;            /* for comparison */
-} Teller;
+  AForkClient *client;
+  GSource     *source;          /* for comparison */
+} ContextWatch;
 
 static void
-forget_tales_source (AForkPeer *self)
+clear_notify_source (AForkClient *self)
 {
-  _afork_source_clear (&self->tales_source);
+  _afork_source_clear (&self->notify_source);
 }
 
-static void teller_free (gpointer data);
-static void tell_tales  (AForkPeer *self);
+static void context_watch_free (gpointer     data);
+static void notify_all         (AForkClient *self);
 
 /* Whether no main context will turn for it any more. */
 static gboolean
-is_adrift (AForkPeer *self)
+is_context_lost (AForkClient *self)
 {
-  return self->context_gone || _afork_life_is_stranded (self->life)
+  return self->context_gone || _afork_pid_watch_is_context_lost (self->pid_watch)
     || _afork_context_is_gone (self->home);
 }
 
 static gboolean
-tell_tales_cb (gpointer data)
+notify_cb (gpointer data)
 {
-  AForkPeer *self = ((Teller *) data)->peer;
+  AForkClient *self = ((ContextWatch *) data)->client;
 
-  forget_tales_source (self);
-  tell_tales (self);
+  clear_notify_source (self);
+  notify_all (self);
   return G_SOURCE_REMOVE;
 }
 
 static void
-schedule_tales (AForkPeer *self,
-                int        priority)
+schedule_notify (AForkClient *self,
+                 int          priority)
 {
-  Teller *teller = g_new0 (Teller, 1);
+  ContextWatch *context_watch = g_new0 (ContextWatch, 1);
 
-  forget_tales_source (self);
-  self->tales_source = g_idle_source_new ();
-  g_source_set_static_name (self->tales_source, "[afork] process told later");
-  g_source_set_priority (self->tales_source, priority);
-  teller->peer = _afork_peer_ref (self);
-  teller->source = self->tales_source;
-  g_source_set_callback (self->tales_source, tell_tales_cb, teller, teller_free);
-  g_source_attach (self->tales_source, self->context);
+  clear_notify_source (self);
+  self->notify_source = g_idle_source_new ();
+  g_source_set_static_name (self->notify_source, "[afork] process notifications");
+  g_source_set_priority (self->notify_source, priority);
+  context_watch->client = _afork_client_ref (self);
+  context_watch->source = self->notify_source;
+  g_source_set_callback (self->notify_source, notify_cb, context_watch, context_watch_free);
+  g_source_attach (self->notify_source, self->context);
 }
 
 /* Tells the first thing there is. Meanwhile the main context is to tell what would come later. */
 static void
-tell_tale (AForkPeer *self)
+notify_one (AForkClient *self)
 {
   g_autoptr(GObject) owner = g_weak_ref_get (&self->owner);
-  Tale *tale = g_queue_pop_head (&self->tales);
+  Notification *notification = g_queue_pop_head (&self->notifications);
 
-  if (!g_queue_is_empty (&self->tales) && self->tales_source == NULL && !is_adrift (self))
-    schedule_tales (self, G_PRIORITY_DEFAULT);
-  self->tales_next = NULL;
+  if (!g_queue_is_empty (&self->notifications) && self->notify_source == NULL
+      && !is_context_lost (self))
+    schedule_notify (self, G_PRIORITY_DEFAULT);
+  self->notifications_next = NULL;
   if (owner != NULL)
-    tale->func (self, owner, tale->data);
-  tale_free (tale);
+    notification->func (self, owner, notification->data);
+  notification_free (notification);
 }
 
 static gboolean
-is_next_at_once (AForkPeer *self)
+is_next_at_once (AForkClient *self)
 {
-  const Tale *next = g_queue_peek_head (&self->tales);
+  const Notification *next = g_queue_peek_head (&self->notifications);
 
   return next != NULL && next->at_once;
 }
 
 /* Tells everything there is; what there is no time for, in later iterations of the context. */
 static void
-tell_tales (AForkPeer *self)
+notify_all (AForkClient *self)
 {
-  g_autoptr(AForkPeer) kept G_GNUC_UNUSED = _afork_peer_ref (self);
+  g_autoptr(AForkClient) kept G_GNUC_UNUSED = _afork_client_ref (self);
   AForkTurn turn;
   gboolean has_time = _afork_turn_begin (&turn, NULL);
   gboolean goes_on = TRUE;
 
-  while (goes_on && !g_queue_is_empty (&self->tales))
+  while (goes_on && !g_queue_is_empty (&self->notifications))
     {
-      tell_tale (self);
-      goes_on = is_next_at_once (self) || is_adrift (self)
+      notify_one (self);
+      goes_on = is_next_at_once (self) || is_context_lost (self)
         || (has_time && _afork_turn_goes_on (&turn));
     }
   if (has_time)
     _afork_turn_end (&turn, NULL, NULL, FALSE);
 
-  forget_tales_source (self);
-  if (!g_queue_is_empty (&self->tales))
-    schedule_tales (self, AFORK_TURN_PRIORITY_BEHIND);
+  clear_notify_source (self);
+  if (!g_queue_is_empty (&self->notifications))
+    schedule_notify (self, AFORK_TURN_PRIORITY_BEHIND);
 }
 
 /* A source is being destroyed: by us, who have forgotten it already, or with its context. Then it
  * is now or never. */
 static void
-teller_free (gpointer data)
+context_watch_free (gpointer data)
 {
-  Teller *teller = data;
-  g_autoptr(AForkPeer) self = teller->peer;
-  gboolean context_gone = self->tales_source == teller->source;
+  ContextWatch *context_watch = data;
+  g_autoptr(AForkClient) self = context_watch->client;
+  gboolean context_gone = self->notify_source == context_watch->source;
 
-  g_free (teller);
+  g_free (context_watch);
   if (!context_gone)
     return;
 
   self->context_gone = TRUE;
-  forget_tales_source (self);
-  tell_tales (self);
+  clear_notify_source (self);
+  notify_all (self);
 }
 
 /* A blocking call for one process sees what becomes of others, too, by the template that they have
  * in common. That is kept until their own context turns. */
 static gboolean
-may_tell (AForkPeer *self)
+may_notify (AForkClient *self)
 {
-  GMainContext *blocking = _afork_blocking_get_context ();
+  GMainContext *blocking = _afork_blocking_call_get_context ();
 
-  return blocking == NULL || blocking == self->context || is_adrift (self);
+  return blocking == NULL || blocking == self->context || is_context_lost (self);
 }
 
 void
-_afork_peer_hold_tales (AForkPeer *self)
+_afork_client_freeze_notify (AForkClient *self)
 {
-  self->n_holds++;
+  self->n_freezes++;
 }
 
 void
-_afork_peer_let_tales_go (AForkPeer *self,
-                          gboolean   later)
+_afork_client_thaw_notify (AForkClient *self,
+                           gboolean     later)
 {
-  if (--self->n_holds > 0 || g_queue_is_empty (&self->tales) || self->tales_source != NULL)
+  if (--self->n_freezes > 0 || g_queue_is_empty (&self->notifications)
+      || self->notify_source != NULL)
     return;
 
-  if (!may_tell (self) || (later && !is_adrift (self)))
-    schedule_tales (self, G_PRIORITY_DEFAULT);
+  if (!may_notify (self) || (later && !is_context_lost (self)))
+    schedule_notify (self, G_PRIORITY_DEFAULT);
   else
-    tell_tales (self);
+    notify_all (self);
 }
 
 static void
-tell (AForkPeer         *self,
-      AForkPeerTellFunc  func,
-      gpointer           data)
+notify (AForkClient           *self,
+        AForkClientNotifyFunc  func,
+        gpointer               data)
 {
   g_autoptr(GObject) owner = g_weak_ref_get (&self->owner);
 
   if (owner == NULL)
     return;
 
-  _afork_peer_hold_tales (self);
-  g_queue_push_tail (&self->tales, tale_new (func, data));
-  _afork_peer_let_tales_go (self, FALSE);
+  _afork_client_freeze_notify (self);
+  g_queue_push_tail (&self->notifications, notification_new (func, data));
+  _afork_client_thaw_notify (self, FALSE);
 }
 
-/* Takes TALE. */
+/* Takes NOTIFICATION. */
 static void
-tell_next (AForkPeer *self,
-           Tale      *tale)
+notify_next (AForkClient  *self,
+             Notification *notification)
 {
   GList *link = g_list_alloc ();
 
-  link->data = tale;
-  if (self->tales_next != NULL)
-    g_queue_insert_after_link (&self->tales, self->tales_next, link);
+  link->data = notification;
+  if (self->notifications_next != NULL)
+    g_queue_insert_after_link (&self->notifications, self->notifications_next, link);
   else
-    g_queue_push_head_link (&self->tales, link);
-  self->tales_next = link;
+    g_queue_push_head_link (&self->notifications, link);
+  self->notifications_next = link;
 }
 
 void
-_afork_peer_tell_next (AForkPeer         *self,
-                       AForkPeerTellFunc  func,
-                       gpointer           data)
+_afork_client_notify_next (AForkClient           *self,
+                           AForkClientNotifyFunc  func,
+                           gpointer               data)
 {
-  tell_next (self, tale_new (func, data));
+  notify_next (self, notification_new (func, data));
 }
 
 void
-_afork_peer_tell_next_at_once (AForkPeer         *self,
-                               AForkPeerTellFunc  func)
+_afork_client_notify_next_at_once (AForkClient           *self,
+                                   AForkClientNotifyFunc  func)
 {
-  Tale *tale = tale_new (func, NULL);
+  Notification *notification = notification_new (func, NULL);
 
-  tale->at_once = TRUE;
-  tell_next (self, tale);
+  notification->at_once = TRUE;
+  notify_next (self, notification);
 }
 
 void
-_afork_peer_tell_known (AForkPeer *self)
+_afork_client_notify_known (AForkClient *self)
 {
-  tell (self, tell_known_now, NULL);
+  notify (self, notify_known_now, NULL);
 }
 
 void
-_afork_peer_tell_ready (AForkPeer *self,
-                        GSocket   *socket)
+_afork_client_notify_ready (AForkClient *self,
+                            GSocket     *socket)
 {
-  tell (self, tell_ready_now, socket);
+  notify (self, notify_ready_now, socket);
 }
 
 void
-_afork_peer_tell_failed (AForkPeer *self)
+_afork_client_notify_failed (AForkClient *self)
 {
-  tell (self, tell_failed_now, NULL);
+  notify (self, notify_failed_now, NULL);
 }
 
 void
-_afork_peer_tell_killed (AForkPeer *self)
+_afork_client_notify_killed (AForkClient *self)
 {
-  tell (self, tell_killed_now, NULL);
+  notify (self, notify_killed_now, NULL);
 }
 
 void
-_afork_peer_tell_ended (AForkPeer *self)
+_afork_client_notify_exited (AForkClient *self)
 {
-  tell (self, tell_ended_now, NULL);
+  notify (self, notify_exited_now, NULL);
 }
 
 void
-_afork_peer_move_tales (AForkPeer *self)
+_afork_client_move_notifications (AForkClient *self)
 {
-  if (self->tales_source != NULL)
-    schedule_tales (self, G_PRIORITY_DEFAULT);
+  if (self->notify_source != NULL)
+    schedule_notify (self, G_PRIORITY_DEFAULT);
 }
 
 void
-_afork_peer_forget_tales (AForkPeer *self)
+_afork_client_drop_notifications (AForkClient *self)
 {
-  forget_tales_source (self);
-  g_queue_clear_full (&self->tales, tale_free);
-  self->tales_next = NULL;
+  clear_notify_source (self);
+  g_queue_clear_full (&self->notifications, notification_free);
+  self->notifications_next = NULL;
 }

@@ -44,56 +44,56 @@ typedef enum
   WATCH_REAPED                  /* … and until whoever is its parent has reaped it */
 } Watch;
 
-struct _AForkLife
+struct _AForkPidWatch
 {
-  AForkBelonging      atfork_hook;      /* the pidfd and the source */
-  gatomicrefcount     ref_count;
-  GMainContext       *context;
-  GPid                pid;
-  int                 pidfd;            /* -1 until it is known, and where none can be had */
-  gboolean            verified;         /* the pidfd is of this process */
-  gboolean            is_child;         /* of this one, which reaps it by this life */
-  guint               child_number;     /* among those of this one; 0 if it never was a child */
-  guint64             pending_signals;  /* a bit each, signal 1 is bit 0 */
-  gboolean            keeps_signals;    /* also those that were sent */
+  AForkAtforkHook         atfork_hook;      /* the pidfd and the source */
+  gatomicrefcount         ref_count;
+  GMainContext           *context;
+  GPid                    pid;
+  int                     pidfd;            /* -1 until it is known, and where none can be had */
+  gboolean                verified;         /* the pidfd is of this process */
+  gboolean                is_child;         /* of this one, which reaps it by this life */
+  guint                   child_number;     /* among those of this one; 0 if it never was a child */
+  guint64                 pending_signals;  /* a bit each, signal 1 is bit 0 */
+  gboolean                keeps_signals;    /* also those that were sent */
 
-  Watch               watch;
-  GSource            *source;           /* on the pidfd; holds a reference */
+  Watch                   watch;
+  GSource                *source;           /* on the pidfd; holds a reference */
 
-  AForkDeathPipe     *death_pipe;       /* until it has ended, or NULL */
-  gboolean            orphan;
-  gboolean            stranded;
-  gboolean            is_left;          /* looked after here for one that is stranded */
-  guint               after_context_ms; /* how long it may outlive its context, or 0 for ever */
-  GSource            *exit_timeout;     /* … until it is killed, or NULL; holds a reference */
-  gboolean            ended;
-  gboolean            unwatched;        /* it only counts as ended, for nobody sees its end */
-  int                 wait_status;
-  gboolean            has_usage;
-  guint64             user_usec;
-  guint64             system_usec;
-  guint64             max_rss_kib;
+  AForkDeathPipe         *death_pipe;       /* until it has ended, or NULL */
+  gboolean                orphan;
+  gboolean                context_lost;
+  gboolean                is_left;          /* looked after here for one that is stranded */
+  guint                   after_context_ms; /* how long it may outlive its context, or 0 for ever */
+  GSource                *exit_timeout;     /* … until it is killed, or NULL; holds a reference */
+  gboolean                exited;
+  gboolean                unwatched;        /* it only counts as ended, for nobody sees its end */
+  int                     wait_status;
+  gboolean                has_usage;
+  guint64                 user_usec;
+  guint64                 system_usec;
+  guint64                 max_rss_kib;
 
-  AForkLifeRequestFunc request_func;    /* NULL where nobody can be asked … */
-  gpointer            reporter;         /* … to signal it */
-  guint32             number;
-  gboolean            kill_asked;       /* … and has not answered … */
-  gboolean            kill_deferred;    /* … or is to be asked later, if need be */
-  int                 kill_errno;       /* why it cannot be killed from here */
-  GSource            *kill_timeout;     /* for its end, or for the answer; holds a reference */
-  GError             *kill_error;       /* why it cannot be killed at all, or NULL */
+  AForkPidWatchRequestFunc request_func;    /* NULL where nobody can be asked … */
+  gpointer                reporter;         /* … to signal it */
+  guint32                 number;
+  gboolean                kill_asked;       /* … and has not answered … */
+  gboolean                kill_deferred;    /* … or is to be asked later, if need be */
+  int                     kill_errno;       /* why it cannot be killed from here */
+  GSource                *kill_timeout;     /* for its end, or for the answer; holds a reference */
+  GError                 *kill_error;       /* why it cannot be killed at all, or NULL */
 
-  AForkLifeEndedFunc  ended_func;
-  AForkLifeKilledFunc killed_func;
-  gpointer            data;             /* for both */
+  AForkPidWatchExitedFunc exited_func;
+  AForkPidWatchKilledFunc killed_func;
+  gpointer                data;             /* for both */
 };
 
-static void start_watch        (AForkLife *self,
-                                Watch      watch);
-static void start_kill_timeout (AForkLife *self,
-                                gint64     time);
-static void forget_kill        (AForkLife *self);
-static void ask_to_kill        (AForkLife *self);
+static void start_watch        (AForkPidWatch *self,
+                                Watch          watch);
+static void start_kill_timeout (AForkPidWatch *self,
+                                gint64         time);
+static void forget_kill        (AForkPidWatch *self);
+static void ask_to_kill        (AForkPidWatch *self);
 
 /* Which child is reaped by a life. A process that was detached may be taken over here, where it was
  * made: then there are two lives of it, and the other one leaves it alone. A child is entered until
@@ -111,7 +111,7 @@ lock_children (void)
 }
 
 static void
-own_child (AForkLife *self)
+own_child (AForkPidWatch *self)
 {
   lock_children ();
   if (children == NULL)
@@ -126,7 +126,7 @@ own_child (AForkLife *self)
 
 /* To be called with the mutex locked. */
 static gboolean
-is_entered (AForkLife *self)
+is_entered (AForkPidWatch *self)
 {
   return children != NULL && self->child_number != 0
     && g_hash_table_lookup (children, GINT_TO_POINTER (self->pid))
@@ -134,7 +134,7 @@ is_entered (AForkLife *self)
 }
 
 static void
-disown_child (AForkLife *self)
+disown_child (AForkPidWatch *self)
 {
   if (!self->is_child)
     return;
@@ -147,7 +147,7 @@ disown_child (AForkLife *self)
 }
 
 static gboolean
-is_of_another_life (AForkLife *self)
+is_of_another_watch (AForkPidWatch *self)
 {
   gboolean found;
 
@@ -164,12 +164,12 @@ is_of_another_life (AForkLife *self)
  * callback only after that, when there may be another source already. */
 typedef struct
 {
-  AForkLife *life;
-  GSource   *source;            /* for comparison */
-} Watcher;
+  AForkPidWatch *pid_watch;
+  GSource       *source;        /* for comparison */
+} ContextWatch;
 
 static void
-stop_watch (AForkLife *self)
+stop_watch (AForkPidWatch *self)
 {
   self->watch = WATCH_NONE;
   _afork_source_clear (&self->source);
@@ -177,39 +177,39 @@ stop_watch (AForkLife *self)
 
 /* A source is being destroyed: by us, who have forgotten it already, or with its context. */
 static void
-watcher_free (gpointer data)
+context_watch_free (gpointer data)
 {
-  Watcher *watcher = data;
-  g_autoptr(AForkLife) self = watcher->life;
-  gboolean context_gone = self->source == watcher->source;
+  ContextWatch *context_watch = data;
+  g_autoptr(AForkPidWatch) self = context_watch->pid_watch;
+  gboolean context_gone = self->source == context_watch->source;
 
-  g_free (watcher);
+  g_free (context_watch);
   if (context_gone)
-    _afork_life_strand (self);
+    _afork_pid_watch_lose_context (self);
 }
 
 static void
-end (AForkLife *self,
-     int        wait_status)
+set_exited (AForkPidWatch *self,
+            int            wait_status)
 {
-  if (self->ended)
+  if (self->exited)
     return;
 
-  g_autoptr(AForkLife) kept G_GNUC_UNUSED = _afork_life_ref (self);
+  g_autoptr(AForkPidWatch) kept G_GNUC_UNUSED = _afork_pid_watch_ref (self);
 
   stop_watch (self);
   disown_child (self);
   forget_kill (self);
   _afork_source_clear (&self->exit_timeout);
-  self->ended = TRUE;
+  self->exited = TRUE;
   self->wait_status = wait_status;
-  if (!self->stranded)
+  if (!self->context_lost)
     {
       _afork_fd_clear (&self->pidfd);
       g_clear_pointer (&self->death_pipe, _afork_death_pipe_unref);
     }
-  if (self->ended_func != NULL)
-    self->ended_func (self, self->data);
+  if (self->exited_func != NULL)
+    self->exited_func (self, self->data);
 }
 
 static guint64
@@ -235,7 +235,7 @@ to_wait_status (const siginfo_t *info)
 /* Not every kernel can wait for a process by its pidfd, nor does every sandbox let it. A child of
  * ours has its pid until it is reaped here. */
 static int
-call_waitid (AForkLife     *self,
+call_waitid (AForkPidWatch *self,
              siginfo_t     *info,
              int            options,
              struct rusage *usage)
@@ -258,7 +258,7 @@ call_waitid (AForkLife     *self,
 
 /* The same without waiting. A child that is reaped has no pid from then on. */
 static int
-wait_for (AForkLife     *self,
+wait_for (AForkPidWatch *self,
           siginfo_t     *info,
           int            options,
           struct rusage *usage)
@@ -281,26 +281,26 @@ wait_for (AForkLife     *self,
 /* Reaps a child of ours, if it has ended. False if it is not ours to reap: the program has its
  * children reaped elsewhere, by ignoring SIGCHLD or by waiting for any child at all. */
 static gboolean
-reap (AForkLife *self)
+reap (AForkPidWatch *self)
 {
-  const int flags = is_of_another_life (self) ? WNOWAIT : 0;
+  const int flags = is_of_another_watch (self) ? WNOWAIT : 0;
   struct rusage usage = { 0 };
   siginfo_t info = { 0 };
 
   if (wait_for (self, &info, WEXITED | flags, &usage) < 0)
     return errno == EINTR;
   if (info.si_pid != 0)
-    _afork_life_end (self, to_wait_status (&info), to_usec (usage.ru_utime),
-                     to_usec (usage.ru_stime), (guint64) usage.ru_maxrss);
+    _afork_pid_watch_set_exited (self, to_wait_status (&info), to_usec (usage.ru_utime),
+                                 to_usec (usage.ru_stime), (guint64) usage.ru_maxrss);
   return TRUE;
 }
 
 /* Who traces a process is told first that it has ended, and until that has taken notice, there is
  * nothing to reap while the pidfd is readable: it is no use to wait on. */
 static void
-look_after_held (AForkLife *self)
+look_after_held (AForkPidWatch *self)
 {
-  if (!self->ended && self->watch != WATCH_HELD && self->pidfd >= 0)
+  if (!self->exited && self->watch != WATCH_HELD && self->pidfd >= 0)
     start_watch (self, WATCH_HELD);
 }
 
@@ -309,12 +309,12 @@ watch_cb (int          fd,
           GIOCondition condition,
           gpointer     data)
 {
-  AForkLife *self = ((Watcher *) data)->life;
+  AForkPidWatch *self = ((ContextWatch *) data)->pid_watch;
   int wait_status;
 
   if (_afork_atfork_is_lost (&self->atfork_hook))
     {
-      _afork_life_strand (self);
+      _afork_pid_watch_lose_context (self);
       return G_SOURCE_CONTINUE;
     }
 
@@ -331,7 +331,7 @@ watch_cb (int          fd,
       || _afork_pidfd_get_status (fd, &wait_status)
       || (condition & G_IO_HUP) != 0
       || self->watch == WATCH_REAPED)
-    end (self, wait_status);
+    set_exited (self, wait_status);
   else
     start_watch (self, WATCH_REAPED);
   return G_SOURCE_CONTINUE;
@@ -340,12 +340,12 @@ watch_cb (int          fd,
 static gboolean
 poll_cb (gpointer data)
 {
-  AForkLife *self = ((Watcher *) data)->life;
+  AForkPidWatch *self = ((ContextWatch *) data)->pid_watch;
   int wait_status = -1;
 
   if (_afork_atfork_is_lost (&self->atfork_hook))
     {
-      _afork_life_strand (self);
+      _afork_pid_watch_lose_context (self);
       return G_SOURCE_CONTINUE;
     }
   if (reap (self))
@@ -353,7 +353,7 @@ poll_cb (gpointer data)
 
   if (self->pidfd >= 0)
     _afork_pidfd_get_status (self->pidfd, &wait_status);
-  end (self, wait_status);
+  set_exited (self, wait_status);
   return G_SOURCE_CONTINUE;
 }
 
@@ -365,23 +365,23 @@ time_over_cb (gpointer data)
 }
 
 static void
-start_watch (AForkLife *self,
-             Watch      watch)
+start_watch (AForkPidWatch *self,
+             Watch          watch)
 {
   /* A pidfd is readable from its process's end on, and hung up once that is reaped. */
   GIOCondition condition = watch == WATCH_REAPED ? G_IO_HUP : G_IO_IN;
   gboolean by_pidfd = self->pidfd >= 0 && watch != WATCH_HELD;
-  Watcher *watcher = g_new0 (Watcher, 1);
+  ContextWatch *context_watch = g_new0 (ContextWatch, 1);
 
   stop_watch (self);
   self->watch = watch;
   self->source = by_pidfd ? g_unix_fd_source_new (self->pidfd, condition)
                           : g_timeout_source_new (POLL_MS);
-  g_source_set_static_name (self->source, "[afork] life");
-  watcher->life = _afork_life_ref (self);
-  watcher->source = self->source;
-  g_source_set_callback (self->source, by_pidfd ? G_SOURCE_FUNC (watch_cb) : poll_cb, watcher,
-                         watcher_free);
+  g_source_set_static_name (self->source, "[afork] pid watch");
+  context_watch->pid_watch = _afork_pid_watch_ref (self);
+  context_watch->source = self->source;
+  g_source_set_callback (self->source, by_pidfd ? G_SOURCE_FUNC (watch_cb) : poll_cb, context_watch,
+                         context_watch_free);
   if (watch == WATCH_REAPED)
     {
       g_autoptr(GSource) timeout = g_timeout_source_new (REAPED_MS);
@@ -396,22 +396,22 @@ start_watch (AForkLife *self,
 static void
 run_in_child (gpointer data)
 {
-  g_autoptr(AForkLife) self = _afork_life_ref (data);
+  g_autoptr(AForkPidWatch) self = _afork_pid_watch_ref (data);
 
   stop_watch (self);
   disown_child (self);
   forget_kill (self);
   _afork_source_clear (&self->exit_timeout);
   self->request_func = NULL;
-  self->ended = TRUE;
-  self->stranded = FALSE;
+  self->exited = TRUE;
+  self->context_lost = FALSE;
   _afork_fd_clear (&self->pidfd);
 }
 
-AForkLife *
-_afork_life_new (GMainContext *context)
+AForkPidWatch *
+_afork_pid_watch_new (GMainContext *context)
 {
-  AForkLife *self = g_new0 (AForkLife, 1);
+  AForkPidWatch *self = g_new0 (AForkPidWatch, 1);
 
   _afork_atfork_add_hook (&self->atfork_hook, run_in_child, self);
   g_atomic_ref_count_init (&self->ref_count);
@@ -421,15 +421,15 @@ _afork_life_new (GMainContext *context)
   return self;
 }
 
-AForkLife *
-_afork_life_ref (AForkLife *self)
+AForkPidWatch *
+_afork_pid_watch_ref (AForkPidWatch *self)
 {
   g_atomic_ref_count_inc (&self->ref_count);
   return self;
 }
 
 void
-_afork_life_unref (AForkLife *self)
+_afork_pid_watch_unref (AForkPidWatch *self)
 {
   if (!g_atomic_ref_count_dec (&self->ref_count))
     return;
@@ -441,21 +441,21 @@ _afork_life_unref (AForkLife *self)
 }
 
 void
-_afork_life_set_funcs (AForkLife           *self,
-                       AForkLifeEndedFunc   ended,
-                       AForkLifeKilledFunc  killed,
-                       gpointer             data)
+_afork_pid_watch_set_funcs (AForkPidWatch           *self,
+                            AForkPidWatchExitedFunc  exited,
+                            AForkPidWatchKilledFunc  killed,
+                            gpointer                 data)
 {
-  self->ended_func = ended;
+  self->exited_func = exited;
   self->killed_func = killed;
   self->data = data;
 }
 
 void
-_afork_life_set_reporter (AForkLife            *self,
-                          AForkLifeRequestFunc  request,
-                          gpointer              reporter,
-                          guint32               number)
+_afork_pid_watch_set_reporter (AForkPidWatch            *self,
+                               AForkPidWatchRequestFunc  request,
+                               gpointer                  reporter,
+                               guint32                   number)
 {
   self->request_func = request;
   self->reporter = reporter;
@@ -463,13 +463,13 @@ _afork_life_set_reporter (AForkLife            *self,
 }
 
 void
-_afork_life_set_context (AForkLife    *self,
-                         GMainContext *context)
+_afork_pid_watch_set_context (AForkPidWatch *self,
+                              GMainContext  *context)
 {
   self->context = context;
   if (self->watch != WATCH_NONE)
     {
-      g_autoptr(AForkLife) kept G_GNUC_UNUSED = _afork_life_ref (self);
+      g_autoptr(AForkPidWatch) kept G_GNUC_UNUSED = _afork_pid_watch_ref (self);
 
       start_watch (self, self->watch);
     }
@@ -490,7 +490,7 @@ typedef enum
  * before the pidfd is put to a use that can harm. Once the process has been reaped, no harm is left
  * to do. */
 static PidfdOwner
-verify_pidfd (AForkLife *self)
+verify_pidfd (AForkPidWatch *self)
 {
   int pid;
 
@@ -511,8 +511,8 @@ verify_pidfd (AForkLife *self)
 /* 0 where a child of this program has been sent SIGNAL, or has ended, else an errno. Once its main
  * context has gone, another life reaps it, perhaps in another thread. */
 static int
-send_to_child (AForkLife *self,
-               int        signal)
+send_to_child (AForkPidWatch *self,
+               int            signal)
 {
   siginfo_t info;
   int error = 0;
@@ -531,8 +531,8 @@ send_to_child (AForkLife *self,
  * now. The owner is the process that had the number when it was entered; it is the one of the pidfd
  * if that lives still. It is not told whether this program may signal it: then nothing comes. */
 static void
-send_by_owner (AForkLife *self,
-               int        signal)
+send_by_owner (AForkPidWatch *self,
+               int            signal)
 {
   const struct f_owner_ex owner = { F_OWNER_PID, self->pid };
   struct pollfd end = { .fd = self->pidfd, .events = POLLIN };
@@ -556,8 +556,8 @@ send_by_owner (AForkLife *self,
 /* 0 where the process has been sent SIGNAL, or has ended, else an errno. A child of ours that was
  * not reaped keeps its pid; that of another process could be a stranger's by now. */
 static int
-send_directly (AForkLife *self,
-               int        signal)
+send_directly (AForkPidWatch *self,
+               int            signal)
 {
   int error = self->pidfd >= 0 ? EPERM : ENOSYS;
 
@@ -571,7 +571,7 @@ send_directly (AForkLife *self,
           return 0;
         error = errno;
         /* Where the context has gone, no template can be asked, and nobody waits for what comes. */
-        if (self->child_number == 0 && (self->stranded || self->is_left))
+        if (self->child_number == 0 && (self->context_lost || self->is_left))
           send_by_owner (self, signal);
         break;
       default:
@@ -583,7 +583,7 @@ send_directly (AForkLife *self,
 
 /* The process was killed after all, or nothing is left to be killed. */
 static void
-forget_kill (AForkLife *self)
+forget_kill (AForkPidWatch *self)
 {
   self->kill_asked = FALSE;
   self->kill_deferred = FALSE;
@@ -592,23 +592,23 @@ forget_kill (AForkLife *self)
 }
 
 static void
-report_killed (AForkLife *self)
+report_killed (AForkPidWatch *self)
 {
   const gboolean was_asked = self->kill_asked || self->kill_deferred;
 
   forget_kill (self);
-  if (was_asked && !self->ended && self->killed_func != NULL)
+  if (was_asked && !self->exited && self->killed_func != NULL)
     self->killed_func (self, NULL, self->data);
 }
 
 static void
-report_unkillable (AForkLife *self)
+report_unkillable (AForkPidWatch *self)
 {
-  g_autoptr(AForkLife) kept G_GNUC_UNUSED = _afork_life_ref (self);
+  g_autoptr(AForkPidWatch) kept G_GNUC_UNUSED = _afork_pid_watch_ref (self);
   const gboolean unanswered = self->kill_asked;
   const char *why = g_strerror (self->kill_errno);
 
-  if (self->ended)
+  if (self->exited)
     return;
 
   forget_kill (self);
@@ -625,7 +625,7 @@ report_unkillable (AForkLife *self)
 static gboolean
 kill_timeout_cb (gpointer data)
 {
-  g_autoptr(AForkLife) self = _afork_life_ref (((Watcher *) data)->life);
+  g_autoptr(AForkPidWatch) self = _afork_pid_watch_ref (((ContextWatch *) data)->pid_watch);
 
   if (self->kill_deferred)
     ask_to_kill (self);
@@ -635,8 +635,8 @@ kill_timeout_cb (gpointer data)
 }
 
 static gboolean
-ask_reporter (AForkLife *self,
-              int        signal)
+ask_reporter (AForkPidWatch *self,
+              int            signal)
 {
   return self->request_func != NULL && self->request_func (self->reporter, self->number, signal);
 }
@@ -644,22 +644,22 @@ ask_reporter (AForkLife *self,
 /* The context goes, and with it whoever could be told of one that the process is forked into, or
  * that it has been killed. */
 static void
-ask_at_last (AForkLife *self)
+ask_at_last (AForkPidWatch *self)
 {
   if (self->kill_deferred)
     self->kill_asked = ask_reporter (self, SIGKILL);
   self->kill_deferred = FALSE;
 }
 
-/* As with watcher_free(). */
+/* As with context_watch_free(). */
 static void
 kill_watcher_free (gpointer data)
 {
-  Watcher *watcher = data;
-  g_autoptr(AForkLife) self = watcher->life;
-  gboolean context_gone = self->kill_timeout == watcher->source;
+  ContextWatch *context_watch = data;
+  g_autoptr(AForkPidWatch) self = context_watch->pid_watch;
+  gboolean context_gone = self->kill_timeout == context_watch->source;
 
-  g_free (watcher);
+  g_free (context_watch);
   if (!context_gone)
     return;
 
@@ -668,30 +668,30 @@ kill_watcher_free (gpointer data)
 }
 
 static void
-start_kill_timeout (AForkLife *self,
-                    gint64     time)
+start_kill_timeout (AForkPidWatch *self,
+                    gint64         time)
 {
-  Watcher *watcher = g_new0 (Watcher, 1);
+  ContextWatch *context_watch = g_new0 (ContextWatch, 1);
 
   _afork_source_clear (&self->kill_timeout);
   self->kill_timeout = g_timeout_source_new (KILL_MS);
-  watcher->life = _afork_life_ref (self);
-  watcher->source = self->kill_timeout;
+  context_watch->pid_watch = _afork_pid_watch_ref (self);
+  context_watch->source = self->kill_timeout;
   g_source_set_ready_time (self->kill_timeout, time);
   g_source_set_static_name (self->kill_timeout, "[afork] process has to be killed");
-  g_source_set_callback (self->kill_timeout, kill_timeout_cb, watcher, kill_watcher_free);
+  g_source_set_callback (self->kill_timeout, kill_timeout_cb, context_watch, kill_watcher_free);
   g_source_attach (self->kill_timeout, self->context);
 }
 
 static void
-await_kill (AForkLife *self)
+await_kill (AForkPidWatch *self)
 {
   if (self->kill_timeout == NULL)
     start_kill_timeout (self, g_get_monotonic_time () + KILL_MS * G_TIME_SPAN_MILLISECOND);
 }
 
 static void
-ask_to_kill (AForkLife *self)
+ask_to_kill (AForkPidWatch *self)
 {
   self->kill_deferred = FALSE;
   _afork_source_clear (&self->kill_timeout);
@@ -703,8 +703,8 @@ ask_to_kill (AForkLife *self)
 }
 
 static void
-kill_now (AForkLife *self,
-          gboolean   is_ending)
+kill_now (AForkPidWatch *self,
+          gboolean       is_ending)
 {
   int error = send_directly (self, SIGKILL);
 
@@ -715,7 +715,7 @@ kill_now (AForkLife *self,
     }
 
   self->kill_errno = error;
-  if (self->ended)
+  if (self->exited)
     return;
 
   /* It may have been forked once more, and is the only one that can kill that process: as long as
@@ -732,8 +732,8 @@ kill_now (AForkLife *self,
 }
 
 static void
-send_now (AForkLife *self,
-          int        signal)
+send_now (AForkPidWatch *self,
+          int            signal)
 {
   int error;
 
@@ -750,9 +750,9 @@ send_now (AForkLife *self,
 }
 
 static void
-become_known (AForkLife *self,
-              GPid       pid,
-              int        pidfd)
+become_known (AForkPidWatch *self,
+              GPid           pid,
+              int            pidfd)
 {
   guint64 signals = self->pending_signals;
 
@@ -766,9 +766,9 @@ become_known (AForkLife *self,
 }
 
 void
-_afork_life_adopt (AForkLife *self,
-                   GPid       pid,
-                   int        pidfd)
+_afork_pid_watch_watch_child (AForkPidWatch *self,
+                              GPid           pid,
+                              int            pidfd)
 {
   self->verified = pidfd >= 0;
   self->pid = pid;
@@ -780,13 +780,13 @@ _afork_life_adopt (AForkLife *self,
 /* Whether the pidfd is of some other process, which may live for ever. Of one that was reaped that
  * cannot be told any more, and matters no more. */
 static gboolean
-is_anothers_pidfd (AForkLife *self)
+is_anothers_pidfd (AForkPidWatch *self)
 {
   return verify_pidfd (self) == PIDFD_OTHER && _afork_pidfd_get_pid (self->pidfd) > 0;
 }
 
 static void
-watch_orphan (AForkLife *self)
+watch_orphan (AForkPidWatch *self)
 {
   if (self->pidfd >= 0 && !is_anothers_pidfd (self))
     {
@@ -795,15 +795,15 @@ watch_orphan (AForkLife *self)
     }
 
   self->unwatched = TRUE;
-  end (self, -1);
+  set_exited (self, -1);
 }
 
 void
-_afork_life_bear (AForkLife *self,
-                  GPid       pid,
-                  int        pidfd)
+_afork_pid_watch_confirm_fork (AForkPidWatch *self,
+                               GPid           pid,
+                               int            pidfd)
 {
-  if (self->ended)
+  if (self->exited)
     {
       /* Its parent was quicker with the report than it with its own message. */
       self->pid = pid;
@@ -819,42 +819,42 @@ _afork_life_bear (AForkLife *self,
 static gboolean
 exit_timeout_cb (gpointer data)
 {
-  AForkLife *self = data;
+  AForkPidWatch *self = data;
 
   _afork_source_clear (&self->exit_timeout);
-  _afork_life_send_signal (self, SIGKILL);
+  _afork_pid_watch_send_signal (self, SIGKILL);
   return G_SOURCE_REMOVE;
 }
 
 static void
-start_exit_timeout (AForkLife *self,
-                    guint      ms)
+start_exit_timeout (AForkPidWatch *self,
+                    guint          ms)
 {
   self->exit_timeout = g_timeout_source_new (ms);
   g_source_set_static_name (self->exit_timeout, "[afork] process has to exit");
-  g_source_set_callback (self->exit_timeout, exit_timeout_cb, _afork_life_ref (self),
-                         (GDestroyNotify) _afork_life_unref);
+  g_source_set_callback (self->exit_timeout, exit_timeout_cb, _afork_pid_watch_ref (self),
+                         (GDestroyNotify) _afork_pid_watch_unref);
   g_source_attach (self->exit_timeout, self->context);
 }
 
 void
-_afork_life_discard_child (GMainContext *context,
-                           GPid          child)
+_afork_pid_watch_discard_child (GMainContext *context,
+                                GPid          child)
 {
-  g_autoptr(AForkLife) self = _afork_life_new (context);
+  g_autoptr(AForkPidWatch) self = _afork_pid_watch_new (context);
 
-  _afork_life_adopt (self, child, -1);
-  _afork_life_send_signal (self, SIGKILL);
+  _afork_pid_watch_watch_child (self, child, -1);
+  _afork_pid_watch_send_signal (self, SIGKILL);
 }
 
 /* A child still has to be reaped, and what hangs on a lifeline is to have it as long as it lives.
  * The default context is the one that most likely turns. It may do so in another thread, so what is
  * watched there is another life, of which nobody here knows. */
 static void
-leave (AForkLife *self)
+leave (AForkPidWatch *self)
 {
   int pidfd = self->pidfd >= 0 ? fcntl (self->pidfd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : -1;
-  g_autoptr(AForkLife) left = _afork_life_new (NULL);
+  g_autoptr(AForkPidWatch) left = _afork_pid_watch_new (NULL);
 
   left->is_left = TRUE;
   /* Signals reach it no longer then, unless it is a child, which does less harm. */
@@ -869,47 +869,47 @@ leave (AForkLife *self)
     {
       self->is_child = FALSE;
       left->child_number = self->child_number;
-      _afork_life_adopt (left, self->pid, pidfd);
+      _afork_pid_watch_watch_child (left, self->pid, pidfd);
       return;
     }
 
-  _afork_life_bear (left, self->pid, pidfd);
-  _afork_life_orphan (left);
+  _afork_pid_watch_confirm_fork (left, self->pid, pidfd);
+  _afork_pid_watch_orphan (left);
 }
 
 void
-_afork_life_strand (AForkLife *self)
+_afork_pid_watch_lose_context (AForkPidWatch *self)
 {
-  if (self->ended)
+  if (self->exited)
     return;
 
   if (!_afork_atfork_is_lost (&self->atfork_hook))
     ask_at_last (self);
-  self->stranded = TRUE;
+  self->context_lost = TRUE;
   /* In a fork of the program it is no child, and nothing of it is to be kept. */
   if (_afork_atfork_is_lost (&self->atfork_hook))
     self->is_child = FALSE;
   else if (self->is_child
            || (self->pid != 0 && (self->death_pipe != NULL || self->after_context_ms > 0)))
     leave (self);
-  end (self, -1);
+  set_exited (self, -1);
 }
 
 void
-_afork_life_kill_after_context (AForkLife *self,
-                                guint      ms)
+_afork_pid_watch_kill_after_context (AForkPidWatch *self,
+                                     guint          ms)
 {
   self->after_context_ms = ms;
 }
 
 void
-_afork_life_end (AForkLife *self,
-                 int        wait_status,
-                 guint64    user_usec,
-                 guint64    system_usec,
-                 guint64    max_rss_kib)
+_afork_pid_watch_set_exited (AForkPidWatch *self,
+                             int            wait_status,
+                             guint64        user_usec,
+                             guint64        system_usec,
+                             guint64        max_rss_kib)
 {
-  if (self->ended)
+  if (self->exited)
     return;
 
   self->has_usage = wait_status >= 0;
@@ -918,19 +918,19 @@ _afork_life_end (AForkLife *self,
   self->max_rss_kib = max_rss_kib;
   if (wait_status < 0 && self->pidfd >= 0)
     _afork_pidfd_get_status (self->pidfd, &wait_status);
-  end (self, wait_status);
+  set_exited (self, wait_status);
 }
 
 void
-_afork_life_orphan (AForkLife *self)
+_afork_pid_watch_orphan (AForkPidWatch *self)
 {
-  g_autoptr(AForkLife) kept G_GNUC_UNUSED = _afork_life_ref (self);
+  g_autoptr(AForkPidWatch) kept G_GNUC_UNUSED = _afork_pid_watch_ref (self);
 
   self->orphan = TRUE;
-  if (!self->ended && self->pid != 0)
+  if (!self->exited && self->pid != 0)
     watch_orphan (self);
   /* Its parent was asked to kill it, and will not answer any more. */
-  if (!self->ended && (self->kill_asked || self->kill_deferred))
+  if (!self->exited && (self->kill_asked || self->kill_deferred))
     {
       self->kill_asked = self->kill_deferred = FALSE;
       kill_now (self, FALSE);
@@ -945,8 +945,8 @@ signal_bit (int signal)
 
 /* Of what stops a process and what lets it go on, the last holds, as it does in the kernel. */
 static void
-keep_signal (AForkLife *self,
-             int        signal)
+keep_signal (AForkPidWatch *self,
+             int            signal)
 {
   const guint64 stop = signal_bit (SIGSTOP) | signal_bit (SIGTSTP) | signal_bit (SIGTTIN)
     | signal_bit (SIGTTOU);
@@ -959,10 +959,10 @@ keep_signal (AForkLife *self,
 }
 
 void
-_afork_life_send_signal (AForkLife *self,
-                         int        signal)
+_afork_pid_watch_send_signal (AForkPidWatch *self,
+                              int            signal)
 {
-  if ((self->ended && !self->stranded) || _afork_atfork_is_lost (&self->atfork_hook))
+  if ((self->exited && !self->context_lost) || _afork_atfork_is_lost (&self->atfork_hook))
     return;
 
   if (self->pid == 0 || self->keeps_signals)
@@ -972,11 +972,11 @@ _afork_life_send_signal (AForkLife *self,
 }
 
 void
-_afork_life_signal_answered (AForkLife *self,
-                             int        signal,
-                             int        error)
+_afork_pid_watch_signal_replied (AForkPidWatch *self,
+                                 int            signal,
+                                 int            error)
 {
-  if (signal != SIGKILL || !(self->kill_asked || self->kill_error != NULL) || self->ended)
+  if (signal != SIGKILL || !(self->kill_asked || self->kill_error != NULL) || self->exited)
     return;
 
   self->kill_errno = error;
@@ -994,9 +994,9 @@ _afork_life_signal_answered (AForkLife *self,
 }
 
 void
-_afork_life_kill_closed (AForkLife *self)
+_afork_pid_watch_kill_closed (AForkPidWatch *self)
 {
-  if (self->ended || self->pid == 0)
+  if (self->exited || self->pid == 0)
     return;
 
   /* It can tell of no other process any more. */
@@ -1007,26 +1007,26 @@ _afork_life_kill_closed (AForkLife *self)
 }
 
 const GError *
-_afork_life_get_kill_error (AForkLife *self)
+_afork_pid_watch_get_kill_error (AForkPidWatch *self)
 {
   return self->kill_error;
 }
 
 gboolean
-_afork_life_is_being_killed (AForkLife *self)
+_afork_pid_watch_is_being_killed (AForkPidWatch *self)
 {
   return self->kill_asked || self->kill_deferred;
 }
 
 void
-_afork_life_keep_signals (AForkLife *self)
+_afork_pid_watch_keep_signals (AForkPidWatch *self)
 {
   self->keeps_signals = TRUE;
 }
 
 void
-_afork_life_take_signals (AForkLife *self,
-                          AForkLife *other)
+_afork_pid_watch_take_signals (AForkPidWatch *self,
+                               AForkPidWatch *other)
 {
   self->pending_signals = other->pending_signals;
   other->pending_signals = 0;
@@ -1036,10 +1036,10 @@ _afork_life_take_signals (AForkLife *self,
 }
 
 void
-_afork_pid_watch_set_death_pipe (AForkLife      *self,
+_afork_pid_watch_set_death_pipe (AForkPidWatch  *self,
                                  AForkDeathPipe *death_pipe)
 {
-  if (self->ended)
+  if (self->exited)
     return;
 
   _afork_death_pipe_ref (death_pipe);
@@ -1048,28 +1048,28 @@ _afork_pid_watch_set_death_pipe (AForkLife      *self,
 }
 
 AForkDeathPipe *
-_afork_pid_watch_get_death_pipe (AForkLife *self)
+_afork_pid_watch_get_death_pipe (AForkPidWatch *self)
 {
   return self->death_pipe;
 }
 
 GPid
-_afork_life_get_pid (AForkLife *self)
+_afork_pid_watch_get_pid (AForkPidWatch *self)
 {
   return self->pid;
 }
 
 char *
-_afork_life_get_name (AForkLife *self)
+_afork_pid_watch_get_name (AForkPidWatch *self)
 {
   return self->pid != 0 ? g_strdup_printf (_("Process %d"), (int) self->pid)
                         : g_strdup (_("The process"));
 }
 
 char *
-_afork_life_describe_loss (AForkLife *self)
+_afork_pid_watch_describe_loss (AForkPidWatch *self)
 {
-  g_autofree char *name = _afork_life_get_name (self);
+  g_autofree char *name = _afork_pid_watch_get_name (self);
 
   if (self->unwatched)
     return g_strdup_printf (_("%s cannot be watched: its template is gone, and there is no pidfd "
@@ -1079,31 +1079,31 @@ _afork_life_describe_loss (AForkLife *self)
 }
 
 gboolean
-_afork_life_is_known (AForkLife *self)
+_afork_pid_watch_is_known (AForkPidWatch *self)
 {
   return self->pid != 0;
 }
 
 gboolean
-_afork_life_is_stranded (AForkLife *self)
+_afork_pid_watch_is_context_lost (AForkPidWatch *self)
 {
-  return self->stranded;
+  return self->context_lost;
 }
 
 gboolean
-_afork_life_has_ended (AForkLife *self)
+_afork_pid_watch_has_exited (AForkPidWatch *self)
 {
-  return self->ended;
+  return self->exited;
 }
 
 gboolean
-_afork_life_is_over (AForkLife *self)
+_afork_pid_watch_poll_exited (AForkPidWatch *self)
 {
   struct pollfd end = { .fd = self->pidfd, .events = POLLIN };
   siginfo_t info = { 0 };
 
-  if (self->ended || self->pid == 0)
-    return self->ended;
+  if (self->exited || self->pid == 0)
+    return self->exited;
   if (self->pidfd >= 0)
     return poll (&end, 1, 0) > 0;
 
@@ -1112,16 +1112,16 @@ _afork_life_is_over (AForkLife *self)
 }
 
 int
-_afork_life_get_wait_status (AForkLife *self)
+_afork_pid_watch_get_wait_status (AForkPidWatch *self)
 {
   return self->wait_status;
 }
 
 gboolean
-_afork_life_get_usage (AForkLife *self,
-                       guint64   *user_usec,
-                       guint64   *system_usec,
-                       guint64   *max_rss_kib)
+_afork_pid_watch_get_usage (AForkPidWatch *self,
+                            guint64       *user_usec,
+                            guint64       *system_usec,
+                            guint64       *max_rss_kib)
 {
   if (!self->has_usage)
     return FALSE;

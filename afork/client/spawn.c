@@ -377,7 +377,7 @@ _afork_spawn_watch (GPid     child,
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
                    _("Process %d could not be watched: %s"), (int) child, g_strerror (errno));
-      _afork_life_discard_child (_afork_get_thread_context (), child);
+      _afork_pid_watch_discard_child (_afork_get_thread_context (), child);
       return FALSE;
     }
 

@@ -12,7 +12,7 @@
 #include "afork-process-private.h"
 #include "base/main-context.h"
 
-static GPrivate innermost;       /* AForkBlocking */
+static GPrivate innermost;       /* AForkBlockingCall */
 
 /* The context of a thread's blocking calls. A thread keeps the one it has, so that it can wait when
  * no descriptor is left. Only a call that is made within another one needs one more. */
@@ -64,10 +64,10 @@ take_context (GError **error)
 }
 
 gboolean
-_afork_blocking_begin (AForkBlocking  *self,
-                       GObject        *object,
-                       AForkProcess   *process,
-                       GError        **error)
+_afork_blocking_call_begin (AForkBlockingCall  *self,
+                            GObject            *object,
+                            AForkProcess       *process,
+                            GError            **error)
 {
   g_autoptr(AForkHold) hold = _afork_process_hold (process, error);
 
@@ -85,22 +85,22 @@ _afork_blocking_begin (AForkBlocking  *self,
   g_private_set (&innermost, self);
   g_object_freeze_notify (object);
   g_main_context_push_thread_default (self->context);
-  self->borrowed = _afork_peer_borrow (process->peer, self->context);
+  self->borrowed = _afork_client_borrow (process->client, self->context);
   return TRUE;
 }
 
 void
-_afork_blocking_cb (GObject      *object,
-                    GAsyncResult *result,
-                    gpointer      data)
+_afork_blocking_call_cb (GObject      *object,
+                         GAsyncResult *result,
+                         gpointer      data)
 {
-  AForkBlocking *self = data;
+  AForkBlockingCall *self = data;
 
   self->result = g_object_ref (result);
 }
 
 GAsyncResult *
-_afork_blocking_end (AForkBlocking *self)
+_afork_blocking_call_end (AForkBlockingCall *self)
 {
   /* The call is made. What handlers make meanwhile belongs to the program's own context. */
   g_main_context_pop_thread_default (self->context);
@@ -109,7 +109,7 @@ _afork_blocking_end (AForkBlocking *self)
     g_main_context_iteration (self->context, TRUE);
 
   g_private_set (&innermost, self->outer);
-  _afork_peer_give_back (self->borrowed);
+  _afork_client_give_back (self->borrowed);
   if (self->outer == NULL)
     get_kept ()->context = self->context;
   else
@@ -120,9 +120,9 @@ _afork_blocking_end (AForkBlocking *self)
 }
 
 GMainContext *
-_afork_blocking_get_context (void)
+_afork_blocking_call_get_context (void)
 {
-  AForkBlocking *self = g_private_get (&innermost);
+  AForkBlockingCall *self = g_private_get (&innermost);
 
   return self != NULL ? self->context : NULL;
 }

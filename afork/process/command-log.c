@@ -19,49 +19,49 @@ typedef struct
   GBytes  *bytes;               /* a frame; or an item, as it was given */
   gboolean is_item;
   int      fd;                  /* ours, or -1 */
-} Step;
+} Command;
 
-struct _AForkPreparation
+struct _AForkCommandLog
 {
-  AForkBelonging atfork_hook;   /* the descriptors */
-  GArray        *steps;
-  GError        *failure;       /* of a step that is none of them, or NULL */
+  AForkAtforkHook atfork_hook;  /* the descriptors */
+  GArray         *commands;
+  GError         *failure;      /* of a step that is none of them, or NULL */
 };
 
 static void
-clear_step (gpointer data)
+clear_command (gpointer data)
 {
-  Step *step = data;
+  Command *command = data;
 
-  g_bytes_unref (step->bytes);
-  _afork_fd_clear (&step->fd);
+  g_bytes_unref (command->bytes);
+  _afork_fd_clear (&command->fd);
 }
 
 static void
 run_in_child (gpointer data)
 {
-  AForkPreparation *self = data;
+  AForkCommandLog *self = data;
 
-  for (guint i = 0; i < self->steps->len; i++)
-    _afork_fd_clear (&g_array_index (self->steps, Step, i).fd);
+  for (guint i = 0; i < self->commands->len; i++)
+    _afork_fd_clear (&g_array_index (self->commands, Command, i).fd);
 }
 
-AForkPreparation *
-_afork_preparation_new (void)
+AForkCommandLog *
+_afork_command_log_new (void)
 {
-  AForkPreparation *self = g_new0 (AForkPreparation, 1);
+  AForkCommandLog *self = g_new0 (AForkCommandLog, 1);
 
-  self->steps = g_array_new (FALSE, FALSE, sizeof (Step));
-  g_array_set_clear_func (self->steps, clear_step);
+  self->commands = g_array_new (FALSE, FALSE, sizeof (Command));
+  g_array_set_clear_func (self->commands, clear_command);
   _afork_atfork_add_hook (&self->atfork_hook, run_in_child, self);
   return self;
 }
 
 void
-_afork_preparation_free (AForkPreparation *self)
+_afork_command_log_free (AForkCommandLog *self)
 {
   _afork_atfork_remove_hook (&self->atfork_hook);
-  g_array_unref (self->steps);
+  g_array_unref (self->commands);
   g_clear_error (&self->failure);
   g_free (self);
 }
@@ -73,18 +73,18 @@ copy_fd (int fd)
   return fd >= 0 ? _afork_fd_own (fcntl (fd, F_DUPFD_CLOEXEC, 3)) : -1;
 }
 
-AForkPreparation *
-_afork_preparation_copy (AForkPreparation *self)
+AForkCommandLog *
+_afork_command_log_copy (AForkCommandLog *self)
 {
-  AForkPreparation *copy = _afork_preparation_new ();
+  AForkCommandLog *copy = _afork_command_log_new ();
 
-  for (guint i = 0; i < self->steps->len; i++)
+  for (guint i = 0; i < self->commands->len; i++)
     {
-      Step step = g_array_index (self->steps, Step, i);
+      Command command = g_array_index (self->commands, Command, i);
 
-      g_bytes_ref (step.bytes);
-      step.fd = copy_fd (step.fd);
-      g_array_append_val (copy->steps, step);
+      g_bytes_ref (command.bytes);
+      command.fd = copy_fd (command.fd);
+      g_array_append_val (copy->commands, command);
     }
   if (self->failure != NULL)
     copy->failure = g_error_copy (self->failure);
@@ -93,44 +93,44 @@ _afork_preparation_copy (AForkPreparation *self)
 }
 
 gboolean
-_afork_preparation_add (AForkPreparation *self,
+_afork_command_log_add (AForkCommandLog  *self,
                         const AForkFrame *frame,
                         int               fd)
 {
   gsize size = afork_frame_size (frame);
-  Step step = { .fd = copy_fd (fd) };
+  Command command = { .fd = copy_fd (fd) };
   guint8 *bytes;
 
-  if (fd >= 0 && step.fd < 0)
+  if (fd >= 0 && command.fd < 0)
     return FALSE;
 
   bytes = g_malloc (size);
   afork_frame_write (frame, bytes);
-  step.bytes = g_bytes_new_take (bytes, size);
-  g_array_append_val (self->steps, step);
+  command.bytes = g_bytes_new_take (bytes, size);
+  g_array_append_val (self->commands, command);
   return TRUE;
 }
 
 void
-_afork_preparation_add_item (AForkPreparation *self,
-                             GBytes           *bytes)
+_afork_command_log_add_item (AForkCommandLog *self,
+                             GBytes          *bytes)
 {
-  Step step = { .bytes = g_bytes_ref (bytes), .is_item = TRUE, .fd = -1 };
+  Command command = { .bytes = g_bytes_ref (bytes), .is_item = TRUE, .fd = -1 };
 
-  g_array_append_val (self->steps, step);
+  g_array_append_val (self->commands, command);
 }
 
 void
-_afork_preparation_fail (AForkPreparation *self,
-                         const GError     *error)
+_afork_command_log_fail (AForkCommandLog *self,
+                         const GError    *error)
 {
   if (self->failure == NULL)
     self->failure = g_error_copy (error);
 }
 
 static void
-replay_step (const Step *step,
-             AForkPeer  *peer)
+replay_command (const Command *command,
+                AForkClient   *client)
 {
   g_autoptr(GError) error = NULL;
   const guint8 *bytes;
@@ -139,35 +139,35 @@ replay_step (const Step *step,
   gsize n_bytes, size;
   int fd;
 
-  if (step->is_item)
+  if (command->is_item)
     {
-      _afork_peer_send_item (peer, step->bytes);
+      _afork_client_send_item (client, command->bytes);
       return;
     }
 
-  bytes = g_bytes_get_data (step->bytes, &n_bytes);
+  bytes = g_bytes_get_data (command->bytes, &n_bytes);
   if (afork_frame_parse (bytes, n_bytes, &frame, &size, &why) != AFORK_FRAME_OK)
     g_assert_not_reached ();
 
-  fd = copy_fd (step->fd);
+  fd = copy_fd (command->fd);
   if (frame.n_fds > 0 && fd < 0)
     {
       error = g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED,
                            _("A descriptor could not be kept for a process: %s"),
-                           g_strerror (step->fd < 0 ? EMFILE : errno));
-      _afork_peer_abandon (peer, error);
+                           g_strerror (command->fd < 0 ? EMFILE : errno));
+      _afork_client_kill_with_error (client, error);
       return;
     }
 
-  _afork_peer_send (peer, &frame, fd);
+  _afork_client_send (client, &frame, fd);
 }
 
 void
-_afork_preparation_replay (AForkPreparation *self,
-                           AForkPeer        *peer)
+_afork_command_log_replay (AForkCommandLog *self,
+                           AForkClient     *client)
 {
-  for (guint i = 0; i < self->steps->len; i++)
-    replay_step (&g_array_index (self->steps, Step, i), peer);
+  for (guint i = 0; i < self->commands->len; i++)
+    replay_command (&g_array_index (self->commands, Command, i), client);
   if (self->failure != NULL)
-    _afork_peer_abandon (peer, self->failure);
+    _afork_client_kill_with_error (client, self->failure);
 }

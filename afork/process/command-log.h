@@ -12,27 +12,27 @@
 G_BEGIN_DECLS
 
 /* What a process was told, kept so that another one can be told the same. */
-typedef struct _AForkPreparation AForkPreparation;
+typedef struct _AForkCommandLog AForkCommandLog;
 
-AForkPreparation *_afork_preparation_new      (void);
-AForkPreparation *_afork_preparation_copy     (AForkPreparation  *self);
-void              _afork_preparation_free     (AForkPreparation  *self);
+AForkCommandLog *_afork_command_log_new      (void);
+AForkCommandLog *_afork_command_log_copy     (AForkCommandLog  *self);
+void             _afork_command_log_free     (AForkCommandLog  *self);
 
 /* Keeps FRAME, and a copy of FD unless that is -1. False and errno if the copy fails. */
-gboolean          _afork_preparation_add      (AForkPreparation  *self,
-                                               const AForkFrame  *frame,
-                                               int                fd);
-void              _afork_preparation_add_item (AForkPreparation  *self,
-                                               GBytes            *bytes);
+gboolean         _afork_command_log_add      (AForkCommandLog  *self,
+                                              const AForkFrame *frame,
+                                              int               fd);
+void             _afork_command_log_add_item (AForkCommandLog  *self,
+                                              GBytes           *bytes);
 
 /* There was something that could not be told, and ERROR is why. */
-void              _afork_preparation_fail     (AForkPreparation  *self,
-                                               const GError      *error);
+void             _afork_command_log_fail     (AForkCommandLog  *self,
+                                              const GError     *error);
 
-/* Tells PEER all of it; makes it fail where that is not all there was. */
-void              _afork_preparation_replay   (AForkPreparation  *self,
-                                               AForkPeer         *peer);
+/* Tells CLIENT all of it; makes it fail where that is not all there was. */
+void             _afork_command_log_replay   (AForkCommandLog  *self,
+                                              AForkClient      *client);
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkPreparation, _afork_preparation_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkCommandLog, _afork_command_log_free)
 
 G_END_DECLS

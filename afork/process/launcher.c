@@ -21,24 +21,24 @@
 #include "base/library.h"
 
 static void
-send_module_path (AForkPeer          *peer,
+send_module_path (AForkClient        *client,
                   const char * const *folders)
 {
   AForkFrame frame = { .kind = AFORK_FRAME_MODULE_PATH };
-  g_autofree G_GNUC_UNUSED guint8 *bytes = _afork_peer_pack_strings (folders, &frame.strings);
+  g_autofree G_GNUC_UNUSED guint8 *bytes = _afork_client_pack_strings (folders, &frame.strings);
 
-  _afork_peer_send (peer, &frame, -1);
+  _afork_client_send (client, &frame, -1);
 }
 
 /* What a worker that serves calls needs, wherever its own code is linked. */
 static void
-send_library (AForkPeer *peer)
+send_library (AForkClient *client)
 {
   g_autofree char *path = _afork_library_dup_path ();
   AForkFrame frame = { .kind = AFORK_FRAME_LIBRARY, .string = { path } };
 
   if (path != NULL)
-    _afork_peer_send (peer, &frame, -1);
+    _afork_client_send (client, &frame, -1);
 }
 
 static AForkSpawnSocket
@@ -57,7 +57,7 @@ get_socket_place (AForkRuntime *self)
 
 static void
 execute (AForkRuntime *self,
-         AForkPeer    *peer)
+         AForkClient  *client)
 {
   g_auto(GStrv) argv = NULL;
   g_auto(GStrv) environment = NULL;
@@ -80,45 +80,46 @@ execute (AForkRuntime *self,
                  AFORK_SELF_PATH, g_strerror (errno));
   if (error != NULL)
     {
-      _afork_peer_abandon (peer, error);
+      _afork_client_kill_with_error (client, error);
       return;
     }
 
-  _afork_peer_spawn (peer, (const char * const *) argv, (const char * const *) environment,
-                     working_directory, get_socket_place (self));
+  _afork_client_spawn (client, (const char * const *) argv, (const char * const *) environment,
+                       working_directory, get_socket_place (self));
 }
 
 /* The process to be forked instead of executing the server program, or NULL. */
 static AForkProcess *
 get_early (AForkRuntime *self)
 {
-  gboolean as_told;
+  gboolean has_own_settings;
 
   if (self->kind != AFORK_RUNTIME_KIND_NATIVE)
     return NULL;
 
   _afork_mutex_lock (&self->mutex);
-  as_told = self->argv != NULL || self->environment != NULL || self->working_directory != NULL;
+  has_own_settings = self->argv != NULL || self->environment != NULL
+    || self->working_directory != NULL;
   _afork_mutex_unlock (&self->mutex);
-  return as_told ? NULL : _afork_early_get ();
+  return has_own_settings ? NULL : _afork_early_get ();
 }
 
 void
 _afork_runtime_spawn (AForkRuntime *self,
-                      AForkPeer    *peer)
+                      AForkClient  *client)
 {
   g_auto(GStrv) module_path = afork_runtime_dup_module_path (self);
   AForkProcess *early = get_early (self);
 
-  _afork_peer_set_start_timeout (peer, afork_runtime_get_start_timeout (self));
+  _afork_client_set_start_timeout (client, afork_runtime_get_start_timeout (self));
   if (early != NULL)
-    _afork_peer_fork (peer, early->peer);
+    _afork_client_fork (client, early->client);
   else if (self->kind == AFORK_RUNTIME_KIND_PROGRAM)
-    _afork_peer_fork_program (peer);
+    _afork_client_fork_program (client);
   else
-    execute (self, peer);
+    execute (self, client);
 
-  send_library (peer);
+  send_library (client);
   if (module_path != NULL)
-    send_module_path (peer, (const char * const *) module_path);
+    send_module_path (client, (const char * const *) module_path);
 }

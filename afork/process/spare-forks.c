@@ -17,47 +17,47 @@ enum
   MAX_LOSSES = 10,
 };
 
-struct _AForkSpares
+struct _AForkSpareForks
 {
   GObject       parent_instance;        /* for peers want an owner who is one */
-  AForkPeer    *template;
+  AForkClient  *template;
   AForkContext *context;
-  GQueue        peers;          /* of AForkPeer, the oldest first; some may have died */
+  GQueue        clients;        /* of AForkClient, the oldest first; some may have died */
   guint         number;         /* that there should be */
   gboolean      lost;           /* one has, since they were last made */
   guint         n_losses;       /* how often that was so lately */
   GSource      *timer;          /* until they are made, or NULL */
 };
 
-G_DEFINE_FINAL_TYPE (AForkSpares, _afork_spares, G_TYPE_OBJECT)
+G_DEFINE_FINAL_TYPE (AForkSpareForks, _afork_spare_forks, G_TYPE_OBJECT)
 
-static void await_quiet (AForkSpares *self);
+static void await_quiet (AForkSpareForks *self);
 
 static void
 give_up (gpointer data)
 {
-  g_autoptr(AForkPeer) peer = data;
+  g_autoptr(AForkClient) client = data;
 
-  _afork_peer_set_owner (peer, NULL, NULL);
-  _afork_peer_release (peer);
+  _afork_client_set_owner (client, NULL, NULL);
+  _afork_client_release (client);
 }
 
 static void
-give_up_dead (AForkSpares *self)
+give_up_dead (AForkSpareForks *self)
 {
-  for (GList *link = self->peers.head, *next; link != NULL; link = next)
+  for (GList *link = self->clients.head, *next; link != NULL; link = next)
     {
       next = link->next;
-      if (!_afork_peer_is_open (link->data))
+      if (!_afork_client_is_open (link->data))
         {
           give_up (link->data);
-          g_queue_delete_link (&self->peers, link);
+          g_queue_delete_link (&self->clients, link);
         }
     }
 }
 
 static void
-note_loss (AForkSpares *self)
+note_loss (AForkSpareForks *self)
 {
   self->lost = TRUE;
   await_quiet (self);
@@ -83,32 +83,32 @@ failed_cb (GObject      *owner,
            const GError *error)
 {
   g_debug ("A spare process is lost: %s", error->message);
-  note_loss (AFORK_SPARES (owner));
+  note_loss (AFORK_SPARE_FORKS (owner));
 }
 
 static void
-ended_cb (GObject *owner)
+exited_cb (GObject *owner)
 {
 }
 
-static const AForkPeerEvents peer_events = {
+static const AForkClientEvents client_events = {
   .known = known_cb,
   .ready = ready_cb,
   .failed = failed_cb,
-  .ended = ended_cb,
+  .exited = exited_cb,
 };
 
 /* Making them. */
 
-static void start_timer (AForkSpares *self,
-                         guint        ms);
+static void start_timer (AForkSpareForks *self,
+                         guint            ms);
 
 /* Makes one, so that many of them do not hold up what else is to be done in the context. */
 static gboolean
 quiet_cb (gpointer data)
 {
-  AForkSpares *self = data;
-  AForkPeer *peer;
+  AForkSpareForks *self = data;
+  AForkClient *client;
 
   _afork_source_clear (&self->timer);
   if (_afork_context_is_gone (self->context))
@@ -118,24 +118,24 @@ quiet_cb (gpointer data)
   if (self->lost && self->n_losses < MAX_LOSSES)
     self->n_losses++;
   self->lost = FALSE;
-  if (self->peers.length >= self->number || !_afork_peer_is_open (self->template))
+  if (self->clients.length >= self->number || !_afork_client_is_open (self->template))
     return G_SOURCE_REMOVE;
 
-  peer = _afork_peer_new (self->context, &peer_events, G_OBJECT (self));
-  _afork_peer_fork (peer, self->template);
-  g_queue_push_tail (&self->peers, peer);
-  _afork_peer_set_begun (peer);
+  client = _afork_client_new (self->context, &client_events, G_OBJECT (self));
+  _afork_client_fork (client, self->template);
+  g_queue_push_tail (&self->clients, client);
+  _afork_client_set_started (client);
   /* If it has failed at once, so would the next one. */
-  if (!_afork_peer_is_open (peer))
+  if (!_afork_client_is_open (client))
     note_loss (self);
-  else if (self->peers.length < self->number)
+  else if (self->clients.length < self->number)
     start_timer (self, 0);
   return G_SOURCE_REMOVE;
 }
 
 static void
-start_timer (AForkSpares *self,
-             guint        ms)
+start_timer (AForkSpareForks *self,
+             guint            ms)
 {
   GMainContext *context = _afork_context_peek (self->context);
 
@@ -143,7 +143,7 @@ start_timer (AForkSpares *self,
     return;
 
   self->timer = g_timeout_source_new (ms);
-  g_source_set_static_name (self->timer, "[afork] spares");
+  g_source_set_static_name (self->timer, "[afork] spare forks");
   g_source_set_priority (self->timer, G_PRIORITY_LOW);
   g_source_set_callback (self->timer, quiet_cb, self, NULL);
   g_source_attach (self->timer, context);
@@ -151,7 +151,7 @@ start_timer (AForkSpares *self,
 
 /* Waits, from now on, until it is time to make those that are missing. */
 static void
-await_quiet (AForkSpares *self)
+await_quiet (AForkSpareForks *self)
 {
   const guint ms = (guint) QUIET_MS << self->n_losses;
 
@@ -166,86 +166,86 @@ await_quiet (AForkSpares *self)
 /* GObject. */
 
 static void
-_afork_spares_finalize (GObject *object)
+_afork_spare_forks_finalize (GObject *object)
 {
-  AForkSpares *self = AFORK_SPARES (object);
+  AForkSpareForks *self = AFORK_SPARE_FORKS (object);
 
   _afork_source_clear (&self->timer);
-  g_queue_clear_full (&self->peers, give_up);
-  _afork_peer_unref (self->template);
+  g_queue_clear_full (&self->clients, give_up);
+  _afork_client_unref (self->template);
   _afork_context_unref (self->context);
 
-  G_OBJECT_CLASS (_afork_spares_parent_class)->finalize (object);
+  G_OBJECT_CLASS (_afork_spare_forks_parent_class)->finalize (object);
 }
 
 static void
-_afork_spares_class_init (AForkSparesClass *klass)
+_afork_spare_forks_class_init (AForkSpareForksClass *klass)
 {
-  G_OBJECT_CLASS (klass)->finalize = _afork_spares_finalize;
+  G_OBJECT_CLASS (klass)->finalize = _afork_spare_forks_finalize;
 }
 
 static void
-_afork_spares_init (AForkSpares *self)
+_afork_spare_forks_init (AForkSpareForks *self)
 {
-  g_queue_init (&self->peers);
+  g_queue_init (&self->clients);
 }
 
 /* For the library. */
 
-AForkSpares *
-_afork_spares_new (AForkPeer *template)
+AForkSpareForks *
+_afork_spare_forks_new (AForkClient *template)
 {
-  AForkSpares *self = g_object_new (AFORK_TYPE_SPARES, NULL);
+  AForkSpareForks *self = g_object_new (AFORK_TYPE_SPARE_FORKS, NULL);
 
-  self->template = _afork_peer_ref (template);
-  self->context = _afork_context_ref (_afork_peer_get_home (template));
+  self->template = _afork_client_ref (template);
+  self->context = _afork_context_ref (_afork_client_get_home (template));
   return self;
 }
 
 void
-_afork_spares_free (AForkSpares *self)
+_afork_spare_forks_free (AForkSpareForks *self)
 {
   /* Somebody may be about to tell it of a peer. */
   self->number = 0;
   _afork_source_clear (&self->timer);
-  g_queue_clear_full (&self->peers, give_up);
+  g_queue_clear_full (&self->clients, give_up);
   g_object_unref (self);
 }
 
 void
-_afork_spares_set_number (AForkSpares *self,
-                          guint        number)
+_afork_spare_forks_set_number (AForkSpareForks *self,
+                               guint            number)
 {
   self->number = number;
   self->n_losses = 0;
-  while (self->peers.length > number)
-    give_up (g_queue_pop_tail (&self->peers));
+  while (self->clients.length > number)
+    give_up (g_queue_pop_tail (&self->clients));
   await_quiet (self);
 }
 
 void
-_afork_spares_discard (AForkSpares *self)
+_afork_spare_forks_discard (AForkSpareForks *self)
 {
-  g_queue_clear_full (&self->peers, give_up);
+  g_queue_clear_full (&self->clients, give_up);
   self->n_losses = 0;
   await_quiet (self);
 }
 
-AForkPeer *
-_afork_spares_take (AForkSpares *self)
+AForkClient *
+_afork_spare_forks_take (AForkSpareForks *self)
 {
-  gboolean template_lives = _afork_peer_is_open (self->template);
-  AForkPeer *taken = NULL;
+  gboolean template_lives = _afork_client_is_open (self->template);
+  AForkClient *taken = NULL;
 
-  while (taken == NULL && !g_queue_is_empty (&self->peers))
+  while (taken == NULL && !g_queue_is_empty (&self->clients))
     {
-      AForkPeer *peer = g_queue_pop_head (&self->peers);
+      AForkClient *client = g_queue_pop_head (&self->clients);
 
       /* What has befallen a spare is no business of whoever wants a fork. */
-      if (template_lives && _afork_peer_is_open (peer))
-        taken = peer;
+      if (template_lives && _afork_client_is_open (client))
+        taken = client;
       else
-        give_up (peer);
+        give_up (client);
     }
 
   if (taken != NULL)

@@ -26,21 +26,21 @@
 /* The native runtime, where GLib is there as well. */
 typedef struct
 {
-  AForkNative  native;          /* first: the runtime's functions take it for all there is */
-  AForkWakeups wakeups;
-} Program;
+  AForkNative         native;   /* first: the runtime's functions take it for all there is */
+  AForkContextWakeups wakeups;
+} SelfServer;
 
 static void
-program_forked (void *data)
+self_server_forked (void *data)
 {
-  _afork_wakeups_renew (&((Program *) data)->wakeups);
+  _afork_context_wakeups_renew (&((SelfServer *) data)->wakeups);
 }
 
 static bool
-program_needs_fd (void *data,
-                  int   fd)
+self_server_needs_fd (void *data,
+                      int   fd)
 {
-  const AForkWakeups *wakeups = &((Program *) data)->wakeups;
+  const AForkContextWakeups *wakeups = &((SelfServer *) data)->wakeups;
 
   return fd == wakeups->fds[0] || fd == wakeups->fds[1];
 }
@@ -57,31 +57,32 @@ show_library (void)
 }
 
 void
-_afork_program_serve (int                 socket,
-                      gboolean            forked,
-                      const AForkWakeups *wakeups)
+_afork_self_server_serve (int                        socket,
+                          gboolean                   forked,
+                          const AForkContextWakeups *wakeups)
 {
-  static Program program;
+  static SelfServer self_server;
   static AForkWorkerRuntime runtime;
   AForkFailure failure;
 
-  program.wakeups = *wakeups;
+  self_server.wakeups = *wakeups;
   runtime = afork_native_runtime;
-  runtime.forked = program_forked;
-  runtime.needs_fd = program_needs_fd;
+  runtime.forked = self_server_forked;
+  runtime.needs_fd = self_server_needs_fd;
 
   afork_open_standard_fds ();
   afork_prepare_socket (socket);
   show_library ();
-  afork_native_init (&program.native);
+  afork_native_init (&self_server.native);
   /* A worker that is forked off itself has been here, and keeps its modules. */
-  if (program.native.n_modules == 0 && !afork_native_add_program (&program.native, &failure))
+  if (self_server.native.n_modules == 0
+      && !afork_native_add_program (&self_server.native, &failure))
     _exit (AFORK_EXIT_BASE + (int) failure.code);
-  afork_serve (socket, forked, &runtime, &program);
+  afork_serve (socket, forked, &runtime, &self_server);
 }
 
 gboolean
-_afork_program_check_threads (GError **error)
+_afork_self_server_check_threads (GError **error)
 {
   g_autofree char *message = NULL;
   AForkFailure failure;
@@ -113,27 +114,27 @@ reset_signals (void)
  * none of the program's handlers can be entered any more. After that it may do anything, for the
  * program had one thread, which held no lock when it forked. */
 G_GNUC_NORETURN static void
-become_template (int                 socket,
-                 const AForkWakeups *wakeups)
+become_template (int                        socket,
+                 const AForkContextWakeups *wakeups)
 {
   reset_signals ();
-  _afork_wakeups_renew (wakeups);
+  _afork_context_wakeups_renew (wakeups);
   _afork_atfork_run_in_child ();
-  _afork_program_serve (socket, TRUE, wakeups);
+  _afork_self_server_serve (socket, TRUE, wakeups);
 }
 
 gboolean
-_afork_program_fork (int      socket,
-                     GPid    *pid,
-                     int     *pidfd,
-                     GError **error)
+_afork_self_server_fork (int      socket,
+                         GPid    *pid,
+                         int     *pidfd,
+                         GError **error)
 {
   g_auto(AForkFd) owned_socket = socket;
   sigset_t all, before;
-  AForkWakeups wakeups;
+  AForkContextWakeups wakeups;
   pid_t child;
 
-  _afork_wakeups_find (&wakeups);
+  _afork_context_wakeups_find (&wakeups);
   /* What the program has printed is written once, not by each fork again. */
   fflush (NULL);
 

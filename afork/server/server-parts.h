@@ -23,17 +23,17 @@
 typedef struct
 {
   bool                      forked;
-  bool                      unborn;     /* the caller has not got the pidfd that it is to get */
+  bool                      unreported;  /* the caller has not got the pidfd that it is to get */
   bool                      ignores[2];     /* AFORK_IGNORED_SIGNALS: no module has changed that */
-  bool                      discards;   /* what still comes means nothing */
+  bool                      discards;    /* what still comes means nothing */
   const AForkWorkerRuntime *runtime;
   void                     *runtime_data;
   AForkItems                items;
-  AForkItems                taken;      /* by the function that is run */
-  int                      *mapped;     /* numbers that descriptors were mapped to, or NULL */
+  AForkItems                taken;       /* by the function that is run */
+  int                      *mapped;      /* numbers that descriptors were mapped to, or NULL */
   size_t                    n_mapped;
-  int                       outcome;    /* the socket that tells how executing went, or -1 */
-  int                       death_pipe; /* the pipe whose end ends the process group, or -1 … */
+  int                       exec_status; /* the socket that tells how executing went, or -1 */
+  int                       death_pipe;  /* the pipe whose end ends the process group, or -1 … */
   int                       own_death_pipe; /* … and opened again, for this process, or -1 */
   ino_t                     death_pipe_inode;
   AForkChildren             children;

@@ -82,7 +82,7 @@ afork_server_reply (AForkFrame *frame,
   int fds[2], pidfd = -1;
   bool sent;
 
-  if (afork_server.unborn)
+  if (afork_server.unreported)
     {
       if (!add_pidfd (frame, fds))
         return false;
@@ -100,16 +100,16 @@ afork_server_reply (AForkFrame *frame,
   if (pidfd >= 0)
     afork_sys_close (pidfd);
   if (sent)
-    afork_server.unborn = false;
+    afork_server.unreported = false;
   return sent;
 }
 
 bool
 afork_server_report_fork (void)
 {
-  AForkFrame born = { .kind = AFORK_FRAME_FORKED };
+  AForkFrame fork_frame = { .kind = AFORK_FRAME_FORKED };
 
-  return !afork_server.unborn || afork_server_reply (&born, -1);
+  return !afork_server.unreported || afork_server_reply (&fork_frame, -1);
 }
 
 /* The end of a server, or of what it became. */
@@ -142,8 +142,8 @@ afork_server_end (int status)
 static void
 give_up_items (void)
 {
-  if (afork_server.outcome >= 0)
-    close (afork_server.outcome);
+  if (afork_server.exec_status >= 0)
+    close (afork_server.exec_status);
   for (size_t i = 0; i < afork_server.items.n_items; i++)
     if (afork_server.items.items[i].kind == AFORK_ITEM_FD)
       close (afork_server.items.items[i].fd);
@@ -242,7 +242,7 @@ afork_server_fail (void)
     .number = { code },
     .string = { afork_server.failure.text },
   };
-  int pidfd = afork_server.unborn ? afork_pidfd_open_self () : -1;
+  int pidfd = afork_server.unreported ? afork_pidfd_open_self () : -1;
 
   /* If no pidfd can be had, or none can be sent, the error goes without. */
   frame.n_fds = pidfd >= 0;
@@ -253,7 +253,7 @@ afork_server_fail (void)
     }
   if (pidfd >= 0)
     close (pidfd);
-  afork_server.unborn = false;
+  afork_server.unreported = false;
   if (afork_server.link.error != 0)
     give_up_socket ();
 

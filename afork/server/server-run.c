@@ -58,7 +58,7 @@ fork_process (uint32_t number,
   if (pid == 0)
     {
       afork_server.forked = true;
-      afork_server.unborn = true;
+      afork_server.unreported = true;
       afork_server_open_death_pipe ();
       if (afork_server.runtime->forked != NULL)
         afork_server.runtime->forked (afork_server.runtime_data);
@@ -330,13 +330,13 @@ afork_serve_exec (const AForkFrame *frame)
                               "EXEC came without a program");
 
   argv = afork_server_strings_to_array (frame->strings);
-  afork_server.outcome = afork_link_take_fd (&afork_server.link);
+  afork_server.exec_status = afork_link_take_fd (&afork_server.link);
   if (argv == NULL || !become_worker (NULL))
     return false;
 
   /* From here on the socket is the program's, and what fails is told on the other one. */
   socket = afork_server.link.socket;
-  afork_server.link.socket = afork_server.outcome;
+  afork_server.link.socket = afork_server.exec_status;
   if (!map_socket (socket))
     return false;
   /* A program that has no descriptor of the lifeline would not hang on it. */
@@ -367,6 +367,6 @@ afork_serve_identify (uint32_t version)
                               "The caller speaks version %u of the protocol, and this process "
                               "version %u", version, AFORK_WIRE_VERSION);
 
-  afork_server.unborn = true;
+  afork_server.unreported = true;
   return true;
 }

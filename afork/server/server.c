@@ -84,7 +84,7 @@ wait_for_commands (void)
   bool readable;
 
   /* A fork that has its commands already tells its birth with their outcome, in one message. */
-  if (afork_server.unborn)
+  if (afork_server.unreported)
     {
       AForkLinkResult result;
 
@@ -134,7 +134,7 @@ afork_serve (int                       socket,
   afork_server.n_mapped = 0;
   afork_server.forked = forked;
   afork_server.discards = false;
-  afork_server.outcome = -1;
+  afork_server.exec_status = -1;
   afork_server.death_pipe = -1;
   afork_server.own_death_pipe = -1;
   afork_server.runtime = runtime;

@@ -16,7 +16,7 @@
 enum
 {
   /* Frames are gathered up to about this in one piece of memory. */
-  COMFORTABLE_BATCH = 64 * 1024,
+  COMFORTABLE_BUFFER = 64 * 1024,
   /* What is sent at once if nobody waits for it. A caller has other things to do. */
   MAX_FLUSH = 1024 * 1024,
 };
@@ -32,23 +32,23 @@ typedef struct
   guint        first_fd;
   guint        n_fds;
   gsize        n_sent;
-} Batch;
+} WriteBuffer;
 
 struct _AForkCallWriter
 {
   int     fd;
 
-  AForkCallOutbox *outbox;    /* what is to be sent before the batches; or NULL */
-  GQueue           batches;   /* of Batch, the next to be sent first */
-  Batch           *spare;     /* an empty one, or NULL */
-  gsize            n_unsent;  /* bytes in batches */
-  guint64          n_sent;    /* … and ever sent */
+  AForkCallOutbox *outbox;        /* what is to be sent before the batches; or NULL */
+  GQueue           write_buffers; /* of Batch, the next to be sent first */
+  WriteBuffer     *spare;         /* an empty one, or NULL */
+  gsize            n_unsent;      /* bytes in batches */
+  guint64          n_sent;        /* … and ever sent */
 };
 
 /* Gathering. */
 
 static void
-batch_free (Batch *self)
+write_buffer_free (WriteBuffer *self)
 {
   g_byte_array_unref (self->bytes);
   g_clear_pointer (&self->data, g_bytes_unref);
@@ -57,50 +57,51 @@ batch_free (Batch *self)
 }
 
 static gsize
-batch_get_size (const Batch *self)
+write_buffer_get_size (const WriteBuffer *self)
 {
   return self->bytes->len + (self->data != NULL ? g_bytes_get_size (self->data) : 0)
     + self->n_zeros;
 }
 
 /* A batch to which a head of SIZE bytes and descriptors can be added. */
-static Batch *
-get_open_batch (AForkCallWriter *self,
-                gsize            size,
-                gboolean         with_fds)
+static WriteBuffer *
+get_open_buffer (AForkCallWriter *self,
+                 gsize            size,
+                 gboolean         with_fds)
 {
-  Batch *batch = g_queue_peek_tail (&self->batches);
+  WriteBuffer *write_buffer = g_queue_peek_tail (&self->write_buffers);
 
-  if (batch != NULL && batch->data == NULL && !with_fds
-      && batch->bytes->len + size <= COMFORTABLE_BATCH)
-    return batch;
+  if (write_buffer != NULL && write_buffer->data == NULL && !with_fds
+      && write_buffer->bytes->len + size <= COMFORTABLE_BUFFER)
+    return write_buffer;
 
-  batch = g_steal_pointer (&self->spare);
-  if (batch == NULL)
+  write_buffer = g_steal_pointer (&self->spare);
+  if (write_buffer == NULL)
     {
-      batch = g_new0 (Batch, 1);
-      batch->bytes = g_byte_array_new ();
+      write_buffer = g_new0 (WriteBuffer, 1);
+      write_buffer->bytes = g_byte_array_new ();
     }
-  g_queue_push_tail (&self->batches, batch);
-  return batch;
+  g_queue_push_tail (&self->write_buffers, write_buffer);
+  return write_buffer;
 }
 
 /* One that has been sent serves again. */
 static void
-retire_batch (AForkCallWriter *self)
+retire_buffer (AForkCallWriter *self)
 {
-  Batch *batch = g_queue_pop_head (&self->batches);
+  WriteBuffer *write_buffer = g_queue_pop_head (&self->write_buffers);
 
-  if (self->spare != NULL || batch->data != NULL || batch->bytes->len > COMFORTABLE_BATCH)
+  if (self->spare != NULL || write_buffer->data != NULL
+      || write_buffer->bytes->len > COMFORTABLE_BUFFER)
     {
-      batch_free (batch);
+      write_buffer_free (write_buffer);
       return;
     }
 
-  g_byte_array_set_size (batch->bytes, 0);
-  batch->n_zeros = 0;
-  batch->n_sent = 0;
-  self->spare = batch;
+  g_byte_array_set_size (write_buffer->bytes, 0);
+  write_buffer->n_zeros = 0;
+  write_buffer->n_sent = 0;
+  self->spare = write_buffer;
 }
 
 /* Where to write SIZE bytes of a frame, or NULL. What is in a batch comes behind all that is in the
@@ -109,31 +110,31 @@ static guint8 *
 add_to_outbox (AForkCallWriter *self,
                gsize            size)
 {
-  if (self->outbox == NULL || !g_queue_is_empty (&self->batches))
+  if (self->outbox == NULL || !g_queue_is_empty (&self->write_buffers))
     return NULL;
 
   return _afork_call_outbox_add (self->outbox, size, self->n_sent);
 }
 
 static guint8 *
-add_to_batch (AForkCallWriter      *self,
-              const AForkCallFrame *frame,
-              gsize                 size,
-              GUnixFDList          *fds,
-              guint                 first_fd)
+add_to_buffer (AForkCallWriter      *self,
+               const AForkCallFrame *frame,
+               gsize                 size,
+               GUnixFDList          *fds,
+               guint                 first_fd)
 {
-  Batch *batch = get_open_batch (self, size, frame->n_fds > 0);
-  guint start = batch->bytes->len;
+  WriteBuffer *write_buffer = get_open_buffer (self, size, frame->n_fds > 0);
+  guint start = write_buffer->bytes->len;
 
-  g_byte_array_set_size (batch->bytes, start + (guint) size);
+  g_byte_array_set_size (write_buffer->bytes, start + (guint) size);
   if (frame->n_fds > 0)
     {
-      batch->fds = g_object_ref (fds);
-      batch->first_fd = first_fd;
-      batch->n_fds = frame->n_fds;
+      write_buffer->fds = g_object_ref (fds);
+      write_buffer->first_fd = first_fd;
+      write_buffer->n_fds = frame->n_fds;
     }
   self->n_unsent += size;
-  return batch->bytes->data + start;
+  return write_buffer->bytes->data + start;
 }
 
 /* Adds the data of the frame that was added last, without copying them. */
@@ -142,10 +143,10 @@ add_data_apart (AForkCallWriter *self,
                 GBytes          *data,
                 gsize            padding)
 {
-  Batch *batch = g_queue_peek_tail (&self->batches);
+  WriteBuffer *write_buffer = g_queue_peek_tail (&self->write_buffers);
 
-  batch->data = g_bytes_ref (data);
-  batch->n_zeros = padding;
+  write_buffer->data = g_bytes_ref (data);
+  write_buffer->n_zeros = padding;
   self->n_unsent += g_bytes_get_size (data) + padding;
 }
 
@@ -163,7 +164,7 @@ _afork_call_writer_gather (AForkCallWriter      *self,
   guint8 *out = !apart && frame->n_fds == 0 ? add_to_outbox (self, size) : NULL;
 
   if (out == NULL)
-    out = add_to_batch (self, frame, size, fds, first_fd);
+    out = add_to_buffer (self, frame, size, fds, first_fd);
   afork_call_frame_write (frame, out);
   if (apart)
     {
@@ -182,19 +183,20 @@ _afork_call_writer_gather (AForkCallWriter      *self,
 
 /* What is left of the batch, up to MAX_SIZE bytes, as vectors. */
 static gsize
-get_vectors (Batch        *batch,
+get_vectors (WriteBuffer  *write_buffer,
              gsize         max_size,
              struct iovec *vectors)
 {
   static guint8 zeros[8];
   gsize data_size = 0;
-  const void *data = batch->data != NULL ? g_bytes_get_data (batch->data, &data_size) : NULL;
+  const void *data = write_buffer->data != NULL ? g_bytes_get_data (write_buffer->data, &data_size)
+    : NULL;
   const struct iovec parts[] = {
-    { batch->bytes->data, batch->bytes->len },
+    { write_buffer->bytes->data, write_buffer->bytes->len },
     { (void *) data, data_size },
-    { zeros, batch->n_zeros },
+    { zeros, write_buffer->n_zeros },
   };
-  gsize n_sent = batch->n_sent;
+  gsize n_sent = write_buffer->n_sent;
   gsize n_vectors = 0;
 
   for (gsize i = 0; i < G_N_ELEMENTS (parts); i++)
@@ -227,7 +229,7 @@ send_bytes (AForkCallWriter *self,
 
 static gssize
 send_once (AForkCallWriter *self,
-           Batch           *batch,
+           WriteBuffer     *write_buffer,
            gsize            max_size)
 {
   union { char bytes[CMSG_SPACE (AFORK_CALL_FRAME_MAX_FDS * sizeof (int))]; struct cmsghdr align; }
@@ -235,23 +237,23 @@ send_once (AForkCallWriter *self,
   struct iovec vectors[3];
   struct msghdr message = {
     .msg_iov = vectors,
-    .msg_iovlen = get_vectors (batch, max_size, vectors),
+    .msg_iovlen = get_vectors (write_buffer, max_size, vectors),
   };
   gssize result;
 
-  if (batch->fds != NULL)
+  if (write_buffer->fds != NULL)
     {
-      const int *fds = g_unix_fd_list_peek_fds (batch->fds, NULL);
+      const int *fds = g_unix_fd_list_peek_fds (write_buffer->fds, NULL);
       struct cmsghdr *header;
 
       message.msg_control = control.bytes;
-      message.msg_controllen = CMSG_SPACE (batch->n_fds * sizeof (int));
+      message.msg_controllen = CMSG_SPACE (write_buffer->n_fds * sizeof (int));
       memset (control.bytes, 0, message.msg_controllen);
       header = CMSG_FIRSTHDR (&message);
       header->cmsg_level = SOL_SOCKET;
       header->cmsg_type = SCM_RIGHTS;
-      header->cmsg_len = CMSG_LEN (batch->n_fds * sizeof (int));
-      memcpy (CMSG_DATA (header), fds + batch->first_fd, batch->n_fds * sizeof (int));
+      header->cmsg_len = CMSG_LEN (write_buffer->n_fds * sizeof (int));
+      memcpy (CMSG_DATA (header), fds + write_buffer->first_fd, write_buffer->n_fds * sizeof (int));
     }
 
   /* For most there is a cheaper call, which copies no header. */
@@ -336,26 +338,26 @@ _afork_call_writer_flush (AForkCallWriter  *self,
 {
   AForkCallStreamStatus status = AFORK_CALL_STREAM_OK;
   gsize n_left = wait ? G_MAXSIZE : MAX_FLUSH;
-  Batch *batch;
+  WriteBuffer *write_buffer;
 
   if (self->outbox != NULL)
     status = flush_outbox (self, wait, error);
   while (status == AFORK_CALL_STREAM_OK && n_left > 0
-         && (batch = g_queue_peek_head (&self->batches)) != NULL)
+         && (write_buffer = g_queue_peek_head (&self->write_buffers)) != NULL)
     {
-      gssize result = send_once (self, batch, n_left);
+      gssize result = send_once (self, write_buffer, n_left);
 
       if (result >= 0)
         {
-          g_autoptr(GUnixFDList) sent_fds G_GNUC_UNUSED = g_steal_pointer (&batch->fds);
+          g_autoptr(GUnixFDList) sent_fds G_GNUC_UNUSED = g_steal_pointer (&write_buffer->fds);
 
           n_left -= (gsize) result;
-          batch->n_sent += (gsize) result;
+          write_buffer->n_sent += (gsize) result;
           self->n_unsent -= (gsize) result;
           self->n_sent += (guint64) result;
           /* This and the list may run code of the program, which may send by this writer. */
-          if (batch->n_sent == batch_get_size (batch))
-            retire_batch (self);
+          if (write_buffer->n_sent == write_buffer_get_size (write_buffer))
+            retire_buffer (self);
         }
       else
         status = handle_error (self, errno, wait, error);
@@ -368,41 +370,42 @@ _afork_call_writer_flush (AForkCallWriter  *self,
 
 /* Moves what is left of the batch to the outbox. */
 static gboolean
-keep_batch (AForkCallWriter *self,
-            Batch           *batch)
+keep_buffer (AForkCallWriter *self,
+             WriteBuffer     *write_buffer)
 {
-  gsize size = batch_get_size (batch) - batch->n_sent;
+  gsize size = write_buffer_get_size (write_buffer) - write_buffer->n_sent;
   struct iovec vectors[3];
   gsize n_vectors;
   guint8 *out;
 
-  if (batch->fds != NULL
+  if (write_buffer->fds != NULL
       || (out = _afork_call_outbox_add (self->outbox, size, self->n_sent)) == NULL)
     return FALSE;
 
-  n_vectors = get_vectors (batch, G_MAXSIZE, vectors);
+  n_vectors = get_vectors (write_buffer, G_MAXSIZE, vectors);
   for (gsize i = 0; i < n_vectors; i++)
     {
       memcpy (out, vectors[i].iov_base, vectors[i].iov_len);
       out += vectors[i].iov_len;
     }
   self->n_unsent -= size;
-  retire_batch (self);
+  retire_buffer (self);
   return TRUE;
 }
 
 gboolean
 _afork_call_writer_keep (AForkCallWriter *self)
 {
-  Batch *batch;
+  WriteBuffer *write_buffer;
 
   if (self->outbox == NULL)
     return self->n_unsent == 0;
 
-  while ((batch = g_queue_peek_head (&self->batches)) != NULL && keep_batch (self, batch))
+  while ((write_buffer = g_queue_peek_head (&self->write_buffers)) != NULL
+         && keep_buffer (self, write_buffer))
     ;
   _afork_call_outbox_publish (self->outbox);
-  return g_queue_is_empty (&self->batches);
+  return g_queue_is_empty (&self->write_buffers);
 }
 
 void
@@ -449,14 +452,14 @@ _afork_call_writer_get_n_gathered (AForkCallWriter *self)
 void
 _afork_call_writer_drop_unsent (AForkCallWriter *self)
 {
-  GQueue dropped = self->batches;
+  GQueue dropped = self->write_buffers;
 
   /* Code of the program that frees its bytes finds the queue empty, and may gather more. */
-  g_queue_init (&self->batches);
+  g_queue_init (&self->write_buffers);
   if (self->outbox != NULL)
     _afork_call_outbox_clear (self->outbox);
   self->n_unsent = 0;
-  g_queue_clear_full (&dropped, (GDestroyNotify) batch_free);
+  g_queue_clear_full (&dropped, (GDestroyNotify) write_buffer_free);
 }
 
 AForkCallWriter *
@@ -465,7 +468,7 @@ _afork_call_writer_new (int fd)
   AForkCallWriter *self = g_new0 (AForkCallWriter, 1);
 
   self->fd = fd;
-  g_queue_init (&self->batches);
+  g_queue_init (&self->write_buffers);
   return self;
 }
 
@@ -474,6 +477,6 @@ _afork_call_writer_free (AForkCallWriter *self)
 {
   _afork_call_writer_drop_unsent (self);
   g_clear_pointer (&self->outbox, _afork_call_outbox_free);
-  g_clear_pointer (&self->spare, batch_free);
+  g_clear_pointer (&self->spare, write_buffer_free);
   g_free (self);
 }

@@ -80,7 +80,7 @@ source_dispatch (GSource     *source,
   g_source_set_ready_time (source,
                            retries ? g_get_monotonic_time () + AFORK_CALL_STREAM_RETRY_TIME : -1);
 
-  if (g_atomic_int_get (&self->deaf) || (condition & (G_IO_HUP | G_IO_ERR)) != 0
+  if (g_atomic_int_get (&self->write_closed) || (condition & (G_IO_HUP | G_IO_ERR)) != 0
       || (self->ended && !_afork_call_service_has_begun (self) && !self->waits_for_room))
     g_main_loop_quit (self->loop);
   return G_SOURCE_CONTINUE;
@@ -92,11 +92,11 @@ void
 _afork_call_service_serve_concurrently (AForkCallService *self)
 {
   GMainLoop *loop = g_main_loop_new (NULL, FALSE);
-  AForkWakeups wakeups;
+  AForkContextWakeups wakeups;
 
   /* If a template has made the context already, it shares the wake-ups of all its forks. */
-  _afork_wakeups_find (&wakeups);
-  _afork_wakeups_renew (&wakeups);
+  _afork_context_wakeups_find (&wakeups);
+  _afork_context_wakeups_renew (&wakeups);
   g_mutex_lock (&self->output_lock);
   self->loop = loop;
   g_mutex_unlock (&self->output_lock);

@@ -111,7 +111,7 @@ _afork_call_service_flush (AForkCallService *self,
     self->send_fault = g_strdup (error->message);
   if (status == AFORK_CALL_STREAM_END || status == AFORK_CALL_STREAM_FAILED)
     {
-      g_atomic_int_set (&self->deaf, TRUE);
+      g_atomic_int_set (&self->write_closed, TRUE);
       _afork_call_stream_drop_unsent (self->stream);
     }
   return status;
@@ -127,7 +127,7 @@ notify_given_up (AForkCallService *self)
   while (g_atomic_int_get (&self->given_up) && g_mutex_trylock (&self->output_lock))
     {
       g_atomic_int_set (&self->given_up, FALSE);
-      if (!self->deaf)
+      if (!self->write_closed)
         _afork_call_service_flush (self, FALSE);
       g_mutex_unlock (&self->output_lock);
     }
@@ -243,7 +243,7 @@ send_frame (AForkCallService   *self,
   const AForkCallFrame frame = { .kind = kind, .number = number };
 
   g_mutex_lock (&self->output_lock);
-  if (!self->deaf)
+  if (!self->write_closed)
     {
       _afork_call_stream_send (self->stream, &frame);
       send_gathered (self);
@@ -277,7 +277,7 @@ _afork_call_service_send_value (AForkCallService   *self,
   g_autoptr(GError) error = NULL;
 
   g_mutex_lock (&self->output_lock);
-  if (!self->deaf
+  if (!self->write_closed
       && _afork_call_stream_send_value (self->stream, kind, 0, number, value, NULL, NULL, &error))
     send_gathered (self);
   _afork_call_service_unlock_output (self);
@@ -308,7 +308,7 @@ _afork_call_service_answer (AForkCallService *self,
     forget_call (self, number);
 
   g_mutex_lock (&self->output_lock);
-  if (!self->deaf)
+  if (!self->write_closed)
     {
       if (error == NULL)
         _afork_call_stream_send_value (self->stream, AFORK_CALL_FRAME_RESULT, 0, number, value, fds,

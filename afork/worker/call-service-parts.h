@@ -21,7 +21,7 @@ struct _AForkCallService
   AForkCallDoneFunc  done;          /* or NULL */
 
   GMutex             output_lock;   /* for the stream's sending, and: */
-  int                deaf;          /* atomic: the caller takes no more. Set with `output_lock` */
+  int                write_closed;  /* atomic: the caller takes no more. Set with `output_lock` */
   char              *send_fault;    /* why nothing can be sent any more, or NULL */
   gint               given_up;      /* atomic: a blob was, by another thread than that below */
   GThread           *thread;        /* that serves */

@@ -91,7 +91,7 @@ send_segment_notices (AForkCallService *self)
     return;
 
   g_mutex_lock (&self->output_lock);
-  if (!self->deaf)
+  if (!self->write_closed)
     _afork_call_service_flush (self, TRUE);
   _afork_call_service_unlock_output (self);
 }
@@ -149,7 +149,7 @@ _afork_call_service_serve_sequentially (AForkCallService *self)
 {
   AForkCall *call;
 
-  while (!g_atomic_int_get (&self->deaf) && (call = next_call (self)) != NULL)
+  while (!g_atomic_int_get (&self->write_closed) && (call = next_call (self)) != NULL)
     {
       serve_call (self, call);
 

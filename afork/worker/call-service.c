@@ -50,7 +50,7 @@ exit_cb (void)
   if (getpid () != self->pid || !g_mutex_trylock (&self->output_lock))
     return;
 
-  if (!self->deaf)
+  if (!self->write_closed)
     _afork_call_service_flush (self, TRUE);
   g_mutex_unlock (&self->output_lock);
 }

@@ -162,14 +162,14 @@ _afork_call_cancel (AForkCall *self)
 /* Nobody can listen for the cancellation of the call. So it fails, and its function finds it
  * cancelled. ERROR is why. */
 static void
-fail_unheard (AForkCall    *self,
-              const GError *error)
+fail_not_listening (AForkCall    *self,
+                    const GError *error)
 {
-  g_autoptr(GError) told = g_error_copy (error);
+  g_autoptr(GError) explained = g_error_copy (error);
 
-  g_prefix_error (&told, "%s ", _("A call that can be cancelled has to be listened to."));
+  g_prefix_error (&explained, "%s ", _("A call that can be cancelled has to be listened to."));
   if (g_atomic_int_compare_and_exchange (&self->answered, ANSWERED_NOT, ANSWERED_FOR))
-    _afork_call_service_answer (self->service, self->number, NULL, NULL, NULL, told);
+    _afork_call_service_answer (self->service, self->number, NULL, NULL, NULL, explained);
   _afork_call_cancel (self);
 }
 
@@ -250,7 +250,7 @@ afork_call_get_cancellable (AForkCall *self)
   if (cancelled)
     g_cancellable_cancel (self->cancellable);
   else if (is_new && !_afork_call_service_listen (self->service, &error))
-    fail_unheard (self, error);
+    fail_not_listening (self, error);
   return self->cancellable;
 }
 

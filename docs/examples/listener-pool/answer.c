@@ -17,12 +17,12 @@
 static void
 answer_client (int client)
 {
-  struct timeval patience = { .tv_sec = 5 };
+  struct timeval timeout = { .tv_sec = 5 };
   char request[4096];
   char text[256];
   int length;
 
-  setsockopt (client, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  setsockopt (client, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
   if (read (client, request, sizeof request) <= 0)
     return;
 
