@@ -11,7 +11,7 @@
 G_BEGIN_DECLS
 
 /* The template of afork_early(), if that was called in this thread's thread-default main context;
- * else NULL. It is given no preparation, so that its forks are fresh processes. */
+ * else NULL. It is given no command log, so that its forks are fresh processes. */
 AForkProcess *_afork_early_get (void);
 
 G_END_DECLS

@@ -15,7 +15,7 @@
 #include "self/self-server.h"
 
 /* Made before there is a second thread, and kept to the program's end. In a fork of the program it
- * is stranded, and as good as not there. */
+ * has lost its context, and as good as not there. */
 static AForkProcess *early;
 
 /**

@@ -626,7 +626,7 @@ _afork_process_expect_run (AForkProcess *self,
   return TRUE;
 }
 
-/* What the peer tells. */
+/* What the client tells. */
 
 static gboolean
 set_state (AForkProcess      *self,
@@ -981,7 +981,7 @@ release_cb (gpointer data)
   g_free (released);
 }
 
-/* The peer may be at work in another thread, so it is let go only while the context is held: with
+/* The client may be at work in another thread, so it is let go only while the context is held: with
  * our own reference, which is not to be the last in this thread. */
 static void
 release (AForkProcess *self)

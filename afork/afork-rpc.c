@@ -881,8 +881,8 @@ afork_rpc_new (AForkProcess *process,
  * @callback: (nullable) (scope async): what to call with the answer
  * @user_data: data for @callback
  *
- * Calls the worker's function. Nothing waits: the call leaves when the main context turns, with all
- * that were made until then.
+ * Calls the worker's function. Nothing waits: the call leaves when the main context is iterated,
+ * with all that were made until then.
  *
  * Cancelling it ends it at once. The worker does not begin with it, or is told by
  * [method@AFork.Call.get_cancellable].

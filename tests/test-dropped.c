@@ -22,7 +22,7 @@ wake_cb (int          fd,
   return G_SOURCE_CONTINUE;
 }
 
-/* Turns the main context until the last writer of the pipe is gone. Closes FD. */
+/* Iterates the main context until the last writer of the pipe is gone. Closes FD. */
 static void
 assert_pipe (int         fd,
              const char *expected)

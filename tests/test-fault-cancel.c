@@ -140,7 +140,7 @@ test_cancel_queued (Census        *census,
   expect_gone (&reading);
 }
 
-/* After one turn of the main context, two and so on, until that is too late. */
+/* After one iteration of the main context, two and so on, until that is too late. */
 static void
 test_cancel_after_iterations (Census        *census,
                               gconstpointer  data)
@@ -432,7 +432,7 @@ test_drop_prepared (Census        *census,
   expect_text (&reading, way->create == create_command ? "" : "one two");
 }
 
-/* After so many turns of the main context. */
+/* After so many iterations of the main context. */
 static void
 test_drop_after_iterations (Census        *census,
                             gconstpointer  data)

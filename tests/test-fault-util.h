@@ -60,7 +60,7 @@ void assert_error_text    (GError       *error,
                            int           code,
                            const char   *text);
 
-/* Turns the main context as long as it has something to do at once. */
+/* Iterates the main context as long as it has something to do at once. */
 void iterate              (void);
 
 /* Returns when the process, which is a child of this one, is stopped. */

@@ -646,7 +646,7 @@ test_handed_on (void)
 }
 
 /* An operation that is not answered keeps its context, as each GTask does. When the process ends,
- * whoever turns the context hears of it. */
+ * whoever iterates the context hears of it. */
 static gpointer
 drop_in_thread (gpointer data)
 {

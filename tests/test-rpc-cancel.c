@@ -194,8 +194,8 @@ test_cancel_running (gboolean concurrent)
   begin_script (rpc, "r6", log);
   await_log (log, "p1 xcancelled e3 xtimed-out e4 r6 ");
 
-  /* The callback of a call whose cancellable is cancelled waits for the main context to turn, as
-   * that of a GTask does. The worker may be quicker. */
+  /* The callback of a call whose cancellable is cancelled waits for the main context to be
+   * iterated, as that of a GTask does. The worker may be quicker. */
   g_string_truncate (log, 0);
   begin_plain_script (rpc, "e1 c p2 e3 r4", cancellable, log);
   await_log (log, "e1 ");

@@ -26,7 +26,7 @@ expect_value (AForkRpc   *rpc,
   assert_uint32 (value, number);
 }
 
-/* Events come while a call waits; answers of others when the main context turns again. */
+/* Events come while a call waits; answers of others when the main context is iterated again. */
 static void
 test_nested_pending (gboolean concurrent)
 {

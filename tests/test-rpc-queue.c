@@ -161,7 +161,7 @@ set_cb (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-/* Turns the main context for MSEC milliseconds. */
+/* Iterates the main context for MSEC milliseconds. */
 static void
 pass_time (guint msec)
 {

@@ -41,7 +41,7 @@ void          begin_call         (AForkRpc      *rpc,
                                   GCancellable  *cancellable,
                                   GAsyncResult **result);
 
-/* The answer to a call, with the main context turning. */
+/* The answer to a call, with the main context iterated. */
 GVariant     *call               (AForkRpc      *rpc,
                                   GVariant      *args,
                                   GError       **error);
@@ -127,18 +127,18 @@ void          append_result_cb   (GObject       *object,
                                   GAsyncResult  *result,
                                   gpointer       data);
 
-/* Turns the main context until the log is as long as EXPECTED, which it must be. */
+/* Iterates the main context until the log is as long as EXPECTED, which it must be. */
 void          await_log          (GString       *log,
                                   const char    *expected);
 
-/* Turns the main context until TEXT is in the string. */
+/* Iterates the main context until TEXT is in the string. */
 void          await_text         (GString       *string,
                                   const char    *text);
 
 /* How long the process has been on a CPU, in nanoseconds. */
 guint64       get_cpu_time       (GPid           pid);
 
-/* Waits, without turning the main context, until the process has hardly run for a tenth of a
+/* Waits, without iterating the main context, until the process has hardly run for a tenth of a
  * second. */
 void          await_sleep        (GPid           pid);
 

@@ -346,7 +346,7 @@ cancel_and_iterate_cb (AForkJob   *job,
     ;
 }
 
-/* A handler of a job's cancels it, and turns the main context before it returns. That is in time
+/* A handler of a job's cancels it, and iterates the main context before it returns. That is in time
  * unless the answer has come. */
 static void
 check_cancel_within (const char *property,

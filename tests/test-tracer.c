@@ -98,7 +98,7 @@ set_true_cb (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-/* How often the main context turns while nothing happens. */
+/* How often the main context is iterated while nothing happens. */
 static guint
 count_turns (void)
 {

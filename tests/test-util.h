@@ -29,11 +29,11 @@ void     census_count (Census *census);
  * counts in advance what GIO's thread and calls that wait will have. */
 void     census_begin_single (Census *census);
 
-/* Gives up the templates again, and turns the main context until as many are left as there were. A
- * test that leaks hangs here, and says what it waits for when that takes long. */
+/* Gives up the templates again, and iterates the main context until as many are left as there were.
+ * A test that leaks hangs here, and says what it waits for when that takes long. */
 void     census_end   (Census *census);
 
-/* Turns the thread-default main context until as many are left, whatever templates there are. */
+/* Iterates the thread-default main context until as many are left, whatever templates there are. */
 void     census_await (Census *census);
 
 /* Does it around FUNCTION, a GTestFunc: for g_test_add_data_func(). */
@@ -71,15 +71,15 @@ void     store_result_cb (GObject      *object,
                           GAsyncResult *result,
                           gpointer      data);
 
-/* Turns the main context until *RESULT is there. */
+/* Iterates the main context until *RESULT is there. */
 void     await_result (GAsyncResult **result);
 
-/* Turns the main context until the process has come so far, or has ended. */
+/* Iterates the main context until the process has come so far, or has ended. */
 void     await_state  (AForkProcess      *process,
                        AForkProcessState  state);
 void     await_end    (AForkProcess      *process);
 
-/* The two in one: what run_async() or wait_async() came to, with the main context turning. */
+/* The two in one: what run_async() or wait_async() came to, with the main context iterated. */
 GSocketConnection *run_process  (AForkProcess  *process,
                                  const char    *function,
                                  GError       **error);

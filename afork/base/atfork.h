@@ -26,7 +26,7 @@ typedef struct
 
 /* Keeps SELF, a part of OWNER, until _afork_atfork_remove_hook(). RUN_IN_CHILD gives up the copy in
  * a fork: it closes descriptors and destroys sources, and sends nothing and calls nobody. It may
- * end other belongings. To be called in any thread, as is the other. */
+ * end other hooks. To be called in any thread, as is the other. */
 void     _afork_atfork_add_hook       (AForkAtforkHook       *self,
                                        void                 (*run_in_child) (gpointer owner),
                                        gpointer               owner);

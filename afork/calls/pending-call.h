@@ -83,7 +83,7 @@ void              _afork_pending_call_end             (AForkPendingCall         
                                                        GError                      *error);
 void              _afork_pending_call_cancel          (AForkPendingCall            *call);
 /* The same while the call is perhaps still being made: its callback waits for the main context to
- * turn. */
+ * be iterated. */
 void              _afork_pending_call_fail            (AForkPendingCall            *call,
                                                        GError                      *error);
 

@@ -12,7 +12,7 @@ enum { FIRST_SIZE = 16 };
 typedef struct AForkPendingPlace
 {
   guint32           number;     /* 0 if the place is free */
-  AForkPendingCall *call;       /* NULL if it was abandoned */
+  AForkPendingCall *call;       /* NULL if it is unwanted */
 } Place;
 
 static Place *

@@ -11,15 +11,15 @@ G_BEGIN_DECLS
 
 /* The calls that the worker has, by number. They get their numbers here, one after the other, and
  * so that each has a place of its own: looking for one is looking at one place. A call that has
- * ended before the worker has answered it is abandoned: its number only stays, until then. */
+ * ended before the worker has answered it is unwanted: its number only stays, until then. */
 typedef struct
 {
   struct AForkPendingPlace *places;     /* a power of two, of which at least half are free */
   guint                     n_places;
   guint                     n_taken;
-  guint                     n_calls;    /* … of them not abandoned */
+  guint                     n_calls;    /* … of them not unwanted */
   guint32                   last_number;
-  guint32                   oldest_number;  /* no call that is older is not abandoned */
+  guint32                   oldest_number;  /* no call that is older is not unwanted */
 } AForkPendingTable;
 
 void              _afork_pending_table_init          (AForkPendingTable  *self);
@@ -28,11 +28,11 @@ void              _afork_pending_table_clear         (AForkPendingTable  *self);
 /* Takes CALL, and gives it a number, which is not 0. */
 void              _afork_pending_table_add           (AForkPendingTable  *self,
                                                       AForkPendingCall   *call);
-/* Whether there is a call of that number. CALL becomes it, or NULL if it was abandoned. */
+/* Whether there is a call of that number. CALL becomes it, or NULL if it is unwanted. */
 gboolean          _afork_pending_table_find          (AForkPendingTable  *self,
                                                       guint32             number,
                                                       AForkPendingCall  **call);
-/* The one that was added first of those that are not abandoned, or NULL. */
+/* The one that was added first of those that are not unwanted, or NULL. */
 AForkPendingCall *_afork_pending_table_peek_oldest   (AForkPendingTable  *self);
 /* Gives the number up, and the call, if there is one, back: CALL has been found so. */
 void              _afork_pending_table_remove        (AForkPendingTable  *self,

@@ -706,7 +706,7 @@ attach (AForkWorkerLink *self)
   self->source = g_source_new (&source_funcs, sizeof (LinkSource));
   ((LinkSource *) self->source)->link = self;
   g_source_set_static_name (self->source, "[afork] calls");
-  /* A handler that turns the main context waits perhaps for an answer that comes here. */
+  /* A handler that iterates the main context waits perhaps for an answer that comes here. */
   g_source_set_can_recurse (self->source, TRUE);
   self->source_tag = g_source_add_unix_fd (self->source,
                                            _afork_call_stream_get_fd (self->stream),

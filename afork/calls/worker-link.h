@@ -52,8 +52,8 @@ AForkWorkerLink *_afork_worker_link_new        (AForkProcess                *pro
 AForkWorkerLink *_afork_worker_link_ref        (AForkWorkerLink             *self);
 void             _afork_worker_link_unref      (AForkWorkerLink             *self);
 
-/* Where to gather what is to be sent, which happens when the main context turns; NULL before the
- * worker runs, and after its end. */
+/* Where to gather what is to be sent, which happens when the main context is iterated; NULL before
+ * the worker runs, and after its end. */
 AForkCallStream *_afork_worker_link_get_stream (AForkWorkerLink             *self);
 
 /* What is known, when all has come, of the calls that the worker has begun. */

@@ -13,7 +13,7 @@
 
 #include "base/fd.h"
 
-/* Frames are gathered up to about this; a longer one has a batch of its own. */
+/* Frames are gathered up to about this; a longer one has a write buffer of its own. */
 enum { COMFORTABLE_SIZE = 16 * 1024 };
 
 struct _AForkWriteBuffer

@@ -67,9 +67,9 @@ static void     context_watch_free (gpointer      data);
 static void     run_in_child       (gpointer      data);
 
 /* The source. What is queued is sent when the context prepares to wait, which spares it a turn. It
- * is ready if that fails, and when a handler that was called for one frame turns the context while
- * the next one is here already; without a wake-up of the context: what queues something is of the
- * context's own thread, which does not sleep meanwhile. */
+ * is ready if that fails, and when a handler that was called for one frame iterates the context
+ * while the next one is here already; without a wake-up of the context: what queues something is of
+ * the context's own thread, which does not sleep meanwhile. */
 
 static gboolean
 has_to_flush (AForkChannel *self)
@@ -131,7 +131,7 @@ attach (AForkChannel *self,
   self->source = g_source_new (&source_funcs, sizeof (ChannelSource));
   ((ChannelSource *) self->source)->channel = self;
   g_source_set_static_name (self->source, "[afork] channel");
-  /* A handler that turns the main context waits perhaps for what is still to come here. */
+  /* A handler that iterates the main context waits perhaps for what is still to come here. */
   g_source_set_can_recurse (self->source, TRUE);
   self->source_tag = g_source_add_unix_fd (self->source, self->socket,
                                            self->waits_for_room ? G_IO_IN | G_IO_OUT : G_IO_IN);
@@ -395,8 +395,8 @@ deliver (AForkChannel      *self,
 }
 
 /* Takes the input apart, as far as it goes, or until TURN, if that is not NULL, is over. What a
- * frame leads to may well turn the main context, and so come back here: each frame counts as taken
- * before it is delivered. */
+ * frame leads to may well iterate the main context, and so come back here: each frame counts as
+ * taken before it is delivered. */
 static gboolean
 parse_input (AForkChannel  *self,
              AForkTurn     *turn,

@@ -12,8 +12,8 @@
 G_BEGIN_DECLS
 
 /* The caller's end of a process's command socket. What is sent is queued, and leaves when the main
- * context turns, as much as fits in one message; what comes is taken apart and handed on. Nothing
- * here ever waits. As long as the socket is open, the main context keeps the channel. */
+ * context is iterated, as much as fits in one message; what comes is taken apart and handed on.
+ * Nothing here ever waits. As long as the socket is open, the main context keeps the channel. */
 typedef struct _AForkChannel AForkChannel;
 
 typedef struct

@@ -23,7 +23,7 @@ struct _AForkClient
   const AForkClientEvents *events;
   GWeakRef                 owner;
 
-  GQueue                   notifications;  /* of Tale */
+  GQueue                   notifications;  /* of Notification */
   GList                   *notifications_next;  /* the last of those that belong to the one that is
                                                  * being told, or NULL */
   guint                    n_freezes;      /* as long as there are any, nothing is told */
@@ -49,7 +49,7 @@ struct _AForkClient
   guint                    start_timeout;  /* for the handshake, in milliseconds; 0 for no limit */
   GSource                 *handshake_timeout;  /* when that is over; or NULL */
 
-  AForkClient             *template;       /* of one that is forked, until its life has ended */
+  AForkClient             *template;       /* of one that is forked, until its process has exited */
   guint32                  number;         /* … what that calls it: not 0 */
   gboolean                 attached;       /* forked for another caller: by whom is not known */
   int                      attached_fd;    /* … its socket as it was given, for messages */
@@ -78,7 +78,7 @@ struct _AForkClient
 
 /* Itself. */
 
-/* Opens *CHANNEL, which keeps its peer as long as it is open. The first takes FD; the second
+/* Opens *CHANNEL, which keeps its client as long as it is open. The first takes FD; the second
  * returns the other end, or -1. */
 gboolean _afork_client_open_channel            (AForkClient               *self,
                                                 AForkChannel             **channel,
@@ -119,7 +119,7 @@ void     _afork_client_move_notifications      (AForkClient               *self)
 /* Commands. */
 
 /* The last one is about to be sent. False if it is not to be: there is nobody left to send it to,
- * or no room for the answer, and then the peer has failed. */
+ * or no room for the answer, and then the client has failed. */
 gboolean _afork_client_expect_ready            (AForkClient               *self);
 
 /* Answers. */
@@ -134,7 +134,7 @@ extern const AForkChannelEvents _afork_client_channel_events;
 void           _afork_client_add_fork_watch       (AForkClient   *self,
                                                    guint32        number,
                                                    AForkPidWatch *pid_watch);
-/* Takes the life of fork NUMBER out, or returns NULL where there is none. */
+/* Takes the watch of fork NUMBER out, or returns NULL where there is none. */
 AForkPidWatch *_afork_client_take_fork_watch      (AForkClient   *self,
                                                    guint32        number);
 gboolean       _afork_client_has_forks            (AForkClient   *self);
@@ -153,7 +153,7 @@ gboolean       _afork_client_take_reply           (AForkClient   *self,
 void           _afork_client_disown_fork          (AForkClient   *self,
                                                    guint32        number);
 
-/* A fork is unborn until it is heard of. */
+/* A fork is pending until it is heard of. */
 void           _afork_client_add_pending_fork     (AForkClient   *self);
 void           _afork_client_remove_pending_fork  (AForkClient   *self);
 AForkClient   *_afork_client_find_pending_fork    (AForkClient   *self,
@@ -173,7 +173,7 @@ void           _afork_client_fail_to_start        (AForkClient   *self,
 /* Its function or program runs: sends the signals that were kept for that. */
 void           _afork_client_send_kept_signals    (AForkClient   *self);
 /* Finds out why SELF, whose command socket has ended, will not run its function, and sees to it
- * that its life ends, as soon as that can be; to be called again whenever more is known. */
+ * that its process ends, as soon as that can be; to be called again whenever more is known. */
 void           _afork_client_update_outcome       (AForkClient   *self);
 
 G_END_DECLS

@@ -20,7 +20,7 @@
 #include "base/pidfd-info.h"
 #include "remote-error.h"
 
-/* Makes FRAME a breach of the protocol; returns false. */
+/* Makes FRAME a protocol error; returns false. */
 static gboolean
 refuse_frame (const AForkFrame  *frame,
               GError           **error)

@@ -14,9 +14,9 @@
 
 G_BEGIN_DECLS
 
-/* The other process as the protocol sees it: its channel, its life, its forks, and what became of
- * it. An AForkProcess is its face; when that is gone, the peer goes on until what was queued is
- * done and its forks have ended. */
+/* The other process as the protocol sees it: its channel, its pid watch, its forks, and what became
+ * of it. An AForkProcess is its face; when that is gone, the client goes on until what was queued
+ * is done and its forks have ended. */
 typedef struct _AForkClient AForkClient;
 
 /* OWNER is the object given to _afork_client_new(). These are called in the main context. */
@@ -66,8 +66,8 @@ void         _afork_client_set_owner           (AForkClient             *self,
                                                 GObject                 *owner);
 
 /* How it comes to be: executed with these arguments (see spawn.h), forked off this program, or
- * forked. Where that fails at once, the peer has failed when the function returns, and its end is
- * told when its context turns: so is all that comes before _afork_client_set_started(). */
+ * forked. Where that fails at once, the client has failed when the function returns, and its end is
+ * told when its context is iterated: so is all that comes before _afork_client_set_started(). */
 void         _afork_client_set_started         (AForkClient             *self);
 /* How long the handshake with what is executed, forked off this program or taken over may last, in
  * milliseconds, or 0 for no limit. To be called before these. */
@@ -132,11 +132,11 @@ void         _afork_client_send_signal         (AForkClient             *self,
 /* Its owner is gone: what was queued is still done. */
 void         _afork_client_release             (AForkClient             *self);
 
-/* Drops what was to be told when its context turns. */
+/* Drops what was to be told when its context is iterated. */
 void         _afork_client_drop_notifications  (AForkClient             *self);
 
-/* Serves this peer, and those whose reports it depends on, in another context for a while. Returns
- * them, to be given back to where they were: an array of AForkBorrowedClient. */
+/* Serves this client, and those whose reports it depends on, in another context for a while.
+ * Returns them, to be given back to where they were: an array of AForkBorrowedClient. */
 typedef struct
 {
   AForkClient  *client;

@@ -139,7 +139,7 @@ is_held (AForkDeathPipe *self)
   return self->fd >= 0 && poll (&unread, 1, 0) == 0;
 }
 
-/* The lifeline may have got references again meanwhile, and be gone. Then the source is no longer
+/* The death pipe may have got references again meanwhile, and be gone. Then the source is no longer
  * its own. */
 static gboolean
 released_cb (int          fd,
@@ -153,8 +153,8 @@ released_cb (int          fd,
   return G_SOURCE_REMOVE;
 }
 
-/* The default context is the one that most likely turns. If it does not, the pipe stays, and no
- * harm is done. */
+/* The default context is the one that most likely is iterated. If it does not, the pipe stays, and
+ * no harm is done. */
 static void
 await_release (AForkDeathPipe *self)
 {

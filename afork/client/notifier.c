@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Telling the owner of a peer: at once, or later, when its own context turns. A handler may turn
- * that as well, and wait there for what is to be told next. */
+/* Telling the owner of a client: at once, or later, when its own context is iterated. A handler may
+ * iterate that as well, and wait there for what is to be told next. */
 
 #include "config.h"
 
@@ -83,7 +83,7 @@ notification_free (gpointer data)
   g_free (notification);
 }
 
-/* What tells the rest, should a handler turn the main context, is given. */
+/* What tells the rest, should a handler iterate the main context, is given. */
 typedef struct
 {
   AForkClient *client;
@@ -99,7 +99,7 @@ clear_notify_source (AForkClient *self)
 static void context_watch_free (gpointer     data);
 static void notify_all         (AForkClient *self);
 
-/* Whether no main context will turn for it any more. */
+/* Whether no main context will be iterated for it any more. */
 static gboolean
 is_context_lost (AForkClient *self)
 {
@@ -199,7 +199,7 @@ context_watch_free (gpointer data)
 }
 
 /* A blocking call for one process sees what becomes of others, too, by the template that they have
- * in common. That is kept until their own context turns. */
+ * in common. That is kept until their own context is iterated. */
 static gboolean
 may_notify (AForkClient *self)
 {

@@ -52,7 +52,7 @@ struct _AForkPidWatch
   GPid                    pid;
   int                     pidfd;            /* -1 until it is known, and where none can be had */
   gboolean                verified;         /* the pidfd is of this process */
-  gboolean                is_child;         /* of this one, which reaps it by this life */
+  gboolean                is_child;         /* of this one, which reaps it by this watch */
   guint                   child_number;     /* among those of this one; 0 if it never was a child */
   guint64                 pending_signals;  /* a bit each, signal 1 is bit 0 */
   gboolean                keeps_signals;    /* also those that were sent */
@@ -63,7 +63,8 @@ struct _AForkPidWatch
   AForkDeathPipe         *death_pipe;       /* until it has ended, or NULL */
   gboolean                orphan;
   gboolean                context_lost;
-  gboolean                is_left;          /* looked after here for one that is stranded */
+  gboolean                is_left;          /* looked after here for one that has lost its
+                                             * context */
   guint                   after_context_ms; /* how long it may outlive its context, or 0 for ever */
   GSource                *exit_timeout;     /* … until it is killed, or NULL; holds a reference */
   gboolean                exited;
@@ -95,9 +96,10 @@ static void start_kill_timeout (AForkPidWatch *self,
 static void forget_kill        (AForkPidWatch *self);
 static void ask_to_kill        (AForkPidWatch *self);
 
-/* Which child is reaped by a life. A process that was detached may be taken over here, where it was
- * made: then there are two lives of it, and the other one leaves it alone. A child is entered until
- * it has been reaped, so as long as it is found and the mutex is locked, its pid is its own. */
+/* Which child is reaped by a watch. A process that was detached may be taken over here, where it
+ * was made: then there are two watches of it, and the other one leaves it alone. A child is entered
+ * until it has been reaped, so as long as it is found and the mutex is locked, its pid is its
+ * own. */
 static AForkMutex children_mutex;
 static GHashTable *children;    /* of pids, to the number of each child, or NULL */
 static guint last_child;        /* number */
@@ -847,9 +849,9 @@ _afork_pid_watch_discard_child (GMainContext *context,
   _afork_pid_watch_send_signal (self, SIGKILL);
 }
 
-/* A child still has to be reaped, and what hangs on a lifeline is to have it as long as it lives.
- * The default context is the one that most likely turns. It may do so in another thread, so what is
- * watched there is another life, of which nobody here knows. */
+/* A child still has to be reaped, and what hangs on a death pipe is to have it as long as it lives.
+ * The default context is the one that most likely is iterated. It may do so in another thread, so
+ * what is watched there is another watch, of which nobody here knows. */
 static void
 leave (AForkPidWatch *self)
 {

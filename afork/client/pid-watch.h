@@ -11,10 +11,10 @@
 
 G_BEGIN_DECLS
 
-/* The life of one process: its pid and pidfd, and how it ended. It outlives the AForkProcess, for
+/* The watch of one process: its pid and pidfd, and how it ended. It outlives the AForkProcess, for
  * a child is reaped even if nobody looks at it any more.
  *
- * A life begins unknown; then it is adopted (a child of ours, which we reap) or born (somebody
+ * A watch begins unknown; then it is adopted (a child of ours, which we reap) or born (somebody
  * else's child, whose parent reports its end). It ends once, and EXITED is called then. */
 typedef struct _AForkPidWatch AForkPidWatch;
 
@@ -69,7 +69,7 @@ void            _afork_pid_watch_orphan             (AForkPidWatch            *s
 
 /* Its context is gone, and nothing more will be known of it: as far as anybody here can tell, it
  * has ended. The default context goes on watching a child, which has to be reaped, and a process
- * with a lifeline, which is to have that until its end. Only signals still reach it. */
+ * with a death pipe, which is to have that until its end. Only signals still reach it. */
 void            _afork_pid_watch_lose_context       (AForkPidWatch            *self);
 
 /* When its main context has gone, the process has so long to exit before it is killed, if the

@@ -19,7 +19,7 @@ enum
 
 struct _AForkSpareForks
 {
-  GObject       parent_instance;        /* for peers want an owner who is one */
+  GObject       parent_instance;        /* for clients want an owner who is one */
   AForkClient  *template;
   AForkContext *context;
   GQueue        clients;        /* of AForkClient, the oldest first; some may have died */
@@ -63,7 +63,7 @@ note_loss (AForkSpareForks *self)
   await_quiet (self);
 }
 
-/* What the peers tell. */
+/* What the clients tell. */
 
 static void
 known_cb (GObject *owner)
@@ -205,7 +205,7 @@ _afork_spare_forks_new (AForkClient *template)
 void
 _afork_spare_forks_free (AForkSpareForks *self)
 {
-  /* Somebody may be about to tell it of a peer. */
+  /* Somebody may be about to tell it of a client. */
   self->number = 0;
   _afork_source_clear (&self->timer);
   g_queue_clear_full (&self->clients, give_up);

@@ -84,7 +84,7 @@ bool         afork_server_is_mapped        (int               fd);
  * and a failure if it would perhaps get more. */
 bool         afork_server_hide_unmapped    (int               kept);
 
-/* In a fork: has it killed when the lifeline ends, whatever the others do that have that, too. */
+/* In a fork: has it killed when the death pipe ends, whatever the others do that have that, too. */
 void         afork_server_open_death_pipe  (void);
 
 /* Commands. Each that returns false has set the failure. */

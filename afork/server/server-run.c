@@ -339,7 +339,7 @@ afork_serve_exec (const AForkFrame *frame)
   afork_server.link.socket = afork_server.exec_status;
   if (!map_socket (socket))
     return false;
-  /* A program that has no descriptor of the lifeline would not hang on it. */
+  /* A program that has no descriptor of the death pipe would not hang on it. */
   if (!afork_server_hide_unmapped (afork_server.death_pipe))
     return false;
   if (afork_server.own_death_pipe >= 0)

@@ -83,7 +83,7 @@ wait_for_commands (void)
 {
   bool readable;
 
-  /* A fork that has its commands already tells its birth with their outcome, in one message. */
+  /* A fork that has its commands already reports itself with their outcome, in one message. */
   if (afork_server.unreported)
     {
       AForkLinkResult result;

@@ -38,10 +38,10 @@ struct _AForkCallWriter
 {
   int     fd;
 
-  AForkCallOutbox *outbox;        /* what is to be sent before the batches; or NULL */
-  GQueue           write_buffers; /* of Batch, the next to be sent first */
+  AForkCallOutbox *outbox;        /* what is to be sent before the write buffers; or NULL */
+  GQueue           write_buffers; /* of WriteBuffer, the next to be sent first */
   WriteBuffer     *spare;         /* an empty one, or NULL */
-  gsize            n_unsent;      /* bytes in batches */
+  gsize            n_unsent;      /* bytes in write buffers */
   guint64          n_sent;        /* … and ever sent */
 };
 
@@ -63,7 +63,7 @@ write_buffer_get_size (const WriteBuffer *self)
     + self->n_zeros;
 }
 
-/* A batch to which a head of SIZE bytes and descriptors can be added. */
+/* A write buffer to which a head of SIZE bytes and descriptors can be added. */
 static WriteBuffer *
 get_open_buffer (AForkCallWriter *self,
                  gsize            size,
@@ -104,8 +104,8 @@ retire_buffer (AForkCallWriter *self)
   self->spare = write_buffer;
 }
 
-/* Where to write SIZE bytes of a frame, or NULL. What is in a batch comes behind all that is in the
- * outbox. */
+/* Where to write SIZE bytes of a frame, or NULL. What is in a write buffer comes behind all that is
+ * in the outbox. */
 static guint8 *
 add_to_outbox (AForkCallWriter *self,
                gsize            size)
@@ -181,7 +181,7 @@ _afork_call_writer_gather (AForkCallWriter      *self,
 
 /* Sending. */
 
-/* What is left of the batch, up to MAX_SIZE bytes, as vectors. */
+/* What is left of the write buffer, up to MAX_SIZE bytes, as vectors. */
 static gsize
 get_vectors (WriteBuffer  *write_buffer,
              gsize         max_size,
@@ -368,7 +368,7 @@ _afork_call_writer_flush (AForkCallWriter  *self,
 
 /* The outbox. */
 
-/* Moves what is left of the batch to the outbox. */
+/* Moves what is left of the write buffer to the outbox. */
 static gboolean
 keep_buffer (AForkCallWriter *self,
              WriteBuffer     *write_buffer)

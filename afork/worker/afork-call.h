@@ -49,7 +49,7 @@ typedef GVariant *(*AForkCallFunc) (AForkCall  *call,
  * @args: what the caller gave; `()` if nothing
  *
  * A function of a worker that serves many calls at a time: it starts what is to be done and
- * returns, while the worker's default main context turns.
+ * returns, while the worker's default main context is iterated.
  *
  * The answer is given by [method@AFork.Call.return_value] or [method@AFork.Call.return_error], from
  * any thread, in here or later; until then it must keep a reference to @call. A call whose last

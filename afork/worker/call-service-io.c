@@ -216,8 +216,8 @@ keep_gathered (AForkCallService *self)
     _afork_call_service_flush (self, TRUE);
 }
 
-/* What was gathered leaves at once, or, where the main context turns for calls, when it does so
- * next. */
+/* What was gathered leaves at once, or, where the main context is iterated for calls, when it does
+ * so next. */
 static void
 send_gathered (AForkCallService *self)
 {

@@ -392,7 +392,7 @@ drop_context (void)
   g_clear_pointer (&world.context, g_main_context_unref);
 }
 
-/* Turns the main context until everything is answered and gone. */
+/* Iterates the main context until everything is answered and gone. */
 static void
 come_to_rest (void)
 {

@@ -105,7 +105,7 @@ enum
   MODE_NO_SPAWN = 1 << 4,
   MODE_NO_PIDFD = 1 << 5,
   MODE_DROP = 1 << 6,           /* callbacks drop their process … */
-  MODE_NEST = 1 << 7            /* … or turn the main context */
+  MODE_NEST = 1 << 7            /* … or iterate the main context */
 };
 
 /* A descriptor that may be sent for any other. */
