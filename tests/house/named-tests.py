@@ -2,7 +2,7 @@
 # Copyright 2026 The AFork authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-"""What docs/testing.md says of tests is so: each test that its table names is in a program beside
+"""What tests/README.md says of tests is so: each test that its table names is in a program beside
 it, and each program has one of those.
 
 named-tests.py PAGE PROGRAM...
