@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "afork-error.h"
 #include "base/atfork.h"
@@ -63,6 +64,14 @@ _afork_self_server_serve (int                        socket,
 {
   static SelfServer self_server;
   static AForkWorkerRuntime runtime;
+  const AForkServerOptions options = {
+    .socket = socket,
+    .forked = forked,
+    .runtime = &runtime,
+    .runtime_data = &self_server,
+    /* Libraries of the program may have registered handlers that only this fork() calls. */
+    .fork = fork,
+  };
   AForkFailure failure;
 
   self_server.wakeups = *wakeups;
@@ -78,7 +87,7 @@ _afork_self_server_serve (int                        socket,
   if (self_server.native.n_modules == 0
       && !afork_native_add_program (&self_server.native, &failure))
     _exit (AFORK_EXIT_BASE + (int) failure.code);
-  afork_serve (socket, forked, &runtime, &self_server);
+  afork_serve (&options);
 }
 
 gboolean

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "descriptors.h"
+#include "fork.h"
 #include "native.h"
 #include "server.h"
 #include "title.h"
@@ -55,6 +56,11 @@ main (int    argc,
       char **argv)
 {
   static AForkNative native;
+  AForkServerOptions options = {
+    .runtime = &afork_native_runtime,
+    .runtime_data = &native,
+    .fork = afork_fork,
+  };
   int socket = parse_socket (argc, argv);
 
   if (socket < 0 || !afork_is_stream_socket (socket))
@@ -76,5 +82,6 @@ main (int    argc,
 
   afork_title_init (argc, argv);
   afork_native_init (&native);
-  afork_serve (socket, false, &afork_native_runtime, &native);
+  options.socket = socket;
+  afork_serve (&options);
 }

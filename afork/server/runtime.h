@@ -15,7 +15,7 @@
 #include "worker/afork-worker.h"
 
 /* Functions that return false have set FAILURE. Strings and arrays are the loop's. DATA is what
- * afork_serve() was given. */
+ * the options of afork_serve() have. */
 typedef struct
 {
   bool (*set_module_path) (void               *data,

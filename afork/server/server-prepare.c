@@ -6,7 +6,7 @@
 /* What a process can be told before it is run. */
 
 #define _GNU_SOURCE
-#include "server-parts.h"
+#include "server-prepare.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 #include "descriptors.h"
+#include "server-reply.h"
+#include "server-state.h"
 
 const char **
 afork_server_strings_to_array (AForkStrings strings)

@@ -6,7 +6,7 @@
 /* What a server replies, and how it ends. */
 
 #define _GNU_SOURCE
-#include "server-parts.h"
+#include "server-reply.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "server-state.h"
 #include "system/pidfd.h"
 #include "system/system-calls.h"
 
@@ -110,6 +111,31 @@ afork_server_report_fork (void)
   AForkFrame fork_frame = { .kind = AFORK_FRAME_FORKED };
 
   return !afork_server.unreported || afork_server_reply (&fork_frame, -1);
+}
+
+/* Forks that live. */
+
+bool
+afork_serve_signal (uint32_t number,
+                    uint32_t signal)
+{
+  const AForkFrame frame = {
+    .kind = AFORK_FRAME_SIGNALED,
+    .number = {
+      number,
+      (uint32_t) afork_children_signal (&afork_server.children, number, signal),
+    },
+  };
+
+  afork_link_put (&afork_server.link, &frame);
+  return afork_link_flush (&afork_server.link) || afork_server_check_reports ();
+}
+
+bool
+afork_serve_disown (uint32_t number)
+{
+  afork_children_disown (&afork_server.children, number);
+  return true;
 }
 
 /* The end of a server, or of what it became. */

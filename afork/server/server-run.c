@@ -6,7 +6,7 @@
 /* Forks of a server, and handing it over: to a function, to a program, or to another caller. */
 
 #define _GNU_SOURCE
-#include "server-parts.h"
+#include "server-run.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "fork.h"
+#include "server-prepare.h"
+#include "server-reply.h"
+#include "server-state.h"
 #include "title.h"
 
 /* Forks: those that it is asked for, and the one that becomes the worker where the server must
@@ -52,7 +54,7 @@ fork_process (uint32_t number,
       return -1;
     }
 
-  pid = afork_fork ();
+  pid = afork_server.fork ();
   if (pid != 0)
     close (given);
   if (pid == 0)
@@ -93,30 +95,6 @@ afork_serve_fork (uint32_t number,
     }
 
   return pid > 0 || report_failed_fork (number);
-}
-
-/* Sends a signal to a fork, and tells how that went. */
-bool
-afork_serve_signal (uint32_t number,
-                    uint32_t signal)
-{
-  const AForkFrame frame = {
-    .kind = AFORK_FRAME_SIGNALED,
-    .number = {
-      number,
-      (uint32_t) afork_children_signal (&afork_server.children, number, signal),
-    },
-  };
-
-  afork_link_put (&afork_server.link, &frame);
-  return afork_link_flush (&afork_server.link) || afork_server_check_reports ();
-}
-
-bool
-afork_serve_disown (uint32_t number)
-{
-  afork_children_disown (&afork_server.children, number);
-  return true;
 }
 
 /* A fork that is to go on as the worker waits for a byte, which says that whoever stays behind

@@ -4,20 +4,17 @@
  */
 
 #define _GNU_SOURCE
-#include "server-parts.h"
 #include "server.h"
 
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "server-prepare.h"
+#include "server-reply.h"
+#include "server-run.h"
+#include "server-state.h"
 #include "title.h"
-
-AForkServerState afork_server __attribute__ ((aligned (4096)));
-
-_Static_assert (offsetof (AForkServerState, link.fds) <= 4096,
-                "the server's small things fill a page");
 
 static bool
 execute (const AForkFrame *frame)
@@ -108,10 +105,7 @@ wait_for_commands (void)
 }
 
 void
-afork_serve (int                       socket,
-             bool                      forked,
-             const AForkWorkerRuntime *runtime,
-             void                     *runtime_data)
+afork_serve (const AForkServerOptions *options)
 {
   AForkFrame hello = {
     .kind = AFORK_FRAME_HELLO,
@@ -132,14 +126,15 @@ afork_serve (int                       socket,
   afork_server.items = (AForkItems) { 0 };
   afork_server.mapped = NULL;
   afork_server.n_mapped = 0;
-  afork_server.forked = forked;
+  afork_server.forked = options->forked;
   afork_server.discards = false;
   afork_server.exec_status = -1;
   afork_server.death_pipe = -1;
   afork_server.own_death_pipe = -1;
-  afork_server.runtime = runtime;
-  afork_server.runtime_data = runtime_data;
-  afork_link_init (&afork_server.link, socket);
+  afork_server.runtime = options->runtime;
+  afork_server.runtime_data = options->runtime_data;
+  afork_server.fork = options->fork;
+  afork_link_init (&afork_server.link, options->socket);
   afork_children_init (&afork_server.children);
   /* A caller that was not greeted would not take an error for one. */
   if (!afork_server_reply (&hello, -1))

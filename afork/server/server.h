@@ -3,17 +3,27 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* The command loop of a server: does what the caller says, in order, until it is told to run. */
+/* The command loop of a server: it does what the caller says, in order, until the caller has it run
+ * a function or a program. */
 
 #pragma once
 
+#include <stdbool.h>
+#include <sys/types.h>
+
 #include "runtime.h"
 
-/* Greets the caller on SOCKET, which must be blocking and is this function's from then on, and
- * serves it. Ends the process: with status 0 when the function that was run has returned, or when
- * the caller has closed its end; else with AFORK_EXIT_BASE plus an AForkWireError. If the process
- * was FORKED and not executed, exit handlers are left alone. The process must have one thread. */
-void afork_serve (int                       socket,
-                  bool                      forked,
-                  const AForkWorkerRuntime *runtime,
-                  void                     *runtime_data) __attribute__ ((noreturn));
+typedef struct
+{
+  int                       socket;        /* blocking; the server closes it */
+  bool                      forked;        /* the process was forked, and not executed */
+  const AForkWorkerRuntime *runtime;
+  void                     *runtime_data;  /* what the runtime's functions are given */
+  pid_t                   (*fork) (void);  /* as fork(), for a process that has one thread */
+} AForkServerOptions;
+
+/* Greets the caller and serves it. Ends the process: with status 0 when the function that was run
+ * has returned, or when the caller has closed its end; else with AFORK_EXIT_BASE plus an
+ * AForkWireError. A process that was forked runs no exit handlers. The process must have one
+ * thread. */
+void afork_serve (const AForkServerOptions *options) __attribute__ ((noreturn));

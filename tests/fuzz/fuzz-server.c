@@ -12,7 +12,8 @@
  * what is not its own; touch no process but its children; never wait where nothing will come; and
  * give a function the items and descriptors that it is to have, and no others. */
 
-#include <afork/server/server-parts.h>
+#include <afork/server/fork.h>
+#include <afork/server/server-state.h>
 
 #include "server-target.h"
 
@@ -263,6 +264,7 @@ LLVMFuzzerTestOneInput (const uint8_t *bytes,
   static AForkWorkerRuntime runtime;
   static AForkNative native;
   static int ends[2];
+  AForkServerOptions options = { .runtime = &runtime, .runtime_data = &native };
 
   if (!is_set_up)
     set_up ();
@@ -278,7 +280,11 @@ LLVMFuzzerTestOneInput (const uint8_t *bytes,
   end_own ();
 
   if (setjmp (world.end) == 0)
-    afork_serve (ends[0], false, &runtime, &native);
+    {
+      options.socket = ends[0];
+      options.fork = afork_fork;
+      afork_serve (&options);
+    }
 
   clean_up ();
   return 0;

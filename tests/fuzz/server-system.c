@@ -9,7 +9,7 @@
 #include <sys/eventfd.h>
 
 #include <afork/server/fork.h>
-#include <afork/server/server-parts.h>
+#include <afork/server/server-state.h>
 
 #include "server-target.h"
 

@@ -7,7 +7,7 @@
 
 #include <stdarg.h>
 
-#include <afork/server/server-parts.h>
+#include <afork/server/server-prepare.h>
 #include <afork/server/server.h>
 
 #include "server-target.h"

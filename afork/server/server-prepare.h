@@ -1,0 +1,40 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* The commands that set a process up before it is run. Each that returns false has set the
+ * failure. */
+
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "wire/afork-frame.h"
+
+/* Returns NULL and sets the failure if there is no memory. The strings are FRAME's. */
+const char **afork_server_strings_to_array (AForkStrings      strings);
+
+/* Returns whether a descriptor was mapped to FD. */
+bool         afork_server_is_mapped        (int               fd);
+
+/* Leaves to a program that is executed 0, 1, 2, the descriptors that were mapped, and KEPT, unless
+ * that is -1. Returns false and sets the failure if the program could get others. */
+bool         afork_server_hide_unmapped    (int               kept);
+
+/* In a fork: opens the death pipe again, so that the kernel kills this process when the caller
+ * ends, whatever other processes do with the pipe that they share. */
+void         afork_server_open_death_pipe  (void);
+
+bool         afork_serve_module_path       (const AForkFrame *frame);
+bool         afork_serve_library           (const char       *path);
+/* REQUIRE, EVAL and CALL, which run code of a module. */
+bool         afork_serve_module_code       (const AForkFrame *frame);
+bool         afork_serve_setenv            (const char       *name,
+                                            const char       *value);
+bool         afork_serve_chdir             (const char       *path);
+bool         afork_serve_item_bytes        (const AForkFrame *frame);
+bool         afork_serve_item_fds          (uint16_t          n_fds);
+bool         afork_serve_map_fd            (int               target);
+bool         afork_serve_death_pipe        (void);
