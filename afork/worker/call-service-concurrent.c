@@ -7,11 +7,9 @@
 
 #include "config.h"
 
-#include "call-service.h"
-#include "call-service-parts.h"
+#include "call-service-concurrent.h"
 
 #include "base/context-wakeup.h"
-#include "call.h"
 
 typedef struct
 {

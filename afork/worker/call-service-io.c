@@ -7,13 +7,12 @@
 
 #include "config.h"
 
-#include "call-service.h"
-#include "call-service-parts.h"
+#include "call-service-io.h"
 
 #include <pthread.h>
 
+#include "afork-error.h"
 #include "base/i18n.h"
-#include "call.h"
 #include "stream/protocol-error.h"
 
 enum
@@ -35,6 +34,31 @@ enum
   /* After so many such times without anything gathered, nobody looks any more. */
   MAX_IDLE_TURNS = 20,
 };
+
+/* The stream whose outbox the worker uses: a worker has one, and a fork of it must not use that. */
+static AForkCallStream *outbox_stream;
+
+/* Not by g_thread_try_new(), which ends the process where a sandbox refuses it a thread. */
+gboolean
+_afork_call_service_start_thread (AForkCallService  *self,
+                                  const char        *name,
+                                  GThreadFunc        func,
+                                  GError           **error)
+{
+  pthread_t thread;
+  int result = pthread_create (&thread, NULL, func, self);
+
+  if (result != 0)
+    {
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_FAILED,
+                   _("The worker could not start a thread: %s"), g_strerror (result));
+      return FALSE;
+    }
+
+  pthread_setname_np (thread, name);
+  pthread_detach (thread);
+  return TRUE;
+}
 
 /* Calls that have been begun. Those that have been answered belong to whoever has them. */
 
@@ -287,21 +311,22 @@ _afork_call_service_send_value (AForkCallService   *self,
 }
 
 void
-_afork_call_service_report (AForkCallService *self,
-                            guint32           number,
-                            GVariant         *progress)
+_afork_call_service_report (gpointer  data,
+                            guint32   number,
+                            GVariant *progress)
 {
-  _afork_call_service_send_value (self, AFORK_CALL_FRAME_PROGRESS, number, progress);
+  _afork_call_service_send_value (data, AFORK_CALL_FRAME_PROGRESS, number, progress);
 }
 
 void
-_afork_call_service_answer (AForkCallService *self,
-                            guint32           number,
-                            GVariant         *value,
-                            GUnixFDList      *fds,
-                            GPtrArray        *blobs,
-                            const GError     *error)
+_afork_call_service_answer (gpointer      data,
+                            guint32       number,
+                            GVariant     *value,
+                            GUnixFDList  *fds,
+                            GPtrArray    *blobs,
+                            const GError *error)
 {
+  AForkCallService *self = data;
   g_autoptr(GError) too_large = NULL;
 
   if (self->concurrent)
@@ -320,13 +345,22 @@ _afork_call_service_answer (AForkCallService *self,
   _afork_call_service_unlock_output (self);
 }
 
+/* Runs in a child that the worker forks: the child sends nothing of what the worker has gathered.
+ * Async-signal-safe. */
+static void
+forked_cb (void)
+{
+  _afork_call_stream_forget_outbox (outbox_stream);
+}
+
 static void
 use_outbox (AForkCallService *self)
 {
   g_mutex_lock (&self->output_lock);
   _afork_call_stream_use_outbox (self->stream);
   _afork_call_service_unlock_output (self);
-  pthread_atfork (NULL, NULL, _afork_call_service_forked_cb);
+  outbox_stream = self->stream;
+  pthread_atfork (NULL, NULL, forked_cb);
 }
 
 void
@@ -421,7 +455,7 @@ take_message (AForkCallService *self,
   AForkCall *call = NULL;
 
   if (message->kind == AFORK_CALL_FRAME_CALL)
-    push_waiting (self, _afork_call_new (self, message));
+    push_waiting (self, _afork_call_new (self->responder, self, message));
   else if (message->kind == AFORK_CALL_FRAME_CANCEL)
     {
       call = find_waiting (self, message->number);

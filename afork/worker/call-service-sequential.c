@@ -7,10 +7,7 @@
 
 #include "config.h"
 
-#include "call-service.h"
-#include "call-service-parts.h"
-
-#include "call.h"
+#include "call-service-sequential.h"
 
 enum
 {
@@ -60,13 +57,11 @@ listen_thread (gpointer data)
 }
 
 gboolean
-_afork_call_service_listen (AForkCallService  *self,
-                            GError           **error)
+_afork_call_service_listen (gpointer   data,
+                            GError   **error)
 {
+  AForkCallService *self = data;
   gboolean success = TRUE;
-
-  if (self->concurrent)
-    return TRUE;
 
   g_mutex_lock (&self->input_lock);
   if (self->current != NULL && !self->has_listener)

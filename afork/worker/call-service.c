@@ -5,18 +5,30 @@
 
 #include "config.h"
 
-#include "call-service.h"
-#include "call-service-parts.h"
+#include "afork-call.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "afork-error.h"
 #include "base/i18n.h"
+#include "call-service-concurrent.h"
+#include "call-service-io.h"
+#include "call-service-sequential.h"
 #include "system/size-signal.h"
 
 static AForkCallService *the_service;
+
+static const AForkCallResponder concurrent_responder = {
+  .report = _afork_call_service_report,
+  .answer = _afork_call_service_answer,
+};
+
+static const AForkCallResponder sequential_responder = {
+  .report = _afork_call_service_report,
+  .answer = _afork_call_service_answer,
+  .listen = _afork_call_service_listen,
+};
 
 /**
  * afork_worker_emit:
@@ -53,36 +65,6 @@ exit_cb (void)
   if (!self->write_closed)
     _afork_call_service_flush (self, TRUE);
   g_mutex_unlock (&self->output_lock);
-}
-
-/* A child that the worker forks sends nothing of what the worker has gathered. Only
- * async-signal-safe functions are called here. */
-void
-_afork_call_service_forked_cb (void)
-{
-  _afork_call_stream_forget_outbox (the_service->stream);
-}
-
-/* Not by g_thread_try_new(), which ends the process where a sandbox refuses it a thread. */
-gboolean
-_afork_call_service_start_thread (AForkCallService  *self,
-                                  const char        *name,
-                                  GThreadFunc        func,
-                                  GError           **error)
-{
-  pthread_t thread;
-  int result = pthread_create (&thread, NULL, func, self);
-
-  if (result != 0)
-    {
-      g_set_error (error, AFORK_ERROR, AFORK_ERROR_FAILED,
-                   _("The worker could not start a thread: %s"), g_strerror (result));
-      return FALSE;
-    }
-
-  pthread_setname_np (thread, name);
-  pthread_detach (thread);
-  return TRUE;
 }
 
 /* Has the caller told why there will be no calls, and ends the process. */
@@ -173,6 +155,7 @@ await_setup (AForkCallService *self)
     }
 
   self->concurrent = (message.flags & AFORK_CALL_FRAME_CONCURRENT) != 0;
+  self->responder = self->concurrent ? &concurrent_responder : &sequential_responder;
   if ((message.flags & AFORK_CALL_FRAME_UNTRUSTED) != 0)
     _afork_call_stream_send_sealed (self->stream);
   if ((message.flags & AFORK_CALL_FRAME_NO_MEMORY) != 0)

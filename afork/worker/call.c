@@ -33,21 +33,22 @@ typedef enum
  */
 struct _AForkCall
 {
-  GObject           parent_instance;
+  GObject                   parent_instance;
 
-  AForkCallService *service;
-  GList             link;           /* in a queue, before it is begun */
-  guint32           number;
-  gboolean          notify_begin;
-  gboolean          begun;
-  GVariant         *args;
-  GUnixFDList      *fds;            /* or NULL */
-  GPtrArray        *blobs;          /* of GBytes, or NULL */
-  GPtrArray        *result_blobs;   /* of GBytes, or NULL */
-  gint              answered;       /* atomic; an Answered */
-  GMutex            lock;           /* for the next two */
-  GCancellable     *cancellable;    /* NULL until somebody asks for it */
-  gboolean          cancelled;
+  const AForkCallResponder *responder;
+  gpointer                  data;          /* of the responder */
+  GList                     link;          /* in a queue, until the call is begun */
+  guint32                   number;
+  gboolean                  notify_begin;  /* the caller wants to know when it is begun */
+  gboolean                  begun;
+  GVariant                 *args;
+  GUnixFDList              *fds;           /* or NULL */
+  GPtrArray                *blobs;         /* of GBytes, or NULL */
+  GPtrArray                *result_blobs;  /* of GBytes, or NULL */
+  gint                      answered;      /* atomic; an Answered */
+  GMutex                    lock;          /* protects the cancellable and `cancelled` */
+  GCancellable             *cancellable;   /* NULL until the function asks for it */
+  gboolean                  cancelled;
 };
 
 G_DEFINE_FINAL_TYPE (AForkCall, afork_call, G_TYPE_OBJECT)
@@ -62,7 +63,7 @@ afork_call_finalize (GObject *object)
       g_autoptr(GError) error = g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED,
                                              _("The worker dropped the call without an answer"));
 
-      _afork_call_service_answer (self->service, self->number, NULL, NULL, NULL, error);
+      self->responder->answer (self->data, self->number, NULL, NULL, NULL, error);
     }
 
   g_variant_unref (self->args);
@@ -88,12 +89,14 @@ afork_call_init (AForkCall *self)
 }
 
 AForkCall *
-_afork_call_new (AForkCallService *service,
-                 AForkCallMessage *message)
+_afork_call_new (const AForkCallResponder *responder,
+                 gpointer                  data,
+                 AForkCallMessage         *message)
 {
   AForkCall *self = g_object_new (AFORK_TYPE_CALL, NULL);
 
-  self->service = service;
+  self->responder = responder;
+  self->data = data;
   self->number = message->number;
   self->notify_begin = (message->flags & AFORK_CALL_FRAME_NOTIFY_BEGIN) != 0;
   self->args = g_steal_pointer (&message->value);
@@ -169,7 +172,7 @@ fail_not_listening (AForkCall    *self,
 
   g_prefix_error (&explained, "%s ", _("A call that can be cancelled has to be listened to."));
   if (g_atomic_int_compare_and_exchange (&self->answered, ANSWERED_NOT, ANSWERED_FOR))
-    _afork_call_service_answer (self->service, self->number, NULL, NULL, NULL, explained);
+    self->responder->answer (self->data, self->number, NULL, NULL, NULL, explained);
   _afork_call_cancel (self);
 }
 
@@ -249,7 +252,8 @@ afork_call_get_cancellable (AForkCall *self)
 
   if (cancelled)
     g_cancellable_cancel (self->cancellable);
-  else if (is_new && !_afork_call_service_listen (self->service, &error))
+  else if (is_new && self->responder->listen != NULL
+           && !self->responder->listen (self->data, &error))
     fail_not_listening (self, error);
   return self->cancellable;
 }
@@ -279,7 +283,7 @@ afork_call_report (AForkCall *self,
 
   value = g_variant_ref_sink (progress);
   if (!g_atomic_int_get (&self->answered))
-    _afork_call_service_report (self->service, self->number, value);
+    self->responder->report (self->data, self->number, value);
 }
 
 /**
@@ -348,7 +352,7 @@ afork_call_return_value (AForkCall   *self,
 
   owned = g_variant_ref_sink (value != NULL ? value : g_variant_new_tuple (NULL, 0));
   if (begin_answer (self))
-    _afork_call_service_answer (self->service, self->number, owned, fds, self->result_blobs, NULL);
+    self->responder->answer (self->data, self->number, owned, fds, self->result_blobs, NULL);
 }
 
 /**
@@ -370,5 +374,5 @@ afork_call_return_error (AForkCall    *self,
   g_return_if_fail (error != NULL);
 
   if (begin_answer (self))
-    _afork_call_service_answer (self->service, self->number, NULL, NULL, NULL, error);
+    self->responder->answer (self->data, self->number, NULL, NULL, NULL, error);
 }
