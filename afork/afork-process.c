@@ -1960,7 +1960,59 @@ afork_process_force_exit (AForkProcess *self)
   _afork_process_kill_with_error (self, AFORK_ERROR_CLOSED, _("%s was killed by its caller"), name);
 }
 
-/* Templates of runtimes. A runtime knows no process. */
+/* Templates of runtimes. A runtime has a table of them and knows no process. */
+
+typedef struct
+{
+  AForkProcess *process;
+  gboolean      given;          /* by the caller, so it is not replaced */
+  guint         generation;     /* of the runtime's properties when the process was started */
+} Template;
+
+/* Any thread may call this: it may remove the value of any context. */
+static void
+template_removed_cb (gpointer data)
+{
+  Template *template = data;
+
+  _afork_process_release_as_template (template->process);
+  g_object_unref (template->process);
+  g_free (template);
+}
+
+static void
+template_copy_cb (gpointer value,
+                  gpointer copied)
+{
+  Template *copy = copied;
+
+  *copy = *(Template *) value;
+  g_object_ref (copy->process);
+}
+
+/* Makes PROCESS, or NULL for none, the template of RUNTIME in the thread-default main context. */
+static void
+set_template (AForkRuntime *runtime,
+              AForkProcess *process,
+              gboolean      given,
+              guint         generation)
+{
+  AForkContextTable *templates = _afork_runtime_get_templates (runtime);
+  Template *template;
+
+  if (process == NULL)
+    {
+      _afork_context_table_set (templates, NULL, NULL);
+      return;
+    }
+
+  template = g_new0 (Template, 1);
+  template->process = g_object_ref (process);
+  template->given = given;
+  template->generation = generation;
+  _afork_process_hold_as_template (process);
+  _afork_context_table_set (templates, template, template_removed_cb);
+}
 
 /* Holds the thread-default main context. NULL if another thread uses that. */
 static AForkHold *
@@ -2002,7 +2054,7 @@ afork_runtime_get_template (AForkRuntime *self)
   g_autoptr(AForkHold) hold = NULL;
   g_autoptr(AForkProcess) old = NULL;
   g_autoptr(AForkProcess) new = NULL;
-  AForkTemplate template;
+  Template template = { NULL };
   guint generation;
 
   g_return_val_if_fail (AFORK_IS_RUNTIME (self), NULL);
@@ -2011,24 +2063,21 @@ afork_runtime_get_template (AForkRuntime *self)
   if (hold == NULL)
     return new_refused_template (self);
 
-  _afork_mutex_lock (&self->mutex);
-  generation = self->generation;
-  _afork_mutex_unlock (&self->mutex);
-
-  /* What is returned is kept by the table. */
-  template = _afork_context_table_get (self->templates);
+  generation = _afork_runtime_get_generation (self);
+  /* The table keeps the process that is returned. */
+  _afork_context_table_get (_afork_runtime_get_templates (self), template_copy_cb, &template);
   old = template.process;
-  /* What the program was given that this one was forked from went with its descriptors. */
+  /* In a fork of the program: the template belongs to the parent, and its commands cannot be
+   * replayed, because their descriptors are closed here. */
   if (old != NULL && _afork_process_is_context_lost (old))
     g_clear_object (&old);
   if (old != NULL
-      && (template.given
-          || (template.generation == generation && is_open (old))))
+      && (template.given || (template.generation == generation && is_open (old))))
     return old;
 
   new = g_object_new (AFORK_TYPE_PROCESS, "runtime", self, "fresh", TRUE, NULL);
   replace (new, old);
-  _afork_context_table_set (self->templates, &(AForkTemplate) { new, FALSE, generation });
+  set_template (self, new, FALSE, generation);
   return new;
 }
 
@@ -2066,5 +2115,5 @@ afork_runtime_set_template (AForkRuntime *self,
   g_return_if_fail (process == NULL || afork_process_get_runtime (process) == self);
   g_return_if_fail (process == NULL || _afork_context_is_thread_default (process->context));
 
-  _afork_context_table_set (self->templates, &(AForkTemplate) { process, TRUE, 0 });
+  set_template (self, process, TRUE, 0);
 }

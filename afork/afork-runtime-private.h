@@ -33,9 +33,9 @@ struct _AForkRuntime
   AForkRuntimeKind   kind;
   gboolean           can_fork;
   gboolean           can_pass_fds;
-  AForkContextTable *templates;
+  AForkContextTable *templates;     /* see _afork_runtime_get_templates() */
 
-  AForkMutex         mutex;         /* for all below */
+  AForkMutex         mutex;         /* protects the fields below */
   char             **argv;
   char             **environment;
   char              *working_directory;
@@ -54,5 +54,10 @@ void          _afork_runtime_spawn       (AForkRuntime *self,
 
 /* The runtime of templates that are forked off this program. */
 AForkRuntime *_afork_runtime_get_program (void);
+
+/* The table of its templates, one for each main context. The values are afork-process.c's. */
+AForkContextTable *_afork_runtime_get_templates  (AForkRuntime *self);
+/* The number of changes of its properties so far. A template of an older generation is replaced. */
+guint              _afork_runtime_get_generation (AForkRuntime *self);
 
 G_END_DECLS

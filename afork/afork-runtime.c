@@ -125,6 +125,25 @@ _afork_runtime_find_argv (AForkRuntime *self)
   return g_steal_pointer (&argv);
 }
 
+/* Its templates. */
+
+AForkContextTable *
+_afork_runtime_get_templates (AForkRuntime *self)
+{
+  return self->templates;
+}
+
+guint
+_afork_runtime_get_generation (AForkRuntime *self)
+{
+  guint generation;
+
+  _afork_mutex_lock (&self->mutex);
+  generation = self->generation;
+  _afork_mutex_unlock (&self->mutex);
+  return generation;
+}
+
 /* Properties. */
 
 static char **

@@ -7,30 +7,31 @@
 
 #include "context-table.h"
 
-#include "afork-process-private.h"
 #include "atfork.h"
+#include "context.h"
 
 struct _AForkContextTable
 {
   AForkMutex mutex;
-  GPtrArray *entries;           /* of Entry: as many as there are contexts with a template */
+  GPtrArray *entries;           /* of Entry: one for each context that has a value */
 };
 
-/* What is called when a context has gone. */
+/* The data of context_gone_cb(). */
 typedef struct
 {
-  AForkContextTable *templates; /* a reference */
+  AForkContextTable *table;     /* a reference */
 } Watch;
 
 typedef struct
 {
-  AForkTemplate  template;
-  AForkContext  *context;
-  Watch         *watch;         /* freed with the entry, or when the context has gone */
+  gpointer        value;
+  GDestroyNotify  removed;
+  AForkContext   *context;
+  Watch          *watch;        /* freed with the entry, or in context_gone_cb() */
 } Entry;
 
 static void
-templates_clear (gpointer data)
+table_clear (gpointer data)
 {
   AForkContextTable *self = data;
 
@@ -38,9 +39,9 @@ templates_clear (gpointer data)
 }
 
 static void
-templates_unref (AForkContextTable *self)
+table_unref (AForkContextTable *self)
 {
-  g_atomic_rc_box_release_full (self, templates_clear);
+  g_atomic_rc_box_release_full (self, table_clear);
 }
 
 static void context_gone_cb (gpointer data);
@@ -48,11 +49,11 @@ static void context_gone_cb (gpointer data);
 static void
 watch_free (Watch *watch)
 {
-  templates_unref (watch->templates);
+  table_unref (watch->table);
   g_free (watch);
 }
 
-/* May be called in any thread. */
+/* Any thread may call this, without the lock: it calls functions of the table's user. */
 static void
 entry_free (gpointer data)
 {
@@ -60,19 +61,18 @@ entry_free (gpointer data)
 
   if (_afork_context_unwatch (entry->context, context_gone_cb, entry->watch))
     watch_free (entry->watch);
-  _afork_process_release_as_template (entry->template.process);
-  g_object_unref (entry->template.process);
+  entry->removed (entry->value);
   _afork_context_unref (entry->context);
   g_free (entry);
 }
 
-/* Nobody can ask for the template any more. Another thread may have taken the entry out just now,
- * and then it frees it. */
+/* The context is gone, and no thread can get its value any more. If another thread has removed the
+ * entry at the same time, that thread frees it. */
 static void
 context_gone_cb (gpointer data)
 {
   Watch *watch = data;
-  AForkContextTable *self = watch->templates;
+  AForkContextTable *self = watch->table;
   Entry *lost = NULL;
 
   _afork_mutex_lock (&self->mutex);
@@ -87,18 +87,18 @@ context_gone_cb (gpointer data)
 }
 
 static Entry *
-entry_new (AForkContextTable   *self,
-           const AForkTemplate *template)
+entry_new (AForkContextTable *self,
+           gpointer           value,
+           GDestroyNotify     removed)
 {
   Entry *entry = g_new0 (Entry, 1);
   Watch *watch = g_new0 (Watch, 1);
 
-  entry->template = *template;
-  g_object_ref (template->process);
-  _afork_process_hold_as_template (template->process);
+  entry->value = value;
+  entry->removed = removed;
   entry->context = _afork_context_ref_thread_default ();
   entry->watch = watch;
-  watch->templates = g_atomic_rc_box_acquire (self);
+  watch->table = g_atomic_rc_box_acquire (self);
   if (!_afork_context_watch (entry->context, context_gone_cb, watch))
     g_assert_not_reached ();
   return entry;
@@ -129,7 +129,7 @@ void
 _afork_context_table_free (AForkContextTable *self)
 {
   _afork_context_table_clear (self);
-  templates_unref (self);
+  table_unref (self);
 }
 
 /* Finds the entry of this thread's context. */
@@ -151,28 +151,29 @@ find_entry (AForkContextTable *self,
   return FALSE;
 }
 
-AForkTemplate
-_afork_context_table_get (AForkContextTable *self)
+gboolean
+_afork_context_table_get (AForkContextTable         *self,
+                          AForkContextTableCopyFunc  copy,
+                          gpointer                   copied)
 {
-  AForkTemplate template = { NULL };
+  gboolean found;
   guint index;
 
   _afork_mutex_lock (&self->mutex);
-  if (find_entry (self, &index))
-    {
-      template = ((Entry *) g_ptr_array_index (self->entries, index))->template;
-      g_object_ref (template.process);
-    }
+  found = find_entry (self, &index);
+  if (found)
+    copy (((Entry *) g_ptr_array_index (self->entries, index))->value, copied);
   _afork_mutex_unlock (&self->mutex);
 
-  return template;
+  return found;
 }
 
 void
-_afork_context_table_set (AForkContextTable   *self,
-                          const AForkTemplate *template)
+_afork_context_table_set (AForkContextTable *self,
+                          gpointer           value,
+                          GDestroyNotify     removed)
 {
-  Entry *entry = template->process != NULL ? entry_new (self, template) : NULL;
+  Entry *entry = value != NULL ? entry_new (self, value, removed) : NULL;
   Entry *old = NULL;
   guint index;
 
@@ -183,7 +184,6 @@ _afork_context_table_set (AForkContextTable   *self,
     g_ptr_array_add (self->entries, entry);
   _afork_mutex_unlock (&self->mutex);
 
-  /* Without the lock, for it runs what the program has attached to the process. */
   if (old != NULL)
     entry_free (old);
 }

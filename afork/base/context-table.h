@@ -5,31 +5,32 @@
 
 #pragma once
 
-#include "afork-process.h"
+#include <glib.h>
 
 G_BEGIN_DECLS
 
-/* The templates of a runtime, one for each main context. All threads may use it; each sees the
- * template of its own thread-default context. */
+/* One value for each main context. Any thread may use the table. It gets and sets the value of its
+ * own thread-default context. A value is removed when its context is gone. */
 typedef struct _AForkContextTable AForkContextTable;
 
-typedef struct
-{
-  AForkProcess *process;        /* NULL if there is none */
-  gboolean      given;          /* by the program, and so not to be replaced */
-  guint         generation;     /* of the runtime's properties, with which it was started */
-} AForkTemplate;
+/* Copies VALUE to *COPIED. Called with the table locked. */
+typedef void (*AForkContextTableCopyFunc) (gpointer value,
+                                           gpointer copied);
 
 AForkContextTable *_afork_context_table_new   (void);
-void               _afork_context_table_free  (AForkContextTable   *self);
+void               _afork_context_table_free  (AForkContextTable         *self);
 
-/* Gives up those of all contexts. */
-void               _afork_context_table_clear (AForkContextTable   *self);
+/* Removes the values of all contexts. */
+void               _afork_context_table_clear (AForkContextTable         *self);
 
-/* Gets the template, whose process is referenced. */
-AForkTemplate      _afork_context_table_get   (AForkContextTable   *self);
-/* Replaces it. */
-void               _afork_context_table_set   (AForkContextTable   *self,
-                                               const AForkTemplate *template);
+/* Has COPY copy the value to *COPIED, or returns false if there is none. */
+gboolean           _afork_context_table_get   (AForkContextTable         *self,
+                                               AForkContextTableCopyFunc  copy,
+                                               gpointer                   copied);
+/* Replaces the value by VALUE, which is NULL for none. Calls REMOVED with VALUE when it is removed,
+ * in whichever thread removes it, without a lock. */
+void               _afork_context_table_set   (AForkContextTable         *self,
+                                               gpointer                   value,
+                                               GDestroyNotify             removed);
 
 G_END_DECLS
