@@ -8,6 +8,7 @@
 #include "afork-process.h"
 #include "base/context.h"
 #include "client/client.h"
+#include "process/blocking-call.h"
 #include "process/command-log.h"
 #include "process/spare-forks.h"
 
@@ -70,6 +71,16 @@ AForkHold    *_afork_process_hold_or_warn        (AForkProcess         *self);
 /* The same, which answers TASK with the error. */
 AForkHold    *_afork_process_hold_for_task       (AForkProcess         *self,
                                                   GTask                *task);
+
+/* Begins a blocking call of OBJECT, which is the process or uses it. Fails as
+ * _afork_process_hold() and _afork_blocking_call_begin() do. */
+gboolean      _afork_process_begin_blocking      (AForkProcess         *self,
+                                                  AForkBlockingCall    *blocking,
+                                                  GObject              *object,
+                                                  GError              **error);
+
+/* The main context to which it belongs. */
+AForkContext *_afork_process_get_context         (AForkProcess         *self);
 
 void          _afork_process_notify_function     (AForkProcess         *self);
 

@@ -16,7 +16,6 @@
 #include "afork-runtime.h"
 #include "base/fd.h"
 #include "base/i18n.h"
-#include "process/blocking-call.h"
 #include "server/objects.h"
 
 /* To a function. */
@@ -163,7 +162,7 @@ afork_process_run (AForkProcess  *self,
   g_return_val_if_fail (function != NULL, NULL);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
 
-  if (!_afork_blocking_call_begin (&blocking, G_OBJECT (self), self, error))
+  if (!_afork_process_begin_blocking (self, &blocking, G_OBJECT (self), error))
     return NULL;
 
   afork_process_run_async (self, function, cancellable, _afork_blocking_call_cb, &blocking);
@@ -387,7 +386,7 @@ afork_process_exec (AForkProcess        *self,
   g_return_val_if_fail (argv != NULL, NULL);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
 
-  if (!_afork_blocking_call_begin (&blocking, G_OBJECT (self), self, error))
+  if (!_afork_process_begin_blocking (self, &blocking, G_OBJECT (self), error))
     return NULL;
 
   afork_process_exec_async (self, argv, cancellable, _afork_blocking_call_cb, &blocking);
@@ -506,7 +505,7 @@ afork_process_detach (AForkProcess  *self,
   g_return_val_if_fail (AFORK_IS_PROCESS (self), -1);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), -1);
 
-  if (!_afork_blocking_call_begin (&blocking, G_OBJECT (self), self, error))
+  if (!_afork_process_begin_blocking (self, &blocking, G_OBJECT (self), error))
     return -1;
 
   afork_process_detach_async (self, cancellable, _afork_blocking_call_cb, &blocking);

@@ -23,7 +23,6 @@
 #include "base/fd.h"
 #include "base/i18n.h"
 #include "base/task.h"
-#include "process/blocking-call.h"
 
 /**
  * AForkProcess:
@@ -145,6 +144,24 @@ _afork_process_hold_for_task (AForkProcess *self,
   if (hold == NULL)
     g_task_return_error (task, new_hold_error (self));
   return hold;
+}
+
+gboolean
+_afork_process_begin_blocking (AForkProcess       *self,
+                               AForkBlockingCall  *blocking,
+                               GObject            *object,
+                               GError            **error)
+{
+  AForkHold *hold = _afork_process_hold (self, error);
+
+  return hold != NULL
+    && _afork_blocking_call_begin (blocking, object, hold, self->client, error);
+}
+
+AForkContext *
+_afork_process_get_context (AForkProcess *self)
+{
+  return self->context;
 }
 
 /* Preparing it. */
@@ -1800,7 +1817,7 @@ afork_process_wait (AForkProcess  *self,
   g_return_val_if_fail (AFORK_IS_PROCESS (self), FALSE);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
 
-  if (!_afork_blocking_call_begin (&blocking, G_OBJECT (self), self, error))
+  if (!_afork_process_begin_blocking (self, &blocking, G_OBJECT (self), error))
     return FALSE;
 
   afork_process_wait_async (self, cancellable, _afork_blocking_call_cb, &blocking);

@@ -363,7 +363,7 @@ begin_blocking (AForkRpc              *self,
       g_propagate_error (error, g_error_copy (self->failure));
       return FALSE;
     }
-  if (!_afork_blocking_call_begin (&blocking->base, G_OBJECT (self), self->process, error))
+  if (!_afork_process_begin_blocking (self->process, &blocking->base, G_OBJECT (self), error))
     return FALSE;
 
   blocking->hold = g_steal_pointer (&hold);
@@ -395,12 +395,13 @@ end_blocking (AForkRpc             *self,
 static void
 refuse_context (AForkRpc *self)
 {
-  if (!_afork_context_is_lost (self->process->context))
+  gboolean is_lost = _afork_context_is_lost (_afork_process_get_context (self->process));
+
+  if (!is_lost)
     g_critical ("An object for calls belongs to the thread-default main context in which it was "
                 "made, as its process does, and another thread uses that: this thread needs one of "
                 "its own, see g_main_context_push_thread_default()");
-  self->failure = _afork_context_is_lost (self->process->context) ? _afork_atfork_new_error ()
-                                                                  : new_hold_error (self);
+  self->failure = is_lost ? _afork_atfork_new_error () : new_hold_error (self);
   self->context = _afork_context_ref_nowhere ();
   self->refused = TRUE;
   self->exited = TRUE;
@@ -435,7 +436,7 @@ afork_rpc_constructed (GObject *object)
       return;
     }
 
-  of_process = _afork_context_hold (self->process->context);
+  of_process = _afork_context_hold (_afork_process_get_context (self->process));
   hold = of_process != NULL ? _afork_context_add_object (context) : NULL;
   if (hold == NULL)
     {

@@ -9,7 +9,6 @@
 
 #include <unistd.h>
 
-#include "afork-process-private.h"
 #include "base/main-context.h"
 
 static GPrivate innermost;       /* AForkBlockingCall */
@@ -66,26 +65,24 @@ take_context (GError **error)
 gboolean
 _afork_blocking_call_begin (AForkBlockingCall  *self,
                             GObject            *object,
-                            AForkProcess       *process,
+                            AForkHold          *hold,
+                            AForkClient        *client,
                             GError            **error)
 {
-  g_autoptr(AForkHold) hold = _afork_process_hold (process, error);
-
-  if (hold == NULL)
-    return FALSE;
+  g_autoptr(AForkHold) owned_hold = hold;
 
   self->context = take_context (error);
   if (self->context == NULL)
     return FALSE;
 
-  self->hold = g_steal_pointer (&hold);
+  self->hold = g_steal_pointer (&owned_hold);
   self->object = g_object_ref (object);
   self->result = NULL;
   self->outer = g_private_get (&innermost);
   g_private_set (&innermost, self);
   g_object_freeze_notify (object);
   g_main_context_push_thread_default (self->context);
-  self->borrowed = _afork_client_borrow (process->client, self->context);
+  self->borrowed = _afork_client_borrow (client, self->context);
   return TRUE;
 }
 

@@ -7,16 +7,16 @@
 
 #include <gio/gio.h>
 
-#include "afork-process.h"
 #include "base/context.h"
+#include "client/client.h"
 
 G_BEGIN_DECLS
 
-/* A blocking call of OBJECT, which is PROCESS or works by it, made of an asynchronous one. The
- * process is served in a context of the call's own meanwhile, so nothing else of the program is
- * dispatched:
+/* A blocking call of OBJECT, made of an asynchronous one. During the call, the process is served in
+ * a main context of the call, and no other source of the program is dispatched. OBJECT is the
+ * process or an object that uses it:
  *
- *     if (!_afork_blocking_call_begin (&blocking, object, process, error))
+ *     if (!_afork_process_begin_blocking (process, &blocking, object, error))
  *       return …;
  *     …_async (…, _afork_blocking_call_cb, &blocking);
  *     result = _afork_blocking_call_end (&blocking);
@@ -26,23 +26,24 @@ typedef struct _AForkBlockingCall AForkBlockingCall;
 struct _AForkBlockingCall
 {
   GObject           *object;
-  AForkHold         *hold;      /* of the process's own context */
+  AForkHold         *hold;      /* of the process's context */
   GMainContext      *context;
-  GArray            *borrowed;  /* of AForkBorrowedClient: who is served meanwhile */
+  GArray            *borrowed;  /* of AForkBorrowedClient: the clients that are served here */
   GAsyncResult      *result;
-  AForkBlockingCall *outer;     /* the call from within which this one was made, or NULL */
+  AForkBlockingCall *outer;     /* the call that this one was made within, or NULL */
 };
 
-/* Fails with a GIOError if there is no descriptor left to wait with, and with AFORK_ERROR_FAILED if
- * another thread may use the process's main context. */
+/* Serves CLIENT in a context of the call. HOLD is that of the client's own context, and is taken.
+ * Fails with a GIOError if there are too few descriptors for a context. */
 gboolean      _afork_blocking_call_begin       (AForkBlockingCall  *self,
                                                 GObject            *object,
-                                                AForkProcess       *process,
+                                                AForkHold          *hold,
+                                                AForkClient        *client,
                                                 GError            **error);
 void          _afork_blocking_call_cb          (GObject            *object,
                                                 GAsyncResult       *result,
                                                 gpointer            data);
-/* Waits for the result, and returns it. */
+/* Waits for the result and returns it. */
 GAsyncResult *_afork_blocking_call_end         (AForkBlockingCall  *self);
 
 /* The context of the innermost blocking call that is under way in this thread, or NULL. */
