@@ -9,31 +9,27 @@
 #include "afork-init-private.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <unistd.h>
 
 #include "afork-error.h"
-#include "base/context-wakeup.h"
 #include "base/i18n.h"
 #include "client/spawn.h"
 #include "self/self-server.h"
-#include "server/descriptors.h"
-#include "server/title.h"
 #include "wire/afork-frame.h"
 
 static int called;              /* atomic */
 
-/* Whoever commands a server has the server's rights, so it must not have more than its caller. */
+/* The caller of a server can use the rights of the server, so a server must not have more rights
+ * than its caller. */
 static gboolean
 has_more_rights (void)
 {
   return getauxval (AT_SECURE) != 0;
 }
 
-/* Whoever executes the program as a server adds the argument behind all others. */
+/* The caller that executes the program as a server adds the argument as the last one. */
 static gboolean
 is_started_as_server (int    argc,
                       char **argv)
@@ -45,59 +41,20 @@ is_started_as_server (int    argc,
   return argc > 1 && strcmp (argv[argc - 1], AFORK_SPAWN_HIDDEN_ARGUMENT) == 0;
 }
 
-/* Below which descriptors are left to what is mapped. The default main context needs one that it
- * cannot do without. If it gets it here, that is the next one, so that the table of descriptors
- * does not grow, which each fork has to copy. */
-enum { FIRST_OWN_DESCRIPTOR = 60 };
-
-static void
-make_wakeups (AForkContextWakeups *wakeups)
-{
-  int taken[FIRST_OWN_DESCRIPTOR + 1];
-  gsize n_taken = 0;
-  int last;
-
-  do
-    {
-      last = fcntl (AFORK_SPAWN_SOCKET_NUMBER, F_DUPFD_CLOEXEC, 0);
-      if (last >= 0)
-        taken[n_taken++] = last;
-    }
-  while (last >= 0 && last < FIRST_OWN_DESCRIPTOR);
-
-  /* If there are too few, they are not to be had so. */
-  if (last >= 0)
-    {
-      close (taken[--n_taken]);
-      g_main_context_default ();
-    }
-  while (n_taken > 0)
-    close (taken[--n_taken]);
-
-  _afork_context_wakeups_find (wakeups);
-}
-
-/* Never returns, for what the program does otherwise is not to be done by two. */
+/* Serves the caller. Does not return: the program must not do its own work as well. */
 G_GNUC_NORETURN static void
 serve (int    argc,
        char **argv)
 {
-  AForkContextWakeups wakeups;
+  _afork_self_server_main (argc, argv, AFORK_SPAWN_SOCKET_NUMBER);
 
-  /* Some program in between has closed the socket, or there never was one. */
-  if (!afork_is_stream_socket (AFORK_SPAWN_SOCKET_NUMBER))
-    {
-      g_printerr (_("%s: %s is for programs that use AFork, and there is no socket to serve on\n"),
-                  argv[0], AFORK_SPAWN_HIDDEN_ARGUMENT);
-      exit (AFORK_EXIT_BASE + AFORK_WIRE_ERROR_SPAWN);
-    }
-
-  afork_title_init (argc, argv);
-  make_wakeups (&wakeups);
-  _afork_self_server_serve (AFORK_SPAWN_SOCKET_NUMBER, FALSE, &wakeups);
+  /* A program in between has closed the socket, or the user has given the argument. */
+  g_printerr (_("%s: %s is for programs that use AFork, and there is no socket to serve on\n"),
+              argv[0], AFORK_SPAWN_HIDDEN_ARGUMENT);
+  exit (AFORK_EXIT_BASE + AFORK_WIRE_ERROR_SPAWN);
 }
 
-/* What stands behind "--" are no options, and so left alone. */
+/* Arguments after "--" are not options and stay. */
 static void
 remove_hidden_argument (int    *argc,
                         char ***argv)

@@ -8,6 +8,7 @@
 #include "self-server.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,8 +24,9 @@
 #include "server/descriptors.h"
 #include "server/native.h"
 #include "server/server.h"
+#include "server/title.h"
 
-/* The native runtime, where GLib is there as well. */
+/* The native runtime in a program that uses GLib. */
 typedef struct
 {
   AForkNative         native;   /* first: the runtime's functions take it for all there is */
@@ -46,8 +48,8 @@ self_server_needs_fd (void *data,
   return fd == wakeups->fds[0] || fd == wakeups->fds[1];
 }
 
-/* Modules take afork_worker_take_items() from us, but see it only if the program links us: where
- * we were loaded for a language, we are hidden from them. */
+/* Makes the library's symbols visible to modules, which call afork_worker_take_items(). They are
+ * visible already if the program is linked with the library, and not if a language has loaded it. */
 static void
 show_library (void)
 {
@@ -57,10 +59,12 @@ show_library (void)
     dlopen (library.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_GLOBAL);
 }
 
-void
-_afork_self_server_serve (int                        socket,
-                          gboolean                   forked,
-                          const AForkContextWakeups *wakeups)
+/* Serves SOCKET with the native runtime and the program's own functions. WAKEUPS are those of this
+ * process, and FORKED says whether it is a fork of the program. */
+G_GNUC_NORETURN static void
+serve (int                        socket,
+       gboolean                   forked,
+       const AForkContextWakeups *wakeups)
 {
   static SelfServer self_server;
   static AForkWorkerRuntime runtime;
@@ -83,7 +87,7 @@ _afork_self_server_serve (int                        socket,
   afork_prepare_socket (socket);
   show_library ();
   afork_native_init (&self_server.native);
-  /* A worker that is forked off itself has been here, and keeps its modules. */
+  /* A worker that makes a template of itself has its modules already. */
   if (self_server.native.n_modules == 0
       && !afork_native_add_program (&self_server.native, &failure))
     _exit (AFORK_EXIT_BASE + (int) failure.code);
@@ -99,19 +103,69 @@ _afork_self_server_check_threads (GError **error)
   if (afork_children_check_threads (&failure))
     return TRUE;
 
-  /* It has the names of threads, which may be any bytes. */
+  /* The text has the names of threads, which can be any bytes. */
   message = g_utf8_make_valid (failure.text, -1);
   g_set_error_literal (error, AFORK_ERROR, AFORK_ERROR_THREADS, message);
   return FALSE;
 }
 
+/* Descriptors below this number are left to those that the caller maps. The default main context
+ * keeps one descriptor. If the context is created here, it gets the next number, so that the table
+ * of descriptors, which each fork copies, does not grow. */
+enum { FIRST_OWN_DESCRIPTOR = 60 };
+
+/* Creates the default main context, and finds its descriptor. SOCKET is any open descriptor. */
+static void
+make_wakeups (int                  socket,
+              AForkContextWakeups *wakeups)
+{
+  int taken[FIRST_OWN_DESCRIPTOR + 1];
+  gsize n_taken = 0;
+  int last;
+
+  do
+    {
+      last = fcntl (socket, F_DUPFD_CLOEXEC, 0);
+      if (last >= 0)
+        taken[n_taken++] = last;
+    }
+  while (last >= 0 && last < FIRST_OWN_DESCRIPTOR);
+
+  /* With too few descriptors, the context is created when it is needed. */
+  if (last >= 0)
+    {
+      close (taken[--n_taken]);
+      g_main_context_default ();
+    }
+  while (n_taken > 0)
+    close (taken[--n_taken]);
+
+  _afork_context_wakeups_find (wakeups);
+}
+
+void
+_afork_self_server_main (int    argc,
+                         char **argv,
+                         int    socket)
+{
+  AForkContextWakeups wakeups;
+
+  if (!afork_is_stream_socket (socket))
+    return;
+
+  afork_title_init (argc, argv);
+  make_wakeups (socket, &wakeups);
+  serve (socket, FALSE, &wakeups);
+}
+
+/* Async-signal-safe. */
 static void
 reset_signals (void)
 {
   struct sigaction action = { .sa_handler = SIG_DFL };
   sigset_t none;
 
-  /* Those that cannot be set are as they should be. */
+  /* The signals that cannot be set have their default action. */
   for (int signal = 1; signal < NSIG; signal++)
     sigaction (signal, &action, NULL);
 
@@ -119,9 +173,9 @@ reset_signals (void)
   sigprocmask (SIG_SETMASK, &none, NULL);
 }
 
-/* What the fork does, with all signals blocked. Only async-signal-safe functions are called until
- * none of the program's handlers can be entered any more. After that it may do anything, for the
- * program had one thread, which held no lock when it forked. */
+/* Runs in the fork, with all signals blocked. reset_signals() is async-signal-safe. After it, no
+ * handler of the program can run, and any function may be called, because the program had one
+ * thread, which held no lock when it forked. */
 G_GNUC_NORETURN static void
 become_template (int                        socket,
                  const AForkContextWakeups *wakeups)
@@ -129,7 +183,7 @@ become_template (int                        socket,
   reset_signals ();
   _afork_context_wakeups_renew (wakeups);
   _afork_atfork_run_in_child ();
-  _afork_self_server_serve (socket, TRUE, wakeups);
+  serve (socket, TRUE, wakeups);
 }
 
 gboolean
@@ -144,7 +198,7 @@ _afork_self_server_fork (int      socket,
   pid_t child;
 
   _afork_context_wakeups_find (&wakeups);
-  /* What the program has printed is written once, not by each fork again. */
+  /* Otherwise each fork would write the program's buffered output again. */
   fflush (NULL);
 
   sigfillset (&all);
