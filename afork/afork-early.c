@@ -6,17 +6,28 @@
 #include "config.h"
 
 #include "afork-early.h"
-#include "afork-early-private.h"
 
 #include "afork-error.h"
 #include "afork-process-private.h"
 #include "base/atfork.h"
 #include "base/i18n.h"
+#include "process/launcher-native.h"
 #include "self/self-server.h"
 
-/* Made before there is a second thread, and kept to the program's end. In a fork of the program it
- * has lost its context, and as good as not there. */
+/* Made before there is a second thread, and kept until the program ends. In a fork of the program
+ * its context is lost, and it is not used. */
 static AForkProcess *early;
+
+static AForkClient *
+get_early_client (void)
+{
+  /* The context comes first: only the thread that owns it may use the process. */
+  if (early == NULL || !_afork_context_is_thread_default (_afork_process_get_context (early))
+      || _afork_process_is_context_lost (early))
+    return NULL;
+
+  return _afork_process_get_client (early);
+}
 
 /**
  * afork_early:
@@ -67,16 +78,9 @@ afork_early (GError **error)
     }
 
   early = afork_process_new_template (error);
-  return early != NULL;
-}
+  if (early == NULL)
+    return FALSE;
 
-AForkProcess *
-_afork_early_get (void)
-{
-  /* The context comes first, because only its own thread may look at the rest. */
-  if (early == NULL || !_afork_context_is_thread_default (early->context)
-      || _afork_process_is_context_lost (early))
-    return NULL;
-
-  return early;
+  _afork_launcher_native_set_early_func (get_early_client);
+  return TRUE;
 }

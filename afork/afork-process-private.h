@@ -79,6 +79,8 @@ gboolean      _afork_process_begin_blocking      (AForkProcess         *self,
                                                   GObject              *object,
                                                   GError              **error);
 
+AForkClient  *_afork_process_get_client          (AForkProcess         *self);
+
 /* The main context to which it belongs. */
 AForkContext *_afork_process_get_context         (AForkProcess         *self);
 

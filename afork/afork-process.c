@@ -23,6 +23,7 @@
 #include "base/fd.h"
 #include "base/i18n.h"
 #include "base/task.h"
+#include "process/launchers.h"
 
 /**
  * AForkProcess:
@@ -158,6 +159,12 @@ _afork_process_begin_blocking (AForkProcess       *self,
     && _afork_blocking_call_begin (blocking, object, hold, self->client, error);
 }
 
+AForkClient *
+_afork_process_get_client (AForkProcess *self)
+{
+  return self->client;
+}
+
 AForkContext *
 _afork_process_get_context (AForkProcess *self)
 {
@@ -259,7 +266,7 @@ start (AForkProcess *self)
   };
 
   self->started = TRUE;
-  _afork_runtime_spawn (self->runtime, self->client);
+  _afork_launcher_start (_afork_launchers_find (self->runtime), self->runtime, self->client);
   _afork_client_send (self->client, &frame, -1);
   if (self->die_with_parent)
     _afork_client_set_die_with_parent (self->client);

@@ -59,15 +59,15 @@ enum
 
 static GParamSpec *props[N_PROPS];
 
-/* Far longer than a server takes to be loaded, on a machine that has much else to do. */
+/* Far longer than loading a server takes on a busy machine. */
 enum { DEFAULT_START_TIMEOUT = 30000 };
 
 G_DEFINE_FINAL_TYPE (AForkRuntime, afork_runtime, G_TYPE_OBJECT)
 
 /* What is executed. */
 
-/* In the build tree the server lies in a folder beside the library, so that a program that is not
- * installed finds the one that belongs to its library. */
+/* In the build tree the server is in a folder beside the library. A program that uses the library
+ * there finds the server of the same build. */
 static char *
 find_uninstalled_server (void)
 {
@@ -96,9 +96,9 @@ find_server (void)
   return uninstalled != NULL ? uninstalled : g_strdup (AFORK_SERVER_INSTALLED);
 }
 
-/* Where another program stands in for the kernel, as valgrind does, that is what executes us, and
- * what "/proc/self/exe" would execute, though it is read as if it were us. It is not read so by its
- * longer name. */
+/* Under a program that stands in for the kernel, such as valgrind, executing "/proc/self/exe" would
+ * execute valgrind, although reading the link gives the path of the calling program. The longer
+ * name of the link gives valgrind's path, so the two paths differ. */
 static char *
 find_program (void)
 {
@@ -111,18 +111,87 @@ find_program (void)
   return g_steal_pointer (&program);
 }
 
-char **
-_afork_runtime_find_argv (AForkRuntime *self)
-{
-  g_autofree char **argv = NULL;
+/* The table of runtimes: one row for each language. */
 
-  if (self->argv != NULL
-      || (self->kind != AFORK_RUNTIME_KIND_NATIVE && self->kind != AFORK_RUNTIME_KIND_SELF))
+static const AForkRuntimeInfo native_info = {
+  .name = "native",
+  .kind = AFORK_RUNTIME_KIND_NATIVE,
+  .find_program = find_server,
+  .can_fork = TRUE,
+  .can_use_early = TRUE,
+};
+
+static const AForkRuntimeInfo self_info = {
+  .name = "self",
+  .kind = AFORK_RUNTIME_KIND_SELF,
+  .find_program = find_program,
+  .can_fork = TRUE,
+};
+
+static const AForkRuntimeInfo program_info = {
+  .name = "program",
+  .kind = AFORK_RUNTIME_KIND_PROGRAM,
+  .can_fork = TRUE,
+};
+
+/* For the objects that the caller makes. */
+static const AForkRuntimeInfo command_info = {
+  .name = "command",
+  .kind = AFORK_RUNTIME_KIND_COMMAND,
+};
+
+/* What is executed. */
+
+AForkRuntimeKind
+_afork_runtime_get_kind (AForkRuntime *self)
+{
+  return self->info->kind;
+}
+
+/* Call this with the mutex locked. */
+static char **
+dup_argv (AForkRuntime *self)
+{
+  char **argv;
+
+  if (self->argv != NULL || self->info->find_program == NULL)
     return g_strdupv (self->argv);
 
   argv = g_new0 (char *, 2);
-  argv[0] = self->kind == AFORK_RUNTIME_KIND_NATIVE ? find_server () : find_program ();
-  return g_steal_pointer (&argv);
+  argv[0] = self->info->find_program ();
+  return argv;
+}
+
+AForkRuntimeCommand
+_afork_runtime_dup_command (AForkRuntime *self)
+{
+  AForkRuntimeCommand command;
+
+  _afork_mutex_lock (&self->mutex);
+  command.argv = dup_argv (self);
+  command.environment = g_strdupv (self->environment);
+  command.working_directory = g_strdup (self->working_directory);
+  _afork_mutex_unlock (&self->mutex);
+  return command;
+}
+
+void
+_afork_runtime_command_clear (AForkRuntimeCommand *command)
+{
+  g_clear_pointer (&command->argv, g_strfreev);
+  g_clear_pointer (&command->environment, g_strfreev);
+  g_clear_pointer (&command->working_directory, g_free);
+}
+
+gboolean
+_afork_runtime_can_use_early (AForkRuntime *self)
+{
+  gboolean is_default;
+
+  _afork_mutex_lock (&self->mutex);
+  is_default = self->argv == NULL && self->environment == NULL && self->working_directory == NULL;
+  _afork_mutex_unlock (&self->mutex);
+  return self->info->can_use_early && is_default;
 }
 
 /* Its templates. */
@@ -266,7 +335,7 @@ afork_runtime_set_property (GObject      *object,
     {
     case PROP_NAME:
       self->name = g_strdup (g_value_get_string (value) != NULL ? g_value_get_string (value)
-                                                                 : "command");
+                                                                 : command_info.name);
       break;
     case PROP_ARGV:
       afork_runtime_set_argv (self, g_value_get_boxed (value));
@@ -421,6 +490,7 @@ afork_runtime_class_init (AForkRuntimeClass *klass)
 static void
 afork_runtime_init (AForkRuntime *self)
 {
+  self->info = &command_info;
   self->start_timeout = DEFAULT_START_TIMEOUT;
   self->templates = _afork_context_table_new ();
 }
@@ -429,21 +499,20 @@ afork_runtime_init (AForkRuntime *self)
 
 static AForkRuntime *default_runtime;   /* atomic; NULL for the native one */
 
-/* Makes *RUNTIME, once for the whole program. */
+/* Makes *RUNTIME when this is first called. */
 static AForkRuntime *
-get_single (gsize            *runtime,
-            const char       *name,
-            AForkRuntimeKind  kind)
+get_single (gsize                  *runtime,
+            const AForkRuntimeInfo *info)
 {
   if (g_once_init_enter (runtime))
     {
       AForkRuntime *made = g_object_new (AFORK_TYPE_RUNTIME,
-                                         "name", name,
-                                         "can-fork", TRUE,
-                                         "can-pass-fds", TRUE,
+                                         "name", info->name,
+                                         "can-fork", info->can_fork,
+                                         "can-pass-fds", info->can_fork,
                                          NULL);
 
-      made->kind = kind;
+      made->info = info;
       g_once_init_leave (runtime, (gsize) made);
     }
 
@@ -455,7 +524,7 @@ _afork_runtime_get_program (void)
 {
   static gsize program;
 
-  return get_single (&program, "program", AFORK_RUNTIME_KIND_PROGRAM);
+  return get_single (&program, &program_info);
 }
 
 /**
@@ -475,7 +544,7 @@ afork_runtime_get_native (void)
 {
   static gsize native;
 
-  return get_single (&native, "native", AFORK_RUNTIME_KIND_NATIVE);
+  return get_single (&native, &native_info);
 }
 
 /**
@@ -504,7 +573,7 @@ afork_runtime_get_self (void)
 {
   static gsize self;
 
-  return get_single (&self, "self", AFORK_RUNTIME_KIND_SELF);
+  return get_single (&self, &self_info);
 }
 
 /**
@@ -611,7 +680,7 @@ afork_runtime_dup_argv (AForkRuntime *self)
   g_return_val_if_fail (AFORK_IS_RUNTIME (self), NULL);
 
   _afork_mutex_lock (&self->mutex);
-  argv = _afork_runtime_find_argv (self);
+  argv = dup_argv (self);
   _afork_mutex_unlock (&self->mutex);
   return argv;
 }

@@ -44,7 +44,8 @@ struct _AForkClient
                                             * from */
 
   char                    *program;        /* of one that is executed, for messages */
-  gboolean                 is_self;        /* … and is this program, once more */
+  const char              *start_hint;     /* what an error adds if the program does not answer as
+                                            * a server, or NULL; static */
   gboolean                 handshake_done; /* … and it has answered as a server does */
   guint                    start_timeout;  /* for the handshake, in milliseconds; 0 for no limit */
   GSource                 *handshake_timeout;  /* when that is over; or NULL */

@@ -62,7 +62,8 @@ _afork_client_spawn (AForkClient        *self,
                      const char * const *argv,
                      const char * const *environment,
                      const char         *working_directory,
-                     AForkSpawnSocket    how)
+                     AForkSpawnSocket    how,
+                     const char         *hint)
 {
   g_autoptr(AForkClient) kept G_GNUC_UNUSED = _afork_client_ref (self);
   g_autoptr(GError) error = NULL;
@@ -70,7 +71,7 @@ _afork_client_spawn (AForkClient        *self,
   int socket, pidfd;
 
   self->program = g_filename_display_name (get_program_name (argv[0]));
-  self->is_self = how == AFORK_SPAWN_SOCKET_HIDDEN;
+  self->start_hint = hint;
   socket = connect_command_channel (self, &error);
   if (socket >= 0
       && _afork_spawn (argv, environment, working_directory, how, socket, &pid, &pidfd, &error))

@@ -193,6 +193,25 @@ _afork_client_clear_handshake_timeout (AForkClient *self)
   _afork_source_clear (&self->handshake_timeout);
 }
 
+/* An error of an executed program, with the hint for this program if there is one. */
+G_GNUC_PRINTF (2, 3) static GError *
+new_start_error (AForkClient *self,
+                 const char  *format,
+                 ...)
+{
+  g_autofree char *text = NULL;
+  va_list arguments;
+
+  va_start (arguments, format);
+  text = g_strdup_vprintf (format, arguments);
+  va_end (arguments);
+
+  if (self->start_hint == NULL)
+    return g_error_new_literal (AFORK_ERROR, AFORK_ERROR_SPAWN, text);
+
+  return g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN, "%s: %s", text, self->start_hint);
+}
+
 static GError *
 new_timeout_error (AForkClient *self)
 {
@@ -203,16 +222,11 @@ new_timeout_error (AForkClient *self)
                         _("The process that was taken over by descriptor %d did not answer as an "
                           "AFork server does within %s seconds"),
                         self->attached_fd, seconds);
-  if (self->is_self)
-    return g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN,
-                        _("“%s” did not answer as an AFork server does within %s seconds, and was "
-                          "killed: it has to call afork_init() before anything else"),
-                        self->program, seconds);
 
-  return g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN,
-                      _("“%s” did not answer as an AFork server does within %s seconds, and was "
-                        "killed"),
-                      self->program, seconds);
+  return new_start_error (self,
+                          _("“%s” did not answer as an AFork server does within %s seconds, and "
+                            "was killed"),
+                          self->program, seconds);
 }
 
 static gboolean
@@ -768,24 +782,20 @@ describe_exit (AForkClient *self)
                         _("%s ended before its function was entered, and nobody can say how"),
                         name);
   /* It has closed the socket perhaps, and was killed for that. */
-  if (WIFSIGNALED (status) && self->is_self && !self->handshake_done)
-    return g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN,
-                        _("“%s” was ended by signal %d (%s) and never answered as an AFork server "
-                          "does: it has to call afork_init() before anything else"),
-                        self->program, WTERMSIG (status), g_strsignal (WTERMSIG (status)));
+  if (WIFSIGNALED (status) && self->start_hint != NULL && !self->handshake_done)
+    return new_start_error (self,
+                            _("“%s” was ended by signal %d (%s) and never answered as an AFork "
+                              "server does"),
+                            self->program, WTERMSIG (status), g_strsignal (WTERMSIG (status)));
   if (WIFSIGNALED (status))
     return g_error_new (AFORK_ERROR, AFORK_ERROR_SIGNALED,
                         _("%s was ended by signal %d (%s) before its function was entered"),
                         name, WTERMSIG (status), g_strsignal (WTERMSIG (status)));
-  if (self->is_self && !self->handshake_done)
-    return g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN,
-                        _("“%s” exited with status %d and never answered as an AFork server does: "
-                          "it has to call afork_init() before anything else"),
-                        self->program, WEXITSTATUS (status));
   if (self->program != NULL && !self->handshake_done)
-    return g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN,
-                        _("“%s” exited with status %d and never answered as an AFork server does"),
-                        self->program, WEXITSTATUS (status));
+    return new_start_error (self,
+                            _("“%s” exited with status %d and never answered as an AFork server "
+                              "does"),
+                            self->program, WEXITSTATUS (status));
 
   return g_error_new (AFORK_ERROR, AFORK_ERROR_EXITED,
                       _("%s exited with status %d before its function was entered"),

@@ -66,7 +66,8 @@ void         _afork_client_set_owner           (AForkClient             *self,
                                                 GObject                 *owner);
 
 /* How it comes to be: executed with these arguments (see spawn.h), forked off this program, or
- * forked. Where that fails at once, the client has failed when the function returns, and its end is
+ * forked. HINT is what an error adds if the program does not answer as a server: a static string or
+ * NULL. Where that fails at once, the client has failed when the function returns, and its end is
  * told when its context is iterated: so is all that comes before _afork_client_set_started(). */
 void         _afork_client_set_started         (AForkClient             *self);
 /* How long the handshake with what is executed, forked off this program or taken over may last, in
@@ -77,7 +78,8 @@ void         _afork_client_spawn               (AForkClient             *self,
                                                 const char * const      *argv,
                                                 const char * const      *environment,
                                                 const char              *working_directory,
-                                                AForkSpawnSocket         how);
+                                                AForkSpawnSocket         how,
+                                                const char              *hint);
 void         _afork_client_fork_program        (AForkClient             *self);
 void         _afork_client_fork                (AForkClient             *self,
                                                 AForkClient             *template);

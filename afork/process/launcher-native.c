@@ -1,0 +1,40 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "launcher-native.h"
+
+#include "afork-runtime-private.h"
+
+static AForkEarlyFunc early_func;       /* atomic; NULL for no early template */
+
+void
+_afork_launcher_native_set_early_func (AForkEarlyFunc get_early)
+{
+  g_atomic_pointer_set (&early_func, get_early);
+}
+
+static AForkClient *
+get_early (AForkRuntime *runtime)
+{
+  AForkEarlyFunc func = g_atomic_pointer_get (&early_func);
+
+  return func != NULL && _afork_runtime_can_use_early (runtime) ? func () : NULL;
+}
+
+static void
+start (AForkRuntime *runtime,
+       AForkClient  *client)
+{
+  AForkClient *early = get_early (runtime);
+
+  if (early != NULL)
+    _afork_client_fork (client, early);
+  else
+    _afork_launcher_execute (runtime, client, AFORK_SPAWN_SOCKET_NUMBERED, NULL);
+}
+
+const AForkLauncher _afork_launcher_native = { start };

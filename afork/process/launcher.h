@@ -1,0 +1,35 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include "afork-runtime.h"
+#include "client/client.h"
+
+G_BEGIN_DECLS
+
+/* How a fresh process of a runtime comes to be. This is the abstract class: its instances are
+ * constant and have no state, one for each kind of runtime, in launcher-*.c. */
+typedef struct
+{
+  /* Starts the process of CLIENT. If that fails, CLIENT has failed when the function returns. */
+  void (*start) (AForkRuntime *runtime,
+                 AForkClient  *client);
+} AForkLauncher;
+
+/* Starts a fresh process of RUNTIME as CLIENT, and sends it what every process of the runtime gets
+ * first. */
+void _afork_launcher_start   (const AForkLauncher *self,
+                              AForkRuntime        *runtime,
+                              AForkClient         *client);
+
+/* For launchers: executes the runtime's program, which finds its command socket as HOW says. HINT is
+ * what an error adds if the program does not answer as a server, or NULL. */
+void _afork_launcher_execute (AForkRuntime        *runtime,
+                              AForkClient         *client,
+                              AForkSpawnSocket     how,
+                              const char          *hint);
+
+G_END_DECLS
