@@ -15,7 +15,7 @@ G_BEGIN_DECLS
  * process/launchers.c. */
 typedef enum
 {
-  AFORK_RUNTIME_KIND_COMMAND,   /* any command is executed; its socket is standard input and output */
+  AFORK_RUNTIME_KIND_COMMAND,   /* a command is executed; its socket is its standard streams */
   AFORK_RUNTIME_KIND_NATIVE,    /* a server program is executed */
   AFORK_RUNTIME_KIND_PROGRAM,   /* the calling program is forked */
   AFORK_RUNTIME_KIND_SELF       /* the calling program is executed again */

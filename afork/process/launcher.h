@@ -25,8 +25,8 @@ void _afork_launcher_start   (const AForkLauncher *self,
                               AForkRuntime        *runtime,
                               AForkClient         *client);
 
-/* For launchers: executes the runtime's program, which finds its command socket as HOW says. HINT is
- * what an error adds if the program does not answer as a server, or NULL. */
+/* For launchers: executes the runtime's program, which finds its command socket as HOW says. If the
+ * program does not answer as a server, the error ends with HINT, unless that is NULL. */
 void _afork_launcher_execute (AForkRuntime        *runtime,
                               AForkClient         *client,
                               AForkSpawnSocket     how,

@@ -49,7 +49,7 @@ self_server_needs_fd (void *data,
 }
 
 /* Makes the library's symbols visible to modules, which call afork_worker_take_items(). They are
- * visible already if the program is linked with the library, and not if a language has loaded it. */
+ * visible already if the program is linked with the library, but not if a language loaded it. */
 static void
 show_library (void)
 {
