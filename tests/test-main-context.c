@@ -205,6 +205,32 @@ test_priority_not_above (gconstpointer data)
     }
 }
 
+static void
+work_cb (GObject    *object,
+         GParamSpec *pspec,
+         gpointer    data)
+{
+  g_usleep (20 * 1000);
+}
+
+/* So it does if handlers take so long that the library's sources fall behind. */
+static void
+test_priority_slow_handler (void)
+{
+  g_autoptr(AForkProcess) process = new_with_module (afork_process_new ());
+  guint n_turns = G_MAXUINT;
+  guint busy = add_busy (G_PRIORITY_DEFAULT, &n_turns);
+  Answer answer = { 0 };
+
+  g_signal_connect (process, "notify", G_CALLBACK (work_cb), NULL);
+  begin_run (process, &answer);
+  answer_await (&answer);
+  g_assert_no_error (answer.error);
+  answer_clear (&answer);
+  await_end (process);
+  g_source_remove (busy);
+}
+
 /* What is more urgent comes first, and nothing is lost by that. */
 static void
 test_priority_above (gconstpointer data)
@@ -1524,6 +1550,7 @@ main (int    argc,
 
   add_operations ("/main-context/priority/not-above", test_priority_not_above);
   add_operations ("/main-context/priority/above", test_priority_above);
+  add ("/main-context/priority/slow-handler", test_priority_slow_handler);
   add_operations ("/main-context/nested/in-answer", test_nested_in_answer);
   add_operations ("/main-context/nested/blocking", test_nested_blocking);
   add ("/main-context/nested/in-notify", test_nested_in_notify);

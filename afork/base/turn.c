@@ -111,6 +111,39 @@ _afork_turn_look (AForkTurn *self)
   self->n_steps = 0;
 }
 
+static gboolean
+promote_cb (gpointer data)
+{
+  GSource *source = data;
+
+  if (!g_source_is_destroyed (source))
+    g_source_set_priority (source, G_PRIORITY_DEFAULT);
+  return G_SOURCE_REMOVE;
+}
+
+/* Sets the priority also if it is the same: this puts the source behind the other sources of that
+ * priority, so that they take turns. */
+static void
+fall_behind (GSource        *source,
+             AForkTurnState *state,
+             gint64          now)
+{
+  g_source_set_priority (source, AFORK_TURN_PRIORITY_BEHIND);
+  state->is_behind = TRUE;
+
+  if (now >= state->promotion)
+    {
+      g_autoptr(GSource) timer = g_timeout_source_new (AFORK_TURN_BEHIND_TIME / 1000);
+
+      g_source_set_static_name (timer, "[afork] turn");
+      g_source_set_priority (timer, G_PRIORITY_DEFAULT);
+      g_source_set_callback (timer, promote_cb, g_source_ref (source),
+                             (GDestroyNotify) g_source_unref);
+      g_source_attach (timer, g_source_get_context (source));
+      state->promotion = now + AFORK_TURN_BEHIND_TIME;
+    }
+}
+
 void
 _afork_turn_end (AForkTurn      *self,
                  AForkTurnState *state,
@@ -127,11 +160,8 @@ _afork_turn_end (AForkTurn      *self,
 
   if (!caught_up || thread->load > MAX_LOAD)
     {
-      /* Again, too, if it is behind already: this puts it behind the other sources of that
-       * priority, which are so served in turn. */
-      if (!caught_up || !state->is_behind)
-        g_source_set_priority (source, AFORK_TURN_PRIORITY_BEHIND);
-      state->is_behind = TRUE;
+      if (!caught_up || g_source_get_priority (source) != AFORK_TURN_PRIORITY_BEHIND)
+        fall_behind (source, state, now);
     }
   else if (state->is_behind && thread->load <= LOW_LOAD)
     {

@@ -15,12 +15,15 @@ G_BEGIN_DECLS
  * thread together get AFORK_TURN_TIME in one iteration of a main context. A source that could not
  * finish, or one that finds that this library has kept the thread busy for long, falls behind: it
  * goes on at AFORK_TURN_PRIORITY_BEHIND until it has caught up. So whatever comes, a window is
- * redrawn and idle sources run. */
+ * redrawn and idle sources run. Every AFORK_TURN_BEHIND_TIME, such a source gets one turn at its
+ * own priority, so that a program whose sources are always ready at that priority does not stop
+ * it. */
 
 enum
 {
   /* In microseconds. */
   AFORK_TURN_TIME = 4 * 1000,
+  AFORK_TURN_BEHIND_TIME = 100 * 1000,
   /* Below GDK's redraw, which is 120, and beside ordinary idle sources. */
   AFORK_TURN_PRIORITY_BEHIND = G_PRIORITY_DEFAULT_IDLE,
 };
@@ -29,6 +32,7 @@ enum
 typedef struct
 {
   gboolean is_behind;
+  gint64   promotion;           /* when it has its own priority back, in microseconds */
 } AForkTurnState;
 
 /* One turn, on the stack. */
