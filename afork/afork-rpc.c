@@ -210,14 +210,17 @@ has_pending (AForkRpc *self)
 static GMainContext *
 get_context (AForkRpc *self)
 {
+  AForkPendingCall *call = _afork_pending_table_peek_oldest (&self->in_flight);
   GMainContext *context = NULL;
 
   if (self->link != NULL)
     context = _afork_context_peek (_afork_worker_link_get_context (self->link));
   if (context != NULL)
     return context;
-  if (self->waiting.length > 0)
-    return ((AForkPendingCall *) g_queue_peek_head (&self->waiting))->context;
+  if (call == NULL)
+    call = g_queue_peek_head (&self->waiting);
+  if (call != NULL)
+    return call->context;
   if (self->close_tasks.length > 0)
     return g_task_get_context (g_queue_peek_head (&self->close_tasks));
 

@@ -416,7 +416,11 @@ fork_cb (GObject *object,
 
   self->child = fork ();
   if (self->child == 0)
-    alarm (120);
+    {
+      alarm (120);
+      /* The turn of the source is over then, and what is left is done in the next one. */
+      g_usleep (20 * 1000);
+    }
 }
 
 static void
