@@ -70,8 +70,10 @@ packages ()
 system ID=debian VERSION_ID=12
 packages installed
 
+# Says what it was called for. What it says of a configuration is in dev-setup.log.
 cat > bin/meson << 'END'
 #!/bin/sh
+echo "meson $*"
 END
 for tool in apt-get sudo; do
   printf '#!/bin/sh\necho "%s was called" >&2\nexit 1\n' "$tool" > "bin/$tool"
@@ -94,7 +96,7 @@ chmod +x bin/* "$thumbnailer"
 export PATH="$folder/bin:$PATH" HOME="$folder/home"
 unset XDG_CACHE_HOME
 
-for arguments in 'build x' 'test x' 'test --all x' 'soak x' 'soak 0' 'soak 1 2' \
+for arguments in 'build x' 'build --all x' 'test x' 'test --all x' 'soak x' 'soak 0' 'soak 1 2' \
                  'check-debian' 'check-debian 12' 'check-debian 11 root' 'check-debian 13 other' \
                  'perf x' 'perf --update x' 'fuzz abc' 'fuzz 0' 'fuzz -1' \
                  'fuzz 1 2' 'demo --no-such-option' 'demo --size'; do
@@ -107,7 +109,30 @@ dev 0 help
 dev 0 demo --help
 does_not_say Building
 
+# Each builds what it needs, and no more.
+
+# configures_with FOLDER OPTION
+configures_with ()
+{
+  grep -q -e " $2\\( \\|$\\)" "build/$1/dev-setup.log" || fail "build/$1 is configured without $2"
+}
+
+dev 0 build
+says "^meson compile -C $folder/build/gcc library afork-1.vapi$"
+configures_with gcc -Ddocs=disabled
+configures_with gcc -Dtests=false
+dev 0 build --all
+says "^meson compile -C $folder/build/gcc$"
+configures_with gcc -Ddocs=enabled
+configures_with gcc -Dtests=true
+touch build/gcc/build.ninja
+dev 0 build
+says "^meson compile -C $folder/build/gcc library afork-1.vapi$"
+configures_with gcc --reconfigure
+! grep -q -e -Dtests=false build/gcc/dev-setup.log || fail 'dev build: the folder loses its tests'
+
 dev 0 demo
+says "^meson compile -C $folder/build/demo thumbnailer$"
 says '<--></usr/share/backgrounds/mate/nature>$'
 says "^All of them on one page: *$folder/$sheet$"
 says "^The thumbnails: *$folder/home/.cache/thumbnails$"
