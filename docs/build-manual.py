@@ -9,10 +9,14 @@ build-manual.py OUTPUT-FOLDER GI-DOCGEN ARGUMENT...
 
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
 output = pathlib.Path(sys.argv[1])
+
+# Pages that are not in the manual any more would stay there.
+shutil.rmtree(output, ignore_errors=True)
 subprocess.run([*sys.argv[2:], f'--output-dir={output}'], check=True)
 
 # The first page has rows for a website and for the sources, which are empty if there is none.
