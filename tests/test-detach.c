@@ -14,6 +14,11 @@
 
 #include "test-util.h"
 
+/* From include/uapi/asm-generic/socket.h, for a C library that is older than the kernel. */
+#ifndef SO_PASSPIDFD
+# define SO_PASSPIDFD 76
+#endif
+
 #define STRV(...) ((const char * const []) { __VA_ARGS__, NULL })
 
 static int
@@ -342,14 +347,14 @@ test_detach_no_process (void)
   int on = 1;
 
   file = afork_process_new_from_fd (open ("/dev/null", O_RDWR));
-  expect_run_error (file, "echo", AFORK_ERROR, AFORK_ERROR_FAILED, "no stream socket");
+  expect_run_error (file, "echo", AFORK_ERROR, AFORK_ERROR_FAILED, "not a stream socket");
 
   /* From Linux 6.16 on, one that cannot tell who sends is known as such. */
   fds[0] = socket (AF_INET, SOCK_STREAM, 0);
   if (fds[0] >= 0 && setsockopt (fds[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0)
     {
       remote = afork_process_new_from_fd (fds[0]);
-      expect_run_error (remote, "echo", AFORK_ERROR, AFORK_ERROR_FAILED, "who sends");
+      expect_run_error (remote, "echo", AFORK_ERROR, AFORK_ERROR_FAILED, "which process sends");
     }
   else if (fds[0] >= 0)
     {
@@ -420,6 +425,55 @@ test_detach_invisible (void)
   g_test_message ("%s", text);
   g_assert_nonnull (strstr (text, "PID namespace"));
   await_end (process);
+}
+
+/* Whether FD's option could be set. */
+static gboolean
+set_option (int fd,
+            int option)
+{
+  const int on = 1;
+
+  return setsockopt (fd, SOL_SOCKET, option, &on, sizeof on) == 0;
+}
+
+/* With these options the kernel adds control messages that GLib does not know. The first one has a
+ * pidfd, which would stay open. */
+static void
+test_detach_socket_options (void)
+{
+  g_autoptr(AForkProcess) process = make_echo ("");
+  g_autoptr(AForkProcess) taken = NULL;
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autofree char *output = NULL;
+  int fd = detach_process_ok (process);
+  gboolean has_pidfd = set_option (fd, SO_PASSPIDFD);
+  gboolean has_security = set_option (fd, SO_PASSSEC);
+  GSocket *socket;
+  int value;
+
+  taken = afork_process_new_from_fd (fd);
+  connection = run_process_ok (taken, "echo");
+  socket = g_socket_connection_get_socket (connection);
+  g_assert_true (g_socket_get_blocking (socket));
+  g_assert_true (g_socket_get_option (socket, SOL_SOCKET, SO_PASSCRED, &value, NULL));
+  g_assert_cmpint (value, ==, 0);
+  if (has_pidfd)
+    {
+      g_assert_true (g_socket_get_option (socket, SOL_SOCKET, SO_PASSPIDFD, &value, NULL));
+      g_assert_cmpint (value, ==, 0);
+    }
+  if (has_security)
+    {
+      g_assert_true (g_socket_get_option (socket, SOL_SOCKET, SO_PASSSEC, &value, NULL));
+      g_assert_cmpint (value, ==, 0);
+    }
+
+  output = echo_to_end (connection);
+  assert_end_seen (taken);
+  await_end (process);
+  if (!has_pidfd)
+    g_test_skip ("This kernel does not send a pidfd with each message");
 }
 
 /* The other end of the socket is open, and nobody answers there. */
@@ -608,6 +662,7 @@ main (int    argc,
   ADD ("no-process", test_detach_no_process);
   ADD ("invisible", test_detach_invisible);
   ADD ("silent", test_detach_silent);
+  ADD ("socket-options", test_detach_socket_options);
   ADD ("abandoned", test_detach_not_taken);
   ADD ("unstarted", test_detach_unstarted);
   ADD ("to-thread", test_detach_to_thread);

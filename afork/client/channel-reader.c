@@ -9,6 +9,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <gio/gunixcredentialsmessage.h>
+#include <gio/gunixfdmessage.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -60,17 +62,18 @@ _afork_channel_reader_clear (AForkChannelReader *self)
   g_free (self->input);
 }
 
-/* Which file it is that keeps a place does not matter, as long as it is there already. */
+/* Reserved descriptors are copies of the socket's, since that is open already. */
 static gboolean
 reserve_fds (AForkChannelReader *self,
-             int                 socket)
+             GSocket            *socket)
 {
   while (self->reserved_fds->len < self->n_expected)
     {
-      int fd = _afork_fd_own (fcntl (socket, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+      int fd = fcntl (g_socket_get_fd (socket), F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 
       if (fd < 0)
         return FALSE;
+      _afork_fd_own (fd);
       g_array_append_val (self->reserved_fds, fd);
     }
 
@@ -79,45 +82,53 @@ reserve_fds (AForkChannelReader *self,
 
 gboolean
 _afork_channel_reader_expect (AForkChannelReader *self,
-                              int                 socket,
+                              GSocket            *socket,
                               guint               n_fds)
 {
   self->n_expected += n_fds;
   return reserve_fds (self, socket);
 }
 
-/* What came beside the bytes of a message. */
-static gboolean
-take_control (AForkChannelReader *self,
-              struct msghdr      *message)
+/* The descriptors of MESSAGE are this process's from now on. */
+static void
+take_fds (AForkChannelReader *self,
+          GUnixFDMessage     *message)
 {
-  for (struct cmsghdr *control = CMSG_FIRSTHDR (message);
-       control != NULL;
-       control = CMSG_NXTHDR (message, control))
+  int n_fds;
+  g_autofree int *fds = g_unix_fd_message_steal_fds (message, &n_fds);
+
+  for (int i = 0; i < n_fds; i++)
+    _afork_fd_own (fds[i]);
+  g_array_append_vals (self->fds, fds, (guint) n_fds);
+  self->n_expected -= MIN ((guint) n_fds, self->n_expected);
+}
+
+static void
+take_credentials (AForkChannelReader      *self,
+                  GUnixCredentialsMessage *message)
+{
+  GCredentials *credentials = g_unix_credentials_message_get_credentials (message);
+
+  self->sender = MAX (0, g_credentials_get_unix_pid (credentials, NULL));
+}
+
+/* Takes what came beside the bytes of a message, and frees MESSAGES. */
+static void
+take_control_messages (AForkChannelReader     *self,
+                       GSocketControlMessage **messages,
+                       int                     n_messages)
+{
+  /* GLib drops credentials without a pid: their sender is not in this PID namespace. */
+  self->sender = 0;
+  for (int i = 0; i < n_messages; i++)
     {
-      gsize size = control->cmsg_len - CMSG_LEN (0);
-      struct ucred sender;
-
-      if (control->cmsg_level != SOL_SOCKET)
-        continue;
-
-      if (control->cmsg_type == SCM_RIGHTS)
-        {
-          guint n_fds = (guint) (size / sizeof (int));
-
-          g_array_append_vals (self->fds, CMSG_DATA (control), n_fds);
-          for (guint i = 0; i < n_fds; i++)
-            _afork_fd_own (g_array_index (self->fds, int, self->fds->len - n_fds + i));
-          self->n_expected -= MIN (n_fds, self->n_expected);
-        }
-      else if (control->cmsg_type == SCM_CREDENTIALS && size == sizeof sender)
-        {
-          memcpy (&sender, CMSG_DATA (control), sizeof sender);
-          self->sender = sender.pid;
-        }
+      if (G_IS_UNIX_FD_MESSAGE (messages[i]))
+        take_fds (self, G_UNIX_FD_MESSAGE (messages[i]));
+      else if (G_IS_UNIX_CREDENTIALS_MESSAGE (messages[i]))
+        take_credentials (self, G_UNIX_CREDENTIALS_MESSAGE (messages[i]));
+      g_object_unref (messages[i]);
     }
-
-  return self->fds->len <= MAX_AWAITED_FDS;
+  g_free (messages);
 }
 
 /* Moves what has not been taken to the front, and makes room for SIZE bytes in all. False and an
@@ -145,76 +156,42 @@ make_room (AForkChannelReader  *self,
   return TRUE;
 }
 
-/* What comes takes the places that were kept for it. */
+/* Receives one message of at most SIZE bytes into the input. Returns as g_socket_receive_message()
+ * does. Descriptors that come take the room that the reserved ones kept. */
 static gssize
-receive_message (AForkChannelReader *self,
-                 int                 socket,
-                 struct msghdr      *message)
+receive_message (AForkChannelReader  *self,
+                 GSocket             *socket,
+                 gsize                size,
+                 int                 *flags,
+                 GError             **error)
 {
-  gssize result;
+  GInputVector vector = { self->input + self->input_end, size };
+  GSocketControlMessage **messages = NULL;
+  int n_messages = 0;
+  gssize n_bytes;
 
+  *flags = 0;
   close_all (self->reserved_fds);
-  do
-    result = recvmsg (socket, message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  while (result < 0 && errno == EINTR);
-
-  return result;
+  n_bytes = g_socket_receive_message (socket, NULL, &vector, 1, &messages, &n_messages, flags, NULL,
+                                      error);
+  if (n_bytes >= 0)
+    take_control_messages (self, messages, n_messages);
+  return n_bytes;
 }
 
-/* Not by GSocket, which makes several objects for each message. */
-gboolean
-_afork_channel_reader_read (AForkChannelReader  *self,
-                            int                  socket,
-                            gsize               *n_bytes,
-                            GError             **error)
+/* Whether what came beside the bytes of a message is as it should be. */
+static gboolean
+check_control_messages (AForkChannelReader  *self,
+                        int                  flags,
+                        GError             **error)
 {
-  union
-  {
-    struct cmsghdr align;
-    /* With room for one too many, so that this is noticed; the kernel closes the rest. */
-    char           bytes[CMSG_SPACE (sizeof (struct ucred))
-                         + CMSG_SPACE ((MAX_AWAITED_FDS + 1) * sizeof (int))];
-  } control;
-  struct iovec vector;
-  struct msghdr message = {
-    .msg_iov = &vector,
-    .msg_iovlen = 1,
-    .msg_control = &control,
-    .msg_controllen = sizeof control,
-  };
-  gssize result;
-
-  *n_bytes = 0;
-  if (!make_room (self, self->exact ? self->frame_size : MAX (self->frame_size, BULK_INPUT_SIZE),
-                  error))
-    return FALSE;
-
-  vector.iov_base = self->input + self->input_end;
-  vector.iov_len = (self->exact ? self->frame_size : self->input_size) - self->input_end;
-  result = receive_message (self, socket, &message);
-  if (result < 0)
-    {
-      if (errno == EAGAIN)
-        {
-          reserve_fds (self, socket);
-          return TRUE;
-        }
-      /* A process that ends before it has read everything resets the connection. */
-      if (errno != ECONNRESET)
-        g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
-                     _("Nothing could be received from the process: %s"), g_strerror (errno));
-      return FALSE;
-    }
-
-  *n_bytes = (gsize) result;
-  self->input_end += (gsize) result;
-  if (!take_control (self, &message))
+  if (self->fds->len > MAX_AWAITED_FDS)
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL,
                    _("More descriptors came than frames that name them"));
       return FALSE;
     }
-  if ((message.msg_flags & MSG_CTRUNC) != 0)
+  if ((flags & MSG_CTRUNC) != 0)
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
                    _("A descriptor could not be received from the process: %s"),
@@ -222,7 +199,48 @@ _afork_channel_reader_read (AForkChannelReader  *self,
       return FALSE;
     }
 
-  /* Those that others have taken meanwhile are missed when something comes for them. */
+  return TRUE;
+}
+
+gboolean
+_afork_channel_reader_read (AForkChannelReader  *self,
+                            GSocket             *socket,
+                            gsize               *n_bytes,
+                            GError             **error)
+{
+  const gsize wanted = self->exact ? self->frame_size : MAX (self->frame_size, BULK_INPUT_SIZE);
+  g_autoptr(GError) cause = NULL;
+  gssize result;
+  gsize size;
+  int flags;
+
+  *n_bytes = 0;
+  if (!make_room (self, wanted, error))
+    return FALSE;
+
+  size = (self->exact ? self->frame_size : self->input_size) - self->input_end;
+  result = receive_message (self, socket, size, &flags, &cause);
+  if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
+    {
+      reserve_fds (self, socket);
+      return TRUE;
+    }
+  if (result < 0)
+    {
+      /* A process that ends before it has read everything resets the connection. */
+      if (!g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED))
+        g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
+                     _("Nothing could be received from the process: %s"), cause->message);
+      return FALSE;
+    }
+
+  *n_bytes = (gsize) result;
+  self->input_end += (gsize) result;
+  if (!check_control_messages (self, flags, error))
+    return FALSE;
+
+  /* If another thread has taken the room meanwhile, the next descriptor cannot be received, and
+   * that is reported then. */
   reserve_fds (self, socket);
   return result > 0;
 }

@@ -17,7 +17,7 @@ typedef struct
 {
   gboolean  exact;          /* nothing may be read beyond the frame that is awaited */
   gboolean  unparsed;       /* whether the input begins with a frame is not known yet */
-  GPid      sender;         /* of the last message that came with one, or 0 */
+  GPid      sender;         /* of the last message; 0 if the kernel did not tell it */
 
   guint8   *input;
   gsize     input_size;
@@ -37,13 +37,13 @@ void             _afork_channel_reader_drop_fds (AForkChannelReader  *self);
 /* Sees to it that N_FDS more descriptors, which will come on SOCKET, will find room. False and
  * errno if there is none. */
 gboolean         _afork_channel_reader_expect   (AForkChannelReader  *self,
-                                                 int                  socket,
+                                                 GSocket             *socket,
                                                  guint                n_fds);
 
 /* Reads once. False, and an error unless the other side has merely closed, if no more will come.
  * *N_BYTES is 0 where nothing has come. */
 gboolean         _afork_channel_reader_read     (AForkChannelReader  *self,
-                                                 int                  socket,
+                                                 GSocket             *socket,
                                                  gsize               *n_bytes,
                                                  GError             **error);
 

@@ -7,9 +7,7 @@
 
 #include "channel-writer.h"
 
-#include <errno.h>
-#include <string.h>
-#include <sys/socket.h>
+#include <gio/gunixfdmessage.h>
 
 #include "base/fd.h"
 
@@ -99,77 +97,73 @@ _afork_write_buffer_end (AForkWriteBuffer *self,
   self->piece_size = size;
 }
 
-/* What is left to send, as at most two vectors. */
-static gsize
+/* What is left to send, as one or two vectors. */
+static int
 get_vectors (AForkWriteBuffer *self,
-             struct iovec     *vectors)
+             GOutputVector    *vectors)
 {
   gsize from_bytes = MIN (self->n_sent, self->bytes->len);
   gsize from_piece = self->n_sent - from_bytes;
-  gsize n_vectors = 0;
+  int n_vectors = 0;
 
   if (from_bytes < self->bytes->len)
-    vectors[n_vectors++] = (struct iovec) {
+    vectors[n_vectors++] = (GOutputVector) {
       self->bytes->data + from_bytes, self->bytes->len - from_bytes
     };
   if (from_piece < self->piece_size)
-    vectors[n_vectors++] = (struct iovec) {
-      (guint8 *) g_bytes_get_data (self->piece, NULL) + self->piece_offset + from_piece,
+    vectors[n_vectors++] = (GOutputVector) {
+      (const guint8 *) g_bytes_get_data (self->piece, NULL) + self->piece_offset + from_piece,
       self->piece_size - from_piece
     };
 
+  /* GSocket would send a byte of its own. */
+  g_assert (n_vectors > 0);
   return n_vectors;
 }
 
-/* Room for the descriptors of one message. */
-typedef union
+/* A message that has the descriptors FDS until take_back_fds(). Nothing is duplicated. */
+static GSocketControlMessage *
+lend_fds (GArray *fds)
 {
-  struct cmsghdr align;
-  char           bytes[CMSG_SPACE (AFORK_FRAME_MAX_FDS * sizeof (int))];
-} Control;
+  g_autoptr(GUnixFDList) list = NULL;
 
-static void
-attach_fds (GArray        *fds,
-            struct msghdr *message,
-            Control       *control)
-{
-  gsize size = fds->len * sizeof (int);
-
-  memset (control, 0, CMSG_SPACE (size));
-  control->align.cmsg_level = SOL_SOCKET;
-  control->align.cmsg_type = SCM_RIGHTS;
-  control->align.cmsg_len = CMSG_LEN (size);
-  memcpy (CMSG_DATA (&control->align), fds->data, size);
-  message->msg_control = control;
-  message->msg_controllen = CMSG_SPACE (size);
+  list = g_unix_fd_list_new_from_array ((const int *) (gpointer) fds->data, (int) fds->len);
+  return g_unix_fd_message_new_with_fd_list (list);
 }
 
-/* Not by GSocket, which makes several objects for each message. */
-gssize
-_afork_write_buffer_send (AForkWriteBuffer *self,
-                          int               socket)
+/* MESSAGE must not close the descriptors. */
+static void
+take_back_fds (GSocketControlMessage *message)
 {
-  struct iovec vectors[2];
-  struct msghdr message = { .msg_iov = vectors };
-  Control control;
-  gssize n_sent;
+  g_free (g_unix_fd_message_steal_fds (G_UNIX_FD_MESSAGE (message), NULL));
+}
+
+GPollableReturn
+_afork_write_buffer_send (AForkWriteBuffer  *self,
+                          GSocket           *socket,
+                          gsize             *n_bytes,
+                          GError           **error)
+{
+  g_autoptr(GSocketControlMessage) message = NULL;
+  GOutputVector vectors[2];
+  int n_vectors = get_vectors (self, vectors);
+  GPollableReturn result;
 
   self->started = TRUE;
-  message.msg_iovlen = get_vectors (self, vectors);
   if (self->fds != NULL)
-    attach_fds (self->fds, &message, &control);
-
-  do
-    n_sent = sendmsg (socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-  while (n_sent < 0 && errno == EINTR);
-
-  if (n_sent > 0)
+    message = lend_fds (self->fds);
+  result = g_socket_send_message_with_timeout (socket, NULL, vectors, n_vectors,
+                                               &message, message != NULL ? 1 : 0,
+                                               0, 0, n_bytes, NULL, error);
+  if (message != NULL)
+    take_back_fds (message);
+  if (result == G_POLLABLE_RETURN_OK)
     {
-      self->n_sent += (gsize) n_sent;
+      self->n_sent += *n_bytes;
       clear_fds (self);
     }
 
-  return n_sent;
+  return result;
 }
 
 gboolean

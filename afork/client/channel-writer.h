@@ -29,11 +29,12 @@ void              _afork_write_buffer_end     (AForkWriteBuffer *self,
                                                gsize             size,
                                                gboolean          more);
 
-/* Sends what is left, or a part of it, without waiting. Returns how many bytes that was, or -1 and
- * errno. */
-gssize            _afork_write_buffer_send    (AForkWriteBuffer *self,
-                                               int               socket);
-gboolean          _afork_write_buffer_is_sent (AForkWriteBuffer *self);
+/* Sends what is left, or a part of it, without waiting. *N_BYTES is how many bytes were sent. */
+GPollableReturn   _afork_write_buffer_send    (AForkWriteBuffer  *self,
+                                               GSocket           *socket,
+                                               gsize             *n_bytes,
+                                               GError           **error);
+gboolean          _afork_write_buffer_is_sent (AForkWriteBuffer  *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkWriteBuffer, _afork_write_buffer_free)
 

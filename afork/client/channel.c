@@ -19,6 +19,12 @@
 #include "channel-reader.h"
 #include "channel-writer.h"
 
+/* From include/uapi/asm-generic/socket.h, for a C library that is older than the kernel. Two
+ * machines have numbers of their own. */
+#if !defined (SO_PASSPIDFD) && !defined (__hppa__) && !defined (__sparc__)
+# define SO_PASSPIDFD 76
+#endif
+
 /* So that a reader who keeps up with a large item does not keep the main context from the rest. */
 enum { SENT_PER_TURN = 1024 * 1024 };
 
@@ -28,7 +34,7 @@ struct _AForkChannel
   gatomicrefcount               ref_count;
   const AForkChannelEvents *events;
   gpointer                  data;
-  int                       socket;         /* -1 once closed */
+  GSocket                  *socket;         /* NULL once closed */
   GSource                  *source;         /* NULL once closed; holds a reference */
   gpointer                  source_tag;     /* of the socket within the source */
   AForkTurnState            turn_state;     /* of the source */
@@ -58,7 +64,8 @@ typedef struct
   GSource      *source;         /* for comparison */
 } ContextWatch;
 
-static int      send_queued        (AForkChannel *self);
+static gboolean send_queued        (AForkChannel *self,
+                                    GError      **error);
 static void     flush              (AForkChannel *self);
 static gboolean receive            (AForkChannel *self,
                                     AForkTurn    *turn);
@@ -87,7 +94,7 @@ source_prepare (GSource *source,
   *timeout = -1;
   if (_afork_atfork_is_lost (&self->atfork_hook))
     return TRUE;
-  return (has_to_flush (self) && send_queued (self) != 0) || self->reader.unparsed
+  return (has_to_flush (self) && !send_queued (self, NULL)) || self->reader.unparsed
     || _afork_turn_prepare (&self->turn_state, timeout);
 }
 
@@ -133,7 +140,7 @@ attach (AForkChannel *self,
   g_source_set_static_name (self->source, "[afork] channel");
   /* A handler that iterates the main context waits perhaps for what is still to come here. */
   g_source_set_can_recurse (self->source, TRUE);
-  self->source_tag = g_source_add_unix_fd (self->source, self->socket,
+  self->source_tag = g_source_add_unix_fd (self->source, g_socket_get_fd (self->socket),
                                            self->waits_for_room ? G_IO_IN | G_IO_OUT : G_IO_IN);
   context_watch->channel = _afork_channel_ref (self);
   context_watch->source = self->source;
@@ -199,11 +206,12 @@ take_buffers (AForkChannel *self,
     g_queue_push_tail (taken, write_buffer);
 }
 
-/* Sends as much as may be, and moves that to SENT. 0, or errno if not everything that may be sent
- * could. */
-static int
-send_buffers (AForkChannel *self,
-              GQueue       *sent)
+/* Sends until the socket is full or SENT_PER_TURN is reached, and moves what has been sent to
+ * SENT. */
+static gboolean
+send_buffers (AForkChannel  *self,
+              GQueue        *sent,
+              GError       **error)
 {
   gsize n_bytes = 0;
   AForkWriteBuffer *write_buffer;
@@ -211,17 +219,19 @@ send_buffers (AForkChannel *self,
   while (n_bytes < SENT_PER_TURN
          && (write_buffer = g_queue_peek_head (&self->write_buffers)) != NULL)
     {
-      gssize n_sent = _afork_write_buffer_send (write_buffer, self->socket);
+      gsize n_sent;
+      GPollableReturn result =
+        _afork_write_buffer_send (write_buffer, self->socket, &n_sent, error);
 
-      if (n_sent < 0)
-        return errno;
+      if (result != G_POLLABLE_RETURN_OK)
+        return result == G_POLLABLE_RETURN_WOULD_BLOCK;
 
-      n_bytes += (gsize) n_sent;
+      n_bytes += n_sent;
       if (_afork_write_buffer_is_sent (write_buffer))
         g_queue_push_tail (sent, g_queue_pop_head (&self->write_buffers));
     }
 
-  return 0;
+  return TRUE;
 }
 
 static void
@@ -230,72 +240,74 @@ send_others (AForkChannel *self)
   g_autoptr(GPtrArray) others = g_steal_pointer (&self->send_first);
 
   for (guint i = 0; others != NULL && i < others->len; i++)
-    send_queued (g_ptr_array_index (others, i));
+    send_queued (g_ptr_array_index (others, i), NULL);
 }
 
-/* What is done with is moved to DONE. */
-static int
-send_own (AForkChannel *self,
-          GQueue       *done)
+/* Moves to DONE what need not be kept any longer. */
+static gboolean
+send_own (AForkChannel  *self,
+          GQueue        *done,
+          GError       **error)
 {
-  int result = send_buffers (self, done);
+  g_autoptr(GError) cause = NULL;
 
-  if (result == EPIPE || result == ECONNRESET)
+  if (!send_buffers (self, done, &cause))
     {
-      /* The other side may have said why it listens no longer: that is still to be read. */
-      g_debug ("Commands could not be sent: %s", g_strerror (result));
+      if (!g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED))
+        {
+          g_propagate_error (error, g_steal_pointer (&cause));
+          return FALSE;
+        }
+
+      /* The other side may have sent the reason, which is still to be read. */
+      g_debug ("Commands could not be sent: %s", cause->message);
       self->write_closed = TRUE;
       take_buffers (self, done);
-    }
-  else if (result != 0 && result != EAGAIN)
-    {
-      return result;
     }
 
   wait_for_room (self, !g_queue_is_empty (&self->write_buffers));
   if (self->finishing && !self->finished && g_queue_is_empty (&self->write_buffers))
     {
       self->finished = TRUE;
-      shutdown (self->socket, SHUT_WR);
+      g_socket_shutdown (self->socket, FALSE, TRUE, NULL);
     }
-  return 0;
+  return TRUE;
 }
 
-/* Sends what can be sent now, and calls no handler. 0, or errno if something went wrong, which is
- * then for flush() to find. */
-static int
-send_queued (AForkChannel *self)
+/* Sends what can be sent now, and calls no handler. What fails here fails again in flush(), which
+ * closes the channel. */
+static gboolean
+send_queued (AForkChannel  *self,
+             GError       **error)
 {
   g_autoptr(AForkChannel) kept G_GNUC_UNUSED = _afork_channel_ref (self);
   GQueue done = G_QUEUE_INIT;
-  int result = 0;
+  gboolean success;
 
   send_others (self);
-  if (self->socket >= 0)
-    result = send_own (self, &done);
+  success = self->socket == NULL || send_own (self, &done, error);
   free_buffers (&done);
-  return result;
+  return success;
 }
 
 static void
 flush (AForkChannel *self)
 {
-  int result = send_queued (self);
+  g_autoptr(GError) cause = NULL;
+  g_autoptr(GError) failure = NULL;
 
-  if (result != 0)
-    {
-      g_autoptr(GError) failure = NULL;
+  if (send_queued (self, &cause))
+    return;
 
-      failure = g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN,
-                             _("Commands could not be sent: %s"), g_strerror (result));
-      _afork_channel_close (self, failure);
-    }
+  failure = g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN, _("Commands could not be sent: %s"),
+                         cause->message);
+  _afork_channel_close (self, failure);
 }
 
 gboolean
 _afork_channel_is_open (AForkChannel *self)
 {
-  return self->socket >= 0 && !self->write_closed && !self->finishing;
+  return self->socket != NULL && !self->write_closed && !self->finishing;
 }
 
 gboolean
@@ -358,12 +370,11 @@ _afork_channel_send_first (AForkChannel *self,
   g_ptr_array_add (self->send_first, _afork_channel_ref (other));
 }
 
-/* What goes wrong is found again when the context is iterated. */
 void
 _afork_channel_push (AForkChannel *self)
 {
   if (has_to_flush (self))
-    send_queued (self);
+    send_queued (self, NULL);
 }
 
 gboolean
@@ -379,6 +390,16 @@ _afork_channel_finish (AForkChannel *self)
 }
 
 /* Receiving. */
+
+static gboolean
+set_option (int      fd,
+            int      option,
+            gboolean value)
+{
+  const int on = value;
+
+  return setsockopt (fd, SOL_SOCKET, option, &on, sizeof on) == 0;
+}
 
 /* Hands one frame on. */
 static gboolean
@@ -406,7 +427,7 @@ parse_input (AForkChannel  *self,
   int fds[AFORK_FRAME_MAX_FDS];
   AForkFrame frame;
 
-  while (result == AFORK_FRAME_OK && self->socket >= 0
+  while (result == AFORK_FRAME_OK && self->socket != NULL
          && (turn == NULL || _afork_turn_goes_on (turn)))
     {
       result = _afork_channel_reader_take (&self->reader, &frame, fds, error);
@@ -438,14 +459,14 @@ receive (AForkChannel *self,
           _afork_channel_close (self, error);
           return TRUE;
         }
-      if (self->socket >= 0 && self->reader.unparsed)
+      if (self->socket != NULL && self->reader.unparsed)
         return FALSE;
       /* Another read is worth its while only to complete a frame. */
       complete = _afork_channel_reader_is_empty (&self->reader);
     }
-  while (n_bytes > 0 && !complete && self->socket >= 0 && _afork_turn_goes_on (turn));
+  while (n_bytes > 0 && !complete && self->socket != NULL && _afork_turn_goes_on (turn));
 
-  return n_bytes == 0 || complete || self->socket < 0;
+  return n_bytes == 0 || complete || self->socket == NULL;
 }
 
 void
@@ -454,7 +475,7 @@ _afork_channel_drain (AForkChannel *self)
   g_autoptr(AForkChannel) kept G_GNUC_UNUSED = _afork_channel_ref (self);
   gsize n_bytes = 1;
 
-  while (n_bytes > 0 && self->socket >= 0)
+  while (n_bytes > 0 && self->socket != NULL)
     {
       g_autoptr(GError) error = NULL;
 
@@ -468,39 +489,30 @@ _afork_channel_drain (AForkChannel *self)
 void
 _afork_channel_refuse (AForkChannel *self)
 {
-  if (self->socket < 0)
+  if (self->socket == NULL)
     return;
 
-  shutdown (self->socket, SHUT_RD);
+  g_socket_shutdown (self->socket, TRUE, FALSE, NULL);
   _afork_channel_drain (self);
 }
 
-/* The kernel then says with each message who sent it, and nobody can say otherwise. */
-static gboolean
-set_passes_sender (int      socket,
-                   gboolean pass)
-{
-  int value = pass;
-
-  return setsockopt (socket, SOL_SOCKET, SO_PASSCRED, &value, sizeof value) == 0;
-}
 
 void
 _afork_channel_ask_sender (AForkChannel *self,
                            gboolean      ask)
 {
-  if (self->socket < 0 || self->asks_sender == ask)
+  if (self->socket == NULL || self->asks_sender == ask)
     return;
 
   self->asks_sender = ask;
-  set_passes_sender (self->socket, ask);
+  set_option (g_socket_get_fd (self->socket), SO_PASSCRED, ask);
 }
 
 gboolean
 _afork_channel_expect_fds (AForkChannel *self,
                            guint         n_fds)
 {
-  return self->socket < 0 || _afork_channel_reader_expect (&self->reader, self->socket, n_fds);
+  return self->socket == NULL || _afork_channel_reader_expect (&self->reader, self->socket, n_fds);
 }
 
 void
@@ -520,6 +532,56 @@ lose (AForkChannel *self)
 
 /* Life. */
 
+/* Whether FD is a socket of the right kind. With each message of the other side, the kernel then
+ * tells which process sent it. It tells nothing else: a control message that GLib does not know
+ * would be lost together with the descriptor in it. */
+static gboolean
+prepare_socket (int      fd,
+                GError **error)
+{
+  static const int unknown_options[] = {
+    SO_PASSSEC,
+#ifdef SO_PASSPIDFD
+    SO_PASSPIDFD,
+#endif
+  };
+  socklen_t size = sizeof (int);
+  int type;
+
+  if (getsockopt (fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_STREAM)
+    {
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL, _("It is not a stream socket"));
+      return FALSE;
+    }
+  if (!set_option (fd, SO_PASSCRED, TRUE))
+    {
+      /* Some kernels refuse a socket of the wrong kind only here. */
+      g_set_error (error, AFORK_ERROR,
+                   errno == EOPNOTSUPP ? AFORK_ERROR_PROTOCOL : AFORK_ERROR_SPAWN,
+                   _("The socket does not tell which process sends: %s"), g_strerror (errno));
+      return FALSE;
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (unknown_options); i++)
+    if (!set_option (fd, unknown_options[i], FALSE)
+        && errno != ENOPROTOOPT && errno != EOPNOTSUPP)
+      {
+        g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
+                     _("The socket could not be set up: %s"), g_strerror (errno));
+        return FALSE;
+      }
+
+  return TRUE;
+}
+
+/* Closes SOCKET, which nothing else uses. */
+static void
+close_socket (GSocket *socket)
+{
+  /* First, since another thread may get the number then. */
+  _afork_fd_disown (g_socket_get_fd (socket));
+  g_object_unref (socket);
+}
+
 AForkChannel *
 _afork_channel_new (int                        fd,
                     GMainContext              *context,
@@ -528,21 +590,17 @@ _afork_channel_new (int                        fd,
                     GError                   **error)
 {
   g_auto(AForkFd) owned_fd = fd;
-  socklen_t size = sizeof (int);
+  g_autoptr(GError) cause = NULL;
   AForkChannel *self;
-  int type;
+  GSocket *socket;
 
-  if (getsockopt (fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_STREAM)
+  if (!prepare_socket (fd, error))
+    return NULL;
+  socket = g_socket_new_from_fd (fd, &cause);
+  if (socket == NULL)
     {
-      g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL, _("It is no stream socket"));
-      return NULL;
-    }
-  if (!set_passes_sender (fd, TRUE))
-    {
-      /* Some kernels refuse a socket of the wrong kind only here. */
-      g_set_error (error, AFORK_ERROR,
-                   errno == EOPNOTSUPP ? AFORK_ERROR_PROTOCOL : AFORK_ERROR_SPAWN,
-                   _("The socket does not tell who sends: %s"), g_strerror (errno));
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
+                   _("The socket could not be set up: %s"), cause->message);
       return NULL;
     }
 
@@ -551,7 +609,9 @@ _afork_channel_new (int                        fd,
   g_atomic_ref_count_init (&self->ref_count);
   self->events = events;
   self->data = data;
-  self->socket = _afork_fd_own (g_steal_fd (&owned_fd));
+  _afork_fd_own (g_steal_fd (&owned_fd));
+  g_socket_set_blocking (socket, FALSE);
+  self->socket = socket;
   self->asks_sender = TRUE;
   _afork_channel_reader_init (&self->reader);
   g_queue_init (&self->write_buffers);
@@ -572,17 +632,17 @@ _afork_channel_unref (AForkChannel *self)
   if (!g_atomic_ref_count_dec (&self->ref_count))
     return;
 
-  g_assert (self->source == NULL && self->socket < 0);
+  g_assert (self->source == NULL && self->socket == NULL);
   _afork_atfork_remove_hook (&self->atfork_hook);
   _afork_channel_reader_clear (&self->reader);
   g_free (self);
 }
 
-/* Lets go of everything but the socket, which is returned. */
-static int
+/* Gives up everything but the socket, which it returns; NULL if the channel was closed before. */
+static GSocket *
 shut (AForkChannel *self)
 {
-  int socket = g_steal_fd (&self->socket);
+  GSocket *socket = g_steal_pointer (&self->socket);
   GQueue dropped = G_QUEUE_INIT;
 
   detach (self);
@@ -597,7 +657,10 @@ static void
 run_in_child (gpointer data)
 {
   g_autoptr(AForkChannel) self = _afork_channel_ref (data);
-  g_auto(AForkFd) socket G_GNUC_UNUSED = shut (self);
+  GSocket *socket = shut (self);
+
+  if (socket != NULL)
+    close_socket (socket);
 }
 
 void
@@ -605,33 +668,27 @@ _afork_channel_close (AForkChannel *self,
                       const GError *error)
 {
   g_autoptr(AForkChannel) kept G_GNUC_UNUSED = _afork_channel_ref (self);
-  int socket = shut (self);
+  GSocket *socket = shut (self);
 
-  if (socket < 0)
+  if (socket == NULL)
     return;
 
-  _afork_fd_close (socket);
+  close_socket (socket);
   self->events->closed (self, error, self->data);
 }
 
 GSocket *
-_afork_channel_steal_socket (AForkChannel  *self,
-                             GError       **error)
+_afork_channel_steal_socket (AForkChannel *self)
 {
-  g_autoptr(GError) cause = NULL;
   GSocket *socket;
 
   _afork_channel_ask_sender (self, FALSE);
-  socket = g_socket_new_from_fd (self->socket, &cause);
-  if (socket != NULL)
-    {
-      _afork_fd_disown (shut (self));
-      _afork_atfork_lend (socket);
-    }
-  else
-    g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
-                 _("The socket of the process could not be handed on: %s"), cause->message);
-
+  socket = shut (self);
+  g_assert (socket != NULL);
+  _afork_fd_disown (g_socket_get_fd (socket));
+  _afork_atfork_lend (socket);
+  /* As a new GSocket is. */
+  g_socket_set_blocking (socket, TRUE);
   return socket;
 }
 
@@ -639,7 +696,7 @@ void
 _afork_channel_set_context (AForkChannel *self,
                             GMainContext *context)
 {
-  if (self->socket < 0)
+  if (self->socket == NULL)
     return;
 
   detach (self);

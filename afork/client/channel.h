@@ -91,9 +91,8 @@ void          _afork_channel_finish       (AForkChannel             *self);
 void          _afork_channel_close        (AForkChannel             *self,
                                            const GError             *error);
 
-/* Ends the channel, but not its socket. If that fails, nothing has changed. */
-GSocket      *_afork_channel_steal_socket (AForkChannel             *self,
-                                           GError                  **error);
+/* Ends the channel, which must be open, but not its socket. */
+GSocket      *_afork_channel_steal_socket (AForkChannel             *self);
 
 void          _afork_channel_set_context  (AForkChannel             *self,
                                            GMainContext             *context);

@@ -220,20 +220,16 @@ disown (AForkClient *self,
 }
 
 static gboolean
-ready_came (AForkClient       *self,
-            const AForkFrame  *frame,
-            int               *fds,
-            GPid               pid,
-            GError           **error)
+ready_came (AForkClient      *self,
+            const AForkFrame *frame,
+            int              *fds,
+            GPid              pid)
 {
   g_autoptr(AForkClient) kept G_GNUC_UNUSED = _afork_client_ref (self);
-  g_autoptr(GSocket) socket = _afork_channel_steal_socket (self->channel, error);
+  g_autoptr(GSocket) socket = _afork_channel_steal_socket (self->channel);
   const gboolean is_successor = is_of_successor (self, frame);
   int none = -1;
   int *pidfd = frame->n_fds > (is_successor ? 1 : 0) ? &fds[0] : &none;
-
-  if (socket == NULL)
-    return FALSE;
 
   _afork_client_freeze_notify (self);
   _afork_client_drop_channel (self);
@@ -375,7 +371,7 @@ frame_cb (AForkChannel      *channel,
       self->lacks_pidfd = TRUE;
       return TRUE;
     case AFORK_FRAME_READY:
-      return ready_came (self, frame, fds, pid, error);
+      return ready_came (self, frame, fds, pid);
     case AFORK_FRAME_ERROR:
       return error_came (self, frame, fds, pid);
     case AFORK_FRAME_FORK_FAILED:
