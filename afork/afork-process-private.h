@@ -7,6 +7,7 @@
 
 #include "afork-process.h"
 #include "base/context.h"
+#include "base/task.h"
 #include "client/client.h"
 #include "process/blocking-call.h"
 #include "process/command-log.h"
@@ -52,7 +53,7 @@ struct _AForkProcess
   char             *template_title; /* the usual one until it runs; made when first needed */
   gboolean          run_started;    /* it was told what to run or to execute, or is detached */
   char             *function;       /* NULL until it was told to run one */
-  GTask            *run_task;
+  AForkPendingTask  run_task;
   AForkRanFunc      ran_func;       /* in place of a task, or NULL */
   gpointer          ran_data;
   GTask            *cancelled_task; /* … until it is known whether the process can be killed */

@@ -22,7 +22,6 @@
 #include "base/atfork.h"
 #include "base/fd.h"
 #include "base/i18n.h"
-#include "base/task.h"
 #include "process/launchers.h"
 
 /**
@@ -458,16 +457,6 @@ return_cancelled_task (AForkProcess *self)
     return_cancelled (self, task);
 }
 
-/* The task of a run that is to be answered now, or NULL if it has been. */
-static GTask *
-take_run_task (AForkProcess *self)
-{
-  if (self->run_task != NULL)
-    _afork_task_unwatch_cancellable (self->run_task);
-
-  return g_steal_pointer (&self->run_task);
-}
-
 static void
 fd_free (gpointer data)
 {
@@ -512,7 +501,7 @@ static void
 return_run_socket (AForkProcess *self,
                    GSocket      *socket)
 {
-  g_autoptr(GTask) task = take_run_task (self);
+  g_autoptr(GTask) task = _afork_pending_task_steal (&self->run_task);
 
   if (return_ran (self, socket, NULL) || task == NULL)
     return;
@@ -534,7 +523,7 @@ static void
 return_run_failure (AForkProcess *self,
                     const GError *error)
 {
-  g_autoptr(GTask) task = take_run_task (self);
+  g_autoptr(GTask) task = _afork_pending_task_steal (&self->run_task);
 
   if (!return_ran (self, NULL, error) && task != NULL)
     g_task_return_error (task, g_error_copy (error));
@@ -543,11 +532,8 @@ return_run_failure (AForkProcess *self,
 static void
 run_cancelled_cb (gpointer data)
 {
-  AForkProcess *self = g_task_get_source_object (data);
-  g_autoptr(GTask) task = take_run_task (self);
-
-  if (task == NULL)
-    return;
+  AForkProcess *self = data;
+  g_autoptr(GTask) task = _afork_pending_task_steal (&self->run_task);
 
   give_up (self);
   return_cancelled (self, task);
@@ -559,7 +545,7 @@ static void
 fail_disposed (AForkProcess *self)
 {
   g_autoptr(GError) error = new_disposed_error ();
-  g_autoptr(GTask) task = take_run_task (self);
+  g_autoptr(GTask) task = _afork_pending_task_steal (&self->run_task);
   g_autoptr(GTask) cancelled_task = g_steal_pointer (&self->cancelled_task);
 
   if (task != NULL)
@@ -645,8 +631,7 @@ _afork_process_expect_run (AForkProcess *self,
       return FALSE;
     }
 
-  _afork_task_watch_cancellable (task, run_cancelled_cb);
-  self->run_task = g_object_ref (task);
+  _afork_pending_task_set (&self->run_task, task, run_cancelled_cb, self);
   return TRUE;
 }
 

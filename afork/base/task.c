@@ -10,58 +10,48 @@
 #include "i18n.h"
 
 void
-_afork_task_watch_cancellable (GTask           *task,
-                               AForkWaiterFunc  callback)
+_afork_pending_task_set (AForkPendingTask *self,
+                         GTask            *task,
+                         AForkWaiterFunc   cancelled,
+                         gpointer          data)
 {
   GCancellable *cancellable = g_task_get_cancellable (task);
 
+  self->task = g_object_ref (task);
   if (cancellable != NULL)
-    g_task_set_task_data (task,
-                          _afork_waiter_new_for_cancellable (g_task_get_context (task), cancellable,
-                                                             callback, g_object_ref (task),
-                                                             g_object_unref),
-                          (GDestroyNotify) _afork_waiter_end);
+    self->waiter = _afork_waiter_new_for_cancellable (g_task_get_context (task), cancellable,
+                                                      cancelled, data, NULL);
 }
 
-void
-_afork_task_unwatch_cancellable (GTask *task)
+GTask *
+_afork_pending_task_steal (AForkPendingTask *self)
 {
-  /* It has a reference to the task, and so would keep it for ever. */
-  g_task_set_task_data (task, NULL, NULL);
+  g_clear_pointer (&self->waiter, _afork_waiter_end);
+  return g_steal_pointer (&self->task);
 }
 
-/* What a task in a queue has. */
 typedef struct
 {
-  GQueue      *queue;
-  GList        link;
-  AForkWaiter *waiter;          /* or NULL */
-} Place;
+  GList            link;        /* first; its data is the task */
+  GQueue          *queue;
+  AForkPendingTask pending;
+} QueuedTask;
 
-static void
-place_free (gpointer data)
-{
-  Place *place = data;
-
-  g_clear_pointer (&place->waiter, _afork_waiter_end);
-  g_free (place);
-}
-
-/* Gives back the reference of the queue. */
+/* Returns the reference to the task. */
 static GTask *
-leave_queue (Place *place)
+leave_queue (QueuedTask *queued)
 {
-  GTask *task = place->link.data;
+  GTask *task = _afork_pending_task_steal (&queued->pending);
 
-  g_queue_unlink (place->queue, &place->link);
-  g_task_set_task_data (task, NULL, NULL);
+  g_queue_unlink (queued->queue, &queued->link);
+  g_free (queued);
   return task;
 }
 
 static void
 queued_cancelled_cb (gpointer data)
 {
-  g_autoptr(GTask) task = leave_queue (g_task_get_task_data (data));
+  g_autoptr(GTask) task = leave_queue (data);
 
   _afork_task_return_cancelled (task);
 }
@@ -70,24 +60,18 @@ void
 _afork_task_queue_push (GQueue *queue,
                         GTask  *task)
 {
-  GCancellable *cancellable = g_task_get_cancellable (task);
-  Place *place = g_new0 (Place, 1);
+  QueuedTask *queued = g_new0 (QueuedTask, 1);
 
-  place->queue = queue;
-  place->link.data = g_object_ref (task);
-  if (cancellable != NULL)
-    place->waiter = _afork_waiter_new_for_cancellable (g_task_get_context (task), cancellable,
-                                                       queued_cancelled_cb, task, NULL);
-  g_task_set_task_data (task, place, place_free);
-  g_queue_push_tail_link (queue, &place->link);
+  queued->queue = queue;
+  queued->link.data = task;
+  _afork_pending_task_set (&queued->pending, task, queued_cancelled_cb, queued);
+  g_queue_push_tail_link (queue, &queued->link);
 }
 
 GTask *
 _afork_task_queue_pop (GQueue *queue)
 {
-  GTask *task = g_queue_peek_head (queue);
-
-  return task != NULL ? leave_queue (g_task_get_task_data (task)) : NULL;
+  return queue->head != NULL ? leave_queue ((QueuedTask *) queue->head) : NULL;
 }
 
 typedef struct
