@@ -3,9 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* The class: what a process is told and tells, how it begins, and how it is handed over and ends.
- * What it can be told by its caller is in afork-process-prepare.c, and the ways of handing it over
- * are in afork-process-run.c. */
+/* The class: how a process starts, runs and exits. The functions that prepare a process are in
+ * afork-process-prepare.c, and those that run it are in afork-process-run.c. */
 
 #include "config.h"
 
@@ -29,12 +28,13 @@
  *
  * A worker process: created, prepared step by step, and then run.
  *
- * A process is forked from a template, a small process that was kept clean for this, and not from
- * the calling program, so that it costs the same however large the program is; unless the program
- * makes itself the template, with [ctor@AFork.Process.new_template]. What the process is to do is
- * queued: to load modules, to call functions of them, to keep strings, bytes and descriptors. Then
- * [method@AFork.Process.run_async] has it enter a function, which gets a socket that is connected
- * to the caller, and everything that was queued for it.
+ * A process is forked from a template, a small and clean process, and not from the calling program.
+ * So the cost of a process does not depend on the size of the program. Only
+ * [ctor@AFork.Process.new_template] makes a template of the program itself.
+ *
+ * The caller queues commands for the process: load a module, call a function, keep a string, bytes
+ * or a descriptor. Then [method@AFork.Process.run_async] runs a function in it. The function gets a
+ * socket that is connected to the caller, and the items that were queued.
  *
  * ```c
  * AForkProcess *process = afork_process_new ();
@@ -45,26 +45,26 @@
  * g_object_unref (process);
  * ```
  *
- * Until it is run, a process can itself be a template: [method@AFork.Process.fork] makes another
- * one that has all it was given so far.
+ * A process that was not run can itself be a template: [method@AFork.Process.fork] makes another
+ * process that has everything that was queued so far.
  *
- * No call waits for another process, but for those that say so. What cannot be done is told by
- * `run`: with an error that holds the other process's own words, such as why a module could not be
- * loaded. After the first thing that fails, a process does nothing more and ends.
+ * A method waits for another process only if its description says so. If a command fails, `run`
+ * returns the error with the message of the other process, for example why a module could not be
+ * loaded. After the first failure, a process executes no more commands and exits.
  *
- * A process has no descriptor but 0, 1 and 2, which it inherits, its socket, what it was sent, and
- * one more with [property@AFork.Process:die-with-parent]; its signals are unblocked and have their
- * default actions.
+ * A process has the descriptors 0, 1 and 2, which it inherits, its socket, the descriptors that it
+ * was sent, and one more with [property@AFork.Process:die-with-parent]. Its signals are unblocked
+ * and have their default actions.
  *
- * Dropping an object neither stops nor delays anything: of a process that was not run, what was
- * queued is still done, and then it exits; one that was run is its function's.
+ * Dropping the object does not stop or delay the process. A process that was not run executes the
+ * queued commands and exits. A process that was run goes on until its function returns.
  *
- * An object belongs to the thread-default main context in which it was made. Its work goes on when
- * that context is iterated, and its methods are called in the thread that owns the context. A
- * thread that is not the one that uses the global default context needs one of its own to make
- * processes in, with [method@GLib.MainContext.push_thread_default]. Every other thread is refused:
- * operations fail with `AFORK_ERROR_FAILED`, and what cannot fail does nothing but warn with a
- * critical message. See [the page](processes.html#main-contexts).
+ * An object belongs to the thread-default main context in which it was created. It works when that
+ * context is iterated, and its methods must be called in the thread that owns the context. A thread
+ * that does not use the global default context needs a context of its own; see
+ * [method@GLib.MainContext.push_thread_default]. In any other thread, operations fail with
+ * `AFORK_ERROR_FAILED`, and functions that return no error log a critical message and do nothing.
+ * See [the page](processes.html#main-contexts).
  *
  * Since: 0.1
  */
@@ -129,7 +129,7 @@ _afork_process_hold_or_warn (AForkProcess *self)
 {
   AForkHold *hold = _afork_context_hold (self->context);
 
-  /* In a fork of the program, running it tells. */
+  /* In a fork of the program, running the process returns the error. */
   if (hold == NULL && !_afork_context_is_lost (self->context))
     warn_of_thread ();
   return hold;
@@ -184,7 +184,7 @@ _afork_process_may_prepare (AForkProcess *self)
   if (!self->run_started)
     return TRUE;
 
-  g_debug ("Process %d is told nothing any more: it was run, executed or detached",
+  g_debug ("Process %d cannot be prepared: it was run, executed or detached",
            (int) afork_process_get_pid (self));
   return FALSE;
 }
@@ -255,7 +255,7 @@ _afork_process_send_command (AForkProcess     *self,
   return self;
 }
 
-/* Has the runtime's program executed for it, and tells it what was only kept until now. */
+/* Starts a process of the runtime, and sends it the commands that were only logged until now. */
 static void
 start (AForkProcess *self)
 {
@@ -273,9 +273,9 @@ start (AForkProcess *self)
     _afork_command_log_replay (self->command_log, self->client);
 }
 
-/* Waiting for its end, and bringing it about. */
+/* Waiting for the process to exit, and killing it. */
 
-/* What those are told who wait when the object is disposed of by force. */
+/* For operations that wait when the caller disposes of the object by force. */
 static GError *
 new_disposed_error (void)
 {
@@ -316,7 +316,7 @@ return_wait (AForkClient *client,
   return_end (AFORK_PROCESS (owner), data);
 }
 
-/* Has RETURN_FUNC answer all of them. */
+/* Has RETURN_FUNC return from each of the waiting tasks. */
 static void
 take_waits (AForkProcess          *self,
             AForkClientNotifyFunc  return_func)
@@ -330,14 +330,14 @@ take_waits (AForkProcess          *self,
     }
 }
 
-/* Answers those who wait: the process has ended. */
+/* The process has exited. */
 static void
 return_waits (AForkProcess *self)
 {
   take_waits (self, return_wait);
 }
 
-/* Answers TASK now, or when more is known. */
+/* Returns from TASK now, or when the process has exited. */
 static void
 await_exit (AForkProcess *self,
             GTask        *task)
@@ -360,7 +360,7 @@ await_exit (AForkProcess *self,
     }
 }
 
-/* It could not be killed; but meanwhile that may be otherwise. */
+/* The process could not be killed, but it may have exited since. */
 static void
 return_unkillable (AForkClient *client,
                    GObject     *owner,
@@ -369,7 +369,7 @@ return_unkillable (AForkClient *client,
   await_exit (AFORK_PROCESS (owner), data);
 }
 
-/* Answers those who wait: the process cannot be killed. */
+/* The process cannot be killed. */
 static void
 fail_waits (AForkProcess *self)
 {
@@ -418,9 +418,9 @@ _afork_process_unwatch_unkillable (AForkProcess *self,
   self->unkillable_data = NULL;
 }
 
-/* Handing it over: it is taken once, and answered once. */
+/* Running it: it is run once, and the caller gets one result. */
 
-/* The caller has lost interest, and without it the process has nobody to talk to. */
+/* The caller has cancelled the run. Without a caller, the process has no use. */
 static void
 give_up (AForkProcess *self)
 {
@@ -432,7 +432,8 @@ give_up (AForkProcess *self)
                                     _("Running the process was cancelled"));
 }
 
-/* Answers TASK, which was cancelled, when it is known whether the process could be killed. */
+/* Returns from TASK, which was cancelled, as soon as it is known whether the process could be
+ * killed. */
 static void
 return_cancelled (AForkProcess *self,
                   GTask        *task)
@@ -447,7 +448,7 @@ return_cancelled (AForkProcess *self,
     _afork_task_return_cancelled (task);
 }
 
-/* Answers who has cancelled a run, and was kept waiting until the process was killed. */
+/* Returns from the cancelled task that waits until the process is killed, if there is one. */
 static void
 return_cancelled_task (AForkProcess *self)
 {
@@ -464,7 +465,8 @@ fd_free (gpointer data)
   g_free (data);
 }
 
-/* Answers an object of the library that runs the process. False if there is none. */
+/* Calls the function of the library object that runs the process. Returns false if there is
+ * none. */
 static gboolean
 return_ran (AForkProcess *self,
             GSocket      *socket,
@@ -496,7 +498,7 @@ return_descriptor (GTask   *task,
     g_task_return_pointer (task, g_memdup2 (&fd, sizeof fd), fd_free);
 }
 
-/* Answers who runs it, if anybody does. */
+/* Gives SOCKET to the operation that runs the process, if there is one. */
 static void
 return_run_socket (AForkProcess *self,
                    GSocket      *socket)
@@ -506,7 +508,7 @@ return_run_socket (AForkProcess *self,
   if (return_ran (self, socket, NULL) || task == NULL)
     return;
 
-  /* The two have come together, and cancelling it kills the process. */
+  /* The task was cancelled at the same time. Cancelling a run kills the process. */
   if (g_cancellable_is_cancelled (g_task_get_cancellable (task)))
     {
       give_up (self);
@@ -539,8 +541,8 @@ run_cancelled_cb (gpointer data)
   return_cancelled (self, task);
 }
 
-/* The object is being disposed of by force: whoever waits for anything is told so when the main
- * context is iterated. */
+/* The caller disposes of the object by force. The operations that wait fail when the main context
+ * is iterated. */
 static void
 fail_disposed (AForkProcess *self)
 {
@@ -588,7 +590,7 @@ _afork_process_start_run (AForkProcess *self,
 {
   g_autoptr(GError) error = NULL;
 
-  /* Else the task would hide a process that runs. */
+  /* Otherwise a cancelled task would hide the connection of a process that runs. */
   g_task_set_check_cancellable (task, FALSE);
   if (_afork_process_mark_run (self, &error))
     return TRUE;
@@ -635,7 +637,7 @@ _afork_process_expect_run (AForkProcess *self,
   return TRUE;
 }
 
-/* What the client tells. */
+/* The events of the client. */
 
 static gboolean
 set_state (AForkProcess      *self,
@@ -735,7 +737,7 @@ static const AForkClientEvents client_events = {
   .exited = exited_cb,
 };
 
-/* Makes CLIENT, which is taken, what it stands for. */
+/* Replaces the client by CLIENT, which is taken. */
 static void
 take_client (AForkProcess *self,
              AForkClient  *client)
@@ -745,9 +747,9 @@ take_client (AForkProcess *self,
   _afork_client_set_owner (client, &client_events, G_OBJECT (self));
 }
 
-/* Beginning: executed, forked, or taken over. */
+/* Starting it: executed, forked, or taken over. */
 
-/* Its program is executed when it is run, and then told what the template was told. */
+/* The program is executed when the process is run, and then gets the commands of the template. */
 static void
 start_later (AForkProcess *self,
              AForkProcess *template)
@@ -771,7 +773,7 @@ start_later (AForkProcess *self,
     _afork_client_fail_like_template (self->client, template->client);
 }
 
-/* A fork that was made already. */
+/* Uses SPARE, a fork that was made in advance. */
 static void
 become_spare (AForkProcess *self,
               AForkClient  *spare)
@@ -796,7 +798,7 @@ start_as_fork (AForkProcess *self,
     _afork_client_fork (self->client, template->client);
 }
 
-/* Begins it as its construct properties want it. */
+/* Starts the process as the construct properties say. */
 static void
 construct (AForkProcess *self)
 {
@@ -840,8 +842,8 @@ construct (AForkProcess *self)
     }
 }
 
-/* For a template of its runtime: tells it what REPLACED was told, unless that is NULL, and keeps
- * what it is told, so that one that replaces it can be told the same. */
+/* For a template of a runtime: sends it the commands of REPLACED, unless that is NULL, and logs its
+ * commands, so that the next template can replace it. */
 static void
 replace (AForkProcess *self,
          AForkProcess *replaced)
@@ -892,7 +894,7 @@ _afork_process_is_context_lost (AForkProcess *self)
   return _afork_client_is_context_lost (self->client);
 }
 
-/* Whether it can still be forked. */
+/* Whether the process can still be forked. */
 static gboolean
 is_open (AForkProcess *self)
 {
@@ -905,8 +907,8 @@ is_open (AForkProcess *self)
 
 /* The object. */
 
-/* Makes it one that has failed, and belongs to nobody, so that all threads can hold it. Nobody is
- * told: it would be in the other thread. */
+/* Makes SELF a process that has failed and belongs to no context, so that any thread can hold it.
+ * Nothing is notified, because that would happen in the other thread. */
 static void
 refuse_context (AForkProcess *self)
 {
@@ -923,7 +925,7 @@ refuse_context (AForkProcess *self)
   self->state = AFORK_PROCESS_STATE_EXITED;
 }
 
-/* Its own context, and that of the process that it is forked from. */
+/* Holds the context of the process, and that of its template. */
 static AForkHold *
 hold_first (AForkProcess  *self,
             AForkHold    **of_template)
@@ -972,7 +974,7 @@ afork_process_constructed (GObject *object)
   g_clear_object (&self->template);
 }
 
-/* What is let go with the object. */
+/* What is released with the object. */
 typedef struct
 {
   AForkClient     *client;
@@ -990,14 +992,14 @@ release_cb (gpointer data)
   g_free (released);
 }
 
-/* The client may be at work in another thread, so it is let go only while the context is held: with
- * our own reference, which is not to be the last in this thread. */
+/* Another thread may be using the client, so the client is released only while the context is held.
+ * The reference goes with it, because the last one must not be dropped in this thread. */
 static void
 release (AForkProcess *self)
 {
   Released *released;
 
-  /* The parent's copy is the one that counts. */
+  /* In a fork of the program: the parent releases its own. */
   if (_afork_context_is_lost (self->context))
     return;
 
@@ -1018,8 +1020,8 @@ afork_process_dispose (GObject *object)
     {
       _afork_client_release (self->client);
       g_clear_pointer (&self->spare_forks, _afork_spare_forks_free);
-      /* Operations keep the object, so there are none, unless it is disposed of by force. Nothing
-       * that is reported from now on reaches it. */
+      /* An operation keeps the object, so operations are pending only if the caller disposes of it
+       * by force. No event reaches the object from now on. */
       fail_disposed (self);
       fail_waits_disposed (self);
     }
@@ -1133,8 +1135,8 @@ afork_process_class_init (AForkProcessClass *klass)
   /**
    * AForkProcess:runtime: (getter get_runtime)
    *
-   * What the process executes. `NULL` at construction is the default runtime, or that of
-   * [property@AFork.Process:template].
+   * What the process executes. If it is `NULL` at construction, the process has the runtime of
+   * [property@AFork.Process:template], or the default runtime.
    *
    * Since: 0.1
    */
@@ -1145,8 +1147,8 @@ afork_process_class_init (AForkProcessClass *klass)
   /**
    * AForkProcess:template:
    *
-   * The process to be forked, one that was not run; see [method@AFork.Process.fork]. `NULL` is the
-   * runtime's template.
+   * The process to fork, which was not run; see [method@AFork.Process.fork]. `NULL` is the template
+   * of the runtime.
    *
    * Since: 0.1
    */
@@ -1157,8 +1159,8 @@ afork_process_class_init (AForkProcessClass *klass)
   /**
    * AForkProcess:fresh:
    *
-   * Whether the runtime's program is executed for this process, instead of its template being
-   * forked; see [ctor@AFork.Process.new_exec].
+   * Whether the process executes the runtime's program instead of being forked from its template;
+   * see [ctor@AFork.Process.new_exec].
    *
    * Since: 0.1
    */
@@ -1169,7 +1171,7 @@ afork_process_class_init (AForkProcessClass *klass)
   /**
    * AForkProcess:fd:
    *
-   * The descriptor of a process that is to be taken over, which is then the object's, or -1; see
+   * The descriptor of a process to take over, or -1. The object owns it from then on; see
    * [ctor@AFork.Process.new_from_fd].
    *
    * Since: 0.1
@@ -1181,7 +1183,7 @@ afork_process_class_init (AForkProcessClass *klass)
   /**
    * AForkProcess:pid: (getter get_pid)
    *
-   * The process's number as this process sees it, or 0 until it is known.
+   * The process ID, in the PID namespace of this process, or 0 until it is known.
    *
    * Since: 0.1
    */
@@ -1192,7 +1194,7 @@ afork_process_class_init (AForkProcessClass *klass)
   /**
    * AForkProcess:state: (getter get_state)
    *
-   * How far the process has come. It only goes forward.
+   * The state of the process. It only goes forward.
    *
    * Since: 0.1
    */
@@ -1204,9 +1206,9 @@ afork_process_class_init (AForkProcessClass *klass)
   /**
    * AForkProcess:title: (getter get_title) (setter set_title)
    *
-   * What `ps` shows of the process after `afork: `. If it is not set, that is the function's name
-   * after the process was told to run, and before that `template` and the name of the runtime.
-   * Forks that are made after it was set have the same title.
+   * What `ps` shows of the process after `afork: `. If it is not set, the title is the name of the
+   * function after the process was run, and before that `template` and the name of the runtime.
+   * Forks that are made later have the same title.
    *
    * Since: 0.1
    */
@@ -1217,7 +1219,7 @@ afork_process_class_init (AForkProcessClass *klass)
   /**
    * AForkProcess:function: (getter get_function)
    *
-   * The function that the process was told to run, or `NULL`.
+   * The function that the process runs, or `NULL` if it was not run.
    *
    * Since: 0.1
    */
@@ -1254,12 +1256,13 @@ afork_process_class_init (AForkProcessClass *klass)
   /**
    * AForkProcess::exited:
    * @self: the process
-   * @wait_status: how it ended, as `waitpid()` has it (for `WIFEXITED()` and the like), or -1 if
-   *   nobody can say
+   * @wait_status: the exit status as from `waitpid()`, for `WIFEXITED()` and similar macros, or -1
+   *   if it is unknown
    *
-   * Emitted once, when the process has ended; also when it never came to be, and when its main
-   * context goes before it, for nothing more is heard of it then. Only if the process was refused,
-   * because another thread uses its main context, it is not emitted: nobody may be told there.
+   * Emitted once, when the process has exited. It is also emitted if the process could not be
+   * started, and if its main context is freed before the process exits, because the exit cannot be
+   * noticed then. It is not emitted if the process was refused because another thread uses the main
+   * context.
    *
    * Since: 0.1
    */
@@ -1276,8 +1279,8 @@ afork_process_init (AForkProcess *self)
 /**
  * afork_process_new: (constructor)
  *
- * Creates a process of the default runtime by forking that runtime's template, which is started
- * first if need be; see [func@AFork.Runtime.get_default].
+ * Creates a process of the default runtime by forking the runtime's template, which is started if
+ * there is none; see [func@AFork.Runtime.get_default].
  *
  * Returns: (transfer full): a new process
  *
@@ -1293,9 +1296,9 @@ afork_process_new (void)
  * afork_process_new_for_runtime: (constructor)
  * @runtime: a runtime
  *
- * Creates a process of @runtime by forking its template, which is started first if need be. If the
- * runtime cannot fork, its program is executed when the process is run, and told then what was
- * queued until then.
+ * Creates a process of @runtime by forking its template, which is started if there is none. If the
+ * runtime cannot fork, its program is executed when the process is run, and then gets the commands
+ * that were queued.
  *
  * Returns: (transfer full): a new process
  *
@@ -1313,10 +1316,10 @@ afork_process_new_for_runtime (AForkRuntime *runtime)
  * afork_process_new_exec: (constructor)
  * @runtime: (nullable): a runtime, or `NULL` for the default one
  *
- * Creates a process by executing the runtime's program, which takes longer than forking its
- * template, but inherits nothing from that: the process has the environment and the folder that
- * this process, or @runtime, has now. Where [func@AFork.early] was called, that process is forked
- * instead of executing the native runtime's program.
+ * Creates a process by executing the runtime's program. This takes longer than forking its
+ * template, but inherits nothing from the template: the process has the environment and the working
+ * directory that @runtime has, or else those of this process. If [func@AFork.early] was called, the
+ * early template is forked instead of executing the native runtime's program.
  *
  * Returns: (transfer full): a new process
  *
@@ -1335,18 +1338,18 @@ afork_process_new_exec (AForkRuntime *runtime)
  * @error: return location for an [error@AFork.Error]
  *
  * Forks the calling program as it is now, with everything that it has loaded, into a process that
- * is prepared, forked and run like any other. Functions are looked for in the modules that are
- * loaded there, the newest first, and then in the program itself and in the libraries that it is
- * linked with; `:NAME` names one of the program. What the program is to export, it must be linked
- * for: with `-rdynamic`, in meson with `export_dynamic: true`.
+ * can be prepared, forked and run like any other. Functions are looked up in the modules that are
+ * loaded there, the newest first, and then in the program and in the libraries that it is linked
+ * with. `:NAME` names a function of the program. To export its functions, link the program with
+ * `-rdynamic`, in meson with `export_dynamic: true`.
  *
- * The program must have one thread. GLib starts one of its own with the first asynchronous call,
- * this library's among them, so call this before. See the page on [templates of the program
- * itself](templates-of-the-program.html).
+ * The program must have one thread. GLib starts a thread of its own at the first asynchronous call,
+ * including those of this library, so call this function before. See the page on [templates of the
+ * program itself](templates-of-the-program.html).
  *
- * This call takes as long as forking the program does, which grows with its size; forks of the
- * template are then no matter of the program's. The number of the process is known at once. Its
- * runtime is called `program`.
+ * This call takes as long as forking the program, which grows with its size. The cost of forking
+ * the template later does not depend on the size of the program. The process ID is known at once.
+ * The runtime of the process is called `program`.
  *
  * Fails with `AFORK_ERROR_THREADS`, and the names of the threads, if the program has more than one,
  * and with `AFORK_ERROR_SPAWN` if the system is out of processes, descriptors or memory.
@@ -1368,7 +1371,7 @@ afork_process_new_template (GError **error)
   failure = _afork_client_get_failure (process->client);
   if (failure != NULL)
     {
-      /* There is no owner to be told, and nothing is left of it. */
+      /* The caller does not get the object, so nothing has to be notified. */
       _afork_client_drop_notifications (process->client);
       g_propagate_error (error, g_error_copy (failure));
       return NULL;
@@ -1379,25 +1382,25 @@ afork_process_new_template (GError **error)
 
 /**
  * afork_process_new_from_fd: (constructor)
- * @fd: a descriptor that [method@AFork.Process.detach_finish] gave, in this process or in another;
- *   it is the new object's from here on
+ * @fd: a descriptor that [method@AFork.Process.detach_finish] returned in this process or in
+ *   another; the new object owns it
  *
- * Takes a process over that somebody else has prepared and detached, to go on preparing, forking
- * and running it. It has everything that it was given so far.
+ * Takes over a process that another caller has prepared and detached. The new object can prepare,
+ * fork and run it. The process has everything that it was given so far.
  *
- * Whoever has forked the process goes on reaping it. Here, its end is seen all the same, and how
- * it ended where the kernel tells (Linux does from 6.15 on); where it does not, waiting for it
- * fails with `AFORK_ERROR_LOST`, and what it has used is not known. All of that is known of forks
- * of it.
+ * The process that forked it still reaps it. This process notices its exit as well, and gets its
+ * exit status from the kernel (Linux 6.15 or later). With an older kernel, waiting for it fails
+ * with `AFORK_ERROR_LOST`. Its resource usage is unknown. For forks of the process, all of this is
+ * known.
  *
- * The process counts as one of the default runtime; a program with others sets
- * [property@AFork.Process:runtime] along with [property@AFork.Process:fd] instead.
+ * The process has the default runtime. For another runtime, set [property@AFork.Process:runtime]
+ * together with [property@AFork.Process:fd] instead.
  *
- * What is wrong with @fd is told where the new process is run: `AFORK_ERROR_FAILED` if it is no
- * connected stream socket, `AFORK_ERROR_LOST` if the process has ended, `AFORK_ERROR_PROTOCOL` if
- * the other side is no such process, or one of another version of the protocol. If descriptors or
- * memory are used up, that is `AFORK_ERROR_SPAWN`. A side that never answers is waited for until
- * that is cancelled.
+ * If @fd cannot be used, running the process fails: with `AFORK_ERROR_FAILED` if @fd is not a
+ * connected stream socket, with `AFORK_ERROR_LOST` if the process has exited, with
+ * `AFORK_ERROR_PROTOCOL` if the other side is not such a process or has another version of the
+ * protocol, and with `AFORK_ERROR_SPAWN` if there are too few descriptors or too little memory, or
+ * if the other side does not answer within [property@AFork.Runtime:start-timeout].
  *
  * Returns: (transfer full): a new process
  *
@@ -1406,7 +1409,7 @@ afork_process_new_template (GError **error)
 AForkProcess *
 afork_process_new_from_fd (int fd)
 {
-  /* What is no descriptor must not be the property's -1, which is for other processes. */
+  /* An invalid descriptor must not become -1, which means that the property is not set. */
   return g_object_new (AFORK_TYPE_PROCESS, "fd", fd >= 0 ? fd : G_MAXINT, NULL);
 }
 
@@ -1414,13 +1417,13 @@ afork_process_new_from_fd (int fd)
  * afork_process_fork:
  * @self: a process that was not run
  *
- * Makes another process of this one, with all that was queued for it so far. Both then go on
- * independently of each other. What was queued and could not be done fails both.
+ * Creates a fork of this process, which has everything that was queued so far. From then on, both
+ * are independent of each other. If a queued command fails, both processes fail.
  *
  * If @self was run, executed or detached, the new process fails with `AFORK_ERROR_CLOSED`.
  *
- * If @self has more than one thread, started by a module, the new process fails with
- * `AFORK_ERROR_THREADS`, and @self does not.
+ * If a module has started a thread in @self, the new process fails with `AFORK_ERROR_THREADS`, and
+ * @self does not fail.
  *
  * Returns: (transfer full): a new process
  *
@@ -1438,10 +1441,10 @@ afork_process_fork (AForkProcess *self)
  * afork_process_get_runtime: (get-property runtime)
  * @self: a process
  *
- * Gets the runtime that was given when the process was made, or the default runtime if none was. A
- * fork has the runtime of its template.
+ * Gets the runtime of the process: the one that was given when it was created, or else the default
+ * runtime. A fork has the runtime of its template.
  *
- * Returns: (transfer none): its runtime
+ * Returns: (transfer none): the runtime
  *
  * Since: 0.1
  */
@@ -1457,12 +1460,13 @@ afork_process_get_runtime (AForkProcess *self)
  * afork_process_get_pid: (get-property pid)
  * @self: a process
  *
- * Gets the number of the process. It is for messages: to send a signal, use
- * [method@AFork.Process.send_signal], which cannot hit another process that has got the same number
- * since. It changes once, if the process is run while forks of it live: the worker is then a fork
- * of it, and it stays to look after them.
+ * Gets the process ID, for messages. To send a signal, use [method@AFork.Process.send_signal],
+ * which cannot reach another process that has got the same ID since.
  *
- * Returns: the process's number as this process sees it, or 0 until it is known
+ * The process ID changes once if the process is run while forks of it live. The worker is then a
+ * fork of the process, and the process stays to report the exit of its forks.
+ *
+ * Returns: the process ID, in the PID namespace of this process, or 0 until it is known
  *
  * Since: 0.1
  */
@@ -1478,11 +1482,11 @@ afork_process_get_pid (AForkProcess *self)
  * afork_process_get_state: (get-property state)
  * @self: a process
  *
- * Gets how far the process has come. The state only goes forward, from starting to preparing,
- * running and exited. Connect to `notify::state` to be informed of changes. In another thread than
- * that of the process, the value may be out of date.
+ * Gets the state of the process. It only goes forward: from starting to preparing, running and
+ * exited. Connect to `notify::state` to be informed of changes. In another thread than that of the
+ * process, the value may be out of date.
  *
- * Returns: its state
+ * Returns: the state
  *
  * Since: 0.1
  */
@@ -1498,11 +1502,11 @@ afork_process_get_state (AForkProcess *self)
  * afork_process_get_title: (get-property title)
  * @self: a process
  *
- * Gets what `ps` shows of the process after `afork: `. If no title was set, that is the name of the
- * function that the process was told to run. Before the process was run, it is `template` and the
- * name of its runtime.
+ * Gets what `ps` shows of the process after `afork: `. If no title was set, it is the name of the
+ * function that the process runs. Before the process is run, it is `template` and the name of its
+ * runtime.
  *
- * Returns: (transfer none): its title
+ * Returns: (transfer none): the title
  *
  * Since: 0.1
  */
@@ -1527,9 +1531,8 @@ afork_process_get_title (AForkProcess *self)
  * @self: a process that was not run
  * @title: (nullable): a title, or `NULL` for the usual one
  *
- * Sets what `ps` shows of the process after `afork: `. A title that is too long for the space that
- * the process has is cut. Forks that are made of the process later have the same title. Does
- * nothing after the process was run.
+ * Sets what `ps` shows of the process after `afork: `. A title that does not fit is cut. Forks that
+ * are made later have the same title. Does nothing after the process was run.
  *
  * Since: 0.1
  */
@@ -1558,10 +1561,10 @@ afork_process_set_title (AForkProcess *self,
  * afork_process_get_function: (get-property function)
  * @self: a process
  *
- * Gets the name of the function that the process was told to run, as it was given to
+ * Gets the name of the function that the process runs, as it was given to
  * [method@AFork.Process.run_async]: a symbol, or `MODULE:SYMBOL`.
  *
- * Returns: (transfer none) (nullable): its name, or `NULL` if the process was not told to run
+ * Returns: (transfer none) (nullable): the name, or `NULL` if the process was not run
  *
  * Since: 0.1
  */
@@ -1577,11 +1580,11 @@ afork_process_get_function (AForkProcess *self)
  * afork_process_get_die_with_parent: (get-property die-with-parent)
  * @self: a process
  *
- * Tells whether the process is killed when the calling program ends, that is, whether
+ * Gets whether the process is killed when the calling program exits, that is, whether
  * [method@AFork.Process.set_die_with_parent] was called for the process, or for its template before
- * the fork was made.
+ * it was forked.
  *
- * Returns: whether it is
+ * Returns: true if the process is killed with the calling program
  *
  * Since: 0.1
  */
@@ -1596,24 +1599,27 @@ afork_process_get_die_with_parent (AForkProcess *self)
 /**
  * afork_process_set_die_with_parent: (set-property die-with-parent)
  * @self: a process that was not run
- * @die_with_parent: whether the process is killed when the calling program ends; once that is set,
- *   it cannot be undone, and trying that fails the process with `AFORK_ERROR_FAILED`
+ * @die_with_parent: true to kill the process when the calling program exits; to set false after
+ *   true fails the process with `AFORK_ERROR_FAILED`
  *
- * Sets whether the process is killed when the calling program ends, by whatever means, `SIGKILL`
- * among them. It is busy perhaps, and does not see that its socket has ended: that is what most
- * processes go by. It is killed all the same, and what it has forked or executed with it. If other
- * processes between it and the program end, such as its template, it goes on.
+ * Sets whether the process is killed when the calling program exits for any reason, including
+ * `SIGKILL`. Without this, a worker exits when it reads the end of its socket, which a busy worker
+ * does late or never. The processes that the worker has forked or executed are killed as well. The
+ * process is not killed when another process between it and the program exits, such as its
+ * template.
  *
- * Set this before what it is to hold for, for it is done in order with the rest of what the
- * process is told. Forks that are made of the process later have it as well, and so a template
- * that has it makes safe workers at no cost of theirs. It does not reach a child that leaves the
- * process group of its worker, nor a worker that closes descriptors that it knows nothing of. It
- * works as long as the program, or a child of it that has executed nothing else, lives.
+ * This is a command, executed in the order of the queue, so call it before the commands that it
+ * should cover. Forks that are made later have the property as well, so the workers of a template
+ * that has it get it at no cost.
  *
- * The process and its forks are in a session and a process group of their own then, so `Ctrl-C` at
- * a terminal no longer reaches them, and they have no controlling terminal. The process leads the
- * session, so a terminal that it opens without `O_NOCTTY` becomes that; forks of it do not. The
- * program has one descriptor open until they have ended.
+ * It does not reach a child that leaves the process group of its worker, nor a worker that closes
+ * descriptors that it did not open. It works as long as the program lives, or a child of the
+ * program that has not executed another program.
+ *
+ * The process and its forks are in a session and a process group of their own, so `Ctrl-C` at a
+ * terminal does not reach them, and they have no controlling terminal. The process is the session
+ * leader, so a terminal that it opens without `O_NOCTTY` becomes its controlling terminal. Its
+ * forks are not session leaders. The program has one descriptor open until all of them have exited.
  *
  * If it cannot be done, the process fails with `AFORK_ERROR_FAILED`, or with
  * `AFORK_ERROR_NOT_SUPPORTED` if descriptors cannot be sent to it.
@@ -1656,9 +1662,9 @@ afork_process_set_die_with_parent (AForkProcess *self,
  * afork_process_get_spare: (get-property spare)
  * @self: a process
  *
- * Gets how many forks of the process are to be kept ready, as it was set. Fewer may exist: after
- * some were taken, before the process has had nothing to do for a tenth of a second, or while there
- * are not enough descriptors or processes. The default is 0.
+ * Gets how many forks of the process are kept ready, as it was set. Fewer may exist: after some
+ * were taken, until the process has been idle for a tenth of a second, and while there are too few
+ * descriptors or processes. The default is 0.
  *
  * Returns: a number of processes
  *
@@ -1677,20 +1683,20 @@ afork_process_get_spare (AForkProcess *self)
  * @self: a process that was not run
  * @spare: a number of processes, 0 for none
  *
- * Sets how many forks of the process are kept ready. [method@AFork.Process.fork], and whatever
- * else forks it, then takes one of them if there is one, and so does without the time that forking
- * takes.
+ * Sets how many forks of the process are kept ready, in advance. [method@AFork.Process.fork] and
+ * other functions that fork the process take one of them if there is one, which saves the time of
+ * forking.
  *
- * They are made when the process has not been forked, nor been told anything, for a tenth of a
- * second, so that making them does not slow down what was just started. One that dies is replaced
- * then, too. Each takes two descriptors of this program; where descriptors or processes are used
- * up, there are fewer, and more are tried for now and then.
+ * The forks are made when the process was not forked and got no command for a tenth of a second, so
+ * that they do not slow down processes that were just started. A fork that dies is replaced in the
+ * same way. Each fork uses two descriptors of this program. If there are too few descriptors or
+ * processes, fewer forks are kept ready, and the library tries again from time to time.
  *
- * Those that were not taken end when the process is told something more, since they have not got
- * that; when it is run, has ended, or is dropped; and when fewer are wanted.
+ * Forks that were not taken exit when the process gets another command, because they do not have
+ * it; when the process is run, exits or is dropped; and when the number is reduced.
  *
- * A fork that was kept ready is a fork of the process as it was then: a clock that a module
- * started, or a file that it looked at, may have gone on since.
+ * A fork that was kept ready is a fork of the process as it was when the fork was made. For
+ * example, a file that a module has read may have changed since.
  *
  * This has no effect on processes of a runtime that cannot fork.
  *
@@ -1720,15 +1726,16 @@ afork_process_set_spare (AForkProcess *self,
 /**
  * afork_process_wait_async:
  * @self: a process
- * @cancellable: (nullable): a cancellable, which ends the wait and not the process
- * @callback: (nullable) (scope async): what to call when the process has ended
+ * @cancellable: (nullable): a cancellable, which cancels the wait and does not kill the process
+ * @callback: (nullable) (scope async): what to call when the process has exited
  * @user_data: data for @callback
  *
- * Waits until the process has ended. Works for every process, whoever's child it is.
+ * Waits until the process has exited. This works for every process, even if it is not a child of
+ * this process.
  *
- * An operation keeps its object. A process that was not run ends when the last reference to it is
- * dropped, so one that is only waited for does not: have it run, detach it, or kill it with
- * [method@AFork.Process.force_exit].
+ * The operation holds a reference to the object. A process that was not run exits when the last
+ * reference to it is dropped, so it does not exit as long as this operation waits. Run it, detach
+ * it, or kill it with [method@AFork.Process.force_exit].
  *
  * Since: 0.1
  */
@@ -1760,16 +1767,17 @@ afork_process_wait_async (AForkProcess        *self,
  * @result: what the callback was given
  * @error: return location for an [error@AFork.Error], or `G_IO_ERROR_CANCELLED`
  *
- * Tells whether the process has ended and it is known how, for
- * [method@AFork.Process.get_exit_status] and [method@AFork.Process.get_term_signal].
+ * Finishes an operation started with [method@AFork.Process.wait_async]. On success, the exit status
+ * is known, for [method@AFork.Process.get_exit_status] and [method@AFork.Process.get_term_signal].
  *
- * Fails with `AFORK_ERROR_LOST` if it is not known: its template died before it, and the kernel
- * does not tell (Linux does from 6.15 on), and with `AFORK_ERROR_CLOSED` if its main context has
- * gone before it. If the process never came to be, fails as [method@AFork.Process.run_finish] does.
- * If it was to be killed and cannot be, fails with `G_IO_ERROR_PERMISSION_DENIED`, and the process
- * perhaps lives on: see [method@AFork.Process.force_exit].
+ * Fails with `AFORK_ERROR_LOST` if the exit status is unknown, because the template died before the
+ * process and the kernel does not report it (Linux does since 6.15). Fails with
+ * `AFORK_ERROR_CLOSED` if the main context was freed before the process exited. If the process
+ * could not be started, fails as [method@AFork.Process.run_finish] does. If the process cannot be
+ * killed, fails with `G_IO_ERROR_PERMISSION_DENIED`, and the process may still be alive; see
+ * [method@AFork.Process.force_exit].
  *
- * Returns: true if it is known how the process ended
+ * Returns: true if the exit status is known
  *
  * Since: 0.1
  */
@@ -1788,13 +1796,14 @@ afork_process_wait_finish (AForkProcess  *self,
 /**
  * afork_process_wait:
  * @self: a process
- * @cancellable: (nullable): a cancellable, which ends the wait and not the process
+ * @cancellable: (nullable): a cancellable, which cancels the wait and does not kill the process
  * @error: return location for an [error@AFork.Error] or a [error@Gio.IOErrorEnum]
  *
- * Waits, in this call, until the process has ended. If there are too few descriptors left to wait
- * with, fails with `G_IO_ERROR_TOO_MANY_OPEN_FILES`, as [method@AFork.Process.run] does.
+ * Blocks until the process has exited, and otherwise does what [method@AFork.Process.wait_async]
+ * does. If there are too few descriptors left to wait with, fails with
+ * `G_IO_ERROR_TOO_MANY_OPEN_FILES`, as [method@AFork.Process.run] does.
  *
- * Returns: true if it is known how the process ended, as [method@AFork.Process.wait_finish] has it
+ * Returns: true if the exit status is known, as with [method@AFork.Process.wait_finish]
  *
  * Since: 0.1
  */
@@ -1822,9 +1831,10 @@ afork_process_wait (AForkProcess  *self,
  * @self: a process
  * @exit_status: (out) (optional): return location for the status it exited with, 0 to 255
  *
- * Tells whether the process exited by itself.
+ * Gets the exit status of the process, if it exited by itself.
  *
- * Returns: true if it has ended so, false if it lives, was ended by a signal, or nobody knows
+ * Returns: true if the process exited by itself; false if it is alive, was killed by a signal, or
+ *   its exit status is unknown
  *
  * Since: 0.1
  */
@@ -1850,9 +1860,10 @@ afork_process_get_exit_status (AForkProcess *self,
  * @self: a process
  * @signal: (out) (optional): return location for the signal's number
  *
- * Tells whether the process was ended by a signal.
+ * Gets the signal that killed the process, if it was killed by a signal.
  *
- * Returns: true if it has ended so, false if it lives, exited by itself, or nobody knows
+ * Returns: true if a signal killed the process; false if it is alive, exited by itself, or its exit
+ *   status is unknown
  *
  * Since: 0.1
  */
@@ -1878,15 +1889,15 @@ afork_process_get_term_signal (AForkProcess *self,
  * @self: a process
  * @user_usec: (out): return location for the processor time spent in the program, in microseconds
  * @system_usec: (out): return location for the processor time spent in the kernel, in microseconds
- * @max_rss_kib: (out): return location for the most memory that was resident at once, in KiB
+ * @max_rss_kib: (out): return location for the maximum resident set size, in KiB
  *
- * Tells what the process has used, once it has ended and as long as its template or this process
- * could reap it.
+ * Gets the resource usage of the process. It is known after the process has exited, if its template
+ * or this process has reaped it.
  *
- * Of a process that was executed, Linux counts as resident also what this process had then, so
- * @max_rss_kib means something only of forks.
+ * For a process that was executed, Linux counts the resident memory of this process as well, so
+ * @max_rss_kib is meaningful only for forks.
  *
- * Returns: true if that is known
+ * Returns: true if the usage is known
  *
  * Since: 0.1
  */
@@ -1908,14 +1919,14 @@ afork_process_get_usage (AForkProcess *self,
 /**
  * afork_process_send_signal:
  * @self: a process
- * @signal: a signal's number, 1 to 64; another one is ignored
+ * @signal: the number of a signal, 1 to 64; other numbers are ignored
  *
- * Sends a signal to the process: at once, or as soon as it is known. Does nothing once it has
- * ended. It can never reach another process. Where this program may not send it, the process's
- * template is asked to; see [method@AFork.Process.force_exit].
+ * Sends a signal to the process, at once or as soon as the process is known. Does nothing if the
+ * process has exited. The signal never reaches another process. If this program is not permitted to
+ * send it, the template of the process sends it; see [method@AFork.Process.force_exit].
  *
- * A process that was not run ignores `SIGINT` and `SIGTERM`. Sent by this call, they wait for what
- * it will run, and are sent to that. To end a process that was not run, kill it or drop it.
+ * A process that was not run ignores `SIGINT` and `SIGTERM`. This call keeps these two, and sends
+ * them when the process runs. To end a process that was not run, kill it or drop the object.
  *
  * Since: 0.1
  */
@@ -1941,15 +1952,15 @@ afork_process_send_signal (AForkProcess *self,
  * afork_process_force_exit:
  * @self: a process
  *
- * Kills the process: at once, or as soon as it is known. A run that was not answered yet fails with
- * `AFORK_ERROR_CLOSED`, and so does one that comes later. Does nothing once the process has ended.
+ * Kills the process, at once or as soon as the process is known. A run that is pending fails with
+ * `AFORK_ERROR_CLOSED`, and so does a later run. Does nothing if the process has exited.
  *
- * Where this program may not signal the process, because it has given up its rights or a sandbox
- * keeps it from that, the template of the process is asked to kill it. If that may not either, does
- * not answer within five seconds, or is not there any more, the process cannot be killed: whoever
- * waits for its end, then or later, gets `G_IO_ERROR_PERMISSION_DENIED`. It lives on until it ends
- * by itself. If it was not run yet, its socket is closed, and so it ends when it has done what it
- * was told.
+ * If this program is not permitted to signal the process, because it has dropped its privileges or
+ * runs in a sandbox, the template of the process kills it. If the template is not permitted either,
+ * does not answer within five seconds, or has exited, the process cannot be killed: operations that
+ * wait for its exit, now or later, fail with `G_IO_ERROR_PERMISSION_DENIED`, and the process lives
+ * until it exits by itself. If the process was not run, its socket is closed, so it exits after the
+ * queued commands.
  *
  * Since: 0.1
  */
@@ -2023,7 +2034,7 @@ set_template (AForkRuntime *runtime,
   _afork_context_table_set (templates, template, template_removed_cb);
 }
 
-/* Holds the thread-default main context. NULL if another thread uses that. */
+/* Holds the thread-default main context. Returns NULL if another thread uses it. */
 static AForkHold *
 hold_thread_default (void)
 {
@@ -2032,8 +2043,8 @@ hold_thread_default (void)
   return _afork_context_hold (context);
 }
 
-/* A template that is none, for a thread that must not have the one there is. It is the thread's
- * until that asks again, or ends. */
+/* Returns a template that has failed, for a thread that does not own its main context. The thread
+ * keeps it until it calls this again, or ends. */
 static AForkProcess *
 new_refused_template (AForkRuntime *self)
 {
@@ -2048,12 +2059,12 @@ new_refused_template (AForkRuntime *self)
  * afork_runtime_get_template:
  * @self: a runtime
  *
- * Gets the process that new processes of this runtime are forked from in the thread-default main
- * context, and starts it if need be. It is prepared like any process.
+ * Gets the process from which new processes of this runtime are forked in the thread-default main
+ * context, and starts it if there is none. It can be prepared like any process.
  *
- * If the template could not be started, that is told by what it is used for.
+ * If the template cannot be started, the processes that are forked from it fail.
  *
- * Returns: (transfer none): the template; it is good until it dies or is replaced
+ * Returns: (transfer none): the template, which is valid until it is replaced
  *
  * Since: 0.1
  */
@@ -2095,11 +2106,11 @@ afork_runtime_get_template (AForkRuntime *self)
  * @self: a runtime
  * @process: (nullable): a process of this runtime, or `NULL` for none
  *
- * Sets the process that new processes of this runtime are forked from in the thread-default main
- * context. If it dies, it is not replaced, and new processes fail as it has failed. If it was run,
- * or is run later, new processes fail with `AFORK_ERROR_CLOSED`.
+ * Sets the process from which new processes of this runtime are forked in the thread-default main
+ * context. If it dies, it is not replaced, and new processes fail with its error. If it was run, or
+ * is run later, new processes fail with `AFORK_ERROR_CLOSED`.
  *
- * `NULL` gives up the present template. The runtime starts one when it is next needed.
+ * `NULL` removes the current template. The runtime starts another when it is next needed.
  *
  * Since: 0.1
  */
