@@ -33,27 +33,27 @@ get_early_client (void)
  * afork_early:
  * @error: return location for an [error@AFork.Error]
  *
- * Forks the program while it is still small, for use as what all its processes come from: the
- * native runtime then executes nothing any more. Its template, and what
- * [ctor@AFork.Process.new_exec] makes of it, are forks of the program as it was at this call. It
- * is meant as the first line of `main()`, at the latest before the first process is made and
- * before a second thread is started.
+ * Forks the program while it is still small. The native runtime then forks this early template
+ * instead of executing the server program. Its template, and processes of
+ * [ctor@AFork.Process.new_exec], are forks of the program as it was at this call. Make this call
+ * the first line of `main()`, or at least call it before the first process is created and before a
+ * second thread is started.
  *
- * Functions are looked for as in a process of [ctor@AFork.Process.new_template]: in the modules
- * that are loaded, and then in the program, as far as it exports them.
+ * Functions are looked up as in a process of [ctor@AFork.Process.new_template]: in the modules that
+ * are loaded, and then in the program, if it exports them.
  *
- * It is so for processes that belong to the thread-default main context of this call; other
- * contexts have the server program executed as ever. So it is while [property@AFork.Runtime:argv],
+ * This applies to processes of the thread-default main context of this call. In other contexts the
+ * server program is executed as usual. The same is true while [property@AFork.Runtime:argv],
  * [property@AFork.Runtime:environ] or [property@AFork.Runtime:working-directory] of the native
- * runtime are set. Should the forked process die, it is not replaced, and new processes fail as it
- * has failed.
+ * runtime is set. If the early template dies, it is not replaced, and new processes fail with its
+ * error.
  *
- * Fails with `AFORK_ERROR_THREADS`, and the names of the threads, if the program has more than one;
- * with `AFORK_ERROR_FAILED` if there are processes already, by this call or others; and with
- * `AFORK_ERROR_SPAWN` if the system is out of processes, descriptors or memory. Then nothing has
- * changed.
+ * Fails with `AFORK_ERROR_THREADS` and the names of the threads if the program has more than one,
+ * with `AFORK_ERROR_FAILED` if the program has created processes already, by this call or others,
+ * and with `AFORK_ERROR_SPAWN` if there are too few processes or descriptors or too little memory.
+ * On failure, nothing changes.
  *
- * Returns: true if it was done
+ * Returns: true on success
  *
  * Since: 0.1
  */

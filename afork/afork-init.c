@@ -78,16 +78,16 @@ remove_hidden_argument (int    *argc,
  * @argc: (inout): the number of arguments that `main()` has
  * @argv: (array length=argc) (inout) (transfer none): the arguments that `main()` has
  *
- * Makes the program able to be its own server, for the runtime of [func@AFork.Runtime.get_self]. It
- * must be the first call of `main()`: where the program was executed by that runtime, this call
- * serves the caller and never returns, so nothing that comes behind it is done. That is told by the
- * last argument, `--afork-socket=3`, and descriptor 3, a stream socket; if there is no such socket,
- * the program exits with a message.
+ * Lets the program be its own server, for the runtime of [func@AFork.Runtime.get_self]. It must be
+ * the first call in `main()`. If that runtime has executed the program, this call serves the caller
+ * and does not return. The program notices this by its last argument, `--afork-socket=3`, and by
+ * descriptor 3, which is a stream socket. If there is no such socket, the program exits with a
+ * message.
  *
- * Otherwise the call returns at once, and only removes that argument, should it stand elsewhere
- * than behind `--`. A program that runs with more rights than its caller never serves.
+ * Otherwise the call returns at once, and removes that argument if it is not after `--`. A program
+ * that has more rights than its caller never serves.
  *
- * To be called in the first thread, before there is another one.
+ * Call this in the first thread, before there is another one.
  *
  * Since: 0.1
  */

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What a process that was not run can be told. */
+/* The functions that prepare a process before it is run. */
 
 #include "config.h"
 
@@ -18,10 +18,10 @@
 #include "base/fd.h"
 #include "base/i18n.h"
 
-/* Longer items are sent from where they are. */
+/* Longer items are referenced instead of copied. */
 enum { MAX_COPIED_ITEM = 4096 };
 
-/* The process was told what cannot be done, because of ERROR, which is taken. */
+/* Fails the process, because the caller asked for something impossible. Takes ERROR. */
 static AForkProcess *
 refuse (AForkProcess *self,
         GError       *error)
@@ -69,7 +69,7 @@ send_fd_command (AForkProcess     *self,
   if (hold == NULL || _afork_process_ignores_commands (self))
     return self;
 
-  /* Never 0, 1 or 2, even where the caller has none of these. */
+  /* The copy must not be 0, 1 or 2, even if the caller has closed these. */
   if (!afork_runtime_get_can_pass_fds (self->runtime))
     error = g_error_new (AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED,
                          _("Descriptor %d cannot be sent to a process of the runtime “%s”"),
@@ -86,7 +86,7 @@ send_fd_command (AForkProcess     *self,
   return _afork_process_send_command (self, frame, _afork_fd_own (copy));
 }
 
-/* Queues an item, without a copy of it. */
+/* Queues an item without copying it. */
 static AForkProcess *
 send_item (AForkProcess *self,
            GBytes       *bytes)
@@ -107,10 +107,10 @@ send_item (AForkProcess *self,
 /**
  * afork_process_require:
  * @self: a process that was not run
- * @module: (type filename): a module: of the native runtime the path of a shared object, or a name
- *   without a slash, which is searched as `NAME.so` in the folders of
+ * @module: (type filename): a module; for the native runtime, the path of a shared object, or a
+ *   name without a slash, which is looked up as `NAME.so` in the directories of
  *   [property@AFork.Runtime:module-path], in those of the process's environment variable
- *   `AFORK_MODULE_PATH`, which are separated by colons, and in the folder of installed modules
+ *   `AFORK_MODULE_PATH`, separated by colons, and in the directory of installed modules
  *
  * Loads a module. If that fails, the process fails with `AFORK_ERROR_MODULE`.
  *
@@ -133,22 +133,22 @@ afork_process_require (AForkProcess *self,
 /**
  * afork_process_eval:
  * @self: a process that was not run
- * @code: source code in the runtime's language, in UTF-8: of the native runtime a translation unit
- *   in C
+ * @code: source code in the runtime's language, in UTF-8; for the native runtime, a translation
+ *   unit in C
  * @args: (nullable) (array zero-terminated=1) (element-type filename): strings for the code, in any
  *   encoding, or `NULL` for none
  *
- * Compiles source code in the process, and runs it. What it leaves behind there, the process's
- * forks have as well.
+ * Compiles source code in the process and runs it. Forks of the process that are made later have
+ * the results as well.
  *
- * In C that means: if the code defines a function `afork_eval_init`, an `AForkInitFunc`, that is
- * called with @args; and functions that the code defines can be called and run from then on, as
- * those of a module that was loaded. [Code in C](code-in-c.html) has the rest.
+ * In C, if the code defines a function `afork_eval_init`, an `AForkInitFunc`, the function is
+ * called with @args. The functions that the code defines can be called and run like those of a
+ * module that was loaded. See [Code in C](code-in-c.html).
  *
- * If the code cannot be compiled, or if there are @args and nothing takes them, the process fails
- * with `AFORK_ERROR_EVAL`, and the message holds all that the compiler has said. It fails with
- * `AFORK_ERROR_NOT_SUPPORTED` if its runtime cannot do this: the native one needs a plugin, which
- * is not in all builds.
+ * If the code cannot be compiled, or if there are @args and no function that takes them, the
+ * process fails with `AFORK_ERROR_EVAL`, and the message contains the output of the compiler. It
+ * fails with `AFORK_ERROR_NOT_SUPPORTED` if its runtime cannot evaluate code. The native runtime
+ * needs a plugin for this, which not all builds have.
  *
  * Returns: (transfer none): @self
  *
@@ -170,9 +170,9 @@ afork_process_eval (AForkProcess       *self,
 /**
  * afork_process_call:
  * @self: a process that was not run
- * @function: a function of a module that was loaded: its name, found in the newest module that has
- *   it, code that was evaluated being one too; or `MODULE:NAME` with the module as
- *   [method@AFork.Process.require] was given it
+ * @function: a function of a module that was loaded, or of code that was evaluated: its name, which
+ *   is looked up in the newest module first; or `MODULE:NAME`, with the module as it was given to
+ *   [method@AFork.Process.require]
  * @args: (nullable) (array zero-terminated=1) (element-type filename): strings for the function, in
  *   any encoding, or `NULL` for none
  *
@@ -201,7 +201,7 @@ afork_process_call (AForkProcess       *self,
  * @self: a process that was not run
  * @arg: (type filename): a string, in any encoding
  *
- * Queues a string as an item for the function.
+ * Queues a string as an item for the function that will run.
  *
  * Returns: (transfer none): @self
  *
@@ -231,10 +231,10 @@ afork_process_send_arg (AForkProcess *self,
 /**
  * afork_process_send_bytes:
  * @self: a process that was not run
- * @bytes: any bytes, in any number that both processes have memory for
+ * @bytes: any bytes; the size is limited only by the memory of both processes
  *
- * Queues bytes as one item for the function. Large ones are not copied here, but kept until they
- * have been sent.
+ * Queues bytes as one item for the function that will run. Large items are not copied: the object
+ * holds a reference to @bytes until they have been sent.
  *
  * Returns: (transfer none): @self
  *
@@ -261,15 +261,14 @@ afork_process_send_bytes (AForkProcess *self,
 /**
  * afork_process_send_fd:
  * @self: a process that was not run
- * @fd: an open descriptor, from 0; it stays the caller's, and may be closed at once
+ * @fd: an open descriptor, from 0; the caller keeps it, and may close it at once
  *
- * Queues a copy of a descriptor as an item for the function. Any number of descriptors can be
- * queued. In the process they are close-on-exec.
+ * Queues a copy of a descriptor as an item for the function that will run. Any number of
+ * descriptors can be queued. In the process they are close-on-exec.
  *
- * A descriptor that is not open is refused at once, and fails the process with
- * `AFORK_ERROR_FAILED`; so does a lack of descriptors here. One in the process fails it with
- * `AFORK_ERROR_SPAWN`. A runtime that cannot pass descriptors fails it with
- * `AFORK_ERROR_NOT_SUPPORTED`.
+ * The process fails with `AFORK_ERROR_FAILED` if @fd is not open or this program has too few
+ * descriptors, with `AFORK_ERROR_SPAWN` if the process has too few descriptors, and with
+ * `AFORK_ERROR_NOT_SUPPORTED` if the runtime cannot pass descriptors.
  *
  * Returns: (transfer none): @self
  *
@@ -291,11 +290,11 @@ afork_process_send_fd (AForkProcess *self,
 /**
  * afork_process_setenv:
  * @self: a process that was not run
- * @name: (type filename): a variable's name, not empty and without `=`; another one fails the
- *   process with `AFORK_ERROR_FAILED`
+ * @name: (type filename): the name of a variable, not empty and without `=`
  * @value: (type filename) (nullable): its value, or `NULL` to unset it
  *
- * Sets an environment variable in the process.
+ * Sets an environment variable in the process. If @name is not a valid name, the process fails with
+ * `AFORK_ERROR_FAILED`.
  *
  * Returns: (transfer none): @self
  *
@@ -330,7 +329,7 @@ afork_process_setenv (AForkProcess *self,
 /**
  * afork_process_chdir:
  * @self: a process that was not run
- * @path: (type filename): a folder, as the process sees it
+ * @path: (type filename): the path of a directory, as the process sees it
  *
  * Changes the process's working directory. If that fails, the process fails with
  * `AFORK_ERROR_FAILED`.
@@ -354,16 +353,15 @@ afork_process_chdir (AForkProcess *self,
 /**
  * afork_process_map_fd:
  * @self: a process that was not run
- * @fd: an open descriptor, from 0; it stays the caller's, and may be closed at once
- * @target: the number that it gets in the process: 0, 1, 2, or one that no module of the process
- *   uses, and in a template of the program nothing else of that either; less than 60 is safe in a
- *   process that was executed
+ * @fd: an open descriptor, from 0; the caller keeps it, and may close it at once
+ * @target: the number of the copy in the process: 0, 1, 2, or a number that neither a module of the
+ *   process uses nor, in a template of the program, the program; in a process that was executed,
+ *   numbers less than 60 are safe
  *
- * Makes a copy of a descriptor available in the process under a given number, in place of what is
- * there. It is no item, and programs that the worker executes inherit it. What can go wrong is as
- * with [method@AFork.Process.send_fd]; and running the process fails with `AFORK_ERROR_FAILED` if
- * @target is over the limit of descriptors, or the number by which a main context of a program is
- * woken.
+ * Copies a descriptor to the given number in the process, and closes what has that number there.
+ * The descriptor is not an item, and programs that the worker executes inherit it. The process
+ * fails as with [method@AFork.Process.send_fd], and with `AFORK_ERROR_FAILED` if @target is over
+ * the limit of descriptors, or if a main context of the process uses that number.
  *
  * Returns: (transfer none): @self
  *

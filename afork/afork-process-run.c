@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Handing a process over: to a function, to a program, or to another caller. */
+/* Running a process: a function, a program, or for another caller. */
 
 #include "config.h"
 
@@ -18,7 +18,7 @@
 #include "base/i18n.h"
 #include "server/objects.h"
 
-/* To a function. */
+/* Run a function. */
 
 /**
  * afork_process_run_async:
@@ -26,16 +26,16 @@
  * @function: a function of a module that was loaded, in C an `AForkRunFunc`; named as for
  *   [method@AFork.Process.call]
  * @cancellable: (nullable): a cancellable
- * @callback: (nullable) (scope async): what to call when the function is about to be entered, or
- *   when it is known that it will not be
+ * @callback: (nullable) (scope async): what to call when the process is about to enter the
+ *   function, or when this has failed
  * @user_data: data for @callback
  *
- * Has the process enter a function, with a socket that is connected to the caller and the items
- * that were queued. When the function returns, the process exits with status 0.
+ * Runs a function in the process. The function gets a socket that is connected to the caller, and
+ * the items that were queued. When the function returns, the process exits with status 0.
  *
- * From this call on, the process cannot be prepared any more. Cancelling it kills the process; one
- * that is on its way still is killed when it is there, so a program that is about to exit waits for
- * its end first.
+ * After this call, the process cannot be prepared any more. Cancelling the operation kills the
+ * process. If the process is not known yet, it is killed as soon as it is known, so a program that
+ * is about to exit should wait for the exit of the process first.
  *
  * Since: 0.1
  */
@@ -97,22 +97,26 @@ _afork_process_run_for (AForkProcess *self,
 /**
  * afork_process_run_finish:
  * @self: a process
- * @result: what the callback was given
+ * @result: the result that the callback got
  * @error: return location for an [error@AFork.Error], or `G_IO_ERROR_CANCELLED`
  *
- * Returns the socket. It is a stream of bytes; what the function writes can be read here, and the
- * other way round. When the process and all that have the other end have ended, it ends. It is
- * closed when the connection is, or when the connection and its streams have gone.
+ * Finishes an operation started with [method@AFork.Process.run_async], and returns the socket. The
+ * socket is a stream of bytes in both directions. It ends when all processes that have the other
+ * end have closed it or exited. It is closed with the connection, or when the connection and its
+ * streams are finalized.
  *
- * Fails as the process has failed, with the code of the first thing that could not be done:
- * `AFORK_ERROR_SPAWN` if there was no process, or no descriptor was left for it there or here,
- * `AFORK_ERROR_MODULE`, `AFORK_ERROR_EVAL`, `AFORK_ERROR_FUNCTION`, `AFORK_ERROR_NOT_SUPPORTED` or
- * `AFORK_ERROR_FAILED` if it could not be prepared, `AFORK_ERROR_THREADS` if its template could not
- * be forked, `AFORK_ERROR_EXITED` or `AFORK_ERROR_SIGNALED` if it ended too early,
- * `AFORK_ERROR_LOST` if nobody can say how, `AFORK_ERROR_PROTOCOL` if it sent what it may not. If
- * it was its template that failed, the code is the template's. `AFORK_ERROR_CLOSED` if the process
- * was told to run before. `G_IO_ERROR_PERMISSION_DENIED` if the process was to be killed, by
- * cancelling this among other things, and cannot be: see [method@AFork.Process.force_exit].
+ * If the process has failed, fails with the error of the first failure:
+ * `AFORK_ERROR_SPAWN` if it could not be started, or if there were too few descriptors there or
+ * here, `AFORK_ERROR_MODULE`, `AFORK_ERROR_EVAL`, `AFORK_ERROR_FUNCTION`,
+ * `AFORK_ERROR_NOT_SUPPORTED` or `AFORK_ERROR_FAILED` if a command failed, `AFORK_ERROR_THREADS` if
+ * its template could not be forked, `AFORK_ERROR_EXITED` or `AFORK_ERROR_SIGNALED` if it exited
+ * before it entered the function, `AFORK_ERROR_LOST` if it did so and its exit status is unknown,
+ * and `AFORK_ERROR_PROTOCOL` if it violated the protocol. If its template has failed, the error is
+ * the template's.
+ *
+ * Fails with `AFORK_ERROR_CLOSED` if the process was run before, and with
+ * `G_IO_ERROR_PERMISSION_DENIED` if the process had to be killed, for example because the operation
+ * was cancelled, and cannot be killed; see [method@AFork.Process.force_exit].
  *
  * Returns: (transfer full): a connection, or `NULL` on error
  *
@@ -137,15 +141,15 @@ afork_process_run_finish (AForkProcess  *self,
  * @cancellable: (nullable): a cancellable
  * @error: return location for an [error@AFork.Error] or a [error@Gio.IOErrorEnum]
  *
- * Does what [method@AFork.Process.run_async] does, and waits until the function is about to be
- * entered, however long that takes. For programs that have nothing else to do meanwhile.
+ * Does what [method@AFork.Process.run_async] does, and blocks until the process is about to enter
+ * the function, without a time limit.
  *
- * The first call of a thread that waits takes a descriptor, which the thread keeps, and so does one
- * that is made within another. If there are fewer than 64 left, it fails with
- * `G_IO_ERROR_TOO_MANY_OPEN_FILES`, and the process has not been run.
+ * The first blocking call of a thread opens a descriptor, which the thread keeps. A blocking call
+ * within another one opens one more. If fewer than 64 descriptors are left, the call fails with
+ * `G_IO_ERROR_TOO_MANY_OPEN_FILES`, and the process is not run.
  *
- * Returns: (transfer full): a connection, or `NULL` on error, as
- *   [method@AFork.Process.run_finish] has it
+ * Returns: (transfer full): a connection, or `NULL` on error, as with
+ *   [method@AFork.Process.run_finish]
  *
  * Since: 0.1
  */
@@ -170,7 +174,8 @@ afork_process_run (AForkProcess  *self,
   return afork_process_run_finish (self, result, error);
 }
 
-/* What FUNC is called in titles and messages: its name if its object exports it, else its place. */
+/* The name of FUNC for titles and messages: its symbol if the object exports it, else its
+ * offset. */
 static char *
 name_function (AForkRunFunc func,
                guint64      offset)
@@ -191,17 +196,19 @@ name_function (AForkRunFunc func,
  * @func: a function of this program, or of a shared object that is loaded; it need not be
  *   exported, and may be static
  * @cancellable: (nullable): a cancellable
- * @callback: (nullable) (scope async): what to call when the function is about to be entered, or
- *   when it is known that it will not be
+ * @callback: (nullable) (scope async): what to call when the process is about to enter the
+ *   function, or when this has failed
  * @user_data: data for @callback
  *
- * Does what [method@AFork.Process.run_async] does, with a function that is given by its address.
+ * Does what [method@AFork.Process.run_async] does, with the address of a function instead of a
+ * name.
  *
- * The process must have the same program or shared object as this one: it is a template that was
- * forked off this program or a fork of it, or it is of the program's own runtime, or the shared
- * object is one that was required there. The two recognise it by the build ID that the linker
- * gives it (`-Wl,--build-id`, which is usual), not by its path. [property@AFork.Process:function]
- * is the function's name if it is exported, and else says where it is.
+ * The process must have the program or shared object that contains the function. This is so if the
+ * process is a template that was forked from this program, or a fork of it; if it has the program's
+ * own runtime; or if it has loaded the shared object as a module. The object is identified by its
+ * build ID, which the linker writes (`-Wl,--build-id`, usually the default), and not by its path.
+ * [property@AFork.Process:function] is the name of the function if it is exported, or else its
+ * object and offset.
  *
  * Since: 0.1
  */
@@ -242,12 +249,13 @@ afork_process_run_func_async (AForkProcess        *self,
 /**
  * afork_process_run_func_finish: (skip)
  * @self: a process
- * @result: what the callback was given
+ * @result: the result that the callback got
  * @error: return location for an [error@AFork.Error], or `G_IO_ERROR_CANCELLED`
  *
- * Returns the socket, as [method@AFork.Process.run_finish] does, and fails as that does. The error
- * is `AFORK_ERROR_FUNCTION` as well if the program or shared object that has the function is not
- * in the process, or has no build ID.
+ * Finishes an operation started with [method@AFork.Process.run_func_async], and returns the socket.
+ * Fails as [method@AFork.Process.run_finish] does. The error is also `AFORK_ERROR_FUNCTION` if the
+ * process does not have the program or shared object that contains the function, or if that has no
+ * build ID.
  *
  * Returns: (transfer full): a connection, or `NULL` on error
  *
@@ -265,28 +273,28 @@ afork_process_run_func_finish (AForkProcess  *self,
   return g_task_propagate_pointer (G_TASK (result), error);
 }
 
-/* To a program. */
+/* Execute a program. */
 
 /**
  * afork_process_exec_async:
  * @self: a process that was not run
- * @argv: (array zero-terminated=1) (element-type filename): a program and its arguments, together
- *   less than 1 MiB; looked up in the `PATH` of the process's environment if it has no slash;
- *   `/bin/sh` executes what is in no format that the system knows
+ * @argv: (array zero-terminated=1) (element-type filename): a program and its arguments, less than
+ *   1 MiB in total; a program without a slash is looked up in the `PATH` of the process's
+ *   environment; `/bin/sh` executes files in a format that the system does not know
  * @cancellable: (nullable): a cancellable
- * @callback: (nullable) (scope async): what to call when the program was executed, or when it is
- *   known that it was not
+ * @callback: (nullable) (scope async): what to call when the program was executed, or when this has
+ *   failed
  * @user_data: data for @callback
  *
- * Has the process execute a program in its place. The program has the environment and the folder
- * that were prepared, the descriptors that were mapped, and the other end of the connection as its
- * standard input and output, unless these were mapped. Items that were queued do not reach it.
+ * Replaces the process by a program. The program has the environment, the working directory and the
+ * mapped descriptors of the process. The other end of the connection is its standard input and
+ * output, unless these were mapped. The program does not get queued items.
  *
- * A program that is executed through a template costs the caller no more than a fork of the
- * template, whatever the caller's size.
+ * Executing a program through a template costs the caller no more than a fork of the template,
+ * independent of the caller's size.
  *
- * From this call on, the process cannot be prepared any more. Cancelling it kills the process. It
- * works only with runtimes that can pass descriptors.
+ * After this call, the process cannot be prepared any more. Cancelling the operation kills the
+ * process. This works only with runtimes that can pass descriptors.
  *
  * Since: 0.1
  */
@@ -331,14 +339,14 @@ afork_process_exec_async (AForkProcess        *self,
 /**
  * afork_process_exec_finish:
  * @self: a process
- * @result: what the callback was given
+ * @result: the result that the callback got
  * @error: return location for an [error@AFork.Error], or `G_IO_ERROR_CANCELLED`
  *
- * Returns the socket that is connected to the program. The program has been executed by then, and
- * may have ended.
+ * Finishes an operation started with [method@AFork.Process.exec_async], and returns the socket that
+ * is connected to the program. The program was executed, and may have exited since.
  *
- * Fails as [method@AFork.Process.run_finish] does; with `AFORK_ERROR_FAILED` if there is no program
- * in the arguments; and with `AFORK_ERROR_SPAWN` and the system's own message if the program could
+ * Fails as [method@AFork.Process.run_finish] does, with `AFORK_ERROR_FAILED` if the array of
+ * arguments is empty, and with `AFORK_ERROR_SPAWN` and the system's message if the program could
  * not be executed.
  *
  * Returns: (transfer full): a connection, or `NULL` on error
@@ -365,11 +373,11 @@ afork_process_exec_finish (AForkProcess  *self,
  * @cancellable: (nullable): a cancellable
  * @error: return location for an [error@AFork.Error] or a [error@Gio.IOErrorEnum]
  *
- * Does what [method@AFork.Process.exec_async] does, and waits until the program has been executed;
- * fails as [method@AFork.Process.run] does if there are too few descriptors to wait with.
+ * Does what [method@AFork.Process.exec_async] does, and blocks until the program was executed.
+ * Fails as [method@AFork.Process.run] does if there are too few descriptors to wait with.
  *
- * Returns: (transfer full): a connection, or `NULL` on error, as
- *   [method@AFork.Process.exec_finish] has it
+ * Returns: (transfer full): a connection, or `NULL` on error, as with
+ *   [method@AFork.Process.exec_finish]
  *
  * Since: 0.1
  */
@@ -394,23 +402,23 @@ afork_process_exec (AForkProcess        *self,
   return afork_process_exec_finish (self, result, error);
 }
 
-/* To another caller. */
+/* Detach it for another caller. */
 
 /**
  * afork_process_detach_async:
  * @self: a process that was not run
  * @cancellable: (nullable): a cancellable
- * @callback: (nullable) (scope async): what to call when the process can be handed over, or when
- *   it is known that it cannot
+ * @callback: (nullable) (scope async): what to call when the process can be taken over, or when
+ *   this has failed
  * @user_data: data for @callback
  *
- * Gives the process up to another program, or to another thread of this one, which goes on
- * preparing, forking and running it; see [ctor@AFork.Process.new_from_fd]. Everything that was
- * queued for it is done first.
+ * Detaches the process from this object, so that another program, or another thread of this one,
+ * can take it over, and prepare, fork and run it; see [ctor@AFork.Process.new_from_fd]. The process
+ * executes the queued commands first.
  *
- * From this call on, the process cannot be prepared or run from here. Its end is still seen: what
- * forked it goes on reaping and reporting it, and so do its forks that live, which stay with @self.
- * Cancelling the operation kills the process.
+ * After this call, @self cannot prepare or run the process. Its exit is still noticed, because its
+ * template still reaps and reports it. Its living forks stay with @self, and their exit is reported
+ * as well. Cancelling the operation kills the process.
  *
  * Since: 0.1
  */
@@ -445,18 +453,19 @@ afork_process_detach_async (AForkProcess        *self,
 /**
  * afork_process_detach_finish:
  * @self: a process
- * @result: what the callback was given
+ * @result: the result that the callback got
  * @error: return location for an [error@AFork.Error], or `G_IO_ERROR_CANCELLED`
  *
- * Returns a descriptor by which the process can be taken over, once: in this program, or in
- * another one that is sent it over a Unix socket, such as a worker that gets it by
- * [method@AFork.Process.send_fd]. When all copies of it are closed, the process ends. Nothing else
- * is to be done with it.
+ * Finishes an operation started with [method@AFork.Process.detach_async], and returns a descriptor
+ * with which the process can be taken over, once. This can be done in this program, or in another
+ * process that gets the descriptor over a Unix socket, for example a worker that gets it by
+ * [method@AFork.Process.send_fd]. When all copies of the descriptor are closed, the process exits.
+ * Do not use the descriptor for anything else.
  *
- * Fails as [method@AFork.Process.run_finish] does, for everything that was queued is done by then,
+ * Fails as [method@AFork.Process.run_finish] does, because the queued commands are executed first,
  * and with `AFORK_ERROR_NOT_SUPPORTED` if its runtime cannot pass descriptors.
  *
- * Returns: a descriptor, close-on-exec, which is the caller's to close, or -1 on error
+ * Returns: a descriptor, close-on-exec, which the caller must close, or -1 on error
  *
  * Since: 0.1
  */
@@ -475,7 +484,7 @@ afork_process_detach_finish (AForkProcess  *self,
   if (fd == NULL)
     return -1;
 
-  /* It is the program's from now on. */
+  /* The caller owns it from now on. */
   _afork_fd_disown (*fd);
   return *fd;
 }
@@ -486,11 +495,11 @@ afork_process_detach_finish (AForkProcess  *self,
  * @cancellable: (nullable): a cancellable
  * @error: return location for an [error@AFork.Error] or a [error@Gio.IOErrorEnum]
  *
- * Does what [method@AFork.Process.detach_async] does, and waits until the process can be handed
- * over; fails as [method@AFork.Process.run] does if there are too few descriptors to wait with.
+ * Does what [method@AFork.Process.detach_async] does, and blocks until the process can be taken
+ * over. Fails as [method@AFork.Process.run] does if there are too few descriptors to wait with.
  *
- * Returns: a descriptor, close-on-exec, which is the caller's to close, or -1 on error, as
- *   [method@AFork.Process.detach_finish] has it
+ * Returns: a descriptor, close-on-exec, which the caller must close, or -1 on error, as with
+ *   [method@AFork.Process.detach_finish]
  *
  * Since: 0.1
  */

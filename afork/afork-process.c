@@ -1764,7 +1764,7 @@ afork_process_wait_async (AForkProcess        *self,
 /**
  * afork_process_wait_finish:
  * @self: a process
- * @result: what the callback was given
+ * @result: the result that the callback got
  * @error: return location for an [error@AFork.Error], or `G_IO_ERROR_CANCELLED`
  *
  * Finishes an operation started with [method@AFork.Process.wait_async]. On success, the exit status

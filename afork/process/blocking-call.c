@@ -13,12 +13,12 @@
 
 static GPrivate innermost;       /* AForkBlockingCall */
 
-/* The context of a thread's blocking calls. A thread keeps the one it has, so that it can wait when
- * no descriptor is left. Only a call that is made within another one needs one more. */
+/* The context of a thread's blocking calls. The thread keeps it, so that it can wait when no
+ * descriptor is left. Only a call within another one needs one more. */
 typedef struct
 {
-  GMainContext *context;        /* NULL while it is in use, and before it is first needed */
-  pid_t         pid;            /* that made it */
+  GMainContext *context;        /* NULL while it is in use, and before the first call */
+  pid_t         pid;            /* of the process that has created it */
 } Kept;
 
 static void
@@ -43,8 +43,8 @@ get_kept (void)
       kept->pid = getpid ();
       g_private_set (&private, kept);
     }
-  /* A fork of the program: it shares the context's descriptor with the program, or has closed it,
-   * and another one has its number. */
+  /* In a fork of the program, the context's descriptor is shared with the program, or closed, and
+   * another descriptor may have its number. */
   if (kept->pid != getpid ())
     *kept = (Kept) { .pid = getpid () };
 
@@ -99,7 +99,8 @@ _afork_blocking_call_cb (GObject      *object,
 GAsyncResult *
 _afork_blocking_call_end (AForkBlockingCall *self)
 {
-  /* The call is made. What handlers make meanwhile belongs to the program's own context. */
+  /* The call was started. Objects that handlers create from now on belong to the caller's
+   * context. */
   g_main_context_pop_thread_default (self->context);
   g_object_thaw_notify (self->object);
   while (self->result == NULL)

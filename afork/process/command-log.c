@@ -16,16 +16,16 @@
 
 typedef struct
 {
-  GBytes  *bytes;               /* a frame; or an item, as it was given */
+  GBytes  *bytes;               /* a frame, or the bytes of an item */
   gboolean is_item;
-  int      fd;                  /* ours, or -1 */
+  int      fd;                  /* owned, or -1 */
 } Command;
 
 struct _AForkCommandLog
 {
-  AForkAtforkHook atfork_hook;  /* the descriptors */
+  AForkAtforkHook atfork_hook;  /* closes the descriptors */
   GArray         *commands;
-  GError         *failure;      /* of a step that is none of them, or NULL */
+  GError         *failure;      /* of a command that is missing, or NULL */
 };
 
 static void
@@ -66,7 +66,7 @@ _afork_command_log_free (AForkCommandLog *self)
   g_free (self);
 }
 
-/* -1 stays -1. */
+/* Returns -1 for -1. */
 static int
 copy_fd (int fd)
 {

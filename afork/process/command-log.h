@@ -11,25 +11,25 @@
 
 G_BEGIN_DECLS
 
-/* What a process was told, kept so that another one can be told the same. */
+/* A log of the commands of a process, to be replayed to another process. */
 typedef struct _AForkCommandLog AForkCommandLog;
 
 AForkCommandLog *_afork_command_log_new      (void);
 AForkCommandLog *_afork_command_log_copy     (AForkCommandLog  *self);
 void             _afork_command_log_free     (AForkCommandLog  *self);
 
-/* Keeps FRAME, and a copy of FD unless that is -1. False and errno if the copy fails. */
+/* Adds FRAME, and a copy of FD unless that is -1. Returns false and sets errno if copying fails. */
 gboolean         _afork_command_log_add      (AForkCommandLog  *self,
                                               const AForkFrame *frame,
                                               int               fd);
 void             _afork_command_log_add_item (AForkCommandLog  *self,
                                               GBytes           *bytes);
 
-/* There was something that could not be told, and ERROR is why. */
+/* Adds the failure of a command that could not be sent. */
 void             _afork_command_log_fail     (AForkCommandLog  *self,
                                               const GError     *error);
 
-/* Tells CLIENT all of it; makes it fail where that is not all there was. */
+/* Sends all commands to CLIENT. Fails CLIENT if a command is missing. */
 void             _afork_command_log_replay   (AForkCommandLog  *self,
                                               AForkClient      *client);
 

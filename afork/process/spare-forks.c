@@ -11,22 +11,22 @@
 
 enum
 {
-  /* How long a template has to be left alone. */
+  /* How long a template must be idle. */
   QUIET_MS = 100,
-  /* How often that doubles, at most, while spares are lost: to more than a minute and a half. */
+  /* How often the time doubles at most while forks are lost: to about 100 s. */
   MAX_LOSSES = 10,
 };
 
 struct _AForkSpareForks
 {
-  GObject       parent_instance;        /* for clients want an owner who is one */
+  GObject       parent_instance;        /* the owner of a client is an object */
   AForkClient  *template;
   AForkContext *context;
   GQueue        clients;        /* of AForkClient, the oldest first; some may have died */
-  guint         number;         /* that there should be */
-  gboolean      lost;           /* one has, since they were last made */
-  guint         n_losses;       /* how often that was so lately */
-  GSource      *timer;          /* until they are made, or NULL */
+  guint         number;         /* of forks to keep ready */
+  gboolean      lost;           /* a fork was lost since the last one was made */
+  guint         n_losses;       /* times that this was so, since a fork was last taken */
+  GSource      *timer;          /* makes the next fork, or NULL */
 };
 
 G_DEFINE_FINAL_TYPE (AForkSpareForks, _afork_spare_forks, G_TYPE_OBJECT)
@@ -103,7 +103,7 @@ static const AForkClientEvents client_events = {
 static void start_timer (AForkSpareForks *self,
                          guint            ms);
 
-/* Makes one, so that many of them do not hold up what else is to be done in the context. */
+/* Makes one fork, so that other sources of the context are not delayed by many. */
 static gboolean
 quiet_cb (gpointer data)
 {
@@ -125,7 +125,7 @@ quiet_cb (gpointer data)
   _afork_client_fork (client, self->template);
   g_queue_push_tail (&self->clients, client);
   _afork_client_set_started (client);
-  /* If it has failed at once, so would the next one. */
+  /* If the fork has failed at once, the next one would fail, too. */
   if (!_afork_client_is_open (client))
     note_loss (self);
   else if (self->clients.length < self->number)
@@ -149,7 +149,7 @@ start_timer (AForkSpareForks *self,
   g_source_attach (self->timer, context);
 }
 
-/* Waits, from now on, until it is time to make those that are missing. */
+/* Starts the wait again, after which missing forks are made. */
 static void
 await_quiet (AForkSpareForks *self)
 {
@@ -205,7 +205,7 @@ _afork_spare_forks_new (AForkClient *template)
 void
 _afork_spare_forks_free (AForkSpareForks *self)
 {
-  /* Somebody may be about to tell it of a client. */
+  /* A client may be notifying the object, and then holds a reference. */
   self->number = 0;
   _afork_source_clear (&self->timer);
   g_queue_clear_full (&self->clients, give_up);
@@ -241,7 +241,7 @@ _afork_spare_forks_take (AForkSpareForks *self)
     {
       AForkClient *client = g_queue_pop_head (&self->clients);
 
-      /* What has befallen a spare is no business of whoever wants a fork. */
+      /* A spare fork that has failed is dropped: the caller gets another one. */
       if (template_lives && _afork_client_is_open (client))
         taken = client;
       else

@@ -9,26 +9,25 @@
 
 G_BEGIN_DECLS
 
-/* Forks of a template that were made before anybody asked for one. They are made when the template
- * has been left alone for a while, so that this takes nothing from what was just started. One that
- * dies, or could not be made, is replaced then, too; but later and later, as long as none of them
- * is of any use. */
+/* Forks of a template that are made in advance. They are made when the template has been idle for a
+ * while, so that they do not slow down processes that were just started. A fork that dies, or
+ * cannot be made, is replaced in the same way, with a longer delay after each loss. */
 #define AFORK_TYPE_SPARE_FORKS (_afork_spare_forks_get_type ())
 G_DECLARE_FINAL_TYPE (AForkSpareForks, _afork_spare_forks, AFORK, SPARE_FORKS, GObject)
 
-/* For forks of TEMPLATE, to be made and taken in its main context: at first none. */
+/* For forks of TEMPLATE, which are made and taken in its main context. The initial number is 0. */
 AForkSpareForks *_afork_spare_forks_new        (AForkClient     *template);
-/* Those that were not taken end. */
+/* Releases the forks that were not taken. */
 void             _afork_spare_forks_free       (AForkSpareForks *self);
 
-/* How many there should be. */
+/* Sets how many forks are kept ready. */
 void             _afork_spare_forks_set_number (AForkSpareForks *self,
                                                 guint            number);
 
-/* The template was told something: those there are, are no longer what a fork of it would be. */
+/* The template has got a command, so the forks that exist are out of date. */
 void             _afork_spare_forks_discard    (AForkSpareForks *self);
 
-/* The one that has waited longest, or NULL. Either way, the template is about to be used. */
+/* Returns the oldest fork, or NULL. Delays new forks, because the template is about to be used. */
 AForkClient     *_afork_spare_forks_take       (AForkSpareForks *self);
 
 G_END_DECLS
