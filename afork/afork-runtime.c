@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* The class: its properties, the runtimes of the whole program, and what they execute. */
+/* The class: the table of runtimes, what they execute, and their properties. */
 
 #include "config.h"
 
@@ -17,17 +17,17 @@
 /**
  * AForkRuntime:
  *
- * What a fresh process executes, and the template that was made of it.
+ * A program that fresh processes execute, and the templates that were made from it.
  *
- * The native runtime executes `afork-server`, a small program of AFork's own, in which worker
- * modules written in C are loaded; see [func@AFork.Runtime.get_native]. A command runtime executes
- * any command that has such a server at its end, such as one under a debugger or on another
- * machine; see [ctor@AFork.Runtime.new_command]. The program's own runtime executes the calling
- * program; see [func@AFork.Runtime.get_self].
+ * The native runtime executes `afork-server`, a small program that is part of AFork and loads
+ * worker modules written in C; see [func@AFork.Runtime.get_native]. A command runtime executes any
+ * command that starts such a server, for example under a debugger or on another machine; see
+ * [ctor@AFork.Runtime.new_command]. The program's own runtime executes the calling program; see
+ * [func@AFork.Runtime.get_self].
  *
- * For each main context in which processes of a runtime are made, the runtime has a template of its
- * own, started when it is first needed. It can be prepared like any process, and what it was given,
- * all later processes of the runtime have:
+ * A runtime has one template for each main context in which its processes are created. It starts
+ * the template when it is first needed. The template can be prepared like any process, and all
+ * later processes of the runtime have what it was given:
  *
  * ```c
  * AForkRuntime *runtime = afork_runtime_get_native ();
@@ -35,10 +35,10 @@
  * afork_process_require (afork_runtime_get_template (runtime), "thumbnail-worker");
  * ```
  *
- * A template that has died is replaced when it is next needed, by one that is prepared in the same
- * way. So it is when properties of its runtime have changed since it was started.
+ * If a template has died, or if properties of its runtime have changed since it was started, the
+ * runtime replaces it when it is next needed. The new template gets the same commands.
  *
- * The objects may be used by all threads.
+ * Any thread may use a runtime.
  *
  * Since: 0.1
  */
@@ -258,7 +258,8 @@ set_strings (AForkRuntime         *self,
 
 /* The object. */
 
-/* A template that somebody else still has takes a reference to the runtime then. */
+/* A template that the caller still holds gets a reference to the runtime when it leaves the
+ * table. */
 static void
 afork_runtime_dispose (GObject *object)
 {
@@ -376,8 +377,8 @@ afork_runtime_class_init (AForkRuntimeClass *klass)
   /**
    * AForkRuntime:name: (getter get_name)
    *
-   * What the runtime is called, in the titles of processes and in messages. `NULL` at construction
-   * is `command`.
+   * The name of the runtime, for titles of processes and for messages. If it is `NULL` at
+   * construction, the name is `command`.
    *
    * Since: 0.1
    */
@@ -388,11 +389,13 @@ afork_runtime_class_init (AForkRuntimeClass *klass)
   /**
    * AForkRuntime:argv: (getter dup_argv) (setter set_argv)
    *
-   * The program that is executed, looked up in `PATH` if it has no slash, and its arguments. For
-   * the native runtime `NULL`, which it is at first, is the server program: that of the environment
-   * variable `AFORK_SERVER` (not in programs that run with more rights than their caller), else the
-   * one beside the library in its build tree, else the installed one. For the runtime of
-   * [func@AFork.Runtime.get_self] it is the calling program.
+   * The program that is executed, and its arguments. A program without a slash is looked up in
+   * `PATH`.
+   *
+   * `NULL`, the default, means for the native runtime the server program: that of the environment
+   * variable `AFORK_SERVER` (ignored in programs that have more rights than their caller), or else
+   * the one beside the library in its build tree, or else the installed one. For the runtime of
+   * [func@AFork.Runtime.get_self] it means the calling program.
    *
    * Since: 0.1
    */
@@ -403,8 +406,8 @@ afork_runtime_class_init (AForkRuntimeClass *klass)
   /**
    * AForkRuntime:environ: (getter dup_environ) (setter set_environ)
    *
-   * The environment of executed processes, as strings `NAME=VALUE`; or `NULL` for the one that this
-   * process has when they are executed.
+   * The environment of executed processes, as strings `NAME=VALUE`, or `NULL` for the environment
+   * that this process has when they are executed.
    *
    * Since: 0.1
    */
@@ -416,8 +419,8 @@ afork_runtime_class_init (AForkRuntimeClass *klass)
    * AForkRuntime:working-directory: (type filename) (getter dup_working_directory)
    *   (setter set_working_directory)
    *
-   * The working directory of executed processes; or `NULL` for the one that this process has when
-   * they are executed.
+   * The working directory of executed processes, or `NULL` for the working directory that this
+   * process has when they are executed.
    *
    * Since: 0.1
    */
@@ -428,7 +431,7 @@ afork_runtime_class_init (AForkRuntimeClass *klass)
   /**
    * AForkRuntime:module-path: (getter dup_module_path) (setter set_module_path)
    *
-   * The directories in which [method@AFork.Process.require] searches first; or `NULL` for none.
+   * The directories in which [method@AFork.Process.require] searches first, or `NULL` for none.
    *
    * Since: 0.1
    */
@@ -439,9 +442,10 @@ afork_runtime_class_init (AForkRuntimeClass *klass)
   /**
    * AForkRuntime:can-fork: (getter get_can_fork)
    *
-   * Whether processes of this runtime can be forked, for which descriptors must be able to pass,
-   * too. If not, each process executes the program when it is run, and is then told all that was
-   * queued for it, and for the processes that it was forked from.
+   * Whether processes of this runtime can be forked. This also requires
+   * [property@AFork.Runtime:can-pass-fds]. If they cannot be forked, each process executes the
+   * program when it is run, and then gets the commands that were queued for it and for the
+   * processes that it was forked from.
    *
    * Since: 0.1
    */
@@ -452,8 +456,8 @@ afork_runtime_class_init (AForkRuntimeClass *klass)
   /**
    * AForkRuntime:can-pass-fds: (getter get_can_pass_fds)
    *
-   * Whether descriptors can be sent to processes of this runtime: whether the socket that its
-   * command is given reaches the server itself, and is not relayed.
+   * Whether descriptors can be sent to processes of this runtime. They can if the server has the
+   * socket that the command gets, and they cannot if another process relays the data.
    *
    * Since: 0.1
    */
@@ -464,18 +468,17 @@ afork_runtime_class_init (AForkRuntimeClass *klass)
   /**
    * AForkRuntime:start-timeout: (getter get_start_timeout) (setter set_start_timeout)
    *
-   * How long a program that is executed may take to answer as an AFork server does, in
-   * milliseconds, or 0 for no limit. One that has not answered by then is killed, and what it was
-   * to run fails with `AFORK_ERROR_SPAWN` and a message that names the program.
+   * The time in milliseconds within which an executed program must answer as an AFork server, or 0
+   * for no limit. A program that does not answer in time is killed, and its process fails with
+   * `AFORK_ERROR_SPAWN` and a message that names the program.
    *
-   * The time includes all that happens before the server runs, such as connecting to another
-   * machine or asking for a password. It counts from when the program is executed, and what the
-   * property is then holds. Forks of a template that has answered are not limited by it.
+   * The time begins when the program is executed, with the value that the property has then. It
+   * includes everything that happens before the server runs, for example connecting to another
+   * machine or asking for a password. Forks of a template that has answered have no such limit.
    *
-   * The same limit is for processes that are forked off the calling program by
-   * [ctor@AFork.Process.new_template], and for those that are taken over by
-   * [ctor@AFork.Process.new_from_fd]. The latter cannot be killed if they do not answer: their
-   * socket is closed.
+   * The limit also applies to processes that [ctor@AFork.Process.new_template] forks from the
+   * calling program, and to processes that [ctor@AFork.Process.new_from_fd] takes over. The latter
+   * cannot be killed if they do not answer; their socket is closed instead.
    *
    * Since: 0.1
    */
@@ -495,7 +498,7 @@ afork_runtime_init (AForkRuntime *self)
   self->templates = _afork_context_table_new ();
 }
 
-/* The runtimes of the whole program. */
+/* The runtimes that exist once in a program. */
 
 static AForkRuntime *default_runtime;   /* atomic; NULL for the native one */
 
@@ -530,10 +533,10 @@ _afork_runtime_get_program (void)
 /**
  * afork_runtime_get_native:
  *
- * Gets the runtime of worker modules written in C, which is the same for the whole program.
+ * Gets the runtime of worker modules written in C. There is one in a program.
  *
- * Its processes need the C library only. To run them under another program, such as `valgrind`, set
- * [property@AFork.Runtime:argv].
+ * Its processes need only the C library. To run them under another program, for example `valgrind`,
+ * set [property@AFork.Runtime:argv].
  *
  * Returns: (transfer none): the native runtime
  *
@@ -550,19 +553,19 @@ afork_runtime_get_native (void)
 /**
  * afork_runtime_get_self:
  *
- * Gets the runtime that executes the calling program again, as a server of its own functions; it is
- * the same for the whole program. No other program and no module need to be there.
+ * Gets the runtime that executes the calling program again, as a server of its own functions. There
+ * is one in a program. It needs no other program and no module.
  *
- * Functions are looked for in the modules that are loaded, the newest first, and then in the
- * program and in the libraries that it is linked with, as for [ctor@AFork.Process.new_template].
- * The program that is executed is `/proc/self/exe`, the very one that runs, even if its file has
- * been replaced since.
+ * Functions are looked up in the modules that are loaded, the newest first, and then in the program
+ * and in the libraries that it is linked with, as for [ctor@AFork.Process.new_template]. The
+ * runtime executes `/proc/self/exe`, which is the running program even if its file was replaced
+ * since.
  *
- * The program must call [func@AFork.init] as the first thing in `main()`. If it has not, it would
- * only show itself to its user once more, and so nothing is executed: processes fail with
- * `AFORK_ERROR_SPAWN`. So they do if the program runs with more rights than its caller; and if it
- * makes the call at times only, and has not answered within
- * [property@AFork.Runtime:start-timeout], when it is killed.
+ * The program must call [func@AFork.init] first in `main()`. If it has not called it, nothing is
+ * executed, because the program would start for its user once more, and processes fail with
+ * `AFORK_ERROR_SPAWN`. Processes also fail with `AFORK_ERROR_SPAWN` if the program has more rights
+ * than its caller, and if the executed program does not answer within
+ * [property@AFork.Runtime:start-timeout]; it is killed then.
  *
  * Returns: (transfer none): the program's own runtime
  *
@@ -579,7 +582,8 @@ afork_runtime_get_self (void)
 /**
  * afork_runtime_get_default:
  *
- * Gets the runtime of processes for which none is named: the native one, unless another was set.
+ * Gets the runtime of processes that are created without naming a runtime. It is the native runtime
+ * unless another was set.
  *
  * Returns: (transfer none): the default runtime
  *
@@ -597,8 +601,8 @@ afork_runtime_get_default (void)
  * afork_runtime_set_default:
  * @runtime: (nullable): a runtime, or `NULL` for the native one
  *
- * Sets the runtime of processes for which none is named. It is for programs, not for libraries, and
- * the runtime is kept from then on, even if another one is set later.
+ * Sets the runtime of processes that are created without naming a runtime. Programs may call this,
+ * and libraries should not. The runtime is never freed, even if another one is set later.
  *
  * Since: 0.1
  */
@@ -607,7 +611,7 @@ afork_runtime_set_default (AForkRuntime *runtime)
 {
   g_return_if_fail (runtime == NULL || AFORK_IS_RUNTIME (runtime));
 
-  /* Never given up: another thread may just have got it. */
+  /* The reference is never dropped, because another thread may have got the pointer just now. */
   if (runtime != NULL)
     g_object_ref (runtime);
   g_atomic_pointer_set (&default_runtime, runtime);
@@ -615,17 +619,17 @@ afork_runtime_set_default (AForkRuntime *runtime)
 
 /**
  * afork_runtime_new_command: (constructor)
- * @name: what the runtime is called
- * @argv: (array zero-terminated=1) (element-type filename): a program, looked up in `PATH` if it
- *   has no slash, and its arguments
+ * @name: the name of the runtime
+ * @argv: (array zero-terminated=1) (element-type filename): a program and its arguments; a program
+ *   without a slash is looked up in `PATH`
  *
  * Creates a runtime that executes a command. The command gets the command socket, a stream socket,
- * as its standard input and output, and must hand them to a server that speaks AFork's protocol,
- * such as `afork-server` without arguments.
+ * as its standard input and output, and must connect them to a server that speaks AFork's protocol,
+ * for example `afork-server` without arguments.
  *
- * For all that is known the socket is relayed on its way, so processes of the runtime are not
- * forked and take no descriptors. Where that is not so, make the object with
- * [property@AFork.Runtime:can-fork] and [property@AFork.Runtime:can-pass-fds].
+ * The command may relay the data of the socket, so processes of the runtime are not forked and
+ * cannot get descriptors. If the server has the socket itself, create the object with
+ * [property@AFork.Runtime:can-fork] and [property@AFork.Runtime:can-pass-fds] instead.
  *
  * Returns: (transfer full): a new runtime
  *
@@ -646,9 +650,9 @@ afork_runtime_new_command (const char         *name,
  * @self: a runtime
  *
  * Gets the name of the runtime, which appears in titles of processes and in error messages. The
- * runtimes of the library are `native` and `self`; another one has the name that it was given.
+ * runtimes of the library are called `native` and `self`.
  *
- * Returns: (transfer none): its name
+ * Returns: (transfer none): the name
  *
  * Since: 0.1
  */
@@ -664,8 +668,9 @@ afork_runtime_get_name (AForkRuntime *self)
  * afork_runtime_dup_argv: (get-property argv)
  * @self: a runtime
  *
- * Gets the program that is executed, and its arguments. If none were set, the native runtime
- * returns the server program that it would execute now.
+ * Gets the program that is executed, and its arguments. If they were not set, this is the program
+ * that the runtime would execute now: the server program for the native runtime, the calling
+ * program for that of [func@AFork.Runtime.get_self], and `NULL` for others.
  *
  * Returns: (transfer full) (nullable) (array zero-terminated=1) (element-type filename): a copy of
  *   the arguments
@@ -689,14 +694,14 @@ afork_runtime_dup_argv (AForkRuntime *self)
  * afork_runtime_set_argv: (set-property argv)
  * @self: a runtime
  * @argv: (nullable) (array zero-terminated=1) (element-type filename): a program and its arguments,
- *   or `NULL` for the usual
+ *   or `NULL` for the default
  *
- * Sets the program that is executed, and its arguments. If the program has no slash, it is searched
- * for in `PATH`. A template that runs already is replaced when it is next needed.
+ * Sets the program that is executed, and its arguments. A program without a slash is looked up in
+ * `PATH`. A template that runs already is replaced when it is next needed.
  *
- * The native runtime adds `--socket=N`, which tells the program the number of its command socket.
- * The runtime of [func@AFork.Runtime.get_self] adds an argument that [func@AFork.init] recognizes,
- * unless `--` stands before it.
+ * The native runtime adds the argument `--socket=3`, the number of the command socket. The
+ * runtime of [func@AFork.Runtime.get_self] adds an argument that [func@AFork.init] recognizes, so
+ * @argv must not contain `--`.
  *
  * Since: 0.1
  */
@@ -713,12 +718,11 @@ afork_runtime_set_argv (AForkRuntime       *self,
  * afork_runtime_dup_environ: (get-property environ)
  * @self: a runtime
  *
- * Gets the environment of the processes that this runtime executes. `NULL`, the default, is the
- * environment that this program has when a process is executed.
+ * Gets the environment of the processes that this runtime executes. `NULL`, the default, means the
+ * environment that this process has when a process is executed.
  *
  * Returns: (transfer full) (nullable) (array zero-terminated=1) (element-type filename): a copy of
- *   the environment, or
- *   `NULL` for that of this process
+ *   the environment, or `NULL` for that of this process
  *
  * Since: 0.1
  */
@@ -734,12 +738,11 @@ afork_runtime_dup_environ (AForkRuntime *self)
  * afork_runtime_set_environ: (set-property environ)
  * @self: a runtime
  * @environment: (nullable) (array zero-terminated=1) (element-type filename): strings
- *   `NAME=VALUE`, or `NULL` for the
- *   environment of this process
+ *   `NAME=VALUE`, or `NULL` for the environment of this process
  *
  * Sets the whole environment of the processes that this runtime executes from now on. A template
- * that runs already is replaced when it is next needed. To change single variables of one process,
- * use [method@AFork.Process.setenv].
+ * that runs already is replaced when it is next needed. To change a variable of one process, use
+ * [method@AFork.Process.setenv].
  *
  * Since: 0.1
  */
@@ -756,11 +759,11 @@ afork_runtime_set_environ (AForkRuntime       *self,
  * afork_runtime_dup_working_directory: (get-property working-directory)
  * @self: a runtime
  *
- * Gets the working directory of the processes that this runtime executes. `NULL`, the default, is
- * the working directory that this program has when a process is executed.
+ * Gets the working directory of the processes that this runtime executes. `NULL`, the default,
+ * means the working directory that this process has when a process is executed.
  *
- * Returns: (transfer full) (type filename) (nullable): a copy of the path, or `NULL` for the folder
- *   of this process
+ * Returns: (transfer full) (type filename) (nullable): a copy of the path, or `NULL` for the
+ *   working directory of this process
  *
  * Since: 0.1
  */
@@ -780,8 +783,8 @@ afork_runtime_dup_working_directory (AForkRuntime *self)
 /**
  * afork_runtime_set_working_directory: (set-property working-directory)
  * @self: a runtime
- * @working_directory: (type filename) (nullable): a folder's path, or `NULL` for the folder of this
- *   process
+ * @working_directory: (type filename) (nullable): the path of a directory, or `NULL` for the
+ *   working directory of this process
  *
  * Sets the working directory of the processes that this runtime executes from now on. A template
  * that runs already is replaced when it is next needed. To change the working directory of one
@@ -816,11 +819,10 @@ afork_runtime_set_working_directory (AForkRuntime *self,
  * @self: a runtime
  *
  * Gets the directories in which [method@AFork.Process.require] searches for modules first. `NULL`,
- * the default, is none.
+ * the default, means none.
  *
  * Returns: (transfer full) (nullable) (array zero-terminated=1) (element-type filename): a copy of
- *   the paths, or `NULL` for
- *   none
+ *   the paths, or `NULL` for none
  *
  * Since: 0.1
  */
@@ -835,8 +837,8 @@ afork_runtime_dup_module_path (AForkRuntime *self)
 /**
  * afork_runtime_set_module_path: (set-property module-path)
  * @self: a runtime
- * @module_path: (nullable) (array zero-terminated=1) (element-type filename): paths of folders, or
- *   `NULL` for none
+ * @module_path: (nullable) (array zero-terminated=1) (element-type filename): paths of directories,
+ *   or `NULL` for none
  *
  * Sets the directories in which [method@AFork.Process.require] searches for modules first, before
  * those of the environment variable `AFORK_MODULE_PATH` and the directory for installed modules. A
@@ -857,11 +859,11 @@ afork_runtime_set_module_path (AForkRuntime       *self,
  * afork_runtime_get_can_fork: (get-property can-fork)
  * @self: a runtime
  *
- * Tells whether processes of this runtime can be forked. This requires that descriptors can be sent
+ * Gets whether processes of this runtime can be forked. This requires that descriptors can be sent
  * to them. If they cannot be forked, each process executes the runtime's program when it is run,
  * and [method@AFork.Process.fork] copies the commands that were queued.
  *
- * Returns: whether they can
+ * Returns: true if processes can be forked
  *
  * Since: 0.1
  */
@@ -877,10 +879,10 @@ afork_runtime_get_can_fork (AForkRuntime *self)
  * afork_runtime_get_can_pass_fds: (get-property can-pass-fds)
  * @self: a runtime
  *
- * Tells whether descriptors can be sent to processes of this runtime. If not, a process or a job
+ * Gets whether descriptors can be sent to processes of this runtime. If not, a process or a job
  * with descriptors fails with `AFORK_ERROR_NOT_SUPPORTED`.
  *
- * Returns: whether they can
+ * Returns: true if descriptors can be sent
  *
  * Since: 0.1
  */
@@ -896,11 +898,11 @@ afork_runtime_get_can_pass_fds (AForkRuntime *self)
  * afork_runtime_get_start_timeout: (get-property start-timeout)
  * @self: a runtime
  *
- * Gets how long a program that is executed may take to answer as an AFork server does. A program
- * that has not answered by then is killed, and its process fails with `AFORK_ERROR_SPAWN`. The
- * default is 30,000 milliseconds.
+ * Gets the time within which an executed program must answer as an AFork server. A program that
+ * does not answer in time is killed, and its process fails with `AFORK_ERROR_SPAWN`. The default is
+ * 30,000 milliseconds.
  *
- * Returns: milliseconds, or 0 for no limit
+ * Returns: a time in milliseconds, or 0 for no limit
  *
  * Since: 0.1
  */
@@ -920,11 +922,11 @@ afork_runtime_get_start_timeout (AForkRuntime *self)
 /**
  * afork_runtime_set_start_timeout: (set-property start-timeout)
  * @self: a runtime
- * @timeout: milliseconds, or 0 for no limit
+ * @timeout: a time in milliseconds, or 0 for no limit
  *
- * Sets how long a program that is executed from now on may take to answer as an AFork server does.
- * A template that runs already is not replaced because of that. Allow more time if a user must type
- * a password or a network is slow.
+ * Sets the time within which programs that are executed from now on must answer as an AFork server.
+ * This does not replace a template that runs already. Allow more time if a user must type a
+ * password or if a network is slow.
  *
  * Since: 0.1
  */
