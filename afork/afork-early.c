@@ -63,7 +63,7 @@ afork_early (GError **error)
   if (early != NULL && !_afork_process_is_context_lost (early))
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_FAILED,
-                   _("The program was forked early already, as process %d"),
+                   _("The program was already forked early, as process %d"),
                    (int) afork_process_get_pid (early));
       return FALSE;
     }
@@ -72,8 +72,8 @@ afork_early (GError **error)
   if (_afork_atfork_has_hooks ())
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_FAILED,
-                   _("It is too late to fork the program early: it has made other processes "
-                     "before"));
+                   _("It is too late to fork the program early, because it has created other "
+                     "processes before"));
       return FALSE;
     }
 

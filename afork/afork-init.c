@@ -113,14 +113,14 @@ _afork_init_check (GError **error)
   if (!g_atomic_int_get (&called))
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
-                   _("The program “%s” is not executed as its own worker, for it has not called "
-                     "afork_init() at its start"), program_invocation_short_name);
+                   _("The program “%s” cannot be executed as its own worker, because it did not "
+                     "call afork_init() at its start"), program_invocation_short_name);
       return FALSE;
     }
   if (has_more_rights ())
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
-                   _("The program “%s” is not executed as its own worker, for it runs with more "
+                   _("The program “%s” cannot be executed as its own worker, because it has more "
                      "rights than its caller"), program_invocation_short_name);
       return FALSE;
     }

@@ -322,7 +322,7 @@ afork_process_exec_async (AForkProcess        *self,
   if (argv[0] == NULL)
     {
       _afork_process_kill_with_error (self, AFORK_ERROR_FAILED,
-                                      _("There is no program to be executed"));
+                                      _("There is no program to execute"));
     }
   else if (!afork_runtime_get_can_pass_fds (self->runtime))
     {

@@ -101,15 +101,15 @@ new_hold_error (AForkProcess *self)
     return _afork_atfork_new_error ();
 
   return g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED,
-                      _("The process belongs to a main context that another thread uses: this "
+                      _("The process belongs to a main context that another thread uses; this "
                         "thread needs processes of its own, in a main context of its own"));
 }
 
 static void
 warn_of_thread (void)
 {
-  g_critical ("A process belongs to the thread-default main context in which it was made, and "
-              "another thread uses that: this thread needs one of its own, see "
+  g_critical ("A process belongs to the thread-default main context in which it was created, and "
+              "another thread uses it: this thread needs a main context of its own, see "
               "g_main_context_push_thread_default()");
 }
 
@@ -569,13 +569,13 @@ _afork_process_mark_run (AForkProcess  *self,
   if (self->function != NULL)
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED,
-                   _("The process was told already to run “%s”"), self->function);
+                   _("The process already runs “%s”"), self->function);
       return FALSE;
     }
   if (self->run_started)
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED,
-                   _("The process was run or detached already"));
+                   _("The process was already run, executed or detached"));
       return FALSE;
     }
 
@@ -1641,16 +1641,16 @@ afork_process_set_die_with_parent (AForkProcess *self,
   if (!die_with_parent)
     {
       _afork_process_kill_with_error (self, AFORK_ERROR_FAILED,
-                                      _("The process is to end with its caller, which cannot be "
-                                        "undone"));
+                                      _("The process is killed with its caller, and this cannot be "
+                                        "reverted"));
       return;
     }
 
   self->die_with_parent = TRUE;
   if (!afork_runtime_get_can_pass_fds (self->runtime))
     _afork_process_kill_with_error (self, AFORK_ERROR_NOT_SUPPORTED,
-                                    _("A process of the runtime “%s” cannot be made to end with "
-                                      "its caller"),
+                                    _("A process of the runtime “%s” cannot be killed with its "
+                                      "caller"),
                                     afork_runtime_get_name (self->runtime));
   else if (self->started)
     _afork_client_set_die_with_parent (self->client);
@@ -2127,7 +2127,7 @@ afork_runtime_set_template (AForkRuntime *self,
   if (hold == NULL)
     {
       g_critical ("A template is set in the thread-default main context, and another thread uses "
-                  "that: this thread needs one of its own, see "
+                  "it: this thread needs a main context of its own, see "
                   "g_main_context_push_thread_default()");
       return;
     }
