@@ -8,7 +8,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -27,6 +26,7 @@
 # include <sys/single_threaded.h>
 #endif
 
+#include "descriptors.h"
 #include "system/pidfd.h"
 
 /* What the kernel has among the flags of a thread that ends, as proc(5) shows them. */
@@ -315,7 +315,7 @@ afork_children_vacate (AForkChildren *self,
 {
   if (self->epoll == target)
     {
-      int moved = fcntl (target, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+      int moved = afork_dup_above_stderr (target);
 
       if (moved < 0)
         return false;
@@ -326,7 +326,7 @@ afork_children_vacate (AForkChildren *self,
   for (size_t i = 0; i < self->n_children; i++)
     if (self->children[i].pidfd == target)
       {
-        int moved = fcntl (target, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+        int moved = afork_dup_above_stderr (target);
 
         if (moved < 0 || !watch_child (self, moved))
           return false;

@@ -37,6 +37,12 @@ afork_open_standard_fds (void)
     close (fd);
 }
 
+int
+afork_dup_above_stderr (int fd)
+{
+  return fcntl (fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+}
+
 /* All descriptors. Only async-signal-safe functions are called, so no opendir(): that allocates. */
 
 /* What getdents64() fills in: a name stands behind it. */

@@ -15,6 +15,9 @@ bool afork_is_stream_socket  (int fd);
  * become one of them. Those that are missing become /dev/null. */
 void afork_open_standard_fds (void);
 
+/* Returns a copy of FD, close-on-exec and with a number above 2, or -1 and sets errno. */
+int  afork_dup_above_stderr  (int fd);
+
 /* Close all descriptors from FIRST on, or make them close-on-exec. Both are async-signal-safe,
  * and may be called by a process that was just forked. False if some may be left: there is
  * neither close_range() nor /proc, and a process may have descriptors from AFORK_LAST_SOUGHT_FD

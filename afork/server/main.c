@@ -26,7 +26,7 @@
 static int
 take_standard_socket (void)
 {
-  int socket = fcntl (STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  int socket = afork_dup_above_stderr (STDIN_FILENO);
 
   if (socket < 0)
     return -1;

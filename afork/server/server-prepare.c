@@ -316,7 +316,7 @@ vacate_fd (int *fd,
   if (*fd != target)
     return true;
 
-  moved = fcntl (target, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  moved = afork_dup_above_stderr (target);
   if (moved < 0)
     return false;
 
