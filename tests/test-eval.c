@@ -769,7 +769,7 @@ test_forbidden (Census        *census,
     }
 
   assert_error_text (error, AFORK_ERROR, AFORK_ERROR_EVAL,
-                     "There is no memory that can be executed: Permission denied");
+                     "Executable memory could not be allocated: Permission denied");
   assert_exit_status (process, EXIT_EVAL);
 }
 

@@ -279,7 +279,7 @@ static const Case cases[] = {
     "REQUIRE is longer than the 1048576 bytes", -1 },
 
   { "function/without-module", require_nothing_at_all, "f", AFORK_ERROR_FUNCTION,
-    "“f”, for no module has been loaded", EXIT_FUNCTION },
+    "“f”, because no module has been loaded", EXIT_FUNCTION },
   { "function/missing", require_faults, "no_such_function", AFORK_ERROR_FUNCTION,
     "“no_such_function”", EXIT_FUNCTION },
   { "function/of-other-module", require_faults, "echo:run_return", AFORK_ERROR_FUNCTION,

@@ -115,7 +115,8 @@ static const Garbage garbage[] = {
   { "fds", BYTES ("\0\0\0\0\7\0\1\0"), "number of descriptors" },
   { "payload", BYTES ("\4\0\0\0\7\0\0\0\1\0\0\0"), "payload" },
   { "missing-fd", BYTES ("\0\0\0\0\13\0\1\0"), "ITEM_FDS came without the descriptors" },
-  { "hello", BYTES ("\16\0\0\0\100\0\0\0\5\0\0\0AFork\0\1\0\0\0"), "HELLO, which is for callers" },
+  { "hello", BYTES ("\16\0\0\0\100\0\0\0\5\0\0\0AFork\0\1\0\0\0"),
+    "HELLO, which only servers send" },
 };
 
 /* What it makes of it in one go, and byte by byte. */
@@ -396,7 +397,7 @@ test_behind_run (guint         *n_fds,
 
   caller_start (&caller);
   caller_send_bytes (&caller, bytes->data, bytes->len, fds, 1);
-  caller_expect_error (&caller, AFORK_WIRE_ERROR_PROTOCOL, "behind the last command");
+  caller_expect_error (&caller, AFORK_WIRE_ERROR_PROTOCOL, "Input followed the last command");
   caller_finish (&caller, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_PROTOCOL);
 
   caller_start (&caller);
@@ -409,7 +410,7 @@ test_behind_run (guint         *n_fds,
   add_frame (bytes, FRAME (TITLE, .string = { "title" }));
   caller_start (&caller);
   caller_send_bytes (&caller, bytes->data, bytes->len, NULL, 0);
-  caller_expect_error (&caller, AFORK_WIRE_ERROR_PROTOCOL, "behind the last command");
+  caller_expect_error (&caller, AFORK_WIRE_ERROR_PROTOCOL, "Input followed the last command");
   caller_finish (&caller, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_PROTOCOL);
 }
 
@@ -606,7 +607,8 @@ test_library (guint         *n_fds,
   caller_fork (&caller, 1, &fork);
   caller_run (&fork, "no_such_function");
   caller_expect_error (&fork, AFORK_WIRE_ERROR_FUNCTION,
-                       "There is no function “no_such_function”, for no module has been loaded");
+                       "There is no function “no_such_function”, because no module has been "
+                       "loaded");
   caller_finish (&fork, 0);
   caller_expect_exited (&caller, 1, status);
 

@@ -29,10 +29,10 @@
 #include "descriptors.h"
 #include "system/pidfd.h"
 
-/* What the kernel has among the flags of a thread that ends, as proc(5) shows them. */
+/* The flag of a thread that is exiting, among those that proc(5) shows. */
 enum { PF_EXITING = 0x4 };
 
-/* How often a child is looked after that cannot be watched. */
+/* How often a child is checked that has no pidfd, in milliseconds. */
 enum { POLL_MS = 10 };
 
 void
@@ -47,6 +47,7 @@ afork_children_init (AForkChildren *self)
 
 /* Threads. */
 
+/* Appends the name of the thread TASK to NAMES, which has SIZE bytes. Not async-signal-safe. */
 static void
 append_thread_name (const char *task,
                     char       *names,
@@ -68,9 +69,9 @@ append_thread_name (const char *task,
   fclose (file);
 }
 
-/* A thread that ends is still listed for a while, even when it has been joined. The program runs
- * in it no more, so it is none to care about. One that cannot be looked at, for want of a
- * descriptor perhaps, may be up to anything. */
+/* Returns whether the thread TASK is exiting: it is still listed for a while, even after it was
+ * joined, but runs no more code of the program. A thread that cannot be checked, for example
+ * because no descriptor is free, counts as running. Not async-signal-safe. */
 static bool
 is_ending (const char *task)
 {
@@ -84,7 +85,7 @@ is_ending (const char *task)
   if (file == NULL)
     return errno == ENOENT || errno == ESRCH;
 
-  /* The name may have spaces and parentheses of its own. */
+  /* The name may have spaces and parentheses. */
   if (fgets (line, sizeof line, file) == NULL)
     flags = PF_EXITING;
   else if ((name_end = strrchr (line, ')')) != NULL)
@@ -93,11 +94,12 @@ is_ending (const char *task)
   return (flags & PF_EXITING) != 0;
 }
 
-/* How often the threads are counted, a millisecond apart, before a process is refused: one that
- * was told to end takes a moment for it. */
+/* How often the threads are counted, a millisecond apart, before the process is not forked: a
+ * thread needs a moment to exit. */
 enum { COUNTS = 50 };
 
-/* What /proc calls the first thread, and the process. It may be that of another PID namespace. */
+/* Writes the number that /proc has for this process to NAME. /proc may be of another PID namespace.
+ * Not async-signal-safe. */
 static void
 get_own_name (char   *name,
               size_t  size)
@@ -110,8 +112,8 @@ get_own_name (char   *name,
     name[length] = '\0';
 }
 
-/* The number of threads but the first, whose names are put into NAMES; -1 and errno if they
- * cannot be counted. */
+/* Returns the number of threads besides the first, and writes their names to NAMES. Returns -1 and
+ * sets errno if they cannot be counted. Not async-signal-safe. */
 static int
 list_threads (char   *names,
               size_t  size)
@@ -138,9 +140,9 @@ list_threads (char   *names,
   return n_threads;
 }
 
-/* Whether there is certainly no other thread, for where there is no /proc. The C library knows if
- * it never made one. Asked to leave the group of its threads, which does nothing, the kernel
- * refuses if there is another one; but a sandbox may refuse that as well. */
+/* Returns whether the process certainly has one thread, where there is no /proc. The C library
+ * knows whether it has made another one. unshare (CLONE_THREAD) does nothing, and fails if there is
+ * another thread; in a sandbox it may also fail for another reason. Async-signal-safe. */
 static bool
 is_single_threaded (void)
 {
@@ -152,7 +154,8 @@ is_single_threaded (void)
   return unshare (CLONE_THREAD) == 0;
 }
 
-/* Apart, for its array would have every fork touch one more page of the stack. */
+/* Not inlined: with its array, each fork would touch one more page of the stack. Not
+ * async-signal-safe. */
 __attribute__ ((noinline)) static bool
 count_threads (AForkFailure *failure)
 {
@@ -172,11 +175,11 @@ count_threads (AForkFailure *failure)
     return true;
   if (n_threads < 0)
     return afork_failure_set (failure, AFORK_WIRE_ERROR_THREADS,
-                              "The process is not forked, since its threads cannot be counted: "
+                              "The process is not forked, because its threads cannot be counted: "
                               "/proc/self/task: %s",
                               strerror (error));
   return afork_failure_set (failure, AFORK_WIRE_ERROR_THREADS,
-                            "The process is not forked, for it has more than one thread: %s",
+                            "The process is not forked, because it has more than one thread: %s",
                             names[0] != '\0' ? names : "unnamed");
 }
 
@@ -194,6 +197,7 @@ afork_children_check_threads (AForkFailure *failure)
 
 /* Watching. */
 
+/* Async-signal-safe. */
 static bool
 watch (AForkChildren *self,
        int            fd,
@@ -204,8 +208,9 @@ watch (AForkChildren *self,
   return epoll_ctl (self->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
-/* By edges: who traces a process sees its end first and may keep it for a while, during which the
- * pidfd is readable and there is nothing to reap. The kernel wakes us again when it is let go. */
+/* Edge-triggered: a tracer sees the exit of a process first and may delay it, and meanwhile the
+ * pidfd is readable and the process cannot be reaped. The kernel signals another edge when the
+ * tracer continues it. Async-signal-safe. */
 static bool
 watch_child (AForkChildren *self,
              int            pidfd)
@@ -213,7 +218,8 @@ watch_child (AForkChildren *self,
   return watch (self, pidfd, EPOLLET);
 }
 
-/* Always before close(): a forked process that still has the descriptor would keep it watched. */
+/* Called before each close(): if a fork still had the descriptor, epoll would go on watching it.
+ * Async-signal-safe. */
 static void
 unwatch (AForkChildren *self,
          int            fd)
@@ -221,6 +227,7 @@ unwatch (AForkChildren *self,
   epoll_ctl (self->epoll, EPOLL_CTL_DEL, fd, NULL);
 }
 
+/* Doubles the room for children. Returns false if there is no memory. Not async-signal-safe. */
 static bool
 grow (AForkChildren *self)
 {
@@ -267,7 +274,7 @@ afork_children_add (AForkChildren *self,
                     uint32_t       number,
                     pid_t          pid)
 {
-  /* No race: until this process reaps it, the number is the child's even if it has ended. */
+  /* No race: until this process reaps the child, the pid is the child's. */
   int pidfd = afork_pidfd_open (pid);
 
   if (pidfd >= 0 && !watch_child (self, pidfd))
@@ -340,6 +347,7 @@ afork_children_vacate (AForkChildren *self,
 
 /* Signals. */
 
+/* Async-signal-safe. */
 static AForkChild *
 find_numbered (AForkChildren *self,
                uint32_t       number)
@@ -351,8 +359,8 @@ find_numbered (AForkChildren *self,
   return NULL;
 }
 
-/* A child that was not reaped keeps its pid, even if it has ended. A module that waits for any
- * child at all may have reaped it, and then the pid may be another process's. */
+/* A child that was not reaped keeps its pid, even if it has exited. But a module that waits for any
+ * child may have reaped it, and then another process may have the pid. Async-signal-safe. */
 static int
 signal_child (const AForkChild *child,
               int               signal)
@@ -396,12 +404,14 @@ afork_children_disown (AForkChildren *self,
 
 /* Reaping. */
 
+/* Async-signal-safe. */
 static uint64_t
 to_usec (struct timeval time)
 {
   return (uint64_t) time.tv_sec * 1000000 + (uint64_t) time.tv_usec;
 }
 
+/* Async-signal-safe. */
 static AForkChild *
 find_child (AForkChildren *self,
             int            pidfd)
@@ -413,7 +423,8 @@ find_child (AForkChildren *self,
   return NULL;
 }
 
-/* Reaps CHILD, if it has ended, and puts a frame that describes its end. */
+/* Reaps CHILD if it has exited, and puts a frame that reports it. Returns whether it has. Not
+ * async-signal-safe. */
 static bool
 reap (AForkChildren  *self,
       AForkChild     *child,
@@ -437,7 +448,7 @@ reap (AForkChildren  *self,
     .number = { child->number },
     .exit = {
       .pid = (uint32_t) child->pid,
-      /* A module that waits for any child at all may have been quicker. */
+      /* A module that waits for any child may have reaped it. */
       .wait_status = reaped > 0 ? (uint32_t) status : AFORK_EXIT_UNKNOWN,
       .user_usec = to_usec (usage.ru_utime),
       .system_usec = to_usec (usage.ru_stime),
@@ -460,13 +471,14 @@ reap (AForkChildren  *self,
   return true;
 }
 
+/* Reaps the children that have no pidfd. Not async-signal-safe. */
 static void
 reap_polled (AForkChildren  *self,
              void          (*put) (const AForkFrame *frame,
                                    void             *data),
              void           *data)
 {
-  /* The last takes the place of one that is reaped. */
+  /* The last child takes the place of one that is reaped. */
   for (size_t i = self->n_children; i > 0; i--)
     if (self->children[i - 1].pidfd < 0)
       reap (self, &self->children[i - 1], put, data);
@@ -485,7 +497,7 @@ afork_children_wait (AForkChildren  *self,
   n_events = epoll_wait (self->epoll, events, 16, self->n_polled > 0 ? POLL_MS : -1);
   if (n_events < 0 && errno != EINTR)
     {
-      /* A module has closed what is none of its business: nobody can be looked after any more. */
+      /* A module has closed the epoll descriptor: no child can be watched any more. */
       self->n_children = 0;
       self->n_polled = 0;
       return true;

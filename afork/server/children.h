@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* The forks of this process that live, and how each ended. Every one of them is reaped here and
- * nothing else is: a module's own children stay the module's. */
+/* The forks of this process that live. They are reaped and reported here. Children that a module
+ * has made are not touched. */
 
 #pragma once
 
@@ -18,71 +18,77 @@
 
 typedef struct
 {
-  uint32_t number;            /* what the caller calls it */
+  uint32_t number;            /* the caller's number for it */
   pid_t    pid;
-  int      pidfd;             /* -1 if it cannot be watched */
-  bool     disowned;          /* the caller has given it away, and signals it no more */
+  int      pidfd;             /* -1 if it has none, and is polled */
+  bool     disowned;          /* the caller cannot signal it any more */
 } AForkChild;
 
-/* As many as need no memory of their own. */
+/* How many children need no allocated memory. */
 enum { AFORK_CHILDREN_INITIAL = 32 };
 
 typedef struct
 {
-  int         epoll;          /* the link's socket and every child's pidfd; -1 before the first */
+  int         epoll;          /* of the link's socket and each pidfd; -1 before the first child */
   AForkChild *children;
   size_t      n_children;
-  size_t      n_polled;       /* those that are looked after now and then instead */
+  size_t      n_polled;       /* of the children, those without a pidfd */
   size_t      capacity;
   AForkChild  initial[AFORK_CHILDREN_INITIAL];
 } AForkChildren;
 
+/* Initializes SELF with no children. Async-signal-safe. */
 void   afork_children_init           (AForkChildren      *self);
 
-/* Names the threads of this process if it has a second one, or says that they could not be
- * counted: either way it must not be forked. */
+/* Returns whether this process may be forked: it has one thread. If not, the failure names the
+ * other threads, or says why they cannot be counted. Not async-signal-safe. */
 bool   afork_children_check_threads  (AForkFailure       *failure);
 
-/* Makes sure that a child can be watched, before it is made. SOCKET is the link's, watched too. */
+/* Prepares for one more child before it is forked. SOCKET is the link's, which is watched, too.
+ * Returns false and sets the failure if a child could not be watched. Not async-signal-safe. */
 bool   afork_children_prepare        (AForkChildren      *self,
                                       int                 socket,
                                       AForkFailure       *failure);
 
-/* Looks after PID, which was forked from this process just now. It may be running a function
- * already, so there is no way back. */
+/* Adds PID, which was just forked. This cannot fail, because the child may be running a function
+ * already: a child whose pidfd cannot be opened or watched is polled. Async-signal-safe. */
 void   afork_children_add            (AForkChildren      *self,
                                       uint32_t            number,
                                       pid_t               pid);
 
-/* In a process that was forked: its siblings are none of its business. What is to be closed is
- * added to CLOSED. */
+/* In a fork: forgets the children, which are its siblings. Adds the descriptors to close to CLOSED.
+ * Async-signal-safe. */
 void   afork_children_forget         (AForkChildren      *self,
                                       AForkFdSet         *closed);
 
-/* Stops watching the link's socket, which is about to be closed or has ended. */
+/* Stops watching the link's socket, before it is closed or after it has ended.
+ * Async-signal-safe. */
 void   afork_children_unwatch_socket (AForkChildren      *self,
                                       int                 socket);
 
-/* Makes ANOTHER socket the one that is watched. */
+/* Watches another socket of the link. Returns false and sets errno if it cannot.
+ * Async-signal-safe. */
 bool   afork_children_watch_socket   (AForkChildren      *self,
                                       int                 socket);
 
-/* Sends SIGNAL to the child that the caller calls NUMBER. 0 or an errno: see AFORK_FRAME_SIGNAL. */
+/* Sends SIGNAL to the child NUMBER. Returns 0 or an errno value: see AFORK_FRAME_SIGNAL.
+ * Async-signal-safe. */
 int    afork_children_signal         (AForkChildren      *self,
                                       uint32_t            number,
                                       uint32_t            signal);
 
-/* From now on that child is not signalled. */
+/* Makes later signals to the child NUMBER fail with EPERM. Async-signal-safe. */
 void   afork_children_disown         (AForkChildren      *self,
                                       uint32_t            number);
 
-/* Moves what is kept at descriptor TARGET to another number. */
+/* If descriptor TARGET is used here, moves it to another number. Returns false and sets errno if it
+ * cannot. Async-signal-safe. */
 bool   afork_children_vacate         (AForkChildren      *self,
                                       int                 target);
 
-/* Waits until the socket is readable or children have ended, puts an EXITED frame for each of the
- * latter with PUT, and returns whether the socket is readable. So it does, with no children left,
- * where nothing can be waited for any more. */
+/* Waits until the socket is readable or children have exited. Calls PUT with an EXITED frame for
+ * each child that it reaps. Returns whether the socket is readable. If waiting fails, forgets the
+ * children and returns true. Not async-signal-safe. */
 bool   afork_children_wait           (AForkChildren      *self,
                                       void              (*put) (const AForkFrame *frame,
                                                                 void             *data),

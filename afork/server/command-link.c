@@ -42,7 +42,8 @@ afork_link_switch (AForkLink  *self,
   afork_link_init (self, socket);
 }
 
-/* Makes room for SIZE bytes from input_start on, and moves what is there to the front. */
+/* Moves the input to the front of the buffer, and makes room for SIZE bytes. Returns false if there
+ * is no memory. Not async-signal-safe. */
 static bool
 make_room (AForkLink *self,
            size_t     size)
@@ -72,6 +73,8 @@ make_room (AForkLink *self,
   return true;
 }
 
+/* Adds the descriptors that came with MESSAGE. Closes those for which there is no room, and then
+ * returns false. Async-signal-safe. */
 static bool
 queue_fds (AForkLink     *self,
            struct msghdr *message)
@@ -130,7 +133,7 @@ afork_link_receive (AForkLink    *self,
 
   if (n_bytes < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
     return AFORK_LINK_EMPTY;
-  /* A caller that died with unread bytes of ours resets the connection. */
+  /* A caller that exits before it has read all output resets the connection. */
   if (n_bytes == 0 || (n_bytes < 0 && errno == ECONNRESET))
     return AFORK_LINK_END;
   if (n_bytes < 0)
@@ -149,8 +152,8 @@ afork_link_receive (AForkLink    *self,
                          "More descriptors came than frames that name them");
       return AFORK_LINK_FAILED;
     }
-  /* The kernel cuts what does not fit in the descriptor table. What came no longer matches what
-   * the frames name, so nothing behind this can be trusted. */
+  /* The kernel drops descriptors when the process can have no more. Those that came no longer match
+   * the frames, so no later frame can be trusted. */
   if ((message.msg_flags & MSG_CTRUNC) != 0)
     {
       afork_failure_set (failure, AFORK_WIRE_ERROR_SPAWN,
@@ -191,7 +194,8 @@ afork_link_next (AForkLink    *self,
       return AFORK_LINK_FAILED;
 
     default:
-      afork_failure_set (failure, AFORK_WIRE_ERROR_PROTOCOL, "The caller sent nonsense: %s", why);
+      afork_failure_set (failure, AFORK_WIRE_ERROR_PROTOCOL,
+                         "The caller sent an invalid message: %s", why);
       return AFORK_LINK_FAILED;
     }
 }
@@ -212,6 +216,7 @@ afork_link_is_idle (const AForkLink *self)
   return self->input_start == self->input_end && self->n_fds == 0;
 }
 
+/* Waits until the socket takes more. Async-signal-safe. */
 static void
 wait_for_room (AForkLink *self)
 {
@@ -220,7 +225,8 @@ wait_for_room (AForkLink *self)
   poll (&room, 1, -1);
 }
 
-/* Something could not be sent. That there is nobody to send it to is none of our faults. */
+/* Notes that output was lost with ERROR; STARTED if part of a frame was sent. Returns true if the
+ * other end is closed, which is not an error. Async-signal-safe. */
 static bool
 lose (AForkLink *self,
       int        error,
@@ -237,7 +243,7 @@ lose (AForkLink *self,
   return false;
 }
 
-/* Sends all of BYTES, FDS with the first. */
+/* Sends all of BYTES, with FDS on the first byte. Async-signal-safe. */
 static bool
 send_bytes (AForkLink     *self,
             const uint8_t *bytes,
@@ -256,7 +262,7 @@ send_bytes (AForkLink     *self,
   if (n_fds > 0)
     {
       struct cmsghdr *header;
-      /* One by one: to copy two numbers, the compiler would call the C library. */
+      /* Volatile: for a copy of two numbers, the compiler could call the C library. */
       volatile int *out;
 
       memset (&control, 0, sizeof control);
@@ -277,7 +283,7 @@ send_bytes (AForkLink     *self,
 
       if (n_sent < 0 && errno == EINTR)
         continue;
-      /* The socket blocks, unless another process that has it changed that. */
+      /* The socket blocks, unless another process that has it has changed that. */
       if (n_sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         {
           wait_for_room (self);
@@ -317,7 +323,8 @@ afork_link_flush (AForkLink *self)
   return sent;
 }
 
-/* A frame with a long text, which no fork that does well ever sends. */
+/* Sends a frame with a long text. It has its own buffer, which a fork without errors never touches.
+ * Async-signal-safe. */
 static bool
 send_large (AForkLink        *self,
             const AForkFrame *frame,

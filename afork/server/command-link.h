@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* The server's end of its command socket: frames and descriptors in, frames and descriptors out. */
+/* The server's end of its command socket: it receives and sends frames and descriptors. */
 
 #pragma once
 
@@ -15,8 +15,8 @@
 #include "failure.h"
 #include "fd-set.h"
 
-/* The buffers are small, so that a fork, which rarely needs more, touches one page of memory with
- * all of this; a larger frame gets memory of its own. */
+/* The buffers are small, so that a fork touches one page of memory with all of this. A larger frame
+ * is received in allocated memory. */
 enum
 {
   AFORK_LINK_INPUT_SIZE = 1024,
@@ -28,21 +28,21 @@ typedef struct
 {
   int      socket;
 
-  uint8_t *input;             /* INITIAL_INPUT, or allocated while frames are larger than that */
+  uint8_t *input;             /* `initial_input`, or allocated after a larger frame has come */
   size_t   input_size;
-  size_t   input_start;       /* taken up to here … */
-  size_t   input_end;         /* … and received up to here */
-  size_t   n_fds;             /* received, and claimed by no frame yet: the first of FDS */
+  size_t   input_start;       /* the first byte that was not parsed */
+  size_t   input_end;         /* the end of what was received */
+  size_t   n_fds;             /* how many of `fds` were received and not taken */
 
-  size_t   n_output;          /* bytes put, and not sent yet */
-  int      error;             /* why something was lost that should have been sent; or 0 */
-  bool     broken;            /* … and half of a frame has left, so nothing can come behind it */
-  bool     output_lost;       /* something was lost because nobody is there to be told */
+  size_t   n_output;          /* bytes of `output` to be sent */
+  int      error;             /* the errno value of the first loss of output, or 0 */
+  bool     broken;            /* part of a frame was sent, so nothing more can be */
+  bool     output_lost;       /* output was dropped because the other end is closed */
 
   struct
   {
     _Alignas (struct cmsghdr) uint8_t bytes[CMSG_SPACE (AFORK_FRAME_MAX_FDS * sizeof (int))];
-  } control;                  /* what recvmsg() finds descriptors in */
+  } control;                  /* for recvmsg() */
 
   uint8_t  output[AFORK_LINK_OUTPUT_SIZE];
   uint8_t  initial_input[AFORK_LINK_INPUT_SIZE];
@@ -52,47 +52,54 @@ typedef struct
 typedef enum
 {
   AFORK_LINK_OK,
-  AFORK_LINK_EMPTY,           /* there is nothing more for now */
-  AFORK_LINK_END,             /* the other side has closed */
-  AFORK_LINK_FAILED,          /* FAILURE says why */
+  AFORK_LINK_EMPTY,           /* nothing to take for now */
+  AFORK_LINK_END,             /* the other end was closed */
+  AFORK_LINK_FAILED,          /* sets the failure */
 } AForkLinkResult;
 
+/* Initializes SELF with SOCKET, which it owns. Async-signal-safe. */
 void            afork_link_init    (AForkLink        *self,
                                     int               socket);
 
-/* Becomes another end, giving up what was received. What is to be closed is added to CLOSED. */
+/* Uses SOCKET instead, and drops what was received. Adds the descriptors to close to CLOSED. Not
+ * async-signal-safe. */
 void            afork_link_switch  (AForkLink        *self,
                                     int               socket,
                                     AForkFdSet       *closed);
 
-/* Receives once. Without WAIT, AFORK_LINK_EMPTY where it would have to wait. */
+/* Receives once. Returns AFORK_LINK_EMPTY if nothing has come and WAIT is false. Not
+ * async-signal-safe. */
 AForkLinkResult afork_link_receive (AForkLink        *self,
                                     bool              wait,
                                     AForkFailure     *failure);
 
-/* The next whole frame of what was received; it is good until the next call of any of these. The
- * descriptors that it names have arrived, and must be taken. */
+/* Sets FRAME to the next whole frame that was received. It is valid until the next call of any of
+ * these functions. All its descriptors have arrived, and the caller must take them. Not
+ * async-signal-safe. */
 AForkLinkResult afork_link_next    (AForkLink        *self,
                                     AForkFrame       *frame,
                                     AForkFailure     *failure);
 
-/* Takes the first descriptor that no frame has claimed. */
+/* Returns the first descriptor that was not taken, which the caller then owns. There must be one.
+ * Async-signal-safe. */
 int             afork_link_take_fd (AForkLink        *self);
 
-/* Whether bytes or descriptors have come that no frame has claimed. */
+/* Returns whether all bytes and descriptors that were received have been taken.
+ * Async-signal-safe. */
 bool            afork_link_is_idle (const AForkLink  *self);
 
-/* Puts a short frame up for sending, one without strings; it leaves when there is no more room, or
- * with the next flush. */
+/* Adds a frame without strings to the output, which is sent when it is full, or by the next flush.
+ * Async-signal-safe. */
 void            afork_link_put     (AForkLink        *self,
                                     const AForkFrame *frame);
 
-/* Sends what was put. Waits for room. False, and an error from then on, if it is lost. A caller
- * that is gone is no error here: receiving will tell. */
+/* Sends the output, and waits for room. Returns false and sets the link's error if it is lost. If
+ * the caller has closed its end, the output is dropped and this returns true: receiving returns
+ * AFORK_LINK_END then. Async-signal-safe. */
 bool            afork_link_flush   (AForkLink        *self);
 
-/* Sends what was put, and FRAME with its descriptors, of which it may have two. Its strings are no
- * longer than a failure's text. False, as before, if it is lost. */
+/* Sends the output, then FRAME with its descriptors FDS, two at most. Its strings are no longer
+ * than a failure's text. Returns as afork_link_flush() does. Async-signal-safe. */
 bool            afork_link_send    (AForkLink        *self,
                                     const AForkFrame *frame,
                                     const int        *fds);

@@ -43,9 +43,10 @@ afork_dup_above_stderr (int fd)
   return fcntl (fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 }
 
-/* All descriptors. Only async-signal-safe functions are called, so no opendir(): that allocates. */
+/* All descriptors. A process that was just forked calls these functions, so they do not use
+ * opendir(), which allocates memory. */
 
-/* What getdents64() fills in: a name stands behind it. */
+/* The fixed part of what getdents64() writes. The name follows at NAME_OFFSET. */
 typedef struct
 {
   uint64_t inode;
@@ -56,7 +57,7 @@ typedef struct
 
 enum { NAME_OFFSET = 19 };
 
-/* The number that is NAME, or -1. */
+/* Returns NAME as a number, or -1 if it is none. Async-signal-safe. */
 static int
 parse_number (const char *name)
 {
@@ -74,6 +75,7 @@ parse_number (const char *name)
   return number;
 }
 
+/* Closes FD, or makes it close-on-exec. Async-signal-safe. */
 static void
 change (int  fd,
         bool closes)
@@ -84,8 +86,9 @@ change (int  fd,
     fcntl (fd, F_SETFD, FD_CLOEXEC);
 }
 
-/* Changes those that /proc lists. The kernel goes on behind the number at which it was, so it does
- * no harm that some go meanwhile. False if there is no list. */
+/* Changes the descriptors that /proc lists. Closing some meanwhile does no harm: the kernel
+ * continues after the last number that it has listed. Returns false if there is no list.
+ * Async-signal-safe. */
 static bool
 change_listed (int  first,
                bool closes)
@@ -110,8 +113,9 @@ change_listed (int  first,
   return n_bytes == 0;
 }
 
-/* Changes all that there can be, which takes some milliseconds. A limit may have been lowered since
- * a higher one was opened, of which nobody can know. */
+/* Changes all descriptors up to the limit, which takes some milliseconds. Returns false if the
+ * limit is too high for that. A descriptor over the limit, which may have been lowered since it was
+ * opened, is not found. Async-signal-safe. */
 static bool
 change_possible (int  first,
                  bool closes)
@@ -128,6 +132,7 @@ change_possible (int  first,
   return all;
 }
 
+/* Changes all descriptors from FIRST on, in the best way that there is. Async-signal-safe. */
 static bool
 change_from (int  first,
              bool closes)

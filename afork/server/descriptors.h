@@ -3,29 +3,32 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* The descriptors that a process begins with, and that it must not have any longer. */
+/* The descriptors that a process starts with, and those that it must not keep. */
 
 #pragma once
 
 #include <stdbool.h>
 
+/* Returns whether FD is a stream socket. Async-signal-safe. */
 bool afork_is_stream_socket  (int fd);
 
-/* Whoever started this process may have none of 0, 1 and 2; whatever is opened next must not
- * become one of them. Those that are missing become /dev/null. */
+/* Opens /dev/null as each of 0, 1 and 2 that is closed, so that no other file is opened under these
+ * numbers. Async-signal-safe. */
 void afork_open_standard_fds (void);
 
-/* Returns a copy of FD, close-on-exec and with a number above 2, or -1 and sets errno. */
+/* Returns a copy of FD, close-on-exec and with a number above 2, or -1 and sets errno.
+ * Async-signal-safe. */
 int  afork_dup_above_stderr  (int fd);
 
-/* Close all descriptors from FIRST on, or make them close-on-exec. Both are async-signal-safe,
- * and may be called by a process that was just forked. False if some may be left: there is
- * neither close_range() nor /proc, and a process may have descriptors from AFORK_LAST_SOUGHT_FD
- * on, which are not looked for one by one. */
+/* Closes all descriptors from FIRST on. Returns false if some may be left: without close_range()
+ * and /proc, descriptors are tried one by one up to AFORK_LAST_SOUGHT_FD, and the process may have
+ * higher ones. Async-signal-safe. */
 bool afork_close_from        (int first);
+
+/* Makes the same descriptors close-on-exec instead. Async-signal-safe. */
 bool afork_hide_from         (int first);
 
 enum { AFORK_LAST_SOUGHT_FD = 65536 };
 
-/* Makes SOCKET what afork_serve() wants: close-on-exec and blocking. */
+/* Makes SOCKET close-on-exec and blocking, as afork_serve() needs it. Async-signal-safe. */
 void afork_prepare_socket    (int socket);

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Why a server could not do as told: what it sends in an ERROR frame. */
+/* Why a command failed: the server sends it in an ERROR frame. */
 
 #pragma once
 
@@ -19,8 +19,8 @@ typedef struct
   char           text[AFORK_FAILURE_TEXT_SIZE];
 } AForkFailure;
 
-/* Fills FAILURE in, cutting a text that is too long, and returns false, so that it can be the
- * value of the function that failed. */
+/* Sets FAILURE, whose text is cut if it is too long. Returns false, so that a function that fails
+ * can return this. Not async-signal-safe. */
 bool afork_failure_set (AForkFailure   *failure,
                         AForkWireError  code,
                         const char     *format,

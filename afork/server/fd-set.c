@@ -21,6 +21,7 @@ afork_fd_set_add (AForkFdSet *self,
     self->words[fd / 64] |= UINT64_C (1) << fd % 64;
 }
 
+/* Returns whether FD is in the set. Async-signal-safe. */
 static bool
 has (const AForkFdSet *self,
      unsigned          fd)
@@ -40,7 +41,7 @@ afork_fd_set_close (AForkFdSet *self)
         do
           self->words[last / 64] &= ~(UINT64_C (1) << last % 64);
         while (has (self, ++last));
-        /* Older kernels do not have it, and some containers do not let it through. */
+        /* Older kernels do not have it, and some containers refuse it. */
         if (afork_sys_close_range (first, last - 1) < 0)
           for (unsigned fd = first; fd < last; fd++)
             close ((int) fd);

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Descriptors to be closed at once, as a forked process does with all that is its template's. Those
- * that lie side by side, as they mostly do, take one system call. */
+/* A set of descriptors to close together. A fork closes what belongs to its template so: a run of
+ * adjacent numbers takes one system call. */
 
 #pragma once
 
@@ -17,7 +17,9 @@ typedef struct
   uint64_t words[AFORK_FD_SET_SIZE / 64];
 } AForkFdSet;
 
-/* Adds FD, or closes it right away if it is too large a number for the set. */
+/* Adds FD. Closes it at once if its number is too large for the set. Async-signal-safe. */
 void afork_fd_set_add   (AForkFdSet *self,
                          int         fd);
+
+/* Closes all descriptors in the set, and empties it. Async-signal-safe. */
 void afork_fd_set_close (AForkFdSet *self);

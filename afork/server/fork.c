@@ -10,7 +10,7 @@
 
 #if defined (__SANITIZE_THREAD__)
 
-/* The sanitizer registers handlers before instrumented code may run, and its own fork() starts a
+/* The thread sanitizer registers handlers before instrumented code may run, and its fork() starts a
  * thread in the child, which then could not be forked. */
 pid_t
 afork_fork (void)
@@ -30,13 +30,14 @@ typedef void (*Handler) (void);
 
 static bool has_handlers;
 
-/* What pthread_atfork() of every library comes down to. This one, being the program's, is found
- * before the C library's own, takes notice, and hands on. */
+/* pthread_atfork() calls this, in any library. The dynamic linker finds the program's function
+ * before the C library's. It notes that there are handlers, and calls the C library's. */
 AFORK_WORKER_EXPORT int __register_atfork (Handler  prepare,
                                            Handler  parent,
                                            Handler  child,
                                            void    *object);
 
+/* Not async-signal-safe. */
 int
 __register_atfork (Handler  prepare,
                    Handler  parent,

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Makes room for one more item, and returns it, or NULL if there is no memory. */
 static AForkItem *
 append_item (AForkItems *self)
 {
@@ -26,8 +27,8 @@ append_item (AForkItems *self)
   return &self->items[self->n_items];
 }
 
-/* Room in ITEM for N_BYTES more and the NUL behind them. An item that came in one piece gets just
- * the room it needs; one that grows doubles its own. */
+/* Makes room in ITEM for N_BYTES more and a NUL. An item that comes in one piece gets exactly the
+ * room that it needs; one that grows doubles it. Returns false if there is no memory. */
 static bool
 make_room (AForkItems *self,
            AForkItem  *item,

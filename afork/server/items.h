@@ -3,7 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What the caller queued for the function, in order. */
+/* The items that the caller has queued for the function, in order. The functions allocate memory
+ * and are not async-signal-safe. */
 
 #pragma once
 
@@ -18,19 +19,18 @@ typedef struct
   AForkItem *items;
   size_t     n_items;
   size_t     capacity;
-  bool       open;            /* the last item is of bytes, and more of them will come */
+  bool       open;            /* the last item is of bytes, and more bytes follow */
   size_t     data_capacity;   /* of the last item, while it is open */
 } AForkItems;
 
-/* Each returns false when memory ran out; the items are then as they were. */
-
-/* Adds a piece of bytes: to the last item if that is open, else as an item of its own, which is
- * left open if MORE. */
+/* Appends BYTES to the last item if that is open, or adds a new item, which stays open if MORE.
+ * Returns false if there is no memory, and then changes nothing. */
 bool afork_items_add_bytes (AForkItems    *self,
                             const uint8_t *bytes,
                             size_t         n_bytes,
                             bool           more);
 
-/* Adds FD, which then belongs to the items. */
+/* Adds FD, which the items then own. Returns false if there is no memory, and then changes
+ * nothing. */
 bool afork_items_add_fd    (AForkItems    *self,
                             int            fd);

@@ -3,11 +3,11 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* The native server: the program behind AForkRuntime's native runtime. It needs the C library and
- * nothing else, so that a process forked from it is as small as a process can be.
+/* The native server: the program that the native AForkRuntime executes. It needs only the C
+ * library, so that a process forked from it is small.
  *
- * The library starts it with --socket=N. Without that the command socket is its standard input
- * and output, so that it can stand at the end of any command that hands these on. */
+ * The library starts it with --socket=N. Without this option the command socket is its standard
+ * input and output, so that any command that passes these on can start it. */
 
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -21,8 +21,9 @@
 #include "server.h"
 #include "title.h"
 
-/* Takes the socket away from standard input and output; -1 and errno if it cannot. What a worker
- * prints then goes where its errors go, not into the protocol. */
+/* Moves the socket from standard input to another number, which it returns, or -1 and sets errno.
+ * Standard output becomes standard error, so that a worker does not print into the protocol.
+ * Async-signal-safe. */
 static int
 take_standard_socket (void)
 {
@@ -37,6 +38,8 @@ take_standard_socket (void)
   return socket;
 }
 
+/* Returns the number of the command socket, or -1 if the arguments are wrong. Not
+ * async-signal-safe. */
 static int
 parse_socket (int    argc,
               char **argv)
@@ -51,6 +54,7 @@ parse_socket (int    argc,
   return -1;
 }
 
+/* Not async-signal-safe. */
 int
 main (int    argc,
       char **argv)
@@ -75,7 +79,7 @@ main (int    argc,
     socket = take_standard_socket ();
   if (socket < 0)
     {
-      perror ("afork-server: the command socket cannot be kept");
+      perror ("afork-server: the command socket could not be moved");
       return AFORK_EXIT_BASE + AFORK_WIRE_ERROR_SPAWN;
     }
   afork_prepare_socket (socket);

@@ -16,10 +16,10 @@
 
 #include "objects.h"
 
-/* The library's function that a process is told to run to serve calls. */
+/* The function of the library that a process runs to serve calls. */
 #define SERVE_FUNCTION "afork_worker_serve_calls"
 
-/* Called for each object there is. */
+/* Is called for each object until it returns 1. */
 static int
 find_libc_cb (struct dl_phdr_info *info,
               size_t               size,
@@ -47,7 +47,7 @@ find_libc_cb (struct dl_phdr_info *info,
   return 1;
 }
 
-/* Looked up once, for it takes time and touches memory that forks would have to touch again. */
+/* Looks the C library up once: this takes time, and each fork would touch the same memory again. */
 void
 afork_native_init (AForkNative *self)
 {
@@ -56,10 +56,11 @@ afork_native_init (AForkNative *self)
 
 /* Finding a module's file. */
 
-/* No path is ever cut, since that could name another file: the kernel refuses one that is too
- * long. And no folder is passed over because memory is out: there is one allocation, for the
- * longest. */
+/* No path is cut, because it could then name another file: the kernel refuses a path that is too
+ * long. No folder is skipped when there is no memory: one buffer is allocated, for the longest
+ * path. */
 
+/* Returns the larger of A and B. */
 static size_t
 max_size (size_t a,
           size_t b)
@@ -67,7 +68,7 @@ max_size (size_t a,
   return a > b ? a : b;
 }
 
-/* How much the longest path of MODULE's file needs. */
+/* Returns the size of a buffer for each path that MODULE's file may have. */
 static size_t
 measure_path (const AForkNative *self,
               const char        *search_path,
@@ -81,8 +82,8 @@ measure_path (const AForkNative *self,
   return length + strlen (module) + sizeof "/.so";
 }
 
-/* Writes the path of MODULE's file in FOLDER, which has LENGTH bytes, to PATH. Returns whether
- * there is such a file. */
+/* Writes the path of MODULE's file in FOLDER, which has LENGTH bytes, to PATH. Returns whether the
+ * file exists. */
 static bool
 find_in_folder (char       *path,
                 const char *folder,
@@ -98,7 +99,7 @@ find_in_folder (char       *path,
   return access (path, F_OK) == 0;
 }
 
-/* FOLDERS are those of a PATH variable. */
+/* Does the same for each of FOLDERS, which are separated by colons, until a file exists. */
 static bool
 find_in_path (char       *path,
               const char *folders,
@@ -117,6 +118,7 @@ find_in_path (char       *path,
   return false;
 }
 
+/* Does the same for each of FOLDERS, which end with NULL or are NULL. */
 static bool
 find_in_folders (char       *path,
                  char      **folders,
@@ -129,8 +131,8 @@ find_in_folders (char       *path,
   return false;
 }
 
-/* What is to be loaded for MODULE, or NULL if memory is out. Where no folder has it, its bare
- * file name is left to the dynamic linker, whose message then says what is missing. */
+/* Returns the path to load for MODULE, or NULL if there is no memory. If no folder has a file, this
+ * is its name alone, so that the error of the dynamic linker names what is missing. */
 static char *
 find_module (AForkNative *self,
              const char  *module)
@@ -154,14 +156,14 @@ find_module (AForkNative *self,
   return path;
 }
 
-/* The library: AFork itself, with GLib, of which the server has nothing. Worker code may need it
- * and not be linked with it: linkers drop a library of which a module uses no function, or that
- * is named before the module's sources, and code that is evaluated is not linked at all. It is
- * loaded only when something is missing. */
+/* The library is AFork itself, with GLib, which the server does not link. Worker code may need it
+ * without being linked with it: linkers drop a library if the module uses no function of it or if
+ * it is named before the module's sources, and code that is evaluated is not linked at all. It is
+ * loaded only when a symbol is missing. */
 
-/* FLAGS are those of dlopen(). If the process has a library of that name, however it came there,
- * it is the same one, and is not loaded twice. If there is no file at the path, as on another
- * machine, the dynamic linker searches the name. */
+/* Opens the library with the FLAGS of dlopen(). A library of that name that is loaded already is
+ * taken for the same one. If there is no file at the path, for example on another machine, the
+ * dynamic linker searches for the name. */
 static void *
 open_library (const AForkNative *self,
               int                flags)
@@ -175,14 +177,14 @@ open_library (const AForkNative *self,
   return handle;
 }
 
-/* Lets modules use the library's functions. */
+/* Loads the library so that modules can use its functions. Returns whether it is there. */
 static bool
 show_library (const AForkNative *self)
 {
   return self->library != NULL && open_library (self, RTLD_NOW | RTLD_GLOBAL) != NULL;
 }
 
-/* Preparation. */
+/* Commands that set the process up. */
 
 static bool
 native_set_library (void         *data,
@@ -221,7 +223,7 @@ native_set_module_path (void               *data,
   return true;
 }
 
-/* Adds the newest module: HANDLE under NAME, or UNIT, which has no name. */
+/* Adds a module as the newest: HANDLE with NAME, or UNIT, which has no name. */
 static bool
 add_module (AForkNative  *self,
             const char   *name,
@@ -246,6 +248,7 @@ add_module (AForkNative  *self,
   return true;
 }
 
+/* Returns whether MODULE is named NAME, which has LENGTH bytes. */
 static bool
 is_named (const AForkNativeModule *module,
           const char              *name,
@@ -256,7 +259,6 @@ is_named (const AForkNativeModule *module,
     && module->name[length] == '\0';
 }
 
-/* The program is the oldest of the modules. */
 bool
 afork_native_add_program (AForkNative  *self,
                           AForkFailure *failure)
@@ -270,14 +272,15 @@ afork_native_add_program (AForkNative  *self,
   return add_module (self, "", handle, NULL, failure);
 }
 
+/* Returns whether the program is among the modules, where it is the first. */
 static bool
 has_program (const AForkNative *self)
 {
   return self->n_modules > 0 && is_named (&self->modules[0], "", 0);
 }
 
-/* The cause stands behind the path, and is to be told even of a path that fills the whole
- * text. */
+/* Sets the failure to the error of dlopen(). That starts with PATH, which is removed if it is so
+ * long that it would leave no room for the cause. */
 static void
 set_module_failure (AForkFailure *failure,
                     const char   *module,
@@ -322,8 +325,9 @@ native_require (void         *data,
 
 /* Functions. */
 
-/* dlsym() also finds what a module's libraries have. That is right for a module that is spread
- * over several objects, but the C library's own functions are nobody's worker functions. */
+/* Returns SYMBOL of MODULE, or NULL. dlsym() also searches the libraries of a module, because a
+ * module may consist of several objects. But a function of the C library is not a worker
+ * function. */
 static void *
 find_in_module (const AForkNative       *self,
                 const AForkNativeModule *module,
@@ -341,8 +345,8 @@ find_in_module (const AForkNative       *self,
   return function;
 }
 
-/* FUNCTION is SYMBOL, to be found in the newest module that has it, or MODULE:SYMBOL; so :SYMBOL
- * is one of the program. */
+/* Returns FUNCTION, or NULL and sets the failure. FUNCTION is SYMBOL, for the newest module that
+ * has it, or MODULE:SYMBOL. :SYMBOL is in the program. */
 static void *
 find_function (AForkNative  *self,
                const char   *function,
@@ -368,11 +372,11 @@ find_function (AForkNative  *self,
 
   if (self->n_modules == 0)
     afork_failure_set (failure, AFORK_WIRE_ERROR_FUNCTION,
-                       "There is no function “%s”, for no module has been loaded", function);
+                       "There is no function “%s”, because no module has been loaded", function);
   else if (colon != NULL && !module_known)
     afork_failure_set (failure, AFORK_WIRE_ERROR_FUNCTION,
-                       "There is no function “%s”, for no module “%.*s” has been loaded", function,
-                       (int) (colon - function), function);
+                       "There is no function “%s”, because no module “%.*s” has been loaded",
+                       function, (int) (colon - function), function);
   else
     afork_failure_set (failure, AFORK_WIRE_ERROR_FUNCTION,
                        "There is no function “%s” in the modules that have been loaded%s%s",
@@ -382,8 +386,8 @@ find_function (AForkNative  *self,
   return NULL;
 }
 
-/* Looks for FUNCTION in the library if it is the one that serves calls. FAILURE says already that
- * no module has it. */
+/* Returns FUNCTION from the library if it is the one that serves calls, else NULL. FAILURE already
+ * says that no module has it; if the library cannot be loaded, this adds the reason. */
 static void *
 find_in_library (const AForkNative *self,
                  const char        *function,
@@ -405,7 +409,8 @@ find_in_library (const AForkNative *self,
   return NULL;
 }
 
-/* What code uses, it may have from the modules and the code before it, and from the library. */
+/* Resolves SYMBOL for code that is evaluated: from the newest module or code that has it, else from
+ * the library. Returns NULL to leave it to the dynamic linker. */
 static void *
 resolve_cb (void       *data,
             const char *symbol)
@@ -466,7 +471,8 @@ native_call (void               *data,
   return true;
 }
 
-/* strcmp() would be one more function of the C library that a worker's memory has to get. */
+/* Returns whether A and B are equal. strcmp() would be one more page of the C library that a worker
+ * touches. */
 static bool
 is_same (const char *a,
          const char *b)
@@ -477,8 +483,8 @@ is_same (const char *a,
   return *a == *b;
 }
 
-/* Looking a symbol up touches much of the dynamic linker's memory, so the template does it for
- * its forks, and each of these has only to compare a name. */
+/* Finds the function to run. Looking a symbol up touches much of the dynamic linker's memory, so
+ * the template does it for its forks, which only compare the name. */
 static bool
 native_find (void          *data,
              const char    *function,
@@ -505,7 +511,7 @@ native_expect (void       *data,
   AForkFailure failure;
   void *found;
 
-  /* For the forks' sake the template is not made larger: one that needs the library loads it. */
+  /* A fork that needs the library loads it itself, so that the template stays small. */
   if (strlen (function) >= sizeof self->expected_name
       || (found = find_function (self, function, &failure)) == NULL)
     return;
@@ -526,8 +532,8 @@ native_find_address (void          *data,
   *found = afork_object_find (object, offset);
   if (*found == NULL)
     return afork_failure_set (failure, AFORK_WIRE_ERROR_FUNCTION,
-                              "There is no function “%s”, for the program or shared object that "
-                              "has it is not in this process", name);
+                              "There is no function “%s”, because the program or shared object "
+                              "that has it is not loaded in this process", name);
   return true;
 }
 

@@ -3,7 +3,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Worker modules in C: shared objects, code that is compiled here, and functions of theirs. */
+/* The native runtime: modules in C, which are shared objects or code that is compiled in the
+ * process, and their functions. They use the dynamic linker and allocate memory, so none of them is
+ * async-signal-safe. */
 
 #pragma once
 
@@ -12,31 +14,33 @@
 #include "runtime.h"
 #include "server/eval/compiler.h"
 
-/* Its data is an AForkNative. */
+/* The data of its functions is an AForkNative. */
 extern const AForkWorkerRuntime afork_native_runtime;
 
 typedef struct
 {
-  char  *name;                /* as `require` was given it; "" for the program; NULL for code */
+  char  *name;                /* as in REQUIRE; "" for the program; NULL for code */
   void  *handle;              /* of dlopen(), or NULL for code */
   void  *unit;                /* of the compiler, or NULL */
 } AForkNativeModule;
 
 typedef struct
 {
-  char               **folders;     /* those of the caller, or NULL; ends with NULL */
-  AForkNativeModule   *modules;     /* the newest last */
+  char               **folders;     /* to search first, ends with NULL; or NULL */
+  AForkNativeModule   *modules;     /* the newest is last */
   size_t               n_modules;
   char                *library;     /* path of the caller's AFork library, or NULL */
   const AForkCompiler *compiler;    /* NULL until there is code to compile */
-  void                *expected;    /* the function that forks will probably run, or NULL … */
-  char                 expected_name[128];    /* … and its name */
-  uintptr_t            libc_start;  /* where the C library lies */
+  void                *expected;    /* the function that forks will probably run, or NULL */
+  char                 expected_name[128];    /* the name of `expected` */
+  uintptr_t            libc_start;  /* the addresses of the C library */
   uintptr_t            libc_end;
 } AForkNative;
 
+/* Initializes SELF, which is zero. */
 void afork_native_init        (AForkNative  *self);
 
-/* Has functions looked for in the program that this process executes, too, after all modules. */
+/* Adds the program as the first module, so that its functions are found after those of other
+ * modules. */
 bool afork_native_add_program (AForkNative  *self,
                                AForkFailure *failure);

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Whether the object has code at OFFSET from where it was loaded. */
+/* Returns whether the object has code at OFFSET from its start. */
 static bool
 has_code (const struct dl_phdr_info *info,
           uint64_t                   offset)
@@ -29,7 +29,8 @@ has_code (const struct dl_phdr_info *info,
   return false;
 }
 
-/* Notes stand one behind the other, name and description each padded to ALIGNMENT. */
+/* Looks for a build ID among NOTES, which follow each other, their names and descriptions padded to
+ * ALIGNMENT. Returns whether it has set ID. */
 static bool
 find_id_in_notes (const char *notes,
                   size_t      size,
@@ -65,6 +66,7 @@ find_id_in_notes (const char *notes,
   return false;
 }
 
+/* Writes the build ID of the object to ID. Returns false if it has none. */
 static bool
 get_id (const struct dl_phdr_info *info,
         char                       id[AFORK_OBJECT_ID_SIZE])
@@ -84,13 +86,13 @@ get_id (const struct dl_phdr_info *info,
 
 typedef struct
 {
-  uintptr_t   address;          /* what is looked for, or what was found; 0 for neither */
+  uintptr_t   address;          /* what to look for, or what was found; 0 if nothing was */
   char        id[AFORK_OBJECT_ID_SIZE];
   uint64_t    offset;
   bool        found;
 } Search;
 
-/* Called for each object until it returns 1. */
+/* Is called for each object until it returns 1. */
 static int
 describe_cb (struct dl_phdr_info *info,
              size_t               size,
@@ -123,6 +125,7 @@ afork_object_describe (const void *address,
   return true;
 }
 
+/* Is called for each object until it returns 1. */
 static int
 find_cb (struct dl_phdr_info *info,
          size_t               size,

@@ -3,7 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Places in programs and shared objects, named so that another process finds them. */
+/* Names of places in programs and shared objects, by which other processes find them. The functions
+ * use the dynamic linker and are not async-signal-safe. */
 
 #pragma once
 
@@ -11,16 +12,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A build ID, which the linker makes of all that it links: equal ones, equal objects. */
+/* The size of a build ID in hexadecimal, with its NUL. Objects with equal build IDs are equal. */
 enum { AFORK_OBJECT_ID_SIZE = 2 * 32 + 1 };
 
-/* Says which object has the function at ADDRESS: its build ID, in hexadecimal; and how far from the
- * object's beginning that is. False if there is none, or one without a build ID. */
+/* Sets ID to the build ID of the object that has code at ADDRESS, and OFFSET to the distance from
+ * the start of the object. Returns false if there is no such object, or it has no build ID. */
 bool  afork_object_describe (const void *address,
                              char        id[AFORK_OBJECT_ID_SIZE],
                              uint64_t   *offset);
 
-/* The other way round, in whatever process. NULL if no object of that ID is loaded, or if it has no
- * code there. */
+/* Returns the address of the code at OFFSET in the object with build ID ID, which may come from
+ * another process. Returns NULL if no such object is loaded, or it has no code there. */
 void *afork_object_find     (const char *id,
                              uint64_t    offset);

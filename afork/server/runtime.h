@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What a language is to the command loop. */
+/* What the command loop needs of a language: its functions. */
 
 #pragma once
 
@@ -14,8 +14,8 @@
 #include "failure.h"
 #include "worker/afork-worker.h"
 
-/* Functions that return false have set FAILURE. Strings and arrays are the loop's. DATA is what
- * the options of afork_serve() have. */
+/* Functions that return false have set FAILURE. Strings and arrays belong to the loop. DATA is the
+ * `runtime_data` of AForkServerOptions. */
 typedef struct
 {
   bool (*set_module_path) (void               *data,
@@ -35,37 +35,38 @@ typedef struct
                            const char * const *argv,
                            AForkFailure       *failure);
 
-  /* Forks of this process will probably be told to run FUNCTION: what they need for that may be
-   * looked up once, here. No failure: the function may yet be loaded. */
+  /* Forks of this process will probably run FUNCTION: the runtime may look up here what they all
+   * need for that. This cannot fail: the function may be loaded later. */
   void (*expect)          (void               *data,
                            const char         *function);
 
-  /* PATH is the caller's AFork library, for worker code that needs it and is not linked with it.
-   * NULL if the runtime has no use for it. */
+  /* Notes the PATH of the caller's AFork library, for worker code that needs the library and is not
+   * linked with it. NULL if the runtime does not use it. */
   bool (*set_library)     (void               *data,
                            const char         *path,
                            AForkFailure       *failure);
 
-  /* This process was forked just now. NULL if that is nothing to the runtime. */
+  /* Is called in a process that was just forked. NULL if the runtime has nothing to do then. */
   void (*forked)          (void               *data);
 
-  /* Whether the runtime needs descriptor FD under that number. NULL if it needs none. */
+  /* Returns whether the runtime needs descriptor FD under its number. NULL if it needs none. */
   bool (*needs_fd)        (void               *data,
                            int                 fd);
 
-  /* Finds the function to be run, as *FOUND; then, when the caller has been told, enters it. */
+  /* Sets *FOUND to the function to run. */
   bool (*find)            (void               *data,
                            const char         *function,
                            void              **found,
                            AForkFailure       *failure);
-  /* The same for the function at OFFSET in OBJECT, see objects.h; NAME is for messages. NULL where
-   * functions have no addresses. */
+  /* The same for the function at OFFSET in OBJECT: see objects.h. NAME is for messages. NULL if the
+   * functions of the language have no addresses. */
   bool (*find_address)    (void               *data,
                            const char         *name,
                            const char         *object,
                            uint64_t            offset,
                            void              **found,
                            AForkFailure       *failure);
+  /* Runs the function FOUND, after the caller was told. */
   void (*enter)           (void               *data,
                            void               *found,
                            int                 socket,

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What a process can be told before it is run. */
+/* The commands that set a process up before it is run. */
 
 #define _GNU_SOURCE
 #include "server-prepare.h"
@@ -54,6 +54,7 @@ afork_serve_library (const char *path)
     || afork_server.runtime->set_library (afork_server.runtime_data, path, &afork_server.failure);
 }
 
+/* Does EVAL and CALL. Not async-signal-safe. */
 static bool
 serve_call (const AForkFrame *frame)
 {
@@ -72,8 +73,8 @@ serve_call (const AForkFrame *frame)
   return done;
 }
 
-/* Whether FD is the pipe still: code of a module may have closed all that it does not know, and
- * have something else of that number. */
+/* Returns whether FD is still the death pipe. Code of a module may have closed descriptors that it
+ * does not know, and opened another file under the same number. Async-signal-safe. */
 static bool
 is_death_pipe (int fd)
 {
@@ -83,7 +84,8 @@ is_death_pipe (int fd)
     && status.st_ino == afork_server.death_pipe_inode;
 }
 
-/* Code of a module may have changed the user: the kernel is to ask for the new one. */
+/* Code of a module may have changed the user. Sets the owner again, because the kernel checks
+ * whether the user who set it may signal the process. Async-signal-safe. */
 static void
 renew_death_pipe (void)
 {
@@ -107,7 +109,7 @@ afork_serve_module_code (const AForkFrame *frame)
   else
     done = serve_call (frame);
 
-  /* What it has printed is written once, and not by every fork again. */
+  /* Output in stdio buffers is written now, or each fork would write it again. */
   fflush (NULL);
   renew_death_pipe ();
   for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
@@ -161,8 +163,9 @@ afork_serve_item_bytes (const AForkFrame *frame)
   return true;
 }
 
-/* Has the kernel send SIGKILL to OWNER, which is as F_SETOWN takes it, when the pipe ends. The
- * kernel checks then whether who called this, with the user that it has now, may do so. */
+/* Has the kernel send SIGKILL to OWNER, a process or group as F_SETOWN takes it, when the pipe
+ * ends. The kernel then checks whether the current user of this process may signal OWNER.
+ * Async-signal-safe. */
 static bool
 watch_death_pipe (int fd,
                   int owner)
@@ -174,13 +177,13 @@ watch_death_pipe (int fd,
       || fcntl (fd, F_SETFL, O_ASYNC) < 0)
     return false;
 
-  /* Where the caller has gone already, nothing would happen any more. */
+  /* If the caller has exited already, the kernel sends nothing. */
   if (poll (&ended, 1, 0) != 0)
     kill (owner, SIGKILL);
   return true;
 }
 
-/* Writes what /proc has for FD into PATH. Async-signal-safe. */
+/* Writes the path of FD in /proc to PATH. Async-signal-safe. */
 static void
 print_fd_path (int  fd,
                char path[32])
@@ -199,10 +202,10 @@ print_fd_path (int  fd,
   *end = '\0';
 }
 
-/* Opens the pipe anew: what is set on a descriptor holds for all processes that inherited it, and
- * each of them could unset it for the others. What is set here is this process's own, and carries
- * the user that it has now. Where that is impossible, as without /proc, the one that is shared has
- * to do. Async-signal-safe: a fork calls it before anything else. */
+/* Opens the pipe again. The settings of the inherited descriptor belong to all processes that have
+ * it, and each of them can change these for the others. The new one belongs to this process alone,
+ * and has its current user. Where it cannot be opened, for example without /proc, the process
+ * relies on the inherited one. A fork calls this first. */
 void
 afork_server_open_death_pipe (void)
 {
@@ -220,18 +223,17 @@ afork_server_open_death_pipe (void)
 
   print_fd_path (afork_server.death_pipe, path);
   fd = open (path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-  /* The standard ones are for the worker's use, even if somebody has closed them. */
+  /* 0, 1 and 2 are for the worker, even if a module has closed them. */
   if (fd > STDERR_FILENO && watch_death_pipe (fd, getpid ()))
     afork_server.own_death_pipe = fd;
   else if (fd >= 0)
     close (fd);
 }
 
-/* Has the kernel kill this process, and all that it will have forked, when the pipe ends, whatever
- * any of them does then. They are told apart from the rest of the world by their process group, and
- * the pipe is watched as long as one of them has it open. The group has a session of its own: else
- * the kernel would send SIGHUP to all of a group, this one or the caller's, when a process ends
- * that alone linked it to another group of the session, and somebody in it is stopped. */
+/* Has the kernel kill this process and all its forks when the pipe ends. They are a process group,
+ * and the kernel watches the pipe as long as one of them has it open. The group gets a session of
+ * its own. Without one, the kernel would send SIGHUP to this group or the caller's when it becomes
+ * orphaned while one of its processes is stopped. */
 bool
 afork_serve_death_pipe (void)
 {
@@ -252,8 +254,8 @@ afork_serve_death_pipe (void)
   return true;
 }
 
-/* Items that are no longer the server's are the process's until it ends: they are kept in reach, so
- * that they are not taken for leaks of whoever got them. */
+/* Items that a module has taken stay in memory until the process ends. This list keeps them
+ * reachable, so that leak checkers do not report them. */
 typedef struct Kept
 {
   struct Kept     *next;
@@ -262,6 +264,8 @@ typedef struct Kept
 
 static Kept *all_kept;
 
+/* Adds ITEMS to that list. If there is no memory, they only look like a leak. Not
+ * async-signal-safe. */
 static void
 keep (const AForkItems *items)
 {
@@ -274,6 +278,7 @@ keep (const AForkItems *items)
   all_kept = kept;
 }
 
+/* Not async-signal-safe. */
 const AForkItem *
 afork_worker_take_items (size_t *n_items)
 {
@@ -285,6 +290,7 @@ afork_worker_take_items (size_t *n_items)
   return items.items;
 }
 
+/* Not async-signal-safe. */
 void *
 afork_worker_find_function (const char *function,
                             char       *why,
@@ -295,7 +301,7 @@ afork_worker_find_function (const char *function,
 
   if (afork_server.runtime == NULL)
     afork_failure_set (&failure, AFORK_WIRE_ERROR_FUNCTION,
-                       "There is no function “%s”, for this is no worker process", function);
+                       "There is no function “%s”, because this is not a worker process", function);
   else if (afork_server.runtime->find (afork_server.runtime_data, function, &found, &failure))
     return found;
 
@@ -304,9 +310,10 @@ afork_worker_find_function (const char *function,
   return NULL;
 }
 
-/* Descriptors that are given the numbers which the caller chose. */
+/* Mapping descriptors to numbers that the caller chose. */
 
-/* Moves *FD to another number if it is TARGET. */
+/* Moves *FD to another number if it is TARGET. Returns false and sets errno if it cannot.
+ * Async-signal-safe. */
 static bool
 vacate_fd (int *fd,
            int  target)
@@ -324,8 +331,9 @@ vacate_fd (int *fd,
   return true;
 }
 
-/* Makes sure that nothing which the server keeps is at descriptor TARGET. The number itself stays
- * open: dup2() closes it. */
+/* Moves whatever the server has at descriptor TARGET to another number. TARGET itself stays open:
+ * dup2() closes it. Returns false and sets errno if a descriptor cannot be moved.
+ * Async-signal-safe. */
 static bool
 vacate (int target)
 {
@@ -359,6 +367,8 @@ afork_server_is_mapped (int fd)
   return false;
 }
 
+/* Adds FD to the numbers that descriptors were mapped to. Returns false if there is no memory. Not
+ * async-signal-safe. */
 static bool
 note_mapped (int fd)
 {
@@ -376,15 +386,14 @@ note_mapped (int fd)
   return true;
 }
 
-/* What a module or, in a fork of it, the program has opened need not be close-on-exec. */
 bool
 afork_server_hide_unmapped (int kept)
 {
   if (!afork_hide_from (STDERR_FILENO + 1))
     return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_SPAWN,
-                              "No program is executed, for it might get descriptors that it is not "
-                              "to have: some from %d on may be open, and neither close_range() nor "
-                              "/proc is there to tell", AFORK_LAST_SOUGHT_FD);
+                              "No program is executed, because it could inherit descriptors that "
+                              "were not mapped: some from %d on may be open, and without "
+                              "close_range() and /proc they cannot be found", AFORK_LAST_SOUGHT_FD);
 
   for (size_t i = 0; i < afork_server.n_mapped; i++)
     fcntl (afork_server.mapped[i], F_SETFD, 0);
@@ -393,6 +402,7 @@ afork_server_hide_unmapped (int kept)
   return true;
 }
 
+/* Returns whether the runtime needs descriptor TARGET under its number. Not async-signal-safe. */
 static bool
 is_needed (int target)
 {
@@ -412,12 +422,12 @@ afork_serve_map_fd (int target)
       close (fd);
       return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_FAILED,
                                 "A descriptor could not be mapped to %d: a main context of the "
-                                "process is woken by that", target);
+                                "process uses that descriptor to wake up", target);
     }
 
-  /* What was printed goes where it was printed to. */
+  /* Output in stdio buffers is written to the descriptor that TARGET has been until now. */
   fflush (NULL);
-  /* What is mapped is meant for programs that the worker executes, so it is not close-on-exec. */
+  /* Programs that the worker executes inherit a mapped descriptor, so it is not close-on-exec. */
   if (fd == target)
     done = fcntl (fd, F_SETFD, 0) == 0;
   else
@@ -427,7 +437,7 @@ afork_serve_map_fd (int target)
                               "A descriptor could not be mapped to %d: %s", target,
                               strerror (ENOMEM));
   else if (!done)
-    /* dup2() has one error for a bad descriptor, which this is not, and a number over the limit. */
+    /* dup2() fails with EBADF for a number over the limit. FD itself is valid. */
     afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_FAILED,
                        "A descriptor could not be mapped to %d: %s", target,
                        strerror (errno == EBADF ? EMFILE : errno));

@@ -13,19 +13,23 @@
 
 #include "wire/afork-frame.h"
 
-/* Returns NULL and sets the failure if there is no memory. The strings are FRAME's. */
+/* Returns NULL and sets the failure if there is no memory. The strings are FRAME's. Not
+ * async-signal-safe. */
 const char **afork_server_strings_to_array (AForkStrings      strings);
 
-/* Returns whether a descriptor was mapped to FD. */
+/* Returns whether a descriptor was mapped to FD. Async-signal-safe. */
 bool         afork_server_is_mapped        (int               fd);
 
 /* Leaves to a program that is executed 0, 1, 2, the descriptors that were mapped, and KEPT, unless
- * that is -1. Returns false and sets the failure if the program could get others. */
+ * that is -1. Returns false and sets the failure if the program could get others. Not
+ * async-signal-safe. */
 bool         afork_server_hide_unmapped    (int               kept);
 
 /* In a fork: opens the death pipe again, so that the kernel kills this process when the caller
- * ends, whatever other processes do with the pipe that they share. */
+ * ends, whatever other processes do with the pipe that they share. Async-signal-safe. */
 void         afork_server_open_death_pipe  (void);
+
+/* The commands. None is async-signal-safe. */
 
 bool         afork_serve_module_path       (const AForkFrame *frame);
 bool         afork_serve_library           (const char       *path);

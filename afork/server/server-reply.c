@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What a server replies, and how it ends. */
+/* What a server replies, what it does for forks that live, and how it ends. */
 
 #define _GNU_SOURCE
 #include "server-reply.h"
@@ -20,11 +20,12 @@
 #include "system/system-calls.h"
 
 #ifdef __GLIBC__
-/* All streams there are, the newest first. Standard error comes before the two others that are
- * always there. */
+/* The list of all streams, the newest first. It ends with standard error, standard output and
+ * standard input. */
 extern FILE *_IO_list_all;
 
-/* Wide characters have a buffer of their own. */
+/* Returns whether STREAM has nothing to write. A stream of wide characters has another buffer,
+ * which is not looked at. Async-signal-safe. */
 static bool
 is_written (const FILE *stream)
 {
@@ -49,11 +50,12 @@ afork_server_check_reports (void)
     return true;
 
   return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_SPAWN,
-                            "What became of a fork could not be told: %s",
+                            "The state of a fork could not be reported: %s",
                             strerror (afork_server.link.error));
 }
 
-/* Where there are no pidfds, the caller does without. */
+/* Adds this process's pidfd to FRAME and FDS. Where the system has no pidfds, sends NO_PIDFD. Not
+ * async-signal-safe. */
 static bool
 add_pidfd (AForkFrame *frame,
            int        *fds)
@@ -69,7 +71,7 @@ add_pidfd (AForkFrame *frame,
     }
   if (pidfd < 0)
     return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_SPAWN,
-                              "The process has no descriptor left for itself: %s",
+                              "The process could not open its own pidfd: %s",
                               strerror (errno));
 
   fds[frame->n_fds++] = pidfd;
@@ -96,7 +98,7 @@ afork_server_reply (AForkFrame *frame,
   sent = afork_link_send (&afork_server.link, frame, fds);
   if (!sent)
     afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_SPAWN,
-                       "The process could not say that it is there: %s",
+                       "The process could not report itself: %s",
                        strerror (afork_server.link.error));
   if (pidfd >= 0)
     afork_sys_close (pidfd);
@@ -138,10 +140,10 @@ afork_serve_disown (uint32_t number)
   return true;
 }
 
-/* The end of a server, or of what it became. */
+/* The end of the process. */
 
-/* Whether nothing that was printed waits to be written, as far as can be told without a lock. Most
- * workers print nothing, and fflush() would touch memory for that. */
+/* Returns whether stdio has certainly nothing to write. Most workers print nothing, and fflush()
+ * would touch memory that they have not used. Async-signal-safe. */
 static bool
 stdio_is_written (void)
 {
@@ -163,8 +165,8 @@ afork_server_end (int status)
   _exit (status);
 }
 
-/* A process that only stays for its forks has no use for its items, and the other ends of what they
- * are wait for them to be closed. */
+/* Closes the descriptors of a process that stays only for its forks, because other processes may
+ * wait until they are closed. Async-signal-safe. */
 static void
 give_up_items (void)
 {
@@ -175,7 +177,7 @@ give_up_items (void)
       close (afork_server.items.items[i].fd);
 }
 
-/* So it is with sockets of forks that will never be. */
+/* Drops all input, and closes the sockets of forks that will not be made. Async-signal-safe. */
 static void
 give_up_input (void)
 {
@@ -184,8 +186,8 @@ give_up_input (void)
     close (afork_link_take_fd (&afork_server.link));
 }
 
-/* Of the commands that have come, does those that are about forks which live, and drops the rest,
- * so that the sockets in them close and their other ends know. */
+/* Does the commands among the input that concern forks which live. Drops the others and closes
+ * their descriptors, so that the processes at the other ends notice. Not async-signal-safe. */
 static void
 discard_commands (void)
 {
@@ -212,6 +214,7 @@ discard_commands (void)
     give_up_input ();
 }
 
+/* Receives once, and does the same with what has come. Not async-signal-safe. */
 static void
 receive_leftovers (void)
 {
@@ -225,19 +228,18 @@ receive_leftovers (void)
     discard_commands ();
 }
 
-/* What was lost, the caller would wait for. It looks after the forks itself once the socket has
- * ended. */
+/* Ends the connection after a reply was lost, which the caller would wait for. The caller watches
+ * the forks itself when the socket has ended. Async-signal-safe. */
 static void
 give_up_socket (void)
 {
   shutdown (afork_server.link.socket, SHUT_RDWR);
 }
 
-/* Ends the process, but not before it has reaped and reported its forks. */
 void
 afork_server_leave (int status)
 {
-  /* While it stays, it can be ended, and what it was sent is no longer open. */
+  /* While the process stays, the caller must be able to end it, and its items are closed. */
   if (afork_server.children.n_children > 0)
     {
       afork_server_report_fork ();
@@ -270,7 +272,7 @@ afork_server_fail (void)
   };
   int pidfd = afork_server.unreported ? afork_pidfd_open_self () : -1;
 
-  /* If no pidfd can be had, or none can be sent, the error goes without. */
+  /* If no pidfd can be opened or sent, the error is sent without one. */
   frame.n_fds = pidfd >= 0;
   if (!afork_link_send (&afork_server.link, &frame, &pidfd) && pidfd >= 0)
     {

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Forks of a server, and handing it over: to a function, to a program, or to another caller. */
+/* Forking the process, and handing it over to a function, a program or another caller. */
 
 #define _GNU_SOURCE
 #include "server-run.h"
@@ -23,9 +23,10 @@
 #include "server-state.h"
 #include "title.h"
 
-/* Forks: those that it is asked for, and the one that becomes the worker where the server must
- * stay. */
+/* Forks: those that the caller asks for, and the one that becomes the worker where the process
+ * itself must stay. */
 
+/* Tells the caller that fork NUMBER failed, and why. Not async-signal-safe. */
 static bool
 report_failed_fork (uint32_t number)
 {
@@ -38,8 +39,9 @@ report_failed_fork (uint32_t number)
   return afork_link_send (&afork_server.link, &frame, NULL) || afork_server_check_reports ();
 }
 
-/* Forks, if this process may be forked. Returns -1 and sets the failure where it did not. GIVEN is
- * the new process's: it is closed in this one, which leaves a place for that process's pidfd. */
+/* Forks the process. Returns as fork() does; with -1, sets the failure. The child owns GIVEN. The
+ * parent closes it, so that there is a free descriptor for the child's pidfd. Not
+ * async-signal-safe, but what the child does here is, except the runtime's function. */
 static pid_t
 fork_process (uint32_t number,
               int      given)
@@ -97,9 +99,10 @@ afork_serve_fork (uint32_t number,
   return pid > 0 || report_failed_fork (number);
 }
 
-/* A fork that is to go on as the worker waits for a byte, which says that whoever stays behind
- * looks after it. None comes if that has ended before: then nobody would report on this process,
- * and the caller has perhaps heard already that the one which it runs has ended. */
+/* Waits until the parent watches this fork, which becomes the worker: the parent then sends a byte
+ * on REPORTS. If the parent has exited instead, no process would report this one, and the caller
+ * may know already that the process which it runs has exited. Then this process exits, too.
+ * Async-signal-safe. */
 static void
 wait_for_parent_ready (int reports)
 {
@@ -113,9 +116,9 @@ wait_for_parent_ready (int reports)
     _exit (AFORK_EXIT_BASE + AFORK_WIRE_ERROR_SPAWN);
 }
 
-/* A process that has forks cannot become a worker itself, for somebody must reap them. A fork of
- * it goes on instead; it stays, and reports on a socket of its own, whose other end it returns in
- * the fork. */
+/* A process that has forks cannot become a worker, because it must reap them. A fork of it becomes
+ * the worker instead. The process stays and reports on another socket; in the fork, this returns
+ * the other end of that. Not async-signal-safe. */
 static int
 stay_behind (void)
 {
@@ -123,8 +126,8 @@ stay_behind (void)
   int reports[2];
   pid_t pid;
 
-  /* The worker may end before it says anything, and its reports with it. Whom the caller knows, it
-   * can end then, and does not wait for as long as there are forks. */
+  /* The worker may exit before it sends READY, and the socket for reports is lost with it. The
+   * caller can end this process only if it knows it. */
   if (!afork_server_report_fork ())
     afork_server_fail ();
 
@@ -150,25 +153,25 @@ stay_behind (void)
       return reports[1];
     }
 
-  /* The socket is as good as empty, so this neither waits nor fails. The caller hears of the worker
-   * from now on, and of this process no more than that it reports. */
+  /* The socket is empty, so this neither waits nor fails. From now on the caller talks to the
+   * worker, and gets only reports from this process. */
   send (reports[0], "", 1, MSG_NOSIGNAL);
   afork_children_unwatch_socket (&afork_server.children, afork_server.link.socket);
   afork_link_switch (&afork_server.link, reports[0], &closed);
   afork_fd_set_close (&closed);
-  /* If this fails, only signals for the forks are not heard of. */
+  /* If this fails, only SIGNAL for the forks is not received. */
   afork_children_watch_socket (&afork_server.children, afork_server.link.socket);
   afork_server_leave (EXIT_SUCCESS);
 }
 
-/* Makes a process that has no forks. *REPORTS is then to be told to the caller, unless it is
- * -1. */
+/* Makes this a process that has no forks. *REPORTS is a socket to send to the caller, or -1. Not
+ * async-signal-safe. */
 static bool
 become_single (int *reports)
 {
   if (!afork_link_is_idle (&afork_server.link))
     return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_PROTOCOL,
-                              "Something came behind the last command");
+                              "Input followed the last command");
 
   *reports = -1;
   if (afork_server.children.n_children > 0)
@@ -186,8 +189,9 @@ become_single (int *reports)
 
 /* Handing over. */
 
-/* The C library's function for this lies in memory that nothing else here touches. The default
- * action is all zeroes, however the machine's struct sigaction is laid out. */
+/* Sets the ignored signals to their default action, which is all zeros in any layout of struct
+ * sigaction. Makes the system call itself: the function of the C library is in memory that a fork
+ * touches for nothing else. Async-signal-safe. */
 static void
 reset_signals (void)
 {
@@ -199,7 +203,7 @@ reset_signals (void)
       syscall (SYS_rt_sigaction, ignored[i], action, NULL, (_NSIG - 1) / 8);
 }
 
-/* Whether who stayed behind, at the other end of REPORTS, has ended. */
+/* Returns whether the parent, which has the other end of REPORTS, has exited. Async-signal-safe. */
 static bool
 has_parent_exited (int reports)
 {
@@ -208,9 +212,10 @@ has_parent_exited (int reports)
   return poll (&entry, 1, 0) > 0 && (entry.revents & POLLHUP) != 0;
 }
 
-/* Tells the caller that from now on the socket is not its server's. A caller that has gone does not
- * keep the process from what it was told to do. But if the process that this one goes on for was
- * killed meanwhile, that has been heard, and this process has not: nobody could end it any more. */
+/* Tells the caller that the socket is the worker's from now on. The process goes on if the caller
+ * has exited. But if the caller cannot be told and the parent was killed, the caller knows that the
+ * parent is dead and does not know this process, which no one could end. Then it exits. Not
+ * async-signal-safe. */
 static bool
 reply_ready (int reports)
 {
@@ -227,8 +232,8 @@ reply_ready (int reports)
   return true;
 }
 
-/* Ends the life as a server: makes a clean process that is about to do what it was prepared for,
- * and tells the caller so. */
+/* Stops being a server: undoes what the server has set up, and tells the caller that the function
+ * or program is about to start. Not async-signal-safe. */
 static bool
 become_worker (const char *title)
 {
@@ -243,6 +248,7 @@ become_worker (const char *title)
   return reply_ready (reports);
 }
 
+/* Runs the function FOUND. Returns only if that fails. Not async-signal-safe. */
 static bool
 run (void       *found,
      const char *title)
@@ -284,7 +290,7 @@ afork_serve_run_func (const AForkFrame *frame)
     && run (found, title);
 }
 
-/* Makes the socket standard input and output, where these were not mapped. */
+/* Makes SOCKET standard input and output, unless these were mapped. Not async-signal-safe. */
 static bool
 map_socket (int socket)
 {
@@ -312,12 +318,12 @@ afork_serve_exec (const AForkFrame *frame)
   if (argv == NULL || !become_worker (NULL))
     return false;
 
-  /* From here on the socket is the program's, and what fails is told on the other one. */
+  /* From here on the socket is the program's, and a failure is sent on the other one. */
   socket = afork_server.link.socket;
   afork_server.link.socket = afork_server.exec_status;
   if (!map_socket (socket))
     return false;
-  /* A program that has no descriptor of the death pipe would not hang on it. */
+  /* The kernel kills the program with its caller only while the program has the death pipe open. */
   if (!afork_server_hide_unmapped (afork_server.death_pipe))
     return false;
   if (afork_server.own_death_pipe >= 0)
@@ -336,13 +342,13 @@ afork_serve_detach (void)
   return become_single (&reports) && reply_ready (reports);
 }
 
-/* Whoever has the other end of the socket now wants to know who this is. */
+/* Another caller has the other end of the socket now, and needs this process's pidfd. */
 bool
 afork_serve_identify (uint32_t version)
 {
   if (version != AFORK_WIRE_VERSION)
     return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_PROTOCOL,
-                              "The caller speaks version %u of the protocol, and this process "
+                              "The caller uses version %u of the protocol, and this process "
                               "version %u", version, AFORK_WIRE_VERSION);
 
   afork_server.unreported = true;

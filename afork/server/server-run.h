@@ -4,7 +4,7 @@
  */
 
 /* The commands that fork a process and that hand it over. Each that returns false has set the
- * failure. */
+ * failure. None is async-signal-safe. */
 
 #pragma once
 

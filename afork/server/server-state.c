@@ -8,4 +8,4 @@
 AForkServerState afork_server __attribute__ ((aligned (4096)));
 
 _Static_assert (offsetof (AForkServerState, link.fds) <= 4096,
-                "the server's small things fill a page");
+                "the server's small fields fill a page");

@@ -16,6 +16,7 @@
 #include "server-state.h"
 #include "title.h"
 
+/* Does the command FRAME. Returns false and sets the failure if it fails. Not async-signal-safe. */
 static bool
 execute (const AForkFrame *frame)
 {
@@ -69,18 +70,18 @@ execute (const AForkFrame *frame)
       afork_server_leave (EXIT_SUCCESS);
     default:
       return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_PROTOCOL,
-                                "The caller sent %s, which is for callers",
+                                "The caller sent %s, which only servers send",
                                 afork_frame_kind_name (frame->kind));
     }
 }
 
-/* Waits for commands, and meanwhile reaps the forks there are. */
+/* Waits for commands, and reaps forks meanwhile. Not async-signal-safe. */
 static AForkLinkResult
 wait_for_commands (void)
 {
   bool readable;
 
-  /* A fork that has its commands already reports itself with their outcome, in one message. */
+  /* If a fork's commands have arrived already, its first reply to them reports it, too. */
   if (afork_server.unreported)
     {
       AForkLinkResult result;
@@ -122,7 +123,7 @@ afork_serve (const AForkServerOptions *options)
       afork_server.ignores[i] = true;
     }
 
-  /* A worker may have become a server once more: see afork_process_new_template(). */
+  /* A worker may become a server again: see afork_process_new_template(). */
   afork_server.items = (AForkItems) { 0 };
   afork_server.mapped = NULL;
   afork_server.n_mapped = 0;
@@ -136,7 +137,7 @@ afork_serve (const AForkServerOptions *options)
   afork_server.fork = options->fork;
   afork_link_init (&afork_server.link, options->socket);
   afork_children_init (&afork_server.children);
-  /* A caller that was not greeted would not take an error for one. */
+  /* Without HELLO, the caller would not understand an ERROR. */
   if (!afork_server_reply (&hello, -1))
     {
       fprintf (stderr, "afork-server: %s\n", afork_server.failure.text);

@@ -11,15 +11,15 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-/* The kernel puts arguments and environment one behind the other, each string with its NUL. It
- * reads the command line from there, and past the arguments' end if no NUL stands there. */
+/* The kernel places the arguments and the environment in one run of strings. It reads the command
+ * line from there, and continues past the end of the arguments if their last byte is not NUL. */
 static char  *room;
 static size_t room_size;
 
-/* The environment's copy. setenv() may put another array in its place, but does not free it. */
+/* The copy of the environment. setenv() may replace the array, but does not free it. */
 static char **variables;
 
-/* Sets ROOM to the longest run of adjoining strings that starts at argv[0]. */
+/* Sets `room` to the longest run of adjacent strings that starts at argv[0]. Async-signal-safe. */
 static void
 measure_room (int    argc,
               char **argv)
@@ -65,9 +65,9 @@ afork_title_init (int    argc,
   afork_title_set ("server");
 }
 
-/* Writes "afork: TEXT" to OUT, cut to SIZE with its NUL, and nothing up to the end of what was
- * there. Every worker does this, and the memory that it touches for the first time, code too, costs
- * it more than the copying: hence no function of the C library. */
+/* Writes "afork: TEXT" to OUT, cut to SIZE bytes with its NUL, and overwrites the rest of the
+ * previous title with NULs. Every worker does this, and touching new memory, code included, costs
+ * more than the copying. So this calls no function of the C library. Async-signal-safe. */
 static void
 write_title (const char    *text,
              volatile char *out,

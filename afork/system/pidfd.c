@@ -8,7 +8,8 @@
 
 #include <errno.h>
 
-/* A socket that this process connects to itself knows whose it is. */
+/* Gets the pidfd from a socket pair of this process: the kernel knows the process at its other end.
+ * Async-signal-safe. */
 static int
 open_by_socket (void)
 {

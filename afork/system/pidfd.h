@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* System calls on pidfds, for which glibc has no functions before 2.36 and 2.39. */
+/* System calls on pidfds. glibc has functions for them only since 2.36 and 2.39. */
 
 #pragma once
 
@@ -16,13 +16,13 @@
 #include "system-calls.h"
 
 /* From include/uapi/asm-generic/socket.h, for a C library that is older than the kernel. Two
- * machines have numbers of their own. */
+ * architectures have other numbers. */
 #if !defined (SO_PEERPIDFD) && !defined (__hppa__) && !defined (__sparc__)
 # define SO_PEERPIDFD 77
 #endif
 
-/* A close-on-exec descriptor of process PID, or -1 and errno. Linux 5.3, but not valgrind 3.19, nor
- * every container: there errno is ENOSYS, whatever it was. */
+/* Returns a close-on-exec descriptor of process PID, or -1 and sets errno. Needs Linux 5.3.
+ * valgrind 3.19 and some containers refuse the call; errno is then ENOSYS. Async-signal-safe. */
 static inline int
 afork_pidfd_open (pid_t pid)
 {
@@ -33,10 +33,12 @@ afork_pidfd_open (pid_t pid)
   return pidfd;
 }
 
-/* The same of this process, which has another way to it where that one is missing: Linux 6.5. */
+/* Does the same for this process. If there is no such call, gets the pidfd from a socket, which
+ * needs Linux 6.5. Async-signal-safe. */
 int afork_pidfd_open_self (void);
 
-/* Sends SIGNAL to the process of PIDFD. 0, or -1 and errno. Linux 5.1. */
+/* Sends SIGNAL to the process of PIDFD. Returns 0, or -1 and sets errno. Needs Linux 5.1.
+ * Async-signal-safe. */
 static inline int
 afork_pidfd_send_signal (int pidfd,
                          int signal)

@@ -15,16 +15,17 @@
 extern "C" {
 #endif
 
-/* Where a file would grow beyond RLIMIT_FSIZE, the kernel sends SIGXFSZ to the thread before it
- * returns EFBIG, and by default that signal ends the process. Memory counts as a file here. Between
- * these two functions such a signal has no effect. Handlers and other threads are not touched, and
- * afterwards the thread's signal mask is what it was. */
+/* When a file would grow beyond RLIMIT_FSIZE, the kernel sends SIGXFSZ to the thread before the
+ * call fails with EFBIG, and the signal ends the process by default. A memfd counts as a file.
+ * Between the calls of these two functions, SIGXFSZ has no effect in this thread. Handlers and
+ * other threads are not touched, and the second function restores the signal mask. */
 typedef struct
 {
   sigset_t mask;        /* before */
   bool     was_pending;
 } AForkSizeSignal;
 
+/* Blocks SIGXFSZ. Async-signal-safe. */
 static inline void
 afork_size_signal_hold (AForkSizeSignal *self)
 {
@@ -37,7 +38,7 @@ afork_size_signal_hold (AForkSizeSignal *self)
   pthread_sigmask (SIG_BLOCK, &signals, &self->mask);
 }
 
-/* Takes the signal back, unless it was pending before, and errno survives. */
+/* Discards a SIGXFSZ that has come since, and restores the mask. Leaves errno as it is. */
 static inline void
 afork_size_signal_release (AForkSizeSignal *self)
 {

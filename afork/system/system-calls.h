@@ -3,9 +3,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* System calls that every fork makes, by a function of the C library that it needs anyway. Those
- * for them lie elsewhere, and code that a fork is the first to touch costs it more than the calls
- * themselves. Each is as the function of its name is: -1 and errno where it fails. */
+/* System calls that every fork makes, by syscall(), which it uses anyway. The functions of the C
+ * library for them are in other pages, and a page of code that a fork is the first to touch costs
+ * more than the call. Each returns -1 and sets errno if it fails. All are async-signal-safe. */
 
 #pragma once
 
@@ -14,9 +14,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Whether ERROR, with which a system call has failed that was called as it should be, says that it
- * is not there. An old kernel says so by ENOSYS or EINVAL, and a sandbox by whatever it likes. What
- * is not among that is what the call itself may come to. */
+/* Returns whether ERROR, with which a correct system call has failed, means that the call is not
+ * available. An old kernel fails with ENOSYS or EINVAL, and a sandbox with any error. The errors
+ * below are those that the calls themselves can fail with. */
 static inline bool
 afork_is_missing (int error)
 {
@@ -24,13 +24,14 @@ afork_is_missing (int error)
     && error != ESRCH;
 }
 
+/* Closes FD. */
 static inline int
 afork_sys_close (int fd)
 {
   return (int) syscall (SYS_close, fd);
 }
 
-/* Linux 5.9. */
+/* Closes the descriptors from FIRST to LAST. Needs Linux 5.9. */
 static inline int
 afork_sys_close_range (unsigned first,
                        unsigned last)

@@ -28,7 +28,7 @@
  * first byte, or on that of an earlier one; a receiver puts what arrives in a queue, and each frame
  * takes its own from the front.
  *
- * These functions do no input or output and allocate nothing.
+ * These functions do no input or output and allocate no memory. They are async-signal-safe.
  */
 
 #pragma once

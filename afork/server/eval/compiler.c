@@ -15,8 +15,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The folder of the object that has this code. The name that the dynamic linker has for a program
- * is what it was called by, so that is not asked. */
+/* Writes the folder of the object that has this code to FOLDER. For a program, the dynamic linker
+ * has only the name by which it was started, so the path is read from /proc. Returns false if it is
+ * not known. */
 static bool
 find_own_folder (char folder[PATH_MAX])
 {
@@ -36,7 +37,7 @@ find_own_folder (char folder[PATH_MAX])
     {
       ssize_t length = readlink ("/proc/self/exe", folder, PATH_MAX);
 
-      /* Perhaps it was cut. */
+      /* A path of that length may have been cut. */
       if (length < 0 || length == PATH_MAX)
         return false;
       folder[length] = '\0';
@@ -50,7 +51,8 @@ find_own_folder (char folder[PATH_MAX])
   return true;
 }
 
-/* In the build tree the plugin lies in a folder below that of the server. */
+/* Writes the plugin's path in the build tree, below the folder of the server, to PATH. Returns
+ * whether the file exists. */
 static bool
 find_uninstalled (char path[PATH_MAX])
 {
@@ -77,8 +79,8 @@ afork_compiler_load (AForkFailure *failure)
     compiler = dlsym (handle, AFORK_COMPILER_SYMBOL);
   if (compiler == NULL)
     afork_failure_set (failure, AFORK_WIRE_ERROR_NOT_SUPPORTED,
-                       "Code in C cannot be evaluated without AFork's compiler plugin, which is a "
-                       "part of builds with libtcc: %s", dlerror ());
+                       "Code in C cannot be evaluated without AFork's compiler plugin, which is "
+                       "built where libtcc is installed: %s", dlerror ());
 
   return compiler;
 }

@@ -3,38 +3,39 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Code in C that is compiled in the process in which it is to run.
+/* Compiling code in C in the process that runs it.
  *
- * The compiler is a shared object of its own, the plugin, which is loaded when there is something
- * to compile: a process without such code has nothing of it, and the server links only the C
- * library. The plugin in turn knows nothing of modules; what code uses and does not define, it asks
- * for. */
+ * The compiler is a plugin, a shared object that is loaded when there is code to compile, so that
+ * other processes do not have it and the server links only the C library. The plugin does not know
+ * modules: it asks its caller for each symbol that code uses and does not define. Nothing of this
+ * is async-signal-safe. */
 
 #pragma once
 
 #include "server/failure.h"
 
-/* Looks up what code uses and does not define. NULL if it is to be one of the C library, or of
- * another object that all can see. */
+/* Returns the address of SYMBOL, which code uses and does not define, or NULL to have it searched
+ * in the C library and in other objects that are visible to all. */
 typedef void *(*AForkCompilerResolve) (void       *data,
                                        const char *symbol);
 
-/* What the plugin exports, under the name below. Whoever changes this changes the name. */
+/* The functions that the plugin exports, under the name below. A change of this struct changes the
+ * name. */
 typedef struct
 {
-  /* Compiles a translation unit, and has it ready to be entered. What it returns lives as long as
-   * the process. NULL and a failure that says all that the compiler has said. */
+  /* Compiles and links a translation unit, and returns it. It lasts until the process ends. Returns
+   * NULL and sets the failure, with all messages of the compiler, if there are errors. */
   void *(*compile) (const char           *code,
                     AForkCompilerResolve  resolve,
                     void                 *data,
                     AForkFailure         *failure);
 
-  /* What UNIT, one of the above, itself defines under a name and does not hide; or NULL. */
+  /* Returns the address of SYMBOL if UNIT itself defines and exports it, else NULL. */
   void *(*find)    (void                 *unit,
                     const char           *symbol);
 } AForkCompiler;
 
 #define AFORK_COMPILER_SYMBOL "afork_compiler_1"
 
-/* Loads the plugin. NULL and a failure if there is none. */
+/* Loads the plugin. Returns NULL and sets the failure if it cannot be loaded. */
 const AForkCompiler *afork_compiler_load (AForkFailure *failure);

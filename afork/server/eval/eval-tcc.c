@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* The compiler plugin, by libtcc. */
+/* The compiler plugin, which uses libtcc. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -23,30 +23,30 @@
 #include "system/size-signal.h"
 #include "worker/afork-worker.h"
 
-/* The C library's headers define __attribute__ away for compilers that they do not know. They would
- * have packed structures laid out wrongly, epoll_event for one, and this compiler knows it. So the
- * header that does so comes first, in code that includes any. */
+/* The headers of the C library define __attribute__ as nothing for compilers that they do not know,
+ * and packed structures such as epoll_event would then have a wrong layout. This compiler supports
+ * it. So code that includes headers gets the one that does this first, and then #undef. */
 #ifdef __GLIBC__
 # define HEADERS_PREFIX "#include <sys/cdefs.h>\n#undef __attribute__\n#line 1\n"
 #else
 # define HEADERS_PREFIX ""
 #endif
 
-/* What has been compiled. */
+/* A translation unit that was compiled. */
 typedef struct
 {
   TCCState *state;
-  char     *memory;             /* where its code and data are */
+  char     *memory;             /* of its code and data */
   size_t    size;
 } Unit;
 
-/* What the compiler says. */
+/* Messages of the compiler. */
 
 typedef struct
 {
   char   **texts;
   size_t   n_texts;
-  size_t   n_lost;              /* for want of memory */
+  size_t   n_lost;              /* because there was no memory */
 } Messages;
 
 static bool
@@ -83,7 +83,7 @@ print_messages (const Messages *messages)
 {
   AForkSizeSignal held;
 
-  /* A file that has no room for a warning is no reason to end. */
+  /* A warning that finds no room in a file must not end the process. */
   afork_size_signal_hold (&held);
   for (size_t i = 0; i < messages->n_texts; i++)
     fprintf (stderr, "%s\n", messages->texts[i]);
@@ -98,7 +98,8 @@ clear_messages (Messages *messages)
   free (messages->texts);
 }
 
-/* Adds a line to the failure's text, whole or not at all; then with room left for saying so. */
+/* Adds a line to the failure's text if all of it fits, with a reserve for the line about those that
+ * do not. Returns whether it was added. */
 static bool
 add_line (AForkFailure *failure,
           size_t       *size,
@@ -116,7 +117,8 @@ add_line (AForkFailure *failure,
   return true;
 }
 
-/* Errors come first, for if there is no room for all, warnings matter less. */
+/* Sets the failure to the messages, and returns NULL. Errors come first: if there is no room for
+ * all, warnings matter less. */
 static void *
 fail (AForkFailure   *failure,
       const Messages *messages)
@@ -137,8 +139,8 @@ fail (AForkFailure   *failure,
   return NULL;
 }
 
-/* Symbols. While code is linked, libtcc asks the dynamic linker for what it does not define; that
- * comes to the function below, which asks the caller first. */
+/* Symbols. While code is linked, libtcc asks the dynamic linker for each symbol that the code does
+ * not define. Its call of dlsym() comes to the function below, which asks the caller first. */
 
 static AForkCompilerResolve resolve_symbol;
 static void                *resolve_data;
@@ -154,8 +156,8 @@ __wrap_dlsym (void       *handle,
 
 /* Headers and libraries. */
 
-/* The folder to include <afork/worker/afork-worker.h> from, or NULL if memory is out. In the build
- * tree that file lies in the folder worker/ of the library. */
+/* Returns the folder to include <afork/worker/afork-worker.h> from, or NULL if there is no memory.
+ * In the build tree that header is in the folder worker/ of the library. */
 static char *
 find_headers (void)
 {
@@ -179,7 +181,7 @@ find_headers (void)
   return folder != NULL ? folder : strdup (AFORK_INCLUDE_DIR);
 }
 
-/* Those of the variables that compilers have for this. */
+/* Adds the folders of the environment variables that compilers use. */
 static void
 add_variables (TCCState *state)
 {
@@ -226,8 +228,8 @@ compile_string (TCCState   *state,
   return done;
 }
 
-/* Memory of its own, so that no other becomes executable. It must be at once: were libtcc refused
- * that, it would end the process. */
+/* Links the unit into memory of its own, so that no other memory becomes executable. That is
+ * executable from the start: if libtcc could not make it so later, it would end the process. */
 static bool
 link_unit (Unit *unit)
 {
@@ -243,7 +245,7 @@ link_unit (Unit *unit)
     {
       char text[200];
 
-      snprintf (text, sizeof text, "There is no memory that can be executed: %s",
+      snprintf (text, sizeof text, "Executable memory could not be allocated: %s",
                 strerror (errno));
       tcc_get_error_func (unit->state) (tcc_get_error_opaque (unit->state), text);
       return false;
@@ -263,7 +265,7 @@ compile_unit (Unit       *unit,
   tcc_set_error_func (unit->state, messages, message_cb);
   tcc_define_symbol (unit->state, "_GNU_SOURCE", "");
 
-  /* The compiler's own folders come between those of the user and ours. */
+  /* The compiler's own folders come after the user's and before ours. */
   add_variables (unit->state);
   if (tcc_set_output_type (unit->state, TCC_OUTPUT_MEMORY) < 0)
     return false;
@@ -281,7 +283,7 @@ compile (const char           *code,
          void                 *data,
          AForkFailure         *failure)
 {
-  /* A program's own locale may have other decimal points. */
+  /* The locale of the program may have another decimal point. */
   locale_t locale = newlocale (LC_ALL_MASK, "C", (locale_t) 0);
   locale_t before = uselocale (locale);
   Unit *unit = calloc (1, sizeof *unit);
@@ -312,7 +314,8 @@ compile (const char           *code,
   return unit;
 }
 
-/* What the unit only uses has an address, too, but elsewhere. */
+/* Returns the address of SYMBOL if it is in the memory of the unit: libtcc also has addresses of
+ * symbols that the unit only uses. */
 static void *
 find (void       *data,
       const char *symbol)
