@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What goes between a caller and a worker that serves calls, as bytes.
+/* The messages between a caller and a worker that serves calls, as bytes.
  *
  * A frame is a header of 16 bytes, a payload, and zeros up to a multiple of eight bytes, so that in
  * aligned memory every frame, and every value in one, is aligned:
@@ -18,15 +18,15 @@
  *   14      2     how many blobs belong to the value
  *   16      …     payload
  *
- * Integers are little-endian and of fixed width. The payload of a frame that carries a value is,
- * one behind the other: 16 bytes for each blob (32 bits: its segment, or AFORK_BLOB_…; 32 bits:
+ * Integers are little-endian and of fixed width. The payload of a frame that carries a value is a
+ * sequence: 16 bytes for each blob (32 bits: its segment, or AFORK_BLOB_…; 32 bits:
  * zero; 64 bits: its size), the type string padded with zeros to a multiple of eight bytes, and the
  * serialized value up to the end. Other strings are their length as 32 bits, their bytes, and one
  * NUL that the length does not count.
  *
- * Descriptors ride, as SCM_RIGHTS, on the first byte of the sendmsg() that carries the frame's
- * first byte, or on that of an earlier one; a receiver puts what arrives in a queue, and each frame
- * takes its own from the front.
+ * Descriptors are sent as SCM_RIGHTS, with the sendmsg() that sends the first byte of the frame or
+ * with an earlier one. A receiver queues those that arrive, and each frame takes its own from the
+ * front.
  *
  * These functions do no input or output and allocate no memory. They are async-signal-safe.
  */
@@ -41,7 +41,7 @@
 extern "C" {
 #endif
 
-/* Both sides must agree on it; it changes whenever a frame of the same kind changes. */
+/* Both sides must have the same version. It changes when the layout of a kind changes. */
 #define AFORK_CALL_WIRE_VERSION 2
 
 #define AFORK_CALL_FRAME_HEADER_SIZE 16
@@ -49,13 +49,13 @@ extern "C" {
 #define AFORK_CALL_FRAME_MAX_TYPE 65534     /* characters of a type string */
 #define AFORK_CALL_FRAME_MAX_ERROR (5u * 1024 * 1024)     /* bytes of the payload of FAILED */
 
-/* Linux refuses more than this many descriptors in one message (SCM_MAX_FD in net/scm.h). */
+/* Linux refuses more descriptors than this in one message (SCM_MAX_FD in net/scm.h). */
 #define AFORK_CALL_FRAME_MAX_FDS 253
 
-/* What belongs to one value, over all its frames. */
+/* Limits of one value, in all its frames together. */
 #define AFORK_CALL_MAX_FDS 1024
 #define AFORK_CALL_MAX_BLOBS 1024
-#define AFORK_CALL_MAX_BLOB_BYTES (1024u * 1024 * 1024)   /* together, however they come */
+#define AFORK_CALL_MAX_BLOB_BYTES (1024u * 1024 * 1024)   /* of all blobs together */
 
 typedef enum
 {
@@ -63,10 +63,10 @@ typedef enum
   AFORK_CALL_FRAME_SETUP = 1,   /* number: version; strings: function, init-function, done-function,
                                  * empty if none. The first frame */
   AFORK_CALL_FRAME_CALL,        /* a value: arguments */
-  AFORK_CALL_FRAME_CANCEL,      /* the answer of this call is no longer wanted */
-  AFORK_CALL_FRAME_OUTBOX,      /* one descriptor: what the worker gathers what it sends in, see
-                                 * afork-call-outbox.h. At most one comes. A worker without one
-                                 * tells BEGUN of every call, and sends all it has before each */
+  AFORK_CALL_FRAME_CANCEL,      /* the caller does not want the answer any more */
+  AFORK_CALL_FRAME_OUTBOX,      /* one descriptor: the worker's outbox, see afork-call-outbox.h. At
+                                 * most one comes. A worker without an outbox sends BEGUN for each
+                                 * call, and sends all that it has before it begins one */
 
   /* From the worker to the caller. */
   AFORK_CALL_FRAME_STARTED = 64,  /* the init-function has returned */
@@ -77,32 +77,32 @@ typedef enum
   AFORK_CALL_FRAME_FAILED,      /* 32 bits: code; strings: domain, message. The answer of this call,
                                  * or, of number 0, of SETUP: the worker then ends */
 
-  /* Either way, before the frame of the value that they belong to. */
-  AFORK_CALL_FRAME_FDS = 128,   /* its first descriptors, as many as come with this frame */
-  AFORK_CALL_FRAME_BLOB,        /* its next blob that comes in the stream, or a piece of it */
+  /* In both directions, before the frame of the value. */
+  AFORK_CALL_FRAME_FDS = 128,   /* the first descriptors of the value, or more of them */
+  AFORK_CALL_FRAME_BLOB,        /* the next blob of the value that is sent inline, or a piece */
 
-  /* Either way. */
+  /* In both directions. */
   AFORK_CALL_FRAME_SEGMENT,     /* number: of a segment; 64 bits: its size; one descriptor */
-  AFORK_CALL_FRAME_SEGMENT_END, /* number: of a segment that will not be used again */
-  AFORK_CALL_FRAME_RELEASE,     /* number: of a segment of the other side; it may be used again */
+  AFORK_CALL_FRAME_SEGMENT_END, /* number: of a segment that is not used any more */
+  AFORK_CALL_FRAME_RELEASE,     /* number: of a segment of the other side, which may use it again */
 } AForkCallFrameKind;
 
 typedef enum
 {
   AFORK_CALL_FRAME_CONCURRENT = 1 << 0,   /* SETUP: the function answers later */
   AFORK_CALL_FRAME_UNTRUSTED = 1 << 1,    /* SETUP: no segments from the worker */
-  AFORK_CALL_FRAME_NOTIFY_BEGIN = 1 << 2, /* CALL: BEGUN is wanted */
-  AFORK_CALL_FRAME_MORE = 1 << 3,         /* BLOB: it goes on */
-  AFORK_CALL_FRAME_NO_MEMORY = 1 << 4,    /* SETUP: neither segments nor sealed memfds, either */
-  AFORK_CALL_FRAME_NO_FDS = 1 << 5,       /* SETUP: no descriptors at all, which do not arrive */
+  AFORK_CALL_FRAME_NOTIFY_BEGIN = 1 << 2, /* CALL: the worker must send BEGUN */
+  AFORK_CALL_FRAME_MORE = 1 << 3,         /* BLOB: more of this blob follows */
+  AFORK_CALL_FRAME_NO_MEMORY = 1 << 4,    /* SETUP: no segments and no sealed memfds */
+  AFORK_CALL_FRAME_NO_FDS = 1 << 5,       /* SETUP: no descriptors, because none arrive */
 } AForkCallFrameFlags;
 
-/* How a blob comes, where not in a segment. */
+/* How a blob is sent that is not in a segment. */
 #define AFORK_BLOB_INLINE 0u            /* by BLOB frames */
-#define AFORK_BLOB_SEALED UINT32_MAX    /* as one of the frame's last descriptors, a sealed memfd */
+#define AFORK_BLOB_SEALED UINT32_MAX    /* as a sealed memfd, one of the frame's last descriptors */
 
-/* A frame, taken apart. What does not belong to its kind is zero. Pointers lead into the bytes that
- * were parsed, or to the writer's own. */
+/* The fields of a frame. Those that its kind does not have are zero. Pointers are into the bytes
+ * that were parsed, or to memory of the writer. */
 typedef struct
 {
   AForkCallFrameKind  kind;
@@ -110,7 +110,7 @@ typedef struct
   uint16_t            n_fds;
   uint32_t            number;
   uint16_t            n_blobs;
-  const uint8_t      *blobs;      /* to be read by afork_call_frame_get_blob() */
+  const uint8_t      *blobs;      /* for afork_call_frame_get_blob() */
   const char         *type;       /* of the value */
   const uint8_t      *data;       /* of the value, or of a piece of a blob */
   size_t              size;
@@ -122,45 +122,44 @@ typedef struct
 typedef enum
 {
   AFORK_CALL_FRAME_OK,
-  AFORK_CALL_FRAME_TRUNCATED,   /* so far it is right, but more bytes must come */
+  AFORK_CALL_FRAME_TRUNCATED,   /* valid so far, but more bytes must come */
   AFORK_CALL_FRAME_INVALID,
 } AForkCallFrameResult;
 
-/* Takes the first frame of BYTES apart. *SIZE becomes how many bytes it has, header and zeros
- * included: of the whole frame once the header is there, else of the header. With
- * AFORK_CALL_FRAME_INVALID, *WHY is a sentence without an end. An invalid header is told before its
- * payload has come. */
+/* Parses the first frame of BYTES. Sets *SIZE to its size with header and zeros, or to the size of
+ * the header if that is not complete. If the frame is invalid, sets *WHY to the reason, a sentence
+ * without a full stop. An invalid header is found before its payload has come. */
 AForkCallFrameResult afork_call_frame_parse     (const uint8_t         *bytes,
                                                  size_t                 n_bytes,
                                                  AForkCallFrame        *frame,
                                                  size_t                *size,
                                                  const char           **why);
 
-/* The INDEXth blob of a frame that was parsed. */
+/* Reads the entry of blob INDEX of a frame that was parsed. */
 void                 afork_call_frame_get_blob  (const AForkCallFrame  *frame,
                                                  size_t                 index,
                                                  uint32_t              *segment,
                                                  uint64_t              *size);
 
-/* How many bytes FRAME has without its `data` and the zeros behind that, or 0 if the whole of it is
- * over what its kind can have. `blobs` is not written, but room is left for `n_blobs`. */
+/* Returns the size of FRAME without its `data` and the zeros that follow, or 0 if the whole frame
+ * would be larger than its kind allows. Includes room for `n_blobs` blobs. */
 size_t               afork_call_frame_head_size (const AForkCallFrame  *frame);
 
-/* How many zeros stand behind the data of FRAME. */
+/* Returns the number of zeros after the data of FRAME. */
 size_t               afork_call_frame_padding   (const AForkCallFrame  *frame);
 
-/* Writes these bytes of FRAME to OUT; the data, and afork_call_frame_padding() zeros, the caller
- * sends behind them. */
+/* Writes FRAME to OUT, without its data and the zeros, which the caller sends after this. Does not
+ * write the blobs. */
 void                 afork_call_frame_write     (const AForkCallFrame  *frame,
                                                  uint8_t               *out);
 
-/* Fills in the INDEXth blob of a frame that was written to OUT. */
+/* Writes the entry of blob INDEX of a frame that was written to OUT. */
 void                 afork_call_frame_set_blob  (uint8_t               *out,
                                                  size_t                 index,
                                                  uint32_t               segment,
                                                  uint64_t               size);
 
-/* What the kind is called in messages, or NULL if there is no such kind. */
+/* Returns the name of KIND for messages, or NULL if there is no such kind. */
 const char          *afork_call_frame_kind_name (AForkCallFrameKind     kind);
 
 #ifdef __cplusplus

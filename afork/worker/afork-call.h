@@ -26,14 +26,14 @@ G_DECLARE_FINAL_TYPE (AForkCall, afork_call, AFORK, CALL, GObject)
 /**
  * AForkCallFunc:
  * @call: the call
- * @args: what the caller gave; `()` if nothing
- * @error: where to set why there is no result
+ * @args: the arguments of the call; `()` if it has none
+ * @error: return location for an error, which then is the answer
  *
  * A function of a worker that serves one call after the other.
  *
- * It may block. What it returns is the answer; a floating value is taken. If it sets @error, that
- * is the answer, with its domain, code and message. `NULL` without an error is `()`, unless
- * [method@AFork.Call.return_value] or [method@AFork.Call.return_error] gave the answer already.
+ * It may block. The value that it returns is the answer; a floating value is taken. If it sets
+ * @error, that is the answer, with its domain, code and message. `NULL` without an error is `()`,
+ * unless [method@AFork.Call.return_value] or [method@AFork.Call.return_error] has given the answer.
  *
  * Returns: (transfer full) (nullable): the result
  *
@@ -46,14 +46,14 @@ typedef GVariant *(*AForkCallFunc) (AForkCall  *call,
 /**
  * AForkConcurrentCallFunc:
  * @call: the call
- * @args: what the caller gave; `()` if nothing
+ * @args: the arguments of the call; `()` if it has none
  *
- * A function of a worker that serves many calls at a time: it starts what is to be done and
- * returns, while the worker's default main context is iterated.
+ * A function of a worker that serves many calls at a time: it starts an operation and returns. The
+ * worker iterates its default main context.
  *
- * The answer is given by [method@AFork.Call.return_value] or [method@AFork.Call.return_error], from
- * any thread, in here or later; until then it must keep a reference to @call. A call whose last
- * reference goes without an answer fails with `AFORK_ERROR_FAILED`.
+ * [method@AFork.Call.return_value] or [method@AFork.Call.return_error] gives the answer, from any
+ * thread, now or later. Until then the operation must keep a reference to @call. A call whose last
+ * reference is dropped without an answer fails with `AFORK_ERROR_FAILED`.
  *
  * Since: 0.1
  */
@@ -62,14 +62,14 @@ typedef void (*AForkConcurrentCallFunc) (AForkCall *call,
 
 /**
  * AForkCallInitFunc: (skip)
- * @items: (array length=n_items): what was queued for the function
- * @n_items: how many
- * @error: where to set why no call can be served
+ * @items: (array length=n_items): the items that were queued for the function
+ * @n_items: the number of items
+ * @error: return location for an error
  *
- * What a worker that serves calls does first. If it fails, the worker ends, and every call of it
- * fails with the same error. It may emit events.
+ * A function that a worker calls before it serves the first call. If it fails, the worker exits,
+ * and all its calls fail with the same error. It may emit events.
  *
- * Returns: true when calls can be served
+ * Returns: true if the worker can serve calls
  *
  * Since: 0.1
  */
@@ -80,7 +80,7 @@ typedef gboolean (*AForkCallInitFunc) (const AForkItem  *items,
 /**
  * AForkCallDoneFunc:
  *
- * What a worker that serves calls does last, when all calls are answered and no more will come.
+ * A function that a worker calls last, when all calls are answered and no more will come.
  *
  * Since: 0.1
  */

@@ -92,7 +92,7 @@ _afork_call_service_serve_concurrently (AForkCallService *self)
   GMainLoop *loop = g_main_loop_new (NULL, FALSE);
   AForkContextWakeups wakeups;
 
-  /* If a template has made the context already, it shares the wake-ups of all its forks. */
+  /* If a template has made the context, all its forks share the descriptors that wake it up. */
   _afork_context_wakeups_find (&wakeups);
   _afork_context_wakeups_renew (&wakeups);
   g_mutex_lock (&self->output_lock);

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What a worker that serves calls sends and receives. */
+/* Sending and receiving in a worker that serves calls. */
 
 #include "config.h"
 
@@ -17,28 +17,29 @@
 
 enum
 {
-  /* A call that has waited this long, in microseconds, may have been cancelled meanwhile. */
+  /* If the input was last read so long ago, in microseconds, it is read again before the next call
+   * is begun: the caller may have cancelled that. */
   STALE_AFTER = 1000,
-  /* With more calls waiting, an index of them is made. */
+  /* If more calls wait, they get an index. */
   MAX_SEARCHED = 64,
 };
 
 enum
 {
-  /* With more than this left to be sent, in bytes, who sends waits. */
+  /* With more than this left to send, in bytes, a thread that sends waits. */
   MAX_UNSENT = 1024 * 1024,
   /* Answers of quick calls are gathered until there is this much, in bytes, or this much time has
    * passed, in microseconds. */
   MAX_GATHERED = 32 * 1024,
   GATHER_TIME = 1000,
-  /* After so many such times without anything gathered, nobody looks any more. */
+  /* After so many such times without an answer, the flusher sleeps. */
   MAX_IDLE_TURNS = 20,
 };
 
 /* The stream whose outbox the worker uses: a worker has one, and a fork of it must not use that. */
 static AForkCallStream *outbox_stream;
 
-/* Not by g_thread_try_new(), which ends the process where a sandbox refuses it a thread. */
+/* Without g_thread_try_new(), which ends the process if a sandbox refuses to start a thread. */
 gboolean
 _afork_call_service_start_thread (AForkCallService  *self,
                                   const char        *name,
@@ -60,7 +61,7 @@ _afork_call_service_start_thread (AForkCallService  *self,
   return TRUE;
 }
 
-/* Calls that have been begun. Those that have been answered belong to whoever has them. */
+/* Calls that have been begun. */
 
 static void
 weak_free (gpointer data)
@@ -84,7 +85,7 @@ _afork_call_service_remember (AForkCallService *self,
   g_mutex_unlock (&self->input_lock);
 }
 
-/* Nobody waits any more for a call that has been begun, if that is one of those. */
+/* Removes a call that was begun. */
 static void
 forget_call (AForkCallService *self,
              guint32           number)
@@ -141,10 +142,10 @@ _afork_call_service_flush (AForkCallService *self,
   return status;
 }
 
-/* The caller learns that blobs of it are not needed any more with the next thing that it is sent,
- * unless another thread than the one that serves has given them up: nobody knows when that sends.
- * As a blob may be given up with the lock held, who cannot have the lock leaves it to who has it.
- * If that one overlooks it, it is told with the next thing. */
+/* Notices about blobs that the worker does not need any more are sent with the next message. If
+ * another thread than the one that serves has given up a blob, the next message may be far off, and
+ * this sends the notices. A thread may give up a blob while it has the lock, so this leaves them to
+ * the thread that has it. If that thread misses them, they go with the next message. */
 static void
 notify_given_up (AForkCallService *self)
 {
@@ -176,8 +177,8 @@ _afork_call_service_unlock_output (AForkCallService *self)
   notify_given_up (self);
 }
 
-/* Many quick calls are answered together. As nobody knows whether the next one will be quick, this
- * thread sees to it that no answer waits for long. */
+/* The flusher. Answers to quick calls are sent together, but the next call may not be quick: this
+ * thread sends what has waited for GATHER_TIME. */
 static gpointer
 flush_thread (gpointer data)
 {
@@ -207,7 +208,8 @@ flush_thread (gpointer data)
   return NULL;
 }
 
-/* False if there can be no thread that does so. */
+/* Has the flusher send what is gathered. Returns FALSE if its thread cannot be started. The output
+ * is locked. */
 static gboolean
 flush_later (AForkCallService *self)
 {
@@ -223,9 +225,9 @@ flush_later (AForkCallService *self)
   return self->gathering;
 }
 
-/* What this process has gathered is not to be lost with it: it is in the outbox, or is sent at
- * once. But where many calls are served, they are not held up for descriptors that the kernel takes
- * later. */
+/* Keeps what is gathered from being lost if the process crashes: puts it into the outbox, or sends
+ * it at once. A worker that serves many calls does not wait while the kernel takes no more
+ * descriptors. */
 static void
 keep_gathered (AForkCallService *self)
 {
@@ -240,8 +242,8 @@ keep_gathered (AForkCallService *self)
     _afork_call_service_flush (self, TRUE);
 }
 
-/* What was gathered leaves at once, or, where the main context is iterated for calls, when it does
- * so next. */
+/* Sends what is gathered: at once, or in a moment if more quick calls wait. A worker that serves
+ * many calls sends it when it iterates its main context next. */
 static void
 send_gathered (AForkCallService *self)
 {
@@ -345,7 +347,7 @@ _afork_call_service_answer (gpointer      data,
   _afork_call_service_unlock_output (self);
 }
 
-/* Runs in a child that the worker forks: the child sends nothing of what the worker has gathered.
+/* An atfork handler: a child that the worker forks must not send what the worker has gathered.
  * Async-signal-safe. */
 static void
 forked_cb (void)
@@ -353,6 +355,7 @@ forked_cb (void)
   _afork_call_stream_forget_outbox (outbox_stream);
 }
 
+/* Uses the outbox that the caller has sent. */
 static void
 use_outbox (AForkCallService *self)
 {
@@ -388,7 +391,7 @@ answer_cancelled (AForkCallService *self,
   afork_call_return_error (call, error);
 }
 
-/* Most calls are never searched for, so that costs them nothing. */
+/* Makes the index, which most workers never need. */
 static void
 index_waiting (AForkCallService *self)
 {
@@ -435,7 +438,6 @@ unlink_waiting (AForkCallService *self,
     g_clear_pointer (&self->waiting_index, g_hash_table_unref);
 }
 
-/* The next call, or NULL. */
 AForkCall *
 _afork_call_service_take_waiting (AForkCallService *self)
 {
@@ -446,7 +448,7 @@ _afork_call_service_take_waiting (AForkCallService *self)
   return call;
 }
 
-/* Calls that are cancelled are added to CANCELLED. */
+/* Takes MESSAGE. Adds calls that it cancels to CANCELLED. */
 static void
 take_message (AForkCallService *self,
               AForkCallMessage *message,
@@ -478,7 +480,7 @@ take_message (AForkCallService *self,
     }
 }
 
-/* Takes what has been read with STATUS. */
+/* Takes all messages that have been read. STATUS is that of the read. */
 static void
 take_messages (AForkCallService      *self,
                AForkCallStreamStatus  status,
@@ -526,7 +528,7 @@ _afork_call_service_read (AForkCallService *self,
                           GPtrArray        *cancelled)
 {
   read_once (self, wait, cancelled);
-  /* Reading stops at a descriptor. What came behind the outbox is to be known as well. */
+  /* Reading stops after a descriptor. The outbox is one, so this reads what follows it. */
   if (!self->ended && _afork_call_stream_has_new_outbox (self->stream))
     read_once (self, FALSE, cancelled);
 }
@@ -544,7 +546,7 @@ _afork_call_service_cancel (AForkCallService *self,
       if (_afork_call_is_begun (call))
         {
           _afork_call_cancel (call);
-          /* Nobody waits for it any more, nor does the end. */
+          /* The service does not wait for its answer when it ends. */
           forget_call (self, _afork_call_get_number (call));
         }
       else

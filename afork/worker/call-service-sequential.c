@@ -11,14 +11,14 @@
 
 enum
 {
-  /* With more calls than this received and not begun, no more are received ahead. */
+  /* While more calls than this wait, the listener receives no more. */
   MAX_AHEAD = 1024,
-  /* Answers of calls that take less than this, in microseconds, are gathered while more calls
+  /* The answer to a call that takes less than this, in microseconds, is gathered if more calls
    * wait. */
   QUICK = 100,
 };
 
-/* Listening meanwhile. */
+/* Receiving while a call is served. */
 
 static gpointer
 listen_thread (gpointer data)
@@ -45,7 +45,7 @@ listen_thread (gpointer data)
 
       cancelled = g_ptr_array_new_with_free_func (g_object_unref);
       _afork_call_service_read (self, FALSE, cancelled);
-      /* The caller has gone, or at least does not care. */
+      /* The caller has closed the socket, and does not want the answer. */
       if (self->ended && (entry.revents & G_IO_HUP) != 0 && self->current != NULL)
         g_ptr_array_add (cancelled, g_object_ref (self->current));
       g_mutex_unlock (&self->input_lock);
@@ -78,7 +78,7 @@ _afork_call_service_listen (gpointer   data,
 
 /* Serving. */
 
-/* What would otherwise go with an answer. */
+/* Sends notices about segments before waiting for a call. They usually go with an answer. */
 static void
 send_segment_notices (AForkCallService *self)
 {
@@ -91,7 +91,7 @@ send_segment_notices (AForkCallService *self)
   _afork_call_service_unlock_output (self);
 }
 
-/* The next call to be served, as `current`, or NULL if there will be none. */
+/* Waits for the next call and makes it `current`. Returns NULL if there will be none. */
 static AForkCall *
 next_call (AForkCallService *self)
 {
@@ -111,7 +111,7 @@ next_call (AForkCallService *self)
   return self->current;
 }
 
-/* Decides whether the answer to the call that is served now may wait for the next one's. */
+/* Decides whether the answer to the call that is served now may wait for the answer to the next. */
 static void
 measure (AForkCallService *self)
 {

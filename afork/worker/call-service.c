@@ -32,11 +32,11 @@ static const AForkCallResponder sequential_responder = {
 
 /**
  * afork_worker_emit:
- * @event: what to tell; a floating value is taken
+ * @event: the event; a floating value is taken
  *
- * Tells the caller about something that belongs to no call: [signal@AFork.Rpc::event] is emitted
- * there. Only in a worker that serves calls; from any thread. An event over 1 GiB is dropped, with
- * a warning. A caller that does not read makes this wait.
+ * Sends the caller an event that belongs to no call: [signal@AFork.Rpc::event] is emitted there.
+ * Only a worker that serves calls may call this, from any thread. An event over 1 GiB is dropped,
+ * with a warning. If the caller does not read, this function waits.
  *
  * Since: 0.1
  */
@@ -52,8 +52,8 @@ afork_worker_emit (GVariant *event)
   _afork_call_service_send_value (the_service, AFORK_CALL_FRAME_EVENT, 0, value);
 }
 
-/* A worker that exits in the middle of a call has sent what it has sent until then. A child that it
- * has made exits without that; and where a thread is just sending, nobody waits for it. */
+/* An exit handler: if the function calls exit(), sends what is gathered until then. Does nothing in
+ * a child that the worker has forked, and does not wait for another thread that is sending. */
 static void
 exit_cb (void)
 {
@@ -67,7 +67,7 @@ exit_cb (void)
   g_mutex_unlock (&self->output_lock);
 }
 
-/* Has the caller told why there will be no calls, and ends the process. */
+/* Tells the caller that the worker cannot serve calls because of ERROR, and ends the process. */
 G_GNUC_NORETURN static void
 refuse (AForkCallService *self,
         const GError     *error)
@@ -78,8 +78,8 @@ refuse (AForkCallService *self,
   _exit (EXIT_FAILURE);
 }
 
-/* Returns if all calls were served that came. Else the caller learns why not from what this process
- * last wrote: it is not known whether it listens, or could be told. */
+/* Returns if all calls were served. Otherwise prints the reason to standard error and ends the
+ * process: messages may not reach the caller any more, but it quotes standard error. */
 static void
 report_fault (AForkCallService *self)
 {
@@ -88,7 +88,7 @@ report_fault (AForkCallService *self)
   if (self->fault == NULL && self->send_fault == NULL)
     return;
 
-  /* Also where the text finds no room in a file, the caller learns of an exit, not of a signal. */
+  /* Even if standard error is a file that cannot grow, the process exits, and no signal ends it. */
   afork_size_signal_hold (&held);
   g_printerr ("Calls cannot be served any more: %s\n",
               self->fault != NULL ? self->fault : self->send_fault);
@@ -97,6 +97,7 @@ report_fault (AForkCallService *self)
   _exit (EXIT_FAILURE);
 }
 
+/* Returns the function NAME. If there is none, ends the process. */
 static gpointer
 find_function (AForkCallService *self,
                const char       *name)
@@ -115,7 +116,7 @@ find_function (AForkCallService *self,
   return function;
 }
 
-/* NULL if there is to be none, which is an empty name. */
+/* Does the same, but returns NULL for an empty name. */
 static gpointer
 find_optional_function (AForkCallService *self,
                         const char       *name)
@@ -123,7 +124,7 @@ find_optional_function (AForkCallService *self,
   return *name != '\0' ? find_function (self, name) : NULL;
 }
 
-/* The first message says what is served. Returns the init-function, if there is one. */
+/* Waits for the first message, which names the functions. Returns the init-function, or NULL. */
 static AForkCallInitFunc
 await_setup (AForkCallService *self)
 {
@@ -142,7 +143,7 @@ await_setup (AForkCallService *self)
     }
   while (status == AFORK_CALL_STREAM_BUSY);
 
-  /* The caller has gone, or never wanted anything. */
+  /* The caller has exited, or has closed the socket without a call. */
   if (status == AFORK_CALL_STREAM_END)
     _exit (EXIT_SUCCESS);
   if (status == AFORK_CALL_STREAM_FAILED)
@@ -150,7 +151,7 @@ await_setup (AForkCallService *self)
   if (message.kind != AFORK_CALL_FRAME_SETUP || message.number != AFORK_CALL_WIRE_VERSION)
     {
       error = g_error_new (AFORK_ERROR, AFORK_ERROR_PROTOCOL,
-                           _("The worker serves calls by another version of the protocol"));
+                           _("The worker uses another version of the protocol for calls"));
       refuse (self, error);
     }
 
@@ -171,8 +172,8 @@ await_setup (AForkCallService *self)
   return (AForkCallInitFunc) find_optional_function (self, message.string[1]);
 }
 
-/* If a call came already, and the caller is to be told at once that it is begun, both leave
- * together. */
+/* Tells the caller that the worker serves calls now. If a call has come already, and BEGUN will be
+ * sent for it, both are sent together. */
 static void
 notify_started (AForkCallService *self)
 {
@@ -194,11 +195,12 @@ notify_started (AForkCallService *self)
 /**
  * afork_worker_serve_calls: (skip)
  * @socket: the worker's socket
- * @items: (array length=n_items): what was queued for the function
- * @n_items: how many
+ * @items: (array length=n_items): the items that were queued for the function
+ * @n_items: the number of items
  *
- * The function that an [class@AFork.Rpc] runs in its process: serves calls until no more will come
- * and all are answered. A worker whose modules are not linked with the library loads it for this.
+ * The function that an [class@AFork.Rpc] runs in its process. It serves calls until no more will
+ * come and all are answered. A worker whose modules are not linked with the library loads it for
+ * this.
  *
  * Since: 0.1
  */

@@ -15,17 +15,17 @@ typedef enum
 {
   ANSWERED_NOT,
   ANSWERED,
-  ANSWERED_FOR,                 /* by the library, in the function's place */
+  ANSWERED_FOR,                 /* by the library, instead of the function */
 } Answered;
 
 /**
  * AForkCall:
  *
- * A call, as the worker that serves it sees it.
+ * A call in the worker that serves it.
  *
- * A worker's function gets one with each call that the caller makes through an [class@AFork.Rpc].
- * It tells what came with the arguments, and takes what is to go back: progress at any time, then
- * the answer, which is given once. A second answer is ignored, with a warning.
+ * A worker's function gets one for each call that the caller makes through an [class@AFork.Rpc]. It
+ * has the descriptors and blobs that came with the arguments. The function reports progress with it
+ * at any time, and then answers it once. A second answer is ignored, with a warning.
  *
  * The methods may be called from any thread.
  *
@@ -157,20 +157,20 @@ _afork_call_cancel (AForkCall *self)
   g_set_object (&cancellable, self->cancellable);
   g_mutex_unlock (&self->lock);
 
-  /* Handlers of it may use the call. */
+  /* Without the lock: handlers of the cancellable may use the call. */
   if (cancellable != NULL)
     g_cancellable_cancel (cancellable);
 }
 
-/* Nobody can listen for the cancellation of the call. So it fails, and its function finds it
- * cancelled. ERROR is why. */
+/* The service cannot receive while the call is served, because of ERROR. Fails the call with it,
+ * and cancels the call for the function. */
 static void
 fail_not_listening (AForkCall    *self,
                     const GError *error)
 {
   g_autoptr(GError) explained = g_error_copy (error);
 
-  g_prefix_error (&explained, "%s ", _("A call that can be cancelled has to be listened to."));
+  g_prefix_error (&explained, "%s ", _("The worker cannot receive the cancellation of a call."));
   if (g_atomic_int_compare_and_exchange (&self->answered, ANSWERED_NOT, ANSWERED_FOR))
     self->responder->answer (self->data, self->number, NULL, NULL, NULL, explained);
   _afork_call_cancel (self);
@@ -180,8 +180,9 @@ fail_not_listening (AForkCall    *self,
  * afork_call_get_fds:
  * @self: a call
  *
- * Returns the descriptors that came with the call: those of [property@AFork.Job:fds], in the same
- * order. A handle (`h`) in the arguments is an index into them. They are closed with the call.
+ * Returns the descriptors that came with the call, those of [property@AFork.Job:fds], in the same
+ * order. A handle (`h`) in the arguments is an index into them. They are closed when the call is
+ * finalized.
  *
  * Returns: (transfer none) (nullable): the descriptors, or `NULL` if none came
  *
@@ -198,10 +199,10 @@ afork_call_get_fds (AForkCall *self)
 /**
  * afork_call_get_blobs:
  * @self: a call
- * @n_blobs: (out): how many there are
+ * @n_blobs: (out): the number of blobs
  *
  * Returns the blobs that came with the call, those of [method@AFork.Job.add_blob], in the same
- * order. They are valid as long as somebody has a reference to them.
+ * order. They are valid as long as there is a reference to them.
  *
  * Returns: (transfer none) (array length=n_blobs) (nullable): the blobs, or `NULL` if none came
  *
@@ -222,14 +223,14 @@ afork_call_get_blobs (AForkCall *self,
  * afork_call_get_cancellable:
  * @self: a call
  *
- * Returns what is cancelled when the caller does not want the answer any more: it has cancelled the
- * call, or its time is up. The function may look at it from time to time, or give it to what it
- * calls, and then answer soon: whatever it answers is ignored.
+ * Returns a cancellable that is cancelled when the caller does not want the answer any more: it has
+ * cancelled the call, or the time limit of the call has passed. The function may check it from time
+ * to time, or pass it on to functions that it calls, and should then answer soon. Any answer is
+ * ignored then.
  *
- * A worker that serves one call after the other starts a thread when this is called first, for
- * somebody has to listen to the caller meanwhile; the cancellable is then cancelled by that thread.
- * If no thread can be started, the call fails with an error that says so, and the cancellable is
- * cancelled.
+ * In a worker that serves one call after the other, the first call of this starts a thread, which
+ * receives messages of the caller meanwhile, and cancels the cancellable. If the thread cannot be
+ * started, the call fails with an error that says so, and the cancellable is cancelled.
  *
  * Returns: (transfer none): a cancellable
  *
@@ -261,14 +262,14 @@ afork_call_get_cancellable (AForkCall *self)
 /**
  * afork_call_report:
  * @self: a call
- * @progress: how far it is; a floating value is taken
+ * @progress: the progress to report; a floating value is taken
  *
- * Tells the caller about the progress of the call: [signal@AFork.Job::progress] is emitted there,
- * if the call was made with a job. After the answer, this does nothing. A value over 1 GiB is
- * dropped, with a warning.
+ * Reports progress of the call to the caller, where [signal@AFork.Job::progress] is emitted if the
+ * call was made with a job. After the answer, this does nothing. A value over 1 GiB is dropped,
+ * with a warning.
  *
- * What a worker reports, emits and answers arrives in the order in which it did. A caller that does
- * not read makes this wait.
+ * Progress, events and answers arrive in the order in which the worker sends them. If the caller
+ * does not read, this function waits.
  *
  * Since: 0.1
  */
@@ -289,12 +290,12 @@ afork_call_report (AForkCall *self,
 /**
  * afork_call_add_result_blob:
  * @self: a call
- * @blob: bytes, which are not to be changed any more
+ * @blob: bytes, which must not change any more
  *
- * Has @blob go to the caller beside the result; see [method@AFork.Job.get_result_blobs]. At most
- * 1024 go with one answer; they are added before the answer is given, and do not go with an error.
+ * Adds @blob to the result: see [method@AFork.Job.get_result_blobs]. A result may have 1024 blobs.
+ * They must be added before the answer, and are not sent with an error.
  *
- * Returns: its index, from 0
+ * Returns: the index of the blob, from 0
  *
  * Since: 0.1
  */
@@ -317,7 +318,7 @@ afork_call_add_result_blob (AForkCall *self,
   return index;
 }
 
-/* Whether the answer that is about to be given is the first. */
+/* Returns whether this is the first answer, which is then sent. Warns about a second. */
 static gboolean
 begin_answer (AForkCall *self)
 {
@@ -334,9 +335,10 @@ begin_answer (AForkCall *self)
  * afork_call_return_value:
  * @self: a call
  * @value: (nullable): the result; a floating value is taken, and `NULL` is `()`
- * @fds: (nullable): descriptors that go with it; a handle (`h`) in @value is an index into them
+ * @fds: (nullable): descriptors to send with @value; a handle (`h`) in it is an index into them
  *
- * Answers the call. What is too large for a message answers it with `G_IO_ERROR_MESSAGE_TOO_LARGE`.
+ * Answers the call with a result. If the result is too large for a message, the answer is
+ * `G_IO_ERROR_MESSAGE_TOO_LARGE`.
  *
  * Since: 0.1
  */
@@ -360,9 +362,9 @@ afork_call_return_value (AForkCall   *self,
  * @self: a call
  * @error: why there is no result
  *
- * Answers the call with an error. The caller gets it with its domain, code and message, if it knows
- * the domain; else as `AFORK_ERROR_FAILED` with the message. Another text stands for one of 5 MiB
- * or more.
+ * Answers the call with an error. The caller gets its domain, code and message if it knows the
+ * domain, else `AFORK_ERROR_FAILED` with the message. A message of 5 MiB or more is replaced by
+ * another.
  *
  * Since: 0.1
  */
