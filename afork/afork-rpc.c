@@ -3,13 +3,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* The class: the way to its worker, making calls, and closing. The calls that wait and those that
- * the worker has are in calls/rpc-calls.c. */
-
 #include "config.h"
 
 #include "afork-rpc.h"
-#include "afork-rpc-private.h"
 
 #include "afork-error.h"
 #include "afork-process-private.h"
@@ -19,16 +15,63 @@
 #include "base/i18n.h"
 #include "base/task.h"
 #include "base/turn.h"
+#include "calls/rpc-calls.h"
+#include "calls/worker-link.h"
 #include "process/blocking-call.h"
 
-/* A blocking call of an RPC object: AForkBlockingCall has the process served in another context,
- * and this the way to its worker, too. */
+/* What becomes of the object, from the worker's start to its end.
+ *
+ *     NEW ── it is constructed ──> OPEN ── close_async() ──> CLOSING
+ *      │                            │ │                       │ │
+ *      │                            │ └── the worker ends ────┤ │
+ *      │                            │                         v │
+ *      v                            │                      EXITED
+ *   REFUSED                         │       calls end, closed │ │
+ *                                   │              is emitted v v
+ *                                   └── it is disposed of ─> CLOSED
+ *
+ * REFUSED: the object got no worker, and belongs to no main context.
+ */
+typedef enum
+{
+  AFORK_RPC_STATE_NEW,
+  AFORK_RPC_STATE_OPEN,         /* it accepts calls */
+  AFORK_RPC_STATE_CLOSING,      /* it accepts no more calls, and the worker is to exit after them */
+  AFORK_RPC_STATE_EXITED,       /* the worker has ended; calls that are left end now */
+  AFORK_RPC_STATE_CLOSED,       /* AForkRpc::closed has been emitted, or never will be */
+  AFORK_RPC_STATE_REFUSED,
+} AForkRpcState;
+
+struct _AForkRpc
+{
+  GObject          parent_instance;
+  AForkContext    *context;         /* NULL until the object is constructed */
+
+  AForkProcess    *process;
+  char            *function;
+  char            *init_function;
+  char            *done_function;
+  gboolean         concurrent;
+  gboolean         die_with_parent;
+  gboolean         forward_stderr;
+  gboolean         trusted;
+
+  AForkRpcState    state;
+  AForkWorkerLink *link;            /* NULL if there is no worker, and once disposed of */
+  AForkRpcCalls    calls;
+  GError          *failure;         /* why no call can be answered any more, or NULL */
+  GQueue           close_tasks;     /* of GTask: see _afork_task_queue_push() */
+  AForkWaiter     *pending_end;     /* goes on with ending calls and close_tasks; or NULL */
+};
+
+/* A blocking call of an RPC object. AForkBlockingCall moves the process to the context of the
+ * blocking call; this also moves the worker link there. */
 typedef struct
 {
   AForkBlockingCall base;
   AForkHold        *hold;     /* of the object's own context */
   AForkWorkerLink  *link;
-  AForkContext     *context;  /* where it was served before */
+  AForkContext     *context;  /* the link's context before the blocking call */
 } AForkRpcBlockingCall;
 
 enum
@@ -102,7 +145,63 @@ static guint signals[N_SIGNALS];
 
 G_DEFINE_FINAL_TYPE (AForkRpc, afork_rpc, G_TYPE_OBJECT)
 
-/* Holding its context. */
+/* The state. */
+
+static const char *
+get_state_name (AForkRpcState state)
+{
+  static const char *const names[] = {
+    [AFORK_RPC_STATE_NEW] = "new",
+    [AFORK_RPC_STATE_OPEN] = "open",
+    [AFORK_RPC_STATE_CLOSING] = "closing",
+    [AFORK_RPC_STATE_EXITED] = "exited",
+    [AFORK_RPC_STATE_CLOSED] = "closed",
+    [AFORK_RPC_STATE_REFUSED] = "refused",
+  };
+
+  return names[state];
+}
+
+static gboolean
+is_step (AForkRpcState from,
+         AForkRpcState to)
+{
+  switch (to)
+    {
+    case AFORK_RPC_STATE_OPEN:
+    case AFORK_RPC_STATE_REFUSED:
+      return from == AFORK_RPC_STATE_NEW;
+    case AFORK_RPC_STATE_CLOSING:
+      return from == AFORK_RPC_STATE_OPEN;
+    case AFORK_RPC_STATE_EXITED:
+      return from == AFORK_RPC_STATE_OPEN || from == AFORK_RPC_STATE_CLOSING;
+    case AFORK_RPC_STATE_CLOSED:
+      return from >= AFORK_RPC_STATE_OPEN && from <= AFORK_RPC_STATE_EXITED;
+    case AFORK_RPC_STATE_NEW:
+    default:
+      return FALSE;
+    }
+}
+
+static void
+set_state (AForkRpc      *self,
+           AForkRpcState  state)
+{
+  g_assert (is_step (self->state, state));
+
+  g_debug ("RPC object of “%s”: was %s, is %s", self->function, get_state_name (self->state),
+           get_state_name (state));
+  self->state = state;
+}
+
+/* Whether there is no worker, or none any more. */
+static gboolean
+has_exited (AForkRpc *self)
+{
+  return self->state >= AFORK_RPC_STATE_EXITED;
+}
+
+/* The main context. */
 
 static GError *
 new_hold_error (AForkRpc *self)
@@ -116,8 +215,8 @@ new_hold_error (AForkRpc *self)
                       self->function);
 }
 
-/* Each public function that does something to the object begins with this: holds its main context.
- * NULL and an error if another thread may use that. */
+/* Holds the main context of the object. Each public function that changes the object begins with
+ * this. Returns NULL and sets ERROR if another thread may use the context. */
 static AForkHold *
 hold_context (AForkRpc  *self,
               GError   **error)
@@ -131,11 +230,11 @@ hold_context (AForkRpc  *self,
 
 /* Signals. */
 
-void
-_afork_rpc_emit_event (AForkRpc *self,
-                       GVariant *event)
+static void
+event_cb (GObject  *owner,
+          GVariant *event)
 {
-  g_signal_emit (self, signals[SIGNAL_EVENT], 0, event);
+  g_signal_emit (owner, signals[SIGNAL_EVENT], 0, event);
 }
 
 static void
@@ -144,7 +243,7 @@ emit_closed (AForkRpc *self)
   g_signal_emit (self, signals[SIGNAL_CLOSED], 0);
 }
 
-/* The end of the worker, and what is pending then. */
+/* The end of the worker, and of what is pending then: calls and close_tasks. */
 
 static void
 return_task (AForkRpc *self,
@@ -156,8 +255,8 @@ return_task (AForkRpc *self,
     g_task_return_boolean (task, TRUE);
 }
 
-/* Answers those that wait for the end, the first in any case, and others for one turn. True if none
- * are left. */
+/* Returns close_tasks: the first one in any case, and more for one turn. Returns true if none are
+ * left. */
 static gboolean
 return_closed (AForkRpc *self)
 {
@@ -178,7 +277,8 @@ return_closed (AForkRpc *self)
   return g_queue_is_empty (&self->close_tasks);
 }
 
-/* What is pending, in order. True if nothing is left. */
+/* Ends calls, emits AForkRpc::closed, and returns close_tasks, for one turn. Returns true if
+ * nothing is left. */
 static gboolean
 end_for_turn (AForkRpc *self)
 {
@@ -187,52 +287,52 @@ end_for_turn (AForkRpc *self)
   error = self->failure != NULL
     ? g_error_copy (self->failure)
     : g_error_new (AFORK_ERROR, AFORK_ERROR_EXITED, _("The worker exited without an answer"));
-  if (!_afork_rpc_fail_calls (self, error))
+  if (!_afork_rpc_calls_fail (&self->calls, error))
     return FALSE;
 
-  if (self->closed_due)
+  if (self->state == AFORK_RPC_STATE_EXITED)
     {
-      self->closed_due = FALSE;
+      set_state (self, AFORK_RPC_STATE_CLOSED);
       emit_closed (self);
     }
-  return !self->exited || return_closed (self);
+  return !has_exited (self) || return_closed (self);
 }
 
 static gboolean
 has_pending (AForkRpc *self)
 {
-  return self->waiting.length > 0 || self->in_flight.n_taken > 0
-    || (self->exited && self->close_tasks.length > 0);
+  return _afork_rpc_calls_has_any (&self->calls)
+    || (has_exited (self) && self->close_tasks.length > 0);
 }
 
-/* Where to go on. What is pending has to be told in contexts of its own in any case, and that of
- * the object may have gone. */
+/* The main context in which to go on: the link's, or if that is gone, the one of something that is
+ * pending. Callbacks are called in their own contexts in any case. */
 static GMainContext *
 get_context (AForkRpc *self)
 {
-  AForkPendingCall *call = _afork_pending_table_peek_oldest (&self->in_flight);
   GMainContext *context = NULL;
 
   if (self->link != NULL)
     context = _afork_context_peek (_afork_worker_link_get_context (self->link));
   if (context != NULL)
     return context;
-  if (call == NULL)
-    call = g_queue_peek_head (&self->waiting);
-  if (call != NULL)
-    return call->context;
+  context = _afork_rpc_calls_peek_context (&self->calls);
+  if (context != NULL)
+    return context;
   if (self->close_tasks.length > 0)
     return g_task_get_context (g_queue_peek_head (&self->close_tasks));
 
   return _afork_get_thread_context ();
 }
 
+static void end_pending (AForkRpc *self);
+
 static void
 pending_end_cb (gpointer data)
 {
   g_autoptr(AForkRpc) self = g_object_ref (data);
 
-  _afork_rpc_end_pending (self);
+  end_pending (self);
 }
 
 static void
@@ -245,19 +345,21 @@ go_on_later (AForkRpc *self)
   g_clear_pointer (&old, _afork_waiter_end);
 }
 
-void
-_afork_rpc_end_pending (AForkRpc *self)
+/* No call can be answered any more. Ends what is pending, for one turn now, and the rest as the
+ * context is iterated. */
+static void
+end_pending (AForkRpc *self)
 {
   g_autoptr(AForkRpc) kept G_GNUC_UNUSED = g_object_ref (self);
 
-  /* A handler may iterate the context, and wait there for what is still pending. */
+  /* The waiter comes first: a handler may iterate the context and wait there for another call. */
   if (has_pending (self))
     go_on_later (self);
   if (end_for_turn (self))
     g_clear_pointer (&self->pending_end, _afork_waiter_end);
 }
 
-/* Has that go on in the context in which the worker is served now. */
+/* Goes on with that in the context in which the worker is served now. */
 static void
 move_pending (AForkRpc *self)
 {
@@ -265,35 +367,57 @@ move_pending (AForkRpc *self)
     go_on_later (self);
 }
 
-/* The worker has ended, because of ERROR, or properly. */
+/* The worker cannot serve because of ERROR, which is taken. */
+static void
+refused_cb (GObject *owner,
+            GError  *error)
+{
+  AForkRpc *self = AFORK_RPC (owner);
+
+  if (self->failure == NULL)
+    self->failure = error;
+  else
+    g_error_free (error);
+  end_pending (self);
+}
+
+static const AForkRpcCallsFuncs calls_funcs = {
+  .event = event_cb,
+  .refused = refused_cb,
+};
+
+/* The worker has ended because of ERROR, or properly if that is NULL. */
 static void
 handle_worker_end (AForkRpc     *self,
                    const GError *error)
 {
   if (self->failure == NULL && error != NULL)
     self->failure = g_error_copy (error);
-  if (!self->exited)
-    self->closed_due = TRUE;
-  self->exited = TRUE;
-  self->lost = self->set_up;
-  _afork_rpc_end_pending (self);
+  if (!has_exited (self))
+    {
+      set_state (self, AFORK_RPC_STATE_EXITED);
+      _afork_rpc_calls_end (&self->calls);
+    }
+  end_pending (self);
 }
 
-/* Nothing leads to the worker any more, for the reason that MESSAGE tells. */
+/* The object has been disposed of, and has no link to its worker any more. */
 static void
-give_up (AForkRpc   *self,
-         const char *message)
+close_disposed (AForkRpc *self)
 {
   if (self->failure == NULL)
-    self->failure = g_error_new_literal (AFORK_ERROR, AFORK_ERROR_CLOSED, message);
-  self->exited = TRUE;
+    self->failure = g_error_new_literal (AFORK_ERROR, AFORK_ERROR_CLOSED,
+                                         _("The object that calls go through has been disposed "
+                                           "of"));
+  if (!has_exited (self))
+    set_state (self, AFORK_RPC_STATE_CLOSED);
 
   /* No handler can be called now. */
   if (has_pending (self))
     go_on_later (self);
 }
 
-/* The way to the worker. */
+/* The worker link. */
 
 static void
 room_cb (AForkWorkerLink *link,
@@ -301,7 +425,7 @@ room_cb (AForkWorkerLink *link,
 {
   g_autoptr(AForkRpc) self = g_object_ref (data);
 
-  _afork_rpc_send_waiting (self);
+  _afork_rpc_calls_send_waiting (&self->calls);
 }
 
 static void
@@ -309,7 +433,9 @@ sent_cb (AForkWorkerLink *link,
          guint64          n_sent,
          gpointer         data)
 {
-  _afork_rpc_note_sent (data, n_sent);
+  AForkRpc *self = data;
+
+  _afork_rpc_calls_note_sent (&self->calls, n_sent);
 }
 
 static gboolean
@@ -318,7 +444,9 @@ message_cb (AForkWorkerLink   *link,
             gpointer           data,
             GError           **error)
 {
-  return _afork_rpc_receive (data, message, error);
+  AForkRpc *self = data;
+
+  return _afork_rpc_calls_receive (&self->calls, message, error);
 }
 
 static void
@@ -328,7 +456,7 @@ resume_cb (AForkWorkerLink *link,
   g_autoptr(AForkRpc) self = g_object_ref (data);
 
   if (self->failure != NULL)
-    _afork_rpc_end_pending (self);
+    end_pending (self);
 }
 
 static void
@@ -394,7 +522,17 @@ end_blocking (AForkRpc             *self,
 
 /* The object. */
 
-/* Nobody is to be called in the other thread. */
+/* The object got no worker because of ERROR, which is taken. */
+static void
+refuse (AForkRpc *self,
+        GError   *error)
+{
+  self->failure = error;
+  self->context = _afork_context_ref_nowhere ();
+  set_state (self, AFORK_RPC_STATE_REFUSED);
+}
+
+/* Another thread may use the main context of the process, or the one of this thread. */
 static void
 refuse_context (AForkRpc *self)
 {
@@ -404,13 +542,11 @@ refuse_context (AForkRpc *self)
     g_critical ("An object for calls belongs to the thread-default main context in which it was "
                 "made, as its process does, and another thread uses that: this thread needs one of "
                 "its own, see g_main_context_push_thread_default()");
-  self->failure = is_lost ? _afork_atfork_new_error () : new_hold_error (self);
-  self->context = _afork_context_ref_nowhere ();
-  self->refused = TRUE;
-  self->exited = TRUE;
+  refuse (self, is_lost ? _afork_atfork_new_error () : new_hold_error (self));
 }
 
-/* The usual title of a process that is run tells what is run. Here that is the same for all. */
+/* Sets the title of the process to the function that answers calls, unless the program has set one.
+ * The usual title would name the library's function that serves calls, which is always the same. */
 static void
 set_title (AForkRpc *self)
 {
@@ -419,6 +555,33 @@ set_title (AForkRpc *self)
 
   if (g_strcmp0 (afork_process_get_title (self->process), usual) == 0)
     afork_process_set_title (self->process, self->function);
+}
+
+/* Makes the link to the worker, which runs the process. */
+static void
+start (AForkRpc *self)
+{
+  const gboolean can_pass_fds =
+    afork_runtime_get_can_pass_fds (afork_process_get_runtime (self->process));
+  const AForkRpcCallsSetup setup = {
+    .function = self->function,
+    .init_function = self->init_function,
+    .done_function = self->done_function,
+    .concurrent = self->concurrent,
+    .trusted = self->trusted,
+    .can_pass_fds = can_pass_fds,
+  };
+
+  /* A process that was run before is left alone, and calls fail with that reason. */
+  if (_afork_process_can_prepare (self->process))
+    {
+      set_title (self);
+      if (self->die_with_parent && can_pass_fds)
+        afork_process_set_die_with_parent (self->process, TRUE);
+    }
+  set_state (self, AFORK_RPC_STATE_OPEN);
+  self->link = _afork_worker_link_new (self->process, self->forward_stderr, &link_events, self);
+  _afork_rpc_calls_set_link (&self->calls, self->link, &setup);
 }
 
 static void
@@ -432,10 +595,9 @@ afork_rpc_constructed (GObject *object)
   G_OBJECT_CLASS (afork_rpc_parent_class)->constructed (object);
   if (self->process == NULL || self->function == NULL)
     {
-      self->context = _afork_context_ref_nowhere ();
-      self->refused = TRUE;
       g_critical ("Calls need a process and a function to be made to");
-      give_up (self, _("Calls need a process and a function to be made to"));
+      refuse (self, g_error_new_literal (AFORK_ERROR, AFORK_ERROR_CLOSED,
+                                         _("Calls need a process and a function to be made to")));
       return;
     }
 
@@ -448,18 +610,10 @@ afork_rpc_constructed (GObject *object)
     }
 
   self->context = g_steal_pointer (&context);
-  /* One that was run before is left alone, and calls fail for that. */
-  if (_afork_process_can_prepare (self->process))
-    {
-      set_title (self);
-      if (self->die_with_parent
-          && afork_runtime_get_can_pass_fds (afork_process_get_runtime (self->process)))
-        afork_process_set_die_with_parent (self->process, TRUE);
-    }
-  self->link = _afork_worker_link_new (self->process, self->forward_stderr, &link_events, self);
+  start (self);
 }
 
-/* What is let go with the object. */
+/* What the object releases when it is disposed of. */
 typedef struct
 {
   AForkWorkerLink *link;
@@ -476,21 +630,22 @@ release_cb (gpointer data)
   g_free (released);
 }
 
-/* The link may be at work in another thread, so it is let go only while the context is held: with
- * our own reference, which is not to be the last in this thread. */
+/* Drops the link while the context is held, because another thread may be using the link. The
+ * reference moves along, so that this thread does not drop the last one. */
 static void
 release (AForkRpc *self)
 {
   AForkWorkerLink *link = g_steal_pointer (&self->link);
   Released *released;
 
+  _afork_rpc_calls_unset_link (&self->calls);
   /* In a fork of the program, the parent's copy is the one that counts. */
   if (_afork_context_is_lost (self->context))
     return;
 
   released = g_new0 (Released, 1);
   released->link = link;
-  released->has_unanswered = self->in_flight.n_taken > 0;
+  released->has_unanswered = _afork_rpc_calls_has_unanswered (&self->calls);
   _afork_context_run (self->context, release_cb, released);
 }
 
@@ -499,12 +654,12 @@ afork_rpc_dispose (GObject *object)
 {
   AForkRpc *self = AFORK_RPC (object);
 
-  /* Calls keep the object, so there are none, unless it is disposed of by force; what the worker
-   * still works on nobody waits for. */
+  /* Calls hold references to the object, so none are left unless a caller runs dispose. The worker
+   * may still be at calls that have ended here. */
   if (self->link != NULL)
     {
       release (self);
-      give_up (self, _("The object that calls go through has been disposed of"));
+      close_disposed (self);
     }
   g_clear_object (&self->process);
   G_OBJECT_CLASS (afork_rpc_parent_class)->dispose (object);
@@ -515,11 +670,9 @@ afork_rpc_finalize (GObject *object)
 {
   AForkRpc *self = AFORK_RPC (object);
 
-  g_assert (g_queue_is_empty (&self->waiting));
-  g_assert (g_queue_is_empty (&self->unwritten));
   g_clear_pointer (&self->pending_end, _afork_waiter_end);
-  _afork_pending_table_clear (&self->in_flight);
-  if (!self->refused)
+  _afork_rpc_calls_clear (&self->calls);
+  if (self->state != AFORK_RPC_STATE_REFUSED)
     _afork_context_remove_object (self->context);
   _afork_context_unref (self->context);
   g_clear_error (&self->failure);
@@ -558,7 +711,7 @@ afork_rpc_get_property (GObject    *object,
       g_value_set_string (value, self->init_function);
       break;
     case PROP_MAX_IN_FLIGHT:
-      g_value_set_uint (value, self->max_in_flight);
+      g_value_set_uint (value, self->calls.max_in_flight);
       break;
     case PROP_PROCESS:
       g_value_set_object (value, self->process);
@@ -784,10 +937,8 @@ afork_rpc_class_init (AForkRpcClass *klass)
 static void
 afork_rpc_init (AForkRpc *self)
 {
-  self->max_in_flight = DEFAULT_MAX_IN_FLIGHT;
-  g_queue_init (&self->waiting);
-  g_queue_init (&self->unwritten);
-  _afork_pending_table_init (&self->in_flight);
+  _afork_rpc_calls_init (&self->calls, G_OBJECT (self), &calls_funcs);
+  self->calls.max_in_flight = DEFAULT_MAX_IN_FLIGHT;
 }
 
 /* Making calls. */
@@ -798,7 +949,7 @@ find_obstacle (AForkRpc *self)
 {
   if (self->failure != NULL)
     return g_error_copy (self->failure);
-  if (self->closing || self->exited)
+  if (self->state != AFORK_RPC_STATE_OPEN)
     return g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED, _("The worker of “%s” has been closed"),
                         self->function);
   return NULL;
@@ -823,10 +974,10 @@ accept (AForkRpc         *self,
       return;
     }
 
-  _afork_rpc_add_call (self, call);
+  _afork_rpc_calls_add (&self->calls, call);
 }
 
-/* Runs JOB, which may have been run before: then that is an error, and not of the first run. */
+/* Runs JOB. A job that was run before fails, and keeps what came of its first run. */
 static void
 run_job (AForkRpc            *self,
          AForkJob            *job,
@@ -1104,21 +1255,22 @@ afork_rpc_close_async (AForkRpc            *self,
       return;
     }
 
-  self->closing = TRUE;
+  if (self->state == AFORK_RPC_STATE_OPEN)
+    set_state (self, AFORK_RPC_STATE_CLOSING);
   g_task_set_check_cancellable (task, FALSE);
-  if (self->exited && !has_pending (self) && !self->closed_due)
+  if (self->state >= AFORK_RPC_STATE_CLOSED && !has_pending (self))
     {
       return_task (self, task);
       return;
     }
 
-  /* Closing goes on; only nobody waits for it. */
+  /* The object is closed all the same; the caller only does not wait for it. */
   if (g_cancellable_is_cancelled (cancellable))
     _afork_task_return_cancelled (task);
   else
     _afork_task_queue_push (&self->close_tasks, task);
-  if (!self->exited)
-    _afork_rpc_send_waiting (self);
+  if (!has_exited (self))
+    _afork_rpc_calls_close (&self->calls);
 }
 
 /**
@@ -1291,7 +1443,7 @@ afork_rpc_get_max_in_flight (AForkRpc *self)
 {
   g_return_val_if_fail (AFORK_IS_RPC (self), 0);
 
-  return self->max_in_flight;
+  return self->calls.max_in_flight;
 }
 
 /**
@@ -1325,12 +1477,12 @@ afork_rpc_set_max_in_flight (AForkRpc *self,
     }
 
   max_in_flight = CLAMP (max_in_flight, 1, MAX_MAX_IN_FLIGHT);
-  if (self->max_in_flight == max_in_flight)
+  if (self->calls.max_in_flight == max_in_flight)
     return;
 
   g_object_ref (self);
-  self->max_in_flight = max_in_flight;
+  self->calls.max_in_flight = max_in_flight;
   g_object_notify_by_pspec (G_OBJECT (self), props[PROP_MAX_IN_FLIGHT]);
-  _afork_rpc_send_waiting (self);
+  _afork_rpc_calls_send_waiting (&self->calls);
   g_object_unref (self);
 }

@@ -116,7 +116,7 @@ cancelled_cb (gpointer data)
 {
   AForkPendingCall *call = data;
 
-  call->cancel (call, new_cancelled_error ());
+  call->cancel (call, new_cancelled_error (), call->cancel_data);
 }
 
 static AForkWaiter *
@@ -131,9 +131,11 @@ wait_for_cancellable (AForkPendingCall *call,
 
 void
 _afork_pending_call_watch (AForkPendingCall           *call,
-                           AForkPendingCallCancelFunc  cancel)
+                           AForkPendingCallCancelFunc  cancel,
+                           gpointer                    data)
 {
   call->cancel = cancel;
+  call->cancel_data = data;
   call->cancelled = wait_for_cancellable (call, call->cancellable);
   if (call->job != NULL)
     call->job_cancelled = wait_for_cancellable (call, _afork_job_get_cancellable (call->job));
@@ -156,7 +158,8 @@ timed_out_cb (gpointer data)
 
   call->cancel (call, g_error_new (AFORK_ERROR, AFORK_ERROR_TIMED_OUT,
                                    _("The job took longer than %u ms"),
-                                   afork_job_get_timeout (call->job)));
+                                   afork_job_get_timeout (call->job)),
+                call->cancel_data);
 }
 
 static void

@@ -15,7 +15,8 @@ G_DECLARE_FINAL_TYPE (AForkPendingCall, _afork_pending_call, AFORK, PENDING_CALL
 
 /* CALL is to end before the worker has answered it, with ERROR, which is to be taken. */
 typedef void (*AForkPendingCallCancelFunc) (AForkPendingCall *call,
-                                            GError           *error);
+                                            GError           *error,
+                                            gpointer          data);
 
 /* A call that was accepted, until it has ended for who made it, for whom it then is the result.
  *
@@ -43,6 +44,7 @@ struct _AForkPendingCall
   AForkJob                    *job;           /* or NULL */
   GCancellable                *cancellable;   /* or NULL */
   AForkPendingCallCancelFunc   cancel;
+  gpointer                     cancel_data;
   AForkWaiter                 *cancelled;     /* or NULL */
   AForkWaiter                 *job_cancelled; /* or NULL */
   GQueue                      *unwritten;     /* that it is in, or NULL; it is the source's */
@@ -68,7 +70,8 @@ AForkPendingCall *_afork_pending_call_new             (GObject                  
 gboolean          _afork_pending_call_is_cancelled    (AForkPendingCall            *call);
 /* Has CANCEL called, once, should it be cancelled or take too long. */
 void              _afork_pending_call_watch           (AForkPendingCall            *call,
-                                                       AForkPendingCallCancelFunc   cancel);
+                                                       AForkPendingCallCancelFunc   cancel,
+                                                       gpointer                     data);
 /* The worker could begin with it: the time limit of its job, if there is one, counts from now. */
 void              _afork_pending_call_start_limit     (AForkPendingCall            *call);
 /* The worker says that it begins now: so it counts from now. It is said once. */

@@ -3,15 +3,12 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* The calls of an RPC object: those that wait, those that the worker has, and what it sends. */
-
 #include "config.h"
 
-#include "afork-rpc-private.h"
+#include "rpc-calls.h"
 
 #include "afork-error.h"
 #include "afork-job-private.h"
-#include "afork-runtime.h"
 #include "base/i18n.h"
 #include "base/turn.h"
 #include "client/remote-error.h"
@@ -19,45 +16,85 @@
 
 enum
 {
-  /* With more than this gathered for the worker, calls wait as what they are. */
+  /* No call is added to a write buffer that has more bytes than this. */
   MAX_UNSENT = 1024 * 1024,
+  /* The part of a refusal's text that is kept, in bytes. */
+  MAX_REFUSAL = 4096,
 };
 
-/* What is kept of the text that says why a worker does not serve, in bytes. */
-enum { MAX_REFUSAL = 4096 };
+static const char *
+get_state_name (AForkRpcCallsState state)
+{
+  static const char *const names[] = {
+    [AFORK_RPC_CALLS_STATE_NEW] = "new",
+    [AFORK_RPC_CALLS_STATE_SET_UP] = "set up",
+    [AFORK_RPC_CALLS_STATE_STARTED] = "started",
+    [AFORK_RPC_CALLS_STATE_REFUSED] = "refused",
+    [AFORK_RPC_CALLS_STATE_LOST] = "lost",
+    [AFORK_RPC_CALLS_STATE_NOT_RUN] = "not run",
+  };
 
-/* Where to gather what is to be sent, or NULL. */
+  return names[state];
+}
+
+static gboolean
+is_step (AForkRpcCallsState from,
+         AForkRpcCallsState to)
+{
+  switch (to)
+    {
+    case AFORK_RPC_CALLS_STATE_SET_UP:
+    case AFORK_RPC_CALLS_STATE_NOT_RUN:
+      return from == AFORK_RPC_CALLS_STATE_NEW;
+    case AFORK_RPC_CALLS_STATE_STARTED:
+    case AFORK_RPC_CALLS_STATE_REFUSED:
+      return from == AFORK_RPC_CALLS_STATE_SET_UP;
+    case AFORK_RPC_CALLS_STATE_LOST:
+      return from >= AFORK_RPC_CALLS_STATE_SET_UP && from <= AFORK_RPC_CALLS_STATE_REFUSED;
+    case AFORK_RPC_CALLS_STATE_NEW:
+    default:
+      return FALSE;
+    }
+}
+
+static void
+set_state (AForkRpcCalls      *self,
+           AForkRpcCallsState  state)
+{
+  g_assert (is_step (self->state, state));
+
+  g_debug ("Calls of “%s”: the worker was %s, and is %s", self->setup.function,
+           get_state_name (self->state), get_state_name (state));
+  self->state = state;
+}
+
+/* The stream to the worker, or NULL if nothing can be sent. */
 static AForkCallStream *
-get_stream (AForkRpc *self)
+get_stream (AForkRpcCalls *self)
 {
   return self->link != NULL ? _afork_worker_link_get_stream (self->link) : NULL;
 }
 
 /* Sending. */
 
-static gboolean
-can_pass_fds (AForkRpc *self)
-{
-  return afork_runtime_get_can_pass_fds (afork_process_get_runtime (self->process));
-}
-
 static void
-send_setup (AForkRpc        *self,
+send_setup (AForkRpcCalls   *self,
             AForkCallStream *stream)
 {
-  const gboolean can_pass = can_pass_fds (self);
+  const AForkRpcCallsSetup *setup = &self->setup;
+  const gboolean can_pass = setup->can_pass_fds;
   const gboolean can_check = _afork_blob_memory_can_check ();
   const AForkCallFrame frame = {
     .kind = AFORK_CALL_FRAME_SETUP,
-    .flags = (self->concurrent ? AFORK_CALL_FRAME_CONCURRENT : 0)
-      | (self->trusted ? 0 : AFORK_CALL_FRAME_UNTRUSTED)
+    .flags = (setup->concurrent ? AFORK_CALL_FRAME_CONCURRENT : 0)
+      | (setup->trusted ? 0 : AFORK_CALL_FRAME_UNTRUSTED)
       | (can_check ? 0 : AFORK_CALL_FRAME_NO_MEMORY)
       | (can_pass ? 0 : AFORK_CALL_FRAME_NO_FDS),
     .number = AFORK_CALL_WIRE_VERSION,
     .string = {
-      self->function,
-      self->init_function != NULL ? self->init_function : "",
-      self->done_function != NULL ? self->done_function : "",
+      setup->function,
+      setup->init_function != NULL ? setup->init_function : "",
+      setup->done_function != NULL ? setup->done_function : "",
     },
   };
 
@@ -65,44 +102,47 @@ send_setup (AForkRpc        *self,
     _afork_call_stream_send_no_fds (stream);
   if (!can_check || !can_pass)
     _afork_call_stream_refuse_memory (stream);
-  else if (self->trusted)
+  else if (setup->trusted)
     _afork_call_stream_accept_segments (stream);
   _afork_call_stream_send (stream, &frame);
-  self->set_up = TRUE;
+  set_state (self, AFORK_RPC_CALLS_STATE_SET_UP);
 }
 
-/* A worker that is given but one call can do without. */
+/* Offers the worker an outbox before its second call. One call is faster without. */
 static void
-send_outbox (AForkRpc        *self,
+send_outbox (AForkRpcCalls   *self,
              AForkCallStream *stream)
 {
   if (self->outbox_sent || (self->waiting.length < 2 && self->in_flight.last_number == 0))
     return;
 
   self->outbox_sent = TRUE;
-  if (can_pass_fds (self))
-    _afork_call_stream_send_outbox (stream, self->concurrent ? AFORK_CALL_OUTBOX_CONCURRENT_SIZE
-                                                             : AFORK_CALL_OUTBOX_SIZE);
+  if (self->setup.can_pass_fds)
+    _afork_call_stream_send_outbox (stream,
+                                    self->setup.concurrent ? AFORK_CALL_OUTBOX_CONCURRENT_SIZE
+                                                           : AFORK_CALL_OUTBOX_SIZE);
 }
 
 /* Time limits. */
 
-/* An init-function takes its time, and that is not the jobs'. */
+/* Whether the worker could begin with a call that it has. The time that an init-function takes is
+ * not part of the time of any call. */
 static gboolean
-can_begin (AForkRpc *self)
+can_begin (AForkRpcCalls *self)
 {
-  return self->started || self->init_function == NULL;
+  return self->state == AFORK_RPC_CALLS_STATE_STARTED || self->setup.init_function == NULL;
 }
 
-/* A sequential worker can begin with a call when those before it have been answered; those that
- * were given up do not count, or a worker that never answers one would keep the others for ever.
- * It may take its time for one of them all the same, and says when it begins. */
+/* Starts the time limit of the call that a sequential worker could begin with: the oldest one that
+ * has not ended here. Older calls that have ended here do not count, because a worker that never
+ * answers one of them would keep all other calls without a limit. If the worker is still at one of
+ * them, it reports later when it begins with this call, and the limit is started again. */
 static void
-start_limit (AForkRpc *self)
+start_limit (AForkRpcCalls *self)
 {
   AForkPendingCall *call;
 
-  if (!self->has_limits || self->concurrent || !can_begin (self))
+  if (!self->has_limits || self->setup.concurrent || !can_begin (self))
     return;
 
   call = _afork_pending_table_peek_oldest (&self->in_flight);
@@ -111,8 +151,8 @@ start_limit (AForkRpc *self)
 }
 
 void
-_afork_rpc_note_sent (AForkRpc *self,
-                      guint64   n_sent)
+_afork_rpc_calls_note_sent (AForkRpcCalls *self,
+                            guint64        n_sent)
 {
   AForkPendingCall *call;
 
@@ -122,16 +162,16 @@ _afork_rpc_note_sent (AForkRpc *self,
     {
       _afork_pending_call_leave_unwritten (call);
       call->written = TRUE;
-      if (self->concurrent)
+      if (self->setup.concurrent)
         _afork_pending_call_start_limit (call);
     }
 
   start_limit (self);
 }
 
-/* CALL has been gathered. */
+/* Has the time limit of CALL, which is in the write buffer, start once the call is sent. */
 static void
-expect_limit (AForkRpc         *self,
+expect_limit (AForkRpcCalls    *self,
               AForkCallStream  *stream,
               AForkPendingCall *call)
 {
@@ -144,9 +184,9 @@ expect_limit (AForkRpc         *self,
   g_queue_push_tail_link (&self->unwritten, &call->unwritten_link);
 }
 
-/* Gathers CALL, or ends it because it cannot be sent. */
+/* Puts CALL into the write buffer, or ends it if it cannot be sent. */
 static void
-send_call (AForkRpc         *self,
+send_call (AForkRpcCalls    *self,
            AForkCallStream  *stream,
            AForkPendingCall *call)
 {
@@ -171,14 +211,14 @@ send_call (AForkRpc         *self,
   g_object_unref (call);
 }
 
-/* Where to gather the next call that waits, or NULL if it cannot be sent now. */
+/* The stream, if the next call that waits can be sent now; otherwise NULL. */
 static AForkCallStream *
-find_room (AForkRpc *self)
+find_room (AForkRpcCalls *self)
 {
   AForkCallStream *stream = get_stream (self);
 
   if (stream == NULL || g_queue_is_empty (&self->waiting)
-      || self->failure != NULL
+      || self->state > AFORK_RPC_CALLS_STATE_STARTED
       || self->in_flight.n_calls >= self->max_in_flight
       || _afork_call_stream_get_unsent (stream) >= MAX_UNSENT)
     return NULL;
@@ -187,34 +227,36 @@ find_room (AForkRpc *self)
 }
 
 void
-_afork_rpc_send_waiting (AForkRpc *self)
+_afork_rpc_calls_send_waiting (AForkRpcCalls *self)
 {
   AForkCallStream *stream = get_stream (self);
 
   if (stream == NULL)
     return;
 
-  if (!self->set_up)
+  if (self->state == AFORK_RPC_CALLS_STATE_NEW)
     send_setup (self, stream);
-  /* A call that cannot be sent fails, and a handler of its job may do anything, such as to end the
-   * worker: so each call is looked at anew. */
+  /* A call that cannot be sent fails, and a handler of its job may do anything, such as killing the
+   * worker: so this asks for the stream before each call. */
   while ((stream = find_room (self)) != NULL)
     {
       send_outbox (self, stream);
       send_call (self, stream, g_queue_pop_head_link (&self->waiting)->data);
     }
 
-  /* Until then there may be something to be cancelled. */
+  /* The link sends nothing once it is closed. Until all calls have ended, a CANCEL may have to be
+   * sent. */
   if (get_stream (self) != NULL
       && self->closing && g_queue_is_empty (&self->waiting) && self->in_flight.n_calls == 0)
-    _afork_worker_link_close (self->link, self->in_flight.n_taken > 0, self->done_function != NULL);
+    _afork_worker_link_close (self->link, self->in_flight.n_taken > 0,
+                              self->setup.done_function != NULL);
 }
 
 /* Ending. */
 
-/* The worker is to stop, or not to begin. It answers all the same. */
+/* Tells the worker to stop working on CALL, or not to begin. The worker still answers it. */
 static void
-send_cancel (AForkRpc         *self,
+send_cancel (AForkRpcCalls    *self,
              AForkPendingCall *call)
 {
   const AForkCallFrame frame = { .kind = AFORK_CALL_FRAME_CANCEL, .number = call->number };
@@ -226,10 +268,12 @@ send_cancel (AForkRpc         *self,
 
 /* Ends CALL before the worker has answered it, with ERROR, which is taken. */
 static void
-cancel_call (AForkPendingCall *call,
-             GError           *error)
+cancel_call_cb (AForkPendingCall *call,
+                GError           *error,
+                gpointer          data)
 {
-  g_autoptr(AForkRpc) self = g_object_ref (AFORK_RPC (call->source));
+  AForkRpcCalls *self = data;
+  g_autoptr(GObject) kept G_GNUC_UNUSED = g_object_ref (self->owner);
   g_autoptr(AForkPendingCall) owned = call;
   AForkPendingCall *found;
 
@@ -243,25 +287,25 @@ cancel_call (AForkPendingCall *call,
     g_queue_unlink (&self->waiting, &call->link);
 
   _afork_pending_call_end (owned, NULL, error);
-  _afork_rpc_send_waiting (self);
+  _afork_rpc_calls_send_waiting (self);
 }
 
 void
-_afork_rpc_add_call (AForkRpc         *self,
-                     AForkPendingCall *call)
+_afork_rpc_calls_add (AForkRpcCalls    *self,
+                      AForkPendingCall *call)
 {
-  g_autoptr(AForkRpc) kept G_GNUC_UNUSED = g_object_ref (self);
+  g_autoptr(GObject) kept G_GNUC_UNUSED = g_object_ref (self->owner);
 
-  _afork_pending_call_watch (call, cancel_call);
+  _afork_pending_call_watch (call, cancel_call_cb, self);
   g_queue_push_tail_link (&self->waiting, &call->link);
-  /* A handler of this may do anything, and have the call end. */
+  /* A handler of the job may do anything, such as cancelling the call. */
   if (call->job != NULL)
     _afork_job_set_state (call->job, AFORK_JOB_STATE_QUEUED);
-  _afork_rpc_send_waiting (self);
+  _afork_rpc_calls_send_waiting (self);
 }
 
-/* The worker begins with calls in the order of their numbers, which start again from 1 at some
- * time. */
+/* Whether the worker had begun with CALL, if it reported each call that it began, or LAST as the
+ * last one. It begins with calls in the order of their numbers, which wrap around. */
 static gboolean
 was_begun (const AForkPendingCall *call,
            AForkWorkerBegun        known,
@@ -288,21 +332,21 @@ fail_lost_call (AForkPendingCall *call,
 }
 
 gboolean
-_afork_rpc_fail_calls (AForkRpc     *self,
-                       const GError *error)
+_afork_rpc_calls_fail (AForkRpcCalls *self,
+                       const GError  *error)
 {
   AForkWorkerBegun known = AFORK_WORKER_BEGUN_UNKNOWN;
   guint32 last = 0;
   AForkTurn turn;
   GList *link;
 
-  /* In the order in which they were made. A callback may make more calls, which fail at once, and
-   * so are none of these. */
+  /* Calls end in the order in which they were made. Calls that a callback makes fail at once, and
+   * are not added to this queue. */
   _afork_pending_table_take_all (&self->in_flight, &self->waiting);
   if (!_afork_turn_begin (&turn, NULL))
     return g_queue_is_empty (&self->waiting);
 
-  if (self->lost && self->link != NULL)
+  if (self->state == AFORK_RPC_CALLS_STATE_LOST && self->link != NULL)
     known = _afork_worker_link_get_begun (self->link, &last);
   while (_afork_turn_goes_on (&turn)
          && (link = g_queue_pop_head_link (&self->waiting)) != NULL)
@@ -331,7 +375,8 @@ set_protocol_error (GError     **error,
   return FALSE;
 }
 
-/* An error of the worker's, in this program's terms. Its text is not copied: it may be long. */
+/* The error that the worker sent, as a GError of this program. Takes its text, which may be long,
+ * from MESSAGE. */
 static GError *
 import_error (AForkCallMessage *message)
 {
@@ -345,33 +390,34 @@ import_error (AForkCallMessage *message)
   return error;
 }
 
-/* The worker cannot serve. It ends by itself. */
+/* The worker cannot serve. It exits by itself. */
 static gboolean
-receive_refusal (AForkRpc          *self,
+receive_refusal (AForkRpcCalls     *self,
                  AForkCallMessage  *message,
                  GError           **error)
 {
-  g_autoptr(AForkRpc) kept G_GNUC_UNUSED = g_object_ref (self);
+  GError *reason;
 
-  if (self->started || self->failure != NULL)
+  if (self->state != AFORK_RPC_CALLS_STATE_SET_UP)
     return set_protocol_error (error, "a refusal", 0);
 
-  self->failure = import_error (message);
-  /* It is copied for each call. */
-  _afork_remote_text_cut (self->failure->message, MAX_REFUSAL);
+  set_state (self, AFORK_RPC_CALLS_STATE_REFUSED);
+  reason = import_error (message);
+  /* The text is copied for each call. */
+  _afork_remote_text_cut (reason->message, MAX_REFUSAL);
   _afork_worker_link_refused (self->link);
-  _afork_rpc_end_pending (self);
+  self->funcs->refused (self->owner, reason);
   return TRUE;
 }
 
 static gboolean
-receive_answer (AForkRpc          *self,
+receive_answer (AForkRpcCalls     *self,
                 AForkCallMessage  *message,
                 GError           **error)
 {
   g_autoptr(AForkPendingCall) call = NULL;
 
-  if (!self->started
+  if (self->state != AFORK_RPC_CALLS_STATE_STARTED
       || !_afork_pending_table_find (&self->in_flight, message->number, &call))
     return set_protocol_error (error, "an answer", message->number);
 
@@ -379,7 +425,8 @@ receive_answer (AForkRpc          *self,
   start_limit (self);
   if (self->in_flight.n_taken == 0)
     _afork_worker_link_all_answered (self->link);
-  /* Whoever has cancelled a call expects that, even if the answer is first to be looked at. */
+  /* A caller that has cancelled a call expects this error, also if the answer is handled before the
+   * cancellation. */
   if (call != NULL && _afork_pending_call_is_cancelled (call))
     _afork_pending_call_cancel (call);
   else if (call != NULL && message->kind == AFORK_CALL_FRAME_FAILED)
@@ -392,20 +439,20 @@ receive_answer (AForkRpc          *self,
       _afork_pending_call_end (call, g_steal_pointer (&message->value), NULL);
     }
 
-  _afork_rpc_send_waiting (self);
+  _afork_rpc_calls_send_waiting (self);
   return TRUE;
 }
 
-/* What belongs to a call that goes on. */
+/* A message about a call that the worker goes on with. */
 static gboolean
-receive_call_notice (AForkRpc          *self,
+receive_call_notice (AForkRpcCalls     *self,
                      AForkCallMessage  *message,
                      GError           **error)
 {
   g_autoptr(AForkJob) job = NULL;
   AForkPendingCall *call;
 
-  if (!self->started
+  if (self->state != AFORK_RPC_CALLS_STATE_STARTED
       || !_afork_pending_table_find (&self->in_flight, message->number, &call))
     return set_protocol_error (error, afork_call_frame_kind_name (message->kind), message->number);
   if (call == NULL)
@@ -426,20 +473,20 @@ receive_call_notice (AForkRpc          *self,
 }
 
 gboolean
-_afork_rpc_receive (AForkRpc          *self,
-                    AForkCallMessage  *message,
-                    GError           **error)
+_afork_rpc_calls_receive (AForkRpcCalls     *self,
+                          AForkCallMessage  *message,
+                          GError           **error)
 {
   switch (message->kind)
     {
     case AFORK_CALL_FRAME_STARTED:
-      if (self->started)
+      if (self->state != AFORK_RPC_CALLS_STATE_SET_UP)
         return set_protocol_error (error, "STARTED", 0);
-      self->started = TRUE;
-      _afork_rpc_note_sent (self, self->n_sent);
+      set_state (self, AFORK_RPC_CALLS_STATE_STARTED);
+      _afork_rpc_calls_note_sent (self, self->n_sent);
       return TRUE;
     case AFORK_CALL_FRAME_EVENT:
-      _afork_rpc_emit_event (self, message->value);
+      self->funcs->event (self->owner, message->value);
       return TRUE;
     case AFORK_CALL_FRAME_FAILED:
       return message->number == 0 ? receive_refusal (self, message, error)
@@ -453,4 +500,77 @@ _afork_rpc_receive (AForkRpc          *self,
       return set_protocol_error (error, afork_call_frame_kind_name (message->kind),
                                  message->number);
     }
+}
+
+/* What the owner asks and tells. */
+
+void
+_afork_rpc_calls_init (AForkRpcCalls            *self,
+                       GObject                  *owner,
+                       const AForkRpcCallsFuncs *funcs)
+{
+  self->owner = owner;
+  self->funcs = funcs;
+  g_queue_init (&self->waiting);
+  g_queue_init (&self->unwritten);
+  _afork_pending_table_init (&self->in_flight);
+}
+
+void
+_afork_rpc_calls_clear (AForkRpcCalls *self)
+{
+  g_assert (g_queue_is_empty (&self->waiting));
+  g_assert (g_queue_is_empty (&self->unwritten));
+  _afork_pending_table_clear (&self->in_flight);
+}
+
+void
+_afork_rpc_calls_set_link (AForkRpcCalls            *self,
+                           AForkWorkerLink          *link,
+                           const AForkRpcCallsSetup *setup)
+{
+  self->link = link;
+  self->setup = *setup;
+}
+
+void
+_afork_rpc_calls_unset_link (AForkRpcCalls *self)
+{
+  self->link = NULL;
+}
+
+void
+_afork_rpc_calls_close (AForkRpcCalls *self)
+{
+  self->closing = TRUE;
+  _afork_rpc_calls_send_waiting (self);
+}
+
+void
+_afork_rpc_calls_end (AForkRpcCalls *self)
+{
+  set_state (self, self->state == AFORK_RPC_CALLS_STATE_NEW ? AFORK_RPC_CALLS_STATE_NOT_RUN
+                                                            : AFORK_RPC_CALLS_STATE_LOST);
+}
+
+gboolean
+_afork_rpc_calls_has_any (AForkRpcCalls *self)
+{
+  return self->waiting.length > 0 || self->in_flight.n_taken > 0;
+}
+
+gboolean
+_afork_rpc_calls_has_unanswered (AForkRpcCalls *self)
+{
+  return self->in_flight.n_taken > 0;
+}
+
+GMainContext *
+_afork_rpc_calls_peek_context (AForkRpcCalls *self)
+{
+  AForkPendingCall *call = _afork_pending_table_peek_oldest (&self->in_flight);
+
+  if (call == NULL)
+    call = g_queue_peek_head (&self->waiting);
+  return call != NULL ? call->context : NULL;
 }
