@@ -438,6 +438,16 @@ sent_cb (AForkWorkerLink *link,
   _afork_rpc_calls_note_sent (&self->calls, n_sent);
 }
 
+static void
+received_cb (AForkWorkerLink *link,
+             guint64          n_received,
+             gpointer         data)
+{
+  AForkRpc *self = data;
+
+  _afork_rpc_calls_note_received (&self->calls, n_received);
+}
+
 static gboolean
 message_cb (AForkWorkerLink   *link,
             AForkCallMessage  *message,
@@ -473,6 +483,7 @@ static const AForkWorkerLinkEvents link_events = {
   .room = room_cb,
   .sent = sent_cb,
   .message = message_cb,
+  .received = received_cb,
   .resume = resume_cb,
   .exited = exited_cb,
 };

@@ -276,6 +276,60 @@ test_timeout_unread (void)
   close_rpc (rpc);
 }
 
+static void
+slow_event_cb (AForkRpc *rpc,
+               GVariant *event,
+               gpointer  data)
+{
+  g_usleep (10 * 1000);
+}
+
+/* A job is in time if its answer has arrived within its time, also if the program is busy for
+ * longer with what came before. */
+static void
+test_timeout_behind (void)
+{
+  enum { N_EVENTS = 5 * TIMEOUT / 10 };
+  g_autoptr(AForkRpc) rpc = new_rpc ("calls_do");
+  g_autoptr(AForkJob) job = afork_job_new (do_args ("report", N_EVENTS));
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GVariant) answer = NULL;
+  g_autoptr(GError) error = NULL;
+
+  g_variant_unref (call (rpc, do_args ("report", 0), &error));
+  g_assert_no_error (error);
+  g_signal_connect (rpc, "event", G_CALLBACK (slow_event_cb), NULL);
+  afork_job_set_timeout (job, TIMEOUT);
+  afork_rpc_run_job_async (rpc, job, NULL, store_result_cb, &result);
+  g_main_context_iteration (NULL, FALSE);
+  await_sleep (afork_process_get_pid (afork_rpc_get_process (rpc)));
+  await_result (&result);
+  answer = afork_rpc_run_job_finish (rpc, result, &error);
+  g_assert_no_error (error);
+  assert_uint32 (answer, N_EVENTS);
+  close_rpc (rpc);
+}
+
+/* A worker that sends without end does not extend its time. */
+static void
+test_timeout_flooded (void)
+{
+  g_autoptr(AForkRpc) rpc = new_rpc ("calls_do");
+  g_autoptr(AForkJob) job = afork_job_new (do_args ("report", G_MAXUINT32));
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GError) error = NULL;
+
+  afork_job_set_timeout (job, TIMEOUT);
+  afork_rpc_run_job_async (rpc, job, NULL, store_result_cb, &result);
+  await_result (&result);
+  g_assert_null (afork_rpc_run_job_finish (rpc, result, &error));
+  assert_error_holds (&error, AFORK_ERROR, AFORK_ERROR_TIMED_OUT, "100 ms");
+
+  afork_process_force_exit (afork_rpc_get_process (rpc));
+  g_assert_false (afork_rpc_close (rpc, NULL, &error));
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_SIGNALED);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -288,6 +342,8 @@ main (int    argc,
   g_test_add_data_func ("/rpc-queue/timeout/waiting", test_timeout_waiting, run_with_census);
   g_test_add_data_func ("/rpc-queue/timeout/running", test_timeout_running, run_with_census);
   g_test_add_data_func ("/rpc-queue/timeout/unread", test_timeout_unread, run_with_census);
+  g_test_add_data_func ("/rpc-queue/timeout/behind", test_timeout_behind, run_with_census);
+  g_test_add_data_func ("/rpc-queue/timeout/flooded", test_timeout_flooded, run_with_census);
 
   return g_test_run ();
 }

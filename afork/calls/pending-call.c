@@ -71,7 +71,7 @@ static void
 _afork_pending_call_init (AForkPendingCall *call)
 {
   call->link.data = call;
-  call->unwritten_link.data = call;
+  call->limit_link.data = call;
   call->context = g_main_context_ref_thread_default ();
 }
 
@@ -116,7 +116,7 @@ cancelled_cb (gpointer data)
 {
   AForkPendingCall *call = data;
 
-  call->cancel (call, new_cancelled_error (), call->cancel_data);
+  call->funcs->cancel (call, new_cancelled_error (), call->funcs_data);
 }
 
 static AForkWaiter *
@@ -130,12 +130,12 @@ wait_for_cancellable (AForkPendingCall *call,
 }
 
 void
-_afork_pending_call_watch (AForkPendingCall           *call,
-                           AForkPendingCallCancelFunc  cancel,
-                           gpointer                    data)
+_afork_pending_call_watch (AForkPendingCall            *call,
+                           const AForkPendingCallFuncs *funcs,
+                           gpointer                     data)
 {
-  call->cancel = cancel;
-  call->cancel_data = data;
+  call->funcs = funcs;
+  call->funcs_data = data;
   call->cancelled = wait_for_cancellable (call, call->cancellable);
   if (call->job != NULL)
     call->job_cancelled = wait_for_cancellable (call, _afork_job_get_cancellable (call->job));
@@ -147,19 +147,27 @@ timed_out_cb (gpointer data)
   AForkPendingCall *call = data;
 
   g_clear_pointer (&call->timeout, _afork_waiter_end);
-  /* The program may have kept the context waiting, and an answer may be here. It is received in
-   * this iteration, if it is. */
+  /* The program may not have iterated the context for some time, or may be busy with messages that
+   * came before the answer. */
   if (!call->limit_over)
     {
       call->limit_over = TRUE;
-      call->timeout = _afork_waiter_new_for_iteration (call->context, timed_out_cb, call, NULL);
-      return;
+      if (call->funcs->defer_limit (call, call->funcs_data))
+        return;
     }
 
-  call->cancel (call, g_error_new (AFORK_ERROR, AFORK_ERROR_TIMED_OUT,
-                                   _("The job took longer than %u ms"),
-                                   afork_job_get_timeout (call->job)),
-                call->cancel_data);
+  call->funcs->cancel (call, g_error_new (AFORK_ERROR, AFORK_ERROR_TIMED_OUT,
+                                          _("The job took longer than %u ms"),
+                                          afork_job_get_timeout (call->job)),
+                       call->funcs_data);
+}
+
+void
+_afork_pending_call_end_limit (AForkPendingCall *call)
+{
+  _afork_pending_call_leave_queue (call);
+  g_clear_pointer (&call->timeout, _afork_waiter_end);
+  call->timeout = _afork_waiter_new_for_iteration (call->context, timed_out_cb, call, NULL);
 }
 
 static void
@@ -167,6 +175,7 @@ count_limit (AForkPendingCall *call)
 {
   const guint timeout = afork_job_get_timeout (call->job);
 
+  _afork_pending_call_leave_queue (call);
   g_clear_pointer (&call->timeout, _afork_waiter_end);
   call->limit_over = FALSE;
   call->timeout = _afork_waiter_new_for_time (call->context,
@@ -178,7 +187,8 @@ count_limit (AForkPendingCall *call)
 void
 _afork_pending_call_start_limit (AForkPendingCall *call)
 {
-  if (call->timeout != NULL || call->job == NULL || afork_job_get_timeout (call->job) == 0)
+  if (call->timeout != NULL || call->limit_over
+      || call->job == NULL || afork_job_get_timeout (call->job) == 0)
     return;
 
   count_limit (call);
@@ -187,7 +197,7 @@ _afork_pending_call_start_limit (AForkPendingCall *call)
 void
 _afork_pending_call_begin (AForkPendingCall *call)
 {
-  if (call->timeout == NULL || call->limit_moved)
+  if ((call->timeout == NULL && !call->limit_over) || call->limit_moved)
     return;
 
   call->limit_moved = TRUE;
@@ -195,19 +205,31 @@ _afork_pending_call_begin (AForkPendingCall *call)
 }
 
 void
-_afork_pending_call_leave_unwritten (AForkPendingCall *call)
+_afork_pending_call_enter_queue (AForkPendingCall *call,
+                                 GQueue           *queue,
+                                 guint64           n_bytes)
 {
-  if (call->unwritten == NULL)
+  g_assert (call->limit_queue == NULL);
+
+  call->limit_queue = queue;
+  call->limit_bytes = n_bytes;
+  g_queue_push_tail_link (queue, &call->limit_link);
+}
+
+void
+_afork_pending_call_leave_queue (AForkPendingCall *call)
+{
+  if (call->limit_queue == NULL)
     return;
 
-  g_queue_unlink (call->unwritten, &call->unwritten_link);
-  call->unwritten = NULL;
+  g_queue_unlink (call->limit_queue, &call->limit_link);
+  call->limit_queue = NULL;
 }
 
 void
 _afork_pending_call_unwatch (AForkPendingCall *call)
 {
-  _afork_pending_call_leave_unwritten (call);
+  _afork_pending_call_leave_queue (call);
   g_clear_pointer (&call->cancelled, _afork_waiter_end);
   g_clear_pointer (&call->job_cancelled, _afork_waiter_end);
   g_clear_pointer (&call->timeout, _afork_waiter_end);

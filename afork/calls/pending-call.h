@@ -13,16 +13,24 @@ G_BEGIN_DECLS
 #define AFORK_TYPE_PENDING_CALL (_afork_pending_call_get_type ())
 G_DECLARE_FINAL_TYPE (AForkPendingCall, _afork_pending_call, AFORK, PENDING_CALL, GObject)
 
-/* CALL is to end before the worker has answered it, with ERROR, which is to be taken. */
-typedef void (*AForkPendingCallCancelFunc) (AForkPendingCall *call,
-                                            GError           *error,
-                                            gpointer          data);
+/* Functions of the table that the call is in. */
+typedef struct
+{
+  /* Ends CALL before the worker has answered it, with ERROR, which is taken. */
+  void     (*cancel)      (AForkPendingCall *call,
+                           GError           *error,
+                           gpointer          data);
+  /* The time limit of CALL is over. Returns true if its answer may have arrived and not been read:
+   * then _afork_pending_call_end_limit() is called later, once it is known that it has not. */
+  gboolean (*defer_limit) (AForkPendingCall *call,
+                           gpointer          data);
+} AForkPendingCallFuncs;
 
-/* A call that was accepted, until it has ended for who made it, for whom it then is the result.
+/* A call that was accepted. It ends once: then it calls back, and is the result of the call.
  *
- * It does what a GTask would, by the same rules: it calls back in the main context in which the
- * call was made, and not before the call was made for good. It is not one because small calls are
- * many, and a GTask was a third of what the caller's side of one cost. */
+ * It works like a GTask, and by the same rules: it calls back in the main context in which the call
+ * was made, and not before the function that makes the call has returned. It is no GTask because
+ * programs make many small calls, and a GTask took a third of the caller's time for one. */
 struct _AForkPendingCall
 {
   GObject                      parent_instance;
@@ -43,16 +51,19 @@ struct _AForkPendingCall
   GVariant                    *args;
   AForkJob                    *job;           /* or NULL */
   GCancellable                *cancellable;   /* or NULL */
-  AForkPendingCallCancelFunc   cancel;
-  gpointer                     cancel_data;
+  const AForkPendingCallFuncs *funcs;         /* NULL until it is watched */
+  gpointer                     funcs_data;
   AForkWaiter                 *cancelled;     /* or NULL */
   AForkWaiter                 *job_cancelled; /* or NULL */
-  GQueue                      *unwritten;     /* that it is in, or NULL; it is the source's */
-  GList                        unwritten_link;
-  guint64                      sent_end;      /* how much has been sent when it has */
-  gboolean                     written;       /* … and it has */
-  gboolean                     limit_moved;   /* to when the worker began */
-  gboolean                     limit_over;    /* unless an answer is here already */
+
+  /* The time limit of the job. */
+  GQueue                      *limit_queue;   /* that the call is in, to wait for a number of bytes
+                                               * sent or received; or NULL */
+  GList                        limit_link;    /* in that queue */
+  guint64                      limit_bytes;   /* that number */
+  gboolean                     written;       /* the call has been sent to the worker */
+  gboolean                     limit_moved;   /* it was started again when the worker began */
+  gboolean                     limit_over;    /* the time is over; the answer may have arrived */
   AForkWaiter                 *timeout;       /* or NULL */
   AForkWaiter                 *later;         /* calls back in the next iteration; or NULL */
 };
@@ -68,16 +79,23 @@ AForkPendingCall *_afork_pending_call_new             (GObject                  
 
 /* Whether it is cancelled already. */
 gboolean          _afork_pending_call_is_cancelled    (AForkPendingCall            *call);
-/* Has CANCEL called, once, should it be cancelled or take too long. */
+/* Has FUNCS called if the call is cancelled or takes too long. */
 void              _afork_pending_call_watch           (AForkPendingCall            *call,
-                                                       AForkPendingCallCancelFunc   cancel,
+                                                       const AForkPendingCallFuncs *funcs,
                                                        gpointer                     data);
-/* The worker could begin with it: the time limit of its job, if there is one, counts from now. */
+/* Adds the call to QUEUE, in which calls wait until N_BYTES are sent or received, and takes it
+ * out. */
+void              _afork_pending_call_enter_queue     (AForkPendingCall            *call,
+                                                       GQueue                      *queue,
+                                                       guint64                      n_bytes);
+void              _afork_pending_call_leave_queue     (AForkPendingCall            *call);
+/* The worker could begin with the call: the time limit of its job, if there is one, starts now. */
 void              _afork_pending_call_start_limit     (AForkPendingCall            *call);
-/* The worker says that it begins now: so it counts from now. It is said once. */
+/* The worker reports that it begins with the call: the time limit starts again. It does so once. */
 void              _afork_pending_call_begin           (AForkPendingCall            *call);
-/* It has been sent, or will not be. */
-void              _afork_pending_call_leave_unwritten (AForkPendingCall            *call);
+/* The answer had not arrived when the time limit was over: has the call cancelled in the next
+ * iteration. */
+void              _afork_pending_call_end_limit       (AForkPendingCall            *call);
 /* It will end, and nothing else does it any more. */
 void              _afork_pending_call_unwatch         (AForkPendingCall            *call);
 /* Ends it, with VALUE or ERROR, both of which are taken. The callback may do anything. */

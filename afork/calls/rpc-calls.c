@@ -158,9 +158,9 @@ _afork_rpc_calls_note_sent (AForkRpcCalls *self,
 
   self->n_sent = n_sent;
   while (can_begin (self)
-         && (call = g_queue_peek_head (&self->unwritten)) != NULL && call->sent_end <= n_sent)
+         && (call = g_queue_peek_head (&self->unwritten)) != NULL && call->limit_bytes <= n_sent)
     {
-      _afork_pending_call_leave_unwritten (call);
+      _afork_pending_call_leave_queue (call);
       call->written = TRUE;
       if (self->setup.concurrent)
         _afork_pending_call_start_limit (call);
@@ -179,9 +179,8 @@ expect_limit (AForkRpcCalls    *self,
     return;
 
   self->has_limits = TRUE;
-  call->sent_end = _afork_call_stream_get_n_gathered (stream);
-  call->unwritten = &self->unwritten;
-  g_queue_push_tail_link (&self->unwritten, &call->unwritten_link);
+  _afork_pending_call_enter_queue (call, &self->unwritten,
+                                   _afork_call_stream_get_n_gathered (stream));
 }
 
 /* Puts CALL into the write buffer, or ends it if it cannot be sent. */
@@ -290,13 +289,42 @@ cancel_call_cb (AForkPendingCall *call,
   _afork_rpc_calls_send_waiting (self);
 }
 
+static gboolean
+defer_limit_cb (AForkPendingCall *call,
+                gpointer          data)
+{
+  AForkRpcCalls *self = data;
+  guint64 n_arrived;
+
+  if (self->link == NULL || !_afork_worker_link_has_unread (self->link, &n_arrived))
+    return FALSE;
+
+  _afork_pending_call_enter_queue (call, &self->overdue, n_arrived);
+  return TRUE;
+}
+
+static const AForkPendingCallFuncs call_funcs = {
+  .cancel = cancel_call_cb,
+  .defer_limit = defer_limit_cb,
+};
+
+void
+_afork_rpc_calls_note_received (AForkRpcCalls *self,
+                                guint64        n_received)
+{
+  AForkPendingCall *call;
+
+  while ((call = g_queue_peek_head (&self->overdue)) != NULL && call->limit_bytes <= n_received)
+    _afork_pending_call_end_limit (call);
+}
+
 void
 _afork_rpc_calls_add (AForkRpcCalls    *self,
                       AForkPendingCall *call)
 {
   g_autoptr(GObject) kept G_GNUC_UNUSED = g_object_ref (self->owner);
 
-  _afork_pending_call_watch (call, cancel_call_cb, self);
+  _afork_pending_call_watch (call, &call_funcs, self);
   g_queue_push_tail_link (&self->waiting, &call->link);
   /* A handler of the job may do anything, such as cancelling the call. */
   if (call->job != NULL)
@@ -513,6 +541,7 @@ _afork_rpc_calls_init (AForkRpcCalls            *self,
   self->funcs = funcs;
   g_queue_init (&self->waiting);
   g_queue_init (&self->unwritten);
+  g_queue_init (&self->overdue);
   _afork_pending_table_init (&self->in_flight);
 }
 
@@ -521,6 +550,7 @@ _afork_rpc_calls_clear (AForkRpcCalls *self)
 {
   g_assert (g_queue_is_empty (&self->waiting));
   g_assert (g_queue_is_empty (&self->unwritten));
+  g_assert (g_queue_is_empty (&self->overdue));
   _afork_pending_table_clear (&self->in_flight);
 }
 

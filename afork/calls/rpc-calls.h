@@ -73,6 +73,8 @@ struct AForkRpcCalls
   gboolean                  has_limits;   /* a call with a time limit is, or was, in flight */
   GQueue                    unwritten;    /* of AForkPendingCall: in flight with a time limit, and
                                            * still in the write buffer */
+  GQueue                    overdue;      /* of AForkPendingCall: the time limit is over, and the
+                                           * answer may have arrived and not been read */
   guint64                   n_sent;       /* all bytes that the worker was sent */
 };
 
@@ -97,6 +99,10 @@ void          _afork_rpc_calls_send_waiting      (AForkRpcCalls            *self
  * from now. */
 void          _afork_rpc_calls_note_sent         (AForkRpcCalls            *self,
                                                   guint64                   n_sent);
+/* All messages have been received that end within the first N_RECEIVED bytes of the worker: calls
+ * whose time limit was over when these had arrived end now. */
+void          _afork_rpc_calls_note_received     (AForkRpcCalls            *self,
+                                                  guint64                   n_received);
 /* Takes a message of the worker. Returns false and sets ERROR if it breaks the protocol. */
 gboolean      _afork_rpc_calls_receive           (AForkRpcCalls            *self,
                                                   AForkCallMessage         *message,

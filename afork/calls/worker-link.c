@@ -51,6 +51,7 @@ struct _AForkWorkerLink
   AForkTurnState               turn_state; /* of the source */
   gboolean                     undelivered; /* messages may have been read that were not handed
                                              * on */
+  guint64                      n_delivered; /* bytes whose messages were all handed on */
   gboolean                     waits_for_room;
   gboolean                     polls_for_room; /* … which the descriptor tells; else it is tried */
   gboolean                     closing;
@@ -434,6 +435,15 @@ is_receiving (AForkWorkerLink *self)
   return self->stream != NULL && self->failure == NULL;
 }
 
+/* All messages that have been read have been handed on. */
+static void
+note_delivered (AForkWorkerLink *self)
+{
+  self->n_delivered = _afork_call_stream_get_n_received (self->stream);
+  if (self->events != NULL)
+    self->events->received (self, self->n_delivered, self->data);
+}
+
 /* Hands on what has been read, until the turn is over. Handlers may run the main context, and wait
  * there for later messages; then the source does the same. AFORK_CALL_STREAM_WOULD_BLOCK: all that
  * has been read is handed on. */
@@ -458,6 +468,8 @@ deliver_read (AForkWorkerLink  *self,
         status = AFORK_CALL_STREAM_FAILED;
     }
 
+  if (status == AFORK_CALL_STREAM_WOULD_BLOCK)
+    note_delivered (self);
   return status;
 }
 
@@ -945,6 +957,18 @@ AForkCallStream *
 _afork_worker_link_get_stream (AForkWorkerLink *self)
 {
   return self->write_closed || self->closing || self->failure != NULL ? NULL : self->stream;
+}
+
+gboolean
+_afork_worker_link_has_unread (AForkWorkerLink *self,
+                               guint64         *n_arrived)
+{
+  if (self->source == NULL || !is_receiving (self))
+    return FALSE;
+
+  /* The rest is not only in the socket; all calls end with it. */
+  *n_arrived = self->process_exited ? G_MAXUINT64 : _afork_call_stream_get_n_arrived (self->stream);
+  return *n_arrived > self->n_delivered;
 }
 
 void

@@ -31,6 +31,11 @@ typedef struct
                        AForkCallMessage  *message,
                        gpointer           data,
                        GError           **error);
+  /* All messages that end within the first N_RECEIVED bytes of the worker have been passed on. It
+   * calls no handlers. */
+  void     (*received) (AForkWorkerLink *link,
+                       guint64          n_received,
+                       gpointer         data);
   /* A handler of a message that has come iterates the context: what the message leads to, and is
    * not done yet, is to be done now. */
   void     (*resume)  (AForkWorkerLink *link,
@@ -55,6 +60,12 @@ void             _afork_worker_link_unref      (AForkWorkerLink             *sel
 /* Where to gather what is to be sent, which happens when the main context is iterated; NULL before
  * the worker runs, and after its end. */
 AForkCallStream *_afork_worker_link_get_stream (AForkWorkerLink             *self);
+
+/* Whether something of the worker has arrived, and has not been passed on as a message. Then
+ * N_ARRIVED is set to the number of all bytes that have arrived, and `received` or `exited` will be
+ * called for them. */
+gboolean         _afork_worker_link_has_unread (AForkWorkerLink             *self,
+                                                guint64                     *n_arrived);
 
 /* What is known, when all has come, of the calls that the worker has begun. */
 typedef enum

@@ -228,14 +228,27 @@ _afork_call_stream_forget_outbox (AForkCallStream *self)
   _afork_call_writer_forget_outbox (self->writer);
 }
 
-/* How many bytes are in the socket. */
+/* How many bytes are in the socket, or UNKNOWN if the kernel does not say. */
 static guint64
-count_unread (AForkCallStream *self)
+count_unread (AForkCallStream *self,
+              guint64          unknown)
 {
   int n_bytes = -1;
 
   ioctl (self->fd, FIONREAD, &n_bytes);
-  return n_bytes >= 0 ? (guint64) n_bytes : MAX_UNREAD;
+  return n_bytes >= 0 ? (guint64) n_bytes : unknown;
+}
+
+guint64
+_afork_call_stream_get_n_received (AForkCallStream *self)
+{
+  return _afork_call_reader_get_n_received (self->reader);
+}
+
+guint64
+_afork_call_stream_get_n_arrived (AForkCallStream *self)
+{
+  return _afork_call_reader_get_n_received (self->reader) + count_unread (self, 0);
 }
 
 gboolean
@@ -245,7 +258,7 @@ _afork_call_stream_end_with_outbox (AForkCallStream  *self,
                                     GError          **error)
 {
   g_autoptr(GUnixFDList) outbox = g_steal_pointer (&self->outbox);
-  guint64 n_unread = count_unread (self);
+  guint64 n_unread = count_unread (self, MAX_UNREAD);
   g_autoptr(GError) failure = NULL;
   g_autoptr(GBytes) rest = NULL;
 

@@ -131,6 +131,9 @@ AForkCallStreamStatus _afork_call_stream_read                (AForkCallStream  *
                                                               GError          **error);
 /* Whether reading again at once may give more. If not, it is not certain that there is none. */
 gboolean              _afork_call_stream_may_have_more       (AForkCallStream *self);
+/* How many bytes of the socket have been read, and how many have arrived. */
+guint64               _afork_call_stream_get_n_received      (AForkCallStream *self);
+guint64               _afork_call_stream_get_n_arrived       (AForkCallStream *self);
 /* The next message of what has been read: OK, BUSY if there is more to do until there is one, so
  * that it is to be called again, WOULD_BLOCK if it is not all there, or FAILED with
  * AFORK_ERROR_PROTOCOL. Nothing may be read as long as it is OK or BUSY. */
