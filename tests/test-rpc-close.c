@@ -293,7 +293,7 @@ test_close_stuck_blocking (void)
   await_log (log, "e1 xtimed-out ");
   g_assert_false (afork_rpc_close (rpc, NULL, &error));
   g_assert_error (error, AFORK_ERROR, AFORK_ERROR_TIMED_OUT);
-  g_assert_nonnull (strstr (error->message, "did not end"));
+  g_assert_nonnull (strstr (error->message, "did not exit"));
   g_assert_cmpstr (log->str, ==, "e1 xtimed-out closed ");
 }
 

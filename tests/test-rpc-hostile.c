@@ -691,7 +691,7 @@ test_ignored (void)
 
   await_result (&closed);
   g_assert_false (afork_rpc_close_finish (rpcs[0], closed, &error));
-  assert_error_holds (&error, AFORK_ERROR, AFORK_ERROR_TIMED_OUT, "did not end");
+  assert_error_holds (&error, AFORK_ERROR, AFORK_ERROR_TIMED_OUT, "did not exit");
   close_rpc_error (rpcs[2], AFORK_ERROR_FAILED);
   g_object_unref (rpcs[0]);
   g_object_unref (rpcs[2]);

@@ -25,54 +25,91 @@
 
 enum
 {
-  /* How long a worker that is of no use any more has to exit before it is killed, in
-   * milliseconds. */
+  /* How long a worker that has to exit may take before it is killed, in milliseconds. */
   EXIT_TIMEOUT = 5000,
 };
 
+/* What becomes of the worker.
+ *
+ *     STARTING ── it runs ──────> SERVING
+ *       │ │ │                       │ │
+ *       │ │ └─ the process ends ────┤ │
+ *       │ │                         v │
+ *       │ └─ it cannot run ─┐    DRAINING
+ *       │                   v       │ │
+ *       │                 FAILED ───┼─┼─ the process ends ─> DRAINING
+ *       │                   │       v v
+ *       └───────────────────┴────> EXITED
+ *
+ * A worker is EXITED once what it had sent is received, or if that is not to be waited for, because
+ * it could not be run, is lost, or cannot be killed.
+ */
+typedef enum
+{
+  AFORK_WORKER_LINK_STATE_STARTING,
+  AFORK_WORKER_LINK_STATE_FAILED,   /* it does not serve; EXITED follows in the next iteration */
+  AFORK_WORKER_LINK_STATE_SERVING,
+  AFORK_WORKER_LINK_STATE_DRAINING, /* the process has ended; what it had sent is received */
+  AFORK_WORKER_LINK_STATE_EXITED,   /* nothing more is received, and `exited` is called */
+} AForkWorkerLinkState;
+
+/* What the worker is sent: OPEN ── close() ──> CLOSING ── all is sent ──> CLOSED. */
+typedef enum
+{
+  AFORK_SENDING_STATE_OPEN,
+  AFORK_SENDING_STATE_CLOSING,      /* no more will be added to the write buffer */
+  AFORK_SENDING_STATE_CLOSED,       /* the socket is shut down for writing */
+} AForkSendingState;
+
 struct _AForkWorkerLink
 {
-  AForkAtforkHook              atfork_hook; /* the stream and the source */
+  AForkAtforkHook              atfork_hook;
   gatomicrefcount              ref_count;
-  const AForkWorkerLinkEvents *events;     /* NULL once forgotten */
-  gpointer                     data;       /* only to be used with a reference … */
-  GWeakRef                     owner;      /* … to this, which is the same object */
-  AForkContext                *home;       /* of the object … */
-  gboolean                     watched;    /* … whose end is waited for, with a reference */
-  AForkContext                *context;    /* in which it is served now */
+  const AForkWorkerLinkEvents *events;          /* NULL once they must not be called any more */
+  gpointer                     data;            /* of the events; used only while a reference to
+                                                 * `owner` is held */
+  GWeakRef                     owner;           /* the object that `data` points to */
+  AForkContext                *home;            /* the owner's context */
+  gboolean                     watches_home;    /* the watch on `home` holds a reference */
+  AForkContext                *context;         /* the context that the link is served in now */
   AForkProcess                *process;
-  gulong                       exited_id;  /* 0 once it has */
-  AForkStderrCapture          *captured;   /* or NULL */
+  gulong                       exited_id;       /* handler of the process; 0 once it is gone */
+  AForkStderrCapture          *captured;        /* or NULL */
 
-  gboolean                     starting;   /* the process has not run yet */
-  AForkCallStream             *stream;     /* NULL before the worker runs, and at the end */
-  GSource                     *source;     /* NULL when nothing is to be expected of the stream */
+  AForkWorkerLinkState         state;
+  gboolean                     lost;            /* the process will not report its exit; in any
+                                                 * state */
+  GError                      *failure;         /* why this side ended the worker, or NULL */
+  GError                      *exit_error;      /* once EXITED: the reason, or NULL if the worker
+                                                 * exited properly */
+  GSource                     *exit_source;     /* calls report_exit(); or NULL */
+  GSource                     *exit_timeout;    /* kills the worker; or NULL; holds a reference */
+
+  /* Receiving. */
+  AForkCallStream             *stream;          /* NULL before SERVING, and once EXITED */
+  GSource                     *source;          /* NULL if nothing more is expected of the stream */
   gpointer                     source_tag;
-  AForkTurnState               turn_state; /* of the source */
-  gboolean                     undelivered; /* messages may have been read that were not handed
-                                             * on */
-  guint64                      n_delivered; /* bytes whose messages were all handed on */
-  gboolean                     waits_for_room;
-  gboolean                     polls_for_room; /* … which the descriptor tells; else it is tried */
-  gboolean                     closing;
-  gboolean                     closed;     /* the worker has been told that no more comes */
-  gboolean                     has_unanswered;  /* … and is at calls that nobody waits for */
-  gboolean                     wait_for_done;  /* … and may take its time for what else it does
-                                                * then */
-  gboolean                     refused;    /* the worker has said that it does not serve */
-
-  gboolean                     write_closed; /* it takes no more */
-  GSource                     *exit_timeout; /* or NULL; holds a reference */
-  gboolean                     lost;       /* nothing is heard of the process any more */
-  GError                      *failure;    /* why it was ended by this side, or NULL */
-  gboolean                     process_exited;
-  gboolean                     takes_rest; /* … its source receives the rest, and has a reference */
+  AForkTurnState               turn_state;      /* of the source */
+  gboolean                     undelivered;     /* the stream may have messages that it has read */
+  guint64                      n_delivered;     /* all messages of the first so many bytes are
+                                                 * handed on */
+  gboolean                     takes_rest;      /* while DRAINING: the source goes on with it, and
+                                                 * holds a reference */
   AForkWorkerBegun             knows_begun;
-  guint32                      begun;      /* the call that the worker began last, if known; or 0 */
-  gboolean                     exited;     /* nothing more comes … */
-  GError                      *exit_error; /* … for this reason, or NULL if it ended properly */
-  GSource                     *exit_source; /* goes on with the end if a handler iterates the
-                                             * context; or NULL */
+  guint32                      begun;           /* the call that the worker began last, if known; or
+                                                 * 0 */
+
+  /* Sending. */
+  AForkSendingState            sending;
+  gboolean                     write_closed;    /* the worker reads no more */
+  gboolean                     waits_for_room;  /* the socket takes no more now */
+  gboolean                     polls_for_room;  /* the source polls for room; otherwise it tries
+                                                 * again after a time */
+
+  /* What is known about a worker that is to exit. */
+  gboolean                     has_unanswered;  /* it is at calls that have ended here */
+  gboolean                     wait_for_done;   /* it has a done-function, which may take long */
+  gboolean                     refused;         /* it has sent that it cannot serve */
 };
 
 typedef struct
@@ -81,6 +118,68 @@ typedef struct
   AForkWorkerLink *link;
 } LinkSource;
 
+static const char *
+get_state_name (AForkWorkerLinkState state)
+{
+  static const char *const names[] = {
+    [AFORK_WORKER_LINK_STATE_STARTING] = "starting",
+    [AFORK_WORKER_LINK_STATE_FAILED] = "failed",
+    [AFORK_WORKER_LINK_STATE_SERVING] = "serving",
+    [AFORK_WORKER_LINK_STATE_DRAINING] = "draining",
+    [AFORK_WORKER_LINK_STATE_EXITED] = "exited",
+  };
+
+  return names[state];
+}
+
+static gboolean
+is_step (AForkWorkerLinkState from,
+         AForkWorkerLinkState to)
+{
+  switch (to)
+    {
+    case AFORK_WORKER_LINK_STATE_FAILED:
+    case AFORK_WORKER_LINK_STATE_SERVING:
+      return from == AFORK_WORKER_LINK_STATE_STARTING;
+    case AFORK_WORKER_LINK_STATE_DRAINING:
+      return from < AFORK_WORKER_LINK_STATE_DRAINING;
+    case AFORK_WORKER_LINK_STATE_EXITED:
+      return from < AFORK_WORKER_LINK_STATE_EXITED;
+    case AFORK_WORKER_LINK_STATE_STARTING:
+    default:
+      return FALSE;
+    }
+}
+
+static void
+set_state (AForkWorkerLink      *self,
+           AForkWorkerLinkState  state)
+{
+  g_assert (is_step (self->state, state));
+
+  g_debug ("Worker %d: the link was %s, is %s", afork_process_get_pid (self->process),
+           get_state_name (self->state), get_state_name (state));
+  self->state = state;
+}
+
+static gboolean
+has_exited (AForkWorkerLink *self)
+{
+  return self->state == AFORK_WORKER_LINK_STATE_EXITED;
+}
+
+static void
+set_sending (AForkWorkerLink   *self,
+             AForkSendingState  sending)
+{
+  g_assert (sending == self->sending + 1);
+
+  g_debug ("Worker %d: the socket is %s", afork_process_get_pid (self->process),
+           sending == AFORK_SENDING_STATE_CLOSING ? "to be closed when all is sent"
+                                                  : "shut down for writing");
+  self->sending = sending;
+}
+
 AForkWorkerLink *
 _afork_worker_link_ref (AForkWorkerLink *self)
 {
@@ -88,7 +187,7 @@ _afork_worker_link_ref (AForkWorkerLink *self)
   return self;
 }
 
-/* Gives up the stream. */
+/* Drops the stream. */
 static void
 shut (AForkWorkerLink *self)
 {
@@ -96,14 +195,15 @@ shut (AForkWorkerLink *self)
   g_clear_pointer (&self->stream, _afork_call_stream_unref);
 }
 
-/* In a fork of the program. */
+/* In a fork of the program, which has no worker. Logs nothing: another thread of the parent may
+ * have held a lock of the log. */
 static void
 run_in_child (gpointer data)
 {
   g_autoptr(AForkWorkerLink) self = _afork_worker_link_ref (data);
 
   self->events = NULL;
-  self->exited = TRUE;
+  self->state = AFORK_WORKER_LINK_STATE_EXITED;
   shut (self);
   _afork_source_clear (&self->exit_timeout);
   _afork_source_clear (&self->exit_source);
@@ -132,7 +232,7 @@ _afork_worker_link_unref (AForkWorkerLink *self)
 
 /* The end. */
 
-/* How the process ended, or NULL if it did so properly. */
+/* How the process ended, or NULL if it exited properly. */
 static GError *
 describe_exit (AForkWorkerLink *self)
 {
@@ -140,14 +240,14 @@ describe_exit (AForkWorkerLink *self)
 
   if (afork_process_get_exit_status (self->process, &number))
     {
-      if (number == 0 && self->closing)
+      if (number == 0 && self->sending != AFORK_SENDING_STATE_OPEN)
         return NULL;
       return g_error_new (AFORK_ERROR, AFORK_ERROR_EXITED,
                           _("The worker exited with status %d"), number);
     }
   if (!afork_process_get_term_signal (self->process, &number))
     return g_error_new (AFORK_ERROR, AFORK_ERROR_LOST,
-                        _("The worker has ended, and nobody can say how"));
+                        _("The worker has ended, and its exit status is unknown"));
   if (number == SIGKILL && _afork_oom_counter_has_killed ())
     return g_error_new (AFORK_ERROR, AFORK_ERROR_OUT_OF_MEMORY,
                         _("The worker was killed because memory ran out"));
@@ -156,7 +256,7 @@ describe_exit (AForkWorkerLink *self)
                       _("The worker was ended by signal %d (%s)"), number, g_strsignal (number));
 }
 
-/* Adds the end of what the worker and its children wrote. */
+/* Adds the end of the standard error output of the worker and its children. */
 static void
 attach_stderr (AForkWorkerLink *self,
                GError          *error)
@@ -172,8 +272,9 @@ attach_stderr (AForkWorkerLink *self,
     }
 }
 
-/* A reference to the object that the link is of, for as long as that may be called. NULL if there
- * is none any more: another thread may drop the last one at any time, and tells later. */
+/* A reference to the owner, to be held while events are called. Returns NULL if the owner is gone:
+ * another thread may drop the last reference at any time, and calls _afork_worker_link_forget()
+ * later. */
 static GObject *
 keep_owner (AForkWorkerLink *self)
 {
@@ -186,7 +287,7 @@ keep_owner (AForkWorkerLink *self)
 
 static gboolean exit_cb (gpointer data);
 
-/* Where sources can be attached; NULL if the context has gone, or is going. */
+/* The main context to attach sources to, or NULL if it is gone, or about to be. */
 static GMainContext *
 get_main (AForkWorkerLink *self)
 {
@@ -213,7 +314,7 @@ attach_exit_source (AForkWorkerLink *self)
 static void
 set_exited (AForkWorkerLink *self)
 {
-  self->exited = TRUE;
+  set_state (self, AFORK_WORKER_LINK_STATE_EXITED);
   self->exit_error = self->failure != NULL ? g_error_copy (self->failure) : describe_exit (self);
   if (self->exit_error != NULL)
     attach_stderr (self, self->exit_error);
@@ -222,7 +323,7 @@ set_exited (AForkWorkerLink *self)
     attach_exit_source (self);
 }
 
-/* Nothing more is to be heard of the process. */
+/* Disconnects the process. */
 static void
 unwatch_process (AForkWorkerLink *self)
 {
@@ -241,23 +342,23 @@ static void context_gone_cb (gpointer data);
 static void
 unwatch_context (AForkWorkerLink *self)
 {
-  if (!self->watched || !_afork_context_unwatch (self->home, context_gone_cb, self))
+  if (!self->watches_home || !_afork_context_unwatch (self->home, context_gone_cb, self))
     return;
 
-  self->watched = FALSE;
+  self->watches_home = FALSE;
   _afork_worker_link_unref (self);
 }
 
-/* The worker has exited, or will not run, or is lost. Reports that. A handler may iterate the
- * context and wait there for what is still to be reported: then this function is called again, and
- * does the rest. */
+/* Reports that the worker has exited, or does not run, or is lost. A handler may iterate the
+ * context and wait there for a call that has not ended yet: then the exit source calls this again,
+ * and this ends the rest. */
 static void
 report_exit (AForkWorkerLink *self)
 {
   g_autoptr(AForkWorkerLink) kept G_GNUC_UNUSED = _afork_worker_link_ref (self);
   g_autoptr(GObject) owner G_GNUC_UNUSED = keep_owner (self);
 
-  if (!self->exited)
+  if (!has_exited (self))
     set_exited (self);
   if (self->events != NULL)
     self->events->exited (self, self->exit_error, self->data);
@@ -281,7 +382,8 @@ exit_cb (gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
-/* Ends the worker because of ERROR, which is taken. If it has ended already, ERROR still is why. */
+/* Kills the worker because of ERROR, which is taken, and is the reason that is reported also if the
+ * worker has ended already. */
 static void
 kill_worker (AForkWorkerLink *self,
              GError          *error)
@@ -292,7 +394,7 @@ kill_worker (AForkWorkerLink *self,
     g_error_free (error);
 
   _afork_source_clear (&self->source);
-  if (!self->process_exited)
+  if (self->lost || self->state < AFORK_WORKER_LINK_STATE_DRAINING)
     afork_process_force_exit (self->process);
 }
 
@@ -303,14 +405,14 @@ describe_exit_timeout (AForkWorkerLink *self)
 {
   if (self->source == NULL || self->write_closed)
     return g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
-                        _("The worker closed its socket, and yet did not end"));
+                        _("The worker closed its socket, but did not exit"));
   if (self->has_unanswered)
     return g_error_new (AFORK_ERROR, AFORK_ERROR_TIMED_OUT,
-                        _("The worker was at calls that had been given up, and did not end within "
+                        _("The worker went on with calls that had ended, and did not exit within "
                           "%d s"), EXIT_TIMEOUT / 1000);
 
   return g_error_new (AFORK_ERROR, AFORK_ERROR_TIMED_OUT,
-                      _("The worker was closed, and did not end within %d s"),
+                      _("The worker was closed, and did not exit within %d s"),
                       EXIT_TIMEOUT / 1000);
 }
 
@@ -343,19 +445,20 @@ attach_exit_timeout (AForkWorkerLink *self,
   g_source_attach (self->exit_timeout, main);
 }
 
-/* Whether nobody waits for anything that the worker could still do. */
+/* Whether the worker is of no use any more. */
 static gboolean
 has_to_exit (AForkWorkerLink *self)
 {
   if (self->lost)
     return TRUE;
-  if (self->stream == NULL || self->process_exited)
+  if (self->state != AFORK_WORKER_LINK_STATE_SERVING)
     return FALSE;
 
-  /* Without a source it has closed its socket. One that takes its time does so when it has been
-   * told that no more comes. */
+  /* Without a source, the worker has closed its socket. A worker that does not read what is left
+   * for it never gets to its done-function. */
   return self->source == NULL || self->write_closed || self->refused
-    || (self->closing && (self->has_unanswered || !self->wait_for_done || self->waits_for_room));
+    || (self->sending != AFORK_SENDING_STATE_OPEN
+        && (self->has_unanswered || !self->wait_for_done || self->waits_for_room));
 }
 
 static void
@@ -367,7 +470,7 @@ update_exit_timeout (AForkWorkerLink *self)
     attach_exit_timeout (self, -1);
 }
 
-/* The worker sends no more. How it ended is still to come. */
+/* The worker sends no more. Its process will report how it ended. */
 static void
 await_exit (AForkWorkerLink *self)
 {
@@ -375,21 +478,21 @@ await_exit (AForkWorkerLink *self)
   update_exit_timeout (self);
 }
 
-/* A worker that is lost. It finds its socket closed. */
+/* The process will not report its exit, because of MESSAGE. Closes the socket. */
 static void
 lose (AForkWorkerLink *self,
       const char      *message)
 {
   self->lost = TRUE;
-  self->starting = FALSE;
   if (self->failure == NULL)
     self->failure = g_error_new_literal (AFORK_ERROR, AFORK_ERROR_CLOSED, message);
-  /* Code of ours that has called a handler may still keep the stream. */
+  /* A function of this file that called the current handler may hold a reference to the stream. */
   if (self->stream != NULL)
     shutdown (_afork_call_stream_get_fd (self->stream), SHUT_RDWR);
 }
 
-/* No source of it is left, and the process kills the worker if it does not exit in time. */
+/* The context is gone, and all sources with it. The process kills the worker if it does not exit in
+ * time: see _afork_process_kill_after_context(). */
 static void
 lose_context (AForkWorkerLink *self)
 {
@@ -397,19 +500,18 @@ lose_context (AForkWorkerLink *self)
   report_exit (self);
 }
 
-/* In the thread that lets the context go. */
+/* In the thread that drops the context. */
 static void
 context_gone_cb (gpointer data)
 {
   g_autoptr(AForkWorkerLink) self = data;
 
-  self->watched = FALSE;
-  if (!self->exited)
+  self->watches_home = FALSE;
+  if (!has_exited (self))
     lose_context (self);
 }
 
-/* The process does not tell of its end any more: it was disposed of by force, which is perhaps
- * still going on. */
+/* The process does not report its exit any more: a caller ran its dispose, perhaps just now. */
 static void
 lose_process (AForkWorkerLink *self)
 {
@@ -428,7 +530,8 @@ deliver (AForkWorkerLink   *self,
   return self->events == NULL || self->events->message (self, message, self->data, error);
 }
 
-/* A handler may have ended the worker. */
+/* Whether messages are still received. Asked after each one: its handler may have ended the
+ * worker. */
 static gboolean
 is_receiving (AForkWorkerLink *self)
 {
@@ -444,9 +547,9 @@ note_delivered (AForkWorkerLink *self)
     self->events->received (self, self->n_delivered, self->data);
 }
 
-/* Hands on what has been read, until the turn is over. Handlers may run the main context, and wait
- * there for later messages; then the source does the same. AFORK_CALL_STREAM_WOULD_BLOCK: all that
- * has been read is handed on. */
+/* Hands on what has been read, until the turn is over. Handlers may iterate the main context, and
+ * wait there for later messages, which the source then hands on. Returns
+ * AFORK_CALL_STREAM_WOULD_BLOCK if all that has been read is handed on. */
 static AForkCallStreamStatus
 deliver_read (AForkWorkerLink  *self,
               AForkTurn        *turn,
@@ -461,7 +564,7 @@ deliver_read (AForkWorkerLink  *self,
 
       status = _afork_call_stream_next (self->stream, &message, error);
       self->undelivered = status == AFORK_CALL_STREAM_OK || status == AFORK_CALL_STREAM_BUSY;
-      /* Large values and blobs take long. */
+      /* Large values and blobs may have taken long. */
       if (status == AFORK_CALL_STREAM_BUSY || message.blobs != NULL)
         _afork_turn_look (turn);
       if (status == AFORK_CALL_STREAM_OK && !deliver (self, &message, error))
@@ -473,7 +576,7 @@ deliver_read (AForkWorkerLink  *self,
   return status;
 }
 
-/* Reads once, and hands on what has come. */
+/* Reads once, and hands on what has been read. Sets CAUGHT_UP if nothing more can be read now. */
 static AForkCallStreamStatus
 read_and_deliver (AForkWorkerLink  *self,
                   AForkTurn        *turn,
@@ -491,7 +594,8 @@ read_and_deliver (AForkWorkerLink  *self,
   self->undelivered = TRUE;
   status = deliver_read (self, turn, error);
   if (status == AFORK_CALL_STREAM_WOULD_BLOCK && is_receiving (self))
-    *caught_up = !self->process_exited && !_afork_call_stream_may_have_more (self->stream);
+    *caught_up = self->state == AFORK_WORKER_LINK_STATE_SERVING
+      && !_afork_call_stream_may_have_more (self->stream);
   return status;
 }
 
@@ -500,18 +604,20 @@ has_crashed (AForkWorkerLink *self)
 {
   int signal;
 
-  return self->process_exited && afork_process_get_term_signal (self->process, &signal);
+  return self->state >= AFORK_WORKER_LINK_STATE_DRAINING
+    && afork_process_get_term_signal (self->process, &signal);
 }
 
-/* What was read last was in the memory of a worker that has crashed. The crash is what matters
- * then, and not what became of that memory. */
+/* Whether what was read last is from the outbox of a worker that has crashed. The reason that is
+ * reported is then the crash, and not what is wrong in the outbox. */
 static gboolean
 is_damaged (AForkWorkerLink *self)
 {
-  return has_crashed (self) && _afork_call_stream_is_in_outbox (self->stream);
+  return self->stream != NULL && has_crashed (self)
+    && _afork_call_stream_is_in_outbox (self->stream);
 }
 
-/* Reads and hands on what has come, until the turn is over. True if nothing is left. */
+/* Reads and hands on what has arrived, until the turn is over. Returns true if nothing is left. */
 static gboolean
 receive (AForkWorkerLink *self,
          AForkTurn       *turn)
@@ -521,8 +627,7 @@ receive (AForkWorkerLink *self,
   AForkCallStreamStatus status = AFORK_CALL_STREAM_WOULD_BLOCK;
   gboolean caught_up = FALSE;
 
-  /* A handler of one message waits for the next: the rest of what the first leads to is done
-   * before. */
+  /* If a handler of one message waits for the next, what the first one leads to comes first. */
   if (self->undelivered && self->events != NULL)
     self->events->resume (self, self->data);
   if (self->undelivered)
@@ -535,13 +640,14 @@ receive (AForkWorkerLink *self,
     caught_up = TRUE;
   else if (status == AFORK_CALL_STREAM_FAILED)
     kill_worker (self, g_steal_pointer (&error));
-  else if (status == AFORK_CALL_STREAM_END && self->failure == NULL && !self->process_exited)
+  else if (status == AFORK_CALL_STREAM_END && self->failure == NULL
+           && self->state == AFORK_WORKER_LINK_STATE_SERVING)
     await_exit (self);
   return caught_up || self->source == NULL;
 }
 
-/* The process has ended. What it sent is still in the socket, and comes first; but only that, since
- * children of it may have the socket, and send without end. */
+/* The process has ended. Receives what it had sent, and then reports the exit. No more than that is
+ * read: children of the worker may have the socket, and send without end. */
 static void
 receive_rest (AForkWorkerLink *self)
 {
@@ -549,7 +655,7 @@ receive_rest (AForkWorkerLink *self)
   gboolean is_all = self->source == NULL;
   AForkTurn turn;
 
-  /* From now on, so that a handler can wait for the end. */
+  /* The source goes on from now on, so that a handler can wait for the exit. */
   if (!is_all && !self->takes_rest)
     {
       self->takes_rest = TRUE;
@@ -566,7 +672,7 @@ receive_rest (AForkWorkerLink *self)
   report_exit (self);
 }
 
-/* Has the source look for room as STATUS, of what was sent, makes it necessary. */
+/* Has the source wait for room if STATUS, the result of sending, says that there was none. */
 static void
 wait_for_room (AForkWorkerLink       *self,
                AForkCallStreamStatus  status)
@@ -587,15 +693,15 @@ wait_for_room (AForkWorkerLink       *self,
                                                  : -1);
 }
 
-/* Tells the worker that no more comes, once all has been sent. */
+/* Shuts the socket down for writing once all has been sent, so that the worker reads its end. */
 static void
 close_when_sent (AForkWorkerLink *self)
 {
-  if (!self->closing || self->closed || self->waits_for_room
+  if (self->sending != AFORK_SENDING_STATE_CLOSING || self->waits_for_room
       || _afork_call_stream_get_unsent (self->stream) > 0)
     return;
 
-  self->closed = TRUE;
+  set_sending (self, AFORK_SENDING_STATE_CLOSED);
   shutdown (_afork_call_stream_get_fd (self->stream), SHUT_WR);
 }
 
@@ -611,15 +717,16 @@ flush (AForkWorkerLink *self)
       kill_worker (self, g_steal_pointer (&error));
       return;
     }
-  /* It is about to end; what it sent before is still to be read. */
+  /* The worker is about to exit, and what it sent before is still to be read; or it has only closed
+   * its socket. */
   if (status == AFORK_CALL_STREAM_END)
     {
       self->write_closed = TRUE;
       _afork_call_stream_drop_unsent (stream);
     }
 
-  /* What was sent is freed by code of the program, which may have ended the worker; and so may a
-   * handler that is called for the room. */
+  /* Sending frees bytes, by functions of the program that may have ended the worker. So may the
+   * handlers below. */
   if (self->stream == NULL)
     return;
   wait_for_room (self, status);
@@ -632,13 +739,15 @@ flush (AForkWorkerLink *self)
     close_when_sent (self);
 }
 
-/* The source. Who gathers something is of the context's own thread, which does not sleep. */
+/* The source. Whatever is added to the write buffer is added in the thread of the context, so
+ * prepare() is called afterwards. */
 
 static gboolean
 has_to_flush (AForkWorkerLink *self)
 {
   return !self->waits_for_room && !self->write_closed
-    && (_afork_call_stream_get_unsent (self->stream) > 0 || (self->closing && !self->closed));
+    && (_afork_call_stream_get_unsent (self->stream) > 0
+        || self->sending == AFORK_SENDING_STATE_CLOSING);
 }
 
 static gboolean
@@ -661,7 +770,7 @@ source_prepare (GSource *source,
         || _afork_turn_prepare (&self->turn_state, timeout));
 }
 
-/* Whether nothing is gathered that could be sent at once. */
+/* Whether the write buffer has nothing that could be sent now. */
 static gboolean
 has_sent_all (AForkWorkerLink *self)
 {
@@ -718,7 +827,7 @@ attach (AForkWorkerLink *self)
   self->source = g_source_new (&source_funcs, sizeof (LinkSource));
   ((LinkSource *) self->source)->link = self;
   g_source_set_static_name (self->source, "[afork] calls");
-  /* A handler that iterates the main context waits perhaps for an answer that comes here. */
+  /* A handler that iterates the main context may be waiting for an answer. */
   g_source_set_can_recurse (self->source, TRUE);
   self->source_tag = g_source_add_unix_fd (self->source,
                                            _afork_call_stream_get_fd (self->stream),
@@ -728,7 +837,7 @@ attach (AForkWorkerLink *self)
   g_source_attach (self->source, main);
 }
 
-/* The worker was to be ended, and cannot be killed: nothing more is expected of it. */
+/* The worker cannot be killed. Reports its exit now, without waiting for it. */
 static void
 unkillable_cb (AForkProcess *process,
                const GError *error,
@@ -737,7 +846,7 @@ unkillable_cb (AForkProcess *process,
   g_autoptr(AForkWorkerLink) self = _afork_worker_link_ref (data);
   GError *failure;
 
-  if (self->failure == NULL || self->starting)
+  if (self->failure == NULL || (self->state == AFORK_WORKER_LINK_STATE_STARTING && !self->lost))
     return;
 
   failure = g_error_copy (error);
@@ -749,8 +858,7 @@ unkillable_cb (AForkProcess *process,
 
 /* The end of the process. */
 
-/* The process has ended. What it sent and what it was about to send comes first. But no more than
- * that: children of it may have the socket, and send without end. */
+/* The process has ended. Only what it had sent, or left in its outbox, is still read. */
 static void
 begin_rest (AForkWorkerLink *self)
 {
@@ -789,7 +897,8 @@ exited_cb (AForkProcess    *process,
       return;
     }
 
-  self->process_exited = TRUE;
+  if (self->state < AFORK_WORKER_LINK_STATE_DRAINING)
+    set_state (self, AFORK_WORKER_LINK_STATE_DRAINING);
   begin_rest (self);
   receive_rest (self);
 }
@@ -805,11 +914,11 @@ handler_gone_cb (gpointer  data,
 
   self->exited_id = 0;
   _afork_process_unwatch_unkillable (self->process, self);
-  if (!self->exited)
+  if (!has_exited (self))
     lose_process (self);
 }
 
-/* The descriptor of CONNECTION, or -1 and an error. */
+/* A copy of the descriptor of CONNECTION, or -1 and an error. */
 static int
 keep_socket (GSocketConnection  *connection,
              GError            **error)
@@ -823,11 +932,12 @@ keep_socket (GSocketConnection  *connection,
   return fd;
 }
 
-/* Why the worker does not run, ERROR, is reported when the context is iterated. */
+/* The worker does not serve because of ERROR. This is reported when the context is iterated. */
 static void
 fail_to_run (AForkWorkerLink *self,
              const GError    *error)
 {
+  set_state (self, AFORK_WORKER_LINK_STATE_FAILED);
   if (self->failure == NULL)
     self->failure = g_error_copy (error);
   attach_exit_source (self);
@@ -839,6 +949,7 @@ begin_to_serve (AForkWorkerLink *self,
 {
   g_autoptr(GObject) owner G_GNUC_UNUSED = keep_owner (self);
 
+  set_state (self, AFORK_WORKER_LINK_STATE_SERVING);
   self->stream = _afork_call_stream_new (fd);
   _afork_call_stream_limit_fds (self->stream);
   _afork_call_stream_set_wake (self->stream, self->context, NULL, NULL);
@@ -848,7 +959,7 @@ begin_to_serve (AForkWorkerLink *self,
     self->events->room (self, self->data);
 }
 
-/* The reference that the run has. */
+/* DATA is the reference that the run holds. */
 static void
 ran_cb (AForkProcess      *process,
         GSocketConnection *connection,
@@ -859,8 +970,7 @@ ran_cb (AForkProcess      *process,
   g_autoptr(GError) failure = NULL;
   int fd = -1;
 
-  self->starting = FALSE;
-  if (self->exited || get_main (self) == NULL)
+  if (self->state != AFORK_WORKER_LINK_STATE_STARTING || get_main (self) == NULL)
     return;
   if (connection == NULL)
     {
@@ -894,8 +1004,8 @@ _afork_worker_link_new (AForkProcess                *process,
   g_weak_ref_init (&self->owner, data);
   self->home = _afork_context_ref_thread_default ();
   self->context = _afork_context_ref (self->home);
-  self->watched = _afork_context_watch (self->home, context_gone_cb, self);
-  if (self->watched)
+  self->watches_home = _afork_context_watch (self->home, context_gone_cb, self);
+  if (self->watches_home)
     _afork_worker_link_ref (self);
   self->process = g_object_ref (process);
   _afork_oom_counter_start ();
@@ -905,7 +1015,6 @@ _afork_worker_link_new (AForkProcess                *process,
                                            _afork_worker_link_ref (self), handler_gone_cb, 0);
   _afork_process_watch_unkillable (process, unkillable_cb, self);
   _afork_process_kill_after_context (process, EXIT_TIMEOUT);
-  self->starting = TRUE;
   _afork_process_run_for (process, SERVE_FUNCTION, ran_cb, _afork_worker_link_ref (self));
   return self;
 }
@@ -956,7 +1065,10 @@ _afork_worker_link_get_begun (AForkWorkerLink *self,
 AForkCallStream *
 _afork_worker_link_get_stream (AForkWorkerLink *self)
 {
-  return self->write_closed || self->closing || self->failure != NULL ? NULL : self->stream;
+  if (self->write_closed || self->failure != NULL || self->sending != AFORK_SENDING_STATE_OPEN)
+    return NULL;
+
+  return self->stream;
 }
 
 gboolean
@@ -966,8 +1078,10 @@ _afork_worker_link_has_unread (AForkWorkerLink *self,
   if (self->source == NULL || !is_receiving (self))
     return FALSE;
 
-  /* The rest is not only in the socket; all calls end with it. */
-  *n_arrived = self->process_exited ? G_MAXUINT64 : _afork_call_stream_get_n_arrived (self->stream);
+  /* While DRAINING, some of it may be in the outbox. All calls end with it. */
+  *n_arrived = self->state == AFORK_WORKER_LINK_STATE_DRAINING
+    ? G_MAXUINT64
+    : _afork_call_stream_get_n_arrived (self->stream);
   return *n_arrived > self->n_delivered;
 }
 
@@ -976,7 +1090,8 @@ _afork_worker_link_close (AForkWorkerLink *self,
                           gboolean         has_unanswered,
                           gboolean         wait_for_done)
 {
-  self->closing = TRUE;
+  if (self->sending == AFORK_SENDING_STATE_OPEN)
+    set_sending (self, AFORK_SENDING_STATE_CLOSING);
   self->has_unanswered = has_unanswered;
   self->wait_for_done = wait_for_done;
   update_exit_timeout (self);
@@ -986,7 +1101,7 @@ void
 _afork_worker_link_all_answered (AForkWorkerLink *self)
 {
   self->has_unanswered = FALSE;
-  if (self->closing)
+  if (self->sending != AFORK_SENDING_STATE_OPEN)
     update_exit_timeout (self);
 }
 
