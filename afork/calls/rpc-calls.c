@@ -13,6 +13,7 @@
 #include "base/turn.h"
 #include "client/remote-error.h"
 #include "stream/blob-memory.h"
+#include "stream/protocol-error.h"
 
 enum
 {
@@ -393,14 +394,16 @@ _afork_rpc_calls_fail (AForkRpcCalls *self,
 
 /* What the worker sends. */
 
+/* The worker sent WHAT when it must not. NUMBER is that of the call, or 0. */
 static gboolean
 set_protocol_error (GError     **error,
                     const char  *what,
                     guint32      number)
 {
-  g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL,
-               _("The worker does not keep to the protocol: it sent %s for call %u"), what, number);
-  return FALSE;
+  if (number == 0)
+    return _afork_protocol_error_set (error, "it sent %s", what);
+
+  return _afork_protocol_error_set (error, "it sent %s for call %u", what, number);
 }
 
 /* The error that the worker sent, as a GError of this program. Takes its text, which may be long,

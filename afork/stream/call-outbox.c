@@ -187,7 +187,7 @@ _afork_call_outbox_read (int       fd,
 
   if (!afork_call_outbox_parse (&header, size, n_received, &rest, &why))
     {
-      _afork_protocol_error_set (error, why);
+      _afork_protocol_error_set (error, "%s", why);
       return NULL;
     }
 

@@ -301,7 +301,7 @@ _afork_call_reader_next (AForkCallReader  *self,
   switch (afork_call_frame_parse (bytes, n_bytes, frame, &size, &why))
     {
     case AFORK_CALL_FRAME_INVALID:
-      _afork_protocol_error_set (error, why);
+      _afork_protocol_error_set (error, "%s", why);
       return AFORK_CALL_STREAM_FAILED;
 
     case AFORK_CALL_FRAME_TRUNCATED:

@@ -12,8 +12,15 @@
 
 gboolean
 _afork_protocol_error_set (GError     **error,
-                           const char  *why)
+                           const char  *format,
+                           ...)
 {
+  g_autofree char *why = NULL;
+  va_list args;
+
+  va_start (args, format);
+  why = g_strdup_vprintf (format, args);
+  va_end (args);
   g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL,
                _("The other side does not keep to the protocol: %s"), why);
   return FALSE;

@@ -9,8 +9,10 @@
 
 G_BEGIN_DECLS
 
-/* The other side of calls did what it may not: WHY, a sentence without an end. Returns false. */
+/* The other side of calls broke the protocol. Sets ERROR to an AFORK_ERROR_PROTOCOL; FORMAT says
+ * what it did, without a full stop. Returns false. */
 gboolean _afork_protocol_error_set (GError     **error,
-                                    const char  *why);
+                                    const char  *format,
+                                    ...) G_GNUC_PRINTF (2, 3);
 
 G_END_DECLS

@@ -471,10 +471,9 @@ take_message (AForkCallService *self,
   else
     {
       g_autoptr(GError) error = NULL;
-      g_autofree char *why = g_strdup_printf ("a caller sends no %s",
-                                              afork_call_frame_kind_name (message->kind));
 
-      _afork_protocol_error_set (&error, why);
+      _afork_protocol_error_set (&error, "a caller sends no %s",
+                                 afork_call_frame_kind_name (message->kind));
       self->fault = g_strdup (error->message);
       self->ended = TRUE;
     }
