@@ -9,14 +9,14 @@
 
 G_BEGIN_DECLS
 
-/* Those of afork_job_add_blob(), of GBytes, or NULL. */
+/* The blobs of afork_job_add_blob(), as GBytes, or NULL. */
 GPtrArray    *_afork_job_get_blobs       (AForkJob      *self);
-/* What afork_job_cancel() cancels. */
+/* The cancellable that afork_job_cancel() cancels. */
 GCancellable *_afork_job_get_cancellable (AForkJob      *self);
 void          _afork_job_set_begun       (AForkJob      *self);
 void          _afork_job_set_state       (AForkJob      *self,
                                           AForkJobState  state);
-/* Whether a handler may be called when a property of it changes. */
+/* Whether a handler may be called when a property of the job changes. */
 gboolean      _afork_job_is_observed     (AForkJob      *self);
 void          _afork_job_set_results     (AForkJob      *self,
                                           GUnixFDList   *fds,

@@ -13,14 +13,14 @@
 /**
  * AForkJob:
  *
- * A call with more to it than arguments and a result.
+ * A call with descriptors, blobs, a time limit, and progress.
  *
- * A job can be given descriptors, blobs and a time limit; while it runs it tells its state and its
- * progress; afterwards it has what came with the result. It is run once, by
- * [method@AFork.Rpc.run_job_async].
+ * Descriptors, blobs and a time limit can be set before the job is run. While the job runs, it
+ * reports its state and its progress. Afterwards it has the descriptors and blobs that came with
+ * the result. A job is run once, by [method@AFork.Rpc.run_job_async].
  *
- * Blobs are bytes that travel beside the arguments and the result: what is large, such as an image,
- * is sent with less copying than as a part of a value, and takes no space in one.
+ * Blobs are bytes that are sent beside the arguments and the result. Large data, such as an image,
+ * is copied less often as a blob than as a part of a value, and does not count to the value's size.
  *
  * A job belongs to the thread of the object that runs it; [method@AFork.Job.cancel] may be called
  * from any thread.
@@ -60,7 +60,7 @@ static guint signals[N_SIGNALS];
 
 G_DEFINE_FINAL_TYPE (AForkJob, afork_job, G_TYPE_OBJECT)
 
-/* Whether it can still be changed. Nothing is done to one that was run. */
+/* Whether the job can still be changed. Setters do nothing to a job that was run. */
 static gboolean
 is_new (AForkJob *self)
 {
@@ -201,12 +201,12 @@ afork_job_class_init (AForkJobClass *klass)
   /**
    * AForkJob:fds: (getter get_fds) (setter set_fds)
    *
-   * Descriptors that go with the arguments, at most 1024. Not to be changed once the job is run. If
-   * the worker's runtime cannot pass descriptors ([property@AFork.Runtime:can-pass-fds]), the job
-   * fails with `AFORK_ERROR_NOT_SUPPORTED`.
+   * Descriptors that are sent with the arguments, at most 1024. They cannot be changed once the job
+   * is run. If the worker's runtime cannot pass descriptors
+   * ([property@AFork.Runtime:can-pass-fds]), the job fails with `AFORK_ERROR_NOT_SUPPORTED`.
    *
-   * Both processes need as many descriptors besides their own: more than a few hundred need a
-   * higher limit (`RLIMIT_NOFILE`) where that is 1024, as it usually is.
+   * Both processes need room for that many more descriptors. For more than a few hundred, raise the
+   * limit (`RLIMIT_NOFILE`), which is usually 1024.
    *
    * Since: 0.1
    */
@@ -230,7 +230,7 @@ afork_job_class_init (AForkJobClass *klass)
   /**
    * AForkJob:state: (getter get_state)
    *
-   * How far the job has come. It only goes forward.
+   * How far the job has come. The state only goes forward.
    *
    * Since: 0.1
    */
@@ -242,13 +242,17 @@ afork_job_class_init (AForkJobClass *klass)
   /**
    * AForkJob:timeout: (getter get_timeout) (setter set_timeout)
    *
-   * How long it may take, in milliseconds; 0 is for ever. A job that takes longer fails with
-   * `AFORK_ERROR_TIMED_OUT`, and the worker is told so as for cancellation.
+   * How long the job may take, in milliseconds, or 0 for no limit. A job that takes longer fails
+   * with `AFORK_ERROR_TIMED_OUT`, and in the worker [method@AFork.Call.get_cancellable] is
+   * cancelled.
    *
-   * The time counts from when the worker can begin with the job: it has been sent, the worker's
-   * init-function has returned, and if the worker serves one call at a time, those before have
-   * ended. When the worker says that it begins, the time counts anew, once. So time in a queue does
-   * not count, and a worker that says nothing has no more than this.
+   * The time starts when the worker can begin with the job: the job has been sent, the worker's
+   * init-function has returned, and if the worker serves one call at a time, earlier calls have
+   * ended. It starts again, once, when the worker reports that it begins with the job. So the time
+   * that a job waits for other calls does not count, and a worker that reports nothing has the same
+   * time.
+   *
+   * A job whose answer arrives in time succeeds, also if this program reads the answer later.
    *
    * Since: 0.1
    */
@@ -367,10 +371,11 @@ afork_job_set_fds (AForkJob    *self,
  * @self: a job that was not run
  * @blob: bytes
  *
- * Has @blob go to the worker beside the arguments, at most 1024 of them with 1 GiB together. The
- * worker gets them from [method@AFork.Call.get_blobs].
+ * Adds a blob, which is sent to the worker beside the arguments. A job can have 1024 blobs with
+ * 1 GiB together. The worker gets them from [method@AFork.Call.get_blobs].
  *
- * Returns: its index, from 0; or `G_MAXUINT` if the job was run before, and does not get it
+ * Returns: the index of the blob, from 0; or `G_MAXUINT` if the job was run before: then the blob
+ *   is not added
  *
  * Since: 0.1
  */
@@ -542,8 +547,9 @@ afork_job_get_result_fds (AForkJob *self)
  *
  * Returns the blobs that came with the result, as [method@AFork.Call.add_result_blob] numbers them.
  *
- * Large ones are in memory that is shared with the worker, and used again when nobody has a
- * reference to them: drop them soon, in whatever thread. See [property@AFork.Rpc:trusted].
+ * Large blobs are in memory that is shared with the worker. This memory is used again once all
+ * references to the blob are dropped: drop them soon, in any thread. See
+ * [property@AFork.Rpc:trusted].
  *
  * Returns: (transfer none) (array length=n_blobs) (nullable): the blobs, or `NULL` if none came
  *
@@ -582,9 +588,9 @@ _afork_job_emit_progress (AForkJob *self,
  * afork_job_cancel:
  * @self: a job
  *
- * Cancels the job: it fails with `G_IO_ERROR_CANCELLED`, unless it has ended. The worker does not
- * begin with it, or is told by [method@AFork.Call.get_cancellable]. A job that was not run yet
- * fails as soon as it is. May be called from any thread.
+ * Cancels the job, which then fails with `G_IO_ERROR_CANCELLED`, unless it has ended. The worker
+ * does not begin with it; or if it has begun, [method@AFork.Call.get_cancellable] is cancelled
+ * there. A job that was not run yet fails as soon as it is run. May be called from any thread.
  *
  * Since: 0.1
  */

@@ -85,7 +85,8 @@ enum
  *
  * Calls to one worker.
  *
- * An RPC object takes a process that was not run, runs it, and has a function of it answer calls:
+ * An RPC object takes a process that was not run, runs it, and has one of its functions answer
+ * calls:
  *
  * ```c
  * AForkProcess *process = afork_process_require (afork_process_new (), "resize");
@@ -94,33 +95,37 @@ enum
  * afork_rpc_call_async (rpc, g_variant_new ("(su)", path, 256), NULL, resized_cb, NULL);
  * ```
  *
- * The function is in a module that is linked with the library, and is an [callback@AFork.CallFunc],
- * which answers one call after the other, or if [property@AFork.Rpc:concurrent] is set an
- * [callback@AFork.ConcurrentCallFunc]. Calls can be made at once: they wait until the worker is
- * there.
+ * The function is in a module that is linked with the library. It is an [callback@AFork.CallFunc],
+ * which answers one call after the other, or an [callback@AFork.ConcurrentCallFunc] if
+ * [property@AFork.Rpc:concurrent] is set. Calls can be made at once: they wait until the worker
+ * runs.
  *
- * Every call that was accepted ends exactly once: with the function's result, with its error, or
- * with why there will be none. If the worker ends too early that is `AFORK_ERROR_EXITED`,
- * `AFORK_ERROR_SIGNALED`, `AFORK_ERROR_OUT_OF_MEMORY` or `AFORK_ERROR_LOST`, with the last lines of
- * its standard error output; if it could not be run, an error of
- * [method@AFork.Process.run_finish]; if it has no such function, `AFORK_ERROR_FUNCTION`; if its
- * [property@AFork.Rpc:init-function] fails, the error of that; if it sent what it may not,
- * `AFORK_ERROR_PROTOCOL`, and it was killed; if it closed its socket and did not end within five
- * seconds, `AFORK_ERROR_CLOSED`, and it was killed, too.
+ * Every call that was accepted ends exactly once: with the function's result, with the function's
+ * error, or with the reason why there will be no answer:
  *
- * What the worker reports, emits and answers arrives in the order in which it did that.
+ * - `AFORK_ERROR_EXITED`, `AFORK_ERROR_SIGNALED`, `AFORK_ERROR_OUT_OF_MEMORY` or
+ *   `AFORK_ERROR_LOST` if the worker ended too early, with the last lines of its standard error
+ *   output
+ * - an error of [method@AFork.Process.run_finish] if the worker could not be run
+ * - `AFORK_ERROR_FUNCTION` if the worker has no such function
+ * - the error of [property@AFork.Rpc:init-function] if that fails
+ * - `AFORK_ERROR_PROTOCOL` if the worker broke the protocol, and was killed for that
+ * - `AFORK_ERROR_CLOSED` if the worker closed its socket, did not exit within five seconds, and was
+ *   killed for that
  *
- * When the last reference to the object goes, there are no calls left: a call that has not ended
- * has one. The worker then has five seconds to exit. [method@AFork.Rpc.close_async] does it
- * earlier, and tells when.
+ * Progress, events and answers arrive in the order in which the worker sent them.
  *
- * The worker also ends when this program does, by whatever means, in the middle of a call: see
+ * Each call that has not ended holds a reference to the object, so no calls are left when the last
+ * reference is dropped. The worker then has five seconds to exit. To close the worker earlier, or
+ * to wait for its exit, use [method@AFork.Rpc.close_async].
+ *
+ * The worker also ends when this program ends, for whatever reason and in the middle of a call: see
  * [property@AFork.Process:die-with-parent].
  *
- * An RPC object belongs to the thread-default main context in which it was made, as its process
- * does: only the thread that owns that may use it, and callbacks are called from it. Other threads
- * are refused with `AFORK_ERROR_FAILED`; see [the page](processes.html#main-contexts). The last
- * reference may be dropped in any thread.
+ * An RPC object belongs to the thread-default main context in which it was made, like its process.
+ * Only the thread that owns this context may use the object, and callbacks are called from it. In
+ * other threads, functions fail with `AFORK_ERROR_FAILED`; see
+ * [the page](processes.html#main-contexts). The last reference may be dropped in any thread.
  *
  * Since: 0.1
  */
@@ -822,7 +827,8 @@ afork_rpc_class_init (AForkRpcClass *klass)
    * AForkRpc:done-function: (getter get_done_function)
    *
    * A function that the worker calls when all calls are answered and no more will come, an
-   * [callback@AFork.CallDoneFunc], or `NULL`. It may take its time, unless the object is dropped.
+   * [callback@AFork.CallDoneFunc], or `NULL`. It may take as long as it needs, unless the last
+   * reference to the object is dropped.
    *
    * Since: 0.1
    */
@@ -834,12 +840,12 @@ afork_rpc_class_init (AForkRpcClass *klass)
   /**
    * AForkRpc:forward-stderr:
    *
-   * Whether what the worker and its children write to their standard error output is forwarded to
-   * this program's. The end of it is kept in any case, for the errors of calls.
+   * Whether the standard error output of the worker and its children is forwarded to that of this
+   * program. The end of it is kept in any case, for the errors of calls.
    *
-   * This program never waits for its own output. If that has no room, up to 64 KiB of text are
-   * kept, and the worker waits; if it has had none for one second, text is dropped, and the worker
-   * goes on. [Calls](calls.html#what-went-wrong) has the rest.
+   * This program never waits for its own output. While that has no room, up to 64 KiB of text are
+   * kept, and the worker waits. After one second without room, text is dropped, and the worker goes
+   * on. See [Calls](calls.html#what-went-wrong).
    *
    * Since: 0.1
    */
@@ -877,8 +883,8 @@ afork_rpc_class_init (AForkRpcClass *klass)
   /**
    * AForkRpc:max-in-flight: (getter get_max_in_flight) (setter set_max_in_flight)
    *
-   * How many calls the worker is given at a time; more wait here. With
-   * [property@AFork.Rpc:concurrent], how many it works on at a time.
+   * How many calls the worker has at a time. More calls wait in this program. With
+   * [property@AFork.Rpc:concurrent], this is how many calls the worker serves at a time.
    *
    * Since: 0.1
    */
@@ -890,7 +896,7 @@ afork_rpc_class_init (AForkRpcClass *klass)
   /**
    * AForkRpc:process: (getter get_process)
    *
-   * The worker. Given when the object is made, a process that was not run.
+   * The process of the worker. It must not have been run when the object is made.
    *
    * Since: 0.1
    */
@@ -906,8 +912,8 @@ afork_rpc_class_init (AForkRpcClass *klass)
    *
    * Large blobs of a trusted worker arrive in memory that it uses again and again, which is fast.
    * If the worker does not keep to the protocol, it can change them while they are read. Set this
-   * to false for a worker that an attacker may take over, such as one that parses files of
-   * strangers: its blobs are then copied, or arrive in memory that no process can change any more.
+   * to false for a worker that an attacker may take over, such as one that parses untrusted
+   * files: its blobs are then copied, or arrive in memory that no process can change any more.
    * In both cases the whole blob can be read, whatever the worker does.
    *
    * Since: 0.1
@@ -923,7 +929,7 @@ afork_rpc_class_init (AForkRpcClass *klass)
    * AForkRpc::closed:
    * @self: the object
    *
-   * Emitted once, when the worker has ended, after all calls have.
+   * Emitted once, after the worker and all calls have ended.
    *
    * Since: 0.1
    */
@@ -934,7 +940,7 @@ afork_rpc_class_init (AForkRpcClass *klass)
   /**
    * AForkRpc::event:
    * @self: the object
-   * @event: what the worker tells
+   * @event: the value that the worker emitted
    *
    * Emitted for each [func@AFork.worker_emit] of the worker, in order with its answers.
    *
@@ -1019,11 +1025,11 @@ run_job (AForkRpc            *self,
  * @function: a function of a module that it has loaded or will have, named as for
  *   [method@AFork.Process.call]
  *
- * Runs @process, to have calls answered by @function, one after the other. For other ways see the
- * properties.
+ * Runs @process, in which @function then answers calls, one after the other. For other options, see
+ * the properties.
  *
- * If @process was run, executed or detached before, it is left alone, and calls fail with
- * `AFORK_ERROR_CLOSED`.
+ * If @process was run, executed or detached before, the object does nothing to it, and calls fail
+ * with `AFORK_ERROR_CLOSED`.
  *
  * Returns: (transfer full): an RPC object
  *
@@ -1047,11 +1053,11 @@ afork_rpc_new (AForkProcess *process,
  * @callback: (nullable) (scope async): what to call with the answer
  * @user_data: data for @callback
  *
- * Calls the worker's function. Nothing waits: the call leaves when the main context is iterated,
- * with all that were made until then.
+ * Calls the worker's function. Does not block: the call is sent when the main context is iterated,
+ * together with all other calls made until then.
  *
- * Cancelling it ends it at once. The worker does not begin with it, or is told by
- * [method@AFork.Call.get_cancellable].
+ * Cancelling the call ends it at once. The worker does not begin with it; or if it has begun,
+ * [method@AFork.Call.get_cancellable] is cancelled there.
  *
  * Since: 0.1
  */
@@ -1077,12 +1083,15 @@ afork_rpc_call_async (AForkRpc            *self,
  * @error: return location for an [error@AFork.Error], a [error@Gio.IOErrorEnum], or an error of the
  *   worker's function
  *
- * Returns the answer. Fails with the error of the worker's function, which is `AFORK_ERROR_FAILED`
- * if this program does not know its domain; with `G_IO_ERROR_CANCELLED` if the call was cancelled
- * first; with `AFORK_ERROR_CLOSED` if it was made after [method@AFork.Rpc.close_async]; with
- * `G_IO_ERROR_MESSAGE_TOO_LARGE` if the arguments or the result are over the limit, which is 1 GiB;
- * and if there can be no answer any more as [class@AFork.Rpc] tells, with the same error for all
- * calls that are not answered by then or are made later.
+ * Returns the answer, or fails:
+ *
+ * - with the error of the worker's function, or with `AFORK_ERROR_FAILED` if this program does not
+ *   know the domain of that error
+ * - with `G_IO_ERROR_CANCELLED` if the call was cancelled before it was answered
+ * - with `AFORK_ERROR_CLOSED` if the call was made after [method@AFork.Rpc.close_async]
+ * - with `G_IO_ERROR_MESSAGE_TOO_LARGE` if the arguments or the result are larger than 1 GiB
+ * - with an error that [class@AFork.Rpc] lists if there can be no answer any more; all calls that
+ *   are not answered by then, or are made later, have the same error
  *
  * Returns: (transfer full): the result, or `NULL` on error
  *
@@ -1107,10 +1116,10 @@ afork_rpc_call_finish (AForkRpc      *self,
  * @cancellable: (nullable): a cancellable
  * @error: return location for an error, as [method@AFork.Rpc.call_finish] has it
  *
- * Does what [method@AFork.Rpc.call_async] does, and waits for the answer. Meanwhile the worker's
- * events are emitted, and nothing else of the program runs. If there are too few descriptors left
- * to wait with, fails with `G_IO_ERROR_TOO_MANY_OPEN_FILES`, as [method@AFork.Process.run] does,
- * and the call was not made.
+ * Blocking version of [method@AFork.Rpc.call_async]. While this function waits, the worker's events
+ * are emitted, and no other source of the program is dispatched. If there are too few descriptors
+ * left to wait with, fails with `G_IO_ERROR_TOO_MANY_OPEN_FILES`, as [method@AFork.Process.run]
+ * does; then the call was not made.
  *
  * Returns: (transfer full): the result, or `NULL` on error
  *
@@ -1146,8 +1155,8 @@ afork_rpc_call (AForkRpc      *self,
  * @callback: (nullable) (scope async): what to call with the answer
  * @user_data: data for @callback
  *
- * Calls the worker's function with what @job has. Otherwise like [method@AFork.Rpc.call_async];
- * [method@AFork.Job.cancel] cancels it, too.
+ * Calls the worker's function with the arguments, descriptors and blobs of @job. Apart from that,
+ * works like [method@AFork.Rpc.call_async]. [method@AFork.Job.cancel] also cancels the call.
  *
  * Since: 0.1
  */
@@ -1171,9 +1180,10 @@ afork_rpc_run_job_async (AForkRpc            *self,
  * @result: what the callback was given
  * @error: return location for an error, as for [method@AFork.Rpc.call_finish]
  *
- * Returns the answer; what came with it, the job has. Also fails with `AFORK_ERROR_TIMED_OUT` if it
- * took longer than [property@AFork.Job:timeout], and with `AFORK_ERROR_CLOSED` if the job was run
- * before, which does not touch what came of that.
+ * Returns the answer. The job has the descriptors and blobs that came with it. Fails like
+ * [method@AFork.Rpc.call_finish]; also with `AFORK_ERROR_TIMED_OUT` if the job took longer than
+ * [property@AFork.Job:timeout], and with `AFORK_ERROR_CLOSED` if the job was run before. A job that
+ * is run again keeps its state and results.
  *
  * Returns: (transfer full): the result, or `NULL` on error
  *
@@ -1199,8 +1209,7 @@ afork_rpc_run_job_finish (AForkRpc      *self,
  * @cancellable: (nullable): a cancellable
  * @error: return location for an error, as [method@AFork.Rpc.run_job_finish] has it
  *
- * Does what [method@AFork.Rpc.run_job_async] does, and waits for the answer, as
- * [method@AFork.Rpc.call] does.
+ * Blocking version of [method@AFork.Rpc.run_job_async]. Waits as [method@AFork.Rpc.call] does.
  *
  * Returns: (transfer full): the result, or `NULL` on error
  *
@@ -1234,12 +1243,13 @@ afork_rpc_run_job (AForkRpc      *self,
  * @callback: (nullable) (scope async): what to call when the worker has ended
  * @user_data: data for @callback
  *
- * Has the worker end when all calls that were made until now are answered. More are refused. May be
- * called more than once. Cancelling it only means not to wait any longer.
+ * Lets the worker exit after all calls that were made until now. Later calls fail. May be called
+ * more than once. @callback is called when the worker has ended. Cancelling only ends this wait.
  *
- * Calls that were cancelled or out of time are not waited for: a worker that is still at one when
- * all others are answered has five seconds to exit, and is then killed. So has one without a
- * [property@AFork.Rpc:done-function], and one that does not read what is left for it.
+ * The worker is killed if it does not exit within five seconds after the last call has ended,
+ * unless it has a [property@AFork.Rpc:done-function]. A worker with a done-function may take
+ * as long as it needs; but it has five seconds, too, while it does not read its socket, or is still
+ * at a call that was cancelled or took too long.
  *
  * Since: 0.1
  */
@@ -1290,10 +1300,10 @@ afork_rpc_close_async (AForkRpc            *self,
  * @result: what the callback was given
  * @error: return location for an [error@AFork.Error], or `G_IO_ERROR_CANCELLED`
  *
- * Tells whether the worker ended properly: it exited with status 0 after it was closed. If not,
- * fails with what calls would fail with.
+ * Tells whether the worker exited with status 0 after it was closed. If not, fails with the error
+ * that calls fail with.
  *
- * Returns: true if it did
+ * Returns: true if the worker exited properly
  *
  * Since: 0.1
  */
@@ -1315,10 +1325,9 @@ afork_rpc_close_finish (AForkRpc      *self,
  * @cancellable: (nullable): a cancellable
  * @error: return location for an error, as [method@AFork.Rpc.close_finish] has it
  *
- * Does what [method@AFork.Rpc.close_async] does, and waits until the worker has ended, as
- * [method@AFork.Rpc.call] does for an answer.
+ * Blocking version of [method@AFork.Rpc.close_async]. Waits as [method@AFork.Rpc.call] does.
  *
- * Returns: true if the worker ended properly
+ * Returns: true if the worker exited properly
  *
  * Since: 0.1
  */
@@ -1479,7 +1488,7 @@ afork_rpc_set_max_in_flight (AForkRpc *self,
 
   g_return_if_fail (AFORK_IS_RPC (self));
 
-  /* Nobody else has it while it is constructed. */
+  /* No other thread has the object while it is constructed. */
   if (self->context != NULL && (hold = hold_context (self, NULL)) == NULL)
     {
       if (!_afork_context_is_lost (self->context))

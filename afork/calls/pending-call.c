@@ -279,8 +279,8 @@ set_end (AForkPendingCall *call,
   call->error = error;
 }
 
-/* The job tells that it has ended before the call calls back. A handler may wait for that in an
- * iteration of the context, so it is due by then. */
+/* The job's state changes before the call calls back. A handler of the change may iterate the
+ * context to wait for the callback, so the callback is scheduled before. */
 static void
 set_job_state (AForkPendingCall *call)
 {

@@ -38,16 +38,16 @@ struct _AForkPendingCall
   /* The result. */
   GObject                     *source;
   gpointer                     tag;
-  GAsyncReadyCallback          callback;      /* NULL once it was called */
+  GAsyncReadyCallback          callback;      /* NULL once called */
   gpointer                     user_data;
   GMainContext                *context;
   GVariant                    *value;         /* or NULL */
   GError                      *error;         /* or NULL */
 
   /* The call. */
-  GList                        link;          /* in a queue, while it is not sent */
-  guint32                      number;        /* 0 until it is sent */
-  gboolean                     begun;         /* the worker has said so */
+  GList                        link;          /* in the queue of calls that wait */
+  guint32                      number;        /* 0 while the call waits */
+  gboolean                     begun;         /* the worker has reported that it began */
   GVariant                    *args;
   AForkJob                    *job;           /* or NULL */
   GCancellable                *cancellable;   /* or NULL */
@@ -77,7 +77,7 @@ AForkPendingCall *_afork_pending_call_new             (GObject                  
                                                        GAsyncReadyCallback          callback,
                                                        gpointer                     user_data);
 
-/* Whether it is cancelled already. */
+/* Whether its cancellable, or that of its job, is cancelled. */
 gboolean          _afork_pending_call_is_cancelled    (AForkPendingCall            *call);
 /* Has FUNCS called if the call is cancelled or takes too long. */
 void              _afork_pending_call_watch           (AForkPendingCall            *call,
@@ -96,20 +96,20 @@ void              _afork_pending_call_begin           (AForkPendingCall         
 /* The answer had not arrived when the time limit was over: has the call cancelled in the next
  * iteration. */
 void              _afork_pending_call_end_limit       (AForkPendingCall            *call);
-/* It will end, and nothing else does it any more. */
+/* Has nothing called any more: the caller ends the call. */
 void              _afork_pending_call_unwatch         (AForkPendingCall            *call);
-/* Ends it, with VALUE or ERROR, both of which are taken. The callback may do anything. */
+/* Ends the call with VALUE or ERROR, both of which are taken. The callback may do anything. */
 void              _afork_pending_call_end             (AForkPendingCall            *call,
                                                        GVariant                    *value,
                                                        GError                      *error);
 void              _afork_pending_call_cancel          (AForkPendingCall            *call);
-/* The same while the call is perhaps still being made: its callback waits for the main context to
- * be iterated. */
+/* Ends the call with ERROR, which is taken, while the function that makes the call has perhaps not
+ * returned: calls back when the main context is iterated. */
 void              _afork_pending_call_fail            (AForkPendingCall            *call,
                                                        GError                      *error);
 
-/* For who made the call: whether RESULT is one of a call of SOURCE that was made so; whether it has
- * what the call ended with, which is taken once; and taking it. */
+/* For the finish function: whether RESULT is a call of SOURCE that was made by the function TAG;
+ * whether it has a value or an error, which can be taken once; and taking that. */
 gboolean          _afork_pending_call_is_result       (GAsyncResult                *result,
                                                        gpointer                     source,
                                                        gpointer                     tag);

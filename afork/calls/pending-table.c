@@ -37,7 +37,7 @@ _afork_pending_table_clear (AForkPendingTable *self)
   g_free (self->places);
 }
 
-/* Numbers that have places of their own have them among more places, too. */
+/* Doubles the places. Numbers with different places have different places afterwards, too. */
 static void
 grow (AForkPendingTable *self)
 {
@@ -106,7 +106,7 @@ _afork_pending_table_mark_unwanted (AForkPendingTable *self,
   self->n_calls--;
 }
 
-/* Looks at all places for the oldest call, if there are fewer of them than numbers to look for. */
+/* Finds the oldest call by a look at all places. */
 static void
 find_oldest (AForkPendingTable *self)
 {
@@ -133,7 +133,7 @@ _afork_pending_table_peek_oldest (AForkPendingTable *self)
   if (self->n_calls == 0)
     return NULL;
 
-  /* Numbers are given in order, and what has been passed does not come back. */
+  /* Numbers are given in order, so no call is added before the oldest one. */
   while (!_afork_pending_table_find (self, self->oldest_number, &call) || call == NULL)
     if (self->last_number - self->oldest_number > self->n_places)
       find_oldest (self);
@@ -142,7 +142,7 @@ _afork_pending_table_peek_oldest (AForkPendingTable *self)
   return call;
 }
 
-/* By age: numbers may have gone past the largest one. */
+/* Compares by age, because numbers wrap around. */
 static int
 compare_places (gconstpointer a,
                 gconstpointer b,
@@ -155,8 +155,8 @@ compare_places (gconstpointer a,
   return first < second ? -1 : first > second;
 }
 
-/* Calls are nearly always in this order: only few have numbers that are older than the table is
- * large. */
+/* Places are nearly always in this order: few calls are so old that their number is further back
+ * than there are places. */
 static gboolean
 is_in_order (AForkPendingTable *self,
              const Place       *places,

@@ -13,20 +13,20 @@
 
 G_BEGIN_DECLS
 
-/* The way to a worker that serves calls: runs its process, sends and receives, and when it is over
- * finds out why. It keeps itself as long as the worker lives. */
+/* The link to a worker that serves calls: runs its process, sends and receives, and finds out why
+ * the worker ended. It keeps itself alive as long as the worker lives. */
 typedef struct _AForkWorkerLink AForkWorkerLink;
 
 typedef struct
 {
-  /* The worker runs, or has taken what was gathered: more can be. */
+  /* The worker runs, or the write buffer has been sent: more can be added to it. */
   void     (*room)    (AForkWorkerLink *link,
                        gpointer         data);
-  /* So many bytes have been sent in all. */
+  /* N_SENT bytes have been sent in all. */
   void     (*sent)    (AForkWorkerLink *link,
                        guint64          n_sent,
                        gpointer         data);
-  /* A message has come. False and an error: it breaks the protocol. */
+  /* A message has come. Returns false and sets ERROR if it breaks the protocol. */
   gboolean (*message) (AForkWorkerLink   *link,
                        AForkCallMessage  *message,
                        gpointer           data,
@@ -36,20 +36,20 @@ typedef struct
   void     (*received) (AForkWorkerLink *link,
                        guint64          n_received,
                        gpointer         data);
-  /* A handler of a message that has come iterates the context: what the message leads to, and is
-   * not done yet, is to be done now. */
+  /* A handler of a message iterates the context. What the message leads to, and is not done yet,
+   * has to be done now. */
   void     (*resume)  (AForkWorkerLink *link,
                        gpointer         data);
-  /* Called last: the worker has ended. ERROR is why, or NULL if it did so properly. It is called
-   * again if a handler that it calls iterates the context, and is then to do the rest. */
+  /* The worker has ended. ERROR is the reason, or NULL if the worker exited properly. Called last;
+   * called again if a handler iterates the context, and then has to do what is left. */
   void     (*exited)  (AForkWorkerLink *link,
                        const GError    *error,
                        gpointer         data);
 } AForkWorkerLinkEvents;
 
-/* Runs PROCESS. Everything is called from the thread-default main context. DATA is a GObject, which
- * is not kept, and of which another thread may drop the last reference: then nothing is called any
- * more. */
+/* Runs PROCESS. EVENTS are called in the thread-default main context. DATA is a GObject, the owner.
+ * The link holds no reference to it, and calls nothing once another thread has dropped the last
+ * one. */
 AForkWorkerLink *_afork_worker_link_new        (AForkProcess                *process,
                                                 gboolean                     forward_stderr,
                                                 const AForkWorkerLinkEvents *events,
@@ -57,8 +57,8 @@ AForkWorkerLink *_afork_worker_link_new        (AForkProcess                *pro
 AForkWorkerLink *_afork_worker_link_ref        (AForkWorkerLink             *self);
 void             _afork_worker_link_unref      (AForkWorkerLink             *self);
 
-/* Where to gather what is to be sent, which happens when the main context is iterated; NULL before
- * the worker runs, and after its end. */
+/* The stream that frames for the worker are added to, or NULL before the worker runs and after its
+ * end. They are sent when the main context is iterated. */
 AForkCallStream *_afork_worker_link_get_stream (AForkWorkerLink             *self);
 
 /* Whether something of the worker has arrived, and has not been passed on as a message. Then
@@ -67,36 +67,36 @@ AForkCallStream *_afork_worker_link_get_stream (AForkWorkerLink             *sel
 gboolean         _afork_worker_link_has_unread (AForkWorkerLink             *self,
                                                 guint64                     *n_arrived);
 
-/* What is known, when all has come, of the calls that the worker has begun. */
+/* What is known of the calls that the worker had begun, once all of its messages have come. */
 typedef enum
 {
   AFORK_WORKER_BEGUN_UNKNOWN,
-  AFORK_WORKER_BEGUN_REPORTED,  /* there was a message for each */
-  AFORK_WORKER_BEGUN_LAST,      /* the last one, and so those before */
+  AFORK_WORKER_BEGUN_REPORTED,  /* the worker sent a message for each */
+  AFORK_WORKER_BEGUN_LAST,      /* the number of the last one is known; older ones had begun */
 } AForkWorkerBegun;
 
-/* NUMBER is set to that of the last one, 0 for none, if that is known. */
+/* Sets NUMBER to that of the last one, or to 0 if it is not known or there is none. */
 AForkWorkerBegun _afork_worker_link_get_begun    (AForkWorkerLink *self,
                                                   guint32         *number);
 
 AForkContext    *_afork_worker_link_get_context  (AForkWorkerLink *self);
 
-/* Has everything called from CONTEXT. */
+/* Serves the link in CONTEXT from now on. */
 void             _afork_worker_link_set_context  (AForkWorkerLink *self,
                                                   AForkContext    *context);
 
-/* No more will be gathered: the worker, having answered, is to exit. If HAS_UNANSWERED, it still
- * has calls, which nobody waits for any more, unless it is said meanwhile that it has none. If it
- * is not WAIT_FOR_DONE, or while HAS_UNANSWERED, or while the worker does not read what is left for
- * it, it has to exit soon. */
+/* No more will be sent: the worker exits when it has read all. HAS_UNANSWERED: the worker has calls
+ * that have ended here, until _afork_worker_link_all_answered(). WAIT_FOR_DONE: the worker has a
+ * done-function, which may take long. The exit timeout runs unless WAIT_FOR_DONE, while the worker
+ * has unanswered calls, and while it does not read. */
 void             _afork_worker_link_close        (AForkWorkerLink *self,
                                                   gboolean         has_unanswered,
                                                   gboolean         wait_for_done);
 void             _afork_worker_link_all_answered (AForkWorkerLink *self);
-/* The worker has said that it does not serve, and so has to exit soon, too. */
+/* The worker has sent that it cannot serve: the exit timeout starts. */
 void             _afork_worker_link_refused      (AForkWorkerLink *self);
 
-/* EVENTS are told no more. The worker is closed. */
+/* Closes the worker. Events are not called any more. */
 void             _afork_worker_link_forget       (AForkWorkerLink *self,
                                                   gboolean         has_unanswered);
 
