@@ -14,10 +14,10 @@ G_BEGIN_DECLS
  * 1), as the kernel's Documentation/admin-guide has them. A worker that has a group of its own is
  * not seen. */
 
-/* To be called before what is to be watched begins. Reads files the first time. */
+/* To be called before the worker is run. Reads files the first time. */
 void     _afork_oom_counter_start      (void);
 
-/* Whether it has killed since this was asked last. */
+/* Whether the kernel has killed a process since the last call of this function. */
 gboolean _afork_oom_counter_has_killed (void);
 
 G_END_DECLS

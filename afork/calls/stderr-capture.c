@@ -24,7 +24,7 @@ enum
   CHUNK_SIZE = PIPE_BUF,
   MAX_KEPT = 2048,
   MAX_LINES = 10,
-  /* Of a worker that ended while its children go on writing, no more than this is read. */
+  /* The most that is read after the worker has ended, because its children may go on writing. */
   MAX_REST = 1024 * 1024,
   /* How much text waits here while our own output has no room. A worker that writes more waits as
    * well, but no longer than MAX_STALL (in microseconds) since the output took something last. */
@@ -60,7 +60,7 @@ struct _AForkStderrCapture
   GSource         *source;        /* or NULL */
   gpointer         pipe_tag;      /* NULL unless the pipe is polled */
   gpointer         output_tag;    /* NULL unless the output is polled */
-  gboolean         retries;       /* polling it tells nothing */
+  gboolean         retries;       /* polling the output does not help: writes after a time */
 };
 
 static void
@@ -305,7 +305,7 @@ _afork_stderr_capture_set_context (AForkStderrCapture *self,
   attach (self, context);
 }
 
-/* Life. */
+/* Making and freeing. */
 
 static void
 run_in_child (gpointer data)
@@ -346,7 +346,7 @@ _afork_stderr_capture_new (AForkProcess *process,
   return self;
 }
 
-/* The worker has ended: reads what is there. */
+/* The worker has ended: reads what is left. */
 static void
 read_rest (AForkStderrCapture *self)
 {
@@ -361,7 +361,7 @@ read_rest (AForkStderrCapture *self)
   if (self->source != NULL)
     poll_fd (self, &self->pipe_tag, -1, 0, FALSE);
   _afork_fd_clear (&self->fd);
-  /* It has as long from here on as it has otherwise. */
+  /* The output has MAX_STALL from now on. */
   if (self->unwritten->len > 0)
     self->stalled_since = g_get_monotonic_time ();
   wait_for_next (self);

@@ -9,13 +9,13 @@
 
 G_BEGIN_DECLS
 
-/* What a worker and its children write to their standard error output: forwarded to the caller's
- * own, which is never waited for, and the end of it kept for the errors of calls. */
+/* The standard error output of a worker and its children. It is forwarded to that of this program,
+ * without waiting for it, and its end is kept for the errors of calls. */
 typedef struct _AForkStderrCapture AForkStderrCapture;
 
-/* Has PROCESS, which is about to be run, write to a pipe that is read in CONTEXT. NULL if there is
- * no descriptor for it, or if the process's runtime cannot be given one. FORWARD: what comes is
- * written to this program's standard error output. */
+/* Has PROCESS, which is about to be run, write to a pipe that is read in CONTEXT. Returns NULL if
+ * there are no descriptors for the pipe, or if the runtime of the process cannot pass any.
+ * FORWARD: writes the text to this program's standard error output. */
 AForkStderrCapture *_afork_stderr_capture_new         (AForkProcess       *process,
                                                        GMainContext       *context,
                                                        gboolean            forward);
@@ -24,8 +24,8 @@ void                _afork_stderr_capture_free        (AForkStderrCapture *self)
 void                _afork_stderr_capture_set_context (AForkStderrCapture *self,
                                                        GMainContext       *context);
 
-/* Reads what is there, now that the worker has ended, and returns its last lines, without an end of
- * line, or an empty string. */
+/* The worker has ended: reads what is left, and returns the last lines, without the last end of
+ * line. Returns an empty string if there are none. */
 const char         *_afork_stderr_capture_finish      (AForkStderrCapture *self);
 
 G_END_DECLS

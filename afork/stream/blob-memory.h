@@ -34,8 +34,8 @@ gboolean  _afork_blob_memory_is_complete  (int            fd,
                                            guint64        size);
 
 /* Whether this process can look at seals. Where it cannot, as in some sandboxes, it must not
- * be sent memory by a process that it does not trust, for the next function then does without
- * them. */
+ * accept memory from a process that it does not trust, because _afork_blob_memory_check() then
+ * checks no seals. */
 gboolean  _afork_blob_memory_can_check    (void);
 
 /* Checks that FD is a memfd of SIZE bytes that has all its pages and at least SEALS, which

@@ -19,32 +19,32 @@ typedef struct _AForkCallOutbox AForkCallOutbox;
 AForkCallOutbox *_afork_call_outbox_new       (int                   fd);
 void             _afork_call_outbox_free      (AForkCallOutbox      *self);
 
-/* Adds SIZE bytes, which are to be written to what is returned, or returns NULL if there is no room
- * for them. If there was nothing left to be sent, they are the stream's from N_SENT on. */
+/* Adds SIZE bytes and returns where the caller writes them, or returns NULL if there is no room. If
+ * the outbox was empty, they are the bytes of the stream from N_SENT on. */
 guint8          *_afork_call_outbox_add       (AForkCallOutbox      *self,
                                                gsize                 size,
                                                guint64               n_sent);
-/* All that was added is of whole frames: from now on it survives the worker. */
+/* What was added ends with a whole frame: all of it survives the worker from now on. */
 void             _afork_call_outbox_publish   (AForkCallOutbox      *self);
-/* What is to be sent next, and how much there is of it. */
+/* The bytes to be sent next. Sets SIZE to their number. */
 const guint8    *_afork_call_outbox_peek      (AForkCallOutbox      *self,
                                                gsize                *size);
-/* So much of that has been sent. */
+/* SIZE of these bytes have been sent. */
 void             _afork_call_outbox_remove    (AForkCallOutbox      *self,
                                                gsize                 size);
-/* Nothing of it is to be sent any more. */
+/* Removes all bytes. */
 void             _afork_call_outbox_clear     (AForkCallOutbox      *self);
-/* The function is about to be entered for that call. */
+/* The worker's function is about to be called for the call NUMBER. */
 void             _afork_call_outbox_set_begun (AForkCallOutbox      *self,
                                                guint32               number);
 
 /* The caller's half. */
 
-/* Makes one of SIZE bytes. -1 if there can be none, which is no failure. */
+/* Makes an outbox of SIZE bytes. Returns -1 if there can be none, which is no error. */
 int              _afork_call_outbox_make      (gsize                 size);
-/* Reads from FD, an outbox of SIZE bytes whose worker has ended, when N_RECEIVED bytes of the
- * stream have come. BEGUN is set if IN_USE becomes true, and what is returned is what did not come,
- * NULL if that is nothing. ERROR is set if the outbox is not right. */
+/* Reads FD, an outbox of SIZE bytes whose worker has ended, after N_RECEIVED bytes of the stream
+ * were received. Returns the bytes that were not, or NULL if there are none. Sets IN_USE to whether
+ * the worker used the outbox, and then BEGUN. Sets ERROR if the outbox is invalid. */
 GBytes          *_afork_call_outbox_read      (int                   fd,
                                                gsize                 size,
                                                guint64               n_received,

@@ -12,46 +12,47 @@
 
 G_BEGIN_DECLS
 
-/* Frames of calls as they come out of the socket, with the descriptors that come with them. */
+/* Reads the frames of calls, and the descriptors that come with them, from the socket. */
 typedef struct _AForkCallReader AForkCallReader;
 
 /* FD stays the caller's. */
 AForkCallReader       *_afork_call_reader_new           (int                   fd);
 void                   _afork_call_reader_free          (AForkCallReader      *self);
 
-/* Reads once; WAIT: until something comes. */
+/* Reads once. WAIT: waits until there is something. */
 AForkCallStreamStatus  _afork_call_reader_read          (AForkCallReader      *self,
                                                          gboolean              wait,
                                                          GError              **error);
-/* Whether reading again at once may give more. If not, it is not certain that there is none. */
+/* Whether the last read filled its buffer, so that there may be more to read at once. */
 gboolean               _afork_call_reader_may_have_more (AForkCallReader      *self);
 
 /* How many bytes have been read in all. */
 guint64                _afork_call_reader_get_n_received (AForkCallReader     *self);
-/* Of what is in the socket, these bytes are the last that count: N_BYTES more are read of it, then
- * REST, if there is any, and then comes the end. */
+/* From now on, reads N_BYTES more from the socket, then REST, unless that is NULL, and then the
+ * end. */
 void                   _afork_call_reader_end_with      (AForkCallReader      *self,
                                                          guint64               n_bytes,
                                                          GBytes               *rest);
-/* Whether then nothing comes but the end. */
+/* After that: whether all has been read. */
 gboolean               _afork_call_reader_is_at_end     (AForkCallReader      *self);
-/* Whether what was read last is of the rest, or came behind it. */
+/* After that: whether what was read last is of REST, or the end. */
 gboolean               _afork_call_reader_is_in_rest    (AForkCallReader      *self);
 
-/* The next frame of what has been read: OK, WOULD_BLOCK if it is not all there, or FAILED. It is
- * good until something is read; OWNER becomes what has its bytes for longer, or NULL. */
+/* Takes the next frame of what has been read. Returns OK; WOULD_BLOCK if more has to be read first;
+ * or FAILED. FRAME is valid until the next read. Sets OWNER to what keeps its bytes for longer, or
+ * to NULL. */
 AForkCallStreamStatus  _afork_call_reader_next          (AForkCallReader      *self,
                                                          AForkCallFrame       *frame,
                                                          GBytes              **owner,
                                                          GError              **error);
-/* Whether there is memory for so many descriptors, or an error. */
+/* Whether there is memory for N_FDS descriptors; if not, sets ERROR. */
 gboolean               _afork_call_reader_has_memory_for_fds (guint            n_fds,
                                                               GError         **error);
-/* Hands out the N descriptors that have come first. False if there are not so many. */
+/* Passes the N_FDS oldest descriptors to the caller. Returns false if there are fewer. */
 gboolean               _afork_call_reader_take_fds      (AForkCallReader      *self,
                                                          int                  *fds,
                                                          guint                 n_fds);
-/* Those that have come and were not handed out. */
+/* The descriptors that have come and were not passed on. */
 const int             *_afork_call_reader_peek_fds      (AForkCallReader      *self,
                                                          guint                *n_fds);
 /* Closes them. */

@@ -5,16 +5,16 @@
 
 #pragma once
 
-/* What comes of sending or receiving on the socket over which calls go. */
+/* The result of sending or receiving on the socket of calls. */
 typedef enum
 {
   AFORK_CALL_STREAM_OK,
   AFORK_CALL_STREAM_WOULD_BLOCK,
-  AFORK_CALL_STREAM_BUSY,           /* there is more to do before it can be told what comes of it */
-  AFORK_CALL_STREAM_LATER,          /* it would block, and poll() cannot tell for how long */
-  AFORK_CALL_STREAM_END,            /* the other side sends no more, or takes no more */
+  AFORK_CALL_STREAM_BUSY,           /* the function has to be called again to go on */
+  AFORK_CALL_STREAM_LATER,          /* it would block, and poll() does not report when to go on */
+  AFORK_CALL_STREAM_END,            /* the other side sends no more, or reads no more */
   AFORK_CALL_STREAM_FAILED,
 } AForkCallStreamStatus;
 
-/* With AFORK_CALL_STREAM_LATER it is to be tried again after this, in microseconds. */
+/* The time after which to try again with AFORK_CALL_STREAM_LATER, in microseconds. */
 enum { AFORK_CALL_STREAM_RETRY_TIME = 10 * 1000 };

@@ -15,13 +15,13 @@
 
 G_BEGIN_DECLS
 
-/* One end of the socket over which calls go, the caller's as the worker's: messages in, messages
- * out. Messages are frames, with the values, descriptors and blobs that belong to them put together
- * and checked. What is sent is gathered until it is flushed. Sending and receiving have nothing in
- * common, so one thread may do the one while another does the other. */
+/* One end of the socket of calls, of the caller or of the worker. Sends and receives messages. A
+ * message is a frame together with its value, descriptors and blobs, checked. What is sent stays in
+ * a write buffer until it is flushed. Sending and receiving share no state, so one thread may send
+ * while another one receives. */
 typedef struct _AForkCallStream AForkCallStream;
 
-/* What has come. Clear it. */
+/* A message that was received. Free its contents with _afork_call_message_clear(). */
 typedef struct
 {
   AForkCallFrameKind  kind;
@@ -34,44 +34,47 @@ typedef struct
   gint32              code;
 } AForkCallMessage;
 
-/* Takes FD, a connected stream socket. A function of the stream may run code of the program, which
- * frees its bytes by functions of its own. If that code may give the stream up, the caller keeps a
- * reference meanwhile. */
+/* Takes FD, a connected stream socket. A function of the stream may drop GBytes of the program,
+ * whose free functions are code of the program. If such code may drop the stream, hold a reference
+ * while the function is called. */
 AForkCallStream      *_afork_call_stream_new                 (int fd);
 AForkCallStream      *_afork_call_stream_ref                 (AForkCallStream *self);
 void                  _afork_call_stream_unref               (AForkCallStream *self);
 int                   _afork_call_stream_get_fd              (AForkCallStream *self);
 
-/* Large blobs come and go in shared memory (see segments.h). The two things that one side does not
- * do unless it is told: it accepts segments of the other one, where that is trusted; and it sends
- * sealed memfds in place of segments, where it is itself not trusted. To be called before anything
- * is received or sent, respectively. */
+/* Large blobs are sent in shared memory (see segments.h). By default, a stream accepts no segments
+ * and sends segments. The first function has it accept segments, if the other side is trusted. The
+ * second has it send sealed memfds instead, if the other side does not trust this one. To be called
+ * before anything is received, or sent. */
 void                  _afork_call_stream_accept_segments     (AForkCallStream *self);
 void                  _afork_call_stream_send_sealed         (AForkCallStream *self);
-/* … or not in shared memory at all; and the other side is not to send any. */
+/* The first function has the stream send no shared memory at all; the second has it refuse any that
+ * the other side sends. */
 void                  _afork_call_stream_send_inline         (AForkCallStream *self);
 void                  _afork_call_stream_refuse_memory       (AForkCallStream *self);
-/* Descriptors do not reach the other side: blobs go in the stream, and a value that has descriptors
- * cannot be sent. To be called before anything is sent. */
+/* The socket passes no descriptors: blobs are sent in the stream, and sending a value that has
+ * descriptors fails. To be called before anything is sent. */
 void                  _afork_call_stream_send_no_fds         (AForkCallStream *self);
-/* Has the other side send no more descriptors ahead of their value than this process has room for,
- * beside its other uses. What is ahead of its value waits here for as long as the other side wants.
- * To be called before anything is received. */
+/* Limits the descriptors that the other side may send ahead of their value, because they stay open
+ * here for as long as the other side wants: receiving fails if they take too many of those that
+ * this process may have. To be called before anything is received. */
 void                  _afork_call_stream_limit_fds           (AForkCallStream *self);
-/* When a blob that came in a segment is not needed any more, in whatever thread, the other side has
- * to be told: wakes CONTEXT, or calls WAKE, or both; either may be NULL. Flushing tells it. */
+/* When the last reference to a blob in a segment is dropped, in any thread, wakes CONTEXT, calls
+ * WAKE, or both; either may be NULL. The next flush then sends a segment notice to the other
+ * side. */
 void                  _afork_call_stream_set_wake            (AForkCallStream *self,
                                                               AForkContext    *context,
                                                               void           (*wake) (gpointer),
                                                               gpointer         data);
-/* Whether there is something to be told on that account. From any thread. */
+/* Whether there are segment notices to be sent. May be called from any thread. */
 gboolean              _afork_call_stream_has_segment_notices (AForkCallStream *self);
 
-/* Gathers a frame that carries no value. */
+/* Adds a frame without a value to the write buffer. */
 void                  _afork_call_stream_send                (AForkCallStream      *self,
                                                               const AForkCallFrame *frame);
-/* Gathers a value with what belongs to it; FDS may be NULL, and is not to be changed any more.
- * Fails, and gathers nothing, with G_IO_ERROR_MESSAGE_TOO_LARGE over a documented bound. */
+/* Adds a value with its descriptors and blobs to the write buffer. FDS may be NULL, and must not be
+ * changed any more. Over a documented limit, fails with G_IO_ERROR_MESSAGE_TOO_LARGE and adds
+ * nothing. */
 gboolean              _afork_call_stream_send_value          (AForkCallStream     *self,
                                                               AForkCallFrameKind   kind,
                                                               guint8               flags,
@@ -80,63 +83,67 @@ gboolean              _afork_call_stream_send_value          (AForkCallStream   
                                                               GUnixFDList         *fds,
                                                               GPtrArray           *blobs,
                                                               GError             **error);
-/* Sends what has been gathered: about 1 MiB at most, or as much of it as is taken without waiting.
- * WAIT: all of it. */
+/* Sends the write buffer: about 1 MiB at most, and only what the socket takes without waiting.
+ * WAIT: sends all of it. */
 AForkCallStreamStatus _afork_call_stream_flush               (AForkCallStream  *self,
                                                               gboolean          wait,
                                                               GError          **error);
-/* How many bytes have been gathered, or are still to be, and not been sent. */
+/* How many bytes are still to be sent, with those of segment notices that are not in the write
+ * buffer yet. */
 gsize                 _afork_call_stream_get_unsent          (AForkCallStream *self);
-/* How many bytes have been sent, and how many will have been when all that is gathered is. */
+/* How many bytes have been sent, and how many will have been once the write buffer is. */
 guint64               _afork_call_stream_get_n_sent          (AForkCallStream *self);
 guint64               _afork_call_stream_get_n_gathered      (AForkCallStream *self);
-/* Forgets what has been gathered and not been sent. */
+/* Empties the write buffer. */
 void                  _afork_call_stream_drop_unsent         (AForkCallStream *self);
 
 /* The worker's outbox: see wire/afork-call-outbox.h. */
 
-/* Makes one of SIZE bytes for the other side, and gathers it. None if there can be none. */
+/* Makes an outbox of SIZE bytes for the other side, and adds it to the write buffer. Does nothing
+ * if there can be none. */
 void                  _afork_call_stream_send_outbox         (AForkCallStream *self,
                                                               gsize            size);
-/* An outbox may come. To be called before anything is received. */
+/* Accepts one outbox. To be called before anything is received. */
 void                  _afork_call_stream_accept_outbox       (AForkCallStream *self);
-/* Whether one has come that is not used yet. From any thread. */
+/* Whether an outbox has come that is not used yet. May be called from any thread. */
 gboolean              _afork_call_stream_has_new_outbox      (AForkCallStream *self);
-/* Has what is sent gathered in it. */
+/* Uses it as write buffer from now on. */
 void                  _afork_call_stream_use_outbox          (AForkCallStream *self);
-/* Whether all that was gathered and not sent, whole messages, survives this process. */
+/* The write buffer ends with a whole message. Returns whether all of it is in the outbox, and so
+ * reaches the other side even if this process crashes. */
 gboolean              _afork_call_stream_keep                (AForkCallStream *self);
-/* The other side will know, should this process crash, that the call was begun. False if not. */
+/* Notes in the outbox that the call has begun, which the other side then knows even if this process
+ * crashes. Returns false if there is no outbox. */
 gboolean              _afork_call_stream_note_begun          (AForkCallStream *self,
                                                               guint32          number);
-/* This process has been forked: what is in the outbox is its parent's. Async-signal-safe. */
+/* This process is a fork, and the outbox belongs to its parent. Async-signal-safe. */
 void                  _afork_call_stream_forget_outbox       (AForkCallStream *self);
 
-/* The worker has ended: what is in the socket is the last that is read of it, then comes what is in
- * the worker's outbox and was not sent, and then the end. Sets BEGUN to the number of the last call
- * that the worker has begun, 0 for none, if that is known, and then IS_KNOWN. Fails if the outbox
- * is not right; then nothing comes out of it. */
+/* The worker has ended. From now on, reads what is in the socket now, then what is in the worker's
+ * outbox and was not sent, and then the end. If it is known which call the worker began last, sets
+ * IS_KNOWN, and sets BEGUN to its number, or to 0 for none. If the outbox is invalid, fails and
+ * reads nothing of it. */
 gboolean              _afork_call_stream_end_with_outbox     (AForkCallStream  *self,
                                                               gboolean         *is_known,
                                                               guint32          *begun,
                                                               GError          **error);
-/* Whether then nothing comes but the end. */
+/* After that: whether all has been read. */
 gboolean              _afork_call_stream_is_at_end           (AForkCallStream *self);
-/* Whether what is read comes out of the outbox. */
+/* After that: whether what was read last is from the outbox. */
 gboolean              _afork_call_stream_is_in_outbox        (AForkCallStream *self);
 
-/* Reads once; WAIT: until something comes. */
+/* Reads once. WAIT: waits until there is something. */
 AForkCallStreamStatus _afork_call_stream_read                (AForkCallStream  *self,
                                                               gboolean          wait,
                                                               GError          **error);
-/* Whether reading again at once may give more. If not, it is not certain that there is none. */
+/* Whether the last read filled its buffer, so that there may be more to read at once. */
 gboolean              _afork_call_stream_may_have_more       (AForkCallStream *self);
 /* How many bytes of the socket have been read, and how many have arrived. */
 guint64               _afork_call_stream_get_n_received      (AForkCallStream *self);
 guint64               _afork_call_stream_get_n_arrived       (AForkCallStream *self);
-/* The next message of what has been read: OK, BUSY if there is more to do until there is one, so
- * that it is to be called again, WOULD_BLOCK if it is not all there, or FAILED with
- * AFORK_ERROR_PROTOCOL. Nothing may be read as long as it is OK or BUSY. */
+/* Takes the next message of what has been read. Returns OK; BUSY if the message is not finished and
+ * the function has to be called again; WOULD_BLOCK if more has to be read first; or FAILED with
+ * AFORK_ERROR_PROTOCOL. Read only after WOULD_BLOCK. */
 AForkCallStreamStatus _afork_call_stream_next                (AForkCallStream   *self,
                                                               AForkCallMessage  *message,
                                                               GError           **error);

@@ -14,43 +14,43 @@
 
 G_BEGIN_DECLS
 
-/* Frames of calls on their way to the socket: gathered, so that many leave in one message. */
+/* The write buffer of frames of calls: many frames are sent in one message. */
 typedef struct _AForkCallWriter AForkCallWriter;
 
-/* Data from this size on, in bytes, are not copied, if they have an owner. */
+/* Data of at least this size, in bytes, are not copied if they have an owner. */
 enum { AFORK_CALL_WRITER_LONG_DATA = 16 * 1024 };
 
 /* FD stays the caller's. */
 AForkCallWriter       *_afork_call_writer_new          (int                    fd);
 void                   _afork_call_writer_free         (AForkCallWriter       *self);
 
-/* Gathers FRAME; OWNER has its data, or is NULL. Its descriptors are those of FDS from FIRST_FD on.
- * Returns where the frame lies, until the next one is gathered. */
+/* Adds FRAME to the buffer. OWNER keeps its data, or is NULL: then the data are copied. Its
+ * descriptors are those of FDS from FIRST_FD on. Returns the bytes of the frame, which are valid
+ * until the next one is added. */
 guint8                *_afork_call_writer_gather       (AForkCallWriter       *self,
                                                         const AForkCallFrame  *frame,
                                                         GBytes                *owner,
                                                         GUnixFDList           *fds,
                                                         guint                  first_fd);
-/* Has frames gathered in OUTBOX, which is taken, as far as they fit and have no descriptors. */
+/* Adds frames to OUTBOX, which is taken, from now on, if they fit and have no descriptors. */
 void                   _afork_call_writer_set_outbox   (AForkCallWriter       *self,
                                                         AForkCallOutbox       *outbox);
-/* Without an outbox from now on. What is in it is not sent by this process any more, which has been
- * forked. Async-signal-safe. */
+/* This process is a fork: drops the outbox, and does not send what is in it. Async-signal-safe. */
 void                   _afork_call_writer_forget_outbox (AForkCallWriter      *self);
 AForkCallOutbox       *_afork_call_writer_get_outbox   (AForkCallWriter       *self);
-/* What has been gathered is of whole messages: puts as much of it in the outbox as fits there.
- * Returns whether all that is not sent is there, and so survives this process. */
+/* The buffer ends with a whole message. Moves as much as fits to the outbox. Returns whether all
+ * that is not sent is there, and so survives this process. */
 gboolean               _afork_call_writer_keep         (AForkCallWriter       *self);
-/* Sends what has been gathered, or as much of it as is taken without waiting. WAIT: all of it. */
+/* Sends as much of the buffer as the socket takes without waiting. WAIT: sends all of it. */
 AForkCallStreamStatus  _afork_call_writer_flush        (AForkCallWriter       *self,
                                                         gboolean               wait,
                                                         GError               **error);
-/* How many bytes have been gathered, and not been sent. */
+/* How many bytes are in the buffer. */
 gsize                  _afork_call_writer_get_unsent   (AForkCallWriter       *self);
-/* How many bytes have been sent, and how many will have been when all that is gathered is. */
+/* How many bytes have been sent, and how many will have been once the buffer is. */
 guint64                _afork_call_writer_get_n_sent   (AForkCallWriter       *self);
 guint64                _afork_call_writer_get_n_gathered (AForkCallWriter     *self);
-/* Forgets them. */
+/* Empties the buffer. */
 void                   _afork_call_writer_drop_unsent  (AForkCallWriter       *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkCallWriter, _afork_call_writer_free)

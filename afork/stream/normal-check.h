@@ -9,9 +9,9 @@
 
 G_BEGIN_DECLS
 
-/* Checks in steps whether serialized values are in normal form, as g_variant_is_normal_form() does
- * at once. That takes seconds for values of some MiB, and milliseconds for some of a few KiB, since
- * GLib learns each type inside a value anew. */
+/* Checks in steps whether serialized values are in normal form. g_variant_is_normal_form() does it
+ * in one step, which takes seconds for values of some MiB, and milliseconds for some of a few KiB,
+ * because GLib parses each type inside a value again. */
 typedef struct _AForkNormalCheck AForkNormalCheck;
 
 typedef enum
@@ -23,17 +23,17 @@ typedef enum
   AFORK_NORMAL_CHECK_NO_MEMORY,
 } AForkNormalCheckResult;
 
-/* What GLib needs to learn a type grows with its length times its levels of nesting, which is at
- * most this: about 2 ms. */
+/* The time that GLib takes to parse a type grows with its length times its levels of nesting, which
+ * is at most this: about 2 ms. */
 enum { AFORK_TYPE_MAX_COMPLEXITY = 256 * 1024 };
 
-/* Whether a valid TYPE keeps to that. */
+/* Whether TYPE, which is valid, is within that limit. */
 gboolean                _afork_type_is_simple       (const char       *type);
 
 AForkNormalCheck       *_afork_normal_check_new     (void);
 void                    _afork_normal_check_free    (AForkNormalCheck *self);
 
-/* A check begins. TYPE is valid, definite and simple. TYPE and DATA, which are little-endian, must
+/* Begins a check. TYPE is valid, definite and simple. TYPE and DATA, which are little-endian, must
  * stay until it is finished, or until another one begins. */
 void                    _afork_normal_check_begin   (AForkNormalCheck *self,
                                                      const char       *type,
