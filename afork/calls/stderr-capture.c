@@ -26,35 +26,36 @@ enum
   MAX_LINES = 10,
   /* The most that is read after the worker has ended, because its children may go on writing. */
   MAX_REST = 1024 * 1024,
-  /* How much text waits here while our own output has no room. A worker that writes more waits as
-   * well, but no longer than MAX_STALL (in microseconds) since the output took something last. */
+  /* How many bytes wait here while this program's output has no room. A worker that writes more
+   * waits, too, for at most MAX_STALL (in microseconds) after the output took something last. */
   MAX_UNWRITTEN = 64 * 1024,
   MAX_STALL = G_USEC_PER_SEC,
-  /* When an output is tried again that is said to have room, and takes nothing all the same: it is
-   * a terminal that has room for less than a character, or to which another process writes. */
+  /* The time, in microseconds, after which to try an output again that polls as writable but takes
+   * nothing: a terminal that has room for less than a character, or to which another process
+   * writes. */
   RETRY_TIME = G_USEC_PER_SEC / 20,
 };
 
-/* Text goes from the worker's pipe to `unwritten`, and from there to our standard error output,
- * which is never waited for. Of three states one holds:
+/* Text is read from the worker's pipe into `unwritten`, and written from there to this program's
+ * standard error output. The program never waits for that. There are three states:
  *
- * - the output takes what there is;
- * - it has no room: text waits in `unwritten`, and behind that in the pipe;
- * - it has had none for MAX_STALL: text is dropped, until the output takes something again. A line
- *   then tells how much is missing.
+ * - the output takes all text;
+ * - the output has no room: text waits in `unwritten`, and when that is full, in the pipe;
+ * - the output has had no room for MAX_STALL: text is dropped until the output takes some again.
+ *   A line then says how much is missing.
  *
- * After the worker's end, what waits is still written, for at most as long. */
+ * After the worker's end, text that waits is still written, for at most MAX_STALL. */
 struct _AForkStderrCapture
 {
   AForkAtforkHook  atfork_hook;
-  gatomicrefcount  ref_count;     /* of the owner, and of the source */
-  int              fd;            /* the pipe's end, or -1 */
+  gatomicrefcount  ref_count;     /* held by the owner and by the source */
+  int              fd;            /* the reading end of the pipe, or -1 */
   gboolean         forward;
-  GString         *kept;
+  GString         *kept;          /* the end of the text, for errors */
 
   GByteArray      *unwritten;
-  gboolean         dropping;
-  guint64          n_dropped;     /* bytes that came behind these */
+  gboolean         dropping;      /* text after `unwritten` is dropped */
+  guint64          n_dropped;     /* bytes that were dropped */
   gint64           stalled_since; /* 0 unless the output has no room */
 
   GSource         *source;        /* or NULL */
@@ -125,7 +126,7 @@ append_text (AForkStderrCapture *self,
   g_byte_array_append (self->unwritten, (const guint8 *) text, (guint) strlen (text));
 }
 
-/* The output takes text again. What it takes just now is still in `unwritten`. */
+/* The output takes text again, the one that is still in `unwritten`. */
 static void
 stop_dropping (AForkStderrCapture *self)
 {
@@ -141,7 +142,7 @@ stop_dropping (AForkStderrCapture *self)
   self->n_dropped = 0;
 }
 
-/* The output takes no more of what there is, and will not later. */
+/* Drops all text: the output will not take it. */
 static void
 discard (AForkStderrCapture *self)
 {
@@ -151,7 +152,7 @@ discard (AForkStderrCapture *self)
   self->stalled_since = 0;
 }
 
-/* Writes as much as the output takes. False if that is nothing of what there is. */
+/* Writes as much as the output takes. Returns false if there is text, and it took none. */
 static gboolean
 flush (AForkStderrCapture *self)
 {
@@ -180,7 +181,7 @@ flush (AForkStderrCapture *self)
   return written || self->unwritten->len == 0;
 }
 
-/* Reads once. 0 or less if there was nothing. */
+/* Reads once. Returns 0 or less if nothing was read. */
 static gssize
 transfer (AForkStderrCapture *self)
 {
@@ -199,8 +200,8 @@ transfer (AForkStderrCapture *self)
   return n_bytes;
 }
 
-/* The source. It has the priority of idle sources, so that a worker that never stops writing keeps
- * nothing in the program waiting. */
+/* The source. It has the priority of idle sources, so that a worker that never stops writing does
+ * not delay other sources. */
 
 static void
 poll_fd (AForkStderrCapture *self,
@@ -215,7 +216,7 @@ poll_fd (AForkStderrCapture *self,
     g_source_remove_unix_fd (self->source, g_steal_pointer (tag));
 }
 
-/* Has the source wait for what can be done next, if anything can. */
+/* Has the source wait for what can be done next, or destroys it if nothing can. */
 static void
 wait_for_next (AForkStderrCapture *self)
 {
@@ -375,7 +376,7 @@ _afork_stderr_capture_free (AForkStderrCapture *self)
   stderr_unref (self);
 }
 
-/* The end of what was kept, as text: a message is UTF-8, whatever the worker wrote. */
+/* Cuts what was kept to its last lines, and makes it valid UTF-8. */
 static void
 cut_to_last_lines (GString *text)
 {

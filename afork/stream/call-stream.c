@@ -3,7 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* One end of a call socket: messages and blobs to frames, and frames to messages and blobs. */
+/* One end of a socket of calls: makes frames of messages and blobs, and messages and blobs of
+ * frames. */
 
 #include "config.h"
 
@@ -26,8 +27,8 @@
 #include "protocol-error.h"
 #include "segments.h"
 
-/* Does something for a frame that takes long, about a millisecond at most. Sets the stream's `step`
- * to what is to be done next, or to NULL. */
+/* One step of taking a frame that takes long: about a millisecond at most. Sets the stream's `step`
+ * to the next step, or to NULL. */
 typedef gboolean (*AForkCallStep) (AForkCallStream  *self,
                                    GError          **error);
 
@@ -39,80 +40,82 @@ struct _AForkCallStream
   /* Sending. */
   AForkCallWriter   *writer;
   AForkSegmentPool  *pool;            /* for blobs that are sent */
-  gboolean           send_sealed;     /* … but in sealed memfds, for the other side does not trust
-                                       * us … */
-  gboolean           send_no_fds;     /* descriptors do not arrive */
-  gboolean           send_inline;     /* … or in no memory, for it cannot look at seals */
-  GUnixFDList       *outbox;          /* of the other side: its descriptor; or NULL */
+  gboolean           send_sealed;     /* large blobs are sent sealed: the other side does not trust
+                                       * this one */
+  gboolean           send_no_fds;     /* the socket passes no descriptors */
+  gboolean           send_inline;     /* no blobs are sent in shared memory */
+  GUnixFDList       *outbox;          /* the descriptor of the other side's outbox, or NULL */
   gsize              outbox_size;
 
   /* Receiving. */
   AForkCallReader   *reader;
   GVariant          *sample;          /* see _afork_call_value_import() */
-  AForkSegmentTable *table;           /* for blobs that come */
-  gboolean           accept_segments; /* the other side is trusted … */
-  gboolean           refuse_sealed;   /* … or is not to send any memory */
-  gboolean           limits_fds;      /* that wait for their value */
-  gboolean           accept_outbox;   /* it may still send one */
-  AForkCallOutbox   *new_outbox;      /* that came, for sending; atomic; or NULL */
+  AForkSegmentTable *table;           /* segments of the other side */
+  gboolean           accept_segments; /* the other side is trusted */
+  gboolean           refuse_sealed;   /* the other side must not send shared memory */
+  gboolean           limits_fds;      /* descriptors that wait for their value are limited */
+  gboolean           accept_outbox;   /* an outbox may come */
+  AForkCallOutbox   *new_outbox;      /* an outbox that has come and is not used yet, or NULL;
+                                       * atomic */
 
-  /* What has come of the next value. */
+  /* The parts of the next value that have come. */
   GArray            *fds;             /* of int */
   GPtrArray         *inline_blobs;    /* of GBytes; or NULL */
-  gsize              n_inline_bytes;  /* in these */
-  guint8            *open_blob;       /* to which more pieces will come, or NULL */
-  gsize              open_size;       /* of it … */
-  gsize              open_capacity;   /* … and how much there is room for */
+  gsize              n_inline_bytes;  /* the size of the inline blobs */
+  guint8            *open_blob;       /* a blob of which more pieces will come, or NULL */
+  gsize              open_size;       /* bytes of it that have come */
+  gsize              open_capacity;   /* bytes that were allocated for it */
 
   /* The frame that is being taken. */
-  AForkCallStep      step;            /* what is to be done next, or NULL */
+  AForkCallStep      step;            /* the next step, or NULL */
   AForkCallFrame     frame;
-  GBytes            *owner;           /* has its bytes, or NULL */
-  AForkCallMessage   message;         /* what there is of it, if it is one */
-  gboolean           is_message;
-  AForkNormalCheck  *check;           /* of its value; NULL until one is large */
-  guint              n_sealed;        /* sealed blobs of it that have not been taken */
-  guint64            n_blob_bytes;    /* in the blobs that have */
-  guint              n_strings;       /* strings of it that have been taken */
-  gsize              string_size;     /* bytes of the next one … */
-  gsize              n_taken;         /* … of which these have … */
-  gsize              n_written;       /* … and what they have become */
+  GBytes            *owner;           /* keeps the bytes of the frame, or is NULL */
+  AForkCallMessage   message;         /* the message that the frame becomes, as far as taken */
+  gboolean           is_message;      /* the frame becomes a message */
+  AForkNormalCheck  *check;           /* of its value; NULL until a large value comes */
+  guint              n_sealed;        /* its sealed blobs that are not taken yet */
+  guint64            n_blob_bytes;    /* the size of its blobs that are taken */
+  guint              n_strings;       /* its strings that are taken */
+  gsize              string_size;     /* the size of its next string */
+  gsize              n_taken;         /* bytes of that string that are taken */
+  gsize              n_written;       /* bytes of UTF-8 that these became */
 };
 
 enum
 {
-  /* With this much waiting to be sent, in bytes, the other side is not told what it may use
-   * again. */
+  /* No notices that release segments are added to a write buffer that has more bytes than this. */
   MAX_UNSENT_SEGMENT_NOTICES = 1024 * 1024,
-  /* More than a socket holds, in bytes, if the kernel does not say how much it does. */
+  /* More bytes than a socket holds: for a kernel that does not report how many it holds. */
   MAX_UNREAD = 16 * 1024 * 1024,
 };
 
 enum
 {
-  /* What is copied of a blob in one step, in bytes … */
+  /* How many bytes of a blob are copied in one step. */
   MAX_COPIED = 1024 * 1024,
-  /* … and how many blobs are taken. */
+  /* How many blobs are taken in one step. */
   MAX_TAKEN = 16,
 };
 
 enum
 {
-  /* As many descriptors may wait for their value at any time. */
+  /* So many descriptors may always wait for their value. */
   FEW_FDS = 4,
-  /* More may be up to one in so many of those that this process may have … */
+  /* More may wait if they are at most one in so many of the descriptors that this process may
+   * have. */
   WAITING_FDS_SHARE = 4,
-  /* … and none of the last of these, which are one in so many. They are reserved for the program,
-   * and for values that come together with their descriptors, of which a message has 253 at most:
-   * a quarter of the usual limit. */
+  /* They must also not be among the highest numbers that this process may have, which are one in so
+   * many. These are reserved for the program, and for values that come together with their
+   * descriptors, at most 253 in a message: a quarter of the usual limit. */
   RESERVED_FDS_SHARE = 4,
-  /* How much of a text is taken in one step, in bytes. */
+  /* How many bytes of a text are taken in one step. */
   TEXT_PART = 64 * 1024,
 };
 
-/* What is gathered and sent. */
+/* Sending. */
 
-/* Gathers what the other side is to be told about segments of either side. */
+/* Adds segment notices to the write buffer: for segments of this side that have ended, and for
+ * segments of the other side that it may use again. */
 static void
 gather_segment_notices (AForkCallStream *self)
 {
@@ -121,8 +124,8 @@ gather_segment_notices (AForkCallStream *self)
   while ((frame.number = _afork_segment_pool_take_ended (self->pool)) != 0)
     _afork_call_writer_gather (self->writer, &frame, NULL, NULL, 0);
 
-  /* An other side that does not read cannot use its segments again before it is told, and so cannot
-   * have ever more of this gathered. */
+  /* The number of these notices is bounded: an other side that does not read them cannot use its
+   * segments again. */
   frame.kind = AFORK_CALL_FRAME_RELEASE;
   while (_afork_call_writer_get_unsent (self->writer) < MAX_UNSENT_SEGMENT_NOTICES
          && (frame.number = _afork_segment_table_take_released (self->table)) != 0)
@@ -287,7 +290,7 @@ _afork_call_stream_is_in_outbox (AForkCallStream *self)
   return _afork_call_reader_is_in_rest (self->reader);
 }
 
-/* Blobs that are sent. */
+/* Sending blobs. */
 
 static void
 send_inline_blob (AForkCallStream *self,
@@ -314,7 +317,8 @@ send_inline_blob (AForkCallStream *self,
   while (offset < size);
 }
 
-/* Returns the segment that BLOB is in, of which the other side knows, or 0. */
+/* Copies BLOB to a segment, and announces that if it is new. Returns its number, or 0 if there is
+ * none. */
 static guint32
 send_segment (AForkCallStream *self,
               GBytes          *blob)
@@ -325,7 +329,7 @@ send_segment (AForkCallStream *self,
   int fd;
 
   frame.number = _afork_segment_pool_fill (self->pool, blob, &fd, &capacity);
-  /* Others may have ended to make room for it. */
+  /* The pool may have ended other segments to make room for this one. */
   gather_segment_notices (self);
   if (fd >= 0)
     {
@@ -372,7 +376,7 @@ send_blob (AForkCallStream *self,
   return AFORK_BLOB_INLINE;
 }
 
-/* Messages that are sent. */
+/* Sending messages. */
 
 void
 _afork_call_stream_send (AForkCallStream      *self,
@@ -396,8 +400,8 @@ _afork_call_stream_send_outbox (AForkCallStream *self,
   _afork_call_writer_gather (self->writer, &frame, NULL, self->outbox, 0);
 }
 
-/* Descriptors go before their value until at most MAX_LEFT of them are left. Returns how many
- * have. */
+/* Sends descriptors ahead of their value until at most MAX_LEFT of them are left. Returns how many
+ * were sent. */
 static guint
 send_first_fds (AForkCallStream *self,
                 GUnixFDList     *fds,
@@ -420,7 +424,8 @@ send_first_fds (AForkCallStream *self,
   return n_gone;
 }
 
-/* The kernel would refuse all of a message for one that is closed, when it is too late. */
+/* Checks that all descriptors are open. The kernel would refuse a whole message because of one that
+ * is closed, when the call can no longer fail for it. */
 static gboolean
 check_fds (AForkCallStream  *self,
            GUnixFDList      *list,
@@ -554,10 +559,10 @@ _afork_call_stream_send_value (AForkCallStream     *self,
   return TRUE;
 }
 
-/* What comes. */
+/* Receiving. */
 
-/* Closes all descriptors that wait for their value. Nothing more will be taken, and the other side
- * may live on for a while. */
+/* Closes all descriptors that wait for their value. No more values will be taken, but the
+ * stream may be kept for a while. */
 static void
 drop_fds (AForkCallStream *self)
 {
@@ -585,7 +590,7 @@ _afork_call_stream_may_have_more (AForkCallStream *self)
   return _afork_call_reader_may_have_more (self->reader);
 }
 
-/* Blobs that come. */
+/* Receiving blobs. */
 
 static void
 add_inline_blob (AForkCallStream *self,
@@ -596,7 +601,7 @@ add_inline_blob (AForkCallStream *self,
   g_ptr_array_add (self->inline_blobs, blob);
 }
 
-/* Has room for SIZE more bytes of the blob whose pieces come. */
+/* Makes room for SIZE more bytes of the open blob. */
 static gboolean
 reserve_open_blob (AForkCallStream  *self,
                    gsize             size,
@@ -618,7 +623,7 @@ reserve_open_blob (AForkCallStream  *self,
   return TRUE;
 }
 
-/* A step: copies some of what the frame has of a blob. */
+/* A step: copies some bytes of the frame to the open blob. */
 static gboolean
 take_piece (AForkCallStream  *self,
             GError          **error)
@@ -671,7 +676,7 @@ take_blob (AForkCallStream  *self,
   return TRUE;
 }
 
-/* Forgets those that have come. */
+/* Drops the blobs that have come. */
 static void
 drop_blobs (AForkCallStream *self)
 {
@@ -699,8 +704,8 @@ count_sealed_blobs (const AForkCallFrame *frame)
   return n_sealed;
 }
 
-/* Maps the next of the sealed blobs of the value. Their descriptors, N_LEFT more with this one, are
- * the last of the value. */
+/* Maps the next sealed blob of the value. The descriptors of sealed blobs, of which N_LEFT are left
+ * with this one, are the last ones of the value. */
 static GBytes *
 take_sealed_blob (AForkCallStream  *self,
                   guint64           size,
@@ -757,7 +762,8 @@ take_next_blob (AForkCallStream  *self,
   return _afork_segment_table_get (self->table, segment, size, error);
 }
 
-/* A step: takes some blobs, but of those that the kernel looks at only one. */
+/* A step: takes some blobs, but only one sealed blob, because the kernel looks at all of its
+ * pages. */
 static gboolean
 take_some_blobs (AForkCallStream  *self,
                  GError          **error)
@@ -808,7 +814,7 @@ take_blobs (AForkCallStream  *self,
   return take_some_blobs (self, error);
 }
 
-/* Takes a segment of the other side's. */
+/* Adds a segment of the other side. */
 static gboolean
 take_segment (AForkCallStream       *self,
               const AForkCallFrame  *frame,
@@ -824,7 +830,7 @@ take_segment (AForkCallStream       *self,
   return _afork_segment_table_add (self->table, frame->number, frame->segment_size, fd, error);
 }
 
-/* Messages that come. */
+/* Receiving messages. */
 
 void
 _afork_call_message_clear (AForkCallMessage *self)
@@ -848,8 +854,9 @@ get_highest (int        highest,
   return highest;
 }
 
-/* Every descriptor gets the lowest number that is free. So the highest of these tells how many this
- * process has at least, whoever has made them. */
+/* Checks the limits on descriptors that wait for their value. A new descriptor gets the lowest
+ * number that is free, so the highest of these numbers is how many descriptors this process had at
+ * least, whatever made them. */
 static gboolean
 check_waiting_fds (AForkCallStream  *self,
                    GError          **error)
@@ -900,8 +907,8 @@ take_fds (AForkCallStream  *self,
   return _afork_protocol_error_set (error, "a frame came without the descriptors that it names");
 }
 
-/* Those of the value, all of which have come; NULL if there are none. They are the program's from
- * now on. */
+/* The descriptors of the value, all of which have come, or NULL if there are none. They belong to
+ * the caller from now on. */
 static GUnixFDList *
 steal_fds (AForkCallStream *self)
 {
@@ -917,7 +924,7 @@ steal_fds (AForkCallStream *self)
   return list;
 }
 
-/* An outbox that cannot be used is no failure. */
+/* Takes an outbox. One that cannot be used is ignored. */
 static gboolean
 take_outbox (AForkCallStream  *self,
              GError          **error)
@@ -975,8 +982,8 @@ take_value (AForkCallStream  *self,
   return TRUE;
 }
 
-/* Copies some of the next string. In the text of an error U+FFFD takes the place of each byte that
- * is not UTF-8. */
+/* Copies some of the next string, in the text of an error with U+FFFD in place of each byte that is
+ * not UTF-8. */
 static void
 take_text (AForkCallStream *self)
 {
@@ -992,7 +999,7 @@ take_text (AForkCallStream *self)
   memcpy (out + self->n_written, start, n_valid);
   self->n_taken += n_valid;
   self->n_written += n_valid;
-  /* The last character of the part may be cut. */
+  /* The last character may continue in the next part. */
   if (is_valid || (n_valid > 0 && n_valid + 3 >= part && self->n_taken < self->string_size))
     return;
 
@@ -1001,7 +1008,7 @@ take_text (AForkCallStream *self)
   self->n_taken++;
 }
 
-/* Makes room for a string of the frame, whatever it becomes. */
+/* Allocates the next string of the frame, for the longest UTF-8 that it can become. */
 static gboolean
 begin_string (AForkCallStream  *self,
               GError          **error)
@@ -1024,7 +1031,7 @@ end_string (AForkCallStream *self)
   char **string = &self->message.string[self->n_strings++];
 
   (*string)[self->n_written] = '\0';
-  /* It has become smaller, which cannot fail. */
+  /* This makes the string smaller, which cannot fail. */
   *string = g_realloc (*string, self->n_written + 1);
 }
 
@@ -1069,7 +1076,7 @@ begin_strings (AForkCallStream  *self,
   return take_strings (self, error);
 }
 
-/* Takes the frame, which is a message of its own. */
+/* Takes the frame, which becomes a message. */
 static gboolean
 take_message (AForkCallStream  *self,
               GError          **error)
@@ -1125,7 +1132,7 @@ go_on (AForkCallStream  *self,
   else
     {
       status = _afork_call_reader_next (self->reader, &self->frame, &self->owner, error);
-      /* Now all that can be taken has been. */
+      /* All complete frames have been taken. */
       if (status == AFORK_CALL_STREAM_WOULD_BLOCK && !check_waiting_fds (self, error))
         return AFORK_CALL_STREAM_FAILED;
       if (status != AFORK_CALL_STREAM_OK)
@@ -1138,7 +1145,7 @@ go_on (AForkCallStream  *self,
   return self->step == NULL && self->is_message ? AFORK_CALL_STREAM_OK : AFORK_CALL_STREAM_BUSY;
 }
 
-/* Forgets the frame that is being taken. */
+/* Drops the frame that is being taken. */
 static void
 drop_frame (AForkCallStream *self)
 {
@@ -1174,7 +1181,7 @@ _afork_call_stream_next (AForkCallStream   *self,
   return status;
 }
 
-/* The stream itself. */
+/* Making and freeing. */
 
 AForkCallStream *
 _afork_call_stream_new (int fd)
