@@ -68,7 +68,8 @@ for path in sorted([*root.glob('afork/**/*.c'), *root.glob('afork/**/*.h')]):
     comments = '\n'.join(re.findall(r'/\*\*.*?\*/', path.read_text(), flags=re.S))
     check(path.name, comments, set())
 
-readmes = [*docs.glob('**/README.md'), *root.glob('tests/**/README.md')]
+readmes = [path for folder in ('afork', 'docs', 'tests')
+           for path in root.glob(f'{folder}/**/README.md')]
 for path in sorted([*root.glob('*.md'), *readmes]):
     for _, link in links(prose(path.read_text())):
         if not re.match(r'https?:|#', link) and not (path.parent / link.partition('#')[0]).exists():
