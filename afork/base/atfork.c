@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "afork-error.h"
-#include "fd.h"
 #include "i18n.h"
 
 static AForkMutex mutex;        /* for the queue */

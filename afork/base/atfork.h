@@ -6,6 +6,7 @@
 #pragma once
 
 #include <gio/gio.h>
+#include <gio/gunixfdlist.h>
 
 G_BEGIN_DECLS
 
@@ -46,6 +47,21 @@ void     _afork_atfork_end_fork       (void);
 /* SOCKET goes to the program, which may close its descriptor at any time. Until then it leads to a
  * process of the library's, so it is put an end to as well in a fork of the program. */
 void     _afork_atfork_lend           (GSocket               *socket);
+
+/* A fork of the program must not keep FD open: it belongs to the library from the first call to the
+ * second. The first returns FD. Descriptors that are handed to the program are not marked, or are
+ * disowned first. */
+int          _afork_fd_own           (int           fd);
+void         _afork_fd_disown        (int           fd);
+
+/* The same for FD, the eventfd of CONTEXT, a main context of the library. */
+void         _afork_fd_own_wakeup    (int           fd,
+                                      GMainContext *context);
+void         _afork_fd_disown_wakeup (GMainContext *context);
+
+/* A list of FDS, which it takes. They belong to the library until the list is freed. */
+GUnixFDList *_afork_fd_list_new      (const int    *fds,
+                                      guint         n_fds);
 
 /* Whether anything is kept. */
 gboolean _afork_atfork_has_hooks      (void);

@@ -7,27 +7,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <gio/gunixfdlist.h>
 #include <unistd.h>
+
+#include "atfork.h"
 
 G_BEGIN_DECLS
 
 /* A descriptor that is closed when it goes out of scope; -1 is none. errno survives. */
 typedef int AForkFd;
-
-/* A number is one of ours from the first to the second, see atfork.h. The first returns FD.
- * Descriptors that the program gets are not, or are no longer. */
-int  _afork_fd_own    (int fd);
-void _afork_fd_disown (int fd);
-
-/* The same for FD, the eventfd of CONTEXT, a main context of ours. */
-void _afork_fd_own_wakeup    (int           fd,
-                              GMainContext *context);
-void _afork_fd_disown_wakeup (GMainContext *context);
-
-/* A list of FDS, which it takes. They are ours until the list is freed. */
-GUnixFDList *_afork_fd_list_new (const int *fds,
-                                 guint      n_fds);
 
 static inline void
 _afork_fd_close (int fd)
