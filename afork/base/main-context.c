@@ -322,3 +322,27 @@ _afork_main_context_unref (GMainContext *context)
   _afork_fd_disown_wakeup (context);
   g_main_context_unref (context);
 }
+
+/* A blocking call holds its context until it has left it, so this is no reference. */
+static GPrivate blocking;       /* GMainContext */
+
+GMainContext *
+_afork_main_context_enter_blocking (GMainContext *context)
+{
+  GMainContext *outer = g_private_get (&blocking);
+
+  g_private_set (&blocking, context);
+  return outer;
+}
+
+void
+_afork_main_context_leave_blocking (GMainContext *outer)
+{
+  g_private_set (&blocking, outer);
+}
+
+GMainContext *
+_afork_main_context_get_blocking (void)
+{
+  return g_private_get (&blocking);
+}

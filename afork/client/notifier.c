@@ -11,8 +11,8 @@
 #include "client-parts.h"
 
 #include "base/context.h"
+#include "base/main-context.h"
 #include "base/turn.h"
-#include "process/blocking-call.h"
 
 static void
 notify_known_now (AForkClient *self,
@@ -203,7 +203,7 @@ context_watch_free (gpointer data)
 static gboolean
 may_notify (AForkClient *self)
 {
-  GMainContext *blocking = _afork_blocking_call_get_context ();
+  GMainContext *blocking = _afork_main_context_get_blocking ();
 
   return blocking == NULL || blocking == self->context || is_context_lost (self);
 }

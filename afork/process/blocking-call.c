@@ -11,8 +11,6 @@
 
 #include "base/main-context.h"
 
-static GPrivate innermost;       /* AForkBlockingCall */
-
 /* The context of a thread's blocking calls. The thread keeps it, so that it can wait when no
  * descriptor is left. Only a call within another one needs one more. */
 typedef struct
@@ -78,8 +76,7 @@ _afork_blocking_call_begin (AForkBlockingCall  *self,
   self->hold = g_steal_pointer (&owned_hold);
   self->object = g_object_ref (object);
   self->result = NULL;
-  self->outer = g_private_get (&innermost);
-  g_private_set (&innermost, self);
+  self->outer = _afork_main_context_enter_blocking (self->context);
   g_object_freeze_notify (object);
   g_main_context_push_thread_default (self->context);
   self->borrowed = _afork_client_borrow (client, self->context);
@@ -106,7 +103,7 @@ _afork_blocking_call_end (AForkBlockingCall *self)
   while (self->result == NULL)
     g_main_context_iteration (self->context, TRUE);
 
-  g_private_set (&innermost, self->outer);
+  _afork_main_context_leave_blocking (self->outer);
   _afork_client_give_back (self->borrowed);
   if (self->outer == NULL)
     get_kept ()->context = self->context;
@@ -115,12 +112,4 @@ _afork_blocking_call_end (AForkBlockingCall *self)
   _afork_hold_release (self->hold);
   g_object_unref (self->object);
   return self->result;
-}
-
-GMainContext *
-_afork_blocking_call_get_context (void)
-{
-  AForkBlockingCall *self = g_private_get (&innermost);
-
-  return self != NULL ? self->context : NULL;
 }

@@ -30,7 +30,7 @@ struct _AForkBlockingCall
   GMainContext      *context;
   GArray            *borrowed;  /* of AForkBorrowedClient: the clients that are served here */
   GAsyncResult      *result;
-  AForkBlockingCall *outer;     /* the call that this one was made within, or NULL */
+  GMainContext      *outer;     /* of the call within which this one is made, or NULL */
 };
 
 /* Serves CLIENT in a context of the call. HOLD is that of the client's own context, and is taken.
@@ -45,8 +45,5 @@ void          _afork_blocking_call_cb          (GObject            *object,
                                                 gpointer            data);
 /* Waits for the result and returns it. */
 GAsyncResult *_afork_blocking_call_end         (AForkBlockingCall  *self);
-
-/* The context of the innermost blocking call that is under way in this thread, or NULL. */
-GMainContext *_afork_blocking_call_get_context (void);
 
 G_END_DECLS
