@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "afork-error.h"
+#include "i18n.h"
 #include "system/pidfd.h"
 
 /* The kernel's own record of a process, kept as long as there is a pidfd of it: Linux 6.13,
@@ -33,6 +35,26 @@ G_STATIC_ASSERT (sizeof (PidfdInfo) == 64);
 
 #define GET_INFO      _IOWR (0xFF, 11, PidfdInfo)
 #define INFO_EXIT     (1 << 3)
+
+/* No other process has the pid of CHILD yet, even if the program reaps its children at once: the
+ * kernel does not use a pid again so soon. */
+gboolean
+_afork_pidfd_open_child (int      child,
+                         int     *pidfd,
+                         GError **error)
+{
+  int fd = afork_pidfd_open (child);
+
+  if (fd < 0 && errno != ESRCH && errno != ENOSYS)
+    {
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
+                   _("Process %d could not be watched: %s"), child, g_strerror (errno));
+      return FALSE;
+    }
+
+  *pidfd = fd;
+  return TRUE;
+}
 
 gboolean
 _afork_pidfd_get_status (int  pidfd,

@@ -15,6 +15,12 @@ G_BEGIN_DECLS
 /* Whether FD is a pidfd. It may be any descriptor, and is not used otherwise than to ask this. */
 gboolean _afork_pidfd_check               (int  fd);
 
+/* Opens a pidfd of CHILD, which this process has just made: *PIDFD is -1 if the child has been
+ * reaped already, or if the kernel has no pidfds. Fails with AFORK_ERROR_SPAWN. */
+gboolean _afork_pidfd_open_child          (int      child,
+                                           int     *pidfd,
+                                           GError **error);
+
 /* The pid, as this process has it; -1 if the process was reaped, and 0 if nobody can say: it is
  * no pidfd, it is of a process that has no number here, or neither the kernel nor /proc tells. */
 int      _afork_pidfd_get_pid             (int  pidfd);

@@ -90,7 +90,7 @@ _afork_client_fork_program (AForkClient *self)
   g_autoptr(AForkClient) kept G_GNUC_UNUSED = _afork_client_ref (self);
   g_autoptr(GError) error = NULL;
   int socket, pidfd;
-  GPid pid;
+  GPid pid = 0;
 
   self->program = g_strdup (g_get_prgname () != NULL ? g_get_prgname () : "a fork of the program");
   /* A second thread is what is told of, whatever else there is not, for that will not pass. */
@@ -102,6 +102,8 @@ _afork_client_fork_program (AForkClient *self)
       return;
     }
 
+  if (pid != 0)
+    _afork_pid_watch_discard_child (_afork_get_thread_context (), pid);
   fail_start (self, error);
 }
 

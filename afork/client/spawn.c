@@ -19,6 +19,7 @@
 #include "base/context.h"
 #include "base/fd.h"
 #include "base/i18n.h"
+#include "base/pidfd-info.h"
 #include "pid-watch.h"
 #include "server/descriptors.h"
 #include "system/pidfd.h"
@@ -364,27 +365,6 @@ add_argument (const char * const *argv,
   return longer;
 }
 
-/* Since the child was made, its number cannot have come to mean another process: numbers are not
- * given out again so soon, even where the program has its children reaped as they end. */
-gboolean
-_afork_spawn_watch (GPid     child,
-                    int     *pidfd,
-                    GError **error)
-{
-  int fd = afork_pidfd_open (child);
-
-  if (fd < 0 && errno != ESRCH && errno != ENOSYS)
-    {
-      g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
-                   _("Process %d could not be watched: %s"), (int) child, g_strerror (errno));
-      _afork_pid_watch_discard_child (_afork_get_thread_context (), child);
-      return FALSE;
-    }
-
-  *pidfd = fd;
-  return TRUE;
-}
-
 gboolean
 _afork_spawn (const char * const  *argv,
               const char * const  *environment,
@@ -435,8 +415,9 @@ _afork_spawn (const char * const  *argv,
 
   /* Closing the socket first leaves a place in the descriptor table. */
   _afork_fd_clear (&owned_socket);
-  if (!_afork_spawn_watch (child, pidfd, error))
+  if (!_afork_pidfd_open_child (child, pidfd, error))
     {
+      _afork_pid_watch_discard_child (_afork_get_thread_context (), child);
       g_prefix_error (error, _("“%s” was executed, but to no avail: "), program);
       return FALSE;
     }

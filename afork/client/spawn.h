@@ -27,7 +27,8 @@ enum { AFORK_SPAWN_SOCKET_NUMBER = 3 };
  * signals are unblocked and have their default actions.
  *
  * Takes SOCKET, which is close-on-exec. Returns the child's pid and a pidfd of it, which is -1
- * where it has been reaped already, or where there are no pidfds. Fails with AFORK_ERROR_SPAWN. */
+ * where it has been reaped already, or where there are no pidfds. Fails with AFORK_ERROR_SPAWN;
+ * a child that cannot be watched is killed, and reaped in the thread-default main context. */
 gboolean _afork_spawn (const char * const  *argv,
                        const char * const  *environment,
                        const char          *working_directory,
@@ -36,11 +37,5 @@ gboolean _afork_spawn (const char * const  *argv,
                        GPid                *pid,
                        int                 *pidfd,
                        GError             **error);
-
-/* Opens a pidfd of CHILD, which this process has made just now; -1 as above. On failure it is being
- * killed, and will be reaped in the thread-default main context. */
-gboolean _afork_spawn_watch (GPid     child,
-                             int     *pidfd,
-                             GError **error);
 
 G_END_DECLS

@@ -19,7 +19,7 @@
 #include "base/context-wakeup.h"
 #include "base/fd.h"
 #include "base/i18n.h"
-#include "client/spawn.h"
+#include "base/pidfd-info.h"
 #include "server/children.h"
 #include "server/descriptors.h"
 #include "server/native.h"
@@ -197,6 +197,7 @@ _afork_self_server_fork (int      socket,
   AForkContextWakeups wakeups;
   pid_t child;
 
+  *pid = 0;
   _afork_context_wakeups_find (&wakeups);
   /* Otherwise each fork would write the program's buffered output again. */
   fflush (NULL);
@@ -216,9 +217,6 @@ _afork_self_server_fork (int      socket,
     return FALSE;
 
   _afork_fd_clear (&owned_socket);
-  if (!_afork_spawn_watch (child, pidfd, error))
-    return FALSE;
-
   *pid = child;
-  return TRUE;
+  return _afork_pidfd_open_child (child, pidfd, error);
 }

@@ -15,7 +15,9 @@ G_BEGIN_DECLS
 gboolean _afork_self_server_check_threads (GError                    **error);
 
 /* Forks this process, which must have one thread, into a template that serves SOCKET. Returns its
- * pid and a pidfd of it, as _afork_spawn() does. Takes SOCKET. Fails with AFORK_ERROR_SPAWN. */
+ * pid and a pidfd of it, see _afork_pidfd_open_child(). Takes SOCKET. Fails with AFORK_ERROR_SPAWN:
+ * *PID is 0 if there is no child, else the child cannot be watched and the caller has to kill and
+ * reap it. */
 gboolean _afork_self_server_fork          (int                         socket,
                                            GPid                       *pid,
                                            int                        *pidfd,

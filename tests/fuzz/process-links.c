@@ -93,14 +93,6 @@ _afork_spawn (const char * const  *argv,
   return TRUE;
 }
 
-gboolean
-_afork_spawn_watch (GPid     child,
-                    int     *pidfd,
-                    GError **error)
-{
-  die ("the program is forked");
-}
-
 static int
 take_fd (Link *link)
 {
