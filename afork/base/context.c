@@ -9,6 +9,74 @@
 
 #include "atfork.h"
 
+/* The callback of a source. If a source is destroyed from within its own callback, GLib drops this
+ * only afterwards, when the owner may have another source already. */
+typedef struct
+{
+  gatomicrefcount ref_count;
+  GSource       **field;        /* where the owner has the source */
+  GSource        *source;       /* for comparison */
+  GSourceFunc     func;
+  GDestroyNotify  context_gone;
+  gpointer        data;
+  GDestroyNotify  unref;
+} Callback;
+
+static void
+callback_ref (gpointer data)
+{
+  g_atomic_ref_count_inc (&((Callback *) data)->ref_count);
+}
+
+static void
+callback_unref (gpointer data)
+{
+  Callback *self = data;
+
+  if (!g_atomic_ref_count_dec (&self->ref_count))
+    return;
+
+  if (*self->field == self->source)
+    {
+      _afork_source_clear (self->field);
+      self->context_gone (self->data);
+    }
+  self->unref (self->data);
+  g_free (self);
+}
+
+static void
+callback_get (gpointer     data,
+              GSource     *source,
+              GSourceFunc *func,
+              gpointer    *func_data)
+{
+  const Callback *self = data;
+
+  *func = self->func;
+  *func_data = self->data;
+}
+
+void
+_afork_source_set_callback (GSource       **source,
+                            GSourceFunc     func,
+                            GDestroyNotify  context_gone,
+                            gpointer        data,
+                            GDestroyNotify  unref)
+{
+  static GSourceCallbackFuncs callback_funcs = { callback_ref, callback_unref, callback_get };
+  Callback *self = g_new0 (Callback, 1);
+
+  g_atomic_ref_count_init (&self->ref_count);
+  self->field = source;
+  self->source = *source;
+  self->func = func;
+  self->context_gone = context_gone;
+  self->data = data;
+  self->unref = unref;
+  g_source_set_callback_indirect (*source, self, &callback_funcs);
+}
+
 /* A context goes in steps, which a source of ours tells of. It is the last one in the context, so
  * GLib destroys it before the others; but nothing here relies on that order.
  *

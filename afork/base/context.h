@@ -34,6 +34,18 @@ _afork_source_clear (GSource **source)
   g_source_unref (cleared);
 }
 
+/* Sets FUNC as the callback of *SOURCE, which is not attached yet, a field of DATA. Takes a
+ * reference to DATA, which UNREF drops. If FUNC is not a GSourceFunc, cast it with G_SOURCE_FUNC().
+ *
+ * GLib destroys a source with its main context. Then CONTEXT_GONE is called with DATA, after
+ * *SOURCE has been cleared. CONTEXT_GONE is not called for a source that its owner has destroyed,
+ * because *SOURCE has another value then. */
+void _afork_source_set_callback (GSource        **source,
+                                 GSourceFunc      func,
+                                 GDestroyNotify   context_gone,
+                                 gpointer         data,
+                                 GDestroyNotify   unref);
+
 /* A main context as our objects know it. They must not keep it, because their own sources in it
  * keep them; so it can go at any moment, in another thread than theirs. A pointer to it that is no
  * reference, or a source of it, may therefore be used only by a thread that holds it: see

@@ -162,32 +162,11 @@ is_of_another_watch (AForkPidWatch *self)
   return found;
 }
 
-/* What a source is given. GLib drops it when the source is destroyed, but from within its own
- * callback only after that, when there may be another source already. */
-typedef struct
-{
-  AForkPidWatch *pid_watch;
-  GSource       *source;        /* for comparison */
-} ContextWatch;
-
 static void
 stop_watch (AForkPidWatch *self)
 {
   self->watch = WATCH_NONE;
   _afork_source_clear (&self->source);
-}
-
-/* A source is being destroyed: by us, who have forgotten it already, or with its context. */
-static void
-context_watch_free (gpointer data)
-{
-  ContextWatch *context_watch = data;
-  g_autoptr(AForkPidWatch) self = context_watch->pid_watch;
-  gboolean context_gone = self->source == context_watch->source;
-
-  g_free (context_watch);
-  if (context_gone)
-    _afork_pid_watch_lose_context (self);
 }
 
 static void
@@ -311,7 +290,7 @@ watch_cb (int          fd,
           GIOCondition condition,
           gpointer     data)
 {
-  AForkPidWatch *self = ((ContextWatch *) data)->pid_watch;
+  AForkPidWatch *self = data;
   int wait_status;
 
   if (_afork_atfork_is_lost (&self->atfork_hook))
@@ -342,7 +321,7 @@ watch_cb (int          fd,
 static gboolean
 poll_cb (gpointer data)
 {
-  AForkPidWatch *self = ((ContextWatch *) data)->pid_watch;
+  AForkPidWatch *self = data;
   int wait_status = -1;
 
   if (_afork_atfork_is_lost (&self->atfork_hook))
@@ -367,23 +346,32 @@ time_over_cb (gpointer data)
 }
 
 static void
+unref_cb (gpointer data)
+{
+  _afork_pid_watch_unref (data);
+}
+
+static void
+context_gone_cb (gpointer data)
+{
+  _afork_pid_watch_lose_context (data);
+}
+
+static void
 start_watch (AForkPidWatch *self,
              Watch          watch)
 {
   /* A pidfd is readable from its process's end on, and hung up once that is reaped. */
   GIOCondition condition = watch == WATCH_REAPED ? G_IO_HUP : G_IO_IN;
   gboolean by_pidfd = self->pidfd >= 0 && watch != WATCH_HELD;
-  ContextWatch *context_watch = g_new0 (ContextWatch, 1);
 
   stop_watch (self);
   self->watch = watch;
   self->source = by_pidfd ? g_unix_fd_source_new (self->pidfd, condition)
                           : g_timeout_source_new (POLL_MS);
   g_source_set_static_name (self->source, "[afork] pid watch");
-  context_watch->pid_watch = _afork_pid_watch_ref (self);
-  context_watch->source = self->source;
-  g_source_set_callback (self->source, by_pidfd ? G_SOURCE_FUNC (watch_cb) : poll_cb, context_watch,
-                         context_watch_free);
+  _afork_source_set_callback (&self->source, by_pidfd ? G_SOURCE_FUNC (watch_cb) : poll_cb,
+                              context_gone_cb, _afork_pid_watch_ref (self), unref_cb);
   if (watch == WATCH_REAPED)
     {
       g_autoptr(GSource) timeout = g_timeout_source_new (REAPED_MS);
@@ -627,7 +615,7 @@ report_unkillable (AForkPidWatch *self)
 static gboolean
 kill_timeout_cb (gpointer data)
 {
-  g_autoptr(AForkPidWatch) self = _afork_pid_watch_ref (((ContextWatch *) data)->pid_watch);
+  g_autoptr(AForkPidWatch) self = _afork_pid_watch_ref (data);
 
   if (self->kill_deferred)
     ask_to_kill (self);
@@ -653,35 +641,22 @@ ask_at_last (AForkPidWatch *self)
   self->kill_deferred = FALSE;
 }
 
-/* As with context_watch_free(). */
 static void
-kill_watcher_free (gpointer data)
+kill_context_gone_cb (gpointer data)
 {
-  ContextWatch *context_watch = data;
-  g_autoptr(AForkPidWatch) self = context_watch->pid_watch;
-  gboolean context_gone = self->kill_timeout == context_watch->source;
-
-  g_free (context_watch);
-  if (!context_gone)
-    return;
-
-  _afork_source_clear (&self->kill_timeout);
-  ask_at_last (self);
+  ask_at_last (data);
 }
 
 static void
 start_kill_timeout (AForkPidWatch *self,
                     gint64         time)
 {
-  ContextWatch *context_watch = g_new0 (ContextWatch, 1);
-
   _afork_source_clear (&self->kill_timeout);
   self->kill_timeout = g_timeout_source_new (KILL_MS);
-  context_watch->pid_watch = _afork_pid_watch_ref (self);
-  context_watch->source = self->kill_timeout;
   g_source_set_ready_time (self->kill_timeout, time);
   g_source_set_static_name (self->kill_timeout, "[afork] process has to be killed");
-  g_source_set_callback (self->kill_timeout, kill_timeout_cb, context_watch, kill_watcher_free);
+  _afork_source_set_callback (&self->kill_timeout, kill_timeout_cb, kill_context_gone_cb,
+                              _afork_pid_watch_ref (self), unref_cb);
   g_source_attach (self->kill_timeout, self->context);
 }
 
