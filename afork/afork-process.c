@@ -309,9 +309,9 @@ get_kill_error (AForkProcess *self)
 }
 
 static void
-return_wait (AForkClient *client,
-             GObject     *owner,
-             gpointer     data)
+return_wait (gpointer  client,
+             GObject  *owner,
+             gpointer  data)
 {
   return_end (AFORK_PROCESS (owner), data);
 }
@@ -325,7 +325,7 @@ take_waits (AForkProcess          *self,
 
   while ((task = _afork_task_queue_pop (&self->wait_tasks)) != NULL)
     {
-      _afork_client_notify_next (self->client, return_func, task);
+      _afork_client_notify_next (self->client, return_func, task, FALSE);
       g_object_unref (task);
     }
 }
@@ -362,9 +362,9 @@ await_exit (AForkProcess *self,
 
 /* The process could not be killed, but it may have exited since. */
 static void
-return_unkillable (AForkClient *client,
-                   GObject     *owner,
-                   gpointer     data)
+return_unkillable (gpointer  client,
+                   GObject  *owner,
+                   gpointer  data)
 {
   await_exit (AFORK_PROCESS (owner), data);
 }
@@ -651,9 +651,9 @@ set_state (AForkProcess      *self,
 }
 
 static void
-notify_state (AForkClient *client,
-              GObject     *owner,
-              gpointer     data)
+notify_state (gpointer  client,
+              GObject  *owner,
+              gpointer  data)
 {
   g_object_notify_by_pspec (owner, props[PROP_STATE]);
 }
@@ -667,9 +667,9 @@ known_cb (GObject *owner)
 }
 
 static void
-return_socket (AForkClient *client,
-               GObject     *owner,
-               gpointer     data)
+return_socket (gpointer  client,
+               GObject  *owner,
+               gpointer  data)
 {
   return_run_socket (AFORK_PROCESS (owner), data);
 }
@@ -681,8 +681,8 @@ ready_cb (GObject *owner,
   AForkProcess *self = AFORK_PROCESS (owner);
 
   if (!self->detached && set_state (self, AFORK_PROCESS_STATE_RUNNING))
-    _afork_client_notify_next_at_once (self->client, notify_state);
-  _afork_client_notify_next (self->client, return_socket, socket);
+    _afork_client_notify_next (self->client, notify_state, NULL, TRUE);
+  _afork_client_notify_next (self->client, return_socket, socket, FALSE);
 }
 
 static void
@@ -693,9 +693,9 @@ failed_cb (GObject      *owner,
 }
 
 static void
-emit_exited (AForkClient *client,
-             GObject     *owner,
-             gpointer     data)
+emit_exited (gpointer  client,
+             GObject  *owner,
+             gpointer  data)
 {
   g_signal_emit (owner, signals[SIGNAL_EXITED], 0,
                  _afork_pid_watch_get_wait_status (_afork_client_get_pid_watch (client)));
@@ -708,8 +708,8 @@ exited_cb (GObject *owner)
 
   g_clear_pointer (&self->spare_forks, _afork_spare_forks_free);
   if (set_state (self, AFORK_PROCESS_STATE_EXITED))
-    _afork_client_notify_next_at_once (self->client, notify_state);
-  _afork_client_notify_next_at_once (self->client, emit_exited);
+    _afork_client_notify_next (self->client, notify_state, NULL, TRUE);
+  _afork_client_notify_next (self->client, emit_exited, NULL, TRUE);
   return_cancelled_task (self);
   return_waits (self);
 }

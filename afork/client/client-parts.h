@@ -8,11 +8,12 @@
 #include "base/atfork.h"
 #include "channel.h"
 #include "client.h"
+#include "notifier.h"
 #include "pid-watch.h"
 
 G_BEGIN_DECLS
 
-/* For client.c, client-start.c, client-replies.c and notifier.c only. */
+/* For client.c, client-start.c and client-replies.c only. */
 
 struct _AForkClient
 {
@@ -21,16 +22,9 @@ struct _AForkClient
   AForkContext            *home;           /* that of its owner */
   GMainContext            *context;        /* in which it is served now; not a reference */
   const AForkClientEvents *events;
-  GWeakRef                 owner;
-
-  GQueue                   notifications;  /* of Notification */
-  GList                   *notifications_next;  /* the last of those that belong to the one that is
-                                                 * being told, or NULL */
-  guint                    n_freezes;      /* as long as there are any, nothing is told */
-  GSource                 *notify_source;  /* that tells them, or NULL; holds a reference */
-  gboolean                 started;        /* its owner has been made: before that, there is a
-                                            * hold */
-  gboolean                 context_gone;
+  AForkNotifier            notifier;       /* calls the events for the owner */
+  gboolean                 started;        /* the owner is complete; until then the notifier is
+                                            * frozen */
 
   AForkChannel            *channel;        /* NULL once handed over or closed */
   AForkPidWatch           *pid_watch;
@@ -98,24 +92,13 @@ void     _afork_client_clear_handshake_timeout (AForkClient               *self)
 /* A server was executed, or its socket taken over: it has to answer in time. */
 void     _afork_client_await_handshake         (AForkClient               *self);
 
-/* Telling the owner, which may drop the last reference to itself meanwhile. */
+/* The owner is notified by the notifier. It may drop the last reference to itself meanwhile. */
 
-/* That its pid is known, or another one than before. */
+/* The pid of the process is known, or another process has taken its place. */
 void     _afork_client_notify_known            (AForkClient               *self);
-/* That its function or program, or another caller, has the other end of SOCKET. */
+/* The function or the program of the process, or another caller, has the other end of SOCKET. */
 void     _afork_client_notify_ready            (AForkClient               *self,
                                                 GSocket                   *socket);
-void     _afork_client_notify_failed           (AForkClient               *self);
-/* What became of killing it. */
-void     _afork_client_notify_killed           (AForkClient               *self);
-void     _afork_client_notify_exited           (AForkClient               *self);
-/* Holds back what is to be told until all of one event is known. */
-void     _afork_client_freeze_notify           (AForkClient               *self);
-/* Tells it: LATER, where what called us is not finished with its own. */
-void     _afork_client_thaw_notify             (AForkClient               *self,
-                                                gboolean                   later);
-/* What was to be told will be told in the context in which it is served now. */
-void     _afork_client_move_notifications      (AForkClient               *self);
 
 /* Commands. */
 

@@ -231,7 +231,7 @@ ready_came (AForkClient      *self,
   int none = -1;
   int *pidfd = frame->n_fds > (is_successor ? 1 : 0) ? &fds[0] : &none;
 
-  _afork_client_freeze_notify (self);
+  _afork_notifier_freeze (&self->notifier);
   _afork_client_drop_channel (self);
   /* If nobody wants it any more, it finds its socket closed. */
   self->ready = self->failure == NULL;
@@ -258,7 +258,7 @@ ready_came (AForkClient      *self,
 
   if (socket != NULL && self->running)
     _afork_client_notify_ready (self, socket);
-  _afork_client_thaw_notify (self, FALSE);
+  _afork_notifier_thaw (&self->notifier, FALSE);
   return TRUE;
 }
 
@@ -270,13 +270,13 @@ error_came (AForkClient      *self,
 {
   g_autoptr(GError) error = _afork_remote_error_new (frame->number[0], frame->string[0]);
 
-  _afork_client_freeze_notify (self);
+  _afork_notifier_freeze (&self->notifier);
   self->gave_up = TRUE;
   _afork_client_send_requests (self);
   if (frame->n_fds == 1 && is_pending_fork (self))
     confirm_fork (self, pid, &fds[0]);
   _afork_client_fail (self, error);
-  _afork_client_thaw_notify (self, FALSE);
+  _afork_notifier_thaw (&self->notifier, FALSE);
   return TRUE;
 }
 
@@ -390,7 +390,7 @@ frame_cb (AForkChannel      *channel,
 static void
 lose_context (AForkClient *self)
 {
-  self->context_gone = TRUE;
+  _afork_notifier_lose_context (&self->notifier);
   if (self->closed)
     _afork_pid_watch_lose_context (self->pid_watch);
   _afork_client_update_outcome (self);
@@ -426,7 +426,7 @@ closed_cb (AForkChannel *channel,
       return;
     }
 
-  _afork_client_freeze_notify (self);
+  _afork_notifier_freeze (&self->notifier);
   _afork_client_orphan_forks (self, FALSE);
   if (self->closed && error != NULL)
     {
@@ -438,7 +438,7 @@ closed_cb (AForkChannel *channel,
 
   _afork_client_update_outcome (self);
   _afork_client_update_pending_forks (self);
-  _afork_client_thaw_notify (self, FALSE);
+  _afork_notifier_thaw (&self->notifier, FALSE);
 }
 
 const AForkChannelEvents _afork_client_channel_events = { frame_cb, closed_cb };
@@ -468,11 +468,11 @@ exec_status_frame_cb (AForkChannel      *channel,
     return refuse_frame (frame, error);
 
   cause = _afork_remote_error_new (frame->number[0], frame->string[0]);
-  _afork_client_freeze_notify (self);
+  _afork_notifier_freeze (&self->notifier);
   let_ready_come_first (self);
   g_clear_object (&self->program_socket);
   _afork_client_fail (self, cause);
-  _afork_client_thaw_notify (self, FALSE);
+  _afork_notifier_thaw (&self->notifier, FALSE);
   return TRUE;
 }
 
@@ -485,7 +485,7 @@ exec_status_closed_cb (AForkChannel *channel,
   g_autoptr(AForkClient) self = data;
   g_autoptr(GSocket) socket = NULL;
 
-  _afork_client_freeze_notify (self);
+  _afork_notifier_freeze (&self->notifier);
   if (error == NULL)
     let_ready_come_first (self);
 
@@ -504,7 +504,7 @@ exec_status_closed_cb (AForkChannel *channel,
       _afork_client_send_kept_signals (self);
       _afork_client_notify_ready (self, socket);
     }
-  _afork_client_thaw_notify (self, FALSE);
+  _afork_notifier_thaw (&self->notifier, FALSE);
 }
 
 static const AForkChannelEvents exec_status_events =

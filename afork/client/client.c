@@ -5,7 +5,7 @@
 
 /* What is known of a process, and its connections: how it is served, what it is sent, what forks it
  * has, and how it fails and ends. How it is started is in client-start.c, what it replies in
- * client-replies.c, and telling its owner in notifier.c. */
+ * client-replies.c. */
 
 #include "config.h"
 
@@ -55,6 +55,121 @@ run_in_child (gpointer data)
     }
 }
 
+/* Its owner. */
+
+static void
+ref_cb (gpointer data)
+{
+  _afork_client_ref (data);
+}
+
+static void
+unref_cb (gpointer data)
+{
+  _afork_client_unref (data);
+}
+
+static gboolean
+is_context_lost_cb (gpointer data)
+{
+  AForkClient *self = data;
+
+  return _afork_pid_watch_is_context_lost (self->pid_watch) || _afork_context_is_gone (self->home);
+}
+
+static const AForkNotifierFuncs notifier_funcs = { ref_cb, unref_cb, is_context_lost_cb };
+
+static void
+known_cb (gpointer  client,
+          GObject  *owner,
+          gpointer  data)
+{
+  ((AForkClient *) client)->events->known (owner);
+}
+
+static void
+ready_cb (gpointer  client,
+          GObject  *owner,
+          gpointer  data)
+{
+  ((AForkClient *) client)->events->ready (owner, data);
+}
+
+static void
+failed_cb (gpointer  client,
+           GObject  *owner,
+           gpointer  data)
+{
+  AForkClient *self = client;
+
+  self->events->failed (owner, self->failure);
+}
+
+static void
+killed_cb (gpointer  client,
+           GObject  *owner,
+           gpointer  data)
+{
+  AForkClient *self = client;
+
+  if (self->events->killed != NULL)
+    self->events->killed (owner, _afork_pid_watch_get_kill_error (self->pid_watch));
+}
+
+static void
+exited_cb (gpointer  client,
+           GObject  *owner,
+           gpointer  data)
+{
+  ((AForkClient *) client)->events->exited (owner);
+}
+
+void
+_afork_client_notify_known (AForkClient *self)
+{
+  _afork_notifier_notify (&self->notifier, known_cb, NULL);
+}
+
+void
+_afork_client_notify_ready (AForkClient *self,
+                            GSocket     *socket)
+{
+  _afork_notifier_notify (&self->notifier, ready_cb, socket);
+}
+
+static void
+notify_failed (AForkClient *self)
+{
+  _afork_notifier_notify (&self->notifier, failed_cb, NULL);
+}
+
+static void
+notify_killed (AForkClient *self)
+{
+  _afork_notifier_notify (&self->notifier, killed_cb, NULL);
+}
+
+static void
+notify_exited (AForkClient *self)
+{
+  _afork_notifier_notify (&self->notifier, exited_cb, NULL);
+}
+
+void
+_afork_client_notify_next (AForkClient           *self,
+                           AForkClientNotifyFunc  func,
+                           gpointer               data,
+                           gboolean               at_once)
+{
+  _afork_notifier_notify_next (&self->notifier, func, data, at_once);
+}
+
+void
+_afork_client_drop_notifications (AForkClient *self)
+{
+  _afork_notifier_clear (&self->notifier);
+}
+
 AForkClient *
 _afork_client_new (AForkContext            *context,
                    const AForkClientEvents *events,
@@ -66,12 +181,11 @@ _afork_client_new (AForkContext            *context,
   g_atomic_ref_count_init (&self->ref_count);
   self->home = _afork_context_ref (context);
   self->context = _afork_context_peek (context);
-  /* Nobody could have asked yet to be told. */
-  _afork_client_freeze_notify (self);
-  g_queue_init (&self->notifications);
+  _afork_notifier_init (&self->notifier, &notifier_funcs, self, self->context, owner);
+  /* The owner has no handlers yet. */
+  _afork_notifier_freeze (&self->notifier);
   g_queue_init (&self->requests);
   self->events = events;
-  g_weak_ref_init (&self->owner, owner);
   _afork_client_set_pid_watch (self, _afork_pid_watch_new (self->context));
   return self;
 }
@@ -82,7 +196,7 @@ _afork_client_set_owner (AForkClient             *self,
                          GObject                 *owner)
 {
   self->events = events;
-  g_weak_ref_set (&self->owner, owner);
+  _afork_notifier_set_owner (&self->notifier, owner);
 }
 
 void
@@ -92,7 +206,7 @@ _afork_client_set_started (AForkClient *self)
     return;
 
   self->started = TRUE;
-  _afork_client_thaw_notify (self, TRUE);
+  _afork_notifier_thaw (&self->notifier, TRUE);
 }
 
 AForkClient *
@@ -108,7 +222,7 @@ _afork_client_unref (AForkClient *self)
   if (!g_atomic_ref_count_dec (&self->ref_count))
     return;
 
-  g_assert (self->channel == NULL && self->exec_status == NULL && self->notify_source == NULL);
+  g_assert (self->channel == NULL && self->exec_status == NULL);
   _afork_atfork_remove_hook (&self->atfork_hook);
   forget_template (self);
   _afork_client_orphan_forks (self, FALSE);
@@ -116,8 +230,7 @@ _afork_client_unref (AForkClient *self)
   _afork_pid_watch_unref (self->pid_watch);
   g_clear_pointer (&self->pending_forks, g_hash_table_unref);
   g_clear_error (&self->failure);
-  _afork_client_drop_notifications (self);
-  g_weak_ref_clear (&self->owner);
+  _afork_notifier_destroy (&self->notifier);
   _afork_context_unref (self->home);
   g_free (self->program);
   g_clear_object (&self->program_socket);
@@ -243,7 +356,7 @@ handshake_timeout_cb (gpointer data)
   g_autoptr(GError) error = NULL;
 
   _afork_client_clear_handshake_timeout (self);
-  _afork_client_freeze_notify (self);
+  _afork_notifier_freeze (&self->notifier);
   _afork_channel_drain (self->channel);
   if (!is_handshake_done (self) && self->channel != NULL)
     {
@@ -253,7 +366,7 @@ handshake_timeout_cb (gpointer data)
       if (self->channel != NULL)
         _afork_channel_close (self->channel, NULL);
     }
-  _afork_client_thaw_notify (self, FALSE);
+  _afork_notifier_thaw (&self->notifier, FALSE);
   return G_SOURCE_REMOVE;
 }
 
@@ -719,12 +832,12 @@ _afork_client_update_pending_forks (AForkClient *self)
     {
       AForkClient *fork = g_ptr_array_index (pending_forks, i);
 
-      _afork_client_freeze_notify (fork);
+      _afork_notifier_freeze (&fork->notifier);
       if (impossible)
         _afork_client_fail_like_template (fork, self);
       else
         _afork_client_update_outcome (fork);
-      _afork_client_thaw_notify (fork, TRUE);
+      _afork_notifier_thaw (&fork->notifier, TRUE);
     }
 }
 
@@ -737,21 +850,21 @@ _afork_client_fail (AForkClient  *self,
   if (self->failure != NULL || self->running)
     return;
 
-  _afork_client_freeze_notify (self);
+  _afork_notifier_freeze (&self->notifier);
   self->failure = g_error_copy (error);
-  _afork_client_notify_failed (self);
+  notify_failed (self);
   _afork_client_update_pending_forks (self);
-  _afork_client_thaw_notify (self, FALSE);
+  _afork_notifier_thaw (&self->notifier, FALSE);
 }
 
 void
 _afork_client_fail_to_start (AForkClient  *self,
                              const GError *error)
 {
-  _afork_client_freeze_notify (self);
+  _afork_notifier_freeze (&self->notifier);
   _afork_client_fail (self, error);
   _afork_pid_watch_set_exited (self->pid_watch, -1, 0, 0, 0);
-  _afork_client_thaw_notify (self, TRUE);
+  _afork_notifier_thaw (&self->notifier, TRUE);
 }
 
 void
@@ -852,7 +965,7 @@ pid_watch_exited_cb (AForkPidWatch *pid_watch,
 {
   g_autoptr(AForkClient) self = _afork_client_ref (data);
 
-  _afork_client_freeze_notify (self);
+  _afork_notifier_freeze (&self->notifier);
   if (self->exec_status != NULL && !_afork_pid_watch_is_context_lost (pid_watch))
     _afork_channel_drain (self->exec_status);
   /* What it sent before it ended is here by now, and comes first. More will not come, even if some
@@ -868,8 +981,8 @@ pid_watch_exited_cb (AForkPidWatch *pid_watch,
   _afork_client_update_outcome (self);
   forget_template (self);
   if (pid_watch == self->pid_watch)
-    _afork_client_notify_exited (self);
-  _afork_client_thaw_notify (self, FALSE);
+    notify_exited (self);
+  _afork_notifier_thaw (&self->notifier, FALSE);
 }
 
 /* So that it ends by itself, if it can: it must not be used any more, but still reports on its
@@ -893,14 +1006,14 @@ pid_watch_killed_cb (AForkPidWatch *pid_watch,
 {
   g_autoptr(AForkClient) self = _afork_client_ref (data);
 
-  _afork_client_freeze_notify (self);
+  _afork_notifier_freeze (&self->notifier);
   if (error != NULL)
     {
       _afork_client_fail (self, error);
       let_end (self);
     }
-  _afork_client_notify_killed (self);
-  _afork_client_thaw_notify (self, TRUE);
+  notify_killed (self);
+  _afork_notifier_thaw (&self->notifier, TRUE);
 }
 
 void
@@ -961,10 +1074,10 @@ _afork_client_kill_with_error (AForkClient  *self,
     }
 
   /* Whoever is told of the failure may wait for its end. */
-  _afork_client_freeze_notify (self);
+  _afork_notifier_freeze (&self->notifier);
   _afork_client_fail (self, error);
   _afork_pid_watch_send_signal (self->pid_watch, SIGKILL);
-  _afork_client_thaw_notify (self, FALSE);
+  _afork_notifier_thaw (&self->notifier, FALSE);
 }
 
 /* Being let go, and being served. */
@@ -994,7 +1107,7 @@ serve_in (AForkClient  *self,
   if (self->exec_status != NULL)
     _afork_channel_set_context (self->exec_status, context);
   _afork_pid_watch_set_context (self->pid_watch, context);
-  _afork_client_move_notifications (self);
+  _afork_notifier_set_context (&self->notifier, context);
   if (self->handshake_timeout != NULL)
     set_handshake_timeout (self, g_source_get_ready_time (self->handshake_timeout));
 }

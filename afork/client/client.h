@@ -39,20 +39,18 @@ typedef struct
   void (*exited) (GObject      *owner);
 } AForkClientEvents;
 
-/* What an event comes to in several steps, each of which may call handlers of the program's: FUNC
- * is called behind those that the event has asked for already, before anything else is told. DATA,
- * an object or NULL, is kept until then. */
-typedef void (*AForkClientNotifyFunc) (AForkClient *self,
-                                       GObject     *owner,
-                                       gpointer     data);
+/* Part of the handling of an event that calls handlers of the program. */
+typedef void (*AForkClientNotifyFunc) (gpointer  client,
+                                       GObject  *owner,
+                                       gpointer  data);
 
+/* Has FUNC called after the event that is being handled and after the functions that its handling
+ * has added before, but before any other event. Keeps DATA, an object or NULL, until then. With
+ * AT_ONCE, this is in the same iteration of the main context, however long that takes. */
 void         _afork_client_notify_next         (AForkClient             *self,
                                                 AForkClientNotifyFunc    func,
-                                                gpointer                 data);
-/* The same, and in the same iteration of the main context as what is told now, however long that
- * takes. */
-void         _afork_client_notify_next_at_once (AForkClient             *self,
-                                                AForkClientNotifyFunc    func);
+                                                gpointer                 data,
+                                                gboolean                 at_once);
 
 AForkClient *_afork_client_new                 (AForkContext            *context,
                                                 const AForkClientEvents *events,
@@ -134,7 +132,7 @@ void         _afork_client_send_signal         (AForkClient             *self,
 /* Its owner is gone: what was queued is still done. */
 void         _afork_client_release             (AForkClient             *self);
 
-/* Drops what was to be told when its context is iterated. */
+/* Drops the events that were to be reported when the context is iterated. */
 void         _afork_client_drop_notifications  (AForkClient             *self);
 
 /* Serves this client, and those whose reports it depends on, in another context for a while.
