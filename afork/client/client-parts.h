@@ -15,6 +15,39 @@ G_BEGIN_DECLS
 
 /* For client.c, client-start.c and client-replies.c only. */
 
+/* How far the process has come, as its server has replied. A state may be followed by
+ *
+ *     NEW         STARTING
+ *     STARTING    SERVING   GAVE_UP  UNWANTED  EXECUTING  RUNNING  CLOSED_EARLY
+ *     SERVING               GAVE_UP  UNWANTED  EXECUTING  RUNNING  CLOSED
+ *     GAVE_UP                                                      CLOSED
+ *     UNWANTED                                                     CLOSED
+ *     EXECUTING                                           RUNNING
+ *
+ * and each of them by LOST. There is no state for a process that has failed or exited: `failure`
+ * and the pid watch say so, and replies that were sent before may still come. */
+typedef enum
+{
+  AFORK_CLIENT_STATE_NEW,           /* no process has been asked for */
+  AFORK_CLIENT_STATE_STARTING,      /* no reply has come yet, or none will */
+  AFORK_CLIENT_STATE_SERVING,       /* the server takes commands */
+  AFORK_CLIENT_STATE_GAVE_UP,       /* it has said why it runs nothing; it still reports on forks */
+  AFORK_CLIENT_STATE_UNWANTED,      /* it was ready to run, but the client had failed before */
+  AFORK_CLIENT_STATE_EXECUTING,     /* it executes a program, and is no server any more */
+  AFORK_CLIENT_STATE_RUNNING,       /* the function, the program or another caller has its socket */
+  AFORK_CLIENT_STATE_CLOSED,        /* the command socket has ended, and nothing was run */
+  AFORK_CLIENT_STATE_CLOSED_EARLY,  /* the same, and no reply had come */
+  AFORK_CLIENT_STATE_LOST           /* it belongs to the program that this one was forked from */
+} AForkClientState;
+
+/* The last command that the process gets. It is queued in any state, after which no other is. */
+typedef enum
+{
+  AFORK_CLIENT_LAST_COMMAND_NONE,
+  AFORK_CLIENT_LAST_COMMAND_RUN,    /* to run a function or execute a program */
+  AFORK_CLIENT_LAST_COMMAND_DETACH  /* to go on for another caller */
+} AForkClientLastCommand;
+
 struct _AForkClient
 {
   AForkAtforkHook          atfork_hook;    /* the channels */
@@ -26,50 +59,53 @@ struct _AForkClient
   gboolean                 started;        /* the owner is complete; until then the notifier is
                                             * frozen */
 
-  AForkChannel            *channel;        /* NULL once handed over or closed */
+  AForkClientState         state;          /* set by _afork_client_set_state() */
+  AForkClientLastCommand   last_command;
+  AForkChannel            *channel;        /* of commands, and of reports on forks once the socket
+                                            * is no longer the server's; or NULL */
   AForkPidWatch           *pid_watch;
   guint                    after_context_ms; /* how long it may outlive its context */
   GError                  *failure;        /* set once */
-  gboolean                 failed_like_template; /* … for what had befallen that */
-  gboolean                 closed;         /* the command socket ended with no function entered */
-  gboolean                 ready;          /* the command socket is no longer ours … */
-  gboolean                 running;        /* … but a function's or a program's */
-  gboolean                 forgotten;      /* it is one of the program that this one was forked
-                                            * from */
+  gboolean                 failed_like_template;  /* the failure says that its template failed */
 
-  char                    *program;        /* of one that is executed, for messages */
+  char                    *program;        /* the name of an executed program, or of the program
+                                            * that was forked, for messages; or NULL */
   const char              *start_hint;     /* what an error adds if the program does not answer as
                                             * a server, or NULL; static */
-  gboolean                 handshake_done; /* … and it has answered as a server does */
   guint                    start_timeout;  /* for the handshake, in milliseconds; 0 for no limit */
-  GSource                 *handshake_timeout;  /* when that is over; or NULL */
+  GSource                 *handshake_timeout;  /* fires when that is over; or NULL */
 
-  AForkClient             *template;       /* of one that is forked, until its process has exited */
-  guint32                  number;         /* … what that calls it: not 0 */
-  gboolean                 attached;       /* forked for another caller: by whom is not known */
-  int                      attached_fd;    /* … its socket as it was given, for messages */
-  gboolean                 confirmed;      /* … and it has been heard of */
-  gboolean                 only_reports;   /* its channel is one on which forks are reported */
-  gboolean                 lacks_pidfd;    /* it has said that its next answer comes without one */
+  AForkClient             *template;       /* the one that forks the process, until that has exited;
+                                            * or NULL */
+  guint32                  number;         /* of a fork, given by its template; or 0 */
+  gboolean                 attached;       /* another caller forked the process and gave it away */
+  int                      attached_fd;    /* the socket by which that was done, for messages */
+  gboolean                 lacks_pidfd;    /* the next reply comes without a pidfd, as announced */
 
-  gboolean                 run_requested;
-  gboolean                 detaching;      /* … and that is to go on for another caller */
-  gboolean                 keeps_interrupt; /* SIGINT is for what it will run … */
-  gboolean                 keeps_terminate; /* … and so is SIGTERM */
-  gboolean                 gave_up;        /* it has said why it does nothing more */
+  gboolean                 keeps_interrupt;  /* send SIGINT once the process is running */
+  gboolean                 keeps_terminate;  /* send SIGTERM once the process is running */
 
-  AForkChannel            *exec_status;    /* that tells how executing a program went, or NULL */
-  GSocket                 *program_socket; /* the program's other end, until that is known */
+  AForkChannel            *exec_status;    /* reports how executing a program went, or NULL */
+  GSocket                 *program_socket; /* for the owner if executing succeeds, or NULL */
 
   guint32                  last_number;    /* that a fork was given */
-  char                    *expected;       /* the function that a fork was told to run last, or
+  char                    *expected;       /* the function that a fork was last asked to run, or
                                             * NULL */
   GHashTable              *fork_watches;   /* number → AForkPidWatch of forks it reports; or NULL */
-  GHashTable              *pending_forks;  /* forks not heard of, by number; or NULL */
-  GQueue                   requests;       /* of Request: signals that it has not confirmed yet */
-  guint                    n_requests_sent;      /* the first of them, which it knows of … */
-  GList                   *unsent_request;       /* … and the first that it does not, or NULL */
+  GHashTable              *pending_forks;  /* number → AForkClient that is not confirmed; or NULL */
+  GQueue                   requests;       /* of Request: those that have no reply yet */
+  guint                    n_requests_sent;  /* how many of these, from the first, were sent */
+  GList                   *unsent_request; /* the first that was not sent, or NULL */
 };
+
+void     _afork_client_set_state               (AForkClient               *self,
+                                                AForkClientState           state);
+/* Whether the command socket has left the server, for what was asked for last. */
+gboolean _afork_client_is_handed_over          (AForkClient               *self);
+/* Whether a reply has come. */
+gboolean _afork_client_has_replied             (AForkClient               *self);
+/* Whether the last command has been queued. */
+gboolean _afork_client_is_run_requested        (AForkClient               *self);
 
 /* Itself. */
 

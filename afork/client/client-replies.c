@@ -31,11 +31,11 @@ refuse_frame (const AForkFrame  *frame,
   return FALSE;
 }
 
-/* A fork of which nothing has been heard. */
+/* Whether the process is a fork that is not confirmed. */
 static gboolean
 is_pending_fork (AForkClient *self)
 {
-  return self->number != 0 && !self->confirmed;
+  return self->number != 0 && !_afork_pid_watch_is_known (self->pid_watch);
 }
 
 /* Whether READY comes from a fork of the process that goes on as the worker, which it does not
@@ -71,7 +71,7 @@ is_ready_in_place (AForkClient      *self,
 {
   const gboolean is_successor = is_of_successor (self, frame);
 
-  if (!self->run_requested || !_afork_channel_is_sent (self->channel))
+  if (!_afork_client_is_run_requested (self) || !_afork_channel_is_sent (self->channel))
     return FALSE;
   if (is_successor && !_afork_client_has_forks (self))
     return FALSE;
@@ -93,11 +93,11 @@ is_in_place (AForkClient      *self,
 
   /* A program that is executed greets before anything else. One that has given up still reports
    * on its forks, and nothing else comes where a function has the socket. */
-  if (self->program != NULL && !self->handshake_done)
+  if (self->program != NULL && !_afork_client_has_replied (self))
     return frame->kind == AFORK_FRAME_HELLO;
-  if (self->ready)
+  if (_afork_client_is_handed_over (self) || self->state == AFORK_CLIENT_STATE_UNWANTED)
     return is_report && frame->kind != AFORK_FRAME_FORK_FAILED;
-  if (self->gave_up)
+  if (self->state == AFORK_CLIENT_STATE_GAVE_UP)
     return is_report;
 
   switch ((int) frame->kind)
@@ -106,7 +106,8 @@ is_in_place (AForkClient      *self,
       return is_pending_fork (self) && has_pidfd_in_place (self, frame, fds, 0);
     case AFORK_FRAME_NO_PIDFD:
       return !self->lacks_pidfd
-        && (is_pending_fork (self) || (self->run_requested && _afork_client_has_forks (self)));
+        && (is_pending_fork (self)
+            || (_afork_client_is_run_requested (self) && _afork_client_has_forks (self)));
     case AFORK_FRAME_READY:
       return is_ready_in_place (self, frame, fds);
     case AFORK_FRAME_ERROR:
@@ -148,9 +149,9 @@ hello_came (AForkClient       *self,
       return FALSE;
     }
 
-  self->handshake_done = TRUE;
+  _afork_client_set_state (self, AFORK_CLIENT_STATE_SERVING);
   _afork_client_clear_handshake_timeout (self);
-  if (!self->run_requested)
+  if (!_afork_client_is_run_requested (self))
     _afork_channel_ask_sender (self->channel, FALSE);
   _afork_client_notify_known (self);
   return TRUE;
@@ -162,11 +163,12 @@ confirm_fork (AForkClient *self,
               GPid         pid,
               int         *pidfd)
 {
-  self->confirmed = TRUE;
+  if (self->state == AFORK_CLIENT_STATE_STARTING)
+    _afork_client_set_state (self, AFORK_CLIENT_STATE_SERVING);
   self->lacks_pidfd = FALSE;
   _afork_client_clear_handshake_timeout (self);
   _afork_client_remove_pending_fork (self);
-  if (self->channel != NULL && !self->run_requested)
+  if (self->channel != NULL && !_afork_client_is_run_requested (self))
     _afork_channel_ask_sender (self->channel, FALSE);
   _afork_pid_watch_confirm_fork (self->pid_watch, pid, g_steal_fd (pidfd));
   _afork_client_notify_known (self);
@@ -194,7 +196,6 @@ follow_worker (AForkClient *self,
   _afork_client_set_pid_watch (self, pid_watch);
   /* First, so that it can be asked to signal its forks, the worker among them. */
   self->n_requests_sent = 0;
-  self->only_reports = TRUE;
   self->unsent_request = self->requests.head;
   opened = _afork_client_open_channel (self, &self->channel, &_afork_client_channel_events,
                                        g_steal_fd (reports), &error);
@@ -233,10 +234,14 @@ ready_came (AForkClient      *self,
 
   _afork_notifier_freeze (&self->notifier);
   _afork_client_drop_channel (self);
-  /* If nobody wants it any more, it finds its socket closed. */
-  self->ready = self->failure == NULL;
-  self->running = self->ready && self->exec_status == NULL;
-  /* First of all, for the process may turn out to have ended: then the outcome comes at once. */
+  /* First of all, because the process may turn out to have exited: then update_outcome() is called
+   * from here. If the client has failed, the process finds its socket closed. */
+  if (self->failure != NULL)
+    _afork_client_set_state (self, AFORK_CLIENT_STATE_UNWANTED);
+  else if (self->exec_status != NULL)
+    _afork_client_set_state (self, AFORK_CLIENT_STATE_EXECUTING);
+  else
+    _afork_client_set_state (self, AFORK_CLIENT_STATE_RUNNING);
   if (self->exec_status != NULL)
     self->program_socket = g_steal_pointer (&socket);
   if (is_pending_fork (self))
@@ -245,18 +250,19 @@ ready_came (AForkClient      *self,
     follow_worker (self, pid, pidfd, &fds[frame->n_fds - 1]);
   else
     _afork_client_orphan_forks (self, FALSE);
-  if (self->ready && self->detaching)
+  if (_afork_client_is_handed_over (self)
+      && self->last_command == AFORK_CLIENT_LAST_COMMAND_DETACH)
     disown (self, is_successor);
-  /* Nor would a function that never looks at its socket find that. */
-  if (!self->ready)
+  /* A function that never looks at its socket would not find it closed. */
+  if (self->state == AFORK_CLIENT_STATE_UNWANTED)
     _afork_pid_watch_send_signal (self->pid_watch, SIGKILL);
-  if (self->running)
+  if (self->state == AFORK_CLIENT_STATE_RUNNING)
     _afork_client_send_kept_signals (self);
   /* Without reports, nothing will be heard of those whose sockets have ended. */
   if (self->channel == NULL)
     _afork_client_update_pending_forks (self);
 
-  if (socket != NULL && self->running)
+  if (socket != NULL && self->state == AFORK_CLIENT_STATE_RUNNING)
     _afork_client_notify_ready (self, socket);
   _afork_notifier_thaw (&self->notifier, FALSE);
   return TRUE;
@@ -271,7 +277,7 @@ error_came (AForkClient      *self,
   g_autoptr(GError) error = _afork_remote_error_new (frame->number[0], frame->string[0]);
 
   _afork_notifier_freeze (&self->notifier);
-  self->gave_up = TRUE;
+  _afork_client_set_state (self, AFORK_CLIENT_STATE_GAVE_UP);
   _afork_client_send_requests (self);
   if (frame->n_fds == 1 && is_pending_fork (self))
     confirm_fork (self, pid, &fds[0]);
@@ -391,7 +397,7 @@ static void
 lose_context (AForkClient *self)
 {
   _afork_notifier_lose_context (&self->notifier);
-  if (self->closed)
+  if (!_afork_client_is_handed_over (self))
     _afork_pid_watch_lose_context (self->pid_watch);
   _afork_client_update_outcome (self);
   _afork_client_orphan_forks (self, TRUE);
@@ -418,7 +424,10 @@ closed_cb (AForkChannel *channel,
   g_autoptr(AForkClient) self = _afork_client_ref (data);
 
   _afork_client_drop_channel (self);
-  self->closed = !self->ready;
+  if (!_afork_client_is_handed_over (self))
+    _afork_client_set_state (self, _afork_client_has_replied (self)
+                                     ? AFORK_CLIENT_STATE_CLOSED
+                                     : AFORK_CLIENT_STATE_CLOSED_EARLY);
   if (g_error_matches (error, AFORK_ERROR, AFORK_ERROR_CLOSED)
       || _afork_pid_watch_is_context_lost (self->pid_watch))
     {
@@ -428,7 +437,7 @@ closed_cb (AForkChannel *channel,
 
   _afork_notifier_freeze (&self->notifier);
   _afork_client_orphan_forks (self, FALSE);
-  if (self->closed && error != NULL)
+  if (error != NULL && !_afork_client_is_handed_over (self))
     {
       _afork_client_fail (self, error);
       _afork_pid_watch_send_signal (self->pid_watch, SIGKILL);
@@ -500,7 +509,7 @@ exec_status_closed_cb (AForkChannel *channel,
     }
   else if (socket != NULL && self->failure == NULL)
     {
-      self->running = TRUE;
+      _afork_client_set_state (self, AFORK_CLIENT_STATE_RUNNING);
       _afork_client_send_kept_signals (self);
       _afork_client_notify_ready (self, socket);
     }
@@ -519,7 +528,7 @@ _afork_client_exec (AForkClient        *self,
   g_autoptr(GError) error = NULL;
   int exec_status;
 
-  self->run_requested = TRUE;
+  self->last_command = AFORK_CLIENT_LAST_COMMAND_RUN;
   if (self->channel == NULL)
     return;
 

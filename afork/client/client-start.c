@@ -70,6 +70,7 @@ _afork_client_spawn (AForkClient        *self,
   GPid pid;
   int socket, pidfd;
 
+  _afork_client_set_state (self, AFORK_CLIENT_STATE_STARTING);
   self->program = g_filename_display_name (get_program_name (argv[0]));
   self->start_hint = hint;
   socket = connect_command_channel (self, &error);
@@ -92,6 +93,7 @@ _afork_client_fork_program (AForkClient *self)
   int socket, pidfd;
   GPid pid = 0;
 
+  _afork_client_set_state (self, AFORK_CLIENT_STATE_STARTING);
   self->program = g_strdup (g_get_prgname () != NULL ? g_get_prgname () : "a fork of the program");
   /* A second thread is what is told of, whatever else there is not, for that will not pass. */
   socket = _afork_self_server_check_threads (&error) ? connect_command_channel (self, &error) : -1;
@@ -116,6 +118,7 @@ _afork_client_fork (AForkClient *self,
   g_autoptr(GError) error = NULL;
   g_auto(AForkFd) socket = -1;
 
+  _afork_client_set_state (self, AFORK_CLIENT_STATE_STARTING);
   self->template = _afork_client_ref (template);
   self->number = ++template->last_number;
   if (template->failure != NULL)
@@ -131,7 +134,7 @@ _afork_client_fork (AForkClient *self,
       _afork_client_fail_to_start (self, error);
       return;
     }
-  if (template->run_requested)
+  if (_afork_client_is_run_requested (template))
     {
       error = g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
                            _("The process could not be forked from its template: that was run"));
@@ -172,6 +175,7 @@ _afork_client_attach_fd (AForkClient *self,
   gboolean used_up;
   int socket;
 
+  _afork_client_set_state (self, AFORK_CLIENT_STATE_STARTING);
   self->attached = TRUE;
   self->attached_fd = fd;
   self->number = 1;

@@ -25,6 +25,98 @@
 
 /* Itself. */
 
+static const char *
+get_state_name (AForkClientState state)
+{
+  static const char names[][16] = {
+    [AFORK_CLIENT_STATE_NEW] = "new",
+    [AFORK_CLIENT_STATE_STARTING] = "starting",
+    [AFORK_CLIENT_STATE_SERVING] = "serving",
+    [AFORK_CLIENT_STATE_GAVE_UP] = "gave up",
+    [AFORK_CLIENT_STATE_UNWANTED] = "unwanted",
+    [AFORK_CLIENT_STATE_EXECUTING] = "executing",
+    [AFORK_CLIENT_STATE_RUNNING] = "running",
+    [AFORK_CLIENT_STATE_CLOSED] = "closed",
+    [AFORK_CLIENT_STATE_CLOSED_EARLY] = "closed early",
+    [AFORK_CLIENT_STATE_LOST] = "lost",
+  };
+
+  return names[state];
+}
+
+/* Whether the drawing in client-parts.h has STATE behind BEFORE. */
+static gboolean
+may_follow (AForkClientState before,
+            AForkClientState state)
+{
+  enum
+  {
+    REPLIES = 1 << AFORK_CLIENT_STATE_GAVE_UP | 1 << AFORK_CLIENT_STATE_UNWANTED
+      | 1 << AFORK_CLIENT_STATE_EXECUTING | 1 << AFORK_CLIENT_STATE_RUNNING,
+  };
+  static const guint next[] = {
+    [AFORK_CLIENT_STATE_NEW] = 1 << AFORK_CLIENT_STATE_STARTING,
+    [AFORK_CLIENT_STATE_STARTING] = 1 << AFORK_CLIENT_STATE_SERVING | REPLIES
+      | 1 << AFORK_CLIENT_STATE_CLOSED_EARLY,
+    [AFORK_CLIENT_STATE_SERVING] = REPLIES | 1 << AFORK_CLIENT_STATE_CLOSED,
+    [AFORK_CLIENT_STATE_GAVE_UP] = 1 << AFORK_CLIENT_STATE_CLOSED,
+    [AFORK_CLIENT_STATE_UNWANTED] = 1 << AFORK_CLIENT_STATE_CLOSED,
+    [AFORK_CLIENT_STATE_EXECUTING] = 1 << AFORK_CLIENT_STATE_RUNNING,
+    [AFORK_CLIENT_STATE_LOST] = 0,
+  };
+
+  return state == AFORK_CLIENT_STATE_LOST || (next[before] & 1U << state) != 0;
+}
+
+void
+_afork_client_set_state (AForkClient      *self,
+                         AForkClientState  state)
+{
+  g_assert (may_follow (self->state, state));
+
+  /* In a fork of the program, no log handler of the program is called. Elsewhere it is called only
+   * if debug messages are enabled, because this happens several times for each process. */
+  if (state != AFORK_CLIENT_STATE_LOST
+      && !g_log_writer_default_would_drop (G_LOG_LEVEL_DEBUG, G_LOG_DOMAIN))
+    g_debug ("Client %p of process %d: %s, was %s", self,
+             (int) _afork_pid_watch_get_pid (self->pid_watch), get_state_name (state),
+             get_state_name (self->state));
+  self->state = state;
+}
+
+gboolean
+_afork_client_is_handed_over (AForkClient *self)
+{
+  return self->state == AFORK_CLIENT_STATE_EXECUTING || self->state == AFORK_CLIENT_STATE_RUNNING;
+}
+
+gboolean
+_afork_client_has_replied (AForkClient *self)
+{
+  return self->state != AFORK_CLIENT_STATE_NEW && self->state != AFORK_CLIENT_STATE_STARTING
+    && self->state != AFORK_CLIENT_STATE_CLOSED_EARLY;
+}
+
+gboolean
+_afork_client_is_run_requested (AForkClient *self)
+{
+  return self->last_command != AFORK_CLIENT_LAST_COMMAND_NONE;
+}
+
+static gboolean
+is_closed (AForkClient *self)
+{
+  return self->state == AFORK_CLIENT_STATE_CLOSED
+    || self->state == AFORK_CLIENT_STATE_CLOSED_EARLY;
+}
+
+/* Whether the channel is open to the server itself, and not only for reports on forks. */
+static gboolean
+has_server (AForkClient *self)
+{
+  return self->channel != NULL && !_afork_client_is_handed_over (self);
+}
+
 /* A template's reports are needed as long as its fork lives, and so is it. */
 static void
 forget_template (AForkClient *self)
@@ -39,7 +131,7 @@ run_in_child (gpointer data)
 {
   g_autoptr(AForkClient) self = _afork_client_ref (data);
 
-  self->forgotten = TRUE;
+  _afork_client_set_state (self, AFORK_CLIENT_STATE_LOST);
   _afork_client_drop_notifications (self);
   g_clear_object (&self->program_socket);
   if (self->failure == NULL)
@@ -345,7 +437,8 @@ new_timeout_error (AForkClient *self)
 static gboolean
 is_handshake_done (AForkClient *self)
 {
-  return self->attached ? self->confirmed : self->handshake_done;
+  return self->attached ? _afork_pid_watch_is_known (self->pid_watch)
+                        : _afork_client_has_replied (self);
 }
 
 /* The context may not have been iterated for a long time, and then the answer may be here. */
@@ -507,7 +600,8 @@ expect_successor (AForkClient *self)
 gboolean
 _afork_client_expect_ready (AForkClient *self)
 {
-  self->run_requested = TRUE;
+  if (self->last_command == AFORK_CLIENT_LAST_COMMAND_NONE)
+    self->last_command = AFORK_CLIENT_LAST_COMMAND_RUN;
   if (self->channel == NULL)
     return FALSE;
 
@@ -562,7 +656,7 @@ _afork_client_detach (AForkClient *self)
 {
   const AForkFrame frame = { .kind = AFORK_FRAME_DETACH };
 
-  self->detaching = TRUE;
+  self->last_command = AFORK_CLIENT_LAST_COMMAND_DETACH;
   send_last (self, &frame);
 }
 
@@ -581,7 +675,9 @@ typedef struct
 static gboolean
 can_be_asked (AForkClient *self)
 {
-  return self->channel != NULL && (!self->run_requested || self->gave_up || self->only_reports);
+  return self->channel != NULL
+    && (!_afork_client_is_run_requested (self) || self->state == AFORK_CLIENT_STATE_GAVE_UP
+        || self->state == AFORK_CLIENT_STATE_UNWANTED || _afork_client_is_handed_over (self));
 }
 
 static void
@@ -802,9 +898,9 @@ static gboolean
 was_never_started (AForkClient *self)
 {
   if (self->program != NULL)
-    return !self->handshake_done;
+    return !_afork_client_has_replied (self);
   if (self->attached)
-    return !self->confirmed;
+    return !_afork_pid_watch_is_known (self->pid_watch);
 
   return self->template != NULL && was_never_started (self->template);
 }
@@ -847,7 +943,7 @@ void
 _afork_client_fail (AForkClient  *self,
                     const GError *error)
 {
-  if (self->failure != NULL || self->running)
+  if (self->failure != NULL || self->state == AFORK_CLIENT_STATE_RUNNING)
     return;
 
   _afork_notifier_freeze (&self->notifier);
@@ -895,7 +991,7 @@ describe_exit (AForkClient *self)
                         _("%s ended before its function was entered, and nobody can say how"),
                         name);
   /* It has closed the socket perhaps, and was killed for that. */
-  if (WIFSIGNALED (status) && self->start_hint != NULL && !self->handshake_done)
+  if (WIFSIGNALED (status) && self->start_hint != NULL && !_afork_client_has_replied (self))
     return new_start_error (self,
                             _("“%s” was ended by signal %d (%s) and never answered as an AFork "
                               "server does"),
@@ -904,7 +1000,7 @@ describe_exit (AForkClient *self)
     return g_error_new (AFORK_ERROR, AFORK_ERROR_SIGNALED,
                         _("%s was ended by signal %d (%s) before its function was entered"),
                         name, WTERMSIG (status), g_strsignal (WTERMSIG (status)));
-  if (self->program != NULL && !self->handshake_done)
+  if (self->program != NULL && !_afork_client_has_replied (self))
     return new_start_error (self,
                             _("“%s” exited with status %d and never answered as an AFork server "
                               "does"),
@@ -920,7 +1016,7 @@ _afork_client_update_outcome (AForkClient *self)
 {
   AForkClient *template = self->template;
 
-  if (!self->closed)
+  if (!is_closed (self))
     return;
 
   if (_afork_pid_watch_has_exited (self->pid_watch))
@@ -935,7 +1031,7 @@ _afork_client_update_outcome (AForkClient *self)
        * it any more. A process that has begun to exit keeps its status. */
       _afork_pid_watch_kill_closed (self->pid_watch);
     }
-  else if (template == NULL || (template->channel == NULL && !template->closed))
+  else if (template == NULL || (template->channel == NULL && !is_closed (template)))
     {
       /* Whoever could have told has been handed over, or is gone. */
       _afork_pid_watch_set_exited (self->pid_watch, -1, 0, 0, 0);
@@ -970,12 +1066,12 @@ pid_watch_exited_cb (AForkPidWatch *pid_watch,
     _afork_channel_drain (self->exec_status);
   /* What it sent before it ended is here by now, and comes first. More will not come, even if some
    * process that a module started still has the socket. Without a context nothing can come. */
-  if (self->channel != NULL && !self->ready && !_afork_pid_watch_is_context_lost (pid_watch))
+  if (has_server (self) && !_afork_pid_watch_is_context_lost (pid_watch))
     _afork_channel_drain (self->channel);
-  if (self->channel != NULL && !self->ready && pid_watch == self->pid_watch && self->run_requested
+  if (has_server (self) && pid_watch == self->pid_watch && _afork_client_is_run_requested (self)
       && _afork_client_has_forks (self) && !_afork_pid_watch_is_context_lost (pid_watch))
     give_up_successor (self);
-  if (self->channel != NULL && !self->ready)
+  if (has_server (self))
     _afork_channel_close (self->channel, NULL);
 
   _afork_client_update_outcome (self);
@@ -990,7 +1086,7 @@ pid_watch_exited_cb (AForkPidWatch *pid_watch,
 static void
 let_end (AForkClient *self)
 {
-  if (self->channel == NULL || self->ready)
+  if (!has_server (self))
     return;
 
   if (_afork_client_has_forks (self))
@@ -1043,9 +1139,9 @@ void
 _afork_client_send_signal (AForkClient *self,
                            int          signal)
 {
-  if (signal == SIGINT && !self->running)
+  if (signal == SIGINT && self->state != AFORK_CLIENT_STATE_RUNNING)
     self->keeps_interrupt = TRUE;
-  else if (signal == SIGTERM && !self->running)
+  else if (signal == SIGTERM && self->state != AFORK_CLIENT_STATE_RUNNING)
     self->keeps_terminate = TRUE;
   else
     _afork_pid_watch_send_signal (self->pid_watch, signal);
@@ -1067,7 +1163,7 @@ _afork_client_kill_with_error (AForkClient  *self,
 {
   g_autoptr(AForkClient) kept G_GNUC_UNUSED = _afork_client_ref (self);
 
-  if (self->program == NULL && self->number == 0)
+  if (self->state == AFORK_CLIENT_STATE_NEW)
     {
       _afork_client_fail_to_start (self, error);
       return;
@@ -1088,12 +1184,12 @@ _afork_client_release (AForkClient *self)
 {
   const AForkFrame leave = { .kind = AFORK_FRAME_LEAVE };
 
-  if (self->channel == NULL || self->ready)
+  if (!has_server (self))
     return;
 
   if (!_afork_client_has_forks (self))
     _afork_channel_finish (self->channel);
-  else if (!self->run_requested)
+  else if (!_afork_client_is_run_requested (self))
     _afork_client_send (self, &leave, -1);
 }
 
@@ -1169,7 +1265,7 @@ _afork_client_get_failure (AForkClient *self)
 gboolean
 _afork_client_is_open (AForkClient *self)
 {
-  return self->channel != NULL && self->failure == NULL && !self->run_requested;
+  return self->channel != NULL && self->failure == NULL && !_afork_client_is_run_requested (self);
 }
 
 AForkContext *
@@ -1181,6 +1277,7 @@ _afork_client_get_home (AForkClient *self)
 gboolean
 _afork_client_is_context_lost (AForkClient *self)
 {
-  return self->forgotten || _afork_pid_watch_is_context_lost (self->pid_watch)
+  return self->state == AFORK_CLIENT_STATE_LOST
+    || _afork_pid_watch_is_context_lost (self->pid_watch)
     || _afork_context_is_gone (self->home);
 }
