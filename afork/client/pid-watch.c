@@ -35,14 +35,39 @@ enum
   KILL_MS = 5000,
 };
 
+/* How the exit of the process becomes known. A state may be followed by
+ *
+ *     PENDING         PENDING_ORPHAN  REPORTED  CHILD
+ *     PENDING_ORPHAN  ORPHAN
+ *     REPORTED        ORPHAN
+ *     CHILD           HELD
+ *     ORPHAN          UNREAPED  HELD
+ *     UNREAPED        HELD
+ *
+ * and each of them by EXITED, UNWATCHED or CONTEXT_LOST, which are reported as an exit, once. Any
+ * state may be followed by FORGOTTEN, which is not reported. */
 typedef enum
 {
-  WATCH_NONE,
-  WATCH_CHILD,                  /* until it has ended; then it is reaped */
-  WATCH_HELD,                   /* it has ended, but who traces it has not let it go … */
-  WATCH_ORPHAN,                 /* until it has ended … */
-  WATCH_REAPED                  /* … and until whoever is its parent has reaped it */
-} Watch;
+  STATE_PENDING,                /* the pid is not known yet; the parent reports the exit */
+  STATE_PENDING_ORPHAN,         /* the pid is not known yet, and no process reports the exit */
+  STATE_REPORTED,               /* the parent, which is another process, reports the exit */
+  STATE_CHILD,                  /* of this process: watched until it exits, then reaped */
+  STATE_HELD,                   /* it has exited, but its tracer has not released it: polled */
+  STATE_ORPHAN,                 /* watched until it exits */
+  STATE_UNREAPED,               /* it has exited: watched until its parent has reaped it */
+  STATE_EXITED,
+  STATE_UNWATCHED,              /* nothing can watch it, so it counts as exited */
+  STATE_CONTEXT_LOST,           /* the context is gone, so it counts as exited */
+  STATE_FORGOTTEN               /* it belongs to the program that this one was forked from */
+} State;
+
+/* A kill that this process has no permission for. */
+typedef enum
+{
+  KILL_NONE,
+  KILL_DEFERRED,                /* the parent will be asked when KILL_MS are over */
+  KILL_ASKED                    /* the parent was asked, and has not replied */
+} Kill;
 
 struct _AForkPidWatch
 {
@@ -57,31 +82,27 @@ struct _AForkPidWatch
   guint64                 pending_signals;  /* a bit each, signal 1 is bit 0 */
   gboolean                keeps_signals;    /* also those that were sent */
 
-  Watch                   watch;
-  GSource                *source;           /* on the pidfd; holds a reference */
+  State                   state;            /* set by set_state() */
+  GSource                *source;           /* on the pidfd, or a timeout; holds a reference */
 
   AForkDeathPipe         *death_pipe;       /* until it has ended, or NULL */
-  gboolean                orphan;
-  gboolean                context_lost;
-  gboolean                is_left;          /* looked after here for one that has lost its
-                                             * context */
-  guint                   after_context_ms; /* how long it may outlive its context, or 0 for ever */
-  GSource                *exit_timeout;     /* … until it is killed, or NULL; holds a reference */
-  gboolean                exited;
-  gboolean                unwatched;        /* it only counts as ended, for nobody sees its end */
-  int                     wait_status;
+  gboolean                is_left;          /* it goes on for a watch that has lost its context */
+  guint                   after_context_ms; /* how long the process may outlive its context; 0 for
+                                             * ever */
+  GSource                *exit_timeout;     /* kills it when that is over, or NULL; holds a
+                                             * reference */
+  int                     wait_status;      /* -1 until it is known */
   gboolean                has_usage;
   guint64                 user_usec;
   guint64                 system_usec;
   guint64                 max_rss_kib;
 
-  AForkPidWatchRequestFunc request_func;    /* NULL where nobody can be asked … */
-  gpointer                reporter;         /* … to signal it */
-  guint32                 number;
-  gboolean                kill_asked;       /* … and has not answered … */
-  gboolean                kill_deferred;    /* … or is to be asked later, if need be */
+  AForkPidWatchRequestFunc request_func;    /* asks the parent to signal it, or NULL */
+  gpointer                reporter;         /* for request_func */
+  guint32                 number;           /* for request_func */
+  Kill                    kill;
   int                     kill_errno;       /* why it cannot be killed from here */
-  GSource                *kill_timeout;     /* for its end, or for the answer; holds a reference */
+  GSource                *kill_timeout;     /* for its exit, or for the reply; holds a reference */
   GError                 *kill_error;       /* why it cannot be killed at all, or NULL */
 
   AForkPidWatchExitedFunc exited_func;
@@ -90,11 +111,78 @@ struct _AForkPidWatch
 };
 
 static void start_watch        (AForkPidWatch *self,
-                                Watch          watch);
+                                State          state);
 static void start_kill_timeout (AForkPidWatch *self,
                                 gint64         time);
 static void forget_kill        (AForkPidWatch *self);
 static void ask_to_kill        (AForkPidWatch *self);
+
+static const char *
+get_state_name (State state)
+{
+  static const char names[][16] = {
+    [STATE_PENDING] = "pending",
+    [STATE_PENDING_ORPHAN] = "pending orphan",
+    [STATE_REPORTED] = "reported",
+    [STATE_CHILD] = "child",
+    [STATE_HELD] = "held",
+    [STATE_ORPHAN] = "orphan",
+    [STATE_UNREAPED] = "unreaped",
+    [STATE_EXITED] = "exited",
+    [STATE_UNWATCHED] = "unwatched",
+    [STATE_CONTEXT_LOST] = "context lost",
+    [STATE_FORGOTTEN] = "forgotten",
+  };
+
+  return names[state];
+}
+
+static gboolean
+may_follow (State before,
+            State state)
+{
+  static const guint next[] = {
+    [STATE_PENDING] = 1 << STATE_PENDING_ORPHAN | 1 << STATE_REPORTED | 1 << STATE_CHILD,
+    [STATE_PENDING_ORPHAN] = 1 << STATE_ORPHAN,
+    [STATE_REPORTED] = 1 << STATE_ORPHAN,
+    [STATE_CHILD] = 1 << STATE_HELD,
+    [STATE_HELD] = 0,
+    [STATE_ORPHAN] = 1 << STATE_UNREAPED | 1 << STATE_HELD,
+    [STATE_UNREAPED] = 1 << STATE_HELD,
+  };
+
+  if (state == STATE_FORGOTTEN)
+    return TRUE;
+
+  return before < STATE_EXITED && (state >= STATE_EXITED || (next[before] & 1U << state) != 0);
+}
+
+static void
+set_state (AForkPidWatch *self,
+           State          state)
+{
+  g_assert (may_follow (self->state, state));
+
+  /* In a fork of the program, no log handler of the program is called. Elsewhere it is called only
+   * if debug messages are enabled, because this happens several times for each process. */
+  if (state != STATE_FORGOTTEN
+      && !g_log_writer_default_would_drop (G_LOG_LEVEL_DEBUG, G_LOG_DOMAIN))
+    g_debug ("Pid watch %p of process %d: %s, was %s", self, (int) self->pid,
+             get_state_name (state), get_state_name (self->state));
+  self->state = state;
+}
+
+static gboolean
+has_exited (AForkPidWatch *self)
+{
+  return self->state >= STATE_EXITED;
+}
+
+static gboolean
+is_context_lost (AForkPidWatch *self)
+{
+  return self->state == STATE_CONTEXT_LOST;
+}
 
 /* Which child is reaped by a watch. A process that was detached may be taken over here, where it
  * was made: then there are two watches of it, and the other one leaves it alone. A child is entered
@@ -162,29 +250,24 @@ is_of_another_watch (AForkPidWatch *self)
   return found;
 }
 
-static void
-stop_watch (AForkPidWatch *self)
-{
-  self->watch = WATCH_NONE;
-  _afork_source_clear (&self->source);
-}
-
+/* STATE says how it becomes known that the process has exited. */
 static void
 set_exited (AForkPidWatch *self,
+            State          state,
             int            wait_status)
 {
-  if (self->exited)
+  if (has_exited (self))
     return;
 
   g_autoptr(AForkPidWatch) kept G_GNUC_UNUSED = _afork_pid_watch_ref (self);
 
-  stop_watch (self);
+  _afork_source_clear (&self->source);
   disown_child (self);
   forget_kill (self);
   _afork_source_clear (&self->exit_timeout);
-  self->exited = TRUE;
+  set_state (self, state);
   self->wait_status = wait_status;
-  if (!self->context_lost)
+  if (state != STATE_CONTEXT_LOST)
     {
       _afork_fd_clear (&self->pidfd);
       g_clear_pointer (&self->death_pipe, _afork_death_pipe_unref);
@@ -281,8 +364,8 @@ reap (AForkPidWatch *self)
 static void
 look_after_held (AForkPidWatch *self)
 {
-  if (!self->exited && self->watch != WATCH_HELD && self->pidfd >= 0)
-    start_watch (self, WATCH_HELD);
+  if (!has_exited (self) && self->state != STATE_HELD && self->pidfd >= 0)
+    start_watch (self, STATE_HELD);
 }
 
 static gboolean
@@ -311,10 +394,10 @@ watch_cb (int          fd,
   if (_afork_pidfd_get_unreaped_status (fd, &wait_status)
       || _afork_pidfd_get_status (fd, &wait_status)
       || (condition & G_IO_HUP) != 0
-      || self->watch == WATCH_REAPED)
-    set_exited (self, wait_status);
+      || self->state == STATE_UNREAPED)
+    set_exited (self, STATE_EXITED, wait_status);
   else
-    start_watch (self, WATCH_REAPED);
+    start_watch (self, STATE_UNREAPED);
   return G_SOURCE_CONTINUE;
 }
 
@@ -334,7 +417,7 @@ poll_cb (gpointer data)
 
   if (self->pidfd >= 0)
     _afork_pidfd_get_status (self->pidfd, &wait_status);
-  set_exited (self, wait_status);
+  set_exited (self, STATE_EXITED, wait_status);
   return G_SOURCE_CONTINUE;
 }
 
@@ -359,20 +442,21 @@ context_gone_cb (gpointer data)
 
 static void
 start_watch (AForkPidWatch *self,
-             Watch          watch)
+             State          state)
 {
-  /* A pidfd is readable from its process's end on, and hung up once that is reaped. */
-  GIOCondition condition = watch == WATCH_REAPED ? G_IO_HUP : G_IO_IN;
-  gboolean by_pidfd = self->pidfd >= 0 && watch != WATCH_HELD;
+  /* A pidfd is readable once its process has exited, and hung up once that is reaped. */
+  GIOCondition condition = state == STATE_UNREAPED ? G_IO_HUP : G_IO_IN;
+  gboolean by_pidfd = self->pidfd >= 0 && state != STATE_HELD;
 
-  stop_watch (self);
-  self->watch = watch;
+  _afork_source_clear (&self->source);
+  if (self->state != state)
+    set_state (self, state);
   self->source = by_pidfd ? g_unix_fd_source_new (self->pidfd, condition)
                           : g_timeout_source_new (POLL_MS);
   g_source_set_static_name (self->source, "[afork] pid watch");
   _afork_source_set_callback (&self->source, by_pidfd ? G_SOURCE_FUNC (watch_cb) : poll_cb,
                               context_gone_cb, _afork_pid_watch_ref (self), unref_cb);
-  if (watch == WATCH_REAPED)
+  if (state == STATE_UNREAPED)
     {
       g_autoptr(GSource) timeout = g_timeout_source_new (REAPED_MS);
 
@@ -388,13 +472,12 @@ run_in_child (gpointer data)
 {
   g_autoptr(AForkPidWatch) self = _afork_pid_watch_ref (data);
 
-  stop_watch (self);
+  _afork_source_clear (&self->source);
   disown_child (self);
   forget_kill (self);
   _afork_source_clear (&self->exit_timeout);
   self->request_func = NULL;
-  self->exited = TRUE;
-  self->context_lost = FALSE;
+  set_state (self, STATE_FORGOTTEN);
   _afork_fd_clear (&self->pidfd);
 }
 
@@ -457,11 +540,11 @@ _afork_pid_watch_set_context (AForkPidWatch *self,
                               GMainContext  *context)
 {
   self->context = context;
-  if (self->watch != WATCH_NONE)
+  if (self->source != NULL)
     {
       g_autoptr(AForkPidWatch) kept G_GNUC_UNUSED = _afork_pid_watch_ref (self);
 
-      start_watch (self, self->watch);
+      start_watch (self, self->state);
     }
   if (self->kill_timeout != NULL)
     start_kill_timeout (self, g_source_get_ready_time (self->kill_timeout));
@@ -561,7 +644,7 @@ send_directly (AForkPidWatch *self,
           return 0;
         error = errno;
         /* Where the context has gone, no template can be asked, and nobody waits for what comes. */
-        if (self->child_number == 0 && (self->context_lost || self->is_left))
+        if (self->child_number == 0 && (is_context_lost (self) || self->is_left))
           send_by_owner (self, signal);
         break;
       default:
@@ -575,8 +658,7 @@ send_directly (AForkPidWatch *self,
 static void
 forget_kill (AForkPidWatch *self)
 {
-  self->kill_asked = FALSE;
-  self->kill_deferred = FALSE;
+  self->kill = KILL_NONE;
   _afork_source_clear (&self->kill_timeout);
   g_clear_error (&self->kill_error);
 }
@@ -584,10 +666,10 @@ forget_kill (AForkPidWatch *self)
 static void
 report_killed (AForkPidWatch *self)
 {
-  const gboolean was_asked = self->kill_asked || self->kill_deferred;
+  const gboolean was_pending = self->kill != KILL_NONE;
 
   forget_kill (self);
-  if (was_asked && !self->exited && self->killed_func != NULL)
+  if (was_pending && !has_exited (self) && self->killed_func != NULL)
     self->killed_func (self, NULL, self->data);
 }
 
@@ -595,10 +677,10 @@ static void
 report_unkillable (AForkPidWatch *self)
 {
   g_autoptr(AForkPidWatch) kept G_GNUC_UNUSED = _afork_pid_watch_ref (self);
-  const gboolean unanswered = self->kill_asked;
+  const gboolean unanswered = self->kill == KILL_ASKED;
   const char *why = g_strerror (self->kill_errno);
 
-  if (self->exited)
+  if (has_exited (self))
     return;
 
   forget_kill (self);
@@ -617,7 +699,7 @@ kill_timeout_cb (gpointer data)
 {
   g_autoptr(AForkPidWatch) self = _afork_pid_watch_ref (data);
 
-  if (self->kill_deferred)
+  if (self->kill == KILL_DEFERRED)
     ask_to_kill (self);
   else
     report_unkillable (self);
@@ -631,14 +713,19 @@ ask_reporter (AForkPidWatch *self,
   return self->request_func != NULL && self->request_func (self->reporter, self->number, signal);
 }
 
+static void
+request_kill (AForkPidWatch *self)
+{
+  self->kill = ask_reporter (self, SIGKILL) ? KILL_ASKED : KILL_NONE;
+}
+
 /* The context goes, and with it whoever could be told of one that the process is forked into, or
  * that it has been killed. */
 static void
 ask_at_last (AForkPidWatch *self)
 {
-  if (self->kill_deferred)
-    self->kill_asked = ask_reporter (self, SIGKILL);
-  self->kill_deferred = FALSE;
+  if (self->kill == KILL_DEFERRED)
+    request_kill (self);
 }
 
 static void
@@ -670,10 +757,9 @@ await_kill (AForkPidWatch *self)
 static void
 ask_to_kill (AForkPidWatch *self)
 {
-  self->kill_deferred = FALSE;
   _afork_source_clear (&self->kill_timeout);
-  self->kill_asked = ask_reporter (self, SIGKILL);
-  if (self->kill_asked)
+  request_kill (self);
+  if (self->kill == KILL_ASKED)
     await_kill (self);
   else
     report_unkillable (self);
@@ -692,17 +778,17 @@ kill_now (AForkPidWatch *self,
     }
 
   self->kill_errno = error;
-  if (self->exited)
+  if (has_exited (self))
     return;
 
   /* It may have been forked once more, and is the only one that can kill that process: as long as
    * it may tell of it, it must live. */
-  if (self->keeps_signals && self->request_func != NULL && !self->kill_asked)
-    self->kill_deferred = TRUE;
-  else if (!self->kill_asked)
-    self->kill_asked = ask_reporter (self, SIGKILL);
+  if (self->keeps_signals && self->request_func != NULL && self->kill == KILL_NONE)
+    self->kill = KILL_DEFERRED;
+  else if (self->kill == KILL_NONE)
+    request_kill (self);
 
-  if (self->kill_asked || self->kill_deferred || is_ending)
+  if (self->kill != KILL_NONE || is_ending)
     await_kill (self);
   else
     report_unkillable (self);
@@ -751,7 +837,7 @@ _afork_pid_watch_watch_child (AForkPidWatch *self,
   self->pid = pid;
   own_child (self);
   become_known (self, pid, pidfd);
-  start_watch (self, WATCH_CHILD);
+  start_watch (self, STATE_CHILD);
 }
 
 /* Whether the pidfd is of some other process, which may live for ever. Of one that was reaped that
@@ -767,12 +853,11 @@ watch_orphan (AForkPidWatch *self)
 {
   if (self->pidfd >= 0 && !is_anothers_pidfd (self))
     {
-      start_watch (self, WATCH_ORPHAN);
+      start_watch (self, STATE_ORPHAN);
       return;
     }
 
-  self->unwatched = TRUE;
-  set_exited (self, -1);
+  set_exited (self, STATE_UNWATCHED, -1);
 }
 
 void
@@ -780,7 +865,7 @@ _afork_pid_watch_confirm_fork (AForkPidWatch *self,
                                GPid           pid,
                                int            pidfd)
 {
-  if (self->exited)
+  if (has_exited (self))
     {
       /* Its parent was quicker with the report than it with its own message. */
       self->pid = pid;
@@ -788,8 +873,10 @@ _afork_pid_watch_confirm_fork (AForkPidWatch *self,
       return;
     }
 
+  if (self->state == STATE_PENDING)
+    set_state (self, STATE_REPORTED);
   become_known (self, pid, pidfd);
-  if (self->orphan)
+  if (self->state == STATE_PENDING_ORPHAN)
     watch_orphan (self);
 }
 
@@ -857,19 +944,18 @@ leave (AForkPidWatch *self)
 void
 _afork_pid_watch_lose_context (AForkPidWatch *self)
 {
-  if (self->exited)
+  if (has_exited (self))
     return;
 
   if (!_afork_atfork_is_lost (&self->atfork_hook))
     ask_at_last (self);
-  self->context_lost = TRUE;
   /* In a fork of the program it is no child, and nothing of it is to be kept. */
   if (_afork_atfork_is_lost (&self->atfork_hook))
     self->is_child = FALSE;
   else if (self->is_child
            || (self->pid != 0 && (self->death_pipe != NULL || self->after_context_ms > 0)))
     leave (self);
-  set_exited (self, -1);
+  set_exited (self, STATE_CONTEXT_LOST, -1);
 }
 
 void
@@ -886,7 +972,7 @@ _afork_pid_watch_set_exited (AForkPidWatch *self,
                              guint64        system_usec,
                              guint64        max_rss_kib)
 {
-  if (self->exited)
+  if (has_exited (self))
     return;
 
   self->has_usage = wait_status >= 0;
@@ -895,7 +981,7 @@ _afork_pid_watch_set_exited (AForkPidWatch *self,
   self->max_rss_kib = max_rss_kib;
   if (wait_status < 0 && self->pidfd >= 0)
     _afork_pidfd_get_status (self->pidfd, &wait_status);
-  set_exited (self, wait_status);
+  set_exited (self, STATE_EXITED, wait_status);
 }
 
 void
@@ -903,13 +989,14 @@ _afork_pid_watch_orphan (AForkPidWatch *self)
 {
   g_autoptr(AForkPidWatch) kept G_GNUC_UNUSED = _afork_pid_watch_ref (self);
 
-  self->orphan = TRUE;
-  if (!self->exited && self->pid != 0)
+  if (self->state == STATE_PENDING)
+    set_state (self, STATE_PENDING_ORPHAN);
+  else if (self->state == STATE_REPORTED)
     watch_orphan (self);
   /* Its parent was asked to kill it, and will not answer any more. */
-  if (!self->exited && (self->kill_asked || self->kill_deferred))
+  if (!has_exited (self) && self->kill != KILL_NONE)
     {
-      self->kill_asked = self->kill_deferred = FALSE;
+      self->kill = KILL_NONE;
       kill_now (self, FALSE);
     }
 }
@@ -939,7 +1026,7 @@ void
 _afork_pid_watch_send_signal (AForkPidWatch *self,
                               int            signal)
 {
-  if ((self->exited && !self->context_lost) || _afork_atfork_is_lost (&self->atfork_hook))
+  if ((has_exited (self) && !is_context_lost (self)) || _afork_atfork_is_lost (&self->atfork_hook))
     return;
 
   if (self->pid == 0 || self->keeps_signals)
@@ -953,19 +1040,20 @@ _afork_pid_watch_signal_replied (AForkPidWatch *self,
                                  int            signal,
                                  int            error)
 {
-  if (signal != SIGKILL || !(self->kill_asked || self->kill_error != NULL) || self->exited)
+  if (signal != SIGKILL || has_exited (self)
+      || (self->kill != KILL_ASKED && self->kill_error == NULL))
     return;
 
   self->kill_errno = error;
   /* If its parent has none such any more, its end was reported before. */
   if (error == 0 || error == ESRCH)
     {
-      self->kill_asked = TRUE;
+      self->kill = KILL_ASKED;
       report_killed (self);
     }
-  else if (self->kill_asked)
+  else if (self->kill == KILL_ASKED)
     {
-      self->kill_asked = FALSE;
+      self->kill = KILL_NONE;
       report_unkillable (self);
     }
 }
@@ -973,12 +1061,13 @@ _afork_pid_watch_signal_replied (AForkPidWatch *self,
 void
 _afork_pid_watch_kill_closed (AForkPidWatch *self)
 {
-  if (self->exited || self->pid == 0)
+  if (has_exited (self) || self->pid == 0)
     return;
 
   /* It can tell of no other process any more. */
   self->keeps_signals = FALSE;
-  self->kill_deferred = FALSE;
+  if (self->kill == KILL_DEFERRED)
+    self->kill = KILL_NONE;
   if (self->kill_error == NULL)
     kill_now (self, TRUE);
 }
@@ -992,7 +1081,7 @@ _afork_pid_watch_get_kill_error (AForkPidWatch *self)
 gboolean
 _afork_pid_watch_is_being_killed (AForkPidWatch *self)
 {
-  return self->kill_asked || self->kill_deferred;
+  return self->kill != KILL_NONE;
 }
 
 void
@@ -1008,7 +1097,7 @@ _afork_pid_watch_take_signals (AForkPidWatch *self,
   self->pending_signals = other->pending_signals;
   other->pending_signals = 0;
   other->keeps_signals = FALSE;
-  if (other->kill_deferred)
+  if (other->kill == KILL_DEFERRED)
     forget_kill (other);
 }
 
@@ -1016,7 +1105,7 @@ void
 _afork_pid_watch_set_death_pipe (AForkPidWatch  *self,
                                  AForkDeathPipe *death_pipe)
 {
-  if (self->exited)
+  if (has_exited (self))
     return;
 
   _afork_death_pipe_ref (death_pipe);
@@ -1048,7 +1137,7 @@ _afork_pid_watch_describe_loss (AForkPidWatch *self)
 {
   g_autofree char *name = _afork_pid_watch_get_name (self);
 
-  if (self->unwatched)
+  if (self->state == STATE_UNWATCHED)
     return g_strdup_printf (_("%s cannot be watched: its template is gone, and there is no pidfd "
                               "of it"), name);
 
@@ -1064,13 +1153,13 @@ _afork_pid_watch_is_known (AForkPidWatch *self)
 gboolean
 _afork_pid_watch_is_context_lost (AForkPidWatch *self)
 {
-  return self->context_lost;
+  return is_context_lost (self);
 }
 
 gboolean
 _afork_pid_watch_has_exited (AForkPidWatch *self)
 {
-  return self->exited;
+  return has_exited (self);
 }
 
 gboolean
@@ -1079,8 +1168,8 @@ _afork_pid_watch_poll_exited (AForkPidWatch *self)
   struct pollfd end = { .fd = self->pidfd, .events = POLLIN };
   siginfo_t info = { 0 };
 
-  if (self->exited || self->pid == 0)
-    return self->exited;
+  if (has_exited (self) || self->pid == 0)
+    return has_exited (self);
   if (self->pidfd >= 0)
     return poll (&end, 1, 0) > 0;
 
