@@ -288,7 +288,6 @@ return_end (AForkProcess *self,
             GTask        *task)
 {
   AForkPidWatch *pid_watch = _afork_client_get_pid_watch (self->client);
-  g_autofree char *loss = _afork_pid_watch_describe_loss (pid_watch);
   GError *failure = _afork_client_get_failure (self->client);
 
   if (_afork_pid_watch_get_wait_status (pid_watch) >= 0)
@@ -299,7 +298,7 @@ return_end (AForkProcess *self,
     g_task_return_new_error (task, AFORK_ERROR, AFORK_ERROR_CLOSED,
                              _("The main context of the process is gone"));
   else
-    g_task_return_new_error (task, AFORK_ERROR, AFORK_ERROR_LOST, "%s", loss);
+    g_task_return_error (task, _afork_pid_watch_new_loss_error (pid_watch));
 }
 
 static const GError *

@@ -9,11 +9,13 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "afork-error.h"
 #include "afork-process-private.h"
 #include "base/atfork.h"
 #include "base/context.h"
+#include "base/exit-error.h"
 #include "base/fd.h"
 #include "base/i18n.h"
 #include "base/turn.h"
@@ -236,24 +238,20 @@ _afork_worker_link_unref (AForkWorkerLink *self)
 static GError *
 describe_exit (AForkWorkerLink *self)
 {
+  int wait_status = -1;
   int number;
 
   if (afork_process_get_exit_status (self->process, &number))
-    {
-      if (number == 0 && self->sending != AFORK_SENDING_STATE_OPEN)
-        return NULL;
-      return g_error_new (AFORK_ERROR, AFORK_ERROR_EXITED,
-                          _("The worker exited with status %d"), number);
-    }
-  if (!afork_process_get_term_signal (self->process, &number))
-    return g_error_new (AFORK_ERROR, AFORK_ERROR_LOST,
-                        _("The worker has ended, and its exit status is unknown"));
-  if (number == SIGKILL && _afork_oom_counter_has_killed ())
+    wait_status = W_EXITCODE (number, 0);
+  else if (afork_process_get_term_signal (self->process, &number))
+    wait_status = W_EXITCODE (0, number);
+  if (wait_status == 0 && self->sending != AFORK_SENDING_STATE_OPEN)
+    return NULL;
+  if (wait_status == W_EXITCODE (0, SIGKILL) && _afork_oom_counter_has_killed ())
     return g_error_new (AFORK_ERROR, AFORK_ERROR_OUT_OF_MEMORY,
                         _("The worker was killed because memory ran out"));
 
-  return g_error_new (AFORK_ERROR, AFORK_ERROR_SIGNALED,
-                      _("The worker was ended by signal %d (%s)"), number, g_strsignal (number));
+  return _afork_exit_error_new (_("The worker"), wait_status);
 }
 
 /* Adds the end of the standard error output of the worker and its children. */

@@ -19,6 +19,7 @@
 
 #include "afork-error.h"
 #include "base/context.h"
+#include "base/exit-error.h"
 #include "base/fd.h"
 #include "base/i18n.h"
 #include "death-pipe.h"
@@ -976,39 +977,40 @@ _afork_client_fail_like_template (AForkClient *self,
   _afork_client_fail_to_start (self, error);
 }
 
-/* A process that has ended without having said why. */
+/* A program that was executed, and exited without a reply. */
 static GError *
-describe_exit (AForkClient *self)
+describe_program_exit (AForkClient *self,
+                       int          status)
 {
-  g_autofree char *name = _afork_pid_watch_get_name (self->pid_watch);
-  int status = _afork_pid_watch_get_wait_status (self->pid_watch);
-
-  if (_afork_pid_watch_is_context_lost (self->pid_watch))
-    return g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
-                        _("The main context of the process is gone"));
-  if (status < 0)
-    return g_error_new (AFORK_ERROR, AFORK_ERROR_LOST,
-                        _("%s ended before its function was entered, and nobody can say how"),
-                        name);
-  /* It has closed the socket perhaps, and was killed for that. */
-  if (WIFSIGNALED (status) && self->start_hint != NULL && !_afork_client_has_replied (self))
+  if (WIFSIGNALED (status))
     return new_start_error (self,
                             _("“%s” was ended by signal %d (%s) and never answered as an AFork "
                               "server does"),
                             self->program, WTERMSIG (status), g_strsignal (WTERMSIG (status)));
-  if (WIFSIGNALED (status))
-    return g_error_new (AFORK_ERROR, AFORK_ERROR_SIGNALED,
-                        _("%s was ended by signal %d (%s) before its function was entered"),
-                        name, WTERMSIG (status), g_strsignal (WTERMSIG (status)));
-  if (self->program != NULL && !_afork_client_has_replied (self))
-    return new_start_error (self,
-                            _("“%s” exited with status %d and never answered as an AFork server "
-                              "does"),
-                            self->program, WEXITSTATUS (status));
 
-  return g_error_new (AFORK_ERROR, AFORK_ERROR_EXITED,
-                      _("%s exited with status %d before its function was entered"),
-                      name, WEXITSTATUS (status));
+  return new_start_error (self,
+                          _("“%s” exited with status %d and never answered as an AFork server "
+                            "does"),
+                          self->program, WEXITSTATUS (status));
+}
+
+/* A process that has exited without having said why. */
+static GError *
+describe_exit (AForkClient *self)
+{
+  g_autofree char *name = _afork_pid_watch_get_name (self->pid_watch);
+  const int status = _afork_pid_watch_get_wait_status (self->pid_watch);
+
+  if (_afork_pid_watch_is_context_lost (self->pid_watch))
+    return g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
+                        _("The main context of the process is gone"));
+  /* A program with a hint may have closed the socket, and been killed for that. A signal says
+   * nothing about another program: whatever it is, it may have been killed. */
+  if (status >= 0 && self->program != NULL && !_afork_client_has_replied (self)
+      && (self->start_hint != NULL || !WIFSIGNALED (status)))
+    return describe_program_exit (self, status);
+
+  return _afork_exit_error_new_early (name, status);
 }
 
 void

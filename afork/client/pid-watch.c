@@ -16,8 +16,10 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "afork-error.h"
 #include "base/atfork.h"
 #include "base/context.h"
+#include "base/exit-error.h"
 #include "base/fd.h"
 #include "base/i18n.h"
 #include "base/pidfd-info.h"
@@ -1132,16 +1134,17 @@ _afork_pid_watch_get_name (AForkPidWatch *self)
                         : g_strdup (_("The process"));
 }
 
-char *
-_afork_pid_watch_describe_loss (AForkPidWatch *self)
+GError *
+_afork_pid_watch_new_loss_error (AForkPidWatch *self)
 {
   g_autofree char *name = _afork_pid_watch_get_name (self);
 
   if (self->state == STATE_UNWATCHED)
-    return g_strdup_printf (_("%s cannot be watched: its template is gone, and there is no pidfd "
-                              "of it"), name);
+    return g_error_new (AFORK_ERROR, AFORK_ERROR_LOST,
+                        _("%s cannot be watched: its template is gone, and there is no pidfd of "
+                          "it"), name);
 
-  return g_strdup_printf (_("%s has ended, and nobody can say how"), name);
+  return _afork_exit_error_new (name, -1);
 }
 
 gboolean

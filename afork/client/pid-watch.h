@@ -113,8 +113,8 @@ AForkDeathPipe *_afork_pid_watch_get_death_pipe     (AForkPidWatch            *s
 GPid            _afork_pid_watch_get_pid            (AForkPidWatch            *self);
 /* What it is called at the beginning of a message. */
 char           *_afork_pid_watch_get_name           (AForkPidWatch            *self);
-/* Why nobody can say how it has ended. */
-char           *_afork_pid_watch_describe_loss      (AForkPidWatch            *self);
+/* Why its exit status is unknown. */
+GError         *_afork_pid_watch_new_loss_error     (AForkPidWatch            *self);
 gboolean        _afork_pid_watch_is_known           (AForkPidWatch            *self);
 gboolean        _afork_pid_watch_is_context_lost    (AForkPidWatch            *self);
 gboolean        _afork_pid_watch_has_exited         (AForkPidWatch            *self);
