@@ -74,7 +74,7 @@ send_fd_command (AForkProcess     *self,
     error = g_error_new (AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED,
                          _("Descriptor %d cannot be sent to a process of the runtime “%s”"),
                          fd, afork_runtime_get_name (self->runtime));
-  else if ((copy = fcntl (fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)) < 0)
+  else if ((copy = _afork_fd_dup (fd)) < 0)
     error = g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED, _("Descriptor %d cannot be sent: %s"),
                          fd, g_strerror (errno));
   if (error != NULL)

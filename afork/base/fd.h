@@ -35,9 +35,17 @@ _afork_fd_clear (int *fd)
   *fd = -1;
 }
 
-/* A program that has closed 0, 1 or 2 gets new descriptors there, and yet whatever prints a message
- * writes it to 1 or 2. Takes FD, and returns another one where it is one of these; -1 and errno if
- * there is none. */
+/* A close-on-exec copy of FD above the standard descriptors, which does not belong to the library
+ * yet; or -1 and errno. */
+static inline int
+_afork_fd_dup (int fd)
+{
+  return fcntl (fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+}
+
+/* If a program has closed 0, 1 or 2, new descriptors get these numbers, and messages that code
+ * prints go there. Takes FD, and returns a copy above them if it is one of these; -1 and errno on
+ * failure. */
 static inline int
 _afork_fd_avoid_standard (int fd)
 {
@@ -46,7 +54,7 @@ _afork_fd_avoid_standard (int fd)
   if (fd > STDERR_FILENO)
     return fd;
 
-  other = fcntl (fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  other = _afork_fd_dup (fd);
   _afork_fd_close (fd);
   return other;
 }

@@ -921,8 +921,7 @@ static int
 keep_socket (GSocketConnection  *connection,
              GError            **error)
 {
-  int fd = fcntl (g_socket_get_fd (g_socket_connection_get_socket (connection)),
-                  F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  int fd = _afork_fd_dup (g_socket_get_fd (g_socket_connection_get_socket (connection)));
 
   if (fd < 0)
     g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno),

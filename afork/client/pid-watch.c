@@ -919,7 +919,7 @@ _afork_pid_watch_discard_child (GMainContext *context,
 static void
 leave (AForkPidWatch *self)
 {
-  int pidfd = self->pidfd >= 0 ? fcntl (self->pidfd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : -1;
+  int pidfd = self->pidfd >= 0 ? _afork_fd_dup (self->pidfd) : -1;
   g_autoptr(AForkPidWatch) left = _afork_pid_watch_new (NULL);
 
   left->is_left = TRUE;
