@@ -27,12 +27,12 @@
 
 enum
 {
-  /* How long the end of a process that somebody else reaps is waited for to become known, once it
-   * has ended: until then, it has to be reaped. */
+  /* How long to wait for the exit status of a process that has exited, until its parent reaps
+   * it. */
   REAPED_MS = 3000,
-  /* How often a child is looked after of which no pidfd can be had, or that a tracer holds. */
+  /* How often to poll a child that has no pidfd, or a process that is held by its tracer. */
   POLL_MS = 10,
-  /* How long a process that cannot be killed from here has to end, or its parent to say that it has
+  /* How long a process that this one may not kill has to exit, or its parent to reply that it has
    * killed it. */
   KILL_MS = 5000,
 };
@@ -77,17 +77,18 @@ struct _AForkPidWatch
   gatomicrefcount         ref_count;
   GMainContext           *context;
   GPid                    pid;
-  int                     pidfd;            /* -1 until it is known, and where none can be had */
-  gboolean                verified;         /* the pidfd is of this process */
-  gboolean                is_child;         /* of this one, which reaps it by this watch */
-  guint                   child_number;     /* among those of this one; 0 if it never was a child */
-  guint64                 pending_signals;  /* a bit each, signal 1 is bit 0 */
-  gboolean                keeps_signals;    /* also those that were sent */
+  int                     pidfd;            /* -1 until it is known, and if there is none */
+  gboolean                verified;         /* the pidfd belongs to this process */
+  gboolean                is_child;         /* this watch reaps it */
+  guint                   child_number;     /* among the children of this process; 0 if it never was
+                                             * one */
+  guint64                 pending_signals;  /* to be sent; signal 1 is bit 0 */
+  gboolean                keeps_signals;    /* signals that were sent stay pending */
 
   State                   state;            /* set by set_state() */
   GSource                *source;           /* on the pidfd, or a timeout; holds a reference */
 
-  AForkDeathPipe         *death_pipe;       /* until it has ended, or NULL */
+  AForkDeathPipe         *death_pipe;       /* kept until it has exited, or NULL */
   gboolean                is_left;          /* it goes on for a watch that has lost its context */
   guint                   after_context_ms; /* how long the process may outlive its context; 0 for
                                              * ever */
@@ -186,18 +187,18 @@ is_context_lost (AForkPidWatch *self)
   return self->state == STATE_CONTEXT_LOST;
 }
 
-/* Which child is reaped by a watch. A process that was detached may be taken over here, where it
- * was made: then there are two watches of it, and the other one leaves it alone. A child is entered
- * until it has been reaped, so as long as it is found and the mutex is locked, its pid is its
- * own. */
+/* The children that are reaped by a watch. A process that was detached may be taken over in the
+ * program that made it: then it has two watches, and only the first reaps it. A child stays in the
+ * table until it has been reaped, so its pid is its own while it is found there and the mutex is
+ * locked. */
 static AForkMutex children_mutex;
-static GHashTable *children;    /* of pids, to the number of each child, or NULL */
-static guint last_child;        /* number */
+static GHashTable *children;    /* pid → child_number, or NULL */
+static guint last_child;        /* the last child_number */
 
 static void
 lock_children (void)
 {
-  /* Those of the program that this one was forked from are no children of this one. */
+  /* Children of the program that this one was forked from are not children of this one. */
   if (!_afork_mutex_lock (&children_mutex))
     children = NULL;
 }
@@ -216,7 +217,7 @@ own_child (AForkPidWatch *self)
   self->is_child = TRUE;
 }
 
-/* To be called with the mutex locked. */
+/* Call it with the mutex locked. */
 static gboolean
 is_entered (AForkPidWatch *self)
 {
@@ -298,8 +299,8 @@ to_wait_status (const siginfo_t *info)
     }
 }
 
-/* Not every kernel can wait for a process by its pidfd, nor does every sandbox let it. A child of
- * ours has its pid until it is reaped here. */
+/* Some kernels cannot wait for a process by its pidfd, and some sandboxes forbid it. A child keeps
+ * its pid until it is reaped here. */
 static int
 call_waitid (AForkPidWatch *self,
              siginfo_t     *info,
@@ -344,8 +345,8 @@ wait_for (AForkPidWatch *self,
   return result;
 }
 
-/* Reaps a child of ours, if it has ended. False if it is not ours to reap: the program has its
- * children reaped elsewhere, by ignoring SIGCHLD or by waiting for any child at all. */
+/* Reaps the process if it has exited. Returns false if this process cannot reap it, because it is
+ * not a child, or because the program ignores SIGCHLD or waits for any child. */
 static gboolean
 reap (AForkPidWatch *self)
 {
@@ -361,8 +362,8 @@ reap (AForkPidWatch *self)
   return TRUE;
 }
 
-/* Who traces a process is told first that it has ended, and until that has taken notice, there is
- * nothing to reap while the pidfd is readable: it is no use to wait on. */
+/* The kernel reports the exit of a traced process to its tracer first. Until the tracer has taken
+ * notice, the pidfd is readable and there is nothing to reap, so the process is polled. */
 static void
 look_after_held (AForkPidWatch *self)
 {
@@ -384,15 +385,15 @@ watch_cb (int          fd,
       return G_SOURCE_CONTINUE;
     }
 
-  /* An orphan is ours to reap where this process is init, or has taken that part. */
+  /* An orphan becomes a child if this process is init or a subreaper. */
   if (reap (self))
     {
       look_after_held (self);
       return G_SOURCE_CONTINUE;
     }
 
-  /* Where nobody tells of it before it is reaped, whoever has to do that may be about to. The
-   * second watch ends by a hang-up, or because its time is over. */
+  /* If the status cannot be read yet, its parent may be about to reap it. The second watch ends
+   * with a hang-up, or after REAPED_MS. */
   if (_afork_pidfd_get_unreaped_status (fd, &wait_status)
       || _afork_pidfd_get_status (fd, &wait_status)
       || (condition & G_IO_HUP) != 0
@@ -423,7 +424,7 @@ poll_cb (gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
-/* The source that has this one as its child is dispatched with it, and does the work. */
+/* The parent source is dispatched together with this one, and does the work. */
 static gboolean
 time_over_cb (gpointer data)
 {
@@ -468,7 +469,7 @@ start_watch (AForkPidWatch *self,
   g_source_attach (self->source, self->context);
 }
 
-/* The process is no child of this one, and to be left alone. */
+/* The process is not a child of this one, and is left alone. */
 static void
 run_in_child (gpointer data)
 {
@@ -556,14 +557,13 @@ _afork_pid_watch_set_context (AForkPidWatch *self,
 
 typedef enum
 {
-  PIDFD_OURS,                   /* of the process whose pid the kernel gave us */
-  PIDFD_OTHER,                  /* of another process, or nobody can say of which */
-  PIDFD_REAPED                  /* of none any more */
+  PIDFD_OURS,                   /* of the process with the pid that the kernel reported */
+  PIDFD_OTHER,                  /* of another process, or of an unknown one */
+  PIDFD_REAPED                  /* its process has been reaped */
 } PidfdOwner;
 
-/* Whose pidfd it is. It came from the process itself, which may be up to anything, so it is asked
- * before the pidfd is put to a use that can harm. Once the process has been reaped, no harm is left
- * to do. */
+/* Whose pidfd it is. The process itself has sent it, and is not trusted, so this is checked before
+ * the pidfd is used to signal. If its process has been reaped, it can do no harm. */
 static PidfdOwner
 verify_pidfd (AForkPidWatch *self)
 {
@@ -583,8 +583,8 @@ verify_pidfd (AForkPidWatch *self)
   return PIDFD_OTHER;
 }
 
-/* 0 where a child of this program has been sent SIGNAL, or has ended, else an errno. Once its main
- * context has gone, another life reaps it, perhaps in another thread. */
+/* Returns 0 if SIGNAL was sent to a child of this program, or if that has exited; else an errno.
+ * Once the main context is gone, another watch reaps the child, perhaps in another thread. */
 static int
 send_to_child (AForkPidWatch *self,
                int            signal)
@@ -601,10 +601,12 @@ send_to_child (AForkPidWatch *self,
   return error;
 }
 
-/* Has the kernel send SIGNAL as news of a socket, whose owner the process becomes for this: where
- * pidfd_send_signal() is refused, the one way to signal a process and not what has its number by
- * now. The owner is the process that had the number when it was entered; it is the one of the pidfd
- * if that lives still. It is not told whether this program may signal it: then nothing comes. */
+/* Makes the process the owner of a socket, and has the kernel send SIGNAL when the socket becomes
+ * readable (F_SETOWN_EX, F_SETSIG, O_ASYNC). If pidfd_send_signal() is refused, this is the only
+ * way to signal a process without the risk that its pid has been reused: the owner is the process
+ * that had the pid when it was set, and that is the one of the pidfd if the pidfd has not become
+ * readable since. The kernel does not report whether this program may signal the process; if not,
+ * no signal is sent. */
 static void
 send_by_owner (AForkPidWatch *self,
                int            signal)
@@ -628,8 +630,8 @@ send_by_owner (AForkPidWatch *self,
     g_debug ("Process %d could not be signalled: %s", (int) self->pid, g_strerror (errno));
 }
 
-/* 0 where the process has been sent SIGNAL, or has ended, else an errno. A child of ours that was
- * not reaped keeps its pid; that of another process could be a stranger's by now. */
+/* Returns 0 if SIGNAL was sent, or if the process has exited; else an errno. The pid is used only
+ * of a child that has not been reaped: the kernel may have reused any other. */
 static int
 send_directly (AForkPidWatch *self,
                int            signal)
@@ -645,7 +647,7 @@ send_directly (AForkPidWatch *self,
         if (afork_pidfd_send_signal (self->pidfd, signal) == 0 || errno == ESRCH)
           return 0;
         error = errno;
-        /* Where the context has gone, no template can be asked, and nobody waits for what comes. */
+        /* Once the context is gone, no template can be asked, and no caller waits for a result. */
         if (self->child_number == 0 && (is_context_lost (self) || self->is_left))
           send_by_owner (self, signal);
         break;
@@ -656,7 +658,7 @@ send_directly (AForkPidWatch *self,
   return self->child_number != 0 ? send_to_child (self, signal) : error;
 }
 
-/* The process was killed after all, or nothing is left to be killed. */
+/* The process was killed, or has exited, or another one takes its place. */
 static void
 forget_kill (AForkPidWatch *self)
 {
@@ -721,8 +723,8 @@ request_kill (AForkPidWatch *self)
   self->kill = ask_reporter (self, SIGKILL) ? KILL_ASKED : KILL_NONE;
 }
 
-/* The context goes, and with it whoever could be told of one that the process is forked into, or
- * that it has been killed. */
+/* The context is going, so a fork that takes the place of the process would not become known here.
+ * The parent is asked now. */
 static void
 ask_at_last (AForkPidWatch *self)
 {
@@ -783,8 +785,8 @@ kill_now (AForkPidWatch *self,
   if (has_exited (self))
     return;
 
-  /* It may have been forked once more, and is the only one that can kill that process: as long as
-   * it may tell of it, it must live. */
+  /* A fork may have taken its place, which only this process can kill. It must live as long as it
+   * may report that fork. */
   if (self->keeps_signals && self->request_func != NULL && self->kill == KILL_NONE)
     self->kill = KILL_DEFERRED;
   else if (self->kill == KILL_NONE)
@@ -842,8 +844,8 @@ _afork_pid_watch_watch_child (AForkPidWatch *self,
   start_watch (self, STATE_CHILD);
 }
 
-/* Whether the pidfd is of some other process, which may live for ever. Of one that was reaped that
- * cannot be told any more, and matters no more. */
+/* Whether the pidfd belongs to another process, which may live for ever. That is unknown of a pidfd
+ * whose process has been reaped, and does not matter there. */
 static gboolean
 is_anothers_pidfd (AForkPidWatch *self)
 {
@@ -869,7 +871,7 @@ _afork_pid_watch_confirm_fork (AForkPidWatch *self,
 {
   if (has_exited (self))
     {
-      /* Its parent was quicker with the report than it with its own message. */
+      /* The report of its parent came before its own message. */
       self->pid = pid;
       _afork_fd_close (pidfd);
       return;
@@ -913,9 +915,9 @@ _afork_pid_watch_discard_child (GMainContext *context,
   _afork_pid_watch_send_signal (self, SIGKILL);
 }
 
-/* A child still has to be reaped, and what hangs on a death pipe is to have it as long as it lives.
- * The default context is the one that most likely is iterated. It may do so in another thread, so
- * what is watched there is another watch, of which nobody here knows. */
+/* A child still has to be reaped, and a death pipe has to stay open as long as the process lives.
+ * The default context is the one that is most likely iterated. This may happen in another thread,
+ * so the process gets a new watch there, to which no pointer is kept here. */
 static void
 leave (AForkPidWatch *self)
 {
@@ -923,12 +925,13 @@ leave (AForkPidWatch *self)
   g_autoptr(AForkPidWatch) left = _afork_pid_watch_new (NULL);
 
   left->is_left = TRUE;
-  /* Signals reach it no longer then, unless it is a child, which does less harm. */
+  /* If there is no second descriptor, a process that is not a child can no longer be signalled from
+   * here. */
   if (pidfd < 0)
     pidfd = g_steal_fd (&self->pidfd);
   if (self->death_pipe != NULL)
     _afork_pid_watch_set_death_pipe (left, self->death_pipe);
-  /* Before it is watched: from then on it is another thread's. */
+  /* Once LEFT is watched, it may be used by another thread only. */
   if (self->after_context_ms > 0)
     start_exit_timeout (left, self->after_context_ms);
   if (self->is_child)
@@ -951,7 +954,7 @@ _afork_pid_watch_lose_context (AForkPidWatch *self)
 
   if (!_afork_atfork_is_lost (&self->atfork_hook))
     ask_at_last (self);
-  /* In a fork of the program it is no child, and nothing of it is to be kept. */
+  /* In a fork of the program the process is not a child, and needs no other watch. */
   if (_afork_atfork_is_lost (&self->atfork_hook))
     self->is_child = FALSE;
   else if (self->is_child
@@ -995,7 +998,7 @@ _afork_pid_watch_orphan (AForkPidWatch *self)
     set_state (self, STATE_PENDING_ORPHAN);
   else if (self->state == STATE_REPORTED)
     watch_orphan (self);
-  /* Its parent was asked to kill it, and will not answer any more. */
+  /* Its parent was asked to kill it, and will not reply. */
   if (!has_exited (self) && self->kill != KILL_NONE)
     {
       self->kill = KILL_NONE;
@@ -1009,7 +1012,7 @@ signal_bit (int signal)
   return G_GUINT64_CONSTANT (1) << (signal - 1);
 }
 
-/* Of what stops a process and what lets it go on, the last holds, as it does in the kernel. */
+/* SIGCONT cancels pending stop signals, and these cancel a pending SIGCONT, as in the kernel. */
 static void
 keep_signal (AForkPidWatch *self,
              int            signal)
@@ -1047,7 +1050,7 @@ _afork_pid_watch_signal_replied (AForkPidWatch *self,
     return;
 
   self->kill_errno = error;
-  /* If its parent has none such any more, its end was reported before. */
+  /* ESRCH: the parent has no such fork, because it has reported the exit before. */
   if (error == 0 || error == ESRCH)
     {
       self->kill = KILL_ASKED;
@@ -1066,7 +1069,7 @@ _afork_pid_watch_kill_closed (AForkPidWatch *self)
   if (has_exited (self) || self->pid == 0)
     return;
 
-  /* It can tell of no other process any more. */
+  /* It can no longer report a fork that takes its place. */
   self->keeps_signals = FALSE;
   if (self->kill == KILL_DEFERRED)
     self->kill = KILL_NONE;
