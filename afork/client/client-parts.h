@@ -50,10 +50,10 @@ typedef enum
 
 struct _AForkClient
 {
-  AForkAtforkHook          atfork_hook;    /* the channels */
+  AForkAtforkHook          atfork_hook;    /* for the channels */
   gatomicrefcount          ref_count;
-  AForkContext            *home;           /* that of its owner */
-  GMainContext            *context;        /* in which it is served now; not a reference */
+  AForkContext            *home;           /* of its owner */
+  GMainContext            *context;        /* where it is served now; not a reference */
   const AForkClientEvents *events;
   AForkNotifier            notifier;       /* calls the events for the owner */
   gboolean                 started;        /* the owner is complete; until then the notifier is
@@ -64,7 +64,7 @@ struct _AForkClient
   AForkChannel            *channel;        /* of commands, and of reports on forks once the socket
                                             * is no longer the server's; or NULL */
   AForkPidWatch           *pid_watch;
-  guint                    after_context_ms; /* how long it may outlive its context */
+  guint                    after_context_ms; /* how long the process may outlive it */
   GError                  *failure;        /* set once */
   gboolean                 failed_like_template;  /* the failure says that its template failed */
 
@@ -107,10 +107,10 @@ gboolean _afork_client_has_replied             (AForkClient               *self)
 /* Whether the last command has been queued. */
 gboolean _afork_client_is_run_requested        (AForkClient               *self);
 
-/* Itself. */
+/* Channels. */
 
-/* Opens *CHANNEL, which keeps its client as long as it is open. The first takes FD; the second
- * returns the other end, or -1. */
+/* Opens *CHANNEL, which keeps the client as long as it is open. The first takes FD; the second
+ * makes a socket pair and returns the other end, or -1. */
 gboolean _afork_client_open_channel            (AForkClient               *self,
                                                 AForkChannel             **channel,
                                                 const AForkChannelEvents  *events,
@@ -120,12 +120,12 @@ int      _afork_client_connect_channel         (AForkClient               *self,
                                                 AForkChannel             **channel,
                                                 const AForkChannelEvents  *events,
                                                 GError                   **error);
-/* Drops the command channel, which is closed. */
+/* Drops the command channel, which has been closed. */
 void     _afork_client_drop_channel            (AForkClient               *self);
 
-/* The handshake is done, or never will be. */
+/* The handshake is done, or will never be. */
 void     _afork_client_clear_handshake_timeout (AForkClient               *self);
-/* A server was executed, or its socket taken over: it has to answer in time. */
+/* A server was executed or taken over. It has to reply in time. */
 void     _afork_client_await_handshake         (AForkClient               *self);
 
 /* The owner is notified by the notifier. It may drop the last reference to itself meanwhile. */
@@ -138,62 +138,63 @@ void     _afork_client_notify_ready            (AForkClient               *self,
 
 /* Commands. */
 
-/* The last one is about to be sent. False if it is not to be: there is nobody left to send it to,
- * or no room for the answer, and then the client has failed. */
+/* Prepares the channel for the reply to the last command. Returns false if that must not be sent:
+ * the channel is closed, or there are no descriptors for the reply, and then the client has
+ * failed. */
 gboolean _afork_client_expect_ready            (AForkClient               *self);
 
-/* Answers. */
+/* Replies. */
 
-/* What comes on the command channel. */
+/* Handles the frames on the command channel. */
 extern const AForkChannelEvents _afork_client_channel_events;
 
 /* Forks. */
 
-/* One that has been forked is called NUMBER, and its end will be reported. It hangs on what the
- * one it was forked from does. */
+/* The process reports the exit of its fork NUMBER to PID_WATCH, and can be asked to signal it. */
 void           _afork_client_add_fork_watch       (AForkClient   *self,
                                                    guint32        number,
                                                    AForkPidWatch *pid_watch);
-/* Takes the watch of fork NUMBER out, or returns NULL where there is none. */
+/* Removes the watch of fork NUMBER and returns it, or NULL if there is none. */
 AForkPidWatch *_afork_client_take_fork_watch      (AForkClient   *self,
                                                    guint32        number);
 gboolean       _afork_client_has_forks            (AForkClient   *self);
-/* Nobody will report the ends of its forks any more. They are watched in its context, unless that
+/* The exits of its forks will no longer be reported. They are watched in its context, unless that
  * is gone. */
 void           _afork_client_orphan_forks         (AForkClient   *self,
                                                    gboolean       context_gone);
 
-/* Asks for the signals that it could not be asked for before. */
+/* Sends the requests for signals that could not be sent before. */
 void           _afork_client_send_requests        (AForkClient   *self);
-/* It has answered the next request, for fork NUMBER, by an errno or 0. False if there was none. */
+/* The process has replied to the next request, for fork NUMBER, with an errno or 0. Returns false
+ * if there was no such request. */
 gboolean       _afork_client_take_reply           (AForkClient   *self,
                                                    guint32        number,
                                                    int            result);
-/* Fork NUMBER is another caller's from now on, and not signalled by this one any more. */
+/* Fork NUMBER belongs to another caller from now on. It is no longer signalled for this one. */
 void           _afork_client_disown_fork          (AForkClient   *self,
                                                    guint32        number);
 
-/* A fork is pending until it is heard of. */
+/* A fork is pending until it is confirmed. */
 void           _afork_client_add_pending_fork     (AForkClient   *self);
 void           _afork_client_remove_pending_fork  (AForkClient   *self);
 AForkClient   *_afork_client_find_pending_fork    (AForkClient   *self,
                                                    guint32        number);
-/* Forks of it that have not been heard of by now may never have come to be. */
+/* Updates the outcome of each pending fork, which may not exist. */
 void           _afork_client_update_pending_forks (AForkClient   *self);
 
-/* Failing and ending. */
+/* The outcome. */
 
 void           _afork_client_set_pid_watch        (AForkClient   *self,
                                                    AForkPidWatch *pid_watch);
 void           _afork_client_fail                 (AForkClient   *self,
                                                    const GError  *error);
-/* It never came to be, and ERROR is why. */
+/* The process could not be started, because of ERROR. */
 void           _afork_client_fail_to_start        (AForkClient   *self,
                                                    const GError  *error);
-/* Its function or program runs: sends the signals that were kept for that. */
+/* Sends the signals that were kept for the function or the program, which runs now. */
 void           _afork_client_send_kept_signals    (AForkClient   *self);
-/* Finds out why SELF, whose command socket has ended, will not run its function, and sees to it
- * that its process ends, as soon as that can be; to be called again whenever more is known. */
+/* If the command socket has ended, finds out why no function will run, and makes the process exit.
+ * It is called again whenever more is known. */
 void           _afork_client_update_outcome       (AForkClient   *self);
 
 G_END_DECLS

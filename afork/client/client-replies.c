@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What a process replies: the frames on its command channel, and on the channel that tells how
+/* The replies of a process: frames on its command channel, and on the channel that reports how
  * executing a program went. */
 
 #include "config.h"
@@ -20,7 +20,7 @@
 #include "base/pidfd-info.h"
 #include "remote-error.h"
 
-/* Makes FRAME a protocol error; returns false. */
+/* Reports FRAME as a protocol error. Returns false. */
 static gboolean
 refuse_frame (const AForkFrame  *frame,
               GError           **error)
@@ -38,8 +38,8 @@ is_pending_fork (AForkClient *self)
   return self->number != 0 && !_afork_pid_watch_is_known (self->pid_watch);
 }
 
-/* Whether READY comes from a fork of the process that goes on as the worker, which it does not
- * before the process was heard of. */
+/* Whether READY comes from a fork of the process that becomes the worker. This can only happen once
+ * the process is confirmed. */
 static gboolean
 is_of_successor (AForkClient      *self,
                  const AForkFrame *frame)
@@ -47,8 +47,8 @@ is_of_successor (AForkClient      *self,
   return !is_pending_fork (self) && frame->n_fds > 0;
 }
 
-/* Whether FRAME, which has N_MORE descriptors otherwise, has a pidfd as well, if there are
- * such. */
+/* Whether FRAME has a pidfd in front of N_MORE other descriptors, unless the process has announced
+ * that it has none. */
 static gboolean
 has_pidfd_in_place (AForkClient      *self,
                     const AForkFrame *frame,
@@ -61,9 +61,9 @@ has_pidfd_in_place (AForkClient      *self,
   return frame->n_fds == n_more + 1 && _afork_pidfd_check (fds[0]);
 }
 
-/* READY comes when everything that was sent has been read. A fork's first answer has its pidfd
- * with it, if there are such, and no other has one; but if a fork of it goes on as the worker,
- * the socket for its reports stands behind that. */
+/* A server sends READY when it has read everything. Only the first reply of a fork has its pidfd,
+ * if the kernel has pidfds. If a fork of the process becomes the worker, the socket for reports
+ * follows that pidfd. */
 static gboolean
 is_ready_in_place (AForkClient      *self,
                    const AForkFrame *frame,
@@ -91,8 +91,8 @@ is_in_place (AForkClient      *self,
     || frame->kind == AFORK_FRAME_SIGNALED
     || frame->kind == AFORK_FRAME_FORK_FAILED;
 
-  /* A program that is executed greets before anything else. One that has given up still reports
-   * on its forks, and nothing else comes where a function has the socket. */
+  /* A program that is executed sends HELLO first. A process that has given up, and one that has
+   * handed its socket over, only report on forks. */
   if (self->program != NULL && !_afork_client_has_replied (self))
     return frame->kind == AFORK_FRAME_HELLO;
   if (_afork_client_is_handed_over (self) || self->state == AFORK_CLIENT_STATE_UNWANTED)
@@ -117,7 +117,7 @@ is_in_place (AForkClient      *self,
     }
 }
 
-/* Whether FRAME is the first that is heard of a process. */
+/* Whether the sender of FRAME is the process whose pid becomes known by it. */
 static gboolean
 makes_known (AForkClient      *self,
              const AForkFrame *frame)
@@ -157,7 +157,7 @@ hello_came (AForkClient       *self,
   return TRUE;
 }
 
-/* A fork is heard of for the first time; *PIDFD is its own, or -1. */
+/* The first reply of a fork has come. Takes *PIDFD, which is -1 if there is none. */
 static void
 confirm_fork (AForkClient *self,
               GPid         pid,
@@ -174,8 +174,8 @@ confirm_fork (AForkClient *self,
   _afork_client_notify_known (self);
 }
 
-/* The worker is a fork of the process that we knew, which goes on reporting on REPORTS. *PIDFD is
- * -1 where there are none. */
+/* A fork of the process has become the worker. The process itself goes on and sends reports on
+ * *REPORTS. *PIDFD is -1 if there is none. */
 static void
 follow_worker (AForkClient *self,
                GPid         pid,
@@ -186,15 +186,15 @@ follow_worker (AForkClient *self,
   AForkPidWatch *pid_watch = _afork_pid_watch_new (self->context);
   gboolean opened;
 
-  /* A blocking call perhaps serves it in a context of its own, and gives back only what is ours
-   * then. */
+  /* A blocking call may serve the client in a context of its own. When it gives the client back,
+   * the old pid watch is no longer a part of it. */
   _afork_pid_watch_set_context (self->pid_watch, _afork_context_peek (self->home));
   _afork_pid_watch_take_signals (pid_watch, self->pid_watch);
-  /* Nobody else can tell it to go on from here, and it has to reap the worker. */
+  /* It has to reap the worker. If it was stopped, nothing else could continue it. */
   _afork_pid_watch_send_signal (self->pid_watch, SIGCONT);
   _afork_client_add_fork_watch (self, AFORK_WORKER_NUMBER, pid_watch);
   _afork_client_set_pid_watch (self, pid_watch);
-  /* First, so that it can be asked to signal its forks, the worker among them. */
+  /* First, so that it can be asked to signal its forks, including the worker. */
   self->n_requests_sent = 0;
   self->unsent_request = self->requests.head;
   opened = _afork_client_open_channel (self, &self->channel, &_afork_client_channel_events,
@@ -209,7 +209,7 @@ follow_worker (AForkClient *self,
   _afork_client_notify_known (self);
 }
 
-/* It is another caller's from now on. */
+/* The process belongs to another caller from now on. */
 static void
 disown (AForkClient *self,
         gboolean     is_successor)
@@ -258,7 +258,7 @@ ready_came (AForkClient      *self,
     _afork_pid_watch_send_signal (self->pid_watch, SIGKILL);
   if (self->state == AFORK_CLIENT_STATE_RUNNING)
     _afork_client_send_kept_signals (self);
-  /* Without reports, nothing will be heard of those whose sockets have ended. */
+  /* Without reports, the outcome of forks whose sockets have ended is now final. */
   if (self->channel == NULL)
     _afork_client_update_pending_forks (self);
 
@@ -306,7 +306,7 @@ fork_failed_came (AForkClient       *self,
       _afork_client_fail_to_start (kept, cause);
     }
 
-  /* It may have been there for a moment, and been quicker to say so. */
+  /* The fork may have existed for a moment, and its own reply may have come first. */
   _afork_pid_watch_send_signal (pid_watch, SIGKILL);
   _afork_pid_watch_set_exited (pid_watch, -1, 0, 0, 0);
   return TRUE;
@@ -354,9 +354,9 @@ frame_cb (AForkChannel      *channel,
 
   if (!is_in_place (self, frame, fds))
     return refuse_frame (frame, error);
-  /* The kernel gives no pid of a sender that this PID namespace does not have, nor of what was
-   * sent before anybody asked. Without a pid, the process could be neither signalled nor waited
-   * for. */
+  /* The kernel reports no pid for a sender that has none in this PID namespace, or for a message
+   * that was sent before SO_PASSCRED was set. Without a pid, the process could be neither signalled
+   * nor waited for. */
   if (pid == 0 && makes_known (self, frame))
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL,
@@ -391,8 +391,8 @@ frame_cb (AForkChannel      *channel,
     }
 }
 
-/* The main context is gone. The other process is not to blame: it finds its socket closed, and
- * ends when it has done what it was told. */
+/* The main context is gone, which is no failure of the process. It finds its socket closed, and
+ * exits when it has done its commands. */
 static void
 lose_context (AForkClient *self)
 {
@@ -404,8 +404,7 @@ lose_context (AForkClient *self)
   _afork_client_update_pending_forks (self);
 }
 
-/* The socket of a process that another caller gave away has ended, and nothing was heard of
- * it. */
+/* The socket of a process that another caller gave away has ended before any reply. */
 static void
 fail_to_attach (AForkClient *self)
 {
@@ -454,7 +453,7 @@ const AForkChannelEvents _afork_client_channel_events = { frame_cb, closed_cb };
 
 /* Executing a program. */
 
-/* The process was ready before it tried, and so that is here. */
+/* The process sends READY before it executes the program, so READY has arrived. */
 static void
 let_ready_come_first (AForkClient *self)
 {
@@ -485,7 +484,8 @@ exec_status_frame_cb (AForkChannel      *channel,
   return TRUE;
 }
 
-/* Nothing went wrong if the process was ready; else its command socket tells what did. */
+/* If READY has come, executing has succeeded. If not, the command channel reports what went
+ * wrong. */
 static void
 exec_status_closed_cb (AForkChannel *channel,
                        const GError *error,
@@ -503,7 +503,7 @@ exec_status_closed_cb (AForkChannel *channel,
   if (error != NULL)
     {
       _afork_client_fail (self, error);
-      /* Unless the main context is gone, for which the other process is not to blame. */
+      /* If only the main context is gone, the process goes on. */
       if (!g_error_matches (error, AFORK_ERROR, AFORK_ERROR_CLOSED))
         _afork_pid_watch_send_signal (self->pid_watch, SIGKILL);
     }

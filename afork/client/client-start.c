@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* How a process is started: executed, forked off this program or off another process, or taken
- * over. */
+/* Starts a process: executes a program, forks this program or another process, or takes over a
+ * process of another caller. */
 
 #include "config.h"
 
@@ -27,8 +27,8 @@ connect_command_channel (AForkClient  *self,
   return _afork_client_connect_channel (self, &self->channel, &_afork_client_channel_events, error);
 }
 
-/* A process whose pidfd finds no room could not be ended any more, whatever it does. So that is
- * kept before the process is there. */
+/* If there were no descriptor for the pidfd of a process, the process could not be killed. So one
+ * is reserved before the process exists. */
 static gboolean
 expect_fork (AForkClient  *self,
              GError      **error)
@@ -50,7 +50,8 @@ fail_start (AForkClient  *self,
     _afork_channel_close (self->channel, NULL);
 }
 
-/* What PATH is called in messages, where this program's own tells nobody which that is. */
+/* The name of PATH in messages. The path by which this program executes itself would say
+ * nothing. */
 static const char *
 get_program_name (const char *path)
 {
@@ -95,7 +96,7 @@ _afork_client_fork_program (AForkClient *self)
 
   _afork_client_set_state (self, AFORK_CLIENT_STATE_STARTING);
   self->program = g_strdup (g_get_prgname () != NULL ? g_get_prgname () : "a fork of the program");
-  /* A second thread is what is told of, whatever else there is not, for that will not pass. */
+  /* First, because a second thread is a permanent error, and a lack of descriptors is not. */
   socket = _afork_self_server_check_threads (&error) ? connect_command_channel (self, &error) : -1;
   if (socket >= 0 && _afork_self_server_fork (socket, &pid, &pidfd, &error))
     {
@@ -152,15 +153,15 @@ _afork_client_fork (AForkClient *self,
   _afork_client_add_pending_fork (self);
   _afork_client_add_fork_watch (template, self->number, self->pid_watch);
 
-  /* The fork's own commands should be there before it looks for them. */
+  /* The fork's own commands should be there before it reads. */
   frame.number[0] = self->number;
   _afork_client_send (template, &frame, g_steal_fd (&socket));
   if (template->channel != NULL)
     _afork_channel_send_first (template->channel, self->channel);
 }
 
-/* Who has forked the process reports its end elsewhere; here it is seen by its pidfd, and so is
- * how it ended where the kernel tells. */
+/* The parent of the process reports its exit to another caller. Here the exit is seen by the pidfd,
+ * and so is the exit status if the kernel reports it. */
 void
 _afork_client_attach_fd (AForkClient *self,
                          int          fd)

@@ -3,9 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What is known of a process, and its connections: how it is served, what it is sent, what forks it
- * has, and how it fails and ends. How it is started is in client-start.c, what it replies in
- * client-replies.c. */
+/* A client: its channels and commands, its forks, its outcome, and the context where it is served.
+ * client-start.c starts the process, and client-replies.c handles its replies. */
 
 #include "config.h"
 
@@ -24,7 +23,7 @@
 #include "base/i18n.h"
 #include "death-pipe.h"
 
-/* Itself. */
+/* The client itself. */
 
 static const char *
 get_state_name (AForkClientState state)
@@ -45,7 +44,7 @@ get_state_name (AForkClientState state)
   return names[state];
 }
 
-/* Whether the drawing in client-parts.h has STATE behind BEFORE. */
+/* Whether STATE may follow BEFORE: see the drawing in client-parts.h. */
 static gboolean
 may_follow (AForkClientState before,
             AForkClientState state)
@@ -118,7 +117,7 @@ has_server (AForkClient *self)
   return self->channel != NULL && !_afork_client_is_handed_over (self);
 }
 
-/* A template's reports are needed as long as its fork lives, and so is it. */
+/* A client keeps its template until its process has exited, because the template reports that. */
 static void
 forget_template (AForkClient *self)
 {
@@ -126,7 +125,7 @@ forget_template (AForkClient *self)
   g_clear_pointer (&self->template, _afork_client_unref);
 }
 
-/* To the process that forgets, it is as good as gone with a main context. */
+/* For the child, the process is lost, as if its main context had gone. */
 static void
 run_in_child (gpointer data)
 {
@@ -148,7 +147,7 @@ run_in_child (gpointer data)
     }
 }
 
-/* Its owner. */
+/* The owner. */
 
 static void
 ref_cb (gpointer data)
@@ -331,7 +330,7 @@ _afork_client_unref (AForkClient *self)
   g_free (self);
 }
 
-/* Its channels. */
+/* Channels. */
 
 gboolean
 _afork_client_open_channel (AForkClient               *self,
@@ -442,7 +441,7 @@ is_handshake_done (AForkClient *self)
                         : _afork_client_has_replied (self);
 }
 
-/* The context may not have been iterated for a long time, and then the answer may be here. */
+/* If the context was not iterated for a long time, the reply may be there already. */
 static gboolean
 handshake_timeout_cb (gpointer data)
 {
@@ -456,7 +455,7 @@ handshake_timeout_cb (gpointer data)
     {
       error = new_timeout_error (self);
       _afork_client_kill_with_error (self, error);
-      /* It may not be possible to kill it, and children of it may keep its socket open. */
+      /* The process may not have been killed, or children of it may keep its socket open. */
       if (self->channel != NULL)
         _afork_channel_close (self->channel, NULL);
     }
@@ -483,7 +482,7 @@ _afork_client_await_handshake (AForkClient *self)
     set_handshake_timeout (self, g_get_monotonic_time () + (gint64) self->start_timeout * 1000);
 }
 
-/* What it is sent. */
+/* Commands. */
 
 guint8 *
 _afork_client_pack_strings (const char * const *strings,
@@ -563,7 +562,7 @@ _afork_client_set_die_with_parent (AForkClient *self)
   _afork_client_send (self, &frame, fd);
 }
 
-/* Has the template look FUNCTION up, which it does once instead of each of its forks. */
+/* Makes the template look FUNCTION up, once for all of its forks. */
 static void
 expect (AForkClient *template,
         const char  *function)
@@ -578,8 +577,8 @@ expect (AForkClient *template,
   _afork_client_send (template, &frame, -1);
 }
 
-/* Where the process has forks, one more goes on as the worker, perhaps before that is known here.
- * It comes with two descriptors, and could not be ended without them. */
+/* If the process has forks, it makes one more fork that becomes the worker, perhaps before that is
+ * known here. READY then has two descriptors, without which the worker could not be killed. */
 static gboolean
 expect_successor (AForkClient *self)
 {
@@ -596,8 +595,8 @@ expect_successor (AForkClient *self)
   return FALSE;
 }
 
-/* The answer to the last command may come from another process than the one that was told, and what
- * comes behind it is not the library's to read. */
+/* The reply to the last command may come from another process than the one that got it. What
+ * follows the reply belongs to the program and must not be read. */
 gboolean
 _afork_client_expect_ready (AForkClient *self)
 {
@@ -661,18 +660,18 @@ _afork_client_detach (AForkClient *self)
   send_last (self, &frame);
 }
 
-/* Signals to its forks. A process that this one may not signal is signalled by its parent, which
- * reports it. */
+/* Signals to forks. The process is asked to signal those of its forks that this process may not
+ * signal. */
 
-/* What the parent was asked for, or is to be. */
+/* A request to the process. */
 typedef struct
 {
   guint32 number;               /* of the fork */
-  int     signal;               /* 0: none from now on, and this is not answered */
+  int     signal;               /* or 0: do not signal the fork any more; this has no reply */
 } Request;
 
-/* Behind the last command nothing may come until it is known whether the socket is the server's
- * still. */
+/* After the last command nothing may be sent until it is known whether the server still has the
+ * socket. */
 static gboolean
 can_be_asked (AForkClient *self)
 {
@@ -717,7 +716,7 @@ _afork_client_send_requests (AForkClient *self)
         }
     }
 
-  /* Who sends a signal need not iterate the main context. */
+  /* A caller that sends a signal need not iterate the main context. */
   _afork_channel_push (self->channel);
 }
 
@@ -795,7 +794,7 @@ drop_requests (AForkClient *self)
   self->unsent_request = NULL;
 }
 
-/* Its forks: those that it reports on, and those that have not been heard of. */
+/* Forks: those that the process reports, and those that are pending. */
 
 void
 _afork_client_add_fork_watch (AForkClient   *self,
@@ -894,7 +893,7 @@ compare_numbers (gconstpointer a,
   return first->number < second->number ? -1 : first->number > second->number;
 }
 
-/* Whether no server was ever there that could have forked anything. */
+/* Whether there was never a server that could have made forks. */
 static gboolean
 was_never_started (AForkClient *self)
 {
@@ -906,8 +905,9 @@ was_never_started (AForkClient *self)
   return self->template != NULL && was_never_started (self->template);
 }
 
-/* A fork's socket usually ends with its template's. Not if a child of a program that is no server
- * keeps that, with the unread command that holds the fork's socket. */
+/* The socket of a fork usually ends together with that of its template. But if the program was not
+ * a server, a child of it may keep the command socket, and with it the unread command that contains
+ * the socket of the fork. */
 void
 _afork_client_update_pending_forks (AForkClient *self)
 {
@@ -938,7 +938,7 @@ _afork_client_update_pending_forks (AForkClient *self)
     }
 }
 
-/* Failing and ending. */
+/* The outcome. */
 
 void
 _afork_client_fail (AForkClient  *self,
@@ -970,7 +970,7 @@ _afork_client_fail_like_template (AForkClient *self,
 {
   g_autoptr(GError) error = g_error_copy (template->failure);
 
-  /* Of a whole line of them, one may say so. */
+  /* If templates were forked from templates, the message says this once. */
   if (!template->failed_like_template)
     g_prefix_error (&error, "%s ", _("The process could not be forked from its template:"));
   self->failed_like_template |= self->failure == NULL;
@@ -1004,8 +1004,8 @@ describe_exit (AForkClient *self)
   if (_afork_pid_watch_is_context_lost (self->pid_watch))
     return g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
                         _("The main context of the process is gone"));
-  /* A program with a hint may have closed the socket, and been killed for that. A signal says
-   * nothing about another program: whatever it is, it may have been killed. */
+  /* A program with a hint may have closed the socket, and then it was killed. Another program may
+   * have been killed for any reason. */
   if (status >= 0 && self->program != NULL && !_afork_client_has_replied (self)
       && (self->start_hint != NULL || !WIFSIGNALED (status)))
     return describe_program_exit (self, status);
@@ -1029,25 +1029,25 @@ _afork_client_update_outcome (AForkClient *self)
     }
   else if (_afork_pid_watch_is_known (self->pid_watch))
     {
-      /* Either it is exiting, or it closed its socket and stays alive, and nothing can be done with
-       * it any more. A process that has begun to exit keeps its status. */
+      /* Either it is exiting, or it closed its socket and stays alive, and then it is of no use. A
+       * process that is exiting already keeps its exit status. */
       _afork_pid_watch_kill_closed (self->pid_watch);
     }
   else if (template == NULL || (template->channel == NULL && !is_closed (template)))
     {
-      /* Whoever could have told has been handed over, or is gone. */
+      /* The template no longer reports. */
       _afork_pid_watch_set_exited (self->pid_watch, -1, 0, 0, 0);
     }
   else if (template->failure != NULL && (self->failure == NULL || template->channel == NULL))
     {
-      /* One that has failed itself is perhaps still reported. */
+      /* If this client has failed, the template may still report its process. */
       _afork_client_fail_like_template (self, template);
     }
 }
 
-/* A fork of a process that was told to run goes on as the worker, and may be about to say so: it
- * must not find that the message still leaves, and then nobody reads it. Either it fails to send
- * that, and ends, or it is heard of, and killed. */
+/* The process was told to run, and a fork of it that becomes the worker may be about to send READY.
+ * A READY that is sent but not read would leave a worker alone. So the channel refuses: either
+ * sending fails, and the worker exits, or READY is read, and the worker is killed. */
 static void
 give_up_successor (AForkClient *self)
 {
@@ -1066,8 +1066,9 @@ pid_watch_exited_cb (AForkPidWatch *pid_watch,
   _afork_notifier_freeze (&self->notifier);
   if (self->exec_status != NULL && !_afork_pid_watch_is_context_lost (pid_watch))
     _afork_channel_drain (self->exec_status);
-  /* What it sent before it ended is here by now, and comes first. More will not come, even if some
-   * process that a module started still has the socket. Without a context nothing can come. */
+  /* What the process sent before it exited has arrived, and is handled first. Nothing more will
+   * come, even if a process that a module started still has the socket. Without a context nothing
+   * is read. */
   if (has_server (self) && !_afork_pid_watch_is_context_lost (pid_watch))
     _afork_channel_drain (self->channel);
   if (has_server (self) && pid_watch == self->pid_watch && _afork_client_is_run_requested (self)
@@ -1083,8 +1084,8 @@ pid_watch_exited_cb (AForkPidWatch *pid_watch,
   _afork_notifier_thaw (&self->notifier, FALSE);
 }
 
-/* So that it ends by itself, if it can: it must not be used any more, but still reports on its
- * forks. */
+/* Makes the process exit by itself. It gets no more commands, but reports on its forks as long as
+ * it has any. */
 static void
 let_end (AForkClient *self)
 {
@@ -1171,16 +1172,16 @@ _afork_client_kill_with_error (AForkClient  *self,
       return;
     }
 
-  /* Whoever is told of the failure may wait for its end. */
+  /* A handler of the failure may wait for the exit. */
   _afork_notifier_freeze (&self->notifier);
   _afork_client_fail (self, error);
   _afork_pid_watch_send_signal (self->pid_watch, SIGKILL);
   _afork_notifier_thaw (&self->notifier, FALSE);
 }
 
-/* Being let go, and being served. */
+/* Release, and the context. */
 
-/* While it has forks, it can be asked to signal them. */
+/* While the process has forks, it can be asked to signal them. */
 void
 _afork_client_release (AForkClient *self)
 {
@@ -1225,7 +1226,7 @@ _afork_client_borrow (AForkClient  *self,
   GArray *borrowed = g_array_new (FALSE, FALSE, sizeof (AForkBorrowedClient));
 
   g_array_set_clear_func (borrowed, clear_borrowed);
-  /* One whose context goes could not be given back. */
+  /* A client whose context is going could not be given back. */
   for (AForkClient *client = self;
        client != NULL && !_afork_client_is_context_lost (client);
        client = client->template)

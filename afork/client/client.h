@@ -14,28 +14,28 @@
 
 G_BEGIN_DECLS
 
-/* The other process as the protocol sees it: its channel, its pid watch, its forks, and what became
- * of it. An AForkProcess is its face; when that is gone, the client goes on until what was queued
- * is done and its forks have ended. */
+/* A client of one server process: it has the channel, the pid watch, the forks and the outcome. An
+ * AForkProcess is the public object in front of it. When that is gone, the client goes on until the
+ * queued commands have been done and its forks have exited. */
 typedef struct _AForkClient AForkClient;
 
-/* OWNER is the object given to _afork_client_new(). These are called in the main context. */
+/* Called in the main context. OWNER is the object that was given to _afork_client_new(). */
 typedef struct
 {
-  /* Its pid is known, or another one than before. */
+  /* The pid is known, or has changed. */
   void (*known)  (GObject      *owner);
-  /* A function of it is about to be entered, or a program was executed, and has the other end of
-   * SOCKET; or it has given that up to another caller. */
+  /* The function that is about to be entered, the program that was executed, or another caller has
+   * the other end of SOCKET. */
   void (*ready)  (GObject      *owner,
                   GSocket      *socket);
-  /* No function of it will be entered. */
+  /* No function will be entered. */
   void (*failed) (GObject      *owner,
                   const GError *error);
-  /* What became of killing it, where that was not certain: ERROR says why it cannot be killed, and
-   * is NULL where it was killed after all. NULL if nobody cares. */
+  /* The result of a kill that was not known at once: ERROR says why the process cannot be killed,
+   * and is NULL if it was killed. May be NULL. */
   void (*killed) (GObject      *owner,
                   const GError *error);
-  /* It has ended. Nothing is called after this. */
+  /* The process has exited. Nothing is called after this. */
   void (*exited) (GObject      *owner);
 } AForkClientEvents;
 
@@ -58,20 +58,21 @@ AForkClient *_afork_client_new                 (AForkContext            *context
 AForkClient *_afork_client_ref                 (AForkClient             *self);
 void         _afork_client_unref               (AForkClient             *self);
 
-/* One that was made without an owner gets one. */
+/* For a client that was made without an owner. */
 void         _afork_client_set_owner           (AForkClient             *self,
                                                 const AForkClientEvents *events,
                                                 GObject                 *owner);
 
-/* How it comes to be: executed with these arguments (see spawn.h), forked off this program, or
- * forked. HINT is what an error adds if the program does not answer as a server: a static string or
- * NULL. Where that fails at once, the client has failed when the function returns, and its end is
- * told when its context is iterated: so is all that comes before _afork_client_set_started(). */
+/* The owner is complete. What happens before this call is reported when the context is iterated. */
 void         _afork_client_set_started         (AForkClient             *self);
-/* How long the handshake with what is executed, forked off this program or taken over may last, in
- * milliseconds, or 0 for no limit. To be called before these. */
+/* Limits the handshake with a process that is executed, forked off this program or taken over, in
+ * milliseconds; 0 is no limit. Call it before the functions that start the process. */
 void         _afork_client_set_start_timeout   (AForkClient             *self,
                                                 guint                    timeout);
+/* Start the process: execute a program with these arguments (see spawn.h), fork this program, or
+ * fork TEMPLATE. HINT is added to the error if the program does not answer as a server: a static
+ * string, or NULL. If that fails at once, the client has failed when the function returns, and its
+ * exit is reported when the context is iterated. */
 void         _afork_client_spawn               (AForkClient             *self,
                                                 const char * const      *argv,
                                                 const char * const      *environment,
@@ -82,12 +83,12 @@ void         _afork_client_fork_program        (AForkClient             *self);
 void         _afork_client_fork                (AForkClient             *self,
                                                 AForkClient             *template);
 
-/* It exists, and another caller gave it away: takes FD, its command socket. */
+/* Uses a process that another caller has given away. Takes FD, its command socket. */
 void         _afork_client_attach_fd           (AForkClient             *self,
                                                 int                      fd);
 
-/* Puts an array of strings, or NULL for none, in the form that a frame has them. They point into
- * the memory that is returned. */
+/* Packs an array of strings, which may be NULL, as a frame has them. PACKED points into the memory
+ * that is returned. */
 guint8      *_afork_client_pack_strings        (const char * const      *strings,
                                                 AForkStrings            *packed);
 
@@ -95,48 +96,48 @@ guint8      *_afork_client_pack_strings        (const char * const      *strings
 void         _afork_client_send                (AForkClient             *self,
                                                 const AForkFrame        *frame,
                                                 int                      fd);
-/* Why a frame that is over the protocol's limit cannot be sent. */
+/* An error for a frame that exceeds the protocol's limit. */
 GError      *_afork_client_new_size_error      (const AForkFrame        *frame);
 void         _afork_client_send_item           (AForkClient             *self,
                                                 GBytes                  *bytes);
-/* Makes it end, with those that will be forked from it, when this process ends. */
+/* Makes the process, and those that will be forked from it, exit when this process exits. */
 void         _afork_client_set_die_with_parent (AForkClient             *self);
-/* Queues the last command. */
+/* Queue the last command, to run a function: one with a name, or the one at OFFSET in OBJECT, see
+ * server/objects.h. */
 void         _afork_client_run                 (AForkClient             *self,
                                                 const char              *function,
                                                 const char              *title);
-
-/* The same for a function at OFFSET in OBJECT, see server/objects.h. */
 void         _afork_client_run_func            (AForkClient             *self,
                                                 const char              *object,
                                                 guint64                  offset,
                                                 const char              *title);
 
-/* Queues, as the last command, that it executes a program. */
+/* Queues the last command, to execute a program. */
 void         _afork_client_exec                (AForkClient             *self,
                                                 const char * const      *argv);
 
-/* Queues, as the last command, that its socket goes to another caller. */
+/* Queues the last command, to go on for another caller. */
 void         _afork_client_detach              (AForkClient             *self);
 
-/* TEMPLATE has failed before it was forked from it, and so it never comes to be. */
+/* TEMPLATE has failed before it could fork the process. */
 void         _afork_client_fail_like_template  (AForkClient             *self,
                                                 AForkClient             *template);
 
-/* Gives it up: kills it if it lives, and takes ERROR as the reason unless there is one. */
+/* Kills the process, if there is one. The client fails with ERROR, unless it has failed before. */
 void         _afork_client_kill_with_error     (AForkClient             *self,
                                                 const GError            *error);
-/* Sends it SIGNAL. A server ignores SIGINT and SIGTERM: both are kept until something else runs. */
+/* Sends SIGNAL. A server ignores SIGINT and SIGTERM, so these are kept until a function or a
+ * program runs. */
 void         _afork_client_send_signal         (AForkClient             *self,
                                                 int                      signal);
-/* Its owner is gone: what was queued is still done. */
+/* The owner is gone. Queued commands are still done. */
 void         _afork_client_release             (AForkClient             *self);
 
 /* Drops the events that were to be reported when the context is iterated. */
 void         _afork_client_drop_notifications  (AForkClient             *self);
 
-/* Serves this client, and those whose reports it depends on, in another context for a while.
- * Returns them, to be given back to where they were: an array of AForkBorrowedClient. */
+/* Serves this client and its templates in CONTEXT. Returns an array of AForkBorrowedClient, for
+ * _afork_client_give_back(), which serves them where they were before. */
 typedef struct
 {
   AForkClient  *client;
@@ -151,13 +152,13 @@ void           _afork_client_give_back          (GArray       *borrowed);
 void           _afork_client_kill_after_context (AForkClient  *self,
                                                  guint         ms);
 AForkPidWatch *_afork_client_get_pid_watch      (AForkClient  *self);
-/* NULL unless it has failed. */
+/* Why the client has failed, or NULL. */
 GError        *_afork_client_get_failure        (AForkClient  *self);
-/* Whether it still takes commands. */
+/* Whether more commands can be queued. */
 gboolean       _afork_client_is_open            (AForkClient  *self);
 AForkContext  *_afork_client_get_home           (AForkClient  *self);
-/* Whether it is lost to this program, with its context, or since it is the one of the program that
- * this one was forked from. */
+/* Whether the context is gone, or the client belongs to the program that this one was forked
+ * from. */
 gboolean       _afork_client_is_context_lost    (AForkClient  *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkClient, _afork_client_unref)

@@ -18,22 +18,22 @@
 
 struct _AForkDeathPipe
 {
-  AForkAtforkHook atfork_hook;  /* the pipe */
+  AForkAtforkHook atfork_hook;  /* for the pipe */
   guint           ref_count;
-  int             fd;           /* nothing is ever written to it; -1 once forgotten */
-  GSource        *source;       /* for what lives on when the references are gone, or NULL */
+  int             fd;           /* the writing end; nothing is ever written to it; -1 in a child */
+  GSource        *source;       /* waits for the last reader if there are no references, or NULL */
 };
 
-static AForkMutex mutex;        /* for all that follows, and for what is in it */
-/* What all processes hang on, each by a descriptor that was opened for it: so the program has one
- * of them, however many processes and children of theirs live on. NULL if there is none, and where
- * a pipe cannot be opened again. */
+static AForkMutex mutex;        /* for COMMON, and for the fields of all death pipes */
+/* The one pipe of this program. Each process gets a reading end that is opened for it, so the
+ * program needs one descriptor for all of them. NULL if there is none, and if a pipe cannot be
+ * opened again. */
 static AForkDeathPipe *common;
 
 static void
 lock (void)
 {
-  /* A fork of the program makes one of its own. */
+  /* A fork of the program makes its own pipe. */
   if (!_afork_mutex_lock (&mutex))
     common = NULL;
 }
@@ -49,7 +49,7 @@ death_pipe_free (AForkDeathPipe *self)
   g_free (self);
 }
 
-/* In a fork, which has one thread. */
+/* Called in a fork of the program, which has one thread. */
 static void
 run_in_child (gpointer data)
 {
@@ -62,7 +62,7 @@ run_in_child (gpointer data)
     death_pipe_free (self);
 }
 
-/* Another reading end, or -1. What is set on one does not hold for the others. */
+/* Returns another reading end, or -1. It has its own file status flags. */
 static int
 open_end (AForkDeathPipe *self)
 {
@@ -87,8 +87,8 @@ open_new (int *fd)
   if (theirs < 0 || ours < 0)
     return NULL;
 
-  /* A process that has changed its user opens it again for each of its forks, and nobody opens it
-   * for writing by mistake. */
+  /* A process that has changed its user must be able to open the reading end again for its forks.
+   * No process can open the pipe for writing by mistake. */
   fchmod (ours, S_IRUSR | S_IRGRP | S_IROTH);
   self = g_new0 (AForkDeathPipe, 1);
   self->ref_count = 1;
@@ -130,7 +130,8 @@ _afork_death_pipe_ref (AForkDeathPipe *self)
   return self;
 }
 
-/* Whether a process still has the other end: no reader is an error to a writer. */
+/* Whether a process still has a reading end: without a reader, poll() reports POLLERR to the
+ * writer. */
 static gboolean
 is_held (AForkDeathPipe *self)
 {
@@ -139,8 +140,8 @@ is_held (AForkDeathPipe *self)
   return self->fd >= 0 && poll (&unread, 1, 0) == 0;
 }
 
-/* The death pipe may have got references again meanwhile, and be gone. Then the source is no longer
- * its own. */
+/* Another thread may have taken a reference meanwhile, or freed the death pipe. Then it has
+ * destroyed the source. */
 static gboolean
 released_cb (int          fd,
              GIOCondition condition,
@@ -153,8 +154,8 @@ released_cb (int          fd,
   return G_SOURCE_REMOVE;
 }
 
-/* The default context is the one that most likely is iterated. If it does not, the pipe stays, and
- * no harm is done. */
+/* The default context is the one that is most likely iterated. If it is not, the pipe stays open,
+ * which does no harm. */
 static void
 await_release (AForkDeathPipe *self)
 {
@@ -164,8 +165,8 @@ await_release (AForkDeathPipe *self)
   g_source_attach (self->source, NULL);
 }
 
-/* Others may have forked a process that was given to them, and it may have children of its own:
- * then it is not the end of all when those that are known here have ended. */
+/* Another caller may have got a process by detaching it, and may have forked it. So some readers
+ * may live when all processes that are known here have exited. */
 void
 _afork_death_pipe_unref (AForkDeathPipe *self)
 {

@@ -9,12 +9,13 @@
 
 G_BEGIN_DECLS
 
-/* A pipe that ends with this process, however that ends. The process that has the reading end, and
- * its forks, end then as well. So it is kept until all of them have ended: those that are known
- * here by references, and others by themselves. */
+/* A pipe whose writing end only this process has, so that it closes when this process exits, for
+ * whatever reason. A process that has the reading end exits then, and so do its forks. The pipe
+ * stays open until all of them have exited: the pid watches here have references, and for processes
+ * that are not known here, the pipe waits until no reading end is left. */
 typedef struct _AForkDeathPipe AForkDeathPipe;
 
-/* *FD becomes the reading end. NULL and errno on failure. */
+/* Sets *FD to the reading end. Returns NULL and sets errno on failure. */
 AForkDeathPipe *_afork_death_pipe_new   (int            *fd);
 AForkDeathPipe *_afork_death_pipe_ref   (AForkDeathPipe *self);
 void            _afork_death_pipe_unref (AForkDeathPipe *self);

@@ -53,7 +53,7 @@ _afork_remote_text_cut (char  *text,
   text[max_size] = '\0';
 }
 
-/* The text is another process's, which may send what it likes. A server sends no more than MAX_TEXT
+/* The other process is not trusted: TEXT may be any bytes. A server sends at most MAX_TEXT
  * bytes. */
 GError *
 _afork_remote_error_new (guint32     wire_error,

@@ -9,11 +9,11 @@
 
 G_BEGIN_DECLS
 
-/* Ends TEXT before the character that would make it longer than MAX_SIZE bytes. */
+/* Cuts TEXT to at most MAX_SIZE bytes, at the start of a character. */
 void    _afork_remote_text_cut  (char       *text,
                                  gsize       max_size);
 
-/* What another process says has gone wrong: an AForkWireError and a text, as an AForkError. */
+/* An AForkError for an AForkWireError and a text that another process has sent. */
 GError *_afork_remote_error_new (guint32     wire_error,
                                  const char *text);
 

@@ -26,9 +26,9 @@
 
 #define SOCKET_ARGUMENT "--socket=3"
 
-/* What the child does to its descriptors and folder before it executes the program. The order
- * holds: a socket that is itself 0 or 1 is copied before it is replaced, and copying it onto its
- * own number makes it survive the execution. */
+/* Plans what the child does with its descriptors and working directory before it executes the
+ * program. The order matters: a socket that is itself 0 or 1 is copied before it is replaced.
+ * Copying it onto its own number clears close-on-exec. */
 static int
 plan_descriptors (posix_spawn_file_actions_t *actions,
                   const char                 *working_directory,
@@ -73,8 +73,8 @@ plan_signals (posix_spawnattr_t *attributes)
   return result;
 }
 
-/* Returns an error number, as posix_spawn() does. That shares the memory of this process until
- * the program is executed, so it costs the same whatever the size of this process. */
+/* Returns an error number, as posix_spawn() does. posix_spawn() shares the memory of this process
+ * until the program is executed, so its cost does not depend on the size of this process. */
 static int
 spawn (const char * const *argv,
        const char * const *environment,
@@ -106,28 +106,27 @@ spawn (const char * const *argv,
   return result;
 }
 
-/* The same by older system calls. Of those that posix_spawn() makes, the C library knows by one
- * errno only that they are not there, and a sandbox refuses clone3() by another; and without
- * close_range() and /proc, posix_spawn() does not close descriptors at all. */
+/* The same with older system calls. The C library falls back from clone3() only for ENOSYS, and
+ * sandboxes refuse it with other errors. Without close_range() and /proc, posix_spawn() does not
+ * close descriptors at all. */
 
 enum { CHILD_STACK_SIZE = 64 * 1024 };
 
-/* What the child needs. It shares the memory, and answers in there. */
+/* What the child needs. It shares the memory, and writes its result here. */
 typedef struct
 {
-  const char * const *paths;            /* of the program, to be tried one by one; ends with NULL */
+  const char * const *paths;            /* where the program may be; ends with NULL */
   char * const       *argv;
   char * const       *environment;
   const char         *working_directory;
   AForkSpawnSocket    how;
   int                 socket;
   int                 error;            /* 0 if the program was executed */
-  gboolean            has_more_fds;     /* it was not, because of that */
+  gboolean            has_more_fds;     /* it was not, because descriptors may be left open */
 } Child;
 
-/* Those functions of the child that may fail return 0 or an error number. They are called by a
- * copy of this process whose other threads are not there, and which shares its memory, so only
- * async-signal-safe functions are called. */
+/* The functions of the child. They return 0 or an error number. The child shares the memory of this
+ * process but has no other threads, so all of them are async-signal-safe. */
 
 static int
 child_copy_fd (int fd,
@@ -165,7 +164,7 @@ child_arrange_fds (Child *self)
   return result;
 }
 
-/* Those that cannot be set are as they should be. */
+/* Signals that cannot be set have their default action already. */
 static void
 child_reset_signals (void)
 {
@@ -178,7 +177,7 @@ child_reset_signals (void)
   sigprocmask (SIG_SETMASK, &none, NULL);
 }
 
-/* Whether the program may be in one of the folders that come next in PATH. */
+/* Whether the program may be in one of the next directories of PATH. */
 static gboolean
 may_be_elsewhere (int error)
 {
@@ -220,7 +219,7 @@ child_main (void *data)
   _exit (127);
 }
 
-/* Where execvp() would look for FILE. */
+/* The paths that execvp() would try for FILE. */
 static char **
 find_paths (const char *file)
 {
@@ -244,8 +243,9 @@ find_paths (const char *file)
   return (char **) g_ptr_array_steal (paths, NULL);
 }
 
-/* As vfork(), but the child has a stack of its own. This thread waits until it has executed the
- * program or has ended, and meanwhile takes no signal, whose handler would run in both. */
+/* Like vfork(), but the child has a stack of its own. This thread waits until the child has
+ * executed the program or has exited. Signals are blocked meanwhile, because handlers would run in
+ * the shared memory. */
 static int
 clone_child (Child *self,
              GPid  *pid)
@@ -292,24 +292,24 @@ spawn_by_clone (const char * const *argv,
   if (result != 0 || child.error == 0)
     return result;
 
-  /* It has exited already. */
+  /* The child has exited. */
   while (waitpid (*pid, NULL, 0) < 0 && errno == EINTR)
     ;
   *has_more_fds = child.has_more_fds;
   return child.error;
 }
 
-/* Whether posix_spawn() can close what the child is not to have. */
+/* Whether posix_spawn() can close the descriptors that the child must not have. */
 static gboolean
 can_close_fds (void)
 {
   struct stat status;
 
-  /* There is no such descriptor, so nothing is closed. */
+  /* There is no such descriptor, so this closes nothing. */
   return afork_sys_close_range (~0U, ~0U) == 0 || stat ("/proc/self/fd", &status) == 0;
 }
 
-/* Whether ERROR says why there is no child, or why the program was not executed. */
+/* Whether ERROR is a reason that older system calls would have, too. */
 static gboolean
 is_final (int error)
 {
@@ -392,9 +392,9 @@ _afork_spawn (const char * const  *argv,
   if (result != 0 && has_more_fds)
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
-                   _("“%s” was not executed, for it might get descriptors that it is not to have: "
-                     "some from %d on may be open, and neither close_range() nor /proc is there to "
-                     "tell"), program, AFORK_LAST_SOUGHT_FD);
+                   _("“%s” was not executed, because it might inherit descriptors: some from %d "
+                     "on may be open, and neither close_range() nor /proc is available to find "
+                     "them"), program, AFORK_LAST_SOUGHT_FD);
       return FALSE;
     }
   if (result != 0 && working_directory != NULL)
@@ -413,12 +413,12 @@ _afork_spawn (const char * const  *argv,
       return FALSE;
     }
 
-  /* Closing the socket first leaves a place in the descriptor table. */
+  /* Close the socket first, so that there is a free descriptor for the pidfd. */
   _afork_fd_clear (&owned_socket);
   if (!_afork_pidfd_open_child (child, pidfd, error))
     {
       _afork_pid_watch_discard_child (_afork_get_thread_context (), child);
-      g_prefix_error (error, _("“%s” was executed, but to no avail: "), program);
+      g_prefix_error (error, _("“%s” was started but could not be watched: "), program);
       return FALSE;
     }
 
