@@ -176,7 +176,10 @@ known_cb (gpointer  client,
           GObject  *owner,
           gpointer  data)
 {
-  ((AForkClient *) client)->events->known (owner);
+  AForkClient *self = client;
+
+  if (self->events->known != NULL)
+    self->events->known (owner);
 }
 
 static void
@@ -184,7 +187,10 @@ ready_cb (gpointer  client,
           GObject  *owner,
           gpointer  data)
 {
-  ((AForkClient *) client)->events->ready (owner, data);
+  AForkClient *self = client;
+
+  if (self->events->ready != NULL)
+    self->events->ready (owner, data);
 }
 
 static void
@@ -194,7 +200,8 @@ failed_cb (gpointer  client,
 {
   AForkClient *self = client;
 
-  self->events->failed (owner, self->failure);
+  if (self->events->failed != NULL)
+    self->events->failed (owner, self->failure);
 }
 
 static void
@@ -213,7 +220,10 @@ exited_cb (gpointer  client,
            GObject  *owner,
            gpointer  data)
 {
-  ((AForkClient *) client)->events->exited (owner);
+  AForkClient *self = client;
+
+  if (self->events->exited != NULL)
+    self->events->exited (owner);
 }
 
 void

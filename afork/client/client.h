@@ -19,7 +19,8 @@ G_BEGIN_DECLS
  * queued commands have been done and its forks have exited. */
 typedef struct _AForkClient AForkClient;
 
-/* Called in the main context. OWNER is the object that was given to _afork_client_new(). */
+/* Called in the main context. OWNER is the object that was given to _afork_client_new(). Each of
+ * them may be NULL. */
 typedef struct
 {
   /* The pid is known, or has changed. */
@@ -32,7 +33,7 @@ typedef struct
   void (*failed) (GObject      *owner,
                   const GError *error);
   /* The result of a kill that was not known at once: ERROR says why the process cannot be killed,
-   * and is NULL if it was killed. May be NULL. */
+   * and is NULL if it was killed. */
   void (*killed) (GObject      *owner,
                   const GError *error);
   /* The process has exited. Nothing is called after this. */

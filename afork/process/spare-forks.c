@@ -63,42 +63,19 @@ note_loss (AForkSpareForks *self)
   await_quiet (self);
 }
 
-/* What the clients tell. */
-
-static void
-known_cb (GObject *owner)
-{
-}
-
-static void
-ready_cb (GObject *owner,
-          GSocket *socket)
-{
-  /* None of them is told to run. */
-  g_assert_not_reached ();
-}
-
 static void
 failed_cb (GObject      *owner,
            const GError *error)
 {
-  g_debug ("A spare process is lost: %s", error->message);
+  g_debug ("A spare fork has failed: %s", error->message);
   note_loss (AFORK_SPARE_FORKS (owner));
 }
 
-static void
-exited_cb (GObject *owner)
-{
-}
-
 static const AForkClientEvents client_events = {
-  .known = known_cb,
-  .ready = ready_cb,
   .failed = failed_cb,
-  .exited = exited_cb,
 };
 
-/* Making them. */
+/* Making the forks. */
 
 static void start_timer (AForkSpareForks *self,
                          guint            ms);
@@ -189,8 +166,6 @@ _afork_spare_forks_init (AForkSpareForks *self)
 {
   g_queue_init (&self->clients);
 }
-
-/* For the library. */
 
 AForkSpareForks *
 _afork_spare_forks_new (AForkClient *template)
