@@ -236,6 +236,7 @@ _afork_channel_reader_read (AForkChannelReader  *self,
 
   *n_bytes = (gsize) result;
   self->input_end += (gsize) result;
+  self->unparsed = result > 0;
   if (!check_control_messages (self, flags, error))
     return FALSE;
 
