@@ -7,6 +7,7 @@
  * as they need it, and each message is still handled once and in order. */
 
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "test-hostile-util.h"
@@ -566,6 +567,114 @@ test_error (void)
   close_rpc (rpc);
 }
 
+/* Many forks of one template. */
+
+enum { MAX_FORKS = 2000, FDS_PER_FORK = 4, OTHER_FDS = 200 };
+
+/* There are not more forks than descriptors for them. */
+static guint
+count_forks (void)
+{
+  struct rlimit limit;
+
+  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &limit));
+  limit.rlim_cur = MAX (limit.rlim_cur, MIN (limit.rlim_max, MAX_FORKS * FDS_PER_FORK + OTHER_FDS));
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
+  return is_instrumented () ? 100
+                            : (guint) MIN (MAX_FORKS, (limit.rlim_cur - OTHER_FDS) / FDS_PER_FORK);
+}
+
+typedef struct
+{
+  guint n_pending;
+  guint n_failed;
+} Ends;
+
+static void
+run_cb (GObject      *object,
+        GAsyncResult *result,
+        gpointer      data)
+{
+  Ends *ends = data;
+  g_autoptr(GSocketConnection) connection = NULL;
+
+  connection = afork_process_run_finish (AFORK_PROCESS (object), result, NULL);
+  if (connection == NULL)
+    ends->n_failed++;
+  else
+    g_object_set_data_full (object, "connection", g_steal_pointer (&connection), g_object_unref);
+  ends->n_pending--;
+}
+
+static void
+waited_cb (GObject      *object,
+           GAsyncResult *result,
+           gpointer      data)
+{
+  Ends *ends = data;
+
+  if (!afork_process_wait_finish (AFORK_PROCESS (object), result, NULL))
+    ends->n_failed++;
+  ends->n_pending--;
+}
+
+/* Forks TEMPLATE many times and runs the forks. */
+static GPtrArray *
+run_forks (AForkProcess *template,
+           Ends         *ends)
+{
+  GPtrArray *forks = g_ptr_array_new_with_free_func (g_object_unref);
+
+  ends->n_pending = count_forks ();
+  for (guint i = 0; i < ends->n_pending; i++)
+    {
+      AForkProcess *fork = afork_process_fork (template);
+
+      g_ptr_array_add (forks, fork);
+      afork_process_run_async (fork, "until_closed", NULL, run_cb, ends);
+    }
+  return forks;
+}
+
+static void
+await_ends (Ends *ends)
+{
+  Others others;
+
+  others_begin (&others);
+  while (ends->n_pending > 0)
+    g_main_context_iteration (NULL, TRUE);
+  others_end (&others);
+}
+
+static void
+wait_for_all (GPtrArray *forks,
+              Ends      *ends)
+{
+  ends->n_pending = forks->len;
+  for (guint i = 0; i < forks->len; i++)
+    afork_process_wait_async (forks->pdata[i], NULL, waited_cb, ends);
+}
+
+/* All forks are started in one iteration, and end in one. */
+static void
+test_forks (void)
+{
+  g_autoptr(AForkProcess) template = new_module_process ("lifecycle");
+  g_autoptr(GPtrArray) forks = NULL;
+  Ends ends = { 0 };
+
+  forks = run_forks (template, &ends);
+  await_ends (&ends);
+  g_assert_cmpuint (ends.n_failed, ==, 0);
+
+  wait_for_all (forks, &ends);
+  for (guint i = 0; i < forks->len; i++)
+    g_object_set_data (forks->pdata[i], "connection", NULL);
+  await_ends (&ends);
+  g_assert_cmpuint (ends.n_failed, ==, 0);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -585,6 +694,7 @@ main (int    argc,
   g_test_add_data_func ("/floods/types", test_types, run_with_census);
   g_test_add_data_func ("/floods/order", test_order, run_with_census);
   g_test_add_data_func ("/floods/error", test_error, run_with_census);
+  g_test_add_data_func ("/floods/forks", test_forks, run_with_census);
 
   return g_test_run ();
 }

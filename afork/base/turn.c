@@ -22,6 +22,8 @@ enum
   /* As many as one message that comes alone takes. */
   FIRST_STEPS = 3,
   LONG_STEPS = 100,
+  /* What prepare() has of AFORK_TURN_TIME. */
+  EARLY_TIME = 1000,
 };
 
 typedef struct
@@ -53,16 +55,16 @@ get_load (Thread *thread,
   return MAX (0, thread->load - (now - thread->load_time));
 }
 
-gboolean
-_afork_turn_begin (AForkTurn *self,
-                   GSource   *source)
+/* Begins a turn that leaves LEFT, in microseconds, of the iteration's time to others. */
+static gboolean
+begin (AForkTurn *self,
+       GSource   *source,
+       gint64     left)
 {
   Thread *thread = get_thread ();
   gint64 now = g_get_monotonic_time ();
   gint64 iteration;
 
-  if (source == NULL)
-    source = g_main_current_source ();
   /* It is the same for all sources that are dispatched in one iteration. */
   iteration = source != NULL ? g_source_get_time (source) : now;
   if (iteration != thread->iteration)
@@ -74,13 +76,27 @@ _afork_turn_begin (AForkTurn *self,
   thread->load = get_load (thread, now);
   thread->load_time = now;
   *self = (AForkTurn) {
-    .end = thread->end,
+    .end = thread->end - left,
     .looked = now,
     .n_steps = FIRST_STEPS,
     .n_next_steps = 1,
-    .is_over = now >= thread->end,
+    .is_over = now >= thread->end - left,
   };
   return !self->is_over;
+}
+
+gboolean
+_afork_turn_begin (AForkTurn *self,
+                   GSource   *source)
+{
+  return begin (self, source != NULL ? source : g_main_current_source (), 0);
+}
+
+gboolean
+_afork_turn_begin_early (AForkTurn *self,
+                         GSource   *source)
+{
+  return begin (self, source, AFORK_TURN_TIME - EARLY_TIME);
 }
 
 gboolean

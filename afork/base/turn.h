@@ -51,6 +51,11 @@ typedef struct
 gboolean _afork_turn_begin   (AForkTurn      *self,
                               GSource        *source);
 
+/* The same in SOURCE's prepare(), which gets a part of the iteration's time: the sources that are
+ * ready need the rest. If this is false, the source is to be dispatched. */
+gboolean _afork_turn_begin_early (AForkTurn   *self,
+                                  GSource     *source);
+
 /* Called before each step. False if the turn is over. A step is one message, or at most a
  * millisecond of other work. */
 gboolean _afork_turn_goes_on (AForkTurn      *self);

@@ -40,7 +40,7 @@ struct _AForkChannel
   AForkTurnState            turn_state;     /* of the source */
 
   GQueue                    write_buffers;  /* of AForkWriteBuffer, the next to be sent first */
-  GPtrArray                *send_first;     /* of AForkChannel, or NULL */
+  GQueue                    send_first;     /* of AForkChannel, the next to be served first */
   gboolean                  waits_for_room;
   gboolean                  finishing;
   gboolean                  finished;       /* and nothing was left to send */
@@ -65,24 +65,45 @@ typedef struct
 } ContextWatch;
 
 static gboolean send_queued        (AForkChannel *self,
+                                    AForkTurn    *turn,
                                     GError      **error);
-static void     flush              (AForkChannel *self);
+static gboolean flush              (AForkChannel *self,
+                                    AForkTurn    *turn);
 static gboolean receive            (AForkChannel *self,
                                     AForkTurn    *turn);
 static void     lose               (AForkChannel *self);
 static void     context_watch_free (gpointer      data);
 static void     run_in_child       (gpointer      data);
 
-/* The source. What is queued is sent when the context prepares to wait, which spares it a turn. It
- * is ready if that fails, and when a handler that was called for one frame iterates the context
- * while the next one is here already; without a wake-up of the context: what queues something is of
- * the context's own thread, which does not sleep meanwhile. */
+/* The source. What is queued is sent when the context prepares to wait, which saves an iteration.
+ * The source is ready if sending fails or there is no time left for it, and if a handler that was
+ * called for one frame iterates the context while the next frame is here already. The context need
+ * not be woken: its own thread queues the frames, and does not sleep meanwhile. */
 
 static gboolean
 has_to_flush (AForkChannel *self)
 {
   return !self->waits_for_room
     && (!g_queue_is_empty (&self->write_buffers) || (self->finishing && !self->finished));
+}
+
+/* Sends what there is time for. Whether the source is to be dispatched for the rest, or for an
+ * error. Only the dispatch changes the source's priority. */
+static gboolean
+send_early (AForkChannel *self,
+            GSource      *source)
+{
+  gboolean success;
+  AForkTurn turn;
+
+  if (!has_to_flush (self))
+    return FALSE;
+  if (!_afork_turn_begin_early (&turn, source))
+    return TRUE;
+
+  success = send_queued (self, &turn, NULL);
+  _afork_turn_end (&turn, &self->turn_state, NULL, TRUE);
+  return !success || has_to_flush (self);
 }
 
 static gboolean
@@ -94,7 +115,7 @@ source_prepare (GSource *source,
   *timeout = -1;
   if (_afork_atfork_is_lost (&self->atfork_hook))
     return TRUE;
-  return (has_to_flush (self) && !send_queued (self, NULL)) || self->reader.unparsed
+  return send_early (self, source) || self->reader.unparsed
     || _afork_turn_prepare (&self->turn_state, timeout);
 }
 
@@ -118,10 +139,10 @@ source_dispatch (GSource     *source,
     return G_SOURCE_CONTINUE;
 
   if ((condition & G_IO_OUT) != 0 || has_to_flush (self))
-    flush (self);
+    caught_up = flush (self, &turn);
   if (((condition & (G_IO_IN | G_IO_HUP | G_IO_ERR)) != 0 || self->reader.unparsed)
       && self->source == source)
-    caught_up = receive (self, &turn);
+    caught_up = receive (self, &turn) && caught_up;
 
   _afork_turn_end (&turn, &self->turn_state, self->source == source ? source : NULL, caught_up);
   return G_SOURCE_CONTINUE;
@@ -206,10 +227,11 @@ take_buffers (AForkChannel *self,
     g_queue_push_tail (taken, write_buffer);
 }
 
-/* Sends until the socket is full or SENT_PER_TURN is reached, and moves what has been sent to
- * SENT. */
+/* Sends until the socket is full, SENT_PER_TURN is reached, or TURN, if that is not NULL, is over.
+ * Moves to SENT what has been sent. */
 static gboolean
 send_buffers (AForkChannel  *self,
+              AForkTurn     *turn,
               GQueue        *sent,
               GError       **error)
 {
@@ -217,6 +239,7 @@ send_buffers (AForkChannel  *self,
   AForkWriteBuffer *write_buffer;
 
   while (n_bytes < SENT_PER_TURN
+         && (turn == NULL || _afork_turn_goes_on (turn))
          && (write_buffer = g_queue_peek_head (&self->write_buffers)) != NULL)
     {
       gsize n_sent;
@@ -234,24 +257,34 @@ send_buffers (AForkChannel  *self,
   return TRUE;
 }
 
-static void
-send_others (AForkChannel *self)
+/* Sends what other channels are to send before this one. False if the turn was over before. */
+static gboolean
+send_others (AForkChannel *self,
+             AForkTurn    *turn)
 {
-  g_autoptr(GPtrArray) others = g_steal_pointer (&self->send_first);
+  while (!g_queue_is_empty (&self->send_first))
+    {
+      g_autoptr(AForkChannel) other = NULL;
 
-  for (guint i = 0; others != NULL && i < others->len; i++)
-    send_queued (g_ptr_array_index (others, i), NULL);
+      if (turn != NULL && !_afork_turn_goes_on (turn))
+        return FALSE;
+      other = g_queue_pop_head (&self->send_first);
+      send_queued (other, turn, NULL);
+    }
+
+  return TRUE;
 }
 
 /* Moves to DONE what need not be kept any longer. */
 static gboolean
 send_own (AForkChannel  *self,
+          AForkTurn     *turn,
           GQueue        *done,
           GError       **error)
 {
   g_autoptr(GError) cause = NULL;
 
-  if (!send_buffers (self, done, &cause))
+  if (!send_buffers (self, turn, done, &cause))
     {
       if (!g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED))
         {
@@ -274,34 +307,38 @@ send_own (AForkChannel  *self,
   return TRUE;
 }
 
-/* Sends what can be sent now, and calls no handler. What fails here fails again in flush(), which
- * closes the channel. */
+/* Sends what can be sent in TURN, or now if that is NULL, and calls no handler. What fails here
+ * fails again in flush(), which closes the channel. */
 static gboolean
 send_queued (AForkChannel  *self,
+             AForkTurn     *turn,
              GError       **error)
 {
   g_autoptr(AForkChannel) kept G_GNUC_UNUSED = _afork_channel_ref (self);
   GQueue done = G_QUEUE_INIT;
-  gboolean success;
+  gboolean success = TRUE;
 
-  send_others (self);
-  success = self->socket == NULL || send_own (self, &done, error);
+  if (send_others (self, turn) && self->socket != NULL)
+    success = send_own (self, turn, &done, error);
   free_buffers (&done);
   return success;
 }
 
-static void
-flush (AForkChannel *self)
+/* False if there was no time to send all that can be sent. */
+static gboolean
+flush (AForkChannel *self,
+       AForkTurn    *turn)
 {
   g_autoptr(GError) cause = NULL;
   g_autoptr(GError) failure = NULL;
 
-  if (send_queued (self, &cause))
-    return;
+  if (send_queued (self, turn, &cause))
+    return g_queue_is_empty (&self->write_buffers) || _afork_turn_goes_on (turn);
 
   failure = g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN, _("Commands could not be sent: %s"),
                          cause->message);
   _afork_channel_close (self, failure);
+  return TRUE;
 }
 
 gboolean
@@ -365,16 +402,14 @@ _afork_channel_send_first (AForkChannel *self,
   if (!_afork_channel_is_open (self))
     return;
 
-  if (self->send_first == NULL)
-    self->send_first = g_ptr_array_new_with_free_func ((GDestroyNotify) _afork_channel_unref);
-  g_ptr_array_add (self->send_first, _afork_channel_ref (other));
+  g_queue_push_tail (&self->send_first, _afork_channel_ref (other));
 }
 
 void
 _afork_channel_push (AForkChannel *self)
 {
   if (has_to_flush (self))
-    send_queued (self, NULL);
+    send_queued (self, NULL, NULL);
 }
 
 gboolean
@@ -615,6 +650,7 @@ _afork_channel_new (int                        fd,
   self->asks_sender = TRUE;
   _afork_channel_reader_init (&self->reader);
   g_queue_init (&self->write_buffers);
+  g_queue_init (&self->send_first);
   attach (self, context);
   return self;
 }
@@ -646,7 +682,7 @@ shut (AForkChannel *self)
   GQueue dropped = G_QUEUE_INIT;
 
   detach (self);
-  g_clear_pointer (&self->send_first, g_ptr_array_unref);
+  g_queue_clear_full (&self->send_first, (GDestroyNotify) _afork_channel_unref);
   _afork_channel_reader_drop_fds (&self->reader);
   take_buffers (self, &dropped);
   free_buffers (&dropped);
