@@ -506,7 +506,7 @@ is_whole_frames (const guint8 *bytes,
 static void
 test_frame_examples (void)
 {
-  g_autofree char *folder = g_test_build_filename (G_TEST_DIST, "fuzz", "corpus", "frame", NULL);
+  g_autofree char *folder = g_test_build_filename (G_TEST_BUILT, "fuzz", "corpus", "frame", NULL);
   g_autoptr(GError) error = NULL;
   g_autoptr(GDir) dir = g_dir_open (folder, 0, &error);
   const char *name;

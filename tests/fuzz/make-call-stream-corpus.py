@@ -2,15 +2,16 @@
 # Copyright 2026 The AFork authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-"""Writes to corpus/call-stream what a worker may send to its caller, and some of what it may not.
+"""Writes to corpus/call-stream.tar what a worker may send to its caller, and some of what it may not.
 
 Run it when a frame changes. What it knows of the format it has from the comments in
 afork/wire/afork-call-frame.h, not from the code that they describe: frames are in the scripts as
 bytes. What libFuzzer has found beside, which goes by the names that it gave it, stays.
 """
 
-import pathlib
 import struct
+
+import corpora
 
 CALL, FDS, BLOB = 2, 128, 129
 STARTED, BEGUN, PROGRESS, EVENT, RESULT, FAILED = range(64, 70)
@@ -78,7 +79,4 @@ files = {
     "cut": value(RESULT, "u", b"\1\0\0\0", 1)[:-5],
 }
 
-folder = pathlib.Path(__file__).parent / "corpus" / "call-stream"
-folder.mkdir(parents=True, exist_ok=True)
-for name, content in files.items():
-    (folder / name).write_bytes(script(content))
+corpora.add("call-stream", {name: script(content) for name, content in files.items()})

@@ -2,14 +2,15 @@
 # Copyright 2026 The AFork authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-"""Writes corpus/frame: a file for each kind of frame, and some that are wrong in one way each.
+"""Writes corpus/frame.tar: an example for each kind of frame, and some that are wrong in one way each.
 
 Run it when a frame changes. What it knows of the format it has from the comments in
 afork/wire/afork-frame.h, not from the code that they describe.
 """
 
-import pathlib
 import struct
+
+import corpora
 
 MORE = 1
 
@@ -34,7 +35,9 @@ def frame(kind, payload=b"", flags=0, n_fds=0, size=None):
 MODULE_PATH, TITLE, SETENV, UNSETENV, CHDIR, MAP_FD = range(1, 7)
 REQUIRE, EVAL, CALL, ITEM_BYTES, ITEM_FDS, FORK, RUN, EXPECT = range(7, 15)
 EXEC, DEATH_PIPE, DETACH, IDENTIFY, RUN_FUNC, LIBRARY = range(15, 21)
+SIGNAL, DISOWN, LEAVE = range(21, 24)
 HELLO, FORKED, READY, ERROR, FORK_FAILED, EXITED = range(64, 70)
+SIGNALED, NO_PIDFD = range(70, 72)
 
 valid = {
     "module-path": frame(MODULE_PATH, strings(b"/usr/lib/a", b"", b"b")),
@@ -62,6 +65,9 @@ valid = {
     "run-func": frame(RUN_FUNC, string(b"0123456789abcdef") + u32(0x1234) + u32(0)
                       + string(b"program+0x1234")),
     "library": frame(LIBRARY, string(b"/usr/lib/libafork-1.so.0")),
+    "signal": frame(SIGNAL, u32(7) + u32(9)),
+    "disown": frame(DISOWN, u32(7)),
+    "leave": frame(LEAVE),
     "hello": frame(HELLO, string(b"AFork") + u32(1)),
     "forked": frame(FORKED, n_fds=1),
     "ready": frame(READY, n_fds=1),
@@ -69,6 +75,8 @@ valid = {
     "error": frame(ERROR, u32(2) + string(b"no.so: cannot open shared object file")),
     "fork-failed": frame(FORK_FAILED, u32(3) + u32(5) + string(b"it has 2 threads")),
     "exited": frame(EXITED, u32(3) + struct.pack("<IIQQQ", 4711, 9, 1500, 2500, 2048)),
+    "signaled": frame(SIGNALED, u32(7) + u32(3)),
+    "no-pidfd": frame(NO_PIDFD),
     "session": frame(MODULE_PATH, strings(b"/m")) + frame(REQUIRE, string(b"echo"))
     + frame(ITEM_BYTES, b"x") + frame(ITEM_FDS, n_fds=2) + frame(FORK, u32(0), n_fds=1)
     + frame(RUN, string(b"echo") + string(b"")),
@@ -100,11 +108,7 @@ invalid = {
     "exit-report-short": frame(EXITED, u32(3) + b"\0" * 31),
 }
 
-folder = pathlib.Path(__file__).parent / "corpus" / "frame"
-folder.mkdir(parents=True, exist_ok=True)
-for path in folder.iterdir():
-    path.unlink()
-for name, content in valid.items():
-    (folder / name).write_bytes(content)
-for name, content in invalid.items():
-    (folder / ("invalid-" + name)).write_bytes(content)
+corpora.pack("frame", {
+    **valid,
+    **{"invalid-" + name: content for name, content in invalid.items()},
+})

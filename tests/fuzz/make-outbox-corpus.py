@@ -2,11 +2,12 @@
 # Copyright 2026 The AFork authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-"""Writes the examples that fuzz-outbox starts from, into corpus/outbox: what afork-call-frame.h and
+"""Writes the examples that fuzz-outbox starts from, into corpus/outbox.tar: what afork-call-frame.h and
 afork-call-outbox.h say, put into bytes once more and independently of the code."""
 
-import pathlib
 import struct
+
+import corpora
 
 STARTED, BEGUN, PROGRESS, EVENT, RESULT, FAILED = range(64, 70)
 FDS, BLOB, SEGMENT, SEGMENT_END, RELEASE = range(128, 133)
@@ -67,9 +68,4 @@ examples = {
     "type": left(started, 16, value(RESULT, 1, b"(u", b"1234")),
 }
 
-folder = pathlib.Path(__file__).parent / "corpus" / "outbox"
-folder.mkdir(parents=True, exist_ok=True)
-for path in folder.iterdir():
-    path.unlink()
-for name, content in examples.items():
-    (folder / name).write_bytes(content)
+corpora.pack("outbox", examples)

@@ -2,7 +2,7 @@
 # Copyright 2026 The AFork authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-"""Writes corpus/picture-end and corpus/png-text: small pictures, whole, cut short, and wrong in one
+"""Writes corpus/picture-end.tar and corpus/png-text.tar: small pictures, whole, cut short, and wrong in one
 way each.
 """
 
@@ -14,6 +14,7 @@ tests = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(tests / "thumbnailer"))
 sys.dont_write_bytecode = True
 
+import corpora
 from pictures import (PNG_SIGNATURE, gif_of_two_frames, jpeg, jpeg_segment, png, png_chunk,
                       png_header)
 
@@ -77,10 +78,5 @@ png_text = {
     "invalid-empty": b"",
 }
 
-for corpus, files in ("picture-end", picture_end), ("png-text", png_text):
-    folder = tests / "fuzz" / "corpus" / corpus
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in folder.iterdir():
-        path.unlink()
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
+corpora.pack("picture-end", picture_end)
+corpora.pack("png-text", png_text)
