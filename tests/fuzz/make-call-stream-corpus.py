@@ -2,7 +2,8 @@
 # Copyright 2026 The AFork authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-"""Writes to corpus/call-stream.tar what a worker may send to its caller, and some of what it may not.
+"""Writes to corpus/call-stream.tar what a worker may send to its caller, and some of what it may
+not.
 
 Run it when a frame changes. What it knows of the format it has from the comments in
 afork/wire/afork-call-frame.h, not from the code that they describe: frames are in the scripts as

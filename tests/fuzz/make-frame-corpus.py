@@ -2,7 +2,8 @@
 # Copyright 2026 The AFork authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-"""Writes corpus/frame.tar: an example for each kind of frame, and some that are wrong in one way each.
+"""Writes corpus/frame.tar: an example for each kind of frame, and some that are wrong in one way
+each.
 
 Run it when a frame changes. What it knows of the format it has from the comments in
 afork/wire/afork-frame.h, not from the code that they describe.

@@ -2,8 +2,9 @@
 # Copyright 2026 The AFork authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-"""Writes the examples that fuzz-outbox starts from, into corpus/outbox.tar: what afork-call-frame.h and
-afork-call-outbox.h say, put into bytes once more and independently of the code."""
+"""Writes the examples that fuzz-outbox starts from, into corpus/outbox.tar: what
+afork-call-frame.h and afork-call-outbox.h say, put into bytes once more and independently of the
+code."""
 
 import struct
 

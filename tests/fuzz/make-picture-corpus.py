@@ -2,8 +2,8 @@
 # Copyright 2026 The AFork authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-"""Writes corpus/picture-end.tar and corpus/png-text.tar: small pictures, whole, cut short, and wrong in one
-way each.
+"""Writes corpus/picture-end.tar and corpus/png-text.tar: small pictures, whole, cut short, and
+wrong in one way each.
 """
 
 import pathlib
