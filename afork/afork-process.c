@@ -568,7 +568,7 @@ _afork_process_mark_run (AForkProcess  *self,
   if (self->function != NULL)
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED,
-                   _("The process already runs “%s”"), self->function);
+                   _("The process has already been started with “%s”"), self->function);
       return FALSE;
     }
   if (self->run_started)

@@ -309,7 +309,7 @@ static const Case cases[] = {
   { "call/garbage", call_garbage, "echo", AFORK_ERROR_PROTOCOL, "protocol", -1 },
 
   { "eval/without-plugin", eval_without_plugin, "f", AFORK_ERROR_NOT_SUPPORTED,
-    "libtcc: /afork/no-such-plugin.so: cannot open shared object file", EXIT_NOT_SUPPORTED },
+    "libtcc is installed: /afork/no-such-plugin.so: cannot open shared object file", EXIT_NOT_SUPPORTED },
   { "chdir", chdir_missing, "f", AFORK_ERROR_FAILED,
     "“/afork/no-such-folder”: No such file or directory", EXIT_FAILED },
   { "setenv/too-long", setenv_too_long, "f", AFORK_ERROR_FAILED, "SETENV is longer than", -1 },
@@ -338,7 +338,7 @@ expect (const Case   *self,
   afork_process_wait_async (process, NULL, outcome_wait_cb, &waited);
   outcome_await (&waited);
   outcome_clear (&waited);
-  expect_run_error (process, "again", AFORK_ERROR, AFORK_ERROR_CLOSED, "told already");
+  expect_run_error (process, "again", AFORK_ERROR, AFORK_ERROR_CLOSED, "already been started");
 }
 
 static void

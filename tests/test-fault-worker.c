@@ -165,7 +165,8 @@ test_signal_after_end (Census        *census,
       iterate ();
       assert_exit_status (process, 0);
       g_assert_true (wait_process (process, NULL));
-      expect_run_error (process, "run_return", AFORK_ERROR, AFORK_ERROR_CLOSED, "told already");
+      expect_run_error (process, "run_return", AFORK_ERROR, AFORK_ERROR_CLOSED,
+                        "already been started");
     }
 }
 
