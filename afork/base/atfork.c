@@ -25,8 +25,8 @@ static GQueue hooks = G_QUEUE_INIT;
 static guint generation;        /* atomic */
 static int is_own_fork;         /* atomic: the library forks the program just now */
 
-/* Which numbers are descriptors of ours: a bit for each, in blocks that are made when they are
- * first needed and never freed, so that they can be looked at wherever the program is forked. */
+/* The descriptors of the library: a bit for each number, in blocks that are allocated when they are
+ * first needed and never freed, so that a fork can read them at any time. */
 
 enum
 {
@@ -90,7 +90,7 @@ list_gone_cb (gpointer  data,
     _afork_fd_disown (g_array_index (fds, int, i));
 }
 
-/* What is told to it comes before the list closes them. */
+/* The list calls its weak notifications before it closes the descriptors. */
 GUnixFDList *
 _afork_fd_list_new (const int *fds,
                     guint      n_fds)
@@ -105,7 +105,7 @@ _afork_fd_list_new (const int *fds,
   return list;
 }
 
-/* The eventfds of our own main contexts. GLib writes to them. */
+/* The eventfds of the library's main contexts. GLib writes to them. */
 typedef struct _Wakeup Wakeup;
 
 struct _Wakeup
@@ -153,8 +153,8 @@ _afork_fd_disown_wakeup (GMainContext *context)
   _afork_mutex_unlock (&wakeups_mutex);
 }
 
-/* Descriptors that the program has of us. Another one may have got the number since, so what counts
- * is which file it is. */
+/* Descriptors that were given to the program. The number may have been reused since, so the file is
+ * compared. */
 typedef struct _Lent Lent;
 
 struct _Lent
@@ -213,10 +213,10 @@ _afork_atfork_lend (GSocket *socket)
   g_object_weak_ref (G_OBJECT (socket), lent_gone_cb, taken);
 }
 
-/* The fork. From here to forked_cb(), only async-signal-safe functions are called: the program had
- * perhaps other threads, which may have held any lock. */
+/* The fork. The functions from here to forked_cb() are async-signal-safe, because other threads of
+ * the program may have held any lock. */
 
-/* A descriptor at which everything has ended; -1 if there is none to be had. */
+/* A descriptor whose other end is closed; -1 if there is none left. */
 static int
 open_dead_end (void)
 {
@@ -229,8 +229,8 @@ open_dead_end (void)
   return fds[0];
 }
 
-/* Ours is not ours any more, and its number stays taken, so that nothing of the program's gets it
- * as long as an object still has it. */
+/* Replaces a descriptor of the library. The number stays in use, so the program cannot get it while
+ * an object of the library still has it. */
 static void
 bury (int  fd,
       int *dead_end)
@@ -238,7 +238,7 @@ bury (int  fd,
   if (*dead_end < 0)
     {
       *dead_end = open_dead_end ();
-      /* Where descriptors are used up, one of ours makes room. */
+      /* If no descriptor is left, closing this one frees one. */
       if (*dead_end < 0)
         {
           close (fd);
@@ -266,14 +266,14 @@ is_lent (const Lent *each)
     && status.st_dev == each->device && status.st_ino == each->inode;
 }
 
-/* A write to a dead end would be a signal. One that is shared would wake the parent's threads, or
- * keep them from waking. */
+/* Writing to a dead end would raise a signal. A shared eventfd would wake the threads of the
+ * parent, or take their wake-ups. */
 static void
 renew_wakeup (int fd)
 {
   int renewed = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
 
-  /* Where descriptors are used up, it makes room itself. */
+  /* If no descriptor is left, closing it frees one. */
   if (renewed < 0)
     {
       close (fd);
@@ -325,9 +325,8 @@ forked_cb (void)
   errno = saved_errno;
 }
 
-/* Not before the program makes a first process: no other is to pay for it. Two threads that come
- * here at once may both do it, which does no harm; and in a fork that is made meanwhile, nobody
- * waits for a thread that is not there. */
+/* Called for the first process, so programs that make none have no handler. Two threads may both
+ * register it at once, which does no harm. A lock here could be held for ever in a fork. */
 static void
 handle_forks (void)
 {
@@ -352,7 +351,7 @@ _afork_atfork_end_fork (void)
   is_own_fork = FALSE;
 }
 
-/* What is kept. */
+/* Hooks. */
 
 static void
 lock (void)
@@ -424,7 +423,7 @@ _afork_atfork_run_in_child (void)
 {
   GList *link;
 
-  /* The one thread there is was not in here when it forked, so the mutex is free. */
+  /* The only thread was not in here when it forked, so the mutex is free. */
   while ((link = g_queue_pop_head_link (&hooks)) != NULL)
     {
       AForkAtforkHook *self = (AForkAtforkHook *) link;
@@ -432,7 +431,7 @@ _afork_atfork_run_in_child (void)
       self->run_in_child (g_steal_pointer (&link->data));
     }
 
-  /* What is left is what the template was given. */
+  /* The descriptors that are left belong to the template. */
   for (gsize i = 0; i < N_BLOCKS; i++)
     if (blocks[i] != NULL)
       memset (blocks[i], 0, BLOCK_WORDS * sizeof *blocks[i]);
@@ -466,7 +465,7 @@ _afork_mutex_lock_intact (AForkMutex *self)
       g_mutex_lock (&self->mutex);
       return TRUE;
     }
-  /* No thread of this generation can have it yet. */
+  /* No thread of this generation can have the mutex yet. */
   if (g_mutex_trylock (&self->mutex))
     return TRUE;
 

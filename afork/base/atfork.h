@@ -10,14 +10,14 @@
 
 G_BEGIN_DECLS
 
-/* What the library has open in this process for the program's sake: descriptors, and sources in
- * its main contexts. A fork of the program has copies of them all. They mean nothing there, and
- * would keep sockets from ending that end here.
+/* The library has descriptors open in this process, and sources in its main contexts. A fork of the
+ * program has copies of them. They are of no use there, and would keep sockets open that are closed
+ * here.
  *
- * A template that the library forks off the program gives all of them up at once. Where the program
- * calls fork() itself, it may have more threads than the one that goes on in the child, so nothing
- * can be cleaned up there: a handler of pthread_atfork() puts a dead descriptor in the place of
- * each of ours, and counts one more generation. What belongs to another generation is lost. */
+ * A template that the library forks off the program runs a hook for each of them at once. If the
+ * program calls fork() itself, it may have had other threads, so the child cannot clean up. A
+ * handler of pthread_atfork() replaces each descriptor of the library by a dead one, and counts one
+ * more generation. What belongs to another generation is lost. */
 typedef struct
 {
   GList    link;                /* its data is the owner, or NULL while it is not kept */
@@ -25,27 +25,29 @@ typedef struct
   guint    generation;
 } AForkAtforkHook;
 
-/* Keeps SELF, a part of OWNER, until _afork_atfork_remove_hook(). RUN_IN_CHILD gives up the copy in
- * a fork: it closes descriptors and destroys sources, and sends nothing and calls nobody. It may
- * end other hooks. To be called in any thread, as is the other. */
+/* Adds SELF, a part of OWNER. RUN_IN_CHILD closes the descriptors and destroys the sources of the
+ * copy in a fork. It sends nothing, calls no callback of the program, and may remove other hooks.
+ * Both functions may be called in any thread. */
 void     _afork_atfork_add_hook       (AForkAtforkHook       *self,
                                        void                 (*run_in_child) (gpointer owner),
                                        gpointer               owner);
 void     _afork_atfork_remove_hook    (AForkAtforkHook       *self);
 
-/* Whether it is of the program that this one was forked from, by fork(). */
+/* Whether the hook belongs to the program that this one was forked from by fork(). */
 gboolean _afork_atfork_is_lost        (const AForkAtforkHook *self);
-/* Which is another one after each such fork. */
+/* A number that changes with each such fork. */
 guint    _afork_atfork_get_generation (void);
-/* What is told to whoever uses something that is lost. */
+/* The error for a use of something that is lost. */
 GError  *_afork_atfork_new_error      (void);
 
-/* The library forks the program itself, which has one thread, and does the rest in the child. */
+/* Called around a fork that the library makes itself: the program has one thread, and the child
+ * runs the hooks. */
 void     _afork_atfork_begin_fork     (void);
 void     _afork_atfork_end_fork       (void);
 
-/* SOCKET goes to the program, which may close its descriptor at any time. Until then it leads to a
- * process of the library's, so it is put an end to as well in a fork of the program. */
+/* SOCKET is given to the program, which may close its descriptor at any time. Until then the other
+ * end belongs to a process of the library, so a fork of the program gets a dead descriptor for it,
+ * too. */
 void     _afork_atfork_lend           (GSocket               *socket);
 
 /* A fork of the program must not keep FD open: it belongs to the library from the first call to the
@@ -63,15 +65,15 @@ void         _afork_fd_disown_wakeup (GMainContext *context);
 GUnixFDList *_afork_fd_list_new      (const int    *fds,
                                       guint         n_fds);
 
-/* Whether anything is kept. */
+/* Whether there are any hooks. */
 gboolean _afork_atfork_has_hooks      (void);
 
-/* In a fork of the program, which has one thread: gives up all of them. */
+/* Runs and removes all hooks, in a fork of the program, which has one thread. */
 void     _afork_atfork_run_in_child   (void);
 
-/* A mutex that is free in a fork of the program, though another thread had it when that was made.
- * There, locking it tells the first time that what it protects is another generation's, and perhaps
- * half done. To be initialized by zeros. */
+/* A mutex that is free in a fork of the program, even if another thread had it at the fork. There,
+ * the first lock returns false: what the mutex protects belongs to another generation, and may be
+ * inconsistent. Initialize it with zeros. */
 typedef struct
 {
   GMutex mutex;
@@ -79,8 +81,8 @@ typedef struct
 } AForkMutex;
 
 gboolean _afork_mutex_lock        (AForkMutex *self);
-/* The same, where what is protected may be of any generation: this is false, once, only if another
- * thread had the mutex at the fork, so that it is perhaps half done. */
+/* The same for data that may belong to any generation. Returns false, once, only if another thread
+ * had the mutex at the fork, so that the data may be inconsistent. */
 gboolean _afork_mutex_lock_intact (AForkMutex *self);
 void     _afork_mutex_unlock      (AForkMutex *self);
 

@@ -9,10 +9,11 @@
 
 G_BEGIN_DECLS
 
-/* As g_main_context_new(), which ends the program if there is no descriptor left. This one fails
- * with a GIOError, also if other threads take descriptors meanwhile. */
+/* Like g_main_context_new(), but if there is no descriptor left, it fails with a GIOError and does
+ * not end the program, even if other threads open descriptors meanwhile. */
 GMainContext *_afork_main_context_new   (GError       **error);
-/* Drops the reference. Whoever still has one has it for himself. */
+/* Drops the reference. The context may still have other owners, but no longer belongs to the
+ * library. */
 void          _afork_main_context_unref (GMainContext  *context);
 
 /* The context of the innermost blocking call of this thread, or NULL. The first function makes it
