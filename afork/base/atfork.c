@@ -404,7 +404,8 @@ GError *
 _afork_atfork_new_error (void)
 {
   return g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
-                      _("The process is one of the program that this one was forked from"));
+                      _("This program is a fork() of the one that started the process, and "
+                        "cannot use it"));
 }
 
 gboolean

@@ -135,9 +135,7 @@ run_in_child (gpointer data)
   _afork_client_drop_notifications (self);
   g_clear_object (&self->program_socket);
   if (self->failure == NULL)
-    self->failure = g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
-                                 _("The process is one of the program that this one was forked "
-                                   "from"));
+    self->failure = _afork_atfork_new_error ();
   if (self->channel != NULL)
     _afork_client_drop_channel (self);
   if (self->exec_status != NULL)

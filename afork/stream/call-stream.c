@@ -879,8 +879,8 @@ check_waiting_fds (AForkCallStream  *self,
     return TRUE;
 
   g_set_error (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES,
-               _("%u descriptors came ahead of their value, and few are left: %s"), n_waiting,
-               g_strerror (EMFILE));
+               _("%u descriptors came before their value, and the program can open only few more: "
+                 "%s"), n_waiting, g_strerror (EMFILE));
   return FALSE;
 }
 
