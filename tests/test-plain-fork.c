@@ -135,7 +135,7 @@ static void
 expect_lost (GError **error)
 {
   g_assert_error (*error, AFORK_ERROR, AFORK_ERROR_CLOSED);
-  g_assert_true (g_pattern_match_simple ("*forked from*", (*error)->message));
+  g_assert_true (g_pattern_match_simple ("*fork()*", (*error)->message));
   g_clear_error (error);
 }
 
