@@ -469,11 +469,6 @@ glib_fails_apart (gconstpointer data)
 static void
 test_few_fds_glib_fails (void)
 {
-  if (is_instrumented ())
-    {
-      g_test_skip ("GLib's memory is lost where it fails, which the leak sanitizer reports");
-      return;
-    }
   run_apart (glib_fails_apart, NULL);
 }
 
@@ -503,6 +498,11 @@ main (int    argc,
   g_test_add_data_func ("/few-fds/new", test_few_fds_new, run_with_census);
   g_test_add_data_func ("/few-fds/first", test_few_fds_first, run_with_census);
   g_test_add_data_func ("/few-fds/taken", test_few_fds_taken, run_with_census);
+
+  /* Memory is lost by design where GLib fails, and in processes that end at once. The leak
+   * sanitizer reports that. */
+  if (is_instrumented ())
+    return g_test_run ();
 
   add_refused ();
   g_test_add_data_func ("/few-fds/used-up/processes", GINT_TO_POINTER (EAGAIN),
