@@ -82,7 +82,8 @@ _afork_source_set_callback (GSource       **source,
  *
  * 1. GLib takes the context from all sources, at once. What is attached from then on is lost.
  * 2. GLib destroys the sources, one after the other. The context is still in memory until all of
- *    them are destroyed, ours too, so whoever has the mutex and finds `context` set can use it.
+ *    them are destroyed, ours too, so a thread that has the mutex and finds `context` set can use
+ *    it.
  * 3. GLib drops the sources. By then, each part of our objects has noticed that its own source is
  *    destroyed, so what is left can be done by any thread.
  *

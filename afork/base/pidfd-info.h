@@ -30,7 +30,7 @@ int      _afork_pidfd_get_pid             (int  pidfd);
 gboolean _afork_pidfd_get_status          (int  pidfd,
                                            int *wait_status);
 
-/* The same of one that nobody has reaped yet. Whoever has to may never do it, such as a program
+/* The same of one that has not been reaped yet. Its parent may never reap it, such as a program
  * that is the init of a container without knowing it. False if it is not known. */
 gboolean _afork_pidfd_get_unreaped_status (int  pidfd,
                                            int *wait_status);
