@@ -46,7 +46,7 @@ tear_down (Fixture       *fixture,
 {
   if (fixture->context != NULL)
     {
-      g_assert_false (g_main_context_pending (fixture->context));
+      g_assert_cmpuint (count_sources (fixture->context), ==, 0);
       g_main_context_unref (fixture->context);
     }
   g_assert_finalize_object (fixture->cancellable);
