@@ -77,9 +77,9 @@ begin (AForkTurn *self,
   thread->load_time = now;
   *self = (AForkTurn) {
     .end = thread->end - left,
-    .looked = now,
-    .n_steps = FIRST_STEPS,
-    .n_next_steps = 1,
+    .clock_time = now,
+    .n_steps_left = FIRST_STEPS,
+    .n_steps_next = 1,
     .is_over = now >= thread->end - left,
   };
   return !self->is_over;
@@ -106,25 +106,25 @@ _afork_turn_goes_on (AForkTurn *self)
 
   if (self->is_over)
     return FALSE;
-  if (self->n_steps > 0)
+  if (self->n_steps_left > 0)
     {
-      self->n_steps--;
+      self->n_steps_left--;
       return TRUE;
     }
 
   now = g_get_monotonic_time ();
-  self->n_next_steps = now - self->looked > LONG_STEPS ? 1
-                                                        : MIN (self->n_next_steps * 2, MAX_STEPS);
-  self->n_steps = self->n_next_steps - 1;
-  self->looked = now;
+  self->n_steps_next = now - self->clock_time > LONG_STEPS ? 1
+    : MIN (self->n_steps_next * 2, MAX_STEPS);
+  self->n_steps_left = self->n_steps_next - 1;
+  self->clock_time = now;
   self->is_over = now >= self->end;
   return !self->is_over;
 }
 
 void
-_afork_turn_look (AForkTurn *self)
+_afork_turn_check_clock (AForkTurn *self)
 {
-  self->n_steps = 0;
+  self->n_steps_left = 0;
 }
 
 static gboolean

@@ -35,13 +35,13 @@ typedef struct
   gint64   promotion;           /* when it has its own priority back, in microseconds */
 } AForkTurnState;
 
-/* One turn, on the stack. */
+/* One turn, on the stack. Times are in microseconds. */
 typedef struct
 {
-  gint64   end;                 /* in microseconds, as the others */
-  gint64   looked;              /* when the time was last asked for */
-  guint    n_steps;             /* until that happens again */
-  guint    n_next_steps;
+  gint64   end;
+  gint64   clock_time;          /* when the clock was last read */
+  guint    n_steps_left;        /* until the clock is read again */
+  guint    n_steps_next;        /* between that reading and the one after it */        /* between that reading and the next */
   gboolean is_over;
 } AForkTurn;
 
@@ -60,8 +60,8 @@ gboolean _afork_turn_begin_early (AForkTurn   *self,
  * millisecond of other work. */
 gboolean _afork_turn_goes_on (AForkTurn      *self);
 
-/* The last step may have taken long: the next _afork_turn_goes_on() asks for the time. */
-void     _afork_turn_look    (AForkTurn      *self);
+/* Makes the next _afork_turn_goes_on() read the clock, because the last step may have been long. */
+void     _afork_turn_check_clock (AForkTurn      *self);
 
 /* Ends a turn that was begun. SOURCE is NULL if it has been destroyed meanwhile. CAUGHT_UP: nothing
  * is left that could be done at once. */

@@ -564,7 +564,7 @@ deliver_read (AForkWorkerLink  *self,
       self->undelivered = status == AFORK_CALL_STREAM_OK || status == AFORK_CALL_STREAM_BUSY;
       /* Large values and blobs may have taken long. */
       if (status == AFORK_CALL_STREAM_BUSY || message.blobs != NULL)
-        _afork_turn_look (turn);
+        _afork_turn_check_clock (turn);
       if (status == AFORK_CALL_STREAM_OK && !deliver (self, &message, error))
         status = AFORK_CALL_STREAM_FAILED;
     }
