@@ -50,7 +50,7 @@ static const Sample samples[] = {
   { "ITEM_FDS", { .kind = AFORK_FRAME_ITEM_FDS, .n_fds = AFORK_FRAME_MAX_FDS }, NULL },
   { "FORK", { .kind = AFORK_FRAME_FORK, .number = { G_MAXUINT32 }, .n_fds = 1 }, NULL },
   { "RUN", { .kind = AFORK_FRAME_RUN, .string = { "echo:echo", "afork: echo" } }, NULL },
-  { "EXPECT", { .kind = AFORK_FRAME_EXPECT, .string = { "echo" } }, NULL },
+  { "LOOK_UP", { .kind = AFORK_FRAME_LOOK_UP, .string = { "echo" } }, NULL },
   { "EXEC", { .kind = AFORK_FRAME_EXEC, .n_fds = 1 }, some_strings },
   { "DEATH_PIPE", { .kind = AFORK_FRAME_DEATH_PIPE, .n_fds = 1 }, NULL },
   { "DETACH", { .kind = AFORK_FRAME_DETACH }, NULL },

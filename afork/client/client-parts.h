@@ -89,8 +89,8 @@ struct _AForkClient
   GSocket                 *program_socket; /* for the owner if executing succeeds, or NULL */
 
   guint32                  last_number;    /* that a fork was given */
-  char                    *expected;       /* the function that a fork was last asked to run, or
-                                            * NULL */
+  char                    *looked_up;      /* the function that the process was last told to look
+                                            * up for its forks, or NULL */
   GHashTable              *fork_watches;   /* number → AForkPidWatch of forks it reports; or NULL */
   GHashTable              *pending_forks;  /* number → AForkClient that is not confirmed; or NULL */
   GQueue                   requests;       /* of Request: those that have no reply yet */

@@ -334,7 +334,7 @@ _afork_client_unref (AForkClient *self)
   _afork_context_unref (self->home);
   g_free (self->program);
   g_clear_object (&self->program_socket);
-  g_free (self->expected);
+  g_free (self->looked_up);
   g_free (self);
 }
 
@@ -529,7 +529,7 @@ _afork_client_send (AForkClient      *self,
 {
   /* A new module may have a function of the same name. */
   if (frame->kind == AFORK_FRAME_REQUIRE)
-    g_clear_pointer (&self->expected, g_free);
+    g_clear_pointer (&self->looked_up, g_free);
   if (self->channel == NULL)
     {
       if (fd >= 0)
@@ -572,16 +572,16 @@ _afork_client_set_die_with_parent (AForkClient *self)
 
 /* Makes the template look FUNCTION up, once for all of its forks. */
 static void
-expect (AForkClient *template,
-        const char  *function)
+send_look_up (AForkClient *template,
+              const char  *function)
 {
-  const AForkFrame frame = { .kind = AFORK_FRAME_EXPECT, .string = { function } };
+  const AForkFrame frame = { .kind = AFORK_FRAME_LOOK_UP, .string = { function } };
 
-  if (!_afork_client_is_open (template) || g_strcmp0 (template->expected, function) == 0)
+  if (!_afork_client_is_open (template) || g_strcmp0 (template->looked_up, function) == 0)
     return;
 
-  g_free (template->expected);
-  template->expected = g_strdup (function);
+  g_free (template->looked_up);
+  template->looked_up = g_strdup (function);
   _afork_client_send (template, &frame, -1);
 }
 
@@ -640,7 +640,7 @@ _afork_client_run (AForkClient *self,
     }
 
   if (self->template != NULL)
-    expect (self->template, function);
+    send_look_up (self->template, function);
   send_last (self, &frame);
 }
 

@@ -244,7 +244,7 @@ add_module (AForkNative  *self,
     }
 
   self->modules[self->n_modules++] = (AForkNativeModule) { copy, handle, unit };
-  self->expected = NULL;
+  self->looked_up = NULL;
   return true;
 }
 
@@ -493,8 +493,8 @@ native_find (void          *data,
 {
   AForkNative *self = data;
 
-  if (self->expected != NULL && is_same (self->expected_name, function))
-    *found = self->expected;
+  if (self->looked_up != NULL && is_same (self->looked_up_name, function))
+    *found = self->looked_up;
   else
     *found = find_function (self, function, failure);
   if (*found == NULL)
@@ -504,20 +504,20 @@ native_find (void          *data,
 }
 
 static void
-native_expect (void       *data,
-               const char *function)
+native_look_up (void       *data,
+                const char *function)
 {
   AForkNative *self = data;
   AForkFailure failure;
   void *found;
 
   /* A fork that needs the library loads it itself, so that the template stays small. */
-  if (strlen (function) >= sizeof self->expected_name
+  if (strlen (function) >= sizeof self->looked_up_name
       || (found = find_function (self, function, &failure)) == NULL)
     return;
 
-  self->expected = found;
-  strcpy (self->expected_name, function);
+  self->looked_up = found;
+  strcpy (self->looked_up_name, function);
 }
 
 static bool
@@ -553,7 +553,7 @@ const AForkWorkerRuntime afork_native_runtime = {
   .require = native_require,
   .eval = native_eval,
   .call = native_call,
-  .expect = native_expect,
+  .look_up = native_look_up,
   .find = native_find,
   .find_address = native_find_address,
   .enter = native_enter,

@@ -31,8 +31,8 @@ typedef struct
   size_t               n_modules;
   char                *library;     /* path of the caller's AFork library, or NULL */
   const AForkCompiler *compiler;    /* NULL until there is code to compile */
-  void                *expected;    /* the function that forks will probably run, or NULL */
-  char                 expected_name[128];    /* the name of `expected` */
+  void                *looked_up;   /* the function that was found for forks, or NULL */
+  char                 looked_up_name[128];  /* the name of `looked_up` */
   uintptr_t            libc_start;  /* the addresses of the C library */
   uintptr_t            libc_end;
 } AForkNative;

@@ -37,7 +37,7 @@ typedef struct
 
   /* Forks of this process will probably run FUNCTION: the runtime may look up here what they all
    * need for that. This cannot fail: the function may be loaded later. */
-  void (*expect)          (void               *data,
+  void (*look_up)         (void               *data,
                            const char         *function);
 
   /* Notes the PATH of the caller's AFork library, for worker code that needs the library and is not

@@ -45,8 +45,8 @@ execute (const AForkFrame *frame)
       return afork_serve_item_fds (frame->n_fds);
     case AFORK_FRAME_FORK:
       return afork_serve_fork (frame->number[0], afork_link_take_fd (&afork_server.link));
-    case AFORK_FRAME_EXPECT:
-      afork_server.runtime->expect (afork_server.runtime_data, frame->string[0]);
+    case AFORK_FRAME_LOOK_UP:
+      afork_server.runtime->look_up (afork_server.runtime_data, frame->string[0]);
       return true;
     case AFORK_FRAME_EXEC:
       return afork_serve_exec (frame);

@@ -33,7 +33,7 @@ static const Layout layouts[] = {
   { AFORK_FRAME_ITEM_FDS,    "ITEM_FDS",    "",    0,                1, AFORK_FRAME_MAX_FDS },
   { AFORK_FRAME_FORK,        "FORK",        "u",   0,                1, 1 },
   { AFORK_FRAME_RUN,         "RUN",         "ss",  0,                0, 0 },
-  { AFORK_FRAME_EXPECT,      "EXPECT",      "s",   0,                0, 0 },
+  { AFORK_FRAME_LOOK_UP,     "LOOK_UP",     "s",   0,                0, 0 },
   { AFORK_FRAME_EXEC,        "EXEC",        "a",   0,                1, 1 },
   { AFORK_FRAME_DEATH_PIPE,    "DEATH_PIPE",    "",    0,                1, 1 },
   { AFORK_FRAME_DETACH,      "DETACH",      "",    0,                0, 0 },

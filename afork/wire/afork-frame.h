@@ -69,7 +69,7 @@ typedef enum
   AFORK_FRAME_ITEM_FDS,         /* one or more descriptors, an item each */
   AFORK_FRAME_FORK,             /* u32: the fork's number; one descriptor, its socket */
   AFORK_FRAME_RUN,              /* string: function; string: title */
-  AFORK_FRAME_EXPECT,           /* string: a function that forks will probably run. A hint */
+  AFORK_FRAME_LOOK_UP,          /* string: a function that forks will probably run. A hint */
   AFORK_FRAME_EXEC,             /* array: program and arguments; one descriptor, a socket */
   AFORK_FRAME_DEATH_PIPE,       /* one descriptor, a pipe that ends with the caller */
   AFORK_FRAME_DETACH,           /* answered by READY; then another caller uses the socket */

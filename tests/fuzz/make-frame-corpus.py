@@ -34,7 +34,7 @@ def frame(kind, payload=b"", flags=0, n_fds=0, size=None):
 
 
 MODULE_PATH, TITLE, SETENV, UNSETENV, CHDIR, MAP_FD = range(1, 7)
-REQUIRE, EVAL, CALL, ITEM_BYTES, ITEM_FDS, FORK, RUN, EXPECT = range(7, 15)
+REQUIRE, EVAL, CALL, ITEM_BYTES, ITEM_FDS, FORK, RUN, LOOK_UP = range(7, 15)
 EXEC, DEATH_PIPE, DETACH, IDENTIFY, RUN_FUNC, LIBRARY = range(15, 21)
 SIGNAL, DISOWN, LEAVE = range(21, 24)
 HELLO, FORKED, READY, ERROR, FORK_FAILED, EXITED = range(64, 70)
@@ -58,7 +58,7 @@ valid = {
     "item-fds-most": frame(ITEM_FDS, n_fds=253),
     "fork": frame(FORK, u32(1), n_fds=1),
     "run": frame(RUN, string(b"echo:echo") + string(b"afork: echo")),
-    "expect": frame(EXPECT, string(b"echo")),
+    "expect": frame(LOOK_UP, string(b"echo")),
     "exec": frame(EXEC, strings(b"sh", b"-c", b"exit 3"), n_fds=1),
     "death-pipe": frame(DEATH_PIPE, n_fds=1),
     "detach": frame(DETACH),
