@@ -96,7 +96,7 @@ gboolean      _afork_process_ensure_started      (AForkProcess         *self,
 /* The same for TASK. If they fail, they return the error from TASK, and false. */
 gboolean      _afork_process_start_run           (AForkProcess         *self,
                                                   GTask                *task);
-gboolean      _afork_process_expect_run          (AForkProcess         *self,
+gboolean      _afork_process_set_run_task        (AForkProcess         *self,
                                                   GTask                *task);
 /* Runs FUNCTION for an object of the library. Calls FUNC once, in the context in which the process
  * is served, which may be that of a blocking call, and perhaps within this call. A task would

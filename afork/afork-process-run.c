@@ -62,7 +62,7 @@ afork_process_run_async (AForkProcess        *self,
 
   self->function = g_strdup (function);
   _afork_process_notify_function (self);
-  if (_afork_process_expect_run (self, task))
+  if (_afork_process_set_run_task (self, task))
     _afork_client_run (self->client, function, afork_process_get_title (self));
 }
 
@@ -242,7 +242,7 @@ afork_process_run_func_async (AForkProcess        *self,
                                     (void *) func);
   self->function = name_function (func, offset);
   _afork_process_notify_function (self);
-  if (_afork_process_expect_run (self, task))
+  if (_afork_process_set_run_task (self, task))
     _afork_client_run_func (self->client, object, offset, afork_process_get_title (self));
 }
 
@@ -332,7 +332,7 @@ afork_process_exec_async (AForkProcess        *self,
                                       _("“%s” cannot be executed by a process of the runtime “%s”"),
                                       program, afork_runtime_get_name (self->runtime));
     }
-  if (_afork_process_expect_run (self, task))
+  if (_afork_process_set_run_task (self, task))
     _afork_client_exec (self->client, argv);
 }
 
@@ -446,7 +446,7 @@ afork_process_detach_async (AForkProcess        *self,
     _afork_process_kill_with_error (self, AFORK_ERROR_NOT_SUPPORTED,
                                     _("A process of the runtime “%s” cannot be detached"),
                                     afork_runtime_get_name (self->runtime));
-  if (_afork_process_expect_run (self, task))
+  if (_afork_process_set_run_task (self, task))
     _afork_client_detach (self->client);
 }
 

@@ -616,8 +616,8 @@ _afork_process_ensure_started (AForkProcess  *self,
 }
 
 gboolean
-_afork_process_expect_run (AForkProcess *self,
-                           GTask        *task)
+_afork_process_set_run_task (AForkProcess *self,
+                             GTask        *task)
 {
   g_autoptr(GError) error = NULL;
 

@@ -172,9 +172,9 @@ _afork_rpc_calls_note_sent (AForkRpcCalls *self,
 
 /* Has the time limit of CALL, which is in the write buffer, start once the call is sent. */
 static void
-expect_limit (AForkRpcCalls    *self,
-              AForkCallStream  *stream,
-              AForkPendingCall *call)
+start_limit_when_sent (AForkRpcCalls    *self,
+                       AForkCallStream  *stream,
+                       AForkPendingCall *call)
 {
   if (call->job == NULL || afork_job_get_timeout (call->job) == 0)
     return;
@@ -202,7 +202,7 @@ send_call (AForkRpcCalls    *self,
                                         &error);
   if (sent)
     {
-      expect_limit (self, stream, call);
+      start_limit_when_sent (self, stream, call);
       return;
     }
 

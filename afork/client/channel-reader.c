@@ -50,7 +50,7 @@ _afork_channel_reader_drop_fds (AForkChannelReader *self)
 {
   close_all (self->fds);
   close_all (self->reserved_fds);
-  self->n_expected = 0;
+  self->n_fds_to_come = 0;
 }
 
 void
@@ -64,10 +64,10 @@ _afork_channel_reader_clear (AForkChannelReader *self)
 
 /* Reserved descriptors are copies of the socket's, since that is open already. */
 static gboolean
-reserve_fds (AForkChannelReader *self,
-             GSocket            *socket)
+fill_reserved_fds (AForkChannelReader *self,
+                   GSocket            *socket)
 {
-  while (self->reserved_fds->len < self->n_expected)
+  while (self->reserved_fds->len < self->n_fds_to_come)
     {
       int fd = fcntl (g_socket_get_fd (socket), F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 
@@ -81,12 +81,12 @@ reserve_fds (AForkChannelReader *self,
 }
 
 gboolean
-_afork_channel_reader_expect (AForkChannelReader *self,
-                              GSocket            *socket,
-                              guint               n_fds)
+_afork_channel_reader_reserve_fds (AForkChannelReader *self,
+                                   GSocket            *socket,
+                                   guint               n_fds)
 {
-  self->n_expected += n_fds;
-  return reserve_fds (self, socket);
+  self->n_fds_to_come += n_fds;
+  return fill_reserved_fds (self, socket);
 }
 
 /* The descriptors of MESSAGE are this process's from now on. */
@@ -100,7 +100,7 @@ take_fds (AForkChannelReader *self,
   for (int i = 0; i < n_fds; i++)
     _afork_fd_own (fds[i]);
   g_array_append_vals (self->fds, fds, (guint) n_fds);
-  self->n_expected -= MIN ((guint) n_fds, self->n_expected);
+  self->n_fds_to_come -= MIN ((guint) n_fds, self->n_fds_to_come);
 }
 
 static void
@@ -222,7 +222,7 @@ _afork_channel_reader_read (AForkChannelReader  *self,
   result = receive_message (self, socket, size, &flags, &cause);
   if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
     {
-      reserve_fds (self, socket);
+      fill_reserved_fds (self, socket);
       return TRUE;
     }
   if (result < 0)
@@ -242,7 +242,7 @@ _afork_channel_reader_read (AForkChannelReader  *self,
 
   /* If another thread has taken the room meanwhile, the next descriptor cannot be received, and
    * that is reported then. */
-  reserve_fds (self, socket);
+  fill_reserved_fds (self, socket);
   return result > 0;
 }
 

@@ -544,10 +544,11 @@ _afork_channel_ask_sender (AForkChannel *self,
 }
 
 gboolean
-_afork_channel_expect_fds (AForkChannel *self,
-                           guint         n_fds)
+_afork_channel_reserve_fds (AForkChannel *self,
+                            guint         n_fds)
 {
-  return self->socket == NULL || _afork_channel_reader_expect (&self->reader, self->socket, n_fds);
+  return self->socket == NULL
+    || _afork_channel_reader_reserve_fds (&self->reader, self->socket, n_fds);
 }
 
 void

@@ -11,24 +11,25 @@
 
 G_BEGIN_DECLS
 
-/* The caller's end of a process's command socket. What is sent is queued, and leaves when the main
- * context is iterated, as much as fits in one message; what comes is taken apart and handed on.
- * Nothing here ever waits. As long as the socket is open, the main context keeps the channel. */
+/* The caller's end of a command socket, without any blocking call. Frames are queued, and sent when
+ * the main context is iterated, as many in one message as fit. Received bytes are divided into
+ * frames, and each frame is handed to a callback. The main context keeps the channel while the
+ * socket is open. */
 typedef struct _AForkChannel AForkChannel;
 
 typedef struct
 {
-  /* A frame has come. FDS are its descriptors; those that the function does not replace by -1 are
-   * closed after it. PID is of the process that sent it, or 0. False and an error: it breaks the
-   * protocol, and the channel closes. */
+  /* A frame has come from process PID, which is 0 if it is unknown. The channel then closes those of
+   * its descriptors FDS that the function has not replaced by -1. To close the channel, because the
+   * frame is not allowed, the function sets ERROR and returns false. */
   gboolean (*frame)  (AForkChannel      *channel,
                       const AForkFrame  *frame,
                       int               *fds,
                       GPid               pid,
                       gpointer           data,
                       GError           **error);
-  /* Called once, last: the other side has closed (ERROR is NULL), or must not be listened to any
-   * longer. Not called after _afork_channel_steal_socket(). */
+  /* The channel is closed. ERROR is NULL if the other side has closed it. Called once, and after
+   * that nothing is called. Not called after _afork_channel_steal_socket(). */
   void     (*closed) (AForkChannel      *channel,
                       const GError      *error,
                       gpointer           data);
@@ -43,55 +44,55 @@ AForkChannel *_afork_channel_new          (int                       fd,
 AForkChannel *_afork_channel_ref          (AForkChannel             *self);
 void          _afork_channel_unref        (AForkChannel             *self);
 
-/* Queues FRAME with FD, which is taken, or -1. False if the frame is over the protocol's limit. */
+/* Queues FRAME and takes FD, its descriptor, or -1. Returns false if the frame is too large. */
 gboolean      _afork_channel_send         (AForkChannel             *self,
                                            const AForkFrame         *frame,
                                            int                       fd);
-/* Queues an item of bytes of any size, without copying it. */
+/* Queues an item of bytes, of any size, without a copy. */
 void          _afork_channel_send_item    (AForkChannel             *self,
                                            GBytes                   *bytes);
 
-/* Makes OTHER send what it has queued before this one sends what is queued next. */
+/* Makes OTHER send what it has queued before this channel sends what it queues from now on. */
 void          _afork_channel_send_first   (AForkChannel             *self,
                                            AForkChannel             *other);
 
-/* Whether frames come with the pid of who sent them, as they do at first. It costs a little each
- * time. */
+/* Whether the kernel reports which process has sent a frame. It does so at first. This takes some
+ * time for each message. */
 void          _afork_channel_ask_sender   (AForkChannel             *self,
                                            gboolean                  ask);
 
-/* Sees to it that N_FDS more descriptors than those that were asked for before can be received.
- * False and errno if there is no room for them. */
-gboolean      _afork_channel_expect_fds    (AForkChannel             *self,
+/* Keeps room for N_FDS more descriptors, which will come. Returns false and sets errno if there is
+ * no room. */
+gboolean      _afork_channel_reserve_fds  (AForkChannel             *self,
                                            guint                     n_fds);
 
-/* From now on nothing is read beyond the frame that is awaited: what follows is not for us. */
+/* From now on nothing is read after the next frame, because it belongs to the program. */
 void          _afork_channel_read_exactly (AForkChannel             *self);
 
-/* Whether what is sent can still arrive. */
-gboolean      _afork_channel_is_open       (AForkChannel             *self);
+/* Whether the other side may still receive what is sent. */
+gboolean      _afork_channel_is_open      (AForkChannel             *self);
 
-/* Sends now what can be sent now. */
-void          _afork_channel_push          (AForkChannel             *self);
+/* Sends what can be sent without waiting, now. */
+void          _afork_channel_push         (AForkChannel             *self);
 
-/* Whether nothing is left to be sent. */
+/* Whether everything was sent. */
 gboolean      _afork_channel_is_sent      (AForkChannel             *self);
 
 /* Reads what has arrived, now. */
 void          _afork_channel_drain        (AForkChannel             *self);
 
-/* Reads what has arrived, and sees to it that nothing more can: who sends something from now on is
- * told. The socket is of no use to others then. */
+/* Reads what has arrived, and shuts the socket down for reading: if a process sends more, that
+ * fails. After this the socket cannot be handed to another caller. */
 void          _afork_channel_refuse       (AForkChannel             *self);
 
-/* Sends what is queued, and then tells the other side that no more will come. */
+/* Sends what is queued, and then shuts the socket down for writing. */
 void          _afork_channel_finish       (AForkChannel             *self);
 
-/* Closes at once, and says so to CLOSED. */
+/* Closes the channel now, and calls closed() with ERROR. */
 void          _afork_channel_close        (AForkChannel             *self,
                                            const GError             *error);
 
-/* Ends the channel, which must be open, but not its socket. */
+/* Returns the socket, and ends the channel, which must be open. */
 GSocket      *_afork_channel_steal_socket (AForkChannel             *self);
 
 void          _afork_channel_set_context  (AForkChannel             *self,

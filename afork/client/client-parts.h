@@ -141,7 +141,7 @@ void     _afork_client_notify_ready            (AForkClient               *self,
 /* Prepares the channel for the reply to the last command. Returns false if that must not be sent:
  * the channel is closed, or there are no descriptors for the reply, and then the client has
  * failed. */
-gboolean _afork_client_expect_ready            (AForkClient               *self);
+gboolean _afork_client_prepare_for_ready       (AForkClient               *self);
 
 /* Replies. */
 

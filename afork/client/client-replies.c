@@ -540,7 +540,7 @@ _afork_client_exec (AForkClient        *self,
       return;
     }
 
-  if (!_afork_client_expect_ready (self))
+  if (!_afork_client_prepare_for_ready (self))
     {
       _afork_fd_close (exec_status);
       return;

@@ -30,10 +30,10 @@ connect_command_channel (AForkClient  *self,
 /* If there were no descriptor for the pidfd of a process, the process could not be killed. So one
  * is reserved before the process exists. */
 static gboolean
-expect_fork (AForkClient  *self,
-             GError      **error)
+reserve_pidfd (AForkClient  *self,
+               GError      **error)
 {
-  if (_afork_channel_expect_fds (self->channel, 1))
+  if (_afork_channel_reserve_fds (self->channel, 1))
     return TRUE;
 
   g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
@@ -144,7 +144,7 @@ _afork_client_fork (AForkClient *self,
     }
 
   socket = connect_command_channel (self, &error);
-  if (socket < 0 || !expect_fork (self, &error))
+  if (socket < 0 || !reserve_pidfd (self, &error))
     {
       fail_start (self, error);
       return;
@@ -185,7 +185,7 @@ _afork_client_attach_fd (AForkClient *self,
   if (socket >= 0 && fcntl (socket, F_SETFD, FD_CLOEXEC) == 0
       && _afork_client_open_channel (self, &self->channel, &_afork_client_channel_events, socket,
                                      &cause)
-      && expect_fork (self, &cause))
+      && reserve_pidfd (self, &cause))
     {
       _afork_client_send (self, &frame, -1);
       _afork_client_await_handshake (self);

@@ -588,12 +588,12 @@ send_look_up (AForkClient *template,
 /* If the process has forks, it makes one more fork that becomes the worker, perhaps before that is
  * known here. READY then has two descriptors, without which the worker could not be killed. */
 static gboolean
-expect_successor (AForkClient *self)
+reserve_successor_fds (AForkClient *self)
 {
   g_autoptr(GError) error = NULL;
 
   _afork_pid_watch_keep_signals (self->pid_watch);
-  if (_afork_channel_expect_fds (self->channel, 2))
+  if (_afork_channel_reserve_fds (self->channel, 2))
     return TRUE;
 
   error = g_error_new (AFORK_ERROR, AFORK_ERROR_SPAWN,
@@ -606,7 +606,7 @@ expect_successor (AForkClient *self)
 /* The reply to the last command may come from another process than the one that got it. What
  * follows the reply belongs to the program and must not be read. */
 gboolean
-_afork_client_expect_ready (AForkClient *self)
+_afork_client_prepare_for_ready (AForkClient *self)
 {
   if (self->last_command == AFORK_CLIENT_LAST_COMMAND_NONE)
     self->last_command = AFORK_CLIENT_LAST_COMMAND_RUN;
@@ -615,14 +615,14 @@ _afork_client_expect_ready (AForkClient *self)
 
   _afork_channel_ask_sender (self->channel, TRUE);
   _afork_channel_read_exactly (self->channel);
-  return !_afork_client_has_forks (self) || expect_successor (self);
+  return !_afork_client_has_forks (self) || reserve_successor_fds (self);
 }
 
 static void
 send_last (AForkClient      *self,
            const AForkFrame *frame)
 {
-  if (_afork_client_expect_ready (self))
+  if (_afork_client_prepare_for_ready (self))
     _afork_client_send (self, frame, -1);
 }
 
