@@ -83,7 +83,7 @@ send_fd_command (AForkProcess     *self,
       return self;
     }
 
-  return _afork_process_send_command (self, frame, _afork_fd_own (copy));
+  return _afork_process_send_command (self, frame, _afork_fd_register (copy));
 }
 
 /* Queues an item without copying it. */

@@ -485,7 +485,7 @@ afork_process_detach_finish (AForkProcess  *self,
     return -1;
 
   /* The caller owns it from now on. */
-  _afork_fd_disown (*fd);
+  _afork_fd_unregister (*fd);
   return *fd;
 }
 

@@ -487,7 +487,7 @@ static void
 return_descriptor (GTask   *task,
                    GSocket *socket)
 {
-  int fd = _afork_fd_own (_afork_fd_dup (g_socket_get_fd (socket)));
+  int fd = _afork_fd_register (_afork_fd_dup (g_socket_get_fd (socket)));
 
   if (fd < 0)
     g_task_return_new_error (task, AFORK_ERROR, AFORK_ERROR_SPAWN,

@@ -62,7 +62,7 @@ find_word (int  fd,
 }
 
 int
-_afork_fd_own (int fd)
+_afork_fd_register (int fd)
 {
   guint *word = find_word (fd, TRUE);
 
@@ -72,7 +72,7 @@ _afork_fd_own (int fd)
 }
 
 void
-_afork_fd_disown (int fd)
+_afork_fd_unregister (int fd)
 {
   guint *word = find_word (fd, FALSE);
 
@@ -87,7 +87,7 @@ list_gone_cb (gpointer  data,
   g_autoptr(GArray) fds = data;
 
   for (guint i = 0; i < fds->len; i++)
-    _afork_fd_disown (g_array_index (fds, int, i));
+    _afork_fd_unregister (g_array_index (fds, int, i));
 }
 
 /* The list calls its weak notifications before it closes the descriptors. */
@@ -100,7 +100,7 @@ _afork_fd_list_new (const int *fds,
 
   g_array_append_vals (numbers, fds, n_fds);
   for (guint i = 0; i < n_fds; i++)
-    _afork_fd_own (fds[i]);
+    _afork_fd_register (fds[i]);
   g_object_weak_ref (G_OBJECT (list), list_gone_cb, numbers);
   return list;
 }
@@ -119,8 +119,8 @@ static AForkMutex wakeups_mutex;  /* for taking one */
 static Wakeup *wakeups;           /* atomic; only ever gets more */
 
 void
-_afork_fd_own_wakeup (int           fd,
-                      GMainContext *context)
+_afork_fd_register_wakeup (int           fd,
+                           GMainContext *context)
 {
   Wakeup *taken;
 
@@ -141,7 +141,7 @@ _afork_fd_own_wakeup (int           fd,
 }
 
 void
-_afork_fd_disown_wakeup (GMainContext *context)
+_afork_fd_unregister_wakeup (GMainContext *context)
 {
   _afork_mutex_lock (&wakeups_mutex);
   for (Wakeup *each = g_atomic_pointer_get (&wakeups); each != NULL; each = each->next)
@@ -250,7 +250,7 @@ bury (int  fd,
 }
 
 static gboolean
-is_owned (int fd)
+is_registered (int fd)
 {
   const guint *word = find_word (fd, FALSE);
 
@@ -308,7 +308,7 @@ bury_all (void)
     if (each->fd >= 0)
       renew_wakeup (each->fd);
 
-  if (dead_end >= 0 && !is_owned (dead_end))
+  if (dead_end >= 0 && !is_registered (dead_end))
     close (dead_end);
 }
 

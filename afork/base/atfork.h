@@ -50,20 +50,20 @@ void     _afork_atfork_end_fork       (void);
  * too. */
 void     _afork_atfork_lend           (GSocket               *socket);
 
-/* A fork of the program must not keep FD open: it belongs to the library from the first call to the
- * second. The first returns FD. Descriptors that are handed to the program are not marked, or are
- * disowned first. */
-int          _afork_fd_own           (int           fd);
-void         _afork_fd_disown        (int           fd);
+/* FD belongs to the library while it is registered, and a fork of the program replaces its copy. A
+ * descriptor must be unregistered before it is given to the program. The first function returns
+ * FD. */
+int          _afork_fd_register          (int           fd);
+void         _afork_fd_unregister        (int           fd);
 
 /* The same for FD, the eventfd of CONTEXT, a main context of the library. */
-void         _afork_fd_own_wakeup    (int           fd,
-                                      GMainContext *context);
-void         _afork_fd_disown_wakeup (GMainContext *context);
+void         _afork_fd_register_wakeup   (int           fd,
+                                          GMainContext *context);
+void         _afork_fd_unregister_wakeup (GMainContext *context);
 
-/* A list of FDS, which it takes. They belong to the library until the list is freed. */
-GUnixFDList *_afork_fd_list_new      (const int    *fds,
-                                      guint         n_fds);
+/* Makes a list that takes FDS. They are registered until the list is freed. */
+GUnixFDList *_afork_fd_list_new          (const int    *fds,
+                                          guint         n_fds);
 
 /* Whether there are any hooks. */
 gboolean _afork_atfork_has_hooks      (void);

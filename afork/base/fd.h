@@ -21,8 +21,8 @@ _afork_fd_close (int fd)
 {
   int saved_errno = errno;
 
-  /* First, because the number may be another one's then. */
-  _afork_fd_disown (fd);
+  /* First, because once FD is closed, another thread may get its number. */
+  _afork_fd_unregister (fd);
   close (fd);
   errno = saved_errno;
 }

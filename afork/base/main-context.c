@@ -312,14 +312,14 @@ _afork_main_context_new (GError **error)
   const int fd = context != NULL ? get_only_fd (context) : -1;
 
   if (fd >= 0)
-    _afork_fd_own_wakeup (fd, context);
+    _afork_fd_register_wakeup (fd, context);
   return context;
 }
 
 void
 _afork_main_context_unref (GMainContext *context)
 {
-  _afork_fd_disown_wakeup (context);
+  _afork_fd_unregister_wakeup (context);
   g_main_context_unref (context);
 }
 

@@ -49,7 +49,7 @@ reopen (int fd)
   char path[sizeof "/proc/self/fd/" + 3 * sizeof fd];
 
   snprintf (path, sizeof path, "/proc/self/fd/%d", fd);
-  return _afork_fd_own (open (path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  return _afork_fd_register (open (path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
 }
 
 /* The same for a terminal, which a user may not be allowed to open by its own name, after `su` for
@@ -57,8 +57,8 @@ reopen (int fd)
 static int
 reopen_controlling_terminal (int fd)
 {
-  g_auto(AForkFd) terminal = _afork_fd_own (open ("/dev/tty", O_WRONLY | O_NONBLOCK | O_NOCTTY
-                                                              | O_CLOEXEC));
+  g_auto(AForkFd) terminal = _afork_fd_register (open ("/dev/tty", O_WRONLY | O_NONBLOCK | O_NOCTTY
+                                                                   | O_CLOEXEC));
   unsigned int device, wanted;
 
   if (terminal < 0)

@@ -332,8 +332,8 @@ _afork_stderr_capture_new (AForkProcess *process,
   self = g_new0 (AForkStderrCapture, 1);
   g_atomic_ref_count_init (&self->ref_count);
   _afork_atfork_add_hook (&self->atfork_hook, run_in_child, self);
-  self->fd = _afork_fd_own (_afork_fd_avoid_standard (fds[0]));
-  _afork_fd_own (fds[1]);
+  self->fd = _afork_fd_register (_afork_fd_avoid_standard (fds[0]));
+  _afork_fd_register (fds[1]);
   self->forward = forward;
   self->kept = g_string_new (NULL);
   self->unwritten = g_byte_array_new ();

@@ -73,7 +73,7 @@ fill_reserved_fds (AForkChannelReader *self,
 
       if (fd < 0)
         return FALSE;
-      _afork_fd_own (fd);
+      _afork_fd_register (fd);
       g_array_append_val (self->reserved_fds, fd);
     }
 
@@ -98,7 +98,7 @@ take_fds (AForkChannelReader *self,
   g_autofree int *fds = g_unix_fd_message_steal_fds (message, &n_fds);
 
   for (int i = 0; i < n_fds; i++)
-    _afork_fd_own (fds[i]);
+    _afork_fd_register (fds[i]);
   g_array_append_vals (self->fds, fds, (guint) n_fds);
   self->n_fds_to_come -= MIN ((guint) n_fds, self->n_fds_to_come);
 }

@@ -614,7 +614,7 @@ static void
 close_socket (GSocket *socket)
 {
   /* First, since another thread may get the number then. */
-  _afork_fd_disown (g_socket_get_fd (socket));
+  _afork_fd_unregister (g_socket_get_fd (socket));
   g_object_unref (socket);
 }
 
@@ -645,7 +645,7 @@ _afork_channel_new (int                        fd,
   g_atomic_ref_count_init (&self->ref_count);
   self->events = events;
   self->data = data;
-  _afork_fd_own (g_steal_fd (&owned_fd));
+  _afork_fd_register (g_steal_fd (&owned_fd));
   g_socket_set_blocking (socket, FALSE);
   self->socket = socket;
   self->asks_sender = TRUE;
@@ -722,7 +722,7 @@ _afork_channel_steal_socket (AForkChannel *self)
   _afork_channel_ask_sender (self, FALSE);
   socket = shut (self);
   g_assert (socket != NULL);
-  _afork_fd_disown (g_socket_get_fd (socket));
+  _afork_fd_unregister (g_socket_get_fd (socket));
   _afork_atfork_lend (socket);
   /* As a new GSocket is. */
   g_socket_set_blocking (socket, TRUE);

@@ -375,8 +375,8 @@ _afork_client_connect_channel (AForkClient               *self,
 
   if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0)
     {
-      ours = _afork_fd_own (_afork_fd_avoid_standard (fds[0]));
-      theirs = _afork_fd_own (_afork_fd_avoid_standard (fds[1]));
+      ours = _afork_fd_register (_afork_fd_avoid_standard (fds[0]));
+      theirs = _afork_fd_register (_afork_fd_avoid_standard (fds[1]));
     }
   if (ours < 0 || theirs < 0)
     {

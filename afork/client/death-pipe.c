@@ -69,7 +69,7 @@ open_end (AForkDeathPipe *self)
   g_autofree char *path = g_strdup_printf ("/proc/self/fd/%d", self->fd);
   g_auto(AForkFd) fd = open (path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 
-  return fd >= 0 ? _afork_fd_own (_afork_fd_avoid_standard (g_steal_fd (&fd))) : -1;
+  return fd >= 0 ? _afork_fd_register (_afork_fd_avoid_standard (g_steal_fd (&fd))) : -1;
 }
 
 static AForkDeathPipe *
@@ -82,8 +82,8 @@ open_new (int *fd)
 
   if (pipe2 (fds, O_CLOEXEC) < 0)
     return NULL;
-  theirs = _afork_fd_own (_afork_fd_avoid_standard (fds[0]));
-  ours = _afork_fd_own (_afork_fd_avoid_standard (fds[1]));
+  theirs = _afork_fd_register (_afork_fd_avoid_standard (fds[0]));
+  ours = _afork_fd_register (_afork_fd_avoid_standard (fds[1]));
   if (theirs < 0 || ours < 0)
     return NULL;
 

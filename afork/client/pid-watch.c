@@ -620,8 +620,8 @@ send_by_owner (AForkPidWatch *self,
   if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
     return;
 
-  socket = _afork_fd_own (fds[0]);
-  other = _afork_fd_own (fds[1]);
+  socket = _afork_fd_register (fds[0]);
+  other = _afork_fd_register (fds[1]);
   if (fcntl (socket, F_SETSIG, signal) == 0
       && fcntl (socket, F_SETOWN_EX, &owner) == 0
       && poll (&end, 1, 0) == 0
@@ -824,7 +824,7 @@ become_known (AForkPidWatch *self,
   guint64 signals = self->pending_signals;
 
   self->pid = pid;
-  self->pidfd = _afork_fd_own (pidfd);
+  self->pidfd = _afork_fd_register (pidfd);
   if (!self->keeps_signals)
     self->pending_signals = 0;
   for (int signal = 1; signals != 0; signal++, signals >>= 1)

@@ -70,7 +70,7 @@ _afork_command_log_free (AForkCommandLog *self)
 static int
 copy_fd (int fd)
 {
-  return fd >= 0 ? _afork_fd_own (_afork_fd_dup (fd)) : -1;
+  return fd >= 0 ? _afork_fd_register (_afork_fd_dup (fd)) : -1;
 }
 
 AForkCommandLog *

@@ -36,7 +36,7 @@ _afork_blob_memory_new (void)
 {
   int fd = memfd_create ("afork-blob", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-  return fd < 0 ? -1 : _afork_fd_own (_afork_fd_avoid_standard (fd));
+  return fd < 0 ? -1 : _afork_fd_register (_afork_fd_avoid_standard (fd));
 }
 
 /* Sending. */
@@ -204,7 +204,7 @@ drop_found_copies (guint8 *data,
 {
   const gsize page_size = (gsize) sysconf (_SC_PAGESIZE);
   const gsize n_pages = (size + page_size - 1) / page_size;
-  g_auto(AForkFd) fd = _afork_fd_own (open ("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+  g_auto(AForkFd) fd = _afork_fd_register (open ("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
   guint64 entries[ENTRIES_PER_READ];
   gsize n_entries;
 

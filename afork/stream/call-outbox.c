@@ -146,7 +146,7 @@ _afork_call_outbox_make (gsize size)
   g_auto(AForkFd) fd = memfd_create ("afork-outbox", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
   if (fd >= 0)
-    fd = _afork_fd_own (_afork_fd_avoid_standard (fd));
+    fd = _afork_fd_register (_afork_fd_avoid_standard (fd));
   if (fd < 0
       || set_size (fd, size) < 0
       || fcntl (fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)

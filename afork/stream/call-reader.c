@@ -78,7 +78,7 @@ queue_fds (AForkCallReader  *self,
         g_array_append_vals (self->fds, fds, n_fds);
       for (guint i = 0; i < n_fds; i++)
         if (success)
-          _afork_fd_own (fds[i]);
+          _afork_fd_register (fds[i]);
         else
           _afork_fd_close (fds[i]);
     }

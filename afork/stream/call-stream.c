@@ -919,7 +919,7 @@ steal_fds (AForkCallStream *self)
 
   list = g_unix_fd_list_new_from_array ((int *) self->fds->data, (int) self->fds->len);
   for (guint i = 0; i < self->fds->len; i++)
-    _afork_fd_disown (g_array_index (self->fds, int, i));
+    _afork_fd_unregister (g_array_index (self->fds, int, i));
   g_array_set_size (self->fds, 0);
   return list;
 }
@@ -1189,7 +1189,7 @@ _afork_call_stream_new (int fd)
   AForkCallStream *self = g_new0 (AForkCallStream, 1);
 
   g_atomic_ref_count_init (&self->ref_count);
-  self->fd = _afork_fd_own (fd);
+  self->fd = _afork_fd_register (fd);
   self->writer = _afork_call_writer_new (fd);
   self->pool = _afork_segment_pool_new ();
   self->reader = _afork_call_reader_new (fd);
