@@ -211,8 +211,8 @@ follow_worker (AForkClient *self,
 
 /* The process belongs to another caller from now on. */
 static void
-disown (AForkClient *self,
-        gboolean     is_successor)
+send_disown (AForkClient *self,
+             gboolean     is_successor)
 {
   if (is_successor)
     _afork_client_disown_fork (self, AFORK_WORKER_NUMBER);
@@ -252,7 +252,7 @@ ready_came (AForkClient      *self,
     _afork_client_orphan_forks (self, FALSE);
   if (_afork_client_is_handed_over (self)
       && self->last_command == AFORK_CLIENT_LAST_COMMAND_DETACH)
-    disown (self, is_successor);
+    send_disown (self, is_successor);
   /* A function that never looks at its socket would not find it closed. */
   if (self->state == AFORK_CLIENT_STATE_UNWANTED)
     _afork_pid_watch_send_signal (self->pid_watch, SIGKILL);

@@ -204,7 +204,7 @@ lock_children (void)
 }
 
 static void
-own_child (AForkPidWatch *self)
+add_child (AForkPidWatch *self)
 {
   lock_children ();
   if (children == NULL)
@@ -219,7 +219,7 @@ own_child (AForkPidWatch *self)
 
 /* Call it with the mutex locked. */
 static gboolean
-is_entered (AForkPidWatch *self)
+is_in_table (AForkPidWatch *self)
 {
   return children != NULL && self->child_number != 0
     && g_hash_table_lookup (children, GINT_TO_POINTER (self->pid))
@@ -227,13 +227,13 @@ is_entered (AForkPidWatch *self)
 }
 
 static void
-disown_child (AForkPidWatch *self)
+remove_child (AForkPidWatch *self)
 {
   if (!self->is_child)
     return;
 
   lock_children ();
-  if (is_entered (self))
+  if (is_in_table (self))
     g_hash_table_remove (children, GINT_TO_POINTER (self->pid));
   _afork_mutex_unlock (&children_mutex);
   self->is_child = FALSE;
@@ -255,9 +255,9 @@ is_of_another_watch (AForkPidWatch *self)
 
 /* STATE says how it becomes known that the process has exited. */
 static void
-set_exited (AForkPidWatch *self,
-            State          state,
-            int            wait_status)
+end_watch (AForkPidWatch *self,
+           State          state,
+           int            wait_status)
 {
   if (has_exited (self))
     return;
@@ -265,7 +265,7 @@ set_exited (AForkPidWatch *self,
   g_autoptr(AForkPidWatch) kept G_GNUC_UNUSED = _afork_pid_watch_ref (self);
 
   _afork_source_clear (&self->source);
-  disown_child (self);
+  remove_child (self);
   forget_kill (self);
   _afork_source_clear (&self->exit_timeout);
   set_state (self, state);
@@ -338,7 +338,7 @@ wait_for (AForkPidWatch *self,
   lock_children ();
   result = call_waitid (self, info, options | WNOHANG, usage);
   saved_errno = errno;
-  if (result == 0 && info->si_pid != 0 && is_entered (self))
+  if (result == 0 && info->si_pid != 0 && is_in_table (self))
     g_hash_table_remove (children, GINT_TO_POINTER (self->pid));
   _afork_mutex_unlock (&children_mutex);
   errno = saved_errno;
@@ -398,7 +398,7 @@ watch_cb (int          fd,
       || _afork_pidfd_get_status (fd, &wait_status)
       || (condition & G_IO_HUP) != 0
       || self->state == STATE_UNREAPED)
-    set_exited (self, STATE_EXITED, wait_status);
+    end_watch (self, STATE_EXITED, wait_status);
   else
     start_watch (self, STATE_UNREAPED);
   return G_SOURCE_CONTINUE;
@@ -420,7 +420,7 @@ poll_cb (gpointer data)
 
   if (self->pidfd >= 0)
     _afork_pidfd_get_status (self->pidfd, &wait_status);
-  set_exited (self, STATE_EXITED, wait_status);
+  end_watch (self, STATE_EXITED, wait_status);
   return G_SOURCE_CONTINUE;
 }
 
@@ -476,7 +476,7 @@ run_in_child (gpointer data)
   g_autoptr(AForkPidWatch) self = _afork_pid_watch_ref (data);
 
   _afork_source_clear (&self->source);
-  disown_child (self);
+  remove_child (self);
   forget_kill (self);
   _afork_source_clear (&self->exit_timeout);
   self->request_func = NULL;
@@ -593,7 +593,7 @@ send_to_child (AForkPidWatch *self,
   int error = 0;
 
   lock_children ();
-  if (is_entered (self)
+  if (is_in_table (self)
       && waitid (P_PID, (id_t) self->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0
       && kill (self->pid, signal) < 0 && errno != ESRCH)
     error = errno;
@@ -839,7 +839,7 @@ _afork_pid_watch_watch_child (AForkPidWatch *self,
 {
   self->verified = pidfd >= 0;
   self->pid = pid;
-  own_child (self);
+  add_child (self);
   become_known (self, pid, pidfd);
   start_watch (self, STATE_CHILD);
 }
@@ -861,7 +861,7 @@ watch_orphan (AForkPidWatch *self)
       return;
     }
 
-  set_exited (self, STATE_UNWATCHED, -1);
+  end_watch (self, STATE_UNWATCHED, -1);
 }
 
 void
@@ -960,7 +960,7 @@ _afork_pid_watch_lose_context (AForkPidWatch *self)
   else if (self->is_child
            || (self->pid != 0 && (self->death_pipe != NULL || self->after_context_ms > 0)))
     leave (self);
-  set_exited (self, STATE_CONTEXT_LOST, -1);
+  end_watch (self, STATE_CONTEXT_LOST, -1);
 }
 
 void
@@ -986,7 +986,7 @@ _afork_pid_watch_set_exited (AForkPidWatch *self,
   self->max_rss_kib = max_rss_kib;
   if (wait_status < 0 && self->pidfd >= 0)
     _afork_pidfd_get_status (self->pidfd, &wait_status);
-  set_exited (self, STATE_EXITED, wait_status);
+  end_watch (self, STATE_EXITED, wait_status);
 }
 
 void
