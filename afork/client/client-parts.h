@@ -160,7 +160,7 @@ AForkPidWatch *_afork_client_take_fork_watch      (AForkClient   *self,
 gboolean       _afork_client_has_forks            (AForkClient   *self);
 /* The exits of its forks will no longer be reported. They are watched in its context, unless that
  * is gone. */
-void           _afork_client_orphan_forks         (AForkClient   *self,
+void           _afork_client_set_forks_unreported (AForkClient   *self,
                                                    gboolean       context_gone);
 
 /* Sends the requests for signals that could not be sent before. */

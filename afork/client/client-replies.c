@@ -204,7 +204,7 @@ follow_worker (AForkClient *self,
   if (!opened)
     {
       g_debug ("The reports of process %d are lost: %s", (int) pid, error->message);
-      _afork_client_orphan_forks (self, FALSE);
+      _afork_client_set_forks_unreported (self, FALSE);
     }
   _afork_client_notify_known (self);
 }
@@ -249,7 +249,7 @@ ready_came (AForkClient      *self,
   if (is_successor)
     follow_worker (self, pid, pidfd, &fds[frame->n_fds - 1]);
   else
-    _afork_client_orphan_forks (self, FALSE);
+    _afork_client_set_forks_unreported (self, FALSE);
   if (_afork_client_is_handed_over (self)
       && self->last_command == AFORK_CLIENT_LAST_COMMAND_DETACH)
     send_disown (self, is_successor);
@@ -400,7 +400,7 @@ lose_context (AForkClient *self)
   if (!_afork_client_is_handed_over (self))
     _afork_pid_watch_lose_context (self->pid_watch);
   _afork_client_update_outcome (self);
-  _afork_client_orphan_forks (self, TRUE);
+  _afork_client_set_forks_unreported (self, TRUE);
   _afork_client_update_pending_forks (self);
 }
 
@@ -435,7 +435,7 @@ closed_cb (AForkChannel *channel,
     }
 
   _afork_notifier_freeze (&self->notifier);
-  _afork_client_orphan_forks (self, FALSE);
+  _afork_client_set_forks_unreported (self, FALSE);
   if (error != NULL && !_afork_client_is_handed_over (self))
     {
       _afork_client_fail (self, error);

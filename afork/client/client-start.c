@@ -180,7 +180,7 @@ _afork_client_attach_fd (AForkClient *self,
   self->attached = TRUE;
   self->attached_fd = fd;
   self->number = 1;
-  _afork_pid_watch_orphan (self->pid_watch);
+  _afork_pid_watch_set_unreported (self->pid_watch);
   socket = _afork_fd_avoid_standard (fd);
   if (socket >= 0 && fcntl (socket, F_SETFD, FD_CLOEXEC) == 0
       && _afork_client_open_channel (self, &self->channel, &_afork_client_channel_events, socket,

@@ -325,7 +325,7 @@ _afork_client_unref (AForkClient *self)
   g_assert (self->channel == NULL && self->exec_status == NULL);
   _afork_atfork_remove_hook (&self->atfork_hook);
   forget_template (self);
-  _afork_client_orphan_forks (self, FALSE);
+  _afork_client_set_forks_unreported (self, FALSE);
   _afork_pid_watch_set_funcs (self->pid_watch, NULL, NULL, NULL);
   _afork_pid_watch_unref (self->pid_watch);
   g_clear_pointer (&self->pending_forks, g_hash_table_unref);
@@ -843,8 +843,8 @@ _afork_client_has_forks (AForkClient *self)
 }
 
 void
-_afork_client_orphan_forks (AForkClient *self,
-                            gboolean     context_gone)
+_afork_client_set_forks_unreported (AForkClient *self,
+                                    gboolean     context_gone)
 {
   g_autoptr(GHashTable) fork_watches = g_steal_pointer (&self->fork_watches);
   GHashTableIter iter;
@@ -861,7 +861,7 @@ _afork_client_orphan_forks (AForkClient *self,
       if (context_gone)
         _afork_pid_watch_lose_context (pid_watch);
       else
-        _afork_pid_watch_orphan (pid_watch);
+        _afork_pid_watch_set_unreported (pid_watch);
     }
 }
 

@@ -39,23 +39,23 @@ enum
 
 /* How the exit of the process becomes known. A state may be followed by
  *
- *     PENDING         PENDING_ORPHAN  REPORTED  CHILD
- *     PENDING_ORPHAN  ORPHAN
- *     REPORTED        ORPHAN
- *     CHILD           HELD
- *     ORPHAN          UNREAPED  HELD
- *     UNREAPED        HELD
+ *     PENDING             PENDING_UNREPORTED  REPORTED  CHILD
+ *     PENDING_UNREPORTED  UNREPORTED
+ *     REPORTED            UNREPORTED
+ *     CHILD               HELD
+ *     UNREPORTED          UNREAPED  HELD
+ *     UNREAPED            HELD
  *
  * and each of them by EXITED, UNWATCHED or CONTEXT_LOST, which are reported as an exit, once. Any
  * state may be followed by FORGOTTEN, which is not reported. */
 typedef enum
 {
   STATE_PENDING,                /* the pid is not known yet; the parent reports the exit */
-  STATE_PENDING_ORPHAN,         /* the pid is not known yet, and no process reports the exit */
+  STATE_PENDING_UNREPORTED,     /* the pid is not known yet, and no process reports the exit */
   STATE_REPORTED,               /* the parent, which is another process, reports the exit */
   STATE_CHILD,                  /* of this process: watched until it exits, then reaped */
   STATE_HELD,                   /* it has exited, but its tracer has not released it: polled */
-  STATE_ORPHAN,                 /* watched until it exits */
+  STATE_UNREPORTED,             /* no process reports the exit: watched until it exits */
   STATE_UNREAPED,               /* it has exited: watched until its parent has reaped it */
   STATE_EXITED,
   STATE_UNWATCHED,              /* nothing can watch it, so it counts as exited */
@@ -123,13 +123,13 @@ static void ask_to_kill        (AForkPidWatch *self);
 static const char *
 get_state_name (State state)
 {
-  static const char names[][16] = {
+  static const char names[][24] = {
     [STATE_PENDING] = "pending",
-    [STATE_PENDING_ORPHAN] = "pending orphan",
+    [STATE_PENDING_UNREPORTED] = "pending unreported",
     [STATE_REPORTED] = "reported",
     [STATE_CHILD] = "child",
     [STATE_HELD] = "held",
-    [STATE_ORPHAN] = "orphan",
+    [STATE_UNREPORTED] = "unreported",
     [STATE_UNREAPED] = "unreaped",
     [STATE_EXITED] = "exited",
     [STATE_UNWATCHED] = "unwatched",
@@ -145,12 +145,12 @@ may_follow (State before,
             State state)
 {
   static const guint next[] = {
-    [STATE_PENDING] = 1 << STATE_PENDING_ORPHAN | 1 << STATE_REPORTED | 1 << STATE_CHILD,
-    [STATE_PENDING_ORPHAN] = 1 << STATE_ORPHAN,
-    [STATE_REPORTED] = 1 << STATE_ORPHAN,
+    [STATE_PENDING] = 1 << STATE_PENDING_UNREPORTED | 1 << STATE_REPORTED | 1 << STATE_CHILD,
+    [STATE_PENDING_UNREPORTED] = 1 << STATE_UNREPORTED,
+    [STATE_REPORTED] = 1 << STATE_UNREPORTED,
     [STATE_CHILD] = 1 << STATE_HELD,
     [STATE_HELD] = 0,
-    [STATE_ORPHAN] = 1 << STATE_UNREAPED | 1 << STATE_HELD,
+    [STATE_UNREPORTED] = 1 << STATE_UNREAPED | 1 << STATE_HELD,
     [STATE_UNREAPED] = 1 << STATE_HELD,
   };
 
@@ -385,7 +385,7 @@ watch_cb (int          fd,
       return G_SOURCE_CONTINUE;
     }
 
-  /* An orphan becomes a child if this process is init or a subreaper. */
+  /* A process whose parent is gone becomes a child if this process is init or a subreaper. */
   if (reap (self))
     {
       look_after_held (self);
@@ -853,11 +853,11 @@ is_anothers_pidfd (AForkPidWatch *self)
 }
 
 static void
-watch_orphan (AForkPidWatch *self)
+watch_unreported (AForkPidWatch *self)
 {
   if (self->pidfd >= 0 && !is_anothers_pidfd (self))
     {
-      start_watch (self, STATE_ORPHAN);
+      start_watch (self, STATE_UNREPORTED);
       return;
     }
 
@@ -880,8 +880,8 @@ _afork_pid_watch_confirm_fork (AForkPidWatch *self,
   if (self->state == STATE_PENDING)
     set_state (self, STATE_REPORTED);
   become_known (self, pid, pidfd);
-  if (self->state == STATE_PENDING_ORPHAN)
-    watch_orphan (self);
+  if (self->state == STATE_PENDING_UNREPORTED)
+    watch_unreported (self);
 }
 
 static gboolean
@@ -943,7 +943,7 @@ leave (AForkPidWatch *self)
     }
 
   _afork_pid_watch_confirm_fork (left, self->pid, pidfd);
-  _afork_pid_watch_orphan (left);
+  _afork_pid_watch_set_unreported (left);
 }
 
 void
@@ -990,14 +990,14 @@ _afork_pid_watch_set_exited (AForkPidWatch *self,
 }
 
 void
-_afork_pid_watch_orphan (AForkPidWatch *self)
+_afork_pid_watch_set_unreported (AForkPidWatch *self)
 {
   g_autoptr(AForkPidWatch) kept G_GNUC_UNUSED = _afork_pid_watch_ref (self);
 
   if (self->state == STATE_PENDING)
-    set_state (self, STATE_PENDING_ORPHAN);
+    set_state (self, STATE_PENDING_UNREPORTED);
   else if (self->state == STATE_REPORTED)
-    watch_orphan (self);
+    watch_unreported (self);
   /* Its parent was asked to kill it, and will not reply. */
   if (!has_exited (self) && self->kill != KILL_NONE)
     {

@@ -68,7 +68,7 @@ void            _afork_pid_watch_set_exited         (AForkPidWatch            *s
 
 /* The process that had to report the exit is gone. The exit is watched here, if the kernel allows
  * it. */
-void            _afork_pid_watch_orphan             (AForkPidWatch            *self);
+void            _afork_pid_watch_set_unreported     (AForkPidWatch            *self);
 
 /* The context is gone, so the process counts as exited, and can only be signalled. Another watch
  * goes on in the default context, with a child, which has to be reaped, and with a process that has
