@@ -97,7 +97,7 @@ G_DEFINE_FINAL_TYPE (AForkProcess, afork_process, G_TYPE_OBJECT)
 static GError *
 new_hold_error (AForkProcess *self)
 {
-  if (self->context != NULL && _afork_context_is_lost (self->context))
+  if (self->context != NULL && _afork_context_is_inherited (self->context))
     return _afork_atfork_new_error ();
 
   return g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED,
@@ -130,7 +130,7 @@ _afork_process_hold_or_warn (AForkProcess *self)
   AForkHold *hold = _afork_context_hold (self->context);
 
   /* In a fork of the program, running the process returns the error. */
-  if (hold == NULL && !_afork_context_is_lost (self->context))
+  if (hold == NULL && !_afork_context_is_inherited (self->context))
     warn_of_thread ();
   return hold;
 }
@@ -298,7 +298,7 @@ return_end (AForkProcess *self,
     g_task_return_new_error (task, AFORK_ERROR, AFORK_ERROR_CLOSED,
                              _("The main context of the process is gone"));
   else
-    g_task_return_error (task, _afork_pid_watch_new_loss_error (pid_watch));
+    g_task_return_error (task, _afork_pid_watch_new_unknown_error (pid_watch));
 }
 
 static const GError *
@@ -911,10 +911,11 @@ is_open (AForkProcess *self)
 static void
 refuse_context (AForkProcess *self)
 {
-  gboolean is_lost = self->template != NULL && _afork_context_is_lost (self->template->context);
-  g_autoptr(GError) error = is_lost ? _afork_atfork_new_error () : new_hold_error (self);
+  gboolean is_inherited = self->template != NULL
+    && _afork_context_is_inherited (self->template->context);
+  g_autoptr(GError) error = is_inherited ? _afork_atfork_new_error () : new_hold_error (self);
 
-  if (!is_lost)
+  if (!is_inherited)
     warn_of_thread ();
   self->context = _afork_context_ref_nowhere ();
   self->client = _afork_client_new (self->context, &client_events, NULL);
@@ -999,7 +1000,7 @@ release (AForkProcess *self)
   Released *released;
 
   /* In a fork of the program: the parent releases its own. */
-  if (_afork_context_is_lost (self->context))
+  if (_afork_context_is_inherited (self->context))
     return;
 
   released = g_new0 (Released, 1);

@@ -211,7 +211,7 @@ has_exited (AForkRpc *self)
 static GError *
 new_hold_error (AForkRpc *self)
 {
-  if (self->context != NULL && _afork_context_is_lost (self->context))
+  if (self->context != NULL && _afork_context_is_inherited (self->context))
     return _afork_atfork_new_error ();
 
   return g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED,
@@ -552,13 +552,13 @@ refuse (AForkRpc *self,
 static void
 refuse_context (AForkRpc *self)
 {
-  gboolean is_lost = _afork_context_is_lost (_afork_process_get_context (self->process));
+  gboolean is_inherited = _afork_context_is_inherited (_afork_process_get_context (self->process));
 
-  if (!is_lost)
+  if (!is_inherited)
     g_critical ("An object for calls belongs to the thread-default main context in which it was "
                 "made, as its process does, and another thread uses that: this thread needs one of "
                 "its own, see g_main_context_push_thread_default()");
-  refuse (self, is_lost ? _afork_atfork_new_error () : new_hold_error (self));
+  refuse (self, is_inherited ? _afork_atfork_new_error () : new_hold_error (self));
 }
 
 /* Sets the title of the process to the function that answers calls, unless the program has set one.
@@ -656,7 +656,7 @@ release (AForkRpc *self)
 
   _afork_rpc_calls_unset_link (&self->calls);
   /* In a fork of the program, the parent's copy is the one that counts. */
-  if (_afork_context_is_lost (self->context))
+  if (_afork_context_is_inherited (self->context))
     return;
 
   released = g_new0 (Released, 1);
@@ -1491,7 +1491,7 @@ afork_rpc_set_max_in_flight (AForkRpc *self,
   /* No other thread has the object while it is constructed. */
   if (self->context != NULL && (hold = hold_context (self, NULL)) == NULL)
     {
-      if (!_afork_context_is_lost (self->context))
+      if (!_afork_context_is_inherited (self->context))
         g_critical ("An object for calls belongs to a main context that another thread uses");
       return;
     }

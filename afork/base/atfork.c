@@ -378,7 +378,7 @@ _afork_atfork_add_hook (AForkAtforkHook *self,
 void
 _afork_atfork_remove_hook (AForkAtforkHook *self)
 {
-  if (_afork_atfork_is_lost (self))
+  if (_afork_atfork_is_inherited (self))
     return;
 
   lock ();
@@ -389,7 +389,7 @@ _afork_atfork_remove_hook (AForkAtforkHook *self)
 }
 
 gboolean
-_afork_atfork_is_lost (const AForkAtforkHook *self)
+_afork_atfork_is_inherited (const AForkAtforkHook *self)
 {
   return self->generation != _afork_atfork_get_generation ();
 }

@@ -17,7 +17,7 @@ G_BEGIN_DECLS
  * A template that the library forks off the program runs a hook for each of them at once. If the
  * program calls fork() itself, it may have had other threads, so the child cannot clean up. A
  * handler of pthread_atfork() replaces each descriptor of the library by a dead one, and counts one
- * more generation. What belongs to another generation is lost. */
+ * more generation. What belongs to an older generation is inherited, and is not used. */
 typedef struct
 {
   GList    link;                /* its data is the owner, or NULL while it is not kept */
@@ -34,10 +34,10 @@ void     _afork_atfork_add_hook       (AForkAtforkHook       *self,
 void     _afork_atfork_remove_hook    (AForkAtforkHook       *self);
 
 /* Whether the hook belongs to the program that this one was forked from by fork(). */
-gboolean _afork_atfork_is_lost        (const AForkAtforkHook *self);
+gboolean _afork_atfork_is_inherited   (const AForkAtforkHook *self);
 /* A number that changes with each such fork. */
 guint    _afork_atfork_get_generation (void);
-/* The error for a use of something that is lost. */
+/* The error for a use of something that is inherited. */
 GError  *_afork_atfork_new_error      (void);
 
 /* Called around a fork that the library makes itself: the program has one thread, and the child

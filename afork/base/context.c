@@ -132,9 +132,10 @@ lock_table (void)
     table = NULL;
 }
 
-/* In a fork of the program. Its mutex may never be free again. */
+/* Whether this process is a fork of the program that made the context. A thread of that program may
+ * have held the mutex at the fork, so it may stay locked for ever. */
 static gboolean
-is_lost (AForkContext *self)
+is_inherited (AForkContext *self)
 {
   return self->generation != _afork_atfork_get_generation () && !self->is_nowhere;
 }
@@ -200,7 +201,7 @@ work_dispatch (GSource     *source,
   AForkContext *self = ((ContextSource *) source)->context;
   GQueue work;
 
-  if (is_lost (self))
+  if (is_inherited (self))
     return G_SOURCE_REMOVE;
 
   g_mutex_lock (&self->mutex);
@@ -218,7 +219,7 @@ end_destroyed_cb (gpointer data)
 {
   AForkContext *self = data;
 
-  if (is_lost (self))
+  if (is_inherited (self))
     return;
 
   lock_table ();
@@ -263,7 +264,7 @@ end_finalize (GSource *source)
   AForkContext *self = ((ContextSource *) source)->context;
   GQueue work, watches;
 
-  if (is_lost (self))
+  if (is_inherited (self))
     return;
 
   while (take_rest (self, &work, &watches))
@@ -364,7 +365,7 @@ _afork_context_peek (AForkContext *self)
 {
   GMainContext *context = NULL;
 
-  if (is_lost (self))
+  if (is_inherited (self))
     return NULL;
 
   g_mutex_lock (&self->mutex);
@@ -380,7 +381,7 @@ _afork_context_is_thread_default (AForkContext *self)
   GMainContext *context = _afork_get_thread_context ();
   gboolean is_same;
 
-  if (is_lost (self))
+  if (is_inherited (self))
     return FALSE;
 
   g_mutex_lock (&self->mutex);
@@ -403,7 +404,7 @@ home_gone_cb (gpointer data)
 {
   Home *home = data;
 
-  if (!is_lost (home->context))
+  if (!is_inherited (home->context))
     {
       g_mutex_lock (&home->context->mutex);
       if (home->context->home == home->thread)
@@ -479,7 +480,7 @@ _afork_context_hold_once (AForkContext *self)
 {
   AForkHold *held;
 
-  if (is_lost (self))
+  if (is_inherited (self))
     return NULL;
 
   g_mutex_lock (&self->mutex);
@@ -494,7 +495,7 @@ _afork_context_hold (AForkContext *self)
 {
   AForkHold *held;
 
-  if (is_lost (self))
+  if (is_inherited (self))
     return NULL;
 
   g_mutex_lock (&self->mutex);
@@ -511,7 +512,7 @@ _afork_context_add_object (AForkContext *self)
 {
   AForkHold *held;
 
-  if (is_lost (self))
+  if (is_inherited (self))
     return NULL;
 
   g_mutex_lock (&self->mutex);
@@ -527,7 +528,7 @@ _afork_context_add_object (AForkContext *self)
 void
 _afork_context_remove_object (AForkContext *self)
 {
-  if (is_lost (self))
+  if (is_inherited (self))
     return;
 
   g_mutex_lock (&self->mutex);
@@ -550,7 +551,7 @@ _afork_context_run (AForkContext     *self,
 {
   g_autoptr(AForkHold) held = NULL;
 
-  if (is_lost (self))
+  if (is_inherited (self))
     return;
 
   g_mutex_lock (&self->mutex);
@@ -570,7 +571,7 @@ _afork_context_run (AForkContext     *self,
 void
 _afork_context_wake (AForkContext *self)
 {
-  if (is_lost (self))
+  if (is_inherited (self))
     return;
 
   g_mutex_lock (&self->mutex);
@@ -582,9 +583,9 @@ _afork_context_wake (AForkContext *self)
 /* Its end. */
 
 gboolean
-_afork_context_is_lost (AForkContext *self)
+_afork_context_is_inherited (AForkContext *self)
 {
-  return is_lost (self);
+  return is_inherited (self);
 }
 
 gboolean
@@ -600,7 +601,7 @@ _afork_context_watch (AForkContext     *self,
 {
   gboolean gone;
 
-  if (is_lost (self))
+  if (is_inherited (self))
     return FALSE;
 
   g_mutex_lock (&self->mutex);
@@ -618,7 +619,7 @@ _afork_context_unwatch (AForkContext     *self,
 {
   gboolean found = FALSE;
 
-  if (is_lost (self))
+  if (is_inherited (self))
     return FALSE;
 
   g_mutex_lock (&self->mutex);

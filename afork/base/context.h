@@ -107,11 +107,11 @@ void          _afork_context_run                (AForkContext     *self,
 /* Wakes the main context up, if another thread may be waiting in it. From any thread. */
 void          _afork_context_wake               (AForkContext     *self);
 
-/* Whether it is of the program that this one was forked from. It cannot be held, and work for it is
- * not done: nothing of it can be cleaned up. */
-gboolean      _afork_context_is_lost            (AForkContext     *self);
+/* Whether it belongs to the program that this one was forked from. Then it cannot be held, work for
+ * it is not done, and nothing of it can be cleaned up. */
+gboolean      _afork_context_is_inherited       (AForkContext     *self);
 
-/* Whether the main context has gone, or is about to, or is lost: nothing can be attached to it any
+/* Whether the main context has gone, or is about to, or is inherited: nothing can be attached to it any
  * more. */
 gboolean      _afork_context_is_gone            (AForkContext     *self);
 

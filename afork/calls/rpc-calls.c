@@ -31,7 +31,7 @@ get_state_name (AForkRpcCallsState state)
     [AFORK_RPC_CALLS_STATE_SET_UP] = "set up",
     [AFORK_RPC_CALLS_STATE_STARTED] = "started",
     [AFORK_RPC_CALLS_STATE_REFUSED] = "refused",
-    [AFORK_RPC_CALLS_STATE_LOST] = "lost",
+    [AFORK_RPC_CALLS_STATE_ENDED] = "ended",
     [AFORK_RPC_CALLS_STATE_NOT_RUN] = "not run",
   };
 
@@ -50,7 +50,7 @@ is_step (AForkRpcCallsState from,
     case AFORK_RPC_CALLS_STATE_STARTED:
     case AFORK_RPC_CALLS_STATE_REFUSED:
       return from == AFORK_RPC_CALLS_STATE_SET_UP;
-    case AFORK_RPC_CALLS_STATE_LOST:
+    case AFORK_RPC_CALLS_STATE_ENDED:
       return from >= AFORK_RPC_CALLS_STATE_SET_UP && from <= AFORK_RPC_CALLS_STATE_REFUSED;
     case AFORK_RPC_CALLS_STATE_NEW:
     default:
@@ -375,7 +375,7 @@ _afork_rpc_calls_fail (AForkRpcCalls *self,
   if (!_afork_turn_begin (&turn, NULL))
     return g_queue_is_empty (&self->waiting);
 
-  if (self->state == AFORK_RPC_CALLS_STATE_LOST && self->link != NULL)
+  if (self->state == AFORK_RPC_CALLS_STATE_ENDED && self->link != NULL)
     known = _afork_worker_link_get_begun (self->link, &last);
   while (_afork_turn_goes_on (&turn)
          && (link = g_queue_pop_head_link (&self->waiting)) != NULL)
@@ -583,7 +583,7 @@ void
 _afork_rpc_calls_end (AForkRpcCalls *self)
 {
   set_state (self, self->state == AFORK_RPC_CALLS_STATE_NEW ? AFORK_RPC_CALLS_STATE_NOT_RUN
-                                                            : AFORK_RPC_CALLS_STATE_LOST);
+                                                            : AFORK_RPC_CALLS_STATE_ENDED);
 }
 
 gboolean

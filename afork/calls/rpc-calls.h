@@ -21,7 +21,7 @@ typedef struct AForkRpcCalls AForkRpcCalls;
  *      │                            │ │                          │
  *      │                 a refusal comes└──────────────────────┐ │
  *      │                            v                          v v
- *      │                         REFUSED ── the worker ends ─> LOST
+ *      │                         REFUSED ── the worker ends ─> ENDED
  *      └──── the worker ends, or does not run ──> NOT_RUN
  */
 typedef enum
@@ -30,7 +30,7 @@ typedef enum
   AFORK_RPC_CALLS_STATE_SET_UP,
   AFORK_RPC_CALLS_STATE_STARTED,  /* the init-function has returned */
   AFORK_RPC_CALLS_STATE_REFUSED,  /* the worker has sent why it cannot serve, and exits */
-  AFORK_RPC_CALLS_STATE_LOST,     /* the worker has ended, and may have begun calls */
+  AFORK_RPC_CALLS_STATE_ENDED,    /* the worker has ended, and may have begun calls */
   AFORK_RPC_CALLS_STATE_NOT_RUN,  /* the worker has ended, and has got no calls */
 } AForkRpcCallsState;
 

@@ -44,7 +44,7 @@ enum
  *       └───────────────────┴────> EXITED
  *
  * A worker is EXITED once what it had sent is received, or if that is not to be waited for, because
- * it could not be run, is lost, or cannot be killed.
+ * it could not be run, is unwatched, or cannot be killed.
  */
 typedef enum
 {
@@ -79,7 +79,7 @@ struct _AForkWorkerLink
   AForkStderrCapture          *captured;        /* or NULL */
 
   AForkWorkerLinkState         state;
-  gboolean                     lost;            /* the process will not report its exit; in any
+  gboolean                     unwatched;       /* the process will not report its exit; in any
                                                  * state */
   GError                      *failure;         /* why this side ended the worker, or NULL */
   GError                      *exit_error;      /* once EXITED: the reason, or NULL if the worker
@@ -218,7 +218,7 @@ _afork_worker_link_unref (AForkWorkerLink *self)
     return;
 
   shut (self);
-  /* The timeout of a lost worker is destroyed with the main context. */
+  /* The timeout of an unwatched worker is destroyed with the main context. */
   _afork_source_clear (&self->exit_timeout);
   _afork_source_clear (&self->exit_source);
   _afork_atfork_remove_hook (&self->atfork_hook);
@@ -347,7 +347,7 @@ unwatch_context (AForkWorkerLink *self)
   _afork_worker_link_unref (self);
 }
 
-/* Reports that the worker has exited, or does not run, or is lost. A handler may iterate the
+/* Reports that the worker has exited, or does not run, or is unwatched. A handler may iterate the
  * context and wait there for a call that has not ended yet: then the exit source calls this again,
  * and this ends the rest. */
 static void
@@ -362,7 +362,7 @@ report_exit (AForkWorkerLink *self)
     self->events->exited (self, self->exit_error, self->data);
   self->events = NULL;
   _afork_source_clear (&self->exit_source);
-  if (!self->lost)
+  if (!self->unwatched)
     _afork_source_clear (&self->exit_timeout);
   unwatch_process (self);
   unwatch_context (self);
@@ -392,7 +392,7 @@ kill_worker (AForkWorkerLink *self,
     g_error_free (error);
 
   _afork_source_clear (&self->source);
-  if (self->lost || self->state < AFORK_WORKER_LINK_STATE_DRAINING)
+  if (self->unwatched || self->state < AFORK_WORKER_LINK_STATE_DRAINING)
     afork_process_force_exit (self->process);
 }
 
@@ -447,7 +447,7 @@ attach_exit_timeout (AForkWorkerLink *self,
 static gboolean
 has_to_exit (AForkWorkerLink *self)
 {
-  if (self->lost)
+  if (self->unwatched)
     return TRUE;
   if (self->state != AFORK_WORKER_LINK_STATE_SERVING)
     return FALSE;
@@ -478,10 +478,10 @@ await_exit (AForkWorkerLink *self)
 
 /* The process will not report its exit, because of MESSAGE. Closes the socket. */
 static void
-lose (AForkWorkerLink *self,
-      const char      *message)
+set_unwatched (AForkWorkerLink *self,
+               const char      *message)
 {
-  self->lost = TRUE;
+  self->unwatched = TRUE;
   if (self->failure == NULL)
     self->failure = g_error_new_literal (AFORK_ERROR, AFORK_ERROR_CLOSED, message);
   /* A function of this file that called the current handler may hold a reference to the stream. */
@@ -494,7 +494,7 @@ lose (AForkWorkerLink *self,
 static void
 lose_context (AForkWorkerLink *self)
 {
-  lose (self, _("The main context of the calls is gone"));
+  set_unwatched (self, _("The main context of the calls is gone"));
   report_exit (self);
 }
 
@@ -511,9 +511,9 @@ context_gone_cb (gpointer data)
 
 /* The process does not report its exit any more: a caller ran its dispose, perhaps just now. */
 static void
-lose_process (AForkWorkerLink *self)
+process_disposed (AForkWorkerLink *self)
 {
-  lose (self, _("The process object of the calls has been disposed of"));
+  set_unwatched (self, _("The process object of the calls has been disposed of"));
   update_exit_timeout (self);
   attach_exit_source (self);
 }
@@ -844,7 +844,8 @@ unkillable_cb (AForkProcess *process,
   g_autoptr(AForkWorkerLink) self = _afork_worker_link_ref (data);
   GError *failure;
 
-  if (self->failure == NULL || (self->state == AFORK_WORKER_LINK_STATE_STARTING && !self->lost))
+  if (self->failure == NULL
+      || (self->state == AFORK_WORKER_LINK_STATE_STARTING && !self->unwatched))
     return;
 
   failure = g_error_copy (error);
@@ -913,7 +914,7 @@ handler_gone_cb (gpointer  data,
   self->exited_id = 0;
   _afork_process_unwatch_unkillable (self->process, self);
   if (!has_exited (self))
-    lose_process (self);
+    process_disposed (self);
 }
 
 /* A copy of the descriptor of CONNECTION, or -1 and an error. */

@@ -71,7 +71,7 @@ static gboolean flush              (AForkChannel *self,
                                     AForkTurn    *turn);
 static gboolean receive            (AForkChannel *self,
                                     AForkTurn    *turn);
-static void     lose               (AForkChannel *self);
+static void     close_inherited    (AForkChannel *self);
 static void     context_watch_free (gpointer      data);
 static void     run_in_child       (gpointer      data);
 
@@ -113,7 +113,7 @@ source_prepare (GSource *source,
   g_autoptr(AForkChannel) self = _afork_channel_ref (((ChannelSource *) source)->channel);
 
   *timeout = -1;
-  if (_afork_atfork_is_lost (&self->atfork_hook))
+  if (_afork_atfork_is_inherited (&self->atfork_hook))
     return TRUE;
   return send_early (self, source) || self->reader.unparsed
     || _afork_turn_prepare (&self->turn_state, timeout);
@@ -130,9 +130,9 @@ source_dispatch (GSource     *source,
   gboolean caught_up = TRUE;
   AForkTurn turn;
 
-  if (_afork_atfork_is_lost (&self->atfork_hook))
+  if (_afork_atfork_is_inherited (&self->atfork_hook))
     {
-      lose (self);
+      close_inherited (self);
       return G_SOURCE_CONTINUE;
     }
   if (!_afork_turn_begin (&turn, source))
@@ -559,7 +559,7 @@ _afork_channel_read_exactly (AForkChannel *self)
 
 /* In a fork of the program. */
 static void
-lose (AForkChannel *self)
+close_inherited (AForkChannel *self)
 {
   g_autoptr(GError) error = _afork_atfork_new_error ();
 

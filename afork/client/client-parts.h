@@ -24,7 +24,7 @@ G_BEGIN_DECLS
  *     UNWANTED                                                     CLOSED
  *     EXECUTING                                           RUNNING
  *
- * and each of them by LOST. There is no state for a process that has failed or exited: `failure`
+ * and each of them by INHERITED. There is no state for a process that has failed or exited: `failure`
  * and the pid watch say so, and replies that were sent before may still come. */
 typedef enum
 {
@@ -37,7 +37,7 @@ typedef enum
   AFORK_CLIENT_STATE_RUNNING,       /* the function, the program or another caller has its socket */
   AFORK_CLIENT_STATE_CLOSED,        /* the command socket has ended, and nothing was run */
   AFORK_CLIENT_STATE_CLOSED_EARLY,  /* the same, and no reply had come */
-  AFORK_CLIENT_STATE_LOST           /* it belongs to the program that this one was forked from */
+  AFORK_CLIENT_STATE_INHERITED      /* it belongs to the program that this one was forked from */
 } AForkClientState;
 
 /* The last command that the process gets. It is queued in any state, after which no other is. */

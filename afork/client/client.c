@@ -38,7 +38,7 @@ get_state_name (AForkClientState state)
     [AFORK_CLIENT_STATE_RUNNING] = "running",
     [AFORK_CLIENT_STATE_CLOSED] = "closed",
     [AFORK_CLIENT_STATE_CLOSED_EARLY] = "closed early",
-    [AFORK_CLIENT_STATE_LOST] = "lost",
+    [AFORK_CLIENT_STATE_INHERITED] = "inherited",
   };
 
   return names[state];
@@ -62,10 +62,10 @@ may_follow (AForkClientState before,
     [AFORK_CLIENT_STATE_GAVE_UP] = 1 << AFORK_CLIENT_STATE_CLOSED,
     [AFORK_CLIENT_STATE_UNWANTED] = 1 << AFORK_CLIENT_STATE_CLOSED,
     [AFORK_CLIENT_STATE_EXECUTING] = 1 << AFORK_CLIENT_STATE_RUNNING,
-    [AFORK_CLIENT_STATE_LOST] = 0,
+    [AFORK_CLIENT_STATE_INHERITED] = 0,
   };
 
-  return state == AFORK_CLIENT_STATE_LOST || (next[before] & 1U << state) != 0;
+  return state == AFORK_CLIENT_STATE_INHERITED || (next[before] & 1U << state) != 0;
 }
 
 void
@@ -76,7 +76,7 @@ _afork_client_set_state (AForkClient      *self,
 
   /* In a fork of the program, no log handler of the program is called. Elsewhere it is called only
    * if debug messages are enabled, because this happens several times for each process. */
-  if (state != AFORK_CLIENT_STATE_LOST
+  if (state != AFORK_CLIENT_STATE_INHERITED
       && !g_log_writer_default_would_drop (G_LOG_LEVEL_DEBUG, G_LOG_DOMAIN))
     g_debug ("Client %p of process %d: %s, was %s", self,
              (int) _afork_pid_watch_get_pid (self->pid_watch), get_state_name (state),
@@ -125,13 +125,13 @@ forget_template (AForkClient *self)
   g_clear_pointer (&self->template, _afork_client_unref);
 }
 
-/* For the child, the process is lost, as if its main context had gone. */
+/* In a fork of the program, which cannot use the process. */
 static void
 run_in_child (gpointer data)
 {
   g_autoptr(AForkClient) self = _afork_client_ref (data);
 
-  _afork_client_set_state (self, AFORK_CLIENT_STATE_LOST);
+  _afork_client_set_state (self, AFORK_CLIENT_STATE_INHERITED);
   _afork_client_drop_notifications (self);
   g_clear_object (&self->program_socket);
   if (self->failure == NULL)
@@ -1288,7 +1288,7 @@ _afork_client_get_home (AForkClient *self)
 gboolean
 _afork_client_is_context_lost (AForkClient *self)
 {
-  return self->state == AFORK_CLIENT_STATE_LOST
+  return self->state == AFORK_CLIENT_STATE_INHERITED
     || _afork_pid_watch_is_context_lost (self->pid_watch)
     || _afork_context_is_gone (self->home);
 }

@@ -173,7 +173,7 @@ _afork_death_pipe_unref (AForkDeathPipe *self)
   lock ();
   if (--self->ref_count == 0)
     {
-      if (!_afork_atfork_is_lost (&self->atfork_hook) && is_held (self))
+      if (!_afork_atfork_is_inherited (&self->atfork_hook) && is_held (self))
         await_release (self);
       else
         death_pipe_free (self);

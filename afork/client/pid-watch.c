@@ -47,7 +47,7 @@ enum
  *     UNREAPED            HELD
  *
  * and each of them by EXITED, UNWATCHED or CONTEXT_LOST, which are reported as an exit, once. Any
- * state may be followed by FORGOTTEN, which is not reported. */
+ * state may be followed by INHERITED, which is not reported. */
 typedef enum
 {
   STATE_PENDING,                /* the pid is not known yet; the parent reports the exit */
@@ -60,7 +60,7 @@ typedef enum
   STATE_EXITED,
   STATE_UNWATCHED,              /* nothing can watch it, so it counts as exited */
   STATE_CONTEXT_LOST,           /* the context is gone, so it counts as exited */
-  STATE_FORGOTTEN               /* it belongs to the program that this one was forked from */
+  STATE_INHERITED               /* it belongs to the program that this one was forked from */
 } State;
 
 /* A kill that this process has no permission for. */
@@ -134,7 +134,7 @@ get_state_name (State state)
     [STATE_EXITED] = "exited",
     [STATE_UNWATCHED] = "unwatched",
     [STATE_CONTEXT_LOST] = "context lost",
-    [STATE_FORGOTTEN] = "forgotten",
+    [STATE_INHERITED] = "inherited",
   };
 
   return names[state];
@@ -154,7 +154,7 @@ may_follow (State before,
     [STATE_UNREAPED] = 1 << STATE_HELD,
   };
 
-  if (state == STATE_FORGOTTEN)
+  if (state == STATE_INHERITED)
     return TRUE;
 
   return before < STATE_EXITED && (state >= STATE_EXITED || (next[before] & 1U << state) != 0);
@@ -168,7 +168,7 @@ set_state (AForkPidWatch *self,
 
   /* In a fork of the program, no log handler of the program is called. Elsewhere it is called only
    * if debug messages are enabled, because this happens several times for each process. */
-  if (state != STATE_FORGOTTEN
+  if (state != STATE_INHERITED
       && !g_log_writer_default_would_drop (G_LOG_LEVEL_DEBUG, G_LOG_DOMAIN))
     g_debug ("Pid watch %p of process %d: %s, was %s", self, (int) self->pid,
              get_state_name (state), get_state_name (self->state));
@@ -379,7 +379,7 @@ watch_cb (int          fd,
   AForkPidWatch *self = data;
   int wait_status;
 
-  if (_afork_atfork_is_lost (&self->atfork_hook))
+  if (_afork_atfork_is_inherited (&self->atfork_hook))
     {
       _afork_pid_watch_lose_context (self);
       return G_SOURCE_CONTINUE;
@@ -410,7 +410,7 @@ poll_cb (gpointer data)
   AForkPidWatch *self = data;
   int wait_status = -1;
 
-  if (_afork_atfork_is_lost (&self->atfork_hook))
+  if (_afork_atfork_is_inherited (&self->atfork_hook))
     {
       _afork_pid_watch_lose_context (self);
       return G_SOURCE_CONTINUE;
@@ -480,7 +480,7 @@ run_in_child (gpointer data)
   forget_kill (self);
   _afork_source_clear (&self->exit_timeout);
   self->request_func = NULL;
-  set_state (self, STATE_FORGOTTEN);
+  set_state (self, STATE_INHERITED);
   _afork_fd_clear (&self->pidfd);
 }
 
@@ -952,10 +952,10 @@ _afork_pid_watch_lose_context (AForkPidWatch *self)
   if (has_exited (self))
     return;
 
-  if (!_afork_atfork_is_lost (&self->atfork_hook))
+  if (!_afork_atfork_is_inherited (&self->atfork_hook))
     ask_at_last (self);
   /* In a fork of the program the process is not a child, and needs no other watch. */
-  if (_afork_atfork_is_lost (&self->atfork_hook))
+  if (_afork_atfork_is_inherited (&self->atfork_hook))
     self->is_child = FALSE;
   else if (self->is_child
            || (self->pid != 0 && (self->death_pipe != NULL || self->after_context_ms > 0)))
@@ -1031,7 +1031,8 @@ void
 _afork_pid_watch_send_signal (AForkPidWatch *self,
                               int            signal)
 {
-  if ((has_exited (self) && !is_context_lost (self)) || _afork_atfork_is_lost (&self->atfork_hook))
+  if ((has_exited (self) && !is_context_lost (self))
+      || _afork_atfork_is_inherited (&self->atfork_hook))
     return;
 
   if (self->pid == 0 || self->keeps_signals)
@@ -1138,7 +1139,7 @@ _afork_pid_watch_get_name (AForkPidWatch *self)
 }
 
 GError *
-_afork_pid_watch_new_loss_error (AForkPidWatch *self)
+_afork_pid_watch_new_unknown_error (AForkPidWatch *self)
 {
   g_autofree char *name = _afork_pid_watch_get_name (self);
 

@@ -118,7 +118,7 @@ GPid            _afork_pid_watch_get_pid            (AForkPidWatch            *s
 /* The name of the process at the beginning of a message. */
 char           *_afork_pid_watch_get_name           (AForkPidWatch            *self);
 /* Why its exit status is unknown. */
-GError         *_afork_pid_watch_new_loss_error     (AForkPidWatch            *self);
+GError         *_afork_pid_watch_new_unknown_error  (AForkPidWatch            *self);
 gboolean        _afork_pid_watch_is_known           (AForkPidWatch            *self);
 gboolean        _afork_pid_watch_is_context_lost    (AForkPidWatch            *self);
 gboolean        _afork_pid_watch_has_exited         (AForkPidWatch            *self);

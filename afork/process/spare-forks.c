@@ -13,8 +13,8 @@ enum
 {
   /* How long a template must be idle. */
   QUIET_MS = 100,
-  /* How often the time doubles at most while forks are lost: to about 100 s. */
-  MAX_LOSSES = 10,
+  /* The wait doubles after each failure, at most so often: up to about 100 s. */
+  MAX_FAILURES = 10,
 };
 
 struct _AForkSpareForks
@@ -22,10 +22,10 @@ struct _AForkSpareForks
   GObject       parent_instance;        /* the owner of a client is an object */
   AForkClient  *template;
   AForkContext *context;
-  GQueue        clients;        /* of AForkClient, the oldest first; some may have died */
+  GQueue        clients;        /* of AForkClient, the oldest first; some may have failed */
   guint         number;         /* of forks to keep ready */
-  gboolean      lost;           /* a fork was lost since the last one was made */
-  guint         n_losses;       /* times that this was so, since a fork was last taken */
+  gboolean      fork_failed;    /* a fork has failed since the last one was made */
+  guint         n_failures;     /* in a row, since a fork was last taken */
   GSource      *timer;          /* makes the next fork, or NULL */
 };
 
@@ -57,9 +57,9 @@ give_up_dead (AForkSpareForks *self)
 }
 
 static void
-note_loss (AForkSpareForks *self)
+note_failure (AForkSpareForks *self)
 {
-  self->lost = TRUE;
+  self->fork_failed = TRUE;
   await_quiet (self);
 }
 
@@ -68,7 +68,7 @@ failed_cb (GObject      *owner,
            const GError *error)
 {
   g_debug ("A spare fork has failed: %s", error->message);
-  note_loss (AFORK_SPARE_FORKS (owner));
+  note_failure (AFORK_SPARE_FORKS (owner));
 }
 
 static const AForkClientEvents client_events = {
@@ -90,11 +90,11 @@ quiet_cb (gpointer data)
   _afork_source_clear (&self->timer);
   if (_afork_context_is_gone (self->context))
     return G_SOURCE_REMOVE;
-  if (self->lost)
+  if (self->fork_failed)
     give_up_dead (self);
-  if (self->lost && self->n_losses < MAX_LOSSES)
-    self->n_losses++;
-  self->lost = FALSE;
+  if (self->fork_failed && self->n_failures < MAX_FAILURES)
+    self->n_failures++;
+  self->fork_failed = FALSE;
   if (self->clients.length >= self->number || !_afork_client_is_open (self->template))
     return G_SOURCE_REMOVE;
 
@@ -104,7 +104,7 @@ quiet_cb (gpointer data)
   _afork_client_set_started (client);
   /* If the fork has failed at once, the next one would fail, too. */
   if (!_afork_client_is_open (client))
-    note_loss (self);
+    note_failure (self);
   else if (self->clients.length < self->number)
     start_timer (self, 0);
   return G_SOURCE_REMOVE;
@@ -130,7 +130,7 @@ start_timer (AForkSpareForks *self,
 static void
 await_quiet (AForkSpareForks *self)
 {
-  const guint ms = (guint) QUIET_MS << self->n_losses;
+  const guint ms = (guint) QUIET_MS << self->n_failures;
 
   if (self->number == 0)
     _afork_source_clear (&self->timer);
@@ -192,7 +192,7 @@ _afork_spare_forks_set_number (AForkSpareForks *self,
                                guint            number)
 {
   self->number = number;
-  self->n_losses = 0;
+  self->n_failures = 0;
   while (self->clients.length > number)
     give_up (g_queue_pop_tail (&self->clients));
   await_quiet (self);
@@ -202,7 +202,7 @@ void
 _afork_spare_forks_discard (AForkSpareForks *self)
 {
   g_queue_clear_full (&self->clients, give_up);
-  self->n_losses = 0;
+  self->n_failures = 0;
   await_quiet (self);
 }
 
@@ -224,7 +224,7 @@ _afork_spare_forks_take (AForkSpareForks *self)
     }
 
   if (taken != NULL)
-    self->n_losses = 0;
+    self->n_failures = 0;
   await_quiet (self);
   return taken;
 }

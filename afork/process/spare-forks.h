@@ -10,8 +10,8 @@
 G_BEGIN_DECLS
 
 /* Forks of a template that are made in advance. They are made when the template has been idle for a
- * while, so that they do not slow down processes that were just started. A fork that dies, or
- * cannot be made, is replaced in the same way, with a longer delay after each loss. */
+ * while, so that they do not slow down processes that were just started. A fork that fails is
+ * replaced in the same way, with a longer delay after each failure. */
 #define AFORK_TYPE_SPARE_FORKS (_afork_spare_forks_get_type ())
 G_DECLARE_FINAL_TYPE (AForkSpareForks, _afork_spare_forks, AFORK, SPARE_FORKS, GObject)
 

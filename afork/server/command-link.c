@@ -225,12 +225,12 @@ wait_for_room (AForkLink *self)
   poll (&room, 1, -1);
 }
 
-/* Notes that output was lost with ERROR; STARTED if part of a frame was sent. Returns true if the
- * other end is closed, which is not an error. Async-signal-safe. */
+/* Notes that output could not be sent, because of ERROR. STARTED says whether part of a frame was
+ * sent. Returns true if the other end is closed, which is not an error. Async-signal-safe. */
 static bool
-lose (AForkLink *self,
-      int        error,
-      bool       started)
+note_send_error (AForkLink *self,
+                 int        error,
+                 bool       started)
 {
   if (error == EPIPE || error == ECONNRESET)
     {
@@ -290,7 +290,7 @@ send_bytes (AForkLink     *self,
           continue;
         }
       if (n_sent < 0)
-        return lose (self, errno, vector.iov_len < n_bytes);
+        return note_send_error (self, errno, vector.iov_len < n_bytes);
 
       vector.iov_base = (uint8_t *) vector.iov_base + n_sent;
       vector.iov_len -= (size_t) n_sent;

@@ -35,7 +35,7 @@ typedef struct
   size_t   n_fds;             /* how many of `fds` were received and not taken */
 
   size_t   n_output;          /* bytes of `output` to be sent */
-  int      error;             /* the errno value of the first loss of output, or 0 */
+  int      error;             /* the errno value of the first failure to send, or 0 */
   bool     broken;            /* part of a frame was sent, so nothing more can be */
   bool     output_lost;       /* output was dropped because the other end is closed */
 
@@ -93,7 +93,7 @@ bool            afork_link_is_idle (const AForkLink  *self);
 void            afork_link_put     (AForkLink        *self,
                                     const AForkFrame *frame);
 
-/* Sends the output, and waits for room. Returns false and sets the link's error if it is lost. If
+/* Sends the output, and waits for room. Returns false and sets the link's error on failure. If
  * the caller has closed its end, the output is dropped and this returns true: receiving returns
  * AFORK_LINK_END then. Async-signal-safe. */
 bool            afork_link_flush   (AForkLink        *self);
