@@ -93,9 +93,9 @@ struct _AForkClient
                                             * up for its forks, or NULL */
   GHashTable              *fork_watches;   /* number → AForkPidWatch of forks it reports; or NULL */
   GHashTable              *pending_forks;  /* number → AForkClient that is not confirmed; or NULL */
-  GQueue                   requests;       /* of Request: those that have no reply yet */
-  guint                    n_requests_sent;  /* how many of these, from the first, were sent */
-  GList                   *unsent_request; /* the first that was not sent, or NULL */
+  GQueue                   fork_commands;  /* of ForkCommand: those that have no reply yet */
+  guint                    n_fork_commands_sent;  /* how many of these, from the first, were sent */
+  GList                   *unsent_fork_command;  /* the first that was not sent, or NULL */
 };
 
 void     _afork_client_set_state               (AForkClient               *self,
@@ -105,7 +105,7 @@ gboolean _afork_client_is_handed_over          (AForkClient               *self)
 /* Whether a reply has come. */
 gboolean _afork_client_has_replied             (AForkClient               *self);
 /* Whether the last command has been queued. */
-gboolean _afork_client_is_run_requested        (AForkClient               *self);
+gboolean _afork_client_has_last_command        (AForkClient               *self);
 
 /* Channels. */
 
@@ -163,10 +163,10 @@ gboolean       _afork_client_has_forks            (AForkClient   *self);
 void           _afork_client_set_forks_unreported (AForkClient   *self,
                                                    gboolean       context_gone);
 
-/* Sends the requests for signals that could not be sent before. */
-void           _afork_client_send_requests        (AForkClient   *self);
-/* The process has replied to the next request, for fork NUMBER, with an errno or 0. Returns false
- * if there was no such request. */
+/* Sends the commands about forks that could not be sent before. */
+void           _afork_client_send_fork_commands   (AForkClient   *self);
+/* The process has replied to the next command about a fork, NUMBER, with an errno or 0. Returns
+ * false if there was no such command. */
 gboolean       _afork_client_take_reply           (AForkClient   *self,
                                                    guint32        number,
                                                    int            result);

@@ -71,7 +71,7 @@ is_ready_in_place (AForkClient      *self,
 {
   const gboolean is_successor = is_of_successor (self, frame);
 
-  if (!_afork_client_is_run_requested (self) || !_afork_channel_is_sent (self->channel))
+  if (!_afork_client_has_last_command (self) || !_afork_channel_is_sent (self->channel))
     return FALSE;
   if (is_successor && !_afork_client_has_forks (self))
     return FALSE;
@@ -107,7 +107,7 @@ is_in_place (AForkClient      *self,
     case AFORK_FRAME_NO_PIDFD:
       return !self->lacks_pidfd
         && (is_pending_fork (self)
-            || (_afork_client_is_run_requested (self) && _afork_client_has_forks (self)));
+            || (_afork_client_has_last_command (self) && _afork_client_has_forks (self)));
     case AFORK_FRAME_READY:
       return is_ready_in_place (self, frame, fds);
     case AFORK_FRAME_ERROR:
@@ -151,7 +151,7 @@ hello_came (AForkClient       *self,
 
   _afork_client_set_state (self, AFORK_CLIENT_STATE_SERVING);
   _afork_client_clear_handshake_timeout (self);
-  if (!_afork_client_is_run_requested (self))
+  if (!_afork_client_has_last_command (self))
     _afork_channel_ask_sender (self->channel, FALSE);
   _afork_client_notify_known (self);
   return TRUE;
@@ -168,7 +168,7 @@ confirm_fork (AForkClient *self,
   self->lacks_pidfd = FALSE;
   _afork_client_clear_handshake_timeout (self);
   _afork_client_remove_pending_fork (self);
-  if (self->channel != NULL && !_afork_client_is_run_requested (self))
+  if (self->channel != NULL && !_afork_client_has_last_command (self))
     _afork_channel_ask_sender (self->channel, FALSE);
   _afork_pid_watch_confirm_fork (self->pid_watch, pid, g_steal_fd (pidfd));
   _afork_client_notify_known (self);
@@ -195,11 +195,11 @@ follow_worker (AForkClient *self,
   _afork_client_add_fork_watch (self, AFORK_WORKER_NUMBER, pid_watch);
   _afork_client_set_pid_watch (self, pid_watch);
   /* First, so that it can be asked to signal its forks, including the worker. */
-  self->n_requests_sent = 0;
-  self->unsent_request = self->requests.head;
+  self->n_fork_commands_sent = 0;
+  self->unsent_fork_command = self->fork_commands.head;
   opened = _afork_client_open_channel (self, &self->channel, &_afork_client_channel_events,
                                        g_steal_fd (reports), &error);
-  _afork_client_send_requests (self);
+  _afork_client_send_fork_commands (self);
   _afork_pid_watch_confirm_fork (pid_watch, pid, g_steal_fd (pidfd));
   if (!opened)
     {
@@ -278,7 +278,7 @@ error_came (AForkClient      *self,
 
   _afork_notifier_freeze (&self->notifier);
   _afork_client_set_state (self, AFORK_CLIENT_STATE_GAVE_UP);
-  _afork_client_send_requests (self);
+  _afork_client_send_fork_commands (self);
   if (frame->n_fds == 1 && is_pending_fork (self))
     confirm_fork (self, pid, &fds[0]);
   _afork_client_fail (self, error);

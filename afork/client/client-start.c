@@ -135,7 +135,7 @@ _afork_client_fork (AForkClient *self,
       _afork_client_fail_to_start (self, error);
       return;
     }
-  if (_afork_client_is_run_requested (template))
+  if (_afork_client_has_last_command (template))
     {
       error = g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
                            _("The process could not be forked from its template: that was run"));

@@ -98,7 +98,7 @@ _afork_client_has_replied (AForkClient *self)
 }
 
 gboolean
-_afork_client_is_run_requested (AForkClient *self)
+_afork_client_has_last_command (AForkClient *self)
 {
   return self->last_command != AFORK_CLIENT_LAST_COMMAND_NONE;
 }
@@ -284,7 +284,7 @@ _afork_client_new (AForkContext            *context,
   _afork_notifier_init (&self->notifier, &notifier_funcs, self, self->context, owner);
   /* The owner has no handlers yet. */
   _afork_notifier_freeze (&self->notifier);
-  g_queue_init (&self->requests);
+  g_queue_init (&self->fork_commands);
   self->events = events;
   _afork_client_set_pid_watch (self, _afork_pid_watch_new (self->context));
   return self;
@@ -668,59 +668,59 @@ _afork_client_detach (AForkClient *self)
   send_last (self, &frame);
 }
 
-/* Signals to forks. The process is asked to signal those of its forks that this process may not
- * signal. */
+/* Commands about forks. If this program may not signal a fork, it tells the process, which is the
+ * parent, to do so. */
 
-/* A request to the process. */
+/* A command to the process about one of its forks. */
 typedef struct
 {
   guint32 number;               /* of the fork */
-  int     signal;               /* or 0: do not signal the fork any more; this has no reply */
-} Request;
+  int     signal;               /* 0: signal the fork no more. This has no reply */
+} ForkCommand;
 
-/* After the last command nothing may be sent until it is known whether the server still has the
+/* After the last command, the client sends nothing until it knows whether the server still has the
  * socket. */
 static gboolean
-can_be_asked (AForkClient *self)
+can_send_fork_commands (AForkClient *self)
 {
   return self->channel != NULL
-    && (!_afork_client_is_run_requested (self) || self->state == AFORK_CLIENT_STATE_GAVE_UP
+    && (!_afork_client_has_last_command (self) || self->state == AFORK_CLIENT_STATE_GAVE_UP
         || self->state == AFORK_CLIENT_STATE_UNWANTED || _afork_client_is_handed_over (self));
 }
 
 static void
-send_request (AForkClient   *self,
-              const Request *request)
+send_fork_command (AForkClient       *self,
+                   const ForkCommand *command)
 {
   const AForkFrame frame = {
-    .kind = request->signal != 0 ? AFORK_FRAME_SIGNAL : AFORK_FRAME_DISOWN,
-    .number = { request->number, (guint32) request->signal },
+    .kind = command->signal != 0 ? AFORK_FRAME_SIGNAL : AFORK_FRAME_DISOWN,
+    .number = { command->number, (guint32) command->signal },
   };
 
   _afork_channel_send (self->channel, &frame, -1);
 }
 
 void
-_afork_client_send_requests (AForkClient *self)
+_afork_client_send_fork_commands (AForkClient *self)
 {
-  if (!can_be_asked (self))
+  if (!can_send_fork_commands (self))
     return;
 
-  while (self->unsent_request != NULL)
+  while (self->unsent_fork_command != NULL)
     {
-      GList *link = self->unsent_request;
-      Request *request = link->data;
+      GList *link = self->unsent_fork_command;
+      ForkCommand *command = link->data;
 
-      self->unsent_request = link->next;
-      send_request (self, request);
-      if (request->signal != 0)
+      self->unsent_fork_command = link->next;
+      send_fork_command (self, command);
+      if (command->signal != 0)
         {
-          self->n_requests_sent++;
+          self->n_fork_commands_sent++;
         }
       else
         {
-          g_queue_delete_link (&self->requests, link);
-          g_free (request);
+          g_queue_delete_link (&self->fork_commands, link);
+          g_free (command);
         }
     }
 
@@ -729,30 +729,30 @@ _afork_client_send_requests (AForkClient *self)
 }
 
 static void
-add_request (AForkClient *self,
-             guint32      number,
-             int          signal)
+add_fork_command (AForkClient *self,
+                  guint32      number,
+                  int          signal)
 {
-  Request *request = g_new (Request, 1);
+  ForkCommand *command = g_new (ForkCommand, 1);
 
-  *request = (Request) { number, signal };
-  g_queue_push_tail (&self->requests, request);
-  if (self->unsent_request == NULL)
-    self->unsent_request = self->requests.tail;
-  _afork_client_send_requests (self);
+  *command = (ForkCommand) { number, signal };
+  g_queue_push_tail (&self->fork_commands, command);
+  if (self->unsent_fork_command == NULL)
+    self->unsent_fork_command = self->fork_commands.tail;
+  _afork_client_send_fork_commands (self);
 }
 
 static gboolean
-request_signal (gpointer reporter,
-                guint32  number,
-                int      signal)
+signal_fork (gpointer reporter,
+             guint32  number,
+             int      signal)
 {
   AForkClient *self = reporter;
 
   if (self->channel == NULL || !_afork_channel_is_open (self->channel))
     return FALSE;
 
-  add_request (self, number, signal);
+  add_fork_command (self, number, signal);
   return TRUE;
 }
 
@@ -761,21 +761,21 @@ _afork_client_take_reply (AForkClient *self,
                           guint32      number,
                           int          result)
 {
-  g_autofree Request *request = NULL;
+  g_autofree ForkCommand *command = NULL;
   AForkPidWatch *pid_watch;
 
-  if (self->n_requests_sent == 0)
+  if (self->n_fork_commands_sent == 0)
     return FALSE;
 
-  request = g_queue_pop_head (&self->requests);
-  self->n_requests_sent--;
-  if (request->number != number)
+  command = g_queue_pop_head (&self->fork_commands);
+  self->n_fork_commands_sent--;
+  if (command->number != number)
     return FALSE;
 
   pid_watch = self->fork_watches != NULL
     ? g_hash_table_lookup (self->fork_watches, GUINT_TO_POINTER (number)) : NULL;
   if (pid_watch != NULL)
-    _afork_pid_watch_signal_replied (pid_watch, request->signal, result);
+    _afork_pid_watch_signal_replied (pid_watch, command->signal, result);
   return TRUE;
 }
 
@@ -791,15 +791,15 @@ _afork_client_disown_fork (AForkClient *self,
     return;
 
   _afork_pid_watch_set_reporter (pid_watch, NULL, NULL, 0);
-  add_request (self, number, 0);
+  add_fork_command (self, number, 0);
 }
 
 static void
-drop_requests (AForkClient *self)
+drop_fork_commands (AForkClient *self)
 {
-  g_queue_clear_full (&self->requests, g_free);
-  self->n_requests_sent = 0;
-  self->unsent_request = NULL;
+  g_queue_clear_full (&self->fork_commands, g_free);
+  self->n_fork_commands_sent = 0;
+  self->unsent_fork_command = NULL;
 }
 
 /* Forks: those that the process reports, and those that are pending. */
@@ -817,7 +817,7 @@ _afork_client_add_fork_watch (AForkClient   *self,
 
   if (death_pipe != NULL)
     _afork_pid_watch_set_death_pipe (pid_watch, death_pipe);
-  _afork_pid_watch_set_reporter (pid_watch, request_signal, self, number);
+  _afork_pid_watch_set_reporter (pid_watch, signal_fork, self, number);
   g_hash_table_insert (self->fork_watches, GUINT_TO_POINTER (number),
                        _afork_pid_watch_ref (pid_watch));
 }
@@ -850,7 +850,7 @@ _afork_client_set_forks_unreported (AForkClient *self,
   GHashTableIter iter;
   gpointer pid_watch;
 
-  drop_requests (self);
+  drop_fork_commands (self);
   if (fork_watches == NULL)
     return;
 
@@ -1079,7 +1079,7 @@ pid_watch_exited_cb (AForkPidWatch *pid_watch,
    * is read. */
   if (has_server (self) && !_afork_pid_watch_is_context_lost (pid_watch))
     _afork_channel_drain (self->channel);
-  if (has_server (self) && pid_watch == self->pid_watch && _afork_client_is_run_requested (self)
+  if (has_server (self) && pid_watch == self->pid_watch && _afork_client_has_last_command (self)
       && _afork_client_has_forks (self) && !_afork_pid_watch_is_context_lost (pid_watch))
     give_up_successor (self);
   if (has_server (self))
@@ -1200,7 +1200,7 @@ _afork_client_release (AForkClient *self)
 
   if (!_afork_client_has_forks (self))
     _afork_channel_finish (self->channel);
-  else if (!_afork_client_is_run_requested (self))
+  else if (!_afork_client_has_last_command (self))
     _afork_client_send (self, &leave, -1);
 }
 
@@ -1276,7 +1276,7 @@ _afork_client_get_failure (AForkClient *self)
 gboolean
 _afork_client_is_open (AForkClient *self)
 {
-  return self->channel != NULL && self->failure == NULL && !_afork_client_is_run_requested (self);
+  return self->channel != NULL && self->failure == NULL && !_afork_client_has_last_command (self);
 }
 
 AForkContext *

@@ -100,9 +100,9 @@ struct _AForkPidWatch
   guint64                 system_usec;
   guint64                 max_rss_kib;
 
-  AForkPidWatchRequestFunc request_func;    /* asks the parent to signal it, or NULL */
-  gpointer                reporter;         /* for request_func */
-  guint32                 number;           /* for request_func */
+  AForkPidWatchSignalFunc signal_func;      /* has the parent signal it, or NULL */
+  gpointer                reporter;         /* for signal_func */
+  guint32                 number;           /* for signal_func */
   Kill                    kill;
   int                     kill_errno;       /* why it cannot be killed from here */
   GSource                *kill_timeout;     /* for its exit, or for the reply; holds a reference */
@@ -479,7 +479,7 @@ run_in_child (gpointer data)
   remove_child (self);
   forget_kill (self);
   _afork_source_clear (&self->exit_timeout);
-  self->request_func = NULL;
+  self->signal_func = NULL;
   set_state (self, STATE_INHERITED);
   _afork_fd_clear (&self->pidfd);
 }
@@ -528,12 +528,12 @@ _afork_pid_watch_set_funcs (AForkPidWatch           *self,
 }
 
 void
-_afork_pid_watch_set_reporter (AForkPidWatch            *self,
-                               AForkPidWatchRequestFunc  request,
-                               gpointer                  reporter,
-                               guint32                   number)
+_afork_pid_watch_set_reporter (AForkPidWatch           *self,
+                               AForkPidWatchSignalFunc  signal_func,
+                               gpointer                 reporter,
+                               guint32                  number)
 {
-  self->request_func = request;
+  self->signal_func = signal_func;
   self->reporter = reporter;
   self->number = number;
 }
@@ -714,11 +714,11 @@ static gboolean
 ask_reporter (AForkPidWatch *self,
               int            signal)
 {
-  return self->request_func != NULL && self->request_func (self->reporter, self->number, signal);
+  return self->signal_func != NULL && self->signal_func (self->reporter, self->number, signal);
 }
 
 static void
-request_kill (AForkPidWatch *self)
+ask_reporter_to_kill (AForkPidWatch *self)
 {
   self->kill = ask_reporter (self, SIGKILL) ? KILL_ASKED : KILL_NONE;
 }
@@ -729,7 +729,7 @@ static void
 ask_at_last (AForkPidWatch *self)
 {
   if (self->kill == KILL_DEFERRED)
-    request_kill (self);
+    ask_reporter_to_kill (self);
 }
 
 static void
@@ -762,7 +762,7 @@ static void
 ask_to_kill (AForkPidWatch *self)
 {
   _afork_source_clear (&self->kill_timeout);
-  request_kill (self);
+  ask_reporter_to_kill (self);
   if (self->kill == KILL_ASKED)
     await_kill (self);
   else
@@ -787,10 +787,10 @@ kill_now (AForkPidWatch *self,
 
   /* A fork may have taken its place, which only this process can kill. It must live as long as it
    * may report that fork. */
-  if (self->keeps_signals && self->request_func != NULL && self->kill == KILL_NONE)
+  if (self->keeps_signals && self->signal_func != NULL && self->kill == KILL_NONE)
     self->kill = KILL_DEFERRED;
   else if (self->kill == KILL_NONE)
-    request_kill (self);
+    ask_reporter_to_kill (self);
 
   if (self->kill != KILL_NONE || is_ending)
     await_kill (self);

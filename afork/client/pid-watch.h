@@ -27,11 +27,11 @@ typedef void (*AForkPidWatchKilledFunc) (AForkPidWatch *pid_watch,
                                          const GError  *error,
                                          gpointer       data);
 
-/* Asks the process of REPORTER to send SIGNAL to its fork NUMBER. Returns false if that cannot be
- * asked. */
-typedef gboolean (*AForkPidWatchRequestFunc) (gpointer reporter,
-                                              guint32  number,
-                                              int      signal);
+/* Tells the process of REPORTER to send SIGNAL to its fork NUMBER. Returns false if it cannot be
+ * told. */
+typedef gboolean (*AForkPidWatchSignalFunc) (gpointer reporter,
+                                             guint32  number,
+                                             int      signal);
 
 AForkPidWatch  *_afork_pid_watch_new                (GMainContext             *context);
 AForkPidWatch  *_afork_pid_watch_ref                (AForkPidWatch            *self);
@@ -80,16 +80,16 @@ void            _afork_pid_watch_lose_context       (AForkPidWatch            *s
 void            _afork_pid_watch_kill_after_context (AForkPidWatch            *self,
                                                      guint                     ms);
 
-/* REQUEST is called to signal the process if this process may not do that. It may be NULL. */
+/* SIGNAL_FUNC is called to signal the process if this process may not do that. It may be NULL. */
 void            _afork_pid_watch_set_reporter       (AForkPidWatch            *self,
-                                                     AForkPidWatchRequestFunc  request,
+                                                     AForkPidWatchSignalFunc   signal_func,
                                                      gpointer                  reporter,
                                                      guint32                   number);
 
 /* Sends SIGNAL at once, or as soon as the pid is known. */
 void            _afork_pid_watch_send_signal        (AForkPidWatch            *self,
                                                      int                       signal);
-/* The reporter has replied to the request to send SIGNAL: ERROR is 0 or an errno. */
+/* The reporter was told to send SIGNAL, and has replied: ERROR is 0 or an errno. */
 void            _afork_pid_watch_signal_replied     (AForkPidWatch            *self,
                                                      int                       signal,
                                                      int                       error);
