@@ -32,7 +32,7 @@ struct _AForkProcess
 {
   GObject           parent_instance;
   AForkRuntime     *runtime;
-  guint             n_holds;        /* atomic; if not 0, the runtime is not a reference */
+  guint             n_template_holds;  /* atomic; the runtime is a reference only if this is 0 */
   AForkProcess     *template;       /* NULL except during construction */
   gboolean          fresh;
   int               fd;             /* of a process to take over, during construction; or -1 */

@@ -324,7 +324,7 @@ take_waits (AForkProcess          *self,
 
   while ((task = _afork_task_queue_pop (&self->wait_tasks)) != NULL)
     {
-      _afork_client_notify_next (self->client, return_func, task, FALSE);
+      _afork_client_insert_notification (self->client, return_func, task, FALSE);
       g_object_unref (task);
     }
 }
@@ -680,8 +680,8 @@ ready_cb (GObject *owner,
   AForkProcess *self = AFORK_PROCESS (owner);
 
   if (!self->detached && set_state (self, AFORK_PROCESS_STATE_RUNNING))
-    _afork_client_notify_next (self->client, notify_state, NULL, TRUE);
-  _afork_client_notify_next (self->client, return_socket, socket, FALSE);
+    _afork_client_insert_notification (self->client, notify_state, NULL, TRUE);
+  _afork_client_insert_notification (self->client, return_socket, socket, FALSE);
 }
 
 static void
@@ -707,8 +707,8 @@ exited_cb (GObject *owner)
 
   g_clear_pointer (&self->spare_forks, _afork_spare_forks_free);
   if (set_state (self, AFORK_PROCESS_STATE_EXITED))
-    _afork_client_notify_next (self->client, notify_state, NULL, TRUE);
-  _afork_client_notify_next (self->client, emit_exited, NULL, TRUE);
+    _afork_client_insert_notification (self->client, notify_state, NULL, TRUE);
+  _afork_client_insert_notification (self->client, emit_exited, NULL, TRUE);
   return_cancelled_task (self);
   return_waits (self);
 }
@@ -876,14 +876,14 @@ _afork_process_notify_function (AForkProcess *self)
 void
 _afork_process_hold_as_template (AForkProcess *self)
 {
-  if (g_atomic_int_add (&self->n_holds, 1) == 0)
+  if (g_atomic_int_add (&self->n_template_holds, 1) == 0)
     g_object_unref (self->runtime);
 }
 
 void
 _afork_process_release_as_template (AForkProcess *self)
 {
-  if (g_atomic_int_dec_and_test (&self->n_holds))
+  if (g_atomic_int_dec_and_test (&self->n_template_holds))
     g_object_ref (self->runtime);
 }
 

@@ -256,12 +256,12 @@ notify_exited (AForkClient *self)
 }
 
 void
-_afork_client_notify_next (AForkClient           *self,
-                           AForkClientNotifyFunc  func,
-                           gpointer               data,
-                           gboolean               at_once)
+_afork_client_insert_notification (AForkClient           *self,
+                                   AForkClientNotifyFunc  func,
+                                   gpointer               data,
+                                   gboolean               at_once)
 {
-  _afork_notifier_notify_next (&self->notifier, func, data, at_once);
+  _afork_notifier_insert (&self->notifier, func, data, at_once);
 }
 
 void

@@ -40,15 +40,16 @@ typedef struct
   void (*exited) (GObject      *owner);
 } AForkClientEvents;
 
-/* Part of the handling of an event that calls handlers of the program. */
+/* A part of the handling of an event, such as one that calls handlers of the program. */
 typedef void (*AForkClientNotifyFunc) (gpointer  client,
                                        GObject  *owner,
                                        gpointer  data);
 
-/* Has FUNC called after the event that is being handled and after the functions that its handling
- * has added before, but before any other event. Keeps DATA, an object or NULL, until then. With
- * AT_ONCE, this is in the same iteration of the main context, however long that takes. */
-void         _afork_client_notify_next         (AForkClient             *self,
+/* Called by the handler of an event. FUNC is called after this event and after the functions that
+ * its handler has inserted before, but before the next event. Keeps DATA, an object or NULL, until
+ * then. If AT_ONCE is true, FUNC is called in the same iteration of the main context, even if the
+ * time for that is over. */
+void         _afork_client_insert_notification (AForkClient             *self,
                                                 AForkClientNotifyFunc    func,
                                                 gpointer                 data,
                                                 gboolean                 at_once);

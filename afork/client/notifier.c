@@ -67,7 +67,7 @@ notify_first (AForkNotifier *self)
 
   if (!g_queue_is_empty (&self->notifications) && self->source == NULL && !is_context_lost (self))
     schedule (self, G_PRIORITY_DEFAULT);
-  self->last_next = NULL;
+  self->last_inserted = NULL;
   if (owner != NULL)
     notification->func (self->object, owner, notification->data);
   notification_free (notification);
@@ -184,19 +184,19 @@ _afork_notifier_notify (AForkNotifier   *self,
 }
 
 void
-_afork_notifier_notify_next (AForkNotifier   *self,
-                             AForkNotifyFunc  func,
-                             gpointer         data,
-                             gboolean         at_once)
+_afork_notifier_insert (AForkNotifier   *self,
+                        AForkNotifyFunc  func,
+                        gpointer         data,
+                        gboolean         at_once)
 {
   GList *link = g_list_alloc ();
 
   link->data = notification_new (func, data, at_once);
-  if (self->last_next != NULL)
-    g_queue_insert_after_link (&self->notifications, self->last_next, link);
+  if (self->last_inserted != NULL)
+    g_queue_insert_after_link (&self->notifications, self->last_inserted, link);
   else
     g_queue_push_head_link (&self->notifications, link);
-  self->last_next = link;
+  self->last_inserted = link;
 }
 
 void
@@ -219,7 +219,7 @@ _afork_notifier_clear (AForkNotifier *self)
 {
   _afork_source_clear (&self->source);
   g_queue_clear_full (&self->notifications, notification_free);
-  self->last_next = NULL;
+  self->last_inserted = NULL;
 }
 
 void

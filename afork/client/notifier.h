@@ -9,17 +9,17 @@
 
 G_BEGIN_DECLS
 
-/* Calls functions for the owner of an object, one after another, in the main context in which the
- * object is served: at once, or when that context is iterated. A function may call handlers of the
- * program, which may iterate the context and wait there for the next notification. */
+/* Notifies the owner of an object: calls functions, one after another, in the main context in which
+ * the object is served. They are called at once, or when that context is iterated. A function may
+ * call handlers of the program, which may iterate the context until the next notification. */
 
-/* OBJECT has the notifier. DATA is what was given with the function. */
+/* OBJECT has the notifier. DATA was given with the function. */
 typedef void (*AForkNotifyFunc) (gpointer  object,
                                  GObject  *owner,
                                  gpointer  data);
 
-/* What the notifier needs of its object. Both functions keep the object until a source is
- * destroyed; the third says whether no main context will be iterated for the object any more. */
+/* Functions of the object. The source of the notifier holds a reference to the object. Once
+ * is_context_lost() is true, no main context is iterated for the object any more. */
 typedef struct
 {
   void     (*ref)             (gpointer object);
@@ -36,10 +36,9 @@ typedef struct
   GMainContext             *context;         /* not a reference */
   gboolean                  is_context_lost;
   GQueue                    notifications;   /* of Notification */
-  GList                    *last_next;       /* the last notification that the current one has put
-                                              * in front of the others, or NULL */
-  guint                     n_freezes;       /* while it is not 0, nothing is called */
-  GSource                  *source;          /* calls the functions, or NULL; keeps OBJECT */
+  GList                    *last_inserted;   /* by the current notification, or NULL */
+  guint                     n_freezes;       /* functions are called only while this is 0 */
+  GSource                  *source;          /* calls the functions; or NULL; holds a reference */
 } AForkNotifier;
 
 /* OWNER may be NULL: then nothing is called for it. */
@@ -58,21 +57,21 @@ void _afork_notifier_set_context  (AForkNotifier            *self,
 /* The context is gone: functions are called at once from now on. */
 void _afork_notifier_lose_context (AForkNotifier            *self);
 
-/* Nothing is called until each freeze is followed by a thaw. The last thaw calls the functions that
- * have been added meanwhile: at once, or if LATER is set, when the context is iterated, because the
- * code that called us is not finished. */
+/* No function is called until there has been a thaw for each freeze. The last thaw calls the
+ * functions that were added meanwhile: at once, or if LATER is true, when the context is iterated,
+ * because the caller of this library is inside one of its functions. */
 void _afork_notifier_freeze       (AForkNotifier            *self);
 void _afork_notifier_thaw         (AForkNotifier            *self,
                                    gboolean                  later);
 
-/* Adds FUNC behind the others. Keeps DATA, an object or NULL, until FUNC has been called. */
+/* Adds FUNC at the end of the queue. Keeps DATA, an object or NULL, until FUNC has been called. */
 void _afork_notifier_notify       (AForkNotifier            *self,
                                    AForkNotifyFunc           func,
                                    gpointer                  data);
-/* The same from a function that is being called: FUNC comes in front of all that was added before,
- * but behind what the current function has added in this way. With AT_ONCE, FUNC is called in the
- * same iteration of the context as the current function, however long that takes. */
-void _afork_notifier_notify_next  (AForkNotifier            *self,
+/* Called by a notified function, or by what it calls. Inserts FUNC at the front of the queue, behind
+ * what the same function has inserted before. If AT_ONCE is true, FUNC is called in the same
+ * iteration of the context, even if the time for that is over. */
+void _afork_notifier_insert       (AForkNotifier            *self,
                                    AForkNotifyFunc           func,
                                    gpointer                  data,
                                    gboolean                  at_once);
