@@ -19,7 +19,7 @@
 #include "afork-error.h"
 #include "i18n.h"
 
-static AForkMutex mutex;        /* for the queue */
+static AForkMutex mutex;        /* protects `hooks` */
 static GQueue hooks = G_QUEUE_INIT;
 
 static guint generation;        /* atomic */
@@ -111,12 +111,12 @@ typedef struct _Wakeup Wakeup;
 struct _Wakeup
 {
   Wakeup       *next;
-  GMainContext *context;        /* for comparison; NULL if this is free for another one */
-  int           fd;             /* atomic; -1 while it is free */
+  GMainContext *context;        /* for comparison; NULL if this entry is free */
+  int           fd;             /* atomic; -1 if this entry is free */
 };
 
-static AForkMutex wakeups_mutex;  /* for taking one */
-static Wakeup *wakeups;           /* atomic; only ever gets more */
+static AForkMutex wakeups_mutex;  /* locked to take an entry */
+static Wakeup *wakeups;           /* atomic; entries are never removed */
 
 void
 _afork_fd_register_wakeup (int           fd,
@@ -160,13 +160,13 @@ typedef struct _Lent Lent;
 struct _Lent
 {
   Lent *next;
-  int   fd;                     /* atomic; -1 if this is free for another one */
+  int   fd;                     /* atomic; -1 if this entry is free */
   dev_t device;
   ino_t inode;
 };
 
-static AForkMutex lent_mutex;   /* for taking one */
-static Lent *lent;              /* atomic; only ever gets more */
+static AForkMutex lent_mutex;   /* locked to take an entry */
+static Lent *lent;              /* atomic; entries are never removed */
 
 static Lent *
 take_lent (void)
@@ -362,12 +362,12 @@ lock (void)
 
 void
 _afork_atfork_add_hook (AForkAtforkHook *self,
-                        void           (*run_in_child) (gpointer owner),
+                        void           (*child_func) (gpointer owner),
                         gpointer         owner)
 {
   handle_forks ();
   self->link.data = owner;
-  self->run_in_child = run_in_child;
+  self->child_func = child_func;
   self->generation = _afork_atfork_get_generation ();
 
   lock ();
@@ -420,7 +420,7 @@ _afork_atfork_has_hooks (void)
 }
 
 void
-_afork_atfork_run_in_child (void)
+_afork_atfork_run_hooks (void)
 {
   GList *link;
 
@@ -429,7 +429,7 @@ _afork_atfork_run_in_child (void)
     {
       AForkAtforkHook *self = (AForkAtforkHook *) link;
 
-      self->run_in_child (g_steal_pointer (&link->data));
+      self->child_func (g_steal_pointer (&link->data));
     }
 
   /* The descriptors that are left belong to the template. */

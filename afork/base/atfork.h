@@ -11,25 +11,26 @@
 G_BEGIN_DECLS
 
 /* The library has descriptors open in this process, and sources in its main contexts. A fork of the
- * program has copies of them. They are of no use there, and would keep sockets open that are closed
- * here.
+ * program gets copies of them, which it cannot use. Its copy of a socket would stay open when this
+ * process closes the socket.
  *
- * A template that the library forks off the program runs a hook for each of them at once. If the
- * program calls fork() itself, it may have had other threads, so the child cannot clean up. A
+ * If the library forks a template off the program, the child calls the hook of each owner at once.
+ * If the program calls fork(), it may have other threads, so the child cannot clean up. Then a
  * handler of pthread_atfork() replaces each descriptor of the library by a dead one, and counts one
  * more generation. What belongs to an older generation is inherited, and is not used. */
 typedef struct
 {
-  GList    link;                /* its data is the owner, or NULL while it is not kept */
-  void   (*run_in_child) (gpointer owner);
+  GList    link;                /* its data is the owner; NULL once it is out of the queue */
+  void   (*child_func) (gpointer owner);
   guint    generation;
 } AForkAtforkHook;
 
-/* Adds SELF, a part of OWNER. RUN_IN_CHILD closes the descriptors and destroys the sources of the
- * copy in a fork. It sends nothing, calls no callback of the program, and may remove other hooks.
- * Both functions may be called in any thread. */
+/* Adds SELF, a part of OWNER. CHILD_FUNC is called in a template that the library forks off the
+ * program: it closes the descriptors and destroys the sources of OWNER. It sends nothing, calls no
+ * callback of the program, and may remove other hooks. Both functions may be called in any
+ * thread. */
 void     _afork_atfork_add_hook       (AForkAtforkHook       *self,
-                                       void                 (*run_in_child) (gpointer owner),
+                                       void                 (*child_func) (gpointer owner),
                                        gpointer               owner);
 void     _afork_atfork_remove_hook    (AForkAtforkHook       *self);
 
@@ -45,9 +46,9 @@ GError  *_afork_atfork_new_error      (void);
 void     _afork_atfork_begin_fork     (void);
 void     _afork_atfork_end_fork       (void);
 
-/* SOCKET is given to the program, which may close its descriptor at any time. Until then the other
- * end belongs to a process of the library, so a fork of the program gets a dead descriptor for it,
- * too. */
+/* Call it when SOCKET is given to the program. Its other end belongs to a process of the library, so
+ * a fork of the program replaces its copy of the descriptor, too, unless the program has closed
+ * it. */
 void     _afork_atfork_lend           (GSocket               *socket);
 
 /* FD belongs to the library while it is registered, and a fork of the program replaces its copy. A
@@ -68,11 +69,11 @@ GUnixFDList *_afork_fd_list_new          (const int    *fds,
 /* Whether there are any hooks. */
 gboolean _afork_atfork_has_hooks      (void);
 
-/* Runs and removes all hooks, in a fork of the program, which has one thread. */
-void     _afork_atfork_run_in_child   (void);
+/* Calls and removes all hooks. Call it in a template that the library forks off the program. */
+void     _afork_atfork_run_hooks      (void);
 
-/* A mutex that is free in a fork of the program, even if another thread had it at the fork. There,
- * the first lock returns false: what the mutex protects belongs to another generation, and may be
+/* A mutex that is free in a fork of the program, even if another thread had locked it at the fork.
+ * There, the first lock returns false: what the mutex protects is inherited, and may be
  * inconsistent. Initialize it with zeros. */
 typedef struct
 {
@@ -81,8 +82,8 @@ typedef struct
 } AForkMutex;
 
 gboolean _afork_mutex_lock        (AForkMutex *self);
-/* The same for data that may belong to any generation. Returns false, once, only if another thread
- * had the mutex at the fork, so that the data may be inconsistent. */
+/* The same for data that a fork goes on to use. Returns false, once, only if another thread had
+ * locked the mutex at the fork, so that the data may be inconsistent. */
 gboolean _afork_mutex_lock_intact (AForkMutex *self);
 void     _afork_mutex_unlock      (AForkMutex *self);
 

@@ -111,8 +111,8 @@ void          _afork_context_wake               (AForkContext     *self);
  * it is not done, and nothing of it can be cleaned up. */
 gboolean      _afork_context_is_inherited       (AForkContext     *self);
 
-/* Whether the main context has gone, or is about to, or is inherited: nothing can be attached to it any
- * more. */
+/* Whether the main context has gone, or is about to, or is inherited: no source can be attached to
+ * it any more. */
 gboolean      _afork_context_is_gone            (AForkContext     *self);
 
 /* Has FUNC called, in the thread that lets the main context go, once it has gone. False if it has

@@ -41,7 +41,7 @@ typedef struct
   gint64   end;
   gint64   clock_time;          /* when the clock was last read */
   guint    n_steps_left;        /* until the clock is read again */
-  guint    n_steps_next;        /* between that reading and the one after it */        /* between that reading and the next */
+  guint    n_steps_next;        /* between that reading and the one after it */
   gboolean is_over;
 } AForkTurn;
 

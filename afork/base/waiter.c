@@ -526,7 +526,7 @@ source_gone_cb (gpointer data)
 
 /* In a fork of the program: nobody is called there. */
 static void
-run_in_child (gpointer data)
+atfork_child_cb (gpointer data)
 {
   GSource *source = detach (data);
 
@@ -541,7 +541,7 @@ hub_new (GMainContext *context)
   Hub *self = g_new0 (Hub, 1);
 
   g_atomic_ref_count_init (&self->ref_count);
-  _afork_atfork_add_hook (&self->atfork_hook, run_in_child, self);
+  _afork_atfork_add_hook (&self->atfork_hook, atfork_child_cb, self);
   self->context = context;
   self->groups = g_hash_table_new (NULL, NULL);
   self->times = g_sequence_new (NULL);

@@ -309,7 +309,7 @@ _afork_stderr_capture_set_context (AForkStderrCapture *self,
 /* Making and freeing. */
 
 static void
-run_in_child (gpointer data)
+atfork_child_cb (gpointer data)
 {
   AForkStderrCapture *self = stderr_ref (data);
 
@@ -331,7 +331,7 @@ _afork_stderr_capture_new (AForkProcess *process,
 
   self = g_new0 (AForkStderrCapture, 1);
   g_atomic_ref_count_init (&self->ref_count);
-  _afork_atfork_add_hook (&self->atfork_hook, run_in_child, self);
+  _afork_atfork_add_hook (&self->atfork_hook, atfork_child_cb, self);
   self->fd = _afork_fd_register (_afork_fd_avoid_standard (fds[0]));
   _afork_fd_register (fds[1]);
   self->forward = forward;

@@ -200,7 +200,7 @@ shut (AForkWorkerLink *self)
 /* In a fork of the program, which has no worker. Logs nothing: another thread of the parent may
  * have held a lock of the log. */
 static void
-run_in_child (gpointer data)
+atfork_child_cb (gpointer data)
 {
   g_autoptr(AForkWorkerLink) self = _afork_worker_link_ref (data);
 
@@ -996,7 +996,7 @@ _afork_worker_link_new (AForkProcess                *process,
   AForkWorkerLink *self = g_new0 (AForkWorkerLink, 1);
 
   g_atomic_ref_count_init (&self->ref_count);
-  _afork_atfork_add_hook (&self->atfork_hook, run_in_child, self);
+  _afork_atfork_add_hook (&self->atfork_hook, atfork_child_cb, self);
   self->events = events;
   self->data = data;
   g_weak_ref_init (&self->owner, data);

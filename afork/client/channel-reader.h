@@ -11,8 +11,8 @@
 
 G_BEGIN_DECLS
 
-/* The receiving half of a channel. It receives bytes and descriptors, divides the bytes into frames,
- * and gives each frame its descriptors, in the order in which they came. */
+/* The receiving half of a channel. It receives bytes and descriptors, divides the bytes into
+ * frames, and gives each frame its descriptors, in the order in which they came. */
 typedef struct
 {
   gboolean  exact;          /* read nothing after the next frame */
@@ -40,8 +40,8 @@ gboolean         _afork_channel_reader_reserve_fds (AForkChannelReader  *self,
                                                     GSocket             *socket,
                                                     guint                n_fds);
 
-/* Receives one message, and sets *N_BYTES to 0 if there is none. Returns false if no more will come:
- * the other side has closed the socket, or there is an error, which is set. */
+/* Receives one message, and sets *N_BYTES to 0 if there is none. Returns false if no more will
+ * come: the other side has closed the socket, or there is an error, which is set. */
 gboolean         _afork_channel_reader_read        (AForkChannelReader  *self,
                                                     GSocket             *socket,
                                                     gsize               *n_bytes,

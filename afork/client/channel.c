@@ -73,7 +73,7 @@ static gboolean receive            (AForkChannel *self,
                                     AForkTurn    *turn);
 static void     close_inherited    (AForkChannel *self);
 static void     context_watch_free (gpointer      data);
-static void     run_in_child       (gpointer      data);
+static void     atfork_child_cb    (gpointer      data);
 
 /* The source. What is queued is sent when the context prepares to wait, which saves an iteration.
  * The source is ready if sending fails or there is no time left for it, and if a handler that was
@@ -641,7 +641,7 @@ _afork_channel_new (int                        fd,
     }
 
   self = g_new0 (AForkChannel, 1);
-  _afork_atfork_add_hook (&self->atfork_hook, run_in_child, self);
+  _afork_atfork_add_hook (&self->atfork_hook, atfork_child_cb, self);
   g_atomic_ref_count_init (&self->ref_count);
   self->events = events;
   self->data = data;
@@ -691,7 +691,7 @@ shut (AForkChannel *self)
 }
 
 static void
-run_in_child (gpointer data)
+atfork_child_cb (gpointer data)
 {
   g_autoptr(AForkChannel) self = _afork_channel_ref (data);
   GSocket *socket = shut (self);

@@ -19,9 +19,9 @@ typedef struct _AForkChannel AForkChannel;
 
 typedef struct
 {
-  /* A frame has come from process PID, which is 0 if it is unknown. The channel then closes those of
-   * its descriptors FDS that the function has not replaced by -1. To close the channel, because the
-   * frame is not allowed, the function sets ERROR and returns false. */
+  /* A frame has come from process PID, which is 0 if it is unknown. The channel then closes those
+   * of its descriptors FDS that the function has not replaced by -1. If the frame is not allowed,
+   * the function sets ERROR and returns false, and the channel closes. */
   gboolean (*frame)  (AForkChannel      *channel,
                       const AForkFrame  *frame,
                       int               *fds,

@@ -24,8 +24,8 @@ G_BEGIN_DECLS
  *     UNWANTED                                                     CLOSED
  *     EXECUTING                                           RUNNING
  *
- * and each of them by INHERITED. There is no state for a process that has failed or exited: `failure`
- * and the pid watch say so, and replies that were sent before may still come. */
+ * and each of them by INHERITED. There is no state for a process that has failed or exited:
+ * `failure` and the pid watch say so, and replies that were sent before may still come. */
 typedef enum
 {
   AFORK_CLIENT_STATE_NEW,           /* no process has been asked for */

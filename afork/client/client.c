@@ -127,7 +127,7 @@ forget_template (AForkClient *self)
 
 /* In a fork of the program, which cannot use the process. */
 static void
-run_in_child (gpointer data)
+atfork_child_cb (gpointer data)
 {
   g_autoptr(AForkClient) self = _afork_client_ref (data);
 
@@ -277,7 +277,7 @@ _afork_client_new (AForkContext            *context,
 {
   AForkClient *self = g_new0 (AForkClient, 1);
 
-  _afork_atfork_add_hook (&self->atfork_hook, run_in_child, self);
+  _afork_atfork_add_hook (&self->atfork_hook, atfork_child_cb, self);
   g_atomic_ref_count_init (&self->ref_count);
   self->home = _afork_context_ref (context);
   self->context = _afork_context_peek (context);

@@ -51,7 +51,7 @@ death_pipe_free (AForkDeathPipe *self)
 
 /* Called in a fork of the program, which has one thread. */
 static void
-run_in_child (gpointer data)
+atfork_child_cb (gpointer data)
 {
   AForkDeathPipe *self = data;
 
@@ -93,7 +93,7 @@ open_new (int *fd)
   self = g_new0 (AForkDeathPipe, 1);
   self->ref_count = 1;
   self->fd = g_steal_fd (&ours);
-  _afork_atfork_add_hook (&self->atfork_hook, run_in_child, self);
+  _afork_atfork_add_hook (&self->atfork_hook, atfork_child_cb, self);
   *fd = g_steal_fd (&theirs);
   return self;
 }

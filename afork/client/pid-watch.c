@@ -471,7 +471,7 @@ start_watch (AForkPidWatch *self,
 
 /* The process is not a child of this one, and is left alone. */
 static void
-run_in_child (gpointer data)
+atfork_child_cb (gpointer data)
 {
   g_autoptr(AForkPidWatch) self = _afork_pid_watch_ref (data);
 
@@ -489,7 +489,7 @@ _afork_pid_watch_new (GMainContext *context)
 {
   AForkPidWatch *self = g_new0 (AForkPidWatch, 1);
 
-  _afork_atfork_add_hook (&self->atfork_hook, run_in_child, self);
+  _afork_atfork_add_hook (&self->atfork_hook, atfork_child_cb, self);
   g_atomic_ref_count_init (&self->ref_count);
   self->context = context;
   self->pidfd = -1;

@@ -38,7 +38,7 @@ clear_command (gpointer data)
 }
 
 static void
-run_in_child (gpointer data)
+atfork_child_cb (gpointer data)
 {
   AForkCommandLog *self = data;
 
@@ -53,7 +53,7 @@ _afork_command_log_new (void)
 
   self->commands = g_array_new (FALSE, FALSE, sizeof (Command));
   g_array_set_clear_func (self->commands, clear_command);
-  _afork_atfork_add_hook (&self->atfork_hook, run_in_child, self);
+  _afork_atfork_add_hook (&self->atfork_hook, atfork_child_cb, self);
   return self;
 }
 

@@ -182,7 +182,7 @@ become_template (int                        socket,
 {
   reset_signals ();
   _afork_context_wakeups_renew (wakeups);
-  _afork_atfork_run_in_child ();
+  _afork_atfork_run_hooks ();
   serve (socket, TRUE, wakeups);
 }
 
