@@ -10,7 +10,7 @@
 #include <malloc.h>
 #include <unistd.h>
 
-#include "../test-util.h"
+#include "test-util.h"
 
 #if defined (__SANITIZE_ADDRESS__)
 # include <sanitizer/lsan_interface.h>

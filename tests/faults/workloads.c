@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#include "../test-fault-util.h"
+#include "test-fault-util.h"
 
 /* A module's function is named in full where the program has one of the same name. */
 #define ECHO "echo:echo"

@@ -4,8 +4,8 @@
  */
 
 /* Main contexts as programs have them: busy ones, loops within callbacks, one for each thread, and
- * ones that change hands, or never turn, or go. Of what a context destroys, tests/test-callers.c
- * has more. */
+ * ones that change hands, or never turn, or go. Of what a context destroys, test-callers.c has
+ * more. */
 
 #include "config.h"
 

@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "modules/checksum.h"
+#include "../modules/checksum.h"
 
 enum
 {
