@@ -170,60 +170,103 @@ test_dropped_template (Fixture       *fixture,
 
 /* What was sent is freed by code of the program, which may do anything to the process. */
 
-typedef struct
+typedef struct Freed Freed;
+
+struct Freed
 {
-  AForkProcess *process;
-  void        (*action) (AForkProcess *process);
+  AForkProcess *process;        /* NULL once it is dropped */
+  void        (*action) (Freed *self);
   gboolean      freed;
-} Freed;
+};
 
 static void
 freed_cb (gpointer data)
 {
   Freed *self = data;
 
-  self->action (self->process);
+  self->action (self);
   self->freed = TRUE;
 }
 
 static void
-kill_and_wait (AForkProcess *process)
+kill_and_wait (Freed *self)
 {
-  afork_process_force_exit (process);
-  g_assert_true (afork_process_wait (process, NULL, NULL));
+  afork_process_force_exit (self->process);
+  g_assert_true (afork_process_wait (self->process, NULL, NULL));
 }
 
 static void
-dispose (AForkProcess *process)
+dispose (Freed *self)
 {
-  g_object_run_dispose (G_OBJECT (process));
+  g_object_run_dispose (G_OBJECT (self->process));
 }
 
+/* Nothing keeps the rest of the process then: its exit is all that it waited for. */
 static void
-check_freed (void (*action) (AForkProcess *process))
+drop_and_kill (Freed *self)
 {
-  enum { SIZE = 1024 * 1024 };
-  g_autofree char *data = g_strnfill (SIZE, 'x');
-  g_autoptr(AForkProcess) process = new_executed ();
+  GPid pid = afork_process_get_pid (self->process);
+
+  g_clear_object (&self->process);
+  g_assert_no_errno (kill (pid, SIGKILL));
+  while (kill (pid, 0) == 0)
+    g_main_context_iteration (NULL, TRUE);
+}
+
+/* Frees SIZE bytes that PROCESS, which is taken, was sent, while N_BEHIND are still to be sent. */
+static void
+check_freed (AForkProcess *process,
+             void        (*action) (Freed *self),
+             gsize         size,
+             gsize         n_behind)
+{
+  g_autofree char *data = g_strnfill (size, 'x');
   Freed freed = { process, action, FALSE };
 
   await_state (process, AFORK_PROCESS_STATE_PREPARING);
   {
-    g_autoptr(GBytes) bytes = g_bytes_new_with_free_func (data, SIZE, freed_cb, &freed);
+    g_autoptr(GBytes) bytes = g_bytes_new_with_free_func (data, size, freed_cb, &freed);
+    g_autoptr(GBytes) behind = g_bytes_new_take (g_strnfill (n_behind, 'y'), n_behind);
 
     afork_process_send_bytes (process, bytes);
-    afork_process_send_arg (process, "behind");
+    afork_process_send_bytes (process, behind);
   }
   while (!freed.freed)
     g_main_context_iteration (NULL, TRUE);
+  g_clear_object (&freed.process);
 }
 
+/* A few bytes are sent at once, when the main context prepares to wait; many, when there is room. */
 static void
 test_dropped_freed (Fixture       *fixture,
                     gconstpointer  data)
 {
-  check_freed (kill_and_wait);
-  check_freed (dispose);
+  const gsize sizes[] = { 100, 1024 * 1024 };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (sizes); i++)
+    {
+      check_freed (new_executed (), kill_and_wait, sizes[i], 100);
+      check_freed (new_executed (), dispose, sizes[i], 100);
+      check_freed (new_executed (), drop_and_kill, sizes[i], 100);
+    }
+}
+
+/* A child of the process has its socket, and reads nothing: when the process has exited, the socket
+ * is still full, so it is closed while something waits for room. */
+static void
+test_dropped_freed_full (Fixture       *fixture,
+                         gconstpointer  data)
+{
+  enum { SIZE = 1024 * 1024 };
+  AForkProcess *process = new_executed ();
+  int fds[2];
+
+  g_assert_no_errno (pipe2 (fds, O_CLOEXEC));
+  afork_process_map_fd (process, fds[0], 7);
+  close (fds[0]);
+  afork_process_call (process, "leave_child", (const char * const []) { "7", NULL });
+  check_freed (process, kill_and_wait, SIZE, SIZE);
+  close (fds[1]);
 }
 
 static void
@@ -245,7 +288,8 @@ main (int    argc,
   add ("/dropped/run", test_dropped_run);
   add ("/dropped/running", test_dropped_running);
   add ("/dropped/template", test_dropped_template);
-  add ("/dropped/freed", test_dropped_freed);
+  add ("/dropped/freed/any", test_dropped_freed);
+  add ("/dropped/freed/full", test_dropped_freed_full);
 
   return g_test_run ();
 }
