@@ -46,8 +46,8 @@ GError  *_afork_atfork_new_error      (void);
 void     _afork_atfork_begin_fork     (void);
 void     _afork_atfork_end_fork       (void);
 
-/* Call it when SOCKET is given to the program. Its other end belongs to a process of the library, so
- * a fork of the program replaces its copy of the descriptor, too, unless the program has closed
+/* Call it when SOCKET is given to the program. Its other end belongs to a process of the library,
+ * so a fork of the program replaces its copy of the descriptor, too, unless the program has closed
  * it. */
 void     _afork_atfork_lend           (GSocket               *socket);
 

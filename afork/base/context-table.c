@@ -53,7 +53,7 @@ watch_free (Watch *watch)
   g_free (watch);
 }
 
-/* Any thread may call this, without the lock: it calls functions of the table's user. */
+/* Any thread may call this. Call it without the mutex locked, because it calls removed(). */
 static void
 entry_free (gpointer data)
 {
@@ -73,16 +73,16 @@ context_gone_cb (gpointer data)
 {
   Watch *watch = data;
   AForkContextTable *self = watch->table;
-  Entry *lost = NULL;
+  Entry *removed = NULL;
 
   _afork_mutex_lock (&self->mutex);
-  for (guint i = 0; i < self->entries->len && lost == NULL; i++)
+  for (guint i = 0; i < self->entries->len && removed == NULL; i++)
     if (((Entry *) g_ptr_array_index (self->entries, i))->watch == watch)
-      lost = g_ptr_array_steal_index_fast (self->entries, i);
+      removed = g_ptr_array_steal_index_fast (self->entries, i);
   _afork_mutex_unlock (&self->mutex);
 
-  if (lost != NULL)
-    entry_free (lost);
+  if (removed != NULL)
+    entry_free (removed);
   watch_free (watch);
 }
 

@@ -14,7 +14,7 @@
 
 #define COUNT_KEY "eventfd-count:"
 
-/* What eventfd FD has counted, or -1 if it is something else. */
+/* Returns the counter of eventfd FD, or -1 if FD is not an eventfd. */
 static gint64
 get_count (int fd)
 {
@@ -28,7 +28,7 @@ get_count (int fd)
   return line != NULL ? g_ascii_strtoll (line + strlen (COUNT_KEY), NULL, 16) : -1;
 }
 
-/* All that CONTEXT, which has been acquired, polls. */
+/* Returns the descriptors that CONTEXT polls. The caller has acquired it. */
 static GPollFD *
 query (GMainContext *context,
        int          *n_fds)
@@ -54,7 +54,7 @@ find (GMainContext *context)
   if (!g_main_context_acquire (context))
     return -1;
 
-  /* Sources may have eventfds, too. The one that counts a wake-up is the context's own. */
+  /* Sources may have eventfds, too. The eventfd that counts a wake-up is that of the context. */
   fds = query (context, &n_fds);
   counts = g_new (gint64, n_fds);
   for (int i = 0; i < n_fds; i++)
@@ -85,7 +85,7 @@ renew (int fd)
   if (fd < 0)
     return;
 
-  /* Where no descriptor is to be had, it stays shared: better than none. */
+  /* If no descriptor is left, the eventfd stays shared: that is better than none. */
   renewed = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (renewed < 0)
     return;

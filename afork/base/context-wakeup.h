@@ -9,20 +9,20 @@
 
 G_BEGIN_DECLS
 
-/* GLib wakes a main context that sleeps in another thread by writing to an eventfd. Forks share
- * those there are, and then one of them is woken in another's place. These are the descriptors that
- * the default main context has for that, and the thread-default one; -1 is none. Others cannot be
+/* GLib wakes a main context that waits in another thread by writing to an eventfd. A fork shares
+ * the eventfds of its parent, so a write may wake the wrong process. These are the eventfds of the
+ * default main context and of the thread-default one, or -1. Those of other contexts cannot be
  * found. */
 typedef struct
 {
   int fds[2];
 } AForkContextWakeups;
 
-/* Wakes the contexts, so nobody else may have the descriptors yet. */
+/* Finds the eventfds. This wakes the contexts, so call it before other processes share the
+ * eventfds. */
 void _afork_context_wakeups_find  (AForkContextWakeups       *self);
 
-/* In a fork: gives the contexts eventfds of their own, under the same numbers. Only makes system
- * calls. */
+/* In a fork: gives the contexts new eventfds, under the same numbers. Only makes system calls. */
 void _afork_context_wakeups_renew (const AForkContextWakeups *self);
 
 G_END_DECLS

@@ -9,12 +9,12 @@
 
 #include "atfork.h"
 
-/* The callback of a source. If a source is destroyed from within its own callback, GLib drops this
- * only afterwards, when the owner may have another source already. */
+/* The callback of a source. If the callback destroys its source, GLib drops the callback only after
+ * it has returned. The owner may have another source by then. */
 typedef struct
 {
   gatomicrefcount ref_count;
-  GSource       **field;        /* where the owner has the source */
+  GSource       **field;        /* the owner's pointer to the source */
   GSource        *source;       /* for comparison */
   GSourceFunc     func;
   GDestroyNotify  context_gone;
@@ -77,38 +77,39 @@ _afork_source_set_callback (GSource       **source,
   g_source_set_callback_indirect (*source, self, &callback_funcs);
 }
 
-/* A context goes in steps, which a source of ours tells of. It is the last one in the context, so
- * GLib destroys it before the others; but nothing here relies on that order.
+/* GLib frees a main context in steps, which the end source sees:
  *
- * 1. GLib takes the context from all sources, at once. What is attached from then on is lost.
- * 2. GLib destroys the sources, one after the other. The context is still in memory until all of
- *    them are destroyed, ours too, so a thread that has the mutex and finds `context` set can use
- *    it.
- * 3. GLib drops the sources. By then, each part of our objects has noticed that its own source is
- *    destroyed, so what is left can be done by any thread.
+ * 1. GLib takes the context from all sources. A source that is attached now is never dispatched.
+ * 2. GLib destroys the sources, one after another. The main context stays in memory until all of
+ *    them, including the end source, are destroyed. So a thread that has locked the mutex and finds
+ *    `context` set can use it.
+ * 3. GLib drops the sources. All objects of the context have seen by now that their own sources
+ *    were destroyed. From now on any thread can do the remaining work.
  *
- * Until the third step, work is queued. It is done then, and what is queued meanwhile too. */
+ * Until the third step, work is queued. That step does this work, and the work that is queued
+ * meanwhile. The end source is the last one in the context, so GLib destroys it first, but this
+ * code does not rely on that. */
 struct _AForkContext
 {
-  gatomicrefcount  ref_count;   /* the end source has one */
+  gatomicrefcount  ref_count;   /* the end source has a reference */
   guint            generation;  /* of the program, see atfork.h */
-  GMutex           mutex;       /* for all below */
-  GMainContext    *context;     /* not a reference; NULL from the second step on */
-  GSource         *end_source;  /* nor is this, which tells of the end … */
-  GSource         *work_source; /* … nor this, which does the work */
-  GThread         *destroyer;   /* for comparison: that lets it go, from the second step on */
-  gboolean         gone;        /* the third step was made: nothing is left to be done */
+  GMutex           mutex;       /* protects the fields below */
+  GMainContext    *context;     /* not a reference; NULL from step 2 on */
+  GSource         *end_source;  /* sees the end of the main context; not a reference */
+  GSource         *work_source; /* does the work; not a reference */
+  GThread         *destroyer;   /* frees the main context, from step 2 on; for comparison */
+  gboolean         gone;        /* the third step is over, and all work is done */
   gboolean         is_nowhere;  /* there never was a main context */
   guint            n_objects;   /* that belong to it */
-  GThread         *home;        /* for comparison: that uses the global default one, or NULL */
-  GQueue           work;        /* of Work, to be done */
-  GQueue           watches;     /* of Work, for when it has gone */
+  GThread         *home;        /* the home thread, or NULL; for comparison */
+  GQueue           work;        /* of Work: to be done */
+  GQueue           watches;     /* of Work: to be done when the main context is gone */
 };
 
 typedef struct
 {
   GSource       parent;
-  AForkContext *context;        /* a reference */
+  AForkContext *context;        /* a reference, in the end source only */
 } ContextSource;
 
 typedef struct
@@ -117,17 +118,17 @@ typedef struct
   gpointer         data;
 } Work;
 
-/* A hold is its main context, which is acquired; or this, if there is none to be acquired. */
+/* A hold points to the main context, which was acquired. If there is none, it points to this. */
 static char nothing;
 
-/* All there are, by main context, as long as that has a source of ours. */
+/* main context → AForkContext, for those that have an end source. */
 static AForkMutex table_mutex;
 static GHashTable *table;
 
 static void
 lock_table (void)
 {
-  /* What belongs to the contexts of the program that this one was forked from, has gone. */
+  /* The contexts in it belong to the program that this one was forked from. */
   if (!_afork_mutex_lock (&table_mutex))
     table = NULL;
 }
@@ -153,7 +154,7 @@ _afork_context_unref (AForkContext *self)
   if (!g_atomic_ref_count_dec (&self->ref_count))
     return;
 
-  /* The source had a reference, so it has gone, and its queues with it. */
+  /* The end source had a reference. It is gone, so the queues are empty. */
   g_mutex_clear (&self->mutex);
   g_free (self);
 }
@@ -234,8 +235,8 @@ end_destroyed_cb (gpointer data)
   g_mutex_unlock (&self->mutex);
 }
 
-/* What is to be done now, or FALSE if there is nothing more: from then on, all threads may use what
- * belonged to the context. */
+/* Takes the work that is left. Returns false if there is none: from then on, all threads may use
+ * the objects of the context. */
 static gboolean
 take_rest (AForkContext *self,
            GQueue       *work,
@@ -256,8 +257,8 @@ take_rest (AForkContext *self,
   return is_rest;
 }
 
-/* The third step. While this thread is at work with our objects, another one that drops them still
- * queues what is to be done, and this one does it. */
+/* The third step. While this thread works with the objects, another thread that drops one of them
+ * still queues its work, and this thread does it. */
 static void
 end_finalize (GSource *source)
 {
@@ -302,14 +303,14 @@ attach_source (AForkContext *self,
   ((ContextSource *) source)->context = self;
   g_source_set_static_name (source, name);
   g_source_set_priority (source, priority);
-  /* Handlers that iterate the main context may wait for what the work leads to. */
+  /* A handler may iterate the main context and wait there for a result of the work. */
   g_source_set_can_recurse (source, TRUE);
   g_source_attach (source, self->context);
   g_source_unref (source);
   return source;
 }
 
-/* The end source takes the reference. */
+/* The end source takes the reference of the caller. */
 static void
 attach (AForkContext *self,
         GMainContext *context)
@@ -398,7 +399,7 @@ typedef struct
   GThread      *thread;         /* for comparison */
 } Home;
 
-/* The thread ends. */
+/* The thread exits. */
 static void
 home_gone_cb (gpointer data)
 {
@@ -418,7 +419,7 @@ home_gone_cb (gpointer data)
 
 static GPrivate home_of_thread = G_PRIVATE_INIT (home_gone_cb);
 
-/* To be called with the mutex locked. */
+/* Makes this thread the home thread, unless there is one. Call it with the mutex locked. */
 static void
 make_home (AForkContext *self)
 {
@@ -439,7 +440,7 @@ make_home (AForkContext *self)
     }
 }
 
-/* To be called with the mutex locked. */
+/* Call it with the mutex locked. */
 static gboolean
 acquire (AForkContext *self)
 {
@@ -454,7 +455,7 @@ acquire (AForkContext *self)
     && g_main_context_acquire (self->context);
 }
 
-/* To be called with the mutex locked. */
+/* Call it with the mutex locked. */
 static AForkHold *
 hold (AForkContext *self)
 {
@@ -464,10 +465,11 @@ hold (AForkContext *self)
   return acquire (self) ? (AForkHold *) self->context : NULL;
 }
 
-/* The same for public functions. The thread that lets the context go calls handlers of the
- * program's meanwhile, and those may call functions: there is no main context for what they do. */
+/* The same for public functions. The thread that frees the main context calls handlers of the
+ * program meanwhile, and these may call public functions. They get a hold without a main
+ * context. */
 static AForkHold *
-hold_or_let_go (AForkContext *self)
+hold_for_public (AForkContext *self)
 {
   if (self->destroyer == g_thread_self ())
     return (AForkHold *) &nothing;
@@ -484,7 +486,7 @@ _afork_context_hold_once (AForkContext *self)
     return NULL;
 
   g_mutex_lock (&self->mutex);
-  held = hold_or_let_go (self);
+  held = hold_for_public (self);
   g_mutex_unlock (&self->mutex);
 
   return held;
@@ -499,7 +501,7 @@ _afork_context_hold (AForkContext *self)
     return NULL;
 
   g_mutex_lock (&self->mutex);
-  held = hold_or_let_go (self);
+  held = hold_for_public (self);
   if (held != NULL && self->n_objects > 0 && self->context == g_main_context_default ())
     make_home (self);
   g_mutex_unlock (&self->mutex);

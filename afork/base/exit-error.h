@@ -9,9 +9,9 @@
 
 G_BEGIN_DECLS
 
-/* How a process exited, as an error: AFORK_ERROR_EXITED, AFORK_ERROR_SIGNALED, or AFORK_ERROR_LOST
- * for a WAIT_STATUS of -1, which is unknown; else it is as from waitpid(). NAME begins the message.
- * The second says that this was before the function of the process was entered. */
+/* Returns an error that says how a process exited: AFORK_ERROR_EXITED or AFORK_ERROR_SIGNALED for a
+ * WAIT_STATUS as from waitpid(), and AFORK_ERROR_LOST for -1, which is unknown. NAME begins the
+ * message. The second function is for a process that exited before its function was entered. */
 GError *_afork_exit_error_new       (const char *name,
                                      int         wait_status);
 GError *_afork_exit_error_new_early (const char *name,

@@ -9,16 +9,16 @@
 
 #include <dlfcn.h>
 
-/* The dynamic linker does not say how much room it needs. A working directory may lie deeper than
- * the kernel lets any path be long. */
-enum { MAX_FOLDER = 1024 * 1024 };
+/* The dynamic linker writes the path of a directory without a limit, and the path of a working
+ * directory may be longer than PATH_MAX. */
+enum { MAX_DIRECTORY = 1024 * 1024 };
 
-/* The dynamic linker found the library in a relative folder, as LD_LIBRARY_PATH may have one. It
- * knows where that folder was then, whatever the working directory is now. */
+/* The dynamic linker may find the library in a relative directory, for example one of
+ * LD_LIBRARY_PATH. It keeps the absolute path, whatever the working directory is now. */
 static char *
 dup_absolute_path (const char *path)
 {
-  g_autofree char *folder = g_malloc0 (MAX_FOLDER);
+  g_autofree char *directory = g_malloc0 (MAX_DIRECTORY);
   g_autofree char *name = g_path_get_basename (path);
   void *handle = dlopen (path, RTLD_LAZY | RTLD_NOLOAD);
   gboolean is_known = FALSE;
@@ -26,12 +26,13 @@ dup_absolute_path (const char *path)
   if (handle != NULL)
     {
 #ifdef __GLIBC__
-      is_known = dlinfo (handle, RTLD_DI_ORIGIN, folder) == 0 && g_path_is_absolute (folder);
+      is_known = dlinfo (handle, RTLD_DI_ORIGIN, directory) == 0
+        && g_path_is_absolute (directory);
 #endif
       dlclose (handle);
     }
 
-  return is_known ? g_build_filename (folder, name, NULL) : NULL;
+  return is_known ? g_build_filename (directory, name, NULL) : NULL;
 }
 
 char *

@@ -21,24 +21,25 @@
 #include "i18n.h"
 #include "system/system-calls.h"
 
-/* A main context has a descriptor, by which other threads wake it up: an eventfd, or a pipe where
- * eventfd() is refused. GLib ends the program if it cannot make it. To look for a free descriptor
- * first is not enough, because another thread may take it, and none can be kept free for GLib: the
- * threads of a process share all numbers, and the limit on them.
+/* Other threads wake a main context by a descriptor of it: an eventfd, or a pipe if eventfd() is
+ * refused. GLib ends the program if it cannot open the descriptor. It is not enough to check for a
+ * free descriptor before, because another thread may take it.
  *
- * So the descriptors are made here, where a failure is an error. GLib then makes the context in a
- * child that shares the memory but has a copy of the table of descriptors, where no other thread
- * takes any. In the copy, their numbers are the lowest ones that are free, so GLib gets the same
- * numbers. Its own descriptors go with the child; the context, which is in the shared memory, finds
- * under these numbers those that were made here.
+ * So this code opens the descriptors itself, and a failure is an error. Then GLib makes the context
+ * in a child that shares the memory of the program, but has its own copy of the descriptor table,
+ * where no other thread takes a descriptor. There, the child closes its copies and makes sure that
+ * these numbers are the lowest free ones. So GLib gets the same numbers. The child's descriptors
+ * are closed when it exits. The context is in the shared memory, and finds the descriptors of the
+ * program under its numbers.
  *
- * A thread that gives up the common table by unshare() could do the same. But the program's process
- * gets no thread of the library's, and if GLib fails all the same, because the whole system has no
- * file left, it is only the child that ends. */
+ * A thread with a descriptor table of its own, by unshare(), could do the same. But the library
+ * starts no thread in the program. And if GLib fails nevertheless, because the system has no file
+ * left, only the child exits. */
 
 enum { CHILD_STACK_SIZE = 256 * 1024 };
 
-/* In ascending order, as GLib gets them; the second is -1 for an eventfd. */
+/* The descriptors of a main context, in ascending order, as GLib gets them. The second is -1 if the
+ * first is an eventfd. */
 typedef struct
 {
   int fds[2];
@@ -63,7 +64,7 @@ wakeup_clear (Wakeup *self)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Wakeup, wakeup_clear)
 
-/* Moves them away from the standard ones, and the second above the first. */
+/* Moves the descriptors above the standard ones, and the second above the first. */
 static gboolean
 wakeup_move (Wakeup *self)
 {
@@ -85,7 +86,7 @@ typedef struct
   Wakeup        wakeup;
   pid_t         parent;
   GMainContext *context;        /* NULL if the child could not make it */
-  gboolean      is_shared;      /* the child was seen in this memory, and has run */
+  gboolean      is_shared;      /* the child has run, and shares this memory */
 } Child;
 
 static void
@@ -94,9 +95,10 @@ child_end_cb (int signal)
   _exit (EXIT_FAILURE);
 }
 
-/* What must not befall the program: that the child waits for ever for a lock of a thread that ended
- * with the program, or that GLib ends the child by abort(), which calls the program's handler, or
- * dumps core, and then kernels before 5.16 kill all that share the memory. */
+/* Protects the program from the child. If the program exits while the child waits for a lock of one
+ * of its threads, the child would wait for ever. If GLib calls abort() in the child, this would
+ * call the handler of the program, or dump core; kernels before 5.16 then kill all processes that
+ * share the memory. */
 static gboolean
 child_protect (Child *self)
 {
@@ -107,10 +109,10 @@ child_protect (Child *self)
   return getppid () == self->parent;
 }
 
-/* In the child. As after vfork(), the thread that made it waits, so the child uses that thread's
- * data in its place. The other threads run on, so a lock that one of them has is released: unlike
- * after fork(), memory may be allocated and GLib may be called. It returns, because address
- * sanitizers take a stack that a function leaves by _exit() for the thread's own. */
+/* Runs in the child. As after vfork(), the thread that made the child waits, and the child uses the
+ * data of that thread. The other threads run on and release their locks. So, unlike after fork(),
+ * the child may allocate memory and call GLib. The function returns and does not call _exit(),
+ * because the address sanitizer would then confuse its stack with that of the thread. */
 static int
 child_main (void *data)
 {
@@ -123,7 +125,7 @@ child_main (void *data)
   if (!child_protect (self))
     return EXIT_FAILURE;
 
-  /* Fill all other numbers below. */
+  /* Fill all free numbers below. */
   while ((fd = dup (fds[0])) >= 0 && fd < MAX (fds[0], fds[1]))
     ;
   if (fd >= 0)
@@ -132,7 +134,7 @@ child_main (void *data)
   if (fds[1] >= 0)
     close (fds[1]);
 
-  /* Whether the next one gets the number, which may lie above a limit that was lowered. */
+  /* Check that the next descriptor gets the number. It may be above a limit that was lowered. */
   if (!wakeup_open (&probe))
     return EXIT_FAILURE;
   close (probe.fds[0]);
@@ -145,7 +147,7 @@ child_main (void *data)
   return EXIT_SUCCESS;
 }
 
-/* Returns NULL if there is no memory. Below it lies a page that cannot be used. */
+/* Returns NULL if there is no memory. The lowest page is a guard page. */
 static char *
 stack_new (void)
 {
@@ -159,7 +161,7 @@ stack_new (void)
   return stack;
 }
 
-/* Returns 0 or an errno value. The child has ended when this returns. It sends no SIGCHLD. */
+/* Returns 0 or an errno value. The child has exited when this returns. It sends no SIGCHLD. */
 static int
 run_child (Child *self)
 {
@@ -184,12 +186,12 @@ run_child (Child *self)
   return result;
 }
 
-/* Of sanitizers, those of later compilers stand before clone() and take every child for one that
- * has memory of its own. */
+/* Sanitizers of newer compilers intercept clone(), and assume that a child has memory of its
+ * own. */
 extern char __interceptor_clone __attribute__ ((weak));
 
-/* The first child of a program that has called unshare() would be the init process of the new PID
- * namespace, and that ends with it. */
+/* If the program has called unshare() for a new PID namespace, its first child becomes the init
+ * process there, and no process can be made in the namespace once it has exited. */
 static gboolean
 can_make_child (void)
 {
@@ -201,8 +203,7 @@ can_make_child (void)
         || own.st_ino == of_children.st_ino);
 }
 
-/* The descriptor by which GLib wakes the context, if there is nothing else in it; -1 if there
- * is. */
+/* The descriptor by which GLib wakes the context, or -1 if the context polls others as well. */
 static int
 get_only_fd (GMainContext *context)
 {
@@ -223,12 +224,12 @@ is_only_thread (void)
 {
   struct stat status;
 
-  /* The folder itself has two links, and each thread's folder one. */
+  /* The directory has two links, and one more for each thread. */
   return stat ("/proc/self/task", &status) == 0 && status.st_nlink == 3;
 }
 
-/* Whether there are so many that other threads are not likely to take all of them before the next
- * one is made here. */
+/* Whether so many descriptors are free that other threads will hardly take all of them before GLib
+ * opens its own. */
 static gboolean
 has_descriptors (const Wakeup *wakeup)
 {
@@ -255,8 +256,8 @@ fail (GError **error,
   return NULL;
 }
 
-/* Where no child can be made, because a sandbox refuses it or valgrind gives it memory of its own,
- * many descriptors have to be there. That is all that can be done. */
+/* Makes the context in this process, if many descriptors are free. This is for systems where the
+ * child cannot be used, because a sandbox refuses it or valgrind gives it memory of its own. */
 static GMainContext *
 make_here (Wakeup  *wakeup,
            GError **error)
@@ -288,7 +289,7 @@ make_context (GError **error)
 
   child.wakeup = wakeup;
   result = run_child (&child);
-  /* There is no process or no memory left. */
+  /* The limit of processes is reached, or there is no memory. */
   if (result == EAGAIN || result == ENOMEM)
     return fail (error, ENOMEM);
   if (result != 0 || !child.is_shared)
@@ -296,8 +297,8 @@ make_context (GError **error)
   if (child.context == NULL)
     return fail (error, EMFILE);
 
-  /* If GLib uses other descriptors, they were the child's, so the context is of no use, and to free
-   * it would close others. */
+  /* If GLib uses other descriptors, they were closed with the child, and the context is useless. It
+   * is leaked, because to free it would close descriptors of the program. */
   if (get_only_fd (child.context) != wakeup.fds[0])
     return make_here (&wakeup, error);
 
@@ -323,7 +324,7 @@ _afork_main_context_unref (GMainContext *context)
   g_main_context_unref (context);
 }
 
-/* A blocking call holds its context until it has left it, so this is no reference. */
+/* Not a reference, because a blocking call keeps its context until it leaves. */
 static GPrivate blocking;       /* GMainContext */
 
 GMainContext *

@@ -9,15 +9,14 @@
 
 G_BEGIN_DECLS
 
-/* Like g_main_context_new(), but if there is no descriptor left, it fails with a GIOError and does
- * not end the program, even if other threads open descriptors meanwhile. */
+/* Like g_main_context_new(), but if no descriptor is left, it fails with a GIOError instead of
+ * ending the program, even if other threads open descriptors meanwhile. */
 GMainContext *_afork_main_context_new   (GError       **error);
-/* Drops the reference. The context may still have other owners, but no longer belongs to the
- * library. */
+/* Drops the reference of the library. The context may have other owners. */
 void          _afork_main_context_unref (GMainContext  *context);
 
-/* The context of the innermost blocking call of this thread, or NULL. The first function makes it
- * CONTEXT, and returns the one it was before, which the second takes. */
+/* The context of the innermost blocking call of this thread, or NULL. A blocking call enters with
+ * its own CONTEXT, and leaves with the context that the first function returned. */
 GMainContext *_afork_main_context_enter_blocking (GMainContext *context);
 void          _afork_main_context_leave_blocking (GMainContext *outer);
 GMainContext *_afork_main_context_get_blocking   (void);

@@ -17,15 +17,16 @@
 
 enum
 {
-  /* What is unmapped at a time. */
+  /* How much is unmapped at a time. */
   PIECE_SIZE = 16 * 1024 * 1024,
-  /* From this size on memory is mapped, so that it can be unmapped in pieces. Smaller memory is of
-   * malloc(), which has it ready for the next time if it is often in use. */
+  /* Memory of this size and more is mapped, so that it can be unmapped in pieces. Smaller memory
+   * comes from malloc(), which reuses it quickly. */
   MIN_MAPPED = 2 * PIECE_SIZE,
-  /* This is to be left. It is looked for each time that so much has been allocated: malloc() may
-   * ask the system for it, and give it back at once. */
+  /* How much memory is left for small allocations. */
   RESERVE = 64 * 1024,
-  UNLOOKED = 256 * 1024,
+  /* The reserve is checked after this many bytes were allocated, and not for each allocation,
+   * because malloc() may ask the system for the reserve and give it back at once. */
+  CHECK_INTERVAL = 256 * 1024,
 };
 
 /* Allocating. */
@@ -58,14 +59,14 @@ map (gsize size)
 gpointer
 _afork_memory_new (gsize size)
 {
-  static gint n_unlooked;       /* atomic: bytes that were allocated since */
+  static gint n_unchecked;      /* atomic: bytes that were allocated since the last check */
   gpointer data = size >= MIN_MAPPED ? map (size) : g_try_malloc (size);
 
   if (data == NULL
-      || g_atomic_int_add (&n_unlooked, (gint) MIN (size, UNLOOKED)) + size < UNLOOKED)
+      || g_atomic_int_add (&n_unchecked, (gint) MIN (size, CHECK_INTERVAL)) + size < CHECK_INTERVAL)
     return data;
 
-  g_atomic_int_set (&n_unlooked, 0);
+  g_atomic_int_set (&n_unchecked, 0);
   if (_afork_memory_is_left (0))
     return data;
 

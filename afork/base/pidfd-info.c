@@ -19,9 +19,9 @@
 #include "i18n.h"
 #include "system/pidfd.h"
 
-/* The kernel's own record of a process, kept as long as there is a pidfd of it: Linux 6.13,
- * and how it ended from 6.15 on, include/uapi/linux/pidfd.h, whose names may not be on this
- * system. */
+/* struct pidfd_info of include/uapi/linux/pidfd.h, which may be older on this system. The kernel
+ * keeps it while there is a pidfd of the process: since Linux 6.13, and with the exit code since
+ * 6.15. */
 typedef struct
 {
   guint64 mask;
@@ -36,8 +36,8 @@ G_STATIC_ASSERT (sizeof (PidfdInfo) == 64);
 #define GET_INFO      _IOWR (0xFF, 11, PidfdInfo)
 #define INFO_EXIT     (1 << 3)
 
-/* No other process has the pid of CHILD yet, even if the program reaps its children at once: the
- * kernel does not use a pid again so soon. */
+/* Even if the program has reaped CHILD already, no other process has its pid yet: the kernel does
+ * not reuse a pid so soon. */
 gboolean
 _afork_pidfd_open_child (int      child,
                          int     *pidfd,
@@ -65,7 +65,7 @@ _afork_pidfd_get_status (int  pidfd,
 
   *wait_status = -1;
   result = ioctl (pidfd, GET_INFO, &info);
-  /* The process was reaped between the kernel's two looks, for its record and for the process. */
+  /* The process was reaped while the kernel worked on this call. */
   if (result < 0 && errno == ESRCH)
     result = ioctl (pidfd, GET_INFO, &info);
   if (result < 0)
@@ -79,7 +79,7 @@ _afork_pidfd_get_status (int  pidfd,
 
 /* /proc. */
 
-/* The line of TEXT that begins with NAME, behind that, or NULL. */
+/* Returns what follows NAME in the first line of TEXT that begins with it, or NULL. */
 static const char *
 find_line (const char *text,
            const char *name)
@@ -94,8 +94,8 @@ find_line (const char *text,
   return NULL;
 }
 
-/* What /proc has of a pidfd, or NULL. Where it is that of a PID namespace which this process is
- * not in, there is no /proc/self. */
+/* Returns what /proc says about a pidfd, or NULL. If /proc shows a PID namespace that does not
+ * contain this process, it has no /proc/self. */
 static char *
 read_fdinfo (int pidfd)
 {
@@ -105,8 +105,8 @@ read_fdinfo (int pidfd)
   return g_file_get_contents (path, &text, NULL, NULL) ? text : NULL;
 }
 
-/* The number by which /proc has the process; -1 if that was reaped, and 0 if it has none
- * there. */
+/* Returns the pid in the PID namespace of /proc. It is -1 if the process was reaped, and 0 if it
+ * has no pid there. */
 static int
 get_proc_number (const char *fdinfo)
 {
@@ -115,7 +115,7 @@ get_proc_number (const char *fdinfo)
   return line != NULL ? atoi (line) : 0;
 }
 
-/* The numbers of a line, of which N_MOST are looked at. */
+/* Parses the numbers of a line, N_MOST at most, and returns how many it has found. */
 static guint
 split_numbers (const char *line,
                int        *numbers,
@@ -139,12 +139,12 @@ split_numbers (const char *line,
   return n_numbers;
 }
 
-/* Linux allows no more PID namespaces within one another. */
+/* Linux nests no more PID namespaces. */
 enum { MAX_NAMESPACES = 33 };
 
-/* /proc may belong to a namespace around this process's own. Then it has a line of all numbers
- * that a process has, from its own namespace inwards, and this process's is as deep in there as
- * its own last number is. */
+/* Returns the pid in the PID namespace of this process. If /proc belongs to an outer namespace, it
+ * lists the pids of a process from that namespace inwards. The last pid of this process has the
+ * position of its namespace in all such lists. */
 static int
 get_number_here (const char *fdinfo)
 {
@@ -181,9 +181,8 @@ _afork_pidfd_get_pid (int pidfd)
   return number > 0 ? get_number_here (fdinfo) : number;
 }
 
-/* Whether /proc tells this program of a process what it tells only those who may trace it. The
- * executable of one that has ended is not there, but a program that may not know is told so
- * first. */
+/* Whether this program may read what /proc shows only to a process with the right to trace. A
+ * process that has exited has no executable there, but the kernel checks the right first. */
 static gboolean
 can_read_proc (int number)
 {
@@ -205,8 +204,7 @@ gboolean
 _afork_pidfd_get_unreaped_status (int  pidfd,
                                   int *wait_status)
 {
-  /* The third field of all and the 52nd, counted from the end of the name, which is the
-   * second. */
+  /* Fields 3 and 52, counted from the end of field 2, the name. */
   enum { STATE = 1, EXIT_CODE = 50 };
   const int number = read_proc_number (pidfd);
   g_autofree char *path = g_strdup_printf ("/proc/%d/stat", number);
@@ -219,7 +217,7 @@ _afork_pidfd_get_unreaped_status (int  pidfd,
     return FALSE;
 
   fields = g_strsplit (name_end, " ", -1);
-  /* As long as it is not reaped, the number is its own. */
+  /* Until the process is reaped, no other process has its pid. */
   if (g_strv_length (fields) <= EXIT_CODE || !g_str_equal (fields[STATE], "Z")
       || !can_read_proc (number) || read_proc_number (pidfd) != number)
     return FALSE;
@@ -230,8 +228,8 @@ _afork_pidfd_get_unreaped_status (int  pidfd,
 
 /* Any descriptor. */
 
-/* The same by what else there is for pidfds. Signal 0 is none. A folder of /proc can be signalled
- * as well, but never tells of an end. */
+/* Checks with other operations on pidfds. Signal 0 sends no signal. A directory of /proc can be
+ * signalled as well, but is not a pidfd: it does not become readable. */
 static gboolean
 check_otherwise (int fd)
 {

@@ -11,10 +11,10 @@
 
 G_BEGIN_DECLS
 
-/* For tasks that are cancelled in the main context, and not by GIO. */
+/* Tasks that return on cancellation in their main context, and not in the thread that cancels. */
 
-/* A task that its source object has to answer. The source object has this struct as a field, which
- * owns both the task and the watch of its cancellable. The task owns neither. */
+/* A task that its source object has to return. This struct is a field of the source object. It owns
+ * the task and a waiter for its cancellable. The task owns neither, so there is no cycle. */
 typedef struct
 {
   GTask       *task;            /* or NULL */
@@ -22,12 +22,12 @@ typedef struct
 } AForkPendingTask;
 
 /* Takes a reference to TASK. If its cancellable is cancelled before the task is stolen, calls
- * CANCELLED with DATA, which the task or its source object has to keep alive. */
+ * CANCELLED with DATA. The task or its source object has to keep DATA until then. */
 void   _afork_pending_task_set       (AForkPendingTask *self,
                                       GTask            *task,
                                       AForkWaiterFunc   cancelled,
                                       gpointer          data);
-/* Ends the watch, and returns the task with its reference, or NULL. */
+/* Ends the waiter, and returns the task with its reference, or NULL. */
 GTask *_afork_pending_task_steal     (AForkPendingTask *self);
 
 /* A queue of pending tasks. Takes a reference to TASK. If its cancellable is cancelled, the task
@@ -38,8 +38,8 @@ void   _afork_task_queue_push        (GQueue           *queue,
 /* Returns the first task with its reference, or NULL. */
 GTask *_afork_task_queue_pop         (GQueue           *queue);
 
-/* Returns ERROR, which is taken, from TASK when its context is iterated. For code that must not
- * call a callback. */
+/* Takes ERROR, and returns it from TASK when its context is iterated. For code that must not call a
+ * callback of the program. */
 void   _afork_task_return_error_later (GTask           *task,
                                        GError          *error);
 /* Returns G_IO_ERROR_CANCELLED from TASK, even if the cancellable has been reset since. */

@@ -9,29 +9,29 @@
 
 enum
 {
-  /* The load is the time, in microseconds, that this library has worked in a thread, less the time
-   * that it has not. A source falls behind at MAX_LOAD, and gets its own priority back at
-   * LOW_LOAD, so what keeps the library busy for more than half of the time is held back. */
+  /* The load of a thread is the time, in microseconds, that this library has worked in it, minus
+   * the time that it has not. A source falls behind at MAX_LOAD, and gets its own priority back at
+   * LOW_LOAD. So the library works at its own priority for no more than half of the time. */
   LOW_LOAD = 2 * 1000,
   MAX_LOAD = 8 * 1000,
-  /* What is counted at most, since a handler may wait in a main loop of its own. */
+  /* The limit of the load: a handler may run a main loop of its own, which counts as work. */
   COUNTED_LOAD = 16 * 1000,
-  /* So many steps at most are done until the time is asked for again; only one after steps that
-   * took longer than LONG_STEPS, in microseconds. */
+  /* The most steps between two readings of the clock. If the last steps took longer than
+   * LONG_STEPS, in microseconds, it is one. */
   MAX_STEPS = 8,
-  /* As many as one message that comes alone takes. */
-  FIRST_STEPS = 3,
   LONG_STEPS = 100,
-  /* What prepare() has of AFORK_TURN_TIME. */
+  /* Steps before the first reading: as many as a single message takes. */
+  FIRST_STEPS = 3,
+  /* The part of AFORK_TURN_TIME that a turn in prepare() gets. */
   EARLY_TIME = 1000,
 };
 
 typedef struct
 {
-  gint64 iteration;             /* the time that GLib noted for it */
-  gint64 end;                   /* of what may be done in it */
+  gint64 iteration;             /* identifies the iteration: g_source_get_time() in it */
+  gint64 end;                   /* when the time for this iteration is over */
   gint64 load;
-  gint64 load_time;             /* when the load was last known */
+  gint64 load_time;             /* when the load was last computed */
 } Thread;
 
 static Thread *
@@ -55,7 +55,7 @@ get_load (Thread *thread,
   return MAX (0, thread->load - (now - thread->load_time));
 }
 
-/* Begins a turn that leaves LEFT, in microseconds, of the iteration's time to others. */
+/* Begins a turn that leaves LEFT microseconds of the time for this iteration to other sources. */
 static gboolean
 begin (AForkTurn *self,
        GSource   *source,
@@ -65,7 +65,7 @@ begin (AForkTurn *self,
   gint64 now = g_get_monotonic_time ();
   gint64 iteration;
 
-  /* It is the same for all sources that are dispatched in one iteration. */
+  /* This time is the same for all sources that are dispatched in one iteration. */
   iteration = source != NULL ? g_source_get_time (source) : now;
   if (iteration != thread->iteration)
     {
@@ -137,8 +137,8 @@ promote_cb (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-/* Sets the priority also if it is the same: this puts the source behind the other sources of that
- * priority, so that they take turns. */
+/* Sets the priority even if it is the same. GLib then puts the source behind the other sources of
+ * this priority, so that they take turns. */
 static void
 fall_behind (GSource        *source,
              AForkTurnState *state,

@@ -15,28 +15,29 @@
 typedef struct
 {
   AForkAtforkHook  atfork_hook;
-  gatomicrefcount  ref_count;     /* of each waiter and group, and of the source */
-  guint            n_waiters;     /* under the lock of the table */
+  gatomicrefcount  ref_count;     /* each waiter, each group and the source have a reference */
+  guint            n_waiters;     /* protected by table_lock */
 
-  AForkMutex       lock;          /* for what follows, for groups and for waiters */
-  gboolean         is_broken;     /* in a fork of the program: it is perhaps half done, and stays */
-  GMainContext    *context;       /* not a reference; NULL once it has gone */
+  AForkMutex       lock;          /* protects the fields below, the groups and the waiters */
+  gboolean         is_broken;     /* this is a fork of the program, and these may be inconsistent;
+                                   * then they are neither used nor freed */
+  GMainContext    *context;       /* not a reference; NULL once it is gone */
   GSource         *source;        /* NULL once it is destroyed */
   AForkTurnState   turn_state;    /* of the source */
-  GHashTable      *groups;        /* of Group, by their cancellable: those that are not due */
-  GSequence       *times;         /* of AForkWaiter, the next first */
+  GHashTable      *groups;        /* GCancellable → Group, for those that are not due */
+  GSequence       *times;         /* of AForkWaiter, by time */
   GQueue           due;           /* of AForkWaiter */
 } Hub;
 
-/* The waiters of one cancellable. Once that is cancelled they are due, and later ones are in
- * another group, since it may have been reset. */
+/* The waiters of one cancellable. When it is cancelled, they are due. The program may reset the
+ * cancellable, so later waiters get a new group. */
 typedef struct
 {
-  gatomicrefcount  ref_count;     /* of each waiter, and of the handler */
+  gatomicrefcount  ref_count;     /* each waiter and the signal handler have a reference */
   Hub             *hub;
   GCancellable    *cancellable;
-  gulong           handler_id;    /* 0 before it is connected, and once somebody disconnects it */
-  gboolean         is_over;       /* no waiter is in it any more */
+  gulong           handler_id;    /* 0 before it is connected, and from group_end() on */
+  gboolean         is_over;       /* its waiters have been moved */
   GQueue           waiters;       /* of AForkWaiter */
 } Group;
 
@@ -44,13 +45,13 @@ typedef enum { NOWHERE, IN_GROUP, IN_TIMES, IN_DUE } Place;
 
 struct _AForkWaiter
 {
-  guint            ref_count;     /* of the one who made it, and of the call of FUNC */
-  gboolean         is_unowned;    /* nobody has made it to end it: that does the hub */
+  guint            ref_count;     /* the owner and the call of FUNC have a reference */
+  gboolean         is_unowned;    /* it has no owner, so the hub ends it */
   Hub             *hub;
   Group           *group;         /* or NULL */
   gint64           time;
-  Place            place;         /* IN_GROUP also if that is over: then it is due */
-  GList            link;          /* in a queue */
+  Place            place;         /* if it is IN_GROUP and the group is over, it is due */
+  GList            link;          /* in the queue of its place */
   GSequenceIter   *time_iter;     /* in `times` */
   AForkWaiterFunc  func;
   gpointer         data;
@@ -63,11 +64,11 @@ typedef struct
   Hub     *hub;
 } HubSource;
 
-/* All hubs, by their contexts. */
+/* GMainContext → Hub. */
 static AForkMutex table_lock;
 static GHashTable *table;
 
-/* In a fork of the program, waiters that are made there have hubs of their own. */
+/* In a fork of the program, new waiters get new hubs. */
 static void
 lock_table (void)
 {
@@ -75,7 +76,7 @@ lock_table (void)
     table = NULL;
 }
 
-/* In a fork of the program, another thread may have been at it. Then its waiters are never
+/* In a fork of the program, if another thread had locked the hub at the fork, its waiters are never
  * called. */
 static void
 hub_lock (Hub *self)
@@ -137,8 +138,8 @@ closure_gone_cb (gpointer  data,
   group_unref (data);
 }
 
-/* Its waiters have gone elsewhere. Returns the handler, which is to be disconnected when the hub is
- * unlocked, or 0. */
+/* Ends a group after its waiters were moved. Returns its signal handler, which the caller must
+ * disconnect once the hub is unlocked, or 0. */
 static gulong
 group_end (Group *self)
 {
@@ -178,7 +179,7 @@ hub_wake (Hub *self)
     g_main_context_wakeup (self->context);
 }
 
-/* In the thread that cancels. */
+/* Called in the thread that cancels. */
 static void
 cancelled_cb (GCancellable *cancellable,
               Group        *self)
@@ -224,8 +225,8 @@ group_connect (Group *self)
 
 /* Waiters. */
 
-/* Takes it out of where it is. Returns a handler as group_end() does. To be called with the hub
- * locked. */
+/* Removes the waiter from its place. Returns a signal handler as group_end() does. Call it with the
+ * hub locked. */
 static gulong
 waiter_unlink (AForkWaiter *self)
 {
@@ -257,8 +258,8 @@ waiter_unlink (AForkWaiter *self)
     }
 }
 
-/* From here on, other waiters of the context have another hub. Returns the source, or NULL if it
- * was detached before. To be called with the table locked. */
+/* Detaches the hub from the context: later waiters of the context get another hub. Returns the
+ * source, or NULL if it was detached before. Call it with the table locked. */
 static GSource *
 hub_detach (Hub *self)
 {
@@ -273,7 +274,7 @@ hub_detach (Hub *self)
   return source;
 }
 
-/* Destroys the source when there is no waiter any more. */
+/* Destroys the source with the last waiter. */
 static void
 hub_remove_waiter (Hub *self)
 {
@@ -328,8 +329,8 @@ get_next_in_time (Hub *self)
   return g_sequence_iter_is_end (iter) ? NULL : g_sequence_get (iter);
 }
 
-/* Whether a waiter is due at TIME. If not, *TIMEOUT becomes how long there is to wait, in
- * milliseconds, or -1. */
+/* Whether a waiter is due at TIME. If not, sets *TIMEOUT to the milliseconds until one is due, or
+ * to -1. */
 static gboolean
 hub_is_due (Hub    *self,
             gint64  time,
@@ -364,7 +365,7 @@ source_check (GSource *source)
   return hub_is_due (((HubSource *) source)->hub, g_source_get_time (source), &timeout);
 }
 
-/* Those whose time has come are due. Returns how many are. */
+/* Makes waiters due whose time has come. Returns how many waiters are due. */
 static guint
 collect_due (Hub    *self,
              gint64  time)
@@ -400,8 +401,8 @@ take_due (Hub *self)
   return waiter;
 }
 
-/* A waiter may iterate the context, so that others are called meanwhile, and may make new ones,
- * which are for the next iteration. */
+/* A function may iterate the context, which calls other waiters meanwhile. Functions that become
+ * due during this dispatch are called in the next iteration. */
 static gboolean
 source_dispatch (GSource     *source,
                  GSourceFunc  callback,
@@ -465,7 +466,7 @@ clear_groups (Hub *self)
   _afork_mutex_unlock (&self->lock);
 }
 
-/* Takes a waiter that is left out of where it is, and its data. */
+/* Removes one of the remaining waiters from its place, and takes its data. */
 static AForkWaiter *
 take_left (Hub             *self,
            GDestroyNotify  *free_data,
@@ -498,7 +499,8 @@ detach (Hub *self)
   return source;
 }
 
-/* The source is being destroyed: by us, who have detached it, or with its context. */
+/* The source is being destroyed, because this file has detached it or because its context is being
+ * freed. */
 static void
 source_gone_cb (gpointer data)
 {
@@ -516,7 +518,7 @@ source_gone_cb (gpointer data)
         {
           if (left->is_unowned)
             waiter_unref (left);
-          /* The end of the data may be that of other waiters, and of this one. */
+          /* This may end other waiters, and this one. */
           if (free_data != NULL)
             free_data (left_data);
         }
@@ -524,7 +526,7 @@ source_gone_cb (gpointer data)
   hub_unref (self);
 }
 
-/* In a fork of the program: nobody is called there. */
+/* In a fork of the program, which calls no waiter. */
 static void
 atfork_child_cb (gpointer data)
 {
@@ -533,7 +535,7 @@ atfork_child_cb (gpointer data)
   _afork_source_clear (&source);
 }
 
-/* Making. */
+/* Making waiters. */
 
 static Hub *
 hub_new (GMainContext *context)
@@ -550,14 +552,14 @@ hub_new (GMainContext *context)
   self->source = g_source_new (&source_funcs, sizeof (HubSource));
   ((HubSource *) self->source)->hub = self;
   g_source_set_static_name (self->source, "[afork] waiters");
-  /* A waiter that iterates the context waits perhaps for another one. */
+  /* A function that iterates the context may wait for another waiter. */
   g_source_set_can_recurse (self->source, TRUE);
   g_source_set_callback (self->source, NULL, self, source_gone_cb);
   g_source_attach (self->source, context);
   return self;
 }
 
-/* Adds a waiter to the hub of CONTEXT. */
+/* Returns a reference to the hub of CONTEXT, and counts one more waiter in it. */
 static Hub *
 get_hub (GMainContext *context)
 {
@@ -595,8 +597,8 @@ waiter_new (GMainContext    *context,
   return self;
 }
 
-/* The group of CANCELLABLE, which is connected if it is not *IS_NEW. To be called with the hub
- * locked. */
+/* Returns the group of CANCELLABLE. If *IS_NEW is true, the caller has to connect it. Call this
+ * with the hub locked. */
 static Group *
 get_group (Hub          *self,
            GCancellable *cancellable,

@@ -9,29 +9,29 @@
 
 G_BEGIN_DECLS
 
-/* Has a function called from a main context: when a cancellable is cancelled, in whatever thread;
- * at a time; or in the next iteration.
+/* A waiter calls a function in a main context: when any thread cancels a cancellable, at a time, or
+ * in the next iteration.
  *
- * All waiters of a context share one source, and those of one cancellable share one handler. So the
- * number of waiters makes no iteration of the context longer, and no other waiter more expensive.
- * There is no source while there is no waiter.
+ * All waiters of a context share one source, and all waiters of a cancellable share one signal
+ * handler. So the cost of an iteration, and of one more waiter, does not depend on the number of
+ * waiters. The source exists only while there is a waiter.
  *
- * For cancellables it is what g_cancellable_source_new() is for; but the handler of that, which
- * runs in the thread that cancels, still uses the main context while this thread has long been
- * woken, and perhaps has dropped the source and the context. */
+ * g_cancellable_source_new() has a race that waiters do not have: its signal handler, in the thread
+ * that cancels, may still use the main context after the source was dispatched. By then the thread
+ * of the context may have freed both. */
 typedef struct _AForkWaiter AForkWaiter;
 
 typedef void (*AForkWaiterFunc) (gpointer data);
 
-/* FUNC is called at most once, and not after the waiter was ended. Until then, or until the context
- * goes, the waiter keeps DATA, and then lets FREE_DATA, unless that is NULL, have it. Waiters that
- * are due are called in the order in which they became so. */
+/* FUNC is called at most once, and not after the waiter was ended. The waiter keeps DATA until it
+ * is ended, or until the context is freed, and then calls FREE_DATA with it, unless that is NULL.
+ * Waiters are called in the order in which they became due. */
 AForkWaiter *_afork_waiter_new_for_cancellable (GMainContext     *context,
                                                 GCancellable     *cancellable,
                                                 AForkWaiterFunc   func,
                                                 gpointer          data,
                                                 GDestroyNotify    free_data);
-/* TIME is one of g_get_monotonic_time(). */
+/* TIME is a monotonic time in microseconds, see g_get_monotonic_time(). */
 AForkWaiter *_afork_waiter_new_for_time        (GMainContext     *context,
                                                 gint64            time,
                                                 AForkWaiterFunc   func,
@@ -42,13 +42,13 @@ AForkWaiter *_afork_waiter_new_for_iteration   (GMainContext     *context,
                                                 gpointer          data,
                                                 GDestroyNotify    free_data);
 
-/* The same in the next iteration, without a waiter to be ended. */
+/* Calls FUNC in the next iteration. The waiter ends itself. */
 void         _afork_waiter_run_later           (GMainContext     *context,
                                                 AForkWaiterFunc   func,
                                                 gpointer          data,
                                                 GDestroyNotify    free_data);
 
-/* Ends and frees it. To be called by the thread that uses the context, also from FUNC. */
+/* Ends and frees the waiter. Call it in the thread that uses the context. FUNC may call it. */
 void         _afork_waiter_end                 (AForkWaiter      *self);
 
 G_END_DECLS

@@ -24,7 +24,7 @@
 
 #include "fd.h"
 
-/* Of /dev/null and its like, which never wait. */
+/* The major number of /dev/null and similar devices, which never wait. */
 enum { MEMORY_MAJOR = 1 };
 
 static gssize
@@ -40,9 +40,9 @@ write_once (int         fd,
   return n_written;
 }
 
-/* Opens what FD is open on once more. The new description is ours alone, and so can be
- * non-blocking. -1 and errno where that is not possible: there is no /proc, or it belongs to
- * another user. */
+/* Opens the file of FD once more. No other process has the new file description, so it can be
+ * non-blocking. Returns -1 and sets errno if there is no /proc, or the file belongs to another
+ * user. */
 static int
 reopen (int fd)
 {
@@ -52,8 +52,8 @@ reopen (int fd)
   return _afork_fd_register (open (path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
 }
 
-/* The same for a terminal, which a user may not be allowed to open by its own name, after `su` for
- * example. Every process may open the terminal that controls it. */
+/* The same for a terminal that the user may not open by its name, for example after `su`. Every
+ * process may open its controlling terminal as /dev/tty. */
 static int
 reopen_controlling_terminal (int fd)
 {
@@ -73,8 +73,8 @@ reopen_controlling_terminal (int fd)
   return g_steal_fd (&terminal);
 }
 
-/* Puts a copy of a page into the pipe FD, which needs no description of our own. It takes a whole
- * place of the pipe, whatever its size. */
+/* Puts a copy of the bytes into the pipe FD, without waiting, even if FD is in blocking mode. It
+ * takes a whole page of the pipe, whatever its size. */
 static gssize
 splice_into_pipe (int         fd,
                   const void *bytes,
@@ -97,15 +97,15 @@ splice_into_pipe (int         fd,
   return n_written;
 }
 
-/* Whether there is no descriptor or memory just now, which may be otherwise later. */
+/* Whether an operation failed for lack of descriptors or memory, and may succeed later. */
 static gboolean
 is_shortage (int number)
 {
   return number == EMFILE || number == ENFILE || number == ENOMEM;
 }
 
-/* A pipe takes up to PIPE_BUF bytes as a whole or not at all, so that nobody else's are between
- * them. */
+/* A pipe takes up to PIPE_BUF bytes as a whole or not at all, so that they are not mixed with those
+ * of other writers. */
 static gssize
 write_to_pipe (int         fd,
                const void *bytes,
@@ -115,7 +115,7 @@ write_to_pipe (int         fd,
 
   if (own >= 0)
     return write_once (own, bytes, MIN (n_bytes, PIPE_BUF));
-  /* It has nobody to read it. */
+  /* No process has the reading end. */
   if (errno == ENXIO)
     {
       errno = EPIPE;
@@ -137,7 +137,7 @@ write_to_device (int         fd,
 
   if (major (device) == MEMORY_MAJOR)
     return write_once (fd, bytes, n_bytes);
-  /* The master of a pseudo-terminal would become a new one. */
+  /* To open the master of a pseudo-terminal again would make a new pseudo-terminal. */
   if (ioctl (fd, TIOCGPTN, &number) == 0)
     {
       errno = EOPNOTSUPP;
@@ -178,7 +178,7 @@ write_by_kind (int         fd,
 
   if (flags < 0 || fstat (fd, &status) < 0)
     return -1;
-  /* Opened anew, it could be written to. */
+  /* If it were opened again, it could be written to. */
   if ((flags & O_ACCMODE) == O_RDONLY)
     {
       errno = EBADF;
@@ -201,8 +201,9 @@ write_by_kind (int         fd,
     }
 }
 
-/* The signals that writing may lead to, all sent to this thread, are blocked meanwhile, and taken
- * back. With SIGTTOU blocked, a process in the background writes to its terminal. */
+/* The kernel sends the signals of a write to the writing thread. They are blocked meanwhile, and
+ * then cleared if they were not pending before. While SIGTTOU is blocked, a background process may
+ * write to its terminal. */
 gssize
 _afork_write_now (int         fd,
                   const void *bytes,

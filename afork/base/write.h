@@ -9,13 +9,13 @@
 
 G_BEGIN_DECLS
 
-/* Writes what FD takes at once, and never waits, even if the file description is a blocking one,
- * which other processes have as well, and they write at the same time. Returns how many bytes were
- * taken, or -1 and errno, which is EAGAIN if there is no room for now. Sends no signal to this
- * process: neither SIGPIPE, nor SIGXFSZ, nor SIGTTOU.
+/* Writes as many bytes as FD takes without waiting. FD may be in blocking mode, and other processes
+ * may write to the same file description. Returns how many bytes were written, or -1 and sets
+ * errno, which is EAGAIN if there is no room now. Raises no signal: neither SIGPIPE, nor SIGXFSZ,
+ * nor SIGTTOU.
  *
- * A regular file is written to in the usual way, since there is no other. A descriptor that cannot
- * be written to without waiting fails with EOPNOTSUPP. */
+ * Writes to a regular file may wait for the disk. Other descriptors that cannot be written to
+ * without waiting fail with EOPNOTSUPP. */
 gssize _afork_write_now (int         fd,
                          const void *bytes,
                          gsize       n_bytes);

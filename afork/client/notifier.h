@@ -68,8 +68,8 @@ void _afork_notifier_thaw         (AForkNotifier            *self,
 void _afork_notifier_notify       (AForkNotifier            *self,
                                    AForkNotifyFunc           func,
                                    gpointer                  data);
-/* Called by a notified function, or by what it calls. Inserts FUNC at the front of the queue, behind
- * what the same function has inserted before. If AT_ONCE is true, FUNC is called in the same
+/* Called by a notified function, or by what it calls. Inserts FUNC at the front of the queue,
+ * behind what the same function has inserted before. If AT_ONCE is true, FUNC is called in the same
  * iteration of the context, even if the time for that is over. */
 void _afork_notifier_insert       (AForkNotifier            *self,
                                    AForkNotifyFunc           func,
