@@ -81,7 +81,7 @@ _afork_blob_memory_write (int           fd,
 
 /* Receiving. */
 
-/* The count of blocks would not tell: blocks beyond the end of a file count, too. */
+/* The number of blocks would not do, because it includes blocks beyond the end of the file. */
 gboolean
 _afork_blob_memory_is_complete (int     fd,
                                 guint64 size)
@@ -94,7 +94,7 @@ _afork_blob_memory_is_complete (int     fd,
 gboolean
 _afork_blob_memory_can_check (void)
 {
-  /* Atomic. 1: it cannot; 2: it can, or has no memory of its own to try it. Two threads may both
+  /* Atomic. 0: unknown; 1: it cannot; 2: it can, or there is no memfd to try. Two threads may both
    * find out. */
   static int known;
 
@@ -118,7 +118,7 @@ _afork_blob_memory_check (int       fd,
   struct statfs system;
   struct stat status;
 
-  /* This comes first: a file of another kind may be one that does not answer. */
+  /* Check the seals first, because other calls may block on another kind of file. */
   if (actual_seals < 0 && _afork_blob_memory_can_check ())
     return _afork_protocol_error_set (error, "a descriptor of a blob is not shared memory");
   if (actual_seals >= 0 && (actual_seals & seals) != seals)
@@ -139,18 +139,18 @@ _afork_blob_memory_map (int       fd,
                         guint64   size,
                         GError  **error)
 {
-  /* Pages are mapped when they are read, several at a time. This takes as long as to map all of
-   * them at once, but the other side cannot have it done in vain. */
+  /* Without MAP_POPULATE, pages are mapped when they are read, several at a time. This is as fast
+   * in total, and the other side cannot make this process map pages that are not read. */
   void *data = mmap (NULL, (gsize) size, PROT_READ, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
   int saved_errno = errno;
 
   if (data != MAP_FAILED)
     {
-      /* A locked page is copied as soon as it may be written to, and its copy cannot be dropped. A
-       * program that has called mlockall() has locked these. */
+      /* If the program has called mlockall(), these pages are locked. A locked page is copied as
+       * soon as it is writable, and its copy cannot be dropped. */
       munlock (data, (gsize) size);
-      /* A program that has called mlockall() has populated it, too: memory that is writable already
-       * would have been copied. */
+      /* mlockall() also maps all pages at once, and would copy them if they were writable. So they
+       * become writable only now. */
       if (mprotect (data, (gsize) size, PROT_READ | PROT_WRITE) == 0)
         return data;
 
@@ -168,7 +168,7 @@ _afork_blob_memory_map (int       fd,
 
 /* Copies of pages. */
 
-/* Returns 0 if the system does not count them. */
+/* Returns the number of page faults of this process, or 0 if the system does not count them. */
 static guint64
 count_faults (void)
 {
@@ -186,7 +186,7 @@ drop_pages (guint8 *data,
   if (size == 0 || madvise (data, size, MADV_DONTNEED) == 0)
     return TRUE;
 
-  /* The program has locked them since. */
+  /* The program has called mlockall() meanwhile. */
   return munlock (data, size) == 0 && madvise (data, size, MADV_DONTNEED) == 0;
 }
 
@@ -196,8 +196,9 @@ is_copy (guint64 entry)
   return (entry & (ENTRY_PRESENT | ENTRY_SWAPPED)) != 0 && (entry & ENTRY_OF_FILE) == 0;
 }
 
-/* Asks the kernel which pages are copies. This is several times as fast as dropping all pages,
- * which have to be mapped again one by one. Returns false if that is not possible. */
+/* Reads from /proc which pages are copies, and drops them. This is several times as fast as
+ * dropping all pages, which have to be mapped again one by one. Returns false if /proc does not
+ * say. */
 static gboolean
 drop_found_copies (guint8 *data,
                    gsize   size)
@@ -242,8 +243,8 @@ _afork_blob_memory_drop_copies (void    *data,
 {
   const guint64 n_faults_before = *n_faults;
 
-  /* A page becomes a copy by a page fault, and the kernel counts page faults. Where there was none,
-   * in whatever thread, there is no copy, and asking costs almost nothing. */
+  /* A page becomes a copy by a page fault. If there was none since the last time, in any thread,
+   * there is no copy. To read the counter costs almost nothing. */
   *n_faults = count_faults ();
   if (*n_faults != 0 && *n_faults == n_faults_before)
     return TRUE;

@@ -18,11 +18,11 @@ G_BEGIN_DECLS
  *
  * All functions may be called from any thread. */
 
-/* Returns an empty memfd, or -1 and errno. */
+/* Returns an empty memfd, or -1 and sets errno. */
 int       _afork_blob_memory_new          (void);
 
-/* These two give a memfd its size. They return false and errno where that is not possible, which
- * includes a size beyond RLIMIT_FSIZE. */
+/* These two give a memfd its size: the first allocates pages, and the second writes DATA. They
+ * return false and set errno on failure, also if SIZE exceeds RLIMIT_FSIZE. */
 gboolean  _afork_blob_memory_reserve      (int            fd,
                                            gsize          size);
 gboolean  _afork_blob_memory_write        (int            fd,
@@ -33,26 +33,26 @@ gboolean  _afork_blob_memory_write        (int            fd,
 gboolean  _afork_blob_memory_is_complete  (int            fd,
                                            guint64        size);
 
-/* Whether this process can look at seals. Where it cannot, as in some sandboxes, it must not
- * accept memory from a process that it does not trust, because _afork_blob_memory_check() then
- * checks no seals. */
+/* Whether this process can read seals. In some sandboxes it cannot. Then it must not accept memory
+ * from a process that it does not trust, because _afork_blob_memory_check() checks no seals. */
 gboolean  _afork_blob_memory_can_check    (void);
 
-/* Checks that FD is a memfd of SIZE bytes that has all its pages and at least SEALS, which
- * include those against a change of the size: then all of it can be read, now and later. */
+/* Checks that FD is a memfd of SIZE bytes that has all its pages and at least SEALS. These must
+ * include F_SEAL_SHRINK and F_SEAL_GROW, so that all of it can be read, now and later. */
 gboolean  _afork_blob_memory_check        (int            fd,
                                            guint64        size,
                                            int            seals,
                                            GError       **error);
 
-/* Maps memory that was checked. Unmap it with _afork_memory_unmap(). */
+/* Maps memory that was checked. Unmap it with _afork_memory_unmap(). Returns NULL on failure. */
 void     *_afork_blob_memory_map          (int            fd,
                                            guint64        size,
                                            GError       **error);
 
-/* Drops the copies of pages among the first SIZE bytes at DATA, so that they show what is in the
- * memfd. Returns false if copies may be left. *N_FAULTS is how many page faults this process had
- * had when there were last no copies. It is 0 at first, and kept for the next time. */
+/* Drops the copied pages of the first SIZE bytes at DATA, so that they show the memfd again.
+ * Returns false if copies may be left. Set *N_FAULTS to 0 at first, and pass the same variable
+ * again: it keeps the number of page faults of this process at the last time that there were no
+ * copies. */
 gboolean  _afork_blob_memory_drop_copies  (void          *data,
                                            gsize          size,
                                            guint64       *n_faults);

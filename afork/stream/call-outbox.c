@@ -21,13 +21,13 @@
 struct _AForkCallOutbox
 {
   AForkCallOutboxHeader *header;
-  guint8                *bytes;     /* behind it */
-  gsize                  capacity;  /* of these */
-  gsize                  start;     /* sent up to here … */
-  gsize                  end;       /* … and added up to here */
+  guint8                *bytes;     /* after the header */
+  gsize                  capacity;  /* the size of `bytes` */
+  gsize                  start;     /* where the bytes begin that were not sent */
+  gsize                  end;       /* where the bytes end that were added */
 };
 
-/* The worker's half. A crash may come between any two instructions. */
+/* The worker's half. The worker may crash between any two instructions. */
 
 static void
 store (guint32 *word,
@@ -126,7 +126,7 @@ _afork_call_outbox_set_begun (AForkCallOutbox *self,
 
 /* The caller's half. */
 
-/* A file that grows over the limit would end the program by a signal. */
+/* Without this, the kernel would end the program by SIGXFSZ if SIZE exceeds RLIMIT_FSIZE. */
 static int
 set_size (int   fd,
           gsize size)
@@ -155,7 +155,7 @@ _afork_call_outbox_make (gsize size)
   return g_steal_fd (&fd);
 }
 
-/* The worker cannot change its size. */
+/* The outbox is sealed, so that the worker cannot change its size. */
 static gboolean
 read_all (int       fd,
           gpointer  bytes,

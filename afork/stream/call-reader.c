@@ -18,11 +18,11 @@
 
 enum
 {
-  /* What is read at once; a frame over this is read to memory of its own. */
+  /* The size of the input. A larger frame is read into memory of its own. */
   INPUT_SIZE = 64 * 1024,
-  /* … but not more of it at once than this, which takes about half a millisecond. */
+  /* The most bytes of a large frame that are read at once. This takes about half a millisecond. */
   MAX_READ = 1024 * 1024,
-  /* Whether there is memory for the numbers of descriptors is looked at where there are more. */
+  /* For more descriptors, check first that there is memory for their numbers. */
   FEW_FDS = 64,
 };
 
@@ -31,17 +31,17 @@ struct _AForkCallReader
   int       fd;
 
   guint8   *input;              /* of INPUT_SIZE */
-  gsize     input_start;        /* taken up to here … */
-  gsize     input_end;          /* … and received up to here */
-  guint8   *large;              /* a frame of its own memory, or NULL */
+  gsize     input_start;        /* where the bytes begin that were not taken */
+  gsize     input_end;          /* where the received bytes end */
+  guint8   *large;              /* a large frame, or NULL */
   gsize     large_size;
-  gsize     large_end;          /* received up to here */
-  GArray   *fds;                /* of int: received, and not handed out */
-  gboolean  may_have_more;      /* the last read took all that there was room for */
-  guint64   n_received;         /* bytes of the socket */
-  guint64   n_left;             /* … and so many more may be read of it */
-  GBytes   *rest;               /* what comes behind these, or NULL */
-  gboolean  reads_rest;         /* … some of it has */
+  gsize     large_end;          /* where its received bytes end */
+  GArray   *fds;                /* of int: received, and not taken */
+  gboolean  may_have_more;      /* the last read filled its buffer */
+  guint64   n_received;         /* how many bytes were read from the socket */
+  guint64   n_left;             /* how many more may be read from it */
+  GBytes   *rest;               /* is read after these bytes; or NULL */
+  gboolean  reads_rest;         /* some of the rest was read */
 };
 
 /* Receiving. */
@@ -56,7 +56,7 @@ _afork_call_reader_has_memory_for_fds (guint    n_fds,
     || _afork_memory_set_error (error, size);
 }
 
-/* Puts the descriptors of a message that came into the queue, or closes them. */
+/* Queues the descriptors of a received message, or closes them if there is no memory. */
 static gboolean
 queue_fds (AForkCallReader  *self,
            struct msghdr    *message,
@@ -86,7 +86,7 @@ queue_fds (AForkCallReader  *self,
   return success;
 }
 
-/* Where to read to. */
+/* Returns where to write the bytes that are read next. */
 static struct iovec
 get_room (AForkCallReader *self)
 {
@@ -125,7 +125,7 @@ note_read (AForkCallReader *self,
     self->input_end += size;
 }
 
-/* Nothing more is read of the socket. */
+/* Called instead of reading from the socket, once it is at its end. */
 static AForkCallStreamStatus
 read_rest (AForkCallReader    *self,
            const struct iovec *room)
@@ -268,7 +268,7 @@ _afork_call_reader_drop_fds (AForkCallReader *self)
   g_array_set_size (self->fds, 0);
 }
 
-/* A frame that the input will never hold is gathered in memory of its own. */
+/* Allocates memory for a frame that is larger than the input. */
 static gboolean
 begin_large (AForkCallReader  *self,
              gsize             size,

@@ -231,7 +231,7 @@ _afork_call_stream_forget_outbox (AForkCallStream *self)
   _afork_call_writer_forget_outbox (self->writer);
 }
 
-/* How many bytes are in the socket, or UNKNOWN if the kernel does not say. */
+/* Returns how many bytes are in the socket, or UNKNOWN if the kernel does not report it. */
 static guint64
 count_unread (AForkCallStream *self,
               guint64          unknown)
@@ -341,8 +341,9 @@ send_segment (AForkCallStream *self,
   return frame.number;
 }
 
-/* Sends BLOB ahead of its value, unless it goes with it. Returns how it goes; N_FDS is how many
- * descriptors the value has by now, and SEALED, of int, gets one more if it is one. */
+/* Sends BLOB before the frame of its value, or adds its descriptor to SEALED, an array of int, to
+ * be sent with that frame. Returns the segment of the blob, or AFORK_BLOB_…. N_FDS is the number of
+ * descriptors that the value has already. */
 static guint32
 send_blob (AForkCallStream *self,
            GBytes          *blob,
@@ -907,8 +908,8 @@ take_fds (AForkCallStream  *self,
   return _afork_protocol_error_set (error, "a frame came without the descriptors that it names");
 }
 
-/* The descriptors of the value, all of which have come, or NULL if there are none. They belong to
- * the caller from now on. */
+/* Returns the descriptors of the value, all of which have come, or NULL if there are none. The
+ * caller owns the list. */
 static GUnixFDList *
 steal_fds (AForkCallStream *self)
 {

@@ -16,16 +16,15 @@
 
 enum
 {
-  /* GLib reads no values, and knows no types, that are nested more deeply; it makes them all the
-   * same. */
+  /* GLib refuses to read values and types that are nested more deeply, but it makes them. */
   MAX_DEPTH = 128,
-  /* Values up to this, in bytes, GLib itself checks: it takes half a millisecond at most, and then
-   * knows that it was done. */
+  /* GLib checks values of at most this size, in bytes. This takes half a millisecond at most, and
+   * GLib does not check them again. */
   SMALL_VALUE = 1024,
 };
 
-/* Whether any bytes, if there are SIZE, are a value of TYPE in normal form: an array of numbers.
- * GLib would look at each element. */
+/* Whether any SIZE bytes are a value of TYPE in normal form. This is so for an array of numbers,
+ * and GLib would check each element. */
 static gboolean
 is_always_normal (const char *type,
                   gsize       size)
@@ -56,7 +55,7 @@ swap (GVariant *value)
 #endif
 }
 
-/* A receiver checks it so. */
+/* Checks VALUE as its receiver will. */
 static AForkNormalCheckResult
 check_serialized (GVariant *value)
 {
@@ -80,7 +79,7 @@ check_serialized (GVariant *value)
                                          : AFORK_NORMAL_CHECK_NOT_NORMAL;
 }
 
-/* Returns VALUE, little-endian and in normal form. */
+/* Returns VALUE, little-endian and in normal form. If there is no such value, *RESULT says why. */
 static GVariant *
 get_normal (GVariant               *value,
             AForkNormalCheckResult *result)
@@ -92,11 +91,11 @@ get_normal (GVariant               *value,
   if (is_always_normal (type, g_variant_get_size (value)))
     return swap (g_variant_ref (value));
 
-  /* Without variants inside, only its type can be too deep. */
+  /* Without variants inside, a value is nested as deeply as its type, which was checked. */
   if (strchr (type, 'v') == NULL)
     return swap (g_variant_get_normal_form (value));
 
-  /* A large value mostly is in normal form, and GLib takes longer to see that. */
+  /* Most large values are in normal form, and this check is faster than that of GLib. */
   if (g_variant_get_size (value) > SMALL_VALUE)
     {
       normal = swap (g_variant_ref (value));
@@ -120,7 +119,7 @@ _afork_call_value_export (GVariant  *value,
   g_autoptr(GVariant) normal = NULL;
   AForkNormalCheckResult result;
 
-  /* A type that is short cannot be deep. */
+  /* A short type cannot be nested too deeply. */
   if (strlen (type) > MAX_DEPTH && !g_variant_type_string_is_valid (type))
     result = AFORK_NORMAL_CHECK_NOT_NORMAL;
   else if (!_afork_type_is_simple (type))
@@ -171,7 +170,7 @@ _afork_call_value_get_bytes (const guint8  *data,
   return bytes;
 }
 
-/* Has SAMPLE be of a type. */
+/* Makes *SAMPLE a value of TYPE, which is checked if it is another type than before. */
 static gboolean
 know_type (const char  *type,
            GVariant   **sample,

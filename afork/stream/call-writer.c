@@ -15,20 +15,20 @@
 
 enum
 {
-  /* Frames are gathered up to about this in one piece of memory. */
+  /* The most bytes of small frames in one write buffer, about. */
   COMFORTABLE_BUFFER = 64 * 1024,
-  /* What is sent at once if nobody waits for it. A caller has other things to do. */
+  /* The most bytes that one flush sends, unless it waits, because a caller has other work to do. */
   MAX_FLUSH = 1024 * 1024,
 };
 
-/* What leaves together: frames, the data of the last of them perhaps apart, and the descriptors of
- * the first. */
+/* Frames that are sent together, with the descriptors of the first. The data of the last frame may
+ * be in memory of its own. */
 typedef struct
 {
   GByteArray  *bytes;
-  GBytes      *data;              /* behind them, or NULL */
-  gsize        n_zeros;           /* behind that */
-  GUnixFDList *fds;               /* NULL if there are none, or they have left */
+  GBytes      *data;              /* follows `bytes`; or NULL */
+  gsize        n_zeros;           /* how many zeros follow the data */
+  GUnixFDList *fds;               /* NULL if there are none, or they were sent */
   guint        first_fd;
   guint        n_fds;
   gsize        n_sent;
@@ -38,11 +38,11 @@ struct _AForkCallWriter
 {
   int     fd;
 
-  AForkCallOutbox *outbox;        /* what is to be sent before the write buffers; or NULL */
-  GQueue           write_buffers; /* of WriteBuffer, the next to be sent first */
+  AForkCallOutbox *outbox;        /* its bytes are sent before the write buffers; or NULL */
+  GQueue           write_buffers; /* of WriteBuffer: the head is sent next */
   WriteBuffer     *spare;         /* an empty one, or NULL */
-  gsize            n_unsent;      /* bytes in write buffers */
-  guint64          n_sent;        /* … and ever sent */
+  gsize            n_unsent;      /* how many bytes of the write buffers were not sent */
+  guint64          n_sent;        /* how many bytes were ever sent */
 };
 
 /* Gathering. */
@@ -63,7 +63,7 @@ write_buffer_get_size (const WriteBuffer *self)
     + self->n_zeros;
 }
 
-/* A write buffer to which a head of SIZE bytes and descriptors can be added. */
+/* Returns a write buffer to which SIZE bytes can be added, and descriptors if WITH_FDS is true. */
 static WriteBuffer *
 get_open_buffer (AForkCallWriter *self,
                  gsize            size,
@@ -85,7 +85,7 @@ get_open_buffer (AForkCallWriter *self,
   return write_buffer;
 }
 
-/* One that has been sent serves again. */
+/* Removes the first write buffer, which was sent. It becomes the spare one if it is small. */
 static void
 retire_buffer (AForkCallWriter *self)
 {
@@ -104,8 +104,8 @@ retire_buffer (AForkCallWriter *self)
   self->spare = write_buffer;
 }
 
-/* Where to write SIZE bytes of a frame, or NULL. What is in a write buffer comes behind all that is
- * in the outbox. */
+/* Returns where to write SIZE bytes of a frame in the outbox, or NULL. If a write buffer has bytes
+ * already, these follow the outbox, and the frame must follow them. */
 static guint8 *
 add_to_outbox (AForkCallWriter *self,
                gsize            size)
@@ -137,7 +137,7 @@ add_to_buffer (AForkCallWriter      *self,
   return write_buffer->bytes->data + start;
 }
 
-/* Adds the data of the frame that was added last, without copying them. */
+/* Adds the data of the last frame without a copy. */
 static void
 add_data_apart (AForkCallWriter *self,
                 GBytes          *data,
@@ -181,7 +181,7 @@ _afork_call_writer_gather (AForkCallWriter      *self,
 
 /* Sending. */
 
-/* What is left of the write buffer, up to MAX_SIZE bytes, as vectors. */
+/* Sets VECTORS to the unsent bytes of the write buffer, MAX_SIZE at most. Returns their number. */
 static gsize
 get_vectors (WriteBuffer  *write_buffer,
              gsize         max_size,
@@ -256,7 +256,7 @@ send_once (AForkCallWriter *self,
       memcpy (CMSG_DATA (header), fds + write_buffer->first_fd, write_buffer->n_fds * sizeof (int));
     }
 
-  /* For most there is a cheaper call, which copies no header. */
+  /* send() is cheaper than sendmsg(), because the kernel copies no header. */
   if (message.msg_iovlen == 1 && message.msg_control == NULL)
     return send_bytes (self, vectors[0].iov_base, vectors[0].iov_len);
 
@@ -275,7 +275,7 @@ wait_for_room (AForkCallWriter *self)
     ;
 }
 
-/* Waits, or returns what nobody waits for. */
+/* Handles an errno of send(). Waits if WAIT is true and this can help. */
 static AForkCallStreamStatus
 handle_error (AForkCallWriter  *self,
               int               number,
@@ -290,7 +290,8 @@ handle_error (AForkCallWriter  *self,
       wait_for_room (self);
       return AFORK_CALL_STREAM_OK;
     case ETOOMANYREFS:
-      /* Of all descriptors that this user has under way, here or elsewhere, some have to arrive. */
+      /* Too many descriptors of this user are in flight, on any socket. Some of them must
+       * arrive. */
       if (!wait)
         return AFORK_CALL_STREAM_LATER;
       g_usleep (AFORK_CALL_STREAM_RETRY_TIME);
@@ -355,7 +356,8 @@ _afork_call_writer_flush (AForkCallWriter  *self,
           write_buffer->n_sent += (gsize) result;
           self->n_unsent -= (gsize) result;
           self->n_sent += (guint64) result;
-          /* This and the list may run code of the program, which may send by this writer. */
+          /* To free the buffer or the list may run code of the program, which may use this
+           * writer. */
           if (write_buffer->n_sent == write_buffer_get_size (write_buffer))
             retire_buffer (self);
         }
@@ -368,7 +370,7 @@ _afork_call_writer_flush (AForkCallWriter  *self,
 
 /* The outbox. */
 
-/* Moves what is left of the write buffer to the outbox. */
+/* Moves the unsent bytes of the write buffer to the outbox. */
 static gboolean
 keep_buffer (AForkCallWriter *self,
              WriteBuffer     *write_buffer)
@@ -454,7 +456,7 @@ _afork_call_writer_drop_unsent (AForkCallWriter *self)
 {
   GQueue dropped = self->write_buffers;
 
-  /* Code of the program that frees its bytes finds the queue empty, and may gather more. */
+  /* To free the data may run code of the program, which may use this writer. It finds no frames. */
   g_queue_init (&self->write_buffers);
   if (self->outbox != NULL)
     _afork_call_outbox_clear (self->outbox);

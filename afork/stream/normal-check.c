@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* The format is that of the GVariant specification. A value is checked depth first. Where the check
- * stands is kept in levels, one for each container or long text that is open. */
+/* The format is that of the GVariant specification. A value is checked depth first. The position of
+ * the check is a stack of levels, one for each container or long text that is open. */
 
 #define _GNU_SOURCE             /* memrchr() */
 
@@ -16,33 +16,33 @@
 
 enum
 {
-  /* GLib reads no values that are nested more deeply. */
+  /* GLib refuses to read values that are nested more deeply. */
   MAX_DEPTH = 128,
-  /* What one step may do: a value counts one, and so do CHUNK_SIZE bytes of text. */
+  /* The work of one step: a value counts as one unit, and so do CHUNK_SIZE bytes of text. */
   STEP_UNITS = 4096,
   CHUNK_SIZE = 64,
-  /* So much text is checked at a time. */
+  /* How much text is checked at a time. */
   TEXT_PART = 16 * 1024,
-  /* Characters of a type inside a value, as of the type of a value. */
+  /* The longest type of a value inside a variant. It is that of a message, too. */
   MAX_TYPE = 65534,
 };
 
-/* The node of a character of a type string: of the type that begins with it. */
+/* Describes the type that begins at a character of a type string. */
 typedef struct
 {
   char    kind;                 /* the character */
-  guint8  alignment;            /* less one */
+  guint8  alignment;            /* minus one */
   guint8  depth;                /* levels of nesting, from 1 */
   guint8  is_any;               /* all bytes of the right size are in normal form */
   guint32 fixed_size;           /* or 0 */
-  guint32 end;                  /* the node behind the type */
+  guint32 end;                  /* the index of the node after the type */
 } Node;
 
 /* A value that is to be checked. */
 typedef struct
 {
-  const Node   *nodes;          /* of the whole type string … */
-  guint32       type;           /* … and where this value's type begins */
+  const Node   *nodes;          /* of the whole type string */
+  guint32       type;           /* the index of the node of this value's type */
   guint         depth;          /* levels of nesting around it */
   const guint8 *data;
   gsize         size;
@@ -51,20 +51,20 @@ typedef struct
 typedef struct
 {
   Value   value;
-  gsize   offset;               /* checked up to here */
-  gsize   end;                  /* where the data of the children end at the latest */
-  guint   offset_size;          /* of framing offsets */
+  gsize   offset;               /* where the bytes begin that were not checked */
+  gsize   end;                  /* where the data of the children must end */
+  guint   offset_size;          /* the size of a framing offset */
   gsize   next;                 /* the next framing offset of an array */
   guint32 member;               /* the node of the next member of a tuple */
 } Level;
 
-/* A type inside a value. The next one at the same level is often the same. */
+/* The last type of a variant at a level. It is kept because the next one is often the same. */
 typedef struct
 {
   const char *string;           /* in the data of the value that is checked */
   gsize       length;
   Node       *nodes;
-  gsize       n_nodes;          /* there is room for */
+  gsize       n_nodes;          /* allocated nodes */
 } InnerType;
 
 struct _AForkNormalCheck
@@ -73,7 +73,7 @@ struct _AForkNormalCheck
   guint                  n_units;       /* left in this step */
 
   Node                  *nodes;         /* of the whole value's type */
-  gsize                  n_nodes;       /* there is room for */
+  gsize                  n_nodes;       /* allocated nodes */
   Level                  levels[MAX_DEPTH + 2];
   InnerType              inner[MAX_DEPTH + 2];    /* of each level */
   guint                  n_levels;
@@ -81,7 +81,7 @@ struct _AForkNormalCheck
 
 /* Types. */
 
-/* An upper bound of the levels of nesting of a valid TYPE. */
+/* Returns an upper bound of the levels of nesting of a valid TYPE. */
 static gsize
 get_depth (const char *type)
 {
@@ -166,8 +166,8 @@ read_basic (char  kind,
   };
 }
 
-/* Fills in the nodes of the type that begins at INDEX. Calls itself at most MAX_DEPTH times, since
- * the type is valid. */
+/* Fills in the nodes of the type that begins at INDEX. The type is valid, so this calls itself at
+ * most MAX_DEPTH times. */
 static void
 read_type (const char *type,
            guint32     index,
@@ -204,13 +204,13 @@ read_type (const char *type,
       node->depth = MAX (node->depth, member->depth + 1);
       node->end = member->end;
     }
-  /* The unit has one byte, a zero. */
+  /* The empty tuple has one byte, a zero. */
   node->is_any &= is_fixed && size > 0 && align (size, node->alignment) == size;
   node->fixed_size = is_fixed ? (guint32) MAX (align (size, node->alignment), 1) : 0;
   node->end++;
 }
 
-/* Has room for SIZE nodes, or returns false. */
+/* Makes room for SIZE nodes. Returns false if there is no memory. */
 static gboolean
 reserve_nodes (Node  **nodes,
                gsize  *n_nodes,
@@ -229,7 +229,7 @@ reserve_nodes (Node  **nodes,
   return TRUE;
 }
 
-/* Those of types of one character, which most types inside values are. */
+/* Returns the node of a type of one character, as most types of variants are, or NULL. */
 static const Node *
 get_basic_node (char kind)
 {
@@ -269,7 +269,7 @@ consists_of (const char *text,
   return TRUE;
 }
 
-/* The nodes of a type inside the value, at the level that is opened next; or NULL. */
+/* Returns the nodes of the type of a variant, at the level that is opened next, or NULL. */
 static const Node *
 read_inner_type (AForkNormalCheck *self,
                  const char       *type,
@@ -323,8 +323,8 @@ fail (AForkNormalCheck *self)
   self->result = AFORK_NORMAL_CHECK_NOT_NORMAL;
 }
 
-/* Each of these checks TEXT, of LENGTH bytes and a NUL, from OFFSET on, and returns up to where it
- * did. */
+/* Each of these checks a part of TEXT, of LENGTH bytes and a NUL, from OFFSET on. It returns the
+ * offset of the next part. */
 
 static gsize
 check_string (AForkNormalCheck *self,
@@ -339,7 +339,7 @@ check_string (AForkNormalCheck *self,
   if (g_utf8_validate_len (text + offset, size, &end))
     return offset + size;
 
-  /* A character may be cut. */
+  /* The last character may continue in the next part. */
   if (end == text + offset || offset + size == length || end + 3 < text + offset + size)
     fail (self);
   return (gsize) (end - text);
@@ -376,7 +376,7 @@ check_path (AForkNormalCheck *self,
   return end;
 }
 
-/* A signature is any number of types. */
+/* A signature is a sequence of any number of types. */
 static gsize
 check_signature (AForkNormalCheck *self,
                  const char       *text,
@@ -454,7 +454,8 @@ read_offset (const guint8 *bytes,
   return (gsize) offset;
 }
 
-/* Opens a level for VALUE. Levels are no deeper than values: enter_variant() sees to it. */
+/* Opens a level for VALUE. There is a level for each: enter_variant() limits the depth of
+ * values. */
 static Level *
 push (AForkNormalCheck *self,
       const Value      *value)
@@ -486,8 +487,7 @@ begin_tuple (AForkNormalCheck *self,
   level->member = value->type + 1;
 }
 
-/* An array has, behind the data of its elements, the offsets at which each of these ends, unless
- * they have a fixed size. */
+/* If the elements of an array have no fixed size, the offsets of their ends follow the elements. */
 static void
 begin_array (AForkNormalCheck *self,
              const Value      *value)
@@ -520,7 +520,7 @@ begin_array (AForkNormalCheck *self,
   level->offset_size = offset_size;
 }
 
-/* Makes VALUE, a variant, what is in it. */
+/* Replaces VALUE, a variant, by the value in it. Returns false if it is invalid. */
 static gboolean
 enter_variant (AForkNormalCheck *self,
                Value            *value)
@@ -555,7 +555,7 @@ enter_variant (AForkNormalCheck *self,
   return TRUE;
 }
 
-/* Makes VALUE, a maybe, what is in it. False if that is nothing, or wrong. */
+/* Replaces VALUE, a maybe, by the value in it. Returns false if it has none or is invalid. */
 static gboolean
 enter_maybe (AForkNormalCheck *self,
              Value            *value)
@@ -570,7 +570,7 @@ enter_maybe (AForkNormalCheck *self,
   if (element->fixed_size > 0)
     return TRUE;
 
-  /* A zero tells it from nothing. */
+  /* A zero follows the value, so that its size is not 0. */
   value->size--;
   if (value->data[value->size] != 0)
     fail (self);
@@ -617,7 +617,7 @@ pop (AForkNormalCheck *self)
   self->n_levels--;
 }
 
-/* Checks the zeros between LEVEL's offset and the next one that is aligned. */
+/* Checks that the bytes from the offset of LEVEL to the next aligned offset are zeros. */
 static gboolean
 skip_padding (AForkNormalCheck *self,
               Level            *level,
@@ -636,7 +636,7 @@ skip_padding (AForkNormalCheck *self,
   return self->result == AFORK_NORMAL_CHECK_UNFINISHED;
 }
 
-/* Checks the child that goes up to END, of the type at TYPE. */
+/* Checks the next child, which ends at END and has the type at TYPE. */
 static void
 begin_child (AForkNormalCheck *self,
              Level            *level,
@@ -700,8 +700,8 @@ go_on_with_array (AForkNormalCheck *self,
     begin_child (self, level, type, end);
 }
 
-/* A tuple has, at its end and in reverse, the offsets at which its members end, but for those of a
- * fixed size, and for the last. */
+/* A tuple ends with the offsets of the ends of its members, in reverse order. There is none for a
+ * member of fixed size and for the last member. */
 static void
 go_on_with_tuple (AForkNormalCheck *self,
                   Level            *level)
@@ -714,7 +714,7 @@ go_on_with_tuple (AForkNormalCheck *self,
 
   if (level->member == tuple->end - 1)
     {
-      /* The unit is a zero, and a tuple of a fixed size is as long as in an array. */
+      /* The empty tuple is a zero. A tuple of fixed size is padded to its alignment. */
       if (tuple->fixed_size > 0 && !skip_padding (self, level, tuple->alignment, level->end))
         return;
       if (tuple->end == level->value.type + 2 && level->value.data[level->offset++] != 0)
@@ -766,7 +766,7 @@ go_on (AForkNormalCheck *self)
     }
 }
 
-/* The whole. */
+/* The check. */
 
 AForkNormalCheck *
 _afork_normal_check_new (void)
@@ -789,7 +789,7 @@ _afork_normal_check_begin (AForkNormalCheck *self,
                            gconstpointer     data,
                            gsize             size)
 {
-  /* What is known of types lies in the data of the last value. */
+  /* The strings of the inner types are in the data of the last value. */
   for (gsize i = 0; i < G_N_ELEMENTS (self->inner); i++)
     self->inner[i].length = 0;
   self->n_levels = 0;

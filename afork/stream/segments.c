@@ -19,10 +19,10 @@
 enum
 {
   FIXED_SIZE_SEALS = F_SEAL_SHRINK | F_SEAL_GROW,
-  /* Who has the descriptor cannot write, and nobody can punch holes. */
+  /* No process can write by the descriptor, or punch holes. */
   SEGMENT_SEALS = FIXED_SIZE_SEALS | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL,
   BLOB_SEALS = FIXED_SIZE_SEALS | F_SEAL_WRITE,
-  /* A segment that is more than so many times as large as a blob is left for larger ones. */
+  /* A segment is not used for a blob if it is more than so many times as large. */
   MAX_WASTE = 4,
 };
 
@@ -34,7 +34,7 @@ typedef struct
   guint8   *data;
   gsize     capacity;
   gboolean  is_idle;
-  guint64   idle_since;         /* in segments that became idle */
+  guint64   idle_since;         /* how many segments had become idle before */
 } Segment;
 
 struct _AForkSegmentPool
@@ -45,8 +45,8 @@ struct _AForkSegmentPool
   gsize      n_idle_bytes;
   guint64    n_released;
   guint32    last_number;
-  GArray    *ended;             /* of guint32: what the receiver is to be told */
-  gint       n_ended;           /* atomic: how many */
+  GArray    *ended;             /* of guint32: segments to be announced as ended */
+  gint       n_ended;           /* atomic: the length of `ended` */
 };
 
 static void
@@ -76,8 +76,8 @@ _afork_segment_pool_free (AForkSegmentPool *self)
   g_free (self);
 }
 
-/* Sizes are of four classes between a power of two and the next, so that at most a fifth of a
- * segment is of no use. */
+/* Returns the size of a segment for SIZE bytes. There are four sizes between a power of two and the
+ * next, so that at most a fifth of a segment is wasted. */
 static gsize
 get_capacity (gsize size)
 {
@@ -89,7 +89,7 @@ get_capacity (gsize size)
   return (size + step - 1) / step * step;
 }
 
-/* The idle segment that was used longest ago, or NULL. */
+/* Returns the segment that has been idle for longest, or NULL. */
 static Segment *
 find_stale (AForkSegmentPool *self)
 {
@@ -106,8 +106,8 @@ find_stale (AForkSegmentPool *self)
   return found;
 }
 
-/* The smallest idle segment that has room for SIZE bytes and does not waste too many, or NULL; of
- * equals, the one that was used last. */
+/* Returns the smallest idle segment that has room for SIZE bytes and does not waste too many, or
+ * NULL. Of several, returns the one that became idle last. */
 static Segment *
 find_fitting (AForkSegmentPool *self,
               gsize             size)
@@ -160,8 +160,8 @@ make_room (AForkSegmentPool *self,
   return TRUE;
 }
 
-/* Makes the memory of a segment. It has all its pages at once, so that a process that touches it
- * later is not killed because there are none left. Returns a descriptor, or -1. */
+/* Allocates a segment with all its pages, so that no process is killed for lack of pages when it
+ * uses the segment later. Returns a descriptor, or -1. */
 static int
 allocate (gsize    capacity,
           guint8 **data)
@@ -197,7 +197,8 @@ has_number (AForkSegmentPool *self,
   return FALSE;
 }
 
-/* The lock is held. Numbers are not what a blob has that is in no segment. */
+/* Returns a number that is neither in use, nor one that stands for no segment. Call it with the
+ * mutex locked. */
 static guint32
 new_number (AForkSegmentPool *self)
 {
@@ -209,7 +210,7 @@ new_number (AForkSegmentPool *self)
   return self->last_number;
 }
 
-/* The lock is held, and given up meanwhile. */
+/* Call it with the mutex locked. It unlocks the mutex meanwhile. */
 static Segment *
 add_segment (AForkSegmentPool *self,
              gsize             capacity,
@@ -221,7 +222,7 @@ add_segment (AForkSegmentPool *self,
   if (!make_room (self, capacity))
     return NULL;
 
-  /* Only the one sender adds segments, so there is still room afterwards. */
+  /* Only the sending thread adds segments, so there is still room afterwards. */
   _afork_mutex_unlock (&self->lock);
   *fd = allocate (capacity, &data);
   _afork_mutex_lock (&self->lock);
@@ -295,7 +296,7 @@ _afork_segment_pool_release (AForkSegmentPool  *self,
     || _afork_protocol_error_set (error, "a segment is given back that is not in use");
 }
 
-/* Takes the first of NUMBERS, of which there are *N_NUMBERS, or returns 0. */
+/* Takes the first of NUMBERS, and counts *N_NUMBERS down. Returns 0 if there is none. */
 static guint32
 take_number (GArray *numbers,
              gint   *n_numbers)
@@ -333,8 +334,8 @@ _afork_segment_pool_count_ended (AForkSegmentPool *self)
 typedef enum
 {
   USE_NONE,
-  USE_BLOB,                     /* somebody has a blob in it */
-  USE_RELEASED,                 /* nobody has, which the sender is still to be told */
+  USE_BLOB,                     /* there are references to the blob in it */
+  USE_RELEASED,                 /* not in use, but not given back to the sender yet */
 } Use;
 
 typedef struct
@@ -350,14 +351,15 @@ typedef struct
 
 struct _AForkSegmentTable
 {
-  gatomicrefcount   ref_count;  /* its owner, and each blob that somebody has */
+  gatomicrefcount   ref_count;  /* the owner and each blob in use have a reference */
   AForkMutex        lock;
-  gboolean          is_broken;  /* in a fork of the program: it is perhaps half done, and stays */
+  gboolean          is_broken;  /* this is a fork of the program, and the table may be inconsistent;
+                                 * then it is neither used nor freed */
   gboolean          freed;      /* by its owner */
-  GHashTable       *mapped;     /* of number to Mapped */
+  GHashTable       *mapped;     /* number → Mapped */
   gsize             n_bytes;
-  GArray           *released;   /* of guint32: what the sender is to be told */
-  gint              n_released; /* atomic: how many */
+  GArray           *released;   /* of guint32: segments to be given back */
+  gint              n_released; /* atomic: the length of `released` */
   AForkContext     *context;    /* to be woken, or NULL */
   void            (*wake) (gpointer data);
   gpointer          wake_data;
@@ -450,7 +452,7 @@ _afork_segment_table_add (AForkSegmentTable  *self,
   Mapped *mapped;
   void *data;
 
-  /* Only the one receiver adds and ends segments. */
+  /* Only the receiving thread adds and ends segments. */
   if (number == 0 || number == G_MAXUINT32 || g_hash_table_contains (self->mapped, key))
     return _afork_protocol_error_set (error, "a segment has a number that cannot be");
   if (g_hash_table_size (self->mapped) == AFORK_SEGMENTS_MAX)
@@ -500,8 +502,8 @@ _afork_segment_table_end (AForkSegmentTable  *self,
   return is_idle || _afork_protocol_error_set (error, "a segment ends that is not idle");
 }
 
-/* Nobody has the blob any more. If what was written to it cannot be dropped, the segment stays in
- * use: the next blob in it would be mixed with this one. */
+/* The last reference to a blob was dropped. If the pages that this process has written to cannot be
+ * dropped, the segment is never given back, because they would hide a part of the next blob. */
 static void
 blob_freed (gpointer data)
 {
@@ -594,7 +596,7 @@ _afork_sealed_blob_new (GBytes *blob)
   gsize size;
   gconstpointer data = g_bytes_get_data (blob, &size);
 
-  /* Written rather than mapped, which takes a fault for each page. */
+  /* write() is faster than a mapping, which takes a page fault for each page. */
   if (fd < 0 || !_afork_blob_memory_write (fd, data, size)
       || fcntl (fd, F_ADD_SEALS, BLOB_SEALS | F_SEAL_SEAL) < 0)
     return -1;
