@@ -23,8 +23,8 @@ typedef struct
   Payload             payload;
   uint8_t             n_strings;
   bool                has_code;
-  bool                has_number;     /* else it must be 0 */
-  uint8_t             flags;          /* those allowed */
+  bool                has_number;     /* if not, it must be 0 */
+  uint8_t             flags;          /* the allowed ones */
   uint16_t            min_fds;
   uint16_t            max_fds;
 } Layout;
@@ -99,7 +99,7 @@ read_integer (const uint8_t *bytes,
   return value;
 }
 
-/* Takes a string off the front of *BYTES, or returns NULL. */
+/* Takes a string from the front of *BYTES. Returns NULL if there is none. */
 static const char *
 read_string (const uint8_t **bytes,
              size_t         *n_bytes)
@@ -190,7 +190,7 @@ read_payload (const uint8_t  *payload,
     }
 }
 
-/* What is wrong with the header, or NULL. */
+/* Returns what is wrong with the header, or NULL. */
 static const char *
 find_fault (const Layout         *layout,
             const AForkCallFrame *frame,
@@ -290,7 +290,7 @@ write_string (uint8_t    *out,
   return out + length + 1;
 }
 
-/* How many bytes of the payload are not `data`. */
+/* Returns the size of the payload without `data`. */
 static size_t
 get_fixed_size (const AForkCallFrame *frame,
                 const Layout         *layout)
@@ -378,7 +378,7 @@ afork_call_frame_write (const AForkCallFrame *frame,
       break;
     }
 
-  /* Zeros behind the type string, or at the end. */
+  /* Zeros after the type string, or at the end. */
   while ((out - start) % 8 != 0)
     *out++ = 0;
 }

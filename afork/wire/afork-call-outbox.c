@@ -10,7 +10,7 @@
 _Static_assert (sizeof (AForkCallOutboxHeader) == AFORK_CALL_OUTBOX_HEADER_SIZE,
                 "the header has its size on every machine");
 
-/* Frames are of a multiple of so many bytes. */
+/* The size of a frame is a multiple of this. */
 enum { FRAME_ALIGNMENT = 8 };
 
 bool

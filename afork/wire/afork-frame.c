@@ -7,14 +7,14 @@
 
 #include <string.h>
 
-/* The layout of a payload, one character a field:
+/* The layout of a payload, with one character for each field:
  * u: 32 bits, s: string, a: array of strings, x: AForkExitReport, b: bytes up to the end. */
 typedef struct
 {
   AForkFrameKind  kind;
   const char     *name;
   const char     *fields;
-  uint8_t         flags;          /* those allowed */
+  uint8_t         flags;          /* the allowed ones */
   uint16_t        min_fds;
   uint16_t        max_fds;
 } Layout;
@@ -35,7 +35,7 @@ static const Layout layouts[] = {
   { AFORK_FRAME_RUN,         "RUN",         "ss",  0,                0, 0 },
   { AFORK_FRAME_LOOK_UP,     "LOOK_UP",     "s",   0,                0, 0 },
   { AFORK_FRAME_EXEC,        "EXEC",        "a",   0,                1, 1 },
-  { AFORK_FRAME_DEATH_PIPE,    "DEATH_PIPE",    "",    0,                1, 1 },
+  { AFORK_FRAME_DEATH_PIPE,  "DEATH_PIPE",  "",    0,                1, 1 },
   { AFORK_FRAME_DETACH,      "DETACH",      "",    0,                0, 0 },
   { AFORK_FRAME_IDENTIFY,    "IDENTIFY",    "u",   0,                0, 0 },
   { AFORK_FRAME_RUN_FUNC,    "RUN_FUNC",    "suus", 0,               0, 0 },
@@ -44,7 +44,7 @@ static const Layout layouts[] = {
   { AFORK_FRAME_DISOWN,      "DISOWN",      "u",   0,                0, 0 },
   { AFORK_FRAME_LEAVE,       "LEAVE",       "",    0,                0, 0 },
   { AFORK_FRAME_HELLO,       "HELLO",       "su",  0,                0, 0 },
-  { AFORK_FRAME_FORKED,        "FORKED",        "",    0,                0, 1 },
+  { AFORK_FRAME_FORKED,      "FORKED",      "",    0,                0, 1 },
   { AFORK_FRAME_READY,       "READY",       "",    0,                0, 2 },
   { AFORK_FRAME_ERROR,       "ERROR",       "us",  0,                0, 1 },
   { AFORK_FRAME_FORK_FAILED, "FORK_FAILED", "uus", 0,                0, 0 },
@@ -73,7 +73,7 @@ afork_frame_kind_name (AForkFrameKind kind)
   return layout != NULL ? layout->name : NULL;
 }
 
-/* Reading. A field that does not fit sets `failed`, and every later one then reads as empty. */
+/* Reading. A field that does not fit sets `failed`, and then all later fields are empty. */
 
 typedef struct
 {
@@ -120,8 +120,8 @@ read_u32 (Reader *reader)
   return (uint32_t) read_integer (reader, 4);
 }
 
-/* Whether the first NUL is the one behind LENGTH bytes. A worker that looks at nothing but its own
- * name would touch the C library's memory for that alone, so it is done here. */
+/* Whether the first NUL follows LENGTH bytes. This loop replaces strlen(): a fork that reads only
+ * short strings would map a page of the C library for that function alone. */
 static bool
 is_string (const uint8_t *bytes,
            size_t         length)

@@ -56,7 +56,7 @@ extern "C" {
 typedef enum
 {
   /* From the caller to the server. */
-  AFORK_FRAME_MODULE_PATH = 1,  /* array: folders that `require` searches first */
+  AFORK_FRAME_MODULE_PATH = 1,  /* array: directories that `require` searches first */
   AFORK_FRAME_TITLE,            /* string: what ps shows */
   AFORK_FRAME_SETENV,           /* string: name; string: value */
   AFORK_FRAME_UNSETENV,         /* string: name */
