@@ -67,7 +67,7 @@ test_answer_never (gboolean concurrent)
   g_autoptr(GError) error = NULL;
   int gate;
 
-  begin_script_full (rpc, script, 50, &gate, log);
+  begin_script_full (rpc, script, get_time_limit (), &gate, log);
   await_log (log, "e1 xtimed-out ");
   close (gate);
   begin_script (rpc, "r2", log);
@@ -97,7 +97,7 @@ test_answer_late (gboolean concurrent)
   await_log (log, "xcancelled r6 ");
 
   g_string_truncate (log, 0);
-  begin_script_full (rpc, "e1 g p2 E3 P4 R5", 20, &gate, log);
+  begin_script_full (rpc, "e1 g p2 E3 P4 R5", get_time_limit (), &gate, log);
   begin_script (rpc, "r6", log);
   await_text (log, "xtimed-out ");
   close (gate);

@@ -185,7 +185,7 @@ begin_stuck (Stuck *self)
   self->log = g_string_new (NULL);
   self->rpc = new_script_rpc_full (NULL, FALSE, NULL, self->done, self->log);
   self->process = g_object_ref (afork_rpc_get_process (self->rpc));
-  begin_script_full (self->rpc, self->script, 50, NULL, self->log);
+  begin_script_full (self->rpc, self->script, get_time_limit (), NULL, self->log);
 }
 
 static void
@@ -225,7 +225,7 @@ test_close_stuck (void)
     { "l e1 s", "script_done", FALSE, "e1 xtimed-out closed xtimed-out " },
     { "e1 s", "script_done", TRUE, "e1 xtimed-out " },
     { "l e1 s", "script_done", TRUE, "e1 xtimed-out " },
-    { "e1 w1000 e2 r3", "script_done_slow", FALSE, "e1 xtimed-out e2 e'done' closed ok " },
+    { "e1 w4000 e2 r3", "script_done_slow", FALSE, "e1 xtimed-out e2 e'done' closed ok " },
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (all); i++)
@@ -289,7 +289,7 @@ test_close_stuck_blocking (void)
   g_autoptr(AForkRpc) rpc = new_closing_rpc (FALSE, log);
   g_autoptr(GError) error = NULL;
 
-  begin_script_full (rpc, "e1 s", 50, NULL, log);
+  begin_script_full (rpc, "e1 s", get_time_limit (), NULL, log);
   await_log (log, "e1 xtimed-out ");
   g_assert_false (afork_rpc_close (rpc, NULL, &error));
   g_assert_error (error, AFORK_ERROR, AFORK_ERROR_TIMED_OUT);
@@ -307,7 +307,7 @@ test_close_stuck_behind (void)
   g_autoptr(GCancellable) cancellable = g_cancellable_new ();
   AForkJob *behind;
 
-  begin_script_full (rpc, "e1 s", 50, NULL, log);
+  begin_script_full (rpc, "e1 s", get_time_limit (), NULL, log);
   behind = begin_script (rpc, "e2 r3", log);
   begin_script (rpc, "e4 r5", log);
   await_log (log, "e1 xtimed-out ");

@@ -87,7 +87,7 @@ test_nested_job (gboolean concurrent)
   g_assert_cmpstr (log->str, ==, "p1 e2 p3 ");
 
   g_signal_connect (late, "progress", G_CALLBACK (append_text_cb), log);
-  afork_job_set_timeout (late, 50);
+  afork_job_set_timeout (late, get_time_limit ());
   g_assert_null (afork_rpc_run_job (rpc, late, NULL, &error));
   g_assert_error (error, AFORK_ERROR, AFORK_ERROR_TIMED_OUT);
   await_log (log, "p1 e2 p3 p5 e6 ");

@@ -233,11 +233,12 @@ static void
 test_init_slow (gboolean concurrent)
 {
   g_autoptr(GString) log = g_string_new (NULL);
-  g_autoptr(AForkRpc) rpc = new_script_rpc_full (NULL, concurrent, "e1 w200", NULL, log);
+  g_autofree char *init_script = g_strdup_printf ("e1 w%u", 2 * get_time_limit ());
+  g_autoptr(AForkRpc) rpc = new_script_rpc_full (NULL, concurrent, init_script, NULL, log);
   g_autoptr(GCancellable) cancellable = g_cancellable_new ();
 
   begin_plain_script (rpc, "e2 r3", cancellable, log);
-  begin_script_full (rpc, "r4", 100, NULL, log);
+  begin_script_full (rpc, "r4", get_time_limit (), NULL, log);
   await_log (log, "e1 ");
   g_cancellable_cancel (cancellable);
   await_log (log, "e1 xcancelled r4 ");

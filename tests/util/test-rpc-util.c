@@ -342,6 +342,12 @@ add_gate (AForkJob *job)
   return fds[1];
 }
 
+guint
+get_time_limit (void)
+{
+  return is_instrumented () ? 2000 : 200;
+}
+
 AForkJob *
 begin_script_full (AForkRpc   *rpc,
                    const char *script,

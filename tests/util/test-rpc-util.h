@@ -102,6 +102,10 @@ AForkRpc     *new_script_rpc_full (AForkProcess *process,
 void          log_rpc            (AForkRpc      *rpc,
                                   GString       *log);
 
+/* A time limit in milliseconds within which a worker gets as far as its first events, also on a
+ * busy machine. */
+guint         get_time_limit     (void);
+
 /* Runs a job with that script. It lives until it has ended. */
 AForkJob     *begin_script       (AForkRpc      *rpc,
                                   const char    *script,
