@@ -62,7 +62,7 @@ _afork_channel_reader_clear (AForkChannelReader *self)
   g_free (self->input);
 }
 
-/* Reserved descriptors are copies of the socket's, since that is open already. */
+/* Reserved descriptors are copies of that of the socket. */
 static gboolean
 fill_reserved_fds (AForkChannelReader *self,
                    GSocket            *socket)
@@ -89,7 +89,7 @@ _afork_channel_reader_reserve_fds (AForkChannelReader *self,
   return fill_reserved_fds (self, socket);
 }
 
-/* The descriptors of MESSAGE are this process's from now on. */
+/* Takes the descriptors of MESSAGE. */
 static void
 take_fds (AForkChannelReader *self,
           GUnixFDMessage     *message)
@@ -112,13 +112,14 @@ take_credentials (AForkChannelReader      *self,
   self->sender = MAX (0, g_credentials_get_unix_pid (credentials, NULL));
 }
 
-/* Takes what came beside the bytes of a message, and frees MESSAGES. */
+/* Takes the control messages of a message, and frees MESSAGES. */
 static void
 take_control_messages (AForkChannelReader     *self,
                        GSocketControlMessage **messages,
                        int                     n_messages)
 {
-  /* GLib drops credentials without a pid: their sender is not in this PID namespace. */
+  /* GLib drops credentials without a pid. The pid is 0 if the sender is outside of this PID
+   * namespace. */
   self->sender = 0;
   for (int i = 0; i < n_messages; i++)
     {
@@ -131,8 +132,8 @@ take_control_messages (AForkChannelReader     *self,
   g_free (messages);
 }
 
-/* Moves what has not been taken to the front, and makes room for SIZE bytes in all. False and an
- * error if there is none. */
+/* Moves the bytes that were not taken to the front of the input, and makes the input SIZE bytes
+ * large at least. Fails if there is no memory. */
 static gboolean
 make_room (AForkChannelReader  *self,
            gsize                size,
@@ -157,7 +158,7 @@ make_room (AForkChannelReader  *self,
 }
 
 /* Receives one message of at most SIZE bytes into the input. Returns as g_socket_receive_message()
- * does. Descriptors that come take the room that the reserved ones kept. */
+ * does. Closes the reserved descriptors, to make room for received ones. */
 static gssize
 receive_message (AForkChannelReader  *self,
                  GSocket             *socket,
@@ -179,7 +180,7 @@ receive_message (AForkChannelReader  *self,
   return n_bytes;
 }
 
-/* Whether what came beside the bytes of a message is as it should be. */
+/* Checks the control messages of a message. */
 static gboolean
 check_control_messages (AForkChannelReader  *self,
                         int                  flags,
@@ -227,7 +228,7 @@ _afork_channel_reader_read (AForkChannelReader  *self,
     }
   if (result < 0)
     {
-      /* A process that ends before it has read everything resets the connection. */
+      /* If a process exits before it has read everything, the kernel resets the connection. */
       if (!g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED))
         g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
                      _("Nothing could be received from the process: %s"), cause->message);
@@ -240,8 +241,8 @@ _afork_channel_reader_read (AForkChannelReader  *self,
   if (!check_control_messages (self, flags, error))
     return FALSE;
 
-  /* If another thread has taken the room meanwhile, the next descriptor cannot be received, and
-   * that is reported then. */
+  /* If another thread has taken the room meanwhile, receiving the next descriptor fails, and this
+   * is reported then. */
   fill_reserved_fds (self, socket);
   return result > 0;
 }

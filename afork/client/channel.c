@@ -20,31 +20,32 @@
 #include "channel-writer.h"
 
 /* From include/uapi/asm-generic/socket.h, for a C library that is older than the kernel. Two
- * machines have numbers of their own. */
+ * architectures have other numbers. */
 #if !defined (SO_PASSPIDFD) && !defined (__hppa__) && !defined (__sparc__)
 # define SO_PASSPIDFD 76
 #endif
 
-/* So that a reader who keeps up with a large item does not keep the main context from the rest. */
+/* The most bytes that are sent in one turn: a server that reads as fast as the channel sends would
+ * otherwise keep other sources of the main context from being dispatched. */
 enum { SENT_PER_TURN = 1024 * 1024 };
 
 struct _AForkChannel
 {
-  AForkAtforkHook               atfork_hook;    /* the socket, the source, and what is queued */
-  gatomicrefcount               ref_count;
+  AForkAtforkHook           atfork_hook;
+  gatomicrefcount           ref_count;
   const AForkChannelEvents *events;
   gpointer                  data;
-  GSocket                  *socket;         /* NULL once closed */
-  GSource                  *source;         /* NULL once closed; holds a reference */
-  gpointer                  source_tag;     /* of the socket within the source */
+  GSocket                  *socket;         /* NULL once the channel is closed */
+  GSource                  *source;         /* NULL once it is closed; holds a reference */
+  gpointer                  source_tag;     /* of the socket in the source */
   AForkTurnState            turn_state;     /* of the source */
 
-  GQueue                    write_buffers;  /* of AForkWriteBuffer, the next to be sent first */
-  GQueue                    send_first;     /* of AForkChannel, the next to be served first */
+  GQueue                    write_buffers;  /* of AForkWriteBuffer: the head is sent next */
+  GQueue                    send_first;     /* of AForkChannel: they send before this channel */
   gboolean                  waits_for_room;
-  gboolean                  finishing;
-  gboolean                  finished;       /* and nothing was left to send */
-  gboolean                  write_closed;   /* the other side takes no more */
+  gboolean                  finishing;      /* _afork_channel_finish() was called */
+  gboolean                  finished;       /* the socket is shut down for writing */
+  gboolean                  write_closed;   /* the other side reads no more */
 
   AForkChannelReader        reader;
   gboolean                  asks_sender;
@@ -53,11 +54,11 @@ struct _AForkChannel
 typedef struct
 {
   GSource       parent;
-  AForkChannel *channel;        /* the source's user has the reference */
+  AForkChannel *channel;        /* the ContextWatch has the reference */
 } ChannelSource;
 
-/* Whom a source keeps. GLib drops it when the source is destroyed, but from within the source's own
- * dispatch only after that, when there may be another source already. */
+/* The callback data of a source. When a source is destroyed during its own dispatch, GLib frees
+ * this only after the dispatch. The channel may have another source by then. */
 typedef struct
 {
   AForkChannel *channel;
@@ -75,10 +76,10 @@ static void     close_inherited    (AForkChannel *self);
 static void     context_watch_free (gpointer      data);
 static void     atfork_child_cb    (gpointer      data);
 
-/* The source. What is queued is sent when the context prepares to wait, which saves an iteration.
- * The source is ready if sending fails or there is no time left for it, and if a handler that was
- * called for one frame iterates the context while the next frame is here already. The context need
- * not be woken: its own thread queues the frames, and does not sleep meanwhile. */
+/* The source. Its prepare() sends queued frames already, which saves an iteration of the context.
+ * The source is ready if sending fails, if there is no time left for it, or if a handler of one
+ * frame iterates the context while the next frame was read already. The context need not be woken:
+ * the thread that queues frames is the one that iterates the context. */
 
 static gboolean
 has_to_flush (AForkChannel *self)
@@ -87,8 +88,8 @@ has_to_flush (AForkChannel *self)
     && (!g_queue_is_empty (&self->write_buffers) || (self->finishing && !self->finished));
 }
 
-/* Sends what there is time for. Whether the source is to be dispatched for the rest, or for an
- * error. Only the dispatch changes the source's priority. */
+/* Sends as much as there is time for. Returns whether to dispatch the source, for the rest or for
+ * an error. Only the dispatch changes the priority of the source. */
 static gboolean
 send_early (AForkChannel *self,
             GSource      *source)
@@ -159,7 +160,7 @@ attach (AForkChannel *self,
   self->source = g_source_new (&source_funcs, sizeof (ChannelSource));
   ((ChannelSource *) self->source)->channel = self;
   g_source_set_static_name (self->source, "[afork] channel");
-  /* A handler that iterates the main context waits perhaps for what is still to come here. */
+  /* A handler that iterates the main context may wait for the next frame. */
   g_source_set_can_recurse (self->source, TRUE);
   self->source_tag = g_source_add_unix_fd (self->source, g_socket_get_fd (self->socket),
                                            self->waits_for_room ? G_IO_IN | G_IO_OUT : G_IO_IN);
@@ -176,7 +177,8 @@ detach (AForkChannel *self)
   _afork_source_clear (&self->source);
 }
 
-/* A source is being destroyed: by us, who have forgotten it already, or with its context. */
+/* A source is being destroyed: by the channel, which has cleared `source` before, or because its
+ * context is being freed. */
 static void
 context_watch_free (gpointer data)
 {
@@ -208,15 +210,15 @@ wait_for_room (AForkChannel *self,
 
 /* Sending. */
 
-/* Freeing bytes runs code of the program, which may do anything to the channel, and so is the last
- * thing that is done. */
+/* To free the bytes of an item may run code of the program, which may use the channel. So this is
+ * called last. */
 static void
 free_buffers (GQueue *write_buffers)
 {
   g_queue_clear_full (write_buffers, (GDestroyNotify) _afork_write_buffer_free);
 }
 
-/* Moves all that is queued to TAKEN. */
+/* Moves all write buffers to TAKEN. */
 static void
 take_buffers (AForkChannel *self,
               GQueue       *taken)
@@ -227,8 +229,8 @@ take_buffers (AForkChannel *self,
     g_queue_push_tail (taken, write_buffer);
 }
 
-/* Sends until the socket is full, SENT_PER_TURN is reached, or TURN, if that is not NULL, is over.
- * Moves to SENT what has been sent. */
+/* Sends until the socket is full, SENT_PER_TURN bytes were sent, or TURN is over, which may be
+ * NULL. Moves the write buffers that were sent to SENT. */
 static gboolean
 send_buffers (AForkChannel  *self,
               AForkTurn     *turn,
@@ -257,7 +259,7 @@ send_buffers (AForkChannel  *self,
   return TRUE;
 }
 
-/* Sends what other channels are to send before this one. False if the turn was over before. */
+/* Sends the queues of the channels that come first. Returns false if the turn is over before. */
 static gboolean
 send_others (AForkChannel *self,
              AForkTurn    *turn)
@@ -275,7 +277,7 @@ send_others (AForkChannel *self,
   return TRUE;
 }
 
-/* Moves to DONE what need not be kept any longer. */
+/* Sends the queue of this channel. Moves the write buffers that are not needed any more to DONE. */
 static gboolean
 send_own (AForkChannel  *self,
           AForkTurn     *turn,
@@ -292,7 +294,7 @@ send_own (AForkChannel  *self,
           return FALSE;
         }
 
-      /* The other side may have sent the reason, which is still to be read. */
+      /* The other side may have sent the reason, which is read next. */
       g_debug ("Commands could not be sent: %s", cause->message);
       self->write_closed = TRUE;
       take_buffers (self, done);
@@ -307,8 +309,8 @@ send_own (AForkChannel  *self,
   return TRUE;
 }
 
-/* Sends what can be sent in TURN, or now if that is NULL, and calls no handler. What fails here
- * fails again in flush(), which closes the channel. */
+/* Sends what can be sent in TURN, or without a limit of time if that is NULL. Calls no handler. If
+ * it fails, it fails again in flush(), which closes the channel. */
 static gboolean
 send_queued (AForkChannel  *self,
              AForkTurn     *turn,
@@ -324,7 +326,7 @@ send_queued (AForkChannel  *self,
   return success;
 }
 
-/* False if there was no time to send all that can be sent. */
+/* Returns false if there was no time to send all that can be sent. */
 static gboolean
 flush (AForkChannel *self,
        AForkTurn    *turn)
@@ -436,7 +438,7 @@ set_option (int      fd,
   return setsockopt (fd, SOL_SOCKET, option, &on, sizeof on) == 0;
 }
 
-/* Hands one frame on. */
+/* Hands FRAME to the callback, and closes the descriptors that it leaves. */
 static gboolean
 deliver (AForkChannel      *self,
          const AForkFrame  *frame,
@@ -450,9 +452,9 @@ deliver (AForkChannel      *self,
   return success;
 }
 
-/* Takes the input apart, as far as it goes, or until TURN, if that is not NULL, is over. What a
- * frame leads to may well iterate the main context, and so come back here: each frame counts as
- * taken before it is delivered. */
+/* Delivers the complete frames of the input, until TURN is over, which may be NULL. A handler may
+ * iterate the main context, which calls this function again, so each frame is taken before it is
+ * delivered. */
 static gboolean
 parse_input (AForkChannel  *self,
              AForkTurn     *turn,
@@ -475,7 +477,7 @@ parse_input (AForkChannel  *self,
   return TRUE;
 }
 
-/* Receives until the turn is over. False if it was over before all had come. */
+/* Receives until TURN is over. Returns false if there may be more to receive. */
 static gboolean
 receive (AForkChannel *self,
          AForkTurn    *turn)
@@ -496,7 +498,7 @@ receive (AForkChannel *self,
         }
       if (self->socket != NULL && self->reader.unparsed)
         return FALSE;
-      /* Another read is worth its while only to complete a frame. */
+      /* Read again only to complete a frame. */
       complete = _afork_channel_reader_is_empty (&self->reader);
     }
   while (n_bytes > 0 && !complete && self->socket != NULL && _afork_turn_goes_on (turn));
@@ -531,7 +533,6 @@ _afork_channel_refuse (AForkChannel *self)
   _afork_channel_drain (self);
 }
 
-
 void
 _afork_channel_ask_sender (AForkChannel *self,
                            gboolean      ask)
@@ -557,7 +558,7 @@ _afork_channel_read_exactly (AForkChannel *self)
   self->reader.exact = TRUE;
 }
 
-/* In a fork of the program. */
+/* In a fork of the program, which has inherited the channel. */
 static void
 close_inherited (AForkChannel *self)
 {
@@ -566,11 +567,11 @@ close_inherited (AForkChannel *self)
   _afork_channel_close (self, error);
 }
 
-/* Life. */
+/* Opening and closing. */
 
-/* Whether FD is a socket of the right kind. With each message of the other side, the kernel then
- * tells which process sent it. It tells nothing else: a control message that GLib does not know
- * would be lost together with the descriptor in it. */
+/* Checks that FD is a stream socket. Has the kernel report which process sends each message, and
+ * nothing else: GLib drops control messages that it does not know, and leaks the descriptors in
+ * them. */
 static gboolean
 prepare_socket (int      fd,
                 GError **error)
@@ -591,7 +592,7 @@ prepare_socket (int      fd,
     }
   if (!set_option (fd, SO_PASSCRED, TRUE))
     {
-      /* Some kernels refuse a socket of the wrong kind only here. */
+      /* Some kernels refuse a socket of the wrong kind here. */
       g_set_error (error, AFORK_ERROR,
                    errno == EOPNOTSUPP ? AFORK_ERROR_PROTOCOL : AFORK_ERROR_SPAWN,
                    _("The socket does not tell which process sends: %s"), g_strerror (errno));
@@ -609,11 +610,11 @@ prepare_socket (int      fd,
   return TRUE;
 }
 
-/* Closes SOCKET, which nothing else uses. */
+/* Closes SOCKET, to which there is no other reference. */
 static void
 close_socket (GSocket *socket)
 {
-  /* First, since another thread may get the number then. */
+  /* First, because once it is closed, another thread may get its number. */
   _afork_fd_unregister (g_socket_get_fd (socket));
   g_object_unref (socket);
 }
@@ -675,7 +676,7 @@ _afork_channel_unref (AForkChannel *self)
   g_free (self);
 }
 
-/* Gives up everything but the socket, which it returns; NULL if the channel was closed before. */
+/* Drops everything but the socket. Returns that, or NULL if the channel was closed before. */
 static GSocket *
 shut (AForkChannel *self)
 {
@@ -724,7 +725,7 @@ _afork_channel_steal_socket (AForkChannel *self)
   g_assert (socket != NULL);
   _afork_fd_unregister (g_socket_get_fd (socket));
   _afork_atfork_lend (socket);
-  /* As a new GSocket is. */
+  /* A new GSocket is in blocking mode. */
   g_socket_set_blocking (socket, TRUE);
   return socket;
 }

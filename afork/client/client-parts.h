@@ -28,8 +28,8 @@ G_BEGIN_DECLS
  * `failure` and the pid watch say so, and replies that were sent before may still come. */
 typedef enum
 {
-  AFORK_CLIENT_STATE_NEW,           /* no process has been asked for */
-  AFORK_CLIENT_STATE_STARTING,      /* no reply has come yet, or none will */
+  AFORK_CLIENT_STATE_NEW,           /* no process was started */
+  AFORK_CLIENT_STATE_STARTING,      /* a process was started, and no reply has come */
   AFORK_CLIENT_STATE_SERVING,       /* the server takes commands */
   AFORK_CLIENT_STATE_GAVE_UP,       /* it has said why it runs nothing; it still reports on forks */
   AFORK_CLIENT_STATE_UNWANTED,      /* it was ready to run, but the client had failed before */
@@ -40,20 +40,20 @@ typedef enum
   AFORK_CLIENT_STATE_INHERITED      /* it belongs to the program that this one was forked from */
 } AForkClientState;
 
-/* The last command that the process gets. It is queued in any state, after which no other is. */
+/* The last command that the process gets. It may be queued in any state. No other follows. */
 typedef enum
 {
   AFORK_CLIENT_LAST_COMMAND_NONE,
   AFORK_CLIENT_LAST_COMMAND_RUN,    /* to run a function or execute a program */
-  AFORK_CLIENT_LAST_COMMAND_DETACH  /* to go on for another caller */
+  AFORK_CLIENT_LAST_COMMAND_DETACH  /* to serve another caller */
 } AForkClientLastCommand;
 
 struct _AForkClient
 {
-  AForkAtforkHook          atfork_hook;    /* for the channels */
+  AForkAtforkHook          atfork_hook;
   gatomicrefcount          ref_count;
-  AForkContext            *home;           /* of its owner */
-  GMainContext            *context;        /* where it is served now; not a reference */
+  AForkContext            *home;           /* the context of its owner */
+  GMainContext            *context;        /* the context where it is served now; not a reference */
   const AForkClientEvents *events;
   AForkNotifier            notifier;       /* calls the events for the owner */
   gboolean                 started;        /* the owner is complete; until then the notifier is
@@ -61,38 +61,40 @@ struct _AForkClient
 
   AForkClientState         state;          /* set by _afork_client_set_state() */
   AForkClientLastCommand   last_command;
-  AForkChannel            *channel;        /* of commands, and of reports on forks once the socket
-                                            * is no longer the server's; or NULL */
+  AForkChannel            *channel;        /* for commands and replies; once the process runs, for
+                                            * reports on its forks; or NULL */
   AForkPidWatch           *pid_watch;
-  guint                    after_context_ms; /* how long the process may outlive it */
+  guint                    after_context_ms; /* how long the process may outlive the context */
   GError                  *failure;        /* set once */
   gboolean                 failed_like_template;  /* the failure says that its template failed */
 
-  char                    *program;        /* the name of an executed program, or of the program
-                                            * that was forked, for messages; or NULL */
-  const char              *start_hint;     /* what an error adds if the program does not answer as
-                                            * a server, or NULL; static */
+  char                    *program;        /* for messages: the program that was executed or
+                                            * forked; or NULL */
+  const char              *start_hint;     /* a static string for the error if the program does not
+                                            * answer as a server; or NULL */
   guint                    start_timeout;  /* for the handshake, in milliseconds; 0 for no limit */
-  GSource                 *handshake_timeout;  /* fires when that is over; or NULL */
+  GSource                 *handshake_timeout;  /* or NULL */
 
-  AForkClient             *template;       /* the one that forks the process, until that has exited;
-                                            * or NULL */
-  guint32                  number;         /* of a fork, given by its template; or 0 */
-  gboolean                 attached;       /* another caller forked the process and gave it away */
-  int                      attached_fd;    /* the socket by which that was done, for messages */
-  gboolean                 lacks_pidfd;    /* the next reply comes without a pidfd, as announced */
+  AForkClient             *template;       /* forks the process; NULL if there is none, and once the
+                                            * process has exited */
+  guint32                  number;         /* the number of a fork at its template; or 0 */
+  gboolean                 attached;       /* the process was taken over from another caller */
+  int                      attached_fd;    /* for messages: its command socket */
+  gboolean                 lacks_pidfd;    /* NO_PIDFD has come: the next reply has no pidfd */
 
   gboolean                 keeps_interrupt;  /* send SIGINT once the process is running */
   gboolean                 keeps_terminate;  /* send SIGTERM once the process is running */
 
-  AForkChannel            *exec_status;    /* reports how executing a program went, or NULL */
+  AForkChannel            *exec_status;    /* reports whether executing a program failed; or NULL */
   GSocket                 *program_socket; /* for the owner if executing succeeds, or NULL */
 
-  guint32                  last_number;    /* that a fork was given */
+  guint32                  last_number;    /* the number of the last fork */
   char                    *looked_up;      /* the function that the process was last told to look
                                             * up for its forks, or NULL */
-  GHashTable              *fork_watches;   /* number → AForkPidWatch of forks it reports; or NULL */
-  GHashTable              *pending_forks;  /* number → AForkClient that is not confirmed; or NULL */
+  GHashTable              *fork_watches;   /* number → AForkPidWatch, for the forks that the process
+                                            * reports; or NULL */
+  GHashTable              *pending_forks;  /* number → AForkClient, for forks that are not
+                                            * confirmed; or NULL */
   GQueue                   fork_commands;  /* of ForkCommand: those that have no reply yet */
   guint                    n_fork_commands_sent;  /* how many of these, from the first, were sent */
   GList                   *unsent_fork_command;  /* the first that was not sent, or NULL */
@@ -100,7 +102,7 @@ struct _AForkClient
 
 void     _afork_client_set_state               (AForkClient               *self,
                                                 AForkClientState           state);
-/* Whether the command socket has left the server, for what was asked for last. */
+/* Whether the socket no longer belongs to the server, because the process does the last command. */
 gboolean _afork_client_is_handed_over          (AForkClient               *self);
 /* Whether a reply has come. */
 gboolean _afork_client_has_replied             (AForkClient               *self);
@@ -109,8 +111,8 @@ gboolean _afork_client_has_last_command        (AForkClient               *self)
 
 /* Channels. */
 
-/* Opens *CHANNEL, which keeps the client as long as it is open. The first takes FD; the second
- * makes a socket pair and returns the other end, or -1. */
+/* Opens *CHANNEL, which holds a reference to the client while it is open. The first function takes
+ * FD. The second makes a socket pair, and returns the other end or -1. */
 gboolean _afork_client_open_channel            (AForkClient               *self,
                                                 AForkChannel             **channel,
                                                 const AForkChannelEvents  *events,
@@ -123,24 +125,24 @@ int      _afork_client_connect_channel         (AForkClient               *self,
 /* Drops the command channel, which has been closed. */
 void     _afork_client_drop_channel            (AForkClient               *self);
 
-/* The handshake is done, or will never be. */
+/* Call it when the handshake is done, or cannot be done any more. */
 void     _afork_client_clear_handshake_timeout (AForkClient               *self);
-/* A server was executed or taken over. It has to reply in time. */
+/* Starts the handshake timeout. Call it when a server was executed or taken over. */
 void     _afork_client_await_handshake         (AForkClient               *self);
 
-/* The owner is notified by the notifier. It may drop the last reference to itself meanwhile. */
+/* Notifications of the owner, which may drop the last reference to itself meanwhile. */
 
 /* The pid of the process is known, or another process has taken its place. */
 void     _afork_client_notify_known            (AForkClient               *self);
-/* The function or the program of the process, or another caller, has the other end of SOCKET. */
+/* The process runs its function or program, or was detached. SOCKET is connected to it. */
 void     _afork_client_notify_ready            (AForkClient               *self,
                                                 GSocket                   *socket);
 
 /* Commands. */
 
-/* Prepares the channel for the reply to the last command. Returns false if that must not be sent:
- * the channel is closed, or there are no descriptors for the reply, and then the client has
- * failed. */
+/* Prepares the channel for the reply to the last command. Returns false if the command must not be
+ * sent: the channel is closed, or there is no room for the descriptors of the reply, and the client
+ * has failed. */
 gboolean _afork_client_prepare_for_ready       (AForkClient               *self);
 
 /* Replies. */
@@ -150,7 +152,7 @@ extern const AForkChannelEvents _afork_client_channel_events;
 
 /* Forks. */
 
-/* The process reports the exit of its fork NUMBER to PID_WATCH, and can be asked to signal it. */
+/* Has the process report the exit of its fork NUMBER to PID_WATCH, and signal the fork for it. */
 void           _afork_client_add_fork_watch       (AForkClient   *self,
                                                    guint32        number,
                                                    AForkPidWatch *pid_watch);
@@ -158,8 +160,8 @@ void           _afork_client_add_fork_watch       (AForkClient   *self,
 AForkPidWatch *_afork_client_take_fork_watch      (AForkClient   *self,
                                                    guint32        number);
 gboolean       _afork_client_has_forks            (AForkClient   *self);
-/* The exits of its forks will no longer be reported. They are watched in its context, unless that
- * is gone. */
+/* The process reports the exits of its forks no more. The forks are watched in the context, unless
+ * that is gone. */
 void           _afork_client_set_forks_unreported (AForkClient   *self,
                                                    gboolean       context_gone);
 
@@ -170,7 +172,8 @@ void           _afork_client_send_fork_commands   (AForkClient   *self);
 gboolean       _afork_client_take_reply           (AForkClient   *self,
                                                    guint32        number,
                                                    int            result);
-/* Fork NUMBER belongs to another caller from now on. It is no longer signalled for this one. */
+/* Tells the process that fork NUMBER belongs to another caller, and must not be signalled any
+ * more. */
 void           _afork_client_disown_fork          (AForkClient   *self,
                                                    guint32        number);
 
@@ -179,7 +182,7 @@ void           _afork_client_add_pending_fork     (AForkClient   *self);
 void           _afork_client_remove_pending_fork  (AForkClient   *self);
 AForkClient   *_afork_client_find_pending_fork    (AForkClient   *self,
                                                    guint32        number);
-/* Updates the outcome of each pending fork, which may not exist. */
+/* Updates the outcome of each pending fork, because it may not be possible any more. */
 void           _afork_client_update_pending_forks (AForkClient   *self);
 
 /* The outcome. */
@@ -188,13 +191,13 @@ void           _afork_client_set_pid_watch        (AForkClient   *self,
                                                    AForkPidWatch *pid_watch);
 void           _afork_client_fail                 (AForkClient   *self,
                                                    const GError  *error);
-/* The process could not be started, because of ERROR. */
+/* Fails the client because the process could not be started. */
 void           _afork_client_fail_to_start        (AForkClient   *self,
                                                    const GError  *error);
-/* Sends the signals that were kept for the function or the program, which runs now. */
+/* Sends the signals that were kept until the process runs. */
 void           _afork_client_send_kept_signals    (AForkClient   *self);
-/* If the command socket has ended, finds out why no function will run, and makes the process exit.
- * It is called again whenever more is known. */
+/* If the command socket was closed, finds out why the process does not run, and makes it exit. Call
+ * it again when more is known. */
 void           _afork_client_update_outcome       (AForkClient   *self);
 
 G_END_DECLS

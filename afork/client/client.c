@@ -75,7 +75,7 @@ _afork_client_set_state (AForkClient      *self,
   g_assert (may_follow (self->state, state));
 
   /* In a fork of the program, no log handler of the program is called. Elsewhere it is called only
-   * if debug messages are enabled, because this happens several times for each process. */
+   * if debug messages are enabled, because each process changes its state several times. */
   if (state != AFORK_CLIENT_STATE_INHERITED
       && !g_log_writer_default_would_drop (G_LOG_LEVEL_DEBUG, G_LOG_DOMAIN))
     g_debug ("Client %p of process %d: %s, was %s", self,

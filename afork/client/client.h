@@ -14,29 +14,28 @@
 
 G_BEGIN_DECLS
 
-/* A client of one server process: it has the channel, the pid watch, the forks and the outcome. An
- * AForkProcess is the public object in front of it. When that is gone, the client goes on until the
- * queued commands have been done and its forks have exited. */
+/* The client of one server process. It has the channel and the pid watch of the process, the pid
+ * watches of its forks, and the outcome. Its owner is an AForkProcess, the public object. When the
+ * owner is gone, the client continues until the process has done the queued commands and its forks
+ * have exited. */
 typedef struct _AForkClient AForkClient;
 
-/* Called in the main context. OWNER is the object that was given to _afork_client_new(). Each of
- * them may be NULL. */
+/* Functions of the owner. They are called in the main context. Each may be NULL. */
 typedef struct
 {
-  /* The pid is known, or has changed. */
+  /* The pid is known, or has changed because another process has taken the place of the first. */
   void (*known)  (GObject      *owner);
-  /* The function that is about to be entered, the program that was executed, or another caller has
-   * the other end of SOCKET. */
+  /* The process runs its function or program, or was detached. SOCKET is connected to it. */
   void (*ready)  (GObject      *owner,
                   GSocket      *socket);
-  /* No function will be entered. */
+  /* The process will not run, because of ERROR. */
   void (*failed) (GObject      *owner,
                   const GError *error);
   /* The result of a kill that was not known at once: ERROR says why the process cannot be killed,
    * and is NULL if it was killed. */
   void (*killed) (GObject      *owner,
                   const GError *error);
-  /* The process has exited. Nothing is called after this. */
+  /* The process has exited. No function is called after this. */
   void (*exited) (GObject      *owner);
 } AForkClientEvents;
 
@@ -60,21 +59,23 @@ AForkClient *_afork_client_new                 (AForkContext            *context
 AForkClient *_afork_client_ref                 (AForkClient             *self);
 void         _afork_client_unref               (AForkClient             *self);
 
-/* For a client that was made without an owner. */
+/* Sets the owner of a client, or clears it. */
 void         _afork_client_set_owner           (AForkClient             *self,
                                                 const AForkClientEvents *events,
                                                 GObject                 *owner);
 
-/* The owner is complete. What happens before this call is reported when the context is iterated. */
+/* Call it when the owner is constructed. Events before this call are reported when the context is
+ * iterated. */
 void         _afork_client_set_started         (AForkClient             *self);
-/* Limits the handshake with a process that is executed, forked off this program or taken over, in
- * milliseconds; 0 is no limit. Call it before the functions that start the process. */
+/* Sets how long the handshake may take, in milliseconds; 0 is no limit. It applies to a process
+ * that is executed, forked off this program or taken over. Call it before the process is
+ * started. */
 void         _afork_client_set_start_timeout   (AForkClient             *self,
                                                 guint                    timeout);
-/* Start the process: execute a program with these arguments (see spawn.h), fork this program, or
- * fork TEMPLATE. HINT is added to the error if the program does not answer as a server: a static
- * string, or NULL. If that fails at once, the client has failed when the function returns, and its
- * exit is reported when the context is iterated. */
+/* These three start the process: they execute a program (see spawn.h for the arguments), fork this
+ * program, or fork TEMPLATE. HINT is a static string that is added to the error if the program does
+ * not answer as a server, or NULL. If the start fails at once, the client has failed when the
+ * function returns, and the exit is reported when the context is iterated. */
 void         _afork_client_spawn               (AForkClient             *self,
                                                 const char * const      *argv,
                                                 const char * const      *environment,
@@ -85,27 +86,27 @@ void         _afork_client_fork_program        (AForkClient             *self);
 void         _afork_client_fork                (AForkClient             *self,
                                                 AForkClient             *template);
 
-/* Uses a process that another caller has given away. Takes FD, its command socket. */
+/* Takes over a process that another caller has detached. Takes FD, its command socket. */
 void         _afork_client_attach_fd           (AForkClient             *self,
                                                 int                      fd);
 
-/* Packs an array of strings, which may be NULL, as a frame has them. PACKED points into the memory
- * that is returned. */
+/* Packs an array of strings, which may be NULL, for a frame. PACKED points into the returned
+ * memory. */
 guint8      *_afork_client_pack_strings        (const char * const      *strings,
                                                 AForkStrings            *packed);
 
-/* Queues a command; takes FD, unless it is -1. */
+/* Queues a command. Takes FD, which is -1 if the frame has none. */
 void         _afork_client_send                (AForkClient             *self,
                                                 const AForkFrame        *frame,
                                                 int                      fd);
-/* An error for a frame that exceeds the protocol's limit. */
+/* Returns an error for a frame that is too large. */
 GError      *_afork_client_new_size_error      (const AForkFrame        *frame);
 void         _afork_client_send_item           (AForkClient             *self,
                                                 GBytes                  *bytes);
 /* Makes the process, and those that will be forked from it, exit when this process exits. */
 void         _afork_client_set_die_with_parent (AForkClient             *self);
-/* Queue the last command, to run a function: one with a name, or the one at OFFSET in OBJECT, see
- * server/objects.h. */
+/* These queue the last command, to run a function: that with a name, or that at OFFSET in OBJECT,
+ * see server/objects.h. */
 void         _afork_client_run                 (AForkClient             *self,
                                                 const char              *function,
                                                 const char              *title);
@@ -118,7 +119,7 @@ void         _afork_client_run_func            (AForkClient             *self,
 void         _afork_client_exec                (AForkClient             *self,
                                                 const char * const      *argv);
 
-/* Queues the last command, to go on for another caller. */
+/* Queues the last command, to serve another caller. */
 void         _afork_client_detach              (AForkClient             *self);
 
 /* TEMPLATE has failed before it could fork the process. */
@@ -132,14 +133,14 @@ void         _afork_client_kill_with_error     (AForkClient             *self,
  * program runs. */
 void         _afork_client_send_signal         (AForkClient             *self,
                                                 int                      signal);
-/* The owner is gone. Queued commands are still done. */
+/* Call it when the owner is gone. The process still does the queued commands, and then exits. */
 void         _afork_client_release             (AForkClient             *self);
 
-/* Drops the events that were to be reported when the context is iterated. */
+/* Drops the events that were not reported yet. */
 void         _afork_client_drop_notifications  (AForkClient             *self);
 
-/* Serves this client and its templates in CONTEXT. Returns an array of AForkBorrowedClient, for
- * _afork_client_give_back(), which serves them where they were before. */
+/* Serves this client and its templates in CONTEXT, until _afork_client_give_back() is called with
+ * the array of AForkBorrowedClient that this returns. */
 typedef struct
 {
   AForkClient  *client;
@@ -156,11 +157,10 @@ void           _afork_client_kill_after_context (AForkClient  *self,
 AForkPidWatch *_afork_client_get_pid_watch      (AForkClient  *self);
 /* Why the client has failed, or NULL. */
 GError        *_afork_client_get_failure        (AForkClient  *self);
-/* Whether more commands can be queued. */
+/* Whether the process takes more commands. */
 gboolean       _afork_client_is_open            (AForkClient  *self);
 AForkContext  *_afork_client_get_home           (AForkClient  *self);
-/* Whether the context is gone, or the client belongs to the program that this one was forked
- * from. */
+/* Whether the context is gone, or the client is inherited. */
 gboolean       _afork_client_is_context_lost    (AForkClient  *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkClient, _afork_client_unref)
