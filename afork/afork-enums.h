@@ -15,13 +15,13 @@ G_BEGIN_DECLS
 
 /**
  * AForkProcessState:
- * @AFORK_PROCESS_STATE_STARTING: asked for; nothing has been heard of it yet
- * @AFORK_PROCESS_STATE_PREPARING: it lives, and does what it is told, step by step
- * @AFORK_PROCESS_STATE_RUNNING: a function of it has the socket
- * @AFORK_PROCESS_STATE_EXITED: it has ended, or never came to be, or nothing more is heard of it
- *   because its main context has gone
+ * @AFORK_PROCESS_STATE_STARTING: nothing was received from the process yet
+ * @AFORK_PROCESS_STATE_PREPARING: the process executes the queued commands
+ * @AFORK_PROCESS_STATE_RUNNING: the process runs its function or program, which has the socket
+ * @AFORK_PROCESS_STATE_EXITED: the process has exited, or could not be started, or its main context
+ *   was freed
  *
- * How far a process has come. A process only ever goes forward in this list.
+ * The state of a process. It only goes forward in this list.
  *
  * Since: 0.1
  */
@@ -35,13 +35,13 @@ typedef enum
 
 /**
  * AForkJobState:
- * @AFORK_JOB_STATE_NEW: not run yet
- * @AFORK_JOB_STATE_QUEUED: accepted; the worker has not begun with it
- * @AFORK_JOB_STATE_RUNNING: the worker's function was entered
- * @AFORK_JOB_STATE_SUCCEEDED: there is a result
- * @AFORK_JOB_STATE_FAILED: there is an error
+ * @AFORK_JOB_STATE_NEW: the job was not run yet
+ * @AFORK_JOB_STATE_QUEUED: the job was accepted, and the worker has not begun it
+ * @AFORK_JOB_STATE_RUNNING: the function of the worker was entered for the job
+ * @AFORK_JOB_STATE_SUCCEEDED: the job has a result
+ * @AFORK_JOB_STATE_FAILED: the job has an error
  *
- * How far a job has come. A job only ever goes forward in this list.
+ * The state of a job. It only goes forward in this list.
  *
  * Since: 0.1
  */

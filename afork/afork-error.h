@@ -26,29 +26,30 @@ G_BEGIN_DECLS
 
 /**
  * AForkError:
- * @AFORK_ERROR_FAILED: something else failed; the message says what
- * @AFORK_ERROR_SPAWN: a process could not be created: its program is missing or not executable,
- *   does not answer as a server does, or the system is out of processes, descriptors or memory
- * @AFORK_ERROR_CLOSED: the process takes no more: it has been run, or told to end
- * @AFORK_ERROR_MODULE: a module could not be loaded; the message holds the loader's own
+ * @AFORK_ERROR_FAILED: an operation failed for another reason; the message says which
+ * @AFORK_ERROR_SPAWN: a process could not be created: its program is missing or not executable, or
+ *   does not answer as a server does, or there are too few processes, descriptors or memory left
+ * @AFORK_ERROR_CLOSED: the process takes no more commands or calls, because it was run, was told to
+ *   exit, or cannot be used any more
+ * @AFORK_ERROR_MODULE: a module could not be loaded; the message contains that of the loader
  * @AFORK_ERROR_EVAL: code could not be compiled or run
- * @AFORK_ERROR_FUNCTION: no module that was loaded has the function
- * @AFORK_ERROR_THREADS: a process that was to be forked has more than one thread; the message names
- *   them
+ * @AFORK_ERROR_FUNCTION: no loaded module has the function
+ * @AFORK_ERROR_THREADS: a process cannot be forked, because it has more than one thread; the
+ *   message names the threads
  * @AFORK_ERROR_SANDBOX: a limit or a confinement could not be applied
  * @AFORK_ERROR_NOT_SUPPORTED: the runtime cannot do this
- * @AFORK_ERROR_PROTOCOL: the other process sent something that its protocol does not allow; it has
- *   been killed
- * @AFORK_ERROR_EXITED: the process exited too early; the message has its status
- * @AFORK_ERROR_SIGNALED: the process was ended by a signal; the message names it
- * @AFORK_ERROR_OUT_OF_MEMORY: the process was ended because memory ran out, or there is none
- *   for what it sent
- * @AFORK_ERROR_TIMED_OUT: the job took longer than it was given
+ * @AFORK_ERROR_PROTOCOL: the other process sent something that the protocol does not allow, and was
+ *   killed
+ * @AFORK_ERROR_EXITED: the process exited too early; the message contains its exit status
+ * @AFORK_ERROR_SIGNALED: the process was ended by a signal; the message names the signal
+ * @AFORK_ERROR_OUT_OF_MEMORY: the process was killed because there was no memory left, or there is
+ *   no memory for what it sent
+ * @AFORK_ERROR_TIMED_OUT: the job took longer than its time limit
  * @AFORK_ERROR_OVERLOADED: a queue is full
- * @AFORK_ERROR_LOST: the process has ended, and nobody can say how: the template that had to report
- *   it died first
+ * @AFORK_ERROR_LOST: the process has exited, and its exit status is unknown: the template that
+ *   would have reported it has exited
  *
- * What can go wrong with processes and their work. Cancellation is `G_IO_ERROR_CANCELLED`.
+ * Errors of processes and of their work. Cancellation is `G_IO_ERROR_CANCELLED`.
  *
  * Since: 0.1
  */

@@ -99,7 +99,7 @@ send_item (AForkProcess *self,
   if (self->command_log != NULL)
     _afork_command_log_add_item (self->command_log, bytes);
   _afork_process_discard_spare_forks (self);
-  if (self->started && _afork_client_get_failure (self->client) == NULL)
+  if (_afork_process_is_started (self) && _afork_client_get_failure (self->client) == NULL)
     _afork_client_send_item (self->client, bytes);
   return self;
 }

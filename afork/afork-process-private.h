@@ -26,6 +26,24 @@ typedef void (*AForkRanFunc) (AForkProcess      *process,
                               const GError      *error,
                               gpointer           data);
 
+/* What the caller has done with the process.
+ *
+ *       UNSTARTED ─────── start ──────> STARTED
+ *           │                              │
+ *     run, exec or detach           run, exec or detach
+ *           v                              v
+ *     RUN_UNSTARTED ───── start ────────> RUN
+ *
+ * How far the process itself has come is its AForkProcessState. */
+typedef enum
+{
+  AFORK_PROCESS_PHASE_UNSTARTED,        /* commands are only logged */
+  AFORK_PROCESS_PHASE_STARTED,          /* commands are sent to the process */
+  AFORK_PROCESS_PHASE_RUN_UNSTARTED,    /* no more commands are taken; the start comes next, unless
+                                         * the process fails */
+  AFORK_PROCESS_PHASE_RUN               /* no more commands are taken */
+} AForkProcessPhase;
+
 /* AForkProcess is in three files: the class in afork-process.c, the functions that prepare a
  * process in afork-process-prepare.c, and those that run it in afork-process-run.c. */
 struct _AForkProcess
@@ -41,17 +59,15 @@ struct _AForkProcess
   AForkClient      *client;
   gboolean          disposed;
   gboolean          refused;        /* another thread uses its context */
-  gboolean          started;        /* if not, commands are only logged until the process is run */
   AForkCommandLog  *command_log;    /* NULL if the commands are not needed again */
 
-  AForkProcessState state;
-  gboolean          detached;
+  AForkProcessPhase phase;          /* set by set_phase() */
+  AForkProcessState state;          /* set by set_state() */
   gboolean          die_with_parent;
   guint             spare;
   AForkSpareForks  *spare_forks;    /* NULL until the first is wanted, and after the run */
   char             *title;          /* NULL for the default title */
   char             *template_title; /* the default title before the run; NULL until needed */
-  gboolean          run_started;    /* the caller has called run, exec or detach */
   char             *function;       /* NULL until the process runs a function */
   AForkPendingTask  run_task;
   AForkRanFunc      ran_func;       /* for a run without a task, or NULL */
@@ -87,6 +103,9 @@ AForkContext *_afork_process_get_context         (AForkProcess         *self);
 
 void          _afork_process_notify_function     (AForkProcess         *self);
 
+/* Whether a process was started, so that commands can be sent to it. */
+gboolean      _afork_process_is_started          (AForkProcess         *self);
+
 /* Marks the process as run. Fails if it was run before. */
 gboolean      _afork_process_mark_run            (AForkProcess         *self,
                                                   GError              **error);
@@ -117,7 +136,7 @@ void          _afork_process_unwatch_unkillable  (AForkProcess         *self,
 void          _afork_process_kill_after_context  (AForkProcess         *self,
                                                   guint                 ms);
 
-/* Whether the process was not run yet. */
+/* Whether the process takes commands, because it was not run yet. */
 gboolean      _afork_process_can_prepare         (AForkProcess         *self);
 /* The same for commands of the caller. Logs that the command is ignored. */
 gboolean      _afork_process_may_prepare         (AForkProcess         *self);

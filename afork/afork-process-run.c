@@ -441,7 +441,6 @@ afork_process_detach_async (AForkProcess        *self,
   if (hold == NULL || !_afork_process_start_run (self, task))
     return;
 
-  self->detached = TRUE;
   if (!afork_runtime_get_can_pass_fds (self->runtime))
     _afork_process_kill_with_error (self, AFORK_ERROR_NOT_SUPPORTED,
                                     _("A process of the runtime “%s” cannot be detached"),

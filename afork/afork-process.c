@@ -170,18 +170,102 @@ _afork_process_get_context (AForkProcess *self)
   return self->context;
 }
 
+/* Its states. */
+
+static const char *
+get_phase_name (AForkProcessPhase phase)
+{
+  static const char names[][16] = {
+    [AFORK_PROCESS_PHASE_UNSTARTED] = "unstarted",
+    [AFORK_PROCESS_PHASE_STARTED] = "started",
+    [AFORK_PROCESS_PHASE_RUN_UNSTARTED] = "run, unstarted",
+    [AFORK_PROCESS_PHASE_RUN] = "run",
+  };
+
+  return names[phase];
+}
+
+static gboolean
+may_follow (AForkProcessPhase before,
+            AForkProcessPhase phase)
+{
+  switch (before)
+    {
+    case AFORK_PROCESS_PHASE_UNSTARTED:
+      return phase == AFORK_PROCESS_PHASE_STARTED || phase == AFORK_PROCESS_PHASE_RUN_UNSTARTED;
+    case AFORK_PROCESS_PHASE_STARTED:
+    case AFORK_PROCESS_PHASE_RUN_UNSTARTED:
+      return phase == AFORK_PROCESS_PHASE_RUN;
+    case AFORK_PROCESS_PHASE_RUN:
+    default:
+      return FALSE;
+    }
+}
+
+/* Whether debug messages are enabled. Each process changes its states several times. */
+static gboolean
+logs_states (void)
+{
+  return !g_log_writer_default_would_drop (G_LOG_LEVEL_DEBUG, G_LOG_DOMAIN);
+}
+
+static void
+set_phase (AForkProcess      *self,
+           AForkProcessPhase  phase)
+{
+  g_assert (may_follow (self->phase, phase));
+
+  if (logs_states ())
+    g_debug ("Process object %p: %s, was %s", self, get_phase_name (phase),
+             get_phase_name (self->phase));
+  self->phase = phase;
+}
+
+/* A process was started: executed, forked or taken over. */
+static void
+set_started (AForkProcess *self)
+{
+  set_phase (self, self->phase == AFORK_PROCESS_PHASE_UNSTARTED ? AFORK_PROCESS_PHASE_STARTED
+                                                                : AFORK_PROCESS_PHASE_RUN);
+}
+
+gboolean
+_afork_process_is_started (AForkProcess *self)
+{
+  return self->phase == AFORK_PROCESS_PHASE_STARTED || self->phase == AFORK_PROCESS_PHASE_RUN;
+}
+
+/* Sets the state that the caller sees. It only goes forward:
+ *
+ *     STARTING ──> PREPARING ──> RUNNING ──> EXITED
+ *
+ * Any of these may be skipped. Returns whether the state has changed; then the caller of this
+ * function notifies it. */
+static gboolean
+set_state (AForkProcess      *self,
+           AForkProcessState  state)
+{
+  if (state <= self->state)
+    return FALSE;
+
+  if (logs_states ())
+    g_debug ("Process object %p: state %d, was %d", self, (int) state, (int) self->state);
+  self->state = state;
+  return TRUE;
+}
+
 /* Preparing it. */
 
 gboolean
 _afork_process_can_prepare (AForkProcess *self)
 {
-  return !self->run_started;
+  return self->phase == AFORK_PROCESS_PHASE_UNSTARTED || self->phase == AFORK_PROCESS_PHASE_STARTED;
 }
 
 gboolean
 _afork_process_may_prepare (AForkProcess *self)
 {
-  if (!self->run_started)
+  if (_afork_process_can_prepare (self))
     return TRUE;
 
   g_debug ("Process %d cannot be prepared: it was run, executed or detached",
@@ -250,7 +334,7 @@ _afork_process_send_command (AForkProcess     *self,
     }
 
   _afork_process_discard_spare_forks (self);
-  if (self->started && _afork_client_get_failure (self->client) == NULL)
+  if (_afork_process_is_started (self) && _afork_client_get_failure (self->client) == NULL)
     _afork_client_send (self->client, frame, g_steal_fd (&owned_fd));
   return self;
 }
@@ -264,7 +348,7 @@ start (AForkProcess *self)
     .string = { afork_process_get_title (self) },
   };
 
-  self->started = TRUE;
+  set_started (self);
   _afork_launcher_start (_afork_launchers_find (self->runtime), self->runtime, self->client);
   _afork_client_send (self->client, &frame, -1);
   if (self->die_with_parent)
@@ -513,7 +597,7 @@ return_run_socket (AForkProcess *self,
       give_up (self);
       return_cancelled (self, task);
     }
-  else if (self->detached)
+  else if (_afork_client_is_detached (self->client))
     return_descriptor (task, socket);
   else
     g_task_return_pointer (task, g_socket_connection_factory_create_connection (socket),
@@ -571,14 +655,15 @@ _afork_process_mark_run (AForkProcess  *self,
                    _("The process has already been started with “%s”"), self->function);
       return FALSE;
     }
-  if (self->run_started)
+  if (!_afork_process_can_prepare (self))
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED,
                    _("The process was already run, executed or detached"));
       return FALSE;
     }
 
-  self->run_started = TRUE;
+  set_phase (self, _afork_process_is_started (self) ? AFORK_PROCESS_PHASE_RUN
+                                                    : AFORK_PROCESS_PHASE_RUN_UNSTARTED);
   g_clear_pointer (&self->spare_forks, _afork_spare_forks_free);
   return TRUE;
 }
@@ -607,7 +692,7 @@ _afork_process_ensure_started (AForkProcess  *self,
   if (_afork_client_get_failure (self->client) == NULL && _afork_process_is_context_lost (self))
     _afork_process_kill_with_error (self, AFORK_ERROR_CLOSED,
                                     _("The main context of the process is gone"));
-  else if (!self->started && _afork_client_get_failure (self->client) == NULL)
+  else if (!_afork_process_is_started (self) && _afork_client_get_failure (self->client) == NULL)
     start (self);
   failure = _afork_client_get_failure (self->client);
   if (failure != NULL)
@@ -637,17 +722,6 @@ _afork_process_set_run_task (AForkProcess *self,
 }
 
 /* The events of the client. */
-
-static gboolean
-set_state (AForkProcess      *self,
-           AForkProcessState  state)
-{
-  if (state <= self->state)
-    return FALSE;
-
-  self->state = state;
-  return TRUE;
-}
 
 static void
 notify_state (gpointer  client,
@@ -679,7 +753,7 @@ ready_cb (GObject *owner,
 {
   AForkProcess *self = AFORK_PROCESS (owner);
 
-  if (!self->detached && set_state (self, AFORK_PROCESS_STATE_RUNNING))
+  if (!_afork_client_is_detached (self->client) && set_state (self, AFORK_PROCESS_STATE_RUNNING))
     _afork_client_insert_notification (self->client, notify_state, NULL, TRUE);
   _afork_client_insert_notification (self->client, return_socket, socket, FALSE);
 }
@@ -779,7 +853,7 @@ become_spare (AForkProcess *self,
 {
   take_client (self, spare);
   if (_afork_pid_watch_is_known (_afork_client_get_pid_watch (spare)))
-    self->state = AFORK_PROCESS_STATE_PREPARING;
+    set_state (self, AFORK_PROCESS_STATE_PREPARING);
 }
 
 static void
@@ -788,7 +862,7 @@ start_as_fork (AForkProcess *self,
 {
   AForkClient *spare = NULL;
 
-  self->started = TRUE;
+  set_started (self);
   if (template->spare_forks != NULL)
     spare = _afork_spare_forks_take (template->spare_forks);
   if (spare != NULL)
@@ -805,7 +879,7 @@ construct (AForkProcess *self)
 
   if (self->fd >= 0)
     {
-      self->started = TRUE;
+      set_started (self);
       _afork_client_set_start_timeout (self->client,
                                        afork_runtime_get_start_timeout (self->runtime));
       _afork_client_attach_fd (self->client, g_steal_fd (&self->fd));
@@ -858,7 +932,7 @@ replace (AForkProcess *self,
   self->command_log = _afork_command_log_copy (replaced->command_log);
   if (replaced->die_with_parent)
     afork_process_set_die_with_parent (self, TRUE);
-  if (self->started)
+  if (_afork_process_is_started (self))
     _afork_command_log_replay (self->command_log, self->client);
   afork_process_set_spare (self, replaced->spare);
 }
@@ -897,7 +971,7 @@ _afork_process_is_context_lost (AForkProcess *self)
 static gboolean
 is_open (AForkProcess *self)
 {
-  if (!self->started)
+  if (!_afork_process_is_started (self))
     return _afork_process_can_prepare (self) && !self->refused;
 
   return _afork_client_is_open (self->client)
@@ -922,7 +996,7 @@ refuse_context (AForkProcess *self)
   _afork_client_kill_with_error (self->client, error);
   _afork_client_set_started (self->client);
   self->refused = TRUE;
-  self->state = AFORK_PROCESS_STATE_EXITED;
+  set_state (self, AFORK_PROCESS_STATE_EXITED);
 }
 
 /* Holds the context of the process, and that of its template. */
@@ -1652,7 +1726,7 @@ afork_process_set_die_with_parent (AForkProcess *self,
                                     _("A process of the runtime “%s” cannot be killed with its "
                                       "caller"),
                                     afork_runtime_get_name (self->runtime));
-  else if (self->started)
+  else if (_afork_process_is_started (self))
     _afork_client_set_die_with_parent (self->client);
   _afork_process_discard_spare_forks (self);
   g_object_notify_by_pspec (G_OBJECT (self), props[PROP_DIE_WITH_PARENT]);
@@ -1716,7 +1790,8 @@ afork_process_set_spare (AForkProcess *self,
     return;
 
   self->spare = spare;
-  if (self->spare_forks == NULL && self->started && _afork_client_is_open (self->client))
+  if (self->spare_forks == NULL && _afork_process_is_started (self)
+      && _afork_client_is_open (self->client))
     self->spare_forks = _afork_spare_forks_new (self->client);
   if (self->spare_forks != NULL)
     _afork_spare_forks_set_number (self->spare_forks, spare);

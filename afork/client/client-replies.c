@@ -250,8 +250,7 @@ ready_came (AForkClient      *self,
     follow_worker (self, pid, pidfd, &fds[frame->n_fds - 1]);
   else
     _afork_client_set_forks_unreported (self, FALSE);
-  if (_afork_client_is_handed_over (self)
-      && self->last_command == AFORK_CLIENT_LAST_COMMAND_DETACH)
+  if (_afork_client_is_handed_over (self) && _afork_client_is_detached (self))
     send_disown (self, is_successor);
   /* A function that never looks at its socket would not find it closed. */
   if (self->state == AFORK_CLIENT_STATE_UNWANTED)

@@ -668,6 +668,12 @@ _afork_client_detach (AForkClient *self)
   send_last (self, &frame);
 }
 
+gboolean
+_afork_client_is_detached (AForkClient *self)
+{
+  return self->last_command == AFORK_CLIENT_LAST_COMMAND_DETACH;
+}
+
 /* Commands about forks. If this program may not signal a fork, it tells the process, which is the
  * parent, to do so. */
 

@@ -121,6 +121,8 @@ void         _afork_client_exec                (AForkClient             *self,
 
 /* Queues the last command, to serve another caller. */
 void         _afork_client_detach              (AForkClient             *self);
+/* Whether that is the last command. */
+gboolean     _afork_client_is_detached         (AForkClient             *self);
 
 /* TEMPLATE has failed before it could fork the process. */
 void         _afork_client_fail_like_template  (AForkClient             *self,
