@@ -739,25 +739,48 @@ iterate_cb (AForkRpc *rpc,
 }
 
 static void
+check_protocol_error_within (AForkProcess *process)
+{
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(AForkRpc) rpc = new_hostile_rpc (process);
+  guint n_events = 0;
+
+  g_signal_connect (rpc, "event", G_CALLBACK (iterate_cb), &n_events);
+  afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &result);
+  expect_error (rpc, &result, AFORK_ERROR, AFORK_ERROR_PROTOCOL, NULL);
+  g_assert_cmpuint (n_events, ==, 1);
+}
+
+/* What follows is no frame. */
+static void
 test_protocol_error_within (void)
 {
   enum { SIZE = 512 * 1024 };
   g_autoptr(AForkProcess) process = new_module_process ("hostile-calls");
   g_autofree char *flood = g_strnfill (SIZE, 'b');
-  g_autoptr(GAsyncResult) result = NULL;
-  g_autoptr(AForkRpc) rpc = NULL;
-  guint n_events = 0;
 
   STEP ("w");
   step_frame (process, FRAME (STARTED));
   step_frame (process, value_frame (AFORK_CALL_FRAME_EVENT, 0, "s", "text", 5));
   step (process, flood, SIZE);
   STEP ("s");
-  rpc = new_hostile_rpc (process);
-  g_signal_connect (rpc, "event", G_CALLBACK (iterate_cb), &n_events);
-  afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &result);
-  expect_error (rpc, &result, AFORK_ERROR, AFORK_ERROR_PROTOCOL, NULL);
-  g_assert_cmpuint (n_events, ==, 1);
+  check_protocol_error_within (process);
+}
+
+/* What follows are frames: one that must not come, and events, which are not emitted any more. */
+static void
+test_protocol_error_before (void)
+{
+  g_autoptr(AForkProcess) process = new_module_process ("hostile-calls");
+
+  STEP ("w");
+  step_frame (process, FRAME (STARTED));
+  step_frame (process, value_frame (AFORK_CALL_FRAME_EVENT, 0, "s", "text", 5));
+  step_frame (process, value_frame (AFORK_CALL_FRAME_RESULT, 99, "s", "text", 5));
+  for (guint i = 0; i < 3; i++)
+    step_frame (process, value_frame (AFORK_CALL_FRAME_EVENT, 0, "s", "text", 5));
+  STEP ("s");
+  check_protocol_error_within (process);
 }
 
 /* What a refusal leads to: the callback of each call waits for the next one. */
@@ -1393,7 +1416,9 @@ main (int    argc,
   g_test_add_data_func ("/rpc-hostile/unstarted", test_unstarted, run_with_census);
   g_test_add_data_func ("/rpc-hostile/refused-twice", test_refused_twice, run_with_census);
   g_test_add_data_func ("/rpc-hostile/refused-within", test_refused_within, run_with_census);
-  g_test_add_data_func ("/rpc-hostile/protocol-error-within", test_protocol_error_within,
+  g_test_add_data_func ("/rpc-hostile/protocol-error-within/any", test_protocol_error_within,
+                        run_with_census);
+  g_test_add_data_func ("/rpc-hostile/protocol-error-within/events", test_protocol_error_before,
                         run_with_census);
   g_test_add_data_func ("/rpc-hostile/error-text", test_error_text, run_with_census);
   g_test_add_data_func ("/rpc-hostile/cut", test_cut, run_with_census);

@@ -236,7 +236,7 @@ check_freed (AForkProcess *process,
   g_clear_object (&freed.process);
 }
 
-/* A few bytes are sent at once, when the main context prepares to wait; many, when there is room. */
+/* A few bytes are sent when the main context prepares to wait, many as soon as there is room. */
 static void
 test_dropped_freed (Fixture       *fixture,
                     gconstpointer  data)
