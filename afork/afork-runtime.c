@@ -66,20 +66,20 @@ G_DEFINE_FINAL_TYPE (AForkRuntime, afork_runtime, G_TYPE_OBJECT)
 
 /* What is executed. */
 
-/* In the build tree the server is in a folder beside the library. A program that uses the library
- * there finds the server of the same build. */
+/* In the build tree the server is in a directory beside the library. A program that uses the
+ * library there finds the server of the same build. */
 static char *
 find_uninstalled_server (void)
 {
   g_autofree char *library = _afork_library_dup_path ();
-  g_autofree char *folder = NULL;
+  g_autofree char *directory = NULL;
   g_autofree char *server = NULL;
 
   if (library == NULL)
     return NULL;
 
-  folder = g_path_get_dirname (library);
-  server = g_build_filename (folder, "server", "afork-server", NULL);
+  directory = g_path_get_dirname (library);
+  server = g_build_filename (directory, "server", "afork-server", NULL);
   return g_file_test (server, G_FILE_TEST_IS_EXECUTABLE) ? g_steal_pointer (&server) : NULL;
 }
 

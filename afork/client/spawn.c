@@ -224,7 +224,7 @@ static char **
 find_paths (const char *file)
 {
   g_autoptr(GPtrArray) paths = g_ptr_array_new ();
-  g_auto(GStrv) folders = NULL;
+  g_auto(GStrv) directories = NULL;
   const char *path = g_getenv ("PATH");
 
   if (strchr (file, '/') != NULL || *file == '\0')
@@ -233,9 +233,9 @@ find_paths (const char *file)
     }
   else
     {
-      folders = g_strsplit (path != NULL ? path : "/bin:/usr/bin", ":", -1);
-      for (guint i = 0; folders[i] != NULL; i++)
-        g_ptr_array_add (paths, g_build_filename (*folders[i] != '\0' ? folders[i] : ".", file,
+      directories = g_strsplit (path != NULL ? path : "/bin:/usr/bin", ":", -1);
+      for (guint i = 0; directories[i] != NULL; i++)
+        g_ptr_array_add (paths, g_build_filename (*directories[i] != '\0' ? directories[i] : ".", file,
                                                   NULL));
     }
 
@@ -399,11 +399,11 @@ _afork_spawn (const char * const  *argv,
     }
   if (result != 0 && working_directory != NULL)
     {
-      g_autofree char *folder = g_filename_display_name (working_directory);
+      g_autofree char *directory = g_filename_display_name (working_directory);
 
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
                    _("“%s” could not be executed in “%s”: %s"),
-                   program, folder, g_strerror (result));
+                   program, directory, g_strerror (result));
       return FALSE;
     }
   if (result != 0)

@@ -14,10 +14,10 @@
 
 static void
 send_module_path (AForkClient        *client,
-                  const char * const *folders)
+                  const char * const *directories)
 {
   AForkFrame frame = { .kind = AFORK_FRAME_MODULE_PATH };
-  g_autofree G_GNUC_UNUSED guint8 *bytes = _afork_client_pack_strings (folders, &frame.strings);
+  g_autofree G_GNUC_UNUSED guint8 *bytes = _afork_client_pack_strings (directories, &frame.strings);
 
   _afork_client_send (client, &frame, -1);
 }

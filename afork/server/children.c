@@ -188,7 +188,7 @@ afork_children_check_threads (AForkFailure *failure)
 {
   struct stat status;
 
-  /* The folder has a link for itself, one for its parent, and one for each thread. */
+  /* The directory has a link for itself, one for its parent, and one for each thread. */
   if (stat ("/proc/self/task", &status) == 0 && status.st_nlink == 3)
     return true;
 

@@ -57,7 +57,7 @@ afork_native_init (AForkNative *self)
 /* Finding a module's file. */
 
 /* No path is cut, because it could then name another file: the kernel refuses a path that is too
- * long. No folder is skipped when there is no memory: one buffer is allocated, for the longest
+ * long. No directory is skipped when there is no memory: one buffer is allocated, for the longest
  * path. */
 
 /* Returns the larger of A and B. */
@@ -76,63 +76,63 @@ measure_path (const AForkNative *self,
 {
   size_t length = max_size (strlen (search_path), strlen (AFORK_MODULES_DIR));
 
-  for (char **folder = self->folders; folder != NULL && *folder != NULL; folder++)
-    length = max_size (length, strlen (*folder));
+  for (char **directory = self->directories; directory != NULL && *directory != NULL; directory++)
+    length = max_size (length, strlen (*directory));
 
   return length + strlen (module) + sizeof "/.so";
 }
 
-/* Writes the path of MODULE's file in FOLDER, which has LENGTH bytes, to PATH. Returns whether the
- * file exists. */
+/* Writes the path of MODULE's file in DIRECTORY, which has LENGTH bytes, to PATH. Returns whether
+ * the file exists. */
 static bool
-find_in_folder (char       *path,
-                const char *folder,
-                size_t      length,
-                const char *module)
+find_in_directory (char       *path,
+                   const char *directory,
+                   size_t      length,
+                   const char *module)
 {
   if (length == 0)
     return false;
 
-  memcpy (path, folder, length);
+  memcpy (path, directory, length);
   path[length] = '/';
   stpcpy (stpcpy (path + length + 1, module), ".so");
   return access (path, F_OK) == 0;
 }
 
-/* Does the same for each of FOLDERS, which are separated by colons, until a file exists. */
+/* Does the same for each of DIRECTORIES, which are separated by colons, until a file exists. */
 static bool
 find_in_path (char       *path,
-              const char *folders,
+              const char *directories,
               const char *module)
 {
-  while (*folders != '\0')
+  while (*directories != '\0')
     {
-      size_t length = strcspn (folders, ":");
+      size_t length = strcspn (directories, ":");
 
-      if (find_in_folder (path, folders, length, module))
+      if (find_in_directory (path, directories, length, module))
         return true;
-      folders += length;
-      folders += *folders == ':';
+      directories += length;
+      directories += *directories == ':';
     }
 
   return false;
 }
 
-/* Does the same for each of FOLDERS, which end with NULL or are NULL. */
+/* Does the same for each of DIRECTORIES, which end with NULL or are NULL. */
 static bool
-find_in_folders (char       *path,
-                 char      **folders,
-                 const char *module)
+find_in_directories (char       *path,
+                     char      **directories,
+                     const char *module)
 {
-  for (char **folder = folders; folder != NULL && *folder != NULL; folder++)
-    if (find_in_folder (path, *folder, strlen (*folder), module))
+  for (char **directory = directories; directory != NULL && *directory != NULL; directory++)
+    if (find_in_directory (path, *directory, strlen (*directory), module))
       return true;
 
   return false;
 }
 
-/* Returns the path to load for MODULE, or NULL if there is no memory. If no folder has a file, this
- * is its name alone, so that the error of the dynamic linker names what is missing. */
+/* Returns the path to load for MODULE, or NULL if there is no memory. If no directory has a file,
+ * this is its name alone, so that the error of the dynamic linker names what is missing. */
 static char *
 find_module (AForkNative *self,
              const char  *module)
@@ -149,7 +149,7 @@ find_module (AForkNative *self,
   if (path == NULL)
     return NULL;
 
-  if (!find_in_folders (path, self->folders, module)
+  if (!find_in_directories (path, self->directories, module)
       && !find_in_path (path, search_path, module)
       && !find_in_path (path, AFORK_MODULES_DIR, module))
     stpcpy (stpcpy (path, module), ".so");
@@ -204,22 +204,22 @@ native_set_library (void         *data,
 
 static bool
 native_set_module_path (void               *data,
-                        const char * const *folders,
+                        const char * const *directories,
                         AForkFailure       *failure)
 {
   AForkNative *self = data;
-  size_t n_folders = 0;
+  size_t n_directories = 0;
   char **copy;
 
-  while (folders[n_folders] != NULL)
-    n_folders++;
+  while (directories[n_directories] != NULL)
+    n_directories++;
 
-  copy = calloc (n_folders + 1, sizeof *copy);
-  for (size_t i = 0; copy != NULL && i < n_folders; i++)
-    if ((copy[i] = strdup (folders[i])) == NULL)
+  copy = calloc (n_directories + 1, sizeof *copy);
+  for (size_t i = 0; copy != NULL && i < n_directories; i++)
+    if ((copy[i] = strdup (directories[i])) == NULL)
       return afork_failure_set (failure, AFORK_WIRE_ERROR_FAILED, "%s", strerror (ENOMEM));
 
-  self->folders = copy;
+  self->directories = copy;
   return true;
 }
 

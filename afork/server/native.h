@@ -26,7 +26,7 @@ typedef struct
 
 typedef struct
 {
-  char               **folders;     /* to search first, ends with NULL; or NULL */
+  char               **directories; /* to search first, ends with NULL; or NULL */
   AForkNativeModule   *modules;     /* the newest is last */
   size_t               n_modules;
   char                *library;     /* path of the caller's AFork library, or NULL */

@@ -19,7 +19,7 @@
 typedef struct
 {
   bool (*set_module_path) (void               *data,
-                           const char * const *folders,
+                           const char * const *directories,
                            AForkFailure       *failure);
   bool (*require)         (void               *data,
                            const char         *module,

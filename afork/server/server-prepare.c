@@ -38,12 +38,12 @@ afork_server_strings_to_array (AForkStrings strings)
 bool
 afork_serve_module_path (const AForkFrame *frame)
 {
-  const char **folders = afork_server_strings_to_array (frame->strings);
-  bool done = folders != NULL
-    && afork_server.runtime->set_module_path (afork_server.runtime_data, folders,
+  const char **directories = afork_server_strings_to_array (frame->strings);
+  bool done = directories != NULL
+    && afork_server.runtime->set_module_path (afork_server.runtime_data, directories,
                                               &afork_server.failure);
 
-  free (folders);
+  free (directories);
   return done;
 }
 
@@ -188,12 +188,12 @@ static void
 print_fd_path (int  fd,
                char path[32])
 {
-  const char folder[] = "/proc/self/fd/";
+  const char directory[] = "/proc/self/fd/";
   char digits[12];
   size_t n_digits = 0;
-  char *end = path + sizeof folder - 1;
+  char *end = path + sizeof directory - 1;
 
-  memcpy (path, folder, sizeof folder - 1);
+  memcpy (path, directory, sizeof directory - 1);
   do
     digits[n_digits++] = (char) ('0' + fd % 10);
   while ((fd /= 10) > 0);

@@ -15,35 +15,35 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Writes the folder of the object that has this code to FOLDER. For a program, the dynamic linker
- * has only the name by which it was started, so the path is read from /proc. Returns false if it is
- * not known. */
+/* Writes the directory of the object that has this code to DIRECTORY. For a program, the dynamic
+ * linker has only the name by which it was started, so the path is read from /proc. Returns false
+ * if it is not known. */
 static bool
-find_own_folder (char folder[PATH_MAX])
+find_own_directory (char directory[PATH_MAX])
 {
   struct link_map *object;
   Dl_info info;
   char *slash;
 
-  if (dladdr1 ((void *) find_own_folder, &info, (void **) &object, RTLD_DL_LINKMAP) == 0)
+  if (dladdr1 ((void *) find_own_directory, &info, (void **) &object, RTLD_DL_LINKMAP) == 0)
     return false;
 
   if (object->l_name[0] != '\0')
     {
-      if (snprintf (folder, PATH_MAX, "%s", object->l_name) >= PATH_MAX)
+      if (snprintf (directory, PATH_MAX, "%s", object->l_name) >= PATH_MAX)
         return false;
     }
   else
     {
-      ssize_t length = readlink ("/proc/self/exe", folder, PATH_MAX);
+      ssize_t length = readlink ("/proc/self/exe", directory, PATH_MAX);
 
       /* A path of that length may have been cut. */
       if (length < 0 || length == PATH_MAX)
         return false;
-      folder[length] = '\0';
+      directory[length] = '\0';
     }
 
-  slash = strrchr (folder, '/');
+  slash = strrchr (directory, '/');
   if (slash == NULL)
     return false;
 
@@ -51,15 +51,15 @@ find_own_folder (char folder[PATH_MAX])
   return true;
 }
 
-/* Writes the plugin's path in the build tree, below the folder of the server, to PATH. Returns
+/* Writes the plugin's path in the build tree, below the directory of the server, to PATH. Returns
  * whether the file exists. */
 static bool
 find_uninstalled (char path[PATH_MAX])
 {
-  char folder[PATH_MAX];
+  char directory[PATH_MAX];
 
-  return find_own_folder (folder)
-    && snprintf (path, PATH_MAX, "%s/%s", folder, AFORK_EVAL_UNINSTALLED) < PATH_MAX
+  return find_own_directory (directory)
+    && snprintf (path, PATH_MAX, "%s/%s", directory, AFORK_EVAL_UNINSTALLED) < PATH_MAX
     && access (path, F_OK) == 0;
 }
 

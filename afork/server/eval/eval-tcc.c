@@ -156,13 +156,13 @@ __wrap_dlsym (void       *handle,
 
 /* Headers and libraries. */
 
-/* Returns the folder to include <afork/worker/afork-worker.h> from, or NULL if there is no memory.
- * In the build tree that header is in the folder worker/ of the library. */
+/* Returns the directory to include <afork/worker/afork-worker.h> from, or NULL if there is no
+ * memory. In the build tree that header is in the directory worker/ of the library. */
 static char *
 find_headers (void)
 {
   Dl_info info;
-  char *header, *folder = NULL;
+  char *header, *directory = NULL;
   const char *slash;
 
   if (dladdr ((void *) find_headers, &info) != 0
@@ -173,15 +173,15 @@ find_headers (void)
       if (asprintf (&header, "%.*s/../../worker/afork-worker.h", length, info.dli_fname) < 0)
         return NULL;
       if (access (header, F_OK) == 0
-          && asprintf (&folder, "%.*s/../../..", length, info.dli_fname) < 0)
-        folder = NULL;
+          && asprintf (&directory, "%.*s/../../..", length, info.dli_fname) < 0)
+        directory = NULL;
       free (header);
     }
 
-  return folder != NULL ? folder : strdup (AFORK_INCLUDE_DIR);
+  return directory != NULL ? directory : strdup (AFORK_INCLUDE_DIR);
 }
 
-/* Adds the folders of the environment variables that compilers use. */
+/* Adds the directories of the environment variables that compilers use. */
 static void
 add_variables (TCCState *state)
 {
@@ -265,7 +265,7 @@ compile_unit (Unit       *unit,
   tcc_set_error_func (unit->state, messages, message_cb);
   tcc_define_symbol (unit->state, "_GNU_SOURCE", "");
 
-  /* The compiler's own folders come after the user's and before ours. */
+  /* The compiler's own directories come after the user's and before ours. */
   add_variables (unit->state);
   if (tcc_set_output_type (unit->state, TCC_OUTPUT_MEMORY) < 0)
     return false;
