@@ -235,8 +235,8 @@ find_paths (const char *file)
     {
       directories = g_strsplit (path != NULL ? path : "/bin:/usr/bin", ":", -1);
       for (guint i = 0; directories[i] != NULL; i++)
-        g_ptr_array_add (paths, g_build_filename (*directories[i] != '\0' ? directories[i] : ".", file,
-                                                  NULL));
+        g_ptr_array_add (paths, g_build_filename (*directories[i] != '\0' ? directories[i] : ".",
+                                                  file, NULL));
     }
 
   g_ptr_array_add (paths, NULL);
