@@ -14,14 +14,14 @@
 #include "process/launcher-native.h"
 #include "self/self-server.h"
 
-/* Made before there is a second thread, and kept until the program ends. In a fork of the program
- * its context is lost, and it is not used. */
+/* The early template. It is made before the program has a second thread, and kept until the program
+ * exits. In a fork of the program its context is lost, and it is not used. */
 static AForkProcess *early;
 
 static AForkClient *
 get_early_client (void)
 {
-  /* The context comes first: only the thread that owns it may use the process. */
+  /* Check the context first: only the thread that owns it may use the process. */
   if (early == NULL || !_afork_context_is_thread_default (_afork_process_get_context (early))
       || _afork_process_is_context_lost (early))
     return NULL;

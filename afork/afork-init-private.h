@@ -9,8 +9,8 @@
 
 G_BEGIN_DECLS
 
-/* Whether this program, executed again, would serve. False and AFORK_ERROR_SPAWN if it would do
- * what it does for its user instead. */
+/* Whether this program becomes a server if it is executed again. If not, because it does not call
+ * afork_init(), it would do its own work: then this returns false and sets AFORK_ERROR_SPAWN. */
 gboolean _afork_init_check (GError **error);
 
 G_END_DECLS

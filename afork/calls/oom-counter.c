@@ -11,12 +11,12 @@
 
 #include "base/atfork.h"
 
-static AForkMutex lock;         /* for what follows */
-static char *counter_path;      /* NULL if there is none, or before it was looked for */
+static AForkMutex lock;         /* protects the variables below */
+static char *counter_path;      /* NULL if there is none, or it was not searched for yet */
 static guint64 last_count;
 
-/* Where a file system of TYPE is mounted, with OPTION among its own options unless that is NULL. A
- * line of mountinfo, see proc(5), has the place as its fifth field, and the type after “ - ”. */
+/* Returns the mount point of a file system of TYPE that has OPTION, which may be NULL. In a line of
+ * mountinfo, see proc(5), the mount point is the fifth field, and the type follows “ - ”. */
 static char *
 find_mount (const char *type,
             const char *option)
@@ -47,8 +47,8 @@ find_mount (const char *type,
   return NULL;
 }
 
-/* This program's group in the hierarchy of CONTROLLER; "" is version 2's. A line of the file is
- * NUMBER:CONTROLLERS:PATH, see cgroups(7). */
+/* Returns the control group of this program in the hierarchy of CONTROLLER, or in that of version 2
+ * if CONTROLLER is "". A line of the file is NUMBER:CONTROLLERS:PATH, see cgroups(7). */
 static char *
 find_group (const char *controller)
 {

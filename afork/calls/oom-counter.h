@@ -14,7 +14,7 @@ G_BEGIN_DECLS
  * 1), as the kernel's Documentation/admin-guide has them. A worker that has a group of its own is
  * not seen. */
 
-/* To be called before the worker is run. Reads files the first time. */
+/* Call it before the worker is run. The first call reads files. */
 void     _afork_oom_counter_start      (void);
 
 /* Whether the kernel has killed a process since the last call of this function. */

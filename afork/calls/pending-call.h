@@ -38,7 +38,7 @@ struct _AForkPendingCall
   /* The result. */
   GObject                     *source;
   gpointer                     tag;
-  GAsyncReadyCallback          callback;      /* NULL once called */
+  GAsyncReadyCallback          callback;      /* NULL once it was called */
   gpointer                     user_data;
   GMainContext                *context;
   GVariant                    *value;         /* or NULL */
@@ -57,18 +57,18 @@ struct _AForkPendingCall
   AForkWaiter                 *job_cancelled; /* or NULL */
 
   /* The time limit of the job. */
-  GQueue                      *limit_queue;   /* that the call is in, to wait for a number of bytes
-                                               * sent or received; or NULL */
-  GList                        limit_link;    /* in that queue */
-  guint64                      limit_bytes;   /* that number */
-  gboolean                     written;       /* the call has been sent to the worker */
+  GQueue                      *limit_queue;   /* the queue where the call waits until a number of
+                                               * bytes is sent or received; or NULL */
+  GList                        limit_link;    /* in `limit_queue` */
+  guint64                      limit_bytes;   /* the number of bytes */
+  gboolean                     written;       /* the call was sent to the worker */
   gboolean                     limit_moved;   /* it was started again when the worker began */
   gboolean                     limit_over;    /* the time is over; the answer may have arrived */
   AForkWaiter                 *timeout;       /* or NULL */
   AForkWaiter                 *later;         /* calls back in the next iteration; or NULL */
 };
 
-/* JOB is NULL for a plain call, and ARGS may be. */
+/* JOB is NULL for a plain call. ARGS may be NULL. */
 AForkPendingCall *_afork_pending_call_new             (GObject                     *source,
                                                        gpointer                     tag,
                                                        GVariant                    *args,
@@ -77,14 +77,14 @@ AForkPendingCall *_afork_pending_call_new             (GObject                  
                                                        GAsyncReadyCallback          callback,
                                                        gpointer                     user_data);
 
-/* Whether its cancellable, or that of its job, is cancelled. */
+/* Whether the cancellable of the call, or that of its job, is cancelled. */
 gboolean          _afork_pending_call_is_cancelled    (AForkPendingCall            *call);
-/* Has FUNCS called if the call is cancelled or takes too long. */
+/* Calls FUNCS if the call is cancelled or takes too long. */
 void              _afork_pending_call_watch           (AForkPendingCall            *call,
                                                        const AForkPendingCallFuncs *funcs,
                                                        gpointer                     data);
-/* Adds the call to QUEUE, in which calls wait until N_BYTES are sent or received, and takes it
- * out. */
+/* Adds the call to QUEUE, where calls wait until N_BYTES are sent or received. The second function
+ * removes it. */
 void              _afork_pending_call_enter_queue     (AForkPendingCall            *call,
                                                        GQueue                      *queue,
                                                        guint64                      n_bytes);
@@ -93,23 +93,24 @@ void              _afork_pending_call_leave_queue     (AForkPendingCall         
 void              _afork_pending_call_start_limit     (AForkPendingCall            *call);
 /* The worker reports that it begins with the call: the time limit starts again. It does so once. */
 void              _afork_pending_call_begin           (AForkPendingCall            *call);
-/* The answer had not arrived when the time limit was over: has the call cancelled in the next
- * iteration. */
+/* Call it when the time limit was over before the answer has arrived. The call is cancelled in the
+ * next iteration. */
 void              _afork_pending_call_end_limit       (AForkPendingCall            *call);
-/* Has nothing called any more: the caller ends the call. */
+/* Calls no more functions, because the caller ends the call. */
 void              _afork_pending_call_unwatch         (AForkPendingCall            *call);
-/* Ends the call with VALUE or ERROR, both of which are taken. The callback may do anything. */
+/* Ends the call, and takes VALUE or ERROR. The callback may do anything. */
 void              _afork_pending_call_end             (AForkPendingCall            *call,
                                                        GVariant                    *value,
                                                        GError                      *error);
 void              _afork_pending_call_cancel          (AForkPendingCall            *call);
-/* Ends the call with ERROR, which is taken, while the function that makes the call has perhaps not
- * returned: calls back when the main context is iterated. */
+/* Ends the call, and takes ERROR. Calls back when the main context is iterated, because the
+ * function that makes the call may not have returned. */
 void              _afork_pending_call_fail            (AForkPendingCall            *call,
                                                        GError                      *error);
 
-/* For the finish function: whether RESULT is a call of SOURCE that was made by the function TAG;
- * whether it has a value or an error, which can be taken once; and taking that. */
+/* For the finish function. The first says whether RESULT is a call of SOURCE that was made by the
+ * function TAG. The second says whether the call has a value or an error, which can be taken once.
+ * The third takes it. */
 gboolean          _afork_pending_call_is_result       (GAsyncResult                *result,
                                                        gpointer                     source,
                                                        gpointer                     tag);

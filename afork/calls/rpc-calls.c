@@ -69,7 +69,7 @@ set_state (AForkRpcCalls      *self,
   self->state = state;
 }
 
-/* The stream to the worker, or NULL if nothing can be sent. */
+/* Returns the stream to the worker, or NULL if nothing can be sent. */
 static AForkCallStream *
 get_stream (AForkRpcCalls *self)
 {
@@ -109,7 +109,7 @@ send_setup (AForkRpcCalls   *self,
   set_state (self, AFORK_RPC_CALLS_STATE_SET_UP);
 }
 
-/* Offers the worker an outbox before its second call. One call is faster without. */
+/* Offers the worker an outbox before its second call. A single call is faster without one. */
 static void
 send_outbox (AForkRpcCalls   *self,
              AForkCallStream *stream)
@@ -170,7 +170,7 @@ _afork_rpc_calls_note_sent (AForkRpcCalls *self,
   start_limit (self);
 }
 
-/* Has the time limit of CALL, which is in the write buffer, start once the call is sent. */
+/* Makes the time limit of CALL, which is in the write buffer, start when the call was sent. */
 static void
 start_limit_when_sent (AForkRpcCalls    *self,
                        AForkCallStream  *stream,
@@ -211,7 +211,7 @@ send_call (AForkRpcCalls    *self,
   g_object_unref (call);
 }
 
-/* The stream, if the next call that waits can be sent now; otherwise NULL. */
+/* Returns the stream if the next call that waits can be sent now, or NULL. */
 static AForkCallStream *
 find_room (AForkRpcCalls *self)
 {
@@ -266,7 +266,7 @@ send_cancel (AForkRpcCalls    *self,
     _afork_call_stream_send (stream, &frame);
 }
 
-/* Ends CALL before the worker has answered it, with ERROR, which is taken. */
+/* Ends CALL before the worker has answered it. Takes ERROR. */
 static void
 cancel_call_cb (AForkPendingCall *call,
                 GError           *error,
@@ -346,7 +346,7 @@ was_begun (const AForkPendingCall *call,
   return call->number != 0 && last != 0 && (gint32) (call->number - last) <= 0;
 }
 
-/* Ends CALL with ERROR, which is taken. */
+/* Ends CALL. Takes ERROR. */
 static void
 fail_lost_call (AForkPendingCall *call,
                 gboolean          begun,
@@ -392,9 +392,9 @@ _afork_rpc_calls_fail (AForkRpcCalls *self,
   return g_queue_is_empty (&self->waiting);
 }
 
-/* What the worker sends. */
+/* Messages of the worker. */
 
-/* The worker sent WHAT when it must not. NUMBER is that of the call, or 0. */
+/* The worker has sent WHAT when it must not. NUMBER is that of the call, or 0. */
 static gboolean
 set_protocol_error (GError     **error,
                     const char  *what,
@@ -406,8 +406,8 @@ set_protocol_error (GError     **error,
   return _afork_protocol_error_set (error, "it sent %s for call %u", what, number);
 }
 
-/* The error that the worker sent, as a GError of this program. Takes its text, which may be long,
- * from MESSAGE. */
+/* Returns the error that the worker has sent as a GError of this program. Takes the text, which may
+ * be long, from MESSAGE. */
 static GError *
 import_error (AForkCallMessage *message)
 {
@@ -533,7 +533,7 @@ _afork_rpc_calls_receive (AForkRpcCalls     *self,
     }
 }
 
-/* What the owner asks and tells. */
+/* Functions for the owner. */
 
 void
 _afork_rpc_calls_init (AForkRpcCalls            *self,

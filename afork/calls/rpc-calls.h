@@ -12,7 +12,8 @@
 G_BEGIN_DECLS
 
 /* The calls to one worker: the calls that wait here, the calls that the worker has, and what the
- * worker sends. It is embedded in an object, its owner, which tells it about the worker. */
+ * worker sends. It is embedded in an object, its owner, which reports to it what the worker
+ * does. */
 typedef struct AForkRpcCalls AForkRpcCalls;
 
 /* What the worker is known to do.
@@ -45,7 +46,7 @@ typedef struct
                    GError   *error);
 } AForkRpcCallsFuncs;
 
-/* What the worker is told in its first frame. The strings belong to the owner. */
+/* The contents of the first frame that the worker gets. The strings belong to the owner. */
 typedef struct
 {
   const char *function;

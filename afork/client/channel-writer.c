@@ -11,16 +11,16 @@
 
 #include "base/fd.h"
 
-/* Frames are gathered up to about this; a longer one has a write buffer of its own. */
+/* The most bytes of frames in one write buffer. A longer frame has a write buffer of its own. */
 enum { COMFORTABLE_SIZE = 16 * 1024 };
 
 struct _AForkWriteBuffer
 {
   GByteArray *bytes;
-  GBytes     *piece;            /* behind the bytes, or NULL */
+  GBytes     *piece;            /* follows `bytes`; or NULL */
   gsize       piece_offset;
   gsize       piece_size;
-  GArray     *fds;              /* of int, ours; or NULL. Gone once the first byte is */
+  GArray     *fds;              /* of int, owned; NULL if there are none, or they were sent */
   gsize       n_sent;
   gboolean    started;
 };
@@ -97,7 +97,7 @@ _afork_write_buffer_end (AForkWriteBuffer *self,
   self->piece_size = size;
 }
 
-/* What is left to send, as one or two vectors. */
+/* Sets VECTORS to the unsent bytes, and returns the number of vectors, one or two. */
 static int
 get_vectors (AForkWriteBuffer *self,
              GOutputVector    *vectors)
@@ -116,12 +116,13 @@ get_vectors (AForkWriteBuffer *self,
       self->piece_size - from_piece
     };
 
-  /* GSocket would send a byte of its own. */
+  /* Without a vector, GSocket would add one of a single byte. */
   g_assert (n_vectors > 0);
   return n_vectors;
 }
 
-/* A message that has the descriptors FDS until take_back_fds(). Nothing is duplicated. */
+/* Returns a message with the descriptors FDS, without duplicates. Call take_back_fds() before it is
+ * freed. */
 static GSocketControlMessage *
 lend_fds (GArray *fds)
 {
@@ -131,7 +132,7 @@ lend_fds (GArray *fds)
   return g_unix_fd_message_new_with_fd_list (list);
 }
 
-/* MESSAGE must not close the descriptors. */
+/* Takes the descriptors from MESSAGE, which would close them. */
 static void
 take_back_fds (GSocketControlMessage *message)
 {

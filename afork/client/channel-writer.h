@@ -11,25 +11,27 @@
 
 G_BEGIN_DECLS
 
-/* What leaves in one message: frames, and the descriptors that they name. */
+/* Frames that are sent in one message, with their descriptors. */
 typedef struct _AForkWriteBuffer AForkWriteBuffer;
 
 AForkWriteBuffer *_afork_write_buffer_new     (void);
 void              _afork_write_buffer_free    (AForkWriteBuffer *self);
 
-/* Adds FRAME, whose size is SIZE, with FD, which is then taken, or -1. False if it does not fit. */
+/* Adds FRAME of SIZE bytes and takes FD, its descriptor, or -1. Returns false, and takes nothing,
+ * if the frame does not fit. */
 gboolean          _afork_write_buffer_add     (AForkWriteBuffer *self,
                                                const AForkFrame *frame,
                                                gsize             size,
                                                int               fd);
-/* Adds a piece of an item, which is not copied. It must be the last that is added. */
+/* Adds a piece of an item, without a copy. Nothing can be added after that. */
 void              _afork_write_buffer_end     (AForkWriteBuffer *self,
                                                GBytes           *bytes,
                                                gsize             offset,
                                                gsize             size,
                                                gboolean          more);
 
-/* Sends what is left, or a part of it, without waiting. *N_BYTES is how many bytes were sent. */
+/* Sends as much as possible without waiting. Sets *N_BYTES to the number of bytes that were
+ * sent. */
 GPollableReturn   _afork_write_buffer_send    (AForkWriteBuffer  *self,
                                                GSocket           *socket,
                                                gsize             *n_bytes,

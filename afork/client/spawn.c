@@ -309,7 +309,7 @@ can_close_fds (void)
   return afork_sys_close_range (~0U, ~0U) == 0 || stat ("/proc/self/fd", &status) == 0;
 }
 
-/* Whether ERROR is a reason that older system calls would have, too. */
+/* Whether older system calls would fail with ERROR, too. */
 static gboolean
 is_final (int error)
 {

@@ -29,7 +29,7 @@
 /* The native runtime in a program that uses GLib. */
 typedef struct
 {
-  AForkNative         native;   /* first: the runtime's functions take it for all there is */
+  AForkNative         native;   /* first, because functions of the runtime get a pointer to it */
   AForkContextWakeups wakeups;
 } SelfServer;
 
@@ -199,7 +199,7 @@ _afork_self_server_fork (int      socket,
 
   *pid = 0;
   _afork_context_wakeups_find (&wakeups);
-  /* Otherwise each fork would write the program's buffered output again. */
+  /* Flush buffered output of the program, or each fork would write it again. */
   fflush (NULL);
 
   sigfillset (&all);

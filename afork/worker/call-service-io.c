@@ -511,7 +511,7 @@ read_once (AForkCallService *self,
   AForkCallStreamStatus status;
 
   status = _afork_call_stream_read (self->stream, wait, &error);
-  self->looked = g_get_monotonic_time ();
+  self->read_time = g_get_monotonic_time ();
   if (status == AFORK_CALL_STREAM_FAILED)
     {
       self->fault = g_strdup (error->message);
@@ -582,6 +582,6 @@ _afork_call_service_refresh (AForkCallService *self)
     return;
 
   self->now = g_get_monotonic_time ();
-  if (!self->ended && self->now - self->looked > STALE_AFTER)
+  if (!self->ended && self->now - self->read_time > STALE_AFTER)
     _afork_call_service_receive (self, FALSE);
 }

@@ -37,10 +37,10 @@ typedef struct
   GMutex                    input_lock;    /* protects the receiving half and the fields below */
   gboolean                  ended;         /* the caller sends no more */
   char                     *fault;         /* what is wrong with the caller's messages, or NULL */
-  gint64                    looked;        /* when the input was last read, in microseconds */
+  gint64                    read_time;     /* when the input was last read, in microseconds */
   GQueue                    waiting;       /* of AForkCall: received, and not begun */
-  GHashTable               *waiting_index; /* the same by number; NULL until it is needed */
-  gint64                    now;           /* when the next call was looked for, in microseconds */
+  GHashTable               *waiting_index; /* number → AForkCall in `waiting`; NULL until needed */
+  gint64                    now;           /* the time at the last search for a call */
 
   /* One call at a time. */
   AForkCall                *current;       /* or NULL */
@@ -51,7 +51,7 @@ typedef struct
   gboolean                  listening;
 
   /* Many calls at a time. */
-  GHashTable               *begun;         /* of number to GWeakRef; NULL until there is one */
+  GHashTable               *begun;         /* number → GWeakRef; NULL until there is a call */
   GMainLoop                *loop;          /* NULL while it does not run; under the output lock */
   GSource                  *source;
   gpointer                  source_tag;

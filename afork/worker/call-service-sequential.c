@@ -100,7 +100,7 @@ next_call (AForkCallService *self)
     {
       send_segment_notices (self);
       _afork_call_service_receive (self, TRUE);
-      self->now = self->looked;
+      self->now = self->read_time;
     }
 
   g_mutex_lock (&self->input_lock);
