@@ -1,0 +1,813 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "scheduler.h"
+
+enum
+{
+  /* How long no worker is started, in microseconds, after the second one has exited and no job has
+   * been finished; and at most. */
+  FIRST_BACK_OFF = 100 * 1000,
+  MAX_BACK_OFF = 30 * 1000 * 1000,
+  /* How many keys each worker is known to have had. */
+  MAX_KEYS = 64,
+};
+
+/* A key of a job that a worker has, or has had. */
+typedef struct
+{
+  GList                 link;     /* in the worker's keys */
+  AForkSchedulerWorker *worker;
+  char                 *key;
+} Key;
+
+/* Heaps of workers. */
+
+static gboolean
+comes_before (const AForkSchedulerWorker *a,
+              const AForkSchedulerWorker *b)
+{
+  return a->n_jobs != b->n_jobs ? a->n_jobs < b->n_jobs : a->number < b->number;
+}
+
+static void
+heap_set (GPtrArray            *heap,
+          guint                 place,
+          AForkSchedulerWorker *worker)
+{
+  g_ptr_array_index (heap, place - 1) = worker;
+  worker->place = place;
+}
+
+/* Moves WORKER, whose place is free, up or down to where it belongs. */
+static void
+heap_settle (GPtrArray            *heap,
+             AForkSchedulerWorker *worker)
+{
+  guint place = worker->place;
+
+  while (place > 1)
+    {
+      AForkSchedulerWorker *parent = g_ptr_array_index (heap, place / 2 - 1);
+
+      if (!comes_before (worker, parent))
+        break;
+      heap_set (heap, place, parent);
+      place /= 2;
+    }
+
+  while (place * 2 <= heap->len)
+    {
+      guint child = place * 2;
+
+      if (child < heap->len
+          && comes_before (g_ptr_array_index (heap, child), g_ptr_array_index (heap, child - 1)))
+        child++;
+      if (!comes_before (g_ptr_array_index (heap, child - 1), worker))
+        break;
+      heap_set (heap, place, g_ptr_array_index (heap, child - 1));
+      place = child;
+    }
+
+  heap_set (heap, place, worker);
+}
+
+static void
+heap_remove (AForkSchedulerWorker *worker)
+{
+  GPtrArray *heap = g_steal_pointer (&worker->heap);
+  AForkSchedulerWorker *last = g_ptr_array_steal_index (heap, heap->len - 1);
+
+  if (last != worker)
+    {
+      last->place = worker->place;
+      heap_settle (heap, last);
+    }
+  worker->place = 0;
+}
+
+static void
+heap_put (GPtrArray            *heap,
+          AForkSchedulerWorker *worker)
+{
+  if (worker->heap != heap)
+    {
+      if (worker->heap != NULL)
+        heap_remove (worker);
+      g_ptr_array_add (heap, worker);
+      worker->heap = heap;
+      worker->place = heap->len;
+    }
+
+  heap_settle (heap, worker);
+}
+
+static AForkSchedulerWorker *
+heap_peek (GPtrArray *heap)
+{
+  return heap->len > 0 ? g_ptr_array_index (heap, 0) : NULL;
+}
+
+/* Lists of workers, by links whose data is NULL while they are not in a list. */
+
+static void
+list_add (GQueue               *list,
+          GList                *link,
+          AForkSchedulerWorker *worker)
+{
+  if (link->data != NULL)
+    return;
+
+  link->data = worker;
+  g_queue_push_tail_link (list, link);
+}
+
+static void
+list_remove (GQueue *list,
+             GList  *link)
+{
+  if (link->data == NULL)
+    return;
+
+  link->data = NULL;
+  g_queue_unlink (list, link);
+}
+
+/* Keys. */
+
+static void
+key_free (gpointer data)
+{
+  Key *key = data;
+
+  g_queue_unlink (&key->worker->keys, &key->link);
+  g_free (key->key);
+  g_free (key);
+}
+
+static void
+forget_keys (AForkScheduler       *self,
+             AForkSchedulerWorker *worker)
+{
+  Key *key;
+
+  while ((key = g_queue_peek_head (&worker->keys)) != NULL)
+    g_hash_table_remove (self->keys, key->key);
+}
+
+/* Notes that WORKER gets a job with this key. */
+static void
+note_key (AForkScheduler       *self,
+          AForkSchedulerWorker *worker,
+          const char           *name)
+{
+  Key *key = g_hash_table_lookup (self->keys, name);
+
+  if (key == NULL)
+    {
+      key = g_new0 (Key, 1);
+      key->link.data = key;
+      key->key = g_strdup (name);
+      g_hash_table_insert (self->keys, key->key, key);
+    }
+  else
+    {
+      g_queue_unlink (&key->worker->keys, &key->link);
+    }
+
+  key->worker = worker;
+  g_queue_push_tail_link (&worker->keys, &key->link);
+  if (worker->keys.length > MAX_KEYS)
+    g_hash_table_remove (self->keys, ((Key *) g_queue_peek_head (&worker->keys))->key);
+}
+
+/* Counting. A worker is not counted while it is changed. */
+
+static gboolean
+is_counted (const AForkSchedulerWorker *worker)
+{
+  return worker->state <= AFORK_SCHEDULER_WORKER_HELD;
+}
+
+static void
+count (AForkScheduler             *self,
+       const AForkSchedulerWorker *worker,
+       int                         sign)
+{
+  const gboolean serves = worker->state == AFORK_SCHEDULER_WORKER_SERVING;
+
+  if (worker->n_jobs > 0 && worker->state != AFORK_SCHEDULER_WORKER_ENDED)
+    self->n_busy += (guint) sign;
+  if (!is_counted (worker))
+    return;
+
+  self->n_counted += (guint) sign;
+  if (worker->state == AFORK_SCHEDULER_WORKER_STARTING)
+    self->n_starting += (guint) sign;
+  if (serves && worker->n_jobs == 0 && !worker->retires)
+    self->n_idle += (guint) sign;
+  if (worker->is_expiring)
+    self->n_expiring += (guint) sign;
+  if (worker->retires)
+    self->n_retiring += (guint) sign;
+}
+
+static void
+begin_change (AForkScheduler       *self,
+              AForkSchedulerWorker *worker)
+{
+  count (self, worker, -1);
+}
+
+static void
+end_change (AForkScheduler       *self,
+            AForkSchedulerWorker *worker)
+{
+  const AForkSchedulerLimits *limits = &self->limits;
+
+  worker->is_expiring = worker->retires
+    || (worker->n_given > 0 && limits->max_calls > 0
+        && limits->max_calls <= worker->n_given + (guint64) limits->load);
+  count (self, worker, 1);
+
+  if (worker->state == AFORK_SCHEDULER_WORKER_SERVING)
+    heap_put (worker->n_jobs > 0 ? self->busy : self->idle, worker);
+  else if (worker->heap != NULL)
+    heap_remove (worker);
+  if (worker->state == AFORK_SCHEDULER_WORKER_LEAVING && worker->n_jobs == 0)
+    list_add (&self->to_end, &worker->end_link, worker);
+}
+
+static gboolean
+is_step (AForkSchedulerWorkerState from,
+         AForkSchedulerWorkerState to)
+{
+  switch (to)
+    {
+    case AFORK_SCHEDULER_WORKER_SERVING:
+      return from == AFORK_SCHEDULER_WORKER_STARTING || from == AFORK_SCHEDULER_WORKER_HELD;
+    case AFORK_SCHEDULER_WORKER_HELD:
+      return from == AFORK_SCHEDULER_WORKER_SERVING;
+    case AFORK_SCHEDULER_WORKER_LEAVING:
+      return from <= AFORK_SCHEDULER_WORKER_HELD;
+    case AFORK_SCHEDULER_WORKER_ENDED:
+      return from < AFORK_SCHEDULER_WORKER_ENDED;
+    case AFORK_SCHEDULER_WORKER_STARTING:
+    default:
+      return FALSE;
+    }
+}
+
+static void
+set_state (AForkScheduler            *self,
+           AForkSchedulerWorker      *worker,
+           AForkSchedulerWorkerState  state)
+{
+  g_assert (is_step (worker->state, state));
+
+  begin_change (self, worker);
+  worker->state = state;
+  end_change (self, worker);
+  if (state < AFORK_SCHEDULER_WORKER_LEAVING)
+    return;
+
+  list_remove (&self->young, &worker->age_link);
+  forget_keys (self, worker);
+  if (state == AFORK_SCHEDULER_WORKER_ENDED)
+    {
+      list_remove (&self->to_end, &worker->end_link);
+      list_remove (&self->workers, &worker->link);
+    }
+}
+
+static void
+leave (AForkScheduler       *self,
+       AForkSchedulerWorker *worker)
+{
+  set_state (self, worker, AFORK_SCHEDULER_WORKER_LEAVING);
+}
+
+void
+_afork_scheduler_init (AForkScheduler             *self,
+                       const AForkSchedulerLimits *limits)
+{
+  *self = (AForkScheduler) { .limits = *limits, .start_time = -1, .stop_time = -1 };
+  _afork_job_queue_init (&self->queue);
+  g_queue_init (&self->workers);
+  g_queue_init (&self->young);
+  g_queue_init (&self->to_end);
+  self->idle = g_ptr_array_new ();
+  self->busy = g_ptr_array_new ();
+  self->keys = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, key_free);
+}
+
+void
+_afork_scheduler_clear (AForkScheduler *self)
+{
+  g_assert (g_queue_is_empty (&self->workers));
+
+  _afork_job_queue_clear (&self->queue);
+  g_clear_pointer (&self->idle, g_ptr_array_unref);
+  g_clear_pointer (&self->busy, g_ptr_array_unref);
+  g_clear_pointer (&self->keys, g_hash_table_unref);
+}
+
+void
+_afork_scheduler_set_limits (AForkScheduler             *self,
+                             const AForkSchedulerLimits *limits)
+{
+  const gint64 start_delay = self->limits.start_delay;
+  const gint64 stop_delay = self->limits.stop_delay;
+
+  self->limits = *limits;
+  if (self->start_time >= 0)
+    self->start_time += limits->start_delay - start_delay;
+  if (self->stop_time >= 0)
+    self->stop_time += limits->stop_delay - stop_delay;
+  for (GList *link = self->workers.head; link != NULL; link = link->next)
+    {
+      begin_change (self, link->data);
+      end_change (self, link->data);
+    }
+}
+
+/* Jobs. */
+
+void
+_afork_scheduler_add_job (AForkScheduler    *self,
+                          AForkSchedulerJob *job,
+                          int                priority,
+                          const char        *key)
+{
+  job->priority = priority;
+  job->key = key;
+  _afork_job_queue_add (&self->queue, &job->entry, priority);
+}
+
+void
+_afork_scheduler_remove_job (AForkScheduler    *self,
+                             AForkSchedulerJob *job)
+{
+  _afork_job_queue_remove (&self->queue, &job->entry);
+}
+
+void
+_afork_scheduler_set_priority (AForkScheduler    *self,
+                               AForkSchedulerJob *job,
+                               int                priority)
+{
+  job->priority = priority;
+  if (_afork_job_queue_has (&job->entry))
+    _afork_job_queue_set_priority (&self->queue, &job->entry, priority);
+}
+
+/* The worker of JOB has it no longer. */
+static AForkSchedulerWorker *
+take_from_worker (AForkScheduler    *self,
+                  AForkSchedulerJob *job)
+{
+  AForkSchedulerWorker *worker = g_steal_pointer (&job->worker);
+
+  g_assert (worker->n_jobs > 0);
+
+  begin_change (self, worker);
+  worker->n_jobs--;
+  end_change (self, worker);
+  return worker;
+}
+
+void
+_afork_scheduler_job_finished (AForkScheduler    *self,
+                               AForkSchedulerJob *job)
+{
+  take_from_worker (self, job)->has_finished = TRUE;
+  self->n_failures = 0;
+}
+
+void
+_afork_scheduler_job_lost (AForkScheduler    *self,
+                           AForkSchedulerJob *job)
+{
+  take_from_worker (self, job);
+}
+
+void
+_afork_scheduler_put_back (AForkScheduler    *self,
+                           AForkSchedulerJob *job)
+{
+  g_assert (job->worker == NULL);
+
+  _afork_job_queue_put_back (&self->queue, &job->entry, job->priority);
+}
+
+/* Workers. */
+
+void
+_afork_scheduler_add_worker (AForkScheduler       *self,
+                             AForkSchedulerWorker *worker)
+{
+  *worker = (AForkSchedulerWorker) { .number = ++self->last_number };
+  g_queue_init (&worker->keys);
+  list_add (&self->workers, &worker->link, worker);
+  end_change (self, worker);
+}
+
+/* The worker that retires and was added first, or NULL. */
+static AForkSchedulerWorker *
+find_retiring (AForkScheduler *self)
+{
+  if (self->n_retiring == 0)
+    return NULL;
+
+  for (GList *link = self->workers.head; link != NULL; link = link->next)
+    {
+      AForkSchedulerWorker *worker = link->data;
+
+      if (worker->retires && is_counted (worker))
+        return worker;
+    }
+
+  return NULL;
+}
+
+void
+_afork_scheduler_started (AForkScheduler       *self,
+                          AForkSchedulerWorker *worker,
+                          gint64                now)
+{
+  AForkSchedulerWorker *retiring = find_retiring (self);
+
+  /* It may have been told to leave meanwhile. */
+  if (worker->state != AFORK_SCHEDULER_WORKER_STARTING)
+    return;
+
+  set_state (self, worker, AFORK_SCHEDULER_WORKER_SERVING);
+  worker->started = now;
+  list_add (&self->young, &worker->age_link, worker);
+  if (retiring != NULL)
+    leave (self, retiring);
+}
+
+void
+_afork_scheduler_retire (AForkScheduler       *self,
+                         AForkSchedulerWorker *worker)
+{
+  if (worker->retires || (worker->state != AFORK_SCHEDULER_WORKER_SERVING
+                          && worker->state != AFORK_SCHEDULER_WORKER_HELD))
+    return;
+
+  begin_change (self, worker);
+  worker->retires = TRUE;
+  end_change (self, worker);
+  list_remove (&self->young, &worker->age_link);
+}
+
+void
+_afork_scheduler_hold (AForkScheduler       *self,
+                       AForkSchedulerWorker *worker)
+{
+  if (worker->state == AFORK_SCHEDULER_WORKER_SERVING)
+    set_state (self, worker, AFORK_SCHEDULER_WORKER_HELD);
+}
+
+void
+_afork_scheduler_release (AForkScheduler       *self,
+                          AForkSchedulerWorker *worker)
+{
+  if (worker->state == AFORK_SCHEDULER_WORKER_HELD)
+    set_state (self, worker, AFORK_SCHEDULER_WORKER_SERVING);
+}
+
+void
+_afork_scheduler_abandon (AForkScheduler       *self,
+                          AForkSchedulerWorker *worker)
+{
+  if (worker->state == AFORK_SCHEDULER_WORKER_ENDED)
+    return;
+
+  set_state (self, worker, AFORK_SCHEDULER_WORKER_ENDED);
+  self->n_replacements++;
+}
+
+/* How long no worker is started now that one more has exited and no job has been finished. */
+static gint64
+get_back_off (AForkScheduler *self)
+{
+  if (self->n_failures < 2)
+    return 0;
+  if (self->n_failures > 16)
+    return MAX_BACK_OFF;
+
+  return MIN ((gint64) FIRST_BACK_OFF << (self->n_failures - 2), MAX_BACK_OFF);
+}
+
+void
+_afork_scheduler_exited (AForkScheduler       *self,
+                         AForkSchedulerWorker *worker,
+                         gint64                now)
+{
+  if (worker->state == AFORK_SCHEDULER_WORKER_ENDED)
+    return;
+
+  set_state (self, worker, AFORK_SCHEDULER_WORKER_ENDED);
+  self->n_replacements++;
+  if (worker->has_finished)
+    return;
+
+  self->n_failures++;
+  self->no_start_before = now + get_back_off (self);
+}
+
+/* What to do. */
+
+/* Workers that are older than max-age retire. */
+static void
+retire_old (AForkScheduler *self,
+            gint64          now)
+{
+  AForkSchedulerWorker *worker;
+
+  if (self->limits.max_age == 0)
+    return;
+
+  while ((worker = g_queue_peek_head (&self->young)) != NULL
+         && now - worker->started >= self->limits.max_age)
+    _afork_scheduler_retire (self, worker);
+}
+
+/* Whether WORKER, which serves, can get a job. */
+static gboolean
+has_room (AForkScheduler       *self,
+          AForkSchedulerWorker *worker)
+{
+  return worker->n_jobs > 0 ? worker->n_jobs < self->limits.load
+                            : self->n_busy < self->limits.max_workers;
+}
+
+/* The worker that is to get JOB, or NULL. */
+static AForkSchedulerWorker *
+choose_worker (AForkScheduler    *self,
+               AForkSchedulerJob *job)
+{
+  const Key *key = job->key != NULL ? g_hash_table_lookup (self->keys, job->key) : NULL;
+  AForkSchedulerWorker *worker;
+
+  if (key != NULL && key->worker->state == AFORK_SCHEDULER_WORKER_SERVING
+      && has_room (self, key->worker))
+    return key->worker;
+
+  worker = heap_peek (self->idle);
+  if (worker != NULL && has_room (self, worker))
+    return worker;
+
+  worker = heap_peek (self->busy);
+  return worker != NULL && has_room (self, worker) ? worker : NULL;
+}
+
+static gboolean
+give (AForkScheduler        *self,
+      AForkSchedulerSubject *subject)
+{
+  AForkSchedulerJob *job = (AForkSchedulerJob *) _afork_job_queue_peek (&self->queue);
+  AForkSchedulerWorker *worker = job != NULL ? choose_worker (self, job) : NULL;
+
+  if (worker == NULL)
+    return FALSE;
+
+  _afork_job_queue_remove (&self->queue, &job->entry);
+  job->worker = worker;
+  if (job->key != NULL)
+    note_key (self, worker, job->key);
+  begin_change (self, worker);
+  worker->n_jobs++;
+  worker->n_given++;
+  end_change (self, worker);
+  if (self->limits.max_calls > 0 && worker->n_given >= self->limits.max_calls)
+    {
+      leave (self, worker);
+      self->n_replacements++;
+    }
+
+  *subject = (AForkSchedulerSubject) { .worker = worker, .job = job };
+  return TRUE;
+}
+
+static gboolean
+end (AForkScheduler        *self,
+     AForkSchedulerSubject *subject)
+{
+  AForkSchedulerWorker *worker = g_queue_peek_head (&self->to_end);
+
+  if (worker == NULL)
+    return FALSE;
+
+  set_state (self, worker, AFORK_SCHEDULER_WORKER_ENDED);
+  *subject = (AForkSchedulerSubject) { .worker = worker };
+  return TRUE;
+}
+
+/* The worker that goes first of those that are too many. */
+static AForkSchedulerWorker *
+find_superfluous (AForkScheduler *self)
+{
+  AForkSchedulerWorker *starting = NULL;
+  AForkSchedulerWorker *last = NULL;
+
+  for (GList *link = self->workers.tail; link != NULL; link = link->prev)
+    {
+      AForkSchedulerWorker *worker = link->data;
+
+      if (!is_counted (worker))
+        continue;
+      if (worker->state != AFORK_SCHEDULER_WORKER_STARTING && worker->n_jobs == 0)
+        return worker;
+      if (starting == NULL && worker->state == AFORK_SCHEDULER_WORKER_STARTING)
+        starting = worker;
+      if (last == NULL)
+        last = worker;
+    }
+
+  return starting != NULL ? starting : last;
+}
+
+/* A worker that retires, and need not wait for another one; or NULL. */
+static AForkSchedulerWorker *
+find_dispensable (AForkScheduler *self)
+{
+  if (self->n_retiring == 0)
+    return NULL;
+  if (self->n_counted - self->n_starting - self->n_retiring >= self->limits.max_workers)
+    return find_retiring (self);
+  if (self->queue.n_jobs > 0 || self->n_idle < self->limits.min_idle)
+    return NULL;
+
+  for (GList *link = self->workers.head; link != NULL; link = link->next)
+    {
+      AForkSchedulerWorker *worker = link->data;
+
+      if (worker->retires && is_counted (worker) && worker->n_jobs == 0)
+        return worker;
+    }
+
+  return NULL;
+}
+
+/* The idle worker that was added last. */
+static AForkSchedulerWorker *
+find_last_idle (AForkScheduler *self)
+{
+  for (GList *link = self->workers.tail; link != NULL; link = link->prev)
+    {
+      AForkSchedulerWorker *worker = link->data;
+
+      if (worker->state == AFORK_SCHEDULER_WORKER_SERVING && worker->n_jobs == 0
+          && !worker->retires)
+        return worker;
+    }
+
+  g_assert_not_reached ();
+}
+
+/* Whether more jobs wait than the workers that start have room for. */
+static gboolean
+lacks_worker (AForkScheduler *self)
+{
+  return self->queue.n_jobs > (guint64) self->n_starting * self->limits.load;
+}
+
+/* How many workers that start will have no job. */
+static guint
+count_spare_starting (AForkScheduler *self)
+{
+  const gsize load = self->limits.load;
+  const gsize n_used = self->queue.n_jobs / load + (self->queue.n_jobs % load != 0);
+
+  return n_used < self->n_starting ? self->n_starting - (guint) n_used : 0;
+}
+
+/* Whether a worker is to be started, regardless of those that exit one after the other. */
+static gboolean
+wants_worker (AForkScheduler *self,
+              gint64          now)
+{
+  const gboolean lacks = lacks_worker (self);
+  const gboolean has_place = self->n_counted < (guint64) self->limits.max_workers
+                                               + self->n_expiring;
+
+  if (!lacks)
+    self->n_replacements = 0;
+  if (!lacks || !has_place)
+    self->start_time = -1;
+  if (!has_place)
+    return FALSE;
+  if (self->n_retiring > self->n_starting)
+    return TRUE;
+  if ((guint64) self->n_idle + count_spare_starting (self) < self->limits.min_idle)
+    return TRUE;
+  if (!lacks)
+    return FALSE;
+  if (self->n_counted == 0 || self->n_replacements > 0 || self->n_expiring > self->n_starting)
+    return TRUE;
+
+  if (self->start_time < 0)
+    self->start_time = now + self->limits.start_delay;
+  return now >= self->start_time;
+}
+
+static gboolean
+start (AForkScheduler *self,
+       gint64          now)
+{
+  self->waits_to_start = FALSE;
+  if (!wants_worker (self, now))
+    return FALSE;
+  if (now < self->no_start_before)
+    {
+      self->waits_to_start = TRUE;
+      return FALSE;
+    }
+
+  if (self->n_replacements > 0)
+    self->n_replacements--;
+  self->start_time = now + self->limits.start_delay;
+  return TRUE;
+}
+
+/* An idle worker that is not needed any more, or NULL. */
+static AForkSchedulerWorker *
+find_unneeded (AForkScheduler *self,
+               gint64          now)
+{
+  if (self->queue.n_jobs > 0 || self->n_idle <= self->limits.min_idle)
+    {
+      self->stop_time = -1;
+      return NULL;
+    }
+
+  if (self->stop_time < 0)
+    self->stop_time = now + self->limits.stop_delay;
+  if (now < self->stop_time)
+    return NULL;
+
+  self->stop_time = now + self->limits.stop_delay;
+  return find_last_idle (self);
+}
+
+AForkSchedulerStep
+_afork_scheduler_next (AForkScheduler        *self,
+                       gint64                 now,
+                       AForkSchedulerSubject *subject)
+{
+  *subject = (AForkSchedulerSubject) { 0 };
+  retire_old (self, now);
+  for (;;)
+    {
+      AForkSchedulerWorker *worker = NULL;
+
+      if (give (self, subject))
+        return AFORK_SCHEDULER_GIVE;
+      if (end (self, subject))
+        return AFORK_SCHEDULER_END;
+
+      if (self->n_counted > (guint64) self->limits.max_workers + self->n_expiring)
+        worker = find_superfluous (self);
+      if (worker == NULL)
+        worker = find_dispensable (self);
+      if (worker == NULL && start (self, now))
+        return AFORK_SCHEDULER_START;
+      if (worker == NULL)
+        worker = find_unneeded (self, now);
+      if (worker == NULL)
+        return AFORK_SCHEDULER_WAIT;
+      leave (self, worker);
+    }
+}
+
+static void
+take_earlier (gint64 *time,
+              gint64  other)
+{
+  if (*time < 0 || other < *time)
+    *time = other;
+}
+
+gint64
+_afork_scheduler_get_wake_time (AForkScheduler *self)
+{
+  const AForkSchedulerWorker *oldest = g_queue_peek_head (&self->young);
+  gint64 time = -1;
+
+  if (self->waits_to_start)
+    take_earlier (&time, self->no_start_before);
+  else if (self->start_time >= 0)
+    take_earlier (&time, self->start_time);
+  if (self->stop_time >= 0)
+    take_earlier (&time, self->stop_time);
+  if (oldest != NULL && self->limits.max_age > 0)
+    take_earlier (&time, oldest->started + self->limits.max_age);
+  return time;
+}

@@ -1,0 +1,103 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* The rules of pool/scheduler.h once more, written to be read and not to be fast: everything is
+ * found by searching and counted anew. Workers and jobs are numbers. */
+
+#pragma once
+
+#include "pool/scheduler.h"
+
+G_BEGIN_DECLS
+
+typedef struct ModelWorker ModelWorker;
+
+typedef struct
+{
+  guint        id;
+  guint64      order;
+  int          priority;
+  char         key[8];            /* empty if there is none */
+  ModelWorker *worker;            /* that has it, or NULL */
+} ModelJob;
+
+struct ModelWorker
+{
+  guint        id;
+  AForkSchedulerWorkerState state;
+  gboolean     retires;
+  gboolean     has_finished;
+  gint64       started;
+  guint        n_given;
+  GPtrArray   *keys;              /* of strings, the last one last */
+};
+
+typedef struct
+{
+  AForkSchedulerLimits limits;
+  GPtrArray   *workers;           /* of ModelWorker: those not ended, by number */
+  GPtrArray   *gone;              /* of ModelWorker: those ended, which may have jobs */
+  GPtrArray   *waiting;           /* of ModelJob, in any order */
+  GPtrArray   *running;           /* of ModelJob */
+  guint        n_workers;         /* ever */
+  guint64      n_orders;
+  guint        n_replacements;
+  guint        n_failures;
+  gint64       no_start_before;
+  gboolean     waits_to_start;
+  gint64       start_time;
+  gint64       stop_time;
+} Model;
+
+void               model_init          (Model                      *self,
+                                        const AForkSchedulerLimits *limits);
+void               model_clear         (Model                      *self);
+void               model_set_limits    (Model                      *self,
+                                        const AForkSchedulerLimits *limits);
+
+ModelWorker       *model_find_worker   (Model                      *self,
+                                        guint                       id);
+guint              model_count_jobs    (Model                      *self,
+                                        ModelWorker                *worker);
+
+void               model_add_job       (Model                      *self,
+                                        guint                       id,
+                                        int                         priority,
+                                        const char                 *key);
+void               model_remove_job    (Model                      *self,
+                                        guint                       id);
+void               model_set_priority  (Model                      *self,
+                                        guint                       id,
+                                        int                         priority);
+void               model_job_finished  (Model                      *self,
+                                        guint                       id);
+void               model_put_back      (Model                      *self,
+                                        guint                       id);
+void               model_job_lost      (Model                      *self,
+                                        guint                       id);
+
+void               model_started       (Model                      *self,
+                                        guint                       id,
+                                        gint64                      now);
+void               model_retire        (Model                      *self,
+                                        guint                       id);
+void               model_hold          (Model                      *self,
+                                        guint                       id);
+void               model_release       (Model                      *self,
+                                        guint                       id);
+void               model_abandon       (Model                      *self,
+                                        guint                       id);
+void               model_exited        (Model                      *self,
+                                        guint                       id,
+                                        gint64                      now);
+
+/* Sets WORKER and JOB to numbers. A worker that is to be started is added. */
+AForkSchedulerStep model_next          (Model                      *self,
+                                        gint64                      now,
+                                        guint                      *worker,
+                                        guint                      *job);
+gint64             model_get_wake_time (Model                      *self);
+
+G_END_DECLS
