@@ -360,11 +360,14 @@ int
 main (int    argc,
       char **argv)
 {
+  /* The others take the same ways. */
+  const guint n_errors = is_instrumented () ? 2 : G_N_ELEMENTS (errors);
+
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/refused/listed", run_listed);
   g_test_add_func ("/refused/old-kernel", run_old_kernel);
   for (guint i = 0; i < G_N_ELEMENTS (refused); i++)
-    for (guint j = 0; j < G_N_ELEMENTS (errors); j++)
+    for (guint j = 0; j < n_errors; j++)
       {
         g_autofree char *path = g_strdup_printf ("/refused/%s/%s", refused[i].name,
                                                  errors[j].name);
