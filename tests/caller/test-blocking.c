@@ -249,20 +249,13 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
 
-  g_test_add_data_func ("/blocking/others", (gconstpointer) test_blocking_others,
-                        run_with_census);
-  g_test_add_data_func ("/blocking/in-turn", (gconstpointer) test_blocking_in_turn,
-                        run_with_census);
-  g_test_add_data_func ("/blocking/nested", (gconstpointer) test_blocking_nested,
-                        run_with_census);
-  g_test_add_data_func ("/blocking/with-fork", (gconstpointer) test_blocking_with_fork,
-                        run_with_census);
-  g_test_add_data_func ("/blocking/with-fork/executed",
-                        (gconstpointer) test_blocking_with_fork_executed, run_with_census);
-  g_test_add_data_func ("/handler/nested-context", (gconstpointer) test_nested_context,
-                        run_with_census);
-  g_test_add_data_func ("/handler/blocking-wait", (gconstpointer) test_nested_blocking_wait,
-                        run_with_census);
+  add_test ("/blocking/others", test_blocking_others);
+  add_test ("/blocking/in-turn", test_blocking_in_turn);
+  add_test ("/blocking/nested", test_blocking_nested);
+  add_test ("/blocking/with-fork", test_blocking_with_fork);
+  add_test ("/blocking/with-fork/executed", test_blocking_with_fork_executed);
+  add_test ("/handler/nested-context", test_nested_context);
+  add_test ("/handler/blocking-wait", test_nested_blocking_wait);
 
   return g_test_run ();
 }

@@ -9,14 +9,14 @@
 
 #include "config.h"
 
-#include "test-util.h"
+#include "test-pid-watch-util.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -24,12 +24,6 @@
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static AForkProcess *
-new_with_module (AForkProcess *process)
-{
-  return afork_process_require (process, "lifecycle");
-}
 
 /* Many. */
 
@@ -50,14 +44,6 @@ run_in_a_row (AForkProcess *template,
     }
 }
 
-static gsize
-count_heap (void)
-{
-  struct mallinfo2 info = mallinfo2 ();
-
-  return info.uordblks + info.hblkhd;
-}
-
 static void
 test_many_in_a_row (void)
 {
@@ -67,14 +53,14 @@ test_many_in_a_row (void)
   Census census;
 
   census_begin (&census);
-  template = new_with_module (afork_process_new ());
+  template = new_module_process ("lifecycle");
   run_in_a_row (template, n_processes);
   run_in_a_row (template, n_processes);
 
-  before = count_heap ();
+  before = get_heap_size ();
   run_in_a_row (template, n_processes);
   run_in_a_row (template, n_processes);
-  after = count_heap ();
+  after = get_heap_size ();
 
   g_test_message ("%" G_GSIZE_FORMAT " bytes before and %" G_GSIZE_FORMAT " after %u processes",
                   before, after, 2 * n_processes);
@@ -94,7 +80,7 @@ test_many_executed_in_a_row (void)
   census_begin (&census);
   for (guint i = 0; i < n_processes; i++)
     {
-      g_autoptr(AForkProcess) process = new_with_module (afork_process_new_exec (NULL));
+      g_autoptr(AForkProcess) process = new_executed ();
       g_autoptr(GSocketConnection) connection = run_process_ok (process, "until_closed");
 
       finish_process (process, connection);
@@ -116,8 +102,7 @@ test_many_at_once (void)
   census_begin (&census);
   for (int i = 0; i < N_AT_ONCE; i++)
     {
-      processes[i] = new_with_module (i % 16 == 0 ? afork_process_new_exec (NULL)
-                                                  : afork_process_new ());
+      processes[i] = i % 16 == 0 ? new_executed () : new_module_process ("lifecycle");
       afork_process_run_async (processes[i], "until_closed", NULL, store_result_cb, &results[i]);
     }
   for (int i = 0; i < N_AT_ONCE; i++)
@@ -209,8 +194,8 @@ test_large (void)
   touch (memory, size);
   g_assert_cmpint (count_faults () - n_faults, >=, (glong) (size / 4096));
 
-  executed = new_with_module (afork_process_new_exec (NULL));
-  forked = new_with_module (afork_process_new ());
+  executed = new_executed ();
+  forked = new_module_process ("lifecycle");
   of_executed = run_process_ok (executed, "until_closed");
   of_forked = run_process_ok (forked, "until_closed");
 
@@ -277,11 +262,11 @@ test_threads (void)
   g_async_queue_push (runners[0].in, g_strdup ("token"));
 
   /* The caller's threads are not the template's. */
-  template = new_with_module (afork_process_new ());
+  template = new_module_process ("lifecycle");
   run_in_a_row (template, 20);
   for (int i = 0; i < 5; i++)
     {
-      g_autoptr(AForkProcess) process = new_with_module (afork_process_new_exec (NULL));
+      g_autoptr(AForkProcess) process = new_executed ();
       g_autoptr(GSocketConnection) connection = run_process_ok (process, "until_closed");
 
       finish_process (process, connection);
@@ -312,7 +297,7 @@ kernel_reports (void)
   int major = 0, minor = 0;
 
   g_assert_no_errno (uname (&name));
-  return g_getenv ("AFORK_TEST_VALGRIND") == NULL
+  return !is_under_valgrind ()
     && sscanf (name.release, "%d.%d", &major, &minor) == 2
     && (major > 6 || (major == 6 && minor >= 15));
 }
@@ -326,7 +311,8 @@ exit_and_assert (AForkProcess *process,
   g_autoptr(GSocketConnection) connection = NULL;
   g_autoptr(GError) error = NULL;
 
-  afork_process_send_arg (new_with_module (process), text);
+  afork_process_require (process, "lifecycle");
+  afork_process_send_arg (process, text);
   connection = run_process_ok (process, "exit_with");
   if (wait_process (process, &error))
     {
@@ -360,7 +346,7 @@ use_everything (void)
       exit_and_assert (forked, i, FALSE);
     }
 
-  killed = new_with_module (afork_process_new ());
+  killed = new_module_process ("lifecycle");
   connection = run_process_ok (killed, "forever");
   afork_process_force_exit (killed);
   await_end (killed);
@@ -370,20 +356,10 @@ use_everything (void)
 }
 
 static void
-run_as_subprocess (void)
-{
-  g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
-  g_test_trap_assert_passed ();
-}
-
-static void
 test_sigchld_ignored (void)
 {
-  if (!g_test_subprocess ())
-    {
-      run_as_subprocess ();
-      return;
-    }
+  if (!is_own_program ())
+    return;
 
   signal (SIGCHLD, SIG_IGN);
   use_everything ();
@@ -408,11 +384,8 @@ test_sigchld_reaps_all (void)
 {
   struct sigaction action = { .sa_handler = reap_all_cb, .sa_flags = SA_RESTART };
 
-  if (!g_test_subprocess ())
-    {
-      run_as_subprocess ();
-      return;
-    }
+  if (!is_own_program ())
+    return;
 
   g_assert_no_errno (sigaction (SIGCHLD, &action, NULL));
   use_everything ();
@@ -447,11 +420,8 @@ test_thread_reaps_all (void)
   int fds[2];
   GPid last;
 
-  if (!g_test_subprocess ())
-    {
-      run_as_subprocess ();
-      return;
-    }
+  if (!is_own_program ())
+    return;
 
   /* There is always a child to be waited for, until this one is told that it is over. */
   g_assert_no_errno (pipe2 (fds, O_CLOEXEC));
@@ -518,11 +488,8 @@ test_closed (gconstpointer data)
   g_autoptr(AForkProcess) forked = NULL;
   g_autoptr(AForkProcess) commanded = NULL;
 
-  if (!g_test_subprocess ())
-    {
-      run_as_subprocess ();
-      return;
-    }
+  if (!is_own_program ())
+    return;
 
   for (const char *digit = data; *digit != '\0'; digit++)
     close (*digit - '0');
@@ -608,8 +575,8 @@ test_untouched (void)
     own[i] = spawn_own_child ();
 
   {
-    g_autoptr(AForkProcess) template = new_with_module (afork_process_new ());
-    g_autoptr(AForkProcess) executed = new_with_module (afork_process_new_exec (NULL));
+    g_autoptr(AForkProcess) template = new_module_process ("lifecycle");
+    g_autoptr(AForkProcess) executed = new_executed ();
     g_autoptr(GSocketConnection) connection = NULL;
 
     afork_process_setenv (template, "AFORK_UNUSED", "value");

@@ -84,16 +84,6 @@ taker_end (Taker *self)
   g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &self->saved));
 }
 
-static gboolean
-skips (void)
-{
-  if (g_getenv ("AFORK_TEST_VALGRIND") == NULL)
-    return FALSE;
-
-  g_test_skip ("Under valgrind descriptors cannot be limited");
-  return TRUE;
-}
-
 /* A script that was run, or for which there was no descriptor. */
 static gboolean
 is_answer (GVariant      *value,
@@ -128,7 +118,7 @@ test_few_fds_blocking (void)
   g_autoptr(AForkRpc) rpc = new_script_rpc (FALSE, log);
   Taker taker;
 
-  if (skips ())
+  if (skip_under_valgrind ("Under valgrind descriptors cannot be limited"))
     return;
 
   g_assert_true (try_call (rpc));
@@ -178,7 +168,7 @@ test_few_fds_nested (void)
   Nested nested = { .inner = inner };
   Taker taker;
 
-  if (skips ())
+  if (skip_under_valgrind ("Under valgrind descriptors cannot be limited"))
     return;
 
   g_assert_true (try_call (rpc));
@@ -202,7 +192,7 @@ test_few_fds_new (void)
   guint n_answers = 0;
   Taker taker;
 
-  if (skips ())
+  if (skip_under_valgrind ("Under valgrind descriptors cannot be limited"))
     return;
 
   await_state (template, AFORK_PROCESS_STATE_PREPARING);
@@ -247,7 +237,7 @@ test_few_fds_first (void)
   guint n_answers = 0;
   Taker taker;
 
-  if (skips ())
+  if (skip_under_valgrind ("Under valgrind descriptors cannot be limited"))
     return;
 
   for (guint i = 0; i < N_THREADS; i++)
@@ -325,7 +315,7 @@ test_few_fds_taken (void)
 {
   static const guint counts[] = { 0, 1, 2, 16, 64, 65 };
 
-  if (skips ())
+  if (skip_under_valgrind ("Under valgrind descriptors cannot be limited"))
     return;
 
   program = getpid ();
@@ -504,11 +494,11 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
 
-  g_test_add_data_func ("/few-fds/blocking", test_few_fds_blocking, run_with_census);
-  g_test_add_data_func ("/few-fds/nested", test_few_fds_nested, run_with_census);
-  g_test_add_data_func ("/few-fds/new", test_few_fds_new, run_with_census);
-  g_test_add_data_func ("/few-fds/first", test_few_fds_first, run_with_census);
-  g_test_add_data_func ("/few-fds/taken", test_few_fds_taken, run_with_census);
+  add_test ("/few-fds/blocking", test_few_fds_blocking);
+  add_test ("/few-fds/nested", test_few_fds_nested);
+  add_test ("/few-fds/new", test_few_fds_new);
+  add_test ("/few-fds/first", test_few_fds_first);
+  add_test ("/few-fds/taken", test_few_fds_taken);
 
   add_refused ();
   g_test_add_data_func ("/few-fds/used-up/processes", GINT_TO_POINTER (EAGAIN),

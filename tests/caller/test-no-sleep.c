@@ -12,7 +12,6 @@
 #include "test-util.h"
 
 #include <signal.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -83,7 +82,7 @@ cost_end (const Cost *begin)
 static void
 assert_costs (void)
 {
-  const gboolean is_measured = g_getenv ("AFORK_TEST_VALGRIND") == NULL;
+  const gboolean is_measured = !is_under_valgrind ();
 
   for (guint i = 0; i < n_costs; i++)
     {
@@ -101,22 +100,10 @@ assert_costs (void)
 }
 
 static void
-iterate (void)
+iterate_20_times (void)
 {
   for (int i = 0; i < 20; i++)
     g_main_context_iteration (NULL, FALSE);
-}
-
-static gboolean
-is_stopped (GPid pid)
-{
-  g_autofree char *path = g_strdup_printf ("/proc/%d/stat", (int) pid);
-  g_autofree char *text = NULL;
-  const char *state;
-
-  g_assert_true (g_file_get_contents (path, &text, NULL, NULL));
-  state = strrchr (text, ')');
-  return state != NULL && state[2] == 'T';
 }
 
 static gboolean
@@ -131,7 +118,7 @@ await_stop (AForkProcess *process)
   guint tick = g_timeout_add (1, tick_cb, NULL);
 
   await_state (process, AFORK_PROCESS_STATE_PREPARING);
-  while (!is_stopped (afork_process_get_pid (process)))
+  while (get_process_state (afork_process_get_pid (process)) != 'T')
     g_main_context_iteration (NULL, TRUE);
   g_source_remove (tick);
 }
@@ -158,18 +145,18 @@ do_everything (AForkProcess *stopped,
   MEASURE (afork_process_set_title (process, "title"));
   MEASURE (fork = afork_process_fork (process));
   MEASURE (dropped = afork_process_fork (process));
-  MEASURE (iterate ());
+  MEASURE (iterate_20_times ());
   MEASURE (g_object_unref (dropped));
   MEASURE (afork_process_run_async (process, "forever", cancellable, store_result_cb, &run));
   MEASURE (afork_process_run_async (fork, "forever", NULL, store_result_cb, &of_fork));
   MEASURE (afork_process_wait_async (process, NULL, store_result_cb, &wait));
-  MEASURE (iterate ());
+  MEASURE (iterate_20_times ());
   MEASURE (afork_process_get_usage (process, &user_usec, &system_usec, &max_rss_kib));
   MEASURE (afork_process_send_signal (process, SIGTERM));
   MEASURE (g_cancellable_cancel (cancellable));
-  MEASURE (iterate ());
+  MEASURE (iterate_20_times ());
   MEASURE (afork_process_force_exit (fork));
-  MEASURE (iterate ());
+  MEASURE (iterate_20_times ());
   MEASURE (g_object_unref (process));
   MEASURE (g_object_unref (fork));
 
@@ -216,12 +203,12 @@ test_full (Fixture       *fixture,
       afork_process_call (process, "stop", NULL);
       await_stop (process);
       MEASURE (afork_process_send_bytes (process, large));
-      MEASURE (iterate ());
+      MEASURE (iterate_20_times ());
       MEASURE (afork_process_send_bytes (process, large));
       MEASURE (afork_process_run_async (process, "done", NULL, store_result_cb, &result));
-      MEASURE (iterate ());
+      MEASURE (iterate_20_times ());
       MEASURE (afork_process_force_exit (process));
-      MEASURE (iterate ());
+      MEASURE (iterate_20_times ());
       await_result (&result);
       await_end (process);
       assert_term_signal (process, SIGKILL);
@@ -230,22 +217,14 @@ test_full (Fixture       *fixture,
   assert_costs ();
 }
 
-static void
-add (const char  *path,
-     void       (*test) (Fixture       *fixture,
-                         gconstpointer  data))
-{
-  add_with_module (path, "lifecycle", test);
-}
-
 int
 main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
 
-  add ("/no-sleep/stopped", test_stopped);
-  add ("/no-sleep/full", test_full);
+  add_with_module ("/no-sleep/stopped", "lifecycle", test_stopped);
+  add_with_module ("/no-sleep/full", "lifecycle", test_full);
 
   return g_test_run ();
 }

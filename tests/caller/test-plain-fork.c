@@ -28,16 +28,10 @@
 # endif
 #endif
 
-static AForkProcess *
-new_with_module (const char *module)
-{
-  return afork_process_require (afork_process_new (), module);
-}
-
 static AForkRpc *
 new_echo_rpc (void)
 {
-  g_autoptr(AForkProcess) process = new_with_module ("calls");
+  g_autoptr(AForkProcess) process = new_module_process ("calls");
 
   return afork_rpc_new (process, "calls_echo");
 }
@@ -98,8 +92,8 @@ typedef struct
 static void
 parent_begin (Parent *self)
 {
-  self->prepared = new_with_module ("lifecycle");
-  self->running = new_with_module ("lifecycle");
+  self->prepared = new_module_process ("lifecycle");
+  self->running = new_module_process ("lifecycle");
   self->connection = run_process_ok (self->running, "until_closed");
   self->executed = afork_process_require (afork_process_new_exec (NULL), "lifecycle");
   afork_process_set_spare (self->executed, 1);
@@ -293,7 +287,7 @@ await_lost (gpointer data)
 static void
 test_pending (void)
 {
-  Pending pending = { .process = new_with_module ("lifecycle") };
+  Pending pending = { .process = new_module_process ("lifecycle") };
   g_autoptr(GSocketConnection) connection = NULL;
   g_autoptr(GError) error = NULL;
 
@@ -463,7 +457,7 @@ test_in_handler_of_call (void)
 static void
 test_in_handler_of_run (void)
 {
-  g_autoptr(AForkProcess) process = new_with_module ("lifecycle");
+  g_autoptr(AForkProcess) process = new_module_process ("lifecycle");
   g_autoptr(GSocketConnection) connection = NULL;
   g_autoptr(GError) error = NULL;
   Fork fork = { -1 };
@@ -567,7 +561,7 @@ test_descriptors (void)
   GMainContext *context = g_main_context_default ();
   Descriptors descriptors = { .before = identify_all () };
   g_autoptr(GBytes) blob = g_bytes_new_static (bytes, sizeof bytes);
-  g_autoptr(AForkProcess) detached = new_with_module ("lifecycle");
+  g_autoptr(AForkProcess) detached = new_module_process ("lifecycle");
   g_autoptr(AForkProcess) hostile = new_hostile_process ();
   g_autoptr(AForkRpc) sender = new_rpc ("calls_do");
   g_autoptr(AForkJob) job = afork_job_new (do_args ("reverse-blobs", 0));
@@ -579,11 +573,8 @@ test_descriptors (void)
   Parent parent;
   int fd;
 
-  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
-    {
-      g_test_skip ("valgrind has descriptors of its own");
-      return;
-    }
+  if (skip_under_valgrind ("valgrind has descriptors of its own"))
+    return;
 
   /* Descriptors that a worker sends ahead of a value, which never comes. */
   step (hostile, "m4096");
@@ -633,7 +624,7 @@ static void
 test_own_descriptors (void)
 {
   Parent parent;
-  g_autoptr(AForkProcess) process = new_with_module ("lifecycle");
+  g_autoptr(AForkProcess) process = new_module_process ("lifecycle");
   g_autoptr(GSocketConnection) connection = run_process_ok (process, "until_closed");
   GSocket *socket = g_socket_connection_get_socket (connection);
   int fds[2];
@@ -680,7 +671,7 @@ use_library (gpointer data)
       g_autoptr(GError) error = NULL;
 
       g_main_context_push_thread_default (context);
-      process = new_with_module ("lifecycle");
+      process = new_module_process ("lifecycle");
       connection = afork_process_run (process, "done", NULL, &error);
       g_assert_no_error (error);
       g_assert_true (afork_process_wait (process, NULL, &error));
@@ -699,7 +690,7 @@ begin_in_own_context (gpointer data)
   g_autoptr(GError) error = NULL;
 
   g_main_context_push_thread_default (context);
-  process = new_with_module ("lifecycle");
+  process = new_module_process ("lifecycle");
   connection = afork_process_run (process, "done", NULL, &error);
   g_assert_no_error (error);
   g_assert_true (afork_process_wait (process, NULL, &error));
@@ -712,11 +703,8 @@ test_threads (void)
   Users users = { 0 };
   GThread *threads[2];
 
-  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
-    {
-      g_test_skip ("Under valgrind, vfork() copies the locks that other threads hold");
-      return;
-    }
+  if (skip_under_valgrind ("Under valgrind, vfork() copies the locks that other threads hold"))
+    return;
 
   for (gsize i = 0; i < G_N_ELEMENTS (threads); i++)
     threads[i] = g_thread_new ("user", use_library, &users);
@@ -783,11 +771,8 @@ test_sleeping (void)
   g_autoptr(GError) error = NULL;
   int child, pids[4];
 
-  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
-    {
-      g_test_skip ("There is no pidfd_open() under valgrind");
-      return;
-    }
+  if (skip_under_valgrind ("There is no pidfd_open() under valgrind"))
+    return;
 
   caller = g_subprocess_newv (argv, G_SUBPROCESS_FLAGS_STDOUT_PIPE, &error);
   g_assert_no_error (error);
@@ -804,13 +789,6 @@ test_sleeping (void)
   g_assert_no_errno (kill (child, SIGKILL));
 }
 
-static void
-add (const char *path,
-     GTestFunc   test)
-{
-  g_test_add_data_func (path, (gconstpointer) test, run_with_census);
-}
-
 int
 main (int    argc,
       char **argv)
@@ -820,18 +798,18 @@ main (int    argc,
 
   g_test_init (&argc, &argv, NULL);
 
-  add ("/plain-fork/lost", test_lost);
-  add ("/plain-fork/dropped", test_dropped);
-  add ("/plain-fork/afresh", test_afresh);
-  add ("/plain-fork/again", test_again);
-  add ("/plain-fork/pending", test_pending);
-  add ("/plain-fork/pending-calls", test_pending_calls);
-  add ("/plain-fork/in-handler/call", test_in_handler_of_call);
-  add ("/plain-fork/in-handler/run", test_in_handler_of_run);
-  add ("/plain-fork/descriptors", test_descriptors);
-  add ("/plain-fork/own-descriptors", test_own_descriptors);
-  add ("/plain-fork/threads", test_threads);
-  add ("/plain-fork/sleeping", test_sleeping);
+  add_test ("/plain-fork/lost", test_lost);
+  add_test ("/plain-fork/dropped", test_dropped);
+  add_test ("/plain-fork/afresh", test_afresh);
+  add_test ("/plain-fork/again", test_again);
+  add_test ("/plain-fork/pending", test_pending);
+  add_test ("/plain-fork/pending-calls", test_pending_calls);
+  add_test ("/plain-fork/in-handler/call", test_in_handler_of_call);
+  add_test ("/plain-fork/in-handler/run", test_in_handler_of_run);
+  add_test ("/plain-fork/descriptors", test_descriptors);
+  add_test ("/plain-fork/own-descriptors", test_own_descriptors);
+  add_test ("/plain-fork/threads", test_threads);
+  add_test ("/plain-fork/sleeping", test_sleeping);
 
   return g_test_run ();
 }

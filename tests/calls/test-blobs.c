@@ -350,11 +350,8 @@ static void
 test_blobs_written_memory (Census        *census,
                            gconstpointer  data)
 {
-  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
-    {
-      g_test_skip ("Under valgrind memory is not what it is");
-      return;
-    }
+  if (skip_under_valgrind ("Under valgrind memory is not what it is"))
+    return;
   check_copies (TRUE, 1024 * 1024);
   check_copies (TRUE, 64 * 1024 * 1024);
   check_copies (FALSE, (is_instrumented () ? 1 : 8) * MIN_SEALED);

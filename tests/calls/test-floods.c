@@ -681,20 +681,20 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
 
-  g_test_add_data_func ("/floods/events", test_events, run_with_census);
-  g_test_add_data_func ("/floods/stderr", test_stderr, run_with_census);
-  g_test_add_data_func ("/floods/child", test_child, run_with_census);
-  g_test_add_data_func ("/floods/others", test_others, run_with_census);
-  g_test_add_data_func ("/floods/blocking", test_blocking, run_with_census);
-  g_test_add_data_func ("/floods/nested", test_nested, run_with_census);
-  g_test_add_data_func ("/floods/segments", test_segments, run_with_census);
-  g_test_add_data_func ("/floods/sealed", test_sealed, run_with_census);
-  g_test_add_data_func ("/floods/reused", test_reused, run_with_census);
-  g_test_add_data_func ("/floods/values", test_values, run_with_census);
-  g_test_add_data_func ("/floods/types", test_types, run_with_census);
-  g_test_add_data_func ("/floods/order", test_order, run_with_census);
-  g_test_add_data_func ("/floods/error", test_error, run_with_census);
-  g_test_add_data_func ("/floods/forks", test_forks, run_with_census);
+  add_test ("/floods/events", test_events);
+  add_test ("/floods/stderr", test_stderr);
+  add_test ("/floods/child", test_child);
+  add_test ("/floods/others", test_others);
+  add_test ("/floods/blocking", test_blocking);
+  add_test ("/floods/nested", test_nested);
+  add_test ("/floods/segments", test_segments);
+  add_test ("/floods/sealed", test_sealed);
+  add_test ("/floods/reused", test_reused);
+  add_test ("/floods/values", test_values);
+  add_test ("/floods/types", test_types);
+  add_test ("/floods/order", test_order);
+  add_test ("/floods/error", test_error);
+  add_test ("/floods/forks", test_forks);
 
   return g_test_run ();
 }

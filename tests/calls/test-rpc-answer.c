@@ -185,8 +185,8 @@ main (int    argc,
   add_for_both ("/rpc-answer/notice-after", test_answer_notice_after);
   add_for_both ("/rpc-answer/never", test_answer_never);
   add_for_both ("/rpc-answer/late", test_answer_late);
-  g_test_add_data_func ("/rpc-answer/dropped", test_answer_dropped, run_with_census);
-  g_test_add_data_func ("/rpc-answer/domains", test_answer_domains, run_with_census);
+  add_test ("/rpc-answer/dropped", test_answer_dropped);
+  add_test ("/rpc-answer/domains", test_answer_domains);
 
   return g_test_run ();
 }

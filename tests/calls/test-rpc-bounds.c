@@ -377,19 +377,19 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
 
-  g_test_add_data_func ("/rpc-bounds/32-mib", test_32_mib, run_with_census);
-  g_test_add_data_func ("/rpc-bounds/size/args", test_args_size, run_with_census);
-  g_test_add_data_func ("/rpc-bounds/size/result", test_result_size, run_with_census);
-  g_test_add_data_func ("/rpc-bounds/size/notices", test_notices_size, run_with_census);
-  g_test_add_data_func ("/rpc-bounds/size/error", test_error_text, run_with_census);
-  g_test_add_data_func ("/rpc-bounds/depth/args", test_depth_args, run_with_census);
-  g_test_add_data_func ("/rpc-bounds/depth/result", test_depth_result, run_with_census);
-  g_test_add_data_func ("/rpc-bounds/depth/notices", test_depth_notices, run_with_census);
-  g_test_add_data_func ("/rpc-bounds/depth/type", test_depth_type, run_with_census);
-  g_test_add_data_func ("/rpc-bounds/depth/complex", test_complex_type, run_with_census);
-  g_test_add_data_func ("/rpc-bounds/type", test_type_length, run_with_census);
-  g_test_add_data_func ("/rpc-bounds/blobs/args", test_blobs_args, run_with_census);
-  g_test_add_data_func ("/rpc-bounds/blobs/result", test_blobs_result, run_with_census);
+  add_test ("/rpc-bounds/32-mib", test_32_mib);
+  add_test ("/rpc-bounds/size/args", test_args_size);
+  add_test ("/rpc-bounds/size/result", test_result_size);
+  add_test ("/rpc-bounds/size/notices", test_notices_size);
+  add_test ("/rpc-bounds/size/error", test_error_text);
+  add_test ("/rpc-bounds/depth/args", test_depth_args);
+  add_test ("/rpc-bounds/depth/result", test_depth_result);
+  add_test ("/rpc-bounds/depth/notices", test_depth_notices);
+  add_test ("/rpc-bounds/depth/type", test_depth_type);
+  add_test ("/rpc-bounds/depth/complex", test_complex_type);
+  add_test ("/rpc-bounds/type", test_type_length);
+  add_test ("/rpc-bounds/blobs/args", test_blobs_args);
+  add_test ("/rpc-bounds/blobs/result", test_blobs_result);
 
   return g_test_run ();
 }

@@ -20,8 +20,6 @@
 
 #include "test-rpc-util.h"
 
-#define STRV(...) ((const char * const []) { __VA_ARGS__, NULL })
-
 typedef struct
 {
   const char *name;

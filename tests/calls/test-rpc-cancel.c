@@ -11,14 +11,6 @@
 
 #include "test-rpc-util.h"
 
-/* What was gathered has left. */
-static void
-iterate (void)
-{
-  while (g_main_context_iteration (NULL, FALSE))
-    ;
-}
-
 /* Longer than a worker relies on what it has read. */
 static void
 iterate_for_a_while (void)
@@ -345,8 +337,8 @@ main (int    argc,
   add_for_both ("/rpc-cancel/early", test_cancel_early);
   add_for_both ("/rpc-cancel/at-once", test_cancel_at_once);
   add_for_both ("/rpc-cancel/waiting", test_cancel_waiting);
-  g_test_add_data_func ("/rpc-cancel/queued", test_cancel_queued, run_with_census);
-  g_test_add_data_func ("/rpc-cancel/behind", test_cancel_behind, run_with_census);
+  add_test ("/rpc-cancel/queued", test_cancel_queued);
+  add_test ("/rpc-cancel/behind", test_cancel_behind);
   add_for_both ("/rpc-cancel/running", test_cancel_running);
   add_for_both ("/rpc-cancel/late-look", test_cancel_late_look);
   add_for_both ("/rpc-cancel/after", test_cancel_after);

@@ -499,10 +499,10 @@ main (int    argc,
   add_for_both ("/rpc-close/cancelled", test_close_cancelled);
   add_for_both ("/rpc-close/refused", test_close_refused);
   add_for_both ("/rpc-close/given-up", test_close_given_up);
-  g_test_add_data_func ("/rpc-close/stuck/all", test_close_stuck, run_with_census);
-  g_test_add_data_func ("/rpc-close/stuck/unsent", test_close_unsent, run_with_census);
-  g_test_add_data_func ("/rpc-close/stuck/blocking", test_close_stuck_blocking, run_with_census);
-  g_test_add_data_func ("/rpc-close/stuck/behind", test_close_stuck_behind, run_with_census);
+  add_test ("/rpc-close/stuck/all", test_close_stuck);
+  add_test ("/rpc-close/stuck/unsent", test_close_unsent);
+  add_test ("/rpc-close/stuck/blocking", test_close_stuck_blocking);
+  add_test ("/rpc-close/stuck/behind", test_close_stuck_behind);
   add_for_both ("/rpc-close/dropped/pending", test_close_dropped);
   add_for_both ("/rpc-close/dropped/early", test_close_dropped_early);
   add_for_both ("/rpc-close/disposed", test_close_disposed);

@@ -115,10 +115,10 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
 
-  g_test_add_data_func ("/rpc-concurrent/reversed", test_rpc_concurrent_reversed, run_with_census);
-  g_test_add_data_func ("/rpc-concurrent/unread", test_rpc_concurrent_unread, run_with_census);
-  g_test_add_data_func ("/rpc-concurrent/cancel", test_rpc_concurrent_cancel, run_with_census);
-  g_test_add_data_func ("/rpc-concurrent/never", test_rpc_concurrent_never, run_with_census);
+  add_test ("/rpc-concurrent/reversed", test_rpc_concurrent_reversed);
+  add_test ("/rpc-concurrent/unread", test_rpc_concurrent_unread);
+  add_test ("/rpc-concurrent/cancel", test_rpc_concurrent_cancel);
+  add_test ("/rpc-concurrent/never", test_rpc_concurrent_never);
 
   return g_test_run ();
 }

@@ -459,7 +459,7 @@ main (int    argc,
   add_for_both ("/rpc-crash/killed", test_killed);
   add_for_both ("/rpc-crash/order", test_order);
   add_for_both ("/rpc-crash/large", test_large);
-  g_test_add_data_func ("/rpc-crash/full", test_full, run_with_census);
+  add_test ("/rpc-crash/full", test_full);
   add_for_both ("/rpc-crash/child", test_child);
   add_for_both ("/rpc-crash/nested", test_nested);
   add_for_both ("/rpc-crash/without-outbox", test_without_outbox);

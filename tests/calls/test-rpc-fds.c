@@ -345,8 +345,7 @@ check_cancelled (Stage stage)
   if (stage == RUNNING)
     await_job_state (job, AFORK_JOB_STATE_RUNNING);
   else
-    while (g_main_context_iteration (NULL, FALSE))
-      ;
+    iterate ();
   afork_job_cancel (job);
   await_result (&result);
   g_assert_null (afork_rpc_run_job_finish (rpc, result, &error));
@@ -420,8 +419,7 @@ test_fds_died (void)
       if (i == 0)
         await_job_state (job, AFORK_JOB_STATE_RUNNING);
     }
-  while (g_main_context_iteration (NULL, FALSE))
-    ;
+  iterate ();
   afork_process_send_signal (afork_rpc_get_process (rpc), SIGKILL);
   for (guint i = 0; i < N_JOBS; i++)
     {
@@ -492,11 +490,8 @@ test_fds_no_room (void)
   struct rlimit saved, tight;
   int next;
 
-  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
-    {
-      g_test_skip ("Under valgrind descriptors cannot be limited");
-      return;
-    }
+  if (skip_under_valgrind ("Under valgrind descriptors cannot be limited"))
+    return;
 
   assert_serves (rpc);
   g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &saved));
@@ -629,18 +624,18 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
 
-  g_test_add_data_func ("/rpc-fds/both-ways", test_fds_both_ways, run_with_census);
-  g_test_add_data_func ("/rpc-fds/pipelined", test_fds_pipelined, run_with_census);
-  g_test_add_data_func ("/rpc-fds/most", test_fds_most, run_with_census);
-  g_test_add_data_func ("/rpc-fds/closed/args", test_fds_closed, run_with_census);
-  g_test_add_data_func ("/rpc-fds/closed/result", test_fds_closed_result, run_with_census);
-  g_test_add_data_func ("/rpc-fds/cancelled/job", test_fds_cancelled, run_with_census);
-  g_test_add_data_func ("/rpc-fds/cancelled/result", test_fds_cancelled_result, run_with_census);
-  g_test_add_data_func ("/rpc-fds/died/job", test_fds_died, run_with_census);
-  g_test_add_data_func ("/rpc-fds/died/unread", test_fds_died_unread, run_with_census);
-  g_test_add_data_func ("/rpc-fds/no-room/caller", test_fds_no_room, run_with_census);
-  g_test_add_data_func ("/rpc-fds/under-way", test_fds_under_way, run_with_census);
-  g_test_add_data_func ("/rpc-fds/no-room/worker", test_fds_no_room_there, run_with_census);
+  add_test ("/rpc-fds/both-ways", test_fds_both_ways);
+  add_test ("/rpc-fds/pipelined", test_fds_pipelined);
+  add_test ("/rpc-fds/most", test_fds_most);
+  add_test ("/rpc-fds/closed/args", test_fds_closed);
+  add_test ("/rpc-fds/closed/result", test_fds_closed_result);
+  add_test ("/rpc-fds/cancelled/job", test_fds_cancelled);
+  add_test ("/rpc-fds/cancelled/result", test_fds_cancelled_result);
+  add_test ("/rpc-fds/died/job", test_fds_died);
+  add_test ("/rpc-fds/died/unread", test_fds_died_unread);
+  add_test ("/rpc-fds/no-room/caller", test_fds_no_room);
+  add_test ("/rpc-fds/under-way", test_fds_under_way);
+  add_test ("/rpc-fds/no-room/worker", test_fds_no_room_there);
 
   return g_test_run ();
 }

@@ -463,9 +463,9 @@ main (int    argc,
 
       g_test_add_data_func (path, wrongs[i], test_wrong);
     }
-  g_test_add_data_func ("/rpc-hostile-caller/right", test_right, run_with_census);
-  g_test_add_data_func ("/rpc-hostile-caller/cut", test_cut, run_with_census);
-  g_test_add_data_func ("/rpc-hostile-caller/setup", test_setup, run_with_census);
+  add_test ("/rpc-hostile-caller/right", test_right);
+  add_test ("/rpc-hostile-caller/cut", test_cut);
+  add_test ("/rpc-hostile-caller/setup", test_setup);
 
   return g_test_run ();
 }

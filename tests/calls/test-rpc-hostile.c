@@ -17,6 +17,7 @@
 
 #include "afork/wire/afork-call-frame.h"
 #include "afork/wire/afork-call-outbox.h"
+#include "test-fds.h"
 #include "test-limits.h"
 #include "test-rpc-util.h"
 
@@ -836,15 +837,6 @@ typedef struct
   GAsyncResult *result;         /* of its one call */
 } Parker;
 
-static guint
-count_fds (void)
-{
-  Census census;
-
-  census_count (&census);
-  return census.n_fds;
-}
-
 /* How many descriptors there are of the file that these workers send: they have it from here. */
 static guint
 count_parked (void)
@@ -1410,25 +1402,23 @@ main (int    argc,
       g_strdelimit (path, "_", '-');
       g_test_add_data_func (path, &lefts[i], test_left);
     }
-  g_test_add_data_func ("/rpc-hostile/outbox/twice", test_left_twice, run_with_census);
-  g_test_add_data_func ("/rpc-hostile/outbox/events", test_left_events, run_with_census);
-  g_test_add_data_func ("/rpc-hostile/outbox/scribbled", test_left_scribbled, run_with_census);
-  g_test_add_data_func ("/rpc-hostile/unstarted", test_unstarted, run_with_census);
-  g_test_add_data_func ("/rpc-hostile/refused-twice", test_refused_twice, run_with_census);
-  g_test_add_data_func ("/rpc-hostile/refused-within", test_refused_within, run_with_census);
-  g_test_add_data_func ("/rpc-hostile/protocol-error-within/any", test_protocol_error_within,
-                        run_with_census);
-  g_test_add_data_func ("/rpc-hostile/protocol-error-within/events", test_protocol_error_before,
-                        run_with_census);
-  g_test_add_data_func ("/rpc-hostile/error-text", test_error_text, run_with_census);
-  g_test_add_data_func ("/rpc-hostile/cut", test_cut, run_with_census);
-  g_test_add_data_func ("/rpc-hostile/closed", test_closed, run_with_census);
+  add_test ("/rpc-hostile/outbox/twice", test_left_twice);
+  add_test ("/rpc-hostile/outbox/events", test_left_events);
+  add_test ("/rpc-hostile/outbox/scribbled", test_left_scribbled);
+  add_test ("/rpc-hostile/unstarted", test_unstarted);
+  add_test ("/rpc-hostile/refused-twice", test_refused_twice);
+  add_test ("/rpc-hostile/refused-within", test_refused_within);
+  add_test ("/rpc-hostile/protocol-error-within/any", test_protocol_error_within);
+  add_test ("/rpc-hostile/protocol-error-within/events", test_protocol_error_before);
+  add_test ("/rpc-hostile/error-text", test_error_text);
+  add_test ("/rpc-hostile/cut", test_cut);
+  add_test ("/rpc-hostile/closed", test_closed);
   g_test_add_data_func ("/rpc-hostile/unbegun/sequential", GINT_TO_POINTER (FALSE), test_unbegun);
   g_test_add_data_func ("/rpc-hostile/unbegun/concurrent", GINT_TO_POINTER (TRUE), test_unbegun);
-  g_test_add_data_func ("/rpc-hostile/begun-often", test_begun_often, run_with_census);
-  g_test_add_data_func ("/rpc-hostile/ignored", test_ignored, run_with_census);
-  g_test_add_data_func ("/rpc-hostile/write-closed", test_write_closed, run_with_census);
-  g_test_add_data_func ("/rpc-hostile/fds-of-many", test_fds_of_many, run_with_census);
+  add_test ("/rpc-hostile/begun-often", test_begun_often);
+  add_test ("/rpc-hostile/ignored", test_ignored);
+  add_test ("/rpc-hostile/write-closed", test_write_closed);
+  add_test ("/rpc-hostile/fds-of-many", test_fds_of_many);
 
   return g_test_run ();
 }

@@ -458,9 +458,9 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
 
   g_test_add_func ("/rpc-lost/context", test_lost_context);
-  g_test_add_data_func ("/rpc-lost/timeout", test_lost_timeout, run_with_census);
-  g_test_add_data_func ("/rpc-lost/blobs", test_lost_blobs, run_with_census);
-  g_test_add_data_func ("/rpc-lost/crowd", test_lost_crowd, run_with_census);
+  add_test ("/rpc-lost/timeout", test_lost_timeout);
+  add_test ("/rpc-lost/blobs", test_lost_blobs);
+  add_test ("/rpc-lost/crowd", test_lost_crowd);
   g_test_add_data_func ("/rpc-lost/disposed/process/run", GINT_TO_POINTER (TRUE),
                         test_lost_disposed_process);
   g_test_add_data_func ("/rpc-lost/disposed/process/prepared", GINT_TO_POINTER (FALSE),

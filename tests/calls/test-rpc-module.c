@@ -12,8 +12,6 @@
 
 #include "test-rpc-util.h"
 
-#define STRV(...) ((const char * const []) { __VA_ARGS__, NULL })
-
 /* Modules. Both are of modules/unlinked.c: one is linked with GLib, the other with nothing. */
 static const char * const modules[] = { "unlinked", "unlinked-all" };
 
@@ -178,11 +176,8 @@ test_relative (const char *module)
   g_autoptr(GSubprocess) subprocess = NULL;
   g_autoptr(GError) error = NULL;
 
-  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
-    {
-      g_test_skip ("the program would be executed without valgrind");
-      return;
-    }
+  if (skip_under_valgrind ("the program would be executed without valgrind"))
+    return;
 
   folder = g_dir_make_tmp ("afork-test-XXXXXX", &error);
   g_assert_no_error (error);
@@ -388,8 +383,8 @@ main (int    argc,
       g_test_add_data_func (relative, modules[i], test_relative_subprocess);
       g_test_add_data_func (template, modules[i], (GTestDataFunc) test_new_template);
     }
-  g_test_add_data_func ("/rpc-module/evaluated/answers", test_evaluated, run_with_census);
-  g_test_add_data_func ("/rpc-module/evaluated/missing", test_evaluated_missing, run_with_census);
+  add_test ("/rpc-module/evaluated/answers", test_evaluated);
+  add_test ("/rpc-module/evaluated/missing", test_evaluated_missing);
 
   return g_test_run ();
 }

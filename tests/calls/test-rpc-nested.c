@@ -411,14 +411,14 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
 
   add_for_both ("/rpc-nested/pending", test_nested_pending);
-  g_test_add_data_func ("/rpc-nested/unended", test_nested_unended, run_with_census);
+  add_test ("/rpc-nested/unended", test_nested_unended);
   add_for_both ("/rpc-nested/job", test_nested_job);
   add_for_both ("/rpc-nested/cancelled", test_nested_cancelled);
   add_for_both ("/rpc-nested/died", test_nested_died);
   add_for_both ("/rpc-nested/close", test_nested_close);
   add_for_both ("/rpc-nested/in-result", test_nested_in_result);
   add_for_both ("/rpc-nested/in-event", test_nested_in_event);
-  g_test_add_data_func ("/rpc-nested/in-progress", test_nested_in_progress, run_with_census);
+  add_test ("/rpc-nested/in-progress", test_nested_in_progress);
   add_for_both ("/rpc-nested/loop/event", test_nested_loop_event);
   add_for_both ("/rpc-nested/loop/progress", test_nested_loop_progress);
   add_for_both ("/rpc-nested/loop/result", test_nested_loop_result);

@@ -87,11 +87,8 @@ test_no_thread (gconstpointer data)
   g_autoptr(AForkRpc) rpc = NULL;
   Census census;
 
-  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
-    {
-      g_test_skip ("Under valgrind no system calls can be refused");
-      return;
-    }
+  if (skip_under_valgrind ("Under valgrind no system calls can be refused"))
+    return;
 
   census_begin (&census);
   rpc = new_rpc_without_threads (number);

@@ -177,8 +177,8 @@ main (int    argc,
   add_for_both ("/rpc-order/many", test_order_many);
   add_for_both ("/rpc-order/random", test_order_random);
   add_for_both ("/rpc-order/unobserved", test_order_unobserved);
-  g_test_add_data_func ("/rpc-order/interleaved", test_order_interleaved, run_with_census);
-  g_test_add_data_func ("/rpc-order/reversed", test_order_reversed, run_with_census);
+  add_test ("/rpc-order/interleaved", test_order_interleaved);
+  add_test ("/rpc-order/reversed", test_order_reversed);
 
   return g_test_run ();
 }

@@ -501,20 +501,20 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
 
-  g_test_add_data_func ("/rpc-pending/constant/calls", test_constant_calls, run_with_census);
-  g_test_add_data_func ("/rpc-pending/constant/jobs", test_constant_jobs, run_with_census);
-  g_test_add_data_func ("/rpc-pending/constant/waits", test_constant_waits, run_with_census);
-  g_test_add_data_func ("/rpc-pending/constant/closes", test_constant_closes, run_with_census);
-  g_test_add_data_func ("/rpc-pending/linear/calls", test_linear_calls, run_with_census);
-  g_test_add_data_func ("/rpc-pending/linear/jobs", test_linear_jobs, run_with_census);
-  g_test_add_data_func ("/rpc-pending/linear/waits", test_linear_waits, run_with_census);
-  g_test_add_data_func ("/rpc-pending/linear/closes", test_linear_closes, run_with_census);
-  g_test_add_data_func ("/rpc-pending/linear/worker", test_linear_worker, run_with_census);
-  g_test_add_data_func ("/rpc-pending/turns/cancelled", test_turns_cancelled, run_with_census);
-  g_test_add_data_func ("/rpc-pending/turns/ended", test_turns_ended, run_with_census);
-  g_test_add_data_func ("/rpc-pending/turns/refused", test_turns_refused, run_with_census);
-  g_test_add_data_func ("/rpc-pending/failed/calls", test_failed_calls, run_with_census);
-  g_test_add_data_func ("/rpc-pending/failed/jobs", test_failed_jobs, run_with_census);
+  add_test ("/rpc-pending/constant/calls", test_constant_calls);
+  add_test ("/rpc-pending/constant/jobs", test_constant_jobs);
+  add_test ("/rpc-pending/constant/waits", test_constant_waits);
+  add_test ("/rpc-pending/constant/closes", test_constant_closes);
+  add_test ("/rpc-pending/linear/calls", test_linear_calls);
+  add_test ("/rpc-pending/linear/jobs", test_linear_jobs);
+  add_test ("/rpc-pending/linear/waits", test_linear_waits);
+  add_test ("/rpc-pending/linear/closes", test_linear_closes);
+  add_test ("/rpc-pending/linear/worker", test_linear_worker);
+  add_test ("/rpc-pending/turns/cancelled", test_turns_cancelled);
+  add_test ("/rpc-pending/turns/ended", test_turns_ended);
+  add_test ("/rpc-pending/turns/refused", test_turns_refused);
+  add_test ("/rpc-pending/failed/calls", test_failed_calls);
+  add_test ("/rpc-pending/failed/jobs", test_failed_jobs);
 
   return g_test_run ();
 }

@@ -59,8 +59,7 @@ queue_assert_running (Queue *queue,
                       guint  end)
 {
   queue_await_running (queue, end - 1);
-  while (g_main_context_iteration (NULL, FALSE))
-    ;
+  iterate ();
   for (guint i = first; i < N_JOBS; i++)
     g_assert_cmpint (queue_get_state (queue, i), ==,
                      i < end ? AFORK_JOB_STATE_RUNNING : AFORK_JOB_STATE_QUEUED);
@@ -336,14 +335,14 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
 
-  g_test_add_data_func ("/rpc-queue/in-flight/many", test_in_flight, run_with_census);
-  g_test_add_data_func ("/rpc-queue/in-flight/changed", test_in_flight_changed, run_with_census);
-  g_test_add_data_func ("/rpc-queue/order", test_order, run_with_census);
-  g_test_add_data_func ("/rpc-queue/timeout/waiting", test_timeout_waiting, run_with_census);
-  g_test_add_data_func ("/rpc-queue/timeout/running", test_timeout_running, run_with_census);
-  g_test_add_data_func ("/rpc-queue/timeout/unread", test_timeout_unread, run_with_census);
-  g_test_add_data_func ("/rpc-queue/timeout/behind", test_timeout_behind, run_with_census);
-  g_test_add_data_func ("/rpc-queue/timeout/flooded", test_timeout_flooded, run_with_census);
+  add_test ("/rpc-queue/in-flight/many", test_in_flight);
+  add_test ("/rpc-queue/in-flight/changed", test_in_flight_changed);
+  add_test ("/rpc-queue/order", test_order);
+  add_test ("/rpc-queue/timeout/waiting", test_timeout_waiting);
+  add_test ("/rpc-queue/timeout/running", test_timeout_running);
+  add_test ("/rpc-queue/timeout/unread", test_timeout_unread);
+  add_test ("/rpc-queue/timeout/behind", test_timeout_behind);
+  add_test ("/rpc-queue/timeout/flooded", test_timeout_flooded);
 
   return g_test_run ();
 }

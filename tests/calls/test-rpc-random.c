@@ -106,7 +106,7 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
 
-  g_test_add_data_func ("/rpc-random/once", test_rpc_random, run_with_census);
+  add_test ("/rpc-random/once", test_rpc_random);
 
   return g_test_run ();
 }

@@ -106,8 +106,7 @@ test_result_unwanted (void)
 
   /* It is closed now. */
   afork_rpc_call_async (rpc, do_args ("unit", 0), NULL, NULL, NULL);
-  while (g_main_context_iteration (NULL, FALSE))
-    ;
+  iterate ();
 }
 
 typedef struct
@@ -219,24 +218,17 @@ test_result_at_once (void)
     g_main_context_iteration (NULL, TRUE);
 }
 
-static void
-add (const char *path,
-     void      (*test) (void))
-{
-  g_test_add_data_func (path, (gconstpointer) test, run_with_census);
-}
-
 int
 main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
 
-  add ("/rpc-result/interface", test_result_interface);
-  add ("/rpc-result/misused", test_result_misused);
-  add ("/rpc-result/unwanted", test_result_unwanted);
-  add ("/rpc-result/context", test_result_context);
-  add ("/rpc-result/at-once", test_result_at_once);
+  add_test ("/rpc-result/interface", test_result_interface);
+  add_test ("/rpc-result/misused", test_result_misused);
+  add_test ("/rpc-result/unwanted", test_result_unwanted);
+  add_test ("/rpc-result/context", test_result_context);
+  add_test ("/rpc-result/at-once", test_result_at_once);
 
   return g_test_run ();
 }

@@ -309,11 +309,11 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
 
-  g_test_add_data_func ("/rpc-start/module/missing", test_module_missing, run_with_census);
-  g_test_add_data_func ("/rpc-start/module/plain", test_module_plain, run_with_census);
-  g_test_add_data_func ("/rpc-start/spawn/worker", test_spawn_worker, run_with_census);
-  g_test_add_data_func ("/rpc-start/spawn/template", test_spawn_template, run_with_census);
-  g_test_add_data_func ("/rpc-start/killed-first", test_killed_first, run_with_census);
+  add_test ("/rpc-start/module/missing", test_module_missing);
+  add_test ("/rpc-start/module/plain", test_module_plain);
+  add_test ("/rpc-start/spawn/worker", test_spawn_worker);
+  add_test ("/rpc-start/spawn/template", test_spawn_template);
+  add_test ("/rpc-start/killed-first", test_killed_first);
   g_test_add_data_func ("/rpc-start/function/missing", &missing_function, test_function_missing);
   g_test_add_data_func ("/rpc-start/function/missing-init", &missing_init, test_function_missing);
   g_test_add_data_func ("/rpc-start/function/missing-done", &missing_done, test_function_missing);

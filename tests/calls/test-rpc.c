@@ -342,8 +342,7 @@ cancel_and_iterate_cb (AForkJob   *job,
 {
   g_signal_handlers_disconnect_by_func (job, cancel_and_iterate_cb, data);
   afork_job_cancel (job);
-  while (g_main_context_iteration (NULL, FALSE))
-    ;
+  iterate ();
 }
 
 /* A handler of a job's cancels it, and iterates the main context before it returns. That is in time

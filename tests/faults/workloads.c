@@ -68,7 +68,7 @@ prepare_all (Run *run)
 
   prepare (process);
   afork_process_require (process, "describe");
-  afork_process_call (process, "remember", ARGS ("a", "b"));
+  afork_process_call (process, "remember", STRV ("a", "b"));
   afork_process_setenv (process, "FAULT", "yes");
   afork_process_setenv (process, "FAULT", NULL);
   afork_process_chdir (process, "/");
@@ -130,7 +130,7 @@ execute_program (Run *run)
   Operation *ran;
 
   afork_process_setenv (process, "LC_ALL", "C");
-  ran = run_program (run, process, ARGS ("cat"));
+  ran = run_program (run, process, STRV ("cat"));
   run_await (run, ran);
   talk_to_end (run, ran);
 }
@@ -245,7 +245,7 @@ block (Run *run)
   success = afork_process_wait (process, NULL, &error);
   run_note_wait (run, ran, success, g_steal_pointer (&error));
 
-  connection = afork_process_exec (program, ARGS ("cat"), NULL, &error);
+  connection = afork_process_exec (program, STRV ("cat"), NULL, &error);
   ran = run_note (run, program, connection, g_steal_pointer (&error));
   if (run_has_failed (run, ran))
     afork_process_force_exit (program);

@@ -412,37 +412,30 @@ test_output_once (Fixture       *fixture,
   close (output);
 }
 
-static void
-add (const char  *path,
-     void       (*test) (Fixture       *fixture,
-                         gconstpointer  data))
-{
-  add_with_module (path, "inspect", test);
-}
-
 int
 main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
 
-  add ("/child/descriptors/new", test_descriptors_new);
-  add ("/child/descriptors/new-exec", test_descriptors_new_exec);
-  add ("/child/descriptors/fork-of-fork", test_descriptors_fork_of_fork);
-  add ("/child/descriptors/siblings", test_descriptors_siblings);
-  add ("/child/descriptors/former-template", test_descriptors_former_template);
-  add ("/child/descriptors/of-caller", test_descriptors_of_caller);
-  add ("/child/descriptors/sent", test_descriptors_sent);
-  add ("/child/descriptors/standard", test_descriptors_standard);
-  add ("/child/socket", test_socket);
-  add ("/child/signals", test_signals);
-  add ("/child/environment/each-its-own", test_environment);
-  add ("/child/environment/in-order", test_environment_in_order);
-  add ("/child/folder/each-its-own", test_folder);
-  add ("/child/folder/missing", test_folder_missing);
-  add ("/child/threads", test_threads);
-  add ("/child/parents", test_parents);
-  add ("/child/output-once", test_output_once);
+  add_with_module ("/child/descriptors/new", "inspect", test_descriptors_new);
+  add_with_module ("/child/descriptors/new-exec", "inspect", test_descriptors_new_exec);
+  add_with_module ("/child/descriptors/fork-of-fork", "inspect", test_descriptors_fork_of_fork);
+  add_with_module ("/child/descriptors/siblings", "inspect", test_descriptors_siblings);
+  add_with_module ("/child/descriptors/former-template",
+                   "inspect", test_descriptors_former_template);
+  add_with_module ("/child/descriptors/of-caller", "inspect", test_descriptors_of_caller);
+  add_with_module ("/child/descriptors/sent", "inspect", test_descriptors_sent);
+  add_with_module ("/child/descriptors/standard", "inspect", test_descriptors_standard);
+  add_with_module ("/child/socket", "inspect", test_socket);
+  add_with_module ("/child/signals", "inspect", test_signals);
+  add_with_module ("/child/environment/each-its-own", "inspect", test_environment);
+  add_with_module ("/child/environment/in-order", "inspect", test_environment_in_order);
+  add_with_module ("/child/folder/each-its-own", "inspect", test_folder);
+  add_with_module ("/child/folder/missing", "inspect", test_folder_missing);
+  add_with_module ("/child/threads", "inspect", test_threads);
+  add_with_module ("/child/parents", "inspect", test_parents);
+  add_with_module ("/child/output-once", "inspect", test_output_once);
 
   return g_test_run ();
 }

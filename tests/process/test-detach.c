@@ -19,8 +19,6 @@
 # define SO_PASSPIDFD 76
 #endif
 
-#define STRV(...) ((const char * const []) { __VA_ARGS__, NULL })
-
 static int
 detach_process (AForkProcess  *process,
                 GError       **error)
@@ -230,8 +228,7 @@ test_detach_busy (void)
 
   afork_process_detach_async (process, cancellable, NULL, NULL);
   g_cancellable_cancel (cancellable);
-  while (g_main_context_iteration (NULL, FALSE))
-    ;
+  iterate ();
   close (pipe[1]);
   await_end (process);
   g_clear_object (&connection);
@@ -642,32 +639,29 @@ main (int    argc,
 
   g_test_init (&argc, &argv, NULL);
 
-#define ADD(path, function) \
-  g_test_add_data_func ("/detach/" path, (gconstpointer) function, run_with_census)
-
-  ADD ("fork", test_detach_fork);
-  ADD ("fresh", test_detach_fresh);
-  ADD ("blocking", test_detach_blocking);
-  ADD ("chain", test_detach_chain);
-  ADD ("known", test_detach_known);
-  ADD ("with-forks", test_detach_with_forks);
-  ADD ("busy", test_detach_busy);
-  ADD ("closed", test_detach_closed);
-  ADD ("dropped", test_detach_dropped);
-  ADD ("failure", test_detach_failure);
-  ADD ("failure-later", test_detach_failure_later);
-  ADD ("once", test_detach_once);
-  ADD ("cancelled", test_detach_cancelled);
-  ADD ("ignored", test_detach_ignored);
-  ADD ("no-process", test_detach_no_process);
-  ADD ("invisible", test_detach_invisible);
-  ADD ("silent", test_detach_silent);
-  ADD ("socket-options", test_detach_socket_options);
-  ADD ("abandoned", test_detach_not_taken);
-  ADD ("unstarted", test_detach_unstarted);
-  ADD ("to-thread", test_detach_to_thread);
-  ADD ("three", test_detach_three);
-  ADD ("to-worker", test_detach_to_worker);
+  add_test ("/detach/fork", test_detach_fork);
+  add_test ("/detach/fresh", test_detach_fresh);
+  add_test ("/detach/blocking", test_detach_blocking);
+  add_test ("/detach/chain", test_detach_chain);
+  add_test ("/detach/known", test_detach_known);
+  add_test ("/detach/with-forks", test_detach_with_forks);
+  add_test ("/detach/busy", test_detach_busy);
+  add_test ("/detach/closed", test_detach_closed);
+  add_test ("/detach/dropped", test_detach_dropped);
+  add_test ("/detach/failure", test_detach_failure);
+  add_test ("/detach/failure-later", test_detach_failure_later);
+  add_test ("/detach/once", test_detach_once);
+  add_test ("/detach/cancelled", test_detach_cancelled);
+  add_test ("/detach/ignored", test_detach_ignored);
+  add_test ("/detach/no-process", test_detach_no_process);
+  add_test ("/detach/invisible", test_detach_invisible);
+  add_test ("/detach/silent", test_detach_silent);
+  add_test ("/detach/socket-options", test_detach_socket_options);
+  add_test ("/detach/abandoned", test_detach_not_taken);
+  add_test ("/detach/unstarted", test_detach_unstarted);
+  add_test ("/detach/to-thread", test_detach_to_thread);
+  add_test ("/detach/three", test_detach_three);
+  add_test ("/detach/to-worker", test_detach_to_worker);
 
   return g_test_run ();
 }

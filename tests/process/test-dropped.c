@@ -120,8 +120,7 @@ test_dropped_running (Fixture       *fixture,
   GPid pid = afork_process_get_pid (process);
 
   g_object_unref (process);
-  while (g_main_context_iteration (NULL, FALSE))
-    ;
+  iterate ();
   assert_line (connection, "ready");
   g_assert_no_errno (kill (pid, SIGUSR1));
   assert_line (connection, "1");
@@ -144,8 +143,7 @@ test_dropped_template (Fixture       *fixture,
     }
   pid = afork_process_get_pid (fixture->template);
   g_clear_object (&fixture->template);
-  while (g_main_context_iteration (NULL, FALSE))
-    ;
+  iterate ();
   g_assert_no_errno (kill (pid, 0));
 
   for (gsize i = 0; i < G_N_ELEMENTS (forks); i++)
@@ -269,27 +267,19 @@ test_dropped_freed_full (Fixture       *fixture,
   close (fds[1]);
 }
 
-static void
-add (const char  *path,
-     void       (*test) (Fixture       *fixture,
-                         gconstpointer  data))
-{
-  add_with_module (path, "lifecycle", test);
-}
-
 int
 main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
 
-  add ("/dropped/prepared", test_dropped_prepared);
-  add ("/dropped/new", test_dropped_new);
-  add ("/dropped/run", test_dropped_run);
-  add ("/dropped/running", test_dropped_running);
-  add ("/dropped/template", test_dropped_template);
-  add ("/dropped/freed/any", test_dropped_freed);
-  add ("/dropped/freed/full", test_dropped_freed_full);
+  add_with_module ("/dropped/prepared", "lifecycle", test_dropped_prepared);
+  add_with_module ("/dropped/new", "lifecycle", test_dropped_new);
+  add_with_module ("/dropped/run", "lifecycle", test_dropped_run);
+  add_with_module ("/dropped/running", "lifecycle", test_dropped_running);
+  add_with_module ("/dropped/template", "lifecycle", test_dropped_template);
+  add_with_module ("/dropped/freed/any", "lifecycle", test_dropped_freed);
+  add_with_module ("/dropped/freed/full", "lifecycle", test_dropped_freed_full);
 
   return g_test_run ();
 }

@@ -99,7 +99,7 @@ test_helper (Census        *census,
   AForkProcess *processes[N_FORKS];
   GSocketConnection *connections[N_FORKS];
 
-  afork_process_eval (template, code, ARGS ("Good evening", "dear"));
+  afork_process_eval (template, code, STRV ("Good evening", "dear"));
   for (int i = 0; i < N_FORKS; i++)
     {
       g_autofree char *name = g_strdup_printf ("number %d", i);
@@ -152,7 +152,7 @@ test_args (Census        *census,
   arguments[N_ARGUMENTS] = NULL;
 
   assert_says (none, "f", "0 0");
-  afork_process_eval (some, write_arguments, ARGS ("", "a b", "\303\244\377"));
+  afork_process_eval (some, write_arguments, STRV ("", "a b", "\303\244\377"));
   assert_says (some, "f", "3 6");
   afork_process_eval (many, write_arguments, arguments);
   assert_says (many, "f", "100000 100000");
@@ -166,12 +166,12 @@ test_args_not_taken (Census        *census,
   g_autoptr(AForkProcess) first = new_eval (write_arguments);
   g_autoptr(AForkProcess) process = afork_process_new ();
 
-  afork_process_eval (process, "static void afork_eval_init (void) { }", ARGS ("one"));
+  afork_process_eval (process, "static void afork_eval_init (void) { }", STRV ("one"));
   expect_run_error (process, "f", AFORK_ERROR, AFORK_ERROR_EVAL, "“afork_eval_init”");
   assert_exit_status (process, EXIT_EVAL);
 
   /* That of other code does not count. */
-  afork_process_eval (first, "void afork_eval_init (); void *p = afork_eval_init;", ARGS ("one"));
+  afork_process_eval (first, "void afork_eval_init (); void *p = afork_eval_init;", STRV ("one"));
   expect_run_error (first, "f", AFORK_ERROR, AFORK_ERROR_EVAL, "“afork_eval_init”");
 }
 
@@ -338,8 +338,8 @@ test_call (Census        *census,
               "{ for (int i = 0; i < argc; i++) sum += atoi (argv[i]); }\n"
               "void tell " RUN " { dprintf (socket, \"%d\", sum); }\n");
 
-  afork_process_call (process, "add", ARGS ("20", "3"));
-  afork_process_call (process, "add", ARGS ("400"));
+  afork_process_call (process, "add", STRV ("20", "3"));
+  afork_process_call (process, "add", STRV ("400"));
   assert_says (process, "tell", "423");
 }
 
@@ -1035,7 +1035,7 @@ assert_program_number (AForkProcess *template)
   g_autoptr(AForkProcess) process = NULL;
 
   afork_process_send_arg (template, "taken");
-  afork_process_eval (template, write_program_number, ARGS ("one", "two"));
+  afork_process_eval (template, write_program_number, STRV ("one", "two"));
   process = afork_process_fork (template);
   assert_says (process, "f", "175 150 1");
   assert_says (template, "f", "175 150 1");
@@ -1047,11 +1047,8 @@ test_self (Census        *census,
 {
   g_autoptr(AForkProcess) template = NULL;
 
-  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
-    {
-      g_test_skip ("valgrind is what would be executed again");
-      return;
-    }
+  if (skip_under_valgrind ("valgrind is what would be executed again"))
+    return;
 
   template = afork_process_new_for_runtime (afork_runtime_get_self ());
   assert_program_number (template);
@@ -1118,40 +1115,15 @@ static void
 test_in_program (gconstpointer data)
 {
   const InProgram *self = data;
-  Census census;
 
-  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
-    {
-      g_test_skip ("valgrind has no pidfd_open()");
-      return;
-    }
+  if (skip_under_valgrind ("valgrind has no pidfd_open()"))
+    return;
   if (self->needs_locale && !has_locale ())
     {
       g_test_skip ("there is no locale " LOCALE);
       return;
     }
-  if (!g_test_subprocess ())
-    {
-      g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
-      g_test_trap_assert_passed ();
-      return;
-    }
-
-  census_begin_single (&census);
-  census.n_fds += 2 * self->n_stay;
-  census.n_children += self->n_stay;
-  self->test ();
-  census_end (&census);
-}
-
-static void
-add (const char *path,
-     void      (*test) (Census        *census,
-                        gconstpointer  data))
-{
-  g_autofree char *full = g_strconcat ("/eval/", path, NULL);
-
-  fault_add (full, test);
+  run_in_program (self->test, self->n_stay);
 }
 
 int
@@ -1165,53 +1137,53 @@ main (int    argc,
   afork_init (&argc, &argv);
   g_test_init (&argc, &argv, NULL);
 
-  add ("plugin/missing", test_plugin_missing);
+  fault_add ("/eval/plugin/missing", test_plugin_missing);
   if (g_getenv ("AFORK_TEST_EVAL") == NULL)
     {
       g_test_message ("This build has no plugin: there is nothing else to test.");
       return g_test_run ();
     }
 
-  add ("helper", test_helper);
-  add ("args", test_args);
-  add ("args/not-taken", test_args_not_taken);
-  add ("nothing", test_nothing);
-  add ("main", test_main);
-  add ("constructor", test_constructor);
-  add ("items", test_items);
-  add ("find/newest", test_find_newest);
-  add ("find/in-module", test_find_in_module);
-  add ("find/missing", test_find_missing);
-  add ("call", test_call);
-  add ("use/before", test_use_before);
-  add ("use/library", test_use_library);
-  add ("use/libc", test_use_libc);
-  add ("use/headers", test_use_headers);
-  add ("use/layout", test_use_layout);
-  add ("use/pragma-library", test_use_pragma_library);
-  add ("use/own-headers", test_use_own_headers);
-  add ("use/after", test_use_after);
+  fault_add ("/eval/helper", test_helper);
+  fault_add ("/eval/args", test_args);
+  fault_add ("/eval/args/not-taken", test_args_not_taken);
+  fault_add ("/eval/nothing", test_nothing);
+  fault_add ("/eval/main", test_main);
+  fault_add ("/eval/constructor", test_constructor);
+  fault_add ("/eval/items", test_items);
+  fault_add ("/eval/find/newest", test_find_newest);
+  fault_add ("/eval/find/in-module", test_find_in_module);
+  fault_add ("/eval/find/missing", test_find_missing);
+  fault_add ("/eval/call", test_call);
+  fault_add ("/eval/use/before", test_use_before);
+  fault_add ("/eval/use/library", test_use_library);
+  fault_add ("/eval/use/libc", test_use_libc);
+  fault_add ("/eval/use/headers", test_use_headers);
+  fault_add ("/eval/use/layout", test_use_layout);
+  fault_add ("/eval/use/pragma-library", test_use_pragma_library);
+  fault_add ("/eval/use/own-headers", test_use_own_headers);
+  fault_add ("/eval/use/after", test_use_after);
   for (guint i = 0; i < G_N_ELEMENTS (errors); i++)
     {
       g_autofree char *path = g_strconcat ("/eval/error/", errors[i].path, NULL);
 
-      g_test_add (path, Census, &errors[i], fault_set_up, test_error, fault_tear_down);
+      fault_add_with_data (path, &errors[i], test_error);
     }
-  add ("error/many", test_error_many);
-  add ("error/then-more", test_error_then_more);
-  add ("warning", test_warning);
-  add ("warning-no-room", test_warning_no_room);
-  add ("forbidden", test_forbidden);
-  add ("crash", test_crash);
-  add ("long-code", test_long_code);
-  add ("deep-code", test_deep_code);
-  add ("long-symbol", test_long_symbol);
-  add ("many-codes", test_many_codes);
-  add ("plugin/loaded", test_plugin_loaded);
-  add ("plugin/clean", test_plugin_clean);
-  add ("plugin/variable", test_plugin_variable);
-  add ("command", test_command);
-  add ("self", test_self);
+  fault_add ("/eval/error/many", test_error_many);
+  fault_add ("/eval/error/then-more", test_error_then_more);
+  fault_add ("/eval/warning", test_warning);
+  fault_add ("/eval/warning-no-room", test_warning_no_room);
+  fault_add ("/eval/forbidden", test_forbidden);
+  fault_add ("/eval/crash", test_crash);
+  fault_add ("/eval/long-code", test_long_code);
+  fault_add ("/eval/deep-code", test_deep_code);
+  fault_add ("/eval/long-symbol", test_long_symbol);
+  fault_add ("/eval/many-codes", test_many_codes);
+  fault_add ("/eval/plugin/loaded", test_plugin_loaded);
+  fault_add ("/eval/plugin/clean", test_plugin_clean);
+  fault_add ("/eval/plugin/variable", test_plugin_variable);
+  fault_add ("/eval/command", test_command);
+  fault_add ("/eval/self", test_self);
   g_test_add_data_func ("/eval/new-template", &new_template, test_in_program);
   g_test_add_data_func ("/eval/early", &early, test_in_program);
   g_test_add_data_func ("/eval/locale", &locale, test_in_program);

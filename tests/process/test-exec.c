@@ -13,8 +13,6 @@
 
 #include "test-util.h"
 
-#define STRV(...) ((const char * const []) { __VA_ARGS__, NULL })
-
 static GSocketConnection *
 exec_process (AForkProcess        *process,
               const char * const  *argv,
@@ -406,28 +404,25 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
 
-#define ADD(path, function) \
-  g_test_add_data_func ("/exec/" path, (gconstpointer) function, run_with_census)
-
-  ADD ("fork", test_exec_fork);
-  ADD ("fresh", test_exec_fresh);
-  ADD ("blocking", test_exec_blocking);
-  ADD ("conversation", test_exec_conversation);
-  ADD ("prepared", test_exec_prepared);
-  ADD ("path", test_exec_path);
-  ADD ("mapped", test_exec_mapped);
-  ADD ("mapped-input", test_exec_mapped_input);
-  ADD ("script", test_exec_script);
-  ADD ("failure", test_exec_failure);
-  ADD ("failed-before", test_exec_failed_before);
-  ADD ("with-forks", test_exec_with_forks);
-  ADD ("once", test_exec_once);
-  ADD ("cancelled", test_exec_cancelled);
-  ADD ("many", test_exec_many);
-  ADD ("relayed", test_exec_relayed);
-  ADD ("descriptors", test_exec_descriptors);
-  ADD ("signals", test_exec_signals);
-  ADD ("signals/kept", test_exec_signals_kept);
+  add_test ("/exec/fork", test_exec_fork);
+  add_test ("/exec/fresh", test_exec_fresh);
+  add_test ("/exec/blocking", test_exec_blocking);
+  add_test ("/exec/conversation", test_exec_conversation);
+  add_test ("/exec/prepared", test_exec_prepared);
+  add_test ("/exec/path", test_exec_path);
+  add_test ("/exec/mapped", test_exec_mapped);
+  add_test ("/exec/mapped-input", test_exec_mapped_input);
+  add_test ("/exec/script", test_exec_script);
+  add_test ("/exec/failure", test_exec_failure);
+  add_test ("/exec/failed-before", test_exec_failed_before);
+  add_test ("/exec/with-forks", test_exec_with_forks);
+  add_test ("/exec/once", test_exec_once);
+  add_test ("/exec/cancelled", test_exec_cancelled);
+  add_test ("/exec/many", test_exec_many);
+  add_test ("/exec/relayed", test_exec_relayed);
+  add_test ("/exec/descriptors", test_exec_descriptors);
+  add_test ("/exec/signals", test_exec_signals);
+  add_test ("/exec/signals/kept", test_exec_signals_kept);
 
   return g_test_run ();
 }

@@ -188,7 +188,7 @@ test_cancel_preparing (Census        *census,
   int reading;
   g_autoptr(AForkProcess) process = create (data, &reading);
 
-  afork_process_call (process, "call_notify", ARGS (PIPE, "x"));
+  afork_process_call (process, "call_notify", STRV (PIPE, "x"));
   afork_process_call (process, "call_hang", NULL);
   afork_process_run_async (process, "run_hang", cancellable, outcome_run_cb, &outcome);
   await_readable (reading);
@@ -218,8 +218,8 @@ test_cancel_entered (Census        *census,
   open_pipe (&item_reading, &item_writing);
   afork_process_map_fd (process, gate_reading, GATE_FD);
   afork_process_send_fd (process, item_writing);
-  afork_process_call (process, "call_notify", ARGS (PIPE, "x"));
-  afork_process_call (process, "call_await", ARGS (GATE));
+  afork_process_call (process, "call_notify", STRV (PIPE, "x"));
+  afork_process_call (process, "call_await", STRV (GATE));
   afork_process_run_async (process, "run_notify", cancellable, outcome_run_cb, &outcome);
   await_readable (reading);
   await_byte (reading);
@@ -258,7 +258,7 @@ test_cancel_many (Census        *census,
   for (guint i = 0; i < G_N_ELEMENTS (processes); i++)
     {
       processes[i] = create (way, &reading[i]);
-      afork_process_call (processes[i], "call_notify", ARGS (PIPE, "x"));
+      afork_process_call (processes[i], "call_notify", STRV (PIPE, "x"));
       afork_process_call (processes[i], "call_hang", NULL);
       afork_process_run_async (processes[i], "run_hang", cancellable, outcome_run_cb,
                                &outcomes[i]);
@@ -346,7 +346,7 @@ test_cancel_blocking_run (Census        *census,
   g_autoptr(AForkProcess) process = create (data, &canceller.reading);
   GThread *thread;
 
-  afork_process_call (process, "call_notify", ARGS (PIPE, "x"));
+  afork_process_call (process, "call_notify", STRV (PIPE, "x"));
   afork_process_call (process, "call_hang", NULL);
   thread = g_thread_new ("canceller", cancel_thread, &canceller);
   connection = afork_process_run (process, "run_hang", cancellable, &error);
@@ -425,8 +425,8 @@ test_drop_prepared (Census        *census,
   int reading;
   AForkProcess *process = create (way, &reading);
 
-  afork_process_call (process, "call_notify", ARGS (PIPE, "one"));
-  afork_process_call (process, "call_notify", ARGS (PIPE, " two"));
+  afork_process_call (process, "call_notify", STRV (PIPE, "one"));
+  afork_process_call (process, "call_notify", STRV (PIPE, " two"));
   g_object_unref (process);
   /* What is never run is never started where the runtime cannot fork. */
   expect_text (&reading, way->create == create_command ? "" : "one two");
@@ -446,7 +446,7 @@ test_drop_after_iterations (Census        *census,
 
       for (guint i = 0; i < n_turns; i++)
         g_main_context_iteration (NULL, FALSE);
-      afork_process_call (process, "call_notify", ARGS (PIPE, "done"));
+      afork_process_call (process, "call_notify", STRV (PIPE, "done"));
       g_object_unref (process);
       expect_text (&reading, way->create == create_command ? "" : "done");
     }
@@ -461,7 +461,7 @@ test_drop_running (Census        *census,
   AForkProcess *process = create (data, &reading);
 
   afork_process_require (process, "echo");
-  afork_process_call (process, "call_notify", ARGS (PIPE, "run"));
+  afork_process_call (process, "call_notify", STRV (PIPE, "run"));
   afork_process_run_async (process, "echo", NULL, NULL, NULL);
   g_object_unref (process);
   expect_text (&reading, "run");
@@ -555,7 +555,7 @@ test_drop_full (Census        *census,
   AForkProcess *process = create (way, &reading);
 
   afork_process_send_bytes (process, bytes);
-  afork_process_call (process, "call_notify", ARGS (PIPE, "arrived"));
+  afork_process_call (process, "call_notify", STRV (PIPE, "arrived"));
   g_object_unref (process);
   expect_text (&reading, way->create == create_command ? "" : "arrived");
 }
@@ -629,7 +629,7 @@ enter_with_fork (AForkProcess *process,
   afork_process_map_fd (process, gate, GATE_FD);
   close_fd (&notifying);
   close_fd (&gate);
-  afork_process_call (process, "call_await", ARGS (GATE));
+  afork_process_call (process, "call_await", STRV (GATE));
 
   afork_process_run_async (process, "run_notify", NULL, outcome_run_cb, outcome);
   iterate ();
@@ -699,7 +699,7 @@ add_way (const char  *path,
 {
   g_autofree char *full = g_strconcat (path, "/", way->path, NULL);
 
-  g_test_add (full, Census, way, fault_set_up, test, fault_tear_down);
+  fault_add_with_data (full, way, test);
 }
 
 static void

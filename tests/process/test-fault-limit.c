@@ -444,7 +444,7 @@ count_template_failures (guint n_fds)
 
       afork_process_require (template, "echo");
       afork_process_require (template, "faults");
-      afork_process_call (template, "call_few_fds", ARGS (text));
+      afork_process_call (template, "call_few_fds", STRV (text));
       for (guint i = 0; i < 3; i++)
         {
           g_autoptr(GError) error = fork_limited (template, n_fds);
@@ -493,7 +493,7 @@ test_template_forks (Census        *census,
 
   afork_process_require (template, "echo");
   afork_process_require (template, "faults");
-  afork_process_call (template, "call_few_fds", ARGS ("16"));
+  afork_process_call (template, "call_few_fds", STRV ("16"));
   while (error == NULL)
     {
       AForkProcess *process = afork_process_fork (template);
@@ -531,7 +531,7 @@ run_with_forks (guint limit)
       forks[i] = afork_process_fork (process);
       connections[i] = run_process_ok (forks[i], "echo");
     }
-  afork_process_call (process, "call_few_fds", ARGS (text));
+  afork_process_call (process, "call_few_fds", STRV (text));
   connection = run_process (process, "echo", &error);
   if (error == NULL)
     finish_process (process, connection);
@@ -617,12 +617,8 @@ begin_as_nobody (Census *census)
 
   if (!need_ordinary_user ())
     return FALSE;
-  if (!g_test_subprocess ())
-    {
-      g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
-      g_test_trap_assert_passed ();
-      return FALSE;
-    }
+  if (!is_own_program ())
+    return FALSE;
 
   census_begin (census);
   g_assert_true (become_ordinary_user ());
@@ -680,23 +676,21 @@ test_no_more_processes (void)
   end_subprocess ();
 }
 
-/* Valgrind counts descriptors itself, and not as the kernel does. */
 static void
 test_skipped (Census        *census,
               gconstpointer  data)
 {
-  g_test_skip ("Under valgrind descriptors cannot be limited");
+  skip_under_valgrind ("Under valgrind descriptors cannot be limited");
 }
 
+/* Valgrind counts descriptors itself, and not as the kernel does. */
 static void
 add_fds (const char     *path,
          gconstpointer   data,
          void          (*test) (Census        *census,
                                 gconstpointer  data))
 {
-  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
-    test = test_skipped;
-  g_test_add (path, Census, data, fault_set_up, test, fault_tear_down);
+  fault_add_with_data (path, data, is_under_valgrind () ? test_skipped : test);
 }
 
 int

@@ -117,21 +117,21 @@ static void
 call_missing (AForkProcess *process)
 {
   require_faults (process);
-  afork_process_call (process, "no_such_function", ARGS ("argument"));
+  afork_process_call (process, "no_such_function", STRV ("argument"));
 }
 
 static void
 call_of_libc (AForkProcess *process)
 {
   require_faults (process);
-  afork_process_call (process, "system", ARGS ("true"));
+  afork_process_call (process, "system", STRV ("true"));
 }
 
 static void
 call_of_other_module (AForkProcess *process)
 {
   require_faults (process);
-  afork_process_call (process, "echo:call_exit", ARGS ("3"));
+  afork_process_call (process, "echo:call_exit", STRV ("3"));
 }
 
 /* Functions that are called. */
@@ -140,14 +140,14 @@ static void
 call_exit_0 (AForkProcess *process)
 {
   require_faults (process);
-  afork_process_call (process, "call_exit", ARGS ("0"));
+  afork_process_call (process, "call_exit", STRV ("0"));
 }
 
 static void
 call_exit_3 (AForkProcess *process)
 {
   require_faults (process);
-  afork_process_call (process, "call_exit", ARGS ("3"));
+  afork_process_call (process, "call_exit", STRV ("3"));
 }
 
 static void
@@ -157,7 +157,7 @@ call_signal (AForkProcess *process,
   g_autofree char *text = g_strdup_printf ("%d", signal);
 
   require_faults (process);
-  afork_process_call (process, "call_signal", ARGS (text));
+  afork_process_call (process, "call_signal", STRV (text));
 }
 
 static void
@@ -445,7 +445,7 @@ expect_hang_ends (AForkProcess *process)
   open_pipe (&reading, &writing);
   require_faults (process);
   afork_process_map_fd (process, writing, 20);
-  afork_process_call (process, "call_notify", ARGS ("20", "x"));
+  afork_process_call (process, "call_notify", STRV ("20", "x"));
   afork_process_call (process, "call_hang", NULL);
   afork_process_run_async (process, "echo", cancellable, outcome_run_cb, &outcome);
   await_readable (reading);
@@ -526,7 +526,7 @@ test_daemon (Census        *census,
   open_pipe (&reading, &writing);
   require_faults (process);
   afork_process_map_fd (process, reading, 20);
-  afork_process_call (process, "call_daemon", ARGS ("20", "4"));
+  afork_process_call (process, "call_daemon", STRV ("20", "4"));
   expect_run_error (process, "echo", AFORK_ERROR, AFORK_ERROR_EXITED, "status 4");
   assert_exit_status (process, 4);
   close_fd (&writing);
@@ -562,7 +562,7 @@ add_cases (const char  *name,
     {
       g_autofree char *path = g_strdup_printf ("/fault/prepare/%s/%s", name, cases[i].path);
 
-      g_test_add (path, Census, &cases[i], fault_set_up, test, fault_tear_down);
+      fault_add_with_data (path, &cases[i], test);
     }
 }
 
@@ -574,8 +574,8 @@ add_fresh (const char  *path,
   g_autofree char *exec_path = g_strconcat (path, "/exec", NULL);
   g_autofree char *new_path = g_strconcat (path, "/new", NULL);
 
-  g_test_add (new_path, Census, NULL, fault_set_up, test, fault_tear_down);
-  g_test_add (exec_path, Census, "fresh", fault_set_up, test, fault_tear_down);
+  fault_add (new_path, test);
+  fault_add_with_data (exec_path, "fresh", test);
 }
 
 int

@@ -113,7 +113,7 @@ new_runtime (const char * const *argv,
 static const char *
 get_text (const char *text)
 {
-  return g_getenv ("AFORK_TEST_VALGRIND") != NULL ? NULL : text;
+  return is_under_valgrind () ? NULL : text;
 }
 
 /* Executed when it is run. */
@@ -359,7 +359,7 @@ add_cases (const char  *name,
     {
       g_autofree char *path = g_strdup_printf ("/fault/spawn/%s/%s", name, added->path);
 
-      g_test_add (path, Census, added, fault_set_up, test, fault_tear_down);
+      fault_add_with_data (path, added, test);
     }
 }
 
@@ -383,10 +383,8 @@ main (int    argc,
   add_cases ("native", native_cases, G_N_ELEMENTS (native_cases), test_native);
   fault_add ("/fault/spawn/folder-missing", test_folder_missing);
   fault_add ("/fault/spawn/environment-too-long", test_environment_too_long);
-  g_test_add ("/fault/spawn/silent/run", Census, GINT_TO_POINTER (FALSE),
-              fault_set_up, test_silent, fault_tear_down);
-  g_test_add ("/fault/spawn/silent/exec", Census, GINT_TO_POINTER (TRUE),
-              fault_set_up, test_silent, fault_tear_down);
+  fault_add_with_data ("/fault/spawn/silent/run", GINT_TO_POINTER (FALSE), test_silent);
+  fault_add_with_data ("/fault/spawn/silent/exec", GINT_TO_POINTER (TRUE), test_silent);
   fault_add ("/fault/spawn/line", test_line);
   fault_add ("/fault/spawn/daemon", test_daemon);
   fault_add ("/fault/spawn/exited", test_exited);

@@ -571,12 +571,12 @@ test_threads (Census        *census,
   Forks forks;
 
   afork_process_require (template, "faults");
-  afork_process_call (template, "call_thread", ARGS ("loom"));
+  afork_process_call (template, "call_thread", STRV ("loom"));
   forks_begin (&forks, template, NULL);
   expect_forks_fail (&forks, AFORK_ERROR, AFORK_ERROR_THREADS, "more than one thread: loom");
 
   /* It names all of them. */
-  afork_process_call (template, "call_thread", ARGS ("shuttle"));
+  afork_process_call (template, "call_thread", STRV ("shuttle"));
   forks_begin (&forks, template, NULL);
   expect_forks_fail (&forks, AFORK_ERROR, AFORK_ERROR_THREADS, "loom, shuttle");
 
@@ -603,7 +603,7 @@ test_threads_later (Census        *census,
   fork = afork_process_fork (template);
   afork_process_require (fork, "echo");
   connection = run_process_ok (fork, "echo");
-  afork_process_call (template, "call_thread", ARGS ("loom"));
+  afork_process_call (template, "call_thread", STRV ("loom"));
   afork_process_run_async (template, "run_hang", NULL, outcome_run_cb, &outcome);
   outcome_await (&outcome);
   outcome_expect_error (&outcome, AFORK_ERROR, AFORK_ERROR_THREADS, "loom");
@@ -621,7 +621,7 @@ test_threads_default (Census        *census,
   AForkProcess *template = afork_runtime_get_template (runtime);
 
   afork_process_require (template, "faults");
-  afork_process_call (template, "call_thread", ARGS ("loom"));
+  afork_process_call (template, "call_thread", STRV ("loom"));
   for (guint i = 0; i < 3; i++)
     {
       g_autoptr(AForkProcess) process = afork_process_new ();
@@ -652,14 +652,14 @@ main (int    argc,
   fault_add ("/fault/template/killed/unreaped", test_killed_unreaped);
   fault_add ("/fault/template/stopped/continued", test_stopped_continued);
   fault_add ("/fault/template/stopped/killed", test_stopped_killed);
-  g_test_add ("/fault/template/stopped/cancelled/continued", Census, GINT_TO_POINTER (SIGCONT),
-              fault_set_up, test_stopped_cancelled, fault_tear_down);
-  g_test_add ("/fault/template/stopped/cancelled/killed", Census, GINT_TO_POINTER (SIGKILL),
-              fault_set_up, test_stopped_cancelled, fault_tear_down);
-  g_test_add ("/fault/template/stopped/dropped/continued", Census, GINT_TO_POINTER (SIGCONT),
-              fault_set_up, test_stopped_dropped, fault_tear_down);
-  g_test_add ("/fault/template/stopped/dropped/killed", Census, GINT_TO_POINTER (SIGKILL),
-              fault_set_up, test_stopped_dropped, fault_tear_down);
+  fault_add_with_data ("/fault/template/stopped/cancelled/continued",
+                       GINT_TO_POINTER (SIGCONT), test_stopped_cancelled);
+  fault_add_with_data ("/fault/template/stopped/cancelled/killed",
+                       GINT_TO_POINTER (SIGKILL), test_stopped_cancelled);
+  fault_add_with_data ("/fault/template/stopped/dropped/continued",
+                       GINT_TO_POINTER (SIGCONT), test_stopped_dropped);
+  fault_add_with_data ("/fault/template/stopped/dropped/killed",
+                       GINT_TO_POINTER (SIGKILL), test_stopped_dropped);
   fault_add ("/fault/template/full", test_full);
   fault_add ("/fault/template/threads/first", test_threads);
   fault_add ("/fault/template/threads/later", test_threads_later);

@@ -279,7 +279,7 @@ main (int    argc,
     {
       g_autofree char *path = g_strdup_printf ("/fault/worker/end/%s", cases[i].path);
 
-      g_test_add (path, Census, &cases[i], fault_set_up, test_end, fault_tear_down);
+      fault_add_with_data (path, &cases[i], test_end);
     }
   fault_add ("/fault/worker/signal/before-ready", test_signal_before_ready);
   fault_add ("/fault/worker/signal/after-ready", test_signal_after_ready);

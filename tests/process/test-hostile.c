@@ -332,7 +332,7 @@ test_exec (Census        *census,
   g_autoptr(AForkProcess) process = new_template (self->steps);
   Outcome outcome = { 0 };
 
-  afork_process_exec_async (process, ARGS ("true"), NULL, outcome_exec_cb, &outcome);
+  afork_process_exec_async (process, STRV ("true"), NULL, outcome_exec_cb, &outcome);
   expect_error (self, &outcome);
   if (!self->killed)
     afork_process_force_exit (process);
@@ -389,7 +389,7 @@ test_exec_ended (Census        *census,
   process = new_template (STEPS ("hello", "await=exec", "caller-pidfd", "fds=1", "ready"));
   fork = afork_process_fork (process);
   await_state (process, AFORK_PROCESS_STATE_PREPARING);
-  afork_process_exec_async (process, ARGS ("true"), NULL, outcome_exec_cb, &outcome);
+  afork_process_exec_async (process, STRV ("true"), NULL, outcome_exec_cb, &outcome);
   send_queued ();
   g_assert_no_errno (waitid (P_ALL, 0, &info, WEXITED | WNOWAIT));
 
@@ -706,7 +706,7 @@ add_cases (const char  *folder,
     {
       g_autofree char *path = g_strdup_printf ("/hostile/%s/%s", folder, added->path);
 
-      g_test_add (path, Census, added, fault_set_up, test, fault_tear_down);
+      fault_add_with_data (path, added, test);
     }
 }
 
@@ -716,7 +716,7 @@ add_report (const char *path,
 {
   g_autofree char *full = g_strconcat ("/hostile/reports/", path, NULL);
 
-  g_test_add (full, Census, report, fault_set_up, test_reports, fault_tear_down);
+  fault_add_with_data (full, report, test_reports);
 }
 
 int

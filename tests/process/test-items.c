@@ -715,44 +715,36 @@ test_limit_arguments (Fixture       *fixture,
   assert_remembered (none, 0, 0);
 }
 
-static void
-add (const char  *path,
-     void       (*test) (Fixture       *fixture,
-                         gconstpointer  data))
-{
-  add_with_module (path, "describe", test);
-}
-
 int
 main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
 
-  add ("/items/none", test_none);
-  add ("/items/strings", test_strings);
-  add ("/items/bytes", test_bytes);
-  add ("/items/sizes", test_sizes);
-  add ("/items/large", test_large);
-  add ("/items/mixed", test_mixed);
-  add ("/items/fds/many", test_fds_many);
-  add ("/items/fds/many-mixed", test_fds_many_mixed);
-  add ("/items/fds/same-file", test_fds_same_file);
-  add ("/items/fds/reused", test_fds_reused);
-  add ("/items/fds/refused", test_fds_refused);
-  add ("/items/fds/negative", test_fds_negative);
-  add ("/items/forks/each-its-own", test_forks);
-  add ("/items/forks/behind-large", test_forks_behind_large);
-  add ("/items/forks/chain", test_forks_chain);
-  add ("/items/template-first", test_template_first);
-  add ("/items/random", test_random);
-  add ("/items/bytes/not-copied", test_bytes_not_copied);
-  add ("/items/bytes/small-copied", test_bytes_small_copied);
-  add ("/items/bytes/given-up", test_bytes_given_up);
-  add ("/items/limit/require", test_limit_require);
-  add ("/items/limit/eval", test_limit_eval);
-  add ("/items/limit/call", test_limit_call);
-  add ("/items/limit/arguments", test_limit_arguments);
+  add_with_module ("/items/none", "describe", test_none);
+  add_with_module ("/items/strings", "describe", test_strings);
+  add_with_module ("/items/bytes", "describe", test_bytes);
+  add_with_module ("/items/sizes", "describe", test_sizes);
+  add_with_module ("/items/large", "describe", test_large);
+  add_with_module ("/items/mixed", "describe", test_mixed);
+  add_with_module ("/items/fds/many", "describe", test_fds_many);
+  add_with_module ("/items/fds/many-mixed", "describe", test_fds_many_mixed);
+  add_with_module ("/items/fds/same-file", "describe", test_fds_same_file);
+  add_with_module ("/items/fds/reused", "describe", test_fds_reused);
+  add_with_module ("/items/fds/refused", "describe", test_fds_refused);
+  add_with_module ("/items/fds/negative", "describe", test_fds_negative);
+  add_with_module ("/items/forks/each-its-own", "describe", test_forks);
+  add_with_module ("/items/forks/behind-large", "describe", test_forks_behind_large);
+  add_with_module ("/items/forks/chain", "describe", test_forks_chain);
+  add_with_module ("/items/template-first", "describe", test_template_first);
+  add_with_module ("/items/random", "describe", test_random);
+  add_with_module ("/items/bytes/not-copied", "describe", test_bytes_not_copied);
+  add_with_module ("/items/bytes/small-copied", "describe", test_bytes_small_copied);
+  add_with_module ("/items/bytes/given-up", "describe", test_bytes_given_up);
+  add_with_module ("/items/limit/require", "describe", test_limit_require);
+  add_with_module ("/items/limit/eval", "describe", test_limit_eval);
+  add_with_module ("/items/limit/call", "describe", test_limit_call);
+  add_with_module ("/items/limit/arguments", "describe", test_limit_arguments);
 
   return g_test_run ();
 }

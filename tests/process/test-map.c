@@ -170,25 +170,17 @@ test_map_execute (Fixture       *fixture,
   close (output);
 }
 
-static void
-add (const char  *path,
-     void       (*test) (Fixture       *fixture,
-                         gconstpointer  data))
-{
-  add_with_module (path, "inspect", test);
-}
-
 int
 main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
 
-  add ("/map/standard", test_map_standard);
-  add ("/map/everywhere", test_map_everywhere);
-  add ("/map/again", test_map_again);
-  add ("/map/too-high", test_map_too_high);
-  add ("/map/execute", test_map_execute);
+  add_with_module ("/map/standard", "inspect", test_map_standard);
+  add_with_module ("/map/everywhere", "inspect", test_map_everywhere);
+  add_with_module ("/map/again", "inspect", test_map_again);
+  add_with_module ("/map/too-high", "inspect", test_map_too_high);
+  add_with_module ("/map/execute", "inspect", test_map_execute);
 
   return g_test_run ();
 }

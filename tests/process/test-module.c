@@ -163,25 +163,17 @@ test_module_wrong (Fixture       *fixture,
   assert_fork_answer (process, "who", "b 0");
 }
 
-static void
-add (const char  *path,
-     void       (*test) (Fixture       *fixture,
-                         gconstpointer  data))
-{
-  add_with_module (path, "inspect", test);
-}
-
 int
 main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
 
-  add ("/module/path", test_module_path);
-  add ("/module/long", test_module_long);
-  add ("/module/folders", test_module_folders);
-  add ("/module/newest", test_module_newest);
-  add ("/module/wrong", test_module_wrong);
+  add_with_module ("/module/path", "inspect", test_module_path);
+  add_with_module ("/module/long", "inspect", test_module_long);
+  add_with_module ("/module/folders", "inspect", test_module_folders);
+  add_with_module ("/module/newest", "inspect", test_module_newest);
+  add_with_module ("/module/wrong", "inspect", test_module_wrong);
 
   return g_test_run ();
 }

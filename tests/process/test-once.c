@@ -160,7 +160,7 @@ static void
 test_any_order (Fixture       *fixture,
                    gconstpointer  data)
 {
-  guint n_steps = g_getenv ("AFORK_TEST_VALGRIND") != NULL ? 400 : 3000;
+  guint n_steps = is_under_valgrind () ? 400 : 3000;
   guint n_runs = 0, n_waits = 0, n_exited = 0;
 
   crowd = (Crowd) { .all = g_ptr_array_new_with_free_func (g_free) };
@@ -192,8 +192,7 @@ test_any_order (Fixture       *fixture,
     }
   g_clear_object (&fixture->template);
   census_end (&fixture->census);
-  while (g_main_context_iteration (NULL, FALSE))
-    ;
+  iterate ();
 
   for (guint i = 0; i < crowd.all->len; i++)
     {
@@ -218,21 +217,13 @@ test_any_order (Fixture       *fixture,
   g_clear_pointer (&crowd.all, g_ptr_array_unref);
 }
 
-static void
-add (const char  *path,
-     void       (*test) (Fixture       *fixture,
-                         gconstpointer  data))
-{
-  add_with_module (path, "lifecycle", test);
-}
-
 int
 main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
 
-  add ("/once/any-order", test_any_order);
+  add_with_module ("/once/any-order", "lifecycle", test_any_order);
 
   return g_test_run ();
 }

@@ -131,8 +131,7 @@ test_state (Fixture       *fixture,
       g_assert_cmpstr (events->str, ==, " 1 pid 2 3 exited(768)");
 
       /* Nothing comes after it. */
-      while (g_main_context_iteration (NULL, FALSE))
-        ;
+      iterate ();
       g_assert_cmpstr (events->str, ==, " 1 pid 2 3 exited(768)");
     }
 }
@@ -564,21 +563,10 @@ test_signal_running (Fixture       *fixture,
   assert_exit_status (process, 0);
 }
 
-static gboolean
-is_stopped (AForkProcess *process)
-{
-  g_autofree char *path = NULL;
-  g_autofree char *text = NULL;
-
-  path = g_strdup_printf ("/proc/%d/status", (int) afork_process_get_pid (process));
-  g_assert_true (g_file_get_contents (path, &text, NULL, NULL));
-  return strstr (text, "\nState:\tT") != NULL;
-}
-
 static void
 await_stopped (AForkProcess *process)
 {
-  while (!is_stopped (process))
+  while (get_process_state (afork_process_get_pid (process)) != 'T')
     g_thread_yield ();
 }
 
@@ -597,8 +585,7 @@ run_unobserved (AForkProcess  *process,
   g_assert_no_errno (kill (pid, SIGSTOP));
   await_stopped (process);
   afork_process_run_async (process, "run_notify", NULL, store_result_cb, result);
-  while (g_main_context_iteration (NULL, FALSE))
-    ;
+  iterate ();
   g_assert_no_errno (kill (pid, SIGCONT));
   g_assert_cmpint (read (pipe[0], &byte, 1), ==, 1);
   g_assert_no_errno (close (pipe[0]));
@@ -750,8 +737,7 @@ test_kill_meanwhile (Fixture       *fixture,
       await_state (process, AFORK_PROCESS_STATE_PREPARING);
       afork_process_send_fd (process, pipe[1]);
       afork_process_run_async (process, "forever", NULL, NULL, NULL);
-      while (g_main_context_iteration (NULL, FALSE))
-        ;
+      iterate ();
       g_usleep ((gulong) g_test_rand_int_range (0, MAX_USEC));
       afork_process_force_exit (process);
     }
@@ -856,48 +842,40 @@ test_templates_run (Fixture       *fixture,
     }
 }
 
-static void
-add (const char  *path,
-     void       (*test) (Fixture       *fixture,
-                         gconstpointer  data))
-{
-  add_with_module (path, "lifecycle", test);
-}
-
 int
 main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
 
-  add ("/pid-watch/pid/told", test_pid);
-  add ("/pid-watch/pid/before-run", test_pid_before_run);
-  add ("/pid-watch/state/sequence", test_state);
-  add ("/pid-watch/state/exited", test_state_of_exited);
-  add ("/pid-watch/state/never-came-to-be", test_state_of_missing);
-  add ("/pid-watch/end/exit", test_end_exit);
-  add ("/pid-watch/end/signal", test_end_signal);
-  add ("/pid-watch/end/no-zombies", test_end_no_zombies);
-  add ("/pid-watch/end/usage", test_end_usage);
-  add ("/pid-watch/wait/many", test_wait_many);
-  add ("/pid-watch/wait/given-up", test_wait_given_up);
-  add ("/pid-watch/wait/blocking", test_wait_blocking);
-  add ("/pid-watch/signal/early", test_signal_early);
-  add ("/pid-watch/signal/kept", test_signal_kept);
-  add ("/pid-watch/signal/template", test_signal_template);
-  add ("/pid-watch/signal/early-run", test_signal_early_run);
-  add ("/pid-watch/signal/early-template", test_signal_early_template);
-  add ("/pid-watch/signal/early-worker", test_signal_early_worker);
-  add ("/pid-watch/signal/early-stop", test_signal_early_stop);
-  add ("/pid-watch/signal/running", test_signal_running);
-  add ("/pid-watch/signal/invalid", test_signal_invalid);
-  add ("/pid-watch/kill/new", test_kill_new);
-  add ("/pid-watch/kill/prepared", test_kill_prepared);
-  add ("/pid-watch/kill/run", test_kill_run);
-  add ("/pid-watch/kill/meanwhile", test_kill_meanwhile);
-  add ("/pid-watch/kill/running", test_kill_running);
-  add ("/pid-watch/template/run", test_template_run);
-  add ("/pid-watch/template/run-each-of-many", test_templates_run);
+  add_with_module ("/pid-watch/pid/told", "lifecycle", test_pid);
+  add_with_module ("/pid-watch/pid/before-run", "lifecycle", test_pid_before_run);
+  add_with_module ("/pid-watch/state/sequence", "lifecycle", test_state);
+  add_with_module ("/pid-watch/state/exited", "lifecycle", test_state_of_exited);
+  add_with_module ("/pid-watch/state/never-came-to-be", "lifecycle", test_state_of_missing);
+  add_with_module ("/pid-watch/end/exit", "lifecycle", test_end_exit);
+  add_with_module ("/pid-watch/end/signal", "lifecycle", test_end_signal);
+  add_with_module ("/pid-watch/end/no-zombies", "lifecycle", test_end_no_zombies);
+  add_with_module ("/pid-watch/end/usage", "lifecycle", test_end_usage);
+  add_with_module ("/pid-watch/wait/many", "lifecycle", test_wait_many);
+  add_with_module ("/pid-watch/wait/given-up", "lifecycle", test_wait_given_up);
+  add_with_module ("/pid-watch/wait/blocking", "lifecycle", test_wait_blocking);
+  add_with_module ("/pid-watch/signal/early", "lifecycle", test_signal_early);
+  add_with_module ("/pid-watch/signal/kept", "lifecycle", test_signal_kept);
+  add_with_module ("/pid-watch/signal/template", "lifecycle", test_signal_template);
+  add_with_module ("/pid-watch/signal/early-run", "lifecycle", test_signal_early_run);
+  add_with_module ("/pid-watch/signal/early-template", "lifecycle", test_signal_early_template);
+  add_with_module ("/pid-watch/signal/early-worker", "lifecycle", test_signal_early_worker);
+  add_with_module ("/pid-watch/signal/early-stop", "lifecycle", test_signal_early_stop);
+  add_with_module ("/pid-watch/signal/running", "lifecycle", test_signal_running);
+  add_with_module ("/pid-watch/signal/invalid", "lifecycle", test_signal_invalid);
+  add_with_module ("/pid-watch/kill/new", "lifecycle", test_kill_new);
+  add_with_module ("/pid-watch/kill/prepared", "lifecycle", test_kill_prepared);
+  add_with_module ("/pid-watch/kill/run", "lifecycle", test_kill_run);
+  add_with_module ("/pid-watch/kill/meanwhile", "lifecycle", test_kill_meanwhile);
+  add_with_module ("/pid-watch/kill/running", "lifecycle", test_kill_running);
+  add_with_module ("/pid-watch/template/run", "lifecycle", test_template_run);
+  add_with_module ("/pid-watch/template/run-each-of-many", "lifecycle", test_templates_run);
 
   return g_test_run ();
 }

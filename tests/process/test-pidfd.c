@@ -106,26 +106,12 @@ test_refused (Census        *census,
   finish_process (fork, of_fork);
 }
 
-static void
-set_up (Census        *census,
-        gconstpointer  data)
-{
-  census_begin (census);
-}
-
-static void
-tear_down (Census        *census,
-           gconstpointer  data)
-{
-  census_end (census);
-}
-
 int
 main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  g_test_add ("/pidfd/missing", Census, NULL, set_up, test_missing, tear_down);
-  g_test_add ("/pidfd/refused", Census, NULL, set_up, test_refused, tear_down);
+  add_with_census ("/pidfd/missing", test_missing);
+  add_with_census ("/pidfd/refused", test_refused);
   return g_test_run ();
 }

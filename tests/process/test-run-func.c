@@ -185,37 +185,6 @@ test_run_func_template (void)
   g_assert_cmpstr (text, ==, "<forked>");
 }
 
-/* Runs a test, and counts what it leaves. */
-static void
-test_with_census (gconstpointer data)
-{
-  Census census;
-
-  afork_runtime_set_template (afork_runtime_get_self (), NULL);
-  census_begin (&census);
-  ((GTestFunc) data) ();
-  afork_runtime_set_template (afork_runtime_get_self (), NULL);
-  census_end (&census);
-}
-
-/* The same in a program of its own, which has one thread. */
-static void
-test_in_program (gconstpointer data)
-{
-  Census census;
-
-  if (!g_test_subprocess ())
-    {
-      g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
-      g_test_trap_assert_passed ();
-      return;
-    }
-
-  census_begin_single (&census);
-  ((GTestFunc) data) ();
-  census_end (&census);
-}
-
 int
 main (int    argc,
       char **argv)
@@ -223,16 +192,13 @@ main (int    argc,
   afork_init (&argc, &argv);
   g_test_init (&argc, &argv, NULL);
 
-#define ADD(path, function) \
-  g_test_add_data_func ("/run-func/" path, (gconstpointer) function, test_with_census)
-
-  ADD ("static", test_run_func_static);
-  ADD ("exported", test_run_func_exported);
-  ADD ("module", test_run_func_module);
-  ADD ("elsewhere", test_run_func_elsewhere);
-  ADD ("no-object", test_run_func_no_object);
-  ADD ("once", test_run_func_once);
-  g_test_add_data_func ("/run-func/template", test_run_func_template, test_in_program);
+  add_test ("/run-func/static", test_run_func_static);
+  add_test ("/run-func/exported", test_run_func_exported);
+  add_test ("/run-func/module", test_run_func_module);
+  add_test ("/run-func/elsewhere", test_run_func_elsewhere);
+  add_test ("/run-func/no-object", test_run_func_no_object);
+  add_test ("/run-func/once", test_run_func_once);
+  add_in_program ("/run-func/template", test_run_func_template);
 
   return g_test_run ();
 }

@@ -186,26 +186,18 @@ test_run_prepare_after (Fixture       *fixture,
   finish_process (process, connection);
 }
 
-static void
-add (const char  *path,
-     void       (*test) (Fixture       *fixture,
-                         gconstpointer  data))
-{
-  add_with_module (path, "lifecycle", test);
-}
-
 int
 main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
 
-  add ("/run/without-callback", test_run_without_callback);
-  add ("/run/twice", test_run_twice);
-  add ("/run/blocking", test_run_blocking);
-  add ("/run/blocking-cancelled", test_run_blocking_cancelled);
-  add ("/run/connection-gone", test_run_connection_gone);
-  add ("/run/prepare-after", test_run_prepare_after);
+  add_with_module ("/run/without-callback", "lifecycle", test_run_without_callback);
+  add_with_module ("/run/twice", "lifecycle", test_run_twice);
+  add_with_module ("/run/blocking", "lifecycle", test_run_blocking);
+  add_with_module ("/run/blocking-cancelled", "lifecycle", test_run_blocking_cancelled);
+  add_with_module ("/run/connection-gone", "lifecycle", test_run_connection_gone);
+  add_with_module ("/run/prepare-after", "lifecycle", test_run_prepare_after);
 
   return g_test_run ();
 }

@@ -264,8 +264,7 @@ test_spare_dies (void)
   kill (atoi (children[0]), SIGKILL);
   await_spares (template, 0);
   /* Its socket has ended by now. */
-  while (g_main_context_iteration (NULL, FALSE))
-    ;
+  iterate ();
   process = afork_process_fork (template);
   output = run_echo (process);
   g_assert_cmpstr (output, ==, "");
@@ -447,21 +446,18 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
 
-#define ADD(path, function) \
-  g_test_add_data_func ("/spare/" path, (gconstpointer) function, run_with_census)
-
-  ADD ("taken", test_spare_taken);
-  ADD ("quiet", test_spare_quiet);
-  ADD ("stale", test_spare_stale);
-  ADD ("fewer", test_spare_fewer);
-  ADD ("dropped", test_spare_dropped);
-  ADD ("template-dies", test_spare_template_dies);
-  ADD ("dies", test_spare_dies);
-  ADD ("dies-unused", test_spare_dies_unused);
-  ADD ("too-many", test_spare_too_many);
-  ADD ("template-run", test_spare_template_run);
-  ADD ("default", test_spare_default);
-  ADD ("blocking", test_spare_blocking);
+  add_test ("/spare/taken", test_spare_taken);
+  add_test ("/spare/quiet", test_spare_quiet);
+  add_test ("/spare/stale", test_spare_stale);
+  add_test ("/spare/fewer", test_spare_fewer);
+  add_test ("/spare/dropped", test_spare_dropped);
+  add_test ("/spare/template-dies", test_spare_template_dies);
+  add_test ("/spare/dies", test_spare_dies);
+  add_test ("/spare/dies-unused", test_spare_dies_unused);
+  add_test ("/spare/too-many", test_spare_too_many);
+  add_test ("/spare/template-run", test_spare_template_run);
+  add_test ("/spare/default", test_spare_default);
+  add_test ("/spare/blocking", test_spare_blocking);
 
   return g_test_run ();
 }

@@ -180,25 +180,17 @@ test_title_long (Fixture       *fixture,
   inspection_end (&inspection);
 }
 
-static void
-add (const char  *path,
-     void       (*test) (Fixture       *fixture,
-                         gconstpointer  data))
-{
-  add_with_module (path, "inspect", test);
-}
-
 int
 main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
 
-  add ("/title/usual", test_title_usual);
-  add ("/title/set", test_title_set);
-  add ("/title/of-runtime", test_title_of_runtime);
-  add ("/title/notify", test_title_notify);
-  add ("/title/long", test_title_long);
+  add_with_module ("/title/usual", "inspect", test_title_usual);
+  add_with_module ("/title/set", "inspect", test_title_set);
+  add_with_module ("/title/of-runtime", "inspect", test_title_of_runtime);
+  add_with_module ("/title/notify", "inspect", test_title_notify);
+  add_with_module ("/title/long", "inspect", test_title_long);
 
   return g_test_run ();
 }

@@ -220,33 +220,16 @@ test_tracer_dies (Census        *census,
   g_clear_object (&tracer.process);
 }
 
-static void
-set_up (Census        *census,
-        gconstpointer  data)
-{
-  census_begin (census);
-}
-
-static void
-tear_down (Census        *census,
-           gconstpointer  data)
-{
-  census_end (census);
-}
-
 int
 main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
 
-#define ADD(path, data, function) \
-  g_test_add ("/tracer/" path, Census, data, set_up, function, tear_down)
-
-  ADD ("held/child", NULL, test_held_child);
-  ADD ("held/fork", NULL, test_held_fork);
-  ADD ("dies/child", NULL, test_tracer_dies);
-  ADD ("dies/fork", GINT_TO_POINTER (TRUE), test_tracer_dies);
+  add_with_census ("/tracer/held/child", test_held_child);
+  add_with_census ("/tracer/held/fork", test_held_fork);
+  add_with_census ("/tracer/dies/child", test_tracer_dies);
+  add_with_data ("/tracer/dies/fork", GINT_TO_POINTER (TRUE), test_tracer_dies);
 
   return g_test_run ();
 }

@@ -52,8 +52,7 @@ test_command_relayed (Census        *census,
   g_assert_cmpstr (afork_process_get_title (fork), ==, "template relayed");
 
   /* Nothing is executed before it is run. */
-  while (g_main_context_iteration (NULL, FALSE))
-    ;
+  iterate ();
   census_begin (&begun);
   g_assert_cmpuint (begun.n_fds, ==, census->n_fds);
   g_assert_cmpint (afork_process_get_state (process), ==, AFORK_PROCESS_STATE_STARTING);
@@ -361,32 +360,24 @@ test_command_fds (Census        *census,
   close_rpc (rpc);
 }
 
-static void
-add (const char  *path,
-     void       (*test) (Census        *census,
-                         gconstpointer  data))
-{
-  add_with_census (path, test);
-}
-
 int
 main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
 
-  add ("/command/relayed", test_command_relayed);
-  add ("/command/child", test_command_child);
-  add ("/command/refuses-fds", test_command_refuses_fds);
-  add ("/command/unstarted", test_command_unstarted);
-  add ("/command/template", test_command_template);
-  add ("/command/with-fds", test_command_with_fds);
-  add ("/command/silent", test_command_silent);
-  add ("/command/silent-async", test_command_silent_async);
-  add ("/command/calls/value", test_command_calls);
-  add ("/command/calls/blobs", test_command_blobs);
-  add ("/command/calls/blobs-untrusted", test_command_blobs_untrusted);
-  add ("/command/calls/fds", test_command_fds);
+  add_with_census ("/command/relayed", test_command_relayed);
+  add_with_census ("/command/child", test_command_child);
+  add_with_census ("/command/refuses-fds", test_command_refuses_fds);
+  add_with_census ("/command/unstarted", test_command_unstarted);
+  add_with_census ("/command/template", test_command_template);
+  add_with_census ("/command/with-fds", test_command_with_fds);
+  add_with_census ("/command/silent", test_command_silent);
+  add_with_census ("/command/silent-async", test_command_silent_async);
+  add_with_census ("/command/calls/value", test_command_calls);
+  add_with_census ("/command/calls/blobs", test_command_blobs);
+  add_with_census ("/command/calls/blobs-untrusted", test_command_blobs_untrusted);
+  add_with_census ("/command/calls/fds", test_command_fds);
 
   return g_test_run ();
 }

@@ -273,33 +273,25 @@ test_early_killed (void)
   expect_run_error (process, "write_word", AFORK_ERROR, AFORK_ERROR_SIGNALED, "signal 9");
 }
 
-/* The early process is there until the program ends, so only forks and descriptors are counted. */
+/* The early process is there until the program ends. */
 static void
 test_in_program (gconstpointer data)
 {
-  Census census;
-
-  if (!g_test_subprocess ())
-    {
-      g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
-      g_test_trap_assert_passed ();
-      return;
-    }
-
-  census_begin_single (&census);
-  census.n_fds += 2;
-  census.n_children += 1;
-  ((GTestFunc) data) ();
-  census_end (&census);
+  run_in_program ((GTestFunc) data, 1);
 }
 
 static void
 test_in_program_with_limit (gconstpointer data)
 {
-  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
-    g_test_skip ("Under valgrind descriptors cannot be limited");
-  else
+  if (!skip_under_valgrind ("Under valgrind descriptors cannot be limited"))
     test_in_program (data);
+}
+
+static void
+add (const char *path,
+     GTestFunc   test)
+{
+  g_test_add_data_func (path, (gconstpointer) test, test_in_program);
 }
 
 int
@@ -308,19 +300,16 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
 
-#define ADD(path, function) \
-  g_test_add_data_func ("/early/" path, (gconstpointer) function, test_in_program)
-
-  ADD ("run", test_early_run);
-  ADD ("template", test_early_template);
-  ADD ("modules", test_early_modules);
-  ADD ("twice", test_early_twice);
-  ADD ("late", test_early_late);
-  ADD ("threads", test_early_threads);
+  add ("/early/run", test_early_run);
+  add ("/early/template", test_early_template);
+  add ("/early/modules", test_early_modules);
+  add ("/early/twice", test_early_twice);
+  add ("/early/late", test_early_late);
+  add ("/early/threads", test_early_threads);
   g_test_add_data_func ("/early/failed", test_early_failed, test_in_program_with_limit);
-  ADD ("elsewhere", test_early_elsewhere);
-  ADD ("in-worker", test_early_in_worker);
-  ADD ("killed", test_early_killed);
+  add ("/early/elsewhere", test_early_elsewhere);
+  add ("/early/in-worker", test_early_in_worker);
+  add ("/early/killed", test_early_killed);
 
   return g_test_run ();
 }

@@ -21,6 +21,7 @@
 #include "afork/afork-process-private.h"
 #include "afork/afork-runtime.h"
 #include "afork/worker/afork-worker.h"
+#include "test-basics.h"
 
 #define VARIABLE "AFORK_TEST_HANDSHAKE"
 
@@ -163,7 +164,7 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
 
   /* Under valgrind, that is what would be executed again. */
-  if (g_getenv ("AFORK_TEST_VALGRIND") == NULL)
+  if (!is_under_valgrind ())
     {
       g_test_add_data_func ("/handshake/late/wait", "wait", test_late);
       g_test_add_data_func ("/handshake/late/close", "close", test_late);

@@ -710,39 +710,31 @@ test_valgrind (Census        *census,
   g_free (run_to_end (crowded, "describe"));
 }
 
-static void
-add (const char  *path,
-     void       (*test) (Census        *census,
-                         gconstpointer  data))
-{
-  add_with_census (path, test);
-}
-
 int
 main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
 
-  add ("/runtime/template/kept", test_template_kept);
-  add ("/runtime/template/of-context", test_template_of_context);
-  add ("/runtime/template/refused", test_template_refused);
-  add ("/runtime/template/told-late", test_template_reported_late);
-  add ("/runtime/template/died", test_template_died);
-  add ("/runtime/template/wrong", test_template_wrong);
-  add ("/runtime/template/outdated", test_template_outdated);
-  add ("/runtime/template/given", test_template_given);
-  add ("/runtime/template/of-other", test_template_of_other);
-  add ("/runtime/server/by-variable", test_server_by_variable);
-  add ("/runtime/server/in-build-tree", test_server_in_build_tree);
-  add ("/runtime/server/by-property", test_server_by_property);
-  add ("/runtime/environ", test_environ);
-  add ("/runtime/working-directory", test_working_directory);
-  add ("/runtime/properties", test_properties);
-  add ("/runtime/default", test_default);
-  add ("/runtime/dropped/before-process", test_dropped);
-  add ("/runtime/dropped/before-template", test_dropped_before_template);
-  add ("/runtime/valgrind", test_valgrind);
+  add_with_census ("/runtime/template/kept", test_template_kept);
+  add_with_census ("/runtime/template/of-context", test_template_of_context);
+  add_with_census ("/runtime/template/refused", test_template_refused);
+  add_with_census ("/runtime/template/told-late", test_template_reported_late);
+  add_with_census ("/runtime/template/died", test_template_died);
+  add_with_census ("/runtime/template/wrong", test_template_wrong);
+  add_with_census ("/runtime/template/outdated", test_template_outdated);
+  add_with_census ("/runtime/template/given", test_template_given);
+  add_with_census ("/runtime/template/of-other", test_template_of_other);
+  add_with_census ("/runtime/server/by-variable", test_server_by_variable);
+  add_with_census ("/runtime/server/in-build-tree", test_server_in_build_tree);
+  add_with_census ("/runtime/server/by-property", test_server_by_property);
+  add_with_census ("/runtime/environ", test_environ);
+  add_with_census ("/runtime/working-directory", test_working_directory);
+  add_with_census ("/runtime/properties", test_properties);
+  add_with_census ("/runtime/default", test_default);
+  add_with_census ("/runtime/dropped/before-process", test_dropped);
+  add_with_census ("/runtime/dropped/before-template", test_dropped_before_template);
+  add_with_census ("/runtime/valgrind", test_valgrind);
 
   return g_test_run ();
 }

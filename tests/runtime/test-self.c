@@ -16,8 +16,6 @@
 
 #include "test-util.h"
 
-#define STRV(...) ((const char * const []) { __VA_ARGS__, NULL })
-
 static AForkProcess *
 new_process (void)
 {
@@ -190,11 +188,8 @@ test_self_title (void)
   g_autoptr(AForkProcess) process = new_process ();
   g_autofree char *text = run_to_end (process, "write_arguments");
 
-  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
-    {
-      g_test_skip ("valgrind keeps what /proc/self/cmdline says to what it was first");
-      return;
-    }
+  if (skip_under_valgrind ("valgrind keeps what /proc/self/cmdline says to what it was first"))
+    return;
   g_assert_cmpstr (text, ==, "afork: write_arguments");
 }
 
@@ -345,19 +340,6 @@ test_self_not_called (void)
   }
 }
 
-/* Runs a test, and counts what it leaves. */
-static void
-test_with_census (gconstpointer data)
-{
-  Census census;
-
-  afork_runtime_set_template (afork_runtime_get_self (), NULL);
-  census_begin (&census);
-  ((GTestFunc) data) ();
-  afork_runtime_set_template (afork_runtime_get_self (), NULL);
-  census_end (&census);
-}
-
 int
 main (int    argc,
       char **argv)
@@ -366,23 +348,20 @@ main (int    argc,
     afork_init (&argc, &argv);
   g_test_init (&argc, &argv, NULL);
 
-#define ADD(path, function) \
-  g_test_add_data_func ("/self/" path, (gconstpointer) function, test_with_census)
-
-  ADD ("run", test_self_run);
-  ADD ("template", test_self_template);
-  ADD ("modules", test_self_modules);
-  ADD ("native-modules", test_self_native_modules);
-  ADD ("taken-items", test_self_taken_items);
-  ADD ("title", test_self_title);
-  ADD ("mapped", test_self_mapped);
-  ADD ("library", test_self_library);
-  ADD ("no-function", test_self_no_function);
-  ADD ("arguments", test_self_arguments);
-  ADD ("no-socket", test_self_no_socket);
-  ADD ("no-arguments", test_self_no_arguments);
-  ADD ("argv", test_self_argv);
-  ADD ("not-called", test_self_not_called);
+  add_test ("/self/run", test_self_run);
+  add_test ("/self/template", test_self_template);
+  add_test ("/self/modules", test_self_modules);
+  add_test ("/self/native-modules", test_self_native_modules);
+  add_test ("/self/taken-items", test_self_taken_items);
+  add_test ("/self/title", test_self_title);
+  add_test ("/self/mapped", test_self_mapped);
+  add_test ("/self/library", test_self_library);
+  add_test ("/self/no-function", test_self_no_function);
+  add_test ("/self/arguments", test_self_arguments);
+  add_test ("/self/no-socket", test_self_no_socket);
+  add_test ("/self/no-arguments", test_self_no_arguments);
+  add_test ("/self/argv", test_self_argv);
+  add_test ("/self/not-called", test_self_not_called);
 
   return g_test_run ();
 }

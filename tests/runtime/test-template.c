@@ -21,8 +21,6 @@
 
 #include "test-util.h"
 
-#define STRV(...) ((const char * const []) { __VA_ARGS__, NULL })
-
 static AForkProcess *
 new_template (void)
 {
@@ -751,25 +749,6 @@ test_template_many (void)
     }
 }
 
-/* Running the tests. */
-
-static void
-test_in_program (gconstpointer data)
-{
-  Census census;
-
-  if (g_test_subprocess ())
-    {
-      census_begin_single (&census);
-      ((GTestFunc) data) ();
-      census_end (&census);
-      return;
-    }
-
-  g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
-  g_test_trap_assert_passed ();
-}
-
 static void
 print_at_exit (void)
 {
@@ -809,30 +788,27 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
 
-#define ADD(path, function) \
-  g_test_add_data_func ("/template/" path, (gconstpointer) function, test_in_program)
-
-  ADD ("run", test_template_run);
-  ADD ("pid", test_template_pid);
-  ADD ("prepared", test_template_prepared);
-  ADD ("modules", test_template_modules);
-  ADD ("module-takes-items", test_template_module_takes_items);
-  ADD ("no-function", test_template_no_function);
-  ADD ("threads", test_template_threads);
-  ADD ("threads-unseen", test_template_threads_unseen);
-  ADD ("joined-threads", test_template_joined_threads);
-  ADD ("descriptors", test_template_descriptors);
-  ADD ("wakeup", test_template_wakeup);
-  ADD ("other-wakeup", test_template_wakeup_context);
-  ADD ("mapped", test_template_mapped);
-  ADD ("exec", test_template_exec);
-  ADD ("signals", test_template_signals);
-  ADD ("killed", test_template_killed);
-  ADD ("library", test_template_library);
-  ADD ("prepared-template", test_template_prepared_template);
-  ADD ("given-template", test_template_given_template);
-  ADD ("in-callback", test_template_in_callback);
-  ADD ("many", test_template_many);
+  add_in_program ("/template/run", test_template_run);
+  add_in_program ("/template/pid", test_template_pid);
+  add_in_program ("/template/prepared", test_template_prepared);
+  add_in_program ("/template/modules", test_template_modules);
+  add_in_program ("/template/module-takes-items", test_template_module_takes_items);
+  add_in_program ("/template/no-function", test_template_no_function);
+  add_in_program ("/template/threads", test_template_threads);
+  add_in_program ("/template/threads-unseen", test_template_threads_unseen);
+  add_in_program ("/template/joined-threads", test_template_joined_threads);
+  add_in_program ("/template/descriptors", test_template_descriptors);
+  add_in_program ("/template/wakeup", test_template_wakeup);
+  add_in_program ("/template/other-wakeup", test_template_wakeup_context);
+  add_in_program ("/template/mapped", test_template_mapped);
+  add_in_program ("/template/exec", test_template_exec);
+  add_in_program ("/template/signals", test_template_signals);
+  add_in_program ("/template/killed", test_template_killed);
+  add_in_program ("/template/library", test_template_library);
+  add_in_program ("/template/prepared-template", test_template_prepared_template);
+  add_in_program ("/template/given-template", test_template_given_template);
+  add_in_program ("/template/in-callback", test_template_in_callback);
+  add_in_program ("/template/many", test_template_many);
   g_test_add_func ("/template/exit", test_template_exit);
 
   return g_test_run ();

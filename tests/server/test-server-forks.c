@@ -42,7 +42,7 @@ test_threads (guint         *n_fds,
   caller_start (&caller);
   caller_expect_fork (&caller, 1, &first);
   caller_require (&caller, "faults");
-  caller_call (&caller, "call_thread", ARGS ("loom"));
+  caller_call (&caller, "call_thread", STRV ("loom"));
   caller_fork (&caller, 2, &second);
   frame = caller_expect (&caller, AFORK_FRAME_FORK_FAILED);
   g_assert_cmpuint (frame.number[0], ==, 2);
@@ -436,35 +436,27 @@ test_signal_stay_behind (guint         *n_fds,
   caller_finish (&caller, 0);
 }
 
-static void
-add (const char  *path,
-     void       (*test) (guint         *n_fds,
-                         gconstpointer  data))
-{
-  add_server_test (path, NULL, test);
-}
-
 int
 main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
 
-  add ("/server-forks/threads", test_threads);
-  add ("/server-forks/many", test_many_forks);
-  add ("/server-forks/linger/alone", test_linger);
-  add ("/server-forks/linger/pending", test_linger_pending);
+  add_server_test ("/server-forks/threads", NULL, test_threads);
+  add_server_test ("/server-forks/many", NULL, test_many_forks);
+  add_server_test ("/server-forks/linger/alone", NULL, test_linger);
+  add_server_test ("/server-forks/linger/pending", NULL, test_linger_pending);
   add_server_test ("/server-forks/linger/failed", GUINT_TO_POINTER (0), test_linger_failed);
   add_server_test ("/server-forks/linger/failed/full", GUINT_TO_POINTER (100), test_linger_failed);
-  add ("/server-forks/linger/blind", test_linger_blind);
-  add ("/server-forks/stay-behind", test_stay_behind);
-  add ("/server-forks/signal", test_signal);
-  add ("/server-forks/signal/disowned", test_signal_disowned);
-  add ("/server-forks/signal/garbage", test_signal_garbage);
-  add ("/server-forks/signal/stay-behind", test_signal_stay_behind);
+  add_server_test ("/server-forks/linger/blind", NULL, test_linger_blind);
+  add_server_test ("/server-forks/stay-behind", NULL, test_stay_behind);
+  add_server_test ("/server-forks/signal", NULL, test_signal);
+  add_server_test ("/server-forks/signal/disowned", NULL, test_signal_disowned);
+  add_server_test ("/server-forks/signal/garbage", NULL, test_signal_garbage);
+  add_server_test ("/server-forks/signal/stay-behind", NULL, test_signal_stay_behind);
   add_server_test ("/server-forks/signal/leaving", NULL, test_signal_staying);
   add_server_test ("/server-forks/signal/failed", GUINT_TO_POINTER (1), test_signal_staying);
-  add ("/server-forks/leave", test_leave);
+  add_server_test ("/server-forks/leave", NULL, test_leave);
 
   return g_test_run ();
 }

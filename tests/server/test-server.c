@@ -56,17 +56,17 @@ test_usage (guint         *n_fds,
   datagram = socket (AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   null = open ("/dev/null", O_RDWR | O_CLOEXEC);
 
-  expect_usage (ARGS (server), null, STDIN_FILENO);
-  expect_usage (ARGS (server), datagram, STDIN_FILENO);
-  expect_usage (ARGS (server, "--socket=3"), -1, -1);
-  expect_usage (ARGS (server, "--socket=3"), null, SERVER_SOCKET);
-  expect_usage (ARGS (server, "--socket=3"), datagram, SERVER_SOCKET);
-  expect_usage (ARGS (server, "--socket=3x"), theirs, SERVER_SOCKET);
-  expect_usage (ARGS (server, "--socket="), theirs, SERVER_SOCKET);
-  expect_usage (ARGS (server, "--socket=-1"), theirs, SERVER_SOCKET);
-  expect_usage (ARGS (server, "--help"), theirs, SERVER_SOCKET);
-  expect_usage (ARGS (server, "3"), theirs, SERVER_SOCKET);
-  expect_usage (ARGS (server, "--socket=3", "--socket=3"), theirs, SERVER_SOCKET);
+  expect_usage (STRV (server), null, STDIN_FILENO);
+  expect_usage (STRV (server), datagram, STDIN_FILENO);
+  expect_usage (STRV (server, "--socket=3"), -1, -1);
+  expect_usage (STRV (server, "--socket=3"), null, SERVER_SOCKET);
+  expect_usage (STRV (server, "--socket=3"), datagram, SERVER_SOCKET);
+  expect_usage (STRV (server, "--socket=3x"), theirs, SERVER_SOCKET);
+  expect_usage (STRV (server, "--socket="), theirs, SERVER_SOCKET);
+  expect_usage (STRV (server, "--socket=-1"), theirs, SERVER_SOCKET);
+  expect_usage (STRV (server, "--help"), theirs, SERVER_SOCKET);
+  expect_usage (STRV (server, "3"), theirs, SERVER_SOCKET);
+  expect_usage (STRV (server, "--socket=3", "--socket=3"), theirs, SERVER_SOCKET);
 
   close_fd (&ours);
   close_fd (&theirs);
@@ -84,7 +84,7 @@ test_standard (guint         *n_fds,
 
   open_sockets (&ours, &theirs);
   caller_init (&caller, ours);
-  caller.pid = spawn_server (ARGS (get_server ()), theirs, STDIN_FILENO, -1);
+  caller.pid = spawn_server (STRV (get_server ()), theirs, STDIN_FILENO, -1);
   close_fd (&theirs);
   caller_expect (&caller, AFORK_FRAME_HELLO);
   caller_require (&caller, "echo");
@@ -203,8 +203,8 @@ fail_spawn (Caller *self)
   g_assert_true (g_unix_open_pipe (fds, FD_CLOEXEC, NULL));
   caller_require (self, "faults");
   caller_send_with_fd (self, FRAME (MAP_FD, .number = { 20 }), fds[1]);
-  caller_call (self, "call_few_fds", ARGS ("3"));
-  caller_call (self, "call_notify", ARGS ("20", "x"));
+  caller_call (self, "call_few_fds", STRV ("3"));
+  caller_call (self, "call_notify", STRV ("20", "x"));
   g_assert_cmpint (read (fds[0], &byte, 1), ==, 1);
   close_fd (&fds[0]);
   close_fd (&fds[1]);
@@ -302,7 +302,7 @@ test_more_rights (guint         *n_fds,
   gsize size;
   int ours, theirs, fd;
 
-  if (getuid () != 0 || g_getenv ("AFORK_TEST_VALGRIND") != NULL)
+  if (getuid () != 0 || is_under_valgrind ())
     {
       g_test_skip ("Only root can make such a server, and valgrind cannot execute it");
       return;
@@ -620,22 +620,14 @@ test_library (guint         *n_fds,
   caller_finish (&caller, status);
 }
 
-static void
-add (const char  *path,
-     void       (*test) (guint         *n_fds,
-                         gconstpointer  data))
-{
-  add_server_test (path, NULL, test);
-}
-
 int
 main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
 
-  add ("/server/usage", test_usage);
-  add ("/server/standard", test_standard);
+  add_server_test ("/server/usage", NULL, test_usage);
+  add_server_test ("/server/standard", NULL, test_standard);
   for (guint i = 0; i < G_N_ELEMENTS (garbage); i++)
     {
       g_autofree char *path = g_strconcat ("/server/garbage/", garbage[i].path, NULL);
@@ -648,19 +640,19 @@ main (int    argc,
 
       add_server_test (path, &failures[i], test_failure);
     }
-  add ("/server/exec-nothing", test_exec_nothing);
-  add ("/server/more-rights", test_more_rights);
-  add ("/server/end-in-frame", test_end_in_frame);
-  add ("/server/divided", test_divided);
-  add ("/server/behind-run", test_behind_run);
-  add ("/server/identify", test_identify);
-  add ("/server/identify/version", test_identify_version);
-  add ("/server/stray-fds", test_stray_fds);
-  add ("/server/long-frames", test_long_frames);
-  add ("/server/library", test_library);
-  add ("/server/map", test_map);
-  add ("/server/map/nowhere", test_map_nowhere);
-  add ("/server/death-pipe/ended", test_death_pipe_ended);
+  add_server_test ("/server/exec-nothing", NULL, test_exec_nothing);
+  add_server_test ("/server/more-rights", NULL, test_more_rights);
+  add_server_test ("/server/end-in-frame", NULL, test_end_in_frame);
+  add_server_test ("/server/divided", NULL, test_divided);
+  add_server_test ("/server/behind-run", NULL, test_behind_run);
+  add_server_test ("/server/identify", NULL, test_identify);
+  add_server_test ("/server/identify/version", NULL, test_identify_version);
+  add_server_test ("/server/stray-fds", NULL, test_stray_fds);
+  add_server_test ("/server/long-frames", NULL, test_long_frames);
+  add_server_test ("/server/library", NULL, test_library);
+  add_server_test ("/server/map", NULL, test_map);
+  add_server_test ("/server/map/nowhere", NULL, test_map_nowhere);
+  add_server_test ("/server/death-pipe/ended", NULL, test_death_pipe_ended);
 
   return g_test_run ();
 }

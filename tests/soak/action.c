@@ -22,7 +22,7 @@
 
 #include <afork/worker/afork-worker.h>
 
-#define STRV(...) ((const char * const []) { __VA_ARGS__, NULL })
+#include "test-basics.h"
 
 enum
 {

@@ -317,14 +317,6 @@ await_descendants (guint n_expected)
   g_source_remove (tick);
 }
 
-static gsize
-count_heap (void)
-{
-  struct mallinfo2 info = mallinfo2 ();
-
-  return info.uordblks + info.hblkhd;
-}
-
 /* Where memory is not counted as it is otherwise; what is lost is then found when all is over. */
 static gboolean
 is_sanitized (void)
@@ -408,7 +400,7 @@ test_soak (void)
       end_round (&census);
       await_descendants (n_left);
       malloc_trim (0);
-      last_heap = count_heap ();
+      last_heap = get_heap_size ();
       /* Everything has been in use by then. */
       if (round == 1)
         first_heap = last_heap;

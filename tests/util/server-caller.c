@@ -33,24 +33,6 @@ caller_init (Caller *self,
   };
 }
 
-void
-open_sockets (int *ours,
-              int *theirs)
-{
-  int sockets[2];
-
-  g_assert_no_errno (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets));
-  *ours = sockets[0];
-  *theirs = sockets[1];
-}
-
-void
-close_fd (int *fd)
-{
-  g_assert_no_errno (close (*fd));
-  *fd = -1;
-}
-
 pid_t
 spawn_server (const char * const *argv,
               int                 socket,
@@ -385,17 +367,6 @@ caller_await_read (Caller *self)
       if (n_unread > 0)
         g_thread_yield ();
     }
-}
-
-static guint
-count_fds (void)
-{
-  g_autoptr(GDir) folder = g_dir_open ("/proc/self/fd", 0, NULL);
-  guint n_fds = 0;
-
-  while (g_dir_read_name (folder) != NULL)
-    n_fds++;
-  return n_fds;
 }
 
 static void

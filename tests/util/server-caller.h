@@ -12,11 +12,12 @@
 #include <sys/types.h>
 
 #include "afork/wire/afork-frame.h"
+#include "test-basics.h"
+#include "test-fds.h"
 
 G_BEGIN_DECLS
 
 #define FRAME(KIND, ...) ((AForkFrame) { .kind = AFORK_FRAME_ ## KIND, __VA_ARGS__ })
-#define ARGS(...) ((const char * const []) { __VA_ARGS__, NULL })
 
 /* Where a server that is started finds its socket. */
 enum { SERVER_SOCKET = 3 };
@@ -36,9 +37,6 @@ void        add_server_test      (const char         *path,
                                                              gconstpointer  data));
 
 const char *get_server           (void);
-void        open_sockets         (int                *ours,
-                                  int                *theirs);
-void        close_fd             (int                *fd);
 
 /* Executes ARGV with SOCKET as descriptor NUMBER and ERROR_FD as standard error, unless they are
  * -1. */

@@ -14,16 +14,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-void
-fault_set_up (Census        *census,
-              gconstpointer  data)
+static void
+set_up (Census        *census,
+        gconstpointer  data)
 {
   census_begin (census);
 }
 
-void
-fault_tear_down (Census        *census,
-                 gconstpointer  data)
+static void
+tear_down (Census        *census,
+           gconstpointer  data)
 {
   assert_process_works (afork_runtime_get_native ());
   census_end (census);
@@ -34,7 +34,16 @@ fault_add (const char  *path,
            void       (*test) (Census        *census,
                                gconstpointer  data))
 {
-  g_test_add (path, Census, NULL, fault_set_up, test, fault_tear_down);
+  fault_add_with_data (path, NULL, test);
+}
+
+void
+fault_add_with_data (const char    *path,
+                     gconstpointer  data,
+                     void         (*test) (Census        *census,
+                                           gconstpointer  data))
+{
+  g_test_add (path, Census, data, set_up, test, tear_down);
 }
 
 void
@@ -145,13 +154,6 @@ assert_error_text (GError     *error,
 /* Waiting. */
 
 void
-iterate (void)
-{
-  while (g_main_context_iteration (NULL, FALSE))
-    ;
-}
-
-void
 stop (AForkProcess *process)
 {
   siginfo_t info;
@@ -187,26 +189,4 @@ await_readable (int fd)
   g_unix_fd_add (fd, G_IO_IN | G_IO_HUP, readable_cb, &readable);
   while (!readable)
     g_main_context_iteration (NULL, TRUE);
-}
-
-/* Descriptors. */
-
-void
-open_pipe (int *reading,
-           int *writing)
-{
-  g_autoptr(GError) error = NULL;
-  int fds[2];
-
-  g_unix_open_pipe (fds, FD_CLOEXEC, &error);
-  g_assert_no_error (error);
-  *reading = fds[0];
-  *writing = fds[1];
-}
-
-void
-close_fd (int *fd)
-{
-  g_assert_no_errno (close (*fd));
-  *fd = -1;
 }

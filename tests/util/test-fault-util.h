@@ -8,20 +8,20 @@
 
 #pragma once
 
+#include "test-fds.h"
 #include "test-util.h"
 
 G_BEGIN_DECLS
 
-/* For g_test_add() with a Census as the fixture. */
-void fault_set_up    (Census        *census,
-                      gconstpointer  data);
-void fault_tear_down (Census        *census,
-                      gconstpointer  data);
-
-/* Adds a test without data. */
-void fault_add       (const char    *path,
-                      void         (*test) (Census        *census,
-                                            gconstpointer  data));
+/* Adds a test with a census around it, after which a new process must work. The second is for a
+ * test that is given DATA. */
+void fault_add            (const char    *path,
+                           void         (*test) (Census        *census,
+                                                 gconstpointer  data));
+void fault_add_with_data  (const char    *path,
+                           gconstpointer  data,
+                           void         (*test) (Census        *census,
+                                                 gconstpointer  data));
 
 /* A process that can do what is asked of it, for comparison. */
 void assert_process_works (AForkRuntime *runtime);
@@ -60,9 +60,6 @@ void assert_error_text    (GError       *error,
                            int           code,
                            const char   *text);
 
-/* Iterates the main context as long as it has something to do at once. */
-void iterate              (void);
-
 /* Returns when the process, which is a child of this one, is stopped. */
 void stop                 (AForkProcess *process);
 
@@ -71,12 +68,5 @@ void await_byte           (int           fd);
 
 /* Turns it until there is something to read from FD, or its end. */
 void await_readable       (int           fd);
-
-void open_pipe            (int          *reading,
-                           int          *writing);
-void close_fd             (int          *fd);
-
-/* Arguments for call(), made of one or two strings. */
-#define ARGS(...) ((const char * const []) { __VA_ARGS__, NULL })
 
 G_END_DECLS

@@ -129,11 +129,8 @@ run_apart (GTestDataFunc test,
   Census census;
   int wait_status;
 
-  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
-    {
-      g_test_skip ("What is refused would be refused to valgrind");
-      return;
-    }
+  if (skip_under_valgrind ("What is refused would be refused to valgrind"))
+    return;
 
   if (g_test_subprocess ())
     {

@@ -6,15 +6,8 @@
 #include "test-rpc-util.h"
 
 #include <glib-unix.h>
-#include <malloc.h>
 #include <string.h>
 #include <unistd.h>
-
-AForkProcess *
-new_module_process (const char *module)
-{
-  return afork_process_require (afork_process_new (), module);
-}
 
 AForkRpc *
 new_rpc_of (const char *module,
@@ -465,9 +458,7 @@ get_private_memory (GPid pid)
 gsize
 get_own_memory (void)
 {
-  struct mallinfo2 info = mallinfo2 ();
-
-  return is_instrumented () ? 0 : info.uordblks + info.hblkhd;
+  return is_instrumented () ? 0 : get_heap_size ();
 }
 
 AForkJob *

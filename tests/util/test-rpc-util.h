@@ -12,9 +12,6 @@
 
 G_BEGIN_DECLS
 
-/* A new process that has MODULE. */
-AForkProcess *new_module_process (const char    *module);
-
 /* Calls to FUNCTION of the module, which is calls_later() if they are CONCURRENT. What the worker
  * writes to its standard error output is not passed on. */
 AForkRpc     *new_rpc            (const char    *function);

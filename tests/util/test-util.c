@@ -118,6 +118,7 @@ static void
 give_up_templates (void)
 {
   afork_runtime_set_template (afork_runtime_get_native (), NULL);
+  afork_runtime_set_template (afork_runtime_get_self (), NULL);
 }
 
 /* A thread keeps a main context, with a descriptor, from its first call that waits on. */
@@ -178,6 +179,15 @@ census_end (Census *census)
 }
 
 void
+iterate (void)
+{
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+}
+
+/* Adding tests. */
+
+void
 run_with_census (gconstpointer function)
 {
   Census census;
@@ -185,6 +195,13 @@ run_with_census (gconstpointer function)
   census_begin (&census);
   ((GTestFunc) function) ();
   census_end (&census);
+}
+
+void
+add_test (const char *path,
+          GTestFunc   test)
+{
+  g_test_add_data_func (path, (gconstpointer) test, run_with_census);
 }
 
 static void
@@ -202,11 +219,49 @@ count_after (Census        *census,
 }
 
 void
+add_with_data (const char    *path,
+               gconstpointer  data,
+               void         (*test) (Census        *census,
+                                     gconstpointer  data))
+{
+  g_test_add (path, Census, data, count_before, test, count_after);
+}
+
+void
 add_with_census (const char  *path,
                  void       (*test) (Census        *census,
                                      gconstpointer  data))
 {
-  g_test_add (path, Census, NULL, count_before, test, count_after);
+  add_with_data (path, NULL, test);
+}
+
+void
+run_in_program (GTestFunc test,
+                guint     n_stay)
+{
+  Census census;
+
+  if (!is_own_program ())
+    return;
+
+  census_begin_single (&census);
+  census.n_fds += 2 * n_stay;
+  census.n_children += n_stay;
+  test ();
+  census_end (&census);
+}
+
+static void
+test_in_program (gconstpointer data)
+{
+  run_in_program ((GTestFunc) data, 0);
+}
+
+void
+add_in_program (const char *path,
+                GTestFunc   test)
+{
+  g_test_add_data_func (path, (gconstpointer) test, test_in_program);
 }
 
 static void
@@ -236,16 +291,6 @@ add_with_module (const char  *path,
 }
 
 gboolean
-is_instrumented (void)
-{
-#if defined (__SANITIZE_ADDRESS__) || defined (__SANITIZE_THREAD__)
-  return TRUE;
-#else
-  return g_getenv ("AFORK_TEST_VALGRIND") != NULL;
-#endif
-}
-
-gboolean
 has_peer_pidfds (void)
 {
   socklen_t size = sizeof (int);
@@ -265,6 +310,12 @@ gboolean
 can_signal_by_pidfd (void)
 {
   return afork_pidfd_send_signal (-1, 0) < 0 && errno == EBADF;
+}
+
+AForkProcess *
+new_module_process (const char *module)
+{
+  return afork_process_require (afork_process_new (), module);
 }
 
 void

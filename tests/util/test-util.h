@@ -9,6 +9,8 @@
 
 #include <afork/afork.h>
 
+#include "test-basics.h"
+
 G_BEGIN_DECLS
 
 /* What a test must leave as it found it. */
@@ -36,13 +38,29 @@ void     census_end   (Census *census);
 /* Iterates the thread-default main context until as many are left, whatever templates there are. */
 void     census_await (Census *census);
 
-/* Does it around FUNCTION, a GTestFunc: for g_test_add_data_func(). */
-void     run_with_census (gconstpointer function);
+/* Adds TEST with a census around it. */
+void     add_test        (const char    *path,
+                          GTestFunc      test);
 
-/* The same for a test that is given the census, too. */
-void     add_with_census (const char  *path,
-                          void       (*test) (Census        *census,
-                                              gconstpointer  data));
+/* The same for a test that is given DATA, and its census. */
+void     add_with_data   (const char    *path,
+                          gconstpointer  data,
+                          void         (*test) (Census        *census,
+                                                gconstpointer  data));
+void     add_with_census (const char    *path,
+                          void         (*test) (Census        *census,
+                                                gconstpointer  data));
+
+/* Runs a test, a GTestFunc, with a census around it: for g_test_add_data_func(). */
+void     run_with_census (gconstpointer  function);
+
+/* Runs TEST in a program of its own, which has one thread when it begins, with a census around it.
+ * N_STAY is how many children the program has when TEST is over, each with two descriptors here. */
+void     run_in_program  (GTestFunc      test,
+                          guint          n_stay);
+/* Adds a test that runs so, and leaves no children. */
+void     add_in_program  (const char    *path,
+                          GTestFunc      test);
 
 /* What many tests begin with: a template that has a module. */
 typedef struct
@@ -57,19 +75,22 @@ void     add_with_module (const char  *path,
                           void       (*test) (Fixture       *fixture,
                                               gconstpointer  module));
 
-/* Where memory is not counted as it is otherwise, and everything takes longer. */
-gboolean is_instrumented (void);
-
 /* Whether a process has a way to its own pidfd beside pidfd_open(): from Linux 6.5 on. */
 gboolean has_peer_pidfds (void);
 
 /* Whether a process that is no child can be signalled by a pidfd: not under valgrind 3.19. */
 gboolean can_signal_by_pidfd (void);
 
+/* A new process that has MODULE. */
+AForkProcess *new_module_process (const char *module);
+
 /* A callback that stores a reference to the result in the GAsyncResult * that it is given. */
 void     store_result_cb (GObject      *object,
                           GAsyncResult *result,
                           gpointer      data);
+
+/* Iterates the default main context as long as it has something to do at once. */
+void     iterate      (void);
 
 /* Iterates the main context until *RESULT is there. */
 void     await_result (GAsyncResult **result);
