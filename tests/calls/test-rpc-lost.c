@@ -153,6 +153,69 @@ test_lost_context (void)
   census_end (&census);
 }
 
+/* The context goes after the worker has exited, and before all that it had sent is received. The
+ * process reports nothing more then. */
+
+static void
+use_turn_cb (AForkRpc *rpc,
+             GVariant *event,
+             gpointer  data)
+{
+  /* More than one turn of the library. */
+  const gint64 end = g_get_monotonic_time () + 5 * G_TIME_SPAN_MILLISECOND;
+
+  while (g_get_monotonic_time () < end)
+    ;
+}
+
+static gpointer
+drain_thread (gpointer data)
+{
+  GMainContext *context = g_main_context_new ();
+  g_autoptr(GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr(GString) script = g_string_new ("e0");
+  g_autoptr(GString) log = g_string_new (NULL);
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(AForkRpc) rpc = NULL;
+  g_autoptr(GError) error = NULL;
+  GAsyncResult *result = NULL;
+
+  for (guint i = 1; i < 100; i++)
+    g_string_append_printf (script, " e%u", i);
+  g_string_append (script, " q0");
+
+  g_main_context_push_thread_default (context);
+  rpc = new_script_rpc (FALSE, log);
+  process = g_object_ref (afork_rpc_get_process (rpc));
+  g_signal_connect (rpc, "event", G_CALLBACK (use_turn_cb), NULL);
+  await_state (process, AFORK_PROCESS_STATE_RUNNING);
+  /* An operation that is pending would keep the context. */
+  begin_plain_script (rpc, script->str, cancellable, log);
+  await_text (log, "e0 ");
+  g_cancellable_cancel (cancellable);
+  await_text (log, "xcancelled ");
+  /* The signal is emitted, and some of the events. */
+  g_assert_true (afork_process_wait (process, NULL, &error));
+  g_assert_no_error (error);
+  await_state (process, AFORK_PROCESS_STATE_EXITED);
+  g_assert_null (strstr (log->str, "e99 "));
+  g_assert_null (strstr (log->str, "closed "));
+  g_main_context_pop_thread_default (context);
+  g_main_context_unref (context);
+
+  g_assert_true (g_str_has_suffix (log->str, " closed "));
+  afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &result);
+  expect_error (rpc, &result, AFORK_ERROR, AFORK_ERROR_CLOSED, "main context");
+  g_assert_finalize_object (g_steal_pointer (&rpc));
+  return NULL;
+}
+
+static void
+test_lost_draining (void)
+{
+  g_thread_join (g_thread_new ("drains", drain_thread, NULL));
+}
+
 /* The timeout of a worker that is closed is freed although its context goes first. */
 
 static int n_timeouts_freed;    /* atomic */
@@ -458,6 +521,7 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
 
   g_test_add_func ("/rpc-lost/context", test_lost_context);
+  add_test ("/rpc-lost/draining", test_lost_draining);
   add_test ("/rpc-lost/timeout", test_lost_timeout);
   add_test ("/rpc-lost/blobs", test_lost_blobs);
   add_test ("/rpc-lost/crowd", test_lost_crowd);
