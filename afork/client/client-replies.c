@@ -479,6 +479,8 @@ exec_status_frame_cb (AForkChannel      *channel,
   let_ready_come_first (self);
   g_clear_object (&self->program_socket);
   _afork_client_fail (self, cause);
+  /* Nothing else may come, and a process that sends without end is not listened to. */
+  _afork_channel_close (channel, NULL);
   _afork_notifier_thaw (&self->notifier, FALSE);
   return TRUE;
 }

@@ -342,6 +342,22 @@ test_exec (Census        *census,
   iterate ();
 }
 
+/* It says without end how that went. Only the first time is listened to, so it ends. */
+static void
+test_exec_errors (Census        *census,
+                  gconstpointer  data)
+{
+  g_autoptr(AForkProcess) process =
+    new_template (STEPS ("hello", "await=exec", "ready", "fork",
+                         "flood=0b000000430000000300000002000000617a00"));
+  Outcome outcome = { 0 };
+
+  afork_process_exec_async (process, STRV ("true"), NULL, outcome_exec_cb, &outcome);
+  outcome_await (&outcome);
+  outcome_expect_error (&outcome, AFORK_ERROR, AFORK_ERROR_EVAL, "az");
+  await_end (process);
+}
+
 /* A fork says that it is the caller. Nothing that is meant for it reaches that. */
 static void
 test_pidfd_of_another (Census        *census,
@@ -734,6 +750,7 @@ main (int    argc,
   add_cases ("exec", exec_cases, G_N_ELEMENTS (exec_cases), test_exec);
   fault_add ("/hostile/pidfd-of-another", test_pidfd_of_another);
   fault_add ("/hostile/exec-ended", test_exec_ended);
+  fault_add ("/hostile/exec-errors", test_exec_errors);
   fault_add ("/hostile/ready-early", test_ready_early);
   fault_add ("/hostile/data", test_data);
   fault_add ("/hostile/data/garbage", test_data_garbage);
