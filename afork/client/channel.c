@@ -46,6 +46,7 @@ struct _AForkChannel
   gboolean                  finishing;      /* _afork_channel_finish() was called */
   gboolean                  finished;       /* the socket is shut down for writing */
   gboolean                  write_closed;   /* the other side reads no more */
+  gboolean                  draining;       /* what has arrived is still to be read */
 
   AForkChannelReader        reader;
   gboolean                  asks_sender;
@@ -71,6 +72,8 @@ static gboolean send_queued        (AForkChannel *self,
 static gboolean flush              (AForkChannel *self,
                                     AForkTurn    *turn);
 static gboolean receive            (AForkChannel *self,
+                                    AForkTurn    *turn);
+static void     go_on_draining     (AForkChannel *self,
                                     AForkTurn    *turn);
 static void     close_inherited    (AForkChannel *self);
 static void     context_watch_free (gpointer      data);
@@ -116,7 +119,7 @@ source_prepare (GSource *source,
   *timeout = -1;
   if (_afork_atfork_is_inherited (&self->atfork_hook))
     return TRUE;
-  return send_early (self, source) || self->reader.unparsed
+  return send_early (self, source) || self->reader.unparsed || self->draining
     || _afork_turn_prepare (&self->turn_state, timeout);
 }
 
@@ -141,9 +144,12 @@ source_dispatch (GSource     *source,
 
   if ((condition & G_IO_OUT) != 0 || has_to_flush (self))
     caught_up = flush (self, &turn);
-  if (((condition & (G_IO_IN | G_IO_HUP | G_IO_ERR)) != 0 || self->reader.unparsed)
-      && self->source == source)
+  if (self->draining && self->source == source)
+    go_on_draining (self, &turn);
+  else if (((condition & (G_IO_IN | G_IO_HUP | G_IO_ERR)) != 0 || self->reader.unparsed)
+           && self->source == source)
     caught_up = receive (self, &turn) && caught_up;
+  caught_up = caught_up && !self->draining;
 
   _afork_turn_end (&turn, &self->turn_state, self->source == source ? source : NULL, caught_up);
   return G_SOURCE_CONTINUE;
@@ -452,9 +458,8 @@ deliver (AForkChannel      *self,
   return success;
 }
 
-/* Delivers the complete frames of the input, until TURN is over, which may be NULL. A handler may
- * iterate the main context, which calls this function again, so each frame is taken before it is
- * delivered. */
+/* Delivers the complete frames of the input, until TURN is over. A handler may iterate the main
+ * context, which calls this function again, so each frame is taken before it is delivered. */
 static gboolean
 parse_input (AForkChannel  *self,
              AForkTurn     *turn,
@@ -464,8 +469,7 @@ parse_input (AForkChannel  *self,
   int fds[AFORK_FRAME_MAX_FDS];
   AForkFrame frame;
 
-  while (result == AFORK_FRAME_OK && self->socket != NULL
-         && (turn == NULL || _afork_turn_goes_on (turn)))
+  while (result == AFORK_FRAME_OK && self->socket != NULL && _afork_turn_goes_on (turn))
     {
       result = _afork_channel_reader_take (&self->reader, &frame, fds, error);
       if (result == AFORK_FRAME_INVALID)
@@ -506,31 +510,57 @@ receive (AForkChannel *self,
   return n_bytes == 0 || complete || self->socket == NULL;
 }
 
-void
-_afork_channel_drain (AForkChannel *self)
+/* Reads until nothing is left, or until the turn is over. */
+static void
+drain (AForkChannel *self,
+       AForkTurn    *turn)
 {
-  g_autoptr(AForkChannel) kept G_GNUC_UNUSED = _afork_channel_ref (self);
-  gsize n_bytes = 1;
-
-  while (n_bytes > 0 && self->socket != NULL)
+  while (self->draining && _afork_turn_goes_on (turn))
     {
       g_autoptr(GError) error = NULL;
+      gsize n_bytes = 1;
 
       if (!(self->reader.unparsed
             || _afork_channel_reader_read (&self->reader, self->socket, &n_bytes, &error))
-          || !parse_input (self, NULL, &error))
+          || !parse_input (self, turn, &error))
         _afork_channel_close (self, error);
+      if (n_bytes == 0)
+        self->draining = FALSE;
     }
 }
 
-void
+static void
+go_on_draining (AForkChannel *self,
+                AForkTurn    *turn)
+{
+  drain (self, turn);
+  if (!self->draining && self->socket != NULL)
+    self->events->drained (self, self->data);
+}
+
+gboolean
+_afork_channel_drain (AForkChannel *self)
+{
+  g_autoptr(AForkChannel) kept G_GNUC_UNUSED = _afork_channel_ref (self);
+  AForkTurn turn;
+
+  self->draining = self->socket != NULL;
+  if (self->draining && _afork_turn_begin (&turn, NULL))
+    {
+      drain (self, &turn);
+      _afork_turn_end (&turn, &self->turn_state, self->source, !self->draining);
+    }
+  return !self->draining;
+}
+
+gboolean
 _afork_channel_refuse (AForkChannel *self)
 {
   if (self->socket == NULL)
-    return;
+    return TRUE;
 
   g_socket_shutdown (self->socket, TRUE, FALSE, NULL);
-  _afork_channel_drain (self);
+  return _afork_channel_drain (self);
 }
 
 void
@@ -683,6 +713,7 @@ shut (AForkChannel *self)
   GSocket *socket = g_steal_pointer (&self->socket);
   GQueue dropped = G_QUEUE_INIT;
 
+  self->draining = FALSE;
   detach (self);
   g_queue_clear_full (&self->send_first, (GDestroyNotify) _afork_channel_unref);
   _afork_channel_reader_drop_fds (&self->reader);

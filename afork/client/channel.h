@@ -33,6 +33,10 @@ typedef struct
   void     (*closed) (AForkChannel      *channel,
                       const GError      *error,
                       gpointer           data);
+  /* What had to be drained has been read. Only called if it did not fit into the turn in which that
+   * was asked for. */
+  void     (*drained) (AForkChannel     *channel,
+                       gpointer          data);
 } AForkChannelEvents;
 
 /* Takes FD, a connected stream socket. DATA must live until the channel is closed. */
@@ -78,12 +82,14 @@ void          _afork_channel_push         (AForkChannel             *self);
 /* Whether everything was sent. */
 gboolean      _afork_channel_is_sent      (AForkChannel             *self);
 
-/* Reads what has arrived, now. */
-void          _afork_channel_drain        (AForkChannel             *self);
+/* Reads what has arrived. False if there was no time for all of it: then the channel goes on, and
+ * calls DRAINED, or CLOSED, unless its socket is stolen. */
+gboolean      _afork_channel_drain        (AForkChannel             *self);
 
 /* Reads what has arrived, and shuts the socket down for reading: if a process sends more, that
- * fails. After this the socket cannot be handed to another caller. */
-void          _afork_channel_refuse       (AForkChannel             *self);
+ * fails. After this the socket cannot be handed to another caller. Returns as the function above
+ * does. */
+gboolean      _afork_channel_refuse       (AForkChannel             *self);
 
 /* Sends what is queued, and then shuts the socket down for writing. */
 void          _afork_channel_finish       (AForkChannel             *self);

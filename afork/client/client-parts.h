@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include "backlog.h"
 #include "base/atfork.h"
 #include "channel.h"
 #include "client.h"
@@ -64,6 +65,8 @@ struct _AForkClient
   AForkChannel            *channel;        /* for commands and replies; once the process runs, for
                                             * reports on its forks; or NULL */
   AForkPidWatch           *pid_watch;
+  AForkPidWatch           *exited_watch;   /* the pid watch of a process that has exited, while what
+                                            * it had sent is read; or NULL */
   guint                    after_context_ms; /* how long the process may outlive the context */
   GError                  *failure;        /* set once */
   gboolean                 failed_like_template;  /* the failure says that its template failed */
@@ -95,6 +98,7 @@ struct _AForkClient
                                             * reports; or NULL */
   GHashTable              *pending_forks;  /* number → AForkClient, for forks that are not
                                             * confirmed; or NULL */
+  AForkBacklog             backlog;        /* what is to be done for the forks */
   GQueue                   fork_commands;  /* of ForkCommand: those that have no reply yet */
   guint                    n_fork_commands_sent;  /* how many of these, from the first, were sent */
   GList                   *unsent_fork_command;  /* the first that was not sent, or NULL */
@@ -162,8 +166,7 @@ AForkPidWatch *_afork_client_take_fork_watch      (AForkClient   *self,
 gboolean       _afork_client_has_forks            (AForkClient   *self);
 /* The process reports the exits of its forks no more. The forks are watched in the context, unless
  * that is gone. */
-void           _afork_client_set_forks_unreported (AForkClient   *self,
-                                                   gboolean       context_gone);
+void           _afork_client_set_forks_unreported (AForkClient   *self);
 
 /* Sends the commands about forks that could not be sent before. */
 void           _afork_client_send_fork_commands   (AForkClient   *self);
@@ -196,6 +199,8 @@ void           _afork_client_fail_to_start        (AForkClient   *self,
                                                    const GError  *error);
 /* Sends the signals that were kept until the process runs. */
 void           _afork_client_send_kept_signals    (AForkClient   *self);
+/* Goes on with the exit of the process, if that is waiting for what the process had sent. */
+void           _afork_client_handle_exit          (AForkClient   *self);
 /* If the command socket was closed, finds out why the process does not run, and makes it exit. Call
  * it again when more is known. */
 void           _afork_client_update_outcome       (AForkClient   *self);

@@ -204,7 +204,7 @@ follow_worker (AForkClient *self,
   if (!opened)
     {
       g_debug ("The reports of process %d are lost: %s", (int) pid, error->message);
-      _afork_client_set_forks_unreported (self, FALSE);
+      _afork_client_set_forks_unreported (self);
     }
   _afork_client_notify_known (self);
 }
@@ -249,7 +249,7 @@ ready_came (AForkClient      *self,
   if (is_successor)
     follow_worker (self, pid, pidfd, &fds[frame->n_fds - 1]);
   else
-    _afork_client_set_forks_unreported (self, FALSE);
+    _afork_client_set_forks_unreported (self);
   if (_afork_client_is_handed_over (self) && _afork_client_is_detached (self))
     send_disown (self, is_successor);
   /* A function that never looks at its socket would not find it closed. */
@@ -263,6 +263,7 @@ ready_came (AForkClient      *self,
 
   if (socket != NULL && self->state == AFORK_CLIENT_STATE_RUNNING)
     _afork_client_notify_ready (self, socket);
+  _afork_client_handle_exit (self);
   _afork_notifier_thaw (&self->notifier, FALSE);
   return TRUE;
 }
@@ -399,8 +400,10 @@ lose_context (AForkClient *self)
   if (!_afork_client_is_handed_over (self))
     _afork_pid_watch_lose_context (self->pid_watch);
   _afork_client_update_outcome (self);
-  _afork_client_set_forks_unreported (self, TRUE);
+  _afork_backlog_lose_context (&self->backlog);
+  _afork_client_set_forks_unreported (self);
   _afork_client_update_pending_forks (self);
+  _afork_client_handle_exit (self);
 }
 
 /* The socket of a process that another caller gave away has ended before any reply. */
@@ -434,7 +437,7 @@ closed_cb (AForkChannel *channel,
     }
 
   _afork_notifier_freeze (&self->notifier);
-  _afork_client_set_forks_unreported (self, FALSE);
+  _afork_client_set_forks_unreported (self);
   if (error != NULL && !_afork_client_is_handed_over (self))
     {
       _afork_client_fail (self, error);
@@ -445,14 +448,27 @@ closed_cb (AForkChannel *channel,
 
   _afork_client_update_outcome (self);
   _afork_client_update_pending_forks (self);
+  _afork_client_handle_exit (self);
   _afork_notifier_thaw (&self->notifier, FALSE);
 }
 
-const AForkChannelEvents _afork_client_channel_events = { frame_cb, closed_cb };
+static void
+drained_cb (AForkChannel *channel,
+            gpointer      data)
+{
+  g_autoptr(AForkClient) self = _afork_client_ref (data);
+
+  _afork_notifier_freeze (&self->notifier);
+  _afork_client_handle_exit (self);
+  _afork_notifier_thaw (&self->notifier, FALSE);
+}
+
+const AForkChannelEvents _afork_client_channel_events = { frame_cb, closed_cb, drained_cb };
 
 /* Executing a program. */
 
-/* The process sends READY before it executes the program, so READY has arrived. */
+/* The process sends READY before it executes the program, so READY has arrived. If there is no time
+ * to read that now, it leads to the same later. */
 static void
 let_ready_come_first (AForkClient *self)
 {
@@ -514,11 +530,12 @@ exec_status_closed_cb (AForkChannel *channel,
       _afork_client_send_kept_signals (self);
       _afork_client_notify_ready (self, socket);
     }
+  _afork_client_handle_exit (self);
   _afork_notifier_thaw (&self->notifier, FALSE);
 }
 
 static const AForkChannelEvents exec_status_events =
-  { exec_status_frame_cb, exec_status_closed_cb };
+  { exec_status_frame_cb, exec_status_closed_cb, drained_cb };
 
 void
 _afork_client_exec (AForkClient        *self,

@@ -125,6 +125,8 @@ forget_template (AForkClient *self)
   g_clear_pointer (&self->template, _afork_client_unref);
 }
 
+static void set_all_unreported (AForkClient *self);
+
 /* In a fork of the program, which cannot use the process. */
 static void
 atfork_child_cb (gpointer data)
@@ -133,6 +135,8 @@ atfork_child_cb (gpointer data)
 
   _afork_client_set_state (self, AFORK_CLIENT_STATE_INHERITED);
   _afork_client_drop_notifications (self);
+  _afork_backlog_clear (&self->backlog);
+  g_clear_pointer (&self->exited_watch, _afork_pid_watch_unref);
   g_clear_object (&self->program_socket);
   if (self->failure == NULL)
     self->failure = _afork_atfork_new_error ();
@@ -168,6 +172,7 @@ is_context_lost_cb (gpointer data)
 }
 
 static const AForkNotifierFuncs notifier_funcs = { ref_cb, unref_cb, is_context_lost_cb };
+static const AForkBacklogFuncs backlog_funcs = { ref_cb, unref_cb };
 
 static void
 known_cb (gpointer  client,
@@ -284,6 +289,7 @@ _afork_client_new (AForkContext            *context,
   _afork_notifier_init (&self->notifier, &notifier_funcs, self, self->context, owner);
   /* The owner has no handlers yet. */
   _afork_notifier_freeze (&self->notifier);
+  _afork_backlog_init (&self->backlog, &backlog_funcs, self, self->context);
   g_queue_init (&self->fork_commands);
   self->events = events;
   _afork_client_set_pid_watch (self, _afork_pid_watch_new (self->context));
@@ -325,7 +331,9 @@ _afork_client_unref (AForkClient *self)
   g_assert (self->channel == NULL && self->exec_status == NULL);
   _afork_atfork_remove_hook (&self->atfork_hook);
   forget_template (self);
-  _afork_client_set_forks_unreported (self, FALSE);
+  set_all_unreported (self);
+  _afork_backlog_clear (&self->backlog);
+  g_clear_pointer (&self->exited_watch, _afork_pid_watch_unref);
   _afork_pid_watch_set_funcs (self->pid_watch, NULL, NULL, NULL);
   _afork_pid_watch_unref (self->pid_watch);
   g_clear_pointer (&self->pending_forks, g_hash_table_unref);
@@ -449,6 +457,9 @@ is_handshake_done (AForkClient *self)
                         : _afork_client_has_replied (self);
 }
 
+static void set_handshake_timeout (AForkClient *self,
+                                   gint64       time);
+
 /* If the context was not iterated for a long time, the reply may be there already. */
 static gboolean
 handshake_timeout_cb (gpointer data)
@@ -458,8 +469,11 @@ handshake_timeout_cb (gpointer data)
 
   _afork_client_clear_handshake_timeout (self);
   _afork_notifier_freeze (&self->notifier);
-  _afork_channel_drain (self->channel);
-  if (!is_handshake_done (self) && self->channel != NULL)
+  if (!_afork_channel_drain (self->channel) && !is_handshake_done (self))
+    {
+      set_handshake_timeout (self, 0);
+    }
+  else if (!is_handshake_done (self) && self->channel != NULL)
     {
       error = new_timeout_error (self);
       _afork_client_kill_with_error (self, error);
@@ -848,9 +862,28 @@ _afork_client_has_forks (AForkClient *self)
   return self->fork_watches != NULL && g_hash_table_size (self->fork_watches) > 0;
 }
 
-void
-_afork_client_set_forks_unreported (AForkClient *self,
-                                    gboolean     context_gone)
+static void
+set_unreported (gpointer client,
+                gpointer pid_watch)
+{
+  AForkClient *self = client;
+
+  _afork_pid_watch_set_reporter (pid_watch, NULL, NULL, 0);
+  if (self->backlog.is_context_lost || _afork_atfork_is_inherited (&self->atfork_hook))
+    _afork_pid_watch_lose_context (pid_watch);
+  else
+    _afork_pid_watch_set_unreported (pid_watch);
+}
+
+static void
+unref_pid_watch (gpointer data)
+{
+  _afork_pid_watch_unref (data);
+}
+
+/* The client is being freed. */
+static void
+set_all_unreported (AForkClient *self)
 {
   g_autoptr(GHashTable) fork_watches = g_steal_pointer (&self->fork_watches);
   GHashTableIter iter;
@@ -862,13 +895,25 @@ _afork_client_set_forks_unreported (AForkClient *self,
 
   g_hash_table_iter_init (&iter, fork_watches);
   while (g_hash_table_iter_next (&iter, NULL, &pid_watch))
-    {
-      _afork_pid_watch_set_reporter (pid_watch, NULL, NULL, 0);
-      if (context_gone)
-        _afork_pid_watch_lose_context (pid_watch);
-      else
-        _afork_pid_watch_set_unreported (pid_watch);
-    }
+    set_unreported (self, pid_watch);
+}
+
+void
+_afork_client_set_forks_unreported (AForkClient *self)
+{
+  g_autoptr(GHashTable) fork_watches = g_steal_pointer (&self->fork_watches);
+  GHashTableIter iter;
+  gpointer pid_watch;
+
+  drop_fork_commands (self);
+  if (fork_watches == NULL)
+    return;
+
+  g_hash_table_iter_init (&iter, fork_watches);
+  while (g_hash_table_iter_next (&iter, NULL, &pid_watch))
+    _afork_backlog_add (&self->backlog, set_unreported, _afork_pid_watch_ref (pid_watch),
+                        unref_pid_watch);
+  _afork_backlog_go_on (&self->backlog);
 }
 
 void
@@ -922,11 +967,27 @@ was_never_started (AForkClient *self)
 /* The socket of a fork usually ends together with that of its template. But if the program was not
  * a server, a child of it may keep the command socket, and with it the unread command that contains
  * the socket of the fork. */
+static void
+update_pending_fork (gpointer client,
+                     gpointer data)
+{
+  AForkClient *self = client;
+  AForkClient *fork = data;
+
+  if (_afork_client_find_pending_fork (self, fork->number) != fork)
+    return;
+
+  _afork_notifier_freeze (&fork->notifier);
+  if (self->channel == NULL && self->failure != NULL && was_never_started (self))
+    _afork_client_fail_like_template (fork, self);
+  else
+    _afork_client_update_outcome (fork);
+  _afork_notifier_thaw (&fork->notifier, TRUE);
+}
+
 void
 _afork_client_update_pending_forks (AForkClient *self)
 {
-  const gboolean impossible = self->channel == NULL && self->failure != NULL
-    && was_never_started (self);
   g_autoptr(GPtrArray) pending_forks = NULL;
   GHashTableIter iter;
   gpointer client;
@@ -934,22 +995,15 @@ _afork_client_update_pending_forks (AForkClient *self)
   if (self->pending_forks == NULL)
     return;
 
-  pending_forks = g_ptr_array_new_with_free_func ((GDestroyNotify) _afork_client_unref);
+  pending_forks = g_ptr_array_new ();
   g_hash_table_iter_init (&iter, self->pending_forks);
   while (g_hash_table_iter_next (&iter, NULL, &client))
-    g_ptr_array_add (pending_forks, _afork_client_ref (client));
+    g_ptr_array_add (pending_forks, client);
   g_ptr_array_sort (pending_forks, compare_numbers);
   for (guint i = 0; i < pending_forks->len; i++)
-    {
-      AForkClient *fork = g_ptr_array_index (pending_forks, i);
-
-      _afork_notifier_freeze (&fork->notifier);
-      if (impossible)
-        _afork_client_fail_like_template (fork, self);
-      else
-        _afork_client_update_outcome (fork);
-      _afork_notifier_thaw (&fork->notifier, TRUE);
-    }
+    _afork_backlog_add (&self->backlog, update_pending_fork,
+                        _afork_client_ref (g_ptr_array_index (pending_forks, i)), unref_cb);
+  _afork_backlog_go_on (&self->backlog);
 }
 
 /* The outcome. */
@@ -1032,7 +1086,8 @@ _afork_client_update_outcome (AForkClient *self)
 {
   AForkClient *template = self->template;
 
-  if (!is_closed (self))
+  /* If there is more to be read of a process that has exited, that comes first. */
+  if (!is_closed (self) || self->exited_watch != NULL)
     return;
 
   if (_afork_pid_watch_has_exited (self->pid_watch))
@@ -1061,14 +1116,61 @@ _afork_client_update_outcome (AForkClient *self)
 
 /* The process was told to run, and a fork of it that becomes the worker may be about to send READY.
  * A READY that is sent but not read would leave a worker alone. So the channel refuses: either
- * sending fails, and the worker exits, or READY is read, and the worker is killed. */
-static void
+ * sending fails, and the worker exits, or READY is read, and the worker is killed. Returns false
+ * if there is more to be read. */
+static gboolean
 give_up_successor (AForkClient *self)
 {
   g_autoptr(GError) error = describe_exit (self);
 
   _afork_client_fail (self, error);
-  _afork_channel_refuse (self->channel);
+  return _afork_channel_refuse (self->channel);
+}
+
+/* Reads what the process sent before it exited: this has arrived, and is handled first. Nothing
+ * more will come, even if a process that a module started still has the socket. Returns false if
+ * there is more to be read. */
+static gboolean
+read_rest (AForkClient   *self,
+           AForkPidWatch *pid_watch)
+{
+  /* Without a context nothing is read. */
+  if (_afork_pid_watch_is_context_lost (pid_watch))
+    return TRUE;
+  if (self->exec_status != NULL && !_afork_channel_drain (self->exec_status))
+    return FALSE;
+  if (has_server (self) && !_afork_channel_drain (self->channel))
+    return FALSE;
+
+  if (has_server (self) && pid_watch == self->pid_watch && _afork_client_has_last_command (self)
+      && _afork_client_has_forks (self))
+    return give_up_successor (self);
+  return TRUE;
+}
+
+void
+_afork_client_handle_exit (AForkClient *self)
+{
+  g_autoptr(AForkPidWatch) pid_watch = NULL;
+
+  if (self->exited_watch == NULL)
+    return;
+
+  /* Reading may lead here again. */
+  pid_watch = g_steal_pointer (&self->exited_watch);
+  if (!read_rest (self, pid_watch))
+    {
+      if (self->exited_watch == NULL)
+        self->exited_watch = g_steal_pointer (&pid_watch);
+      return;
+    }
+
+  if (has_server (self))
+    _afork_channel_close (self->channel, NULL);
+  _afork_client_update_outcome (self);
+  forget_template (self);
+  if (pid_watch == self->pid_watch)
+    notify_exited (self);
 }
 
 static void
@@ -1078,23 +1180,9 @@ pid_watch_exited_cb (AForkPidWatch *pid_watch,
   g_autoptr(AForkClient) self = _afork_client_ref (data);
 
   _afork_notifier_freeze (&self->notifier);
-  if (self->exec_status != NULL && !_afork_pid_watch_is_context_lost (pid_watch))
-    _afork_channel_drain (self->exec_status);
-  /* What the process sent before it exited has arrived, and is handled first. Nothing more will
-   * come, even if a process that a module started still has the socket. Without a context nothing
-   * is read. */
-  if (has_server (self) && !_afork_pid_watch_is_context_lost (pid_watch))
-    _afork_channel_drain (self->channel);
-  if (has_server (self) && pid_watch == self->pid_watch && _afork_client_has_last_command (self)
-      && _afork_client_has_forks (self) && !_afork_pid_watch_is_context_lost (pid_watch))
-    give_up_successor (self);
-  if (has_server (self))
-    _afork_channel_close (self->channel, NULL);
-
-  _afork_client_update_outcome (self);
-  forget_template (self);
-  if (pid_watch == self->pid_watch)
-    notify_exited (self);
+  g_clear_pointer (&self->exited_watch, _afork_pid_watch_unref);
+  self->exited_watch = _afork_pid_watch_ref (pid_watch);
+  _afork_client_handle_exit (self);
   _afork_notifier_thaw (&self->notifier, FALSE);
 }
 
@@ -1221,6 +1309,7 @@ serve_in (AForkClient  *self,
     _afork_channel_set_context (self->exec_status, context);
   _afork_pid_watch_set_context (self->pid_watch, context);
   _afork_notifier_set_context (&self->notifier, context);
+  _afork_backlog_set_context (&self->backlog, context);
   if (self->handshake_timeout != NULL)
     set_handshake_timeout (self, g_source_get_ready_time (self->handshake_timeout));
 }

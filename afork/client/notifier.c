@@ -55,8 +55,7 @@ is_context_lost (AForkNotifier *self)
   return self->is_context_lost || self->funcs->is_context_lost (self->object);
 }
 
-static void schedule (AForkNotifier *self,
-                      int            priority);
+static void schedule (AForkNotifier *self);
 
 /* Calls the first function. If it iterates the main context, that calls the others. */
 static void
@@ -66,7 +65,7 @@ notify_first (AForkNotifier *self)
   Notification *notification = g_queue_pop_head (&self->notifications);
 
   if (!g_queue_is_empty (&self->notifications) && self->source == NULL && !is_context_lost (self))
-    schedule (self, G_PRIORITY_DEFAULT);
+    schedule (self);
   self->last_inserted = NULL;
   if (owner != NULL)
     notification->func (self->object, owner, notification->data);
@@ -81,28 +80,35 @@ is_next_at_once (AForkNotifier *self)
   return next != NULL && next->at_once;
 }
 
-/* Calls all functions. If the time of this iteration is over, the rest is left to later
- * iterations. */
+/* Calls functions until TURN is over. The rest is left to later iterations. */
 static void
-notify_all (AForkNotifier *self)
+notify_for_turn (AForkNotifier *self,
+                 AForkTurn     *turn)
 {
-  AForkTurn turn;
-  gboolean has_time = _afork_turn_begin (&turn, NULL);
   gboolean goes_on = TRUE;
 
   self->funcs->ref (self->object);
   while (goes_on && !g_queue_is_empty (&self->notifications))
     {
       notify_first (self);
-      goes_on = is_next_at_once (self) || is_context_lost (self)
-        || (has_time && _afork_turn_goes_on (&turn));
+      goes_on = is_next_at_once (self) || _afork_turn_goes_on (turn);
     }
-  if (has_time)
-    _afork_turn_end (&turn, NULL, NULL, FALSE);
 
+  if (g_queue_is_empty (&self->notifications))
+    _afork_source_clear (&self->source);
+  else if (self->source == NULL && !is_context_lost (self))
+    schedule (self);
+  _afork_turn_end (turn, &self->turn_state, self->source, self->source == NULL);
+  self->funcs->unref (self->object);
+}
+
+static void
+notify_all (AForkNotifier *self)
+{
+  self->funcs->ref (self->object);
+  while (!g_queue_is_empty (&self->notifications))
+    notify_first (self);
   _afork_source_clear (&self->source);
-  if (!g_queue_is_empty (&self->notifications))
-    schedule (self, AFORK_TURN_PRIORITY_BEHIND);
   self->funcs->unref (self->object);
 }
 
@@ -110,10 +116,11 @@ static gboolean
 notify_cb (gpointer data)
 {
   AForkNotifier *self = data;
+  AForkTurn turn;
 
-  _afork_source_clear (&self->source);
-  notify_all (self);
-  return G_SOURCE_REMOVE;
+  if (_afork_turn_begin (&turn, NULL))
+    notify_for_turn (self, &turn);
+  return G_SOURCE_CONTINUE;
 }
 
 /* The source was destroyed with its main context, so this is the last opportunity. */
@@ -127,13 +134,14 @@ context_gone_cb (gpointer data)
 }
 
 static void
-schedule (AForkNotifier *self,
-          int            priority)
+schedule (AForkNotifier *self)
 {
   _afork_source_clear (&self->source);
   self->source = g_idle_source_new ();
   g_source_set_static_name (self->source, "[afork] process notifications");
-  g_source_set_priority (self->source, priority);
+  g_source_set_priority (self->source, G_PRIORITY_DEFAULT);
+  g_source_set_can_recurse (self->source, TRUE);
+  self->turn_state = (AForkTurnState) { 0 };
   self->funcs->ref (self->object);
   _afork_source_set_callback (&self->source, notify_cb, context_gone_cb, self, unref_object);
   g_source_attach (self->source, self->context);
@@ -159,13 +167,17 @@ void
 _afork_notifier_thaw (AForkNotifier *self,
                       gboolean       later)
 {
+  AForkTurn turn;
+
   if (--self->n_freezes > 0 || g_queue_is_empty (&self->notifications) || self->source != NULL)
     return;
 
-  if (!may_notify (self) || (later && !is_context_lost (self)))
-    schedule (self, G_PRIORITY_DEFAULT);
-  else
+  if (is_context_lost (self))
     notify_all (self);
+  else if (later || !may_notify (self) || !_afork_turn_begin (&turn, NULL))
+    schedule (self);
+  else
+    notify_for_turn (self, &turn);
 }
 
 void
@@ -197,6 +209,9 @@ _afork_notifier_insert (AForkNotifier   *self,
   else
     g_queue_push_head_link (&self->notifications, link);
   self->last_inserted = link;
+  /* If the current function iterates the main context, that goes on with this one. */
+  if (self->source == NULL && !is_context_lost (self))
+    schedule (self);
 }
 
 void
@@ -205,7 +220,7 @@ _afork_notifier_set_context (AForkNotifier *self,
 {
   self->context = context;
   if (self->source != NULL)
-    schedule (self, G_PRIORITY_DEFAULT);
+    schedule (self);
 }
 
 void

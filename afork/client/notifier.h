@@ -7,6 +7,8 @@
 
 #include <gio/gio.h>
 
+#include "base/turn.h"
+
 G_BEGIN_DECLS
 
 /* Notifies the owner of an object: calls functions, one after another, in the main context in which
@@ -39,6 +41,7 @@ typedef struct
   GList                    *last_inserted;   /* by the current notification, or NULL */
   guint                     n_freezes;       /* functions are called only while this is 0 */
   GSource                  *source;          /* calls the functions; or NULL; holds a reference */
+  AForkTurnState            turn_state;      /* of the source */
 } AForkNotifier;
 
 /* OWNER may be NULL: then nothing is called for it. */
@@ -58,8 +61,9 @@ void _afork_notifier_set_context  (AForkNotifier            *self,
 void _afork_notifier_lose_context (AForkNotifier            *self);
 
 /* No function is called until there has been a thaw for each freeze. The last thaw calls the
- * functions that were added meanwhile: at once, or if LATER is true, when the context is iterated,
- * because the caller of this library is inside one of its functions. */
+ * functions that were added meanwhile: at once, as far as there is time in this iteration of the
+ * context; or if LATER is true, when the context is iterated, because the caller of this library is
+ * inside one of its functions. */
 void _afork_notifier_freeze       (AForkNotifier            *self);
 void _afork_notifier_thaw         (AForkNotifier            *self,
                                    gboolean                  later);

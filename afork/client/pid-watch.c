@@ -23,6 +23,7 @@
 #include "base/fd.h"
 #include "base/i18n.h"
 #include "base/pidfd-info.h"
+#include "base/turn.h"
 #include "system/pidfd.h"
 
 enum
@@ -371,36 +372,64 @@ look_after_held (AForkPidWatch *self)
     start_watch (self, STATE_HELD);
 }
 
+/* The pidfd is readable. */
+static void
+look_at_pidfd (AForkPidWatch *self,
+               GIOCondition   condition)
+{
+  int wait_status;
+
+  /* A process whose parent is gone becomes a child if this process is init or a subreaper. */
+  if (reap (self))
+    {
+      look_after_held (self);
+      return;
+    }
+
+  /* If the status cannot be read yet, its parent may be about to reap it. The second watch ends
+   * with a hang-up, or after REAPED_MS. */
+  if (_afork_pidfd_get_unreaped_status (self->pidfd, &wait_status)
+      || _afork_pidfd_get_status (self->pidfd, &wait_status)
+      || (condition & G_IO_HUP) != 0
+      || self->state == STATE_UNREAPED)
+    end_watch (self, STATE_EXITED, wait_status);
+  else
+    start_watch (self, STATE_UNREAPED);
+}
+
+/* There is no pidfd, or it does not tell. */
+static void
+look_at_pid (AForkPidWatch *self)
+{
+  int wait_status = -1;
+
+  if (reap (self))
+    return;
+
+  if (self->pidfd >= 0)
+    _afork_pidfd_get_status (self->pidfd, &wait_status);
+  end_watch (self, STATE_EXITED, wait_status);
+}
+
+/* Many processes may exit at once. */
 static gboolean
 watch_cb (int          fd,
           GIOCondition condition,
           gpointer     data)
 {
   AForkPidWatch *self = data;
-  int wait_status;
+  AForkTurn turn;
 
   if (_afork_atfork_is_inherited (&self->atfork_hook))
     {
       _afork_pid_watch_lose_context (self);
       return G_SOURCE_CONTINUE;
     }
+  if (!_afork_turn_begin (&turn, NULL))
+    return G_SOURCE_CONTINUE;
 
-  /* A process whose parent is gone becomes a child if this process is init or a subreaper. */
-  if (reap (self))
-    {
-      look_after_held (self);
-      return G_SOURCE_CONTINUE;
-    }
-
-  /* If the status cannot be read yet, its parent may be about to reap it. The second watch ends
-   * with a hang-up, or after REAPED_MS. */
-  if (_afork_pidfd_get_unreaped_status (fd, &wait_status)
-      || _afork_pidfd_get_status (fd, &wait_status)
-      || (condition & G_IO_HUP) != 0
-      || self->state == STATE_UNREAPED)
-    end_watch (self, STATE_EXITED, wait_status);
-  else
-    start_watch (self, STATE_UNREAPED);
+  look_at_pidfd (self, condition);
+  _afork_turn_end (&turn, NULL, NULL, TRUE);
   return G_SOURCE_CONTINUE;
 }
 
@@ -408,19 +437,18 @@ static gboolean
 poll_cb (gpointer data)
 {
   AForkPidWatch *self = data;
-  int wait_status = -1;
+  AForkTurn turn;
 
   if (_afork_atfork_is_inherited (&self->atfork_hook))
     {
       _afork_pid_watch_lose_context (self);
       return G_SOURCE_CONTINUE;
     }
-  if (reap (self))
+  if (!_afork_turn_begin (&turn, NULL))
     return G_SOURCE_CONTINUE;
 
-  if (self->pidfd >= 0)
-    _afork_pidfd_get_status (self->pidfd, &wait_status);
-  end_watch (self, STATE_EXITED, wait_status);
+  look_at_pid (self);
+  _afork_turn_end (&turn, NULL, NULL, TRUE);
   return G_SOURCE_CONTINUE;
 }
 
