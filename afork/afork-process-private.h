@@ -74,6 +74,7 @@ struct _AForkProcess
   gpointer          ran_data;
   GTask            *cancelled_task; /* waits until it is known whether the process can be killed */
   GQueue            wait_tasks;     /* see _afork_task_queue_push() */
+  guint             n_due_waits;    /* how many of these, from the first, return now */
 
   AForkUnkillableFunc unkillable_func;  /* or NULL */
   gpointer          unkillable_data;

@@ -391,72 +391,76 @@ get_kill_error (AForkProcess *self)
   return _afork_pid_watch_get_kill_error (_afork_client_get_pid_watch (self->client));
 }
 
-static void
-return_wait (gpointer  client,
-             GObject  *owner,
-             gpointer  data)
+/* Whether a task that waits for the exit returns now. */
+static gboolean
+is_wait_over (AForkProcess *self)
 {
-  return_end (AFORK_PROCESS (owner), data);
+  return self->state == AFORK_PROCESS_STATE_EXITED || _afork_process_is_context_lost (self)
+    || get_kill_error (self) != NULL || self->disposed;
 }
 
-/* Has RETURN_FUNC return from each of the waiting tasks. */
+/* Returns from TASK, because the wait is over. */
 static void
-take_waits (AForkProcess          *self,
-            AForkClientNotifyFunc  return_func)
+return_wait (AForkProcess *self,
+             GTask        *task)
 {
-  GTask *task;
-
-  while ((task = _afork_task_queue_pop (&self->wait_tasks)) != NULL)
-    {
-      _afork_client_insert_notification (self->client, return_func, task, FALSE);
-      g_object_unref (task);
-    }
+  if (self->state == AFORK_PROCESS_STATE_EXITED || _afork_process_is_context_lost (self))
+    return_end (self, task);
+  else if (get_kill_error (self) != NULL)
+    g_task_return_error (task, g_error_copy (get_kill_error (self)));
+  else
+    g_task_return_error (task, new_disposed_error ());
 }
 
-/* The process has exited. */
 static void
-return_waits (AForkProcess *self)
+return_wait_cb (gpointer data)
 {
-  take_waits (self, return_wait);
+  return_wait (g_task_get_source_object (data), data);
 }
 
-/* Returns from TASK now, or when the process has exited. */
+/* Returns from TASK when the process has exited: in the next iteration if it has exited before. */
 static void
 await_exit (AForkProcess *self,
             GTask        *task)
 {
-  if (self->state == AFORK_PROCESS_STATE_EXITED || _afork_process_is_context_lost (self))
-    {
-      return_end (self, task);
-    }
-  else if (get_kill_error (self) != NULL)
-    {
-      g_task_return_error (task, g_error_copy (get_kill_error (self)));
-    }
-  else if (self->disposed)
-    {
-      g_task_return_error (task, new_disposed_error ());
-    }
+  if (is_wait_over (self))
+    _afork_waiter_run_later (g_task_get_context (task), return_wait_cb, g_object_ref (task),
+                             g_object_unref);
   else
-    {
-      _afork_task_queue_push (&self->wait_tasks, task);
-    }
+    _afork_task_queue_push (&self->wait_tasks, task);
 }
 
-/* The process could not be killed, but it may have exited since. */
+/* Returns from the next of the tasks that are due. */
 static void
-return_unkillable (gpointer  client,
-                   GObject  *owner,
-                   gpointer  data)
+return_next_wait (gpointer  client,
+                  GObject  *owner,
+                  gpointer  data)
 {
-  await_exit (AFORK_PROCESS (owner), data);
+  AForkProcess *self = AFORK_PROCESS (owner);
+  g_autoptr(GTask) task = NULL;
+
+  if (self->n_due_waits == 0)
+    return;
+
+  self->n_due_waits--;
+  task = _afork_task_queue_pop (&self->wait_tasks);
+  if (self->n_due_waits > 0)
+    _afork_client_insert_notification (client, return_next_wait, NULL, FALSE);
+  /* A process that could not be killed may be killed now. */
+  if (task != NULL && is_wait_over (self))
+    return_wait (self, task);
+  else if (task != NULL)
+    _afork_task_queue_push (&self->wait_tasks, task);
 }
 
-/* The process cannot be killed. */
+/* The process has exited, or cannot be killed. Returns from the tasks that wait, in as many
+ * iterations as that takes. */
 static void
-fail_waits (AForkProcess *self)
+return_waits (AForkProcess *self)
 {
-  take_waits (self, return_unkillable);
+  self->n_due_waits = self->wait_tasks.length;
+  if (self->n_due_waits > 0)
+    _afork_client_insert_notification (self->client, return_next_wait, NULL, FALSE);
 }
 
 void
@@ -464,18 +468,6 @@ _afork_process_kill_after_context (AForkProcess *self,
                                    guint         ms)
 {
   _afork_client_kill_after_context (self->client, ms);
-}
-
-static void
-fail_waits_disposed (AForkProcess *self)
-{
-  GTask *task;
-
-  while ((task = _afork_task_queue_pop (&self->wait_tasks)) != NULL)
-    {
-      _afork_task_return_error_later (task, new_disposed_error ());
-      g_object_unref (task);
-    }
 }
 
 void
@@ -797,7 +789,7 @@ killed_cb (GObject      *owner,
   if (error == NULL)
     return;
 
-  fail_waits (self);
+  return_waits (self);
   if (self->unkillable_func != NULL)
     self->unkillable_func (self, error, self->unkillable_data);
 }
@@ -1097,7 +1089,7 @@ afork_process_dispose (GObject *object)
       /* An operation keeps the object, so operations are pending only if the caller disposes of it
        * by force. No event reaches the object from now on. */
       fail_disposed (self);
-      fail_waits_disposed (self);
+      _afork_task_queue_fail_later (&self->wait_tasks, object, new_disposed_error ());
     }
 
   G_OBJECT_CLASS (afork_process_parent_class)->dispose (object);

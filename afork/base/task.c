@@ -8,6 +8,7 @@
 #include "task.h"
 
 #include "i18n.h"
+#include "turn.h"
 
 void
 _afork_pending_task_set (AForkPendingTask *self,
@@ -74,19 +75,93 @@ _afork_task_queue_pop (GQueue *queue)
   return queue->head != NULL ? leave_queue ((QueuedTask *) queue->head) : NULL;
 }
 
+/* Tasks of a queue that fail. */
+typedef struct
+{
+  GQueue   *queue;
+  GObject  *owner;
+  GError   *error;
+  gboolean  has_begun;
+} Failing;
+
+static void
+failing_free (gpointer data)
+{
+  Failing *self = data;
+  GTask *task;
+
+  /* If the context is gone, nobody awaits them. */
+  while (!self->has_begun && (task = _afork_task_queue_pop (self->queue)) != NULL)
+    g_object_unref (task);
+  g_object_unref (self->owner);
+  g_error_free (self->error);
+  g_free (self);
+}
+
+static void fail_some_cb (gpointer data);
+
+static void
+fail_some_later (GQueue  *queue,
+                 GObject *owner,
+                 GError  *error)
+{
+  const QueuedTask *first = (QueuedTask *) queue->head;
+  Failing *self = g_new0 (Failing, 1);
+
+  self->queue = queue;
+  self->owner = g_object_ref (owner);
+  self->error = error;
+  _afork_waiter_run_later (g_task_get_context (first->pending.task), fail_some_cb, self,
+                           failing_free);
+}
+
+static void
+fail_some_cb (gpointer data)
+{
+  Failing *self = data;
+  AForkTurn turn;
+  gboolean has_time = _afork_turn_begin (&turn, NULL);
+  gboolean goes_on = TRUE;
+  GTask *task;
+
+  /* If a callback iterates the context, that goes on with the rest. */
+  self->has_begun = TRUE;
+  if (self->queue->length > 1)
+    fail_some_later (self->queue, self->owner, g_error_copy (self->error));
+  while (goes_on && (task = _afork_task_queue_pop (self->queue)) != NULL)
+    {
+      g_task_return_error (task, g_error_copy (self->error));
+      g_object_unref (task);
+      goes_on = has_time && _afork_turn_goes_on (&turn);
+    }
+  if (has_time)
+    _afork_turn_end (&turn, NULL, NULL, FALSE);
+}
+
+void
+_afork_task_queue_fail_later (GQueue  *queue,
+                              GObject *owner,
+                              GError  *error)
+{
+  if (g_queue_is_empty (queue))
+    g_error_free (error);
+  else
+    fail_some_later (queue, owner, error);
+}
+
+/* One task. */
 typedef struct
 {
   GTask  *task;
   GError *error;
 } Later;
 
-static gboolean
+static void
 return_later_cb (gpointer data)
 {
   Later *self = data;
 
   g_task_return_error (self->task, g_steal_pointer (&self->error));
-  return G_SOURCE_REMOVE;
 }
 
 static void
@@ -103,15 +178,11 @@ void
 _afork_task_return_error_later (GTask  *task,
                                 GError *error)
 {
-  g_autoptr(GSource) source = g_idle_source_new ();
   Later *later = g_new0 (Later, 1);
 
   later->task = g_object_ref (task);
   later->error = error;
-  g_source_set_priority (source, g_task_get_priority (task));
-  g_source_set_static_name (source, "[afork] operation has ended");
-  g_source_set_callback (source, return_later_cb, later, later_free);
-  g_source_attach (source, g_task_get_context (task));
+  _afork_waiter_run_later (g_task_get_context (task), return_later_cb, later, later_free);
 }
 
 void

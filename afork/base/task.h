@@ -38,6 +38,12 @@ void   _afork_task_queue_push        (GQueue           *queue,
 /* Returns the first task with its reference, or NULL. */
 GTask *_afork_task_queue_pop         (GQueue           *queue);
 
+/* Takes ERROR, and returns it from all tasks of QUEUE, a field of OWNER, when their context is
+ * iterated. However many tasks there are, no iteration takes long. */
+void   _afork_task_queue_fail_later   (GQueue          *queue,
+                                       GObject         *owner,
+                                       GError          *error);
+
 /* Takes ERROR, and returns it from TASK when its context is iterated. For code that must not call a
  * callback of the program. */
 void   _afork_task_return_error_later (GTask           *task,
