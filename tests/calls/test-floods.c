@@ -8,9 +8,9 @@
 
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "test-hostile-util.h"
+#include "test-turn-util.h"
 
 enum
 {
@@ -29,49 +29,12 @@ enum
 
 typedef struct
 {
-  GSource parent;
-  gint64  last;
-  gint64  longest;              /* between two iterations, in microseconds on a CPU */
-} Meter;
-
-typedef struct
-{
   Meter   *meter;
   GSource *redraw;
   GSource *idle;
   guint    n_redraws;
   guint    n_idles;
 } Others;
-
-static gint64
-get_own_time (void)
-{
-  struct timespec time;
-
-  clock_gettime (CLOCK_THREAD_CPUTIME_ID, &time);
-  return time.tv_sec * G_USEC_PER_SEC + time.tv_nsec / 1000;
-}
-
-static void
-meter_look (Meter *self)
-{
-  gint64 now = get_own_time ();
-
-  if (self->last > 0)
-    self->longest = MAX (self->longest, now - self->last);
-  self->last = now;
-}
-
-static gboolean
-meter_prepare (GSource *source,
-               int     *timeout)
-{
-  *timeout = -1;
-  meter_look ((Meter *) source);
-  return FALSE;
-}
-
-static GSourceFuncs meter_funcs = { .prepare = meter_prepare };
 
 static gboolean
 count_cb (gpointer data)
@@ -97,9 +60,7 @@ static void
 others_begin (Others *self)
 {
   *self = (Others) { 0 };
-  self->meter = (Meter *) g_source_new (&meter_funcs, sizeof (Meter));
-  g_source_set_priority (&self->meter->parent, G_PRIORITY_HIGH);
-  g_source_attach (&self->meter->parent, NULL);
+  self->meter = meter_new (NULL);
   self->redraw = add_timeout (REDRAW_INTERVAL, REDRAW_PRIORITY, &self->n_redraws);
   self->idle = add_timeout (IDLE_INTERVAL, G_PRIORITY_DEFAULT_IDLE, &self->n_idles);
 }
@@ -107,13 +68,10 @@ others_begin (Others *self)
 static void
 others_end (Others *self)
 {
-  meter_look (self->meter);
-  g_test_message ("the longest time without a turn was %.1f ms", self->meter->longest / 1e3);
-  if (!is_instrumented ())
-    g_assert_cmpint (self->meter->longest, <, MAX_GAP * 1000);
+  gint64 longest = meter_end (self->meter);
 
-  g_source_destroy (&self->meter->parent);
-  g_source_unref (&self->meter->parent);
+  if (!is_instrumented ())
+    g_assert_cmpint (longest, <, MAX_GAP * 1000);
   g_source_destroy (self->redraw);
   g_source_unref (self->redraw);
   g_source_destroy (self->idle);
@@ -680,6 +638,7 @@ main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
+  meter_prepare_memory ();
 
   add_test ("/floods/events", test_events);
   add_test ("/floods/stderr", test_stderr);
