@@ -579,7 +579,7 @@ test_descriptors (void)
   /* Descriptors that a worker sends ahead of a value, which never comes. */
   step (hostile, "m4096");
   step (hostile, "d1");
-  step_frames (hostile, 'b', FRAME (FDS, .n_fds = 1), 1);
+  step_frame (hostile, FRAME (FDS, .n_fds = 1));
   receiver = new_hostile_rpc (hostile);
   while (!has_link ("memfd:"))
     g_main_context_iteration (context, TRUE);

@@ -170,7 +170,7 @@ test_stderr (void)
     {
       g_autoptr(AForkProcess) process = new_hostile_process ();
 
-      step_frames (process, 'b', OK_EVENT, 1);
+      step_frame (process, OK_EVENT);
       step (process, "e");
       rpcs[i] = new_hostile_rpc (process);
       g_signal_connect (rpcs[i], "event", G_CALLBACK (count_event_cb), &n_events);
@@ -339,8 +339,8 @@ test_segments (void)
   step (process, make);
   step (process, "d100");
   step (process, "*10");
-  step_bytes (process, 'b', bytes);
-  step_frames (process, 'b', OK_EVENT, 1);
+  step_bytes (process, 'b', bytes->data, bytes->len);
+  step_frame (process, OK_EVENT);
   await_events (process, TRUE, 1);
 }
 
@@ -366,7 +366,7 @@ test_sealed (void)
   step (process, make);
   step (process, "d100");
   step (process, "*2");
-  step_bytes (process, 'b', bytes);
+  step_bytes (process, 'b', bytes->data, bytes->len);
   await_events (process, FALSE, 200);
 }
 
@@ -382,7 +382,7 @@ test_reused (void)
 
   step (process, "m4096");
   step (process, "d1");
-  step_frames (process, 'b', FRAME (SEGMENT, .number = 7, .n_fds = 1, .segment_size = 4096), 1);
+  step_frame (process, FRAME (SEGMENT, .number = 7, .n_fds = 1, .segment_size = 4096));
   for (guint i = 0; i < 100; i++)
     {
       guint start = bytes->len;
@@ -391,7 +391,7 @@ test_reused (void)
                                .data = (const guint8 *) "ok", .size = 3));
       afork_call_frame_set_blob (bytes->data + start, 0, 7, 4096);
     }
-  step_bytes (process, 'f', bytes);
+  step_bytes (process, 'f', bytes->data, bytes->len);
   rpc = new_hostile_rpc (process);
   g_signal_connect (rpc, "event", G_CALLBACK (count_event_cb), &n_events);
   afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &result);
@@ -438,7 +438,7 @@ test_values (void)
       add_variants (bytes, "(yu)", 8, n);
       add_variants (bytes, deep, 0, n / 64 + 1);
     }
-  step_bytes (process, 'b', bytes);
+  step_bytes (process, 'b', bytes->data, bytes->len);
   await_events (process, TRUE, 21);
 }
 
@@ -460,7 +460,7 @@ test_types (void)
       memset (type + depth + length, ')', depth);
       add_frame (bytes, FRAME (EVENT, .type = type, .data = zeros, .size = length));
     }
-  step_bytes (process, 'b', bytes);
+  step_bytes (process, 'b', bytes->data, bytes->len);
   await_events (process, TRUE, 500);
 }
 
@@ -483,7 +483,7 @@ test_order (void)
   bytes->data[bytes->len - 9] ^= 1;
   add_frame (bytes, OK_EVENT);
   step (process, "w");
-  step_bytes (process, 'b', bytes);
+  step_bytes (process, 'b', bytes->data, bytes->len);
   rpc = new_hostile_rpc (process);
   g_signal_connect (rpc, "event", G_CALLBACK (count_event_cb), &n_events);
   afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &result);
@@ -510,7 +510,7 @@ test_error (void)
   memset (text + size - 3, 'x', 3);
   text[size] = '\0';
   step (process, "w");
-  step_frames (process, 'b', FRAME (FAILED, .number = 1, .string = { "none", text }), 1);
+  step_frame (process, FRAME (FAILED, .number = 1, .string = { "none", text }));
   rpc = new_hostile_rpc (process);
   afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &result);
   others_begin (&others);

@@ -15,52 +15,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "afork/wire/afork-call-frame.h"
 #include "afork/wire/afork-call-outbox.h"
 #include "test-fds.h"
+#include "test-hostile-util.h"
 #include "test-limits.h"
-#include "test-rpc-util.h"
 
-#define FRAME(KIND, ...) ((AForkCallFrame) { .kind = AFORK_CALL_FRAME_ ## KIND, __VA_ARGS__ })
-#define STEP(TEXT) step (process, TEXT, strlen (TEXT))
-
-static void
-step (AForkProcess *process,
-      const char   *bytes,
-      gsize         size)
-{
-  g_autoptr(GBytes) item = g_bytes_new (bytes, size);
-
-  afork_process_send_bytes (process, item);
-}
-
-/* A step that sends a frame, of which the bytes from 0 to 16, the header, can be changed in CHANGE:
- * byte AT becomes VALUE. */
+/* A step that sends a frame of whose header byte AT becomes VALUE. */
 static void
 step_frame_changed (AForkProcess   *process,
                     AForkCallFrame  frame,
-                    int             at,
+                    guint           at,
                     guint8          value)
 {
-  gsize head_size = afork_call_frame_head_size (&frame);
-  gsize padding = afork_call_frame_padding (&frame);
-  gsize size = 1 + head_size + frame.size + padding;
-  g_autofree char *bytes = g_malloc0 (size);
+  g_autoptr(GByteArray) bytes = g_byte_array_new ();
 
-  bytes[0] = 'b';
-  afork_call_frame_write (&frame, (guint8 *) bytes + 1);
-  if (frame.size > 0)
-    memcpy (bytes + 1 + head_size, frame.data, frame.size);
-  if (at >= 0)
-    bytes[1 + at] = (char) value;
-  step (process, bytes, size);
-}
-
-static void
-step_frame (AForkProcess   *process,
-            AForkCallFrame  frame)
-{
-  step_frame_changed (process, frame, -1, 0);
+  add_frame (bytes, frame);
+  bytes->data[at] = value;
+  step_bytes (process, 'b', bytes->data, bytes->len);
 }
 
 static AForkCallFrame
@@ -73,13 +44,6 @@ value_frame (AForkCallFrameKind  kind,
   return (AForkCallFrame) {
     .kind = kind, .number = number, .type = type, .data = data, .size = size,
   };
-}
-
-static AForkRpc *
-new_hostile_rpc (AForkProcess *process)
-{
-  return g_object_new (AFORK_TYPE_RPC,
-                       "process", process, "function", "any", "forward-stderr", FALSE, NULL);
 }
 
 /* What breaks the protocol. */
@@ -324,7 +288,7 @@ send_fds_missing (AForkProcess *process)
 static void
 send_fds_too_many (AForkProcess *process)
 {
-  STEP ("d2");
+  step (process, "d2");
   step_frame_changed (process, FRAME (FDS, .n_fds = 1), 6, 254);
 }
 
@@ -333,7 +297,7 @@ send_fds_unnamed (AForkProcess *process)
 {
   for (guint i = 0; i < 5; i++)
     {
-      STEP ("d253");
+      step (process, "d253");
       step_frame (process, value_frame (AFORK_CALL_FRAME_EVENT, 0, "u", "1234", 4));
     }
 }
@@ -343,7 +307,7 @@ send_fds_piled_up (AForkProcess *process)
 {
   for (guint i = 0; i < 5; i++)
     {
-      STEP ("d253");
+      step (process, "d253");
       step_frame (process, FRAME (FDS, .n_fds = 253));
     }
 }
@@ -351,7 +315,7 @@ send_fds_piled_up (AForkProcess *process)
 static void
 send_fds_for_nothing (AForkProcess *process)
 {
-  STEP ("d3");
+  step (process, "d3");
   step_frame (process, FRAME (FDS, .n_fds = 3));
   step_frame (process, FRAME (BEGUN, .number = 1));
 }
@@ -390,7 +354,7 @@ send_blobs_too_many (AForkProcess *process)
 static void
 send_garbage (AForkProcess *process)
 {
-  STEP ("bGET / HTTP/1.1\r\nHost: nobody\r\n\r\n");
+  step (process, "bGET / HTTP/1.1\r\nHost: nobody\r\n\r\n");
 }
 
 /* Both what is wrong and the end of the worker are there at the same time. */
@@ -398,7 +362,7 @@ static void
 send_garbage_and_exit (AForkProcess *process)
 {
   send_garbage (process);
-  STEP ("x");
+  step (process, "x");
 }
 
 /* It goes on for ever; its own text is of no use to anybody. */
@@ -406,14 +370,14 @@ static void
 send_garbage_and_stay (AForkProcess *process)
 {
   send_garbage (process);
-  STEP ("s");
+  step (process, "s");
 }
 
 static void
 send_flood (AForkProcess *process)
 {
   send_garbage (process);
-  STEP ("fmore and more");
+  step (process, "fmore and more");
 }
 
 /* The worker begins properly, has two calls, and then does what it may not. */
@@ -431,13 +395,12 @@ test_protocol_error (gconstpointer data)
 
   census_begin (&census);
   {
-    g_autoptr(AForkProcess) process = new_module_process ("hostile-calls");
+    g_autoptr(AForkProcess) process = new_hostile_process ();
     g_autoptr(AForkRpc) rpc = NULL;
     g_autoptr(AForkRpc) neighbour = new_rpc ("calls_echo");
 
-    step_frame (process, FRAME (STARTED));
-    STEP ("w");
-    STEP ("w");
+    step (process, "w");
+    step (process, "w");
     protocol_error (process);
     rpc = new_hostile_rpc (process);
     for (gsize i = 0; i < G_N_ELEMENTS (results); i++)
@@ -480,7 +443,7 @@ test_unstarted (void)
   g_autoptr(GAsyncResult) result = NULL;
   g_autoptr(AForkRpc) rpc = NULL;
 
-  STEP ("w");
+  step (process, "w");
   step_frame (process, value_frame (AFORK_CALL_FRAME_RESULT, 1, "u", "1234", 4));
   rpc = new_hostile_rpc (process);
   afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &result);
@@ -497,10 +460,10 @@ test_refused_twice (void)
   g_autoptr(GAsyncResult) result = NULL;
   g_autoptr(AForkRpc) rpc = NULL;
 
-  STEP ("w");
+  step (process, "w");
   step_frame (process, frame);
   step_frame (process, frame);
-  STEP ("s");
+  step (process, "s");
   rpc = new_hostile_rpc (process);
   afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &result);
   expect_error (rpc, &result, AFORK_ERROR, AFORK_ERROR_FAILED, "no");
@@ -511,13 +474,12 @@ test_refused_twice (void)
 static void
 test_error_text (void)
 {
-  g_autoptr(AForkProcess) process = new_module_process ("hostile-calls");
+  g_autoptr(AForkProcess) process = new_hostile_process ();
   g_autoptr(GAsyncResult) result = NULL;
   g_autoptr(AForkRpc) rpc = NULL;
   g_autoptr(GError) error = NULL;
 
-  step_frame (process, FRAME (STARTED));
-  STEP ("w");
+  step (process, "w");
   step_frame (process, FRAME (FAILED, .number = 1, .code = -7, .string = { "\xff", "no\xff!" }));
   rpc = new_hostile_rpc (process);
   afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &result);
@@ -533,14 +495,13 @@ test_error_text (void)
 static void
 test_cut (void)
 {
-  g_autoptr(AForkProcess) process = new_module_process ("hostile-calls");
+  g_autoptr(AForkProcess) process = new_hostile_process ();
   g_autoptr(GAsyncResult) result = NULL;
   g_autoptr(AForkRpc) rpc = NULL;
 
-  step_frame (process, FRAME (STARTED));
-  STEP ("w");
-  step (process, "b\10\0\0", 4);
-  STEP ("x");
+  step (process, "w");
+  step_bytes (process, 'b', "\10\0\0", 3);
+  step (process, "x");
   rpc = new_hostile_rpc (process);
   afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &result);
   expect_error (rpc, &result, AFORK_ERROR, AFORK_ERROR_EXITED, "status 0");
@@ -551,14 +512,13 @@ test_cut (void)
 static void
 test_closed (void)
 {
-  g_autoptr(AForkProcess) process = new_module_process ("hostile-calls");
+  g_autoptr(AForkProcess) process = new_hostile_process ();
   g_autoptr(GAsyncResult) result = NULL;
   g_autoptr(AForkRpc) rpc = NULL;
 
-  step_frame (process, FRAME (STARTED));
-  STEP ("w");
-  STEP ("c");
-  STEP ("s");
+  step (process, "w");
+  step (process, "c");
+  step (process, "s");
   rpc = new_hostile_rpc (process);
   afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &result);
   expect_error (rpc, &result, AFORK_ERROR, AFORK_ERROR_CLOSED, NULL);
@@ -600,12 +560,11 @@ test_unbegun (gconstpointer data)
 
   census_begin (&census);
   {
-    g_autoptr(AForkProcess) process = new_module_process ("hostile-calls");
+    g_autoptr(AForkProcess) process = new_hostile_process ();
     GAsyncResult *results[3] = { NULL };
     g_autoptr(AForkRpc) rpc = NULL;
 
-    step_frame (process, FRAME (STARTED));
-    STEP ("s");
+    step (process, "s");
     rpc = g_object_new (AFORK_TYPE_RPC,
                         "process", process, "function", "any", "concurrent", concurrent,
                         "forward-stderr", FALSE, NULL);
@@ -624,21 +583,20 @@ test_unbegun (gconstpointer data)
 static void
 test_begun_often (void)
 {
-  g_autoptr(AForkProcess) process = new_module_process ("hostile-calls");
+  g_autoptr(AForkProcess) process = new_hostile_process ();
   GAsyncResult *results[2] = { NULL };
   g_autoptr(AForkJob) first = NULL, second = NULL;
   g_autoptr(AForkRpc) rpc = NULL;
   gint64 begin;
 
-  step_frame (process, FRAME (STARTED));
-  STEP ("w");
-  STEP ("w");
+  step (process, "w");
+  step (process, "w");
   for (guint i = 0; i < 20; i++)
     {
       step_frame (process, FRAME (BEGUN, .number = 1 + i % 2));
-      STEP ("p50");
+      step (process, "p50");
     }
-  STEP ("s");
+  step (process, "s");
   rpc = new_hostile_rpc (process);
   begin = g_get_monotonic_time ();
   first = begin_limited_job (rpc, &results[0]);
@@ -674,7 +632,7 @@ test_ignored (void)
                                     .string = { "afork-error-quark", "no" }));
       else
         step_frame (process, FRAME (STARTED));
-      STEP ("s");
+      step (process, "s");
       rpcs[i] = new_hostile_rpc (process);
       await_state (process, AFORK_PROCESS_STATE_RUNNING);
     }
@@ -714,11 +672,11 @@ test_write_closed (void)
   GAsyncResult *results[2] = { NULL };
   g_autoptr(AForkRpc) rpc = NULL;
 
-  STEP ("w");
-  STEP ("r");
+  step (process, "w");
+  step (process, "r");
   step_frame (process, FRAME (STARTED));
   step_frame (process, value_frame (AFORK_CALL_FRAME_EVENT, 0, "s", "text", 5));
-  STEP ("s");
+  step (process, "s");
   rpc = new_hostile_rpc (process);
   g_signal_connect (rpc, "event", G_CALLBACK (call_again_cb), &results[1]);
   afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &results[0]);
@@ -760,11 +718,11 @@ test_protocol_error_within (void)
   g_autoptr(AForkProcess) process = new_module_process ("hostile-calls");
   g_autofree char *flood = g_strnfill (SIZE, 'b');
 
-  STEP ("w");
+  step (process, "w");
   step_frame (process, FRAME (STARTED));
   step_frame (process, value_frame (AFORK_CALL_FRAME_EVENT, 0, "s", "text", 5));
-  step (process, flood, SIZE);
-  STEP ("s");
+  step (process, flood);
+  step (process, "s");
   check_protocol_error_within (process);
 }
 
@@ -774,13 +732,13 @@ test_protocol_error_before (void)
 {
   g_autoptr(AForkProcess) process = new_module_process ("hostile-calls");
 
-  STEP ("w");
+  step (process, "w");
   step_frame (process, FRAME (STARTED));
   step_frame (process, value_frame (AFORK_CALL_FRAME_EVENT, 0, "s", "text", 5));
   step_frame (process, value_frame (AFORK_CALL_FRAME_RESULT, 99, "s", "text", 5));
   for (guint i = 0; i < 3; i++)
     step_frame (process, value_frame (AFORK_CALL_FRAME_EVENT, 0, "s", "text", 5));
-  STEP ("s");
+  step (process, "s");
   check_protocol_error_within (process);
 }
 
@@ -813,10 +771,10 @@ test_refused_within (void)
   g_autoptr(AForkRpc) rpc = NULL;
   Chain chain = { 0 };
 
-  STEP ("w");
+  step (process, "w");
   step_frame (process, FRAME (FAILED, .code = AFORK_ERROR_FAILED,
                               .string = { "afork-error-quark", "no" }));
-  STEP ("s");
+  step (process, "s");
   rpc = new_hostile_rpc (process);
   for (guint i = 0; i < 3; i++)
     afork_rpc_call_async (rpc, NULL, NULL, await_next_cb, &chain);
@@ -863,22 +821,21 @@ static void
 park (Parker *parker,
       guint   n_fds)
 {
-  AForkProcess *process = new_module_process ("hostile-calls");
+  AForkProcess *process = new_hostile_process ();
   const guint n_before = count_parked ();
   guint n_sent = 0;
 
-  step_frame (process, FRAME (STARTED));
-  STEP ("w");
+  step (process, "w");
   while (n_sent < n_fds)
     {
       guint n_now = MIN (n_fds - n_sent, 250);
       g_autofree char *text = g_strdup_printf ("d%u", n_now);
 
-      STEP (text);
+      step (process, text);
       step_frame (process, FRAME (FDS, .n_fds = (guint16) n_now));
       n_sent += n_now;
     }
-  STEP ("s");
+  step (process, "s");
 
   *parker = (Parker) { process, new_hostile_rpc (process), NULL };
   afork_rpc_call_async (parker->rpc, NULL, NULL, store_result_cb, &parker->result);
@@ -979,10 +936,9 @@ write_outbox (AForkProcess  *process,
 {
   g_autoptr(GByteArray) item = g_byte_array_new ();
 
-  g_byte_array_append (item, (const guint8 *) "o", 1);
   g_byte_array_append (item, (const guint8 *) &offset, sizeof offset);
   g_byte_array_append (item, bytes, (guint) size);
-  step (process, (const char *) item->data, item->len);
+  step_bytes (process, 'o', item->data, item->len);
 }
 
 static void
@@ -996,21 +952,6 @@ write_header (AForkProcess *process,
   };
 
   write_outbox (process, 0, &header, sizeof header);
-}
-
-static void
-add_frame (GByteArray     *bytes,
-           AForkCallFrame  frame)
-{
-  gsize head_size = afork_call_frame_head_size (&frame);
-  gsize size = head_size + frame.size + afork_call_frame_padding (&frame);
-  gsize start = bytes->len;
-
-  g_byte_array_set_size (bytes, (guint) (start + size));
-  memset (bytes->data + start, 0, size);
-  afork_call_frame_write (&frame, bytes->data + start);
-  if (frame.size > 0)
-    memcpy (bytes->data + start + head_size, frame.data, frame.size);
 }
 
 /* Puts FRAME in the outbox, behind N_SENT bytes of the stream. */
@@ -1035,7 +976,7 @@ result_frame (guint32 number)
 static void
 leave_result (AForkProcess *process)
 {
-  STEP ("t");
+  step (process, "t");
   leave_frame (process, result_frame (1), N_STARTED);
 }
 
@@ -1058,9 +999,8 @@ leave_half (AForkProcess *process)
   enum { N_SENT = 10 };
   g_autoptr(GByteArray) bytes = g_byte_array_new ();
 
-  g_byte_array_append (bytes, (const guint8 *) "b", 1);
   add_frame (bytes, result_frame (1));
-  step (process, (const char *) bytes->data, 1 + N_SENT);
+  step_bytes (process, 'b', bytes->data, N_SENT);
   leave_frame (process, result_frame (1), N_STARTED);
 }
 
@@ -1185,7 +1125,7 @@ check_left (const Left *left,
             gboolean    trusted,
             gboolean    crashes)
 {
-  g_autoptr(AForkProcess) process = new_module_process ("hostile-calls");
+  g_autoptr(AForkProcess) process = new_hostile_process ();
   g_autoptr(GAsyncResult) result = NULL;
   g_autoptr(GAsyncResult) second = NULL;
   g_autoptr(AForkRpc) rpc = NULL;
@@ -1195,10 +1135,9 @@ check_left (const Left *left,
   if (!crashes)
     code = left->what == LEFT_WRONG ? AFORK_ERROR_PROTOCOL : AFORK_ERROR_EXITED;
 
-  step_frame (process, FRAME (STARTED));
-  STEP ("w");
+  step (process, "w");
   left->leave (process);
-  STEP (crashes ? "K9" : "x");
+  step (process, crashes ? "K9" : "x");
   rpc = g_object_new (AFORK_TYPE_RPC, "process", process, "function", "any",
                       "forward-stderr", FALSE, "trusted", trusted, NULL);
   afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &result);
@@ -1226,15 +1165,14 @@ test_left (gconstpointer data)
 static void
 test_left_twice (void)
 {
-  g_autoptr(AForkProcess) process = new_module_process ("hostile-calls");
+  g_autoptr(AForkProcess) process = new_hostile_process ();
   GAsyncResult *results[2] = { NULL };
   g_autoptr(AForkRpc) rpc = NULL;
 
-  step_frame (process, FRAME (STARTED));
-  STEP ("w");
+  step (process, "w");
   step_frame (process, result_frame (1));
   leave_frame (process, result_frame (1), N_STARTED + 32);
-  STEP ("x");
+  step (process, "x");
   rpc = new_hostile_rpc (process);
   afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &results[0]);
   afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &results[1]);
@@ -1246,7 +1184,7 @@ test_left_twice (void)
 static void
 test_left_events (void)
 {
-  g_autoptr(AForkProcess) process = new_module_process ("hostile-calls");
+  g_autoptr(AForkProcess) process = new_hostile_process ();
   AForkCallFrame event = value_frame (AFORK_CALL_FRAME_EVENT, 0, "y", "\7", 1);
   g_autoptr(GByteArray) bytes = g_byte_array_new ();
   g_autoptr(GString) expected = g_string_new (NULL);
@@ -1259,11 +1197,10 @@ test_left_events (void)
       add_frame (bytes, event);
       g_string_append (expected, "e0x07 ");
     }
-  step_frame (process, FRAME (STARTED));
-  STEP ("w");
+  step (process, "w");
   write_outbox (process, AFORK_CALL_OUTBOX_HEADER_SIZE, bytes->data, bytes->len);
   write_header (process, N_STARTED, bytes->len, 0);
-  STEP ("K15");
+  step (process, "K15");
   rpc = new_hostile_rpc (process);
   g_signal_connect (rpc, "event", G_CALLBACK (append_text_cb), log);
   for (gsize i = 0; i < G_N_ELEMENTS (results); i++)

@@ -62,7 +62,7 @@ check (void (*steps) (AForkProcess *process))
   g_autoptr(AForkRpc) rpc = NULL;
   gboolean is_there = FALSE;
 
-  step_frames (process, 'b', OK_EVENT, 1);
+  step_frame (process, OK_EVENT);
   step (process, "w");
   step (process, "w");
   steps (process);
@@ -98,7 +98,7 @@ step_header (AForkProcess   *process,
   add_frame (bytes, frame);
   memcpy (bytes->data, &size, sizeof size);
   g_byte_array_set_size (bytes, AFORK_CALL_FRAME_HEADER_SIZE);
-  step_bytes (process, 'b', bytes);
+  step_bytes (process, 'b', bytes->data, bytes->len);
 }
 
 static void
@@ -131,7 +131,7 @@ send_blobs (AForkProcess *process)
   g_autofree guint8 *piece = g_malloc0 (60 * 1024);
 
   step (process, "*1000");
-  step_frames (process, 'b', FRAME (BLOB, .data = piece, .size = 60 * 1024), 1);
+  step_frame (process, FRAME (BLOB, .data = piece, .size = 60 * 1024));
 }
 
 /* Memory that is shared cannot be mapped. */
@@ -140,7 +140,7 @@ send_segment (AForkProcess *process)
 {
   step (process, "m67108864");
   step (process, "d1");
-  step_frames (process, 'b', FRAME (SEGMENT, .number = 1, .n_fds = 1, .segment_size = 64 * MIB), 1);
+  step_frame (process, FRAME (SEGMENT, .number = 1, .n_fds = 1, .segment_size = 64 * MIB));
 }
 
 /* An error's text is long, and becomes longer, for it is not UTF-8. */
@@ -151,7 +151,7 @@ send_text (AForkProcess *process)
 
   memset (text, 0xff, 5 * MIB - 100);
   text[5 * MIB - 100] = '\0';
-  step_frames (process, 'b', FRAME (FAILED, .number = 1, .string = { "none", text }), 1);
+  step_frame (process, FRAME (FAILED, .number = 1, .string = { "none", text }));
 }
 
 static void (*const all_steps[]) (AForkProcess *process) = {

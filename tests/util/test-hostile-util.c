@@ -12,7 +12,7 @@ new_hostile_process (void)
 {
   AForkProcess *process = new_module_process ("hostile-calls");
 
-  step_frames (process, 'b', FRAME (STARTED), 1);
+  step_frame (process, FRAME (STARTED));
   return process;
 }
 
@@ -33,14 +33,17 @@ step (AForkProcess *process,
 }
 
 void
-step_bytes (AForkProcess *process,
-            char          letter,
-            GByteArray   *bytes)
+step_bytes (AForkProcess  *process,
+            char           letter,
+            gconstpointer  bytes,
+            gsize          size)
 {
+  g_autoptr(GByteArray) array = g_byte_array_new ();
   g_autoptr(GBytes) item = NULL;
 
-  g_byte_array_prepend (bytes, (guint8 *) &letter, 1);
-  item = g_bytes_new (bytes->data, bytes->len);
+  g_byte_array_append (array, (const guint8 *) &letter, 1);
+  g_byte_array_append (array, bytes, (guint) size);
+  item = g_byte_array_free_to_bytes (g_steal_pointer (&array));
   afork_process_send_bytes (process, item);
 }
 
@@ -54,7 +57,14 @@ step_frames (AForkProcess   *process,
 
   for (guint i = 0; i < n; i++)
     add_frame (bytes, frame);
-  step_bytes (process, letter, bytes);
+  step_bytes (process, letter, bytes->data, bytes->len);
+}
+
+void
+step_frame (AForkProcess   *process,
+            AForkCallFrame  frame)
+{
+  step_frames (process, 'b', frame, 1);
 }
 
 void

@@ -17,22 +17,31 @@ G_BEGIN_DECLS
 /* An event that says “ok”. */
 #define OK_EVENT FRAME (EVENT, .type = "s", .data = (const guint8 *) "ok", .size = 3)
 
-/* A process whose worker says that it has started. */
+/* A process whose worker first sends STARTED. */
 AForkProcess *new_hostile_process (void);
-AForkRpc     *new_hostile_rpc     (AForkProcess        *process);
+/* Its calls go to a function of any name. */
+AForkRpc     *new_hostile_rpc     (AForkProcess   *process);
 
-void          step                (AForkProcess        *process,
-                                   const char          *text);
-void          step_bytes          (AForkProcess        *process,
-                                   char                 letter,
-                                   GByteArray          *bytes);
-/* A step of LETTER with N times FRAME. */
-void          step_frames         (AForkProcess        *process,
-                                   char                 letter,
-                                   AForkCallFrame       frame,
-                                   guint                n);
+/* Adds a step for the worker: TEXT is a letter, which is explained in modules/hostile-calls.c, and
+ * what belongs to it. */
+void          step                (AForkProcess   *process,
+                                   const char     *text);
+/* The same with bytes behind the letter. */
+void          step_bytes          (AForkProcess   *process,
+                                   char            letter,
+                                   gconstpointer   bytes,
+                                   gsize           size);
+/* The same with N times FRAME. */
+void          step_frames         (AForkProcess   *process,
+                                   char            letter,
+                                   AForkCallFrame  frame,
+                                   guint           n);
+/* Adds a step in which the worker sends FRAME. */
+void          step_frame          (AForkProcess   *process,
+                                   AForkCallFrame  frame);
 
-void          add_frame           (GByteArray          *bytes,
-                                   AForkCallFrame       frame);
+/* Appends FRAME to BYTES, as it is sent. */
+void          add_frame           (GByteArray     *bytes,
+                                   AForkCallFrame  frame);
 
 G_END_DECLS
