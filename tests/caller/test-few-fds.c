@@ -332,45 +332,11 @@ test_few_fds_taken (void)
 /* A thread that waits for the first time, where a sandbox refuses a system call that it needs for
  * this, while descriptors are there. */
 
-enum { ANY = -1 };
-
-typedef struct
-{
-  const char *name;
-  long        number;
-  int         argument;         /* the call is refused where this one … */
-  guint32     value;            /* … is that, or ANY */
-} Refused;
-
-static const Refused refused[] = {
-  { "clone", SYS_clone, 0, CLONE_VM | CLONE_VFORK },
-  { "eventfd", SYS_eventfd2, ANY, 0 },
-  { "prctl", SYS_prctl, 0, PR_SET_PDEATHSIG },
+static const RefusedCall refused[] = {
+  { "clone", SYS_clone, 0, CLONE_VM | CLONE_VFORK, 0 },
+  { "eventfd", SYS_eventfd2, ANY_ARGUMENT, 0, 0 },
+  { "prctl", SYS_prctl, 0, PR_SET_PDEATHSIG, 0 },
 };
-
-static const struct { const char *name; int number; } errors[] = {
-  { "enosys", ENOSYS },
-  { "eperm", EPERM },
-  { "eacces", EACCES },
-  { "einval", EINVAL },
-  { "euclean", EUCLEAN },
-};
-
-typedef struct
-{
-  const Refused *call;
-  int            error;
-} Case;
-
-static void
-refuse (const Refused *call,
-        int            error)
-{
-  if (call->argument == ANY)
-    refuse_system_call (call->number, error);
-  else
-    refuse_system_call_with (call->number, (guint) call->argument, call->value, error);
-}
 
 static gboolean
 wait_in_thread (void)
@@ -392,9 +358,7 @@ run_apart_unless_instrumented (void          (*func) (gconstpointer data),
 static void
 refused_apart (gconstpointer data)
 {
-  const Case *self = data;
-
-  refuse (self->call, self->error);
+  refuse (data);
   g_assert_true (wait_in_thread ());
   g_assert_true (wait_in_thread ());
 }
@@ -473,21 +437,6 @@ test_few_fds_glib_fails (void)
   run_apart_unless_instrumented (glib_fails_apart, NULL);
 }
 
-static void
-add_refused (void)
-{
-  for (gsize i = 0; i < G_N_ELEMENTS (refused); i++)
-    for (gsize j = 0; j < G_N_ELEMENTS (errors); j++)
-      {
-        g_autofree char *path = g_strdup_printf ("/few-fds/refused/%s/%s", refused[i].name,
-                                                 errors[j].name);
-        Case *one = g_new (Case, 1);
-
-        *one = (Case) { &refused[i], errors[j].number };
-        g_test_add_data_func_full (path, one, test_few_fds_refused, g_free);
-      }
-}
-
 int
 main (int    argc,
       char **argv)
@@ -500,7 +449,7 @@ main (int    argc,
   add_test ("/few-fds/first", test_few_fds_first);
   add_test ("/few-fds/taken", test_few_fds_taken);
 
-  add_refused ();
+  add_refusals ("/few-fds/refused", refused, G_N_ELEMENTS (refused), test_few_fds_refused);
   g_test_add_data_func ("/few-fds/used-up/processes", GINT_TO_POINTER (EAGAIN),
                         test_few_fds_used_up);
   g_test_add_data_func ("/few-fds/used-up/memory", GINT_TO_POINTER (ENOMEM), test_few_fds_used_up);

@@ -26,67 +26,30 @@
 
 #include "afork/system/pidfd.h"
 
-enum { ANY = -1 };
-
 /* Some without which no program at all goes on are not among them. */
-typedef struct
-{
-  const char *name;
-  long        number;
-  int         argument;         /* that decides, or ANY … */
-  guint32     value;            /* … if it is this */
-  long        other;            /* one more, or 0 */
-} Refused;
-
-static const Refused refused[] = {
-  { "clone3", SYS_clone3, ANY, 0, 0 },
-  { "close-range", SYS_close_range, ANY, 0, 0 },
-  { "execveat", SYS_execveat, ANY, 0, 0 },
-  { "fallocate", SYS_fallocate, ANY, 0, 0 },
-  { "faccessat2", SYS_faccessat2, ANY, 0, 0 },
+static const RefusedCall refused[] = {
+  { "clone3", SYS_clone3, ANY_ARGUMENT, 0, 0 },
+  { "close-range", SYS_close_range, ANY_ARGUMENT, 0, 0 },
+  { "execveat", SYS_execveat, ANY_ARGUMENT, 0, 0 },
+  { "fallocate", SYS_fallocate, ANY_ARGUMENT, 0, 0 },
+  { "faccessat2", SYS_faccessat2, ANY_ARGUMENT, 0, 0 },
   { "get-seals", SYS_fcntl, 1, F_GET_SEALS, 0 },
   { "add-seals", SYS_fcntl, 1, F_ADD_SEALS, 0 },
-  { "getrandom", SYS_getrandom, ANY, 0, 0 },
-  { "kcmp", SYS_kcmp, ANY, 0, 0 },
-  { "memfd-create", SYS_memfd_create, ANY, 0, 0 },
+  { "getrandom", SYS_getrandom, ANY_ARGUMENT, 0, 0 },
+  { "kcmp", SYS_kcmp, ANY_ARGUMENT, 0, 0 },
+  { "memfd-create", SYS_memfd_create, ANY_ARGUMENT, 0, 0 },
   { "peer-pidfd", SYS_getsockopt, 2, SO_PEERPIDFD, 0 },
   { "pidfd-get-info", SYS_ioctl, 1, 0xc040ff0b, 0 },
-  { "pidfd-open", SYS_pidfd_open, ANY, 0, 0 },
-  { "pidfd-send-signal", SYS_pidfd_send_signal, ANY, 0, 0 },
-  { "prctl", SYS_prctl, ANY, 0, 0 },
-  { "set-robust-list", SYS_set_robust_list, ANY, 0, 0 },
-  { "unshare", SYS_unshare, ANY, 0, 0 },
-  { "vmsplice", SYS_vmsplice, ANY, 0, 0 },
+  { "pidfd-open", SYS_pidfd_open, ANY_ARGUMENT, 0, 0 },
+  { "pidfd-send-signal", SYS_pidfd_send_signal, ANY_ARGUMENT, 0, 0 },
+  { "prctl", SYS_prctl, ANY_ARGUMENT, 0, 0 },
+  { "set-robust-list", SYS_set_robust_list, ANY_ARGUMENT, 0, 0 },
+  { "unshare", SYS_unshare, ANY_ARGUMENT, 0, 0 },
+  { "vmsplice", SYS_vmsplice, ANY_ARGUMENT, 0, 0 },
   { "waitid-pidfd", SYS_waitid, 0, P_PIDFD, 0 },
   /* No pidfds at all. */
   { "pidfds", SYS_getsockopt, 2, SO_PEERPIDFD, SYS_pidfd_open },
 };
-
-static const struct { const char *name; int number; } errors[] = {
-  { "enosys", ENOSYS },
-  { "eperm", EPERM },
-  { "eacces", EACCES },
-  { "einval", EINVAL },
-  { "euclean", EUCLEAN },
-};
-
-typedef struct
-{
-  const Refused *call;
-  int            error;
-} Case;
-
-static void
-refuse (const Case *self)
-{
-  if (self->call->argument == ANY)
-    refuse_system_call (self->call->number, self->error);
-  else
-    refuse_system_call_with (self->call->number, (guint) self->call->argument, self->call->value,
-                             self->error);
-  if (self->call->other != 0)
-    refuse_system_call (self->call->other, self->error);
-}
 
 /* Whether a process can say which pidfd is its own. */
 static gboolean
@@ -169,7 +132,7 @@ check_exec (AForkProcess *template)
 
 /* The template is gone. */
 static void
-check_orphan (const Case *self)
+check_orphan (const Refusal *refusal)
 {
   g_autoptr(AForkProcess) template = new_executed ();
   g_autoptr(AForkProcess) fork = afork_process_fork (template);
@@ -179,7 +142,7 @@ check_orphan (const Case *self)
 
   afork_process_force_exit (template);
   await_end (template);
-  if (self->call->other == SYS_pidfd_open)
+  if (refusal->call->other == SYS_pidfd_open)
     {
       g_autoptr(GError) error = NULL;
 
@@ -278,15 +241,15 @@ check_calls (gboolean trusted)
 static void
 check_all (gconstpointer data)
 {
-  const Case *self = data;
+  const Refusal *refusal = data;
   g_autoptr(AForkProcess) template = NULL;
 
-  refuse (self);
+  refuse (refusal);
   template = new_executed ();
   check_processes (template);
   check_unstarted ();
   check_exec (template);
-  check_orphan (self);
+  check_orphan (refusal);
   check_context_gone ();
   check_calls (TRUE);
   check_calls (FALSE);
@@ -323,13 +286,13 @@ run_listed (void)
 static void
 check_old_kernel (gconstpointer data)
 {
-  static const Refused new_calls[] = {
-    { "close-range", SYS_close_range, ANY, 0, 0 },
-    { "faccessat2", SYS_faccessat2, ANY, 0, 0 },
-    { "openat2", SYS_openat2, ANY, 0, 0 },
-    { "pidfd-getfd", SYS_pidfd_getfd, ANY, 0, 0 },
+  static const RefusedCall new_calls[] = {
+    { "close-range", SYS_close_range, ANY_ARGUMENT, 0, 0 },
+    { "faccessat2", SYS_faccessat2, ANY_ARGUMENT, 0, 0 },
+    { "openat2", SYS_openat2, ANY_ARGUMENT, 0, 0 },
+    { "pidfd-getfd", SYS_pidfd_getfd, ANY_ARGUMENT, 0, 0 },
   };
-  static const Case none = { &new_calls[0], ENOSYS };
+  static const Refusal none = { &new_calls[0], ENOSYS };
   g_autoptr(AForkProcess) template = NULL;
 
   for (guint i = 0; i < G_N_ELEMENTS (new_calls); i++)
@@ -360,21 +323,9 @@ int
 main (int    argc,
       char **argv)
 {
-  /* The others take the same ways. */
-  const guint n_errors = is_instrumented () ? 2 : G_N_ELEMENTS (errors);
-
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/refused/listed", run_listed);
   g_test_add_func ("/refused/old-kernel", run_old_kernel);
-  for (guint i = 0; i < G_N_ELEMENTS (refused); i++)
-    for (guint j = 0; j < n_errors; j++)
-      {
-        g_autofree char *path = g_strdup_printf ("/refused/%s/%s", refused[i].name,
-                                                 errors[j].name);
-        static Case cases[G_N_ELEMENTS (refused)][G_N_ELEMENTS (errors)];
-
-        cases[i][j] = (Case) { &refused[i], errors[j].number };
-        g_test_add_data_func (path, &cases[i][j], run_case);
-      }
+  add_refusals ("/refused", refused, G_N_ELEMENTS (refused), run_case);
   return g_test_run ();
 }

@@ -91,6 +91,49 @@ forbid_system_call_with (long    number,
 }
 
 void
+refuse (const Refusal *refusal)
+{
+  const RefusedCall *call = refusal->call;
+
+  if (call->argument == ANY_ARGUMENT)
+    refuse_system_call (call->number, refusal->error);
+  else
+    refuse_system_call_with (call->number, (guint) call->argument, call->value, refusal->error);
+  if (call->other != 0)
+    refuse_system_call (call->other, refusal->error);
+}
+
+void
+add_refusals (const char        *prefix,
+              const RefusedCall *calls,
+              guint              n_calls,
+              GTestDataFunc      test)
+{
+  static const struct { const char *name; int number; } errors[] = {
+    { "enosys", ENOSYS },
+    { "eperm", EPERM },
+    { "eacces", EACCES },
+    { "einval", EINVAL },
+    { "euclean", EUCLEAN },
+  };
+  const guint n_errors = is_instrumented () ? 2 : G_N_ELEMENTS (errors);
+  /* GLib does not free the data of tests that are not run. */
+  static Refusal refusals[200];
+  static guint n_refusals;
+
+  for (guint i = 0; i < n_calls; i++)
+    for (guint j = 0; j < n_errors; j++)
+      {
+        g_autofree char *path = g_strdup_printf ("%s/%s/%s", prefix, calls[i].name, errors[j].name);
+        Refusal *refusal = &refusals[n_refusals++];
+
+        g_assert_cmpuint (n_refusals, <=, G_N_ELEMENTS (refusals));
+        *refusal = (Refusal) { &calls[i], errors[j].number };
+        g_test_add_data_func (path, refusal, test);
+      }
+}
+
+void
 skip_apart (const char *why)
 {
   g_printerr ("# SKIP %s\n", why);

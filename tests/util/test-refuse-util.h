@@ -26,6 +26,34 @@ void     forbid_system_call_with (long        number,
                                   guint       n,
                                   guint32     value);
 
+/* A system call that a test has refused. */
+enum { ANY_ARGUMENT = -1 };
+
+typedef struct
+{
+  const char *name;             /* in the path of the test */
+  long        number;
+  int         argument;         /* refused if this argument, or ANY_ARGUMENT … */
+  guint32     value;            /* … has this value */
+  long        other;            /* the number of one that is always refused, too; or 0 */
+} RefusedCall;
+
+typedef struct
+{
+  const RefusedCall *call;
+  int                error;
+} Refusal;
+
+void     refuse                  (const Refusal     *refusal);
+
+/* Adds TEST as PREFIX/NAME/ERROR for each of the calls and for each error with which a kernel or a
+ * sandbox refuses one; the data is a Refusal. Instrumented programs get two of the errors, for the
+ * others lead through the same code. */
+void     add_refusals            (const char        *prefix,
+                                  const RefusedCall *calls,
+                                  guint              n_calls,
+                                  GTestDataFunc      test);
+
 /* Runs TEST, a GTestDataFunc, in a process of its own, with a census around it, and DATA. It must
  * succeed, or skip itself by skip_apart(). */
 void     run_apart               (GTestDataFunc test,
