@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "afork/wire/afork-call-frame.h"
+#include "send-fds.h"
 #include "test-limits.h"
 #include "test-rpc-util.h"
 
@@ -45,41 +46,23 @@ send_bytes (int            socket,
             guint          n_fds,
             int            fd)
 {
-  union
-  {
-    struct cmsghdr align;
-    char           bytes[CMSG_SPACE (AFORK_CALL_FRAME_MAX_FDS * sizeof (int))];
-  } control = { .bytes = { 0 } };
-  struct iovec vector = { (void *) bytes, size };
-  struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1 };
+  const char *rest = bytes;
+  int fds[SEND_FDS_MAX];
 
-  if (n_fds > 0)
+  for (guint i = 0; i < n_fds; i++)
+    fds[i] = fd;
+  while (size > 0)
     {
-      struct cmsghdr *header;
-
-      message.msg_control = control.bytes;
-      message.msg_controllen = CMSG_SPACE (n_fds * sizeof (int));
-      header = CMSG_FIRSTHDR (&message);
-      header->cmsg_level = SOL_SOCKET;
-      header->cmsg_type = SCM_RIGHTS;
-      header->cmsg_len = CMSG_LEN (n_fds * sizeof (int));
-      for (guint i = 0; i < n_fds; i++)
-        memcpy (CMSG_DATA (header) + i * sizeof (int), &fd, sizeof (int));
-    }
-
-  while (vector.iov_len > 0)
-    {
-      gssize n_sent = sendmsg (socket, &message, MSG_NOSIGNAL);
+      gssize n_sent = send_with_fds (socket, rest, size, fds, n_fds, MSG_NOSIGNAL);
 
       if (n_sent < 0)
         {
           g_assert_true (errno == EPIPE || errno == ECONNRESET);
           return;
         }
-      vector.iov_base = (char *) vector.iov_base + n_sent;
-      vector.iov_len -= (gsize) n_sent;
-      message.msg_control = NULL;
-      message.msg_controllen = 0;
+      rest += n_sent;
+      size -= (gsize) n_sent;
+      n_fds = 0;
     }
 }
 

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "../util/send-fds.h"
+
 bool
 script_next (Script   *self,
              unsigned  n_ops,
@@ -177,33 +179,13 @@ send_once (Outbox *self,
            int     socket,
            size_t  n_bytes)
 {
-  union
-  {
-    struct cmsghdr align;
-    char           bytes[CMSG_SPACE (AFORK_FRAME_MAX_FDS * sizeof (int))];
-  } control;
-  struct iovec vector = { .iov_base = self->bytes, .iov_len = n_bytes };
-  struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1 };
   size_t n_fds = self->n_fds < AFORK_FRAME_MAX_FDS ? self->n_fds : AFORK_FRAME_MAX_FDS;
   ssize_t n_sent;
 
   if (n_fds < self->n_fds)
-    vector.iov_len = 1;
-  if (n_fds > 0)
-    {
-      struct cmsghdr *header;
-
-      memset (&control, 0, sizeof control);
-      message.msg_control = &control;
-      message.msg_controllen = CMSG_SPACE (n_fds * sizeof (int));
-      header = CMSG_FIRSTHDR (&message);
-      header->cmsg_level = SOL_SOCKET;
-      header->cmsg_type = SCM_RIGHTS;
-      header->cmsg_len = CMSG_LEN (n_fds * sizeof (int));
-      memcpy (CMSG_DATA (header), self->fds, n_fds * sizeof (int));
-    }
-
-  n_sent = sendmsg (socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    n_bytes = 1;
+  n_sent = send_with_fds (socket, self->bytes, n_bytes, self->fds, n_fds,
+                          MSG_NOSIGNAL | MSG_DONTWAIT);
   if (n_sent <= 0)
     return 0;
 

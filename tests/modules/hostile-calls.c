@@ -38,6 +38,8 @@
 #include "afork/wire/afork-call-frame.h"
 #include "afork/worker/afork-worker.h"
 
+#include "../util/send-fds.h"
+
 AFORK_WORKER_EXPORT void afork_worker_serve_calls (int              socket,
                                                    const AForkItem *items,
                                                    size_t           n_items);
@@ -53,29 +55,13 @@ send_some (int         socket,
            const char *bytes,
            size_t      size)
 {
-  static union
-  {
-    struct cmsghdr align;
-    char           bytes[CMSG_SPACE (AFORK_CALL_FRAME_MAX_FDS * sizeof (int))];
-  } control;
-  struct iovec vector = { .iov_base = (char *) bytes, .iov_len = size };
-  struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1 };
+  int fds[SEND_FDS_MAX];
+  size_t n_sent_fds = n_fds;
 
-  if (n_fds > 0)
-    {
-      struct cmsghdr *header;
-
-      message.msg_control = &control;
-      message.msg_controllen = CMSG_SPACE (n_fds * sizeof (int));
-      header = CMSG_FIRSTHDR (&message);
-      header->cmsg_level = SOL_SOCKET;
-      header->cmsg_type = SCM_RIGHTS;
-      header->cmsg_len = CMSG_LEN (n_fds * sizeof (int));
-      for (size_t i = 0; i < n_fds; i++)
-        memcpy (CMSG_DATA (header) + i * sizeof (int), &sent_fd, sizeof (int));
-      n_fds = 0;
-    }
-  return sendmsg (socket, &message, MSG_NOSIGNAL);
+  for (size_t i = 0; i < n_fds; i++)
+    fds[i] = sent_fd;
+  n_fds = 0;
+  return send_with_fds (socket, bytes, size, fds, n_sent_fds, MSG_NOSIGNAL);
 }
 
 static bool

@@ -41,6 +41,7 @@
 
 #include "afork/system/pidfd.h"
 #include "afork/wire/afork-frame.h"
+#include "send-fds.h"
 
 enum { MAX_FDS = 4 * AFORK_FRAME_MAX_FDS };
 
@@ -92,31 +93,9 @@ static size_t
 send_some (const uint8_t *bytes,
            size_t         n_bytes)
 {
-  union
-  {
-    struct cmsghdr align;
-    char           bytes[CMSG_SPACE (AFORK_FRAME_MAX_FDS * sizeof (int))];
-  } control;
-  struct iovec vector = { .iov_base = (uint8_t *) bytes, .iov_len = n_bytes };
-  struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1 };
   size_t n_sent_fds = n_fds < AFORK_FRAME_MAX_FDS ? n_fds : AFORK_FRAME_MAX_FDS;
-  ssize_t n_sent;
+  ssize_t n_sent = send_with_fds (out, bytes, n_bytes, fds, n_sent_fds, MSG_NOSIGNAL);
 
-  if (n_sent_fds > 0)
-    {
-      struct cmsghdr *header;
-
-      memset (&control, 0, sizeof control);
-      message.msg_control = &control;
-      message.msg_controllen = CMSG_SPACE (n_sent_fds * sizeof (int));
-      header = CMSG_FIRSTHDR (&message);
-      header->cmsg_level = SOL_SOCKET;
-      header->cmsg_type = SCM_RIGHTS;
-      header->cmsg_len = CMSG_LEN (n_sent_fds * sizeof (int));
-      memcpy (CMSG_DATA (header), fds, n_sent_fds * sizeof (int));
-    }
-
-  n_sent = sendmsg (out, &message, MSG_NOSIGNAL);
   while (n_sent <= 0 && stays)
     pause ();
   if (n_sent <= 0)

@@ -16,6 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "send-fds.h"
+
 /* After which a test fails that waits for an answer. */
 enum { TIMEOUT_S = 30 };
 
@@ -66,40 +68,19 @@ caller_send_bytes (Caller        *self,
                    const int     *fds,
                    gsize          n_fds)
 {
-  union
-  {
-    struct cmsghdr align;
-    char           bytes[CMSG_SPACE (AFORK_FRAME_MAX_FDS * sizeof (int))];
-  } control;
-  struct iovec vector = { .iov_base = (gpointer) bytes, .iov_len = n_bytes };
-  struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1 };
+  const char *rest = bytes;
 
-  if (n_fds > 0)
+  while (n_bytes > 0)
     {
-      struct cmsghdr *header;
-
-      memset (&control, 0, sizeof control);
-      message.msg_control = &control;
-      message.msg_controllen = CMSG_SPACE (n_fds * sizeof (int));
-      header = CMSG_FIRSTHDR (&message);
-      header->cmsg_level = SOL_SOCKET;
-      header->cmsg_type = SCM_RIGHTS;
-      header->cmsg_len = CMSG_LEN (n_fds * sizeof (int));
-      memcpy (CMSG_DATA (header), fds, n_fds * sizeof (int));
-    }
-
-  while (vector.iov_len > 0)
-    {
-      gssize n_sent = sendmsg (self->socket, &message, MSG_NOSIGNAL);
+      gssize n_sent = send_with_fds (self->socket, rest, n_bytes, fds, n_fds, MSG_NOSIGNAL);
 
       /* It may have had enough before the end, and says why. */
       if (n_sent < 0 && (errno == EPIPE || errno == ECONNRESET))
         return;
       g_assert_cmpint (n_sent, >, 0);
-      vector.iov_base = (char *) vector.iov_base + n_sent;
-      vector.iov_len -= (gsize) n_sent;
-      message.msg_control = NULL;
-      message.msg_controllen = 0;
+      rest += n_sent;
+      n_bytes -= (gsize) n_sent;
+      n_fds = 0;
     }
 }
 
