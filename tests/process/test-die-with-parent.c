@@ -100,10 +100,16 @@ make_scene (const char         *scene,
   else if (g_str_equal (scene, "user-forks"))
     {
       g_autoptr(AForkProcess) fork = afork_process_fork (process);
+      g_autoptr(AForkProcess) changed = afork_process_fork (process);
       g_autoptr(GSocketConnection) another G_GNUC_UNUSED = NULL;
+      g_autoptr(GSocketConnection) of_changed G_GNUC_UNUSED = NULL;
 
-      /* One changes its user itself, another is a fork of one that has, and one was made before. */
+      /* Two change their users themselves, the second of them when it has a fork; another is a fork
+       * of one that has, and one was made before. */
       another = run_lingering (fork, "linger_idle");
+      afork_process_require (changed, "linger");
+      afork_process_call (changed, "linger_as_user", STRV ("64001"));
+      of_changed = run_lingering (changed, "linger_idle");
       afork_process_require (process, "linger");
       afork_process_call (process, "linger_as_user", STRV ("64001"));
       g_set_object (&fork, NULL);
@@ -277,10 +283,30 @@ scene_begin (Scene      *self,
     }
 }
 
+/* Fails if one of the workers is not killed. */
+static void
+await_workers (Scene *self)
+{
+  enum { MOST_MS = 30 * 1000 };
+
+  for (guint i = 0; i < self->workers->len; i++)
+    {
+      const Worker *worker = get_worker (self, i);
+      struct pollfd ended = { .fd = worker->pidfd, .events = POLLIN };
+
+      if (worker->pidfd >= 0 && poll (&ended, 1, MOST_MS) != 1)
+        {
+          worker_send_signal (worker, SIGKILL);
+          g_error ("Process %d outlives its caller", (int) worker->pid);
+        }
+    }
+}
+
 /* Waits for the end of the caller, and of all that comes from it, templates among them. */
 static void
 scene_end (Scene *self)
 {
+  await_workers (self);
   while (waitpid (-1, NULL, 0) > 0 || errno == EINTR)
     ;
   g_assert_cmpint (errno, ==, ECHILD);
@@ -362,7 +388,7 @@ test_killed_user_forks (void)
   if (geteuid () != 0)
     g_test_skip ("Only root becomes another user");
   else
-    test_killed ("user-forks", 3);
+    test_killed ("user-forks", 4);
 }
 
 static void
