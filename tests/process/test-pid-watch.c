@@ -462,6 +462,18 @@ test_signal_kept (Fixture       *fixture,
     }
 }
 
+/* As another program would. */
+static void
+signal_directly (AForkProcess *process,
+                 int           number)
+{
+  const GPid pid = afork_process_get_pid (process);
+
+  /* 0 would be this program and all of its group. */
+  g_assert_cmpint (pid, >, 0);
+  g_assert_no_errno (kill (pid, number));
+}
+
 /* What a terminal or a service manager sends to a whole program leaves its templates alone. */
 static void
 test_signal_template (Fixture       *fixture,
@@ -473,25 +485,17 @@ test_signal_template (Fixture       *fixture,
   AForkProcess *processes[] = { fixture->template, executed, before };
 
   for (guint i = 0; i < G_N_ELEMENTS (processes); i++)
-    {
-      await_state (processes[i], AFORK_PROCESS_STATE_PREPARING);
-      for (guint j = 0; j < G_N_ELEMENTS (numbers); j++)
-        {
-          const int result = kill (afork_process_get_pid (processes[i]), numbers[j]);
-
-          g_assert_no_errno (result);
-        }
-    }
+    await_state (processes[i], AFORK_PROCESS_STATE_PREPARING);
+  for (guint i = 0; i < G_N_ELEMENTS (processes) * G_N_ELEMENTS (numbers); i++)
+    signal_directly (processes[i / 2], numbers[i % 2]);
 
   for (guint i = 0; i < 2 * G_N_ELEMENTS (processes); i++)
     {
       g_autoptr(AForkProcess) fork = afork_process_fork (processes[i / 2]);
       g_autoptr(GSocketConnection) connection G_GNUC_UNUSED = run_process_ok (fork, "forever");
-      int result;
 
       /* To a worker they are what they are to any process. */
-      result = kill (afork_process_get_pid (fork), numbers[i % 2]);
-      g_assert_no_errno (result);
+      signal_directly (fork, numbers[i % 2]);
       await_end (fork);
       assert_term_signal (fork, numbers[i % 2]);
     }
