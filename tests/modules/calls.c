@@ -244,8 +244,8 @@ calls_later (AForkCall *call,
   else if (g_str_equal (what, "drop"))
     return;
   else if (g_str_equal (what, "wait"))
-    g_signal_connect (afork_call_get_cancellable (call), "cancelled", G_CALLBACK (cancelled_cb),
-                      g_object_ref (call));
+    g_cancellable_connect (afork_call_get_cancellable (call), G_CALLBACK (cancelled_cb),
+                           g_object_ref (call), NULL);
   else if (g_str_equal (what, "report"))
     {
       for (guint32 i = 0; i < number; i++)
