@@ -16,7 +16,9 @@ enum { LARGE = 100 * 1024 * 1024 };
 static gboolean
 is_mapped (gpointer data)
 {
-  return msync (data, 1, MS_ASYNC) == 0;
+  unsigned char in_core;
+
+  return mincore (data, 1, &in_core) == 0;
 }
 
 static gboolean

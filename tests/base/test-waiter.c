@@ -18,6 +18,7 @@ typedef struct
   GMainContext *context;
   GCancellable *cancellable;
   GString      *log;
+  gint64        begin;          /* what times count from */
   guint         n_called;
   guint         n_freed;
 } Fixture;
@@ -38,6 +39,7 @@ set_up (Fixture       *fixture,
   fixture->context = g_main_context_new ();
   fixture->cancellable = g_cancellable_new ();
   fixture->log = g_string_new (NULL);
+  fixture->begin = g_get_monotonic_time ();
 }
 
 static void
@@ -90,7 +92,7 @@ wait_for_time (Fixture *fixture,
 {
   *call = (Call) { .fixture = fixture, .name = name };
   call->waiter = _afork_waiter_new_for_time (fixture->context,
-                                             g_get_monotonic_time () + ms * 1000, called_cb, call,
+                                             fixture->begin + ms * 1000, called_cb, call,
                                              freed_cb);
 }
 
