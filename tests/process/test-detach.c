@@ -65,13 +65,6 @@ assert_end_seen (AForkProcess *process)
     g_assert_error (error, AFORK_ERROR, AFORK_ERROR_LOST);
 }
 
-static char *
-echo_to_end (GSocketConnection *connection)
-{
-  g_socket_shutdown (g_socket_connection_get_socket (connection), FALSE, TRUE, NULL);
-  return read_to_end (connection, NULL);
-}
-
 static AForkProcess *
 make_echo (const char *text)
 {
@@ -92,7 +85,7 @@ assert_taken_over (AForkProcess *process,
 
   connection = run_process_ok (taken, "echo");
   g_assert_cmpint (afork_process_get_state (taken), ==, AFORK_PROCESS_STATE_RUNNING);
-  output = echo_to_end (connection);
+  output = read_echo (connection);
   g_assert_cmpstr (output, ==, text);
   assert_end_seen (taken);
 
@@ -193,7 +186,7 @@ test_detach_with_forks (void)
   g_autofree char *new_output = NULL;
   guint64 usage[3];
 
-  new_output = echo_to_end (new_connection);
+  new_output = read_echo (new_connection);
   g_assert_cmpstr (new_output, ==, "text");
   await_end (new_fork);
   assert_exit_status (new_fork, 0);
@@ -201,7 +194,7 @@ test_detach_with_forks (void)
   assert_taken_over (process, taken, "text");
 
   g_assert_cmpint (afork_process_get_state (old_fork), ==, AFORK_PROCESS_STATE_RUNNING);
-  old_output = echo_to_end (old_connection);
+  old_output = read_echo (old_connection);
   g_assert_cmpstr (old_output, ==, "text");
   await_end (old_fork);
   assert_exit_status (old_fork, 0);
@@ -466,7 +459,7 @@ test_detach_socket_options (void)
       g_assert_cmpint (value, ==, 0);
     }
 
-  output = echo_to_end (connection);
+  output = read_echo (connection);
   assert_end_seen (taken);
   await_end (process);
   if (!has_pidfd)
@@ -542,7 +535,7 @@ thread_main (gpointer data)
   g_main_context_push_thread_default (context);
   taken = afork_process_new_from_fd (GPOINTER_TO_INT (data));
   connection = run_process_ok (taken, "echo");
-  output = echo_to_end (connection);
+  output = read_echo (connection);
   assert_end_seen (taken);
   g_main_context_pop_thread_default (context);
   return output;

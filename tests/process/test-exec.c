@@ -93,10 +93,7 @@ test_exec_conversation (void)
   g_assert_no_error (error);
   input = g_io_stream_get_output_stream (G_IO_STREAM (connection));
   g_assert_true (g_output_stream_write_all (input, "ping", 4, NULL, NULL, &error));
-  g_assert_true (g_socket_shutdown (g_socket_connection_get_socket (connection),
-                                    FALSE, TRUE, &error));
-  g_assert_no_error (error);
-  output = read_to_end (connection, NULL);
+  output = read_echo (connection);
   g_assert_cmpstr (output, ==, "ping");
   await_end (process);
 }
@@ -277,8 +274,7 @@ test_exec_with_forks (void)
   g_assert_cmpint (atoi (output), ==, afork_process_get_pid (process));
 
   g_assert_cmpint (afork_process_get_state (fork), ==, AFORK_PROCESS_STATE_RUNNING);
-  g_socket_shutdown (g_socket_connection_get_socket (connection), FALSE, TRUE, NULL);
-  echoed = read_to_end (connection, NULL);
+  echoed = read_echo (connection);
   await_end (fork);
   assert_exit_status (fork, 0);
 }

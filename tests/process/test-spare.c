@@ -90,8 +90,7 @@ run_echo (AForkProcess *process)
   g_autoptr(GSocketConnection) connection = run_process_ok (process, "echo");
   char *output;
 
-  g_socket_shutdown (g_socket_connection_get_socket (connection), FALSE, TRUE, NULL);
-  output = read_to_end (connection, NULL);
+  output = read_echo (connection);
   await_end (process);
   assert_exit_status (process, 0);
   return output;

@@ -264,9 +264,7 @@ test_template_modules (void)
   process = afork_process_fork (template);
   afork_process_send_arg (process, "the module's");
   connection = run_process_ok (process, "echo");
-  g_assert_true (g_socket_shutdown (g_socket_connection_get_socket (connection),
-                                    FALSE, TRUE, NULL));
-  module = read_to_end (connection, NULL);
+  module = read_echo (connection);
   g_assert_cmpstr (module, ==, "the module's");
   finish_process (process, connection);
 }
@@ -623,9 +621,7 @@ use_library (int              socket,
   afork_process_require (process, "echo");
   afork_process_send_arg (process, "deep");
   connection = run_process_ok (process, "echo");
-  g_assert_true (g_socket_shutdown (g_socket_connection_get_socket (connection),
-                                    FALSE, TRUE, NULL));
-  text = read_to_end (connection, NULL);
+  text = read_echo (connection);
   finish_process (process, connection);
   notify (socket, "%s", text);
 }
@@ -671,8 +667,7 @@ use_new_process (int              socket,
       return;
     }
 
-  g_socket_shutdown (g_socket_connection_get_socket (connection), FALSE, TRUE, NULL);
-  text = read_to_end (connection, NULL);
+  text = read_echo (connection);
   finish_process (process, connection);
   notify (socket, "<%s>", text);
 }

@@ -6,7 +6,7 @@
 /* A program at the other end of the command socket that sends what it is told, right or wrong. The
  * socket is its standard input and output. Each argument is a step:
  *
- *   hello, born, ready …       a frame; ready-data=N has so many bytes behind it
+ *   hello, forked, ready …       a frame; ready-data=N has so many bytes behind it
  *   fds=N, pidfd, reports      the next frame has N descriptors more, or one of these two; or
  *   caller-pidfd               the caller's own pidfd, as if that were the server's
  *   stray=N                    … and N behind them that it does not name
@@ -50,7 +50,7 @@ static int out = STDOUT_FILENO;
 static int fork_socket = -1;
 static uint32_t fork_number;
 
-/* For what is sent next. */
+/* These apply to what is sent next. */
 static int fds[MAX_FDS];
 static size_t n_fds;
 static size_t n_named;
@@ -88,7 +88,7 @@ add_fd (int  fd,
   n_named += named;
 }
 
-/* Sends once, with the first of the descriptors. A caller that is gone ends this program. */
+/* Sends once, with the first of the descriptors. If the caller has gone, this program exits. */
 static size_t
 send_some (const uint8_t *bytes,
            size_t         n_bytes)
@@ -106,7 +106,7 @@ send_some (const uint8_t *bytes,
   return (size_t) n_sent;
 }
 
-/* Waits until the other side has read everything, or has gone. */
+/* Waits until the caller has read everything or has gone. */
 static void
 await_read (void)
 {
@@ -133,7 +133,7 @@ send_all (const uint8_t *bytes,
     }
 }
 
-/* xorshift64*: the same everywhere for the same seed. */
+/* xorshift64*, which gives the same numbers everywhere for the same seed. */
 static uint32_t
 get_random (uint32_t below)
 {
@@ -143,7 +143,7 @@ get_random (uint32_t below)
   return (uint32_t) (random_state * UINT64_C (2685821657736338717) >> 32) % below;
 }
 
-/* Now and then changes a byte, or leaves one out, or says one twice. */
+/* Changes some bytes, leaves some out, and repeats some. */
 static size_t
 mutate (uint8_t *bytes,
         size_t   n_bytes)
@@ -218,7 +218,7 @@ send_hex (const char *hex,
   while (again);
 }
 
-/* In one write with what stands before it, if the socket has room. */
+/* Sends a frame and bytes behind it, in one write if the socket has room. */
 static void
 send_data (AForkFrame frame,
            size_t     n_bytes)
@@ -298,7 +298,7 @@ await_frame (const char *kind)
 
 /* Steps. */
 
-/* Of a step `NAME=VALUE`, the value; NULL if it is another. */
+/* Returns the value of a step `NAME=VALUE`, or NULL if this is another step. */
 static const char *
 get_value (const char *step,
            const char *name)

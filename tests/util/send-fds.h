@@ -16,7 +16,7 @@
 /* The kernel takes no more in one message. */
 enum { SEND_FDS_MAX = 253 };
 
-/* Calls sendmsg(2) once, with N_FDS descriptors, at most SEND_FDS_MAX. Returns what that returns. */
+/* Calls sendmsg(2) once with N_FDS descriptors, SEND_FDS_MAX at most. Returns its result. */
 static inline ssize_t
 send_with_fds (int         socket,
                const void *bytes,

@@ -18,7 +18,7 @@
 
 #include "send-fds.h"
 
-/* After which a test fails that waits for an answer. */
+/* How long a test waits for a reply before it fails. */
 enum { TIMEOUT_S = 30 };
 
 void
@@ -74,7 +74,7 @@ caller_send_bytes (Caller        *self,
     {
       gssize n_sent = send_with_fds (self->socket, rest, n_bytes, fds, n_fds, MSG_NOSIGNAL);
 
-      /* It may have had enough before the end, and says why. */
+      /* A server that refuses what it has read exits before it has read the rest. */
       if (n_sent < 0 && (errno == EPIPE || errno == ECONNRESET))
         return;
       g_assert_cmpint (n_sent, >, 0);
@@ -115,7 +115,7 @@ caller_send (Caller     *self,
   caller_send_with_fd (self, frame, -1);
 }
 
-/* Reads once, at most N_BYTES more. False at the end. */
+/* Reads once, at most N_BYTES more. Returns false at the end. */
 static gboolean
 receive_some (Caller *self,
               gsize   n_bytes)
@@ -154,7 +154,8 @@ receive_some (Caller *self,
   return n_received > 0;
 }
 
-/* The next frame, and not a byte more. It is good until the next. False at the end. */
+/* Reads the next frame, and no byte more. It is valid until the next one is read. Returns false at
+ * the end. */
 static gboolean
 receive_frame (Caller     *self,
                AForkFrame *frame)

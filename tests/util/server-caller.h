@@ -3,8 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What the tests of afork-server by itself have in common: they are its caller, and write frames as
- * they please. */
+/* For tests of afork-server by itself: they are its caller, and write any frames. */
 
 #pragma once
 
@@ -19,7 +18,7 @@ G_BEGIN_DECLS
 
 #define FRAME(KIND, ...) ((AForkFrame) { .kind = AFORK_FRAME_ ## KIND, __VA_ARGS__ })
 
-/* Where a server that is started finds its socket. */
+/* The descriptor by which a server gets its socket. */
 enum { SERVER_SOCKET = 3 };
 
 typedef struct
@@ -27,7 +26,7 @@ typedef struct
   int         socket;
   pid_t       pid;              /* 0 where the other side is a fork */
   GByteArray *input;            /* the frame received last */
-  GArray     *fds;              /* of int: received, and taken by nobody */
+  GArray     *fds;              /* of int: received, and not taken yet */
 } Caller;
 
 /* Adds a test, which must leave as many descriptors as there were. */
@@ -47,15 +46,15 @@ pid_t       spawn_server         (const char * const *argv,
 void        expect_status        (pid_t               pid,
                                   int                 status);
 
-/* Makes the caller of whoever has the other end of SOCKET, or of a server that is started. */
+/* Makes a caller of the server that has the other end of SOCKET; or starts a server. */
 void        caller_init          (Caller             *self,
                                   int                 socket);
 void        caller_start         (Caller             *self);
-/* Closes the socket, and sees how the server ends. */
+/* Closes the socket. The server must exit with STATUS. */
 void        caller_finish        (Caller             *self,
                                   int                 status);
 
-/* Adds a frame to what is to be sent. */
+/* Appends a frame to BYTES. */
 void        add_frame            (GByteArray         *bytes,
                                   AForkFrame          frame);
 
@@ -76,20 +75,20 @@ void        caller_call          (Caller             *self,
                                   const char * const *args);
 void        caller_run           (Caller             *self,
                                   const char         *function);
-/* Waits until all that was sent has been read. */
+/* Waits until the server has read all that was sent. */
 void        caller_await_read    (Caller             *self);
 
-/* Has FORK be the caller of a new fork. */
+/* Asks for a fork, and makes FORK its caller. */
 void        caller_fork          (Caller             *self,
                                   guint32             number,
                                   Caller             *fork);
-/* A fork that has been heard of; its pidfd is the first descriptor. */
+/* Waits until the server confirms the fork. Its pidfd is the first descriptor. */
 void        caller_expect_fork   (Caller             *self,
                                   guint32             number,
                                   Caller             *fork);
 
-/* The next frame, and not a byte more. It is good until the next. A fork tells its birth by itself
- * only if it has nothing else to say yet. */
+/* Reads the next frame, and no byte more. It is valid until the next one is read. A fork reports
+ * itself only if it has nothing else to send. */
 AForkFrame  caller_expect        (Caller             *self,
                                   AForkFrameKind      kind);
 void        caller_expect_error  (Caller             *self,
@@ -98,9 +97,9 @@ void        caller_expect_error  (Caller             *self,
 void        caller_expect_exited (Caller             *self,
                                   guint32             number,
                                   int                 status);
-/* Nothing more comes. */
+/* The server must send nothing more. */
 void        caller_expect_end    (Caller             *self);
-/* It runs echo(), and has been sent TEXT behind its items. */
+/* Shuts the socket down for writing. The worker, which runs echo(), must send back TEXT. */
 void        caller_expect_echo   (Caller             *self,
                                   const char         *text);
 int         caller_take_fd       (Caller             *self);

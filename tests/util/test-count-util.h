@@ -32,7 +32,7 @@ count_sources (GMainContext *context)
   return n_sources;
 }
 
-/* Who is called when CANCELLABLE is cancelled. */
+/* The handlers that are called when CANCELLABLE is cancelled. */
 static inline guint
 count_handlers (GCancellable *cancellable)
 {

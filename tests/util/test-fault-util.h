@@ -3,8 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What the tests of faults have in common: each leaves no descriptor and no child behind, and later
- * calls work. */
+/* For tests of faults: each leaves no descriptor and no child behind, and later calls work. */
 
 #pragma once
 
@@ -23,13 +22,13 @@ void fault_add_with_data  (const char    *path,
                            void         (*test) (Census        *census,
                                                  gconstpointer  data));
 
-/* A process that can do what is asked of it, for comparison. */
+/* Makes a process of RUNTIME, which must work. */
 void assert_process_works (AForkRuntime *runtime);
 
-/* Has a process that was not run send back a text, and end. */
+/* Runs the process, which was not run before. It must send back a text and exit. */
 void assert_echoes        (AForkProcess *process);
 
-/* What an operation came to, for its callback. That it is called twice is an error. */
+/* The result of an operation. Its callback, which stores it, must be called once. */
 typedef struct
 {
   guint              n_calls;
@@ -50,7 +49,8 @@ void outcome_wait_cb      (GObject      *object,
 void outcome_await        (Outcome      *outcome);
 void outcome_clear        (Outcome      *outcome);
 
-/* It is there, and is this error with a message that holds TEXT, unless that is NULL. Clears it. */
+/* The operation has completed with this error, whose message contains TEXT unless that is NULL.
+ * Clears the outcome. */
 void outcome_expect_error (Outcome      *outcome,
                            GQuark        domain,
                            int           code,
@@ -60,13 +60,13 @@ void assert_error_text    (GError       *error,
                            int           code,
                            const char   *text);
 
-/* Returns when the process, which is a child of this one, is stopped. */
+/* Stops the process, which must be a child of this program, and returns when it has stopped. */
 void stop                 (AForkProcess *process);
 
-/* Waits for a byte without turning it. */
+/* Reads a byte. Does not iterate the main context. */
 void await_byte           (int           fd);
 
-/* Turns it until there is something to read from FD, or its end. */
+/* Iterates the main context until FD can be read or has ended. */
 void await_readable       (int           fd);
 
 G_END_DECLS

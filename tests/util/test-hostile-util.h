@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What the tests of workers that serve calls in a way of their own have in common. The worker is
- * modules/hostile-calls.c, and does the steps that a test gives it. */
+/* For tests of workers that do not keep to the protocol of calls, or use it to do harm. The worker
+ * is modules/hostile-calls.c, and does the steps that a test gives it. */
 
 #pragma once
 

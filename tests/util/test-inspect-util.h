@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What a worker finds around it: the module `inspect` looks, and reports as a key file. */
+/* What a worker has: the module `inspect` looks, and reports it as a key file. */
 
 #pragma once
 
@@ -11,7 +11,7 @@
 
 G_BEGIN_DECLS
 
-/* A report, and the process that made it, which ends with it. */
+/* A report, and the process that made it. */
 typedef struct
 {
   AForkProcess      *process;
@@ -19,7 +19,7 @@ typedef struct
   GKeyFile          *report;
 } Inspection;
 
-/* Runs `inspect` in the process; and ends it. */
+/* Runs `inspect` in the process and reads the report; ends the process. */
 void    inspection_begin              (Inspection   *self,
                                        AForkProcess *process);
 void    inspection_end                (Inspection   *self);
@@ -32,22 +32,24 @@ void    inspection_assert_value       (Inspection   *self,
                                        const char   *key,
                                        const char   *expected);
 
-/* The file at FD in the worker, 0 if there is none; and whether it is close-on-exec there. */
+/* The number of the file that is open as FD in the worker, 0 if none is; and whether it is
+ * close-on-exec. */
 guint64 inspection_get_file           (Inspection   *self,
                                        int           fd,
                                        gboolean     *close_on_exec);
-/* Item INDEX is the file that is open here as FD. */
+/* Item INDEX must be the file that is open as FD in this program. */
 void    inspection_assert_item        (Inspection   *self,
                                        guint         index,
                                        int           fd);
-/* There are 0, 1 and 2, the socket, the items, N_OTHERS, and nothing else. */
+/* The worker must have 0, 1 and 2, the socket, the items, N_OTHERS more descriptors, and no other
+ * ones. */
 void    inspection_assert_descriptors (Inspection   *self,
                                        guint         n_others);
 
-/* Inspects a process that has nothing which it was not sent. */
+/* Inspects a process, which must have only what it was sent. */
 void    assert_clean                  (AForkProcess *process);
 
-/* What PROCESS, a new one, says of itself; NULL if it says nothing. */
+/* What PROCESS, which is new, reports; NULL if it reports no such key. */
 char   *get_report                    (AForkProcess *process,
                                        const char   *group,
                                        const char   *key);
@@ -56,7 +58,7 @@ void    assert_report                 (AForkProcess *process,
                                        const char   *key,
                                        const char   *expected);
 
-/* The file that is open here as FD; and a new one. */
+/* The number of the file that is open as FD in this program; and a new file. */
 guint64 get_inode                     (int           fd);
 int     open_file                     (void);
 

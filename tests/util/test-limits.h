@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What a test needs that a machine may not give it. */
+/* What a test needs and a machine may not have. */
 
 #pragma once
 
@@ -15,11 +15,11 @@ G_BEGIN_DECLS
  * limit is too low for N_FDS, skips the test and returns FALSE. */
 gboolean need_descriptors     (guint n_fds);
 
-/* If this program is root's and cannot become an ordinary user's, as in some user namespaces, skips
- * the test and returns FALSE. */
+/* If this program runs as root and cannot become an ordinary user, as in some user namespaces,
+ * skips the test and returns FALSE. */
 gboolean need_ordinary_user   (void);
 
-/* Root becomes an ordinary user. Async-signal-safe. */
+/* If this program runs as root, becomes an ordinary user. Async-signal-safe. */
 gboolean become_ordinary_user (void);
 
 G_END_DECLS

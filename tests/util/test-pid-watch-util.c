@@ -15,7 +15,7 @@ new_executed (void)
   return afork_process_require (afork_process_new_exec (NULL), "lifecycle");
 }
 
-/* A line of what the worker says. */
+/* Reads a line that the worker sends. */
 static char *
 read_line (GSocketConnection *connection)
 {

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What tests have in common whose processes have the module `life`. */
+/* For tests whose processes have the module `lifecycle`. */
 
 #pragma once
 
@@ -11,18 +11,19 @@
 
 G_BEGIN_DECLS
 
-/* One that is executed, and has the module. */
+/* A new process that is executed and has the module. */
 AForkProcess *new_executed (void);
 
-/* The next line of what the worker says. */
+/* Reads a line that the worker sends, which must be EXPECTED. */
 void          assert_line  (GSocketConnection *connection,
                             const char        *expected);
 
-/* Returns the number, which the process itself, running write_pid(), agrees with. */
+/* Reads the pid that the worker, which runs write_pid(), sends. It must be the pid that the object
+ * has. Returns it. */
 GPid          assert_pid   (AForkProcess      *process,
                             GSocketConnection *connection);
 
-/* A source that counts how often it is dispatched in the guint that it is given. */
+/* A GSourceFunc whose data is a guint: counts how often the source is dispatched. */
 gboolean      count_cb     (gpointer           data);
 
 G_END_DECLS

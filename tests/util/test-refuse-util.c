@@ -19,7 +19,7 @@
 
 enum { SKIPPED = 77 };
 
-/* Where the lower half of argument N lies. */
+/* The place of the lower half of argument N. */
 static guint32
 get_argument_place (guint n)
 {
@@ -149,7 +149,7 @@ has_skipped (int wait_status)
     && g_error_matches (error, G_SPAWN_EXIT_ERROR, SKIPPED);
 }
 
-/* Not by g_test_trap_subprocess(), which does not tell how the process ended. */
+/* g_test_trap_subprocess() would not tell how the process exited. */
 static int
 run_subprocess (void)
 {

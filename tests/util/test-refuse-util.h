@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* System calls that the kernel refuses to a test, as a container or an old kernel would. */
+/* Has the kernel refuse system calls to a test, as in a container or with an old kernel. */
 
 #pragma once
 
@@ -11,17 +11,18 @@
 
 G_BEGIN_DECLS
 
-/* Refuses system call NUMBER with ERROR, an errno, to this process, all its threads, and all
- * processes that it makes from now on. There is no way back: for a test in a process of its own. */
+/* Makes system call NUMBER fail with ERROR, an errno, in this process with all its threads, and in
+ * all processes that it makes from now on. This cannot be undone: call it in a process that was
+ * made for the test. */
 void     refuse_system_call      (long        number,
                                   int         error);
-/* The same if argument N, of which the lower half counts, is VALUE. */
+/* The same if the lower 32 bits of argument N are VALUE. */
 void     refuse_system_call_with (long        number,
                                   guint       n,
                                   guint32     value,
                                   int         error);
 
-/* The same, and a process that makes the call is killed. */
+/* Kills a process that makes the call. */
 void     forbid_system_call_with (long        number,
                                   guint       n,
                                   guint32     value);
@@ -58,7 +59,7 @@ void     add_refusals            (const char        *prefix,
  * succeed, or skip itself by skip_apart(). */
 void     run_apart               (GTestDataFunc test,
                                   gconstpointer data);
-/* Ends that process, and has the test skipped. */
+/* Ends that process, and skips the test. */
 G_NORETURN void skip_apart       (const char *why);
 
 G_END_DECLS

@@ -200,7 +200,7 @@ close_rpc_error (AForkRpc *rpc,
   g_assert_error (error, AFORK_ERROR, code);
 }
 
-/* Appends KIND and the value, or what is to be told of it. */
+/* Appends KIND and the value; of a tuple, only the number, and its bytes must be right. */
 static void
 append_value (GString    *log,
               const char *kind,
@@ -320,7 +320,7 @@ new_script_rpc (gboolean  concurrent,
   return new_script_rpc_full (NULL, concurrent, NULL, NULL, log);
 }
 
-/* Has the job be given the one end of a pipe, and returns the other. */
+/* Makes a pipe, gives one end to the job, and returns the other. */
 static int
 add_gate (AForkJob *job)
 {

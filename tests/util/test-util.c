@@ -12,7 +12,7 @@
 
 #include <afork/system/pidfd.h>
 
-/* Of a folder's entries, those that are numbers. */
+/* Counts the entries of a directory whose names are numbers. */
 static guint
 count_numbers (const char *folder)
 {
@@ -26,7 +26,7 @@ count_numbers (const char *folder)
   return n_numbers;
 }
 
-/* The children of all threads, living or not reaped. */
+/* Counts the children of all threads. Zombies are counted, too. */
 static guint
 count_children (void)
 {
@@ -100,8 +100,8 @@ remove_timeout (GSource *source)
   g_source_unref (source);
 }
 
-/* What ends is seen as an event in the main context; but what a program of another parent still
- * holds is not, so the context is also turned now and then. */
+/* The main context sees processes of the library exit. It does not see when another program closes
+ * descriptors, so it is also iterated at intervals. */
 void
 census_await (Census *census)
 {
@@ -121,7 +121,7 @@ give_up_templates (void)
   afork_runtime_set_template (afork_runtime_get_self (), NULL);
 }
 
-/* A thread keeps a main context, with a descriptor, from its first call that waits on. */
+/* Makes a blocking call: from its first one on, a thread keeps a main context with a descriptor. */
 static void
 wait_once (void)
 {
@@ -132,7 +132,7 @@ wait_once (void)
   if (g_private_get (&has_waited) != NULL)
     return;
 
-  /* It is no process, so this does not take long. */
+  /* This is no process, so the call fails at once. */
   fd = open ("/dev/null", O_RDWR | O_CLOEXEC);
   g_assert_no_errno (fd);
   process = afork_process_new_from_fd (fd);
@@ -146,7 +146,7 @@ census_begin (Census *census)
   g_autoptr(GTask) task = NULL;
   Census childless;
 
-  /* GIO has a thread of its own, with a descriptor, from the first task on. */
+  /* With the first task, GIO starts a thread, which keeps a descriptor. */
   task = g_task_new (NULL, NULL, NULL, NULL);
   wait_once ();
   give_up_templates ();
@@ -166,7 +166,7 @@ census_begin_single (Census *census)
 {
   g_main_context_default ();
   *census = take_census ();
-  /* That of GIO's thread, and that of this one once it waits. */
+  /* One for GIO's thread, and one for this thread when it makes a blocking call. */
   census->n_fds += 2;
   g_assert_cmpuint (census->n_children, ==, 0);
 }
@@ -422,6 +422,16 @@ read_to_end (GSocketConnection *connection,
     *size = bytes->len;
   g_byte_array_append (bytes, (const guint8 *) "", 1);
   return (char *) g_byte_array_free (g_steal_pointer (&bytes), FALSE);
+}
+
+char *
+read_echo (GSocketConnection *connection)
+{
+  g_autoptr(GError) error = NULL;
+
+  g_socket_shutdown (g_socket_connection_get_socket (connection), FALSE, TRUE, &error);
+  g_assert_no_error (error);
+  return read_to_end (connection, NULL);
 }
 
 char *

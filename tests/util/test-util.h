@@ -13,29 +13,29 @@
 
 G_BEGIN_DECLS
 
-/* What a test must leave as it found it. */
+/* How many descriptors and children this process has: after a test, as many as before. */
 typedef struct
 {
   guint n_fds;
   guint n_children;             /* zombies among them */
 } Census;
 
-/* Gives up the templates of this context, so that nothing is left to be started lazily, and counts
- * when the descriptors and children of this process no longer change on that account. */
+/* Drops the templates of the thread-default main context, starts what GIO and the library start
+ * once and keep, waits until this process has no children, and counts. */
 void     census_begin (Census *census);
 
-/* Counts as it is, templates among the rest. */
+/* Counts at once, with the templates that there are. */
 void     census_count (Census *census);
 
-/* The same for a program that has had no template yet, has one thread, and is to keep it for now:
- * counts in advance what GIO's thread and calls that wait will have. */
+/* Counts in a program that has one thread, must still have one when the test begins, and has had no
+ * template. The descriptors that GIO's thread and blocking calls will keep are counted, too. */
 void     census_begin_single (Census *census);
 
-/* Gives up the templates again, and iterates the main context until as many are left as there were.
- * A test that leaks hangs here, and says what it waits for when that takes long. */
+/* Drops the templates, and iterates the main context until no more descriptors and children are
+ * left than were counted. A test that leaks hangs here, and prints what it waits for. */
 void     census_end   (Census *census);
 
-/* Iterates the thread-default main context until as many are left, whatever templates there are. */
+/* The same without dropping templates. */
 void     census_await (Census *census);
 
 /* Adds TEST with a census around it. */
@@ -62,7 +62,7 @@ void     run_in_program  (GTestFunc      test,
 void     add_in_program  (const char    *path,
                           GTestFunc      test);
 
-/* What many tests begin with: a template that has a module. */
+/* For tests that begin with a template that has a module. */
 typedef struct
 {
   Census        census;
@@ -75,7 +75,8 @@ void     add_with_module (const char  *path,
                           void       (*test) (Fixture       *fixture,
                                               gconstpointer  module));
 
-/* Whether a process has a way to its own pidfd beside pidfd_open(): from Linux 6.5 on. */
+/* Whether SO_PEERPIDFD works, so that a process can be identified without pidfd_open(2): since
+ * Linux 6.5. */
 gboolean has_peer_pidfds (void);
 
 /* Whether a process that is no child can be signalled by a pidfd: not under valgrind 3.19. */
@@ -95,12 +96,14 @@ void     iterate      (void);
 /* Iterates the main context until *RESULT is there. */
 void     await_result (GAsyncResult **result);
 
-/* Iterates the main context until the process has come so far, or has ended. */
+/* Iterates the main context until the process is in this state or a later one; until it has
+ * exited. */
 void     await_state  (AForkProcess      *process,
                        AForkProcessState  state);
 void     await_end    (AForkProcess      *process);
 
-/* The two in one: what run_async() or wait_async() came to, with the main context iterated. */
+/* Calls afork_process_run_async() or afork_process_wait_async(), iterates the main context until
+ * the operation has completed, and returns its result. */
 GSocketConnection *run_process  (AForkProcess  *process,
                                  const char    *function,
                                  GError       **error);
@@ -111,32 +114,38 @@ gboolean           wait_process (AForkProcess  *process,
 GSocketConnection *run_process_ok (AForkProcess *process,
                                    const char   *function);
 
-/* Runs FUNCTION, and expects this error, whose message holds TEXT; NULL for any. Then waits for the
- * process's end. */
+/* Runs FUNCTION, which must fail with this error and a message that contains TEXT; NULL stands for
+ * any. Then waits until the process has exited. */
 void               expect_run_error (AForkProcess *process,
                                      const char   *function,
                                      GQuark        domain,
                                      int           code,
                                      const char   *text);
 
-/* All that comes until the other side closes, with a NUL behind it; *SIZE may be NULL. */
+/* Reads until the other side closes, and returns all that came, with a NUL at the end. SIZE may be
+ * NULL. */
 char    *read_to_end  (GSocketConnection *connection,
                        gsize             *size);
 
-/* All that FUNCTION writes before it ends, which it does by itself. */
+/* The same for a worker that runs echo(), or a program like cat(1). These read to the end, so the
+ * socket is first shut down for writing. */
+char    *read_echo    (GSocketConnection *connection);
+
+/* Runs FUNCTION, returns all that it writes, and waits until the process has exited with status
+ * 0. */
 char    *run_to_end   (AForkProcess      *process,
                        const char        *function);
 
-/* It writes EXPECTED. */
+/* The same, and FUNCTION must write EXPECTED. */
 void     assert_answer (AForkProcess      *process,
                         const char        *function,
                         const char        *expected);
 
-/* Closes the connection, upon which the process must exit with status 0. */
+/* Closes the connection. The process must then exit with status 0. */
 void     finish_process (AForkProcess      *process,
                          GSocketConnection *connection);
 
-/* The process has ended, and so. */
+/* The process has exited, with this status or by this signal. */
 void     assert_exit_status (AForkProcess *process,
                              int           exit_status);
 void     assert_term_signal (AForkProcess *process,
