@@ -22,7 +22,7 @@ enum
 
 #define REPORT (KIND_CODE (SPAWN) | KIND_SAME | KIND_UNKNOWN)
 
-/* Calls that fail. An error is only listed where the system may really give it. */
+/* Faults that make calls fail. An error is listed only where the system may return it. */
 static const struct
 {
   unsigned  roles;
@@ -30,20 +30,20 @@ static const struct
   int       errors[MAX_ERRORS];
   guint32   kinds;
 } failures[] = {
-  /* It is told to try again, and does. */
+  /* The call is to be repeated, and the code repeats it. */
   { CALLER | SERVER, FAULT_CALL_SENDMSG, { EAGAIN, EINTR }, KIND_SAME },
   { CALLER | SERVER, FAULT_CALL_RECVMSG, { EAGAIN, EINTR }, KIND_SAME },
   { SERVER, FAULT_CALL_EPOLL_WAIT, { EINTR }, KIND_SAME },
   { SERVER, FAULT_CALL_WAIT, { EINTR }, KIND_SAME },
 
-  /* There is a way without. */
+  /* There is a way without the call. */
   { CALLER, FAULT_CALL_PIDFD_OPEN, { ENOSYS }, KIND_SAME },
   { CALLER, FAULT_CALL_PIDFD_SIGNAL, { ENOSYS }, KIND_SAME },
   { CALLER, FAULT_CALL_IOCTL, { ENOTTY }, KIND_SAME | KIND_UNKNOWN },
   { SERVER, FAULT_CALL_STAT, { ENOMEM }, KIND_SAME },
   { SERVER, FAULT_CALL_EVENTFD, { EMFILE }, KIND_SAME },
 
-  /* Descriptors, memory or processes are used up. */
+  /* No descriptors, memory or processes are left. */
   { CALLER | SERVER, FAULT_CALL_SOCKETPAIR, { EMFILE, ENFILE, ENOMEM }, KIND_CODE (SPAWN) },
   { CALLER, FAULT_CALL_SPAWN_ACTION, { ENOMEM }, KIND_CODE (SPAWN) },
   { CALLER, FAULT_CALL_SPAWN, { EAGAIN, ENOMEM }, KIND_CODE (SPAWN) },
@@ -57,25 +57,26 @@ static const struct
   { CALLER, FAULT_CALL_EVENTFD, { EMFILE }, KIND_TOO_MANY },
   { CALLER, FAULT_CALL_EVENTFD, { ENOMEM }, KIND_NO_SPACE },
 
-  /* What a process needs for itself, or for a fork of it, which is also watched without. */
+  /* What a process needs for itself, or to watch a fork, which can also be watched without. */
   { TEMPLATE, FAULT_CALL_PIDFD_OPEN, { EMFILE, ENFILE, ENOMEM }, KIND_SAME },
   { FORK, FAULT_CALL_PIDFD_OPEN, { EMFILE, ENFILE, ENOMEM }, KIND_CODE (SPAWN) | KIND_SAME },
   { SERVER, FAULT_CALL_EPOLL_CTL, { ENOMEM, ENOSPC }, KIND_CODE (SPAWN) | KIND_SAME },
 
-  /* A command's server takes the socket away from its standard input and output. */
+  /* The server of a command takes the socket from its standard input and output. */
   { TEMPLATE, FAULT_CALL_DUP_FD, { EMFILE }, KIND_CODE (SPAWN) | KIND_SAME },
   { TEMPLATE, FAULT_CALL_DUP2, { EMFILE, EBUSY }, KIND_SAME },
 
-  /* A template that has nothing more to do anyway. */
+  /* A template that has nothing else to do. */
   { SERVER, FAULT_CALL_RECVMSG, { ENOMEM, ENOBUFS }, KIND_CODE (SPAWN) | KIND_SAME },
 
-  /* A report may be lost as well; then the kernel tells, or nobody does. */
+  /* A report may be lost as well. Then the kernel reports the exit status, or it is unknown. */
   { CALLER, FAULT_CALL_RECVMSG, { ENOMEM, ENOBUFS }, REPORT },
   { SERVER, FAULT_CALL_SENDMSG, { ENOBUFS, ENOMEM, ETOOMANYREFS }, REPORT },
 
-  /* One step of the preparation cannot be done. */
+  /* One of the commands cannot be done. */
   { CALLER, FAULT_CALL_PIPE2, { EMFILE, ENFILE }, KIND_CODE (FAILED) },
-  /* A place is kept for a fork's pidfd before the fork is made, or later if it has been taken. */
+  /* A descriptor is reserved for the pidfd of a fork before the fork is made, or later if another
+   * thread has taken it. */
   { CALLER, FAULT_CALL_DUP_FD, { EMFILE }, KIND_CODE (FAILED) | KIND_CODE (SPAWN) | KIND_SAME },
   { FORK, FAULT_CALL_DUP_FD, { EMFILE }, KIND_CODE (FAILED) },
   { FORK, FAULT_CALL_DUP2, { EMFILE, EBUSY }, KIND_CODE (FAILED) },
@@ -122,7 +123,7 @@ name_error (int error)
     }
 }
 
-/* A spare that cannot be made is not missed: what is asked for then is forked like any other. */
+/* A spare fork that cannot be made is not needed: a process is then forked as usual. */
 static gboolean
 is_of_spare (const Workload *workload,
              FaultCall       call,
@@ -133,8 +134,9 @@ is_of_spare (const Workload *workload,
         || call == FAULT_CALL_EPOLL_CREATE);
 }
 
-/* Before a template of this program greets, it shows the library to modules, and those that use
- * nothing of it do without; then it looks for its own functions, and ends if it cannot. */
+/* Before a template of this program sends HELLO, it makes the symbols of the library visible to
+ * modules; modules that do not use them work without. Then it looks for its own functions, and
+ * exits if it cannot. */
 static guint32
 get_kinds_before_handshake (const Workload *workload,
                             FaultRole       role,
@@ -165,13 +167,13 @@ add_failures (GArray         *faults,
              before_handshake != 0 ? before_handshake : failures[i].kinds | absorbed);
 }
 
-/* A process that is gone: what was to be done with it fails and says how it ended, or is done. */
+/* A process that is gone: operations on it fail with its exit status, or succeed. */
 #define GONE \
   (KIND_SAME | KIND_ENDED | KIND_UNKNOWN | KIND_CODE (SIGNALED) | KIND_CODE (LOST))
 
-/* This program, executed once more, is taken for one that never calls afork_init() if it is gone
- * before it has greeted. That is the one case in which a signal is told as SPAWN: what else is
- * executed is known to be a server, and what is forked is one already. */
+/* This program, executed once more, appears as one that never calls afork_init() if it exits before
+ * it has sent HELLO. Only in this case is a signal reported as SPAWN: other executed programs are
+ * known to be servers, and a fork is one already. */
 static void
 add_gone (GArray         *faults,
           const Workload *workload,
@@ -186,8 +188,8 @@ add_gone (GArray         *faults,
     fault->kinds_before_handshake = KIND_CODE (SPAWN);
 }
 
-/* Whoever is cut off by the caller finds its socket closed, and exits; one that was executed
- * perhaps before it has greeted. */
+/* A process that the caller has cut off finds its socket closed, and exits; an executed one perhaps
+ * before it has sent HELLO. */
 #define CUT_OFF (GONE | KIND_CODE (EXITED) | KIND_CODE (SPAWN))
 
 static void
@@ -220,7 +222,7 @@ catalogue_get (const Workload *workload,
 {
   GArray *faults = g_array_new (FALSE, FALSE, sizeof (Fault));
 
-  /* Of a caller that is killed, nothing is left that could tell. */
+  /* A caller that is killed leaves no process behind that could report. */
   if (role == FAULT_CALLER)
     add (faults, FAULT_KILL, 0, "kill", 0);
   else

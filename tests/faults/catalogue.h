@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Which faults there are for a call, and what each is allowed to do. */
+/* The faults for each call, and the allowed outcomes of each. */
 
 #pragma once
 
@@ -15,9 +15,10 @@ typedef struct
 {
   FaultAction  action;
   int          value;
-  const char  *name;                   /* of its column in the table */
-  guint32      kinds;                  /* of which at least one has to come, and no other … */
-  guint32      kinds_before_handshake; /* … and which, if its template has sent nothing by then */
+  const char  *name;                   /* the name of its column in the table */
+  guint32      kinds;                  /* the allowed outcomes, of which at least one must come */
+  guint32      kinds_before_handshake; /* the allowed outcomes if its template has sent nothing by
+                                        * then */
 } Fault;
 
 /* An array of Fault: those at the NTH call. */

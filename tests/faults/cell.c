@@ -18,7 +18,7 @@
 
 enum
 {
-  /* A leak grows each time; anything else that memory is used for does so only at first. */
+  /* A leak grows each time. Other memory is allocated only at first. */
   MAX_REPEATS = 6,
 };
 
@@ -33,7 +33,7 @@ reset (FaultPlan *plan)
   atomic_store (&plan->continued, FALSE);
 }
 
-/* Once with the fault, until nothing is left of it, and then as if nothing had been. */
+/* Once with the fault, until nothing of it is left, and then without. */
 static void
 run_once (const Workload *workload,
           FaultPlan      *plan,
@@ -78,7 +78,8 @@ check_memory (const Workload *workload,
 {
   size_t before = 0, after = 0;
 
-  /* A program with threads is forked no more, and the driver sees to a stopped process but once. */
+  /* A program with threads cannot be forked any more, and the driver continues a stopped process
+   * only once. */
   if (workload->single || fault_stops (plan->action))
     return;
 
@@ -107,7 +108,7 @@ cell_run (const Workload     *workload,
 {
   Census census;
 
-  /* What the library has for debugging is of no use here. */
+  /* What the library has for debugging is not needed here. */
   g_log_set_default_handler (g_log_default_handler, NULL);
   fault_join (plan, FAULT_CALLER);
   workloads_begin (environment, own_environment);

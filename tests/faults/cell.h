@@ -11,17 +11,17 @@
 
 G_BEGIN_DECLS
 
-/* What the driver learns from it. */
+/* What the process reports to the driver. */
 typedef struct
 {
-  gboolean over;                /* it has got to the end */
+  gboolean over;                /* it has reached the end */
   gboolean reached;             /* and has had the fault */
   guint32  kinds;
   guint    n_operations;
-  char     wrong[1024];         /* what was not right, or "" */
+  char     wrong[1024];         /* what was wrong, or "" */
 } CellReport;
 
-/* Never returns. CONTROL tells the workload to give up, or is -1. ENVIRONMENTs are for
+/* Never returns. CONTROL tells the workload to give up; or it is -1. The ENVIRONMENTs are for
  * workloads_begin(). */
 G_NORETURN void cell_run (const Workload     *workload,
                           FaultPlan          *plan,

@@ -3,10 +3,11 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Stands between the library or the server and the C library. It is part of the test program, whose
- * functions come before those of any library; servers have it preloaded.
+/* Functions between the library or the server and the C library. They are part of the test program,
+ * whose functions come before those of all libraries. Servers have this file preloaded.
  *
- * What it calls itself must be async-signal-safe, for it is called after a fork as well. */
+ * Functions that are called here must be async-signal-safe, because this runs after a fork as
+ * well. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -34,7 +35,7 @@
 
 #define EXPORT __attribute__ ((visibility ("default")))
 
-/* The function that this file stands in front of. */
+/* The function that this file replaces. */
 #define NEXT(function) ((__typeof__ (&function)) next (#function))
 
 static FaultPlan *plan;
@@ -72,7 +73,7 @@ fault_join (FaultPlan *joined,
   role = as;
 }
 
-/* Servers join when they are executed. */
+/* A server joins when it is executed. */
 __attribute__ ((constructor)) static void
 join_as_server (void)
 {
@@ -92,15 +93,16 @@ join_as_server (void)
     abort ();
 
   fault_join (memory, FAULT_TEMPLATE);
-  /* What a server executes is none. */
+  /* A program that a server executes is not a server. */
   unsetenv ("LD_PRELOAD");
   unsetenv (FAULT_PLAN_VARIABLE);
 }
 
 /* Steps. */
 
-/* Whether a call from ADDRESS is a step: in the caller the library's own and what GIO does for it,
- * in a server its own and its modules'. What other libraries do is theirs. */
+/* Whether a call from ADDRESS is a step. In the caller, these are calls of the library and calls of
+ * GIO for it; in a server, those of the server and its modules. Calls of other libraries do not
+ * count. */
 static bool
 is_watched (void *address)
 {
@@ -146,7 +148,7 @@ sleep_ms (int ms)
     ;
 }
 
-/* Counts a call from ADDRESS. What befalls the process happens here; returns what is to befall the
+/* Counts a call from ADDRESS. A fault of the process happens here. Returns the fault of the
  * call. */
 static FaultAction
 enter (FaultCall  call,
@@ -275,7 +277,7 @@ dup2 (int fd,
 EXPORT int
 close (int fd)
 {
-  /* Nobody can do anything about one that fails. */
+  /* If it fails, nothing can be done. */
   enter (FAULT_CALL_CLOSE, __builtin_return_address (0));
   return NEXT (close) (fd);
 }
@@ -308,7 +310,7 @@ epoll_ctl (int                 epoll,
            int                 fd,
            struct epoll_event *event)
 {
-  /* To take one out needs nothing. */
+  /* To remove one needs no memory. */
   if (operation == EPOLL_CTL_ADD ? FAILS (EPOLL_CTL) : false)
     return -1;
 
@@ -406,7 +408,8 @@ count_bytes (const struct msghdr *message)
   return n_bytes;
 }
 
-/* Of MESSAGE, which has as many vectors as there is room for, all but the first SIZE bytes go. */
+/* Removes all but the first SIZE bytes of MESSAGE, which has as many vectors as there is room
+ * for. */
 static void
 shorten (struct msghdr       *message,
          struct iovec         vectors[],
@@ -430,7 +433,7 @@ shorten (struct msghdr       *message,
 
 enum { MAX_VECTORS = 8 };
 
-/* Half of the message is all that leaves. */
+/* Only half of the message is sent. */
 static ssize_t
 cut (int                  socket,
      const struct msghdr *whole,
@@ -472,7 +475,7 @@ sendmsg (int                  socket,
     }
 }
 
-/* As when the descriptor table is full. */
+/* As if the descriptor table was full. */
 static void
 lose_fds (struct msghdr *message)
 {
@@ -634,13 +637,13 @@ syscall (long number,
                          arguments[4], arguments[5]);
 }
 
-/* The rest of what a server does. */
+/* Other calls of the server. */
 
 EXPORT void *
 dlopen (const char *file,
         int         flags)
 {
-  /* dlerror() has to have something to say. */
+  /* dlerror() must return something. */
   return FAILS (DLOPEN) ? NEXT (dlopen) ("/no module: the interposed library took it away", flags)
                         : NEXT (dlopen) (file, flags);
 }
@@ -661,8 +664,8 @@ chdir (const char *path)
 
 #ifdef FAULT_PRELOADED
 
-/* The dynamic linker itself calls these, before anything can be looked up. It asks for little, and
- * gives nothing back. */
+/* The dynamic linker itself calls these, before any function can be looked up. It allocates little,
+ * and frees nothing. */
 static void *
 allocate_early (size_t size)
 {

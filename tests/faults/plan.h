@@ -3,11 +3,11 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* The one fault that there is to be, in memory that the driver, the caller and its servers share.
+/* The single planned fault, in memory that the driver, the caller and its servers share.
  *
- * A step of the protocol is a call into the system: the nth of one function in processes of one
- * role. The calls are counted while the plan is armed, whether there is a fault planned or not, so
- * a run without one tells which steps there are. */
+ * A step of the protocol is a system call: the nth call of one function in processes of one role.
+ * The calls are counted while the plan is armed, with or without a planned fault, so a run without
+ * a fault shows which steps there are. */
 
 #pragma once
 
@@ -15,19 +15,19 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* The environment variable that names the file with the plan, for servers. */
+/* The environment variable that names the file of the plan, for servers. */
 #define FAULT_PLAN_VARIABLE "AFORK_FAULT_PLAN"
 
 typedef enum
 {
   FAULT_CALLER,                 /* the program that links the library */
   FAULT_TEMPLATE,               /* a server that was executed, or forked off the caller */
-  FAULT_FORK,                   /* what was forked from that, and its own forks */
+  FAULT_FORK,                   /* a fork of such a server, and its own forks */
   FAULT_N_ROLES
 } FaultRole;
 
-/* The functions that a fault can be at. Those of memory are of the server alone: GLib ends a
- * program that has none left. */
+/* The functions that a fault can be at. Those of memory are used in the server only: GLib ends a
+ * program that has no memory. */
 #define FAULT_CALLS(X) \
   X (SOCKETPAIR, "socketpair") \
   X (PIPE2, "pipe2") \
@@ -73,15 +73,16 @@ typedef enum
 {
   FAULT_NONE,                   /* only counts */
   FAULT_FAIL,                   /* the call fails with VALUE, an errno */
-  FAULT_SHORT,                  /* of a message, only VALUE bytes are sent or received */
-  FAULT_CUT,                    /* as before, and then no more is sent: the process ends, or the
-                                 * caller's side is shut */
-  FAULT_LOSE_FDS,               /* the descriptors of a message that is received have no room */
+  FAULT_SHORT,                  /* only VALUE bytes of a message are sent or received */
+  FAULT_CUT,                    /* the same, and nothing is sent after that: the process exits, or
+                                 * the caller's side is shut down */
+  FAULT_LOSE_FDS,               /* there is no room for the descriptors of a received message */
   FAULT_DELAY,                  /* the call takes VALUE milliseconds longer */
   FAULT_KILL,                   /* the process kills itself before the call */
-  FAULT_STOP,                   /* … stops itself; then the driver has it continue */
-  FAULT_STOP_CANCEL,            /* … stops itself; then the caller cancels all it waits for */
-  FAULT_STOP_FORCE              /* … stops itself; then the caller has all processes exit */
+  FAULT_STOP,                   /* the process stops itself before the call, and the driver
+                                 * continues it */
+  FAULT_STOP_CANCEL,            /* the same, and the caller cancels all operations */
+  FAULT_STOP_FORCE              /* the same, and the caller kills all processes */
 } FaultAction;
 
 typedef struct
@@ -93,9 +94,9 @@ typedef struct
   int         value;
 
   atomic_bool armed;
-  atomic_int  hit;              /* the process that it happened in, or 0 */
-  atomic_bool finishing;        /* from now on nobody can be told to give up */
-  atomic_bool continued;        /* the driver had it go on */
+  atomic_int  hit;              /* the process in which it happened, or 0 */
+  atomic_bool finishing;        /* from now on no process can be told to give up */
+  atomic_bool continued;        /* the driver has continued it */
   atomic_uint counts[FAULT_N_ROLES][FAULT_N_CALLS];
 } FaultPlan;
 

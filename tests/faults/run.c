@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* What the other side is told, and sends back. */
+/* The text for the other side, which sends it back. */
 #define WORD "word"
 
 struct _Run
@@ -24,7 +24,7 @@ struct _Run
   GPtrArray    *processes;
   GPtrArray    *operations;
   GCancellable *cancellable;
-  GSource      *control;        /* the driver's signal to give up, or NULL */
+  GSource      *control;        /* the driver's signal to give up; or NULL */
   gboolean      given_up;
   guint32       kinds;
   char         *report;
@@ -42,7 +42,7 @@ struct _Operation
   GSocketConnection *connection;
   int                fd;
   GError            *error;
-  gboolean           cut;       /* what came was not all */
+  gboolean           cut;       /* not everything has come */
 };
 
 /* Words. */
@@ -132,7 +132,7 @@ control_cb (int          fd,
   return G_SOURCE_REMOVE;
 }
 
-/* Of a process, the letter that proc(5) has for its state, or Z if there is none. */
+/* Returns the letter of proc(5) for the state of a process, or Z if there is none. */
 static char
 get_process_state (int pid)
 {
@@ -145,8 +145,8 @@ get_process_state (int pid)
   return name_end != NULL ? name_end[2] : 'Z';
 }
 
-/* The process that has stopped itself, or is about to, goes on. The driver sees to that if nobody
- * is to give it up, or if it stops after this. */
+/* Continues the process that has stopped itself, or is about to. The driver does so if the caller
+ * is not to give up, or if the process stops after this. */
 static void
 await_continued (Run *run)
 {
@@ -157,7 +157,7 @@ await_continued (Run *run)
   if (pid == 0 || run->plan->role == FAULT_CALLER || !fault_stops (run->plan->action))
     return;
 
-  /* There is no event for somebody else's child. It has but one system call to make. */
+  /* There is no event for a child of another process. It has only one system call to make. */
   while ((state = get_process_state (pid)) != 'Z' && state != 'X'
          && (by_driver ? !atomic_load (&run->plan->continued) : state != 'T'))
     g_usleep (500);
@@ -364,7 +364,7 @@ run_talk (Run        *run,
 
   fd = g_socket_get_fd (g_socket_connection_get_socket (operation->connection));
   hearing.bytes = g_byte_array_new ();
-  /* Whether it arrives, the other side says. */
+  /* The other side reports whether it arrives. */
   send (fd, WORD, strlen (WORD), MSG_NOSIGNAL);
   shutdown (fd, SHUT_WR);
   source = g_unix_fd_add (fd, G_IO_IN, readable_cb, &hearing);
@@ -383,7 +383,7 @@ run_talk (Run        *run,
 
 /* Ends. */
 
-/* How a process ended that was run must fit what was heard of it. */
+/* The exit status of a process that was run must fit what was reported of it. */
 static guint32
 judge_end (Run          *run,
            Operation    *ran,
@@ -400,7 +400,7 @@ judge_end (Run          *run,
         run_wrong (run, "Waiting for the end failed: %s", error->message);
       return ran->error == NULL ? KIND_UNKNOWN : 0;
     }
-  /* A worker that was entered, while its caller could not be told, writes to a socket that the
+  /* If a worker was entered, and its caller could not be told, it writes to a socket that the
    * caller has closed. */
   if (afork_process_get_term_signal (process, &value) && value != SIGKILL
       && (value != SIGPIPE || ran->error == NULL))
@@ -482,7 +482,7 @@ run_await_fork (Run          *run,
   g_source_remove (tick);
 }
 
-/* The whole. */
+/* All of it. */
 
 Run *
 run_new (FaultPlan *plan,
@@ -529,8 +529,8 @@ await_type (Run      *run,
     }
 }
 
-/* An error for which the system is to blame has its words; but what befalls a server before it has
- * greeted, it can only print. */
+/* An error of the system has its text. But a server that fails before it has sent HELLO can only
+ * print an error. */
 static void
 check_words (Run          *run,
              const GError *error)
@@ -549,7 +549,7 @@ run_finish (Run   *run,
 {
   guint32 kinds;
 
-  /* Without the help of the process that is stopped; but only it can tell of its own end. */
+  /* Without the process that is stopped. But only that can report its own exit. */
   await_type (run, FALSE);
   atomic_store (&run->plan->finishing, TRUE);
   await_continued (run);
@@ -567,7 +567,7 @@ run_finish (Run   *run,
         }
     }
 
-  /* Nobody has noticed. */
+  /* The fault has not been noticed. */
   if (run->given_up && run->kinds == 0)
     run->kinds = KIND_SAME;
 
@@ -580,7 +580,7 @@ run_finish (Run   *run,
       run->control = NULL;
     }
 
-  /* Whatever is still open, the other side now finds closed. */
+  /* The other side finds everything closed that was still open. */
   for (guint i = 0; i < run->operations->len; i++)
     {
       Operation *operation = g_ptr_array_index (run->operations, i);

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* One time through a workload, with the one fault that is planned, and what came of it. */
+/* One run through a workload, with the planned fault, and its outcome. */
 
 #pragma once
 
@@ -13,26 +13,26 @@
 
 G_BEGIN_DECLS
 
-/* What an operation may come to, as bits: a set of these is what a fault is allowed to do. */
+/* Outcomes of an operation, as bits: a set of them is what a fault allows. */
 typedef enum
 {
   KIND_SAME      = 1 << 0,      /* as without a fault */
-  KIND_ENDED     = 1 << 1,      /* it was run, and then ended too early, which was told */
-  KIND_UNKNOWN   = 1 << 2,      /* it was run, and nobody can say how it ended */
+  KIND_ENDED     = 1 << 1,      /* it was run, exited too early, and this was reported */
+  KIND_UNKNOWN   = 1 << 2,      /* it was run, and its exit status is unknown */
   KIND_CANCELLED = 1 << 3,
-  KIND_TOO_MANY  = 1 << 4,      /* G_IO_ERROR_TOO_MANY_OPEN_FILES, of the calls that wait */
-  KIND_NO_SPACE = 1 << 5,      /* G_IO_ERROR_FAILED, of the same */
+  KIND_TOO_MANY  = 1 << 4,      /* G_IO_ERROR_TOO_MANY_OPEN_FILES, of blocking calls */
+  KIND_NO_SPACE = 1 << 5,      /* G_IO_ERROR_FAILED, of blocking calls */
   KIND_FIRST_CODE = 1 << 6,     /* and so on for each AForkError */
 } Kind;
 
 #define KIND_CODE(name) ((guint32) KIND_FIRST_CODE << AFORK_ERROR_##name)
 
-/* For the table: the names of all that are in KINDS. */
+/* For the table: the names of all outcomes in KINDS. */
 char           *kinds_to_string (guint32 kinds);
 
 typedef struct _Run Run;
 
-/* Anything that is not right ends the process, with a word in the report. */
+/* Ends the process if something is wrong, with a text in the report. */
 G_NORETURN void run_wrong       (Run                 *run,
                                  const char          *format,
                                  ...) G_GNUC_PRINTF (2, 3);
@@ -46,12 +46,12 @@ Run            *run_new         (FaultPlan           *plan,
                                  gsize                report_size);
 void            run_free        (Run                 *run);
 
-/* Keeps PROCESS, and has the driver's signal reach it. */
+/* Keeps PROCESS, and makes the driver's signal reach it. */
 AForkProcess   *run_keep        (Run                 *run,
                                  AForkProcess        *process);
 
-/* Begin an operation, which is then to be awaited. Once the driver has had the run given up, what
- * would begin does nothing. */
+/* These begin an operation, which is awaited later. Once the driver has made the run give up, they
+ * do nothing. */
 Operation      *run_function    (Run                 *run,
                                  AForkProcess        *process,
                                  const char          *function);
@@ -61,7 +61,7 @@ Operation      *run_program     (Run                 *run,
 Operation      *run_detach      (Run                 *run,
                                  AForkProcess        *process);
 
-/* The same for calls that wait: what they came to, and with ERROR given away. */
+/* The same for blocking calls: they return the outcome, and take ERROR. */
 Operation      *run_note        (Run                 *run,
                                  AForkProcess        *process,
                                  GSocketConnection   *connection,
@@ -77,14 +77,14 @@ void            run_await       (Run                 *run,
 gboolean        run_has_failed  (Run                 *run,
                                  Operation           *operation);
 
-/* Whether the fault is that the caller's side of a socket is shut. */
+/* Whether the fault is that the caller's side of a socket is shut down. */
 gboolean        run_is_cut_off  (Run                 *run);
 
-/* What detaching has given, or -1. */
+/* The descriptor from detaching, or -1. */
 int             run_take_fd     (Run                 *run,
                                  Operation           *operation);
 
-/* If it was run: sends a word, and expects all that comes then to be this. */
+/* If the process was run: sends a word, and expects everything that comes to be this. */
 void            run_talk        (Run                 *run,
                                  Operation           *operation,
                                  const char          *expected);
@@ -92,16 +92,16 @@ void            run_talk        (Run                 *run,
 void            run_let_go      (Run                 *run,
                                  Operation           *operation);
 
-/* Lets go of the connection and waits for the process's end. */
+/* Closes the connection and waits for the exit of the process. */
 void            run_end         (Run                 *run,
                                  Operation           *operation);
 
-/* Waits until TEMPLATE has forked by itself, or has ended. */
+/* Waits until TEMPLATE has made a fork by itself, or has exited. */
 void            run_await_fork  (Run                 *run,
                                  AForkProcess        *template);
 
-/* The end of it all: whatever was begun is answered by now, or will be when the process that was
- * stopped continues. Drops the processes, and returns what the operations came to. */
+/* The end: all operations have returned by now, or will when the stopped process continues. Drops
+ * the processes, and returns the outcome. */
 guint32         run_finish      (Run                 *run,
                                  guint               *n_operations);
 

@@ -3,12 +3,12 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* One fault at each step of each workload. Each such cell of the table is a process forked from
- * this one, which has neither threads nor a main context. This one watches it from outside: that it
- * comes to an end, that nothing of it is left, and that it does not spin meanwhile.
+/* One fault at each step of each workload. Each such cell of the table is a process that is forked
+ * from this one, which has neither threads nor a main context. This one watches it from outside: it
+ * must come to an end, leave nothing behind, and not be busy meanwhile.
  *
- * Ordinarily only some of the steps are taken. AFORK_FAULTS is a pattern for the cells that are
- * wanted instead, such as "*" or "forks/template/sendmsg/2/kill". */
+ * Ordinarily only some of the steps are tested. AFORK_FAULTS is a pattern for the cells to test
+ * instead, such as "*" or "forks/template/sendmsg/2/kill". */
 
 #include "config.h"
 
@@ -31,12 +31,12 @@
 
 enum
 {
-  POLL_MS = 2,                  /* how often somebody else's child is looked at */
-  WINDOW_MS = 30,               /* in which the caller must not do much … */
-  MAX_WINDOW_CPU_MS = 10,       /* … more than this; who spins takes all of it, or half */
-  TIMEOUT_SECONDS = 20,         /* for one cell, on a machine with much to do */
+  POLL_MS = 2,                  /* how often the child of another process is checked */
+  WINDOW_MS = 30,               /* the time in which the caller must use little CPU time */
+  MAX_WINDOW_CPU_MS = 10,       /* how much, in that time; a busy process uses all of it, or half */
+  TIMEOUT_SECONDS = 20,         /* the time for one cell, on a busy machine */
 #if defined (__SANITIZE_ADDRESS__)
-  SAMPLED_EVERY = 23,           /* of like cells, in an ordinary run */
+  SAMPLED_EVERY = 23,           /* how many like cells an ordinary run skips */
 #else
   SAMPLED_EVERY = 11,
 #endif
@@ -78,7 +78,7 @@ typedef struct
   gint64      max_window_cpu;
   guint       n_steps[FAULT_N_ROLES][FAULT_N_CALLS];
   Count       counts[FAULT_N_ROLES][FAULT_N_CALLS][N_COLUMNS];
-  GHashTable *outcomes[N_COLUMNS];      /* of how often each came */
+  GHashTable *outcomes[N_COLUMNS];      /* how often each outcome came */
 } Totals;
 
 static FaultPlan *plan;
@@ -121,7 +121,7 @@ is_stopped (int pid)
   return name_end != NULL && name_end[1] == ' ' && name_end[2] == 'T';
 }
 
-/* Sleeps, but for at most so long, until a child has something to say. */
+/* Sleeps until a child has changed its state, but no longer than this. */
 static void
 await_child (int ms)
 {
@@ -133,7 +133,7 @@ await_child (int ms)
   sigtimedwait (&child, NULL, &time);
 }
 
-/* Of processes that are left, including those of others that have become ours. */
+/* Of processes that are left, including those of others that became children of this process. */
 static char *
 describe_children (void)
 {
@@ -181,14 +181,14 @@ typedef struct
 {
   pid_t    caller;
   int      control;             /* or -1 */
-  int      status;              /* of the caller, once it has ended */
+  int      status;              /* of the caller, once it has exited */
   gboolean ended;
   gboolean children_left;
   gboolean stop_seen;
   gint64   timeout;
 } Watch;
 
-/* Somebody has stopped: what does the caller do then? */
+/* A process has stopped itself: checks what the caller does then. */
 static void
 watch_stopped (Watch *watch,
                int    stopped)
@@ -220,7 +220,7 @@ watch_stopped (Watch *watch,
     g_error ("The caller cannot be told to give up");
 }
 
-/* Takes notice of all children that have something to say. */
+/* Reads the changes of all children. */
 static void
 reap (Watch *watch)
 {
@@ -242,7 +242,7 @@ reap (Watch *watch)
   watch->children_left = pid == 0;
 }
 
-/* Until the caller has ended, and all that it has left behind. */
+/* Until the caller has exited, and all processes that it has left behind. */
 static gboolean
 watch_caller (Watch *watch)
 {
@@ -264,7 +264,7 @@ watch_caller (Watch *watch)
     }
 }
 
-/* One cell. NULL, or what is wrong. */
+/* Tests one cell. Returns what is wrong, or NULL. */
 static char *
 run_cell (const Workload *workload)
 {
@@ -427,14 +427,14 @@ test_table (void)
            totals.n_windows > 0 ? (double) totals.window_cpu / totals.n_windows / 1000 : 0.0,
            (double) totals.max_window_cpu / 1000);
 
-  /* Steps that sometimes are not there would be steps that are not tested. */
+  /* Steps that sometimes do not happen would not be tested. */
   g_assert_cmpuint (totals.n_unreached * 50, <=, totals.n_cells);
 }
 
 /* The tests. */
 
-/* Whether a template had sent anything before the fault, if that was its end. A message that it
- * came to an end at is counted as well. */
+/* Whether a template had sent anything before the fault, if the fault ended it. A message during
+ * which it exited counts as well. */
 static gboolean
 had_handshake (const Cell *cell)
 {
@@ -499,8 +499,8 @@ test_cell (const Cell *cell)
   count_cell (cell);
 }
 
-/* Whether a cell is one of those that are ordinarily taken: each fault at each call of each role at
- * least once, in the first workload that has it, and of the rest every so many. */
+/* Whether an ordinary run tests a cell: each fault at each call of each role at least once, in the
+ * first workload that has it, and one of so many of the rest. */
 static gboolean
 is_sampled (FaultRole    role,
             FaultCall    call,
@@ -533,7 +533,7 @@ test_call (const Workload *workload,
     }
 }
 
-/* Goes through it twice without a fault: what is counted each time are its steps. */
+/* Goes through it twice without a fault: the calls that are counted each time are its steps. */
 static void
 test_workload (gconstpointer data)
 {
@@ -561,7 +561,7 @@ test_workload (gconstpointer data)
       test_call (workload, role, call, n_steps[role][call]);
 }
 
-/* Servers have few variables, for they allocate memory for each, and that is a step. */
+/* Servers have few variables, because they allocate memory for each, and that is a step. */
 static char **
 make_environment (const char *plan_path)
 {
@@ -575,7 +575,7 @@ make_environment (const char *plan_path)
     if (g_getenv (kept[i]) != NULL)
       made = g_environ_setenv (g_steal_pointer (&made), kept[i], g_getenv (kept[i]), TRUE);
 
-  /* The preloaded library has no part in what is sanitized, so it may come first. */
+  /* The preloaded library is not sanitized, so it may come first. */
   asan_options = g_strconcat ("verify_asan_link_order=0:",
                               g_getenv ("ASAN_OPTIONS"), NULL);
   return g_environ_setenv (g_steal_pointer (&made), "ASAN_OPTIONS", asan_options, TRUE);
@@ -605,7 +605,7 @@ prepare (const char *preloaded)
   sigset_t child;
 
   make_plan (preloaded);
-  /* Orphans come to this process, which reaps them at once. */
+  /* Orphans become children of this process, which reaps them at once. */
   g_assert_no_errno (prctl (PR_SET_CHILD_SUBREAPER, 1));
   sigemptyset (&child);
   sigaddset (&child, SIGCHLD);

@@ -11,10 +11,10 @@
 
 #include "test-fault-util.h"
 
-/* A module's function is named in full where the program has one of the same name. */
+/* A function of a module has its full name if the program has a function of the same name. */
 #define ECHO "echo:echo"
 
-/* Longer than what is sent in one piece. */
+/* Longer than one piece. */
 enum { LARGE = 70 * 1024 };
 
 static AForkRuntime *command;
@@ -34,7 +34,7 @@ talk_to_end (Run       *run,
   run_end (run, ran);
 }
 
-/* Runs it, talks to it and sees it end. */
+/* Runs it, exchanges a text with it and waits for its exit. */
 static void
 run_whole (Run          *run,
            AForkProcess *process,
@@ -58,7 +58,7 @@ execute (Run *run)
   run_whole (run, process, "one ");
 }
 
-/* Everything that a process can be told. */
+/* All commands for a process. */
 static void
 prepare_all (Run *run)
 {
@@ -79,7 +79,7 @@ prepare_all (Run *run)
   run_whole (run, process, expected);
 }
 
-/* Several of one template, at the same time. */
+/* Several forks of one template, at the same time. */
 static void
 fork_several (Run *run)
 {
@@ -95,7 +95,7 @@ fork_several (Run *run)
     talk_to_end (run, operations[i]);
 }
 
-/* A fork of a fork, which is then run itself, and so has to leave somebody behind. */
+/* A fork of a fork, which is then run itself, and so has to leave a process behind. */
 static void
 fork_fork (Run *run)
 {
@@ -110,8 +110,8 @@ fork_fork (Run *run)
   top_ran = run_function (run, top, ECHO);
   run_await (run, top_ran);
   middle_ran = run_function (run, middle, ECHO);
-  /* One that was cut off before it was heard of cannot be ended: it stays as long as its fork, and
-   * its own template tells of it only then. */
+  /* A fork that was cut off before it was reported cannot be killed: it stays as long as its own
+   * fork, and its template reports it only then. */
   if (top_first)
     talk_to_end (run, top_ran);
   run_await (run, middle_ran);
@@ -135,7 +135,7 @@ execute_program (Run *run)
   talk_to_end (run, ran);
 }
 
-/* From one hand to the other. */
+/* From one caller to another. */
 static void
 hand_on (Run *run)
 {
@@ -169,7 +169,7 @@ tie (Run *run)
   run_whole (run, process, "");
 }
 
-/* One that waits to be taken, and its successor. */
+/* A process that waits to be taken over, and its successor. */
 static void
 take_spare (Run *run)
 {
@@ -181,7 +181,7 @@ take_spare (Run *run)
   run_whole (run, run_keep (run, afork_process_fork (template)), "");
 }
 
-/* Its processes are started only when they are run, and are told then. */
+/* Its processes are started only when they are run, and get their commands then. */
 static void
 command_process (Run *run)
 {
@@ -223,7 +223,7 @@ fork_program (Run *run)
   run_whole (run, process, "");
 }
 
-/* The calls that wait. */
+/* Blocking calls. */
 static void
 block (Run *run)
 {
@@ -239,7 +239,7 @@ block (Run *run)
   ran = run_note (run, process, connection, g_steal_pointer (&error));
   run_talk (run, ran, "");
   run_let_go (run, ran);
-  /* It has perhaps not been run at all. */
+  /* Perhaps it was not run. */
   if (run_has_failed (run, ran))
     afork_process_force_exit (process);
   success = afork_process_wait (process, NULL, &error);

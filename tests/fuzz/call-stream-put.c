@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What is put there for the stream: frames, with what belongs to them or not. It is known whether
- * all of it is as a worker would send it. */
+/* Sends frames to the stream, with what belongs to them or not. The target knows whether a worker
+ * could have sent all of it. */
 
 #include <string.h>
 
@@ -16,7 +16,7 @@ enum
 {
   MAX_PUT = 160 * 1024,
   MAX_BLOBS = 1100,
-  MAX_RIGHT_FDS = 500           /* in a script that is to be understood */
+  MAX_RIGHT_FDS = 500           /* in a script for the stream */
 };
 
 static const char * const types[] = {
@@ -32,7 +32,7 @@ put_sample (unsigned which)
     world.is_right = false;
 }
 
-/* Puts FRAME and its data there. */
+/* Adds FRAME and its data. */
 static void
 put (AForkCallFrame *frame,
      const uint32_t *segments,
@@ -59,7 +59,7 @@ put (AForkCallFrame *frame,
   outbox_add_bytes (&world.outbox, zeros, afork_call_frame_padding (frame));
 }
 
-/* Data of so many bytes, which are the same over and over, or what is left of STEP. */
+/* Data of that many bytes, which repeat, or the rest of STEP. */
 static void
 fill_in_data (AForkCallFrame *frame,
               Step           *step)
@@ -95,7 +95,7 @@ put_blob (AForkCallFrame *frame,
   put (frame, NULL, NULL);
 }
 
-/* A segment is announced: with its own size, or any. */
+/* Announces a segment: with its own size, or with any. */
 static void
 put_segment (AForkCallFrame *frame,
              Step           *step)
@@ -122,7 +122,7 @@ put_segment (AForkCallFrame *frame,
   put (frame, NULL, NULL);
 }
 
-/* A blob that does not go before its value: in a segment, sealed, or as nobody sends any. */
+/* A blob that does not precede its value: in a segment, sealed, or invalid. */
 static void
 choose_blob (Step     *step,
              uint32_t *segment,
@@ -285,7 +285,7 @@ put_frame (Step *step)
   if (flags >= 0x80)
     world.is_right = false;
 
-  /* Not all that it names, now and then. */
+  /* Sometimes fewer than it names. */
   if (!has_fds && fds < 0xf0)
     n_fds = 0;
   frame.n_fds = (uint16_t) n_fds;

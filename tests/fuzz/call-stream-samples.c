@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Descriptors and values that are sent to the stream, as they should be and otherwise. */
+/* Correct and incorrect descriptors and values that are sent to the stream. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -39,7 +39,7 @@ make_memory (unsigned which)
   return fd;
 }
 
-/* The values that are sent right. */
+/* The correct values. */
 
 GVariant *values[N_VALUES];
 

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* The parts of fuzz-call-stream, and the world that they have in common. */
+/* The parts of fuzz-call-stream, and the state that they share. */
 
 #pragma once
 
@@ -24,10 +24,10 @@ enum
   PAGE = 4096,
 };
 
-/* What descriptors there are to be sent. */
+/* The descriptors that can be sent. */
 enum
 {
-  SAMPLE_SEGMENT,               /* as a sender makes them */
+  SAMPLE_SEGMENT,               /* as a sender makes it */
   SAMPLE_LARGE_SEGMENT,
   SAMPLE_SEALED,
   SAMPLE_LARGE_SEALED,
@@ -44,37 +44,37 @@ typedef struct
 {
   Script            script;
   AForkCallStream  *stream;
-  bool              accepts;            /* segments … */
-  bool              sends_sealed;       /* … or sends none */
+  bool              accepts;            /* it accepts segments */
+  bool              sends_sealed;       /* it sends sealed blobs, and no segments */
   bool              has_failed;
   bool              has_ended;
-  bool              is_right;           /* so far all that was put */
-  unsigned          n_right;            /* messages that were put */
+  bool              is_right;           /* everything that was sent so far is correct */
+  unsigned          n_right;            /* correct messages that were sent */
   unsigned          n_came;
   AForkCallMessage  messages[N_MESSAGES];
 
   int               fd;                 /* of the other end */
   Outbox            outbox;
-  unsigned          n_fds;              /* that were put, in all … */
-  unsigned          n_value_fds;        /* … for the next value */
-  gsize             blobs[64];          /* … that go before it: their sizes */
+  unsigned          n_fds;              /* the number of descriptors that were sent */
+  unsigned          n_value_fds;        /* of these, for the next value */
+  gsize             blobs[64];          /* the sizes of the blobs of the next value */
   unsigned          n_blobs;
   bool              is_blob_open;
   SegmentState      segments[N_SEGMENTS + 1];   /* by number */
   gsize             sizes[N_SEGMENTS + 1];
-  SegmentState      answered[256];      /* the stream's own */
+  SegmentState      answered[256];      /* the segments of the stream */
   unsigned          n_answers;
   unsigned          n_large_answers;
-  uint8_t          *taken;              /* what the other end has read */
+  uint8_t          *taken;              /* the bytes that the other end has read */
   size_t            n_taken;
 } StreamWorld;
 
 extern StreamWorld world;
 
-/* fuzz-call-stream.c: the stream, which begins when it is first asked for. */
+/* fuzz-call-stream.c: the stream, which is made when it is first used. */
 AForkCallStream *get_stream    (void);
 
-/* call-stream-samples.c: what may be sent. */
+/* call-stream-samples.c: what can be sent. */
 
 enum { N_VALUES = 12 };
 
@@ -83,10 +83,10 @@ extern int       samples[N_SAMPLES];
 extern GVariant *values[N_VALUES];
 
 void             make_samples  (void);
-/* How many bytes one is to say that it has. */
+/* The size that it should announce. */
 gsize            get_sample_size (unsigned which);
 
-/* call-stream-put.c: what is sent to the stream. */
+/* call-stream-put.c: sending to the stream. */
 
 void             put_sample    (unsigned   which);
 void             put_frame     (Step      *step);

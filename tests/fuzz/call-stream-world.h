@@ -3,9 +3,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Stands before each source file of the stream in fuzz-call-stream. Memory for a message of up to a
- * gigabyte, of which nothing need ever come, is what takes a sanitizer long: here there is only so
- * much of it. Everything else is real. */
+/* Included before each source file of the stream in fuzz-call-stream. Memory for a message of up to
+ * a gigabyte, most of which never comes, takes a sanitizer long, so here there is only a limited
+ * amount. Everything else is real. */
 
 #pragma once
 

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Stands in for libFuzzer: gives its target each file of each folder named, once. */
+/* Replaces libFuzzer: calls its target once for each file in each directory on the command line. */
 
 #include <dirent.h>
 #include <errno.h>
@@ -31,7 +31,7 @@ try_file (const char *path)
   n_bytes = fread (buffer, 1, sizeof buffer, file);
   fclose (file);
 
-  /* As large as the input and no larger, so that a tool sees when more is read. */
+  /* Memory of exactly the size of the input, so that a tool sees reads beyond it. */
   bytes = malloc (n_bytes > 0 ? n_bytes : 1);
   if (bytes == NULL)
     abort ();

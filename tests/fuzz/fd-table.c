@@ -33,7 +33,7 @@ die (const char *format,
   vdprintf (standard_error, format, arguments);
   va_end (arguments);
   dprintf (standard_error, "\n");
-  /* Whoever shows where this was needs some, too. */
+  /* A tool that reports where this happened needs some, too. */
   setrlimit (RLIMIT_NOFILE, &(struct rlimit) { 4096, 4096 });
   abort ();
 }
@@ -124,7 +124,7 @@ list_open (bool *is_open,
            int   n_fds)
 {
   struct pollfd fds[MAX_LISTED];
-  /* The system does not look at more than there may be. */
+  /* The system checks no more than there may be. */
   bool began = code_limit < (rlim_t) n_fds && begin_own ();
 
   for (int fd = 0; fd < n_fds; fd++)

@@ -3,14 +3,13 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* One end of the socket over which calls go. The other end is in the hands of a script (script.h):
- * that sends frames, with descriptors, blobs and segments that belong to them or not, whole, cut or
- * changed, in any pieces; gives back what the stream has sent in segments, or what it has not; and
- * keeps what has come for as long as it likes.
+/* One end of the socket of calls. A script (script.h) controls the other end: it sends frames with
+ * descriptors, blobs and segments that belong to them or not, complete, cut or changed, in any
+ * pieces; it gives segments back, correctly or not; and it keeps messages for any time.
  *
- * Whatever comes, what the stream makes messages of must be in bounds and sound; what it sends must
- * be right; and nothing may be left open. As long as all that came was right, every message must
- * have been understood. */
+ * Whatever comes, the messages of the stream must be within bounds and valid; what it sends must be
+ * correct; and no descriptor may stay open. As long as everything that came was correct, every
+ * message must have been understood. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -27,17 +26,17 @@ int LLVMFuzzerTestOneInput (const uint8_t *bytes,
 
 enum
 {
-  OP_FRAME,                     /* kind, flags, descriptors, number, and what its kind has */
-  OP_SEND,                      /* all that was put there, or so many bytes of it */
+  OP_FRAME,                     /* kind, flags, descriptors, number, and the fields of its kind */
+  OP_SEND,                      /* sends all that was added, or that many bytes of it */
   OP_READ,                      /* the stream reads */
   OP_RAW,                       /* bytes */
-  OP_CORRUPT,                   /* place from the end, what to change */
-  OP_CUT,                       /* so many bytes from the end */
+  OP_CORRUPT,                   /* position from the end, what to change */
+  OP_CUT,                       /* removes that many bytes from the end */
   OP_STRAY,                     /* a descriptor that no frame names */
-  OP_DROP,                      /* what has come: which */
-  OP_ANSWER,                    /* the stream sends: how large its blobs are */
-  OP_TAKE,                      /* the other end reads, and the stream sends what is left */
-  OP_MODE,                      /* how the stream is, if it has not begun */
+  OP_DROP,                      /* drops a message: which */
+  OP_ANSWER,                    /* the stream sends a value: the size of its blobs */
+  OP_TAKE,                      /* the other end reads, and the stream sends the rest */
+  OP_MODE,                      /* properties of the stream, if it was not made yet */
   N_OPS
 };
 
@@ -114,7 +113,7 @@ get_stream (void)
   return world.stream;
 }
 
-/* What comes out of the stream. */
+/* Messages of the stream. */
 
 static void
 look_at (GBytes *bytes)
@@ -201,7 +200,7 @@ take_messages (void)
   stream_stopped (status, error);
 }
 
-/* Reads once; whether there may be more. */
+/* Reads once. Returns whether there may be more. */
 static bool
 read_stream (void)
 {
@@ -222,8 +221,7 @@ read_stream (void)
 
 /* What the stream has sent. */
 
-/* Of its own segments, the stream may believe of any that it was given back, if that was said when
- * it was not true. */
+/* If the other end gives back a segment that is still in use, the stream may believe it. */
 static void
 change_answered (uint32_t     number,
                  SegmentState from,
@@ -307,7 +305,7 @@ receive (void)
   return true;
 }
 
-/* Reads what the stream has sent, which must be right. */
+/* Reads what the stream has sent, which must be correct. */
 static void
 take (void)
 {
@@ -349,7 +347,7 @@ flush_and_take (void)
     die ("the stream cannot send: %s", error->message);
 }
 
-/* The stream sends a value with N blobs, of SIZE bytes or more. */
+/* The stream sends a value with N blobs of at least SIZE bytes. */
 static void
 answer (unsigned n,
         unsigned size,
@@ -368,7 +366,7 @@ answer (unsigned n,
     {
       unsigned blob_size = sizes[(size + i) % G_N_ELEMENTS (sizes)];
 
-      /* Making a segment takes longer than all the rest. */
+      /* To make a segment takes longer than everything else. */
       if (blob_size > 100 && world.n_large_answers++ >= MAX_LARGE_ANSWERS)
         blob_size = 1;
       g_ptr_array_add (blobs, g_bytes_new_static (bytes, blob_size));
@@ -462,7 +460,7 @@ begin (const uint8_t *bytes,
   world.fd = -1;
 }
 
-/* What was put there comes, and then the end. */
+/* The rest of what was added comes, and then the end. */
 static void
 come_to_the_end (void)
 {
@@ -511,7 +509,7 @@ LLVMFuzzerTestOneInput (const uint8_t *bytes,
     do_step (&step);
 
   come_to_the_end ();
-  /* Some are dropped before the stream is, and some after that. */
+  /* Some are dropped before the stream, and some after it. */
   for (unsigned i = 0; i < N_MESSAGES; i += 2)
     _afork_call_message_clear (&world.messages[i]);
   _afork_call_stream_unref (world.stream);

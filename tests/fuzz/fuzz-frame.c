@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Any bytes at all are taken apart as frames, one behind the other. What parses must be in bounds,
- * and must be the same bytes when it is written again. */
+/* Parses any bytes as a sequence of frames. A frame must be within bounds, and must have the same
+ * bytes when it is written again. */
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +21,7 @@ check (bool condition)
     abort ();
 }
 
-/* Walks STRINGS to their end, where nothing may be left over. */
+/* Reads STRINGS to their end, where no bytes may be left. */
 static void
 check_strings (AForkStrings strings)
 {

@@ -3,12 +3,12 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What a worker that serves calls leaves when it has ended: bytes in its socket, and any bytes at
- * all in its outbox. The first two bytes say how many of those behind them are in the socket; the
- * rest is the outbox, from its header on.
+/* What a worker that serves calls leaves behind when it exits: bytes in its socket, and any bytes
+ * in its outbox. The first two bytes of the input say how many of the next ones are in the socket;
+ * the rest is the outbox, with its header.
  *
- * Whatever is there, what comes of it must be in bounds and sound; it comes to an end; and no
- * descriptor is left open. */
+ * The messages that are read must be within bounds and valid; reading must come to an end; and no
+ * descriptor may stay open. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput (const uint8_t *bytes,
 
 enum
 {
-  /* More messages than this are never there. */
+  /* There are never more messages than this. */
   MAX_MESSAGES = (AFORK_CALL_OUTBOX_SIZE + UINT16_MAX) / AFORK_CALL_FRAME_HEADER_SIZE,
 };
 
@@ -39,7 +39,7 @@ check (bool        condition,
   abort ();
 }
 
-/* The worker's end: takes the outbox, and writes to it and to the socket. */
+/* The worker: takes the outbox, and writes to it and to the socket. */
 static void
 be_worker (int            socket,
            const uint8_t *sent,

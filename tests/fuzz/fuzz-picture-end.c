@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Any bytes at all are a picture. Whether its end is missing must not depend on the pieces in which
- * it comes, and once the end has come, nothing takes it back. */
+/* Parses any bytes as a picture. Whether its end is missing must not depend on the pieces in which
+ * it comes, and an end that was found must stay found. */
 
 #include "picture-end.h"
 
@@ -22,8 +22,8 @@ check (gboolean condition)
     abort ();
 }
 
-/* The first two bytes tell what kind of picture it is, and so whether it has an end to wait for.
- * Each piece stands at the end of its block, so that a tool sees when more is read. */
+/* The first two bytes say what kind of picture it is, and whether that has an end to wait for. Each
+ * piece is at the end of its block, so that a tool sees reads beyond it. */
 static gboolean
 feed_in_pieces (const uint8_t *bytes,
                 size_t         n_bytes,

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Any bytes at all are a file that the thumbnailer finds where a thumbnail should be. Each text
- * that is read from it must be in it, behind its keyword. */
+/* Any bytes are a file that the thumbnailer finds in place of a thumbnail. Each text that it reads
+ * must be in the file, after its keyword. */
 
 #include "png-text.h"
 

@@ -3,16 +3,17 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* The caller's side, all of it but the execution of programs: AForkProcess objects whose other ends
- * are in the hands of a script (script.h). That makes and prepares processes, forks, runs, waits
- * for, signals, cancels and drops them, and at the other ends answers as a server would, or sends
- * what no server would: frames out of place, damaged or cut, other processes' pidfds and what is
- * none, too many descriptors or too few. Processes there are none: a pipe stands for one, and the
- * end that is read is its pidfd, for it becomes readable and is hung up as that does.
+/* The whole caller's side, except the execution of programs: AForkProcess objects whose other ends
+ * are controlled by a script (script.h). The script makes and prepares processes, forks, runs,
+ * waits for, signals, cancels and drops them. At the other ends it answers as a server would, or in
+ * other ways: with frames out of order, damaged or cut, with pidfds of other processes and
+ * descriptors that are not pidfds, with too many or too few descriptors. There are no processes:
+ * each is a pipe, whose reading end is its pidfd, because it becomes readable and is hung up in the
+ * same way.
  *
- * Whatever comes, every call must be answered once; nothing may be left when all is over; no
- * warning may come from GLib; and no signal may go to a process but to one that the library has
- * made, or that has proved which one it is. */
+ * Every operation must return once; nothing may be left at the end; GLib may not log a warning; and
+ * a signal may only be sent to a process that the library has made, or that has proved its
+ * identity. */
 
 #include <string.h>
 #include <sys/socket.h>
@@ -33,19 +34,19 @@ enum
   OP_CANCEL,                    /* which cancellable */
   OP_DROP,                      /* which process */
   OP_SIGNAL,                    /* which process, what */
-  OP_ITERATE,                   /* the main context, how often at most */
-  OP_MODE,                      /* how the world is from now on */
-  OP_LIMIT,                     /* so many descriptors are left */
-  /* From here on, what is done at other ends: while a blocking call waits, nothing else is. */
+  OP_ITERATE,                   /* iterates the main context: at most how often */
+  OP_MODE,                      /* properties of the target from now on */
+  OP_LIMIT,                     /* that many descriptors are left */
+  /* From here on, operations at other ends: during a blocking call there are no others. */
   OP_SERVE,                     /* which link: what a server would do now */
   OP_ANSWER,                    /* which link, kind, descriptors, number, and strings */
-  OP_SEND,                      /* which link, and how much of what was put there */
-  OP_CORRUPT,                   /* which link, place from the end, what to change */
+  OP_SEND,                      /* which link, and how much of what was added */
+  OP_CORRUPT,                   /* which link, position from the end, what to change */
   OP_RAW,                       /* which link, bytes */
   OP_STRAY,                     /* which link, descriptors */
   OP_READ,                      /* which link */
   OP_CLOSE,                     /* which link, how */
-  OP_END,                       /* which process, how it ends; and whether it is reaped */
+  OP_END,                       /* which process, how it exits, and whether it is reaped */
   N_OPS
 };
 
@@ -72,18 +73,18 @@ static const ScriptOp ops[N_OPS] = {
 };
 
 static const char * const phrases[] = {
-  /* One that is executed, and run. */
+  /* A process that is executed and run. */
   "0,0;7,3;10,0;7,3;2,0,0,0;7,3;10,0;7,3;",
   "0,0;2,0,0,0;7,3;10,0;10,0;7,3;8,?;18,0,0,0;7,3;",
-  /* A template, a fork of it, which is run; its end is reported. */
+  /* A template and a fork of it, which is run, and whose exit is reported. */
   "0,0;7,3;10,0;7,3;0,2,0;2,1,0,0;7,3;10,0;10,1;10,1;7,3;18,1,0,1;11,0,5,0,0;12,0,0;7,3;",
   "0,0;0,2,0;0,2,0;7,3;10,0;10,1;10,2;7,3;",
   "0,2,0;7,3;10,?;10,?;7,3;",
-  /* Executing a program; detaching; and taking over. */
+  /* Executing a program, detaching, and taking over. */
   "2,?,1,0;7,3;10,?;7,3;10,?;7,3;",
   "2,?,2,0;7,3;10,?;7,3;0,4,0;7,3;10,?;10,?;7,3;",
   "0,3;7,3;10,0;7,3;2,0,0,0;7,3;10,0;7,3;",
-  /* Ends of all kinds, and waiting for them. */
+  /* Exits of all kinds, and waiting for them. */
   "3,?,0,0;18,?,?,0;7,3;18,?,0,1;7,3;",
   "3,?,0,1;", "2,?,3,0;", "4,?;7,2;", "5,?;7,3;", "17,?,0;7,3;", "6,?,?;7,1;",
   "11,?,1,?,?;12,?,0;7,2;", "11,?,2,?,?;12,?,0;7,2;", "11,?,3,?,?;12,?,0;7,2;",
@@ -114,7 +115,7 @@ static bool foreign[N_FDS];
 
 /* Descriptors. */
 
-/* The library must have given back all it had. */
+/* The library must have closed all its descriptors. */
 static void
 check_fds (void)
 {
@@ -139,7 +140,7 @@ limit_fds (unsigned n_left)
   bool is_open[N_FDS];
   int limit = N_FDS;
 
-  /* Above all that are open: more than the limit are not polled. */
+  /* Above all open descriptors: more than the limit are not polled. */
   list_open (is_open, N_FDS);
   while (limit > 16 && !is_open[limit - 1])
     limit--;
@@ -153,7 +154,7 @@ do_caller_step (Step *step)
 {
   unsigned n = step_take (step);
   unsigned how;
-  /* Whoever calls a method has a reference meanwhile. */
+  /* A caller of a method holds a reference meanwhile. */
   g_autoptr(AForkProcess) kept G_GNUC_UNUSED = NULL;
 
   if (step->op >= OP_PREPARE && step->op <= OP_SIGNAL && step->op != OP_CANCEL
@@ -282,7 +283,7 @@ do_next_step (bool others_only)
   return true;
 }
 
-/* All other ends close, and all processes there end, but those that nobody here may touch. */
+/* All other ends close, and all processes there exit, except those that may not be signalled. */
 static void
 end_others (void)
 {
@@ -302,7 +303,7 @@ end_others (void)
   end_own ();
 }
 
-/* What a blocking call waits in: meanwhile the other side goes on. */
+/* The iterations of a blocking call: meanwhile the other side continues. */
 gboolean
 world_iterate (GMainContext *context,
                gboolean      may_block)
@@ -323,14 +324,14 @@ world_iterate (GMainContext *context,
   return any;
 }
 
-/* What would happen after a time happens at once, or else not before the end. */
+/* Timeouts fire at once, or only at the end. */
 GSource *
 world_timeout_new (guint ms)
 {
   return g_timeout_source_new ((world.mode & MODE_NO_TIME) != 0 ? 0 : ms == 10 ? 0 : 3600 * 1000);
 }
 
-/* Nothing that comes from another process may lead to a warning. */
+/* Nothing that comes from another process may cause a warning. */
 static GLogWriterOutput
 log_cb (GLogLevelFlags   level,
         const GLogField *fields,
@@ -392,7 +393,7 @@ drop_context (void)
   g_clear_pointer (&world.context, g_main_context_unref);
 }
 
-/* Iterates the main context until everything is answered and gone. */
+/* Iterates the main context until all operations have returned and nothing is left. */
 static void
 come_to_rest (void)
 {
@@ -426,7 +427,7 @@ clean_up (void)
   close_own ();
 }
 
-/* A thread keeps the main context of its blocking calls, once it has made one. */
+/* From its first blocking call on, a thread keeps a main context. */
 static void
 make_blocking_context (AForkProcess *process)
 {
@@ -447,7 +448,7 @@ LLVMFuzzerTestOneInput (const uint8_t *bytes,
     {
       set_up ();
       begin (NULL, 0);
-      /* The first call of all makes what stays: a thread of GLib's, with its descriptor. */
+      /* The first call makes what stays: a thread of GLib, with its descriptor. */
       make_process (0, 0);
       make_blocking_context (find_process (0));
       await_end (find_process (0), 0, false);
@@ -456,7 +457,7 @@ LLVMFuzzerTestOneInput (const uint8_t *bytes,
     }
   is_set_up = true;
 
-  /* What looks for faults opens some, too, now and then. */
+  /* A tool that looks for errors sometimes opens descriptors, too. */
   list_open (foreign, N_FDS);
   begin (bytes, n_bytes);
   while (do_next_step (false))

@@ -3,14 +3,14 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* The native server, all of it, and a caller that sends it right and wrong frames in any pieces and
- * with any descriptors, whose forks end when they like, and whom memory, descriptors and the system
- * fail. A script (script.h) is one life of the server in this process: a fork goes on as whichever
- * of the two the script says, and what would end the process ends the script.
+/* The whole native server, and a caller that sends correct and incorrect frames in any pieces and
+ * with any descriptors. Its forks exit at any time, and memory, descriptors and system calls fail.
+ * A script (script.h) is the life of one server in this process: after a fork, it continues as the
+ * parent or the child, as the script says, and what would end the process ends the script.
  *
- * Whatever comes, the server must keep to its own side of the protocol; close nothing twice nor
- * what is not its own; touch no process but its children; never wait where nothing will come; and
- * give a function the items and descriptors that it is to have, and no others. */
+ * The server must keep to its side of the protocol; close nothing twice, and no descriptors of
+ * others; affect no process but its children; never wait for what cannot come; and give a function
+ * its items and descriptors, and no others. */
 
 #include <afork/server/fork.h>
 #include <afork/server/server-state.h>
@@ -22,18 +22,18 @@ int LLVMFuzzerTestOneInput (const uint8_t *bytes,
 
 enum
 {
-  OP_FRAME,                     /* kind, descriptors more or fewer than named, and its fields */
-  OP_ITERATE,                   /* what was put may arrive; all, or so many bytes of it */
+  OP_FRAME,                     /* kind, more or fewer descriptors than named, and the fields */
+  OP_ITERATE,                   /* sends all that was added, or that many bytes of it */
   OP_RAW,                       /* bytes */
-  OP_CORRUPT,                   /* place from the end, what to change */
+  OP_CORRUPT,                   /* position from the end, what to change */
   OP_STRAY,                     /* descriptors that no frame names */
   OP_FORK_AS,                   /* what the next fork is: see afork_fork() */
-  OP_CHILD_ENDS,                /* which, whether somebody else reaps it, status */
-  OP_FAIL,                      /* what, and after how many that go well; or all pidfds */
-  OP_LIMIT,                     /* so many descriptors are left */
+  OP_CHILD_ENDS,                /* which, whether another process reaps it, status */
+  OP_FAIL,                      /* what fails, and after how many calls; or all pidfds */
+  OP_LIMIT,                     /* that many descriptors are left */
   OP_HANG_UP,                   /* the caller closes its end */
   OP_INTERRUPT,                 /* the next wait is interrupted */
-  OP_LINK,                      /* whom the caller talks to from now on */
+  OP_LINK,                      /* the process that the caller talks to from now on */
   N_OPS
 };
 
@@ -77,7 +77,7 @@ static const char * const phrases[] = {
 
 const ScriptGrammar script_grammar = { ops, N_OPS, phrases };
 
-/* The first call is named by the first words, so that scripts made by chance do something. */
+/* The first words name the first call, so that random scripts do something. */
 const char * const script_words[] = {
   "", "echo", "run", "echo:run", "echo", "init", "take", "leave", "other", "other:run", ":run",
   "nothing:run", "/", "/nowhere", "HOME", "A=B", "/folder/echo.so", "/modules", NULL
@@ -85,7 +85,7 @@ const char * const script_words[] = {
 
 ServerWorld world;
 
-/* What is there before the first script. */
+/* What exists before the first script. */
 static int standard[3];
 int samples[N_SAMPLES];
 AForkNative pristine;
@@ -104,7 +104,7 @@ limit_fds (unsigned n_left)
   set_fd_limit (limit);
 }
 
-/* Lets what was put arrive, or so much of it. */
+/* Sends what was added, or that many bytes of it. */
 static void
 let_arrive (uint32_t n_bytes)
 {
@@ -172,7 +172,7 @@ do_step (Step *step)
     }
 }
 
-/* Does the steps up to the next turn. False if there was none. */
+/* Does the steps up to the next turn. Returns false if there was none. */
 bool
 iterate (void)
 {
@@ -204,7 +204,7 @@ set_up (void)
       if (pipe2 (pipe_ends, O_CLOEXEC) < 0)
         abort ();
       samples[i] = copy_lasting (pipe_ends[0]);
-      /* The first has ended. */
+      /* The first has exited. */
       if (i > 0)
         copy_lasting (pipe_ends[1]);
       (close) (pipe_ends[0]);
@@ -230,11 +230,11 @@ begin (const uint8_t *bytes,
   memset (world.kept, 0, sizeof world.kept);
   world.n_links = world.link = world.n_children = 0;
   world.memory.next = world.memory.previous = &world.memory;
-  /* What looks for faults opens some, too, now and then. */
+  /* A tool that looks for errors sometimes opens descriptors, too. */
   list_open (world.foreign, N_FDS);
 }
 
-/* Closes all that was not open before, and gives back what the server had. */
+/* Closes everything that was not open before, and frees what the server had. */
 static void
 clean_up (void)
 {

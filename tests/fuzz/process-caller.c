@@ -28,7 +28,7 @@ process_gone_cb (gpointer  data,
   world.n_alive--;
 }
 
-/* What a program's callbacks may do. */
+/* What callbacks of a program may do. */
 static void
 react (AForkProcess *process)
 {
@@ -74,15 +74,15 @@ find_process (unsigned n)
   return world.processes[n % MAX_PROCESSES];
 }
 
-/* Whether it may be prepared still, which the library takes for granted. */
+/* Whether it can still be prepared, which the caller of the library has to know. */
 static bool
 can_prepare (AForkProcess *process)
 {
   return process != NULL && g_object_get_data (G_OBJECT (process), "handed-over") == NULL;
 }
 
-/* Whether there will be an end that can be waited for. One that cannot be forked is not there
- * before it is run. */
+/* Whether its exit can be waited for. A process that cannot be forked does not exist before it is
+ * run. */
 static bool
 is_begun (AForkProcess *process)
 {
@@ -144,7 +144,7 @@ make_process (unsigned how,
         }
       break;
     case 5:
-      /* Any number at all, for it need not be open. */
+      /* Any number, because the descriptor need not be open. */
       if (which % 3 > 0)
         {
           int fd = fcntl (sample, F_DUPFD_CLOEXEC, 3);
@@ -375,7 +375,7 @@ hand_over (AForkProcess *process,
 
           connection = afork_process_run (process, "echo", cancellable, &error);
           check_result (connection != NULL, error);
-          /* Where there was no descriptor to wait with, it has not been run. */
+          /* If there was no descriptor to wait with, it was not run. */
           if (could_prepare && afork_process_get_function (process) == NULL)
             g_object_set_data (G_OBJECT (process), "handed-over", NULL);
         }

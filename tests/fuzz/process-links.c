@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* The other ends of channels: servers that answer as they should, or as no server would. */
+/* The other ends of channels: servers that answer correctly or incorrectly. */
 
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +50,7 @@ close_link (Link *link)
   outbox_clear (&link->outbox);
 }
 
-/* Takes the place of the function that executes a program. */
+/* Replaces the function that executes a program. */
 gboolean
 _afork_spawn (const char * const  *argv,
               const char * const  *environment,
@@ -178,7 +178,7 @@ receive (Link *link)
   return true;
 }
 
-/* Reads what the library has sent, which must be right. */
+/* Reads what the library has sent, which must be correct. */
 void
 read_link (Link *link)
 {
@@ -207,8 +207,8 @@ read_link (Link *link)
   memmove (link->input, link->input + start, link->n_input);
 }
 
-/* The process at the other end of LINK, which comes to be when somebody asks for it. What is not
- * our child has the number by which the kernel knows who sends. */
+/* The process at the other end of LINK, which is made when it is first needed. If it is not a
+ * child, its pid is the one that the kernel reports as the sender. */
 static Other *
 get_other (Link *link)
 {
@@ -217,9 +217,10 @@ get_other (Link *link)
   return link->other;
 }
 
-/* A descriptor to be sent: CHOICE is 4 for a stranger's, 5 for what is no pidfd, 6 for that of some
- * process of ours, and else what is right. What is not among them is the other end of LINK itself:
- * who holds that keeps the channel open, and docs/security.md says so. */
+/* A descriptor to be sent: CHOICE is 4 for the pidfd of an unrelated process, 5 for a descriptor
+ * that is not a pidfd, 6 for the pidfd of a process of the library, and otherwise the correct one.
+ * The other end of LINK itself is not among them: a process that keeps it keeps the channel open,
+ * as docs/security.md says. */
 static void
 add_pidfd (Link     *link,
            unsigned  choice)
@@ -268,7 +269,7 @@ add_reports (Link     *link,
   made = add_link (ends[0], NULL);
   if (made != NULL)
     made->last_number = link->last_number;
-  /* It is closed with all the rest. */
+  /* It is closed with all others. */
   ends[1] = move_own (ends[1]);
   if (!outbox_add_fd (&link->outbox, ends[1]))
     close (ends[1]);
@@ -290,8 +291,8 @@ send_all (Link *link)
     outbox_send (&link->outbox, link->fd, SIZE_MAX);
 }
 
-/* The server has been asked to signal forks of its own. Where several templates have one of that
- * number, any may end. */
+/* The server was told to signal its forks. If several templates have a fork of that number, any of
+ * them may exit. */
 static void
 put_signaled (Link *link)
 {
@@ -408,7 +409,7 @@ answer (Link *link,
       break;
     }
 
-  /* One that has no pidfd, and says so. */
+  /* A fork that has no pidfd, and says so. */
   if ((frame.kind == AFORK_FRAME_FORKED || frame.kind == AFORK_FRAME_READY) && choice % 8 == 7)
     {
       put (link, (AForkFrame) { .kind = AFORK_FRAME_NO_PIDFD }, step);

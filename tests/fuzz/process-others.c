@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Processes there are none: a pipe stands for one, and the end that is read is its pidfd. Here is
- * all that the library may do with another process. */
+/* There are no processes: each is a pipe, whose reading end is its pidfd. These are all operations
+ * of the library on other processes. */
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -170,7 +170,7 @@ world_syscall (long number,
     }
 }
 
-/* What client/pid-watch.c asks of a pidfd. */
+/* The query of base/pidfd-info.c. */
 typedef struct
 {
   guint64 mask;
@@ -201,7 +201,7 @@ world_ioctl (int            fd,
   return 0;
 }
 
-/* Of every other process, /proc tells only what everybody may know. */
+/* /proc shows of every other process only what is public. */
 static bool
 may_be_traced (const Other *other)
 {
@@ -218,7 +218,7 @@ find_unreaped (int pid)
   return NULL;
 }
 
-/* What stands between the state and the status is of no interest. */
+/* The fields between the state and the exit code do not matter. */
 static char *
 describe_other (const Other *other)
 {

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* The parts of fuzz-process, and the world that they have in common. */
+/* The parts of fuzz-process, and the state that they share. */
 
 #pragma once
 
@@ -26,8 +26,8 @@ enum
   MAX_SIGNALS = 16,
   MAX_PUT = 512 * 1024,
   N_CANCELLABLES = 4,
-  N_FDS = 128,                  /* that the library may have */
-  FIRST_PID = 4000000           /* no process has such a number */
+  N_FDS = 128,                  /* descriptors of the library */
+  FIRST_PID = 4000000           /* no process has such a pid */
 };
 
 /* A process at the other end. */
@@ -38,10 +38,10 @@ typedef struct
   bool     is_stranger;         /* a worker only pretends to be it */
   bool     has_ended;
   bool     is_reaped;
-  bool     is_exposed;          /* a pidfd of it is in the library's hands */
+  bool     is_exposed;          /* the library has a pidfd of it */
   int      wait_status;
   int      pidfd;
-  int      pipe;                /* what makes the pidfd readable */
+  int      pipe;                /* the end that makes the pidfd readable */
   ino_t    inode;
 } Other;
 
@@ -49,20 +49,20 @@ typedef struct
 typedef struct
 {
   int      fd;                  /* -1 if closed */
-  Other   *other;               /* whose it is, or NULL so far */
+  Other   *other;               /* its process, or NULL as long as there is none */
   bool     has_handshake;       /* it was executed */
   bool     is_fork;
   bool     heard;
   bool     is_outcome;
-  AForkFrameKind last;          /* command that was read */
+  AForkFrameKind last;          /* the last command that was read */
   Outbox   outbox;
   uint8_t *input;
   size_t   n_input;
-  int      fds[64];             /* that came, and no frame has taken */
+  int      fds[64];             /* received, and not taken by a frame */
   size_t   n_fds;
   uint32_t last_number;         /* of its forks */
-  uint32_t number;              /* as the template of this one calls it */
-  uint32_t signals[MAX_SIGNALS];        /* forks that it was asked to signal */
+  uint32_t number;              /* the number of this one at its template */
+  uint32_t signals[MAX_SIGNALS];        /* forks that it was told to signal */
   size_t   n_signals;
 } Link;
 
@@ -77,17 +77,17 @@ typedef struct
   Script        script;
   unsigned      n_steps;
   unsigned      mode;
-  unsigned      depth;          /* of main contexts, one in another's callback */
+  unsigned      depth;          /* how deeply iterations of main contexts are nested */
   bool          is_over;
   GMainContext *context;
-  AForkRuntime *runtimes[2];    /* one that can fork, one that cannot */
+  AForkRuntime *runtimes[2];    /* a runtime that can fork, and one that cannot */
   AForkProcess *processes[MAX_PROCESSES];
   unsigned      n_alive;        /* objects */
   GCancellable *cancellables[N_CANCELLABLES];
   Call          calls[MAX_CALLS];
   unsigned      n_calls;
   unsigned      n_pending;
-  int           detached;       /* what the last one that was detached left, or -1 */
+  int           detached;       /* the descriptor of the last process that was detached, or -1 */
   Link          links[MAX_LINKS];
   unsigned      n_links;
   Other         others[MAX_OTHERS];
@@ -98,20 +98,20 @@ extern ProcessWorld world;
 
 enum
 {
-  MODE_OLD_KERNEL = 1 << 0,     /* it tells nothing by a pidfd */
+  MODE_OLD_KERNEL = 1 << 0,     /* it has no queries on pidfds */
   MODE_NO_PIDFD_SIGNAL = 1 << 1,
-  MODE_NO_TIME = 1 << 2,        /* what is to happen later happens at once */
-  MODE_STUBBORN = 1 << 3,       /* who is killed does not end yet */
+  MODE_NO_TIME = 1 << 2,        /* timeouts fire at once */
+  MODE_STUBBORN = 1 << 3,       /* processes that are killed do not exit yet */
   MODE_NO_SPAWN = 1 << 4,
   MODE_NO_PIDFD = 1 << 5,
-  MODE_DROP = 1 << 6,           /* callbacks drop their process … */
-  MODE_NEST = 1 << 7            /* … or iterate the main context */
+  MODE_DROP = 1 << 6,           /* callbacks drop their process */
+  MODE_NEST = 1 << 7            /* callbacks iterate the main context */
 };
 
-/* A descriptor that may be sent for any other. */
+/* A descriptor that may be sent in place of any other. */
 extern int sample;
 
-/* process-others.c: what stands for other processes. */
+/* process-others.c: replacements for other processes. */
 
 Other        *add_other      (GPid          pid,
                               bool          is_child);
@@ -119,16 +119,16 @@ void          end_other      (Other        *other,
                               int           wait_status);
 void          reap_other     (Other        *other);
 
-/* process-links.c: what they do at the other ends. */
+/* process-links.c: what the processes do at the other ends. */
 
 Link         *add_link       (int           fd,
                               Other        *other);
 void          close_link     (Link         *link);
-/* Reads what the library has sent, which must be right. */
+/* Reads what the library has sent, which must be correct. */
 void          read_link      (Link         *link);
 /* Does what a server would do now. */
 void          serve          (Link         *link);
-/* Puts an answer there, right or wrong. */
+/* Adds a correct or incorrect answer. */
 void          answer         (Link         *link,
                               Step         *step);
 

@@ -3,10 +3,10 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Stands before each source file of the library in fuzz-process, and puts the target's own
- * functions in place of those by which the library looks after other processes, waits, and lets
- * time pass. Everything else is real: its sockets, descriptors, main contexts. What is replaced
- * keeps to what the real ones do, and looks whether it is used rightly. */
+/* Included before each source file of the library in fuzz-process. It replaces the functions by
+ * which the library watches other processes, waits, and reads the clock by functions of the target.
+ * Everything else is real: sockets, descriptors, main contexts. The replacements behave like the
+ * real functions, and check that they are used correctly. */
 
 #pragma once
 

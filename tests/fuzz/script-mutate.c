@@ -3,13 +3,12 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* How libFuzzer changes a script: by steps and not by bytes, but for a share of changes that care
- * for nothing.
+/* How libFuzzer changes a script: by steps and not by bytes, except for some changes of any bytes.
  *
- * A ScriptOp's args are the arguments that a new step of it gets, one character each:
- * a digit: below it; n: a number, mostly small; *: any; s: begins a string; .: some more of any.
- * A phrase is operations by number, each with its arguments as numbers between commas, and a
- * semicolon behind it. A `?` stands for any argument. */
+ * The args of a ScriptOp are the arguments of a new step, one character each: a digit: less than
+ * it; n: a number, mostly small; *: any; s: begins a string; .: some more of any. A phrase is a
+ * sequence of operations by number, each with its arguments as numbers after commas, and a
+ * semicolon after it. A `?` stands for any argument. */
 
 #include "script.h"
 
@@ -58,7 +57,7 @@ get_random_byte (void)
                             : favourites[get_random (sizeof favourites)];
 }
 
-/* Where the steps begin; the last is the end. */
+/* Where the steps begin; the last entry is the end. */
 enum { MAX_STEPS = 4096 };
 
 typedef struct
@@ -149,7 +148,7 @@ make_phrase (uint8_t *out,
   return n_bytes;
 }
 
-/* Puts INSERTED in place of the bytes from FROM up to TO; the new size. */
+/* Replaces the bytes from FROM to TO by INSERTED. Returns the new size. */
 static size_t
 replace (uint8_t       *bytes,
          size_t         n_bytes,
@@ -242,7 +241,7 @@ LLVMFuzzerCustomMutator (uint8_t  *bytes,
   return n_bytes > 0 ? n_bytes : 1;
 }
 
-/* The first steps of one, and the last of another. */
+/* The first steps of one script, and the last of another. */
 size_t
 LLVMFuzzerCustomCrossOver (const uint8_t *one,
                            size_t         n_one,

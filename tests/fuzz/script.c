@@ -66,7 +66,7 @@ step_take_number (Step *self)
   return number;
 }
 
-/* A word; or as many arguments as one says; or very many times the same character. */
+/* A word; or as many arguments as one says; or the same character very many times. */
 static const char *
 take_string (Step   *self,
              char   *buffer,
@@ -139,7 +139,7 @@ outbox_add_frame (Outbox     *self,
     if (frame->string[i] == NULL)
       frame->string[i] = take_string (step, string[i], sizeof string[i]);
 
-  /* What is left makes an array, and bytes. */
+  /* The remaining arguments make an array, and bytes. */
   frame->bytes = step->args;
   frame->n_bytes = step->n_args;
   n_words = step_take (step) % 8;
@@ -173,7 +173,7 @@ outbox_add_fd (Outbox *self,
   return true;
 }
 
-/* Sends once; how much is gone, or 0. */
+/* Sends once. Returns the number of bytes, or 0. */
 static size_t
 send_once (Outbox *self,
            int     socket,

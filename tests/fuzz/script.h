@@ -3,9 +3,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What a fuzz target is to do, in bytes: one step behind the other, each an operation, the number
- * of its arguments, and these, one byte each. Any bytes at all are a script: an operation is taken
- * modulo how many there are, and what is missing counts as 0. */
+/* What a fuzz target does, as bytes: a sequence of steps, each of which is an operation, the number
+ * of its arguments, and the arguments, one byte each. Any bytes are a script: an operation is taken
+ * modulo the number of operations, and missing arguments are 0. */
 
 #pragma once
 
@@ -30,20 +30,20 @@ typedef struct
   size_t         n_args;
 } Step;
 
-/* Takes the next step off; false at the end. */
+/* Takes the next step. Returns false at the end. */
 bool     script_next        (Script     *self,
                              unsigned    n_ops,
                              Step       *step);
 
-/* Each takes arguments off. */
+/* Each of these takes arguments. */
 uint8_t  step_take          (Step       *self);
-/* One argument, or several where it is said to be large. */
+/* One argument, or several if it is marked as large. */
 uint32_t step_take_number   (Step       *self);
 
-/* The words that strings are made of, where they are not made of arguments; ends with NULL. */
+/* The words that strings are made of, unless they are made of arguments. Ends with NULL. */
 extern const char * const script_words[];
 
-/* Bytes to be sent, and the descriptors with the first of them. */
+/* Bytes to be sent, and the descriptors that are sent with the first of them. */
 typedef struct
 {
   uint8_t *bytes;
@@ -53,35 +53,34 @@ typedef struct
   size_t   n_fds;
 } Outbox;
 
-/* A frame of KIND, made of what is left of the step's arguments; its string, if it is to have one,
- * may be given. */
+/* Adds a frame of KIND, made of the remaining arguments of the step. Its string may be given. */
 void     outbox_add_frame   (Outbox     *self,
                              AForkFrame *frame,
                              Step       *step);
 void     outbox_add_bytes   (Outbox     *self,
                              const void *bytes,
                              size_t      n_bytes);
-/* Adds FD, which stays the caller's. False if there are too many. */
+/* Adds FD, which stays the caller's. Returns false if there are too many. */
 bool     outbox_add_fd      (Outbox     *self,
                              int         fd);
-/* Sends of the first N_BYTES what there is room for. */
+/* Sends as many of the first N_BYTES as there is room for. */
 void     outbox_send        (Outbox     *self,
                              int         socket,
                              size_t      n_bytes);
 void     outbox_clear       (Outbox     *self);
 
-/* For the mutator: what operations there are. */
+/* For the mutator: the operations. */
 typedef struct
 {
-  const char *args;             /* how many a new one gets, and which: see script-mutate.c */
-  unsigned    weight;           /* how often it is made, as compared to others */
+  const char *args;             /* the arguments of a new one: see script-mutate.c */
+  unsigned    weight;           /* how often it is made, compared to others */
 } ScriptOp;
 
 typedef struct
 {
   const ScriptOp      *ops;
   unsigned             n_ops;
-  const char * const  *phrases; /* steps that belong together, as there; ends with NULL */
+  const char * const  *phrases; /* steps that belong together; ends with NULL */
 } ScriptGrammar;
 
 extern const ScriptGrammar script_grammar;

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* The caller: it sends right and wrong frames in any pieces and with any descriptors, and looks
- * whether what the server says is right. */
+/* The caller: it sends correct and incorrect frames in any pieces and with any descriptors, and
+ * checks what the server sends. */
 
 #include "server-target.h"
 
@@ -72,8 +72,8 @@ deliver (Link *link)
   link->n_due -= n_before - link->outbox.n_bytes;
 }
 
-/* A socket for a fork, or one that tells how executing a program went: the end that the server
- * gets, which is closed here with all the rest. */
+/* A socket for a fork, or for an exec status. Returns the end for the server, which is closed here
+ * with all others. */
 static int
 make_socket (bool is_fork)
 {
@@ -98,7 +98,7 @@ add_fds (Link     *link,
          uint32_t  number)
 {
   const bool is_fork = kind == AFORK_FRAME_FORK;
-  /* The first sample has ended, and who hangs on that is killed. */
+  /* The first sample has exited, and kills processes that depend on it. */
   const unsigned first = kind == AFORK_FRAME_DEATH_PIPE && number == 0 ? 1 : 0;
 
   for (unsigned i = 0; i < n_fds; i++)
@@ -176,7 +176,7 @@ corrupt (Link    *link,
     link->outbox.bytes[link->outbox.n_bytes - 1 - place % link->outbox.n_bytes] ^= change;
 }
 
-/* What the server says. */
+/* What the server sends. */
 
 static void
 check_exited (const AForkFrame *frame)
@@ -195,7 +195,7 @@ check_exited (const AForkFrame *frame)
   die ("the end of process %u is reported, which is no child", frame->exit.pid);
 }
 
-/* Damaged frames may have become requests that were not counted. */
+/* Damaged frames may have become commands that were not counted. */
 static void
 check_signaled (Link             *link,
                 const AForkFrame *frame)
@@ -315,7 +315,7 @@ read_output (Link *link)
   return true;
 }
 
-/* Takes what the server has sent, and looks whether it is right. */
+/* Reads what the server has sent, and checks it. */
 void
 check_output (Link *link)
 {

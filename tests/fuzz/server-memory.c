@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Memory. All that a server allocates is its process's until that ends. */
+/* Memory. What a server allocates belongs to its process until that exits. */
 
 #include "server-target.h"
 
@@ -52,7 +52,7 @@ world_calloc (size_t n,
   return bytes != NULL ? memset (bytes, 0, n * size) : NULL;
 }
 
-/* Always moves. */
+/* Always moves the memory. */
 void *
 world_realloc (void   *bytes,
                size_t  size)

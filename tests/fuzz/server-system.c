@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What a server asks the system for: descriptors, messages, waiting, processes. */
+/* System calls of a server: descriptors, messages, waiting, processes. */
 
 #include <stdarg.h>
 #include <sys/eventfd.h>
@@ -76,7 +76,7 @@ world_close_range (unsigned first,
   return 0;
 }
 
-/* /proc, which need not be there. */
+/* /proc, which may not exist. */
 int
 world_open (const char *path,
             int         flags)
@@ -84,8 +84,8 @@ world_open (const char *path,
   return system_fails (ENOENT) ? -1 : (open) (path, flags);
 }
 
-/* A fork that is to be the worker waits for the byte that the one that stays sends it. Only one of
- * the two comes to be here, so there is none in fact. */
+/* A fork that is to be the worker waits for a byte of the process that stays. Only one of the two
+ * exists here, so there is no byte. */
 ssize_t
 world_read (int     fd,
             void   *bytes,
@@ -139,7 +139,7 @@ world_fcntl (int fd,
   argument = va_arg (arguments, int);
   va_end (arguments);
 
-  /* All that there may be are changed where the system cannot change many at once. */
+  /* If the system cannot change many at once, all possible descriptors are changed. */
   if (command == F_SETFD && !is_server_fd (fd))
     return errno = EBADF, -1;
   if (fd >= 0 && !is_server_fd (fd))
@@ -166,8 +166,8 @@ world_fcntl (int fd,
     }
 }
 
-/* For the reports of a process that stays behind. The caller gets the other end from the worker,
- * which is a fork; where that does not come to be here, it has it all the same. */
+/* For the reports of a process that stays. The caller gets the other end from the worker, which is
+ * a fork. If that does not exist here, the caller gets it nevertheless. */
 int
 world_socketpair (int  domain,
                   int  type,
@@ -207,7 +207,7 @@ world_recvmsg (int            socket,
     die ("the server reads from descriptor %d, which is not open or not its own", socket);
   if (link == NULL)
     {
-      /* The caller has sent what is no socket where one is to be. */
+      /* The caller has sent another file in place of a socket. */
       n_bytes = (recvmsg) (socket, message, flags | MSG_DONTWAIT);
       count_wait ();
       if (n_bytes < 0 && errno == EAGAIN)
@@ -232,7 +232,7 @@ world_recvmsg (int            socket,
       n_bytes = (recvmsg) (socket, message, flags | MSG_DONTWAIT);
       if (n_bytes >= 0 || errno != EAGAIN || (flags & MSG_DONTWAIT) != 0)
         return n_bytes;
-      /* Too many descriptors are on their way. */
+      /* Too many descriptors are in flight. */
       if (link->n_due > 0)
         hang_up (link);
       if (!iterate ())
@@ -372,7 +372,8 @@ find_child (pid_t pid)
   die ("process %d is touched, which is no child, or was reaped", (int) pid);
 }
 
-/* A fork, of which the script says whether it goes on as the parent, as the child, or not. */
+/* A fork. The script says whether the server continues as the parent, as the child, or not at
+ * all. */
 pid_t
 afork_fork (void)
 {
@@ -459,7 +460,7 @@ world_syscall (long number,
     case SYS_rt_sigaction:
       return 0;
     case SYS_pidfd_send_signal:
-      /* A child is then signalled by its pid, which shows whose that is. */
+      /* A child is then signalled by its pid, and this shows which process has it. */
       return errno = world.has_no_pidfds ? ENOSYS : EPERM, -1;
     default:
       die ("system call %ld is not expected", number);

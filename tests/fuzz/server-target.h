@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* The parts of fuzz-server, and the world that they have in common. */
+/* The parts of fuzz-server, and the state that they share. */
 
 #pragma once
 
@@ -25,7 +25,7 @@ enum
   MAX_OUTPUT = 32 * 1024,
   MAX_PUT = 2 * 1024 * 1024,
   MAX_WAITS = 20000,
-  N_FDS = 256,                  /* that the server may have */
+  N_FDS = 256,                  /* descriptors of the server */
   N_SAMPLES = 4
 };
 
@@ -35,31 +35,31 @@ typedef struct
 {
   pid_t      pid;
   ChildState state;
-  bool       ours;              /* of the process that the server is now */
-  bool       stolen;            /* somebody else reaped it */
+  bool       ours;              /* children of the process that the server is now */
+  bool       stolen;            /* another process has reaped it */
   bool       reported;
   int        status;
-  int        event;             /* readable from its end on, as its pidfd is; or -1 */
+  int        event;             /* readable once the child has exited, as its pidfd is; or -1 */
 } Child;
 
-/* What the caller has at its end. */
+/* An end of a socket that the caller has. */
 typedef struct
 {
-  int      fd;                  /* -1 if it has closed it */
-  ino_t    other;               /* the server's end */
+  int      fd;                  /* -1 if the caller has closed it */
+  ino_t    other;               /* the end of the server */
   Outbox   outbox;
-  size_t   n_due;               /* of that, may arrive */
+  size_t   n_due;               /* how much of that may arrive */
   uint8_t  output[MAX_OUTPUT];
   size_t   n_output;
   size_t   n_output_fds;        /* that no frame has taken */
-  size_t   n_signals;           /* that were asked for, and not answered */
-  bool     lacks_pidfd;         /* the last that came was NO_PIDFD */
-  bool     is_damaged;          /* what was put is not what its frames were */
+  size_t   n_signals;           /* commands without a reply */
+  bool     lacks_pidfd;         /* the last frame was NO_PIDFD */
+  bool     is_damaged;          /* what was added differs from the frames that were sent */
   bool     is_fork;
   bool     heard;
-  bool     ready;               /* the last that came was READY */
+  bool     ready;               /* the last frame was READY */
   bool     gave_up;
-  bool     raw;                 /* it is a function's, or a program's */
+  bool     raw;                 /* it belongs to a function or a program */
 } Link;
 
 typedef struct Memory
@@ -73,23 +73,23 @@ typedef struct
 {
   jmp_buf  end;
   Script   script;
-  bool     is_over;             /* the script, and the caller has gone */
+  bool     is_over;             /* the script has ended, and the caller is gone */
   bool     hung_up;
   unsigned n_waits;
   unsigned next_fork;
   bool     interrupted;
-  bool     calls;               /* a function that prepares is looked for or called */
+  bool     calls;               /* a preparing function is searched for or called */
   bool     standard_changed;
-  bool     copy_failed;         /* of a descriptor to a number of its own */
+  bool     copy_failed;         /* mapping a descriptor to its own number */
   bool     notified;            /* HELLO has come */
   unsigned fail_in[2];          /* 0 if nothing fails */
-  bool     has_no_pidfds;       /* the system */
+  bool     has_no_pidfds;       /* system calls */
   int      death_pipe;
-  bool     kept[N_FDS];         /* taken as items, and so a module's */
-  bool     foreign[N_FDS];      /* descriptors that are not the server's */
+  bool     kept[N_FDS];         /* taken as items, so they belong to a module */
+  bool     foreign[N_FDS];      /* descriptors that do not belong to the server */
   Link     links[MAX_LINKS];
   size_t   n_links;
-  size_t   link;                /* whom the caller talks to */
+  size_t   link;                /* the process that the caller talks to */
   Child    children[MAX_CHILDREN];
   size_t   n_children;
   Memory   memory;
@@ -97,13 +97,13 @@ typedef struct
 
 extern ServerWorld world;
 
-/* What is there before the first script. */
+/* What exists before the first script. */
 extern int samples[N_SAMPLES];
 extern AForkNative pristine;
 extern char object_id[AFORK_OBJECT_ID_SIZE];
 extern uint64_t object_offset;
 
-/* server-caller.c: what the caller sends, and looks for in what the server says. */
+/* server-caller.c: what the caller sends, and how it checks what the server sends. */
 
 Link              *add_link      (int              server_end,
                                   int              callers_end,
@@ -121,14 +121,14 @@ void               add_fds       (Link            *link,
 void               corrupt       (Link            *link,
                                   uint32_t         place,
                                   uint8_t          change);
-/* Takes what the server has sent, and looks whether it is right. */
+/* Reads what the server has sent, and checks it. */
 void               check_output  (Link            *link);
 
-/* server-system.c: what the server asks of the system. */
+/* server-system.c: the system calls of the server. */
 
 bool               is_server_fd  (int              fd);
 void               drop          (int             *fd);
-/* Whether what the server asks for fails now. */
+/* Whether the next system call of the server fails. */
 bool               fails         (int              what);
 bool               system_fails  (int              error);
 void               end_nth_child (unsigned         n,
@@ -144,8 +144,8 @@ void               free_all      (void);
 void               run           (int              socket,
                                   const AForkItem *items,
                                   size_t           n_items);
-/* The native runtime, but that it knows these functions only. */
+/* The native runtime, with only these functions. */
 AForkWorkerRuntime make_runtime  (void);
 
-/* fuzz-server.c: does the steps up to the next turn. False if there was none. */
+/* fuzz-server.c: does the steps up to the next turn. Returns false if there was none. */
 bool               iterate       (void);

@@ -12,7 +12,7 @@
 
 #include "server-target.h"
 
-/* Whether every descriptor that is open is one that a function or a program is to have. */
+/* Whether every open descriptor is one that a function or a program must have. */
 static void
 check_fds (int              socket,
            const AForkItem *items,
@@ -36,7 +36,7 @@ check_fds (int              socket,
     }
 }
 
-/* So that a tool sees where there is nothing to be read. */
+/* So that a tool sees reads where there is nothing to read. */
 static void
 look_at (const char *bytes,
          size_t      n_bytes)
@@ -70,7 +70,7 @@ check_items (const AForkItem *items,
     }
 }
 
-/* The function, or the program, has the socket now. The caller must have been told. */
+/* The function or the program has the socket now. The caller must have been told. */
 static void
 hand_over (int socket)
 {
@@ -120,7 +120,7 @@ world_quick_exit (int status)
   world_exit (status);
 }
 
-/* What the process is. */
+/* The state of the process. */
 
 int
 world_setenv (const char *name,
@@ -145,7 +145,7 @@ world_chdir (const char *path)
   return strcmp (path, "/") == 0 ? 0 : (errno = ENOENT, -1);
 }
 
-/* The folder of the threads has one link more for each. */
+/* The directory of the threads has one more link for each. */
 int
 world_stat (const char  *path,
             struct stat *status)
@@ -256,7 +256,8 @@ world_dlsym (void       *handle,
   return NULL;
 }
 
-/* What a function is, is between a caller and its modules: here, none is taken for another. */
+/* The caller and its modules know the type of a function. Here, no function is called with another
+ * type. */
 static bool
 call (void               *data,
       const char         *function,
@@ -272,7 +273,7 @@ call (void               *data,
   return done;
 }
 
-/* A damaged offset may lead anywhere at all. */
+/* A damaged offset may point anywhere. */
 static bool
 find_address (void          *data,
               const char    *name,

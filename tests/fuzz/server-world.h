@@ -3,10 +3,10 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Stands before each source file of the server in fuzz-server, and puts the target's own functions
- * in place of those by which a server would fork, end, execute, load or change the process that it
- * is in. Everything else is real: its sockets, descriptors, epoll. What is replaced keeps to what
- * the real ones do, and looks whether it is used rightly. */
+/* Included before each source file of the server in fuzz-server. It replaces the functions by which
+ * a server would fork, exit, execute, load or change its process by functions of the target.
+ * Everything else is real: sockets, descriptors, epoll. The replacements behave like the real
+ * functions, and check that they are used correctly. */
 
 #pragma once
 

@@ -4,7 +4,7 @@
  */
 
 /* The template of create-bare: its command socket is its standard input, and each message on it
- * brings the socket of one child. It waits for no child, so the kernel has to forget them. */
+ * contains the socket of one child. It waits for no child, so the kernel has to reap them. */
 
 #include "config.h"
 

@@ -4,8 +4,8 @@
  */
 
 /* AFork: calls to a native worker, from a main loop. Variants: `echo`; `value:SIZE`, where the
- * result is a value, and `blob:SIZE`, where it goes beside one; `start`, where each call has a
- * worker of its own, forked of a template that has the module already. */
+ * result is a value, and `blob:SIZE`, where it is a blob; `start`, where each call has its own
+ * worker, forked of a template that has loaded the module. */
 
 #include "config.h"
 
@@ -56,7 +56,7 @@ begin_echo (int   ticket,
   begin_echo_on (((Calls *) data)->rpc, ticket);
 }
 
-/* A result of some size. */
+/* A result of that size. */
 typedef struct
 {
   AForkJob *job;
@@ -135,7 +135,7 @@ begin_start (int   ticket,
   g_autoptr(AForkProcess) worker = afork_process_fork (calls->template);
   g_autoptr(AForkRpc) rpc = afork_rpc_new (worker, "call_echo");
 
-  /* Once it is dropped, the worker ends when it has answered. */
+  /* Once it is dropped, the worker exits when it has answered. */
   begin_echo_on (rpc, ticket);
 }
 

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Peer: GDBus, from process to process, with no bus between. The other one registers an object with
- * a method that returns its argument. */
+/* Peer: GDBus between two processes, without a bus. The other one registers an object with a method
+ * that returns its argument. */
 
 #include "config.h"
 
@@ -74,7 +74,7 @@ serve (int fd)
   g_autoptr(GDBusNodeInfo) node = g_dbus_node_info_new_for_xml (XML, NULL);
   GDBusConnection *connection;
 
-  /* Calls are not dispatched before the object is there. */
+  /* Calls are not dispatched before the object is registered. */
   connection = connect_socket (fd, G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_SERVER
                                    | G_DBUS_CONNECTION_FLAGS_DELAY_MESSAGE_PROCESSING);
   g_signal_connect (connection, "closed", G_CALLBACK (closed_cb), NULL);

@@ -11,10 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
-static int64_t *began;          /* by ticket; then how long it took */
+static int64_t *began;          /* when the call of a ticket began; then how long it took */
 static int      n_counted;
 
-/* The calls of the warm-up, or those that count. */
+/* The calls of the warm-up, or those that are measured. */
 static struct Series
 {
   int        count;
@@ -72,7 +72,7 @@ call_check_result (const void *data,
     case_fail ("the last of %zu bytes is wrong", size);
 }
 
-/* Begins as many calls as may be under way. Calls that end meanwhile make room for more. */
+/* Begins as many calls as may be pending. Calls that end meanwhile make room for more. */
 static void
 begin_calls (void)
 {

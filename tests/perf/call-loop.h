@@ -3,14 +3,14 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What the cases of the calls benchmark have in common. A case makes calls to one other process, of
+/* Common code of the cases of the calls benchmark. A case makes calls to one other process, of
  * a kind that its variant names:
  *
  *     echo          64 bytes go there, and come back
  *     KIND:SIZE     a few bytes go there, and SIZE bytes come back, in a way named KIND
- *     start         the process is started, called once, and ended
+ *     start         the process is started, called once, and exits
  *
- * Whoever gets bytes looks at one on each page. */
+ * The receiver of bytes reads one of each page. */
 
 #pragma once
 
@@ -22,7 +22,7 @@
 enum
 {
   CALL_ECHO_SIZE = 64,
-  /* What results are made of, so that a byte that was lost or added is seen. */
+  /* The contents of results, so that a lost or added byte is seen. */
   CALL_FILLING = 0x5a,
 };
 
@@ -31,28 +31,27 @@ bool  call_parse_variant (const char        *variant,
                           const char        *kind,
                           size_t            *size);
 
-/* SIZE bytes that are what a result is to be; to be freed. */
+/* Returns the SIZE bytes of a correct result. Free them. */
 char *call_make_result   (size_t             size);
 
-/* Ends the process with a message if DATA is not what a result of EXPECTED bytes is. */
+/* Ends the process with a message if DATA is not a result of EXPECTED bytes. */
 void  call_check_result  (const void        *data,
                           size_t             size,
                           size_t             expected);
 
-/* Makes one call, or has it made: returns at once if it has to wait for it, and then has
- * call_ended() called with TICKET. */
+/* Makes one call. It blocks, or returns at once and calls call_ended() with TICKET later. */
 typedef void (*CallBegin) (int   ticket,
                            void *data);
-/* Waits for something to happen, and has what it leads to done. */
+/* Waits for events, and dispatches them. */
 typedef void (*CallTurn)  (void *data);
 
-/* Makes the calls that OPTIONS want, and prints `elapsed-ns` and `latency-ns`. TURN may be NULL
- * where BEGIN waits. */
+/* Makes the calls that OPTIONS say, and prints `elapsed-ns` and `latency-ns`. TURN may be NULL if
+ * BEGIN blocks. */
 void  call_run           (const CaseOptions *options,
                           CallBegin          begin,
                           CallTurn           turn,
                           void              *data);
-/* The call is over, and its result released. May begin the next one. */
+/* The call has ended, and its result was freed. May begin the next one. */
 void  call_ended         (int                ticket);
 
 /* After call_run() of the variant `start`: also prints `first-answer-ns`, the median latency. */

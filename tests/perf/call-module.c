@@ -27,7 +27,7 @@ call_echo (AForkCall  *call,
   return g_variant_ref (args);
 }
 
-/* SIZE bytes, which are there already after the first time: making them is not what is measured. */
+/* SIZE bytes, which are made only once, because the benchmark does not measure that. */
 static GBytes *
 result_of (gsize size)
 {

@@ -4,9 +4,9 @@
  */
 
 /* Limit: two processes on a socketpair that block in read() and write(), libc only. Variants:
- * `echo` plays ping-pong; `fresh:SIZE` gets a result into memory that is mapped for it, as malloc()
- * does for a large one, and unmapped when it has been looked at; `reused:SIZE` into the same memory
- * each time. */
+ * `echo` sends bytes to and fro; `fresh:SIZE` reads a result into memory that is mapped for it, as
+ * malloc() does for a large one, and unmapped after use; `reused:SIZE` reads it into the same
+ * memory each time. */
 
 #include "config.h"
 

@@ -13,11 +13,11 @@
 #include <glib-unix.h>
 #include <unistd.h>
 
-/* The time inside is all the time in which the main loop does not wait in poll(): in the calls that
- * create a process, and in the dispatch of whatever they have set in motion. For so long a window
- * would not be drawn. Blocking counts. What does not count is the time in which the thread could
- * have run but another had the one processor that the benchmark is pinned to: that is the work of
- * the new processes themselves, which on any other machine is done beside the caller's. */
+/* The time inside is the time in which the main loop does not wait in poll(): in the calls that
+ * create a process, and in the dispatch of events that follow. During this time, a window would not
+ * be drawn. Blocking counts. Time in which the thread could have run, but another thread had the
+ * one processor that the benchmark is pinned to, does not count: that is the work of the new
+ * processes, which is done in parallel on other machines. */
 typedef struct
 {
   int     schedstat;          /* -1 when it is not measured */
@@ -49,7 +49,7 @@ struct _CaseCreation
 
 static InsideClock inside_clock = { .schedstat = -1 };
 
-/* How long the thread has been ready to run and was not run, in nanoseconds: the second number. */
+/* How long the thread was ready to run and did not run, in nanoseconds: the second number. */
 static int64_t
 read_run_delay (void)
 {
@@ -87,7 +87,7 @@ inside_clock_pause (void)
   inside_clock.spent += now - read_run_delay () - inside_clock.running_since;
 }
 
-/* What the clock shows. It stands still meanwhile. */
+/* The time of the clock, which is stopped meanwhile. */
 static int64_t
 inside_clock_read (void)
 {
@@ -133,7 +133,7 @@ creation_begin (Run *run)
   run->create (creation);
 }
 
-/* One of the two things that were awaited has come. After the last, the next creation begins. */
+/* One of the two awaited events has come. After the second, the next creation begins. */
 static void
 creation_advance (CaseCreation *creation)
 {

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What the cases that live on a GLib main loop have in common. */
+/* Common code of the cases that use a GLib main loop. */
 
 #pragma once
 
@@ -15,30 +15,30 @@ G_BEGIN_DECLS
 
 typedef struct _CaseCreation CaseCreation;
 
-/* Begins to create one process, and returns. What it sets in motion reports to CREATION. */
+/* Begins to create one process, and returns. Its events are reported to CREATION. */
 typedef void (*CaseLoopCreate) (CaseCreation *creation);
 
-/* Does what OPTIONS say with CREATE on the default main context. Prints what case_run() does and,
- * if told to, how long the caller's thread was inside of things for each process:
+/* Creates processes with CREATE on the default main context, as OPTIONS say. Prints what case_run()
+ * does and, if OPTIONS say so, how long the caller's thread was busy for each process:
  * `start-inside-ns` until it was connected, `life-inside-ns` until nothing of it was left. */
 void case_loop_run          (const CaseOptions *options,
                              CaseLoopCreate     create);
 
-/* The process is there, and SOCKET, which stays open until the creation is over, is connected to
- * it. The creation watches for the end of file itself. OWNERS are the objects that go with it: they
- * are released when it is over. */
+/* The process was created, and SOCKET, which stays open until the creation is over, is connected to
+ * it. The creation waits for the end of file. OWNERS are objects that are released when it is
+ * over. */
 void case_creation_connected (CaseCreation     *creation,
                               int               socket,
                               gpointer          process,
                               gpointer          connection);
 
-/* The same of a process that only its exit status is awaited of. CONNECTION may be NULL, as may be
- * PROCESS. */
+/* The same for a process of which only the exit status is awaited. CONNECTION and PROCESS may be
+ * NULL. */
 void case_creation_started   (CaseCreation     *creation,
                               gpointer          process,
                               gpointer          connection);
 
-/* The process has ended, and this is how: a status as waitpid() has it. */
+/* The process has exited with this status, as from waitpid(). */
 void case_creation_exited    (CaseCreation     *creation,
                               int               wait_status);
 

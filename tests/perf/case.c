@@ -40,9 +40,9 @@ case_fail_errno (const char *what)
   case_fail ("%s: %s", what, strerror (errno));
 }
 
-/* Touches every page, and asks for small ones: they are what an ordinary program has, unless the
- * system is set to make huge ones of everybody's memory, and what makes a fork dear. The memory is
- * kept until the process ends. */
+/* Writes to every page, and asks for small pages. These are what an ordinary program has, unless
+ * the system uses huge pages for all memory, and what makes a fork expensive. The memory is kept
+ * until the process exits. */
 static void
 make_resident (int megabytes)
 {
@@ -56,7 +56,7 @@ make_resident (int megabytes)
   memory = mmap (NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED)
     case_fail_errno ("mmap");
-  /* A kernel without huge pages refuses this, and needs it as little. */
+  /* A kernel without huge pages refuses this, and does not need it. */
   (void) madvise (memory, size, MADV_NOHUGEPAGE);
   for (size_t offset = 0; offset < size; offset += page_size)
     memory[offset] = 1;
@@ -160,7 +160,7 @@ case_print_series (const char    *name,
   putchar ('\n');
 }
 
-/* One creation that is under way. */
+/* One pending creation. */
 typedef struct
 {
   int64_t began;
@@ -207,8 +207,8 @@ creation_end (Creation      *creation,
   return case_now ();
 }
 
-/* Puts how long each of COUNT creations took into LATENCIES, in the order in which they ended, and
- * returns how long all of them took. */
+/* Sets LATENCIES to how long each of COUNT creations took, in the order in which they ended.
+ * Returns how long all of them took. */
 static int64_t
 run_creations (int         count,
                int         in_flight,

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What every case of the creation benchmark has in common. libc only: the cheapest cases must not
- * carry a library that they do not use.
+/* Common code of all cases of the creation benchmark. libc only: the cheapest cases must not load a
+ * library that they do not use.
  *
  * A case is a program that creates processes, in one way, and says how long it took. It is called
  *
@@ -36,19 +36,19 @@ typedef struct
 {
   int         count;
   int         warm_up;
-  int         in_flight;      /* how many creations are under way at once */
-  int         resident_mb;    /* how much memory the case has touched before it begins */
-  bool        inside;         /* also tell the time spent inside calls */
+  int         in_flight;      /* how many creations are pending at a time */
+  int         resident_mb;    /* how much memory the case has used before it begins */
+  bool        inside;         /* also print the time spent inside calls */
   const char *variant;        /* NULL if none was named */
 } CaseOptions;
 
 /* Ends the process with a message on stderr. */
 void     case_fail         (const char        *format,
                             ...) CASE_PRINTF CASE_NORETURN;
-/* The same, with errno's text at the end. */
+/* The same, with the text of errno at the end. */
 void     case_fail_errno   (const char        *what) CASE_NORETURN;
 
-/* Reads the command line, and makes the process as large as it says. */
+/* Parses the command line, and makes the process as large as it says. */
 void     case_init         (CaseOptions       *options,
                             int                argc,
                             char             **argv);
@@ -56,19 +56,19 @@ void     case_init         (CaseOptions       *options,
 /* The monotonic clock, in nanoseconds. */
 int64_t  case_now          (void);
 
-/* The path of a program or module that was built beside this one; to be freed. */
+/* Returns the path of a program or module that was built with this one. Free it. */
 char    *case_sibling      (const char        *name);
 
 void     case_print_series (const char        *name,
                             const int64_t     *values,
                             size_t             n_values);
 
-/* Creates a process that has PEER, one end of a stream socketpair, and ends at once. Returns its
- * pid if it is a child of this process that must be waited for, else 0. PEER stays the caller's,
- * and is close-on-exec. */
+/* Creates a process that has PEER, one end of a stream socketpair, and exits at once. Returns its
+ * pid if it is a child of this process that must be waited for, otherwise 0. PEER stays the
+ * caller's, and is close-on-exec. */
 typedef pid_t (*CaseCreate) (int peer);
 
-/* Does what OPTIONS say with CREATE: for each process a socketpair, CREATE, end of file on the
+/* Creates processes with CREATE, as OPTIONS say: for each a socketpair, CREATE, end of file on the
  * socket, and waitpid() if it is a child. Prints `elapsed-ns` and `latency-ns`. */
 void     case_run          (const CaseOptions *options,
                             CaseCreate         create);

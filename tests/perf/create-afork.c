@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* AFork itself. Variants: `new`, forks of the default template, which has the module already; and
+/* AFork itself. Variants: `new`, forks of the default template, which has loaded the module; and
  * `exec`, where each process is executed and loads the module. The function returns at once; the
  * caller sees the end of file, and the exit status. */
 

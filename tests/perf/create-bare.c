@@ -4,9 +4,9 @@
  */
 
 /* Limit: about the least that a template can cost. `bare-template` is sent sockets and forks a
- * child for each, which ends at once. Nothing is looked up, passed on, reported or waited for.
- * Variants: `lazy`, linked as the compiler does by default, where each child has the dynamic linker
- * look up the functions that it calls; and `now`, where that was done at the start. */
+ * child for each, which exits at once. Nothing is looked up, passed on, reported or waited for.
+ * Variants: `lazy`, linked as the compiler does by default, so that in each child the dynamic
+ * linker looks up the functions that it calls; and `now`, where this was done at the start. */
 
 #include "config.h"
 

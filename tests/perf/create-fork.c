@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Peer: a plain fork() of the caller, which is what AFork is there to avoid. */
+/* Peer: a plain fork() of the caller, which AFork avoids. */
 
 #include "config.h"
 

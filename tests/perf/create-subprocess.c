@@ -52,7 +52,7 @@ create_by_subprocess (CaseCreation *creation)
   process = g_subprocess_launcher_spawnv (launcher, argv, &error);
   if (process == NULL)
     case_fail ("%s", error->message);
-  /* The launcher holds the child's end, and there would be no end of file. */
+  /* The launcher has the child's end, which would prevent the end of file. */
   g_clear_object (&launcher);
 
   socket = g_socket_new_from_fd (pair[0], &error);

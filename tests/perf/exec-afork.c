@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* AFork as a way to execute programs: a fork of the default template that executes `/bin/true`. The
- * caller sees the exit status. */
+/* AFork executes programs: a fork of the default template executes `/bin/true`. The caller sees the
+ * exit status. */
 
 #include "config.h"
 

@@ -3,11 +3,10 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* How long it takes from asking for a worker until the first byte that its function writes is
- * there: `latency-ns` of each, `first-byte-ns`, their median, and `first-byte-p99-ns`. Variants:
- * `fork`, where the template is forked then; and `spare`, where it was before. After some in a
- * row there is a pause, in which new spares are made and processors and caches turn to other
- * things; it is not counted. */
+/* How long it takes from the call that makes a worker to the first byte that its function writes:
+ * `latency-ns` of each, `first-byte-ns`, their median, and `first-byte-p99-ns`. Variants: `fork`,
+ * where the template forks then; and `spare`, where it has forked before. After some in a row there
+ * is a pause, in which new spare forks are made and caches go cold; it is not measured. */
 
 #include "config.h"
 
@@ -20,7 +19,7 @@
 enum
 {
   N_IN_A_ROW = 16,
-  PAUSE_MS = 150,               /* a little longer than it takes for spares to be made */
+  PAUSE_MS = 150,               /* a little longer than it takes to make spare forks */
   TICK_MS = 10,
 };
 
@@ -85,7 +84,7 @@ tick_cb (gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
-/* Until N_SPARES are there, and everything has been asleep for a while. */
+/* Until there are N_SPARES, and all processes have slept for a while. */
 static void
 pause_for (AForkProcess *template,
            int           n_spares)
@@ -136,7 +135,7 @@ main (int    argc,
   template = afork_process_require (afork_process_new (), module);
   free (module);
 
-  /* The template learns what its forks will run. */
+  /* The template looks up the function that its forks will run. */
   measure (template, &latencies[0]);
   afork_process_set_spare (template, (guint) n_spares);
   for (int i = 0; i < n_all; i++)

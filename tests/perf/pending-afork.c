@@ -3,9 +3,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What a call costs its caller while many others are pending: so many are made at once, with one
+/* The cost of a call for its caller while many others are pending: many are made at once, with one
  * cancellable, and all of them end. Prints `per-call-ns`, and `per-call-bytes` of resident memory.
- * Variants: `answered`; `cancelled`, all at once; and `killed`, where the worker is. */
+ * Variants: `answered`; `cancelled`, all at once; and `killed`, where the worker is killed. */
 
 #include "config.h"
 
@@ -75,7 +75,7 @@ main (int    argc,
   start = case_now ();
   for (n_left = 0; n_left < options.count; n_left++)
     afork_rpc_call_async (rpc, args, cancellable, call_cb, (char *) options.variant);
-  /* Few calls fit into what is resident already. */
+  /* A few calls fit into memory that is resident already. */
   bytes = MAX (1, (get_resident_bytes () - bytes) / options.count);
   if (g_str_equal (options.variant, "cancelled"))
     g_cancellable_cancel (cancellable);

@@ -42,7 +42,7 @@ idle (int              socket,
     ;
 }
 
-/* Writes a byte first, so that its end is not in the way of whoever waits for that. */
+/* Writes a byte first, so that its exit does not delay a process that waits for the byte. */
 void
 greet (int              socket,
        const AForkItem *items,

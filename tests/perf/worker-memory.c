@@ -3,9 +3,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* How much memory a native worker has for itself while it does nothing: what is private to it, in
- * KiB, when it has been forked and not run (`unrun-kib`), and when its function sleeps in read()
- * (`running-kib`). Pages that it shares with its template are not private. */
+/* How much private memory a native worker has while it does nothing, in KiB: when it was forked and
+ * not run (`unrun-kib`), and when its function sleeps in read() (`running-kib`). Pages that it
+ * shares with its template are not private. */
 
 #include "config.h"
 

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What is done at random, and what the model is told of it. */
+/* Random actions, and what the model is told of them. */
 
 #include "config.h"
 
@@ -27,26 +27,26 @@
 enum
 {
   MAX_SUBJECTS = 40,
-  MAX_FDS = 300,                /* among a process's items */
+  MAX_FDS = 300,                /* the largest number of descriptors among the items of a process */
   MAX_BYTES = 2 * 1024 * 1024,  /* the same */
   N_PROGRAM_TEMPLATES = 3,
-  MAX_FORKS = 3,                /* of this program, at once */
+  MAX_FORKS = 3,                /* threads of this program at a time */
   MAPPED = 900,                 /* as in modules/recite.c */
 };
 
-/* Templates that were forked off this program, which had one thread then. */
+/* Templates that were forked off this program when it had one thread. */
 static Subject *program_templates[N_PROGRAM_TEMPLATES];
 static GPtrArray *context_threads;      /* of GThread */
-static GPtrArray *forks;                /* pids of plain forks of this program, that go on */
+static GPtrArray *forks;                /* of pids: plain forks of this program, which continue */
 static rlim_t full_limit;               /* of descriptors */
 static guint starving_steps;            /* until there are descriptors again */
 static char *hostile_server;
 static CallMix *call_mix;               /* of the default main context; or NULL */
 
-/* Of modules/recite.c, which is in this program as well. */
+/* The function of modules/recite.c, which is in this program as well. */
 AFORK_WORKER_EXPORT void recite (int socket, const AForkItem *items, size_t n_items);
 
-/* A worker that is a caller with one thread: what it makes, it makes of itself. */
+/* A worker that is a caller with one thread: its processes are forks of itself. */
 AFORK_WORKER_EXPORT void nest (int socket, const AForkItem *items, size_t n_items);
 
 static gboolean
@@ -112,7 +112,7 @@ suits_any (Subject *self)
   return self->process != NULL;
 }
 
-/* One that may have been replaced just when it was used has been both. */
+/* A template that may have been replaced at the moment when it was used counts as both. */
 static void
 make_of_runtime (AForkRuntime *runtime,
                  const char   *origin)
@@ -190,7 +190,7 @@ static void run_any (Subject    *self,
                      const char *function,
                      RunKind     run_kind);
 
-/* Programs that are no servers, each with what it comes to. */
+/* Programs that are not servers, each with its outcome. */
 static void
 make_hostile (void)
 {
@@ -248,7 +248,7 @@ make_missing (void)
   run_any (self, "anything", RUN_KIND_ENDING);
 }
 
-/* Descriptors that are no process's. */
+/* Descriptors that belong to no process. */
 static void
 take_over_nothing (void)
 {
@@ -278,8 +278,8 @@ take_over_nothing (void)
   tally ("faults", "descriptor of nothing taken over");
 }
 
-/* Threads with a main context of their own, which is gone when they are. Nothing goes wrong there,
- * but nobody cares either. */
+/* Threads with a main context of their own, which is freed when they end. Nothing goes wrong there,
+ * and no operation waits for the processes. */
 static gpointer
 use_context (gpointer data)
 {
@@ -329,8 +329,8 @@ make_in_context (void)
                    g_thread_new ("context", use_context, GUINT_TO_POINTER (chance_below (40))));
 }
 
-/* Calls in such threads. The workers may be idle when the context goes, and their objects may go
- * before or behind it. */
+/* Calls in such threads. The workers may be idle when the context is freed, and their objects may
+ * be freed before or after it. */
 static gpointer
 call_in_context (gpointer data)
 {
@@ -383,7 +383,7 @@ step_calls (void)
 
 /* Plain forks of this program. */
 
-/* In a fork, whatever is done with a process of the parent's fails. */
+/* In a fork, every operation on a process of the parent fails. */
 static void
 use_lost (Subject *self)
 {
@@ -439,7 +439,7 @@ use_all_lost (void)
     call_mix_use_lost (call_mix);
 }
 
-/* What was pending fails, and what is begun afresh has templates of its own. */
+/* Pending operations fail, and new ones use templates of the fork. */
 G_GNUC_NORETURN static void
 be_fork (void)
 {
@@ -471,7 +471,8 @@ await_fork (gpointer data)
   g_assert_cmpint (status, ==, 0);
 }
 
-/* It goes on meanwhile. GLib's locks are to be free in the fork, so no thread may use it now. */
+/* The thread continues meanwhile. No thread may use the locks of GLib now, because they must be
+ * free in the fork. */
 static void
 fork_and_go_on (void)
 {
@@ -489,7 +490,7 @@ fork_and_go_on (void)
   g_ptr_array_add (forks, GINT_TO_POINTER (pid));
 }
 
-/* It has all of the threads, and the fork exits at once. */
+/* It has a copy of the threads' objects, and the fork exits at once. */
 static void
 fork_and_exit (void)
 {
@@ -547,7 +548,7 @@ give_arg (Subject *self)
   afork_process_send_arg (self->process, arg);
 }
 
-/* A file that holds a text; -1 if there is no descriptor for it. */
+/* A file with a text; -1 if there is no descriptor for it. */
 static int
 make_file (GBytes **content)
 {
@@ -709,7 +710,7 @@ call_fault (Subject    *self,
   subject_spoil (self, errors);
 }
 
-/* Has the process told something that goes wrong. */
+/* Sends the process a command that fails. */
 static void
 spoil_any (void)
 {
@@ -783,7 +784,7 @@ spoil_any (void)
   tally ("faults", fault);
 }
 
-/* Handing them over. */
+/* Running them. */
 
 static void
 finish_run (Subject           *self,
@@ -792,7 +793,7 @@ finish_run (Subject           *self,
             GSocketConnection *connection,
             const GError      *error)
 {
-  /* Nobody else could end it any more. */
+  /* No other caller could kill it any more. */
   if (connection != NULL && self->run_kind == RUN_KIND_ENDLESS && self->process == NULL)
     {
       self->disturbed = TRUE;
@@ -856,7 +857,7 @@ begin_run (Subject *self,
     self->wait_status = 0;
 }
 
-/* Whether a blocking call comes to an end, if nothing else is done meanwhile. */
+/* Whether a blocking call returns if nothing else is done meanwhile. */
 static gboolean
 may_block (Subject *self)
 {
@@ -1088,7 +1089,7 @@ hand_over_any (void)
     }
 }
 
-/* What becomes of them. */
+/* Outcomes. */
 
 static gboolean
 suits_wait (Subject *self)
@@ -1096,8 +1097,8 @@ suits_wait (Subject *self)
   return self->process != NULL && self->n_waits < 3;
 }
 
-/* One that was not entered has failed. It ends as well, but not before its forks, which stay as
- * long as this program has not let go of them. */
+/* A process that was not entered has failed. It exits as well, but not before its forks, which stay
+ * until this program has released them. */
 static gboolean
 suits_blocking_wait (Subject *self)
 {
@@ -1231,7 +1232,7 @@ drop_any (void)
     subject_drop (self, chance (30));
 }
 
-/* Descriptors become few, for some steps. */
+/* For some steps there are few descriptors. */
 
 static int
 get_highest_fd (void)
@@ -1266,7 +1267,7 @@ starve (void)
   tally ("faults", "descriptors run out");
 }
 
-/* What was executed meanwhile has the limit, too. */
+/* Processes that were executed meanwhile have the limit, too. */
 static void
 feed (void)
 {
@@ -1277,7 +1278,7 @@ feed (void)
     call_mix_starve (call_mix, FALSE);
 }
 
-/* Everything. */
+/* All actions. */
 
 static void
 iterate (void)

@@ -3,8 +3,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Calls at random, to workers of one main context, and what each may come to. Each call ends once:
- * with the value that its worker must give, or with an error that something done to it explains. */
+/* Random calls to workers of one main context, and the allowed outcomes of each. Each call ends
+ * once: with the value that its worker must return, or with an error that is explained by an action
+ * on it. */
 
 #include "config.h"
 
@@ -22,7 +23,7 @@
 enum
 {
   MAX_WORKERS = 6,
-  MAX_CALLS = 60,               /* that are pending */
+  MAX_CALLS = 60,               /* pending calls */
   MAX_BLOBS = 4,
   MAX_FDS = 12,
   TIME_LIMIT = 40,              /* in milliseconds, of calls that would not end */
@@ -33,11 +34,11 @@ typedef struct
 {
   CallMix  *mix;
   guint     ref_count;
-  AForkRpc *rpc;                /* NULL once dropped */
+  AForkRpc *rpc;                /* NULL once it was dropped */
   gboolean  concurrent;
-  gboolean  closing;            /* it was said that no more calls will come */
+  gboolean  closing;            /* no more calls will come */
   gboolean  disturbed;          /* its calls may fail */
-  GSource  *stop_timer;         /* until it goes on, or NULL */
+  GSource  *stop_timer;         /* until it is continued, or NULL */
 } Worker;
 
 typedef enum
@@ -70,21 +71,22 @@ typedef struct
   gsize         sizes[MAX_BLOBS];
   guint         n_fds;
   ino_t         inodes[MAX_FDS];
-  int           gate;           /* closed, it lets an endless call end there; or -1 */
+  int           gate;           /* if it is closed, an endless call ends; or -1 */
 } Call;
 
 struct _CallMix
 {
   GMainContext *context;
-  AForkProcess *template;       /* not the runtime's own, which others do something to */
-  GPtrArray    *workers;        /* that have not been dropped */
-  GPtrArray    *calls;          /* that are pending */
+  AForkProcess *template;       /* not that of the runtime, which other actions use */
+  GPtrArray    *workers;        /* that were not dropped */
+  GPtrArray    *calls;          /* pending calls */
   gboolean      starved;
-  int          *n_objects;      /* AForkRpcs that have not gone; a box with a reference for each */
+  int          *n_objects;      /* AForkRpcs that were not freed; a box with a reference for each */
   guint         n_made;
   guint         n_ended;
-  GPtrArray    *alive;          /* workers, dropped ones too, whose calls or closing is pending */
-  GPtrArray    *processes;      /* all there were */
+  GPtrArray    *alive;          /* workers, including dropped ones, whose calls or closing is
+                                 * pending */
+  GPtrArray    *processes;      /* number of all calls */
 };
 
 static void
@@ -209,7 +211,7 @@ worker_kill (Worker *self)
     afork_process_send_signal (process, signals[chance_below (G_N_ELEMENTS (signals))]);
 }
 
-/* Its calls go on; nobody but them has the object from now on. */
+/* Its calls continue; only they keep the object from now on. */
 static void
 worker_drop (Worker *self)
 {
@@ -233,7 +235,7 @@ closed_cb (GObject      *object,
     {
       if (!g_error_matches (error, AFORK_ERROR, AFORK_ERROR_CLOSED))
         g_error ("A worker was not closed: %s", error->message);
-      /* Its template reports the exit, and may be stopped or have to wait for its turn. */
+      /* Its template reports the exit, and may be stopped or busy. */
       tally ("faults", "exit of a worker of calls reported late");
     }
   self->mix->n_ended++;
@@ -250,7 +252,7 @@ worker_close (Worker *self)
   afork_rpc_close_async (self->rpc, NULL, closed_cb, self);
 }
 
-/* What it has pending fails. */
+/* Its pending operations fail. */
 static void
 worker_dispose (Worker *self)
 {
@@ -460,7 +462,7 @@ add_gate (Call *self)
   return TRUE;
 }
 
-/* What bounds_do() and bounds_later() take for it. */
+/* The arguments of bounds_do() and bounds_later() for it. */
 static GVariant *
 make_args (Call *self)
 {
@@ -598,7 +600,7 @@ disturb_all (CallMix *self)
     ((Worker *) g_ptr_array_index (self->alive, i))->disturbed = TRUE;
 }
 
-/* A fork that was not heard of may never come to be. */
+/* A fork that was not reported may never be made. */
 static void
 replace_template (CallMix *self)
 {
@@ -647,7 +649,7 @@ call_mix_starve (CallMix  *self,
 {
   self->starved = starve;
   disturb_all (self);
-  /* One that was executed meanwhile has as few for ever. */
+  /* A process that was executed meanwhile keeps the low limit. */
   if (!starve)
     replace_template (self);
 }
@@ -693,7 +695,7 @@ call_mix_describe (CallMix *self)
     }
 }
 
-/* Each that was made ends. */
+/* Each call that is made ends. */
 void
 call_mix_update_outcomes (CallMix *self)
 {
@@ -723,7 +725,7 @@ call_mix_free (CallMix *self)
 
   while (self->workers->len > 0)
     worker_drop (g_ptr_array_index (self->workers, 0));
-  /* Or it is dropped, with its context perhaps, and ends by itself. */
+  /* Or it is dropped, perhaps with its context, and exits by itself. */
   is_ended = chance (50);
   if (is_ended)
     afork_process_force_exit (self->template);
@@ -741,7 +743,7 @@ call_mix_free (CallMix *self)
   mix_free (self);
 }
 
-/* The context has gone, or goes with this. */
+/* The context was freed, or this frees it. */
 void
 call_mix_drop (CallMix *self)
 {

@@ -3,9 +3,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Does a random mix of everything for a while, in rounds. After each round all that was begun must
- * have come to its one end, and nothing may be left of it. Two variables say how long and which
- * mix: AFORK_SOAK_SECONDS and AFORK_SOAK_SEED. */
+/* Does a random mix of everything for a while, in rounds. After each round all operations must have
+ * returned once, and nothing may be left. Two environment variables set the time and the mix:
+ * AFORK_SOAK_SECONDS and AFORK_SOAK_SEED. */
 
 #include "config.h"
 
@@ -26,14 +26,14 @@
 enum
 {
   DEFAULT_SECONDS = 20,
-  N_ROUNDS = 5,                 /* at least; and one takes at most … */
-  MAX_ROUND_SECONDS = 30,
-  TIMEOUT_SECONDS = 120,        /* for what has to come */
-  /* Of the heap, that all rounds may add: tables of GLib grow. */
+  N_ROUNDS = 5,                 /* at least */
+  MAX_ROUND_SECONDS = 30,       /* the longest time of a round */
+  TIMEOUT_SECONDS = 120,        /* how long to wait for an event */
+  /* How much the heap may grow over all rounds: tables of GLib grow. */
   HEAP_SLACK = 64 * 1024,
 };
 
-/* Random numbers: splitmix64, begun anew by each step. */
+/* Random numbers: splitmix64, seeded again for each step. */
 
 static __thread guint64 chance_state;
 
@@ -131,7 +131,7 @@ tally_print (const char *table)
                     (const char *) names[i]);
 }
 
-/* What the library remarks on is what is done to it. */
+/* Warnings of the library are about these actions. */
 static void
 ignore_cb (const char     *domain,
            GLogLevelFlags  level,
@@ -140,7 +140,7 @@ ignore_cb (const char     *domain,
 {
 }
 
-/* What takes too long. */
+/* Detects what takes too long. */
 
 static guint32 seed;
 static guint step;
@@ -204,8 +204,8 @@ let_all_go (void)
     subject_let_go (g_ptr_array_index (all, i));
 }
 
-/* Objects whose process is still wanted for an exit that has to be reported. The signal may come
- * some iterations after the state, and if it never comes, the watchdog says so. */
+/* Objects whose process must still report its exit. The signal may come some iterations after the
+ * state. If it never comes, the watchdog reports it. */
 static void
 check_ends (void)
 {
@@ -230,7 +230,7 @@ check_ends (void)
     }
 }
 
-/* All that was begun comes to its end, and is answered. */
+/* All operations return. */
 static void
 end_round (Census *census)
 {
@@ -256,7 +256,7 @@ end_round (Census *census)
   watchdog_end ();
 }
 
-/* Every process inherits this variable, at whatever remove. */
+/* Every process inherits this variable, also indirectly. */
 #define MARK "AFORK_SOAK_MARK"
 
 static guint
@@ -302,7 +302,7 @@ describe_descendants_cb (gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
-/* Those that lost their parent are nobody's to wait for, so they are looked for. */
+/* No process waits for those that have lost their parent, so they are searched for. */
 static void
 await_descendants (guint n_expected)
 {
@@ -317,7 +317,7 @@ await_descendants (guint n_expected)
   g_source_remove (tick);
 }
 
-/* Where memory is not counted as it is otherwise; what is lost is then found when all is over. */
+/* Whether memory is allocated in another way than usual. Leaks are then found at the end. */
 static gboolean
 is_sanitized (void)
 {
@@ -345,7 +345,7 @@ get_number (const char *variable,
   return (guint) number;
 }
 
-/* What is made once, for all that comes later: contexts for calls that wait, GIO's thread. */
+/* Things that are made once: contexts for blocking calls, and the thread of GIO. */
 static void
 warm_up (void)
 {
@@ -420,9 +420,9 @@ test_soak (void)
     g_assert_cmpuint (last_heap, <=, first_heap + HEAP_SLACK);
 }
 
-/* The process that looks after the one that does everything, and after what that leaves. */
+/* The process that watches the one that does everything, and what that leaves behind. */
 
-enum { EXIT_TIMEOUT_SECONDS = 20 }; /* for what ends by itself */
+enum { EXIT_TIMEOUT_SECONDS = 20 }; /* the time for what ends by itself */
 
 static pid_t looked_after;
 
@@ -452,7 +452,7 @@ kill_children (void)
       kill (atoi (pids[i]), SIGKILL);
 }
 
-/* Whatever loses its parent becomes a child of this process. */
+/* A process that loses its parent becomes a child of this process. */
 static guint
 end_children (gboolean at_once)
 {
@@ -473,7 +473,8 @@ end_children (gboolean at_once)
     }
 }
 
-/* Returns in a new process, and exits in this one when that and all it has left has ended. */
+/* Returns in a new process, and exits in this one when that process and everything that it has left
+ * behind have exited. */
 static void
 look_after_all (void)
 {
@@ -510,9 +511,9 @@ look_after_all (void)
   exit (WIFEXITED (status) ? WEXITSTATUS (status) : 128 + WTERMSIG (status));
 }
 
-/* The kernel shows what was in the environment when the program was executed, of its forks as
- * well. What allocators keep for later would count as in use, and grows for a long time: they read
- * that they are to keep nothing as the program is executed, too. */
+/* The kernel shows the environment from the time when the program was executed, also for its forks.
+ * Memory that allocators keep for later would count as in use, and it grows for a long time, so the
+ * environment also tells them to keep none. */
 static void
 mark_descendants (char **argv)
 {
@@ -530,8 +531,8 @@ mark_descendants (char **argv)
   g_error ("This program cannot be executed again: %s", g_strerror (errno));
 }
 
-/* The leak checker of an executed child stops it by a tracer of its own as it exits, and the two
- * wait for each other for ever where a signal comes between them. Here it has read its options. */
+/* The leak checker of an executed child stops the child by a tracer when it exits, and the two wait
+ * for each other for ever if a signal comes in between. Here the checker has read its options. */
 static void
 leave_leaks_of_children (void)
 {

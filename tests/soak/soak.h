@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* A random mix of everything that the library does, and a model of what each operation may come
- * to. subject.c is the model, action.c does things at random, soak.c is the program. */
+/* A random mix of everything that the library does, and a model of the allowed outcomes of each
+ * operation. subject.c is the model, action.c makes random actions, soak.c is the program. */
 
 #pragma once
 
@@ -12,15 +12,15 @@
 
 G_BEGIN_DECLS
 
-/* Random numbers. Each step of the mix has its own, which depend on the seed and on the step's
- * number alone, so that a step does the same in every run that has come to the same state. Each
- * thread has steps of its own. */
+/* Random numbers. Each step of the mix has its own, which depend only on the seed and on the number
+ * of the step, so that a step does the same in every run that has reached the same state. Each
+ * thread has its own steps. */
 void     chance_begin_step (guint32  seed,
                             guint    step);
 gboolean chance            (guint    percent);
 guint    chance_below      (guint    limit);
 
-/* What is counted for the report. */
+/* Counters for the report. */
 void     tally             (const char *table,
                             const char *row);
 guint    tally_sum         (const char *table);
@@ -32,26 +32,26 @@ typedef guint32 Errors;
 #define ERROR_BIT(code)   ((Errors) 1 << AFORK_ERROR_##code)
 #define ERROR_CANCELLED   ((Errors) 1 << 30)
 #define ERROR_TOO_MANY    ((Errors) 1 << 31)
-/* What may befall a process whose template is killed, or that is killed itself. */
-/* This program, when it is executed again, may be hit before it has greeted: that is SPAWN. */
+/* The allowed errors of a process whose template is killed, or that is killed itself. SPAWN comes
+ * if it is this program, executed again, and was killed before it has sent HELLO. */
 #define ERRORS_KILLED     (ERROR_BIT (SIGNALED) | ERROR_BIT (CLOSED) | ERROR_BIT (LOST) \
                            | ERROR_BIT (SPAWN))
-/* … and one that is made or goes on while this program has no descriptor to spare. */
+/* The same for a process that is made or run while this program has no descriptors left. */
 #define ERRORS_STARVED    (ERRORS_KILLED | ERROR_BIT (FAILED) | ERROR_BIT (PROTOCOL) \
                            | ERROR_BIT (EXITED) | ERROR_TOO_MANY)
 
 typedef enum
 {
   RUN_KIND_NONE,
-  RUN_KIND_RECITE,              /* `recite` was run: what it says is known */
-  RUN_KIND_ENDING,              /* a function or program that ends by itself */
+  RUN_KIND_RECITE,              /* `recite` was run: its report is known */
+  RUN_KIND_ENDING,              /* a function or program that exits by itself */
   RUN_KIND_UNTIL_CLOSED,
   RUN_KIND_ENDLESS,             /* a function that has to be killed */
   RUN_KIND_DETACH
 } RunKind;
 
-/* A process under test, and what is known of it. It is kept by whoever knows it: the list of all,
- * its forks, and its operations. */
+/* A process under test, and what is known about it. The list of all processes, its forks, and its
+ * operations have references to it. */
 typedef struct _Subject Subject;
 
 struct _Subject
@@ -59,48 +59,49 @@ struct _Subject
   gatomicrefcount    ref_count;
   guint              number;
   const char        *origin;
-  AForkProcess      *process;           /* NULL once dropped */
+  AForkProcess      *process;           /* NULL once it was dropped */
   Subject           *template;          /* or NULL */
-  Subject           *taken_from;        /* by whom it was detached, or NULL */
-  gboolean           is_default;        /* a runtime's own template, which is not handed over */
-  gboolean           is_known;          /* it was heard of */
+  Subject           *taken_from;        /* the caller that has detached it, or NULL */
+  gboolean           is_default;        /* the template of a runtime, which is not given to another
+                                         * caller */
+  gboolean           is_known;          /* a reply has come */
 
-  /* What running it may come to. */
+  /* The allowed outcomes of running it. */
   Errors             may;
   gboolean           must_fail;
-  gboolean           is_missing;        /* the program: fails, unless it is killed first */
-  Errors             fork_may;          /* of what is forked from it from now on */
+  gboolean           is_missing;        /* the program: it fails, unless it is killed first */
+  Errors             fork_may;          /* for forks from now on */
   gboolean           forks_must_fail;
   gboolean           end_may_be_lost;
   gboolean           hangs;             /* does nothing more until it is killed */
-  guint              stop_timer;        /* until it goes on, or 0 */
+  guint              stop_timer;        /* until it is continued, or 0 */
 
-  /* What it was given. */
-  gboolean           is_program;        /* it has this program's functions */
+  /* Its items and variables. */
+  gboolean           is_program;        /* it has the functions of this program */
   gboolean           has_recite;
   gboolean           has_faults;
   GPtrArray         *items;             /* of GBytes */
   guint              n_fds;
-  gboolean           has_forks;         /* or may have, spares among them */
+  gboolean           has_forks;         /* it has forks, or may have some, including spare ones */
   GString           *notes;
   char              *variable;
   char              *folder;
   GBytes            *mapped;            /* or NULL */
 
-  /* What is done with it. */
+  /* The actions on it. */
   RunKind            run_kind;
-  int                wait_status;       /* with which it ends if left alone, or -1 */
-  gboolean           disturbed;         /* it may end in another way */
+  int                wait_status;       /* its exit status if nothing else ends it, or -1 */
+  gboolean           disturbed;         /* it may exit in another way */
   gboolean           run_pending;
-  gboolean           entered;           /* what it was handed over to */
+  gboolean           entered;           /* the process that continues it after it was detached */
   GCancellable      *run_cancellable;
   GCancellable      *wait_cancellable;
-  guint              n_waits;           /* that are not answered */
+  guint              n_waits;           /* pending operations */
   guint              n_exited;
   GSocketConnection *connection;
   gboolean           is_reciting;
-  gsize              n_heard;           /* of what it recites */
-  GBytes            *recital;           /* all that it should say, or NULL */
+  gsize              n_heard;           /* the part of the report that has come */
+  GBytes            *recital;           /* the whole expected report, or NULL */
 };
 
 Subject   *subject_new            (AForkProcess *process,
@@ -111,38 +112,39 @@ void       subject_unref          (Subject      *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Subject, subject_unref)
 
-/* What a fork, or whoever takes it over, has of the other one. */
+/* What a fork, or a process that was taken over, has of the other one. */
 void       subject_inherit        (Subject      *self,
                                    Subject      *other);
 
-/* All of which something is still to come, in the order in which they were made. */
+/* All processes with pending events, in the order in which they were made. */
 extern GPtrArray *subjects;
 
-/* The runtime's own template, as it is now. */
+/* The template of the runtime at present. */
 Subject *subject_get_default      (AForkRuntime      *runtime);
 void     subject_forget_defaults  (void);
 
-/* Something goes wrong with it, in order with what it is told; what was forked before is all
- * right. */
+/* A command of it fails, in order with its other commands. Forks that were made before are not
+ * affected. */
 void     subject_spoil            (Subject           *self,
                                    Errors             errors);
-/* … or at once, and so perhaps for forks that were asked for and have not been heard of. */
+/* The same, but it may fail at once, and so perhaps its forks that were requested and not reported
+ * yet. */
 void     subject_disturb          (Subject           *self,
                                    Errors             errors);
 /* All of them, and those that are made until this is called with FALSE. */
 void     subjects_starve          (gboolean           starve);
 gboolean subjects_are_starved     (void);
 
-/* What they need, and what is done when nothing else goes on. */
+/* What they need, and what is done when nothing else happens. */
 void     subjects_begin           (void);
 void     subjects_update_outcomes (void);
 void     subjects_end             (void);
 
-/* Whether it, or what it comes from, is stopped or hangs, so that nothing comes of it now. */
+/* Whether it, or a process that it comes from, is stopped or hangs, so that no reply comes now. */
 gboolean subject_is_held_up       (Subject           *self);
-/* Whether it can still be told something. */
+/* Whether it still takes commands. */
 gboolean subject_is_open          (Subject           *self);
-/* Sees to it that it ends by itself. */
+/* Makes it exit by itself. */
 void     subject_let_go           (Subject           *self);
 void     subject_stop             (Subject           *self);
 void     subject_let_go_on        (Subject           *self);
@@ -150,12 +152,12 @@ void     subject_kill             (Subject           *self);
 void     subject_drop             (Subject           *self,
                                    gboolean           in_thread);
 void     subject_wait             (Subject           *self);
-/* Closes the connection to it, if it has one and nobody listens. */
+/* Closes the connection to it, if it has one and nothing reads from it. */
 void     subject_close            (Subject           *self);
 
-/* What it would say, for comparison; it is about to be told to. */
+/* The expected report. The process is about to be run. */
 void     subject_expect_recital   (Subject           *self);
-/* It has been answered, in a callback or by a blocking call. Takes CONNECTION. */
+/* Running it has returned, in a callback or in a blocking call. Takes CONNECTION. */
 void     subject_ran              (Subject           *self,
                                    const char        *operation,
                                    GSocketConnection *connection,
@@ -166,38 +168,38 @@ void     subject_waited           (Subject           *self,
                                    const GError      *error);
 
 /* A mix of calls in the thread-default main context: workers that come and go, and calls to them,
- * each of which must end once, with what it is to come to. */
+ * each of which must end once, with an allowed outcome. */
 typedef struct _CallMix CallMix;
 
 CallMix *call_mix_new             (void);
-/* Does something at random. */
+/* Does a random action. */
 void     call_mix_step            (CallMix    *self);
-/* From now on descriptors are few, or not any more. */
+/* From now on there are few descriptors, or enough. */
 void     call_mix_starve          (CallMix    *self,
                                    gboolean    starve);
-/* In a plain fork of the program: all of it is the parent's, so it fails … */
+/* In a plain fork of the program, everything belongs to the parent, so it fails. */
 void     call_mix_lose            (CallMix    *self);
-/* … and this checks it. */
+/* Checks this. */
 void     call_mix_use_lost        (CallMix    *self);
-/* Iterates the context until each call that was made has ended. */
+/* Iterates the context until each call has ended. */
 void     call_mix_update_outcomes (CallMix    *self);
-/* It is settled. Drops the workers, and iterates the context until they have ended. */
+/* All calls have ended. Drops the workers, and iterates the context until they have exited. */
 void     call_mix_free            (CallMix    *self);
-/* It is settled. Drops the workers, and leaves it at that: its context goes. */
+/* All calls have ended. Drops the workers, and frees the context at once. */
 void     call_mix_drop            (CallMix    *self);
 void     call_mix_describe        (CallMix    *self);
 
-/* Does something at random. */
+/* Does a random action. */
 void     action_begin             (void);
 void     action_take              (void);
-/* Undoes what lasts, and waits until what goes on in other threads is over. */
+/* Undoes lasting actions, and waits until other threads are done. */
 void     action_update_outcomes   (void);
-/* Ends what has to be over at the end of a round. */
+/* Ends what must not last beyond a round. */
 void     action_end_round         (void);
 void     action_describe          (void);
 void     action_end               (void);
 
-/* A blocking call is made, which must come to an end soon. */
+/* Makes a blocking call, which must return soon. */
 void     watchdog_begin           (const char *what);
 void     watchdog_end             (void);
 

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* The model. It errs on the side of permitting: a process that was not heard of when its template
- * was killed may have come to be or not. What was not done to a process must not befall it. */
+/* The model. In doubt it allows an outcome: if a template was killed before a process was reported,
+ * the process may have been made or not. A fault that was not caused must not occur. */
 
 #include "config.h"
 
@@ -60,7 +60,7 @@ tally_outcome (const char   *operation,
   tally ("calls", row);
 }
 
-/* What it must not come to. */
+/* Outcomes that are not allowed. */
 G_GNUC_NORETURN static void
 refute (Subject      *self,
         const char   *operation,
@@ -77,7 +77,7 @@ refute (Subject      *self,
            (guint) self->may);
 }
 
-/* Being kept. */
+/* References. */
 
 Subject *
 subject_ref (Subject *self)
@@ -113,7 +113,7 @@ subject_unref_closure (gpointer  data,
   subject_unref (data);
 }
 
-/* Nothing more comes of it. */
+/* No more events come. */
 static void
 update_outcome (Subject *self)
 {
@@ -173,7 +173,7 @@ subject_new (AForkProcess *process,
       subject_inherit (self, template);
       self->may = self->fork_may = template->fork_may;
       self->must_fail = self->forks_must_fail = template->forks_must_fail;
-      /* It is not told that its template hangs, and it never comes to be. */
+      /* It does not know that its template hangs, and is never made. */
       self->hangs = FALSE;
     }
   if (starved)
@@ -181,7 +181,7 @@ subject_new (AForkProcess *process,
   self->disturbed = self->may != 0;
   self->end_may_be_lost = self->disturbed;
 
-  /* That of one which fails at once may have been told before anybody could listen. */
+  /* A process that fails at once may have been notified before a handler could be connected. */
   self->n_exited = afork_process_get_state (process) == AFORK_PROCESS_STATE_EXITED;
   g_signal_connect_data (process, "exited", G_CALLBACK (exited_cb), subject_ref (self),
                          subject_unref_closure, G_CONNECT_DEFAULT);
@@ -202,7 +202,8 @@ retire (gpointer data)
   subject_unref (self);
 }
 
-/* That of the native runtime is prepared once; one that replaces it is prepared in the same way. */
+/* The template of the native runtime is prepared once. One that replaces it is prepared in the same
+ * way. */
 static Subject *
 take_over_default (AForkRuntime *runtime,
                    AForkProcess *process)
@@ -274,7 +275,7 @@ subject_spoil (Subject *self,
     }
 }
 
-/* Of objects that have handed one process on to each other, the first. */
+/* The first of the objects that have given one process to each other. */
 static Subject *
 get_first (Subject *self)
 {
@@ -301,7 +302,7 @@ is_known (Subject *self)
   return self->is_known;
 }
 
-/* Whether SELF perhaps never comes to be if the process of FIRST is killed. */
+/* Whether SELF may never be made if the process of FIRST is killed. */
 static gboolean
 depends_on (Subject *self,
             Subject *first)
@@ -398,7 +399,7 @@ subject_kill (Subject *self)
     return;
 
   subject_disturb (self, ERRORS_KILLED);
-  /* One that was stopped stays so until it is killed, and that comes at once. */
+  /* A process that was stopped stays stopped until it is killed, which has an effect at once. */
   if (chance (50))
     {
       tally ("faults", "killed by SIGKILL");
@@ -414,7 +415,7 @@ subject_kill (Subject *self)
   self->hangs = FALSE;
 }
 
-/* Being done with. */
+/* The end. */
 
 static GAsyncQueue *drop_queue;
 static GThread *drop_thread;            /* or NULL */
@@ -473,7 +474,7 @@ subject_drop (Subject  *self,
     return;
 
   subject_let_go_on (self);
-  /* It would not end by itself, or is kept by who waits for its end. */
+  /* It would not exit by itself, or a process that waits for its exit keeps it. */
   if (self->hangs || self->run_kind == RUN_KIND_ENDLESS)
     subject_kill (self);
   else if (is_unrun && self->n_waits > 0)
@@ -513,7 +514,7 @@ subject_let_go (Subject *self)
   update_outcome (self);
 }
 
-/* Reciting. */
+/* Reading the report. */
 
 void
 subject_expect_recital (Subject *self)
@@ -592,10 +593,10 @@ heard_cb (GObject      *object,
   update_outcome (self);
 }
 
-/* Answers. */
+/* Results. */
 
-/* Of a process that is about to execute a program, nobody can say whether it was killed before it
- * did, or the program was. */
+/* If a process is about to execute a program, it is unknown whether it was killed before that, or
+ * the program was. */
 static gboolean
 must_have_failed (Subject *self)
 {
@@ -612,7 +613,7 @@ subject_ran (Subject           *self,
   self->run_pending = FALSE;
   if (error == NULL ? must_have_failed (self) : (to_errors (error) & self->may) == 0)
     refute (self, operation, error);
-  /* What was not entered says nothing, and ends as a server that has failed. */
+  /* A process that was not entered reports nothing, and exits as a server that has failed. */
   if (error != NULL)
     self->disturbed = TRUE;
 
@@ -620,7 +621,7 @@ subject_ran (Subject           *self,
   self->connection = connection;
   if (connection != NULL && self->run_kind == RUN_KIND_RECITE)
     {
-      /* A write to nobody is a worker's own affair, and its end. */
+      /* If a worker writes to a closed socket, this ends the worker. */
       if (chance (5))
         {
           self->disturbed = TRUE;

@@ -3,19 +3,19 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Tells ThreadSanitizer what GLib synchronises.
+/* Reports the synchronisation of GLib to ThreadSanitizer.
  *
- * The sanitizer knows what instrumented code and the C library do. GLib is not instrumented, and
- * its locks and counters are futexes and atomic instructions of its own, so that whatever they
- * protect would be reported as a race. This library is preloaded: the functions below stand before
- * GLib's, which they call, and say what each of them synchronises with what. A function acquires
+ * The sanitizer sees instrumented code and calls of the C library. GLib is not instrumented, and
+ * its locks and counters are futexes and atomic instructions of its own, so everything that they
+ * protect would be reported as a race. This library is preloaded: its functions come before those
+ * of GLib, which they call, and report which calls synchronise with each other. A function acquires
  * what was released before at the same address: that of the lock, the object or the source.
  *
- * Calls inside of libglib do not come here, but those of libgobject and libgio do. What GLib's own
- * code does to memory is not seen at all.
+ * Calls inside of libglib do not come here, but those of libgobject and libgio do. The sanitizer
+ * does not see memory accesses of GLib itself.
  *
- * Nothing here is instrumented, and nothing links the sanitizer or GLib. In a program that was
- * built without the sanitizer, everything is as it was. */
+ * Nothing here is instrumented, and this library links neither the sanitizer nor GLib. In a program
+ * that was built without the sanitizer, it has no effect. */
 
 #define _GNU_SOURCE
 
@@ -38,10 +38,10 @@
 #pragma weak __tsan_mutex_pre_unlock
 #pragma weak __tsan_mutex_post_unlock
 
-/* Of the sanitizer's interface for compilers. */
+/* From the sanitizer's interface for compilers. */
 extern void __tsan_write_range (void *address, unsigned long size) __attribute__ ((weak));
 
-/* The function of that name in GLib, whatever else is loaded. */
+/* Returns the function of that name in GLib, whatever else is loaded. */
 static void *
 find (const char *library,
       const char *name)
@@ -84,7 +84,7 @@ release (gconstpointer address)
     __tsan_release ((void *) address);
 }
 
-/* What an atomic instruction does that reads, changes and writes. */
+/* The effect of an atomic read-modify-write. */
 static void
 pass (gconstpointer address)
 {
@@ -260,7 +260,7 @@ TELL void
   REAL (g_pointer_bit_unlock) (address, bit);
 }
 
-/* Conditions: the mutex is given up meanwhile, and that is all that counts. */
+/* Conditions: the wait unlocks the mutex meanwhile, and only this matters. */
 
 TELL void
 g_cond_wait (GCond  *cond,
@@ -298,7 +298,7 @@ TELL gpointer
 {
   gpointer result = REAL (g_once_impl) (once, function, data);
 
-  /* The caller who was first comes here before the others do. */
+  /* The first caller comes here before the others. */
   pass ((gconstpointer) &once->status);
   return result;
 }
@@ -320,7 +320,7 @@ TELL void
   REAL (g_once_init_leave) (location, result);
 }
 
-/* Of later versions of GLib. */
+/* Functions of later versions of GLib. */
 #undef g_once_init_enter_pointer
 #undef g_once_init_leave_pointer
 gboolean g_once_init_enter_pointer (void *location);
@@ -343,8 +343,8 @@ g_once_init_leave_pointer (void     *location,
   REAL (g_once_init_leave_pointer) (location, result);
 }
 
-/* Counts of references. Who drops the last one acquires what the others released before they
- * dropped theirs. */
+/* Reference counts. A thread that drops the last reference acquires what the others have released
+ * before they dropped theirs. */
 
 TELL void
 (g_atomic_ref_count_inc) (gatomicrefcount *count)
@@ -371,7 +371,8 @@ TELL gpointer
   return REAL (g_atomic_rc_box_acquire) (block);
 }
 
-/* What clears a block is called by GLib, and acquires what the block's address has. */
+/* GLib calls the function that clears a block. It acquires what was released at the address of the
+ * block. */
 static __thread GDestroyNotify clear_block;
 
 static void
@@ -393,8 +394,9 @@ TELL void
   clear_block = outer;
 }
 
-/* Objects. One that is not the last reference is dropped here, so that whoever drops the last one
- * finds all releases made: between a look at the count and GLib's own, others may come. */
+/* Objects. A reference that is not the last one is dropped here, and not by GLib, so that the
+ * thread that drops the last one finds all releases: between the check of the count here and that
+ * in GLib, other threads may drop references. */
 
 TELL gpointer
 (g_object_ref) (gpointer object)
@@ -412,7 +414,7 @@ g_object_unref (gpointer object)
       guint now = __atomic_load_n (count, __ATOMIC_SEQ_CST);
 
       release (object);
-      /* Toggle references, which only bindings have, are not told. */
+      /* Toggle references, which only bindings use, are not reported. */
       while (now > 1)
         if (__atomic_compare_exchange_n (count, &now, now - 1, FALSE, __ATOMIC_SEQ_CST,
                                          __ATOMIC_SEQ_CST))
@@ -457,8 +459,8 @@ g_weak_ref_clear (GWeakRef *weak)
   REAL_GOBJECT (g_weak_ref_clear) (weak);
 }
 
-/* Classes. The first one who makes an object of a class initialises it under a lock, and the others
- * come to know by a look at a counter. */
+/* Classes. The thread that makes the first object of a class initialises the class under a lock.
+ * Other threads see this in a counter. */
 
 typedef struct
 {
@@ -523,7 +525,7 @@ g_type_register_static_simple (GType              parent,
   return registered;
 }
 
-/* Named data of objects, under a lock of GLib's in the list itself. */
+/* Named data of objects, under a lock of GLib in the list itself. */
 
 TELL gpointer
 g_datalist_id_get_data (GData  **list,
@@ -545,7 +547,7 @@ g_datalist_id_set_data_full (GData          **list,
   REAL (g_datalist_id_set_data_full) (list, key, data, free_data);
 }
 
-/* Bytes, and what frees their data. */
+/* Bytes, and the functions that free their data. */
 
 typedef struct
 {
@@ -599,7 +601,7 @@ g_bytes_unref (GBytes *bytes)
   REAL (g_bytes_unref) (bytes);
 }
 
-/* What takes the bytes' data has freed it by another way than GLib's. */
+/* A function that takes the data of the bytes frees the bytes in another way. */
 TELL gpointer
 g_bytes_unref_to_data (GBytes *bytes,
                        gsize  *size)
@@ -694,7 +696,7 @@ g_async_queue_unref (GAsyncQueue *queue)
   REAL (g_async_queue_unref) (queue);
 }
 
-/* Pools of threads, of which GIO's tasks have one. */
+/* Thread pools. The tasks of GIO have one. */
 
 typedef struct
 {
@@ -713,7 +715,7 @@ acquire_and_work (gpointer item,
   pool->function (item, pool->data);
 }
 
-/* The pool's own function is kept for as long as the program runs. */
+/* The function of the pool is kept until the program exits. */
 TELL GThreadPool *
 g_thread_pool_new (GFunc      function,
                    gpointer   data,
@@ -737,7 +739,7 @@ g_thread_pool_push (GThreadPool  *pool,
   return REAL (g_thread_pool_push) (pool, item, error);
 }
 
-/* Main contexts. All of their sources are under one lock of theirs. */
+/* Main contexts. One lock of the context protects all of its sources. */
 
 static GMainContext *
 get_context (GMainContext *context)
@@ -745,7 +747,8 @@ get_context (GMainContext *context)
   return context != NULL ? context : REAL (g_main_context_default) ();
 }
 
-/* In which this thread is: GLib locks it before and after whatever it calls. */
+/* The context that this thread iterates: GLib locks it before and after each function that it
+ * calls. */
 static __thread GMainContext *current;
 
 static GMainContext *
@@ -809,7 +812,7 @@ g_main_context_release (GMainContext *context)
   REAL (g_main_context_release) (context);
 }
 
-/* These two acquire the context and release it. */
+/* These two acquire and release the context. */
 
 TELL void
 g_main_context_push_thread_default (GMainContext *context)
@@ -876,7 +879,7 @@ g_main_loop_is_running (GMainLoop *loop)
   return running;
 }
 
-/* Sources. Their functions are called without the lock, between one locking and the next. */
+/* Sources. Their functions are called without the lock, after one locking and before the next. */
 
 static void
 enter_source (gconstpointer source)
@@ -894,7 +897,7 @@ leave_source (gconstpointer source)
 
 typedef struct
 {
-  GSourceFuncs  notified;       /* what GLib is given */
+  GSourceFuncs  notified;       /* the data that GLib gets */
   GSourceFuncs *own;
 } SourceFunctions;
 
@@ -948,7 +951,7 @@ finalize_source (GSource *source)
   release (current);
 }
 
-/* Those of a library or program are few, and are kept. */
+/* A library or program has only a few of them, and they are kept. */
 TELL GSource *
 g_source_new (GSourceFuncs *functions,
               guint         size)
@@ -984,7 +987,7 @@ ref_callback (gpointer data)
   __atomic_add_fetch (&callback->n_users, 1, __ATOMIC_SEQ_CST);
 }
 
-/* After each call, too. */
+/* Also after each call. */
 static void
 unref_callback (gpointer data)
 {
@@ -1001,7 +1004,7 @@ unref_callback (gpointer data)
   free (callback);
 }
 
-/* It is about to be called. */
+/* The function is about to be called. */
 static void
 get_callback (gpointer     data,
               GSource     *source,
@@ -1086,7 +1089,7 @@ g_source_unref (GSource *source)
   REAL (g_source_unref) (source);
 }
 
-/* Sources that GLib makes, attaches and counts by itself are made here of the same parts. */
+/* Functions that make, attach and return a source are made here of the same parts. */
 
 static guint
 attach_and_unref (GSource        *source,
@@ -1237,7 +1240,7 @@ g_cancellable_is_cancelled (GCancellable *cancellable)
   return cancelled;
 }
 
-/* Memory. Who frees it uses it for the last time, which is not seen when GLib does so. */
+/* Memory. To free it is the last use of it, which the sanitizer does not see in GLib. */
 
 #undef g_free
 TELL void

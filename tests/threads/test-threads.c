@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* ThreadSanitizer finds races here, and takes nothing for one that GLib synchronises. Each case is
- * a program of its own: it counts from two threads, or hands something from one to the other. */
+/* ThreadSanitizer finds races here, and reports none where GLib synchronises. Each case is a
+ * program of its own: two threads count, or one thread passes something to the other. */
 
 #include "config.h"
 
@@ -77,7 +77,7 @@ count_trylock (void)
   g_mutex_unlock (&mutex);
 }
 
-/* Each thread has a lock of its own. */
+/* Each thread has its own lock. */
 static void
 count_different (void)
 {
@@ -130,7 +130,8 @@ count_bit (void)
   g_bit_unlock (&bits, 3);
 }
 
-/* Awaited without synchronising anything, so that what is no race by chance is one nevertheless. */
+/* Waits without synchronising anything, so that a race is found even if the threads happen to take
+ * turns. */
 
 static int is_done;
 
@@ -235,7 +236,7 @@ look_at_popped (gpointer data)
   return NULL;
 }
 
-/* What was pushed is still written to. */
+/* The thread still writes to what it has pushed. */
 static void
 check_queue_race (void)
 {
@@ -366,7 +367,7 @@ count_and_set_ready (gpointer data)
   return NULL;
 }
 
-/* One thread has it dispatched, another is the last to let it go. */
+/* One thread has it dispatched, and another one drops the last reference. */
 static void
 check_source (void)
 {
@@ -385,7 +386,7 @@ check_source (void)
   g_main_context_unref (context);
 }
 
-/* Threads, things done once and counts. */
+/* Threads, things done once, and counts. */
 
 static gpointer
 count_once (gpointer data)
@@ -451,7 +452,7 @@ check_join_race (void)
   g_thread_join (thread);
 }
 
-/* Two locks, the one given first. */
+/* Two locks, the given one first. */
 static gpointer
 lock_both (gpointer data)
 {
@@ -466,7 +467,7 @@ lock_both (gpointer data)
   return NULL;
 }
 
-/* It goes well this time. */
+/* There is no deadlock this time. */
 static void
 check_both_orders (void)
 {
@@ -522,7 +523,7 @@ use_and_drop (gpointer data)
   return NULL;
 }
 
-/* Whoever is the last frees what both have looked at. */
+/* The thread that drops the last reference frees what both have read. */
 static void
 check_object (void)
 {
@@ -550,7 +551,7 @@ look_without (gpointer data)
   return NULL;
 }
 
-/* What belongs to an object is used without a reference. */
+/* The data of an object is used without a reference. */
 static void
 check_object_race (void)
 {
@@ -670,9 +671,9 @@ check_task (void)
 typedef struct
 {
   const char  *path;
-  void       (*steps) (void);   /* by two threads, or NULL; and then … */
+  void       (*steps) (void);   /* two threads do this first; or NULL */
   void       (*check) (void);
-  const char  *found;           /* by the sanitizer, or NULL */
+  const char  *found;           /* is reported by the sanitizer, or NULL */
 } Case;
 
 #define RACE "*ThreadSanitizer: data race*"

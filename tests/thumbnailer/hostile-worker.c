@@ -11,8 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* The thumbnailer's own worker module is built into this one, with two functions under other
- * names, so that what is no order to misbehave is a picture as any other. */
+/* The thumbnailer's own worker module is built into this one, with two functions under other names.
+ * Pictures that do not contain an order to misbehave are handled as usual. */
 #include "worker.h"
 
 #undef prepare
@@ -28,11 +28,11 @@ GVariant *thumbnail (AForkCall          *call,
 
 typedef struct
 {
-  const char *order;      /* how a file begins that wants this */
+  const char *order;      /* the first bytes of a file with such an order */
   void     (* obey) (int output);
 } Misdeed;
 
-/* A sanitizer would make a report and an exit of it. */
+/* A sanitizer would report this and exit. */
 static void
 crash (int output)
 {
@@ -46,7 +46,7 @@ be_killed (int output)
   raise (SIGKILL);
 }
 
-/* The first that the C library leaves to programs has the number 34. */
+/* The first signal that the C library leaves to programs has the number 34. */
 static void
 raise_real_time_signal (int output)
 {
@@ -59,7 +59,7 @@ exit_early (int output)
   exit (3);
 }
 
-/* Leaves its output half written, tells the test that it is there, and stays. */
+/* Leaves its output half written, reports this to the test, and stays. */
 static void
 hang (int output)
 {
@@ -79,7 +79,7 @@ say_nothing (int output)
   exit (0);
 }
 
-/* The socket that calls go over. */
+/* The socket of calls. */
 static int
 find_socket (void)
 {
@@ -113,7 +113,7 @@ kill_template (int output)
   raise (SIGSEGV);
 }
 
-/* Nobody tells of its end then. */
+/* Then no process reports its exit. */
 static void
 stop_template (int output)
 {
@@ -142,7 +142,7 @@ static const Misdeed misdeeds[] = {
   { "stop template and hang", stop_template_and_hang },
 };
 
-/* Where a file says so, and that is taken away, the template hangs. */
+/* If a file contains this order, and the file is removed, the template hangs. */
 void
 prepare (int                 argc,
          const char * const *argv)

@@ -5,19 +5,19 @@
 
 #include "picture-end.h"
 
-/* Bytes as a string literal gives them, without the NUL that the compiler adds. */
+/* The bytes of a string literal, without the NUL that the compiler adds. */
 #define BYTES(literal) (const guchar *) literal, sizeof literal - 1
 
 #define PNG_START "\211PNG\r\n\032\n" "\0\0\0\004" "IHDR" "sizecrc!"
 #define PNG_CRC   "\256B`\202"
 #define PNG_END   "\0\0\0\0" "IEND" PNG_CRC
 
-/* The end of the small picture within an Exif block is not that of the picture. */
+/* The end of the small picture in an Exif block is not the end of the picture. */
 #define JPEG_START "\377\330" "\377\341\0\010" "Ex\377\331if" "\377\332\0\004" "ab"
 #define JPEG_DATA  "pixels\377\0pixels\377\320pixels\377\377\304\0\003c" "pixels"
 #define JPEG_END   "\377\331"
 
-/* However the bytes come, the answer is the same. */
+/* The result is the same, however the bytes are divided. */
 static gboolean
 is_missing (const guchar *bytes,
             gsize         size)

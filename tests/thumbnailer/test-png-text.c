@@ -47,7 +47,7 @@ test_texts (void)
   g_assert_cmpstr (g_hash_table_lookup (texts, "other"), ==, "def");
 }
 
-/* What stands behind the picture is not read. */
+/* Bytes after the picture are not read. */
 static void
 test_only_in_front (void)
 {
@@ -75,7 +75,7 @@ test_malformed (void)
   assert_refused (BYTES (SIGNATURE "\377\377\377\377" "IHDR" "ab" "crc!" PICTURE));
 }
 
-/* However much there is, only so much is read. */
+/* At most this many are read. */
 static void
 test_too_much (void)
 {

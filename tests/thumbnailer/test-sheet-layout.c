@@ -31,7 +31,7 @@ assert_inside (const SheetBox *box,
   g_assert_cmpint (box->y + box->height, <=, height);
 }
 
-/* Each box is to the right of the one before it, or begins a row below it. */
+/* Each box is to the right of the previous one, or begins a row below it. */
 static void
 assert_after (const SheetBox *box,
               const SheetBox *before)
