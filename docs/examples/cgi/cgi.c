@@ -5,9 +5,9 @@
 
 /* Runs a CGI program for several requests at once: cgi LOG PROGRAM QUERY…
  *
- * Each request's answer is printed when it is complete, and what the program writes to its standard
- * error goes to the log. The program is never executed by this one, but by a fork of a template:
- * that takes the caller as long however large it is. */
+ * Prints the answer of each request when it is complete. The standard error output of the program
+ * goes to the log. This program does not execute the CGI program itself, but a fork of a template
+ * does, so the time that this takes does not depend on the size of this program. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@
 static guint n_open;
 static gboolean failed;
 
-/* One request. It goes when its answer has come, and its process has ended. */
+/* One request. It is freed when its answer has come and its process has exited. */
 typedef struct
 {
   char              *query;
@@ -79,7 +79,7 @@ splice_cb (GObject      *object,
     afork_process_wait_async (self->process, NULL, wait_cb, self);
 }
 
-/* The program has been executed, and reads the request's body, of which there is none. */
+/* The program was executed. It reads the body of the request, which is empty. */
 static void
 exec_cb (GObject      *object,
          GAsyncResult *result,
@@ -118,7 +118,7 @@ request_open (AForkProcess *template,
   n_open++;
 }
 
-/* What all requests have in common. */
+/* Commands that all requests have in common. */
 static AForkProcess *
 make_template (const char *program,
                int         log)

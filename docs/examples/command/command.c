@@ -5,9 +5,9 @@
 
 /* A faster fork and exec: command OUTPUT PROGRAM [ARGUMENT]…
  *
- * Executes a program with its standard output in a file, prints what it writes to its standard
- * error with its name before each line, and ends as the program has ended. The program is executed
- * by a fork of a template, so what that takes does not depend on how large this one is. */
+ * Executes a program with its standard output in a file, prints its standard error output with its
+ * name before each line, and exits as the program has exited. A fork of a template executes the
+ * program, so the time that this takes does not depend on the size of this program. */
 
 #include <fcntl.h>
 #include <locale.h>
@@ -20,7 +20,7 @@
 
 #include <afork/afork.h>
 
-/* Has descriptor FD of the process write to PATH. */
+/* Makes descriptor FD of the process write to PATH. */
 static gboolean
 map_file (AForkProcess  *process,
           const char    *path,
@@ -36,13 +36,13 @@ map_file (AForkProcess  *process,
       return FALSE;
     }
 
-  /* A copy goes to the process. */
+  /* The process gets a copy. */
   afork_process_map_fd (process, file, fd);
   close (file);
   return TRUE;
 }
 
-/* Has descriptor FD of the process write to a pipe, and returns what can be read from it. */
+/* Makes descriptor FD of the process write to a pipe, and returns the reading end. */
 static FILE *
 map_pipe (AForkProcess  *process,
           int            fd,
@@ -58,7 +58,7 @@ map_pipe (AForkProcess  *process,
   return fdopen (ends[0], "r");
 }
 
-/* Until nobody writes to it any more. */
+/* Until no process has the writing end any more. */
 static void
 print_lines (const char *name,
              FILE       *lines)
@@ -86,7 +86,7 @@ execute (const char   *output,
       || (errors = map_pipe (process, STDERR_FILENO, error)) == NULL)
     return EXIT_FAILURE;
 
-  /* What is left of the connection is the program's standard input, and it has none. */
+  /* The connection is still the standard input of the program, which gets no input. */
   connection = afork_process_exec (process, (const char * const *) argv, NULL, error);
   if (connection != NULL)
     g_io_stream_close (G_IO_STREAM (connection), NULL, NULL);

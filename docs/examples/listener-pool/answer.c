@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* The worker module of listener-pool: answers whoever connects. */
+/* The worker module of listener-pool: answers clients. */
 
 #define _GNU_SOURCE
 #include <poll.h>
@@ -13,7 +13,7 @@
 
 #include <afork/worker/afork-worker.h>
 
-/* One request, as short as can be: what it says does not matter. */
+/* One request, as short as possible: its contents do not matter. */
 static void
 answer_client (int client)
 {
@@ -35,8 +35,8 @@ answer_client (int client)
 
 AFORK_WORKER_EXPORT void answer (int socket, const AForkItem *items, size_t n_items);
 
-/* Gets the listening socket, which does not block: where several wake for one client, the others
- * find none. Ends when the caller closes. */
+/* Gets the listening socket, which does not block: if several workers wake for one client, only one
+ * of them accepts it. Returns when the caller closes the connection. */
 void
 answer (int              socket,
         const AForkItem *items,

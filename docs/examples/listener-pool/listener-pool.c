@@ -3,9 +3,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* A server on a local port, with ten processes that wait for its clients. The program opens the
- * port and is done: it sends the listening socket to a template, of which the ten are forks.
- * Ctrl-C ends it. */
+/* A server on a local port, with ten processes that wait for its clients. The program only opens
+ * the port, and sends the listening socket to a template. The ten processes are forks of the
+ * template. Ctrl-C ends the program. */
 
 #include <locale.h>
 #include <signal.h>
@@ -19,7 +19,7 @@ enum { N_WORKERS = 10 };
 
 typedef struct
 {
-  GPtrArray *connections;       /* to the workers, each of which ends when its own closes */
+  GPtrArray *connections;       /* to the workers, each of which exits when its own is closed */
   guint      n_running;
   gboolean   failed;
   gboolean   ending;
@@ -111,7 +111,7 @@ listen_locally (guint16  *port,
   return g_steal_pointer (&socket);
 }
 
-/* The module lies beside the program. */
+/* The module is in the directory of the program. */
 static void
 set_module_path (void)
 {

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* A program in one file, its workers included: prints the SHA-256 checksums of files, each
+/* A program in one file, including its workers: prints the SHA-256 checksums of files, each
  * computed in a process of its own, in the format of sha256sum. */
 
 #include <errno.h>
@@ -34,7 +34,7 @@ sum_file (int              socket,
   while ((size = read (items[0].fd, buffer, sizeof buffer)) > 0)
     g_checksum_update (checksum, buffer, size);
 
-  /* The status says that there is no sum to be read. */
+  /* The exit status says that there is no checksum. */
   if (size < 0
       || send (socket, g_checksum_get_string (checksum), SUM_LENGTH, MSG_NOSIGNAL) != SUM_LENGTH)
     exit (1);

@@ -3,7 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* The worker module of single-process: factors numbers, one a line, until there are no more. */
+/* The worker module of single-process: factors numbers, one in each line, until the end of the
+ * input. */
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -27,8 +28,8 @@ print_factors (FILE     *answer,
 
 AFORK_WORKER_EXPORT void factor (int socket, const AForkItem *items, size_t n_items);
 
-/* The socket is all the function's: nobody else reads or writes it, and it blocks. Returning is
- * exiting. */
+/* The socket belongs to the function alone, and is in blocking mode. When the function returns, the
+ * process exits. */
 void
 factor (int              socket,
         const AForkItem *items,

@@ -3,11 +3,10 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* One new process, and a talk with it: single-process NUMBER…
+/* One new process, and a conversation with it: single-process NUMBER…
  *
- * Factors numbers. The process loads a module and is told to run a function of it, which is
- * connected to this program by a socket. The numbers go over it line by line, and so come the
- * answers. */
+ * Factors numbers. The process loads a module and runs a function of it, which is connected to this
+ * program by a socket. The numbers are sent line by line, and so are the answers. */
 
 #include <locale.h>
 #include <stdlib.h>
@@ -44,7 +43,7 @@ wait_cb (GObject      *object,
   finish (error);
 }
 
-/* Says what there is to ask. This is little, and does not have to wait for room. */
+/* Sends the numbers. They are few, so this does not wait for room. */
 static gboolean
 ask (GSocketConnection  *connection,
      GError            **error)
@@ -55,7 +54,7 @@ ask (GSocketConnection  *connection,
     if (!g_output_stream_printf (output, NULL, NULL, error, "%s\n", *number))
       return FALSE;
 
-  /* The function reads the end, and returns when it has answered. */
+  /* The function reads the end of the input, and returns when it has answered. */
   return g_socket_shutdown (g_socket_connection_get_socket (connection), FALSE, TRUE, error);
 }
 
@@ -120,7 +119,7 @@ check_numbers (GError **error)
   return TRUE;
 }
 
-/* The module lies beside the program. */
+/* The module is in the directory of the program. */
 static void
 set_module_path (void)
 {

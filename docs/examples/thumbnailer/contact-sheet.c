@@ -36,7 +36,7 @@ collect_thumbnails (GPtrArray *pictures)
   return paths;
 }
 
-/* The output, and behind it the thumbnails. */
+/* The output, followed by the thumbnails. */
 static GUnixFDList *
 open_files (OutputFile  *output,
             GPtrArray   *paths,

@@ -8,7 +8,7 @@
 #include "output-file.h"
 #include "worker-template.h"
 
-/* What became of a contact sheet. */
+/* The result of a contact sheet. */
 typedef struct
 {
   guint n_pictures;
@@ -16,10 +16,9 @@ typedef struct
   int   height;
 } ContactSheet;
 
-/*
- * Has a worker draw thumbnails of all @pictures that have one, on one sheet, into a PNG file, which
- * is @output. @pixels is the longest side of a thumbnail. Of very many, some are left out, evenly.
- */
+/* Has a worker draw the thumbnails of all @pictures that have one on one sheet, into a PNG file,
+ * which is @output. @pixels is the longest side of a thumbnail. If there are too many, some are
+ * left out, evenly. */
 void     contact_sheet_make_async  (WorkerTemplate       *workers,
                                     GPtrArray            *pictures,
                                     guint                 pixels,

@@ -7,13 +7,13 @@
 
 #include <glib.h>
 
-/* What the user wants. */
+/* The options of the user. */
 typedef struct
 {
   char     *size;
   int       n_jobs;
   int       timeout;          /* seconds */
-  char     *output;           /* a folder, or NULL for that of the user */
+  char     *output;           /* a directory, or NULL for that of the user */
   char     *contact_sheet;    /* a file, or NULL */
   char     *module;
   gboolean  retry;

@@ -34,7 +34,7 @@ output_file_new (const char  *path,
   OutputFile *self;
   int fd;
 
-  /* Said now, and not when all is done and a folder cannot be replaced. */
+  /* Reports this now, and not at the end, when a directory cannot be replaced. */
   if (g_file_test (path, G_FILE_TEST_IS_DIR))
     {
       set_error (error, path, EISDIR);

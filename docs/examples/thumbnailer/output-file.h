@@ -7,11 +7,9 @@
 
 #include <glib.h>
 
-/*
- * A file that appears whole or not at all. It is written under another name in the same folder,
- * and takes the place of what is at its path when it is committed. Freed before that, it leaves
- * nothing.
- */
+/* A file that appears complete or not at all. It is written under another name in the same
+ * directory, and replaces the file at its path when it is committed. If it is freed before that, it
+ * leaves nothing behind. */
 typedef struct
 {
   char *path;

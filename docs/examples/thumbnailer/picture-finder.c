@@ -85,7 +85,7 @@ is_image_type (const char *type)
   return type != NULL && g_str_has_prefix (type, "image/");
 }
 
-/* By its name, whatever it really is; else by its first bytes, where the name says nothing. */
+/* By its name, whatever its contents are. If the name says nothing, by its first bytes. */
 static gboolean
 looks_like_picture (GFileInfo *info)
 {
@@ -100,7 +100,7 @@ is_folder (GFileInfo *info)
   return g_file_info_get_file_type (info) == G_FILE_TYPE_DIRECTORY;
 }
 
-/* A folder is not followed through a link, which may lead back up. */
+/* A link to a directory is not followed, because it may lead to a parent. */
 static void
 find_in_folder (PictureFinder *self,
                 const char    *filename)

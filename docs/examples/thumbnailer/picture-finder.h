@@ -8,12 +8,10 @@
 #include "picture.h"
 #include "thumbnail-store.h"
 
-/*
- * Finds the pictures among @filenames and in the folders among them, all the way down and always in
- * the same order. What is in the store of thumbnails is no picture. A folder that cannot be read is
- * in the result, failed; so is a name that leads nowhere.
+/* Finds the pictures among @filenames and in the directories among them, recursively and always in
+ * the same order. Files in the store of thumbnails are not pictures. A directory that cannot be
+ * read is in the result, as failed; so is a name of a missing file.
  *
- * Returns: an array of Picture, each path in it once
- */
+ * Returns: an array of Picture, each path in it once */
 GPtrArray *picture_finder_find (const char * const   *filenames,
                                 const ThumbnailStore *store);

@@ -61,8 +61,8 @@ set_error_from_errno (GError **error)
                        g_strerror (saved_errno));
 }
 
-/* The name may be of anything: a pipe that nobody writes to must not make this wait, a terminal not
- * become ours. */
+/* The name may be that of any file: the open must not wait for the writer of a pipe, and a terminal
+ * must not become the controlling terminal. */
 int
 picture_open (Picture  *self,
               GError  **error)

@@ -15,16 +15,16 @@ typedef enum
   PICTURE_FAILED
 } PictureOutcome;
 
-/* A picture that was found, and what has become of it. */
+/* A picture that was found, and its result. */
 typedef struct
 {
-  char           *name;       /* for people: under the folder as they gave it */
+  char           *name;       /* for messages: below the directory that the user has given */
   char           *path;       /* absolute */
   char           *uri;
-  guint64         size;       /* in bytes; this and mtime are known once it has been opened */
+  guint64         size;       /* in bytes; this and mtime are known once it was opened */
   gint64          mtime;      /* in seconds since the epoch */
   PictureOutcome  outcome;
-  char           *thumbnail;  /* its path, when there is one */
+  char           *thumbnail;  /* its path, once there is one */
   GError         *error;      /* when it failed */
 } Picture;
 

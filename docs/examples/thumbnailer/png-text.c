@@ -8,10 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAX_CHUNKS    64      /* in front of the picture */
-#define MAX_TEXT_SIZE 8192    /* of a chunk, keyword and all */
+#define MAX_CHUNKS    64      /* before the picture */
+#define MAX_TEXT_SIZE 8192    /* of a chunk, including the keyword */
 
-#define CHUNK_FRAME   12      /* length and type before, CRC behind */
+#define CHUNK_FRAME   12      /* length and type before, CRC after */
 
 static const char png_signature[] = "\211PNG\r\n\032\n";
 

@@ -7,10 +7,8 @@
 
 #include <glib.h>
 
-/*
- * Reads what a PNG file says of itself in tEXt chunks in front of the picture. Nothing is decoded,
- * and a file that is not what it should be, or says too much, is as good as none.
+/* Reads the texts of a PNG file in tEXt chunks before the picture. Nothing is decoded. For a file
+ * that is invalid, or has too many texts, returns NULL.
  *
- * Returns: (nullable): the texts by their keywords
- */
+ * Returns: (nullable): the texts by their keywords */
 GHashTable *png_text_read (int fd);

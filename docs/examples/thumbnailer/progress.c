@@ -11,7 +11,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define REDRAW_INTERVAL 50      /* milliseconds: more often is nothing that a person sees */
+#define REDRAW_INTERVAL 50      /* milliseconds: people do not see more frequent changes */
 #define DEFAULT_COLUMNS 80
 #define SPARE_COLUMNS   3
 #define MAX_BAR_COLUMNS 40
@@ -24,12 +24,12 @@ struct _Progress
   guint    n_finished;
   guint    n_failed;
   gint64   started;       /* microseconds of the monotonic clock */
-  char    *name;          /* of the picture finished last */
-  guint    redraw_id;     /* 0 where there is no terminal */
+  char    *name;          /* of the last picture that was finished */
+  guint    redraw_id;     /* 0 if there is no terminal */
   gboolean changed;       /* since it was drawn */
 };
 
-/* Of these the last few stay free: the terminal may add a ^C, and a line that wraps could not be
+/* The last few of these stay free: the terminal may add a ^C, and a line that wraps cannot be
  * cleared. */
 static guint
 get_columns (void)
@@ -43,7 +43,7 @@ get_columns (void)
   return columns - MIN (columns, SPARE_COLUMNS);
 }
 
-/* The tip of the bar moves in eighths of a column where the terminal can show that. */
+/* The tip of the bar moves in eighths of a column if the terminal can show that. */
 static char *
 draw_bar (double fraction,
           guint  columns)

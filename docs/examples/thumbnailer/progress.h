@@ -7,10 +7,8 @@
 
 #include "picture.h"
 
-/*
- * How far the work is: a bar that is drawn over and over on a terminal, a line for each picture
- * elsewhere. Freed, it takes the bar away.
- */
+/* Shows the progress: a bar that is drawn again and again on a terminal, a line for each picture
+ * elsewhere. When it is freed, it removes the bar. */
 typedef struct _Progress Progress;
 
 Progress *progress_new     (guint          n_pictures);

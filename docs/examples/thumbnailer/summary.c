@@ -7,9 +7,9 @@
 
 #include "picture.h"
 
-#define SHORTEST_TIME 0.01      /* seconds, below which a rate would say nothing */
+#define SHORTEST_TIME 0.01      /* seconds, below which a rate is meaningless */
 
-/* Pictures that failed from one cause. */
+/* Pictures that failed for the same reason. */
 typedef struct
 {
   const char *cause;
@@ -45,7 +45,7 @@ find_or_add (GPtrArray  *groups,
   return failures;
 }
 
-/* The cause of most failures first. */
+/* The most frequent reason first. */
 static int
 compare_failures (gconstpointer a,
                   gconstpointer b)

@@ -7,7 +7,7 @@
 
 #include <glib.h>
 
-/* Prints what has become of @pictures in so many @seconds, and which failed from which cause. */
+/* Prints the results of @pictures in so many @seconds, and which failed for which reason. */
 void     summary_print          (GPtrArray *pictures,
                                  double     seconds);
 

@@ -7,7 +7,7 @@
 
 #include <glib.h>
 
-/* Text of others made fit to print: UTF-8 with nothing in it that moves the cursor. */
+/* Makes text of other origin safe to print: UTF-8 without characters that move the cursor. */
 
 char  *text_from_bytes    (const char *bytes,
                            gsize       size);

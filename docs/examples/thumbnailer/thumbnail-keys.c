@@ -56,7 +56,7 @@ match_number (GHashTable *texts,
   return g_strcmp0 (g_hash_table_lookup (texts, key), expected) == 0;
 }
 
-/* Not every program says how large the picture was in bytes. */
+/* Not every program writes the size of the picture in bytes. */
 gboolean
 thumbnail_keys_match (GHashTable    *texts,
                       const Picture *picture)

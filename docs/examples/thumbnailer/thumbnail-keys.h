@@ -7,14 +7,12 @@
 
 #include "picture.h"
 
-/*
- * What a thumbnail says of the picture it was made from. The worker adds what only it can know: the
- * picture's size in pixels and its type.
- */
+/* Texts in a thumbnail about its picture. The worker adds those that only it knows: the size of the
+ * picture in pixels and its type. */
 
 #define THUMBNAILER_ID "afork-thumbnailer-" THUMBNAILER_VERSION
 
-/* They as `a{ss}`, floating. @cause is why there is no thumbnail, or NULL. */
+/* Returns them as `a{ss}`, floating. @cause is why there is no thumbnail, or NULL. */
 GVariant *thumbnail_keys_new       (const Picture *picture,
                                     const char    *cause);
 

@@ -15,7 +15,7 @@ typedef struct
 {
   const ThumbnailMaker *maker;
   Picture              *picture;
-  OutputFile           *output;      /* of the worker that is running */
+  OutputFile           *output;      /* of the worker that runs */
 } Making;
 
 static void
@@ -44,7 +44,7 @@ return_failure (GTask  *task,
   return_picture (task);
 }
 
-/* The worker gets the files it needs, and opens none. */
+/* The worker gets the files that it needs, and opens none. */
 static void
 run (GTask               *task,
      const char          *function,
@@ -62,7 +62,7 @@ run (GTask               *task,
 
 /* Noting a failure */
 
-/* That a failure could not be noted only means that it will be met again. */
+/* If a failure cannot be recorded, it only means that the next run tries again. */
 static void
 noted_cb (GObject      *object,
           GAsyncResult *result,
@@ -162,7 +162,7 @@ make (GTask *task,
        files, made_cb);
 }
 
-/* What an earlier run has found out spares the work, unless the picture has been changed. */
+/* The result of an earlier run saves the work, unless the picture was changed. */
 static gboolean
 is_known (Making *self)
 {

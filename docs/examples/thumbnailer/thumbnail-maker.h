@@ -9,7 +9,7 @@
 #include "thumbnail-store.h"
 #include "worker-template.h"
 
-/* All that is needed to make a thumbnail of a picture. */
+/* Everything that is needed to make a thumbnail of a picture. */
 typedef struct
 {
   ThumbnailStore *store;
@@ -19,10 +19,9 @@ typedef struct
   gboolean        retry;       /* pictures that failed before */
 } ThumbnailMaker;
 
-/*
- * Makes a thumbnail of @picture, or finds one that still holds, and notes the outcome in @picture.
- * A picture that no thumbnail can be made of is an outcome too: the only error is to be cancelled.
- */
+/* Makes a thumbnail of @picture, or finds one that is still valid, and stores the result in
+ * @picture. If no thumbnail can be made of the picture, this is a result, too: the only error is
+ * cancellation. */
 void     thumbnail_maker_make_async  (const ThumbnailMaker  *self,
                                       Picture               *picture,
                                       GCancellable          *cancellable,

@@ -9,7 +9,7 @@ typedef struct
 {
   const ThumbnailMaker *maker;
   GPtrArray            *pictures;
-  guint                 next;         /* picture to begin with */
+  guint                 next;         /* the next picture to begin */
   guint                 n_running;
   guint                 n_jobs;
   ThumbnailQueueFunc    each;
@@ -41,7 +41,7 @@ made_cb (GObject      *object,
   fill (task);
 }
 
-/* Pictures that failed when they were looked for have had their turn. */
+/* Pictures that failed in the search are done already. */
 static void
 start_next (GTask *task)
 {

@@ -10,10 +10,8 @@
 typedef void (* ThumbnailQueueFunc) (const Picture *picture,
                                      gpointer       user_data);
 
-/*
- * Makes thumbnails of all @pictures, of @n_jobs at once, and calls @each after each one. Cancelled,
- * it starts no more, and ends when the last worker is gone.
- */
+/* Makes thumbnails of all @pictures, @n_jobs at a time, and calls @each after each one. When it is
+ * cancelled, it starts no more, and ends when the last worker has exited. */
 void     thumbnail_queue_run_async  (const ThumbnailMaker  *maker,
                                      GPtrArray             *pictures,
                                      guint                  n_jobs,

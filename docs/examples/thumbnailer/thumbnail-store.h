@@ -10,17 +10,15 @@
 
 #include <gio/gio.h>
 
-/*
- * A folder of thumbnails that all programs share, as the freedesktop.org standard for managing
- * thumbnails has it: https://specifications.freedesktop.org/thumbnail-spec/latest/
- */
+/* A directory of thumbnails that all programs share, as in the freedesktop.org standard for
+ * managing thumbnails: https://specifications.freedesktop.org/thumbnail-spec/latest/ */
 typedef struct _ThumbnailStore ThumbnailStore;
 
 /* The sizes of the standard, NULL-terminated, and the longest side of each in pixels, or 0. */
 extern const char * const  thumbnail_size_names[];
 guint           thumbnail_size_get_pixels      (const char            *size_name);
 
-/* @root: (nullable): the folder, or that of the user */
+/* @root: (nullable): the directory, or NULL for that of the user */
 ThumbnailStore *thumbnail_store_new            (const char            *root,
                                                 const char            *size_name,
                                                 GError               **error);
@@ -29,8 +27,8 @@ void            thumbnail_store_free           (ThumbnailStore        *self);
 gboolean        thumbnail_store_contains       (const ThumbnailStore  *self,
                                                 const char            *filename);
 
-/* These want a picture that has been opened. A thumbnail or the note of a failure holds as long as
- * the picture has not been changed. */
+/* These need a picture that was opened. A thumbnail, or the record of a failure, is valid as long
+ * as the picture was not changed. */
 char           *thumbnail_store_find           (const ThumbnailStore  *self,
                                                 const Picture         *picture);
 char           *thumbnail_store_find_failure   (const ThumbnailStore  *self,
@@ -42,8 +40,8 @@ OutputFile     *thumbnail_store_create_failure (const ThumbnailStore  *self,
                                                 const Picture         *picture,
                                                 GError               **error);
 
-/* Puts a file in its place, unless it is not what the standard wants of it. A thumbnail takes the
- * note of an earlier failure with it. */
+/* Puts a file in its place, unless it does not conform to the standard. A thumbnail removes the
+ * record of an earlier failure. */
 gboolean        thumbnail_store_commit         (const ThumbnailStore  *self,
                                                 const Picture         *picture,
                                                 OutputFile            *output,

@@ -30,13 +30,13 @@ typedef struct
   Progress      *progress;
   GCancellable  *cancellable;
   GMainLoop     *loop;
-  int            signal;        /* that the user, or the system, sent to stop this */
-  GError        *error;         /* of the step that is running */
+  int            signal;        /* that the user or the system has sent to stop this program */
+  GError        *error;         /* of the present step */
   OutputFile    *sheet_file;    /* NULL if no sheet is wanted */
   ContactSheet   sheet;
 } Thumbnailer;
 
-/* Signals. The main loop goes on until all workers are gone, and half-written files with them. */
+/* Signals. The main loop runs until all workers have exited, and half-written files are removed. */
 
 static gboolean
 interrupt (Thumbnailer *self,
@@ -156,7 +156,7 @@ work (Thumbnailer *self)
   if (has_thumbnails (self->pictures))
     return make_contact_sheet (self);
 
-  /* One of an earlier run would pass for that of this one. */
+  /* A sheet of an earlier run must not be taken for the one of this run. */
   if (g_unlink (self->sheet_file->path) == 0)
     g_print ("\nThe contact sheet was removed, for there are no thumbnails\n");
 
@@ -204,7 +204,7 @@ run_with_options (const Options  *options,
   if (store == NULL)
     return EXIT_FAILURE;
 
-  /* That it cannot be written is better known before all the work than after. */
+  /* It is better to know that it cannot be written before all the work than after it. */
   if (options->contact_sheet != NULL)
     {
       sheet_file = output_file_new (options->contact_sheet, SHEET_MODE, error);

@@ -10,7 +10,7 @@
 #include <signal.h>
 #include <string.h>
 
-#define END_TIMEOUT 3         /* seconds for a template to tell that a worker it forked is dead */
+#define END_TIMEOUT 3         /* seconds for a template to report the exit of its worker */
 
 typedef struct
 {
@@ -20,11 +20,11 @@ typedef struct
   AForkRpc       *rpc;
   guint           timeout;
   guint           timer_id;
-  gboolean        was_ready;   /* when it took too long */
+  gboolean        was_ready;   /* when the time is over */
   gboolean        timed_out;
   GVariant       *result;
   GError         *refusal;     /* why there is none */
-  int             width;       /* of the picture the worker has dealt with */
+  int             width;       /* of the picture that the worker has handled */
   int             height;
 } WorkerRun;
 
@@ -53,7 +53,7 @@ end_time_out_cb (gpointer user_data)
   return G_SOURCE_REMOVE;
 }
 
-/* Of its end the template tells, unless that hangs, too. */
+/* The template reports its exit, unless that hangs, too. */
 static void
 kill_worker (WorkerRun *self)
 {
@@ -62,7 +62,7 @@ kill_worker (WorkerRun *self)
   afork_process_force_exit (self->process);
 }
 
-/* If there is no worker yet, it is the template that hangs. */
+/* If there is no worker yet, the template hangs. */
 static gboolean
 time_out_cb (gpointer user_data)
 {
@@ -78,7 +78,8 @@ time_out_cb (gpointer user_data)
   return G_SOURCE_REMOVE;
 }
 
-/* Signals that somebody sent, the kernel when memory ran out perhaps, are not the work's fault. */
+/* Signals of other processes, or of the kernel when memory has run out, are not caused by the
+ * work. */
 static void
 set_killed_error (GError **error,
                   int      number)
@@ -94,7 +95,7 @@ set_killed_error (GError **error,
                "The worker was killed by %s", name);
 }
 
-/* What it says is not trusted, not even to be of the right type. */
+/* The result is not trusted, and may be of the wrong type. */
 static gboolean
 check_result (WorkerRun  *self,
               GError    **error)
@@ -118,7 +119,7 @@ check_result (WorkerRun  *self,
   return FALSE;
 }
 
-/* The worker has ended because of WHY, which is NULL if it did so when it should. */
+/* The worker has exited because of WHY, which is NULL if it exited properly. */
 static gboolean
 check_end (WorkerRun     *self,
            const GError  *why,
@@ -172,7 +173,7 @@ closed_cb (GObject      *object,
     g_task_return_boolean (task, TRUE);
 }
 
-/* The worker ends now, which it does by itself unless nobody waits for it any more. */
+/* The worker exits now. It does so by itself, unless no operation waits for it any more. */
 static void
 answered_cb (GObject      *object,
              GAsyncResult *result,

@@ -7,27 +7,23 @@
 
 #include "worker-template.h"
 
-/*
- * What went wrong in a worker while it worked, so that its work may be to blame. All other errors
- * say that there was no worker, or that the user has had enough.
- */
+/* Errors of a worker that its work may have caused. All other errors mean that there was no worker,
+ * or that the user has cancelled. */
 #define WORKER_ERROR (worker_error_quark ())
 
 typedef enum
 {
-  WORKER_ERROR_REFUSED,      /* it said no, and why */
+  WORKER_ERROR_REFUSED,      /* it has returned an error */
   WORKER_ERROR_DIED,
   WORKER_ERROR_TIMED_OUT,
-  WORKER_ERROR_PROTOCOL      /* it said nothing, or nonsense */
+  WORKER_ERROR_PROTOCOL      /* it has returned nothing, or an invalid result */
 } WorkerError;
 
 GQuark   worker_error_quark (void);
 
-/*
- * Has @function of a fresh worker do @job, for at most @timeout seconds, and waits until the worker
- * has said what came of it and is gone. Cancelling kills the worker. A template that does not get
- * it going or does not tell of its end is replaced.
- */
+/* Runs @function of a fresh worker with @job, for at most @timeout seconds, and waits until the
+ * worker has returned its result and exited. Cancelling kills the worker. A template that does not
+ * start it, or does not report its exit, is replaced. */
 void     worker_run_async   (WorkerTemplate       *workers,
                              const char           *function,
                              AForkJob             *job,

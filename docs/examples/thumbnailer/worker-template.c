@@ -8,7 +8,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-/* A module may lie beside the program, as it does where both were built. */
+/* A module may be in the directory of the program, if both were built there. */
 static void
 add_own_folder_to_module_path (void)
 {
@@ -48,7 +48,7 @@ worker_template_free (WorkerTemplate *self)
   g_free (self);
 }
 
-/* With one template and no other, a default template to fork it from would be one too many. */
+/* There is only this template, so a default template to fork it from is not needed. */
 static AForkProcess *
 prepare (WorkerTemplate *self)
 {
@@ -63,7 +63,7 @@ prepare (WorkerTemplate *self)
   return process;
 }
 
-/* A template may die as any process may, and then there is another. */
+/* A template may exit as any process may, and is then replaced. */
 AForkProcess *
 worker_template_fork (WorkerTemplate *self)
 {
@@ -77,7 +77,7 @@ worker_template_fork (WorkerTemplate *self)
   return afork_process_fork (self->process);
 }
 
-/* Of several workers that wait for it in vain, the first has it replaced. */
+/* If several workers wait for it in vain, the first one replaces it. */
 void
 worker_template_replace (WorkerTemplate *self,
                          AForkProcess   *process)

@@ -7,26 +7,24 @@
 
 #include <afork/afork.h>
 
-/*
- * The process that workers are forked from: it has loaded the worker module, and that has loaded
- * all it needs, so that a fresh worker for each picture costs next to nothing.
- */
+/* The process that workers are forked from: it has loaded the worker module and everything that the
+ * module needs, so that a fresh worker for each picture costs little. */
 typedef struct
 {
   char         *module;      /* its name, or the path of its file */
-  int           messages;    /* where what workers say on their standard error goes */
-  AForkProcess *process;     /* once a worker has been wanted */
+  int           messages;    /* where the standard error output of workers goes */
+  AForkProcess *process;     /* once a worker was needed */
 } WorkerTemplate;
 
-/* Workers are heard only if @verbose: the libraries that decode complain of many a good picture. */
+/* The output of workers is shown only if @verbose: the decoding libraries warn about many valid
+ * pictures. */
 WorkerTemplate *worker_template_new     (const char     *module,
                                          gboolean        verbose);
 void            worker_template_free    (WorkerTemplate *self);
 
 AForkProcess   *worker_template_fork    (WorkerTemplate *self);
 
-/* Kills @process, which workers were forked from and which does not answer: the next worker comes
- * from another one. */
+/* Kills @process, a template that does not answer: the next worker is forked from another one. */
 void            worker_template_replace (WorkerTemplate *self,
                                          AForkProcess   *process);
 

@@ -12,11 +12,12 @@
 #include <unistd.h>
 
 #define BACKGROUND  0x1b1b1fff
-#define MOUNT       0x26262bff   /* behind a picture that does not fill its box, or is not dense */
+#define MOUNT       0x26262bff   /* behind a picture that does not fill its box, or is
+                                  * transparent */
 #define MAX_ASPECT  3.0
 #define MAX_ENLARGE 1.25
 
-/* A PNG file has its width and height at a fixed place. */
+/* The width and height have a fixed position in a PNG file. */
 static double
 read_aspect (int fd)
 {
@@ -60,7 +61,7 @@ draw_centred (GdkPixbuf      *sheet,
                         GDK_INTERP_BILINEAR, 255);
 }
 
-/* A thumbnail that cannot be read leaves its mount empty. */
+/* A thumbnail that cannot be read leaves its box empty. */
 static void
 draw_thumbnail (GdkPixbuf      *sheet,
                 const SheetBox *box,

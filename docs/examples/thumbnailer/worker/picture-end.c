@@ -14,7 +14,7 @@
 #define PNG_CHUNK_CRC         4
 #define PNG_TYPE_END          0x49454e44   /* IEND */
 
-/* Adds a byte to the word, and tells whether it now has @size of them. */
+/* Adds a byte to the word. Returns whether the word now has @size bytes. */
 static gboolean
 gather (PictureEnd *self,
         guchar      byte,
@@ -56,7 +56,7 @@ jpeg_length_step (PictureEnd   *self,
 {
   if (gather (self, bytes[0], 2))
     {
-      self->skip = MAX (self->number, 2) - 2;   /* the length counts itself */
+      self->skip = MAX (self->number, 2) - 2;   /* the length includes itself */
       self->step = jpeg_scan_step;
     }
 
@@ -71,7 +71,7 @@ jpeg_marker_step (PictureEnd   *self,
   guchar marker = bytes[0];
 
   if (marker == 0xff)
-    return 1;      /* any number of these may stand before a marker */
+    return 1;      /* there may be any number of these before a marker */
 
   if (marker == 0xd9)
     {
@@ -79,14 +79,14 @@ jpeg_marker_step (PictureEnd   *self,
       self->step = NULL;
     }
   else if (marker < 0xc0 || (marker >= 0xd0 && marker <= 0xd8))
-    self->step = jpeg_scan_step;      /* a byte of the picture, or a marker that stands alone */
+    self->step = jpeg_scan_step;      /* a byte of the picture, or a marker without a segment */
   else
     self->step = jpeg_length_step;
 
   return 1;
 }
 
-/* In the picture's own data, or between two segments: the next thing to see is a marker. */
+/* In the data of the picture, or between two segments: a marker comes next. */
 static gsize
 jpeg_scan_step (PictureEnd   *self,
                 const guchar *bytes,

@@ -7,23 +7,21 @@
 
 #include <glib.h>
 
-/*
- * Whether a picture is all there. The loaders of PNG and JPEG fill up what is missing and say
- * nothing of it, so this watches the bytes on their way there for the mark that ends such a file.
- */
+/* Whether a picture is complete. The loaders of PNG and JPEG fill in what is missing without an
+ * error, so this searches the bytes on their way to the loader for the end mark of such a file. */
 
 typedef struct _PictureEnd PictureEnd;
 
 struct _PictureEnd
 {
-  /* Takes some of the bytes, at least one, and returns how many; NULL ends the watch. */
+  /* Takes some of the bytes, at least one, and returns how many. NULL ends the search. */
   gsize    (* step) (PictureEnd   *self,
                      const guchar *bytes,
                      gsize         size);
-  guint64  skip;            /* bytes to pass over before the next step */
-  guint64  number;          /* what has been gathered of a word, the first byte highest */
-  guint    n_gathered;      /* its bytes */
-  gboolean missing;         /* such a file has an end, and it has not come yet */
+  guint64  skip;            /* bytes to skip before the next step */
+  guint64  number;          /* a word as far as it was read, the first byte highest */
+  guint    n_gathered;      /* how many bytes it has */
+  gboolean missing;         /* such a file has an end mark, and it has not come yet */
 };
 
 void     picture_end_init       (PictureEnd       *self);

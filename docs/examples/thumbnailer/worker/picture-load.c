@@ -10,8 +10,8 @@
 #include <errno.h>
 #include <unistd.h>
 
-/* A picture of more pixels than this is refused before anything is allocated for it: its pixels
- * alone would take a gigabyte. */
+/* A picture of more pixels than this is refused before memory is allocated for it: its pixels alone
+ * would take a gigabyte. */
 #define MAX_PIXELS (G_GUINT64_CONSTANT (1) << 28)
 
 #define CHUNK_SIZE (64 * 1024)
@@ -20,8 +20,8 @@ typedef struct
 {
   GdkPixbufLoader *loader;
   PictureEnd       end;
-  int              bound;      /* the longest side that is wanted */
-  int              width;      /* as the file says; 0 until it has been read */
+  int              bound;      /* the longest side of the result */
+  int              width;      /* from the file; 0 until it was read */
   int              height;
 } PictureLoad;
 
@@ -31,8 +31,8 @@ is_too_large (const PictureLoad *load)
   return (guint64) load->width * (guint64) load->height > MAX_PIXELS;
 }
 
-/* Loaders ask for the size they should make, once they know the picture's, and before they allocate
- * it: some can then decode less, and all give up when told zero. */
+/* Loaders ask for the size of the result when they know that of the picture, and before they
+ * allocate it: some can decode less then, and all stop if the answer is zero. */
 static void
 size_prepared_cb (GdkPixbufLoader *loader,
                   int              width,
@@ -52,7 +52,7 @@ size_prepared_cb (GdkPixbufLoader *loader,
                                 MAX (1, (gint64) height * load->bound / longest));
 }
 
-/* Of an animation only the first frame is wanted, and it is whole when there is a second. */
+/* Of an animation only the first frame is needed, and it is complete when there is a second. */
 static gboolean
 is_animation (PictureLoad *load)
 {
@@ -61,7 +61,7 @@ is_animation (PictureLoad *load)
   return animation != NULL && !gdk_pixbuf_animation_is_static_image (animation);
 }
 
-/* Returns how many bytes were fed, 0 at the end of the file, or -1. */
+/* Returns how many bytes the loader got, 0 at the end of the file, or -1. */
 static gssize
 feed (PictureLoad  *load,
       int           fd,
@@ -109,7 +109,8 @@ finish (PictureLoad  *load,
 {
   if (is_animation (load))
     {
-      gdk_pixbuf_loader_close (load->loader, NULL);   /* complains of the frames not fed */
+      gdk_pixbuf_loader_close (load->loader, NULL);   /* warns about the frames that it did not
+                                                       * get */
       return TRUE;
     }
 
@@ -124,7 +125,7 @@ finish (PictureLoad  *load,
   return gdk_pixbuf_loader_close (load->loader, error);
 }
 
-/* Feeds the loader and closes it, which it must be, come what may, before it is freed. */
+/* Feeds the loader and closes it, which is always necessary before it is freed. */
 static GdkPixbuf *
 decode (PictureLoad  *load,
         int           fd,
@@ -152,7 +153,7 @@ decode (PictureLoad  *load,
   return pixbuf;
 }
 
-/* Not every loader keeps to the size it was told. */
+/* Some loaders ignore the size that was set. */
 static GdkPixbuf *
 shrink (GdkPixbuf *pixbuf,
         int        bound)

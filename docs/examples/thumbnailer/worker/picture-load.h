@@ -7,13 +7,13 @@
 
 #include <gdk-pixbuf/gdk-pixbuf.h>
 
-/* A picture that has been read from a descriptor. */
+/* A picture that was read from a descriptor. */
 typedef struct
 {
-  GdkPixbuf *pixbuf;      /* upright, and within the bound that was asked for */
+  GdkPixbuf *pixbuf;      /* upright, and not larger than was requested */
   int        width;       /* of the picture itself, upright */
   int        height;
-  char      *mime_type;   /* of what it really is, whatever its name says; or NULL */
+  char      *mime_type;   /* the type of its contents, whatever its name is; or NULL */
 } LoadedPicture;
 
 LoadedPicture *picture_load        (int             fd,

@@ -46,7 +46,8 @@ png_save (int         fd,
   g_autoptr(GPtrArray) keys = g_ptr_array_new_with_free_func (g_free);
   g_autoptr(GPtrArray) values = g_ptr_array_new ();
 
-  /* Over a limit of file sizes, write() fails, but would also end the process. */
+  /* If the file exceeds a limit of file sizes, write() fails, but the signal would also end the
+   * process. */
   signal (SIGXFSZ, SIG_IGN);
 
   for (guint i = 0; texts != NULL && i + 1 < texts->len; i += 2)

@@ -7,10 +7,8 @@
 
 #include <gdk-pixbuf/gdk-pixbuf.h>
 
-/*
- * Writes @pixbuf to @fd as a PNG file. @texts is NULL or an array of strings in pairs, a keyword
- * and its text, which the file gets as tEXt chunks.
- */
+/* Writes @pixbuf to @fd as a PNG file. @texts is NULL or an array of strings in pairs, a keyword
+ * and its text, which become tEXt chunks of the file. */
 gboolean png_save (int           fd,
                    GdkPixbuf    *pixbuf,
                    GPtrArray    *texts,

@@ -7,7 +7,7 @@
 
 #include <gdk-pixbuf/gdk-pixbuf.h>
 
-/* What a loader needs stays loaded. Its close complains that it was given no picture. */
+/* The libraries of a loader stay loaded. Its close warns that it got no picture. */
 static void
 load_format (GdkPixbufFormat *format)
 {
@@ -18,8 +18,8 @@ load_format (GdkPixbufFormat *format)
     gdk_pixbuf_loader_close (loader, NULL);
 }
 
-/* Some things are loaded when they are first used: what tells one kind of file from another, and
- * what turns texts into those of a PNG file. */
+/* Some code is loaded at the first use: that which detects the type of a file, and that which
+ * converts texts for a PNG file. */
 static void
 rehearse (void)
 {

@@ -7,10 +7,8 @@
 
 #include <math.h>
 
-/*
- * Rows of one width each, as in a printed album: pictures keep their proportions, stand a gap
- * apart, and share a height with their row. The rows are about as tall as was asked for.
- */
+/* Rows of equal width, as in a printed album: pictures keep their proportions, have a gap between
+ * them, and have the height of their row. The rows have about the requested height. */
 
 #define MARGIN       24
 #define GAP          8
@@ -29,7 +27,7 @@ sum_aspects (const SheetBox *boxes,
   return sum;
 }
 
-/* How many of the boxes go into the first row, if @n_rows rows are to be of the same length. */
+/* How many of the boxes go into the first row, if @n_rows rows are to have the same length. */
 static guint
 count_row (const SheetBox *boxes,
            guint           n_boxes,

@@ -7,10 +7,10 @@
 
 #include <glib.h>
 
-/* Where a picture goes on a contact sheet. */
+/* The position of a picture on a contact sheet. */
 typedef struct
 {
-  double aspect;      /* width : height, given by the caller */
+  double aspect;      /* width : height, set by the caller */
   int    x;
   int    y;
   int    width;

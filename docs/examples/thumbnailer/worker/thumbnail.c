@@ -8,7 +8,7 @@
 #include "picture-load.h"
 #include "png-save.h"
 
-/* The keys that the caller sent. */
+/* The keys that the caller has sent. */
 static GPtrArray *
 collect_texts (GVariant *keys)
 {

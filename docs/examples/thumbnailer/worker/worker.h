@@ -7,12 +7,11 @@
 
 #include <afork/afork.h>
 
-/*
- * The functions that the thumbnailer calls in its workers. Each returns `(ii)`, the width and
- * height of what it dealt with, and touches no file but those whose descriptors came with the call.
+/* The functions that the thumbnailer calls in its workers. Each returns `(ii)`, the width and
+ * height of the picture that it has handled, and uses no files but those whose descriptors came
+ * with the call.
  *
- * KEYS stands for `a{ss}`, keywords and their texts, that go into the PNG file written.
- */
+ * KEYS stands for `a{ss}`, keywords and texts for the PNG file that is written. */
 
 /* Called in the template: loads what every worker needs, once. */
 AFORK_WORKER_EXPORT
@@ -26,7 +25,7 @@ GVariant *thumbnail      (AForkCall          *call,
                           GVariant           *args,
                           GError            **error);
 
-/* Arguments: the output `h`, KEYS. Writes a picture of one pixel, which says that there is no
+/* Arguments: the output `h`, KEYS. Writes a picture of one pixel, which means that there is no
  * thumbnail. */
 AFORK_WORKER_EXPORT
 GVariant *record_failure (AForkCall          *call,
