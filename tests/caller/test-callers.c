@@ -50,9 +50,7 @@ test_many_in_a_row (void)
   guint n_processes = is_instrumented () ? 100 : 500;
   g_autoptr(AForkProcess) template = NULL;
   gsize before, after;
-  Census census;
 
-  census_begin (&census);
   template = new_module_process ("lifecycle");
   run_in_a_row (template, n_processes);
   run_in_a_row (template, n_processes);
@@ -68,16 +66,13 @@ test_many_in_a_row (void)
   if (!is_instrumented ())
     g_assert_cmpuint (after, <, before + 2 * n_processes);
   g_clear_object (&template);
-  census_end (&census);
 }
 
 static void
 test_many_executed_in_a_row (void)
 {
   guint n_processes = is_instrumented () ? 20 : 200;
-  Census census;
 
-  census_begin (&census);
   for (guint i = 0; i < n_processes; i++)
     {
       g_autoptr(AForkProcess) process = new_executed ();
@@ -85,7 +80,6 @@ test_many_executed_in_a_row (void)
 
       finish_process (process, connection);
     }
-  census_end (&census);
 }
 
 enum { N_AT_ONCE = 64 };
@@ -97,9 +91,7 @@ test_many_at_once (void)
   GAsyncResult *results[N_AT_ONCE] = { NULL };
   GSocketConnection *connections[N_AT_ONCE];
   g_autoptr(GHashTable) pids = g_hash_table_new (NULL, NULL);
-  Census census;
 
-  census_begin (&census);
   for (int i = 0; i < N_AT_ONCE; i++)
     {
       processes[i] = i % 16 == 0 ? new_executed () : new_module_process ("lifecycle");
@@ -125,7 +117,6 @@ test_many_at_once (void)
       g_object_unref (processes[i]);
       g_object_unref (results[i]);
     }
-  census_end (&census);
 }
 
 /* Large. */
@@ -170,7 +161,6 @@ test_large (void)
   g_autoptr(AForkProcess) forked = NULL;
   g_autoptr(GSocketConnection) of_executed = NULL;
   g_autoptr(GSocketConnection) of_forked = NULL;
-  Census census;
   glong n_faults;
   guint8 *memory;
 
@@ -185,7 +175,6 @@ test_large (void)
       return;
     }
 
-  census_begin (&census);
   memory = mmap (NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
                  -1, 0);
   g_assert_true (memory != MAP_FAILED);
@@ -208,7 +197,6 @@ test_large (void)
   finish_process (executed, of_executed);
   finish_process (forked, of_forked);
   munmap (memory, size);
-  census_end (&census);
 }
 
 /* Threads. */
@@ -249,9 +237,7 @@ test_threads (void)
   Runner runners[N_THREADS] = { 0 };
   g_autoptr(AForkProcess) template = NULL;
   guint n_turns = 0;
-  Census census;
 
-  census_begin (&census);
   for (int i = 0; i < N_THREADS; i++)
     runners[i].in = g_async_queue_new_full (g_free);
   for (int i = 0; i < N_THREADS; i++)
@@ -283,7 +269,6 @@ test_threads (void)
     g_async_queue_unref (runners[i].in);
   g_test_message ("The threads had %u turns meanwhile", n_turns);
   g_clear_object (&template);
-  census_end (&census);
 }
 
 /* Callers that have their own way with children. Each is a program of its own. */
@@ -566,9 +551,7 @@ test_untouched (void)
   g_autofree char *folder_after = NULL;
   sigset_t mask, mask_after;
   GPid own[5];
-  Census census;
 
-  census_begin (&census);
   g_assert_no_errno (sigaction (SIGCHLD, &action, &before));
   g_assert_no_errno (pthread_sigmask (SIG_SETMASK, NULL, &mask));
   for (gsize i = 0; i < G_N_ELEMENTS (own); i++)
@@ -607,7 +590,6 @@ test_untouched (void)
   g_assert_cmpstrv (environment, environment_after);
   folder_after = g_get_current_dir ();
   g_assert_cmpstr (folder, ==, folder_after);
-  census_end (&census);
 }
 
 int
@@ -618,11 +600,11 @@ main (int    argc,
 
   g_test_init (&argc, &argv, NULL);
 
-  g_test_add_func ("/callers/many/in-a-row", test_many_in_a_row);
-  g_test_add_func ("/callers/many/executed-in-a-row", test_many_executed_in_a_row);
-  g_test_add_func ("/callers/many/at-once", test_many_at_once);
-  g_test_add_func ("/callers/large", test_large);
-  g_test_add_func ("/callers/threads", test_threads);
+  add_test ("/callers/many/in-a-row", test_many_in_a_row);
+  add_test ("/callers/many/executed-in-a-row", test_many_executed_in_a_row);
+  add_test ("/callers/many/at-once", test_many_at_once);
+  add_test ("/callers/large", test_large);
+  add_test ("/callers/threads", test_threads);
   g_test_add_func ("/callers/children/ignored", test_sigchld_ignored);
   g_test_add_func ("/callers/children/reaped-by-handler", test_sigchld_reaps_all);
   g_test_add_func ("/callers/children/reaped-by-thread", test_thread_reaps_all);
@@ -632,7 +614,7 @@ main (int    argc,
 
       g_test_add_data_func (path, closed[i], test_closed);
     }
-  g_test_add_func ("/callers/untouched", test_untouched);
+  add_test ("/callers/untouched", test_untouched);
 
   return g_test_run ();
 }

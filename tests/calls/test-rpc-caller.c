@@ -109,7 +109,8 @@ await_descendants (void)
 }
 
 static void
-test_killed (gconstpointer data)
+test_killed (Census        *census,
+             gconstpointer  data)
 {
   const SceneKind *kind = data;
   g_autofree char *number = g_strdup_printf ("%d", (int) (kind - kinds));
@@ -117,11 +118,9 @@ test_killed (gconstpointer data)
   g_autofree char *rest = NULL;
   g_autoptr(GError) error = NULL;
   GIOChannel *channel;
-  Census census;
   GPid pid;
   int output;
 
-  census_begin (&census);
   prctl (PR_SET_CHILD_SUBREAPER, 1);
   g_spawn_async_with_pipes (NULL, (char **) STRV (program, "--scene", number), NULL,
                             G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &pid, NULL, &output, NULL,
@@ -151,7 +150,6 @@ test_killed (gconstpointer data)
       g_assert_cmpuint (g_ascii_strtoull (rest + strlen ("used "), NULL, 10), <,
                         is_instrumented () ? 600000 : 200000);
     }
-  census_end (&census);
 }
 
 int
@@ -168,7 +166,7 @@ main (int    argc,
     {
       g_autofree char *path = g_strconcat ("/rpc-caller/killed/", kinds[i].name, NULL);
 
-      g_test_add_data_func (path, &kinds[i], test_killed);
+      add_with_data (path, &kinds[i], test_killed);
     }
 
   return g_test_run ();

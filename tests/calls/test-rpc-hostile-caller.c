@@ -364,10 +364,10 @@ worker_end (Worker     *worker,
 }
 
 static void
-test_wrong (gconstpointer data)
+test_wrong (Census        *census,
+            gconstpointer  data)
 {
   const char *what = data;
-  Census census;
   Worker worker;
 
   if (g_str_equal (what, "blobs-large") && is_instrumented ())
@@ -378,12 +378,10 @@ test_wrong (gconstpointer data)
   if (g_str_has_prefix (what, "fds-") && !need_descriptors (2048))
     return;
 
-  census_begin (&census);
   worker_begin (&worker);
   send_setup (worker.socket);
   do_wrong (worker.socket, what);
   worker_end (&worker, EXIT_FAILURE, "does not keep to the protocol");
-  census_end (&census);
 }
 
 /* What is right is answered by the same means. */
@@ -444,7 +442,7 @@ main (int    argc,
     {
       g_autofree char *path = g_strdup_printf ("/rpc-hostile-caller/wrong/%s", wrongs[i]);
 
-      g_test_add_data_func (path, wrongs[i], test_wrong);
+      add_with_data (path, wrongs[i], test_wrong);
     }
   add_test ("/rpc-hostile-caller/right", test_right);
   add_test ("/rpc-hostile-caller/cut", test_cut);

@@ -382,57 +382,54 @@ send_flood (AForkProcess *process)
 
 /* The worker begins properly, has two calls, and then does what it may not. */
 static void
-test_protocol_error (gconstpointer data)
+test_protocol_error (Census        *census,
+                     gconstpointer  data)
 {
   ProtocolError protocol_error = *(const ProtocolError *) data;
   GAsyncResult *results[3] = { NULL };
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(AForkRpc) rpc = NULL;
+  g_autoptr(AForkRpc) neighbour = NULL;
   guint n_answered = 0;
-  Census census;
 
   if ((protocol_error == send_fds_unnamed || protocol_error == send_fds_piled_up)
       && !need_descriptors (2048))
     return;
 
-  census_begin (&census);
-  {
-    g_autoptr(AForkProcess) process = new_hostile_process ();
-    g_autoptr(AForkRpc) rpc = NULL;
-    g_autoptr(AForkRpc) neighbour = new_rpc ("calls_echo");
+  process = new_hostile_process ();
+  neighbour = new_rpc ("calls_echo");
+  step (process, "w");
+  step (process, "w");
+  protocol_error (process);
+  rpc = new_hostile_rpc (process);
+  for (gsize i = 0; i < G_N_ELEMENTS (results); i++)
+    afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &results[i]);
+  for (gsize i = 0; i < G_N_ELEMENTS (results); i++)
+    {
+      g_autoptr(GVariant) answer = NULL;
+      g_autoptr(GError) error = NULL;
 
-    step (process, "w");
-    step (process, "w");
-    protocol_error (process);
-    rpc = new_hostile_rpc (process);
-    for (gsize i = 0; i < G_N_ELEMENTS (results); i++)
-      afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &results[i]);
-    for (gsize i = 0; i < G_N_ELEMENTS (results); i++)
-      {
-        g_autoptr(GVariant) answer = NULL;
-        g_autoptr(GError) error = NULL;
+      await_result (&results[i]);
+      answer = afork_rpc_call_finish (rpc, results[i], &error);
+      n_answered += answer != NULL;
+      if (answer == NULL)
+        g_assert_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL);
+      if (i == 2)
+        g_test_message ("%s", error->message);
+      g_clear_object (&results[i]);
+    }
+  /* Those that answer a call before all else is wrong. */
+  g_assert_cmpuint (n_answered, ==,
+                    protocol_error == send_answer_twice
+                      || protocol_error == send_answer_then_failed);
 
-        await_result (&results[i]);
-        answer = afork_rpc_call_finish (rpc, results[i], &error);
-        n_answered += answer != NULL;
-        if (answer == NULL)
-          g_assert_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL);
-        if (i == 2)
-          g_test_message ("%s", error->message);
-        g_clear_object (&results[i]);
-      }
-    /* Those that answer a call before all else is wrong. */
-    g_assert_cmpuint (n_answered, ==,
-                      protocol_error == send_answer_twice
-                        || protocol_error == send_answer_then_failed);
-
-    /* Later ones, and closing, too; and others are not touched. */
-    afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &results[0]);
-    expect_error (rpc, &results[0], AFORK_ERROR, AFORK_ERROR_PROTOCOL, NULL);
-    close_rpc_error (rpc, AFORK_ERROR_PROTOCOL);
-    afork_rpc_call_async (neighbour, g_variant_new_uint32 (5), NULL, store_result_cb, &results[0]);
-    expect_uint32 (neighbour, &results[0], 5);
-    close_rpc (neighbour);
-  }
-  census_end (&census);
+  /* Later ones, and closing, too; and others are not touched. */
+  afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &results[0]);
+  expect_error (rpc, &results[0], AFORK_ERROR, AFORK_ERROR_PROTOCOL, NULL);
+  close_rpc_error (rpc, AFORK_ERROR_PROTOCOL);
+  afork_rpc_call_async (neighbour, g_variant_new_uint32 (5), NULL, store_result_cb, &results[0]);
+  expect_uint32 (neighbour, &results[0], 5);
+  close_rpc (neighbour);
 }
 
 /* Before it has said that it serves, a worker can only refuse. */
@@ -553,29 +550,24 @@ expect_timed_out (AForkRpc      *rpc,
 }
 
 static void
-test_unbegun (gconstpointer data)
+test_unbegun (Census        *census,
+              gconstpointer  data)
 {
   const gboolean concurrent = GPOINTER_TO_INT (data);
-  Census census;
+  g_autoptr(AForkProcess) process = new_hostile_process ();
+  GAsyncResult *results[3] = { NULL };
+  g_autoptr(AForkRpc) rpc = NULL;
 
-  census_begin (&census);
-  {
-    g_autoptr(AForkProcess) process = new_hostile_process ();
-    GAsyncResult *results[3] = { NULL };
-    g_autoptr(AForkRpc) rpc = NULL;
-
-    step (process, "s");
-    rpc = g_object_new (AFORK_TYPE_RPC,
-                        "process", process, "function", "any", "concurrent", concurrent,
-                        "forward-stderr", FALSE, NULL);
-    for (gsize i = 0; i < G_N_ELEMENTS (results); i++)
-      g_object_unref (begin_limited_job (rpc, &results[i]));
-    for (gsize i = 0; i < G_N_ELEMENTS (results); i++)
-      expect_timed_out (rpc, &results[i]);
-    afork_process_force_exit (process);
-    close_rpc_error (rpc, AFORK_ERROR_SIGNALED);
-  }
-  census_end (&census);
+  step (process, "s");
+  rpc = g_object_new (AFORK_TYPE_RPC,
+                      "process", process, "function", "any", "concurrent", concurrent,
+                      "forward-stderr", FALSE, NULL);
+  for (gsize i = 0; i < G_N_ELEMENTS (results); i++)
+    g_object_unref (begin_limited_job (rpc, &results[i]));
+  for (gsize i = 0; i < G_N_ELEMENTS (results); i++)
+    expect_timed_out (rpc, &results[i]);
+  afork_process_force_exit (process);
+  close_rpc_error (rpc, AFORK_ERROR_SIGNALED);
 }
 
 /* It says so for both of its jobs, at once and again. Only what a sequential worker says of the
@@ -1151,14 +1143,11 @@ check_left (const Left *left,
 }
 
 static void
-test_left (gconstpointer data)
+test_left (Census        *census,
+           gconstpointer  data)
 {
-  Census census;
-
-  census_begin (&census);
   for (int i = 0; i < 4; i++)
     check_left (data, (i & 1) != 0, (i & 2) != 0);
-  census_end (&census);
 }
 
 /* An answer came over the socket, and another one to the same call lies in the outbox. */
@@ -1330,14 +1319,14 @@ main (int    argc,
         g_strdup_printf ("/rpc-hostile/protocol-error/%s", protocol_errors[i].name);
 
       g_strdelimit (path, "_", '-');
-      g_test_add_data_func (path, &protocol_errors[i].protocol_error, test_protocol_error);
+      add_with_data (path, &protocol_errors[i].protocol_error, test_protocol_error);
     }
   for (gsize i = 0; i < G_N_ELEMENTS (lefts); i++)
     {
       g_autofree char *path = g_strdup_printf ("/rpc-hostile/outbox/%s", lefts[i].name);
 
       g_strdelimit (path, "_", '-');
-      g_test_add_data_func (path, &lefts[i], test_left);
+      add_with_data (path, &lefts[i], test_left);
     }
   add_test ("/rpc-hostile/outbox/twice", test_left_twice);
   add_test ("/rpc-hostile/outbox/events", test_left_events);
@@ -1350,8 +1339,8 @@ main (int    argc,
   add_test ("/rpc-hostile/error-text", test_error_text);
   add_test ("/rpc-hostile/cut", test_cut);
   add_test ("/rpc-hostile/closed", test_closed);
-  g_test_add_data_func ("/rpc-hostile/unbegun/sequential", GINT_TO_POINTER (FALSE), test_unbegun);
-  g_test_add_data_func ("/rpc-hostile/unbegun/concurrent", GINT_TO_POINTER (TRUE), test_unbegun);
+  add_with_data ("/rpc-hostile/unbegun/sequential", GINT_TO_POINTER (FALSE), test_unbegun);
+  add_with_data ("/rpc-hostile/unbegun/concurrent", GINT_TO_POINTER (TRUE), test_unbegun);
   add_test ("/rpc-hostile/begun-often", test_begun_often);
   add_test ("/rpc-hostile/ignored", test_ignored);
   add_test ("/rpc-hostile/write-closed", test_write_closed);

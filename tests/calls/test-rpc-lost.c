@@ -129,9 +129,7 @@ static void
 test_lost_context (void)
 {
   Lost all[N_STATES * 2];
-  Census census;
 
-  census_begin (&census);
   for (guint round = 0; round < 2; round++)
     {
       for (guint i = 0; i < G_N_ELEMENTS (all); i++)
@@ -150,7 +148,6 @@ test_lost_context (void)
         }
     }
   /* The last of them are killed five seconds after their contexts have gone. */
-  census_end (&census);
 }
 
 /* The context goes after the worker has exited, and before all that it had sent is received. The
@@ -398,72 +395,62 @@ ended_cb (GObject      *object,
 
 /* Before it has run, and then. */
 static void
-test_lost_disposed_process (gconstpointer data)
+test_lost_disposed_process (Census        *census,
+                            gconstpointer  data)
 {
   const gboolean runs = GPOINTER_TO_INT (data);
-  Census census;
+  g_autoptr(GString) log = g_string_new (NULL);
+  g_autoptr(AForkProcess) process = new_module_process ("echo");
+  g_autoptr(AForkProcess) fork G_GNUC_UNUSED = NULL;
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GAsyncResult) result G_GNUC_UNUSED = NULL;
+  g_autoptr(GError) error = NULL;
+  Ended ended = { log, 0 };
 
-  census_begin (&census);
-  {
-    g_autoptr(GString) log = g_string_new (NULL);
-    g_autoptr(AForkProcess) process = new_module_process ("echo");
-    g_autoptr(AForkProcess) fork G_GNUC_UNUSED = NULL;
-    g_autoptr(GSocketConnection) connection = NULL;
-    g_autoptr(GAsyncResult) result G_GNUC_UNUSED = NULL;
-    g_autoptr(GError) error = NULL;
-    Ended ended = { log, 0 };
+  if (runs)
+    connection = run_process_ok (process, "echo");
+  else
+    afork_process_run_async (process, "echo", NULL, ended_cb, &ended);
+  for (guint i = runs ? 0 : 1; i < 3; i++)
+    afork_process_wait_async (process, NULL, ended_cb, &ended);
+  g_object_run_dispose (G_OBJECT (process));
+  g_assert_cmpstr (log->str, ==, "");
+  while (ended.n_ended < 3)
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_cmpstr (log->str, ==, "failed failed failed ");
 
-    if (runs)
-      connection = run_process_ok (process, "echo");
-    else
-      afork_process_run_async (process, "echo", NULL, ended_cb, &ended);
-    for (guint i = runs ? 0 : 1; i < 3; i++)
-      afork_process_wait_async (process, NULL, ended_cb, &ended);
-    g_object_run_dispose (G_OBJECT (process));
-    g_assert_cmpstr (log->str, ==, "");
-    while (ended.n_ended < 3)
-      g_main_context_iteration (NULL, TRUE);
-    g_assert_cmpstr (log->str, ==, "failed failed failed ");
-
-    /* Nor does anything that is begun later wait. */
-    g_assert_false (wait_process (process, &error));
-    assert_error_holds (&error, AFORK_ERROR, AFORK_ERROR_CLOSED, "");
-    g_assert_null (run_process (process, "echo", &error));
-    assert_error_holds (&error, AFORK_ERROR, AFORK_ERROR_CLOSED, "");
-    g_assert_false (afork_process_wait (process, NULL, &error));
-    assert_error_holds (&error, AFORK_ERROR, AFORK_ERROR_CLOSED, "");
-  }
-  census_end (&census);
+  /* Nor does anything that is begun later wait. */
+  g_assert_false (wait_process (process, &error));
+  assert_error_holds (&error, AFORK_ERROR, AFORK_ERROR_CLOSED, "");
+  g_assert_null (run_process (process, "echo", &error));
+  assert_error_holds (&error, AFORK_ERROR, AFORK_ERROR_CLOSED, "");
+  g_assert_false (afork_process_wait (process, NULL, &error));
+  assert_error_holds (&error, AFORK_ERROR, AFORK_ERROR_CLOSED, "");
 }
 
 /* The process of an object; its worker has five seconds, too. */
 static void
-test_lost_disposed_worker (gconstpointer data)
+test_lost_disposed_worker (Census        *census,
+                           gconstpointer  data)
 {
   const State state = GPOINTER_TO_INT (data);
-  Census census;
+  Lost lost = { .state = state, .log = g_string_new (NULL) };
+  g_autoptr(GAsyncResult) result = NULL;
 
-  census_begin (&census);
-  {
-    Lost lost = { .state = state, .log = g_string_new (NULL) };
-    g_autoptr(GAsyncResult) result = NULL;
-
-    lost.rpc = state == STUBBORN ? new_stubborn_rpc (lost.log) : new_script_rpc (FALSE, lost.log);
-    lost.process = g_object_ref (afork_rpc_get_process (lost.rpc));
-    begin_state (&lost);
-    begin_plain_script (lost.rpc, "w100 r1", NULL, lost.log);
-    begin_script (lost.rpc, "r2", lost.log);
-    begin_close (lost.rpc, NULL, lost.log);
-    g_object_run_dispose (G_OBJECT (lost.process));
-    g_assert_cmpstr (lost.log->str, ==, "");
-    await_log (lost.log, "xclosed xclosed closed xclosed ");
-    afork_rpc_call_async (lost.rpc, NULL, NULL, store_result_cb, &result);
-    expect_error (lost.rpc, &result, AFORK_ERROR, AFORK_ERROR_CLOSED, "disposed");
-    g_assert_finalize_object (g_steal_pointer (&lost.rpc));
-    g_object_unref (lost.process);
-    g_string_free (lost.log, TRUE);
-  }
-  census_end (&census);
+  lost.rpc = state == STUBBORN ? new_stubborn_rpc (lost.log) : new_script_rpc (FALSE, lost.log);
+  lost.process = g_object_ref (afork_rpc_get_process (lost.rpc));
+  begin_state (&lost);
+  begin_plain_script (lost.rpc, "w100 r1", NULL, lost.log);
+  begin_script (lost.rpc, "r2", lost.log);
+  begin_close (lost.rpc, NULL, lost.log);
+  g_object_run_dispose (G_OBJECT (lost.process));
+  g_assert_cmpstr (lost.log->str, ==, "");
+  await_log (lost.log, "xclosed xclosed closed xclosed ");
+  afork_rpc_call_async (lost.rpc, NULL, NULL, store_result_cb, &result);
+  expect_error (lost.rpc, &result, AFORK_ERROR, AFORK_ERROR_CLOSED, "disposed");
+  g_assert_finalize_object (g_steal_pointer (&lost.rpc));
+  g_object_unref (lost.process);
+  g_string_free (lost.log, TRUE);
 }
 
 /* An object of a process that has ended. */
@@ -520,21 +507,21 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
 
-  g_test_add_func ("/rpc-lost/context", test_lost_context);
+  add_test ("/rpc-lost/context", test_lost_context);
   add_test ("/rpc-lost/draining", test_lost_draining);
   add_test ("/rpc-lost/timeout", test_lost_timeout);
   add_test ("/rpc-lost/blobs", test_lost_blobs);
   add_test ("/rpc-lost/crowd", test_lost_crowd);
-  g_test_add_data_func ("/rpc-lost/disposed/process/run", GINT_TO_POINTER (TRUE),
-                        test_lost_disposed_process);
-  g_test_add_data_func ("/rpc-lost/disposed/process/prepared", GINT_TO_POINTER (FALSE),
-                        test_lost_disposed_process);
-  g_test_add_data_func ("/rpc-lost/disposed/worker/starting", GINT_TO_POINTER (STARTING),
-                        test_lost_disposed_worker);
-  g_test_add_data_func ("/rpc-lost/disposed/worker/idle", GINT_TO_POINTER (IDLE),
-                        test_lost_disposed_worker);
-  g_test_add_data_func ("/rpc-lost/disposed/worker/stubborn", GINT_TO_POINTER (STUBBORN),
-                        test_lost_disposed_worker);
+  add_with_data ("/rpc-lost/disposed/process/run",
+                 GINT_TO_POINTER (TRUE), test_lost_disposed_process);
+  add_with_data ("/rpc-lost/disposed/process/prepared",
+                 GINT_TO_POINTER (FALSE), test_lost_disposed_process);
+  add_with_data ("/rpc-lost/disposed/worker/starting",
+                 GINT_TO_POINTER (STARTING), test_lost_disposed_worker);
+  add_with_data ("/rpc-lost/disposed/worker/idle",
+                 GINT_TO_POINTER (IDLE), test_lost_disposed_worker);
+  add_with_data ("/rpc-lost/disposed/worker/stubborn",
+                 GINT_TO_POINTER (STUBBORN), test_lost_disposed_worker);
   add_for_both ("/rpc-lost/ended-process", test_lost_ended_process);
   add_for_both ("/rpc-lost/job-twice", test_lost_job_twice);
 

@@ -81,16 +81,15 @@ check_cancellable (AForkRpc *rpc,
 }
 
 static void
-test_no_thread (gconstpointer data)
+test_no_thread (Census        *census,
+                gconstpointer  data)
 {
   const int number = GPOINTER_TO_INT (data);
   g_autoptr(AForkRpc) rpc = NULL;
-  Census census;
 
   if (skip_under_valgrind ("Under valgrind no system calls can be refused"))
     return;
 
-  census_begin (&census);
   rpc = new_rpc_without_threads (number);
   if (!skips (rpc))
     {
@@ -100,7 +99,6 @@ test_no_thread (gconstpointer data)
       close_rpc (rpc);
     }
   g_clear_object (&rpc);
-  census_end (&census);
 }
 
 int
@@ -109,8 +107,8 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
 
-  g_test_add_data_func ("/rpc-no-thread/too-many", GINT_TO_POINTER (EAGAIN), test_no_thread);
-  g_test_add_data_func ("/rpc-no-thread/refused", GINT_TO_POINTER (EPERM), test_no_thread);
+  add_with_data ("/rpc-no-thread/too-many", GINT_TO_POINTER (EAGAIN), test_no_thread);
+  add_with_data ("/rpc-no-thread/refused", GINT_TO_POINTER (EPERM), test_no_thread);
 
   return g_test_run ();
 }

@@ -136,12 +136,11 @@ static const Functions missing_init = { "script_sequential", "no_such_function",
 static const Functions missing_done = { "script_sequential", "script_init", "no_such_function" };
 
 static void
-test_function_missing (gconstpointer data)
+test_function_missing (Census        *census,
+                       gconstpointer  data)
 {
   const Functions *functions = data;
-  Census census;
 
-  census_begin (&census);
   for (int concurrent = FALSE; concurrent <= TRUE; concurrent++)
     {
       g_autoptr(AForkProcess) process = new_module_process ("script");
@@ -159,7 +158,6 @@ test_function_missing (gconstpointer data)
       check_refusal (rpc, log, AFORK_ERROR, AFORK_ERROR_FUNCTION, "no_such_function");
       g_assert_cmpstr (log->str, ==, "closed ");
     }
-  census_end (&census);
 }
 
 /* What init emits comes first. */
@@ -314,9 +312,9 @@ main (int    argc,
   add_test ("/rpc-start/spawn/worker", test_spawn_worker);
   add_test ("/rpc-start/spawn/template", test_spawn_template);
   add_test ("/rpc-start/killed-first", test_killed_first);
-  g_test_add_data_func ("/rpc-start/function/missing", &missing_function, test_function_missing);
-  g_test_add_data_func ("/rpc-start/function/missing-init", &missing_init, test_function_missing);
-  g_test_add_data_func ("/rpc-start/function/missing-done", &missing_done, test_function_missing);
+  add_with_data ("/rpc-start/function/missing", &missing_function, test_function_missing);
+  add_with_data ("/rpc-start/function/missing-init", &missing_init, test_function_missing);
+  add_with_data ("/rpc-start/function/missing-done", &missing_done, test_function_missing);
   g_test_add_data_func ("/rpc-start/incomplete/process", "calls_do", test_incomplete);
   g_test_add_data_func ("/rpc-start/incomplete/function", NULL, test_incomplete);
   add_for_both ("/rpc-start/init/event", test_init_event);

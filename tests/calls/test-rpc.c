@@ -16,24 +16,18 @@ test_rpc_call_echo (void)
   const char * const texts[] = {
     "'a string'", "()", "(1, 'two', [3.0, 4.0])", "{'a': <1>, 'b': <'x'>}", "@ay []", "true",
   };
-  Census census;
+  g_autoptr(AForkRpc) rpc = new_rpc ("calls_echo");
 
-  census_begin (&census);
-  {
-    g_autoptr(AForkRpc) rpc = new_rpc ("calls_echo");
+  for (gsize i = 0; i < G_N_ELEMENTS (texts); i++)
+    {
+      g_autoptr(GVariant) args = g_variant_ref_sink (g_variant_new_parsed (texts[i]));
+      g_autoptr(GError) error = NULL;
+      g_autoptr(GVariant) answer = call (rpc, args, &error);
 
-    for (gsize i = 0; i < G_N_ELEMENTS (texts); i++)
-      {
-        g_autoptr(GVariant) args = g_variant_ref_sink (g_variant_new_parsed (texts[i]));
-        g_autoptr(GError) error = NULL;
-        g_autoptr(GVariant) answer = call (rpc, args, &error);
-
-        g_assert_no_error (error);
-        g_assert_true (g_variant_equal (answer, args));
-      }
-    close_rpc (rpc);
-  }
-  census_end (&census);
+      g_assert_no_error (error);
+      g_assert_true (g_variant_equal (answer, args));
+    }
+  close_rpc (rpc);
 }
 
 static void
@@ -41,86 +35,68 @@ test_rpc_call_many (void)
 {
   enum { N_CALLS = 1000 };
   g_autofree GAsyncResult **results = g_new0 (GAsyncResult *, N_CALLS);
-  Census census;
+  g_autoptr(AForkRpc) rpc = new_rpc ("calls_echo");
 
-  census_begin (&census);
-  {
-    g_autoptr(AForkRpc) rpc = new_rpc ("calls_echo");
+  for (guint32 i = 0; i < N_CALLS; i++)
+    afork_rpc_call_async (rpc, g_variant_new_uint32 (i), NULL, store_result_cb, &results[i]);
+  for (guint32 i = 0; i < N_CALLS; i++)
+    {
+      g_autoptr(GError) error = NULL;
+      g_autoptr(GVariant) answer = NULL;
 
-    for (guint32 i = 0; i < N_CALLS; i++)
-      afork_rpc_call_async (rpc, g_variant_new_uint32 (i), NULL, store_result_cb, &results[i]);
-    for (guint32 i = 0; i < N_CALLS; i++)
-      {
-        g_autoptr(GError) error = NULL;
-        g_autoptr(GVariant) answer = NULL;
-
-        await_result (&results[i]);
-        answer = afork_rpc_call_finish (rpc, results[i], &error);
-        g_assert_no_error (error);
-        assert_uint32 (answer, i);
-        g_object_unref (results[i]);
-      }
-    close_rpc (rpc);
-  }
-  census_end (&census);
+      await_result (&results[i]);
+      answer = afork_rpc_call_finish (rpc, results[i], &error);
+      g_assert_no_error (error);
+      assert_uint32 (answer, i);
+      g_object_unref (results[i]);
+    }
+  close_rpc (rpc);
 }
 
 static void
 test_rpc_call_large (void)
 {
   const guint32 sizes[] = { 0, 1, 16384, 65535, 65536, 1000000, 32 * 1024 * 1024 };
-  Census census;
+  g_autoptr(AForkRpc) rpc = new_rpc ("calls_do");
+  g_autoptr(AForkRpc) echo = new_rpc ("calls_echo");
 
-  census_begin (&census);
-  {
-    g_autoptr(AForkRpc) rpc = new_rpc ("calls_do");
-    g_autoptr(AForkRpc) echo = new_rpc ("calls_echo");
+  for (gsize i = 0; i < G_N_ELEMENTS (sizes); i++)
+    {
+      g_autoptr(GError) error = NULL;
+      g_autoptr(GVariant) answer = call (rpc, do_args ("bytes", sizes[i]), &error);
+      g_autoptr(GVariant) back = NULL;
 
-    for (gsize i = 0; i < G_N_ELEMENTS (sizes); i++)
-      {
-        g_autoptr(GError) error = NULL;
-        g_autoptr(GVariant) answer = call (rpc, do_args ("bytes", sizes[i]), &error);
-        g_autoptr(GVariant) back = NULL;
-
-        g_assert_no_error (error);
-        g_assert_cmpuint (g_variant_get_size (answer), ==, sizes[i]);
-        back = call (echo, answer, &error);
-        g_assert_no_error (error);
-        g_assert_true (g_variant_equal (answer, back));
-      }
-    close_rpc (rpc);
-    close_rpc (echo);
-  }
-  census_end (&census);
+      g_assert_no_error (error);
+      g_assert_cmpuint (g_variant_get_size (answer), ==, sizes[i]);
+      back = call (echo, answer, &error);
+      g_assert_no_error (error);
+      g_assert_true (g_variant_equal (answer, back));
+    }
+  close_rpc (rpc);
+  close_rpc (echo);
 }
 
 static void
 test_rpc_call_errors (void)
 {
-  Census census;
+  g_autoptr(AForkRpc) rpc = new_rpc ("calls_do");
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) unit = NULL;
 
-  census_begin (&census);
-  {
-    g_autoptr(AForkRpc) rpc = new_rpc ("calls_do");
-    g_autoptr(GError) error = NULL;
-    g_autoptr(GVariant) unit = NULL;
+  g_assert_null (call (rpc, do_args ("error", G_IO_ERROR_NOT_FOUND), &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
+  g_assert_cmpstr (error->message, ==, "the worker says no");
+  g_clear_error (&error);
 
-    g_assert_null (call (rpc, do_args ("error", G_IO_ERROR_NOT_FOUND), &error));
-    g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
-    g_assert_cmpstr (error->message, ==, "the worker says no");
-    g_clear_error (&error);
+  g_assert_null (call (rpc, do_args ("own-error", 0), &error));
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_FAILED);
+  g_assert_cmpstr (error->message, ==, "of a strange domain");
+  g_clear_error (&error);
 
-    g_assert_null (call (rpc, do_args ("own-error", 0), &error));
-    g_assert_error (error, AFORK_ERROR, AFORK_ERROR_FAILED);
-    g_assert_cmpstr (error->message, ==, "of a strange domain");
-    g_clear_error (&error);
-
-    unit = call (rpc, do_args ("unit", 0), &error);
-    g_assert_no_error (error);
-    g_assert_cmpstr (g_variant_get_type_string (unit), ==, "()");
-    close_rpc (rpc);
-  }
-  census_end (&census);
+  unit = call (rpc, do_args ("unit", 0), &error);
+  g_assert_no_error (error);
+  g_assert_cmpstr (g_variant_get_type_string (unit), ==, "()");
+  close_rpc (rpc);
 }
 
 /* Descends from a worker that is no more: all calls that it had end, with why. */
@@ -177,113 +153,83 @@ test_rpc_death_signal (void)
 static void
 test_rpc_function_missing (void)
 {
-  Census census;
+  g_autoptr(AForkRpc) rpc = new_rpc ("calls_none");
+  g_autoptr(GError) error = NULL;
 
-  census_begin (&census);
-  {
-    g_autoptr(AForkRpc) rpc = new_rpc ("calls_none");
-    g_autoptr(GError) error = NULL;
-
-    g_assert_null (call (rpc, NULL, &error));
-    g_assert_error (error, AFORK_ERROR, AFORK_ERROR_FUNCTION);
-    g_assert_nonnull (strstr (error->message, "calls_none"));
-  }
-  census_end (&census);
+  g_assert_null (call (rpc, NULL, &error));
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_FUNCTION);
+  g_assert_nonnull (strstr (error->message, "calls_none"));
 }
 
 static void
 test_rpc_order_job (void)
 {
-  Census census;
+  g_autoptr(AForkRpc) rpc = new_rpc ("calls_do");
+  g_autoptr(AForkJob) job = afork_job_new (do_args ("report", 3));
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GString) order = g_string_new (NULL);
+  g_autoptr(GVariant) answer = NULL;
+  g_autoptr(GError) error = NULL;
 
-  census_begin (&census);
-  {
-    g_autoptr(AForkRpc) rpc = new_rpc ("calls_do");
-    g_autoptr(AForkJob) job = afork_job_new (do_args ("report", 3));
-    g_autoptr(GAsyncResult) result = NULL;
-    g_autoptr(GString) order = g_string_new (NULL);
-    g_autoptr(GVariant) answer = NULL;
-    g_autoptr(GError) error = NULL;
-
-    g_signal_connect (rpc, "event", G_CALLBACK (append_text_cb), order);
-    g_signal_connect (job, "progress", G_CALLBACK (append_text_cb), order);
-    afork_rpc_run_job_async (rpc, job, NULL, store_result_cb, &result);
-    g_assert_cmpint (afork_job_get_state (job), ==, AFORK_JOB_STATE_QUEUED);
-    await_result (&result);
-    answer = afork_rpc_run_job_finish (rpc, result, &error);
-    g_assert_no_error (error);
-    assert_uint32 (answer, 3);
-    g_assert_cmpstr (order->str, ==, "p0 e0 p1 e1 p2 e2 ");
-    g_assert_cmpint (afork_job_get_state (job), ==, AFORK_JOB_STATE_SUCCEEDED);
-    close_rpc (rpc);
-  }
-  census_end (&census);
+  g_signal_connect (rpc, "event", G_CALLBACK (append_text_cb), order);
+  g_signal_connect (job, "progress", G_CALLBACK (append_text_cb), order);
+  afork_rpc_run_job_async (rpc, job, NULL, store_result_cb, &result);
+  g_assert_cmpint (afork_job_get_state (job), ==, AFORK_JOB_STATE_QUEUED);
+  await_result (&result);
+  answer = afork_rpc_run_job_finish (rpc, result, &error);
+  g_assert_no_error (error);
+  assert_uint32 (answer, 3);
+  g_assert_cmpstr (order->str, ==, "p0 e0 p1 e1 p2 e2 ");
+  g_assert_cmpint (afork_job_get_state (job), ==, AFORK_JOB_STATE_SUCCEEDED);
+  close_rpc (rpc);
 }
 
 static void
 test_rpc_blocking_call (void)
 {
-  Census census;
+  g_autoptr(AForkRpc) rpc = new_rpc ("calls_echo");
 
-  census_begin (&census);
-  {
-    g_autoptr(AForkRpc) rpc = new_rpc ("calls_echo");
+  for (guint32 i = 0; i < 100; i++)
+    {
+      g_autoptr(GError) error = NULL;
+      g_autoptr(GVariant) answer = afork_rpc_call (rpc, g_variant_new_uint32 (i), NULL, &error);
 
-    for (guint32 i = 0; i < 100; i++)
-      {
-        g_autoptr(GError) error = NULL;
-        g_autoptr(GVariant) answer = afork_rpc_call (rpc, g_variant_new_uint32 (i), NULL, &error);
-
-        g_assert_no_error (error);
-        assert_uint32 (answer, i);
-      }
-    g_assert_true (afork_rpc_close (rpc, NULL, NULL));
-  }
-  census_end (&census);
+      g_assert_no_error (error);
+      assert_uint32 (answer, i);
+    }
+  g_assert_true (afork_rpc_close (rpc, NULL, NULL));
 }
 
 static void
 test_rpc_concurrent_order (void)
 {
-  Census census;
+  g_autoptr(AForkRpc) rpc = new_rpc_concurrent ();
+  g_autoptr(GAsyncResult) slow = NULL, quick = NULL, threaded = NULL;
+  g_autoptr(GVariant) answer = NULL;
+  g_autoptr(GError) error = NULL;
 
-  census_begin (&census);
-  {
-    g_autoptr(AForkRpc) rpc = new_rpc_concurrent ();
-    g_autoptr(GAsyncResult) slow = NULL, quick = NULL, threaded = NULL;
-    g_autoptr(GVariant) answer = NULL;
-    g_autoptr(GError) error = NULL;
-
-    afork_rpc_call_async (rpc, do_args ("after", 200), NULL, store_result_cb, &slow);
-    afork_rpc_call_async (rpc, do_args ("now", 1), NULL, store_result_cb, &quick);
-    afork_rpc_call_async (rpc, do_args ("thread", 2), NULL, store_result_cb, &threaded);
-    await_result (&quick);
-    await_result (&threaded);
-    g_assert_null (slow);
-    await_result (&slow);
-    answer = afork_rpc_call_finish (rpc, slow, &error);
-    g_assert_no_error (error);
-    assert_uint32 (answer, 200);
-    close_rpc (rpc);
-  }
-  census_end (&census);
+  afork_rpc_call_async (rpc, do_args ("after", 200), NULL, store_result_cb, &slow);
+  afork_rpc_call_async (rpc, do_args ("now", 1), NULL, store_result_cb, &quick);
+  afork_rpc_call_async (rpc, do_args ("thread", 2), NULL, store_result_cb, &threaded);
+  await_result (&quick);
+  await_result (&threaded);
+  g_assert_null (slow);
+  await_result (&slow);
+  answer = afork_rpc_call_finish (rpc, slow, &error);
+  g_assert_no_error (error);
+  assert_uint32 (answer, 200);
+  close_rpc (rpc);
 }
 
 static void
 test_rpc_concurrent_dropped (void)
 {
-  Census census;
+  g_autoptr(AForkRpc) rpc = new_rpc_concurrent ();
+  g_autoptr(GError) error = NULL;
 
-  census_begin (&census);
-  {
-    g_autoptr(AForkRpc) rpc = new_rpc_concurrent ();
-    g_autoptr(GError) error = NULL;
-
-    g_assert_null (call (rpc, do_args ("drop", 0), &error));
-    g_assert_error (error, AFORK_ERROR, AFORK_ERROR_FAILED);
-    close_rpc (rpc);
-  }
-  census_end (&census);
+  g_assert_null (call (rpc, do_args ("drop", 0), &error));
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_FAILED);
+  close_rpc (rpc);
 }
 
 static void
@@ -310,29 +256,17 @@ check_timeout (AForkRpc *rpc)
 static void
 test_rpc_timeout_sequential (void)
 {
-  Census census;
+  g_autoptr(AForkRpc) rpc = new_rpc ("calls_do");
 
-  census_begin (&census);
-  {
-    g_autoptr(AForkRpc) rpc = new_rpc ("calls_do");
-
-    check_timeout (rpc);
-  }
-  census_end (&census);
+  check_timeout (rpc);
 }
 
 static void
 test_rpc_timeout_concurrent (void)
 {
-  Census census;
+  g_autoptr(AForkRpc) rpc = new_rpc_concurrent ();
 
-  census_begin (&census);
-  {
-    g_autoptr(AForkRpc) rpc = new_rpc_concurrent ();
-
-    check_timeout (rpc);
-  }
-  census_end (&census);
+  check_timeout (rpc);
 }
 
 static void
@@ -375,33 +309,19 @@ check_cancel_within (const char *property,
 static void
 test_rpc_cancel_within_queued (void)
 {
-  Census census;
-
-  census_begin (&census);
   check_cancel_within ("state", TRUE);
-  census_end (&census);
 }
 
 static void
 test_rpc_cancel_within_results (void)
 {
-  Census census;
-
-  census_begin (&census);
   check_cancel_within ("result-fds", FALSE);
-  census_end (&census);
 }
 
 static void
 test_rpc_drop_idle (void)
 {
-  Census census;
-
-  census_begin (&census);
-  {
-    g_autoptr(AForkRpc) rpc G_GNUC_UNUSED = new_rpc ("calls_echo");
-  }
-  census_end (&census);
+  g_autoptr(AForkRpc) rpc G_GNUC_UNUSED = new_rpc ("calls_echo");
 }
 
 int
@@ -410,22 +330,22 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
 
-  g_test_add_func ("/rpc/call/echo", test_rpc_call_echo);
-  g_test_add_func ("/rpc/call/many", test_rpc_call_many);
-  g_test_add_func ("/rpc/call/large", test_rpc_call_large);
-  g_test_add_func ("/rpc/call/errors", test_rpc_call_errors);
+  add_test ("/rpc/call/echo", test_rpc_call_echo);
+  add_test ("/rpc/call/many", test_rpc_call_many);
+  add_test ("/rpc/call/large", test_rpc_call_large);
+  add_test ("/rpc/call/errors", test_rpc_call_errors);
   g_test_add_func ("/rpc/death/exit", test_rpc_death_exit);
   g_test_add_func ("/rpc/death/signal", test_rpc_death_signal);
-  g_test_add_func ("/rpc/function/missing", test_rpc_function_missing);
-  g_test_add_func ("/rpc/order/job", test_rpc_order_job);
-  g_test_add_func ("/rpc/blocking/call", test_rpc_blocking_call);
-  g_test_add_func ("/rpc/concurrent/order", test_rpc_concurrent_order);
-  g_test_add_func ("/rpc/concurrent/dropped", test_rpc_concurrent_dropped);
-  g_test_add_func ("/rpc/timeout/sequential", test_rpc_timeout_sequential);
-  g_test_add_func ("/rpc/timeout/concurrent", test_rpc_timeout_concurrent);
-  g_test_add_func ("/rpc/cancel/within/queued", test_rpc_cancel_within_queued);
-  g_test_add_func ("/rpc/cancel/within/results", test_rpc_cancel_within_results);
-  g_test_add_func ("/rpc/drop/idle", test_rpc_drop_idle);
+  add_test ("/rpc/function/missing", test_rpc_function_missing);
+  add_test ("/rpc/order/job", test_rpc_order_job);
+  add_test ("/rpc/blocking/call", test_rpc_blocking_call);
+  add_test ("/rpc/concurrent/order", test_rpc_concurrent_order);
+  add_test ("/rpc/concurrent/dropped", test_rpc_concurrent_dropped);
+  add_test ("/rpc/timeout/sequential", test_rpc_timeout_sequential);
+  add_test ("/rpc/timeout/concurrent", test_rpc_timeout_concurrent);
+  add_test ("/rpc/cancel/within/queued", test_rpc_cancel_within_queued);
+  add_test ("/rpc/cancel/within/results", test_rpc_cancel_within_results);
+  add_test ("/rpc/drop/idle", test_rpc_drop_idle);
 
   return g_test_run ();
 }

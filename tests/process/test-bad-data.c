@@ -145,13 +145,10 @@ check_prepare (gconstpointer data)
 }
 
 static void
-test_prepare (gconstpointer data)
+test_prepare (Census        *census,
+              gconstpointer  data)
 {
-  Census census;
-
-  census_begin (&census);
   check_prepare (data);
-  census_end (&census);
 }
 
 static void
@@ -337,7 +334,7 @@ main (int    argc,
     {
       g_autofree char *path = g_strconcat ("/bad-data/prepare/", reports[i].name, NULL);
 
-      g_test_add_data_func (path, GUINT_TO_POINTER (i), test_prepare);
+      add_with_data (path, GUINT_TO_POINTER (i), test_prepare);
     }
   add_with_census ("/bad-data/exec", test_exec);
   add_with_census ("/bad-data/run", test_run_nothing);

@@ -29,9 +29,7 @@ test_fork_handlers (void)
   g_autoptr(AForkProcess) first = NULL;
   g_autoptr(AForkProcess) second = NULL;
   g_autoptr(AForkProcess) of_fork = NULL;
-  Census census;
 
-  census_begin (&census);
   template = afork_process_new_exec (NULL);
   afork_process_require (template, "atfork");
   first = afork_process_fork (template);
@@ -41,7 +39,6 @@ test_fork_handlers (void)
   assert_forks (of_fork, "3 2");
   assert_forks (second, "3 1");
   g_clear_object (&template);
-  census_end (&census);
 }
 
 /* A module that is loaded into a fork is told of the forks of that. */
@@ -68,9 +65,7 @@ test_fork_and_run (void)
   g_autoptr(GSocketConnection) connection = NULL;
   g_autoptr(GSocketConnection) of_fork = NULL;
   guint64 usage[3];
-  Census census;
 
-  census_begin (&census);
   template = afork_process_new_exec (NULL);
   afork_process_require (template, "lifecycle");
   process = afork_process_fork (template);
@@ -82,7 +77,6 @@ test_fork_and_run (void)
   finish_process (fork, of_fork);
   g_assert_true (afork_process_get_usage (fork, &usage[0], &usage[1], &usage[2]));
   g_clear_object (&template);
-  census_end (&census);
 }
 
 /* The same; but what was to go on as the worker is killed before it could say anything. The process
@@ -95,9 +89,7 @@ test_fork_and_run_killed (void)
   g_autoptr(AForkProcess) fork = NULL;
   g_autoptr(GSocketConnection) of_fork = NULL;
   g_autoptr(GError) error = NULL;
-  Census census;
 
-  census_begin (&census);
   template = afork_process_new_exec (NULL);
   afork_process_require (template, "atfork");
   afork_process_require (template, "lifecycle");
@@ -115,7 +107,6 @@ test_fork_and_run_killed (void)
   else
     g_assert_error (error, AFORK_ERROR, AFORK_ERROR_LOST);
   g_clear_object (&template);
-  census_end (&census);
 }
 
 int
@@ -123,9 +114,9 @@ main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  g_test_add_func ("/fork/handlers", test_fork_handlers);
+  add_test ("/fork/handlers", test_fork_handlers);
   g_test_add_func ("/fork/handlers/later", test_fork_handlers_later);
-  g_test_add_func ("/fork/and-run", test_fork_and_run);
-  g_test_add_func ("/fork/and-run/killed", test_fork_and_run_killed);
+  add_test ("/fork/and-run", test_fork_and_run);
+  add_test ("/fork/and-run/killed", test_fork_and_run_killed);
   return g_test_run ();
 }
