@@ -94,15 +94,18 @@ _afork_blob_memory_is_complete (int     fd,
 gboolean
 _afork_blob_memory_can_check (void)
 {
-  /* Atomic. 0: unknown; 1: it cannot; 2: it can, or there is no memfd to try. Two threads may both
-   * find out. */
+  /* Atomic. 0: unknown; 1: it cannot; 2: it can. Two threads may both find out. */
   static int known;
 
   if (g_atomic_int_get (&known) == 0)
     {
       g_auto(AForkFd) fd = _afork_blob_memory_new ();
 
-      g_atomic_int_set (&known, fd < 0 || fcntl (fd, F_GET_SEALS) >= 0 ? 2 : 1);
+      /* There is no memfd to try now, perhaps because there are too few descriptors. */
+      if (fd < 0)
+        return TRUE;
+
+      g_atomic_int_set (&known, fcntl (fd, F_GET_SEALS) >= 0 ? 2 : 1);
     }
 
   return g_atomic_int_get (&known) == 2;
