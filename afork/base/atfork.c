@@ -440,39 +440,64 @@ _afork_atfork_run_hooks (void)
 
 /* Mutexes. */
 
+/* The state of a mutex is twice the generation that it belongs to; and one more while a thread of
+ * that generation takes the mutex over from an older one, and no other thread may lock it. */
+
+/* Whether this thread has to take the mutex over. */
+static gboolean
+begin_take_over (AForkMutex *self,
+                 guint       state)
+{
+  for (;;)
+    {
+      const guint before = (guint) g_atomic_int_get (&self->state);
+
+      if (before == state)
+        return FALSE;
+      if (before == state + 1)
+        g_thread_yield ();
+      else if (g_atomic_int_compare_and_exchange (&self->state, before, state + 1))
+        return TRUE;
+    }
+}
+
 gboolean
 _afork_mutex_lock (AForkMutex *self)
 {
-  const guint now = _afork_atfork_get_generation ();
-  const guint before = (guint) g_atomic_int_get (&self->generation);
-  gboolean is_same = before == now;
+  const guint state = 2 * _afork_atfork_get_generation ();
 
-  if (!is_same && g_atomic_int_compare_and_exchange (&self->generation, before, now))
-    g_mutex_init (&self->mutex);
+  if (!begin_take_over (self, state))
+    {
+      g_mutex_lock (&self->mutex);
+      return TRUE;
+    }
 
+  g_mutex_init (&self->mutex);
   g_mutex_lock (&self->mutex);
-  return is_same;
+  g_atomic_int_set (&self->state, state);
+  return FALSE;
 }
 
 gboolean
 _afork_mutex_lock_intact (AForkMutex *self)
 {
-  const guint now = _afork_atfork_get_generation ();
-  const guint before = (guint) g_atomic_int_get (&self->generation);
+  const guint state = 2 * _afork_atfork_get_generation ();
+  gboolean is_intact;
 
-  if (before == now
-      || !g_atomic_int_compare_and_exchange (&self->generation, before, now))
+  if (!begin_take_over (self, state))
     {
       g_mutex_lock (&self->mutex);
       return TRUE;
     }
-  /* No thread of this generation can have the mutex yet. */
-  if (g_mutex_trylock (&self->mutex))
-    return TRUE;
 
-  g_mutex_init (&self->mutex);
-  g_mutex_lock (&self->mutex);
-  return FALSE;
+  is_intact = g_mutex_trylock (&self->mutex);
+  if (!is_intact)
+    {
+      g_mutex_init (&self->mutex);
+      g_mutex_lock (&self->mutex);
+    }
+  g_atomic_int_set (&self->state, state);
+  return is_intact;
 }
 
 void

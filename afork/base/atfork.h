@@ -78,7 +78,7 @@ void     _afork_atfork_run_hooks      (void);
 typedef struct
 {
   GMutex mutex;
-  guint  generation;
+  guint  state;                 /* atomic; see atfork.c */
 } AForkMutex;
 
 gboolean _afork_mutex_lock        (AForkMutex *self);

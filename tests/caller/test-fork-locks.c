@@ -159,12 +159,76 @@ test_oom (void)
   _afork_atfork_remove_hook (&atfork_hook);
 }
 
+/* In a child, several threads lock a mutex that a thread of the parent had locked. The first one
+ * finds that out, and no other one comes before it. */
+
+enum { N_THREADS = 4 };
+
+static AForkMutex mutex;
+static int n_ready;             /* atomic */
+static gboolean is_old = TRUE;  /* protected by the mutex */
+
+static gpointer
+lock_thread (gpointer data)
+{
+  g_atomic_int_inc (&n_ready);
+  while (g_atomic_int_get (&n_ready) < N_THREADS)
+    g_thread_yield ();
+  if (!_afork_mutex_lock (&mutex))
+    is_old = FALSE;
+  g_assert_false (is_old);
+  _afork_mutex_unlock (&mutex);
+  return NULL;
+}
+
+static void
+lock_in_child (void)
+{
+  GThread *threads[N_THREADS];
+
+  alarm (60);
+  for (guint i = 0; i < N_THREADS; i++)
+    threads[i] = g_thread_new ("lock", lock_thread, NULL);
+  for (guint i = 0; i < N_THREADS; i++)
+    g_thread_join (threads[i]);
+  _exit (0);
+}
+
+static void
+test_mutex (void)
+{
+  AForkAtforkHook atfork_hook = { 0 };
+
+#ifdef __SANITIZE_ADDRESS__
+  g_test_skip ("The sanitizer's own locks are not released in the child");
+  return;
+#endif
+
+  _afork_atfork_add_hook (&atfork_hook, forget_nothing, &atfork_hook);
+  _afork_mutex_lock (&mutex);
+  for (int i = 0; i < N_FORKS; i++)
+    {
+      pid_t child = fork ();
+      int status;
+
+      if (child == 0)
+        lock_in_child ();
+      g_assert_cmpint (child, >, 0);
+      while (waitpid (child, &status, 0) < 0)
+        g_assert_cmpint (errno, ==, EINTR);
+      g_assert_cmpint (status, ==, 0);
+    }
+  _afork_mutex_unlock (&mutex);
+  _afork_atfork_remove_hook (&atfork_hook);
+}
+
 int
 main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
 
+  g_test_add_func ("/fork-locks/mutex", test_mutex);
   g_test_add_func ("/fork-locks/segments", test_segments);
   g_test_add_func ("/fork-locks/waiters", test_waiters);
   g_test_add_func ("/fork-locks/oom", test_oom);
