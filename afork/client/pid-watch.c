@@ -629,12 +629,15 @@ send_to_child (AForkPidWatch *self,
   return error;
 }
 
-/* Makes the process the owner of a socket, and has the kernel send SIGNAL when the socket becomes
- * readable (F_SETOWN_EX, F_SETSIG, O_ASYNC). If pidfd_send_signal() is refused, this is the only
- * way to signal a process without the risk that its pid has been reused: the owner is the process
- * that had the pid when it was set, and that is the one of the pidfd if the pidfd has not become
- * readable since. The kernel does not report whether this program may signal the process; if not,
- * no signal is sent. */
+/* Signals a process without pidfd_send_signal(), which a sandbox may refuse. This is for one case:
+ * the main context is gone, and with it the channel to the template, so the template cannot be
+ * asked to signal its fork. Nothing else could end a worker that ignores the end of its socket.
+ *
+ * kill() could hit another process that has the pid by now. So this makes the process the owner of
+ * a socket whose owner gets SIGNAL when the socket can be read (F_SETOWN_EX, F_SETSIG, O_ASYNC),
+ * and then writes to the other end. The kernel keeps the process itself, and not its pid. If the
+ * pidfd is not readable after that, the process had not exited before, so the pid was its own.
+ * The kernel checks whether this program may signal the process, but does not report the result. */
 static void
 send_by_owner (AForkPidWatch *self,
                int            signal)
