@@ -19,6 +19,9 @@ enum
 {
   /* No call is added to a write buffer that has more bytes than this. */
   MAX_UNSENT = 1024 * 1024,
+  /* Nor is one if more bytes of blobs than this were copied to shared memory since the last flush:
+   * not many blobs are copied in one iteration of the main context. */
+  MAX_COPIED = 256 * 1024,
   /* The part of a refusal's text that is kept, in bytes. */
   MAX_REFUSAL = 4096,
 };
@@ -220,7 +223,8 @@ find_room (AForkRpcCalls *self)
   if (stream == NULL || g_queue_is_empty (&self->waiting)
       || self->state > AFORK_RPC_CALLS_STATE_STARTED
       || self->in_flight.n_calls >= self->max_in_flight
-      || _afork_call_stream_get_unsent (stream) >= MAX_UNSENT)
+      || _afork_call_stream_get_unsent (stream) >= MAX_UNSENT
+      || _afork_call_stream_get_n_copied (stream) >= MAX_COPIED)
     return NULL;
 
   return stream;

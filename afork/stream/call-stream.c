@@ -40,6 +40,7 @@ struct _AForkCallStream
   /* Sending. */
   AForkCallWriter   *writer;
   AForkSegmentPool  *pool;            /* for blobs that are sent */
+  gsize              n_copied;        /* bytes of blobs, to shared memory, since the last flush */
   gboolean           send_sealed;     /* large blobs are sent sealed: the other side does not trust
                                        * this one */
   gboolean           send_no_fds;     /* the socket passes no descriptors */
@@ -152,6 +153,7 @@ _afork_call_stream_flush (AForkCallStream  *self,
 {
   AForkCallStreamStatus status;
 
+  self->n_copied = 0;
   do
     {
       gather_segment_notices (self);
@@ -167,6 +169,12 @@ _afork_call_stream_get_unsent (AForkCallStream *self)
 {
   return _afork_call_writer_get_unsent (self->writer)
     + count_segment_notices (self) * AFORK_CALL_FRAME_HEADER_SIZE;
+}
+
+gsize
+_afork_call_stream_get_n_copied (AForkCallStream *self)
+{
+  return self->n_copied;
 }
 
 guint64
@@ -363,13 +371,17 @@ send_blob (AForkCallStream *self,
   if (!self->send_sealed
       && size >= AFORK_SEGMENT_MIN_BLOB && size <= AFORK_SEGMENT_MAX_BLOB
       && (segment = send_segment (self, blob)) != 0)
-    return segment;
+    {
+      self->n_copied += size;
+      return segment;
+    }
 
   if (self->send_sealed && size >= AFORK_SEALED_MIN_BLOB && size <= AFORK_SEALED_MAX_BLOB
       && n_fds < AFORK_CALL_MAX_FDS
       && (fd = _afork_sealed_blob_new (blob)) >= 0)
     {
       g_array_append_val (sealed, fd);
+      self->n_copied += size;
       return AFORK_BLOB_SEALED;
     }
 

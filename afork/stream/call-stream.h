@@ -91,6 +91,8 @@ AForkCallStreamStatus _afork_call_stream_flush               (AForkCallStream  *
 /* How many bytes are still to be sent, with those of segment notices that are not in the write
  * buffer yet. */
 gsize                 _afork_call_stream_get_unsent          (AForkCallStream *self);
+/* How many bytes of blobs have been copied to shared memory since the last flush. */
+gsize                 _afork_call_stream_get_n_copied        (AForkCallStream *self);
 /* How many bytes have been sent, and how many will have been once the write buffer is. */
 guint64               _afork_call_stream_get_n_sent          (AForkCallStream *self);
 guint64               _afork_call_stream_get_n_gathered      (AForkCallStream *self);

@@ -174,6 +174,24 @@ begin_jobs (AForkRpc     *rpc,
     }
 }
 
+/* With a blob each, before the worker runs. */
+static void
+begin_blobs (AForkRpc     *rpc,
+             GCancellable *cancellable,
+             Operations   *operations)
+{
+  const gsize size = 128 * 1024;
+  g_autoptr(GBytes) blob = g_bytes_new_take (g_malloc0 (size), size);
+
+  for (guint i = 512; i > 0; i--)
+    {
+      g_autoptr(AForkJob) job = afork_job_new (NULL);
+
+      afork_job_add_blob (job, blob);
+      afork_rpc_run_job_async (rpc, job, cancellable, job_cb, operation_new (operations));
+    }
+}
+
 typedef void (*BeginFunc) (AForkRpc     *rpc,
                            GCancellable *cancellable,
                            Operations   *operations);
@@ -300,6 +318,18 @@ test_closed (gconstpointer data)
 
   begin_calls (rpc, NULL, &operations);
   ask (close_later, rpc);
+  await_operations (&operations);
+  close_rpc (rpc);
+}
+
+/* What is to be sent is copied. */
+static void
+test_blobs (gconstpointer data)
+{
+  g_autoptr(AForkRpc) rpc = new_rpc ("calls_echo");
+  Operations operations = { 0 };
+
+  begin_blobs (rpc, NULL, &operations);
   await_operations (&operations);
   close_rpc (rpc);
 }
@@ -662,6 +692,7 @@ main (int    argc,
   add ("/turns/calls/refused", test_refused, NULL);
   add ("/turns/calls/not-run", test_not_run, NULL);
   add ("/turns/calls/closed", test_closed, NULL);
+  add ("/turns/jobs/blobs", test_blobs, NULL);
   add ("/turns/jobs/cancelled", test_cancelled, begin_jobs);
   add ("/turns/jobs/killed", test_killed, begin_jobs);
   add ("/turns/jobs/disposed", test_disposed, begin_jobs);
