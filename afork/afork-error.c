@@ -19,10 +19,11 @@
 GQuark
 afork_error_quark (void)
 {
-  /* G_DEFINE_QUARK() would let two threads write to it at a time. */
-  static gsize quark;
+  /* Atomic: G_DEFINE_QUARK() would let two threads write to it at a time. In a fork of the program,
+   * g_once_init_enter() would never return if another thread was there. */
+  static int quark;
 
-  if (g_once_init_enter (&quark))
-    g_once_init_leave (&quark, g_quark_from_static_string ("afork-error-quark"));
-  return (GQuark) quark;
+  if (g_atomic_int_get (&quark) == 0)
+    g_atomic_int_set (&quark, (int) g_quark_from_static_string ("afork-error-quark"));
+  return (GQuark) g_atomic_int_get (&quark);
 }

@@ -347,18 +347,21 @@ _afork_context_ref_thread_default (void)
 AForkContext *
 _afork_context_ref_nowhere (void)
 {
-  static gsize nowhere;
+  static AForkContext *nowhere; /* atomic */
 
-  if (g_once_init_enter (&nowhere))
+  /* In a fork of the program, g_once_init_enter() would never return if another thread was making
+   * it. */
+  if (g_atomic_pointer_get (&nowhere) == NULL)
     {
       AForkContext *made = context_new ();
 
       made->gone = TRUE;
       made->is_nowhere = TRUE;
-      g_once_init_leave (&nowhere, (gsize) made);
+      if (!g_atomic_pointer_compare_and_exchange (&nowhere, NULL, made))
+        _afork_context_unref (made);
     }
 
-  return _afork_context_ref ((AForkContext *) nowhere);
+  return _afork_context_ref (g_atomic_pointer_get (&nowhere));
 }
 
 GMainContext *

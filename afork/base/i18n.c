@@ -12,13 +12,15 @@
 const char *
 _afork_gettext (const char *message)
 {
-  static gsize bound;
+  static int bound;             /* atomic */
 
-  if (g_once_init_enter (&bound))
+  /* Two threads may both do this. In a fork of the program, g_once_init_enter() would never return
+   * if another thread was there. */
+  if (!g_atomic_int_get (&bound))
     {
       bindtextdomain (GETTEXT_PACKAGE, AFORK_LOCALEDIR);
       bind_textdomain_codeset (GETTEXT_PACKAGE, "UTF-8");
-      g_once_init_leave (&bound, 1);
+      g_atomic_int_set (&bound, TRUE);
     }
 
   return g_dgettext (GETTEXT_PACKAGE, message);
