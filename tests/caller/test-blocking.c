@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Calls that block, and main contexts that turn within handlers: each must see what it waits for,
- * and nothing of the rest of the program. */
+/* Blocking calls, and handlers that iterate the main context: each gets the events that it waits
+ * for, and does not dispatch those of the rest of the program. */
 
 #include "test-util.h"
 

@@ -3,9 +3,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Callers of all kinds: busy ones, large ones, ones with many threads, and ones that do with their
- * children and descriptors what not everybody does. Nothing of it may matter, and nothing of the
- * caller's may be touched. */
+/* Callers of all kinds: busy ones, large ones, ones with many threads, and ones that handle
+ * children and descriptors in unusual ways. The library must work in each of them, and change
+ * nothing of the caller. */
 
 #include "config.h"
 

@@ -4,7 +4,8 @@
  */
 
 /* A program at its limit of descriptors, with a thread that takes the last ones and closes them
- * again and again: whatever needs one gets an error or works, and nothing ends the program. */
+ * again and again. What needs a descriptor works or fails with an error, and nothing ends the
+ * program. */
 
 #include "config.h"
 

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* A program that calls fork() while another of its threads is at something that the library locks:
- * the child can use it and drop it, and does not hang. */
+/* A program that calls fork() while another of its threads holds a lock of the library. The child
+ * can use the library and drop its objects, and does not hang. */
 
 #include "config.h"
 

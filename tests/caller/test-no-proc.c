@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* A caller that has no /proc, or that of another PID namespace: this program, executed again in
- * namespaces of its own. */
+/* A caller without /proc, or with the /proc of another PID namespace: this program, executed again
+ * in namespaces of its own. */
 
 #include "config.h"
 

@@ -3,9 +3,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* No call waits for another process. What sleeps gives up the processor of its own will, and the
- * kernel counts that. A page that has to be read from a file does it, too, so the least of several
- * rounds is taken. */
+/* No call waits for another process. A thread that sleeps gives up its processor, which the kernel
+ * counts. A page fault that reads from a file counts as well, so the test takes the least of
+ * several rounds. */
 
 #include "config.h"
 

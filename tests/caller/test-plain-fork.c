@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* A program that calls fork() itself, and both processes go on: the parent notices nothing, and in
- * the child what was there before is lost. */
+/* A program that calls fork() itself, after which both processes go on. The parent notices nothing.
+ * In the child, all objects that were there before are lost. */
 
 #include "config.h"
 

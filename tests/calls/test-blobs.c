@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Blobs beside arguments and results, and the shared memory they travel in. */
+/* Blobs with arguments and results, and the shared memory that carries them. */
 
 #include "config.h"
 

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Workers that give their caller work without end. Its main loop gets to all other sources as often
- * as they need it, and each message is still handled once and in order. */
+/* Workers that send without end. The caller's main loop still dispatches all other sources as often
+ * as they need it, and each message is handled once and in order. */
 
 #include <string.h>
 #include <sys/resource.h>

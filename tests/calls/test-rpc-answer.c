@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What a worker answers with: once, more than once, never, and with errors. */
+/* How a worker answers a call: once, twice, never, and with errors. */
 
 #include <string.h>
 #include <unistd.h>

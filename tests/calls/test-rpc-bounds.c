@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What calls carry at most. What is over a limit is refused, where it is made, with an error that
- * names the limit, and the worker goes on. */
+/* The limits of calls. Where something over a limit is made, it is refused with an error that names
+ * the limit, and the worker goes on. */
 
 #include <string.h>
 #include <sys/mman.h>

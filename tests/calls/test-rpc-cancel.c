@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Calls that are cancelled: wherever a call is then, it ends at once, and its worker does not begin
- * with it, or can notice. */
+/* Calls that are cancelled. A cancelled call ends at once, wherever it is; the worker does not
+ * begin it, or can notice that it was cancelled. */
 
 #include <string.h>
 #include <unistd.h>

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Closing and dropping: what was accepted is still answered, then the worker ends, and whoever
- * waits for that has a way out. */
+/* Closing and dropping: calls that were accepted are still answered, then the worker exits. The
+ * caller need not wait for that. */
 
 #include <signal.h>
 #include <string.h>

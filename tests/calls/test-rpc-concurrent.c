@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Workers that serve many calls at a time: order, answers that never come, cancelling, and callers
- * that do not read. */
+/* Workers that serve many calls at a time: order, calls that are never answered, cancellation, and
+ * callers that do not read. */
 
 #include "test-rpc-util.h"
 

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Workers that crash: what they answered, reported and emitted before that arrives, in order, and
- * all other calls are told whether they had begun. */
+/* Workers that crash. What they answered, reported and emitted before arrives in order, and the
+ * errors of all other calls say whether the call had begun. */
 
 #define _GNU_SOURCE
 #include <glib-unix.h>

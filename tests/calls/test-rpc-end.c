@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Workers that end when they should not: whatever they are at, each call ends once and is told how,
- * with what the worker last had to say. */
+/* Workers that exit when they should not. Each call ends once, with an error that says how the
+ * worker exited and what it last wrote. */
 
 #include <signal.h>
 #include <string.h>

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Descriptors that go with calls and results: many, too many, closed ones, and what becomes of them
- * when calls and workers end early. */
+/* Descriptors that go with calls and results: many, too many, closed ones, and those of calls and
+ * workers that end early. */
 
 #include "config.h"
 

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Callers that do not keep to the protocol of calls. A worker has no reason to distrust its caller,
- * but must not crash for it either: it says what is wrong, and exits with a status of its own. */
+/* Callers that do not keep to the protocol of calls. A worker trusts its caller, but must not crash
+ * because of it: it says what is wrong, and exits with status 1. */
 
 #include "config.h"
 

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Workers that do not keep to the protocol of calls: each such breach ends its worker with
- * AFORK_ERROR_PROTOCOL, all calls to it are answered, and nothing is left behind. The worker is
+/* Workers that do not keep to the protocol of calls. Each protocol error ends the worker and all
+ * calls to it with AFORK_ERROR_PROTOCOL, and nothing is left behind. The worker is
  * modules/hostile-calls.c, and does the steps that a test gives it. */
 
 #include <fcntl.h>

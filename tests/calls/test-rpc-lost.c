@@ -3,9 +3,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Ends that nothing reports: a main context goes while an object lives, an object is disposed of by
- * force, the process of an object has ended before. Whatever is pending ends all the same, and
- * nothing is left behind. */
+/* Objects that cannot see the end of what they wait for: the main context has gone, the object was
+ * disposed of by force, or the process had exited before. All pending operations end, and nothing
+ * is left behind. */
 
 #include <signal.h>
 #include <string.h>

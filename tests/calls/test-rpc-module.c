@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Worker code that serves calls and is not linked with AFork: the worker has what it needs, however
- * it came to be. */
+/* Worker code that serves calls and is not linked with AFork. The worker has the functions that it
+ * needs, however it was started. */
 
 #include <glib/gstdio.h>
 #include <string.h>

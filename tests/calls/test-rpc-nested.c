@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Calls within calls: that wait while others are pending, that are made by what others lead to, in
- * main loops within main loops, and in several threads. */
+/* Calls within calls: blocking ones while others are pending, ones that callbacks and handlers
+ * make, in nested main loops, and in several threads. */
 
 #include <signal.h>
 #include <string.h>

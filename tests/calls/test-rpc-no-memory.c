@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What a worker sends is too large for the memory that its caller may have: the calls fail with
+/* Workers that send more than their caller has memory for: the calls fail with
  * AFORK_ERROR_OUT_OF_MEMORY, and the caller goes on. Each test has a process of its own. */
 
 #include <string.h>

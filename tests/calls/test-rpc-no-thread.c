@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Workers that can start no thread: because there are too many, or because a sandbox refuses it.
- * What can be done without one is done, and the rest is an error. */
+/* Workers that can start no thread, because there are too many or because a sandbox refuses it.
+ * Calls that need no thread are answered, and others fail. */
 
 #include <errno.h>
 

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Events, progress and answers arrive in the order in which the worker made them: all of its calls
- * together, whatever their sizes, and whichever of its threads they come from. */
+/* Events, progress and answers arrive in the order in which the worker made them, over all of its
+ * calls, sizes and threads. */
 
 #include <unistd.h>
 

@@ -3,8 +3,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* However many operations are pending, the main context has as many sources, and a cancellable as
- * many handlers. So the time that each takes does not grow with their number. */
+/* The number of sources in the main context, and of handlers on a cancellable, does not depend on
+ * how many operations are pending. So the time for each operation does not grow with their
+ * number. */
 
 #include "config.h"
 

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Calls that wait for others: how many are with the worker, in which order they go there, and from
- * when their time counts. */
+/* Calls that wait for others: how many the worker has at a time, in which order they are sent, and
+ * when their time limit starts. */
 
 #include "test-rpc-util.h"
 

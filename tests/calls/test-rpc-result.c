@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What a callback is given for a call, and when and where it is called: as a GTask has it. */
+/* The result that a callback gets for a call, and when and where it is called: as with a GTask. */
 
 #include "test-rpc-util.h"
 

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* One side does not read, and the other waits: the memory of both is measured meanwhile. */
+/* One side does not read, and the other one waits. The memory of both is measured meanwhile. */
 
 #include "config.h"
 

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Workers that begin to serve calls, or cannot: the init-function and what it leads to, and
- * processes that do not come about. */
+/* Workers that begin to serve calls, or cannot: the init-function and its effects, and processes
+ * that cannot be started. */
 
 #include <signal.h>
 #include <string.h>

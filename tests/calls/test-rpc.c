@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Calls to a worker: what they give, and how they end. */
+/* Calls to a worker: their results, and how they end. */
 
 #include <signal.h>
 #include <string.h>

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What a program gets from elsewhere and hands on: what of it cannot be done is an error of what is
- * done with the object, and no warning, which would end this test. */
+/* Data that a program has from elsewhere and hands on. If the library cannot use it, the process or
+ * the call fails with an error. There is no warning, which would end this test. */
 
 #include "config.h"
 

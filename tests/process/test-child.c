@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What a worker finds around it. */
+/* What a worker has: its descriptors, signals, environment, working directory and threads. */
 
 #include "config.h"
 

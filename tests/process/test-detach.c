@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Processes that are given from one caller to another. */
+/* Processes that one caller hands to another. */
 
 #include <errno.h>
 #include <fcntl.h>

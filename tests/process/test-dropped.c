@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Objects that are dropped: what was queued is still done, and what runs goes on. */
+/* Objects that are dropped: what was queued is still done, and processes that run go on. */
 
 #include "config.h"
 

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Code in C that is compiled in the process. */
+/* C code that is compiled in the process. */
 
 #include "config.h"
 

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Processes that become programs. */
+/* Processes that execute programs. */
 
 #include <fcntl.h>
 #include <glib/gstdio.h>

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Processes that are cancelled, or dropped, at each stage of their lives. */
+/* Processes that are cancelled or dropped in each of their states. */
 
 #include "config.h"
 

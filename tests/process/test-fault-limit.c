@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Descriptors and processes that are used up, here or in a template. */
+/* Descriptors and processes that are used up, in this program or in a template. */
 
 #include "config.h"
 

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Steps of preparation that cannot be done. */
+/* Commands for a process that fail. */
 
 #include "config.h"
 

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Programs that are executed in a server's place, and are none. */
+/* Programs that are executed as a server and are none. */
 
 #include "config.h"
 

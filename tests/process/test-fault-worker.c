@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Workers that end, whoever made them end and when, and workers that do not. */
+/* Workers that exit, at any time and for any reason, and workers that do not exit. */
 
 #include "config.h"
 

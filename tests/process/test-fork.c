@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Forks of processes whose libraries want to be told of them, and of processes that are busy. */
+/* Forks of processes whose libraries have fork handlers, and of processes that are busy. */
 
 #include "test-util.h"
 

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Programs that answer, but not as a server does: util/hostile-server.c, with the steps that a test
- * gives it. Each operation is answered once, the program ends, and nothing of it is left. */
+/* Programs that do not reply as a server does: util/hostile-server.c, with the steps that a test
+ * gives it. Each operation completes once, the program exits, and nothing of it is left. */
 
 #include "config.h"
 

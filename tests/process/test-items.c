@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Strings, bytes and descriptors that are queued for a function. The worker describes each in a
- * line, and so does the test. */
+/* Strings, bytes and descriptors that are queued for a function. The worker describes each of them
+ * in a line, and so does the test. */
 
 #include "config.h"
 

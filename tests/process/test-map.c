@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Descriptors that are given the numbers which the caller chose. */
+/* Descriptors that get numbers which the caller chooses. */
 
 #include "config.h"
 

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Processes in all states at once, and everything done to them in any order. */
+/* Processes in all states at once, and all operations on them in any order. */
 
 #include "config.h"
 

@@ -3,7 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What becomes of processes: from nobody knows their number to everybody knows their end. */
+/* The pid, the state and the exit of processes, from the time when no pid is known to the time when
+ * each operation has its result. */
 
 #include "config.h"
 

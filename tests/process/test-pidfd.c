@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Templates to which the system gives no pidfd. The module "refuse" stands in for that system. */
+/* Templates that get no pidfds from the system. The module `refuse` simulates such a system. */
 
 #include "config.h"
 

@@ -3,9 +3,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* System calls that are not there, or that a sandbox refuses, with whatever error it likes: all
- * goes on as ever. Each test runs in a process of its own, to which and to whose children one
- * system call is refused. */
+/* System calls that do not exist, or that a sandbox refuses with any error: processes and calls
+ * work as usual. Each test runs in a process of its own; one system call is refused to that process
+ * and its children. */
 
 #include "config.h"
 

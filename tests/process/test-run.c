@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Running processes: once, in whatever way, and with nothing told to them after that. */
+/* Running a process: once, in each way. Afterwards it takes no more commands. */
 
 #include "config.h"
 

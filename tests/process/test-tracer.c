@@ -3,8 +3,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Processes that are traced, as by a debugger. That sees an end first, and may keep the process
- * from being reaped; whoever waits for it must not be kept busy meanwhile. */
+/* Processes that are traced, as by a debugger. The tracer sees an exit first, and can keep the
+ * process from being reaped. A program that waits for the process must not be kept busy
+ * meanwhile. */
 
 #include <errno.h>
 #include <signal.h>

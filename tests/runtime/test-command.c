@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Runtimes that are a command, with a server at its end. */
+/* Runtimes that execute a command, which in turn starts a server. */
 
 #include "config.h"
 

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Programs that are forked early. Each test has a program of its own, which is this one again. */
+/* Programs that are forked early. Each test executes this program again. */
 
 #include <errno.h>
 #include <signal.h>

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* A program that calls afork_init() when it runs for its user, and not when it is executed as a
- * server. What it does then instead is the value of an environment variable. */
+/* A program that calls afork_init() when its user runs it, but not when it is executed as a server.
+ * An environment variable says what it does then instead. */
 
 #include "config.h"
 

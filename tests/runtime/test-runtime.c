@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What processes execute, and the templates that are kept of it. */
+/* What is executed as a process, and the templates that are kept of it. */
 
 #include "config.h"
 

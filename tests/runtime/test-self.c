@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* The runtime that executes the calling program again, which is this one. */
+/* The runtime that executes the calling program again. That program is this one. */
 
 #include <stdio.h>
 #include <stdlib.h>

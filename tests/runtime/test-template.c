@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Templates that are forked off the calling program. Each test has a program of its own, which is
- * this one again, for a program that has run one test has more than one thread. */
+/* Templates that are forked from the calling program. Each test executes this program again,
+ * because it has more than one thread once it has run a test. */
 
 #include <fcntl.h>
 #include <inttypes.h>

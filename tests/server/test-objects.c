@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Functions that are named by the object which has them, and their place in that: what a process is
- * told may be of another one, or nonsense. */
+/* Functions that are named by the object which has them, and their offset in it. The names and
+ * offsets that a process gets may be those of another program, or wrong. */
 
 #include "config.h"
 

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* afork-server by itself, and its forks: when it makes them, and how it stays for them. */
+/* afork-server by itself, and its forks: when it makes them, and how it waits for them. */
 
 #include "config.h"
 

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* afork-server by itself: what it makes of its command line, of frames, and of what is none. */
+/* afork-server by itself: what it does with its command line, with frames, and with other bytes. */
 
 #include "config.h"
 

@@ -3,7 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What a worker gathers, and what its caller makes of it when it has ended. */
+/* What a worker gathers in its outbox, and what its caller reads there when the worker has
+ * exited. */
 
 #include <string.h>
 #include <sys/ioctl.h>

@@ -3,7 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* The check of serialized values says the same as GLib's, of right values and wrong ones. */
+/* The check of serialized values gives the same result as GLib's, for right values and wrong
+ * ones. */
 
 #include <string.h>
 

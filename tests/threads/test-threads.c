@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* ThreadSanitizer finds races here, and reports none where GLib synchronises. Each case is a
- * program of its own: two threads count, or one thread passes something to the other. */
+/* ThreadSanitizer finds the races here, and reports none where GLib synchronises. Each case is a
+ * program of its own, which counts in two threads or hands something from one to the other. */
 
 #include "config.h"
 
