@@ -89,7 +89,7 @@ play (const SceneKind *kind)
   while (kind->given_up && g_main_context_iteration (NULL, FALSE))
     ;
 
-  /* From here on the main context does not turn. */
+  /* From here on, the main context is not iterated. */
   dprintf (report, "ready\n");
   for (;;)
     pause ();

@@ -139,7 +139,7 @@ test_close_given_up (gboolean concurrent)
   await_log (log, "e1 xcancelled e'done' closed ok ");
 }
 
-/* Who does not want to wait is told so, although the worker has ended by then. */
+/* If closing is cancelled, it fails, although the worker has exited by then. */
 static void
 test_close_refused (gboolean concurrent)
 {

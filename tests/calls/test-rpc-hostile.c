@@ -772,7 +772,7 @@ test_refused_within (void)
     afork_rpc_call_async (rpc, NULL, NULL, await_next_cb, &chain);
   while (chain.n_ended < 3)
     g_main_context_iteration (NULL, TRUE);
-  /* Not because the worker has ended meanwhile. */
+  /* The reason is not that the worker has exited meanwhile. */
   g_assert_cmpint (afork_process_get_state (process), ==, AFORK_PROCESS_STATE_RUNNING);
   afork_process_force_exit (process);
   close_rpc_error (rpc, AFORK_ERROR_FAILED);
@@ -1060,7 +1060,7 @@ leave_type (AForkProcess *process)
   leave_frame (process, value_frame (AFORK_CALL_FRAME_RESULT, 1, "(u", "1234", 4), N_STARTED);
 }
 
-/* These are no breaches, but nothing comes of them. */
+/* These are no protocol errors, and have no effect. */
 
 static void
 leave_nothing (AForkProcess *process)
@@ -1111,7 +1111,7 @@ static const Left lefts[] = {
 };
 #undef LEFT
 
-/* A worker that crashed may have damaged it: then that is no breach. */
+/* A worker that crashed may have damaged it, so this is no protocol error. */
 static void
 check_left (const Left *left,
             gboolean    trusted,

@@ -324,7 +324,7 @@ static const Case cases[] = {
     EXIT_FAILED },
 };
 
-/* The process fails so, ends so, and says the same to whoever asks later. */
+/* The process fails with this error, exits, and later operations fail with the same error. */
 static void
 expect (const Case   *self,
         AForkProcess *process)

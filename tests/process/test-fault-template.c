@@ -89,7 +89,7 @@ kill_process (AForkProcess *process)
   assert_term_signal (process, SIGKILL);
 }
 
-/* How a process ended whose template died first: as expected, or nobody can say. */
+/* A process whose template died first exits with the expected status, or the status is unknown. */
 static void
 expect_status_or_lost (AForkProcess *process,
                        int           status)

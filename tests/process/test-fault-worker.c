@@ -148,7 +148,7 @@ test_force_exit (Census        *census,
     }
 }
 
-/* Nothing of what is done to a process that has ended reaches anybody. */
+/* Operations on a process that has exited reach no other process. */
 static void
 test_signal_after_end (Census        *census,
                        gconstpointer  data)

@@ -146,7 +146,7 @@ check_orphan (const Refusal *refusal)
     {
       g_autoptr(GError) error = NULL;
 
-      /* Nobody can see them end. */
+      /* Their exit cannot be seen. */
       g_assert_false (wait_process (fork, &error));
       assert_error_holds (&error, AFORK_ERROR, AFORK_ERROR_LOST, "no pidfd");
       return;

@@ -262,7 +262,7 @@ test_spare_dies (void)
   children = list_children (template);
   kill (atoi (children[0]), SIGKILL);
   await_spares (template, 0);
-  /* Its socket has ended by now. */
+  /* Its socket has been closed by now. */
   iterate ();
   process = afork_process_fork (template);
   output = run_echo (process);

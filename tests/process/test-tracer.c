@@ -18,7 +18,7 @@
 enum
 {
   HELD_MS = 300,
-  /* How often the main context may turn in that time: there is a timer of some 10 ms. */
+  /* How often the main context may iterate in that time: there is a timer of some 10 ms. */
   MAX_TURNS = 100,
 };
 

@@ -453,7 +453,7 @@ assert_none_shared (const char *a,
       g_assert_false (g_strv_contains ((const char * const *) of_b, of_a[i]));
 }
 
-/* So it is in a program that has another main context at the time, which it turns later on. */
+/* The same in a program that has another main context at the time, which it iterates later. */
 static void
 test_template_wakeup_context (void)
 {

@@ -290,7 +290,8 @@ is_nosuid (const char *folder)
   return (status.f_flag & ST_NOSUID) != 0;
 }
 
-/* A server that has more rights than whoever started it does not let that choose what it loads. */
+/* A server with more rights than the user who started it does not let that user choose what it
+ * loads. */
 static void
 test_more_rights (guint         *n_fds,
                   gconstpointer  data)
