@@ -778,11 +778,13 @@ check_hostile (const char *how,
 {
   g_autoptr(AForkRpc) rpc = new_trusted_rpc ("blobs_hostile", trusted);
   g_autoptr(AForkJob) job = afork_job_new (g_variant_new_string (how));
+  GSource *deadline = deadline_new (how);
   g_autoptr(GVariant) answer = NULL;
   g_autoptr(GError) error = NULL;
 
   g_test_message ("%s", how);
   answer = run_job (rpc, job, &error);
+  deadline_clear (deadline);
   if (code != 0)
     g_assert_error (error, AFORK_ERROR, code);
   else

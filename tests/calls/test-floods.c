@@ -82,18 +82,50 @@ others_end (Others *self)
 static void
 others_await (Others *self)
 {
+  const gint64 end = g_get_monotonic_time () + G_TIME_SPAN_MINUTE;
+
   while (self->n_redraws < 30 || self->n_idles < 20)
-    g_main_context_iteration (NULL, TRUE);
+    {
+      g_main_context_iteration (NULL, TRUE);
+      if (g_get_monotonic_time () > end)
+        g_error ("In a minute, redraw sources came %u times, and idle sources %u times",
+                 self->n_redraws, self->n_idles);
+    }
 }
 
 /* Messages. */
+
+/* Since the main loop was iterated last. */
+static guint n_events_in_turn;
+
+static gboolean
+iterated_prepare (GSource *source,
+                  int     *timeout)
+{
+  n_events_in_turn = 0;
+  *timeout = -1;
+  return FALSE;
+}
+
+static void
+watch_iterations (void)
+{
+  static GSourceFuncs funcs = { .prepare = iterated_prepare };
+  g_autoptr(GSource) source = g_source_new (&funcs, sizeof (GSource));
+
+  g_source_attach (source, NULL);
+}
 
 static void
 count_event_cb (AForkRpc *rpc,
                 GVariant *event,
                 gpointer  data)
 {
+  enum { MOST = 1000 * 1000 };
+
   ++*(guint *) data;
+  if (++n_events_in_turn == MOST)
+    g_error ("There were %d events, and the main loop was not iterated meanwhile", MOST);
 }
 
 static void
@@ -109,6 +141,21 @@ end_rpc (AForkRpc *rpc,
 {
   afork_process_force_exit (afork_rpc_get_process (rpc));
   close_rpc_error (rpc, code);
+}
+
+/* Iterates the main context until so many events of a worker have come. */
+static void
+await_flood (const guint *n_events,
+             guint        least)
+{
+  const gint64 end = g_get_monotonic_time () + G_TIME_SPAN_MINUTE;
+
+  while (*n_events < least)
+    {
+      g_main_context_iteration (NULL, TRUE);
+      if (g_get_monotonic_time () > end)
+        g_error ("In a minute, %u events of a worker came while others flooded", *n_events);
+    }
 }
 
 /* What STEPS, after the beginning, have several workers send without end. */
@@ -128,8 +175,7 @@ check_flood (void (*steps) (AForkProcess *process))
       g_signal_connect (rpcs[i], "event", G_CALLBACK (count_event_cb), &n_events[i]);
     }
   for (guint i = 0; i < N_WORKERS; i++)
-    while (n_events[i] == 0)
-      g_main_context_iteration (NULL, TRUE);
+    await_flood (&n_events[i], 1);
 
   others_begin (&others);
   others_await (&others);
@@ -138,8 +184,7 @@ check_flood (void (*steps) (AForkProcess *process))
   /* None is left out for another one. */
   memset (n_events, 0, sizeof n_events);
   for (guint i = 0; i < N_WORKERS; i++)
-    while (n_events[i] < 100)
-      g_main_context_iteration (NULL, TRUE);
+    await_flood (&n_events[i], 100);
   for (guint i = 0; i < N_WORKERS; i++)
     {
       end_rpc (rpcs[i], AFORK_ERROR_SIGNALED);
@@ -638,6 +683,7 @@ main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
+  watch_iterations ();
   meter_prepare_memory ();
 
   add_test ("/floods/events", test_events);

@@ -541,9 +541,11 @@ static void
 expect_timed_out (AForkRpc      *rpc,
                   GAsyncResult **result)
 {
+  GSource *deadline = deadline_new ("the end of a job's time");
   g_autoptr(GError) error = NULL;
 
   await_result (result);
+  deadline_clear (deadline);
   g_assert_null (afork_rpc_run_job_finish (rpc, *result, &error));
   assert_error_holds (&error, AFORK_ERROR, AFORK_ERROR_TIMED_OUT, "200 ms");
   g_clear_object (result);

@@ -336,6 +336,30 @@ await_result (GAsyncResult **result)
     g_main_context_iteration (g_main_context_get_thread_default (), TRUE);
 }
 
+static gboolean
+fail_cb (gpointer what)
+{
+  g_error ("In a minute, this has not come: %s", (const char *) what);
+  return G_SOURCE_REMOVE;
+}
+
+GSource *
+deadline_new (const char *what)
+{
+  GSource *source = g_timeout_source_new_seconds (60);
+
+  g_source_set_callback (source, fail_cb, g_strdup (what), g_free);
+  g_source_attach (source, g_main_context_get_thread_default ());
+  return source;
+}
+
+void
+deadline_clear (GSource *source)
+{
+  g_source_destroy (source);
+  g_source_unref (source);
+}
+
 void
 await_state (AForkProcess      *process,
              AForkProcessState  state)

@@ -96,6 +96,10 @@ void     iterate      (void);
 /* Iterates the main context until *RESULT is there. */
 void     await_result (GAsyncResult **result);
 
+/* Fails the test after a minute of iterating the thread-default main context: WHAT has not come. */
+GSource *deadline_new   (const char *what);
+void     deadline_clear (GSource    *source);
+
 /* Iterates the main context until the process is in this state or a later one; until it has
  * exited. */
 void     await_state  (AForkProcess      *process,
