@@ -3,20 +3,21 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* A main context, as the objects that belong to it see it: owned by another thread, and going. */
+/* A main context, as seen by the objects that belong to it: when another thread owns it, and when
+ * it is freed. */
 
 #include "config.h"
 
 #include "afork/base/context.h"
 
-/* One thread lets the context go, and is at work with what belonged to it. Another one that comes
- * then leaves its work to the first. */
+/* One thread frees the context, and works with the objects that belonged to it. Another thread that
+ * comes meanwhile leaves its work to the first. */
 
 typedef struct
 {
   AForkContext *context;
   GThread      *destroyer;
-  GThread      *worker;         /* that did the other thread's work */
+  GThread      *worker;         /* that did the work of the other thread */
   guint         n_working;      /* in the destroyer */
 } Going;
 
@@ -39,7 +40,7 @@ leave_work (gpointer data)
   return NULL;
 }
 
-/* In the thread that lets the context go. */
+/* Called in the thread that frees the context. */
 static void
 let_other_run (gpointer data)
 {
@@ -81,7 +82,7 @@ test_context_going (gconstpointer data)
   g_clear_pointer (&main, g_main_context_unref);
   g_assert_true (going.worker == going.destroyer);
 
-  /* Now everything is left to all. */
+  /* Now all threads may use the objects. */
   hold = _afork_context_hold (going.context);
   g_assert_nonnull (hold);
   _afork_hold_release (hold);
@@ -89,8 +90,8 @@ test_context_going (gconstpointer data)
   _afork_context_unref (going.context);
 }
 
-/* GLib has taken the context from all sources when it destroys the first one, which is the
- * program's own here. */
+/* GLib has taken the context from all sources when it destroys the first one, which belongs to this
+ * program here. */
 
 static void
 assert_gone (gpointer data)
@@ -113,7 +114,7 @@ test_context_gone (void)
   g_main_context_pop_thread_default (main);
   g_assert_true (_afork_context_peek (going.context) == main);
 
-  /* Behind all others, and so the first to be destroyed. */
+  /* Its priority is the lowest, so it is destroyed first. */
   g_source_set_priority (source, G_MAXINT);
   g_source_set_callback (source, NULL, &going, assert_gone);
   g_source_attach (source, main);

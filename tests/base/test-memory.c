@@ -41,7 +41,7 @@ free_in (GMainContext *context,
   g_main_context_iteration (context, FALSE);
 }
 
-/* Large memory goes in pieces, one an iteration, from its end. */
+/* Large memory is unmapped from its end, one piece in each iteration. */
 static void
 test_pieces (void)
 {
@@ -62,7 +62,7 @@ test_pieces (void)
   g_assert_false (g_main_context_iteration (context, FALSE));
 }
 
-/* What is left goes with the context. */
+/* The rest is unmapped with the context. */
 static void
 test_context_gone (void)
 {
@@ -75,7 +75,7 @@ test_context_gone (void)
   g_assert_false (is_mapped (data));
 }
 
-/* Where no context dispatches, it goes at once. */
+/* If no context dispatches the caller, it is unmapped at once. */
 static void
 test_at_once (void)
 {

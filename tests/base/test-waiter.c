@@ -23,12 +23,12 @@ typedef struct
   guint         n_freed;
 } Fixture;
 
-/* What a waiter is given. */
+/* The data of a waiter. */
 typedef struct
 {
   Fixture     *fixture;
-  AForkWaiter *waiter;          /* to be ended when it is called; or NULL */
-  AForkWaiter *other;           /* as well; or NULL */
+  AForkWaiter *waiter;          /* is ended when this one is called; or NULL */
+  AForkWaiter *other;           /* is ended as well; or NULL */
   char         name;
 } Call;
 
@@ -105,7 +105,7 @@ wait_for_iteration (Fixture *fixture,
   call->waiter = _afork_waiter_new_for_iteration (fixture->context, called_cb, call, freed_cb);
 }
 
-/* Iterates until so many waiters have been called, and not more. */
+/* Iterates until so many waiters were called, and checks that no more are called. */
 static void
 await_called (Fixture *fixture,
               guint    n_called)
@@ -117,7 +117,7 @@ await_called (Fixture *fixture,
   g_assert_cmpuint (fixture->n_called, ==, n_called);
 }
 
-/* However many there are, there is one source, and a cancellable has one handler. */
+/* All waiters share one source, and all waiters of a cancellable share one handler. */
 static void
 test_waiter_shared (Fixture       *fixture,
                     gconstpointer  data)
@@ -146,7 +146,7 @@ test_waiter_shared (Fixture       *fixture,
   g_assert_cmpuint (count_sources (fixture->context), ==, 0);
 }
 
-/* In the order in which they became due. */
+/* Waiters are called in the order in which they became due. */
 static void
 test_waiter_order (Fixture       *fixture,
                    gconstpointer  data)
@@ -166,7 +166,7 @@ test_waiter_order (Fixture       *fixture,
   g_assert_cmpuint (fixture->n_freed, ==, G_N_ELEMENTS (calls));
 }
 
-/* One that has been ended is not called, be it due or not. */
+/* A waiter that was ended is not called, even if it was due. */
 static void
 test_waiter_ended (Fixture       *fixture,
                    gconstpointer  data)
@@ -187,7 +187,7 @@ test_waiter_ended (Fixture       *fixture,
       await_called (fixture, 0);
     }
 
-  /* Also if another one ends it that is called before. */
+  /* This holds also if a waiter that is called before ends it. */
   wait_for_cancellable (fixture, &calls[0], 'a');
   wait_for_cancellable (fixture, &calls[1], 'b');
   calls[0].other = g_steal_pointer (&calls[1].waiter);
@@ -195,7 +195,7 @@ test_waiter_ended (Fixture       *fixture,
   g_assert_cmpstr (fixture->log->str, ==, "a");
 }
 
-/* A cancellable that is reset cancels what was there before, and nothing that comes after. */
+/* A cancellable that is reset calls the waiters from before, and none that are made later. */
 static void
 test_waiter_reset (Fixture       *fixture,
                    gconstpointer  data)
@@ -235,7 +235,7 @@ log_cb (gpointer data)
   return fixture->log->len < 10;
 }
 
-/* One that makes another one each time it is called leaves other sources their turn. */
+/* A waiter that makes another one each time does not keep other sources from being dispatched. */
 static void
 test_waiter_more (Fixture       *fixture,
                   gconstpointer  data)
@@ -263,7 +263,7 @@ iterate_cb (gpointer data)
   g_string_append_c (call->fixture->log, call->name);
 }
 
-/* One may iterate the context, which then calls the next ones. */
+/* A waiter may iterate the context, which then calls the next ones. */
 static void
 test_waiter_nested (Fixture       *fixture,
                     gconstpointer  data)
@@ -279,7 +279,7 @@ test_waiter_nested (Fixture       *fixture,
   g_assert_cmpuint (fixture->log->len, ==, 3);
 }
 
-/* The context goes: none is called, and what each was given is freed at once. */
+/* The context is freed: no waiter is called, and the data of each is freed at once. */
 static void
 test_waiter_context_gone (Fixture       *fixture,
                           gconstpointer  data)
@@ -349,7 +349,7 @@ test_waiter_thread (Fixture       *fixture,
   g_assert_cmpuint (fixture->n_freed, ==, N_WAITERS);
 }
 
-/* A thread that sleeps in the context is woken. */
+/* A thread that waits in the context is woken. */
 static gpointer
 cancel_later (gpointer data)
 {

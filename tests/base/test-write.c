@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Writing without waiting, whatever is at the other end, and without a signal. */
+/* Writing without waiting and without a signal, to all kinds of files. */
 
 #include "config.h"
 
@@ -29,7 +29,7 @@ enum { NOBODY = 65534 };
 
 typedef struct
 {
-  int writer;                   /* what is written to */
+  int writer;                   /* the descriptor to write to */
   int reader;
 } Ends;
 
@@ -79,7 +79,7 @@ assert_fails (int fd,
   g_assert_cmpint (errno, ==, number);
 }
 
-/* Writes until there is no room, and returns how much that was. */
+/* Writes until there is no room, and returns the number of bytes. */
 static gsize
 fill (int fd)
 {
@@ -95,7 +95,7 @@ fill (int fd)
   return n_bytes;
 }
 
-/* All that was said to be taken has been, and then there is room again. */
+/* Everything that was reported as written arrives, and then there is room again. */
 static void
 drain (int   fd,
        gsize n_bytes)
@@ -120,7 +120,7 @@ check_full (Ends *ends)
 
   for (int i = 0; i < 3; i++)
     drain (ends->reader, fill (ends->writer));
-  /* The description is others' as well, and they wait as ever. */
+  /* Other processes have the same file description, and still wait in write(). */
   g_assert_cmpint (fcntl (ends->writer, F_GETFL), ==, flags);
   g_assert_cmpint (flags & O_NONBLOCK, ==, 0);
 }
@@ -136,7 +136,7 @@ test_full (gconstpointer data)
   close_ends (&ends);
 }
 
-/* Runs FUNCTION where what is ENDS' writer cannot be opened once more. */
+/* Runs FUNCTION where the file of the writer cannot be opened again. */
 static void
 run_without_permission (Ends  *ends,
                         void (*function) (Ends *ends))
@@ -177,8 +177,8 @@ test_terminal_of_another (void)
   close_ends (&ends);
 }
 
-/* Runs FUNCTION, which returns whether all is well, in a session of its own that has the terminal
- * as its own. */
+/* Runs FUNCTION, which returns whether it succeeded, in a new session with the terminal as its
+ * controlling terminal. */
 static void
 run_in_session (gboolean (*function) (Ends *ends))
 {
@@ -212,7 +212,7 @@ write_without_permission (Ends *ends)
   return _afork_write_now (ends->writer, "text", 4) == 4;
 }
 
-/* The user may open neither the device nor what /proc has of it, as after su. */
+/* The user may open neither the device nor its entry in /proc, as after su. */
 static void
 test_terminal_controlling (void)
 {
@@ -247,14 +247,15 @@ write_in_background (Ends *ends)
   return written;
 }
 
-/* A terminal that stops who writes to it from the background stops nobody on our account. */
+/* If a terminal stops background processes that write to it, it does not stop this one. */
 static void
 test_terminal_background (void)
 {
   run_in_session (write_in_background);
 }
 
-/* What would be a signal that ends the program is an error. One that was pending stays so. */
+/* Instead of a signal that ends the program there is an error. A signal that was pending stays
+ * pending. */
 static void
 test_broken (gconstpointer data)
 {
@@ -299,7 +300,7 @@ test_broken_pipe_of_another (void)
   close_ends (&ends);
 }
 
-/* The other side of the terminal is gone. */
+/* The other end of the terminal is closed. */
 static void
 test_terminal_broken (void)
 {
@@ -367,7 +368,7 @@ test_not_writable (void)
   close (file);
 }
 
-/* Without a descriptor to be had, a pipe is written to all the same, and a terminal has no room for
+/* If no descriptor is left, a pipe is written to nevertheless, and a terminal has no room for
  * now. */
 static void
 test_no_descriptor (void)

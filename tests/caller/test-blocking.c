@@ -39,7 +39,8 @@ count_exited_cb (AForkProcess *process,
   *n_exited += 1;
 }
 
-/* The end of another process, which the same template reports, waits for its own context. */
+/* The exit of another process, which the same template reports, is not notified until its own
+ * context is iterated. */
 static void
 test_blocking_others (void)
 {
@@ -66,7 +67,8 @@ test_blocking_others (void)
   assert_exit_status (other, 0);
 }
 
-/* With no main loop at all: what the first wait has seen of the second process is not lost. */
+/* Without a main loop: the first wait also receives the exit of the second process, and keeps
+ * it. */
 static void
 test_blocking_in_turn (void)
 {
@@ -92,8 +94,8 @@ test_blocking_in_turn (void)
     }
 }
 
-/* A process that is run while a fork of it lives goes on as the parent of both the worker and the
- * fork, and must not go on in the context of the call in which it was run: that goes. */
+/* A process that is run while it has a fork continues as the parent of the worker and the fork. It
+ * must not stay in the context of the call in which it was run, because that context is freed. */
 static void
 run_with_fork (AForkProcess *process)
 {
@@ -121,7 +123,7 @@ test_blocking_with_fork (void)
   await_end (template);
 }
 
-/* The parent is a child of ours, and is reaped in the context that it belongs to. */
+/* The parent is a child of this program, and is reaped in the context to which it belongs. */
 static void
 test_blocking_with_fork_executed (void)
 {
@@ -164,7 +166,7 @@ run_another_cb (AForkProcess *process,
   g_assert_no_error (error);
 }
 
-/* A blocking call within a handler of another: both come to an end. */
+/* A blocking call in a handler of another blocking call: both return. */
 static void
 test_blocking_nested (void)
 {
@@ -211,7 +213,7 @@ block_for_other_cb (AForkProcess *process,
   g_assert_no_error (error);
 }
 
-/* A handler that is called because of one report of a template waits for the next one. */
+/* A handler that is called for one report of a template waits for the next one. */
 static void
 test_handler_waits (gconstpointer handler)
 {

@@ -25,7 +25,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Many. */
+/* Many processes. */
 
 static void
 run_in_a_row (AForkProcess *template,
@@ -62,7 +62,7 @@ test_many_in_a_row (void)
 
   g_test_message ("%" G_GSIZE_FORMAT " bytes before and %" G_GSIZE_FORMAT " after %u processes",
                   before, after, 2 * n_processes);
-  /* Not a byte for each of them. */
+  /* The caller needs less than one byte for each of them. */
   if (!is_instrumented ())
     g_assert_cmpuint (after, <, before + 2 * n_processes);
   g_clear_object (&template);
@@ -119,7 +119,7 @@ test_many_at_once (void)
     }
 }
 
-/* Large. */
+/* Large callers. */
 
 static guint64
 get_available_mib (void)
@@ -151,8 +151,8 @@ touch (guint8 *memory,
     memory[i]++;
 }
 
-/* Had the caller been forked, its pages would now be shared, and each had to be copied when it is
- * next written to. */
+/* If the caller had been forked, its pages would be shared now, and the kernel would copy each when
+ * it is next written to. */
 static void
 test_large (void)
 {
@@ -199,11 +199,11 @@ test_large (void)
   munmap (memory, size);
 }
 
-/* Threads. */
+/* Callers with threads. */
 
 enum { N_THREADS = 50 };
 
-/* Each passes on what it is given, to the next one in the ring, until that is nothing. */
+/* Each thread passes what it gets to the next one in the ring, until it gets nothing. */
 typedef struct
 {
   GAsyncQueue *in;
@@ -247,7 +247,7 @@ test_threads (void)
     }
   g_async_queue_push (runners[0].in, g_strdup ("token"));
 
-  /* The caller's threads are not the template's. */
+  /* The template does not have the threads of the caller. */
   template = new_module_process ("lifecycle");
   run_in_a_row (template, 20);
   for (int i = 0; i < 5; i++)
@@ -271,10 +271,10 @@ test_threads (void)
   g_clear_object (&template);
 }
 
-/* Callers that have their own way with children. Each is a program of its own. */
+/* Callers that handle children themselves. Each is a program of its own. */
 
-/* From Linux 6.15 on the kernel tells how a process ended that somebody else has reaped. It is
- * asked by a pidfd, and valgrind 3.19 lets nobody have that of a child. */
+/* From Linux 6.15 on, the kernel reports by a pidfd how a process has exited that another process
+ * has reaped. Under valgrind 3.19, a child has no pidfd. */
 static gboolean
 kernel_reports (void)
 {
@@ -310,7 +310,7 @@ exit_and_assert (AForkProcess *process,
     }
 }
 
-/* Processes that are our own children, and others that are not. */
+/* Processes that are children of this program, and others that are not. */
 static void
 use_everything (void)
 {
@@ -379,7 +379,8 @@ test_sigchld_reaps_all (void)
   g_assert_true (action.sa_handler == reap_all_cb);
 }
 
-/* Waits for any child, in a thread, until it has waited for the one that says enough. */
+/* Waits for any child, in a thread, until it has reaped the child that exits with a certain
+ * status. */
 static gpointer
 reap_all (gpointer data)
 {
@@ -408,7 +409,7 @@ test_thread_reaps_all (void)
   if (!is_own_program ())
     return;
 
-  /* There is always a child to be waited for, until this one is told that it is over. */
+  /* There is always a child to wait for, until this one is told to exit. */
   g_assert_no_errno (pipe2 (fds, O_CLOEXEC));
   posix_spawn_file_actions_init (&actions);
   posix_spawn_file_actions_adddup2 (&actions, fds[0], STDIN_FILENO);
@@ -427,7 +428,7 @@ test_thread_reaps_all (void)
   g_test_message ("%u were reaped by the thread", GPOINTER_TO_UINT (g_thread_join (thread)));
 }
 
-/* Callers without 0, 1 or 2. */
+/* Callers without the descriptors 0, 1 or 2. */
 
 static void
 use_descriptors (AForkProcess *process)
@@ -439,7 +440,7 @@ use_descriptors (AForkProcess *process)
   gsize n_descriptors;
   int fd;
 
-  /* It may itself get one of the three numbers. */
+  /* It may get one of the three numbers itself. */
   fd = memfd_create ("caller", MFD_CLOEXEC);
   afork_process_require (process, "inspect");
   afork_process_send_fd (process, fd);
@@ -461,7 +462,7 @@ use_descriptors (AForkProcess *process)
   finish_process (process, connection);
 }
 
-/* DATA names those that are closed. */
+/* DATA names the closed descriptors. */
 static void
 test_closed (gconstpointer data)
 {
@@ -488,11 +489,11 @@ test_closed (gconstpointer data)
   commanded = afork_process_new_for_runtime (runtime);
   use_descriptors (commanded);
 
-  /* What the test framework has to say would go to whatever has the number now. */
+  /* The output of the test framework would go to the file that has the number now. */
   _exit (0);
 }
 
-/* What is the caller's. */
+/* Things that belong to the caller. */
 
 static int
 spawn_own_child (void)
@@ -512,7 +513,7 @@ count_sigchld_cb (int signal)
   n_sigchld++;
 }
 
-/* Those of GLib may be there, the last one from 2.76 on. */
+/* Threads of GLib are allowed. The last one is new in GLib 2.76. */
 static void
 assert_threads (void)
 {
@@ -521,7 +522,7 @@ assert_threads (void)
   g_autofree char *own = g_strdup_printf ("%d", getpid ());
   const char *task;
 
-  /* That has a thread of its own. */
+  /* This one has a thread of its own. */
 #ifdef __SANITIZE_THREAD__
   return;
 #endif
@@ -571,7 +572,7 @@ test_untouched (void)
     finish_process (executed, connection);
   }
 
-  /* They are all still there to be waited for, and by us alone. */
+  /* All of them can still be reaped, and only by this program. */
   for (gsize i = 0; i < G_N_ELEMENTS (own); i++)
     {
       int wait_status;

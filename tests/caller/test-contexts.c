@@ -3,7 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Main contexts of threads: several at once, and ones that come and go, with work left in them. */
+/* Main contexts of threads: several at the same time, and ones that are freed while there is work
+ * left. */
 
 #include "config.h"
 
@@ -17,7 +18,7 @@ new_with_module (AForkProcess *process)
   return afork_process_require (process, "lifecycle");
 }
 
-/* What a thread does in a context of its own: its templates are its own. */
+/* Work in a context of a thread, which has its own templates. */
 static AForkProcess *
 use_context (void)
 {
@@ -41,7 +42,7 @@ use_context (void)
 
 typedef struct
 {
-  gboolean      tidy;           /* gives its template up before its context goes */
+  gboolean      tidy;           /* gives up its template before the context is freed */
   AForkProcess *template;       /* for comparison */
 } ContextUser;
 
@@ -87,7 +88,7 @@ test_contexts_at_once (void)
   census_end (&census);
 }
 
-/* Contexts that come and go, perhaps in the same place in memory. */
+/* Contexts that are made and freed, perhaps at the same address. */
 static void
 test_contexts_in_a_row (void)
 {
@@ -126,8 +127,8 @@ begin_in_context (gpointer data)
   return NULL;
 }
 
-/* The context goes while there is still work in it. (An operation that was not answered would keep
- * it, as every GTask does.) */
+/* The context is freed while there is still work in it. (An operation that has not returned would
+ * keep it, as every GTask does.) */
 static void
 test_contexts_dropped_at_random (void)
 {
@@ -143,8 +144,8 @@ test_contexts_dropped_at_random (void)
         {
           g_autoptr(GError) error = NULL;
 
-          /* Nothing will be heard of them any more, but signals reach them. The end of the one
-           * whose connection went may still have been heard of. */
+          /* No events are reported for them any more, but they can be signalled. The exit of the
+           * process whose connection was closed may have been reported before. */
           g_assert_cmpint (afork_process_get_state (processes[j]), ==, AFORK_PROCESS_STATE_EXITED);
           if (!afork_process_wait (processes[j], NULL, &error))
             g_assert_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED);
@@ -157,8 +158,8 @@ test_contexts_dropped_at_random (void)
   census_end (&census);
 }
 
-/* A new context often has the place in memory of an old one. What died there, a template that the
- * program had set and one that had been prepared, must not come back. */
+/* A new context often has the address of an old one. A template that the program had set for the
+ * old one, and a template that had been prepared there, must not be used in the new one. */
 static void
 test_contexts_mistaken (void)
 {
@@ -192,13 +193,13 @@ test_contexts_mistaken (void)
   census_end (&census);
 }
 
-/* Contexts go at any moment, with whatever goes on in them, while the default one turns: what is
- * left of their processes is then looked after there. */
+/* Contexts are freed at any moment, whatever happens in them, while the default one is iterated: it
+ * then watches the processes that are left. */
 
 typedef struct
 {
   guint32 seed;
-  int     n_left;               /* of the threads; atomic */
+  int     n_left;               /* number of threads; atomic */
 } Droppers;
 
 static void
@@ -263,18 +264,18 @@ test_contexts_destroyed (void)
   census_end (&census);
 }
 
-/* A thread drops the last references while another one lets the context go. */
+/* One thread drops the last references while another one frees the context. */
 
 enum { N_DROPPED = 5 };
 
 typedef struct
 {
   gpointer objects[N_DROPPED];
-  int      n_ready;             /* threads; atomic */
+  int      n_ready;             /* number of threads; atomic */
   guint32  seed;
 } Drop;
 
-/* Both threads go on at about the same time, one a little later than the other. */
+/* Both threads continue at about the same time, one a little later than the other. */
 static void
 meet (Drop  *self,
       GRand *random)
@@ -300,7 +301,7 @@ drop_objects (gpointer data)
   return NULL;
 }
 
-/* The thread that drops it gives up its template. */
+/* The thread that drops the context gives up its template. */
 static AForkRuntime *
 new_runtime (void)
 {
@@ -364,8 +365,8 @@ test_contexts_dropped (void)
   census_end (&census);
 }
 
-/* A context goes, and handlers that are called for this do what they like with other processes of
- * it, some of which are yet to be lost. */
+/* A context is freed. Handlers that are called for this use other processes of the context, some of
+ * which are not lost yet. */
 
 enum { N_LOST = 4 };
 
@@ -422,7 +423,7 @@ test_contexts_handlers (void)
   census_end (&census);
 }
 
-/* A template that has forks is dropped, and its context goes soon after that. */
+/* A template that has forks is dropped, and its context is freed soon after. */
 
 static AForkProcess *
 make_fork (GRand        *random,

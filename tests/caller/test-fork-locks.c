@@ -60,7 +60,7 @@ use_waiters (void)
 {
   static AForkWaiter *waiter;
 
-  /* They have a hub as long as there is one. */
+  /* They have a hub while there is a waiter. */
   if (waiter == NULL)
     waiter = _afork_waiter_new_for_time (context, G_MAXINT64, nobody_cb, NULL, NULL);
   for (int i = 0; i < 100; i++)
@@ -80,8 +80,8 @@ drop_segments (void)
   _afork_segment_table_free (table);
 }
 
-/* FUNC uses what is locked, in the parent's other thread. In the child, it is used, and given up by
- * DROP. */
+/* FUNC uses an object that is locked, in the other thread of the parent. The child uses the object,
+ * and DROP drops it. */
 static void
 check (void (*use)  (void),
        void (*drop) (void))
@@ -94,7 +94,7 @@ check (void (*use)  (void),
   return;
 #endif
 
-  /* The first makes what the others use. */
+  /* The first call makes what the others use. */
   use ();
   thread = g_thread_new ("user", use_thread, &user);
   while (g_atomic_int_get (&user.n_uses) < 10)
@@ -132,7 +132,7 @@ test_segments (void)
 {
   AForkAtforkHook atfork_hook = { 0 };
 
-  /* The first thing that is kept has forks looked after. */
+  /* The first hook registers the handler of forks. */
   _afork_atfork_add_hook (&atfork_hook, forget_nothing, &atfork_hook);
   table = _afork_segment_table_new ();
   check (use_segments, drop_segments);

@@ -3,9 +3,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Main contexts as programs have them: busy ones, loops within callbacks, one for each thread, and
- * ones that change hands, or never turn, or go. Of what a context destroys, test-callers.c has
- * more. */
+/* Main contexts as programs have them: busy ones, loops in callbacks, one for each thread, and ones
+ * that change their owner, are never iterated, or are freed. For what happens when a context is
+ * freed, see test-contexts.c. */
 
 #include "config.h"
 
@@ -23,10 +23,10 @@ new_with_module (AForkProcess *process)
   return afork_process_require (process, "lifecycle");
 }
 
-/* What an operation has come to. */
+/* The outcome of an operation. */
 typedef struct
 {
-  GThread           *thread;    /* in which its callback was called */
+  GThread           *thread;    /* the context in which its callback was called */
   guint              n_calls;
   GSocketConnection *connection;
   int                fd;
@@ -141,7 +141,7 @@ typedef struct
   const char *name;
   void      (*begin) (AForkProcess *process,
                       Answer       *answer);
-  int         code;             /* of its error, or -1 */
+  int         code;             /* the code of the error, or -1 */
 } Operation;
 
 static const Operation operations[] = {
@@ -182,7 +182,8 @@ add_busy (int    priority,
   return g_idle_add_full (priority, busy_cb, n_turns, NULL);
 }
 
-/* Among others that are as urgent, and before those that are less so, everything goes on. */
+/* Among sources of the same priority, and before those of lower priority, all operations
+ * complete. */
 static void
 test_priority_not_above (gconstpointer data)
 {
@@ -213,7 +214,7 @@ work_cb (GObject    *object,
   g_usleep (20 * 1000);
 }
 
-/* So it does if handlers take so long that the library's sources fall behind. */
+/* They also complete if handlers take so long that the sources of the library fall behind. */
 static void
 test_priority_slow_handler (void)
 {
@@ -231,7 +232,7 @@ test_priority_slow_handler (void)
   g_source_remove (busy);
 }
 
-/* What is more urgent comes first, and nothing is lost by that. */
+/* Sources of higher priority are dispatched first, and no event is lost. */
 static void
 test_priority_above (gconstpointer data)
 {
@@ -253,12 +254,12 @@ test_priority_above (gconstpointer data)
   await_end (process);
 }
 
-/* Loops in callbacks, which wait for what comes next, of the same process and of others. */
+/* Loops in callbacks, which wait for later events of the same process and of others. */
 
 typedef struct
 {
   AForkProcess *process;
-  Answer        wait;           /* that was begun before */
+  Answer        wait;           /* an operation that was begun before */
   guint         n_exited;
 } Nested;
 
@@ -279,7 +280,7 @@ nested_begin (Nested       *self,
   afork_process_wait_async (process, NULL, answer_cb, &self->wait);
 }
 
-/* In a callback of PROCESS: all that is to come of it comes, in a loop. */
+/* In a callback of PROCESS: all of its later events arrive in a loop. */
 static void
 await_rest (gpointer process,
             gpointer data)
@@ -344,7 +345,7 @@ block_for_another (gpointer process,
   g_assert_no_error (error);
 }
 
-/* The blocking calls, in callbacks: for others, and for the process itself. */
+/* Blocking calls in callbacks: on other processes, and on the process itself. */
 static void
 test_nested_blocking (gconstpointer data)
 {
@@ -360,7 +361,7 @@ test_nested_blocking (gconstpointer data)
   await_end (process);
 }
 
-/* In a handler: what was begun before is answered in a loop there. */
+/* In a handler: an operation that was begun before returns in a loop there. */
 static void
 await_answer_cb (AForkProcess *process,
                  GParamSpec   *pspec,
@@ -431,7 +432,7 @@ await_other_wait (gpointer process,
   answer_await (data);
 }
 
-/* Of several that wait for the same, each waits in its callback for the next one. */
+/* Several operations wait for the same event. Each waits in its callback for the next one. */
 static void
 test_nested_waits (void)
 {
@@ -454,7 +455,8 @@ test_nested_waits (void)
     answer_clear (&waits[i]);
 }
 
-/* A template fails, and each of its forks with it. Whoever is told first waits for the others. */
+/* A template fails, and each of its forks with it. The first one that is notified waits for the
+ * others. */
 static void
 test_nested_forks (void)
 {
@@ -503,7 +505,7 @@ new_missing_runtime (void)
                        NULL);
 }
 
-/* One that cannot come to be says so where it can be heard. */
+/* A process that cannot be started fails in its own context. */
 static void
 test_failure_reported (void)
 {
@@ -513,7 +515,8 @@ test_failure_reported (void)
   g_autoptr(GError) error = NULL;
   Nested nested;
 
-  /* Valgrind 3.19 makes vfork() a fork(), so what cannot be executed is seen to exit with 127. */
+  /* Under valgrind 3.19 vfork() is fork(), so a program that cannot be executed appears to exit
+   * with 127. */
   if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
     {
       g_test_skip ("Under valgrind, executing does not fail at once");
@@ -532,7 +535,7 @@ test_failure_reported (void)
   g_assert_cmpint (afork_process_get_state (blocking), ==, AFORK_PROCESS_STATE_EXITED);
 }
 
-/* A context for each thread. */
+/* One context for each thread. */
 
 static void
 test_each_operation (GThread *thread)
@@ -590,7 +593,8 @@ test_threads (void)
     g_thread_join (threads[i]);
 }
 
-/* What is made in a context stays there, whatever is the thread's default afterwards. */
+/* Objects stay in the context in which they were made, whatever the default context of the thread
+ * is later. */
 static void
 test_pushed (void)
 {
@@ -616,7 +620,7 @@ test_pushed (void)
   g_main_context_pop_thread_default (context);
 }
 
-/* A context that changes hands, with operations under way. */
+/* A context that changes its owner while operations are pending. */
 
 typedef struct
 {
@@ -671,8 +675,8 @@ test_handed_on (void)
   g_main_context_unref (handed.context);
 }
 
-/* An operation that is not answered keeps its context, as each GTask does. When the process ends,
- * whoever iterates the context hears of it. */
+/* A pending operation keeps its context, as each GTask does. When the process exits, the operation
+ * returns in the thread that iterates the context. */
 static gpointer
 drop_in_thread (gpointer data)
 {
@@ -703,7 +707,7 @@ test_kept_by_operation (void)
   g_main_context_pop_thread_default (context);
 }
 
-/* Contexts that go while processes are in all states but that. */
+/* Contexts that are freed while processes are in all other states. */
 static gpointer
 leave_all (gpointer data)
 {
@@ -730,7 +734,7 @@ leave_all (gpointer data)
   answer_clear (&answer);
   g_ptr_array_add (left, g_object_ref (detached));
 
-  /* One that has failed, and has not been heard yet. */
+  /* A process that has failed, and whose failure is not reported yet. */
   runtime = new_missing_runtime ();
   g_ptr_array_add (left, afork_process_new_exec (runtime));
   g_main_context_pop_thread_default (context);
@@ -759,7 +763,7 @@ test_gone (void)
     }
 }
 
-/* Objects that another thread has the last reference to. */
+/* Objects whose last reference is dropped by another thread. */
 
 enum { N_DROPPED = 200 };
 
@@ -773,7 +777,7 @@ drop_all (gpointer data)
   return NULL;
 }
 
-/* While the context is at work with them: starting, running, ending. */
+/* The context works with them meanwhile: when they start, run and exit. */
 static void
 test_dropped_elsewhere (void)
 {
@@ -810,7 +814,7 @@ enum { N_ENDING = 16, N_ROUNDS = 40 };
 typedef struct
 {
   AForkProcess *processes[N_ENDING];
-  int           begun;          /* one of them has ended */
+  int           begun;          /* one of them has exited */
   int           done;           /* all of them are dropped */
 } Ending;
 
@@ -822,7 +826,7 @@ begin_cb (AForkProcess *process,
   g_atomic_int_set (&((Ending *) data)->begun, TRUE);
 }
 
-/* Is quick about it. */
+/* This takes little time. */
 static gpointer
 drop_when_begun (gpointer data)
 {
@@ -837,7 +841,7 @@ drop_when_begun (gpointer data)
   return NULL;
 }
 
-/* While the context learns of one end after the other. */
+/* The context receives one exit after the other meanwhile. */
 static void
 test_dropped_as_they_end (void)
 {
@@ -871,7 +875,7 @@ test_dropped_as_they_end (void)
     }
 }
 
-/* A main context that never turns. */
+/* A main context that is never iterated. */
 
 static gsize
 count_heap (void)
@@ -903,7 +907,8 @@ run_and_drop (guint n_processes)
     }
 }
 
-/* Blocking calls are all that a program may make. What they see of others is not heaped up. */
+/* A program may make only blocking calls. Events of other processes that these receive do not pile
+ * up. */
 static void
 test_never_iterated (void)
 {
@@ -918,7 +923,7 @@ test_never_iterated (void)
     g_assert_cmpuint (after, <, before + 100 * 100);
 }
 
-/* A thread without a context of its own, while another one turns the default context. */
+/* A thread without a context of its own, while another thread iterates the default context. */
 
 static gpointer
 make_in_default (gpointer data)
@@ -973,7 +978,7 @@ join_getter_cb (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-/* A template that was refused is none, and stands in nobody's way. */
+/* A refused template is not used, and does not prevent another one. */
 static void
 test_intruder_template (void)
 {
@@ -988,7 +993,7 @@ test_intruder_template (void)
   finish_process (process, connection);
 }
 
-/* Threads that are refused, whoever iterates a context, if anybody does. */
+/* Threads that are refused, whether or not another thread iterates a context. */
 
 static int n_criticals;         /* atomic */
 
@@ -1002,7 +1007,7 @@ count_critical_cb (const char     *domain,
   g_atomic_int_inc (&n_criticals);
 }
 
-/* What several threads do at once cannot be expected by g_test_expect_message(). */
+/* g_test_expect_message() cannot expect messages of several threads. */
 static void
 with_criticals (void   (*test) (void))
 {
@@ -1017,11 +1022,11 @@ with_criticals (void   (*test) (void))
 
 enum { N_WITHOUT = 3, N_TRIES = 50 };
 
-/* A thread that makes processes in the global default context, one after the other. */
+/* A thread that makes processes in the global default context, one after another. */
 typedef struct
 {
-  GAsyncQueue *begun;           /* of itself, when it has made its first process */
-  GAsyncQueue *end;             /* tells it to end; or NULL: it ends by itself */
+  GAsyncQueue *begun;           /* signals that the thread has made its first process */
+  GAsyncQueue *end;             /* tells the thread to end; NULL if it ends by itself */
   guint        n_ok;
   guint        n_refused;
 } Without;
@@ -1082,14 +1087,14 @@ refuse_when_main_is_home (void)
       g_thread_join (threads[i]);
       g_assert_cmpuint (withouts[i].n_refused, ==, N_TRIES);
     }
-  /* One for each process. */
+  /* One critical message for each process. */
   g_assert_cmpint (g_atomic_int_get (&n_criticals), ==, N_WITHOUT * N_TRIES);
 
   connection = run_process_ok (process, "until_closed");
   finish_process (process, connection);
 }
 
-/* Nobody iterates the default context, and the first of them has made itself at home there. */
+/* No thread iterates the default context, and the first thread has become its home thread. */
 static void
 refuse_all_but_first (void)
 {
@@ -1113,13 +1118,14 @@ refuse_all_but_first (void)
   g_async_queue_unref (withouts[0].begun);
   g_async_queue_unref (withouts[0].end);
 
-  /* When it has ended, it is no longer at home. Its template is the next one's. */
+  /* When the thread has ended, it is no longer the home thread. Its template is that of the next
+   * one. */
   try_blocking (&withouts[1]);
   g_assert_cmpuint (withouts[1].n_ok, ==, 1);
   afork_runtime_set_template (afork_runtime_get_native (), NULL);
 }
 
-/* Whoever comes first. */
+/* The thread that comes first becomes the home thread. */
 static void
 refuse_in_any_order (void)
 {
@@ -1153,7 +1159,7 @@ test_refused_any (void)
   with_criticals (refuse_in_any_order);
 }
 
-/* All that can be done with a process, in a thread that may not. */
+/* All operations on a process, in a thread that may not use it. */
 
 static void
 expect_refusals (AForkProcess *process)
@@ -1233,7 +1239,7 @@ use_anothers (gpointer data)
   return NULL;
 }
 
-/* Nothing of that has been done. */
+/* None of these had an effect. */
 static void
 check_unused (AForkProcess *process)
 {
@@ -1259,7 +1265,7 @@ test_refused_each (void)
   with_criticals (refuse_each);
 }
 
-/* The same in a context of its own thread's, which owns it. */
+/* The same for a context that its own thread owns. */
 static void
 refuse_each_in_pushed (void)
 {
@@ -1366,7 +1372,7 @@ test_refused_calls (void)
   with_criticals (refuse_calls);
 }
 
-/* While the context is at work with them: starting, ending. */
+/* The context works with them meanwhile: when they start and end. */
 static void
 test_calls_dropped_elsewhere (void)
 {
@@ -1390,7 +1396,8 @@ test_calls_dropped_elsewhere (void)
   g_thread_join (thread);
 }
 
-/* Who acquires the default context has it, though it is another thread's home. */
+/* A thread that acquires the default context can use it, even if another thread is its home
+ * thread. */
 
 static gpointer
 use_acquired (gpointer data)
@@ -1431,7 +1438,8 @@ test_acquired (void)
   finish_process (process, connection);
 }
 
-/* A task's thread has a context of its own, and makes blocking calls, while the main loop runs. */
+/* The thread of a task has a context of its own, and makes blocking calls, while the main loop
+ * runs. */
 
 static void
 use_task_thread (GTask        *task,
@@ -1471,7 +1479,7 @@ test_task_thread (void)
   g_test_message ("%u processes in the main loop meanwhile", n_done);
 }
 
-/* Where nobody turns it, it is as good as the thread's own. */
+/* If no other thread iterates it, the thread can use it like a context of its own. */
 static gpointer
 use_default (gpointer data)
 {
@@ -1486,7 +1494,7 @@ test_default_elsewhere (void)
   g_thread_join (g_thread_new ("user", use_default, NULL));
 }
 
-/* Runs a test, and counts what it leaves. */
+/* Runs a test, and counts what it leaves behind. */
 
 typedef struct
 {

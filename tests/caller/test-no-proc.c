@@ -20,14 +20,14 @@
 #include "test-refuse-util.h"
 #include "test-util.h"
 
-/* Of descriptors, where they are not listed. */
+/* Counts descriptors without the list in /proc. */
 enum { MAX_TRIED = 65536 };
 
 static const char *program;
 
 /* The caller. */
 
-/* Kernels before 6.13 do not tell of which process a pidfd is, but in /proc. */
+/* Kernels before 6.13 report the process of a pidfd only in /proc. */
 static void
 be_old_kernel (void)
 {
@@ -64,8 +64,8 @@ run_and_finish (AForkProcess *process)
   g_assert_cmpint (status, ==, 0);
 }
 
-/* The end of a process is seen whose template has gone before it. If it can be told which process a
- * pidfd is of, it can be killed as well; else it says why not. */
+/* The exit of a process is seen, although its template has exited before. If the process of a pidfd
+ * is known, it can be killed as well; otherwise there is an error that says why not. */
 static void
 check_orphans (gboolean can_kill)
 {
@@ -96,7 +96,7 @@ check_orphans (gboolean can_kill)
   await_end (killed);
 }
 
-/* A program that is executed has no descriptors that it was not given. */
+/* A program that is executed has only the descriptors that it was given. */
 static void
 check_exec (void)
 {
@@ -116,7 +116,7 @@ check_exec (void)
   await_end (process);
 }
 
-/* One that has had a thread is forked, and one that has one is not. */
+/* A process that had a thread can be forked, and one that has a thread cannot. */
 static void
 check_threads (void)
 {
@@ -135,7 +135,7 @@ check_threads (void)
   expect_run_error (refused, "echo", AFORK_ERROR, AFORK_ERROR_THREADS, NULL);
 }
 
-/* The program itself is executed by a link in there. */
+/* The program is executed by a link in /proc. */
 static void
 check_self (gboolean has_proc)
 {
@@ -150,8 +150,8 @@ check_self (gboolean has_proc)
   g_assert_nonnull (strstr (error->message, "/proc"));
 }
 
-/* Neither is there close_range(). Programs are executed all the same, unless there may be more
- * descriptors than can be tried one by one. */
+/* There is no close_range() either. Programs are executed nevertheless, unless there may be more
+ * descriptors than can be closed one by one. */
 static void
 check_without_close_range (gboolean has_proc)
 {
@@ -201,7 +201,7 @@ call_from_inside (gboolean is_old)
 
 /* The test. */
 
-/* In a chroot, the root folder is usually not a mount, so its propagation cannot be changed. A
+/* In a chroot, the root directory is usually not a mount, so its propagation cannot be changed. A
  * mount that hides /proc must therefore make /proc private first. */
 #define UNSHARE "unshare", "--mount", "--propagation", "unchanged", "--pid", "--fork"
 #define HIDE_PROC "mount --make-private /proc && mount -t tmpfs none /proc"
@@ -219,7 +219,7 @@ can_make_namespaces (void)
   const char *argv[] = { UNSHARE, get_user_option (), "true", NULL };
   int status = -1;
 
-#ifdef __SANITIZE_ADDRESS__             /* which looks for leaks and for its options in there */
+#ifdef __SANITIZE_ADDRESS__             /* which looks for leaks and for its options there */
   return FALSE;
 #endif
   return g_spawn_sync (NULL, (char **) argv, NULL,

@@ -77,8 +77,8 @@ cost_end (const Cost *begin)
     cost_end (&begin); \
   } G_STMT_END
 
-/* Under valgrind threads take turns, and sleep until it is theirs, and everything takes its time:
- * what is looked at there is only that it works. */
+/* Under valgrind, threads take turns and sleep in between, and everything is slow. There this only
+ * checks that the calls work. */
 static void
 assert_costs (void)
 {
@@ -93,7 +93,7 @@ assert_costs (void)
       if (!is_measured)
         continue;
       g_assert_cmpint (costs[i].n_sleeps, ==, 0);
-      /* What it took beyond this, others had the processor. */
+      /* The rest of the time, other processes had the processor. */
       g_assert_cmpint (costs[i].cpu_nsec, <, 100 * 1000 * 1000);
     }
   n_costs = 0;
@@ -123,7 +123,7 @@ await_stop (AForkProcess *process)
   g_source_remove (tick);
 }
 
-/* All that can be done, to processes of which none can answer. */
+/* All operations, on processes that cannot reply. */
 static void
 do_everything (AForkProcess *stopped,
                GBytes       *large)
@@ -187,7 +187,7 @@ test_stopped (Fixture       *fixture,
   assert_costs ();
 }
 
-/* More is queued for a process than the kernel takes, and it reads nothing of that. */
+/* More is queued for a process than the kernel takes, and the process reads nothing. */
 static void
 test_full (Fixture       *fixture,
                     gconstpointer  data)

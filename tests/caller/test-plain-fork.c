@@ -47,7 +47,7 @@ check_call (AForkRpc *rpc)
   g_assert_cmpstr (g_variant_get_type_string (answer), ==, "(s)");
 }
 
-/* What the parent had is lost in the child: valgrind is to look for leaks in the parent alone. */
+/* The child leaks the memory of the parent: valgrind must look for leaks in the parent only. */
 static void
 accept_leaks (void)
 {
@@ -56,7 +56,7 @@ accept_leaks (void)
 #endif
 }
 
-/* Runs FUNC in a child, which must come to its end. */
+/* Runs FUNC in a child, which must exit. */
 static void
 run_in_child (void   (*func) (gpointer data),
               gpointer data)
@@ -67,7 +67,7 @@ run_in_child (void   (*func) (gpointer data),
   if (child == 0)
     {
       accept_leaks ();
-      /* What hangs is ended. */
+      /* A child that hangs is ended. */
       alarm (120);
       func (data);
       _exit (0);
@@ -79,7 +79,7 @@ run_in_child (void   (*func) (gpointer data),
   g_assert_cmpint (status, ==, 0);
 }
 
-/* What the parent has when it forks: processes in all states, and calls. */
+/* The objects of the parent when it forks: processes in all states, and calls. */
 typedef struct
 {
   AForkProcess      *prepared;
@@ -123,7 +123,7 @@ parent_end (Parent *self)
   g_clear_object (&self->rpc);
 }
 
-/* The next use of what was there before tells. */
+/* The next use of an object from before fails. */
 
 static void
 expect_lost (GError **error)
@@ -207,7 +207,7 @@ test_dropped (void)
   parent_end (&parent);
 }
 
-/* The child begins afresh, with templates of its own. */
+/* The child starts again, with its own templates. */
 
 static void
 begin_afresh (gpointer data)
@@ -236,7 +236,7 @@ test_afresh (void)
   parent_end (&parent);
 }
 
-/* A grandchild is as good as a child. */
+/* A grandchild works like a child. */
 static void
 fork_again (gpointer data)
 {
@@ -260,7 +260,8 @@ test_again (void)
   parent_end (&parent);
 }
 
-/* What was begun before ends in both: in the parent as ever, and in the child with an error. */
+/* Operations that were begun before return in both: in the parent as usual, and in the child with
+ * an error. */
 
 typedef struct
 {
@@ -312,7 +313,7 @@ write_own (gpointer data)
   g_assert_cmpint (write (GPOINTER_TO_INT (data), "x", 1), ==, 1);
 }
 
-/* The same for calls that the worker has, that wait here, and that have a time limit. */
+/* The same for calls that the worker has, for calls that wait, and for calls with a time limit. */
 
 typedef struct
 {
@@ -412,7 +413,7 @@ fork_cb (GObject *object,
   if (self->child == 0)
     {
       alarm (120);
-      /* The turn of the source is over then, and what is left is done in the next one. */
+      /* The turn of the source is over then, and the next one does the rest. */
       g_usleep (20 * 1000);
     }
 }
@@ -473,9 +474,9 @@ test_in_handler_of_run (void)
   finish_process (process, connection);
 }
 
-/* All descriptors of the library are dead in the child, whatever they are for. */
+/* All descriptors of the library are dead in the child, whatever they are used for. */
 
-/* What FD leads to: an inode's or a main context's own name. NULL if it is closed. */
+/* Returns a name of the file of FD: that of an inode or of a main context. NULL if FD is closed. */
 static char *
 identify (int fd)
 {
@@ -488,7 +489,7 @@ identify (int fd)
 
   if (link == NULL || fstat (fd, &status) < 0)
     return NULL;
-  /* Eventfds have an inode in common. */
+  /* All eventfds have the same inode. */
   if (strstr (link, "[eventfd]") != NULL && g_file_get_contents (info_path, &info, NULL, NULL)
       && (id = strstr (info, "eventfd-id:")) != NULL)
     return g_strndup (id, strcspn (id, "\n"));
@@ -498,7 +499,7 @@ identify (int fd)
   return g_strdup_printf ("%s, inode %" G_GUINT64_FORMAT, link, (guint64) status.st_ino);
 }
 
-/* By number, what each descriptor up to some number leads to. */
+/* The files of all descriptors below some number, by number. */
 static GPtrArray *
 identify_all (void)
 {
@@ -527,7 +528,7 @@ check_descriptors (gpointer data)
       const char *parent = self->all->pdata[fd];
       g_autofree char *here = identify (fd);
 
-      /* The main context for blocking calls, which was perhaps there before. */
+      /* The main context for blocking calls, which may have existed before. */
       if (here != NULL && parent != NULL && g_str_has_prefix (parent, "eventfd-id")
           && g_str_has_prefix (here, "eventfd-id") && g_strcmp0 (here, parent) != 0)
         {
@@ -576,7 +577,7 @@ test_descriptors (void)
   if (skip_under_valgrind ("valgrind has descriptors of its own"))
     return;
 
-  /* Descriptors that a worker sends ahead of a value, which never comes. */
+  /* Descriptors that a worker sends before a value that never comes. */
   step (hostile, "m4096");
   step (hostile, "d1");
   step_frame (hostile, FRAME (FDS, .n_fds = 1));
@@ -588,7 +589,7 @@ test_descriptors (void)
   afork_process_send_fd (parent.prepared, 0);
   afork_process_detach_async (detached, NULL, store_result_cb, &detach);
   await_result (&detach);
-  /* A second call, with which the outbox goes, and a blob in memory that is not sent yet. */
+  /* A second call, with which the outbox is sent, and a blob in memory that is not sent yet. */
   g_variant_unref (call (sender, do_args ("unit", 0), NULL));
   g_variant_unref (call (sender, do_args ("unit", 0), NULL));
   afork_job_add_blob (job, blob);
@@ -599,7 +600,7 @@ test_descriptors (void)
   descriptors.all = identify_all ();
   run_in_child (check_descriptors, &descriptors);
 
-  /* And the parent's are as they were. */
+  /* The descriptors of the parent are as they were. */
   check_descriptors (&(Descriptors) { descriptors.all, descriptors.all });
   await_result (&sent);
   answer = afork_rpc_run_job_finish (sender, sent, &error);
@@ -617,7 +618,7 @@ test_descriptors (void)
   g_ptr_array_unref (descriptors.all);
 }
 
-/* The program's own descriptors are left alone, also where one has got the number of a connection
+/* The child keeps the program's own descriptors, even if one of them has the number of a connection
  * that the program has closed. */
 
 static void
@@ -715,8 +716,8 @@ test_threads (void)
     g_thread_join (threads[i]);
 }
 
-/* A child only sleeps, and the parent ends: so do its workers. The parent is this program, executed
- * once more, which tells the pids: of the child and of workers. */
+/* A child only sleeps, and the parent exits: so do its workers. The parent is this program,
+ * executed again, which prints the pids of the child and of the workers. */
 
 #define CALLER_ARGUMENT "--plain-fork-caller"
 

@@ -32,7 +32,7 @@ load (void)
   return plugin;
 }
 
-/* The plugin itself is gone then. */
+/* The plugin itself is unloaded then. */
 static void
 unload (gpointer plugin)
 {
@@ -58,7 +58,7 @@ test_plugin_unloaded (void)
 
       g_assert_true (use ());
       unload (plugin);
-      /* What the library has there goes on. */
+      /* The objects of the library continue to work. */
       iterate ();
     }
 }

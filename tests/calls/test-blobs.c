@@ -69,7 +69,8 @@ assert_blob (GBytes *blob,
 }
 
 /* Has the worker make N blobs of SIZE, and return those of SENT, which may be NULL. Returns the
- * job, which has them; *N_SEGMENTS, if not NULL, becomes what the worker has mapped. */
+ * job, which has them. Sets *N_SEGMENTS, unless it is NULL, to the number of segments that the
+ * worker has mapped. */
 static AForkJob *
 make (AForkRpc *rpc,
       guint32   size,
@@ -152,14 +153,14 @@ test_blobs_reuse (Census        *census,
 
       assert_blob (get_blob (job, 0), 1024 * 1024, (char) ('a' + i % 26));
       assert_blob (get_blob (job, 1), 1024 * 1024, 's');
-      /* At most two for each of the two blobs of the worker, and for the caller's. */
+      /* At most two for each of the two blobs of the worker, and for that of the caller. */
       g_assert_cmpuint (n_segments, <=, 6);
       g_assert_cmpuint (count_segments (), <=, 6);
     }
   close_rpc (rpc);
 }
 
-/* What is kept does not change, and when all segments are in use blobs come all the same. */
+/* Blobs that are kept do not change, and blobs come even if all segments are in use. */
 static void
 test_blobs_kept (Census        *census,
                  gconstpointer  data)
@@ -180,7 +181,7 @@ test_blobs_kept (Census        *census,
     close_rpc (rpc);
   }
 
-  /* They outlive the worker, and the object. */
+  /* They outlive the worker and the object. */
   for (guint i = 0; i < N_KEPT; i++)
     {
       assert_blob (kept[i], MIN_SEGMENT, (char) i);
@@ -189,9 +190,9 @@ test_blobs_kept (Census        *census,
   g_assert_cmpuint (count_segments (), ==, 0);
 }
 
-/* Some languages have the bytes of a GBytes for writing. */
+/* Some languages give a program the bytes of a GBytes for writing. */
 
-/* At which bytes is written: from the first on, at every so many. */
+/* Which bytes are written to: the first, and then one each so many. */
 static const struct { guint32 first, step; } scribbles[] = {
   { 0, G_MAXINT32 }, { 1024 * 1024 - 1, G_MAXINT32 }, { 5000, G_MAXINT32 }, { 0, 1 }, { 1, 8192 },
   { 7, 4096 }, { 600 * 1024, 64 }, { 0, 3 * 4096 },
@@ -210,8 +211,8 @@ scribble (GBytes *blob,
     bytes[at] = '!';
 }
 
-/* What is written to a blob goes with it: the next one that comes in the same memory is what was
- * sent. GIVE_UP drops the job that has the blob. */
+/* What the program writes to a blob is dropped with the blob: the next blob in the same memory is
+ * as it was sent. GIVE_UP drops the job that has the blob. */
 static void
 check_written (void (*give_up) (AForkJob *job))
 {
@@ -248,7 +249,7 @@ give_up_in_thread (AForkJob *job)
   g_thread_join (g_thread_new ("unref", unref_job_thread, job));
 }
 
-/* /proc/self/pagemap cannot be opened then, which tells what was written to. */
+/* /proc/self/pagemap cannot be opened then, which shows what was written to. */
 static void
 give_up_without_descriptors (AForkJob *job)
 {
@@ -307,7 +308,7 @@ test_blobs_written_worker (Census        *census,
   close_rpc (rpc);
 }
 
-/* How much memory the blobs that are mapped have of their own, in KiB. */
+/* How much private memory the mapped blobs have, in KiB. */
 static guint64
 measure_copies (void)
 {
@@ -326,7 +327,7 @@ measure_copies (void)
   return n_kib;
 }
 
-/* That it can be written to costs no memory, but what is written to does, a page at a time. */
+/* Writable memory costs nothing, but each page that is written to is copied. */
 static void
 check_copies (gboolean trusted,
               guint32  size)
@@ -357,7 +358,7 @@ test_blobs_written_memory (Census        *census,
   check_copies (FALSE, (is_instrumented () ? 1 : 8) * MIN_SEALED);
 }
 
-/* RLIMIT_FSIZE, which memory that is shared counts against. */
+/* Under RLIMIT_FSIZE, which also limits shared memory. */
 
 static gboolean
 is_blocked (int number)
@@ -388,7 +389,7 @@ limit_files (pid_t  pid,
   g_assert_no_errno (prlimit (pid, RLIMIT_FSIZE, &limit, NULL));
 }
 
-/* Passes blobs of up to LARGEST bytes where the sizes of files are limited. */
+/* Sends blobs of up to LARGEST bytes while file sizes are limited. */
 static void
 check_limited (gboolean trusted,
                rlim_t   here,
@@ -414,7 +415,8 @@ check_limited (gboolean trusted,
   close_rpc (rpc);
 }
 
-/* Blobs come all the same, neither side is ended by a signal, and this one is left as it was. */
+/* Blobs come nevertheless, no signal ends either side, and the file of this process stays as it
+ * was. */
 static void
 test_blobs_file_size (Census        *census,
                       gconstpointer  data)
@@ -423,7 +425,7 @@ test_blobs_file_size (Census        *census,
 
   for (gsize i = 0; i < G_N_ELEMENTS (limits); i++)
     {
-      /* Memory that is sealed takes long. */
+      /* Sealed memory takes long. */
       guint32 largest = limits[i] == 0 || limits[i] == MIN_SEALED ? G_MAXUINT32 : MIN_SEALED;
 
       check_limited (TRUE, limits[i], RLIM_INFINITY, largest);
@@ -434,7 +436,7 @@ test_blobs_file_size (Census        *census,
   g_assert_false (is_pending (SIGXFSZ));
 }
 
-/* A signal of the program's own that waits, waits on. */
+/* A pending signal of the program stays pending. */
 static void
 test_blobs_file_size_pending (Census        *census,
                               gconstpointer  data)
@@ -464,8 +466,8 @@ unref_thread (gpointer data)
   return NULL;
 }
 
-/* The worker's bytes are given back by a thread, while nothing else happens here: what is idle
- * beyond the bound then ends. */
+/* A thread gives up the blobs of the worker, while nothing else happens here: idle segments beyond
+ * the limit are freed. */
 static void
 test_blobs_thread (Census        *census,
                    gconstpointer  data)
@@ -489,13 +491,14 @@ test_blobs_thread (Census        *census,
   close_rpc (rpc);
 }
 
-/* Blobs of all ways to travel, beside one another and beside descriptors. */
+/* Blobs that are sent in all ways, together with each other and with descriptors. */
 
 static const gsize mixed_sizes[] = {
   0, 3, MIN_SEGMENT, 100, 3 * MIN_SEGMENT, MIN_SEGMENT - 1, 1024 * 1024, 1,
 };
 
-/* A job whose descriptors are the ends of a pipe. Its blobs have letters from LETTER on. */
+/* A job whose descriptors are the ends of a pipe. Its blobs are filled with letters from LETTER
+ * on. */
 static AForkJob *
 new_mixed_job (guint    delay,
                char     letter,
@@ -521,8 +524,8 @@ new_mixed_job (guint    delay,
   return job;
 }
 
-/* They came back the other way round, and the descriptors, too, so what is written to the first can
- * be read from the second. */
+/* They come back in reverse order, and so do the descriptors: what is written to the first can be
+ * read from the second. */
 static void
 assert_mixed_results (AForkJob *job,
                       char      letter,
@@ -546,7 +549,7 @@ assert_mixed_results (AForkJob *job,
     }
 }
 
-/* Many at a time, answered in another order; some of them nobody waits for. */
+/* Many calls at a time, answered in another order. Some have been cancelled. */
 static void
 check_in_flight (const char *function,
                  gboolean    trusted)
@@ -594,7 +597,7 @@ test_blobs_in_flight (Census        *census,
   check_in_flight ("bounds_later", FALSE);
 }
 
-/* Sealed blobs come as descriptors behind those of the result. */
+/* Sealed blobs are sent as descriptors after those of the result. */
 static void
 test_blobs_sealed_with_fds (Census        *census,
                             gconstpointer  data)
@@ -625,7 +628,7 @@ test_blobs_sealed_with_fds (Census        *census,
   close_rpc (rpc);
 }
 
-/* Results that come for cancelled calls are given back as others are. */
+/* Results for cancelled calls are given back like others. */
 static void
 test_blobs_cancelled (Census        *census,
                       gconstpointer  data)
@@ -653,7 +656,7 @@ test_blobs_cancelled (Census        *census,
     }
   g_test_message ("%u were cancelled in time", n_cancelled);
   g_assert_cmpuint (n_cancelled, >, 0);
-  /* Of both directions. */
+  /* In both directions. */
   g_assert_cmpuint (count_segments (), <=, 2 * MAX_SEGMENTS);
   close_rpc (rpc);
   g_clear_object (&rpc);
@@ -683,8 +686,8 @@ send_kept (AForkRpc *rpc,
   g_assert_no_error (error);
 }
 
-/* A worker that keeps what it is given has so many segments of this side, and gets the rest all the
- * same. */
+/* A worker that keeps its blobs gets so many segments of this side, and gets further blobs in
+ * another way. */
 static void
 test_blobs_kept_there (Census        *census,
                        gconstpointer  data)
@@ -713,7 +716,7 @@ test_blobs_kept_there (Census        *census,
   g_assert_cmpuint (count_segments (), ==, 0);
 }
 
-/* All segments of a side have 1 GiB at most; what is more than that comes without. */
+/* All segments of a side have at most 1 GiB. Further blobs are sent without segments. */
 static void
 test_blobs_bytes (Census        *census,
                   gconstpointer  data)
@@ -732,7 +735,7 @@ test_blobs_bytes (Census        *census,
       return;
     }
 
-  /* Where there is not so much memory to share, there are fewer. */
+  /* If there is less memory to share, there are fewer segments. */
   answer = run_job (rpc, all, &error);
   g_assert_no_error (error);
   g_assert_cmpuint (count_segments (), <=, N_LARGE);
@@ -770,7 +773,7 @@ test_blobs_too_large (Census        *census,
   close_rpc (rpc);
 }
 
-/* What a worker that breaks the protocol as HOW says leads to: 0 if it does not break it. */
+/* The error of a worker that breaks the protocol as HOW says, or 0 if it does not break it. */
 static void
 check_hostile (const char *how,
                gboolean    trusted,

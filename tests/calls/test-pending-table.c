@@ -15,7 +15,7 @@ typedef struct
 {
   GObject           *source;
   AForkPendingTable  table;
-  AForkPendingCall  *calls[N_CALLS];    /* the table's */
+  AForkPendingCall  *calls[N_CALLS];    /* the reference of the table */
 } Fixture;
 
 static void
@@ -34,7 +34,7 @@ set_up (Fixture       *fixture,
     }
 }
 
-/* The calls that are left go with the table. */
+/* The table frees the calls that are left. */
 static void
 tear_down (Fixture       *fixture,
            gconstpointer  data)
@@ -57,7 +57,7 @@ is_there (Fixture          *fixture,
   return TRUE;
 }
 
-/* Each has its own, which comes after the one before, and none has 0. */
+/* Each call has its own number, after the number of the call before. No call has 0. */
 static void
 test_pending_table_numbers (Fixture       *fixture,
                             gconstpointer  data)
@@ -76,7 +76,7 @@ test_pending_table_numbers (Fixture       *fixture,
   g_assert_false (is_there (fixture, number + 1, NULL));
 }
 
-/* The number of a call that was abandoned is not given out again before it is given up. */
+/* The number of an unwanted call is not used again before the worker has answered it. */
 static void
 test_pending_table_unwanted (Fixture       *fixture,
                              gconstpointer  data)
@@ -99,7 +99,7 @@ test_pending_table_unwanted (Fixture       *fixture,
   g_assert_cmpuint (fixture->table.n_calls, ==, N_CALLS);
 }
 
-/* Numbers that are in use are passed over, though the first half of them has been given up. */
+/* Numbers in use are skipped, even if the first half of the numbers is free again. */
 static void
 test_pending_table_reused (Fixture       *fixture,
                            gconstpointer  data)
@@ -156,7 +156,7 @@ add_tests (const char *path,
   g_test_add (last, Fixture, GUINT_TO_POINTER (G_MAXUINT32 - 3), set_up, test, tear_down);
 }
 
-/* The oldest one is found, whatever goes away before it, and however far it is behind. */
+/* The oldest call is found, whatever calls are removed before it, and however old it is. */
 static void
 test_pending_table_oldest (Fixture       *fixture,
                            gconstpointer  data)
@@ -178,7 +178,7 @@ test_pending_table_oldest (Fixture       *fixture,
       g_object_unref (call);
     }
 
-  /* All but this one go, and many others come and go. */
+  /* All but this call are removed, and many others come and go. */
   for (guint i = N_CALLS / 2 + 1; i < N_CALLS; i++)
     {
       _afork_pending_table_remove (table, fixture->calls[i]->number);

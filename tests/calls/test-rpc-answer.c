@@ -10,7 +10,7 @@
 
 #include "test-rpc-util.h"
 
-/* SCRIPT answers more than once; the first answer counts, and the worker is warned. */
+/* SCRIPT answers more than once. The first answer counts, and the worker logs a warning. */
 static void
 check_twice (gboolean    concurrent,
              const char *script,
@@ -42,7 +42,7 @@ test_answer_twice (gboolean concurrent)
     check_twice (concurrent, "f r1 t r2 e3", "r1 e3 ");
 }
 
-/* Progress ends with the answer; the worker may go on to emit. */
+/* No progress comes after the answer. The worker may still emit events. */
 static void
 test_answer_notice_after (gboolean concurrent)
 {
@@ -55,7 +55,7 @@ test_answer_notice_after (gboolean concurrent)
   close_rpc (rpc);
 }
 
-/* A call that is never answered is ended by its time limit, and says so. Others go on. */
+/* A call that is never answered ends with its time limit, and its error says so. Others go on. */
 static void
 test_answer_never (gboolean concurrent)
 {
@@ -82,7 +82,7 @@ test_answer_never (gboolean concurrent)
   close_rpc (rpc);
 }
 
-/* An answer that comes when nobody wants it any more is nobody's. */
+/* An answer to a call that was cancelled is dropped. */
 static void
 test_answer_late (gboolean concurrent)
 {
@@ -101,12 +101,12 @@ test_answer_late (gboolean concurrent)
   begin_script (rpc, "r6", log);
   await_text (log, "xtimed-out ");
   close (gate);
-  /* The other one is answered when it is its turn. */
+  /* The other call is answered when it is its turn. */
   await_log (log, concurrent ? "e1 r6 xtimed-out e3 " : "e1 xtimed-out e3 r6 ");
   close_rpc (rpc);
 }
 
-/* A worker of many calls that gives up one. */
+/* A concurrent worker of which one call is cancelled. */
 static void
 test_answer_dropped (void)
 {
@@ -123,7 +123,7 @@ test_answer_dropped (void)
   close_rpc (rpc);
 }
 
-/* An error keeps its domain and code, where this program knows the domain. */
+/* An error keeps its domain and code if this program knows the domain. */
 static void
 test_answer_errors (gboolean concurrent)
 {
@@ -163,7 +163,7 @@ test_answer_errors (gboolean concurrent)
   close_rpc (rpc);
 }
 
-/* Before anybody here knows of the module's domain, and then. */
+/* Before this program knows the domain of the module, and after that. */
 static void
 test_answer_domains (void)
 {

@@ -19,7 +19,7 @@ enum
   MAX_BLOBS = 1024,
 };
 
-/* No two pieces of it are the same. */
+/* No two parts of it are the same. */
 static GBytes *
 new_pattern (gsize size,
              guint seed)
@@ -37,7 +37,7 @@ new_pattern (gsize size,
   return g_bytes_new_take (bytes, size);
 }
 
-/* Values, and blobs, one of each in one call. */
+/* Values and blobs, one of each in a call. */
 static void
 test_32_mib (void)
 {
@@ -146,7 +146,8 @@ test_result_size (void)
   close_rpc (rpc);
 }
 
-/* What the worker reports and emits has no answer: it is not sent, and the worker is warned. */
+/* Progress and events have no answer: too large ones are not sent, and the worker logs a
+ * warning. */
 static void
 check_dropped (const char *what,
                guint32     number)
@@ -185,7 +186,7 @@ new_deep (guint depth)
   return value;
 }
 
-/* GLib reads values that are nested up to this. */
+/* GLib reads values that are nested as deeply as this. */
 enum { MAX_VARIANTS = 127 };
 
 static void
@@ -231,7 +232,7 @@ test_depth_notices (void)
   check_dropped ("emit-deep", MAX_VARIANTS + 1);
 }
 
-/* An array of arrays, without any element. */
+/* An array of arrays without elements. */
 static GVariant *
 new_deep_type (guint depth)
 {
@@ -259,7 +260,7 @@ test_depth_type (void)
   close_rpc (rpc);
 }
 
-/* Nothing, in place of a tuple of very many bytes: LENGTH is that of the type, “m(yyy…)”. */
+/* Nothing, where a tuple of very many bytes could be: LENGTH is that of the type, “m(yyy…)”. */
 static GVariant *
 new_long_type (gsize length)
 {
@@ -269,7 +270,7 @@ new_long_type (gsize length)
   return g_variant_new_maybe (G_VARIANT_TYPE (type), NULL);
 }
 
-/* Types that take GLib too long to learn, alone and inside. */
+/* Types that GLib needs too long to parse, alone and inside a value. */
 static void
 test_complex_type (void)
 {
@@ -351,7 +352,7 @@ test_blobs_result (void)
   close_rpc (rpc);
 }
 
-/* An error's text has no bound but that of a frame. */
+/* The text of an error is limited only by the size of a frame. */
 static void
 test_error_text (void)
 {

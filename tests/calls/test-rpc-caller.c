@@ -3,10 +3,10 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Callers that are killed, whatever their worker is at: it ends, and does not spin until then. The
- * caller is this program, executed again with the number of a scene. Its worker has a copy of its
- * standard output, on which it says at its end what it has used. Whoever loses its parent becomes a
- * child of the test, which so sees all of them end. */
+/* Callers that are killed while their worker is in any state: it exits, and is not busy until then.
+ * The caller is this program, executed again with the number of a scene. Its worker has a copy of
+ * its standard output, to which it writes its CPU time before it exits. A process whose parent
+ * exits becomes a child of the test, which sees all of them exit. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,15 +24,15 @@ typedef struct
 {
   const char *name;
   gboolean    concurrent;
-  gboolean    tied;             /* the worker is to end with its caller by all means */
+  gboolean    tied;             /* the worker has the property die-with-parent */
   const char *script;
   guint       n_calls;
-  const char *expected;         /* when this has come, the caller is killed */
-  gboolean    given_up;         /* after it was closed, with its call cancelled */
+  const char *expected;         /* the caller is killed when this has come */
+  gboolean    given_up;         /* after it was closed and its call was cancelled */
 } SceneKind;
 
-/* A worker that is not tied ends by itself, when it next looks. In the meantime of a second, one
- * that spins would use that. */
+/* A worker without the property exits by itself when it next checks. One that is busy until then
+ * would use the second that this takes. */
 static const SceneKind kinds[] = {
   { "tied/idle", FALSE, TRUE, "r1", 1, "r1 ", FALSE },
   { "tied/asleep", FALSE, TRUE, "e1 s", 3, "e1 ", FALSE },
@@ -99,7 +99,7 @@ play (const SceneKind *kind)
 
 static const char *program;
 
-/* Waits for the end of the caller, and of all that comes from it. */
+/* Waits for the exit of the caller, and of all processes that it has made. */
 static void
 await_descendants (void)
 {
@@ -133,7 +133,7 @@ test_killed (Census        *census,
   g_assert_cmpstr (ready, ==, "ready\n");
 
   kill (pid, SIGKILL);
-  /* Until nobody has it any more. */
+  /* Until no process has it any more. */
   g_io_channel_read_to_end (channel, &rest, NULL, &error);
   g_assert_no_error (error);
   g_io_channel_unref (channel);

@@ -11,7 +11,7 @@
 
 #include "test-rpc-util.h"
 
-/* Longer than a worker relies on what it has read. */
+/* Longer than the time after which a worker reads again before it begins a call. */
 static void
 iterate_for_a_while (void)
 {
@@ -61,7 +61,7 @@ test_cancel_early (gboolean concurrent)
   close_rpc (rpc);
 }
 
-/* At once. It may leave all the same, with what takes it back behind it. */
+/* At once. The call may be sent nevertheless, followed by CANCEL. */
 static void
 test_cancel_at_once (gboolean concurrent)
 {
@@ -90,7 +90,7 @@ test_cancel_at_once (gboolean concurrent)
   close_rpc (rpc);
 }
 
-/* While it waits here, behind what the worker may have at a time. */
+/* While the call waits here, because the worker has as many as it may have at a time. */
 static void
 test_cancel_waiting (gboolean concurrent)
 {
@@ -112,7 +112,7 @@ test_cancel_waiting (gboolean concurrent)
   close_rpc (rpc);
 }
 
-/* While it waits in the worker, which is at another one, whether or not that listens. */
+/* While the call waits in the worker, which serves another one and may or may not be listening. */
 static void
 test_cancel_queued (void)
 {
@@ -141,7 +141,7 @@ test_cancel_queued (void)
     }
 }
 
-/* A worker of many calls is kept from turning its main context by one of them. */
+/* One call of a concurrent worker prevents it from iterating its main context. */
 static void
 test_cancel_behind (void)
 {
@@ -155,7 +155,7 @@ test_cancel_behind (void)
   begin_script_full (rpc, "E2 E2 E2 E2 E2 E2 G r3", 0, &gate, log);
   job = begin_script (rpc, "e4 r5", log);
   begin_script (rpc, "r6", log);
-  /* More than is gathered: so it is known to have begun. */
+  /* More than fits into the write buffer, so it is known to have begun. */
   await_text (log, "e2 ");
   afork_job_cancel (job);
   await_text (log, "xcancelled ");
@@ -166,7 +166,7 @@ test_cancel_behind (void)
   close_rpc (rpc);
 }
 
-/* The function notices, and what it does then reaches nobody but as events. */
+/* The function notices the cancellation. Only events of it arrive after that. */
 static void
 test_cancel_running (gboolean concurrent)
 {
@@ -186,8 +186,8 @@ test_cancel_running (gboolean concurrent)
   begin_script (rpc, "r6", log);
   await_log (log, "p1 xcancelled e3 xtimed-out e4 r6 ");
 
-  /* The callback of a call whose cancellable is cancelled waits for the main context to be
-   * iterated, as that of a GTask does. The worker may be quicker. */
+  /* The callback of a cancelled call waits for the next iteration of the main context, as that of a
+   * GTask does. The answer may come before. */
   g_string_truncate (log, 0);
   begin_plain_script (rpc, "e1 c p2 e3 r4", cancellable, log);
   await_log (log, "e1 ");
@@ -198,7 +198,7 @@ test_cancel_running (gboolean concurrent)
   close_rpc (rpc);
 }
 
-/* A function that looks only after it was cancelled. */
+/* A function that checks only after it was cancelled. */
 static void
 test_cancel_late_look (gboolean concurrent)
 {
@@ -236,7 +236,7 @@ test_cancel_after (gboolean concurrent)
   close_rpc (rpc);
 }
 
-/* One cancellable for many calls, at every stage, some of which end before. */
+/* One cancellable for many calls in all states, some of which end before. */
 static void
 test_cancel_many (gboolean concurrent)
 {
@@ -273,7 +273,7 @@ cancel_thread (gpointer data)
   return NULL;
 }
 
-/* From other threads, while it waits, while it is at work, and about when it is answered. */
+/* From other threads: while the call waits, while it is served, and about when it is answered. */
 static void
 test_cancel_thread (gboolean concurrent)
 {
@@ -301,7 +301,7 @@ test_cancel_thread (gboolean concurrent)
   close_rpc (rpc);
 }
 
-/* A callback that cancels others, and calls again. */
+/* A callback that cancels other calls, and makes calls. */
 static void
 cancel_others_cb (GObject      *object,
                   GAsyncResult *result,

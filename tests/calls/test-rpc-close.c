@@ -19,7 +19,7 @@ new_closing_rpc (gboolean  concurrent,
   return new_script_rpc_full (NULL, concurrent, NULL, "script_done", log);
 }
 
-/* Before there is a worker, and then. */
+/* Before there is a worker, and after that. */
 static void
 test_close_pending (gboolean concurrent)
 {
@@ -41,7 +41,7 @@ test_close_pending (gboolean concurrent)
   g_assert_null (strstr (log->str, "e4"));
 }
 
-/* What is begun after others have been answered, and ends in another order. */
+/* Calls that are begun after others were answered, and that end in another order. */
 static void
 test_close_busy (gboolean concurrent)
 {
@@ -62,7 +62,7 @@ test_close_busy (gboolean concurrent)
                              : "e1 xclosed r2 r3 e'done' closed ok ");
 }
 
-/* What it says last, much as it is, comes too. */
+/* The last messages of the worker arrive as well, even if they are large. */
 static void
 test_close_done_large (gboolean concurrent)
 {
@@ -96,7 +96,7 @@ test_close_twice (gboolean concurrent)
   await_log (log, "e1 r2 e'done' closed ok ok ok xclosed ");
 }
 
-/* Who does not wait for it any more has closed it all the same. */
+/* If the wait for closing is cancelled, the object is closed nevertheless. */
 static void
 test_close_cancelled (gboolean concurrent)
 {
@@ -121,7 +121,7 @@ test_close_cancelled (gboolean concurrent)
   await_log (log, "e1 xcancelled xcancelled xclosed r2 e'done' closed ");
 }
 
-/* Calls that end in time, by cancelling, with nothing else to be answered. */
+/* Calls that end in time, because they are cancelled, and no others are pending. */
 static void
 test_close_given_up (gboolean concurrent)
 {
@@ -163,9 +163,9 @@ test_close_refused (gboolean concurrent)
   g_assert_null (strstr (log->str, "xsignaled "));
 }
 
-/* Functions that neither end nor look whether they are cancelled, whether or not somebody listens.
- * When nobody waits for an answer any more, the worker has five seconds to end. Meanwhile it
- * sleeps. Done with such a call in time, it has as long as it wants for the rest. */
+/* Functions that neither return nor check whether they are cancelled, with or without a listener.
+ * Once no call waits for an answer, the worker has five seconds to exit, and sleeps meanwhile. If
+ * such a call ends in time, the worker has as long as it needs for the rest. */
 
 typedef struct
 {
@@ -174,7 +174,7 @@ typedef struct
   gboolean    dropped;
   const char *expected;
 
-  AForkRpc     *rpc;            /* NULL once it is dropped */
+  AForkRpc     *rpc;            /* NULL once it was dropped */
   AForkProcess *process;
   GString      *log;
 } Stuck;
@@ -236,8 +236,8 @@ test_close_stuck (void)
     await_stuck (&all[i]);
 }
 
-/* Workers that do not read what is left for them, which the end of the socket is behind; and one
- * that takes its time when nobody is left to wait for it. */
+/* Workers that do not read the rest of their input, after which the socket ends; and one that takes
+ * its time when no call is pending. */
 static void
 test_close_unsent (void)
 {
@@ -281,7 +281,7 @@ test_close_unsent (void)
     }
 }
 
-/* The same where closing is a call that waits. */
+/* The same when closing is a blocking call. */
 static void
 test_close_stuck_blocking (void)
 {
@@ -297,8 +297,8 @@ test_close_stuck_blocking (void)
   g_assert_cmpstr (log->str, ==, "e1 xtimed-out closed ");
 }
 
-/* Calls behind one that does not end wait, as does closing. There are ways out: not to wait for
- * closing, to cancel them, and to end the process. */
+/* Calls after one that does not end wait, and so does closing. A program can end this: it can
+ * cancel the wait or the calls, or kill the process. */
 static void
 test_close_stuck_behind (void)
 {
@@ -321,7 +321,7 @@ test_close_stuck_behind (void)
   await_log (log, "e1 xtimed-out xcancelled xcancelled xsignaled closed xsignaled ");
 }
 
-/* Dropped with calls pending: these are answered, then the worker ends. */
+/* Dropped with pending calls: these are answered, then the worker exits. */
 static void
 test_close_dropped (gboolean concurrent)
 {
@@ -369,7 +369,7 @@ test_close_dropped_early (gboolean concurrent)
     }
 }
 
-/* Disposed of by force while there are calls, here and at the worker. */
+/* Disposed of by force while there are calls, here and in the worker. */
 static void
 test_close_disposed (gboolean concurrent)
 {
@@ -400,7 +400,7 @@ test_close_disposed (gboolean concurrent)
   assert_exit_status (process, 0);
 }
 
-/* Dropped by what its handlers and callbacks do, and by nobody else. */
+/* Dropped only by its own handlers and callbacks. */
 static void
 drop_event_cb (AForkRpc *rpc,
                GVariant *event,
@@ -448,7 +448,7 @@ test_close_dropped_within (gboolean concurrent)
     }
 }
 
-/* What callbacks of the end do. */
+/* The callbacks at the end. */
 static void
 call_again_cb (AForkRpc *rpc,
                gpointer  data)

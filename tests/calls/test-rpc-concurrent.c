@@ -8,7 +8,7 @@
 
 #include "test-rpc-util.h"
 
-/* With many begun, each is answered when its time has come. */
+/* Of many begun calls, each is answered when it is done. */
 static void
 test_rpc_concurrent_reversed (void)
 {
@@ -28,7 +28,7 @@ test_rpc_concurrent_reversed (void)
   close_rpc (rpc);
 }
 
-/* What is too much for the socket waits in the worker, which sleeps. */
+/* Answers that the socket does not take wait in the worker, which sleeps. */
 static void
 test_rpc_concurrent_unread (void)
 {
@@ -45,7 +45,7 @@ test_rpc_concurrent_unread (void)
   pid = afork_process_get_pid (afork_rpc_get_process (rpc));
   idle = get_cpu_time (pid);
   begin_call (rpc, "bytes", SIZE, NULL, &large);
-  /* The worker begins to make so much, and then this side does not look. */
+  /* The worker begins to make so many answers, and then this side does not read. */
   while (get_cpu_time (pid) < idle + BEGUN)
     g_main_context_iteration (NULL, FALSE);
   await_sleep (pid);
@@ -58,8 +58,8 @@ test_rpc_concurrent_unread (void)
   close_rpc (rpc);
 }
 
-/* Cancelled before it was sent, while it waits here, while the worker has it, and when it is over;
- * the worker goes on. */
+/* Calls are cancelled before they are sent, while they wait here, while the worker has them, and
+ * when they have ended. The worker goes on. */
 static void
 test_rpc_concurrent_cancel (void)
 {
@@ -91,8 +91,8 @@ test_rpc_concurrent_cancel (void)
     g_object_unref (cancellables[i]);
 }
 
-/* A call that the worker never answers is ended by its time limit, and then so is the worker, which
- * was to be closed. */
+/* A call that the worker never answers is ended by its time limit. Then the worker, which was to be
+ * closed, exits. */
 static void
 test_rpc_concurrent_never (void)
 {

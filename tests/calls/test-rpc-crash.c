@@ -23,14 +23,14 @@ enum { N_CALLS = 100, N_GOOD = 50 };
 static const char begun_text[] = "This call had begun. ";
 static const char not_begun_text[] = "This call had not begun. ";
 
-/* What calls came to, in the order in which they ended. */
+/* The outcomes of calls, in the order in which they ended. */
 typedef struct
 {
   AForkRpc *rpc;
   guint     n_results;
-  guint     n_begun;            /* of those that failed */
+  guint     n_begun;            /* of the calls that failed */
   guint     n_failed;
-  int       kill_at;            /* with so many results, it is killed; -1: never */
+  int       kill_at;            /* the worker is killed after so many results; -1: never */
 } Calls;
 
 static AForkRpc *
@@ -116,7 +116,7 @@ begin_one (Calls      *calls,
                         calls);
 }
 
-/* N_CALLS calls, of which that behind N_GOOD ends the worker. */
+/* N_CALLS calls. The one after N_GOOD ends the worker. */
 static void
 begin_all (Calls      *calls,
            guint       microseconds,
@@ -143,7 +143,7 @@ check_all (Calls *calls)
   g_assert_cmpuint (calls->n_begun, ==, 1);
 }
 
-/* Calls of whatever length, and whatever ends the worker. */
+/* Calls that take any time, and workers that end in any way. */
 static void
 test_answers (gboolean concurrent)
 {
@@ -177,7 +177,7 @@ test_untrusted (gboolean concurrent)
   check_all (&calls);
 }
 
-/* The only call, and the first of others that come later. */
+/* The only call, and the first of several. */
 static void
 test_first (gboolean concurrent)
 {
@@ -198,8 +198,8 @@ test_first (gboolean concurrent)
     }
 }
 
-/* The worker is killed at any moment. It counts the functions that are entered: what those before
- * the last one returned has been returned. */
+/* The worker is killed at any moment. It counts the functions that are entered: the results of all
+ * but the last one have arrived. */
 static void
 test_killed (gboolean concurrent)
 {
@@ -229,7 +229,7 @@ test_killed (gboolean concurrent)
 
       g_test_message ("%u entered, %u results, %u begun and lost", n_entered, calls.n_results,
                       calls.n_begun);
-      /* The function that was entered last may have returned, too. */
+      /* The last function may have returned, too. */
       g_assert_cmpuint (calls.n_results + 1, >=, n_entered);
       g_assert_cmpuint (calls.n_results, <=, n_entered);
       g_assert_cmpuint (calls.n_begun, <=, 1);
@@ -238,7 +238,7 @@ test_killed (gboolean concurrent)
     }
 }
 
-/* Progress and events, and the state of jobs. */
+/* Progress and events, and the states of jobs. */
 static void
 test_order (gboolean concurrent)
 {
@@ -267,7 +267,7 @@ test_order (gboolean concurrent)
     }
 }
 
-/* Answers larger than the outbox, and blobs. */
+/* Answers that are larger than the outbox, and blobs. */
 static void
 test_large (gboolean concurrent)
 {
@@ -291,7 +291,7 @@ test_large (gboolean concurrent)
   g_assert_cmpuint (calls.n_results, ==, n_calls);
 }
 
-/* The socket is full when a worker that does not wait for that ends. */
+/* The socket is full when a worker exits that does not wait for room. */
 static void
 test_full (void)
 {
@@ -314,7 +314,7 @@ test_full (void)
   afork_rpc_set_max_in_flight (rpc, N_CALLS);
   for (guint i = 1; i < N_CALLS; i++)
     begin_one (&calls, i, 0, i == N_CALLS - 1 ? "kill" : "", SIZE);
-  /* It sends them, and reads perhaps a few answers. */
+  /* The worker sends them, and reads perhaps a few answers. */
   g_main_context_iteration (NULL, FALSE);
   g_assert_cmpint (poll (&entry, 1, -1), ==, 1);
   close (entry.fd);
@@ -323,7 +323,7 @@ test_full (void)
   g_assert_cmpuint (calls.n_begun, ==, 1);
 }
 
-/* A child of the worker keeps the socket open beyond the crash. */
+/* A child of the worker keeps the socket open after the crash. */
 static void
 test_child (gboolean concurrent)
 {
@@ -346,7 +346,7 @@ test_child (gboolean concurrent)
   close (gate[1]);
 }
 
-/* The callback of the first answer waits for the last call's end. */
+/* The callback of the first answer waits for the end of the last call. */
 
 static void
 await_others_cb (GObject      *object,
@@ -377,7 +377,7 @@ test_nested (gboolean concurrent)
     }
 }
 
-/* Whether the program has an outbox's descriptor. */
+/* Whether the program has the descriptor of an outbox. */
 static gboolean
 has_outbox (void)
 {
@@ -396,8 +396,8 @@ has_outbox (void)
   return found;
 }
 
-/* A program whose limit for files leaves no room for an outbox. The worker has none, and sends all
- * it has before each function. */
+/* A program whose limit of file size leaves no room for an outbox. The worker has none, and sends
+ * its output before it enters each function. */
 static void
 test_without_outbox (gboolean concurrent)
 {
@@ -412,7 +412,7 @@ test_without_outbox (gboolean concurrent)
       return;
     }
 
-  /* The suite's own output may go to a file. */
+  /* The output of the suite may go to a file. */
   signal (SIGXFSZ, SIG_IGN);
   rpc = new_crash_rpc (concurrent);
   calls.rpc = rpc;
@@ -430,7 +430,7 @@ test_without_outbox (gboolean concurrent)
   check_all (&calls);
 }
 
-/* A worker that gets one call does without; the next call brings it. */
+/* A worker that gets one call has no outbox. The next call brings it. */
 static void
 test_descriptor (gboolean concurrent)
 {

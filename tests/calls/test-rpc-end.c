@@ -14,8 +14,8 @@
 
 typedef struct
 {
-  const char *step;             /* NULL: it is killed from here */
-  const char *entry;            /* what a call then comes to in the log */
+  const char *step;             /* NULL: this program kills the worker */
+  const char *entry;            /* the outcome of a call in the log */
   int         code;
   const char *text;
 } ExitCase;
@@ -29,7 +29,7 @@ static const ExitCase exit_cases[] = {
   { NULL, "xsignaled ", AFORK_ERROR_SIGNALED, "signal 9 (Killed)" },
 };
 
-/* SCRIPT, and then the end. */
+/* SCRIPT, and then the exit. */
 static char *
 with_exit_case (const char     *script,
                 const ExitCase *exit_case)
@@ -37,7 +37,7 @@ with_exit_case (const char     *script,
   return g_strdup_printf ("%s %s", script, exit_case->step != NULL ? exit_case->step : "n");
 }
 
-/* How it ends is what further calls and closing are told as well, and nothing else comes. */
+/* Later calls and closing fail with the same error, and nothing else arrives. */
 static void
 check_end (AForkRpc       *rpc,
            GString        *log,
@@ -63,7 +63,7 @@ check_end (AForkRpc       *rpc,
     g_error ("“%s” does not hold “%s”", error->message, exit_case->text);
 }
 
-/* What ends it: it itself, when the gate opens, or this program. */
+/* The worker exits when the gate opens, or this program kills it. */
 static void
 do_end (AForkRpc       *rpc,
         const ExitCase *exit_case,
@@ -91,7 +91,7 @@ for_each_exit_case (gboolean   concurrent,
     }
 }
 
-/* All is answered. */
+/* All calls are answered. */
 static void
 check_idle (AForkRpc       *rpc,
             gboolean        concurrent,
@@ -115,7 +115,7 @@ test_end_idle (gboolean concurrent)
   for_each_exit_case (concurrent, check_idle);
 }
 
-/* It is at a call. */
+/* It serves a call. */
 static void
 check_in_call (AForkRpc       *rpc,
                gboolean        concurrent,
@@ -142,7 +142,7 @@ test_end_in_call (gboolean concurrent)
   for_each_exit_case (concurrent, check_in_call);
 }
 
-/* It has answered a call, and ends before the next. */
+/* It has answered a call, and exits before the next. */
 static void
 check_answered (AForkRpc       *rpc,
                 gboolean        concurrent,
@@ -169,7 +169,7 @@ test_end_answered (gboolean concurrent)
   for_each_exit_case (concurrent, check_answered);
 }
 
-/* With calls at work, calls that wait there, and calls that wait here. */
+/* With calls that are served, calls that wait there, and calls that wait here. */
 static void
 check_queued (AForkRpc       *rpc,
               gboolean        concurrent,
@@ -204,7 +204,8 @@ test_end_queued (gboolean concurrent)
   for_each_exit_case (concurrent, check_queued);
 }
 
-/* Quick calls that were answered before one that is the end, and whose answers are gathered. */
+/* Quick calls that were answered before the exit, and whose answers are still in the write
+ * buffer. */
 static void
 test_end_gathered (gboolean concurrent)
 {
@@ -226,7 +227,7 @@ test_end_gathered (gboolean concurrent)
   await_log (log, expected->str);
 }
 
-/* A child of the worker's has a copy of what is gathered, and exits. */
+/* A child of the worker has a copy of the write buffer, and exits. */
 static void
 test_end_child (gboolean concurrent)
 {
@@ -244,7 +245,7 @@ test_end_child (gboolean concurrent)
   close_rpc (rpc);
 }
 
-/* Of much that the worker wrote, the last ten lines are told. */
+/* Of a long output, the error has the last ten lines. */
 static void
 test_end_lines (gboolean concurrent)
 {

@@ -47,7 +47,7 @@ new_files (guint n_files)
   return g_unix_fd_list_new_from_array (fds, (int) n_files);
 }
 
-/* They are those, the other way round, and close-on-exec. */
+/* They come back in reverse order, and are close-on-exec. */
 static void
 assert_reversed_files (GUnixFDList *list,
                        guint        n_files)
@@ -99,7 +99,7 @@ test_fds_both_ways (void)
   close_rpc (rpc);
 }
 
-/* Each call has its own, whatever comes before and behind it. */
+/* Each call has its own descriptors, whatever comes before and after it. */
 static void
 test_fds_pipelined (void)
 {
@@ -134,7 +134,7 @@ test_fds_pipelined (void)
   close_rpc (rpc);
 }
 
-/* As many as may be, and more; the worker's limit is this program's. */
+/* As many as are allowed, and more. The limit of the worker is that of this program. */
 static void
 test_fds_most (void)
 {
@@ -161,7 +161,7 @@ test_fds_most (void)
   close_rpc (rpc);
 }
 
-/* A list whose INDEXth descriptor somebody has closed. */
+/* A list whose descriptor INDEX was closed. */
 static GUnixFDList *
 new_broken_files (guint n_files,
                   guint index)
@@ -172,7 +172,7 @@ new_broken_files (guint n_files,
   return list;
 }
 
-/* What is no descriptor any more must not be closed with the list. */
+/* The list must not close a number that is not a descriptor any more. */
 static void
 free_broken_files (GUnixFDList *list,
                    guint        index)
@@ -186,7 +186,7 @@ free_broken_files (GUnixFDList *list,
   g_object_unref (list);
 }
 
-/* Calls before and behind it are not touched. */
+/* Calls before and after it are not affected. */
 static void
 check_closed (guint n_files,
               guint index)
@@ -243,8 +243,8 @@ test_fds_closed_result (void)
   close_rpc (rpc);
 }
 
-/* A job that runs until RELEASE is closed, and has the writing end of a second pipe. WATCHED, the
- * other end of that, tells when nobody has it any more, be it here or in the worker. */
+/* A job that runs until RELEASE is closed, and has the writing end of a second pipe. WATCHED, its
+ * other end, shows when neither this program nor the worker has it any more. */
 static AForkJob *
 new_held_job (int *release,
               int *watched)
@@ -274,7 +274,7 @@ closed_cb (int          fd,
   return G_SOURCE_REMOVE;
 }
 
-/* Waits until nobody has the other end of WATCHED. */
+/* Waits until no process has the other end of WATCHED. */
 static void
 await_closed (int watched)
 {
@@ -294,7 +294,7 @@ await_job_state (AForkJob      *job,
     g_main_context_iteration (NULL, TRUE);
 }
 
-/* Takes the numbers that have become free: who closed one twice would close these. */
+/* Takes the free numbers: code that closes a descriptor twice would close these. */
 enum { N_TAKEN = 64 };
 
 static void
@@ -316,7 +316,7 @@ give_numbers (int *taken)
 
 typedef enum { BEFORE_SENDING, WAITING_HERE, WAITING_THERE, RUNNING, N_STAGES } Stage;
 
-/* A job that is cancelled gives its descriptors up, and closes each once. */
+/* A job that is cancelled drops its descriptors, and closes each once. */
 static void
 check_cancelled (Stage stage)
 {
@@ -379,7 +379,7 @@ test_fds_cancelled (void)
     check_cancelled (stage);
 }
 
-/* Nobody wants the result of a cancelled call, or the descriptors that it has. */
+/* The result of a cancelled call is dropped, and its descriptors are closed. */
 static void
 test_fds_cancelled_result (void)
 {
@@ -397,11 +397,11 @@ test_fds_cancelled_result (void)
   g_assert_null (afork_rpc_run_job_finish (rpc, result, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
   g_assert_null (afork_job_get_result_fds (job));
-  /* The answer comes before the end does. */
+  /* The answer comes before the exit. */
   close_rpc (rpc);
 }
 
-/* A worker that dies has had some of the descriptors, and others are under way, in both
+/* A worker that is killed has received some of the descriptors, and others are in flight, in both
  * directions. */
 static void
 test_fds_died (void)
@@ -437,7 +437,7 @@ test_fds_died (void)
     }
 }
 
-/* … and one that dies with results that nobody has read. */
+/* The same for a worker that is killed when its results were not read yet. */
 static void
 test_fds_died_unread (void)
 {
@@ -479,8 +479,8 @@ test_fds_died_unread (void)
   g_test_message ("%u of %u were answered", n_answered, N_JOBS);
 }
 
-/* Where there is no room for what a worker sends, the kernel takes it away: calls end with that,
- * and with nothing left open. */
+/* If there is no room for descriptors that a worker sends, the kernel drops them: calls fail with
+ * this error, and no descriptor stays open. */
 static void
 test_fds_no_room (void)
 {
@@ -524,7 +524,7 @@ test_fds_no_room_there (void)
   assert_error_holds (&error, AFORK_ERROR, AFORK_ERROR_EXITED, g_strerror (EMFILE));
 }
 
-/* Takes from this thread what lets it go beyond its limits, or gives that back. */
+/* Drops or restores the capabilities by which this thread may exceed its limits. */
 static void
 set_capabilities (struct __user_cap_data_struct *saved,
                   gboolean                       restore)
@@ -556,8 +556,8 @@ set_cb (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-/* The kernel lets only so many descriptors of a user be under way as one process may have: the rest
- * waits until some have arrived, and meanwhile nothing goes round in circles. */
+/* The kernel limits the descriptors of a user in flight to the number that a process may have open.
+ * The rest waits until some have arrived, and the program is not busy meanwhile. */
 static void
 test_fds_under_way (void)
 {

@@ -38,7 +38,7 @@ enum
   BLOB = FIXED | F_SEAL_WRITE,
 };
 
-/* Sends BYTES with N_FDS times FD. A worker that has found enough wrong reads no more. */
+/* Sends BYTES with N_FDS copies of FD. A worker that has found an error reads no more. */
 static void
 send_bytes (int            socket,
             gconstpointer  bytes,
@@ -66,8 +66,8 @@ send_bytes (int            socket,
     }
 }
 
-/* Sends a frame whose first blob is in SEGMENT, with FD as often as the frame says. Byte AT of its
- * header becomes VALUE unless AT is negative. */
+/* Sends a frame whose first blob is in SEGMENT, with as many copies of FD as the frame says. Sets
+ * byte AT of its header to VALUE, unless AT is negative. */
 static void
 send_frame_full (int            socket,
                  AForkCallFrame frame,
@@ -130,7 +130,7 @@ new_memory (gboolean has_pages,
   return fd;
 }
 
-/* Announces a segment; FD is taken. */
+/* Announces a segment, and takes FD. */
 static void
 announce (int     socket,
           guint32 number,
@@ -142,7 +142,7 @@ announce (int     socket,
   close (fd);
 }
 
-/* A call with a blob that is so; FD is taken. */
+/* A call with a blob of this kind. Takes FD. */
 static void
 call_with_blob (int     socket,
                 guint32 segment,
@@ -313,8 +313,7 @@ static const char * const wrongs[] = {
   "sealed-empty", "sealed-without",
 };
 
-/* A worker that serves calls, as AForkRpc would have it, with its standard error output in a
- * pipe. */
+/* A worker that serves calls, as AForkRpc would start it, with its standard error in a pipe. */
 typedef struct
 {
   AForkProcess      *process;
@@ -338,7 +337,7 @@ worker_begin (Worker *worker)
   g_unix_set_fd_nonblocking (worker->socket, FALSE, NULL);
 }
 
-/* It ends, and so. */
+/* Checks that it exits in this way. */
 static void
 worker_end (Worker     *worker,
             int         exit_status,
@@ -384,7 +383,7 @@ test_wrong (Census        *census,
   worker_end (&worker, EXIT_FAILURE, "does not keep to the protocol");
 }
 
-/* What is right is answered by the same means. */
+/* Correct frames that are made in the same way are answered. */
 static void
 test_right (void)
 {
@@ -400,7 +399,7 @@ test_right (void)
   worker_end (&worker, EXIT_SUCCESS, NULL);
 }
 
-/* A caller that goes in the middle of something has just gone. */
+/* A caller that exits in the middle of a frame has just exited. */
 static void
 test_cut (void)
 {
@@ -413,7 +412,7 @@ test_cut (void)
   worker_end (&worker, EXIT_SUCCESS, NULL);
 }
 
-/* Before SETUP there is no fault but that: the caller is told. */
+/* Before SETUP, the worker reports errors to the caller. */
 static void
 test_setup (void)
 {

@@ -46,7 +46,7 @@ value_frame (AForkCallFrameKind  kind,
   };
 }
 
-/* What breaks the protocol. */
+/* Protocol errors. */
 
 typedef void (*ProtocolError) (AForkProcess *process);
 
@@ -166,7 +166,7 @@ send_type_none (AForkProcess *process)
   step_frame (process, value_frame (AFORK_CALL_FRAME_RESULT, 1, "", "1234", 4));
 }
 
-/* A type string that says it is longer than the frame. */
+/* A type string that is longer than the frame. */
 static void
 send_type_too_long (AForkProcess *process)
 {
@@ -183,7 +183,7 @@ send_type_deep (AForkProcess *process)
   step_frame (process, value_frame (AFORK_CALL_FRAME_RESULT, 1, type, "", 0));
 }
 
-/* A type that GLib would learn for a tenth of a second. */
+/* A type that GLib would need a tenth of a second to parse. */
 static char *
 make_complex_type (void)
 {
@@ -215,7 +215,7 @@ send_type_complex_inside (AForkProcess *process)
   step_frame (process, value_frame (AFORK_CALL_FRAME_EVENT, 0, "v", bytes, 39801));
 }
 
-/* Variants in variants, deeper than GLib has them. */
+/* Variants in variants, nested more deeply than GLib reads them. */
 static void
 send_value_deep (AForkProcess *process)
 {
@@ -357,7 +357,7 @@ send_garbage (AForkProcess *process)
   step (process, "bGET / HTTP/1.1\r\nHost: nobody\r\n\r\n");
 }
 
-/* Both what is wrong and the end of the worker are there at the same time. */
+/* The protocol error and the exit of the worker are there at the same time. */
 static void
 send_garbage_and_exit (AForkProcess *process)
 {
@@ -365,7 +365,7 @@ send_garbage_and_exit (AForkProcess *process)
   step (process, "x");
 }
 
-/* It goes on for ever; its own text is of no use to anybody. */
+/* The worker does not exit, and its own error text is not used. */
 static void
 send_garbage_and_stay (AForkProcess *process)
 {
@@ -380,7 +380,7 @@ send_flood (AForkProcess *process)
   step (process, "fmore and more");
 }
 
-/* The worker begins properly, has two calls, and then does what it may not. */
+/* The worker starts correctly, has two calls, and then does what is not allowed. */
 static void
 test_protocol_error (Census        *census,
                      gconstpointer  data)
@@ -418,12 +418,12 @@ test_protocol_error (Census        *census,
         g_test_message ("%s", error->message);
       g_clear_object (&results[i]);
     }
-  /* Those that answer a call before all else is wrong. */
+  /* These answer a call before the protocol error. */
   g_assert_cmpuint (n_answered, ==,
                     protocol_error == send_answer_twice
                       || protocol_error == send_answer_then_failed);
 
-  /* Later ones, and closing, too; and others are not touched. */
+  /* Later calls, and closing, fail, too. Other workers are not affected. */
   afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &results[0]);
   expect_error (rpc, &results[0], AFORK_ERROR, AFORK_ERROR_PROTOCOL, NULL);
   close_rpc_error (rpc, AFORK_ERROR_PROTOCOL);
@@ -432,7 +432,7 @@ test_protocol_error (Census        *census,
   close_rpc (neighbour);
 }
 
-/* Before it has said that it serves, a worker can only refuse. */
+/* Before it has sent STARTED, a worker can only refuse. */
 static void
 test_unstarted (void)
 {
@@ -467,7 +467,7 @@ test_refused_twice (void)
   close_rpc_error (rpc, AFORK_ERROR_FAILED);
 }
 
-/* Errors of a worker are texts, whatever it sends. */
+/* Errors of a worker have texts, whatever it sends. */
 static void
 test_error_text (void)
 {
@@ -488,7 +488,7 @@ test_error_text (void)
   close_rpc (rpc);
 }
 
-/* A worker that ends in the middle of an answer has just ended. */
+/* A worker that exits in the middle of an answer has just exited. */
 static void
 test_cut (void)
 {
@@ -505,7 +505,7 @@ test_cut (void)
   close_rpc_error (rpc, AFORK_ERROR_EXITED);
 }
 
-/* One that closes its socket, and lives, is ended. */
+/* A worker that closes its socket and stays alive is killed. */
 static void
 test_closed (void)
 {
@@ -521,8 +521,8 @@ test_closed (void)
   expect_error (rpc, &result, AFORK_ERROR, AFORK_ERROR_CLOSED, NULL);
 }
 
-/* The time of a job counts whether or not the worker says that it has begun, also behind another
- * one that is never answered; saying so makes it longer once. */
+/* The time limit of a job counts whether or not the worker sends BEGUN, also after another job that
+ * is never answered. BEGUN extends it once. */
 
 enum { LIMIT = 200 };
 
@@ -572,8 +572,8 @@ test_unbegun (Census        *census,
   close_rpc_error (rpc, AFORK_ERROR_SIGNALED);
 }
 
-/* It says so for both of its jobs, at once and again. Only what a sequential worker says of the
- * first one can be true. */
+/* The worker sends BEGUN for both of its jobs, at once and again. For a sequential worker, only
+ * that of the first can be true. */
 static void
 test_begun_often (void)
 {
@@ -606,8 +606,8 @@ test_begun_often (void)
   close_rpc_error (rpc, AFORK_ERROR_SIGNALED);
 }
 
-/* Ones that never look at their sockets again: closed, dropped, and having refused to serve. All of
- * them are killed after five seconds. */
+/* Workers that never read their sockets again: they were closed, dropped, or have refused to serve.
+ * All of them are killed after five seconds. */
 static void
 test_ignored (void)
 {
@@ -658,7 +658,8 @@ call_again_cb (AForkRpc *rpc,
   afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, data);
 }
 
-/* One that takes no more, and lives, is ended as well, and with it what it could not be told. */
+/* A worker that takes no more messages and stays alive is killed as well, although it could not be
+ * told to exit. */
 static void
 test_write_closed (void)
 {
@@ -678,8 +679,8 @@ test_write_closed (void)
     expect_error (rpc, &results[i], AFORK_ERROR, AFORK_ERROR_CLOSED, "closed its socket");
 }
 
-/* The handler of an event finds what is wrong while it iterates the main context. The rest of what
- * the worker sends is not for anybody. */
+/* The handler of an event iterates the main context, which finds a protocol error. Nothing that the
+ * worker sends after that is used. */
 static void
 iterate_cb (AForkRpc *rpc,
             GVariant *event,
@@ -704,7 +705,7 @@ check_protocol_error_within (AForkProcess *process)
   g_assert_cmpuint (n_events, ==, 1);
 }
 
-/* What follows is no frame. */
+/* The next bytes are not a frame. */
 static void
 test_protocol_error_within (void)
 {
@@ -720,7 +721,7 @@ test_protocol_error_within (void)
   check_protocol_error_within (process);
 }
 
-/* What follows are frames: one that must not come, and events, which are not emitted any more. */
+/* The next frames are one that is not allowed, and events, which are not emitted. */
 static void
 test_protocol_error_before (void)
 {
@@ -736,7 +737,7 @@ test_protocol_error_before (void)
   check_protocol_error_within (process);
 }
 
-/* What a refusal leads to: the callback of each call waits for the next one. */
+/* After a refusal, the callback of each call waits for the next one. */
 
 typedef struct
 {
@@ -780,16 +781,17 @@ test_refused_within (void)
   close_rpc_error (rpc, AFORK_ERROR_FAILED);
 }
 
-/* Descriptors that wait for a value, of several workers at once, under the usual limit of 1024. */
+/* Descriptors that wait for a value, of several workers at the same time, under the usual limit of
+ * 1024. */
 
 typedef struct
 {
   AForkProcess *process;
   AForkRpc     *rpc;
-  GAsyncResult *result;         /* of its one call */
+  GAsyncResult *result;         /* of the one call of the worker */
 } Parker;
 
-/* How many descriptors there are of the file that these workers send: they have it from here. */
+/* Counts the descriptors of the file that these workers send. They have it from here. */
 static guint
 count_parked (void)
 {
@@ -809,8 +811,8 @@ count_parked (void)
   return n_parked;
 }
 
-/* Sends N_FDS, of which no value comes, and stays; returns when they are here, or the worker was
- * given up. */
+/* Sends N_FDS descriptors without a value, and stays. Returns when they have arrived, or the worker
+ * was killed. */
 static void
 park (Parker *parker,
       guint   n_fds)
@@ -851,7 +853,7 @@ parker_clear (Parker *parker)
   g_clear_object (&parker->process);
 }
 
-/* What others do, all of which takes descriptors. */
+/* Operations that all take descriptors. */
 static void
 assert_others_work (AForkRpc *rpc)
 {
@@ -881,7 +883,7 @@ assert_others_work (AForkRpc *rpc)
 static void
 test_fds_of_many (void)
 {
-  /* Some are over the bound for one worker. Later ones find that there is no room for many. */
+  /* Some exceed the limit of one worker. Later ones find little room. */
   const guint counts[] = { 750, 200, 257, 256, 200, 250, 100, 20, 4, 4, 4, 1, 256 };
   const gboolean is_kept[] = {
     FALSE, TRUE, FALSE, TRUE, TRUE, FALSE, FALSE, TRUE, TRUE, TRUE, TRUE, TRUE, FALSE,
@@ -903,7 +905,7 @@ test_fds_of_many (void)
   for (gsize i = 0; i < G_N_ELEMENTS (counts); i++)
     {
       park (&parkers[i], counts[i]);
-      /* With the call its descriptors are gone, though the worker may still live. */
+      /* The descriptors are closed when the call ends, even if the worker is still alive. */
       if (parkers[i].result == NULL)
         n_parked += counts[i];
       g_assert_cmpint (parkers[i].result == NULL, ==, is_kept[i]);
@@ -918,7 +920,7 @@ test_fds_of_many (void)
   g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &saved));
 }
 
-/* The outbox: what a worker that has ended leaves there. It has sent STARTED, and was called. */
+/* The outbox of a worker that has exited. It has sent STARTED, and has got a call. */
 
 enum { N_STARTED = AFORK_CALL_FRAME_HEADER_SIZE };
 
@@ -948,7 +950,7 @@ write_header (AForkProcess *process,
   write_outbox (process, 0, &header, sizeof header);
 }
 
-/* Puts FRAME in the outbox, behind N_SENT bytes of the stream. */
+/* Puts FRAME in the outbox, after N_SENT bytes of the stream. */
 static void
 leave_frame (AForkProcess   *process,
              AForkCallFrame  frame,
@@ -1152,7 +1154,7 @@ test_left (Census        *census,
     check_left (data, (i & 1) != 0, (i & 2) != 0);
 }
 
-/* An answer came over the socket, and another one to the same call lies in the outbox. */
+/* One answer came over the socket, and another one to the same call is in the outbox. */
 static void
 test_left_twice (void)
 {
@@ -1201,7 +1203,7 @@ test_left_events (void)
   g_assert_cmpstr (log->str, ==, expected->str);
 }
 
-/* Somebody writes to the outbox while it is read. */
+/* Another process writes to the outbox while it is read. */
 
 static int
 find_outbox (void)

@@ -13,14 +13,14 @@
 
 #include "test-rpc-util.h"
 
-/* Main contexts that go. */
+/* Main contexts that are freed. */
 
 typedef enum
 {
   IDLE,                         /* the worker waits for calls */
-  STARTING,                     /* it has not run yet */
-  BUSY,                         /* it is at a call that nobody waits for any more */
-  STUBBORN,                     /* it does not look at its socket any more */
+  STARTING,                     /* the worker does not run yet */
+  BUSY,                         /* the worker serves a call that was cancelled */
+  STUBBORN,                     /* the worker does not read its socket any more */
   CLOSING,
   N_STATES
 } State;
@@ -28,8 +28,8 @@ typedef enum
 typedef struct
 {
   State         state;
-  gboolean      drops;          /* the object, before its context goes */
-  gboolean      iterates;       /* the context once more */
+  gboolean      drops;          /* drops the object before the context is freed */
+  gboolean      iterates;       /* iterates the context once more */
   AForkRpc     *rpc;            /* or NULL */
   AForkProcess *process;
   GString      *log;
@@ -105,16 +105,16 @@ lose_thread (gpointer data)
   return NULL;
 }
 
-/* What comes of an object whose context has gone. */
+/* What is left of an object whose context was freed. */
 static void
 assert_lost (Lost *self)
 {
-  /* The worker of one that is being closed may have exited before. */
+  /* The worker of an object that is being closed may have exited before. */
   const char *why = self->state == CLOSING ? "" : "main context";
   g_autoptr(GError) error = NULL;
   GAsyncResult *result = NULL;
 
-  /* Its signal is emitted for the last time as the context goes. */
+  /* Its signal is emitted when the context is freed. */
   g_assert_cmpstr (self->log->str, ==, "closed ");
   afork_rpc_call_async (self->rpc, NULL, NULL, store_result_cb, &result);
   expect_error (self->rpc, &result, AFORK_ERROR, AFORK_ERROR_CLOSED, why);
@@ -147,11 +147,11 @@ test_lost_context (void)
           g_string_free (all[i].log, TRUE);
         }
     }
-  /* The last of them are killed five seconds after their contexts have gone. */
+  /* The last of them are killed five seconds after their contexts were freed. */
 }
 
-/* The context goes after the worker has exited, and before all that it had sent is received. The
- * process reports nothing more then. */
+/* The context is freed after the worker has exited, and before everything that it has sent is
+ * received. The process reports nothing more then. */
 
 static void
 use_turn_cb (AForkRpc *rpc,
@@ -186,7 +186,7 @@ drain_thread (gpointer data)
   process = g_object_ref (afork_rpc_get_process (rpc));
   g_signal_connect (rpc, "event", G_CALLBACK (use_turn_cb), NULL);
   await_state (process, AFORK_PROCESS_STATE_RUNNING);
-  /* An operation that is pending would keep the context. */
+  /* A pending operation would keep the context. */
   begin_plain_script (rpc, script->str, cancellable, log);
   await_text (log, "e0 ");
   g_cancellable_cancel (cancellable);
@@ -213,7 +213,7 @@ test_lost_draining (void)
   g_thread_join (g_thread_new ("drains", drain_thread, NULL));
 }
 
-/* The timeout of a worker that is closed is freed although its context goes first. */
+/* The timeout of a worker that is closed is freed, even if its context is freed before. */
 
 static int n_timeouts_freed;    /* atomic */
 
@@ -223,7 +223,7 @@ timeout_freed_cb (GSource *source)
   g_atomic_int_inc (&n_timeouts_freed);
 }
 
-/* The source of CONTEXT that has this name. Identifiers are given in ascending order. */
+/* Finds the source of CONTEXT with this name. Identifiers are given in ascending order. */
 static GSource *
 find_source (GMainContext *context,
              const char   *name)
@@ -253,7 +253,7 @@ time_out_thread (gpointer data)
   g_main_context_push_thread_default (context);
   rpc = new_stubborn_rpc (log);
   await_state (afork_rpc_get_process (rpc), AFORK_PROCESS_STATE_RUNNING);
-  /* An operation that is pending would keep the context. */
+  /* A pending operation would keep the context. */
   g_cancellable_cancel (cancellable);
   begin_close (rpc, cancellable, log);
   await_log (log, "xcancelled ");
@@ -273,7 +273,7 @@ test_lost_timeout (void)
   g_assert_cmpint (g_atomic_int_get (&n_timeouts_freed), ==, 1);
 }
 
-/* Blobs outlive the context, and are given up by any thread. */
+/* Blobs outlive the context, and any thread may drop them. */
 typedef struct
 {
   AForkJob *job;
@@ -319,7 +319,8 @@ test_lost_blobs (void)
     }
 }
 
-/* Contexts go while the default one is iterated, in which the rest of their workers is done. */
+/* Contexts are freed while the default one is iterated, where the rest is done for their
+ * workers. */
 
 typedef struct
 {
@@ -370,7 +371,7 @@ typedef struct
   guint    n_ended;
 } Ended;
 
-/* “ok”, or what failed. The first waits for the others. */
+/* “ok”, or the error. The first waits for the others. */
 static void
 ended_cb (GObject      *object,
           GAsyncResult *result,
@@ -393,7 +394,7 @@ ended_cb (GObject      *object,
       g_main_context_iteration (NULL, TRUE);
 }
 
-/* Before it has run, and then. */
+/* Before the worker runs, and after that. */
 static void
 test_lost_disposed_process (Census        *census,
                             gconstpointer  data)
@@ -419,7 +420,7 @@ test_lost_disposed_process (Census        *census,
     g_main_context_iteration (NULL, TRUE);
   g_assert_cmpstr (log->str, ==, "failed failed failed ");
 
-  /* Nor does anything that is begun later wait. */
+  /* Operations that are begun later do not wait either. */
   g_assert_false (wait_process (process, &error));
   assert_error_holds (&error, AFORK_ERROR, AFORK_ERROR_CLOSED, "");
   g_assert_null (run_process (process, "echo", &error));
@@ -453,7 +454,7 @@ test_lost_disposed_worker (Census        *census,
   g_string_free (lost.log, TRUE);
 }
 
-/* An object of a process that has ended. */
+/* An object for a process that has exited. */
 static void
 test_lost_ended_process (gboolean concurrent)
 {

@@ -3,9 +3,10 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Workers that the kernel kills for want of memory are told from others that are killed, by what
- * the kernel counts. Here the test keeps these counts itself, in files that stand where the
- * program looks for its control group: a real shortage would hit whatever else is in the group. */
+/* Workers that the kernel kills because memory has run out are distinguished from others that are
+ * killed, by counters of the kernel. Here the test writes these counters itself, in files where the
+ * program finds those of its control group: a real shortage would affect everything else in the
+ * group. */
 
 #define _GNU_SOURCE             /* unshare() */
 
@@ -22,10 +23,10 @@
 
 typedef struct
 {
-  const char *mount;            /* with @ for the folder */
+  const char *mount;            /* with @ for the directory */
   const char *group;
   const char *counter;
-  const char *counts;           /* with @ for how many have been killed */
+  const char *counts;           /* with @ for the number of killed processes */
 } Hierarchy;
 
 static const Hierarchy version_1 = {
@@ -48,7 +49,7 @@ static const Hierarchy version_2 = {
 static char *folder;
 static const Hierarchy *hierarchy;
 
-/* TEXT with VALUE in place of each @, as a file. */
+/* Writes TEXT to a file, with VALUE in place of each @. */
 static char *
 write_file (const char *name,
             const char *text,
@@ -73,7 +74,7 @@ count_killed (guint n_killed)
   g_autofree char *path G_GNUC_UNUSED = write_file (hierarchy->counter, hierarchy->counts, value);
 }
 
-/* Has what this process looks at be ours, for as long as it lives. */
+/* Makes this process find our files from now on. */
 static gboolean
 pretend (const char *name,
          const char *text)
@@ -93,7 +94,7 @@ enter_hierarchy (void)
     && pretend ("cgroup", hierarchy->group);
 }
 
-/* A worker that is killed by SIGNAL, while N_KILLED of the group have been killed by the kernel. */
+/* A worker that SIGNAL kills, while the kernel has killed N_KILLED processes of the group. */
 static void
 check_killed (gboolean    concurrent,
               guint       n_killed,
@@ -136,7 +137,7 @@ test_memory_killed (void)
                     "The worker was ended by signal 9 (Killed). Standard error: line 1");
       check_killed (concurrent, before + 2, SIGTERM, signaled,
                     "The worker was ended by signal 15 (Terminated). Standard error: line 1");
-      /* That one was another process of the group. */
+      /* That was another process of the group. */
       count_killed (before + 2);
       check_killed (concurrent, before + 2, SIGKILL, out_of_memory,
                     "The worker was killed because memory ran out. Standard error: line 1");
@@ -167,14 +168,14 @@ remove_files (void)
     {
       g_autofree char *path = g_build_filename (folder, names[i], NULL);
 
-      /* Some are written only by a process that may mount them. */
+      /* Only a process that may mount them can write some of these. */
       if (g_remove (path) < 0)
         g_assert_cmpint (errno, ==, ENOENT);
     }
   g_clear_pointer (&folder, g_free);
 }
 
-/* In a process of its own: where to look, the library finds out once. */
+/* In a process of its own, because the library searches for the files once. */
 static void
 test_memory (gconstpointer data)
 {

@@ -12,7 +12,8 @@
 
 #include "test-rpc-util.h"
 
-/* Modules. Both are of modules/unlinked.c: one is linked with GLib, the other with nothing. */
+/* Modules. Both are built from modules/unlinked.c: one is linked with GLib, the other with
+ * nothing. */
 static const char * const modules[] = { "unlinked", "unlinked-all" };
 
 static AForkProcess *
@@ -22,7 +23,7 @@ require (AForkProcess *process,
   return afork_process_require (process, module);
 }
 
-/* FUNCTION adds as many as the process has items. */
+/* FUNCTION adds the number of the process's items. */
 static void
 assert_adds (AForkProcess *process,
              const char   *function,
@@ -108,7 +109,7 @@ test_taken_over (const char *module)
   assert_adds (process, "unlinked_add", FALSE, 0);
 }
 
-/* Nothing in the worker's environment says where the library is. */
+/* Nothing in the environment of the worker names the library. */
 static void
 test_environment (const char *module)
 {
@@ -150,7 +151,7 @@ test_self (const char *module)
   afork_runtime_set_template (self, NULL);
 }
 
-/* The library's own functions in a module that is linked with nothing. */
+/* Functions of the library in a module that is linked with nothing. */
 static void
 test_concurrent (const char *module)
 {
@@ -164,7 +165,8 @@ test_concurrent (const char *module)
   assert_adds (process, "unlinked_add_later", TRUE, 1);
 }
 
-/* A program that found the library in a relative folder, and has gone elsewhere. */
+/* A program that found the library in a relative directory, and has changed its working
+ * directory. */
 static void
 test_relative (const char *module)
 {
@@ -229,7 +231,7 @@ test_new_template (const char *module)
   assert_adds (process, "unlinked_add", FALSE, 0);
 }
 
-/* Code that is evaluated, which is linked with nothing. */
+/* Code that is evaluated, and is linked with nothing. */
 
 #define EVAL_NULL "void *none (void *call, void *args, void **error) { return 0; }"
 
@@ -298,7 +300,7 @@ test_evaluated (void)
   afork_runtime_set_template (self, NULL);
 }
 
-/* A symbol that nobody has is still told. */
+/* A missing symbol is still reported. */
 static void
 test_evaluated_missing (void)
 {
@@ -341,7 +343,7 @@ static void
 add_for_modules (const char  *name,
                  void       (*test) (const char *module))
 {
-  /* Programs that run one of them end without having freed the others. */
+  /* Programs that run one of them exit without freeing the others. */
   static ModuleTest tests[32];
   static guint n_tests;
 

@@ -12,7 +12,7 @@
 
 #include "test-rpc-util.h"
 
-/* A call that waits, of which this comes. */
+/* A blocking call, which has this result. */
 static void
 expect_value (AForkRpc   *rpc,
               const char *script,
@@ -26,7 +26,7 @@ expect_value (AForkRpc   *rpc,
   assert_uint32 (value, number);
 }
 
-/* Events come while a call waits; answers of others when the main context is iterated again. */
+/* Events come during a blocking call; answers to others when the main context is iterated again. */
 static void
 test_nested_pending (gboolean concurrent)
 {
@@ -45,7 +45,7 @@ test_nested_pending (gboolean concurrent)
   close_rpc (rpc);
 }
 
-/* Calls that do not end by then, and after it go on as before. */
+/* Calls that do not end by then go on as before after it. */
 static void
 test_nested_unended (void)
 {
@@ -69,7 +69,7 @@ test_nested_unended (void)
   await_log (log, "e1 e6 e4 r5 p2 closed r3 ");
 }
 
-/* A job that waits, and all that it tells meanwhile. */
+/* A blocking run of a job, and its notifications meanwhile. */
 static void
 test_nested_job (gboolean concurrent)
 {
@@ -109,7 +109,7 @@ cancel_in_thread_cb (AForkRpc *rpc,
   g_thread_unref (g_thread_new ("cancel", cancel_thread, data));
 }
 
-/* From another thread, for nothing else of this one runs. */
+/* From another thread, because this one does nothing else. */
 static void
 test_nested_cancelled (gboolean concurrent)
 {
@@ -130,7 +130,7 @@ test_nested_cancelled (gboolean concurrent)
   close_rpc (rpc);
 }
 
-/* A worker that dies while a call waits, and others are pending. */
+/* A worker that exits during a blocking call, while others are pending. */
 static void
 test_nested_died (gboolean concurrent)
 {
@@ -146,7 +146,7 @@ test_nested_died (gboolean concurrent)
   await_log (log, "e2 closed r1 xexited xexited ");
 }
 
-/* What calls lead to, and makes a call that waits. */
+/* Handlers and callbacks of calls that make blocking calls. */
 
 static void
 call_in_result_cb (GObject      *object,
@@ -163,7 +163,7 @@ call_in_event_cb (AForkRpc *rpc,
                   GVariant *event,
                   gpointer  data)
 {
-  /* The event of this call as well; but not for ever. */
+  /* The event of this call as well, but only once. */
   if (g_variant_get_uint32 (event) < 5)
     {
       guint32 next = g_variant_get_uint32 (event) + 1;
@@ -222,7 +222,7 @@ test_nested_in_progress (void)
   close_rpc (rpc);
 }
 
-/* The main context is turned by a handler until something else has come. */
+/* A handler iterates the main context until something else has come. */
 
 static void
 iterate_in_event_cb (AForkRpc *rpc,
@@ -302,7 +302,7 @@ iterate_in_result_cb (GObject      *object,
   expect_uint32 (AFORK_RPC (object), &next, 2);
 }
 
-/* Ends within ends. */
+/* Ends in handlers of ends. */
 static void
 test_nested_loop_result (gboolean concurrent)
 {
@@ -346,7 +346,7 @@ test_nested_loop_close (gboolean concurrent)
   await_end (process);
 }
 
-/* Closing that waits, while calls are pending. */
+/* Blocking close, while calls are pending. */
 static void
 test_nested_close (gboolean concurrent)
 {
@@ -362,7 +362,7 @@ test_nested_close (gboolean concurrent)
   await_log (log, "e1 e'done' closed r2 r3 ");
 }
 
-/* Threads, each with a main context and an object of its own, at the same time. */
+/* Threads, each with its own main context and object, at the same time. */
 static gpointer
 call_thread (gpointer data)
 {

@@ -15,11 +15,11 @@
 enum
 {
   MIB = 1024 * 1024,
-  /* More memory than this the caller does not get. */
+  /* The caller gets no more memory than this. */
   MORE_MEMORY = 16 * MIB,
 };
 
-/* No more memory than now, and MORE. */
+/* Limits the memory to the present size and MORE. */
 static void
 limit_memory (gsize more)
 {
@@ -52,7 +52,7 @@ mark_cb (AForkRpc *rpc,
   *(gboolean *) data = TRUE;
 }
 
-/* The caller has little memory when the worker, having sent an event, does STEPS. */
+/* The caller has little memory when the worker, after an event, does STEPS. */
 static void
 check (void (*steps) (AForkProcess *process))
 {
@@ -78,7 +78,7 @@ check (void (*steps) (AForkProcess *process))
   afork_rpc_call_async (rpc, NULL, NULL, store_result_cb, &results[1]);
   for (gsize i = 0; i < G_N_ELEMENTS (results); i++)
     expect_error (rpc, &results[i], AFORK_ERROR, AFORK_ERROR_OUT_OF_MEMORY, "no memory");
-  /* Another worker's calls are answered all the same. */
+  /* Calls to another worker are answered nevertheless. */
   afork_rpc_call_async (neighbour, g_variant_new_uint32 (2), NULL, store_result_cb, &results[0]);
   expect_uint32 (neighbour, &results[0], 2);
   unlimit_memory ();
@@ -113,7 +113,7 @@ send_large_blob (AForkProcess *process)
   step_header (process, FRAME (BLOB));
 }
 
-/* A blob in pieces, each of which is small. */
+/* A blob in small pieces. */
 static void
 send_pieces (AForkProcess *process)
 {
@@ -124,7 +124,7 @@ send_pieces (AForkProcess *process)
                                     .size = MIB / 32), 1);
 }
 
-/* Many blobs, each of which is small. */
+/* Many small blobs. */
 static void
 send_blobs (AForkProcess *process)
 {
@@ -134,7 +134,7 @@ send_blobs (AForkProcess *process)
   step_frame (process, FRAME (BLOB, .data = piece, .size = 60 * 1024));
 }
 
-/* Memory that is shared cannot be mapped. */
+/* Shared memory cannot be mapped. */
 static void
 send_segment (AForkProcess *process)
 {
@@ -143,7 +143,7 @@ send_segment (AForkProcess *process)
   step_frame (process, FRAME (SEGMENT, .number = 1, .n_fds = 1, .segment_size = 64 * MIB));
 }
 
-/* An error's text is long, and becomes longer, for it is not UTF-8. */
+/* An error has a long text, which becomes longer, because it is not UTF-8. */
 static void
 send_text (AForkProcess *process)
 {

@@ -41,7 +41,7 @@ skips (AForkRpc *rpc)
   return TRUE;
 }
 
-/* Quick calls, whose answers are gathered where there can be a thread. */
+/* Quick calls, whose answers are gathered if a thread can be started. */
 static void
 check_quick (AForkRpc *rpc)
 {
@@ -62,7 +62,7 @@ check_quick (AForkRpc *rpc)
     }
 }
 
-/* A call that looks for its cancellation fails, once, and the next one is served. */
+/* A call that checks for its cancellation fails, once, and the next one is served. */
 static void
 check_cancellable (AForkRpc *rpc,
                    int       number)

@@ -10,7 +10,7 @@
 
 #include "test-rpc-util.h"
 
-/* Scripts that send in this order, and what then comes. */
+/* Scripts that send in this order, and what arrives. */
 static void
 check_scripts (gboolean            concurrent,
                const char * const *scripts)
@@ -39,7 +39,7 @@ test_order_exact (gboolean concurrent)
   check_scripts (concurrent, scripts);
 }
 
-/* What is large is read, and sent, in another way than what is small. */
+/* Large messages are read and sent in another way than small ones. */
 static void
 test_order_large (gboolean concurrent)
 {
@@ -50,7 +50,7 @@ test_order_large (gboolean concurrent)
   check_scripts (concurrent, scripts);
 }
 
-/* Answers of quick calls are gathered, with what comes between them. */
+/* Answers of quick calls are gathered, together with messages between them. */
 static void
 test_order_many (gboolean concurrent)
 {
@@ -93,7 +93,7 @@ test_order_random (gboolean concurrent)
   check_scripts (concurrent, (const char * const *) scripts->pdata);
 }
 
-/* Many calls at a time, which go on in timeouts and threads: the worker numbers what it sends. */
+/* Many calls at a time, which continue in timeouts and threads: the worker numbers its messages. */
 static void
 test_order_interleaved (void)
 {
@@ -124,7 +124,7 @@ test_order_interleaved (void)
   g_assert_cmpuint (n_answers, ==, N_CALLS);
 }
 
-/* Calls that were begun in one order end in another. */
+/* Calls end in another order than they were begun. */
 static void
 test_order_reversed (void)
 {
@@ -151,7 +151,7 @@ test_order_reversed (void)
   close_rpc (rpc);
 }
 
-/* Events that nobody listens to, and progress of plain calls, leave the rest as it is. */
+/* Events without a handler, and progress of plain calls, do not disturb the others. */
 static void
 test_order_unobserved (gboolean concurrent)
 {

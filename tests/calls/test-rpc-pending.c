@@ -19,9 +19,9 @@ enum { FEW = 10 };
 typedef struct
 {
   AForkRpc     *rpc;
-  AForkProcess *process;        /* of the RPC */
+  AForkProcess *process;        /* of the RPC object */
   GCancellable *cancellable;
-  GAsyncResult *held;           /* of a call that keeps the worker from being closed */
+  GAsyncResult *held;           /* a call that keeps the worker from being closed */
   guint         n_ended;
   guint         n_cancelled;
   guint         n_failed;       /* otherwise */
@@ -94,7 +94,7 @@ begin_calls (Pending *self,
     afork_rpc_call_async (self->rpc, do_args ("never", i), self->cancellable, call_cb, self);
 }
 
-/* Each has a cancellable of its own beside that, and a time limit. */
+/* Each has its own cancellable besides that, and a time limit. */
 static void
 begin_jobs (Pending *self,
             guint    n_jobs)
@@ -156,7 +156,7 @@ await_ended (Pending *self,
   g_assert_cmpuint (self->n_ended, ==, n_ended);
 }
 
-/* The worker has all that came before this call, and has begun with those that are jobs. */
+/* The worker has all calls before this one, and has begun those that are jobs. */
 static void
 await_call (Pending *self)
 {
@@ -227,7 +227,7 @@ test_constant_closes (void)
   check_constant (begin_closes);
 }
 
-/* Calls that fail at once do so in the next iteration. */
+/* Calls that fail at once return in the next iteration. */
 static void
 check_failed (BeginFunc begin)
 {
@@ -258,9 +258,9 @@ test_failed_jobs (void)
   check_failed (begin_jobs);
 }
 
-/* Time. It is processor time of this thread, so that other processes matter little. */
+/* Times are CPU times of this thread, so that other processes matter little. */
 
-/* What is done to all that is pending. */
+/* Operations on all that is pending. */
 typedef void (*EndFunc) (Pending *self);
 
 static void
@@ -361,8 +361,8 @@ test_linear_closes (void)
   check_linear (begin_closes, end_by_killing);
 }
 
-/* The same of the worker, which has many calls, and is told to begin with none of them any more,
- * from the last to the first. */
+/* The same for the worker: it has many calls, which are all cancelled, from the last to the first,
+ * before it has begun one. */
 static guint64
 measure_worker (guint n_calls)
 {
@@ -381,7 +381,7 @@ measure_worker (guint n_calls)
                             g_ptr_array_index (cancellables, i), call_cb, &pending);
     }
 
-  /* Each time it looks for one it takes some more, and has them all by then. */
+  /* Each time that the worker reads, it takes some more, and by then it has all of them. */
   while (pending.n_ended < N_BEFORE)
     g_main_context_iteration (NULL, TRUE);
   start = get_cpu_time (afork_process_get_pid (pending.process));
@@ -436,7 +436,7 @@ count_cb (gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
-/* However many end at once, idle sources run meanwhile. */
+/* However many end at the same time, idle sources run meanwhile. */
 static void
 check_turns (BeginFunc begin,
              EndFunc   end)
@@ -477,7 +477,7 @@ test_turns_ended (void)
   check_turns (begin_closes, end_by_killing);
 }
 
-/* The worker cannot serve: its calls have been waiting for that. */
+/* The worker cannot serve: its calls have waited for that. */
 static void
 test_turns_refused (void)
 {

@@ -13,7 +13,7 @@
 
 enum { N_JOBS = 12, TIMEOUT = 500 };
 
-/* Jobs of a concurrent worker that are never answered, so that each that has begun stays so. */
+/* Jobs of a concurrent worker that are never answered, so each that has begun stays. */
 typedef struct
 {
   AForkRpc     *rpc;
@@ -51,8 +51,8 @@ queue_await_running (Queue *queue,
     g_main_context_iteration (NULL, TRUE);
 }
 
-/* From FIRST to END they run, and the rest waits. One that was sent too early would run soon: the
- * next check sees what this one does not. */
+/* The jobs from FIRST to END run, and the others wait. A job that was sent too early would run
+ * soon, and the next check would see it. */
 static void
 queue_assert_running (Queue *queue,
                       guint  first,
@@ -89,7 +89,7 @@ queue_end (Queue *queue)
   g_clear_object (&queue->rpc);
 }
 
-/* So many are with the worker, and the next one when one ends. */
+/* The worker has so many jobs, and gets the next one when one ends. */
 static void
 test_in_flight (void)
 {
@@ -104,8 +104,8 @@ test_in_flight (void)
   queue_end (&queue);
 }
 
-/* With more places, those that wait go at once. With fewer, nothing is taken back, and the next one
- * goes when there is room. */
+/* With a higher limit, waiting jobs are sent at once. With a lower one, none is taken back, and the
+ * next one is sent when there is room. */
 static void
 test_in_flight_changed (void)
 {
@@ -129,7 +129,7 @@ test_in_flight_changed (void)
   queue_end (&queue);
 }
 
-/* Those that wait go in the order in which they were made, without those that were cancelled. */
+/* Waiting jobs are sent in the order in which they were made, except cancelled ones. */
 static void
 test_order (void)
 {
@@ -171,8 +171,8 @@ pass_time (guint msec)
     g_main_context_iteration (NULL, TRUE);
 }
 
-/* A job whose time is short waits for one that is held, here or in the worker, for longer than its
- * time; it is answered all the same. */
+/* A job with a short time limit waits for another one, here or in the worker, for longer than its
+ * limit. It is answered nevertheless. */
 static void
 check_timeout_waiting (guint max_in_flight)
 {
@@ -215,7 +215,7 @@ test_timeout_waiting (void)
   check_timeout_waiting (64);
 }
 
-/* When it runs, its time counts, and not before it is over. */
+/* When it runs, its time counts. It does not end before its time is over. */
 static void
 test_timeout_running (void)
 {
@@ -230,7 +230,7 @@ test_timeout_running (void)
   job = new_fd_job ("hold", 0, ends[0]);
   afork_job_set_timeout (job, TIMEOUT);
   afork_rpc_run_job_async (rpc, job, NULL, store_result_cb, &result);
-  /* The time begins in the iteration that sees it run, which may be kept waiting itself. */
+  /* The time begins in the iteration that sees the job run, which may be delayed. */
   do
     {
       begun = g_get_monotonic_time ();
@@ -241,16 +241,16 @@ test_timeout_running (void)
   ended = g_get_monotonic_time ();
   g_assert_null (afork_rpc_run_job_finish (rpc, result, &error));
   assert_error_holds (&error, AFORK_ERROR, AFORK_ERROR_TIMED_OUT, "500 ms");
-  /* The clock of a main context counts whole milliseconds of its own turn. */
+  /* The clock of a main context counts whole milliseconds. */
   g_assert_cmpint (ended - begun, >=, (TIMEOUT - 10) * 1000);
 
-  /* The worker goes on when it can. */
+  /* The worker continues when it can. */
   close (ends[1]);
   assert_serves (rpc);
   close_rpc (rpc);
 }
 
-/* A job that was answered, and that nobody looked at for longer than its time, is in time. */
+/* A job whose answer has arrived in time is in time, even if the program reads it later. */
 static void
 test_timeout_unread (void)
 {
@@ -283,8 +283,8 @@ slow_event_cb (AForkRpc *rpc,
   g_usleep (10 * 1000);
 }
 
-/* A job is in time if its answer has arrived within its time, also if the program is busy for
- * longer with what came before. */
+/* A job is in time if its answer has arrived within its time, even if the program is busy for
+ * longer with earlier messages. */
 static void
 test_timeout_behind (void)
 {

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Calls, cancelling and kills in any order: each call that is made ends exactly once. */
+/* Calls, cancelling and kills in random order: each call ends exactly once. */
 
 #include <signal.h>
 
@@ -78,7 +78,7 @@ do_round (gboolean  concurrent,
   if (kills && killed_at >= N_CALLS)
     afork_process_send_signal (afork_rpc_get_process (rpc), SIGKILL);
 
-  /* Those that have not ended keep the object. */
+  /* Pending calls keep the object. */
   g_clear_object (&rpc);
   while (counts->n_ended - n_before < N_CALLS)
     g_main_context_iteration (NULL, TRUE);

@@ -38,7 +38,7 @@ expect_critical (const char *text)
   g_test_expect_message ("AFork", G_LOG_LEVEL_CRITICAL, text);
 }
 
-/* A result belongs to one call of one object, and has one end. */
+/* A result belongs to one call of one object, and can be taken once. */
 static void
 test_result_misused (void)
 {
@@ -87,7 +87,7 @@ test_result_misused (void)
   close_rpc (other);
 }
 
-/* Results that nobody wants, or that are not asked for what they are. */
+/* Results that are not taken, or taken by the wrong function. */
 static void
 test_result_unwanted (void)
 {
@@ -111,7 +111,8 @@ test_result_unwanted (void)
 
 typedef struct
 {
-  GMainContext *context;        /* that is to be the thread's default, which NULL stands for */
+  GMainContext *context;        /* the context to be the thread's default, or NULL for the global
+                                 * one */
   guint         n_called;
 } Expected;
 
@@ -148,7 +149,8 @@ await_called (Expected *expected)
     g_main_context_iteration (NULL, TRUE);
 }
 
-/* A call is called back in the context in which it was made, be it that of the object or not. */
+/* A callback is called in the context in which its call was made, whether or not this is the
+ * context of the object. */
 static void
 test_result_context (void)
 {
@@ -167,7 +169,7 @@ test_result_context (void)
   g_assert_cmpuint (here.n_called, ==, 1);
   close_rpc (rpc);
 
-  /* The same where there is nothing to be waited for. */
+  /* The same if the call fails at once. */
   here.n_called = there.n_called = 0;
   call_in (rpc, &there);
   call_in (rpc, &here);
@@ -205,7 +207,8 @@ call_from_source_cb (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-/* Not before the call was made for good, even if it is made by what the main context calls. */
+/* Not before the function that makes the call has returned, even if the main context calls that
+ * function. */
 static void
 test_result_at_once (void)
 {

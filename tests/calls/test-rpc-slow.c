@@ -17,11 +17,11 @@ enum
 {
   KIB = 1024,
   MIB = 1024 * KIB,
-  /* What a socket holds, what is gathered for it, and what memory is lost between allocations. */
+  /* The contents of a socket and of a write buffer, and memory that is lost between allocations. */
   SLACK = 6 * MIB,
 };
 
-/* How far the worker is, which it tells by memory of which it has the descriptor. */
+/* How far the worker is. It writes this to shared memory. */
 typedef struct
 {
   int      fd;
@@ -50,7 +50,7 @@ counter_get (Counter *counter)
   return (guint32) g_atomic_int_get ((gint *) counter->count);
 }
 
-/* What was there of each side's memory before. */
+/* The memory of each side before the test. */
 typedef struct
 {
   GPid  pid;
@@ -59,7 +59,7 @@ typedef struct
   gsize most_own;
 } Memory;
 
-/* The worker has come so far that it answers. */
+/* The worker answers by now. */
 static void
 memory_begin (Memory   *memory,
               AForkRpc *rpc)
@@ -92,7 +92,7 @@ memory_look (Memory *memory)
   memory->most_own = MAX (memory->most_own, get_own_memory ());
 }
 
-/* The worker reports and emits, 1000 bytes each. */
+/* The worker sends progress and events of 1000 bytes each. */
 
 typedef struct
 {
@@ -101,7 +101,7 @@ typedef struct
   guint32 n_events;
 } Flood;
 
-/* They come in order, one of each. */
+/* They arrive in order, one of each. */
 static void
 flood_cb (GObject  *object,
           GVariant *value,
@@ -144,7 +144,7 @@ test_flood (void)
   while (afork_job_get_state (job) != AFORK_JOB_STATE_RUNNING)
     g_main_context_iteration (NULL, TRUE);
 
-  /* Nobody looks: it fills the socket, and sleeps. */
+  /* This side does not read: the worker fills the socket, and sleeps. */
   await_sleep (flood.memory.pid);
   n_unread = counter_get (&counter);
   g_test_message ("The worker waits after %u of %u", n_unread, n_both);
@@ -153,7 +153,7 @@ test_flood (void)
   await_sleep (flood.memory.pid);
   g_assert_cmpuint (counter_get (&counter), ==, n_unread);
 
-  /* All of it comes, and little is here at a time. */
+  /* All of it arrives, and little of it is here at a time. */
   await_result (&result);
   g_assert_cmpuint (counter_get (&counter), ==, n_both);
   answer = afork_rpc_run_job_finish (rpc, result, &error);
@@ -182,7 +182,7 @@ test_answers (void)
   memory_begin (&memory, rpc);
   for (guint i = 0; i < N_CALLS; i++)
     begin_call (rpc, "value", MIB, NULL, &results[i]);
-  /* They leave, and nothing is read. */
+  /* The calls are sent, and nothing is read. */
   while (results[0] == NULL)
     g_main_context_iteration (NULL, TRUE);
   await_sleep (memory.pid);
@@ -203,8 +203,8 @@ test_answers (void)
   close_rpc (rpc);
 }
 
-/* The worker does not read: calls wait as the values that they are. These share one, so that what
- * the library has of its own is seen. */
+/* The worker does not read: calls wait as values. These share one value, so that the memory of the
+ * library itself is measured. */
 static void
 check_calls (guint max_in_flight,
              gsize size,
@@ -223,7 +223,7 @@ check_calls (guint max_in_flight,
   g_assert_no_errno (pipe2 (ends, O_CLOEXEC));
   job = new_fd_job ("hold", 0, ends[0]);
   afork_rpc_set_max_in_flight (rpc, max_in_flight);
-  /* Serialized, as it will be. */
+  /* The size of the serialized value. */
   (void) g_variant_get_data (args);
   memory_begin (&memory, rpc);
   afork_rpc_run_job_async (rpc, job, NULL, store_result_cb, &held);
@@ -264,12 +264,12 @@ test_calls (void)
 
   check_calls (64, 10 * KIB, n_calls);
   check_calls (64, MIB, n_calls);
-  /* With more at a time, what was gathered is the bound. */
+  /* With more calls at a time, the write buffer is the limit. */
   check_calls (65535, 10 * KIB, n_calls);
   check_calls (65535, MIB, n_calls);
 }
 
-/* Each call is cancelled as soon as it has left, and so makes room for the next; a worker that does
+/* Each call is cancelled as soon as it was sent, which makes room for the next. A worker that does
  * not read still gets no more than a socket holds. */
 static void
 test_cancelled (void)

@@ -13,8 +13,8 @@
 
 enum { N_CALLS = 1000 };
 
-/* Calls that are made before anybody can know, and later, fail with this error; and so does
- * closing. Nothing else is heard. */
+/* Calls that are made before this is known, and later ones, fail with this error, and so does
+ * closing. Nothing else is notified. */
 static void
 check_refusal (AForkRpc   *rpc,
                GString    *log,
@@ -71,7 +71,8 @@ test_module_missing (void)
   check_refusal_of (process, AFORK_ERROR, AFORK_ERROR_MODULE, "no-such-module");
 }
 
-/* A module that is not linked with the library can serve, but this one has no such function. */
+/* A module that is not linked with the library can serve, but this one does not have the
+ * function. */
 static void
 test_module_plain (void)
 {
@@ -160,7 +161,7 @@ test_function_missing (Census        *census,
     }
 }
 
-/* What init emits comes first. */
+/* Events of the init-function come first. */
 static void
 test_init_event (gboolean concurrent)
 {
@@ -174,7 +175,7 @@ test_init_event (gboolean concurrent)
   await_log (log, "e1 e2 e3 e4 r5 r6 e'done' closed ok ");
 }
 
-/* Also where nobody ever calls. */
+/* Also if no call is made. */
 static void
 test_init_unused (gboolean concurrent)
 {
@@ -200,7 +201,7 @@ check_init (gboolean    concurrent,
   g_assert_cmpstr (log->str, ==, expected);
 }
 
-/* Its error is every call's, and done is not run. */
+/* All calls fail with its error, and the done-function is not run. */
 static void
 test_init_error (gboolean concurrent)
 {
@@ -225,7 +226,7 @@ test_init_dies (gboolean concurrent)
               AFORK_ERROR, AFORK_ERROR_SIGNALED, "(Terminated). Standard error: about to die");
 }
 
-/* An init-function that takes long: calls wait, and can be cancelled meanwhile; their time does not
+/* An init-function that takes long: calls wait, and can be cancelled meanwhile. Their time does not
  * begin. */
 static void
 test_init_slow (gboolean concurrent)
@@ -244,8 +245,8 @@ test_init_slow (gboolean concurrent)
   g_assert_cmpstr (log->str, ==, "e1 xcancelled r4 closed ");
 }
 
-/* One that never returns. The caller gives up: its calls end at once, and the worker when it has
- * been closed. */
+/* An init-function that never returns. The caller cancels: its calls end at once, and the worker
+ * exits when it was closed. */
 static void
 test_init_endless (gboolean concurrent)
 {
@@ -261,7 +262,7 @@ test_init_endless (gboolean concurrent)
   close_rpc_error (rpc, AFORK_ERROR_TIMED_OUT);
 }
 
-/* Where no call was made, the worker may take its time, and can be killed. */
+/* If no call was made, the worker may take its time, and can be killed. */
 static void
 test_init_endless_unused (gboolean concurrent)
 {
@@ -274,7 +275,7 @@ test_init_endless_unused (gboolean concurrent)
   close_rpc_error (rpc, AFORK_ERROR_SIGNALED);
 }
 
-/* Made by a binding, or by g_object_new(), and without what it needs. */
+/* Made by a binding, or by g_object_new(), without the required properties. */
 static void
 test_incomplete (gconstpointer function)
 {

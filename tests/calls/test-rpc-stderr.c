@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What a worker writes to its standard error output: what of it is in errors, what is passed on,
- * and what it does not stop. */
+/* The standard error output of a worker: which of it is in errors, which is forwarded, and that it
+ * never blocks the program. */
 
 #include "config.h"
 
@@ -59,7 +59,7 @@ get_message (AForkRpc *rpc,
   return g_strdup (error->message);
 }
 
-/* The end of what it wrote, as the error of a worker that does so has it. */
+/* The end of what it wrote, as it is in the error of such a worker. */
 static char *
 get_tail (const char *what,
           guint32     number)
@@ -89,7 +89,7 @@ test_tail_lines (void)
     }
 }
 
-/* A line that does not end, which is more than a pipe holds. */
+/* A line that does not end, and is longer than a pipe. */
 static void
 test_tail_line (void)
 {
@@ -105,7 +105,7 @@ test_tail_line (void)
     }
 }
 
-/* All there is of bytes; in the message is text, with what is none replaced. */
+/* All bytes: the message is valid UTF-8, with replacements for others. */
 static void
 test_tail_binary (void)
 {
@@ -116,17 +116,17 @@ test_tail_binary (void)
   g_assert_cmpuint (strlen (tail), <=, 3 * MAX_KEPT);
 }
 
-/* This program's standard error output, changed for a while. */
+/* The standard error output of this program, replaced for a while. */
 typedef struct
 {
   int saved;
-  int end;                      /* what was written is read from here, or -1 */
+  int end;                      /* reads what was written; or -1 */
 } Redirect;
 
-/* The changed one, or NULL. */
+/* The replaced one, or NULL. */
 static Redirect *current;
 
-/* Whether a write to standard error output may wait until there is room. */
+/* Whether a write to the standard error output may wait for room. */
 static gboolean
 may_wait (void)
 {
@@ -137,7 +137,7 @@ may_wait (void)
     && !S_ISREG (status.st_mode);
 }
 
-/* Stands in for the function of the C library, also where AFork calls it. */
+/* Replaces the function of the C library, also for AFork. */
 ssize_t
 write (int         fd,
        const void *bytes,
@@ -165,7 +165,7 @@ redirect_to (Redirect *redirect,
   current = redirect;
 }
 
-/* To a pipe. */
+/* Uses a pipe. */
 static void
 redirect_begin (Redirect *redirect)
 {
@@ -199,7 +199,7 @@ read_cb (int          fd,
   return G_SOURCE_CONTINUE;
 }
 
-/* TEXT is so many lines. */
+/* Checks that TEXT has so many lines. */
 static void
 assert_text (const char *text,
              guint32     n_lines)
@@ -212,7 +212,7 @@ assert_text (const char *text,
   g_assert_true (g_str_equal (text, expected->str));
 }
 
-/* All of it is passed on, in order, though it is more than a pipe holds. */
+/* All of it is forwarded, in order, although it is more than a pipe holds. */
 static void
 test_forward (void)
 {
@@ -234,7 +234,7 @@ test_forward (void)
   assert_text (text, N_LINES);
 }
 
-/* It is not, if it is not to be. */
+/* It is not forwarded if the property is cleared. */
 static void
 test_kept_back (void)
 {
@@ -253,9 +253,9 @@ test_kept_back (void)
   g_assert_nonnull (strstr (message, "line 999"));
 }
 
-/* While nobody reads what this program writes, the worker waits for a moment, and other calls do
- * not. Nothing is lost if it is read in time; what is not written when the worker has ended comes
- * after that. */
+/* While the output of this program is not read, the worker waits for a moment, and other calls do
+ * not. No text is lost if it is read in time. Text that was not written when the worker has exited
+ * is written after that. */
 static void
 test_forward_slow (void)
 {
@@ -291,7 +291,7 @@ test_forward_slow (void)
   close_rpc (other);
 }
 
-/* An output that nobody reads. */
+/* An output that is not read. */
 
 static void
 open_pipe (int *fd,
@@ -327,7 +327,7 @@ open_terminal (int *fd,
   g_assert_no_errno (tcsetattr (*fd, TCSANOW, &settings));
 }
 
-/* How many bytes the lines in TEXT say were dropped, less the length of these lines. */
+/* How many bytes were dropped, according to the lines in TEXT, minus the length of these lines. */
 static gsize
 count_dropped (const char *text,
                gsize      *n_notices)
@@ -346,8 +346,8 @@ count_dropped (const char *text,
   return n_dropped;
 }
 
-/* TEXT is what a worker wrote, twice N_LINES lines, but for what was dropped, which it tells.
- * Returns whether it is complete. */
+/* Checks that TEXT is what a worker wrote, twice N_LINES lines, except for what was dropped, which
+ * a line reports. Returns whether it is complete. */
 static gboolean
 is_complete (const char *text,
              guint32     n_lines)
@@ -364,13 +364,13 @@ is_complete (const char *text,
   if (n_bytes < n_expected)
     return FALSE;
 
-  /* A line that is cut there may have been given an end. */
+  /* A line that is cut there may have got a line end. */
   g_assert_cmpuint (n_notices, >, 0);
   g_assert_cmpuint (n_bytes, <=, n_expected + n_notices);
   return TRUE;
 }
 
-/* Waits for the answer, which says nothing. */
+/* Waits for the answer, which is empty. */
 static void
 expect_done (AForkRpc      *rpc,
              GAsyncResult **result)
@@ -385,9 +385,8 @@ expect_done (AForkRpc      *rpc,
   g_clear_object (result);
 }
 
-/* The worker answers all the same, though it writes more than is kept, and other calls do not even
- * wait. When the output is read again, it is told how much is missing, and what is written then is
- * there. */
+/* The worker answers, although it writes more than is kept, and other calls do not even wait. When
+ * the output is read again, a line says how much is missing, and later text is written. */
 static void
 check_unread (gconstpointer data)
 {
@@ -455,7 +454,7 @@ start_other_writer (int fd)
   return child;
 }
 
-/* Others write to the pipe as well, and take the room that was there a moment ago. */
+/* Other processes write to the pipe as well, and take the room that was just there. */
 static void
 test_forward_contended (void)
 {
@@ -483,7 +482,7 @@ test_forward_contended (void)
   close_rpc (rpc);
 }
 
-/* A worker that ends as it should is not cut short. */
+/* The text of a worker that exits properly is not cut. */
 static void
 test_forward_last (void)
 {
@@ -507,8 +506,8 @@ test_forward_last (void)
   assert_text (text->str, N_LINES);
 }
 
-/* A worker that dies while there is no room is reported all the same, and so is what it wrote. That
- * is written when there is room again. */
+/* The exit of a worker is reported even if there is no room for its text, which is in the error.
+ * The text is written when there is room again. */
 static void
 test_forward_full_died (void)
 {
@@ -537,7 +536,7 @@ test_forward_full_died (void)
   assert_text (text->str, 100);
 }
 
-/* Nobody reads what this program writes any more: that ends neither the worker nor the program. */
+/* The reader of this program's output is gone: this ends neither the worker nor the program. */
 static void
 test_forward_broken (void)
 {
@@ -548,7 +547,7 @@ test_forward_broken (void)
   void (*handler) (int number);
 
   assert_serves (rpc);
-  /* GIO has it ignored. */
+  /* GIO ignores the signal. */
   handler = signal (SIGPIPE, SIG_DFL);
   redirect_begin (&redirect);
   close (g_steal_fd (&redirect.end));
@@ -558,7 +557,7 @@ test_forward_broken (void)
   g_assert_nonnull (strstr (message, "line 49999"));
 }
 
-/* This program has no standard error output at all. */
+/* This program has no standard error output. */
 static void
 test_forward_closed (void)
 {
@@ -575,8 +574,8 @@ test_forward_closed (void)
   g_assert_nonnull (strstr (message, "line 49999"));
 }
 
-/* A child of the worker outlives it, and keeps its standard error output and its socket: the end is
- * told all the same. */
+/* A child of the worker outlives it, and keeps its standard error output and its socket: the exit
+ * is reported nevertheless. */
 static void
 check_child (const char *what)
 {

@@ -3,9 +3,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What the program does within its own handlers, callbacks and free functions: it ends the worker,
- * disposes of objects, and iterates the main context until something else has come. What called
- * them goes on with what is left. */
+/* What the program does in its own handlers, callbacks and free functions: it ends the worker,
+ * disposes of objects, and iterates the main context until another event has come. The code that
+ * has called them continues with what is left. */
 
 #include <fcntl.h>
 #include <signal.h>
@@ -14,17 +14,17 @@
 
 #include "test-rpc-util.h"
 
-/* What a handler works on. */
+/* The data of a handler. */
 typedef struct Within Within;
 
 typedef void (*Action) (Within *self);
 
 struct Within
 {
-  AForkRpc     *rpc;            /* NULL once it is dropped */
+  AForkRpc     *rpc;            /* NULL once it was dropped */
   AForkProcess *process;
   GString      *log;
-  Action        action;         /* NULL once it was done */
+  Action        action;         /* NULL once it was called */
 };
 
 static void
@@ -79,7 +79,7 @@ begin_script_within (Within     *self,
   afork_rpc_call_async (self->rpc, g_variant_new_string (script), NULL, result_cb, self);
 }
 
-/* While the calls of an object that is closed are sent, one that waited cannot be sent. */
+/* While the calls of a closed object are sent, one of those that waited cannot be sent. */
 
 static void
 kill_and_wait (Within *self)
@@ -136,7 +136,7 @@ new_unsendable_job (void)
   return job;
 }
 
-/* A call with more than calls behind it may leave with. */
+/* A call that is followed by more calls than are sent together. */
 static void
 begin_large (AForkRpc   *rpc,
              const char *script,
@@ -176,8 +176,8 @@ await_and_erase (GString    *log,
   g_string_erase (log, strstr (log->str, text) - log->str, (gssize) strlen (text));
 }
 
-/* The job's own callback, and the end of the handler, come anywhere among what else comes at that
- * time. */
+/* The callback of the job, and the end of the handler, may come at any point among the other
+ * events. */
 static void
 await_rest (GString    *log,
             const char *expected)
@@ -206,13 +206,13 @@ test_within_unsendable (gconstpointer data)
     begin_close (within.rpc, NULL, within.log);
     await_rest (within.log, test->expected);
     within_end (&within);
-    /* The list must not close what it never had. */
+    /* The list must not close a number that it never owned. */
     g_free (g_unix_fd_list_steal_fds (afork_job_get_fds (job), NULL));
   }
   census_end (&census);
 }
 
-/* The state of a job tells that it has ended; its callback comes after that, even so. */
+/* The state of the job says that it has ended. Its callback still comes after that. */
 
 typedef struct
 {
@@ -260,7 +260,7 @@ test_within_state (gboolean concurrent)
     }
 }
 
-/* The end of a worker: what is told first waits for what is told later. */
+/* The exit of a worker: the first notification waits for a later one. */
 
 static void
 wait_for_rest (Within *self)
@@ -324,7 +324,7 @@ test_within_end_closed (gboolean concurrent)
   within_end (&within);
 }
 
-/* The last event is found with the end of the worker. */
+/* The last event is found together with the exit of the worker. */
 static void
 wait_for_end (Within *self)
 {
@@ -352,7 +352,7 @@ test_within_end_event (gboolean concurrent)
   g_string_truncate (within.log, 0);
   g_signal_connect (within.rpc, "event", G_CALLBACK (event_cb), &within);
   close (gate);
-  /* It does not read what the worker sends. */
+  /* The caller does not read what the worker sends. */
   g_assert_true (afork_process_wait (within.process, NULL, &error));
   g_assert_no_error (error);
   await_text (within.log, "| ");
@@ -382,7 +382,7 @@ test_within_refused (gboolean concurrent)
   within_end (&within);
 }
 
-/* Disposing of the object: what is pending ends when the main context is iterated, all of it. */
+/* Disposing of the object: all pending operations end when the main context is iterated. */
 static void
 wait_for_disposed (Within *self)
 {
@@ -406,7 +406,7 @@ test_within_disposed (gboolean concurrent)
   within_end (&within);
 }
 
-/* What is sent is freed by code of the program. */
+/* Code of the program frees what was sent. */
 
 static void
 freed_cb (gpointer data)
@@ -436,7 +436,7 @@ test_within_freed (gconstpointer action)
                                     &within);
     afork_rpc_call_async (within.rpc, args, cancellable, append_result_cb, within.log);
     begin_script (within.rpc, "r2", within.log);
-    /* As much of it has been sent as there is room for. */
+    /* As much of it was sent as there was room for. */
     while (g_main_context_pending (NULL))
       g_main_context_iteration (NULL, FALSE);
     g_cancellable_cancel (cancellable);

@@ -99,7 +99,7 @@ test_rpc_call_errors (void)
   close_rpc (rpc);
 }
 
-/* Descends from a worker that is no more: all calls that it had end, with why. */
+/* A worker that has exited: all calls that it had fail with the reason. */
 static void
 check_death (const char *what,
              guint32     number,
@@ -279,7 +279,7 @@ cancel_and_iterate_cb (AForkJob   *job,
   iterate ();
 }
 
-/* A handler of a job's cancels it, and iterates the main context before it returns. That is in time
+/* A handler cancels its job, and iterates the main context before it returns. This is in time
  * unless the answer has come. */
 static void
 check_cancel_within (const char *property,

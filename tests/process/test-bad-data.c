@@ -15,7 +15,7 @@
 
 static const char * const no_strings[] = { NULL };
 
-/* Tells a process something that it cannot do. */
+/* Gives a process something that it cannot use. */
 typedef void (*ReportFunc) (AForkProcess *process);
 
 static void
@@ -114,7 +114,7 @@ static const struct
 typedef void (*HandOverFunc) (AForkProcess  *process,
                               GAsyncResult **result);
 
-/* It fails when it is run, executed or detached, and a fork of it does. */
+/* The process fails when it is run, executed or detached, and so does a fork of it. */
 static void
 check_prepare (gconstpointer data)
 {
@@ -186,7 +186,7 @@ test_run_nothing (Census        *census,
   expect_run_error (process, "", AFORK_ERROR, AFORK_ERROR_FUNCTION, NULL);
 }
 
-/* Calls to a function without a name: a worker has none such, whatever its modules. */
+/* Calls to a function without a name, which no module has. */
 static void
 test_call_nothing (Census        *census,
                    gconstpointer  data)
@@ -206,7 +206,7 @@ test_call_nothing (Census        *census,
     }
 }
 
-/* A template that was run, which a program may learn only later. */
+/* A template that was run, which a program may not know yet. */
 static void
 test_template (Census        *census,
                gconstpointer  data)
@@ -238,7 +238,7 @@ test_from_fd (Census        *census,
     }
 }
 
-/* What was run before can neither be forked nor run. */
+/* A process that was run can be neither forked nor run. */
 static void
 test_after_run (Census        *census,
                 gconstpointer  data)

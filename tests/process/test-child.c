@@ -51,8 +51,8 @@ test_descriptors_fork_of_fork (Fixture       *fixture,
   assert_clean (fork);
 }
 
-/* A template has a descriptor for each fork, and an epoll. None of that is a fork's business, nor
- * the worker's if the template itself is run. */
+/* A template has a descriptor for each fork, and an epoll. Neither a fork nor the worker has these,
+ * even if the template itself is run. */
 static void
 test_descriptors_siblings (Fixture       *fixture,
                            gconstpointer  data)
@@ -71,7 +71,7 @@ test_descriptors_siblings (Fixture       *fixture,
     inspection_end (&siblings[i]);
 }
 
-/* The same, when all forks have ended. */
+/* The same when all forks have exited. */
 static void
 test_descriptors_former_template (Fixture       *fixture,
                                   gconstpointer  data)
@@ -85,7 +85,7 @@ test_descriptors_former_template (Fixture       *fixture,
   assert_clean (fixture->template);
 }
 
-/* What the caller has open is its own affair, even where it is not close-on-exec. */
+/* Descriptors of the caller stay in the caller, even if they are not close-on-exec. */
 static void
 test_descriptors_of_caller (Fixture       *fixture,
                             gconstpointer  data)
@@ -132,7 +132,7 @@ test_descriptors_sent (Fixture       *fixture,
   inspection_assert_item (&inspection, 3, STDERR_FILENO);
   inspection_end (&inspection);
 
-  /* The template has but the one that it was sent. */
+  /* The template has only the one that it was sent. */
   inspection_begin (&inspection, fixture->template);
   inspection_assert_descriptors (&inspection, 0);
   inspection_assert_item (&inspection, 0, fds[0]);
@@ -181,7 +181,7 @@ test_socket (Fixture       *fixture,
 
 enum { N_SIGNALS = 64 };
 
-/* The C library keeps two signals for itself, and has them ignored in all that it spawns. */
+/* The C library uses two signals itself, and ignores them in all that it spawns. */
 static void
 assert_no_signals (Inspection *self,
                    const char *key)
@@ -202,7 +202,7 @@ assert_signals (AForkProcess *process)
   inspection_begin (&inspection, process);
   assert_no_signals (&inspection, "SigBlk");
   assert_no_signals (&inspection, "SigIgn");
-#ifndef __SANITIZE_ADDRESS__            /* which has handlers of its own in the server */
+#ifndef __SANITIZE_ADDRESS__            /* which sets handlers of its own in the server */
   assert_no_signals (&inspection, "SigCgt");
 #endif
   inspection_end (&inspection);
@@ -213,7 +213,8 @@ handler_cb (int signal)
 {
 }
 
-/* The caller blocks all that can be blocked, ignores a half, and has handlers for the rest. */
+/* The caller blocks all signals that can be blocked, ignores one half, and has handlers for the
+ * other. */
 static void
 test_signals (Fixture       *fixture,
               gconstpointer  data)
@@ -245,7 +246,7 @@ test_signals (Fixture       *fixture,
   g_assert_no_errno (pthread_sigmask (SIG_SETMASK, &mask, NULL));
 }
 
-/* Environment and folder. */
+/* Environment and working directory. */
 
 static void
 test_environment (Fixture       *fixture,
@@ -288,7 +289,7 @@ test_environment (Fixture       *fixture,
     g_assert_null (g_getenv (names[i]));
 }
 
-/* A variable that was set before must count for what comes after. */
+/* A variable that was set before applies to later steps. */
 static void
 test_environment_in_order (Fixture       *fixture,
                            gconstpointer  data)
@@ -348,7 +349,7 @@ test_folder_missing (Fixture       *fixture,
                     "/nonexistent/folder");
 }
 
-/* The rest. */
+/* Other things. */
 
 static void
 test_threads (Fixture       *fixture,
@@ -361,7 +362,7 @@ test_threads (Fixture       *fixture,
   inspection_end (&inspection);
 }
 
-/* Who is whose parent. */
+/* Which process is the parent of which. */
 static void
 test_parents (Fixture       *fixture,
               gconstpointer  data)
@@ -382,7 +383,7 @@ test_parents (Fixture       *fixture,
   inspection_end (&of_executed);
 }
 
-/* What a template has printed, and what was left in the buffer, comes out once. */
+/* Output of a template, and output that was left in the buffer, is written once. */
 static void
 test_output_once (Fixture       *fixture,
                   gconstpointer  data)

@@ -53,7 +53,7 @@ expect_detach_error (AForkProcess *process,
   g_assert_error (error, AFORK_ERROR, code);
 }
 
-/* What is seen of the end of a process that was taken over depends on the kernel. */
+/* What is known about the exit of a process that was taken over depends on the kernel. */
 static void
 assert_end_seen (AForkProcess *process)
 {
@@ -94,7 +94,7 @@ assert_taken_over (AForkProcess *process,
   assert_exit_status (process, 0);
 }
 
-/* What was queued before and after arrives in order. */
+/* Items that were queued before and after arrive in order. */
 static void
 test_detach_fork (void)
 {
@@ -133,7 +133,7 @@ test_detach_blocking (void)
   assert_taken_over (process, taken, "text");
 }
 
-/* Again and again, without anybody hearing of the process in between. */
+/* Several times, without a reply of the process in between. */
 static void
 test_detach_chain (void)
 {
@@ -153,7 +153,7 @@ test_detach_chain (void)
   g_object_unref (taken);
 }
 
-/* A process that is known from the start of its second life, without being told to do anything. */
+/* The pid of a process that was taken over is known without a command. */
 static void
 test_detach_known (void)
 {
@@ -166,13 +166,13 @@ test_detach_known (void)
   g_assert_cmpint (afork_process_get_pid (taken), ==, afork_process_get_pid (process));
   afork_process_force_exit (taken);
   await_end (process);
-  /* Otherwise its socket is closed, and it ends by itself. */
+  /* Otherwise its socket is closed, and it exits. */
   if (can_signal_by_pidfd ())
     assert_term_signal (process, SIGKILL);
   await_end (taken);
 }
 
-/* Forks that it had stay with who made them; forks that it gets are wholly the new caller's. */
+/* Forks that it had belong to the caller that made them; new forks belong to the new caller. */
 static void
 test_detach_with_forks (void)
 {
@@ -200,7 +200,7 @@ test_detach_with_forks (void)
   assert_exit_status (old_fork, 0);
 }
 
-/* A process that is told to go while it is busy, and that has a fork to look after. */
+/* A process that is detached while it is busy, and that has a fork to report on. */
 static void
 test_detach_busy (void)
 {
@@ -228,7 +228,7 @@ test_detach_busy (void)
   await_end (fork);
 }
 
-/* Nobody takes it. */
+/* The process is not taken over. */
 static void
 test_detach_closed (void)
 {
@@ -266,7 +266,7 @@ test_detach_failure (void)
   expect_detach_error (fresh, AFORK_ERROR_NOT_SUPPORTED);
 }
 
-/* What goes wrong later goes wrong at the new caller's. */
+/* Later failures are reported to the new caller. */
 static void
 test_detach_failure_later (void)
 {
@@ -315,7 +315,7 @@ test_detach_cancelled (void)
   await_end (process);
 }
 
-/* A result that nobody looks at closes the descriptor, and so ends the process. */
+/* A result that is not used closes the descriptor, so the process exits. */
 static void
 test_detach_ignored (void)
 {
@@ -339,7 +339,7 @@ test_detach_no_process (void)
   file = afork_process_new_from_fd (open ("/dev/null", O_RDWR));
   expect_run_error (file, "echo", AFORK_ERROR, AFORK_ERROR_FAILED, "not a stream socket");
 
-  /* From Linux 6.16 on, one that cannot tell who sends is known as such. */
+  /* From Linux 6.16 on, the library detects a socket that does not report its sender. */
   fds[0] = socket (AF_INET, SOCK_STREAM, 0);
   if (fds[0] >= 0 && setsockopt (fds[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0)
     {
@@ -363,7 +363,7 @@ test_detach_no_process (void)
   close (fds[1]);
 }
 
-/* A process that is taken over in a PID namespace that does not have it. */
+/* A process that is taken over in a PID namespace in which it has no pid. */
 
 static const char *program;
 
@@ -417,7 +417,7 @@ test_detach_invisible (void)
   await_end (process);
 }
 
-/* Whether FD's option could be set. */
+/* Returns whether the option of FD could be set. */
 static gboolean
 set_option (int fd,
             int option)
@@ -427,8 +427,8 @@ set_option (int fd,
   return setsockopt (fd, SOL_SOCKET, option, &on, sizeof on) == 0;
 }
 
-/* With these options the kernel adds control messages that GLib does not know. The first one has a
- * pidfd, which would stay open. */
+/* With these options, the kernel adds control messages that GLib does not know. The first contains
+ * a pidfd, which would stay open. */
 static void
 test_detach_socket_options (void)
 {
@@ -466,7 +466,7 @@ test_detach_socket_options (void)
     g_test_skip ("This kernel does not send a pidfd with each message");
 }
 
-/* The other end of the socket is open, and nobody answers there. */
+/* The other end of the socket is open, but no process answers. */
 static void
 test_detach_silent (void)
 {
@@ -482,7 +482,7 @@ test_detach_silent (void)
   close (fds[1]);
 }
 
-/* Given up before anything was heard of it. */
+/* The process is dropped before a reply has come. */
 static void
 test_detach_not_taken (void)
 {
@@ -496,7 +496,7 @@ test_detach_not_taken (void)
   await_end (taken);
 }
 
-/* A runtime that cannot fork has its processes executed only now. */
+/* A process of a runtime that cannot fork is only executed now. */
 static void
 test_detach_unstarted (void)
 {
@@ -554,7 +554,7 @@ test_detach_to_thread (void)
   g_assert_cmpstr (output, ==, "over there");
 }
 
-/* Three processes: two are given to the third, which goes on with them. */
+/* Three processes: two are given to the third, which continues with them. */
 static void
 test_detach_three (void)
 {

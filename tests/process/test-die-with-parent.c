@@ -3,9 +3,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Processes that end with their caller. Here the caller is this program, executed again with the
- * name of a scene: it makes workers, which say their numbers on its standard output. Whoever loses
- * its parent becomes a child of the test, which so sees all of them end. */
+/* Processes that exit with their caller. Here the caller is this program, executed again with the
+ * name of a scene: it makes workers, which print their pids on its standard output. A process whose
+ * parent exits becomes a child of the test, which sees all of them exit. */
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -25,14 +25,14 @@
 
 #define STRV(...) ((const char * const []) { __VA_ARGS__, NULL })
 
-/* Nobody's, and not root. */
+/* A user that is neither root nor in use. */
 #define USER 64000
 
 static const char *program;
 
 /* The caller. */
 
-/* What was standard output, which templates would inherit. */
+/* The former standard output, which templates would inherit. */
 static int numbers_fd;
 
 static GSocketConnection *
@@ -57,8 +57,8 @@ ping (GSocketConnection *connection)
   g_assert_cmpuint (n_read, ==, 1);
 }
 
-/* Makes this process an ordinary user that may become any other one, and the programs that it
- * executes as well: as root of a container is one, but for the container. */
+/* Makes this process an ordinary user that may become any other user, and the programs that it
+ * executes, too. Root of a container is such a user in the eyes of the host. */
 static void
 become_user (void)
 {
@@ -94,7 +94,7 @@ make_scene (const char         *scene,
       g_autoptr(AForkProcess) other = afork_process_fork (fork);
       g_autoptr(GSocketConnection) another G_GNUC_UNUSED = run_lingering (other, "linger_busy");
 
-      /* With a fork that lives, it is another fork that becomes the worker. */
+      /* If it has a fork, another fork becomes the worker. */
       *connection = run_lingering (process, "linger_busy");
     }
   else if (g_str_equal (scene, "user-forks"))
@@ -194,8 +194,8 @@ play (const char *scene)
 
 /* The test. */
 
-/* One of those that say their numbers: known by a pidfd, or, where pidfd_open() is missing, as
- * under valgrind 3.19, by its number, which is its own until it has been reaped here. */
+/* A process that has printed its pid. It is watched by a pidfd or, if there is no pidfd_open(), as
+ * under valgrind 3.19, by its pid, which stays its own until it is reaped here. */
 typedef struct
 {
   GPid pid;
@@ -249,7 +249,7 @@ get_worker (Scene *self,
   return &g_array_index (self->workers, Worker, index);
 }
 
-/* Plays a scene, and awaits what its workers say. */
+/* Plays a scene, and reads what its workers print. */
 static void
 scene_begin (Scene      *self,
              const char *name)
@@ -266,7 +266,7 @@ scene_begin (Scene      *self,
                             &self->pid, &self->input, &output, NULL, &error);
   g_assert_no_error (error);
 
-  /* Everybody who has it closes it when it has said its number. */
+  /* Each process that has it closes it when it has printed its pid. */
   channel = g_io_channel_unix_new (output);
   g_io_channel_set_close_on_unref (channel, TRUE);
   g_io_channel_read_to_end (channel, &text, NULL, &error);
@@ -302,7 +302,7 @@ await_workers (Scene *self)
     }
 }
 
-/* Waits for the end of the caller, and of all that comes from it, templates among them. */
+/* Waits for the exit of the caller and of all processes that it has made, including templates. */
 static void
 scene_end (Scene *self)
 {
@@ -381,7 +381,8 @@ test_killed_taken_over (void)
   test_killed ("taken-over", 1);
 }
 
-/* Of its users, the kernel asks the last that the library knows. */
+/* Processes that change their user. When the caller exits, the kernel checks the rights of the last
+ * user that the library knows. */
 static void
 test_killed_user_forks (void)
 {
@@ -400,7 +401,7 @@ test_killed_user_fresh (void)
     test_killed ("user-fresh", 1);
 }
 
-/* A sibling turns off what it has of the pipe. */
+/* A sibling closes its copies of the pipe. */
 static void
 test_killed_sibling (void)
 {
@@ -424,7 +425,7 @@ test_exit (void)
   scene_end (&scene);
 }
 
-/* Even a worker that is stopped. */
+/* Even a worker that is stopped exits. */
 static void
 test_killed_stopped (void)
 {
@@ -436,7 +437,8 @@ test_killed_stopped (void)
   scene_end (&scene);
 }
 
-/* Without the property, the worker has to see for itself, and this one does not. */
+/* Without the property, the worker itself has to notice that its caller is gone, and this one does
+ * not. */
 static void
 test_off (void)
 {
@@ -446,7 +448,7 @@ test_off (void)
   scene_begin (&scene, "off");
   kill (scene.pid, SIGKILL);
   g_assert_cmpint (waitpid (scene.pid, &status, 0), ==, scene.pid);
-  /* The template sees that, and that it has a fork. */
+  /* The template notices that, and it has a fork. */
   g_assert_false (worker_has_ended (get_worker (&scene, 0)));
   worker_send_signal (get_worker (&scene, 0), SIGKILL);
   scene_end (&scene);
@@ -481,7 +483,7 @@ test_property (void)
   g_assert_true (afork_process_get_die_with_parent (after));
 }
 
-/* A worker outlives its object, and its template that has the property as well. */
+/* A worker outlives its object and its template, which also has the property. */
 static void
 test_dropped (void)
 {
@@ -500,7 +502,8 @@ test_dropped (void)
   ping (connection);
 }
 
-/* A fork that was made by whoever took its template over lives on when that is killed. */
+/* A fork that another caller has made of a template that it took over lives on when the first
+ * caller is killed. */
 static void
 test_taken_over (void)
 {
@@ -545,7 +548,7 @@ count_fds (void)
   return n_fds;
 }
 
-/* Children of workers that have ended live on, and cost the caller no descriptor each. */
+/* Children of workers that have exited live on, and do not cost the caller one descriptor each. */
 static void
 test_children_left (void)
 {
@@ -560,7 +563,7 @@ test_children_left (void)
   g_autoptr(AForkProcess) first = afork_process_new ();
   g_autoptr(GSocketConnection) echo = NULL;
 
-  /* The template is there to stay. */
+  /* The template must stay. */
   afork_process_require (first, "echo");
   echo = run_process_ok (first, "echo");
   finish_process (first, echo);
@@ -602,8 +605,8 @@ test_children_left (void)
     g_main_context_iteration (NULL, TRUE);
 }
 
-/* Where a process ends that linked others' process group to its session, and somebody in that is
- * stopped, the kernel sends SIGHUP to all of the group. Who lives on must not be in such a one. */
+/* If the exit of a process leaves a process group orphaned, and a member of the group is stopped,
+ * the kernel sends SIGHUP to the group. A process that lives on must not be in such a group. */
 
 static char
 get_kernel_state (GPid pid)
@@ -623,7 +626,7 @@ stop (AForkProcess *process)
     g_thread_yield ();
 }
 
-/* A worker that is stopped, and whose template ends. */
+/* A worker that is stopped, and whose template exits. */
 static void
 test_stopped_worker (void)
 {
@@ -650,8 +653,8 @@ test_stopped_worker (void)
   ping (connection);
 }
 
-/* A program with a session of its own, as services have it, and a fork of a template that was made
- * before that was tied: the fork is in the program's group still. */
+/* A program with a session of its own, like a service, and a fork of a template that was made
+ * before the property was set: the fork is still in the process group of the program. */
 static void
 test_stopped_caller (void)
 {
@@ -685,7 +688,7 @@ test_stopped_caller (void)
   ping (connection);
 }
 
-/* Executes a program that opens a terminal. Returns which is its controlling one then, or 0. */
+/* Executes a program that opens a terminal. Returns its controlling terminal then, or 0. */
 static int
 get_terminal (AForkProcess *process,
               const char   *path)
@@ -703,7 +706,8 @@ get_terminal (AForkProcess *process,
   return atoi (text);
 }
 
-/* Who leads a session takes the first terminal that it opens. Forks of who is tied lead none. */
+/* A session leader gets the first terminal that it opens as its controlling terminal. Forks of a
+ * process with the property are not session leaders. */
 static void
 test_terminal (void)
 {
@@ -728,7 +732,7 @@ test_terminal (void)
   close (terminal);
 }
 
-/* A worker that was tied, itself or by its template, in a thread of which nothing is left. */
+/* A worker that dies with its parent, or whose template does, made in a thread that has ended. */
 static gpointer
 make_in_thread (gpointer data)
 {
@@ -768,7 +772,7 @@ test_context_gone (void)
     }
 }
 
-/* A template that is started in place of another has what that had. */
+/* A template that replaces another one has the property as well. */
 static void
 test_template_replaced (void)
 {

@@ -44,7 +44,7 @@ assert_pipe (int         fd,
   close (fd);
 }
 
-/* A process that was not run does what was queued for it, though nobody waits for that. */
+/* A process that was not run does its queued commands, although no operation waits for them. */
 static void
 test_dropped_prepared (Fixture       *fixture,
                        gconstpointer  data)
@@ -106,7 +106,7 @@ test_dropped_run (Fixture       *fixture,
   g_clear_object (&result);
   g_assert_null (kept);
 
-  /* The connection is all that is left of it, and the worker goes on. */
+  /* Only the connection is left, and the worker continues. */
   g_io_stream_close (G_IO_STREAM (connection), NULL, &error);
   g_assert_no_error (error);
 }
@@ -127,7 +127,7 @@ test_dropped_running (Fixture       *fixture,
   g_io_stream_close (G_IO_STREAM (connection), NULL, NULL);
 }
 
-/* A template whose object is dropped stays to report on its forks, and no longer. */
+/* A template whose object is dropped stays until it has reported on its forks. */
 static void
 test_dropped_template (Fixture       *fixture,
                        gconstpointer  data)
@@ -166,7 +166,7 @@ test_dropped_template (Fixture       *fixture,
     }
 }
 
-/* What was sent is freed by code of the program, which may do anything to the process. */
+/* Code of the program frees what was sent, and may use the process meanwhile. */
 
 typedef struct Freed Freed;
 
@@ -199,7 +199,7 @@ dispose (Freed *self)
   g_object_run_dispose (G_OBJECT (self->process));
 }
 
-/* Nothing keeps the rest of the process then: its exit is all that it waited for. */
+/* The process exits: its exit is all that it waited for. */
 static void
 drop_and_kill (Freed *self)
 {

@@ -20,10 +20,10 @@
 
 #include <afork/worker/afork-worker.h>
 
-/* afork-server exits with this where code could not be evaluated. */
+/* afork-server exits with this status if code could not be evaluated. */
 enum { EXIT_EVAL = 113 };
 
-/* The most that one command may take. */
+/* The largest command. */
 enum { MAX_PAYLOAD = 1024 * 1024 };
 
 #define WORKER "#include <afork/worker/afork-worker.h>\n"
@@ -54,10 +54,10 @@ assert_code_says (const char *code,
   assert_says (process, "f", expected);
 }
 
-/* The call. */
+/* The function. */
 
-/* What AnyEvent::Fork shows first: a helper that is compiled once, in a template, and run in many
- * forks of that. */
+/* The first example of AnyEvent::Fork: a helper that is compiled once, in a template, and run in
+ * many forks of it. */
 static void
 test_helper (Census        *census,
              gconstpointer  data)
@@ -158,7 +158,7 @@ test_args (Census        *census,
   assert_says (many, "f", "100000 100000");
 }
 
-/* Nothing that was given is dropped without a word. */
+/* A problem with an argument is reported as an error. */
 static void
 test_args_not_taken (Census        *census,
                      gconstpointer  data)
@@ -170,7 +170,7 @@ test_args_not_taken (Census        *census,
   expect_run_error (process, "f", AFORK_ERROR, AFORK_ERROR_EVAL, "“afork_eval_init”");
   assert_exit_status (process, EXIT_EVAL);
 
-  /* That of other code does not count. */
+  /* Functions of other code do not count. */
   afork_process_eval (first, "void afork_eval_init (); void *p = afork_eval_init;", STRV ("one"));
   expect_run_error (first, "f", AFORK_ERROR, AFORK_ERROR_EVAL, "“afork_eval_init”");
 }
@@ -180,7 +180,7 @@ test_nothing (Census        *census,
               gconstpointer  data)
 {
   static const char * const codes[] = {
-    "", "\n", " ", ";", "/* Nothing. */", "// Nothing.", "#define NOTHING", "int x;", "\r\n\r\n",
+    "", "\n", " ", ";", "/* Empty code. */", "// Nothing.", "#define NOTHING", "int x;", "\r\n\r\n",
     "void abort (void); int main (void) { abort (); }",
   };
 
@@ -206,8 +206,8 @@ test_main (Census        *census,
   assert_says (process, "main", "main");
 }
 
-/* The items are there, as AnyEvent::Fork's own test of this call has it: what is evaluated takes a
- * pipe and writes to it. */
+/* Code can use the items. As in AnyEvent::Fork's test of this call, the code takes a pipe and
+ * writes to it. */
 static void
 test_items (Census        *census,
             gconstpointer  data)
@@ -239,7 +239,7 @@ test_items (Census        *census,
   close_fd (&reading);
 }
 
-/* Only one function is entered by itself. */
+/* Only one function is called automatically. */
 static void
 test_constructor (Census        *census,
                   gconstpointer  data)
@@ -282,7 +282,7 @@ test_find_newest (Census        *census,
   assert_says (process, "other", "other");
 }
 
-/* Code has no name to be found under. */
+/* Code has no module name. */
 static void
 test_find_in_module (Census        *census,
                      gconstpointer  data)
@@ -301,7 +301,7 @@ test_find_in_module (Census        *census,
   assert_says (process, "who-a:who", "a 0");
 }
 
-/* Only what the code defines itself and does not hide. */
+/* Only functions that the code defines and does not hide. */
 static void
 test_find_missing (Census        *census,
                    gconstpointer  data)
@@ -343,9 +343,9 @@ test_call (Census        *census,
   assert_says (process, "tell", "423");
 }
 
-/* What the code uses. */
+/* What the code can use. */
 
-/* Functions and variables of the modules and of the code before it, the newest first. */
+/* Functions and variables of modules and of earlier code, the newest first. */
 static void
 test_use_before (Census        *census,
                  gconstpointer  data)
@@ -378,7 +378,7 @@ test_use_before (Census        *census,
   assert_says (process, "tell", "4 8 20 b 4 only a");
 }
 
-/* What a module is linked with is there for code as it is for the module. */
+/* Code can use what a module is linked with, as the module can. */
 static void
 test_use_library (Census        *census,
                   gconstpointer  data)
@@ -399,8 +399,8 @@ test_use_library (Census        *census,
   assert_says (process, "f", "GLib 2");
 }
 
-/* The C library, by headers of its own and by those of the compiler, and what the compiler itself
- * adds to code. */
+/* The C library, with its own headers and those of the compiler, and what the compiler adds to
+ * code. */
 static void
 test_use_libc (Census        *census,
                gconstpointer  data)
@@ -487,7 +487,7 @@ test_use_headers (Census        *census,
   assert_echoes (together);
 }
 
-/* Structures lie as they do for the compiler that the C library was made by. */
+/* Structures have the layout that the compiler of the C library gave them. */
 static void
 test_use_layout (Census        *census,
                  gconstpointer  data)
@@ -519,7 +519,7 @@ test_use_pragma_library (Census        *census,
                     "1.414");
 }
 
-/* Headers of one's own: relative to the working folder, and by the compiler's usual variable. */
+/* Own headers: relative to the working directory, and by the usual variable of compilers. */
 static void
 test_use_own_headers (Census        *census,
                       gconstpointer  data)
@@ -548,7 +548,7 @@ test_use_own_headers (Census        *census,
   g_assert_no_errno (g_rmdir (folder));
 }
 
-/* The other way round there is no use. */
+/* The other order would not work. */
 static void
 test_use_after (Census        *census,
                 gconstpointer  data)
@@ -623,7 +623,7 @@ expect_eval_error (AForkProcess       *process,
   assert_exit_status (process, EXIT_EVAL);
 }
 
-/* The process fails, but not the one that it was forked from. */
+/* The process fails, but not the process that it was forked from. */
 static void
 test_error (Census        *census,
             gconstpointer  data)
@@ -642,7 +642,8 @@ test_error (Census        *census,
   assert_says (template, "f", "after");
 }
 
-/* All that fits is told, errors before warnings, and how much more there is. */
+/* The error contains as many messages as fit, errors before warnings, and says how many more there
+ * are. */
 static void
 test_error_many (Census        *census,
                  gconstpointer  data)
@@ -680,7 +681,7 @@ test_error_many (Census        *census,
   await_end (process);
 }
 
-/* What comes behind a failure is not done. */
+/* Commands after a failure are not done. */
 static void
 test_error_then_more (Census        *census,
                       gconstpointer  data)
@@ -706,7 +707,7 @@ test_error_then_more (Census        *census,
   close_fd (&reading);
 }
 
-/* Where there is no error, warnings go where the process's errors go. */
+/* If there is no error, warnings are written to the standard error of the process. */
 static void
 test_warning (Census        *census,
               gconstpointer  data)
@@ -745,7 +746,7 @@ test_warning_no_room (Census        *census,
   close_fd (&file);
 }
 
-/* Memory that is written and executed may be forbidden, and this process forbids it to itself. */
+/* A system may forbid memory that is writable and executable. This process forbids it to itself. */
 static void
 test_forbidden (Census        *census,
                 gconstpointer  data)
@@ -773,7 +774,7 @@ test_forbidden (Census        *census,
   assert_exit_status (process, EXIT_EVAL);
 }
 
-/* Code that does not come back. A sanitizer would make an exit of the first. */
+/* Code that does not return. A sanitizer would turn the first into an exit. */
 static void
 test_crash (Census        *census,
             gconstpointer  data)
@@ -797,7 +798,7 @@ test_crash (Census        *census,
 
 /* Size. */
 
-/* As long as a command may be. */
+/* As large as a command may be. */
 static void
 test_long_code (Census        *census,
                 gconstpointer  data)
@@ -828,7 +829,7 @@ test_long_code (Census        *census,
   expect_run_error (too_long, "f", AFORK_ERROR, AFORK_ERROR_FAILED, "EVAL is longer than");
 }
 
-/* The compiler descends into this, and falls over its stack's end or reports. Either is told. */
+/* The compiler recurses, and overflows its stack or fails. Both are reported. */
 static void
 test_deep_code (Census        *census,
                 gconstpointer  data)
@@ -863,7 +864,7 @@ test_long_symbol (Census        *census,
   expect_run_error (undefined, "f", AFORK_ERROR, AFORK_ERROR_EVAL, "undefined symbol 'xxxx");
 }
 
-/* One process evaluates many. */
+/* One process evaluates much code. */
 static void
 test_many_codes (Census        *census,
                  gconstpointer  data)
@@ -883,7 +884,7 @@ test_many_codes (Census        *census,
   assert_says (process, "f", "200");
 }
 
-/* Which processes. */
+/* Kinds of processes. */
 
 static const char write_maps[] =
   WORKER
@@ -895,7 +896,7 @@ static const char write_maps[] =
   "  while ((size = read (file, buffer, sizeof buffer)) > 0) write (socket, buffer, size);\n"
   "}\n";
 
-/* The plugin is there when it is needed, and not before. */
+/* The plugin is loaded when it is needed, and not before. */
 static void
 test_plugin_loaded (Census        *census,
                     gconstpointer  data)
@@ -919,8 +920,8 @@ test_plugin_loaded (Census        *census,
   finish_process (without, connection);
 }
 
-/* It leaves nothing open, and no thread; and of the worker's memory, only what was compiled can be
- * written and executed. */
+/* The compiler leaves no descriptor and no thread. Of the memory of the worker, only compiled code
+ * is writable and executable. */
 static void
 test_plugin_clean (Census        *census,
                    gconstpointer  data)
@@ -961,7 +962,7 @@ test_plugin_clean (Census        *census,
   g_assert_cmpuint (n_writable_code, ==, 1);
 }
 
-/* A plugin that is not there, or is none. */
+/* A plugin that is missing or not a plugin. */
 static void
 test_plugin_missing (Census        *census,
                      gconstpointer  data)
@@ -981,7 +982,7 @@ test_plugin_missing (Census        *census,
                     "echo.so: undefined symbol: afork_compiler");
 }
 
-/* Where the variable says. */
+/* In the directory that the variable names. */
 static void
 test_plugin_variable (Census        *census,
                       gconstpointer  data)
@@ -993,7 +994,7 @@ test_plugin_variable (Census        *census,
   assert_says (process, "f", "by variable");
 }
 
-/* A runtime that cannot fork has each process evaluate it. */
+/* With a runtime that cannot fork, each process evaluates the code. */
 static void
 test_command (Census        *census,
               gconstpointer  data)
@@ -1077,10 +1078,10 @@ test_early (void)
   assert_program_number (process);
 }
 
-/* One with a decimal comma. */
+/* A locale with a decimal comma. */
 #define LOCALE "de_DE.UTF-8"
 
-/* Numbers are read as C has them, whatever the program's locale has. */
+/* Numbers are parsed as in C, whatever the locale of the program is. */
 static void
 test_locale (void)
 {
@@ -1096,7 +1097,7 @@ test_locale (void)
 typedef struct
 {
   void   (*test) (void);
-  guint    n_stay;              /* processes that stay until the program ends */
+  guint    n_stay;              /* processes that stay until the program exits */
   gboolean needs_locale;
 } InProgram;
 
@@ -1110,7 +1111,7 @@ has_locale (void)
   return locale != (locale_t) 0;
 }
 
-/* In a program of its own, which has one thread. */
+/* In a process of its own, which has one thread. */
 static void
 test_in_program (gconstpointer data)
 {

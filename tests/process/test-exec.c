@@ -25,7 +25,7 @@ exec_process (AForkProcess        *process,
   return afork_process_exec_finish (process, result, error);
 }
 
-/* What PROCESS writes when it executes ARGV, and then how it ended. */
+/* Returns what PROCESS writes when it executes ARGV, and its exit status. */
 static char *
 exec_to_end (AForkProcess       *process,
              const char * const *argv,
@@ -79,7 +79,7 @@ test_exec_blocking (void)
   g_assert_no_error (error);
 }
 
-/* Both ways over the socket: what we write, cat reads and writes back. */
+/* Both directions of the socket: cat reads what is written, and writes it back. */
 static void
 test_exec_conversation (void)
 {
@@ -111,7 +111,7 @@ test_exec_prepared (void)
   g_assert_cmpstr (output, ==, "/proc\nset unset\n");
 }
 
-/* PATH is the prepared one. */
+/* PATH is that of the process. */
 static void
 test_exec_path (void)
 {
@@ -146,7 +146,7 @@ test_exec_mapped (void)
   close (fd);
 }
 
-/* Standard input from a file, and standard error to it; standard output is the socket as ever. */
+/* Standard input from a file, and standard error to it; standard output is the socket as usual. */
 static void
 test_exec_mapped_input (void)
 {
@@ -173,7 +173,7 @@ test_exec_mapped_input (void)
   g_unlink (path);
 }
 
-/* A program has nothing but what it was given, items least of all. */
+/* A program has only what it was given, and no items. */
 static void
 test_exec_descriptors (void)
 {
@@ -191,11 +191,11 @@ test_exec_descriptors (void)
   close (fd);
   process = afork_process_fork (template);
   output = exec_to_end (process, STRV ("sh", "-c", "cd /proc/$$/fd; echo *"), 0);
-  /* 3 is the folder that the shell reads. */
+  /* 3 is the directory that the shell reads. */
   g_assert_cmpstr (output, ==, "0 1 2 3\n");
 }
 
-/* One that does not say in its first line what it is for. */
+/* A program whose first line does not name an interpreter. */
 static void
 test_exec_script (void)
 {
@@ -221,7 +221,7 @@ expect_exec_error (const char *program,
   g_autoptr(GSocketConnection) connection = NULL;
   g_autoptr(GError) error = NULL;
 
-  /* A folder in the path that may not be searched would be another reason. */
+  /* A directory in the path that may not be searched would be another reason. */
   afork_process_setenv (process, "PATH", "/usr/bin:/bin");
   connection = exec_process (process, STRV (program), &error);
   g_assert_null (connection);
@@ -242,7 +242,7 @@ test_exec_failure (void)
   expect_exec_error ("/proc", g_strerror (EACCES));
 }
 
-/* What failed before says so, and not that nothing was executed. */
+/* The error is that of the earlier failure, and not that nothing was executed. */
 static void
 test_exec_failed_before (void)
 {
@@ -257,7 +257,7 @@ test_exec_failed_before (void)
   await_end (process);
 }
 
-/* A process that has forks stays to look after them, and the program is a fork of it. */
+/* A process that has forks stays as their parent, and a fork of it executes the program. */
 static void
 test_exec_with_forks (void)
 {
@@ -356,8 +356,8 @@ test_exec_relayed (void)
   g_assert_error (error, AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED);
 }
 
-/* Runs a test, and counts what it leaves. */
-/* What a template ignores, a program does not. */
+/* Runs a test, and counts what it leaves behind. */
+/* A program does not ignore the signals that a template ignores. */
 static void
 test_exec_signals (void)
 {
@@ -369,7 +369,7 @@ test_exec_signals (void)
 
       output = exec_to_end (process, STRV ("grep", "SigIgn", "/proc/self/status"), 0);
       g_assert_true (g_str_has_prefix (output, "SigIgn:"));
-      /* The C library keeps two for itself. */
+      /* The C library uses two of them itself. */
       g_assert_cmphex (g_ascii_strtoull (output + strlen ("SigIgn:\t"), NULL, 16)
                        & ~(G_GUINT64_CONSTANT (3) << 31), ==, 0);
     }

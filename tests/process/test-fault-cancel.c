@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The numbers that pipes have in processes of these tests. */
+/* The numbers of pipes in processes of these tests. */
 #define PIPE "20"
 #define GATE "21"
 
@@ -37,7 +37,7 @@ create_forked (void)
   return afork_process_new ();
 }
 
-/* Of a template of which nobody has heard yet, and which is dropped at once. */
+/* A fork of a template that has not replied yet, and whose object is dropped at once. */
 static AForkProcess *
 create_forked_twice (void)
 {
@@ -47,7 +47,7 @@ create_forked_twice (void)
   return afork_process_fork (fork);
 }
 
-/* Not started before it is run. */
+/* The process is not started before it is run. */
 static AForkProcess *
 create_command (void)
 {
@@ -68,7 +68,7 @@ static const Way ways[] = {
   { "command", create_command },
 };
 
-/* With a pipe to the test, of which the writing end is closed here. */
+/* A process with a pipe to the test. Its writing end is closed here. */
 static AForkProcess *
 create (const Way *way,
         int       *reading)
@@ -92,7 +92,7 @@ expect_cancelled (AForkProcess *process,
   await_end (process);
 }
 
-/* The pipe ends with the process. */
+/* The pipe is at its end when the process exits. */
 static void
 expect_gone (int *reading)
 {
@@ -103,7 +103,7 @@ expect_gone (int *reading)
   close_fd (reading);
 }
 
-/* Cancelled. */
+/* Cancelling. */
 
 static void
 test_cancel_before (Census        *census,
@@ -140,7 +140,7 @@ test_cancel_queued (Census        *census,
   expect_gone (&reading);
 }
 
-/* After one iteration of the main context, two and so on, until that is too late. */
+/* After one iteration of the main context, after two, and so on, until it is too late. */
 static void
 test_cancel_after_iterations (Census        *census,
                               gconstpointer  data)
@@ -177,7 +177,7 @@ test_cancel_after_iterations (Census        *census,
     }
 }
 
-/* While it does something that takes its time. */
+/* While the process is busy. */
 static void
 test_cancel_preparing (Census        *census,
                        gconstpointer  data)
@@ -201,8 +201,8 @@ test_cancel_preparing (Census        *census,
   expect_gone (&reading);
 }
 
-/* The function has been entered, but that has not been read here yet. Whichever is answered, both
- * sides agree: it is cancelled and gone, or it was not cancelled. */
+/* The function has been entered, but READY has not been read here yet. Both sides agree on the
+ * result: the run is cancelled and the process is gone, or the run was not cancelled. */
 static void
 test_cancel_entered (Census        *census,
                      gconstpointer  data)
@@ -224,7 +224,7 @@ test_cancel_entered (Census        *census,
   await_readable (reading);
   await_byte (reading);
 
-  /* It has all its commands, and goes on. */
+  /* The process has all its commands, and continues. */
   g_assert_cmpuint (outcome.n_calls, ==, 0);
   close_fd (&gate_reading);
   close_fd (&gate_writing);
@@ -280,7 +280,7 @@ test_cancel_many (Census        *census,
     }
 }
 
-/* Cancelling a wait ends the wait. */
+/* Cancelling a wait ends only the wait. */
 static void
 test_cancel_wait (Census        *census,
                   gconstpointer  data)
@@ -301,7 +301,7 @@ test_cancel_wait (Census        *census,
   g_assert_error (cancelled.error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
   outcome_clear (&cancelled);
 
-  /* Cancelled already. */
+  /* The cancellable is cancelled before. */
   afork_process_wait_async (process, cancellable, outcome_wait_cb, &cancelled);
   outcome_await (&cancelled);
   g_assert_error (cancelled.error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
@@ -386,7 +386,7 @@ test_cancel_blocking_wait (Census        *census,
   close_fd (&canceller.reading);
 }
 
-/* Dropped. What was queued is done nevertheless, and then the process ends. */
+/* Dropping. Queued commands are done nevertheless, and then the process exits. */
 
 static void
 expect_text (int        *reading,
@@ -428,7 +428,7 @@ test_drop_prepared (Census        *census,
   afork_process_call (process, "call_notify", STRV (PIPE, "one"));
   afork_process_call (process, "call_notify", STRV (PIPE, " two"));
   g_object_unref (process);
-  /* What is never run is never started where the runtime cannot fork. */
+  /* If the runtime cannot fork, a process that is never run is never started. */
   expect_text (&reading, way->create == create_command ? "" : "one two");
 }
 
@@ -452,7 +452,7 @@ test_drop_after_iterations (Census        *census,
     }
 }
 
-/* Nobody wants to know what became of it: it runs, and finds its socket closed. */
+/* No operation waits for the process: it runs, and finds its socket closed. */
 static void
 test_drop_running (Census        *census,
                    gconstpointer  data)
@@ -467,7 +467,7 @@ test_drop_running (Census        *census,
   expect_text (&reading, "run");
 }
 
-/* An operation holds its object. */
+/* An operation keeps its object. */
 static void
 test_drop_awaited (Census        *census,
                    gconstpointer  data)
@@ -490,7 +490,7 @@ test_drop_awaited (Census        *census,
   expect_gone (&reading);
 }
 
-/* The connection is the caller's, whatever becomes of the object. */
+/* The connection belongs to the caller, even if the object is dropped. */
 static void
 test_drop_entered (Census        *census,
                    gconstpointer  data)
@@ -510,7 +510,7 @@ test_drop_entered (Census        *census,
   expect_gone (&reading);
 }
 
-/* A template goes before its forks are there. */
+/* A template is dropped before its forks are made. */
 static void
 test_drop_template (Census        *census,
                     gconstpointer  data)
@@ -540,7 +540,7 @@ test_drop_template (Census        *census,
   expect_gone (&reading);
 }
 
-/* Its item is still on the way. */
+/* Its item has not arrived yet. */
 static void
 test_drop_full (Census        *census,
                 gconstpointer  data)
@@ -557,7 +557,7 @@ test_drop_full (Census        *census,
   expect_text (&reading, way->create == create_command ? "" : "arrived");
 }
 
-/* In the callback, and in the signal, that tell of it. */
+/* In the callback, and in the signal handler. */
 
 static void
 drop_in_callback_cb (GObject      *object,
@@ -603,7 +603,7 @@ test_drop_in_signal (Census        *census,
   AForkProcess *process = create (data, &reading);
   g_autoptr(GSocketConnection) connection = NULL;
 
-  /* It may have ended by the time that it is known to run. */
+  /* The process may have exited before it is known to run. */
   g_signal_connect (process, "exited", G_CALLBACK (drop_in_signal_cb), &process);
   connection = run_process_ok (process, "run_return");
   while (process != NULL)
@@ -611,8 +611,8 @@ test_drop_in_signal (Census        *census,
   expect_gone (&reading);
 }
 
-/* A worker that is a fork of its process, since that has another one. Nobody here has heard of it,
- * but it runs, and has a pipe of which *TOLD is the reading end. */
+/* A worker that is a fork of its process, because that has another fork. It runs, and has a pipe of
+ * which *TOLD is the reading end, but no message of it was read here. */
 static void
 enter_with_fork (AForkProcess *process,
                  Outcome      *outcome,
@@ -663,8 +663,8 @@ test_kill_entered_with_fork (Census        *census,
   expect_gone (&reading);
 }
 
-/* It is the parent that is stopped, and nobody can tell it to go on once the worker is known. It
- * still has to tell of the worker's end. */
+/* The parent is stopped, and only this program can continue it once the worker is known. It still
+ * has to report the exit of the worker. */
 static void
 test_stop_entered_with_fork (Census        *census,
                              gconstpointer  data)
@@ -708,7 +708,7 @@ add_ways (const char  *path,
     add_way (path, &ways[i], test);
 }
 
-/* Those whose processes can be forked. */
+/* For runtimes that can fork. */
 static void
 add_forking_ways (const char  *path,
                   void       (*test) (Census        *census,

@@ -18,7 +18,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* After so many more descriptors everything works. */
+/* With this many more descriptors everything works. */
 enum { MAX_STEPS = 64 };
 
 /* Descriptors of this process. */
@@ -39,7 +39,7 @@ unlimit_fds (void)
   g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &saved_limit));
 }
 
-/* One below which descriptors are all in use. */
+/* All descriptors below this one are in use. */
 static rlim_t
 get_first_free_fd (void)
 {
@@ -50,7 +50,8 @@ get_first_free_fd (void)
   return (rlim_t) fd;
 }
 
-/* That something was refused, and why. Only calls that wait have an error that is not AFork's. */
+/* Checks that an operation was refused, and why. Only blocking calls have an error that is not
+ * AFork's. */
 static void
 assert_too_many (const GError *error)
 {
@@ -62,8 +63,8 @@ assert_too_many (const GError *error)
     g_assert_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN);
 }
 
-/* Does ATTEMPT with room for no descriptor, for one, for two and so on, until it succeeds, so that
- * each step of it fails once. It makes a process and tells how running it failed. */
+/* Calls ATTEMPT with room for no descriptor, for one, for two and so on, until it succeeds, so that
+ * each step of it fails once. ATTEMPT makes a process and returns how running it failed. */
 static guint
 count_failures (GError *(*attempt) (gpointer data),
                 gpointer  data)
@@ -83,7 +84,7 @@ count_failures (GError *(*attempt) (gpointer data),
   g_assert_not_reached ();
 }
 
-/* Runs echo(), lets it go and waits for its end. */
+/* Runs echo(), closes the connection and waits for the exit. */
 static GError *
 run_and_end (AForkProcess *process)
 {
@@ -112,7 +113,7 @@ test_exec (Census        *census,
   g_assert_cmpuint (count_failures (attempt_exec, NULL), >=, 2);
 }
 
-/* Of a template that is there, or of one that has to be started, too. */
+/* For a template that exists, and for one that has to be started. */
 static GError *
 attempt_fork (gpointer data)
 {
@@ -140,7 +141,7 @@ test_new (Census        *census,
   g_assert_cmpuint (count_failures (attempt_fork, NULL), >=, 3);
 }
 
-/* A process of a command takes descriptors twice: what it was told is kept to be told again. */
+/* A process of a command needs descriptors twice: a command is logged, and sent later. */
 static GError *
 attempt_command (gpointer data)
 {
@@ -167,7 +168,7 @@ test_command (Census        *census,
   g_assert_cmpuint (count_failures (attempt_command, NULL), >=, 4);
 }
 
-/* What takes a descriptor is a process. The main context of the calls that wait is there. */
+/* Only a process needs descriptors. The main context of blocking calls exists already. */
 static GError *
 attempt_blocking (gpointer data)
 {
@@ -196,8 +197,8 @@ test_blocking (Census        *census,
   g_assert_cmpuint (count_failures (attempt_blocking, template), >=, 2);
 }
 
-/* A call within another one needs descriptors. Without them waiting for a process that runs fails,
- * and the process does not. */
+/* A call in a handler of another call needs descriptors. Without them, waiting for a process that
+ * runs fails, and the process does not. */
 typedef struct
 {
   AForkProcess *process;
@@ -243,14 +244,15 @@ test_blocking_wait (Census        *census,
   g_assert_cmpint (afork_process_get_state (process), ==, AFORK_PROCESS_STATE_RUNNING);
   finish_process (process, connection);
 
-  /* One that is made by itself does not. */
+  /* A blocking call that is not in a handler does not fail. */
   limit_fds (get_first_free_fd ());
   g_assert_true (afork_process_wait (process, NULL, &error));
   unlimit_fds ();
   g_assert_no_error (error);
 }
 
-/* What a process sends with its first message has no room here: it is given up. */
+/* There is no room here for the descriptor of the process's first message, so the process is
+ * killed. */
 static void
 test_receive (Census        *census,
               gconstpointer  data)
@@ -262,7 +264,8 @@ test_receive (Census        *census,
   Outcome outcome = { 0 };
   rlim_t n_fds;
 
-  /* What is closed on the way leaves no room below this, nor do the places that are kept. */
+  /* Descriptors that are closed meanwhile do not make room below this, and neither do reserved
+   * ones. */
   n_fds = get_first_free_fd ();
   process = afork_process_fork (template);
   if (run)
@@ -287,12 +290,12 @@ test_receive (Census        *census,
   outcome_clear (&outcome);
   await_end (process);
 
-  /* Its template is none the worse. */
+  /* Its template still works. */
   error = attempt_fork (template);
   g_assert_no_error (error);
 }
 
-/* Of a process that is detached, a descriptor is to be handed out. */
+/* Detaching a process needs a descriptor for the caller. */
 static void
 test_detach (Census        *census,
              gconstpointer  data)
@@ -339,7 +342,7 @@ test_receive_reports (Census        *census,
   await_end (fork);
 }
 
-/* Takes all descriptors that there are, whatever their numbers, and returns them. */
+/* Takes all free descriptors, whatever their numbers are, and returns them. */
 static GArray *
 use_up_fds (void)
 {
@@ -364,9 +367,9 @@ give_back_fds (GArray *taken)
   unlimit_fds ();
 }
 
-/* There is room for what will come of a process before it is there: so it can be ended, even if it
- * has entered a function that never looks at its socket. DATA tells whether it has a fork, and goes
- * on as another one. */
+/* The room for a process's descriptors is reserved before it is made, so the process can be killed
+ * even if it has entered a function that never reads its socket. DATA says whether the process has
+ * a fork, and therefore another fork becomes the worker. */
 static void
 test_receive_kept (Census        *census,
                    gconstpointer  data)
@@ -430,7 +433,7 @@ fork_limited (AForkProcess *template,
   return run_and_end (process);
 }
 
-/* With room for N_FDS descriptors in a template, and then in its forks, until there is enough. */
+/* With room for N_FDS descriptors in a template and then in its forks, until that is enough. */
 static guint
 count_template_failures (guint n_fds)
 {
@@ -454,7 +457,7 @@ count_template_failures (guint n_fds)
           n_fails += error != NULL;
         }
 
-      /* It fails for all or for none: nothing is used up. */
+      /* It fails for all forks or for none, and uses nothing up. */
       if (n_fails == 0)
         return n_failures;
       g_assert_cmpuint (n_fails, ==, 3);
@@ -471,7 +474,7 @@ test_template (Census        *census,
   g_assert_cmpuint (count_template_failures (0), >=, 2);
 }
 
-/* In a message with others, and where a message more is needed. */
+/* In a message with other descriptors, and when another message is needed. */
 static void
 test_template_items (Census        *census,
                      gconstpointer  data)
@@ -481,7 +484,8 @@ test_template_items (Census        *census,
   g_assert_cmpuint (count_template_failures (12), >, n_without);
 }
 
-/* Forks that live take a descriptor each. Those that find none fail, and the others go on. */
+/* Each fork that lives takes a descriptor. Forks for which there is none fail, and the others
+ * continue. */
 static void
 test_template_forks (Census        *census,
                      gconstpointer  data)
@@ -512,8 +516,8 @@ test_template_forks (Census        *census,
   await_end (g_ptr_array_index (processes, connections->len));
 }
 
-/* A process that has forks goes on as one more of them when it is run, and looks after all. It does
- * so or it fails: no function is entered that is then killed. */
+/* If a process that has forks is run, one more fork becomes the worker, and the process stays as
+ * the parent of all. This succeeds or fails: no function is entered and then killed. */
 static GError *
 run_with_forks (guint limit)
 {
@@ -536,7 +540,7 @@ run_with_forks (guint limit)
   if (error == NULL)
     finish_process (process, connection);
 
-  /* One that has failed stays until they have ended. */
+  /* A process that has failed stays until its forks have exited. */
   for (guint i = 0; i < G_N_ELEMENTS (forks); i++)
     {
       finish_process (forks[i], connections[i]);
@@ -593,14 +597,14 @@ test_no_forks (Census        *census,
       expect_run_error (process, "echo", AFORK_ERROR, AFORK_ERROR_SPAWN, g_strerror (EAGAIN));
     }
 
-  /* It needs no other process to be run itself. */
+  /* To be run, it needs no other process. */
   connection = run_process_ok (template, "run_hang");
   afork_process_force_exit (template);
   await_end (template);
   assert_term_signal (template, SIGKILL);
 }
 
-/* What looks for leaks at the end would need another process. */
+/* The leak sanitizer would need another process at the exit. */
 __attribute__ ((noreturn)) static void
 end_subprocess (void)
 {
@@ -608,8 +612,8 @@ end_subprocess (void)
   _exit (0);
 }
 
-/* Limits of processes do not hold for root, and cannot be taken back by others: the rest of the
- * test is for a program of its own, where this returns true. */
+/* Limits of processes do not apply to root, and cannot be raised again by others. So the rest of
+ * the test runs in a process of its own, where this returns true. */
 static gboolean
 begin_as_nobody (Census *census)
 {
@@ -648,8 +652,7 @@ test_no_processes (void)
   end_subprocess ();
 }
 
-/* A template that was there before the limit was reached cannot be forked here either, but goes
- * on. */
+/* A template that existed before the limit was reached cannot be forked either, but continues. */
 static void
 test_no_more_processes (void)
 {
@@ -683,7 +686,7 @@ test_skipped (Census        *census,
   skip_under_valgrind ("Under valgrind descriptors cannot be limited");
 }
 
-/* Valgrind counts descriptors itself, and not as the kernel does. */
+/* Valgrind counts descriptors itself, and differently from the kernel. */
 static void
 add_fds (const char     *path,
          gconstpointer   data,

@@ -21,10 +21,10 @@ typedef struct
   const char *function;
   int         code;
   const char *text;
-  int         status;           /* that the process exits with, or -1 where it is killed */
+  int         status;           /* the exit status of the process, or -1 if it is killed */
 } Case;
 
-/* afork-server exits with this and a number for each kind of error. */
+/* afork-server exits with this plus a number for each kind of error. */
 enum
 {
   EXIT_FAILED = 110,
@@ -35,7 +35,7 @@ enum
 
 enum { MIB = 1024 * 1024, NO_FD = 19999 };
 
-static char *no_module;         /* a file that is no shared object */
+static char *no_module;         /* a file that is not a shared object */
 
 /* Modules. */
 
@@ -82,7 +82,7 @@ require_twice (AForkProcess *process)
   afork_process_require (process, "another-missing-module");
 }
 
-/* As long as a command may be. What the server says of it is shorter. */
+/* As long as a command may be. The message of the server is shorter. */
 static void
 require_longest (AForkProcess *process)
 {
@@ -192,7 +192,7 @@ call_garbage (AForkProcess *process)
   afork_process_call (process, "call_garbage", NULL);
 }
 
-/* The rest. */
+/* Other commands. */
 
 static void
 eval_without_plugin (AForkProcess *process)
@@ -252,7 +252,7 @@ map_too_high (AForkProcess *process)
   afork_process_map_fd (process, STDERR_FILENO, G_MAXINT);
 }
 
-/* What comes behind the first thing that fails is not done and does not matter. */
+/* Commands after the first failure are not done, and have no effect. */
 static void
 fail_first (AForkProcess *process)
 {
@@ -363,8 +363,8 @@ test_exec (Census        *census,
   expect (self, process);
 }
 
-/* What was queued for a process and could not be done fails all its forks, too, whether they were
- * there when it failed or not. */
+/* If a queued command of a process fails, all its forks fail, too, whether they existed at that
+ * time or not. */
 static void
 test_template (Census        *census,
                gconstpointer  data)
@@ -381,8 +381,8 @@ test_template (Census        *census,
   expect_run_error (late, self->function, AFORK_ERROR, self->code, self->text);
 }
 
-/* So it is with processes of a runtime that cannot fork, where what is refused here never gets as
- * far as the program. */
+/* This is also so for processes of a runtime that cannot fork. A command that is refused here is
+ * not sent to the program. */
 static void
 test_command (Census        *census,
               gconstpointer  data)
@@ -403,7 +403,7 @@ test_command (Census        *census,
   expect_run_error (fork, self->function, AFORK_ERROR, self->code, self->text);
 }
 
-/* A step that is refused here, at once, has the process end at once. */
+/* A command that is refused here makes the process exit at once. */
 static void
 test_refused_at_once (Census        *census,
                       gconstpointer  data)
@@ -416,7 +416,7 @@ test_refused_at_once (Census        *census,
   expect_run_error (process, "f", AFORK_ERROR, AFORK_ERROR_FAILED, "Bad file descriptor");
 }
 
-/* The template that others are forked from cannot be prepared: each time, that is tried anew. */
+/* The default template cannot be prepared: this is tried again each time. */
 static void
 test_default_template (Census        *census,
                        gconstpointer  data)
@@ -434,7 +434,7 @@ test_default_template (Census        *census,
   afork_runtime_set_template (afork_runtime_get_native (), NULL);
 }
 
-/* A function that is called and does not come back: cancelling ends it. */
+/* A function that is called and does not return: cancelling kills the process. */
 static void
 expect_hang_ends (AForkProcess *process)
 {
@@ -478,7 +478,7 @@ test_hang_exec (Census        *census,
   expect_hang_ends (process);
 }
 
-/* The socket is gone for good, which the process itself finds out only when it wants more. */
+/* The socket is closed, and the process notices this only when it reads. */
 static void
 test_close (Census        *census,
             gconstpointer  data)
@@ -495,7 +495,7 @@ test_close (Census        *census,
   await_end (process);
 }
 
-/* So it is where the process has forks, which it could not look after any more. */
+/* This is also so if the process has forks, on which it can no longer report. */
 static void
 test_close_template (Census        *census,
                      gconstpointer  data)
@@ -514,7 +514,7 @@ test_close_template (Census        *census,
   await_end (fork);
 }
 
-/* It exits, but has left somebody behind who keeps its socket. */
+/* It exits, but has left a process behind that keeps its socket. */
 static void
 test_daemon (Census        *census,
              gconstpointer  data)
@@ -533,8 +533,8 @@ test_daemon (Census        *census,
   close_fd (&reading);
 }
 
-/* A fork of a process that fails is a process of its own once it is there; the other looks after it
- * before it ends. One that was not made by then fails without waiting for that. */
+/* A fork of a process that fails is a process of its own once it is made, and the other process
+ * stays as its parent. A fork that was not made by then fails without a wait for that. */
 static void
 test_fork_survives (Census        *census,
                     gconstpointer  data)

@@ -23,7 +23,7 @@ typedef struct
   const char *text;
 } Case;
 
-/* In a folder that the tests make, and which @ stands for. */
+/* In a directory that the tests make; @ stands for it. */
 #define PLAIN_FILE  "@/plain"
 #define NO_PROGRAM  "@/no-program"
 #define NO_SHELL    "@/no-shell"
@@ -43,7 +43,7 @@ static const Case cases[] = {
   { "closes", { "/bin/sh", "-c", "exec sleep 1000 <&- >&- 3<&-" },
     AFORK_ERROR_SIGNALED, "signal 9" },
 
-  /* Nothing but what was sent to it comes back, and that is for servers. */
+  /* Nothing comes back but what was sent to the program, and that is a server's input. */
   { "echoes", { "/bin/cat" }, AFORK_ERROR_PROTOCOL, "LIBRARY came where it may not" },
   { "writes-garbage", { "yes" }, AFORK_ERROR_PROTOCOL, "a frame is of no known kind" },
   { "writes-zeroes", { "cat", "/dev/zero" }, AFORK_ERROR_PROTOCOL, "a frame is of no known kind" },
@@ -109,7 +109,7 @@ new_runtime (const char * const *argv,
                        NULL);
 }
 
-/* Under valgrind a program that cannot be executed is one that exits. */
+/* Under valgrind a program that cannot be executed appears as one that exits. */
 static const char *
 get_text (const char *text)
 {
@@ -144,7 +144,7 @@ test_exec (Census        *census,
   expect_run_error (fork, "function", AFORK_ERROR, self->code, get_text (self->text));
 }
 
-/* As the template that others are to be forked from. */
+/* As the default template. */
 static void
 test_template (Census        *census,
                gconstpointer  data)
@@ -162,7 +162,7 @@ test_template (Census        *census,
   afork_runtime_set_template (runtime, NULL);
 }
 
-/* The same of the native runtime, which works again with its own program. */
+/* The same for the native runtime, which works again with its own program. */
 static void
 test_native (Census        *census,
              gconstpointer  data)
@@ -204,7 +204,7 @@ test_environment_too_long (Census        *census,
                     get_text ("Argument list too long"));
 }
 
-/* A program without an answer, or an end. */
+/* A program that neither answers nor exits. */
 static void
 test_silent (Census        *census,
              gconstpointer  data)
@@ -238,8 +238,8 @@ count_exited_cb (AForkProcess *process,
   ++*(guint *) n_exited;
 }
 
-/* Processes of which it is clear at once that they will not be: the main context tells so, once,
- * and nobody else does before. */
+/* Processes that fail at once: the main context reports this, once, and nothing reports it
+ * before. */
 static void
 test_exited (Census        *census,
              gconstpointer  data)
@@ -258,7 +258,8 @@ test_exited (Census        *census,
   processes[0] = afork_process_new_exec (none);
   processes[1] = afork_process_fork (processes[0]);
   processes[2] = afork_process_new_from_fd (open ("/dev/null", O_RDWR));
-  /* This one only when it is given up, before it was executed: a call of the owner's says so. */
+  /* This one fails only when it is released before it was executed, in a function that the owner
+   * calls. */
   processes[3] = afork_process_new_for_runtime (later);
   for (guint i = 0; i < G_N_ELEMENTS (processes); i++)
     {
@@ -281,7 +282,7 @@ test_exited (Census        *census,
   outcome_expect_error (&outcome, AFORK_ERROR, AFORK_ERROR_CLOSED, NULL);
 }
 
-/* Its answer is somebody else's, who keeps the socket when it has ended. */
+/* Its answer comes from another process, which keeps the socket when it has exited. */
 static void
 test_daemon (Census        *census,
              gconstpointer  data)
@@ -294,7 +295,7 @@ test_daemon (Census        *census,
   char text[32] = "";
   long daemon;
 
-  /* What it writes to its standard error is the number of what it leaves behind. */
+  /* It writes the pid of the process that it leaves behind to standard error. */
   open_pipe (&reading, &writing);
   saved_stderr = dup (STDERR_FILENO);
   g_assert_cmpint (dup2 (writing, STDERR_FILENO), ==, STDERR_FILENO);
@@ -312,8 +313,8 @@ test_daemon (Census        *census,
   close_fd (&writing);
 }
 
-/* Of a whole line of forks, the message tells once that they were to be forked: of processes that
- * are forked, and of those that are executed when they are run. */
+/* If a chain of forks fails, the message says once that they could not be forked: for processes
+ * that are forked, and for those that are executed when they are run. */
 static void
 test_line (Census        *census,
            gconstpointer  data)

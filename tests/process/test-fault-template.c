@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Templates that die, are stopped, hang, or must not be forked. */
+/* Templates that exit, are stopped, hang, or must not be forked. */
 
 #include "config.h"
 
@@ -17,7 +17,7 @@
 
 enum { N_FORKS = 24 };
 
-/* Forks that are run all at once, and what became of them. */
+/* Forks that are run together, and their results. */
 typedef struct
 {
   AForkProcess *processes[N_FORKS];
@@ -56,7 +56,7 @@ forks_are_answered (Forks *forks)
   return n_answered == N_FORKS;
 }
 
-/* Lets go of those that run, and waits until all have ended. */
+/* Closes the connections of those that run, and waits until all have exited. */
 static void
 forks_end (Forks *forks)
 {
@@ -109,8 +109,8 @@ expect_status_or_lost (AForkProcess *process,
     }
 }
 
-/* Has a running echo() answer. It ends upon that; where its template died, init has to reap it,
- * which may take a while, so tests first do this with all there are, and then wait. */
+/* Makes a running echo() answer. It exits then; if its template has exited, init has to reap it,
+ * which may take a while, so tests first call this for all processes, and then wait. */
 static void
 expect_echo (GSocketConnection *connection)
 {
@@ -126,7 +126,7 @@ expect_echo (GSocketConnection *connection)
 
 /* Killed. */
 
-/* The next process is forked from another template, which was given the same. */
+/* The next process is forked from another template, which got the same commands. */
 static void
 test_default_replaced (Census        *census,
                        gconstpointer  data)
@@ -146,7 +146,7 @@ test_default_replaced (Census        *census,
     }
 }
 
-/* A template that is dead already is replaced, even if the main context has not turned since. */
+/* A template that has exited is replaced, even if the main context was not iterated since. */
 static void
 test_default_unnoticed (Census        *census,
                         gconstpointer  data)
@@ -162,7 +162,7 @@ test_default_unnoticed (Census        *census,
   assert_process_works (afork_runtime_get_native ());
 }
 
-/* What the program made itself is the program's to replace. */
+/* The program itself must replace a template that it has made. */
 static void
 test_own (Census        *census,
           gconstpointer  data)
@@ -201,7 +201,7 @@ test_given (Census        *census,
   assert_process_works (runtime);
 }
 
-/* All of them wait for the template when it dies. */
+/* All of them wait for the template when it exits. */
 static void
 test_killed_before_forks (Census        *census,
                           gconstpointer  data)
@@ -217,7 +217,7 @@ test_killed_before_forks (Census        *census,
   await_end (template);
 }
 
-/* It dies somewhere in the midst of them. Each is answered, in whichever way, and once. */
+/* It exits while they are being made. Each operation returns once, in one way or another. */
 static void
 kill_during_forks (guint n_turns)
 {
@@ -242,7 +242,7 @@ kill_during_forks (guint n_turns)
   await_end (template);
 }
 
-/* Orphans end when init has reaped them, which may take its time, so this is done but a few
+/* An orphan is gone when init has reaped it, which may take time, so this is done only a few
  * times. */
 static void
 test_killed_during_forks (Census        *census,
@@ -252,7 +252,7 @@ test_killed_during_forks (Census        *census,
   kill_during_forks (4);
 }
 
-/* Workers that run already go on, and their ends are seen. */
+/* Workers that run already continue, and their exits are seen. */
 static void
 test_killed_after_forks (Census        *census,
                          gconstpointer  data)
@@ -270,7 +270,7 @@ test_killed_after_forks (Census        *census,
                        ==, AFORK_PROCESS_STATE_RUNNING);
     }
 
-  /* One can be signalled, too. */
+  /* Such a worker can be signalled. */
   afork_process_force_exit (forks.processes[0]);
   expect_echo (forks.outcomes[1].connection);
   for (guint i = 0; i < N_FORKS; i++)
@@ -298,7 +298,7 @@ test_killed_below (Census        *census,
   afork_process_require (late, "echo");
   late_connection = run_process_ok (late, "echo");
 
-  /* The one in the middle still reports on its own. */
+  /* The process in the middle still reports on its own forks. */
   g_clear_object (&early_connection);
   g_assert_true (wait_process (early, NULL));
   assert_exit_status (early, 0);
@@ -309,7 +309,7 @@ test_killed_below (Census        *census,
   await_end (middle);
 }
 
-/* It was run while it had forks, so it has stayed behind to look after them and the worker. */
+/* It was run while it had forks, so it has stayed as the parent of these and of the worker. */
 static void
 test_killed_behind (Census        *census,
                     gconstpointer  data)
@@ -335,7 +335,7 @@ test_killed_behind (Census        *census,
   expect_status_or_lost (process, 0);
 }
 
-/* Orphans become children of this process, as of init, and so it has to reap them. */
+/* Orphans become children of this process, as of init, so it has to reap them. */
 static void
 test_killed_subreaper (Census        *census,
                        gconstpointer  data)
@@ -372,8 +372,8 @@ make_orphan (const char         *function,
   return process;
 }
 
-/* Whoever gets orphans as children, and does not know, never reaps them: they have ended all the
- * same, and how is known. */
+/* A process that gets orphans as children without knowing it never reaps them. They have exited
+ * nevertheless, and their exit status is known. */
 static void
 test_killed_unreaped (Census        *census,
                       gconstpointer  data)
@@ -420,7 +420,7 @@ new_command_runtime (gboolean can_fork)
                        NULL);
 }
 
-/* Everything else goes on. */
+/* Everything else continues. */
 static void
 expect_others_work (void)
 {
@@ -469,8 +469,8 @@ test_stopped_killed (Census        *census,
   expect_forks_fail (&forks, AFORK_ERROR, AFORK_ERROR_CLOSED, "killed by its caller");
 }
 
-/* Cancelling is answered at once. What the template makes of the commands when it goes on, nobody
- * wants any more. */
+/* Cancelling returns at once. The results of the commands that the template does when it continues
+ * are not needed any more. */
 static void
 test_stopped_cancelled (Census        *census,
                         gconstpointer  data)
@@ -491,7 +491,7 @@ test_stopped_cancelled (Census        *census,
   forks_end (&forks);
 }
 
-/* So it is with processes that nobody holds any more. */
+/* This is also so for processes whose objects were dropped. */
 static void
 test_stopped_dropped (Census        *census,
                       gconstpointer  data)
@@ -521,8 +521,8 @@ free_flag (gpointer data)
   *(gboolean *) data = TRUE;
 }
 
-/* A template that does not read: what is queued for it costs nobody time, and is freed when it is
- * given up. */
+/* A template that does not read: its queued commands make no operation wait, and are freed when it
+ * is dropped. */
 static void
 test_full (Census        *census,
            gconstpointer  data)
@@ -573,7 +573,7 @@ test_threads (Census        *census,
   forks_begin (&forks, template, NULL);
   expect_forks_fail (&forks, AFORK_ERROR, AFORK_ERROR_THREADS, "more than one thread: loom");
 
-  /* It names all of them. */
+  /* The error names all of them. */
   afork_process_call (template, "call_thread", STRV ("shuttle"));
   forks_begin (&forks, template, NULL);
   expect_forks_fail (&forks, AFORK_ERROR, AFORK_ERROR_THREADS, "loom, shuttle");
@@ -586,8 +586,8 @@ test_threads (Census        *census,
   assert_exit_status (template, 0);
 }
 
-/* Forks that it made while it had one thread stay its forks, but it cannot be run any more, for
- * that would need another one. */
+/* The forks that it made while it had one thread stay its forks, but it cannot be run any more,
+ * because that would need another fork. */
 static void
 test_threads_later (Census        *census,
                     gconstpointer  data)

@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <signal.h>
 
-/* How the process came to be. */
+/* How the process was made. */
 typedef enum
 {
   FORKED,                       /* from the default template */
@@ -26,8 +26,8 @@ typedef struct
   const char *path;
   const char *function;
   const char *arg;
-  int         status;           /* that it exits with, or -1 */
-  int         signal;           /* that ends it, or 0 */
+  int         status;           /* the exit status, or -1 */
+  int         signal;           /* the signal that ends it, or 0 */
 } Case;
 
 static const Case cases[] = {
@@ -64,7 +64,7 @@ new_process (Way way)
   return afork_process_require (process, "faults");
 }
 
-/* The function is entered, and the process then ends in the way that the function chose. */
+/* The function is entered, and the process then ends as the function has chosen. */
 static void
 test_end (Census        *census,
           gconstpointer  data)
@@ -95,7 +95,7 @@ test_end (Census        *census,
     }
 }
 
-/* Killed from outside, when the function was entered. */
+/* Killed by another process when the function was entered. */
 static void
 test_signal_after_ready (Census        *census,
                          gconstpointer  data)
@@ -111,7 +111,7 @@ test_signal_after_ready (Census        *census,
     }
 }
 
-/* Killed as soon as it is known, which is before the function is entered. */
+/* Killed as soon as the pid is known, which is before the function is entered. */
 static void
 test_signal_before_ready (Census        *census,
                           gconstpointer  data)
@@ -128,7 +128,7 @@ test_signal_before_ready (Census        *census,
     }
 }
 
-/* The caller's own wish is what it is told of. */
+/* The caller gets the error that it has set itself. */
 static void
 test_force_exit (Census        *census,
                  gconstpointer  data)
@@ -180,8 +180,8 @@ count_message_cb (const char     *domain,
   ++*(guint *) n_messages;
 }
 
-/* It has been reaped, but that has not been looked at yet. Nothing is wrong then, and nothing is to
- * be said. */
+/* The process was reaped, but its watch does not know this yet. This is no error, and no warning is
+ * printed. */
 static void
 test_signal_after_reaping (Census        *census,
                            gconstpointer  data)
@@ -209,7 +209,7 @@ test_signal_after_reaping (Census        *census,
   assert_exit_status (process, 0);
 }
 
-/* A worker that neither reads nor writes nor ends is ended by force only. */
+/* A worker that neither reads nor writes nor exits ends only if it is killed. */
 static void
 test_hang (Census        *census,
            gconstpointer  data)
@@ -237,7 +237,7 @@ test_hang (Census        *census,
     }
 }
 
-/* A crash costs its own process, and none of its neighbours. */
+/* A crash ends only its own process. */
 static void
 test_neighbours (Census        *census,
                  gconstpointer  data)

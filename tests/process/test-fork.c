@@ -21,7 +21,7 @@ assert_forks (AForkProcess *process,
   assert_exit_status (process, 0);
 }
 
-/* The module's handlers run, in the template and in each of its forks. */
+/* The handlers of the module run, in the template and in each of its forks. */
 static void
 test_fork_handlers (void)
 {
@@ -41,7 +41,7 @@ test_fork_handlers (void)
   g_clear_object (&template);
 }
 
-/* A module that is loaded into a fork is told of the forks of that. */
+/* A module that is loaded into a fork sees the forks of that fork. */
 static void
 test_fork_handlers_later (void)
 {
@@ -54,8 +54,8 @@ test_fork_handlers_later (void)
   assert_forks (of_fork, "1 1");
 }
 
-/* A process is told to fork and to run in one message, and so has said nothing by then. What
- * becomes of it and of its fork is known all the same. */
+/* A process gets the commands to fork and to run in one message, and has not replied before. The
+ * exits of the process and of its fork are known nevertheless. */
 static void
 test_fork_and_run (void)
 {
@@ -79,8 +79,8 @@ test_fork_and_run (void)
   g_clear_object (&template);
 }
 
-/* The same; but what was to go on as the worker is killed before it could say anything. The process
- * itself stays behind for its fork, and is not waited for until that ends. */
+/* The same, but the fork that was to become the worker is killed before it has sent anything. The
+ * process itself stays as the parent of its fork, and is not waited for until that exits. */
 static void
 test_fork_and_run_killed (void)
 {
@@ -99,7 +99,7 @@ test_fork_and_run_killed (void)
   expect_run_error (process, "until_closed", AFORK_ERROR, AFORK_ERROR_SIGNALED, "signal 9");
   assert_term_signal (process, SIGKILL);
 
-  /* Nobody is left to report on the fork: how it ended, the kernel tells, or nobody knows. */
+  /* No process reports on the fork. Its exit status is known only if the kernel reports it. */
   of_fork = run_process_ok (fork, "until_closed");
   g_clear_object (&of_fork);
   if (wait_process (fork, &error))

@@ -21,12 +21,12 @@
 
 enum
 {
-  COPIED_SIZE = 4096,           /* bytes up to this are copied by the library */
-  PIECE_SIZE = 64 * 1024,       /* and those over this leave in pieces */
-  MAX_PAYLOAD = 1024 * 1024,    /* of a command */
+  COPIED_SIZE = 4096,           /* the library copies items up to this size */
+  PIECE_SIZE = 64 * 1024,       /* and sends larger ones in pieces */
+  MAX_PAYLOAD = 1024 * 1024,    /* the largest command */
 };
 
-/* What is expected of a process. */
+/* The expected items of a process. */
 
 static void
 expect_bytes (GString    *expected,
@@ -48,7 +48,7 @@ expect_fd (GString *expected,
                           (guint64) status.st_ino, (gint64) lseek (fd, 0, SEEK_CUR));
 }
 
-/* Runs PROCESS, which has nothing to send but its description. */
+/* Runs PROCESS, which only sends its description. */
 static void
 assert_items (AForkProcess  *process,
               const GString *expected)
@@ -61,7 +61,7 @@ assert_items (AForkProcess  *process,
   assert_exit_status (process, 0);
 }
 
-/* Queueing something and expecting it. */
+/* Queueing items, and adding them to the expected ones. */
 
 static void
 send_arg (AForkProcess *process,
@@ -108,7 +108,7 @@ send_file (AForkProcess *process,
   close (fd);
 }
 
-/* Bytes of no pattern that a piece which is lost or doubled would keep. */
+/* Bytes without a pattern, so that a lost or repeated piece is noticed. */
 static guint8 *
 make_noise (gsize   size,
             guint64 seed)
@@ -189,7 +189,7 @@ test_bytes (Fixture       *fixture,
   assert_items (fixture->template, expected);
 }
 
-/* Each side of every size at which something else is done. */
+/* Sizes just below, at and above each limit. */
 static void
 test_sizes (Fixture       *fixture,
             gconstpointer  data)
@@ -220,7 +220,7 @@ test_large (Fixture       *fixture,
   assert_items (fixture->template, expected);
 }
 
-/* In any order: what is queued behind pieces must not come before them, nor in between. */
+/* In any order: items that are queued after pieces must not arrive before or between them. */
 static void
 test_mixed (Fixture       *fixture,
             gconstpointer  data)
@@ -240,7 +240,7 @@ test_mixed (Fixture       *fixture,
   assert_items (fixture->template, expected);
 }
 
-/* More than one message can hold. */
+/* More than one message can contain. */
 static void
 test_fds_many (Fixture       *fixture,
                gconstpointer  data)
@@ -270,8 +270,8 @@ test_fds_many_mixed (Fixture       *fixture,
   assert_items (fixture->template, expected);
 }
 
-/* The descriptor that arrives is of the same open file: what the caller does to that later is seen
- * there. */
+/* The received descriptor is of the same open file description: later changes by the caller are
+ * seen there. */
 static void
 test_fds_same_file (Fixture       *fixture,
                     gconstpointer  data)
@@ -295,7 +295,7 @@ test_fds_same_file (Fixture       *fixture,
     close (fds[i]);
 }
 
-/* The number that the caller sent may mean another file by the time that anything is sent. */
+/* The number that the caller has sent may belong to another file when the message is sent. */
 static void
 test_fds_reused (Fixture       *fixture,
                  gconstpointer  data)
@@ -314,7 +314,8 @@ test_fds_reused (Fixture       *fixture,
   assert_items (fixture->template, expected);
 }
 
-/* What cannot be sent is not tried again and again: the main context comes to rest. */
+/* The library does not try again and again to send what cannot be sent: the main context comes to
+ * rest. */
 static void
 assert_at_rest (void)
 {
@@ -338,7 +339,7 @@ test_fds_refused (Fixture       *fixture,
   text = g_strdup_printf ("%d", fd);
   g_assert_true (afork_process_send_fd (process, fd) == process);
 
-  /* What is done to it then makes nothing better or worse. */
+  /* Later operations have no effect. */
   afork_process_send_arg (process, "behind");
   afork_process_require (process, "no-such-module");
   fork = afork_process_fork (process);
@@ -398,7 +399,7 @@ test_forks (Fixture       *fixture,
   assert_items (fixture->template, of_template);
 }
 
-/* Each is a fork of the one before, and what was queued for all before it comes first. */
+/* Each is a fork of the previous one, and gets the items of all previous ones first. */
 static void
 test_forks_chain (Fixture       *fixture,
                   gconstpointer  data)
@@ -416,7 +417,7 @@ test_forks_chain (Fixture       *fixture,
       send_file (processes[i], expected[i], i);
     }
 
-  /* The ends first, and each once those are gone that it was forked from. */
+  /* The last ones first, and each once the processes that it was forked from are gone. */
   assert_items (processes[N_GENERATIONS - 1], expected[N_GENERATIONS - 1]);
   for (int i = 0; i < N_GENERATIONS - 1; i++)
     assert_items (processes[i], expected[i]);
@@ -428,7 +429,7 @@ test_forks_chain (Fixture       *fixture,
     }
 }
 
-/* A large item is on its way to the template while that is to be forked. */
+/* A large item is still being sent to the template when it is forked. */
 static void
 test_forks_behind_large (Fixture       *fixture,
                          gconstpointer  data)
@@ -448,7 +449,7 @@ test_forks_behind_large (Fixture       *fixture,
   assert_items (before, of_before);
 }
 
-/* The default template's items come first, in each of its forks. */
+/* The items of the default template come first, in each of its forks. */
 static void
 test_template_first (Fixture       *fixture,
                      gconstpointer  data)
@@ -470,7 +471,7 @@ test_template_first (Fixture       *fixture,
     }
 }
 
-/* A tree of processes, to which anything is done in any order. */
+/* A tree of processes, with random operations on them. */
 
 enum { MAX_PROCESSES = 10 };
 
@@ -542,7 +543,7 @@ test_random (Fixture       *fixture,
     }
 }
 
-/* Bytes: large ones are not copied, and none is kept longer than needed. */
+/* Bytes: large ones are not copied, and are not kept longer than needed. */
 
 static void
 count_free_cb (gpointer data)
@@ -597,7 +598,7 @@ test_bytes_small_copied (Fixture       *fixture,
   assert_items (fixture->template, expected);
 }
 
-/* A process that ends before it has taken what was queued. */
+/* A process that exits before it has received the queued items. */
 static void
 test_bytes_given_up (Fixture       *fixture,
                      gconstpointer  data)
@@ -617,7 +618,7 @@ test_bytes_given_up (Fixture       *fixture,
     g_main_context_iteration (NULL, TRUE);
 }
 
-/* The longest command there can be, and one that is longer. */
+/* The largest possible command, and a larger one. */
 
 static char *
 make_string (gsize length)
@@ -629,7 +630,7 @@ make_string (gsize length)
   return string;
 }
 
-/* Commands with N_STRINGS strings, of which the last, which OVER is added to, fills the rest. */
+/* Commands with N_STRINGS strings. The last one fills the rest, and has OVER more bytes. */
 static char *
 fill_payload (gsize n_strings,
               gsize n_other,

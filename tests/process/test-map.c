@@ -45,8 +45,8 @@ test_map_standard (Fixture       *fixture,
 
 enum { N_TARGETS = 30 };
 
-/* Each number in turn becomes the target, in any order, while forks live: the server's socket, its
- * epoll, the descriptors of forks and the items must all give way, and still work after it. */
+/* Each number becomes a target once, in any order, while forks live: the socket of the server, its
+ * epoll, the descriptors of forks and the items must all move away, and still work. */
 static void
 test_map_everywhere (Fixture       *fixture,
                      gconstpointer  data)
@@ -87,7 +87,7 @@ test_map_everywhere (Fixture       *fixture,
         inspection_assert_item (&inspections[i], j, items[j]);
       inspection_assert_descriptors (&inspections[i], n_others);
 
-      /* Some of the forks end meanwhile. */
+      /* Some of the forks exit meanwhile. */
       if (i % 3 == 2)
         inspection_end (&inspections[i - 1]);
     }
@@ -145,7 +145,7 @@ test_map_too_high (Fixture       *fixture,
   expect_run_error (fixture->template, "inspect", AFORK_ERROR, AFORK_ERROR_FAILED, "2147483647");
 }
 
-/* A program that the worker executes has what was mapped, and nothing that was sent. */
+/* A program that the worker executes has the mapped descriptors, and none of the items. */
 static void
 test_map_execute (Fixture       *fixture,
                   gconstpointer  data)
@@ -164,7 +164,7 @@ test_map_execute (Fixture       *fixture,
   await_end (fixture->template);
   assert_exit_status (fixture->template, 5);
 
-  /* The shell looks at its folder through descriptor 3. */
+  /* The shell reads its directory by descriptor 3. */
   g_assert_cmpint (pread (output, text, sizeof text - 1, 0), >, 0);
   g_assert_cmpstr (text, ==, "here\n0 1 2 3 9\n");
   close (output);

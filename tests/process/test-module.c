@@ -38,8 +38,8 @@ test_module_path (Fixture       *fixture,
   assert_fork_answer (process, function, "a 0");
 }
 
-/* A path of the module who-a, as long as the kernel lets a path be. What stands behind it may be no
- * part of the name of another file. */
+/* A path of the module who-a, as long as the kernel allows. A longer path must not be cut to the
+ * name of another file. */
 static void
 test_module_long (Fixture       *fixture,
                   gconstpointer  data)
@@ -69,7 +69,7 @@ test_module_long (Fixture       *fixture,
   expect_run_error (name, "who", AFORK_ERROR, AFORK_ERROR_MODULE, g_strerror (ENAMETOOLONG));
 }
 
-/* Folders where the module `chosen` is who-a or who-b. */
+/* Directories where the module `chosen` is who-a or who-b. */
 static char *
 make_folder (const char *module)
 {
@@ -106,7 +106,7 @@ test_module_folders (Fixture       *fixture,
   afork_process_require (by_variable, "chosen");
   assert_fork_answer (by_variable, "who", "b 0");
 
-  /* The property comes first, the variable second. */
+  /* The property is searched first, then the variable. */
   afork_runtime_set_module_path (runtime, (const char * const []) { "", folder_a, NULL });
   by_property = afork_process_new ();
   afork_process_setenv (by_property, "AFORK_MODULE_PATH", both);
@@ -138,7 +138,7 @@ test_module_newest (Fixture       *fixture,
   assert_fork_answer (process, "who-a:who", "a 0");
   assert_fork_answer (process, "who-b:who", "b 0");
 
-  /* Each module is loaded once, and its variables are there once. */
+  /* Each module is loaded once, and its variables exist once. */
   afork_process_call (process, "who-a:called", NULL);
   afork_process_require (process, "who-a");
   assert_fork_answer (process, "who", "a 1");

@@ -11,7 +11,7 @@
 
 typedef struct
 {
-  AForkProcess      *process;   /* NULL once dropped */
+  AForkProcess      *process;   /* NULL once it was dropped */
   GSocketConnection *connection;
   GCancellable      *cancellable;
   guint              n_runs;
@@ -92,7 +92,7 @@ track (AForkProcess *process)
 
   tracked->process = process;
   tracked->cancellable = g_cancellable_new ();
-  /* One whose template has failed already never came to be, and that was told too early. */
+  /* A fork whose template has failed already could not be made, and this was reported before. */
   tracked->n_exited = afork_process_get_state (process) == AFORK_PROCESS_STATE_EXITED;
   g_signal_connect (process, "exited", G_CALLBACK (count_exited_cb), tracked);
   g_ptr_array_add (crowd.all, tracked);
@@ -167,8 +167,8 @@ test_any_order (Fixture       *fixture,
   for (guint i = 0; i < n_steps; i++)
     do_anything (fixture->template);
 
-  /* Who is not dropped has to end, and who is dropped ends when nobody listens to it or waits for
-   * it any more. */
+  /* A process whose object is kept must exit. A process whose object was dropped exits when nothing
+   * waits for it any more. */
   for (guint i = 0; i < crowd.all->len; i++)
     {
       Tracked *tracked = g_ptr_array_index (crowd.all, i);

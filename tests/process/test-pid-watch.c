@@ -26,7 +26,7 @@ run_with_number (AForkProcess *process,
   return run_process_ok (afork_process_send_arg (process, text), function);
 }
 
-/* The number. */
+/* The pid. */
 
 static void
 test_pid (Fixture       *fixture,
@@ -37,7 +37,7 @@ test_pid (Fixture       *fixture,
   g_autoptr(AForkProcess) executed = new_executed ();
   AForkProcess *processes[] = { fork, fork_of_fork, executed, fixture->template };
 
-  /* Only a child of our own is known at once. */
+  /* Only a child of this program is known at once. */
   for (gsize i = 0; i < G_N_ELEMENTS (processes); i++)
     g_assert_true ((afork_process_get_pid (processes[i]) != 0) == (processes[i] == executed));
 
@@ -51,7 +51,7 @@ test_pid (Fixture       *fixture,
     }
 }
 
-/* A process is known before it is run, and without its being asked for anything. */
+/* The pid of a process is known before it is run, without a command. */
 static void
 test_pid_before_run (Fixture       *fixture,
                      gconstpointer  data)
@@ -131,13 +131,13 @@ test_state (Fixture       *fixture,
       await_end (process);
       g_assert_cmpstr (events->str, ==, " 1 pid 2 3 exited(768)");
 
-      /* Nothing comes after it. */
+      /* Nothing is notified after the exit. */
       iterate ();
       g_assert_cmpstr (events->str, ==, " 1 pid 2 3 exited(768)");
     }
 }
 
-/* A handler that takes more than its share of the time. */
+/* A handler that takes longer than its share of the time. */
 static void
 take_long_cb (GObject    *object,
               GParamSpec *pspec,
@@ -149,8 +149,8 @@ take_long_cb (GObject    *object,
     ;
 }
 
-/* Between two iterations, the state and the signal say the same, though two processes have ended at
- * once, and the handlers of the first leave no time for the second. */
+/* Between two iterations, the state and the signal agree, even if two processes have exited at the
+ * same time and the handlers of the first leave no time for the second. */
 static void
 test_state_of_exited (Fixture       *fixture,
                       gconstpointer  data)
@@ -202,7 +202,7 @@ test_state_of_missing (Fixture       *fixture,
   g_assert_cmpint (afork_process_get_pid (fork), ==, 0);
 }
 
-/* The end. */
+/* The exit. */
 
 static void
 test_end_exit (Fixture       *fixture,
@@ -256,8 +256,8 @@ has_children (GPid pid)
   return *text != '\0';
 }
 
-/* A template reaps its forks as they end, although it is told nothing and nobody listens to
- * it. */
+/* A template reaps its forks when they exit, although it gets no command and there is no
+ * handler. */
 static void
 test_end_no_zombies (Fixture       *fixture,
                      gconstpointer  data)
@@ -276,7 +276,7 @@ test_end_no_zombies (Fixture       *fixture,
 
   for (gsize i = 0; i < G_N_ELEMENTS (forks); i++)
     g_object_unref (connections[i]);
-  /* The main context is not turned, and of this nothing else tells. */
+  /* The main context is not iterated, and no other event shows this. */
   while (has_children (pid))
     g_usleep (1000);
 
@@ -311,7 +311,7 @@ test_end_usage (Fixture       *fixture,
       g_test_message ("%" G_GUINT64_FORMAT " us, %" G_GUINT64_FORMAT " us, "
                       "%" G_GUINT64_FORMAT " KiB",
                       user_usec, system_usec, max_rss_kib);
-      /* The kernel scales what it has sampled, so the two parts are not exact. */
+      /* The kernel samples and then scales the times, so the two parts are not exact. */
       g_assert_cmpuint (user_usec + system_usec, >=, 45 * 1000);
       g_assert_cmpuint (user_usec + system_usec, <, 60 * G_USEC_PER_SEC);
       g_assert_cmpuint (max_rss_kib, >=, 32 * 1024);
@@ -350,7 +350,7 @@ test_wait_many (Fixture       *fixture,
       g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
     }
 
-  /* That ended the waits, and not the process. */
+  /* Cancelling has ended the waits, and not the process. */
   g_assert_cmpint (afork_process_get_state (process), ==, AFORK_PROCESS_STATE_RUNNING);
   g_assert_null (results[0]);
   g_assert_null (results[3]);
@@ -370,7 +370,7 @@ test_wait_many (Fixture       *fixture,
     }
 }
 
-/* A wait that was cancelled keeps nothing. */
+/* A wait that was cancelled keeps no reference. */
 static void
 test_wait_given_up (Fixture       *fixture,
                     gconstpointer  data)
@@ -432,7 +432,8 @@ test_signal_early (Fixture       *fixture,
     }
 }
 
-/* Those that a template ignores are for what it will run, whenever they were sent. */
+/* The signals that a template ignores are kept for the function or program, whenever they were
+ * sent. */
 static void
 test_signal_kept (Fixture       *fixture,
                   gconstpointer  data)
@@ -475,7 +476,8 @@ signal_directly (AForkProcess *process,
   g_assert_no_errno (kill (pid, number));
 }
 
-/* What a terminal or a service manager sends to a whole program leaves its templates alone. */
+/* Signals that a terminal or a service manager sends to a whole program do not end its
+ * templates. */
 static void
 test_signal_template (Fixture       *fixture,
                       gconstpointer  data)
@@ -495,14 +497,14 @@ test_signal_template (Fixture       *fixture,
       g_autoptr(AForkProcess) fork = afork_process_fork (processes[i / 2]);
       g_autoptr(GSocketConnection) connection G_GNUC_UNUSED = run_process_ok (fork, "forever");
 
-      /* To a worker they are what they are to any process. */
+      /* They end a worker as they end any process. */
       signal_directly (fork, numbers[i % 2]);
       await_end (fork);
       assert_term_signal (fork, numbers[i % 2]);
     }
 }
 
-/* One that is run at once is known by its answer, and may have been quicker. */
+/* A process that is run at once is known from READY, and may have exited before the signal. */
 static void
 test_signal_early_run (Fixture       *fixture,
                        gconstpointer  data)
@@ -524,8 +526,9 @@ test_signal_early_run (Fixture       *fixture,
     }
 }
 
-/* One that has forks goes on as another one when it is run, and a signal is for that as well: the
- * one may have been told to go on before it gets it. Nothing was heard of either yet. */
+/* If a process that has a fork is run, another fork becomes the worker, and a signal is for that
+ * one, too: the process may have forked before it gets the signal. No reply of either was read
+ * yet. */
 static void
 test_signal_early_template (Fixture       *fixture,
                             gconstpointer  data)
@@ -563,7 +566,7 @@ test_signal_running (Fixture       *fixture,
   assert_line (connection, "2");
   finish_process (process, connection);
 
-  /* The number may be another's by now. */
+  /* Another process may have the pid by now. */
   afork_process_send_signal (process, SIGKILL);
   assert_exit_status (process, 0);
 }
@@ -575,8 +578,8 @@ await_stopped (AForkProcess *process)
     g_thread_yield ();
 }
 
-/* Has the process, which is known and has a fork, enter a function that lives on, and returns when
- * that is so, but nothing has been heard of it. */
+/* Makes the process, which is known and has a fork, enter a function that lives on. Returns when
+ * the worker runs, but before a message of it was read. */
 static void
 run_unobserved (AForkProcess  *process,
                 GAsyncResult **result)
@@ -598,7 +601,7 @@ run_unobserved (AForkProcess  *process,
   g_assert_null (*result);
 }
 
-/* So it is where the one is known, and the other one runs already. */
+/* The same when the process is known and the worker runs already. */
 static void
 test_signal_early_worker (Fixture       *fixture,
                           gconstpointer  data)
@@ -623,7 +626,7 @@ test_signal_early_worker (Fixture       *fixture,
     }
 }
 
-/* One that was stopped and told to go on before it was known goes on; the other way round it is
+/* A process that was stopped and continued before it was known runs; in the other order it is
  * stopped. */
 static void
 test_signal_early_stop (Fixture       *fixture,
@@ -659,7 +662,7 @@ test_signal_invalid (Fixture       *fixture,
     afork_process_send_signal (fixture->template, numbers[i]);
 }
 
-/* Being killed, at each stage. */
+/* Killing a process at each stage. */
 
 static void
 test_kill_new (Fixture       *fixture,
@@ -723,8 +726,8 @@ set_flag_cb (int          fd,
   return G_SOURCE_REMOVE;
 }
 
-/* One that has forks, at any moment from when it was told to run: perhaps it goes on as another one
- * just then, and that must not live on unheard. All have the end of a pipe. */
+/* Killing a process that has forks, at any moment after it was told to run: a fork that becomes the
+ * worker at that time must not live on. All of them have the end of a pipe. */
 static void
 test_kill_meanwhile (Fixture       *fixture,
                      gconstpointer  data)
@@ -800,7 +803,7 @@ test_template_run (Fixture       *fixture,
   finish_process (fork, of_fork);
 }
 
-/* In any order of ends, and several of them one within another. */
+/* They exit in any order, and several are nested. */
 static void
 test_templates_run (Fixture       *fixture,
                     gconstpointer  data)

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A process whose system calls the module sees. */
+/* A process whose system calls the module replaces. */
 static AForkProcess *
 new_refusing (AForkRuntime **runtime)
 {
@@ -55,7 +55,7 @@ assert_ends_as (AForkProcess *process,
   g_assert_true (afork_process_get_usage (process, &usage[0], &usage[1], &usage[2]));
 }
 
-/* Where there is no pidfd_open(), forks are looked after all the same. */
+/* Without pidfd_open(), forks are watched nevertheless. */
 static void
 test_missing (Census        *census,
               gconstpointer  data)
@@ -82,7 +82,7 @@ test_missing (Census        *census,
   await_end (killed);
   assert_term_signal (killed, SIGKILL);
 
-  /* One with a fork is run: all of them are looked after, by a process that only does so. */
+  /* A process with a fork is run: it stays, and only reports on the others. */
   parent = afork_process_fork (template);
   child = afork_process_fork (parent);
   of_child = run_process_ok (child, "until_closed");
@@ -90,8 +90,7 @@ test_missing (Census        *census,
   finish_process (child, of_child);
 }
 
-/* Where there is no pidfd left for the fork that is to be the worker, it is looked after all the
- * same. */
+/* If no pidfd is left for the fork that becomes the worker, the fork is watched nevertheless. */
 static void
 test_refused (Census        *census,
               gconstpointer  data)

@@ -111,7 +111,7 @@ test_run_func_exported (void)
   g_assert_cmpstr (afork_process_get_function (process), ==, "exported");
 }
 
-/* A module that both have loaded, each somewhere else. */
+/* A module that both have loaded, at different addresses. */
 static void
 test_run_func_module (void)
 {
@@ -135,7 +135,7 @@ test_run_func_module (void)
   dlclose (module);
 }
 
-/* The server program has none of this one's functions. */
+/* The server program does not have the functions of this one. */
 static void
 test_run_func_elsewhere (void)
 {
@@ -144,7 +144,7 @@ test_run_func_elsewhere (void)
   expect_func_error (process, exported, "exported");
 }
 
-/* Data is no code. */
+/* Data is not code. */
 static void
 test_run_func_no_object (void)
 {

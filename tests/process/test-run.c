@@ -18,7 +18,7 @@ test_run_without_callback (Fixture       *fixture,
 {
   g_autoptr(AForkProcess) process = afork_process_fork (fixture->template);
 
-  /* The connection goes at once, and so does the worker. */
+  /* The connection is closed at once, and the worker exits. */
   afork_process_run_async (process, "until_closed", NULL, NULL, NULL);
   await_end (process);
   assert_exit_status (process, 0);
@@ -54,7 +54,7 @@ test_run_twice (Fixture       *fixture,
   finish_process (process, connection);
 }
 
-/* Within a callback, while other sources wait for their turn. */
+/* In a callback, while other sources are ready. */
 typedef struct
 {
   AForkProcess *template;
@@ -133,8 +133,8 @@ test_run_blocking_cancelled (Fixture       *fixture,
   assert_term_signal (process, SIGKILL);
 }
 
-/* The socket is also that of the connection's streams: it is open as long as one of them is there,
- * unless the connection is closed. */
+/* The streams of the connection use its socket. It is open while one of them exists, unless the
+ * connection is closed. */
 static void
 test_run_connection_gone (Fixture       *fixture,
                           gconstpointer  data)
@@ -157,7 +157,7 @@ test_run_connection_gone (Fixture       *fixture,
     }
 }
 
-/* What it is told then is ignored, and a fork of it says so. */
+/* Commands are ignored then, and a fork of the process fails. */
 static void
 test_run_prepare_after (Fixture       *fixture,
                         gconstpointer  data)

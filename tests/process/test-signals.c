@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Signals that this program may not send itself: because a sandbox refuses them, or because it has
- * given up its rights. Each test runs in a process of its own. */
+/* Signals that this program may not send, because a sandbox refuses them or because it has given up
+ * its rights. Each test runs in a process of its own. */
 
 #include "config.h"
 
@@ -20,14 +20,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* What the library promises, in microseconds, and what a busy machine adds to it. */
+/* The time that the library promises, in microseconds, and what a busy machine adds. */
 enum
 {
   LIMIT = 5 * G_USEC_PER_SEC,
   SOON = 3 * G_USEC_PER_SEC
 };
 
-/* From now on this process can kill no other one; but it can signal them otherwise. */
+/* From now on this process cannot kill another process, but can send it other signals. */
 static void
 refuse_kill (int error)
 {
@@ -53,7 +53,8 @@ fork_known (AForkProcess *template)
   return fork;
 }
 
-/* It cannot be killed, and ERROR, which is cleared, says so: which one, and why. */
+/* Checks that the process cannot be killed, and that ERROR says which process and why. Clears
+ * ERROR. */
 static void
 assert_denied (GError       **error,
                AForkProcess  *process,
@@ -67,7 +68,7 @@ assert_denied (GError       **error,
   g_clear_error (error);
 }
 
-/* Waiting for it fails now, and it is ended in another way. */
+/* Waiting for it fails now. It is ended in another way. */
 static void
 end_denied (AForkProcess *process,
             int           cause)
@@ -88,7 +89,7 @@ end_denied (AForkProcess *process,
   assert_term_signal (process, SIGUSR1);
 }
 
-/* Forks, which their template kills, whatever the error is by which this program is refused. */
+/* Forks, which their template kills, whatever error this program gets. */
 static void
 test_fork (gconstpointer data)
 {
@@ -112,14 +113,15 @@ test_fork (gconstpointer data)
       assert_term_signal (processes[i], SIGKILL);
     }
 
-  /* One that is known only later. */
+  /* A fork that becomes known later. */
   late = afork_process_fork (template);
   afork_process_force_exit (late);
   await_end (late);
   assert_term_signal (late, SIGKILL);
 }
 
-/* Nobody wants the template any more. It stays for its forks, and still kills them. */
+/* The object of the template was dropped. The template stays for its forks, and still kills
+ * them. */
 static void
 test_dropped_template (gconstpointer data)
 {
@@ -138,7 +140,7 @@ test_dropped_template (gconstpointer data)
   finish_process (other, of_other);
 }
 
-/* It has failed, or was run, and so it is another process that reports. */
+/* The template has failed, or was run, so another process reports. */
 static void
 test_template_at_end (gconstpointer data)
 {
@@ -184,8 +186,8 @@ assert_between (gint64 begin,
     g_assert_cmpint (time, <=, most);
 }
 
-/* A process that has a fork is killed while it goes on as another one, which only it can signal: it
- * must not be killed before that is. */
+/* A process that has a fork is killed while another fork becomes the worker. Only the process can
+ * kill that one, so it must not be killed before. */
 static void
 test_successor (gconstpointer data)
 {
@@ -213,7 +215,8 @@ test_successor (gconstpointer data)
     }
 }
 
-/* If it hangs, it is killed all the same, once the time is over in which it could have gone on. */
+/* If it hangs, it is killed nevertheless, once the time is over in which another process could have
+ * taken its place. */
 static void
 test_successor_hangs (gconstpointer data)
 {
@@ -235,7 +238,8 @@ test_successor_hangs (gconstpointer data)
   assert_between (begin, LIMIT, LIMIT + SOON);
 }
 
-/* The main context goes before it is known whether there is one: it is killed at once. */
+/* The main context is freed before it is known whether there is another fork: the process is killed
+ * at once. */
 static void
 test_successor_context_gone (gconstpointer data)
 {
@@ -268,8 +272,8 @@ test_successor_context_gone (gconstpointer data)
   close (end.fd);
 }
 
-/* A handler that is called as the context goes kills another process of it, which only its template
- * can do. */
+/* A handler that is called when the context is freed kills another process of the context, which
+ * only its template can kill. */
 
 static gboolean
 never_cb (gpointer data)
@@ -313,14 +317,15 @@ test_context_going (gconstpointer data)
   g_clear_pointer (&context, g_main_context_unref);
   g_assert_false (afork_process_wait (process, NULL, &error));
   g_assert_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED);
-  /* After all sources of ours, it is too late to ask; but other signals reach it. */
+  /* When all sources of the library are destroyed, it is too late to tell the template, but other
+   * signals reach the process. */
   if (priority < 0)
     afork_process_send_signal (process, SIGTERM);
   g_assert_cmpint (poll (&end, 1, 30 * 1000), ==, 1);
   close (end.fd);
 }
 
-/* All signals go that way, and in their order. */
+/* All signals are sent in this way, in order. */
 static void
 test_other_signals (gconstpointer data)
 {
@@ -352,7 +357,7 @@ cancel_run (AForkProcess  *process,
   g_cancellable_cancel (cancellable);
 }
 
-/* Cancelling is answered when the process has been killed. */
+/* Cancelling returns when the process was killed. */
 static void
 test_cancelled (gconstpointer data)
 {
@@ -371,7 +376,7 @@ test_cancelled (gconstpointer data)
   assert_term_signal (fork, SIGKILL);
 }
 
-/* The template answers too late, or never: nobody waits for it longer than five seconds. */
+/* The template replies too late, or never: no operation waits for it longer than five seconds. */
 static void
 test_template_silent (gconstpointer data)
 {
@@ -402,7 +407,7 @@ test_template_silent (gconstpointer data)
   g_assert_null (afork_process_run_finish (cancelled, result, &error));
   assert_denied (&error, cancelled, EPERM);
 
-  /* It was only slow, and so they are killed after all. */
+  /* The template was only slow, and kills them after all. */
   afork_process_send_signal (template, SIGCONT);
   await_end (fork);
   assert_term_signal (fork, SIGKILL);
@@ -412,7 +417,7 @@ test_template_silent (gconstpointer data)
   g_assert_no_error (error);
 }
 
-/* The template is gone, and nobody else is there to ask. */
+/* The template is gone, and no other process can kill the fork. */
 static void
 test_template_gone (gconstpointer data)
 {
@@ -436,7 +441,7 @@ test_template_gone (gconstpointer data)
   afork_process_force_exit (fork);
   if (asked)
     {
-      /* It may have done it with its last breath. */
+      /* The template may have killed it just before it exited. */
       g_autoptr(GError) error = NULL;
 
       if (!wait_process (fork, &error) && g_error_matches (error, G_IO_ERROR,
@@ -455,7 +460,7 @@ test_template_gone (gconstpointer data)
     }
 }
 
-/* One that was executed has no template. */
+/* A process that was executed has no template. */
 static void
 test_executed (gconstpointer data)
 {
@@ -476,7 +481,7 @@ test_executed (gconstpointer data)
   end_denied (process, EPERM);
 }
 
-/* The pid of a child that was not reaped is its own, so this needs no pidfd. */
+/* The pid of a child that was not reaped cannot be reused, so this needs no pidfd. */
 static void
 test_executed_by_pid (gconstpointer data)
 {
@@ -489,7 +494,7 @@ test_executed_by_pid (gconstpointer data)
   assert_term_signal (process, SIGKILL);
 }
 
-/* One that was not run cannot be killed, but ends with its socket. */
+/* A process that was not run cannot be killed, but exits when its socket is closed. */
 static void
 test_executed_fresh (gconstpointer data)
 {
@@ -505,7 +510,7 @@ test_executed_fresh (gconstpointer data)
   assert_exit_status (process, 0);
 }
 
-/* One that has forks ends when these have. */
+/* A process that has forks exits after them. */
 static void
 test_executed_with_forks (gconstpointer data)
 {
@@ -525,7 +530,7 @@ test_executed_with_forks (gconstpointer data)
   assert_exit_status (process, 0);
 }
 
-/* It is being cancelled, stands still, and cannot be killed. */
+/* The process is being cancelled, is stopped, and cannot be killed. */
 static void
 test_executed_cancelled (gconstpointer data)
 {
@@ -542,7 +547,7 @@ test_executed_cancelled (gconstpointer data)
   end_denied (process, EPERM);
 }
 
-/* What was given to another caller is not this one's template's to signal any more. */
+/* A template must not signal a process that was given to another caller. */
 static void
 test_detached (gconstpointer data)
 {
@@ -562,7 +567,7 @@ test_detached (gconstpointer data)
   assert_exit_status (fork, 0);
 }
 
-/* A program that has given up its rights, having made its templates before. */
+/* A program that has made its templates and then given up its rights. */
 static void
 test_other_user (gconstpointer data)
 {
@@ -588,7 +593,7 @@ test_other_user (gconstpointer data)
   assert_denied (&error, executed, EPERM);
   finish_process (executed, of_executed);
 
-  /* It ends when it is dropped, as ever. */
+  /* It exits when it is dropped, as usual. */
   g_assert_finalize_object (g_steal_pointer (&template));
 }
 
@@ -657,7 +662,7 @@ add (const char    *path,
      GTestDataFunc  test,
      gconstpointer  data)
 {
-  /* Of tests that are not run, GLib does not free the data. */
+  /* GLib does not free the data of tests that are not run. */
   static Apart cases[64];
   static guint n_cases;
   Apart *apart = &cases[n_cases++];

@@ -25,8 +25,8 @@ make_template (guint spare)
   return template;
 }
 
-/* A file that the kernel writes the numbers of the template's children in, as they are whenever it
- * is read. -1 where the template is gone, or not there yet. */
+/* Opens a file that lists the pids of the template's children at the time of each read. Returns -1
+ * if the template is gone, or not known yet. */
 static int
 open_children (AForkProcess *template)
 {
@@ -36,7 +36,7 @@ open_children (AForkProcess *template)
   return open (path, O_RDONLY | O_CLOEXEC);
 }
 
-/* The numbers that are in FILE now. */
+/* The pids that FILE lists now. */
 static GStrv
 read_children (int file)
 {
@@ -72,7 +72,8 @@ tick_cb (gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
-/* Nothing tells a program of spares, so the template's children are looked at now and then. */
+/* A program is not notified of spare forks, so the test checks the children of the template from
+ * time to time. */
 static void
 await_spares (AForkProcess *template,
               guint         n_spares)
@@ -96,7 +97,7 @@ run_echo (AForkProcess *process)
   return output;
 }
 
-/* Until the children are others than OLD: those may take a moment to end. */
+/* Waits until the children are others than OLD, which may need a moment to exit. */
 static void
 await_other_spare (AForkProcess *template,
                    GStrv         old)
@@ -114,7 +115,7 @@ await_other_spare (AForkProcess *template,
   g_source_remove (tick);
 }
 
-/* Forks TEMPLATE, and finds out whether that was done before, by when CHILDREN were listed. */
+/* Forks TEMPLATE, and finds out whether the fork was already among CHILDREN. */
 static AForkProcess *
 fork_with (AForkProcess *template,
            GStrv         children,
@@ -165,7 +166,7 @@ test_spare_taken (void)
   await_spares (template, 2);
 }
 
-/* A template that is at work is let work. */
+/* A template that is busy makes no spare forks. */
 static void
 test_spare_quiet (void)
 {
@@ -186,7 +187,7 @@ test_spare_quiet (void)
   g_assert_cmpint (g_get_monotonic_time () - start, >=, 100 * 1000);
 }
 
-/* What the template was told after a spare was made, the spare has not got. */
+/* A spare fork has not got the commands that its template got after it was made. */
 static void
 test_spare_stale (void)
 {
@@ -222,7 +223,7 @@ test_spare_fewer (void)
   await_spares (template, 0);
 }
 
-/* They go with the template. */
+/* They are dropped with the template. */
 static void
 test_spare_dropped (void)
 {
@@ -231,11 +232,11 @@ test_spare_dropped (void)
   await_spares (template, 2);
   g_object_unref (template);
 
-  /* Before they were made, too. */
+  /* Also if they were not made yet. */
   g_object_unref (make_template (2));
 }
 
-/* A fork of a template that has died says so, spares or not. */
+/* A fork of a template that has exited fails, whether or not there are spare forks. */
 static void
 test_spare_template_dies (void)
 {
@@ -249,7 +250,7 @@ test_spare_template_dies (void)
   expect_run_error (process, "echo", AFORK_ERROR, AFORK_ERROR_CLOSED, NULL);
 }
 
-/* A spare that has died is passed over. */
+/* A spare fork that has exited is skipped. */
 static void
 test_spare_dies (void)
 {
@@ -269,7 +270,7 @@ test_spare_dies (void)
   g_assert_cmpstr (output, ==, "");
 }
 
-/* One that dies while nobody needs it is replaced. */
+/* A spare fork that exits while it is not needed is replaced. */
 static void
 test_spare_dies_unused (void)
 {
@@ -286,7 +287,7 @@ test_spare_dies_unused (void)
   process = fork_with (template, children, TRUE);
 }
 
-/* Takes all the descriptors that this process may have, but for so many. */
+/* Takes all free descriptors of this process, except some. */
 static GArray *
 fill_descriptors (guint n_left)
 {
@@ -338,12 +339,12 @@ await_children (int   file,
     }
 }
 
-/* More than there are descriptors for: the program goes on, and once there is room for as many as
- * are wanted, all of them come. The template is held until the descriptors have run out, whoever is
- * the quicker; from then on not even the list of its children can be opened.
+/* More spare forks than there are descriptors for: the program continues, and when there is room,
+ * all forks are made. The template is stopped until all descriptors are taken; from then on, not
+ * even the list of its children can be opened.
  *
- * A low limit would do it without all those descriptors. But it also limits how many the processes
- * of a user who is not root have underway in sockets, and other tests have hundreds. */
+ * A low limit of descriptors would be simpler. But it also limits how many descriptors of a user
+ * other than root may be in flight in sockets, and other tests have hundreds. */
 static void
 test_spare_too_many (void)
 {
@@ -382,7 +383,7 @@ test_spare_too_many (void)
   g_source_remove (tick);
 }
 
-/* A template that is run does not become a worker together with its spares. */
+/* A template that is run does not become a worker together with its spare forks. */
 static void
 test_spare_template_run (void)
 {
@@ -395,7 +396,7 @@ test_spare_template_run (void)
   g_assert_cmpstr (output, ==, "itself");
 }
 
-/* The template of a runtime, and the one that is started in its place. */
+/* The template of a runtime, and the one that replaces it. */
 static void
 test_spare_default (void)
 {

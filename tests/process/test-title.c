@@ -15,7 +15,7 @@
 /* How many characters of a name the kernel keeps. */
 enum { MAX_NAME = 15 };
 
-/* What the kernel has of process PID in a file of its folder, up to the first NUL. */
+/* Reads a file of process PID in /proc, up to the first NUL. */
 static char *
 read_proc (GPid        pid,
            const char *name)
@@ -54,8 +54,8 @@ test_title_usual (Fixture       *fixture,
   g_assert_cmpstr (afork_process_get_title (process), ==, "inspect");
   assert_title (afork_process_get_pid (process), "inspect");
 
-  /* Of the same templates the one is a fork. What is heard of it comes by another socket than what
-   * its own fork answered, and may be seen later. */
+  /* The second is a fork of the first. The reply of the fork comes by another socket than that of
+   * its template, and may be read later. */
   await_state (fixture->template, AFORK_PROCESS_STATE_PREPARING);
   assert_title (afork_process_get_pid (fixture->template), "template native");
   assert_title (afork_process_get_pid (afork_runtime_get_template (afork_runtime_get_native ())),
@@ -87,7 +87,7 @@ test_title_set (Fixture       *fixture,
   inspection_end (&inspection);
 }
 
-/* A runtime's template is no other, nor is one that has replaced it. */
+/* A template of a runtime has this title, too, and so has one that replaces it. */
 static void
 test_title_of_runtime (Fixture       *fixture,
                        gconstpointer  data)
@@ -143,7 +143,7 @@ test_title_notify (Fixture       *fixture,
   g_assert_cmpuint (n_of_fork, ==, 1);
 }
 
-/* A title that is too long is cut: where arguments and environment end, in /proc. */
+/* A title that is too long is cut where the arguments and the environment end in /proc. */
 static void
 test_title_long (Fixture       *fixture,
                  gconstpointer  data)
@@ -174,7 +174,7 @@ test_title_long (Fixture       *fixture,
   line = read_proc (afork_process_get_pid (process), "cmdline");
   g_assert_cmpstr (line, ==, expected);
 
-  /* The room was that of the environment, which must not suffer. */
+  /* The title uses the memory of the environment, which must still work. */
   inspection_assert_value (&inspection, "environment", "A", "b");
   inspection_assert_value (&inspection, "environment", "LONGER", "value");
   inspection_end (&inspection);

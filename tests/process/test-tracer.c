@@ -39,7 +39,7 @@ read_line (Tracer *self)
   return line;
 }
 
-/* False, and the test is skipped, where nobody may trace. */
+/* Returns false, and skips the test, if tracing is not permitted. */
 static gboolean
 tracer_begin (Tracer       *self,
               AForkProcess *traced)
@@ -73,7 +73,7 @@ tracer_await_end_of_traced (Tracer *self)
   g_assert_cmpstr (line, ==, "ended");
 }
 
-/* It takes notice, and the process is its parent's. */
+/* The tracer has seen the exit, and the parent can reap the process. */
 static void
 tracer_let_go (Tracer *self)
 {
@@ -116,7 +116,7 @@ count_turns (void)
   return n_turns;
 }
 
-/* The processor time that a process has had, in ticks of the clock. */
+/* The CPU time of a process, in clock ticks. */
 static gint64
 get_ticks (AForkProcess *process)
 {
@@ -125,7 +125,7 @@ get_ticks (AForkProcess *process)
   g_auto(GStrv) fields = NULL;
 
   g_assert_true (g_file_get_contents (path, &text, NULL, NULL));
-  /* Behind the name, which may have anything in it, the 12th and 13th. */
+  /* Fields 14 and 15, which are 12 and 13 after the name. The name may contain any character. */
   fields = g_strsplit (strrchr (text, ')') + 2, " ", -1);
   return g_ascii_strtoll (fields[11], NULL, 10) + g_ascii_strtoll (fields[12], NULL, 10);
 }
@@ -184,7 +184,7 @@ test_held_fork (Census        *census,
       g_assert_cmpint (get_ticks (template) - ticks, <=, 2);
       g_assert_cmpint (afork_process_get_state (process), <, AFORK_PROCESS_STATE_EXITED);
 
-      /* Others are looked after meanwhile. */
+      /* Others are watched meanwhile. */
       afork_process_force_exit (other);
       await_end (other);
       assert_term_signal (other, SIGKILL);
@@ -197,7 +197,7 @@ test_held_fork (Census        *census,
   tracer_end (&tracer);
 }
 
-/* A tracer that ends lets go of everything. */
+/* A tracer that exits releases all processes. */
 static void
 test_tracer_dies (Census        *census,
                   gconstpointer  data)

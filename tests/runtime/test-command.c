@@ -51,7 +51,7 @@ test_command_relayed (Census        *census,
   afork_process_send_arg (process, "");
   g_assert_cmpstr (afork_process_get_title (fork), ==, "template relayed");
 
-  /* Nothing is executed before it is run. */
+  /* Nothing is executed before the process is run. */
   iterate ();
   census_begin (&begun);
   g_assert_cmpuint (begun.n_fds, ==, census->n_fds);
@@ -79,7 +79,7 @@ test_command_child (Census        *census,
   g_autofree char *output = NULL;
   g_autofree char *error_output = NULL;
 
-  /* It is no fork of anything, and its standard output is not the protocol's. */
+  /* It is not a fork, and its standard output is not the command socket. */
   assert_report (process, "process", "parent", own_pid);
   output = get_report (fork, "descriptors", "1");
   error_output = get_report (other, "descriptors", "2");
@@ -103,7 +103,7 @@ test_command_refuses_fds (Census        *census,
   expect_run_error (fork, "done", AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED, "relayed");
 }
 
-/* One that was not started can still be killed, dropped and waited for. */
+/* A process that was not started can still be killed, dropped and waited for. */
 static void
 test_command_unstarted (Census        *census,
                         gconstpointer  data)
@@ -138,7 +138,7 @@ test_command_unstarted (Census        *census,
   await_end (cancelled);
 }
 
-/* What its template was told, all its processes are, though none is forked. */
+/* All its processes get the commands of its template, although none is forked. */
 static void
 test_command_template (Census        *census,
                        gconstpointer  data)
@@ -156,7 +156,7 @@ test_command_template (Census        *census,
     }
   g_assert_true (afork_runtime_get_template (runtime) == template);
 
-  /* Properties that change change all that is executed from then on. */
+  /* Properties that change apply to all processes that are executed after that. */
   afork_runtime_set_working_directory (runtime, "/");
   for (int i = 0; i < 2; i++)
     {
@@ -196,9 +196,9 @@ test_command_with_fds (Census        *census,
   assert_report (other, "environment", "AFORK_A", "by env");
 }
 
-/* A command that never answers as a server does: one that is executed when it is run, one that is
- * executed as a template, and the native runtime's own program, replaced by another one. That has a
- * child which keeps the socket, until the pipe ends. */
+/* A command that never answers as a server: one that is executed when it is run, one that is
+ * executed as a template, and another program in place of the native runtime's. It has a child that
+ * keeps the socket until the pipe is closed. */
 static void
 test_command_silent (Census        *census,
                      gconstpointer  data)
@@ -262,7 +262,7 @@ test_command_silent_async (Census        *census,
   g_assert_nonnull (strstr (error->message, "“sleep”"));
 }
 
-/* Calls, by the object's own defaults. */
+/* Calls with the default properties of the object. */
 
 static AForkRpc *
 new_command_rpc (const char *module,
@@ -293,8 +293,8 @@ test_command_calls (Census        *census,
   close_rpc (rpc);
 }
 
-/* Of all sizes at which blobs go another way elsewhere. Here they go with the rest, and no memory
- * is shared. */
+/* Blobs of all sizes, which are sent in different ways elsewhere. Here they are sent inline, and no
+ * memory is shared. */
 static void
 check_blobs (gboolean trusted)
 {
@@ -315,7 +315,7 @@ check_blobs (gboolean trusted)
       afork_job_add_blob (job, blob);
       value = run_job (rpc, job, &error);
       g_assert_no_error (error);
-      /* Of segments that are mapped there. */
+      /* The number of segments that are mapped there. */
       assert_uint32 (value, 0);
       blobs = afork_job_get_result_blobs (job, &n_blobs);
       g_assert_cmpuint (n_blobs, ==, 2);
@@ -339,7 +339,7 @@ test_command_blobs_untrusted (Census        *census,
   check_blobs (FALSE);
 }
 
-/* Descriptors are an error of the call that has them, and of the answer. */
+/* A call with descriptors fails, and so does an answer with descriptors. */
 static void
 test_command_fds (Census        *census,
                   gconstpointer  data)

@@ -62,7 +62,7 @@ write_word (int              socket,
 
 AFORK_WORKER_EXPORT void early_again (int socket, const AForkItem *items, size_t n_items);
 
-/* A worker is a program with one thread, and may do as its caller did. */
+/* A worker is a program with one thread, and may call afork_early() itself. */
 void
 early_again (int              socket,
              const AForkItem *items,
@@ -100,7 +100,7 @@ test_early_run (void)
   g_assert_cmpstr (of_fresh, ==, "first");
 }
 
-/* What the template is given, fresh processes do not have. */
+/* Fresh processes do not have what the default template got. */
 static void
 test_early_template (void)
 {
@@ -120,7 +120,7 @@ test_early_template (void)
   g_assert_cmpstr (text, ==, "prepared");
   g_assert_cmpstr (of_fresh, ==, "first");
 
-  /* One that dies is replaced by a fork that is prepared in the same way. */
+  /* A template that has exited is replaced by a fork that is prepared in the same way. */
   afork_process_force_exit (template);
   await_end (template);
   g_set_object (&process, NULL);
@@ -195,11 +195,11 @@ test_early_threads (void)
   g_async_queue_push (to_thread, queues);
   g_thread_join (thread);
 
-  /* That has not made it too late. */
+  /* This does not make it too late. */
   early ();
 }
 
-/* What could not be done because there was no room for it can be done when there is. */
+/* If there was no room, the call can be repeated when there is. */
 static void
 test_early_failed (void)
 {
@@ -213,7 +213,8 @@ test_early_failed (void)
   early ();
 }
 
-/* Where the runtime was told otherwise, and in other main contexts, the server is executed. */
+/* If a property of the runtime says what to execute, and in other main contexts, the server is
+ * executed. */
 static void
 test_early_elsewhere (void)
 {
@@ -250,7 +251,7 @@ test_early_in_worker (void)
   g_assert_cmpstr (text, ==, "a worker's");
 }
 
-/* The one child there is, as the kernel lists it. */
+/* The only child, from the list of the kernel. */
 static GPid
 get_child (void)
 {
@@ -273,7 +274,7 @@ test_early_killed (void)
   expect_run_error (process, "write_word", AFORK_ERROR, AFORK_ERROR_SIGNALED, "signal 9");
 }
 
-/* The early process is there until the program ends. */
+/* The early template exists until the program exits. */
 static void
 test_in_program (gconstpointer data)
 {

@@ -60,7 +60,7 @@ wait_for_end (AForkProcess *process)
   g_assert_no_error (error);
 }
 
-/* Where the program just waits, it is for a caller that has not much patience. */
+/* If the program only waits, the timeout is short. */
 static void
 test_late (gconstpointer data)
 {
@@ -89,7 +89,7 @@ test_late (gconstpointer data)
   afork_runtime_set_start_timeout (self, 30000);
 }
 
-/* One that answers in time has all the time there is afterwards. */
+/* After an answer in time there is no other limit. */
 static void
 test_in_time (gconstpointer data)
 {
@@ -103,7 +103,7 @@ test_in_time (gconstpointer data)
   wait_for_end (process);
 }
 
-/* Without a limit, nothing waits for its end. */
+/* Without a limit, no operation waits for its end. */
 static void
 test_without_limit (gconstpointer data)
 {
@@ -135,7 +135,7 @@ wait_for_handshake (void)
   g_assert_cmpint (poll ((struct pollfd *) sockets->data, sockets->len, -1), >, 0);
 }
 
-/* The limit is over when the context is iterated again, and the program has answered in time. */
+/* The limit is over when the context is iterated again, but the program has answered in time. */
 static void
 test_unconfirmed (gconstpointer data)
 {
@@ -163,7 +163,7 @@ main (int    argc,
   afork_init (&argc, &argv);
   g_test_init (&argc, &argv, NULL);
 
-  /* Under valgrind, that is what would be executed again. */
+  /* Under valgrind, valgrind would be executed again. */
   if (!is_under_valgrind ())
     {
       g_test_add_data_func ("/handshake/late/wait", "wait", test_late);

@@ -14,7 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* Kills PROCESS behind the library's back, and waits until the library has noticed. */
+/* Kills PROCESS without the library, and waits until the library has noticed. */
 static void
 kill_unseen (AForkProcess *process)
 {
@@ -66,7 +66,7 @@ test_template_of_context (Census        *census,
   g_assert_true (afork_runtime_get_template (runtime) == template);
 }
 
-/* Everything that a template can be told, and a process of it which was told the same. */
+/* All commands for a template, and a process that gets the same. */
 
 enum { LARGE_SIZE = 300 * 1000 };
 
@@ -108,8 +108,8 @@ assert_prepared (const char *description)
   g_assert_nonnull (at_30);
 }
 
-/* What a template could not be told is not left out of those that replace it: it fails all, until
- * it is given up. */
+/* If a command of a template could not be sent, it is not left out of the templates that replace
+ * it: all of them fail, until the template is set to NULL. */
 static void
 test_template_refused (Census        *census,
                        gconstpointer  data)
@@ -142,8 +142,8 @@ test_template_refused (Census        *census,
   assert_answer (process, "describe", "");
 }
 
-/* What a template is told after it has failed, perhaps before anybody could know, is for the one
- * that replaces it. */
+/* Commands after the failure of a template, which may not be known yet, apply to the one that
+ * replaces it. */
 static void
 test_template_reported_late (Census        *census,
                              gconstpointer  data)
@@ -171,7 +171,7 @@ test_template_reported_late (Census        *census,
   afork_runtime_set_template (runtime, NULL);
 }
 
-/* A template that has died is replaced by one that was told the same, and so is that one. */
+/* A template that has exited is replaced by one that gets the same commands, and so is that one. */
 static void
 test_template_died (Census        *census,
                     gconstpointer  data)
@@ -192,7 +192,7 @@ test_template_died (Census        *census,
       g_set_object (&template, afork_runtime_get_template (runtime));
     }
 
-  /* What the new one is told is kept as well. */
+  /* Commands of the new one are kept as well. */
   afork_process_call (template, "remember", NULL);
   kill_unseen (template);
   g_clear_object (&first);
@@ -200,8 +200,8 @@ test_template_died (Census        *census,
   assert_answer (first, "recall", "0 0");
 }
 
-/* A template that a mistake has ended is replaced by one with the same mistake. To give it up is
- * the program's to do. */
+/* A template that has failed because of a mistake is replaced by one with the same mistake. The
+ * program has to set the template to NULL. */
 static void
 test_template_wrong (Census        *census,
                      gconstpointer  data)
@@ -222,7 +222,8 @@ test_template_wrong (Census        *census,
   assert_answer (right, "done", "");
 }
 
-/* So is one that was started with other properties. Who is there stays. */
+/* A template that was started with other properties is replaced as well. Existing processes
+ * stay. */
 static void
 test_template_outdated (Census        *census,
                         gconstpointer  data)
@@ -246,7 +247,7 @@ test_template_outdated (Census        *census,
   g_assert_true (afork_runtime_get_template (runtime) != template);
   g_assert_true (afork_runtime_get_template (runtime) == afork_runtime_get_template (runtime));
 
-  /* The old one can still be forked by whoever has kept it. */
+  /* The old one can still be forked through a reference that was kept. */
   fork = afork_process_fork (template);
   assert_answer (fork, "describe", description);
   finish_process (before, connection);
@@ -269,7 +270,7 @@ test_template_given (Census        *census,
   process = afork_process_new ();
   assert_answer (process, "done", "");
 
-  /* It is not the runtime's to replace, whatever happens. */
+  /* The runtime does not replace it, whatever happens. */
   afork_runtime_set_working_directory (runtime, "/tmp");
   g_assert_true (afork_runtime_get_template (runtime) == given);
   kill_unseen (given);
@@ -340,7 +341,7 @@ test_server_by_variable (Census        *census,
   assert_works ();
 }
 
-/* The library is that of the build tree, and the server lies beside it. */
+/* The library is that of the build tree, and the server is in a directory beside it. */
 static void
 test_server_in_build_tree (Census        *census,
                            gconstpointer  data)
@@ -392,7 +393,7 @@ test_server_by_property (Census        *census,
   g_setenv ("AFORK_SERVER", server, TRUE);
 }
 
-/* Environment and folder. */
+/* Environment and working directory. */
 
 static void
 test_environ (Census        *census,
@@ -407,7 +408,7 @@ test_environ (Census        *census,
   g_autoptr(AForkProcess) without = NULL;
   g_auto(GStrv) copy = NULL;
 
-  /* A template that runs has the environment of its start. */
+  /* A template that runs has the environment from its start. */
   await_state (before, AFORK_PROCESS_STATE_PREPARING);
   g_setenv ("AFORK_A", "of the caller", TRUE);
   after = afork_process_new ();
@@ -504,7 +505,7 @@ test_properties (Census        *census,
     }
   g_assert_cmpstr (notified->str, ==, "environ working-directory module-path ");
 
-  /* What the caller does to its own strings is not seen. */
+  /* The object has copies of the caller's strings. */
   strings[0] = "changed";
   g_object_get (runtime,
                 "name", &name,
@@ -534,7 +535,8 @@ test_default (Census        *census,
               gconstpointer  data)
 {
   const char *argv[] = { g_getenv ("AFORK_SERVER"), NULL };
-  static AForkRuntime *runtime;         /* the library never gives up one that was the default */
+  static AForkRuntime *runtime;         /* the library never frees a runtime that was the default
+                                         * one */
   g_autoptr(AForkProcess) process = NULL;
   g_autoptr(AForkProcess) executed = NULL;
   g_autoptr(AForkProcess) native = NULL;
@@ -555,7 +557,7 @@ test_default (Census        *census,
   assert_answer (process, "done", "");
 }
 
-/* A runtime that is dropped: its template goes with it, and its processes keep it. */
+/* A runtime that is dropped: its template exits, and its processes keep the runtime. */
 
 static AForkRuntime *
 new_forking_command (void)
@@ -624,8 +626,8 @@ test_dropped_before_template (Census        *census,
     }
 }
 
-/* The server itself is looked at by valgrind, through all that it does. An error or memory that is
- * lost changes the status that it exits with. */
+/* valgrind checks the server itself during everything that it does. An error or a leak changes its
+ * exit status. */
 
 enum { VALGRIND_STATUS = 99 };
 
@@ -637,7 +639,7 @@ assert_fork_under_valgrind (AForkProcess *process)
   g_autoptr(GError) error = NULL;
 
   connection = run_process (fork, "describe", &error);
-  /* Valgrind 3.19 does not know pidfd_open(), but what stands in for it. */
+  /* Valgrind 3.19 does not know pidfd_open(), but it knows what is used instead. */
   if (connection == NULL && !has_peer_pidfds ())
     {
       g_assert_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN);

@@ -60,8 +60,8 @@ write_arguments (int              socket,
   dprintf (socket, "%s", arguments);
 }
 
-/* Where the descriptors of these numbers are the same as standard error, and what is written to the
- * main context to wake it does not go there. */
+/* Checks that the descriptors of these numbers have the same file as standard error, and that a
+ * wake-up of the main context does not write there. */
 AFORK_WORKER_EXPORT void write_mapped (int socket, const AForkItem *items, size_t n_items);
 
 void
@@ -79,7 +79,7 @@ write_mapped (int              socket,
   dprintf (socket, "%d", (int) expected.st_size);
 }
 
-/* A worker may have workers of its own: of the same program, once more. */
+/* A worker may have workers of its own: the same program, executed once more. */
 AFORK_WORKER_EXPORT void use_library (int socket, const AForkItem *items, size_t n_items);
 
 void
@@ -147,7 +147,7 @@ test_self_modules (void)
   g_assert_cmpstr (text, ==, "taken");
 }
 
-/* The server program has what modules want of it, too. */
+/* The server program has everything that modules need, too. */
 static void
 test_self_native_modules (void)
 {
@@ -161,7 +161,7 @@ test_self_native_modules (void)
   g_assert_cmpstr (text, ==, "taken");
 }
 
-/* What was taken is not there any more: not for the function, and not for who takes again. */
+/* Items that were taken are gone: for the function, and for a second call. */
 static void
 test_self_taken_items (void)
 {
@@ -193,7 +193,7 @@ test_self_title (void)
   g_assert_cmpstr (text, ==, "afork: write_arguments");
 }
 
-/* All numbers are there for what is mapped, and the library needs some for itself. */
+/* All numbers can be targets of mapped descriptors, and the library needs some for itself. */
 static void
 test_self_mapped (void)
 {
@@ -234,7 +234,8 @@ test_self_no_function (void)
                     "no_such_function");
 }
 
-/* The argument is AFork's, and the program never sees it. Behind "--" it is somebody's file. */
+/* The argument belongs to AFork, and the program never sees it. After "--" it is the name of a
+ * file. */
 static void
 test_self_arguments (void)
 {
@@ -249,7 +250,7 @@ test_self_arguments (void)
   g_assert_cmpstrv (argv, ((const char *[]) { "program", "-v", "--", "--afork-socket=3", NULL }));
 }
 
-/* A program that is told to serve does so or ends: it does nothing else a second time. */
+/* A program that is told to serve does so or exits: it does not do its own work a second time. */
 static void
 test_self_no_socket (void)
 {
@@ -261,7 +262,7 @@ test_self_no_socket (void)
     {
       g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_DEFAULT);
       g_test_trap_assert_failed ();
-      /* A sanitizer may have something to say first. */
+      /* A sanitizer may print something before. */
       g_test_trap_assert_stderr ("*program: *--afork-socket=3*");
       g_test_trap_assert_stdout_unmatched ("*still here*");
       return;
@@ -272,7 +273,7 @@ test_self_no_socket (void)
   g_print ("still here");
 }
 
-/* Linux lets no program begin so any more, but programs can make up what they hand on. */
+/* Newer kernels do not allow an empty argument list, but a program may change what it passes on. */
 static void
 test_self_no_arguments (void)
 {
@@ -290,7 +291,7 @@ test_self_no_arguments (void)
   g_assert_null (argv);
 }
 
-/* The program serves with arguments of its own, too, and behind another program. */
+/* The program serves with arguments of its own, too, and after another program. */
 static void
 test_self_argv (void)
 {
@@ -331,7 +332,7 @@ test_self_not_called (void)
     g_autoptr(AForkProcess) process = new_process ();
     g_autoptr(AForkProcess) fresh = NULL;
 
-    /* Most programs do not give it before they have parsed their arguments. */
+    /* Most programs set it only when they have parsed their arguments. */
     g_set_prgname (NULL);
     fresh = afork_process_new_exec (afork_runtime_get_self ());
     g_assert_cmpint (afork_process_get_pid (fresh), ==, 0);

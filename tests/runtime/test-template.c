@@ -32,7 +32,7 @@ new_template (void)
   return template;
 }
 
-/* What FUNCTION, run in a fork of TEMPLATE, writes until it ends. */
+/* What FUNCTION, run in a fork of TEMPLATE, writes until it returns. */
 static char *
 run_fork_to_end (AForkProcess *template,
                  const char   *function)
@@ -42,7 +42,7 @@ run_fork_to_end (AForkProcess *template,
   return run_to_end (process, function);
 }
 
-/* The lines about descriptors that the module "inspect" has of a fork of TEMPLATE. */
+/* The lines about descriptors that the module "inspect" reports in a fork of TEMPLATE. */
 static char *
 inspect_descriptors (AForkProcess *template)
 {
@@ -116,7 +116,7 @@ echo (int              socket,
   notify (socket, "the program's");
 }
 
-/* The identities of the eventfds that this process has. */
+/* The identifiers of the eventfds that this process has. */
 static char *
 list_eventfds (void)
 {
@@ -207,7 +207,7 @@ test_template_run (void)
   g_assert_cmpstr (text, ==, "before");
 }
 
-/* It is a child of ours, known at once, and its forks are its children. */
+/* It is a child of this process, known at once, and its forks are its children. */
 static void
 test_template_pid (void)
 {
@@ -269,7 +269,7 @@ test_template_modules (void)
   finish_process (process, connection);
 }
 
-/* Modules find what the server has for them. */
+/* Modules find the functions of the server. */
 static void
 test_template_module_takes_items (void)
 {
@@ -295,7 +295,7 @@ test_template_no_function (void)
   expect_run_error (of_libc, "getpid", AFORK_ERROR, AFORK_ERROR_FUNCTION, "getpid");
 }
 
-/* Lives until it hears from the other queue. A thread has its name when it enters its function. */
+/* Waits for the other queue. A thread has its name when it enters its function. */
 static gpointer
 another_thread (gpointer data)
 {
@@ -305,7 +305,7 @@ another_thread (gpointer data)
   return g_async_queue_pop (queues[0]);
 }
 
-/* All are named, and a name that is no text makes none of the message. */
+/* The message names all threads, and is valid UTF-8 even if a name is not. */
 static void
 test_template_threads (void)
 {
@@ -337,7 +337,7 @@ test_template_threads (void)
   template = new_template ();
 }
 
-/* Has as many descriptors to spare as N_FREE. */
+/* Returns whether N_FREE descriptors are free. */
 static AForkProcess *
 new_template_starved (rlim_t   n_free,
                       GError **error)
@@ -357,8 +357,8 @@ new_template_starved (rlim_t   n_free,
   return template;
 }
 
-/* A thread that cannot be looked at, for want of descriptors, is there all the same; and this is
- * what is said of it, for more descriptors would be no help. */
+/* A thread that cannot be examined for lack of descriptors counts as running. The error is that
+ * there is a thread, because more descriptors would not help. */
 static void
 test_template_threads_unseen (void)
 {
@@ -396,8 +396,8 @@ test_template_joined_threads (void)
     }
 }
 
-/* A template has nothing of the caller's other processes, so these end when the caller lets them;
- * and its forks have the program's own descriptors, an eventfd, and their socket. */
+/* A template has no socket of the caller's other processes, so these exit when the caller closes
+ * their sockets. Its forks have the descriptors of the program, an eventfd, and their socket. */
 static void
 test_template_descriptors (void)
 {
@@ -426,7 +426,7 @@ test_template_descriptors (void)
   descriptors = inspect_descriptors (second);
   lines = g_strsplit (descriptors, "\n", -1);
   g_assert_true (g_strv_contains ((const char * const *) lines, expected));
-  /* Valgrind has some of its own, which it keeps above the limit that it shows. */
+  /* Valgrind has some of its own, above the limit that it reports. */
   for (guint i = 0; lines[i] != NULL; i++)
     n_descriptors += atoi (lines[i]) < limit;
   g_assert_cmpuint (n_descriptors, ==, STDERR_FILENO + 1 + 3);
@@ -439,7 +439,7 @@ test_template_descriptors (void)
   close (own);
 }
 
-/* None of them is in both lists, which is of as many. */
+/* The lists have the same length, and no identifier is in both. */
 static void
 assert_none_shared (const char *a,
                     const char *b)
@@ -487,7 +487,7 @@ test_template_wakeup_context (void)
   assert_none_shared (first, second);
 }
 
-/* Wake-ups are nobody's but the process's own. */
+/* Wake-ups only wake the process itself. */
 static void
 test_template_wakeup (void)
 {
@@ -511,7 +511,7 @@ test_template_wakeup (void)
   g_assert_cmpstr (second, !=, first);
 }
 
-/* The number by which the main context is woken cannot be had. */
+/* The descriptor that wakes the main context cannot be opened. */
 static void
 test_template_mapped (void)
 {
@@ -528,7 +528,8 @@ test_template_mapped (void)
   expect_run_error (template, "write_word", AFORK_ERROR, AFORK_ERROR_FAILED, "main context");
 }
 
-/* A program that is executed gets what was mapped for it, and not what ours has open. */
+/* An executed program gets the descriptors that were mapped for it, and not those of this
+ * program. */
 static void
 test_template_exec (void)
 {
@@ -548,7 +549,7 @@ test_template_exec (void)
   connection = afork_process_exec (process, argv, NULL, &error);
   g_assert_no_error (error);
   text = read_to_end (connection, NULL);
-  /* 3 is the folder that the shell reads. */
+  /* 3 is the directory that the shell reads. */
   g_assert_cmpstr (text, ==, "0 1 2 3 98 99\n");
   finish_process (process, connection);
   close (fd);
@@ -575,7 +576,7 @@ test_template_signals (void)
   text = run_fork_to_end (template, "write_signals");
   g_assert_cmpstr (text, ==, "0 0");
 
-  /* Ours are as they were. */
+  /* The descriptors of this program are as they were. */
   sigprocmask (SIG_BLOCK, NULL, &blocked);
   g_assert_true (sigismember (&blocked, SIGUSR2));
   g_assert_false (sigismember (&blocked, SIGUSR1));
@@ -595,7 +596,7 @@ test_template_killed (void)
   expect_run_error (process, "write_word", AFORK_ERROR, AFORK_ERROR_SIGNALED, "signal 9");
 }
 
-/* The library works in a worker, too, and does not take the caller's processes for its own. */
+/* The library works in a worker, too, and does not use the processes of the caller there. */
 
 static AForkProcess *callers;
 
@@ -639,14 +640,14 @@ test_template_library (void)
   text = run_fork_to_end (template, "use_library");
   g_assert_cmpstr (text, ==, "deep");
 
-  /* The caller's own has not noticed. */
+  /* The caller's object is not affected. */
   connection = run_process_ok (callers, "echo");
   finish_process (callers, connection);
   g_clear_object (&callers);
 }
 
-/* The caller's templates, and what they were given, are not the worker's: neither one of the
- * caller's choice, nor one that could be made once more but for its descriptors. */
+/* The worker does not have the templates of the caller, nor their commands: neither a template that
+ * the caller has set, nor one that could be started again. */
 AFORK_WORKER_EXPORT void use_new_process (int socket, const AForkItem *items, size_t n_items);
 
 void
@@ -750,7 +751,7 @@ print_at_exit (void)
   printf ("<exit>");
 }
 
-/* What was printed before is printed once, and what the program does at its end it does once. */
+/* Output from before is written once, and exit handlers of the program run once. */
 static void
 test_template_exit (void)
 {

@@ -22,7 +22,7 @@ function (void)
   data++;
 }
 
-/* How the function is named, which must work for it to be of use below. */
+/* How the function is named. This must work for the tests below. */
 static void
 describe (char      id[AFORK_OBJECT_ID_SIZE],
           guint64  *offset)
@@ -42,7 +42,7 @@ test_there_and_back (void)
   g_assert_cmpuint (strspn (id, "0123456789abcdef"), ==, strlen (id));
 }
 
-/* Each library has its own. */
+/* Each library has its own name. */
 static void
 test_library (void)
 {
@@ -67,7 +67,7 @@ test_no_code (void)
   g_assert_false (afork_object_describe (NULL, id, &offset));
 }
 
-/* The object is there, and has no code at that place. */
+/* The object is loaded, but has no code at that offset. */
 static void
 test_other_place (void)
 {
@@ -80,7 +80,7 @@ test_other_place (void)
   g_assert_null (afork_object_find (id, G_MAXUINT64));
 }
 
-/* Another build of the same program has its functions somewhere else. */
+/* Another build of the same program has its functions at other offsets. */
 static void
 test_other_object (void)
 {

@@ -17,10 +17,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* In which something is seen not to happen. */
+/* The time in which something must not happen. */
 enum { MOMENT_MS = 100 };
 
-/* Whether a child of this process ends in a moment. */
+/* Whether a child of this process exits in a moment. */
 static gboolean
 ends_in_a_moment (pid_t pid)
 {
@@ -31,7 +31,7 @@ ends_in_a_moment (pid_t pid)
   return info.si_pid != 0;
 }
 
-/* Threads keep it from being forked; and, with forks, from being run. */
+/* A process with threads cannot be forked, and if it has forks, it cannot be run. */
 static void
 test_threads (guint         *n_fds,
               gconstpointer  data)
@@ -59,7 +59,7 @@ test_threads (guint         *n_fds,
   caller_finish (&caller, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_THREADS);
 }
 
-/* A thousand at once, with their descriptors in as few messages as these fit in. */
+/* A thousand at once, with their descriptors in as few messages as possible. */
 static void
 test_many_forks (guint         *n_fds,
                  gconstpointer  data)
@@ -72,7 +72,8 @@ test_many_forks (guint         *n_fds,
   Caller caller;
   guint offset = 0;
 
-  /* The server has a pidfd of each, and those that it has not come to yet are open as well. */
+  /* The server has a pidfd of each, and the sockets that it has not processed yet are open as
+   * well. */
   if (!need_descriptors (4 * N_FORKS))
     return;
 
@@ -88,7 +89,7 @@ test_many_forks (guint         *n_fds,
   for (guint n_sent = 0; n_sent < N_FORKS; n_sent += AFORK_FRAME_MAX_FDS)
     {
       guint n_sent_fds = MIN (N_FORKS - n_sent, (guint) AFORK_FRAME_MAX_FDS);
-      /* All but the last message hold one byte, and only descriptors that come with it. */
+      /* All but the last message have one byte, and only descriptors that come with it. */
       guint n_bytes = n_sent + n_sent_fds < N_FORKS ? 1 : bytes->len - offset;
 
       caller_send_bytes (&caller, bytes->data + offset, n_bytes, fds, n_sent_fds);
@@ -109,7 +110,7 @@ test_many_forks (guint         *n_fds,
   caller_finish (&caller, 0);
 }
 
-/* The caller dies. Its forks live on, the server stays for them, and goes when they have gone. */
+/* The caller is killed. Its forks live on, and the server stays until they have exited. */
 static void
 test_linger (guint         *n_fds,
              gconstpointer  data)
@@ -132,7 +133,7 @@ test_linger (guint         *n_fds,
   caller_finish (&caller, 0);
 }
 
-/* Forks that were asked for are made, though the caller is gone by then. */
+/* Forks that were requested are made, even if the caller is gone by then. */
 static void
 test_linger_pending (guint         *n_fds,
                      gconstpointer  data)
@@ -158,8 +159,8 @@ test_linger_pending (guint         *n_fds,
   caller_finish (&caller, 0);
 }
 
-/* It has failed, and stays for a fork. What was sent to it behind that is given up at once, whether
- * it had arrived or not, so that the other ends know. */
+/* The server has failed, and stays for a fork. Descriptors after the failed command are closed at
+ * once, whether or not they had arrived. */
 static void
 test_linger_failed (guint         *n_fds,
                     gconstpointer  data)
@@ -199,7 +200,8 @@ test_linger_failed (guint         *n_fds,
   caller_finish (&caller, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_FAILED);
 }
 
-/* A module has closed what it lives by. It cannot look after its fork any more, and ends. */
+/* A module has closed the descriptors of the server. It cannot watch its fork any more, and
+ * exits. */
 static void
 test_linger_blind (guint         *n_fds,
                    gconstpointer  data)
@@ -220,8 +222,8 @@ test_linger_blind (guint         *n_fds,
   caller_finish (&fork, 0);
 }
 
-/* Run while it has a fork: another one is the worker, and it reports on both on a socket that comes
- * with READY. */
+/* Run while it has a fork: another fork is the worker, and the server reports on both on a socket
+ * that comes with READY. */
 static void
 test_stay_behind (guint         *n_fds,
                   gconstpointer  data)
@@ -276,7 +278,7 @@ expect_killed (Caller  *caller,
   g_assert_cmpuint (frame.exit.wait_status, ==, SIGKILL);
 }
 
-/* Has CALLER kill its fork NUMBER. */
+/* Makes CALLER kill its fork NUMBER. */
 static void
 kill_fork (Caller  *caller,
            guint32  number,
@@ -289,7 +291,8 @@ kill_fork (Caller  *caller,
   caller_finish (fork, 0);
 }
 
-/* It signals its forks, but nothing else: not what it never had, nor what it has no longer. */
+/* It signals its forks, and no other processes: neither unknown numbers, nor forks that were
+ * reaped. */
 static void
 test_signal (guint         *n_fds,
              gconstpointer  data)
@@ -320,7 +323,7 @@ test_signal (guint         *n_fds,
   caller_finish (&caller, 0);
 }
 
-/* One that was given to another caller is that one's. */
+/* A fork that was given to another caller belongs to that caller. */
 static void
 test_signal_disowned (guint         *n_fds,
                       gconstpointer  data)
@@ -338,8 +341,8 @@ test_signal_disowned (guint         *n_fds,
   caller_finish (&caller, 0);
 }
 
-/* It stays for its forks alone, having been told to leave or having failed, and still signals
- * them. Frames of any other kind mean nothing then, and their descriptors are closed. */
+/* It stays only for its forks, because it was told to leave or has failed, and still signals them.
+ * It ignores frames of other kinds, and closes their descriptors. */
 static void
 test_signal_staying (guint         *n_fds,
                      gconstpointer  data)
@@ -353,7 +356,7 @@ test_signal_staying (guint         *n_fds,
   caller_expect_fork (&caller, 2, &second);
   if (fails)
     {
-      /* What came with the command that failed, too. */
+      /* Also what came together with the command that failed. */
       add_frame (bytes, FRAME (CHDIR, .string = { "/afork/no-such-folder" }));
       add_frame (bytes, FRAME (REQUIRE, .string = { "echo" }));
       add_frame (bytes, FRAME (SIGNAL, .number = { 1, SIGKILL }));
@@ -380,7 +383,7 @@ test_signal_staying (guint         *n_fds,
   caller_finish (&caller, fails ? AFORK_EXIT_BASE + AFORK_WIRE_ERROR_FAILED : 0);
 }
 
-/* What is no frame is not obeyed, nor is what comes behind it; forks are reported on as ever. */
+/* It ignores invalid frames and what follows them, and still reports on forks. */
 static void
 test_signal_garbage (guint         *n_fds,
                      gconstpointer  data)
@@ -399,7 +402,7 @@ test_signal_garbage (guint         *n_fds,
   caller_finish (&caller, 0);
 }
 
-/* Without forks there is nothing to stay for. */
+/* Without forks it does not stay. */
 static void
 test_leave (guint         *n_fds,
             gconstpointer  data)
@@ -412,7 +415,7 @@ test_leave (guint         *n_fds,
   caller_finish (&caller, 0);
 }
 
-/* The one that stays behind signals the worker, and the fork that it had before. */
+/* The process that stays signals the worker, and the fork that it had before. */
 static void
 test_signal_stay_behind (guint         *n_fds,
                          gconstpointer  data)

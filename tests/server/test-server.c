@@ -19,7 +19,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-/* Its command line. */
+/* The command line. */
 
 static void
 expect_usage (const char * const *argv,
@@ -119,7 +119,7 @@ static const Garbage garbage[] = {
     "HELLO, which only servers send" },
 };
 
-/* What it makes of it in one go, and byte by byte. */
+/* Sent at once, and byte by byte. */
 static void
 test_garbage (guint         *n_fds,
               gconstpointer  data)
@@ -140,7 +140,7 @@ test_garbage (guint         *n_fds,
   caller_finish (&in_pieces, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_PROTOCOL);
 }
 
-/* The caller goes in the middle of a frame. */
+/* The caller exits in the middle of a frame. */
 static void
 test_end_in_frame (guint         *n_fds,
                    gconstpointer  data)
@@ -193,7 +193,8 @@ fail_protocol (Caller *self)
   caller_send (self, FRAME (FORKED, .n_fds = 0));
 }
 
-/* There must be no room when the descriptor arrives, so it waits for a sign that there is none. */
+/* There must be no room when the descriptor arrives, so the server first sends that there is
+ * none. */
 static void
 fail_spawn (Caller *self)
 {
@@ -218,7 +219,7 @@ typedef struct
   AForkWireError  code;
 } Failure;
 
-/* What looks for leaks at the end of a server would need the descriptors that are used up. */
+/* The leak sanitizer would need some of the used-up descriptors when the server exits. */
 static void
 start_without_sanitizer (Caller *self)
 {
@@ -241,7 +242,7 @@ static const Failure failures[] = {
   { "spawn", fail_spawn, AFORK_WIRE_ERROR_SPAWN },
 };
 
-/* Each kind of error has a status of its own, of an executed server and of a fork. */
+/* Each kind of error has its own exit status, in an executed server and in a fork. */
 static void
 test_failure (guint         *n_fds,
               gconstpointer  data)
@@ -263,7 +264,7 @@ test_failure (guint         *n_fds,
   caller_finish (&caller, AFORK_EXIT_BASE + (int) self->code);
 }
 
-/* No program can be executed that has no name. */
+/* A program without a name cannot be executed. */
 static void
 test_exec_nothing (guint         *n_fds,
                    gconstpointer  data)
@@ -333,7 +334,7 @@ test_more_rights (guint         *n_fds,
     {
       char * const argv[] = { server, (char *) "--socket=3", NULL };
 
-      /* The folder may be below one that the user cannot enter, such as /root. */
+      /* The directory may be below one that the user cannot enter, such as /root. */
       if (fd == SERVER_SOCKET)
         fd = fcntl (fd, F_DUPFD_CLOEXEC, SERVER_SOCKET + 1);
       if (dup2 (theirs, SERVER_SOCKET) == SERVER_SOCKET && become_ordinary_user ())
@@ -350,7 +351,7 @@ test_more_rights (guint         *n_fds,
   g_assert_no_errno (rmdir (folder));
 }
 
-/* All of a conversation, in two parts, divided at each byte. */
+/* A whole conversation, in two parts, divided at each byte. */
 static void
 test_divided (guint         *n_fds,
               gconstpointer  data)
@@ -373,7 +374,7 @@ test_divided (guint         *n_fds,
       const int fds[] = { STDERR_FILENO, STDERR_FILENO };
       Caller caller;
 
-      /* Descriptors come with the first byte of the batch. */
+      /* Descriptors come with the first byte of the message. */
       caller_start (&caller);
       caller_send_bytes (&caller, bytes->data, at, fds, at > 0 ? 2 : 0);
       caller_await_read (&caller);
@@ -384,7 +385,7 @@ test_divided (guint         *n_fds,
     }
 }
 
-/* Nothing of what belongs to the function is taken for a command, and the other way round. */
+/* No byte of the function is taken for a command, and no command for a byte of the function. */
 static void
 test_behind_run (guint         *n_fds,
                  gconstpointer  data)
@@ -415,8 +416,8 @@ test_behind_run (guint         *n_fds,
   caller_finish (&caller, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_PROTOCOL);
 }
 
-/* Given away and taken over. The new caller is told who it is once, with its pidfd; what the old
- * one has queued is still there. */
+/* Detached and taken over. The new caller gets the pidfd once. Items that the old caller has queued
+ * are still there. */
 static void
 test_identify (guint         *n_fds,
                gconstpointer  data)
@@ -449,7 +450,7 @@ test_identify (guint         *n_fds,
   caller_finish (&caller, 0);
 }
 
-/* A caller of another version of the library is told so, and no command of it is done. */
+/* A caller of another version of the library gets an error, and none of its commands is done. */
 static void
 test_identify_version (guint         *n_fds,
                        gconstpointer  data)
@@ -474,8 +475,8 @@ test_identify_version (guint         *n_fds,
     }
 }
 
-/* More and more descriptors that no frame names, each message with a byte of one that never
- * ends. */
+/* More and more descriptors that no frame names, each message with one byte of an incomplete
+ * frame. */
 static void
 test_stray_fds (guint         *n_fds,
                 gconstpointer  data)
@@ -485,7 +486,7 @@ test_stray_fds (guint         *n_fds,
   int fds[AFORK_FRAME_MAX_FDS];
   Caller caller;
 
-  /* An ordinary user may have as many under way as a process may have. */
+  /* An ordinary user may have as many descriptors in flight as a process may have open. */
   if (!need_descriptors (16 * AFORK_FRAME_MAX_FDS))
     return;
 
@@ -501,7 +502,7 @@ test_stray_fds (guint         *n_fds,
   caller_finish (&caller, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_PROTOCOL);
 }
 
-/* A frame may be as long as the protocol lets it, and there may be many. */
+/* Frames may be as long as the protocol allows, and there may be many. */
 static void
 test_long_frames (guint         *n_fds,
                   gconstpointer  data)
@@ -519,7 +520,7 @@ test_long_frames (guint         *n_fds,
   caller_finish (&caller, 0);
 }
 
-/* Whatever the server keeps makes room for what is mapped to its place. */
+/* Descriptors of the server move away when another one is mapped to their numbers. */
 static void
 test_map (guint         *n_fds,
           gconstpointer  data)
@@ -545,7 +546,7 @@ test_map (guint         *n_fds,
   close_fd (&null);
 }
 
-/* There is no such descriptor, and so nothing that the server keeps and has not got is there. */
+/* This descriptor does not exist, so the server has none there that it has not reserved. */
 static void
 test_map_nowhere (guint         *n_fds,
                   gconstpointer  data)
@@ -573,8 +574,8 @@ test_map_nowhere (guint         *n_fds,
   close_fd (&death_pipe[1]);
 }
 
-/* The caller may end before its server has heard that it is to end with it. Its socket is still
- * open, as where somebody has inherited it. */
+/* The caller may exit before its server has got the death pipe. Its socket is still open, as if
+ * another process had inherited it. */
 static void
 test_death_pipe_ended (guint         *n_fds,
                        gconstpointer  data)
@@ -595,7 +596,8 @@ test_death_pipe_ended (guint         *n_fds,
   caller_finish (&caller, 0);
 }
 
-/* The caller's library is not where the caller says. Only who needs it learns that. */
+/* The library of the caller is not where the caller says. Only a worker that needs it gets an
+ * error. */
 static void
 test_library (guint         *n_fds,
               gconstpointer  data)

@@ -26,7 +26,7 @@ typedef struct
   guint32     size;
   guint64     n_received;
   gboolean    is_right;
-  gsize       offset;           /* behind the header */
+  gsize       offset;           /* after the header */
   gsize       rest;
 } Header;
 
@@ -71,7 +71,7 @@ test_header (gconstpointer data)
     g_assert_cmpuint (rest.offset, ==, AFORK_CALL_OUTBOX_HEADER_SIZE + self->offset);
 }
 
-/* All that a header may say: what is to be read is always within the outbox. */
+/* All values that a header can have: the caller reads only bytes in the outbox. */
 static void
 test_any_header (void)
 {
@@ -96,15 +96,15 @@ test_any_header (void)
     }
 }
 
-/* A worker whose caller reads as it likes, and that could be gone at any moment. */
+/* A worker whose caller reads at any time. The worker may be gone at any moment. */
 
 typedef struct
 {
   int              ends[2];
   int              fd;
   AForkCallWriter *writer;
-  GByteArray      *stream;      /* all that was gathered … */
-  gsize            n_kept;      /* … and of it, what may not be lost */
+  GByteArray      *stream;      /* everything that was gathered */
+  gsize            n_kept;      /* how much of it must not be lost */
   gsize            n_read;
 } World;
 
@@ -131,7 +131,7 @@ world_clear (World *self)
   close (self->fd);
 }
 
-/* Gathers a frame of that size, more or less, with an owner if it is long. */
+/* Gathers a frame of about that size, with an owner if it is long. */
 static void
 gather (World *self,
         gsize  size)
@@ -165,7 +165,7 @@ flush (World *self)
   g_assert_no_error (error);
 }
 
-/* As the worker does it, but that this does not wait. */
+/* Sends as the worker does, but without waiting. */
 static void
 keep (World *self)
 {
@@ -199,7 +199,7 @@ read_some (World *self,
   self->n_read += g_bytes_get_size (bytes);
 }
 
-/* If the worker ended now. */
+/* Checks the outbox as if the worker had exited now. */
 static void
 check_rest (World *self)
 {
@@ -249,7 +249,7 @@ test_writer (void)
     }
 }
 
-/* What is short enough is kept, and is not sent for that. */
+/* A short frame is kept in the outbox, and not sent at once. */
 static void
 test_kept (void)
 {
@@ -268,7 +268,7 @@ test_kept (void)
   world_clear (&world);
 }
 
-/* Without an outbox, only what is sent is kept. */
+/* Without an outbox, only what was sent is kept. */
 static void
 test_without (void)
 {
@@ -305,7 +305,7 @@ test_begun (void)
   close (fd);
 }
 
-/* Nobody changes its size, and none that is not an outbox is taken for one. */
+/* No process can change the size of an outbox, and another file is not accepted as one. */
 static void
 test_descriptor (void)
 {

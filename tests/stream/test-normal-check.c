@@ -145,7 +145,7 @@ compare (AForkNormalCheck *check,
          gconstpointer     data,
          gsize             size)
 {
-  /* Reads beyond the end are seen by sanitizers and valgrind. */
+  /* Sanitizers and valgrind see reads beyond the end. */
   g_autofree guint8 *copy = g_memdup2 (data, size);
   AForkNormalCheckResult result = _afork_normal_check_run (check, type, copy, size);
   gboolean expected = glib_says (type, data, size);
@@ -231,7 +231,7 @@ test_random (void)
   g_assert_cmpuint (n_wrong, >, 0);
 }
 
-/* Values of up to three bytes of a few types: all of one byte, and many others. */
+/* Values of up to three bytes of a few types: all values of one byte, and many others. */
 static void
 test_short (void)
 {
@@ -252,7 +252,7 @@ test_short (void)
         }
 }
 
-/* What is nested as deeply as GLib reads it, and a little less or more. */
+/* Values that are nested as deeply as GLib reads them, and a little less or more. */
 static void
 test_deep (void)
 {
@@ -277,7 +277,8 @@ test_deep (void)
       g_string_append_c (type, 'y');
       if (g_variant_type_string_is_valid (type->str))
         compare (check, type->str, &zero, 0);
-      /* GLib takes an empty array of 128 levels in a variant for right, though it is too deep. */
+      /* GLib accepts an empty array of 128 levels in a variant, although it is nested too
+       * deeply. */
       for (const char *letters = "am"; n < 128 && *letters != '\0'; letters++)
         {
           g_autoptr(GByteArray) inner = g_byte_array_new ();
@@ -290,7 +291,7 @@ test_deep (void)
     }
 }
 
-/* Long text is checked in parts, whatever is cut. */
+/* Long text is checked in parts, wherever it is cut. */
 static void
 test_text (void)
 {
@@ -337,7 +338,7 @@ test_text (void)
   g_assert_false (compare (check, "g", bytes, size / 9 * 9));
 }
 
-/* Types of values inside values are bounded. */
+/* The types of values inside values are limited. */
 static void
 check_inner (AForkNormalCheck       *check,
              gsize                   length,
@@ -370,7 +371,7 @@ test_complex (void)
   check_inner (check, 2048, 120, AFORK_NORMAL_CHECK_NORMAL);
   check_inner (check, 4096, 120, AFORK_NORMAL_CHECK_TOO_COMPLEX);
 
-  /* Siblings are no levels. */
+  /* Siblings do not count as levels. */
   {
     g_autoptr(GString) type = g_string_new ("(");
 

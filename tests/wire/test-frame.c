@@ -12,7 +12,7 @@
 
 #include "afork/wire/afork-frame.h"
 
-/* A frame, and its array of strings as it is before it is written. */
+/* A frame, and its array of strings before it is written. */
 typedef struct
 {
   const char         *name;
@@ -121,7 +121,8 @@ static const Sample samples[] = {
   { "SIGNALED", { .kind = AFORK_FRAME_SIGNALED, .number = { 7, ESRCH } }, NULL },
 };
 
-/* The sample, written: exactly as much memory as it needs, so that tools see each byte beyond. */
+/* A sample as bytes: in exactly as much memory as it needs, so that tools see each access beyond
+ * it. */
 static guint8 *
 write_sample (const Sample *sample,
               gsize        *size)
@@ -177,7 +178,7 @@ assert_sample (const AForkFrame *found,
   g_assert_cmpuint (found->exit.max_rss_kib, ==, expected->exit.max_rss_kib);
 }
 
-/* A frame made by hand, and what is said of it. */
+/* A frame made by hand, and the reason for which it is refused. */
 static void
 assert_parses_as (const void       *bytes,
                   gsize             n_bytes,
@@ -251,7 +252,7 @@ test_frame_round_trip (void)
     }
 }
 
-/* Every kind that there is has a sample above. */
+/* There is a sample of every kind above. */
 static void
 test_frame_kinds (void)
 {
@@ -296,8 +297,8 @@ test_frame_sequence (void)
   g_assert_cmpuint (offset, ==, all->len);
 }
 
-/* A frame that has come in part is waited for, wherever it was cut, and the size that is reported
- * is right as soon as the header is there. */
+/* An incomplete frame is waited for, wherever it was cut, and the reported size is correct as soon
+ * as the header is complete. */
 static void
 test_frame_truncated (void)
 {
@@ -323,8 +324,8 @@ test_frame_truncated (void)
     }
 }
 
-/* A payload that is shorter than its fields is an error once it has all come, however the header's
- * size explains it. Only bytes may have any size. */
+/* A payload that is shorter than its fields is an error once it is complete, whatever size the
+ * header gives. Only bytes may have any size. */
 static void
 test_frame_short_payload (void)
 {
@@ -363,7 +364,7 @@ test_frame_long_payload (void)
     }
 }
 
-/* What is wrong with a header is said before the payload has come. */
+/* An invalid header is reported before the payload has come. */
 static void
 assert_header (guint             kind,
                guint8            flags,
@@ -422,7 +423,7 @@ test_frame_header_size (void)
   assert_header (AFORK_FRAME_ITEM_BYTES, 0, 0, G_MAXUINT32, AFORK_FRAME_INVALID);
 }
 
-/* The largest frame there can be, and the one after it. */
+/* The largest possible frame, and a larger one. */
 static void
 test_frame_limit (void)
 {
@@ -456,15 +457,15 @@ test_frame_limit (void)
 static void
 test_frame_bad_string (void)
 {
-  /* Longer than what is there, by a little and by as much as can be said. */
+  /* Longer than the payload, by a little and by as much as possible. */
   assert_payload (AFORK_FRAME_TITLE, 0, "\2\0\0\0x\0", 6, AFORK_FRAME_INVALID);
   assert_payload (AFORK_FRAME_TITLE, 0, "\377\377\377\377x\0", 6, AFORK_FRAME_INVALID);
-  /* Shorter than what is there. */
+  /* Shorter than the payload. */
   assert_payload (AFORK_FRAME_TITLE, 0, "\1\0\0\0xy\0", 7, AFORK_FRAME_INVALID);
-  /* Without its NUL, and with one of its own. */
+  /* Without its NUL, and with a NUL in it. */
   assert_payload (AFORK_FRAME_TITLE, 0, "\1\0\0\0xy", 6, AFORK_FRAME_INVALID);
   assert_payload (AFORK_FRAME_TITLE, 0, "\3\0\0\0x\0y\0", 8, AFORK_FRAME_INVALID);
-  /* As it should be. */
+  /* Correct. */
   assert_payload (AFORK_FRAME_TITLE, 0, "\1\0\0\0x\0", 6, AFORK_FRAME_OK);
 }
 
@@ -472,7 +473,7 @@ static void
 test_frame_bad_strings (void)
 {
   assert_payload (AFORK_FRAME_MODULE_PATH, 0, "\1\0\0\0\1\0\0\0x\0", 10, AFORK_FRAME_OK);
-  /* More strings than are there, by one and by as many as can be said; and fewer. */
+  /* More strings than there are, by one and by as many as possible; and fewer. */
   assert_payload (AFORK_FRAME_MODULE_PATH, 0, "\2\0\0\0\1\0\0\0x\0", 10, AFORK_FRAME_INVALID);
   assert_payload (AFORK_FRAME_MODULE_PATH, 0, "\377\377\377\377\1\0\0\0x\0", 10,
                   AFORK_FRAME_INVALID);
@@ -502,7 +503,7 @@ is_whole_frames (const guint8 *bytes,
   return TRUE;
 }
 
-/* The examples of the fuzz target, which were not written by the code under test. */
+/* The examples of the fuzz target, which the code under test has not written. */
 static void
 test_frame_examples (void)
 {
