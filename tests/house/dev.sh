@@ -98,8 +98,9 @@ unset XDG_CACHE_HOME
 
 for arguments in 'build x' 'build --all x' 'test x' 'test --all x' 'soak x' 'soak 0' 'soak 1 2' \
                  'check-debian' 'check-debian 12' 'check-debian 11 root' 'check-debian 13 other' \
-                 'perf x' 'perf --update x' 'fuzz abc' 'fuzz 0' 'fuzz -1' \
-                 'fuzz 1 2' 'demo --no-such-option' 'demo --size'; do
+                 'perf x' 'perf --update x' 'perf --quick --update' \
+                 'perf create --update --quick' \
+                 'fuzz abc' 'fuzz 0' 'fuzz -1' 'fuzz 1 2' 'demo --no-such-option' 'demo --size'; do
   # Words of their own, as they are meant.
   dev 2 $arguments
   says 'usage: ./dev'
@@ -130,6 +131,37 @@ dev 0 build
 says "^meson compile -C $folder/build/gcc library afork-1.vapi$"
 configures_with gcc --reconfigure
 ! grep -q -e -Dtests=false build/gcc/dev-setup.log || fail 'dev build: the folder loses its tests'
+
+# The benchmarks: what they are called with.
+
+dev 2 perf --quick --update
+says 'a quick run has too few rounds for docs/costs.md'
+[ ! -e build/perf ] || fail 'dev perf: builds before it looks at what it is told'
+
+mkdir -p tests/perf docs
+cat > tests/perf/perf.py << 'END'
+import pathlib, sys
+arguments = sys.argv[1:]
+print('perf', *arguments)
+programs = pathlib.Path(arguments[arguments.index('--programs') + 1])
+programs.mkdir(parents=True, exist_ok=True)
+for suite in ('create', 'exec'):
+    (programs / f'{suite}.svg').write_text(f'plot of {suite}')
+END
+programs=$folder/build/perf/tests/perf
+
+dev 0 perf
+says "^meson compile -C $folder/build/perf benchmarks$"
+says "^perf --programs $programs calls create exec first-byte pending$"
+says "^All numbers, and a plot: *$programs/pending.{json,svg}$"
+dev 0 perf --quick exec
+says "^perf --programs $programs --quick exec$"
+says "^All numbers, and a plot: *$programs/exec-quick.{json,svg}$"
+[ -z "$(ls docs)" ] || fail 'dev perf: changes the manual without being told'
+dev 0 perf --update create exec
+says "^perf --programs $programs --page $folder/docs/costs.md create exec$"
+[ "$(cat docs/exec.svg)" = 'plot of exec' ] || fail 'dev perf --update: no plot in docs'
+rm docs/*.svg
 
 dev 0 demo
 says "^meson compile -C $folder/build/demo thumbnailer$"

@@ -10,22 +10,27 @@ figure is the ratio of two cases within a round, of which the median over all ro
 """
 
 import argparse
-import ctypes
-import datetime
 import json
 import math
 import os
-import platform
 import statistics
 import subprocess
 import sys
-import textwrap
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import plot
+import spread
+from progress import Part, Progress
+from report import describe_machine, machine_lines, page_section, print_report, print_rows
 
 TIMEOUT = 300  # seconds, for one case in one round
+
+# How much is done: for figures that can be relied on; in two minutes for all suites; and as little
+# as shows that every case works, whose numbers mean nothing.
+MODES = ('full', 'quick', 'smoke')
+ROUNDS = {'full': 9, 'quick': 6, 'smoke': 1}
 
 
 class Failure(Exception):
@@ -55,7 +60,7 @@ class Case:
     """One program with its arguments, which prints series of numbers; case.h has the format.
 
     `name` is for the command line, `title` for people; `group` and `kind` are where and as what it
-    is drawn. `quick_args` stand in place of `args` where only a smoke test is wanted.
+    is drawn. `args` has the arguments for each mode, or None if the case is left out there.
     """
 
     name: str
@@ -63,8 +68,7 @@ class Case:
     group: str
     kind: str
     program: str
-    args: tuple
-    quick_args: tuple
+    args: dict
     requirement: Requirement = None
 
 
@@ -89,6 +93,42 @@ class Figure:
 
     def wants_less(self):
         return self.share or (self.smaller_is_better and self.peer is None)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Cases, the figures that come of them, and the panels of their plot.
+
+    `seconds` is what one round usually takes, by mode. `smaller` has pairs of words in titles: what
+    a full run has, and what a quick run has in its place.
+    """
+
+    name: str
+    title: str
+    cases: list
+    figures: list
+    panels: list
+    seconds: dict
+    smaller: tuple = ()
+
+    def left_out(self, mode):
+        return [case for case in self.cases if case.args[mode] is None]
+
+    def for_mode(self, mode):
+        """The suite with what is run in MODE, under the titles that this has there."""
+        def reword(text):
+            for full, quick in self.smaller if mode == 'quick' else ():
+                text = text.replace(full, quick)
+            return text
+
+        return replace(
+            self,
+            cases=[replace(case, title=reword(case.title), group=reword(case.group))
+                   for case in self.cases if case.args[mode] is not None],
+            figures=[replace(figure, title=reword(figure.title)) for figure in self.figures],
+            panels=[replace(panel, groups=[reword(group) for group in panel.groups])
+                    for panel in self.panels],
+        )
 
 
 @dataclass
@@ -141,8 +181,10 @@ def parse_series(text):
     return series
 
 
-def run_case(case, programs, quick):
-    command = [str(programs / case.program), *(case.quick_args if quick else case.args)]
+def run_case(case, programs, mode):
+    """Returns the series that CASE has printed, and how many seconds it took."""
+    command = [str(programs / case.program), *case.args[mode]]
+    began = time.monotonic()
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               text=True, timeout=TIMEOUT)
@@ -153,28 +195,48 @@ def run_case(case, programs, quick):
 
     if done.returncode != 0:
         raise Failure(f'{case.name}: ended with status {done.returncode}')
-    return parse_series(done.stdout)
+    return parse_series(done.stdout), time.monotonic() - began
 
 
-def run_rounds(cases, programs, n_rounds, quick):
-    results = {case.name: Result(case) for case in cases}
-    for result in results.values():
-        requirement = result.case.requirement
-        if requirement is not None and not requirement.is_met(programs):
-            result.skipped = requirement.missing
+def find_missing(cases, programs):
+    """What is missing, by the names of the cases that need it."""
+    met = {}
+    for requirement in {case.requirement for case in cases} - {None}:
+        met[requirement] = requirement.is_met(programs)
+    return {case.name: case.requirement.missing for case in cases
+            if case.requirement is not None and not met[case.requirement]}
 
+
+@dataclass
+class Plan:
+    """A suite that is going to be run, in so many rounds; `part` is its part of the progress."""
+
+    suite: Suite
+    rounds: int
+    missing: dict
+    part: Part
+
+
+def make_plan(suite, mode, rounds, programs):
+    suite = suite.for_mode(mode)
+    missing = find_missing(suite.cases, programs)
+    rows = [case.name for case in suite.cases if case.name not in missing]
+    seconds = suite.seconds[mode] * len(rows) / max(1, len(suite.cases))
+    return Plan(suite, rounds, missing, Part(suite.name, rows, rounds, seconds))
+
+
+def run_rounds(plan, programs, mode, progress):
+    results = {case.name: Result(case, plan.missing.get(case.name)) for case in plan.suite.cases}
     runnable = [result for result in results.values() if result.skipped is None]
-    for n in range(n_rounds):
+    for n in range(plan.rounds):
         for result in runnable if n % 2 == 0 else reversed(runnable):
-            progress(f'round {n + 1} of {n_rounds}: {result.case.name}')
-            result.add_round(run_case(result.case, programs, quick))
-    progress('')
+            case = result.case
+            progress.begin_row(plan.part, n, case.name, f'{case.name} ({case.title})')
+            series, seconds = run_case(case, programs, mode)
+            result.add_round(series)
+            progress.end_row(plan.part, case.name, seconds)
+    progress.clear()
     return results
-
-
-def progress(text):
-    if sys.stderr.isatty():
-        print(f'\r\033[K{text}', end='', file=sys.stderr, flush=True)
 
 
 def evaluate(figure, results):
@@ -206,18 +268,16 @@ def describe_figures(figures, results):
         values = evaluate(figure, results)
         if values is None:
             continue
-        value = statistics.median(values)
         described.append({
             'name': figure.name,
             'title': figure.title,
             'unit': figure.unit,
             'smaller-is-better': figure.wants_less(),
-            'value': value,
-            'lowest': min(values),
-            'highest': max(values),
+            **spread.describe(values),
+            'against-1': spread.verdict(values) if figure.peer else '',
             'at-least': figure.at_least,
             'aim': figure.aim,
-            'verdict': judge(figure, value),
+            'verdict': judge(figure, statistics.median(values)),
         })
     return described
 
@@ -239,138 +299,20 @@ def describe_cases(results):
     return described
 
 
-def processor_model():
-    for line in Path('/proc/cpuinfo').read_text().splitlines():
-        name, _, value = line.partition(':')
-        if name.strip() in ('model name', 'Model', 'cpu model'):
-            return value.strip()
-    return platform.machine()
-
-
-def glib_version():
+def build_description(programs):
+    """How the programs were built, for the report."""
     try:
-        glib = ctypes.CDLL('libglib-2.0.so.0')
+        return (programs / 'build.txt').read_text().strip()
     except OSError:
-        return 'unknown'
-    return '.'.join(str(ctypes.c_uint.in_dll(glib, f'glib_{part}_version').value)
-                    for part in ('major', 'minor', 'micro'))
-
-
-def describe_machine(cpu):
-    return {
-        'kernel': f'{platform.system()} {platform.release()} {platform.machine()}',
-        'processor': processor_model(),
-        'processors': os.cpu_count(),
-        'pinned-to': cpu,
-        'real-time': os.sched_getscheduler(0) in (os.SCHED_FIFO, os.SCHED_RR),
-        'virtual': 'hypervisor' in Path('/proc/cpuinfo').read_text(),
-        'glib': glib_version(),
-        'page-kib': os.sysconf('SC_PAGE_SIZE') // 1024,
-        'libc': ' '.join(platform.libc_ver()),
-        'date': datetime.date.today().isoformat(),
-    }
-
-
-def machine_lines(report):
-    machine = report['machine']
-    virtual = ' (virtual)' if machine['virtual'] else ''
-    lines = [
-        f"{machine['processor']}{virtual}, {machine['processors']} processors, of which "
-        f"number {machine['pinned-to']} is used; {machine['kernel']}; "
-        f"GLib {machine['glib']}, {machine['libc']}; {machine['date']}",
-        f"{report['rounds']} rounds, cases interleaved, medians of the rounds; "
-        f"{machine['page-kib']} KiB pages",
-    ]
-    if machine['real-time']:
-        lines[1] += '; at real-time priority'
-    if report['build']:
-        lines[1] += f"; built as {report['build']}"
-    if report['quick']:
-        lines.append('A quick run, to see that it works: the numbers mean nothing.')
-    return lines
-
-
-def number(value):
-    """Three digits, or as many as there are before the point."""
-    if value is None:
         return ''
-    if value == 0:
-        return '0'
-    digits = max(0, 2 - math.floor(math.log10(abs(value))))
-    return f'{value:.{digits}f}'
 
 
-def print_rows(header, rows, left):
-    """Prints columns, those with their numbers in LEFT to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    for row in [header, *rows]:
-        cells = [cell.ljust(width) if column in left else cell.rjust(width)
-                 for column, (cell, width) in enumerate(zip(row, widths))]
-        print('  '.join(cells).rstrip())
-
-
-def print_report(report):
-    print(f"{report['title']}\n")
-    for line in machine_lines(report):
-        print(line)
-
-    rows, skipped = [], []
-    for case in report['cases']:
-        if 'skipped' in case:
-            skipped.append(f"{case['name']} was skipped: {case['skipped']}")
-            continue
-        medians = case['medians']
-        extra = ', '.join(f"{name} {number(value)}" for name, value in medians.items()
-                          if name != 'per-second')
-        rows.append((case['title'], case['name'], number(medians.get('per-second')),
-                     number(case.get('p50-us')), number(case.get('p99-us')), extra))
-    print()
-    print_rows(('case', 'name', '/s', 'p50 us', 'p99 us', 'other'), rows, (0, 1, 5))
-    for line in skipped:
-        print(line)
-
-    rows = []
-    for figure in report['figures']:
-        bounds = [f"{number(figure[key])} {figure['unit']}" if figure[key] is not None else ''
-                  for key in ('at-least', 'aim')]
-        if figure['smaller-is-better'] and figure['at-least'] is not None:
-            bounds[0] = 'at most ' + bounds[0]
-        rows.append((figure['title'], f"{number(figure['value'])} {figure['unit']}",
-                     f"{number(figure['lowest'])} .. {number(figure['highest'])}",
-                     *bounds, figure['verdict']))
-    if rows:
-        print()
-        print_rows(('figure', 'median', 'rounds', 'at least', 'aim', ''), rows, (0, 5))
-
-
-def figure_row(figure):
-    """FIGURE as a row of the table in the manual."""
-    cells = [figure['title'], f"{number(figure['value'])} {figure['unit']}",
-             f"{number(figure['lowest'])} to {number(figure['highest'])}"]
-    return '| ' + ' | '.join(cells) + ' |'
-
-
-def case_row(case):
-    medians = case['medians']
-    cells = [f"{case['group']}: {case['title']}", number(medians.get('per-second')),
-             number(case.get('p50-us')), number(case.get('p99-us')),
-             number(medians.get('life-inside-us'))]
-    return '| ' + ' | '.join(cells) + ' |'
-
-
-def page_section(report):
-    """The figures of REPORT, and below them its cases, as the manual has them."""
-    timed = [case for case in report['cases'] if case.get('p50-us')]
-    return '\n'.join([
-        textwrap.fill('; '.join(machine_lines(report)) + '.', 100),
-        '',
-        '| figure | median | rounds |',
-        '|---|---|---|',
-        *(figure_row(figure) for figure in report['figures']),
-        *(['', '| case | /s | p50 µs | p99 µs | caller’s µs |', '|---|---|---|---|---|']
-          if timed else []),
-        *(case_row(case) for case in timed),
-    ])
+def pin(cpu):
+    """From now on everything runs on one processor: that, or the last one allowed. Returns it."""
+    if cpu is None:
+        cpu = max(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cpu})
+    return cpu
 
 
 def update_page(page, suite, section):
@@ -383,77 +325,104 @@ def update_page(page, suite, section):
     page.write_text(before + begin + section + '\n' + end + after)
 
 
-def parse_arguments(title):
-    parser = argparse.ArgumentParser(description=title)
+def run_suite(plan, args, cpu, progress, left_out, json_file=None, svg_file=None):
+    results = run_rounds(plan, args.programs, args.mode, progress)
+    suite = plan.suite
+    report = {
+        'title': suite.title,
+        'machine': describe_machine(cpu),
+        'rounds': plan.rounds,
+        'mode': args.mode,
+        'smaller': suite.smaller if args.mode == 'quick' else (),
+        'left-out': [f'{case.name} ({case.group}: {case.title})' for case in left_out],
+        'build': build_description(args.programs),
+        'cases': describe_cases(results),
+        'figures': describe_figures(suite.figures, results),
+    }
+    print_report(report)
+    if json_file:
+        json_file.write_text(json.dumps(report, indent=2) + '\n')
+    if svg_file:
+        svg_file.write_text(plot.draw(report, machine_lines(report), suite.panels))
+    if args.page:
+        update_page(args.page, suite.name, page_section(report))
+
+
+def run_suites(suites, args, files):
+    """Runs SUITES. FILES has, by suite, where numbers and plot go. Returns the exit status: 0 if
+    every case worked, whatever the timings."""
+    cpu = pin(args.cpu)
+    rounds = args.rounds or ROUNDS[args.mode]
+    plans = [make_plan(suite, args.mode, rounds, args.programs) for suite in suites]
+    progress = Progress([plan.part for plan in plans if plan.part.rows])
+    progress.introduce()
+    try:
+        for suite, plan in zip(suites, plans):
+            run_suite(plan, args, cpu, progress, suite.left_out(args.mode), *files[suite.name])
+    except Failure as failure:
+        progress.say(failure)
+        return 1
+    return 0
+
+
+def add_options(parser):
+    """The options that one suite and all of them have."""
     parser.add_argument('--programs', type=lambda text: Path(text).resolve(), metavar='FOLDER',
                         help='where the cases were built')
     parser.add_argument('--rounds', type=int, metavar='N',
-                        help='how often each case is run; by default 9 times')
-    parser.add_argument('--quick', action='store_true',
-                        help='one small round, only to see that every case works')
-    parser.add_argument('--case', action='append', metavar='NAME',
-                        help='run only this case; may be given again')
-    parser.add_argument('--list', action='store_true', help='list the cases and exit')
+                        help='how often each case is run; by default {full} times, or {quick} in '
+                             'a quick run'.format(**ROUNDS))
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument('--quick', dest='mode', action='store_const', const='quick', default='full',
+                      help='short rounds, few of them, and without what takes long: all suites '
+                           'take about two minutes')
+    mode.add_argument('--smoke', dest='mode', action='store_const', const='smoke',
+                      help='one tiny round, only to see that every case works')
     parser.add_argument('--cpu', type=int, metavar='N',
                         help='the processor to use; by default the last one allowed')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write all numbers to FILE')
-    parser.add_argument('--svg', type=Path, metavar='FILE', help='write a plot to FILE')
     parser.add_argument('--page', type=Path, metavar='FILE',
                         help='put the figures into this page of the manual, in the place of those '
                              'that it has of this suite')
-    parser.add_argument('--build', default='', metavar='TEXT',
-                        help='how the programs were built, for the report')
-    args = parser.parse_args()
 
+
+def check_options(parser, args):
     if args.rounds is not None and args.rounds < 1:
         parser.error('--rounds is at least 1')
-    if args.programs is None and not args.list:
-        parser.error('--programs is needed')
-    return parser, args
+    if args.mode == 'quick' and args.page is not None:
+        parser.error('a quick run has too few rounds for a page: leave out --quick or --page')
 
 
-def main(suite, title, cases, figures, panels):
-    """The command line of SUITE. Returns the exit status: 0 if every case worked, whatever the
-    timings."""
-    parser, args = parse_arguments(title)
+def main(suite):
+    """The command line of one suite."""
+    parser = argparse.ArgumentParser(description=suite.title)
+    add_options(parser)
+    parser.add_argument('--case', action='append', metavar='NAME',
+                        help='run only this case; may be given again')
+    parser.add_argument('--list', action='store_true', help='list the cases and exit')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write all numbers to FILE')
+    parser.add_argument('--svg', type=Path, metavar='FILE', help='write a plot to FILE')
+    args = parser.parse_args()
+    check_options(parser, args)
+
     if args.list:
-        print_rows(('name', 'case'), [(case.name, case.title) for case in cases], (0, 1))
+        print_rows(('name', 'case'), [(case.name, case.title) for case in suite.cases], (0, 1))
         return 0
-
+    if args.programs is None:
+        parser.error('--programs is needed')
     if args.case:
-        unknown = set(args.case) - {case.name for case in cases}
+        unknown = set(args.case) - {case.name for case in suite.cases}
         if unknown:
             parser.error('no such case: ' + ', '.join(sorted(unknown)))
-        cases = [case for case in cases if case.name in args.case]
+        suite = only(suite, args.case)
+        if suite.left_out(args.mode):
+            parser.error('not in a quick run: '
+                         + ', '.join(case.name for case in suite.left_out(args.mode)))
+    return run_suites([suite], args, {suite.name: (args.json, args.svg)})
 
-    cpu = args.cpu if args.cpu is not None else max(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {cpu})
-    rounds = args.rounds or (1 if args.quick else 9)
-    try:
-        results = run_rounds(cases, args.programs, rounds, args.quick)
-    except Failure as failure:
-        progress('')
-        print(failure, file=sys.stderr)
-        return 1
 
-    report = {
-        'title': title,
-        'machine': describe_machine(cpu),
-        'rounds': rounds,
-        'quick': args.quick,
-        'build': args.build,
-        'cases': describe_cases(results),
-        'figures': describe_figures(figures, results),
-    }
-    print_report(report)
-    if args.json:
-        args.json.write_text(json.dumps(report, indent=2) + '\n')
-    if args.svg:
-        args.svg.write_text(plot.draw(report, machine_lines(report), panels))
-    if args.page:
-        try:
-            update_page(args.page, suite, page_section(report))
-        except Failure as failure:
-            print(failure, file=sys.stderr)
-            return 1
-    return 0
+def only(suite, names):
+    """SUITE with no other cases than those with NAMES."""
+    cases = [case for case in suite.cases if case.name in names]
+    seconds = {mode: seconds * len(cases) / len(suite.cases)
+               for mode, seconds in suite.seconds.items()}
+    return replace(suite, cases=cases, seconds=seconds)

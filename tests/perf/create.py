@@ -7,8 +7,8 @@ end, and for the caller to see that. README.md says what is compared with what, 
 
 import sys
 
-from bench import Case, Figure, Requirement, main
-from cases import LARGE, case
+from bench import MODES, Case, Figure, Requirement, Suite, main
+from cases import LARGE, SMALLER, case
 from plot import Panel
 
 ANYEVENT = Requirement(
@@ -54,7 +54,8 @@ CASES = [
     case('subprocess-inherit-inside-2g', 'GSubprocess: INHERIT_FDS', FAT + ', measured inside',
          'peer', 'create-subprocess', 'inherit-fds', count=200, resident=LARGE, inside=True),
 
-    Case('worker-memory', 'AFork: an idle worker', 'memory', 'ours', 'worker-memory', (), ()),
+    Case('worker-memory', 'AFork: an idle worker', 'memory', 'ours', 'worker-memory',
+         {mode: () for mode in MODES}),
 ]
 
 FIGURES = [
@@ -96,5 +97,8 @@ PANELS = [
           [FAT + ', measured inside'], smaller_is_better=True),
 ]
 
+SUITE = Suite('create', 'What creating a process costs', CASES, FIGURES, PANELS,
+              seconds={'full': 80, 'quick': 6, 'smoke': 4}, smaller=SMALLER)
+
 if __name__ == '__main__':
-    sys.exit(main('create', 'What creating a process costs', CASES, FIGURES, PANELS))
+    sys.exit(main(SUITE))

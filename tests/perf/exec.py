@@ -7,8 +7,8 @@ template and as it is done otherwise. README.md says more."""
 
 import sys
 
-from bench import Figure, main
-from cases import LARGE, SMALL, case
+from bench import Figure, Suite, main
+from cases import LARGE, SMALL, SMALLER, case
 from plot import Panel
 
 SIZES = {SMALL: '10 MB', LARGE: '2 GB'}
@@ -34,11 +34,15 @@ def cases(size):
     made = []
     for name, title, kind, program, variant, forks, tells in CONTESTANTS:
         count = 6 if forks and size == LARGE else 150
+        # A quick run has large callers only where they tell most.
+        quick = 0 if size == LARGE else None
+        quick_inside = None if name in ('afork', 'gspawn') else quick
         made.append(case(f'{name}-{size}', title, group(size), kind, program, variant,
-                         count=count, resident=size))
+                         count=count, quick=quick, resident=size))
         if tells:
             made.append(case(f'{name}-{size}-inside', title, group(size, True), kind, program,
-                             variant, count=count, resident=size, inside=True))
+                             variant, count=count, quick=quick_inside, resident=size,
+                             inside=True))
     return made
 
 
@@ -66,5 +70,8 @@ PANELS = [
           [group(SMALL, True), group(LARGE, True)], smaller_is_better=True),
 ]
 
+SUITE = Suite('exec', 'What executing a program costs', CASES, FIGURES, PANELS,
+              seconds={'full': 110, 'quick': 4, 'smoke': 5}, smaller=SMALLER)
+
 if __name__ == '__main__':
-    sys.exit(main('exec', 'What executing a program costs', CASES, FIGURES, PANELS))
+    sys.exit(main(SUITE))

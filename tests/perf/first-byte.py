@@ -7,7 +7,7 @@ already, and when it must be made. README.md says more."""
 
 import sys
 
-from bench import Figure, main
+from bench import Figure, Suite, main
 from cases import case
 from plot import Panel
 
@@ -30,5 +30,8 @@ PANELS = [
     Panel('… the slowest of a hundred', 'first-byte-p99-us', [GROUP], smaller_is_better=True),
 ]
 
+SUITE = Suite('first-byte', 'How soon a worker answers', CASES, FIGURES, PANELS,
+              seconds={'full': 8, 'quick': 2, 'smoke': 2})
+
 if __name__ == '__main__':
-    sys.exit(main('first-byte', 'How soon a worker answers', CASES, FIGURES, PANELS))
+    sys.exit(main(SUITE))

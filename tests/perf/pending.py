@@ -7,11 +7,13 @@ says more."""
 
 import sys
 
-from bench import Figure, main
+from bench import Figure, Suite, main
 from cases import case
 from plot import Panel
 
 COUNTS = {10000: '10,000', 100000: '100,000', 1000000: '1,000,000'}
+# What takes seconds is not in a quick run; the others are the same there.
+QUICK = {10000: 10000, 100000: 100000, 1000000: 0}
 WAYS = {'answered': 'answered', 'cancelled': 'cancelled at once', 'killed': 'the worker is killed'}
 
 
@@ -20,7 +22,8 @@ def group(count):
 
 
 CASES = [
-    case(f'{way}-{count}', title, group(count), 'ours', 'pending-afork', way, count=count)
+    case(f'{way}-{count}', title, group(count), 'ours', 'pending-afork', way, count=count,
+         quick=QUICK[count])
     for count in COUNTS for way, title in WAYS.items()
 ]
 
@@ -45,5 +48,8 @@ PANELS = [
           smaller_is_better=True),
 ]
 
+SUITE = Suite('pending', 'What a call costs while many are pending', CASES, FIGURES, PANELS,
+              seconds={'full': 25, 'quick': 2, 'smoke': 1})
+
 if __name__ == '__main__':
-    sys.exit(main('pending', 'What a call costs while many are pending', CASES, FIGURES, PANELS))
+    sys.exit(main(SUITE))

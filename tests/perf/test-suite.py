@@ -5,6 +5,7 @@
 """Tests that each case of a benchmark works and that its files are well-formed. Says nothing about
 timings. The arguments are the name of the suite and the folder that the cases were built in."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -31,7 +32,7 @@ def has_binding():
                                                stderr=subprocess.DEVNULL).returncode == 0
 
 
-class QuickRun(unittest.TestCase):
+class SmokeTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         with tempfile.TemporaryDirectory() as folder:
@@ -39,7 +40,7 @@ class QuickRun(unittest.TestCase):
             page = Path(folder) / 'page.md'
             page.write_text(f'Above.\n<!-- begin: {SUITE} -->\n'
                             f'Old.\n<!-- end: {SUITE} -->\nBelow.\n')
-            cls.status, cls.output = run('--quick', '--programs', PROGRAMS,
+            cls.status, cls.output = run('--smoke', '--programs', PROGRAMS,
                                          '--json', report, '--svg', plot, '--page', page)
             if cls.status != 0:
                 raise AssertionError(cls.output)
@@ -72,6 +73,12 @@ class QuickRun(unittest.TestCase):
                 self.assertLessEqual(figure['lowest'], figure['value'])
                 self.assertLessEqual(figure['value'], figure['highest'])
 
+    def test_each_row_is_announced(self):
+        for case in self.report['cases']:
+            if 'skipped' not in case:
+                self.assertIn(f", {case['name']} (", self.output)
+        self.assertNotIn('\r', self.output)
+
     def test_machine_is_named(self):
         for key in ('kernel', 'processor', 'processors', 'glib', 'date'):
             self.assertTrue(self.report['machine'][key])
@@ -102,7 +109,7 @@ class CommandLine(unittest.TestCase):
         name, other = self.list_cases()[-1], self.list_cases()[0]
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / 'suite.json'
-            status, _ = run('--quick', '--programs', PROGRAMS, '--case', name, '--json', report)
+            status, _ = run('--smoke', '--programs', PROGRAMS, '--case', name, '--json', report)
             self.assertEqual(status, 0)
             names = [case['name'] for case in json.loads(report.read_text())['cases']]
         self.assertEqual(names, [name])
@@ -116,15 +123,36 @@ class CommandLine(unittest.TestCase):
     def test_failing_case_is_named(self):
         name = self.list_cases()[-1]
         with tempfile.TemporaryDirectory() as empty:
-            status, output = run('--quick', '--programs', empty, '--case', name)
+            status, output = run('--smoke', '--programs', empty, '--case', name)
         self.assertEqual(status, 1)
         self.assertIn(name, output)
+
+    def test_a_quick_run_goes_into_no_page(self):
+        with tempfile.TemporaryDirectory() as folder:
+            page = Path(folder) / 'page.md'
+            page.write_text('Above.\n')
+            status, output = run('--quick', '--programs', PROGRAMS, '--page', page)
+            self.assertEqual(status, 2)
+            self.assertIn('too few rounds for a page', output)
+            self.assertEqual(page.read_text(), 'Above.\n')
+
+    def test_a_quick_run_says_what_it_leaves_out(self):
+        sys.path.insert(0, str(FOLDER))
+        suite = importlib.import_module(SUITE).SUITE
+        left_out = {case.name for case in suite.left_out('quick')}
+        quick = suite.for_mode('quick')
+        self.assertEqual({case.name for case in suite.cases} - left_out,
+                         {case.name for case in quick.cases})
+        for texts in ([case.group for case in quick.cases],
+                      [figure.title for figure in quick.figures],
+                      [name for panel in quick.panels for name in panel.groups]):
+            self.assertFalse([text for text in texts if '2 GB' in text])
 
     def test_page_without_a_place_is_left_alone(self):
         with tempfile.TemporaryDirectory() as folder:
             page = Path(folder) / 'page.md'
             page.write_text('Nothing of the kind.\n')
-            status, output = run('--quick', '--programs', PROGRAMS,
+            status, output = run('--smoke', '--programs', PROGRAMS,
                                  '--case', self.list_cases()[-1], '--page', page)
             self.assertEqual(status, 1)
             self.assertIn('no place', output)
