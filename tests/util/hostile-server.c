@@ -59,7 +59,7 @@ static size_t from;
 
 static bool stays;
 static bool drip;
-static uint64_t random_state;   /* 0 if nothing is to be changed */
+static uint64_t random_state;   /* 0 if no byte is changed */
 
 __attribute__ ((noreturn, format (printf, 1, 2))) static void
 die (const char *format,

@@ -24,8 +24,8 @@ enum { SERVER_SOCKET = 3 };
 typedef struct
 {
   int         socket;
-  pid_t       pid;              /* 0 where the other side is a fork */
-  GByteArray *input;            /* the frame received last */
+  pid_t       pid;              /* 0 if the other side is a fork */
+  GByteArray *input;            /* the last frame that was received */
   GArray     *fds;              /* of int: received, and not taken yet */
 } Caller;
 

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Counts what must not grow with the number of operations. */
+/* Counts resources that must not grow with the number of operations. */
 
 #pragma once
 
@@ -11,8 +11,8 @@
 
 G_BEGIN_DECLS
 
-/* All sources of CONTEXT, except the timers of sources that fell behind, as they do on a busy
- * machine. */
+/* Counts all sources of CONTEXT, except the timers of sources that fell behind, as they do on a
+ * busy machine. */
 static inline guint
 count_sources (GMainContext *context)
 {

@@ -12,8 +12,8 @@
 
 G_BEGIN_DECLS
 
-/* Adds a test with a census around it, after which a new process must work. The second is for a
- * test that is given DATA. */
+/* Adds a test with a census around it, after which a new process must work. The second function is
+ * for a test that gets DATA. */
 void fault_add            (const char    *path,
                            void         (*test) (Census        *census,
                                                  gconstpointer  data));

@@ -11,10 +11,10 @@
 
 G_BEGIN_DECLS
 
-/* How many this program has, and one that is open while they are counted. */
+/* The number of descriptors of this program, including one that is open while they are counted. */
 guint count_fds    (void);
 
-/* Makes a pipe, or a pair of connected sockets; they are close-on-exec. */
+/* Makes a pipe, or a pair of connected sockets, close-on-exec. */
 void  open_pipe    (int *reading,
                     int *writing);
 void  open_sockets (int *ours,

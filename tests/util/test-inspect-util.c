@@ -158,7 +158,7 @@ get_report (AForkProcess *process,
   g_autoptr(GKeyFile) report = g_key_file_new ();
   g_autoptr(GError) error = NULL;
 
-  /* A string names a variable that is to be reported. */
+  /* A string names a variable to be reported. */
   afork_process_send_arg (process, key);
   afork_process_require (process, "inspect");
   text = run_to_end (process, "inspect");

@@ -99,8 +99,7 @@ AForkRpc     *new_script_rpc_full (AForkProcess *process,
 void          log_rpc            (AForkRpc      *rpc,
                                   GString       *log);
 
-/* A time limit in milliseconds within which a worker gets as far as its first events, also on a
- * busy machine. */
+/* A time limit in milliseconds in which a worker sends its first events, also on a busy machine. */
 guint         get_time_limit     (void);
 
 /* Runs a job with that script. The job is freed when it has ended. */
@@ -132,11 +131,11 @@ void          append_result_cb   (GObject       *object,
 void          await_log          (GString       *log,
                                   const char    *expected);
 
-/* Iterates the main context until TEXT is in the string. */
+/* Iterates the main context until the string contains TEXT. */
 void          await_text         (GString       *string,
                                   const char    *text);
 
-/* How long the process has been on a CPU, in nanoseconds. */
+/* How long the process has run on a CPU, in nanoseconds. */
 guint64       get_cpu_time       (GPid           pid);
 
 /* Waits until the process has hardly run for a tenth of a second. Does not iterate the main

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What the tests of processes have in common. */
+/* Common code of the tests of processes. */
 
 #pragma once
 
@@ -17,7 +17,7 @@ G_BEGIN_DECLS
 typedef struct
 {
   guint n_fds;
-  guint n_children;             /* zombies among them */
+  guint n_children;             /* includes zombies */
 } Census;
 
 /* Drops the templates of the thread-default main context, starts what GIO and the library start
@@ -42,7 +42,7 @@ void     census_await (Census *census);
 void     add_test        (const char    *path,
                           GTestFunc      test);
 
-/* The same for a test that is given DATA, and its census. */
+/* The same for a test that gets DATA, and its census. */
 void     add_with_data   (const char    *path,
                           gconstpointer  data,
                           void         (*test) (Census        *census,
@@ -54,11 +54,11 @@ void     add_with_census (const char    *path,
 /* Runs a test, a GTestFunc, with a census around it: for g_test_add_data_func(). */
 void     run_with_census (gconstpointer  function);
 
-/* Runs TEST in a program of its own, which has one thread when it begins, with a census around it.
- * N_STAY is how many children the program has when TEST is over, each with two descriptors here. */
+/* Runs TEST in a process of its own, which has one thread at the start, with a census around it.
+ * N_STAY is the number of children when TEST is over, each with two descriptors here. */
 void     run_in_program  (GTestFunc      test,
                           guint          n_stay);
-/* Adds a test that runs so, and leaves no children. */
+/* Adds a test that is run in this way and leaves no children. */
 void     add_in_program  (const char    *path,
                           GTestFunc      test);
 
@@ -79,21 +79,21 @@ void     add_with_module (const char  *path,
  * Linux 6.5. */
 gboolean has_peer_pidfds (void);
 
-/* Whether a process that is no child can be signalled by a pidfd: not under valgrind 3.19. */
+/* Whether a process that is not a child can be signalled by a pidfd: not under valgrind 3.19. */
 gboolean can_signal_by_pidfd (void);
 
 /* A new process that has MODULE. */
 AForkProcess *new_module_process (const char *module);
 
-/* A callback that stores a reference to the result in the GAsyncResult * that it is given. */
+/* A callback that stores a reference to the result in the GAsyncResult * that is its data. */
 void     store_result_cb (GObject      *object,
                           GAsyncResult *result,
                           gpointer      data);
 
-/* Iterates the default main context as long as it has something to do at once. */
+/* Iterates the default main context while a source is ready. */
 void     iterate      (void);
 
-/* Iterates the main context until *RESULT is there. */
+/* Iterates the main context until *RESULT is set. */
 void     await_result (GAsyncResult **result);
 
 /* Fails the test after a minute of iterating the thread-default main context: WHAT has not come. */
