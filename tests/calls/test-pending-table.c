@@ -210,7 +210,7 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
 
   add_tests ("numbers", test_pending_table_numbers);
-  add_tests ("abandoned", test_pending_table_unwanted);
+  add_tests ("unwanted", test_pending_table_unwanted);
   add_tests ("reused", test_pending_table_reused);
   add_tests ("oldest", test_pending_table_oldest);
   add_tests ("take-all", test_pending_table_take_all);

@@ -24,7 +24,7 @@ typedef struct
 {
   const char *name;
   gboolean    concurrent;
-  gboolean    tied;             /* the worker has the property die-with-parent */
+  gboolean    with_parent;      /* the worker has the property die-with-parent */
   const char *script;
   guint       n_calls;
   const char *expected;         /* the caller is killed when this has come */
@@ -34,12 +34,12 @@ typedef struct
 /* A worker without the property exits by itself when it next checks. One that is busy until then
  * would use the second that this takes. */
 static const SceneKind kinds[] = {
-  { "tied/idle", FALSE, TRUE, "r1", 1, "r1 ", FALSE },
-  { "tied/asleep", FALSE, TRUE, "e1 s", 3, "e1 ", FALSE },
-  { "tied/busy", FALSE, TRUE, "e1 b", 3, "e1 ", FALSE },
-  { "tied/concurrent-idle", TRUE, TRUE, "r1", 1, "r1 ", FALSE },
-  { "tied/concurrent", TRUE, TRUE, "e1 n", 3, "e1 e1 e1 ", FALSE },
-  { "tied/concurrent-blocked", TRUE, TRUE, "r1 w1 s", 1, "r1 ", FALSE },
+  { "with-parent/idle", FALSE, TRUE, "r1", 1, "r1 ", FALSE },
+  { "with-parent/asleep", FALSE, TRUE, "e1 s", 3, "e1 ", FALSE },
+  { "with-parent/busy", FALSE, TRUE, "e1 b", 3, "e1 ", FALSE },
+  { "with-parent/concurrent-idle", TRUE, TRUE, "r1", 1, "r1 ", FALSE },
+  { "with-parent/concurrent", TRUE, TRUE, "e1 n", 3, "e1 e1 e1 ", FALSE },
+  { "with-parent/concurrent-blocked", TRUE, TRUE, "r1 w1 s", 1, "r1 ", FALSE },
   { "idle", FALSE, FALSE, "r1", 1, "r1 ", FALSE },
   { "idle-after-many", FALSE, FALSE, "r1", 5, "r1 r1 r1 r1 r1 ", FALSE },
   { "cancellable", FALSE, FALSE, "e1 c r2", 3, "e1 ", FALSE },
@@ -74,7 +74,7 @@ play (const SceneKind *kind)
                       "init-function", "script_init",
                       "done-function", "script_done_usage",
                       "concurrent", kind->concurrent,
-                      "die-with-parent", kind->tied,
+                      "die-with-parent", kind->with_parent,
                       NULL);
   log_rpc (rpc, log);
   for (guint i = 0; i < kind->n_calls; i++)
@@ -141,7 +141,7 @@ test_killed (Census        *census,
   prctl (PR_SET_CHILD_SUBREAPER, 0);
   g_spawn_close_pid (pid);
 
-  if (kind->tied)
+  if (kind->with_parent)
     g_assert_cmpstr (rest, ==, "");
   else
     {

@@ -160,7 +160,7 @@ hand_on (Run *run)
 }
 
 static void
-tie (Run *run)
+die_with_parent (Run *run)
 {
   AForkProcess *process = run_keep (run, afork_process_new ());
 
@@ -259,7 +259,7 @@ const Workload workloads[] = {
   { "fork-fork", fork_fork },
   { "program", execute_program },
   { "detach", hand_on },
-  { "tied", tie },
+  { "with-parent", die_with_parent },
   { "spare", take_spare, .spares = TRUE },
   { "command", command_process },
   { "self", execute_self, .self = TRUE },

@@ -650,7 +650,7 @@ main (int    argc,
   add_test ("/detach/invisible", test_detach_invisible);
   add_test ("/detach/silent", test_detach_silent);
   add_test ("/detach/socket-options", test_detach_socket_options);
-  add_test ("/detach/abandoned", test_detach_not_taken);
+  add_test ("/detach/not-taken", test_detach_not_taken);
   add_test ("/detach/unstarted", test_detach_unstarted);
   add_test ("/detach/to-thread", test_detach_to_thread);
   add_test ("/detach/three", test_detach_three);

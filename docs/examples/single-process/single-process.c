@@ -28,7 +28,7 @@ finish (const GError *error)
   done = TRUE;
 }
 
-/* The function has returned, or something has befallen the process. */
+/* The function has returned, or the process has exited before. */
 static void
 wait_cb (GObject      *object,
          GAsyncResult *result,
