@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* A worker that is itself a caller: it takes processes over that its own caller has prepared. */
+/* A worker that is itself a caller: it takes over processes that its own caller has prepared. */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,8 +26,8 @@ check (gboolean  success,
 AFORK_WORKER_EXPORT void attach_and_detach (int socket, const AForkItem *items, size_t n_items);
 AFORK_WORKER_EXPORT void attach_and_run    (int socket, const AForkItem *items, size_t n_items);
 
-/* Each three items are a process, a descriptor and a text, which the process is made to write to
- * that; then it is given up. */
+/* Each three items are a process, a descriptor and a text. The process writes the text to the
+ * descriptor, and is then dropped. */
 void
 attach_and_detach (int              socket,
                    const AForkItem *items,
@@ -49,8 +49,8 @@ attach_and_detach (int              socket,
     }
 }
 
-/* The item is a process, which is run by the function that the second one names. Says its number,
- * what it wrote, and what it exited with. */
+/* The item is a process. Runs it with the function that the second item names. Prints its pid, its
+ * output and its exit status. */
 void
 attach_and_run (int              socket,
                 const AForkItem *items,

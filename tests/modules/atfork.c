@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Wants to be told of forks, as some libraries do, and tells how often it was. */
+/* Registers atfork handlers, as some libraries do, and counts their calls. */
 
 #include <pthread.h>
 #include <signal.h>
@@ -15,7 +15,8 @@
 
 static int n_prepared;
 static int n_forked;
-static int n_fatal;             /* which fork is killed, counted as those prepared are; or 0 */
+static int n_fatal;             /* which fork is killed, counted with those that only were prepared;
+                                 * 0 for none */
 
 static void
 prepare (void)
@@ -40,7 +41,8 @@ register_atfork (void)
 AFORK_WORKER_EXPORT void kill_fork   (int argc, const char * const *argv);
 AFORK_WORKER_EXPORT void write_forks (int socket, const AForkItem *items, size_t n_items);
 
-/* N: the Nth fork is killed before it does anything, be it of this process or of a fork of it. */
+/* N: the Nth fork is killed before it does anything, whether this process or one of its forks makes
+ * it. */
 void
 kill_fork (int                argc,
            const char * const *argv)

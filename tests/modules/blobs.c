@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Answers calls with blobs, as it should, and otherwise. */
+/* Answers calls with blobs, correctly and incorrectly. */
 
 #include "config.h"
 
@@ -33,8 +33,8 @@ unref_thread (gpointer data)
   return NULL;
 }
 
-/* (size, how many, letter): as many blobs of that size and of that letter, and those that came with
- * the call, which a thread gives up in the end. The answer is how many segments are mapped. */
+/* (size, number, letter): returns that many blobs of that size, filled with the letter, and those
+ * of the call, which a thread gives up later. The value is the number of mapped segments. */
 GVariant *
 blobs_make (AForkCall  *call,
             GVariant   *args,
@@ -66,7 +66,7 @@ blobs_make (AForkCall  *call,
   return g_variant_new_uint32 (n_segments);
 }
 
-/* (first, step): returns copies of the blobs that came, and then writes to these, at every STEPth
+/* (first, step): returns copies of the blobs of the call, and then writes to these, at every STEPth
  * byte from FIRST on. */
 GVariant *
 blobs_scribble (AForkCall  *call,
@@ -168,7 +168,7 @@ answer (guint32 segment,
 
 enum { SIZE = 1024 * 1024 };
 
-/* A piece of a blob, of zeros, that goes on. */
+/* A piece of a blob, of zeros, which is not the last one. */
 static void
 send_piece (gsize size)
 {
@@ -191,7 +191,7 @@ typedef enum
 {
   NO_PAGES,
   ALL_PAGES,
-  PAGES_BEYOND,         /* the end of the memory, as many as would fit before it */
+  PAGES_BEYOND,         /* the end of the memory: as many segments as would fit before it */
 } Pages;
 
 static int
@@ -274,7 +274,7 @@ blobs_hostile (AForkCall  *call,
     {
       int fd = new_memory (ALL_PAGES, right);
 
-      /* It cannot be taken away. */
+      /* It cannot be shrunk. */
       if (ftruncate (fd, 0) == 0
           || fallocate (fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, SIZE) == 0)
         abort ();

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Functions that serve calls, for tests of what is large, slow or many. */
+/* Functions that serve calls, for tests of large, slow and many calls. */
 
 #include <afork/afork.h>
 
@@ -18,7 +18,7 @@ AFORK_WORKER_EXPORT GVariant *bounds_size  (AForkCall *call, GVariant *args, GEr
 AFORK_WORKER_EXPORT GVariant *bounds_do    (AForkCall *call, GVariant *args, GError **error);
 AFORK_WORKER_EXPORT void      bounds_later (AForkCall *call, GVariant *args);
 
-/* What the caller gave, and what it does not get back. */
+/* Descriptors and blobs of the caller that are kept. */
 static GPtrArray *kept;
 
 GVariant *
@@ -85,7 +85,7 @@ new_deep (guint32 depth)
   return value;
 }
 
-/* So many descriptors, all of the same file. */
+/* That many descriptors, all of the same file. */
 static void
 return_fds (AForkCall *call,
             guint32    n_fds,
@@ -104,7 +104,7 @@ return_fds (AForkCall *call,
     close (fds[n_fds - 1]);
   list = g_unix_fd_list_new_from_array (fds, (int) n_fds);
   afork_call_return_value (call, g_variant_new_uint32 (n_fds), list);
-  /* The list would close what is somebody else's by now. */
+  /* The list would close descriptors that belong to other code by now. */
   if (with_closed)
     {
       int n_stolen;
@@ -115,7 +115,7 @@ return_fds (AForkCall *call,
     }
 }
 
-/* What came goes back the other way round. */
+/* Returns what came, in reverse order. */
 static GVariant *
 reverse (AForkCall *call)
 {
@@ -175,8 +175,8 @@ recite_kept (void)
   return g_variant_new_string (text->str);
 }
 
-/* Progress and events of 1000 bytes each; how many have been sent the caller finds in the memory
- * that it gave. */
+/* Sends progress and events of 1000 bytes each, and writes how many into the memory of the
+ * caller. */
 static GVariant *
 flood (AForkCall *call,
        guint32    n_both)
@@ -197,7 +197,7 @@ flood (AForkCall *call,
   return new_text_value (16 * 1024 * 1024);
 }
 
-/* Waits until the caller has closed the other end of the pipe that it gave. */
+/* Waits until the caller has closed the other end of the pipe that it has sent. */
 static GVariant *
 hold (AForkCall *call)
 {
@@ -224,7 +224,7 @@ write_all (const char *text,
     }
 }
 
-/* Writes all the time; after some of it, a byte to BEGUN. */
+/* Writes without end; after some of it, a byte to BEGUN. */
 G_GNUC_NORETURN static void
 write_for_ever (int begun)
 {
@@ -238,8 +238,8 @@ write_for_ever (int begun)
     }
 }
 
-/* A child keeps what is this process's, and stays until the caller has closed its end of the pipe.
- * If FLOODS, it writes all the time, and has begun to. */
+/* Makes a child that keeps the descriptors of this process, and stays until the caller has closed
+ * its end of the pipe. If FLOODS, it writes without end, and has begun when this returns. */
 static void
 leave_child (AForkCall *call,
              gboolean   floods)
@@ -273,7 +273,7 @@ write_lines (guint32 n_lines)
     fprintf (stderr, "line %u\n", i);
 }
 
-/* Writes what the first string says, and ends. */
+/* Writes what the first string says, and exits. */
 static void
 write_and_end (AForkCall  *call,
                const char *what,
@@ -302,7 +302,7 @@ write_and_end (AForkCall  *call,
   _exit (5);
 }
 
-/* Does what the first string says, with the number; nothing if it begins with an “x”. */
+/* Does what the first string says, with the number. Does nothing if it begins with an “x”. */
 GVariant *
 bounds_do (AForkCall  *call,
            GVariant   *args,
@@ -311,7 +311,7 @@ bounds_do (AForkCall  *call,
   const char *what;
   guint32 number;
 
-  /* What is refused here is a warning, which is no end. */
+  /* A refused call is only a warning. */
   g_log_set_always_fatal (G_LOG_FATAL_MASK);
 
   g_variant_get (args, "(&su)", &what, &number);

@@ -32,7 +32,7 @@ AFORK_WORKER_EXPORT gboolean  calls_init_no_threads (const AForkItem *items, gsi
                                                      GError **error);
 AFORK_WORKER_EXPORT void      calls_done      (void);
 
-/* What the init-function was given. */
+/* The arguments of the init-function. */
 static GString *greeting;
 
 GVariant *
@@ -43,7 +43,7 @@ calls_echo (AForkCall  *call,
   return g_variant_ref (args);
 }
 
-/* Sleeps until it is cancelled, and says so. */
+/* Sleeps until the call is cancelled, and sends that. */
 static GVariant *
 await_cancellation (AForkCall *call)
 {
@@ -77,7 +77,7 @@ return_fds (AForkCall *call)
   return NULL;
 }
 
-/* Reads a byte off each descriptor. */
+/* Reads a byte from each descriptor. */
 static GVariant *
 read_fds (AForkCall *call)
 {
@@ -181,7 +181,7 @@ calls_do (AForkCall  *call,
     }
   if (g_str_equal (what, "close"))
     {
-      /* The worker's socket is the only socket there is beside the standard ones. */
+      /* The worker has no socket besides its own and the standard descriptors. */
       for (int fd = 3; fd < 64; fd++)
         close (fd);
       for (;;)
@@ -286,7 +286,7 @@ calls_init_fail (const AForkItem  *items,
   return FALSE;
 }
 
-/* From now on, a thread is refused with the error that the first item is. */
+/* From now on, starting a thread fails with the error that is the first item. */
 gboolean
 calls_init_no_threads (const AForkItem  *items,
                        gsize             n_items,

@@ -3,14 +3,14 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What a worker says of bytes instead of sending them back. */
+/* What a worker sends instead of the bytes that it got. */
 
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* FNV-1a, eight bytes at a time and then the rest. */
+/* FNV-1a, for eight bytes at a time and then for the rest. */
 static inline uint64_t
 checksum (const void *data,
           size_t      size)

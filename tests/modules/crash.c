@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Functions that serve calls until one of them is the end of the worker. */
+/* Functions that serve calls until one of them ends the worker. */
 
 #include <afork/afork.h>
 
@@ -17,7 +17,7 @@ AFORK_WORKER_EXPORT GVariant *crash_do    (AForkCall *call, GVariant *args, GErr
 AFORK_WORKER_EXPORT void      crash_later (AForkCall *call, GVariant *args);
 AFORK_WORKER_EXPORT gboolean  crash_init  (const AForkItem *items, gsize n_items, GError **error);
 
-/* How often a function was entered, in memory of the caller's. */
+/* How often a function was entered, in memory of the caller. */
 static guint32 *n_entered;
 
 gboolean
@@ -41,7 +41,7 @@ work (guint microseconds)
     ;
 }
 
-/* A child keeps the socket until nobody has the other end of the call's descriptor. */
+/* A child keeps the socket until no process has the other end of the descriptor of the call. */
 static void
 leave_child (AForkCall *call)
 {
@@ -73,8 +73,8 @@ end (const char *how)
     execvp (program[0], program);
 }
 
-/* (number, microseconds, what, size): takes that long; then does what: ends the worker; tells of
- * the number; or answers with it, and so many bytes. */
+/* (number, microseconds, what, size): takes that long. Then, as `what` says, ends the worker, sends
+ * the number, or answers with it and that many bytes. */
 static GVariant *
 serve (AForkCall *call,
        GVariant  *args)

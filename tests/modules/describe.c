@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Says what it was given, a line an item. */
+/* Describes its items, one in each line. */
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -59,7 +59,7 @@ describe (int              socket,
     exit (1);
 }
 
-/* To be called: remembers how many arguments there were, and of how many bytes altogether. */
+/* To be called: keeps the number of its arguments, and their length. */
 
 static int    n_arguments;
 static size_t n_bytes;

@@ -18,7 +18,7 @@
 
 enum { NOBODY = 65534 };
 
-/* Ends by SIGNAL itself, whatever handles it otherwise, and without a core file. */
+/* Ends itself by SIGNAL, whatever handles it, and without a core file. */
 __attribute__ ((noreturn)) static void
 die (int number)
 {
@@ -90,7 +90,7 @@ call_notify (int                 argc,
   write_all (atoi (argv[0]), argv[1], strlen (argv[1]));
 }
 
-/* FD: reads until no more comes. */
+/* FD: reads until the end. */
 void
 call_await (int                argc,
             const char * const *argv)
@@ -101,7 +101,7 @@ call_await (int                argc,
     ;
 }
 
-/* Closes everything that it was not told of. */
+/* Closes all descriptors that do not belong to it. */
 void
 call_close (int                argc,
             const char * const *argv)
@@ -110,7 +110,7 @@ call_close (int                argc,
 }
 
 /* FD STATUS: exits, but leaves a process behind that has all descriptors. It lives until FD, which
- * is the reading end of a pipe, ends. */
+ * is the reading end of a pipe, is at its end. */
 void
 call_daemon (int                argc,
              const char * const *argv)
@@ -124,7 +124,7 @@ call_daemon (int                argc,
   _exit (atoi (argv[1]));
 }
 
-/* Writes to the command socket what no server writes, and does not come back. */
+/* Writes to the command socket what no server writes, and does not return. */
 void
 call_garbage (int                argc,
               const char * const *argv)
@@ -156,7 +156,7 @@ short_thread_main (void *data)
   return data;
 }
 
-/* Has had a thread. */
+/* Starts and joins a thread. */
 void
 call_joined_thread (int                argc,
                     const char * const *argv)
@@ -168,7 +168,7 @@ call_joined_thread (int                argc,
     abort ();
 }
 
-/* NAME, if any: leaves a thread of that name running. */
+/* NAME, optional: leaves a thread of that name running. */
 void
 call_thread (int                argc,
              const char * const *argv)
@@ -237,7 +237,7 @@ run_signal (int              socket,
   die (atoi (items[0].data));
 }
 
-/* Lives on, though the caller may be gone. */
+/* Lives on, even if the caller is gone. */
 void
 run_hang (int              socket,
           const AForkItem *items,

@@ -3,26 +3,26 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* A worker that serves calls as its caller's test tells it to, right or wrong. Each item is a step,
- * a letter and what belongs to it:
+/* A worker that serves calls in the way that the test tells it, correctly or not. Each item is a
+ * step: a letter and its argument.
  *
- *   b BYTES     sends them
- *   d NUMBER    … with so many descriptors on the first of the next bytes
- *   m SIZE      … which are a segment of that size from now on
- *   M SIZE      … or a sealed blob
- *   * NUMBER    does the next step so many times
+ *   b BYTES     sends the bytes
+ *   d NUMBER    sends that many descriptors with the first of the next bytes
+ *   m SIZE      from now on, these descriptors are a segment of that size
+ *   M SIZE      from now on, they are a sealed blob
+ *   * NUMBER    does the next step that many times
  *   w           waits until a call has come
- *   f BYTES     sends them again and again, until the caller takes no more
- *   o BYTES     writes them to the outbox: the first four are where, low first. After `w`
+ *   f BYTES     sends the bytes again and again, until the caller reads no more
+ *   o BYTES     writes the bytes to the outbox, after `w`: the first four are the offset, low first
  *   t           tries to change the size of the outbox, and aborts if that is possible
- *   p NUMBER    waits so many milliseconds
- *   c, r        closes the socket; has it take no more
+ *   p NUMBER    waits that many milliseconds
+ *   c, r        closes the socket; shuts it down for reading
  *   e           writes to its standard error output until it is killed
- *   k           goes on as a child, and exits
- *   x, s        exits with status 0, in the middle of the steps; stays for ever
+ *   k           continues as a child, and exits
+ *   x, s        exits with status 0; stays for ever
  *   K NUMBER    is killed by that signal
  *
- * Behind the last step it waits until the caller has closed, and ends. */
+ * After the last step it waits until the caller has closed the socket, and exits. */
 
 #define _GNU_SOURCE             /* memfd_create() */
 
@@ -49,7 +49,7 @@ static int outbox = -1;
 static int sent_fd = STDIN_FILENO;
 static char lines[64 * 1024];   /* any bytes */
 
-/* Sends some, with the descriptors. */
+/* Sends some of them, with the descriptors. */
 static ssize_t
 send_some (int         socket,
            const char *bytes,
@@ -82,7 +82,7 @@ send_all (int         socket,
   return true;
 }
 
-/* Reads what the caller sends; the first descriptor that comes is the outbox. */
+/* Reads what the caller sends. The first descriptor that comes is the outbox. */
 static ssize_t
 receive (int      socket,
          uint8_t *bytes,
@@ -104,7 +104,7 @@ receive (int      socket,
   return n_read;
 }
 
-/* What the caller sends is small, and is right. */
+/* Messages of the caller are small and correct. */
 static void
 await_call (int socket)
 {
@@ -134,7 +134,7 @@ await_call (int socket)
     }
 }
 
-/* Memory that has all its pages, which it has once they have been touched. */
+/* Memory with all its pages: each was written to. */
 static void
 make_memory (size_t size,
              int    seals)
@@ -223,7 +223,7 @@ do_step (int         socket,
     }
 }
 
-/* Each time with the descriptors that were asked for, if any were. */
+/* Each time with the descriptors of the steps before, if there are any. */
 static void
 repeat_step (int         socket,
              const char *step,

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Looks at the process that it is in, and reports what it found as a key file. */
+/* Reports what it finds in its process as a key file. */
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 
 #include <afork/worker/afork-worker.h>
 
-/* Each descriptor with its file's number, and whether it is close-on-exec. */
+/* Each descriptor, with the number of its file, and whether it is close-on-exec. */
 static void
 report_descriptors (FILE *out)
 {
@@ -42,7 +42,7 @@ report_descriptors (FILE *out)
   closedir (folder);
 }
 
-/* The lines of a file of /proc/self, `KEY: VALUE` each. */
+/* The lines of a file of /proc/self, each of them `KEY: VALUE`. */
 static void
 report_status (FILE *out)
 {
@@ -105,7 +105,7 @@ inspect (int              socket,
   if (fflush (out) != 0)
     exit (1);
 
-  /* The report ends here, and the process when the caller closes. */
+  /* The report ends here, and the process exits when the caller closes the socket. */
   shutdown (socket, SHUT_WR);
   while (read (socket, &byte, 1) > 0)
     ;
@@ -132,7 +132,7 @@ execute (int              socket,
   exit (127);
 }
 
-/* To be called: prints its arguments. They stay in the buffer. */
+/* To be called: prints its arguments, which stay in the buffer. */
 
 AFORK_WORKER_EXPORT void print (int argc, const char * const *argv);
 

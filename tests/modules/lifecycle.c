@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Workers that live in many ways, and end in as many. */
+/* Workers that live and exit in many ways. */
 
 #include <fcntl.h>
 #include <signal.h>
@@ -27,7 +27,7 @@ WORKER (done)
 {
 }
 
-/* Lives until the caller closes. */
+/* Lives until the caller closes the socket. */
 WORKER (until_closed)
 {
   char byte;
@@ -43,7 +43,7 @@ WORKER (forever)
     pause ();
 }
 
-/* Says which process it is, and lives until the caller closes. */
+/* Sends its pid, and lives until the caller closes the socket. */
 WORKER (write_pid)
 {
   char byte;
@@ -59,7 +59,7 @@ WORKER (exit_with)
   exit (atoi (items[0].data));
 }
 
-/* The same, but not before the caller closes. */
+/* The same, but only when the caller closes the socket. */
 WORKER (exit_with_when_closed)
 {
   until_closed (socket, items, n_items);
@@ -72,7 +72,7 @@ WORKER (die_of)
   raise (atoi (items[0].data));
 }
 
-/* Takes a while: so many milliseconds of processor time, and so many MiB. */
+/* Uses that many milliseconds of CPU time, and that many MiB. */
 WORKER (burn)
 {
   clock_t end = clock () + atol (items[0].data) * CLOCKS_PER_SEC / 1000;
@@ -89,7 +89,8 @@ WORKER (burn)
   free ((char *) memory);
 }
 
-/* Counts the SIGUSR1 that come, up to 9, and says how many after each; until the caller closes. */
+/* Counts the SIGUSR1 that come, up to 9, and sends the count after each, until the caller closes
+ * the socket. */
 
 static int count_socket;
 
@@ -120,7 +121,7 @@ CALLED (note)
     abort ();
 }
 
-/* Opens so many descriptors that a program which is executed would get, at high numbers too. */
+/* Opens that many descriptors, which an executed program would get, some with high numbers. */
 CALLED (open_inheritable)
 {
   for (int i = 0; i < atoi (argv[0]); i++)
@@ -128,7 +129,8 @@ CALLED (open_inheritable)
       abort ();
 }
 
-/* Leaves a child that has all descriptors of this process until the pipe of one of them ends. */
+/* Leaves a child that has all descriptors of this process until the pipe of one of them is
+ * closed. */
 CALLED (leave_child)
 {
   char byte;
@@ -141,7 +143,7 @@ CALLED (leave_child)
       _exit (0);
 }
 
-/* Stops this process, until it is told to go on. */
+/* Stops this process until it is continued. */
 CALLED (stop)
 {
   raise (SIGSTOP);

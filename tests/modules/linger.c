@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Workers that do not end by themselves. Their first item is a descriptor on which each process
- * says its number, a line each, and which it then closes. */
+/* Workers that do not exit by themselves. Their first item is a descriptor to which each process
+ * writes its pid in a line, and which it then closes. */
 
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -64,7 +64,7 @@ linger_idle (int              socket,
     pause ();
 }
 
-/* Has a child that is like itself, and one that is another program. */
+/* Makes a child that is like itself, and one that is another program. */
 void
 linger_children (int              socket,
                  const AForkItem *items,
@@ -82,7 +82,7 @@ linger_children (int              socket,
   linger_idle (socket, items, n_items);
 }
 
-/* Sends back what comes, and lives on when nothing comes any more. */
+/* Sends back what comes, and lives on at the end of the input. */
 void
 linger_echo (int              socket,
              const AForkItem *items,
@@ -98,7 +98,7 @@ linger_echo (int              socket,
     pause ();
 }
 
-/* Ends, and leaves a child. */
+/* Exits, and leaves a child. */
 void
 linger_behind (int              socket,
                const AForkItem *items,
@@ -108,7 +108,7 @@ linger_behind (int              socket,
     linger_idle (socket, items, n_items);
 }
 
-/* Turns off whatever signals it gets by descriptors, and ends with its socket. */
+/* Disables all signals that it gets by descriptors, and exits with its socket. */
 void
 linger_unwatch (int              socket,
                 const AForkItem *items,
@@ -126,7 +126,7 @@ linger_unwatch (int              socket,
     ;
 }
 
-/* Becomes another user, as who may do that without being root. */
+/* Becomes another user, as a process with this capability can that is not root. */
 void
 linger_as_user (int                 argc,
                 const char * const *argv)

@@ -11,8 +11,8 @@
 
 AFORK_WORKER_EXPORT gboolean plugin_use (void);
 
-/* Whether a process was run, and has ended in good order. What the library keeps for the next one
- * is left to it. */
+/* Whether a process was run and has exited properly. What the library keeps for the next one is
+ * left to the library. */
 gboolean
 plugin_use (void)
 {

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Says everything that it was given, in order: a worker that can be held to account. */
+/* Reports everything that it was given, in order. */
 
 #include <signal.h>
 #include <stdio.h>
@@ -14,7 +14,8 @@
 
 #include <afork/worker/afork-worker.h>
 
-/* Where a descriptor may have been mapped to; what else is reported; how a worker is to end. */
+/* A number to which a descriptor may have been mapped; what else is reported; and how the worker
+ * exits. */
 #define MAPPED    900
 #define VARIABLE  "AFORK_RECITED"
 #define END       "AFORK_RECITED_END"
@@ -37,7 +38,7 @@ write_all (int         fd,
     }
 }
 
-/* What is in the file, wherever others are in it. */
+/* The contents of the file, whatever its offset is. */
 static void
 write_file (int socket,
             int fd)
@@ -55,7 +56,7 @@ write_file (int socket,
 
 AFORK_WORKER_EXPORT void recite_note (int argc, const char * const *argv);
 
-/* To be called: keeps its arguments for later. */
+/* To be called: keeps its arguments. */
 void
 recite_note (int                argc,
              const char * const *argv)
@@ -90,8 +91,8 @@ AFORK_WORKER_EXPORT void recite_end          (int socket, const AForkItem *items
 AFORK_WORKER_EXPORT void recite_until_closed (int socket, const AForkItem *items, size_t n_items);
 AFORK_WORKER_EXPORT void recite_nothing      (int socket, const AForkItem *items, size_t n_items);
 
-/* Ends as a variable says: by a signal if that is a number below 0, without a core file, and else
- * with this status. */
+/* Exits as a variable says: by the signal with that number if it is negative, without a core file,
+ * or with this status. */
 void
 recite_end (int              socket,
             const AForkItem *items,
@@ -119,7 +120,7 @@ recite_until_closed (int              socket,
     ;
 }
 
-/* And that for ever. */
+/* The same without end. */
 void
 recite_nothing (int              socket,
                 const AForkItem *items,

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Preloaded into a server, stands before the C library's syscall(), and refuses pidfds when it is
- * told to. It is loaded as a module, too, for that. */
+/* Preloaded into a server, replaces syscall() of the C library, and refuses pidfds when it is told
+ * to. It is also loaded as a module, to be told so. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -44,7 +44,7 @@ syscall (long number,
     }
   if (number == SYS_pidfd_open && (pid_t) arguments[0] != getpid () && refused_children != 0)
     {
-      /* The child gets far, if it is not kept from it. */
+      /* The child is stopped before it can do more. */
       nanosleep (&pause, NULL);
       errno = refused_children;
       return -1;
@@ -54,7 +54,7 @@ syscall (long number,
   return next (number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4]);
 }
 
-/* As where there is no such call. */
+/* As if there were no such call. */
 void
 refuse_all (int                argc,
             const char * const *argv)
@@ -62,7 +62,7 @@ refuse_all (int                argc,
   refused_self = refused_children = ENOSYS;
 }
 
-/* As where the system is out of descriptors. */
+/* As if the system had no more descriptors. */
 void
 refuse_children (int                argc,
                  const char * const *argv)

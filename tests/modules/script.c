@@ -6,21 +6,21 @@
 /* Functions that serve calls and do what the caller writes: a script is a string of steps with
  * spaces between them, each a letter and perhaps a number.
  *
- *   eN pN rN  emit an event, report progress, answer: with that number, or for + with how many such
- *             things have been sent before
- *   EN PN RN  the same with much beside the number
- *   x X Y     answer with an error: of GIO's, of a domain of this module, of AFork's
- *   l         have the cancellable made
- *   f         from here on warnings end nobody
+ *   eN pN rN  emit an event, report progress, answer: with that number, or for + with the number of
+ *             such messages that were sent before
+ *   EN PN RN  the same with a large value
+ *   x X Y     answer with an error: of GIO, of a domain of this module, of AFork
+ *   l         get the cancellable of the call
+ *   f         from here on warnings are not fatal
  *   c         wait until the call is cancelled
- *   g         wait until nobody has the other end of its first descriptor
- *   G         the same, and keep everything else from going on meanwhile
+ *   g         wait until no process has the other end of the first descriptor
+ *   G         the same, without doing anything else meanwhile
  *   wN        wait N milliseconds
- *   t         go on in a thread (many calls at a time)
- *   T         a thread that waits as `g` does, and then goes on in place of this (one at a time)
+ *   t         continue in a thread (many calls at a time)
+ *   T         continue in a thread that waits as `g` does, instead of here (one at a time)
  *   n         never answer (many calls at a time)
  *   o         write a line to standard error output, with its number
- *   F         have a child that exits, and wait for it
+ *   F         make a child that exits, and wait for it
  *   s b       sleep, be busy, for ever
  *   qN kN     exit with that status, be killed by that signal, after a word on standard error
  *             output
@@ -46,7 +46,7 @@ typedef struct
   AForkCall  *call;
   char      **steps;
   char      **next;
-  gboolean    blocks;           /* waits where it is */
+  gboolean    blocks;           /* waits in place */
 } Script;
 
 AFORK_WORKER_EXPORT GVariant *script_sequential (AForkCall *call, GVariant *args, GError **error);
@@ -58,7 +58,7 @@ AFORK_WORKER_EXPORT void      script_done_large (void);
 AFORK_WORKER_EXPORT void      script_done_slow  (void);
 AFORK_WORKER_EXPORT void      script_done_usage (void);
 
-static GMutex lock;             /* for what is numbered here, until it is sent */
+static GMutex lock;             /* protects numbers that are sent in order */
 static guint32 n_sent;
 static int report_fd;
 
@@ -153,7 +153,7 @@ await_gate (AForkCall *call)
     ;
 }
 
-/* What is done where it is. */
+/* Steps that are done in place. */
 static void
 do_step (AForkCall  *call,
          const char *step)
@@ -263,7 +263,7 @@ cancelled_cb (GCancellable *cancellable,
   g_idle_add (go_on_cb, data);
 }
 
-/* Begins to wait; returns whether that is so, and the script goes on later. */
+/* Begins to wait. Returns whether it waits, and the script continues later. */
 static gboolean
 wait_step (Script     *self,
            const char *step)
@@ -311,7 +311,7 @@ wait_step_blocking (Script     *self,
     }
 }
 
-/* Does what is left, and frees it when there is no more. */
+/* Does the remaining steps. Frees the script after the last one. */
 static void
 go_on (Script *self)
 {
@@ -372,7 +372,7 @@ do_init_script (const char  *text,
   return TRUE;
 }
 
-/* The items are scripts, without a call; and perhaps a descriptor for script_done_usage(). */
+/* The items are scripts, without a call, and perhaps a descriptor for script_done_usage(). */
 gboolean
 script_init (const AForkItem  *items,
              gsize             n_items,
@@ -393,7 +393,7 @@ script_done (void)
   afork_worker_emit (g_variant_new_string ("done"));
 }
 
-/* What it has to say does not fit into the socket. */
+/* The report does not fit into the socket. */
 void
 script_done_large (void)
 {
@@ -409,7 +409,7 @@ script_done_slow (void)
   script_done ();
 }
 
-/* Tells how long this process has been on a CPU, in microseconds. */
+/* Writes the CPU time of this process, in microseconds. */
 void
 script_done_usage (void)
 {

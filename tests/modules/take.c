@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Takes what was queued while the process is prepared, and sends it when it is run. */
+/* Takes the items while the process is prepared, and sends them when it is run. */
 
 #include <unistd.h>
 

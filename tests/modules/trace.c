@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* A worker that traces another process, as a debugger does, and so is the first to see it end. */
+/* A worker that traces another process, as a debugger does, and so is the first to see its exit. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -18,7 +18,7 @@
 AFORK_WORKER_EXPORT void allow_trace (int argc, const char * const *argv);
 AFORK_WORKER_EXPORT void trace       (int socket, const AForkItem *items, size_t n_items);
 
-/* Some systems let a process be traced by its ancestors only, unless it says otherwise. */
+/* Some systems let only its ancestors trace a process, unless it allows more. */
 void
 allow_trace (int                argc,
              const char * const *argv)
@@ -26,8 +26,9 @@ allow_trace (int                argc,
   prctl (PR_SET_PTRACER, PR_SET_PTRACER_ANY);
 }
 
-/* Traces the process whose number is the first item, and says a line when it does so, or why not,
- * and another when that has ended. Takes notice of the end when the caller closes. */
+/* Traces the process whose pid is the first item. Writes a line when it does so, or why it cannot,
+ * and another line when the process has exited. Takes the exit when the caller closes the
+ * socket. */
 void
 trace (int              socket,
        const AForkItem *items,

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* A module that cannot be loaded: nobody has the function that it calls. */
+/* A module that cannot be loaded, because nothing has the function that it calls. */
 
 #include <afork/worker/afork-worker.h>
 

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Functions that serve calls, in a module that is not linked with AFork: linkers drop a library of
- * which a module uses no function. */
+/* Functions that serve calls, in a module that is not linked with AFork: linkers drop a library if
+ * a module uses no function of it. */
 
 #include <afork/afork.h>
 
@@ -40,7 +40,7 @@ unlinked_done (void)
   addend = 0;
 }
 
-/* This one uses AFork, and its module is linked with nothing at all. */
+/* This one uses AFork, and its module is linked with nothing. */
 #ifdef USE_AFORK
 AFORK_WORKER_EXPORT void      unlinked_add_later (AForkCall *call, GVariant *args);
 

@@ -7,7 +7,7 @@
 
 #include "who.h"
 
-/* Only the one has it. */
+/* Only one of the two modules has it. */
 
 AFORK_WORKER_EXPORT void only_a (int socket, const AForkItem *items, size_t n_items);
 

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Two modules have the same functions; WHO is what tells them apart. */
+/* Two modules with the same functions, which differ in WHO. */
 
 #include <stdio.h>
 
