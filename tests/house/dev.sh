@@ -98,8 +98,8 @@ unset XDG_CACHE_HOME
 
 for arguments in 'build x' 'build --all x' 'test x' 'test --all x' 'soak x' 'soak 0' 'soak 1 2' \
                  'check-debian' 'check-debian 12' 'check-debian 11 root' 'check-debian 13 other' \
-                 'perf x' 'perf --update x' 'perf --quick --update' \
-                 'perf create --update --quick' \
+                 'perf x' 'perf --update x' 'perf --against' 'perf --quick --update' \
+                 'perf create --update --quick' 'perf --update --against .' \
                  'fuzz abc' 'fuzz 0' 'fuzz -1' 'fuzz 1 2' 'demo --no-such-option' 'demo --size'; do
   # Words of their own, as they are meant.
   dev 2 $arguments
@@ -136,9 +136,14 @@ configures_with gcc --reconfigure
 
 dev 2 perf --quick --update
 says 'a quick run has too few rounds for docs/costs.md'
+dev 2 perf --update --against .
+says 'a comparison does not go into docs/costs.md'
+dev 1 perf --against home
+says 'home is not a checkout of AFork'
 [ ! -e build/perf ] || fail 'dev perf: builds before it looks at what it is told'
 
-mkdir -p tests/perf docs
+mkdir -p tests/perf docs 'an older tree/afork'
+touch 'an older tree/meson.build'
 cat > tests/perf/perf.py << 'END'
 import pathlib, sys
 arguments = sys.argv[1:]
@@ -162,6 +167,22 @@ dev 0 perf --update create exec
 says "^perf --programs $programs --page $folder/docs/costs.md create exec$"
 [ "$(cat docs/exec.svg)" = 'plot of exec' ] || fail 'dev perf --update: no plot in docs'
 rm docs/*.svg
+
+# Each tree is built in its own folder, with the same options.
+dev 0 perf --quick --against 'an older tree' create
+other="$folder/an older tree/build/perf"
+says "^meson compile -C $folder/build/perf benchmarks$"
+says "^meson compile -C $other afork-1:shared_library afork-server:executable$"
+says "^perf --programs $programs --quick --against $other create$"
+says "^All numbers: *$programs/against.json$"
+[ -z "$(ls docs)" ] || fail 'dev perf --against: changes the manual'
+sed "s,$folder/build/perf $folder ,," build/perf/dev-setup.log > expected
+sed "s,$other $folder/an older tree ,," "$other/dev-setup.log" > output
+cmp expected output || fail 'dev perf --against: the trees are not configured alike'
+touch meson.build
+mkdir afork
+dev 0 perf --against .
+says "^perf --programs $programs --against $folder/build/perf calls create exec first-byte pending$"
 
 dev 0 demo
 says "^meson compile -C $folder/build/demo thumbnailer$"

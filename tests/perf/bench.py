@@ -27,9 +27,9 @@ from report import describe_machine, machine_lines, page_section, print_report, 
 
 TIMEOUT = 300  # seconds, for one case in one round
 
-# How much is done: for figures that can be relied on; in two minutes for all suites; and as little
-# as shows that every case works, whose numbers mean nothing.
-MODES = ('full', 'quick', 'smoke')
+# How much is done: for figures that can be relied on; for a comparison of two libraries; for all
+# suites in two minutes; and as little as shows that every case works, whose numbers mean nothing.
+MODES = ('full', 'against', 'quick', 'smoke')
 ROUNDS = {'full': 9, 'quick': 6, 'smoke': 1}
 
 
@@ -61,6 +61,8 @@ class Case:
 
     `name` is for the command line, `title` for people; `group` and `kind` are where and as what it
     is drawn. `args` has the arguments for each mode, or None if the case is left out there.
+    `instructions` are the arguments of two runs, of which the second does `operations` more than
+    the first, or None if counting instructions would not tell anything.
     """
 
     name: str
@@ -69,6 +71,8 @@ class Case:
     kind: str
     program: str
     args: dict
+    instructions: tuple = None
+    operations: int = 0
     requirement: Requirement = None
 
 
@@ -100,7 +104,7 @@ class Suite:
     """Cases, the figures that come of them, and the panels of their plot.
 
     `seconds` is what one round usually takes, by mode. `smaller` has pairs of words in titles: what
-    a full run has, and what a quick run has in its place.
+    a full run has, and what a quick run or a comparison has in its place.
     """
 
     name: str
@@ -117,7 +121,7 @@ class Suite:
     def for_mode(self, mode):
         """The suite with what is run in MODE, under the titles that this has there."""
         def reword(text):
-            for full, quick in self.smaller if mode == 'quick' else ():
+            for full, quick in self.smaller if mode in ('against', 'quick') else ():
                 text = text.replace(full, quick)
             return text
 
@@ -181,13 +185,13 @@ def parse_series(text):
     return series
 
 
-def run_case(case, programs, mode):
+def run_case(case, programs, mode, environment=None):
     """Returns the series that CASE has printed, and how many seconds it took."""
     command = [str(programs / case.program), *case.args[mode]]
     began = time.monotonic()
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              text=True, timeout=TIMEOUT)
+                              text=True, timeout=TIMEOUT, env=environment)
     except OSError as error:
         raise Failure(f'{case.name}: {error}') from error
     except subprocess.TimeoutExpired as error:

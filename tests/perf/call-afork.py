@@ -19,7 +19,8 @@ from gi.repository import GIRepository
 FOLDER = Path(__file__).resolve().parent
 BUILD = FOLDER.parent.parent
 GIRepository.Repository.prepend_search_path(str(BUILD / 'introspection'))
-GIRepository.Repository.prepend_library_path(str(BUILD / 'afork'))
+GIRepository.Repository.prepend_library_path(
+    os.environ.get('AFORK_LIBRARY_FOLDER', str(BUILD / 'afork')))     # another build is compared
 
 gi.require_version('AFork', '1')
 from gi.repository import AFork, GLib

@@ -66,7 +66,8 @@ def sized(size, size_title, count, quick):
         # It takes as long as all others of this size together.
         quick_count = 0 if name == 'pool' and size >= 16 << 20 else quick
         one = case(f'{name}-{size_title.replace(" ", "")}', title, group(size_title), kind, program,
-                   f'{variant}:{size}', count=count, quick=quick_count, requirement=requirement)
+                   f'{variant}:{size}', count=count, quick=quick_count, requirement=requirement,
+                   operations=100 if kind == 'ours' and size == 64 << 10 else 0)
         smoke = (*one.args['smoke'][:-1], f'{variant}:{min(size, LARGEST_IN_SMOKE)}')
         made.append(replace(one, args={**one.args, 'smoke': smoke}))
     return made
@@ -93,7 +94,8 @@ def sized_figures(size_title):
 
 
 CASES = [
-    case('one', 'AFork', ONE, 'ours', 'call-afork', 'echo', count=20000),
+    case('one', 'AFork', ONE, 'ours', 'call-afork', 'echo', count=20000,
+         operations=1000),
     case('one-raw', 'ping-pong', ONE, 'limit', 'call-socket', 'echo', count=20000),
     case('one-gdbus', 'GDBus', ONE, 'peer', 'call-gdbus', 'echo', count=4000),
     case('one-anyevent', 'AnyEvent::Fork::RPC', ONE, 'peer', 'call-anyevent.pl', 'echo',
@@ -101,7 +103,8 @@ CASES = [
     case('one-pool', 'ProcessPoolExecutor', ONE, 'peer', 'call-pool.py', 'echo', count=2000,
          requirement=PYTHON),
 
-    case('many', 'AFork', MANY, 'ours', 'call-afork', 'echo', count=100000, in_flight=IN_FLIGHT),
+    case('many', 'AFork', MANY, 'ours', 'call-afork', 'echo', count=100000, in_flight=IN_FLIGHT,
+         operations=6400),
     case('many-python', 'AFork, from Python', MANY, 'ours', 'call-afork.py', 'echo', count=20000,
          in_flight=IN_FLIGHT, requirement=BINDING),
     case('many-gdbus', 'GDBus', MANY, 'peer', 'call-gdbus', 'echo', count=8000,
@@ -113,7 +116,8 @@ CASES = [
 
     *(made for size in SIZES for made in sized(*size)),
 
-    case('start', 'AFork: fork of a template', START, 'ours', 'call-afork', 'start', count=200),
+    case('start', 'AFork: fork of a template', START, 'ours', 'call-afork', 'start', count=200,
+         operations=50),
     case('start-pool', 'ProcessPoolExecutor', START, 'peer', 'call-pool.py', 'start', count=20,
          requirement=PYTHON),
 ]
@@ -146,7 +150,7 @@ PANELS = [
 ]
 
 SUITE = Suite('calls', 'What calls cost', CASES, FIGURES, PANELS,
-              seconds={'full': 30, 'quick': 6, 'smoke': 9})
+              seconds={'full': 30, 'against': 8, 'quick': 6, 'smoke': 9})
 
 if __name__ == '__main__':
     sys.exit(main(SUITE))

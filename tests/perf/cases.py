@@ -8,16 +8,20 @@ from bench import Case
 SMALL = '10'                    # MB that a caller has resident
 LARGE = '2000'
 # To touch the memory takes long, on a virtual machine above all.
-LARGE_IN = {'full': LARGE, 'quick': '100', 'smoke': '50'}
+LARGE_IN = {'full': LARGE, 'against': '100', 'quick': '100', 'smoke': '50'}
 
 # What titles say of it.
 SMALLER = (('2 GB', '100 MB'),)
 
 
 def case(name, title, group, kind, program, variant=None, *, count, quick=None, in_flight=1,
-         resident=SMALL, inside=False, requirement=None):
+         resident=SMALL, inside=False, operations=0, requirement=None):
     """COUNT is how often the case does what it measures in a round, QUICK in a round of a quick
-    run: an eighth as often unless it is given, or 0 where it takes too long for that."""
+    run: an eighth as often unless it is given, or 0 where it takes too long for that. It is also
+    too long for a comparison then, where the other cases do half of what they do in a full run.
+
+    OPERATIONS is how many operations instructions are counted of, without those before the first
+    and after the last; with 0 they are not counted."""
     def arguments(count, mode, warm_up=None):
         if count == 0:
             return None
@@ -35,12 +39,16 @@ def case(name, title, group, kind, program, variant=None, *, count, quick=None, 
 
     if quick is None:
         quick = max(3, count // 8)
+    few = 2 * in_flight
     return Case(
         name, title, group, kind, program,
         args={
             'full': arguments(count, 'full'),
+            'against': arguments(max(3, count // 2) if quick else 0, 'against'),
             'quick': arguments(quick, 'quick'),
             'smoke': arguments(3, 'smoke', 1),
         },
+        instructions=(arguments(few, 'smoke', 0), arguments(few + operations, 'smoke', 0)),
+        operations=operations,
         requirement=requirement,
     )

@@ -27,13 +27,15 @@ CASES = [
     case('bare', 'bare template loop', ONE, 'limit', 'create-bare', 'lazy', count=1500),
     case('anyevent-new', 'AnyEvent::Fork: new', ONE, 'peer', 'create-anyevent.pl', 'new',
          count=300, requirement=ANYEVENT),
-    case('afork-new', 'AFork: new', ONE, 'ours', 'create-afork', 'new', count=800),
+    case('afork-new', 'AFork: new', ONE, 'ours', 'create-afork', 'new', count=800,
+         operations=100),
     case('afork-new-2g', 'AFork: new', FAT, 'ours', 'create-afork', 'new', count=800,
          resident=LARGE),
     case('fork-2g', 'socketpair and fork', FAT, 'peer', 'create-fork', count=6, resident=LARGE),
     case('fork', 'socketpair and fork', ONE, 'peer', 'create-fork', count=300),
     case('spawn', 'posix_spawn', ONE, 'limit', 'create-spawn', count=250),
-    case('afork-exec', 'AFork: new_exec', ONE, 'ours', 'create-afork', 'exec', count=200),
+    case('afork-exec', 'AFork: new_exec', ONE, 'ours', 'create-afork', 'exec', count=200,
+         operations=20),
     case('anyevent-exec', 'AnyEvent::Fork: new_exec', ONE, 'peer', 'create-anyevent.pl', 'exec',
          count=100, requirement=ANYEVENT),
     case('subprocess', 'GSubprocess', ONE, 'peer', 'create-subprocess', 'default', count=300),
@@ -42,7 +44,7 @@ CASES = [
 
     case('bare-32', 'bare template loop', MANY, 'limit', 'create-bare', count=1500, in_flight=32),
     case('afork-new-32', 'AFork: new', MANY, 'ours', 'create-afork', 'new', count=800,
-         in_flight=32),
+         in_flight=32, operations=320),
     case('anyevent-new-32', 'AnyEvent::Fork: new', MANY, 'peer', 'create-anyevent.pl', 'new',
          count=300, in_flight=32, requirement=ANYEVENT),
 
@@ -98,7 +100,7 @@ PANELS = [
 ]
 
 SUITE = Suite('create', 'What creating a process costs', CASES, FIGURES, PANELS,
-              seconds={'full': 80, 'quick': 6, 'smoke': 4}, smaller=SMALLER)
+              seconds={'full': 80, 'against': 10, 'quick': 6, 'smoke': 4}, smaller=SMALLER)
 
 if __name__ == '__main__':
     sys.exit(main(SUITE))

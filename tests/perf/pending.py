@@ -23,7 +23,7 @@ def group(count):
 
 CASES = [
     case(f'{way}-{count}', title, group(count), 'ours', 'pending-afork', way, count=count,
-         quick=QUICK[count])
+         quick=QUICK[count], operations=5000 if count == 10000 else 0)
     for count in COUNTS for way, title in WAYS.items()
 ]
 
@@ -49,7 +49,7 @@ PANELS = [
 ]
 
 SUITE = Suite('pending', 'What a call costs while many are pending', CASES, FIGURES, PANELS,
-              seconds={'full': 25, 'quick': 2, 'smoke': 1})
+              seconds={'full': 25, 'against': 4, 'quick': 2, 'smoke': 1})
 
 if __name__ == '__main__':
     sys.exit(main(SUITE))

@@ -13,6 +13,8 @@ import struct
 import termios
 import unittest
 
+import against
+import bench
 import progress
 import spread
 from progress import Part, Progress
@@ -54,6 +56,31 @@ class Spread(unittest.TestCase):
         self.assertEqual(spread.describe([5, 1, 2, 3, 4]),
                          {'value': 3, 'lowest': 1, 'highest': 5, 'quartiles': [2, 4]})
         self.assertEqual(spread.describe([7])['quartiles'], [7, 7])
+
+
+class Rounds(unittest.TestCase):
+    def row(self, name, seconds):
+        return against.Row('suite', against_case(name), [seconds])
+
+    def test_long_rows_are_run_less_often_and_evenly(self):
+        for seconds, rounds in itertools.product((1, 100), range(6, 16)):
+            row = self.row('row', seconds)
+            runs = [n for n in range(rounds) if against.runs_in(row, n, rounds)]
+            with self.subTest(seconds=seconds, rounds=rounds):
+                self.assertEqual(len(runs), rounds if seconds == 1 else 6)
+                self.assertEqual(runs[0], 0)
+                gaps = [b - a for a, b in zip(runs, runs[1:])]
+                self.assertLessEqual(max(gaps) - min(gaps), 1)
+
+    def test_as_many_rounds_as_there_is_time_for(self):
+        rows = [self.row('short', 1), self.row('long', 10)]
+        self.assertEqual(against.choose_rounds(rows, 1000), 15)
+        self.assertEqual(against.choose_rounds(rows, 5 * 10 + 9), 10)
+        self.assertEqual(against.choose_rounds(rows, 0), 6)
+
+
+def against_case(name):
+    return bench.Case(name, name, 'group', 'ours', 'program', {})
 
 
 class Terminal(io.StringIO):
