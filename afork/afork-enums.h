@@ -54,4 +54,19 @@ typedef enum
   AFORK_JOB_STATE_FAILED
 } AForkJobState;
 
+/**
+ * AForkShutdownMode:
+ * @AFORK_SHUTDOWN_MODE_DRAIN: all jobs that the pool has accepted are run
+ * @AFORK_SHUTDOWN_MODE_ABORT: jobs that have not ended fail with `AFORK_ERROR_CLOSED`
+ *
+ * What [method@AFork.Pool.shutdown_async] does with jobs that have not ended.
+ *
+ * Since: 0.1
+ */
+typedef enum
+{
+  AFORK_SHUTDOWN_MODE_DRAIN,
+  AFORK_SHUTDOWN_MODE_ABORT
+} AForkShutdownMode;
+
 G_END_DECLS

@@ -16,6 +16,14 @@ GCancellable *_afork_job_get_cancellable (AForkJob      *self);
 void          _afork_job_set_begun       (AForkJob      *self);
 void          _afork_job_set_state       (AForkJob      *self,
                                           AForkJobState  state);
+/* Ends the job with VALUE or ERROR. The other one is NULL. */
+void          _afork_job_set_end         (AForkJob      *self,
+                                          GVariant      *value,
+                                          const GError  *error);
+/* Calls FUNC with DATA when the priority of the job is changed. FUNC may be NULL. */
+void          _afork_job_watch_priority  (AForkJob      *self,
+                                          void         (*func) (gpointer data),
+                                          gpointer       data);
 /* Whether a handler may be called when a property of the job changes. */
 gboolean      _afork_job_is_observed     (AForkJob      *self);
 void          _afork_job_set_results     (AForkJob      *self,

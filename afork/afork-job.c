@@ -17,7 +17,8 @@
  *
  * Descriptors, blobs and a time limit can be set before the job is run. While the job runs, it
  * reports its state and its progress. Afterwards it has the descriptors and blobs that came with
- * the result. A job is run once, by [method@AFork.Rpc.run_job_async].
+ * the result. A job is run once, by [method@AFork.Rpc.run_job_async] or
+ * [method@AFork.Pool.run_job_async].
  *
  * Blobs are bytes that are sent beside the arguments and the result. Large data, such as an image,
  * is copied less often as a blob than as a part of a value, and does not count to the value's size.
@@ -35,11 +36,18 @@ struct _AForkJob
   GUnixFDList   *fds;
   GPtrArray     *blobs;
   guint          timeout;
+  int            priority;
+  char          *key;
+  guint          retries;
+  void         (*priority_func) (gpointer data);  /* or NULL */
+  gpointer       priority_data;
   AForkJobState  state;
   gboolean       begun;
   GCancellable  *cancellable;
   GUnixFDList   *result_fds;
   GPtrArray     *result_blobs;
+  GVariant      *result;        /* or NULL */
+  GError        *error;         /* or NULL */
 };
 
 enum
@@ -47,8 +55,13 @@ enum
   PROP_0,
   PROP_ARGS,
   PROP_BEGUN,
+  PROP_ERROR,
   PROP_FDS,
+  PROP_KEY,
+  PROP_PRIORITY,
+  PROP_RESULT,
   PROP_RESULT_FDS,
+  PROP_RETRIES,
   PROP_STATE,
   PROP_TIMEOUT,
   N_PROPS
@@ -87,6 +100,9 @@ afork_job_finalize (GObject *object)
   AForkJob *self = AFORK_JOB (object);
 
   g_clear_pointer (&self->args, g_variant_unref);
+  g_clear_pointer (&self->result, g_variant_unref);
+  g_clear_error (&self->error);
+  g_free (self->key);
   g_clear_pointer (&self->blobs, g_ptr_array_unref);
   g_clear_pointer (&self->result_blobs, g_ptr_array_unref);
   g_object_unref (self->cancellable);
@@ -119,11 +135,26 @@ afork_job_get_property (GObject    *object,
     case PROP_BEGUN:
       g_value_set_boolean (value, self->begun);
       break;
+    case PROP_ERROR:
+      g_value_set_boxed (value, self->error);
+      break;
     case PROP_FDS:
       g_value_set_object (value, self->fds);
       break;
+    case PROP_KEY:
+      g_value_set_string (value, self->key);
+      break;
+    case PROP_PRIORITY:
+      g_value_set_int (value, self->priority);
+      break;
+    case PROP_RESULT:
+      g_value_set_variant (value, self->result);
+      break;
     case PROP_RESULT_FDS:
       g_value_set_object (value, self->result_fds);
+      break;
+    case PROP_RETRIES:
+      g_value_set_uint (value, self->retries);
       break;
     case PROP_STATE:
       g_value_set_enum (value, self->state);
@@ -151,6 +182,15 @@ afork_job_set_property (GObject      *object,
       break;
     case PROP_FDS:
       afork_job_set_fds (self, g_value_get_object (value));
+      break;
+    case PROP_KEY:
+      afork_job_set_key (self, g_value_get_string (value));
+      break;
+    case PROP_PRIORITY:
+      afork_job_set_priority (self, g_value_get_int (value));
+      break;
+    case PROP_RETRIES:
+      afork_job_set_retries (self, g_value_get_uint (value));
       break;
     case PROP_TIMEOUT:
       afork_job_set_timeout (self, g_value_get_uint (value));
@@ -199,6 +239,18 @@ afork_job_class_init (AForkJobClass *klass)
                           G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
 
   /**
+   * AForkJob:error: (getter get_error)
+   *
+   * Why the job failed, or `NULL` if it has not ended or has succeeded.
+   *
+   * Since: 0.1
+   */
+  props[PROP_ERROR] =
+    g_param_spec_boxed ("error", NULL, NULL,
+                        G_TYPE_ERROR,
+                        G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
    * AForkJob:fds: (getter get_fds) (setter set_fds)
    *
    * Descriptors that are sent with the arguments, at most 1024. They cannot be changed once the job
@@ -216,6 +268,45 @@ afork_job_class_init (AForkJobClass *klass)
                          G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
 
   /**
+   * AForkJob:key: (getter get_key) (setter set_key)
+   *
+   * What the job works on, or `NULL`. A pool prefers to give a job to the worker that last had one
+   * with the same key, because that may have kept what it needs: a font, for example, or an open
+   * file. The job then waits behind fewer than [property@AFork.Pool:load] others.
+   *
+   * Since: 0.1
+   */
+  props[PROP_KEY] =
+    g_param_spec_string ("key", NULL, NULL,
+                         NULL,
+                         G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkJob:priority: (getter get_priority) (setter set_priority)
+   *
+   * The priority of the job among those that wait in a pool. Jobs with a higher priority are run
+   * first, and those of one priority in the order in which they were queued.
+   *
+   * Since: 0.1
+   */
+  props[PROP_PRIORITY] =
+    g_param_spec_int ("priority", NULL, NULL,
+                      G_MININT, G_MAXINT, 0,
+                      G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkJob:result: (getter get_result)
+   *
+   * The result, or `NULL` if the job has not ended or has failed.
+   *
+   * Since: 0.1
+   */
+  props[PROP_RESULT] =
+    g_param_spec_variant ("result", NULL, NULL,
+                          G_VARIANT_TYPE_ANY, NULL,
+                          G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
    * AForkJob:result-fds: (getter get_result_fds)
    *
    * Descriptors that came with the result. A handle (`h`) in the result is an index into them.
@@ -226,6 +317,19 @@ afork_job_class_init (AForkJobClass *klass)
     g_param_spec_object ("result-fds", NULL, NULL,
                          G_TYPE_UNIX_FD_LIST,
                          G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkJob:retries: (getter get_retries) (setter set_retries)
+   *
+   * How many more times a pool may run the job if its worker exits while it runs. Set this only if
+   * running the job twice does no harm. A job that has ended two workers is not run again.
+   *
+   * Since: 0.1
+   */
+  props[PROP_RETRIES] =
+    g_param_spec_uint ("retries", NULL, NULL,
+                       0, G_MAXUINT, 0,
+                       G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
 
   /**
    * AForkJob:state: (getter get_state)
@@ -450,6 +554,150 @@ afork_job_set_timeout (AForkJob *self,
 }
 
 /**
+ * afork_job_get_priority: (get-property priority)
+ * @self: a job
+ *
+ * Gets the priority of the job among those that wait in a pool. The default is 0.
+ *
+ * Returns: any number; a job with a higher one is run first
+ *
+ * Since: 0.1
+ */
+int
+afork_job_get_priority (AForkJob *self)
+{
+  g_return_val_if_fail (AFORK_IS_JOB (self), 0);
+
+  return self->priority;
+}
+
+/**
+ * afork_job_set_priority: (set-property priority)
+ * @self: a job that was not run, or is queued
+ * @priority: any number; a job with a higher one is run first
+ *
+ * Sets the priority of the job among those that wait in a pool. A job that waits goes behind all
+ * others of @priority. Does nothing once the job runs, and has no effect on a job that is run
+ * without a pool.
+ *
+ * Since: 0.1
+ */
+void
+afork_job_set_priority (AForkJob *self,
+                        int       priority)
+{
+  g_return_if_fail (AFORK_IS_JOB (self));
+
+  if (self->state > AFORK_JOB_STATE_QUEUED)
+    {
+      g_debug ("The priority of a job that runs, or has ended, cannot be changed");
+      return;
+    }
+  if (self->priority == priority)
+    return;
+
+  g_object_ref (self);
+  self->priority = priority;
+  if (self->priority_func != NULL)
+    self->priority_func (self->priority_data);
+  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_PRIORITY]);
+  g_object_unref (self);
+}
+
+void
+_afork_job_watch_priority (AForkJob  *self,
+                           void     (*func) (gpointer data),
+                           gpointer   data)
+{
+  self->priority_func = func;
+  self->priority_data = data;
+}
+
+/**
+ * afork_job_get_key: (get-property key)
+ * @self: a job
+ *
+ * Gets what the job works on: see [property@AFork.Job:key].
+ *
+ * Returns: (transfer none) (nullable): a string of the program's choice, or `NULL`
+ *
+ * Since: 0.1
+ */
+const char *
+afork_job_get_key (AForkJob *self)
+{
+  g_return_val_if_fail (AFORK_IS_JOB (self), NULL);
+
+  return self->key;
+}
+
+/**
+ * afork_job_set_key: (set-property key)
+ * @self: a job that was not run
+ * @key: (nullable): a string of the program's choice, or `NULL`
+ *
+ * Sets what the job works on. A pool prefers to give jobs with the same key to the same worker: see
+ * [property@AFork.Job:key]. Does nothing after the job was run, and has no effect on a job that is
+ * run without a pool.
+ *
+ * Since: 0.1
+ */
+void
+afork_job_set_key (AForkJob   *self,
+                   const char *key)
+{
+  g_return_if_fail (AFORK_IS_JOB (self));
+  if (!is_new (self) || g_strcmp0 (self->key, key) == 0)
+    return;
+
+  g_free (self->key);
+  self->key = g_strdup (key);
+  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_KEY]);
+}
+
+/**
+ * afork_job_get_retries: (get-property retries)
+ * @self: a job
+ *
+ * Gets how many more times a pool may run the job if its worker exits while it runs. The default is
+ * 0: the job then fails.
+ *
+ * Returns: a number of times
+ *
+ * Since: 0.1
+ */
+guint
+afork_job_get_retries (AForkJob *self)
+{
+  g_return_val_if_fail (AFORK_IS_JOB (self), 0);
+
+  return self->retries;
+}
+
+/**
+ * afork_job_set_retries: (set-property retries)
+ * @self: a job that was not run
+ * @retries: a number of times
+ *
+ * Sets how many more times a pool may run the job if its worker exits while it runs. If the worker
+ * had not begun with the job, another worker gets it in any case, and this does not count. Does
+ * nothing after the job was run, and has no effect on a job that is run without a pool.
+ *
+ * Since: 0.1
+ */
+void
+afork_job_set_retries (AForkJob *self,
+                       guint     retries)
+{
+  g_return_if_fail (AFORK_IS_JOB (self));
+  if (!is_new (self) || self->retries == retries)
+    return;
+
+  self->retries = retries;
+  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_RETRIES]);
+}
+
+/**
  * afork_job_get_state: (get-property state)
  * @self: a job
  *
@@ -507,6 +755,26 @@ _afork_job_set_state (AForkJob      *self,
   g_object_notify_by_pspec (G_OBJECT (self), props[PROP_STATE]);
   if (state == AFORK_JOB_STATE_RUNNING)
     _afork_job_set_begun (self);
+  g_object_thaw_notify (G_OBJECT (self));
+}
+
+void
+_afork_job_set_end (AForkJob     *self,
+                    GVariant     *value,
+                    const GError *error)
+{
+  g_object_freeze_notify (G_OBJECT (self));
+  if (value != NULL)
+    {
+      self->result = g_variant_ref (value);
+      g_object_notify_by_pspec (G_OBJECT (self), props[PROP_RESULT]);
+    }
+  if (error != NULL)
+    {
+      self->error = g_error_copy (error);
+      g_object_notify_by_pspec (G_OBJECT (self), props[PROP_ERROR]);
+    }
+  _afork_job_set_state (self, error == NULL ? AFORK_JOB_STATE_SUCCEEDED : AFORK_JOB_STATE_FAILED);
   g_object_thaw_notify (G_OBJECT (self));
 }
 
@@ -582,6 +850,43 @@ _afork_job_emit_progress (AForkJob *self,
                           GVariant *progress)
 {
   g_signal_emit (self, signals[SIGNAL_PROGRESS], 0, progress);
+}
+
+/**
+ * afork_job_get_result: (get-property result)
+ * @self: a job
+ *
+ * Gets the result of the job, which the function that finishes the job also returns.
+ *
+ * Returns: (transfer none) (nullable): the result, or `NULL` if the job has not ended or has failed
+ *
+ * Since: 0.1
+ */
+GVariant *
+afork_job_get_result (AForkJob *self)
+{
+  g_return_val_if_fail (AFORK_IS_JOB (self), NULL);
+
+  return self->result;
+}
+
+/**
+ * afork_job_get_error: (get-property error)
+ * @self: a job
+ *
+ * Gets why the job failed: a copy of the error that the function that finishes the job returns.
+ *
+ * Returns: (transfer none) (nullable): the error, or `NULL` if the job has not ended or has
+ *   succeeded
+ *
+ * Since: 0.1
+ */
+const GError *
+afork_job_get_error (AForkJob *self)
+{
+  g_return_val_if_fail (AFORK_IS_JOB (self), NULL);
+
+  return self->error;
 }
 
 /**

@@ -42,6 +42,21 @@ AFORK_AVAILABLE_IN_ALL
 void           afork_job_set_timeout      (AForkJob     *self,
                                            guint         timeout);
 AFORK_AVAILABLE_IN_ALL
+int            afork_job_get_priority     (AForkJob     *self);
+AFORK_AVAILABLE_IN_ALL
+void           afork_job_set_priority     (AForkJob     *self,
+                                           int           priority);
+AFORK_AVAILABLE_IN_ALL
+const char    *afork_job_get_key          (AForkJob     *self);
+AFORK_AVAILABLE_IN_ALL
+void           afork_job_set_key          (AForkJob     *self,
+                                           const char   *key);
+AFORK_AVAILABLE_IN_ALL
+guint          afork_job_get_retries      (AForkJob     *self);
+AFORK_AVAILABLE_IN_ALL
+void           afork_job_set_retries      (AForkJob     *self,
+                                           guint         retries);
+AFORK_AVAILABLE_IN_ALL
 AForkJobState  afork_job_get_state        (AForkJob     *self);
 AFORK_AVAILABLE_IN_ALL
 gboolean       afork_job_get_begun        (AForkJob     *self);
@@ -50,6 +65,10 @@ GUnixFDList   *afork_job_get_result_fds   (AForkJob     *self);
 AFORK_AVAILABLE_IN_ALL
 GBytes       **afork_job_get_result_blobs (AForkJob     *self,
                                            gsize        *n_blobs);
+AFORK_AVAILABLE_IN_ALL
+GVariant      *afork_job_get_result       (AForkJob     *self);
+AFORK_AVAILABLE_IN_ALL
+const GError  *afork_job_get_error        (AForkJob     *self);
 AFORK_AVAILABLE_IN_ALL
 void           afork_job_cancel           (AForkJob     *self);
 

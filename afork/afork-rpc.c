@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "afork-rpc.h"
+#include "afork-rpc-private.h"
 
 #include "afork-error.h"
 #include "afork-process-private.h"
@@ -55,6 +56,10 @@ struct _AForkRpc
   gboolean         die_with_parent;
   gboolean         forward_stderr;
   gboolean         trusted;
+
+  const AForkRpcOwnerFuncs *owner_funcs;  /* of an object of the library that owns this, or NULL */
+  gpointer         owner_data;
+  gboolean         ending;          /* the owner knows that the worker serves no more calls */
 
   AForkRpcState    state;
   AForkWorkerLink *link;            /* NULL if there is no worker, and once disposed of */
@@ -239,13 +244,59 @@ static void
 event_cb (GObject  *owner,
           GVariant *event)
 {
-  g_signal_emit (owner, signals[SIGNAL_EVENT], 0, event);
+  AForkRpc *self = AFORK_RPC (owner);
+
+  g_signal_emit (self, signals[SIGNAL_EVENT], 0, event);
+  if (self->owner_funcs != NULL)
+    self->owner_funcs->event (event, self->owner_data);
+}
+
+static void
+started_cb (GObject *owner)
+{
+  AForkRpc *self = AFORK_RPC (owner);
+
+  if (self->owner_funcs != NULL)
+    self->owner_funcs->started (self->owner_data);
+}
+
+static void
+retires_cb (GObject *owner)
+{
+  AForkRpc *self = AFORK_RPC (owner);
+
+  if (self->owner_funcs != NULL)
+    self->owner_funcs->retires (self->owner_data);
+}
+
+static void
+answered_unwanted_cb (GObject *owner,
+                      guint32  number)
+{
+  AForkRpc *self = AFORK_RPC (owner);
+
+  if (self->owner_funcs != NULL)
+    self->owner_funcs->answered_unwanted (number, self->owner_data);
+}
+
+/* The worker serves no more calls. */
+static void
+notify_ending (AForkRpc *self)
+{
+  if (self->ending)
+    return;
+
+  self->ending = TRUE;
+  if (self->owner_funcs != NULL)
+    self->owner_funcs->ending (self->failure, self->owner_data);
 }
 
 static void
 emit_closed (AForkRpc *self)
 {
   g_signal_emit (self, signals[SIGNAL_CLOSED], 0);
+  if (self->owner_funcs != NULL)
+    self->owner_funcs->closed (self->owner_data);
 }
 
 /* The end of the worker, and of what is pending then: calls and close_tasks. */
@@ -383,12 +434,16 @@ refused_cb (GObject *owner,
     self->failure = error;
   else
     g_error_free (error);
+  notify_ending (self);
   end_pending (self);
 }
 
 static const AForkRpcCallsFuncs calls_funcs = {
   .event = event_cb,
   .refused = refused_cb,
+  .started = started_cb,
+  .retires = retires_cb,
+  .answered_unwanted = answered_unwanted_cb,
 };
 
 /* The worker has ended because of ERROR, or properly if that is NULL. */
@@ -403,6 +458,7 @@ handle_worker_end (AForkRpc     *self,
       set_state (self, AFORK_RPC_STATE_EXITED);
       _afork_rpc_calls_end (&self->calls);
     }
+  notify_ending (self);
   end_pending (self);
 }
 
@@ -992,6 +1048,87 @@ accept (AForkRpc         *self,
     }
 
   _afork_rpc_calls_add (&self->calls, call);
+}
+
+/* For an object of the library that owns this. */
+
+void
+_afork_rpc_set_owner (AForkRpc                 *self,
+                      const AForkRpcOwnerFuncs *funcs,
+                      gpointer                  data)
+{
+  self->owner_funcs = funcs;
+  self->owner_data = data;
+}
+
+gboolean
+_afork_rpc_run_call (AForkRpc         *self,
+                     AForkPendingCall *call)
+{
+  if (self->failure != NULL || self->state != AFORK_RPC_STATE_OPEN)
+    return FALSE;
+
+  _afork_rpc_calls_add (&self->calls, g_object_ref (call));
+  return TRUE;
+}
+
+void
+_afork_rpc_begin_close (AForkRpc *self)
+{
+  if (self->state != AFORK_RPC_STATE_OPEN)
+    return;
+
+  set_state (self, AFORK_RPC_STATE_CLOSING);
+  _afork_rpc_calls_close (&self->calls);
+}
+
+const GError *
+_afork_rpc_get_failure (AForkRpc *self)
+{
+  return self->failure;
+}
+
+struct _AForkRpcLoan
+{
+  AForkRpc        *rpc;
+  AForkWorkerLink *link;
+  AForkContext    *context;     /* the link's context before */
+  GArray          *borrowed;    /* of AForkBorrowedClient */
+};
+
+AForkRpcLoan *
+_afork_rpc_borrow (AForkRpc *self)
+{
+  g_autoptr(AForkContext) context = _afork_context_ref_thread_default ();
+  AForkRpcLoan *loan;
+
+  if (self->link == NULL)
+    return NULL;
+
+  loan = g_new0 (AForkRpcLoan, 1);
+  loan->rpc = g_object_ref (self);
+  loan->link = _afork_worker_link_ref (self->link);
+  loan->context = _afork_context_ref (_afork_worker_link_get_context (self->link));
+  loan->borrowed = _afork_client_borrow (_afork_process_get_client (self->process),
+                                         _afork_get_thread_context ());
+  _afork_worker_link_set_context (self->link, context);
+  move_pending (self);
+  return loan;
+}
+
+void
+_afork_rpc_give_back (AForkRpcLoan *loan)
+{
+  if (loan == NULL)
+    return;
+
+  _afork_client_give_back (loan->borrowed);
+  _afork_worker_link_set_context (loan->link, loan->context);
+  move_pending (loan->rpc);
+  _afork_worker_link_unref (loan->link);
+  _afork_context_unref (loan->context);
+  g_object_unref (loan->rpc);
+  g_free (loan);
 }
 
 /* Runs JOB. A job that was run before fails, and keeps what came of its first run. */

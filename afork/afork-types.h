@@ -18,5 +18,6 @@ typedef struct _AForkProcess AForkProcess;
 typedef struct _AForkRuntime AForkRuntime;
 typedef struct _AForkJob     AForkJob;
 typedef struct _AForkRpc     AForkRpc;
+typedef struct _AForkPool    AForkPool;
 
 G_END_DECLS

@@ -90,10 +90,31 @@ _afork_pending_call_new (GObject             *source,
   call->tag = tag;
   call->args = g_variant_ref_sink (args != NULL ? args : g_variant_new_tuple (NULL, 0));
   g_set_object (&call->job, job);
+  call->limit = job != NULL ? afork_job_get_timeout (job) : 0;
   g_set_object (&call->cancellable, cancellable);
   call->callback = callback;
   call->user_data = user_data;
   return call;
+}
+
+void
+_afork_pending_call_set_keeper (AForkPendingCall             *call,
+                                const AForkPendingCallKeeper *keeper,
+                                gpointer                      data)
+{
+  call->keeper = keeper;
+  call->keeper_data = data;
+}
+
+void
+_afork_pending_call_reset (AForkPendingCall *call)
+{
+  _afork_pending_call_unwatch (call);
+  call->number = 0;
+  call->begun = FALSE;
+  call->written = FALSE;
+  call->limit_moved = FALSE;
+  call->limit_over = FALSE;
 }
 
 /* Ending early. */
@@ -105,8 +126,8 @@ _afork_pending_call_is_cancelled (AForkPendingCall *call)
     || (call->job != NULL && g_cancellable_is_cancelled (_afork_job_get_cancellable (call->job)));
 }
 
-static GError *
-new_cancelled_error (void)
+GError *
+_afork_pending_call_new_cancelled_error (void)
 {
   return g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, _("Operation was cancelled"));
 }
@@ -116,7 +137,7 @@ cancelled_cb (gpointer data)
 {
   AForkPendingCall *call = data;
 
-  call->funcs->cancel (call, new_cancelled_error (), call->funcs_data);
+  call->funcs->cancel (call, _afork_pending_call_new_cancelled_error (), call->funcs_data);
 }
 
 static AForkWaiter *
@@ -157,8 +178,7 @@ timed_out_cb (gpointer data)
     }
 
   call->funcs->cancel (call, g_error_new (AFORK_ERROR, AFORK_ERROR_TIMED_OUT,
-                                          _("The job took longer than %u ms"),
-                                          afork_job_get_timeout (call->job)),
+                                          _("The job took longer than %u ms"), call->limit),
                        call->funcs_data);
 }
 
@@ -173,22 +193,19 @@ _afork_pending_call_end_limit (AForkPendingCall *call)
 static void
 count_limit (AForkPendingCall *call)
 {
-  const guint timeout = afork_job_get_timeout (call->job);
-
   _afork_pending_call_leave_queue (call);
   g_clear_pointer (&call->timeout, _afork_waiter_end);
   call->limit_over = FALSE;
   call->timeout = _afork_waiter_new_for_time (call->context,
                                               g_get_monotonic_time ()
-                                              + timeout * G_GINT64_CONSTANT (1000),
+                                              + call->limit * G_GINT64_CONSTANT (1000),
                                               timed_out_cb, call, NULL);
 }
 
 void
 _afork_pending_call_start_limit (AForkPendingCall *call)
 {
-  if (call->timeout != NULL || call->limit_over
-      || call->job == NULL || afork_job_get_timeout (call->job) == 0)
+  if (call->timeout != NULL || call->limit_over || call->limit == 0)
     return;
 
   count_limit (call);
@@ -287,8 +304,7 @@ set_job_state (AForkPendingCall *call)
   g_autoptr(AForkJob) job = g_steal_pointer (&call->job);
 
   if (job != NULL)
-    _afork_job_set_state (job, call->error == NULL ? AFORK_JOB_STATE_SUCCEEDED
-                                                   : AFORK_JOB_STATE_FAILED);
+    _afork_job_set_end (job, call->value, call->error);
 }
 
 static gboolean
@@ -316,12 +332,6 @@ _afork_pending_call_end (AForkPendingCall *call,
       g_clear_pointer (&call->later, _afork_waiter_end);
       call_back (call);
     }
-}
-
-void
-_afork_pending_call_cancel (AForkPendingCall *call)
-{
-  _afork_pending_call_end (call, NULL, new_cancelled_error ());
 }
 
 void

@@ -26,6 +26,41 @@ typedef struct
                            gpointer          data);
 } AForkPendingCallFuncs;
 
+/* Whether the worker's function was entered for a call. */
+typedef enum
+{
+  AFORK_CALL_BEGUN_NO,
+  AFORK_CALL_BEGUN_YES,
+  AFORK_CALL_BEGUN_UNKNOWN,
+} AForkCallBegun;
+
+/* Functions of an object that keeps the call, and may give it to one worker after the other. Then
+ * only this object ends the call. When a function is called, the worker's calls do not contain the
+ * call any more. */
+typedef struct
+{
+  /* The worker has answered with VALUE or ERROR. The function takes both. */
+  void (*answered)  (AForkPendingCall *call,
+                     GVariant         *value,
+                     GError           *error,
+                     gpointer          data);
+  /* CALL cannot be sent because of ERROR, which the function takes. Called while CALL is added. */
+  void (*unsent)    (AForkPendingCall *call,
+                     GError           *error,
+                     gpointer          data);
+  /* CALL was cancelled, or took too long, as ERROR says. The function takes ERROR. If WAS_SENT, the
+   * worker still answers the call. */
+  void (*cancelled) (AForkPendingCall *call,
+                     GError           *error,
+                     gboolean          was_sent,
+                     gpointer          data);
+  /* The worker has ended because of ERROR, and has not answered. */
+  void (*lost)      (AForkPendingCall *call,
+                     AForkCallBegun    begun,
+                     const GError     *error,
+                     gpointer          data);
+} AForkPendingCallKeeper;
+
 /* A call that was accepted. It ends once: then it calls back, and is the result of the call.
  *
  * It works like a GTask, and by the same rules: it calls back in the main context in which the call
@@ -51,12 +86,15 @@ struct _AForkPendingCall
   GVariant                    *args;
   AForkJob                    *job;           /* or NULL */
   GCancellable                *cancellable;   /* or NULL */
+  const AForkPendingCallKeeper *keeper;       /* or NULL */
+  gpointer                     keeper_data;
   const AForkPendingCallFuncs *funcs;         /* NULL until it is watched */
   gpointer                     funcs_data;
   AForkWaiter                 *cancelled;     /* or NULL */
   AForkWaiter                 *job_cancelled; /* or NULL */
 
-  /* The time limit of the job. */
+  /* The time limit. */
+  guint                        limit;         /* in milliseconds, or 0 for none */
   GQueue                      *limit_queue;   /* the queue where the call waits until a number of
                                                * bytes is sent or received; or NULL */
   GList                        limit_link;    /* in `limit_queue` */
@@ -77,6 +115,12 @@ AForkPendingCall *_afork_pending_call_new             (GObject                  
                                                        GAsyncReadyCallback          callback,
                                                        gpointer                     user_data);
 
+/* Sets who keeps the call. */
+void              _afork_pending_call_set_keeper      (AForkPendingCall             *call,
+                                                       const AForkPendingCallKeeper *keeper,
+                                                       gpointer                      data);
+/* Prepares a call that one worker had for another one. */
+void              _afork_pending_call_reset           (AForkPendingCall            *call);
 /* Whether the cancellable of the call, or that of its job, is cancelled. */
 gboolean          _afork_pending_call_is_cancelled    (AForkPendingCall            *call);
 /* Calls FUNCS if the call is cancelled or takes too long. */
@@ -102,7 +146,7 @@ void              _afork_pending_call_unwatch         (AForkPendingCall         
 void              _afork_pending_call_end             (AForkPendingCall            *call,
                                                        GVariant                    *value,
                                                        GError                      *error);
-void              _afork_pending_call_cancel          (AForkPendingCall            *call);
+GError           *_afork_pending_call_new_cancelled_error (void);
 /* Ends the call, and takes ERROR. Calls back when the main context is iterated, because the
  * function that makes the call may not have returned. */
 void              _afork_pending_call_fail            (AForkPendingCall            *call,

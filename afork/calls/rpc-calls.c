@@ -179,12 +179,35 @@ start_limit_when_sent (AForkRpcCalls    *self,
                        AForkCallStream  *stream,
                        AForkPendingCall *call)
 {
-  if (call->job == NULL || afork_job_get_timeout (call->job) == 0)
+  if (call->limit == 0)
     return;
 
   self->has_limits = TRUE;
   _afork_pending_call_enter_queue (call, &self->unwritten,
                                    _afork_call_stream_get_n_gathered (stream));
+}
+
+/* Whether the worker has to report that it begins with CALL. */
+static gboolean
+wants_begin_notified (AForkPendingCall *call)
+{
+  return call->job != NULL || call->limit > 0
+    || (call->keeper != NULL && call->cancellable != NULL);
+}
+
+/* Ends CALL, which cannot be sent because of ERROR. Takes ERROR. */
+static void
+fail_unsent (AForkPendingCall *call,
+             GError           *error)
+{
+  if (call->keeper == NULL)
+    {
+      _afork_pending_call_fail (call, error);
+      return;
+    }
+
+  _afork_pending_call_unwatch (call);
+  call->keeper->unsent (call, error, call->keeper_data);
 }
 
 /* Puts CALL into the write buffer, or ends it if it cannot be sent. */
@@ -198,7 +221,8 @@ send_call (AForkRpcCalls    *self,
 
   _afork_pending_table_add (&self->in_flight, call);
   sent = _afork_call_stream_send_value (stream, AFORK_CALL_FRAME_CALL,
-                                        call->job != NULL ? AFORK_CALL_FRAME_NOTIFY_BEGIN : 0,
+                                        wants_begin_notified (call)
+                                          ? AFORK_CALL_FRAME_NOTIFY_BEGIN : 0,
                                         call->number, call->args,
                                         call->job != NULL ? afork_job_get_fds (call->job) : NULL,
                                         call->job != NULL ? _afork_job_get_blobs (call->job) : NULL,
@@ -210,7 +234,7 @@ send_call (AForkRpcCalls    *self,
     }
 
   _afork_pending_table_remove (&self->in_flight, call->number);
-  _afork_pending_call_fail (call, g_steal_pointer (&error));
+  fail_unsent (call, g_steal_pointer (&error));
   g_object_unref (call);
 }
 
@@ -280,8 +304,10 @@ cancel_call_cb (AForkPendingCall *call,
   g_autoptr(GObject) kept G_GNUC_UNUSED = g_object_ref (self->owner);
   g_autoptr(AForkPendingCall) owned = call;
   AForkPendingCall *found;
+  const gboolean was_sent = _afork_pending_table_find (&self->in_flight, call->number, &found)
+    && found == call;
 
-  if (_afork_pending_table_find (&self->in_flight, call->number, &found) && found == call)
+  if (was_sent)
     {
       _afork_pending_table_mark_unwanted (&self->in_flight, call);
       send_cancel (self, call);
@@ -290,7 +316,15 @@ cancel_call_cb (AForkPendingCall *call,
   else
     g_queue_unlink (&self->waiting, &call->link);
 
-  _afork_pending_call_end (owned, NULL, error);
+  if (owned->keeper != NULL)
+    {
+      _afork_pending_call_unwatch (owned);
+      owned->keeper->cancelled (owned, error, was_sent, owned->keeper_data);
+    }
+  else
+    {
+      _afork_pending_call_end (owned, NULL, error);
+    }
   _afork_rpc_calls_send_waiting (self);
 }
 
@@ -332,7 +366,7 @@ _afork_rpc_calls_add (AForkRpcCalls    *self,
   _afork_pending_call_watch (call, &call_funcs, self);
   g_queue_push_tail_link (&self->waiting, &call->link);
   /* A handler of the job may do anything, such as cancelling the call. */
-  if (call->job != NULL)
+  if (call->job != NULL && call->keeper == NULL)
     _afork_job_set_state (call->job, AFORK_JOB_STATE_QUEUED);
   _afork_rpc_calls_send_waiting (self);
 }
@@ -364,6 +398,34 @@ fail_lost_call (AForkPendingCall *call,
   _afork_pending_call_end (call, NULL, error);
 }
 
+/* Ends CALL with ERROR. KNOWN and LAST are as for was_begun(). */
+static void
+fail_call (AForkRpcCalls    *self,
+           AForkPendingCall *call,
+           AForkWorkerBegun  known,
+           guint32           last,
+           const GError     *error)
+{
+  AForkCallBegun begun = AFORK_CALL_BEGUN_UNKNOWN;
+
+  if (call->keeper == NULL)
+    {
+      if (known == AFORK_WORKER_BEGUN_UNKNOWN)
+        _afork_pending_call_end (call, NULL, g_error_copy (error));
+      else
+        fail_lost_call (call, was_begun (call, known, last), g_error_copy (error));
+      return;
+    }
+
+  if (call->begun || (known != AFORK_WORKER_BEGUN_UNKNOWN && was_begun (call, known, last)))
+    begun = AFORK_CALL_BEGUN_YES;
+  else if (known != AFORK_WORKER_BEGUN_UNKNOWN || call->number == 0
+           || self->state == AFORK_RPC_CALLS_STATE_REFUSED)
+    begun = AFORK_CALL_BEGUN_NO;
+  _afork_pending_call_unwatch (call);
+  call->keeper->lost (call, begun, error, call->keeper_data);
+}
+
 gboolean
 _afork_rpc_calls_fail (AForkRpcCalls *self,
                        const GError  *error)
@@ -386,10 +448,7 @@ _afork_rpc_calls_fail (AForkRpcCalls *self,
     {
       g_autoptr(AForkPendingCall) call = link->data;
 
-      if (known == AFORK_WORKER_BEGUN_UNKNOWN)
-        _afork_pending_call_end (call, NULL, g_error_copy (error));
-      else
-        fail_lost_call (call, was_begun (call, known, last), g_error_copy (error));
+      fail_call (self, call, known, last, error);
     }
 
   _afork_turn_end (&turn, NULL, NULL, FALSE);
@@ -445,6 +504,22 @@ receive_refusal (AForkRpcCalls     *self,
   return TRUE;
 }
 
+/* Ends CALL. Takes VALUE or ERROR. */
+static void
+end_answered (AForkPendingCall *call,
+              GVariant         *value,
+              GError           *error)
+{
+  if (call->keeper == NULL)
+    {
+      _afork_pending_call_end (call, value, error);
+      return;
+    }
+
+  _afork_pending_call_unwatch (call);
+  call->keeper->answered (call, value, error, call->keeper_data);
+}
+
 static gboolean
 receive_answer (AForkRpcCalls     *self,
                 AForkCallMessage  *message,
@@ -462,16 +537,18 @@ receive_answer (AForkRpcCalls     *self,
     _afork_worker_link_all_answered (self->link);
   /* A caller that has cancelled a call expects this error, also if the answer is handled before the
    * cancellation. */
-  if (call != NULL && _afork_pending_call_is_cancelled (call))
-    _afork_pending_call_cancel (call);
-  else if (call != NULL && message->kind == AFORK_CALL_FRAME_FAILED)
-    _afork_pending_call_end (call, NULL, import_error (message));
-  else if (call != NULL)
+  if (call == NULL)
+    self->funcs->answered_unwanted (self->owner, message->number);
+  else if (_afork_pending_call_is_cancelled (call))
+    end_answered (call, NULL, _afork_pending_call_new_cancelled_error ());
+  else if (message->kind == AFORK_CALL_FRAME_FAILED)
+    end_answered (call, NULL, import_error (message));
+  else
     {
       _afork_pending_call_unwatch (call);
       if (call->job != NULL)
         _afork_job_set_results (call->job, message->fds, message->blobs);
-      _afork_pending_call_end (call, g_steal_pointer (&message->value), NULL);
+      end_answered (call, g_steal_pointer (&message->value), NULL);
     }
 
   _afork_rpc_calls_send_waiting (self);
@@ -484,6 +561,7 @@ receive_call_notice (AForkRpcCalls     *self,
                      AForkCallMessage  *message,
                      GError           **error)
 {
+  g_autoptr(AForkPendingCall) owned = NULL;
   g_autoptr(AForkJob) job = NULL;
   AForkPendingCall *call;
 
@@ -492,7 +570,10 @@ receive_call_notice (AForkRpcCalls     *self,
     return set_protocol_error (error, afork_call_frame_kind_name (message->kind), message->number);
   if (call == NULL)
     return TRUE;
+  owned = g_object_ref (call);
   call->begun = TRUE;
+  if (message->kind == AFORK_CALL_FRAME_BEGUN)
+    _afork_pending_call_begin (call);
   if (call->job == NULL)
     return TRUE;
 
@@ -500,10 +581,7 @@ receive_call_notice (AForkRpcCalls     *self,
   if (message->kind == AFORK_CALL_FRAME_PROGRESS)
     _afork_job_emit_progress (job, message->value);
   else if (afork_job_get_state (job) == AFORK_JOB_STATE_QUEUED)
-    {
-      _afork_pending_call_begin (call);
-      _afork_job_set_state (job, AFORK_JOB_STATE_RUNNING);
-    }
+    _afork_job_set_state (job, AFORK_JOB_STATE_RUNNING);
   return TRUE;
 }
 
@@ -519,6 +597,10 @@ _afork_rpc_calls_receive (AForkRpcCalls     *self,
         return set_protocol_error (error, "STARTED", 0);
       set_state (self, AFORK_RPC_CALLS_STATE_STARTED);
       _afork_rpc_calls_note_sent (self, self->n_sent);
+      self->funcs->started (self->owner);
+      return TRUE;
+    case AFORK_CALL_FRAME_RETIRE:
+      self->funcs->retires (self->owner);
       return TRUE;
     case AFORK_CALL_FRAME_EVENT:
       self->funcs->event (self->owner, message->value);

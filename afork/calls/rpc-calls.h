@@ -44,6 +44,13 @@ typedef struct
   /* The worker cannot serve because of ERROR, which the function takes. */
   void (*refused) (GObject  *owner,
                    GError   *error);
+  /* The worker's init-function has returned. */
+  void (*started) (GObject  *owner);
+  /* The worker asks to be replaced. */
+  void (*retires) (GObject  *owner);
+  /* The worker has answered a call that had ended here. */
+  void (*answered_unwanted) (GObject *owner,
+                             guint32  number);
 } AForkRpcCallsFuncs;
 
 /* The contents of the first frame that the worker gets. The strings belong to the owner. */

@@ -10,6 +10,7 @@
 /* The jobs of one priority. */
 struct AForkJobQueueLevel
 {
+  AForkJobQueue      *queue;
   int                 priority;
   AForkJobQueueEntry *head;
   AForkJobQueueEntry *tail;
@@ -57,6 +58,7 @@ get_level (AForkJobQueue *self,
     return level;
 
   level = self->spare != NULL ? g_steal_pointer (&self->spare) : g_new0 (AForkJobQueueLevel, 1);
+  level->queue = self;
   level->priority = priority;
   g_tree_insert (self->levels, &level->priority, level);
   if (self->first == NULL || self->first->priority < priority)
@@ -137,12 +139,14 @@ _afork_job_queue_put_back (AForkJobQueue      *self,
 }
 
 void
-_afork_job_queue_remove (AForkJobQueue      *self,
-                         AForkJobQueueEntry *entry)
+_afork_job_queue_remove (AForkJobQueueEntry *entry)
 {
   AForkJobQueueLevel *level = entry->level;
+  AForkJobQueue *self;
 
   g_assert (level != NULL);
+
+  self = level->queue;
 
   if (entry->previous != NULL)
     entry->previous->next = entry->next;
@@ -162,16 +166,18 @@ _afork_job_queue_remove (AForkJobQueue      *self,
 }
 
 void
-_afork_job_queue_set_priority (AForkJobQueue      *self,
-                               AForkJobQueueEntry *entry,
+_afork_job_queue_set_priority (AForkJobQueueEntry *entry,
                                int                 priority)
 {
+  AForkJobQueue *self;
+
   g_assert (entry->level != NULL);
 
+  self = entry->level->queue;
   if (entry->level->priority == priority)
     return;
 
-  _afork_job_queue_remove (self, entry);
+  _afork_job_queue_remove (entry);
   _afork_job_queue_add (self, entry, priority);
 }
 
@@ -179,4 +185,29 @@ AForkJobQueueEntry *
 _afork_job_queue_peek (AForkJobQueue *self)
 {
   return self->first != NULL ? self->first->head : NULL;
+}
+
+static gboolean
+set_queue_cb (gpointer key,
+              gpointer value,
+              gpointer data)
+{
+  AForkJobQueueLevel *level = value;
+
+  level->queue = data;
+  return FALSE;
+}
+
+void
+_afork_job_queue_move_all (AForkJobQueue *self,
+                           AForkJobQueue *other)
+{
+  const AForkJobQueue emptied = *other;
+
+  g_assert (other->n_jobs == 0);
+
+  *other = *self;
+  *self = emptied;
+  self->last_number = other->last_number;
+  g_tree_foreach (other->levels, set_queue_cb, other);
 }

@@ -47,12 +47,15 @@ void                _afork_job_queue_add          (AForkJobQueue      *self,
 void                _afork_job_queue_put_back     (AForkJobQueue      *self,
                                                    AForkJobQueueEntry *entry,
                                                    int                 priority);
-void                _afork_job_queue_remove       (AForkJobQueue      *self,
-                                                   AForkJobQueueEntry *entry);
-/* Moves a job behind all others of PRIORITY, unless that is the priority that it has. */
-void                _afork_job_queue_set_priority (AForkJobQueue      *self,
-                                                   AForkJobQueueEntry *entry,
+/* Removes a job from its queue. */
+void                _afork_job_queue_remove       (AForkJobQueueEntry *entry);
+/* Moves a job behind all others of PRIORITY in its queue, unless that is the priority that it
+ * has. */
+void                _afork_job_queue_set_priority (AForkJobQueueEntry *entry,
                                                    int                 priority);
+/* Moves all jobs to OTHER, which is initialized, and empty. */
+void                _afork_job_queue_move_all     (AForkJobQueue      *self,
+                                                   AForkJobQueue      *other);
 
 /* The next job, or NULL. */
 AForkJobQueueEntry *_afork_job_queue_peek         (AForkJobQueue      *self);

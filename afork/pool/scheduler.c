@@ -349,20 +349,18 @@ _afork_scheduler_add_job (AForkScheduler    *self,
 }
 
 void
-_afork_scheduler_remove_job (AForkScheduler    *self,
-                             AForkSchedulerJob *job)
+_afork_scheduler_remove_job (AForkSchedulerJob *job)
 {
-  _afork_job_queue_remove (&self->queue, &job->entry);
+  _afork_job_queue_remove (&job->entry);
 }
 
 void
-_afork_scheduler_set_priority (AForkScheduler    *self,
-                               AForkSchedulerJob *job,
+_afork_scheduler_set_priority (AForkSchedulerJob *job,
                                int                priority)
 {
   job->priority = priority;
   if (_afork_job_queue_has (&job->entry))
-    _afork_job_queue_set_priority (&self->queue, &job->entry, priority);
+    _afork_job_queue_set_priority (&job->entry, priority);
 }
 
 /* The worker of JOB has it no longer. */
@@ -578,7 +576,7 @@ give (AForkScheduler        *self,
   if (worker == NULL)
     return FALSE;
 
-  _afork_job_queue_remove (&self->queue, &job->entry);
+  _afork_job_queue_remove (&job->entry);
   job->worker = worker;
   if (job->key != NULL)
     note_key (self, worker, job->key);

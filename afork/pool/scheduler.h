@@ -158,11 +158,9 @@ void               _afork_scheduler_add_job       (AForkScheduler             *s
                                                    AForkSchedulerJob          *job,
                                                    int                         priority,
                                                    const char                 *key);
-void               _afork_scheduler_remove_job    (AForkScheduler             *self,
-                                                   AForkSchedulerJob          *job);
+void               _afork_scheduler_remove_job    (AForkSchedulerJob          *job);
 /* A job that waits goes behind all others of PRIORITY; one that a worker has, if it is put back. */
-void               _afork_scheduler_set_priority  (AForkScheduler             *self,
-                                                   AForkSchedulerJob          *job,
+void               _afork_scheduler_set_priority  (AForkSchedulerJob          *job,
                                                    int                         priority);
 /* The worker that has JOB has answered it. */
 void               _afork_scheduler_job_finished  (AForkScheduler             *self,

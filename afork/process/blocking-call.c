@@ -76,6 +76,7 @@ _afork_blocking_call_begin (AForkBlockingCall  *self,
   self->hold = g_steal_pointer (&owned_hold);
   self->object = g_object_ref (object);
   self->result = NULL;
+  self->has_waited = FALSE;
   self->outer = _afork_main_context_enter_blocking (self->context);
   g_object_freeze_notify (object);
   g_main_context_push_thread_default (self->context);
@@ -93,8 +94,8 @@ _afork_blocking_call_cb (GObject      *object,
   self->result = g_object_ref (result);
 }
 
-GAsyncResult *
-_afork_blocking_call_end (AForkBlockingCall *self)
+void
+_afork_blocking_call_wait (AForkBlockingCall *self)
 {
   /* The call was started. Objects that handlers create from now on belong to the caller's
    * context. */
@@ -102,6 +103,14 @@ _afork_blocking_call_end (AForkBlockingCall *self)
   g_object_thaw_notify (self->object);
   while (self->result == NULL)
     g_main_context_iteration (self->context, TRUE);
+  self->has_waited = TRUE;
+}
+
+GAsyncResult *
+_afork_blocking_call_end (AForkBlockingCall *self)
+{
+  if (!self->has_waited)
+    _afork_blocking_call_wait (self);
 
   _afork_main_context_leave_blocking (self->outer);
   _afork_client_give_back (self->borrowed);

@@ -30,6 +30,7 @@ struct _AForkBlockingCall
   GMainContext      *context;
   GArray            *borrowed;  /* of AForkBorrowedClient: the clients that are served here */
   GAsyncResult      *result;
+  gboolean           has_waited;
   GMainContext      *outer;     /* of the call within which this one is made, or NULL */
 };
 
@@ -43,6 +44,9 @@ gboolean      _afork_blocking_call_begin       (AForkBlockingCall  *self,
 void          _afork_blocking_call_cb          (GObject            *object,
                                                 GAsyncResult       *result,
                                                 gpointer            data);
+/* Waits for the result. For a caller that has borrowed other clients, and has to give them back
+ * before the call ends. */
+void          _afork_blocking_call_wait        (AForkBlockingCall  *self);
 /* Waits for the result and returns it. */
 GAsyncResult *_afork_blocking_call_end         (AForkBlockingCall  *self);
 

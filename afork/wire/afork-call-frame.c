@@ -46,6 +46,7 @@ static const Layout layouts[] = {
   { AFORK_CALL_FRAME_EVENT, "EVENT", PAYLOAD_VALUE, 0, false, false, 0, 0, 0 },
   { AFORK_CALL_FRAME_RESULT, "RESULT", PAYLOAD_VALUE, 0, false, true, 0, ANY_FDS },
   { AFORK_CALL_FRAME_FAILED, "FAILED", PAYLOAD_STRINGS, 2, true, true, 0, 0, 0 },
+  { AFORK_CALL_FRAME_RETIRE, "RETIRE", PAYLOAD_NONE, 0, false, false, 0, 0, 0 },
   { AFORK_CALL_FRAME_FDS, "FDS", PAYLOAD_NONE, 0, false, false, 0, 1, AFORK_CALL_FRAME_MAX_FDS },
   { AFORK_CALL_FRAME_BLOB, "BLOB", PAYLOAD_DATA, 0, false, false, AFORK_CALL_FRAME_MORE, 0, 0 },
   { AFORK_CALL_FRAME_SEGMENT, "SEGMENT", PAYLOAD_SEGMENT, 0, false, true, 0, 1, 1 },

@@ -76,6 +76,7 @@ typedef enum
   AFORK_CALL_FRAME_RESULT,      /* a value: the answer of this call */
   AFORK_CALL_FRAME_FAILED,      /* 32 bits: code; strings: domain, message. The answer of this call,
                                  * or, of number 0, of SETUP: the worker then ends */
+  AFORK_CALL_FRAME_RETIRE,      /* the worker asks to be replaced */
 
   /* In both directions, before the frame of the value. */
   AFORK_CALL_FRAME_FDS = 128,   /* the first descriptors of the value, or more of them */

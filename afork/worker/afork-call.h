@@ -109,6 +109,8 @@ void          afork_call_return_error    (AForkCall    *self,
 
 AFORK_AVAILABLE_IN_ALL
 void          afork_worker_emit          (GVariant     *event);
+AFORK_AVAILABLE_IN_ALL
+void          afork_worker_retire        (void);
 
 AFORK_AVAILABLE_IN_ALL
 void          afork_worker_serve_calls   (int              socket,

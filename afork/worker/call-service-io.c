@@ -313,6 +313,20 @@ _afork_call_service_send_value (AForkCallService   *self,
 }
 
 void
+_afork_call_service_retire (AForkCallService *self)
+{
+  gboolean is_first;
+
+  g_mutex_lock (&self->output_lock);
+  is_first = !self->retired;
+  self->retired = TRUE;
+  g_mutex_unlock (&self->output_lock);
+
+  if (is_first)
+    send_frame (self, AFORK_CALL_FRAME_RETIRE, 0);
+}
+
+void
 _afork_call_service_report (gpointer  data,
                             guint32   number,
                             GVariant *progress)

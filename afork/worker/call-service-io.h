@@ -27,6 +27,7 @@ typedef struct
   GMutex                    output_lock;   /* protects the sending half of the stream */
   int                       write_closed;  /* the caller takes no more; atomic, set with the lock */
   char                     *send_fault;    /* why nothing can be sent any more, or NULL */
+  gboolean                  retired;       /* RETIRE was sent; set with the output lock */
   gint                      given_up;      /* atomic: another thread has given up a blob */
   GThread                  *thread;        /* the thread that serves */
   GPid                      pid;
@@ -85,6 +86,8 @@ void       _afork_call_service_notify_begin  (AForkCallService   *self,
                                               AForkCall          *call);
 /* A thread has given up a blob of the caller. DATA is the service. */
 void       _afork_call_service_given_up_cb   (gpointer            data);
+/* Sends RETIRE, once. */
+void       _afork_call_service_retire        (AForkCallService   *self);
 
 /* The functions of an AForkCallResponder, of which DATA is the service. They may be called from any
  * thread. */

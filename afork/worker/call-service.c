@@ -52,6 +52,28 @@ afork_worker_emit (GVariant *event)
   _afork_call_service_send_value (the_service, AFORK_CALL_FRAME_EVENT, 0, value);
 }
 
+/**
+ * afork_worker_retire:
+ *
+ * Asks the [class@AFork.Pool] of this worker to replace it, for example because its memory has
+ * grown.
+ *
+ * The worker goes on: it gets calls until another worker has started, and exits when it has
+ * answered all. A worker that must not serve any more calls exits instead.
+ *
+ * Only a worker that serves calls may call this function, from any thread. The function has no
+ * effect the second time, before the first call, and in a worker that belongs to no pool.
+ *
+ * Since: 0.1
+ */
+void
+afork_worker_retire (void)
+{
+  g_return_if_fail (the_service != NULL);
+
+  _afork_call_service_retire (the_service);
+}
+
 /* An exit handler: if the function calls exit(), sends what is gathered until then. Does nothing in
  * a child that the worker has forked, and does not wait for another thread that is sending. */
 static void

@@ -47,7 +47,7 @@ take_first (AForkJobQueue *queue,
   if (job == NULL)
     return NULL;
 
-  _afork_job_queue_remove (queue, &job->entry);
+  _afork_job_queue_remove (&job->entry);
   g_assert_false (_afork_job_queue_has (&job->entry));
   g_ptr_array_remove (waiting, job);
   job->was_taken = TRUE;
@@ -88,12 +88,12 @@ test_job_queue_random (void)
         }
       else if (what < 6)
         {
-          _afork_job_queue_remove (&queue, &job->entry);
+          _afork_job_queue_remove (&job->entry);
           g_ptr_array_remove (waiting, job);
         }
       else if (what < 8)
         {
-          _afork_job_queue_set_priority (&queue, &job->entry, priority);
+          _afork_job_queue_set_priority (&job->entry, priority);
           if (job->priority != priority)
             job->order = ++n_orders;
           job->priority = priority;
@@ -117,7 +117,7 @@ test_job_queue_put_back (void)
   for (gsize i = 0; i < G_N_ELEMENTS (jobs); i++)
     _afork_job_queue_add (&queue, &jobs[i].entry, 0);
   for (gsize i = 0; i < 4; i++)
-    _afork_job_queue_remove (&queue, &jobs[i].entry);
+    _afork_job_queue_remove (&jobs[i].entry);
 
   /* In whatever order they are put back, they keep their places. */
   _afork_job_queue_put_back (&queue, &jobs[3].entry, 0);
@@ -126,11 +126,40 @@ test_job_queue_put_back (void)
   for (gsize i = 1; i < G_N_ELEMENTS (jobs); i++)
     {
       g_assert_true (_afork_job_queue_peek (&queue) == &jobs[i].entry);
-      _afork_job_queue_remove (&queue, &jobs[i].entry);
+      _afork_job_queue_remove (&jobs[i].entry);
     }
 
   g_assert_null (_afork_job_queue_peek (&queue));
   _afork_job_queue_clear (&queue);
+}
+
+/* Jobs can still be removed, and get another priority, when they have been moved. */
+static void
+test_job_queue_move_all (void)
+{
+  Job jobs[5] = { 0 };
+  AForkJobQueue queue;
+  AForkJobQueue other;
+
+  _afork_job_queue_init (&queue);
+  _afork_job_queue_init (&other);
+  for (gsize i = 0; i < G_N_ELEMENTS (jobs); i++)
+    _afork_job_queue_add (&queue, &jobs[i].entry, (int) (i % 2));
+  _afork_job_queue_move_all (&queue, &other);
+  g_assert_null (_afork_job_queue_peek (&queue));
+  g_assert_cmpuint (queue.n_jobs, ==, 0);
+  g_assert_cmpuint (other.n_jobs, ==, 5);
+  g_assert_true (_afork_job_queue_peek (&other) == &jobs[1].entry);
+  _afork_job_queue_set_priority (&jobs[4].entry, 2);
+  _afork_job_queue_remove (&jobs[1].entry);
+  _afork_job_queue_add (&queue, &jobs[1].entry, 0);
+  g_assert_true (_afork_job_queue_peek (&queue) == &jobs[1].entry);
+  g_assert_true (_afork_job_queue_peek (&other) == &jobs[4].entry);
+
+  for (gsize i = 0; i < G_N_ELEMENTS (jobs); i++)
+    _afork_job_queue_remove (&jobs[i].entry);
+  _afork_job_queue_clear (&queue);
+  _afork_job_queue_clear (&other);
 }
 
 /* How long it takes to add so many jobs, to give half of them another priority, and to take all, in
@@ -152,10 +181,10 @@ measure (gsize n_jobs,
   for (gsize i = 0; i < n_jobs; i++)
     _afork_job_queue_add (&queue, &entries[i], (int) (i % (gsize) n_priorities));
   for (gsize i = 0; i < n_jobs; i += 2)
-    _afork_job_queue_set_priority (&queue, &entries[i], (int) ((i / 2) % (gsize) n_priorities));
+    _afork_job_queue_set_priority (&entries[i], (int) ((i / 2) % (gsize) n_priorities));
   while ((entry = _afork_job_queue_peek (&queue)) != NULL)
     {
-      _afork_job_queue_remove (&queue, entry);
+      _afork_job_queue_remove (entry);
       n_taken++;
     }
 
@@ -201,6 +230,7 @@ main (int    argc,
 
   g_test_add_func ("/job-queue/random", test_job_queue_random);
   g_test_add_func ("/job-queue/put-back", test_job_queue_put_back);
+  g_test_add_func ("/job-queue/move-all", test_job_queue_move_all);
   g_test_add_func ("/job-queue/million", test_job_queue_million);
 
   return g_test_run ();

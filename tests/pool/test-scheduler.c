@@ -361,13 +361,13 @@ change_job (Pool *self,
 
   if (job->base.worker == NULL && g_test_rand_bit ())
     {
-      _afork_scheduler_remove_job (&self->scheduler, &job->base);
+      _afork_scheduler_remove_job (&job->base);
       model_remove_job (&self->model, job->id);
       g_ptr_array_remove (self->jobs, job);
       return;
     }
 
-  _afork_scheduler_set_priority (&self->scheduler, &job->base, priority);
+  _afork_scheduler_set_priority (&job->base, priority);
   model_set_priority (&self->model, job->id, priority);
 }
 
@@ -859,7 +859,7 @@ test_scheduler_order (void)
   worker = g_ptr_array_index (pool.workers, 0);
   kill_worker (&pool, worker, FALSE);
   pool_add_job (&pool, 100 * MS, 5, NULL);
-  _afork_scheduler_set_priority (&pool.scheduler, &third->base, -1);
+  _afork_scheduler_set_priority (&third->base, -1);
   model_set_priority (&pool.model, third->id, -1);
 
   limits.load = 1;

@@ -1,0 +1,3104 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "afork-pool.h"
+
+#include "afork-enum-types.h"
+#include "afork-error.h"
+#include "afork-job-private.h"
+#include "afork-process-private.h"
+#include "base/atfork.h"
+#include "base/context.h"
+#include "base/i18n.h"
+#include "base/task.h"
+#include "base/turn.h"
+#include "pool/slot.h"
+#include "process/blocking-call.h"
+
+/* What becomes of the pool.
+ *
+ *     NEW ── it is constructed ──> OPEN ── shutdown (DRAIN) ──> DRAINING
+ *      │                            │                           │     │
+ *      │                            │ shutdown (ABORT)          │     │ no jobs are left
+ *      v                            v                           │     v
+ *   REFUSED                     ABORTING <── shutdown (ABORT) ──┘   ENDING
+ *                                   │                                 │
+ *                                   │       no workers are left       │
+ *                                   └──────────> CLOSED <─────────────┘
+ *
+ * A pool without jobs that is disposed of is CLOSED at once.
+ * REFUSED: the pool cannot run jobs, and belongs to no main context.
+ */
+typedef enum
+{
+  AFORK_POOL_STATE_NEW,
+  AFORK_POOL_STATE_OPEN,        /* it accepts jobs */
+  AFORK_POOL_STATE_DRAINING,    /* it accepts no more jobs, and runs those that it has */
+  AFORK_POOL_STATE_ABORTING,    /* jobs fail, and workers are ended */
+  AFORK_POOL_STATE_ENDING,      /* workers are ended */
+  AFORK_POOL_STATE_CLOSED,
+  AFORK_POOL_STATE_REFUSED,
+} AForkPoolState;
+
+/* A blocking call of a pool. AForkBlockingCall serves the template in the context of the call; this
+ * also serves the workers there. */
+typedef struct PoolBlockingCall PoolBlockingCall;
+
+struct PoolBlockingCall
+{
+  AForkBlockingCall  base;
+  AForkHold         *hold;      /* of the pool's own context */
+  GPtrArray         *loans;     /* of AForkRpcLoan */
+  guint              depth;     /* from 1 */
+  PoolBlockingCall  *outer;     /* of the same pool, or NULL */
+};
+
+/* The numbers that a program can be notified of. */
+typedef struct
+{
+  guint    n_workers;
+  guint    n_idle;
+  guint    n_queued;
+  guint    n_running;
+  gboolean unhealthy;
+} Numbers;
+
+struct _AForkPool
+{
+  GObject           parent_instance;
+  AForkContext     *context;    /* NULL until the object is constructed */
+  GWeakRef         *watch;      /* data of the watch on the context; or NULL */
+  AForkSlotSetup    setup;
+
+  AForkSchedulerLimits limits;
+  guint             queue_limit;
+  guint             timeout;
+  guint             grace;
+
+  AForkPoolState    state;
+  GError           *refusal;    /* of REFUSED, or NULL */
+  AForkScheduler    scheduler;
+  AForkJobQueue     failing;    /* jobs that fail with `fail_error` */
+  GError           *fail_error;
+  GQueue            slots;      /* of AForkSlot: the workers */
+  guint             n_running;  /* jobs that have not ended, and are with a worker */
+  guint             n_start_failures;   /* since a worker has started */
+  GError           *last_error;
+  gboolean          has_new_error;      /* it was not notified yet */
+  gboolean          was_full;   /* a job was refused, and AForkPool::room has to be emitted */
+  Numbers           numbers;    /* as they were notified last */
+  GQueue            close_tasks;        /* of GTask: see _afork_task_queue_push() */
+
+  AForkWaiter      *update;     /* calls update(); or NULL */
+  AForkWaiter      *wake;       /* does so at a time; or NULL */
+  gint64            wake_time;
+  PoolBlockingCall *blocking;   /* the innermost one, or NULL */
+};
+
+enum
+{
+  DEFAULT_LOAD = 2,
+  DEFAULT_START_DELAY = 100,
+  DEFAULT_STOP_DELAY = 10 * 1000,
+  DEFAULT_GRACE = 1000,
+  MAX_LOAD = 65535,
+  /* How many workers may exit before they have started until jobs that wait fail. */
+  MAX_START_FAILURES = 3,
+  /* How long a worker with a done-function may take to exit, in milliseconds. */
+  DONE_TIMEOUT = 5000,
+  /* How many decisions are made while an answer is received. */
+  MAX_STEPS = 8,
+};
+
+/**
+ * AForkPool:
+ *
+ * Many workers for one queue of jobs.
+ *
+ * A pool makes its workers as forks of a template, and has one function of them serve jobs. It
+ * starts workers when jobs have to wait, up to [property@AFork.Pool:max-workers], ends those that
+ * are idle for long, and replaces those that exit:
+ *
+ * ```c
+ * AForkProcess *process = afork_process_require (afork_process_new (), "resize");
+ * AForkPool *pool = afork_pool_new (process, "resize_image");
+ *
+ * for (guint i = 0; i < n_paths; i++)
+ *   afork_pool_call_async (pool, g_variant_new ("(su)", paths[i], 256), NULL, resized_cb, NULL);
+ * ```
+ *
+ * The function is an [callback@AFork.CallFunc], which serves one job after the other, or an
+ * [callback@AFork.ConcurrentCallFunc] if [property@AFork.Pool:concurrent] is set. The program may
+ * go on using the template. See [Pools](pool.html) for how jobs are shared out, and what happens if
+ * a worker exits.
+ *
+ * Every job that was accepted ends exactly once. Each job that has not ended holds a reference to
+ * the pool, so no jobs are left when the last reference is dropped. The workers then have five
+ * seconds to exit.
+ *
+ * A pool belongs to the thread-default main context in which it was made, like the template. Only
+ * the thread that owns this context may use the pool, and callbacks are called from it. In other
+ * threads, functions fail with `AFORK_ERROR_FAILED`; see [the page](processes.html#main-contexts).
+ * The last reference may be dropped in any thread.
+ *
+ * Since: 0.1
+ */
+enum
+{
+  PROP_0,
+  PROP_CONCURRENT,
+  PROP_DIE_WITH_PARENT,
+  PROP_DONE_FUNCTION,
+  PROP_FORWARD_STDERR,
+  PROP_FUNCTION,
+  PROP_GRACE,
+  PROP_INIT_FUNCTION,
+  PROP_LAST_ERROR,
+  PROP_LOAD,
+  PROP_MAX_AGE,
+  PROP_MAX_CALLS,
+  PROP_MAX_WORKERS,
+  PROP_MIN_IDLE,
+  PROP_N_IDLE,
+  PROP_N_QUEUED,
+  PROP_N_RUNNING,
+  PROP_N_WORKERS,
+  PROP_PROCESS,
+  PROP_QUEUE_LIMIT,
+  PROP_START_DELAY,
+  PROP_STOP_DELAY,
+  PROP_TIMEOUT,
+  PROP_TRUSTED,
+  PROP_UNHEALTHY,
+  N_PROPS
+};
+static GParamSpec *props[N_PROPS];
+
+enum { SIGNAL_EVENT, SIGNAL_ROOM, SIGNAL_WORKER_EXITED, SIGNAL_WORKER_STARTED, N_SIGNALS };
+static guint signals[N_SIGNALS];
+
+G_DEFINE_FINAL_TYPE (AForkPool, afork_pool, G_TYPE_OBJECT)
+
+/* The state. */
+
+static const char *
+get_state_name (AForkPoolState state)
+{
+  static const char *const names[] = {
+    [AFORK_POOL_STATE_NEW] = "new",
+    [AFORK_POOL_STATE_OPEN] = "open",
+    [AFORK_POOL_STATE_DRAINING] = "draining",
+    [AFORK_POOL_STATE_ABORTING] = "aborting",
+    [AFORK_POOL_STATE_ENDING] = "ending",
+    [AFORK_POOL_STATE_CLOSED] = "closed",
+    [AFORK_POOL_STATE_REFUSED] = "refused",
+  };
+
+  return names[state];
+}
+
+static gboolean
+is_step (AForkPoolState from,
+         AForkPoolState to)
+{
+  switch (to)
+    {
+    case AFORK_POOL_STATE_OPEN:
+    case AFORK_POOL_STATE_REFUSED:
+      return from == AFORK_POOL_STATE_NEW;
+    case AFORK_POOL_STATE_DRAINING:
+      return from == AFORK_POOL_STATE_OPEN;
+    case AFORK_POOL_STATE_ABORTING:
+      return from == AFORK_POOL_STATE_OPEN || from == AFORK_POOL_STATE_DRAINING;
+    case AFORK_POOL_STATE_ENDING:
+      return from == AFORK_POOL_STATE_DRAINING;
+    case AFORK_POOL_STATE_CLOSED:
+      return from >= AFORK_POOL_STATE_OPEN && from <= AFORK_POOL_STATE_ENDING;
+    case AFORK_POOL_STATE_NEW:
+    default:
+      return FALSE;
+    }
+}
+
+static void
+set_state (AForkPool      *self,
+           AForkPoolState  state)
+{
+  g_assert (is_step (self->state, state));
+
+  g_debug ("Pool of “%s”: was %s, is %s", self->setup.function, get_state_name (self->state),
+           get_state_name (state));
+  self->state = state;
+}
+
+static gsize
+count_queued (AForkPool *self)
+{
+  return self->scheduler.queue.n_jobs + self->failing.n_jobs;
+}
+
+static gboolean
+has_jobs (AForkPool *self)
+{
+  return count_queued (self) > 0 || self->n_running > 0;
+}
+
+/* The main context. */
+
+static GError *
+new_hold_error (AForkPool *self)
+{
+  if (self->context != NULL && _afork_context_is_inherited (self->context))
+    return _afork_atfork_new_error ();
+
+  return g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED,
+                      _("The pool of “%s” belongs to a main context that another thread uses: this "
+                        "thread needs a pool of its own, in a main context of its own"),
+                      self->setup.function);
+}
+
+/* Holds the main context of the pool. Each public function that changes the pool begins with this.
+ * Returns NULL and sets ERROR if another thread may use the context. */
+static AForkHold *
+hold_context (AForkPool  *self,
+              GError    **error)
+{
+  AForkHold *hold = _afork_context_hold (self->context);
+
+  if (hold == NULL)
+    g_propagate_error (error, new_hold_error (self));
+  return hold;
+}
+
+/* The same for functions that cannot fail. No other thread has the object while it is
+ * constructed. */
+static gboolean
+hold_or_warn (AForkPool  *self,
+              AForkHold **hold)
+{
+  if (self->context == NULL)
+    return TRUE;
+
+  *hold = _afork_context_hold (self->context);
+  if (*hold == NULL && !_afork_context_is_inherited (self->context))
+    g_critical ("A pool belongs to a main context that another thread uses");
+  return *hold != NULL;
+}
+
+/* The main context in which the workers are served now, or NULL if it is gone. */
+static GMainContext *
+get_main (AForkPool *self)
+{
+  return self->blocking != NULL ? self->blocking->base.context
+                                : _afork_context_peek (self->context);
+}
+
+/* Updating: what happens to the pool is dealt with in the next iteration of the context. */
+
+static void update (AForkPool *self);
+
+static void
+weak_free (gpointer data)
+{
+  g_weak_ref_clear (data);
+  g_free (data);
+}
+
+/* A waiter does not keep the pool. */
+static GWeakRef *
+weak_new (AForkPool *self)
+{
+  GWeakRef *weak = g_new (GWeakRef, 1);
+
+  g_weak_ref_init (weak, self);
+  return weak;
+}
+
+static void
+update_cb (gpointer data)
+{
+  g_autoptr(AForkPool) self = g_weak_ref_get (data);
+
+  if (self == NULL)
+    return;
+
+  g_clear_pointer (&self->update, _afork_waiter_end);
+  update (self);
+}
+
+static void
+request_update (AForkPool *self)
+{
+  GMainContext *main = get_main (self);
+
+  if (self->update == NULL && main != NULL)
+    self->update = _afork_waiter_new_for_iteration (main, update_cb, weak_new (self), weak_free);
+}
+
+static void
+wake_cb (gpointer data)
+{
+  g_autoptr(AForkPool) self = g_weak_ref_get (data);
+
+  if (self == NULL)
+    return;
+
+  g_clear_pointer (&self->wake, _afork_waiter_end);
+  update (self);
+}
+
+static void
+attach_wake (AForkPool *self,
+             gint64     time)
+{
+  GMainContext *main = get_main (self);
+
+  g_clear_pointer (&self->wake, _afork_waiter_end);
+  if (main == NULL)
+    return;
+
+  self->wake_time = time;
+  self->wake = _afork_waiter_new_for_time (main, time, wake_cb, weak_new (self), weak_free);
+}
+
+/* Has the pool updated at TIME, or before. A waiter for an earlier time stays, because most times
+ * are put off again and again. */
+static void
+wake_at (AForkPool *self,
+         gint64     time)
+{
+  if (time >= 0 && (self->wake == NULL || time < self->wake_time))
+    attach_wake (self, time);
+}
+
+/* Goes on in the context in which the workers are served now. */
+static void
+move_waiters (AForkPool *self)
+{
+  if (self->update != NULL)
+    {
+      g_clear_pointer (&self->update, _afork_waiter_end);
+      request_update (self);
+    }
+  if (self->wake != NULL)
+    attach_wake (self, self->wake_time);
+}
+
+/* Jobs. */
+
+static AForkPool *
+get_pool (AForkPendingCall *call)
+{
+  return AFORK_POOL (call->source);
+}
+
+static void
+job_free (AForkPoolJob *job)
+{
+  g_free (job->reason);
+  g_free (job);
+}
+
+static void
+priority_changed_cb (gpointer data)
+{
+  AForkPoolJob *job = data;
+
+  _afork_scheduler_set_priority (&job->base, afork_job_get_priority (job->call->job));
+}
+
+/* Takes the call from JOB. The job is only needed further if its worker still has it. */
+static AForkPendingCall *
+take_call (AForkPoolJob *job)
+{
+  AForkPendingCall *call = g_object_ref (job->call);
+
+  _afork_pending_call_unwatch (call);
+  if (call->job != NULL)
+    _afork_job_watch_priority (call->job, NULL, NULL);
+  return call;
+}
+
+/* Ends JOB, which no worker and no queue has. Takes VALUE or ERROR. The callback may do
+ * anything. */
+static void
+end_job (AForkPoolJob *job,
+         GVariant     *value,
+         GError       *error)
+{
+  g_autoptr(AForkPendingCall) call = take_call (job);
+
+  g_clear_object (&job->call);
+  job_free (job);
+  _afork_pending_call_end (call, value, error);
+}
+
+/* A job that waits was cancelled. Takes ERROR. */
+static void
+cancel_waiting_cb (AForkPendingCall *call,
+                   GError           *error,
+                   gpointer          data)
+{
+  g_autoptr(AForkPool) self = g_object_ref (get_pool (call));
+  AForkPoolJob *job = data;
+
+  _afork_scheduler_remove_job (&job->base);
+  request_update (self);
+  end_job (job, NULL, error);
+}
+
+/* The time limit of a job that waits does not run. */
+static gboolean
+defer_waiting_cb (AForkPendingCall *call,
+                  gpointer          data)
+{
+  return FALSE;
+}
+
+static const AForkPendingCallFuncs waiting_funcs = {
+  .cancel = cancel_waiting_cb,
+  .defer_limit = defer_waiting_cb,
+};
+
+/* What workers do with jobs. */
+
+static gboolean schedule (AForkPool *self,
+                          AForkTurn *turn);
+
+/* Whether the worker is at a job whose call has ended: then it gets no jobs until it has answered,
+ * and is ended by force if that takes long. */
+static void
+check_stuck (AForkPool *self,
+             AForkSlot *slot)
+{
+  if (slot->state >= AFORK_SLOT_CLOSING)
+    return;
+
+  if (!_afork_slot_is_stuck (slot))
+    {
+      _afork_slot_stop_force (slot);
+      if (slot->force == AFORK_SLOT_FORCE_NONE)
+        _afork_scheduler_release (&self->scheduler, &slot->base);
+      return;
+    }
+
+  _afork_scheduler_hold (&self->scheduler, &slot->base);
+  if (slot->force == AFORK_SLOT_FORCE_NONE)
+    _afork_slot_notice (slot, g_get_monotonic_time () + self->grace * G_GINT64_CONSTANT (1000));
+  wake_at (self, slot->force_time);
+}
+
+/* The worker of JOB has answered it, or will never have it. */
+static void
+finish_job (AForkPool    *self,
+            AForkPoolJob *job)
+{
+  AForkSlot *slot = job->slot;
+
+  _afork_slot_take (job);
+  _afork_scheduler_job_finished (&self->scheduler, &job->base);
+  if (job->call != NULL)
+    self->n_running--;
+  check_stuck (self, slot);
+}
+
+static void
+answered_cb (AForkPendingCall *call,
+             GVariant         *value,
+             GError           *error,
+             gpointer          data)
+{
+  g_autoptr(AForkPool) self = g_object_ref (get_pool (call));
+  AForkPoolJob *job = data;
+
+  finish_job (self, job);
+  request_update (self);
+  /* The worker gets its next job before the callback, which may take long. */
+  schedule (self, NULL);
+  end_job (job, value, error);
+}
+
+static void
+unsent_cb (AForkPendingCall *call,
+           GError           *error,
+           gpointer          data)
+{
+  g_autoptr(AForkPool) self = g_object_ref (get_pool (call));
+  g_autoptr(AForkPendingCall) owned = NULL;
+  AForkPoolJob *job = data;
+  AForkSlot *slot = job->slot;
+
+  _afork_slot_take (job);
+  _afork_scheduler_job_lost (&self->scheduler, &job->base);
+  self->n_running--;
+  check_stuck (self, slot);
+  request_update (self);
+  owned = take_call (job);
+  g_clear_object (&job->call);
+  job_free (job);
+  _afork_pending_call_fail (owned, error);
+}
+
+static void
+cancelled_cb (AForkPendingCall *call,
+              GError           *error,
+              gboolean          was_sent,
+              gpointer          data)
+{
+  g_autoptr(AForkPool) self = g_object_ref (get_pool (call));
+  AForkPoolJob *job = data;
+  AForkSlot *slot = job->slot;
+  g_autoptr(AForkPendingCall) owned = take_call (job);
+
+  self->n_running--;
+  if (was_sent)
+    {
+      _afork_slot_set_unwanted (job, call->number);
+    }
+  else
+    {
+      _afork_slot_take (job);
+      _afork_scheduler_job_lost (&self->scheduler, &job->base);
+      g_clear_object (&job->call);
+      job_free (job);
+    }
+  check_stuck (self, slot);
+  request_update (self);
+  _afork_pending_call_end (owned, NULL, error);
+}
+
+static GError *
+new_closed_error (AForkPool *self)
+{
+  return g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED, _("The pool of “%s” has been shut down"),
+                      self->setup.function);
+}
+
+/* Has a job that a worker has lost wait again, in its old place. */
+static void
+put_back (AForkPool    *self,
+          AForkPoolJob *job)
+{
+  if (self->state == AFORK_POOL_STATE_ABORTING)
+    {
+      end_job (job, NULL, new_closed_error (self));
+      return;
+    }
+
+  _afork_pending_call_reset (job->call);
+  _afork_pending_call_watch (job->call, &waiting_funcs, job);
+  _afork_scheduler_put_back (&self->scheduler, &job->base);
+}
+
+/* Ends a job that had begun when its worker exited because of ERROR, or runs it again. COUNTS: the
+ * job may have made the worker exit. */
+static void
+blame (AForkPool    *self,
+       AForkPoolJob *job,
+       gboolean      counts,
+       const GError *error)
+{
+  g_autoptr(GError) failure = NULL;
+
+  if (counts && job->reason != NULL)
+    {
+      failure = g_error_new (error->domain, error->code,
+                             _("The job has ended two workers. The first: %s. The second: %s"),
+                             job->reason, error->message);
+    }
+  else if (job->n_retries == 0)
+    {
+      failure = g_error_copy (error);
+      g_prefix_error (&failure, "%s ", _("This call had begun."));
+    }
+  if (failure != NULL)
+    {
+      if (job->call->job != NULL)
+        _afork_job_set_begun (job->call->job);
+      end_job (job, NULL, g_steal_pointer (&failure));
+      return;
+    }
+
+  job->n_retries--;
+  if (counts)
+    job->reason = g_strdup (error->message);
+  put_back (self, job);
+}
+
+static void
+lost_cb (AForkPendingCall *call,
+         AForkCallBegun    begun,
+         const GError     *error,
+         gpointer          data)
+{
+  g_autoptr(AForkPool) self = g_object_ref (get_pool (call));
+  AForkPoolJob *job = data;
+  AForkSlot *slot = job->slot;
+  gboolean counts;
+
+  _afork_slot_take (job);
+  _afork_scheduler_job_lost (&self->scheduler, &job->base);
+  self->n_running--;
+  request_update (self);
+  if (begun == AFORK_CALL_BEGUN_NO
+      || (begun == AFORK_CALL_BEGUN_UNKNOWN && !slot->concurrent && slot->suspect != job))
+    {
+      put_back (self, job);
+      return;
+    }
+
+  /* If many jobs had begun, each may be innocent. If nobody knows how the worker has exited, its
+   * template may be gone. */
+  counts = (!slot->concurrent || slot->had_one)
+    && !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_LOST);
+  blame (self, job, counts, error);
+}
+
+static const AForkPendingCallKeeper keeper = {
+  .answered = answered_cb,
+  .unsent = unsent_cb,
+  .cancelled = cancelled_cb,
+  .lost = lost_cb,
+};
+
+/* Failing all jobs that wait. */
+
+/* Fails all jobs that wait with ERROR, in the next iterations. */
+static void
+fail_waiting (AForkPool    *self,
+              const GError *error)
+{
+  AForkJobQueueEntry *entry;
+
+  if (self->scheduler.queue.n_jobs == 0)
+    return;
+
+  g_clear_error (&self->fail_error);
+  self->fail_error = g_error_copy (error);
+  if (self->failing.n_jobs == 0)
+    _afork_job_queue_move_all (&self->scheduler.queue, &self->failing);
+  while ((entry = _afork_job_queue_peek (&self->scheduler.queue)) != NULL)
+    {
+      _afork_job_queue_remove (entry);
+      _afork_job_queue_add (&self->failing, entry, 0);
+    }
+  request_update (self);
+}
+
+static void
+fail_jobs (AForkPool *self,
+           AForkTurn *turn)
+{
+  AForkJobQueueEntry *entry;
+
+  while ((entry = _afork_job_queue_peek (&self->failing)) != NULL && _afork_turn_goes_on (turn))
+    {
+      _afork_job_queue_remove (entry);
+      end_job ((AForkPoolJob *) entry, NULL, g_error_copy (self->fail_error));
+    }
+}
+
+/* Workers. */
+
+static void
+set_last_error (AForkPool    *self,
+                const GError *error)
+{
+  g_clear_error (&self->last_error);
+  self->last_error = g_error_copy (error);
+  self->has_new_error = TRUE;
+}
+
+/* Whether a worker that cannot start because of ERROR would fail in the same way again. Otherwise
+ * something outside may have ended it. */
+static gboolean
+is_lasting (const GError *error)
+{
+  return !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_EXITED)
+    && !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_SIGNALED)
+    && !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_OUT_OF_MEMORY)
+    && !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_LOST);
+}
+
+/* A worker could not start because of ERROR. If no other one can serve, jobs that wait fail. */
+static void
+note_start_failure (AForkPool    *self,
+                    const GError *error)
+{
+  self->n_start_failures++;
+  if (self->scheduler.n_counted == 0
+      && (is_lasting (error) || self->n_start_failures >= MAX_START_FAILURES))
+    fail_waiting (self, error);
+}
+
+static AForkPool *
+get_slot_pool (AForkSlot *slot)
+{
+  return g_weak_ref_get (&slot->pool);
+}
+
+static void
+slot_started (AForkSlot *slot)
+{
+  g_autoptr(AForkPool) self = get_slot_pool (slot);
+  g_autoptr(AForkProcess) process = g_object_ref (_afork_slot_get_process (slot));
+
+  self->n_start_failures = 0;
+  if (slot->state != AFORK_SLOT_SERVING)
+    return;
+
+  _afork_scheduler_started (&self->scheduler, &slot->base, g_get_monotonic_time ());
+  request_update (self);
+  schedule (self, NULL);
+  g_signal_emit (self, signals[SIGNAL_WORKER_STARTED], 0, process);
+}
+
+static void
+slot_retires (AForkSlot *slot)
+{
+  g_autoptr(AForkPool) self = get_slot_pool (slot);
+
+  /* A worker that retires before its first job would be replaced without end. */
+  if (slot->base.n_given == 0)
+    return;
+
+  _afork_scheduler_retire (&self->scheduler, &slot->base);
+  request_update (self);
+}
+
+static void
+slot_event (AForkSlot *slot,
+            GVariant  *event)
+{
+  g_autoptr(AForkPool) self = get_slot_pool (slot);
+
+  g_signal_emit (self, signals[SIGNAL_EVENT], 0, event);
+}
+
+static void
+slot_rested (AForkSlot    *slot,
+             AForkPoolJob *job)
+{
+  g_autoptr(AForkPool) self = get_slot_pool (slot);
+
+  _afork_scheduler_job_finished (&self->scheduler, &job->base);
+  job_free (job);
+  check_stuck (self, slot);
+  request_update (self);
+  schedule (self, NULL);
+}
+
+/* Frees the jobs whose calls have ended, and that the worker will not answer any more. */
+static void
+drop_unwanted (AForkPool *self,
+               AForkSlot *slot)
+{
+  for (GList *link = slot->jobs.head, *next; link != NULL; link = next)
+    {
+      AForkPoolJob *job = link->data;
+
+      next = link->next;
+      if (job->call != NULL)
+        continue;
+
+      _afork_slot_take (job);
+      _afork_scheduler_job_lost (&self->scheduler, &job->base);
+      job_free (job);
+    }
+}
+
+static void
+slot_ending (AForkSlot    *slot,
+             const GError *error)
+{
+  g_autoptr(AForkPool) self = get_slot_pool (slot);
+  const gboolean is_expected = slot->base.state == AFORK_SCHEDULER_WORKER_ENDED;
+  AForkPoolJob *oldest = g_queue_peek_head (&slot->jobs);
+
+  slot->suspect = oldest != NULL && oldest->call != NULL ? oldest : NULL;
+  slot->had_one = slot->jobs.length == 1;
+  _afork_slot_stop_force (slot);
+  _afork_scheduler_exited (&self->scheduler, &slot->base, g_get_monotonic_time ());
+  drop_unwanted (self, slot);
+  if (!is_expected && error != NULL)
+    {
+      set_last_error (self, error);
+      if (!slot->was_serving)
+        note_start_failure (self, error);
+    }
+  request_update (self);
+}
+
+static void
+slot_closed (AForkSlot *slot)
+{
+  g_autoptr(AForkPool) self = get_slot_pool (slot);
+  g_autoptr(AForkProcess) process = g_object_ref (_afork_slot_get_process (slot));
+  const GError *failure = _afork_rpc_get_failure (slot->rpc);
+  g_autoptr(GError) error = failure != NULL ? g_error_copy (failure) : NULL;
+
+  g_queue_unlink (&self->slots, &slot->link);
+  _afork_slot_free (slot);
+  request_update (self);
+  g_signal_emit (self, signals[SIGNAL_WORKER_EXITED], 0, process, error);
+}
+
+static const AForkSlotFuncs slot_funcs = {
+  .started = slot_started,
+  .retires = slot_retires,
+  .event = slot_event,
+  .rested = slot_rested,
+  .ending = slot_ending,
+  .closed = slot_closed,
+};
+
+/* Serves the worker in the context of the innermost blocking call. */
+static void
+borrow_slot (AForkPool        *self,
+             PoolBlockingCall *blocking,
+             AForkSlot        *slot)
+{
+  AForkRpcLoan *loan;
+
+  g_main_context_push_thread_default (blocking->base.context);
+  loan = _afork_rpc_borrow (slot->rpc);
+  g_main_context_pop_thread_default (blocking->base.context);
+  if (loan == NULL)
+    return;
+
+  g_ptr_array_add (blocking->loans, loan);
+  if (slot->depth == 0)
+    slot->depth = blocking->depth;
+}
+
+/* Starts a worker. It belongs to the pool's context, whichever one is iterated now. */
+static void
+start_worker (AForkPool *self)
+{
+  GMainContext *home = _afork_context_peek (self->context);
+  AForkSlot *slot;
+
+  g_main_context_push_thread_default (home);
+  slot = _afork_slot_new (&self->setup, &slot_funcs, G_OBJECT (self));
+  g_main_context_pop_thread_default (home);
+
+  g_queue_push_tail_link (&self->slots, &slot->link);
+  _afork_scheduler_add_worker (&self->scheduler, &slot->base);
+  if (self->blocking != NULL)
+    borrow_slot (self, self->blocking, slot);
+}
+
+/* Lets the worker exit when it has answered its jobs. */
+static void
+close_slot (AForkPool *self,
+            AForkSlot *slot)
+{
+  _afork_slot_close (slot);
+  /* The calls of a worker without a done-function have a timeout of their own. */
+  if (slot->waits_for_done && slot->state == AFORK_SLOT_CLOSING)
+    {
+      _afork_slot_notice (slot, g_get_monotonic_time () + DONE_TIMEOUT * G_GINT64_CONSTANT (1000));
+      wake_at (self, slot->force_time);
+    }
+}
+
+static void
+give_job (AForkPool    *self,
+          AForkSlot    *slot,
+          AForkPoolJob *job)
+{
+  _afork_pending_call_unwatch (job->call);
+  self->n_running++;
+  if (_afork_slot_give (slot, job))
+    return;
+
+  /* The worker has exited, and this is about to be reported. */
+  self->n_running--;
+  _afork_scheduler_hold (&self->scheduler, &slot->base);
+  _afork_scheduler_job_lost (&self->scheduler, &job->base);
+  put_back (self, job);
+}
+
+/* Makes decisions until nothing is left to be done now, or TURN is over, or there were MAX_STEPS if
+ * that is NULL. Returns true if nothing is left. */
+static gboolean
+schedule (AForkPool *self,
+          AForkTurn *turn)
+{
+  AForkSchedulerSubject subject;
+
+  if (self->state >= AFORK_POOL_STATE_ABORTING || _afork_context_peek (self->context) == NULL)
+    return TRUE;
+
+  for (guint i = 0; turn != NULL ? _afork_turn_goes_on (turn) : i < MAX_STEPS; i++)
+    switch (_afork_scheduler_next (&self->scheduler, g_get_monotonic_time (), &subject))
+      {
+      case AFORK_SCHEDULER_START:
+        start_worker (self);
+        break;
+      case AFORK_SCHEDULER_GIVE:
+        give_job (self, (AForkSlot *) subject.worker, (AForkPoolJob *) subject.job);
+        break;
+      case AFORK_SCHEDULER_END:
+        close_slot (self, (AForkSlot *) subject.worker);
+        break;
+      case AFORK_SCHEDULER_WAIT:
+      default:
+        wake_at (self, _afork_scheduler_get_wake_time (&self->scheduler));
+        return TRUE;
+      }
+
+  return FALSE;
+}
+
+/* Ending workers by force. */
+
+static void
+use_force (AForkPool *self,
+           AForkSlot *slot,
+           gint64     now)
+{
+  /* The worker runs many jobs at a time, and others than the one that has ended: it is not killed
+   * before they have ended, too. */
+  if (slot->force == AFORK_SLOT_FORCE_NOTICE && slot->state < AFORK_SLOT_CLOSING
+      && slot->concurrent && slot->jobs.length > slot->n_unwanted)
+    return;
+
+  _afork_scheduler_abandon (&self->scheduler, &slot->base);
+  while (slot->force_time >= 0 && slot->force_time <= now)
+    _afork_slot_use_force (slot, now + self->grace * G_GINT64_CONSTANT (1000));
+}
+
+static void
+check_force (AForkPool *self)
+{
+  const gint64 now = g_get_monotonic_time ();
+
+  for (GList *link = self->slots.head; link != NULL; link = link->next)
+    {
+      AForkSlot *slot = link->data;
+
+      if (slot->force_time < 0)
+        continue;
+      if (slot->force_time <= now)
+        use_force (self, slot, now);
+      /* Otherwise one of its jobs has to end first, and that updates the pool. */
+      if (slot->force_time > now)
+        wake_at (self, slot->force_time);
+    }
+}
+
+/* Notifying. */
+
+static Numbers
+get_numbers (AForkPool *self)
+{
+  return (Numbers) {
+    .n_workers = self->slots.length,
+    .n_idle = self->scheduler.n_idle,
+    .n_queued = (guint) MIN (count_queued (self), G_MAXUINT),
+    .n_running = self->n_running,
+    .unhealthy = self->n_start_failures > 0 || self->scheduler.n_failures >= 2,
+  };
+}
+
+static void
+notify_changes (AForkPool *self)
+{
+  const Numbers old = self->numbers;
+  const Numbers new = get_numbers (self);
+  GObject *object = G_OBJECT (self);
+
+  self->numbers = new;
+  g_object_freeze_notify (object);
+  if (self->has_new_error)
+    g_object_notify_by_pspec (object, props[PROP_LAST_ERROR]);
+  self->has_new_error = FALSE;
+  if (new.n_workers != old.n_workers)
+    g_object_notify_by_pspec (object, props[PROP_N_WORKERS]);
+  if (new.n_idle != old.n_idle)
+    g_object_notify_by_pspec (object, props[PROP_N_IDLE]);
+  if (new.n_queued != old.n_queued)
+    g_object_notify_by_pspec (object, props[PROP_N_QUEUED]);
+  if (new.n_running != old.n_running)
+    g_object_notify_by_pspec (object, props[PROP_N_RUNNING]);
+  if (new.unhealthy != old.unhealthy)
+    g_object_notify_by_pspec (object, props[PROP_UNHEALTHY]);
+  g_object_thaw_notify (object);
+}
+
+static void
+emit_room (AForkPool *self)
+{
+  if (!self->was_full || self->state != AFORK_POOL_STATE_OPEN
+      || (self->queue_limit > 0 && count_queued (self) >= self->queue_limit))
+    return;
+
+  self->was_full = FALSE;
+  g_signal_emit (self, signals[SIGNAL_ROOM], 0);
+}
+
+/* Shutting down. */
+
+/* Lets all workers exit, those that start as well. */
+static void
+close_slots (AForkPool *self)
+{
+  for (GList *link = self->slots.head; link != NULL; link = link->next)
+    {
+      AForkSlot *slot = link->data;
+
+      _afork_scheduler_abandon (&self->scheduler, &slot->base);
+      close_slot (self, slot);
+      if (slot->n_unwanted > 0 && slot->force == AFORK_SLOT_FORCE_NONE)
+        _afork_slot_notice (slot, g_get_monotonic_time () + self->grace * G_GINT64_CONSTANT (1000));
+      wake_at (self, slot->force_time);
+    }
+}
+
+/* Ends a job that a worker has, and tells the worker. The callback may do anything. Returns false
+ * if there is none. */
+static gboolean
+cancel_one (AForkPool *self)
+{
+  for (GList *link = self->slots.head; link != NULL; link = link->next)
+    {
+      AForkSlot *slot = link->data;
+
+      for (GList *job_link = slot->jobs.head; job_link != NULL; job_link = job_link->next)
+        {
+          AForkPendingCall *call = ((AForkPoolJob *) job_link->data)->call;
+
+          if (call == NULL)
+            continue;
+
+          call->funcs->cancel (call, new_closed_error (self), call->funcs_data);
+          return TRUE;
+        }
+    }
+
+  return FALSE;
+}
+
+static void
+return_closed (AForkPool *self,
+               AForkTurn *turn)
+{
+  GTask *task;
+
+  while (_afork_turn_goes_on (turn) && (task = _afork_task_queue_pop (&self->close_tasks)) != NULL)
+    {
+      g_task_return_boolean (task, TRUE);
+      g_object_unref (task);
+    }
+  if (!g_queue_is_empty (&self->close_tasks))
+    request_update (self);
+}
+
+static void
+go_on_closing (AForkPool *self,
+               AForkTurn *turn)
+{
+  if (self->state == AFORK_POOL_STATE_ABORTING)
+    {
+      while (_afork_turn_goes_on (turn) && cancel_one (self))
+        ;
+      if (self->n_running > 0)
+        request_update (self);
+    }
+  if (has_jobs (self))
+    return;
+
+  if (self->state == AFORK_POOL_STATE_DRAINING)
+    {
+      set_state (self, AFORK_POOL_STATE_ENDING);
+      close_slots (self);
+    }
+  if (self->state == AFORK_POOL_STATE_ABORTING)
+    close_slots (self);
+  if ((self->state == AFORK_POOL_STATE_ENDING || self->state == AFORK_POOL_STATE_ABORTING)
+      && g_queue_is_empty (&self->slots))
+    set_state (self, AFORK_POOL_STATE_CLOSED);
+  if (self->state == AFORK_POOL_STATE_CLOSED)
+    return_closed (self, turn);
+}
+
+static void
+update (AForkPool *self)
+{
+  AForkTurn turn;
+  gboolean is_all;
+
+  if (!_afork_turn_begin (&turn, NULL))
+    {
+      request_update (self);
+      return;
+    }
+
+  check_force (self);
+  fail_jobs (self, &turn);
+  is_all = schedule (self, &turn);
+  go_on_closing (self, &turn);
+  if (!is_all || self->failing.n_jobs > 0)
+    request_update (self);
+  _afork_turn_end (&turn, NULL, NULL, FALSE);
+
+  emit_room (self);
+  notify_changes (self);
+}
+
+/* While the pool is shut down, no workers are kept that have no job. */
+static void
+update_limits (AForkPool *self)
+{
+  AForkSchedulerLimits limits = self->limits;
+
+  if (self->state != AFORK_POOL_STATE_NEW && self->state != AFORK_POOL_STATE_OPEN)
+    {
+      limits.min_idle = 0;
+      limits.stop_delay = 0;
+    }
+  _afork_scheduler_set_limits (&self->scheduler, &limits);
+  if (self->context != NULL)
+    request_update (self);
+}
+
+static void
+begin_drain (AForkPool *self)
+{
+  set_state (self, AFORK_POOL_STATE_DRAINING);
+  update_limits (self);
+}
+
+static void
+begin_abort (AForkPool *self)
+{
+  g_autoptr(GError) error = new_closed_error (self);
+
+  set_state (self, AFORK_POOL_STATE_ABORTING);
+  fail_waiting (self, error);
+  request_update (self);
+}
+
+/* The main context is gone, and nothing is updated any more. Jobs that were made in another one end
+ * there. In the thread that drops the context. */
+static void
+context_gone_cb (gpointer data)
+{
+  g_autoptr(AForkPool) self = g_weak_ref_get (data);
+  g_autoptr(GError) error = NULL;
+  AForkJobQueueEntry *entry;
+  GTask *task;
+
+  weak_free (data);
+  if (self == NULL)
+    return;
+
+  self->watch = NULL;
+  if (self->state == AFORK_POOL_STATE_OPEN || self->state == AFORK_POOL_STATE_DRAINING)
+    set_state (self, AFORK_POOL_STATE_ABORTING);
+  error = g_error_new_literal (AFORK_ERROR, AFORK_ERROR_CLOSED,
+                               _("The main context of the pool is gone"));
+  fail_waiting (self, error);
+  while ((entry = _afork_job_queue_peek (&self->failing)) != NULL)
+    {
+      _afork_job_queue_remove (entry);
+      end_job ((AForkPoolJob *) entry, NULL, g_error_copy (error));
+    }
+  while ((task = _afork_task_queue_pop (&self->close_tasks)) != NULL)
+    {
+      g_task_return_error (task, g_error_copy (error));
+      g_object_unref (task);
+    }
+}
+
+static void
+watch_context (AForkPool *self)
+{
+  self->watch = weak_new (self);
+  if (!_afork_context_watch (self->context, context_gone_cb, self->watch))
+    g_clear_pointer (&self->watch, weak_free);
+}
+
+/* Blocking calls. */
+
+static gboolean
+begin_blocking (AForkPool         *self,
+                PoolBlockingCall  *blocking,
+                GError           **error)
+{
+  g_autoptr(AForkHold) hold = hold_context (self, error);
+
+  if (hold == NULL)
+    return FALSE;
+  if (self->state == AFORK_POOL_STATE_REFUSED)
+    {
+      g_propagate_error (error, g_error_copy (self->refusal));
+      return FALSE;
+    }
+  if (!_afork_process_begin_blocking (self->setup.process, &blocking->base, G_OBJECT (self),
+                                      error))
+    return FALSE;
+
+  blocking->hold = g_steal_pointer (&hold);
+  blocking->loans = g_ptr_array_new ();
+  blocking->outer = self->blocking;
+  blocking->depth = blocking->outer != NULL ? blocking->outer->depth + 1 : 1;
+  self->blocking = blocking;
+  for (GList *link = self->slots.head; link != NULL; link = link->next)
+    borrow_slot (self, blocking, link->data);
+  move_waiters (self);
+  return TRUE;
+}
+
+static GAsyncResult *
+end_blocking (AForkPool        *self,
+              PoolBlockingCall *blocking)
+{
+  g_autoptr(AForkPool) kept G_GNUC_UNUSED = g_object_ref (self);
+  GAsyncResult *result;
+
+  _afork_blocking_call_wait (&blocking->base);
+  while (blocking->loans->len > 0)
+    _afork_rpc_give_back (g_ptr_array_steal_index (blocking->loans, blocking->loans->len - 1));
+  g_ptr_array_unref (blocking->loans);
+  self->blocking = blocking->outer;
+
+  /* An outer blocking call goes on with the workers that were started meanwhile. */
+  for (GList *link = self->slots.head; link != NULL; link = link->next)
+    {
+      AForkSlot *slot = link->data;
+
+      if (slot->depth != blocking->depth)
+        continue;
+      slot->depth = 0;
+      if (blocking->outer != NULL)
+        borrow_slot (self, blocking->outer, slot);
+    }
+  move_waiters (self);
+
+  result = _afork_blocking_call_end (&blocking->base);
+  _afork_hold_release (blocking->hold);
+  return result;
+}
+
+/* The object. */
+
+/* The pool cannot run jobs because of ERROR, which is taken. */
+static void
+refuse (AForkPool *self,
+        GError    *error)
+{
+  self->refusal = error;
+  self->context = _afork_context_ref_nowhere ();
+  set_state (self, AFORK_POOL_STATE_REFUSED);
+}
+
+/* Another thread may use the main context of the template, or the one of this thread. */
+static void
+refuse_context (AForkPool *self)
+{
+  AForkContext *context = _afork_process_get_context (self->setup.process);
+  gboolean is_inherited = _afork_context_is_inherited (context);
+
+  if (!is_inherited)
+    g_critical ("A pool belongs to the thread-default main context in which it was made, as its "
+                "template does, and another thread uses that: this thread needs one of its own, "
+                "see g_main_context_push_thread_default()");
+  refuse (self, is_inherited ? _afork_atfork_new_error () : new_hold_error (self));
+}
+
+static void
+afork_pool_constructed (GObject *object)
+{
+  AForkPool *self = AFORK_POOL (object);
+  g_autoptr(AForkContext) context = _afork_context_ref_thread_default ();
+  g_autoptr(AForkHold) of_process = NULL;
+  g_autoptr(AForkHold) hold = NULL;
+
+  G_OBJECT_CLASS (afork_pool_parent_class)->constructed (object);
+  if (self->setup.process == NULL || self->setup.function == NULL)
+    {
+      g_critical ("A pool needs a template and a function");
+      refuse (self, g_error_new_literal (AFORK_ERROR, AFORK_ERROR_CLOSED,
+                                         _("A pool needs a template and a function")));
+      return;
+    }
+
+  of_process = _afork_context_hold (_afork_process_get_context (self->setup.process));
+  hold = of_process != NULL ? _afork_context_add_object (context) : NULL;
+  if (hold == NULL)
+    {
+      refuse_context (self);
+      return;
+    }
+
+  self->context = g_steal_pointer (&context);
+  set_state (self, AFORK_POOL_STATE_OPEN);
+  watch_context (self);
+  update_limits (self);
+}
+
+/* What the pool releases when it is disposed of. */
+typedef struct
+{
+  GQueue       slots;
+  AForkWaiter *update;
+  AForkWaiter *wake;
+} Released;
+
+static void
+release_cb (gpointer data)
+{
+  Released *released = data;
+  GList *link;
+
+  g_clear_pointer (&released->update, _afork_waiter_end);
+  g_clear_pointer (&released->wake, _afork_waiter_end);
+  while ((link = g_queue_pop_head_link (&released->slots)) != NULL)
+    _afork_slot_free (link->data);
+  g_free (released);
+}
+
+/* Drops the workers while the context is held, because another thread may be using them. */
+static void
+release (AForkPool *self)
+{
+  Released *released = g_new0 (Released, 1);
+
+  for (GList *link = self->slots.head; link != NULL; link = link->next)
+    {
+      AForkSlot *slot = link->data;
+
+      _afork_scheduler_abandon (&self->scheduler, &slot->base);
+      drop_unwanted (self, slot);
+    }
+
+  released->slots = self->slots;
+  released->update = g_steal_pointer (&self->update);
+  released->wake = g_steal_pointer (&self->wake);
+  g_queue_init (&self->slots);
+  /* In a fork of the program, the parent's workers are not this program's. */
+  if (_afork_context_is_inherited (self->context))
+    return;
+
+  _afork_context_run (self->context, release_cb, released);
+}
+
+/* After g_object_run_dispose(), which clears all weak references. */
+static void
+go_on_disposed_cb (gpointer data)
+{
+  AForkPool *self = data;
+
+  for (GList *link = self->slots.head; link != NULL; link = link->next)
+    g_weak_ref_set (&((AForkSlot *) link->data)->pool, self);
+  move_waiters (self);
+}
+
+static void
+afork_pool_dispose (GObject *object)
+{
+  AForkPool *self = AFORK_POOL (object);
+
+  /* Jobs hold references to the pool, so none are left unless a caller runs dispose. Then they
+   * fail as in a shutdown. */
+  if (has_jobs (self))
+    {
+      GMainContext *main = get_main (self);
+
+      if (self->state == AFORK_POOL_STATE_OPEN || self->state == AFORK_POOL_STATE_DRAINING)
+        begin_abort (self);
+      if (main != NULL)
+        _afork_waiter_run_later (main, go_on_disposed_cb, g_object_ref (self), g_object_unref);
+    }
+  else if (self->context != NULL)
+    {
+      if (self->state < AFORK_POOL_STATE_CLOSED)
+        set_state (self, AFORK_POOL_STATE_CLOSED);
+      release (self);
+    }
+  G_OBJECT_CLASS (afork_pool_parent_class)->dispose (object);
+}
+
+static void
+afork_pool_finalize (GObject *object)
+{
+  AForkPool *self = AFORK_POOL (object);
+
+  _afork_scheduler_clear (&self->scheduler);
+  _afork_job_queue_clear (&self->failing);
+  if (self->watch != NULL && _afork_context_unwatch (self->context, context_gone_cb, self->watch))
+    weak_free (self->watch);
+  if (self->state != AFORK_POOL_STATE_REFUSED)
+    _afork_context_remove_object (self->context);
+  _afork_context_unref (self->context);
+  g_clear_error (&self->refusal);
+  g_clear_error (&self->fail_error);
+  g_clear_error (&self->last_error);
+  g_clear_object (&self->setup.process);
+  g_free (self->setup.function);
+  g_free (self->setup.init_function);
+  g_free (self->setup.done_function);
+  G_OBJECT_CLASS (afork_pool_parent_class)->finalize (object);
+}
+
+static void
+afork_pool_get_property (GObject    *object,
+                         guint       id,
+                         GValue     *value,
+                         GParamSpec *pspec)
+{
+  AForkPool *self = AFORK_POOL (object);
+
+  switch (id)
+    {
+    case PROP_CONCURRENT:
+      g_value_set_boolean (value, self->setup.concurrent);
+      break;
+    case PROP_DIE_WITH_PARENT:
+      g_value_set_boolean (value, self->setup.die_with_parent);
+      break;
+    case PROP_DONE_FUNCTION:
+      g_value_set_string (value, self->setup.done_function);
+      break;
+    case PROP_FORWARD_STDERR:
+      g_value_set_boolean (value, self->setup.forward_stderr);
+      break;
+    case PROP_FUNCTION:
+      g_value_set_string (value, self->setup.function);
+      break;
+    case PROP_GRACE:
+      g_value_set_uint (value, self->grace);
+      break;
+    case PROP_INIT_FUNCTION:
+      g_value_set_string (value, self->setup.init_function);
+      break;
+    case PROP_LAST_ERROR:
+      g_value_set_boxed (value, self->last_error);
+      break;
+    case PROP_LOAD:
+      g_value_set_uint (value, self->limits.load);
+      break;
+    case PROP_MAX_AGE:
+      g_value_set_uint (value, afork_pool_get_max_age (self));
+      break;
+    case PROP_MAX_CALLS:
+      g_value_set_uint (value, self->limits.max_calls);
+      break;
+    case PROP_MAX_WORKERS:
+      g_value_set_uint (value, self->limits.max_workers);
+      break;
+    case PROP_MIN_IDLE:
+      g_value_set_uint (value, self->limits.min_idle);
+      break;
+    case PROP_N_IDLE:
+      g_value_set_uint (value, afork_pool_get_n_idle (self));
+      break;
+    case PROP_N_QUEUED:
+      g_value_set_uint (value, afork_pool_get_n_queued (self));
+      break;
+    case PROP_N_RUNNING:
+      g_value_set_uint (value, self->n_running);
+      break;
+    case PROP_N_WORKERS:
+      g_value_set_uint (value, self->slots.length);
+      break;
+    case PROP_PROCESS:
+      g_value_set_object (value, self->setup.process);
+      break;
+    case PROP_QUEUE_LIMIT:
+      g_value_set_uint (value, self->queue_limit);
+      break;
+    case PROP_START_DELAY:
+      g_value_set_uint (value, afork_pool_get_start_delay (self));
+      break;
+    case PROP_STOP_DELAY:
+      g_value_set_uint (value, afork_pool_get_stop_delay (self));
+      break;
+    case PROP_TIMEOUT:
+      g_value_set_uint (value, self->timeout);
+      break;
+    case PROP_TRUSTED:
+      g_value_set_boolean (value, self->setup.trusted);
+      break;
+    case PROP_UNHEALTHY:
+      g_value_set_boolean (value, afork_pool_get_unhealthy (self));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+    }
+}
+
+static void
+afork_pool_set_property (GObject      *object,
+                         guint         id,
+                         const GValue *value,
+                         GParamSpec   *pspec)
+{
+  AForkPool *self = AFORK_POOL (object);
+
+  switch (id)
+    {
+    case PROP_CONCURRENT:
+      self->setup.concurrent = g_value_get_boolean (value);
+      break;
+    case PROP_DIE_WITH_PARENT:
+      self->setup.die_with_parent = g_value_get_boolean (value);
+      break;
+    case PROP_DONE_FUNCTION:
+      self->setup.done_function = g_value_dup_string (value);
+      break;
+    case PROP_FORWARD_STDERR:
+      self->setup.forward_stderr = g_value_get_boolean (value);
+      break;
+    case PROP_FUNCTION:
+      self->setup.function = g_value_dup_string (value);
+      break;
+    case PROP_GRACE:
+      afork_pool_set_grace (self, g_value_get_uint (value));
+      break;
+    case PROP_INIT_FUNCTION:
+      self->setup.init_function = g_value_dup_string (value);
+      break;
+    case PROP_LOAD:
+      afork_pool_set_load (self, g_value_get_uint (value));
+      break;
+    case PROP_MAX_AGE:
+      afork_pool_set_max_age (self, g_value_get_uint (value));
+      break;
+    case PROP_MAX_CALLS:
+      afork_pool_set_max_calls (self, g_value_get_uint (value));
+      break;
+    case PROP_MAX_WORKERS:
+      afork_pool_set_max_workers (self, g_value_get_uint (value));
+      break;
+    case PROP_MIN_IDLE:
+      afork_pool_set_min_idle (self, g_value_get_uint (value));
+      break;
+    case PROP_PROCESS:
+      self->setup.process = g_value_dup_object (value);
+      break;
+    case PROP_QUEUE_LIMIT:
+      afork_pool_set_queue_limit (self, g_value_get_uint (value));
+      break;
+    case PROP_START_DELAY:
+      afork_pool_set_start_delay (self, g_value_get_uint (value));
+      break;
+    case PROP_STOP_DELAY:
+      afork_pool_set_stop_delay (self, g_value_get_uint (value));
+      break;
+    case PROP_TIMEOUT:
+      afork_pool_set_timeout (self, g_value_get_uint (value));
+      break;
+    case PROP_TRUSTED:
+      self->setup.trusted = g_value_get_boolean (value);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+    }
+}
+
+static void
+afork_pool_class_init (AForkPoolClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+
+  object_class->constructed = afork_pool_constructed;
+  object_class->dispose = afork_pool_dispose;
+  object_class->finalize = afork_pool_finalize;
+  object_class->get_property = afork_pool_get_property;
+  object_class->set_property = afork_pool_set_property;
+
+  /**
+   * AForkPool:concurrent: (getter get_concurrent)
+   *
+   * Whether each worker serves many jobs at a time: the function is then an
+   * [callback@AFork.ConcurrentCallFunc], and [property@AFork.Pool:load] is the number of jobs.
+   *
+   * Since: 0.1
+   */
+  props[PROP_CONCURRENT] =
+    g_param_spec_boolean ("concurrent", NULL, NULL,
+                          FALSE,
+                          G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkPool:die-with-parent:
+   *
+   * Whether [property@AFork.Rpc:die-with-parent] is set for the workers.
+   *
+   * Since: 0.1
+   */
+  props[PROP_DIE_WITH_PARENT] =
+    g_param_spec_boolean ("die-with-parent", NULL, NULL,
+                          TRUE,
+                          G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkPool:done-function: (getter get_done_function)
+   *
+   * A function that a worker calls before it exits, an [callback@AFork.CallDoneFunc], or `NULL`. It
+   * has five seconds.
+   *
+   * Since: 0.1
+   */
+  props[PROP_DONE_FUNCTION] =
+    g_param_spec_string ("done-function", NULL, NULL,
+                         NULL,
+                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkPool:forward-stderr:
+   *
+   * Whether the standard error output of the workers is forwarded to that of this program: see
+   * [property@AFork.Rpc:forward-stderr].
+   *
+   * Since: 0.1
+   */
+  props[PROP_FORWARD_STDERR] =
+    g_param_spec_boolean ("forward-stderr", NULL, NULL,
+                          TRUE,
+                          G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkPool:function: (getter get_function)
+   *
+   * The function that serves jobs, named as for [method@AFork.Process.call].
+   *
+   * Since: 0.1
+   */
+  props[PROP_FUNCTION] =
+    g_param_spec_string ("function", NULL, NULL,
+                         NULL,
+                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkPool:grace: (getter get_grace) (setter set_grace)
+   *
+   * How long, in milliseconds, a worker may go on with a job that was cancelled or took too long.
+   * The job ends at once, and [method@AFork.Call.get_cancellable] is cancelled in the worker. If
+   * the worker has not answered after this time, it gets `SIGTERM`, and after the same time again
+   * it is killed. Another worker is started in its place, and gets the jobs that have waited for
+   * it.
+   *
+   * A worker that serves many jobs at a time is not ended while it has others than this one. It
+   * gets no new ones meanwhile.
+   *
+   * Since: 0.1
+   */
+  props[PROP_GRACE] =
+    g_param_spec_uint ("grace", NULL, NULL,
+                       0, G_MAXUINT, DEFAULT_GRACE,
+                       G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkPool:init-function: (getter get_init_function)
+   *
+   * A function that a worker calls before it serves jobs, an [callback@AFork.CallInitFunc], or
+   * `NULL`. If it fails, and no other worker can serve, the jobs that wait fail with its error.
+   *
+   * Since: 0.1
+   */
+  props[PROP_INIT_FUNCTION] =
+    g_param_spec_string ("init-function", NULL, NULL,
+                         NULL,
+                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkPool:last-error: (getter get_last_error)
+   *
+   * Why a worker exited last that was not to exit, or could not start; or `NULL` if there was none.
+   *
+   * Since: 0.1
+   */
+  props[PROP_LAST_ERROR] =
+    g_param_spec_boxed ("last-error", NULL, NULL,
+                        G_TYPE_ERROR,
+                        G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkPool:load: (getter get_load) (setter set_load)
+   *
+   * The largest number of jobs that a worker has at a time.
+   *
+   * A worker that serves one job after the other finds the next one in its socket when it has
+   * finished one: with 2, it need not wait for this program. With 1, a job never waits for a worker
+   * while another worker is free, which suits long jobs. If [property@AFork.Pool:concurrent] is
+   * set, this is how many jobs a worker serves at a time.
+   *
+   * Since: 0.1
+   */
+  props[PROP_LOAD] =
+    g_param_spec_uint ("load", NULL, NULL,
+                       1, MAX_LOAD, DEFAULT_LOAD,
+                       G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkPool:max-age: (getter get_max_age) (setter set_max_age)
+   *
+   * How long a worker serves, in milliseconds, before it is replaced, or 0 for any time. It goes on
+   * until another worker has started, and then exits when it has finished its jobs.
+   *
+   * Since: 0.1
+   */
+  props[PROP_MAX_AGE] =
+    g_param_spec_uint ("max-age", NULL, NULL,
+                       0, G_MAXUINT, 0,
+                       G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkPool:max-calls: (getter get_max_calls) (setter set_max_calls)
+   *
+   * How many jobs a worker gets before it is replaced, or 0 for any number. With 1, each job has a
+   * fresh process. When a worker is about to have had all and jobs wait, the next worker is already
+   * started.
+   *
+   * Since: 0.1
+   */
+  props[PROP_MAX_CALLS] =
+    g_param_spec_uint ("max-calls", NULL, NULL,
+                       0, G_MAXUINT, 0,
+                       G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkPool:max-workers: (getter get_max_workers) (setter set_max_workers)
+   *
+   * The largest number of workers that start or serve at a time. The default is the number of
+   * processors that the program may use. There may be more workers for a moment, which get no jobs:
+   * those that exit, and one that starts in the place of another one.
+   *
+   * Since: 0.1
+   */
+  props[PROP_MAX_WORKERS] =
+    g_param_spec_uint ("max-workers", NULL, NULL,
+                       1, G_MAXINT, 1,
+                       G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkPool:min-idle: (getter get_min_idle) (setter set_min_idle)
+   *
+   * How many workers without a job are kept ready, as far as [property@AFork.Pool:max-workers]
+   * allows it. They are started without [property@AFork.Pool:start-delay], the first ones as soon
+   * as the pool is made.
+   *
+   * Since: 0.1
+   */
+  props[PROP_MIN_IDLE] =
+    g_param_spec_uint ("min-idle", NULL, NULL,
+                       0, G_MAXINT, 0,
+                       G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkPool:n-idle: (getter get_n_idle)
+   *
+   * How many workers have no job, and could get one.
+   *
+   * Since: 0.1
+   */
+  props[PROP_N_IDLE] =
+    g_param_spec_uint ("n-idle", NULL, NULL,
+                       0, G_MAXUINT, 0,
+                       G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkPool:n-queued: (getter get_n_queued)
+   *
+   * How many jobs wait in the pool.
+   *
+   * Since: 0.1
+   */
+  props[PROP_N_QUEUED] =
+    g_param_spec_uint ("n-queued", NULL, NULL,
+                       0, G_MAXUINT, 0,
+                       G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkPool:n-running: (getter get_n_running)
+   *
+   * How many jobs workers have. With a [property@AFork.Pool:load] of 2 or more, some of them may
+   * wait there.
+   *
+   * Since: 0.1
+   */
+  props[PROP_N_RUNNING] =
+    g_param_spec_uint ("n-running", NULL, NULL,
+                       0, G_MAXUINT, 0,
+                       G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkPool:n-workers: (getter get_n_workers)
+   *
+   * How many workers there are, with those that start and those that exit.
+   *
+   * Since: 0.1
+   */
+  props[PROP_N_WORKERS] =
+    g_param_spec_uint ("n-workers", NULL, NULL,
+                       0, G_MAXUINT, 0,
+                       G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkPool:process: (getter get_process)
+   *
+   * The template: each worker is a fork of it.
+   *
+   * Since: 0.1
+   */
+  props[PROP_PROCESS] =
+    g_param_spec_object ("process", NULL, NULL,
+                         AFORK_TYPE_PROCESS,
+                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkPool:queue-limit: (getter get_queue_limit) (setter set_queue_limit)
+   *
+   * The largest number of jobs that wait in the pool, or 0 for any number. A job that is one too
+   * many fails with `AFORK_ERROR_OVERLOADED`, and has had no effect. When there is room again,
+   * [signal@AFork.Pool::room] is emitted.
+   *
+   * Since: 0.1
+   */
+  props[PROP_QUEUE_LIMIT] =
+    g_param_spec_uint ("queue-limit", NULL, NULL,
+                       0, G_MAXUINT, 0,
+                       G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkPool:start-delay: (getter get_start_delay) (setter set_start_delay)
+   *
+   * How long jobs have to wait, in milliseconds, until one more worker is started. The first worker
+   * is started at once. While jobs still wait, one more is started after each such time. Jobs that
+   * fit into the load of the workers that there are do not count. With 0, as many workers as these
+   * jobs need are started at once.
+   *
+   * Since: 0.1
+   */
+  props[PROP_START_DELAY] =
+    g_param_spec_uint ("start-delay", NULL, NULL,
+                       0, G_MAXUINT, DEFAULT_START_DELAY,
+                       G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkPool:stop-delay: (getter get_stop_delay) (setter set_stop_delay)
+   *
+   * How long, in milliseconds, more workers than [property@AFork.Pool:min-idle] have to be without
+   * a job until one of them is ended. One more is ended after each such time.
+   *
+   * Since: 0.1
+   */
+  props[PROP_STOP_DELAY] =
+    g_param_spec_uint ("stop-delay", NULL, NULL,
+                       0, G_MAXUINT, DEFAULT_STOP_DELAY,
+                       G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkPool:timeout: (getter get_timeout) (setter set_timeout)
+   *
+   * How long a job may take, in milliseconds, or 0 for no limit. [property@AFork.Job:timeout] of a
+   * job comes first, if that is not 0. The time starts when a worker can begin with the job, so the
+   * time that the job waits does not count. See [property@AFork.Pool:grace] for what becomes of the
+   * worker.
+   *
+   * Since: 0.1
+   */
+  props[PROP_TIMEOUT] =
+    g_param_spec_uint ("timeout", NULL, NULL,
+                       0, G_MAXUINT, 0,
+                       G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkPool:trusted:
+   *
+   * Whether the workers may send blobs in memory that they can still write to: see
+   * [property@AFork.Rpc:trusted].
+   *
+   * Since: 0.1
+   */
+  props[PROP_TRUSTED] =
+    g_param_spec_boolean ("trusted", NULL, NULL,
+                          TRUE,
+                          G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkPool:unhealthy: (getter get_unhealthy)
+   *
+   * Whether workers do not get on: a worker could not start, and none has started since; or two or
+   * more have exited, and no job was finished since. [property@AFork.Pool:last-error] has the
+   * reason. The pool goes on, with longer and longer pauses.
+   *
+   * Since: 0.1
+   */
+  props[PROP_UNHEALTHY] =
+    g_param_spec_boolean ("unhealthy", NULL, NULL,
+                          FALSE,
+                          G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  g_object_class_install_properties (object_class, N_PROPS, props);
+
+  /**
+   * AForkPool::event:
+   * @self: the pool
+   * @event: the value that a worker emitted
+   *
+   * Emitted for each [func@AFork.worker_emit] of a worker, in order with its answers.
+   *
+   * Since: 0.1
+   */
+  signals[SIGNAL_EVENT] =
+    g_signal_new ("event", AFORK_TYPE_POOL, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
+                  G_TYPE_NONE, 1, G_TYPE_VARIANT);
+
+  /**
+   * AForkPool::room:
+   * @self: the pool
+   *
+   * Emitted when fewer jobs than [property@AFork.Pool:queue-limit] wait, after a job was refused
+   * with `AFORK_ERROR_OVERLOADED`.
+   *
+   * Since: 0.1
+   */
+  signals[SIGNAL_ROOM] =
+    g_signal_new ("room", AFORK_TYPE_POOL, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
+                  G_TYPE_NONE, 0);
+
+  /**
+   * AForkPool::worker-exited:
+   * @self: the pool
+   * @process: the process of the worker
+   * @error: (nullable): why the worker could not start, or exited early; or `NULL` if it was to
+   *   exit
+   *
+   * Emitted when a worker has exited, also for one that could not start. Do not use @process for
+   * anything but its pid, exit status and usage.
+   *
+   * Since: 0.1
+   */
+  signals[SIGNAL_WORKER_EXITED] =
+    g_signal_new ("worker-exited", AFORK_TYPE_POOL, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
+                  G_TYPE_NONE, 2, AFORK_TYPE_PROCESS, G_TYPE_ERROR);
+
+  /**
+   * AForkPool::worker-started:
+   * @self: the pool
+   * @process: the process of the worker
+   *
+   * Emitted when a worker has started: its init-function has returned, if there is one. @process is
+   * for messages, and to end the worker by [method@AFork.Process.force_exit].
+   *
+   * Since: 0.1
+   */
+  signals[SIGNAL_WORKER_STARTED] =
+    g_signal_new ("worker-started", AFORK_TYPE_POOL, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
+                  G_TYPE_NONE, 1, AFORK_TYPE_PROCESS);
+}
+
+static void
+afork_pool_init (AForkPool *self)
+{
+  self->limits = (AForkSchedulerLimits) {
+    .max_workers = g_get_num_processors (),
+    .load = DEFAULT_LOAD,
+    .start_delay = DEFAULT_START_DELAY * G_GINT64_CONSTANT (1000),
+    .stop_delay = DEFAULT_STOP_DELAY * G_GINT64_CONSTANT (1000),
+  };
+  self->grace = DEFAULT_GRACE;
+  _afork_scheduler_init (&self->scheduler, &self->limits);
+  _afork_job_queue_init (&self->failing);
+  g_queue_init (&self->slots);
+  g_queue_init (&self->close_tasks);
+}
+
+/* Accepting jobs. */
+
+/* Why no job can be accepted, or NULL. */
+static GError *
+find_obstacle (AForkPool *self)
+{
+  if (self->state == AFORK_POOL_STATE_REFUSED)
+    return g_error_copy (self->refusal);
+  if (self->state != AFORK_POOL_STATE_OPEN)
+    return new_closed_error (self);
+  if (self->queue_limit > 0 && count_queued (self) >= self->queue_limit)
+    {
+      self->was_full = TRUE;
+      return g_error_new (AFORK_ERROR, AFORK_ERROR_OVERLOADED,
+                          _("%u jobs wait in the pool of “%s”, which is its limit"),
+                          self->queue_limit, self->setup.function);
+    }
+  return NULL;
+}
+
+/* Queues CALL, which it takes. */
+static void
+add_call (AForkPool        *self,
+          AForkPendingCall *call)
+{
+  AForkPoolJob *pool_job = g_new0 (AForkPoolJob, 1);
+  AForkJob *job = call->job;
+
+  pool_job->call = call;
+  if (call->limit == 0)
+    call->limit = self->timeout;
+  if (job != NULL)
+    {
+      pool_job->n_retries = afork_job_get_retries (job);
+      _afork_job_watch_priority (job, priority_changed_cb, pool_job);
+    }
+  _afork_pending_call_set_keeper (call, &keeper, pool_job);
+  _afork_pending_call_watch (call, &waiting_funcs, pool_job);
+  _afork_scheduler_add_job (&self->scheduler, &pool_job->base,
+                            job != NULL ? afork_job_get_priority (job) : 0,
+                            job != NULL ? afork_job_get_key (job) : NULL);
+  request_update (self);
+  /* A handler may do anything. */
+  if (job != NULL)
+    {
+      g_autoptr(AForkJob) kept = g_object_ref (job);
+
+      _afork_job_set_state (kept, AFORK_JOB_STATE_QUEUED);
+    }
+}
+
+/* Takes CALL. */
+static void
+accept (AForkPool        *self,
+        AForkPendingCall *call)
+{
+  GError *error = NULL;
+  g_autoptr(AForkHold) hold = hold_context (self, &error);
+
+  if (hold != NULL && _afork_pending_call_is_cancelled (call))
+    error = _afork_pending_call_new_cancelled_error ();
+  else if (hold != NULL)
+    error = find_obstacle (self);
+  if (error == NULL)
+    {
+      add_call (self, call);
+      return;
+    }
+
+  _afork_pending_call_fail (call, error);
+  g_object_unref (call);
+}
+
+/**
+ * afork_pool_new:
+ * @process: a template, of which the workers are forks; it must not have been run
+ * @function: a function of a module that the template has loaded, named as for
+ *   [method@AFork.Process.call]
+ *
+ * Makes a pool whose workers serve jobs by @function, each one job after the other. For other
+ * options, see the properties. The program may go on using @process, and may make more pools of it.
+ *
+ * Returns: (transfer full): a pool
+ *
+ * Since: 0.1
+ */
+AForkPool *
+afork_pool_new (AForkProcess *process,
+                const char   *function)
+{
+  g_return_val_if_fail (AFORK_IS_PROCESS (process), NULL);
+  g_return_val_if_fail (function != NULL, NULL);
+
+  return g_object_new (AFORK_TYPE_POOL, "process", process, "function", function, NULL);
+}
+
+/**
+ * afork_pool_call_async:
+ * @self: a pool
+ * @args: (nullable): arguments, any value up to 1 GiB; a floating one is taken, and `NULL` is `()`
+ * @cancellable: (nullable): a cancellable
+ * @callback: (nullable) (scope async): what to call with the answer
+ * @user_data: data for @callback
+ *
+ * Has a worker call the function. Does not block: the call waits in the pool until a worker can
+ * have it.
+ *
+ * Cancelling the call ends it at once. If a worker has begun with it,
+ * [method@AFork.Call.get_cancellable] is cancelled there, and the worker is ended if it does not
+ * answer within [property@AFork.Pool:grace].
+ *
+ * Since: 0.1
+ */
+void
+afork_pool_call_async (AForkPool           *self,
+                       GVariant            *args,
+                       GCancellable        *cancellable,
+                       GAsyncReadyCallback  callback,
+                       gpointer             user_data)
+{
+  g_return_if_fail (AFORK_IS_POOL (self));
+  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
+
+  accept (self, _afork_pending_call_new (G_OBJECT (self), afork_pool_call_async,
+                                         args, NULL,
+                                         cancellable, callback, user_data));
+}
+
+/**
+ * afork_pool_call_finish:
+ * @self: a pool
+ * @result: what the callback was given
+ * @error: return location for an [error@AFork.Error], a [error@Gio.IOErrorEnum], or an error of the
+ *   worker's function
+ *
+ * Returns the answer, or fails:
+ *
+ * - with the error of the worker's function, as [method@AFork.Rpc.call_finish] does
+ * - with `AFORK_ERROR_EXITED`, `AFORK_ERROR_SIGNALED`, `AFORK_ERROR_OUT_OF_MEMORY`,
+ *   `AFORK_ERROR_PROTOCOL` or `AFORK_ERROR_LOST` if the worker exited while it ran this call
+ * - with the error of [property@AFork.Pool:init-function], or the reason why no worker can start
+ * - with `AFORK_ERROR_TIMED_OUT` if it took longer than [property@AFork.Pool:timeout]
+ * - with `AFORK_ERROR_OVERLOADED` if [property@AFork.Pool:queue-limit] jobs waited
+ * - with `AFORK_ERROR_CLOSED` after [method@AFork.Pool.shutdown_async]
+ * - with `G_IO_ERROR_CANCELLED` if it was cancelled
+ * - with `G_IO_ERROR_MESSAGE_TOO_LARGE` if the arguments or the result are larger than 1 GiB
+ *
+ * Returns: (transfer full): the result, or `NULL` on error
+ *
+ * Since: 0.1
+ */
+GVariant *
+afork_pool_call_finish (AForkPool     *self,
+                        GAsyncResult  *result,
+                        GError       **error)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), NULL);
+  g_return_val_if_fail (_afork_pending_call_is_result (result, self, afork_pool_call_async), NULL);
+  g_return_val_if_fail (_afork_pending_call_has_end (result), NULL);
+
+  return _afork_pending_call_propagate (result, error);
+}
+
+/**
+ * afork_pool_call:
+ * @self: a pool
+ * @args: (nullable): arguments, as for [method@AFork.Pool.call_async]
+ * @cancellable: (nullable): a cancellable
+ * @error: return location for an error, as [method@AFork.Pool.call_finish] has it
+ *
+ * Blocking version of [method@AFork.Pool.call_async]. While this function waits, the signals of the
+ * pool are emitted, and no other source of the program is dispatched: other jobs go on, and their
+ * callbacks are called later. If there are too few descriptors left to wait with, fails with
+ * `G_IO_ERROR_TOO_MANY_OPEN_FILES`; then the call was not made.
+ *
+ * Returns: (transfer full): the result, or `NULL` on error
+ *
+ * Since: 0.1
+ */
+GVariant *
+afork_pool_call (AForkPool     *self,
+                 GVariant      *args,
+                 GCancellable  *cancellable,
+                 GError       **error)
+{
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GVariant) owned = NULL;
+  PoolBlockingCall blocking;
+
+  g_return_val_if_fail (AFORK_IS_POOL (self), NULL);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
+
+  owned = args != NULL ? g_variant_ref_sink (args) : NULL;
+  if (!begin_blocking (self, &blocking, error))
+    return NULL;
+
+  afork_pool_call_async (self, owned, cancellable, _afork_blocking_call_cb, &blocking.base);
+  result = end_blocking (self, &blocking);
+  return afork_pool_call_finish (self, result, error);
+}
+
+/* Runs JOB. A job that was run before fails, and keeps what came of its first run. */
+static void
+run_job (AForkPool           *self,
+         AForkJob            *job,
+         GCancellable        *cancellable,
+         GAsyncReadyCallback  callback,
+         gpointer             user_data)
+{
+  const gboolean is_new = afork_job_get_state (job) == AFORK_JOB_STATE_NEW;
+  AForkPendingCall *call;
+
+  call = _afork_pending_call_new (G_OBJECT (self), afork_pool_run_job_async,
+                                  afork_job_get_args (job), is_new ? job : NULL,
+                                  cancellable, callback, user_data);
+  if (is_new)
+    {
+      accept (self, call);
+      return;
+    }
+
+  _afork_pending_call_fail (call, g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
+                                               _("The job was run already")));
+  g_object_unref (call);
+}
+
+/**
+ * afork_pool_run_job_async:
+ * @self: a pool
+ * @job: a job that was not run
+ * @cancellable: (nullable): a cancellable
+ * @callback: (nullable) (scope async): what to call with the answer
+ * @user_data: data for @callback
+ *
+ * Has a worker call the function with the arguments, descriptors and blobs of @job. Apart from
+ * that, works like [method@AFork.Pool.call_async]. [method@AFork.Job.cancel] also cancels the job.
+ *
+ * Since: 0.1
+ */
+void
+afork_pool_run_job_async (AForkPool           *self,
+                          AForkJob            *job,
+                          GCancellable        *cancellable,
+                          GAsyncReadyCallback  callback,
+                          gpointer             user_data)
+{
+  g_return_if_fail (AFORK_IS_POOL (self));
+  g_return_if_fail (AFORK_IS_JOB (job));
+  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
+
+  run_job (self, job, cancellable, callback, user_data);
+}
+
+/**
+ * afork_pool_run_job_finish:
+ * @self: a pool
+ * @result: what the callback was given
+ * @error: return location for an error, as for [method@AFork.Pool.call_finish]
+ *
+ * Returns the answer. The job has the descriptors and blobs that came with it. Fails like
+ * [method@AFork.Pool.call_finish]; also with `AFORK_ERROR_CLOSED` if the job was run before. A job
+ * that is run again keeps its state and results.
+ *
+ * If a worker exits while it runs the job, the job is run again if it has
+ * [property@AFork.Job:retries]. If it ends a second worker, it fails with how both have exited.
+ *
+ * Returns: (transfer full): the result, or `NULL` on error
+ *
+ * Since: 0.1
+ */
+GVariant *
+afork_pool_run_job_finish (AForkPool     *self,
+                           GAsyncResult  *result,
+                           GError       **error)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), NULL);
+  g_return_val_if_fail (_afork_pending_call_is_result (result, self, afork_pool_run_job_async),
+                        NULL);
+  g_return_val_if_fail (_afork_pending_call_has_end (result), NULL);
+
+  return _afork_pending_call_propagate (result, error);
+}
+
+/**
+ * afork_pool_run_job:
+ * @self: a pool
+ * @job: a job that was not run
+ * @cancellable: (nullable): a cancellable
+ * @error: return location for an error, as [method@AFork.Pool.run_job_finish] has it
+ *
+ * Blocking version of [method@AFork.Pool.run_job_async]. Waits as [method@AFork.Pool.call] does.
+ *
+ * Returns: (transfer full): the result, or `NULL` on error
+ *
+ * Since: 0.1
+ */
+GVariant *
+afork_pool_run_job (AForkPool     *self,
+                    AForkJob      *job,
+                    GCancellable  *cancellable,
+                    GError       **error)
+{
+  g_autoptr(GAsyncResult) result = NULL;
+  PoolBlockingCall blocking;
+
+  g_return_val_if_fail (AFORK_IS_POOL (self), NULL);
+  g_return_val_if_fail (AFORK_IS_JOB (job), NULL);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
+
+  if (!begin_blocking (self, &blocking, error))
+    return NULL;
+
+  afork_pool_run_job_async (self, job, cancellable, _afork_blocking_call_cb, &blocking.base);
+  result = end_blocking (self, &blocking);
+  return afork_pool_run_job_finish (self, result, error);
+}
+
+/**
+ * afork_pool_shutdown_async:
+ * @self: a pool
+ * @mode: what becomes of jobs that have not ended
+ * @cancellable: (nullable): a cancellable
+ * @callback: (nullable) (scope async): what to call when all workers have exited
+ * @user_data: data for @callback
+ *
+ * Shuts the pool down. Later jobs fail with `AFORK_ERROR_CLOSED`. May be called more than once, so
+ * a pool that drains can still be aborted. Cancelling only ends this wait.
+ *
+ * A worker that is at a job that was aborted is ended as for [property@AFork.Pool:grace]. A worker
+ * that is not needed any more has five seconds to exit.
+ *
+ * Since: 0.1
+ */
+void
+afork_pool_shutdown_async (AForkPool           *self,
+                           AForkShutdownMode    mode,
+                           GCancellable        *cancellable,
+                           GAsyncReadyCallback  callback,
+                           gpointer             user_data)
+{
+  g_autoptr(AForkHold) hold = NULL;
+  g_autoptr(GTask) task = NULL;
+  g_autoptr(GError) error = NULL;
+
+  g_return_if_fail (AFORK_IS_POOL (self));
+  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
+
+  task = g_task_new (self, cancellable, callback, user_data);
+  g_task_set_source_tag (task, afork_pool_shutdown_async);
+  g_task_set_name (task, "[afork] pool shut down");
+  hold = hold_context (self, &error);
+  if (hold == NULL)
+    {
+      g_task_return_error (task, g_steal_pointer (&error));
+      return;
+    }
+
+  g_task_set_check_cancellable (task, FALSE);
+  if (self->state == AFORK_POOL_STATE_REFUSED || get_main (self) == NULL)
+    {
+      g_task_return_boolean (task, TRUE);
+      return;
+    }
+
+  if (mode == AFORK_SHUTDOWN_MODE_ABORT
+      && (self->state == AFORK_POOL_STATE_OPEN || self->state == AFORK_POOL_STATE_DRAINING))
+    begin_abort (self);
+  else if (self->state == AFORK_POOL_STATE_OPEN)
+    begin_drain (self);
+
+  /* The pool is shut down all the same; the caller only does not wait for it. */
+  if (g_cancellable_is_cancelled (cancellable))
+    _afork_task_return_cancelled (task);
+  else
+    _afork_task_queue_push (&self->close_tasks, task);
+  request_update (self);
+}
+
+/**
+ * afork_pool_shutdown_finish:
+ * @self: a pool
+ * @result: what the callback was given
+ * @error: return location for `G_IO_ERROR_CANCELLED`, or for `AFORK_ERROR_FAILED` or
+ *   `AFORK_ERROR_CLOSED` if the main context of the pool cannot be used
+ *
+ * Tells whether the pool was shut down. If so, it has no jobs and no workers any more.
+ *
+ * Returns: true if the pool was shut down
+ *
+ * Since: 0.1
+ */
+gboolean
+afork_pool_shutdown_finish (AForkPool     *self,
+                            GAsyncResult  *result,
+                            GError       **error)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), FALSE);
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+  g_return_val_if_fail (g_async_result_is_tagged (result, afork_pool_shutdown_async), FALSE);
+
+  return g_task_propagate_boolean (G_TASK (result), error);
+}
+
+/**
+ * afork_pool_shutdown:
+ * @self: a pool
+ * @mode: what becomes of jobs that have not ended
+ * @cancellable: (nullable): a cancellable
+ * @error: return location for an error, as [method@AFork.Pool.shutdown_finish] has it
+ *
+ * Blocking version of [method@AFork.Pool.shutdown_async]. Waits as [method@AFork.Pool.call] does.
+ *
+ * Returns: true if the pool was shut down
+ *
+ * Since: 0.1
+ */
+gboolean
+afork_pool_shutdown (AForkPool          *self,
+                     AForkShutdownMode   mode,
+                     GCancellable       *cancellable,
+                     GError            **error)
+{
+  g_autoptr(GAsyncResult) result = NULL;
+  PoolBlockingCall blocking;
+
+  g_return_val_if_fail (AFORK_IS_POOL (self), FALSE);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
+
+  if (!begin_blocking (self, &blocking, error))
+    return FALSE;
+
+  afork_pool_shutdown_async (self, mode, cancellable, _afork_blocking_call_cb, &blocking.base);
+  result = end_blocking (self, &blocking);
+  return afork_pool_shutdown_finish (self, result, error);
+}
+
+/**
+ * afork_pool_get_process: (get-property process)
+ * @self: a pool
+ *
+ * Gets the template of which the workers are forks.
+ *
+ * Returns: (transfer none): the template
+ *
+ * Since: 0.1
+ */
+AForkProcess *
+afork_pool_get_process (AForkPool *self)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), NULL);
+
+  return self->setup.process;
+}
+
+/**
+ * afork_pool_get_function: (get-property function)
+ * @self: a pool
+ *
+ * Gets the name of the function that serves jobs.
+ *
+ * Returns: (transfer none): its name
+ *
+ * Since: 0.1
+ */
+const char *
+afork_pool_get_function (AForkPool *self)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), NULL);
+
+  return self->setup.function;
+}
+
+/**
+ * afork_pool_get_init_function: (get-property init-function)
+ * @self: a pool
+ *
+ * Gets the name of the function that a worker calls before it serves jobs.
+ *
+ * Returns: (transfer none) (nullable): its name, or `NULL`
+ *
+ * Since: 0.1
+ */
+const char *
+afork_pool_get_init_function (AForkPool *self)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), NULL);
+
+  return self->setup.init_function;
+}
+
+/**
+ * afork_pool_get_done_function: (get-property done-function)
+ * @self: a pool
+ *
+ * Gets the name of the function that a worker calls before it exits.
+ *
+ * Returns: (transfer none) (nullable): its name, or `NULL`
+ *
+ * Since: 0.1
+ */
+const char *
+afork_pool_get_done_function (AForkPool *self)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), NULL);
+
+  return self->setup.done_function;
+}
+
+/**
+ * afork_pool_get_concurrent: (get-property concurrent)
+ * @self: a pool
+ *
+ * Tells whether each worker serves many jobs at a time, by an
+ * [callback@AFork.ConcurrentCallFunc].
+ *
+ * Returns: whether a worker serves many jobs at a time
+ *
+ * Since: 0.1
+ */
+gboolean
+afork_pool_get_concurrent (AForkPool *self)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), FALSE);
+
+  return self->setup.concurrent;
+}
+
+/**
+ * afork_pool_get_max_workers: (get-property max-workers)
+ * @self: a pool
+ *
+ * Gets the largest number of workers.
+ *
+ * Returns: a number of processes
+ *
+ * Since: 0.1
+ */
+guint
+afork_pool_get_max_workers (AForkPool *self)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), 0);
+
+  return self->limits.max_workers;
+}
+
+/**
+ * afork_pool_set_max_workers: (set-property max-workers)
+ * @self: a pool
+ * @max_workers: a number of processes, at least 1; 0 counts as 1
+ *
+ * Sets the largest number of workers. If there are more, idle workers are ended at once, and others
+ * when they have finished their jobs.
+ *
+ * Since: 0.1
+ */
+void
+afork_pool_set_max_workers (AForkPool *self,
+                            guint      max_workers)
+{
+  g_autoptr(AForkHold) hold = NULL;
+
+  g_return_if_fail (AFORK_IS_POOL (self));
+  if (!hold_or_warn (self, &hold))
+    return;
+
+  max_workers = MAX (max_workers, 1);
+  if (afork_pool_get_max_workers (self) == max_workers)
+    return;
+
+  self->limits.max_workers = max_workers;
+  update_limits (self);
+  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_MAX_WORKERS]);
+}
+
+/**
+ * afork_pool_get_min_idle: (get-property min-idle)
+ * @self: a pool
+ *
+ * Gets how many workers without a job are kept ready.
+ *
+ * Returns: a number of processes
+ *
+ * Since: 0.1
+ */
+guint
+afork_pool_get_min_idle (AForkPool *self)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), 0);
+
+  return self->limits.min_idle;
+}
+
+/**
+ * afork_pool_set_min_idle: (set-property min-idle)
+ * @self: a pool
+ * @min_idle: a number of processes
+ *
+ * Sets how many workers without a job are kept ready.
+ *
+ * Since: 0.1
+ */
+void
+afork_pool_set_min_idle (AForkPool *self,
+                         guint      min_idle)
+{
+  g_autoptr(AForkHold) hold = NULL;
+
+  g_return_if_fail (AFORK_IS_POOL (self));
+  if (!hold_or_warn (self, &hold))
+    return;
+
+  if (afork_pool_get_min_idle (self) == min_idle)
+    return;
+
+  self->limits.min_idle = min_idle;
+  update_limits (self);
+  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_MIN_IDLE]);
+}
+
+/**
+ * afork_pool_get_load: (get-property load)
+ * @self: a pool
+ *
+ * Gets the largest number of jobs that a worker has at a time.
+ *
+ * Returns: a number of jobs
+ *
+ * Since: 0.1
+ */
+guint
+afork_pool_get_load (AForkPool *self)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), 0);
+
+  return self->limits.load;
+}
+
+/**
+ * afork_pool_set_load: (set-property load)
+ * @self: a pool
+ * @load: a number of jobs, 1 to 65535; another one counts as the nearest of these
+ *
+ * Sets the largest number of jobs that a worker has at a time. Jobs that a worker has already stay
+ * with it.
+ *
+ * Since: 0.1
+ */
+void
+afork_pool_set_load (AForkPool *self,
+                     guint      load)
+{
+  g_autoptr(AForkHold) hold = NULL;
+
+  g_return_if_fail (AFORK_IS_POOL (self));
+  if (!hold_or_warn (self, &hold))
+    return;
+
+  load = CLAMP (load, 1, MAX_LOAD);
+  if (afork_pool_get_load (self) == load)
+    return;
+
+  self->limits.load = load;
+  update_limits (self);
+  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_LOAD]);
+}
+
+/**
+ * afork_pool_get_start_delay: (get-property start-delay)
+ * @self: a pool
+ *
+ * Gets how long jobs have to wait until one more worker is started.
+ *
+ * Returns: milliseconds, or 0
+ *
+ * Since: 0.1
+ */
+guint
+afork_pool_get_start_delay (AForkPool *self)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), 0);
+
+  return (guint) (self->limits.start_delay / 1000);
+}
+
+/**
+ * afork_pool_set_start_delay: (set-property start-delay)
+ * @self: a pool
+ * @start_delay: milliseconds, or 0
+ *
+ * Sets how long jobs have to wait until one more worker is started.
+ *
+ * Since: 0.1
+ */
+void
+afork_pool_set_start_delay (AForkPool *self,
+                            guint      start_delay)
+{
+  g_autoptr(AForkHold) hold = NULL;
+
+  g_return_if_fail (AFORK_IS_POOL (self));
+  if (!hold_or_warn (self, &hold))
+    return;
+
+  if (afork_pool_get_start_delay (self) == start_delay)
+    return;
+
+  self->limits.start_delay = start_delay * G_GINT64_CONSTANT (1000);
+  update_limits (self);
+  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_START_DELAY]);
+}
+
+/**
+ * afork_pool_get_stop_delay: (get-property stop-delay)
+ * @self: a pool
+ *
+ * Gets how long workers have to be idle until one of them is ended.
+ *
+ * Returns: milliseconds, or 0
+ *
+ * Since: 0.1
+ */
+guint
+afork_pool_get_stop_delay (AForkPool *self)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), 0);
+
+  return (guint) (self->limits.stop_delay / 1000);
+}
+
+/**
+ * afork_pool_set_stop_delay: (set-property stop-delay)
+ * @self: a pool
+ * @stop_delay: milliseconds, or 0
+ *
+ * Sets how long workers have to be idle until one of them is ended. With 0, they are ended at once.
+ *
+ * Since: 0.1
+ */
+void
+afork_pool_set_stop_delay (AForkPool *self,
+                           guint      stop_delay)
+{
+  g_autoptr(AForkHold) hold = NULL;
+
+  g_return_if_fail (AFORK_IS_POOL (self));
+  if (!hold_or_warn (self, &hold))
+    return;
+
+  if (afork_pool_get_stop_delay (self) == stop_delay)
+    return;
+
+  self->limits.stop_delay = stop_delay * G_GINT64_CONSTANT (1000);
+  update_limits (self);
+  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_STOP_DELAY]);
+}
+
+/**
+ * afork_pool_get_max_calls: (get-property max-calls)
+ * @self: a pool
+ *
+ * Gets how many jobs a worker gets before it is replaced.
+ *
+ * Returns: a number of jobs, or 0 for any number
+ *
+ * Since: 0.1
+ */
+guint
+afork_pool_get_max_calls (AForkPool *self)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), 0);
+
+  return self->limits.max_calls;
+}
+
+/**
+ * afork_pool_set_max_calls: (set-property max-calls)
+ * @self: a pool
+ * @max_calls: a number of jobs, or 0 for any number
+ *
+ * Sets how many jobs a worker gets before it is replaced.
+ *
+ * Since: 0.1
+ */
+void
+afork_pool_set_max_calls (AForkPool *self,
+                          guint      max_calls)
+{
+  g_autoptr(AForkHold) hold = NULL;
+
+  g_return_if_fail (AFORK_IS_POOL (self));
+  if (!hold_or_warn (self, &hold))
+    return;
+
+  if (afork_pool_get_max_calls (self) == max_calls)
+    return;
+
+  self->limits.max_calls = max_calls;
+  update_limits (self);
+  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_MAX_CALLS]);
+}
+
+/**
+ * afork_pool_get_max_age: (get-property max-age)
+ * @self: a pool
+ *
+ * Gets how long a worker serves before it is replaced.
+ *
+ * Returns: milliseconds, or 0 for any time
+ *
+ * Since: 0.1
+ */
+guint
+afork_pool_get_max_age (AForkPool *self)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), 0);
+
+  return (guint) (self->limits.max_age / 1000);
+}
+
+/**
+ * afork_pool_set_max_age: (set-property max-age)
+ * @self: a pool
+ * @max_age: milliseconds, or 0 for any time
+ *
+ * Sets how long a worker serves before it is replaced.
+ *
+ * Since: 0.1
+ */
+void
+afork_pool_set_max_age (AForkPool *self,
+                        guint      max_age)
+{
+  g_autoptr(AForkHold) hold = NULL;
+
+  g_return_if_fail (AFORK_IS_POOL (self));
+  if (!hold_or_warn (self, &hold))
+    return;
+
+  if (afork_pool_get_max_age (self) == max_age)
+    return;
+
+  self->limits.max_age = max_age * G_GINT64_CONSTANT (1000);
+  update_limits (self);
+  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_MAX_AGE]);
+}
+
+/**
+ * afork_pool_get_queue_limit: (get-property queue-limit)
+ * @self: a pool
+ *
+ * Gets the largest number of jobs that wait in the pool.
+ *
+ * Returns: a number of jobs, or 0 for any number
+ *
+ * Since: 0.1
+ */
+guint
+afork_pool_get_queue_limit (AForkPool *self)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), 0);
+
+  return self->queue_limit;
+}
+
+/**
+ * afork_pool_set_queue_limit: (set-property queue-limit)
+ * @self: a pool
+ * @queue_limit: a number of jobs, or 0 for any number
+ *
+ * Sets the largest number of jobs that wait in the pool. Jobs that wait already stay, also if they
+ * are more.
+ *
+ * Since: 0.1
+ */
+void
+afork_pool_set_queue_limit (AForkPool *self,
+                            guint      queue_limit)
+{
+  g_autoptr(AForkHold) hold = NULL;
+
+  g_return_if_fail (AFORK_IS_POOL (self));
+  if (!hold_or_warn (self, &hold))
+    return;
+
+  if (afork_pool_get_queue_limit (self) == queue_limit)
+    return;
+
+  self->queue_limit = queue_limit;
+  if (self->context != NULL)
+    request_update (self);
+  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_QUEUE_LIMIT]);
+}
+
+/**
+ * afork_pool_get_timeout: (get-property timeout)
+ * @self: a pool
+ *
+ * Gets how long a job may take if it has no time limit of its own.
+ *
+ * Returns: milliseconds, or 0 for no limit
+ *
+ * Since: 0.1
+ */
+guint
+afork_pool_get_timeout (AForkPool *self)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), 0);
+
+  return self->timeout;
+}
+
+/**
+ * afork_pool_set_timeout: (set-property timeout)
+ * @self: a pool
+ * @timeout: milliseconds, or 0 for no limit
+ *
+ * Sets how long a job may take if it has no time limit of its own. This is for jobs that are run
+ * from now on.
+ *
+ * Since: 0.1
+ */
+void
+afork_pool_set_timeout (AForkPool *self,
+                        guint      timeout)
+{
+  g_autoptr(AForkHold) hold = NULL;
+
+  g_return_if_fail (AFORK_IS_POOL (self));
+  if (!hold_or_warn (self, &hold))
+    return;
+
+  if (afork_pool_get_timeout (self) == timeout)
+    return;
+
+  self->timeout = timeout;
+  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_TIMEOUT]);
+}
+
+/**
+ * afork_pool_get_grace: (get-property grace)
+ * @self: a pool
+ *
+ * Gets how long a worker may go on with a job that has ended.
+ *
+ * Returns: milliseconds, or 0
+ *
+ * Since: 0.1
+ */
+guint
+afork_pool_get_grace (AForkPool *self)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), 0);
+
+  return self->grace;
+}
+
+/**
+ * afork_pool_set_grace: (set-property grace)
+ * @self: a pool
+ * @grace: milliseconds, or 0
+ *
+ * Sets how long a worker may go on with a job that has ended.
+ *
+ * Since: 0.1
+ */
+void
+afork_pool_set_grace (AForkPool *self,
+                      guint      grace)
+{
+  g_autoptr(AForkHold) hold = NULL;
+
+  g_return_if_fail (AFORK_IS_POOL (self));
+  if (!hold_or_warn (self, &hold))
+    return;
+
+  if (afork_pool_get_grace (self) == grace)
+    return;
+
+  self->grace = grace;
+  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_GRACE]);
+}
+
+/**
+ * afork_pool_get_n_workers: (get-property n-workers)
+ * @self: a pool
+ *
+ * Gets how many workers there are, with those that start and those that exit.
+ *
+ * Returns: a number of processes
+ *
+ * Since: 0.1
+ */
+guint
+afork_pool_get_n_workers (AForkPool *self)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), 0);
+
+  return self->slots.length;
+}
+
+/**
+ * afork_pool_get_n_idle: (get-property n-idle)
+ * @self: a pool
+ *
+ * Gets how many workers have no job, and could get one.
+ *
+ * Returns: a number of processes
+ *
+ * Since: 0.1
+ */
+guint
+afork_pool_get_n_idle (AForkPool *self)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), 0);
+
+  return self->scheduler.n_idle;
+}
+
+/**
+ * afork_pool_get_n_queued: (get-property n-queued)
+ * @self: a pool
+ *
+ * Gets how many jobs wait in the pool.
+ *
+ * Returns: a number of jobs
+ *
+ * Since: 0.1
+ */
+guint
+afork_pool_get_n_queued (AForkPool *self)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), 0);
+
+  return (guint) MIN (count_queued (self), G_MAXUINT);
+}
+
+/**
+ * afork_pool_get_n_running: (get-property n-running)
+ * @self: a pool
+ *
+ * Gets how many jobs workers have.
+ *
+ * Returns: a number of jobs
+ *
+ * Since: 0.1
+ */
+guint
+afork_pool_get_n_running (AForkPool *self)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), 0);
+
+  return self->n_running;
+}
+
+/**
+ * afork_pool_get_unhealthy: (get-property unhealthy)
+ * @self: a pool
+ *
+ * Tells whether workers do not get on: see [property@AFork.Pool:unhealthy].
+ *
+ * Returns: whether workers cannot start, or exit and finish no job
+ *
+ * Since: 0.1
+ */
+gboolean
+afork_pool_get_unhealthy (AForkPool *self)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), FALSE);
+
+  return get_numbers (self).unhealthy;
+}
+
+/**
+ * afork_pool_get_last_error: (get-property last-error)
+ * @self: a pool
+ *
+ * Gets why a worker exited last that was not to exit, or could not start.
+ *
+ * Returns: (transfer none) (nullable): the reason, or `NULL` if there was none
+ *
+ * Since: 0.1
+ */
+const GError *
+afork_pool_get_last_error (AForkPool *self)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), NULL);
+
+  return self->last_error;
+}

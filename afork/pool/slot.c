@@ -1,0 +1,316 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "slot.h"
+
+#include <signal.h>
+
+enum
+{
+  /* AForkRpc:max-in-flight. The pool gives no more than its load. */
+  MAX_IN_FLIGHT = 65535,
+};
+
+/* The state. */
+
+static const char *
+get_state_name (AForkSlotState state)
+{
+  static const char *const names[] = {
+    [AFORK_SLOT_STARTING] = "starting",
+    [AFORK_SLOT_SERVING] = "serving",
+    [AFORK_SLOT_CLOSING] = "closing",
+    [AFORK_SLOT_ENDING] = "ending",
+  };
+
+  return names[state];
+}
+
+static gboolean
+is_step (AForkSlotState from,
+         AForkSlotState to)
+{
+  switch (to)
+    {
+    case AFORK_SLOT_SERVING:
+      return from == AFORK_SLOT_STARTING;
+    case AFORK_SLOT_CLOSING:
+      return from < AFORK_SLOT_CLOSING;
+    case AFORK_SLOT_ENDING:
+      return from < AFORK_SLOT_ENDING;
+    case AFORK_SLOT_STARTING:
+    default:
+      return FALSE;
+    }
+}
+
+static void
+set_state (AForkSlot      *self,
+           AForkSlotState  state)
+{
+  g_assert (is_step (self->state, state));
+
+  g_debug ("Worker %" G_GUINT64_FORMAT " of a pool (pid %d): was %s, is %s", self->base.number,
+           afork_process_get_pid (_afork_slot_get_process (self)), get_state_name (self->state),
+           get_state_name (state));
+  self->state = state;
+}
+
+/* What the worker does. Each function holds the pool, and does nothing if that is gone. */
+
+static void
+started_cb (gpointer data)
+{
+  AForkSlot *self = data;
+  g_autoptr(GObject) pool = g_weak_ref_get (&self->pool);
+
+  if (pool == NULL)
+    return;
+
+  self->was_serving = TRUE;
+  if (self->state == AFORK_SLOT_STARTING)
+    set_state (self, AFORK_SLOT_SERVING);
+  self->funcs->started (self);
+}
+
+static void
+retires_cb (gpointer data)
+{
+  AForkSlot *self = data;
+  g_autoptr(GObject) pool = g_weak_ref_get (&self->pool);
+
+  if (pool != NULL)
+    self->funcs->retires (self);
+}
+
+static void
+event_cb (GVariant *event,
+          gpointer  data)
+{
+  AForkSlot *self = data;
+  g_autoptr(GObject) pool = g_weak_ref_get (&self->pool);
+
+  if (pool != NULL)
+    self->funcs->event (self, event);
+}
+
+static AForkPoolJob *
+find_unwanted (AForkSlot *self,
+               guint32    number)
+{
+  for (GList *link = self->jobs.head; link != NULL; link = link->next)
+    {
+      AForkPoolJob *job = link->data;
+
+      if (job->call == NULL && job->number == number)
+        return job;
+    }
+
+  return NULL;
+}
+
+static void
+answered_unwanted_cb (guint32  number,
+                      gpointer data)
+{
+  AForkSlot *self = data;
+  g_autoptr(GObject) pool = g_weak_ref_get (&self->pool);
+  AForkPoolJob *job = pool != NULL ? find_unwanted (self, number) : NULL;
+
+  if (job == NULL)
+    return;
+
+  _afork_slot_take (job);
+  self->funcs->rested (self, job);
+}
+
+static void
+ending_cb (const GError *error,
+           gpointer      data)
+{
+  AForkSlot *self = data;
+  g_autoptr(GObject) pool = g_weak_ref_get (&self->pool);
+
+  if (pool == NULL)
+    return;
+
+  set_state (self, AFORK_SLOT_ENDING);
+  self->funcs->ending (self, error);
+}
+
+static void
+closed_cb (gpointer data)
+{
+  AForkSlot *self = data;
+  g_autoptr(GObject) pool = g_weak_ref_get (&self->pool);
+
+  if (pool != NULL)
+    self->funcs->closed (self);
+}
+
+static const AForkRpcOwnerFuncs rpc_funcs = {
+  .started = started_cb,
+  .retires = retires_cb,
+  .event = event_cb,
+  .answered_unwanted = answered_unwanted_cb,
+  .ending = ending_cb,
+  .closed = closed_cb,
+};
+
+AForkSlot *
+_afork_slot_new (const AForkSlotSetup *setup,
+                 const AForkSlotFuncs *funcs,
+                 GObject              *pool)
+{
+  g_autoptr(AForkProcess) process = afork_process_fork (setup->process);
+  AForkSlot *self = g_new0 (AForkSlot, 1);
+
+  self->funcs = funcs;
+  g_weak_ref_init (&self->pool, pool);
+  self->link.data = self;
+  g_queue_init (&self->jobs);
+  self->concurrent = setup->concurrent;
+  self->waits_for_done = setup->done_function != NULL;
+  self->force_time = -1;
+  self->rpc = g_object_new (AFORK_TYPE_RPC,
+                            "process", process,
+                            "function", setup->function,
+                            "init-function", setup->init_function,
+                            "done-function", setup->done_function,
+                            "concurrent", setup->concurrent,
+                            "die-with-parent", setup->die_with_parent,
+                            "forward-stderr", setup->forward_stderr,
+                            "trusted", setup->trusted,
+                            "max-in-flight", MAX_IN_FLIGHT,
+                            NULL);
+  _afork_rpc_set_owner (self->rpc, &rpc_funcs, self);
+  return self;
+}
+
+void
+_afork_slot_free (AForkSlot *self)
+{
+  g_assert (g_queue_is_empty (&self->jobs));
+
+  _afork_rpc_set_owner (self->rpc, NULL, NULL);
+  g_object_unref (self->rpc);
+  g_weak_ref_clear (&self->pool);
+  g_free (self);
+}
+
+AForkProcess *
+_afork_slot_get_process (AForkSlot *self)
+{
+  return afork_rpc_get_process (self->rpc);
+}
+
+/* Jobs. */
+
+gboolean
+_afork_slot_give (AForkSlot    *self,
+                  AForkPoolJob *job)
+{
+  g_assert (job->slot == NULL);
+
+  job->slot = self;
+  job->link.data = job;
+  g_queue_push_tail_link (&self->jobs, &job->link);
+  if (_afork_rpc_run_call (self->rpc, job->call))
+    return TRUE;
+
+  _afork_slot_take (job);
+  return FALSE;
+}
+
+void
+_afork_slot_take (AForkPoolJob *job)
+{
+  AForkSlot *self = g_steal_pointer (&job->slot);
+
+  g_queue_unlink (&self->jobs, &job->link);
+  if (job->call == NULL)
+    self->n_unwanted--;
+}
+
+void
+_afork_slot_set_unwanted (AForkPoolJob *job,
+                          guint32       number)
+{
+  g_clear_object (&job->call);
+  job->number = number;
+  job->slot->n_unwanted++;
+}
+
+gboolean
+_afork_slot_is_stuck (AForkSlot *self)
+{
+  AForkPoolJob *oldest = g_queue_peek_head (&self->jobs);
+
+  if (self->n_unwanted == 0)
+    return FALSE;
+
+  return self->concurrent || oldest->call == NULL;
+}
+
+/* The end. */
+
+void
+_afork_slot_close (AForkSlot *self)
+{
+  if (self->state >= AFORK_SLOT_CLOSING)
+    return;
+
+  set_state (self, AFORK_SLOT_CLOSING);
+  _afork_rpc_begin_close (self->rpc);
+}
+
+void
+_afork_slot_notice (AForkSlot *self,
+                    gint64     time)
+{
+  if (self->force != AFORK_SLOT_FORCE_NONE)
+    return;
+
+  self->force = AFORK_SLOT_FORCE_NOTICE;
+  self->force_time = time;
+}
+
+void
+_afork_slot_stop_force (AForkSlot *self)
+{
+  if (self->force != AFORK_SLOT_FORCE_NOTICE)
+    return;
+
+  self->force = AFORK_SLOT_FORCE_NONE;
+  self->force_time = -1;
+}
+
+AForkSlotForce
+_afork_slot_use_force (AForkSlot *self,
+                       gint64     time)
+{
+  AForkProcess *process = _afork_slot_get_process (self);
+
+  if (self->force == AFORK_SLOT_FORCE_NOTICE)
+    {
+      g_debug ("Worker %d of a pool does not react, and gets SIGTERM",
+               afork_process_get_pid (process));
+      self->force = AFORK_SLOT_FORCE_SIGTERM;
+      self->force_time = time;
+      afork_process_send_signal (process, SIGTERM);
+    }
+  else if (self->force == AFORK_SLOT_FORCE_SIGTERM)
+    {
+      g_debug ("Worker %d of a pool does not react, and is killed",
+               afork_process_get_pid (process));
+      self->force = AFORK_SLOT_FORCE_SIGKILL;
+      self->force_time = -1;
+      afork_process_force_exit (process);
+    }
+
+  return self->force;
+}

@@ -1,0 +1,175 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Functions that serve jobs, for the tests of AForkPool. */
+
+#include <afork/afork.h>
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+AFORK_WORKER_EXPORT GVariant *pool_do        (AForkCall *call, GVariant *args, GError **error);
+AFORK_WORKER_EXPORT void      pool_later     (AForkCall *call, GVariant *args);
+AFORK_WORKER_EXPORT gboolean  pool_init_fail (const AForkItem *items, gsize n_items,
+                                              GError **error);
+AFORK_WORKER_EXPORT gboolean  pool_init_exit (const AForkItem *items, gsize n_items,
+                                              GError **error);
+AFORK_WORKER_EXPORT gboolean  pool_init_trap (const AForkItem *items, gsize n_items,
+                                              GError **error);
+AFORK_WORKER_EXPORT void      pool_done_slow (void);
+
+static int
+get_fd (AForkCall *call)
+{
+  return g_unix_fd_list_peek_fds (afork_call_get_fds (call), NULL)[0];
+}
+
+/* Waits until nobody has the other end of the job's descriptor. */
+static void
+await_gate (AForkCall *call)
+{
+  char byte;
+
+  while (read (get_fd (call), &byte, 1) > 0)
+    ;
+}
+
+static void
+await_cancellation (AForkCall *call)
+{
+  GCancellable *cancellable = afork_call_get_cancellable (call);
+  GPollFD entry;
+
+  if (g_cancellable_make_pollfd (cancellable, &entry))
+    {
+      g_poll (&entry, 1, -1);
+      g_cancellable_release_fd (cancellable);
+    }
+}
+
+/* Does what the string says, with the number. The answer is the pid of the worker. */
+GVariant *
+pool_do (AForkCall  *call,
+         GVariant   *args,
+         GError    **error)
+{
+  const char *what;
+  guint32 number;
+  char byte;
+
+  g_variant_get (args, "(&su)", &what, &number);
+  if (g_str_equal (what, "echo"))
+    return g_variant_new_uint32 (number);
+  if (g_str_equal (what, "sleep"))
+    g_usleep (number * 1000);
+  else if (g_str_equal (what, "emit"))
+    afork_worker_emit (g_variant_new_uint32 (number));
+  else if (g_str_equal (what, "error"))
+    g_set_error (error, G_IO_ERROR, (int) number, "the worker says no");
+  else if (g_str_equal (what, "exit"))
+    _exit ((int) number);
+  else if (g_str_equal (what, "signal"))
+    raise ((int) number);
+  else if (g_str_equal (what, "gate"))
+    await_gate (call);
+  else if (g_str_equal (what, "wait"))
+    await_cancellation (call);
+  else if (g_str_equal (what, "trap") && read (get_fd (call), &byte, 1) == 1)
+    raise (SIGKILL);
+  else if (g_str_equal (what, "hard"))
+    signal (SIGTERM, SIG_IGN);
+  else if (g_str_equal (what, "retire"))
+    {
+      afork_worker_retire ();
+      afork_worker_retire ();
+    }
+
+  if (g_str_equal (what, "hard") || g_str_equal (what, "stuck"))
+    {
+      afork_worker_emit (g_variant_new_string ("stuck"));
+      for (;;)
+        pause ();
+    }
+  return *error == NULL ? g_variant_new_uint32 ((guint32) getpid ()) : NULL;
+}
+
+static gboolean
+answer_cb (gpointer data)
+{
+  afork_call_return_value (data, g_variant_new_uint32 ((guint32) getpid ()), NULL);
+  g_object_unref (data);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+cancelled_cb (GCancellable *cancellable,
+              gpointer      data)
+{
+  answer_cb (data);
+}
+
+void
+pool_later (AForkCall *call,
+            GVariant  *args)
+{
+  const char *what;
+  guint32 number;
+
+  g_variant_get (args, "(&su)", &what, &number);
+  if (g_str_equal (what, "after"))
+    g_timeout_add (number, answer_cb, g_object_ref (call));
+  else if (g_str_equal (what, "never"))
+    {
+      g_object_ref (call);
+      afork_worker_emit (g_variant_new_string ("stuck"));
+    }
+  else if (g_str_equal (what, "wait"))
+    g_signal_connect (afork_call_get_cancellable (call), "cancelled", G_CALLBACK (cancelled_cb),
+                      g_object_ref (call));
+  else if (g_str_equal (what, "signal"))
+    raise ((int) number);
+  else
+    answer_cb (g_object_ref (call));
+}
+
+gboolean
+pool_init_fail (const AForkItem  *items,
+                gsize             n_items,
+                GError          **error)
+{
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "the data are not there");
+  return FALSE;
+}
+
+gboolean
+pool_init_exit (const AForkItem  *items,
+                gsize             n_items,
+                GError          **error)
+{
+  _exit (7);
+}
+
+/* Exits if there is a byte in the first item, a descriptor. */
+gboolean
+pool_init_trap (const AForkItem  *items,
+                gsize             n_items,
+                GError          **error)
+{
+  char byte;
+
+  if (read (items[0].fd, &byte, 1) == 1)
+    raise (SIGKILL);
+  return TRUE;
+}
+
+void
+pool_done_slow (void)
+{
+  afork_worker_emit (g_variant_new_string ("done"));
+  for (;;)
+    pause ();
+}

@@ -1,0 +1,565 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Workers of a pool that exit, hang or cannot start; jobs that are cancelled or take too long; and
+ * the shutdown of a pool that is busy. */
+
+#include "test-pool-util.h"
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A job ends its worker, and fails with how; all others are done. */
+static void
+check_crash (guint max_workers)
+{
+  enum { N_CALLS = 10 };
+  GAsyncResult *results[N_CALLS] = { NULL };
+  AForkPool *pool = new_pool ("max-workers", max_workers, NULL);
+  GAsyncResult *crash = NULL;
+  g_autoptr(AForkJob) job = NULL;
+
+  begin_pool_call (pool, "echo", 99, &results[0]);
+  job = begin_pool_job (pool, "signal", SIGSEGV, &crash);
+  for (guint i = 1; i < N_CALLS; i++)
+    begin_pool_call (pool, "echo", i, &results[i]);
+  await_error (pool, &crash, AFORK_ERROR, AFORK_ERROR_SIGNALED, "This call had begun.");
+  g_assert_true (afork_job_get_begun (job));
+  g_assert_cmpuint (await_answer (pool, &results[0]), ==, 99);
+  for (guint i = 1; i < N_CALLS; i++)
+    g_assert_cmpuint (await_answer (pool, &results[i]), ==, i);
+  g_assert_error (afork_pool_get_last_error (pool), AFORK_ERROR, AFORK_ERROR_SIGNALED);
+  g_assert_false (afork_pool_get_unhealthy (pool));
+
+  begin_pool_call (pool, "exit", 3, &crash);
+  await_error (pool, &crash, AFORK_ERROR, AFORK_ERROR_EXITED, "status 3");
+  shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+}
+
+static void
+test_crash_one (void)
+{
+  check_crash (1);
+}
+
+static void
+test_crash_two (void)
+{
+  check_crash (2);
+}
+
+/* A job that allows it is run again, without its neighbours; if it ends a second worker, it fails
+ * with both. */
+static void
+test_retries (void)
+{
+  AForkPool *pool = new_pool ("max-workers", 1, NULL);
+  GAsyncResult *results[2] = { NULL };
+  int gate;
+  g_autoptr(AForkJob) job = new_gate_job ("trap", &gate);
+  g_autoptr(AForkJob) bad = afork_job_new (do_args ("signal", SIGILL));
+
+  afork_job_set_retries (job, 1);
+  g_assert_cmpint (write (gate, "x", 1), ==, 1);
+  close (gate);
+  begin_job (pool, job, &results[0]);
+  await_answer (pool, &results[0]);
+  g_assert_cmpint (afork_job_get_state (job), ==, AFORK_JOB_STATE_SUCCEEDED);
+
+  afork_job_set_retries (bad, 10);
+  begin_job (pool, bad, &results[0]);
+  begin_pool_call (pool, "echo", 5, &results[1]);
+  await_error (pool, &results[0], AFORK_ERROR, AFORK_ERROR_SIGNALED,
+               "has ended two workers. The first:");
+  g_assert_cmpuint (await_answer (pool, &results[1]), ==, 5);
+  shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+}
+
+/* Jobs that waited in the socket of a dead worker go to another one, in order. */
+static void
+append_number_cb (GObject      *object,
+                  GAsyncResult *result,
+                  gpointer      data)
+{
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) answer = afork_pool_call_finish (AFORK_POOL (object), result, &error);
+
+  g_assert_no_error (error);
+  g_string_append_printf (data, "%u ", g_variant_get_uint32 (answer));
+}
+
+static void
+test_queued_move_on (void)
+{
+  g_autoptr(GString) order = g_string_new (NULL);
+  AForkPool *pool = new_pool ("max-workers", 1, "load", 4, NULL);
+  GAsyncResult *result = NULL;
+  g_autoptr(AForkJob) bad = afork_job_new (do_args ("signal", SIGKILL));
+
+  begin_job (pool, bad, &result);
+  for (guint i = 0; i < 8; i++)
+    afork_pool_call_async (pool, do_args ("echo", i), NULL, append_number_cb, order);
+  await_error (pool, &result, AFORK_ERROR, AFORK_ERROR_SIGNALED, NULL);
+  await_text (order, "7 ");
+  g_assert_cmpstr (order->str, ==, "0 1 2 3 4 5 6 7 ");
+  shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+}
+
+/* A worker that fails before it serves: jobs fail with the reason, also later ones, and the pool
+ * says so. */
+static void
+check_start_failure (const char *function,
+                     const char *init_function,
+                     GQuark      domain,
+                     int         code,
+                     const char *text)
+{
+  g_autoptr(AForkProcess) process = new_module_process ("pool");
+  AForkPool *pool = g_object_new (AFORK_TYPE_POOL, "process", process,
+                                  "function", function, "init-function", init_function,
+                                  "forward-stderr", FALSE, "max-workers", 2, NULL);
+  GAsyncResult *results[4] = { NULL };
+
+  for (guint i = 0; i < 3; i++)
+    begin_pool_call (pool, "echo", i, &results[i]);
+  for (guint i = 0; i < 3; i++)
+    await_error (pool, &results[i], domain, code, text);
+  g_assert_true (afork_pool_get_unhealthy (pool));
+  g_assert_error (afork_pool_get_last_error (pool), domain, code);
+  begin_pool_call (pool, "echo", 3, &results[3]);
+  await_error (pool, &results[3], domain, code, text);
+  shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+}
+
+static void
+test_init_fails (void)
+{
+  check_start_failure ("pool_do", "pool_init_fail", G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+                       "the data are not there");
+}
+
+static void
+test_init_exits (void)
+{
+  check_start_failure ("pool_do", "pool_init_exit", AFORK_ERROR, AFORK_ERROR_EXITED,
+                       "status 7");
+}
+
+static void
+test_function_missing (void)
+{
+  check_start_failure ("pool_none", NULL, AFORK_ERROR, AFORK_ERROR_FUNCTION, "pool_none");
+}
+
+/* One worker that dies while it starts does not fail jobs. */
+static void
+test_init_dies_once (void)
+{
+  g_autoptr(AForkProcess) process = new_module_process ("pool");
+  AForkPool *pool;
+  GAsyncResult *result = NULL;
+  int fds[2];
+
+  g_assert_cmpint (pipe (fds), ==, 0);
+  g_assert_cmpint (write (fds[1], "x", 1), ==, 1);
+  close (fds[1]);
+  afork_process_send_fd (process, fds[0]);
+  close (fds[0]);
+  pool = g_object_new (AFORK_TYPE_POOL, "process", process, "function", "pool_do",
+                       "init-function", "pool_init_trap", "forward-stderr", FALSE, NULL);
+  begin_pool_call (pool, "echo", 8, &result);
+  g_assert_cmpuint (await_answer (pool, &result), ==, 8);
+  g_assert_error (afork_pool_get_last_error (pool), AFORK_ERROR, AFORK_ERROR_SIGNALED);
+  g_assert_false (afork_pool_get_unhealthy (pool));
+  shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+}
+
+/* A function that only crashes: workers are not replaced without end. */
+static void
+count_exited_cb (AForkPool    *pool,
+                 AForkProcess *process,
+                 GError       *error,
+                 guint        *n)
+{
+  (*n)++;
+}
+
+static void
+test_crash_loop (void)
+{
+  AForkPool *pool = new_pool ("max-workers", 1, "load", 1, NULL);
+  GAsyncResult *results[4] = { NULL };
+  gint64 begin = g_get_monotonic_time ();
+  guint n = 0;
+
+  g_signal_connect (pool, "worker-exited", G_CALLBACK (count_exited_cb), &n);
+  for (guint i = 0; i < 4; i++)
+    begin_pool_call (pool, "signal", SIGKILL, &results[i]);
+  for (guint i = 0; i < 4; i++)
+    await_error (pool, &results[i], AFORK_ERROR, AFORK_ERROR_SIGNALED, NULL);
+
+  /* The pauses before the third and the fourth worker. */
+  g_assert_cmpint (g_get_monotonic_time () - begin, >=, 300 * 1000);
+  g_assert_true (afork_pool_get_unhealthy (pool));
+  shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+  g_assert_cmpuint (n, ==, 4);
+}
+
+static void
+remember_event_cb (AForkPool *pool,
+                   GVariant  *event,
+                   gboolean  *came)
+{
+  *came = TRUE;
+}
+
+/* A job that does not notice that it has ended: its caller has the error at once, the worker is
+ * ended, and a neighbour that waited there is done elsewhere. WHAT ends by SIGTERM, or does not. */
+static void
+check_stuck (const char *what,
+             gboolean    times_out)
+{
+  AForkPool *pool = new_pool ("max-workers", 1, "load", 2, "grace", 20, NULL);
+  g_autoptr(AForkJob) job = afork_job_new (do_args (what, 0));
+  GAsyncResult *results[2] = { NULL };
+  gboolean came = FALSE;
+
+  g_signal_connect (pool, "event", G_CALLBACK (remember_event_cb), &came);
+  if (times_out)
+    afork_job_set_timeout (job, 50);
+  begin_job (pool, job, &results[0]);
+  begin_pool_call (pool, "echo", 6, &results[1]);
+  while (!came)
+    g_main_context_iteration (NULL, TRUE);
+  if (!times_out)
+    {
+      afork_job_cancel (job);
+      await_error (pool, &results[0], G_IO_ERROR, G_IO_ERROR_CANCELLED, NULL);
+    }
+  else
+    {
+      await_error (pool, &results[0], AFORK_ERROR, AFORK_ERROR_TIMED_OUT, "50 ms");
+    }
+  g_assert_true (afork_job_get_begun (job));
+  g_assert_null (results[1]);
+  g_assert_cmpuint (await_answer (pool, &results[1]), ==, 6);
+  g_assert_null (afork_pool_get_last_error (pool));
+  shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+}
+
+static void
+test_stuck_cancel (void)
+{
+  check_stuck ("stuck", FALSE);
+}
+
+static void
+test_stuck_timeout (void)
+{
+  check_stuck ("stuck", TRUE);
+}
+
+static void
+test_stuck_hard (void)
+{
+  check_stuck ("hard", FALSE);
+}
+
+/* A worker that notices is not ended. */
+static void
+test_cancel_noticed (void)
+{
+  AForkPool *pool = new_pool ("max-workers", 1, "load", 1, "grace", 60 * 1000, NULL);
+  g_autoptr(GCancellable) cancellable = g_cancellable_new ();
+  GAsyncResult *results[2] = { NULL };
+  guint32 pid;
+  int gate;
+  g_autoptr(AForkJob) gate_job = new_gate_job ("gate", &gate);
+  g_autoptr(AForkJob) job = afork_job_new (do_args ("wait", 0));
+
+  begin_pool_call (pool, "pid", 0, &results[0]);
+  pid = await_answer (pool, &results[0]);
+  begin_job (pool, job, &results[0]);
+  await_job_state (job, AFORK_JOB_STATE_RUNNING);
+  afork_job_cancel (job);
+  begin_pool_call (pool, "pid", 0, &results[1]);
+  await_error (pool, &results[0], G_IO_ERROR, G_IO_ERROR_CANCELLED, NULL);
+  g_assert_cmpuint (await_answer (pool, &results[1]), ==, pid);
+
+  /* The same with a timeout of the pool, and a plain call. */
+  afork_pool_set_timeout (pool, 20);
+  begin_pool_call (pool, "wait", 0, &results[0]);
+  await_error (pool, &results[0], AFORK_ERROR, AFORK_ERROR_TIMED_OUT, "20 ms");
+  begin_pool_call (pool, "pid", 0, &results[0]);
+  g_assert_cmpuint (await_answer (pool, &results[0]), ==, pid);
+  afork_pool_set_timeout (pool, 0);
+
+  /* Calls that wait: one in the pool; one that is cancelled before it was made. */
+  begin_job (pool, gate_job, &results[0]);
+  afork_pool_call_async (pool, do_args ("echo", 0), cancellable, store_result_cb, &results[1]);
+  await_job_state (gate_job, AFORK_JOB_STATE_RUNNING);
+  g_cancellable_cancel (cancellable);
+  await_error (pool, &results[1], G_IO_ERROR, G_IO_ERROR_CANCELLED, NULL);
+  afork_pool_call_async (pool, do_args ("echo", 0), cancellable, store_result_cb, &results[1]);
+  await_error (pool, &results[1], G_IO_ERROR, G_IO_ERROR_CANCELLED, NULL);
+  close (gate);
+  await_answer (pool, &results[0]);
+  shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+}
+
+/* The time of a job does not run while it waits. */
+static void
+test_timeout_waiting (void)
+{
+  AForkPool *pool = new_pool ("max-workers", 1, "load", 2, "timeout", 150, NULL);
+  GAsyncResult *results[4] = { NULL };
+
+  for (guint i = 0; i < 4; i++)
+    begin_pool_call (pool, "sleep", 60, &results[i]);
+  for (guint i = 0; i < 4; i++)
+    await_answer (pool, &results[i]);
+  shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+}
+
+/* Many jobs at a time: neighbours of a job that does not end are never harmed. */
+static void
+test_concurrent_stuck (void)
+{
+  AForkPool *pool = new_pool_later (8);
+  GAsyncResult *results[4] = { NULL };
+  gboolean came = FALSE;
+  guint32 pid;
+  g_autoptr(AForkJob) job = afork_job_new (do_args ("never", 0));
+
+  afork_pool_set_grace (pool, 10);
+  g_signal_connect (pool, "event", G_CALLBACK (remember_event_cb), &came);
+  begin_pool_call (pool, "pid", 0, &results[0]);
+  pid = await_answer (pool, &results[0]);
+  begin_job (pool, job, &results[0]);
+  begin_pool_call (pool, "after", 200, &results[1]);
+  while (!came)
+    g_main_context_iteration (NULL, TRUE);
+  afork_job_cancel (job);
+  await_error (pool, &results[0], G_IO_ERROR, G_IO_ERROR_CANCELLED, NULL);
+
+  /* The worker takes no new job, and is ended when the other one has ended. */
+  begin_pool_call (pool, "pid", 0, &results[2]);
+  g_assert_cmpuint (await_answer (pool, &results[1]), ==, pid);
+  g_assert_cmpuint (await_answer (pool, &results[2]), !=, pid);
+  shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+}
+
+/* Many jobs at a time: if the worker crashes, those that allow it are run again. */
+static void
+test_concurrent_crash (void)
+{
+  AForkPool *pool = new_pool_later (8);
+  GAsyncResult *results[3] = { NULL };
+  g_autoptr(AForkJob) again = afork_job_new (do_args ("after", 100));
+  g_autoptr(AForkJob) once = afork_job_new (do_args ("after", 100));
+
+  afork_job_set_retries (again, 1);
+  begin_job (pool, again, &results[0]);
+  begin_job (pool, once, &results[1]);
+  await_job_state (once, AFORK_JOB_STATE_RUNNING);
+  begin_pool_call (pool, "signal", SIGKILL, &results[2]);
+  await_error (pool, &results[2], AFORK_ERROR, AFORK_ERROR_SIGNALED, NULL);
+  await_error (pool, &results[1], AFORK_ERROR, AFORK_ERROR_SIGNALED, NULL);
+  await_answer (pool, &results[0]);
+  shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+}
+
+/* Shutting down. */
+
+static void
+test_shutdown_drain (void)
+{
+  AForkPool *pool = new_pool ("max-workers", 1, "load", 1, NULL);
+  GAsyncResult *results[5] = { NULL };
+  g_autoptr(GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr(GAsyncResult) shutdown = NULL;
+  g_autoptr(GError) error = NULL;
+
+  for (guint i = 0; i < 4; i++)
+    begin_pool_call (pool, "echo", i, &results[i]);
+  afork_pool_shutdown_async (pool, AFORK_SHUTDOWN_MODE_DRAIN, cancellable, store_result_cb,
+                             &shutdown);
+  begin_pool_call (pool, "echo", 9, &results[4]);
+  await_error (pool, &results[4], AFORK_ERROR, AFORK_ERROR_CLOSED, "shut down");
+  g_cancellable_cancel (cancellable);
+  await_result (&shutdown);
+  g_assert_false (afork_pool_shutdown_finish (pool, shutdown, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  for (guint i = 0; i < 4; i++)
+    g_assert_cmpuint (await_answer (pool, &results[i]), ==, i);
+  g_clear_object (&shutdown);
+  shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+}
+
+static void
+test_shutdown_abort (void)
+{
+  const char * const whats[] = { "stuck", "hard", "wait" };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (whats); i++)
+    {
+      AForkPool *pool = new_pool ("max-workers", 1, "load", 2, "grace", 20, NULL);
+      GAsyncResult *results[4] = { NULL };
+      g_autoptr(AForkJob) job = begin_pool_job (pool, whats[i], 0, &results[0]);
+
+      for (guint j = 1; j < 4; j++)
+        begin_pool_call (pool, "echo", j, &results[j]);
+      await_job_state (job, AFORK_JOB_STATE_RUNNING);
+      /* It drains for ever, and can still be aborted. */
+      afork_pool_shutdown_async (pool, AFORK_SHUTDOWN_MODE_DRAIN, NULL, NULL, NULL);
+      g_main_context_iteration (NULL, FALSE);
+      await_shutdown (pool, AFORK_SHUTDOWN_MODE_ABORT);
+      for (guint j = 0; j < 4; j++)
+        await_error (pool, &results[j], AFORK_ERROR, AFORK_ERROR_CLOSED, "shut down");
+      g_assert_finalize_object (pool);
+    }
+}
+
+/* While the first worker starts. */
+static void
+test_shutdown_starting (void)
+{
+  AForkPool *pool = new_pool ("min-idle", 2, NULL);
+
+  while (afork_pool_get_n_workers (pool) == 0)
+    g_main_context_iteration (NULL, TRUE);
+  shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+
+  pool = new_pool ("min-idle", 2, NULL);
+  while (afork_pool_get_n_workers (pool) == 0)
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_finalize_object (pool);
+}
+
+/* A done-function that hangs does not keep the pool. */
+static void
+test_shutdown_done (void)
+{
+  g_autoptr(AForkProcess) process = new_module_process ("pool");
+  AForkPool *pool = g_object_new (AFORK_TYPE_POOL, "process", process, "function", "pool_do",
+                                  "done-function", "pool_done_slow", "forward-stderr", FALSE,
+                                  "grace", 10, NULL);
+  GAsyncResult *result = NULL;
+
+  begin_pool_call (pool, "echo", 1, &result);
+  await_answer (pool, &result);
+  shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+}
+
+static void
+test_dispose (void)
+{
+  AForkPool *pool = new_pool ("max-workers", 1, NULL);
+  GAsyncResult *results[3] = { NULL };
+
+  for (guint i = 0; i < 3; i++)
+    begin_pool_call (pool, i == 0 ? "wait" : "echo", i, &results[i]);
+  while (afork_pool_get_n_running (pool) == 0)
+    g_main_context_iteration (NULL, TRUE);
+  g_object_run_dispose (G_OBJECT (pool));
+  for (guint i = 0; i < 3; i++)
+    await_error (pool, &results[i], AFORK_ERROR, AFORK_ERROR_CLOSED, NULL);
+  begin_pool_call (pool, "echo", 0, &results[0]);
+  await_error (pool, &results[0], AFORK_ERROR, AFORK_ERROR_CLOSED, NULL);
+  g_assert_finalize_object (pool);
+
+  pool = new_pool ("min-idle", 1, NULL);
+  while (afork_pool_get_n_idle (pool) == 0)
+    g_main_context_iteration (NULL, TRUE);
+  g_object_run_dispose (G_OBJECT (pool));
+  begin_pool_call (pool, "echo", 0, &results[0]);
+  await_error (pool, &results[0], AFORK_ERROR, AFORK_ERROR_CLOSED, NULL);
+  g_assert_finalize_object (pool);
+}
+
+/* Very many jobs that fail at once do not block the main loop: other sources run between. */
+static void
+count_cb (GObject      *object,
+          GAsyncResult *result,
+          gpointer      data)
+{
+  g_autoptr(GError) error = NULL;
+
+  g_assert_null (afork_pool_call_finish (AFORK_POOL (object), result, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
+  (*(guint *) data)++;
+}
+
+typedef struct
+{
+  guint n_failed;
+  guint n_between;              /* times that the idle source ran after some have failed */
+} Flood;
+
+static gboolean
+between_cb (gpointer data)
+{
+  Flood *flood = data;
+
+  flood->n_between += flood->n_failed > 0;
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+test_flood (void)
+{
+  enum { N_JOBS = 100 * 1000 };
+  g_autoptr(AForkProcess) process = new_module_process ("pool");
+  AForkPool *pool = g_object_new (AFORK_TYPE_POOL, "process", process, "function", "pool_do",
+                                  "init-function", "pool_init_fail", "forward-stderr", FALSE,
+                                  NULL);
+  Flood flood = { 0 };
+  guint id = g_idle_add (between_cb, &flood);
+
+  for (guint i = 0; i < N_JOBS; i++)
+    afork_pool_call_async (pool, NULL, NULL, count_cb, &flood.n_failed);
+  while (flood.n_failed < N_JOBS)
+    g_main_context_iteration (NULL, TRUE);
+  g_test_message ("other sources ran %u times", flood.n_between);
+  g_assert_cmpuint (flood.n_between, >=, 3);
+  g_source_remove (id);
+  shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+}
+
+#define add_test(path, function) \
+  g_test_add_data_func (path, (gconstpointer) function, run_with_census)
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  add_test ("/pool/crash/one", test_crash_one);
+  add_test ("/pool/crash/two", test_crash_two);
+  add_test ("/pool/crash/retries", test_retries);
+  add_test ("/pool/crash/queued-move-on", test_queued_move_on);
+  add_test ("/pool/crash/loop", test_crash_loop);
+  add_test ("/pool/start/init-fails", test_init_fails);
+  add_test ("/pool/start/init-exits", test_init_exits);
+  add_test ("/pool/start/init-dies-once", test_init_dies_once);
+  add_test ("/pool/start/function-missing", test_function_missing);
+  add_test ("/pool/stuck/cancel", test_stuck_cancel);
+  add_test ("/pool/stuck/timeout", test_stuck_timeout);
+  add_test ("/pool/stuck/hard", test_stuck_hard);
+  add_test ("/pool/cancel/noticed", test_cancel_noticed);
+  add_test ("/pool/timeout/waiting", test_timeout_waiting);
+  add_test ("/pool/concurrent/stuck", test_concurrent_stuck);
+  add_test ("/pool/concurrent/crash", test_concurrent_crash);
+  add_test ("/pool/shutdown/drain", test_shutdown_drain);
+  add_test ("/pool/shutdown/abort", test_shutdown_abort);
+  add_test ("/pool/shutdown/starting", test_shutdown_starting);
+  add_test ("/pool/shutdown/done", test_shutdown_done);
+  add_test ("/pool/dispose", test_dispose);
+  add_test ("/pool/flood", test_flood);
+
+  return g_test_run ();
+}

@@ -1,0 +1,156 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "test-pool-util.h"
+
+#include <glib-unix.h>
+#include <string.h>
+
+AForkPool *
+new_pool (const char *first_property,
+          ...)
+{
+  g_autoptr(AForkProcess) process = new_module_process ("pool");
+  AForkPool *pool = g_object_new (AFORK_TYPE_POOL,
+                                  "process", process, "function", "pool_do",
+                                  "forward-stderr", FALSE, "max-workers", 2, NULL);
+
+  if (first_property != NULL)
+    {
+      va_list properties;
+
+      va_start (properties, first_property);
+      g_object_set_valist (G_OBJECT (pool), first_property, properties);
+      va_end (properties);
+    }
+  return pool;
+}
+
+AForkPool *
+new_pool_later (guint load)
+{
+  g_autoptr(AForkProcess) process = new_module_process ("pool");
+
+  return g_object_new (AFORK_TYPE_POOL,
+                       "process", process, "function", "pool_later", "concurrent", TRUE,
+                       "forward-stderr", FALSE, "max-workers", 1, "load", load, NULL);
+}
+
+void
+begin_pool_call (AForkPool     *pool,
+                 const char    *what,
+                 guint32        number,
+                 GAsyncResult **result)
+{
+  afork_pool_call_async (pool, do_args (what, number), NULL, store_result_cb, result);
+}
+
+void
+begin_job (AForkPool     *pool,
+           AForkJob      *job,
+           GAsyncResult **result)
+{
+  afork_pool_run_job_async (pool, job, NULL, store_result_cb, result);
+}
+
+AForkJob *
+begin_pool_job (AForkPool     *pool,
+                const char    *what,
+                guint32        number,
+                GAsyncResult **result)
+{
+  AForkJob *job = afork_job_new (do_args (what, number));
+
+  begin_job (pool, job, result);
+  return job;
+}
+
+AForkJob *
+new_gate_job (const char *what,
+              int        *gate)
+{
+  AForkJob *job = afork_job_new (do_args (what, 0));
+  g_autoptr(GUnixFDList) list = NULL;
+  int fds[2];
+
+  g_assert_true (g_unix_open_pipe (fds, FD_CLOEXEC, NULL));
+  list = g_unix_fd_list_new_from_array (fds, 1);
+  afork_job_set_fds (job, list);
+  *gate = fds[1];
+  return job;
+}
+
+static GVariant *
+finish (AForkPool     *pool,
+        GAsyncResult **result,
+        GError       **error)
+{
+  g_autoptr(GAsyncResult) ended = NULL;
+
+  await_result (result);
+  ended = g_steal_pointer (result);
+  if (g_async_result_is_tagged (ended, afork_pool_call_async))
+    return afork_pool_call_finish (pool, ended, error);
+
+  return afork_pool_run_job_finish (pool, ended, error);
+}
+
+guint32
+await_answer (AForkPool     *pool,
+              GAsyncResult **result)
+{
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) answer = finish (pool, result, &error);
+
+  g_assert_no_error (error);
+  return g_variant_get_uint32 (answer);
+}
+
+void
+await_error (AForkPool     *pool,
+             GAsyncResult **result,
+             GQuark         domain,
+             int            code,
+             const char    *text)
+{
+  g_autoptr(GError) error = NULL;
+
+  g_assert_null (finish (pool, result, &error));
+  g_assert_error (error, domain, code);
+  if (text != NULL && strstr (error->message, text) == NULL)
+    g_error ("“%s” is not in “%s”", text, error->message);
+}
+
+void
+await_job_state (AForkJob      *job,
+                 AForkJobState  state)
+{
+  while (afork_job_get_state (job) < state)
+    g_main_context_iteration (NULL, TRUE);
+}
+
+void
+await_shutdown (AForkPool         *pool,
+                AForkShutdownMode  mode)
+{
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GError) error = NULL;
+
+  afork_pool_shutdown_async (pool, mode, NULL, store_result_cb, &result);
+  await_result (&result);
+  g_assert_true (afork_pool_shutdown_finish (pool, result, &error));
+  g_assert_no_error (error);
+  g_assert_cmpuint (afork_pool_get_n_workers (pool), ==, 0);
+  g_assert_cmpuint (afork_pool_get_n_queued (pool), ==, 0);
+  g_assert_cmpuint (afork_pool_get_n_running (pool), ==, 0);
+}
+
+void
+shut_down_pool (AForkPool         *pool,
+                AForkShutdownMode  mode)
+{
+  await_shutdown (pool, mode);
+  g_assert_finalize_object (pool);
+}
