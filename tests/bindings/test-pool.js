@@ -1,0 +1,61 @@
+// Copyright 2026 The AFork authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// Pools from JavaScript: calls, jobs, errors, and the end.
+
+import AFork from 'gi://AFork?version=1';
+import Gio from 'gi://Gio';
+import GLib from 'gi://GLib';
+import System from 'system';
+
+for (const name of ['call', 'run_job', 'shutdown'])
+    Gio._promisify(AFork.Pool.prototype, `${name}_async`, `${name}_finish`);
+
+const LIMIT = 50;       // seconds, after which something hangs
+
+function check(condition, what) {
+    if (!condition)
+        throw new Error(what);
+}
+
+function args(what, number) {
+    return new GLib.Variant('(su)', [what, number]);
+}
+
+async function test() {
+    const process = AFork.Process.new().require('pool');
+    const pool = new AFork.Pool({process, function: 'pool_do', forwardStderr: false, maxWorkers: 2});
+    let exited = 0;
+    pool.connect('worker-exited', (_pool, _process, error) => {
+        exited++;
+        check(error === null || error.matches(AFork.Error, AFork.Error.SIGNALED), `${error}`);
+    });
+
+    const calls = [];
+    for (let i = 0; i < 20; i++)
+        calls.push(pool.call_async(args('echo', i), null));
+    const answers = await Promise.all(calls);
+    check(answers.every((answer, i) => answer.deepUnpack() === i), 'answers');
+
+    const job = AFork.Job.new(args('signal', 9));
+    let caught = null;
+    try {
+        await pool.run_job_async(job, null);
+    } catch (error) {
+        caught = error;
+    }
+    check(caught?.matches(AFork.Error, AFork.Error.SIGNALED), `error ${caught}`);
+    check(job.error.matches(AFork.Error, AFork.Error.SIGNALED), 'error of the job');
+    check(pool.lastError.matches(AFork.Error, AFork.Error.SIGNALED), 'last error');
+
+    check(await pool.shutdown_async(AFork.ShutdownMode.DRAIN, null), 'shutdown');
+    check(pool.nWorkers === 0 && exited >= 1, 'workers');
+}
+
+const loop = new GLib.MainLoop(null, false);
+let status = 1;
+GLib.timeout_add_seconds(GLib.PRIORITY_DEFAULT, LIMIT, () => System.exit(1));
+test().then(() => (status = 0), error => printerr(`${error}\n${error.stack}`))
+    .finally(() => loop.quit());
+loop.run();
+System.exit(status);

@@ -1,0 +1,82 @@
+# Copyright 2026 The AFork authors
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
+"""Pools from Python: calls, jobs, properties, signals, errors, and the end."""
+
+import signal
+import unittest
+
+import gi
+
+gi.require_version("AFork", "1")
+from gi.repository import AFork, Gio, GLib
+
+LIMIT = 50      # seconds for one test, after which something hangs
+
+
+def new_pool(**properties):
+    process = AFork.Process.new().require("pool")
+    return AFork.Pool(process=process, function="pool_do", forward_stderr=False, **properties)
+
+
+def args(what, number=0):
+    return GLib.Variant("(su)", (what, number))
+
+
+class PoolTest(unittest.TestCase):
+    def setUp(self):
+        signal.alarm(LIMIT)
+
+    def tearDown(self):
+        signal.alarm(0)
+
+    def test_async(self):
+        pool = AFork.Pool.new(AFork.Process.new().require("pool"), "pool_do")
+        pool.props.max_workers = 2
+        started, results = [], []
+        pool.connect("worker-started", lambda pool, process: started.append(process.get_pid()))
+        for i in range(20):
+            pool.call_async(args("echo", i), None, lambda pool, result:
+                            results.append(pool.call_finish(result).unpack()))
+        while len(results) < 20:
+            GLib.MainContext.default().iteration(True)
+        self.assertEqual(sorted(results), list(range(20)))
+        self.assertGreaterEqual(len(started), 1)
+        self.assertTrue(pool.shutdown(AFork.ShutdownMode.DRAIN, None))
+        self.assertEqual(pool.get_n_workers(), 0)
+
+    def test_job(self):
+        pool = new_pool(max_workers=1, load=1)
+        events = []
+        pool.connect("event", lambda pool, event: events.append(event.unpack()))
+        job = AFork.Job.new(args("emit", 7))
+        job.set_priority(5)
+        job.set_key("key")
+        job.set_retries(1)
+        self.assertEqual((job.props.priority, job.props.key, job.props.retries), (5, "key", 1))
+        pid = pool.run_job(job, None).unpack()
+        self.assertEqual(job.get_result().unpack(), pid)
+        self.assertIsNone(job.get_error())
+        self.assertEqual(events, [7])
+        self.assertTrue(pool.shutdown(AFork.ShutdownMode.ABORT, None))
+
+    def test_errors(self):
+        pool = new_pool(max_workers=1)
+        job = AFork.Job.new(args("error", int(Gio.IOErrorEnum.NOT_FOUND)))
+        with self.assertRaises(GLib.Error) as context:
+            pool.run_job(job, None)
+        self.assertTrue(context.exception.matches(Gio.io_error_quark(), Gio.IOErrorEnum.NOT_FOUND))
+        self.assertTrue(job.props.error.matches(Gio.io_error_quark(), Gio.IOErrorEnum.NOT_FOUND))
+        self.assertIsNone(pool.props.last_error)
+        with self.assertRaises(GLib.Error) as context:
+            pool.call(args("signal", int(signal.SIGKILL)), None)
+        self.assertTrue(context.exception.matches(AFork.error_quark(), AFork.Error.SIGNALED))
+        self.assertTrue(pool.props.last_error.matches(AFork.error_quark(), AFork.Error.SIGNALED))
+        self.assertEqual(pool.call(args("echo", 3), None).unpack(), 3)
+        pool.shutdown(AFork.ShutdownMode.DRAIN, None)
+        with self.assertRaises(GLib.Error) as context:
+            pool.call(args("echo"), None)
+        self.assertTrue(context.exception.matches(AFork.error_quark(), AFork.Error.CLOSED))
+
+
+unittest.main()

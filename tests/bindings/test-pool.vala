@@ -1,0 +1,59 @@
+// Copyright 2026 The AFork authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// Pools from Vala: calls, jobs, errors, and the end.
+
+async void test_call () throws Error {
+    var process = new AFork.Process ();
+    process.require ("pool");
+    var pool = new AFork.Pool (process, "pool_do");
+    pool.max_workers = 1;
+    var answer = yield pool.call_async (new Variant ("(su)", "echo", 2));
+    assert_cmpuint (answer.get_uint32 (), EQ, 2);
+
+    var job = new AFork.Job (new Variant ("(su)", "exit", 3));
+    job.priority = 4;
+    try {
+        yield pool.run_job_async (job);
+        assert_not_reached ();
+    } catch (AFork.Error.EXITED error) {
+        assert_true ("status 3" in error.message);
+    }
+    assert_true (job.error is AFork.Error.EXITED);
+    assert_true (pool.last_error is AFork.Error.EXITED);
+
+    assert_true (yield pool.shutdown_async (AFork.ShutdownMode.DRAIN));
+    assert_cmpuint (pool.n_workers, EQ, 0);
+}
+
+const uint LIMIT = 50;      // seconds for one test, after which something hangs
+
+delegate void BeginFunc (AsyncReadyCallback callback);
+delegate void EndFunc (AsyncResult result) throws Error;
+
+void run_test (BeginFunc begin, EndFunc end) {
+    var loop = new MainLoop ();
+    var limit = Timeout.add_seconds (LIMIT, () => {
+        error ("not done after %u s", LIMIT);
+    });
+    begin ((object, result) => {
+        try {
+            end (result);
+        } catch (Error error) {
+            assert_no_error (error);
+        }
+        loop.quit ();
+    });
+    loop.run ();
+    Source.remove (limit);
+}
+
+int main (string[] args) {
+    Test.init (ref args);
+
+    Test.add_func ("/vala/pool/call", () => run_test (
+        (callback) => test_call.begin (callback),
+        (result) => test_call.end (result)));
+
+    return Test.run ();
+}
