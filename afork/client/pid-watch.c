@@ -69,7 +69,8 @@ typedef enum
 {
   KILL_NONE,
   KILL_DEFERRED,                /* the parent will be asked when KILL_MS are over */
-  KILL_ASKED                    /* the parent was asked, and has not replied */
+  KILL_ASKED,                   /* the parent was asked, and has not replied */
+  KILL_BY_OWNER                 /* send_by_owner() was called, and the process has not exited */
 } Kill;
 
 struct _AForkPidWatch
@@ -629,16 +630,17 @@ send_to_child (AForkPidWatch *self,
   return error;
 }
 
-/* Signals a process without pidfd_send_signal(), which a sandbox may refuse. This is for one case:
- * the main context is gone, and with it the channel to the template, so the template cannot be
- * asked to signal its fork. Nothing else could end a worker that ignores the end of its socket.
+/* Signals a fork without pidfd_send_signal(), which a sandbox may refuse. This is for the case that
+ * its template cannot be asked to signal it, because the template has exited, or because the main
+ * context is gone, and with it the channel to the template. Nothing else could end a worker that
+ * ignores the end of its socket. Returns whether it was tried.
  *
  * kill() could hit another process that has the pid by now. So this makes the process the owner of
  * a socket whose owner gets SIGNAL when the socket can be read (F_SETOWN_EX, F_SETSIG, O_ASYNC),
  * and then writes to the other end. The kernel keeps the process itself, and not its pid. If the
  * pidfd is not readable after that, the process had not exited before, so the pid was its own.
  * The kernel checks whether this program may signal the process, but does not report the result. */
-static void
+static gboolean
 send_by_owner (AForkPidWatch *self,
                int            signal)
 {
@@ -648,17 +650,17 @@ send_by_owner (AForkPidWatch *self,
   g_auto(AForkFd) other = -1;
   int fds[2];
 
-  if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
-    return;
+  if (self->child_number != 0 || self->pidfd < 0 || verify_pidfd (self) != PIDFD_OURS
+      || socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+    return FALSE;
 
   socket = _afork_fd_register (fds[0]);
   other = _afork_fd_register (fds[1]);
-  if (fcntl (socket, F_SETSIG, signal) == 0
-      && fcntl (socket, F_SETOWN_EX, &owner) == 0
-      && poll (&end, 1, 0) == 0
-      && fcntl (socket, F_SETFL, O_ASYNC) == 0
-      && send (other, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-    g_debug ("Process %d could not be signalled: %s", (int) self->pid, g_strerror (errno));
+  return fcntl (socket, F_SETSIG, signal) == 0
+    && fcntl (socket, F_SETOWN_EX, &owner) == 0
+    && poll (&end, 1, 0) == 0
+    && fcntl (socket, F_SETFL, O_ASYNC) == 0
+    && send (other, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1;
 }
 
 /* Returns 0 if SIGNAL was sent, or if the process has exited; else an errno. The pid is used only
@@ -678,9 +680,6 @@ send_directly (AForkPidWatch *self,
         if (afork_pidfd_send_signal (self->pidfd, signal) == 0 || errno == ESRCH)
           return 0;
         error = errno;
-        /* Once the context is gone, no template can be asked, and no caller waits for a result. */
-        if (self->child_number == 0 && (is_context_lost (self) || self->is_left))
-          send_by_owner (self, signal);
         break;
       default:
         break;
@@ -749,9 +748,12 @@ ask_reporter (AForkPidWatch *self,
 }
 
 static void
-ask_reporter_to_kill (AForkPidWatch *self)
+kill_indirectly (AForkPidWatch *self)
 {
-  self->kill = ask_reporter (self, SIGKILL) ? KILL_ASKED : KILL_NONE;
+  if (ask_reporter (self, SIGKILL))
+    self->kill = KILL_ASKED;
+  else
+    self->kill = send_by_owner (self, SIGKILL) ? KILL_BY_OWNER : KILL_NONE;
 }
 
 /* The context is going, so a fork that takes the place of the process would not become known here.
@@ -760,7 +762,7 @@ static void
 ask_at_last (AForkPidWatch *self)
 {
   if (self->kill == KILL_DEFERRED)
-    ask_reporter_to_kill (self);
+    kill_indirectly (self);
 }
 
 static void
@@ -793,8 +795,8 @@ static void
 ask_to_kill (AForkPidWatch *self)
 {
   _afork_source_clear (&self->kill_timeout);
-  ask_reporter_to_kill (self);
-  if (self->kill == KILL_ASKED)
+  kill_indirectly (self);
+  if (self->kill != KILL_NONE)
     await_kill (self);
   else
     report_unkillable (self);
@@ -814,14 +816,18 @@ kill_now (AForkPidWatch *self,
 
   self->kill_errno = error;
   if (has_exited (self))
-    return;
+    {
+      /* Its context is gone. */
+      send_by_owner (self, SIGKILL);
+      return;
+    }
 
   /* A fork may have taken its place, which only this process can kill. It must live as long as it
    * may report that fork. */
   if (self->keeps_signals && self->signal_func != NULL && self->kill == KILL_NONE)
     self->kill = KILL_DEFERRED;
   else if (self->kill == KILL_NONE)
-    ask_reporter_to_kill (self);
+    kill_indirectly (self);
 
   if (self->kill != KILL_NONE || is_ending)
     await_kill (self);
@@ -842,7 +848,9 @@ send_now (AForkPidWatch *self,
     }
 
   error = send_directly (self, signal);
-  if (error != 0 && !self->keeps_signals && !ask_reporter (self, signal))
+  if (error != 0 && !self->keeps_signals
+      && (has_exited (self) || !ask_reporter (self, signal))
+      && !send_by_owner (self, signal))
     g_debug ("Signal %d cannot be sent to process %d: %s", signal, (int) self->pid,
              g_strerror (error));
 }
