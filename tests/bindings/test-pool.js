@@ -24,7 +24,8 @@ function args(what, number) {
 
 async function test() {
     const process = AFork.Process.new().require('pool');
-    const pool = new AFork.Pool({process, function: 'pool_do', forwardStderr: false, maxWorkers: 2});
+    const pool = new AFork.Pool({process, function: 'pool_do', forwardStderr: false});
+    pool.maxWorkers = 2;
     let exited = 0;
     pool.connect('worker-exited', (_pool, _process, error) => {
         exited++;

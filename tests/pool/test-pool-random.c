@@ -206,8 +206,8 @@ test_random (void)
     }
 
   await_shutdown (run.pool, AFORK_SHUTDOWN_MODE_DRAIN);
-  g_test_message ("%u jobs accepted, %u results, %u errors: %u cancelled, %u timed out, %u crashed; "
-                  "%u workers killed",
+  g_test_message ("%u jobs accepted, %u results, %u errors: %u cancelled, %u timed out, "
+                  "%u crashed; %u workers killed",
                   run.n_accepted, run.n_results, run.n_errors, run.n_cancelled, run.n_timed_out,
                   run.n_crashed, run.n_killed);
   for (guint i = 0; i < n_jobs; i++)
