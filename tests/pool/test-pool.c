@@ -485,6 +485,14 @@ test_pool_blocking_within (void)
   shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
 }
 
+static void
+await_result_in (GMainContext  *context,
+                 GAsyncResult **result)
+{
+  while (*result == NULL)
+    g_main_context_iteration (context, TRUE);
+}
+
 static gpointer
 context_thread (gpointer data)
 {
@@ -496,8 +504,7 @@ context_thread (gpointer data)
   g_main_context_push_thread_default (context);
   pool = new_pool ("load", 2, NULL);
   afork_pool_call_async (pool, do_args ("echo", 4), NULL, store_result_cb, &result);
-  while (result == NULL)
-    g_main_context_iteration (context, TRUE);
+  await_result_in (context, &result);
   g_assert_cmpuint (await_answer (pool, &result), ==, 4);
   g_assert_true (afork_pool_shutdown (pool, AFORK_SHUTDOWN_MODE_DRAIN, NULL, &error));
   g_assert_no_error (error);
@@ -530,6 +537,51 @@ test_pool_thread (void)
   g_thread_join (g_thread_new ("refused", refused_thread, pool));
 }
 
+/* The context of a pool goes while a job waits that was made in another one. */
+static gpointer
+lost_thread (gpointer data)
+{
+  GMainContext *context = g_main_context_new ();
+  AForkPool *pool;
+  GAsyncResult *results[3] = { NULL };
+
+  g_main_context_push_thread_default (context);
+  pool = new_pool ("max-workers", 1, "load", 1, NULL);
+  begin_pool_call (pool, "echo", 1, &results[0]);
+  await_result_in (context, &results[0]);
+  await_answer (pool, &results[0]);
+  afork_runtime_set_template (afork_runtime_get_native (), NULL);
+
+  g_main_context_push_thread_default (data);
+  for (guint i = 1; i < 3; i++)
+    begin_pool_call (pool, "wait", 0, &results[i]);
+  while (afork_pool_get_n_running (pool) == 0)
+    g_main_context_iteration (context, TRUE);
+  g_main_context_pop_thread_default (data);
+  g_main_context_pop_thread_default (context);
+  g_main_context_push_thread_default (data);
+  g_main_context_unref (context);
+  for (guint i = 1; i < 3; i++)
+    {
+      await_result_in (data, &results[i]);
+      await_error (pool, &results[i], AFORK_ERROR, AFORK_ERROR_CLOSED, NULL);
+    }
+  begin_pool_call (pool, "echo", 0, &results[1]);
+  await_result_in (data, &results[1]);
+  await_error (pool, &results[1], AFORK_ERROR, AFORK_ERROR_CLOSED, NULL);
+  g_main_context_pop_thread_default (data);
+  g_assert_finalize_object (pool);
+  return NULL;
+}
+
+static void
+test_pool_context_gone (void)
+{
+  g_autoptr(GMainContext) other = g_main_context_new ();
+
+  g_thread_join (g_thread_new ("lost", lost_thread, other));
+}
+
 #define add_test(path, function) \
   g_test_add_data_func (path, (gconstpointer) function, run_with_census)
 
@@ -556,6 +608,7 @@ main (int    argc,
   add_test ("/pool/blocking", test_pool_blocking);
   add_test ("/pool/blocking/within", test_pool_blocking_within);
   add_test ("/pool/thread", test_pool_thread);
+  add_test ("/pool/context-gone", test_pool_context_gone);
 
   return g_test_run ();
 }
