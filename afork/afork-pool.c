@@ -1268,6 +1268,9 @@ end_blocking (AForkPool        *self,
   g_ptr_array_unref (blocking->loans);
   self->blocking = blocking->outer;
 
+  /* This gives the template back. Only then can an outer blocking call borrow it again. */
+  result = _afork_blocking_call_end (&blocking->base);
+
   /* An outer blocking call goes on with the workers that were started meanwhile. */
   for (GList *link = self->slots.head; link != NULL; link = link->next)
     {
@@ -1281,7 +1284,6 @@ end_blocking (AForkPool        *self,
     }
   move_waiters (self);
 
-  result = _afork_blocking_call_end (&blocking->base);
   _afork_hold_release (blocking->hold);
   return result;
 }
