@@ -631,7 +631,7 @@ send_to_child (AForkPidWatch *self,
 }
 
 /* Signals a fork without pidfd_send_signal(), which a sandbox may refuse. This is for the case that
- * its template cannot be asked to signal it, because the template has exited, or because the main
+ * its template cannot be asked to signal it: the template has exited or does not react, or the main
  * context is gone, and with it the channel to the template. Nothing else could end a worker that
  * ignores the end of its socket. Returns whether it was tried.
  *
@@ -747,13 +747,17 @@ ask_reporter (AForkPidWatch *self,
   return self->signal_func != NULL && self->signal_func (self->reporter, self->number, signal);
 }
 
+/* The parent may not reply, and the kernel does not report that this program has no right to kill
+ * the process, so both are tried. */
 static void
 kill_indirectly (AForkPidWatch *self)
 {
+  const gboolean is_sent = send_by_owner (self, SIGKILL);
+
   if (ask_reporter (self, SIGKILL))
     self->kill = KILL_ASKED;
   else
-    self->kill = send_by_owner (self, SIGKILL) ? KILL_BY_OWNER : KILL_NONE;
+    self->kill = is_sent ? KILL_BY_OWNER : KILL_NONE;
 }
 
 /* The context is going, so a fork that takes the place of the process would not become known here.
