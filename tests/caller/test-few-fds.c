@@ -3,9 +3,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* A program at its limit of descriptors, with a thread that takes the last ones and closes them
- * again and again. What needs a descriptor works or fails with an error, and nothing ends the
- * program. */
+/* A program at its limit of descriptors. One thread takes the last descriptors and closes them,
+ * again and again. Each operation that needs a descriptor works or fails with an error, and the
+ * program never exits. */
 
 #include "config.h"
 
@@ -24,7 +24,7 @@
 
 enum
 {
-  /* Descriptors that are free when the other thread has none. */
+  /* How many descriptors are free while the other thread has none. */
   N_FREE = 24,
   N_ROUNDS = 300,
 };
@@ -85,7 +85,7 @@ taker_end (Taker *self)
   g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &self->saved));
 }
 
-/* A script that was run, or for which there was no descriptor. */
+/* Returns whether the script was run. If not, the error must say that no descriptor was left. */
 static gboolean
 is_answer (GVariant      *value,
            const GError  *error)
@@ -111,7 +111,7 @@ try_call (AForkRpc *rpc)
   return is_answer (value, error);
 }
 
-/* A thread that has waited before needs no more descriptors for that. */
+/* A thread that has waited before needs no more descriptors to wait again. */
 static void
 test_few_fds_blocking (void)
 {
@@ -130,7 +130,7 @@ test_few_fds_blocking (void)
   close_rpc (rpc);
 }
 
-/* A call within a call needs one more. */
+/* A call within a call needs one more descriptor. */
 
 typedef struct
 {
@@ -185,7 +185,7 @@ test_few_fds_nested (void)
   close_rpc (inner);
 }
 
-/* Objects that are made, and used without waiting. */
+/* Objects are made and used without a blocking call. */
 static void
 test_few_fds_new (void)
 {
@@ -212,8 +212,8 @@ test_few_fds_new (void)
   g_test_message ("%u of %u calls were answered", n_answers, N_ROUNDS);
 }
 
-/* A thread that has never waited. Each one leaves a descriptor more, but never so many that the
- * other thread cannot take them. */
+/* A thread that has never waited. Each such thread leaves one descriptor more, but never so many
+ * that the other thread cannot take them all. */
 static gpointer
 wait_thread (gpointer data)
 {
@@ -251,13 +251,13 @@ test_few_fds_first (void)
   g_test_message ("%u of %u threads had an answer", n_answers, N_THREADS);
 }
 
-/* The first call of a thread, where other threads take all descriptors as soon as the library has
- * found that there are some. GLib and the library call these functions in place of the C library's,
- * to wake a main context: they make N_LEFT descriptors for this process, and then none. Children
- * have descriptors of their own. */
+/* The first call of a thread. Other threads take all descriptors as soon as the library has found
+ * that some are free. To wake a main context, GLib and the library call the functions below in
+ * place of those of the C library. The functions make N_LEFT descriptors for this process, and then
+ * fail. Children have descriptors of their own. */
 
 static gint n_left = -1;        /* atomic; negative if there is no limit */
-static gint n_left_of_children = -1;    /* the same, if they share the memory */
+static gint n_left_of_children = -1;    /* the same for children that share the memory */
 static pid_t program;
 
 static gboolean
@@ -284,7 +284,7 @@ eventfd (unsigned int count,
   return takes_one () ? (int) syscall (SYS_eventfd2, count, flags) : -1;
 }
 
-/* GLib's other choice. */
+/* GLib calls this function if it cannot use eventfd(). */
 int
 pipe2 (int fds[2],
        int flags)
@@ -325,13 +325,13 @@ test_few_fds_taken (void)
       gpointer answered = g_thread_join (g_thread_new ("first", first_thread,
                                                        GUINT_TO_POINTER (counts[i])));
 
-      /* One is enough. */
+      /* One descriptor is enough. */
       g_assert_cmpint (GPOINTER_TO_INT (answered), ==, counts[i] > 0);
     }
 }
 
-/* A thread that waits for the first time, where a sandbox refuses a system call that it needs for
- * this, while descriptors are there. */
+/* A thread waits for the first time in a sandbox that refuses a system call that waiting needs.
+ * Descriptors are free. */
 
 static const RefusedCall refused[] = {
   { "clone", SYS_clone, 0, CLONE_VM | CLONE_VFORK, 0 },
@@ -345,7 +345,8 @@ wait_in_thread (void)
   return g_thread_join (g_thread_new ("waits", wait_thread, g_main_context_new ())) != NULL;
 }
 
-/* The leak sanitizer reports what processes lose by design that end at once, or as GLib fails. */
+/* Processes that exit at once, or when GLib fails, do not free their memory. The leak sanitizer
+ * would report this. */
 static void
 run_apart_unless_instrumented (void          (*func) (gconstpointer data),
                                gconstpointer   data)
@@ -370,7 +371,7 @@ test_few_fds_refused (gconstpointer data)
   run_apart_unless_instrumented (refused_apart, data);
 }
 
-/* A process more, or memory for it, is not to be had: that is an error. */
+/* The kernel has no process left, or no memory for one: waiting fails with an error. */
 
 static gpointer
 fail_to_wait_thread (gpointer data)
@@ -409,8 +410,8 @@ test_few_fds_used_up (gconstpointer data)
   run_apart_unless_instrumented (used_up_apart, data);
 }
 
-/* The whole system has no file left, just when GLib makes its own in the child where the library
- * has made one before: it ends the process that it runs in, which must not be the program. */
+/* The whole system has no file left when GLib makes its wakeup in the child, although the library
+ * has just made a file there. GLib then aborts its process, which must not be the program. */
 
 static void
 ignore_log (const char     *domain,

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Workers that send without end. The caller's main loop still dispatches all other sources as often
- * as they need it, and each message is handled once and in order. */
+/* Workers that send without end. The main loop of the caller still dispatches all other sources as
+ * often as they need, and each message is handled once and in order. */
 
 #include <string.h>
 #include <sys/resource.h>
@@ -19,13 +19,13 @@ enum
   /* In milliseconds. */
   REDRAW_INTERVAL = 16,
   IDLE_INTERVAL = 20,
-  /* The main loop may be kept so long at a time, in milliseconds on a CPU: what other programs
-   * have of that does not count. */
+  /* The longest time that the main loop may take for one iteration, in milliseconds of CPU time.
+   * The time of other programs does not count. */
   MAX_GAP = 30,
   N_WORKERS = 4,
 };
 
-/* What else a program has in its main loop. */
+/* Other sources in the main loop of a program. */
 
 typedef struct
 {
@@ -95,7 +95,7 @@ others_await (Others *self)
 
 /* Messages. */
 
-/* Since the main loop was iterated last. */
+/* How many events have come since the main loop was iterated last. */
 static guint n_events_in_turn;
 
 static gboolean
@@ -143,7 +143,7 @@ end_rpc (AForkRpc *rpc,
   close_rpc_error (rpc, code);
 }
 
-/* Iterates the main context until so many events of a worker have come. */
+/* Iterates the main context until at least LEAST events of a worker have come. */
 static void
 await_flood (const guint *n_events,
              guint        least)
@@ -158,7 +158,8 @@ await_flood (const guint *n_events,
     }
 }
 
-/* What STEPS, after the beginning, have several workers send without end. */
+/* Has several workers do STEPS, which send without end, and checks that the other sources are
+ * dispatched. */
 static void
 check_flood (void (*steps) (AForkProcess *process))
 {
@@ -181,7 +182,7 @@ check_flood (void (*steps) (AForkProcess *process))
   others_await (&others);
   others_end (&others);
 
-  /* None is left out for another one. */
+  /* Each worker gets its turn. */
   memset (n_events, 0, sizeof n_events);
   for (guint i = 0; i < N_WORKERS; i++)
     await_flood (&n_events[i], 100);
@@ -233,8 +234,9 @@ test_stderr (void)
     }
 }
 
-/* A child of the worker has its socket, and goes on when the worker has ended. What the worker sent
- * comes before its end; what the child sends does not keep that from being seen. */
+/* A child of the worker keeps the socket of the worker, and goes on sending after the worker has
+ * exited. The events of the worker arrive before its exit is reported. The events of the child do
+ * not prevent this report. */
 static void
 test_child (void)
 {
@@ -256,7 +258,7 @@ test_child (void)
   g_assert_cmpuint (n_events, >=, 2000);
 }
 
-/* Calls to others are answered, by the main loop and by blocking. */
+/* Calls to another worker are answered: asynchronous and blocking calls. */
 static void
 test_others (void)
 {
@@ -288,7 +290,8 @@ test_others (void)
   close_rpc (neighbour);
 }
 
-/* A blocking call to the worker itself: what comes before its answer is handled meanwhile. */
+/* A blocking call to a worker that sends many events before its answer: the call handles these
+ * events while it waits. */
 static void
 test_blocking (void)
 {
@@ -312,7 +315,8 @@ test_blocking (void)
   close_rpc (rpc);
 }
 
-/* A handler waits in the main loop for other sources, while more comes than there is time for. */
+/* A handler waits in a nested main loop for other sources, while more events come than there is
+ * time for. */
 static void
 wait_once_cb (AForkRpc *rpc,
               GVariant *event,
@@ -344,7 +348,7 @@ test_nested (void)
 
 /* Blobs. */
 
-/* Iterates the main context until so many events have come. */
+/* Iterates the main context until N_EVENTS events have come. */
 static void
 await_events (AForkProcess *process,
               gboolean      trusted,
@@ -367,7 +371,7 @@ await_events (AForkProcess *process,
   close_rpc (rpc);
 }
 
-/* The same large segment is announced and ends, again and again. */
+/* The worker announces the same large segment and ends it, again and again. */
 static void
 test_segments (void)
 {
@@ -389,7 +393,7 @@ test_segments (void)
   await_events (process, TRUE, 1);
 }
 
-/* So is a sealed blob. */
+/* The worker sends the same large sealed blob again and again. */
 static void
 test_sealed (void)
 {
@@ -415,7 +419,7 @@ test_sealed (void)
   await_events (process, FALSE, 200);
 }
 
-/* A worker uses its segment again and again, and is never told that it may. */
+/* A worker uses its segment again and again, although the caller never releases the segment. */
 static void
 test_reused (void)
 {
@@ -445,7 +449,8 @@ test_reused (void)
 
 /* Values. */
 
-/* An array of N_VALUES variants, each of which has TYPE and no more than zeros. */
+/* Adds an event with an array of N_VALUES variants. Each variant has TYPE and consists of SIZE
+ * zeros. */
 static void
 add_variants (GByteArray *bytes,
               const char *type,
@@ -466,8 +471,8 @@ add_variants (GByteArray *bytes,
                            .size = g_variant_get_size (value)));
 }
 
-/* Values that take GLib long to check, whatever they are: many small ones, in pieces of all sizes;
- * few with types that are nested deeply. */
+/* Values that GLib takes long to check: arrays of more and more small values, and arrays of fewer
+ * values with deeply nested types. */
 static void
 test_values (void)
 {
@@ -487,7 +492,7 @@ test_values (void)
   await_events (process, TRUE, 21);
 }
 
-/* Types of values, each other than the last one, so that none is known yet. */
+/* Each value has a different type from the one before, so GLib does not know the type yet. */
 static void
 test_types (void)
 {
@@ -509,7 +514,8 @@ test_types (void)
   await_events (process, TRUE, 500);
 }
 
-/* What comes behind a large value waits for it, and what is wrong at its end is found. */
+/* Messages behind a large value wait until the value was checked, and an error at the end of a
+ * value is found. */
 static void
 test_order (void)
 {
@@ -538,7 +544,7 @@ test_order (void)
   g_assert_cmpuint (n_events, ==, 2);
 }
 
-/* The text of an error is made UTF-8 in steps. */
+/* A long error text is converted to valid UTF-8 in steps. */
 static void
 test_error (void)
 {
@@ -574,7 +580,7 @@ test_error (void)
 
 enum { MAX_FORKS = 2000, FDS_PER_FORK = 4, OTHER_FDS = 200 };
 
-/* There are not more forks than descriptors for them. */
+/* Returns how many forks to make. The limit of descriptors allows this many. */
 static guint
 count_forks (void)
 {
@@ -621,7 +627,7 @@ waited_cb (GObject      *object,
   ends->n_pending--;
 }
 
-/* Forks TEMPLATE many times and runs the forks. */
+/* Forks TEMPLATE many times and runs all forks. */
 static GPtrArray *
 run_forks (AForkProcess *template,
            Ends         *ends)
@@ -659,7 +665,7 @@ wait_for_all (GPtrArray *forks,
     afork_process_wait_async (forks->pdata[i], NULL, waited_cb, ends);
 }
 
-/* All forks are started in one iteration, and end in one. */
+/* All forks are started in one iteration of the main loop, and all exit in one iteration. */
 static void
 test_forks (void)
 {

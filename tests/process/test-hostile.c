@@ -3,8 +3,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Programs that do not reply as a server does: util/hostile-server.c, with the steps that a test
- * gives it. Each operation completes once, the program exits, and nothing of it is left. */
+/* Programs that do not reply as a server does: util/hostile-server.c does the steps that a test
+ * gives it. Each operation completes once, the program exits, and no process and no descriptor of
+ * the program is left. */
 
 #include "config.h"
 
@@ -18,7 +19,7 @@
 
 enum
 {
-  ANY = -1,                     /* for an error's code */
+  ANY = -1,                     /* any error code */
   HELLO_SIZE = 22,
   READY_SIZE = 8,
   MAX_STEPS = 16,
@@ -31,7 +32,7 @@ typedef struct
   const char *steps[MAX_STEPS];
   int         code;
   const char *text;
-  gboolean    killed;           /* surely: it would not end by itself */
+  gboolean    killed;           /* the program must be killed: it does not exit by itself */
 } Case;
 
 static char *program;
@@ -62,7 +63,7 @@ new_process (const char * const *steps)
   return afork_process_new_for_runtime (runtime);
 }
 
-/* One that can be forked, and is there before it is run. */
+/* Makes a process that can be forked, and that is executed before it is run. */
 static AForkProcess *
 new_template (const char * const *steps)
 {
@@ -145,7 +146,8 @@ static const Case run_cases[] = {
     "FORKED came without the descriptors", TRUE },
   { "fds/ready-without", { "hello", READY_WITHOUT, "hang" }, AFORK_ERROR_PROTOCOL,
     "READY came without the descriptors", TRUE },
-  /* So many come in several messages, and at the second the caller has gone perhaps. */
+  /* So many descriptors come in several messages. When the second message is sent, the caller may
+   * have closed the socket. */
   { "fds/hundreds", { "stay", "stray=759", "hello", "hang" }, AFORK_ERROR_PROTOCOL,
     "More descriptors came than frames that name them", TRUE },
 
@@ -184,7 +186,7 @@ test_run (Census        *census,
   iterate ();
 }
 
-/* Before it was told to run. */
+/* A process sends wrong messages before it is run. */
 
 static const Case early_cases[] = {
   { "ready", { "hello", "ready", "hang" }, AFORK_ERROR_PROTOCOL, "READY came", TRUE },
@@ -213,7 +215,7 @@ test_early (Census        *census,
   expect_error (self, &outcome);
 }
 
-/* A fork. Its template plays both. */
+/* A template and a fork: the hostile program plays both. */
 
 static const Case fork_cases[] = {
   { "ready", { "hello", "await=fork", "fork", "ready", "hang" }, AFORK_ERROR_PROTOCOL,
@@ -300,7 +302,8 @@ test_fork (Census        *census,
   iterate ();
 }
 
-/* Executing a program: with the socket that tells how it went, which is what "fork" switches to. */
+/* Executing a program. EXEC comes with a socket for the exec status; the step "fork" switches to
+ * this socket. */
 
 static const Case exec_cases[] = {
   { "garbage", { "hello", "await=exec", "ready", "fork", "raw=" GARBAGE, "hang" },
@@ -342,7 +345,8 @@ test_exec (Census        *census,
   iterate ();
 }
 
-/* It says without end how that went. Only the first time is listened to, so it ends. */
+/* The process reports the exec status without end. The caller reads only the first report and
+ * closes the socket, so the process exits. */
 static void
 test_exec_errors (Census        *census,
                   gconstpointer  data)
@@ -358,7 +362,8 @@ test_exec_errors (Census        *census,
   await_end (process);
 }
 
-/* A fork says that it is the caller. Nothing that is meant for it reaches that. */
+/* A fork sends a pidfd of the caller in place of its own. Signals for the fork must not reach the
+ * caller. */
 static void
 test_pidfd_of_another (Census        *census,
                        gconstpointer  data)
@@ -379,8 +384,8 @@ test_pidfd_of_another (Census        *census,
   await_end (process);
 }
 
-/* What is queued is sent when the main context prepares to wait. What is answered is not seen yet,
- * however soon that comes. */
+/* Sends the queued commands: this happens when the main context prepares to wait. Replies are not
+ * read yet, however soon they arrive. */
 static void
 send_queued (void)
 {
@@ -391,8 +396,8 @@ send_queued (void)
   g_main_context_release (NULL);
 }
 
-/* One that is to execute a program says that it is ready, and that it is a fork, which is not so.
- * By then it has ended. */
+/* A process that is to execute a program replies that it is ready, with descriptors as if it were a
+ * fork, which is wrong. The process has exited before the caller reads this reply. */
 static void
 test_exec_ended (Census        *census,
                  gconstpointer  data)
@@ -416,8 +421,8 @@ test_exec_ended (Census        *census,
   outcome_clear (&outcome);
 }
 
-/* One that has been asked for a fork, and for nothing else, says that it is ready, and has ended
- * when it is told to run. Nobody has asked the kernel by then who sends. */
+/* A process was only asked for a fork. It replies that it is ready, and has exited when it is run.
+ * By then, the library has not yet asked the kernel which process sends. */
 static void
 test_ready_early (Census        *census,
                   gconstpointer  data)
@@ -430,7 +435,8 @@ test_ready_early (Census        *census,
   process = new_template (STEPS ("hello", "await=fork", "pidfd", "reports", "ready"));
   await_state (process, AFORK_PROCESS_STATE_PREPARING);
   fork = afork_process_fork (process);
-  /* That much and no more, or it is read, and refused; then the process may be gone by now. */
+  /* One iteration only, which sends the command. If the reply was read and refused in it, the
+   * process may be gone by now. */
   g_main_context_iteration (NULL, FALSE);
   if (waitid (P_ALL, 0, &info, WEXITED | WNOWAIT) < 0)
     g_assert_cmpint (errno, ==, ECHILD);
@@ -443,9 +449,10 @@ test_ready_early (Census        *census,
   outcome_clear (&outcome);
 }
 
-/* What it may do. */
+/* Unusual messages that are allowed. */
 
-/* N bytes of the pattern that it writes behind READY, and no other. */
+/* Checks that the connection has N_BYTES bytes of the pattern that the program writes behind READY,
+ * and no other bytes. */
 static void
 expect_data (GSocketConnection *connection,
              gsize              n_bytes)
@@ -496,7 +503,7 @@ test_data (Census        *census,
     }
 }
 
-/* Garbage is data, too, when the function has the socket. So is a frame. */
+/* When the function has the socket, any bytes are data, even garbage or a frame. */
 static void
 test_data_garbage (Census        *census,
                    gconstpointer  data)
@@ -514,7 +521,7 @@ test_data_garbage (Census        *census,
   assert_exit_status (process, 0);
 }
 
-/* Descriptors behind READY are nobody's. */
+/* Descriptors behind READY do not stay open. */
 static void
 test_data_fds (Census        *census,
                gconstpointer  data)
@@ -554,7 +561,7 @@ test_drip (Census        *census,
   assert_exit_status (fork, 5);
 }
 
-/* A flood behind READY is the caller's to read or not. */
+/* Whether the caller reads a flood behind READY is up to the caller. */
 static void
 test_flood (Census        *census,
             gconstpointer  data)
@@ -569,7 +576,8 @@ test_flood (Census        *census,
   assert_exit_status (process, 0);
 }
 
-/* An answer to what has not been asked yet: most of the item is still here. */
+/* The process replies to a command that was not sent yet: most of the item before the command still
+ * waits in the caller. */
 static void
 test_ready_too_soon (Census        *census,
                      gconstpointer  data)
@@ -582,7 +590,7 @@ test_ready_too_soon (Census        *census,
   assert_term_signal (process, SIGKILL);
 }
 
-/* Its answer never comes, and its end neither. */
+/* The process never sends all of its reply, and does not exit. */
 static void
 test_silent (Census        *census,
              gconstpointer  data)
@@ -603,7 +611,8 @@ test_silent (Census        *census,
   assert_term_signal (process, SIGKILL);
 }
 
-/* The worker of a process that stays behind for its forks: what is reported of it. */
+/* A process has a fork when it is run, so it stays to report on the worker. DATA is the step with
+ * which it reports. */
 static void
 test_reports (Census        *census,
               gconstpointer  data)
@@ -623,7 +632,7 @@ test_reports (Census        *census,
   await_end (fork);
 }
 
-/* Its end, at each byte. */
+/* The process exits after each byte of a message. */
 
 static void
 test_end_of_hello (Census        *census,
@@ -660,7 +669,7 @@ test_end_of_ready (Census        *census,
     }
 }
 
-/* Random changes. The program ends by itself, so each run is answered in some way. */
+/* Random changes. The program exits by itself, so each run returns in some way. */
 
 static guint
 get_n_mutations (void)

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* System calls that do not exist, or that a sandbox refuses with any error: processes and calls
- * work as usual. Each test runs in a process of its own; one system call is refused to that process
+/* A system call does not exist, or a sandbox refuses it with any error: processes and calls work as
+ * usual. Each test runs in a process of its own. The kernel refuses one system call to this process
  * and its children. */
 
 #include "config.h"
@@ -26,7 +26,7 @@
 
 #include "afork/system/pidfd.h"
 
-/* Some without which no program at all goes on are not among them. */
+/* System calls that every program needs are not in this list. */
 static const RefusedCall refused[] = {
   { "clone3", SYS_clone3, ANY_ARGUMENT, 0, 0 },
   { "close-range", SYS_close_range, ANY_ARGUMENT, 0, 0 },
@@ -51,7 +51,7 @@ static const RefusedCall refused[] = {
   { "pidfds", SYS_getsockopt, 2, SO_PEERPIDFD, SYS_pidfd_open },
 };
 
-/* Whether a process can say which pidfd is its own. */
+/* Returns whether a process can give its caller a pidfd of itself. */
 static gboolean
 has_pidfds (void)
 {
@@ -64,7 +64,8 @@ has_pidfds (void)
   return TRUE;
 }
 
-/* A fork, a fork of that, and one that is executed: each is run, killed, and seen to end. */
+/* A fork, a fork that has a fork itself, that fork, and an executed process: each is run, exits or
+ * is killed, and its exit is reported. */
 static void
 check_processes (AForkProcess *template)
 {
@@ -92,7 +93,7 @@ check_processes (AForkProcess *template)
     }
 }
 
-/* One that is signalled before it is executed. */
+/* A process that is signalled before it is executed. */
 static void
 check_unstarted (void)
 {
@@ -106,7 +107,7 @@ check_unstarted (void)
   assert_term_signal (process, SIGHUP);
 }
 
-/* A program has no descriptor that it was not given. */
+/* An executed program has no descriptor that it was not given. */
 static void
 check_exec (AForkProcess *template)
 {
@@ -124,13 +125,13 @@ check_exec (AForkProcess *template)
   connection = afork_process_exec_finish (process, result, &error);
   g_assert_no_error (error);
   output = read_to_end (connection, NULL);
-  /* The last is the folder's. */
+  /* The last one is the descriptor by which ls reads the folder. */
   g_assert_cmpstr (output, ==, "0\n1\n2\n3\n");
   await_end (process);
   assert_exit_status (process, 0);
 }
 
-/* The template is gone. */
+/* Forks whose template is gone. */
 static void
 check_orphan (const Refusal *refusal)
 {
@@ -146,7 +147,7 @@ check_orphan (const Refusal *refusal)
     {
       g_autoptr(GError) error = NULL;
 
-      /* Their exit cannot be seen. */
+      /* The exit of these forks cannot be seen. */
       g_assert_false (wait_process (fork, &error));
       assert_error_holds (&error, AFORK_ERROR, AFORK_ERROR_LOST, "no pidfd");
       return;
@@ -158,7 +159,7 @@ check_orphan (const Refusal *refusal)
   await_end (other);
 }
 
-/* Processes whose main context has gone. */
+/* Processes whose main context is gone. */
 
 typedef struct
 {
@@ -184,7 +185,7 @@ lose_context (Lost *self)
   g_main_context_pop_thread_default (context);
 }
 
-/* Signals reach them, but for a fork of which there is no pidfd. */
+/* Signals reach these processes, except a fork without a pidfd. */
 static void
 check_context_gone (void)
 {
@@ -202,7 +203,7 @@ check_context_gone (void)
   g_object_unref (lost.fork);
 }
 
-/* Blobs of all kinds, both ways. */
+/* Blobs of all kinds, in both directions. */
 static void
 check_calls (gboolean trusted)
 {
@@ -255,8 +256,8 @@ check_all (gconstpointer data)
   check_calls (FALSE);
 }
 
-/* Neither a program that is executed nor one that executes looks at all numbers that a descriptor
- * may have, but only at those that there are. */
+/* Neither a process that executes a program nor an executed server tries all possible numbers of
+ * descriptors: both list the descriptors that are open. */
 static void
 check_listed (gconstpointer data)
 {
@@ -282,7 +283,7 @@ run_listed (void)
   run_apart (check_listed, NULL);
 }
 
-/* What has come after Linux 5.4. */
+/* Without all system calls and options that are newer than Linux 5.4. */
 static void
 check_old_kernel (gconstpointer data)
 {

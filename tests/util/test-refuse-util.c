@@ -19,7 +19,7 @@
 
 enum { SKIPPED = 77 };
 
-/* The place of the lower half of argument N. */
+/* Returns the offset of the lower 32 bits of argument N. */
 static guint32
 get_argument_place (guint n)
 {
@@ -149,7 +149,7 @@ has_skipped (int wait_status)
     && g_error_matches (error, G_SPAWN_EXIT_ERROR, SKIPPED);
 }
 
-/* g_test_trap_subprocess() would not tell how the process exited. */
+/* Returns the wait status of the subprocess, which g_test_trap_subprocess() does not report. */
 static int
 run_subprocess (void)
 {
