@@ -154,7 +154,7 @@ count (Model      *self,
   return n;
 }
 
-/* What happens. */
+/* Events. */
 
 static ModelJob *
 find_job (GPtrArray *jobs,
@@ -354,7 +354,7 @@ model_exited (Model  *self,
   self->no_start_before = now + back_off;
 }
 
-/* What to do. */
+/* Decisions. */
 
 static ModelJob *
 find_first_job (Model *self)
@@ -456,8 +456,8 @@ give (Model *self,
   return TRUE;
 }
 
-/* Of those that leave and have no jobs, the one that has been so for the longest time is ended
- * first; ONE_OF says which the scheduler has chosen. */
+/* Returns whether the worker ONE_OF, which the scheduler has chosen, can be ended. Of the workers
+ * that leave and have no jobs, the scheduler ends the one first that has been so for longest. */
 static gboolean
 can_end (Model *self,
          guint  one_of)

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* The rules of pool/scheduler.h once more, written to be read and not to be fast: everything is
- * found by searching and counted anew. Workers and jobs are numbers. */
+/* A second implementation of the rules of pool/scheduler.h, which is easy to read and slow: it
+ * finds everything by searching, and counts anew each time. Workers and jobs are numbers. */
 
 #pragma once
 
@@ -20,7 +20,7 @@ typedef struct
   guint64      order;
   int          priority;
   char         key[8];            /* empty if there is none */
-  ModelWorker *worker;            /* that has it, or NULL */
+  ModelWorker *worker;            /* the worker that has the job, or NULL */
 } ModelJob;
 
 struct ModelWorker
@@ -31,17 +31,17 @@ struct ModelWorker
   gboolean     has_finished;
   gint64       started;
   guint        n_given;
-  GPtrArray   *keys;              /* of strings, the last one last */
+  GPtrArray   *keys;              /* of strings; the most recent key is last */
 };
 
 typedef struct
 {
   AForkSchedulerLimits limits;
-  GPtrArray   *workers;           /* of ModelWorker: those not ended, by number */
-  GPtrArray   *gone;              /* of ModelWorker: those ended, which may have jobs */
+  GPtrArray   *workers;           /* of ModelWorker: those that have not ended, by number */
+  GPtrArray   *gone;              /* of ModelWorker: those that have ended; may have jobs */
   GPtrArray   *waiting;           /* of ModelJob, in any order */
   GPtrArray   *running;           /* of ModelJob */
-  guint        n_workers;         /* ever */
+  guint        n_workers;         /* all workers that were ever started */
   guint64      n_orders;
   guint        n_replacements;
   guint        n_failures;
@@ -93,7 +93,7 @@ void               model_exited        (Model                      *self,
                                         guint                       id,
                                         gint64                      now);
 
-/* Sets WORKER and JOB to numbers. A worker that is to be started is added. */
+/* Sets WORKER and JOB to numbers. Adds the worker if one is to be started. */
 AForkSchedulerStep model_next          (Model                      *self,
                                         gint64                      now,
                                         guint                      *worker,

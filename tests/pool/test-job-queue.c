@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* The queue of jobs of a pool: the order, against a list that is searched; its size; and that its
- * time grows with the number of jobs and not faster. */
+/* The queue of jobs of a pool. The tests compare the order with a list that is searched, and check
+ * the size of an entry, and that the time grows in proportion to the number of jobs. */
 
 #include "pool/job-queue.h"
 
@@ -15,11 +15,11 @@ typedef struct
 {
   AForkJobQueueEntry entry;
   int                priority;
-  guint64            order;     /* among those of its priority */
+  guint64            order;     /* among the jobs of the same priority */
   gboolean           was_taken;
 } Job;
 
-/* The job that comes first of those that wait, found the slow way. */
+/* Finds the first of the waiting jobs by searching. */
 static Job *
 find_first (GPtrArray *jobs)
 {
@@ -119,7 +119,7 @@ test_job_queue_put_back (void)
   for (gsize i = 0; i < 4; i++)
     _afork_job_queue_remove (&jobs[i].entry);
 
-  /* In whatever order they are put back, they keep their places. */
+  /* Jobs keep their places in whatever order they are put back. */
   _afork_job_queue_put_back (&queue, &jobs[3].entry, 0);
   _afork_job_queue_put_back (&queue, &jobs[1].entry, 0);
   _afork_job_queue_put_back (&queue, &jobs[2].entry, 0);
@@ -133,7 +133,7 @@ test_job_queue_put_back (void)
   _afork_job_queue_clear (&queue);
 }
 
-/* Jobs can still be removed, and get another priority, when they have been moved. */
+/* After jobs were moved, they can be removed, and their priority can be changed. */
 static void
 test_job_queue_move_all (void)
 {
@@ -162,8 +162,8 @@ test_job_queue_move_all (void)
   _afork_job_queue_clear (&other);
 }
 
-/* How long it takes to add so many jobs, to give half of them another priority, and to take all, in
- * processor time. */
+/* Returns the processor time, in seconds, for adding N_JOBS jobs, changing the priority of half of
+ * them, and taking all of them. */
 static double
 measure (gsize n_jobs,
          int   n_priorities)
@@ -174,7 +174,7 @@ measure (gsize n_jobs,
   AForkJobQueue queue;
   gsize n_taken = 0;
 
-  /* The kernel's part in new memory is not measured. */
+  /* The time that the kernel needs to provide new memory is not measured. */
   memset (entries, 0, n_jobs * sizeof *entries);
   begin = clock ();
   _afork_job_queue_init (&queue);
@@ -193,8 +193,8 @@ measure (gsize n_jobs,
   return (double) (clock () - begin) / CLOCKS_PER_SEC;
 }
 
-/* Ten times the jobs take about ten times as long. A queue that searched would take a hundred times
- * as long; caches and a busy machine have the room up to forty. */
+/* Ten times as many jobs take about ten times as long. A queue that searches would take a hundred
+ * times as long. The limit is forty times as long, because of caches and busy machines. */
 static void
 check_growth (gsize n_jobs,
               int   n_priorities)

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A job ends its worker, and fails with how; all others are done. */
+/* A job crashes its worker and fails with the signal. All other jobs are done. */
 static void
 check_crash (guint max_workers)
 {
@@ -51,8 +51,8 @@ test_crash_two (void)
   check_crash (2);
 }
 
-/* A job that allows it is run again, without its neighbours; if it ends a second worker, it fails
- * with both. */
+/* A job with retries is run again after its worker has crashed. If the job crashes a second worker,
+ * it fails, and the error has both exits. Other jobs of the worker are done. */
 static void
 test_retries (void)
 {
@@ -78,7 +78,7 @@ test_retries (void)
   shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
 }
 
-/* Jobs that waited in the socket of a dead worker go to another one, in order. */
+/* Jobs that waited in the socket of a worker that was killed go to another worker, in order. */
 static void
 append_number_cb (GObject      *object,
                   GAsyncResult *result,
@@ -108,8 +108,8 @@ test_queued_move_on (void)
   shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
 }
 
-/* A worker that fails before it serves: jobs fail with the reason, also later ones, and the pool
- * says so. */
+/* All workers fail before they serve: earlier and later jobs fail with the reason, and the pool is
+ * unhealthy. */
 static void
 check_start_failure (const char *function,
                      const char *init_function,
@@ -154,7 +154,7 @@ test_function_missing (void)
   check_start_failure ("pool_none", NULL, AFORK_ERROR, AFORK_ERROR_FUNCTION, "pool_none");
 }
 
-/* One worker that dies while it starts does not fail jobs. */
+/* If one worker is killed while it starts, no job fails. */
 static void
 test_init_dies_once (void)
 {
@@ -177,7 +177,7 @@ test_init_dies_once (void)
   shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
 }
 
-/* A function that only crashes: workers are not replaced without end. */
+/* Each call crashes its worker: there are pauses before the next workers are started. */
 static void
 count_exited_cb (AForkPool    *pool,
                  AForkProcess *process,
@@ -201,7 +201,7 @@ test_crash_loop (void)
   for (guint i = 0; i < 4; i++)
     await_error (pool, &results[i], AFORK_ERROR, AFORK_ERROR_SIGNALED, NULL);
 
-  /* The pauses before the third and the fourth worker. */
+  /* There are pauses before the third and the fourth worker. */
   g_assert_cmpint (g_get_monotonic_time () - begin, >=, 300 * 1000);
   g_assert_true (afork_pool_get_unhealthy (pool));
   shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
@@ -216,8 +216,9 @@ remember_event_cb (AForkPool *pool,
   *came = TRUE;
 }
 
-/* A job that does not notice that it has ended: its caller has the error at once, the worker is
- * ended, and a neighbour that waited there is done elsewhere. WHAT ends by SIGTERM, or does not. */
+/* A job in the worker goes on after it was cancelled or has timed out. The caller gets the error at
+ * once, the worker is killed, and a job that waited in this worker is done by another one. WHAT is
+ * a job that SIGTERM ends, or one that SIGTERM does not end. */
 static void
 check_stuck (const char *what,
              gboolean    times_out)
@@ -268,7 +269,7 @@ test_stuck_hard (void)
   check_stuck ("hard", FALSE);
 }
 
-/* A worker that notices is not ended. */
+/* A worker that answers soon after a job was cancelled is not killed. */
 static void
 test_cancel_noticed (void)
 {
@@ -289,7 +290,7 @@ test_cancel_noticed (void)
   await_error (pool, &results[0], G_IO_ERROR, G_IO_ERROR_CANCELLED, NULL);
   g_assert_cmpuint (await_answer (pool, &results[1]), ==, pid);
 
-  /* The same with a timeout of the pool, and a plain call. */
+  /* The same for a plain call with a timeout of the pool. */
   afork_pool_set_timeout (pool, 20);
   begin_pool_call (pool, "wait", 0, &results[0]);
   await_error (pool, &results[0], AFORK_ERROR, AFORK_ERROR_TIMED_OUT, "20 ms");
@@ -297,7 +298,7 @@ test_cancel_noticed (void)
   g_assert_cmpuint (await_answer (pool, &results[0]), ==, pid);
   afork_pool_set_timeout (pool, 0);
 
-  /* Calls that wait: one in the pool; one that is cancelled before it was made. */
+  /* A call is cancelled while it waits in the pool, and another one before it is made. */
   begin_job (pool, gate_job, &results[0]);
   afork_pool_call_async (pool, do_args ("echo", 0), cancellable, store_result_cb, &results[1]);
   await_job_state (gate_job, AFORK_JOB_STATE_RUNNING);
@@ -310,7 +311,7 @@ test_cancel_noticed (void)
   shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
 }
 
-/* The time of a job does not run while it waits. */
+/* The time that a job waits does not count for its timeout. */
 static void
 test_timeout_waiting (void)
 {
@@ -324,7 +325,7 @@ test_timeout_waiting (void)
   shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
 }
 
-/* Many jobs at a time: neighbours of a job that does not end are never harmed. */
+/* A worker serves many jobs at a time: a job that does not end never affects the other jobs. */
 static void
 test_concurrent_stuck (void)
 {
@@ -345,14 +346,14 @@ test_concurrent_stuck (void)
   afork_job_cancel (job);
   await_error (pool, &results[0], G_IO_ERROR, G_IO_ERROR_CANCELLED, NULL);
 
-  /* The worker takes no new job, and is ended when the other one has ended. */
+  /* The worker gets no new job, and is killed when its other job has ended. */
   begin_pool_call (pool, "pid", 0, &results[2]);
   g_assert_cmpuint (await_answer (pool, &results[1]), ==, pid);
   g_assert_cmpuint (await_answer (pool, &results[2]), !=, pid);
   shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
 }
 
-/* Many jobs at a time: if the worker crashes, those that allow it are run again. */
+/* A worker serves many jobs at a time and crashes: jobs with retries are run again. */
 static void
 test_concurrent_crash (void)
 {
@@ -413,7 +414,7 @@ test_shutdown_abort (void)
       for (guint j = 1; j < 4; j++)
         begin_pool_call (pool, "echo", j, &results[j]);
       await_job_state (job, AFORK_JOB_STATE_RUNNING);
-      /* It drains for ever, and can still be aborted. */
+      /* The pool would drain for ever, and can still be aborted. */
       afork_pool_shutdown_async (pool, AFORK_SHUTDOWN_MODE_DRAIN, NULL, NULL, NULL);
       g_main_context_iteration (NULL, FALSE);
       await_shutdown (pool, AFORK_SHUTDOWN_MODE_ABORT);
@@ -423,7 +424,7 @@ test_shutdown_abort (void)
     }
 }
 
-/* While the first worker starts. */
+/* A pool is shut down or dropped while its first worker starts. */
 static void
 test_shutdown_starting (void)
 {
@@ -439,7 +440,7 @@ test_shutdown_starting (void)
   g_assert_finalize_object (pool);
 }
 
-/* A done-function that hangs does not keep the pool. */
+/* A done-function that hangs does not keep the pool from being shut down. */
 static void
 test_shutdown_done (void)
 {
@@ -480,7 +481,8 @@ test_dispose (void)
   g_assert_finalize_object (pool);
 }
 
-/* Very many jobs that fail at once do not block the main loop: other sources run between. */
+/* A hundred thousand jobs that fail at once do not block the main loop: other sources run in
+ * between. */
 static void
 count_cb (GObject      *object,
           GAsyncResult *result,
@@ -496,7 +498,7 @@ count_cb (GObject      *object,
 typedef struct
 {
   guint n_failed;
-  guint n_between;              /* times that the idle source ran after some have failed */
+  guint n_between;              /* how often the idle source ran after some jobs had failed */
 } Flood;
 
 static gboolean

@@ -3,9 +3,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Every job that a pool has accepted ends exactly once, whatever happens: jobs that crash, hang,
- * take too long, are cancelled or get another priority; workers that are killed or retire; a pool
- * that grows and shrinks. */
+/* Every job that a pool has accepted ends exactly once, whatever happens: jobs crash, hang, take
+ * too long, are cancelled or get another priority; workers are killed or retire; the pool grows and
+ * shrinks. */
 
 #include "test-pool-util.h"
 

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* What the tests of pools have in common. The functions of their workers are in modules/pool.c. */
+/* Code that the tests of pools share. The functions of the workers are in modules/pool.c. */
 
 #pragma once
 
@@ -11,10 +11,10 @@
 
 G_BEGIN_DECLS
 
-/* A pool whose workers serve jobs by pool_do(). What follows are properties of the pool. */
+/* Makes a pool whose workers serve jobs by pool_do(). The arguments are properties of the pool. */
 AForkPool *new_pool          (const char    *first_property,
                               ...) G_GNUC_NULL_TERMINATED;
-/* The same by pool_later(), many jobs at a time. */
+/* Makes a pool whose workers serve LOAD jobs at a time by pool_later(). */
 AForkPool *new_pool_later    (guint          load);
 
 /* Begins a call, without waiting. */
@@ -22,32 +22,34 @@ void       begin_pool_call   (AForkPool     *pool,
                               const char    *what,
                               guint32        number,
                               GAsyncResult **result);
-/* The same for a job; the second one has a descriptor, and GATE is the other end. */
+/* Makes a job and begins it, without waiting. */
 AForkJob  *begin_pool_job    (AForkPool     *pool,
                               const char    *what,
                               guint32        number,
                               GAsyncResult **result);
+/* Makes a job with a descriptor. GATE is the other end of this descriptor. */
 AForkJob  *new_gate_job      (const char    *what,
                               int           *gate);
+/* Begins a job, without waiting. */
 void       begin_job         (AForkPool     *pool,
                               AForkJob      *job,
                               GAsyncResult **result);
 
-/* Waits for the end of a call or a job, which must be an answer, and returns that; clears
- * RESULT. */
+/* Waits until a call or a job ends, which must succeed. Returns the answer, and clears RESULT. */
 guint32    await_answer      (AForkPool     *pool,
                               GAsyncResult **result);
-/* The same for an error, whose message holds TEXT, unless that is NULL. */
+/* Waits until a call or a job ends, which must fail with this error. The message must contain TEXT,
+ * unless TEXT is NULL. Clears RESULT. */
 void       await_error       (AForkPool     *pool,
                               GAsyncResult **result,
                               GQuark         domain,
                               int            code,
                               const char    *text);
-/* Iterates the main context until the job has come so far. */
+/* Iterates the main context until the job is in STATE or a later state. */
 void       await_job_state   (AForkJob      *job,
                               AForkJobState  state);
 
-/* Shuts the pool down, without a blocking call. The second one also drops it. */
+/* Shuts the pool down, without a blocking call. shut_down_pool() also drops the pool. */
 void       await_shutdown    (AForkPool         *pool,
                               AForkShutdownMode  mode);
 void       shut_down_pool    (AForkPool         *pool,

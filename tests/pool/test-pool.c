@@ -3,7 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Pools: jobs and their order, workers that are started and replaced, and the end. */
+/* Pools: jobs and their order, workers that are started and replaced, and the exit of workers when
+ * a pool is dropped or shut down. */
 
 #include "test-pool-util.h"
 
@@ -45,7 +46,7 @@ test_pool_errors (void)
   shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
 }
 
-/* What a job notifies, in order. */
+/* The notifications of a job, in order. */
 static void
 append_notify_cb (GObject    *object,
                   GParamSpec *pspec,
@@ -93,7 +94,8 @@ append_number_cb (GObject      *object,
     g_string_append (data, g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) ? "c " : "x ");
 }
 
-/* Higher priorities first, and the order in which jobs were queued; also if that changes. */
+/* Jobs with a higher priority come first, and jobs of one priority in the order in which they were
+ * queued, even if the priority changes. */
 static void
 test_pool_priority (void)
 {
@@ -124,7 +126,7 @@ test_pool_priority (void)
   shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
 }
 
-/* Jobs with one key go to one worker, while others are free. */
+/* Jobs with the same key go to the same worker, although other workers are free. */
 static void
 test_pool_key (void)
 {
@@ -174,7 +176,7 @@ append_started_cb (AForkPool    *pool,
   g_string_append (log, "started ");
 }
 
-/* Workers are started when jobs wait, and ended when they are idle. */
+/* Workers are started while jobs wait, and ended when they are idle. */
 static void
 test_pool_grow_and_shrink (void)
 {
@@ -210,7 +212,8 @@ test_pool_grow_and_shrink (void)
   shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
 }
 
-/* Workers are ready before the first job, and a pool that is never used ends. */
+/* Workers are ready before the first job, and a pool that is never used can be dropped or shut
+ * down. */
 static void
 test_pool_min_idle (void)
 {
@@ -232,7 +235,7 @@ test_pool_min_idle (void)
   shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
 }
 
-/* Idle workers of a pool that is dropped exit. */
+/* If a pool is dropped, its idle workers exit. */
 static void
 test_pool_drop (void)
 {
@@ -243,7 +246,7 @@ test_pool_drop (void)
     g_main_context_iteration (NULL, TRUE);
   g_assert_finalize_object (pool);
 
-  /* A pool with a job lives until that has ended. */
+  /* A pool with a job lives until the job has ended. */
   pool = new_pool ("load", 2, NULL);
   begin_pool_call (pool, "echo", 7, &result);
   g_object_unref (pool);
@@ -373,7 +376,7 @@ test_pool_event (void)
   shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
 }
 
-/* Two pools have one template, which can be used beside. */
+/* Two pools have the same template, and the program uses this template as well. */
 static void
 test_pool_one_template (void)
 {
@@ -401,7 +404,7 @@ test_pool_one_template (void)
     }
 }
 
-/* Blocking calls run only what the pool needs, and other jobs go on. */
+/* A blocking call dispatches only the sources that the pool needs, and other jobs go on. */
 static gboolean
 count_idle_cb (gpointer data)
 {
@@ -439,7 +442,7 @@ test_pool_blocking (void)
   for (guint i = 0; i < 4; i++)
     await_answer (pool, &results[i]);
 
-  /* A worker that was started in a blocking call goes on after it. */
+  /* A worker that was started in a blocking call goes on after the call. */
   begin_pool_call (pool, "echo", 3, &results[0]);
   g_assert_cmpuint (await_answer (pool, &results[0]), ==, 3);
   g_assert_true (afork_pool_shutdown (pool, AFORK_SHUTDOWN_MODE_DRAIN, NULL, &error));
@@ -449,7 +452,7 @@ test_pool_blocking (void)
   g_assert_finalize_object (pool);
 }
 
-/* A handler that makes a blocking call while another one waits. */
+/* A handler makes a blocking call while another blocking call waits. */
 static void
 call_within_cb (AForkPool *pool,
                 GVariant  *event,
@@ -525,7 +528,7 @@ refused_thread (gpointer data)
   return NULL;
 }
 
-/* A pool in another context; another thread, which may not use the pool, and drops it. */
+/* A pool belongs to a context of its own. Another thread, which may not use a pool, drops it. */
 static void
 test_pool_thread (void)
 {
@@ -537,7 +540,7 @@ test_pool_thread (void)
   g_thread_join (g_thread_new ("refused", refused_thread, pool));
 }
 
-/* The context of a pool goes while a job waits that was made in another one. */
+/* The context of a pool is freed while a job waits that was made in another context. */
 static gpointer
 lost_thread (gpointer data)
 {

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* The decisions of a pool, in simulated time: random workloads, in which the scheduler must decide
- * as the model does; and cases with the times at which workers are started and ended. */
+/* The decisions of a pool, in simulated time. In random workloads, the scheduler must decide as the
+ * model does. In single cases, workers must be started and ended at certain times. */
 
 #include "scheduler-model.h"
 
@@ -18,7 +18,7 @@ typedef struct
   AForkSchedulerWorker base;      /* first */
   guint                id;
   gboolean             is_gone;   /* its process has exited */
-  gint64               start_time;  /* when it will have started */
+  gint64               start_time;  /* when the worker will have started */
 } Worker;
 
 typedef struct
@@ -26,9 +26,9 @@ typedef struct
   AForkSchedulerJob    base;      /* first */
   guint                id;
   char                 key[8];
-  Worker              *worker;    /* that was given it last */
-  gint64               end_time;  /* when it will be finished, if a worker has it */
-  guint                length;    /* of the work, in microseconds */
+  Worker              *worker;    /* the worker that got the job last */
+  gint64               end_time;  /* when the job will be finished, if a worker has it */
+  guint                length;    /* how long the job takes, in microseconds */
 } Job;
 
 /* A simulated pool. */
@@ -39,12 +39,12 @@ typedef struct
   gboolean        has_model;
   gint64          now;
   gint64          wake_time;      /* or -1 */
-  GPtrArray      *workers;        /* of Worker: those that live */
+  GPtrArray      *workers;        /* of Worker: those that have not exited */
   GPtrArray      *jobs;           /* of Job: those that have not ended */
-  guint           n_jobs;         /* ever */
+  guint           n_jobs;         /* all jobs that were ever added */
   guint           n_finished;
   gint64          time_to_start;
-  GString        *log;            /* of what was done, or NULL */
+  GString        *log;            /* the steps that were done, or NULL */
 } Pool;
 
 static void
@@ -91,7 +91,7 @@ pool_add_job (Pool       *self,
   return job;
 }
 
-/* When the worker will have finished its jobs. */
+/* Returns when the worker will have finished its jobs. */
 static gint64
 get_end_time (Pool   *self,
               Worker *worker)
@@ -140,7 +140,8 @@ worker_free (Pool   *self,
   g_free (worker);
 }
 
-/* What the scheduler says, until nothing is left to be done now. The model must say the same. */
+/* Does the steps of the scheduler until nothing is left to be done now. The model must give the
+ * same steps. */
 static void
 pool_schedule (Pool *self)
 {
@@ -211,7 +212,7 @@ start_worker (Pool   *self,
   worker->start_time = -1;
 }
 
-/* Lets time pass until something happens, at most until END. Returns false if nothing does. */
+/* Lets time pass until an event happens, at most until END. Returns false if none happens. */
 static gboolean
 pool_step (Pool   *self,
            gint64  end)
@@ -267,7 +268,7 @@ pool_run (Pool   *self,
     ;
 }
 
-/* The worker exits. Each of its jobs is put back, or lost if LOSE. */
+/* Has the worker exit. Each of its jobs is lost if LOSE, and put back otherwise. */
 static void
 kill_worker (Pool     *self,
              Worker   *worker,
@@ -299,7 +300,7 @@ kill_worker (Pool     *self,
   worker_free (self, worker);
 }
 
-/* Whatever the limits are, the pool comes to an end. */
+/* Ends the pool, which must be possible with any limits. */
 static void
 pool_clear (Pool *self)
 {
@@ -460,7 +461,7 @@ test_scheduler_model (void)
   g_assert_cmpuint (n_finished, >, n_jobs / 2);
 }
 
-/* Cases. */
+/* Single cases. */
 
 static const AForkSchedulerLimits usual = {
   .max_workers = 4, .load = 2, .start_delay = 100 * MS, .stop_delay = 10 * SECOND,
@@ -489,7 +490,7 @@ end_case (Pool *self)
   pool_clear (self);
 }
 
-/* Only what begins with WORD. */
+/* Keeps only the entries of the log that begin with WORD. */
 static void
 filter_log (Pool       *self,
             const char *word)
@@ -519,7 +520,7 @@ test_scheduler_ramp (void)
   end_case (&pool);
 }
 
-/* Jobs that fit into the load of the workers start no other worker; the others wait. */
+/* No worker is started for jobs that fit into the load of the workers. Other jobs wait. */
 static void
 test_scheduler_load (void)
 {
@@ -543,7 +544,7 @@ test_scheduler_load (void)
   end_case (&pool);
 }
 
-/* With no delay, workers are started at once, also for jobs that come while others start. */
+/* Without a delay, workers are started at once, even for jobs that come while workers start. */
 static void
 test_scheduler_no_start_delay (void)
 {
@@ -588,8 +589,8 @@ test_scheduler_least_loaded (void)
   end_case (&pool);
 }
 
-/* Workers for min-idle are started without a delay, at first and when others get busy, and are
- * kept. */
+/* Workers for min-idle are started without a delay, when the pool is made and when other workers
+ * get busy, and are kept. */
 static void
 test_scheduler_min_idle (void)
 {
@@ -658,7 +659,7 @@ test_scheduler_max_workers (void)
   pool_run (&pool, 1500 * MS);
   check_log (&pool, "start1@0 start2@0 start3@0 give1@0 give2@0 give3@0 done1@1000");
 
-  /* The idle one goes at once, one that is busy when it has finished. */
+  /* The idle worker is ended at once, and a busy worker when it has finished its jobs. */
   set_max_workers (&pool, 1);
   pool_add_job (&pool, 100 * MS, 0, NULL);
   pool_run (&pool, 4 * SECOND);
@@ -686,7 +687,8 @@ test_scheduler_retire (void)
   pool_run (&pool, 150 * MS);
   check_log (&pool, "start1@0 give1@0 give1@0 done1@100 give1@100");
 
-  /* It goes on until the other one has started, and is ended when it has done what it has. */
+  /* The worker goes on until the other worker has started, and is ended when it has finished its
+   * jobs. */
   pool.time_to_start = 100 * MS;
   worker = g_ptr_array_index (pool.workers, 0);
   _afork_scheduler_retire (&pool.scheduler, &worker->base);
@@ -696,7 +698,7 @@ test_scheduler_retire (void)
   check_log (&pool, "start2@150 done1@200 give1@200 done1@300 done1@400 "
                     "give2@400 give2@400 end1@400 done2@500 done2@600");
 
-  /* One that is idle and not needed goes at once. */
+  /* A worker that is idle and not needed is ended at once. */
   worker = g_ptr_array_index (pool.workers, 0);
   _afork_scheduler_retire (&pool.scheduler, &worker->base);
   model_retire (&pool.model, worker->id);
@@ -723,7 +725,7 @@ test_scheduler_max_calls (void)
                     "done2@600 give3@600 end2@600 done3@700 end3@10700");
   end_case (&pool);
 
-  /* A fresh process for each job: one is always ready, and only one has a job. */
+  /* A fresh process for each job: one worker is always ready, and only one worker has a job. */
   limits.max_calls = 1;
   begin_case (&pool, &limits);
   for (guint i = 0; i < 3; i++)
@@ -755,7 +757,8 @@ test_scheduler_max_age (void)
   end_case (&pool);
 }
 
-/* Who dies after a job was done is replaced at once; who dies without one, later and later. */
+/* A worker that exits after a job was finished is replaced at once. If workers exit and no job is
+ * finished in between, each one is replaced after a longer time. */
 static void
 test_scheduler_back_off (void)
 {
@@ -770,7 +773,7 @@ test_scheduler_back_off (void)
   pool_run (&pool, 200 * MS);
   check_log (&pool, "start1@0 give1@0 give1@0 done1@100 exit1@200 start2@200 give2@200");
 
-  /* The first one is replaced at once, too. */
+  /* The first worker that exits without a finished job is replaced at once, too. */
   kill_worker (&pool, g_ptr_array_index (pool.workers, 0), FALSE);
   pool_run (&pool, 200 * MS);
   check_log (&pool, "exit2@200 start3@200 give3@200");
@@ -787,7 +790,7 @@ test_scheduler_back_off (void)
       g_assert_cmpint (pool.now - last, ==, pause);
     }
 
-  /* A job that is finished ends this. */
+  /* When a job is finished, the next worker is replaced at once again. */
   g_string_set_size (pool.log, 0);
   pool_run (&pool, pool.now + 200 * SECOND);
   pool_add_job (&pool, SECOND, 0, NULL);
@@ -816,7 +819,8 @@ test_scheduler_key (void)
   pool_run (&pool, 100 * MS);
   check_log (&pool, "give1@0 give2@0 done1@10 done2@10");
 
-  /* The same worker, up to its load; then another one, which has the key from now on. */
+  /* Jobs with the key go to the same worker, up to its load. The next one goes to another worker,
+   * which has the key from now on. */
   for (guint i = 0; i < 3; i++)
     pool_add_job (&pool, 10 * MS, 0, "b");
   pool_run (&pool, 200 * MS);
@@ -834,7 +838,7 @@ test_scheduler_key (void)
   end_case (&pool);
 }
 
-/* Jobs that are put back keep their places; those of a higher priority come first. */
+/* Jobs that are put back keep their places. Jobs of a higher priority come first. */
 static void
 test_scheduler_order (void)
 {
@@ -884,7 +888,8 @@ test_scheduler_order (void)
   end_case (&pool);
 }
 
-/* A worker that is held gets no jobs, and takes its place; one that is abandoned is replaced. */
+/* A worker that is held gets no jobs, and no worker is started in its place. A worker that is
+ * abandoned is replaced. */
 static void
 test_scheduler_hold (void)
 {
@@ -920,7 +925,8 @@ test_scheduler_hold (void)
   end_case (&pool);
 }
 
-/* A million jobs through two hundred workers, ten times a tenth of that in the same time. */
+/* A million jobs are given to two hundred workers. They must take about ten times as long as a
+ * hundred thousand jobs. */
 static void
 test_scheduler_million (void)
 {
