@@ -43,7 +43,7 @@ _afork_job_queue_clear (AForkJobQueue *self)
   g_clear_pointer (&self->spare, g_free);
 }
 
-/* The level of PRIORITY, which is added if there is none. */
+/* Returns the level of PRIORITY. Adds it if there is none. */
 static AForkJobQueueLevel *
 get_level (AForkJobQueue *self,
            int            priority)
@@ -82,7 +82,7 @@ drop_level (AForkJobQueue      *self,
   self->spare = level;
 }
 
-/* Links ENTRY into LEVEL behind PREVIOUS, or as the first one if that is NULL. */
+/* Links ENTRY into LEVEL behind PREVIOUS, or as the first entry if PREVIOUS is NULL. */
 static void
 link_behind (AForkJobQueue      *self,
              AForkJobQueueLevel *level,
@@ -129,7 +129,7 @@ _afork_job_queue_put_back (AForkJobQueue      *self,
   g_assert (entry->level == NULL);
   g_assert (entry->number != 0);
 
-  /* Jobs are taken from the head. So only jobs that were put back, too, can come before this. */
+  /* Jobs are taken from the head. So only jobs that were also put back can come before this job. */
   for (AForkJobQueueEntry *next = level->head;
        next != NULL && next->number < entry->number;
        next = next->next)

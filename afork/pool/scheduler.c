@@ -9,15 +9,15 @@
 
 enum
 {
-  /* How long no worker is started, in microseconds, after the second one has exited and no job has
-   * been finished; and at most. */
+  /* How long no worker is started, in microseconds, after the second worker has exited and no job
+   * has been finished; and the longest such time. */
   FIRST_BACK_OFF = 100 * 1000,
   MAX_BACK_OFF = 30 * 1000 * 1000,
-  /* How many keys each worker is known to have had. */
+  /* How many keys the scheduler remembers for each worker. */
   MAX_KEYS = 64,
 };
 
-/* A key of a job that a worker has, or has had. */
+/* A key of a job that a worker has or had. */
 typedef struct
 {
   GList                 link;     /* in the worker's keys */
@@ -43,7 +43,7 @@ heap_set (GPtrArray            *heap,
   worker->place = place;
 }
 
-/* Moves WORKER, whose place is free, up or down to where it belongs. */
+/* Moves WORKER up or down in the heap to its right place. Its current place is free. */
 static void
 heap_settle (GPtrArray            *heap,
              AForkSchedulerWorker *worker)
@@ -112,7 +112,7 @@ heap_peek (GPtrArray *heap)
   return heap->len > 0 ? g_ptr_array_index (heap, 0) : NULL;
 }
 
-/* Lists of workers, by links whose data is NULL while they are not in a list. */
+/* Lists of workers. The data of a link is NULL while the link is not in a list. */
 
 static void
 list_add (GQueue               *list,
@@ -185,7 +185,7 @@ note_key (AForkScheduler       *self,
     g_hash_table_remove (self->keys, ((Key *) g_queue_peek_head (&worker->keys))->key);
 }
 
-/* Counting. A worker is not counted while it is changed. */
+/* Counters. While a worker is changed, the counters do not include it. */
 
 static gboolean
 is_counted (const AForkSchedulerWorker *worker)
@@ -363,7 +363,7 @@ _afork_scheduler_set_priority (AForkSchedulerJob *job,
     _afork_job_queue_set_priority (&job->entry, priority);
 }
 
-/* The worker of JOB has it no longer. */
+/* Takes JOB from its worker. Returns the worker. */
 static AForkSchedulerWorker *
 take_from_worker (AForkScheduler    *self,
                   AForkSchedulerJob *job)
@@ -414,7 +414,7 @@ _afork_scheduler_add_worker (AForkScheduler       *self,
   end_change (self, worker);
 }
 
-/* The worker that retires and was added first, or NULL. */
+/* Returns the worker that retires and was added first, or NULL. */
 static AForkSchedulerWorker *
 find_retiring (AForkScheduler *self)
 {
@@ -439,7 +439,7 @@ _afork_scheduler_started (AForkScheduler       *self,
 {
   AForkSchedulerWorker *retiring = find_retiring (self);
 
-  /* It may have been told to leave meanwhile. */
+  /* The worker may be leaving by now. */
   if (worker->state != AFORK_SCHEDULER_WORKER_STARTING)
     return;
 
@@ -491,7 +491,8 @@ _afork_scheduler_abandon (AForkScheduler       *self,
   self->n_replacements++;
 }
 
-/* How long no worker is started now that one more has exited and no job has been finished. */
+/* Returns how long no worker is started after one more worker has exited and no job has been
+ * finished. */
 static gint64
 get_back_off (AForkScheduler *self)
 {
@@ -520,9 +521,9 @@ _afork_scheduler_exited (AForkScheduler       *self,
   self->no_start_before = now + get_back_off (self);
 }
 
-/* What to do. */
+/* Decisions. */
 
-/* Workers that are older than max-age retire. */
+/* Has workers retire that have served for max-age. */
 static void
 retire_old (AForkScheduler *self,
             gint64          now)
@@ -537,7 +538,7 @@ retire_old (AForkScheduler *self,
     _afork_scheduler_retire (self, worker);
 }
 
-/* Whether WORKER, which serves, can get a job. */
+/* Returns whether WORKER, which serves, can get a job. */
 static gboolean
 has_room (AForkScheduler       *self,
           AForkSchedulerWorker *worker)
@@ -546,7 +547,7 @@ has_room (AForkScheduler       *self,
                             : self->n_busy < self->limits.max_workers;
 }
 
-/* The worker that is to get JOB, or NULL. */
+/* Returns the worker that is to get JOB, or NULL. */
 static AForkSchedulerWorker *
 choose_worker (AForkScheduler    *self,
                AForkSchedulerJob *job)
@@ -608,7 +609,7 @@ end (AForkScheduler        *self,
   return TRUE;
 }
 
-/* The worker that goes first of those that are too many. */
+/* Returns the worker to end first if there are too many. */
 static AForkSchedulerWorker *
 find_superfluous (AForkScheduler *self)
 {
@@ -632,7 +633,7 @@ find_superfluous (AForkScheduler *self)
   return starting != NULL ? starting : last;
 }
 
-/* A worker that retires, and need not wait for another one; or NULL. */
+/* Returns a worker that retires and need not wait until another worker has started, or NULL. */
 static AForkSchedulerWorker *
 find_dispensable (AForkScheduler *self)
 {
@@ -654,7 +655,7 @@ find_dispensable (AForkScheduler *self)
   return NULL;
 }
 
-/* The idle worker that was added last. */
+/* Returns the idle worker that was added last. */
 static AForkSchedulerWorker *
 find_last_idle (AForkScheduler *self)
 {
@@ -670,14 +671,14 @@ find_last_idle (AForkScheduler *self)
   g_assert_not_reached ();
 }
 
-/* Whether more jobs wait than the workers that start have room for. */
+/* Returns whether more jobs wait than the workers that start have room for. */
 static gboolean
 lacks_worker (AForkScheduler *self)
 {
   return self->queue.n_jobs > (guint64) self->n_starting * self->limits.load;
 }
 
-/* How many workers that start will have no job. */
+/* Returns how many of the workers that start will have no job. */
 static guint
 count_spare_starting (AForkScheduler *self)
 {
@@ -687,7 +688,8 @@ count_spare_starting (AForkScheduler *self)
   return n_used < self->n_starting ? self->n_starting - (guint) n_used : 0;
 }
 
-/* Whether a worker is to be started, regardless of those that exit one after the other. */
+/* Returns whether a worker is to be started, not counting the pause after workers have exited one
+ * after the other. */
 static gboolean
 wants_worker (AForkScheduler *self,
               gint64          now)
@@ -735,7 +737,7 @@ start (AForkScheduler *self,
   return TRUE;
 }
 
-/* An idle worker that is not needed any more, or NULL. */
+/* Returns an idle worker that is not needed any more, or NULL. */
 static AForkSchedulerWorker *
 find_unneeded (AForkScheduler *self,
                gint64          now)

@@ -11,7 +11,7 @@
 
 enum
 {
-  /* AForkRpc:max-in-flight. The pool gives no more than its load. */
+  /* AForkRpc:max-in-flight. The pool itself gives a worker at most AForkPool:load jobs. */
   MAX_IN_FLIGHT = 65535,
 };
 
@@ -60,7 +60,8 @@ set_state (AForkSlot      *self,
   self->state = state;
 }
 
-/* What the worker does. Each function holds the pool, and does nothing if that is gone. */
+/* Events of the worker. Each function holds a reference to the pool, and does nothing if the pool
+ * is gone. */
 
 static void
 started_cb (gpointer data)
@@ -256,7 +257,7 @@ _afork_slot_is_stuck (AForkSlot *self)
   return self->concurrent || oldest->call == NULL;
 }
 
-/* The end. */
+/* Ending the worker. */
 
 void
 _afork_slot_close (AForkSlot *self)

@@ -18,17 +18,17 @@ typedef struct _AForkSlot AForkSlot;
 typedef struct
 {
   AForkSchedulerJob  base;      /* first */
-  AForkPendingCall  *call;      /* a reference; NULL once it has ended, and only the worker's answer
-                                 * is awaited */
-  AForkSlot         *slot;      /* that has the job, or NULL */
+  AForkPendingCall  *call;      /* a reference; NULL if the call has ended, and the worker has not
+                                 * answered yet */
+  AForkSlot         *slot;      /* the slot that has the job, or NULL */
   GList              link;      /* in the jobs of the slot */
-  guint32            number;    /* of the call, once that has ended */
-  guint              n_retries; /* that are left */
-  guint              n_ended;   /* workers that have exited while they ran the job */
-  char              *reason;    /* how the first of them exited, or NULL */
+  guint32            number;    /* of the call, when the call has ended */
+  guint              n_retries; /* how many retries are left */
+  guint              n_ended;   /* how many workers have exited while they ran the job */
+  char              *reason;    /* how the first of these workers exited, or NULL */
 } AForkPoolJob;
 
-/* What becomes of the worker.
+/* The states of the worker.
  *
  *     STARTING ── its init-function returns ──> SERVING ── close() ──> CLOSING
  *        │ │                                      │                       │
@@ -39,20 +39,22 @@ typedef enum
 {
   AFORK_SLOT_STARTING,
   AFORK_SLOT_SERVING,
-  AFORK_SLOT_CLOSING,           /* it exits when it has answered its jobs */
-  AFORK_SLOT_ENDING,            /* it serves no more calls, and exits */
+  AFORK_SLOT_CLOSING,           /* the worker exits when it has answered its jobs */
+  AFORK_SLOT_ENDING,            /* the worker serves no more calls, and exits */
 } AForkSlotState;
 
-/* What has been done to a worker that goes on with a job that has ended, or does not exit. */
+/* The last step of ending a worker by force. This is for a worker that goes on with a job that has
+ * ended, or that does not exit. */
 typedef enum
 {
   AFORK_SLOT_FORCE_NONE,
-  AFORK_SLOT_FORCE_NOTICE,      /* it was told that the job has ended, or that it is to exit */
+  AFORK_SLOT_FORCE_NOTICE,      /* the worker was notified that the job has ended, or that it
+                                 * is to exit */
   AFORK_SLOT_FORCE_SIGTERM,
   AFORK_SLOT_FORCE_SIGKILL,
 } AForkSlotForce;
 
-/* Functions of the pool. They are called in the main context in which the worker is served. */
+/* Functions of the pool. The slot calls them in the main context in which the worker is served. */
 typedef struct
 {
   void (*started) (AForkSlot    *slot);
@@ -62,15 +64,15 @@ typedef struct
   /* The worker has answered a job whose call had ended. The function frees the job. */
   void (*rested)  (AForkSlot    *slot,
                    AForkPoolJob *job);
-  /* The worker serves no more calls because of ERROR, or because it was closed. Its jobs are lost
-   * next. */
+  /* The worker serves no more calls because of ERROR, or because it was closed. After this call,
+   * its jobs are lost. */
   void (*ending)  (AForkSlot    *slot,
                    const GError *error);
   /* The worker has exited. The function frees the slot. */
   void (*closed)  (AForkSlot    *slot);
 } AForkSlotFuncs;
 
-/* What all workers of a pool have in common. */
+/* Properties that all workers of a pool share. */
 typedef struct
 {
   AForkProcess *process;        /* the template */
@@ -87,54 +89,56 @@ struct _AForkSlot
 {
   AForkSchedulerWorker  base;   /* first */
   const AForkSlotFuncs *funcs;
-  GWeakRef              pool;   /* another thread may drop the pool while a function is called */
+  GWeakRef              pool;   /* weak, because another thread may drop the pool while a function
+                                 * is called */
   GList                 link;   /* in the slots of the pool */
   AForkRpc             *rpc;
   guint                 depth;  /* of the outermost blocking call of the pool that serves the
                                  * worker, or 0 */
   gboolean              concurrent;
-  gboolean              waits_for_done; /* it has a done-function, which may take long */
+  gboolean              waits_for_done; /* the worker has a done-function, which may take long */
 
   AForkSlotState        state;
   gboolean              was_serving;
-  AForkPoolJob         *suspect;  /* while its jobs are lost: the one that it had got first; not a
-                                   * reference */
-  gboolean              had_one;  /* it had no other */
+  AForkPoolJob         *suspect;  /* while the jobs are lost: the job that the worker got first; not
+                                   * a reference */
+  gboolean              had_one;  /* the worker had only one job */
   GQueue                jobs;   /* of AForkPoolJob, in the order in which they were given */
-  guint                 n_unwanted; /* of these: their calls have ended */
+  guint                 n_unwanted; /* how many of these jobs have a call that has ended */
 
   AForkSlotForce        force;
   gint64                force_time; /* of the next step, or -1 */
 };
 
-/* Forks the template, and has the worker serve calls. The thread-default main context is that of
- * the pool. */
+/* Forks the template, and has the worker serve calls. The thread-default main context must be that
+ * of the pool. */
 AForkSlot    *_afork_slot_new           (const AForkSlotSetup *setup,
                                          const AForkSlotFuncs *funcs,
                                          GObject              *pool);
-/* The worker exits by itself if it has not. */
+/* Frees the slot, which must have no jobs. If the worker has not exited, it exits by itself. */
 void          _afork_slot_free          (AForkSlot            *self);
 AForkProcess *_afork_slot_get_process   (AForkSlot            *self);
 
-/* Gives the job to the worker. Returns false if it serves no more calls. */
+/* Gives the job to the worker. Returns false if the worker serves no more calls. */
 gboolean      _afork_slot_give          (AForkSlot            *self,
                                          AForkPoolJob         *job);
-/* Removes the job from those of its worker. */
+/* Removes the job from the jobs of its worker. */
 void          _afork_slot_take          (AForkPoolJob         *job);
 /* The call of the job has ended, and the worker still has to answer it. */
 void          _afork_slot_set_unwanted  (AForkPoolJob         *job,
                                          guint32               number);
-/* Whether the worker goes on with a job whose call has ended, so that other jobs wait; or, if it
- * runs many jobs at a time, whether it has such a job. */
+/* Returns whether the worker goes on with a job whose call has ended, so that other jobs wait. If
+ * the worker runs many jobs at a time, returns whether it has such a job. */
 gboolean      _afork_slot_is_stuck      (AForkSlot            *self);
 
-/* The worker exits when it has answered its jobs. */
+/* Has the worker exit when it has answered its jobs. */
 void          _afork_slot_close         (AForkSlot            *self);
-/* Begins to end the worker by force at TIME. */
+/* Has the pool begin to end the worker by force at TIME. */
 void          _afork_slot_notice        (AForkSlot            *self,
                                          gint64                time);
 void          _afork_slot_stop_force    (AForkSlot            *self);
-/* Sends the worker the next signal. Returns which. The one after that is due at TIME. */
+/* Sends the next signal to the worker, and returns which one. The signal after that is due at
+ * TIME. */
 AForkSlotForce _afork_slot_use_force    (AForkSlot            *self,
                                          gint64                time);
 
