@@ -19,7 +19,7 @@
 #include "pool/slot.h"
 #include "process/blocking-call.h"
 
-/* What becomes of the pool.
+/* The states of the pool.
  *
  *     NEW ── it is constructed ──> OPEN ── shutdown (DRAIN) ──> DRAINING
  *      │                            │                           │     │
@@ -36,28 +36,28 @@
 typedef enum
 {
   AFORK_POOL_STATE_NEW,
-  AFORK_POOL_STATE_OPEN,        /* it accepts jobs */
-  AFORK_POOL_STATE_DRAINING,    /* it accepts no more jobs, and runs those that it has */
+  AFORK_POOL_STATE_OPEN,        /* the pool accepts jobs */
+  AFORK_POOL_STATE_DRAINING,    /* the pool accepts no more jobs, and runs the jobs that it has */
   AFORK_POOL_STATE_ABORTING,    /* jobs fail, and workers are ended */
   AFORK_POOL_STATE_ENDING,      /* workers are ended */
   AFORK_POOL_STATE_CLOSED,
   AFORK_POOL_STATE_REFUSED,
 } AForkPoolState;
 
-/* A blocking call of a pool. AForkBlockingCall serves the template in the context of the call; this
- * also serves the workers there. */
+/* A blocking call of a pool. AForkBlockingCall serves the template in the context of the call, and
+ * PoolBlockingCall also serves the workers there. */
 typedef struct PoolBlockingCall PoolBlockingCall;
 
 struct PoolBlockingCall
 {
   AForkBlockingCall  base;
-  AForkHold         *hold;      /* of the pool's own context */
+  AForkHold         *hold;      /* on the context of the pool */
   GPtrArray         *loans;     /* of AForkRpcLoan */
   guint              depth;     /* from 1 */
-  PoolBlockingCall  *outer;     /* of the same pool, or NULL */
+  PoolBlockingCall  *outer;     /* the enclosing blocking call of the pool, or NULL */
 };
 
-/* The numbers that a program can be notified of. */
+/* The values of the properties that the pool notifies. */
 typedef struct
 {
   guint    n_workers;
@@ -80,23 +80,23 @@ struct _AForkPool
   guint             grace;
 
   AForkPoolState    state;
-  GError           *refusal;    /* of REFUSED, or NULL */
+  GError           *refusal;    /* the reason for REFUSED, or NULL */
   AForkScheduler    scheduler;
   AForkJobQueue     failing;    /* jobs that fail with `fail_error` */
   GError           *fail_error;
   GQueue            slots;      /* of AForkSlot: the workers */
-  guint             n_running;  /* jobs that have not ended, and are with a worker */
-  guint             n_start_failures;   /* since a worker has started */
+  guint             n_running;  /* how many jobs workers have whose calls have not ended */
+  guint             n_start_failures;   /* workers that could not start, since one has started */
   GError           *last_error;
-  gboolean          has_new_error;      /* it was not notified yet */
+  gboolean          has_new_error;      /* `last_error` was not notified yet */
   gboolean          was_full;   /* a job was refused, and AForkPool::room has to be emitted */
-  Numbers           numbers;    /* as they were notified last */
+  Numbers           numbers;    /* the values that were notified last */
   GQueue            close_tasks;        /* of GTask: see _afork_task_queue_push() */
 
   AForkWaiter      *update;     /* calls update(); or NULL */
-  AForkWaiter      *wake;       /* does so at a time; or NULL */
+  AForkWaiter      *wake;       /* calls update() at `wake_time`; or NULL */
   gint64            wake_time;
-  PoolBlockingCall *blocking;   /* the innermost one, or NULL */
+  PoolBlockingCall *blocking;   /* the innermost blocking call, or NULL */
 };
 
 enum
@@ -106,11 +106,11 @@ enum
   DEFAULT_STOP_DELAY = 10 * 1000,
   DEFAULT_GRACE = 1000,
   MAX_LOAD = 65535,
-  /* How many workers may exit before they have started until jobs that wait fail. */
+  /* When so many workers have exited before they had started, the jobs that wait fail. */
   MAX_START_FAILURES = 3,
   /* How long a worker with a done-function may take to exit, in milliseconds. */
   DONE_TIMEOUT = 5000,
-  /* How many decisions are made while an answer is received. */
+  /* How many decisions the pool makes at most while it receives an answer. */
   MAX_STEPS = 8,
 };
 
@@ -119,9 +119,9 @@ enum
  *
  * Many workers for one queue of jobs.
  *
- * A pool makes its workers as forks of a template, and has one function of them serve jobs. It
- * starts workers when jobs have to wait, up to [property@AFork.Pool:max-workers], ends those that
- * are idle for long, and replaces those that exit:
+ * A pool makes its workers by forking a template. One function in each worker serves the jobs. The
+ * pool starts workers when jobs have to wait, up to [property@AFork.Pool:max-workers]. It ends
+ * workers that are idle for a long time, and replaces workers that exit:
  *
  * ```c
  * AForkProcess *process = afork_process_require (afork_process_new (), "resize");
@@ -133,12 +133,12 @@ enum
  *
  * The function is an [callback@AFork.CallFunc], which serves one job after the other, or an
  * [callback@AFork.ConcurrentCallFunc] if [property@AFork.Pool:concurrent] is set. The program may
- * go on using the template. See [Pools](pool.html) for how jobs are shared out, and what happens if
- * a worker exits.
+ * go on using the template. See [Pools](pool.html) for which worker gets which job, and what
+ * happens if a worker exits.
  *
- * Every job that was accepted ends exactly once. Each job that has not ended holds a reference to
- * the pool, so no jobs are left when the last reference is dropped. The workers then have five
- * seconds to exit.
+ * Every job that the pool has accepted ends exactly once. Each job that has not ended holds a
+ * reference to the pool, so no jobs are left when the last reference is dropped. The workers then
+ * have five seconds to exit.
  *
  * A pool belongs to the thread-default main context in which it was made, like the template. Only
  * the thread that owns this context may use the pool, and callbacks are called from it. In other
@@ -261,7 +261,7 @@ new_hold_error (AForkPool *self)
                       self->setup.function);
 }
 
-/* Holds the main context of the pool. Each public function that changes the pool begins with this.
+/* Holds the main context of the pool. Each public function that changes the pool calls this first.
  * Returns NULL and sets ERROR if another thread may use the context. */
 static AForkHold *
 hold_context (AForkPool  *self,
@@ -274,8 +274,9 @@ hold_context (AForkPool  *self,
   return hold;
 }
 
-/* The same for functions that cannot fail. No other thread has the object while it is
- * constructed. */
+/* Holds the main context of the pool, for functions that cannot fail. Warns and returns false if
+ * another thread may use the context. While the object is constructed, no other thread has it, and
+ * *HOLD is not set. */
 static gboolean
 hold_or_warn (AForkPool  *self,
               AForkHold **hold)
@@ -289,7 +290,7 @@ hold_or_warn (AForkPool  *self,
   return *hold != NULL;
 }
 
-/* The main context in which the workers are served now, or NULL if it is gone. */
+/* Returns the main context in which the workers are served now, or NULL if it is gone. */
 static GMainContext *
 get_main (AForkPool *self)
 {
@@ -297,7 +298,7 @@ get_main (AForkPool *self)
                                 : _afork_context_peek (self->context);
 }
 
-/* Updating: what happens to the pool is dealt with in the next iteration of the context. */
+/* Updating. After an event, the pool is updated in the next iteration of the context. */
 
 static void update (AForkPool *self);
 
@@ -308,7 +309,7 @@ weak_free (gpointer data)
   g_free (data);
 }
 
-/* A waiter does not keep the pool. */
+/* The data of a waiter: a waiter holds no reference to the pool. */
 static GWeakRef *
 weak_new (AForkPool *self)
 {
@@ -365,8 +366,8 @@ attach_wake (AForkPool *self,
   self->wake = _afork_waiter_new_for_time (main, time, wake_cb, weak_new (self), weak_free);
 }
 
-/* Has the pool updated at TIME, or before. A waiter for an earlier time stays, because most times
- * are put off again and again. */
+/* Has the pool updated at TIME, or before. If there is a waiter for an earlier time, it stays,
+ * because most times are postponed again and again. */
 static void
 wake_at (AForkPool *self,
          gint64     time)
@@ -375,7 +376,7 @@ wake_at (AForkPool *self,
     attach_wake (self, time);
 }
 
-/* Goes on in the context in which the workers are served now. */
+/* Moves the waiters to the context in which the workers are served now. */
 static void
 move_waiters (AForkPool *self)
 {
@@ -411,7 +412,8 @@ priority_changed_cb (gpointer data)
   _afork_scheduler_set_priority (&job->base, afork_job_get_priority (job->call->job));
 }
 
-/* Takes the call from JOB. The job is only needed further if its worker still has it. */
+/* Returns a reference to the call of JOB, and stops watching it. The job is only needed further if
+ * its worker still has it. */
 static AForkPendingCall *
 take_call (AForkPoolJob *job)
 {
@@ -423,8 +425,8 @@ take_call (AForkPoolJob *job)
   return call;
 }
 
-/* Ends JOB, which no worker and no queue has. Takes VALUE or ERROR. The callback may do
- * anything. */
+/* Ends JOB, which no worker and no queue has. Takes VALUE or ERROR. The callback of the program may
+ * use the pool in any way. */
 static void
 end_job (AForkPoolJob *job,
          GVariant     *value,
@@ -451,7 +453,7 @@ cancel_waiting_cb (AForkPendingCall *call,
   end_job (job, NULL, error);
 }
 
-/* The time limit of a job that waits does not run. */
+/* The time that a job waits does not count for its time limit. */
 static gboolean
 defer_waiting_cb (AForkPendingCall *call,
                   gpointer          data)
@@ -464,13 +466,13 @@ static const AForkPendingCallFuncs waiting_funcs = {
   .defer_limit = defer_waiting_cb,
 };
 
-/* What workers do with jobs. */
+/* Jobs that workers have. */
 
 static gboolean schedule (AForkPool *self,
                           AForkTurn *turn);
 
-/* Whether the worker is at a job whose call has ended: then it gets no jobs until it has answered,
- * and is ended by force if that takes long. */
+/* Checks whether the worker goes on with a job whose call has ended. If so, the worker gets no jobs
+ * until it has answered this job. If it takes too long, it is ended by force. */
 static void
 check_stuck (AForkPool *self,
              AForkSlot *slot)
@@ -492,7 +494,7 @@ check_stuck (AForkPool *self,
   wake_at (self, slot->force_time);
 }
 
-/* The worker of JOB has answered it, or will never have it. */
+/* The worker has answered JOB. */
 static void
 finish_job (AForkPool    *self,
             AForkPoolJob *job)
@@ -578,7 +580,7 @@ new_closed_error (AForkPool *self)
                       self->setup.function);
 }
 
-/* Has a job that a worker has lost wait again, in its old place. */
+/* Puts a job that a worker has lost back to its old place in the queue. */
 static void
 put_back (AForkPool    *self,
           AForkPoolJob *job)
@@ -594,8 +596,8 @@ put_back (AForkPool    *self,
   _afork_scheduler_put_back (&self->scheduler, &job->base);
 }
 
-/* Ends a job that had begun when its worker exited because of ERROR, or runs it again. COUNTS: the
- * job may have made the worker exit. */
+/* Ends a job that had begun when its worker exited because of ERROR, or puts it back to be run
+ * again. COUNTS says whether the job may have caused the exit. */
 static void
 blame (AForkPool    *self,
        AForkPoolJob *job,
@@ -651,8 +653,8 @@ lost_cb (AForkPendingCall *call,
       return;
     }
 
-  /* If many jobs had begun, each may be innocent. If nobody knows how the worker has exited, its
-   * template may be gone. */
+  /* If several jobs had begun, any of them may have caused the exit. If the exit status is unknown,
+   * the template may be gone. */
   counts = (!slot->concurrent || slot->had_one)
     && !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_LOST);
   blame (self, job, counts, error);
@@ -667,7 +669,7 @@ static const AForkPendingCallKeeper keeper = {
 
 /* Failing all jobs that wait. */
 
-/* Fails all jobs that wait with ERROR, in the next iterations. */
+/* Has all jobs that wait fail with ERROR in the next iterations. */
 static void
 fail_waiting (AForkPool    *self,
               const GError *error)
@@ -713,8 +715,8 @@ set_last_error (AForkPool    *self,
   self->has_new_error = TRUE;
 }
 
-/* Whether a worker that cannot start because of ERROR would fail in the same way again. Otherwise
- * something outside may have ended it. */
+/* Returns whether the next worker would fail with ERROR as well. If not, the worker may have been
+ * killed from outside. */
 static gboolean
 is_lasting (const GError *error)
 {
@@ -724,7 +726,8 @@ is_lasting (const GError *error)
     && !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_LOST);
 }
 
-/* A worker could not start because of ERROR. If no other one can serve, jobs that wait fail. */
+/* A worker could not start because of ERROR. If no other worker can serve, the jobs that wait fail:
+ * at once if the next worker would fail as well, and otherwise after MAX_START_FAILURES. */
 static void
 note_start_failure (AForkPool    *self,
                     const GError *error)
@@ -792,7 +795,7 @@ slot_rested (AForkSlot    *slot,
   schedule (self, NULL);
 }
 
-/* Frees the jobs whose calls have ended, and that the worker will not answer any more. */
+/* Frees the jobs of the worker whose calls have ended. The worker will not answer them any more. */
 static void
 drop_unwanted (AForkPool *self,
                AForkSlot *slot)
@@ -875,7 +878,8 @@ borrow_slot (AForkPool        *self,
     slot->depth = blocking->depth;
 }
 
-/* Starts a worker. It belongs to the pool's context, whichever one is iterated now. */
+/* Starts a worker. The worker belongs to the context of the pool, even if another context is
+ * iterated now. */
 static void
 start_worker (AForkPool *self)
 {
@@ -892,7 +896,7 @@ start_worker (AForkPool *self)
     borrow_slot (self, self->blocking, slot);
 }
 
-/* Lets the worker exit when it has answered its jobs. */
+/* Has the worker exit when it has answered its jobs. */
 static void
 close_slot (AForkPool *self,
             AForkSlot *slot)
@@ -916,15 +920,15 @@ give_job (AForkPool    *self,
   if (_afork_slot_give (slot, job))
     return;
 
-  /* The worker has exited, and this is about to be reported. */
+  /* The worker has exited, and its exit will be reported soon. */
   self->n_running--;
   _afork_scheduler_hold (&self->scheduler, &slot->base);
   _afork_scheduler_job_lost (&self->scheduler, &job->base);
   put_back (self, job);
 }
 
-/* Makes decisions until nothing is left to be done now, or TURN is over, or there were MAX_STEPS if
- * that is NULL. Returns true if nothing is left. */
+/* Makes decisions until nothing is left to be done now, or until TURN is over. If TURN is NULL,
+ * makes at most MAX_STEPS decisions. Returns true if nothing is left. */
 static gboolean
 schedule (AForkPool *self,
           AForkTurn *turn)
@@ -962,8 +966,8 @@ use_force (AForkPool *self,
            AForkSlot *slot,
            gint64     now)
 {
-  /* The worker runs many jobs at a time, and others than the one that has ended: it is not killed
-   * before they have ended, too. */
+  /* The worker also runs jobs whose calls have not ended. It is not killed before these have
+   * ended. */
   if (slot->force == AFORK_SLOT_FORCE_NOTICE && slot->state < AFORK_SLOT_CLOSING
       && slot->concurrent && slot->jobs.length > slot->n_unwanted)
     return;
@@ -986,7 +990,7 @@ check_force (AForkPool *self)
         continue;
       if (slot->force_time <= now)
         use_force (self, slot, now);
-      /* Otherwise one of its jobs has to end first, and that updates the pool. */
+      /* Otherwise one of the jobs of the worker has to end first. This updates the pool. */
       if (slot->force_time > now)
         wake_at (self, slot->force_time);
     }
@@ -1044,7 +1048,7 @@ emit_room (AForkPool *self)
 
 /* Shutting down. */
 
-/* Lets all workers exit, those that start as well. */
+/* Has all workers exit, including workers that start. */
 static void
 close_slots (AForkPool *self)
 {
@@ -1060,8 +1064,8 @@ close_slots (AForkPool *self)
     }
 }
 
-/* Ends a job that a worker has, and tells the worker. The callback may do anything. Returns false
- * if there is none. */
+/* Cancels a job that a worker has. The callback of the program may use the pool in any way. Returns
+ * false if no worker has a job. */
 static gboolean
 cancel_one (AForkPool *self)
 {
@@ -1151,7 +1155,8 @@ update (AForkPool *self)
   notify_changes (self);
 }
 
-/* While the pool is shut down, no workers are kept that have no job. */
+/* Passes the limits to the scheduler. While the pool is shut down, no workers without jobs are
+ * kept. */
 static void
 update_limits (AForkPool *self)
 {
@@ -1184,8 +1189,8 @@ begin_abort (AForkPool *self)
   request_update (self);
 }
 
-/* The main context is gone, and nothing is updated any more. Jobs that were made in another one end
- * there. In the thread that drops the context. */
+/* The main context is gone, so the pool is not updated any more. Jobs that were made in another
+ * context end there. This runs in the thread that drops the context. */
 static void
 context_gone_cb (gpointer data)
 {
@@ -1268,7 +1273,7 @@ end_blocking (AForkPool        *self,
   g_ptr_array_unref (blocking->loans);
   self->blocking = blocking->outer;
 
-  /* This gives the template back. Only then can an outer blocking call borrow it again. */
+  /* This gives the template back. An outer blocking call can borrow it only after that. */
   result = _afork_blocking_call_end (&blocking->base);
 
   /* An outer blocking call goes on with the workers that were started meanwhile. */
@@ -1290,7 +1295,7 @@ end_blocking (AForkPool        *self,
 
 /* The object. */
 
-/* The pool cannot run jobs because of ERROR, which is taken. */
+/* Makes a pool that cannot run jobs, because of ERROR. Takes ERROR. */
 static void
 refuse (AForkPool *self,
         GError    *error)
@@ -1300,7 +1305,8 @@ refuse (AForkPool *self,
   set_state (self, AFORK_POOL_STATE_REFUSED);
 }
 
-/* Another thread may use the main context of the template, or the one of this thread. */
+/* Refuses the pool because another thread may use the main context of the template or of this
+ * thread. */
 static void
 refuse_context (AForkPool *self)
 {
@@ -1345,7 +1351,7 @@ afork_pool_constructed (GObject *object)
   update_limits (self);
 }
 
-/* What the pool releases when it is disposed of. */
+/* The data that the pool releases when it is disposed of. */
 typedef struct
 {
   GQueue       slots;
@@ -1366,7 +1372,8 @@ release_cb (gpointer data)
   g_free (released);
 }
 
-/* Drops the workers while the context is held, because another thread may be using them. */
+/* Drops the workers. This is done while the context is held, because another thread may be using
+ * the workers. */
 static void
 release (AForkPool *self)
 {
@@ -1384,14 +1391,14 @@ release (AForkPool *self)
   released->update = g_steal_pointer (&self->update);
   released->wake = g_steal_pointer (&self->wake);
   g_queue_init (&self->slots);
-  /* In a fork of the program, the parent's workers are not this program's. */
+  /* In a fork of the program, the workers belong to the parent. */
   if (_afork_context_is_inherited (self->context))
     return;
 
   _afork_context_run (self->context, release_cb, released);
 }
 
-/* After g_object_run_dispose(), which clears all weak references. */
+/* Continues after g_object_run_dispose(), which clears all weak references. */
 static void
 go_on_disposed_cb (gpointer data)
 {
@@ -1407,8 +1414,8 @@ afork_pool_dispose (GObject *object)
 {
   AForkPool *self = AFORK_POOL (object);
 
-  /* Jobs hold references to the pool, so none are left unless a caller runs dispose. Then they
-   * fail as in a shutdown. */
+  /* Jobs hold references to the pool, so no jobs are left, unless the program calls
+   * g_object_run_dispose(). Then the jobs fail as in a shutdown. */
   if (has_jobs (self))
     {
       GMainContext *main = get_main (self);
@@ -1644,8 +1651,8 @@ afork_pool_class_init (AForkPoolClass *klass)
   /**
    * AForkPool:done-function: (getter get_done_function)
    *
-   * A function that a worker calls before it exits, an [callback@AFork.CallDoneFunc], or `NULL`. It
-   * has five seconds.
+   * A function that a worker calls before it exits, an [callback@AFork.CallDoneFunc], or `NULL`.
+   * The function may take five seconds.
    *
    * Since: 0.1
    */
@@ -1670,7 +1677,7 @@ afork_pool_class_init (AForkPoolClass *klass)
   /**
    * AForkPool:function: (getter get_function)
    *
-   * The function that serves jobs, named as for [method@AFork.Process.call].
+   * The name of the function that serves jobs, as for [method@AFork.Process.call].
    *
    * Since: 0.1
    */
@@ -1685,11 +1692,11 @@ afork_pool_class_init (AForkPoolClass *klass)
    * How long, in milliseconds, a worker may go on with a job that was cancelled or took too long.
    * The job ends at once, and [method@AFork.Call.get_cancellable] is cancelled in the worker. If
    * the worker has not answered after this time, it gets `SIGTERM`, and after the same time again
-   * it is killed. Another worker is started in its place, and gets the jobs that have waited for
-   * it.
+   * it is killed. Another worker is started in its place, and gets the jobs that waited for the
+   * first one.
    *
-   * A worker that serves many jobs at a time is not ended while it has others than this one. It
-   * gets no new ones meanwhile.
+   * A worker that serves many jobs at a time is not ended while it has other jobs. It gets no new
+   * jobs meanwhile.
    *
    * Since: 0.1
    */
@@ -1702,7 +1709,8 @@ afork_pool_class_init (AForkPoolClass *klass)
    * AForkPool:init-function: (getter get_init_function)
    *
    * A function that a worker calls before it serves jobs, an [callback@AFork.CallInitFunc], or
-   * `NULL`. If it fails, and no other worker can serve, the jobs that wait fail with its error.
+   * `NULL`. If the function fails and no other worker can serve, the jobs that wait fail with the
+   * error of the function.
    *
    * Since: 0.1
    */
@@ -1714,7 +1722,8 @@ afork_pool_class_init (AForkPoolClass *klass)
   /**
    * AForkPool:last-error: (getter get_last_error)
    *
-   * Why a worker exited last that was not to exit, or could not start; or `NULL` if there was none.
+   * The most recent reason why a worker exited unexpectedly or could not start, or `NULL` if there
+   * was none.
    *
    * Since: 0.1
    */
@@ -1728,10 +1737,10 @@ afork_pool_class_init (AForkPoolClass *klass)
    *
    * The largest number of jobs that a worker has at a time.
    *
-   * A worker that serves one job after the other finds the next one in its socket when it has
-   * finished one: with 2, it need not wait for this program. With 1, a job never waits for a worker
-   * while another worker is free, which suits long jobs. If [property@AFork.Pool:concurrent] is
-   * set, this is how many jobs a worker serves at a time.
+   * With 2, a worker that serves one job after the other need not wait for this program: when it
+   * has finished a job, it finds the next one in its socket. With 1, a job never waits for a worker
+   * while another worker is free, which is better for long jobs. If
+   * [property@AFork.Pool:concurrent] is set, this is how many jobs a worker serves at a time.
    *
    * Since: 0.1
    */
@@ -1743,8 +1752,8 @@ afork_pool_class_init (AForkPoolClass *klass)
   /**
    * AForkPool:max-age: (getter get_max_age) (setter set_max_age)
    *
-   * How long a worker serves, in milliseconds, before it is replaced, or 0 for any time. It goes on
-   * until another worker has started, and then exits when it has finished its jobs.
+   * How long a worker serves, in milliseconds, before it is replaced, or 0 for any time. The worker
+   * goes on until another worker has started, and then exits when it has finished its jobs.
    *
    * Since: 0.1
    */
@@ -1757,8 +1766,8 @@ afork_pool_class_init (AForkPoolClass *klass)
    * AForkPool:max-calls: (getter get_max_calls) (setter set_max_calls)
    *
    * How many jobs a worker gets before it is replaced, or 0 for any number. With 1, each job has a
-   * fresh process. When a worker is about to have had all and jobs wait, the next worker is already
-   * started.
+   * fresh process. If jobs wait, the next worker is started shortly before the worker has got all
+   * of its jobs.
    *
    * Since: 0.1
    */
@@ -1771,8 +1780,8 @@ afork_pool_class_init (AForkPoolClass *klass)
    * AForkPool:max-workers: (getter get_max_workers) (setter set_max_workers)
    *
    * The largest number of workers that start or serve at a time. The default is the number of
-   * processors that the program may use. There may be more workers for a moment, which get no jobs:
-   * those that exit, and one that starts in the place of another one.
+   * processors that the program may use. For a short time, there may be more workers, which get no
+   * jobs: workers that exit, and a worker that starts to replace another one.
    *
    * Since: 0.1
    */
@@ -1798,7 +1807,7 @@ afork_pool_class_init (AForkPoolClass *klass)
   /**
    * AForkPool:n-idle: (getter get_n_idle)
    *
-   * How many workers have no job, and could get one.
+   * How many workers have no job and can get one.
    *
    * Since: 0.1
    */
@@ -1822,8 +1831,8 @@ afork_pool_class_init (AForkPoolClass *klass)
   /**
    * AForkPool:n-running: (getter get_n_running)
    *
-   * How many jobs workers have. With a [property@AFork.Pool:load] of 2 or more, some of them may
-   * wait there.
+   * How many jobs the workers have. With a [property@AFork.Pool:load] of 2 or more, some of these
+   * jobs may wait in a worker.
    *
    * Since: 0.1
    */
@@ -1835,7 +1844,7 @@ afork_pool_class_init (AForkPoolClass *klass)
   /**
    * AForkPool:n-workers: (getter get_n_workers)
    *
-   * How many workers there are, with those that start and those that exit.
+   * How many workers there are, including workers that start and workers that exit.
    *
    * Since: 0.1
    */
@@ -1859,9 +1868,9 @@ afork_pool_class_init (AForkPoolClass *klass)
   /**
    * AForkPool:queue-limit: (getter get_queue_limit) (setter set_queue_limit)
    *
-   * The largest number of jobs that wait in the pool, or 0 for any number. A job that is one too
-   * many fails with `AFORK_ERROR_OVERLOADED`, and has had no effect. When there is room again,
-   * [signal@AFork.Pool::room] is emitted.
+   * The largest number of jobs that wait in the pool, or 0 for any number. If so many jobs wait,
+   * each further job fails with `AFORK_ERROR_OVERLOADED`, and has no effect. When there is room
+   * again, [signal@AFork.Pool::room] is emitted.
    *
    * Since: 0.1
    */
@@ -1874,9 +1883,9 @@ afork_pool_class_init (AForkPoolClass *klass)
    * AForkPool:start-delay: (getter get_start_delay) (setter set_start_delay)
    *
    * How long jobs have to wait, in milliseconds, until one more worker is started. The first worker
-   * is started at once. While jobs still wait, one more is started after each such time. Jobs that
-   * fit into the load of the workers that there are do not count. With 0, as many workers as these
-   * jobs need are started at once.
+   * is started at once. While jobs still wait, one more worker is started after each such time.
+   * Jobs for which the existing workers have room do not count. With 0, as many workers as the
+   * waiting jobs need are started at once.
    *
    * Since: 0.1
    */
@@ -1889,7 +1898,7 @@ afork_pool_class_init (AForkPoolClass *klass)
    * AForkPool:stop-delay: (getter get_stop_delay) (setter set_stop_delay)
    *
    * How long, in milliseconds, more workers than [property@AFork.Pool:min-idle] have to be without
-   * a job until one of them is ended. One more is ended after each such time.
+   * a job until one of them is ended. After each further such time, one more worker is ended.
    *
    * Since: 0.1
    */
@@ -1901,10 +1910,10 @@ afork_pool_class_init (AForkPoolClass *klass)
   /**
    * AForkPool:timeout: (getter get_timeout) (setter set_timeout)
    *
-   * How long a job may take, in milliseconds, or 0 for no limit. [property@AFork.Job:timeout] of a
-   * job comes first, if that is not 0. The time starts when a worker can begin with the job, so the
-   * time that the job waits does not count. See [property@AFork.Pool:grace] for what becomes of the
-   * worker.
+   * How long a job may take, in milliseconds, or 0 for no limit. [property@AFork.Job:timeout]
+   * replaces this for a job, if it is not 0. The time starts when a worker can begin with the job,
+   * so the time that the job waits does not count. See [property@AFork.Pool:grace] for what happens
+   * to the worker.
    *
    * Since: 0.1
    */
@@ -1929,9 +1938,10 @@ afork_pool_class_init (AForkPoolClass *klass)
   /**
    * AForkPool:unhealthy: (getter get_unhealthy)
    *
-   * Whether workers do not get on: a worker could not start, and none has started since; or two or
-   * more have exited, and no job was finished since. [property@AFork.Pool:last-error] has the
-   * reason. The pool goes on, with longer and longer pauses.
+   * Whether workers fail repeatedly: a worker could not start, and no worker has started since; or
+   * two or more workers have exited, and no job was finished since.
+   * [property@AFork.Pool:last-error] has the reason. The pool goes on, with longer and longer
+   * pauses.
    *
    * Since: 0.1
    */
@@ -1947,7 +1957,8 @@ afork_pool_class_init (AForkPoolClass *klass)
    * @self: the pool
    * @event: the value that a worker emitted
    *
-   * Emitted for each [func@AFork.worker_emit] of a worker, in order with its answers.
+   * Emitted for each [func@AFork.worker_emit] of a worker, in order with the answers of this
+   * worker.
    *
    * Since: 0.1
    */
@@ -1959,8 +1970,8 @@ afork_pool_class_init (AForkPoolClass *klass)
    * AForkPool::room:
    * @self: the pool
    *
-   * Emitted when fewer jobs than [property@AFork.Pool:queue-limit] wait, after a job was refused
-   * with `AFORK_ERROR_OVERLOADED`.
+   * Emitted when there is room in the queue again: a job was refused with `AFORK_ERROR_OVERLOADED`,
+   * and now fewer jobs than [property@AFork.Pool:queue-limit] wait.
    *
    * Since: 0.1
    */
@@ -1972,11 +1983,11 @@ afork_pool_class_init (AForkPoolClass *klass)
    * AForkPool::worker-exited:
    * @self: the pool
    * @process: the process of the worker
-   * @error: (nullable): why the worker could not start, or exited early; or `NULL` if it was to
-   *   exit
+   * @error: (nullable): why the worker could not start or exited unexpectedly, or `NULL` if it
+   *   exited as expected
    *
-   * Emitted when a worker has exited, also for one that could not start. Do not use @process for
-   * anything but its pid, exit status and usage.
+   * Emitted when a worker has exited, also for a worker that could not start. Use @process only for
+   * its pid, exit status and usage.
    *
    * Since: 0.1
    */
@@ -1989,8 +2000,8 @@ afork_pool_class_init (AForkPoolClass *klass)
    * @self: the pool
    * @process: the process of the worker
    *
-   * Emitted when a worker has started: its init-function has returned, if there is one. @process is
-   * for messages, and to end the worker by [method@AFork.Process.force_exit].
+   * Emitted when a worker has started: its init-function has returned, if there is one. Use
+   * @process only for messages, and to end the worker by [method@AFork.Process.force_exit].
    *
    * Since: 0.1
    */
@@ -2017,7 +2028,7 @@ afork_pool_init (AForkPool *self)
 
 /* Accepting jobs. */
 
-/* Why no job can be accepted, or NULL. */
+/* Returns why the pool cannot accept a job, or NULL if it can. */
 static GError *
 find_obstacle (AForkPool *self)
 {
@@ -2035,7 +2046,7 @@ find_obstacle (AForkPool *self)
   return NULL;
 }
 
-/* Queues CALL, which it takes. */
+/* Queues CALL. Takes CALL. */
 static void
 add_call (AForkPool        *self,
           AForkPendingCall *call)
@@ -2057,7 +2068,7 @@ add_call (AForkPool        *self,
                             job != NULL ? afork_job_get_priority (job) : 0,
                             job != NULL ? afork_job_get_key (job) : NULL);
   request_update (self);
-  /* A handler may do anything. */
+  /* A handler of the program may use the pool in any way. */
   if (job != NULL)
     {
       g_autoptr(AForkJob) kept = g_object_ref (job);
@@ -2066,7 +2077,7 @@ add_call (AForkPool        *self,
     }
 }
 
-/* Takes CALL. */
+/* Queues CALL, or has it fail if the pool cannot accept it. Takes CALL. */
 static void
 accept (AForkPool        *self,
         AForkPendingCall *call)
@@ -2090,12 +2101,12 @@ accept (AForkPool        *self,
 
 /**
  * afork_pool_new:
- * @process: a template, of which the workers are forks; it must not have been run
+ * @process: a template; the workers are forks of it, and it must not have been run
  * @function: a function of a module that the template has loaded, named as for
  *   [method@AFork.Process.call]
  *
- * Makes a pool whose workers serve jobs by @function, each one job after the other. For other
- * options, see the properties. The program may go on using @process, and may make more pools of it.
+ * Makes a pool. Each worker serves one job after the other by @function. For other options, see the
+ * properties. The program may go on using @process, and may make more pools of it.
  *
  * Returns: (transfer full): a pool
  *
@@ -2119,10 +2130,10 @@ afork_pool_new (AForkProcess *process,
  * @callback: (nullable) (scope async): what to call with the answer
  * @user_data: data for @callback
  *
- * Has a worker call the function. Does not block: the call waits in the pool until a worker can
- * have it.
+ * Has a worker call the function. Does not block: the call waits in the pool until a worker has
+ * room for it.
  *
- * Cancelling the call ends it at once. If a worker has begun with it,
+ * Cancelling the call ends it at once. If a worker has begun with the call,
  * [method@AFork.Call.get_cancellable] is cancelled there, and the worker is ended if it does not
  * answer within [property@AFork.Pool:grace].
  *
@@ -2156,10 +2167,10 @@ afork_pool_call_async (AForkPool           *self,
  * - with `AFORK_ERROR_EXITED`, `AFORK_ERROR_SIGNALED`, `AFORK_ERROR_OUT_OF_MEMORY`,
  *   `AFORK_ERROR_PROTOCOL` or `AFORK_ERROR_LOST` if the worker exited while it ran this call
  * - with the error of [property@AFork.Pool:init-function], or the reason why no worker can start
- * - with `AFORK_ERROR_TIMED_OUT` if it took longer than [property@AFork.Pool:timeout]
+ * - with `AFORK_ERROR_TIMED_OUT` if the call took longer than [property@AFork.Pool:timeout]
  * - with `AFORK_ERROR_OVERLOADED` if [property@AFork.Pool:queue-limit] jobs waited
  * - with `AFORK_ERROR_CLOSED` after [method@AFork.Pool.shutdown_async]
- * - with `G_IO_ERROR_CANCELLED` if it was cancelled
+ * - with `G_IO_ERROR_CANCELLED` if the call was cancelled
  * - with `G_IO_ERROR_MESSAGE_TOO_LARGE` if the arguments or the result are larger than 1 GiB
  *
  * Returns: (transfer full): the result, or `NULL` on error
@@ -2187,8 +2198,8 @@ afork_pool_call_finish (AForkPool     *self,
  *
  * Blocking version of [method@AFork.Pool.call_async]. While this function waits, the signals of the
  * pool are emitted, and no other source of the program is dispatched: other jobs go on, and their
- * callbacks are called later. If there are too few descriptors left to wait with, fails with
- * `G_IO_ERROR_TOO_MANY_OPEN_FILES`; then the call was not made.
+ * callbacks are called later. If too few descriptors are left to wait with, this function fails
+ * with `G_IO_ERROR_TOO_MANY_OPEN_FILES`, and the call was not made.
  *
  * Returns: (transfer full): the result, or `NULL` on error
  *
@@ -2216,7 +2227,7 @@ afork_pool_call (AForkPool     *self,
   return afork_pool_call_finish (self, result, error);
 }
 
-/* Runs JOB. A job that was run before fails, and keeps what came of its first run. */
+/* Runs JOB. If JOB was run before, the new run fails, and JOB keeps the result of its first run. */
 static void
 run_job (AForkPool           *self,
          AForkJob            *job,
@@ -2279,7 +2290,8 @@ afork_pool_run_job_async (AForkPool           *self,
  * that is run again keeps its state and results.
  *
  * If a worker exits while it runs the job, the job is run again if it has
- * [property@AFork.Job:retries]. If it ends a second worker, it fails with how both have exited.
+ * [property@AFork.Job:retries]. If a second worker exits while it runs the job, the job fails, and
+ * the error says how both workers have exited.
  *
  * Returns: (transfer full): the result, or `NULL` on error
  *
@@ -2340,10 +2352,10 @@ afork_pool_run_job (AForkPool     *self,
  * @callback: (nullable) (scope async): what to call when all workers have exited
  * @user_data: data for @callback
  *
- * Shuts the pool down. Later jobs fail with `AFORK_ERROR_CLOSED`. May be called more than once, so
- * a pool that drains can still be aborted. Cancelling only ends this wait.
+ * Shuts the pool down. Later jobs fail with `AFORK_ERROR_CLOSED`. This function may be called more
+ * than once, so a pool that drains can still be aborted. Cancelling only ends this wait.
  *
- * A worker that is at a job that was aborted is ended as for [property@AFork.Pool:grace]. A worker
+ * A worker that runs an aborted job is ended as described for [property@AFork.Pool:grace]. A worker
  * that is not needed any more has five seconds to exit.
  *
  * Since: 0.1
@@ -2385,7 +2397,7 @@ afork_pool_shutdown_async (AForkPool           *self,
   else if (self->state == AFORK_POOL_STATE_OPEN)
     begin_drain (self);
 
-  /* The pool is shut down all the same; the caller only does not wait for it. */
+  /* The pool is shut down even if the wait of the caller is cancelled. */
   if (g_cancellable_is_cancelled (cancellable))
     _afork_task_return_cancelled (task);
   else
@@ -2400,7 +2412,7 @@ afork_pool_shutdown_async (AForkPool           *self,
  * @error: return location for `G_IO_ERROR_CANCELLED`, or for `AFORK_ERROR_FAILED` or
  *   `AFORK_ERROR_CLOSED` if the main context of the pool cannot be used
  *
- * Tells whether the pool was shut down. If so, it has no jobs and no workers any more.
+ * Returns whether the pool was shut down. If so, it has no jobs and no workers any more.
  *
  * Returns: true if the pool was shut down
  *
@@ -2527,7 +2539,7 @@ afork_pool_get_done_function (AForkPool *self)
  * afork_pool_get_concurrent: (get-property concurrent)
  * @self: a pool
  *
- * Tells whether each worker serves many jobs at a time, by an
+ * Returns whether each worker serves many jobs at a time, by an
  * [callback@AFork.ConcurrentCallFunc].
  *
  * Returns: whether a worker serves many jobs at a time
@@ -2565,8 +2577,8 @@ afork_pool_get_max_workers (AForkPool *self)
  * @self: a pool
  * @max_workers: a number of processes, at least 1; 0 counts as 1
  *
- * Sets the largest number of workers. If there are more, idle workers are ended at once, and others
- * when they have finished their jobs.
+ * Sets the largest number of workers. If there are more, idle workers are ended at once, and other
+ * workers when they have finished their jobs.
  *
  * Since: 0.1
  */
@@ -2655,10 +2667,10 @@ afork_pool_get_load (AForkPool *self)
 /**
  * afork_pool_set_load: (set-property load)
  * @self: a pool
- * @load: a number of jobs, 1 to 65535; another one counts as the nearest of these
+ * @load: a number of jobs, 1 to 65535; any other number counts as the nearest of these
  *
- * Sets the largest number of jobs that a worker has at a time. Jobs that a worker has already stay
- * with it.
+ * Sets the largest number of jobs that a worker has at a time. A worker keeps the jobs that it
+ * already has.
  *
  * Since: 0.1
  */
@@ -2884,7 +2896,7 @@ afork_pool_get_queue_limit (AForkPool *self)
  * @self: a pool
  * @queue_limit: a number of jobs, or 0 for any number
  *
- * Sets the largest number of jobs that wait in the pool. Jobs that wait already stay, also if they
+ * Sets the largest number of jobs that wait in the pool. Jobs that already wait stay, even if there
  * are more.
  *
  * Since: 0.1
@@ -2931,8 +2943,8 @@ afork_pool_get_timeout (AForkPool *self)
  * @self: a pool
  * @timeout: milliseconds, or 0 for no limit
  *
- * Sets how long a job may take if it has no time limit of its own. This is for jobs that are run
- * from now on.
+ * Sets how long a job may take if it has no time limit of its own. This applies to jobs that are
+ * run from now on.
  *
  * Since: 0.1
  */
@@ -3001,7 +3013,7 @@ afork_pool_set_grace (AForkPool *self,
  * afork_pool_get_n_workers: (get-property n-workers)
  * @self: a pool
  *
- * Gets how many workers there are, with those that start and those that exit.
+ * Gets how many workers there are, including workers that start and workers that exit.
  *
  * Returns: a number of processes
  *
@@ -3019,7 +3031,7 @@ afork_pool_get_n_workers (AForkPool *self)
  * afork_pool_get_n_idle: (get-property n-idle)
  * @self: a pool
  *
- * Gets how many workers have no job, and could get one.
+ * Gets how many workers have no job and can get one.
  *
  * Returns: a number of processes
  *
@@ -3055,7 +3067,7 @@ afork_pool_get_n_queued (AForkPool *self)
  * afork_pool_get_n_running: (get-property n-running)
  * @self: a pool
  *
- * Gets how many jobs workers have.
+ * Gets how many jobs the workers have.
  *
  * Returns: a number of jobs
  *
@@ -3073,7 +3085,7 @@ afork_pool_get_n_running (AForkPool *self)
  * afork_pool_get_unhealthy: (get-property unhealthy)
  * @self: a pool
  *
- * Tells whether workers do not get on: see [property@AFork.Pool:unhealthy].
+ * Returns whether workers fail repeatedly: see [property@AFork.Pool:unhealthy].
  *
  * Returns: whether workers cannot start, or exit and finish no job
  *
@@ -3091,7 +3103,7 @@ afork_pool_get_unhealthy (AForkPool *self)
  * afork_pool_get_last_error: (get-property last-error)
  * @self: a pool
  *
- * Gets why a worker exited last that was not to exit, or could not start.
+ * Gets the most recent reason why a worker exited unexpectedly or could not start.
  *
  * Returns: (transfer none) (nullable): the reason, or `NULL` if there was none
  *
