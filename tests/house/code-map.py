@@ -2,13 +2,13 @@
 # Copyright 2026 The AFork authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-"""What afork/README.md names exists.
+"""Checks that the files, functions and words that afork/README.md names exist.
 
 code-map.py SOURCE-ROOT
 
-In each paragraph, list item and table row of the page, a file stands before what it contains: a
-`function()`, which the file defines, or a `word`, which occurs there. Paths begin in afork/, or at
-the top of the tree. The page has a row for each folder of the library.
+In each paragraph, list item and table row of the page, the name of a file stands before the names
+of its contents: a `function()` that the file defines, or a `word` that occurs in the file. Paths
+are relative to afork/ or to the top of the tree. The page has a row for each folder of the library.
 """
 
 import pathlib

@@ -4,8 +4,9 @@
 
 # columns.sh SOURCE-ROOT BUILD-ROOT
 #
-# No line that a person wrote is wider than 100 columns, except tables, programs and their output in
-# pages of prose. Programs in pages of the manual have 80 columns, which fit into their box there.
+# Checks that no line of a source file is wider than 100 columns. Tables, programs and their output
+# in pages of prose may be wider. Programs in pages of the manual have at most 80 columns, which fit
+# into their box there.
 
 set -eu
 
@@ -16,7 +17,7 @@ cd "$1"
 build_root=$2
 too_wide='.{101}'
 
-# A release has no .git. Then what git would leave out, folders to build in, is left out here.
+# A release has no .git. Then this script leaves out the build folders, as git does.
 if [ ! -e .git ] ||
    ! files=$(git -c safe.directory='*' ls-files --cached --others --exclude-standard 2> /dev/null)
 then
@@ -24,7 +25,7 @@ then
     -o -type f -print | sed 's,^\./,,')
 fi
 
-# What is not prose becomes empty, so that the lines keep their numbers.
+# Replaces lines that are not prose by empty lines, so that the other lines keep their numbers.
 prose ()
 {
   sed -e '/^```/,/^```/s/.*//' -e 's/^|.*//' "$1"

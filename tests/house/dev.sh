@@ -4,10 +4,10 @@
 
 # dev.sh SOURCE-ROOT
 #
-# `./dev` takes its arguments as it says, refuses others before it does anything, and says where
-# things are only if they are there. On Debian it installs packages, elsewhere it names them.
-# Nothing is built or installed: what would do so is replaced, and so is what says which system this
-# is.
+# Checks that `./dev` accepts the documented arguments, refuses other arguments before it does
+# anything, and names the place of a file only if the file exists. On Debian, `./dev` installs
+# packages; on other systems, it names them. This test builds and installs nothing: it replaces the
+# commands that would do so, and the file that names the system.
 
 set -eu
 
@@ -49,13 +49,14 @@ thumbnailer=build/demo/docs/examples/thumbnailer/afork-thumbnailer
 sheet=build/demo/contact-sheet.png
 mkdir -p bin home "${thumbnailer%/*}"
 
-# system OS-RELEASE...: this is such a system from now on
+# system OS-RELEASE...: writes the os-release file that `./dev` reads from now on
 system ()
 {
   printf '%s\n' "$@" > os-release
 }
 
-# packages installed|missing: what it is told about packages, and about libraries elsewhere
+# packages installed|missing: has dpkg-query report packages, and pkg-config report libraries, as
+# installed or missing
 packages ()
 {
   case $1 in
@@ -70,7 +71,7 @@ packages ()
 system ID=debian VERSION_ID=12
 packages installed
 
-# Says what it was called for. What it says of a configuration is in dev-setup.log.
+# Prints its arguments. The output for a configuration is in dev-setup.log.
 cat > bin/meson << 'END'
 #!/bin/sh
 echo "meson $*"
@@ -79,7 +80,7 @@ for tool in apt-get sudo; do
   printf '#!/bin/sh\necho "%s was called" >&2\nexit 1\n' "$tool" > "bin/$tool"
 done
 
-# Draws a sheet unless it is to fail.
+# Writes a contact sheet, unless an argument has it fail.
 cat > "$thumbnailer" << 'END'
 #!/bin/sh
 printf '<%s>' "thumbnailer" "$@"
@@ -101,7 +102,7 @@ for arguments in 'build x' 'build --all x' 'test x' 'test --all x' 'soak x' 'soa
                  'perf x' 'perf --update x' 'perf --against' 'perf --quick --update' \
                  'perf create --update --quick' 'perf --update --against .' \
                  'fuzz abc' 'fuzz 0' 'fuzz -1' 'fuzz 1 2' 'demo --no-such-option' 'demo --size'; do
-  # Words of their own, as they are meant.
+  # Not quoted, because each word is an argument.
   dev 2 $arguments
   says 'usage: ./dev'
 done
@@ -110,7 +111,7 @@ dev 0 help
 dev 0 demo --help
 does_not_say Building
 
-# Each builds what it needs, and no more.
+# Each command builds only what it needs.
 
 # configures_with FOLDER OPTION
 configures_with ()
@@ -132,7 +133,7 @@ says "^meson compile -C $folder/build/gcc library afork-1.vapi$"
 configures_with gcc --reconfigure
 ! grep -q -e -Dtests=false build/gcc/dev-setup.log || fail 'dev build: the folder loses its tests'
 
-# The benchmarks: what they are called with.
+# The arguments of the benchmarks.
 
 dev 2 perf --quick --update
 says 'a quick run has too few rounds for docs/costs.md'
@@ -168,7 +169,7 @@ says "^perf --programs $programs --page $folder/docs/costs.md create exec$"
 [ "$(cat docs/exec.svg)" = 'plot of exec' ] || fail 'dev perf --update: no plot in docs'
 rm docs/*.svg
 
-# Each tree is built in its own folder, with the same options.
+# Each checkout is built in its own folder, with the same options.
 dev 0 perf --quick --against 'an older tree' create
 other="$folder/an older tree/build/perf"
 says "^meson compile -C $folder/build/perf benchmarks$"
@@ -207,7 +208,7 @@ says '^All of them on one page: *other.png$'
 dev 1 demo bad
 does_not_say 'on one page'
 
-# Packages that are missing.
+# Missing packages.
 
 packages missing
 for version in 12 13; do
@@ -231,7 +232,7 @@ dev 1 demo pictures
 says 'which Debian calls: .*libglib2.0-dev'
 does_not_say 'was called'
 
-# Each has a name elsewhere.
+# Each package has a name on each other system.
 names ()
 {
   sed -n "/^$1='$/,/^'$/p" dev | sed '1d;$d'

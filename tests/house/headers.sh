@@ -4,9 +4,9 @@
 
 # headers.sh c|c++ SOURCE-ROOT BUILD-ROOT COMPILER...
 #
-# Each header compiles on its own, without a warning, as the language given: those that are
-# installed, those of the wire, and for C the private ones. Those behind <afork/afork.h> refuse to
-# be included without it.
+# Checks that each header compiles on its own, without a warning, in the given language: the
+# installed headers, the headers of the wire, and for C also the private headers. The headers that
+# <afork/afork.h> includes must refuse to be included without it.
 
 set -eu
 
@@ -32,7 +32,7 @@ fail ()
   failed=1
 }
 
-# The compiler may be several words, `ccache gcc` say.
+# The compiler may be several words, for example `ccache gcc`.
 compiler=env
 
 compile '#include <afork/worker/afork-worker.h>' "$@" -I"$source_root" ||

@@ -2,7 +2,7 @@
 # Copyright 2026 The AFork authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-"""layers.py finds each fault in a small tree that is made for it, and none in a tree without one.
+"""Checks that layers.py finds each fault in a small tree, and no fault in a correct tree.
 
 layers-test.py NM COMPILER...
 """
@@ -17,7 +17,7 @@ import layers
 
 NM, *COMPILER = sys.argv[1:]
 
-# What the compiler does with the same source must not change the answer.
+# The result must not depend on how the compiler translates the same source.
 FLAGS = (
     ['-O0', '-g'],
     ['-O2'],
@@ -49,8 +49,8 @@ low/base  base_func  middle/a  The file below does not know
                                the one above.
 '''
 
-# Each file uses what it may use, and one of them calls another by way of a function that a compiler
-# inlines.
+# Each file uses only files that it may use. One file calls another through a function that a
+# compiler inlines.
 TREE = {
     'top.c': '#include "top.h"\n#include "middle/a.h"\nint top (void) { return middle_a (); }',
     'top.h': 'int top (void);',
@@ -88,8 +88,8 @@ TREE = {
     'server/words-of-mine.h': 'int say (void);',
 }
 
-# The name of a case; what is changed in the tree, or in the table by replacing text; and what is
-# then said.
+# The name of a case, the changed files of the tree, the replaced text of the table, and the
+# expected messages.
 CASES = (
     ('nothing', {}, {}, []),
 
@@ -250,7 +250,7 @@ class Failure(Exception):
 
 
 def compile_file(build, name, flags):
-    """Compiles as meson does. The object file's path, from the build folder."""
+    """Compiles as meson does. Returns the path of the object file, relative to the build folder."""
     output = f'afork/binary.p/{name.replace("/", "_")}.o'
     (build / output).parent.mkdir(parents=True, exist_ok=True)
     subprocess.run([*COMPILER, *flags, '-w', '-I../source', '-I../source/afork', '-c',
@@ -259,8 +259,8 @@ def compile_file(build, name, flags):
 
 
 def build_tree(folder, changes, flags, unchanged):
-    """Writes TREE with changes, and compiles it for a binary that nobody links. The object files of
-    sources that do not change are those of UNCHANGED, or are made if that is None."""
+    """Writes TREE with changes, and compiles it for a binary that is not linked. For sources that
+    do not change, uses the object files of UNCHANGED, or makes them if UNCHANGED is None."""
     source, build = folder / 'source' / 'afork', folder / 'build'
     tree = {**TREE, **changes}
     for name, text in tree.items():
@@ -318,7 +318,7 @@ def check(folder, changes, replacements, expected, flags, unchanged):
 
 
 def check_commands(folder, commands, expected):
-    """The same tree, whose sources are compiled for another binary, or otherwise."""
+    """Checks the same tree with other compiler commands, for example for another binary."""
     write_commands(folder, commands)
     said = run(folder, TABLE)
     if expected not in said:
@@ -326,7 +326,7 @@ def check_commands(folder, commands, expected):
 
 
 def check_status(folder):
-    """The program itself, on a tree without fault and by a table with one."""
+    """Runs the program on a correct tree, with a correct table and with a wrong table."""
     status, said = run_program(folder, TABLE)
     if status != 0 or said:
         raise Failure(f'status {status}:\n{said}')

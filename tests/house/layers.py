@@ -2,21 +2,22 @@
 # Copyright 2026 The AFork authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-"""No two files of afork/ depend on each other, directly or by way of others, and none uses a file
-of a higher layer. The table says which layers there are.
+"""Checks that no two files of afork/ depend on each other, directly or through other files, and
+that no file uses a file of a higher layer. The table defines the layers.
 
 layers.py [--edges | --figures] [--nm PROGRAM] TABLE SOURCE-ROOT BUILD-ROOT BINARY...
 
-A .c file and its headers count as one file. Those of NAME.c are NAME.h, NAME-private.h,
-NAME-parts.h and, in a folder, afork-NAME.h. A file depends on another if it includes a header of
-it, or if an object file made of it needs a symbol that the other one defines. The object files are
-those that the binaries are linked from.
+A .c file and its headers count as one file. The headers of NAME.c are NAME.h, NAME-private.h,
+NAME-parts.h and, in a folder, afork-NAME.h. A file depends on another file if it includes a header
+of that file, or if its object file needs a symbol that the other file defines. The object files are
+those from which the binaries are linked.
 
-What is said is the same for every compiler and optimization: what a file defines for others has to
-be declared in its own header, so where the symbol is not needed any more, the header is included.
+The result is the same for every compiler and optimization. A file must declare the symbols that
+other files use in its own header. So if a compiler removes a use of a symbol, the header is still
+included.
 
---edges prints each dependency, and --figures the circular ones as far as symbols, includes or both
-show them; then nothing is checked.
+--edges prints each dependency. --figures prints the circular dependencies by symbols, by includes
+and by both. With one of these options, nothing is checked.
 """
 
 import argparse
@@ -33,7 +34,7 @@ INCLUDE = re.compile(r'\s*#\s*include\s*(?:"([^"]+)"|<([^>]+)>)')
 COMMENT = re.compile(r'/\*.*?\*/|//[^\n]*', re.DOTALL)
 WORD = re.compile(r'\w+')
 
-# What no file of a layer without GLib includes or needs.
+# The headers and symbols that no file of a layer without GLib includes or needs.
 GLIB_HEADER = re.compile(r'(glib|gobject|gio|gmodule)(/.*|-object\.h|-unix\.h|\.h)')
 GLIB_SYMBOL = re.compile(r'g_[a-z]\w*')
 
@@ -70,7 +71,7 @@ class TableError(Exception):
 
 
 class Table:
-    """Sections of lines in columns. Those of layers, callbacks and known exceptions may go on in
+    """Sections of lines in columns. Lines of layers, callbacks and known exceptions may continue in
     indented lines."""
 
     def __init__(self, text):
@@ -141,7 +142,7 @@ class Table:
 
     @functools.lru_cache(maxsize=None)
     def find_layers(self, unit):
-        """The layers that name a file, and if none does, those that name its folder."""
+        """Returns the layers that name a file or, if there are none, those that name its folder."""
         folder = unit.rpartition('/')[0] + '/*'
         for pattern in (unit, folder):
             found = [layer for layer in self.layers.values() if pattern in layer.patterns]
@@ -150,12 +151,12 @@ class Table:
         return []
 
     def find_layer(self, unit):
-        """The layer of a file, None if there is not exactly one."""
+        """Returns the layer of a file, or None if there is not exactly one."""
         found = self.find_layers(unit)
         return found[0] if len(found) == 1 else None
 
     def may_use(self, user, used):
-        """Whether a file may use another one, by their layers. True if one has none."""
+        """Returns whether the layers allow a file to use another file. True if one has no layer."""
         upper, lower = self.find_layer(user), self.find_layer(used)
         if upper is None or lower is None or upper is lower:
             return True
@@ -208,13 +209,13 @@ class Tree:
 
     @functools.lru_cache(maxsize=None)
     def get_unit(self, path):
-        """The name of the file that a .c file or a header, relative to afork/, is a part of."""
+        """Returns the file that a .c file or a header belongs to. Names are relative to afork/."""
         unit = re.sub(r'(-parts)?(-private)?\.[ch]$', '', path)
         source = unit.replace('/afork-', '/')
         return source if source + '.c' in self.paths else unit
 
     def get_code(self, unit):
-        """What is written in a file and in its headers, without comments."""
+        """Returns the text of a file and of its headers, without comments."""
         return '\n'.join(text for path, text in self.texts.items() if self.get_unit(path) == unit)
 
     def _find_files(self):
@@ -235,7 +236,7 @@ class Tree:
         return self.edges.setdefault((user, used), Edge())
 
     def _resolve(self, path, name):
-        """The file that PATH includes by NAME, as the compiler finds it."""
+        """Returns the file that PATH includes by NAME, as the compiler finds it."""
         beside = os.path.normpath(os.path.join(os.path.dirname(path), name))
         for candidate in (beside, name.removeprefix('afork/')):
             if candidate in self.paths:
@@ -308,7 +309,7 @@ class Tree:
             if GLIB_SYMBOL.fullmatch(name):
                 for user in users:
                     self.glib.setdefault(user, set()).add(f'afork/{user}.c uses {name}')
-            # These are a compiler's or a sanitizer's.
+            # Names with two underscores belong to the compiler or to a sanitizer.
             if not name.startswith('__'):
                 for definer in definers.get(name, ()):
                     self._add_symbol(name, users - {definer}, definer)
@@ -320,7 +321,8 @@ class Tree:
         for user in users - {used}:
             self._add_edge(user, used).symbols.add(name)
 
-        # What a second file of a class defines, afork-process-run say, is declared with the first.
+        # The first file of a class, such as afork-process, declares what its second file, such as
+        # afork-process-run, defines.
         own = {path for path in declaring if f'{definer}-'.startswith(f'{self.get_unit(path)}-')}
         if users and not own and used == definer:
             self.undeclared[definer, name] = sorted(declaring)
@@ -330,7 +332,8 @@ class Tree:
 
 
 def find_circles(edges):
-    """Tarjan's strongly connected components of more than one file, without recursion."""
+    """Finds strongly connected components of more than one file by Tarjan's algorithm, without
+    recursion."""
     targets = {}
     for user, used in sorted(edges):
         targets.setdefault(user, []).append(used)
@@ -369,7 +372,7 @@ def find_circles(edges):
     return sorted(circles, key=lambda circle: (-len(circle), circle))
 
 
-# What is checked
+# Checks
 
 
 def check_table(table, tree):
@@ -427,7 +430,7 @@ def check_callbacks(table, tree):
 
 
 def get_checked(table, tree):
-    """The edges that no known exception names."""
+    """Returns the edges that no known exception names."""
     exempt = {(exemption.user, exemption.used) for exemption in table.exemptions}
     return {key: edge for key, edge in tree.edges.items() if key not in exempt}
 
@@ -491,7 +494,7 @@ def check_circles(table, tree):
                 yield f'  {user} depends on {used} ({names}): {edge.describe()}'
 
 
-# What is printed instead
+# Output of --edges and --figures
 
 
 def print_edges(tree):
@@ -513,7 +516,7 @@ def print_figures(tree):
 
 
 def find_wrong(text, source_root, build_root, binaries, nm):
-    """All that is wrong with a tree, by the text of a table."""
+    """Returns all faults of a tree, according to the text of a table."""
     try:
         table = Table(text)
     except TableError as error:

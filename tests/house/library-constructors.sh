@@ -4,8 +4,8 @@
 
 # library-constructors.sh LIBRARY COMPILER...
 #
-# Nothing of ours runs when the library is loaded or unloaded: it has as many constructors and
-# destructors as the compiler gives an empty library.
+# Checks that loading or unloading the library runs no code of AFork: the library has as many
+# constructors and destructors as the compiler gives an empty library.
 
 set -eu
 
@@ -17,7 +17,7 @@ trap 'rm -rf "$folder"' EXIT
 
 echo 'int afork_nothing;' | "$@" -shared -fPIC -x c -o "$folder/empty.so" -
 
-# The sizes of the tables of functions that the dynamic linker calls.
+# Prints the sizes of the tables of functions that the dynamic linker calls.
 tables ()
 {
   readelf --wide --sections "$1" |

@@ -4,7 +4,7 @@
 
 # library-symbols.sh LIBRARY
 #
-# The library exports what starts with afork_, and nothing else.
+# Checks that the library exports only symbols that start with afork_.
 
 set -eu
 

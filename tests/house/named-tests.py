@@ -2,8 +2,8 @@
 # Copyright 2026 The AFork authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-"""What tests/README.md says of tests is so: each test that its table names is in a program beside
-it, and each program has one of those.
+"""Checks the table of tests/README.md: each test in a row exists in a program of this row, and each
+program in a row has one of the tests.
 
 named-tests.py PAGE PROGRAM...
 """
@@ -18,14 +18,14 @@ from pathlib import Path
 page, *programs = sys.argv[1:]
 
 
-# What a program has made for tests that it then only lists is never freed.
+# A program that only lists its tests never frees the data that it has made for them.
 environment = {**os.environ, 'ASAN_OPTIONS': 'detect_leaks=0'}
 
 
 def list_tests(program):
     done = subprocess.run([program, '-l'], stdout=subprocess.PIPE, text=True, check=True,
                           env=environment)
-    # From GLib 2.76 on they are in comments of TAP.
+    # From GLib 2.76 on, the names are in comments of TAP.
     lines = [line.removeprefix('# ') for line in done.stdout.splitlines()]
     return [line for line in lines if line.startswith('/')]
 

@@ -2,13 +2,14 @@
 # Copyright 2026 The AFork authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-"""Links lead somewhere.
+"""Checks the targets of links.
 
 page-links.py SOURCE-ROOT
 
-In the manual, in its pages and in doc comments, they lead to pages of the manual and to headings
-there, never to a file of the source tree, because the manual is also installed without that. In the
-other pages they lead to files and folders of the tree. Every page of docs/ is in the manual.
+In the pages of the manual and in doc comments, links lead to pages of the manual and to headings
+there, and never to a file of the source tree, because the manual is also installed without the
+tree. In other pages, links lead to files and folders of the tree. Every page of docs/ must be in
+the manual.
 """
 
 import pathlib

@@ -4,20 +4,21 @@
 
 # page.sh README BUILD-ROOT PAGE COMPILER...
 #
-# The programs in a page of prose are compiled from the page's own text, by the page's own commands,
-# and print what the page says they print. Each is a block between ``` that stands below one of
+# Checks the programs in a page of prose: compiles them from the text of the page, with the commands
+# of the page, and compares their output with the page. Each program, list of commands and output is
+# a block between ``` below one of
 #
 #     <!-- file: NAME -->   <!-- commands -->   <!-- output -->
 #
-# Those in other languages than C have commands and output of their own, which are left out where
+# Programs in other languages than C have commands and output of their own, which are left out if
 # the language is missing. Several languages may have the same output:
 #
 #     <!-- commands: python -->   <!-- output: python javascript -->
 #
-# Further commands, which must succeed, may stand in a comment that begins with a line `<!-- check`.
-# An AFork that is not installed is found as the set-up of README says, and by nothing else. In the
-# environment are the languages that the build has, AFORK_PAGE_LANGUAGES, and the Python that has
-# PyGObject, AFORK_PAGE_PYTHON.
+# A comment that begins with a line `<!-- check` may have further commands, which must succeed. An
+# AFork that is not installed is found only through the set-up in README. In the environment,
+# AFORK_PAGE_LANGUAGES lists the languages of the build, and AFORK_PAGE_PYTHON is the Python that
+# has PyGObject.
 
 set -eu
 
@@ -29,8 +30,8 @@ shift 3
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
-# block PAGE MARK [LANGUAGE]: the text of the block below <!-- MARK --> or, with a language, below
-# <!-- MARK: LANGUAGE... -->
+# block PAGE MARK [LANGUAGE]: prints the text of the block below <!-- MARK --> or, with a language,
+# below <!-- MARK: LANGUAGE... -->
 block ()
 {
   awk -v mark="$2" -v language="${3-}" '
@@ -52,8 +53,8 @@ if [ ! -s "$folder/set-up" ] || ! grep -q '^<!-- commands' "$page"; then
   exit 1
 fi
 
-# The page's `cc` is the compiler of this build, and its build/gcc is this build. What the
-# environment says of where things are does not count.
+# The `cc` of the page is the compiler of this build, and the build/gcc of the page is this build.
+# Variables in the environment that name places of files are not used.
 cd "$folder"
 mkdir build
 ln -s "$build_root" build/gcc
@@ -66,7 +67,7 @@ unset AFORK_EVAL AFORK_MODULE_PATH AFORK_SERVER GI_TYPELIB_PATH LD_LIBRARY_PATH 
   cat set-up
 } > before
 
-# is_there LANGUAGE
+# is_there LANGUAGE: succeeds if programs in the language can run here
 is_there ()
 {
   case " ${AFORK_PAGE_LANGUAGES-} " in
@@ -80,7 +81,7 @@ is_there ()
   esac > /dev/null 2>&1
 }
 
-# try [LANGUAGE]: its commands, which print its output
+# try [LANGUAGE]: runs the commands of the language, and compares their output with the page
 try ()
 {
   block "$page" commands "$@" > commands

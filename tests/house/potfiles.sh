@@ -4,7 +4,7 @@
 
 # potfiles.sh SOURCE-ROOT
 #
-# po/POTFILES.in lists, sorted, the sources of the library that have text to translate.
+# Checks that po/POTFILES.in lists, sorted, the sources of the library that have text to translate.
 
 set -eu
 export LC_ALL=C

@@ -4,8 +4,8 @@
 
 # server-links.sh BINARY
 #
-# The native server links the C library and nothing else: whatever it mapped, every fork of it would
-# pay for. So it is with its plugin.
+# Checks that a binary links only the C library. This holds for the native server and its plugin,
+# because each further mapping would make every fork slower.
 
 set -eu
 

@@ -4,14 +4,14 @@
 
 # spdx.sh SOURCE-ROOT BUILD-ROOT
 #
-# Each file that somebody wrote, apart from prose and data, names its licence near its top.
+# Checks that each source file, apart from prose and data, names its licence in its first lines.
 
 set -eu
 
 cd "$1"
 build_root=$2
 
-# A release has no .git. Then what git would leave out, folders to build in, is left out here.
+# A release has no .git. Then this script leaves out the build folders, as git does.
 if [ ! -e .git ] ||
    ! files=$(git -c safe.directory='*' ls-files --cached --others --exclude-standard 2> /dev/null)
 then
