@@ -750,12 +750,12 @@ void
 _afork_job_set_state (AForkJob      *self,
                       AForkJobState  state)
 {
-  g_object_freeze_notify (G_OBJECT (self));
+  g_autoptr(AForkJob) kept G_GNUC_UNUSED = g_object_ref (self);
+
   self->state = state;
-  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_STATE]);
   if (state == AFORK_JOB_STATE_RUNNING)
     _afork_job_set_begun (self);
-  g_object_thaw_notify (G_OBJECT (self));
+  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_STATE]);
 }
 
 void
@@ -763,27 +763,29 @@ _afork_job_set_end (AForkJob     *self,
                     GVariant     *value,
                     const GError *error)
 {
-  g_object_freeze_notify (G_OBJECT (self));
+  g_autoptr(AForkJob) kept G_GNUC_UNUSED = g_object_ref (self);
+
   if (value != NULL)
-    {
-      self->result = g_variant_ref (value);
-      g_object_notify_by_pspec (G_OBJECT (self), props[PROP_RESULT]);
-    }
+    self->result = g_variant_ref (value);
   if (error != NULL)
-    {
-      self->error = g_error_copy (error);
-      g_object_notify_by_pspec (G_OBJECT (self), props[PROP_ERROR]);
-    }
+    self->error = g_error_copy (error);
   _afork_job_set_state (self, error == NULL ? AFORK_JOB_STATE_SUCCEEDED : AFORK_JOB_STATE_FAILED);
-  g_object_thaw_notify (G_OBJECT (self));
+  if (value != NULL)
+    g_object_notify_by_pspec (G_OBJECT (self), props[PROP_RESULT]);
+  if (error != NULL)
+    g_object_notify_by_pspec (G_OBJECT (self), props[PROP_ERROR]);
 }
 
 gboolean
 _afork_job_is_observed (AForkJob *self)
 {
-  guint notify = g_signal_lookup ("notify", G_TYPE_OBJECT);
+  static guint notify;          /* atomic */
 
-  return g_signal_handler_find (self, G_SIGNAL_MATCH_ID, notify, 0, NULL, NULL, NULL) != 0;
+  if (g_atomic_int_get (&notify) == 0)
+    g_atomic_int_set (&notify, g_signal_lookup ("notify", G_TYPE_OBJECT));
+
+  return g_signal_handler_find (self, G_SIGNAL_MATCH_ID, g_atomic_int_get (&notify), 0, NULL,
+                                NULL, NULL) != 0;
 }
 
 /**
