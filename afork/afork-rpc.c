@@ -484,7 +484,7 @@ static void
 room_cb (AForkWorkerLink *link,
          gpointer         data)
 {
-  g_autoptr(AForkRpc) self = g_object_ref (data);
+  AForkRpc *self = data;
 
   _afork_rpc_calls_send_waiting (&self->calls);
 }

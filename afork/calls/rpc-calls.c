@@ -242,11 +242,15 @@ send_call (AForkRpcCalls    *self,
 static AForkCallStream *
 find_room (AForkRpcCalls *self)
 {
-  AForkCallStream *stream = get_stream (self);
+  AForkCallStream *stream;
 
-  if (stream == NULL || g_queue_is_empty (&self->waiting)
+  if (g_queue_is_empty (&self->waiting)
       || self->state > AFORK_RPC_CALLS_STATE_STARTED
-      || self->in_flight.n_calls >= self->max_in_flight
+      || self->in_flight.n_calls >= self->max_in_flight)
+    return NULL;
+
+  stream = get_stream (self);
+  if (stream == NULL
       || _afork_call_stream_get_unsent (stream) >= MAX_UNSENT
       || _afork_call_stream_get_n_copied (stream) >= MAX_COPIED)
     return NULL;
@@ -257,8 +261,14 @@ find_room (AForkRpcCalls *self)
 void
 _afork_rpc_calls_send_waiting (AForkRpcCalls *self)
 {
-  AForkCallStream *stream = get_stream (self);
+  AForkCallStream *stream;
 
+  /* Each answer comes here, and mostly no call waits for room. */
+  if (g_queue_is_empty (&self->waiting) && !self->closing
+      && self->state != AFORK_RPC_CALLS_STATE_NEW)
+    return;
+
+  stream = get_stream (self);
   if (stream == NULL)
     return;
 
@@ -274,8 +284,8 @@ _afork_rpc_calls_send_waiting (AForkRpcCalls *self)
 
   /* The link sends nothing once it is closed. Until all calls have ended, a CANCEL may have to be
    * sent. */
-  if (get_stream (self) != NULL
-      && self->closing && g_queue_is_empty (&self->waiting) && self->in_flight.n_calls == 0)
+  if (self->closing && g_queue_is_empty (&self->waiting) && self->in_flight.n_calls == 0
+      && get_stream (self) != NULL)
     _afork_worker_link_close (self->link, self->in_flight.n_taken > 0,
                               self->setup.done_function != NULL);
 }

@@ -115,12 +115,22 @@ enum
 
 /* Sending. */
 
+static guint
+count_segment_notices (AForkCallStream *self)
+{
+  return _afork_segment_pool_count_ended (self->pool)
+    + _afork_segment_table_count_released (self->table);
+}
+
 /* Adds segment notices to the write buffer: for segments of this side that have ended, and for
  * segments of the other side that it may use again. */
 static void
 gather_segment_notices (AForkCallStream *self)
 {
   AForkCallFrame frame = { .kind = AFORK_CALL_FRAME_SEGMENT_END };
+
+  if (count_segment_notices (self) == 0)
+    return;
 
   while ((frame.number = _afork_segment_pool_take_ended (self->pool)) != 0)
     _afork_call_writer_gather (self->writer, &frame, NULL, NULL, 0);
@@ -131,13 +141,6 @@ gather_segment_notices (AForkCallStream *self)
   while (_afork_call_writer_get_unsent (self->writer) < MAX_UNSENT_SEGMENT_NOTICES
          && (frame.number = _afork_segment_table_take_released (self->table)) != 0)
     _afork_call_writer_gather (self->writer, &frame, NULL, NULL, 0);
-}
-
-static guint
-count_segment_notices (AForkCallStream *self)
-{
-  return _afork_segment_pool_count_ended (self->pool)
-    + _afork_segment_table_count_released (self->table);
 }
 
 gboolean
