@@ -422,15 +422,12 @@ home_gone_cb (gpointer data)
 
 static GPrivate home_of_thread = G_PRIVATE_INIT (home_gone_cb);
 
-/* Makes this thread the home thread, unless there is one. Call it with the mutex locked. */
+/* Makes this thread the home thread of a context that has none. Call it with the mutex locked. */
 static void
 make_home (AForkContext *self)
 {
   GThread *thread = g_thread_self ();
   Home *home = g_private_get (&home_of_thread);
-
-  if (self->home != NULL)
-    return;
 
   self->home = thread;
   if (home == NULL || home->context != self)
@@ -474,7 +471,7 @@ hold (AForkContext *self)
 static AForkHold *
 hold_for_public (AForkContext *self)
 {
-  if (self->destroyer == g_thread_self ())
+  if (self->destroyer != NULL && self->destroyer == g_thread_self ())
     return (AForkHold *) &nothing;
 
   return hold (self);
@@ -505,7 +502,8 @@ _afork_context_hold (AForkContext *self)
 
   g_mutex_lock (&self->mutex);
   held = hold_for_public (self);
-  if (held != NULL && self->n_objects > 0 && self->context == g_main_context_default ())
+  if (held != NULL && self->home == NULL && self->n_objects > 0
+      && self->context == g_main_context_default ())
     make_home (self);
   g_mutex_unlock (&self->mutex);
 

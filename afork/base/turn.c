@@ -76,6 +76,7 @@ begin (AForkTurn *self,
   thread->load = get_load (thread, now);
   thread->load_time = now;
   *self = (AForkTurn) {
+    .thread = thread,
     .end = thread->end - left,
     .clock_time = now,
     .n_steps_left = FIRST_STEPS,
@@ -166,7 +167,7 @@ _afork_turn_end (AForkTurn      *self,
                  GSource        *source,
                  gboolean        caught_up)
 {
-  Thread *thread = get_thread ();
+  Thread *thread = self->thread;
   gint64 now = g_get_monotonic_time ();
 
   thread->load = MIN (thread->load + now - thread->load_time, COUNTED_LOAD);

@@ -38,6 +38,7 @@ typedef struct
 /* One turn, on the stack. Times are in microseconds. */
 typedef struct
 {
+  gpointer thread;              /* what is known of this thread */
   gint64   end;
   gint64   clock_time;          /* when the clock was last read */
   guint    n_steps_left;        /* until the clock is read again */
