@@ -19,6 +19,7 @@
 #include "afork-runtime-private.h"
 #include "afork-runtime.h"
 #include "base/atfork.h"
+#include "base/debug.h"
 #include "base/fd.h"
 #include "base/i18n.h"
 #include "process/launchers.h"
@@ -202,20 +203,13 @@ may_follow (AForkProcessPhase before,
     }
 }
 
-/* Whether debug messages are enabled. Each process changes its states several times. */
-static gboolean
-logs_states (void)
-{
-  return !g_log_writer_default_would_drop (G_LOG_LEVEL_DEBUG, G_LOG_DOMAIN);
-}
-
 static void
 set_phase (AForkProcess      *self,
            AForkProcessPhase  phase)
 {
   g_assert (may_follow (self->phase, phase));
 
-  if (logs_states ())
+  if (_afork_debug_is_enabled ())
     g_debug ("Process object %p: %s, was %s", self, get_phase_name (phase),
              get_phase_name (self->phase));
   self->phase = phase;
@@ -248,7 +242,7 @@ set_state (AForkProcess      *self,
   if (state <= self->state)
     return FALSE;
 
-  if (logs_states ())
+  if (_afork_debug_is_enabled ())
     g_debug ("Process object %p: state %d, was %d", self, (int) state, (int) self->state);
   self->state = state;
   return TRUE;

@@ -9,6 +9,7 @@
 
 #include "afork-error.h"
 #include "afork-job-private.h"
+#include "base/debug.h"
 #include "base/i18n.h"
 #include "base/turn.h"
 #include "client/remote-error.h"
@@ -67,8 +68,9 @@ set_state (AForkRpcCalls      *self,
 {
   g_assert (is_step (self->state, state));
 
-  g_debug ("Calls of “%s”: the worker was %s, and is %s", self->setup.function,
-           get_state_name (self->state), get_state_name (state));
+  if (_afork_debug_is_enabled ())
+    g_debug ("Calls of “%s”: the worker was %s, and is %s", self->setup.function,
+             get_state_name (self->state), get_state_name (state));
   self->state = state;
 }
 

@@ -15,6 +15,7 @@
 #include "afork-process-private.h"
 #include "base/atfork.h"
 #include "base/context.h"
+#include "base/debug.h"
 #include "base/exit-error.h"
 #include "base/fd.h"
 #include "base/i18n.h"
@@ -159,8 +160,9 @@ set_state (AForkWorkerLink      *self,
 {
   g_assert (is_step (self->state, state));
 
-  g_debug ("Worker %d: the link was %s, is %s", afork_process_get_pid (self->process),
-           get_state_name (self->state), get_state_name (state));
+  if (_afork_debug_is_enabled ())
+    g_debug ("Worker %d: the link was %s, is %s", afork_process_get_pid (self->process),
+             get_state_name (self->state), get_state_name (state));
   self->state = state;
 }
 
@@ -176,9 +178,10 @@ set_sending (AForkWorkerLink   *self,
 {
   g_assert (sending == self->sending + 1);
 
-  g_debug ("Worker %d: the socket is %s", afork_process_get_pid (self->process),
-           sending == AFORK_SENDING_STATE_CLOSING ? "to be closed when all is sent"
-                                                  : "shut down for writing");
+  if (_afork_debug_is_enabled ())
+    g_debug ("Worker %d: the socket is %s", afork_process_get_pid (self->process),
+             sending == AFORK_SENDING_STATE_CLOSING ? "to be closed when all is sent"
+                                                    : "shut down for writing");
   self->sending = sending;
 }
 

@@ -18,6 +18,7 @@
 
 #include "afork-error.h"
 #include "base/context.h"
+#include "base/debug.h"
 #include "base/exit-error.h"
 #include "base/fd.h"
 #include "base/i18n.h"
@@ -76,8 +77,7 @@ _afork_client_set_state (AForkClient      *self,
 
   /* In a fork of the program, no log handler of the program is called. Elsewhere it is called only
    * if debug messages are enabled, because each process changes its state several times. */
-  if (state != AFORK_CLIENT_STATE_INHERITED
-      && !g_log_writer_default_would_drop (G_LOG_LEVEL_DEBUG, G_LOG_DOMAIN))
+  if (state != AFORK_CLIENT_STATE_INHERITED && _afork_debug_is_enabled ())
     g_debug ("Client %p of process %d: %s, was %s", self,
              (int) _afork_pid_watch_get_pid (self->pid_watch), get_state_name (state),
              get_state_name (self->state));

@@ -19,6 +19,7 @@
 #include "afork-error.h"
 #include "base/atfork.h"
 #include "base/context.h"
+#include "base/debug.h"
 #include "base/exit-error.h"
 #include "base/fd.h"
 #include "base/i18n.h"
@@ -170,8 +171,7 @@ set_state (AForkPidWatch *self,
 
   /* In a fork of the program, no log handler of the program is called. Elsewhere it is called only
    * if debug messages are enabled, because this happens several times for each process. */
-  if (state != STATE_INHERITED
-      && !g_log_writer_default_would_drop (G_LOG_LEVEL_DEBUG, G_LOG_DOMAIN))
+  if (state != STATE_INHERITED && _afork_debug_is_enabled ())
     g_debug ("Pid watch %p of process %d: %s, was %s", self, (int) self->pid,
              get_state_name (state), get_state_name (self->state));
   self->state = state;
