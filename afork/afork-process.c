@@ -615,10 +615,14 @@ run_cancelled_cb (gpointer data)
 static void
 fail_disposed (AForkProcess *self)
 {
-  g_autoptr(GError) error = new_disposed_error ();
+  g_autoptr(GError) error = NULL;
   g_autoptr(GTask) task = _afork_pending_task_steal (&self->run_task);
   g_autoptr(GTask) cancelled_task = g_steal_pointer (&self->cancelled_task);
 
+  if (task == NULL && cancelled_task == NULL && self->ran_func == NULL)
+    return;
+
+  error = new_disposed_error ();
   if (task != NULL)
     _afork_task_return_error_later (task, g_error_copy (error));
   if (cancelled_task != NULL)
@@ -1083,7 +1087,8 @@ afork_process_dispose (GObject *object)
       /* An operation keeps the object, so operations are pending only if the caller disposes of it
        * by force. No event reaches the object from now on. */
       fail_disposed (self);
-      _afork_task_queue_fail_later (&self->wait_tasks, object, new_disposed_error ());
+      if (!g_queue_is_empty (&self->wait_tasks))
+        _afork_task_queue_fail_later (&self->wait_tasks, object, new_disposed_error ());
     }
 
   G_OBJECT_CLASS (afork_process_parent_class)->dispose (object);
