@@ -35,8 +35,8 @@ dup_absolute_path (const char *path)
   return is_known ? g_build_filename (directory, name, NULL) : NULL;
 }
 
-char *
-_afork_library_dup_path (void)
+static char *
+find_path (void)
 {
   Dl_info info;
 
@@ -46,4 +46,21 @@ _afork_library_dup_path (void)
     return g_strdup (info.dli_fname);
 
   return dup_absolute_path (info.dli_fname);
+}
+
+/* The dynamic linker searches for the path, so it is asked once. */
+char *
+_afork_library_dup_path (void)
+{
+  static char *known;           /* atomic; never freed */
+
+  if (g_atomic_pointer_get (&known) == NULL)
+    {
+      char *found = find_path ();
+
+      if (!g_atomic_pointer_compare_and_exchange (&known, NULL, found))
+        g_free (found);
+    }
+
+  return g_strdup (g_atomic_pointer_get (&known));
 }
