@@ -625,7 +625,7 @@ prepare_socket (int      fd,
       /* Some kernels refuse a socket of the wrong kind here. */
       g_set_error (error, AFORK_ERROR,
                    errno == EOPNOTSUPP ? AFORK_ERROR_PROTOCOL : AFORK_ERROR_SPAWN,
-                   _("The socket does not tell which process sends: %s"), g_strerror (errno));
+                   _("The socket does not report which process sends: %s"), g_strerror (errno));
       return FALSE;
     }
   for (guint i = 0; i < G_N_ELEMENTS (unknown_options); i++)

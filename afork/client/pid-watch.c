@@ -398,7 +398,7 @@ look_at_pidfd (AForkPidWatch *self,
     start_watch (self, STATE_UNREAPED);
 }
 
-/* There is no pidfd, or it does not tell. */
+/* There is no pidfd, or it does not report how the process has exited. */
 static void
 look_at_pid (AForkPidWatch *self)
 {

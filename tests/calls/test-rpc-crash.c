@@ -80,7 +80,7 @@ count_end (Calls        *calls,
   if (g_str_has_prefix (error->message, begun_text))
     calls->n_begun++;
   else if (!g_str_has_prefix (error->message, not_begun_text))
-    g_error ("“%s” does not tell whether the call had begun", error->message);
+    g_error ("“%s” does not say whether the call had begun", error->message);
 }
 
 static void

@@ -38,7 +38,7 @@ get_resident_bytes (void)
 
   if (!g_file_get_contents ("/proc/self/statm", &text, NULL, NULL)
       || sscanf (text, "%ld %ld", &n_all, &n_resident) != 2)
-    case_fail ("/proc does not tell of memory");
+    case_fail ("/proc does not report the size of memory");
   return (int64_t) n_resident * sysconf (_SC_PAGESIZE);
 }
 
