@@ -3,24 +3,27 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* A program at the other end of the command socket that sends what it is told, right or wrong. The
- * socket is its standard input and output. Each argument is a step:
+/* A program at the other end of the command socket that sends correct or wrong messages. The socket
+ * is its standard input and output. Each argument is a step:
  *
- *   hello, forked, ready …       a frame; ready-data=N has so many bytes behind it
- *   fds=N, pidfd, reports      the next frame has N descriptors more, or one of these two; or
- *   caller-pidfd               the caller's own pidfd, as if that were the server's
- *   stray=N                    … and N behind them that it does not name
- *   cut=N                      of the next frame, only the first N bytes
- *   from=N                     of the next frame, only what is behind those
- *   drip                       from now on, byte by byte, each when the one before it was read
- *   mutate=SEED                from now on, with bytes changed here and there
- *   raw=HEX                    these bytes
- *   flood=HEX                  these bytes again and again, until the caller has gone
- *   stay                       from now on it does not end when the caller has gone
- *   await=KIND                 reads until a frame of this kind has come; it takes FORK's socket,
- *                              or EXEC's
- *   fork, main                 from now on, with the last socket that it took; with its own
- *   close, hang, exit=N        the end; there is one of status 0 behind the last step
+ *   hello, forked, ready …     sends a frame; ready-data=N sends N bytes behind the frame
+ *   fds=N, pidfd, reports      adds N descriptors, its pidfd or a socket for reports to the next
+ *                              frame
+ *   caller-pidfd               adds a pidfd of the caller to the next frame, in place of its own
+ *   stray=N                    adds N descriptors that the next frame does not name
+ *   cut=N                      sends only the first N bytes of the next frame
+ *   from=N                     sends the next frame without its first N bytes
+ *   drip                       from now on, sends each byte when the byte before it was read
+ *   mutate=SEED                from now on, changes some of the bytes that it sends
+ *   raw=HEX                    sends these bytes
+ *   flood=HEX                  sends these bytes again and again, until the caller closes the
+ *                              socket
+ *   stay                       from now on, does not exit when the caller has closed the socket
+ *   await=KIND                 reads until a frame of this kind has come; takes the socket that
+ *                              comes with FORK or EXEC
+ *   fork, main                 from now on, uses the last socket that it took, or its own socket
+ *   close, hang, exit=N        closes the socket, sleeps for ever, or exits with status N; the
+ *                              program exits with status 0 after the last step
  */
 
 #define _GNU_SOURCE

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* For tests of workers that do not keep to the protocol of calls, or use it to do harm. The worker
- * is modules/hostile-calls.c, and does the steps that a test gives it. */
+/* For tests of workers that break the protocol of calls, or use it to do harm. The worker runs
+ * modules/hostile-calls.c, which does the steps that a test gives it. */
 
 #pragma once
 
@@ -14,24 +14,24 @@
 G_BEGIN_DECLS
 
 #define FRAME(KIND, ...) ((AForkCallFrame) { .kind = AFORK_CALL_FRAME_ ## KIND, __VA_ARGS__ })
-/* An event that says “ok”. */
+/* An event with the string “ok”. */
 #define OK_EVENT FRAME (EVENT, .type = "s", .data = (const guint8 *) "ok", .size = 3)
 
-/* A process whose worker first sends STARTED. */
+/* Makes a process whose worker first sends STARTED. */
 AForkProcess *new_hostile_process (void);
-/* Its calls go to a function of any name. */
+/* Makes an object for calls to PROCESS. The name of the function does not matter. */
 AForkRpc     *new_hostile_rpc     (AForkProcess   *process);
 
-/* Adds a step for the worker: TEXT is a letter, which is explained in modules/hostile-calls.c, and
- * what belongs to it. */
+/* Adds a step for the worker. TEXT is a letter and the arguments of the step: see
+ * modules/hostile-calls.c. */
 void          step                (AForkProcess   *process,
                                    const char     *text);
-/* The same with bytes behind the letter. */
+/* Adds a step with BYTES behind the letter. */
 void          step_bytes          (AForkProcess   *process,
                                    char            letter,
                                    gconstpointer   bytes,
                                    gsize           size);
-/* The same with N times FRAME. */
+/* Adds a step with N times FRAME behind the letter. */
 void          step_frames         (AForkProcess   *process,
                                    char            letter,
                                    AForkCallFrame  frame,
@@ -40,7 +40,7 @@ void          step_frames         (AForkProcess   *process,
 void          step_frame          (AForkProcess   *process,
                                    AForkCallFrame  frame);
 
-/* Appends FRAME to BYTES, as it is sent. */
+/* Appends FRAME to BYTES, in the form in which it is sent. */
 void          add_frame           (GByteArray     *bytes,
                                    AForkCallFrame  frame);
 

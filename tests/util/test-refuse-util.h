@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Has the kernel refuse system calls to a test, as in a container or with an old kernel. */
+/* Has the kernel refuse system calls in a test, as in a container or with an old kernel. */
 
 #pragma once
 
@@ -16,13 +16,14 @@ G_BEGIN_DECLS
  * made for the test. */
 void     refuse_system_call      (long        number,
                                   int         error);
-/* The same if the lower 32 bits of argument N are VALUE. */
+/* Like refuse_system_call(), but only if the lower 32 bits of argument N are VALUE. */
 void     refuse_system_call_with (long        number,
                                   guint       n,
                                   guint32     value,
                                   int         error);
 
-/* Kills a process that makes the call. */
+/* Has the kernel kill each process that makes system call NUMBER with VALUE in the lower 32 bits of
+ * argument N. */
 void     forbid_system_call_with (long        number,
                                   guint       n,
                                   guint32     value);
@@ -36,7 +37,7 @@ typedef struct
   long        number;
   int         argument;         /* refused if this argument, or ANY_ARGUMENT … */
   guint32     value;            /* … has this value */
-  long        other;            /* the number of one that is always refused, too; or 0 */
+  long        other;            /* the number of a system call that is also refused; or 0 */
 } RefusedCall;
 
 typedef struct
@@ -47,19 +48,19 @@ typedef struct
 
 void     refuse                  (const Refusal     *refusal);
 
-/* Adds TEST as PREFIX/NAME/ERROR for each of the calls and for each error with which a kernel or a
- * sandbox refuses one; the data is a Refusal. Instrumented programs get two of the errors, for the
- * others lead through the same code. */
+/* Adds TEST as PREFIX/NAME/ERROR for each of the calls, and for each error with which a kernel or a
+ * sandbox refuses a call. The data is a Refusal. Instrumented programs get only two of the errors,
+ * because the others lead through the same code. */
 void     add_refusals            (const char        *prefix,
                                   const RefusedCall *calls,
                                   guint              n_calls,
                                   GTestDataFunc      test);
 
-/* Runs TEST, a GTestDataFunc, in a process of its own, with a census around it, and DATA. It must
+/* Runs TEST with DATA in a process of its own, and takes a census before and after. TEST must
  * succeed, or skip itself by skip_apart(). */
 void     run_apart               (GTestDataFunc test,
                                   gconstpointer data);
-/* Ends that process, and skips the test. */
+/* Ends the process of run_apart(), and skips the test. */
 G_NORETURN void skip_apart       (const char *why);
 
 G_END_DECLS
