@@ -170,6 +170,55 @@ world_syscall (long number,
     }
 }
 
+static void
+signal_owner (pid_t pid,
+              int   signal)
+{
+  for (unsigned i = 0; i < world.n_others; i++)
+    if (world.others[i].pid == pid && !world.others[i].is_reaped)
+      {
+        signal_other (&world.others[i], signal);
+        return;
+      }
+
+  die ("signal %d is sent to process %d, which is none of the library's", signal, (int) pid);
+}
+
+/* A socket whose owner is signalled when it can be read: send_by_owner() of client/pid-watch.c. */
+int
+world_fcntl (int fd,
+             int command,
+             ...)
+{
+  static int owner_signal;
+  static pid_t owner;
+  gintptr argument;
+  va_list arguments;
+
+  va_start (arguments, command);
+  argument = va_arg (arguments, gintptr);
+  va_end (arguments);
+
+  switch (command)
+    {
+    case F_SETSIG:
+      owner_signal = (int) argument;
+      return 0;
+    case F_SETOWN_EX:
+      owner = ((const struct f_owner_ex *) argument)->pid;
+      return 0;
+    case F_SETFL:
+      if ((argument & O_ASYNC) != 0)
+        {
+          signal_owner (owner, owner_signal);
+          return 0;
+        }
+      return (fcntl) (fd, command, argument);
+    default:
+      return (fcntl) (fd, command, argument);
+    }
+}
+
 /* The query of base/pidfd-info.c. */
 typedef struct
 {

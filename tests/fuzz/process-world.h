@@ -32,6 +32,9 @@ int       world_waitid         (idtype_t       type,
                                 int            options);
 int       world_kill           (pid_t          pid,
                                 int            signal);
+int       world_fcntl          (int            fd,
+                                int            command,
+                                ...);
 int       world_ioctl          (int            fd,
                                 unsigned long  request,
                                 void          *argument);
@@ -50,6 +53,7 @@ gboolean  world_iterate        (GMainContext  *context,
 # define syscall(...) world_syscall (__VA_ARGS__)
 # define waitid(type, id, info, options) world_waitid (type, id, info, options)
 # define kill(pid, signal) world_kill (pid, signal)
+# define fcntl(...) world_fcntl (__VA_ARGS__)
 # define ioctl(fd, request, argument) world_ioctl (fd, request, argument)
 # define g_file_get_contents(path, contents, length, error) \
   world_get_contents (path, contents, length, error)
