@@ -13,7 +13,7 @@ static void
 test_rpc_concurrent_reversed (void)
 {
   enum { N_CALLS = 20 };
-  const guint32 last = is_instrumented () ? 3000 : 100;
+  const guint32 last = is_instrumented () ? 5000 : 1000;
   g_autoptr(AForkRpc) rpc = new_rpc_concurrent ();
   GAsyncResult *results[N_CALLS] = { NULL };
 

@@ -905,6 +905,8 @@ test_fds_of_many (void)
   for (gsize i = 0; i < G_N_ELEMENTS (counts); i++)
     {
       park (&parkers[i], counts[i]);
+      if (!is_kept[i])
+        await_result (&parkers[i].result);
       /* The descriptors are closed when the call ends, even if the worker is still alive. */
       if (parkers[i].result == NULL)
         n_parked += counts[i];

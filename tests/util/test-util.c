@@ -339,14 +339,14 @@ await_result (GAsyncResult **result)
 static gboolean
 fail_cb (gpointer what)
 {
-  g_error ("In a minute, this has not come: %s", (const char *) what);
+  g_error ("In ten minutes, this has not come: %s", (const char *) what);
   return G_SOURCE_REMOVE;
 }
 
 GSource *
 deadline_new (const char *what)
 {
-  GSource *source = g_timeout_source_new_seconds (60);
+  GSource *source = g_timeout_source_new_seconds (600);
 
   g_source_set_callback (source, fail_cb, g_strdup (what), g_free);
   g_source_attach (source, g_main_context_get_thread_default ());
