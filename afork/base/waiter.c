@@ -16,7 +16,7 @@ typedef struct
 {
   AForkAtforkHook  atfork_hook;
   gatomicrefcount  ref_count;     /* each waiter, each group and the source have a reference */
-  guint            n_waiters;     /* atomic; changed only with table_lock */
+  guint            n_waiters;     /* protected by table_lock */
 
   AForkMutex       lock;          /* protects the fields below, the groups and the waiters */
   gboolean         is_broken;     /* this is a fork of the program, and these may be inconsistent;
@@ -274,28 +274,18 @@ hub_detach (Hub *self)
   return source;
 }
 
-/* Destroys the source if the hub has no waiters. This may free the hub. */
+/* Destroys the source with the last waiter. */
 static void
-hub_retire (Hub *self)
+hub_remove_waiter (Hub *self)
 {
   GSource *source = NULL;
 
   lock_table ();
-  if (self->n_waiters == 0)
+  if (--self->n_waiters == 0)
     source = hub_detach (self);
   _afork_mutex_unlock (&table_lock);
 
   _afork_source_clear (&source);
-}
-
-/* After the last waiter, the hub stays until the next iteration: a job that has ended is often
- * followed by another one at once. */
-static void
-hub_remove_waiter (Hub *self)
-{
-  lock_table ();
-  g_atomic_int_add (&self->n_waiters, -1);
-  _afork_mutex_unlock (&table_lock);
 }
 
 static void
@@ -362,13 +352,6 @@ source_prepare (GSource *source,
                 int     *timeout)
 {
   Hub *self = ((HubSource *) source)->hub;
-
-  if (g_atomic_int_get (&self->n_waiters) == 0)
-    {
-      *timeout = -1;
-      hub_retire (self);
-      return FALSE;
-    }
 
   return hub_is_due (self, g_source_get_time (source), timeout)
     || _afork_turn_prepare (&self->turn_state, timeout);
@@ -592,7 +575,7 @@ get_hub (GMainContext *context)
       g_hash_table_insert (table, context, hub);
     }
   hub_ref (hub);
-  g_atomic_int_inc (&hub->n_waiters);
+  hub->n_waiters++;
   _afork_mutex_unlock (&table_lock);
   return hub;
 }

@@ -14,7 +14,7 @@ G_BEGIN_DECLS
  *
  * All waiters of a context share one source, and all waiters of a cancellable share one signal
  * handler. So the cost of an iteration, and of one more waiter, does not depend on the number of
- * waiters. The source exists while there is a waiter, and then until the next iteration.
+ * waiters. The source exists only while there is a waiter.
  *
  * g_cancellable_source_new() has a race that waiters do not have: its signal handler, in the thread
  * that cancels, may still use the main context after the source was dispatched. By then the thread

@@ -42,21 +42,13 @@ set_up (Fixture       *fixture,
   fixture->begin = g_get_monotonic_time ();
 }
 
-/* The source is destroyed in the iteration after the last waiter was ended. */
-static void
-expect_no_source (Fixture *fixture)
-{
-  g_main_context_iteration (fixture->context, FALSE);
-  g_assert_cmpuint (count_sources (fixture->context), ==, 0);
-}
-
 static void
 tear_down (Fixture       *fixture,
            gconstpointer  data)
 {
   if (fixture->context != NULL)
     {
-      expect_no_source (fixture);
+      g_assert_cmpuint (count_sources (fixture->context), ==, 0);
       g_main_context_unref (fixture->context);
     }
   g_assert_finalize_object (fixture->cancellable);
@@ -151,65 +143,7 @@ test_waiter_shared (Fixture       *fixture,
   for (guint i = 0; i < N_WAITERS; i++)
     _afork_waiter_end (calls[3 * i + 1].waiter);
   g_assert_cmpuint (fixture->n_freed, ==, 3 * N_WAITERS);
-  expect_no_source (fixture);
-}
-
-/* The only source of CONTEXT. */
-static guint
-find_source (GMainContext *context)
-{
-  GSource *last = g_idle_source_new ();
-  guint found = 0;
-
-  for (guint id = g_source_attach (last, context) - 1; id > 0 && found == 0; id--)
-    if (g_main_context_find_source_by_id (context, id) != NULL)
-      found = id;
-
-  g_source_destroy (last);
-  g_source_unref (last);
-  return found;
-}
-
-/* If a waiter follows the last one at once, it gets the same source. */
-static void
-test_waiter_follows (Fixture       *fixture,
-                     gconstpointer  data)
-{
-  Call first, second;
-  guint id;
-
-  wait_for_cancellable (fixture, &first, '1');
-  id = find_source (fixture->context);
-  _afork_waiter_end (first.waiter);
-  wait_for_iteration (fixture, &second, '2');
-  g_assert_cmpuint (find_source (fixture->context), ==, id);
-  await_called (fixture, 1);
-  g_assert_cmpstr (fixture->log->str, ==, "2");
-  expect_no_source (fixture);
-
-  /* A later one gets another source. */
-  wait_for_iteration (fixture, &first, '3');
-  g_assert_cmpuint (count_sources (fixture->context), ==, 1);
-  g_assert_cmpuint (find_source (fixture->context), !=, id);
-  await_called (fixture, 2);
-}
-
-/* The context is freed before the next iteration. */
-static void
-test_waiter_no_iteration (Fixture       *fixture,
-                          gconstpointer  data)
-{
-  Call call;
-
-  wait_for_cancellable (fixture, &call, '1');
-  _afork_waiter_end (call.waiter);
-  g_assert_cmpuint (fixture->n_freed, ==, 1);
-  g_clear_pointer (&fixture->context, g_main_context_unref);
-
-  /* If the new context has the same address, it does not get the old source. */
-  fixture->context = g_main_context_new ();
-  wait_for_iteration (fixture, &call, '2');
-  await_called (fixture, 1);
+  g_assert_cmpuint (count_sources (fixture->context), ==, 0);
 }
 
 /* Waiters are called in the order in which they became due. */
@@ -445,8 +379,6 @@ main (int    argc,
 
 #define ADD(path, function) g_test_add (path, Fixture, NULL, set_up, function, tear_down)
   ADD ("/waiter/shared", test_waiter_shared);
-  ADD ("/waiter/follows", test_waiter_follows);
-  ADD ("/waiter/no-iteration", test_waiter_no_iteration);
   ADD ("/waiter/order", test_waiter_order);
   ADD ("/waiter/ended", test_waiter_ended);
   ADD ("/waiter/reset", test_waiter_reset);
