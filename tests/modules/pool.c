@@ -22,6 +22,14 @@ AFORK_WORKER_EXPORT gboolean  pool_init_trap (const AForkItem *items, gsize n_it
                                               GError **error);
 AFORK_WORKER_EXPORT void      pool_done_slow (void);
 
+/* Sanitizers handle some signals, and exit. */
+static void
+end_by_signal (int number)
+{
+  signal (number, SIG_DFL);
+  raise (number);
+}
+
 static int
 get_fd (AForkCall *call)
 {
@@ -73,7 +81,7 @@ pool_do (AForkCall  *call,
   else if (g_str_equal (what, "exit"))
     _exit ((int) number);
   else if (g_str_equal (what, "signal"))
-    raise ((int) number);
+    end_by_signal ((int) number);
   else if (g_str_equal (what, "gate"))
     await_gate (call);
   else if (g_str_equal (what, "wait"))
@@ -128,10 +136,10 @@ pool_later (AForkCall *call,
       afork_worker_emit (g_variant_new_string ("stuck"));
     }
   else if (g_str_equal (what, "wait"))
-    g_signal_connect (afork_call_get_cancellable (call), "cancelled", G_CALLBACK (cancelled_cb),
-                      g_object_ref (call));
+    g_cancellable_connect (afork_call_get_cancellable (call), G_CALLBACK (cancelled_cb),
+                           g_object_ref (call), NULL);
   else if (g_str_equal (what, "signal"))
-    raise ((int) number);
+    end_by_signal ((int) number);
   else
     answer_cb (g_object_ref (call));
 }

@@ -81,7 +81,7 @@ ended_cb (GObject      *object,
 static const char *
 choose_work (void)
 {
-  if (happens (2000))
+  if (happens (500))
     return "signal";
   if (happens (2000))
     return "stuck";
@@ -131,7 +131,7 @@ add_job (Run *run)
   afork_job_set_retries (job, (guint) g_test_rand_int_range (0, 3));
   if (happens (3))
     afork_job_set_key (job, happens (2) ? "a" : "b");
-  if (!is_echo)
+  if (!is_echo && !g_str_equal (what, "signal"))
     afork_job_set_timeout (job, 20);
   afork_pool_run_job_async (run->pool, job, NULL, ended_cb, ticket);
   if (happens (10))
