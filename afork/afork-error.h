@@ -29,8 +29,8 @@ G_BEGIN_DECLS
  * @AFORK_ERROR_FAILED: an operation failed for another reason; the message says which
  * @AFORK_ERROR_SPAWN: a process could not be created: its program is missing or not executable, or
  *   does not answer as a server does, or there are too few processes, descriptors or memory left
- * @AFORK_ERROR_CLOSED: the process takes no more commands or calls, because it was run, was told to
- *   exit, or cannot be used any more
+ * @AFORK_ERROR_CLOSED: the process takes no more commands or calls, because it was run, was asked
+ *   to exit, or cannot be used any more
  * @AFORK_ERROR_MODULE: a module could not be loaded; the message contains that of the loader
  * @AFORK_ERROR_EVAL: code could not be compiled or run
  * @AFORK_ERROR_FUNCTION: no loaded module has the function

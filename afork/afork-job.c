@@ -720,7 +720,7 @@ afork_job_get_state (AForkJob *self)
  * afork_job_get_begun: (get-property begun)
  * @self: a job
  *
- * Tells whether the worker's function was entered for the job. The value stays after the job has
+ * Returns whether the worker's function was entered for the job. The value stays after the job has
  * ended. If a job failed because its worker crashed, and had not begun, it has had no effect and
  * can be given to another worker, as a new job with the same arguments.
  *

@@ -1437,7 +1437,7 @@ afork_rpc_close_async (AForkRpc            *self,
  * @result: what the callback was given
  * @error: return location for an [error@AFork.Error], or `G_IO_ERROR_CANCELLED`
  *
- * Tells whether the worker exited with status 0 after it was closed. If not, fails with the error
+ * Checks whether the worker exited with status 0 after it was closed. If not, fails with the error
  * that calls fail with.
  *
  * Returns: true if the worker exited properly
@@ -1568,9 +1568,9 @@ afork_rpc_get_done_function (AForkRpc *self)
  * afork_rpc_get_concurrent: (get-property concurrent)
  * @self: an RPC object
  *
- * Tells whether the worker's function is an [callback@AFork.ConcurrentCallFunc], which serves many
- * calls at a time. Otherwise it is an [callback@AFork.CallFunc], which serves one call after the
- * other.
+ * Returns whether the worker's function is an [callback@AFork.ConcurrentCallFunc], which serves
+ * many calls at a time. Otherwise it is an [callback@AFork.CallFunc], which serves one call after
+ * the other.
  *
  * Returns: whether the worker serves many calls at a time
  *

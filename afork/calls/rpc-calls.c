@@ -294,7 +294,7 @@ _afork_rpc_calls_send_waiting (AForkRpcCalls *self)
 
 /* Ending. */
 
-/* Tells the worker to stop working on CALL, or not to begin. The worker still answers it. */
+/* Asks the worker to stop working on CALL, or not to begin. The worker still answers it. */
 static void
 send_cancel (AForkRpcCalls    *self,
              AForkPendingCall *call)

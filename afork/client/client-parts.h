@@ -92,7 +92,7 @@ struct _AForkClient
   GSocket                 *program_socket; /* for the owner if executing succeeds, or NULL */
 
   guint32                  last_number;    /* the number of the last fork */
-  char                    *looked_up;      /* the function that the process was last told to look
+  char                    *looked_up;      /* the function that the process was last asked to look
                                             * up for its forks, or NULL */
   GHashTable              *fork_watches;   /* number → AForkPidWatch, for the forks that the process
                                             * reports; or NULL */
@@ -175,7 +175,7 @@ void           _afork_client_send_fork_commands   (AForkClient   *self);
 gboolean       _afork_client_take_reply           (AForkClient   *self,
                                                    guint32        number,
                                                    int            result);
-/* Tells the process that fork NUMBER belongs to another caller, and must not be signalled any
+/* Notifies the process that fork NUMBER belongs to another caller, and must not be signalled any
  * more. */
 void           _afork_client_disown_fork          (AForkClient   *self,
                                                    guint32        number);

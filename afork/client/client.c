@@ -688,7 +688,7 @@ _afork_client_is_detached (AForkClient *self)
   return self->last_command == AFORK_CLIENT_LAST_COMMAND_DETACH;
 }
 
-/* Commands about forks. If this program may not signal a fork, it tells the process, which is the
+/* Commands about forks. If this program may not signal a fork, it asks the process, which is the
  * parent, to do so. */
 
 /* A command to the process about one of its forks. */
@@ -1114,10 +1114,10 @@ _afork_client_update_outcome (AForkClient *self)
     }
 }
 
-/* The process was told to run, and a fork of it that becomes the worker may be about to send READY.
- * A READY that is sent but not read would leave a worker alone. So the channel refuses: either
- * sending fails, and the worker exits, or READY is read, and the worker is killed. Returns false
- * if there is more to be read. */
+/* The process was asked to run, and a fork of it that becomes the worker may be about to send
+ * READY. A READY that is sent but not read would leave a worker alone. So the channel refuses:
+ * either sending fails, and the worker exits, or READY is read, and the worker is killed. Returns
+ * false if there is more to be read. */
 static gboolean
 give_up_successor (AForkClient *self)
 {

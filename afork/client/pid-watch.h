@@ -27,8 +27,8 @@ typedef void (*AForkPidWatchKilledFunc) (AForkPidWatch *pid_watch,
                                          const GError  *error,
                                          gpointer       data);
 
-/* Tells the process of REPORTER to send SIGNAL to its fork NUMBER. Returns false if it cannot be
- * told. */
+/* Asks the process of REPORTER to send SIGNAL to its fork NUMBER. Returns false if it cannot be
+ * asked. */
 typedef gboolean (*AForkPidWatchSignalFunc) (gpointer reporter,
                                              guint32  number,
                                              int      signal);
@@ -89,7 +89,7 @@ void            _afork_pid_watch_set_reporter       (AForkPidWatch            *s
 /* Sends SIGNAL at once, or as soon as the pid is known. */
 void            _afork_pid_watch_send_signal        (AForkPidWatch            *self,
                                                      int                       signal);
-/* The reporter was told to send SIGNAL, and has replied: ERROR is 0 or an errno. */
+/* The reporter was asked to send SIGNAL, and has replied: ERROR is 0 or an errno. */
 void            _afork_pid_watch_signal_replied     (AForkPidWatch            *self,
                                                      int                       signal,
                                                      int                       error);

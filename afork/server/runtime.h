@@ -66,7 +66,7 @@ typedef struct
                            uint64_t            offset,
                            void              **found,
                            AForkFailure       *failure);
-  /* Runs the function FOUND, after the caller was told. */
+  /* Runs the function FOUND, after the caller was notified. */
   void (*enter)           (void               *data,
                            void               *found,
                            int                 socket,

@@ -26,7 +26,7 @@
 /* Forks: those that the caller asks for, and the one that becomes the worker where the process
  * itself must stay. */
 
-/* Tells the caller that fork NUMBER failed, and why. Not async-signal-safe. */
+/* Reports to the caller that fork NUMBER failed, and why. Not async-signal-safe. */
 static bool
 report_failed_fork (uint32_t number)
 {
@@ -212,10 +212,10 @@ has_parent_exited (int reports)
   return poll (&entry, 1, 0) > 0 && (entry.revents & POLLHUP) != 0;
 }
 
-/* Tells the caller that the socket is the worker's from now on. The process goes on if the caller
- * has exited. But if the caller cannot be told and the parent was killed, the caller knows that the
- * parent is dead and does not know this process, which no one could end. Then it exits. Not
- * async-signal-safe. */
+/* Reports to the caller that the socket is the worker's from now on. The process goes on if the
+ * caller has exited. But if the caller cannot be notified and the parent was killed, the caller
+ * knows that the parent is dead and does not know this process, which no one could end. Then it
+ * exits. Not async-signal-safe. */
 static bool
 reply_ready (int reports)
 {
@@ -232,8 +232,8 @@ reply_ready (int reports)
   return true;
 }
 
-/* Stops being a server: undoes what the server has set up, and tells the caller that the function
- * or program is about to start. Not async-signal-safe. */
+/* Stops being a server: undoes what the server has set up, and reports to the caller that the
+ * function or program is about to start. Not async-signal-safe. */
 static bool
 become_worker (const char *title)
 {

@@ -81,7 +81,7 @@ void       _afork_call_service_send_value    (AForkCallService   *self,
                                               AForkCallFrameKind  kind,
                                               guint32             number,
                                               GVariant           *value);
-/* Tells the caller that CALL is about to be served. */
+/* Reports to the caller that CALL is about to be served. */
 void       _afork_call_service_notify_begin  (AForkCallService   *self,
                                               AForkCall          *call);
 /* A thread has given up a blob of the caller. DATA is the service. */

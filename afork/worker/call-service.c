@@ -89,7 +89,8 @@ exit_cb (void)
   g_mutex_unlock (&self->output_lock);
 }
 
-/* Tells the caller that the worker cannot serve calls because of ERROR, and ends the process. */
+/* Reports to the caller that the worker cannot serve calls because of ERROR, and ends the
+ * process. */
 G_GNUC_NORETURN static void
 refuse (AForkCallService *self,
         const GError     *error)
@@ -194,8 +195,8 @@ await_setup (AForkCallService *self)
   return (AForkCallInitFunc) find_optional_function (self, message.string[1]);
 }
 
-/* Tells the caller that the worker serves calls now. If a call has come already, and BEGUN will be
- * sent for it, both are sent together. */
+/* Reports to the caller that the worker serves calls now. If a call has come already, and BEGUN
+ * will be sent for it, both are sent together. */
 static void
 notify_started (AForkCallService *self)
 {

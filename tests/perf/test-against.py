@@ -47,8 +47,8 @@ class OtherBuild:
             path.mkdir(parents=True)
 
         built = Path(PROGRAMS).resolve().parent.parent / 'afork'
-        self.library = self.build / 'afork/libafork-1.so.0'
-        shutil.copy(built / 'libafork-1.so.0', self.library)
+        self.libafork = self.build / 'afork/libafork-1.so.0'
+        shutil.copy(built / 'libafork-1.so.0', self.libafork)
         path = self.build / 'afork/somewhere/afork-server'
         path.write_text(server.format(log=self.log, server=built / 'server/afork-server'))
         path.chmod(0o755)
@@ -86,7 +86,7 @@ class Comparison(unittest.TestCase):
         n_started = len((other.log / 'started').read_text().splitlines())
         self.assertGreaterEqual(n_started, len(rows))
         self.assertEqual(set((other.log / 'callers').read_text().splitlines()),
-                         {str(other.library)})
+                         {str(other.libafork)})
 
         # So have workers that serve calls.
         loaded = set()
@@ -94,7 +94,7 @@ class Comparison(unittest.TestCase):
             for line in path.read_text(errors='replace').splitlines():
                 if 'calling init:' in line and 'libafork-1' in line:
                     loaded.add(os.path.realpath(line.split()[-1]))
-        self.assertEqual(loaded, {str(other.library)})
+        self.assertEqual(loaded, {str(other.libafork)})
 
     def test_each_row_is_printed_and_a_control_is_among_them(self):
         status, output, report = OtherBuild(self).compare('exec')
