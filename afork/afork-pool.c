@@ -597,11 +597,13 @@ put_back (AForkPool    *self,
 }
 
 /* Ends a job that had begun when its worker exited because of ERROR, or puts it back to be run
- * again. COUNTS says whether the job may have caused the exit. */
+ * again: ALONE if other jobs would run in the same worker. COUNTS says whether the job is the only
+ * one that may have caused the exit. */
 static void
 blame (AForkPool    *self,
        AForkPoolJob *job,
        gboolean      counts,
+       gboolean      alone,
        const GError *error)
 {
   g_autoptr(GError) failure = NULL;
@@ -628,6 +630,8 @@ blame (AForkPool    *self,
   job->n_retries--;
   if (counts)
     job->reason = g_strdup (error->message);
+  if (alone)
+    _afork_scheduler_set_alone (&job->base);
   put_back (self, job);
 }
 
@@ -653,11 +657,11 @@ lost_cb (AForkPendingCall *call,
       return;
     }
 
-  /* If several jobs had begun, any of them may have caused the exit. If the exit status is unknown,
-   * the template may be gone. */
+  /* If several jobs had begun, any of them may have caused the exit. Run alone, they show which one
+   * it was. If the exit status is unknown, the template may be gone. */
   counts = (!slot->concurrent || slot->had_one)
     && !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_LOST);
-  blame (self, job, counts, error);
+  blame (self, job, counts, slot->concurrent, error);
 }
 
 static const AForkPendingCallKeeper keeper = {

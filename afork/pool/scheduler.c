@@ -234,7 +234,7 @@ end_change (AForkScheduler       *self,
         && limits->max_calls <= worker->n_given + (guint64) limits->load);
   count (self, worker, 1);
 
-  if (worker->state == AFORK_SCHEDULER_WORKER_SERVING)
+  if (worker->state == AFORK_SCHEDULER_WORKER_SERVING && !worker->runs_alone)
     heap_put (worker->n_jobs > 0 ? self->busy : self->idle, worker);
   else if (worker->heap != NULL)
     heap_remove (worker);
@@ -374,6 +374,7 @@ take_from_worker (AForkScheduler    *self,
 
   begin_change (self, worker);
   worker->n_jobs--;
+  worker->runs_alone = FALSE;
   end_change (self, worker);
   return worker;
 }
@@ -400,6 +401,14 @@ _afork_scheduler_put_back (AForkScheduler    *self,
   g_assert (job->worker == NULL);
 
   _afork_job_queue_put_back (&self->queue, &job->entry, job->priority);
+}
+
+void
+_afork_scheduler_set_alone (AForkSchedulerJob *job)
+{
+  g_assert (job->worker == NULL);
+
+  job->is_alone = TRUE;
 }
 
 /* Workers. */
@@ -538,13 +547,16 @@ retire_old (AForkScheduler *self,
     _afork_scheduler_retire (self, worker);
 }
 
-/* Returns whether WORKER, which serves, can get a job. */
+/* Returns whether WORKER, which serves, can get JOB. */
 static gboolean
-has_room (AForkScheduler       *self,
-          AForkSchedulerWorker *worker)
+has_room (AForkScheduler          *self,
+          AForkSchedulerWorker    *worker,
+          const AForkSchedulerJob *job)
 {
-  return worker->n_jobs > 0 ? worker->n_jobs < self->limits.load
-                            : self->n_busy < self->limits.max_workers;
+  if (worker->n_jobs == 0)
+    return self->n_busy < self->limits.max_workers;
+
+  return worker->n_jobs < self->limits.load && !worker->runs_alone && !job->is_alone;
 }
 
 /* Returns the worker that is to get JOB, or NULL. */
@@ -556,15 +568,15 @@ choose_worker (AForkScheduler    *self,
   AForkSchedulerWorker *worker;
 
   if (key != NULL && key->worker->state == AFORK_SCHEDULER_WORKER_SERVING
-      && has_room (self, key->worker))
+      && has_room (self, key->worker, job))
     return key->worker;
 
   worker = heap_peek (self->idle);
-  if (worker != NULL && has_room (self, worker))
+  if (worker != NULL && has_room (self, worker, job))
     return worker;
 
   worker = heap_peek (self->busy);
-  return worker != NULL && has_room (self, worker) ? worker : NULL;
+  return worker != NULL && has_room (self, worker, job) ? worker : NULL;
 }
 
 static gboolean
@@ -584,6 +596,7 @@ give (AForkScheduler        *self,
   begin_change (self, worker);
   worker->n_jobs++;
   worker->n_given++;
+  worker->runs_alone = job->is_alone;
   end_change (self, worker);
   if (self->limits.max_calls > 0 && worker->n_given >= self->limits.max_calls)
     {

@@ -19,6 +19,9 @@ G_BEGIN_DECLS
  * - The worker with the fewest jobs gets the next job. Of several such workers, the one that was
  *   added first gets it. A job with a key goes to the worker that had this key last, if this worker
  *   has room. No worker has more than `load` jobs, and at most max-workers workers have jobs.
+ * - A job that is to run *alone* goes to a worker without jobs. This worker gets no other job until
+ *   it has finished this one. If there is no such worker, the jobs behind it in the queue wait as
+ *   well: otherwise the workers would never be without jobs.
  * - Jobs that no worker has room for *lack* a worker, unless workers that start have room for them.
  *   If jobs lack a worker, a worker is started at once if the pool has none, and otherwise one
  *   worker after each start-delay. At most max-workers workers start or serve. In addition, other
@@ -75,6 +78,7 @@ typedef struct
   gboolean                  is_expiring;  /* the worker retires, or can get at most `load` more
                                            * jobs */
   gboolean                  has_finished; /* the worker has finished a job */
+  gboolean                  runs_alone;   /* the worker has a job that runs alone */
   GQueue                    keys;         /* of Key: the keys of its most recent jobs */
 } AForkSchedulerWorker;
 
@@ -85,6 +89,7 @@ typedef struct
   AForkSchedulerWorker *worker;           /* the worker that has the job, or NULL */
   const char           *key;              /* owned by the pool; or NULL */
   int                   priority;
+  gboolean              is_alone;         /* no other job may run in the same worker meanwhile */
 } AForkSchedulerJob;
 
 /* Times are in microseconds. */
@@ -177,6 +182,8 @@ void               _afork_scheduler_job_lost      (AForkScheduler             *s
                                                    AForkSchedulerJob          *job);
 void               _afork_scheduler_put_back      (AForkScheduler             *self,
                                                    AForkSchedulerJob          *job);
+/* Has JOB run alone from now on. No worker may have it. */
+void               _afork_scheduler_set_alone     (AForkSchedulerJob          *job);
 
 /* Workers. */
 void               _afork_scheduler_add_worker    (AForkScheduler             *self,

@@ -7,6 +7,7 @@
 
 #include <afork/afork.h>
 
+#include <glib-unix.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,6 +114,24 @@ answer_cb (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
+/* How many jobs of the kind "most" run now, and how many ran at a time since none did. */
+static guint32 n_running;
+static guint32 most_running;
+
+static gboolean
+answer_most_cb (int          fd,
+                GIOCondition condition,
+                gpointer     data)
+{
+  const guint32 most = most_running;
+
+  if (--n_running == 0)
+    most_running = 0;
+  afork_call_return_value (data, g_variant_new_uint32 (most), NULL);
+  g_object_unref (data);
+  return G_SOURCE_REMOVE;
+}
+
 static void
 cancelled_cb (GCancellable *cancellable,
               gpointer      data)
@@ -130,6 +149,12 @@ pool_later (AForkCall *call,
   g_variant_get (args, "(&su)", &what, &number);
   if (g_str_equal (what, "after"))
     g_timeout_add (number, answer_cb, g_object_ref (call));
+  else if (g_str_equal (what, "most"))
+    {
+      n_running++;
+      most_running = MAX (most_running, n_running);
+      g_unix_fd_add (get_fd (call), G_IO_IN | G_IO_HUP, answer_most_cb, g_object_ref (call));
+    }
   else if (g_str_equal (what, "never"))
     {
       g_object_ref (call);

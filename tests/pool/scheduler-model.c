@@ -242,6 +242,13 @@ model_put_back (Model *self,
   move_job (self->running, self->waiting, job);
 }
 
+void
+model_set_alone (Model *self,
+                 guint  id)
+{
+  find_job (self->waiting, id)->is_alone = TRUE;
+}
+
 static void
 leave (ModelWorker *worker)
 {
@@ -374,13 +381,26 @@ find_first_job (Model *self)
 }
 
 static gboolean
+runs_alone (Model       *self,
+            ModelWorker *worker)
+{
+  for (guint i = 0; i < self->running->len; i++)
+    if (job_at (self->running, i)->worker == worker && job_at (self->running, i)->is_alone)
+      return TRUE;
+
+  return FALSE;
+}
+
+static gboolean
 has_room (Model       *self,
-          ModelWorker *worker)
+          ModelWorker *worker,
+          ModelJob    *job)
 {
   const guint n_jobs = model_count_jobs (self, worker);
 
   return worker->state == AFORK_SCHEDULER_WORKER_SERVING
     && n_jobs < self->limits.load
+    && (n_jobs == 0 || (!job->is_alone && !runs_alone (self, worker)))
     && (n_jobs > 0 || count (self, is_busy) < self->limits.max_workers);
 }
 
@@ -402,7 +422,7 @@ choose_worker (Model    *self,
     {
       ModelWorker *worker = worker_at (self, i);
 
-      if (!has_room (self, worker))
+      if (!has_room (self, worker, job))
         continue;
       if (*job->key != '\0' && has_key (worker, job->key, NULL))
         return worker;

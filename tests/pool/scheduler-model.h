@@ -20,6 +20,7 @@ typedef struct
   guint64      order;
   int          priority;
   char         key[8];            /* empty if there is none */
+  gboolean     is_alone;
   ModelWorker *worker;            /* the worker that has the job, or NULL */
 } ModelJob;
 
@@ -74,6 +75,9 @@ void               model_set_priority  (Model                      *self,
 void               model_job_finished  (Model                      *self,
                                         guint                       id);
 void               model_put_back      (Model                      *self,
+                                        guint                       id);
+/* Has a job that waits run alone. */
+void               model_set_alone     (Model                      *self,
                                         guint                       id);
 void               model_job_lost      (Model                      *self,
                                         guint                       id);

@@ -373,6 +373,45 @@ test_concurrent_crash (void)
   shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
 }
 
+/* A worker serves many jobs at a time and one of them crashes it: nobody knows which one. The jobs
+ * with retries are run again one by one, until the job that crashes its workers has done so alone
+ * twice. All other jobs are done. */
+static void
+test_concurrent_culprit (void)
+{
+  AForkPool *pool = new_pool_later (8);
+  GAsyncResult *results[4] = { NULL };
+  AForkJob *jobs[3];
+  g_autoptr(AForkJob) culprit = afork_job_new (do_args ("signal", SIGKILL));
+  int gates[3];
+  guint n = 0;
+
+  g_signal_connect (pool, "worker-exited", G_CALLBACK (count_exited_cb), &n);
+  for (guint i = 0; i < 3; i++)
+    {
+      jobs[i] = new_gate_job ("most", &gates[i]);
+      afork_job_set_retries (jobs[i], 1);
+      begin_job (pool, jobs[i], &results[i]);
+    }
+  for (guint i = 0; i < 3; i++)
+    await_job_state (jobs[i], AFORK_JOB_STATE_RUNNING);
+  afork_job_set_retries (culprit, 10);
+  begin_job (pool, culprit, &results[3]);
+  while (n == 0)
+    g_main_context_iteration (NULL, TRUE);
+  for (guint i = 0; i < 3; i++)
+    close (gates[i]);
+
+  await_error (pool, &results[3], AFORK_ERROR, AFORK_ERROR_SIGNALED, "has ended two workers");
+  for (guint i = 0; i < 3; i++)
+    {
+      g_assert_cmpuint (await_answer (pool, &results[i]), ==, 1);
+      g_object_unref (jobs[i]);
+    }
+  g_assert_cmpuint (n, ==, 3);
+  shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+}
+
 /* Shutting down. */
 
 static void
@@ -556,6 +595,7 @@ main (int    argc,
   add_test ("/pool/timeout/waiting", test_timeout_waiting);
   add_test ("/pool/concurrent/stuck", test_concurrent_stuck);
   add_test ("/pool/concurrent/crash", test_concurrent_crash);
+  add_test ("/pool/concurrent/culprit", test_concurrent_culprit);
   add_test ("/pool/shutdown/drain", test_shutdown_drain);
   add_test ("/pool/shutdown/abort", test_shutdown_abort);
   add_test ("/pool/shutdown/starting", test_shutdown_starting);

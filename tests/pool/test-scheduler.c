@@ -355,10 +355,21 @@ random_job (Pool *self)
 }
 
 static void
+set_alone (Pool *self,
+           Job  *job)
+{
+  _afork_scheduler_set_alone (&job->base);
+  model_set_alone (&self->model, job->id);
+}
+
+static void
 change_job (Pool *self,
             Job  *job)
 {
   const int priority = g_test_rand_int_range (0, 3);
+
+  if (job->base.worker == NULL && g_test_rand_int_range (0, 3) == 0)
+    set_alone (self, job);
 
   if (job->base.worker == NULL && g_test_rand_bit ())
     {
@@ -925,6 +936,33 @@ test_scheduler_hold (void)
   end_case (&pool);
 }
 
+/* A job that runs alone waits until a worker has no jobs, and the jobs behind it wait as well. Its
+ * worker gets no other job meanwhile. */
+static void
+test_scheduler_alone (void)
+{
+  AForkSchedulerLimits limits = usual;
+  Pool pool;
+
+  limits.max_workers = 2;
+  limits.min_idle = 2;
+  limits.load = 3;
+  begin_case (&pool, &limits);
+  pool_run (&pool, 0);
+  pool_add_job (&pool, 300 * MS, 0, NULL);
+  pool_add_job (&pool, 200 * MS, 0, NULL);
+  pool_run (&pool, 10 * MS);
+  check_log (&pool, "start1@0 start2@0 give1@0 give2@0");
+
+  set_alone (&pool, pool_add_job (&pool, 500 * MS, 0, NULL));
+  pool_add_job (&pool, 50 * MS, 0, NULL);
+  pool_add_job (&pool, 50 * MS, 0, NULL);
+  pool_run (&pool, 2 * SECOND);
+  check_log (&pool, "done2@200 give2@200 give1@200 give1@200 done1@300 done1@350 done1@400 "
+                    "done2@700");
+  end_case (&pool);
+}
+
 /* A million jobs are given to two hundred workers. They must take about ten times as long as a
  * hundred thousand jobs. */
 static void
@@ -999,6 +1037,7 @@ main (int    argc,
   g_test_add_func ("/scheduler/key", test_scheduler_key);
   g_test_add_func ("/scheduler/order", test_scheduler_order);
   g_test_add_func ("/scheduler/hold", test_scheduler_hold);
+  g_test_add_func ("/scheduler/alone", test_scheduler_alone);
   g_test_add_func ("/scheduler/million", test_scheduler_million);
 
   return g_test_run ();
