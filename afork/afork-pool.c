@@ -14,6 +14,7 @@
 #include "base/atfork.h"
 #include "base/context.h"
 #include "base/i18n.h"
+#include "base/main-context.h"
 #include "base/task.h"
 #include "base/turn.h"
 #include "pool/slot.h"
@@ -1328,9 +1329,10 @@ static void
 afork_pool_constructed (GObject *object)
 {
   AForkPool *self = AFORK_POOL (object);
-  g_autoptr(AForkContext) context = _afork_context_ref_thread_default ();
+  g_autoptr(AForkContext) context = NULL;
   g_autoptr(AForkHold) of_process = NULL;
   g_autoptr(AForkHold) hold = NULL;
+  GError *error = NULL;
 
   G_OBJECT_CLASS (afork_pool_parent_class)->constructed (object);
   if (self->setup.process == NULL || self->setup.function == NULL)
@@ -1340,7 +1342,13 @@ afork_pool_constructed (GObject *object)
                                          _("A pool needs a template and a function")));
       return;
     }
+  if (!_afork_main_context_ensure_default (&error))
+    {
+      refuse (self, error);
+      return;
+    }
 
+  context = _afork_context_ref_thread_default ();
   of_process = _afork_context_hold (_afork_process_get_context (self->setup.process));
   hold = of_process != NULL ? _afork_context_add_object (context) : NULL;
   if (hold == NULL)

@@ -22,6 +22,7 @@
 #include "base/debug.h"
 #include "base/fd.h"
 #include "base/i18n.h"
+#include "base/main-context.h"
 #include "process/launchers.h"
 
 /**
@@ -970,8 +971,21 @@ is_open (AForkProcess *self)
 
 /* The object. */
 
-/* Makes SELF a process that has failed and belongs to no context, so that any thread can hold it.
- * Nothing is notified, because that would happen in the other thread. */
+/* Makes SELF a process that has failed with ERROR and belongs to no context, so that any thread can
+ * hold it. Nothing is notified, because another thread may use the context of the process. */
+static void
+refuse (AForkProcess *self,
+        const GError *error)
+{
+  self->context = _afork_context_ref_nowhere ();
+  self->client = _afork_client_new (self->context, &client_events, NULL);
+  _afork_client_kill_with_error (self->client, error);
+  _afork_client_set_started (self->client);
+  self->refused = TRUE;
+  set_state (self, AFORK_PROCESS_STATE_EXITED);
+}
+
+/* Another thread uses the context of the process or of its template. */
 static void
 refuse_context (AForkProcess *self)
 {
@@ -981,12 +995,7 @@ refuse_context (AForkProcess *self)
 
   if (!is_inherited)
     warn_of_thread ();
-  self->context = _afork_context_ref_nowhere ();
-  self->client = _afork_client_new (self->context, &client_events, NULL);
-  _afork_client_kill_with_error (self->client, error);
-  _afork_client_set_started (self->client);
-  self->refused = TRUE;
-  set_state (self, AFORK_PROCESS_STATE_EXITED);
+  refuse (self, error);
 }
 
 /* Holds the context of the process, and that of its template. */
@@ -1016,6 +1025,7 @@ afork_process_constructed (GObject *object)
   AForkProcess *self = AFORK_PROCESS (object);
   g_autoptr(AForkHold) of_template = NULL;
   g_autoptr(AForkHold) hold = NULL;
+  g_autoptr(GError) error = NULL;
 
   G_OBJECT_CLASS (afork_process_parent_class)->constructed (object);
 
@@ -1024,11 +1034,10 @@ afork_process_constructed (GObject *object)
   if (self->runtime == NULL)
     self->runtime = g_object_ref (afork_runtime_get_default ());
 
-  hold = hold_first (self, &of_template);
-  if (hold == NULL)
-    {
-      refuse_context (self);
-    }
+  if (!_afork_main_context_ensure_default (&error))
+    refuse (self, error);
+  else if ((hold = hold_first (self, &of_template)) == NULL)
+    refuse_context (self);
   else
     {
       self->client = _afork_client_new (self->context, &client_events, object);
@@ -2109,8 +2118,8 @@ hold_thread_default (void)
   return _afork_context_hold (context);
 }
 
-/* Returns a template that has failed, for a thread that does not own its main context. The thread
- * keeps it until it calls this again, or ends. */
+/* Returns a template that has failed, for a thread that does not own its main context or has none.
+ * The thread keeps it until it calls this again, or ends. */
 static AForkProcess *
 new_refused_template (AForkRuntime *self)
 {
@@ -2145,7 +2154,8 @@ afork_runtime_get_template (AForkRuntime *self)
 
   g_return_val_if_fail (AFORK_IS_RUNTIME (self), NULL);
 
-  hold = hold_thread_default ();
+  if (_afork_main_context_ensure_default (NULL))
+    hold = hold_thread_default ();
   if (hold == NULL)
     return new_refused_template (self);
 
@@ -2188,6 +2198,10 @@ afork_runtime_set_template (AForkRuntime *self,
 
   g_return_if_fail (AFORK_IS_RUNTIME (self));
   g_return_if_fail (process == NULL || AFORK_IS_PROCESS (process));
+
+  /* If no context can be made, the runtime has no template in it, and the process has failed. */
+  if (!_afork_main_context_ensure_default (NULL))
+    return;
 
   hold = hold_thread_default ();
   if (hold == NULL)

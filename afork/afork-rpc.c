@@ -14,6 +14,7 @@
 #include "base/atfork.h"
 #include "base/context.h"
 #include "base/i18n.h"
+#include "base/main-context.h"
 #include "base/task.h"
 #include "base/turn.h"
 #include "calls/rpc-calls.h"
@@ -660,9 +661,10 @@ static void
 afork_rpc_constructed (GObject *object)
 {
   AForkRpc *self = AFORK_RPC (object);
-  g_autoptr(AForkContext) context = _afork_context_ref_thread_default ();
+  g_autoptr(AForkContext) context = NULL;
   g_autoptr(AForkHold) of_process = NULL;
   g_autoptr(AForkHold) hold = NULL;
+  GError *error = NULL;
 
   G_OBJECT_CLASS (afork_rpc_parent_class)->constructed (object);
   if (self->process == NULL || self->function == NULL)
@@ -672,7 +674,13 @@ afork_rpc_constructed (GObject *object)
                                          _("Calls need a process and a function to be made to")));
       return;
     }
+  if (!_afork_main_context_ensure_default (&error))
+    {
+      refuse (self, error);
+      return;
+    }
 
+  context = _afork_context_ref_thread_default ();
   of_process = _afork_context_hold (_afork_process_get_context (self->process));
   hold = of_process != NULL ? _afork_context_add_object (context) : NULL;
   if (hold == NULL)

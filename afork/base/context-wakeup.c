@@ -12,6 +12,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "main-context.h"
+
 #define COUNT_KEY "eventfd-count:"
 
 /* Returns the counter of eventfd FD, or -1 if FD is not an eventfd. */
@@ -73,7 +75,7 @@ _afork_context_wakeups_find (AForkContextWakeups *self)
 {
   GMainContext *context = g_main_context_get_thread_default ();
 
-  self->fds[0] = find (g_main_context_default ());
+  self->fds[0] = _afork_main_context_ensure_default (NULL) ? find (g_main_context_default ()) : -1;
   self->fds[1] = context != NULL ? find (context) : -1;
 }
 

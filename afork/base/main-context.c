@@ -17,13 +17,15 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "afork-error.h"
 #include "fd.h"
 #include "i18n.h"
 #include "system/system-calls.h"
 
 /* Other threads wake a main context by a descriptor of it: an eventfd, or a pipe if eventfd() is
  * refused. GLib ends the program if it cannot open the descriptor. It is not enough to check for a
- * free descriptor before, because another thread may take it.
+ * free descriptor before, because another thread may take it. This also holds for the default
+ * context, which GLib makes when it is first needed.
  *
  * So this code opens the descriptors itself, and a failure is an error. Then GLib makes the context
  * in a child that shares the memory of the program, but has its own copy of the descriptor table,
@@ -81,11 +83,17 @@ wakeup_move (Wakeup *self)
   return self->fds[0] >= 0;
 }
 
+/* g_main_context_new() or g_main_context_default(). */
+typedef GMainContext *(*MakeFunc) (void);
+
 typedef struct
 {
+  MakeFunc      make;
   Wakeup        wakeup;
   pid_t         parent;
   GMainContext *context;        /* NULL if the child could not make it */
+  gboolean      has_begun;      /* to make it */
+  gboolean      uses_wakeup;    /* it was made, and has not been there before */
   gboolean      is_shared;      /* the child has run, and shares this memory */
 } Child;
 
@@ -143,7 +151,10 @@ child_main (void *data)
   if (probe.fds[0] != fds[0] || probe.fds[1] != fds[1])
     return EXIT_FAILURE;
 
-  self->context = g_main_context_new ();
+  self->has_begun = TRUE;
+  self->context = self->make ();
+  /* Both numbers are closed here, unless GLib has opened them again. */
+  self->uses_wakeup = fcntl (fds[0], F_GETFD) >= 0;
   return EXIT_SUCCESS;
 }
 
@@ -259,21 +270,27 @@ fail (GError **error,
 /* Makes the context in this process, if many descriptors are free. This is for systems where the
  * child cannot be used, because a sandbox refuses it or valgrind gives it memory of its own. */
 static GMainContext *
-make_here (Wakeup  *wakeup,
-           GError **error)
+make_here (MakeFunc   make,
+           Wakeup    *wakeup,
+           GError   **error)
 {
   if (!has_descriptors (wakeup))
     return fail (error, EMFILE);
 
   wakeup_clear (wakeup);
-  return g_main_context_new ();
+  return make ();
 }
 
+/* Whether GLib has failed to make the default context. It holds a lock then, and
+ * g_main_context_default() never returns. */
+static int default_is_broken;   /* atomic */
+
 static GMainContext *
-make_context (GError **error)
+make_context (MakeFunc   make,
+              GError   **error)
 {
   g_auto(Wakeup) wakeup = { { -1, -1 } };
-  Child child = { .parent = getpid () };
+  Child child = { .make = make, .parent = getpid () };
   int result;
 
   if (!wakeup_open (&wakeup) || !wakeup_move (&wakeup))
@@ -282,10 +299,10 @@ make_context (GError **error)
   if (is_only_thread ())
     {
       wakeup_clear (&wakeup);
-      return g_main_context_new ();
+      return make ();
     }
   if (!can_make_child ())
-    return make_here (&wakeup, error);
+    return make_here (make, &wakeup, error);
 
   child.wakeup = wakeup;
   result = run_child (&child);
@@ -293,14 +310,20 @@ make_context (GError **error)
   if (result == EAGAIN || result == ENOMEM)
     return fail (error, ENOMEM);
   if (result != 0 || !child.is_shared)
-    return make_here (&wakeup, error);
+    return make_here (make, &wakeup, error);
   if (child.context == NULL)
-    return fail (error, EMFILE);
+    {
+      if (make == g_main_context_default && child.has_begun)
+        g_atomic_int_set (&default_is_broken, TRUE);
+      return fail (error, EMFILE);
+    }
 
+  if (make == g_main_context_default && !child.uses_wakeup)
+    return child.context;
   /* If GLib uses other descriptors, they were closed with the child, and the context is useless. It
    * is leaked, because to free it would close descriptors of the program. */
-  if (get_only_fd (child.context) != wakeup.fds[0])
-    return make_here (&wakeup, error);
+  if (make == g_main_context_new && get_only_fd (child.context) != wakeup.fds[0])
+    return make_here (make, &wakeup, error);
 
   wakeup = (Wakeup) { { -1, -1 } };
   return child.context;
@@ -309,12 +332,31 @@ make_context (GError **error)
 GMainContext *
 _afork_main_context_new (GError **error)
 {
-  GMainContext *context = make_context (error);
+  GMainContext *context = make_context (g_main_context_new, error);
   const int fd = context != NULL ? get_only_fd (context) : -1;
 
   if (fd >= 0)
     _afork_fd_register_wakeup (fd, context);
   return context;
+}
+
+gboolean
+_afork_main_context_ensure_default (GError **error)
+{
+  static int is_made;           /* atomic */
+  g_autoptr(GError) cause = NULL;
+
+  if (g_atomic_int_get (&is_made))
+    return TRUE;
+
+  if (g_atomic_int_get (&default_is_broken))
+    fail (&cause, ENFILE);
+  else if (make_context (g_main_context_default, &cause) != NULL)
+    g_atomic_int_set (&is_made, TRUE);
+  if (cause != NULL)
+    g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
+                 _("The default main context could not be made: %s"), cause->message);
+  return cause == NULL;
 }
 
 void

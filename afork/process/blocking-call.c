@@ -69,6 +69,11 @@ _afork_blocking_call_begin (AForkBlockingCall  *self,
 {
   g_autoptr(AForkHold) owned_hold = hold;
 
+  /* g_main_context_push_thread_default() needs the default context, too. If the object was refused
+   * for lack of it, it may still not be there. */
+  if (!_afork_main_context_ensure_default (error))
+    return FALSE;
+
   self->context = take_context (error);
   if (self->context == NULL)
     return FALSE;

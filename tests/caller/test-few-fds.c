@@ -330,6 +330,150 @@ test_few_fds_taken (void)
     }
 }
 
+/* The default main context, which the library makes with the first object. So these tests run in a
+ * process that has none yet, and take no census before. */
+
+static void
+run_without_default (void (*test) (void))
+{
+  if (skip_under_valgrind ("Under valgrind descriptors cannot be limited"))
+    return;
+
+  if (g_test_subprocess ())
+    {
+      program = getpid ();
+      test ();
+      return;
+    }
+
+  g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
+  g_test_trap_assert_passed ();
+}
+
+static void
+assert_no_context (const GError *error)
+{
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN);
+  g_assert_nonnull (strstr (error->message, "default main context"));
+  g_assert_nonnull (strstr (error->message, "too few descriptors"));
+}
+
+/* The process, the object for calls and the pool are made without a context, and then fail. */
+static void
+assert_all_fail (void)
+{
+  g_autoptr(AForkProcess) process = afork_process_new ();
+  g_autoptr(AForkRpc) rpc = afork_rpc_new (process, "serve");
+  g_autoptr(AForkPool) pool = afork_pool_new (process, "serve");
+  g_autoptr(GError) of_process = NULL;
+  g_autoptr(GError) of_rpc = NULL;
+  g_autoptr(GError) of_pool = NULL;
+
+  g_assert_nonnull (afork_runtime_get_template (afork_runtime_get_default ()));
+  afork_runtime_set_template (afork_runtime_get_default (), NULL);
+  g_assert_null (afork_process_run (process, "serve", NULL, &of_process));
+  g_assert_nonnull (of_process);
+  g_assert_null (afork_rpc_call (rpc, NULL, NULL, &of_rpc));
+  assert_no_context (of_rpc);
+  g_assert_null (afork_pool_call (pool, NULL, NULL, &of_pool));
+  assert_no_context (of_pool);
+}
+
+static void
+assert_usable (void)
+{
+  g_autoptr(GString) log = g_string_new (NULL);
+  g_autoptr(AForkRpc) rpc = new_script_rpc (FALSE, log);
+
+  g_assert_true (try_call (rpc));
+  close_rpc (rpc);
+}
+
+static void
+fail_and_recover (void)
+{
+  struct rlimit saved, none;
+
+  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &saved));
+  none = (struct rlimit) { 0, saved.rlim_max };
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &none));
+  assert_all_fail ();
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &saved));
+  assert_usable ();
+}
+
+static void
+test_few_fds_default_none (void)
+{
+  run_without_default (fail_and_recover);
+}
+
+/* A program with a second thread makes the context in a child. */
+
+static gpointer
+idle_thread (gpointer data)
+{
+  g_mutex_lock (data);
+  g_mutex_unlock (data);
+  return NULL;
+}
+
+static void
+run_beside_thread (void (*test) (void))
+{
+  GMutex mutex;
+  GThread *thread;
+
+  g_mutex_init (&mutex);
+  g_mutex_lock (&mutex);
+  thread = g_thread_new ("idle", idle_thread, &mutex);
+  test ();
+  g_mutex_unlock (&mutex);
+  g_thread_join (thread);
+  g_mutex_clear (&mutex);
+}
+
+static void
+fail_beside_thread (void)
+{
+  run_beside_thread (fail_and_recover);
+}
+
+static void
+test_few_fds_default_threads (void)
+{
+  run_without_default (fail_beside_thread);
+}
+
+/* Another thread takes all descriptors but the one that the library opens. */
+
+static void
+make_with_last (void)
+{
+  g_autoptr(AForkProcess) process = NULL;
+
+  g_atomic_int_set (&n_left, 1);
+  process = afork_process_new ();
+  g_assert_cmpint (g_atomic_int_get (&n_left), ==, 0);
+  /* This has the context, and does not make it. */
+  g_main_context_wakeup (NULL);
+  g_atomic_int_set (&n_left, -1);
+  g_clear_object (&process);
+  assert_usable ();
+}
+
+static void
+make_beside_thread (void)
+{
+  run_beside_thread (make_with_last);
+}
+
+static void
+test_few_fds_default_taken (void)
+{
+  run_without_default (make_beside_thread);
+}
+
 /* A thread waits for the first time in a sandbox that refuses a system call that waiting needs.
  * Descriptors are free. */
 
@@ -439,6 +583,38 @@ test_few_fds_glib_fails (void)
   run_apart_unless_instrumented (glib_fails_apart, NULL);
 }
 
+/* The same as GLib makes the default context. It holds its lock from then on, so nothing may ask
+ * for the context. GLib also takes the next message of this thread for one within the other. */
+
+static gpointer
+make_default_thread (gpointer data)
+{
+  g_autoptr(AForkProcess) process = NULL;
+
+  g_atomic_int_set (&n_left_of_children, 1);
+  process = afork_process_new ();
+  g_assert_cmpint (g_atomic_int_get (&n_left_of_children), ==, 0);
+  g_atomic_int_set (&n_left_of_children, -1);
+  return NULL;
+}
+
+static void
+fail_without_default (void)
+{
+  g_log_set_default_handler (ignore_log, NULL);
+  g_thread_join (g_thread_new ("makes", make_default_thread, NULL));
+  assert_all_fail ();
+}
+
+static void
+test_few_fds_default_glib_fails (void)
+{
+  if (is_instrumented ())
+    g_test_skip ("What such a process loses is reported as a leak");
+  else
+    run_without_default (fail_without_default);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -450,6 +626,11 @@ main (int    argc,
   add_test ("/few-fds/new", test_few_fds_new);
   add_test ("/few-fds/first", test_few_fds_first);
   add_test ("/few-fds/taken", test_few_fds_taken);
+
+  g_test_add_func ("/few-fds/default/none", test_few_fds_default_none);
+  g_test_add_func ("/few-fds/default/threads", test_few_fds_default_threads);
+  g_test_add_func ("/few-fds/default/taken", test_few_fds_default_taken);
+  g_test_add_func ("/few-fds/default/glib-fails", test_few_fds_default_glib_fails);
 
   add_refusals ("/few-fds/refused", refused, G_N_ELEMENTS (refused), test_few_fds_refused);
   g_test_add_data_func ("/few-fds/used-up/processes", GINT_TO_POINTER (EAGAIN),
