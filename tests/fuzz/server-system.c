@@ -473,7 +473,8 @@ world_kill (pid_t pid,
 {
   struct pollfd pipe = { .fd = world.death_pipe, .events = POLLIN };
 
-  if (pid == 0)
+  /* The process group is 1. */
+  if (pid == -1 || pid == getpid ())
     {
       if (signal != SIGKILL || world.death_pipe < 0 || poll (&pipe, 1, 0) == 0)
         die ("the process group is killed, and the death pipe has not ended");
