@@ -137,6 +137,12 @@ void          _afork_process_unwatch_unkillable  (AForkProcess         *self,
 void          _afork_process_kill_after_context  (AForkProcess         *self,
                                                   guint                 ms);
 
+/* Asks for the resident memory of the process: see _afork_client_measure(). FUNC must not use the
+ * process. */
+void          _afork_process_measure             (AForkProcess         *self,
+                                                  AForkMeasuredFunc     func,
+                                                  gpointer              data);
+
 /* Whether the process takes commands, because it was not run yet. */
 gboolean      _afork_process_can_prepare         (AForkProcess         *self);
 /* The same for commands of the caller. Logs that the command is ignored. */

@@ -466,6 +466,14 @@ _afork_process_kill_after_context (AForkProcess *self,
 }
 
 void
+_afork_process_measure (AForkProcess      *self,
+                        AForkMeasuredFunc  func,
+                        gpointer           data)
+{
+  _afork_client_measure (self->client, func, data);
+}
+
+void
 _afork_process_watch_unkillable (AForkProcess        *self,
                                  AForkUnkillableFunc  func,
                                  gpointer             data)

@@ -170,11 +170,12 @@ void           _afork_client_set_forks_unreported (AForkClient   *self);
 
 /* Sends the commands about forks that could not be sent before. */
 void           _afork_client_send_fork_commands   (AForkClient   *self);
-/* The process has replied to the next command about a fork, NUMBER, with an errno or 0. Returns
- * false if there was no such command. */
+/* The process has replied RESULT to the next command about a fork. Returns false if that command is
+ * not KIND for fork NUMBER, or if there is none. */
 gboolean       _afork_client_take_reply           (AForkClient   *self,
+                                                   AForkFrameKind kind,
                                                    guint32        number,
-                                                   int            result);
+                                                   guint32        result);
 /* Notifies the process that fork NUMBER belongs to another caller, and must not be signalled any
  * more. */
 void           _afork_client_disown_fork          (AForkClient   *self,

@@ -89,6 +89,7 @@ is_in_place (AForkClient      *self,
 {
   const gboolean is_report = frame->kind == AFORK_FRAME_EXITED
     || frame->kind == AFORK_FRAME_SIGNALED
+    || frame->kind == AFORK_FRAME_MEASURED
     || frame->kind == AFORK_FRAME_FORK_FAILED;
 
   /* A program that is executed sends HELLO first. A process that has given up, and one that has
@@ -335,9 +336,16 @@ signaled_came (AForkClient       *self,
                const AForkFrame  *frame,
                GError           **error)
 {
-  const int result = (int) MIN (frame->number[1], (guint32) G_MAXINT);
+  return _afork_client_take_reply (self, AFORK_FRAME_SIGNAL, frame->number[0], frame->number[1])
+    || refuse_frame (frame, error);
+}
 
-  return _afork_client_take_reply (self, frame->number[0], result)
+static gboolean
+measured_came (AForkClient       *self,
+               const AForkFrame  *frame,
+               GError           **error)
+{
+  return _afork_client_take_reply (self, AFORK_FRAME_MEASURE, frame->number[0], frame->number[1])
     || refuse_frame (frame, error);
 }
 
@@ -386,6 +394,8 @@ frame_cb (AForkChannel      *channel,
       return exited_came (self, frame, error);
     case AFORK_FRAME_SIGNALED:
       return signaled_came (self, frame, error);
+    case AFORK_FRAME_MEASURED:
+      return measured_came (self, frame, error);
     default:
       return refuse_frame (frame, error);
     }

@@ -694,8 +694,11 @@ _afork_client_is_detached (AForkClient *self)
 /* A command to the process about one of its forks. */
 typedef struct
 {
-  guint32 number;               /* of the fork */
-  int     signal;               /* 0: signal the fork no more. This has no reply */
+  AForkFrameKind    kind;       /* SIGNAL, MEASURE, or DISOWN, which has no reply */
+  guint32           number;     /* of the fork */
+  int               signal;     /* of SIGNAL */
+  AForkMeasuredFunc func;       /* of MEASURE */
+  gpointer          data;       /* for FUNC */
 } ForkCommand;
 
 /* After the last command, the client sends nothing until it knows whether the server still has the
@@ -713,7 +716,7 @@ send_fork_command (AForkClient       *self,
                    const ForkCommand *command)
 {
   const AForkFrame frame = {
-    .kind = command->signal != 0 ? AFORK_FRAME_SIGNAL : AFORK_FRAME_DISOWN,
+    .kind = command->kind,
     .number = { command->number, (guint32) command->signal },
   };
 
@@ -733,7 +736,7 @@ _afork_client_send_fork_commands (AForkClient *self)
 
       self->unsent_fork_command = link->next;
       send_fork_command (self, command);
-      if (command->signal != 0)
+      if (command->kind != AFORK_FRAME_DISOWN)
         {
           self->n_fork_commands_sent++;
         }
@@ -749,17 +752,19 @@ _afork_client_send_fork_commands (AForkClient *self)
 }
 
 static void
-add_fork_command (AForkClient *self,
-                  guint32      number,
-                  int          signal)
+add_fork_command (AForkClient       *self,
+                  const ForkCommand *command)
 {
-  ForkCommand *command = g_new (ForkCommand, 1);
-
-  *command = (ForkCommand) { number, signal };
-  g_queue_push_tail (&self->fork_commands, command);
+  g_queue_push_tail (&self->fork_commands, g_memdup2 (command, sizeof *command));
   if (self->unsent_fork_command == NULL)
     self->unsent_fork_command = self->fork_commands.tail;
   _afork_client_send_fork_commands (self);
+}
+
+static gboolean
+can_ask (AForkClient *self)
+{
+  return self->channel != NULL && _afork_channel_is_open (self->channel);
 }
 
 static gboolean
@@ -769,33 +774,65 @@ signal_fork (gpointer reporter,
 {
   AForkClient *self = reporter;
 
-  if (self->channel == NULL || !_afork_channel_is_open (self->channel))
+  if (!can_ask (self))
     return FALSE;
 
-  add_fork_command (self, number, signal);
+  add_fork_command (self, &(ForkCommand) {
+    .kind = AFORK_FRAME_SIGNAL, .number = number, .signal = signal,
+  });
   return TRUE;
 }
 
-gboolean
-_afork_client_take_reply (AForkClient *self,
-                          guint32      number,
-                          int          result)
+void
+_afork_client_measure (AForkClient       *self,
+                       AForkMeasuredFunc  func,
+                       gpointer           data)
 {
-  g_autofree ForkCommand *command = NULL;
-  AForkPidWatch *pid_watch;
+  guint32 number;
+  AForkClient *reporter = _afork_pid_watch_get_reporter (self->pid_watch, &number);
 
-  if (self->n_fork_commands_sent == 0)
-    return FALSE;
+  if (reporter == NULL || !can_ask (reporter))
+    {
+      func (0, data);
+      return;
+    }
 
-  command = g_queue_pop_head (&self->fork_commands);
-  self->n_fork_commands_sent--;
-  if (command->number != number)
-    return FALSE;
+  add_fork_command (reporter, &(ForkCommand) {
+    .kind = AFORK_FRAME_MEASURE, .number = number, .func = func, .data = data,
+  });
+}
 
-  pid_watch = self->fork_watches != NULL
-    ? g_hash_table_lookup (self->fork_watches, GUINT_TO_POINTER (number)) : NULL;
+static void
+signal_replied (AForkClient       *self,
+                const ForkCommand *command,
+                guint32            error)
+{
+  AForkPidWatch *pid_watch = NULL;
+
+  if (self->fork_watches != NULL)
+    pid_watch = g_hash_table_lookup (self->fork_watches, GUINT_TO_POINTER (command->number));
   if (pid_watch != NULL)
-    _afork_pid_watch_signal_replied (pid_watch, command->signal, result);
+    _afork_pid_watch_signal_replied (pid_watch, command->signal, (int) MIN (error, G_MAXINT));
+}
+
+gboolean
+_afork_client_take_reply (AForkClient    *self,
+                          AForkFrameKind  kind,
+                          guint32         number,
+                          guint32         result)
+{
+  ForkCommand *command = g_queue_peek_head (&self->fork_commands);
+
+  if (self->n_fork_commands_sent == 0 || command->kind != kind || command->number != number)
+    return FALSE;
+
+  g_queue_pop_head (&self->fork_commands);
+  self->n_fork_commands_sent--;
+  if (kind == AFORK_FRAME_MEASURE)
+    command->func (result * G_GUINT64_CONSTANT (1024), command->data);
+  else
+    signal_replied (self, command, result);
+  g_free (command);
   return TRUE;
 }
 
@@ -811,15 +848,24 @@ _afork_client_disown_fork (AForkClient *self,
     return;
 
   _afork_pid_watch_set_reporter (pid_watch, NULL, NULL, 0);
-  add_fork_command (self, number, 0);
+  add_fork_command (self, &(ForkCommand) { .kind = AFORK_FRAME_DISOWN, .number = number });
 }
 
 static void
 drop_fork_commands (AForkClient *self)
 {
-  g_queue_clear_full (&self->fork_commands, g_free);
+  GQueue commands = self->fork_commands;
+  ForkCommand *command;
+
+  g_queue_init (&self->fork_commands);
   self->n_fork_commands_sent = 0;
   self->unsent_fork_command = NULL;
+  while ((command = g_queue_pop_head (&commands)) != NULL)
+    {
+      if (command->kind == AFORK_FRAME_MEASURE)
+        command->func (0, command->data);
+      g_free (command);
+    }
 }
 
 /* Forks: those that the process reports, and those that are pending. */

@@ -39,6 +39,10 @@ typedef struct
   void (*exited) (GObject      *owner);
 } AForkClientEvents;
 
+/* The resident memory of a process is BYTES, or unknown if that is 0. */
+typedef void (*AForkMeasuredFunc) (guint64  bytes,
+                                   gpointer data);
+
 /* A part of the handling of an event, such as one that calls handlers of the program. */
 typedef void (*AForkClientNotifyFunc) (gpointer  client,
                                        GObject  *owner,
@@ -135,6 +139,14 @@ void         _afork_client_kill_with_error     (AForkClient             *self,
  * program runs. */
 void         _afork_client_send_signal         (AForkClient             *self,
                                                 int                      signal);
+/* Asks the process that reports this one, as a rule its template, for its resident memory, in units
+ * of 1 KiB and at most 4 TiB. The caller could read the memory of another process that has got the
+ * pid. It is unknown if no process reports this one: see afork_process_new_exec() and
+ * afork_process_new_from_fd(). Calls FUNC once, in the main context or when that is gone, perhaps
+ * within this call. FUNC must not use the client. */
+void         _afork_client_measure             (AForkClient             *self,
+                                                AForkMeasuredFunc        func,
+                                                gpointer                 data);
 /* Call it when the owner is gone. The process still does the queued commands, and then exits. */
 void         _afork_client_release             (AForkClient             *self);
 

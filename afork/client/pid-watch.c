@@ -567,6 +567,14 @@ _afork_pid_watch_set_reporter (AForkPidWatch           *self,
   self->number = number;
 }
 
+gpointer
+_afork_pid_watch_get_reporter (AForkPidWatch *self,
+                               guint32       *number)
+{
+  *number = self->number;
+  return self->reporter;
+}
+
 void
 _afork_pid_watch_set_context (AForkPidWatch *self,
                               GMainContext  *context)

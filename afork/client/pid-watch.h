@@ -85,6 +85,9 @@ void            _afork_pid_watch_set_reporter       (AForkPidWatch            *s
                                                      AForkPidWatchSignalFunc   signal_func,
                                                      gpointer                  reporter,
                                                      guint32                   number);
+/* Returns the reporter, and sets *NUMBER, or returns NULL if there is none. */
+gpointer        _afork_pid_watch_get_reporter       (AForkPidWatch            *self,
+                                                     guint32                  *number);
 
 /* Sends SIGNAL at once, or as soon as the pid is known. */
 void            _afork_pid_watch_send_signal        (AForkPidWatch            *self,

@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -400,6 +401,60 @@ afork_children_disown (AForkChildren *self,
 
   if (child != NULL)
     child->disowned = true;
+}
+
+/* Memory. */
+
+/* Reads the resident memory of CHILD, in pages. /proc may be of another PID namespace, and then the
+ * child has another number there. So the number of this process must be its pid, and the entry must
+ * be that of a child of this process. Not async-signal-safe. */
+static bool
+read_resident_pages (const AForkChild *child,
+                     uint64_t         *n_pages)
+{
+  char own_name[24], path[64], text[1024];
+  size_t length;
+  int parent = 0;
+  char *name_end;
+  FILE *file;
+
+  get_own_name (own_name, sizeof own_name);
+  if (atoi (own_name) != getpid ())
+    return false;
+
+  snprintf (path, sizeof path, "/proc/%d/stat", (int) child->pid);
+  file = fopen (path, "re");
+  if (file == NULL)
+    return false;
+
+  /* The name may have any characters. The parent is field 4, and the memory field 24, which is 0 if
+   * the child has exited. */
+  *n_pages = 0;
+  length = fread (text, 1, sizeof text - 1, file);
+  text[length] = '\0';
+  name_end = strrchr (text, ')');
+  if (name_end != NULL)
+    sscanf (name_end + 1,
+            " %*c %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s"
+            " %" SCNu64, &parent, n_pages);
+  fclose (file);
+  return parent == getpid () && *n_pages > 0;
+}
+
+bool
+afork_children_measure (AForkChildren *self,
+                        uint32_t       number,
+                        uint32_t      *kib)
+{
+  const AForkChild *child = find_numbered (self, number);
+  uint64_t n_pages, n_kib;
+
+  if (child == NULL || child->disowned || !read_resident_pages (child, &n_pages))
+    return false;
+
+  n_kib = n_pages * ((uint64_t) sysconf (_SC_PAGESIZE) / 1024);
+  *kib = n_kib < UINT32_MAX ? (uint32_t) n_kib : UINT32_MAX;
+  return true;
 }
 
 /* Reaping. */

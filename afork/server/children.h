@@ -77,9 +77,16 @@ int    afork_children_signal         (AForkChildren      *self,
                                       uint32_t            number,
                                       uint32_t            signal);
 
-/* Makes later signals to the child NUMBER fail with EPERM. Async-signal-safe. */
+/* Makes later signals to the child NUMBER fail with EPERM, and its memory unknown.
+ * Async-signal-safe. */
 void   afork_children_disown         (AForkChildren      *self,
                                       uint32_t            number);
+
+/* Sets *KIB to the resident memory of the child NUMBER, or to UINT32_MAX if it is more than that.
+ * Returns false if it is unknown: see AFORK_FRAME_MEASURE. Not async-signal-safe. */
+bool   afork_children_measure        (AForkChildren      *self,
+                                      uint32_t            number,
+                                      uint32_t           *kib);
 
 /* If descriptor TARGET is used here, moves it to another number. Returns false and sets errno if it
  * cannot. Async-signal-safe. */

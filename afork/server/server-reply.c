@@ -117,20 +117,25 @@ afork_server_report_fork (void)
 
 /* Forks that live. */
 
+/* Sends the answer RESULT to a command about fork NUMBER. Not async-signal-safe. */
+static bool
+answer_for_fork (AForkFrameKind kind,
+                 uint32_t       number,
+                 uint32_t       result)
+{
+  const AForkFrame frame = { .kind = kind, .number = { number, result } };
+
+  afork_link_put (&afork_server.link, &frame);
+  return afork_link_flush (&afork_server.link) || afork_server_check_reports ();
+}
+
 bool
 afork_serve_signal (uint32_t number,
                     uint32_t signal)
 {
-  const AForkFrame frame = {
-    .kind = AFORK_FRAME_SIGNALED,
-    .number = {
-      number,
-      (uint32_t) afork_children_signal (&afork_server.children, number, signal),
-    },
-  };
-
-  afork_link_put (&afork_server.link, &frame);
-  return afork_link_flush (&afork_server.link) || afork_server_check_reports ();
+  return answer_for_fork (AFORK_FRAME_SIGNALED, number,
+                          (uint32_t) afork_children_signal (&afork_server.children, number,
+                                                            signal));
 }
 
 bool
@@ -138,6 +143,15 @@ afork_serve_disown (uint32_t number)
 {
   afork_children_disown (&afork_server.children, number);
   return true;
+}
+
+bool
+afork_serve_measure (uint32_t number)
+{
+  uint32_t kib = 0;
+
+  afork_children_measure (&afork_server.children, number, &kib);
+  return answer_for_fork (AFORK_FRAME_MEASURED, number, kib);
 }
 
 /* The end of the process. */
@@ -204,6 +218,8 @@ discard_commands (void)
         afork_serve_signal (frame.number[0], frame.number[1]);
       else if (frame.kind == AFORK_FRAME_DISOWN)
         afork_serve_disown (frame.number[0]);
+      else if (frame.kind == AFORK_FRAME_MEASURE)
+        afork_serve_measure (frame.number[0]);
       for (uint16_t i = 0; i < frame.n_fds; i++)
         close (afork_link_take_fd (&afork_server.link));
     }

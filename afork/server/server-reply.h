@@ -34,8 +34,11 @@ bool afork_server_check_reports (void);
 bool afork_serve_signal         (uint32_t          number,
                                  uint32_t          signal);
 
-/* Sends no further signal to fork NUMBER. Async-signal-safe. */
+/* Sends no further signal to fork NUMBER, and does not measure it any more. Async-signal-safe. */
 bool afork_serve_disown         (uint32_t          number);
+
+/* Sends the caller the resident memory of fork NUMBER. Not async-signal-safe. */
+bool afork_serve_measure        (uint32_t          number);
 
 /* Ends the process at once. Exit handlers and destructors run only in a process that was executed:
  * in a fork they would undo what its template has set up, and take more time than the rest of its

@@ -66,6 +66,8 @@ execute (const AForkFrame *frame)
       return afork_serve_signal (frame->number[0], frame->number[1]);
     case AFORK_FRAME_DISOWN:
       return afork_serve_disown (frame->number[0]);
+    case AFORK_FRAME_MEASURE:
+      return afork_serve_measure (frame->number[0]);
     case AFORK_FRAME_LEAVE:
       afork_server_leave (EXIT_SUCCESS);
     default:

@@ -38,7 +38,7 @@ extern "C" {
 
 /* Both sides must have the same version. It changes when the layout of a kind changes, and when
  * there is a new kind that the previous version would refuse. */
-#define AFORK_WIRE_VERSION 2
+#define AFORK_WIRE_VERSION 3
 
 /* The first field of HELLO, by which a caller recognizes a server. */
 #define AFORK_WIRE_MAGIC "AFork"
@@ -78,7 +78,8 @@ typedef enum
   AFORK_FRAME_LIBRARY,          /* string: path of the caller's AFork library. A hint */
   AFORK_FRAME_SIGNAL,           /* u32: the fork's number; u32: signal. Answered by SIGNALED */
   AFORK_FRAME_DISOWN,           /* u32: the fork's number. SIGNAL fails for it from now on */
-  AFORK_FRAME_LEAVE,            /* only SIGNAL and DISOWN may follow */
+  AFORK_FRAME_LEAVE,            /* only SIGNAL, DISOWN and MEASURE may follow */
+  AFORK_FRAME_MEASURE,          /* u32: the fork's number. Answered by MEASURED */
 
   /* From the server to the caller. */
   AFORK_FRAME_HELLO = 64,       /* string: magic; u32: version. An executed server's first frame */
@@ -89,12 +90,17 @@ typedef enum
   AFORK_FRAME_EXITED,           /* u32: the fork's number; then AForkExitReport's fields */
   AFORK_FRAME_SIGNALED,         /* u32: the fork's number; u32: 0, or an errno value */
   AFORK_FRAME_NO_PIDFD,         /* FORKED or READY follows without a pidfd: the system has none */
+  AFORK_FRAME_MEASURED,         /* u32: the fork's number; u32: resident memory in KiB, or 0 */
 } AForkFrameKind;
 
 /* SIGNAL is for a caller that may not signal the process itself. The parent looks for the number
  * among the forks that it has not reaped, so the signal cannot reach another process. It answers
  * ESRCH for a fork that it does not have, EPERM for one that was disowned or that it may not signal
  * either, and EINVAL for an invalid signal. These errno values are the same on all machines. */
+
+/* MEASURE asks for the resident memory of a fork. The parent looks for the number as with SIGNAL,
+ * and answers 0 for a fork that it does not have, or that was disowned or has exited, and where
+ * /proc does not show it. */
 
 /* After LEAVE, the server exits when it has reaped all its forks. */
 

@@ -33,7 +33,7 @@ enum
   OP_WAIT,                      /* for which, with which cancellable, blocking or not */
   OP_CANCEL,                    /* which cancellable */
   OP_DROP,                      /* which process */
-  OP_SIGNAL,                    /* which process, what */
+  OP_SIGNAL,                    /* which process, what; or how much memory it has */
   OP_ITERATE,                   /* iterates the main context: at most how often */
   OP_MODE,                      /* properties of the target from now on */
   OP_LIMIT,                     /* that many descriptors are left */
@@ -57,7 +57,7 @@ static const ScriptOp ops[N_OPS] = {
   [OP_WAIT] = { "6*4", 5 },
   [OP_CANCEL] = { "4", 3 },
   [OP_DROP] = { "6", 5 },
-  [OP_SIGNAL] = { "64", 4 },
+  [OP_SIGNAL] = { "65", 5 },
   [OP_ITERATE] = { "8", 14 },
   [OP_MODE] = { "*", 4 },
   [OP_LIMIT] = { "8", 1 },
@@ -88,6 +88,7 @@ static const char * const phrases[] = {
   "3,?,0,0;18,?,?,0;7,3;18,?,0,1;7,3;",
   "3,?,0,1;", "2,?,3,0;", "4,?;7,2;", "5,?;7,3;", "17,?,0;7,3;", "6,?,?;7,1;",
   "11,?,1,?,?;12,?,0;7,2;", "11,?,2,?,?;12,?,0;7,2;", "11,?,3,?,?;12,?,0;7,2;",
+  "6,?,4;7,1;10,?;7,2;", "11,?,8,?,?;12,?,0;7,2;",
   "11,?,4,?,?;12,?,0;7,2;", "11,?,5,?,?;12,?,0;7,2;", "13,?,?,?;12,?,0;7,2;",
   "1,?,11,2;8,4;7,4;",
   /* A fork that its template has to kill. */

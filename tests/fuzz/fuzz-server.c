@@ -53,7 +53,8 @@ static const ScriptOp ops[N_OPS] = {
 };
 
 /* REQUIRE 7, CALL 9, ITEM_BYTES 10, ITEM_FDS 11, FORK 12, RUN 13, LOOK_UP 14, EXEC 15, DEATH_PIPE
- * 16, DETACH 17, IDENTIFY 18, RUN_FUNC 19, LIBRARY 20, MAP_FD 6, SIGNAL 21, DISOWN 22, LEAVE 23. */
+ * 16, DETACH 17, IDENTIFY 18, RUN_FUNC 19, LIBRARY 20, MAP_FD 6, SIGNAL 21, DISOWN 22, LEAVE 23,
+ * MEASURE 24. */
 static const char * const phrases[] = {
   "0,7,0,0,1;0,13,0,0,2,1;1;",
   "0,7,0,0,1;0,9,0,0,5,0,?,?,?;",
@@ -70,6 +71,7 @@ static const char * const phrases[] = {
   "5,0;0,12,0,5;1;0,21,0,5,9;1;",
   "5,0;0,12,0,5;1;0,23,0,0;1;0,21,0,5,?;0,21,0,?,9;1;6,0,0,0;1;",
   "5,0;0,12,0,5;1;0,22,0,5;0,21,0,5,9;1;",
+  "5,0;0,12,0,5;1;0,24,0,5;1;0,23,0,0;6,0,0,0;0,24,0,5;0,24,0,?;1;",
   "8,?;0,11,0,9;1;",
   "0,12,0,?;0,12,0,?;0,12,0,?;0,12,0,?;1;6,?,?,?;1;",
   NULL

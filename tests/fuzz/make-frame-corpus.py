@@ -36,9 +36,9 @@ def frame(kind, payload=b"", flags=0, n_fds=0, size=None):
 MODULE_PATH, TITLE, SETENV, UNSETENV, CHDIR, MAP_FD = range(1, 7)
 REQUIRE, EVAL, CALL, ITEM_BYTES, ITEM_FDS, FORK, RUN, LOOK_UP = range(7, 15)
 EXEC, DEATH_PIPE, DETACH, IDENTIFY, RUN_FUNC, LIBRARY = range(15, 21)
-SIGNAL, DISOWN, LEAVE = range(21, 24)
+SIGNAL, DISOWN, LEAVE, MEASURE = range(21, 25)
 HELLO, FORKED, READY, ERROR, FORK_FAILED, EXITED = range(64, 70)
-SIGNALED, NO_PIDFD = range(70, 72)
+SIGNALED, NO_PIDFD, MEASURED = range(70, 73)
 
 valid = {
     "module-path": frame(MODULE_PATH, strings(b"/usr/lib/a", b"", b"b")),
@@ -69,6 +69,7 @@ valid = {
     "signal": frame(SIGNAL, u32(7) + u32(9)),
     "disown": frame(DISOWN, u32(7)),
     "leave": frame(LEAVE),
+    "measure": frame(MEASURE, u32(7)),
     "hello": frame(HELLO, string(b"AFork") + u32(1)),
     "forked": frame(FORKED, n_fds=1),
     "ready": frame(READY, n_fds=1),
@@ -78,6 +79,7 @@ valid = {
     "exited": frame(EXITED, u32(3) + struct.pack("<IIQQQ", 4711, 9, 1500, 2500, 2048)),
     "signaled": frame(SIGNALED, u32(7) + u32(3)),
     "no-pidfd": frame(NO_PIDFD),
+    "measured": frame(MEASURED, u32(7) + u32(70000)),
     "session": frame(MODULE_PATH, strings(b"/m")) + frame(REQUIRE, string(b"echo"))
     + frame(ITEM_BYTES, b"x") + frame(ITEM_FDS, n_fds=2) + frame(FORK, u32(0), n_fds=1)
     + frame(RUN, string(b"echo") + string(b"")),

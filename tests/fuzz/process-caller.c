@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include <afork/afork-process-private.h>
+
 #include "process-target.h"
 
 static unsigned
@@ -220,7 +222,7 @@ prepare (AForkProcess *process,
     }
 }
 
-enum { RUN, EXEC, DETACH, RUN_FUNC, WAIT };
+enum { RUN, EXEC, DETACH, RUN_FUNC, WAIT, MEASURE };
 
 static void
 check_result (gboolean      success,
@@ -416,6 +418,20 @@ iterate (unsigned n)
   world.depth--;
 }
 
+static void
+measured_cb (guint64  bytes,
+             gpointer data)
+{
+  Call *call = data;
+
+  if (call->is_done)
+    die ("the memory of a process is reported twice");
+  if (bytes % 1024 != 0)
+    die ("a process has %" G_GUINT64_FORMAT " bytes of memory", bytes);
+  call->is_done = TRUE;
+  world.n_pending--;
+}
+
 void
 signal_process (AForkProcess *process,
                 unsigned      signal)
@@ -425,6 +441,8 @@ signal_process (AForkProcess *process,
 
   if (signal == 0)
     afork_process_force_exit (process);
+  else if (signal == 4 && world.n_calls < MAX_CALLS)
+    _afork_process_measure (process, measured_cb, begin_call (MEASURE));
   else
     afork_process_send_signal (process, signal == 1 ? SIGKILL : (int) (signal % 64) + 1);
 }

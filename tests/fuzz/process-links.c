@@ -32,7 +32,7 @@ add_link (int    fd,
   link->other = other;
   link->has_handshake = link->is_fork = link->heard = link->is_outcome = false;
   link->last = 0;
-  link->n_signals = 0;
+  link->n_requests = 0;
   link->n_input = link->n_fds = 0;
   link->last_number = link->number = 0;
   return link;
@@ -114,10 +114,10 @@ command_came (Link             *link,
   if (frame->kind >= AFORK_FRAME_HELLO)
     die ("the library sends %s", afork_frame_kind_name (frame->kind));
 
-  if (frame->kind == AFORK_FRAME_SIGNAL)
+  if (frame->kind == AFORK_FRAME_SIGNAL || frame->kind == AFORK_FRAME_MEASURE)
     {
-      if (link->n_signals < MAX_SIGNALS)
-        link->signals[link->n_signals++] = frame->number[0];
+      if (link->n_requests < MAX_REQUESTS)
+        link->requests[link->n_requests++] = *frame;
       return;
     }
 
@@ -291,28 +291,40 @@ send_all (Link *link)
     outbox_send (&link->outbox, link->fd, SIZE_MAX);
 }
 
-/* The server was told to signal its forks. If several templates have a fork of that number, any of
- * them may exit. */
+/* If several templates have a fork of that number, any of them may exit. */
 static void
-put_signaled (Link *link)
+kill_forks (uint32_t number)
+{
+  for (unsigned i = 0; i < world.n_links; i++)
+    {
+      Link *fork = &world.links[i];
+
+      if (fork->is_fork && fork->number == number && fork->other != NULL
+          && !fork->other->is_stranger && !fork->other->is_child
+          && (world.mode & MODE_STUBBORN) == 0)
+        end_other (fork->other, SIGKILL);
+    }
+}
+
+/* The server was told to signal its forks, or asked for their memory. */
+static void
+put_replies (Link *link)
 {
   Step none = { 0 };
 
-  for (size_t i = 0; i < link->n_signals; i++)
+  for (size_t i = 0; i < link->n_requests; i++)
     {
-      for (unsigned j = 0; j < world.n_links; j++)
-        {
-          Link *fork = &world.links[j];
+      const bool is_signal = link->requests[i].kind == AFORK_FRAME_SIGNAL;
+      const uint32_t number = link->requests[i].number[0];
 
-          if (fork->is_fork && fork->number == link->signals[i] && fork->other != NULL
-              && !fork->other->is_stranger && !fork->other->is_child
-              && (world.mode & MODE_STUBBORN) == 0)
-            end_other (fork->other, SIGKILL);
-        }
-      put (link, (AForkFrame) { .kind = AFORK_FRAME_SIGNALED, .number = { link->signals[i] } },
-           &none);
+      if (is_signal)
+        kill_forks (number);
+      put (link, (AForkFrame) {
+             .kind = is_signal ? AFORK_FRAME_SIGNALED : AFORK_FRAME_MEASURED,
+             .number = { number, is_signal ? 0 : UINT32_MAX },
+           }, &none);
     }
-  link->n_signals = 0;
+  link->n_requests = 0;
 }
 
 /* Does what a server would do now. */
@@ -329,7 +341,7 @@ serve (Link *link)
       return;
     }
 
-  put_signaled (link);
+  put_replies (link);
   if (link->has_handshake && !link->heard)
     {
       frame.kind = AFORK_FRAME_HELLO;
@@ -374,7 +386,8 @@ answer (Link *link,
 {
   static const uint8_t kinds[] = {
     AFORK_FRAME_HELLO, AFORK_FRAME_FORKED, AFORK_FRAME_READY, AFORK_FRAME_ERROR,
-    AFORK_FRAME_FORK_FAILED, AFORK_FRAME_EXITED, AFORK_FRAME_RUN, AFORK_FRAME_SIGNALED
+    AFORK_FRAME_FORK_FAILED, AFORK_FRAME_EXITED, AFORK_FRAME_RUN, AFORK_FRAME_SIGNALED,
+    AFORK_FRAME_MEASURED
   };
   AForkFrame frame = { .kind = kinds[step_take (step) % sizeof kinds] };
   unsigned choice = step_take (step);

@@ -23,7 +23,7 @@ enum
   MAX_CALLS = 64,
   MAX_LINKS = 32,
   MAX_OTHERS = 48,
-  MAX_SIGNALS = 16,
+  MAX_REQUESTS = 16,
   MAX_PUT = 512 * 1024,
   N_CANCELLABLES = 4,
   N_FDS = 128,                  /* descriptors of the library */
@@ -62,8 +62,8 @@ typedef struct
   size_t   n_fds;
   uint32_t last_number;         /* of its forks */
   uint32_t number;              /* the number of this one at its template */
-  uint32_t signals[MAX_SIGNALS];        /* forks that it was told to signal */
-  size_t   n_signals;
+  AForkFrame requests[MAX_REQUESTS];    /* SIGNAL and MEASURE, without a reply */
+  size_t   n_requests;
 } Link;
 
 typedef struct

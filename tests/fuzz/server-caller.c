@@ -24,6 +24,7 @@ add_link (int  server_end,
   link->n_output = 0;
   link->n_output_fds = 0;
   link->n_signals = 0;
+  link->n_measures = 0;
   link->is_damaged = link->lacks_pidfd = false;
   link->is_fork = is_fork;
   link->heard = link->ready = link->gave_up = link->raw = false;
@@ -116,9 +117,9 @@ put_frame (Link *link,
   static const uint8_t kinds[] = {
     AFORK_FRAME_HELLO, AFORK_FRAME_FORKED, AFORK_FRAME_READY, AFORK_FRAME_ERROR,
     AFORK_FRAME_FORK_FAILED, AFORK_FRAME_EXITED, AFORK_FRAME_SIGNALED,
-    AFORK_FRAME_NO_PIDFD,
+    AFORK_FRAME_NO_PIDFD, AFORK_FRAME_MEASURED,
   };
-  uint8_t kind = (uint8_t) (step_take (step) % (AFORK_FRAME_LEAVE + 2));
+  uint8_t kind = (uint8_t) (step_take (step) % (AFORK_FRAME_MEASURE + 2));
   uint8_t delta = step_take (step);
   uint32_t number = step_take_number (step);
   AForkFrame frame = { .kind = kind, .number = { number, 0 } };
@@ -127,7 +128,7 @@ put_frame (Link *link,
   switch (kind)
     {
     case 0:
-    case AFORK_FRAME_LEAVE + 1:
+    case AFORK_FRAME_MEASURE + 1:
       frame.kind = kinds[number % sizeof kinds];
       frame.string[0] = "";
       break;
@@ -154,6 +155,9 @@ put_frame (Link *link,
     case AFORK_FRAME_SIGNAL:
       frame.number[1] = step_take_number (step);
       link->n_signals++;
+      break;
+    case AFORK_FRAME_MEASURE:
+      link->n_measures++;
       break;
     default:
       break;
@@ -211,11 +215,24 @@ check_signaled (Link             *link,
 }
 
 static void
+check_measured (Link             *link,
+                const AForkFrame *frame)
+{
+  if (link->n_measures == 0 && !link->is_damaged)
+    die ("the server reports the memory of a fork that it was not asked for");
+  if (link->n_measures > 0)
+    link->n_measures--;
+  if (frame->number[1] != 0 && frame->number[1] != CHILD_KIB)
+    die ("the server reports %u KiB of memory", frame->number[1]);
+}
+
+static void
 check_frame (Link             *link,
              const AForkFrame *frame)
 {
   const bool is_report = frame->kind == AFORK_FRAME_EXITED
-    || frame->kind == AFORK_FRAME_SIGNALED;
+    || frame->kind == AFORK_FRAME_SIGNALED
+    || frame->kind == AFORK_FRAME_MEASURED;
 
   if (frame->n_fds > link->n_output_fds)
     die ("the server sends %s without its descriptors", afork_frame_kind_name (frame->kind));
@@ -257,6 +274,9 @@ check_frame (Link             *link,
       break;
     case AFORK_FRAME_SIGNALED:
       check_signaled (link, frame);
+      break;
+    case AFORK_FRAME_MEASURED:
+      check_measured (link, frame);
       break;
     case AFORK_FRAME_NO_PIDFD:
       if (!world.has_no_pidfds)

@@ -372,6 +372,34 @@ find_child (pid_t pid)
   die ("process %d is touched, which is no child, or was reaped", (int) pid);
 }
 
+/* What /proc says about a child. Its name is that of a process which wants to hide the rest. */
+FILE *
+world_fopen (const char *path,
+             const char *mode)
+{
+  unsigned n_pages = CHILD_KIB / ((unsigned) sysconf (_SC_PAGESIZE) / 1024);
+  char text[256];
+  FILE *file;
+  int pid;
+
+  if (sscanf (path, "/proc/%d/stat", &pid) != 1)
+    return (fopen) (path, mode);
+  if (system_fails (ENOENT))
+    return NULL;
+
+  if (find_child (pid)->state != ALIVE)
+    n_pages = 0;
+  snprintf (text, sizeof text, "%d (a) S 1 (\n) S %d 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 "
+            "22 23 %u 18446744073709551615\n", pid, (int) getpid (), n_pages);
+  file = fmemopen (NULL, sizeof text, "w+");
+  if (file == NULL)
+    return NULL;
+
+  fputs (text, file);
+  rewind (file);
+  return file;
+}
+
 /* A fork. The script says whether the server continues as the parent, as the child, or not at
  * all. */
 pid_t

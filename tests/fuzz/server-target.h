@@ -26,6 +26,7 @@ enum
   MAX_PUT = 2 * 1024 * 1024,
   MAX_WAITS = 20000,
   N_FDS = 256,                  /* descriptors of the server */
+  CHILD_KIB = 4096,             /* resident memory of a child */
   N_SAMPLES = 4
 };
 
@@ -53,6 +54,7 @@ typedef struct
   size_t   n_output;
   size_t   n_output_fds;        /* that no frame has taken */
   size_t   n_signals;           /* commands without a reply */
+  size_t   n_measures;          /* the same */
   bool     lacks_pidfd;         /* the last frame was NO_PIDFD */
   bool     is_damaged;          /* what was added differs from the frames that were sent */
   bool     is_fork;

@@ -100,6 +100,8 @@ int     world_chdir       (const char         *path);
 int     world_stat        (const char         *path,
                            struct stat        *status);
 DIR    *world_opendir     (const char         *path);
+FILE   *world_fopen       (const char         *path,
+                           const char         *mode);
 int     world_access      (const char         *path,
                            int                 mode);
 void   *world_dlopen      (const char         *path,
@@ -145,6 +147,7 @@ void    world_free        (void               *memory);
 # define signal(number, handler) ((void) (handler))
 # define stat(path, status) world_stat (path, status)
 # define opendir(path) world_opendir (path)
+# define fopen(path, mode) world_fopen (path, mode)
 # define access(path, mode) world_access (path, mode)
 # define dlopen(path, flags) world_dlopen (path, flags)
 # define dlerror() world_dlerror ()

@@ -104,6 +104,7 @@ expect_error (const Case *self,
 #define READY_WITHOUT  "raw=0000000042000200"
 #define ERROR_HEADER   "raw=0000100043000000"
 #define SIGNALED       "raw=08000000460000000100000000000000"
+#define MEASURED       "raw=08000000480000000100000000000000"
 #define NO_PIDFD       "raw=0000000047000000"
 #define EMPTY_ERROR    "raw=0900000043000000030000000000000000"
 #define GARBAGE        "5468697320697320746578742e0a"
@@ -134,6 +135,7 @@ static const Case run_cases[] = {
   { "exited", { "hello", "exited=1", "hang" }, AFORK_ERROR_PROTOCOL, "EXITED came", TRUE },
   { "no-pidfd", { "hello", NO_PIDFD, "hang" }, AFORK_ERROR_PROTOCOL, "NO_PIDFD came", TRUE },
   { "signaled", { "hello", SIGNALED, "hang" }, AFORK_ERROR_PROTOCOL, "SIGNALED came", TRUE },
+  { "measured", { "hello", MEASURED, "hang" }, AFORK_ERROR_PROTOCOL, "MEASURED came", TRUE },
   { "exited/0", { "hello", "exited=0", "hang" }, AFORK_ERROR_PROTOCOL, "EXITED came", TRUE },
   { "fork-failed", { "hello", "fork-failed=1", "hang" }, AFORK_ERROR_PROTOCOL, "FORK_FAILED came",
     TRUE },

@@ -439,6 +439,50 @@ test_signal_stay_behind (guint         *n_fds,
   caller_finish (&caller, 0);
 }
 
+/* Memory. */
+
+static guint32
+measure (Caller  *caller,
+         guint32  number)
+{
+  AForkFrame frame;
+
+  caller_send (caller, FRAME (MEASURE, .number = { number }));
+  frame = caller_expect (caller, AFORK_FRAME_MEASURED);
+  g_assert_cmpuint (frame.number[0], ==, number);
+  return frame.number[1];
+}
+
+/* It measures its forks, and no other process: neither itself, nor forks that were reaped, nor a
+ * fork that was given to another caller. A process that stays only for its forks does the same. */
+static void
+test_measure (guint         *n_fds,
+              gconstpointer  data)
+{
+  Caller caller, first, second;
+
+  caller_start (&caller);
+  g_assert_cmpuint (measure (&caller, 1), ==, 0);
+  caller_expect_fork (&caller, 1, &first);
+  caller_expect_fork (&caller, 2, &second);
+  g_assert_cmpuint (measure (&caller, 1), >, 0);
+  g_assert_cmpuint (measure (&caller, 1), <, 1024 * 1024);
+  g_assert_cmpuint (measure (&caller, 0), ==, 0);
+  g_assert_cmpuint (measure (&caller, (guint32) getpid ()), ==, 0);
+
+  kill_fork (&caller, 1, &first);
+  g_assert_cmpuint (measure (&caller, 1), ==, 0);
+
+  caller_send (&caller, FRAME (LEAVE));
+  g_assert_cmpuint (measure (&caller, 2), >, 0);
+  caller_send (&caller, FRAME (DISOWN, .number = { 2 }));
+  g_assert_cmpuint (measure (&caller, 2), ==, 0);
+  caller_finish (&second, 0);
+  caller_expect_exited (&caller, 2, 0);
+  caller_expect_end (&caller);
+  caller_finish (&caller, 0);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -460,6 +504,7 @@ main (int    argc,
   add_server_test ("/server-forks/signal/leaving", NULL, test_signal_staying);
   add_server_test ("/server-forks/signal/failed", GUINT_TO_POINTER (1), test_signal_staying);
   add_server_test ("/server-forks/leave", NULL, test_leave);
+  add_server_test ("/server-forks/measure", NULL, test_measure);
 
   return g_test_run ();
 }

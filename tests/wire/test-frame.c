@@ -72,6 +72,7 @@ static const Sample samples[] = {
   { "SIGNAL", { .kind = AFORK_FRAME_SIGNAL, .number = { 7, 9 } }, NULL },
   { "DISOWN", { .kind = AFORK_FRAME_DISOWN, .number = { 7 } }, NULL },
   { "LEAVE", { .kind = AFORK_FRAME_LEAVE }, NULL },
+  { "MEASURE", { .kind = AFORK_FRAME_MEASURE, .number = { 7 } }, NULL },
   {
     "HELLO",
     {
@@ -119,6 +120,7 @@ static const Sample samples[] = {
   },
   { "NO_PIDFD", { .kind = AFORK_FRAME_NO_PIDFD }, NULL },
   { "SIGNALED", { .kind = AFORK_FRAME_SIGNALED, .number = { 7, ESRCH } }, NULL },
+  { "MEASURED", { .kind = AFORK_FRAME_MEASURED, .number = { 7, 70000 } }, NULL },
 };
 
 /* A sample as bytes: in exactly as much memory as it needs, so that tools see each access beyond
