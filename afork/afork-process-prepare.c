@@ -29,7 +29,7 @@ refuse (AForkProcess *self,
   g_autoptr(AForkHold) hold = _afork_process_hold_or_warn (self);
   g_autoptr(GError) owned = error;
 
-  if (hold != NULL && !_afork_process_ignores_commands (self))
+  if (hold != NULL)
     _afork_process_fail_command (self, owned);
   return self;
 }
@@ -66,7 +66,7 @@ send_fd_command (AForkProcess     *self,
   g_autoptr(GError) error = NULL;
   int copy = -1;
 
-  if (hold == NULL || _afork_process_ignores_commands (self))
+  if (hold == NULL)
     return self;
 
   /* The copy must not be 0, 1 or 2, even if the caller has closed these. */
@@ -93,11 +93,10 @@ send_item (AForkProcess *self,
 {
   g_autoptr(AForkHold) hold = _afork_process_hold_or_warn (self);
 
-  if (hold == NULL || _afork_process_ignores_commands (self))
+  if (hold == NULL)
     return self;
 
-  if (self->command_log != NULL)
-    _afork_command_log_add_item (self->command_log, bytes);
+  _afork_process_log_item (self, bytes);
   _afork_process_discard_spare_forks (self);
   if (_afork_process_is_started (self) && _afork_client_get_failure (self->client) == NULL)
     _afork_client_send_item (self->client, bytes);
@@ -234,7 +233,8 @@ afork_process_send_arg (AForkProcess *self,
  * @bytes: any bytes; the size is limited only by the memory of both processes
  *
  * Queues bytes as one item for the function that will run. Large items are not copied: the object
- * holds a reference to @bytes until they have been sent.
+ * holds a reference to @bytes until they have been sent, and longer for
+ * [method@AFork.Process.recreate] if they are not too large for that.
  *
  * Returns: (transfer none): @self
  *

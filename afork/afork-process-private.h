@@ -59,7 +59,8 @@ struct _AForkProcess
   AForkClient      *client;
   gboolean          disposed;
   gboolean          refused;        /* another thread uses its context */
-  AForkCommandLog  *command_log;    /* NULL if the commands are not needed again */
+  AForkCommandLog  *command_log;    /* NULL after the run, unless `keeps_commands` */
+  gboolean          keeps_commands; /* the log has all commands, because they are sent later */
 
   AForkProcessPhase phase;          /* set by set_phase() */
   AForkProcessState state;          /* set by set_state() */
@@ -158,8 +159,9 @@ AForkProcess *_afork_process_send_command        (AForkProcess         *self,
 /* Fails the process because a command cannot be sent. A process that replaces it fails as well. */
 void          _afork_process_fail_command        (AForkProcess         *self,
                                                   const GError         *error);
-/* Whether commands have no effect: the process has failed, and no other will replace it. */
-gboolean      _afork_process_ignores_commands    (AForkProcess         *self);
+/* Adds an item to the log. */
+void          _afork_process_log_item            (AForkProcess         *self,
+                                                  GBytes               *bytes);
 
 /* Kills the process. Running it fails with the error. */
 void          _afork_process_kill_with_error     (AForkProcess         *self,

@@ -294,15 +294,36 @@ void
 _afork_process_fail_command (AForkProcess *self,
                              const GError *error)
 {
-  _afork_client_kill_with_error (self->client, error);
-  if (self->command_log != NULL)
-    _afork_command_log_fail (self->command_log, error);
+  if (_afork_client_get_failure (self->client) == NULL)
+    _afork_client_kill_with_error (self->client, error);
+  _afork_command_log_add_failure (&self->command_log, error);
 }
 
-gboolean
-_afork_process_ignores_commands (AForkProcess *self)
+/* Adds a command to the log. If the commands may not be needed again, a descriptor is not kept open
+ * for them, nor much memory. Returns false and sets errno if FD cannot be kept. */
+static gboolean
+log_command (AForkProcess     *self,
+             const AForkFrame *frame,
+             int               fd)
 {
-  return _afork_client_get_failure (self->client) != NULL && self->command_log == NULL;
+  if (self->keeps_commands)
+    return _afork_command_log_add (&self->command_log, frame, fd);
+
+  if (fd >= 0)
+    _afork_command_log_lose (&self->command_log, AFORK_COMMAND_LOG_HAD_FD);
+  else
+    _afork_command_log_add (&self->command_log, frame, -1);
+  _afork_command_log_limit (&self->command_log);
+  return TRUE;
+}
+
+void
+_afork_process_log_item (AForkProcess *self,
+                         GBytes       *bytes)
+{
+  _afork_command_log_add_item (&self->command_log, bytes);
+  if (!self->keeps_commands)
+    _afork_command_log_limit (&self->command_log);
 }
 
 AForkProcess *
@@ -314,12 +335,12 @@ _afork_process_send_command (AForkProcess     *self,
   g_autoptr(AForkHold) hold = _afork_process_hold_or_warn (self);
   g_autoptr(GError) error = NULL;
 
-  if (hold == NULL || _afork_process_ignores_commands (self))
+  if (hold == NULL)
     return self;
 
   if (afork_frame_size (frame) == 0)
     error = _afork_client_new_size_error (frame);
-  else if (self->command_log != NULL && !_afork_command_log_add (self->command_log, frame, fd))
+  else if (!log_command (self, frame, fd))
     error = g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED, _("A descriptor could not be kept: %s"),
                          g_strerror (errno));
   if (error != NULL)
@@ -350,6 +371,14 @@ start (AForkProcess *self)
     _afork_client_set_die_with_parent (self->client);
   if (self->command_log != NULL)
     _afork_command_log_replay (self->command_log, self->client);
+}
+
+/* The process is run, and cannot be created again. */
+static void
+drop_command_log (AForkProcess *self)
+{
+  if (!self->keeps_commands)
+    g_clear_pointer (&self->command_log, _afork_command_log_unref);
 }
 
 /* Waiting for the process to exit, and killing it. */
@@ -664,6 +693,7 @@ _afork_process_mark_run (AForkProcess  *self,
   set_phase (self, _afork_process_is_started (self) ? AFORK_PROCESS_PHASE_RUN
                                                     : AFORK_PROCESS_PHASE_RUN_UNSTARTED);
   g_clear_pointer (&self->spare_forks, _afork_spare_forks_free);
+  drop_command_log (self);
   return TRUE;
 }
 
@@ -826,12 +856,10 @@ static void
 start_later (AForkProcess *self,
              AForkProcess *template)
 {
+  self->keeps_commands = TRUE;
   if (template == NULL)
-    {
-      self->command_log = _afork_command_log_new ();
-      return;
-    }
-  if (template->command_log == NULL)
+    return;
+  if (!template->keeps_commands)
     {
       _afork_process_kill_with_error (self, AFORK_ERROR_NOT_SUPPORTED,
                                       _("A process of the runtime “%s” that was taken over cannot "
@@ -840,7 +868,6 @@ start_later (AForkProcess *self,
       return;
     }
 
-  self->command_log = _afork_command_log_copy (template->command_log);
   if (_afork_client_get_failure (template->client) != NULL)
     _afork_client_fail_like_template (self->client, template->client);
 }
@@ -879,6 +906,7 @@ construct (AForkProcess *self)
   if (self->fd >= 0)
     {
       set_started (self);
+      _afork_command_log_lose (&self->command_log, AFORK_COMMAND_LOG_TAKEN_OVER);
       _afork_client_set_start_timeout (self->client,
                                        afork_runtime_get_start_timeout (self->runtime));
       _afork_client_attach_fd (self->client, g_steal_fd (&self->fd));
@@ -898,6 +926,7 @@ construct (AForkProcess *self)
     {
       self->title = g_strdup (template->title);
       self->die_with_parent = template->die_with_parent;
+      self->command_log = _afork_command_log_ref (template->command_log);
     }
 
   if (!afork_runtime_get_can_fork (self->runtime))
@@ -914,26 +943,18 @@ construct (AForkProcess *self)
     }
 }
 
-/* For a template of a runtime: sends it the commands of REPLACED, unless that is NULL, and logs its
- * commands, so that the next template can replace it. */
+/* Prepares SELF, which is new, like OTHER. */
 static void
-replace (AForkProcess *self,
-         AForkProcess *replaced)
+prepare_like (AForkProcess *self,
+              AForkProcess *other)
 {
-  g_clear_pointer (&self->command_log, _afork_command_log_free);
-  if (replaced == NULL || replaced->command_log == NULL)
-    {
-      self->command_log = _afork_command_log_new ();
-      return;
-    }
-
-  self->title = g_strdup (replaced->title);
-  self->command_log = _afork_command_log_copy (replaced->command_log);
-  if (replaced->die_with_parent)
+  self->title = g_strdup (other->title);
+  self->command_log = _afork_command_log_ref (other->command_log);
+  if (other->die_with_parent)
     afork_process_set_die_with_parent (self, TRUE);
   if (_afork_process_is_started (self))
     _afork_command_log_replay (self->command_log, self->client);
-  afork_process_set_spare (self, replaced->spare);
+  afork_process_set_spare (self, other->spare);
 }
 
 /* For the library. */
@@ -1120,7 +1141,7 @@ afork_process_finalize (GObject *object)
   if (!self->refused)
     _afork_context_remove_object (self->context);
   _afork_context_unref (self->context);
-  g_clear_pointer (&self->command_log, _afork_command_log_free);
+  g_clear_pointer (&self->command_log, _afork_command_log_unref);
   g_clear_pointer (&self->title, g_free);
   g_clear_pointer (&self->template_title, g_free);
   g_clear_pointer (&self->function, g_free);
@@ -1517,6 +1538,95 @@ afork_process_fork (AForkProcess *self)
   g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
 
   return g_object_new (AFORK_TYPE_PROCESS, "template", self, NULL);
+}
+
+/* Fails if the process cannot be created again. */
+static gboolean
+check_recreate (AForkProcess  *self,
+                GError       **error)
+{
+  g_autofree char *name = _afork_pid_watch_get_name (_afork_client_get_pid_watch (self->client));
+
+  if (!_afork_process_can_prepare (self))
+    {
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED,
+                   _("%s cannot be created again, because it was run, executed or detached"), name);
+      return FALSE;
+    }
+
+  switch (_afork_command_log_get_loss (self->command_log))
+    {
+    case AFORK_COMMAND_LOG_TAKEN_OVER:
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED,
+                   _("%s cannot be created again, because it was taken over"), name);
+      return FALSE;
+    case AFORK_COMMAND_LOG_TOO_LARGE:
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED,
+                   _("%s cannot be created again, because its commands and items are too large to "
+                     "keep them"), name);
+      return FALSE;
+    case AFORK_COMMAND_LOG_HAD_FD:
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED,
+                   _("%s cannot be created again, because a descriptor was sent to it, which this "
+                     "program does not keep"), name);
+      return FALSE;
+    case AFORK_COMMAND_LOG_COMPLETE:
+    default:
+      return _afork_launcher_check_again (_afork_launchers_find (self->runtime), self->runtime,
+                                          name, error);
+    }
+}
+
+/**
+ * afork_process_recreate:
+ * @self: a process that was not run; it may have exited, or failed
+ * @error: return location for an [error@AFork.Error]
+ *
+ * Creates another process that is prepared like @self: executes the program of the runtime, and
+ * gives it all commands that @self was given, including those that came from the template of @self.
+ * The new process does not depend on @self. It also has its title, and the same
+ * [property@AFork.Process:die-with-parent] and [property@AFork.Process:spare].
+ *
+ * This is for a template that has exited, for example because it was killed, so that it cannot be
+ * forked any more. The new template is not an exact copy. The commands are executed again: a module
+ * is loaded as it is now, and what the program of the runtime inherits may have changed. If a
+ * command fails again, the new process fails as @self did.
+ *
+ * For this, the library keeps the commands and items until @self is run or dropped, unless they
+ * take more than 1 MiB. It does not keep descriptors. But for the template of a runtime, and for a
+ * process of a runtime that cannot fork, it keeps everything.
+ *
+ * Fails with `AFORK_ERROR_NOT_SUPPORTED` and the reason if the process cannot be created again:
+ *
+ * - A descriptor was sent to @self, or the commands and items are too large.
+ * - @self was made by [ctor@AFork.Process.new_template] or [ctor@AFork.Process.new_from_fd], or is
+ *   a fork of such a process.
+ * - [func@AFork.early] was called, and the early template has exited.
+ *
+ * Fails with `AFORK_ERROR_CLOSED` if @self was run, executed or detached, and with
+ * `AFORK_ERROR_FAILED` if another thread uses the main context of @self. If the program cannot be
+ * executed, the new process fails, as with [ctor@AFork.Process.new_exec].
+ *
+ * Returns: (transfer full): a new process, or `NULL` on error
+ *
+ * Since: 0.1
+ */
+AForkProcess *
+afork_process_recreate (AForkProcess  *self,
+                        GError       **error)
+{
+  g_autoptr(AForkHold) hold = NULL;
+  AForkProcess *process;
+
+  g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
+
+  hold = _afork_process_hold (self, error);
+  if (hold == NULL || !check_recreate (self, error))
+    return NULL;
+
+  process = g_object_new (AFORK_TYPE_PROCESS, "runtime", self->runtime, "fresh", TRUE, NULL);
+  prepare_like (process, self);
+  return process;
 }
 
 /**
@@ -2180,7 +2290,9 @@ afork_runtime_get_template (AForkRuntime *self)
     return old;
 
   new = g_object_new (AFORK_TYPE_PROCESS, "runtime", self, "fresh", TRUE, NULL);
-  replace (new, old);
+  new->keeps_commands = TRUE;
+  if (old != NULL)
+    prepare_like (new, old);
   set_template (self, new, FALSE, generation);
   return new;
 }

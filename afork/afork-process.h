@@ -40,6 +40,10 @@ AForkProcess      *afork_process_new_from_fd     (int                   fd)
 AFORK_AVAILABLE_IN_ALL
 AForkProcess      *afork_process_fork            (AForkProcess         *self)
                                                   G_GNUC_WARN_UNUSED_RESULT;
+AFORK_AVAILABLE_IN_ALL
+AForkProcess      *afork_process_recreate        (AForkProcess         *self,
+                                                  GError              **error)
+                                                  G_GNUC_WARN_UNUSED_RESULT;
 
 AFORK_AVAILABLE_IN_ALL
 AForkProcess      *afork_process_require         (AForkProcess         *self,

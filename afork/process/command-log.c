@@ -14,149 +14,198 @@
 #include "base/fd.h"
 #include "base/i18n.h"
 
+/* The largest size of a log that is limited, in bytes. */
+enum { MAX_SIZE = 1024 * 1024 };
+
+/* A copy of a descriptor. */
 typedef struct
 {
-  GBytes  *bytes;               /* a frame, or the bytes of an item */
-  gboolean is_item;
-  int      fd;                  /* owned, or -1 */
-} Command;
+  AForkAtforkHook atfork_hook;  /* closes it */
+  int             fd;           /* -1 in a fork of the program */
+} KeptFd;
 
+/* The last command of a log. */
 struct _AForkCommandLog
 {
-  AForkAtforkHook atfork_hook;  /* closes the descriptors */
-  GArray         *commands;
-  GError         *failure;      /* of a command that is missing, or NULL */
+  gatomicrefcount     n_refs;
+  AForkCommandLog    *before;   /* the commands before this one, or NULL */
+  gsize               size;     /* of all commands, in bytes */
+  AForkCommandLogLoss loss;     /* if this is not COMPLETE, the command has nothing else */
+  GError             *failure;  /* of a command that could not be sent; or NULL */
+  GBytes             *item;     /* or NULL */
+  KeptFd             *kept;     /* the descriptor of the frame; or NULL */
+  gsize               n_frame;
+  guint8              frame[];
 };
-
-static void
-clear_command (gpointer data)
-{
-  Command *command = data;
-
-  g_bytes_unref (command->bytes);
-  _afork_fd_clear (&command->fd);
-}
 
 static void
 atfork_child_cb (gpointer data)
 {
-  AForkCommandLog *self = data;
-
-  for (guint i = 0; i < self->commands->len; i++)
-    _afork_fd_clear (&g_array_index (self->commands, Command, i).fd);
+  _afork_fd_clear (&((KeptFd *) data)->fd);
 }
 
-AForkCommandLog *
-_afork_command_log_new (void)
+/* Returns NULL and sets errno if FD cannot be copied. */
+static KeptFd *
+kept_fd_new (int fd)
 {
-  AForkCommandLog *self = g_new0 (AForkCommandLog, 1);
+  int copy = _afork_fd_register (_afork_fd_dup (fd));
+  KeptFd *self;
 
-  self->commands = g_array_new (FALSE, FALSE, sizeof (Command));
-  g_array_set_clear_func (self->commands, clear_command);
+  if (copy < 0)
+    return NULL;
+
+  self = g_new0 (KeptFd, 1);
+  self->fd = copy;
   _afork_atfork_add_hook (&self->atfork_hook, atfork_child_cb, self);
   return self;
 }
 
-void
-_afork_command_log_free (AForkCommandLog *self)
+static void
+kept_fd_free (KeptFd *self)
 {
   _afork_atfork_remove_hook (&self->atfork_hook);
-  g_array_unref (self->commands);
-  g_clear_error (&self->failure);
+  _afork_fd_clear (&self->fd);
   g_free (self);
 }
 
-/* Returns -1 for -1. */
-static int
-copy_fd (int fd)
+AForkCommandLog *
+_afork_command_log_ref (AForkCommandLog *self)
 {
-  return fd >= 0 ? _afork_fd_register (_afork_fd_dup (fd)) : -1;
+  if (self != NULL)
+    g_atomic_ref_count_inc (&self->n_refs);
+  return self;
 }
 
-AForkCommandLog *
-_afork_command_log_copy (AForkCommandLog *self)
+void
+_afork_command_log_unref (AForkCommandLog *self)
 {
-  AForkCommandLog *copy = _afork_command_log_new ();
-
-  for (guint i = 0; i < self->commands->len; i++)
+  while (self != NULL && g_atomic_ref_count_dec (&self->n_refs))
     {
-      Command command = g_array_index (self->commands, Command, i);
+      AForkCommandLog *before = self->before;
 
-      g_bytes_ref (command.bytes);
-      command.fd = copy_fd (command.fd);
-      g_array_append_val (copy->commands, command);
+      g_clear_error (&self->failure);
+      g_clear_pointer (&self->item, g_bytes_unref);
+      g_clear_pointer (&self->kept, kept_fd_free);
+      g_free (self);
+      self = before;
     }
-  if (self->failure != NULL)
-    copy->failure = g_error_copy (self->failure);
+}
 
-  return copy;
+/* Makes *SELF longer by a command of SIZE bytes, with a frame of N_FRAME bytes. Returns the
+ * command, or NULL if the log is not complete. */
+static AForkCommandLog *
+add (AForkCommandLog **self,
+     gsize             size,
+     gsize             n_frame)
+{
+  AForkCommandLog *last;
+
+  if (_afork_command_log_get_loss (*self) != AFORK_COMMAND_LOG_COMPLETE)
+    return NULL;
+
+  last = g_malloc0 (sizeof (AForkCommandLog) + n_frame);
+  g_atomic_ref_count_init (&last->n_refs);
+  last->size = (*self != NULL ? (*self)->size : 0) + size;
+  last->n_frame = n_frame;
+  last->before = *self;
+  *self = last;
+  return last;
 }
 
 gboolean
-_afork_command_log_add (AForkCommandLog  *self,
-                        const AForkFrame *frame,
-                        int               fd)
+_afork_command_log_add (AForkCommandLog  **self,
+                        const AForkFrame  *frame,
+                        int                fd)
 {
-  gsize size = afork_frame_size (frame);
-  Command command = { .fd = copy_fd (fd) };
-  guint8 *bytes;
+  const gsize size = afork_frame_size (frame);
+  KeptFd *kept = fd >= 0 ? kept_fd_new (fd) : NULL;
+  AForkCommandLog *last;
 
-  if (fd >= 0 && command.fd < 0)
+  if (fd >= 0 && kept == NULL)
     return FALSE;
 
-  bytes = g_malloc (size);
-  afork_frame_write (frame, bytes);
-  command.bytes = g_bytes_new_take (bytes, size);
-  g_array_append_val (self->commands, command);
+  last = add (self, size, size);
+  if (last != NULL)
+    {
+      afork_frame_write (frame, last->frame);
+      last->kept = g_steal_pointer (&kept);
+    }
+  g_clear_pointer (&kept, kept_fd_free);
   return TRUE;
 }
 
 void
-_afork_command_log_add_item (AForkCommandLog *self,
-                             GBytes          *bytes)
+_afork_command_log_add_item (AForkCommandLog **self,
+                             GBytes           *bytes)
 {
-  Command command = { .bytes = g_bytes_ref (bytes), .is_item = TRUE, .fd = -1 };
+  AForkCommandLog *last = add (self, g_bytes_get_size (bytes), 0);
 
-  g_array_append_val (self->commands, command);
+  if (last != NULL)
+    last->item = g_bytes_ref (bytes);
 }
 
 void
-_afork_command_log_fail (AForkCommandLog *self,
-                         const GError    *error)
+_afork_command_log_add_failure (AForkCommandLog **self,
+                                const GError     *error)
 {
-  if (self->failure == NULL)
-    self->failure = g_error_copy (error);
+  AForkCommandLog *last = add (self, 0, 0);
+
+  if (last != NULL)
+    last->failure = g_error_copy (error);
+}
+
+void
+_afork_command_log_lose (AForkCommandLog     **self,
+                         AForkCommandLogLoss   loss)
+{
+  AForkCommandLog *last = add (self, 0, 0);
+
+  if (last == NULL)
+    return;
+
+  last->loss = loss;
+  g_clear_pointer (&last->before, _afork_command_log_unref);
+}
+
+void
+_afork_command_log_limit (AForkCommandLog **self)
+{
+  if (*self != NULL && (*self)->size > MAX_SIZE)
+    _afork_command_log_lose (self, AFORK_COMMAND_LOG_TOO_LARGE);
+}
+
+AForkCommandLogLoss
+_afork_command_log_get_loss (AForkCommandLog *self)
+{
+  return self != NULL ? self->loss : AFORK_COMMAND_LOG_COMPLETE;
 }
 
 static void
-replay_command (const Command *command,
-                AForkClient   *client)
+replay_frame (AForkCommandLog *command,
+              AForkClient     *client)
 {
   g_autoptr(GError) error = NULL;
-  const guint8 *bytes;
   const char *why;
   AForkFrame frame;
-  gsize n_bytes, size;
-  int fd;
+  gsize size;
+  int fd = -1;
 
-  if (command->is_item)
-    {
-      _afork_client_send_item (client, command->bytes);
-      return;
-    }
-
-  bytes = g_bytes_get_data (command->bytes, &n_bytes);
-  if (afork_frame_parse (bytes, n_bytes, &frame, &size, &why) != AFORK_FRAME_OK)
+  if (afork_frame_parse (command->frame, command->n_frame, &frame, &size, &why) != AFORK_FRAME_OK)
     g_assert_not_reached ();
 
-  fd = copy_fd (command->fd);
-  if (frame.n_fds > 0 && fd < 0)
+  if (command->kept != NULL)
     {
-      error = g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED,
-                           _("A descriptor could not be kept for a process: %s"),
-                           g_strerror (command->fd < 0 ? EMFILE : errno));
-      _afork_client_kill_with_error (client, error);
-      return;
+      errno = EMFILE;
+      if (command->kept->fd >= 0)
+        fd = _afork_fd_register (_afork_fd_dup (command->kept->fd));
+      if (fd < 0)
+        {
+          error = g_error_new (AFORK_ERROR, AFORK_ERROR_FAILED,
+                               _("A descriptor could not be kept for a process: %s"),
+                               g_strerror (errno));
+          _afork_client_kill_with_error (client, error);
+          return;
+        }
     }
 
   _afork_client_send (client, &frame, fd);
@@ -166,8 +215,21 @@ void
 _afork_command_log_replay (AForkCommandLog *self,
                            AForkClient     *client)
 {
-  for (guint i = 0; i < self->commands->len; i++)
-    replay_command (&g_array_index (self->commands, Command, i), client);
-  if (self->failure != NULL)
-    _afork_client_kill_with_error (client, self->failure);
+  g_autoptr(GPtrArray) commands = g_ptr_array_new ();
+
+  g_assert (_afork_command_log_get_loss (self) == AFORK_COMMAND_LOG_COMPLETE);
+
+  for (AForkCommandLog *command = self; command != NULL; command = command->before)
+    g_ptr_array_add (commands, command);
+  for (guint i = commands->len; i > 0; i--)
+    {
+      AForkCommandLog *command = g_ptr_array_index (commands, i - 1);
+
+      if (command->failure != NULL)
+        _afork_client_kill_with_error (client, command->failure);
+      else if (command->item != NULL)
+        _afork_client_send_item (client, command->item);
+      else
+        replay_frame (command, client);
+    }
 }

@@ -11,28 +11,44 @@
 
 G_BEGIN_DECLS
 
-/* A log of the commands of a process, to be replayed to another process. */
+/* The commands of a process in their order, to be replayed to another process. A log does not
+ * change: adding a command makes a log that is longer by one. So a fork shares the log of its
+ * template. NULL is the empty log.
+ *
+ * The functions that make a longer log take SELF. They may be called in any thread. */
 typedef struct _AForkCommandLog AForkCommandLog;
 
-AForkCommandLog *_afork_command_log_new      (void);
-AForkCommandLog *_afork_command_log_copy     (AForkCommandLog  *self);
-void             _afork_command_log_free     (AForkCommandLog  *self);
+AForkCommandLog *_afork_command_log_ref         (AForkCommandLog  *self);
+void             _afork_command_log_unref       (AForkCommandLog  *self);
 
 /* Adds FRAME, and a copy of FD unless that is -1. Returns false and sets errno if copying fails. */
-gboolean         _afork_command_log_add      (AForkCommandLog  *self,
-                                              const AForkFrame *frame,
-                                              int               fd);
-void             _afork_command_log_add_item (AForkCommandLog  *self,
-                                              GBytes           *bytes);
+gboolean         _afork_command_log_add         (AForkCommandLog **self,
+                                                 const AForkFrame *frame,
+                                                 int               fd);
+void             _afork_command_log_add_item    (AForkCommandLog **self,
+                                                 GBytes           *bytes);
+/* Adds the failure of a command that could not be sent. Replaying it fails the process. */
+void             _afork_command_log_add_failure (AForkCommandLog **self,
+                                                 const GError     *error);
 
-/* Adds the failure of a command that could not be sent. */
-void             _afork_command_log_fail     (AForkCommandLog  *self,
-                                              const GError     *error);
+/* Why a log cannot be replayed, because it does not have all commands. */
+typedef enum
+{
+  AFORK_COMMAND_LOG_COMPLETE,
+  AFORK_COMMAND_LOG_TAKEN_OVER,         /* the first commands came from another program */
+  AFORK_COMMAND_LOG_TOO_LARGE,          /* see _afork_command_log_limit() */
+  AFORK_COMMAND_LOG_HAD_FD,             /* a descriptor was sent, which was not kept */
+} AForkCommandLogLoss;
 
-/* Sends all commands to CLIENT. Fails CLIENT if a command is missing. */
-void             _afork_command_log_replay   (AForkCommandLog  *self,
-                                              AForkClient      *client);
+/* Removes all commands. The log cannot be replayed, and no commands are added to it from now on. */
+void             _afork_command_log_lose        (AForkCommandLog    **self,
+                                                 AForkCommandLogLoss  loss);
+/* The same with AFORK_COMMAND_LOG_TOO_LARGE, if the commands take more than 1 MiB. */
+void             _afork_command_log_limit       (AForkCommandLog    **self);
+AForkCommandLogLoss _afork_command_log_get_loss (AForkCommandLog     *self);
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkCommandLog, _afork_command_log_free)
+/* Sends all commands to CLIENT. The log must be complete. */
+void             _afork_command_log_replay      (AForkCommandLog     *self,
+                                                 AForkClient         *client);
 
 G_END_DECLS

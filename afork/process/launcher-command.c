@@ -14,4 +14,4 @@ start (AForkRuntime *runtime,
   _afork_launcher_execute (runtime, client, AFORK_SPAWN_SOCKET_STANDARD, NULL);
 }
 
-const AForkLauncher _afork_launcher_command = { start };
+const AForkLauncher _afork_launcher_command = { start, NULL };

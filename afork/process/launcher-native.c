@@ -8,6 +8,7 @@
 #include "launcher-native.h"
 
 #include "afork-runtime-private.h"
+#include "base/i18n.h"
 
 static AForkEarlyFunc early_func;       /* atomic; NULL for no early template */
 
@@ -37,4 +38,17 @@ start (AForkRuntime *runtime,
     _afork_launcher_execute (runtime, client, AFORK_SPAWN_SOCKET_NUMBERED, NULL);
 }
 
-const AForkLauncher _afork_launcher_native = { start };
+static const char *
+find_obstacle (AForkRuntime *runtime)
+{
+  AForkClient *early = get_early (runtime);
+
+  if (early == NULL
+      || (_afork_client_is_open (early)
+          && !_afork_pid_watch_poll_exited (_afork_client_get_pid_watch (early))))
+    return NULL;
+
+  return _("the early template of the program has exited");
+}
+
+const AForkLauncher _afork_launcher_native = { start, find_obstacle };

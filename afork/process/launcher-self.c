@@ -50,7 +50,7 @@ start_self (AForkRuntime *runtime,
                              _("it has to call afork_init() before anything else"));
 }
 
-const AForkLauncher _afork_launcher_self = { start_self };
+const AForkLauncher _afork_launcher_self = { start_self, NULL };
 
 static void
 start_program (AForkRuntime *runtime,
@@ -59,4 +59,10 @@ start_program (AForkRuntime *runtime,
   _afork_client_fork_program (client);
 }
 
-const AForkLauncher _afork_launcher_program = { start_program };
+static const char *
+find_program_obstacle (AForkRuntime *runtime)
+{
+  return _("it is a template of the program itself, or a fork of one");
+}
+
+const AForkLauncher _afork_launcher_program = { start_program, find_program_obstacle };

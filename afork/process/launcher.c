@@ -55,6 +55,22 @@ _afork_launcher_execute (AForkRuntime     *runtime,
                        how, hint);
 }
 
+gboolean
+_afork_launcher_check_again (const AForkLauncher  *self,
+                             AForkRuntime         *runtime,
+                             const char           *name,
+                             GError              **error)
+{
+  const char *obstacle = self->find_obstacle != NULL ? self->find_obstacle (runtime) : NULL;
+
+  if (obstacle == NULL)
+    return TRUE;
+
+  g_set_error (error, AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED,
+               _("%s cannot be created again: %s"), name, obstacle);
+  return FALSE;
+}
+
 void
 _afork_launcher_start (const AForkLauncher *self,
                        AForkRuntime        *runtime,

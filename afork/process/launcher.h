@@ -17,6 +17,9 @@ typedef struct
   /* Starts the process of CLIENT. If that fails, CLIENT has failed when the function returns. */
   void (*start) (AForkRuntime *runtime,
                  AForkClient  *client);
+  /* Returns why a process cannot be started again later, in words that end a sentence about it, or
+   * NULL if it can. The function may be NULL: it always can. */
+  const char *(*find_obstacle) (AForkRuntime *runtime);
 } AForkLauncher;
 
 /* Starts a fresh process of RUNTIME as CLIENT, and sends it what every process of the runtime gets
@@ -24,6 +27,12 @@ typedef struct
 void _afork_launcher_start   (const AForkLauncher *self,
                               AForkRuntime        *runtime,
                               AForkClient         *client);
+
+/* Whether a process of RUNTIME that has exited can be started again. NAME is for the error. */
+gboolean _afork_launcher_check_again (const AForkLauncher *self,
+                                      AForkRuntime        *runtime,
+                                      const char          *name,
+                                      GError             **error);
 
 /* For launchers: executes the runtime's program, which finds its command socket as HOW says. If the
  * program does not answer as a server, the error ends with HINT, unless that is NULL. */

@@ -275,6 +275,14 @@ const tests = {
         assertEqual(await echo(AFork.Process.new().send_arg('already there')), 'already there');
         runtime.set_template(null);
     },
+
+    async recreate() {
+        const process = AFork.Process.new().require('echo').send_arg('again');
+        assertEqual(await echo(process.recreate()), 'again');
+        process.send_fd(0);
+        await assertRejects((async () => process.recreate())(), AFork.Error,
+            AFork.Error.NOT_SUPPORTED);
+    },
 };
 
 const loop = new GLib.MainLoop(null, false);

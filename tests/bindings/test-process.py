@@ -269,6 +269,18 @@ class PropertiesTest(ProcessTest):
         self.assertEqual(read_all(connection), b"already there")
         runtime.set_template(None)
 
+    def test_recreate(self):
+        process = AFork.Process.new().require("echo").send_arg("again")
+        again = process.recreate()
+        connection = self.run_async(again, "echo")
+        connection.get_socket().shutdown(False, True)
+        self.assertEqual(read_all(connection), b"again")
+        process.send_fd(0)
+        with self.assertRaisesRegex(GLib.Error, "descriptor") as caught:
+            process.recreate()
+        self.assertTrue(caught.exception.matches(AFork.error_quark(),
+                                                 AFork.Error.NOT_SUPPORTED))
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -50,6 +50,19 @@ async void test_descriptor () throws Error {
     assert_cmpstr (yield read_all (connection), EQ, @"fd $inode 12\n");
 }
 
+async void test_recreate () throws Error {
+    var process = new AFork.Process ();
+    process.require ("echo").send_arg ("again");
+    assert_cmpstr (yield echo (process.recreate ()), EQ, "again");
+    process.send_fd (0);
+    try {
+        process.recreate ();
+        assert_not_reached ();
+    } catch (AFork.Error.NOT_SUPPORTED error) {
+        assert_true ("descriptor" in error.message);
+    }
+}
+
 async void test_call () throws Error {
     var process = new AFork.Process ();
     process.require ("describe").call ("remember", { "one", "two" });
@@ -365,6 +378,9 @@ int main (string[] args) {
     Test.add_func ("/vala/default-template", () => run_test (
         (callback) => test_default_template.begin (callback),
         (result) => test_default_template.end (result)));
+    Test.add_func ("/vala/recreate", () => run_test (
+        (callback) => test_recreate.begin (callback),
+        (result) => test_recreate.end (result)));
 
     return Test.run ();
 }

@@ -274,6 +274,32 @@ test_early_killed (void)
   expect_run_error (process, "write_word", AFORK_ERROR, AFORK_ERROR_SIGNALED, "signal 9");
 }
 
+/* A process is created again by forking the early template, as long as that lives. */
+static void
+test_early_recreate (void)
+{
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(AForkProcess) again = NULL;
+  g_autoptr(AForkProcess) fresh = NULL;
+  g_autofree char *text = NULL;
+  g_autoptr(GError) error = NULL;
+
+  early ();
+  process = afork_process_new ();
+  afork_process_call (process, "set_word", (const char * const []) { "prepared", NULL });
+  again = afork_process_recreate (process, &error);
+  g_assert_no_error (error);
+  text = run_to_end (again, "write_word");
+  g_assert_cmpstr (text, ==, "prepared");
+
+  kill (get_child (), SIGKILL);
+  fresh = afork_process_new_exec (NULL);
+  expect_run_error (fresh, "write_word", AFORK_ERROR, AFORK_ERROR_SIGNALED, NULL);
+  g_assert_null (afork_process_recreate (process, &error));
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED);
+  g_assert_nonnull (strstr (error->message, "early template"));
+}
+
 /* The early template exists until the program exits. */
 static void
 test_in_program (gconstpointer data)
@@ -311,6 +337,7 @@ main (int    argc,
   add ("/early/elsewhere", test_early_elsewhere);
   add ("/early/in-worker", test_early_in_worker);
   add ("/early/killed", test_early_killed);
+  add ("/early/recreate", test_early_recreate);
 
   return g_test_run ();
 }
