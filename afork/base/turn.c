@@ -187,6 +187,15 @@ _afork_turn_end (AForkTurn      *self,
     }
 }
 
+GSource *
+_afork_turn_timer_new (gint64 time)
+{
+  GSource *timer = g_timeout_source_new (0);
+
+  g_source_set_ready_time (timer, time);
+  return timer;
+}
+
 gboolean
 _afork_turn_prepare (AForkTurnState *state,
                      int            *timeout)

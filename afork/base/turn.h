@@ -70,6 +70,11 @@ void     _afork_turn_end         (AForkTurn      *self,
                                   GSource        *source,
                                   gboolean        caught_up);
 
+/* A source that is dispatched from TIME on, a monotonic time in microseconds. If its callback finds
+ * that no time is left in this iteration, it returns G_SOURCE_CONTINUE, and is called in the
+ * next. */
+GSource *_afork_turn_timer_new   (gint64          time);
+
 /* For the prepare() of a source. Returns whether to dispatch the source, so that it gets its own
  * priority back. Otherwise shortens *TIMEOUT, so that prepare() is called again in time. */
 gboolean _afork_turn_prepare     (AForkTurnState *state,

@@ -11,6 +11,9 @@
 #include "context.h"
 #include "turn.h"
 
+/* How many waiters become due at a time, in one iteration. It takes about 0.1 ms. */
+enum { MAX_COLLECTED = 256 };
+
 /* The waiters of one context. */
 typedef struct
 {
@@ -365,17 +368,21 @@ source_check (GSource *source)
   return hub_is_due (((HubSource *) source)->hub, g_source_get_time (source), &timeout);
 }
 
-/* Makes waiters due whose time has come. Returns how many waiters are due. */
+/* Makes some waiters due whose time has come: many may have the same time. Returns how many waiters
+ * are due. */
 static guint
 collect_due (Hub    *self,
              gint64  time)
 {
   AForkWaiter *next;
+  guint n_collected = 0;
   guint n_due;
 
   hub_lock (self);
-  while (!self->is_broken && (next = get_next_in_time (self)) != NULL && next->time <= time)
+  while (!self->is_broken && n_collected < MAX_COLLECTED
+         && (next = get_next_in_time (self)) != NULL && next->time <= time)
     {
+      n_collected++;
       (void) waiter_unlink (next);
       next->place = IN_DUE;
       g_queue_push_tail_link (&self->due, &next->link);

@@ -421,9 +421,14 @@ static gboolean
 exit_timeout_cb (gpointer data)
 {
   AForkWorkerLink *self = data;
+  AForkTurn turn;
+
+  if (!_afork_turn_begin (&turn, NULL))
+    return G_SOURCE_CONTINUE;
 
   kill_worker (self, describe_exit_timeout (self));
   _afork_source_clear (&self->exit_timeout);
+  _afork_turn_end (&turn, NULL, NULL, TRUE);
   return G_SOURCE_REMOVE;
 }
 
@@ -437,9 +442,7 @@ attach_exit_timeout (AForkWorkerLink *self,
   if (main == NULL)
     return;
 
-  self->exit_timeout = g_timeout_source_new (EXIT_TIMEOUT);
-  if (time >= 0)
-    g_source_set_ready_time (self->exit_timeout, time);
+  self->exit_timeout = _afork_turn_timer_new (time);
   g_source_set_static_name (self->exit_timeout, "[afork] calls: worker has to exit");
   g_source_set_callback (self->exit_timeout, exit_timeout_cb, _afork_worker_link_ref (self),
                          (GDestroyNotify) _afork_worker_link_unref);
@@ -468,7 +471,7 @@ update_exit_timeout (AForkWorkerLink *self)
   if (!has_to_exit (self))
     _afork_source_clear (&self->exit_timeout);
   else if (self->exit_timeout == NULL)
-    attach_exit_timeout (self, -1);
+    attach_exit_timeout (self, g_get_monotonic_time () + EXIT_TIMEOUT * G_TIME_SPAN_MILLISECOND);
 }
 
 /* The worker sends no more. Its process will report how it ended. */

@@ -740,11 +740,16 @@ static gboolean
 kill_timeout_cb (gpointer data)
 {
   g_autoptr(AForkPidWatch) self = _afork_pid_watch_ref (data);
+  AForkTurn turn;
+
+  if (!_afork_turn_begin (&turn, NULL))
+    return G_SOURCE_CONTINUE;
 
   if (self->kill == KILL_DEFERRED)
     ask_to_kill (self);
   else
     report_unkillable (self);
+  _afork_turn_end (&turn, NULL, NULL, TRUE);
   return G_SOURCE_REMOVE;
 }
 
@@ -788,8 +793,7 @@ start_kill_timeout (AForkPidWatch *self,
                     gint64         time)
 {
   _afork_source_clear (&self->kill_timeout);
-  self->kill_timeout = g_timeout_source_new (KILL_MS);
-  g_source_set_ready_time (self->kill_timeout, time);
+  self->kill_timeout = _afork_turn_timer_new (time);
   g_source_set_static_name (self->kill_timeout, "[afork] process has to be killed");
   _afork_source_set_callback (&self->kill_timeout, kill_timeout_cb, kill_context_gone_cb,
                               _afork_pid_watch_ref (self), unref_cb);
@@ -939,9 +943,14 @@ static gboolean
 exit_timeout_cb (gpointer data)
 {
   AForkPidWatch *self = data;
+  AForkTurn turn;
+
+  if (!_afork_turn_begin (&turn, NULL))
+    return G_SOURCE_CONTINUE;
 
   _afork_source_clear (&self->exit_timeout);
   _afork_pid_watch_send_signal (self, SIGKILL);
+  _afork_turn_end (&turn, NULL, NULL, TRUE);
   return G_SOURCE_REMOVE;
 }
 
@@ -949,7 +958,8 @@ static void
 start_exit_timeout (AForkPidWatch *self,
                     guint          ms)
 {
-  self->exit_timeout = g_timeout_source_new (ms);
+  self->exit_timeout = _afork_turn_timer_new (g_get_monotonic_time ()
+                                              + ms * G_TIME_SPAN_MILLISECOND);
   g_source_set_static_name (self->exit_timeout, "[afork] process has to exit");
   g_source_set_callback (self->exit_timeout, exit_timeout_cb, _afork_pid_watch_ref (self),
                          (GDestroyNotify) _afork_pid_watch_unref);

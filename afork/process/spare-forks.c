@@ -8,6 +8,7 @@
 #include "spare-forks.h"
 
 #include "base/context.h"
+#include "base/turn.h"
 
 enum
 {
@@ -80,23 +81,18 @@ static const AForkClientEvents client_events = {
 static void start_timer (AForkSpareForks *self,
                          guint            ms);
 
-/* Makes one fork, so that other sources of the context are not delayed by many. */
-static gboolean
-quiet_cb (gpointer data)
+static void
+make_fork (AForkSpareForks *self)
 {
-  AForkSpareForks *self = data;
   AForkClient *client;
 
-  _afork_source_clear (&self->timer);
-  if (_afork_context_is_gone (self->context))
-    return G_SOURCE_REMOVE;
   if (self->fork_failed)
     give_up_dead (self);
   if (self->fork_failed && self->n_failures < MAX_FAILURES)
     self->n_failures++;
   self->fork_failed = FALSE;
   if (self->clients.length >= self->number || !_afork_client_is_open (self->template))
-    return G_SOURCE_REMOVE;
+    return;
 
   client = _afork_client_new (self->context, &client_events, G_OBJECT (self));
   _afork_client_fork (client, self->template);
@@ -107,7 +103,29 @@ quiet_cb (gpointer data)
     note_failure (self);
   else if (self->clients.length < self->number)
     start_timer (self, 0);
+}
+
+/* Makes one fork, so that other sources of the context are not delayed by many. */
+static gboolean
+quiet_cb (gpointer data)
+{
+  AForkSpareForks *self = data;
+  AForkTurn turn;
+
+  if (!_afork_turn_begin (&turn, NULL))
+    return G_SOURCE_CONTINUE;
+
+  _afork_source_clear (&self->timer);
+  if (!_afork_context_is_gone (self->context))
+    make_fork (self);
+  _afork_turn_end (&turn, NULL, NULL, TRUE);
   return G_SOURCE_REMOVE;
+}
+
+static gint64
+get_time_in (guint ms)
+{
+  return g_get_monotonic_time () + ms * G_TIME_SPAN_MILLISECOND;
 }
 
 static void
@@ -119,7 +137,7 @@ start_timer (AForkSpareForks *self,
   if (context == NULL)
     return;
 
-  self->timer = g_timeout_source_new (ms);
+  self->timer = _afork_turn_timer_new (get_time_in (ms));
   g_source_set_static_name (self->timer, "[afork] spare forks");
   g_source_set_priority (self->timer, G_PRIORITY_LOW);
   g_source_set_callback (self->timer, quiet_cb, self, NULL);
@@ -135,7 +153,7 @@ await_quiet (AForkSpareForks *self)
   if (self->number == 0)
     _afork_source_clear (&self->timer);
   else if (self->timer != NULL)
-    g_source_set_ready_time (self->timer, g_get_monotonic_time () + ms * G_GINT64_CONSTANT (1000));
+    g_source_set_ready_time (self->timer, get_time_in (ms));
   else
     start_timer (self, ms);
 }

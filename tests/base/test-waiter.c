@@ -7,6 +7,7 @@
 
 #include "config.h"
 
+#include "test-basics.h"
 #include "test-count-util.h"
 
 #include "afork/base/waiter.h"
@@ -251,6 +252,34 @@ test_waiter_more (Fixture       *fixture,
   g_assert_true (g_str_has_prefix (fixture->log->str, "1 2 3 "));
 }
 
+/* Many waiters are due at the same time: each iteration makes only some of them due, which nobody
+ * sees but in the time that it takes. */
+static void
+test_waiter_together (Fixture       *fixture,
+                      gconstpointer  data)
+{
+  enum { N_TOGETHER = 200 * 1000, MAX_TURN = 10 * 1000 };
+  g_autofree Call *calls = g_new (Call, N_TOGETHER);
+  gint64 longest = 0;
+
+  for (guint i = 0; i < N_TOGETHER; i++)
+    wait_for_time (fixture, &calls[i], (char) ('a' + i % 26), i % 7 == 0 ? 0 : 1);
+  while (fixture->n_called < N_TOGETHER)
+    {
+      const gint64 start = get_own_time ();
+
+      g_main_context_iteration (fixture->context, FALSE);
+      longest = MAX (longest, get_own_time () - start);
+    }
+
+  g_test_message ("The longest iteration took %.1f ms", (double) longest / 1e3);
+  if (!is_instrumented ())
+    g_assert_cmpint (longest, <, MAX_TURN);
+  g_assert_cmpuint (fixture->n_freed, ==, N_TOGETHER);
+  /* Those that were due first, in the order in which they were made. */
+  g_assert_cmpint (fixture->log->str[1], ==, 'a' + 7);
+}
+
 static void
 iterate_cb (gpointer data)
 {
@@ -383,6 +412,7 @@ main (int    argc,
   ADD ("/waiter/ended", test_waiter_ended);
   ADD ("/waiter/reset", test_waiter_reset);
   ADD ("/waiter/more", test_waiter_more);
+  ADD ("/waiter/together", test_waiter_together);
   ADD ("/waiter/nested", test_waiter_nested);
   ADD ("/waiter/context-gone", test_waiter_context_gone);
   ADD ("/waiter/thread", test_waiter_thread);

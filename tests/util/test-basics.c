@@ -9,6 +9,7 @@
 
 #include <malloc.h>
 #include <string.h>
+#include <time.h>
 
 gboolean
 is_under_valgrind (void)
@@ -66,4 +67,13 @@ get_process_state (GPid pid)
   name_end = strrchr (text, ')');
   g_assert_nonnull (name_end);
   return name_end[2];
+}
+
+gint64
+get_own_time (void)
+{
+  struct timespec time;
+
+  clock_gettime (CLOCK_THREAD_CPUTIME_ID, &time);
+  return time.tv_sec * G_USEC_PER_SEC + time.tv_nsec / 1000;
 }

@@ -35,4 +35,8 @@ gsize    get_heap_size       (void);
 /* The state of a process as in /proc/PID/stat: 'T' if it is stopped. */
 char     get_process_state   (GPid        pid);
 
+/* The time that this thread has been on a CPU, in microseconds. What other programs do with the
+ * machine is not part of it. */
+gint64   get_own_time        (void);
+
 G_END_DECLS

@@ -8,16 +8,6 @@
 #include "test-turn-util.h"
 
 #include <malloc.h>
-#include <time.h>
-
-gint64
-get_own_time (void)
-{
-  struct timespec time;
-
-  clock_gettime (CLOCK_THREAD_CPUTIME_ID, &time);
-  return time.tv_sec * G_USEC_PER_SEC + time.tv_nsec / 1000;
-}
 
 void
 meter_prepare_memory (void)

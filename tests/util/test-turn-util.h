@@ -11,10 +11,6 @@
 
 G_BEGIN_DECLS
 
-/* The time that this thread has been on a CPU, in microseconds. What other programs do with the
- * machine is not part of it. */
-gint64    get_own_time  (void);
-
 /* Has the C library handle small pieces of memory when they are freed, and not many of them at once
  * later, and not overwrite them as Meson asks for. To be called by main(). */
 void      meter_prepare_memory (void);
