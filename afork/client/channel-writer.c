@@ -7,6 +7,8 @@
 
 #include "channel-writer.h"
 
+#include <errno.h>
+
 #include <gio/gunixfdmessage.h>
 
 #include "base/fd.h"
@@ -149,6 +151,7 @@ _afork_write_buffer_send (AForkWriteBuffer  *self,
   GOutputVector vectors[2];
   int n_vectors = get_vectors (self, vectors);
   GPollableReturn result;
+  int saved_errno;
 
   self->started = TRUE;
   if (self->fds != NULL)
@@ -156,6 +159,7 @@ _afork_write_buffer_send (AForkWriteBuffer  *self,
   result = g_socket_send_message_with_timeout (socket, NULL, vectors, n_vectors,
                                                &message, message != NULL ? 1 : 0,
                                                0, 0, n_bytes, NULL, error);
+  saved_errno = errno;
   if (message != NULL)
     take_back_fds (message);
   if (result == G_POLLABLE_RETURN_OK)
@@ -163,6 +167,9 @@ _afork_write_buffer_send (AForkWriteBuffer  *self,
       self->n_sent += *n_bytes;
       clear_fds (self);
     }
+  /* GIO has no code for this error, and leaves errno as it is. */
+  if (result == G_POLLABLE_RETURN_FAILED && saved_errno == ETOOMANYREFS && error != NULL)
+    (*error)->code = G_IO_ERROR_BUSY;
 
   return result;
 }

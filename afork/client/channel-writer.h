@@ -30,8 +30,8 @@ void              _afork_write_buffer_end     (AForkWriteBuffer *self,
                                                gsize             size,
                                                gboolean          more);
 
-/* Sends as much as possible without waiting. Sets *N_BYTES to the number of bytes that were
- * sent. */
+/* Sends as much as possible without waiting. Sets *N_BYTES to the number of bytes that were sent.
+ * Fails with G_IO_ERROR_BUSY if too many descriptors of this user are in flight, on any socket. */
 GPollableReturn   _afork_write_buffer_send    (AForkWriteBuffer  *self,
                                                GSocket           *socket,
                                                gsize             *n_bytes,

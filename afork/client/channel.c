@@ -29,6 +29,11 @@
  * otherwise keep other sources of the main context from being dispatched. */
 enum { SENT_PER_TURN = 1024 * 1024 };
 
+/* If too many descriptors of this user are in flight, on any socket, some of them must arrive
+ * before more can be sent. The kernel does not report that. So the channel tries again after
+ * RETRY_TIME, and fails after RETRY_LIMIT, in microseconds. */
+enum { RETRY_TIME = 10 * 1000, RETRY_LIMIT = 30 * G_USEC_PER_SEC };
+
 struct _AForkChannel
 {
   AForkAtforkHook           atfork_hook;
@@ -43,6 +48,8 @@ struct _AForkChannel
   GQueue                    write_buffers;  /* of AForkWriteBuffer: the head is sent next */
   GQueue                    send_first;     /* of AForkChannel: they send before this channel */
   gboolean                  waits_for_room;
+  gint64                    retry_time;     /* when to send again, or 0 if nothing is waited for */
+  gint64                    retry_end;      /* when sending fails instead */
   gboolean                  finishing;      /* _afork_channel_finish() was called */
   gboolean                  finished;       /* the socket is shut down for writing */
   gboolean                  write_closed;   /* the other side reads no more */
@@ -88,6 +95,7 @@ static gboolean
 has_to_flush (AForkChannel *self)
 {
   return !self->waits_for_room
+    && (self->retry_time == 0 || g_get_monotonic_time () >= self->retry_time)
     && (!g_queue_is_empty (&self->write_buffers) || (self->finishing && !self->finished));
 }
 
@@ -119,8 +127,12 @@ source_prepare (GSource *source,
   *timeout = -1;
   if (_afork_atfork_is_inherited (&self->atfork_hook))
     return TRUE;
-  return send_early (self, source) || self->reader.unparsed || self->draining
-    || _afork_turn_prepare (&self->turn_state, timeout);
+  if (send_early (self, source) || self->reader.unparsed || self->draining)
+    return TRUE;
+
+  if (self->retry_time > 0)
+    *timeout = RETRY_TIME / 1000;
+  return _afork_turn_prepare (&self->turn_state, timeout);
 }
 
 static gboolean
@@ -235,6 +247,25 @@ take_buffers (AForkChannel *self,
     g_queue_push_tail (taken, write_buffer);
 }
 
+/* Sending has failed because of ERROR. Returns whether to send again at `retry_time`. */
+static gboolean
+begin_retry (AForkChannel *self,
+             const GError *error)
+{
+  const gint64 now = g_get_monotonic_time ();
+
+  if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_BUSY))
+    return FALSE;
+
+  if (self->retry_time == 0)
+    self->retry_end = now + RETRY_LIMIT;
+  if (now >= self->retry_end)
+    return FALSE;
+
+  self->retry_time = now + RETRY_TIME;
+  return TRUE;
+}
+
 /* Sends until the socket is full, SENT_PER_TURN bytes were sent, or TURN is over, which may be
  * NULL. Moves the write buffers that were sent to SENT. */
 static gboolean
@@ -250,13 +281,20 @@ send_buffers (AForkChannel  *self,
          && (turn == NULL || _afork_turn_goes_on (turn))
          && (write_buffer = g_queue_peek_head (&self->write_buffers)) != NULL)
     {
+      g_autoptr(GError) cause = NULL;
       gsize n_sent;
       GPollableReturn result =
-        _afork_write_buffer_send (write_buffer, self->socket, &n_sent, error);
+        _afork_write_buffer_send (write_buffer, self->socket, &n_sent, &cause);
 
+      if (result == G_POLLABLE_RETURN_FAILED && !begin_retry (self, cause))
+        {
+          g_propagate_error (error, g_steal_pointer (&cause));
+          return FALSE;
+        }
       if (result != G_POLLABLE_RETURN_OK)
-        return result == G_POLLABLE_RETURN_WOULD_BLOCK;
+        return TRUE;
 
+      self->retry_time = 0;
       n_bytes += n_sent;
       if (_afork_write_buffer_is_sent (write_buffer))
         g_queue_push_tail (sent, g_queue_pop_head (&self->write_buffers));
@@ -306,7 +344,7 @@ send_own (AForkChannel  *self,
       take_buffers (self, done);
     }
 
-  wait_for_room (self, !g_queue_is_empty (&self->write_buffers));
+  wait_for_room (self, self->retry_time == 0 && !g_queue_is_empty (&self->write_buffers));
   if (self->finishing && !self->finished && g_queue_is_empty (&self->write_buffers))
     {
       self->finished = TRUE;

@@ -13,6 +13,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum
+{
+  RETRY_TIME = 10,      /* milliseconds */
+  MAX_RETRIES = 3000,   /* half a minute */
+};
+
 void
 afork_link_init (AForkLink *self,
                  int        socket)
@@ -225,6 +231,22 @@ wait_for_room (AForkLink *self)
   poll (&room, 1, -1);
 }
 
+/* Waits after the Nth time that too many descriptors of this user were in flight, on any socket.
+ * The kernel does not report when some of them have arrived. Returns false if it takes too long.
+ * Async-signal-safe. */
+static bool
+wait_for_arrivals (AForkLink *self,
+                   unsigned   n)
+{
+  struct pollfd hang_up = { .fd = self->socket };
+
+  if (n >= MAX_RETRIES)
+    return false;
+
+  poll (&hang_up, 1, RETRY_TIME);
+  return true;
+}
+
 /* Notes that output could not be sent, because of ERROR. STARTED says whether part of a frame was
  * sent. Returns true if the other end is closed, which is not an error. Async-signal-safe. */
 static bool
@@ -258,6 +280,7 @@ send_bytes (AForkLink     *self,
   } control;
   struct iovec vector = { .iov_base = (uint8_t *) bytes, .iov_len = n_bytes };
   struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1 };
+  unsigned n_retries = 0;
 
   if (n_fds > 0)
     {
@@ -289,6 +312,8 @@ send_bytes (AForkLink     *self,
           wait_for_room (self);
           continue;
         }
+      if (n_sent < 0 && errno == ETOOMANYREFS && wait_for_arrivals (self, n_retries++))
+        continue;
       if (n_sent < 0)
         return note_send_error (self, errno, vector.iov_len < n_bytes);
 
