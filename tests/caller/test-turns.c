@@ -9,9 +9,9 @@
 #include "config.h"
 
 #include <signal.h>
-#include <sys/resource.h>
 
 #include "test-rpc-util.h"
+#include "test-limits.h"
 #include "test-turn-util.h"
 
 enum
@@ -23,8 +23,6 @@ enum
    * that is too long by itself is so each time. */
   N_ATTEMPTS = 3,
   MAX_FORKS = 1000,
-  FDS_PER_FORK = 4,
-  OTHER_FDS = 200,
 };
 
 static guint
@@ -33,18 +31,8 @@ count_calls (void)
   return is_instrumented () ? 2000 : 100000;
 }
 
-/* There are not more forks than descriptors for them. */
-static guint
-count_forks (void)
-{
-  struct rlimit limit;
-
-  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &limit));
-  limit.rlim_cur = MAX (limit.rlim_cur, MIN (limit.rlim_max, MAX_FORKS * FDS_PER_FORK + OTHER_FDS));
-  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
-  return is_instrumented () ? 100
-                            : (guint) MIN (MAX_FORKS, (limit.rlim_cur - OTHER_FDS) / FDS_PER_FORK);
-}
+/* How many forks are made of a template. */
+static guint n_forks;
 
 /* The longest turn of the current attempt, in microseconds of CPU time. */
 static gint64 longest_turn;
@@ -518,7 +506,7 @@ forks_begin (Forks        *self,
              AForkProcess *template)
 {
   *self = (Forks) { .forks = g_ptr_array_new_with_free_func (g_object_unref) };
-  self->n_pending = count_forks ();
+  self->n_pending = n_forks;
   for (guint i = 0; i < self->n_pending; i++)
     {
       AForkProcess *fork = afork_process_fork (template);
@@ -683,6 +671,7 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
   meter_prepare_memory ();
+  n_forks = is_instrumented () ? 100 : allow_forks (MAX_FORKS);
 
   add ("/turns/calls/cancelled", test_cancelled, begin_calls);
   add ("/turns/calls/killed", test_killed, begin_calls);

@@ -7,9 +7,9 @@
  * often as they need, and each message is handled once and in order. */
 
 #include <string.h>
-#include <sys/resource.h>
 
 #include "test-hostile-util.h"
+#include "test-limits.h"
 #include "test-turn-util.h"
 
 enum
@@ -578,20 +578,10 @@ test_error (void)
 
 /* Many forks of one template. */
 
-enum { MAX_FORKS = 2000, FDS_PER_FORK = 4, OTHER_FDS = 200 };
+enum { MAX_FORKS = 2000 };
 
-/* Returns how many forks to make. The limit of descriptors allows this many. */
-static guint
-count_forks (void)
-{
-  struct rlimit limit;
-
-  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &limit));
-  limit.rlim_cur = MAX (limit.rlim_cur, MIN (limit.rlim_max, MAX_FORKS * FDS_PER_FORK + OTHER_FDS));
-  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
-  return is_instrumented () ? 100
-                            : (guint) MIN (MAX_FORKS, (limit.rlim_cur - OTHER_FDS) / FDS_PER_FORK);
-}
+/* How many forks are made of a template. */
+static guint n_forks;
 
 typedef struct
 {
@@ -634,7 +624,7 @@ run_forks (AForkProcess *template,
 {
   GPtrArray *forks = g_ptr_array_new_with_free_func (g_object_unref);
 
-  ends->n_pending = count_forks ();
+  ends->n_pending = n_forks;
   for (guint i = 0; i < ends->n_pending; i++)
     {
       AForkProcess *fork = afork_process_fork (template);
@@ -691,6 +681,7 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
   watch_iterations ();
   meter_prepare_memory ();
+  n_forks = is_instrumented () ? 100 : allow_forks (MAX_FORKS);
 
   add_test ("/floods/events", test_events);
   add_test ("/floods/stderr", test_stderr);

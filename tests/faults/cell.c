@@ -19,7 +19,7 @@
 enum
 {
   /* A leak grows each time. Other memory is allocated only at first. */
-  MAX_REPEATS = 6,
+  MAX_REPEATS = 25,
 };
 
 static void

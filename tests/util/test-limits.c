@@ -34,6 +34,18 @@ need_descriptors (guint n_fds)
   return TRUE;
 }
 
+guint
+allow_forks (guint max_forks)
+{
+  enum { FDS_PER_FORK = 4, OTHER_FDS = 200 };
+  struct rlimit limit;
+
+  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &limit));
+  limit.rlim_cur = MAX (limit.rlim_cur, MIN (limit.rlim_max, max_forks * FDS_PER_FORK + OTHER_FDS));
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
+  return (guint) MIN (max_forks, (limit.rlim_cur - OTHER_FDS) / FDS_PER_FORK);
+}
+
 enum { NOBODY = 65534 };
 
 gboolean

@@ -15,6 +15,10 @@ G_BEGIN_DECLS
  * limit is too low for N_FDS, skips the test and returns FALSE. */
 gboolean need_descriptors     (guint n_fds);
 
+/* Raises the soft limit of descriptors, which processes executed from now on inherit. Returns how
+ * many forks of a template this program may have at a time, MAX_FORKS at most. */
+guint    allow_forks          (guint max_forks);
+
 /* If this program runs as root and cannot become an ordinary user, as in some user namespaces,
  * skips the test and returns FALSE. */
 gboolean need_ordinary_user   (void);
