@@ -10,8 +10,8 @@
 
 #include <signal.h>
 
-#include "test-rpc-util.h"
 #include "test-limits.h"
+#include "test-rpc-util.h"
 #include "test-turn-util.h"
 
 enum

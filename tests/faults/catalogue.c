@@ -53,8 +53,9 @@ static const struct
   { CALLER, FAULT_CALL_SENDMSG, { ENOBUFS, ENOMEM }, KIND_CODE (SPAWN) | KIND_SAME },
   { SERVER, FAULT_CALL_EPOLL_CREATE, { EMFILE, ENFILE, ENOMEM }, KIND_CODE (SPAWN) },
   { SERVER, FAULT_CALL_EXEC, { EAGAIN, ENOMEM }, KIND_CODE (SPAWN) },
-  { CALLER, FAULT_CALL_EVENTFD, { EMFILE }, KIND_TOO_MANY },
-  { CALLER, FAULT_CALL_EVENTFD, { ENOMEM }, KIND_NO_SPACE },
+  /* The first object of the program makes the default main context. */
+  { CALLER, FAULT_CALL_EVENTFD, { EMFILE }, KIND_TOO_MANY | KIND_CODE (SPAWN) },
+  { CALLER, FAULT_CALL_EVENTFD, { ENOMEM }, KIND_NO_SPACE | KIND_CODE (SPAWN) },
 
   /* What a process needs for itself, or to watch a fork, which can also be watched without. */
   { TEMPLATE, FAULT_CALL_PIDFD_OPEN, { EMFILE, ENFILE, ENOMEM }, KIND_SAME },
