@@ -79,6 +79,7 @@ struct _AForkPool
   guint             queue_limit;
   guint             timeout;
   guint             grace;
+  guint64           max_memory; /* in bytes; 0: any size */
 
   AForkPoolState    state;
   GError           *refusal;    /* the reason for REFUSED, or NULL */
@@ -162,6 +163,7 @@ enum
   PROP_LOAD,
   PROP_MAX_AGE,
   PROP_MAX_CALLS,
+  PROP_MAX_MEMORY,
   PROP_MAX_WORKERS,
   PROP_MIN_IDLE,
   PROP_N_IDLE,
@@ -495,6 +497,15 @@ check_stuck (AForkPool *self,
   wake_at (self, slot->force_time);
 }
 
+/* The worker has finished a job, and may have grown meanwhile. */
+static void
+plan_measure (AForkPool *self,
+              AForkSlot *slot)
+{
+  if (self->max_memory > 0 && slot->measure_time < 0 && slot->state < AFORK_SLOT_CLOSING)
+    wake_at (self, _afork_slot_plan_measure (slot, g_get_monotonic_time ()));
+}
+
 /* The worker has answered JOB. */
 static void
 finish_job (AForkPool    *self,
@@ -507,6 +518,7 @@ finish_job (AForkPool    *self,
   if (job->call != NULL)
     self->n_running--;
   check_stuck (self, slot);
+  plan_measure (self, slot);
 }
 
 static void
@@ -779,6 +791,16 @@ slot_retires (AForkSlot *slot)
 }
 
 static void
+slot_measured (AForkSlot *slot)
+{
+  g_autoptr(AForkPool) self = get_slot_pool (slot);
+
+  if (self->max_memory > 0 && slot->memory > self->max_memory)
+    _afork_scheduler_retire (&self->scheduler, &slot->base);
+  request_update (self);
+}
+
+static void
 slot_event (AForkSlot *slot,
             GVariant  *event)
 {
@@ -796,6 +818,7 @@ slot_rested (AForkSlot    *slot,
   _afork_scheduler_job_finished (&self->scheduler, &job->base);
   job_free (job);
   check_stuck (self, slot);
+  plan_measure (self, slot);
   request_update (self);
   schedule (self, NULL);
 }
@@ -859,6 +882,7 @@ static const AForkSlotFuncs slot_funcs = {
   .started = slot_started,
   .retires = slot_retires,
   .event = slot_event,
+  .measured = slot_measured,
   .rested = slot_rested,
   .ending = slot_ending,
   .closed = slot_closed,
@@ -983,7 +1007,19 @@ use_force (AForkPool *self,
 }
 
 static void
-check_force (AForkPool *self)
+measure (AForkPool *self,
+         AForkSlot *slot,
+         gint64     now)
+{
+  _afork_slot_measure (slot, now);
+  /* While the template has not answered, its answer updates the pool. */
+  if (slot->question == NULL)
+    wake_at (self, slot->measure_time);
+}
+
+/* Does what is due for workers by now. */
+static void
+check_times (AForkPool *self)
 {
   const gint64 now = g_get_monotonic_time ();
 
@@ -991,6 +1027,7 @@ check_force (AForkPool *self)
     {
       AForkSlot *slot = link->data;
 
+      measure (self, slot, now);
       if (slot->force_time < 0)
         continue;
       if (slot->force_time <= now)
@@ -1148,7 +1185,7 @@ update (AForkPool *self)
       return;
     }
 
-  check_force (self);
+  check_times (self);
   fail_jobs (self, &turn);
   is_all = schedule (self, &turn);
   go_on_closing (self, &turn);
@@ -1511,6 +1548,9 @@ afork_pool_get_property (GObject    *object,
     case PROP_MAX_CALLS:
       g_value_set_uint (value, self->limits.max_calls);
       break;
+    case PROP_MAX_MEMORY:
+      g_value_set_uint64 (value, self->max_memory);
+      break;
     case PROP_MAX_WORKERS:
       g_value_set_uint (value, self->limits.max_workers);
       break;
@@ -1594,6 +1634,9 @@ afork_pool_set_property (GObject      *object,
       break;
     case PROP_MAX_CALLS:
       afork_pool_set_max_calls (self, g_value_get_uint (value));
+      break;
+    case PROP_MAX_MEMORY:
+      afork_pool_set_max_memory (self, g_value_get_uint64 (value));
       break;
     case PROP_MAX_WORKERS:
       afork_pool_set_max_workers (self, g_value_get_uint (value));
@@ -1787,6 +1830,26 @@ afork_pool_class_init (AForkPoolClass *klass)
     g_param_spec_uint ("max-calls", NULL, NULL,
                        0, G_MAXUINT, 0,
                        G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkPool:max-memory: (getter get_max_memory) (setter set_max_memory)
+   *
+   * How much resident memory a worker may have after a job, in bytes, before it is replaced, or 0
+   * for any amount. The worker goes on until another worker has started, and then exits when it has
+   * finished its jobs. This does not limit the memory that a job uses.
+   *
+   * The pool asks the template for the memory of a worker after a job of this worker, and at most
+   * every 100 milliseconds. The figure includes memory that the worker shares with others:
+   * libraries, shared memory of blobs, and what it has of the memory of its template. So choose a
+   * limit that is well above the memory of a worker that has just started. If the template has
+   * exited, the memory is not known, and the worker is not replaced.
+   *
+   * Since: 0.1
+   */
+  props[PROP_MAX_MEMORY] =
+    g_param_spec_uint64 ("max-memory", NULL, NULL,
+                         0, G_MAXUINT64, 0,
+                         G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
 
   /**
    * AForkPool:max-workers: (getter get_max_workers) (setter set_max_workers)
@@ -2883,6 +2946,53 @@ afork_pool_set_max_age (AForkPool *self,
   self->limits.max_age = max_age * G_GINT64_CONSTANT (1000);
   update_limits (self);
   g_object_notify_by_pspec (G_OBJECT (self), props[PROP_MAX_AGE]);
+}
+
+/**
+ * afork_pool_get_max_memory: (get-property max-memory)
+ * @self: a pool
+ *
+ * Gets how much resident memory a worker may have before it is replaced.
+ *
+ * Returns: bytes, or 0 for any amount
+ *
+ * Since: 0.1
+ */
+guint64
+afork_pool_get_max_memory (AForkPool *self)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), 0);
+
+  return self->max_memory;
+}
+
+/**
+ * afork_pool_set_max_memory: (set-property max-memory)
+ * @self: a pool
+ * @max_memory: bytes, or 0 for any amount
+ *
+ * Sets how much resident memory a worker may have before it is replaced. Each worker is measured
+ * after its next job.
+ *
+ * Since: 0.1
+ */
+void
+afork_pool_set_max_memory (AForkPool *self,
+                           guint64    max_memory)
+{
+  g_autoptr(AForkHold) hold = NULL;
+
+  g_return_if_fail (AFORK_IS_POOL (self));
+  if (!hold_or_warn (self, &hold))
+    return;
+
+  if (afork_pool_get_max_memory (self) == max_memory)
+    return;
+
+  self->max_memory = max_memory;
+  if (self->context != NULL)
+    request_update (self);
+  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_MAX_MEMORY]);
 }
 
 /**

@@ -122,6 +122,11 @@ AFORK_AVAILABLE_IN_ALL
 void          afork_pool_set_max_age       (AForkPool             *self,
                                             guint                  max_age);
 AFORK_AVAILABLE_IN_ALL
+guint64       afork_pool_get_max_memory    (AForkPool             *self);
+AFORK_AVAILABLE_IN_ALL
+void          afork_pool_set_max_memory    (AForkPool             *self,
+                                            guint64                max_memory);
+AFORK_AVAILABLE_IN_ALL
 guint         afork_pool_get_queue_limit   (AForkPool             *self);
 AFORK_AVAILABLE_IN_ALL
 void          afork_pool_set_queue_limit   (AForkPool             *self,

@@ -9,10 +9,20 @@
 
 #include <signal.h>
 
+#include "afork-process-private.h"
+
 enum
 {
   /* AForkRpc:max-in-flight. The pool itself gives a worker at most AForkPool:load jobs. */
   MAX_IN_FLIGHT = 65535,
+  /* How often a worker is measured at most, in microseconds. */
+  MEASURE_INTERVAL = 100 * 1000,
+};
+
+/* A slot may be freed before the template answers. */
+struct AForkSlotQuestion
+{
+  AForkSlot *slot;              /* or NULL */
 };
 
 /* The state. */
@@ -177,6 +187,7 @@ _afork_slot_new (const AForkSlotSetup *setup,
   self->concurrent = setup->concurrent;
   self->waits_for_done = setup->done_function != NULL;
   self->force_time = -1;
+  self->last_measure_time = self->measure_time = -1;
   self->rpc = g_object_new (AFORK_TYPE_RPC,
                             "process", process,
                             "function", setup->function,
@@ -197,6 +208,8 @@ _afork_slot_free (AForkSlot *self)
 {
   g_assert (g_queue_is_empty (&self->jobs));
 
+  if (self->question != NULL)
+    self->question->slot = NULL;
   _afork_rpc_set_owner (self->rpc, NULL, NULL);
   g_object_unref (self->rpc);
   g_weak_ref_clear (&self->pool);
@@ -255,6 +268,49 @@ _afork_slot_is_stuck (AForkSlot *self)
     return FALSE;
 
   return self->concurrent || oldest->call == NULL;
+}
+
+/* Memory. */
+
+static void
+measured_cb (guint64  bytes,
+             gpointer data)
+{
+  g_autofree AForkSlotQuestion *question = data;
+  AForkSlot *self = question->slot;
+  g_autoptr(GObject) pool = self != NULL ? g_weak_ref_get (&self->pool) : NULL;
+
+  if (self == NULL)
+    return;
+
+  self->question = NULL;
+  self->memory = bytes;
+  if (pool != NULL)
+    self->funcs->measured (self);
+}
+
+gint64
+_afork_slot_plan_measure (AForkSlot *self,
+                          gint64     now)
+{
+  if (self->measure_time < 0)
+    self->measure_time = self->last_measure_time < 0
+      ? now : MAX (now, self->last_measure_time + MEASURE_INTERVAL);
+  return self->measure_time;
+}
+
+void
+_afork_slot_measure (AForkSlot *self,
+                     gint64     now)
+{
+  if (self->measure_time < 0 || self->measure_time > now || self->question != NULL)
+    return;
+
+  self->last_measure_time = now;
+  self->measure_time = -1;
+  self->question = g_new (AForkSlotQuestion, 1);
+  self->question->slot = self;
+  _afork_process_measure (_afork_slot_get_process (self), measured_cb, self->question);
 }
 
 /* Ending the worker. */

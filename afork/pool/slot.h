@@ -54,6 +54,9 @@ typedef enum
   AFORK_SLOT_FORCE_SIGKILL,
 } AForkSlotForce;
 
+/* Asks a template for the memory of a worker. */
+typedef struct AForkSlotQuestion AForkSlotQuestion;
+
 /* Functions of the pool. The slot calls them in the main context in which the worker is served. */
 typedef struct
 {
@@ -61,6 +64,8 @@ typedef struct
   void (*retires) (AForkSlot    *slot);
   void (*event)   (AForkSlot    *slot,
                    GVariant     *event);
+  /* `memory` of the slot is known. The function must not use the process. */
+  void (*measured) (AForkSlot   *slot);
   /* The worker has answered a job whose call had ended. The function frees the job. */
   void (*rested)  (AForkSlot    *slot,
                    AForkPoolJob *job);
@@ -108,6 +113,12 @@ struct _AForkSlot
 
   AForkSlotForce        force;
   gint64                force_time; /* of the next step, or -1 */
+
+  guint64               memory; /* the resident memory of the worker, in bytes, when it was last
+                                 * measured; 0 if it is unknown */
+  AForkSlotQuestion    *question; /* the one that the template has not answered, or NULL */
+  gint64                last_measure_time; /* or -1 */
+  gint64                measure_time; /* when to measure the worker next, or -1 */
 };
 
 /* Forks the template, and has the worker serve calls. The thread-default main context must be that
@@ -130,6 +141,14 @@ void          _afork_slot_set_unwanted  (AForkPoolJob         *job,
 /* Returns whether the worker goes on with a job whose call has ended, so that other jobs wait. If
  * the worker runs many jobs at a time, returns whether it has such a job. */
 gboolean      _afork_slot_is_stuck      (AForkSlot            *self);
+
+/* Has the worker measured some time after NOW, but not too often. Returns when. */
+gint64        _afork_slot_plan_measure  (AForkSlot            *self,
+                                         gint64                now);
+/* Asks the template for the memory of the worker, if it is planned for NOW or before. Waits for the
+ * answer to the question before. */
+void          _afork_slot_measure       (AForkSlot            *self,
+                                         gint64                now);
 
 /* Has the worker exit when it has answered its jobs. */
 void          _afork_slot_close         (AForkSlot            *self);

@@ -26,6 +26,8 @@ async function test() {
     const process = AFork.Process.new().require('pool');
     const pool = new AFork.Pool({process, function: 'pool_do', forwardStderr: false});
     pool.maxWorkers = 2;
+    pool.maxMemory = 2 ** 32;
+    check(pool.get_max_memory() === 2 ** 32, 'memory');
     let exited = 0;
     pool.connect('worker-exited', (_pool, _process, error) => {
         exited++;

@@ -60,6 +60,19 @@ class PoolTest(unittest.TestCase):
         self.assertEqual(events, [7])
         self.assertTrue(pool.shutdown(AFork.ShutdownMode.ABORT, None))
 
+    def test_memory(self):
+        pool = new_pool(max_workers=1, max_memory=64 << 20)
+        exits = []
+        pool.connect("worker-exited", lambda pool, process, error: exits.append(error))
+        self.assertEqual(pool.get_max_memory(), 64 << 20)
+        pool.call(args("grow", 100), None)
+        while not exits:
+            GLib.MainContext.default().iteration(True)
+        self.assertEqual(exits, [None])
+        pool.set_max_memory(GLib.MAXUINT64)
+        self.assertEqual(pool.props.max_memory, GLib.MAXUINT64)
+        self.assertTrue(pool.shutdown(AFork.ShutdownMode.DRAIN, None))
+
     def test_errors(self):
         pool = new_pool(max_workers=1)
         job = AFork.Job.new(args("error", int(Gio.IOErrorEnum.NOT_FOUND)))

@@ -8,6 +8,8 @@ async void test_call () throws Error {
     process.require ("pool");
     var pool = new AFork.Pool (process, "pool_do");
     pool.max_workers = 1;
+    pool.max_memory = 1 << 30;
+    assert_cmpuint ((uint) pool.max_memory, EQ, 1 << 30);
     var answer = yield pool.call_async (new Variant ("(su)", "echo", 2));
     assert_cmpuint (answer.get_uint32 (), EQ, 2);
 

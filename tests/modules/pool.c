@@ -60,6 +60,17 @@ await_cancellation (AForkCall *call)
     }
 }
 
+/* Uses so many MiB of memory until the worker exits. */
+static void
+grow (guint32 n_mib)
+{
+  static guint8 *memory;
+  const gsize size = (gsize) n_mib << 20;
+
+  memory = g_realloc (memory, size);
+  memset (memory, 1, size);
+}
+
 /* Does what the string says, with the number. The answer is the pid of the worker. */
 GVariant *
 pool_do (AForkCall  *call,
@@ -83,6 +94,8 @@ pool_do (AForkCall  *call,
     _exit ((int) number);
   else if (g_str_equal (what, "signal"))
     end_by_signal ((int) number);
+  else if (g_str_equal (what, "grow"))
+    grow (number);
   else if (g_str_equal (what, "gate"))
     await_gate (call);
   else if (g_str_equal (what, "wait"))
