@@ -80,6 +80,9 @@ for tool in apt-get sudo; do
   printf '#!/bin/sh\necho "%s was called" >&2\nexit 1\n' "$tool" > "bin/$tool"
 done
 
+printf '#!/bin/sh\necho "npm $*"\nexit 1\n' > bin/npm
+printf '#!/bin/sh\n' > bin/node
+
 # Writes a contact sheet, unless an argument has it fail.
 cat > "$thumbnailer" << 'END'
 #!/bin/sh
@@ -155,12 +158,16 @@ for suite in ('create', 'exec'):
     (programs / f'{suite}.svg').write_text(f'plot of {suite}')
 END
 programs=$folder/build/perf/tests/perf
+suites='calls create exec first-byte pending pool'
 
 dev 0 perf
 says "^meson compile -C $folder/build/perf benchmarks$"
-says "^perf --programs $programs calls create exec first-byte pending$"
-says "^All numbers, and a plot: *$programs/pending.{json,svg}$"
+says "^perf --programs $programs $suites$"
+says "^All numbers, and a plot: *$programs/pool.{json,svg}$"
+says "^npm install --prefix $programs .* piscina@4$"
+says '^npm cannot install piscina'
 dev 0 perf --quick exec
+does_not_say npm
 says "^perf --programs $programs --quick exec$"
 says "^All numbers, and a plot: *$programs/exec-quick.{json,svg}$"
 [ -z "$(ls docs)" ] || fail 'dev perf: changes the manual without being told'
@@ -183,7 +190,7 @@ cmp expected output || fail 'dev perf --against: the trees are not configured al
 touch meson.build
 mkdir afork
 dev 0 perf --against .
-says "^perf --programs $programs --against $folder/build/perf calls create exec first-byte pending$"
+says "^perf --programs $programs --against $folder/build/perf $suites$"
 
 dev 0 demo
 says "^meson compile -C $folder/build/demo thumbnailer$"

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import spread
-from bench import Failure, build_description, find_missing, measures_of, pin, run_case
+from bench import (Failure, build_description, find_missing, measures_of, pin, run_case,
+                   run_setups)
 from progress import Part, Progress
 from report import describe_machine, number, print_rows, processor_line
 
@@ -194,6 +195,7 @@ def run_row(row, programs, mode, libraries):
 def run_rounds(rows, args, mode, libraries, part, progress, deadline):
     """Returns how many rounds it were."""
     n_round, rounds = 0, args.rounds or part.rounds
+    run_setups([row.case for row in rows], args.programs, mode, progress)
     while n_round < rounds:
         for row in rows if n_round % 2 == 0 else rows[::-1]:
             if row.failed or not runs_in(row, n_round, rounds):

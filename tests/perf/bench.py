@@ -5,8 +5,9 @@
 
 Timings of one program on a busy or virtual machine say little, and next week nothing. What can be
 relied on is how two programs compare that ran on the same processor a moment apart. So everything
-is pinned to one processor; a round runs every case once, and the next runs them in reverse; and a
-figure is the ratio of two cases within a round, of which the median over all rounds counts.
+is pinned to one processor, except for cases that measure how well many are used; a round runs every
+case once, and the next runs them in reverse; and a figure is the ratio of two cases within a round,
+of which the median over all rounds counts.
 """
 
 import argparse
@@ -26,15 +27,21 @@ from progress import Part, Progress
 from report import describe_machine, machine_lines, page_section, print_report, print_rows
 
 TIMEOUT = 300  # seconds, for one case in one round
+PROCESSORS = os.sched_getaffinity(0)    # those that this program may use, before it is pinned
 
 # How much is done: for figures that can be relied on; for a comparison of two libraries; for all
-# suites in two minutes; and as little as shows that every case works, whose numbers mean nothing.
+# suites in five minutes; and as little as shows that every case works, whose numbers mean nothing.
 MODES = ('full', 'against', 'quick', 'smoke')
 ROUNDS = {'full': 9, 'quick': 6, 'smoke': 1}
 
 
 class Failure(Exception):
     """A case did not do what it is there for."""
+
+
+def expand(command, programs):
+    """Puts the folder that the cases were built in, PROGRAMS, in the place of `{programs}`."""
+    return [argument.replace('{programs}', str(programs)) for argument in command]
 
 
 @dataclass(frozen=True)
@@ -46,9 +53,8 @@ class Requirement:
     missing: str
 
     def is_met(self, programs):
-        command = [argument.replace('{programs}', str(programs)) for argument in self.command]
         try:
-            return subprocess.run(command, stdin=subprocess.DEVNULL,
+            return subprocess.run(expand(self.command, programs), stdin=subprocess.DEVNULL,
                                   stdout=subprocess.DEVNULL,
                                   stderr=subprocess.DEVNULL).returncode == 0
         except FileNotFoundError:
@@ -60,7 +66,9 @@ class Case:
     """One program with its arguments, which prints series of numbers; case.h has the format.
 
     `name` is for the command line, `title` for people; `group` and `kind` are where and as what it
-    is drawn. `args` has the arguments for each mode, or None if the case is left out there.
+    is drawn. `args` has the arguments for each mode, or None if the case is left out there. `setup`
+    has for each mode a command that is run once, before all rounds. A case of `all_processors` is
+    not pinned to one.
     `instructions` are the arguments of two runs, of which the second does `operations` more than
     the first, or None if counting instructions would not tell anything.
     """
@@ -74,6 +82,8 @@ class Case:
     instructions: tuple = None
     operations: int = 0
     requirement: Requirement = None
+    all_processors: bool = False
+    setup: dict = None
 
 
 @dataclass(frozen=True)
@@ -166,13 +176,14 @@ def measures_of(series):
     measures = {}
     for name, values in series.items():
         if name == 'elapsed-ns':
-            measures['per-second'] = len(series['latency-ns']) / values[0] * 1e9
+            count, = series.get('count', [len(series.get('latency-ns', []))])
+            measures['per-second'] = count / values[0] * 1e9
         elif name.endswith('-inside-ns'):
             # The mean, since a cost that strikes only now and then counts too.
             measures[name.replace('-ns', '-us')] = statistics.fmean(values) / 1000
         elif name.endswith('-ns') and name != 'latency-ns':
             measures[name.replace('-ns', '-us')] = values[0] / 1000
-        elif name != 'latency-ns':
+        elif name not in ('count', 'latency-ns'):
             measures[name] = values[0]
     return measures
 
@@ -185,13 +196,30 @@ def parse_series(text):
     return series
 
 
+def use_all_processors():
+    os.sched_setaffinity(0, PROCESSORS)
+
+
+def run_setups(cases, programs, mode, progress):
+    """Does what CASES need before all rounds."""
+    for command in dict.fromkeys(case.setup[mode] for case in cases if case.setup is not None):
+        command = expand(command, programs)
+        progress.say('once: ' + ' '.join(command))
+        try:
+            subprocess.run(command, stdin=subprocess.DEVNULL, check=True,
+                           preexec_fn=use_all_processors)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise Failure(error) from error
+
+
 def run_case(case, programs, mode, environment=None):
     """Returns the series that CASE has printed, and how many seconds it took."""
     command = [str(programs / case.program), *case.args[mode]]
     began = time.monotonic()
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              text=True, timeout=TIMEOUT, env=environment)
+                              text=True, timeout=TIMEOUT, env=environment,
+                              preexec_fn=use_all_processors if case.all_processors else None)
     except OSError as error:
         raise Failure(f'{case.name}: {error}') from error
     except subprocess.TimeoutExpired as error:
@@ -232,6 +260,7 @@ def make_plan(suite, mode, rounds, programs):
 def run_rounds(plan, programs, mode, progress):
     results = {case.name: Result(case, plan.missing.get(case.name)) for case in plan.suite.cases}
     runnable = [result for result in results.values() if result.skipped is None]
+    run_setups([result.case for result in runnable], programs, mode, progress)
     for n in range(plan.rounds):
         for result in runnable if n % 2 == 0 else reversed(runnable):
             case = result.case
@@ -290,7 +319,8 @@ def describe_cases(results):
     described = []
     for result in results.values():
         case = result.case
-        entry = {'name': case.name, 'title': case.title, 'group': case.group, 'kind': case.kind}
+        entry = {'name': case.name, 'title': case.title, 'group': case.group, 'kind': case.kind,
+                 'all-processors': case.all_processors}
         if result.skipped is not None:
             entry['skipped'] = result.skipped
         else:
@@ -379,7 +409,7 @@ def add_options(parser):
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument('--quick', dest='mode', action='store_const', const='quick', default='full',
                       help='short rounds, few of them, and without what takes long: all suites '
-                           'take about two minutes')
+                           'take about five minutes')
     mode.add_argument('--smoke', dest='mode', action='store_const', const='smoke',
                       help='one tiny round, only to see that every case works')
     parser.add_argument('--cpu', type=int, metavar='N',

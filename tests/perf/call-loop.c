@@ -104,7 +104,7 @@ run_calls (int        count,
     turn (data);
 }
 
-void
+int64_t
 call_run (const CaseOptions *options,
           CallBegin          begin,
           CallTurn           turn,
@@ -125,6 +125,7 @@ call_run (const CaseOptions *options,
   n_counted = options->count;
   case_print_series ("elapsed-ns", &elapsed, 1);
   case_print_series ("latency-ns", began, (size_t) options->count);
+  return elapsed;
 }
 
 void

@@ -46,8 +46,8 @@ typedef void (*CallBegin) (int   ticket,
 typedef void (*CallTurn)  (void *data);
 
 /* Makes the calls that OPTIONS say, and prints `elapsed-ns` and `latency-ns`. TURN may be NULL if
- * BEGIN blocks. */
-void  call_run           (const CaseOptions *options,
+ * BEGIN blocks. Returns `elapsed-ns`. */
+int64_t call_run         (const CaseOptions *options,
                           CallBegin          begin,
                           CallTurn           turn,
                           void              *data);

@@ -80,18 +80,20 @@ case_init (CaseOptions  *options,
            int           argc,
            char        **argv)
 {
-  enum { COUNT, WARM_UP, IN_FLIGHT, RESIDENT_MB, INSIDE };
+  enum { COUNT, WARM_UP, IN_FLIGHT, RESIDENT_MB, WORKERS, LOAD, INSIDE };
   static const struct option long_options[] = {
     { "count",       required_argument, NULL, COUNT },
     { "warm-up",     required_argument, NULL, WARM_UP },
     { "in-flight",   required_argument, NULL, IN_FLIGHT },
     { "resident-mb", required_argument, NULL, RESIDENT_MB },
+    { "workers",     required_argument, NULL, WORKERS },
+    { "load",        required_argument, NULL, LOAD },
     { "inside",      no_argument,       NULL, INSIDE },
     { NULL,          0,                 NULL, 0 },
   };
   int option, index;
 
-  *options = (CaseOptions) { .count = 100, .warm_up = 10, .in_flight = 1 };
+  *options = (CaseOptions) { .count = 100, .warm_up = 10, .in_flight = 1, .workers = 1, .load = 1 };
   while ((option = getopt_long (argc, argv, "", long_options, &index)) != -1)
     switch (option)
       {
@@ -107,6 +109,12 @@ case_init (CaseOptions  *options,
       case RESIDENT_MB:
         options->resident_mb = parse_number (long_options[index].name, optarg);
         break;
+      case WORKERS:
+        options->workers = parse_number (long_options[index].name, optarg);
+        break;
+      case LOAD:
+        options->load = parse_number (long_options[index].name, optarg);
+        break;
       case INSIDE:
         options->inside = true;
         break;
@@ -114,8 +122,8 @@ case_init (CaseOptions  *options,
         exit (2);
       }
 
-  if (options->count < 1 || options->in_flight < 1)
-    case_fail ("--count and --in-flight are at least 1");
+  if (options->count < 1 || options->in_flight < 1 || options->workers < 1 || options->load < 1)
+    case_fail ("--count, --in-flight, --workers and --load are at least 1");
   if (optind < argc)
     options->variant = argv[optind];
 

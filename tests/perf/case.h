@@ -8,7 +8,8 @@
  *
  * A case is a program that creates processes, in one way, and says how long it took. It is called
  *
- *     NAME [--count N] [--warm-up N] [--in-flight N] [--resident-mb N] [--inside] [VARIANT]
+ *     NAME [--count N] [--warm-up N] [--in-flight N] [--resident-mb N] [--workers N] [--load N]
+ *          [--inside] [VARIANT]
  *
  * and prints series, one a line: a name, then whole numbers.
  *
@@ -38,6 +39,8 @@ typedef struct
   int         warm_up;
   int         in_flight;      /* how many creations are pending at a time */
   int         resident_mb;    /* how much memory the case has used before it begins */
+  int         workers;        /* of a pool */
+  int         load;           /* how many jobs each of them has at most */
   bool        inside;         /* also print the time spent inside calls */
   const char *variant;        /* NULL if none was named */
 } CaseOptions;

@@ -15,7 +15,8 @@ SMALLER = (('2 GB', '100 MB'),)
 
 
 def case(name, title, group, kind, program, variant=None, *, count, quick=None, in_flight=1,
-         resident=SMALL, inside=False, operations=0, requirement=None):
+         resident=SMALL, inside=False, operations=0, requirement=None, workers=None, load=None,
+         all_processors=False, setup=None):
     """COUNT is how often the case does what it measures in a round, QUICK in a round of a quick
     run: an eighth as often unless it is given, or 0 where it takes too long for that. It is also
     too long for a comparison then, where the other cases do half of what they do in a full run.
@@ -31,6 +32,10 @@ def case(name, title, group, kind, program, variant=None, *, count, quick=None, 
             f'--in-flight={in_flight}',
             f'--resident-mb={LARGE_IN[mode] if resident == LARGE else resident}',
         ]
+        if workers is not None:
+            options.append(f'--workers={workers}')
+        if load is not None:
+            options.append(f'--load={load}')
         if inside:
             options.append('--inside')
         if variant is not None:
@@ -51,4 +56,6 @@ def case(name, title, group, kind, program, variant=None, *, count, quick=None, 
         instructions=(arguments(few, 'smoke', 0), arguments(few + operations, 'smoke', 0)),
         operations=operations,
         requirement=requirement,
+        all_processors=all_processors,
+        setup=setup,
     )

@@ -58,6 +58,8 @@ def machine_lines(report):
         f"{report['rounds']} rounds, cases interleaved, medians of the rounds; "
         f"{machine['page-kib']} KiB pages",
     ]
+    if any(case['all-processors'] for case in report['cases']):
+        lines[1] += '; rows of “all processors” use all of them'
     if machine['real-time']:
         lines[1] += '; at real-time priority'
     if report['build']:
