@@ -180,6 +180,9 @@ run_apart (GTestDataFunc test,
       census_begin (&census);
       test (data);
       census_end (&census);
+      /* Sanitizers look for leaks at exit, and newer ones cannot without prctl(). */
+      if (prctl (PR_GET_DUMPABLE) < 0)
+        _exit (EXIT_SUCCESS);
       return;
     }
 
