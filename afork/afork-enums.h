@@ -40,8 +40,9 @@ typedef enum
  * @AFORK_JOB_STATE_RUNNING: the function of the worker was entered for the job
  * @AFORK_JOB_STATE_SUCCEEDED: the job has a result
  * @AFORK_JOB_STATE_FAILED: the job has an error
+ * @AFORK_JOB_STATE_CANCELLED: the job was cancelled, and its error is `G_IO_ERROR_CANCELLED`
  *
- * The state of a job. It only goes forward in this list.
+ * The state of a job. It only goes forward in this list. The last three states are final.
  *
  * Since: 0.1
  */
@@ -51,7 +52,8 @@ typedef enum
   AFORK_JOB_STATE_QUEUED,
   AFORK_JOB_STATE_RUNNING,
   AFORK_JOB_STATE_SUCCEEDED,
-  AFORK_JOB_STATE_FAILED
+  AFORK_JOB_STATE_FAILED,
+  AFORK_JOB_STATE_CANCELLED
 } AForkJobState;
 
 /**

@@ -702,7 +702,7 @@ afork_job_set_retries (AForkJob *self,
  * @self: a job
  *
  * Gets how far the job has come. The state only goes forward, from new to queued, running, and
- * succeeded or failed. Connect to `notify::state` to be informed of changes.
+ * succeeded, failed or cancelled. Connect to `notify::state` to be informed of changes.
  *
  * Returns: its state
  *
@@ -758,6 +758,16 @@ _afork_job_set_state (AForkJob      *self,
   g_object_notify_by_pspec (G_OBJECT (self), props[PROP_STATE]);
 }
 
+static AForkJobState
+get_end_state (const GError *error)
+{
+  if (error == NULL)
+    return AFORK_JOB_STATE_SUCCEEDED;
+
+  return g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED)
+    ? AFORK_JOB_STATE_CANCELLED : AFORK_JOB_STATE_FAILED;
+}
+
 void
 _afork_job_set_end (AForkJob     *self,
                     GVariant     *value,
@@ -769,7 +779,7 @@ _afork_job_set_end (AForkJob     *self,
     self->result = g_variant_ref (value);
   if (error != NULL)
     self->error = g_error_copy (error);
-  _afork_job_set_state (self, error == NULL ? AFORK_JOB_STATE_SUCCEEDED : AFORK_JOB_STATE_FAILED);
+  _afork_job_set_state (self, get_end_state (error));
   if (value != NULL)
     g_object_notify_by_pspec (G_OBJECT (self), props[PROP_RESULT]);
   if (error != NULL)

@@ -302,7 +302,7 @@ check_cancel_within (const char *property,
     g_assert_no_error (error);
   g_assert_true (in_time == (value == NULL));
   g_assert_cmpint (afork_job_get_state (job), ==,
-                   in_time ? AFORK_JOB_STATE_FAILED : AFORK_JOB_STATE_SUCCEEDED);
+                   in_time ? AFORK_JOB_STATE_CANCELLED : AFORK_JOB_STATE_SUCCEEDED);
   close_rpc (rpc);
 }
 
