@@ -379,7 +379,17 @@ wake_at (AForkPool *self,
     attach_wake (self, time);
 }
 
-/* Moves the waiters to the context in which the workers are served now. */
+/* Has a blocking call notice that CALL is cancelled or takes too long. */
+static void
+move_call (AForkPool        *self,
+           AForkPendingCall *call)
+{
+  _afork_pending_call_serve_in (call, self->blocking != NULL ? self->blocking->base.context
+                                                             : call->context);
+}
+
+/* Moves the waiters to the context in which the workers are served now. Those of jobs that wait in
+ * the pool stay, because they delay no other job. */
 static void
 move_waiters (AForkPool *self)
 {
@@ -390,6 +400,10 @@ move_waiters (AForkPool *self)
     }
   if (self->wake != NULL)
     attach_wake (self, self->wake_time);
+  for (GList *link = self->slots.head; link != NULL; link = link->next)
+    for (GList *job = ((AForkSlot *) link->data)->jobs.head; job != NULL; job = job->next)
+      if (((AForkPoolJob *) job->data)->call != NULL)
+        move_call (self, ((AForkPoolJob *) job->data)->call);
 }
 
 /* Jobs. */
@@ -605,6 +619,7 @@ put_back (AForkPool    *self,
     }
 
   _afork_pending_call_reset (job->call);
+  _afork_pending_call_serve_in (job->call, job->call->context);
   _afork_pending_call_watch (job->call, &waiting_funcs, job);
   _afork_scheduler_put_back (&self->scheduler, &job->base);
 }
@@ -945,6 +960,7 @@ give_job (AForkPool    *self,
           AForkPoolJob *job)
 {
   _afork_pending_call_unwatch (job->call);
+  move_call (self, job->call);
   self->n_running++;
   if (_afork_slot_give (slot, job))
     return;

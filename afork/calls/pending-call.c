@@ -53,6 +53,7 @@ _afork_pending_call_finalize (GObject *object)
   g_clear_pointer (&call->later, _afork_waiter_end);
   g_object_unref (call->source);
   g_main_context_unref (call->context);
+  g_main_context_unref (call->served_in);
   g_clear_pointer (&call->value, g_variant_unref);
   g_clear_error (&call->error);
   g_variant_unref (call->args);
@@ -73,6 +74,7 @@ _afork_pending_call_init (AForkPendingCall *call)
   call->link.data = call;
   call->limit_link.data = call;
   call->context = g_main_context_ref_thread_default ();
+  call->served_in = g_main_context_ref (call->context);
 }
 
 AForkPendingCall *
@@ -147,7 +149,15 @@ wait_for_cancellable (AForkPendingCall *call,
   if (cancellable == NULL)
     return NULL;
 
-  return _afork_waiter_new_for_cancellable (call->context, cancellable, cancelled_cb, call, NULL);
+  return _afork_waiter_new_for_cancellable (call->served_in, cancellable, cancelled_cb, call, NULL);
+}
+
+static void
+watch_cancellables (AForkPendingCall *call)
+{
+  call->cancelled = wait_for_cancellable (call, call->cancellable);
+  if (call->job != NULL)
+    call->job_cancelled = wait_for_cancellable (call, _afork_job_get_cancellable (call->job));
 }
 
 void
@@ -157,9 +167,7 @@ _afork_pending_call_watch (AForkPendingCall            *call,
 {
   call->funcs = funcs;
   call->funcs_data = data;
-  call->cancelled = wait_for_cancellable (call, call->cancellable);
-  if (call->job != NULL)
-    call->job_cancelled = wait_for_cancellable (call, _afork_job_get_cancellable (call->job));
+  watch_cancellables (call);
 }
 
 static void
@@ -182,24 +190,50 @@ timed_out_cb (gpointer data)
                        call->funcs_data);
 }
 
+/* Calls timed_out_cb() at TIME, or in the next iteration if it is 0. */
+static void
+set_timeout (AForkPendingCall *call,
+             gint64            time)
+{
+  g_clear_pointer (&call->timeout, _afork_waiter_end);
+  call->limit_time = time;
+  call->timeout = time > 0
+    ? _afork_waiter_new_for_time (call->served_in, time, timed_out_cb, call, NULL)
+    : _afork_waiter_new_for_iteration (call->served_in, timed_out_cb, call, NULL);
+}
+
+void
+_afork_pending_call_serve_in (AForkPendingCall *call,
+                              GMainContext     *context)
+{
+  if (call->served_in == context)
+    return;
+
+  g_main_context_unref (call->served_in);
+  call->served_in = g_main_context_ref (context);
+  if (call->cancelled != NULL || call->job_cancelled != NULL)
+    {
+      g_clear_pointer (&call->cancelled, _afork_waiter_end);
+      g_clear_pointer (&call->job_cancelled, _afork_waiter_end);
+      watch_cancellables (call);
+    }
+  if (call->timeout != NULL)
+    set_timeout (call, call->limit_time);
+}
+
 void
 _afork_pending_call_end_limit (AForkPendingCall *call)
 {
   _afork_pending_call_leave_queue (call);
-  g_clear_pointer (&call->timeout, _afork_waiter_end);
-  call->timeout = _afork_waiter_new_for_iteration (call->context, timed_out_cb, call, NULL);
+  set_timeout (call, 0);
 }
 
 static void
 count_limit (AForkPendingCall *call)
 {
   _afork_pending_call_leave_queue (call);
-  g_clear_pointer (&call->timeout, _afork_waiter_end);
   call->limit_over = FALSE;
-  call->timeout = _afork_waiter_new_for_time (call->context,
-                                              g_get_monotonic_time ()
-                                              + call->limit * G_GINT64_CONSTANT (1000),
-                                              timed_out_cb, call, NULL);
+  set_timeout (call, g_get_monotonic_time () + call->limit * G_GINT64_CONSTANT (1000));
 }
 
 void
@@ -324,7 +358,8 @@ _afork_pending_call_end (AForkPendingCall *call,
   gboolean now = is_in_context (call);
 
   set_end (call, value, error);
-  if (!now || (call->job != NULL && _afork_job_is_observed (call->job)))
+  if (call->callback != NULL
+      && (!now || (call->job != NULL && _afork_job_is_observed (call->job))))
     call_back_later (call);
   set_job_state (call);
   if (now)

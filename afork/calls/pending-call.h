@@ -75,7 +75,7 @@ struct _AForkPendingCall
   gpointer                     tag;
   GAsyncReadyCallback          callback;      /* NULL once it was called */
   gpointer                     user_data;
-  GMainContext                *context;
+  GMainContext                *context;       /* where it calls back */
   GVariant                    *value;         /* or NULL */
   GError                      *error;         /* or NULL */
 
@@ -92,6 +92,7 @@ struct _AForkPendingCall
   gpointer                     funcs_data;
   AForkWaiter                 *cancelled;     /* or NULL */
   AForkWaiter                 *job_cancelled; /* or NULL */
+  GMainContext                *served_in;     /* where the waiters are, except `later` */
 
   /* The time limit. */
   guint                        limit;         /* in milliseconds, or 0 for none */
@@ -102,6 +103,7 @@ struct _AForkPendingCall
   gboolean                     written;       /* the call was sent to the worker */
   gboolean                     limit_moved;   /* it was started again when the worker began */
   gboolean                     limit_over;    /* the time is over; the answer may have arrived */
+  gint64                       limit_time;    /* of `timeout`, or 0 for the next iteration */
   AForkWaiter                 *timeout;       /* or NULL */
   AForkWaiter                 *later;         /* calls back in the next iteration; or NULL */
 };
@@ -123,6 +125,10 @@ void              _afork_pending_call_set_keeper      (AForkPendingCall         
 void              _afork_pending_call_reset           (AForkPendingCall            *call);
 /* Whether the cancellable of the call, or that of its job, is cancelled. */
 gboolean          _afork_pending_call_is_cancelled    (AForkPendingCall            *call);
+/* From now on, notices in CONTEXT that the call is cancelled or takes too long. The default is the
+ * context in which the call was made. */
+void              _afork_pending_call_serve_in        (AForkPendingCall            *call,
+                                                       GMainContext                *context);
 /* Calls FUNCS if the call is cancelled or takes too long. */
 void              _afork_pending_call_watch           (AForkPendingCall            *call,
                                                        const AForkPendingCallFuncs *funcs,

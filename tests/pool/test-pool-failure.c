@@ -570,6 +570,33 @@ test_flood (void)
   shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
 }
 
+/* A job hangs, and a blocking call waits behind it. The time limit of the job ends its worker, also
+ * while the call blocks. In the second case, the worker gets the job while the call blocks. */
+static void
+test_timeout_blocking (void)
+{
+  AForkPool *pool = new_pool ("max-workers", 1, "load", 1, "grace", 10, NULL);
+
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr(AForkJob) job = afork_job_new (do_args ("stuck", 0));
+      g_autoptr(GVariant) answer = NULL;
+      g_autoptr(GError) error = NULL;
+      GAsyncResult *result = NULL;
+
+      afork_job_set_timeout (job, 50);
+      begin_job (pool, job, &result);
+      if (i == 0)
+        await_job_state (job, AFORK_JOB_STATE_RUNNING);
+      answer = afork_pool_call (pool, do_args ("echo", i), NULL, &error);
+      g_assert_no_error (error);
+      assert_uint32 (answer, i);
+      g_assert_cmpint (afork_job_get_state (job), ==, AFORK_JOB_STATE_FAILED);
+      await_error (pool, &result, AFORK_ERROR, AFORK_ERROR_TIMED_OUT, NULL);
+    }
+  shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+}
+
 #define add_test(path, function) \
   g_test_add_data_func (path, (gconstpointer) function, run_with_census)
 
@@ -593,6 +620,7 @@ main (int    argc,
   add_test ("/pool/stuck/hard", test_stuck_hard);
   add_test ("/pool/cancel/noticed", test_cancel_noticed);
   add_test ("/pool/timeout/waiting", test_timeout_waiting);
+  add_test ("/pool/timeout/blocking", test_timeout_blocking);
   add_test ("/pool/concurrent/stuck", test_concurrent_stuck);
   add_test ("/pool/concurrent/crash", test_concurrent_crash);
   add_test ("/pool/concurrent/culprit", test_concurrent_culprit);
