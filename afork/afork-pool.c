@@ -1129,18 +1129,13 @@ cancel_one (AForkPool *self)
 {
   for (GList *link = self->slots.head; link != NULL; link = link->next)
     {
-      AForkSlot *slot = link->data;
+      AForkPoolJob *job = _afork_slot_peek_wanted (link->data);
 
-      for (GList *job_link = slot->jobs.head; job_link != NULL; job_link = job_link->next)
-        {
-          AForkPendingCall *call = ((AForkPoolJob *) job_link->data)->call;
+      if (job == NULL)
+        continue;
 
-          if (call == NULL)
-            continue;
-
-          call->funcs->cancel (call, new_closed_error (self), call->funcs_data);
-          return TRUE;
-        }
+      job->call->funcs->cancel (job->call, new_closed_error (self), job->call->funcs_data);
+      return TRUE;
     }
 
   return FALSE;

@@ -233,6 +233,8 @@ _afork_slot_give (AForkSlot    *self,
   job->slot = self;
   job->link.data = job;
   g_queue_push_tail_link (&self->jobs, &job->link);
+  if (self->wanted == NULL)
+    self->wanted = &job->link;
   if (_afork_rpc_run_call (self->rpc, job->call))
     return TRUE;
 
@@ -245,6 +247,8 @@ _afork_slot_take (AForkPoolJob *job)
 {
   AForkSlot *self = g_steal_pointer (&job->slot);
 
+  if (self->wanted == &job->link)
+    self->wanted = job->link.next;
   g_queue_unlink (&self->jobs, &job->link);
   if (job->call == NULL)
     self->n_unwanted--;
@@ -257,6 +261,16 @@ _afork_slot_set_unwanted (AForkPoolJob *job,
   g_clear_object (&job->call);
   job->number = number;
   job->slot->n_unwanted++;
+}
+
+/* Looks at each job once, however many calls end. */
+AForkPoolJob *
+_afork_slot_peek_wanted (AForkSlot *self)
+{
+  while (self->wanted != NULL && ((AForkPoolJob *) self->wanted->data)->call == NULL)
+    self->wanted = self->wanted->next;
+
+  return self->wanted != NULL ? self->wanted->data : NULL;
 }
 
 gboolean

@@ -110,6 +110,8 @@ struct _AForkSlot
   gboolean              had_one;  /* the worker had only one job */
   GQueue                jobs;   /* of AForkPoolJob, in the order in which they were given */
   guint                 n_unwanted; /* how many of these jobs have a call that has ended */
+  GList                *wanted; /* all jobs before this one have a call that has ended; NULL if all
+                                 * have */
 
   AForkSlotForce        force;
   gint64                force_time; /* of the next step, or -1 */
@@ -133,6 +135,8 @@ AForkProcess *_afork_slot_get_process   (AForkSlot            *self);
 /* Gives the job to the worker. Returns false if the worker serves no more calls. */
 gboolean      _afork_slot_give          (AForkSlot            *self,
                                          AForkPoolJob         *job);
+/* The oldest job whose call has not ended, or NULL. */
+AForkPoolJob *_afork_slot_peek_wanted   (AForkSlot            *self);
 /* Removes the job from the jobs of its worker. */
 void          _afork_slot_take          (AForkPoolJob         *job);
 /* The call of the job has ended, and the worker still has to answer it. */

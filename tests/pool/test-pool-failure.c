@@ -463,6 +463,71 @@ test_shutdown_abort (void)
     }
 }
 
+static void
+aborted_cb (GObject      *pool,
+            GAsyncResult *result,
+            gpointer      data)
+{
+  g_autoptr(GVariant) value = NULL;
+  g_autoptr(GError) error = NULL;
+  guint *n_ended = data;
+
+  value = afork_pool_call_finish (AFORK_POOL (pool), result, &error);
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED);
+  (*n_ended)++;
+}
+
+/* Returns the time that it takes to abort a worker that has N_JOBS, and is stopped. */
+static gint64
+measure_abort (guint n_jobs)
+{
+  AForkPool *pool = new_pool ("max-workers", 1, "load", G_MAXUINT16, "grace", 500, NULL);
+  GAsyncResult *stuck = NULL;
+  g_autoptr(AForkJob) job = begin_pool_job (pool, "signal", SIGSTOP, &stuck);
+  guint n_ended = 0;
+  gint64 start;
+
+  await_job_state (job, AFORK_JOB_STATE_RUNNING);
+  for (guint i = 0; i < n_jobs; i++)
+    afork_pool_call_async (pool, do_args ("echo", i), NULL, aborted_cb, &n_ended);
+  while (afork_pool_get_n_running (pool) <= n_jobs)
+    g_main_context_iteration (NULL, TRUE);
+
+  start = get_own_time ();
+  afork_pool_shutdown_async (pool, AFORK_SHUTDOWN_MODE_ABORT, NULL, NULL, NULL);
+  while (n_ended < n_jobs)
+    g_main_context_iteration (NULL, TRUE);
+  start = get_own_time () - start;
+  await_error (pool, &stuck, AFORK_ERROR, AFORK_ERROR_CLOSED, NULL);
+  await_shutdown (pool, AFORK_SHUTDOWN_MODE_ABORT);
+  g_assert_finalize_object (pool);
+  return start;
+}
+
+/* Eight times as many jobs take about eight times as long, and not 64 times. */
+static void
+test_shutdown_many (void)
+{
+  enum { N_JOBS = 2000, TIMES = 8, MAX_RATIO = 20 };
+  double best = G_MAXDOUBLE;
+
+  if (is_instrumented ())
+    {
+      g_test_skip ("Time is not measured under instrumentation");
+      return;
+    }
+
+  for (int i = 0; i < 5 && best > MAX_RATIO; i++)
+    {
+      double few = (double) measure_abort (N_JOBS);
+      double many = (double) measure_abort (N_JOBS * TIMES);
+
+      best = MIN (best, many / few);
+    }
+  g_test_message ("%d times as many take %.1f times as long", TIMES, best);
+  g_assert_cmpfloat (best, <=, MAX_RATIO);
+}
+
 /* A pool is shut down or dropped while its first worker starts. */
 static void
 test_shutdown_starting (void)
@@ -626,6 +691,7 @@ main (int    argc,
   add_test ("/pool/concurrent/culprit", test_concurrent_culprit);
   add_test ("/pool/shutdown/drain", test_shutdown_drain);
   add_test ("/pool/shutdown/abort", test_shutdown_abort);
+  add_test ("/pool/shutdown/many", test_shutdown_many);
   add_test ("/pool/shutdown/starting", test_shutdown_starting);
   add_test ("/pool/shutdown/done", test_shutdown_done);
   add_test ("/pool/dispose", test_dispose);
