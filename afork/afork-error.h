@@ -48,6 +48,7 @@ G_BEGIN_DECLS
  * @AFORK_ERROR_OVERLOADED: a queue is full
  * @AFORK_ERROR_LOST: the process has exited, and its exit status is unknown: the template that
  *   would have reported it has exited
+ * @AFORK_ERROR_QUARANTINED: equal jobs have ended two workers, and are refused for a while
  *
  * Errors of processes and of their work. Cancellation is `G_IO_ERROR_CANCELLED`.
  *
@@ -70,7 +71,8 @@ typedef enum
   AFORK_ERROR_OUT_OF_MEMORY,
   AFORK_ERROR_TIMED_OUT,
   AFORK_ERROR_OVERLOADED,
-  AFORK_ERROR_LOST
+  AFORK_ERROR_LOST,
+  AFORK_ERROR_QUARANTINED
 } AForkError;
 
 AFORK_AVAILABLE_IN_ALL

@@ -17,6 +17,7 @@
 #include "base/main-context.h"
 #include "base/task.h"
 #include "base/turn.h"
+#include "pool/quarantine.h"
 #include "pool/slot.h"
 #include "process/blocking-call.h"
 
@@ -86,6 +87,7 @@ struct _AForkPool
   AForkScheduler    scheduler;
   AForkJobQueue     failing;    /* jobs that fail with `fail_error` */
   GError           *fail_error;
+  AForkQuarantine   quarantine;
   GQueue            slots;      /* of AForkSlot: the workers */
   guint             n_running;  /* how many jobs workers have whose calls have not ended */
   guint             n_start_failures;   /* workers that could not start, since one has started */
@@ -107,6 +109,7 @@ enum
   DEFAULT_START_DELAY = 100,
   DEFAULT_STOP_DELAY = 10 * 1000,
   DEFAULT_GRACE = 1000,
+  DEFAULT_QUARANTINE_TIME = 60 * 1000,
   MAX_LOAD = 65535,
   /* When so many workers have exited before they had started, the jobs that wait fail. */
   MAX_START_FAILURES = 3,
@@ -171,6 +174,7 @@ enum
   PROP_N_RUNNING,
   PROP_N_WORKERS,
   PROP_PROCESS,
+  PROP_QUARANTINE_TIME,
   PROP_QUEUE_LIMIT,
   PROP_START_DELAY,
   PROP_STOP_DELAY,
@@ -456,6 +460,19 @@ end_job (AForkPoolJob *job,
   _afork_pending_call_end (call, value, error);
 }
 
+/* Ends JOB, which no worker and no queue has. Takes ERROR. Calls back later, because the caller is
+ * in the middle of other work. */
+static void
+fail_job (AForkPoolJob *job,
+          GError       *error)
+{
+  g_autoptr(AForkPendingCall) call = take_call (job);
+
+  g_clear_object (&job->call);
+  job_free (job);
+  _afork_pending_call_fail (call, error);
+}
+
 /* A job that waits was cancelled. Takes ERROR. */
 static void
 cancel_waiting_cb (AForkPendingCall *call,
@@ -535,6 +552,66 @@ finish_job (AForkPool    *self,
   plan_measure (self, slot);
 }
 
+/* Quarantine. */
+
+/* The worker goes on after JOB, so the job does not end its workers. */
+static void
+absolve (AForkPool    *self,
+         AForkPoolJob *job)
+{
+  AForkJobIdentity identity;
+
+  if (_afork_quarantine_has_any (&self->quarantine)
+      && _afork_job_identity_init (&identity, job->call->args, job->call->job))
+    _afork_quarantine_absolve (&self->quarantine, &identity);
+}
+
+/* A worker has exited because of JOB, as ERROR says. Returns how the first worker has exited if an
+ * equal job has ended a worker before, or NULL. */
+static const char *
+note_exit (AForkPool    *self,
+           AForkPoolJob *job,
+           const GError *error)
+{
+  AForkJobIdentity identity;
+
+  if (!_afork_job_identity_init (&identity, job->call->args, job->call->job))
+    return job->reason;
+
+  return _afork_quarantine_add_exit (&self->quarantine, &identity, job->reason, error->message,
+                                     g_get_monotonic_time ());
+}
+
+/* Returns an error if jobs that are equal to that of CALL are refused, or NULL. */
+static GError *
+check_quarantine (AForkPool        *self,
+                  AForkPendingCall *call)
+{
+  AForkJobIdentity identity;
+
+  if (!_afork_quarantine_has_any (&self->quarantine)
+      || !_afork_job_identity_init (&identity, call->args, call->job))
+    return NULL;
+
+  return _afork_quarantine_check (&self->quarantine, &identity, g_get_monotonic_time ());
+}
+
+/* Ends the next job of the queue if it is refused. Returns whether it did. */
+static gboolean
+refuse_next (AForkPool *self)
+{
+  AForkPoolJob *job = (AForkPoolJob *) _afork_job_queue_peek (&self->scheduler.queue);
+  GError *error = job != NULL ? check_quarantine (self, job->call) : NULL;
+
+  if (error == NULL)
+    return FALSE;
+
+  _afork_scheduler_remove_job (&job->base);
+  request_update (self);
+  fail_job (job, error);
+  return TRUE;
+}
+
 static void
 answered_cb (AForkPendingCall *call,
              GVariant         *value,
@@ -544,6 +621,7 @@ answered_cb (AForkPendingCall *call,
   g_autoptr(AForkPool) self = g_object_ref (get_pool (call));
   AForkPoolJob *job = data;
 
+  absolve (self, job);
   finish_job (self, job);
   request_update (self);
   /* The worker gets its next job before the callback, which may take long. */
@@ -557,7 +635,6 @@ unsent_cb (AForkPendingCall *call,
            gpointer          data)
 {
   g_autoptr(AForkPool) self = g_object_ref (get_pool (call));
-  g_autoptr(AForkPendingCall) owned = NULL;
   AForkPoolJob *job = data;
   AForkSlot *slot = job->slot;
 
@@ -566,10 +643,7 @@ unsent_cb (AForkPendingCall *call,
   self->n_running--;
   check_stuck (self, slot);
   request_update (self);
-  owned = take_call (job);
-  g_clear_object (&job->call);
-  job_free (job);
-  _afork_pending_call_fail (owned, error);
+  fail_job (job, error);
 }
 
 static void
@@ -634,13 +708,14 @@ blame (AForkPool    *self,
        gboolean      alone,
        const GError *error)
 {
+  const char *first = counts ? note_exit (self, job, error) : NULL;
   g_autoptr(GError) failure = NULL;
 
-  if (counts && job->reason != NULL)
+  if (first != NULL)
     {
       failure = g_error_new (error->domain, error->code,
                              _("The job has ended two workers. The first: %s. The second: %s"),
-                             job->reason, error->message);
+                             first, error->message);
     }
   else if (job->n_retries == 0)
     {
@@ -984,22 +1059,27 @@ schedule (AForkPool *self,
     return TRUE;
 
   for (guint i = 0; turn != NULL ? _afork_turn_goes_on (turn) : i < MAX_STEPS; i++)
-    switch (_afork_scheduler_next (&self->scheduler, g_get_monotonic_time (), &subject))
-      {
-      case AFORK_SCHEDULER_START:
-        start_worker (self);
-        break;
-      case AFORK_SCHEDULER_GIVE:
-        give_job (self, (AForkSlot *) subject.worker, (AForkPoolJob *) subject.job);
-        break;
-      case AFORK_SCHEDULER_END:
-        close_slot (self, (AForkSlot *) subject.worker);
-        break;
-      case AFORK_SCHEDULER_WAIT:
-      default:
-        wake_at (self, _afork_scheduler_get_wake_time (&self->scheduler));
-        return TRUE;
-      }
+    {
+      if (refuse_next (self))
+        continue;
+
+      switch (_afork_scheduler_next (&self->scheduler, g_get_monotonic_time (), &subject))
+        {
+        case AFORK_SCHEDULER_START:
+          start_worker (self);
+          break;
+        case AFORK_SCHEDULER_GIVE:
+          give_job (self, (AForkSlot *) subject.worker, (AForkPoolJob *) subject.job);
+          break;
+        case AFORK_SCHEDULER_END:
+          close_slot (self, (AForkSlot *) subject.worker);
+          break;
+        case AFORK_SCHEDULER_WAIT:
+        default:
+          wake_at (self, _afork_scheduler_get_wake_time (&self->scheduler));
+          return TRUE;
+        }
+    }
 
   return FALSE;
 }
@@ -1501,6 +1581,7 @@ afork_pool_finalize (GObject *object)
 
   _afork_scheduler_clear (&self->scheduler);
   _afork_job_queue_clear (&self->failing);
+  _afork_quarantine_clear (&self->quarantine);
   if (self->watch != NULL && _afork_context_unwatch (self->context, context_gone_cb, self->watch))
     weak_free (self->watch);
   if (self->state != AFORK_POOL_STATE_REFUSED)
@@ -1583,6 +1664,9 @@ afork_pool_get_property (GObject    *object,
     case PROP_PROCESS:
       g_value_set_object (value, self->setup.process);
       break;
+    case PROP_QUARANTINE_TIME:
+      g_value_set_uint (value, afork_pool_get_quarantine_time (self));
+      break;
     case PROP_QUEUE_LIMIT:
       g_value_set_uint (value, self->queue_limit);
       break;
@@ -1657,6 +1741,9 @@ afork_pool_set_property (GObject      *object,
       break;
     case PROP_PROCESS:
       self->setup.process = g_value_dup_object (value);
+      break;
+    case PROP_QUARANTINE_TIME:
+      afork_pool_set_quarantine_time (self, g_value_get_uint (value));
       break;
     case PROP_QUEUE_LIMIT:
       afork_pool_set_queue_limit (self, g_value_get_uint (value));
@@ -1952,6 +2039,32 @@ afork_pool_class_init (AForkPoolClass *klass)
                          G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
 
   /**
+   * AForkPool:quarantine-time: (getter get_quarantine_time) (setter set_quarantine_time)
+   *
+   * How long equal jobs are refused, in milliseconds, when a job has ended two workers, or 0 for
+   * never. During this time, they fail with `AFORK_ERROR_QUARANTINED`, and the message says how the
+   * two workers have exited and how long jobs will be refused.
+   *
+   * Jobs are equal if they have the same [property@AFork.Job:key], and the same arguments and
+   * blobs, compared byte by byte. It does not matter whether one job with
+   * [property@AFork.Job:retries] ends both workers, or the program runs an equal job again. A plain
+   * call is equal to a job without a key. If the arguments do not say what the worker works on, for
+   * example because it takes its work from a file, set this property to 0, or give each job a key.
+   * Jobs with descriptors, and jobs with more than 1 MiB of key, arguments and blobs, are equal to
+   * no other job, and are never refused.
+   *
+   * An exit counts if the job alone may have caused it, see [Pools](pool.html#if-a-worker-exits).
+   * It is forgotten after this time, or when an equal job ends and its worker goes on. The pool
+   * remembers at most 256 jobs with 4 MiB. If there are more, the oldest are forgotten.
+   *
+   * Since: 0.1
+   */
+  props[PROP_QUARANTINE_TIME] =
+    g_param_spec_uint ("quarantine-time", NULL, NULL,
+                       0, G_MAXUINT, DEFAULT_QUARANTINE_TIME,
+                       G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
    * AForkPool:queue-limit: (getter get_queue_limit) (setter set_queue_limit)
    *
    * The largest number of jobs that wait in the pool, or 0 for any number. If so many jobs wait,
@@ -2108,20 +2221,28 @@ afork_pool_init (AForkPool *self)
   self->grace = DEFAULT_GRACE;
   _afork_scheduler_init (&self->scheduler, &self->limits);
   _afork_job_queue_init (&self->failing);
+  _afork_quarantine_init (&self->quarantine,
+                          DEFAULT_QUARANTINE_TIME * G_GINT64_CONSTANT (1000));
   g_queue_init (&self->slots);
   g_queue_init (&self->close_tasks);
 }
 
 /* Accepting jobs. */
 
-/* Returns why the pool cannot accept a job, or NULL if it can. */
+/* Returns why the pool cannot accept CALL, or NULL if it can. */
 static GError *
-find_obstacle (AForkPool *self)
+find_obstacle (AForkPool        *self,
+               AForkPendingCall *call)
 {
+  GError *error;
+
   if (self->state == AFORK_POOL_STATE_REFUSED)
     return g_error_copy (self->refusal);
   if (self->state != AFORK_POOL_STATE_OPEN)
     return new_closed_error (self);
+  error = check_quarantine (self, call);
+  if (error != NULL)
+    return error;
   if (self->queue_limit > 0 && count_queued (self) >= self->queue_limit)
     {
       self->was_full = TRUE;
@@ -2174,7 +2295,7 @@ accept (AForkPool        *self,
   if (hold != NULL && _afork_pending_call_is_cancelled (call))
     error = _afork_pending_call_new_cancelled_error ();
   else if (hold != NULL)
-    error = find_obstacle (self);
+    error = find_obstacle (self, call);
   if (error == NULL)
     {
       add_call (self, call);
@@ -2254,6 +2375,8 @@ afork_pool_call_async (AForkPool           *self,
  *   `AFORK_ERROR_PROTOCOL` or `AFORK_ERROR_LOST` if the worker exited while it ran this call
  * - with the error of [property@AFork.Pool:init-function], or the reason why no worker can start
  * - with `AFORK_ERROR_TIMED_OUT` if the call took longer than [property@AFork.Pool:timeout]
+ * - with `AFORK_ERROR_QUARANTINED` if equal jobs have ended two workers: see
+ *   [property@AFork.Pool:quarantine-time]
  * - with `AFORK_ERROR_OVERLOADED` if [property@AFork.Pool:queue-limit] jobs waited
  * - with `AFORK_ERROR_CLOSED` after [method@AFork.Pool.shutdown_async]
  * - with `G_IO_ERROR_CANCELLED` if the call was cancelled
@@ -2377,7 +2500,8 @@ afork_pool_run_job_async (AForkPool           *self,
  *
  * If a worker exits while it runs the job, the job is run again if it has
  * [property@AFork.Job:retries]. If a second worker exits while it runs the job, the job fails, and
- * the error says how both workers have exited.
+ * the error says how both workers have exited. Equal jobs are then refused: see
+ * [property@AFork.Pool:quarantine-time].
  *
  * Returns: (transfer full): the result, or `NULL` on error
  *
@@ -3140,6 +3264,51 @@ afork_pool_set_grace (AForkPool *self,
 
   self->grace = grace;
   g_object_notify_by_pspec (G_OBJECT (self), props[PROP_GRACE]);
+}
+
+/**
+ * afork_pool_get_quarantine_time: (get-property quarantine-time)
+ * @self: a pool
+ *
+ * Gets how long equal jobs are refused when a job has ended two workers.
+ *
+ * Returns: milliseconds, or 0 for never
+ *
+ * Since: 0.1
+ */
+guint
+afork_pool_get_quarantine_time (AForkPool *self)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), 0);
+
+  return (guint) (self->quarantine.time / 1000);
+}
+
+/**
+ * afork_pool_set_quarantine_time: (set-property quarantine-time)
+ * @self: a pool
+ * @quarantine_time: milliseconds, or 0 for never
+ *
+ * Sets how long equal jobs are refused when a job has ended two workers. This applies also to jobs
+ * that are refused already. With 0, no job is refused any more.
+ *
+ * Since: 0.1
+ */
+void
+afork_pool_set_quarantine_time (AForkPool *self,
+                                guint      quarantine_time)
+{
+  g_autoptr(AForkHold) hold = NULL;
+
+  g_return_if_fail (AFORK_IS_POOL (self));
+  if (!hold_or_warn (self, &hold))
+    return;
+
+  if (afork_pool_get_quarantine_time (self) == quarantine_time)
+    return;
+
+  _afork_quarantine_set_time (&self->quarantine, quarantine_time * G_GINT64_CONSTANT (1000));
+  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_QUARANTINE_TIME]);
 }
 
 /**

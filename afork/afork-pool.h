@@ -141,6 +141,11 @@ guint         afork_pool_get_grace         (AForkPool             *self);
 AFORK_AVAILABLE_IN_ALL
 void          afork_pool_set_grace         (AForkPool             *self,
                                             guint                  grace);
+AFORK_AVAILABLE_IN_ALL
+guint         afork_pool_get_quarantine_time (AForkPool           *self);
+AFORK_AVAILABLE_IN_ALL
+void          afork_pool_set_quarantine_time (AForkPool           *self,
+                                              guint                quarantine_time);
 
 AFORK_AVAILABLE_IN_ALL
 guint         afork_pool_get_n_workers     (AForkPool             *self);

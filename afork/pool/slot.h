@@ -24,7 +24,6 @@ typedef struct
   GList              link;      /* in the jobs of the slot */
   guint32            number;    /* of the call, when the call has ended */
   guint              n_retries; /* how many retries are left */
-  guint              n_ended;   /* how many workers have exited while they ran the job */
   char              *reason;    /* how the first of these workers exited, or NULL */
 } AForkPoolJob;
 

@@ -51,6 +51,17 @@ async function test() {
     check(job.error.matches(AFork.Error, AFork.Error.SIGNALED), 'error of the job');
     check(pool.lastError.matches(AFork.Error, AFork.Error.SIGNALED), 'last error');
 
+    check(pool.quarantineTime === 60000, 'quarantine time');
+    for (const code of [AFork.Error.SIGNALED, AFork.Error.QUARANTINED]) {
+        caught = null;
+        try {
+            await pool.call_async(args('signal', 9), null);
+        } catch (error) {
+            caught = error;
+        }
+        check(caught?.matches(AFork.Error, code), `error ${caught}`);
+    }
+
     check(await pool.shutdown_async(AFork.ShutdownMode.DRAIN, null), 'shutdown');
     check(pool.nWorkers === 0 && exited >= 1, 'workers');
 }

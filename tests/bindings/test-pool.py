@@ -86,6 +86,16 @@ class PoolTest(unittest.TestCase):
         self.assertTrue(context.exception.matches(AFork.error_quark(), AFork.Error.SIGNALED))
         self.assertTrue(pool.props.last_error.matches(AFork.error_quark(), AFork.Error.SIGNALED))
         self.assertEqual(pool.call(args("echo", 3), None).unpack(), 3)
+
+        self.assertEqual(pool.props.quarantine_time, 60000)
+        for code in AFork.Error.SIGNALED, AFork.Error.QUARANTINED:
+            with self.assertRaises(GLib.Error) as context:
+                pool.call(args("signal", int(signal.SIGKILL)), None)
+            self.assertTrue(context.exception.matches(AFork.error_quark(), code))
+        pool.set_quarantine_time(0)
+        with self.assertRaises(GLib.Error) as context:
+            pool.call(args("signal", int(signal.SIGKILL)), None)
+        self.assertTrue(context.exception.matches(AFork.error_quark(), AFork.Error.SIGNALED))
         pool.shutdown(AFork.ShutdownMode.DRAIN, None)
         with self.assertRaises(GLib.Error) as context:
             pool.call(args("echo"), None)

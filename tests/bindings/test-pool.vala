@@ -24,6 +24,20 @@ async void test_call () throws Error {
     assert_true (job.error is AFork.Error.EXITED);
     assert_true (pool.last_error is AFork.Error.EXITED);
 
+    pool.quarantine_time = 30000;
+    try {
+        yield pool.call_async (new Variant ("(su)", "exit", 3));
+        assert_not_reached ();
+    } catch (AFork.Error.EXITED error) {
+        assert_true ("two workers" in error.message);
+    }
+    try {
+        yield pool.call_async (new Variant ("(su)", "exit", 3));
+        assert_not_reached ();
+    } catch (AFork.Error.QUARANTINED error) {
+        assert_true ("status 3" in error.message);
+    }
+
     assert_true (yield pool.shutdown_async (AFork.ShutdownMode.DRAIN));
     assert_cmpuint (pool.n_workers, EQ, 0);
 }

@@ -15,6 +15,9 @@
 
 AFORK_WORKER_EXPORT GVariant *pool_do        (AForkCall *call, GVariant *args, GError **error);
 AFORK_WORKER_EXPORT void      pool_later     (AForkCall *call, GVariant *args);
+AFORK_WORKER_EXPORT GVariant *pool_script    (AForkCall *call, GVariant *args, GError **error);
+AFORK_WORKER_EXPORT gboolean  pool_init_script (const AForkItem *items, gsize n_items,
+                                                GError **error);
 AFORK_WORKER_EXPORT gboolean  pool_init_fail (const AForkItem *items, gsize n_items,
                                               GError **error);
 AFORK_WORKER_EXPORT gboolean  pool_init_exit (const AForkItem *items, gsize n_items,
@@ -117,6 +120,77 @@ pool_do (AForkCall  *call,
         pause ();
     }
   return *error == NULL ? g_variant_new_uint32 ((guint32) getpid ()) : NULL;
+}
+
+/* The descriptor from which pool_script() reads. */
+static int script_fd = -1;
+
+gboolean
+pool_init_script (const AForkItem  *items,
+                  gsize             n_items,
+                  GError          **error)
+{
+  script_fd = items[0].fd;
+  return TRUE;
+}
+
+/* Reads the next byte of the script. Returns 0 if there are no more, or the call was cancelled. */
+static char
+read_command (AForkCall *call)
+{
+  GCancellable *cancellable = afork_call_get_cancellable (call);
+  GPollFD entries[2] = { { .fd = script_fd, .events = G_IO_IN } };
+  char command = 0;
+
+  if (!g_cancellable_make_pollfd (cancellable, &entries[1]))
+    return 0;
+
+  g_poll (entries, 2, -1);
+  g_cancellable_release_fd (cancellable);
+  if (entries[1].revents != 0 || read (script_fd, &command, 1) != 1)
+    return 0;
+
+  return command;
+}
+
+/* Emits the arguments as an event, and then does what it reads from a descriptor that all workers
+ * share. */
+GVariant *
+pool_script (AForkCall  *call,
+             GVariant   *args,
+             GError    **error)
+{
+  guint32 n_reports = 0;
+  char command;
+
+  afork_worker_emit (args);
+  while ((command = read_command (call)) != 0)
+    switch (command)
+      {
+      case 'p':                 /* reports progress */
+        afork_call_report (call, g_variant_new_uint32 (n_reports++));
+        break;
+      case 'v':                 /* emits an event */
+        afork_worker_emit (g_variant_new_string ("v"));
+        break;
+      case 'b':                 /* adds a blob to the result */
+        {
+          g_autoptr(GBytes) blob = g_bytes_new ("blob", 4);
+
+          afork_call_add_result_blob (call, blob);
+          break;
+        }
+      case 'e':                 /* fails */
+        g_set_error (error, G_IO_ERROR, G_IO_ERROR_BUSY, "the worker says no");
+        return NULL;
+      case 'k':                 /* crashes */
+        end_by_signal (SIGKILL);
+        break;
+      default:                  /* returns */
+        return g_variant_new_uint32 ((guint32) getpid ());
+      }
+
+  return g_variant_new_uint32 (0);
 }
 
 static gboolean

@@ -190,7 +190,7 @@ count_exited_cb (AForkPool    *pool,
 static void
 test_crash_loop (void)
 {
-  AForkPool *pool = new_pool ("max-workers", 1, "load", 1, NULL);
+  AForkPool *pool = new_pool ("max-workers", 1, "load", 1, "quarantine-time", 0, NULL);
   GAsyncResult *results[4] = { NULL };
   gint64 begin = g_get_monotonic_time ();
   guint n = 0;

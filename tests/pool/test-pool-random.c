@@ -23,6 +23,7 @@ typedef struct
   guint      n_cancelled;
   guint      n_timed_out;
   guint      n_crashed;
+  guint      n_quarantined;
   guint      n_killed;          /* workers, by the test */
 } Run;
 
@@ -74,6 +75,8 @@ ended_cb (GObject      *object,
     run->n_timed_out++;
   else if (g_error_matches (error, AFORK_ERROR, AFORK_ERROR_SIGNALED))
     run->n_crashed++;
+  else if (g_error_matches (error, AFORK_ERROR, AFORK_ERROR_QUARANTINED))
+    run->n_quarantined++;
   else
     g_assert_error (error, G_IO_ERROR, G_IO_ERROR_BUSY);
 }
@@ -187,7 +190,8 @@ test_random (void)
   const guint n_jobs = is_instrumented () ? 10 * 1000 : 100 * 1000;
   Run run = { 0 };
 
-  run.pool = new_pool ("max-workers", 3, "start-delay", 1, "stop-delay", 5, "grace", 2, NULL);
+  run.pool = new_pool ("max-workers", 3, "start-delay", 1, "stop-delay", 5, "grace", 2,
+                       "quarantine-time", 50, NULL);
   run.processes = g_ptr_array_new_with_free_func (g_object_unref);
   run.jobs = g_ptr_array_new_with_free_func (g_object_unref);
   run.n_ends = g_new0 (guint8, n_jobs);
@@ -207,9 +211,9 @@ test_random (void)
 
   await_shutdown (run.pool, AFORK_SHUTDOWN_MODE_DRAIN);
   g_test_message ("%u jobs accepted, %u results, %u errors: %u cancelled, %u timed out, "
-                  "%u crashed; %u workers killed",
+                  "%u crashed, %u quarantined; %u workers killed",
                   run.n_accepted, run.n_results, run.n_errors, run.n_cancelled, run.n_timed_out,
-                  run.n_crashed, run.n_killed);
+                  run.n_crashed, run.n_quarantined, run.n_killed);
   for (guint i = 0; i < n_jobs; i++)
     g_assert_cmpuint (run.n_ends[i], ==, 1);
   g_assert_cmpuint (run.n_accepted, ==, run.n_results + run.n_errors);

@@ -7,6 +7,7 @@
 
 #include <glib-unix.h>
 #include <string.h>
+#include <unistd.h>
 
 AForkPool *
 new_pool (const char *first_property,
@@ -36,6 +37,42 @@ new_pool_later (guint load)
   return g_object_new (AFORK_TYPE_POOL,
                        "process", process, "function", "pool_later", "concurrent", TRUE,
                        "forward-stderr", FALSE, "max-workers", 1, "load", load, NULL);
+}
+
+AForkPool *
+new_script_pool (int        *commands,
+                 const char *first_property,
+                 ...)
+{
+  g_autoptr(AForkProcess) process = new_module_process ("pool");
+  AForkPool *pool;
+  int fds[2];
+
+  g_assert_true (g_unix_open_pipe (fds, FD_CLOEXEC, NULL));
+  afork_process_send_fd (process, fds[0]);
+  close (fds[0]);
+  *commands = fds[1];
+  pool = g_object_new (AFORK_TYPE_POOL, "process", process, "function", "pool_script",
+                       "init-function", "pool_init_script", "forward-stderr", FALSE,
+                       "max-workers", 1, "load", 1, NULL);
+  if (first_property != NULL)
+    {
+      va_list properties;
+
+      va_start (properties, first_property);
+      g_object_set_valist (G_OBJECT (pool), first_property, properties);
+      va_end (properties);
+    }
+  return pool;
+}
+
+void
+send_commands (int         commands,
+               const char *text)
+{
+  const gssize size = (gssize) strlen (text);
+
+  g_assert_cmpint (write (commands, text, (gsize) size), ==, size);
 }
 
 void

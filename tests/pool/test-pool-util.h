@@ -17,6 +17,14 @@ AForkPool *new_pool          (const char    *first_property,
 /* Makes a pool whose workers serve LOAD jobs at a time by pool_later(). */
 AForkPool *new_pool_later    (guint          load);
 
+/* Makes a pool whose workers serve jobs by pool_script(), and do what is written to COMMANDS. Each
+ * job emits its arguments as an event when it begins. The arguments are properties of the pool. */
+AForkPool *new_script_pool   (int           *commands,
+                              const char    *first_property,
+                              ...) G_GNUC_NULL_TERMINATED;
+void       send_commands     (int            commands,
+                              const char    *text);
+
 /* Begins a call, without waiting. */
 void       begin_pool_call   (AForkPool     *pool,
                               const char    *what,
