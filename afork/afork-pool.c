@@ -2585,8 +2585,8 @@ afork_pool_shutdown_async (AForkPool           *self,
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
   task = g_task_new (self, cancellable, callback, user_data);
-  g_task_set_source_tag (task, afork_pool_shutdown_async);
   g_task_set_name (task, "[afork] pool shut down");
+  g_task_set_source_tag (task, afork_pool_shutdown_async);
   hold = hold_context (self, &error);
   if (hold == NULL)
     {

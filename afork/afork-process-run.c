@@ -54,8 +54,8 @@ afork_process_run_async (AForkProcess        *self,
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
   task = g_task_new (self, cancellable, callback, user_data);
-  g_task_set_source_tag (task, afork_process_run_async);
   g_task_set_name (task, "[afork] process run");
+  g_task_set_source_tag (task, afork_process_run_async);
   hold = _afork_process_hold_for_task (self, task);
   if (hold == NULL || !_afork_process_start_run (self, task))
     return;
@@ -229,8 +229,8 @@ afork_process_run_func_async (AForkProcess        *self,
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
   task = g_task_new (self, cancellable, callback, user_data);
-  g_task_set_source_tag (task, afork_process_run_func_async);
   g_task_set_name (task, "[afork] process run");
+  g_task_set_source_tag (task, afork_process_run_func_async);
   hold = _afork_process_hold_for_task (self, task);
   if (hold == NULL || !_afork_process_start_run (self, task))
     return;
@@ -313,8 +313,8 @@ afork_process_exec_async (AForkProcess        *self,
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
   task = g_task_new (self, cancellable, callback, user_data);
-  g_task_set_source_tag (task, afork_process_exec_async);
   g_task_set_name (task, "[afork] process exec");
+  g_task_set_source_tag (task, afork_process_exec_async);
   hold = _afork_process_hold_for_task (self, task);
   if (hold == NULL || !_afork_process_start_run (self, task))
     return;
@@ -435,8 +435,8 @@ afork_process_detach_async (AForkProcess        *self,
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
   task = g_task_new (self, cancellable, callback, user_data);
-  g_task_set_source_tag (task, afork_process_detach_async);
   g_task_set_name (task, "[afork] process detach");
+  g_task_set_source_tag (task, afork_process_detach_async);
   hold = _afork_process_hold_for_task (self, task);
   if (hold == NULL || !_afork_process_start_run (self, task))
     return;

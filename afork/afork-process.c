@@ -1945,8 +1945,8 @@ afork_process_wait_async (AForkProcess        *self,
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
   task = g_task_new (self, cancellable, callback, user_data);
-  g_task_set_source_tag (task, afork_process_wait_async);
   g_task_set_name (task, "[afork] process wait");
+  g_task_set_source_tag (task, afork_process_wait_async);
   if (g_task_return_error_if_cancelled (task))
     return;
   hold = _afork_process_hold_for_task (self, task);

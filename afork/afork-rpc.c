@@ -1412,8 +1412,8 @@ afork_rpc_close_async (AForkRpc            *self,
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
   task = g_task_new (self, cancellable, callback, user_data);
-  g_task_set_source_tag (task, afork_rpc_close_async);
   g_task_set_name (task, "[afork] calls closed");
+  g_task_set_source_tag (task, afork_rpc_close_async);
   hold = hold_context (self, &error);
   if (hold == NULL)
     {

@@ -20,36 +20,28 @@
 #include "base/i18n.h"
 #include "base/memory.h"
 
-enum
-{
-  BULK_INPUT_SIZE = 4096,
-  /* A server sends at most two at once, and never some for which there is no frame. */
-  MAX_AWAITED_FDS = 4,
-};
+enum { BULK_INPUT_SIZE = 4096 };
 
 void
 _afork_channel_reader_init (AForkChannelReader *self)
 {
-  *self = (AForkChannelReader) {
-    .frame_size = AFORK_FRAME_HEADER_SIZE,
-    .fds = g_array_new (FALSE, FALSE, sizeof (int)),
-    .reserved_fds = g_array_new (FALSE, FALSE, sizeof (int)),
-  };
+  *self = (AForkChannelReader) { .frame_size = AFORK_FRAME_HEADER_SIZE };
 }
 
 static void
-close_all (GArray *fds)
+close_all (int   *fds,
+           guint *n_fds)
 {
-  for (guint i = 0; i < fds->len; i++)
-    _afork_fd_close (g_array_index (fds, int, i));
-  g_array_set_size (fds, 0);
+  for (guint i = 0; i < *n_fds; i++)
+    _afork_fd_close (fds[i]);
+  *n_fds = 0;
 }
 
 void
 _afork_channel_reader_drop_fds (AForkChannelReader *self)
 {
-  close_all (self->fds);
-  close_all (self->reserved_fds);
+  close_all (self->fds, &self->n_fds);
+  close_all (self->reserved_fds, &self->n_reserved_fds);
   self->n_fds_to_come = 0;
 }
 
@@ -57,8 +49,6 @@ void
 _afork_channel_reader_clear (AForkChannelReader *self)
 {
   _afork_channel_reader_drop_fds (self);
-  g_array_unref (self->fds);
-  g_array_unref (self->reserved_fds);
   g_free (self->input);
 }
 
@@ -67,14 +57,13 @@ static gboolean
 fill_reserved_fds (AForkChannelReader *self,
                    GSocket            *socket)
 {
-  while (self->reserved_fds->len < self->n_fds_to_come)
+  while (self->n_reserved_fds < self->n_fds_to_come)
     {
       int fd = fcntl (g_socket_get_fd (socket), F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 
       if (fd < 0)
         return FALSE;
-      _afork_fd_register (fd);
-      g_array_append_val (self->reserved_fds, fd);
+      self->reserved_fds[self->n_reserved_fds++] = _afork_fd_register (fd);
     }
 
   return TRUE;
@@ -85,11 +74,13 @@ _afork_channel_reader_reserve_fds (AForkChannelReader *self,
                                    GSocket            *socket,
                                    guint               n_fds)
 {
+  g_assert (self->n_fds_to_come + n_fds <= G_N_ELEMENTS (self->reserved_fds));
+
   self->n_fds_to_come += n_fds;
   return fill_reserved_fds (self, socket);
 }
 
-/* Takes the descriptors of MESSAGE. */
+/* Takes the descriptors of MESSAGE. Closes those for which there is no room. */
 static void
 take_fds (AForkChannelReader *self,
           GUnixFDMessage     *message)
@@ -98,8 +89,16 @@ take_fds (AForkChannelReader *self,
   g_autofree int *fds = g_unix_fd_message_steal_fds (message, &n_fds);
 
   for (int i = 0; i < n_fds; i++)
-    _afork_fd_register (fds[i]);
-  g_array_append_vals (self->fds, fds, (guint) n_fds);
+    {
+      _afork_fd_register (fds[i]);
+      if (self->n_fds < G_N_ELEMENTS (self->fds))
+        {
+          self->fds[self->n_fds++] = fds[i];
+          continue;
+        }
+      _afork_fd_close (fds[i]);
+      self->has_too_many_fds = TRUE;
+    }
   self->n_fds_to_come -= MIN ((guint) n_fds, self->n_fds_to_come);
 }
 
@@ -148,7 +147,8 @@ make_room (AForkChannelReader  *self,
 
   if (size <= self->input_size)
     return TRUE;
-  more = _afork_memory_is_left (size) ? g_try_realloc (self->input, size) : NULL;
+  more = size <= BULK_INPUT_SIZE || _afork_memory_is_left (size) ? g_try_realloc (self->input, size)
+                                                                 : NULL;
   if (more == NULL)
     return _afork_memory_set_error (error, size);
 
@@ -172,7 +172,7 @@ receive_message (AForkChannelReader  *self,
   gssize n_bytes;
 
   *flags = 0;
-  close_all (self->reserved_fds);
+  close_all (self->reserved_fds, &self->n_reserved_fds);
   n_bytes = g_socket_receive_message (socket, NULL, &vector, 1, &messages, &n_messages, flags, NULL,
                                       error);
   if (n_bytes >= 0)
@@ -186,7 +186,7 @@ check_control_messages (AForkChannelReader  *self,
                         int                  flags,
                         GError             **error)
 {
-  if (self->fds->len > MAX_AWAITED_FDS)
+  if (self->has_too_many_fds)
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL,
                    _("More descriptors came than frames that name them"));
@@ -253,7 +253,7 @@ claim_fds (AForkChannelReader  *self,
            int                 *fds,
            GError             **error)
 {
-  if (frame->n_fds > self->fds->len)
+  if (frame->n_fds > self->n_fds)
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL,
                    _("%s came without the descriptors that it names"),
@@ -261,10 +261,9 @@ claim_fds (AForkChannelReader  *self,
       return FALSE;
     }
 
-  for (guint i = 0; i < frame->n_fds; i++)
-    fds[i] = g_array_index (self->fds, int, i);
-  if (frame->n_fds > 0)
-    g_array_remove_range (self->fds, 0, frame->n_fds);
+  memcpy (fds, self->fds, frame->n_fds * sizeof *fds);
+  self->n_fds -= frame->n_fds;
+  memmove (self->fds, self->fds + frame->n_fds, self->n_fds * sizeof *fds);
   return TRUE;
 }
 

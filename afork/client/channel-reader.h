@@ -11,6 +11,10 @@
 
 G_BEGIN_DECLS
 
+/* The most received descriptors that wait for their frames, and the most for which room is kept. A
+ * server sends at most two at once, and never some for which there is no frame. */
+enum { AFORK_CHANNEL_READER_MAX_FDS = 4 };
+
 /* The receiving half of a channel. It receives bytes and descriptors, divides the bytes into
  * frames, and gives each frame its descriptors, in the order in which they came. */
 typedef struct
@@ -24,9 +28,13 @@ typedef struct
   gsize     input_start;    /* where the bytes begin that no frame has used */
   gsize     input_end;      /* where the received bytes end */
   gsize     frame_size;     /* of the frame at input_start, as far as it is known */
-  GArray   *fds;            /* of int: received descriptors that no frame has claimed */
-  guint     n_fds_to_come;  /* descriptors that must find room when they come */
-  GArray   *reserved_fds;   /* of int: keep this room, and are closed while a message is received */
+  int       fds[AFORK_CHANNEL_READER_MAX_FDS];           /* that came and no frame has claimed */
+  guint     n_fds;
+  gboolean  has_too_many_fds;                            /* more came, and were closed */
+  guint     n_fds_to_come;                               /* that must find room when they come */
+  int       reserved_fds[AFORK_CHANNEL_READER_MAX_FDS];  /* keep this room, and are closed while a
+                                                          * message is received */
+  guint     n_reserved_fds;
 } AForkChannelReader;
 
 void             _afork_channel_reader_init        (AForkChannelReader  *self);
@@ -34,8 +42,8 @@ void             _afork_channel_reader_clear       (AForkChannelReader  *self);
 /* Closes the descriptors that no frame has claimed, and the reserved ones. */
 void             _afork_channel_reader_drop_fds    (AForkChannelReader  *self);
 
-/* Keeps room for N_FDS more descriptors, which will come on SOCKET. Returns false and sets errno if
- * there is no room. */
+/* Keeps room for N_FDS more descriptors, which will come on SOCKET: for
+ * AFORK_CHANNEL_READER_MAX_FDS in all. Returns false and sets errno if there is no room. */
 gboolean         _afork_channel_reader_reserve_fds (AForkChannelReader  *self,
                                                     GSocket             *socket,
                                                     guint                n_fds);

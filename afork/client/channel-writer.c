@@ -13,8 +13,13 @@
 
 #include "base/fd.h"
 
-/* The most bytes of frames in one write buffer. A longer frame has a write buffer of its own. */
-enum { COMFORTABLE_SIZE = 16 * 1024 };
+enum
+{
+  /* Room for the usual commands to one process. */
+  FEW_BYTES = 128,
+  /* The most bytes of frames in one write buffer. A longer frame has a write buffer of its own. */
+  COMFORTABLE_SIZE = 16 * 1024,
+};
 
 struct _AForkWriteBuffer
 {
@@ -32,7 +37,7 @@ _afork_write_buffer_new (void)
 {
   AForkWriteBuffer *self = g_new0 (AForkWriteBuffer, 1);
 
-  self->bytes = g_byte_array_new ();
+  self->bytes = g_byte_array_sized_new (FEW_BYTES);
   return self;
 }
 

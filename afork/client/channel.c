@@ -637,12 +637,12 @@ close_inherited (AForkChannel *self)
 
 /* Opening and closing. */
 
-/* Checks that FD is a stream socket. Has the kernel report which process sends each message, and
- * nothing else: GLib drops control messages that it does not know, and leaks the descriptors in
- * them. */
+/* Checks that FD is a stream socket, and has the kernel report nothing with its messages: GLib
+ * drops control messages that it does not know, and leaks the descriptors in them. A new socket
+ * needs none of this. */
 static gboolean
-prepare_socket (int      fd,
-                GError **error)
+check_received_socket (int      fd,
+                       GError **error)
 {
   static const int unknown_options[] = {
     SO_PASSSEC,
@@ -658,14 +658,6 @@ prepare_socket (int      fd,
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL, _("It is not a stream socket"));
       return FALSE;
     }
-  if (!set_option (fd, SO_PASSCRED, TRUE))
-    {
-      /* Some kernels refuse a socket of the wrong kind here. */
-      g_set_error (error, AFORK_ERROR,
-                   errno == EOPNOTSUPP ? AFORK_ERROR_PROTOCOL : AFORK_ERROR_SPAWN,
-                   _("The socket does not report which process sends: %s"), g_strerror (errno));
-      return FALSE;
-    }
   for (guint i = 0; i < G_N_ELEMENTS (unknown_options); i++)
     if (!set_option (fd, unknown_options[i], FALSE)
         && errno != ENOPROTOOPT && errno != EOPNOTSUPP)
@@ -676,6 +668,21 @@ prepare_socket (int      fd,
       }
 
   return TRUE;
+}
+
+/* Has the kernel report which process sends each message. */
+static gboolean
+ask_sender_first (int      fd,
+                  GError **error)
+{
+  if (set_option (fd, SO_PASSCRED, TRUE))
+    return TRUE;
+
+  /* Some kernels refuse a socket of the wrong kind here. */
+  g_set_error (error, AFORK_ERROR,
+               errno == EOPNOTSUPP ? AFORK_ERROR_PROTOCOL : AFORK_ERROR_SPAWN,
+               _("The socket does not report which process sends: %s"), g_strerror (errno));
+  return FALSE;
 }
 
 /* Closes SOCKET, to which there is no other reference. */
@@ -689,6 +696,7 @@ close_socket (GSocket *socket)
 
 AForkChannel *
 _afork_channel_new (int                        fd,
+                    AForkChannelSocket         origin,
                     GMainContext              *context,
                     const AForkChannelEvents  *events,
                     gpointer                   data,
@@ -699,7 +707,9 @@ _afork_channel_new (int                        fd,
   AForkChannel *self;
   GSocket *socket;
 
-  if (!prepare_socket (fd, error))
+  if (origin == AFORK_CHANNEL_SOCKET_RECEIVED && !check_received_socket (fd, error))
+    return NULL;
+  if (!ask_sender_first (fd, error))
     return NULL;
   socket = g_socket_new_from_fd (fd, &cause);
   if (socket == NULL)

@@ -39,8 +39,15 @@ typedef struct
                        gpointer          data);
 } AForkChannelEvents;
 
+typedef enum
+{
+  AFORK_CHANNEL_SOCKET_NEW,       /* of a socket pair that was just made for the channel */
+  AFORK_CHANNEL_SOCKET_RECEIVED   /* another process has made it, and it may be no socket at all */
+} AForkChannelSocket;
+
 /* Takes FD, a connected stream socket. DATA must live until the channel is closed. */
 AForkChannel *_afork_channel_new          (int                       fd,
+                                           AForkChannelSocket        origin,
                                            GMainContext             *context,
                                            const AForkChannelEvents *events,
                                            gpointer                  data,

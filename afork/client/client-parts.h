@@ -116,7 +116,8 @@ gboolean _afork_client_has_last_command        (AForkClient               *self)
 /* Channels. */
 
 /* Opens *CHANNEL, which holds a reference to the client while it is open. The first function takes
- * FD. The second makes a socket pair, and returns the other end or -1. */
+ * FD, which another process has made. The second makes a socket pair, and returns the other end or
+ * -1. */
 gboolean _afork_client_open_channel            (AForkClient               *self,
                                                 AForkChannel             **channel,
                                                 const AForkChannelEvents  *events,

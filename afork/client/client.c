@@ -348,6 +348,22 @@ _afork_client_unref (AForkClient *self)
 
 /* Channels. */
 
+static gboolean
+open_channel (AForkClient               *self,
+              AForkChannel             **channel,
+              const AForkChannelEvents  *events,
+              int                        fd,
+              AForkChannelSocket         origin,
+              GError                   **error)
+{
+  *channel = _afork_channel_new (fd, origin, self->context, events, self, error);
+  if (*channel == NULL)
+    return FALSE;
+
+  _afork_client_ref (self);
+  return TRUE;
+}
+
 gboolean
 _afork_client_open_channel (AForkClient               *self,
                             AForkChannel             **channel,
@@ -355,12 +371,7 @@ _afork_client_open_channel (AForkClient               *self,
                             int                        fd,
                             GError                   **error)
 {
-  *channel = _afork_channel_new (fd, self->context, events, self, error);
-  if (*channel == NULL)
-    return FALSE;
-
-  _afork_client_ref (self);
-  return TRUE;
+  return open_channel (self, channel, events, fd, AFORK_CHANNEL_SOCKET_RECEIVED, error);
 }
 
 void
@@ -392,7 +403,7 @@ _afork_client_connect_channel (AForkClient               *self,
                    _("A process could not be connected: %s"), g_strerror (errno));
       return -1;
     }
-  if (!_afork_client_open_channel (self, channel, events, g_steal_fd (&ours), error))
+  if (!open_channel (self, channel, events, g_steal_fd (&ours), AFORK_CHANNEL_SOCKET_NEW, error))
     return -1;
 
   return g_steal_fd (&theirs);
