@@ -45,7 +45,8 @@ enum
   AFORK_SEGMENTS_MAX = 64,
   AFORK_SEGMENTS_MAX_BYTES = 1024 * 1024 * 1024,
   /* Segments that are not in use are kept up to this size together. A larger blob is sent through
-   * the socket: a segment for it alone would be fresh memory on both sides, 0.6 times as fast. */
+   * the socket, to huge pages where the system has them: a segment for it alone would be fresh
+   * memory with small pages on both sides, 0.3 times as fast. */
   AFORK_SEGMENTS_MAX_IDLE_BYTES = 64 * 1024 * 1024,
   AFORK_SEGMENT_MAX_BLOB = AFORK_SEGMENTS_MAX_IDLE_BYTES,
 };
