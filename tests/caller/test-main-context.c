@@ -185,7 +185,8 @@ add_busy (int    priority,
 /* Among sources of the same priority, and before those of lower priority, all operations
  * complete. */
 static void
-test_priority_not_above (gconstpointer data)
+test_priority_not_above (Census        *census,
+                         gconstpointer  data)
 {
   static const int priorities[] = { G_PRIORITY_DEFAULT, G_PRIORITY_DEFAULT_IDLE, G_PRIORITY_LOW };
   const Operation *operation = data;
@@ -234,7 +235,8 @@ test_priority_slow_handler (void)
 
 /* Sources of higher priority are dispatched first, and no event is lost. */
 static void
-test_priority_above (gconstpointer data)
+test_priority_above (Census        *census,
+                     gconstpointer  data)
 {
   const Operation *operation = data;
   g_autoptr(AForkProcess) process = new_with_module (afork_process_new ());
@@ -295,7 +297,8 @@ await_rest (gpointer process,
 }
 
 static void
-test_nested_in_answer (gconstpointer data)
+test_nested_in_answer (Census        *census,
+                       gconstpointer  data)
 {
   const Operation *operation = data;
 
@@ -347,7 +350,8 @@ block_for_another (gpointer process,
 
 /* Blocking calls in callbacks: on other processes, and on the process itself. */
 static void
-test_nested_blocking (gconstpointer data)
+test_nested_blocking (Census        *census,
+                      gconstpointer  data)
 {
   const Operation *operation = data;
   g_autoptr(AForkProcess) template = new_with_module (afork_process_new ());
@@ -1494,59 +1498,16 @@ test_default_elsewhere (void)
   g_thread_join (g_thread_new ("user", use_default, NULL));
 }
 
-/* Runs a test, and counts what it leaves behind. */
-
-typedef struct
-{
-  void        (*test) (gconstpointer data);
-  gconstpointer data;
-} Test;
-
-static void
-test_with_census (gconstpointer data)
-{
-  const Test *self = data;
-  Census census;
-
-  census_begin (&census);
-  self->test (self->data);
-  census_end (&census);
-}
-
-static void
-test_function (gconstpointer data)
-{
-  ((GTestFunc) data) ();
-}
-
-static void
-add_full (const char   *path,
-          void        (*test) (gconstpointer data),
-          gconstpointer data)
-{
-  Test *self = g_new0 (Test, 1);
-
-  self->test = test;
-  self->data = data;
-  g_test_add_data_func_full (path, self, test_with_census, g_free);
-}
-
-static void
-add (const char *path,
-     GTestFunc   test)
-{
-  add_full (path, test_function, (gconstpointer) test);
-}
-
 static void
 add_operations (const char  *folder,
-                void       (*test) (gconstpointer data))
+                void       (*test) (Census        *census,
+                                    gconstpointer  data))
 {
   for (gsize i = 0; i < G_N_ELEMENTS (operations); i++)
     {
       g_autofree char *path = g_build_path ("/", folder, operations[i].name, NULL);
 
-      add_full (path, test, &operations[i]);
+      add_with_data (path, &operations[i], test);
     }
 }
 
@@ -1558,34 +1519,34 @@ main (int    argc,
 
   add_operations ("/main-context/priority/not-above", test_priority_not_above);
   add_operations ("/main-context/priority/above", test_priority_above);
-  add ("/main-context/priority/slow-handler", test_priority_slow_handler);
+  add_test ("/main-context/priority/slow-handler", test_priority_slow_handler);
   add_operations ("/main-context/nested/in-answer", test_nested_in_answer);
   add_operations ("/main-context/nested/blocking", test_nested_blocking);
-  add ("/main-context/nested/in-notify", test_nested_in_notify);
-  add ("/main-context/nested/in-exited", test_nested_in_exited);
-  add ("/main-context/nested/waits", test_nested_waits);
-  add ("/main-context/nested/forks", test_nested_forks);
-  add ("/main-context/failure-reported", test_failure_reported);
-  add ("/main-context/threads", test_threads);
-  add ("/main-context/pushed", test_pushed);
-  add ("/main-context/handed-on", test_handed_on);
-  add ("/main-context/kept-by-operation", test_kept_by_operation);
-  add ("/main-context/gone", test_gone);
-  add ("/main-context/dropped-elsewhere", test_dropped_elsewhere);
-  add ("/main-context/dropped-as-they-end", test_dropped_as_they_end);
-  add ("/main-context/never-turned", test_never_iterated);
-  add ("/main-context/intruder", test_intruder);
-  add ("/main-context/intruder/template", test_intruder_template);
-  add ("/main-context/default-elsewhere", test_default_elsewhere);
-  add ("/main-context/refused/home", test_refused_home);
-  add ("/main-context/refused/first", test_refused_first);
-  add ("/main-context/refused/any", test_refused_any);
-  add ("/main-context/refused/each", test_refused_each);
-  add ("/main-context/refused/each-in-pushed", test_refused_each_in_pushed);
-  add ("/main-context/refused/calls", test_refused_calls);
-  add ("/main-context/calls-dropped-elsewhere", test_calls_dropped_elsewhere);
-  add ("/main-context/acquired", test_acquired);
-  add ("/main-context/task-thread", test_task_thread);
+  add_test ("/main-context/nested/in-notify", test_nested_in_notify);
+  add_test ("/main-context/nested/in-exited", test_nested_in_exited);
+  add_test ("/main-context/nested/waits", test_nested_waits);
+  add_test ("/main-context/nested/forks", test_nested_forks);
+  add_test ("/main-context/failure-reported", test_failure_reported);
+  add_test ("/main-context/threads", test_threads);
+  add_test ("/main-context/pushed", test_pushed);
+  add_test ("/main-context/handed-on", test_handed_on);
+  add_test ("/main-context/kept-by-operation", test_kept_by_operation);
+  add_test ("/main-context/gone", test_gone);
+  add_test ("/main-context/dropped-elsewhere", test_dropped_elsewhere);
+  add_test ("/main-context/dropped-as-they-end", test_dropped_as_they_end);
+  add_test ("/main-context/never-turned", test_never_iterated);
+  add_test ("/main-context/intruder", test_intruder);
+  add_test ("/main-context/intruder/template", test_intruder_template);
+  add_test ("/main-context/default-elsewhere", test_default_elsewhere);
+  add_test ("/main-context/refused/home", test_refused_home);
+  add_test ("/main-context/refused/first", test_refused_first);
+  add_test ("/main-context/refused/any", test_refused_any);
+  add_test ("/main-context/refused/each", test_refused_each);
+  add_test ("/main-context/refused/each-in-pushed", test_refused_each_in_pushed);
+  add_test ("/main-context/refused/calls", test_refused_calls);
+  add_test ("/main-context/calls-dropped-elsewhere", test_calls_dropped_elsewhere);
+  add_test ("/main-context/acquired", test_acquired);
+  add_test ("/main-context/task-thread", test_task_thread);
 
   return g_test_run ();
 }

@@ -106,12 +106,6 @@ iterate_20_times (void)
     g_main_context_iteration (NULL, FALSE);
 }
 
-static gboolean
-tick_cb (gpointer data)
-{
-  return G_SOURCE_CONTINUE;
-}
-
 static void
 await_stop (AForkProcess *process)
 {

@@ -549,13 +549,6 @@ get_thread_cpu_time (void)
   return time.tv_sec * G_USEC_PER_SEC + time.tv_nsec / 1000;
 }
 
-static gboolean
-set_cb (gpointer data)
-{
-  *(gboolean *) data = TRUE;
-  return G_SOURCE_REMOVE;
-}
-
 /* The kernel limits the descriptors of a user in flight to the number that a process may have open.
  * The rest waits until some have arrived, and the program is not busy meanwhile. */
 static void

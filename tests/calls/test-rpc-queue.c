@@ -153,13 +153,6 @@ test_order (void)
   queue_end (&queue);
 }
 
-static gboolean
-set_cb (gpointer data)
-{
-  *(gboolean *) data = TRUE;
-  return G_SOURCE_REMOVE;
-}
-
 /* Iterates the main context for MSEC milliseconds. */
 static void
 pass_time (guint msec)

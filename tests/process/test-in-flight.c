@@ -71,13 +71,6 @@ set_limit (GPid   pid,
   return saved;
 }
 
-static gboolean
-set_cb (gpointer data)
-{
-  *(gboolean *) data = TRUE;
-  return G_SOURCE_REMOVE;
-}
-
 /* Iterates the main context for a while. Checks that this takes hardly any processor time. */
 static void
 pass_time (void)

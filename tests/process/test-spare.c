@@ -66,12 +66,6 @@ count_children (AForkProcess *template)
   return g_strv_length (children);
 }
 
-static gboolean
-tick_cb (gpointer data)
-{
-  return G_SOURCE_CONTINUE;
-}
-
 /* A program is not notified of spare forks, so the test checks the children of the template from
  * time to time. */
 static void

@@ -289,12 +289,6 @@ count_descendants (gboolean describe)
 }
 
 static gboolean
-tick_cb (gpointer data)
-{
-  return G_SOURCE_CONTINUE;
-}
-
-static gboolean
 describe_descendants_cb (gpointer data)
 {
   g_test_message ("There are still, in step %u of seed %u:", step, seed);

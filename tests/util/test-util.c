@@ -75,10 +75,17 @@ is_counted (Census *census)
   return now.n_fds <= census->n_fds && now.n_children <= census->n_children;
 }
 
-static gboolean
+gboolean
 tick_cb (gpointer data)
 {
   return G_SOURCE_CONTINUE;
+}
+
+gboolean
+set_cb (gpointer data)
+{
+  *(gboolean *) data = TRUE;
+  return G_SOURCE_REMOVE;
 }
 
 static GSource *

@@ -90,6 +90,11 @@ void     store_result_cb (GObject      *object,
                           GAsyncResult *result,
                           gpointer      data);
 
+/* Callbacks of sources. The first does nothing: a timeout with it lets code that iterates the main
+ * context look again at intervals. The second sets the gboolean that is its data, once. */
+gboolean tick_cb      (gpointer data);
+gboolean set_cb       (gpointer data);
+
 /* Iterates the default main context while a source is ready. */
 void     iterate      (void);
 
