@@ -11,6 +11,7 @@
 #include "afork-error.h"
 #include "afork-job-private.h"
 #include "afork-process-private.h"
+#include "afork-runtime.h"
 #include "base/atfork.h"
 #include "base/context.h"
 #include "base/i18n.h"
@@ -2327,6 +2328,45 @@ afork_pool_new (AForkProcess *process,
   g_return_val_if_fail (function != NULL, NULL);
 
   return g_object_new (AFORK_TYPE_POOL, "process", process, "function", function, NULL);
+}
+
+/**
+ * afork_pool_new_for_func: (skip)
+ * @process: (nullable): a template, as for [ctor@AFork.Pool.new], or `NULL` for a new process of
+ *   [func@AFork.Runtime.get_self]
+ * @func: a function of this program, or of a shared object that is loaded; it need not be
+ *   exported, and may be static
+ *
+ * Does what [ctor@AFork.Pool.new] does, with the address of a function instead of a name. So a
+ * program can run its own functions in many processes, without a module. If @process is `NULL`, the
+ * program must have called [func@AFork.init].
+ *
+ * The template must have the program or shared object that contains the function, as for
+ * [method@AFork.Process.run_func_async]. If it does not, or if that has no build ID, all jobs fail
+ * with `AFORK_ERROR_FUNCTION`. [property@AFork.Pool:function] is the name of the function if it is
+ * exported, or else its object and offset.
+ *
+ * Returns: (transfer full): a pool
+ *
+ * Since: 0.1
+ */
+AForkPool *
+afork_pool_new_for_func (AForkProcess  *process,
+                         AForkCallFunc  func)
+{
+  g_autoptr(AForkProcess) own = NULL;
+  g_autofree char *name = NULL;
+  AForkPool *self;
+
+  g_return_val_if_fail (process == NULL || AFORK_IS_PROCESS (process), NULL);
+  g_return_val_if_fail (func != NULL, NULL);
+
+  if (process == NULL)
+    process = own = afork_process_new_for_runtime (afork_runtime_get_self ());
+  name = _afork_process_name_func ((gconstpointer) func);
+  self = g_object_new (AFORK_TYPE_POOL, "process", process, "function", name, NULL);
+  self->setup.func = func;
+  return self;
 }
 
 /**

@@ -14,6 +14,7 @@
 #include <afork/afork-enums.h>
 #include <afork/afork-types.h>
 #include <afork/afork-version-macros.h>
+#include <afork/worker/afork-call.h>
 
 G_BEGIN_DECLS
 
@@ -25,6 +26,10 @@ G_DECLARE_FINAL_TYPE (AForkPool, afork_pool, AFORK, POOL, GObject)
 AFORK_AVAILABLE_IN_ALL
 AForkPool    *afork_pool_new               (AForkProcess          *process,
                                             const char            *function)
+                                            G_GNUC_WARN_UNUSED_RESULT;
+AFORK_AVAILABLE_IN_ALL
+AForkPool    *afork_pool_new_for_func      (AForkProcess          *process,
+                                            AForkCallFunc          func)
                                             G_GNUC_WARN_UNUSED_RESULT;
 
 AFORK_AVAILABLE_IN_ALL

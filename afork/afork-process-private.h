@@ -127,6 +127,12 @@ void          _afork_process_run_for             (AForkProcess         *self,
                                                   AForkRanFunc          func,
                                                   gpointer              data);
 
+/* The name of FUNC, a function of this program, for titles and messages: its symbol if its program
+ * or shared object exports it, else its offset there. */
+char         *_afork_process_name_func           (gconstpointer         func);
+/* The address of FUNC as text, which stands for the name of a function: see server/objects.h. */
+char         *_afork_process_describe_func       (gconstpointer         func);
+
 /* Calls FUNC when the process cannot be killed. Does nothing if another function is set. */
 void          _afork_process_watch_unkillable    (AForkProcess         *self,
                                                   AForkUnkillableFunc   func,

@@ -174,20 +174,33 @@ afork_process_run (AForkProcess  *self,
   return afork_process_run_finish (self, result, error);
 }
 
-/* The name of FUNC for titles and messages: its symbol if the object exports it, else its
- * offset. */
-static char *
-name_function (AForkRunFunc func,
-               guint64      offset)
+char *
+_afork_process_name_func (gconstpointer func)
 {
   g_autofree char *object = NULL;
+  char id[AFORK_OBJECT_ID_SIZE];
   Dl_info info = { 0 };
+  guint64 offset = 0;
 
-  if (dladdr ((void *) func, &info) != 0 && info.dli_saddr == (void *) func)
+  if (dladdr (func, &info) != 0 && info.dli_saddr == func)
     return g_strdup (info.dli_sname);
 
+  afork_object_describe (func, id, &offset);
   object = info.dli_fname != NULL ? g_path_get_basename (info.dli_fname) : g_strdup ("");
   return g_strdup_printf ("%s+%#" G_GINT64_MODIFIER "x", object, offset);
+}
+
+char *
+_afork_process_describe_func (gconstpointer func)
+{
+  g_autofree char *name = _afork_process_name_func (func);
+  char object[AFORK_OBJECT_ID_SIZE] = "";
+  guint64 offset = 0;
+
+  /* Without a build ID, the worker does not find the function, and says why. */
+  afork_object_describe (func, object, &offset);
+  return g_strdup_printf ("%c%s+%" G_GINT64_MODIFIER "x %s", AFORK_ADDRESS_MARK, object, offset,
+                          name);
 }
 
 /**
@@ -235,12 +248,12 @@ afork_process_run_func_async (AForkProcess        *self,
   if (hold == NULL || !_afork_process_start_run (self, task))
     return;
 
-  if (!afork_object_describe ((const void *) func, object, &offset))
+  if (!afork_object_describe ((gconstpointer) func, object, &offset))
     _afork_process_kill_with_error (self, AFORK_ERROR_FUNCTION,
                                     _("The function at %p is in no program or shared object with a "
                                       "build ID"),
                                     (void *) func);
-  self->function = name_function (func, offset);
+  self->function = _afork_process_name_func ((gconstpointer) func);
   _afork_process_notify_function (self);
   if (_afork_process_set_run_task (self, task))
     _afork_client_run_func (self->client, object, offset, afork_process_get_title (self));

@@ -7,6 +7,7 @@
 
 #include "afork-rpc.h"
 #include "calls/pending-call.h"
+#include "worker/afork-call.h"
 
 G_BEGIN_DECLS
 
@@ -31,6 +32,11 @@ typedef struct
   /* The worker has exited, and no calls are left. */
   void (*closed)            (gpointer      data);
 } AForkRpcOwnerFuncs;
+
+/* Has the worker serve calls by FUNC, a function of this program. AForkRpc:function is then only a
+ * name for messages. Call this when the object was made. */
+void          _afork_rpc_set_func    (AForkRpc                 *self,
+                                      AForkCallFunc             func);
 
 /* FUNCS may be NULL: then no functions are called any more. */
 void          _afork_rpc_set_owner   (AForkRpc                 *self,

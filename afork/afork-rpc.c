@@ -51,6 +51,8 @@ struct _AForkRpc
 
   AForkProcess    *process;
   char            *function;
+  char            *address;         /* of the function, as text, if it was given by its address; or
+                                     * NULL */
   char            *init_function;
   char            *done_function;
   gboolean         concurrent;
@@ -757,6 +759,7 @@ afork_rpc_finalize (GObject *object)
   _afork_context_unref (self->context);
   g_clear_error (&self->failure);
   g_free (self->function);
+  g_free (self->address);
   g_free (self->init_function);
   g_free (self->done_function);
   G_OBJECT_CLASS (afork_rpc_parent_class)->finalize (object);
@@ -1188,6 +1191,53 @@ afork_rpc_new (AForkProcess *process,
   g_return_val_if_fail (function != NULL, NULL);
 
   return g_object_new (AFORK_TYPE_RPC, "process", process, "function", function, NULL);
+}
+
+void
+_afork_rpc_set_func (AForkRpc      *self,
+                     AForkCallFunc  func)
+{
+  self->address = _afork_process_describe_func ((gconstpointer) func);
+  _afork_rpc_calls_set_function (&self->calls, self->address);
+}
+
+/**
+ * afork_rpc_new_for_func: (skip)
+ * @process: (nullable): a process that was not run, or `NULL` for a new process of
+ *   [func@AFork.Runtime.get_self]
+ * @func: a function of this program, or of a shared object that is loaded; it need not be
+ *   exported, and may be static
+ *
+ * Does what [ctor@AFork.Rpc.new] does, with the address of a function instead of a name. So a
+ * program can have a worker call one of its own functions, without a module. If @process is `NULL`,
+ * the program must have called [func@AFork.init].
+ *
+ * The process must have the program or shared object that contains the function, as for
+ * [method@AFork.Process.run_func_async]. If it does not, or if that has no build ID, all calls fail
+ * with `AFORK_ERROR_FUNCTION`. [property@AFork.Rpc:function] is the name of the function if it is
+ * exported, or else its object and offset.
+ *
+ * Returns: (transfer full): an RPC object
+ *
+ * Since: 0.1
+ */
+AForkRpc *
+afork_rpc_new_for_func (AForkProcess  *process,
+                        AForkCallFunc  func)
+{
+  g_autoptr(AForkProcess) own = NULL;
+  g_autofree char *name = NULL;
+  AForkRpc *self;
+
+  g_return_val_if_fail (process == NULL || AFORK_IS_PROCESS (process), NULL);
+  g_return_val_if_fail (func != NULL, NULL);
+
+  if (process == NULL)
+    process = own = afork_process_new_for_runtime (afork_runtime_get_self ());
+  name = _afork_process_name_func ((gconstpointer) func);
+  self = g_object_new (AFORK_TYPE_RPC, "process", process, "function", name, NULL);
+  _afork_rpc_set_func (self, func);
+  return self;
 }
 
 /**

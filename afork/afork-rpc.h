@@ -13,6 +13,7 @@
 
 #include <afork/afork-types.h>
 #include <afork/afork-version-macros.h>
+#include <afork/worker/afork-call.h>
 
 G_BEGIN_DECLS
 
@@ -24,6 +25,10 @@ G_DECLARE_FINAL_TYPE (AForkRpc, afork_rpc, AFORK, RPC, GObject)
 AFORK_AVAILABLE_IN_ALL
 AForkRpc     *afork_rpc_new               (AForkProcess         *process,
                                            const char           *function)
+                                           G_GNUC_WARN_UNUSED_RESULT;
+AFORK_AVAILABLE_IN_ALL
+AForkRpc     *afork_rpc_new_for_func      (AForkProcess         *process,
+                                           AForkCallFunc         func)
                                            G_GNUC_WARN_UNUSED_RESULT;
 
 AFORK_AVAILABLE_IN_ALL

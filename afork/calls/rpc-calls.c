@@ -665,6 +665,13 @@ _afork_rpc_calls_set_link (AForkRpcCalls            *self,
 }
 
 void
+_afork_rpc_calls_set_function (AForkRpcCalls *self,
+                               const char    *function)
+{
+  self->setup.function = function;
+}
+
+void
 _afork_rpc_calls_unset_link (AForkRpcCalls *self)
 {
   self->link = NULL;

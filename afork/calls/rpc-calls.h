@@ -95,6 +95,10 @@ void          _afork_rpc_calls_clear             (AForkRpcCalls            *self
 void          _afork_rpc_calls_set_link          (AForkRpcCalls            *self,
                                                   AForkWorkerLink          *link,
                                                   const AForkRpcCallsSetup *setup);
+/* FUNCTION, which belongs to the owner, is what the worker gets instead of the function of the
+ * setup. Nothing may have been sent yet. */
+void          _afork_rpc_calls_set_function      (AForkRpcCalls            *self,
+                                                  const char               *function);
 /* The owner drops the link. */
 void          _afork_rpc_calls_unset_link        (AForkRpcCalls            *self);
 

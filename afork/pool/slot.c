@@ -199,6 +199,8 @@ _afork_slot_new (const AForkSlotSetup *setup,
                             "trusted", setup->trusted,
                             "max-in-flight", MAX_IN_FLIGHT,
                             NULL);
+  if (setup->func != NULL)
+    _afork_rpc_set_func (self->rpc, setup->func);
   _afork_rpc_set_owner (self->rpc, &rpc_funcs, self);
   return self;
 }

@@ -81,6 +81,7 @@ typedef struct
 {
   AForkProcess *process;        /* the template */
   char         *function;
+  AForkCallFunc func;           /* the function, or NULL if it is given by its name */
   char         *init_function;  /* or NULL */
   char         *done_function;  /* or NULL */
   gboolean      concurrent;

@@ -483,6 +483,40 @@ is_same (const char *a,
   return *a == *b;
 }
 
+static bool
+native_find_address (void          *data,
+                     const char    *name,
+                     const char    *object,
+                     uint64_t       offset,
+                     void         **found,
+                     AForkFailure  *failure)
+{
+  (void) data;
+  *found = afork_object_find (object, offset);
+  if (*found == NULL)
+    return afork_failure_set (failure, AFORK_WIRE_ERROR_FUNCTION,
+                              "There is no function “%s”, because the program or shared object "
+                              "that has it is not loaded in this process", name);
+  return true;
+}
+
+/* Does the same for an address as text: see objects.h. */
+static bool
+find_address_text (const char    *text,
+                   void         **found,
+                   AForkFailure  *failure)
+{
+  char id[AFORK_OBJECT_ID_SIZE];
+  uint64_t offset;
+  const char *name = afork_address_parse (text, id, &offset);
+
+  if (id[0] == '\0')
+    return afork_failure_set (failure, AFORK_WIRE_ERROR_FUNCTION,
+                              "There is no function “%s”, because the program or shared object "
+                              "that has it has no build ID", name);
+  return native_find_address (NULL, name, id, offset, found, failure);
+}
+
 /* Finds the function to run. Looking a symbol up touches much of the dynamic linker's memory, so
  * the template does it for its forks, which only compare the name. */
 static bool
@@ -492,6 +526,9 @@ native_find (void          *data,
              AForkFailure  *failure)
 {
   AForkNative *self = data;
+
+  if (function[0] == AFORK_ADDRESS_MARK)
+    return find_address_text (function, found, failure);
 
   if (self->looked_up != NULL && is_same (self->looked_up_name, function))
     *found = self->looked_up;
@@ -518,23 +555,6 @@ native_look_up (void       *data,
 
   self->looked_up = found;
   strcpy (self->looked_up_name, function);
-}
-
-static bool
-native_find_address (void          *data,
-                     const char    *name,
-                     const char    *object,
-                     uint64_t       offset,
-                     void         **found,
-                     AForkFailure  *failure)
-{
-  (void) data;
-  *found = afork_object_find (object, offset);
-  if (*found == NULL)
-    return afork_failure_set (failure, AFORK_WIRE_ERROR_FUNCTION,
-                              "There is no function “%s”, because the program or shared object "
-                              "that has it is not loaded in this process", name);
-  return true;
 }
 
 static void

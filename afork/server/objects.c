@@ -8,6 +8,7 @@
 
 #include <link.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Returns whether the object has code at OFFSET from its start. */
@@ -156,4 +157,23 @@ afork_object_find (const char *id,
   strcpy (search.id, id);
   dl_iterate_phdr (find_cb, &search);
   return (void *) search.address;
+}
+
+const char *
+afork_address_parse (const char *text,
+                     char        id[AFORK_OBJECT_ID_SIZE],
+                     uint64_t   *offset)
+{
+  size_t length = strcspn (text + 1, "+");
+  char *end;
+
+  id[0] = '\0';
+  *offset = 0;
+  if (length >= AFORK_OBJECT_ID_SIZE || text[1 + length] != '+')
+    return text;
+
+  memcpy (id, text + 1, length);
+  id[length] = '\0';
+  *offset = strtoull (text + 1 + length + 1, &end, 16);
+  return *end == ' ' ? end + 1 : text;
 }

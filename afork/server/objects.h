@@ -25,3 +25,14 @@ bool  afork_object_describe (const void *address,
  * another process. Returns NULL if no such object is loaded, or it has no code there. */
 void *afork_object_find     (const char *id,
                              uint64_t    offset);
+
+/* An address as text takes the place of the name of a function: the mark, the build ID, "+", the
+ * offset in hexadecimal, a space, and a name for messages. The build ID is empty if there is none.
+ * No symbol begins with the mark. */
+#define AFORK_ADDRESS_MARK '@'
+
+/* Sets ID and OFFSET, and returns the name, which is a part of TEXT. If TEXT is no address, sets ID
+ * to an empty string, and returns TEXT. */
+const char *afork_address_parse (const char *text,
+                                 char        id[AFORK_OBJECT_ID_SIZE],
+                                 uint64_t   *offset);

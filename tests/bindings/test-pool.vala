@@ -42,6 +42,34 @@ async void test_call () throws Error {
     assert_cmpuint (pool.n_workers, EQ, 0);
 }
 
+// A function of this program, in processes that are the program, executed again.
+Variant? add (AFork.Call call, Variant args) throws Error {
+    uint a, b;
+    args.get ("(uu)", out a, out b);
+    if (b == 0) {
+        throw new IOError.NOT_FOUND ("nothing to add");
+    }
+    return new Variant.uint32 (a + b);
+}
+
+async void test_func () throws Error {
+    var pool = new AFork.Pool.for_func (null, add);
+    var answer = yield pool.call_async (new Variant ("(uu)", 2, 3));
+    assert_cmpuint (answer.get_uint32 (), EQ, 5);
+    try {
+        yield pool.call_async (new Variant ("(uu)", 2, 0));
+        assert_not_reached ();
+    } catch (IOError.NOT_FOUND error) {
+        assert_cmpstr (error.message, EQ, "nothing to add");
+    }
+    assert_true (yield pool.shutdown_async (AFork.ShutdownMode.DRAIN));
+
+    var rpc = new AFork.Rpc.for_func (null, add);
+    answer = yield rpc.call_async (new Variant ("(uu)", 3, 4));
+    assert_cmpuint (answer.get_uint32 (), EQ, 7);
+    assert_true (yield rpc.close_async ());
+}
+
 const uint LIMIT = 50;      // seconds for one test, after which something hangs
 
 delegate void BeginFunc (AsyncReadyCallback callback);
@@ -65,11 +93,16 @@ void run_test (BeginFunc begin, EndFunc end) {
 }
 
 int main (string[] args) {
+    AFork.init (ref args);
     Test.init (ref args);
 
     Test.add_func ("/vala/pool/call", () => run_test (
         (callback) => test_call.begin (callback),
         (result) => test_call.end (result)));
+
+    Test.add_func ("/vala/pool/func", () => run_test (
+        (callback) => test_func.begin (callback),
+        (result) => test_func.end (result)));
 
     return Test.run ();
 }

@@ -104,6 +104,29 @@ test_other_object (void)
   g_assert_null (afork_object_find (other, offset));
 }
 
+/* Addresses as text, and text that is none. */
+static void
+test_text (void)
+{
+  static const char * const cases[][2] = {
+    { "@", "@" }, { "@ab", "@ab" }, { "@+", "@+" }, { "@ab+1", "@ab+1" }, { "@ab+x y", "@ab+x y" },
+    { "@+0 name", "name" }, { "@ab+1f a name", "a name" }, { "@ab+1f ", "" },
+  };
+  g_autofree char *long_id = g_strnfill (AFORK_OBJECT_ID_SIZE, 'a');
+  g_autofree char *long_text = g_strconcat ("@", long_id, "+1 name", NULL);
+  char id[AFORK_OBJECT_ID_SIZE];
+  guint64 offset;
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    g_assert_cmpstr (afork_address_parse (cases[i][0], id, &offset), ==, cases[i][1]);
+
+  afork_address_parse ("@ab+1f a name", id, &offset);
+  g_assert_cmpstr (id, ==, "ab");
+  g_assert_cmpuint (offset, ==, 0x1f);
+  g_assert_true (afork_address_parse (long_text, id, &offset) == long_text);
+  g_assert_cmpstr (id, ==, "");
+}
+
 int
 main (int    argc,
       char **argv)
@@ -115,6 +138,8 @@ main (int    argc,
   g_test_add_func ("/objects/no-code", test_no_code);
   g_test_add_func ("/objects/other-place", test_other_place);
   g_test_add_func ("/objects/other-object", test_other_object);
+
+  g_test_add_func ("/objects/text", test_text);
 
   return g_test_run ();
 }
