@@ -57,6 +57,21 @@ typedef enum
 } AForkJobState;
 
 /**
+ * AForkMapFlags:
+ * @AFORK_MAP_ORDERED: jobs are returned in the order of the items
+ * @AFORK_MAP_UNORDERED: jobs are returned in the order in which they end
+ *
+ * How an [class@AFork.Map] returns jobs.
+ *
+ * Since: 0.1
+ */
+typedef enum /*< flags >*/
+{
+  AFORK_MAP_ORDERED = 0,
+  AFORK_MAP_UNORDERED = 1 << 0
+} AForkMapFlags;
+
+/**
  * AForkShutdownMode:
  * @AFORK_SHUTDOWN_MODE_DRAIN: all jobs that the pool has accepted are run
  * @AFORK_SHUTDOWN_MODE_ABORT: jobs that have not ended fail with `AFORK_ERROR_CLOSED`

@@ -24,6 +24,13 @@ void          _afork_job_set_end         (AForkJob      *self,
 void          _afork_job_watch_priority  (AForkJob      *self,
                                           void         (*func) (gpointer data),
                                           gpointer       data);
+/* Calls FUNC with DATA, once, when the job has its result or its error, and before handlers are
+ * notified. FUNC calls no code of the program. It may be NULL. */
+void          _afork_job_watch_end       (AForkJob      *self,
+                                          void         (*func) (gpointer data),
+                                          gpointer       data);
+void          _afork_job_set_index       (AForkJob      *self,
+                                          guint          index);
 /* Whether a handler may be called when a property of the job changes. */
 gboolean      _afork_job_is_observed     (AForkJob      *self);
 void          _afork_job_set_results     (AForkJob      *self,

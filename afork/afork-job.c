@@ -41,6 +41,8 @@ struct _AForkJob
   guint          retries;
   void         (*priority_func) (gpointer data);  /* or NULL */
   gpointer       priority_data;
+  void         (*end_func) (gpointer data);       /* or NULL */
+  gpointer       end_data;
   AForkJobState  state;
   gboolean       begun;
   GCancellable  *cancellable;
@@ -48,6 +50,7 @@ struct _AForkJob
   GPtrArray     *result_blobs;
   GVariant      *result;        /* or NULL */
   GError        *error;         /* or NULL */
+  guint          index;         /* or G_MAXUINT */
 };
 
 enum
@@ -57,6 +60,7 @@ enum
   PROP_BEGUN,
   PROP_ERROR,
   PROP_FDS,
+  PROP_INDEX,
   PROP_KEY,
   PROP_PRIORITY,
   PROP_RESULT,
@@ -140,6 +144,9 @@ afork_job_get_property (GObject    *object,
       break;
     case PROP_FDS:
       g_value_set_object (value, self->fds);
+      break;
+    case PROP_INDEX:
+      g_value_set_uint (value, self->index);
       break;
     case PROP_KEY:
       g_value_set_string (value, self->key);
@@ -268,6 +275,20 @@ afork_job_class_init (AForkJobClass *klass)
                          G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
 
   /**
+   * AForkJob:index: (getter get_index)
+   *
+   * The index of the item of an [class@AFork.Map] that the job belongs to, or `G_MAXUINT` if no map
+   * has run the job. If the items are a list, this is the position of the job when the map returned
+   * it, and `G_MAXUINT` before.
+   *
+   * Since: 0.1
+   */
+  props[PROP_INDEX] =
+    g_param_spec_uint ("index", NULL, NULL,
+                       0, G_MAXUINT, G_MAXUINT,
+                       G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
    * AForkJob:key: (getter get_key) (setter set_key)
    *
    * What the job works on, or `NULL`. A pool prefers to give a job to the worker that last had one
@@ -385,6 +406,7 @@ static void
 afork_job_init (AForkJob *self)
 {
   self->cancellable = g_cancellable_new ();
+  self->index = G_MAXUINT;
 }
 
 /**
@@ -774,16 +796,29 @@ _afork_job_set_end (AForkJob     *self,
                     const GError *error)
 {
   g_autoptr(AForkJob) kept G_GNUC_UNUSED = g_object_ref (self);
+  void (*end_func) (gpointer data);
 
   if (value != NULL)
     self->result = g_variant_ref (value);
   if (error != NULL)
     self->error = g_error_copy (error);
+  end_func = g_steal_pointer (&self->end_func);
+  if (end_func != NULL)
+    end_func (self->end_data);
   _afork_job_set_state (self, get_end_state (error));
   if (value != NULL)
     g_object_notify_by_pspec (G_OBJECT (self), props[PROP_RESULT]);
   if (error != NULL)
     g_object_notify_by_pspec (G_OBJECT (self), props[PROP_ERROR]);
+}
+
+void
+_afork_job_watch_end (AForkJob  *self,
+                      void     (*func) (gpointer data),
+                      gpointer   data)
+{
+  self->end_func = func;
+  self->end_data = data;
 }
 
 gboolean
@@ -899,6 +934,36 @@ afork_job_get_error (AForkJob *self)
   g_return_val_if_fail (AFORK_IS_JOB (self), NULL);
 
   return self->error;
+}
+
+/**
+ * afork_job_get_index: (get-property index)
+ * @self: a job
+ *
+ * Gets the index of the item of an [class@AFork.Map] that the job belongs to: see
+ * [property@AFork.Job:index].
+ *
+ * Returns: an index, from 0, or `G_MAXUINT` if no map has run the job
+ *
+ * Since: 0.1
+ */
+guint
+afork_job_get_index (AForkJob *self)
+{
+  g_return_val_if_fail (AFORK_IS_JOB (self), G_MAXUINT);
+
+  return self->index;
+}
+
+void
+_afork_job_set_index (AForkJob *self,
+                      guint     index)
+{
+  if (self->index == index)
+    return;
+
+  self->index = index;
+  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_INDEX]);
 }
 
 /**

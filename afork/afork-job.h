@@ -70,6 +70,8 @@ GVariant      *afork_job_get_result       (AForkJob     *self);
 AFORK_AVAILABLE_IN_ALL
 const GError  *afork_job_get_error        (AForkJob     *self);
 AFORK_AVAILABLE_IN_ALL
+guint          afork_job_get_index        (AForkJob     *self);
+AFORK_AVAILABLE_IN_ALL
 void           afork_job_cancel           (AForkJob     *self);
 
 G_END_DECLS

@@ -10,6 +10,7 @@
 #include "afork-enum-types.h"
 #include "afork-error.h"
 #include "afork-job-private.h"
+#include "afork-pool-private.h"
 #include "afork-process-private.h"
 #include "afork-runtime.h"
 #include "base/atfork.h"
@@ -20,7 +21,6 @@
 #include "base/turn.h"
 #include "pool/quarantine.h"
 #include "pool/slot.h"
-#include "process/blocking-call.h"
 
 /* The states of the pool.
  *
@@ -46,19 +46,6 @@ typedef enum
   AFORK_POOL_STATE_CLOSED,
   AFORK_POOL_STATE_REFUSED,
 } AForkPoolState;
-
-/* A blocking call of a pool. AForkBlockingCall serves the template in the context of the call, and
- * PoolBlockingCall also serves the workers there. */
-typedef struct PoolBlockingCall PoolBlockingCall;
-
-struct PoolBlockingCall
-{
-  AForkBlockingCall  base;
-  AForkHold         *hold;      /* on the context of the pool */
-  GPtrArray         *loans;     /* of AForkRpcLoan */
-  guint              depth;     /* from 1 */
-  PoolBlockingCall  *outer;     /* the enclosing blocking call of the pool, or NULL */
-};
 
 /* The values of the properties that the pool notifies. */
 typedef struct
@@ -101,7 +88,9 @@ struct _AForkPool
   AForkWaiter      *update;     /* calls update(); or NULL */
   AForkWaiter      *wake;       /* calls update() at `wake_time`; or NULL */
   gint64            wake_time;
-  PoolBlockingCall *blocking;   /* the innermost blocking call, or NULL */
+  GQueue            due_feeders;        /* of AForkPoolFeeder: to be called in the next update */
+  GQueue            waiting_feeders;    /* of AForkPoolFeeder: these wait for room */
+  AForkPoolBlockingCall *blocking;      /* the innermost blocking call, or NULL */
 };
 
 enum
@@ -981,9 +970,9 @@ static const AForkSlotFuncs slot_funcs = {
 
 /* Serves the worker in the context of the innermost blocking call. */
 static void
-borrow_slot (AForkPool        *self,
-             PoolBlockingCall *blocking,
-             AForkSlot        *slot)
+borrow_slot (AForkPool             *self,
+             AForkPoolBlockingCall *blocking,
+             AForkSlot             *slot)
 {
   AForkRpcLoan *loan;
 
@@ -1174,11 +1163,16 @@ notify_changes (AForkPool *self)
   g_object_thaw_notify (object);
 }
 
+static gboolean
+is_full (AForkPool *self)
+{
+  return self->queue_limit > 0 && count_queued (self) >= self->queue_limit;
+}
+
 static void
 emit_room (AForkPool *self)
 {
-  if (!self->was_full || self->state != AFORK_POOL_STATE_OPEN
-      || (self->queue_limit > 0 && count_queued (self) >= self->queue_limit))
+  if (!self->was_full || self->state != AFORK_POOL_STATE_OPEN || is_full (self))
     return;
 
   self->was_full = FALSE;
@@ -1265,12 +1259,35 @@ go_on_closing (AForkPool *self,
     return_closed (self, turn);
 }
 
+/* Calls the first feeder of QUEUE, which may do anything. */
+static void
+call_feeder (GQueue *queue)
+{
+  AForkPoolFeeder *feeder = g_queue_pop_head_link (queue)->data;
+
+  feeder->queue = NULL;
+  feeder->feed (feeder->data);
+}
+
+/* Calls the feeders. Those that wait for room take turns: one that gives a job to the pool and
+ * waits again is behind the others. */
+static void
+call_feeders (AForkPool *self)
+{
+  for (guint n = self->due_feeders.length; n > 0 && self->due_feeders.length > 0; n--)
+    call_feeder (&self->due_feeders);
+  while (self->waiting_feeders.length > 0
+         && (self->state != AFORK_POOL_STATE_OPEN || !is_full (self)))
+    call_feeder (&self->waiting_feeders);
+}
+
 static void
 update (AForkPool *self)
 {
   AForkTurn turn;
   gboolean is_all;
 
+  call_feeders (self);
   if (!_afork_turn_begin (&turn, NULL))
     {
       request_update (self);
@@ -1365,10 +1382,10 @@ watch_context (AForkPool *self)
 
 /* Blocking calls. */
 
-static gboolean
-begin_blocking (AForkPool         *self,
-                PoolBlockingCall  *blocking,
-                GError           **error)
+gboolean
+_afork_pool_begin_blocking (AForkPool              *self,
+                            AForkPoolBlockingCall  *blocking,
+                            GError                **error)
 {
   g_autoptr(AForkHold) hold = hold_context (self, error);
 
@@ -1394,9 +1411,9 @@ begin_blocking (AForkPool         *self,
   return TRUE;
 }
 
-static GAsyncResult *
-end_blocking (AForkPool        *self,
-              PoolBlockingCall *blocking)
+GAsyncResult *
+_afork_pool_end_blocking (AForkPool             *self,
+                          AForkPoolBlockingCall *blocking)
 {
   g_autoptr(AForkPool) kept G_GNUC_UNUSED = g_object_ref (self);
   GAsyncResult *result;
@@ -1548,6 +1565,16 @@ go_on_disposed_cb (gpointer data)
   for (GList *link = self->slots.head; link != NULL; link = link->next)
     g_weak_ref_set (&((AForkSlot *) link->data)->pool, self);
   move_waiters (self);
+  request_update (self);
+}
+
+static void
+go_on_disposed (AForkPool *self)
+{
+  GMainContext *main = get_main (self);
+
+  if (main != NULL)
+    _afork_waiter_run_later (main, go_on_disposed_cb, g_object_ref (self), g_object_unref);
 }
 
 static void
@@ -1555,22 +1582,21 @@ afork_pool_dispose (GObject *object)
 {
   AForkPool *self = AFORK_POOL (object);
 
-  /* Jobs hold references to the pool, so no jobs are left, unless the program calls
+  /* Jobs and feeders hold references to the pool, so none are left, unless the program calls
    * g_object_run_dispose(). Then the jobs fail as in a shutdown. */
   if (has_jobs (self))
     {
-      GMainContext *main = get_main (self);
-
       if (self->state == AFORK_POOL_STATE_OPEN || self->state == AFORK_POOL_STATE_DRAINING)
         begin_abort (self);
-      if (main != NULL)
-        _afork_waiter_run_later (main, go_on_disposed_cb, g_object_ref (self), g_object_unref);
+      go_on_disposed (self);
     }
   else if (self->context != NULL)
     {
       if (self->state < AFORK_POOL_STATE_CLOSED)
         set_state (self, AFORK_POOL_STATE_CLOSED);
       release (self);
+      if (self->due_feeders.length + self->waiting_feeders.length > 0)
+        go_on_disposed (self);
     }
   G_OBJECT_CLASS (afork_pool_parent_class)->dispose (object);
 }
@@ -2226,25 +2252,34 @@ afork_pool_init (AForkPool *self)
                           DEFAULT_QUARANTINE_TIME * G_GINT64_CONSTANT (1000));
   g_queue_init (&self->slots);
   g_queue_init (&self->close_tasks);
+  g_queue_init (&self->due_feeders);
+  g_queue_init (&self->waiting_feeders);
 }
 
 /* Accepting jobs. */
 
-/* Returns why the pool cannot accept CALL, or NULL if it can. */
+/* Returns why the pool accepts no jobs at all, or NULL if it does. */
+static GError *
+find_refusal (AForkPool *self)
+{
+  if (self->state == AFORK_POOL_STATE_REFUSED)
+    return g_error_copy (self->refusal);
+
+  return self->state != AFORK_POOL_STATE_OPEN ? new_closed_error (self) : NULL;
+}
+
+/* Returns why the pool cannot accept CALL now, or NULL if it can. */
 static GError *
 find_obstacle (AForkPool        *self,
                AForkPendingCall *call)
 {
-  GError *error;
+  GError *error = find_refusal (self);
 
-  if (self->state == AFORK_POOL_STATE_REFUSED)
-    return g_error_copy (self->refusal);
-  if (self->state != AFORK_POOL_STATE_OPEN)
-    return new_closed_error (self);
-  error = check_quarantine (self, call);
+  if (error == NULL)
+    error = check_quarantine (self, call);
   if (error != NULL)
     return error;
-  if (self->queue_limit > 0 && count_queued (self) >= self->queue_limit)
+  if (is_full (self))
     {
       self->was_full = TRUE;
       return g_error_new (AFORK_ERROR, AFORK_ERROR_OVERLOADED,
@@ -2462,17 +2497,17 @@ afork_pool_call (AForkPool     *self,
 {
   g_autoptr(GAsyncResult) result = NULL;
   g_autoptr(GVariant) owned = NULL;
-  PoolBlockingCall blocking;
+  AForkPoolBlockingCall blocking;
 
   g_return_val_if_fail (AFORK_IS_POOL (self), NULL);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
 
   owned = args != NULL ? g_variant_ref_sink (args) : NULL;
-  if (!begin_blocking (self, &blocking, error))
+  if (!_afork_pool_begin_blocking (self, &blocking, error))
     return NULL;
 
   afork_pool_call_async (self, owned, cancellable, _afork_blocking_call_cb, &blocking.base);
-  result = end_blocking (self, &blocking);
+  result = _afork_pool_end_blocking (self, &blocking);
   return afork_pool_call_finish (self, result, error);
 }
 
@@ -2499,6 +2534,83 @@ run_job (AForkPool           *self,
   _afork_pending_call_fail (call, g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
                                                _("The job was run already")));
   g_object_unref (call);
+}
+
+/* For the objects of the library that give jobs to the pool. */
+
+AForkContext *
+_afork_pool_get_context (AForkPool *self)
+{
+  return self->context;
+}
+
+AForkHold *
+_afork_pool_hold (AForkPool  *self,
+                  GError    **error)
+{
+  return hold_context (self, error);
+}
+
+gboolean
+_afork_pool_accepts (AForkPool  *self,
+                     GError    **error)
+{
+  GError *refusal = find_refusal (self);
+
+  if (refusal != NULL)
+    {
+      g_propagate_error (error, refusal);
+      return FALSE;
+    }
+
+  return !is_full (self);
+}
+
+void
+_afork_pool_run (AForkPool *self,
+                 AForkJob  *job)
+{
+  GMainContext *home = _afork_context_peek (self->context);
+
+  g_main_context_push_thread_default (home);
+  run_job (self, job, NULL, NULL, NULL);
+  g_main_context_pop_thread_default (home);
+}
+
+static void
+move_feeder (AForkPoolFeeder *feeder,
+             GQueue          *queue)
+{
+  if (feeder->queue == queue)
+    return;
+
+  if (feeder->queue != NULL)
+    g_queue_unlink (feeder->queue, &feeder->link);
+  feeder->queue = queue;
+  if (queue != NULL)
+    g_queue_push_tail_link (queue, &feeder->link);
+}
+
+void
+_afork_pool_request_feed (AForkPool       *self,
+                          AForkPoolFeeder *feeder)
+{
+  move_feeder (feeder, &self->due_feeders);
+  request_update (self);
+}
+
+void
+_afork_pool_wait_for_room (AForkPool       *self,
+                           AForkPoolFeeder *feeder)
+{
+  move_feeder (feeder, &self->waiting_feeders);
+}
+
+void
+_afork_pool_remove_feeder (AForkPool       *self,
+                           AForkPoolFeeder *feeder)
+{
+  move_feeder (feeder, NULL);
 }
 
 /**
@@ -2580,17 +2692,17 @@ afork_pool_run_job (AForkPool     *self,
                     GError       **error)
 {
   g_autoptr(GAsyncResult) result = NULL;
-  PoolBlockingCall blocking;
+  AForkPoolBlockingCall blocking;
 
   g_return_val_if_fail (AFORK_IS_POOL (self), NULL);
   g_return_val_if_fail (AFORK_IS_JOB (job), NULL);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
 
-  if (!begin_blocking (self, &blocking, error))
+  if (!_afork_pool_begin_blocking (self, &blocking, error))
     return NULL;
 
   afork_pool_run_job_async (self, job, cancellable, _afork_blocking_call_cb, &blocking.base);
-  result = end_blocking (self, &blocking);
+  result = _afork_pool_end_blocking (self, &blocking);
   return afork_pool_run_job_finish (self, result, error);
 }
 
@@ -2700,16 +2812,16 @@ afork_pool_shutdown (AForkPool          *self,
                      GError            **error)
 {
   g_autoptr(GAsyncResult) result = NULL;
-  PoolBlockingCall blocking;
+  AForkPoolBlockingCall blocking;
 
   g_return_val_if_fail (AFORK_IS_POOL (self), FALSE);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
 
-  if (!begin_blocking (self, &blocking, error))
+  if (!_afork_pool_begin_blocking (self, &blocking, error))
     return FALSE;
 
   afork_pool_shutdown_async (self, mode, cancellable, _afork_blocking_call_cb, &blocking.base);
-  result = end_blocking (self, &blocking);
+  result = _afork_pool_end_blocking (self, &blocking);
   return afork_pool_shutdown_finish (self, result, error);
 }
 

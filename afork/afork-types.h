@@ -19,5 +19,6 @@ typedef struct _AForkRuntime AForkRuntime;
 typedef struct _AForkJob     AForkJob;
 typedef struct _AForkRpc     AForkRpc;
 typedef struct _AForkPool    AForkPool;
+typedef struct _AForkMap     AForkMap;
 
 G_END_DECLS

@@ -14,6 +14,7 @@
 # include <afork/afork-error.h>
 # include <afork/afork-init.h>
 # include <afork/afork-job.h>
+# include <afork/afork-map.h>
 # include <afork/afork-pool.h>
 # include <afork/afork-process.h>
 # include <afork/afork-rpc.h>
