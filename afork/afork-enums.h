@@ -72,6 +72,29 @@ typedef enum /*< flags >*/
 } AForkMapFlags;
 
 /**
+ * AForkPoolWorkerState:
+ * @AFORK_POOL_WORKER_STATE_STARTING: the worker does not serve jobs yet
+ * @AFORK_POOL_WORKER_STATE_IDLE: the worker has no job
+ * @AFORK_POOL_WORKER_STATE_BUSY: the worker has jobs
+ * @AFORK_POOL_WORKER_STATE_LEAVING: the worker finishes its jobs, and gets no more
+ * @AFORK_POOL_WORKER_STATE_EXITING: the worker serves no more jobs, and exits
+ * @AFORK_POOL_WORKER_STATE_EXITED: the worker has exited
+ *
+ * What a worker of a pool does. Apart from idle and busy, the state only goes forward in this list.
+ *
+ * Since: 0.1
+ */
+typedef enum
+{
+  AFORK_POOL_WORKER_STATE_STARTING,
+  AFORK_POOL_WORKER_STATE_IDLE,
+  AFORK_POOL_WORKER_STATE_BUSY,
+  AFORK_POOL_WORKER_STATE_LEAVING,
+  AFORK_POOL_WORKER_STATE_EXITING,
+  AFORK_POOL_WORKER_STATE_EXITED
+} AForkPoolWorkerState;
+
+/**
  * AForkShutdownMode:
  * @AFORK_SHUTDOWN_MODE_DRAIN: all jobs that the pool has accepted are run
  * @AFORK_SHUTDOWN_MODE_ABORT: jobs that have not ended fail with `AFORK_ERROR_CLOSED`

@@ -82,6 +82,7 @@ struct _AForkPool
   GError           *last_error;
   gboolean          has_new_error;      /* `last_error` was not notified yet */
   gboolean          was_full;   /* a job was refused, and AForkPool::room has to be emitted */
+  AForkPoolStats    stats;
   Numbers           numbers;    /* the values that were notified last */
   GQueue            close_tasks;        /* of GTask: see _afork_task_queue_push() */
 
@@ -439,12 +440,14 @@ take_call (AForkPoolJob *job)
 /* Ends JOB, which no worker and no queue has. Takes VALUE or ERROR. The callback of the program may
  * use the pool in any way. */
 static void
-end_job (AForkPoolJob *job,
+end_job (AForkPool    *self,
+         AForkPoolJob *job,
          GVariant     *value,
          GError       *error)
 {
   g_autoptr(AForkPendingCall) call = take_call (job);
 
+  _afork_pool_stats_count_end (&self->stats, error);
   g_clear_object (&job->call);
   job_free (job);
   _afork_pending_call_end (call, value, error);
@@ -453,11 +456,13 @@ end_job (AForkPoolJob *job,
 /* Ends JOB, which no worker and no queue has. Takes ERROR. Calls back later, because the caller is
  * in the middle of other work. */
 static void
-fail_job (AForkPoolJob *job,
+fail_job (AForkPool    *self,
+          AForkPoolJob *job,
           GError       *error)
 {
   g_autoptr(AForkPendingCall) call = take_call (job);
 
+  _afork_pool_stats_count_end (&self->stats, error);
   g_clear_object (&job->call);
   job_free (job);
   _afork_pending_call_fail (call, error);
@@ -474,7 +479,7 @@ cancel_waiting_cb (AForkPendingCall *call,
 
   _afork_scheduler_remove_job (&job->base);
   request_update (self);
-  end_job (job, NULL, error);
+  end_job (self, job, NULL, error);
 }
 
 /* The time that a job waits does not count for its time limit. */
@@ -492,8 +497,20 @@ static const AForkPendingCallFuncs waiting_funcs = {
 
 /* Jobs that workers have. */
 
-static gboolean schedule (AForkPool *self,
-                          AForkTurn *turn);
+static void schedule_some (AForkPool *self,
+                           gint64     now);
+
+/* Counts the time that JOB waited, and the time that it ran until NOW. */
+static void
+count_run (AForkPool    *self,
+           AForkPoolJob *job,
+           gint64        now)
+{
+  const gint64 begun = _afork_slot_get_begin_time (job);
+
+  _afork_histogram_add (&self->stats.wait, begun - job->waits_since);
+  _afork_histogram_add (&self->stats.run, now - begun);
+}
 
 /* Checks whether the worker goes on with a job whose call has ended. If so, the worker gets no jobs
  * until it has answered this job. If it takes too long, it is ended by force. */
@@ -518,28 +535,34 @@ check_stuck (AForkPool *self,
   wake_at (self, slot->force_time);
 }
 
-/* The worker has finished a job, and may have grown meanwhile. */
+/* Has the worker measured soon. */
 static void
 plan_measure (AForkPool *self,
-              AForkSlot *slot)
+              AForkSlot *slot,
+              gint64     now)
 {
-  if (self->max_memory > 0 && slot->measure_time < 0 && slot->state < AFORK_SLOT_CLOSING)
-    wake_at (self, _afork_slot_plan_measure (slot, g_get_monotonic_time ()));
+  if (slot->measure_time < 0 && slot->state < AFORK_SLOT_CLOSING)
+    wake_at (self, _afork_slot_plan_measure (slot, now));
 }
 
 /* The worker has answered JOB. */
 static void
 finish_job (AForkPool    *self,
-            AForkPoolJob *job)
+            AForkPoolJob *job,
+            gint64        now)
 {
   AForkSlot *slot = job->slot;
 
+  count_run (self, job, now);
+  slot->answered = now;
   _afork_slot_take (job);
   _afork_scheduler_job_finished (&self->scheduler, &job->base);
   if (job->call != NULL)
     self->n_running--;
   check_stuck (self, slot);
-  plan_measure (self, slot);
+  /* The worker may have grown. */
+  if (self->max_memory > 0)
+    plan_measure (self, slot, now);
 }
 
 /* Quarantine. */
@@ -598,7 +621,7 @@ refuse_next (AForkPool *self)
 
   _afork_scheduler_remove_job (&job->base);
   request_update (self);
-  fail_job (job, error);
+  fail_job (self, job, error);
   return TRUE;
 }
 
@@ -610,13 +633,14 @@ answered_cb (AForkPendingCall *call,
 {
   g_autoptr(AForkPool) self = g_object_ref (get_pool (call));
   AForkPoolJob *job = data;
+  const gint64 now = g_get_monotonic_time ();
 
   absolve (self, job);
-  finish_job (self, job);
+  finish_job (self, job, now);
   request_update (self);
   /* The worker gets its next job before the callback, which may take long. */
-  schedule (self, NULL);
-  end_job (job, value, error);
+  schedule_some (self, now);
+  end_job (self, job, value, error);
 }
 
 static void
@@ -633,7 +657,7 @@ unsent_cb (AForkPendingCall *call,
   self->n_running--;
   check_stuck (self, slot);
   request_update (self);
-  fail_job (job, error);
+  fail_job (self, job, error);
 }
 
 static void
@@ -648,8 +672,13 @@ cancelled_cb (AForkPendingCall *call,
   g_autoptr(AForkPendingCall) owned = take_call (job);
 
   self->n_running--;
+  _afork_pool_stats_count_end (&self->stats, error);
   if (was_sent)
     {
+      if (_afork_slot_is_running (job))
+        count_run (self, job, g_get_monotonic_time ());
+      slot->unwanted_cause = g_error_matches (error, AFORK_ERROR, AFORK_ERROR_TIMED_OUT)
+        ? AFORK_EXIT_CAUSE_TIMED_OUT : AFORK_EXIT_CAUSE_CANCELLED;
       _afork_slot_set_unwanted (job, call->number);
     }
   else
@@ -678,7 +707,7 @@ put_back (AForkPool    *self,
 {
   if (self->state == AFORK_POOL_STATE_ABORTING)
     {
-      end_job (job, NULL, new_closed_error (self));
+      end_job (self, job, NULL, new_closed_error (self));
       return;
     }
 
@@ -716,11 +745,12 @@ blame (AForkPool    *self,
     {
       if (job->call->job != NULL)
         _afork_job_set_begun (job->call->job);
-      end_job (job, NULL, g_steal_pointer (&failure));
+      end_job (self, job, NULL, g_steal_pointer (&failure));
       return;
     }
 
   job->n_retries--;
+  self->stats.n_retried++;
   if (counts)
     job->reason = g_strdup (error->message);
   if (alone)
@@ -737,14 +767,22 @@ lost_cb (AForkPendingCall *call,
   g_autoptr(AForkPool) self = g_object_ref (get_pool (call));
   AForkPoolJob *job = data;
   AForkSlot *slot = job->slot;
+  const gboolean was_begun = begun != AFORK_CALL_BEGUN_NO
+    && (begun == AFORK_CALL_BEGUN_YES || slot->concurrent || slot->suspect == job);
   gboolean counts;
 
+  if (was_begun)
+    {
+      const gint64 now = g_get_monotonic_time ();
+
+      count_run (self, job, now);
+      job->waits_since = now;
+    }
   _afork_slot_take (job);
   _afork_scheduler_job_lost (&self->scheduler, &job->base);
   self->n_running--;
   request_update (self);
-  if (begun == AFORK_CALL_BEGUN_NO
-      || (begun == AFORK_CALL_BEGUN_UNKNOWN && !slot->concurrent && slot->suspect != job))
+  if (!was_begun)
     {
       put_back (self, job);
       return;
@@ -797,7 +835,7 @@ fail_jobs (AForkPool *self,
   while ((entry = _afork_job_queue_peek (&self->failing)) != NULL && _afork_turn_goes_on (turn))
     {
       _afork_job_queue_remove (entry);
-      end_job ((AForkPoolJob *) entry, NULL, g_error_copy (self->fail_error));
+      end_job (self, (AForkPoolJob *) entry, NULL, g_error_copy (self->fail_error));
     }
 }
 
@@ -846,15 +884,27 @@ slot_started (AForkSlot *slot)
 {
   g_autoptr(AForkPool) self = get_slot_pool (slot);
   g_autoptr(AForkProcess) process = g_object_ref (_afork_slot_get_process (slot));
+  const gint64 now = g_get_monotonic_time ();
 
   self->n_start_failures = 0;
   if (slot->state != AFORK_SLOT_SERVING)
     return;
 
-  _afork_scheduler_started (&self->scheduler, &slot->base, g_get_monotonic_time ());
+  self->stats.n_started++;
+  _afork_scheduler_started (&self->scheduler, &slot->base, now);
   request_update (self);
-  schedule (self, NULL);
+  schedule_some (self, now);
   g_signal_emit (self, signals[SIGNAL_WORKER_STARTED], 0, process);
+}
+
+static void
+retire (AForkPool      *self,
+        AForkSlot      *slot,
+        AForkExitCause  cause)
+{
+  if (!slot->base.retires)
+    slot->retire_cause = cause;
+  _afork_scheduler_retire (&self->scheduler, &slot->base);
 }
 
 static void
@@ -866,7 +916,7 @@ slot_retires (AForkSlot *slot)
   if (slot->base.n_given == 0)
     return;
 
-  _afork_scheduler_retire (&self->scheduler, &slot->base);
+  retire (self, slot, AFORK_EXIT_CAUSE_RETIRED);
   request_update (self);
 }
 
@@ -876,7 +926,7 @@ slot_measured (AForkSlot *slot)
   g_autoptr(AForkPool) self = get_slot_pool (slot);
 
   if (self->max_memory > 0 && slot->memory > self->max_memory)
-    _afork_scheduler_retire (&self->scheduler, &slot->base);
+    retire (self, slot, AFORK_EXIT_CAUSE_MAX_MEMORY);
   request_update (self);
 }
 
@@ -895,12 +945,14 @@ slot_rested (AForkSlot    *slot,
 {
   g_autoptr(AForkPool) self = get_slot_pool (slot);
 
+  slot->answered = g_get_monotonic_time ();
   _afork_scheduler_job_finished (&self->scheduler, &job->base);
   job_free (job);
   check_stuck (self, slot);
-  plan_measure (self, slot);
+  if (self->max_memory > 0)
+    plan_measure (self, slot, slot->answered);
   request_update (self);
-  schedule (self, NULL);
+  schedule_some (self, slot->answered);
 }
 
 /* Frees the jobs of the worker whose calls have ended. The worker will not answer them any more. */
@@ -937,6 +989,7 @@ slot_ending (AForkSlot    *slot,
   drop_unwanted (self, slot);
   if (!is_expected && error != NULL)
     {
+      _afork_slot_set_exit_cause (slot, _afork_exit_cause_from_error (error));
       set_last_error (self, error);
       if (!slot->was_serving)
         note_start_failure (self, error);
@@ -951,7 +1004,13 @@ slot_closed (AForkSlot *slot)
   g_autoptr(AForkProcess) process = g_object_ref (_afork_slot_get_process (slot));
   const GError *failure = _afork_rpc_get_failure (slot->rpc);
   g_autoptr(GError) error = failure != NULL ? g_error_copy (failure) : NULL;
+  guint64 n_sent;
+  guint64 n_received;
 
+  _afork_slot_get_traffic (slot, &n_sent, &n_received);
+  self->stats.n_bytes_sent += n_sent;
+  self->stats.n_bytes_received += n_received;
+  self->stats.n_exited[slot->exit_cause]++;
   g_queue_unlink (&self->slots, &slot->link);
   _afork_slot_free (slot);
   request_update (self);
@@ -1019,13 +1078,32 @@ close_slot (AForkPool *self,
     }
 }
 
+/* Ends a worker as the scheduler has decided. */
+static void
+end_slot (AForkPool *self,
+          AForkSlot *slot)
+{
+  const guint max_calls = self->limits.max_calls;
+
+  if (self->state != AFORK_POOL_STATE_OPEN)
+    _afork_slot_set_exit_cause (slot, AFORK_EXIT_CAUSE_SHUTDOWN);
+  else if (max_calls > 0 && slot->base.n_given >= max_calls)
+    _afork_slot_set_exit_cause (slot, AFORK_EXIT_CAUSE_MAX_CALLS);
+  else
+    _afork_slot_set_exit_cause (slot, slot->base.retires ? slot->retire_cause
+                                                         : AFORK_EXIT_CAUSE_NOT_NEEDED);
+  close_slot (self, slot);
+}
+
 static void
 give_job (AForkPool    *self,
           AForkSlot    *slot,
-          AForkPoolJob *job)
+          AForkPoolJob *job,
+          gint64        now)
 {
   _afork_pending_call_unwatch (job->call);
   move_call (self, job->call);
+  job->given = now;
   self->n_running++;
   if (_afork_slot_give (slot, job))
     return;
@@ -1037,41 +1115,61 @@ give_job (AForkPool    *self,
   put_back (self, job);
 }
 
-/* Makes decisions until nothing is left to be done now, or until TURN is over. If TURN is NULL,
- * makes at most MAX_STEPS decisions. Returns true if nothing is left. */
+/* Does what the scheduler decides. Returns false if there is nothing to be done now. */
+static gboolean
+do_step (AForkPool *self,
+         gint64     now)
+{
+  AForkSchedulerSubject subject;
+
+  if (refuse_next (self))
+    return TRUE;
+
+  switch (_afork_scheduler_next (&self->scheduler, now, &subject))
+    {
+    case AFORK_SCHEDULER_START:
+      start_worker (self);
+      return TRUE;
+    case AFORK_SCHEDULER_GIVE:
+      give_job (self, (AForkSlot *) subject.worker, (AForkPoolJob *) subject.job, now);
+      return TRUE;
+    case AFORK_SCHEDULER_END:
+      end_slot (self, (AForkSlot *) subject.worker);
+      return TRUE;
+    case AFORK_SCHEDULER_WAIT:
+    default:
+      wake_at (self, _afork_scheduler_get_wake_time (&self->scheduler));
+      return FALSE;
+    }
+}
+
+static gboolean
+can_schedule (AForkPool *self)
+{
+  return self->state < AFORK_POOL_STATE_ABORTING && _afork_context_peek (self->context) != NULL;
+}
+
+/* Does what is to be done now, but at most MAX_STEPS steps. */
+static void
+schedule_some (AForkPool *self,
+               gint64     now)
+{
+  guint n_left = can_schedule (self) ? MAX_STEPS : 0;
+
+  while (n_left > 0 && do_step (self, now))
+    n_left--;
+}
+
+/* Does what is to be done now, until TURN is over. Returns true if nothing is left. */
 static gboolean
 schedule (AForkPool *self,
           AForkTurn *turn)
 {
-  AForkSchedulerSubject subject;
+  gboolean is_all = !can_schedule (self);
 
-  if (self->state >= AFORK_POOL_STATE_ABORTING || _afork_context_peek (self->context) == NULL)
-    return TRUE;
-
-  for (guint i = 0; turn != NULL ? _afork_turn_goes_on (turn) : i < MAX_STEPS; i++)
-    {
-      if (refuse_next (self))
-        continue;
-
-      switch (_afork_scheduler_next (&self->scheduler, g_get_monotonic_time (), &subject))
-        {
-        case AFORK_SCHEDULER_START:
-          start_worker (self);
-          break;
-        case AFORK_SCHEDULER_GIVE:
-          give_job (self, (AForkSlot *) subject.worker, (AForkPoolJob *) subject.job);
-          break;
-        case AFORK_SCHEDULER_END:
-          close_slot (self, (AForkSlot *) subject.worker);
-          break;
-        case AFORK_SCHEDULER_WAIT:
-        default:
-          wake_at (self, _afork_scheduler_get_wake_time (&self->scheduler));
-          return TRUE;
-        }
-    }
-
-  return FALSE;
+  while (!is_all && _afork_turn_goes_on (turn))
+    is_all = !do_step (self, g_get_monotonic_time ());
+  return is_all;
 }
 
 /* Ending workers by force. */
@@ -1088,6 +1186,7 @@ use_force (AForkPool *self,
     return;
 
   _afork_scheduler_abandon (&self->scheduler, &slot->base);
+  _afork_slot_set_exit_cause (slot, slot->unwanted_cause);
   while (slot->force_time >= 0 && slot->force_time <= now)
     _afork_slot_use_force (slot, now + self->grace * G_GINT64_CONSTANT (1000));
 }
@@ -1179,6 +1278,46 @@ emit_room (AForkPool *self)
   g_signal_emit (self, signals[SIGNAL_ROOM], 0);
 }
 
+/* Statistics. */
+
+/* Also has the workers measured, for the next time. */
+static void
+build_stats (AForkPool       *self,
+             GVariantBuilder *builder)
+{
+  const Numbers numbers = get_numbers (self);
+  const gint64 now = g_get_monotonic_time ();
+  guint64 n_bytes_sent = self->stats.n_bytes_sent;
+  guint64 n_bytes_received = self->stats.n_bytes_received;
+  GVariantBuilder workers;
+
+  _afork_pool_stats_build (&self->stats, builder);
+  g_variant_builder_add (builder, "{sv}", "n-queued", g_variant_new_uint32 (numbers.n_queued));
+  g_variant_builder_add (builder, "{sv}", "n-running", g_variant_new_uint32 (numbers.n_running));
+  g_variant_builder_add (builder, "{sv}", "n-workers", g_variant_new_uint32 (numbers.n_workers));
+  g_variant_builder_add (builder, "{sv}", "n-idle", g_variant_new_uint32 (numbers.n_idle));
+
+  g_variant_builder_init (&workers, G_VARIANT_TYPE ("aa{sv}"));
+  for (GList *link = self->slots.head; link != NULL; link = link->next)
+    {
+      AForkSlot *slot = link->data;
+      guint64 n_sent;
+      guint64 n_received;
+
+      _afork_slot_get_traffic (slot, &n_sent, &n_received);
+      n_bytes_sent += n_sent;
+      n_bytes_received += n_received;
+      g_variant_builder_add_value (&workers, _afork_slot_describe (slot));
+      if (slot->state == AFORK_SLOT_SERVING)
+        plan_measure (self, slot, now);
+    }
+
+  g_variant_builder_add (builder, "{sv}", "bytes-sent", g_variant_new_uint64 (n_bytes_sent));
+  g_variant_builder_add (builder, "{sv}", "bytes-received",
+                         g_variant_new_uint64 (n_bytes_received));
+  g_variant_builder_add (builder, "{sv}", "workers", g_variant_builder_end (&workers));
+}
+
 /* Shutting down. */
 
 /* Has all workers exit, including workers that start. */
@@ -1190,6 +1329,7 @@ close_slots (AForkPool *self)
       AForkSlot *slot = link->data;
 
       _afork_scheduler_abandon (&self->scheduler, &slot->base);
+      _afork_slot_set_exit_cause (slot, AFORK_EXIT_CAUSE_SHUTDOWN);
       close_slot (self, slot);
       if (slot->n_unwanted > 0 && slot->force == AFORK_SLOT_FORCE_NONE)
         _afork_slot_notice (slot, g_get_monotonic_time () + self->grace * G_GINT64_CONSTANT (1000));
@@ -1363,7 +1503,7 @@ context_gone_cb (gpointer data)
   while ((entry = _afork_job_queue_peek (&self->failing)) != NULL)
     {
       _afork_job_queue_remove (entry);
-      end_job ((AForkPoolJob *) entry, NULL, g_error_copy (error));
+      end_job (self, (AForkPoolJob *) entry, NULL, g_error_copy (error));
     }
   while ((task = _afork_task_queue_pop (&self->close_tasks)) != NULL)
     {
@@ -2278,10 +2418,15 @@ find_obstacle (AForkPool        *self,
   if (error == NULL)
     error = check_quarantine (self, call);
   if (error != NULL)
-    return error;
+    {
+      if (g_error_matches (error, AFORK_ERROR, AFORK_ERROR_QUARANTINED))
+        self->stats.n_quarantined++;
+      return error;
+    }
   if (is_full (self))
     {
       self->was_full = TRUE;
+      self->stats.n_overloaded++;
       return g_error_new (AFORK_ERROR, AFORK_ERROR_OVERLOADED,
                           _("%u jobs wait in the pool of “%s”, which is its limit"),
                           self->queue_limit, self->setup.function);
@@ -2298,6 +2443,8 @@ add_call (AForkPool        *self,
   AForkJob *job = call->job;
 
   pool_job->call = call;
+  pool_job->waits_since = g_get_monotonic_time ();
+  self->stats.n_accepted++;
   if (call->limit == 0)
     call->limit = self->timeout;
   if (job != NULL)
@@ -3569,4 +3716,91 @@ afork_pool_get_last_error (AForkPool *self)
   g_return_val_if_fail (AFORK_IS_POOL (self), NULL);
 
   return self->last_error;
+}
+
+/**
+ * afork_pool_get_stats:
+ * @self: a pool
+ *
+ * Returns numbers about the pool, its jobs and its workers, as a dictionary of type `a{sv}`. Does
+ * not block. The pool counts all the time, and this function only copies the numbers.
+ *
+ * Numbers of jobs since the pool was made, of type `t`:
+ *
+ * - `accepted`: jobs that the pool has accepted. This is the sum of `results`, `errors`, `n-queued`
+ *   and `n-running`.
+ * - `results`: jobs that have ended with a result
+ * - `errors`: jobs that have ended with an error
+ * - `cancelled`: jobs that have ended with `G_IO_ERROR_CANCELLED`; also in `errors`
+ * - `timed-out`: jobs that have ended with `AFORK_ERROR_TIMED_OUT`; also in `errors`
+ * - `retried`: how often a job was run again because of [property@AFork.Job:retries]
+ * - `quarantined`: jobs that have ended with `AFORK_ERROR_QUARANTINED`. They are in `errors` only if
+ *   they were accepted before, and otherwise in none of the other numbers.
+ * - `overloaded`: jobs that the pool has refused with `AFORK_ERROR_OVERLOADED`. They are in none of
+ *   the other numbers.
+ *
+ * Numbers of now, of type `u`: `n-queued`, `n-running`, `n-workers` and `n-idle`, as the properties
+ * with these names.
+ *
+ * Times of the jobs that workers have begun and that have ended, in microseconds, of type `t`:
+ *
+ * - `wait-p50`, `wait-p90` and `wait-p99`: 50, 90 or 99 percent of these jobs did not wait longer,
+ *   from when the job was accepted until a worker began it. `wait-max` is the longest such time,
+ *   and `wait-total` is the sum.
+ * - `run-p50`, `run-p90`, `run-p99`, `run-max` and `run-total`: the same for the time from when a
+ *   worker began the job until the answer arrived, or until the job was cancelled, took too long or
+ *   was lost
+ *
+ * Each run of a job that is run again counts as a job of its own. Each quantile differs from the
+ * exact one by at most 1/32 of it. Times are those that this program sees: a worker that serves one
+ * job after the other begins a job when the answer of the previous job has arrived here.
+ *
+ * Bytes, of type `t`: `bytes-sent` and `bytes-received` over the sockets of the workers. The
+ * contents of shared memory, in which large blobs are sent, are not included.
+ *
+ * Workers since the pool was made:
+ *
+ * - `workers-started`, of type `t`: workers that have begun to serve
+ * - `workers-exited`, of type `a{st}`: how many workers have exited, by cause. Unexpected causes are
+ *   `exited`, `signaled`, `out-of-memory`, `protocol` and `lost`, as the [error@AFork.Error] with
+ *   this name; `failed` is any other reason why a worker could not start or serve. `cancelled` and
+ *   `timed-out`: the worker did not stop with such a job in time: see [property@AFork.Pool:grace].
+ *   `max-calls`, `max-age` and `max-memory`: the worker was replaced because of the property with
+ *   this name.
+ *   `retired`: the worker called [func@AFork.worker_retire]. `not-needed`: the worker was idle, or
+ *   [property@AFork.Pool:max-workers] was reduced. `shutdown`: the pool was shut down.
+ *
+ * Workers of now: `workers`, of type `aa{sv}`, with one dictionary for each worker, in the order in
+ * which they were started:
+ *
+ * - `pid`, of type `i`: the process ID, or 0 if it is not known yet
+ * - `host`, of type `s`: the machine that the worker runs on. This is always the empty string,
+ *   which stands for this machine.
+ * - `state`, of type `s`: the short name of an [enum@AFork.PoolWorkerState], such as `idle`
+ * - `calls`, of type `u`: how many jobs the worker has got
+ * - `n-jobs`, of type `u`: how many of these jobs it has now
+ * - `rss`, of type `t`: its resident memory in bytes, when it was last measured. It is measured as
+ *   described for [property@AFork.Pool:max-memory], also if that is 0. But then, this function has
+ *   the worker measured for the next time that it is called. While the memory is not known, there
+ *   is no such entry.
+ *
+ * Later versions may add entries. The dictionary is empty if this is not the thread of the pool, or
+ * if this program is a fork of the program that made the pool.
+ *
+ * Returns: (transfer full): a dictionary
+ *
+ * Since: 0.1
+ */
+GVariant *
+afork_pool_get_stats (AForkPool *self)
+{
+  g_autoptr(AForkHold) hold = NULL;
+  GVariantBuilder builder;
+
+  g_return_val_if_fail (AFORK_IS_POOL (self), NULL);
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE_VARDICT);
+  if (self->state == AFORK_POOL_STATE_REFUSED || hold_or_warn (self, &hold))
+    build_stats (self, &builder);
+  return g_variant_ref_sink (g_variant_builder_end (&builder));
 }

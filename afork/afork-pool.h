@@ -165,4 +165,7 @@ gboolean      afork_pool_get_unhealthy     (AForkPool             *self);
 AFORK_AVAILABLE_IN_ALL
 const GError *afork_pool_get_last_error    (AForkPool             *self);
 
+AFORK_AVAILABLE_IN_ALL
+GVariant     *afork_pool_get_stats         (AForkPool             *self);
+
 G_END_DECLS

@@ -53,6 +53,11 @@ void          _afork_rpc_begin_close (AForkRpc                 *self);
 /* Why the worker serves no more calls, or NULL. */
 const GError *_afork_rpc_get_failure (AForkRpc                 *self);
 
+/* How many bytes were sent to the worker, and received from it. */
+void          _afork_rpc_get_traffic (AForkRpc                 *self,
+                                      guint64                  *n_sent,
+                                      guint64                  *n_received);
+
 /* Serves the worker in the thread-default main context, that of a blocking call, until it is given
  * back. Loans must be given back in the reverse order. Returns NULL if there is no worker. */
 typedef struct _AForkRpcLoan AForkRpcLoan;

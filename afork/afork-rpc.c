@@ -1099,6 +1099,17 @@ _afork_rpc_get_failure (AForkRpc *self)
   return self->failure;
 }
 
+void
+_afork_rpc_get_traffic (AForkRpc *self,
+                        guint64  *n_sent,
+                        guint64  *n_received)
+{
+  *n_sent = 0;
+  *n_received = 0;
+  if (self->link != NULL)
+    _afork_worker_link_get_traffic (self->link, n_sent, n_received);
+}
+
 struct _AForkRpcLoan
 {
   AForkRpc        *rpc;

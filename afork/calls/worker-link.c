@@ -96,6 +96,8 @@ struct _AForkWorkerLink
   gboolean                     undelivered;     /* the stream may have messages that it has read */
   guint64                      n_delivered;     /* all messages of the first so many bytes are
                                                  * handed on */
+  guint64                      n_sent;          /* set when the stream is dropped */
+  guint64                      n_received;      /* set when the stream is dropped */
   gboolean                     takes_rest;      /* while DRAINING: the source goes on with it, and
                                                  * holds a reference */
   AForkWorkerBegun             knows_begun;
@@ -197,6 +199,10 @@ static void
 shut (AForkWorkerLink *self)
 {
   _afork_source_clear (&self->source);
+  if (self->stream == NULL)
+    return;
+
+  _afork_worker_link_get_traffic (self, &self->n_sent, &self->n_received);
   g_clear_pointer (&self->stream, _afork_call_stream_unref);
 }
 
@@ -1064,6 +1070,20 @@ _afork_worker_link_get_begun (AForkWorkerLink *self,
 {
   *number = self->begun;
   return self->knows_begun;
+}
+
+void
+_afork_worker_link_get_traffic (AForkWorkerLink *self,
+                                guint64         *n_sent,
+                                guint64         *n_received)
+{
+  *n_sent = self->n_sent;
+  *n_received = self->n_received;
+  if (self->stream == NULL)
+    return;
+
+  *n_sent = _afork_call_stream_get_n_sent (self->stream);
+  *n_received = _afork_call_stream_get_n_received (self->stream);
 }
 
 AForkCallStream *

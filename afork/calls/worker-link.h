@@ -81,6 +81,11 @@ AForkWorkerBegun _afork_worker_link_get_begun    (AForkWorkerLink *self,
 
 AForkContext    *_afork_worker_link_get_context  (AForkWorkerLink *self);
 
+/* How many bytes were sent to the worker, and received from it. */
+void             _afork_worker_link_get_traffic  (AForkWorkerLink *self,
+                                                  guint64         *n_sent,
+                                                  guint64         *n_received);
+
 /* Serves the link in CONTEXT from now on. */
 void             _afork_worker_link_set_context  (AForkWorkerLink *self,
                                                   AForkContext    *context);

@@ -186,6 +186,7 @@ _afork_slot_new (const AForkSlotSetup *setup,
   g_queue_init (&self->jobs);
   self->concurrent = setup->concurrent;
   self->waits_for_done = setup->done_function != NULL;
+  self->retire_cause = AFORK_EXIT_CAUSE_MAX_AGE;
   self->force_time = -1;
   self->last_measure_time = self->measure_time = -1;
   self->rpc = g_object_new (AFORK_TYPE_RPC,
@@ -329,7 +330,85 @@ _afork_slot_measure (AForkSlot *self,
   _afork_process_measure (_afork_slot_get_process (self), measured_cb, self->question);
 }
 
+gboolean
+_afork_slot_is_running (AForkPoolJob *job)
+{
+  return job->slot->concurrent || job->slot->jobs.head == &job->link;
+}
+
+gint64
+_afork_slot_get_begin_time (AForkPoolJob *job)
+{
+  return job->slot->concurrent ? job->given : MAX (job->given, job->slot->answered);
+}
+
+/* What the program sees of the worker. */
+
+AForkPoolWorkerState
+_afork_slot_get_worker_state (AForkSlot *self)
+{
+  if (self->state == AFORK_SLOT_STARTING)
+    return AFORK_POOL_WORKER_STATE_STARTING;
+  if (self->state == AFORK_SLOT_ENDING || self->force > AFORK_SLOT_FORCE_NOTICE)
+    return AFORK_POOL_WORKER_STATE_EXITING;
+  if (self->base.state >= AFORK_SCHEDULER_WORKER_LEAVING)
+    return g_queue_is_empty (&self->jobs) ? AFORK_POOL_WORKER_STATE_EXITING
+                                          : AFORK_POOL_WORKER_STATE_LEAVING;
+
+  return g_queue_is_empty (&self->jobs) ? AFORK_POOL_WORKER_STATE_IDLE
+                                        : AFORK_POOL_WORKER_STATE_BUSY;
+}
+
+static const char *
+get_worker_state_name (AForkPoolWorkerState state)
+{
+  static const char *const names[] = {
+    [AFORK_POOL_WORKER_STATE_STARTING] = "starting",
+    [AFORK_POOL_WORKER_STATE_IDLE] = "idle",
+    [AFORK_POOL_WORKER_STATE_BUSY] = "busy",
+    [AFORK_POOL_WORKER_STATE_LEAVING] = "leaving",
+    [AFORK_POOL_WORKER_STATE_EXITING] = "exiting",
+    [AFORK_POOL_WORKER_STATE_EXITED] = "exited",
+  };
+
+  return names[state];
+}
+
+GVariant *
+_afork_slot_describe (AForkSlot *self)
+{
+  const int pid = afork_process_get_pid (_afork_slot_get_process (self));
+  const char *state = get_worker_state_name (_afork_slot_get_worker_state (self));
+  GVariantBuilder builder;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE_VARDICT);
+  g_variant_builder_add (&builder, "{sv}", "pid", g_variant_new_int32 (pid));
+  g_variant_builder_add (&builder, "{sv}", "host", g_variant_new_string (""));
+  g_variant_builder_add (&builder, "{sv}", "state", g_variant_new_string (state));
+  g_variant_builder_add (&builder, "{sv}", "calls", g_variant_new_uint32 (self->base.n_given));
+  g_variant_builder_add (&builder, "{sv}", "n-jobs", g_variant_new_uint32 (self->jobs.length));
+  if (self->memory > 0)
+    g_variant_builder_add (&builder, "{sv}", "rss", g_variant_new_uint64 (self->memory));
+  return g_variant_builder_end (&builder);
+}
+
+void
+_afork_slot_get_traffic (AForkSlot *self,
+                         guint64   *n_sent,
+                         guint64   *n_received)
+{
+  _afork_rpc_get_traffic (self->rpc, n_sent, n_received);
+}
+
 /* Ending the worker. */
+
+void
+_afork_slot_set_exit_cause (AForkSlot      *self,
+                            AForkExitCause  cause)
+{
+  if (self->exit_cause == AFORK_EXIT_CAUSE_NONE)
+    self->exit_cause = cause;
+}
 
 void
 _afork_slot_close (AForkSlot *self)

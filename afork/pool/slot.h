@@ -5,9 +5,11 @@
 
 #pragma once
 
+#include "afork-enums.h"
 #include "afork-process.h"
 #include "afork-rpc-private.h"
 #include "scheduler.h"
+#include "stats.h"
 
 G_BEGIN_DECLS
 
@@ -25,6 +27,8 @@ typedef struct
   guint32            number;    /* of the call, when the call has ended */
   guint              n_retries; /* how many retries are left */
   char              *reason;    /* how the first of these workers exited, or NULL */
+  gint64             waits_since;   /* when the job was accepted, or its last run was lost */
+  gint64             given;     /* when the slot got the job */
 } AForkPoolJob;
 
 /* The states of the worker.
@@ -109,10 +113,14 @@ struct _AForkSlot
                                    * a reference */
   gboolean              had_one;  /* the worker had only one job */
   GQueue                jobs;   /* of AForkPoolJob, in the order in which they were given */
+  gint64                answered; /* when the worker answered a job last */
   guint                 n_unwanted; /* how many of these jobs have a call that has ended */
   GList                *wanted; /* all jobs before this one have a call that has ended; NULL if all
                                  * have */
 
+  AForkExitCause        exit_cause;
+  AForkExitCause        retire_cause;   /* the exit cause if the worker is replaced */
+  AForkExitCause        unwanted_cause; /* the exit cause if the worker is ended by force */
   AForkSlotForce        force;
   gint64                force_time; /* of the next step, or -1 */
 
@@ -154,6 +162,23 @@ gint64        _afork_slot_plan_measure  (AForkSlot            *self,
 void          _afork_slot_measure       (AForkSlot            *self,
                                          gint64                now);
 
+/* Returns whether the worker runs the job, as far as is known here: a worker that serves one job
+ * after the other runs the job that it got first. */
+gboolean      _afork_slot_is_running    (AForkPoolJob         *job);
+/* Returns when the worker could begin with the job, if it runs it. */
+gint64        _afork_slot_get_begin_time (AForkPoolJob        *job);
+
+/* What programs see of the worker. The second function returns an entry of
+ * afork_pool_get_stats(). */
+AForkPoolWorkerState _afork_slot_get_worker_state (AForkSlot *self);
+GVariant     *_afork_slot_describe      (AForkSlot            *self);
+void          _afork_slot_get_traffic   (AForkSlot            *self,
+                                         guint64              *n_sent,
+                                         guint64              *n_received);
+
+/* Notes why the worker exits, unless a cause was noted before. */
+void          _afork_slot_set_exit_cause (AForkSlot           *self,
+                                         AForkExitCause        cause);
 /* Has the worker exit when it has answered its jobs. */
 void          _afork_slot_close         (AForkSlot            *self);
 /* Has the pool begin to end the worker by force at TIME. */

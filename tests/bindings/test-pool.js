@@ -51,6 +51,11 @@ async function test() {
     check(job.error.matches(AFork.Error, AFork.Error.SIGNALED), 'error of the job');
     check(pool.lastError.matches(AFork.Error, AFork.Error.SIGNALED), 'last error');
 
+    const stats = pool.get_stats().recursiveUnpack();
+    check(stats['accepted'] === 21 && stats['results'] === 20 && stats['errors'] === 1, 'jobs');
+    check(stats['workers-exited']['signaled'] === 1, 'workers that have exited');
+    check(stats['workers'].every(worker => worker['host'] === ''), 'workers');
+
     check(pool.quarantineTime === 60000, 'quarantine time');
     for (const code of [AFork.Error.SIGNALED, AFork.Error.QUARANTINED]) {
         caught = null;

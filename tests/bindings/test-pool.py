@@ -73,6 +73,19 @@ class PoolTest(unittest.TestCase):
         self.assertEqual(pool.props.max_memory, GLib.MAXUINT64)
         self.assertTrue(pool.shutdown(AFork.ShutdownMode.DRAIN, None))
 
+    def test_stats(self):
+        pool = new_pool(max_workers=1)
+        pid = pool.call(args("pid"), None).unpack()
+        stats = pool.get_stats().unpack()
+        self.assertEqual((stats["accepted"], stats["results"], stats["errors"]), (1, 1, 0))
+        self.assertLessEqual(stats["run-p50"], stats["run-max"])
+        self.assertGreater(stats["bytes-sent"], 0)
+        self.assertEqual(stats["workers-exited"]["shutdown"], 0)
+        worker, = stats["workers"]
+        self.assertEqual((worker["pid"], worker["host"], worker["state"]), (pid, "", "idle"))
+        pool.shutdown(AFork.ShutdownMode.DRAIN, None)
+        self.assertEqual(pool.get_stats().unpack()["workers-exited"]["shutdown"], 1)
+
     def test_errors(self):
         pool = new_pool(max_workers=1)
         job = AFork.Job.new(args("error", int(Gio.IOErrorEnum.NOT_FOUND)))

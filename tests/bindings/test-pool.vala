@@ -24,6 +24,13 @@ async void test_call () throws Error {
     assert_true (job.error is AFork.Error.EXITED);
     assert_true (pool.last_error is AFork.Error.EXITED);
 
+    var stats = new VariantDict (pool.get_stats ());
+    uint64 results;
+    assert_true (stats.lookup ("results", "t", out results));
+    assert_cmpuint ((uint) results, EQ, 1);
+    assert_cmpuint ((uint) stats.lookup_value ("workers", new VariantType ("aa{sv}")).n_children (),
+                    LE, 1);
+
     pool.quarantine_time = 30000;
     try {
         yield pool.call_async (new Variant ("(su)", "exit", 3));

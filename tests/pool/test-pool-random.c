@@ -185,6 +185,30 @@ exited_cb (AForkPool    *pool,
 }
 
 static void
+check_number (GVariant   *stats,
+              const char *key,
+              guint64     expected)
+{
+  guint64 number;
+
+  g_assert_true (g_variant_lookup (stats, key, "t", &number));
+  g_assert_cmpuint (number, ==, expected);
+}
+
+/* The pool has counted the same. */
+static void
+check_stats (Run *run)
+{
+  g_autoptr(GVariant) stats = afork_pool_get_stats (run->pool);
+
+  check_number (stats, "accepted", run->n_accepted);
+  check_number (stats, "results", run->n_results);
+  check_number (stats, "errors", run->n_errors);
+  check_number (stats, "cancelled", run->n_cancelled);
+  check_number (stats, "timed-out", run->n_timed_out);
+}
+
+static void
 test_random (void)
 {
   const guint n_jobs = is_instrumented () ? 10 * 1000 : 100 * 1000;
@@ -221,6 +245,7 @@ test_random (void)
   g_assert_cmpuint (run.n_cancelled, >, 0);
   g_assert_cmpuint (run.n_timed_out, >, 0);
   g_assert_cmpuint (run.n_crashed, >, 0);
+  check_stats (&run);
 
   g_assert_cmpuint (run.processes->len, ==, 0);
   g_ptr_array_unref (run.jobs);
