@@ -21,6 +21,7 @@
 #include "base/turn.h"
 #include "pool/quarantine.h"
 #include "pool/slot.h"
+#include "pool/worker-list.h"
 
 /* The states of the pool.
  *
@@ -83,6 +84,8 @@ struct _AForkPool
   gboolean          has_new_error;      /* `last_error` was not notified yet */
   gboolean          was_full;   /* a job was refused, and AForkPool::room has to be emitted */
   AForkPoolStats    stats;
+  GWeakRef          worker_list;        /* the list that the program has */
+  gboolean          has_worker_list;    /* the list was made, and its end was not noticed yet */
   Numbers           numbers;    /* the values that were notified last */
   GQueue            close_tasks;        /* of GTask: see _afork_task_queue_push() */
 
@@ -545,6 +548,16 @@ plan_measure (AForkPool *self,
     wake_at (self, _afork_slot_plan_measure (slot, now));
 }
 
+/* The worker may have grown. */
+static void
+note_growth (AForkPool *self,
+             AForkSlot *slot,
+             gint64     now)
+{
+  if (self->max_memory > 0 || self->has_worker_list)
+    plan_measure (self, slot, now);
+}
+
 /* The worker has answered JOB. */
 static void
 finish_job (AForkPool    *self,
@@ -560,9 +573,7 @@ finish_job (AForkPool    *self,
   if (job->call != NULL)
     self->n_running--;
   check_stuck (self, slot);
-  /* The worker may have grown. */
-  if (self->max_memory > 0)
-    plan_measure (self, slot, now);
+  note_growth (self, slot, now);
 }
 
 /* Quarantine. */
@@ -879,6 +890,63 @@ get_slot_pool (AForkSlot *slot)
   return g_weak_ref_get (&slot->pool);
 }
 
+/* The list of workers. */
+
+/* Returns the list of workers if the program has it. */
+static AForkWorkerList *
+ref_worker_list (AForkPool *self)
+{
+  AForkWorkerList *list;
+
+  if (!self->has_worker_list)
+    return NULL;
+
+  list = g_weak_ref_get (&self->worker_list);
+  if (list != NULL)
+    return list;
+
+  self->has_worker_list = FALSE;
+  for (GList *link = self->slots.head; link != NULL; link = link->next)
+    _afork_slot_drop_worker (link->data);
+  return NULL;
+}
+
+/* Adds the worker to the list. This becomes visible when the list is updated. */
+static void
+list_worker (AForkPool *self,
+             AForkSlot *slot)
+{
+  g_autoptr(AForkWorkerList) list = ref_worker_list (self);
+
+  if (list != NULL)
+    _afork_worker_list_add (list, _afork_slot_get_worker (slot));
+}
+
+/* Makes what has changed visible to the program. A handler may use the pool in any way. */
+static void
+update_worker_list (AForkPool *self)
+{
+  g_autoptr(AForkWorkerList) list = ref_worker_list (self);
+  g_autoptr(GPtrArray) workers = NULL;
+
+  if (list == NULL)
+    return;
+
+  workers = g_ptr_array_new_with_free_func (g_object_unref);
+  for (GList *link = self->slots.head; link != NULL; link = link->next)
+    {
+      AForkPoolWorker *worker = _afork_slot_get_worker (link->data);
+
+      g_object_freeze_notify (G_OBJECT (worker));
+      _afork_slot_update_worker (link->data);
+      g_ptr_array_add (workers, g_object_ref (worker));
+    }
+
+  _afork_worker_list_publish (list);
+  for (guint i = 0; i < workers->len; i++)
+    g_object_thaw_notify (workers->pdata[i]);
+}
+
 static void
 slot_started (AForkSlot *slot)
 {
@@ -894,6 +962,8 @@ slot_started (AForkSlot *slot)
   _afork_scheduler_started (&self->scheduler, &slot->base, now);
   request_update (self);
   schedule_some (self, now);
+  note_growth (self, slot, now);
+  update_worker_list (self);
   g_signal_emit (self, signals[SIGNAL_WORKER_STARTED], 0, process);
 }
 
@@ -949,8 +1019,7 @@ slot_rested (AForkSlot    *slot,
   _afork_scheduler_job_finished (&self->scheduler, &job->base);
   job_free (job);
   check_stuck (self, slot);
-  if (self->max_memory > 0)
-    plan_measure (self, slot, slot->answered);
+  note_growth (self, slot, slot->answered);
   request_update (self);
   schedule_some (self, slot->answered);
 }
@@ -997,6 +1066,21 @@ slot_ending (AForkSlot    *slot,
   request_update (self);
 }
 
+/* WORKER has exited. It is NULL if the program had no list. */
+static void
+unlist_worker (AForkPool       *self,
+               AForkPoolWorker *worker)
+{
+  g_autoptr(AForkWorkerList) list = ref_worker_list (self);
+
+  if (worker == NULL || list == NULL)
+    return;
+
+  _afork_worker_list_remove (list, worker);
+  update_worker_list (self);
+  _afork_pool_worker_set_exited (worker);
+}
+
 static void
 slot_closed (AForkSlot *slot)
 {
@@ -1004,6 +1088,7 @@ slot_closed (AForkSlot *slot)
   g_autoptr(AForkProcess) process = g_object_ref (_afork_slot_get_process (slot));
   const GError *failure = _afork_rpc_get_failure (slot->rpc);
   g_autoptr(GError) error = failure != NULL ? g_error_copy (failure) : NULL;
+  g_autoptr(AForkPoolWorker) worker = NULL;
   guint64 n_sent;
   guint64 n_received;
 
@@ -1012,8 +1097,10 @@ slot_closed (AForkSlot *slot)
   self->stats.n_bytes_received += n_received;
   self->stats.n_exited[slot->exit_cause]++;
   g_queue_unlink (&self->slots, &slot->link);
+  worker = _afork_slot_take_worker (slot);
   _afork_slot_free (slot);
   request_update (self);
+  unlist_worker (self, worker);
   g_signal_emit (self, signals[SIGNAL_WORKER_EXITED], 0, process, error);
 }
 
@@ -1060,6 +1147,7 @@ start_worker (AForkPool *self)
 
   g_queue_push_tail_link (&self->slots, &slot->link);
   _afork_scheduler_add_worker (&self->scheduler, &slot->base);
+  list_worker (self, slot);
   if (self->blocking != NULL)
     borrow_slot (self, self->blocking, slot);
 }
@@ -1443,6 +1531,7 @@ update (AForkPool *self)
   _afork_turn_end (&turn, NULL, NULL, FALSE);
 
   emit_room (self);
+  update_worker_list (self);
   notify_changes (self);
 }
 
@@ -1652,9 +1741,10 @@ afork_pool_constructed (GObject *object)
 /* The data that the pool releases when it is disposed of. */
 typedef struct
 {
-  GQueue       slots;
-  AForkWaiter *update;
-  AForkWaiter *wake;
+  GQueue           slots;
+  AForkWorkerList *worker_list; /* or NULL */
+  AForkWaiter     *update;
+  AForkWaiter     *wake;
 } Released;
 
 static void
@@ -1667,6 +1757,12 @@ release_cb (gpointer data)
   g_clear_pointer (&released->wake, _afork_waiter_end);
   while ((link = g_queue_pop_head_link (&released->slots)) != NULL)
     _afork_slot_free (link->data);
+  if (released->worker_list != NULL)
+    {
+      _afork_worker_list_clear (released->worker_list);
+      _afork_worker_list_publish (released->worker_list);
+      g_object_unref (released->worker_list);
+    }
   g_free (released);
 }
 
@@ -1685,6 +1781,8 @@ release (AForkPool *self)
       drop_unwanted (self, slot);
     }
 
+  released->worker_list = ref_worker_list (self);
+  self->has_worker_list = FALSE;
   released->slots = self->slots;
   released->update = g_steal_pointer (&self->update);
   released->wake = g_steal_pointer (&self->wake);
@@ -1749,6 +1847,7 @@ afork_pool_finalize (GObject *object)
   _afork_scheduler_clear (&self->scheduler);
   _afork_job_queue_clear (&self->failing);
   _afork_quarantine_clear (&self->quarantine);
+  g_weak_ref_clear (&self->worker_list);
   if (self->watch != NULL && _afork_context_unwatch (self->context, context_gone_cb, self->watch))
     weak_free (self->watch);
   if (self->state != AFORK_POOL_STATE_REFUSED)
@@ -2388,6 +2487,7 @@ afork_pool_init (AForkPool *self)
   self->grace = DEFAULT_GRACE;
   _afork_scheduler_init (&self->scheduler, &self->limits);
   _afork_job_queue_init (&self->failing);
+  g_weak_ref_init (&self->worker_list, NULL);
   _afork_quarantine_init (&self->quarantine,
                           DEFAULT_QUARANTINE_TIME * G_GINT64_CONSTANT (1000));
   g_queue_init (&self->slots);
@@ -3734,7 +3834,7 @@ afork_pool_get_last_error (AForkPool *self)
  * - `cancelled`: jobs that have ended with `G_IO_ERROR_CANCELLED`; also in `errors`
  * - `timed-out`: jobs that have ended with `AFORK_ERROR_TIMED_OUT`; also in `errors`
  * - `retried`: how often a job was run again because of [property@AFork.Job:retries]
- * - `quarantined`: jobs that have ended with `AFORK_ERROR_QUARANTINED`. They are in `errors` only if
+ * - `quarantined`: jobs that have ended with `AFORK_ERROR_QUARANTINED`. They are in `errors` if
  *   they were accepted before, and otherwise in none of the other numbers.
  * - `overloaded`: jobs that the pool has refused with `AFORK_ERROR_OVERLOADED`. They are in none of
  *   the other numbers.
@@ -3761,13 +3861,13 @@ afork_pool_get_last_error (AForkPool *self)
  * Workers since the pool was made:
  *
  * - `workers-started`, of type `t`: workers that have begun to serve
- * - `workers-exited`, of type `a{st}`: how many workers have exited, by cause. Unexpected causes are
- *   `exited`, `signaled`, `out-of-memory`, `protocol` and `lost`, as the [error@AFork.Error] with
- *   this name; `failed` is any other reason why a worker could not start or serve. `cancelled` and
- *   `timed-out`: the worker did not stop with such a job in time: see [property@AFork.Pool:grace].
- *   `max-calls`, `max-age` and `max-memory`: the worker was replaced because of the property with
- *   this name.
- *   `retired`: the worker called [func@AFork.worker_retire]. `not-needed`: the worker was idle, or
+ * - `workers-exited`, of type `a{st}`: how many workers have exited, by cause. Unexpected causes
+ *   are `exited`, `signaled`, `out-of-memory`, `protocol` and `lost`, as the [error@AFork.Error]
+ *   with this name; `failed` is any other reason why a worker could not start or serve.
+ *   `cancelled` and `timed-out`: the worker did not stop with such a job in time: see
+ *   [property@AFork.Pool:grace]. `max-calls`, `max-age` and `max-memory`: the worker was
+ *   replaced because of the property with this name. `retired`: the worker called
+ *   [func@AFork.worker_retire]. `not-needed`: the worker was idle, or
  *   [property@AFork.Pool:max-workers] was reduced. `shutdown`: the pool was shut down.
  *
  * Workers of now: `workers`, of type `aa{sv}`, with one dictionary for each worker, in the order in
@@ -3803,4 +3903,52 @@ afork_pool_get_stats (AForkPool *self)
   if (self->state == AFORK_POOL_STATE_REFUSED || hold_or_warn (self, &hold))
     build_stats (self, &builder);
   return g_variant_ref_sink (g_variant_builder_end (&builder));
+}
+
+/**
+ * afork_pool_get_workers:
+ * @self: a pool
+ *
+ * Returns the workers as a list of [class@AFork.PoolWorker], in the order in which they were
+ * started, for example for a list view. It contains workers that start and workers that exit, as
+ * [property@AFork.Pool:n-workers] does. A worker is added before
+ * [signal@AFork.Pool::worker-started] is emitted, and removed before
+ * [signal@AFork.Pool::worker-exited] is.
+ *
+ * The list and the properties of the workers change as long as the program has a reference to the
+ * list. Without a list, the pool does nothing for it. Each call returns the same list while there
+ * is one. When the pool is gone, the list is empty.
+ *
+ * The list emits [signal@Gio.ListModel::items-changed] only in the main context of the pool. If a
+ * handler of the list iterates the main context, changes meanwhile become visible when the handler
+ * returns. In other threads than that of the pool, this function returns an empty list.
+ *
+ * Returns: (transfer full): a list of [class@AFork.PoolWorker]
+ *
+ * Since: 0.1
+ */
+GListModel *
+afork_pool_get_workers (AForkPool *self)
+{
+  g_autoptr(AForkHold) hold = NULL;
+  AForkWorkerList *list;
+
+  g_return_val_if_fail (AFORK_IS_POOL (self), NULL);
+
+  if (self->state == AFORK_POOL_STATE_REFUSED || !hold_or_warn (self, &hold))
+    return G_LIST_MODEL (_afork_worker_list_new ());
+  list = ref_worker_list (self);
+  if (list != NULL)
+    return G_LIST_MODEL (list);
+
+  list = _afork_worker_list_new ();
+  g_weak_ref_set (&self->worker_list, list);
+  self->has_worker_list = TRUE;
+  for (GList *link = self->slots.head; link != NULL; link = link->next)
+    {
+      list_worker (self, link->data);
+      plan_measure (self, link->data, g_get_monotonic_time ());
+    }
+  update_worker_list (self);
+  return G_LIST_MODEL (list);
 }

@@ -167,5 +167,7 @@ const GError *afork_pool_get_last_error    (AForkPool             *self);
 
 AFORK_AVAILABLE_IN_ALL
 GVariant     *afork_pool_get_stats         (AForkPool             *self);
+AFORK_AVAILABLE_IN_ALL
+GListModel   *afork_pool_get_workers       (AForkPool             *self);
 
 G_END_DECLS

@@ -16,6 +16,7 @@
 # include <afork/afork-job.h>
 # include <afork/afork-map.h>
 # include <afork/afork-pool.h>
+# include <afork/afork-pool-worker.h>
 # include <afork/afork-process.h>
 # include <afork/afork-rpc.h>
 # include <afork/afork-runtime.h>

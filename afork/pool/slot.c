@@ -215,6 +215,7 @@ _afork_slot_free (AForkSlot *self)
     self->question->slot = NULL;
   _afork_rpc_set_owner (self->rpc, NULL, NULL);
   g_object_unref (self->rpc);
+  g_clear_object (&self->worker);
   g_weak_ref_clear (&self->pool);
   g_free (self);
 }
@@ -344,8 +345,8 @@ _afork_slot_get_begin_time (AForkPoolJob *job)
 
 /* What the program sees of the worker. */
 
-AForkPoolWorkerState
-_afork_slot_get_worker_state (AForkSlot *self)
+static AForkPoolWorkerState
+get_worker_state (AForkSlot *self)
 {
   if (self->state == AFORK_SLOT_STARTING)
     return AFORK_POOL_WORKER_STATE_STARTING;
@@ -378,7 +379,7 @@ GVariant *
 _afork_slot_describe (AForkSlot *self)
 {
   const int pid = afork_process_get_pid (_afork_slot_get_process (self));
-  const char *state = get_worker_state_name (_afork_slot_get_worker_state (self));
+  const char *state = get_worker_state_name (get_worker_state (self));
   GVariantBuilder builder;
 
   g_variant_builder_init (&builder, G_VARIANT_TYPE_VARDICT);
@@ -390,6 +391,40 @@ _afork_slot_describe (AForkSlot *self)
   if (self->memory > 0)
     g_variant_builder_add (&builder, "{sv}", "rss", g_variant_new_uint64 (self->memory));
   return g_variant_builder_end (&builder);
+}
+
+AForkPoolWorker *
+_afork_slot_get_worker (AForkSlot *self)
+{
+  if (self->worker == NULL)
+    self->worker = _afork_pool_worker_new (_afork_slot_get_process (self));
+  return self->worker;
+}
+
+AForkPoolWorker *
+_afork_slot_take_worker (AForkSlot *self)
+{
+  return g_steal_pointer (&self->worker);
+}
+
+void
+_afork_slot_drop_worker (AForkSlot *self)
+{
+  g_clear_object (&self->worker);
+}
+
+void
+_afork_slot_update_worker (AForkSlot *self)
+{
+  const AForkPoolWorkerValues values = {
+    .pid = afork_process_get_pid (_afork_slot_get_process (self)),
+    .state = get_worker_state (self),
+    .calls = self->base.n_given,
+    .n_jobs = self->jobs.length,
+    .rss = self->memory,
+  };
+
+  _afork_pool_worker_set_values (_afork_slot_get_worker (self), &values);
 }
 
 void

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "afork-enums.h"
+#include "afork-pool-worker-private.h"
 #include "afork-process.h"
 #include "afork-rpc-private.h"
 #include "scheduler.h"
@@ -126,6 +127,7 @@ struct _AForkSlot
 
   guint64               memory; /* the resident memory of the worker, in bytes, when it was last
                                  * measured; 0 if it is unknown */
+  AForkPoolWorker      *worker; /* or NULL */
   AForkSlotQuestion    *question; /* the one that the template has not answered, or NULL */
   gint64                last_measure_time; /* or -1 */
   gint64                measure_time; /* when to measure the worker next, or -1 */
@@ -168,10 +170,14 @@ gboolean      _afork_slot_is_running    (AForkPoolJob         *job);
 /* Returns when the worker could begin with the job, if it runs it. */
 gint64        _afork_slot_get_begin_time (AForkPoolJob        *job);
 
-/* What programs see of the worker. The second function returns an entry of
- * afork_pool_get_stats(). */
-AForkPoolWorkerState _afork_slot_get_worker_state (AForkSlot *self);
+/* Returns an entry of afork_pool_get_stats(). */
 GVariant     *_afork_slot_describe      (AForkSlot            *self);
+/* What the list of workers has of this worker. It is made when it is needed. */
+AForkPoolWorker *_afork_slot_get_worker (AForkSlot            *self);
+AForkPoolWorker *_afork_slot_take_worker (AForkSlot           *self);
+void          _afork_slot_drop_worker   (AForkSlot            *self);
+/* Sets the current values of it. */
+void          _afork_slot_update_worker (AForkSlot            *self);
 void          _afork_slot_get_traffic   (AForkSlot            *self,
                                          guint64              *n_sent,
                                          guint64              *n_received);

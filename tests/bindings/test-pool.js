@@ -51,6 +51,11 @@ async function test() {
     check(job.error.matches(AFork.Error, AFork.Error.SIGNALED), 'error of the job');
     check(pool.lastError.matches(AFork.Error, AFork.Error.SIGNALED), 'last error');
 
+    const workers = pool.get_workers();
+    check(workers.get_n_items() === pool.nWorkers, 'list of workers');
+    for (let i = 0; i < workers.get_n_items(); i++)
+        check(workers.get_item(i).host === null, 'worker');
+
     const stats = pool.get_stats().recursiveUnpack();
     check(stats['accepted'] === 21 && stats['results'] === 20 && stats['errors'] === 1, 'jobs');
     check(stats['workers-exited']['signaled'] === 1, 'workers that have exited');

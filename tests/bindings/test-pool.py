@@ -86,6 +86,20 @@ class PoolTest(unittest.TestCase):
         pool.shutdown(AFork.ShutdownMode.DRAIN, None)
         self.assertEqual(pool.get_stats().unpack()["workers-exited"]["shutdown"], 1)
 
+    def test_workers(self):
+        pool = new_pool(max_workers=1)
+        workers = pool.get_workers()
+        changes = []
+        workers.connect("items-changed", lambda _list, *change: changes.append(change))
+        pid = pool.call(args("pid"), None).unpack()
+        self.assertEqual(changes, [(0, 0, 1)])
+        worker = workers[0]
+        self.assertEqual((worker.get_pid(), worker.props.host), (pid, None))
+        self.assertIn(worker.props.state, list(AFork.PoolWorkerState.__enum_values__.values()))
+        pool.shutdown(AFork.ShutdownMode.DRAIN, None)
+        self.assertEqual(changes, [(0, 0, 1), (0, 1, 0)])
+        self.assertEqual(worker.get_state(), AFork.PoolWorkerState.EXITED)
+
     def test_errors(self):
         pool = new_pool(max_workers=1)
         job = AFork.Job.new(args("error", int(Gio.IOErrorEnum.NOT_FOUND)))

@@ -24,6 +24,14 @@ async void test_call () throws Error {
     assert_true (job.error is AFork.Error.EXITED);
     assert_true (pool.last_error is AFork.Error.EXITED);
 
+    var workers = pool.get_workers ();
+    assert_cmpuint (workers.get_n_items (), EQ, pool.n_workers);
+    for (uint i = 0; i < workers.get_n_items (); i++) {
+        var worker = (AFork.PoolWorker) workers.get_item (i);
+        assert_true (worker.host == null);
+        assert_true (worker.state != STARTING || worker.calls == 0);
+    }
+
     var stats = new VariantDict (pool.get_stats ());
     uint64 results;
     assert_true (stats.lookup ("results", "t", out results));
