@@ -15,6 +15,7 @@
 #include "afork-runtime.h"
 #include "base/atfork.h"
 #include "base/context.h"
+#include "base/debug.h"
 #include "base/i18n.h"
 #include "base/main-context.h"
 #include "base/task.h"
@@ -231,8 +232,8 @@ set_state (AForkPool      *self,
 {
   g_assert (is_step (self->state, state));
 
-  g_debug ("Pool of “%s”: was %s, is %s", self->setup.function, get_state_name (self->state),
-           get_state_name (state));
+  _afork_debug (AFORK_DEBUG_POOL, 0, "Pool of “%s”: was %s, is %s", self->setup.function,
+                get_state_name (self->state), get_state_name (state));
   self->state = state;
 }
 
@@ -760,6 +761,8 @@ blame (AForkPool    *self,
       return;
     }
 
+  _afork_debug (AFORK_DEBUG_POOL, 0, "Pool of “%s”: a job is run again: %s", self->setup.function,
+                error->message);
   job->n_retries--;
   self->stats.n_retried++;
   if (counts)
@@ -825,6 +828,9 @@ fail_waiting (AForkPool    *self,
   if (self->scheduler.queue.n_jobs == 0)
     return;
 
+  _afork_debug (AFORK_DEBUG_POOL, 0,
+                "Pool of “%s”: the %" G_GSIZE_FORMAT " jobs that wait fail: %s",
+                self->setup.function, self->scheduler.queue.n_jobs, error->message);
   g_clear_error (&self->fail_error);
   self->fail_error = g_error_copy (error);
   if (self->failing.n_jobs == 0)
@@ -959,6 +965,9 @@ slot_started (AForkSlot *slot)
     return;
 
   self->stats.n_started++;
+  _afork_debug (AFORK_DEBUG_POOL, afork_process_get_pid (process),
+                "Pool of “%s”: worker %d serves", self->setup.function,
+                afork_process_get_pid (process));
   _afork_scheduler_started (&self->scheduler, &slot->base, now);
   request_update (self);
   schedule_some (self, now);
@@ -1096,6 +1105,10 @@ slot_closed (AForkSlot *slot)
   self->stats.n_bytes_sent += n_sent;
   self->stats.n_bytes_received += n_received;
   self->stats.n_exited[slot->exit_cause]++;
+  _afork_debug (AFORK_DEBUG_POOL, afork_process_get_pid (process),
+                "Pool of “%s”: worker %d has exited (%s): %s", self->setup.function,
+                afork_process_get_pid (process), _afork_exit_cause_get_name (slot->exit_cause),
+                error != NULL ? error->message : "as expected");
   g_queue_unlink (&self->slots, &slot->link);
   worker = _afork_slot_take_worker (slot);
   _afork_slot_free (slot);
@@ -1147,6 +1160,9 @@ start_worker (AForkPool *self)
 
   g_queue_push_tail_link (&self->slots, &slot->link);
   _afork_scheduler_add_worker (&self->scheduler, &slot->base);
+  _afork_debug (AFORK_DEBUG_POOL, 0,
+                "Pool of “%s”: worker number %u is started, %" G_GSIZE_FORMAT " jobs wait",
+                self->setup.function, self->slots.length, count_queued (self));
   list_worker (self, slot);
   if (self->blocking != NULL)
     borrow_slot (self, self->blocking, slot);
@@ -2527,6 +2543,8 @@ find_obstacle (AForkPool        *self,
     {
       self->was_full = TRUE;
       self->stats.n_overloaded++;
+      _afork_debug (AFORK_DEBUG_POOL, 0, "Pool of “%s”: a job is refused, because %u jobs wait",
+                    self->setup.function, self->queue_limit);
       return g_error_new (AFORK_ERROR, AFORK_ERROR_OVERLOADED,
                           _("%u jobs wait in the pool of “%s”, which is its limit"),
                           self->queue_limit, self->setup.function);

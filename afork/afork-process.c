@@ -364,6 +364,8 @@ start (AForkProcess *self)
     .string = { afork_process_get_title (self) },
   };
 
+  _afork_debug (AFORK_DEBUG_PROCESS, 0, "A process of the runtime “%s” (%s) is started",
+                afork_runtime_get_name (self->runtime), afork_process_get_title (self));
   set_started (self);
   _afork_launcher_start (_afork_launchers_find (self->runtime), self->runtime, self->client);
   _afork_client_send (self->client, &frame, -1);
@@ -782,6 +784,8 @@ ready_cb (GObject *owner,
 {
   AForkProcess *self = AFORK_PROCESS (owner);
 
+  _afork_debug (AFORK_DEBUG_PROCESS, afork_process_get_pid (self), "Process %d (%s) runs",
+                afork_process_get_pid (self), afork_process_get_title (self));
   if (!_afork_client_is_detached (self->client) && set_state (self, AFORK_PROCESS_STATE_RUNNING))
     _afork_client_insert_notification (self->client, notify_state, NULL, TRUE);
   _afork_client_insert_notification (self->client, return_socket, socket, FALSE);
@@ -791,7 +795,11 @@ static void
 failed_cb (GObject      *owner,
            const GError *error)
 {
-  return_run_failure (AFORK_PROCESS (owner), error);
+  AForkProcess *self = AFORK_PROCESS (owner);
+
+  _afork_debug (AFORK_DEBUG_PROCESS, afork_process_get_pid (self), "Process %d (%s) has failed: %s",
+                afork_process_get_pid (self), afork_process_get_title (self), error->message);
+  return_run_failure (self, error);
 }
 
 static void
@@ -803,11 +811,33 @@ emit_exited (gpointer  client,
                  _afork_pid_watch_get_wait_status (_afork_client_get_pid_watch (client)));
 }
 
+/* Writes how the process has exited. */
+static void
+debug_exit (AForkProcess *self)
+{
+  const int status =
+    _afork_pid_watch_get_wait_status (_afork_client_get_pid_watch (self->client));
+  const int pid = afork_process_get_pid (self);
+  const char *title = afork_process_get_title (self);
+
+  if (status == -1)
+    _afork_debug_write (AFORK_DEBUG_PROCESS, pid, "Process %d (%s) has exited, status unknown", pid,
+                        title);
+  else if (WIFSIGNALED (status))
+    _afork_debug_write (AFORK_DEBUG_PROCESS, pid, "Process %d (%s) was killed by signal %d", pid,
+                        title, WTERMSIG (status));
+  else
+    _afork_debug_write (AFORK_DEBUG_PROCESS, pid, "Process %d (%s) has exited with status %d", pid,
+                        title, WEXITSTATUS (status));
+}
+
 static void
 exited_cb (GObject *owner)
 {
   AForkProcess *self = AFORK_PROCESS (owner);
 
+  if (_afork_debug_wants (AFORK_DEBUG_PROCESS))
+    debug_exit (self);
   g_clear_pointer (&self->spare_forks, _afork_spare_forks_free);
   if (set_state (self, AFORK_PROCESS_STATE_EXITED))
     _afork_client_insert_notification (self->client, notify_state, NULL, TRUE);
@@ -888,6 +918,9 @@ start_as_fork (AForkProcess *self,
 {
   AForkClient *spare = NULL;
 
+  _afork_debug (AFORK_DEBUG_PROCESS, afork_process_get_pid (template),
+                "Process %d (%s) is to be forked", afork_process_get_pid (template),
+                afork_process_get_title (template));
   set_started (self);
   if (template->spare_forks != NULL)
     spare = _afork_spare_forks_take (template->spare_forks);

@@ -81,6 +81,29 @@ get_stream (AForkRpcCalls *self)
   return self->link != NULL ? _afork_worker_link_get_stream (self->link) : NULL;
 }
 
+static int
+get_pid (AForkRpcCalls *self)
+{
+  return self->link != NULL ? _afork_worker_link_get_pid (self->link) : 0;
+}
+
+/* Writes what happens to a call. ERROR may be NULL. */
+static void
+debug_call (AForkRpcCalls *self,
+            guint32        number,
+            const char    *what,
+            const GError  *error)
+{
+  const int pid = get_pid (self);
+
+  if (error != NULL)
+    _afork_debug_write (AFORK_DEBUG_CALLS, pid, "Call %u of “%s” to worker %d %s: %s", number,
+                        self->setup.function, pid, what, error->message);
+  else
+    _afork_debug_write (AFORK_DEBUG_CALLS, pid, "Call %u of “%s” to worker %d %s", number,
+                        self->setup.function, pid, what);
+}
+
 /* Sending. */
 
 static void
@@ -229,6 +252,8 @@ send_call (AForkRpcCalls    *self,
                                         call->job != NULL ? afork_job_get_fds (call->job) : NULL,
                                         call->job != NULL ? _afork_job_get_blobs (call->job) : NULL,
                                         &error);
+  if (_afork_debug_wants (AFORK_DEBUG_CALLS))
+    debug_call (self, call->number, sent ? "is sent" : "cannot be sent", error);
   if (sent)
     {
       start_limit_when_sent (self, stream, call);
@@ -319,6 +344,9 @@ cancel_call_cb (AForkPendingCall *call,
   const gboolean was_sent = _afork_pending_table_find (&self->in_flight, call->number, &found)
     && found == call;
 
+  if (_afork_debug_wants (AFORK_DEBUG_CALLS))
+    debug_call (self, call->number, was_sent ? "is ended here" : "is ended before it was sent",
+                error);
   if (was_sent)
     {
       _afork_pending_table_mark_unwanted (&self->in_flight, call);
@@ -420,6 +448,8 @@ fail_call (AForkRpcCalls    *self,
 {
   AForkCallBegun begun = AFORK_CALL_BEGUN_UNKNOWN;
 
+  if (_afork_debug_wants (AFORK_DEBUG_CALLS))
+    debug_call (self, call->number, "is lost", error);
   if (call->keeper == NULL)
     {
       if (known == AFORK_WORKER_BEGUN_UNKNOWN)
@@ -543,6 +573,9 @@ receive_answer (AForkRpcCalls     *self,
       || !_afork_pending_table_find (&self->in_flight, message->number, &call))
     return set_protocol_error (error, "an answer", message->number);
 
+  if (_afork_debug_wants (AFORK_DEBUG_CALLS))
+    debug_call (self, message->number,
+                message->kind == AFORK_CALL_FRAME_FAILED ? "has failed" : "is answered", NULL);
   _afork_pending_table_remove (&self->in_flight, message->number);
   start_limit (self);
   if (self->in_flight.n_taken == 0)
@@ -585,7 +618,11 @@ receive_call_notice (AForkRpcCalls     *self,
   owned = g_object_ref (call);
   call->begun = TRUE;
   if (message->kind == AFORK_CALL_FRAME_BEGUN)
-    _afork_pending_call_begin (call);
+    {
+      if (_afork_debug_wants (AFORK_DEBUG_CALLS))
+        debug_call (self, call->number, "has begun", NULL);
+      _afork_pending_call_begin (call);
+    }
   if (call->job == NULL)
     return TRUE;
 

@@ -1072,6 +1072,12 @@ _afork_worker_link_get_begun (AForkWorkerLink *self,
   return self->knows_begun;
 }
 
+int
+_afork_worker_link_get_pid (AForkWorkerLink *self)
+{
+  return afork_process_get_pid (self->process);
+}
+
 void
 _afork_worker_link_get_traffic (AForkWorkerLink *self,
                                 guint64         *n_sent,

@@ -81,6 +81,9 @@ AForkWorkerBegun _afork_worker_link_get_begun    (AForkWorkerLink *self,
 
 AForkContext    *_afork_worker_link_get_context  (AForkWorkerLink *self);
 
+/* Returns the pid of the worker, or 0 if it is not known. */
+int              _afork_worker_link_get_pid      (AForkWorkerLink *self);
+
 /* How many bytes were sent to the worker, and received from it. */
 void             _afork_worker_link_get_traffic  (AForkWorkerLink *self,
                                                   guint64         *n_sent,

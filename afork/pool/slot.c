@@ -10,6 +10,7 @@
 #include <signal.h>
 
 #include "afork-process-private.h"
+#include "base/debug.h"
 
 enum
 {
@@ -58,15 +59,22 @@ is_step (AForkSlotState from,
     }
 }
 
+static int
+get_pid (AForkSlot *self)
+{
+  return afork_process_get_pid (_afork_slot_get_process (self));
+}
+
 static void
 set_state (AForkSlot      *self,
            AForkSlotState  state)
 {
   g_assert (is_step (self->state, state));
 
-  g_debug ("Worker %" G_GUINT64_FORMAT " of a pool (pid %d): was %s, is %s", self->base.number,
-           afork_process_get_pid (_afork_slot_get_process (self)), get_state_name (self->state),
-           get_state_name (state));
+  _afork_debug (AFORK_DEBUG_POOL, get_pid (self),
+                "Worker %" G_GUINT64_FORMAT " of a pool (pid %d): was %s, is %s",
+                self->base.number, get_pid (self), get_state_name (self->state),
+                get_state_name (state));
   self->state = state;
 }
 
@@ -378,7 +386,7 @@ get_worker_state_name (AForkPoolWorkerState state)
 GVariant *
 _afork_slot_describe (AForkSlot *self)
 {
-  const int pid = afork_process_get_pid (_afork_slot_get_process (self));
+  const int pid = get_pid (self);
   const char *state = get_worker_state_name (get_worker_state (self));
   GVariantBuilder builder;
 
@@ -417,7 +425,7 @@ void
 _afork_slot_update_worker (AForkSlot *self)
 {
   const AForkPoolWorkerValues values = {
-    .pid = afork_process_get_pid (_afork_slot_get_process (self)),
+    .pid = get_pid (self),
     .state = get_worker_state (self),
     .calls = self->base.n_given,
     .n_jobs = self->jobs.length,
@@ -484,16 +492,16 @@ _afork_slot_use_force (AForkSlot *self,
 
   if (self->force == AFORK_SLOT_FORCE_NOTICE)
     {
-      g_debug ("Worker %d of a pool does not react, and gets SIGTERM",
-               afork_process_get_pid (process));
+      _afork_debug (AFORK_DEBUG_POOL, get_pid (self),
+                    "Worker %d of a pool does not react, and gets SIGTERM", get_pid (self));
       self->force = AFORK_SLOT_FORCE_SIGTERM;
       self->force_time = time;
       afork_process_send_signal (process, SIGTERM);
     }
   else if (self->force == AFORK_SLOT_FORCE_SIGTERM)
     {
-      g_debug ("Worker %d of a pool does not react, and is killed",
-               afork_process_get_pid (process));
+      _afork_debug (AFORK_DEBUG_POOL, get_pid (self),
+                    "Worker %d of a pool does not react, and is killed", get_pid (self));
       self->force = AFORK_SLOT_FORCE_SIGKILL;
       self->force_time = -1;
       afork_process_force_exit (process);

@@ -34,6 +34,30 @@ _afork_exit_cause_from_error (const GError *error)
     }
 }
 
+const char *
+_afork_exit_cause_get_name (AForkExitCause cause)
+{
+  static const char *const names[AFORK_EXIT_CAUSE_N] = {
+    [AFORK_EXIT_CAUSE_NONE] = "unknown",
+    [AFORK_EXIT_CAUSE_CANCELLED] = "cancelled",
+    [AFORK_EXIT_CAUSE_EXITED] = "exited",
+    [AFORK_EXIT_CAUSE_FAILED] = "failed",
+    [AFORK_EXIT_CAUSE_LOST] = "lost",
+    [AFORK_EXIT_CAUSE_MAX_AGE] = "max-age",
+    [AFORK_EXIT_CAUSE_MAX_CALLS] = "max-calls",
+    [AFORK_EXIT_CAUSE_MAX_MEMORY] = "max-memory",
+    [AFORK_EXIT_CAUSE_NOT_NEEDED] = "not-needed",
+    [AFORK_EXIT_CAUSE_OUT_OF_MEMORY] = "out-of-memory",
+    [AFORK_EXIT_CAUSE_PROTOCOL] = "protocol",
+    [AFORK_EXIT_CAUSE_RETIRED] = "retired",
+    [AFORK_EXIT_CAUSE_SHUTDOWN] = "shutdown",
+    [AFORK_EXIT_CAUSE_SIGNALED] = "signaled",
+    [AFORK_EXIT_CAUSE_TIMED_OUT] = "timed-out",
+  };
+
+  return names[cause];
+}
+
 void
 _afork_pool_stats_count_end (AForkPoolStats *self,
                              const GError   *error)
@@ -84,27 +108,11 @@ add_durations (GVariantBuilder      *builder,
 static GVariant *
 new_exits (const AForkPoolStats *self)
 {
-  static const char *const names[AFORK_EXIT_CAUSE_N] = {
-    [AFORK_EXIT_CAUSE_CANCELLED] = "cancelled",
-    [AFORK_EXIT_CAUSE_EXITED] = "exited",
-    [AFORK_EXIT_CAUSE_FAILED] = "failed",
-    [AFORK_EXIT_CAUSE_LOST] = "lost",
-    [AFORK_EXIT_CAUSE_MAX_AGE] = "max-age",
-    [AFORK_EXIT_CAUSE_MAX_CALLS] = "max-calls",
-    [AFORK_EXIT_CAUSE_MAX_MEMORY] = "max-memory",
-    [AFORK_EXIT_CAUSE_NOT_NEEDED] = "not-needed",
-    [AFORK_EXIT_CAUSE_OUT_OF_MEMORY] = "out-of-memory",
-    [AFORK_EXIT_CAUSE_PROTOCOL] = "protocol",
-    [AFORK_EXIT_CAUSE_RETIRED] = "retired",
-    [AFORK_EXIT_CAUSE_SHUTDOWN] = "shutdown",
-    [AFORK_EXIT_CAUSE_SIGNALED] = "signaled",
-    [AFORK_EXIT_CAUSE_TIMED_OUT] = "timed-out",
-  };
   GVariantBuilder builder;
 
   g_variant_builder_init (&builder, G_VARIANT_TYPE ("a{st}"));
   for (guint i = AFORK_EXIT_CAUSE_NONE + 1; i < AFORK_EXIT_CAUSE_N; i++)
-    g_variant_builder_add (&builder, "{st}", names[i], self->n_exited[i]);
+    g_variant_builder_add (&builder, "{st}", _afork_exit_cause_get_name (i), self->n_exited[i]);
   return g_variant_builder_end (&builder);
 }
 

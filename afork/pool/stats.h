@@ -33,6 +33,8 @@ typedef enum
 /* Returns the cause if a worker exited unexpectedly because of ERROR. */
 AForkExitCause _afork_exit_cause_from_error    (const GError         *error);
 
+const char    *_afork_exit_cause_get_name      (AForkExitCause        cause);
+
 /* What a pool counts, since it was made. Filled with zeros at first. */
 typedef struct
 {
