@@ -48,6 +48,7 @@ typedef struct
   GError         *failure;      /* or NULL */
   gboolean        is_watching;  /* the main context; the watch has a reference */
   GQueue          tasks;        /* of GTask: see _afork_task_queue_push() */
+  gint64          blocking_end; /* when the last blocking call has returned, in microseconds */
 } Core;
 
 struct _AForkMap
@@ -64,6 +65,8 @@ enum
 {
   /* By default, so many times the jobs that the workers can have. */
   DEFAULT_LOOK_AHEAD = 4,
+  /* How long after a blocking call, in microseconds, the next one need not serve the pool. */
+  UNSERVED_TIME = 1000,
 };
 
 /**
@@ -897,6 +900,24 @@ afork_map_next_finish (AForkMap      *self,
   return g_task_propagate_pointer (G_TASK (result), error);
 }
 
+/* Takes a job that has ended, without serving the pool, which takes many times as long. But while a
+ * program makes only blocking calls, the pool is served only in these, so they do this for a short
+ * time only. Returns NULL if the call has to block. */
+static AForkJob *
+take_ended (Core         *self,
+            GCancellable *cancellable)
+{
+  AForkMapItem *item;
+
+  if (self->tasks.length > 0 || g_cancellable_is_cancelled (cancellable)
+      || g_get_monotonic_time () - self->blocking_end >= UNSERVED_TIME
+      || !_afork_map_items_is_settled (self->items) || find_next (self, &item) != NEXT_JOB)
+    return NULL;
+
+  request_feed (self);
+  return _afork_map_items_take (self->items, item);
+}
+
 /**
  * afork_map_next:
  * @self: a map
@@ -919,6 +940,7 @@ afork_map_next (AForkMap      *self,
   g_autoptr(GAsyncResult) result = NULL;
   AForkPoolBlockingCall blocking;
   GError *refusal;
+  AForkJob *job;
 
   g_return_val_if_fail (AFORK_IS_MAP (self), NULL);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
@@ -929,11 +951,16 @@ afork_map_next (AForkMap      *self,
       g_propagate_error (error, refusal);
       return NULL;
     }
+
+  job = take_ended (self->core, cancellable);
+  if (job != NULL)
+    return job;
   if (!_afork_pool_begin_blocking (self->pool, &blocking, error))
     return NULL;
 
   afork_map_next_async (self, cancellable, _afork_blocking_call_cb, &blocking.base);
   result = _afork_pool_end_blocking (self->pool, &blocking);
+  self->core->blocking_end = g_get_monotonic_time ();
   return afork_map_next_finish (self, result, error);
 }
 

@@ -225,6 +225,12 @@ _afork_map_items_settle (AForkMapItems *self,
   return drop_removed (self, turn);
 }
 
+gboolean
+_afork_map_items_is_settled (AForkMapItems *self)
+{
+  return self->removed.length == 0;
+}
+
 /* All items. */
 
 AForkMapItems *

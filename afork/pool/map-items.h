@@ -62,6 +62,9 @@ void           _afork_map_items_free          (AForkMapItems            *self);
 gboolean       _afork_map_items_settle        (AForkMapItems            *self,
                                                AForkTurn                *turn);
 
+/* Whether nothing was removed from the list that has not been dropped. */
+gboolean       _afork_map_items_is_settled    (AForkMapItems            *self);
+
 gboolean       _afork_map_items_has_waiting   (AForkMapItems            *self);
 /* How many items were begun and not taken. */
 guint          _afork_map_items_count_untaken (AForkMapItems            *self);
