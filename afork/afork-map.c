@@ -283,14 +283,19 @@ close_core (Core   *self,
     core_unref (self);
 }
 
-/* The tasks were made in other contexts. */
+/* The main context of the pool is gone, or the pool never had one. The tasks were made in other
+ * contexts. */
 static void
 context_gone_cb (gpointer data)
 {
   g_autoptr(Core) self = data;
-  g_autoptr(GError) error = g_error_new_literal (AFORK_ERROR, AFORK_ERROR_CLOSED,
-                                                 _("The main context of the pool is gone"));
+  g_autoptr(GError) error = NULL;
   GTask *task;
+
+  _afork_pool_accepts (self->pool, &error);
+  if (error == NULL)
+    error = g_error_new_literal (AFORK_ERROR, AFORK_ERROR_CLOSED,
+                                 _("The main context of the pool is gone"));
 
   self->is_watching = FALSE;
   while ((task = _afork_task_queue_pop (&self->tasks)) != NULL)
@@ -560,9 +565,10 @@ afork_map_constructed (GObject *object)
   core->pool = g_object_ref (self->pool);
   core->items = _afork_map_items_new (self->items, self->jobs, &items_funcs, core);
   core->is_watching = _afork_context_watch (core->context, context_gone_cb, core_ref (core));
-  if (!core->is_watching)
-    core_unref (core);
-  request_feed (core);
+  if (core->is_watching)
+    request_feed (core);
+  else
+    context_gone_cb (core);
 }
 
 static void

@@ -1371,6 +1371,16 @@ lost_thread (gpointer data)
   g_clear_error (&error);
   g_assert_null (afork_map_next (map, NULL, &error));
   g_assert_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED);
+  g_assert_finalize_object (map);
+
+  /* A map of a pool without a main context. */
+  map = afork_pool_map (pool, new_echo_items (3), AFORK_MAP_ORDERED);
+  begin_next (map, &result);
+  while (result == NULL)
+    g_main_context_iteration (data, TRUE);
+  g_clear_error (&error);
+  g_assert_null (finish_next (map, &result, &error));
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED);
   g_main_context_pop_thread_default (data);
   g_assert_finalize_object (map);
   g_assert_finalize_object (pool);
