@@ -632,6 +632,74 @@ test_template_reported (gconstpointer data)
   g_ptr_array_unref (forks.forks);
 }
 
+/* Maps. */
+
+static GListStore *
+new_job_list (void)
+{
+  GListStore *list = g_list_store_new (AFORK_TYPE_JOB);
+  g_autoptr(GPtrArray) jobs = g_ptr_array_new_with_free_func (g_object_unref);
+
+  for (guint i = count_calls (); i > 0; i--)
+    g_ptr_array_add (jobs, afork_job_new (do_args ("wait", 0)));
+  g_list_store_splice (list, 0, 0, jobs->pdata, jobs->len);
+  return list;
+}
+
+static void
+await_queued (AForkPool *pool,
+              guint      n_least,
+              guint      n_most)
+{
+  Meter *meter = meter_new (NULL);
+
+  while (afork_pool_get_n_queued (pool) < n_least || afork_pool_get_n_queued (pool) > n_most)
+    g_main_context_iteration (NULL, TRUE);
+  note_turn (meter_end (meter));
+}
+
+static void
+close_map (gpointer data)
+{
+  afork_map_close (data);
+}
+
+/* All jobs of a list are given to a pool. Then the map is closed, or all jobs are removed from the
+ * list. The handler of a map does little for each job that is removed, but this takes longer for so
+ * many jobs, as for the list itself, so it is not measured. */
+static void
+check_map (gboolean is_closed)
+{
+  g_autoptr(AForkProcess) process = new_module_process ("pool");
+  g_autoptr(AForkPool) pool = g_object_new (AFORK_TYPE_POOL,
+                                            "process", process, "function", "pool_do",
+                                            "forward-stderr", FALSE,
+                                            "max-workers", 1, "load", 1, NULL);
+  g_autoptr(GListStore) list = new_job_list ();
+  g_autoptr(AForkMap) map = afork_pool_map_jobs (pool, G_LIST_MODEL (list), AFORK_MAP_UNORDERED);
+
+  afork_map_set_look_ahead (map, G_MAXUINT);
+  await_queued (pool, count_calls () - 1, count_calls ());
+  if (is_closed)
+    ask (close_map, map);
+  else
+    g_list_store_remove_all (list);
+  await_queued (pool, 0, 0);
+  afork_pool_shutdown (pool, AFORK_SHUTDOWN_MODE_ABORT, NULL, NULL);
+}
+
+static void
+test_map_closed (gconstpointer data)
+{
+  check_map (TRUE);
+}
+
+static void
+test_map_removed (gconstpointer data)
+{
+  check_map (FALSE);
+}
+
 typedef struct
 {
   GTestDataFunc func;
@@ -698,6 +766,8 @@ main (int    argc,
   add ("/turns/template/killed", test_template_killed, NULL);
   add ("/turns/template/lost", test_template_lost, NULL);
   add ("/turns/template/reported", test_template_reported, NULL);
+  add ("/turns/map/closed", test_map_closed, NULL);
+  add ("/turns/map/removed", test_map_removed, NULL);
 
   return g_test_run ();
 }
