@@ -24,8 +24,8 @@ def read_all(connection):
     return b"".join(chunks)
 
 
-def turn_until(is_done):
-    """Turns the main context until something has come to pass."""
+def iterate_until(is_done):
+    """Iterates the main context until a condition holds."""
     while not is_done():
         GLib.MainContext.default().iteration(True)
 
@@ -41,13 +41,13 @@ class ProcessTest(unittest.TestCase):
         """Runs a process with the main context turning, as a program does."""
         results = []
         process.run_async(function, cancellable, lambda process, result: results.append(result))
-        turn_until(lambda: results)
+        iterate_until(lambda: results)
         return process.run_finish(results[0])
 
     def wait_async(self, process):
         results = []
         process.wait_async(None, lambda process, result: results.append(result))
-        turn_until(lambda: results)
+        iterate_until(lambda: results)
         return process.wait_finish(results[0])
 
     def assert_raises(self, domain, code, call, *arguments):
@@ -213,7 +213,7 @@ class EndTest(ProcessTest):
         statuses = []
         process.connect("exited", lambda process, status: statuses.append(status))
         self.run_async(process, "exit_with")
-        turn_until(lambda: statuses)
+        iterate_until(lambda: statuses)
         self.assertEqual(os.waitstatus_to_exitcode(statuses[0]), 7)
         self.assertEqual(process.props.state, AFork.ProcessState.EXITED)
 
@@ -241,7 +241,7 @@ class PropertiesTest(ProcessTest):
         process = AFork.Process.new().require("lifecycle")
         process.connect("notify::state", lambda process, pspec: states.append(process.props.state))
         self.run_async(process, "done")
-        turn_until(lambda: AFork.ProcessState.EXITED in states)
+        iterate_until(lambda: AFork.ProcessState.EXITED in states)
         self.assertEqual(states, sorted(states))
         self.assertIn(AFork.ProcessState.RUNNING, states)
 

@@ -41,8 +41,8 @@ def read_all(connection):
     return b"".join(chunks)
 
 
-def turn_until(is_done):
-    """Turns the main context until something has come to pass."""
+def iterate_until(is_done):
+    """Iterates the main context until a condition holds."""
     tick = GLib.timeout_add(5, lambda: GLib.SOURCE_CONTINUE)
     while not is_done():
         GLib.MainContext.default().iteration(True)
@@ -66,7 +66,7 @@ class HandOverTest(unittest.TestCase):
         """The result of an asynchronous call, with the main context turning."""
         results = []
         begin(lambda process, result: results.append(result))
-        turn_until(lambda: results)
+        iterate_until(lambda: results)
         return finish(results[0])
 
     def exec_async(self, process, argv):
@@ -146,7 +146,7 @@ class SpareTest(HandOverTest):
         template = AFork.Process.new().require("echo")
         template.props.spare = 1
         self.assertEqual(template.get_spare(), 1)
-        turn_until(lambda: template.get_pid() != 0 and len(children(template)) == 1)
+        iterate_until(lambda: template.get_pid() != 0 and len(children(template)) == 1)
         ready = children(template)
 
         process = template.fork().send_arg("spared")

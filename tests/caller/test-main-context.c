@@ -1534,7 +1534,7 @@ main (int    argc,
   add_test ("/main-context/gone", test_gone);
   add_test ("/main-context/dropped-elsewhere", test_dropped_elsewhere);
   add_test ("/main-context/dropped-as-they-end", test_dropped_as_they_end);
-  add_test ("/main-context/never-turned", test_never_iterated);
+  add_test ("/main-context/never-iterated", test_never_iterated);
   add_test ("/main-context/intruder", test_intruder);
   add_test ("/main-context/intruder/template", test_intruder_template);
   add_test ("/main-context/default-elsewhere", test_default_elsewhere);

@@ -308,14 +308,14 @@ check_reversed (Call     *self,
 
       if (size != expected
           || (size > 0 && (data[0] != letter || memcmp (data, data + 1, size - 1) != 0)))
-        refute (self, "has a blob of somebody else");
+        refute (self, "has a blob of another call");
     }
   for (guint i = 0; i < self->n_fds; i++)
     {
       struct stat status;
 
       if (fstat (numbers[i], &status) < 0 || status.st_ino != self->inodes[self->n_fds - 1 - i])
-        refute (self, "has a descriptor of somebody else");
+        refute (self, "has a descriptor of another call");
     }
 }
 

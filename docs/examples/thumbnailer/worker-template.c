@@ -77,7 +77,7 @@ worker_template_fork (WorkerTemplate *self)
   return afork_process_fork (self->process);
 }
 
-/* If several workers wait for it in vain, the first one replaces it. */
+/* If several workers have failed because of it, the first one replaces it. */
 void
 worker_template_replace (WorkerTemplate *self,
                          AForkProcess   *process)
