@@ -707,10 +707,16 @@ test_threads (void)
   if (skip_under_valgrind ("Under valgrind, vfork() copies the locks that other threads hold"))
     return;
 #ifdef __SANITIZE_ADDRESS__
+  /* A thread that has called malloc() may hold a lock of the sanitizer's allocator, which the
+   * sanitizer of gcc 12 does not release in the child. In 12 of 12 runs with 200 children, one of
+   * them waited for a lock: seven for this one, five for one that GLib holds while a class is used
+   * for the first time. None waited in the handler of the library. */
   g_test_skip ("The sanitizer's own locks are not released in the child");
   return;
 #endif
 
+  /* GLib holds locks while something is used for the first time, see docs/processes.md. */
+  begin_in_own_context (NULL);
   for (gsize i = 0; i < G_N_ELEMENTS (threads); i++)
     threads[i] = g_thread_new ("user", use_library, &users);
   for (int i = is_instrumented () ? 3 : 20; i > 0; i--)
