@@ -11,8 +11,14 @@ G_BEGIN_DECLS
 
 /* The blobs of afork_job_add_blob(), as GBytes, or NULL. */
 GPtrArray    *_afork_job_get_blobs       (AForkJob      *self);
-/* The cancellable that afork_job_cancel() cancels. */
-GCancellable *_afork_job_get_cancellable (AForkJob      *self);
+/* Whether afork_job_cancel() was called. For any thread. */
+gboolean      _afork_job_is_cancelled    (AForkJob      *self);
+/* Calls FUNC with DATA when the job is cancelled, at once if it is already: in the thread that
+ * cancels, and with a lock held, so that FUNC must not use the job. When this function returns, no
+ * FUNC that was set before is called any more. FUNC may be NULL. */
+void          _afork_job_watch_cancel    (AForkJob      *self,
+                                          void         (*func) (gpointer data),
+                                          gpointer       data);
 void          _afork_job_set_begun       (AForkJob      *self);
 void          _afork_job_set_state       (AForkJob      *self,
                                           AForkJobState  state);

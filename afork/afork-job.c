@@ -9,6 +9,7 @@
 #include "afork-job-private.h"
 
 #include "afork-enum-types.h"
+#include "base/atfork.h"
 
 /**
  * AForkJob:
@@ -45,7 +46,10 @@ struct _AForkJob
   gpointer       end_data;
   AForkJobState  state;
   gboolean       begun;
-  GCancellable  *cancellable;
+  AForkMutex     cancel_lock;   /* protects the fields below up to cancel_data */
+  gboolean       is_cancelled;
+  void         (*cancel_func) (gpointer data);  /* or NULL */
+  gpointer       cancel_data;
   GUnixFDList   *result_fds;
   GPtrArray     *result_blobs;
   GVariant      *result;        /* or NULL */
@@ -109,7 +113,6 @@ afork_job_finalize (GObject *object)
   g_free (self->key);
   g_clear_pointer (&self->blobs, g_ptr_array_unref);
   g_clear_pointer (&self->result_blobs, g_ptr_array_unref);
-  g_object_unref (self->cancellable);
   G_OBJECT_CLASS (afork_job_parent_class)->finalize (object);
 }
 
@@ -405,8 +408,15 @@ afork_job_class_init (AForkJobClass *klass)
 static void
 afork_job_init (AForkJob *self)
 {
-  self->cancellable = g_cancellable_new ();
   self->index = G_MAXUINT;
+}
+
+/* In a fork of the program, what watched the job belongs to the parent. */
+static void
+lock_cancel (AForkJob *self)
+{
+  if (!_afork_mutex_lock (&self->cancel_lock))
+    self->cancel_func = NULL;
 }
 
 /**
@@ -981,11 +991,33 @@ afork_job_cancel (AForkJob *self)
 {
   g_return_if_fail (AFORK_IS_JOB (self));
 
-  g_cancellable_cancel (self->cancellable);
+  lock_cancel (self);
+  if (!self->is_cancelled && self->cancel_func != NULL)
+    self->cancel_func (self->cancel_data);
+  self->is_cancelled = TRUE;
+  _afork_mutex_unlock (&self->cancel_lock);
 }
 
-GCancellable *
-_afork_job_get_cancellable (AForkJob *self)
+gboolean
+_afork_job_is_cancelled (AForkJob *self)
 {
-  return self->cancellable;
+  gboolean is_cancelled;
+
+  lock_cancel (self);
+  is_cancelled = self->is_cancelled;
+  _afork_mutex_unlock (&self->cancel_lock);
+  return is_cancelled;
+}
+
+void
+_afork_job_watch_cancel (AForkJob  *self,
+                         void     (*func) (gpointer data),
+                         gpointer   data)
+{
+  lock_cancel (self);
+  self->cancel_func = func;
+  self->cancel_data = data;
+  if (func != NULL && self->is_cancelled)
+    func (data);
+  _afork_mutex_unlock (&self->cancel_lock);
 }

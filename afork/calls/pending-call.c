@@ -125,7 +125,7 @@ gboolean
 _afork_pending_call_is_cancelled (AForkPendingCall *call)
 {
   return g_cancellable_is_cancelled (call->cancellable)
-    || (call->job != NULL && g_cancellable_is_cancelled (_afork_job_get_cancellable (call->job)));
+    || (call->job != NULL && _afork_job_is_cancelled (call->job));
 }
 
 GError *
@@ -142,22 +142,35 @@ cancelled_cb (gpointer data)
   call->funcs->cancel (call, _afork_pending_call_new_cancelled_error (), call->funcs_data);
 }
 
-static AForkWaiter *
-wait_for_cancellable (AForkPendingCall *call,
-                      GCancellable     *cancellable)
+/* Called in the thread that cancels the job, with the job's lock held. */
+static void
+job_cancelled_cb (gpointer data)
 {
-  if (cancellable == NULL)
-    return NULL;
+  AForkPendingCall *call = data;
 
-  return _afork_waiter_new_for_cancellable (call->served_in, cancellable, cancelled_cb, call, NULL);
+  call->job_cancelled =
+    _afork_waiter_new_for_iteration (call->served_in, cancelled_cb, call, NULL);
 }
 
 static void
-watch_cancellables (AForkPendingCall *call)
+watch_cancellation (AForkPendingCall *call)
 {
-  call->cancelled = wait_for_cancellable (call, call->cancellable);
-  if (call->job != NULL)
-    call->job_cancelled = wait_for_cancellable (call, _afork_job_get_cancellable (call->job));
+  if (call->cancellable != NULL)
+    call->cancelled = _afork_waiter_new_for_cancellable (call->served_in, call->cancellable,
+                                                         cancelled_cb, call, NULL);
+  call->watches_job = call->job != NULL;
+  if (call->watches_job)
+    _afork_job_watch_cancel (call->job, job_cancelled_cb, call);
+}
+
+static void
+unwatch_cancellation (AForkPendingCall *call)
+{
+  g_clear_pointer (&call->cancelled, _afork_waiter_end);
+  if (call->watches_job)
+    _afork_job_watch_cancel (call->job, NULL, NULL);
+  call->watches_job = FALSE;
+  g_clear_pointer (&call->job_cancelled, _afork_waiter_end);
 }
 
 void
@@ -167,7 +180,7 @@ _afork_pending_call_watch (AForkPendingCall            *call,
 {
   call->funcs = funcs;
   call->funcs_data = data;
-  watch_cancellables (call);
+  watch_cancellation (call);
 }
 
 static void
@@ -206,17 +219,16 @@ void
 _afork_pending_call_serve_in (AForkPendingCall *call,
                               GMainContext     *context)
 {
+  const gboolean is_watched = call->cancelled != NULL || call->watches_job;
+
   if (call->served_in == context)
     return;
 
+  unwatch_cancellation (call);
   g_main_context_unref (call->served_in);
   call->served_in = g_main_context_ref (context);
-  if (call->cancelled != NULL || call->job_cancelled != NULL)
-    {
-      g_clear_pointer (&call->cancelled, _afork_waiter_end);
-      g_clear_pointer (&call->job_cancelled, _afork_waiter_end);
-      watch_cancellables (call);
-    }
+  if (is_watched)
+    watch_cancellation (call);
   if (call->timeout != NULL)
     set_timeout (call, call->limit_time);
 }
@@ -281,8 +293,7 @@ void
 _afork_pending_call_unwatch (AForkPendingCall *call)
 {
   _afork_pending_call_leave_queue (call);
-  g_clear_pointer (&call->cancelled, _afork_waiter_end);
-  g_clear_pointer (&call->job_cancelled, _afork_waiter_end);
+  unwatch_cancellation (call);
   g_clear_pointer (&call->timeout, _afork_waiter_end);
 }
 

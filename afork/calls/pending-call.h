@@ -91,8 +91,11 @@ struct _AForkPendingCall
   const AForkPendingCallFuncs *funcs;         /* NULL until it is watched */
   gpointer                     funcs_data;
   AForkWaiter                 *cancelled;     /* or NULL */
-  AForkWaiter                 *job_cancelled; /* or NULL */
-  GMainContext                *served_in;     /* where the waiters are, except `later` */
+  gboolean                     watches_job;   /* the job calls back when it is cancelled */
+  AForkWaiter                 *job_cancelled; /* or NULL; while the call watches the job, the job's
+                                               * lock protects it */
+  GMainContext                *served_in;     /* where the waiters are, except `later`; not changed
+                                               * while the call watches the job */
 
   /* The time limit. */
   guint                        limit;         /* in milliseconds, or 0 for none */
