@@ -20,6 +20,7 @@
 #include "base/main-context.h"
 #include "base/task.h"
 #include "base/turn.h"
+#include "pool/marks.h"
 #include "pool/quarantine.h"
 #include "pool/slot.h"
 #include "pool/worker-list.h"
@@ -514,6 +515,12 @@ count_run (AForkPool    *self,
 
   _afork_histogram_add (&self->stats.wait, begun - job->waits_since);
   _afork_histogram_add (&self->stats.run, now - begun);
+#ifdef HAVE_SYSPROF
+  if (_afork_marks_are_on ())
+    _afork_marks_add_job (self->setup.function,
+                          afork_process_get_pid (_afork_slot_get_process (job->slot)),
+                          job->waits_since, begun, now);
+#endif
 }
 
 /* Checks whether the worker goes on with a job whose call has ended. If so, the worker gets no jobs
