@@ -13,6 +13,7 @@
 #include "afork-runtime.h"
 #include "base/atfork.h"
 #include "base/context.h"
+#include "base/debug.h"
 #include "base/i18n.h"
 #include "base/main-context.h"
 #include "base/task.h"
@@ -202,8 +203,9 @@ set_state (AForkRpc      *self,
 {
   g_assert (is_step (self->state, state));
 
-  g_debug ("RPC object of “%s”: was %s, is %s", self->function, get_state_name (self->state),
-           get_state_name (state));
+  if (_afork_debug_is_enabled ())
+    g_debug ("RPC object of “%s”: was %s, is %s", self->function, get_state_name (self->state),
+             get_state_name (state));
   self->state = state;
 }
 
