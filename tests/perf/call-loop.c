@@ -136,18 +136,9 @@ call_ended (int ticket)
   begin_calls ();
 }
 
-static int
-compare (const void *a,
-         const void *b)
-{
-  int64_t difference = *(const int64_t *) a - *(const int64_t *) b;
-
-  return (difference > 0) - (difference < 0);
-}
-
 void
 call_print_median (void)
 {
-  qsort (began, (size_t) n_counted, sizeof *began, compare);
+  case_sort (began, (size_t) n_counted);
   case_print_series ("first-answer-ns", &began[n_counted / 2], 1);
 }

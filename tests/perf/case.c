@@ -139,6 +139,34 @@ case_now (void)
   return (int64_t) now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+int64_t
+case_get_memory (void)
+{
+  FILE *file = fopen ("/proc/self/statm", "re");
+  long n_all, n_resident;
+
+  if (file == NULL || fscanf (file, "%ld %ld", &n_all, &n_resident) != 2)
+    case_fail ("/proc does not report the size of memory");
+  fclose (file);
+  return (int64_t) n_resident * sysconf (_SC_PAGESIZE);
+}
+
+static int
+compare (const void *a,
+         const void *b)
+{
+  int64_t left = *(const int64_t *) a, right = *(const int64_t *) b;
+
+  return (left > right) - (left < right);
+}
+
+void
+case_sort (int64_t *values,
+           size_t   n_values)
+{
+  qsort (values, n_values, sizeof *values, compare);
+}
+
 char *
 case_sibling (const char *name)
 {

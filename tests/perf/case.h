@@ -59,6 +59,13 @@ void     case_init         (CaseOptions       *options,
 /* The monotonic clock, in nanoseconds. */
 int64_t  case_now          (void);
 
+/* The resident memory of this process, in bytes. */
+int64_t  case_get_memory   (void);
+
+/* Sorts numbers, the smallest first. */
+void     case_sort         (int64_t           *values,
+                            size_t             n_values);
+
 /* Returns the path of a program or module that was built with this one. Free it. */
 char    *case_sibling      (const char        *name);
 

@@ -10,8 +10,6 @@
 #include "config.h"
 
 #include <afork/afork.h>
-#include <stdio.h>
-#include <unistd.h>
 
 #include "case.h"
 
@@ -28,18 +26,6 @@ call_cb (GObject      *object,
   if (value == NULL && g_str_equal (data, "answered"))
     case_fail ("%s", error->message);
   n_left--;
-}
-
-static int64_t
-get_resident_bytes (void)
-{
-  g_autofree char *text = NULL;
-  long n_all, n_resident;
-
-  if (!g_file_get_contents ("/proc/self/statm", &text, NULL, NULL)
-      || sscanf (text, "%ld %ld", &n_all, &n_resident) != 2)
-    case_fail ("/proc does not report the size of memory");
-  return (int64_t) n_resident * sysconf (_SC_PAGESIZE);
 }
 
 static AForkRpc *
@@ -71,12 +57,12 @@ main (int    argc,
     case_fail ("no variant was named");
 
   rpc = start_worker ();
-  bytes = get_resident_bytes ();
+  bytes = case_get_memory ();
   start = case_now ();
   for (n_left = 0; n_left < options.count; n_left++)
     afork_rpc_call_async (rpc, args, cancellable, call_cb, (char *) options.variant);
   /* A few calls fit into memory that is resident already. */
-  bytes = MAX (1, (get_resident_bytes () - bytes) / options.count);
+  bytes = MAX (1, (case_get_memory () - bytes) / options.count);
   if (g_str_equal (options.variant, "cancelled"))
     g_cancellable_cancel (cancellable);
   else if (g_str_equal (options.variant, "killed"))

@@ -20,7 +20,6 @@
 
 #include <afork/afork.h>
 #include <gio/gunixfdlist.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -159,15 +158,6 @@ crash_once (Jobs *jobs,
   return next - crashed;
 }
 
-static int
-compare (const void *a,
-         const void *b)
-{
-  int64_t difference = *(const int64_t *) a - *(const int64_t *) b;
-
-  return (difference > 0) - (difference < 0);
-}
-
 static void
 run_crashes (const CaseOptions *options,
              Jobs              *jobs)
@@ -184,7 +174,7 @@ run_crashes (const CaseOptions *options,
     latencies[i] = crash_once (jobs, clock);
   close (clock);
 
-  qsort (latencies, (size_t) options->count, sizeof *latencies, compare);
+  case_sort (latencies, (size_t) options->count);
   case_print_series ("latency-ns", latencies, (size_t) options->count);
   case_print_series ("next-job-ns", &latencies[options->count / 2], 1);
 }
@@ -205,30 +195,18 @@ queued_cb (GObject      *object,
   jobs->n_left--;
 }
 
-static int64_t
-get_resident_bytes (void)
-{
-  g_autofree char *text = NULL;
-  long n_all, n_resident;
-
-  if (!g_file_get_contents ("/proc/self/statm", &text, NULL, NULL)
-      || sscanf (text, "%ld %ld", &n_all, &n_resident) != 2)
-    case_fail ("/proc does not report the size of memory");
-  return (int64_t) n_resident * sysconf (_SC_PAGESIZE);
-}
-
 static void
 run_queue (const CaseOptions *options,
            Jobs              *jobs)
 {
   int64_t start, bytes, elapsed;
 
-  bytes = get_resident_bytes ();
+  bytes = case_get_memory ();
   start = case_now ();
   for (jobs->n_left = 0; jobs->n_left < options->count; jobs->n_left++)
     afork_pool_call_async (jobs->pool, new_bytes (), NULL, queued_cb, jobs);
   /* A few jobs fit into memory that is resident already. */
-  bytes = MAX (1, (get_resident_bytes () - bytes) / options->count);
+  bytes = MAX (1, (case_get_memory () - bytes) / options->count);
   while (jobs->n_left > 0)
     g_main_context_iteration (NULL, TRUE);
   elapsed = (case_now () - start) / options->count;
