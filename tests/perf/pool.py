@@ -140,9 +140,8 @@ CASES = [
     thumbnail_case('thumbnails-threads', 'threads of one process', 'limit', 'thumbnail-threads'),
     thumbnail_case('thumbnails-fresh', 'AFork: max-calls 1', 'ours', 'pool-afork',
                    'thumbnail-fresh', load=1),
-    thumbnail_case('thumbnails-xargs', 'gdk-pixbuf-thumbnailer by xargs -P, a fifth of them',
-                   'peer', 'thumbnail-xargs.py', requirement=THUMBNAILER,
-                   counts=N_PICTURES_XARGS),
+    thumbnail_case('thumbnails-xargs', 'gdk-pixbuf-thumbnailer, xargs -P', 'peer',
+                   'thumbnail-xargs.py', requirement=THUMBNAILER, counts=N_PICTURES_XARGS),
 ]
 
 
