@@ -203,6 +203,9 @@ dev 0 demo --size normal -j 2 --retry
 says '<--size><large><--size><normal><-j><2><--retry>'
 says '<--></usr/share/backgrounds/mate/nature>$'
 
+dev 0 demo --fresh --first 'one picture' --max-memory 200 pictures
+says '<--fresh><--first><one picture><--max-memory><200>.*<--><pictures>$'
+
 dev 0 demo --output elsewhere 'my pictures' more
 says '<--output><elsewhere>.*<--><my pictures><more>$'
 says '^The thumbnails: *elsewhere$'

@@ -16,15 +16,15 @@
 #include "worker.h"
 
 #undef prepare
-#undef thumbnail
+#undef work
 
 AFORK_WORKER_EXPORT
-void      prepare   (int                 argc,
-                     const char * const *argv);
+void      prepare (int                 argc,
+                   const char * const *argv);
 AFORK_WORKER_EXPORT
-GVariant *thumbnail (AForkCall          *call,
-                     GVariant           *args,
-                     GError            **error);
+GVariant *work    (AForkCall          *call,
+                   GVariant           *args,
+                   GError            **error);
 
 typedef struct
 {
@@ -38,12 +38,6 @@ crash (int output)
 {
   signal (SIGSEGV, SIG_DFL);
   raise (SIGSEGV);
-}
-
-static void
-be_killed (int output)
-{
-  raise (SIGKILL);
 }
 
 /* The first signal that the C library leaves to programs has the number 34. */
@@ -107,6 +101,18 @@ write_nonsense (int output)
 }
 
 static void
+grow (int output)
+{
+  size_t size = 200 * 1000 * 1000;
+  static volatile char *memory;
+
+  memory = malloc (size);
+  for (size_t i = 0; i < size; i += 1000)
+    memory[i] = 1;
+  write_nonsense (output);
+}
+
+static void
 kill_template (int output)
 {
   kill (getppid (), SIGKILL);
@@ -130,7 +136,7 @@ stop_template_and_hang (int output)
 
 static const Misdeed misdeeds[] = {
   { "crash", crash },
-  { "be killed", be_killed },
+  { "grow", grow },
   { "raise", raise_real_time_signal },
   { "exit", exit_early },
   { "hang", hang },
@@ -142,7 +148,8 @@ static const Misdeed misdeeds[] = {
   { "stop template and hang", stop_template_and_hang },
 };
 
-/* If a file contains this order, and the file is removed, the template hangs. */
+/* If HOSTILE_BED names a file, the template removes it and hangs. If it is `always`, each template
+ * hangs. */
 void
 prepare (int                 argc,
          const char * const *argv)
@@ -150,20 +157,31 @@ prepare (int                 argc,
   const char *bed = getenv ("HOSTILE_BED");
 
   ordinary_prepare (argc, argv);
-  if (bed != NULL && unlink (bed) == 0)
+  if (bed != NULL && (g_str_equal (bed, "always") || unlink (bed) == 0))
     raise (SIGSTOP);
 }
 
 GVariant *
-thumbnail (AForkCall  *call,
-           GVariant   *args,
-           GError    **error)
+work (AForkCall  *call,
+      GVariant   *args,
+      GError    **error)
 {
   const int *files = g_unix_fd_list_peek_fds (afork_call_get_fds (call), NULL);
+  g_autoptr(GVariant) value = NULL;
   char start[64] = "";
+  const char *trap = getenv ("HOSTILE_TRAP");
+  const char *name;
   int input, output;
 
-  g_variant_get (args, "(hhu@a{ss})", &input, &output, NULL, NULL);
+  g_variant_get (args, "(&sv)", &name, &value);
+  if (!g_str_equal (name, "thumbnail"))
+    return ordinary_work (call, args, error);
+
+  /* A file that is removed by the worker that is killed. */
+  if (trap != NULL && unlink (trap) == 0)
+    raise (SIGKILL);
+
+  g_variant_get (value, "(hhu@a{ss})", &input, &output, NULL, NULL);
   if (pread (files[input], start, sizeof start - 1, 0) > 0)
     for (size_t i = 0; i < sizeof misdeeds / sizeof *misdeeds; i++)
       if (strcmp (start, misdeeds[i].order) == 0)
@@ -172,5 +190,5 @@ thumbnail (AForkCall  *call,
           return g_variant_new ("(ii)", 1, 1);
         }
 
-  return ordinary_thumbnail (call, args, error);
+  return ordinary_work (call, args, error);
 }

@@ -7,7 +7,6 @@
 
 #include "auto-fd.h"
 #include "picture.h"
-#include "worker-run.h"
 
 #include <fcntl.h>
 
@@ -69,7 +68,7 @@ drawn_cb (GObject      *object,
   Making *self = g_task_get_task_data (task);
   GError *error = NULL;
 
-  if (!worker_run_finish (result, &self->sheet.width, &self->sheet.height, &error)
+  if (!worker_pool_run_finish (result, &self->sheet.width, &self->sheet.height, &error)
       || !output_file_commit (self->output, &error))
     g_task_return_error (task, error);
   else
@@ -77,7 +76,7 @@ drawn_cb (GObject      *object,
 }
 
 void
-contact_sheet_make_async (WorkerTemplate      *workers,
+contact_sheet_make_async (WorkerPool          *workers,
                           GPtrArray           *pictures,
                           guint                pixels,
                           OutputFile          *output,
@@ -86,7 +85,6 @@ contact_sheet_make_async (WorkerTemplate      *workers,
                           gpointer             user_data)
 {
   g_autoptr(GTask) task = g_task_new (NULL, cancellable, callback, user_data);
-  g_autoptr(AForkJob) job = afork_job_new (g_variant_new ("(hu)", 0, pixels * 5 / 8));
   g_autoptr(GPtrArray) paths = collect_thumbnails (pictures);
   g_autoptr(GUnixFDList) files = NULL;
   Making *self = g_new0 (Making, 1);
@@ -104,9 +102,8 @@ contact_sheet_make_async (WorkerTemplate      *workers,
     }
 
   self->sheet.n_pictures = (guint) g_unix_fd_list_get_length (files) - 1;
-  afork_job_set_fds (job, files);
-  worker_run_async (workers, "contact_sheet", job, TIMEOUT, cancellable,
-                    drawn_cb, g_steal_pointer (&task));
+  worker_pool_run_async (workers, "contact-sheet", g_variant_new ("(hu)", 0, pixels * 5 / 8), files,
+                         0, TIMEOUT, cancellable, drawn_cb, g_steal_pointer (&task));
 }
 
 gboolean

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "output-file.h"
-#include "worker-template.h"
+#include "worker-pool.h"
 
 /* The result of a contact sheet. */
 typedef struct
@@ -19,7 +19,7 @@ typedef struct
 /* Has a worker draw the thumbnails of all @pictures that have one on one sheet, into a PNG file,
  * which is @output. @pixels is the longest side of a thumbnail. If there are too many, some are
  * left out, evenly. */
-void     contact_sheet_make_async  (WorkerTemplate       *workers,
+void     contact_sheet_make_async  (WorkerPool           *workers,
                                     GPtrArray            *pictures,
                                     guint                 pixels,
                                     OutputFile           *output,

@@ -7,7 +7,8 @@
 
 #include "thumbnail-store.h"
 
-#define MAX_JOBS        256     /* each takes some descriptors */
+#define MAX_JOBS        100     /* each takes some descriptors */
+#define MAX_MEMORY      (1 << 20)
 #define DEFAULT_TIMEOUT 30      /* seconds */
 
 static GOptionContext *
@@ -24,6 +25,12 @@ make_context (Options *self)
       "Draw all thumbnails on one sheet, too", "FILE.png" },
     { "retry", 'r', 0, G_OPTION_ARG_NONE, &self->retry,
       "Try pictures again that failed before", NULL },
+    { "first", 'f', 0, G_OPTION_ARG_FILENAME_ARRAY, &self->first,
+      "Pictures or folders that come first, such as those in view; may be given again", "FILE" },
+    { "fresh", 'F', 0, G_OPTION_ARG_NONE, &self->fresh,
+      "A fresh process for each picture", NULL },
+    { "max-memory", 'M', 0, G_OPTION_ARG_INT, &self->max_memory,
+      "Replace a process that has more memory than this after a picture", "MB" },
     { "timeout", 't', 0, G_OPTION_ARG_INT, &self->timeout,
       "The longest time for one picture", "SECONDS" },
     { "module", 'm', 0, G_OPTION_ARG_FILENAME, &self->module,
@@ -54,7 +61,10 @@ check (const Options  *self,
   else if (self->timeout < 1)
     g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                          "The time for a picture has to be at least one second");
-  else if (self->filenames == NULL && !self->version)
+  else if (self->max_memory < 0 || self->max_memory > MAX_MEMORY)
+    g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                 "A process can have up to %d MB", MAX_MEMORY);
+  else if (self->filenames == NULL && self->first == NULL && !self->version)
     g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                          "No folder was given");
   else
@@ -92,6 +102,7 @@ options_free (Options *self)
   g_free (self->output);
   g_free (self->contact_sheet);
   g_free (self->module);
+  g_strfreev (self->first);
   g_strfreev (self->filenames);
   g_free (self);
 }

@@ -13,9 +13,12 @@ typedef struct
   char     *size;
   int       n_jobs;
   int       timeout;          /* seconds */
+  int       max_memory;       /* MB, or 0 for any amount */
   char     *output;           /* a directory, or NULL for that of the user */
   char     *contact_sheet;    /* a file, or NULL */
   char     *module;
+  char    **first;            /* or NULL */
+  gboolean  fresh;
   gboolean  retry;
   gboolean  verbose;
   gboolean  version;

@@ -18,6 +18,7 @@ typedef struct
   GPtrArray            *pictures;
   GHashTable           *seen;       /* their paths */
   const ThumbnailStore *store;
+  int                   priority;   /* of what is found now */
 } PictureFinder;
 
 static Picture *
@@ -29,6 +30,7 @@ add_picture (PictureFinder *self,
   if (g_hash_table_contains (self->seen, picture->path))
     return NULL;
 
+  picture->priority = self->priority;
   g_hash_table_add (self->seen, picture->path);
   g_ptr_array_add (self->pictures, picture);
   return g_steal_pointer (&picture);
@@ -141,16 +143,27 @@ find (PictureFinder *self,
     add_picture (self, filename);
 }
 
+static void
+find_all (PictureFinder      *self,
+          const char * const *filenames,
+          int                 priority)
+{
+  self->priority = priority;
+  for (gsize i = 0; filenames != NULL && filenames[i] != NULL; i++)
+    find (self, filenames[i]);
+}
+
 GPtrArray *
-picture_finder_find (const char * const   *filenames,
+picture_finder_find (const char * const   *first,
+                     const char * const   *filenames,
                      const ThumbnailStore *store)
 {
   g_autoptr(GHashTable) seen = g_hash_table_new (g_str_hash, g_str_equal);
   PictureFinder self = { .seen = seen, .store = store };
 
   self.pictures = g_ptr_array_new_with_free_func ((GDestroyNotify) picture_free);
-  for (gsize i = 0; filenames[i] != NULL; i++)
-    find (&self, filenames[i]);
+  find_all (&self, first, 1);
+  find_all (&self, filenames, 0);
 
   return self.pictures;
 }

@@ -21,6 +21,7 @@ typedef struct
   char           *name;       /* for messages: below the directory that the user has given */
   char           *path;       /* absolute */
   char           *uri;
+  int             priority;   /* pictures with a higher one come first */
   guint64         size;       /* in bytes; this and mtime are known once it was opened */
   gint64          mtime;      /* in seconds since the epoch */
   PictureOutcome  outcome;

@@ -97,8 +97,9 @@ count (GPtrArray      *pictures,
 }
 
 void
-summary_print (GPtrArray *pictures,
-               double     seconds)
+summary_print (GPtrArray  *pictures,
+               double      seconds,
+               const char *workers)
 {
   g_autoptr(GPtrArray) groups = group_failures (pictures);
   guint n_done = count (pictures, PICTURE_DONE);
@@ -114,6 +115,8 @@ summary_print (GPtrArray *pictures,
   if (n_done > 0 && seconds >= SHORTEST_TIME)
     g_print (", %.1f pictures/s", n_done / seconds);
   g_print ("\n");
+  if (n_done > 0)
+    g_print ("%s\n", workers);
 
   for (guint i = 0; i < groups->len; i++)
     print_failures (groups->pdata[i]);

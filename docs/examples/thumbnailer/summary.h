@@ -7,8 +7,10 @@
 
 #include <glib.h>
 
-/* Prints the results of @pictures in so many @seconds, and which failed for which reason. */
-void     summary_print          (GPtrArray *pictures,
-                                 double     seconds);
+/* Prints the results of @pictures in so many @seconds, the sentence @workers on those who made them
+ * if thumbnails were made, and which failed for which reason. */
+void     summary_print          (GPtrArray  *pictures,
+                                 double      seconds,
+                                 const char *workers);
 
-gboolean summary_all_succeeded  (GPtrArray *pictures);
+gboolean summary_all_succeeded  (GPtrArray  *pictures);

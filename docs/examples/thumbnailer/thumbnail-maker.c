@@ -7,9 +7,12 @@
 
 #include "auto-fd.h"
 #include "thumbnail-keys.h"
-#include "worker-run.h"
 
 #include <gio/gio.h>
+
+/* Records come before all pictures. If workers crash one after the other and none finishes a job,
+ * the pool starts them more and more slowly; a record is a job that is finished. */
+#define RECORD_PRIORITY 2
 
 typedef struct
 {
@@ -47,17 +50,16 @@ return_failure (GTask  *task,
 /* The worker gets the files that it needs, and opens none. */
 static void
 run (GTask               *task,
-     const char          *function,
+     const char          *what,
      GVariant            *args,
      GUnixFDList         *files,
+     int                  priority,
      GAsyncReadyCallback  callback)
 {
   Making *self = g_task_get_task_data (task);
-  g_autoptr(AForkJob) job = afork_job_new (args);
 
-  afork_job_set_fds (job, files);
-  worker_run_async (self->maker->workers, function, job, self->maker->timeout,
-                    g_task_get_cancellable (task), callback, g_object_ref (task));
+  worker_pool_run_async (self->maker->workers, what, args, files, priority, self->maker->timeout,
+                         g_task_get_cancellable (task), callback, g_object_ref (task));
 }
 
 /* Noting a failure */
@@ -73,7 +75,7 @@ noted_cb (GObject      *object,
   g_autoptr(GError) error = NULL;
   int width, height;
 
-  if (!worker_run_finish (result, &width, &height, &error)
+  if (!worker_pool_run_finish (result, &width, &height, &error)
       || !thumbnail_store_commit (self->maker->store, self->picture, self->output, &error))
     g_debug ("%s: the failure could not be noted: %s", self->picture->name, error->message);
 
@@ -98,10 +100,10 @@ note_failure (GTask *task)
       return;
     }
 
-  run (task, "record_failure",
+  run (task, "record-failure",
        g_variant_new ("(h@a{ss})", output,
                       thumbnail_keys_new (self->picture, self->picture->error->message)),
-       files, noted_cb);
+       files, RECORD_PRIORITY, noted_cb);
 }
 
 /* Making a thumbnail */
@@ -116,7 +118,7 @@ made_cb (GObject      *object,
   GError *error = NULL;
   int width, height;
 
-  if (worker_run_finish (result, &width, &height, &error)
+  if (worker_pool_run_finish (result, &width, &height, &error)
       && thumbnail_store_commit (self->maker->store, self->picture, self->output, &error))
     {
       self->picture->outcome = PICTURE_DONE;
@@ -159,7 +161,7 @@ make (GTask *task,
   run (task, "thumbnail",
        g_variant_new ("(hhu@a{ss})", picture, output, self->maker->pixels,
                       thumbnail_keys_new (self->picture, NULL)),
-       files, made_cb);
+       files, self->picture->priority, made_cb);
 }
 
 /* The result of an earlier run saves the work, unless the picture was changed. */

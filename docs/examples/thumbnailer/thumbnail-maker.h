@@ -7,13 +7,13 @@
 
 #include "picture.h"
 #include "thumbnail-store.h"
-#include "worker-template.h"
+#include "worker-pool.h"
 
 /* Everything that is needed to make a thumbnail of a picture. */
 typedef struct
 {
   ThumbnailStore *store;
-  WorkerTemplate *workers;
+  WorkerPool     *workers;
   guint           pixels;      /* the longest side of a thumbnail */
   guint           timeout;     /* seconds */
   gboolean        retry;       /* pictures that failed before */

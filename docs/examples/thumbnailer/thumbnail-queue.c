@@ -11,7 +11,7 @@ typedef struct
   GPtrArray            *pictures;
   guint                 next;         /* the next picture to begin */
   guint                 n_running;
-  guint                 n_jobs;
+  guint                 n_at_once;
   ThumbnailQueueFunc    each;
   gpointer              each_data;
 } ThumbnailQueue;
@@ -65,7 +65,7 @@ fill (GTask *task)
   ThumbnailQueue *self = g_task_get_task_data (task);
   GCancellable *cancellable = g_task_get_cancellable (task);
 
-  while (self->n_running < self->n_jobs
+  while (self->n_running < self->n_at_once
          && self->next < self->pictures->len
          && !g_cancellable_is_cancelled (cancellable))
     start_next (task);
@@ -77,7 +77,7 @@ fill (GTask *task)
 void
 thumbnail_queue_run_async (const ThumbnailMaker *maker,
                            GPtrArray            *pictures,
-                           guint                 n_jobs,
+                           guint                 n_at_once,
                            ThumbnailQueueFunc    each,
                            gpointer              each_data,
                            GCancellable         *cancellable,
@@ -92,7 +92,7 @@ thumbnail_queue_run_async (const ThumbnailMaker *maker,
 
   self->maker = maker;
   self->pictures = g_ptr_array_ref (pictures);
-  self->n_jobs = n_jobs;
+  self->n_at_once = n_at_once;
   self->each = each;
   self->each_data = each_data;
 

@@ -10,11 +10,12 @@
 typedef void (* ThumbnailQueueFunc) (const Picture *picture,
                                      gpointer       user_data);
 
-/* Makes thumbnails of all @pictures, @n_jobs at a time, and calls @each after each one. When it is
- * cancelled, it starts no more, and ends when the last worker has exited. */
+/* Makes thumbnails of all @pictures, and calls @each after each one. At most @n_at_once are open at
+ * a time, some of which wait in the pool of workers. When it is cancelled, it opens no more, and
+ * ends when the last one has ended. */
 void     thumbnail_queue_run_async  (const ThumbnailMaker  *maker,
                                      GPtrArray             *pictures,
-                                     guint                  n_jobs,
+                                     guint                  n_at_once,
                                      ThumbnailQueueFunc     each,
                                      gpointer               each_data,
                                      GCancellable          *cancellable,

@@ -22,6 +22,9 @@
 
 #define SHEET_MODE  0666
 
+/* Pictures that are open and wait for a worker. */
+#define N_WAITING   32
+
 typedef struct
 {
   const Options *options;
@@ -86,9 +89,10 @@ static gboolean
 make_thumbnails (Thumbnailer *self)
 {
   gint64 started = g_get_monotonic_time ();
+  g_autofree char *workers = NULL;
 
   self->progress = progress_new (self->pictures->len);
-  thumbnail_queue_run_async (&self->maker, self->pictures, self->options->n_jobs,
+  thumbnail_queue_run_async (&self->maker, self->pictures, self->options->n_jobs + N_WAITING,
                              picture_finished_cb, self,
                              self->cancellable, thumbnails_made_cb, self);
   g_main_loop_run (self->loop);
@@ -97,7 +101,9 @@ make_thumbnails (Thumbnailer *self)
   if (self->error != NULL)
     return FALSE;
 
-  summary_print (self->pictures, (g_get_monotonic_time () - started) / (double) G_USEC_PER_SEC);
+  workers = worker_pool_describe (self->maker.workers);
+  summary_print (self->pictures, (g_get_monotonic_time () - started) / (double) G_USEC_PER_SEC,
+                 workers);
   return TRUE;
 }
 
@@ -196,7 +202,7 @@ run_with_options (const Options  *options,
   g_autoptr(GMainLoop) loop = g_main_loop_new (NULL, FALSE);
   g_autoptr(ThumbnailStore) store = thumbnail_store_new (options->output, options->size, error);
   g_autoptr(OutputFile) sheet_file = NULL;
-  g_autoptr(WorkerTemplate) workers = NULL;
+  g_autoptr(WorkerPool) workers = NULL;
   g_autoptr(GPtrArray) pictures = NULL;
   Thumbnailer self = { .options = options, .cancellable = cancellable, .loop = loop };
   int status;
@@ -212,8 +218,9 @@ run_with_options (const Options  *options,
         return EXIT_FAILURE;
     }
 
-  workers = worker_template_new (options->module, options->verbose);
-  pictures = picture_finder_find ((const char * const *) options->filenames, store);
+  workers = worker_pool_new (options);
+  pictures = picture_finder_find ((const char * const *) options->first,
+                                  (const char * const *) options->filenames, store);
 
   self.pictures = pictures;
   self.sheet_file = sheet_file;

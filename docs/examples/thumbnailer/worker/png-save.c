@@ -9,6 +9,15 @@
 #include <signal.h>
 #include <unistd.h>
 
+static void
+set_error (GError **error)
+{
+  int saved_errno = errno;
+
+  g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (saved_errno),
+               "The output could not be written: %s", g_strerror (saved_errno));
+}
+
 static gboolean
 write_cb (const char  *bytes,
           gsize        size,
@@ -23,10 +32,7 @@ write_cb (const char  *bytes,
 
       if (n < 0 && errno != EINTR)
         {
-          int saved_errno = errno;
-
-          g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (saved_errno),
-                       "The output could not be written: %s", g_strerror (saved_errno));
+          set_error (error);
           return FALSE;
         }
 
@@ -49,6 +55,13 @@ png_save (int         fd,
   /* If the file exceeds a limit of file sizes, write() fails, but the signal would also end the
    * process. */
   signal (SIGXFSZ, SIG_IGN);
+
+  /* A worker that has crashed may have written a part. */
+  if (ftruncate (fd, 0) < 0)
+    {
+      set_error (error);
+      return FALSE;
+    }
 
   for (guint i = 0; texts != NULL && i + 1 < texts->len; i += 2)
     {

@@ -5,7 +5,9 @@
 
 #include "worker.h"
 
+#include <fcntl.h>
 #include <gdk-pixbuf/gdk-pixbuf.h>
+#include <unistd.h>
 
 /* The libraries of a loader stay loaded. Its close warns that it got no picture. */
 static void
@@ -34,12 +36,29 @@ rehearse (void)
   gdk_pixbuf_loader_close (loader, NULL);
 }
 
+/* What the decoders have to say is lost from now on. */
+static void
+be_quiet (void)
+{
+  int fd = open ("/dev/null", O_WRONLY | O_CLOEXEC);
+
+  if (fd < 0)
+    return;
+
+  dup2 (fd, STDERR_FILENO);
+  close (fd);
+}
+
 void
 prepare (int                 argc,
          const char * const *argv)
 {
-  g_autoptr(GSList) formats = gdk_pixbuf_get_formats ();
+  g_autoptr(GSList) formats = NULL;
 
+  if (argc > 0 && g_str_equal (argv[0], "quiet"))
+    be_quiet ();
+
+  formats = gdk_pixbuf_get_formats ();
   for (GSList *l = formats; l != NULL; l = l->next)
     load_format (l->data);
 

@@ -7,34 +7,38 @@
 
 #include <afork/afork.h>
 
-/* The functions that the thumbnailer calls in its workers. Each returns `(ii)`, the width and
- * height of the picture that it has handled, and uses no files but those whose descriptors came
- * with the call.
+/* The thumbnailer's workers serve one function, `work`, with the name of what is to be done and its
+ * arguments, `(sv)`. It returns `(ii)`, the width and height of the picture that was handled, and
+ * uses no files but those whose descriptors came with the call. If another worker has crashed, the
+ * function may be called again with the same files.
  *
  * KEYS stands for `a{ss}`, keywords and texts for the PNG file that is written. */
 
-/* Called in the template: loads what every worker needs, once. */
+/* Called in the template: loads what every worker needs, once. If the argument is `quiet`, messages
+ * of the decoders are not shown. */
 AFORK_WORKER_EXPORT
 void      prepare        (int                 argc,
                           const char * const *argv);
 
-/* Arguments: the picture `h`, the output `h`, the longest side in pixels `u`, KEYS. Makes one
- * thumbnail. */
 AFORK_WORKER_EXPORT
+GVariant *work           (AForkCall          *call,
+                          GVariant           *args,
+                          GError            **error);
+
+/* `thumbnail`: makes one thumbnail. Arguments: the picture `h`, the output `h`, the longest side in
+ * pixels `u`, KEYS. */
 GVariant *thumbnail      (AForkCall          *call,
                           GVariant           *args,
                           GError            **error);
 
-/* Arguments: the output `h`, KEYS. Writes a picture of one pixel, which means that there is no
- * thumbnail. */
-AFORK_WORKER_EXPORT
+/* `record-failure`: writes a picture of one pixel, which means that there is no thumbnail.
+ * Arguments: the output `h`, KEYS. */
 GVariant *record_failure (AForkCall          *call,
                           GVariant           *args,
                           GError            **error);
 
-/* Arguments: the output `h`, which is the first descriptor, and the height of a row in pixels `u`.
- * All other descriptors are thumbnails. */
-AFORK_WORKER_EXPORT
+/* `contact-sheet`: draws many thumbnails. Arguments: the output `h`, which is the first descriptor,
+ * and the height of a row in pixels `u`. All other descriptors are thumbnails. */
 GVariant *contact_sheet  (AForkCall          *call,
                           GVariant           *args,
                           GError            **error);

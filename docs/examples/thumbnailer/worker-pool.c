@@ -1,0 +1,297 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "worker-pool.h"
+
+#include "text.h"
+
+#include <string.h>
+
+#define GRACE       300       /* milliseconds for a worker to stop work that nobody waits for */
+#define END_TIMEOUT 3         /* seconds for the template to report the exit of the last worker */
+#define MAX_HANGS   2         /* how often the template may hang before nothing is tried any more */
+
+struct _WorkerPool
+{
+  AForkPool    *pool;
+  AForkProcess *template;
+  guint         timeout;      /* seconds until a worker has to be ready */
+  guint         timer_id;
+  guint         n_hangs;      /* since the last progress */
+  guint         n_started;
+  guint         n_failed;     /* workers that exited unexpectedly */
+  gboolean      closed;
+};
+
+G_DEFINE_QUARK (worker-error-quark, worker_error)
+
+/* A module may be in the directory of the program, if both were built there. */
+static void
+add_own_folder_to_module_path (void)
+{
+  g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
+  g_autofree char *folder = program != NULL ? g_path_get_dirname (program) : NULL;
+  const char *module_path[] = { folder, NULL };
+
+  afork_runtime_set_module_path (afork_runtime_get_native (), module_path);
+}
+
+/* There is only this template, so a default template to fork it from is not needed. Messages of the
+ * template and its workers are shown only if this is wanted: the decoding libraries warn about many
+ * valid pictures. */
+static AForkProcess *
+make_template (const char *module,
+               gboolean    verbose)
+{
+  const char *arguments[] = { verbose ? "verbose" : "quiet", NULL };
+  AForkProcess *process = afork_process_new_exec (NULL);
+
+  afork_process_set_title (process, "thumbnailer");
+  afork_process_set_die_with_parent (process, TRUE);
+  afork_process_require (process, module);
+  return afork_process_call (process, "prepare", arguments);
+}
+
+/* If the template exits, the pool makes it again. But if the template hangs, workers do not start,
+ * and the pool waits. Jobs that run have a time limit, so without this there is always progress. */
+
+static gboolean
+no_progress_cb (gpointer user_data)
+{
+  WorkerPool *self = user_data;
+
+  if (afork_pool_get_n_queued (self->pool) == 0 || afork_pool_get_n_running (self->pool) > 0)
+    return G_SOURCE_CONTINUE;
+
+  self->n_hangs++;
+  afork_process_force_exit (self->template);
+  if (self->n_hangs >= MAX_HANGS)
+    afork_pool_shutdown_async (self->pool, AFORK_SHUTDOWN_MODE_ABORT, NULL, NULL, NULL);
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+watch_progress (WorkerPool *self)
+{
+  g_clear_handle_id (&self->timer_id, g_source_remove);
+  self->timer_id = g_timeout_add_seconds (self->timeout, no_progress_cb, self);
+}
+
+static void
+worker_started_cb (AForkPool    *pool,
+                   AForkProcess *process,
+                   gpointer      user_data)
+{
+  WorkerPool *self = user_data;
+
+  self->n_started++;
+  self->n_hangs = 0;
+  watch_progress (self);
+}
+
+static void
+worker_exited_cb (AForkPool    *pool,
+                  AForkProcess *process,
+                  const GError *error,
+                  gpointer      user_data)
+{
+  WorkerPool *self = user_data;
+
+  self->n_failed += error != NULL;
+}
+
+WorkerPool *
+worker_pool_new (const Options *options)
+{
+  WorkerPool *self = g_new0 (WorkerPool, 1);
+
+  self->timeout = (guint) options->timeout;
+  add_own_folder_to_module_path ();
+  self->template = make_template (options->module, options->verbose);
+  /* A picture takes long, compared with the way to a worker. So each worker has one at a time, and
+   * all workers start as soon as they have something to do. */
+  self->pool = g_object_new (AFORK_TYPE_POOL,
+                             "process", self->template,
+                             "function", "work",
+                             "max-workers", (guint) options->n_jobs,
+                             "load", 1,
+                             "start-delay", 0,
+                             "max-calls", options->fresh ? 1 : 0,
+                             "max-memory", (guint64) options->max_memory << 20,
+                             "grace", GRACE,
+                             "forward-stderr", options->verbose,
+                             "trusted", FALSE,
+                             NULL);
+  g_signal_connect (self->pool, "worker-started", G_CALLBACK (worker_started_cb), self);
+  g_signal_connect (self->pool, "worker-exited", G_CALLBACK (worker_exited_cb), self);
+  watch_progress (self);
+  return self;
+}
+
+static void
+closed_cb (GObject      *object,
+           GAsyncResult *result,
+           gpointer      user_data)
+{
+  WorkerPool *self = user_data;
+
+  afork_pool_shutdown_finish (self->pool, result, NULL);
+  self->closed = TRUE;
+}
+
+/* A template that hangs does not report that its workers have exited. If the pool has made
+ * it again, it is ended by the end of this program. */
+static gboolean
+end_time_out_cb (gpointer user_data)
+{
+  WorkerPool *self = user_data;
+
+  self->closed = afork_process_get_state (self->template) == AFORK_PROCESS_STATE_EXITED;
+  afork_process_force_exit (self->template);
+  return G_SOURCE_CONTINUE;
+}
+
+void
+worker_pool_free (WorkerPool *self)
+{
+  g_clear_handle_id (&self->timer_id, g_source_remove);
+  g_signal_handlers_disconnect_by_data (self->pool, self);
+  self->timer_id = g_timeout_add_seconds (END_TIMEOUT, end_time_out_cb, self);
+  afork_pool_shutdown_async (self->pool, AFORK_SHUTDOWN_MODE_ABORT, NULL, closed_cb, self);
+  while (!self->closed)
+    g_main_context_iteration (NULL, TRUE);
+  g_source_remove (self->timer_id);
+  g_object_unref (self->pool);
+
+  afork_process_force_exit (self->template);
+  afork_process_wait (self->template, NULL, NULL);
+  g_object_unref (self->template);
+  g_free (self);
+}
+
+/* Jobs. */
+
+typedef struct
+{
+  WorkerPool *pool;
+  AForkJob   *job;
+  int         width;          /* of the picture that the worker has handled */
+  int         height;
+} Run;
+
+static void
+run_free (Run *self)
+{
+  g_object_unref (self->job);
+  g_free (self);
+}
+
+/* Returns whether the work may have caused ERROR. A worker that was lost with its template says
+ * nothing about the work, and neither does one that did not begin. */
+static gboolean
+is_caused_by_work (Run          *self,
+                   const GError *error)
+{
+  if (error->domain != AFORK_ERROR)
+    return !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+
+  return error->code == AFORK_ERROR_TIMED_OUT
+         || (afork_job_get_begun (self->job) && error->code != AFORK_ERROR_LOST);
+}
+
+/* What a worker says is not trusted, and may have any characters. */
+static GError *
+new_error (Run          *self,
+           const GError *error)
+{
+  g_autofree char *text = text_from_bytes (error->message, strlen (error->message));
+
+  if (self->pool->n_hangs >= MAX_HANGS && g_error_matches (error, AFORK_ERROR, AFORK_ERROR_CLOSED))
+    return g_error_new (G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "No worker was ready within %u s",
+                        self->pool->timeout);
+  if (g_error_matches (error, AFORK_ERROR, AFORK_ERROR_TIMED_OUT))
+    return g_error_new (WORKER_ERROR, WORKER_ERROR_FAILED, "The worker took longer than %u s",
+                        afork_job_get_timeout (self->job) / 1000);
+  if (is_caused_by_work (self, error))
+    return g_error_new_literal (WORKER_ERROR, WORKER_ERROR_FAILED, text);
+
+  return g_error_new_literal (error->domain, error->code, text);
+}
+
+static void
+answered_cb (GObject      *object,
+             GAsyncResult *result,
+             gpointer      user_data)
+{
+  g_autoptr(GTask) task = user_data;
+  Run *self = g_task_get_task_data (task);
+  g_autoptr(GError) error = NULL;
+  GVariant *value = afork_pool_run_job_finish (AFORK_POOL (object), result, &error);
+
+  watch_progress (self->pool);
+  if (value == NULL)
+    g_task_return_error (task, new_error (self, error));
+  else if (!g_variant_is_of_type (value, G_VARIANT_TYPE ("(ii)")))
+    g_task_return_new_error (task, WORKER_ERROR, WORKER_ERROR_FAILED,
+                             "The worker did not say what came of it");
+  else
+    {
+      g_variant_get (value, "(ii)", &self->width, &self->height);
+      g_task_return_boolean (task, TRUE);
+    }
+  g_clear_pointer (&value, g_variant_unref);
+}
+
+void
+worker_pool_run_async (WorkerPool          *self,
+                       const char          *what,
+                       GVariant            *args,
+                       GUnixFDList         *files,
+                       int                  priority,
+                       guint                timeout,
+                       GCancellable        *cancellable,
+                       GAsyncReadyCallback  callback,
+                       gpointer             user_data)
+{
+  GTask *task = g_task_new (NULL, cancellable, callback, user_data);
+  Run *run = g_new0 (Run, 1);
+
+  run->pool = self;
+  run->job = afork_job_new (g_variant_new ("(sv)", what, args));
+  afork_job_set_fds (run->job, files);
+  afork_job_set_priority (run->job, priority);
+  afork_job_set_timeout (run->job, timeout * 1000);
+  afork_job_set_retries (run->job, 1);
+
+  g_task_set_source_tag (task, worker_pool_run_async);
+  g_task_set_task_data (task, run, (GDestroyNotify) run_free);
+  afork_pool_run_job_async (self->pool, run->job, cancellable, answered_cb, task);
+}
+
+gboolean
+worker_pool_run_finish (GAsyncResult  *result,
+                        int           *width,
+                        int           *height,
+                        GError       **error)
+{
+  Run *run;
+
+  g_return_val_if_fail (g_task_is_valid (result, NULL), FALSE);
+
+  if (!g_task_propagate_boolean (G_TASK (result), error))
+    return FALSE;
+
+  run = g_task_get_task_data (G_TASK (result));
+  *width = run->width;
+  *height = run->height;
+  return TRUE;
+}
+
+char *
+worker_pool_describe (WorkerPool *self)
+{
+  return g_strdup_printf ("%u worker%s, of which %u exited unexpectedly",
+                          self->n_started, self->n_started == 1 ? "" : "s", self->n_failed);
+}

@@ -1,0 +1,53 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include "options.h"
+
+#include <afork/afork.h>
+
+/* The workers that decode pictures, and the template that they are forked from. The template has
+ * loaded the worker module and everything that the module needs, so a worker starts quickly. */
+typedef struct _WorkerPool WorkerPool;
+
+/* Errors that the work itself may have caused: the worker returned an error or an invalid result,
+ * exited, or took too long. All other errors mean that there was no worker, or that the user has
+ * cancelled. */
+#define WORKER_ERROR (worker_error_quark ())
+
+typedef enum
+{
+  WORKER_ERROR_FAILED
+} WorkerError;
+
+GQuark      worker_error_quark       (void);
+
+WorkerPool *worker_pool_new          (const Options        *options);
+/* Ends all workers, and waits until they have exited. Jobs must have ended. */
+void        worker_pool_free         (WorkerPool           *self);
+
+/* Has a worker call the function @what of the module with @args and @files, for at most @timeout
+ * seconds. Of the jobs that wait, those of a higher @priority come first. If a worker crashes, the
+ * job is run once more, by another worker. */
+void        worker_pool_run_async    (WorkerPool           *self,
+                                      const char           *what,
+                                      GVariant             *args,
+                                      GUnixFDList          *files,
+                                      int                   priority,
+                                      guint                 timeout,
+                                      GCancellable         *cancellable,
+                                      GAsyncReadyCallback   callback,
+                                      gpointer              user_data);
+/* Returns the size of the picture that the worker has handled. */
+gboolean    worker_pool_run_finish   (GAsyncResult         *result,
+                                      int                  *width,
+                                      int                  *height,
+                                      GError              **error);
+
+/* Returns a sentence on what the workers have done so far. */
+char       *worker_pool_describe     (WorkerPool           *self);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (WorkerPool, worker_pool_free)
