@@ -628,7 +628,9 @@ def test_plain_lines(room):
     assert "\x1b" not in output.text and "\r" not in output.text
     assert re.fullmatch(rf"done {room.pictures}/a\.png\n"
                         r"1 done, 0 reused, 0 failed in \d+\.\d\d s(, \d+\.\d pictures/s)?\n"
-                        r"1 worker, of which 0 exited unexpectedly\n",
+                        r"1 worker, of which 0 exited unexpectedly\n"
+                        r"Half of the jobs took up to \d+\.\d ms, nine of ten up to \d+\.\d ms, "
+                        r"all up to \d+\.\d ms\n",
                         output.text), output.text
 
 

@@ -7,8 +7,8 @@
 
 #include <glib.h>
 
-/* Prints the results of @pictures in so many @seconds, the sentence @workers on those who made them
- * if thumbnails were made, and which failed for which reason. */
+/* Prints the results of @pictures in so many @seconds, the lines @workers on what made them, if
+ * thumbnails were made, and which failed for which reason. */
 void     summary_print          (GPtrArray  *pictures,
                                  double      seconds,
                                  const char *workers);

@@ -289,9 +289,26 @@ worker_pool_run_finish (GAsyncResult  *result,
   return TRUE;
 }
 
+/* Returns a time of the statistics in milliseconds. */
+static double
+get_time (GVariant   *stats,
+          const char *key)
+{
+  guint64 microseconds = 0;
+
+  g_variant_lookup (stats, key, "t", &microseconds);
+  return (double) microseconds / 1000;
+}
+
 char *
 worker_pool_describe (WorkerPool *self)
 {
-  return g_strdup_printf ("%u worker%s, of which %u exited unexpectedly",
-                          self->n_started, self->n_started == 1 ? "" : "s", self->n_failed);
+  g_autoptr(GVariant) stats = afork_pool_get_stats (self->pool);
+
+  return g_strdup_printf ("%u worker%s, of which %u exited unexpectedly\n"
+                          "Half of the jobs took up to %.1f ms, nine of ten up to %.1f ms, all up "
+                          "to %.1f ms",
+                          self->n_started, self->n_started == 1 ? "" : "s", self->n_failed,
+                          get_time (stats, "run-p50"), get_time (stats, "run-p90"),
+                          get_time (stats, "run-max"));
 }

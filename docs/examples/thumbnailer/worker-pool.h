@@ -47,7 +47,7 @@ gboolean    worker_pool_run_finish   (GAsyncResult         *result,
                                       int                  *height,
                                       GError              **error);
 
-/* Returns a sentence on what the workers have done so far. */
+/* Returns two lines on what the workers have done so far. */
 char       *worker_pool_describe     (WorkerPool           *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (WorkerPool, worker_pool_free)
