@@ -145,7 +145,7 @@ afork_process_run_finish (AForkProcess  *self,
  * the function, without a time limit.
  *
  * The first blocking call of a thread opens a descriptor, which the thread keeps. A blocking call
- * within another one opens one more. If fewer than 64 descriptors are left, the call fails with
+ * within another one opens one more. If none is left, the call fails with
  * `G_IO_ERROR_TOO_MANY_OPEN_FILES`, and the process is not run.
  *
  * Returns: (transfer full): a connection, or `NULL` on error, as with

@@ -7,12 +7,9 @@
 
 #include "main-context.h"
 
-#include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -20,6 +17,7 @@
 #include "afork-error.h"
 #include "fd.h"
 #include "i18n.h"
+#include "shared-child.h"
 #include "system/system-calls.h"
 
 /* Other threads wake a main context by a descriptor of it: an eventfd, or a pipe if eventfd() is
@@ -37,8 +35,6 @@
  * A thread with a descriptor table of its own, by unshare(), could do the same. But the library
  * starts no thread in the program. And if GLib fails nevertheless, because the system has no file
  * left, only the child exits. */
-
-enum { CHILD_STACK_SIZE = 256 * 1024 };
 
 /* The descriptors of a main context, in ascending order, as GLib gets them. The second is -1 if the
  * first is an eventfd. */
@@ -158,42 +154,15 @@ child_main (void *data)
   return EXIT_SUCCESS;
 }
 
-/* Returns NULL if there is no memory. The lowest page is a guard page. */
-static char *
-stack_new (void)
-{
-  char *stack = mmap (NULL, CHILD_STACK_SIZE, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-
-  if (stack == MAP_FAILED)
-    return NULL;
-
-  mprotect (stack, (gsize) sysconf (_SC_PAGESIZE), PROT_NONE);
-  return stack;
-}
-
 /* Returns 0 or an errno value. The child has exited when this returns. It sends no SIGCHLD. */
 static int
 run_child (Child *self)
 {
-  sigset_t all, before;
-  int cancel_state, result;
-  pid_t pid;
-  char *stack = stack_new ();
+  GPid pid = -1;
+  int result = _afork_shared_child_run (child_main, self, 0, &pid);
 
-  if (stack == NULL)
-    return ENOMEM;
-
-  sigfillset (&all);
-  pthread_setcancelstate (PTHREAD_CANCEL_DISABLE, &cancel_state);
-  pthread_sigmask (SIG_SETMASK, &all, &before);
-  pid = clone (child_main, stack + CHILD_STACK_SIZE, CLONE_VM | CLONE_VFORK, self);
-  result = pid < 0 ? errno : 0;
-  while (pid > 0 && waitpid (pid, NULL, __WCLONE) < 0 && errno == EINTR)
+  while (result == 0 && waitpid (pid, NULL, __WCLONE) < 0 && errno == EINTR)
     ;
-  pthread_sigmask (SIG_SETMASK, &before, NULL);
-  pthread_setcancelstate (cancel_state, NULL);
-  munmap (stack, CHILD_STACK_SIZE);
   return result;
 }
 

@@ -7,11 +7,8 @@
 
 #include "spawn.h"
 
-#include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -20,6 +17,7 @@
 #include "base/fd.h"
 #include "base/i18n.h"
 #include "base/pidfd-info.h"
+#include "base/shared-child.h"
 #include "pid-watch.h"
 #include "server/descriptors.h"
 #include "system/pidfd.h"
@@ -109,8 +107,6 @@ spawn (const char * const *argv,
 /* The same with older system calls. The C library falls back from clone3() only for ENOSYS, and
  * sandboxes refuse it with other errors. Without close_range() and /proc, posix_spawn() does not
  * close descriptors at all. */
-
-enum { CHILD_STACK_SIZE = 64 * 1024 };
 
 /* What the child needs. It shares the memory, and writes its result here. */
 typedef struct
@@ -243,32 +239,6 @@ find_paths (const char *file)
   return (char **) g_ptr_array_steal (paths, NULL);
 }
 
-/* Like vfork(), but the child has a stack of its own. This thread waits until the child has
- * executed the program or has exited. Signals are blocked meanwhile, because handlers would run in
- * the shared memory. */
-static int
-clone_child (Child *self,
-             GPid  *pid)
-{
-  sigset_t all, before;
-  int cancel_state, result;
-  char *stack = mmap (NULL, CHILD_STACK_SIZE, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-
-  if (stack == MAP_FAILED)
-    return errno;
-
-  sigfillset (&all);
-  pthread_setcancelstate (PTHREAD_CANCEL_DISABLE, &cancel_state);
-  pthread_sigmask (SIG_SETMASK, &all, &before);
-  *pid = clone (child_main, stack + CHILD_STACK_SIZE, CLONE_VM | CLONE_VFORK | SIGCHLD, self);
-  result = *pid < 0 ? errno : 0;
-  pthread_sigmask (SIG_SETMASK, &before, NULL);
-  pthread_setcancelstate (cancel_state, NULL);
-  munmap (stack, CHILD_STACK_SIZE);
-  return result;
-}
-
 static int
 spawn_by_clone (const char * const *argv,
                 const char * const *environment,
@@ -287,7 +257,7 @@ spawn_by_clone (const char * const *argv,
     .how = how,
     .socket = socket,
   };
-  int result = clone_child (&child, pid);
+  int result = _afork_shared_child_run (child_main, &child, SIGCHLD, pid);
 
   if (result != 0 || child.error == 0)
     return result;
