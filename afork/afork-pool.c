@@ -65,6 +65,7 @@ struct _AForkPool
   GObject           parent_instance;
   AForkContext     *context;    /* NULL until the object is constructed */
   GWeakRef         *watch;      /* data of the watch on the context; or NULL */
+  AForkProcess     *process;    /* the template that the caller gave first */
   AForkSlotSetup    setup;
 
   AForkSchedulerLimits limits;
@@ -76,12 +77,13 @@ struct _AForkPool
   AForkPoolState    state;
   GError           *refusal;    /* the reason for REFUSED, or NULL */
   AForkScheduler    scheduler;
+  GPtrArray        *templates;  /* of AForkPoolTemplate */
   AForkJobQueue     failing;    /* jobs that fail with `fail_error` */
   GError           *fail_error;
   AForkQuarantine   quarantine;
   GQueue            slots;      /* of AForkSlot: the workers */
   guint             n_running;  /* how many jobs workers have whose calls have not ended */
-  guint             n_start_failures;   /* workers that could not start, since one has started */
+  gboolean          start_failed;       /* a worker could not start, and none has started since */
   GError           *last_error;
   gboolean          has_new_error;      /* `last_error` was not notified yet */
   gboolean          was_full;   /* a job was refused, and AForkPool::room has to be emitted */
@@ -107,8 +109,8 @@ enum
   DEFAULT_GRACE = 1000,
   DEFAULT_QUARANTINE_TIME = 60 * 1000,
   MAX_LOAD = 65535,
-  /* When so many workers have exited before they had started, the jobs that wait fail. */
-  MAX_START_FAILURES = 3,
+  /* How often a template, or workers of it that start, may exit before the jobs that wait fail. */
+  MAX_FAILURES = 3,
   /* How long a worker with a done-function may take to exit, in milliseconds. */
   DONE_TIMEOUT = 5000,
   /* How many decisions the pool makes at most while it receives an answer. */
@@ -120,9 +122,10 @@ enum
  *
  * Many workers for one queue of jobs.
  *
- * A pool makes its workers by forking a template. One function in each worker serves the jobs. The
- * pool starts workers when jobs have to wait, up to [property@AFork.Pool:max-workers]. It ends
- * workers that are idle for a long time, and replaces workers that exit:
+ * A pool makes its workers by forking a template, or several. One function in each worker serves
+ * the jobs. The pool starts workers when jobs have to wait, up to
+ * [property@AFork.Pool:max-workers]. It ends workers that are idle for a long time, and replaces
+ * workers and templates that exit:
  *
  * ```c
  * AForkProcess *process = afork_process_require (afork_process_new (), "resize");
@@ -863,7 +866,7 @@ fail_jobs (AForkPool *self,
     }
 }
 
-/* Workers. */
+/* What goes wrong. */
 
 static void
 set_last_error (AForkPool    *self,
@@ -885,17 +888,167 @@ is_lasting (const GError *error)
     && !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_LOST);
 }
 
-/* A worker could not start because of ERROR. If no other worker can serve, the jobs that wait fail:
- * at once if the next worker would fail as well, and otherwise after MAX_START_FAILURES. */
-static void
-note_start_failure (AForkPool    *self,
-                    const GError *error)
+/* Templates. */
+
+static AForkPoolTemplate *
+template_at (AForkPool *self,
+             guint      i)
 {
-  self->n_start_failures++;
-  if (self->scheduler.n_counted == 0
-      && (is_lasting (error) || self->n_start_failures >= MAX_START_FAILURES))
-    fail_waiting (self, error);
+  return g_ptr_array_index (self->templates, i);
 }
+
+/* TEMPLATE, or a worker of it that started, has exited because of ERROR. For some time, other
+ * templates are used. IS_FINAL says whether the next attempt will probably fail, too. */
+static void
+note_failure (AForkPool         *self,
+              AForkPoolTemplate *template,
+              const GError      *error,
+              gboolean           is_final)
+{
+  const gint64 back_off = _afork_scheduler_get_back_off (template->n_failures);
+
+  if (template->state == AFORK_POOL_TEMPLATE_LOST)
+    _afork_scheduler_set_template_time (&template->base, G_MAXINT64);
+  else
+    _afork_scheduler_set_template_time (&template->base, g_get_monotonic_time () + back_off);
+  g_clear_error (&template->obstacle);
+  if (is_final)
+    template->obstacle = g_error_copy (error);
+  request_update (self);
+}
+
+/* A worker of TEMPLATE could not start because of ERROR. */
+static void
+note_start_failure (AForkPool         *self,
+                    AForkPoolTemplate *template,
+                    const GError      *error)
+{
+  self->start_failed = TRUE;
+  template->n_failures++;
+  note_failure (self, template, error,
+                is_lasting (error) || template->n_failures >= MAX_FAILURES);
+}
+
+static void
+recreate_template (AForkPool         *self,
+                   AForkPoolTemplate *template)
+{
+  GMainContext *home = _afork_context_peek (self->context);
+
+  g_main_context_push_thread_default (home);
+  _afork_pool_template_recreate (template);
+  g_main_context_pop_thread_default (home);
+  if (template->state != AFORK_POOL_TEMPLATE_LOST)
+    return;
+
+  set_last_error (self, template->error);
+  note_failure (self, template, template->error, TRUE);
+}
+
+/* Checks whether TEMPLATE has exited. If so, it is created again: at once, or if it has done so
+ * before any worker could start, when the next worker is started. */
+static void
+check_template (AForkPool         *self,
+                AForkPoolTemplate *template)
+{
+  g_autoptr(GError) error = NULL;
+
+  if (self->state >= AFORK_POOL_STATE_ABORTING || _afork_context_peek (self->context) == NULL
+      || template->state != AFORK_POOL_TEMPLATE_USABLE || _afork_pool_template_can_fork (template))
+    return;
+
+  _afork_pool_template_exit (template);
+  error = g_error_copy (template->error);
+  set_last_error (self, error);
+  note_failure (self, template, error,
+                template->n_failures >= MAX_FAILURES
+                || (template->n_failures > 1 && is_lasting (error)));
+  if (template->n_failures == 1)
+    recreate_template (self, template);
+}
+
+static void
+template_exited_cb (GObject           *object,
+                    AForkPoolTemplate *template)
+{
+  check_template (AFORK_POOL (object), template);
+}
+
+static void
+add_template (AForkPool    *self,
+              AForkProcess *process,
+              guint         max_workers)
+{
+  AForkPoolTemplate *template;
+
+  template = _afork_pool_template_new (process, template_exited_cb, G_OBJECT (self));
+  g_ptr_array_add (self->templates, template);
+  _afork_scheduler_add_template (&self->scheduler, &template->base, max_workers);
+}
+
+/* Returns whether workers can be forked from TEMPLATE. If not, the scheduler uses another template,
+ * or waits. */
+static gboolean
+ensure_template (AForkPool         *self,
+                 AForkPoolTemplate *template)
+{
+  if (template->state == AFORK_POOL_TEMPLATE_EXITED)
+    recreate_template (self, template);
+  check_template (self, template);
+  return template->state == AFORK_POOL_TEMPLATE_USABLE;
+}
+
+/* If no worker is left, and probably none can be started, has the jobs that wait fail. Later jobs
+ * cause another attempt, unless the templates are lost. */
+static void
+fail_hopeless (AForkPool *self)
+{
+  g_autoptr(GError) error = NULL;
+
+  if (self->scheduler.queue.n_jobs == 0 || self->scheduler.n_counted > 0)
+    return;
+  for (guint i = 0; i < self->templates->len; i++)
+    if (template_at (self, i)->obstacle == NULL)
+      return;
+
+  error = g_error_copy (template_at (self, 0)->obstacle);
+  for (guint i = 0; i < self->templates->len; i++)
+    if (template_at (self, i)->state != AFORK_POOL_TEMPLATE_LOST)
+      g_clear_error (&template_at (self, i)->obstacle);
+  fail_waiting (self, error);
+}
+
+/* A worker of TEMPLATE has started. */
+static void
+set_proven (AForkPoolTemplate *template)
+{
+  template->n_failures = 0;
+  g_clear_error (&template->obstacle);
+}
+
+static gboolean
+has_process (AForkPool    *self,
+             AForkProcess *process)
+{
+  for (guint i = 0; i < self->templates->len; i++)
+    if (template_at (self, i)->given == process)
+      return TRUE;
+
+  return FALSE;
+}
+
+static gboolean
+has_failing_template (AForkPool *self)
+{
+  for (guint i = 0; i < self->templates->len; i++)
+    if (template_at (self, i)->state == AFORK_POOL_TEMPLATE_LOST
+        || template_at (self, i)->n_failures >= 2)
+      return TRUE;
+
+  return FALSE;
+}
+
+/* Workers. */
 
 static AForkPool *
 get_slot_pool (AForkSlot *slot)
@@ -967,7 +1120,9 @@ slot_started (AForkSlot *slot)
   g_autoptr(AForkProcess) process = g_object_ref (_afork_slot_get_process (slot));
   const gint64 now = g_get_monotonic_time ();
 
-  self->n_start_failures = 0;
+  self->start_failed = FALSE;
+  if (_afork_slot_has_template (slot))
+    set_proven (_afork_slot_get_template (slot));
   if (slot->state != AFORK_SLOT_SERVING)
     return;
 
@@ -1065,19 +1220,29 @@ slot_ending (AForkSlot    *slot,
 {
   g_autoptr(AForkPool) self = get_slot_pool (slot);
   const gboolean is_expected = slot->base.state == AFORK_SCHEDULER_WORKER_ENDED;
+  const gboolean lacks_template = !slot->was_serving && !_afork_slot_has_template (slot);
+  AForkPoolTemplate *template = _afork_slot_get_template (slot);
   AForkPoolJob *oldest = g_queue_peek_head (&slot->jobs);
 
   slot->suspect = oldest != NULL && oldest->call != NULL ? oldest : NULL;
   slot->had_one = slot->jobs.length == 1;
   _afork_slot_stop_force (slot);
-  _afork_scheduler_exited (&self->scheduler, &slot->base, g_get_monotonic_time ());
+  /* If the worker could not start, there is a pause for its template. */
+  if (slot->was_serving)
+    _afork_scheduler_exited (&self->scheduler, &slot->base, g_get_monotonic_time ());
+  else
+    _afork_scheduler_abandon (&self->scheduler, &slot->base);
   drop_unwanted (self, slot);
-  if (!is_expected && error != NULL)
+  if (lacks_template)
+    {
+      check_template (self, template);
+    }
+  else if (!is_expected && error != NULL)
     {
       _afork_slot_set_exit_cause (slot, _afork_exit_cause_from_error (error));
       set_last_error (self, error);
       if (!slot->was_serving)
-        note_start_failure (self, error);
+        note_start_failure (self, template, error);
     }
   request_update (self);
 }
@@ -1156,17 +1321,24 @@ borrow_slot (AForkPool             *self,
 /* Starts a worker. The worker belongs to the context of the pool, even if another context is
  * iterated now. */
 static void
-start_worker (AForkPool *self)
+start_worker (AForkPool         *self,
+              AForkPoolTemplate *template)
 {
   GMainContext *home = _afork_context_peek (self->context);
   AForkSlot *slot;
 
+  if (!ensure_template (self, template))
+    {
+      _afork_scheduler_not_started (&self->scheduler);
+      return;
+    }
+
   g_main_context_push_thread_default (home);
-  slot = _afork_slot_new (&self->setup, &slot_funcs, G_OBJECT (self));
+  slot = _afork_slot_new (template, &self->setup, &slot_funcs, G_OBJECT (self));
   g_main_context_pop_thread_default (home);
 
   g_queue_push_tail_link (&self->slots, &slot->link);
-  _afork_scheduler_add_worker (&self->scheduler, &slot->base);
+  _afork_scheduler_add_worker (&self->scheduler, &template->base, &slot->base);
   _afork_debug (AFORK_DEBUG_POOL, 0,
                 "Pool of “%s”: worker number %u is started, %" G_GSIZE_FORMAT " jobs wait",
                 self->setup.function, self->slots.length, count_queued (self));
@@ -1233,13 +1405,14 @@ do_step (AForkPool *self,
 {
   AForkSchedulerSubject subject;
 
+  fail_hopeless (self);
   if (refuse_next (self))
     return TRUE;
 
   switch (_afork_scheduler_next (&self->scheduler, now, &subject))
     {
     case AFORK_SCHEDULER_START:
-      start_worker (self);
+      start_worker (self, (AForkPoolTemplate *) subject.template);
       return TRUE;
     case AFORK_SCHEDULER_GIVE:
       give_job (self, (AForkSlot *) subject.worker, (AForkPoolJob *) subject.job, now);
@@ -1344,7 +1517,8 @@ get_numbers (AForkPool *self)
     .n_idle = self->scheduler.n_idle,
     .n_queued = (guint) MIN (count_queued (self), G_MAXUINT),
     .n_running = self->n_running,
-    .unhealthy = self->n_start_failures > 0 || self->scheduler.n_failures >= 2,
+    .unhealthy = self->start_failed || self->scheduler.n_failures >= 2
+      || has_failing_template (self),
   };
 }
 
@@ -1648,7 +1822,7 @@ _afork_pool_begin_blocking (AForkPool              *self,
       g_propagate_error (error, g_error_copy (self->refusal));
       return FALSE;
     }
-  if (!_afork_process_begin_blocking (self->setup.process, &blocking->base, G_OBJECT (self),
+  if (!_afork_process_begin_blocking (self->process, &blocking->base, G_OBJECT (self),
                                       error))
     return FALSE;
 
@@ -1713,7 +1887,7 @@ refuse (AForkPool *self,
 static void
 refuse_context (AForkPool *self)
 {
-  AForkContext *context = _afork_process_get_context (self->setup.process);
+  AForkContext *context = _afork_process_get_context (self->process);
   gboolean is_inherited = _afork_context_is_inherited (context);
 
   if (!is_inherited)
@@ -1733,7 +1907,7 @@ afork_pool_constructed (GObject *object)
   GError *error = NULL;
 
   G_OBJECT_CLASS (afork_pool_parent_class)->constructed (object);
-  if (self->setup.process == NULL || self->setup.function == NULL)
+  if (self->process == NULL || self->setup.function == NULL)
     {
       g_critical ("A pool needs a template and a function");
       refuse (self, g_error_new_literal (AFORK_ERROR, AFORK_ERROR_CLOSED,
@@ -1747,7 +1921,7 @@ afork_pool_constructed (GObject *object)
     }
 
   context = _afork_context_ref_thread_default ();
-  of_process = _afork_context_hold (_afork_process_get_context (self->setup.process));
+  of_process = _afork_context_hold (_afork_process_get_context (self->process));
   hold = of_process != NULL ? _afork_context_add_object (context) : NULL;
   if (hold == NULL)
     {
@@ -1757,6 +1931,7 @@ afork_pool_constructed (GObject *object)
 
   self->context = g_steal_pointer (&context);
   set_state (self, AFORK_POOL_STATE_OPEN);
+  add_template (self, self->process, 0);
   watch_context (self);
   update_limits (self);
 }
@@ -1868,6 +2043,7 @@ afork_pool_finalize (GObject *object)
   AForkPool *self = AFORK_POOL (object);
 
   _afork_scheduler_clear (&self->scheduler);
+  g_ptr_array_unref (self->templates);
   _afork_job_queue_clear (&self->failing);
   _afork_quarantine_clear (&self->quarantine);
   g_weak_ref_clear (&self->worker_list);
@@ -1879,7 +2055,7 @@ afork_pool_finalize (GObject *object)
   g_clear_error (&self->refusal);
   g_clear_error (&self->fail_error);
   g_clear_error (&self->last_error);
-  g_clear_object (&self->setup.process);
+  g_clear_object (&self->process);
   g_free (self->setup.function);
   g_free (self->setup.init_function);
   g_free (self->setup.done_function);
@@ -1951,7 +2127,7 @@ afork_pool_get_property (GObject    *object,
       g_value_set_uint (value, self->slots.length);
       break;
     case PROP_PROCESS:
-      g_value_set_object (value, self->setup.process);
+      g_value_set_object (value, self->process);
       break;
     case PROP_QUARANTINE_TIME:
       g_value_set_uint (value, afork_pool_get_quarantine_time (self));
@@ -2029,7 +2205,7 @@ afork_pool_set_property (GObject      *object,
       afork_pool_set_min_idle (self, g_value_get_uint (value));
       break;
     case PROP_PROCESS:
-      self->setup.process = g_value_dup_object (value);
+      self->process = g_value_dup_object (value);
       break;
     case PROP_QUARANTINE_TIME:
       afork_pool_set_quarantine_time (self, g_value_get_uint (value));
@@ -2164,8 +2340,8 @@ afork_pool_class_init (AForkPoolClass *klass)
   /**
    * AForkPool:last-error: (getter get_last_error)
    *
-   * The most recent reason why a worker exited unexpectedly or could not start, or `NULL` if there
-   * was none.
+   * The most recent reason why a worker exited unexpectedly or could not start, or why a template
+   * has exited or cannot be created again; or `NULL` if there was none.
    *
    * Since: 0.1
    */
@@ -2318,7 +2494,9 @@ afork_pool_class_init (AForkPoolClass *klass)
   /**
    * AForkPool:process: (getter get_process)
    *
-   * The template: each worker is a fork of it.
+   * The template with which the pool was made: workers are forks of it, or of other templates. If
+   * it has exited, the pool forks another process, which is prepared in the same way, and this
+   * property stays as it is. See [Templates that exit](pool.html#templates-that-exit).
    *
    * Since: 0.1
    */
@@ -2426,10 +2604,16 @@ afork_pool_class_init (AForkPoolClass *klass)
   /**
    * AForkPool:unhealthy: (getter get_unhealthy)
    *
-   * Whether workers fail repeatedly: a worker could not start, and no worker has started since; or
-   * two or more workers have exited, and no job was finished since.
+   * Whether workers or templates fail repeatedly:
+   *
+   * - a worker could not start, and no worker has started since
+   * - two or more workers have exited, and no job was finished since
+   * - a template has exited, or could not start workers, two or more times, and no worker of it has
+   *   started since
+   * - a template has exited and cannot be created again
+   *
    * [property@AFork.Pool:last-error] has the reason. The pool goes on, with longer and longer
-   * pauses.
+   * pauses, as far as it has templates.
    *
    * Since: 0.1
    */
@@ -2508,6 +2692,7 @@ afork_pool_init (AForkPool *self)
     .stop_delay = DEFAULT_STOP_DELAY * G_GINT64_CONSTANT (1000),
   };
   self->grace = DEFAULT_GRACE;
+  self->templates = g_ptr_array_new_with_free_func ((GDestroyNotify) _afork_pool_template_free);
   _afork_scheduler_init (&self->scheduler, &self->limits);
   _afork_job_queue_init (&self->failing);
   g_weak_ref_init (&self->worker_list, NULL);
@@ -2677,6 +2862,57 @@ afork_pool_new_for_func (AForkProcess  *process,
 }
 
 /**
+ * afork_pool_add_template:
+ * @self: a pool
+ * @process: another template, which must not have been run and belongs to the same main context
+ * @max_workers: how many workers of @process may start or serve at a time, or 0 for any number
+ *
+ * Adds a template. Workers of all templates serve the same jobs by the same function. Use it if
+ * workers are to be of several kinds, for example of another build.
+ *
+ * [property@AFork.Pool:max-workers] is the limit for all workers together. The next worker is a
+ * fork of the template with the most room left, and of several such templates, of the one that was
+ * added first. Room is the limit of the template, at most max-workers, minus its workers. While a
+ * template is created again after it has exited, or its workers cannot start, the others are used.
+ *
+ * If @process has exited, or was run, [property@AFork.Pool:last-error] says so. Does nothing after
+ * [method@AFork.Pool.shutdown_async]. The program may go on using @process.
+ *
+ * Since: 0.1
+ */
+void
+afork_pool_add_template (AForkPool    *self,
+                         AForkProcess *process,
+                         guint         max_workers)
+{
+  g_autoptr(AForkHold) hold = NULL;
+
+  g_return_if_fail (AFORK_IS_POOL (self));
+  g_return_if_fail (AFORK_IS_PROCESS (process));
+  if (!hold_or_warn (self, &hold))
+    return;
+  if (self->state != AFORK_POOL_STATE_OPEN)
+    {
+      g_debug ("A pool that has been shut down gets no more templates");
+      return;
+    }
+  if (_afork_process_get_context (process) != self->context)
+    {
+      g_critical ("A template of a pool belongs to the same main context as the pool");
+      return;
+    }
+  if (has_process (self, process))
+    {
+      g_critical ("A process can be a template of a pool only once");
+      return;
+    }
+
+  add_template (self, process, max_workers);
+  check_template (self, template_at (self, self->templates->len - 1));
+  request_update (self);
+}
+
+/**
  * afork_pool_call_async:
  * @self: a pool
  * @args: (nullable): arguments, any value up to 1 GiB; a floating one is taken, and `NULL` is `()`
@@ -2720,7 +2956,8 @@ afork_pool_call_async (AForkPool           *self,
  * - with the error of the worker's function, as [method@AFork.Rpc.call_finish] does
  * - with `AFORK_ERROR_EXITED`, `AFORK_ERROR_SIGNALED`, `AFORK_ERROR_OUT_OF_MEMORY`,
  *   `AFORK_ERROR_PROTOCOL` or `AFORK_ERROR_LOST` if the worker exited while it ran this call
- * - with the error of [property@AFork.Pool:init-function], or the reason why no worker can start
+ * - with the error of [property@AFork.Pool:init-function], or the reason why no worker can start;
+ *   this is `AFORK_ERROR_LOST` if all templates have exited and none can be created again
  * - with `AFORK_ERROR_TIMED_OUT` if the call took longer than [property@AFork.Pool:timeout]
  * - with `AFORK_ERROR_QUARANTINED` if equal jobs have ended two workers: see
  *   [property@AFork.Pool:quarantine-time]
@@ -3101,7 +3338,7 @@ afork_pool_shutdown (AForkPool          *self,
  * afork_pool_get_process: (get-property process)
  * @self: a pool
  *
- * Gets the template of which the workers are forks.
+ * Gets the template with which the pool was made.
  *
  * Returns: (transfer none): the template
  *
@@ -3112,7 +3349,7 @@ afork_pool_get_process (AForkPool *self)
 {
   g_return_val_if_fail (AFORK_IS_POOL (self), NULL);
 
-  return self->setup.process;
+  return self->process;
 }
 
 /**
@@ -3811,9 +4048,9 @@ afork_pool_get_n_running (AForkPool *self)
  * afork_pool_get_unhealthy: (get-property unhealthy)
  * @self: a pool
  *
- * Returns whether workers fail repeatedly: see [property@AFork.Pool:unhealthy].
+ * Returns whether workers or templates fail repeatedly: see [property@AFork.Pool:unhealthy].
  *
- * Returns: whether workers cannot start, or exit and finish no job
+ * Returns: whether they do
  *
  * Since: 0.1
  */
@@ -3829,7 +4066,8 @@ afork_pool_get_unhealthy (AForkPool *self)
  * afork_pool_get_last_error: (get-property last-error)
  * @self: a pool
  *
- * Gets the most recent reason why a worker exited unexpectedly or could not start.
+ * Gets the most recent reason why a worker exited unexpectedly or could not start, or why a
+ * template has exited or cannot be created again.
  *
  * Returns: (transfer none) (nullable): the reason, or `NULL` if there was none
  *

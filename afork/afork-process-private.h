@@ -180,6 +180,11 @@ void          _afork_process_kill_with_error     (AForkProcess         *self,
 void          _afork_process_hold_as_template    (AForkProcess         *self);
 void          _afork_process_release_as_template (AForkProcess         *self);
 
+/* Why the process has failed, or NULL. */
+const GError *_afork_process_get_failure         (AForkProcess         *self);
+/* Whether the process can still be forked. */
+gboolean      _afork_process_can_fork            (AForkProcess         *self);
+
 /* Whether this program cannot use the process any more: its context has gone, or this is a fork of
  * the program. */
 gboolean      _afork_process_is_context_lost     (AForkProcess         *self);

@@ -1031,6 +1031,18 @@ is_open (AForkProcess *self)
     && !_afork_pid_watch_poll_exited (_afork_client_get_pid_watch (self->client));
 }
 
+const GError *
+_afork_process_get_failure (AForkProcess *self)
+{
+  return _afork_client_get_failure (self->client);
+}
+
+gboolean
+_afork_process_can_fork (AForkProcess *self)
+{
+  return _afork_process_get_failure (self) == NULL && is_open (self);
+}
+
 /* The object. */
 
 /* Makes SELF a process that has failed with ERROR and belongs to no context, so that any thread can
@@ -1580,6 +1592,11 @@ check_recreate (AForkProcess  *self,
 {
   g_autofree char *name = _afork_pid_watch_get_name (_afork_client_get_pid_watch (self->client));
 
+  if (self->refused)
+    {
+      g_propagate_error (error, g_error_copy (_afork_process_get_failure (self)));
+      return FALSE;
+    }
   if (!_afork_process_can_prepare (self))
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_CLOSED,

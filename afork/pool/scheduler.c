@@ -9,8 +9,8 @@
 
 enum
 {
-  /* How long no worker is started, in microseconds, after the second worker has exited and no job
-   * has been finished; and the longest such time. */
+  /* How long no worker is started, in microseconds, after the second failure; and the longest such
+   * time. */
   FIRST_BACK_OFF = 100 * 1000,
   MAX_BACK_OFF = 30 * 1000 * 1000,
   /* How many keys the scheduler remembers for each worker. */
@@ -199,19 +199,27 @@ count (AForkScheduler             *self,
        int                         sign)
 {
   const gboolean serves = worker->state == AFORK_SCHEDULER_WORKER_SERVING;
+  AForkSchedulerTemplate *template = worker->template;
 
   if (worker->n_jobs > 0 && worker->state != AFORK_SCHEDULER_WORKER_ENDED)
-    self->n_busy += (guint) sign;
+    {
+      self->n_busy += (guint) sign;
+      template->n_busy += (guint) sign;
+    }
   if (!is_counted (worker))
     return;
 
   self->n_counted += (guint) sign;
+  template->n_counted += (guint) sign;
   if (worker->state == AFORK_SCHEDULER_WORKER_STARTING)
     self->n_starting += (guint) sign;
   if (serves && worker->n_jobs == 0 && !worker->retires)
     self->n_idle += (guint) sign;
   if (worker->is_expiring)
-    self->n_expiring += (guint) sign;
+    {
+      self->n_expiring += (guint) sign;
+      template->n_expiring += (guint) sign;
+    }
   if (worker->retires)
     self->n_retiring += (guint) sign;
 }
@@ -235,7 +243,7 @@ end_change (AForkScheduler       *self,
   count (self, worker, 1);
 
   if (worker->state == AFORK_SCHEDULER_WORKER_SERVING && !worker->runs_alone)
-    heap_put (worker->n_jobs > 0 ? self->busy : self->idle, worker);
+    heap_put (worker->n_jobs > 0 ? self->busy : worker->template->idle, worker);
   else if (worker->heap != NULL)
     heap_remove (worker);
   if (worker->state == AFORK_SCHEDULER_WORKER_LEAVING && worker->n_jobs == 0)
@@ -295,12 +303,13 @@ void
 _afork_scheduler_init (AForkScheduler             *self,
                        const AForkSchedulerLimits *limits)
 {
-  *self = (AForkScheduler) { .limits = *limits, .start_time = -1, .stop_time = -1 };
+  *self = (AForkScheduler) { .limits = *limits, .wait_time = -1, .start_time = -1,
+                              .stop_time = -1 };
   _afork_job_queue_init (&self->queue);
+  g_queue_init (&self->templates);
   g_queue_init (&self->workers);
   g_queue_init (&self->young);
   g_queue_init (&self->to_end);
-  self->idle = g_ptr_array_new ();
   self->busy = g_ptr_array_new ();
   self->keys = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, key_free);
 }
@@ -311,7 +320,8 @@ _afork_scheduler_clear (AForkScheduler *self)
   g_assert (g_queue_is_empty (&self->workers));
 
   _afork_job_queue_clear (&self->queue);
-  g_clear_pointer (&self->idle, g_ptr_array_unref);
+  for (GList *link = self->templates.head; link != NULL; link = link->next)
+    g_clear_pointer (&((AForkSchedulerTemplate *) link->data)->idle, g_ptr_array_unref);
   g_clear_pointer (&self->busy, g_ptr_array_unref);
   g_clear_pointer (&self->keys, g_hash_table_unref);
 }
@@ -411,13 +421,80 @@ _afork_scheduler_set_alone (AForkSchedulerJob *job)
   job->is_alone = TRUE;
 }
 
+/* Templates. */
+
+void
+_afork_scheduler_add_template (AForkScheduler         *self,
+                               AForkSchedulerTemplate *template,
+                               guint                   max_workers)
+{
+  *template = (AForkSchedulerTemplate) { .max_workers = max_workers };
+  template->idle = g_ptr_array_new ();
+  template->link.data = template;
+  g_queue_push_tail_link (&self->templates, &template->link);
+}
+
+void
+_afork_scheduler_set_template_time (AForkSchedulerTemplate *template,
+                                    gint64                  time)
+{
+  template->not_before = time;
+}
+
+void
+_afork_scheduler_not_started (AForkScheduler *self)
+{
+  self->n_replacements++;
+}
+
+/* Returns how many workers of TEMPLATE may start or serve. */
+static guint
+get_limit (AForkScheduler               *self,
+           const AForkSchedulerTemplate *template)
+{
+  return template->max_workers > 0 ? MIN (template->max_workers, self->limits.max_workers)
+                                   : self->limits.max_workers;
+}
+
+/* Returns how many more workers of TEMPLATE may be started, which may be negative. */
+static gint64
+get_room (AForkScheduler               *self,
+          const AForkSchedulerTemplate *template)
+{
+  return (gint64) get_limit (self, template) + template->n_expiring - template->n_counted;
+}
+
+/* Returns the template of which the next worker is a fork, or NULL if none has room. */
+static AForkSchedulerTemplate *
+choose_template (AForkScheduler *self,
+                 gint64          now)
+{
+  AForkSchedulerTemplate *best = NULL;
+
+  for (GList *link = self->templates.head; link != NULL; link = link->next)
+    {
+      AForkSchedulerTemplate *template = link->data;
+      const gint64 time = MAX (template->not_before, now);
+
+      if (template->not_before == G_MAXINT64 || get_room (self, template) <= 0)
+        continue;
+      if (best == NULL || time < MAX (best->not_before, now)
+          || (time == MAX (best->not_before, now)
+              && get_room (self, template) > get_room (self, best)))
+        best = template;
+    }
+
+  return best;
+}
+
 /* Workers. */
 
 void
-_afork_scheduler_add_worker (AForkScheduler       *self,
-                             AForkSchedulerWorker *worker)
+_afork_scheduler_add_worker (AForkScheduler         *self,
+                             AForkSchedulerTemplate *template,
+                             AForkSchedulerWorker   *worker)
 {
-  *worker = (AForkSchedulerWorker) { .number = ++self->last_number };
+  *worker = (AForkSchedulerWorker) { .template = template, .number = ++self->last_number };
   g_queue_init (&worker->keys);
   list_add (&self->workers, &worker->link, worker);
   end_change (self, worker);
@@ -500,17 +577,15 @@ _afork_scheduler_abandon (AForkScheduler       *self,
   self->n_replacements++;
 }
 
-/* Returns how long no worker is started after one more worker has exited and no job has been
- * finished. */
-static gint64
-get_back_off (AForkScheduler *self)
+gint64
+_afork_scheduler_get_back_off (guint n_failures)
 {
-  if (self->n_failures < 2)
+  if (n_failures < 2)
     return 0;
-  if (self->n_failures > 16)
+  if (n_failures > 16)
     return MAX_BACK_OFF;
 
-  return MIN ((gint64) FIRST_BACK_OFF << (self->n_failures - 2), MAX_BACK_OFF);
+  return MIN ((gint64) FIRST_BACK_OFF << (n_failures - 2), MAX_BACK_OFF);
 }
 
 void
@@ -527,7 +602,7 @@ _afork_scheduler_exited (AForkScheduler       *self,
     return;
 
   self->n_failures++;
-  self->no_start_before = now + get_back_off (self);
+  self->no_start_before = now + _afork_scheduler_get_back_off (self->n_failures);
 }
 
 /* Decisions. */
@@ -554,9 +629,29 @@ has_room (AForkScheduler          *self,
           const AForkSchedulerJob *job)
 {
   if (worker->n_jobs == 0)
-    return self->n_busy < self->limits.max_workers;
+    return self->n_busy < self->limits.max_workers
+      && worker->template->n_busy < get_limit (self, worker->template);
 
   return worker->n_jobs < self->limits.load && !worker->runs_alone && !job->is_alone;
+}
+
+/* Returns the idle worker that is to get JOB, or NULL. */
+static AForkSchedulerWorker *
+choose_idle_worker (AForkScheduler    *self,
+                    AForkSchedulerJob *job)
+{
+  AForkSchedulerWorker *best = NULL;
+
+  for (GList *link = self->templates.head; link != NULL; link = link->next)
+    {
+      AForkSchedulerWorker *worker = heap_peek (((AForkSchedulerTemplate *) link->data)->idle);
+
+      if (worker != NULL && has_room (self, worker, job)
+          && (best == NULL || comes_before (worker, best)))
+        best = worker;
+    }
+
+  return best;
 }
 
 /* Returns the worker that is to get JOB, or NULL. */
@@ -571,8 +666,8 @@ choose_worker (AForkScheduler    *self,
       && has_room (self, key->worker, job))
     return key->worker;
 
-  worker = heap_peek (self->idle);
-  if (worker != NULL && has_room (self, worker, job))
+  worker = choose_idle_worker (self, job);
+  if (worker != NULL)
     return worker;
 
   worker = heap_peek (self->busy);
@@ -622,9 +717,10 @@ end (AForkScheduler        *self,
   return TRUE;
 }
 
-/* Returns the worker to end first if there are too many. */
+/* Returns the worker of TEMPLATE, or of any template if that is NULL, to end first. */
 static AForkSchedulerWorker *
-find_superfluous (AForkScheduler *self)
+find_last (AForkScheduler               *self,
+           const AForkSchedulerTemplate *template)
 {
   AForkSchedulerWorker *starting = NULL;
   AForkSchedulerWorker *last = NULL;
@@ -633,7 +729,7 @@ find_superfluous (AForkScheduler *self)
     {
       AForkSchedulerWorker *worker = link->data;
 
-      if (!is_counted (worker))
+      if (!is_counted (worker) || (template != NULL && worker->template != template))
         continue;
       if (worker->state != AFORK_SCHEDULER_WORKER_STARTING && worker->n_jobs == 0)
         return worker;
@@ -644,6 +740,20 @@ find_superfluous (AForkScheduler *self)
     }
 
   return starting != NULL ? starting : last;
+}
+
+/* Returns a worker to end because there are too many, or NULL. */
+static AForkSchedulerWorker *
+find_superfluous (AForkScheduler *self)
+{
+  if (self->n_counted > (guint64) self->limits.max_workers + self->n_expiring)
+    return find_last (self, NULL);
+
+  for (GList *link = self->templates.head; link != NULL; link = link->next)
+    if (get_room (self, link->data) < 0)
+      return find_last (self, link->data);
+
+  return NULL;
 }
 
 /* Returns a worker that retires and need not wait until another worker has started, or NULL. */
@@ -701,15 +811,16 @@ count_spare_starting (AForkScheduler *self)
   return n_used < self->n_starting ? self->n_starting - (guint) n_used : 0;
 }
 
-/* Returns whether a worker is to be started, not counting the pause after workers have exited one
- * after the other. */
+/* Returns whether a worker is to be started, not counting the pauses after workers or templates
+ * have exited. HAS_TEMPLATE says whether a template has room for it. */
 static gboolean
 wants_worker (AForkScheduler *self,
+              gboolean        has_template,
               gint64          now)
 {
   const gboolean lacks = lacks_worker (self);
-  const gboolean has_place = self->n_counted < (guint64) self->limits.max_workers
-                                               + self->n_expiring;
+  const gboolean has_place = has_template
+    && self->n_counted < (guint64) self->limits.max_workers + self->n_expiring;
 
   if (!lacks)
     self->n_replacements = 0;
@@ -732,21 +843,28 @@ wants_worker (AForkScheduler *self,
 }
 
 static gboolean
-start (AForkScheduler *self,
-       gint64          now)
+start (AForkScheduler        *self,
+       gint64                 now,
+       AForkSchedulerSubject *subject)
 {
-  self->waits_to_start = FALSE;
-  if (!wants_worker (self, now))
+  AForkSchedulerTemplate *template = choose_template (self, now);
+  gint64 time;
+
+  self->wait_time = -1;
+  if (!wants_worker (self, template != NULL, now))
     return FALSE;
-  if (now < self->no_start_before)
+
+  time = MAX (self->no_start_before, template->not_before);
+  if (now < time)
     {
-      self->waits_to_start = TRUE;
+      self->wait_time = time;
       return FALSE;
     }
 
   if (self->n_replacements > 0)
     self->n_replacements--;
   self->start_time = now + self->limits.start_delay;
+  *subject = (AForkSchedulerSubject) { .template = template };
   return TRUE;
 }
 
@@ -779,18 +897,17 @@ _afork_scheduler_next (AForkScheduler        *self,
   retire_old (self, now);
   for (;;)
     {
-      AForkSchedulerWorker *worker = NULL;
+      AForkSchedulerWorker *worker;
 
       if (give (self, subject))
         return AFORK_SCHEDULER_GIVE;
       if (end (self, subject))
         return AFORK_SCHEDULER_END;
 
-      if (self->n_counted > (guint64) self->limits.max_workers + self->n_expiring)
-        worker = find_superfluous (self);
+      worker = find_superfluous (self);
       if (worker == NULL)
         worker = find_dispensable (self);
-      if (worker == NULL && start (self, now))
+      if (worker == NULL && start (self, now, subject))
         return AFORK_SCHEDULER_START;
       if (worker == NULL)
         worker = find_unneeded (self, now);
@@ -814,8 +931,8 @@ _afork_scheduler_get_wake_time (AForkScheduler *self)
   const AForkSchedulerWorker *oldest = g_queue_peek_head (&self->young);
   gint64 time = -1;
 
-  if (self->waits_to_start)
-    take_earlier (&time, self->no_start_before);
+  if (self->wait_time >= 0)
+    take_earlier (&time, self->wait_time);
   else if (self->start_time >= 0)
     take_earlier (&time, self->start_time);
   if (self->stop_time >= 0)

@@ -26,6 +26,10 @@ G_BEGIN_DECLS
  *   If jobs lack a worker, a worker is started at once if the pool has none, and otherwise one
  *   worker after each start-delay. At most max-workers workers start or serve. In addition, other
  *   workers may be leaving.
+ * - Each worker is a fork of a *template*. At most as many workers of a template as its own limit
+ *   start or serve, and have jobs. The next worker is a fork of the template that has the most room
+ *   left. Of several such templates, the one that was added first is used. If a template cannot be
+ *   used before some time, the others come first.
  * - If fewer workers than min-idle are idle, or will be idle when they have started, more are
  *   started at once.
  * - While no job waits and more workers than min-idle are idle, one worker is ended after each
@@ -39,9 +43,9 @@ G_BEGIN_DECLS
  * - A worker gets at most max-calls jobs. When it can get no more than `load` further jobs, and
  *   jobs lack a worker, another worker is started at once, which may also be one more than
  *   max-workers.
- * - If there are more workers than max-workers, idle workers are ended first, then workers that
- *   start, and then workers with jobs, when they have finished these. Of each kind, the worker that
- *   was added last is ended first. */
+ * - If there are more workers than max-workers, or more workers of a template than its limit, idle
+ *   workers are ended first, then workers that start, and then workers with jobs, when they have
+ *   finished these. Of each kind, the worker that was added last is ended first. */
 
 /* The states of a worker.
  *
@@ -61,16 +65,30 @@ typedef enum
   AFORK_SCHEDULER_WORKER_ENDED,     /* the scheduler does not use the worker any more */
 } AForkSchedulerWorkerState;
 
+/* A part of a template of the pool. The scheduler sets all fields. */
+typedef struct
+{
+  GList                     link;         /* in `templates` */
+  guint                     max_workers;  /* 0: any number */
+  gint64                    not_before;   /* when it can be used again; G_MAXINT64 for never */
+  GPtrArray                *idle;         /* heap of its workers that serve and have no jobs. The
+                                           * first is the next to get a job. */
+  guint                     n_counted;    /* see AForkScheduler, for its own workers */
+  guint                     n_busy;
+  guint                     n_expiring;
+} AForkSchedulerTemplate;
+
 /* A part of a worker of the pool. The scheduler sets all fields. */
 typedef struct
 {
+  AForkSchedulerTemplate   *template;
   AForkSchedulerWorkerState state;
   guint64                   number;       /* in the order in which workers were added, from 1 */
   GList                     link;         /* in `workers` */
   GList                     age_link;     /* in `young`; data is NULL if the worker is not there */
   GList                     end_link;     /* in `to_end`; data as in `age_link` */
-  guint                     place;        /* in `idle` or `busy`, from 1; 0 if in neither */
-  GPtrArray                *heap;         /* `idle`, `busy` or NULL */
+  guint                     place;        /* in a heap, from 1; 0 if it is in none */
+  GPtrArray                *heap;         /* `idle` of the template, `busy`, or NULL */
   gint64                    started;      /* when the worker began to serve */
   guint                     n_jobs;       /* jobs that the worker has now */
   guint                     n_given;      /* all jobs that the worker has got */
@@ -108,13 +126,13 @@ typedef struct
 {
   AForkSchedulerLimits limits;
   AForkJobQueue        queue;             /* the jobs that no worker has */
+  GQueue               templates;         /* in the order in which they were added */
   GQueue               workers;           /* in the order of their numbers; without ENDED ones */
   GQueue               young;             /* workers that serve and have not reached max-age, in the
                                            * order in which they began to serve */
   GQueue               to_end;            /* workers that leave and have no jobs */
-  GPtrArray           *idle;              /* heap of workers that serve and have no jobs */
-  GPtrArray           *busy;              /* heap of workers that serve and have jobs. The first of
-                                           * each heap is the next to get a job. */
+  GPtrArray           *busy;              /* heap of workers that serve and have jobs. The first is
+                                           * the next to get a job. */
   GHashTable          *keys;              /* of key to Key */
   guint64              last_number;
 
@@ -128,7 +146,8 @@ typedef struct
   guint                n_replacements;    /* workers that may be started without a delay */
   guint                n_failures;        /* workers that have exited since a job was finished */
   gint64               no_start_before;
-  gboolean             waits_to_start;    /* until `no_start_before` */
+  gint64               wait_time;         /* when the worker that is wanted now may be started, or
+                                           * -1 */
   gint64               start_time;        /* when the next worker may be started, or -1 */
   gint64               stop_time;         /* when the next worker may be ended, or -1 */
 } AForkScheduler;
@@ -137,20 +156,22 @@ typedef enum
 {
   AFORK_SCHEDULER_WAIT,                   /* do nothing until the next event, or the time of
                                            * _afork_scheduler_get_wake_time() */
-  AFORK_SCHEDULER_START,                  /* start a worker, and add it before anything else */
+  AFORK_SCHEDULER_START,                  /* start a worker of `template`, and add it before
+                                           * anything else */
   AFORK_SCHEDULER_GIVE,                   /* give `job` to `worker` */
   AFORK_SCHEDULER_END,                    /* end `worker`, which has no jobs */
 } AForkSchedulerStep;
 
 typedef struct
 {
-  AForkSchedulerWorker *worker;
-  AForkSchedulerJob    *job;
+  AForkSchedulerTemplate *template;
+  AForkSchedulerWorker   *worker;
+  AForkSchedulerJob      *job;
 } AForkSchedulerSubject;
 
 void               _afork_scheduler_init          (AForkScheduler             *self,
                                                    const AForkSchedulerLimits *limits);
-/* No jobs and no workers may be left. */
+/* No jobs and no workers may be left. The templates may be freed after this call. */
 void               _afork_scheduler_clear         (AForkScheduler             *self);
 void               _afork_scheduler_set_limits    (AForkScheduler             *self,
                                                    const AForkSchedulerLimits *limits);
@@ -185,8 +206,19 @@ void               _afork_scheduler_put_back      (AForkScheduler             *s
 /* Has JOB run alone from now on. No worker may have it. */
 void               _afork_scheduler_set_alone     (AForkSchedulerJob          *job);
 
+/* Templates. MAX_WORKERS is the limit of the template, or 0. */
+void               _afork_scheduler_add_template  (AForkScheduler             *self,
+                                                   AForkSchedulerTemplate     *template,
+                                                   guint                       max_workers);
+/* No worker of TEMPLATE is started before TIME. If TIME is G_MAXINT64, none will be. */
+void               _afork_scheduler_set_template_time (AForkSchedulerTemplate *template,
+                                                   gint64                      time);
+/* The worker of the last AFORK_SCHEDULER_START could not be started, and was not added. */
+void               _afork_scheduler_not_started   (AForkScheduler             *self);
+
 /* Workers. */
 void               _afork_scheduler_add_worker    (AForkScheduler             *self,
+                                                   AForkSchedulerTemplate     *template,
                                                    AForkSchedulerWorker       *worker);
 void               _afork_scheduler_started       (AForkScheduler             *self,
                                                    AForkSchedulerWorker       *worker,
@@ -207,5 +239,8 @@ void               _afork_scheduler_abandon       (AForkScheduler             *s
 void               _afork_scheduler_exited        (AForkScheduler             *self,
                                                    AForkSchedulerWorker       *worker,
                                                    gint64                      now);
+
+/* Returns how long to wait, in microseconds, before the next attempt after so many failures. */
+gint64             _afork_scheduler_get_back_off (guint                       n_failures);
 
 G_END_DECLS

@@ -181,16 +181,18 @@ static const AForkRpcOwnerFuncs rpc_funcs = {
 };
 
 AForkSlot *
-_afork_slot_new (const AForkSlotSetup *setup,
+_afork_slot_new (AForkPoolTemplate    *template,
+                 const AForkSlotSetup *setup,
                  const AForkSlotFuncs *funcs,
                  GObject              *pool)
 {
-  g_autoptr(AForkProcess) process = afork_process_fork (setup->process);
+  g_autoptr(AForkProcess) process = afork_process_fork (template->process);
   AForkSlot *self = g_new0 (AForkSlot, 1);
 
   self->funcs = funcs;
   g_weak_ref_init (&self->pool, pool);
   self->link.data = self;
+  self->n_process = template->n_processes;
   g_queue_init (&self->jobs);
   self->concurrent = setup->concurrent;
   self->waits_for_done = setup->done_function != NULL;
@@ -232,6 +234,20 @@ AForkProcess *
 _afork_slot_get_process (AForkSlot *self)
 {
   return afork_rpc_get_process (self->rpc);
+}
+
+AForkPoolTemplate *
+_afork_slot_get_template (AForkSlot *self)
+{
+  return (AForkPoolTemplate *) self->base.template;
+}
+
+gboolean
+_afork_slot_has_template (AForkSlot *self)
+{
+  AForkPoolTemplate *template = _afork_slot_get_template (self);
+
+  return template->n_processes == self->n_process && _afork_pool_template_can_fork (template);
 }
 
 /* Jobs. */

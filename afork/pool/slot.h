@@ -11,6 +11,7 @@
 #include "afork-rpc-private.h"
 #include "scheduler.h"
 #include "stats.h"
+#include "template.h"
 
 G_BEGIN_DECLS
 
@@ -84,7 +85,6 @@ typedef struct
 /* Properties that all workers of a pool share. */
 typedef struct
 {
-  AForkProcess *process;        /* the template */
   char         *function;
   AForkCallFunc func;           /* the function, or NULL if it is given by its name */
   char         *init_function;  /* or NULL */
@@ -102,6 +102,8 @@ struct _AForkSlot
   GWeakRef              pool;   /* weak, because another thread may drop the pool while a function
                                  * is called */
   GList                 link;   /* in the slots of the pool */
+  guint                 n_process;      /* the number of the process of its template that was
+                                         * forked */
   AForkRpc             *rpc;
   guint                 depth;  /* of the outermost blocking call of the pool that serves the
                                  * worker, or 0 */
@@ -133,14 +135,18 @@ struct _AForkSlot
   gint64                measure_time; /* when to measure the worker next, or -1 */
 };
 
-/* Forks the template, and has the worker serve calls. The thread-default main context must be that
- * of the pool. */
-AForkSlot    *_afork_slot_new           (const AForkSlotSetup *setup,
+/* Forks TEMPLATE, and has the worker serve calls. The thread-default main context must be that of
+ * the pool. */
+AForkSlot    *_afork_slot_new           (AForkPoolTemplate    *template,
+                                         const AForkSlotSetup *setup,
                                          const AForkSlotFuncs *funcs,
                                          GObject              *pool);
 /* Frees the slot, which must have no jobs. If the worker has not exited, it exits by itself. */
 void          _afork_slot_free          (AForkSlot            *self);
 AForkProcess *_afork_slot_get_process   (AForkSlot            *self);
+AForkPoolTemplate *_afork_slot_get_template (AForkSlot        *self);
+/* Whether the process that was forked is still the one of the template, and can be forked. */
+gboolean      _afork_slot_has_template  (AForkSlot            *self);
 
 /* Gives the job to the worker. Returns false if the worker serves no more calls. */
 gboolean      _afork_slot_give          (AForkSlot            *self,

@@ -28,6 +28,7 @@ async function test() {
     pool.maxWorkers = 2;
     pool.maxMemory = 2 ** 32;
     check(pool.get_max_memory() === 2 ** 32, 'memory');
+    pool.add_template(process.fork(), 1);
     let exited = 0;
     pool.connect('worker-exited', (_pool, _process, error) => {
         exited++;

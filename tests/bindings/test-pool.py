@@ -45,6 +45,19 @@ class PoolTest(unittest.TestCase):
         self.assertTrue(pool.shutdown(AFork.ShutdownMode.DRAIN, None))
         self.assertEqual(pool.get_n_workers(), 0)
 
+    def test_templates(self):
+        template = AFork.Process.new().require("pool").setenv("KIND", "1")
+        other = AFork.Process.new().require("pool").setenv("KIND", "2")
+        pool = AFork.Pool(process=template, function="pool_do", max_workers=1, load=1)
+        pool.add_template(other, 1)
+        self.assertEqual(pool.call(args("kind"), None).unpack(), 1)
+        template.force_exit()
+        with self.assertRaises(GLib.Error):
+            pool.call(args("exit", 1), None)
+        self.assertEqual(pool.call(args("kind"), None).unpack(), 1)
+        self.assertEqual(pool.props.process, template)
+        pool.shutdown(AFork.ShutdownMode.DRAIN, None)
+
     def test_job(self):
         pool = new_pool(max_workers=1, load=1)
         events = []

@@ -10,6 +10,7 @@ async void test_call () throws Error {
     pool.max_workers = 1;
     pool.max_memory = 1 << 30;
     assert_cmpuint ((uint) pool.max_memory, EQ, 1 << 30);
+    pool.add_template (process.fork (), 1);
     var answer = yield pool.call_async (new Variant ("(su)", "echo", 2));
     assert_cmpuint (answer.get_uint32 (), EQ, 2);
 

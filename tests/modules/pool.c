@@ -7,6 +7,7 @@
 
 #include <afork/afork.h>
 
+#include <fcntl.h>
 #include <glib-unix.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -24,7 +25,10 @@ AFORK_WORKER_EXPORT gboolean  pool_init_exit (const AForkItem *items, gsize n_it
                                               GError **error);
 AFORK_WORKER_EXPORT gboolean  pool_init_trap (const AForkItem *items, gsize n_items,
                                               GError **error);
+AFORK_WORKER_EXPORT gboolean  pool_init_kind (const AForkItem *items, gsize n_items,
+                                              GError **error);
 AFORK_WORKER_EXPORT void      pool_done_slow (void);
+AFORK_WORKER_EXPORT void      pool_prepare   (int argc, const char * const *argv);
 
 /* Sanitizers handle some signals, and exit. */
 static void
@@ -32,6 +36,15 @@ end_by_signal (int number)
 {
   signal (number, SIG_DFL);
   raise (number);
+}
+
+/* The number that the template has got in its environment. */
+static guint32
+get_kind (void)
+{
+  const char *kind = g_getenv ("KIND");
+
+  return kind != NULL ? (guint32) g_ascii_strtoull (kind, NULL, 10) : 0;
 }
 
 static int
@@ -87,6 +100,8 @@ pool_do (AForkCall  *call,
   g_variant_get (args, "(&su)", &what, &number);
   if (g_str_equal (what, "echo"))
     return g_variant_new_uint32 (number);
+  if (g_str_equal (what, "kind"))
+    return g_variant_new_uint32 (get_kind ());
   if (g_str_equal (what, "sleep"))
     g_usleep (number * 1000);
   else if (g_str_equal (what, "emit"))
@@ -101,6 +116,11 @@ pool_do (AForkCall  *call,
     grow (number);
   else if (g_str_equal (what, "gate"))
     await_gate (call);
+  else if (g_str_equal (what, "gate-kind"))
+    {
+      await_gate (call);
+      return g_variant_new_uint32 (get_kind ());
+    }
   else if (g_str_equal (what, "wait"))
     await_cancellation (call);
   else if (g_str_equal (what, "trap") && read (get_fd (call), &byte, 1) == 1)
@@ -292,4 +312,32 @@ pool_done_slow (void)
   afork_worker_emit (g_variant_new_string ("done"));
   for (;;)
     pause ();
+}
+
+/* Fails if the template is of kind 0. */
+gboolean
+pool_init_kind (const AForkItem  *items,
+                gsize             n_items,
+                GError          **error)
+{
+  if (get_kind () != 0)
+    return TRUE;
+
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "nothing is there");
+  return FALSE;
+}
+
+/* Prepares a template: makes the first file longer by a byte, and then crashes if the second file
+ * is there. */
+void
+pool_prepare (int                argc,
+              const char * const *argv)
+{
+  const int fd = open (argv[0], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+  if (write (fd, "x", 1) != 1)
+    _exit (1);
+  close (fd);
+  if (access (argv[1], F_OK) == 0)
+    end_by_signal (SIGSEGV);
 }

@@ -36,7 +36,8 @@ void
 model_init (Model                      *self,
             const AForkSchedulerLimits *limits)
 {
-  *self = (Model) { .limits = *limits, .start_time = -1, .stop_time = -1 };
+  *self = (Model) { .limits = *limits, .wait_time = -1, .start_time = -1,
+                     .stop_time = -1 };
   self->workers = g_ptr_array_new_with_free_func (worker_free);
   self->gone = g_ptr_array_new_with_free_func (worker_free);
   self->waiting = g_ptr_array_new_with_free_func (g_free);
@@ -61,6 +62,21 @@ model_set_limits (Model                      *self,
   if (self->stop_time >= 0)
     self->stop_time += limits->stop_delay - self->limits.stop_delay;
   self->limits = *limits;
+}
+
+void
+model_add_template (Model *self,
+                    guint  max_workers)
+{
+  self->templates[self->n_templates++] = (ModelTemplate) { .max_workers = max_workers };
+}
+
+void
+model_set_template_time (Model  *self,
+                         guint   template,
+                         gint64  time)
+{
+  self->templates[template].not_before = time;
 }
 
 ModelWorker *
@@ -152,6 +168,37 @@ count (Model      *self,
   for (guint i = 0; i < self->workers->len; i++)
     n += is (self, worker_at (self, i)) ? 1 : 0;
   return n;
+}
+
+/* The same for the workers of one template. */
+static guint
+count_of (Model      *self,
+          guint       template,
+          gboolean  (*is) (Model       *self,
+                           ModelWorker *worker))
+{
+  guint n = 0;
+
+  for (guint i = 0; i < self->workers->len; i++)
+    n += worker_at (self, i)->template == template && is (self, worker_at (self, i)) ? 1 : 0;
+  return n;
+}
+
+static guint
+get_limit (Model *self,
+           guint  template)
+{
+  const guint own = self->templates[template].max_workers;
+
+  return own > 0 && own < self->limits.max_workers ? own : self->limits.max_workers;
+}
+
+static int
+get_room (Model *self,
+          guint  template)
+{
+  return (int) get_limit (self, template) + (int) count_of (self, template, is_expiring)
+    - (int) count_of (self, template, counts);
 }
 
 /* Events. */
@@ -401,7 +448,9 @@ has_room (Model       *self,
   return worker->state == AFORK_SCHEDULER_WORKER_SERVING
     && n_jobs < self->limits.load
     && (n_jobs == 0 || (!job->is_alone && !runs_alone (self, worker)))
-    && (n_jobs > 0 || count (self, is_busy) < self->limits.max_workers);
+    && (n_jobs > 0 || (count (self, is_busy) < self->limits.max_workers
+                       && count_of (self, worker->template, is_busy)
+                          < get_limit (self, worker->template)));
 }
 
 static gboolean
@@ -498,26 +547,49 @@ has_to_end (Model *self)
   return FALSE;
 }
 
-static ModelWorker *
-find_superfluous (Model *self)
+/* Returns whether the worker is of TEMPLATE, or of any template if that is -1. */
+static gboolean
+is_of (ModelWorker *worker,
+       int          template)
 {
-  ModelWorker *found = NULL;
+  return is_counted (worker) && (template < 0 || worker->template == (guint) template);
+}
+
+static ModelWorker *
+find_last (Model *self,
+           int    template)
+{
+  ModelWorker *idle = NULL;
+  ModelWorker *starting = NULL;
+  ModelWorker *last = NULL;
 
   for (guint i = 0; i < self->workers->len; i++)
     {
       ModelWorker *worker = worker_at (self, i);
 
-      if (is_counted (worker) && !is_starting (self, worker) && !is_busy (self, worker))
-        found = worker;
-    }
-  for (guint i = 0; found == NULL && i < self->workers->len; i++)
-    if (is_starting (self, worker_at (self, self->workers->len - 1 - i)))
-      found = worker_at (self, self->workers->len - 1 - i);
-  for (guint i = 0; found == NULL && i < self->workers->len; i++)
-    if (is_counted (worker_at (self, self->workers->len - 1 - i)))
-      found = worker_at (self, self->workers->len - 1 - i);
+      if (!is_of (worker, template))
+        continue;
 
-  return found;
+      last = worker;
+      if (is_starting (self, worker))
+        starting = worker;
+      else if (!is_busy (self, worker))
+        idle = worker;
+    }
+
+  return idle != NULL ? idle : starting != NULL ? starting : last;
+}
+
+static ModelWorker *
+find_superfluous (Model *self)
+{
+  if (count (self, counts) > self->limits.max_workers + count (self, is_expiring))
+    return find_last (self, -1);
+  for (guint i = 0; i < self->n_templates; i++)
+    if (get_room (self, i) < 0)
+      return find_last (self, (int) i);
+
+  return NULL;
 }
 
 static ModelWorker *
@@ -543,15 +615,39 @@ find_dispensable (Model *self)
   return NULL;
 }
 
+/* Returns the index of the template of which the next worker is a fork, or -1. */
+static int
+choose_template (Model  *self,
+                 gint64  now)
+{
+  int best = -1;
+
+  for (guint i = 0; i < self->n_templates; i++)
+    {
+      const gint64 time = self->templates[i].not_before;
+      const gint64 best_time = best >= 0 ? self->templates[best].not_before : 0;
+
+      if (time == G_MAXINT64 || get_room (self, i) <= 0)
+        continue;
+      if (best < 0 || (best_time > now && time < best_time)
+          || ((time == best_time || (time <= now && best_time <= now))
+              && get_room (self, i) > get_room (self, (guint) best)))
+        best = (int) i;
+    }
+
+  return best;
+}
+
 static gboolean
-wants_worker (Model  *self,
-              gint64  now)
+wants_worker (Model    *self,
+              gboolean  has_template,
+              gint64    now)
 {
   const guint load = self->limits.load;
   const guint n_starting = count (self, is_starting);
   const gboolean lacks = self->waiting->len > n_starting * load;
-  const gboolean has_place = count (self, counts) < self->limits.max_workers
-                                                    + count (self, is_expiring);
+  const gboolean has_place = has_template
+    && count (self, counts) < self->limits.max_workers + count (self, is_expiring);
   const guint n_used = (self->waiting->len + load - 1) / load;
   const guint n_spare = n_starting > n_used ? n_starting - n_used : 0;
 
@@ -578,13 +674,20 @@ wants_worker (Model  *self,
 static gboolean
 start (Model  *self,
        gint64  now,
+       guint  *template,
        guint  *worker_id)
 {
-  gboolean wants = wants_worker (self, now);
+  const int best = choose_template (self, now);
   ModelWorker *worker;
 
-  self->waits_to_start = wants && now < self->no_start_before;
-  if (!wants || self->waits_to_start)
+  self->wait_time = -1;
+  if (!wants_worker (self, best >= 0, now))
+    return FALSE;
+  if (now < self->no_start_before)
+    self->wait_time = self->no_start_before;
+  if (now < self->templates[best].not_before)
+    self->wait_time = MAX (self->wait_time, self->templates[best].not_before);
+  if (self->wait_time >= 0)
     return FALSE;
 
   if (self->n_replacements > 0)
@@ -592,9 +695,11 @@ start (Model  *self,
   self->start_time = now + self->limits.start_delay;
   worker = g_new0 (ModelWorker, 1);
   worker->id = ++self->n_workers;
+  worker->template = (guint) best;
   worker->keys = g_ptr_array_new_with_free_func (g_free);
   g_ptr_array_add (self->workers, worker);
   *worker_id = worker->id;
+  *template = worker->template;
   return TRUE;
 }
 
@@ -640,13 +745,14 @@ retire_old (Model  *self,
 AForkSchedulerStep
 model_next (Model  *self,
             gint64  now,
+            guint  *template,
             guint  *worker_id,
             guint  *job_id)
 {
   retire_old (self, now);
   for (;;)
     {
-      ModelWorker *worker = NULL;
+      ModelWorker *worker;
 
       if (give (self, worker_id, job_id))
         return AFORK_SCHEDULER_GIVE;
@@ -657,11 +763,10 @@ model_next (Model  *self,
           return AFORK_SCHEDULER_END;
         }
 
-      if (count (self, counts) > self->limits.max_workers + count (self, is_expiring))
-        worker = find_superfluous (self);
+      worker = find_superfluous (self);
       if (worker == NULL)
         worker = find_dispensable (self);
-      if (worker == NULL && start (self, now, worker_id))
+      if (worker == NULL && start (self, now, template, worker_id))
         return AFORK_SCHEDULER_START;
       if (worker == NULL)
         worker = find_unneeded (self, now);
@@ -676,8 +781,8 @@ model_get_wake_time (Model *self)
 {
   gint64 time = G_MAXINT64;
 
-  if (self->waits_to_start)
-    time = self->no_start_before;
+  if (self->wait_time >= 0)
+    time = self->wait_time;
   else if (self->start_time >= 0)
     time = self->start_time;
   if (self->stop_time >= 0)

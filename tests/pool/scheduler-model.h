@@ -24,9 +24,18 @@ typedef struct
   ModelWorker *worker;            /* the worker that has the job, or NULL */
 } ModelJob;
 
+typedef struct
+{
+  guint        max_workers;       /* 0: any number */
+  gint64       not_before;
+} ModelTemplate;
+
+enum { MODEL_MAX_TEMPLATES = 3 };
+
 struct ModelWorker
 {
   guint        id;
+  guint        template;          /* the index of its template */
   AForkSchedulerWorkerState state;
   gboolean     retires;
   gboolean     has_finished;
@@ -38,6 +47,8 @@ struct ModelWorker
 typedef struct
 {
   AForkSchedulerLimits limits;
+  ModelTemplate templates[MODEL_MAX_TEMPLATES];
+  guint        n_templates;
   GPtrArray   *workers;           /* of ModelWorker: those that have not ended, by number */
   GPtrArray   *gone;              /* of ModelWorker: those that have ended; may have jobs */
   GPtrArray   *waiting;           /* of ModelJob, in any order */
@@ -47,7 +58,7 @@ typedef struct
   guint        n_replacements;
   guint        n_failures;
   gint64       no_start_before;
-  gboolean     waits_to_start;
+  gint64       wait_time;
   gint64       start_time;
   gint64       stop_time;
 } Model;
@@ -57,6 +68,12 @@ void               model_init          (Model                      *self,
 void               model_clear         (Model                      *self);
 void               model_set_limits    (Model                      *self,
                                         const AForkSchedulerLimits *limits);
+
+void               model_add_template  (Model                      *self,
+                                        guint                       max_workers);
+void               model_set_template_time (Model                  *self,
+                                        guint                       template,
+                                        gint64                      time);
 
 ModelWorker       *model_find_worker   (Model                      *self,
                                         guint                       id);
@@ -97,9 +114,11 @@ void               model_exited        (Model                      *self,
                                         guint                       id,
                                         gint64                      now);
 
-/* Sets WORKER and JOB to numbers. Adds the worker if one is to be started. */
+/* Sets WORKER and JOB to numbers, and TEMPLATE to an index. Adds the worker if one is to be
+ * started. */
 AForkSchedulerStep model_next          (Model                      *self,
                                         gint64                      now,
+                                        guint                      *template,
                                         guint                      *worker,
                                         guint                      *job);
 gint64             model_get_wake_time (Model                      *self);

@@ -6,6 +6,7 @@
 #include "test-pool-util.h"
 
 #include <glib-unix.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -27,6 +28,28 @@ new_pool (const char *first_property,
       va_end (properties);
     }
   return pool;
+}
+
+AForkProcess *
+new_pool_template (guint kind)
+{
+  g_autofree char *value = g_strdup_printf ("%u", kind);
+
+  return afork_process_setenv (new_module_process ("pool"), "KIND", value);
+}
+
+void
+kill_children (void)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/self/task/%d/children", (int) getpid ());
+  g_autofree char *text = NULL;
+  g_auto(GStrv) pids = NULL;
+
+  g_assert_true (g_file_get_contents (path, &text, NULL, NULL));
+  pids = g_strsplit (g_strchomp (text), " ", -1);
+  for (char **pid = pids; *pid != NULL; pid++)
+    if (**pid != '\0')
+      kill ((pid_t) g_ascii_strtoll (*pid, NULL, 10), SIGKILL);
 }
 
 AForkPool *

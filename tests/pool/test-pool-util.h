@@ -14,6 +14,11 @@ G_BEGIN_DECLS
 /* Makes a pool whose workers serve jobs by pool_do(). The arguments are properties of the pool. */
 AForkPool *new_pool          (const char    *first_property,
                               ...) G_GNUC_NULL_TERMINATED;
+/* Makes a template whose workers can run pool_do(), and are of this KIND. */
+AForkProcess *new_pool_template (guint  kind);
+/* Kills the children of this program, which are templates that were executed. */
+void       kill_children     (void);
+
 /* Makes a pool whose workers serve LOAD jobs at a time by pool_later(). */
 AForkPool *new_pool_later    (guint          load);
 

@@ -37,6 +37,8 @@ typedef struct
   AForkScheduler  scheduler;
   Model           model;
   gboolean        has_model;
+  AForkSchedulerTemplate templates[MODEL_MAX_TEMPLATES];
+  guint           n_templates;
   gint64          now;
   gint64          wake_time;      /* or -1 */
   GPtrArray      *workers;        /* of Worker: those that have not exited */
@@ -47,6 +49,25 @@ typedef struct
   GString        *log;            /* the steps that were done, or NULL */
 } Pool;
 
+static void
+pool_add_template (Pool  *self,
+                   guint  max_workers)
+{
+  _afork_scheduler_add_template (&self->scheduler, &self->templates[self->n_templates++],
+                                 max_workers);
+  model_add_template (&self->model, max_workers);
+}
+
+static void
+pool_set_template_time (Pool   *self,
+                        guint   template,
+                        gint64  time)
+{
+  _afork_scheduler_set_template_time (&self->templates[template], time);
+  model_set_template_time (&self->model, template, time);
+}
+
+/* Makes a pool without templates. */
 static void
 pool_init (Pool                       *self,
            const AForkSchedulerLimits *limits,
@@ -110,15 +131,16 @@ get_end_time (Pool   *self,
 }
 
 static void
-do_start (Pool *self)
+do_start (Pool                   *self,
+          AForkSchedulerTemplate *template)
 {
   Worker *worker = g_new0 (Worker, 1);
 
-  _afork_scheduler_add_worker (&self->scheduler, &worker->base);
+  _afork_scheduler_add_worker (&self->scheduler, template, &worker->base);
   worker->id = (guint) worker->base.number;
   worker->start_time = self->now + self->time_to_start;
   g_ptr_array_add (self->workers, worker);
-  note (self, "start", worker->id);
+  note (self, template == &self->templates[0] ? "start" : "start-other", worker->id);
 }
 
 static void
@@ -152,6 +174,7 @@ pool_schedule (Pool *self)
     {
       Worker *worker;
       Job *job;
+      guint template = 0;
       guint worker_id;
       guint job_id = 0;
 
@@ -159,12 +182,15 @@ pool_schedule (Pool *self)
       worker = (Worker *) subject.worker;
       job = (Job *) subject.job;
       if (step == AFORK_SCHEDULER_START)
-        do_start (self);
+        do_start (self, subject.template);
 
       if (self->has_model)
         {
           worker_id = step == AFORK_SCHEDULER_END ? worker->id : 0;
-          g_assert_cmpint (model_next (&self->model, self->now, &worker_id, &job_id), ==, step);
+          g_assert_cmpint (model_next (&self->model, self->now, &template, &worker_id, &job_id), ==,
+                           step);
+          if (step == AFORK_SCHEDULER_START)
+            g_assert_true (subject.template == &self->templates[template]);
           if (worker != NULL)
             g_assert_cmpuint (worker_id, ==, worker->id);
           if (job != NULL)
@@ -313,6 +339,8 @@ pool_clear (Pool *self)
       _afork_scheduler_release (&self->scheduler, &worker->base);
       model_release (&self->model, worker->id);
     }
+  for (guint i = 0; i < self->n_templates; i++)
+    pool_set_template_time (self, i, 0);
   limits.min_idle = 0;
   limits.stop_delay = 0;
   _afork_scheduler_set_limits (&self->scheduler, &limits);
@@ -411,6 +439,18 @@ change_worker (Pool   *self,
     }
 }
 
+/* A template has exited, and can be used again later, or never; or it can be used again now. */
+static void
+change_template (Pool *self)
+{
+  const guint template = (guint) g_test_rand_int_range (0, (int) self->n_templates);
+  const gint64 times[] = {
+    0, self->now, self->now + g_test_rand_int_range (0, 500 * MS), G_MAXINT64,
+  };
+
+  pool_set_template_time (self, template, times[g_test_rand_int_range (0, G_N_ELEMENTS (times))]);
+}
+
 static gpointer
 pick (GPtrArray *array)
 {
@@ -422,7 +462,7 @@ random_event (Pool *self)
 {
   AForkSchedulerLimits limits;
 
-  switch (g_test_rand_int_range (0, 12))
+  switch (g_test_rand_int_range (0, 13))
     {
     case 0:
       random_limits (&limits);
@@ -436,6 +476,9 @@ random_event (Pool *self)
     case 2:
       if (self->workers->len > 0)
         change_worker (self, pick (self->workers));
+      break;
+    case 3:
+      change_template (self);
       break;
     default:
       for (int n = g_test_rand_int_range (0, 6); n > 0; n--)
@@ -457,6 +500,8 @@ test_scheduler_model (void)
 
       random_limits (&limits);
       pool_init (&pool, &limits, TRUE);
+      for (int n = g_test_rand_int_range (1, MODEL_MAX_TEMPLATES + 1); n > 0; n--)
+        pool_add_template (&pool, (guint) g_test_rand_int_range (0, 4));
       pool.time_to_start = g_test_rand_int_range (0, 3) * 20 * MS;
       for (guint i = 0; i < N_EVENTS; i++)
         {
@@ -491,6 +536,7 @@ begin_case (Pool                       *self,
             const AForkSchedulerLimits *limits)
 {
   pool_init (self, limits, TRUE);
+  pool_add_template (self, 0);
   self->log = g_string_new (NULL);
 }
 
@@ -963,6 +1009,88 @@ test_scheduler_alone (void)
   end_case (&pool);
 }
 
+/* The next worker is a fork of the template that has the most room, and of the first one if both
+ * have as much. */
+static void
+test_scheduler_templates (void)
+{
+  AForkSchedulerLimits limits = usual;
+  Pool pool;
+
+  limits.load = 1;
+  limits.max_workers = 5;
+  limits.start_delay = 0;
+  begin_case (&pool, &limits);
+  pool_add_template (&pool, 2);
+  pool_set_template_time (&pool, 0, 0);
+  for (guint i = 0; i < 7; i++)
+    pool_add_job (&pool, SECOND, 0, NULL);
+  pool_run (&pool, 500 * MS);
+  filter_log (&pool, "start");
+  check_log (&pool, "start1@0 start2@0 start3@0 start4@0 start-other5@0");
+  g_assert_cmpuint (pool.templates[1].n_counted, ==, 1);
+
+  /* The worker of the other template exits: this template has more room again. */
+  kill_worker (&pool, g_ptr_array_index (pool.workers, 4), FALSE);
+  pool_run (&pool, 500 * MS);
+  filter_log (&pool, "start");
+  check_log (&pool, "start-other6@500");
+  end_case (&pool);
+
+  /* Both templates have limits, which together are smaller than max-workers. */
+  pool_init (&pool, &limits, TRUE);
+  pool.log = g_string_new (NULL);
+  pool_add_template (&pool, 1);
+  pool_add_template (&pool, 2);
+  for (guint i = 0; i < 7; i++)
+    pool_add_job (&pool, SECOND, 0, NULL);
+  pool_run (&pool, 900 * MS);
+  filter_log (&pool, "start");
+  check_log (&pool, "start-other1@0 start2@0 start-other3@0");
+  end_case (&pool);
+}
+
+/* A template that has exited is not used before its time. Meanwhile, the other template is used. If
+ * there is none, the workers that there are go on, and no worker is started. */
+static void
+test_scheduler_template_exited (void)
+{
+  AForkSchedulerLimits limits = usual;
+  Pool pool;
+
+  limits.load = 1;
+  limits.max_workers = 3;
+  limits.start_delay = 0;
+  begin_case (&pool, &limits);
+  pool_add_template (&pool, 1);
+  pool_set_template_time (&pool, 0, 100 * MS);
+  for (guint i = 0; i < 3; i++)
+    pool_add_job (&pool, 500 * MS, 0, NULL);
+  pool_run (&pool, 400 * MS);
+  filter_log (&pool, "start");
+  check_log (&pool, "start-other1@0 start2@100 start3@100");
+
+  pool_set_template_time (&pool, 0, G_MAXINT64);
+  pool_set_template_time (&pool, 1, G_MAXINT64);
+  for (guint i = 0; i < 2; i++)
+    kill_worker (&pool, g_ptr_array_index (pool.workers, 2 - i), FALSE);
+  pool_add_job (&pool, 500 * MS, 0, NULL);
+  pool_run (&pool, 2 * SECOND);
+  check_log (&pool, "exit3@400 exit2@400 done1@500 give1@500 done1@1000 give1@1000 done1@1500 "
+                    "give1@1500 done1@2000");
+
+  /* A worker that retires goes on, because nothing can replace it. */
+  _afork_scheduler_retire (&pool.scheduler, &((Worker *) pool.workers->pdata[0])->base);
+  model_retire (&pool.model, 1);
+  pool_add_job (&pool, 500 * MS, 0, NULL);
+  pool_run (&pool, 2200 * MS);
+  check_log (&pool, "give1@2000");
+  pool_set_template_time (&pool, 0, 0);
+  pool_run (&pool, 2400 * MS);
+  check_log (&pool, "start4@2200");
+  end_case (&pool);
+}
+
 /* A million jobs are given to two hundred workers. They must take about ten times as long as a
  * hundred thousand jobs. */
 static void
@@ -979,6 +1107,7 @@ test_scheduler_million (void)
       g_autofree AForkSchedulerJob *jobs = g_new0 (AForkSchedulerJob, n_jobs);
       g_autofree AForkSchedulerWorker *workers = g_new0 (AForkSchedulerWorker, 200);
       g_autofree AForkSchedulerJob **given = g_new (AForkSchedulerJob *, n_jobs);
+      AForkSchedulerTemplate template;
       AForkSchedulerSubject subject;
       AForkScheduler scheduler;
       AForkSchedulerStep step;
@@ -987,6 +1116,7 @@ test_scheduler_million (void)
       clock_t begin = clock ();
 
       _afork_scheduler_init (&scheduler, &limits);
+      _afork_scheduler_add_template (&scheduler, &template, 0);
       for (guint i = 0; i < n_jobs; i++)
         _afork_scheduler_add_job (&scheduler, &jobs[i], 0, NULL);
       for (guint i = 0; i < n_jobs;)
@@ -994,7 +1124,7 @@ test_scheduler_million (void)
           while ((step = _afork_scheduler_next (&scheduler, 0, &subject)) != AFORK_SCHEDULER_WAIT)
             if (step == AFORK_SCHEDULER_START)
               {
-                _afork_scheduler_add_worker (&scheduler, &workers[n_workers]);
+                _afork_scheduler_add_worker (&scheduler, &template, &workers[n_workers]);
                 _afork_scheduler_started (&scheduler, &workers[n_workers++], 0);
               }
             else
@@ -1038,6 +1168,8 @@ main (int    argc,
   g_test_add_func ("/scheduler/order", test_scheduler_order);
   g_test_add_func ("/scheduler/hold", test_scheduler_hold);
   g_test_add_func ("/scheduler/alone", test_scheduler_alone);
+  g_test_add_func ("/scheduler/templates", test_scheduler_templates);
+  g_test_add_func ("/scheduler/template-exited", test_scheduler_template_exited);
   g_test_add_func ("/scheduler/million", test_scheduler_million);
 
   return g_test_run ();

@@ -1,0 +1,153 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "template.h"
+
+#include "afork-error.h"
+#include "afork-process-private.h"
+#include "base/i18n.h"
+
+/* The data of the signal handler. It holds no reference to the pool. */
+typedef struct
+{
+  GWeakRef           pool;
+  AForkPoolTemplate *template;  /* valid as long as the pool */
+} Watch;
+
+static void
+watch_free (gpointer  data,
+            GClosure *closure)
+{
+  Watch *watch = data;
+
+  g_weak_ref_clear (&watch->pool);
+  g_free (watch);
+}
+
+static void
+exited_cb (AForkProcess *process,
+           int           wait_status,
+           gpointer      data)
+{
+  Watch *watch = data;
+  g_autoptr(GObject) pool = g_weak_ref_get (&watch->pool);
+
+  if (pool != NULL && watch->template->process == process)
+    watch->template->exited (pool, watch->template);
+}
+
+static const char *
+get_state_name (AForkPoolTemplateState state)
+{
+  static const char *const names[] = {
+    [AFORK_POOL_TEMPLATE_USABLE] = "usable",
+    [AFORK_POOL_TEMPLATE_EXITED] = "exited",
+    [AFORK_POOL_TEMPLATE_LOST] = "lost",
+  };
+
+  return names[state];
+}
+
+static void
+set_state (AForkPoolTemplate      *self,
+           AForkPoolTemplateState  state)
+{
+  g_assert ((self->state == AFORK_POOL_TEMPLATE_EXITED) != (state == AFORK_POOL_TEMPLATE_EXITED));
+  g_assert (self->state != AFORK_POOL_TEMPLATE_LOST);
+
+  g_debug ("Template “%s” of a pool: was %s, is %s", afork_process_get_title (self->process),
+           get_state_name (self->state), get_state_name (state));
+  self->state = state;
+}
+
+/* Uses PROCESS, and takes it. */
+static void
+set_process (AForkPoolTemplate *self,
+             AForkProcess      *process)
+{
+  Watch *watch = g_new0 (Watch, 1);
+
+  if (self->process != NULL)
+    g_signal_handler_disconnect (self->process, self->exited_id);
+  g_clear_object (&self->process);
+  self->process = process;
+  self->n_processes++;
+  g_weak_ref_init (&watch->pool, self->pool);
+  watch->template = self;
+  self->exited_id = g_signal_connect_data (process, "exited", G_CALLBACK (exited_cb), watch,
+                                           watch_free, 0);
+}
+
+AForkPoolTemplate *
+_afork_pool_template_new (AForkProcess                *process,
+                          AForkPoolTemplateExitedFunc  exited,
+                          GObject                     *pool)
+{
+  AForkPoolTemplate *self = g_new0 (AForkPoolTemplate, 1);
+
+  self->given = g_object_ref (process);
+  self->exited = exited;
+  self->pool = pool;
+  set_process (self, g_object_ref (process));
+  return self;
+}
+
+void
+_afork_pool_template_free (AForkPoolTemplate *self)
+{
+  g_signal_handler_disconnect (self->process, self->exited_id);
+  g_object_unref (self->process);
+  g_object_unref (self->given);
+  g_clear_error (&self->error);
+  g_clear_error (&self->obstacle);
+  g_free (self);
+}
+
+gboolean
+_afork_pool_template_can_fork (AForkPoolTemplate *self)
+{
+  return self->state == AFORK_POOL_TEMPLATE_USABLE && _afork_process_can_fork (self->process);
+}
+
+void
+_afork_pool_template_exit (AForkPoolTemplate *self)
+{
+  const GError *failure = _afork_process_get_failure (self->process);
+  const char *title = afork_process_get_title (self->process);
+
+  set_state (self, AFORK_POOL_TEMPLATE_EXITED);
+  self->n_failures++;
+  g_clear_error (&self->error);
+  if (failure != NULL)
+    self->error = g_error_new (failure->domain, failure->code,
+                               _("The template “%s” of a pool cannot be forked any more: %s"),
+                               title, failure->message);
+  else
+    self->error = g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
+                               _("The template “%s” of a pool cannot be forked any more"), title);
+}
+
+void
+_afork_pool_template_recreate (AForkPoolTemplate *self)
+{
+  g_autoptr(GError) cause = g_steal_pointer (&self->error);
+  g_autoptr(GError) error = NULL;
+  AForkProcess *process = afork_process_recreate (self->process, &error);
+
+  if (process != NULL)
+    {
+      set_state (self, AFORK_POOL_TEMPLATE_USABLE);
+      set_process (self, process);
+      return;
+    }
+
+  set_state (self, AFORK_POOL_TEMPLATE_LOST);
+  self->error = g_error_new (AFORK_ERROR, AFORK_ERROR_LOST, "%s. %s",
+                             cause->message, error->message);
+  if (!g_error_matches (error, AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED))
+    self->error->code = error->code;
+}

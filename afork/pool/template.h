@@ -1,0 +1,62 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include "afork-process.h"
+#include "scheduler.h"
+
+G_BEGIN_DECLS
+
+/* One template of a pool: the process that workers are forked from, and another one in its place
+ * when it has exited.
+ *
+ *     USABLE <── recreate() ── EXITED ── recreate() fails ──> LOST
+ *        └────────── exit() ─────^
+ */
+typedef enum
+{
+  AFORK_POOL_TEMPLATE_USABLE,
+  AFORK_POOL_TEMPLATE_EXITED,   /* the process cannot be forked any more */
+  AFORK_POOL_TEMPLATE_LOST,     /* the same, and it cannot be created again */
+} AForkPoolTemplateState;
+
+typedef struct _AForkPoolTemplate AForkPoolTemplate;
+
+/* The process has exited. Called in the main context in which the process is served. */
+typedef void (*AForkPoolTemplateExitedFunc) (GObject           *pool,
+                                             AForkPoolTemplate *template);
+
+struct _AForkPoolTemplate
+{
+  AForkSchedulerTemplate      base;     /* first */
+  AForkProcess               *given;    /* the first process, by the caller of the pool */
+  AForkProcess               *process;
+  gulong                      exited_id;
+  AForkPoolTemplateExitedFunc exited;
+  GObject                    *pool;     /* not a reference */
+
+  AForkPoolTemplateState      state;
+  guint                       n_processes;  /* how many processes it has had */
+  guint                       n_failures;   /* how often its process, or a worker that started, has
+                                             * exited since a worker of it has started */
+  GError                     *error;    /* why it is EXITED or LOST, or NULL */
+  GError                     *obstacle; /* why it is not expected to have workers again; or NULL */
+};
+
+AForkPoolTemplate *_afork_pool_template_new      (AForkProcess                *process,
+                                                  AForkPoolTemplateExitedFunc  exited,
+                                                  GObject                     *pool);
+/* Any thread may call this. */
+void               _afork_pool_template_free     (AForkPoolTemplate           *self);
+
+/* Whether the process can be forked. */
+gboolean           _afork_pool_template_can_fork (AForkPoolTemplate           *self);
+/* The process, which was USABLE, cannot be forked any more. */
+void               _afork_pool_template_exit     (AForkPoolTemplate           *self);
+/* Creates the process again. The thread-default main context must be that of the pool. */
+void               _afork_pool_template_recreate (AForkPoolTemplate           *self);
+
+G_END_DECLS
