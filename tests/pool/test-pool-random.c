@@ -184,26 +184,36 @@ exited_cb (AForkPool    *pool,
   g_ptr_array_remove (run->processes, process);
 }
 
+static guint64
+get_number (GVariant   *stats,
+            const char *key)
+{
+  guint64 number;
+
+  g_assert_true (g_variant_lookup (stats, key, "t", &number));
+  return number;
+}
+
 static void
 check_number (GVariant   *stats,
               const char *key,
               guint64     expected)
 {
-  guint64 number;
-
-  g_assert_true (g_variant_lookup (stats, key, "t", &number));
-  g_assert_cmpuint (number, ==, expected);
+  g_assert_cmpuint (get_number (stats, key), ==, expected);
 }
 
-/* The pool has counted the same. */
+/* The pool has counted the same. A job that it refuses because of the quarantine was not
+ * accepted. */
 static void
 check_stats (Run *run)
 {
   g_autoptr(GVariant) stats = afork_pool_get_stats (run->pool);
+  const guint64 n_refused = run->n_accepted - get_number (stats, "accepted");
 
-  check_number (stats, "accepted", run->n_accepted);
+  g_assert_cmpuint (n_refused, <=, run->n_quarantined);
+  check_number (stats, "quarantined", run->n_quarantined);
   check_number (stats, "results", run->n_results);
-  check_number (stats, "errors", run->n_errors);
+  check_number (stats, "errors", run->n_errors - n_refused);
   check_number (stats, "cancelled", run->n_cancelled);
   check_number (stats, "timed-out", run->n_timed_out);
 }
