@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -652,32 +653,75 @@ test_own_descriptors (void)
   await_end (process);
 }
 
-/* Other threads use the library at that moment. */
+/* Other threads have main contexts, processes and a blocking call at that moment. They are in no
+ * function of GLib or of the C library, whose locks would stay locked in the child. */
 
 typedef struct
 {
-  int end;                      /* atomic */
+  int              end;         /* atomic */
+  pthread_rwlock_t lock;        /* for reading: a thread is in such a function */
 } Users;
+
+static void
+users_init (Users *self)
+{
+  pthread_rwlockattr_t attributes;
+
+  self->end = FALSE;
+  pthread_rwlockattr_init (&attributes);
+  /* Or the threads would never let this one have the lock. */
+  pthread_rwlockattr_setkind_np (&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+  pthread_rwlock_init (&self->lock, &attributes);
+  pthread_rwlockattr_destroy (&attributes);
+}
+
+/* A moment at which the program may be forked. */
+static void
+users_pause (Users *self)
+{
+  pthread_rwlock_unlock (&self->lock);
+  pthread_rwlock_rdlock (&self->lock);
+}
+
+static void
+pause_cb (AForkProcess *process,
+          int           wait_status,
+          gpointer      data)
+{
+  users_pause (data);
+}
+
+static void
+use_once (Users *self)
+{
+  g_autoptr(GMainContext) context = g_main_context_new ();
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+
+  g_main_context_push_thread_default (context);
+  process = new_module_process ("lifecycle");
+  g_signal_connect (process, "exited", G_CALLBACK (pause_cb), self);
+  users_pause (self);
+  connection = afork_process_run (process, "done", NULL, &error);
+  g_assert_no_error (error);
+  users_pause (self);
+  g_assert_true (afork_process_wait (process, NULL, &error));
+  g_main_context_pop_thread_default (context);
+}
 
 static gpointer
 use_library (gpointer data)
 {
   Users *self = data;
 
+  pthread_rwlock_rdlock (&self->lock);
   while (!g_atomic_int_get (&self->end))
     {
-      g_autoptr(GMainContext) context = g_main_context_new ();
-      g_autoptr(AForkProcess) process = NULL;
-      g_autoptr(GSocketConnection) connection = NULL;
-      g_autoptr(GError) error = NULL;
-
-      g_main_context_push_thread_default (context);
-      process = new_module_process ("lifecycle");
-      connection = afork_process_run (process, "done", NULL, &error);
-      g_assert_no_error (error);
-      g_assert_true (afork_process_wait (process, NULL, &error));
-      g_main_context_pop_thread_default (context);
+      use_once (self);
+      users_pause (self);
     }
+  pthread_rwlock_unlock (&self->lock);
 
   return NULL;
 }
@@ -701,29 +745,25 @@ begin_in_own_context (gpointer data)
 static void
 test_threads (void)
 {
-  Users users = { 0 };
   GThread *threads[2];
+  Users users;
 
   if (skip_under_valgrind ("Under valgrind, vfork() copies the locks that other threads hold"))
     return;
-#ifdef __SANITIZE_ADDRESS__
-  /* A thread that has called malloc() may hold a lock of the sanitizer's allocator, which the
-   * sanitizer of gcc 12 does not release in the child. In 12 of 12 runs with 200 children, one of
-   * them waited for a lock: seven for this one, five for one that GLib holds while a class is used
-   * for the first time. None waited in the handler of the library. */
-  g_test_skip ("The sanitizer's own locks are not released in the child");
-  return;
-#endif
 
-  /* GLib holds locks while something is used for the first time, see docs/processes.md. */
-  begin_in_own_context (NULL);
+  users_init (&users);
   for (gsize i = 0; i < G_N_ELEMENTS (threads); i++)
     threads[i] = g_thread_new ("user", use_library, &users);
   for (int i = is_instrumented () ? 3 : 20; i > 0; i--)
-    run_in_child (begin_in_own_context, NULL);
+    {
+      pthread_rwlock_wrlock (&users.lock);
+      run_in_child (begin_in_own_context, NULL);
+      pthread_rwlock_unlock (&users.lock);
+    }
   g_atomic_int_set (&users.end, TRUE);
   for (gsize i = 0; i < G_N_ELEMENTS (threads); i++)
     g_thread_join (threads[i]);
+  pthread_rwlock_destroy (&users.lock);
 }
 
 /* A child only sleeps, and the parent exits: so do its workers. The parent is this program,
