@@ -14,6 +14,7 @@ struct AForkJobQueueLevel
   int                 priority;
   AForkJobQueueEntry *head;
   AForkJobQueueEntry *tail;
+  AForkJobQueueEntry *put_back; /* the job that was put back last, or one before it; or NULL */
 };
 
 static int
@@ -129,13 +130,17 @@ _afork_job_queue_put_back (AForkJobQueue      *self,
   g_assert (entry->level == NULL);
   g_assert (entry->number != 0);
 
-  /* Jobs are taken from the head. So only jobs that were also put back can come before this job. */
-  for (AForkJobQueueEntry *next = level->head;
+  /* Jobs are taken from the head. So only jobs that were also put back can come before this job.
+   * The jobs of a worker are put back in order, so the search begins where the last one ended. */
+  if (level->put_back != NULL && level->put_back->number < entry->number)
+    previous = level->put_back;
+  for (AForkJobQueueEntry *next = previous != NULL ? previous->next : level->head;
        next != NULL && next->number < entry->number;
        next = next->next)
     previous = next;
 
   link_behind (self, level, previous, entry);
+  level->put_back = entry;
 }
 
 void
@@ -148,6 +153,8 @@ _afork_job_queue_remove (AForkJobQueueEntry *entry)
 
   self = level->queue;
 
+  if (level->put_back == entry)
+    level->put_back = entry->previous;
   if (entry->previous != NULL)
     entry->previous->next = entry->next;
   else

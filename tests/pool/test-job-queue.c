@@ -162,17 +162,27 @@ test_job_queue_move_all (void)
   _afork_job_queue_clear (&other);
 }
 
+/* Takes all jobs. Returns how many there were. */
+static gsize
+take_all (AForkJobQueue *queue)
+{
+  AForkJobQueueEntry *entry;
+  gsize n_taken = 0;
+
+  for (; (entry = _afork_job_queue_peek (queue)) != NULL; n_taken++)
+    _afork_job_queue_remove (entry);
+  return n_taken;
+}
+
 /* Returns the processor time, in seconds, for adding N_JOBS jobs, changing the priority of half of
- * them, and taking all of them. */
+ * them, taking all of them, putting them back as two workers lose them, and taking all again. */
 static double
 measure (gsize n_jobs,
          int   n_priorities)
 {
   g_autofree AForkJobQueueEntry *entries = g_new (AForkJobQueueEntry, n_jobs);
-  AForkJobQueueEntry *entry;
   clock_t begin;
   AForkJobQueue queue;
-  gsize n_taken = 0;
 
   /* The time that the kernel needs to provide new memory is not measured. */
   memset (entries, 0, n_jobs * sizeof *entries);
@@ -182,13 +192,14 @@ measure (gsize n_jobs,
     _afork_job_queue_add (&queue, &entries[i], (int) (i % (gsize) n_priorities));
   for (gsize i = 0; i < n_jobs; i += 2)
     _afork_job_queue_set_priority (&entries[i], (int) ((i / 2) % (gsize) n_priorities));
-  while ((entry = _afork_job_queue_peek (&queue)) != NULL)
-    {
-      _afork_job_queue_remove (entry);
-      n_taken++;
-    }
-
-  g_assert_cmpuint (n_taken, ==, n_jobs);
+  g_assert_cmpuint (take_all (&queue), ==, n_jobs);
+  for (gsize i = 0; i < n_jobs; i++)
+    entries[i].number = i + 1;
+  for (gsize i = 0; i < n_jobs; i += 2)
+    _afork_job_queue_put_back (&queue, &entries[i], 0);
+  for (gsize i = 1; i < n_jobs; i += 2)
+    _afork_job_queue_put_back (&queue, &entries[i], 0);
+  g_assert_cmpuint (take_all (&queue), ==, n_jobs);
   _afork_job_queue_clear (&queue);
   return (double) (clock () - begin) / CLOCKS_PER_SEC;
 }
