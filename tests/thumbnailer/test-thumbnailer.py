@@ -501,6 +501,36 @@ def test_hanging_worker_costs_one_picture(room):
     assert outcomes["hang"] == "failed: The worker took longer than 2 s"
 
 
+def test_template_that_dies_is_replaced(room):
+    outcomes = run_hostile(room, ["kill template"], "--jobs", "1")
+    assert outcomes["kill template"].startswith("failed: "), outcomes
+
+
+def test_template_that_hangs_is_replaced(room):
+    bed = room.add("bed", b"")
+    room.env["HOSTILE_BED"] = str(bed)
+    pictures = [room.add(f"{number}.png", png(300, 200)) for number in range(3)]
+    output = room.run("--module", HOSTILE_WORKER, "--jobs", 1, "--timeout", 5, room.pictures)
+    assert not bed.exists()
+    assert output.counts() == (3, 0, 0)
+
+
+def test_templates_that_all_hang(room):
+    room.env["HOSTILE_BED"] = "always"
+    adopt_orphans()
+    pictures = [room.add(f"{number}.png", png(300, 200)) for number in range(3)]
+    output = room.run("--module", HOSTILE_WORKER, "--timeout", 1, room.pictures, status=1)
+    for picture in pictures:
+        assert output.outcome(picture) == "failed: No worker was ready within 1 s"
+        assert not room.failure_path(picture).exists()
+    wait_for_all_children()
+
+
+def test_template_that_does_not_tell_is_replaced(room):
+    outcomes = run_hostile(room, ["stop template"], "--jobs", "1", "--timeout", "5")
+    assert outcomes["stop template"] == "failed: The worker took longer than 5 s"
+
+
 def test_crash_is_noted(room):
     run_hostile(room, ["crash"])
     output = room.run(status=1)
