@@ -158,7 +158,7 @@ add_failures (GArray         *faults,
               guint           nth)
 {
   const guint32 before_handshake = get_kinds_before_handshake (workload, role, call, nth);
-  const guint32 absorbed = is_of_spare (workload, call, nth) ? KIND_SAME : 0;
+  const guint32 absorbed = is_of_spare (workload, call, nth) || workload->retries ? KIND_SAME : 0;
 
   for (gsize i = 0; i < G_N_ELEMENTS (failures); i++)
     if (failures[i].call == call && (failures[i].roles & 1u << role) != 0)
@@ -182,7 +182,7 @@ add_gone (GArray         *faults,
           int             value,
           const char     *name)
 {
-  Fault *fault = add (faults, action, value, name, GONE);
+  Fault *fault = add (faults, action, value, name, workload->retries ? KIND_SAME : GONE);
 
   if (workload->self && role == FAULT_TEMPLATE)
     fault->kinds_before_handshake = KIND_CODE (SPAWN);
@@ -208,7 +208,7 @@ add_messages (GArray         *faults,
     for (int size = 1; size >= 0; size--)
       {
         if (role == FAULT_CALLER)
-          add (faults, FAULT_CUT, size, "cut", CUT_OFF);
+          add (faults, FAULT_CUT, size, "cut", workload->retries ? KIND_SAME : CUT_OFF);
         else
           add_gone (faults, workload, role, FAULT_CUT, size, "cut");
       }

@@ -22,6 +22,7 @@ struct _Run
 {
   FaultPlan    *plan;
   GPtrArray    *processes;
+  GPtrArray    *pools;
   GPtrArray    *operations;
   GCancellable *cancellable;
   GSource      *control;        /* the driver's signal to give up; or NULL */
@@ -31,13 +32,14 @@ struct _Run
   gsize         report_size;
 };
 
-typedef enum { FUNCTION, PROGRAM, DETACH, NOTED, WAIT } OperationType;
+typedef enum { FUNCTION, PROGRAM, DETACH, NOTED, JOB, WAIT } OperationType;
 
 struct _Operation
 {
   Run               *run;
   OperationType      type;
-  AForkProcess      *process;
+  AForkProcess      *process;       /* NULL for a job */
+  guint32            number;        /* of a job */
   guint              n_answers;
   GSocketConnection *connection;
   int                fd;
@@ -125,10 +127,16 @@ control_cb (int          fd,
 
   run->given_up = TRUE;
   if (run->plan->action == FAULT_STOP_CANCEL)
-    g_cancellable_cancel (run->cancellable);
-  else
-    for (guint i = 0; i < run->processes->len; i++)
-      afork_process_force_exit (g_ptr_array_index (run->processes, i));
+    {
+      g_cancellable_cancel (run->cancellable);
+      return G_SOURCE_REMOVE;
+    }
+
+  for (guint i = 0; i < run->pools->len; i++)
+    afork_pool_shutdown_async (g_ptr_array_index (run->pools, i), AFORK_SHUTDOWN_MODE_ABORT, NULL,
+                               NULL, NULL);
+  for (guint i = 0; i < run->processes->len; i++)
+    afork_process_force_exit (g_ptr_array_index (run->processes, i));
   return G_SOURCE_REMOVE;
 }
 
@@ -242,6 +250,45 @@ run_function (Run          *run,
       afork_process_run_async (process, function, run->cancellable, answer_cb, self);
     }
 
+  return self;
+}
+
+static void
+job_cb (GObject      *object,
+        GAsyncResult *result,
+        gpointer      data)
+{
+  Operation *self = data;
+  g_autoptr(GVariant) answer = NULL;
+
+  if (self->n_answers++ > 0)
+    run_wrong (self->run, "A job has ended twice");
+
+  answer = afork_pool_run_job_finish (AFORK_POOL (object), result, &self->error);
+  if ((answer == NULL) == (self->error == NULL))
+    run_wrong (self->run, "A job has both a result and an error, or neither");
+  if (answer != NULL && g_variant_get_uint32 (answer) != self->number)
+    run_wrong (self->run, "A job has the result of another one");
+  if (answer != NULL)
+    self->run->kinds |= KIND_SAME;
+}
+
+Operation *
+run_job (Run       *run,
+         AForkPool *pool,
+         guint32    number)
+{
+  g_autoptr(AForkJob) job = NULL;
+  Operation *self;
+
+  if (run->given_up)
+    return NULL;
+
+  self = add_operation (run, JOB, NULL);
+  self->number = number;
+  job = afork_job_new (g_variant_new ("(su)", "echo", number));
+  afork_job_set_retries (job, 3);
+  afork_pool_run_job_async (pool, job, run->cancellable, job_cb, self);
   return self;
 }
 
@@ -494,6 +541,7 @@ run_new (FaultPlan *plan,
 
   run->plan = plan;
   run->processes = g_ptr_array_new_with_free_func (g_object_unref);
+  run->pools = g_ptr_array_new_with_free_func (g_object_unref);
   run->operations = g_ptr_array_new_with_free_func (operation_free);
   run->cancellable = g_cancellable_new ();
   run->report = report;
@@ -516,6 +564,38 @@ run_keep (Run          *run,
   return process;
 }
 
+AForkPool *
+run_keep_pool (Run       *run,
+               AForkPool *pool)
+{
+  g_ptr_array_add (run->pools, pool);
+  return pool;
+}
+
+static void
+shut_down_cb (GObject      *object,
+              GAsyncResult *result,
+              gpointer      data)
+{
+  Run *run = data;
+  g_autoptr(GError) error = NULL;
+
+  if (!afork_pool_shutdown_finish (AFORK_POOL (object), result, &error))
+    run_wrong (run, "A pool was not shut down: %s", error->message);
+  g_ptr_array_remove (run->pools, object);
+}
+
+/* All jobs have ended. */
+static void
+shut_down_pools (Run *run)
+{
+  for (guint i = 0; i < run->pools->len; i++)
+    afork_pool_shutdown_async (g_ptr_array_index (run->pools, i), AFORK_SHUTDOWN_MODE_DRAIN, NULL,
+                               shut_down_cb, run);
+  while (run->pools->len > 0)
+    g_main_context_iteration (NULL, TRUE);
+}
+
 static void
 await_type (Run      *run,
             gboolean  waits)
@@ -532,11 +612,15 @@ await_type (Run      *run,
 /* An error of the system has its text. But a server that fails before it has sent HELLO can only
  * print an error. */
 static void
-check_words (Run          *run,
-             const GError *error)
+check_words (Run           *run,
+             OperationType  type,
+             const GError  *error)
 {
   const char *words = g_strerror (run->plan->value);
 
+  /* The worker has exited because of the error, and has retries. */
+  if (type == JOB)
+    return;
   if (run->plan->action == FAULT_FAIL && run->plan->call != FAULT_CALL_DLOPEN
       && strstr (error->message, "never answered") == NULL
       && strstr (error->message, words) == NULL)
@@ -554,6 +638,7 @@ run_finish (Run   *run,
   atomic_store (&run->plan->finishing, TRUE);
   await_continued (run);
   await_type (run, TRUE);
+  shut_down_pools (run);
 
   for (guint i = 0; i < run->operations->len; i++)
     {
@@ -563,7 +648,7 @@ run_finish (Run   *run,
         {
           run->kinds |= to_kind (run, operation->error);
           if (operation->type != WAIT)
-            check_words (run, operation->error);
+            check_words (run, operation->type, operation->error);
         }
     }
 
@@ -606,6 +691,7 @@ run_free (Run *run)
 
   g_ptr_array_unref (run->operations);
   g_ptr_array_unref (run->processes);
+  g_ptr_array_unref (run->pools);
   g_object_unref (run->cancellable);
   g_free (run);
 }

@@ -50,6 +50,15 @@ void            run_free        (Run                 *run);
 AForkProcess   *run_keep        (Run                 *run,
                                  AForkProcess        *process);
 
+/* Keeps POOL, and shuts it down when the run gives up, or at its end. */
+AForkPool      *run_keep_pool   (Run                 *run,
+                                 AForkPool           *pool);
+
+/* Begins a job that answers with NUMBER, and may be run again. */
+Operation      *run_job         (Run                 *run,
+                                 AForkPool           *pool,
+                                 guint32              number);
+
 /* These begin an operation, which is awaited later. Once the driver has made the run give up, they
  * do nothing. */
 Operation      *run_function    (Run                 *run,

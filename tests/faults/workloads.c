@@ -252,6 +252,28 @@ block (Run *run)
   talk_to_end (run, ran);
 }
 
+/* Jobs of a pool with two templates. Each job may be run again. */
+static void
+pool_jobs (Run *run)
+{
+  AForkProcess *first = run_keep (run, afork_process_new_exec (NULL));
+  AForkProcess *second = run_keep (run, afork_process_new_exec (NULL));
+  AForkPool *pool;
+  Operation *jobs[6];
+
+  afork_process_require (first, "pool");
+  afork_process_require (second, "pool");
+  pool = g_object_new (AFORK_TYPE_POOL, "process", first, "function", "pool_do",
+                       "forward-stderr", FALSE, "max-workers", 2, "load", 1, "start-delay", 0,
+                       "grace", 5, "quarantine-time", 0, NULL);
+  run_keep_pool (run, pool);
+  afork_pool_add_template (pool, second, 1);
+  for (guint i = 0; i < G_N_ELEMENTS (jobs); i++)
+    jobs[i] = run_job (run, pool, i);
+  for (guint i = 0; i < G_N_ELEMENTS (jobs); i++)
+    run_await (run, jobs[i]);
+}
+
 const Workload workloads[] = {
   { "exec", execute },
   { "prepare", prepare_all },
@@ -265,6 +287,7 @@ const Workload workloads[] = {
   { "self", execute_self, .self = TRUE },
   { "template", fork_program, .single = TRUE },
   { "blocking", block, .blocks = TRUE },
+  { "pool", pool_jobs, .retries = TRUE },
 };
 
 const gsize n_workloads = G_N_ELEMENTS (workloads);

@@ -20,6 +20,7 @@ typedef struct
   gboolean    blocks;           /* it makes blocking calls, during which it cannot be told to give
                                  * up */
   gboolean    self;             /* its template is this program, executed once more */
+  gboolean    retries;          /* what a process that exits has not done is done by another one */
   gboolean    spares;           /* all but its first process are spare forks, or are made because
                                  * there is none */
 } Workload;
