@@ -24,7 +24,9 @@ typedef struct
   guint      n_timed_out;
   guint      n_crashed;
   guint      n_quarantined;
+  guint      n_lost;            /* the exit status of the worker is unknown */
   guint      n_killed;          /* workers, by the test */
+  guint      n_template_kills;  /* how often all templates were killed */
 } Run;
 
 typedef struct
@@ -75,6 +77,8 @@ ended_cb (GObject      *object,
     run->n_timed_out++;
   else if (g_error_matches (error, AFORK_ERROR, AFORK_ERROR_SIGNALED))
     run->n_crashed++;
+  else if (g_error_matches (error, AFORK_ERROR, AFORK_ERROR_LOST))
+    run->n_lost++;
   else if (g_error_matches (error, AFORK_ERROR, AFORK_ERROR_QUARANTINED))
     run->n_quarantined++;
   else
@@ -156,6 +160,11 @@ disturb (Run *run)
       afork_process_force_exit (process);
       run->n_killed++;
     }
+  if (happens (1000))
+    {
+      kill_children ();
+      run->n_template_kills++;
+    }
   if (job == NULL || !happens (20))
     return;
 
@@ -218,14 +227,34 @@ check_stats (Run *run)
   check_number (stats, "timed-out", run->n_timed_out);
 }
 
+/* Makes a template that is a child of this program. */
+static AForkProcess *
+new_child_template (void)
+{
+  return afork_process_require (afork_process_new_exec (NULL), "pool");
+}
+
+static AForkPool *
+new_pool_of_children (void)
+{
+  g_autoptr(AForkProcess) first = new_child_template ();
+  g_autoptr(AForkProcess) second = new_child_template ();
+  AForkPool *pool = g_object_new (AFORK_TYPE_POOL, "process", first, "function", "pool_do",
+                                  "forward-stderr", FALSE, "max-workers", 3,
+                                  "start-delay", 1, "stop-delay", 5, "grace", 2,
+                                  "quarantine-time", 50, NULL);
+
+  afork_pool_add_template (pool, second, 1);
+  return pool;
+}
+
 static void
 test_random (void)
 {
   const guint n_jobs = is_instrumented () ? 10 * 1000 : 100 * 1000;
   Run run = { 0 };
 
-  run.pool = new_pool ("max-workers", 3, "start-delay", 1, "stop-delay", 5, "grace", 2,
-                       "quarantine-time", 50, NULL);
+  run.pool = new_pool_of_children ();
   run.processes = g_ptr_array_new_with_free_func (g_object_unref);
   run.jobs = g_ptr_array_new_with_free_func (g_object_unref);
   run.n_ends = g_new0 (guint8, n_jobs);
@@ -245,9 +274,11 @@ test_random (void)
 
   await_shutdown (run.pool, AFORK_SHUTDOWN_MODE_DRAIN);
   g_test_message ("%u jobs accepted, %u results, %u errors: %u cancelled, %u timed out, "
-                  "%u crashed, %u quarantined; %u workers killed",
+                  "%u crashed, %u lost, %u quarantined; %u workers killed, templates killed %u "
+                  "times",
                   run.n_accepted, run.n_results, run.n_errors, run.n_cancelled, run.n_timed_out,
-                  run.n_crashed, run.n_quarantined, run.n_killed);
+                  run.n_crashed, run.n_lost, run.n_quarantined, run.n_killed,
+                  run.n_template_kills);
   for (guint i = 0; i < n_jobs; i++)
     g_assert_cmpuint (run.n_ends[i], ==, 1);
   g_assert_cmpuint (run.n_accepted, ==, run.n_results + run.n_errors);
@@ -255,6 +286,7 @@ test_random (void)
   g_assert_cmpuint (run.n_cancelled, >, 0);
   g_assert_cmpuint (run.n_timed_out, >, 0);
   g_assert_cmpuint (run.n_crashed, >, 0);
+  g_assert_cmpuint (run.n_template_kills, >, 0);
   check_stats (&run);
 
   g_assert_cmpuint (run.processes->len, ==, 0);
