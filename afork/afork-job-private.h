@@ -42,6 +42,9 @@ gboolean      _afork_job_is_observed     (AForkJob      *self);
 void          _afork_job_set_results     (AForkJob      *self,
                                           GUnixFDList   *fds,
                                           GPtrArray     *blobs);
+/* The job gets the descriptors and blobs that came for OTHER, and has begun if OTHER has. */
+void          _afork_job_copy_results    (AForkJob      *self,
+                                          AForkJob      *other);
 void          _afork_job_emit_progress   (AForkJob      *self,
                                           GVariant      *progress);
 

@@ -40,6 +40,7 @@ struct _AForkJob
   int            priority;
   char          *key;
   guint          retries;
+  gboolean       coalesce;
   void         (*priority_func) (gpointer data);  /* or NULL */
   gpointer       priority_data;
   void         (*end_func) (gpointer data);       /* or NULL */
@@ -62,6 +63,7 @@ enum
   PROP_0,
   PROP_ARGS,
   PROP_BEGUN,
+  PROP_COALESCE,
   PROP_ERROR,
   PROP_FDS,
   PROP_INDEX,
@@ -142,6 +144,9 @@ afork_job_get_property (GObject    *object,
     case PROP_BEGUN:
       g_value_set_boolean (value, self->begun);
       break;
+    case PROP_COALESCE:
+      g_value_set_boolean (value, self->coalesce);
+      break;
     case PROP_ERROR:
       g_value_set_boxed (value, self->error);
       break;
@@ -189,6 +194,9 @@ afork_job_set_property (GObject      *object,
     {
     case PROP_ARGS:
       self->args = g_value_dup_variant (value);
+      break;
+    case PROP_COALESCE:
+      afork_job_set_coalesce (self, g_value_get_boolean (value));
       break;
     case PROP_FDS:
       afork_job_set_fds (self, g_value_get_object (value));
@@ -247,6 +255,37 @@ afork_job_class_init (AForkJobClass *klass)
     g_param_spec_boolean ("begun", NULL, NULL,
                           FALSE,
                           G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkJob:coalesce: (getter get_coalesce) (setter set_coalesce)
+   *
+   * Whether the job may share one run with equal jobs of the same pool. If another job with this
+   * property waits or runs there, and has the same [property@AFork.Job:key], arguments and blobs,
+   * the worker's function is called once for both of them. Values are equal if they have the same
+   * type and are equal byte by byte. Jobs with descriptors, and jobs with more than 1 MiB of key,
+   * arguments and blobs, are always run by themselves.
+   *
+   * Each of the jobs ends by itself:
+   *
+   * - All of them get the result, or a copy of the error. They also get the same descriptors and
+   *   blobs, so do not write to a blob.
+   * - If one of them is cancelled, the others go on. The work is cancelled when all of them are.
+   * - Each has its own [property@AFork.Job:timeout]. If the work has begun before, the time starts
+   *   when the job is run.
+   * - Each reports its state and its progress: the progress since the job was run.
+   * - The highest [property@AFork.Job:priority] counts, and the highest
+   *   [property@AFork.Job:retries]: if their worker exits, all of them are run again.
+   *
+   * Together they count as one job for [property@AFork.Pool:queue-limit],
+   * [property@AFork.Pool:n-queued] and [property@AFork.Pool:n-running]. A job that joins another
+   * one is accepted even if the queue is full.
+   *
+   * Since: 0.1
+   */
+  props[PROP_COALESCE] =
+    g_param_spec_boolean ("coalesce", NULL, NULL,
+                          FALSE,
+                          G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
 
   /**
    * AForkJob:error: (getter get_error)
@@ -730,6 +769,47 @@ afork_job_set_retries (AForkJob *self,
 }
 
 /**
+ * afork_job_get_coalesce: (get-property coalesce)
+ * @self: a job
+ *
+ * Returns whether the job may share one run with equal jobs: see [property@AFork.Job:coalesce].
+ *
+ * Returns: whether it may
+ *
+ * Since: 0.1
+ */
+gboolean
+afork_job_get_coalesce (AForkJob *self)
+{
+  g_return_val_if_fail (AFORK_IS_JOB (self), FALSE);
+
+  return self->coalesce;
+}
+
+/**
+ * afork_job_set_coalesce: (set-property coalesce)
+ * @self: a job that was not run
+ * @coalesce: whether the job may share one run with equal jobs
+ *
+ * Sets whether the job may share one run with equal jobs of the same pool: see
+ * [property@AFork.Job:coalesce]. Does nothing after the job was run, and has no effect on a job
+ * that is run without a pool.
+ *
+ * Since: 0.1
+ */
+void
+afork_job_set_coalesce (AForkJob *self,
+                        gboolean  coalesce)
+{
+  g_return_if_fail (AFORK_IS_JOB (self));
+  if (!is_new (self) || self->coalesce == !!coalesce)
+    return;
+
+  self->coalesce = !!coalesce;
+  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_COALESCE]);
+}
+
+/**
  * afork_job_get_state: (get-property state)
  * @self: a job
  *
@@ -900,6 +980,15 @@ _afork_job_set_results (AForkJob    *self,
     self->result_blobs = g_ptr_array_ref (blobs);
   if (g_set_object (&self->result_fds, fds))
     g_object_notify_by_pspec (G_OBJECT (self), props[PROP_RESULT_FDS]);
+}
+
+void
+_afork_job_copy_results (AForkJob *self,
+                         AForkJob *other)
+{
+  if (other->begun)
+    _afork_job_set_begun (self);
+  _afork_job_set_results (self, other->result_fds, other->result_blobs);
 }
 
 void

@@ -57,6 +57,11 @@ AFORK_AVAILABLE_IN_ALL
 void           afork_job_set_retries      (AForkJob     *self,
                                            guint         retries);
 AFORK_AVAILABLE_IN_ALL
+gboolean       afork_job_get_coalesce     (AForkJob     *self);
+AFORK_AVAILABLE_IN_ALL
+void           afork_job_set_coalesce     (AForkJob     *self,
+                                           gboolean      coalesce);
+AFORK_AVAILABLE_IN_ALL
 AForkJobState  afork_job_get_state        (AForkJob     *self);
 AFORK_AVAILABLE_IN_ALL
 gboolean       afork_job_get_begun        (AForkJob     *self);

@@ -22,6 +22,7 @@
 #include "base/turn.h"
 #include "pool/marks.h"
 #include "pool/quarantine.h"
+#include "pool/shared-job.h"
 #include "pool/slot.h"
 #include "pool/worker-list.h"
 
@@ -81,6 +82,7 @@ struct _AForkPool
   AForkJobQueue     failing;    /* jobs that fail with `fail_error` */
   GError           *fail_error;
   AForkQuarantine   quarantine;
+  AForkSharedJobs   shared_jobs;
   GQueue            slots;      /* of AForkSlot: the workers */
   guint             n_running;  /* how many jobs workers have whose calls have not ended */
   gboolean          start_failed;       /* a worker could not start, and none has started since */
@@ -250,7 +252,7 @@ count_queued (AForkPool *self)
 static gboolean
 has_jobs (AForkPool *self)
 {
-  return count_queued (self) > 0 || self->n_running > 0;
+  return count_queued (self) > 0 || self->n_running > 0 || self->shared_jobs.n_members > 0;
 }
 
 /* The main context. */
@@ -382,13 +384,17 @@ wake_at (AForkPool *self,
     attach_wake (self, time);
 }
 
-/* Has a blocking call notice that CALL is cancelled or takes too long. */
+/* Has a blocking call notice that the call of JOB is cancelled or takes too long. */
 static void
-move_call (AForkPool        *self,
-           AForkPendingCall *call)
+move_call (AForkPool    *self,
+           AForkPoolJob *job)
 {
-  _afork_pending_call_serve_in (call, self->blocking != NULL ? self->blocking->base.context
-                                                             : call->context);
+  GMainContext *context = self->blocking != NULL ? self->blocking->base.context : NULL;
+
+  if (job->shared != NULL)
+    _afork_shared_job_serve_in (job->shared, context);
+  else
+    _afork_pending_call_serve_in (job->call, context != NULL ? context : job->call->context);
 }
 
 /* Moves the waiters to the context in which the workers are served now. Those of jobs that wait in
@@ -406,7 +412,7 @@ move_waiters (AForkPool *self)
   for (GList *link = self->slots.head; link != NULL; link = link->next)
     for (GList *job = ((AForkSlot *) link->data)->jobs.head; job != NULL; job = job->next)
       if (((AForkPoolJob *) job->data)->call != NULL)
-        move_call (self, ((AForkPoolJob *) job->data)->call);
+        move_call (self, job->data);
 }
 
 /* Jobs. */
@@ -445,6 +451,54 @@ take_call (AForkPoolJob *job)
   return call;
 }
 
+/* Informs the members of shared jobs, as far as there is time in this iteration. If the main
+ * context is gone, informs all of them. */
+static void
+inform_members (AForkPool *self)
+{
+  AForkTurn turn;
+
+  if (get_main (self) == NULL)
+    {
+      _afork_shared_jobs_inform (&self->shared_jobs, NULL);
+      return;
+    }
+
+  if (_afork_turn_begin (&turn, NULL))
+    {
+      _afork_shared_jobs_inform (&self->shared_jobs, &turn);
+      _afork_turn_end (&turn, NULL, NULL, FALSE);
+    }
+  if (!g_queue_is_empty (&self->shared_jobs.with_news))
+    request_update (self);
+}
+
+static void
+has_news_cb (gpointer data)
+{
+  g_autoptr(AForkPool) self = g_object_ref (data);
+
+  inform_members (self);
+}
+
+/* Ends CALL, or the members of SHARED if this is not NULL. Takes SHARED, and VALUE or ERROR. The
+ * callbacks of the program may use the pool in any way. */
+static void
+end_call (AForkPendingCall *call,
+          AForkSharedJob   *shared,
+          GVariant         *value,
+          GError           *error)
+{
+  if (shared == NULL)
+    {
+      _afork_pending_call_end (call, value, error);
+      return;
+    }
+
+  _afork_shared_job_end (shared, value, error);
+  inform_members (get_pool (call));
+}
+
 /* Ends JOB, which no worker and no queue has. Takes VALUE or ERROR. The callback of the program may
  * use the pool in any way. */
 static void
@@ -454,11 +508,12 @@ end_job (AForkPool    *self,
          GError       *error)
 {
   g_autoptr(AForkPendingCall) call = take_call (job);
+  AForkSharedJob *shared = job->shared;
 
   _afork_pool_stats_count_end (&self->stats, error);
   g_clear_object (&job->call);
   job_free (job);
-  _afork_pending_call_end (call, value, error);
+  end_call (call, shared, value, error);
 }
 
 /* Ends JOB, which no worker and no queue has. Takes ERROR. Calls back later, because the caller is
@@ -469,11 +524,19 @@ fail_job (AForkPool    *self,
           GError       *error)
 {
   g_autoptr(AForkPendingCall) call = take_call (job);
+  AForkSharedJob *shared = job->shared;
 
   _afork_pool_stats_count_end (&self->stats, error);
   g_clear_object (&job->call);
   job_free (job);
-  _afork_pending_call_fail (call, error);
+  if (shared == NULL)
+    {
+      _afork_pending_call_fail (call, error);
+      return;
+    }
+
+  _afork_shared_job_end (shared, NULL, error);
+  request_update (get_pool (call));
 }
 
 /* A job that waits was cancelled. Takes ERROR. */
@@ -691,6 +754,7 @@ cancelled_cb (AForkPendingCall *call,
   g_autoptr(AForkPool) self = g_object_ref (get_pool (call));
   AForkPoolJob *job = data;
   AForkSlot *slot = job->slot;
+  AForkSharedJob *shared = g_steal_pointer (&job->shared);
   g_autoptr(AForkPendingCall) owned = take_call (job);
 
   self->n_running--;
@@ -712,7 +776,7 @@ cancelled_cb (AForkPendingCall *call,
     }
   check_stuck (self, slot);
   request_update (self);
-  _afork_pending_call_end (owned, NULL, error);
+  end_call (owned, shared, NULL, error);
 }
 
 static GError *
@@ -736,6 +800,11 @@ put_back (AForkPool    *self,
   _afork_pending_call_reset (job->call);
   _afork_pending_call_serve_in (job->call, job->call->context);
   _afork_pending_call_watch (job->call, &waiting_funcs, job);
+  if (job->shared != NULL)
+    {
+      _afork_shared_job_serve_in (job->shared, NULL);
+      _afork_shared_job_set_waiting (job->shared);
+    }
   _afork_scheduler_put_back (&self->scheduler, &job->base);
 }
 
@@ -824,6 +893,35 @@ static const AForkPendingCallKeeper keeper = {
   .unsent = unsent_cb,
   .cancelled = cancelled_cb,
   .lost = lost_cb,
+};
+
+static void
+limits_start_cb (AForkPendingCall *call,
+                 gboolean          has_begun,
+                 gpointer          data)
+{
+  g_autoptr(AForkPool) self = g_object_ref (get_pool (call));
+  AForkPoolJob *job = data;
+
+  if (has_begun)
+    {
+      _afork_shared_job_set_running (job->shared);
+      inform_members (self);
+    }
+  else
+    {
+      _afork_shared_job_set_ready (job->shared);
+      request_update (self);
+    }
+}
+
+/* For the calls of shared jobs, whose members have the time limits. */
+static const AForkPendingCallKeeper shared_keeper = {
+  .answered = answered_cb,
+  .unsent = unsent_cb,
+  .cancelled = cancelled_cb,
+  .lost = lost_cb,
+  .limits_start = limits_start_cb,
 };
 
 /* Failing all jobs that wait. */
@@ -1385,7 +1483,7 @@ give_job (AForkPool    *self,
           gint64        now)
 {
   _afork_pending_call_unwatch (job->call);
-  move_call (self, job->call);
+  move_call (self, job);
   job->given = now;
   self->n_running++;
   if (_afork_slot_give (slot, job))
@@ -1721,7 +1819,8 @@ update (AForkPool *self)
 
   check_times (self);
   fail_jobs (self, &turn);
-  is_all = schedule (self, &turn);
+  is_all = _afork_shared_jobs_inform (&self->shared_jobs, &turn);
+  is_all = schedule (self, &turn) && is_all;
   go_on_closing (self, &turn);
   if (!is_all || self->failing.n_jobs > 0)
     request_update (self);
@@ -2047,6 +2146,7 @@ afork_pool_finalize (GObject *object)
   _afork_job_queue_clear (&self->failing);
   _afork_quarantine_clear (&self->quarantine);
   g_weak_ref_clear (&self->worker_list);
+  _afork_shared_jobs_clear (&self->shared_jobs);
   if (self->watch != NULL && _afork_context_unwatch (self->context, context_gone_cb, self->watch))
     weak_free (self->watch);
   if (self->state != AFORK_POOL_STATE_REFUSED)
@@ -2698,6 +2798,7 @@ afork_pool_init (AForkPool *self)
   g_weak_ref_init (&self->worker_list, NULL);
   _afork_quarantine_init (&self->quarantine,
                           DEFAULT_QUARANTINE_TIME * G_GINT64_CONSTANT (1000));
+  _afork_shared_jobs_init (&self->shared_jobs, has_news_cb, self);
   g_queue_init (&self->slots);
   g_queue_init (&self->close_tasks);
   g_queue_init (&self->due_feeders);
@@ -2716,10 +2817,12 @@ find_refusal (AForkPool *self)
   return self->state != AFORK_POOL_STATE_OPEN ? new_closed_error (self) : NULL;
 }
 
-/* Returns why the pool cannot accept CALL now, or NULL if it can. */
+/* Returns why the pool cannot accept CALL now, or NULL if it can. TAKES_PLACE says whether the call
+ * has to wait in the queue. */
 static GError *
 find_obstacle (AForkPool        *self,
-               AForkPendingCall *call)
+               AForkPendingCall *call,
+               gboolean          takes_place)
 {
   GError *error = find_refusal (self);
 
@@ -2731,7 +2834,7 @@ find_obstacle (AForkPool        *self,
         self->stats.n_quarantined++;
       return error;
     }
-  if (is_full (self))
+  if (takes_place && is_full (self))
     {
       self->was_full = TRUE;
       self->stats.n_overloaded++;
@@ -2744,30 +2847,41 @@ find_obstacle (AForkPool        *self,
   return NULL;
 }
 
+/* Queues CALL, which is that of SHARED unless this is NULL. Takes both. Returns the job. */
+static AForkPoolJob *
+queue_call (AForkPool        *self,
+            AForkPendingCall *call,
+            AForkSharedJob   *shared,
+            int               priority)
+{
+  AForkPoolJob *job = g_new0 (AForkPoolJob, 1);
+
+  job->call = call;
+  job->shared = shared;
+  job->waits_since = g_get_monotonic_time ();
+  self->stats.n_accepted++;
+  _afork_pending_call_set_keeper (call, shared != NULL ? &shared_keeper : &keeper, job);
+  _afork_pending_call_watch (call, &waiting_funcs, job);
+  _afork_scheduler_add_job (&self->scheduler, &job->base, priority,
+                            call->job != NULL ? afork_job_get_key (call->job) : NULL);
+  request_update (self);
+  return job;
+}
+
 /* Queues CALL. Takes CALL. */
 static void
 add_call (AForkPool        *self,
           AForkPendingCall *call)
 {
-  AForkPoolJob *pool_job = g_new0 (AForkPoolJob, 1);
   AForkJob *job = call->job;
+  AForkPoolJob *pool_job = queue_call (self, call, NULL,
+                                       job != NULL ? afork_job_get_priority (job) : 0);
 
-  pool_job->call = call;
-  pool_job->waits_since = g_get_monotonic_time ();
-  self->stats.n_accepted++;
-  if (call->limit == 0)
-    call->limit = self->timeout;
   if (job != NULL)
     {
       pool_job->n_retries = afork_job_get_retries (job);
       _afork_job_watch_priority (job, priority_changed_cb, pool_job);
     }
-  _afork_pending_call_set_keeper (call, &keeper, pool_job);
-  _afork_pending_call_watch (call, &waiting_funcs, pool_job);
-  _afork_scheduler_add_job (&self->scheduler, &pool_job->base,
-                            job != NULL ? afork_job_get_priority (job) : 0,
-                            job != NULL ? afork_job_get_key (job) : NULL);
-  request_update (self);
   /* A handler of the program may use the pool in any way. */
   if (job != NULL)
     {
@@ -2777,6 +2891,27 @@ add_call (AForkPool        *self,
     }
 }
 
+/* Queues a shared job without members. */
+static AForkSharedJob *
+add_shared_job (AForkPool              *self,
+                const AForkJobIdentity *identity)
+{
+  AForkSharedJob *shared = _afork_shared_job_new (&self->shared_jobs, identity, G_OBJECT (self));
+  AForkPendingCall *call = g_object_ref (_afork_shared_job_get_call (shared));
+
+  _afork_shared_job_set_pool_job (shared, queue_call (self, call, shared, 0));
+  return shared;
+}
+
+/* Whether CALL may share a run with equal jobs. If so, sets IDENTITY. */
+static gboolean
+can_share (AForkPendingCall *call,
+           AForkJobIdentity *identity)
+{
+  return call->job != NULL && afork_job_get_coalesce (call->job)
+    && _afork_job_identity_init (identity, call->args, call->job);
+}
+
 /* Queues CALL, or has it fail if the pool cannot accept it. Takes CALL. */
 static void
 accept (AForkPool        *self,
@@ -2784,19 +2919,33 @@ accept (AForkPool        *self,
 {
   GError *error = NULL;
   g_autoptr(AForkHold) hold = hold_context (self, &error);
+  AForkJobIdentity identity;
+  const gboolean is_shared = hold != NULL && can_share (call, &identity);
+  AForkSharedJob *shared = is_shared ? _afork_shared_jobs_find (&self->shared_jobs, &identity)
+                                     : NULL;
 
   if (hold != NULL && _afork_pending_call_is_cancelled (call))
     error = _afork_pending_call_new_cancelled_error ();
   else if (hold != NULL)
-    error = find_obstacle (self, call);
-  if (error == NULL)
+    error = find_obstacle (self, call, shared == NULL);
+  if (error != NULL)
+    {
+      _afork_pending_call_fail (call, error);
+      g_object_unref (call);
+      return;
+    }
+
+  if (call->limit == 0)
+    call->limit = self->timeout;
+  if (!is_shared)
     {
       add_call (self, call);
       return;
     }
 
-  _afork_pending_call_fail (call, error);
-  g_object_unref (call);
+  if (shared == NULL)
+    shared = add_shared_job (self, &identity);
+  _afork_shared_job_join (shared, call);
 }
 
 /**
@@ -4088,7 +4237,8 @@ afork_pool_get_last_error (AForkPool *self)
  * Returns numbers about the pool, its jobs and its workers, as a dictionary of type `a{sv}`. Does
  * not block. The pool counts all the time, and this function only copies the numbers.
  *
- * Numbers of jobs since the pool was made, of type `t`:
+ * Numbers of jobs since the pool was made, of type `t`. Jobs that share one run, see
+ * [property@AFork.Job:coalesce], count as one job:
  *
  * - `accepted`: jobs that the pool has accepted. This is the sum of `results`, `errors`, `n-queued`
  *   and `n-running`.

@@ -248,9 +248,20 @@ count_limit (AForkPendingCall *call)
   set_timeout (call, g_get_monotonic_time () + call->limit * G_GINT64_CONSTANT (1000));
 }
 
+static gboolean
+is_shared (AForkPendingCall *call)
+{
+  return call->keeper != NULL && call->keeper->limits_start != NULL;
+}
+
 void
 _afork_pending_call_start_limit (AForkPendingCall *call)
 {
+  if (is_shared (call))
+    {
+      call->keeper->limits_start (call, FALSE, call->keeper_data);
+      return;
+    }
   if (call->timeout != NULL || call->limit_over || call->limit == 0)
     return;
 
@@ -260,6 +271,11 @@ _afork_pending_call_start_limit (AForkPendingCall *call)
 void
 _afork_pending_call_begin (AForkPendingCall *call)
 {
+  if (is_shared (call))
+    {
+      call->keeper->limits_start (call, TRUE, call->keeper_data);
+      return;
+    }
   if ((call->timeout == NULL && !call->limit_over) || call->limit_moved)
     return;
 

@@ -59,6 +59,12 @@ typedef struct
                      AForkCallBegun    begun,
                      const GError     *error,
                      gpointer          data);
+  /* NULL, unless CALL is shared: it is run for other calls, which have time limits instead of it.
+   * The limits start: the worker could begin with CALL, or reports that it begins. The function may
+   * be called again for the same. */
+  void (*limits_start) (AForkPendingCall *call,
+                        gboolean          has_begun,
+                        gpointer          data);
 } AForkPendingCallKeeper;
 
 /* A call that was accepted. It ends once: then it calls back, and is the result of the call.

@@ -18,6 +18,9 @@ G_BEGIN_DECLS
 /* One worker of a pool: its process, the jobs that it has, and how it is ended. */
 typedef struct _AForkSlot AForkSlot;
 
+/* See shared-job.h. */
+typedef struct AForkSharedJob AForkSharedJob;
+
 /* A job of a pool. */
 typedef struct
 {
@@ -27,6 +30,7 @@ typedef struct
   AForkSlot         *slot;      /* the slot that has the job, or NULL */
   GList              link;      /* in the jobs of the slot */
   guint32            number;    /* of the call, when the call has ended */
+  AForkSharedJob    *shared;    /* if several jobs of the program share this one; or NULL */
   guint              n_retries; /* how many retries are left */
   char              *reason;    /* how the first of these workers exited, or NULL */
   gint64             waits_since;   /* when the job was accepted, or its last run was lost */

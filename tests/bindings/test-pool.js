@@ -61,6 +61,16 @@ async function test() {
     check(stats['accepted'] === 21 && stats['results'] === 20 && stats['errors'] === 1, 'jobs');
     check(stats['workers-exited']['signaled'] === 1, 'workers that have exited');
     check(stats['workers'].every(worker => worker['host'] === ''), 'workers');
+    const events = [];
+    const id = pool.connect('event', (_pool, event) => events.push(event.deepUnpack()));
+    const shared = [];
+    for (let i = 0; i < 3; i++) {
+        const equal = new AFork.Job({args: args('emit', 7), coalesce: true});
+        shared.push(pool.run_job_async(equal, null));
+    }
+    const same = (await Promise.all(shared)).map(answer => answer.deepUnpack());
+    check(same.every(answer => answer === same[0]) && events.length === 1, 'coalesce');
+    pool.disconnect(id);
 
     check(pool.quarantineTime === 60000, 'quarantine time');
     for (const code of [AFork.Error.SIGNALED, AFork.Error.QUARANTINED]) {

@@ -113,6 +113,21 @@ class PoolTest(unittest.TestCase):
         self.assertEqual(changes, [(0, 0, 1), (0, 1, 0)])
         self.assertEqual(worker.get_state(), AFork.PoolWorkerState.EXITED)
 
+    def test_coalesce(self):
+        pool = new_pool(max_workers=1, load=1)
+        events, results = [], []
+        pool.connect("event", lambda pool, event: events.append(event.unpack()))
+        for _ in range(3):
+            job = AFork.Job(args=args("emit", 7), coalesce=True)
+            self.assertTrue(job.get_coalesce())
+            pool.run_job_async(job, None, lambda pool, result:
+                               results.append(pool.run_job_finish(result).unpack()))
+        while len(results) < 3:
+            GLib.MainContext.default().iteration(True)
+        self.assertEqual(len(set(results)), 1)
+        self.assertEqual(events, [7])
+        self.assertTrue(pool.shutdown(AFork.ShutdownMode.DRAIN, None))
+
     def test_errors(self):
         pool = new_pool(max_workers=1)
         job = AFork.Job.new(args("error", int(Gio.IOErrorEnum.NOT_FOUND)))

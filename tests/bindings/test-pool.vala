@@ -39,6 +39,11 @@ async void test_call () throws Error {
     assert_cmpuint ((uint) results, EQ, 1);
     assert_cmpuint ((uint) stats.lookup_value ("workers", new VariantType ("aa{sv}")).n_children (),
                     LE, 1);
+    var equal = new AFork.Job (new Variant ("(su)", "echo", 5));
+    equal.coalesce = true;
+    answer = yield pool.run_job_async (equal);
+    assert_true (equal.coalesce);
+    assert_cmpuint (answer.get_uint32 (), EQ, 5);
 
     pool.quarantine_time = 30000;
     try {

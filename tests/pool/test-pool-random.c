@@ -4,8 +4,8 @@
  */
 
 /* Every job that a pool has accepted ends exactly once, whatever happens: jobs crash, hang, take
- * too long, are cancelled or get another priority; workers are killed or retire; the pool grows and
- * shrinks. */
+ * too long, are cancelled, get another priority, or share one run; workers are killed or retire;
+ * the pool grows and shrinks. */
 
 #include "test-pool-util.h"
 
@@ -34,6 +34,7 @@ typedef struct
   Run      *run;
   guint32   number;
   gboolean  is_echo;
+  guint32   answer;             /* that is expected if it is an echo */
 } Ticket;
 
 static gpointer
@@ -66,7 +67,7 @@ ended_cb (GObject      *object,
     {
       run->n_results++;
       if (ticket->is_echo)
-        assert_uint32 (answer, ticket->number);
+        assert_uint32 (answer, ticket->answer);
       return;
     }
 
@@ -121,13 +122,15 @@ add_job (Run *run)
 {
   const char *what = choose_work ();
   const gboolean is_echo = g_str_equal (what, "echo");
+  const gboolean coalesce = happens (8);
   Ticket *ticket = g_new (Ticket, 1);
   GVariant *args;
   g_autoptr(AForkJob) job = NULL;
 
   *ticket = (Ticket) { .run = run, .number = run->n_accepted++, .is_echo = is_echo };
-  args = do_args (what, choose_number (what, ticket->number));
-  if (is_echo && !happens (4))
+  ticket->answer = coalesce ? ticket->number % 4 : ticket->number;
+  args = do_args (what, choose_number (what, ticket->answer));
+  if (is_echo && !coalesce && !happens (4))
     {
       afork_pool_call_async (run->pool, args, NULL, ended_cb, ticket);
       return;
@@ -136,6 +139,7 @@ add_job (Run *run)
   job = afork_job_new (args);
   afork_job_set_priority (job, g_test_rand_int_range (0, 3));
   afork_job_set_retries (job, (guint) g_test_rand_int_range (0, 3));
+  afork_job_set_coalesce (job, coalesce);
   if (happens (3))
     afork_job_set_key (job, happens (2) ? "a" : "b");
   if (!is_echo && !g_str_equal (what, "signal"))
