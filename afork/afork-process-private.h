@@ -182,7 +182,7 @@ void          _afork_process_release_as_template (AForkProcess         *self);
 
 /* Why the process has failed, or NULL. */
 const GError *_afork_process_get_failure         (AForkProcess         *self);
-/* Whether the process can still be forked. */
+/* Whether the process can still be forked, as far as it has reported. */
 gboolean      _afork_process_can_fork            (AForkProcess         *self);
 
 /* Whether this program cannot use the process any more: its context has gone, or this is a fork of

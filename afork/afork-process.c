@@ -1040,7 +1040,9 @@ _afork_process_get_failure (AForkProcess *self)
 gboolean
 _afork_process_can_fork (AForkProcess *self)
 {
-  return _afork_process_get_failure (self) == NULL && is_open (self);
+  /* If it has exited and this was not reported yet, forks wait for the reason. */
+  return _afork_process_can_prepare (self) && _afork_process_get_failure (self) == NULL
+    && self->state != AFORK_PROCESS_STATE_EXITED;
 }
 
 /* The object. */

@@ -386,7 +386,8 @@ test_replay_crashes_wanted (void)
   iterate_for (1400);
   g_assert_cmpuint (trap_count (&trap), >=, 3);
   g_assert_cmpuint (trap_count (&trap), <=, 6);
-  g_assert_cmpuint (afork_pool_get_n_workers (pool), ==, 1);
+  /* Two workers may just be starting. */
+  g_assert_cmpuint (afork_pool_get_n_workers (pool), <=, 3);
   g_assert_true (afork_pool_get_unhealthy (pool));
   ask (pool, "pid");
 
