@@ -21,6 +21,7 @@
 #include "base/task.h"
 #include "base/turn.h"
 #include "pool/marks.h"
+#include "pool/monitors.h"
 #include "pool/quarantine.h"
 #include "pool/shared-job.h"
 #include "pool/slot.h"
@@ -51,6 +52,15 @@ typedef enum
   AFORK_POOL_STATE_REFUSED,
 } AForkPoolState;
 
+/* What the memory monitor has reported. A warning leads to TRIMMED, then to LOW, and after
+ * LOW_MEMORY_TIME to NORMAL. */
+typedef enum
+{
+  AFORK_POOL_MEMORY_NORMAL,
+  AFORK_POOL_MEMORY_TRIMMED,    /* workers without jobs are ended */
+  AFORK_POOL_MEMORY_LOW,        /* no workers are kept ready */
+} AForkPoolMemory;
+
 /* The values of the properties that the pool notifies. */
 typedef struct
 {
@@ -74,6 +84,9 @@ struct _AForkPool
   guint             timeout;
   guint             grace;
   guint64           max_memory; /* in bytes; 0: any size */
+  GMemoryMonitor   *memory_monitor;     /* of the program, or NULL */
+  GPowerProfileMonitor *power_monitor;  /* the same */
+  gboolean          is_adaptive;
 
   AForkPoolState    state;
   GError           *refusal;    /* the reason for REFUSED, or NULL */
@@ -95,6 +108,12 @@ struct _AForkPool
   Numbers           numbers;    /* the values that were notified last */
   GQueue            close_tasks;        /* of GTask: see _afork_task_queue_push() */
 
+  AForkMonitors    *monitors;   /* NULL until there is a monitor */
+  AForkPoolMemory   memory;
+  gint64            memory_time;        /* when `memory` is NORMAL again */
+  guint             power_limit;        /* the largest number of workers while power is saved; 0 if
+                                         * it is not saved */
+
   AForkWaiter      *update;     /* calls update(); or NULL */
   AForkWaiter      *wake;       /* calls update() at `wake_time`; or NULL */
   gint64            wake_time;
@@ -113,6 +132,8 @@ enum
   MAX_LOAD = 65535,
   /* How often a template, or workers of it that start, may exit before the jobs that wait fail. */
   MAX_FAILURES = 3,
+  /* How long no workers are kept ready after a warning that memory is low, in milliseconds. */
+  LOW_MEMORY_TIME = 10 * 1000,
   /* How long a worker with a done-function may take to exit, in milliseconds. */
   DONE_TIMEOUT = 5000,
   /* How many decisions the pool makes at most while it receives an answer. */
@@ -156,6 +177,7 @@ enum
 enum
 {
   PROP_0,
+  PROP_ADAPTIVE,
   PROP_CONCURRENT,
   PROP_DIE_WITH_PARENT,
   PROP_DONE_FUNCTION,
@@ -169,11 +191,13 @@ enum
   PROP_MAX_CALLS,
   PROP_MAX_MEMORY,
   PROP_MAX_WORKERS,
+  PROP_MEMORY_MONITOR,
   PROP_MIN_IDLE,
   PROP_N_IDLE,
   PROP_N_QUEUED,
   PROP_N_RUNNING,
   PROP_N_WORKERS,
+  PROP_POWER_MONITOR,
   PROP_PROCESS,
   PROP_QUARANTINE_TIME,
   PROP_QUEUE_LIMIT,
@@ -1804,6 +1828,108 @@ call_feeders (AForkPool *self)
     call_feeder (&self->waiting_feeders);
 }
 
+/* Passes the limits to the scheduler. While the pool is shut down, no workers without jobs are
+ * kept. */
+static void
+pass_limits (AForkPool *self)
+{
+  AForkSchedulerLimits limits = self->limits;
+  const gboolean is_open = self->state == AFORK_POOL_STATE_NEW
+    || self->state == AFORK_POOL_STATE_OPEN;
+
+  if (!is_open || self->memory != AFORK_POOL_MEMORY_NORMAL)
+    limits.min_idle = 0;
+  if (!is_open || self->memory == AFORK_POOL_MEMORY_TRIMMED)
+    limits.stop_delay = 0;
+  if (self->power_limit > 0)
+    limits.max_workers = MIN (limits.max_workers, self->power_limit);
+  _afork_scheduler_set_limits (&self->scheduler, &limits);
+}
+
+/* Adapting to the system. */
+
+static void
+set_memory (AForkPool       *self,
+            AForkPoolMemory  memory)
+{
+  self->memory = memory;
+  pass_limits (self);
+}
+
+/* Memory is low. */
+static void
+begin_trim (AForkPool *self)
+{
+  g_debug ("Memory is low: the pool of “%s” ends its idle workers", self->setup.function);
+  for (guint i = 0; i < self->templates->len; i++)
+    {
+      AForkPoolTemplate *template = g_ptr_array_index (self->templates, i);
+
+      _afork_process_trim_spare_forks (template->process);
+    }
+  self->memory_time = g_get_monotonic_time () + LOW_MEMORY_TIME * G_GINT64_CONSTANT (1000);
+  set_memory (self, AFORK_POOL_MEMORY_TRIMMED);
+}
+
+/* Takes over what the monitors have reported. */
+static void
+adapt (AForkPool *self)
+{
+  gboolean saves_power;
+
+  if (_afork_monitors_take_warning (self->monitors))
+    begin_trim (self);
+  else if (self->memory == AFORK_POOL_MEMORY_LOW && g_get_monotonic_time () >= self->memory_time)
+    set_memory (self, AFORK_POOL_MEMORY_NORMAL);
+
+  saves_power = _afork_monitors_saves_power (self->monitors);
+  if (saves_power != (self->power_limit > 0))
+    {
+      self->power_limit = saves_power ? MAX (self->scheduler.n_counted, 1) : 0;
+      pass_limits (self);
+    }
+}
+
+/* The workers that were idle have been ended. */
+static void
+end_trim (AForkPool *self)
+{
+  if (self->memory == AFORK_POOL_MEMORY_TRIMMED)
+    set_memory (self, AFORK_POOL_MEMORY_LOW);
+  if (self->memory == AFORK_POOL_MEMORY_LOW)
+    wake_at (self, self->memory_time);
+}
+
+static void
+monitors_changed (GObject *owner)
+{
+  request_update (AFORK_POOL (owner));
+}
+
+/* Watches the monitors of the program, or if there are none and the pool is adaptive, those of
+ * GLib. */
+static void
+watch_monitors (AForkPool *self)
+{
+  g_autoptr(GMemoryMonitor) memory = NULL;
+  g_autoptr(GPowerProfileMonitor) power = NULL;
+
+  if (self->memory_monitor != NULL)
+    memory = g_object_ref (self->memory_monitor);
+  else if (self->is_adaptive)
+    memory = g_memory_monitor_dup_default ();
+  if (self->power_monitor != NULL)
+    power = g_object_ref (self->power_monitor);
+  else if (self->is_adaptive)
+    power = g_power_profile_monitor_dup_default ();
+
+  if (self->monitors == NULL)
+    self->monitors = _afork_monitors_new (self->context, G_OBJECT (self), monitors_changed);
+  _afork_monitors_set_memory (self->monitors, memory);
+  _afork_monitors_set_power (self->monitors, power);
+  request_update (self);
+}
+
 static void
 update (AForkPool *self)
 {
@@ -1817,10 +1943,14 @@ update (AForkPool *self)
       return;
     }
 
+  if (self->monitors != NULL)
+    adapt (self);
   check_times (self);
   fail_jobs (self, &turn);
   is_all = _afork_shared_jobs_inform (&self->shared_jobs, &turn);
   is_all = schedule (self, &turn) && is_all;
+  if (is_all)
+    end_trim (self);
   go_on_closing (self, &turn);
   if (!is_all || self->failing.n_jobs > 0)
     request_update (self);
@@ -1831,19 +1961,10 @@ update (AForkPool *self)
   notify_changes (self);
 }
 
-/* Passes the limits to the scheduler. While the pool is shut down, no workers without jobs are
- * kept. */
 static void
 update_limits (AForkPool *self)
 {
-  AForkSchedulerLimits limits = self->limits;
-
-  if (self->state != AFORK_POOL_STATE_NEW && self->state != AFORK_POOL_STATE_OPEN)
-    {
-      limits.min_idle = 0;
-      limits.stop_delay = 0;
-    }
-  _afork_scheduler_set_limits (&self->scheduler, &limits);
+  pass_limits (self);
   if (self->context != NULL)
     request_update (self);
 }
@@ -2155,6 +2276,9 @@ afork_pool_finalize (GObject *object)
   g_clear_error (&self->refusal);
   g_clear_error (&self->fail_error);
   g_clear_error (&self->last_error);
+  g_clear_pointer (&self->monitors, _afork_monitors_free);
+  g_clear_object (&self->memory_monitor);
+  g_clear_object (&self->power_monitor);
   g_clear_object (&self->process);
   g_free (self->setup.function);
   g_free (self->setup.init_function);
@@ -2172,6 +2296,9 @@ afork_pool_get_property (GObject    *object,
 
   switch (id)
     {
+    case PROP_ADAPTIVE:
+      g_value_set_boolean (value, self->is_adaptive);
+      break;
     case PROP_CONCURRENT:
       g_value_set_boolean (value, self->setup.concurrent);
       break;
@@ -2211,6 +2338,9 @@ afork_pool_get_property (GObject    *object,
     case PROP_MAX_WORKERS:
       g_value_set_uint (value, self->limits.max_workers);
       break;
+    case PROP_MEMORY_MONITOR:
+      g_value_set_object (value, self->memory_monitor);
+      break;
     case PROP_MIN_IDLE:
       g_value_set_uint (value, self->limits.min_idle);
       break;
@@ -2225,6 +2355,9 @@ afork_pool_get_property (GObject    *object,
       break;
     case PROP_N_WORKERS:
       g_value_set_uint (value, self->slots.length);
+      break;
+    case PROP_POWER_MONITOR:
+      g_value_set_object (value, self->power_monitor);
       break;
     case PROP_PROCESS:
       g_value_set_object (value, self->process);
@@ -2265,6 +2398,9 @@ afork_pool_set_property (GObject      *object,
 
   switch (id)
     {
+    case PROP_ADAPTIVE:
+      afork_pool_set_adaptive (self, g_value_get_boolean (value));
+      break;
     case PROP_CONCURRENT:
       self->setup.concurrent = g_value_get_boolean (value);
       break;
@@ -2301,8 +2437,14 @@ afork_pool_set_property (GObject      *object,
     case PROP_MAX_WORKERS:
       afork_pool_set_max_workers (self, g_value_get_uint (value));
       break;
+    case PROP_MEMORY_MONITOR:
+      afork_pool_set_memory_monitor (self, g_value_get_object (value));
+      break;
     case PROP_MIN_IDLE:
       afork_pool_set_min_idle (self, g_value_get_uint (value));
+      break;
+    case PROP_POWER_MONITOR:
+      afork_pool_set_power_monitor (self, g_value_get_object (value));
       break;
     case PROP_PROCESS:
       self->process = g_value_dup_object (value);
@@ -2340,6 +2482,23 @@ afork_pool_class_init (AForkPoolClass *klass)
   object_class->finalize = afork_pool_finalize;
   object_class->get_property = afork_pool_get_property;
   object_class->set_property = afork_pool_set_property;
+
+  /**
+   * AForkPool:adaptive: (getter get_adaptive) (setter set_adaptive)
+   *
+   * Whether the pool uses the monitors of GLib, [func@Gio.MemoryMonitor.dup_default] and
+   * [func@Gio.PowerProfileMonitor.dup_default], as far as [property@AFork.Pool:memory-monitor] and
+   * [property@AFork.Pool:power-monitor] are `NULL`.
+   *
+   * These monitors use D-Bus, for which GLib starts threads in this program. The program can then
+   * not be forked any more by [ctor@AFork.Process.new_template].
+   *
+   * Since: 0.1
+   */
+  props[PROP_ADAPTIVE] =
+    g_param_spec_boolean ("adaptive", NULL, NULL,
+                          FALSE,
+                          G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
 
   /**
    * AForkPool:concurrent: (getter get_concurrent)
@@ -2529,6 +2688,23 @@ afork_pool_class_init (AForkPoolClass *klass)
                        G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
 
   /**
+   * AForkPool:memory-monitor: (getter get_memory_monitor) (setter set_memory_monitor)
+   *
+   * A monitor of the memory of the system, or `NULL`. With each
+   * [signal@Gio.MemoryMonitor::low-memory-warning], the pool ends its workers that have no job, and
+   * the forks that its templates keep for [property@AFork.Process:spare]. For ten seconds after a
+   * warning, no workers are started for [property@AFork.Pool:min-idle]. Jobs are run as before.
+   *
+   * The monitor may emit its signal in any thread.
+   *
+   * Since: 0.1
+   */
+  props[PROP_MEMORY_MONITOR] =
+    g_param_spec_object ("memory-monitor", NULL, NULL,
+                         G_TYPE_MEMORY_MONITOR,
+                         G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
    * AForkPool:min-idle: (getter get_min_idle) (setter set_min_idle)
    *
    * How many workers without a job are kept ready, as far as [property@AFork.Pool:max-workers]
@@ -2590,6 +2766,22 @@ afork_pool_class_init (AForkPoolClass *klass)
     g_param_spec_uint ("n-workers", NULL, NULL,
                        0, G_MAXUINT, 0,
                        G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkPool:power-monitor: (getter get_power_monitor) (setter set_power_monitor)
+   *
+   * A monitor of the power profile of the system, or `NULL`. While
+   * [property@Gio.PowerProfileMonitor:power-saver-enabled] is true, the pool grows no further: it
+   * has at most as many workers as when that began, and at least one.
+   *
+   * The monitor may emit its signals in any thread.
+   *
+   * Since: 0.1
+   */
+  props[PROP_POWER_MONITOR] =
+    g_param_spec_object ("power-monitor", NULL, NULL,
+                         G_TYPE_POWER_PROFILE_MONITOR,
+                         G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
 
   /**
    * AForkPool:process: (getter get_process)
@@ -4119,6 +4311,143 @@ afork_pool_set_quarantine_time (AForkPool *self,
 
   _afork_quarantine_set_time (&self->quarantine, quarantine_time * G_GINT64_CONSTANT (1000));
   g_object_notify_by_pspec (G_OBJECT (self), props[PROP_QUARANTINE_TIME]);
+}
+
+/**
+ * afork_pool_get_memory_monitor: (get-property memory-monitor)
+ * @self: a pool
+ *
+ * Gets the monitor of the memory of the system, as it was set by the program.
+ *
+ * Returns: (transfer none) (nullable): a monitor, or `NULL`
+ *
+ * Since: 0.1
+ */
+GMemoryMonitor *
+afork_pool_get_memory_monitor (AForkPool *self)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), NULL);
+
+  return self->memory_monitor;
+}
+
+/**
+ * afork_pool_set_memory_monitor: (set-property memory-monitor)
+ * @self: a pool
+ * @memory_monitor: (nullable): a monitor, or `NULL`
+ *
+ * Sets the monitor of the memory of the system: see [property@AFork.Pool:memory-monitor].
+ *
+ * Since: 0.1
+ */
+void
+afork_pool_set_memory_monitor (AForkPool      *self,
+                               GMemoryMonitor *memory_monitor)
+{
+  g_autoptr(AForkHold) hold = NULL;
+
+  g_return_if_fail (AFORK_IS_POOL (self));
+  g_return_if_fail (memory_monitor == NULL || G_IS_MEMORY_MONITOR (memory_monitor));
+  if (!hold_or_warn (self, &hold))
+    return;
+
+  if (!g_set_object (&self->memory_monitor, memory_monitor))
+    return;
+
+  watch_monitors (self);
+  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_MEMORY_MONITOR]);
+}
+
+/**
+ * afork_pool_get_power_monitor: (get-property power-monitor)
+ * @self: a pool
+ *
+ * Gets the monitor of the power profile of the system, as it was set by the program.
+ *
+ * Returns: (transfer none) (nullable): a monitor, or `NULL`
+ *
+ * Since: 0.1
+ */
+GPowerProfileMonitor *
+afork_pool_get_power_monitor (AForkPool *self)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), NULL);
+
+  return self->power_monitor;
+}
+
+/**
+ * afork_pool_set_power_monitor: (set-property power-monitor)
+ * @self: a pool
+ * @power_monitor: (nullable): a monitor, or `NULL`
+ *
+ * Sets the monitor of the power profile of the system: see [property@AFork.Pool:power-monitor].
+ *
+ * Since: 0.1
+ */
+void
+afork_pool_set_power_monitor (AForkPool            *self,
+                              GPowerProfileMonitor *power_monitor)
+{
+  g_autoptr(AForkHold) hold = NULL;
+
+  g_return_if_fail (AFORK_IS_POOL (self));
+  g_return_if_fail (power_monitor == NULL || G_IS_POWER_PROFILE_MONITOR (power_monitor));
+  if (!hold_or_warn (self, &hold))
+    return;
+
+  if (!g_set_object (&self->power_monitor, power_monitor))
+    return;
+
+  watch_monitors (self);
+  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_POWER_MONITOR]);
+}
+
+/**
+ * afork_pool_get_adaptive: (get-property adaptive)
+ * @self: a pool
+ *
+ * Returns whether the pool uses the monitors of GLib.
+ *
+ * Returns: whether it does, as far as the program has set no others
+ *
+ * Since: 0.1
+ */
+gboolean
+afork_pool_get_adaptive (AForkPool *self)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), FALSE);
+
+  return self->is_adaptive;
+}
+
+/**
+ * afork_pool_set_adaptive: (set-property adaptive)
+ * @self: a pool
+ * @adaptive: whether to use the monitors of GLib
+ *
+ * Sets whether the pool uses the monitors of GLib: see [property@AFork.Pool:adaptive]. With `TRUE`,
+ * GLib may start threads in this program, and may wait for D-Bus meanwhile.
+ *
+ * Since: 0.1
+ */
+void
+afork_pool_set_adaptive (AForkPool *self,
+                         gboolean   adaptive)
+{
+  g_autoptr(AForkHold) hold = NULL;
+
+  g_return_if_fail (AFORK_IS_POOL (self));
+  if (!hold_or_warn (self, &hold))
+    return;
+
+  adaptive = adaptive != FALSE;
+  if (afork_pool_get_adaptive (self) == adaptive)
+    return;
+
+  self->is_adaptive = adaptive;
+  watch_monitors (self);
+  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_ADAPTIVE]);
 }
 
 /**

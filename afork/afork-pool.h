@@ -157,6 +157,24 @@ void          afork_pool_set_quarantine_time (AForkPool           *self,
                                               guint                quarantine_time);
 
 AFORK_AVAILABLE_IN_ALL
+GMemoryMonitor *
+              afork_pool_get_memory_monitor (AForkPool            *self);
+AFORK_AVAILABLE_IN_ALL
+void          afork_pool_set_memory_monitor (AForkPool            *self,
+                                             GMemoryMonitor       *memory_monitor);
+AFORK_AVAILABLE_IN_ALL
+GPowerProfileMonitor *
+              afork_pool_get_power_monitor (AForkPool             *self);
+AFORK_AVAILABLE_IN_ALL
+void          afork_pool_set_power_monitor (AForkPool             *self,
+                                            GPowerProfileMonitor  *power_monitor);
+AFORK_AVAILABLE_IN_ALL
+gboolean      afork_pool_get_adaptive      (AForkPool             *self);
+AFORK_AVAILABLE_IN_ALL
+void          afork_pool_set_adaptive      (AForkPool             *self,
+                                            gboolean               adaptive);
+
+AFORK_AVAILABLE_IN_ALL
 guint         afork_pool_get_n_workers     (AForkPool             *self);
 AFORK_AVAILABLE_IN_ALL
 guint         afork_pool_get_n_idle        (AForkPool             *self);

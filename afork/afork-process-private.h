@@ -157,6 +157,8 @@ gboolean      _afork_process_may_prepare         (AForkProcess         *self);
 
 /* Forks of the process that were made in advance are out of date. */
 void          _afork_process_discard_spare_forks (AForkProcess         *self);
+/* Releases these forks, until the process is forked the next time. */
+void          _afork_process_trim_spare_forks    (AForkProcess         *self);
 
 /* Sends FRAME, unless the process has failed. Takes FD, which is -1 if the frame has none. */
 AForkProcess *_afork_process_send_command        (AForkProcess         *self,

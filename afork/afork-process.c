@@ -276,6 +276,13 @@ _afork_process_discard_spare_forks (AForkProcess *self)
 }
 
 void
+_afork_process_trim_spare_forks (AForkProcess *self)
+{
+  if (self->spare_forks != NULL)
+    _afork_spare_forks_trim (self->spare_forks);
+}
+
+void
 _afork_process_kill_with_error (AForkProcess *self,
                                 int           code,
                                 const char   *format,

@@ -224,6 +224,13 @@ _afork_spare_forks_discard (AForkSpareForks *self)
   await_quiet (self);
 }
 
+void
+_afork_spare_forks_trim (AForkSpareForks *self)
+{
+  g_queue_clear_full (&self->clients, give_up);
+  _afork_source_clear (&self->timer);
+}
+
 AForkClient *
 _afork_spare_forks_take (AForkSpareForks *self)
 {

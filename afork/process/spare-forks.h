@@ -27,6 +27,9 @@ void             _afork_spare_forks_set_number (AForkSpareForks *self,
 /* The template has got a command, so the forks that exist are out of date. */
 void             _afork_spare_forks_discard    (AForkSpareForks *self);
 
+/* Releases the forks, to save memory. The next ones are made when a fork was wanted. */
+void             _afork_spare_forks_trim       (AForkSpareForks *self);
+
 /* Returns the oldest fork, or NULL. Delays new forks, because the template is about to be used. */
 AForkClient     *_afork_spare_forks_take       (AForkSpareForks *self);
 

@@ -27,6 +27,9 @@ async function test() {
     const pool = new AFork.Pool({process, function: 'pool_do', forwardStderr: false});
     pool.maxWorkers = 2;
     pool.maxMemory = 2 ** 32;
+    pool.memoryMonitor = null;
+    pool.set_power_monitor(null);
+    check(pool.powerMonitor === null && !pool.adaptive, 'monitors');
     check(pool.get_max_memory() === 2 ** 32, 'memory');
     pool.add_template(process.fork(), 1);
     let exited = 0;

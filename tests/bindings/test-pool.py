@@ -9,7 +9,7 @@ import unittest
 import gi
 
 gi.require_version("AFork", "1")
-from gi.repository import AFork, Gio, GLib
+from gi.repository import AFork, Gio, GLib, GObject
 
 LIMIT = 50      # seconds for one test, after which something hangs
 
@@ -17,6 +17,10 @@ LIMIT = 50      # seconds for one test, after which something hangs
 def new_pool(**properties):
     process = AFork.Process.new().require("pool")
     return AFork.Pool(process=process, function="pool_do", forward_stderr=False, **properties)
+
+
+class Monitor(GObject.Object, Gio.Initable, Gio.MemoryMonitor, Gio.PowerProfileMonitor):
+    power_saver_enabled = GObject.Property(type=bool, default=False)
 
 
 def args(what, number=0):
@@ -126,6 +130,21 @@ class PoolTest(unittest.TestCase):
             GLib.MainContext.default().iteration(True)
         self.assertEqual(len(set(results)), 1)
         self.assertEqual(events, [7])
+        self.assertTrue(pool.shutdown(AFork.ShutdownMode.DRAIN, None))
+
+    def test_adapt(self):
+        monitor = Monitor()
+        pool = new_pool(max_workers=2, min_idle=2, memory_monitor=monitor, power_monitor=monitor)
+        self.assertEqual(pool.get_memory_monitor(), monitor)
+        self.assertFalse(pool.props.adaptive)
+        for n_idle in [2, 0]:
+            while pool.props.n_idle != n_idle:
+                GLib.MainContext.default().iteration(True)
+            monitor.emit("low-memory-warning", Gio.MemoryMonitorWarningLevel.LOW)
+        monitor.power_saver_enabled = True
+        self.assertEqual(pool.call(args("echo", 3), None).unpack(), 3)
+        pool.set_memory_monitor(None)
+        self.assertIsNone(pool.props.memory_monitor)
         self.assertTrue(pool.shutdown(AFork.ShutdownMode.DRAIN, None))
 
     def test_errors(self):

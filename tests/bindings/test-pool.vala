@@ -8,6 +8,8 @@ async void test_call () throws Error {
     process.require ("pool");
     var pool = new AFork.Pool (process, "pool_do");
     pool.max_workers = 1;
+    pool.memory_monitor = null;
+    assert_true (pool.power_monitor == null && !pool.adaptive);
     pool.max_memory = 1 << 30;
     assert_cmpuint ((uint) pool.max_memory, EQ, 1 << 30);
     pool.add_template (process.fork (), 1);

@@ -326,6 +326,14 @@ kill_worker (Pool     *self,
   worker_free (self, worker);
 }
 
+static void
+set_limits (Pool                       *self,
+            const AForkSchedulerLimits *limits)
+{
+  _afork_scheduler_set_limits (&self->scheduler, limits);
+  model_set_limits (&self->model, limits);
+}
+
 /* Ends the pool, which must be possible with any limits. */
 static void
 pool_clear (Pool *self)
@@ -343,8 +351,7 @@ pool_clear (Pool *self)
     pool_set_template_time (self, i, 0);
   limits.min_idle = 0;
   limits.stop_delay = 0;
-  _afork_scheduler_set_limits (&self->scheduler, &limits);
-  model_set_limits (&self->model, &limits);
+  set_limits (self, &limits);
   pool_run (self, G_MAXINT64 - 1);
   g_assert_cmpuint (self->jobs->len, ==, 0);
   g_assert_cmpuint (self->workers->len, ==, 0);
@@ -354,6 +361,32 @@ pool_clear (Pool *self)
   model_clear (&self->model);
   g_ptr_array_unref (self->workers);
   g_ptr_array_unref (self->jobs);
+}
+
+/* What a pool does when memory is low: all idle workers are ended at once, unless jobs wait. */
+static void
+trim (Pool *self)
+{
+  AForkSchedulerLimits limits = self->scheduler.limits;
+  const gint64 stop_delay = limits.stop_delay;
+
+  limits.min_idle = 0;
+  limits.stop_delay = 0;
+  set_limits (self, &limits);
+  pool_schedule (self);
+  g_assert_true (self->scheduler.queue.n_jobs > 0 || self->scheduler.n_idle == 0);
+  limits.stop_delay = stop_delay;
+  set_limits (self, &limits);
+}
+
+/* What a pool does when power is to be saved: from now on it does not grow. */
+static void
+stop_growth (Pool *self)
+{
+  AForkSchedulerLimits limits = self->scheduler.limits;
+
+  limits.max_workers = CLAMP (self->scheduler.n_counted, 1, limits.max_workers);
+  set_limits (self, &limits);
 }
 
 /* Random workloads. */
@@ -466,8 +499,7 @@ random_event (Pool *self)
     {
     case 0:
       random_limits (&limits);
-      _afork_scheduler_set_limits (&self->scheduler, &limits);
-      model_set_limits (&self->model, &limits);
+      set_limits (self, &limits);
       break;
     case 1:
       if (self->jobs->len > 0)
@@ -479,6 +511,12 @@ random_event (Pool *self)
       break;
     case 3:
       change_template (self);
+      break;
+    case 4:
+      if (g_test_rand_bit ())
+        trim (self);
+      else
+        stop_growth (self);
       break;
     default:
       for (int n = g_test_rand_int_range (0, 6); n > 0; n--)
@@ -698,8 +736,7 @@ set_max_workers (Pool  *self,
   AForkSchedulerLimits limits = self->scheduler.limits;
 
   limits.max_workers = max_workers;
-  _afork_scheduler_set_limits (&self->scheduler, &limits);
-  model_set_limits (&self->model, &limits);
+  set_limits (self, &limits);
 }
 
 static void
@@ -727,6 +764,61 @@ test_scheduler_max_workers (void)
     pool_add_job (&pool, 100 * MS, 0, NULL);
   pool_run (&pool, 4 * SECOND);
   check_log (&pool, "give2@4000 start4@4000 give4@4000");
+  end_case (&pool);
+}
+
+/* When memory is low, idle workers are ended at once, even those for min-idle, and a worker with a
+ * job goes on. */
+static void
+test_scheduler_trim (void)
+{
+  AForkSchedulerLimits limits = usual;
+  Pool pool;
+
+  limits.min_idle = 2;
+  begin_case (&pool, &limits);
+  pool_run (&pool, 10 * MS);
+  pool_add_job (&pool, SECOND, 0, NULL);
+  pool_run (&pool, 100 * MS);
+  check_log (&pool, "start1@0 start2@0 give1@10 start3@10");
+
+  trim (&pool);
+  check_log (&pool, "end3@100 end2@100");
+  pool_run (&pool, 2 * SECOND);
+  check_log (&pool, "done1@1010");
+  pool_add_job (&pool, 10 * MS, 0, NULL);
+  pool_run (&pool, 5 * SECOND);
+  check_log (&pool, "give1@2000 done1@2010");
+
+  limits.min_idle = 2;
+  set_limits (&pool, &limits);
+  pool_run (&pool, 6 * SECOND);
+  check_log (&pool, "start4@5000");
+  end_case (&pool);
+}
+
+/* When power is saved, no worker is started for jobs that wait, and workers that exit are
+ * replaced. */
+static void
+test_scheduler_stop_growth (void)
+{
+  AForkSchedulerLimits limits = usual;
+  Pool pool;
+
+  limits.load = 1;
+  begin_case (&pool, &limits);
+  stop_growth (&pool);
+  for (guint i = 0; i < 3; i++)
+    pool_add_job (&pool, SECOND, 0, NULL);
+  pool_run (&pool, 1500 * MS);
+  check_log (&pool, "start1@0 give1@0 done1@1000 give1@1000");
+  kill_worker (&pool, g_ptr_array_index (pool.workers, 0), FALSE);
+  pool_run (&pool, 1600 * MS);
+  check_log (&pool, "exit1@1500 start2@1500 give2@1500");
+
+  set_limits (&pool, &limits);
+  pool_run (&pool, 2 * SECOND);
+  check_log (&pool, "start3@1700 give3@1700");
   end_case (&pool);
 }
 
@@ -924,8 +1016,7 @@ test_scheduler_order (void)
   model_set_priority (&pool.model, third->id, -1);
 
   limits.load = 1;
-  _afork_scheduler_set_limits (&pool.scheduler, &limits);
-  model_set_limits (&pool.model, &limits);
+  set_limits (&pool, &limits);
   pool_schedule (&pool);
   while (pool.jobs->len > 0)
     {
@@ -1160,6 +1251,8 @@ main (int    argc,
   g_test_add_func ("/scheduler/min-idle", test_scheduler_min_idle);
   g_test_add_func ("/scheduler/stop", test_scheduler_stop);
   g_test_add_func ("/scheduler/max-workers", test_scheduler_max_workers);
+  g_test_add_func ("/scheduler/trim", test_scheduler_trim);
+  g_test_add_func ("/scheduler/stop-growth", test_scheduler_stop_growth);
   g_test_add_func ("/scheduler/retire", test_scheduler_retire);
   g_test_add_func ("/scheduler/max-calls", test_scheduler_max_calls);
   g_test_add_func ("/scheduler/max-age", test_scheduler_max_age);
