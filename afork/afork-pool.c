@@ -3567,6 +3567,9 @@ afork_pool_run_job (AForkPool     *self,
  * Shuts the pool down. Later jobs fail with `AFORK_ERROR_CLOSED`. This function may be called more
  * than once, so a pool that drains can still be aborted. Cancelling only ends this wait.
  *
+ * A pool that drains takes as long as its jobs: set [property@AFork.Pool:timeout] for jobs that may
+ * hang. If no worker can start, it also waits for the next attempt, at most 30 seconds.
+ *
  * A worker that runs an aborted job is ended as described for [property@AFork.Pool:grace]. A worker
  * that is not needed any more has five seconds to exit.
  *
