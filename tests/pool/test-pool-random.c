@@ -16,6 +16,7 @@ typedef struct
   AForkPool *pool;
   GPtrArray *processes;         /* of AForkProcess: workers that have started */
   GPtrArray *jobs;              /* of AForkJob: some of those that have not ended */
+  gboolean   share;             /* some jobs share one run */
   guint8    *n_ends;            /* for each job: how often it has ended */
   guint      n_accepted;
   guint      n_results;
@@ -122,7 +123,7 @@ add_job (Run *run)
 {
   const char *what = choose_work ();
   const gboolean is_echo = g_str_equal (what, "echo");
-  const gboolean coalesce = happens (8);
+  const gboolean coalesce = run->share && happens (2);
   Ticket *ticket = g_new (Ticket, 1);
   GVariant *args;
   g_autoptr(AForkJob) job = NULL;
@@ -223,6 +224,15 @@ check_stats (Run *run)
   g_autoptr(GVariant) stats = afork_pool_get_stats (run->pool);
   const guint64 n_refused = run->n_accepted - get_number (stats, "accepted");
 
+  check_number (stats, "accepted",
+                get_number (stats, "results") + get_number (stats, "errors"));
+  /* Jobs that share one run count as one job. */
+  if (run->share)
+    {
+      g_assert_cmpuint (get_number (stats, "results"), <, run->n_results);
+      return;
+    }
+
   g_assert_cmpuint (n_refused, <=, run->n_quarantined);
   check_number (stats, "quarantined", run->n_quarantined);
   check_number (stats, "results", run->n_results);
@@ -253,10 +263,10 @@ new_pool_of_children (void)
 }
 
 static void
-test_random (void)
+check_random (guint    n_jobs,
+              gboolean share)
 {
-  const guint n_jobs = is_instrumented () ? 10 * 1000 : 100 * 1000;
-  Run run = { 0 };
+  Run run = { .share = share };
 
   run.pool = new_pool_of_children ();
   run.processes = g_ptr_array_new_with_free_func (g_object_unref);
@@ -300,6 +310,18 @@ test_random (void)
   g_assert_finalize_object (run.pool);
 }
 
+static void
+test_random (void)
+{
+  check_random (is_instrumented () ? 10 * 1000 : 100 * 1000, FALSE);
+}
+
+static void
+test_random_shared (void)
+{
+  check_random (is_instrumented () ? 2 * 1000 : 20 * 1000, TRUE);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -307,6 +329,8 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
 
   g_test_add_data_func ("/pool/random", (gconstpointer) test_random, run_with_census);
+  g_test_add_data_func ("/pool/random-shared", (gconstpointer) test_random_shared,
+                        run_with_census);
 
   return g_test_run ();
 }
