@@ -99,13 +99,17 @@ test_forks (void)
   g_assert_cmpuint (measure (process), ==, 0);
 }
 
-/* A fork that is not known yet. */
+/* A fork that is not known yet. It has got so many pages of its template that a processor has to
+ * add them to the sum. */
 static void
 test_early (void)
 {
   g_autoptr(AForkProcess) template = new_executed ();
-  g_autoptr(AForkProcess) process = afork_process_fork (template);
+  g_autoptr(AForkProcess) process = NULL;
+  g_autofree char *text = g_strnfill (1024 * 1024, 'x');
 
+  afork_process_send_arg (template, text);
+  process = afork_process_fork (template);
   g_assert_cmpuint (measure (process), >, 0);
 }
 
