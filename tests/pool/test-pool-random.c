@@ -5,7 +5,7 @@
 
 /* Every job that a pool has accepted ends exactly once, whatever happens: jobs crash, hang, take
  * too long, are cancelled, get another priority, or share one run; workers are killed or retire;
- * the pool grows and shrinks. */
+ * templates are killed; the pool grows and shrinks. */
 
 #include "test-pool-util.h"
 
