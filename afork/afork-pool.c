@@ -13,6 +13,7 @@
 #include "afork-pool-private.h"
 #include "afork-process-private.h"
 #include "afork-runtime.h"
+#include "afork-runtime-private.h"
 #include "base/atfork.h"
 #include "base/context.h"
 #include "base/debug.h"
@@ -26,6 +27,7 @@
 #include "pool/shared-job.h"
 #include "pool/slot.h"
 #include "pool/worker-list.h"
+#include "self/in-process.h"
 
 /* The states of the pool.
  *
@@ -87,6 +89,9 @@ struct _AForkPool
   GMemoryMonitor   *memory_monitor;     /* of the program, or NULL */
   GPowerProfileMonitor *power_monitor;  /* the same */
   gboolean          is_adaptive;
+
+  AForkInProcess   *in_process; /* runs the jobs in this process; or NULL */
+  gboolean          has_in_process;     /* it was decided whether to have `in_process` */
 
   AForkPoolState    state;
   GError           *refusal;    /* the reason for REFUSED, or NULL */
@@ -1552,7 +1557,8 @@ do_step (AForkPool *self,
 static gboolean
 can_schedule (AForkPool *self)
 {
-  return self->state < AFORK_POOL_STATE_ABORTING && _afork_context_peek (self->context) != NULL;
+  return self->state < AFORK_POOL_STATE_ABORTING && self->in_process == NULL
+    && _afork_context_peek (self->context) != NULL;
 }
 
 /* Does what is to be done now, but at most MAX_STEPS steps. */
@@ -1930,6 +1936,104 @@ watch_monitors (AForkPool *self)
   request_update (self);
 }
 
+/* Jobs in this process. */
+
+static AForkInProcess *
+new_in_process (AForkPool  *self,
+                GError    **error)
+{
+  AForkRuntime *runtime = afork_process_get_runtime (self->process);
+  g_auto(GStrv) modules = _afork_process_dup_modules (self->process);
+  g_auto(GStrv) module_path = NULL;
+
+  if (runtime->info->kind != AFORK_RUNTIME_KIND_NATIVE || modules == NULL || self->setup.concurrent)
+    {
+      g_set_error_literal (error, AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED,
+                           "the template must be of the native runtime and only load modules, and "
+                           "the pool must not be concurrent");
+      return NULL;
+    }
+
+  module_path = afork_runtime_dup_module_path (runtime);
+  return _afork_in_process_new ((const char * const *) modules,
+                                (const char * const *) module_path, self->setup.function,
+                                self->setup.init_function, error);
+}
+
+/* Decides with the first job whether the jobs run in this process. */
+static void
+decide_in_process (AForkPool *self)
+{
+  g_autoptr(GError) error = NULL;
+
+  self->has_in_process = TRUE;
+  if (!_afork_in_process_is_wanted ())
+    return;
+
+  self->in_process = new_in_process (self, &error);
+  if (self->in_process == NULL)
+    g_warning ("AFORK_INPROCESS has no effect on the pool of “%s”: %s", self->setup.function,
+               error->message);
+}
+
+static void
+emit_event_cb (GVariant *event,
+               gpointer  data)
+{
+  g_signal_emit (data, signals[SIGNAL_EVENT], 0, event);
+}
+
+/* Runs JOB, which no queue has, and returns its value, or NULL and an error. */
+static GVariant *
+run_job_here (AForkPool     *self,
+              AForkPoolJob  *job,
+              GError       **error)
+{
+  AForkPendingCall *call = job->call;
+  g_autoptr(GVariant) value = NULL;
+
+  if (job->shared != NULL)
+    _afork_shared_job_set_running (job->shared);
+  if (call->job != NULL)
+    {
+      _afork_job_set_begun (call->job);
+      _afork_job_set_state (call->job, AFORK_JOB_STATE_RUNNING);
+    }
+  value = _afork_in_process_call (self->in_process, call->args, call->job, call->cancellable,
+                                  emit_event_cb, self, error);
+  if (!_afork_pending_call_is_cancelled (call))
+    return g_steal_pointer (&value);
+
+  g_clear_error (error);
+  g_propagate_error (error, _afork_pending_call_new_cancelled_error ());
+  return NULL;
+}
+
+/* Runs the next job if it runs in this process. The function of the job may iterate the main
+ * context. */
+static void
+run_in_process (AForkPool *self)
+{
+  AForkPoolJob *job = (AForkPoolJob *) _afork_job_queue_peek (&self->scheduler.queue);
+  GError *error = NULL;
+  GVariant *value;
+  gint64 begun;
+
+  if (self->in_process == NULL || job == NULL || self->n_running > 0)
+    return;
+
+  _afork_scheduler_remove_job (&job->base);
+  _afork_pending_call_unwatch (job->call);
+  self->n_running++;
+  begun = g_get_monotonic_time ();
+  value = run_job_here (self, job, &error);
+  self->n_running--;
+  _afork_histogram_add (&self->stats.wait, begun - job->waits_since);
+  _afork_histogram_add (&self->stats.run, g_get_monotonic_time () - begun);
+  request_update (self);
+  end_job (self, job, value, error);
+}
+
 static void
 update (AForkPool *self)
 {
@@ -1959,6 +2063,7 @@ update (AForkPool *self)
   emit_room (self);
   update_worker_list (self);
   notify_changes (self);
+  run_in_process (self);
 }
 
 static void
@@ -2268,6 +2373,7 @@ afork_pool_finalize (GObject *object)
   _afork_quarantine_clear (&self->quarantine);
   g_weak_ref_clear (&self->worker_list);
   _afork_shared_jobs_clear (&self->shared_jobs);
+  g_clear_pointer (&self->in_process, _afork_in_process_free);
   if (self->watch != NULL && _afork_context_unwatch (self->context, context_gone_cb, self->watch))
     weak_free (self->watch);
   if (self->state != AFORK_POOL_STATE_REFUSED)
@@ -3048,6 +3154,8 @@ queue_call (AForkPool        *self,
 {
   AForkPoolJob *job = g_new0 (AForkPoolJob, 1);
 
+  if (!self->has_in_process)
+    decide_in_process (self);
   job->call = call;
   job->shared = shared;
   job->waits_since = g_get_monotonic_time ();

@@ -144,6 +144,9 @@ void          _afork_process_unwatch_unkillable  (AForkProcess         *self,
 void          _afork_process_kill_after_context  (AForkProcess         *self,
                                                   guint                 ms);
 
+/* Returns the modules that the process loads, or NULL if it is also prepared in other ways. */
+GStrv         _afork_process_dup_modules         (AForkProcess         *self);
+
 /* Asks for the resident memory of the process: see _afork_client_measure(). FUNC must not use the
  * process. */
 void          _afork_process_measure             (AForkProcess         *self,

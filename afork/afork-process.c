@@ -503,6 +503,12 @@ _afork_process_kill_after_context (AForkProcess *self,
   _afork_client_kill_after_context (self->client, ms);
 }
 
+GStrv
+_afork_process_dup_modules (AForkProcess *self)
+{
+  return _afork_command_log_dup_modules (self->command_log);
+}
+
 void
 _afork_process_measure (AForkProcess      *self,
                         AForkMeasuredFunc  func,

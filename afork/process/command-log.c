@@ -233,3 +233,37 @@ _afork_command_log_replay (AForkCommandLog *self,
         replay_frame (command, client);
     }
 }
+
+/* Returns the module that COMMAND loads, or NULL. */
+static char *
+dup_module (AForkCommandLog *command)
+{
+  AForkFrame frame;
+  const char *why;
+  gsize size;
+
+  if (command->n_frame == 0)
+    return NULL;
+  if (afork_frame_parse (command->frame, command->n_frame, &frame, &size, &why) != AFORK_FRAME_OK)
+    g_assert_not_reached ();
+
+  return frame.kind == AFORK_FRAME_REQUIRE ? g_strdup (frame.string[0]) : NULL;
+}
+
+GStrv
+_afork_command_log_dup_modules (AForkCommandLog *self)
+{
+  g_autoptr(GPtrArray) modules = g_ptr_array_new_with_free_func (g_free);
+
+  for (AForkCommandLog *command = self; command != NULL; command = command->before)
+    {
+      char *module = dup_module (command);
+
+      if (module == NULL)
+        return NULL;
+      g_ptr_array_insert (modules, 0, module);
+    }
+
+  g_ptr_array_add (modules, NULL);
+  return (GStrv) g_ptr_array_free (g_steal_pointer (&modules), FALSE);
+}

@@ -47,6 +47,9 @@ void             _afork_command_log_lose        (AForkCommandLog    **self,
 void             _afork_command_log_limit       (AForkCommandLog    **self);
 AForkCommandLogLoss _afork_command_log_get_loss (AForkCommandLog     *self);
 
+/* Returns the modules that the commands load, or NULL if there are commands of other kinds. */
+GStrv            _afork_command_log_dup_modules (AForkCommandLog     *self);
+
 /* Sends all commands to CLIENT. The log must be complete. */
 void             _afork_command_log_replay      (AForkCommandLog     *self,
                                                  AForkClient         *client);

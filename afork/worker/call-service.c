@@ -15,6 +15,7 @@
 #include "call-service-concurrent.h"
 #include "call-service-io.h"
 #include "call-service-sequential.h"
+#include "stand-in.h"
 #include "system/size-signal.h"
 
 static AForkCallService *the_service;
@@ -47,6 +48,8 @@ afork_worker_emit (GVariant *event)
 
   g_return_if_fail (event != NULL);
   value = g_variant_ref_sink (event);
+  if (_afork_stand_in_emit (value))
+    return;
   g_return_if_fail (the_service != NULL);
 
   _afork_call_service_send_value (the_service, AFORK_CALL_FRAME_EVENT, 0, value);
@@ -69,6 +72,8 @@ afork_worker_emit (GVariant *event)
 void
 afork_worker_retire (void)
 {
+  if (_afork_stand_in_is_set ())
+    return;
   g_return_if_fail (the_service != NULL);
 
   _afork_call_service_retire (the_service);
