@@ -187,9 +187,9 @@ _afork_quarantine_check (AForkQuarantine        *self,
   if (suspect == NULL || suspect->second == NULL)
     return NULL;
 
-  left = (suspect->time + self->time - now + 999) / 1000;
+  left = (suspect->time + self->time - now + G_USEC_PER_SEC - 1) / G_USEC_PER_SEC;
   return g_error_new (AFORK_ERROR, AFORK_ERROR_QUARANTINED,
-                      _("Equal jobs have ended two workers, and are refused for %u ms more. "
+                      _("Equal jobs have ended two workers, and are refused for %u s more. "
                         "The first: %s. The second: %s"),
                       (guint) left, suspect->first, suspect->second);
 }

@@ -50,7 +50,7 @@ test_retries (void)
   begin_pool_call (pool, "signal", SIGKILL, &results[1]);
   begin_pool_call (pool, "echo", 4, &results[2]);
   expect_refused (pool, &results[0], "The second: ");
-  expect_refused (pool, &results[1], "ms more. The first: ");
+  expect_refused (pool, &results[1], "s more. The first: ");
   g_assert_cmpuint (await_answer (pool, &results[2]), ==, 4);
   g_assert_cmpint (afork_job_get_state (equal), ==, AFORK_JOB_STATE_FAILED);
   g_assert_error (afork_job_get_error (equal), AFORK_ERROR, AFORK_ERROR_QUARANTINED);

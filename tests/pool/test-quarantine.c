@@ -97,13 +97,13 @@ test_quarantine_second (void)
   g_assert_true (_afork_quarantine_has_any (&quarantine));
   assert_accepted (&quarantine, "a", 1000);
   add_exit (&quarantine, "a", "two", 2000, "one");
-  assert_refused (&quarantine, "a", 2000, "for 60000 ms more. The first: one. The second: two");
+  assert_refused (&quarantine, "a", 2000, "for 60 s more. The first: one. The second: two");
   assert_accepted (&quarantine, "b", 2000);
 
   /* A third worker that runs an equal job exits: the time is not longer. */
   add_exit (&quarantine, "a", "three", 3000, "one");
   assert_refused (&quarantine, "a", 2000 + TIME - 1,
-                  "for 1 ms more. The first: one. The second: two");
+                  "for 1 s more. The first: one. The second: two");
   assert_accepted (&quarantine, "a", 2000 + TIME);
   g_assert_false (_afork_quarantine_has_any (&quarantine));
   _afork_quarantine_clear (&quarantine);
@@ -173,9 +173,9 @@ test_quarantine_set_time (void)
   add_exit (&quarantine, "a", "one", 0, NULL);
   add_exit (&quarantine, "a", "two", 0, "one");
   _afork_quarantine_set_time (&quarantine, 2000);
-  assert_refused (&quarantine, "a", 1000, "for 1 ms more");
+  assert_refused (&quarantine, "a", 1000, "for 1 s more");
   _afork_quarantine_set_time (&quarantine, TIME);
-  assert_refused (&quarantine, "a", 3000, "for 59997 ms more");
+  assert_refused (&quarantine, "a", 3000, "for 60 s more");
   _afork_quarantine_set_time (&quarantine, 0);
   g_assert_false (_afork_quarantine_has_any (&quarantine));
   add_exit (&quarantine, "a", "one", 0, NULL);
