@@ -4681,7 +4681,8 @@ afork_pool_get_last_error (AForkPool *self)
  * [property@AFork.Job:coalesce], count as one job:
  *
  * - `accepted`: jobs that the pool has accepted. This is the sum of `results`, `errors`, `n-queued`
- *   and `n-running`.
+ *   and `n-running`. Equal jobs that share one run, because of [property@AFork.Job:coalesce], count
+ *   as one job here and below.
  * - `results`: jobs that have ended with a result
  * - `errors`: jobs that have ended with an error
  * - `cancelled`: jobs that have ended with `G_IO_ERROR_CANCELLED`; also in `errors`
