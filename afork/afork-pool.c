@@ -1039,6 +1039,7 @@ note_failure (AForkPool         *self,
   else
     _afork_scheduler_set_template_time (&template->base, g_get_monotonic_time () + back_off);
   g_clear_error (&template->obstacle);
+  template->obstacle_was_reported = FALSE;
   if (is_final)
     template->obstacle = g_error_copy (error);
   request_update (self);
@@ -1125,24 +1126,31 @@ ensure_template (AForkPool         *self,
   return template->state == AFORK_POOL_TEMPLATE_USABLE;
 }
 
-/* If no worker is left, and probably none can be started, has the jobs that wait fail. Later jobs
- * cause another attempt, unless the templates are lost. */
-static void
-fail_hopeless (AForkPool *self)
+/* Returns why no worker of TEMPLATE is expected, or NULL. When jobs have failed because of that and
+ * the pause for the template is over, the next job causes another attempt. */
+static const GError *
+get_obstacle (AForkPoolTemplate *template,
+              gint64             now)
 {
-  g_autoptr(GError) error = NULL;
+  if (template->obstacle_was_reported && now >= template->base.not_before)
+    g_clear_error (&template->obstacle);
+  return template->obstacle;
+}
 
+/* If no worker is left, and probably none can be started, has the jobs that wait fail. */
+static void
+fail_hopeless (AForkPool *self,
+               gint64     now)
+{
   if (self->scheduler.queue.n_jobs == 0 || self->scheduler.n_counted > 0)
     return;
   for (guint i = 0; i < self->templates->len; i++)
-    if (template_at (self, i)->obstacle == NULL)
+    if (get_obstacle (template_at (self, i), now) == NULL)
       return;
 
-  error = g_error_copy (template_at (self, 0)->obstacle);
   for (guint i = 0; i < self->templates->len; i++)
-    if (template_at (self, i)->state != AFORK_POOL_TEMPLATE_LOST)
-      g_clear_error (&template_at (self, i)->obstacle);
-  fail_waiting (self, error);
+    template_at (self, i)->obstacle_was_reported = TRUE;
+  fail_waiting (self, template_at (self, 0)->obstacle);
 }
 
 /* A worker of TEMPLATE has started. */
@@ -1532,7 +1540,7 @@ do_step (AForkPool *self,
 {
   AForkSchedulerSubject subject;
 
-  fail_hopeless (self);
+  fail_hopeless (self, now);
   if (refuse_next (self))
     return TRUE;
 
@@ -3676,7 +3684,8 @@ afork_pool_run_job (AForkPool     *self,
  * than once, so a pool that drains can still be aborted. Cancelling only ends this wait.
  *
  * A pool that drains takes as long as its jobs: set [property@AFork.Pool:timeout] for jobs that may
- * hang. If no worker can start, it also waits for the next attempt, at most 30 seconds.
+ * hang. If workers exit one after the other, it also takes the time in between, at most 30 seconds
+ * for each.
  *
  * A worker that runs an aborted job is ended as described for [property@AFork.Pool:grace]. A worker
  * that is not needed any more has five seconds to exit.

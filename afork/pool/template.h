@@ -44,6 +44,7 @@ struct _AForkPoolTemplate
                                              * exited since a worker of it has started */
   GError                     *error;    /* why it is EXITED or LOST, or NULL */
   GError                     *obstacle; /* why it is not expected to have workers again; or NULL */
+  gboolean                    obstacle_was_reported;    /* jobs have failed because of it */
 };
 
 AForkPoolTemplate *_afork_pool_template_new      (AForkProcess                *process,

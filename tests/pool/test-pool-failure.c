@@ -149,6 +149,47 @@ test_init_exits (void)
 }
 
 static void
+note_worker_cb (AForkPool *pool)
+{
+  if (afork_pool_get_n_workers (pool) > 0)
+    g_object_set_data (G_OBJECT (pool), "has-started", GINT_TO_POINTER (TRUE));
+}
+
+/* Runs a job, which fails. Returns whether a worker was started for it. */
+static gboolean
+fail_job (AForkPool *pool)
+{
+  GAsyncResult *result = NULL;
+
+  while (afork_pool_get_n_workers (pool) > 0)
+    g_main_context_iteration (NULL, TRUE);
+  g_object_set_data (G_OBJECT (pool), "has-started", NULL);
+  begin_pool_call (pool, "echo", 0, &result);
+  await_error (pool, &result, AFORK_ERROR, AFORK_ERROR_FUNCTION, "pool_none");
+  return g_object_get_data (G_OBJECT (pool), "has-started") != NULL;
+}
+
+/* After some workers could not start, there are pauses, which become longer. Jobs fail at once in a
+ * pause, and after the pause another worker is started. */
+static void
+test_pause (void)
+{
+  enum { MAX_ATTEMPTS = 8 };
+  g_autoptr(AForkProcess) process = new_module_process ("pool");
+  AForkPool *pool = g_object_new (AFORK_TYPE_POOL, "process", process, "function", "pool_none",
+                                  "forward-stderr", FALSE, "max-workers", 1, NULL);
+  guint n_attempts = 0;
+
+  g_signal_connect (pool, "notify::n-workers", G_CALLBACK (note_worker_cb), NULL);
+  while (fail_job (pool))
+    g_assert_cmpuint (++n_attempts, <, MAX_ATTEMPTS);
+  g_assert_cmpuint (n_attempts, >, 0);
+  while (!fail_job (pool))
+    ;
+  shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+}
+
+static void
 test_function_missing (void)
 {
   check_start_failure ("pool_none", NULL, AFORK_ERROR, AFORK_ERROR_FUNCTION, "pool_none");
@@ -680,6 +721,7 @@ main (int    argc,
   add_test ("/pool/start/init-exits", test_init_exits);
   add_test ("/pool/start/init-dies-once", test_init_dies_once);
   add_test ("/pool/start/function-missing", test_function_missing);
+  add_test ("/pool/start/pause", test_pause);
   add_test ("/pool/stuck/cancel", test_stuck_cancel);
   add_test ("/pool/stuck/timeout", test_stuck_timeout);
   add_test ("/pool/stuck/hard", test_stuck_hard);
