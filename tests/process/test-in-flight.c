@@ -143,6 +143,9 @@ test_caller (void)
   guint n_left = 1;
   int parked;
 
+  if (skip_under_valgrind ("valgrind does not set limits of descriptors"))
+    return;
+
   await_state (process, AFORK_PROCESS_STATE_PREPARING);
   parked = park_descriptors ();
   saved = set_limit (0, TIGHT);
@@ -168,6 +171,9 @@ test_caller_killed (void)
   g_autoptr(GError) error = NULL;
   struct rlimit saved;
   int parked;
+
+  if (skip_under_valgrind ("valgrind does not set limits of descriptors"))
+    return;
 
   await_state (process, AFORK_PROCESS_STATE_PREPARING);
   parked = park_descriptors ();
