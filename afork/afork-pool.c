@@ -498,12 +498,12 @@ inform_members (AForkPool *self)
       _afork_shared_jobs_inform (&self->shared_jobs, &turn);
       _afork_turn_end (&turn, NULL, NULL, FALSE);
     }
-  if (!g_queue_is_empty (&self->shared_jobs.with_news))
+  if (!g_queue_is_empty (&self->shared_jobs.with_notices))
     request_update (self);
 }
 
 static void
-has_news_cb (gpointer data)
+has_notices_cb (gpointer data)
 {
   g_autoptr(AForkPool) self = g_object_ref (data);
 
@@ -1366,7 +1366,7 @@ slot_ending (AForkSlot    *slot,
   if (slot->was_serving)
     _afork_scheduler_exited (&self->scheduler, &slot->base, g_get_monotonic_time ());
   else
-    _afork_scheduler_abandon (&self->scheduler, &slot->base);
+    _afork_scheduler_end_worker (&self->scheduler, &slot->base);
   drop_unwanted (self, slot);
   if (lacks_template)
     {
@@ -1605,7 +1605,7 @@ use_force (AForkPool *self,
       && slot->concurrent && slot->jobs.length > slot->n_unwanted)
     return;
 
-  _afork_scheduler_abandon (&self->scheduler, &slot->base);
+  _afork_scheduler_end_worker (&self->scheduler, &slot->base);
   _afork_slot_set_exit_cause (slot, slot->unwanted_cause);
   while (slot->force_time >= 0 && slot->force_time <= now)
     _afork_slot_use_force (slot, now + self->grace * G_GINT64_CONSTANT (1000));
@@ -1749,7 +1749,7 @@ close_slots (AForkPool *self)
     {
       AForkSlot *slot = link->data;
 
-      _afork_scheduler_abandon (&self->scheduler, &slot->base);
+      _afork_scheduler_end_worker (&self->scheduler, &slot->base);
       _afork_slot_set_exit_cause (slot, AFORK_EXIT_CAUSE_SHUTDOWN);
       close_slot (self, slot);
       if (slot->n_unwanted > 0 && slot->force == AFORK_SLOT_FORCE_NONE)
@@ -2308,7 +2308,7 @@ release (AForkPool *self)
     {
       AForkSlot *slot = link->data;
 
-      _afork_scheduler_abandon (&self->scheduler, &slot->base);
+      _afork_scheduler_end_worker (&self->scheduler, &slot->base);
       drop_unwanted (self, slot);
     }
 
@@ -3104,7 +3104,7 @@ afork_pool_init (AForkPool *self)
   g_weak_ref_init (&self->worker_list, NULL);
   _afork_quarantine_init (&self->quarantine,
                           DEFAULT_QUARANTINE_TIME * G_GINT64_CONSTANT (1000));
-  _afork_shared_jobs_init (&self->shared_jobs, has_news_cb, self);
+  _afork_shared_jobs_init (&self->shared_jobs, has_notices_cb, self);
   g_queue_init (&self->slots);
   g_queue_init (&self->close_tasks);
   g_queue_init (&self->due_feeders);

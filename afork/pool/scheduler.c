@@ -567,8 +567,8 @@ _afork_scheduler_release (AForkScheduler       *self,
 }
 
 void
-_afork_scheduler_abandon (AForkScheduler       *self,
-                          AForkSchedulerWorker *worker)
+_afork_scheduler_end_worker (AForkScheduler       *self,
+                            AForkSchedulerWorker *worker)
 {
   if (worker->state == AFORK_SCHEDULER_WORKER_ENDED)
     return;

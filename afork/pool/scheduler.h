@@ -53,9 +53,9 @@ G_BEGIN_DECLS
  *        │                           │ ^                                 │
  *        │                      hold v │ release                         │ it has no jobs
  *        │                          HELD                                 v
- *        └────────── it is not needed, it exits, or is abandoned ─────> ENDED
+ *        └────────── it is not needed, it exits, or is ended ─────────> ENDED
  *
- * A worker may exit, or be abandoned, in any state. */
+ * A worker may exit, or be ended by the pool, in any state. */
 typedef enum
 {
   AFORK_SCHEDULER_WORKER_STARTING,
@@ -233,7 +233,7 @@ void               _afork_scheduler_release       (AForkScheduler             *s
                                                    AForkSchedulerWorker       *worker);
 /* The pool ends the worker, without a step of the scheduler. The worker may have jobs, which it
  * finishes or loses. */
-void               _afork_scheduler_abandon       (AForkScheduler             *self,
+void               _afork_scheduler_end_worker    (AForkScheduler             *self,
                                                    AForkSchedulerWorker       *worker);
 /* The worker has exited by itself. Its jobs are lost: see _afork_scheduler_job_lost(). */
 void               _afork_scheduler_exited        (AForkScheduler             *self,

@@ -27,9 +27,9 @@ struct AForkSharedJob
   AForkJobQueue        priorities;      /* the members by their priority */
   int                  priority;        /* the highest one */
 
-  GQueue               news;            /* of News; the first is what members are informed of now */
+  GQueue               notices;         /* of Notice; the members are informed of the first one */
   GList               *next;            /* the next member that has to be informed, or NULL */
-  GList                news_link;       /* in `with_news` if there are news */
+  GList                notices_link;    /* in `with_notices` if there are notices */
 };
 
 /* A call of the program. */
@@ -44,17 +44,17 @@ typedef struct
 
 typedef enum
 {
-  NEWS_LIMIT,                           /* the time limits start, or do not count any more */
-  NEWS_RUNNING,
-  NEWS_PROGRESS,
-  NEWS_END,
-} NewsKind;
+  NOTICE_LIMIT,                         /* the time limits start, or do not count any more */
+  NOTICE_RUNNING,
+  NOTICE_PROGRESS,
+  NOTICE_END,
+} NoticeKind;
 
 typedef struct
 {
-  NewsKind  kind;
-  GVariant *progress;                   /* or NULL */
-} News;
+  NoticeKind  kind;
+  GVariant   *progress;                 /* or NULL */
+} Notice;
 
 static void
 shared_job_clear (gpointer data)
@@ -62,7 +62,7 @@ shared_job_clear (gpointer data)
   AForkSharedJob *self = data;
 
   g_assert (g_queue_is_empty (&self->members));
-  g_assert (g_queue_is_empty (&self->news));
+  g_assert (g_queue_is_empty (&self->notices));
 
   g_object_unref (self->job);
   g_clear_object (&self->call);
@@ -109,38 +109,40 @@ set_state (AForkSharedJob      *self,
   self->state = state;
 }
 
-/* News. */
+/* Notices. */
 
 static void
-add_news (AForkSharedJob *self,
-          NewsKind        kind,
-          GVariant       *progress)
+add_notice (AForkSharedJob *self,
+            NoticeKind      kind,
+            GVariant       *progress)
 {
-  News *news = g_new (News, 1);
+  Notice *notice = g_new (Notice, 1);
 
-  *news = (News) { .kind = kind, .progress = progress != NULL ? g_variant_ref (progress) : NULL };
-  if (g_queue_is_empty (&self->news))
+  *notice = (Notice) {
+    .kind = kind, .progress = progress != NULL ? g_variant_ref (progress) : NULL
+  };
+  if (g_queue_is_empty (&self->notices))
     {
       self->next = self->members.head;
       g_rc_box_acquire (self);
-      g_queue_push_tail_link (&self->jobs->with_news, &self->news_link);
+      g_queue_push_tail_link (&self->jobs->with_notices, &self->notices_link);
     }
-  g_queue_push_tail (&self->news, news);
+  g_queue_push_tail (&self->notices, notice);
 }
 
-/* All members are informed of the first news. */
+/* All members are informed of the first notice. */
 static void
-drop_news (AForkSharedJob *self)
+drop_notice (AForkSharedJob *self)
 {
-  News *news = g_queue_pop_head (&self->news);
+  Notice *notice = g_queue_pop_head (&self->notices);
 
-  g_clear_pointer (&news->progress, g_variant_unref);
-  g_free (news);
+  g_clear_pointer (&notice->progress, g_variant_unref);
+  g_free (notice);
   self->next = self->members.head;
-  if (!g_queue_is_empty (&self->news))
+  if (!g_queue_is_empty (&self->notices))
     return;
 
-  g_queue_unlink (&self->jobs->with_news, &self->news_link);
+  g_queue_unlink (&self->jobs->with_notices, &self->notices_link);
   shared_job_unref (self);
 }
 
@@ -149,8 +151,8 @@ progress_cb (AForkJob       *job,
              GVariant       *progress,
              AForkSharedJob *self)
 {
-  add_news (self, NEWS_PROGRESS, progress);
-  self->jobs->has_news (self->jobs->data);
+  add_notice (self, NOTICE_PROGRESS, progress);
+  self->jobs->has_notices (self->jobs->data);
 }
 
 /* Members. */
@@ -287,30 +289,30 @@ set_job_running (AForkJob *job)
     _afork_job_set_state (job, AFORK_JOB_STATE_RUNNING);
 }
 
-/* Informs one member of the first news. */
+/* Informs one member of the first notice. */
 static void
 inform_next (AForkSharedJob *self)
 {
-  const News *news = g_queue_peek_head (&self->news);
+  const Notice *notice = g_queue_peek_head (&self->notices);
   Member *member = self->next->data;
   g_autoptr(AForkJob) job = g_object_ref (member->call->job);
   g_autoptr(GVariant) progress = NULL;
 
   self->next = self->next->next;
-  switch (news->kind)
+  switch (notice->kind)
     {
-    case NEWS_LIMIT:
+    case NOTICE_LIMIT:
       update_limit (member);
       break;
-    case NEWS_RUNNING:
+    case NOTICE_RUNNING:
       update_limit (member);
       set_job_running (job);
       break;
-    case NEWS_PROGRESS:
-      progress = g_variant_ref (news->progress);
+    case NOTICE_PROGRESS:
+      progress = g_variant_ref (notice->progress);
       _afork_job_emit_progress (job, progress);
       break;
-    case NEWS_END:
+    case NOTICE_END:
     default:
       end_member (member);
     }
@@ -329,11 +331,11 @@ leave_queues (AForkSharedJob *self)
 
 void
 _afork_shared_jobs_init (AForkSharedJobs  *self,
-                         void            (*has_news) (gpointer data),
+                         void            (*has_notices) (gpointer data),
                          gpointer          data)
 {
-  *self = (AForkSharedJobs) { .has_news = has_news, .data = data };
-  g_queue_init (&self->with_news);
+  *self = (AForkSharedJobs) { .has_notices = has_notices, .data = data };
+  g_queue_init (&self->with_notices);
 }
 
 void
@@ -342,7 +344,7 @@ _afork_shared_jobs_clear (AForkSharedJobs *self)
   g_assert (self->jobs == NULL);
   g_assert (self->n_members == 0);
 
-  /* There may be news for members that have left. */
+  /* There may be notices for members that have left. */
   _afork_shared_jobs_inform (self, NULL);
 }
 
@@ -359,10 +361,10 @@ _afork_shared_jobs_inform (AForkSharedJobs *self,
 {
   AForkSharedJob *job;
 
-  while ((job = g_queue_peek_head (&self->with_news)) != NULL)
+  while ((job = g_queue_peek_head (&self->with_notices)) != NULL)
     {
       if (job->next == NULL)
-        drop_news (job);
+        drop_notice (job);
       else if (turn == NULL || _afork_turn_goes_on (turn))
         inform_next (job);
       else
@@ -405,9 +407,9 @@ _afork_shared_job_new (AForkSharedJobs        *jobs,
     jobs->jobs = g_hash_table_new (_afork_job_identity_hash, _afork_job_identity_equal);
   g_hash_table_insert (jobs->jobs, &self->identity, self);
 
-  /* The call never calls back, nobody cancels its job, and its members count their time. So it uses
-   * no context, and must keep none alive: the default one is never freed. The time limit only has
-   * the worker's calls report when it starts. */
+  /* The call never calls back, its job is never cancelled, and its members count their time. So it
+   * uses no context, and must keep none alive: the default one is never freed. The time limit only
+   * has the worker's calls report when it starts. */
   self->call = _afork_pending_call_new (pool, NULL, self->identity.args, self->job,
                                         NULL, NULL, NULL);
   g_main_context_unref (self->call->context);
@@ -417,8 +419,8 @@ _afork_shared_job_new (AForkSharedJobs        *jobs,
 
   g_queue_init (&self->members);
   _afork_job_queue_init (&self->priorities);
-  g_queue_init (&self->news);
-  self->news_link.data = self;
+  g_queue_init (&self->notices);
+  self->notices_link.data = self;
   return self;
 }
 
@@ -471,7 +473,7 @@ _afork_shared_job_set_ready (AForkSharedJob *self)
     return;
 
   set_state (self, AFORK_SHARED_JOB_READY);
-  add_news (self, NEWS_LIMIT, NULL);
+  add_notice (self, NOTICE_LIMIT, NULL);
 }
 
 void
@@ -482,7 +484,7 @@ _afork_shared_job_set_running (AForkSharedJob *self)
 
   set_state (self, AFORK_SHARED_JOB_RUNNING);
   _afork_job_set_begun (self->job);
-  add_news (self, NEWS_RUNNING, NULL);
+  add_notice (self, NOTICE_RUNNING, NULL);
 }
 
 void
@@ -494,7 +496,7 @@ _afork_shared_job_set_waiting (AForkSharedJob *self)
   set_state (self, AFORK_SHARED_JOB_WAITING);
   self->n_runs++;
   leave_queues (self);
-  add_news (self, NEWS_LIMIT, NULL);
+  add_notice (self, NOTICE_LIMIT, NULL);
 }
 
 void
@@ -526,6 +528,6 @@ _afork_shared_job_end (AForkSharedJob *self,
   self->error = error;
   self->pool_job = NULL;
   g_clear_object (&self->call);
-  add_news (self, NEWS_END, NULL);
+  add_notice (self, NOTICE_END, NULL);
   shared_job_unref (self);
 }

@@ -13,9 +13,9 @@ G_BEGIN_DECLS
 
 /* A job that a pool runs once for several equal jobs of the program, its *members*. The pool makes
  * it for the first job with AForkJob:coalesce, and runs it as any other job. Equal jobs join it as
- * long as it has not ended. What happens to the shared job is news for its members: its state, its
- * progress and its end. A member that is cancelled or takes too long leaves. If no member is
- * left, the shared job is cancelled.
+ * long as it has not ended. A notice informs the members of each change of the shared job: of its
+ * state, its progress and its end. A member that is cancelled or takes too long leaves. If no
+ * member is left, the shared job is cancelled.
  *
  * There may be many members, and each of them may have handlers of the program. So the pool informs
  * them in turns. */
@@ -39,14 +39,14 @@ typedef struct
 {
   GHashTable *jobs;             /* of AForkJobIdentity to AForkSharedJob: those that have not ended;
                                  * NULL if there are none */
-  GQueue      with_news;        /* of AForkSharedJob, with a reference each */
+  GQueue      with_notices;     /* of AForkSharedJob, with a reference each */
   gsize       n_members;        /* of all shared jobs */
-  void      (*has_news) (gpointer data);        /* a worker has reported progress */
+  void      (*has_notices) (gpointer data);     /* a worker has reported progress */
   gpointer    data;
 } AForkSharedJobs;
 
 void            _afork_shared_jobs_init   (AForkSharedJobs        *self,
-                                           void                  (*has_news) (gpointer data),
+                                           void                  (*has_notices) (gpointer data),
                                            gpointer                data);
 /* No shared jobs may be left. */
 void            _afork_shared_jobs_clear  (AForkSharedJobs        *self);

@@ -374,8 +374,8 @@ end_worker (Model       *self,
 }
 
 void
-model_abandon (Model *self,
-               guint  id)
+model_end_worker (Model *self,
+                  guint  id)
 {
   ModelWorker *worker = model_find_worker (self, id);
 

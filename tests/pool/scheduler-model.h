@@ -108,7 +108,7 @@ void               model_hold          (Model                      *self,
                                         guint                       id);
 void               model_release       (Model                      *self,
                                         guint                       id);
-void               model_abandon       (Model                      *self,
+void               model_end_worker       (Model                      *self,
                                         guint                       id);
 void               model_exited        (Model                      *self,
                                         guint                       id,

@@ -466,8 +466,8 @@ change_worker (Pool   *self,
       model_release (&self->model, worker->id);
       break;
     default:
-      _afork_scheduler_abandon (&self->scheduler, &worker->base);
-      model_abandon (&self->model, worker->id);
+      _afork_scheduler_end_worker (&self->scheduler, &worker->base);
+      model_end_worker (&self->model, worker->id);
       kill_worker (self, worker, FALSE);
     }
 }
@@ -1037,7 +1037,7 @@ test_scheduler_order (void)
 }
 
 /* A worker that is held gets no jobs, and no worker is started in its place. A worker that is
- * abandoned is replaced. */
+ * ended by the pool is replaced. */
 static void
 test_scheduler_hold (void)
 {
@@ -1061,8 +1061,8 @@ test_scheduler_hold (void)
   pool_run (&pool, 500 * MS);
   check_log (&pool, "give1@500");
 
-  _afork_scheduler_abandon (&pool.scheduler, &worker->base);
-  model_abandon (&pool.model, worker->id);
+  _afork_scheduler_end_worker (&pool.scheduler, &worker->base);
+  model_end_worker (&pool.model, worker->id);
   pool_add_job (&pool, SECOND, 0, NULL);
   pool_run (&pool, 500 * MS);
   check_log (&pool, "start2@500 give2@500");
@@ -1227,7 +1227,7 @@ test_scheduler_million (void)
       times[large] = (double) (clock () - begin) / CLOCKS_PER_SEC;
 
       for (guint i = 0; i < n_workers; i++)
-        _afork_scheduler_abandon (&scheduler, &workers[i]);
+        _afork_scheduler_end_worker (&scheduler, &workers[i]);
       _afork_scheduler_clear (&scheduler);
     }
 
