@@ -97,7 +97,7 @@ enum
  *
  * The map begins with the first items when the main context is iterated. If the map is closed or
  * its last reference is dropped, jobs that the workers have not begun are cancelled. Jobs that were
- * begun go on, but nobody gets their results. See [the page](pool.html#many-items).
+ * begun go on, but their results are dropped. See [the page](pool.html#many-items).
  *
  * A map belongs to the same main context as its pool. The last reference may be dropped in any
  * thread.
@@ -709,7 +709,7 @@ afork_map_class_init (AForkMapClass *klass)
    * The default, 0, stands for four times as many jobs as the workers can have:
    * [property@AFork.Pool:max-workers] times [property@AFork.Pool:load] times 4. A higher number
    * keeps the workers busy if results are returned in order and some jobs take much longer than
-   * others. With `G_MAXUINT`, all jobs are given to the pool, even if nobody awaits them.
+   * others. With `G_MAXUINT`, all jobs are given to the pool, even if they are not awaited.
    *
    * Since: 0.1
    */

@@ -10,7 +10,7 @@
 G_BEGIN_DECLS
 
 /* Whether GLib writes the library's debug messages. Ask before a message that each process causes:
- * g_debug() formats a message also if nobody reads it. G_MESSAGES_DEBUG is read once. */
+ * g_debug() formats a message also if it is not written. G_MESSAGES_DEBUG is read once. */
 gboolean _afork_debug_is_enabled (void);
 
 /* Messages for users who want to know what the library does, by kind. AFORK_DEBUG in the

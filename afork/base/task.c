@@ -90,7 +90,7 @@ failing_free (gpointer data)
   Failing *self = data;
   GTask *task;
 
-  /* If the context is gone, nobody awaits them. */
+  /* If the context is gone, they are not awaited. */
   while (!self->has_begun && (task = _afork_task_queue_pop (self->queue)) != NULL)
     g_object_unref (task);
   g_object_unref (self->owner);

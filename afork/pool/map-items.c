@@ -12,8 +12,8 @@
  * beginning, and a list that makes its objects when they are needed does not make all of them.
  *
  * Objects that are moved are removed and inserted, often both in one signal, as by
- * g_list_store_sort(). So items that are removed are kept in `removed` until the list is settled,
- * and an object that is found again gets its item back. */
+ * g_list_store_sort(). So items that are removed are kept in `removed` until the change of the list
+ * is complete, and an object that is found again gets its item back. */
 struct _AForkMapItems
 {
   const AForkMapItemsFuncs *funcs;

@@ -320,7 +320,7 @@ _afork_call_reader_next (AForkCallReader  *self,
     }
 }
 
-/* Life. */
+/* The object. */
 
 AForkCallReader *
 _afork_call_reader_new (int fd)
