@@ -67,6 +67,8 @@ struct _AForkClient
   AForkPidWatch           *pid_watch;
   AForkPidWatch           *exited_watch;   /* the pid watch of a process that has exited, while what
                                             * it had sent is read; or NULL */
+  guint                    n_replies;      /* how many replies are being handled: two while an ERROR
+                                            * of executing waits for READY */
   guint                    after_context_ms; /* how long the process may outlive the context */
   GError                  *failure;        /* set once */
   gboolean                 failed_like_template;  /* the failure says that its template failed */

@@ -227,16 +227,14 @@ ready_came (AForkClient      *self,
             int              *fds,
             GPid              pid)
 {
-  g_autoptr(AForkClient) kept G_GNUC_UNUSED = _afork_client_ref (self);
   g_autoptr(GSocket) socket = _afork_channel_steal_socket (self->channel);
   const gboolean is_successor = is_of_successor (self, frame);
   int none = -1;
   int *pidfd = frame->n_fds > (is_successor ? 1 : 0) ? &fds[0] : &none;
 
-  _afork_notifier_freeze (&self->notifier);
   _afork_client_drop_channel (self);
-  /* First of all, because the process may turn out to have exited: then update_outcome() is called
-   * from here. If the client has failed, the process finds its socket closed. */
+  /* First, because the rest depends on it. If the client has failed, the process finds its socket
+   * closed. */
   if (self->failure != NULL)
     _afork_client_set_state (self, AFORK_CLIENT_STATE_UNWANTED);
   else if (self->exec_status != NULL)
@@ -264,8 +262,6 @@ ready_came (AForkClient      *self,
 
   if (socket != NULL && self->state == AFORK_CLIENT_STATE_RUNNING)
     _afork_client_notify_ready (self, socket);
-  _afork_client_handle_exit (self);
-  _afork_notifier_thaw (&self->notifier, FALSE);
   return TRUE;
 }
 
@@ -277,13 +273,11 @@ error_came (AForkClient      *self,
 {
   g_autoptr(GError) error = _afork_remote_error_new (frame->number[0], frame->string[0]);
 
-  _afork_notifier_freeze (&self->notifier);
   _afork_client_set_state (self, AFORK_CLIENT_STATE_GAVE_UP);
   _afork_client_send_fork_commands (self);
   if (frame->n_fds == 1 && is_pending_fork (self))
     confirm_fork (self, pid, &fds[0]);
   _afork_client_fail (self, error);
-  _afork_notifier_thaw (&self->notifier, FALSE);
   return TRUE;
 }
 
@@ -350,14 +344,12 @@ measured_came (AForkClient       *self,
 }
 
 static gboolean
-frame_cb (AForkChannel      *channel,
-          const AForkFrame  *frame,
-          int               *fds,
-          GPid               pid,
-          gpointer           data,
-          GError           **error)
+handle_reply (AForkClient       *self,
+              const AForkFrame  *frame,
+              int               *fds,
+              GPid               pid,
+              GError           **error)
 {
-  g_autoptr(AForkClient) self = _afork_client_ref (data);
   int none = -1;
 
   if (!is_in_place (self, frame, fds))
@@ -399,6 +391,44 @@ frame_cb (AForkChannel      *channel,
     default:
       return refuse_frame (frame, error);
     }
+}
+
+/* Replies are handled one after the other. While one is handled, it may become known that the
+ * process has exited. Then the rest of what it sent is read after this reply, not within it. */
+
+static void
+begin_reply (AForkClient *self)
+{
+  _afork_notifier_freeze (&self->notifier);
+  self->n_replies++;
+}
+
+static void
+end_reply (AForkClient *self)
+{
+  self->n_replies--;
+  _afork_client_handle_exit (self);
+  _afork_notifier_thaw (&self->notifier, FALSE);
+}
+
+static gboolean
+frame_cb (AForkChannel      *channel,
+          const AForkFrame  *frame,
+          int               *fds,
+          GPid               pid,
+          gpointer           data,
+          GError           **error)
+{
+  g_autoptr(AForkClient) self = _afork_client_ref (data);
+  gboolean success;
+
+  begin_reply (self);
+  success = handle_reply (self, frame, fds, pid, error);
+  /* Nothing else is read. */
+  if (!success)
+    _afork_channel_close (channel, *error);
+  end_reply (self);
+  return success;
 }
 
 /* The main context is gone, which is no failure of the process. It finds its socket closed, and
@@ -501,13 +531,13 @@ exec_status_frame_cb (AForkChannel      *channel,
     return refuse_frame (frame, error);
 
   cause = _afork_remote_error_new (frame->number[0], frame->string[0]);
-  _afork_notifier_freeze (&self->notifier);
+  begin_reply (self);
   let_ready_come_first (self);
   g_clear_object (&self->program_socket);
   _afork_client_fail (self, cause);
   /* Nothing else may come, and a process that sends without end is not listened to. */
   _afork_channel_close (channel, NULL);
-  _afork_notifier_thaw (&self->notifier, FALSE);
+  end_reply (self);
   return TRUE;
 }
 
@@ -521,7 +551,7 @@ exec_status_closed_cb (AForkChannel *channel,
   g_autoptr(AForkClient) self = data;
   g_autoptr(GSocket) socket = NULL;
 
-  _afork_notifier_freeze (&self->notifier);
+  begin_reply (self);
   if (error == NULL)
     let_ready_come_first (self);
 
@@ -540,8 +570,7 @@ exec_status_closed_cb (AForkChannel *channel,
       _afork_client_send_kept_signals (self);
       _afork_client_notify_ready (self, socket);
     }
-  _afork_client_handle_exit (self);
-  _afork_notifier_thaw (&self->notifier, FALSE);
+  end_reply (self);
 }
 
 static const AForkChannelEvents exec_status_events =

@@ -1210,7 +1210,7 @@ _afork_client_handle_exit (AForkClient *self)
 {
   g_autoptr(AForkPidWatch) pid_watch = NULL;
 
-  if (self->exited_watch == NULL)
+  if (self->exited_watch == NULL || self->n_replies > 0)
     return;
 
   /* Reading may lead here again. */

@@ -256,6 +256,105 @@ test_priority_above (Census        *census,
   await_end (process);
 }
 
+/* Descriptors become ready while others are handled, so what was sent first may be seen last. */
+
+/* Reports some of the descriptors that are ready, as if the others became ready just afterwards. To
+ * a program that is slow, most of them are. */
+static int
+poll_some (GPollFD *fds,
+           guint    n_fds,
+           int      timeout)
+{
+  int n_ready = g_poll (fds, n_fds, timeout);
+
+  if (n_ready <= 0)
+    return n_ready;
+
+  g_usleep (3000);
+  n_ready = g_poll (fds, n_fds, 0);
+  for (guint i = 0; i < n_fds; i++)
+    if (fds[i].revents != 0 && n_ready > 1 && g_test_rand_int_range (0, 3) > 0)
+      {
+        fds[i].revents = 0;
+        n_ready--;
+      }
+  return n_ready;
+}
+
+typedef struct
+{
+  AForkProcess *process;
+  Answer        answer;
+  guint         n_exited;
+} Ordered;
+
+static void
+ordered_exited_cb (AForkProcess *process,
+                   int           wait_status,
+                   Ordered      *self)
+{
+  self->n_exited++;
+}
+
+/* This takes longer than the library's share of one iteration. */
+static void
+ordered_notify_cb (AForkProcess *process,
+                   GParamSpec   *pspec,
+                   Ordered      *self)
+{
+  g_assert_cmpuint (self->n_exited, ==, 0);
+  g_usleep (3000);
+}
+
+static void
+ordered_begin (Ordered         *self,
+               AForkProcess    *process,
+               const Operation *operation)
+{
+  *self = (Ordered) { .process = process };
+  g_signal_connect (process, "notify", G_CALLBACK (ordered_notify_cb), self);
+  g_signal_connect (process, "exited", G_CALLBACK (ordered_exited_cb), self);
+  operation->begin (process, &self->answer);
+}
+
+static void
+ordered_end (Ordered         *self,
+             const Operation *operation)
+{
+  answer_await (&self->answer);
+  check_answer (operation, &self->answer);
+  answer_clear (&self->answer);
+  await_end (self->process);
+  g_assert_cmpuint (self->n_exited, ==, 1);
+  g_signal_handlers_disconnect_by_data (self->process, self);
+  g_clear_object (&self->process);
+}
+
+/* Each operation has the same outcome, and "exited" comes last. */
+static void
+test_order (Census        *census,
+            gconstpointer  data)
+{
+  const guint n_rounds = g_getenv ("AFORK_TEST_VALGRIND") != NULL ? 5 : 15;
+  const Operation *operation = data;
+  GPollFunc usual = g_main_context_get_poll_func (NULL);
+  g_autoptr(AForkProcess) template = new_with_module (afork_process_new_exec (NULL));
+  Ordered all[6];
+
+  g_main_context_set_poll_func (NULL, poll_some);
+  for (guint i = 0; i < n_rounds; i++)
+    {
+      for (guint j = 0; j < G_N_ELEMENTS (all); j++)
+        ordered_begin (&all[j],
+                       j == 0 ? new_with_module (afork_process_new_exec (NULL))
+                              : afork_process_fork (template),
+                       operation);
+      for (guint j = 0; j < G_N_ELEMENTS (all); j++)
+        ordered_end (&all[j], operation);
+    }
+  g_main_context_set_poll_func (NULL, usual);
+}
+
 /* Loops in callbacks, which wait for later events of the same process and of others. */
 
 typedef struct
@@ -1520,6 +1619,7 @@ main (int    argc,
   add_operations ("/main-context/priority/not-above", test_priority_not_above);
   add_operations ("/main-context/priority/above", test_priority_above);
   add_test ("/main-context/priority/slow-handler", test_priority_slow_handler);
+  add_operations ("/main-context/order", test_order);
   add_operations ("/main-context/nested/in-answer", test_nested_in_answer);
   add_operations ("/main-context/nested/blocking", test_nested_blocking);
   add_test ("/main-context/nested/in-notify", test_nested_in_notify);

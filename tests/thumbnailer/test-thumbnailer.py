@@ -696,7 +696,7 @@ def read_terminal(master):
 def test_bar_on_a_terminal(room):
     columns = 60
     for number in range(10):
-        room.add(f"{number}-{'x' * 100}.png", png(1500, 1500))
+        room.add(f"{number}-{'x' * 100}.png", png(4000, 4000))
     master, terminal = pty.openpty()
     ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     process = room.start("--timeout", 60, room.pictures, stdout=terminal)
