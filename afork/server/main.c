@@ -7,17 +7,20 @@
  * library, so that a process forked from it is small.
  *
  * The library starts it with --socket=N. Without this option the command socket is its standard
- * input and output, so that any command that passes these on can start it. */
+ * input and output, so that any command that passes these on can start it. With --probe, it prints
+ * what of confinement can be had here: see probe.h. */
 
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "descriptors.h"
 #include "fork.h"
 #include "native.h"
+#include "probe.h"
 #include "server.h"
 #include "title.h"
 
@@ -65,12 +68,17 @@ main (int    argc,
     .runtime_data = &native,
     .fork = afork_fork,
   };
-  int socket = parse_socket (argc, argv);
+  int socket;
 
+  if (argc == 2 && strcmp (argv[1], "--probe") == 0)
+    return afork_probe () ? 0 : 1;
+
+  socket = parse_socket (argc, argv);
   if (socket < 0 || !afork_is_stream_socket (socket))
     {
       fputs ("afork-server is started by programs that use AFork, and serves them on a socket:\n"
-             "its standard input, or with --socket=N descriptor N.\n", stderr);
+             "its standard input, or with --socket=N descriptor N. With --probe, it prints what\n"
+             "it can confine processes by on this system.\n", stderr);
       return 2;
     }
 

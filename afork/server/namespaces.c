@@ -1,0 +1,537 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#define _GNU_SOURCE
+#include "namespaces.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* From include/uapi/linux/mount.h, for a C library that is older than the kernel. All architectures
+ * have these numbers. */
+
+#ifndef SYS_open_tree
+# define SYS_open_tree 428
+# define SYS_move_mount 429
+#endif
+#ifndef SYS_mount_setattr
+# define SYS_mount_setattr 442
+#endif
+
+enum
+{
+  TREE_CLONE = 1,                       /* OPEN_TREE_CLONE */
+  TREE_RECURSIVE = 0x8000,              /* AT_RECURSIVE */
+  MOVE_EMPTY_FROM = 0x4,                /* MOVE_MOUNT_F_EMPTY_PATH */
+};
+
+enum
+{
+  MOUNT_RDONLY = 0x1,                   /* MOUNT_ATTR_RDONLY, … */
+  MOUNT_NOSUID = 0x2,
+  MOUNT_NODEV = 0x4,
+};
+
+typedef struct
+{
+  uint64_t set;
+  uint64_t clear;
+  uint64_t propagation;
+  uint64_t user_ns;
+} MountAttributes;
+
+/* Where the new root directory is put together: any directory that exists. What it hides has been
+ * looked up before. */
+static const char * const stages[] = { "/tmp", "/run", "/var", "/usr", "/dev" };
+
+/* Notes that CALL has failed, unless something else has failed before. Returns false. */
+static bool
+fail (AForkNamespacesResult *result,
+      const char            *call)
+{
+  if (result->error == 0)
+    {
+      result->error = errno;
+      result->call = call;
+    }
+
+  return false;
+}
+
+/* Whether ERROR of opening a path means that the process cannot reach anything there. */
+static bool
+is_unreachable (int error)
+{
+  return error == ENOENT || error == ENOTDIR || error == EACCES || error == ELOOP
+    || error == ENAMETOOLONG;
+}
+
+/* The user namespace. */
+
+static bool
+write_file (const char *path,
+            const char *text)
+{
+  const size_t length = strlen (text);
+  int fd = open (path, O_WRONLY | O_CLOEXEC);
+  int saved_errno;
+  bool done;
+
+  if (fd < 0)
+    return false;
+
+  done = write (fd, text, length) == (ssize_t) length;
+  saved_errno = errno;
+  close (fd);
+  errno = saved_errno;
+  return done;
+}
+
+/* Gives the user and the group that the process had before the same numbers in the namespace. All
+ * other users and groups are nobody. */
+static bool
+map_user (uid_t                  uid,
+          gid_t                  gid,
+          AForkNamespacesResult *result)
+{
+  char text[64];
+
+  /* Before Linux 3.19, there was no such file, and none was needed. */
+  if (!write_file ("/proc/self/setgroups", "deny") && errno != ENOENT)
+    return fail (result, "/proc/self/setgroups");
+  snprintf (text, sizeof text, "%u %u 1\n", (unsigned) uid, (unsigned) uid);
+  if (!write_file ("/proc/self/uid_map", text))
+    return fail (result, "/proc/self/uid_map");
+  snprintf (text, sizeof text, "%u %u 1\n", (unsigned) gid, (unsigned) gid);
+  return write_file ("/proc/self/gid_map", text) || fail (result, "/proc/self/gid_map");
+}
+
+bool
+afork_namespaces_enter (const AForkNamespacesRules *rules,
+                        AForkNamespacesResult      *result)
+{
+  const int flags = rules->wanted & (CLONE_NEWUSER | CLONE_NEWPID);
+  const uid_t uid = geteuid ();
+  const gid_t gid = getegid ();
+
+  *result = (AForkNamespacesResult) { 0 };
+  if ((flags & CLONE_NEWUSER) == 0)
+    return false;
+  if (unshare (flags) < 0)
+    return fail (result, "unshare");
+
+  result->in_force = flags;
+  /* Without a mapping, the namespaces are as closed, and the user is nobody. */
+  map_user (uid, gid, result);
+  return true;
+}
+
+/* The root directory. */
+
+static int
+copy_tree (const char *path)
+{
+  return (int) syscall (SYS_open_tree, AT_FDCWD, path,
+                        TREE_CLONE | TREE_RECURSIVE | O_CLOEXEC);
+}
+
+/* Puts the mounts of TREE at PATH, which begins at directory ROOT. */
+static bool
+move_tree (int         tree,
+           int         root,
+           const char *path)
+{
+  return syscall (SYS_move_mount, tree, "", root, path, MOVE_EMPTY_FROM) == 0;
+}
+
+/* Sets ATTRIBUTES of the mount FD, and with TREE_RECURSIVE of all mounts below it. */
+static bool
+set_attributes (int      fd,
+                unsigned flags,
+                uint64_t attributes)
+{
+  const MountAttributes changes = { .set = attributes };
+
+  return syscall (SYS_mount_setattr, fd, "", AT_EMPTY_PATH | flags, &changes, sizeof changes) == 0;
+}
+
+/* Whether PATH is DIRECTORY or beneath it. */
+static bool
+is_beneath (const char *path,
+            const char *directory)
+{
+  const size_t length = strlen (directory);
+
+  return strncmp (path, directory, length) == 0 && (path[length] == '\0' || path[length] == '/');
+}
+
+/* Whether PATH is the root directory. */
+static bool
+is_root (const char *path)
+{
+  return path[strspn (path, "/")] == '\0';
+}
+
+/* Whether a part of PATH is "..", which could lead out of the new root. */
+static bool
+goes_up (const char *path)
+{
+  const char *found = path;
+
+  while ((found = strstr (found, "/..")) != NULL)
+    {
+      found += 3;
+      if (*found == '/' || *found == '\0')
+        return true;
+    }
+
+  return false;
+}
+
+static bool
+names_root (AForkStrings paths)
+{
+  while (paths.n_strings > 0)
+    if (is_root (afork_strings_next (&paths)))
+      return true;
+
+  return false;
+}
+
+static bool
+names_proc (AForkStrings paths)
+{
+  while (paths.n_strings > 0)
+    if (is_beneath (afork_strings_next (&paths), "/proc"))
+      return true;
+
+  return false;
+}
+
+/* Copies the mounts at PATH, and makes them read-only unless WRITABLE. Returns a descriptor, or -1:
+ * errno is 0 if there is nothing that the process can reach. */
+static int
+copy_mounts (const char            *path,
+             bool                   writable,
+             AForkNamespacesResult *result)
+{
+  uint64_t attributes = MOUNT_NOSUID | (writable ? 0 : MOUNT_RDONLY);
+  int tree = copy_tree (path);
+  struct stat status;
+
+  if (tree < 0 && is_unreachable (errno))
+    {
+      errno = 0;
+      return -1;
+    }
+  if (tree < 0)
+    {
+      fail (result, "open_tree");
+      return -1;
+    }
+
+  /* Devices can be used only if they are named themselves. */
+  if (fstat (tree, &status) < 0 || (!S_ISCHR (status.st_mode) && !S_ISBLK (status.st_mode)))
+    attributes |= MOUNT_NODEV;
+  if (set_attributes (tree, TREE_RECURSIVE, attributes))
+    return tree;
+
+  fail (result, "mount_setattr");
+  close (tree);
+  return -1;
+}
+
+/* Makes the file or directory PATH, which begins at directory ROOT, and the directories above it,
+ * unless they exist. */
+static bool
+make_target (int         root,
+             const char *path,
+             bool        is_directory)
+{
+  char part[PATH_MAX];
+  size_t length = 0;
+  int fd;
+
+  while (path[length] != '\0')
+    {
+      length += strspn (path + length, "/");
+      length += strcspn (path + length, "/");
+      if (length >= sizeof part)
+        {
+          errno = ENAMETOOLONG;
+          return false;
+        }
+      memcpy (part, path, length);
+      part[length] = '\0';
+      if (path[length] == '\0' && !is_directory)
+        break;
+      if (mkdirat (root, part, 0755) < 0 && errno != EEXIST && errno != EROFS)
+        return false;
+    }
+
+  if (is_directory || faccessat (root, path, F_OK, 0) == 0)
+    return true;
+  fd = openat (root, path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0444);
+  if (fd >= 0)
+    close (fd);
+  return fd >= 0;
+}
+
+/* A path with its mounts, which were copied. */
+typedef struct
+{
+  const char *path;             /* without the slashes in front */
+  int         tree;
+  bool        is_directory;
+} Part;
+
+enum { MAX_PARTS = 512 };
+
+/* What the new root directory is made of. */
+typedef struct
+{
+  int    base;                  /* the mounts of the whole root directory, or -1 for an empty one */
+  size_t n_parts;
+  Part   parts[MAX_PARTS];
+} Plan;
+
+static void
+clear_plan (Plan *plan)
+{
+  if (plan->base >= 0)
+    close (plan->base);
+  for (size_t i = 0; i < plan->n_parts; i++)
+    close (plan->parts[i].tree);
+}
+
+/* Adds PATHS to PLAN, sorted so that a path comes after those above it. */
+static bool
+add_parts (Plan                  *plan,
+           AForkStrings           paths,
+           bool                   writable,
+           AForkNamespacesResult *result)
+{
+  while (paths.n_strings > 0)
+    {
+      const char *path = afork_strings_next (&paths);
+      struct stat status;
+      size_t at;
+      int tree;
+
+      /* The new /proc is mounted later. */
+      if (is_root (path) || is_beneath (path, "/proc"))
+        continue;
+      if (plan->n_parts == MAX_PARTS || goes_up (path))
+        {
+          errno = plan->n_parts == MAX_PARTS ? E2BIG : EINVAL;
+          return fail (result, "open_tree");
+        }
+      tree = copy_mounts (path, writable, result);
+      if (tree < 0 && errno != 0)
+        return false;
+      if (tree < 0)
+        continue;
+
+      path += strspn (path, "/");
+      for (at = plan->n_parts; at > 0 && strcmp (plan->parts[at - 1].path, path) > 0; at--)
+        plan->parts[at] = plan->parts[at - 1];
+      plan->parts[at] = (Part) {
+        path, tree, fstat (tree, &status) == 0 && S_ISDIR (status.st_mode)
+      };
+      plan->n_parts++;
+    }
+
+  return true;
+}
+
+/* A path that may be written hides one that may be read, if both are the same: the second stands
+ * behind the first. If a path to be read is beneath a path to be written, it stays read-only. */
+static bool
+make_plan (const AForkNamespacesRules *rules,
+           Plan                       *plan,
+           AForkNamespacesResult      *result)
+{
+  const bool all = !rules->limits_read || names_root (rules->read_paths)
+    || names_root (rules->write_paths);
+
+  plan->base = -1;
+  plan->n_parts = 0;
+  if (all)
+    {
+      plan->base = copy_mounts ("/", !rules->limits_write || names_root (rules->write_paths),
+                                result);
+      if (plan->base < 0)
+        return false;
+    }
+
+  return (!rules->limits_read || add_parts (plan, rules->read_paths, false, result))
+    && (!rules->limits_write || add_parts (plan, rules->write_paths, true, result));
+}
+
+/* Mounts the new root directory somewhere. Returns a descriptor of it, or -1. */
+static int
+mount_root (const Plan            *plan,
+            AForkNamespacesResult *result)
+{
+  for (size_t i = 0; i < sizeof stages / sizeof stages[0]; i++)
+    {
+      const bool mounted = plan->base >= 0
+        ? move_tree (plan->base, AT_FDCWD, stages[i])
+        : mount ("tmpfs", stages[i], "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=256k") == 0;
+      int root = mounted ? open (stages[i], O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+
+      if (root >= 0)
+        return root;
+      if (errno != ENOENT && errno != ENOTDIR)
+        break;
+    }
+
+  fail (result, plan->base >= 0 ? "move_mount" : "mount");
+  return -1;
+}
+
+/* Mounts the /proc of the PID namespace at "proc" in the working directory, which is the new root.
+ * The /proc of another namespace is no substitute, because it lets a process access the memory of
+ * others of the same user. */
+static bool
+mount_proc (void)
+{
+  const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+
+  /* The kernel refuses it where parts of /proc are hidden from this process, as in a container. */
+  return mount ("proc", "proc", "proc", flags, "subset=pid") == 0
+    || mount ("proc", "proc", "proc", flags, NULL) == 0;
+}
+
+/* Fills the working directory, which is the new root. ROOT is a descriptor of it. */
+static bool
+fill_root (const AForkNamespacesRules *rules,
+           const Plan                 *plan,
+           int                         root,
+           AForkNamespacesResult      *result)
+{
+  const bool has_pid = (result->in_force & CLONE_NEWPID) != 0;
+  const bool wants_proc = has_pid
+    && (rules->shows_proc || names_proc (rules->read_paths) || names_proc (rules->write_paths));
+
+  for (size_t i = 0; i < plan->n_parts; i++)
+    if (!make_target (root, plan->parts[i].path, plan->parts[i].is_directory)
+        || !move_tree (plan->parts[i].tree, root, plan->parts[i].path))
+      return fail (result, "move_mount");
+
+  if (plan->base >= 0 && has_pid && faccessat (root, "proc", F_OK, 0) == 0)
+    {
+      if (!mount_proc () && mount ("tmpfs", "proc", "tmpfs", MS_RDONLY, "size=4k") < 0)
+        return fail (result, "mount /proc");
+    }
+  else if (plan->base < 0 && wants_proc)
+    {
+      if (!make_target (root, "proc", true) || !mount_proc ())
+        return fail (result, "mount /proc");
+    }
+
+  if (plan->base < 0 && !set_attributes (root, 0, MOUNT_RDONLY))
+    return fail (result, "mount_setattr");
+  return true;
+}
+
+/* Makes the working directory the root directory, and drops the old one. */
+static bool
+switch_root (void)
+{
+  return syscall (SYS_pivot_root, ".", ".") == 0 && umount2 (".", MNT_DETACH) == 0
+    && chdir ("/") == 0;
+}
+
+static bool
+change_root (const AForkNamespacesRules *rules,
+             AForkNamespacesResult      *result)
+{
+  static Plan plan;             /* large, and used once */
+  char directory[PATH_MAX];
+  bool done = false;
+  int root;
+
+  if (getcwd (directory, sizeof directory) == NULL)
+    strcpy (directory, "/");
+  /* pivot_root() does not work where mounts are propagated. */
+  if (mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+    return fail (result, "mount");
+
+  if (make_plan (rules, &plan, result))
+    {
+      root = mount_root (&plan, result);
+      if (root >= 0 && fchdir (root) == 0)
+        done = fill_root (rules, &plan, root, result)
+          && (switch_root () || fail (result, "pivot_root"));
+      /* Nothing stays mounted over what the process sees then. */
+      if (root >= 0 && !done && fchdir (root) == 0)
+        umount2 (".", MNT_DETACH);
+      if (root >= 0)
+        close (root);
+    }
+  clear_plan (&plan);
+  /* The working directory stays the same if it is in the new root. */
+  if (chdir (directory) < 0 && chdir ("/") < 0)
+    return fail (result, "chdir");
+  return done;
+}
+
+/* Capabilities. */
+
+/* Removes all capabilities for ever. In the namespace the process could use them to mount, or to
+ * have other users. */
+static bool
+drop_capabilities (AForkNamespacesResult *result)
+{
+  struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+  const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { { 0 } };
+
+  /* The ambient set is a part of the others. */
+  for (unsigned long capability = 0; capability < 64; capability++)
+    if (prctl (PR_CAPBSET_DROP, capability, 0, 0, 0) < 0 && errno != EINVAL)
+      return fail (result, "prctl");
+
+  return syscall (SYS_capset, &header, none) == 0 || fail (result, "capset");
+}
+
+void
+afork_namespaces_settle (const AForkNamespacesRules *rules,
+                         AForkNamespacesResult      *result)
+{
+  static const int flags[] = { CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWUTS, CLONE_NEWNS };
+
+  for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
+    if ((rules->wanted & flags[i]) != 0)
+      {
+        if (unshare (flags[i]) == 0)
+          result->in_force |= flags[i];
+        else
+          fail (result, "unshare");
+      }
+
+  /* It needs the capabilities and /proc. A process without capabilities cannot change it back. */
+  result->is_last = write_file ("/proc/sys/user/max_user_namespaces", "0");
+  if (!result->is_last)
+    fail (result, "/proc/sys/user/max_user_namespaces");
+
+  /* Mounts cannot show files that may be written, but not read. */
+  if ((result->in_force & CLONE_NEWNS) != 0 && rules->limits_write && change_root (rules, result))
+    {
+      result->limits_read = rules->limits_read;
+      result->limits_write = true;
+    }
+  result->drops_caps = drop_capabilities (result);
+}

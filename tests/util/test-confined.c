@@ -1,0 +1,101 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "test-confined.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { SKIPPED = 77, NOBODY = 65534 };
+
+void
+skip_confined (const char *why)
+{
+  g_printerr ("# SKIP %s\n", why);
+  _exit (SKIPPED);
+}
+
+void
+run_confined (GTestDataFunc func,
+              gconstpointer data)
+{
+  pid_t pid = fork ();
+  int status;
+
+  g_assert_no_errno (pid);
+  if (pid == 0)
+    {
+      func (data);
+      _exit (0);
+    }
+
+  while (waitpid (pid, &status, 0) < 0)
+    g_assert_cmpint (errno, ==, EINTR);
+  if (WIFEXITED (status) && WEXITSTATUS (status) == SKIPPED)
+    g_test_skip ("The kernel, or the sandbox of the test, does not have what is tested");
+  else
+    g_assert_cmpint (status, ==, 0);
+}
+
+void
+refuse_call (long    number,
+             int     argument,
+             guint32 value,
+             int     error)
+{
+  const guint32 half = G_BYTE_ORDER == G_LITTLE_ENDIAN ? 0 : 4;
+  const guint32 place = (guint32) offsetof (struct seccomp_data, args)
+    + 8 * (guint32) MAX (argument, 0) + half;
+  struct sock_filter filter[] = {
+    BPF_STMT (BPF_LD | BPF_W | BPF_ABS, offsetof (struct seccomp_data, nr)),
+    BPF_JUMP (BPF_JMP | BPF_JEQ | BPF_K, (guint32) number, 0, 3),
+    BPF_STMT (BPF_LD | BPF_W | BPF_ABS, place),
+    /* Without an argument, both ways lead to the refusal. */
+    BPF_JUMP (BPF_JMP | BPF_JEQ | BPF_K, value, 0, argument < 0 ? 0 : 1),
+    BPF_STMT (BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (guint32) error),
+    BPF_STMT (BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  struct sock_fprog program = { G_N_ELEMENTS (filter), filter };
+
+  if (prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0
+      || syscall (SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0)
+    skip_confined ("No system calls can be refused here");
+}
+
+AForkStrings
+pack_paths (const char * const *paths)
+{
+  AForkStrings strings = { 0 };
+  guint8 *bytes;
+
+  strings.n_bytes = afork_strings_size (paths, &strings.n_strings);
+  bytes = g_malloc (strings.n_bytes + 1);
+  afork_strings_write (paths, bytes);
+  strings.bytes = bytes;
+  return strings;
+}
+
+void
+become_ordinary (void)
+{
+  if (geteuid () != 0)
+    return;
+
+  /* The gids are kept apart from the uid, as they are for a user that has logged in. */
+  if (setgroups (0, NULL) < 0 || setresgid (NOBODY, NOBODY, NOBODY) < 0
+      || setresuid (NOBODY, NOBODY, NOBODY) < 0)
+    skip_confined ("The process cannot become an ordinary user");
+  /* It was cleared, and then /proc/self would be root's. */
+  prctl (PR_SET_DUMPABLE, 1, 0, 0, 0);
+}

@@ -1,0 +1,44 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* For tests of confinement: a process that confines itself and tries what must not succeed. */
+
+#pragma once
+
+#include <glib.h>
+
+#include "afork/wire/afork-frame.h"
+
+G_BEGIN_DECLS
+
+/* Runs FUNC with DATA in a fork of this process, which must return, or skip the test by
+ * skip_confined(). */
+void     run_confined         (GTestDataFunc       func,
+                               gconstpointer       data);
+G_NORETURN void skip_confined (const char         *why);
+
+/* Fails the test unless RESULT is -1 and errno is ERROR. */
+#define assert_refused(result, error) \
+  G_STMT_START { \
+    const long result_ = (long) (result); \
+    const int errno_ = errno; \
+    g_assert_cmpint (result_, ==, -1); \
+    g_assert_cmpint (errno_, ==, error); \
+  } G_STMT_END
+
+/* Makes system call NUMBER fail with ERROR in this process. If ARGUMENT is not negative, only if
+ * the lower 32 bits of that argument are VALUE. */
+void     refuse_call          (long                number,
+                               int                 argument,
+                               guint32             value,
+                               int                 error);
+
+/* Returns PATHS as in a frame. The memory lasts as long as the process. */
+AForkStrings pack_paths       (const char * const *paths);
+
+/* Makes this process an ordinary user, if it is root. */
+void     become_ordinary      (void);
+
+G_END_DECLS
