@@ -394,6 +394,25 @@ _afork_context_is_thread_default (AForkContext *self)
   return is_same;
 }
 
+gboolean
+_afork_context_is_owned (GMainContext *context)
+{
+  AForkContext *self;
+  gboolean is_free;
+
+  lock_table ();
+  self = table != NULL ? g_hash_table_lookup (table, context) : NULL;
+  if (self != NULL)
+    g_mutex_lock (&self->mutex);
+  is_free = g_main_context_acquire (context);
+  if (is_free)
+    g_main_context_release (context);
+  if (self != NULL)
+    g_mutex_unlock (&self->mutex);
+  _afork_mutex_unlock (&table_mutex);
+  return !is_free;
+}
+
 /* Holding it. */
 
 typedef struct

@@ -100,6 +100,11 @@ void          _afork_context_remove_object      (AForkContext     *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkHold, _afork_hold_release)
 
+/* Whether a thread owns CONTEXT, because it iterates the context, for example. To find out, this
+ * thread owns CONTEXT for a moment if no thread does. No other thread fails to hold it because of
+ * that. */
+gboolean      _afork_context_is_owned           (GMainContext     *context);
+
 /* Calls FUNC while the context is held: now, if this thread can hold it; otherwise in the thread
  * that next iterates the main context, or in the one that frees it. */
 void          _afork_context_run                (AForkContext     *self,
