@@ -1003,8 +1003,8 @@ leave (AForkPidWatch *self)
       return;
     }
 
-  _afork_pid_watch_confirm_fork (left, self->pid, pidfd);
   _afork_pid_watch_set_unreported (left);
+  _afork_pid_watch_confirm_fork (left, self->pid, pidfd);
 }
 
 void
