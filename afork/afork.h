@@ -8,6 +8,7 @@
 #include <gio/gio.h>
 
 #define AFORK_INSIDE
+# include <afork/afork-bindings.h>
 # include <afork/afork-call-queue.h>
 # include <afork/afork-early.h>
 # include <afork/afork-enum-types.h>
