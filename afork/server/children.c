@@ -46,6 +46,38 @@ afork_children_init (AForkChildren *self)
   self->capacity = AFORK_CHILDREN_INITIAL;
 }
 
+/* Files of /proc. */
+
+/* Reads the file PATH, up to SIZE - 1 bytes, into TEXT as a string. Returns the number of bytes, or
+ * -1 and sets errno if the file cannot be opened. Not async-signal-safe. */
+static long
+read_file (const char *path,
+           char       *text,
+           size_t      size)
+{
+  FILE *file = fopen (path, "re");
+  size_t length;
+
+  if (file == NULL)
+    return -1;
+
+  length = fread (text, 1, size - 1, file);
+  text[length] = '\0';
+  fclose (file);
+  return (long) length;
+}
+
+/* Returns the third field and those that follow in STAT, the text of a file that proc(5) calls stat;
+ * or NULL. The second field is a name in parentheses, which may have any characters, parentheses and
+ * ends of lines included. Async-signal-safe. */
+static const char *
+skip_name (const char *stat)
+{
+  const char *name_end = strrchr (stat, ')');
+
+  return name_end != NULL ? name_end + 1 : NULL;
+}
+
 /* Threads. */
 
 /* Appends the name of the thread TASK to NAMES, which has SIZE bytes. Not async-signal-safe. */
@@ -54,44 +86,41 @@ append_thread_name (const char *task,
                     char       *names,
                     size_t      size)
 {
-  size_t length = strlen (names);
-  char path[64];
-  FILE *file;
+  const size_t length = strlen (names);
+  char path[64], name[64];
+  long name_length;
 
   snprintf (path, sizeof path, "/proc/self/task/%.20s/comm", task);
-  file = fopen (path, "re");
-  if (file == NULL)
+  name_length = read_file (path, name, sizeof name);
+  if (name_length <= 0)
     return;
 
-  if (length > 0 && length + 2 < size)
-    length += (size_t) snprintf (names + length, size - length, ", ");
-  if (fgets (names + length, (int) (size - length), file) != NULL)
-    names[strcspn (names, "\n")] = '\0';
-  fclose (file);
+  /* An end of line follows the name. */
+  name[name_length - 1] = '\0';
+  snprintf (names + length, size - length, "%s%s", length > 0 ? ", " : "", name);
 }
 
 /* Returns whether the thread TASK is exiting: it is still listed for a while, even after it was
  * joined, but runs no more code of the program. A thread that cannot be checked, for example
  * because no descriptor is free, counts as running. Not async-signal-safe. */
 static bool
-is_ending (const char *task)
+is_exiting (const char *task)
 {
-  char path[64], line[1024];
+  char path[64], text[1024];
+  const char *fields;
   unsigned flags = 0;
-  char *name_end;
-  FILE *file;
+  long length;
 
   snprintf (path, sizeof path, "/proc/self/task/%.20s/stat", task);
-  file = fopen (path, "re");
-  if (file == NULL)
+  length = read_file (path, text, sizeof text);
+  if (length < 0)
     return errno == ENOENT || errno == ESRCH;
+  if (length == 0)
+    return true;
 
-  /* The name may have spaces and parentheses. */
-  if (fgets (line, sizeof line, file) == NULL)
-    flags = PF_EXITING;
-  else if ((name_end = strrchr (line, ')')) != NULL)
-    sscanf (name_end + 1, " %*c %*d %*d %*d %*d %*d %u", &flags);
-  fclose (file);
+  fields = skip_name (text);
+  if (fields != NULL)
+    sscanf (fields, " %*c %*d %*d %*d %*d %*d %u", &flags);
   return (flags & PF_EXITING) != 0;
 }
 
@@ -131,7 +160,7 @@ list_threads (char   *names,
   get_own_name (own_name, sizeof own_name);
   while ((entry = readdir (tasks)) != NULL)
     if (entry->d_name[0] != '.' && strcmp (entry->d_name, own_name) != 0
-        && !is_ending (entry->d_name))
+        && !is_exiting (entry->d_name))
       {
         append_thread_name (entry->d_name, names, size);
         n_threads++;
@@ -413,31 +442,24 @@ read_resident_pages (const AForkChild *child,
                      uint64_t         *n_pages)
 {
   char own_name[24], path[64], text[1024];
-  size_t length;
+  const char *fields;
   int parent = 0;
-  char *name_end;
-  FILE *file;
 
   get_own_name (own_name, sizeof own_name);
   if (atoi (own_name) != getpid ())
     return false;
 
   snprintf (path, sizeof path, "/proc/%d/stat", (int) child->pid);
-  file = fopen (path, "re");
-  if (file == NULL)
+  if (read_file (path, text, sizeof text) < 0)
     return false;
 
-  /* The name may have any characters. The parent is field 4, and the memory field 24, which is 0 if
-   * the child has exited. */
+  /* The parent is field 4, and the memory field 24, which is 0 if the child has exited. */
   *n_pages = 0;
-  length = fread (text, 1, sizeof text - 1, file);
-  text[length] = '\0';
-  name_end = strrchr (text, ')');
-  if (name_end != NULL)
-    sscanf (name_end + 1,
-            " %*c %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s"
+  fields = skip_name (text);
+  if (fields != NULL)
+    sscanf (fields,
+            " %*c %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s"
             " %" SCNu64, &parent, n_pages);
-  fclose (file);
   return parent == getpid () && *n_pages > 0;
 }
 

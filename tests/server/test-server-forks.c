@@ -59,6 +59,29 @@ test_threads (guint         *n_fds,
   caller_finish (&caller, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_THREADS);
 }
 
+/* The name of a thread may have any characters. This one looks like the fields of a thread that is
+ * exiting, where the name ends and the next line begins. */
+static void
+test_thread_name (guint         *n_fds,
+                  gconstpointer  data)
+{
+  static const char name[] = ")R0 0 0 0 0 4\n";
+  Caller caller, refused;
+  AForkFrame frame;
+
+  caller_start (&caller);
+  caller_require (&caller, "faults");
+  caller_call (&caller, "call_thread", STRV (name));
+  caller_fork (&caller, 1, &refused);
+  frame = caller_expect (&caller, AFORK_FRAME_FORK_FAILED);
+  g_assert_cmpuint (frame.number[1], ==, AFORK_WIRE_ERROR_THREADS);
+  g_assert_true (g_str_has_suffix (frame.string[0], name));
+
+  caller_expect_end (&refused);
+  caller_finish (&refused, 0);
+  caller_finish (&caller, 0);
+}
+
 /* A thousand at once, with their descriptors in as few messages as possible. */
 static void
 test_many_forks (guint         *n_fds,
@@ -490,6 +513,7 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
 
   add_server_test ("/server-forks/threads", NULL, test_threads);
+  add_server_test ("/server-forks/threads/name", NULL, test_thread_name);
   add_server_test ("/server-forks/many", NULL, test_many_forks);
   add_server_test ("/server-forks/linger/alone", NULL, test_linger);
   add_server_test ("/server-forks/linger/pending", NULL, test_linger_pending);
