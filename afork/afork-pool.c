@@ -917,7 +917,7 @@ lost_cb (AForkPendingCall *call,
   blame (self, job, counts, slot->concurrent, error);
 }
 
-static const AForkPendingCallKeeper keeper = {
+static const AForkPendingCallOwnerFuncs call_funcs = {
   .answered = answered_cb,
   .unsent = unsent_cb,
   .cancelled = cancelled_cb,
@@ -945,7 +945,7 @@ limits_start_cb (AForkPendingCall *call,
 }
 
 /* For the calls of shared jobs, whose members have the time limits. */
-static const AForkPendingCallKeeper shared_keeper = {
+static const AForkPendingCallOwnerFuncs shared_call_funcs = {
   .answered = answered_cb,
   .unsent = unsent_cb,
   .cancelled = cancelled_cb,
@@ -3168,7 +3168,7 @@ queue_call (AForkPool        *self,
   job->shared = shared;
   job->waits_since = g_get_monotonic_time ();
   self->stats.n_accepted++;
-  _afork_pending_call_set_keeper (call, shared != NULL ? &shared_keeper : &keeper, job);
+  _afork_pending_call_set_owner (call, shared != NULL ? &shared_call_funcs : &call_funcs, job);
   _afork_pending_call_watch (call, &waiting_funcs, job);
   _afork_scheduler_add_job (&self->scheduler, &job->base, priority,
                             call->job != NULL ? afork_job_get_key (call->job) : NULL);

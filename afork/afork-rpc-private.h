@@ -43,7 +43,7 @@ void          _afork_rpc_set_owner   (AForkRpc                 *self,
                                       const AForkRpcOwnerFuncs *funcs,
                                       gpointer                  data);
 
-/* Gives CALL, which has a keeper, to the worker. Returns false if the worker serves no calls. */
+/* Gives CALL, which has an owner, to the worker. Returns false if the worker serves no calls. */
 gboolean      _afork_rpc_run_call    (AForkRpc                 *self,
                                       AForkPendingCall         *call);
 

@@ -100,12 +100,12 @@ _afork_pending_call_new (GObject             *source,
 }
 
 void
-_afork_pending_call_set_keeper (AForkPendingCall             *call,
-                                const AForkPendingCallKeeper *keeper,
-                                gpointer                      data)
+_afork_pending_call_set_owner (AForkPendingCall                 *call,
+                               const AForkPendingCallOwnerFuncs *funcs,
+                               gpointer                          data)
 {
-  call->keeper = keeper;
-  call->keeper_data = data;
+  call->owner_funcs = funcs;
+  call->owner_data = data;
 }
 
 void
@@ -251,7 +251,7 @@ count_limit (AForkPendingCall *call)
 static gboolean
 is_shared (AForkPendingCall *call)
 {
-  return call->keeper != NULL && call->keeper->limits_start != NULL;
+  return call->owner_funcs != NULL && call->owner_funcs->limits_start != NULL;
 }
 
 void
@@ -259,7 +259,7 @@ _afork_pending_call_start_limit (AForkPendingCall *call)
 {
   if (is_shared (call))
     {
-      call->keeper->limits_start (call, FALSE, call->keeper_data);
+      call->owner_funcs->limits_start (call, FALSE, call->owner_data);
       return;
     }
   if (call->timeout != NULL || call->limit_over || call->limit == 0)
@@ -273,7 +273,7 @@ _afork_pending_call_begin (AForkPendingCall *call)
 {
   if (is_shared (call))
     {
-      call->keeper->limits_start (call, TRUE, call->keeper_data);
+      call->owner_funcs->limits_start (call, TRUE, call->owner_data);
       return;
     }
   if ((call->timeout == NULL && !call->limit_over) || call->limit_moved)

@@ -34,8 +34,8 @@ typedef enum
   AFORK_CALL_BEGUN_UNKNOWN,
 } AForkCallBegun;
 
-/* Functions of an object that keeps the call, and may give it to one worker after the other. Then
- * only this object ends the call. When a function is called, the worker's calls do not contain the
+/* Functions of an object that owns the call, and may give it to one worker after the other. Then
+ * only the owner ends the call. When a function is called, the worker's calls do not contain the
  * call any more. */
 typedef struct
 {
@@ -65,7 +65,7 @@ typedef struct
   void (*limits_start) (AForkPendingCall *call,
                         gboolean          has_begun,
                         gpointer          data);
-} AForkPendingCallKeeper;
+} AForkPendingCallOwnerFuncs;
 
 /* A call that was accepted. It ends once: then it calls back, and is the result of the call.
  *
@@ -92,8 +92,8 @@ struct _AForkPendingCall
   GVariant                    *args;
   AForkJob                    *job;           /* or NULL */
   GCancellable                *cancellable;   /* or NULL */
-  const AForkPendingCallKeeper *keeper;       /* or NULL */
-  gpointer                     keeper_data;
+  const AForkPendingCallOwnerFuncs *owner_funcs;  /* or NULL */
+  gpointer                     owner_data;
   const AForkPendingCallFuncs *funcs;         /* NULL until it is watched */
   gpointer                     funcs_data;
   AForkWaiter                 *cancelled;     /* or NULL */
@@ -126,10 +126,10 @@ AForkPendingCall *_afork_pending_call_new             (GObject                  
                                                        GAsyncReadyCallback          callback,
                                                        gpointer                     user_data);
 
-/* Sets who keeps the call. */
-void              _afork_pending_call_set_keeper      (AForkPendingCall             *call,
-                                                       const AForkPendingCallKeeper *keeper,
-                                                       gpointer                      data);
+/* Gives the call an owner: see AForkPendingCallOwnerFuncs. */
+void              _afork_pending_call_set_owner       (AForkPendingCall                 *call,
+                                                       const AForkPendingCallOwnerFuncs *funcs,
+                                                       gpointer                          data);
 /* Prepares a call that one worker had for another one. */
 void              _afork_pending_call_reset           (AForkPendingCall            *call);
 /* Whether the cancellable of the call, or that of its job, is cancelled. */

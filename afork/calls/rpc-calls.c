@@ -217,7 +217,7 @@ static gboolean
 wants_begin_notified (AForkPendingCall *call)
 {
   return call->job != NULL || call->limit > 0
-    || (call->keeper != NULL && call->cancellable != NULL);
+    || (call->owner_funcs != NULL && call->cancellable != NULL);
 }
 
 /* Ends CALL, which cannot be sent because of ERROR. Takes ERROR. */
@@ -225,14 +225,14 @@ static void
 fail_unsent (AForkPendingCall *call,
              GError           *error)
 {
-  if (call->keeper == NULL)
+  if (call->owner_funcs == NULL)
     {
       _afork_pending_call_fail (call, error);
       return;
     }
 
   _afork_pending_call_unwatch (call);
-  call->keeper->unsent (call, error, call->keeper_data);
+  call->owner_funcs->unsent (call, error, call->owner_data);
 }
 
 /* Puts CALL into the write buffer, or ends it if it cannot be sent. */
@@ -356,10 +356,10 @@ cancel_call_cb (AForkPendingCall *call,
   else
     g_queue_unlink (&self->waiting, &call->link);
 
-  if (owned->keeper != NULL)
+  if (owned->owner_funcs != NULL)
     {
       _afork_pending_call_unwatch (owned);
-      owned->keeper->cancelled (owned, error, was_sent, owned->keeper_data);
+      owned->owner_funcs->cancelled (owned, error, was_sent, owned->owner_data);
     }
   else
     {
@@ -406,7 +406,7 @@ _afork_rpc_calls_add (AForkRpcCalls    *self,
   _afork_pending_call_watch (call, &call_funcs, self);
   g_queue_push_tail_link (&self->waiting, &call->link);
   /* A handler of the job may do anything, such as cancelling the call. */
-  if (call->job != NULL && call->keeper == NULL)
+  if (call->job != NULL && call->owner_funcs == NULL)
     _afork_job_set_state (call->job, AFORK_JOB_STATE_QUEUED);
   _afork_rpc_calls_send_waiting (self);
 }
@@ -450,7 +450,7 @@ fail_call (AForkRpcCalls    *self,
 
   if (_afork_debug_wants (AFORK_DEBUG_CALLS))
     debug_call (self, call->number, "is lost", error);
-  if (call->keeper == NULL)
+  if (call->owner_funcs == NULL)
     {
       if (known == AFORK_WORKER_BEGUN_UNKNOWN)
         _afork_pending_call_end (call, NULL, g_error_copy (error));
@@ -465,7 +465,7 @@ fail_call (AForkRpcCalls    *self,
            || self->state == AFORK_RPC_CALLS_STATE_REFUSED)
     begun = AFORK_CALL_BEGUN_NO;
   _afork_pending_call_unwatch (call);
-  call->keeper->lost (call, begun, error, call->keeper_data);
+  call->owner_funcs->lost (call, begun, error, call->owner_data);
 }
 
 gboolean
@@ -552,14 +552,14 @@ end_answered (AForkPendingCall *call,
               GVariant         *value,
               GError           *error)
 {
-  if (call->keeper == NULL)
+  if (call->owner_funcs == NULL)
     {
       _afork_pending_call_end (call, value, error);
       return;
     }
 
   _afork_pending_call_unwatch (call);
-  call->keeper->answered (call, value, error, call->keeper_data);
+  call->owner_funcs->answered (call, value, error, call->owner_data);
 }
 
 static gboolean
