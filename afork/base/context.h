@@ -37,6 +37,7 @@ _afork_source_clear (GSource **source)
 
 /* Sets FUNC as the callback of *SOURCE, which is not attached yet, a field of DATA. Takes a
  * reference to DATA, which UNREF drops. If FUNC is not a GSourceFunc, cast it with G_SOURCE_FUNC().
+ * If the source does not call FUNC, it may be NULL.
  *
  * When GLib frees the main context, it destroys the source. *SOURCE is cleared then, and
  * CONTEXT_GONE is called with DATA. An owner that destroys the source itself clears or replaces

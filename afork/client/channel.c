@@ -62,29 +62,20 @@ struct _AForkChannel
 typedef struct
 {
   GSource       parent;
-  AForkChannel *channel;        /* the ContextWatch has the reference */
+  AForkChannel *channel;        /* the callback of the source has the reference */
 } ChannelSource;
 
-/* The callback data of a source. When a source is destroyed during its own dispatch, GLib frees
- * this only after the dispatch. The channel may have another source by then. */
-typedef struct
-{
-  AForkChannel *channel;
-  GSource      *source;         /* for comparison */
-} ContextWatch;
-
-static gboolean send_queued        (AForkChannel *self,
-                                    AForkTurn    *turn,
-                                    GError      **error);
-static gboolean flush              (AForkChannel *self,
-                                    AForkTurn    *turn);
-static gboolean receive            (AForkChannel *self,
-                                    AForkTurn    *turn);
-static void     go_on_draining     (AForkChannel *self,
-                                    AForkTurn    *turn);
-static void     close_inherited    (AForkChannel *self);
-static void     context_watch_free (gpointer      data);
-static void     atfork_child_cb    (gpointer      data);
+static gboolean send_queued     (AForkChannel *self,
+                                 AForkTurn    *turn,
+                                 GError      **error);
+static gboolean flush           (AForkChannel *self,
+                                 AForkTurn    *turn);
+static gboolean receive         (AForkChannel *self,
+                                 AForkTurn    *turn);
+static void     go_on_draining  (AForkChannel *self,
+                                 AForkTurn    *turn);
+static void     close_inherited (AForkChannel *self);
+static void     atfork_child_cb (gpointer      data);
 
 /* The source. Its prepare() sends queued frames already, which saves an iteration of the context.
  * The source is ready if sending fails, if there is no time left for it, or if a handler of one
@@ -170,11 +161,25 @@ source_dispatch (GSource     *source,
 static GSourceFuncs source_funcs = { .prepare = source_prepare, .dispatch = source_dispatch };
 
 static void
+unref_cb (gpointer data)
+{
+  _afork_channel_unref (data);
+}
+
+static void
+context_gone_cb (gpointer data)
+{
+  g_autoptr(GError) error = NULL;
+
+  error = g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
+                       _("The main context of the process is gone"));
+  _afork_channel_close (data, error);
+}
+
+static void
 attach (AForkChannel *self,
         GMainContext *context)
 {
-  ContextWatch *context_watch = g_new0 (ContextWatch, 1);
-
   self->source = g_source_new (&source_funcs, sizeof (ChannelSource));
   ((ChannelSource *) self->source)->channel = self;
   g_source_set_static_name (self->source, "[afork] channel");
@@ -182,10 +187,9 @@ attach (AForkChannel *self,
   g_source_set_can_recurse (self->source, TRUE);
   self->source_tag = g_source_add_unix_fd (self->source, g_socket_get_fd (self->socket),
                                            self->waits_for_room ? G_IO_IN | G_IO_OUT : G_IO_IN);
-  context_watch->channel = _afork_channel_ref (self);
-  context_watch->source = self->source;
   self->turn_state = (AForkTurnState) { 0 };
-  g_source_set_callback (self->source, NULL, context_watch, context_watch_free);
+  _afork_source_set_callback (&self->source, NULL, context_gone_cb, _afork_channel_ref (self),
+                              unref_cb);
   g_source_attach (self->source, context);
 }
 
@@ -193,25 +197,6 @@ static void
 detach (AForkChannel *self)
 {
   _afork_source_clear (&self->source);
-}
-
-/* A source is being destroyed: by the channel, which has cleared `source` before, or because its
- * context is being freed. */
-static void
-context_watch_free (gpointer data)
-{
-  ContextWatch *context_watch = data;
-  g_autoptr(AForkChannel) self = context_watch->channel;
-  gboolean context_gone = self->source == context_watch->source;
-  g_autoptr(GError) error = NULL;
-
-  g_free (context_watch);
-  if (!context_gone)
-    return;
-
-  error = g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
-                       _("The main context of the process is gone"));
-  _afork_channel_close (self, error);
 }
 
 static void
