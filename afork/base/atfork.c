@@ -23,7 +23,7 @@ static AForkMutex mutex;        /* protects `hooks` */
 static GQueue hooks = G_QUEUE_INIT;
 
 static guint generation;        /* atomic */
-static int is_own_fork;         /* atomic: the library forks the program just now */
+static int is_own_fork;         /* the library forks the program now, which has one thread */
 
 /* The descriptors of the library: a bit for each number, in blocks that are allocated when they are
  * first needed and never freed, so that a fork can read them at any time. */
@@ -155,70 +155,70 @@ _afork_fd_unregister_wakeup (GMainContext *context)
 
 /* Descriptors that were given to the program. The number may have been reused since, so the file is
  * compared. */
-typedef struct _Lent Lent;
+typedef struct _Given Given;
 
-struct _Lent
+struct _Given
 {
-  Lent *next;
+  Given *next;
   int   fd;                     /* atomic; -1 if this entry is free */
   dev_t device;
   ino_t inode;
 };
 
-static AForkMutex lent_mutex;   /* locked to take an entry */
-static Lent *lent;              /* atomic; entries are never removed */
+static AForkMutex given_mutex;   /* locked to take an entry */
+static Given *given;              /* atomic; entries are never removed */
 
-static Lent *
-take_lent (void)
+static Given *
+take_given (void)
 {
-  Lent *taken = g_atomic_pointer_get (&lent);
+  Given *taken = g_atomic_pointer_get (&given);
 
   while (taken != NULL && g_atomic_int_get (&taken->fd) >= 0)
     taken = taken->next;
   if (taken == NULL)
     {
-      taken = g_new0 (Lent, 1);
+      taken = g_new0 (Given, 1);
       taken->fd = -1;
-      taken->next = g_atomic_pointer_get (&lent);
-      g_atomic_pointer_set (&lent, taken);
+      taken->next = g_atomic_pointer_get (&given);
+      g_atomic_pointer_set (&given, taken);
     }
 
   return taken;
 }
 
 static void
-lent_gone_cb (gpointer  data,
+given_gone_cb (gpointer  data,
               GObject  *socket)
 {
-  Lent *gone = data;
+  Given *self = data;
 
-  g_atomic_int_set (&gone->fd, -1);
+  g_atomic_int_set (&self->fd, -1);
 }
 
 void
-_afork_atfork_lend (GSocket *socket)
+_afork_atfork_add_given (GSocket *socket)
 {
   struct stat status;
-  Lent *taken;
+  Given *taken;
 
   if (fstat (g_socket_get_fd (socket), &status) < 0)
     return;
 
-  _afork_mutex_lock (&lent_mutex);
-  taken = take_lent ();
+  _afork_mutex_lock (&given_mutex);
+  taken = take_given ();
   taken->device = status.st_dev;
   taken->inode = status.st_ino;
   g_atomic_int_set (&taken->fd, g_socket_get_fd (socket));
-  _afork_mutex_unlock (&lent_mutex);
-  g_object_weak_ref (G_OBJECT (socket), lent_gone_cb, taken);
+  _afork_mutex_unlock (&given_mutex);
+  g_object_weak_ref (G_OBJECT (socket), given_gone_cb, taken);
 }
 
 /* The fork. The functions from here to forked_cb() are async-signal-safe, because other threads of
  * the program may have held any lock. */
 
-/* A descriptor whose other end is closed; -1 if there is none left. */
+/* Returns a dead descriptor, whose other end is closed, or -1 if no descriptor is left. */
 static int
-open_dead_end (void)
+open_dead (void)
 {
   int fds[2];
 
@@ -232,21 +232,21 @@ open_dead_end (void)
 /* Replaces a descriptor of the library. The number stays in use, so the program cannot get it while
  * an object of the library still has it. */
 static void
-bury (int  fd,
-      int *dead_end)
+replace (int  fd,
+         int *dead)
 {
-  if (*dead_end < 0)
+  if (*dead < 0)
     {
-      *dead_end = open_dead_end ();
+      *dead = open_dead ();
       /* If no descriptor is left, closing this one frees one. */
-      if (*dead_end < 0)
+      if (*dead < 0)
         {
           close (fd);
-          *dead_end = open_dead_end ();
+          *dead = open_dead ();
         }
     }
-  if (*dead_end >= 0 && *dead_end != fd)
-    dup3 (*dead_end, fd, O_CLOEXEC);
+  if (*dead >= 0 && *dead != fd)
+    dup3 (*dead, fd, O_CLOEXEC);
 }
 
 static gboolean
@@ -258,7 +258,7 @@ is_registered (int fd)
 }
 
 static gboolean
-is_lent (const Lent *each)
+is_given (const Given *each)
 {
   struct stat status;
 
@@ -266,15 +266,13 @@ is_lent (const Lent *each)
     && status.st_dev == each->device && status.st_ino == each->inode;
 }
 
-/* Writing to a dead end would raise a signal. A shared eventfd would wake the threads of the
- * parent, or take their wake-ups. */
-static void
-renew_wakeup (int fd)
+void
+_afork_eventfd_renew (int fd)
 {
   int renewed = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
 
-  /* If no descriptor is left, closing it frees one. */
-  if (renewed < 0)
+  /* If this process can have no more descriptors, closing this one makes room. */
+  if (renewed < 0 && errno == EMFILE)
     {
       close (fd);
       renewed = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -287,29 +285,29 @@ renew_wakeup (int fd)
 }
 
 static void
-bury_all (void)
+replace_all (void)
 {
-  int dead_end = -1;
+  int dead = -1;
 
   for (gsize i = 0; i < N_BLOCKS; i++)
     for (gsize j = 0; blocks[i] != NULL && j < BLOCK_WORDS; j++)
       for (guint word = blocks[i][j], bit = 0; word >> bit != 0; bit++)
         {
           if ((word >> bit & 1) != 0)
-            bury ((int) ((i * BLOCK_WORDS + j) * BITS + bit), &dead_end);
+            replace ((int) ((i * BLOCK_WORDS + j) * BITS + bit), &dead);
           if (bit == BITS - 1)
             break;
         }
 
-  for (const Lent *each = lent; each != NULL; each = each->next)
-    if (is_lent (each))
-      bury (each->fd, &dead_end);
+  for (const Given *each = given; each != NULL; each = each->next)
+    if (is_given (each))
+      replace (each->fd, &dead);
   for (const Wakeup *each = wakeups; each != NULL; each = each->next)
     if (each->fd >= 0)
-      renew_wakeup (each->fd);
+      _afork_eventfd_renew (each->fd);
 
-  if (dead_end >= 0 && !is_registered (dead_end))
-    close (dead_end);
+  if (dead >= 0 && !is_registered (dead))
+    close (dead);
 }
 
 static void
@@ -319,7 +317,7 @@ forked_cb (void)
 
   if (!is_own_fork)
     {
-      bury_all ();
+      replace_all ();
       generation++;
     }
   errno = saved_errno;

@@ -49,7 +49,7 @@ void     _afork_atfork_end_fork       (void);
 /* Call it when SOCKET is given to the program. Its other end belongs to a process of the library,
  * so a fork of the program replaces its copy of the descriptor, too, unless the program has closed
  * it. */
-void     _afork_atfork_lend           (GSocket               *socket);
+void     _afork_atfork_add_given      (GSocket               *socket);
 
 /* FD belongs to the library while it is registered, and a fork of the program replaces its copy. A
  * descriptor must be unregistered before it is given to the program. The first function returns
@@ -61,6 +61,11 @@ void         _afork_fd_unregister        (int           fd);
 void         _afork_fd_register_wakeup   (int           fd,
                                           GMainContext *context);
 void         _afork_fd_unregister_wakeup (GMainContext *context);
+
+/* In a fork: replaces FD, an eventfd, by a new one of the same number. The old one is shared with
+ * the parent: to write to it would wake threads of the parent, and to read it would take their
+ * wake-ups. If the system has no eventfd left, it stays shared. Async-signal-safe. */
+void         _afork_eventfd_renew        (int           fd);
 
 /* Makes a list that takes FDS. They are registered until the list is freed. */
 GUnixFDList *_afork_fd_list_new          (const int    *fds,

@@ -7,11 +7,9 @@
 
 #include "context-wakeup.h"
 
-#include <fcntl.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
+#include "atfork.h"
 #include "main-context.h"
 
 #define COUNT_KEY "eventfd-count:"
@@ -79,26 +77,10 @@ _afork_context_wakeups_find (AForkContextWakeups *self)
   self->fds[1] = context != NULL ? find (context) : -1;
 }
 
-static void
-renew (int fd)
-{
-  int renewed;
-
-  if (fd < 0)
-    return;
-
-  /* If no descriptor is left, the eventfd stays shared: that is better than none. */
-  renewed = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (renewed < 0)
-    return;
-
-  dup3 (renewed, fd, O_CLOEXEC);
-  close (renewed);
-}
-
 void
 _afork_context_wakeups_renew (const AForkContextWakeups *self)
 {
   for (guint i = 0; i < G_N_ELEMENTS (self->fds); i++)
-    renew (self->fds[i]);
+    if (self->fds[i] >= 0)
+      _afork_eventfd_renew (self->fds[i]);
 }

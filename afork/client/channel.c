@@ -788,7 +788,7 @@ _afork_channel_steal_socket (AForkChannel *self)
   socket = shut (self);
   g_assert (socket != NULL);
   _afork_fd_unregister (g_socket_get_fd (socket));
-  _afork_atfork_lend (socket);
+  _afork_atfork_add_given (socket);
   /* A new GSocket is in blocking mode. */
   g_socket_set_blocking (socket, TRUE);
   return socket;
