@@ -446,14 +446,14 @@ lose_context (AForkClient *self)
   _afork_client_handle_exit (self);
 }
 
-/* The socket of a process that another caller gave away has ended before any reply. */
+/* The socket of a process that another caller has detached was closed before any reply. */
 static void
 fail_to_attach (AForkClient *self)
 {
   g_autoptr(GError) error = NULL;
 
   error = g_error_new (AFORK_ERROR, AFORK_ERROR_LOST,
-                       _("The process that the descriptor belonged to has ended"));
+                       _("The process that the descriptor belonged to has exited"));
   _afork_client_fail_to_start (self, error);
 }
 

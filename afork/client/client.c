@@ -995,8 +995,7 @@ _afork_client_find_pending_fork (AForkClient *self,
                                  guint32      number)
 {
   return self->pending_forks != NULL
-    ? g_hash_table_lookup (self->pending_forks, GUINT_TO_POINTER (number))
-                                     : NULL;
+    ? g_hash_table_lookup (self->pending_forks, GUINT_TO_POINTER (number)) : NULL;
 }
 
 static int
@@ -1246,7 +1245,7 @@ pid_watch_exited_cb (AForkPidWatch *pid_watch,
 /* Makes the process exit by itself. It gets no more commands, but reports on its forks as long as
  * it has any. */
 static void
-let_end (AForkClient *self)
+let_exit (AForkClient *self)
 {
   if (!has_server (self))
     return;
@@ -1268,7 +1267,7 @@ pid_watch_killed_cb (AForkPidWatch *pid_watch,
   if (error != NULL)
     {
       _afork_client_fail (self, error);
-      let_end (self);
+      let_exit (self);
     }
   notify_killed (self);
   _afork_notifier_thaw (&self->notifier, TRUE);
@@ -1386,7 +1385,7 @@ _afork_client_borrow (AForkClient  *self,
   GArray *borrowed = g_array_new (FALSE, FALSE, sizeof (AForkBorrowedClient));
 
   g_array_set_clear_func (borrowed, clear_borrowed);
-  /* A client whose context is going could not be given back. */
+  /* A client whose context is being freed could not be given back. */
   for (AForkClient *client = self;
        client != NULL && !_afork_client_is_context_lost (client);
        client = client->template)

@@ -92,7 +92,6 @@ struct _AForkPidWatch
   GSource                *source;           /* on the pidfd, or a timeout; holds a reference */
 
   AForkDeathPipe         *death_pipe;       /* kept until it has exited, or NULL */
-  gboolean                is_left;          /* it goes on for a watch that has lost its context */
   guint                   after_context_ms; /* how long the process may outlive its context; 0 for
                                              * ever */
   GSource                *exit_timeout;     /* kills it when that is over, or NULL; holds a
@@ -773,8 +772,8 @@ kill_indirectly (AForkPidWatch *self)
     self->kill = is_sent ? KILL_BY_OWNER : KILL_NONE;
 }
 
-/* The context is going, so a fork that takes the place of the process would not become known here.
- * The parent is asked now. */
+/* The context is being freed, so a fork that takes the place of the process would not become known
+ * here. The parent is asked now. */
 static void
 ask_at_last (AForkPidWatch *self)
 {
@@ -820,7 +819,7 @@ ask_to_kill (AForkPidWatch *self)
 
 static void
 kill_now (AForkPidWatch *self,
-          gboolean       is_ending)
+          gboolean       is_exiting)
 {
   int error = send_directly (self, SIGKILL);
 
@@ -845,7 +844,7 @@ kill_now (AForkPidWatch *self,
   else if (self->kill == KILL_NONE)
     kill_indirectly (self);
 
-  if (self->kill != KILL_NONE || is_ending)
+  if (self->kill != KILL_NONE || is_exiting)
     await_kill (self);
   else
     report_unkillable (self);
@@ -980,12 +979,11 @@ _afork_pid_watch_discard_child (GMainContext *context,
  * The default context is the one that is most likely iterated. This may happen in another thread,
  * so the process gets a new watch there, to which no pointer is kept here. */
 static void
-leave (AForkPidWatch *self)
+leave_to_default_context (AForkPidWatch *self)
 {
   int pidfd = self->pidfd >= 0 ? _afork_fd_dup (self->pidfd) : -1;
   g_autoptr(AForkPidWatch) left = _afork_pid_watch_new (NULL);
 
-  left->is_left = TRUE;
   /* If there is no second descriptor, a process that is not a child can no longer be signalled from
    * here. */
   if (pidfd < 0)
@@ -1020,7 +1018,7 @@ _afork_pid_watch_lose_context (AForkPidWatch *self)
     self->is_child = FALSE;
   else if (self->is_child
            || (self->pid != 0 && (self->death_pipe != NULL || self->after_context_ms > 0)))
-    leave (self);
+    leave_to_default_context (self);
   end_watch (self, STATE_CONTEXT_LOST, -1);
 }
 

@@ -22,7 +22,6 @@ struct _AForkInProcess
 typedef struct
 {
   AForkJob    *job;             /* or NULL */
-  gboolean     is_answered;
   GVariant    *value;           /* or NULL */
   GUnixFDList *fds;             /* or NULL */
   GPtrArray   *blobs;           /* or NULL */
@@ -161,7 +160,6 @@ answer_cb (gpointer      data,
 {
   InProcessCall *self = data;
 
-  self->is_answered = TRUE;
   if (error != NULL)
     {
       self->error = g_error_copy (error);
