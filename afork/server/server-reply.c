@@ -117,11 +117,11 @@ afork_server_report_fork (void)
 
 /* Forks that live. */
 
-/* Sends the answer RESULT to a command about fork NUMBER. Not async-signal-safe. */
+/* Sends RESULT, the reply of KIND to a command about fork NUMBER. Not async-signal-safe. */
 static bool
-answer_for_fork (AForkFrameKind kind,
-                 uint32_t       number,
-                 uint32_t       result)
+reply_for_fork (AForkFrameKind kind,
+                uint32_t       number,
+                uint32_t       result)
 {
   const AForkFrame frame = { .kind = kind, .number = { number, result } };
 
@@ -133,9 +133,8 @@ bool
 afork_serve_signal (uint32_t number,
                     uint32_t signal)
 {
-  return answer_for_fork (AFORK_FRAME_SIGNALED, number,
-                          (uint32_t) afork_children_signal (&afork_server.children, number,
-                                                            signal));
+  return reply_for_fork (AFORK_FRAME_SIGNALED, number,
+                         (uint32_t) afork_children_signal (&afork_server.children, number, signal));
 }
 
 bool
@@ -151,7 +150,7 @@ afork_serve_measure (uint32_t number)
   uint32_t kib = 0;
 
   afork_children_measure (&afork_server.children, number, &kib);
-  return answer_for_fork (AFORK_FRAME_MEASURED, number, kib);
+  return reply_for_fork (AFORK_FRAME_MEASURED, number, kib);
 }
 
 /* The end of the process. */

@@ -203,13 +203,13 @@ find_fault (const Layout         *layout,
   if (n_bytes > get_max_payload (layout))
     return "a frame is too large";
   if ((frame->flags & ~layout->flags) != 0)
-    return "a frame has flags that are not its kind's";
+    return "a frame has flags that its kind does not have";
   if (frame->n_fds < layout->min_fds || frame->n_fds > layout->max_fds)
     return "a frame has the wrong number of descriptors";
   if (!layout->has_number && frame->number != 0)
-    return "a frame has a number that means nothing";
+    return "a frame has a number, and its kind has none";
   if (layout->payload != PAYLOAD_VALUE && (type_size > 0 || frame->n_blobs > 0))
-    return "a frame has the type of a value, but none";
+    return "a frame has the type of a value, and its kind has no value";
   if (frame->n_blobs > AFORK_CALL_MAX_BLOBS)
     return "a value has too many blobs";
   return NULL;
@@ -249,7 +249,7 @@ afork_call_frame_parse (const uint8_t   *bytes,
 
   if (!read_payload (bytes + AFORK_CALL_FRAME_HEADER_SIZE, payload_size, type_size, layout, frame))
     {
-      *why = "a frame's payload is not what its kind has";
+      *why = "a frame's payload does not fit its kind";
       return AFORK_CALL_FRAME_INVALID;
     }
 

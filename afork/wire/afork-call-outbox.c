@@ -33,7 +33,7 @@ afork_call_outbox_parse (const AForkCallOutboxHeader  *header,
 
   if (header->size > size - AFORK_CALL_OUTBOX_HEADER_SIZE)
     {
-      *why = "its outbox has more than there is room for";
+      *why = "its outbox has more bytes than it has room for";
       return false;
     }
   if ((header->base + header->size) % FRAME_ALIGNMENT != 0)
@@ -43,7 +43,7 @@ afork_call_outbox_parse (const AForkCallOutboxHeader  *header,
     }
   if (header->base > n_received)
     {
-      *why = "its outbox begins behind what was sent";
+      *why = "its outbox begins after the bytes that were sent";
       return false;
     }
 

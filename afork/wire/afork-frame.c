@@ -235,11 +235,11 @@ afork_frame_parse (const uint8_t  *bytes,
   if (layout == NULL)
     *why = "a frame is of no known kind";
   else if (payload_size > AFORK_FRAME_MAX_PAYLOAD)
-    *why = "a frame is too long";
+    *why = "a frame is too large";
   else if ((frame->flags & ~layout->flags) != 0)
-    *why = "a frame has flags that its kind does not know";
+    *why = "a frame has flags that its kind does not have";
   else if (frame->n_fds < layout->min_fds || frame->n_fds > layout->max_fds)
-    *why = "a frame has a number of descriptors that does not fit its kind";
+    *why = "a frame has the wrong number of descriptors";
   if (*why != NULL)
     return AFORK_FRAME_INVALID;
 

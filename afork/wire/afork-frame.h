@@ -72,14 +72,14 @@ typedef enum
   AFORK_FRAME_LOOK_UP,          /* string: a function that forks will probably run. A hint */
   AFORK_FRAME_EXEC,             /* array: program and arguments; one descriptor, a socket */
   AFORK_FRAME_DEATH_PIPE,       /* one descriptor, a pipe that ends with the caller */
-  AFORK_FRAME_DETACH,           /* answered by READY; then another caller uses the socket */
+  AFORK_FRAME_DETACH,           /* the reply is READY; then another caller uses the socket */
   AFORK_FRAME_IDENTIFY,         /* u32: version. The first frame of that other caller */
   AFORK_FRAME_RUN_FUNC,         /* string: object; u32, u32: offset, low first; string: title */
   AFORK_FRAME_LIBRARY,          /* string: path of the caller's AFork library. A hint */
-  AFORK_FRAME_SIGNAL,           /* u32: the fork's number; u32: signal. Answered by SIGNALED */
+  AFORK_FRAME_SIGNAL,           /* u32: the fork's number; u32: signal. The reply is SIGNALED */
   AFORK_FRAME_DISOWN,           /* u32: the fork's number. SIGNAL fails for it from now on */
   AFORK_FRAME_LEAVE,            /* only SIGNAL, DISOWN and MEASURE may follow */
-  AFORK_FRAME_MEASURE,          /* u32: the fork's number. Answered by MEASURED */
+  AFORK_FRAME_MEASURE,          /* u32: the fork's number. The reply is MEASURED */
 
   /* From the server to the caller. */
   AFORK_FRAME_HELLO = 64,       /* string: magic; u32: version. An executed server's first frame */
@@ -94,12 +94,12 @@ typedef enum
 } AForkFrameKind;
 
 /* SIGNAL is for a caller that may not signal the process itself. The parent looks for the number
- * among the forks that it has not reaped, so the signal cannot reach another process. It answers
+ * among the forks that it has not reaped, so the signal cannot reach another process. It replies
  * ESRCH for a fork that it does not have, EPERM for one that was disowned or that it may not signal
  * either, and EINVAL for an invalid signal. These errno values are the same on all machines. */
 
 /* MEASURE asks for the resident memory of a fork. The parent looks for the number as with SIGNAL,
- * and answers 0 for a fork that it does not have, or that was disowned or has exited, and where
+ * and replies 0 for a fork that it does not have, or that was disowned or has exited, and where
  * /proc does not show it. */
 
 /* After LEAVE, the server exits when it has reaped all its forks. */
