@@ -19,7 +19,7 @@ typedef struct
 {
   AForkAtforkHook  atfork_hook;
   gatomicrefcount  ref_count;     /* each waiter, each group and the source have a reference */
-  guint            n_waiters;     /* protected by table_lock */
+  guint            n_waiters;     /* protected by `table_lock` */
 
   AForkMutex       lock;          /* protects the fields below, the groups and the waiters */
   gboolean         is_broken;     /* this is a fork of the program, and these may be inconsistent;

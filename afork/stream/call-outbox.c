@@ -12,9 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "afork-error.h"
 #include "base/fd.h"
-#include "base/i18n.h"
+#include "base/memory.h"
 #include "protocol-error.h"
 #include "system/size-signal.h"
 
@@ -199,8 +198,7 @@ _afork_call_outbox_read (int       fd,
   bytes = g_try_malloc (rest.size);
   if (bytes == NULL)
     {
-      g_set_error (error, AFORK_ERROR, AFORK_ERROR_OUT_OF_MEMORY,
-                   _("There is no memory for a message of %" G_GSIZE_FORMAT " bytes"), rest.size);
+      _afork_memory_set_error (error, rest.size);
       return NULL;
     }
   if (!read_all (fd, bytes, rest.size, rest.offset, error))

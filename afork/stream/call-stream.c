@@ -830,6 +830,17 @@ take_blobs (AForkCallStream  *self,
   return take_some_blobs (self, error);
 }
 
+/* Takes the N_FDS descriptors that came with a frame. */
+static gboolean
+take_frame_fds (AForkCallStream  *self,
+                int              *fds,
+                guint             n_fds,
+                GError          **error)
+{
+  return _afork_call_reader_take_fds (self->reader, fds, n_fds)
+    || _afork_protocol_error_set (error, "a frame came without the descriptors that it names");
+}
+
 /* Adds a segment of the other side. */
 static gboolean
 take_segment (AForkCallStream       *self,
@@ -838,8 +849,8 @@ take_segment (AForkCallStream       *self,
 {
   g_auto(AForkFd) fd = -1;
 
-  if (!_afork_call_reader_take_fds (self->reader, &fd, 1))
-    return _afork_protocol_error_set (error, "a frame came without the descriptors that it names");
+  if (!take_frame_fds (self, &fd, 1, error))
+    return FALSE;
   if (!self->accept_segments)
     return _afork_protocol_error_set (error, "a segment came from a worker that is not trusted");
 
@@ -916,11 +927,11 @@ take_fds (AForkCallStream  *self,
     return FALSE;
 
   g_array_set_size (self->fds, n_old + n_fds);
-  if (_afork_call_reader_take_fds (self->reader, &g_array_index (self->fds, int, n_old), n_fds))
+  if (take_frame_fds (self, &g_array_index (self->fds, int, n_old), n_fds, error))
     return TRUE;
 
   g_array_set_size (self->fds, n_old);
-  return _afork_protocol_error_set (error, "a frame came without the descriptors that it names");
+  return FALSE;
 }
 
 /* Returns the descriptors of the value, all of which have come, or NULL if there are none. The
@@ -947,8 +958,8 @@ take_outbox (AForkCallStream  *self,
 {
   g_auto(AForkFd) fd = -1;
 
-  if (!_afork_call_reader_take_fds (self->reader, &fd, 1))
-    return _afork_protocol_error_set (error, "a frame came without the descriptors that it names");
+  if (!take_frame_fds (self, &fd, 1, error))
+    return FALSE;
   if (!self->accept_outbox)
     return _afork_protocol_error_set (error, "an outbox came that was not expected");
 
