@@ -21,7 +21,8 @@ enum
   /* No call is added to a write buffer that has more bytes than this. */
   MAX_UNSENT = 1024 * 1024,
   /* Nor is one if more bytes of blobs than this were copied to shared memory since the last flush:
-   * not many blobs are copied in one iteration of the main context. */
+   * not many blobs are copied in one iteration of the main context. A large blob is copied in
+   * several. */
   MAX_COPIED = 256 * 1024,
   /* The part of a refusal's text that is kept, in bytes. */
   MAX_REFUSAL = 4096,
@@ -137,12 +138,13 @@ send_setup (AForkRpcCalls   *self,
   set_state (self, AFORK_RPC_CALLS_STATE_SET_UP);
 }
 
-/* Offers the worker an outbox before its second call. A single call is faster without one. */
+/* Offers the worker an outbox before its second call. A single call is faster without one. The call
+ * that is sent next does not wait any more. */
 static void
 send_outbox (AForkRpcCalls   *self,
              AForkCallStream *stream)
 {
-  if (self->outbox_sent || (self->waiting.length < 2 && self->in_flight.last_number == 0))
+  if (self->outbox_sent || (g_queue_is_empty (&self->waiting) && self->in_flight.last_number == 0))
     return;
 
   self->outbox_sent = TRUE;
@@ -235,6 +237,12 @@ fail_unsent (AForkPendingCall *call,
   call->owner_funcs->unsent (call, error, call->owner_data);
 }
 
+static GPtrArray *
+get_blobs (AForkPendingCall *call)
+{
+  return call->job != NULL ? _afork_job_get_blobs (call->job) : NULL;
+}
+
 /* Puts CALL into the write buffer, or ends it if it cannot be sent. */
 static void
 send_call (AForkRpcCalls    *self,
@@ -250,7 +258,7 @@ send_call (AForkRpcCalls    *self,
                                           ? AFORK_CALL_FRAME_NOTIFY_BEGIN : 0,
                                         call->number, call->args,
                                         call->job != NULL ? afork_job_get_fds (call->job) : NULL,
-                                        call->job != NULL ? _afork_job_get_blobs (call->job) : NULL,
+                                        get_blobs (call),
                                         &error);
   if (_afork_debug_wants (AFORK_DEBUG_CALLS))
     debug_call (self, call->number, sent ? "is sent" : "cannot be sent", error);
@@ -285,9 +293,24 @@ find_room (AForkRpcCalls *self)
   return stream;
 }
 
+/* Returns the next call that waits, or NULL if none can be sent now. */
+static AForkPendingCall *
+take_waiting (AForkRpcCalls   *self,
+              AForkCallStream *stream)
+{
+  AForkPendingCall *call = g_queue_peek_head (&self->waiting);
+
+  if (!_afork_call_stream_prepare_blobs (stream, get_blobs (call)))
+    return NULL;
+
+  g_queue_pop_head_link (&self->waiting);
+  return call;
+}
+
 void
 _afork_rpc_calls_send_waiting (AForkRpcCalls *self)
 {
+  AForkPendingCall *call;
   AForkCallStream *stream;
 
   /* Each answer comes here, and mostly no call waits for room. */
@@ -303,10 +326,10 @@ _afork_rpc_calls_send_waiting (AForkRpcCalls *self)
     send_setup (self, stream);
   /* A call that cannot be sent fails, and a handler of its job may do anything, such as killing the
    * worker: so this asks for the stream before each call. */
-  while ((stream = find_room (self)) != NULL)
+  while ((stream = find_room (self)) != NULL && (call = take_waiting (self, stream)) != NULL)
     {
       send_outbox (self, stream);
-      send_call (self, stream, g_queue_pop_head_link (&self->waiting)->data);
+      send_call (self, stream, call);
     }
 
   /* The link sends nothing once it is closed. Until all calls have ended, a CANCEL may have to be
@@ -329,6 +352,17 @@ send_cancel (AForkRpcCalls    *self,
 
   if (stream != NULL)
     _afork_call_stream_send (stream, &frame);
+}
+
+/* CALL is not sent after all. */
+static void
+drop_blobs (AForkRpcCalls    *self,
+            AForkPendingCall *call)
+{
+  AForkCallStream *stream = get_stream (self);
+
+  if (stream != NULL)
+    _afork_call_stream_drop_blobs (stream, get_blobs (call));
 }
 
 /* Ends CALL before the worker has answered it. Takes ERROR. */
@@ -354,7 +388,10 @@ cancel_call_cb (AForkPendingCall *call,
       start_limit (self);
     }
   else
-    g_queue_unlink (&self->waiting, &call->link);
+    {
+      g_queue_unlink (&self->waiting, &call->link);
+      drop_blobs (self, call);
+    }
 
   if (owned->owner_funcs != NULL)
     {

@@ -751,12 +751,12 @@ flush (AForkWorkerLink *self)
 
 /* The source. Whatever is added to the write buffer is added in the thread of the context, so
  * prepare() is called afterwards. */
-
 static gboolean
 has_to_flush (AForkWorkerLink *self)
 {
   return !self->waits_for_room && !self->write_closed
     && (_afork_call_stream_get_unsent (self->stream) > 0
+        || _afork_call_stream_is_copying (self->stream)
         || self->sending == AFORK_SENDING_STATE_CLOSING);
 }
 
@@ -780,12 +780,13 @@ source_prepare (GSource *source,
         || _afork_turn_prepare (&self->turn_state, timeout));
 }
 
-/* Whether the write buffer has nothing that could be sent now. */
+/* Whether nothing could be sent now, nor copied to be sent. */
 static gboolean
 has_sent_all (AForkWorkerLink *self)
 {
   return self->stream == NULL || self->waits_for_room
-    || _afork_call_stream_get_unsent (self->stream) == 0;
+    || (_afork_call_stream_get_unsent (self->stream) == 0
+        && !_afork_call_stream_is_copying (self->stream));
 }
 
 static void
@@ -802,6 +803,13 @@ serve (AForkWorkerLink *self,
   if (self->source == source
       && ((condition & G_IO_OUT) != 0 || has_to_flush (self) || has_to_retry (source)))
     flush (self);
+  /* After a flush, more of a large blob is copied. */
+  while (self->source == source && _afork_call_stream_is_copying (self->stream)
+         && !self->waits_for_room && _afork_turn_goes_on (turn))
+    {
+      flush (self);
+      _afork_turn_check_clock (turn);
+    }
   _afork_turn_end (turn, &self->turn_state, self->source == source ? source : NULL,
                    caught_up && has_sent_all (self));
 }

@@ -43,6 +43,7 @@ _afork_blob_memory_new (void)
 
 gboolean
 _afork_blob_memory_reserve (int   fd,
+                            gsize offset,
                             gsize size)
 {
   AForkSizeSignal held;
@@ -50,7 +51,7 @@ _afork_blob_memory_reserve (int   fd,
 
   afork_size_signal_hold (&held);
   do
-    result = fallocate (fd, 0, 0, (off_t) size);
+    result = fallocate (fd, 0, (off_t) offset, (off_t) size);
   while (result < 0 && errno == EINTR);
   afork_size_signal_release (&held);
 

@@ -21,9 +21,11 @@ G_BEGIN_DECLS
 /* Returns an empty memfd, or -1 and sets errno. */
 int       _afork_blob_memory_new          (void);
 
-/* These two give a memfd its size: the first allocates pages, and the second writes DATA. They
- * return false and set errno on failure, also if SIZE exceeds RLIMIT_FSIZE. */
+/* These two give a memfd its size: the first allocates the pages of SIZE bytes from OFFSET on, and
+ * the second writes DATA. They return false and set errno on failure, also if the memfd would exceed
+ * RLIMIT_FSIZE. */
 gboolean  _afork_blob_memory_reserve      (int            fd,
+                                           gsize          offset,
                                            gsize          size);
 gboolean  _afork_blob_memory_write        (int            fd,
                                            gconstpointer  data,

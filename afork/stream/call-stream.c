@@ -41,6 +41,11 @@ struct _AForkCallStream
   AForkCallWriter   *writer;
   AForkSegmentPool  *pool;            /* for blobs that are sent */
   gsize              n_copied;        /* bytes of blobs, to shared memory, since the last flush */
+  gboolean           is_copying;      /* more has to be copied after the next flush */
+  GPtrArray         *prepared_blobs;  /* the blobs of the next value, while they are prepared; or
+                                       * NULL */
+  GArray            *prepared;        /* of guint32: the segments of the first of them, or 0 for a
+                                       * blob that is not sent in one */
   gboolean           send_sealed;     /* large blobs are sent sealed: the other side does not trust
                                        * this one */
   gboolean           send_no_fds;     /* the socket passes no descriptors */
@@ -157,6 +162,7 @@ _afork_call_stream_flush (AForkCallStream  *self,
   AForkCallStreamStatus status;
 
   self->n_copied = 0;
+  self->is_copying = FALSE;
   do
     {
       gather_segment_notices (self);
@@ -328,58 +334,86 @@ send_inline_blob (AForkCallStream *self,
   while (offset < size);
 }
 
-/* Copies BLOB to a segment, and announces that if it is new. Returns its number, or 0 if there is
- * none. */
-static guint32
-send_segment (AForkCallStream *self,
-              GBytes          *blob)
+/* Copies BLOB to a segment, up to *N_BYTES of it, which are counted down. When it is copied, sets
+ * *SEGMENT to the number, or to 0 if there can be no segment, and announces a new one. Returns false
+ * if some of the blob is left. */
+static gboolean
+fill_segment (AForkCallStream *self,
+              GBytes          *blob,
+              gsize           *n_bytes,
+              guint32         *segment)
 {
   AForkCallFrame frame = { .kind = AFORK_CALL_FRAME_SEGMENT, .n_fds = 1 };
   g_autoptr(GUnixFDList) fds = NULL;
+  const gsize n_before = *n_bytes;
   gsize capacity;
+  gboolean is_filled;
   int fd;
 
-  frame.number = _afork_segment_pool_fill (self->pool, blob, &fd, &capacity);
+  is_filled = _afork_segment_pool_fill (self->pool, blob, n_bytes, segment, &fd, &capacity);
+  self->n_copied += n_before - *n_bytes;
+  if (!is_filled)
+    return FALSE;
+
   /* The pool may have ended other segments to make room for this one. */
   gather_segment_notices (self);
   if (fd >= 0)
     {
       fds = _afork_fd_list_new (&fd, 1);
+      frame.number = *segment;
       frame.segment_size = capacity;
       _afork_call_writer_gather (self->writer, &frame, NULL, fds, 0);
     }
 
-  return frame.number;
+  return TRUE;
 }
 
-/* Sends BLOB before the frame of its value, or adds its descriptor to SEALED, an array of int, to
- * be sent with that frame. Returns the segment of the blob, or AFORK_BLOB_…. N_FDS is the number of
- * descriptors that the value has already. */
+/* Whether BLOB is sent in a segment, if there can be one. */
+static gboolean
+wants_segment (AForkCallStream *self,
+               GBytes          *blob)
+{
+  const gsize size = g_bytes_get_size (blob);
+
+  return !self->send_inline && !self->send_sealed
+    && size >= AFORK_SEGMENT_MIN_BLOB && size <= AFORK_SEGMENT_MAX_BLOB;
+}
+
+/* Returns the segment of BLOB, the blob INDEX of a value, or 0 if it is not sent in one. */
+static guint32
+send_in_segment (AForkCallStream *self,
+                 GBytes          *blob,
+                 guint            index)
+{
+  gsize n_bytes = G_MAXSIZE;
+  guint32 segment = 0;
+
+  if (index < self->prepared->len)
+    return g_array_index (self->prepared, guint32, index);
+  if (wants_segment (self, blob))
+    fill_segment (self, blob, &n_bytes, &segment);
+  return segment;
+}
+
+/* Sends BLOB, the blob INDEX of a value, before the frame of the value, or adds its descriptor to
+ * SEALED, an array of int, to be sent with that frame. Returns the segment of the blob, or
+ * AFORK_BLOB_…. N_FDS is the number of descriptors that the value has already. */
 static guint32
 send_blob (AForkCallStream *self,
            GBytes          *blob,
+           guint            index,
            guint            n_fds,
            GArray          *sealed)
 {
-  gsize size = g_bytes_get_size (blob);
-  guint32 segment = 0;
+  const gsize size = g_bytes_get_size (blob);
+  const guint32 segment = send_in_segment (self, blob, index);
   int fd;
 
-  if (self->send_inline)
-    {
-      send_inline_blob (self, blob);
-      return AFORK_BLOB_INLINE;
-    }
+  if (segment != 0)
+    return segment;
 
-  if (!self->send_sealed
-      && size >= AFORK_SEGMENT_MIN_BLOB && size <= AFORK_SEGMENT_MAX_BLOB
-      && (segment = send_segment (self, blob)) != 0)
-    {
-      self->n_copied += size;
-      return segment;
-    }
-
-  if (self->send_sealed && size >= AFORK_SEALED_MIN_BLOB && size <= AFORK_SEALED_MAX_BLOB
+  if (!self->send_inline && self->send_sealed
+      && size >= AFORK_SEALED_MIN_BLOB && size <= AFORK_SEALED_MAX_BLOB
       && n_fds < AFORK_CALL_MAX_FDS
       && (fd = _afork_sealed_blob_new (blob)) >= 0)
     {
@@ -390,6 +424,81 @@ send_blob (AForkCallStream *self,
 
   send_inline_blob (self, blob);
   return AFORK_BLOB_INLINE;
+}
+
+/* Preparing blobs. */
+
+static guint64
+count_bytes (GPtrArray *blobs)
+{
+  guint64 n_bytes = 0;
+
+  for (guint i = 0; i < blobs->len; i++)
+    n_bytes += g_bytes_get_size (g_ptr_array_index (blobs, i));
+  return n_bytes;
+}
+
+/* The blobs have been sent: their segments are in use. */
+static void
+forget_prepared (AForkCallStream *self)
+{
+  g_autoptr(GPtrArray) blobs = g_steal_pointer (&self->prepared_blobs);
+
+  g_array_set_size (self->prepared, 0);
+}
+
+static void
+drop_prepared (AForkCallStream *self)
+{
+  for (guint i = 0; i < self->prepared->len; i++)
+    _afork_segment_pool_give_back (self->pool, g_array_index (self->prepared, guint32, i));
+  forget_prepared (self);
+  _afork_segment_pool_drop_fill (self->pool);
+}
+
+gboolean
+_afork_call_stream_prepare_blobs (AForkCallStream *self,
+                                  GPtrArray       *blobs)
+{
+  gsize n_bytes = MAX_COPIED;
+
+  if (blobs != self->prepared_blobs)
+    drop_prepared (self);
+  /* A value over a limit is not sent. */
+  if (blobs == NULL || blobs->len > AFORK_CALL_MAX_BLOBS
+      || count_bytes (blobs) > AFORK_CALL_MAX_BLOB_BYTES)
+    return TRUE;
+
+  if (self->prepared_blobs == NULL)
+    self->prepared_blobs = g_ptr_array_ref (blobs);
+  while (self->prepared->len < blobs->len)
+    {
+      GBytes *blob = g_ptr_array_index (blobs, self->prepared->len);
+      guint32 segment = 0;
+
+      if (wants_segment (self, blob) && !fill_segment (self, blob, &n_bytes, &segment))
+        {
+          self->is_copying = TRUE;
+          return FALSE;
+        }
+      g_array_append_val (self->prepared, segment);
+    }
+
+  return TRUE;
+}
+
+void
+_afork_call_stream_drop_blobs (AForkCallStream *self,
+                               GPtrArray       *blobs)
+{
+  if (blobs != NULL && blobs == self->prepared_blobs)
+    drop_prepared (self);
+}
+
+gboolean
+_afork_call_stream_is_copying (AForkCallStream *self)
+{
+  return self->is_copying;
 }
 
 /* Sending messages. */
@@ -478,10 +587,7 @@ check_bounds (const AForkCallFrame  *frame,
               GError               **error)
 {
   guint n_blobs = blobs != NULL ? blobs->len : 0;
-  guint64 n_bytes = 0;
-
-  for (guint i = 0; i < n_blobs; i++)
-    n_bytes += g_bytes_get_size (g_ptr_array_index (blobs, i));
+  guint64 n_bytes = blobs != NULL ? count_bytes (blobs) : 0;
 
   if (n_fds > AFORK_CALL_MAX_FDS)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
@@ -512,15 +618,15 @@ check_bounds (const AForkCallFrame  *frame,
   return FALSE;
 }
 
-gboolean
-_afork_call_stream_send_value (AForkCallStream     *self,
-                               AForkCallFrameKind   kind,
-                               guint8               flags,
-                               guint32              number,
-                               GVariant            *value,
-                               GUnixFDList         *fds,
-                               GPtrArray           *blobs,
-                               GError             **error)
+static gboolean
+send_value (AForkCallStream     *self,
+            AForkCallFrameKind   kind,
+            guint8               flags,
+            guint32              number,
+            GVariant            *value,
+            GUnixFDList         *fds,
+            GPtrArray           *blobs,
+            GError             **error)
 {
   gsize size;
   g_autoptr(GVariant) normal = _afork_call_value_export (value, &size, error);
@@ -552,8 +658,8 @@ _afork_call_stream_send_value (AForkCallStream     *self,
       sealed = g_array_new (FALSE, FALSE, sizeof (int));
     }
   for (guint i = 0; i < n_blobs; i++)
-    segments[i] = send_blob (self, g_ptr_array_index (blobs, i),
-                             n_fds + sealed->len, sealed);
+    segments[i] = send_blob (self, g_ptr_array_index (blobs, i), i, n_fds + sealed->len, sealed);
+  forget_prepared (self);
 
   /* The last descriptors are those of sealed blobs. */
   if (sealed != NULL && sealed->len > 0)
@@ -573,6 +679,25 @@ _afork_call_stream_send_value (AForkCallStream     *self,
     afork_call_frame_set_blob (out, i, segments[i],
                                g_bytes_get_size (g_ptr_array_index (blobs, i)));
   return TRUE;
+}
+
+gboolean
+_afork_call_stream_send_value (AForkCallStream     *self,
+                               AForkCallFrameKind   kind,
+                               guint8               flags,
+                               guint32              number,
+                               GVariant            *value,
+                               GUnixFDList         *fds,
+                               GPtrArray           *blobs,
+                               GError             **error)
+{
+  if (blobs != self->prepared_blobs)
+    drop_prepared (self);
+  if (send_value (self, kind, flags, number, value, fds, blobs, error))
+    return TRUE;
+
+  drop_prepared (self);
+  return FALSE;
 }
 
 /* Receiving. */
@@ -1219,6 +1344,7 @@ _afork_call_stream_new (int fd)
   self->fd = _afork_fd_register (fd);
   self->writer = _afork_call_writer_new (fd);
   self->pool = _afork_segment_pool_new ();
+  self->prepared = g_array_new (FALSE, FALSE, sizeof (guint32));
   self->reader = _afork_call_reader_new (fd);
   self->fds = g_array_new (FALSE, FALSE, sizeof (int));
   self->table = _afork_segment_table_new ();
@@ -1241,6 +1367,8 @@ _afork_call_stream_unref (AForkCallStream *self)
   _afork_call_writer_free (self->writer);
   g_clear_object (&self->outbox);
   g_clear_pointer (&self->new_outbox, _afork_call_outbox_free);
+  forget_prepared (self);
+  g_array_unref (self->prepared);
   _afork_segment_pool_free (self->pool);
   g_clear_pointer (&self->sample, g_variant_unref);
   drop_fds (self);

@@ -83,6 +83,15 @@ gboolean              _afork_call_stream_send_value          (AForkCallStream   
                                                               GUnixFDList         *fds,
                                                               GPtrArray           *blobs,
                                                               GError             **error);
+/* Copies some of BLOBS, those of the next value, to shared memory, which takes half a millisecond at
+ * most. Returns false if there is more to copy: then call it again after the next flush. If the
+ * value is not sent after all, call the second function. BLOBS may be NULL. */
+gboolean              _afork_call_stream_prepare_blobs       (AForkCallStream *self,
+                                                              GPtrArray       *blobs);
+void                  _afork_call_stream_drop_blobs          (AForkCallStream *self,
+                                                              GPtrArray       *blobs);
+/* Whether the first function has returned false since the last flush. */
+gboolean              _afork_call_stream_is_copying          (AForkCallStream *self);
 /* Sends the write buffer: about 1 MiB at most, and only what the socket takes without waiting.
  * WAIT: sends all of it. */
 AForkCallStreamStatus _afork_call_stream_flush               (AForkCallStream  *self,

@@ -24,17 +24,26 @@ enum
   BLOB_SEALS = FIXED_SIZE_SEALS | F_SEAL_WRITE,
   /* A segment is not used for a blob if it is more than so many times as large. */
   MAX_WASTE = 4,
+  /* How many bytes are allocated and copied at a time. */
+  MAX_PART = 1024 * 1024,
 };
 
 /* The sender. */
 
+typedef enum
+{
+  SEGMENT_STATE_FILLING,        /* a blob is being copied to it; it may be new, and not announced */
+  SEGMENT_STATE_SENT,           /* it has a blob, until the receiver gives it back */
+  SEGMENT_STATE_IDLE,
+} SegmentState;
+
 typedef struct
 {
-  guint32   number;
-  guint8   *data;
-  gsize     capacity;
-  gboolean  is_idle;
-  guint64   idle_since;         /* how many segments had become idle before */
+  guint32       number;
+  guint8       *data;           /* NULL if it could not be mapped */
+  gsize         capacity;
+  SegmentState  state;
+  guint64       idle_since;     /* how many segments had become idle before */
 } Segment;
 
 struct _AForkSegmentPool
@@ -47,6 +56,12 @@ struct _AForkSegmentPool
   guint32    last_number;
   GArray    *ended;             /* of guint32: segments to be announced as ended */
   gint       n_ended;           /* atomic: the length of `ended` */
+
+  /* The blob that is being copied. Only the sending thread uses these. */
+  GBytes    *blob;              /* or NULL */
+  Segment   *filling;           /* the segment for it */
+  int        fd;                /* of that, if it is new; or -1 */
+  gsize      n_filled;          /* bytes of it that are done */
 };
 
 static void
@@ -54,7 +69,8 @@ segment_free (gpointer data)
 {
   Segment *segment = data;
 
-  _afork_memory_unmap (segment->data, segment->capacity);
+  if (segment->data != NULL)
+    _afork_memory_unmap (segment->data, segment->capacity);
   g_free (segment);
 }
 
@@ -65,6 +81,7 @@ _afork_segment_pool_new (void)
 
   self->segments = g_ptr_array_new_with_free_func (segment_free);
   self->ended = g_array_new (FALSE, FALSE, sizeof (guint32));
+  self->fd = -1;
   return self;
 }
 
@@ -73,6 +90,8 @@ _afork_segment_pool_free (AForkSegmentPool *self)
 {
   g_ptr_array_unref (self->segments);
   g_array_unref (self->ended);
+  _afork_fd_clear (&self->fd);
+  g_clear_pointer (&self->blob, g_bytes_unref);
   g_free (self);
 }
 
@@ -99,7 +118,8 @@ find_stale (AForkSegmentPool *self)
     {
       Segment *segment = g_ptr_array_index (self->segments, i);
 
-      if (segment->is_idle && (found == NULL || segment->idle_since < found->idle_since))
+      if (segment->state == SEGMENT_STATE_IDLE
+          && (found == NULL || segment->idle_since < found->idle_since))
         found = segment;
     }
 
@@ -118,7 +138,8 @@ find_fitting (AForkSegmentPool *self,
     {
       Segment *segment = g_ptr_array_index (self->segments, i);
 
-      if (!segment->is_idle || segment->capacity < size || segment->capacity / MAX_WASTE > size)
+      if (segment->state != SEGMENT_STATE_IDLE
+          || segment->capacity < size || segment->capacity / MAX_WASTE > size)
         continue;
       if (found == NULL || segment->capacity < found->capacity
           || (segment->capacity == found->capacity && segment->idle_since > found->idle_since))
@@ -160,32 +181,6 @@ make_room (AForkSegmentPool *self,
   return TRUE;
 }
 
-/* Allocates a segment with all its pages, so that no process is killed for lack of pages when it
- * uses the segment later. Returns a descriptor, or -1. */
-static int
-allocate (gsize    capacity,
-          guint8 **data)
-{
-  g_auto(AForkFd) fd = _afork_blob_memory_new ();
-  void *mapped;
-
-  if (fd < 0 || !_afork_blob_memory_reserve (fd, capacity))
-    return -1;
-
-  mapped = mmap (NULL, capacity, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
-  if (mapped == MAP_FAILED)
-    return -1;
-  if (!_afork_blob_memory_is_complete (fd, capacity)
-      || fcntl (fd, F_ADD_SEALS, SEGMENT_SEALS) < 0)
-    {
-      munmap (mapped, capacity);
-      return -1;
-    }
-
-  *data = mapped;
-  return g_steal_fd (&fd);
-}
-
 static gboolean
 has_number (AForkSegmentPool *self,
             guint32           number)
@@ -210,23 +205,29 @@ new_number (AForkSegmentPool *self)
   return self->last_number;
 }
 
-/* Call it with the mutex locked. It unlocks the mutex meanwhile. */
+/* Filling. A segment gets all its pages before it is sent, so that no process is killed for lack of
+ * pages when it uses the segment later. */
+
+/* Makes a segment that has no pages yet. Returns NULL if there can be none. Only the sending thread
+ * adds segments. Call it with the mutex locked. */
 static Segment *
 add_segment (AForkSegmentPool *self,
              gsize             capacity,
              int              *fd)
 {
+  g_auto(AForkFd) made = -1;
   Segment *segment;
-  guint8 *data = NULL;
+  void *data;
 
   if (!make_room (self, capacity))
     return NULL;
 
-  /* Only the sending thread adds segments, so there is still room afterwards. */
-  _afork_mutex_unlock (&self->lock);
-  *fd = allocate (capacity, &data);
-  _afork_mutex_lock (&self->lock);
-  if (*fd < 0)
+  made = _afork_blob_memory_new ();
+  if (made < 0)
+    return NULL;
+
+  data = mmap (NULL, capacity, PROT_READ | PROT_WRITE, MAP_SHARED, made, 0);
+  if (data == MAP_FAILED)
     return NULL;
 
   segment = g_new0 (Segment, 1);
@@ -235,36 +236,208 @@ add_segment (AForkSegmentPool *self,
   segment->capacity = capacity;
   g_ptr_array_add (self->segments, segment);
   self->n_bytes += capacity;
+  *fd = g_steal_fd (&made);
   return segment;
 }
 
-guint32
+/* Finds or makes a segment for BLOB. Returns false if there can be none. */
+static gboolean
+begin_fill (AForkSegmentPool *self,
+            GBytes           *blob)
+{
+  const gsize size = g_bytes_get_size (blob);
+
+  _afork_mutex_lock (&self->lock);
+  self->filling = find_fitting (self, size);
+  if (self->filling != NULL)
+    self->n_idle_bytes -= self->filling->capacity;
+  else
+    self->filling = add_segment (self, get_capacity (size), &self->fd);
+  if (self->filling != NULL)
+    self->filling->state = SEGMENT_STATE_FILLING;
+  _afork_mutex_unlock (&self->lock);
+  if (self->filling == NULL)
+    return FALSE;
+
+  self->blob = g_bytes_ref (blob);
+  self->n_filled = 0;
+  return TRUE;
+}
+
+/* Allocates the next pages of a new segment, about SIZE bytes, and returns their size, or 0 if that
+ * fails. */
+static gsize
+allocate_pages (AForkSegmentPool *self,
+                gsize             size)
+{
+  const gsize page_size = (gsize) sysconf (_SC_PAGESIZE);
+  const gsize n_left = self->filling->capacity - self->n_filled;
+
+  size = MIN (size, n_left);
+  size = MIN ((size + page_size - 1) / page_size * page_size, n_left);
+  if (!_afork_blob_memory_reserve (self->fd, self->n_filled, size))
+    return 0;
+
+#ifdef MADV_POPULATE_WRITE
+  /* Faster than a page fault for each page, which follows where the kernel does not know this. */
+  madvise (self->filling->data + self->n_filled, size, MADV_POPULATE_WRITE);
+#endif
+  return size;
+}
+
+/* Copies about SIZE more bytes. Returns how many bytes of the segment have been done, or 0 if that
+ * fails. */
+static gsize
+fill_part (AForkSegmentPool *self,
+           gsize             size)
+{
+  gsize blob_size;
+  const guint8 *bytes = g_bytes_get_data (self->blob, &blob_size);
+  const gsize n_left = blob_size - MIN (blob_size, self->n_filled);
+
+  size = self->fd >= 0 ? allocate_pages (self, size) : MIN (size, n_left);
+  if (n_left > 0)
+    memcpy (self->filling->data + self->n_filled, bytes + self->n_filled, MIN (size, n_left));
+  self->n_filled += size;
+  return size;
+}
+
+static gboolean
+is_filled (AForkSegmentPool *self)
+{
+  return self->n_filled >= (self->fd >= 0 ? self->filling->capacity
+                                          : g_bytes_get_size (self->blob));
+}
+
+/* Makes a new segment one that the receiver accepts. */
+static gboolean
+seal (AForkSegmentPool *self)
+{
+  return _afork_blob_memory_is_complete (self->fd, self->filling->capacity)
+    && fcntl (self->fd, F_ADD_SEALS, SEGMENT_SEALS) == 0;
+}
+
+/* Call it with the mutex locked. */
+static void
+set_idle (AForkSegmentPool *self,
+          Segment          *segment)
+{
+  segment->state = SEGMENT_STATE_IDLE;
+  segment->idle_since = self->n_released++;
+  self->n_idle_bytes += segment->capacity;
+  while (self->n_idle_bytes > AFORK_SEGMENTS_MAX_IDLE_BYTES)
+    end_idle (self, find_stale (self));
+}
+
+void
+_afork_segment_pool_drop_fill (AForkSegmentPool *self)
+{
+  g_autoptr(GBytes) blob = g_steal_pointer (&self->blob);
+
+  if (blob == NULL)
+    return;
+
+  _afork_mutex_lock (&self->lock);
+  if (self->fd < 0)
+    set_idle (self, self->filling);
+  else
+    {
+      self->n_bytes -= self->filling->capacity;
+      g_ptr_array_remove_fast (self->segments, self->filling);
+    }
+  _afork_mutex_unlock (&self->lock);
+  self->filling = NULL;
+  _afork_fd_clear (&self->fd);
+}
+
+/* The blob is copied. Returns the number of its segment, or 0 if that cannot be used. */
+static guint32
+end_fill (AForkSegmentPool *self,
+          int              *fd,
+          gsize            *capacity)
+{
+  g_autoptr(GBytes) blob = NULL;
+  Segment *segment = self->filling;
+
+  if (self->fd >= 0 && !seal (self))
+    {
+      _afork_segment_pool_drop_fill (self);
+      return 0;
+    }
+
+  blob = g_steal_pointer (&self->blob);
+  self->filling = NULL;
+  *fd = g_steal_fd (&self->fd);
+  *capacity = segment->capacity;
+  _afork_mutex_lock (&self->lock);
+  segment->state = SEGMENT_STATE_SENT;
+  _afork_mutex_unlock (&self->lock);
+  return segment->number;
+}
+
+gboolean
 _afork_segment_pool_fill (AForkSegmentPool *self,
                           GBytes           *blob,
+                          gsize            *n_bytes,
+                          guint32          *number,
                           int              *fd,
                           gsize            *capacity)
 {
-  gsize size;
-  const void *data = g_bytes_get_data (blob, &size);
+  *number = 0;
+  *fd = -1;
+  if (self->blob != blob)
+    _afork_segment_pool_drop_fill (self);
+  if (self->blob == NULL && !begin_fill (self, blob))
+    return TRUE;
+
+  while (!is_filled (self))
+    {
+      gsize size;
+
+      if (*n_bytes == 0)
+        return FALSE;
+
+      size = fill_part (self, MIN (*n_bytes, (gsize) MAX_PART));
+      if (size == 0)
+        {
+          _afork_segment_pool_drop_fill (self);
+          return TRUE;
+        }
+      *n_bytes -= MIN (*n_bytes, size);
+    }
+
+  *number = end_fill (self, fd, capacity);
+  return TRUE;
+}
+
+/* Returns the segment NUMBER that was sent, or NULL. Call it with the mutex locked. */
+static Segment *
+find_sent (AForkSegmentPool *self,
+           guint32           number)
+{
+  for (guint i = 0; i < self->segments->len; i++)
+    {
+      Segment *segment = g_ptr_array_index (self->segments, i);
+
+      if (segment->number == number && segment->state == SEGMENT_STATE_SENT)
+        return segment;
+    }
+
+  return NULL;
+}
+
+gboolean
+_afork_segment_pool_give_back (AForkSegmentPool *self,
+                               guint32           number)
+{
   Segment *segment;
 
-  *fd = -1;
   _afork_mutex_lock (&self->lock);
-  segment = find_fitting (self, size);
+  segment = find_sent (self, number);
   if (segment != NULL)
-    {
-      segment->is_idle = FALSE;
-      self->n_idle_bytes -= segment->capacity;
-    }
-  else
-    segment = add_segment (self, get_capacity (size), fd);
+    set_idle (self, segment);
   _afork_mutex_unlock (&self->lock);
-  if (segment == NULL)
-    return 0;
-
-  memcpy (segment->data, data, size);
-  *capacity = segment->capacity;
-  return segment->number;
+  return segment != NULL;
 }
 
 gboolean
@@ -272,27 +445,7 @@ _afork_segment_pool_release (AForkSegmentPool  *self,
                              guint32            number,
                              GError           **error)
 {
-  Segment *released = NULL;
-
-  _afork_mutex_lock (&self->lock);
-  for (guint i = 0; i < self->segments->len && released == NULL; i++)
-    {
-      Segment *segment = g_ptr_array_index (self->segments, i);
-
-      if (segment->number == number && !segment->is_idle)
-        released = segment;
-    }
-  if (released != NULL)
-    {
-      released->is_idle = TRUE;
-      released->idle_since = self->n_released++;
-      self->n_idle_bytes += released->capacity;
-      while (self->n_idle_bytes > AFORK_SEGMENTS_MAX_IDLE_BYTES)
-        end_idle (self, find_stale (self));
-    }
-  _afork_mutex_unlock (&self->lock);
-
-  return released != NULL
+  return _afork_segment_pool_give_back (self, number)
     || _afork_protocol_error_set (error, "a segment is given back that is not in use");
 }
 

@@ -24,7 +24,9 @@ G_BEGIN_DECLS
  * sender breaks the protocol. A receiver that does not trust the sender therefore gets each large
  * blob in a memfd of its own, to which no process can write any more: a sealed blob.
  *
- * All functions may be called from any thread. */
+ * One thread sends: it fills segments, and takes those that have ended or were released, to
+ * announce them. One thread receives: it releases, adds, ends and gets segments. They may be the
+ * same. The last reference to a blob may be dropped in any thread. */
 
 enum
 {
@@ -57,14 +59,27 @@ typedef struct _AForkSegmentPool AForkSegmentPool;
 AForkSegmentPool  *_afork_segment_pool_new         (void);
 void               _afork_segment_pool_free        (AForkSegmentPool   *self);
 
-/* Copies BLOB to a segment. Returns its number, or 0 if there can be none, which is no error. If
- * the segment is new, sets FD to a descriptor that the caller owns, and CAPACITY to its size: then
- * it has to be announced. Otherwise sets FD to -1. The segments that
+/* Copies BLOB to a segment: about *N_BYTES of it, from which it subtracts what it has done. This
+ * takes up to half a millisecond for each MiB. Returns false if some of the blob is left: then call
+ * it again with the same blob, or drop what was done.
+ *
+ * When the blob is copied, sets *NUMBER to the number of its segment, or to 0 if there can be none,
+ * which is no error. If the segment is new, sets *FD to a descriptor that the caller owns, and
+ * *CAPACITY to its size: then it has to be announced. Otherwise sets *FD to -1. The segments that
  * _afork_segment_pool_take_ended() returns have to be announced as ended first. */
-guint32            _afork_segment_pool_fill        (AForkSegmentPool   *self,
+gboolean           _afork_segment_pool_fill        (AForkSegmentPool   *self,
                                                     GBytes             *blob,
+                                                    gsize              *n_bytes,
+                                                    guint32            *number,
                                                     int                *fd,
                                                     gsize              *capacity);
+/* Drops what was done of a blob, if anything was. */
+void               _afork_segment_pool_drop_fill   (AForkSegmentPool   *self);
+
+/* Gives back a segment whose blob is not sent. Returns false if it is not in use. */
+gboolean           _afork_segment_pool_give_back   (AForkSegmentPool   *self,
+                                                    guint32             number);
+
 /* The receiver gives a segment back. */
 gboolean           _afork_segment_pool_release     (AForkSegmentPool   *self,
                                                     guint32             number,

@@ -322,6 +322,37 @@ test_blobs (gconstpointer data)
   close_rpc (rpc);
 }
 
+static void
+begin_large_blobs (gpointer data)
+{
+  gpointer *const begin = data;
+
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr(AForkJob) job = afork_job_new (NULL);
+
+      afork_job_add_blob (job, begin[1]);
+      afork_rpc_run_job_async (begin[0], job, NULL, job_cb, operation_new (begin[2]));
+    }
+}
+
+/* The largest blobs that are copied. */
+static void
+test_large_blobs (gconstpointer data)
+{
+  const gsize size = 64 * 1024 * 1024;
+  g_autoptr(AForkRpc) rpc = new_rpc ("calls_echo");
+  g_autoptr(GBytes) blob = g_bytes_new_take (memset (g_malloc (size), 'a', size), size);
+  Operations operations = { 0 };
+  gpointer begin[] = { rpc, blob, &operations };
+
+  /* From now on the worker takes calls. */
+  check_call (rpc, NULL, g_variant_new ("()"));
+  ask (begin_large_blobs, begin);
+  await_operations (&operations);
+  close_rpc (rpc);
+}
+
 /* The object is disposed of by force, before or while the calls end. */
 static void
 test_disposed (gconstpointer data)
@@ -750,6 +781,7 @@ main (int    argc,
   add ("/turns/calls/not-run", test_not_run, NULL);
   add ("/turns/calls/closed", test_closed, NULL);
   add ("/turns/jobs/blobs", test_blobs, NULL);
+  add ("/turns/jobs/large-blobs", test_large_blobs, NULL);
   add ("/turns/jobs/cancelled", test_cancelled, begin_jobs);
   add ("/turns/jobs/killed", test_killed, begin_jobs);
   add ("/turns/jobs/disposed", test_disposed, begin_jobs);

@@ -22,6 +22,7 @@ enum
 {
   MIN_SEGMENT = 32 * 1024,
   MIN_SEALED = 32 * 1024 * 1024,
+  MAX_SEGMENT = 64 * 1024 * 1024,
   MAX_SEGMENTS = 64,
 };
 
@@ -663,6 +664,38 @@ test_blobs_cancelled (Census        *census,
   g_assert_cmpuint (count_segments (), ==, 0);
 }
 
+/* A call is cancelled while its blob is being copied. */
+static void
+test_blobs_cancelled_copy (Census        *census,
+                           gconstpointer  data)
+{
+  g_autoptr(AForkRpc) rpc = new_trusted_rpc ("blobs_make", TRUE);
+  g_autoptr(AForkJob) first = make (rpc, 1, 1, 'm', NULL, NULL);
+  g_autoptr(GBytes) large = new_blob (MAX_SEGMENT - 1, 'l');
+  g_autoptr(GBytes) other = new_blob (1000000, 'o');
+
+  for (guint i = 0; i < 4; i++)
+    {
+      g_autoptr(AForkJob) job = afork_job_new (g_variant_new ("(uuu)", 0, 0, (guint32) 'm'));
+      g_autoptr(AForkJob) next = NULL;
+      g_autoptr(GAsyncResult) result = NULL;
+      g_autoptr(GError) error = NULL;
+
+      afork_job_add_blob (job, large);
+      afork_rpc_run_job_async (rpc, job, NULL, store_result_cb, &result);
+      for (guint k = 0; k < i; k++)
+        g_main_context_iteration (NULL, FALSE);
+      afork_job_cancel (job);
+      await_result (&result);
+      g_assert_null (afork_rpc_run_job_finish (rpc, result, &error));
+      g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+
+      next = make (rpc, 1, 1, 'm', other, NULL);
+      assert_blob (get_blob (next, 1), 1000000, 'o');
+    }
+  close_rpc (rpc);
+}
+
 static guint
 count_worker_segments (AForkRpc *rpc)
 {
@@ -844,6 +877,7 @@ main (int    argc,
   add_with_census ("/blobs/in-flight", test_blobs_in_flight);
   add_with_census ("/blobs/sealed-with-fds", test_blobs_sealed_with_fds);
   add_with_census ("/blobs/cancelled", test_blobs_cancelled);
+  add_with_census ("/blobs/cancelled-copy", test_blobs_cancelled_copy);
   add_with_census ("/blobs/kept-there", test_blobs_kept_there);
   add_with_census ("/blobs/bytes", test_blobs_bytes);
   add_with_census ("/blobs/too-large", test_blobs_too_large);
