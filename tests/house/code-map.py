@@ -2,13 +2,15 @@
 # Copyright 2026 The AFork authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-"""Checks that the files, functions and words that afork/README.md names exist.
+"""Checks that the files, functions and words that afork/README.md names exist, and that it names all
+files of the library.
 
 code-map.py SOURCE-ROOT
 
 In each paragraph, list item and table row of the page, the name of a file stands before the names
 of its contents: a `function()` that the file defines, or a `word` that occurs in the file. Paths
-are relative to afork/ or to the top of the tree. The page has a row for each folder of the library.
+are relative to afork/ or to the top of the tree. The page has a row for each folder of the library,
+for each file in C, and for each header that belongs to none.
 """
 
 import pathlib
@@ -52,6 +54,12 @@ for path in sorted(library.glob('**/meson.build')):
     folder = path.parent.relative_to(library)
     if folder.parts and f'\n| `{folder}/` |' not in text:
         wrong.append(f'the page has no row for {folder}/')
+
+sources = {path.with_suffix('') for path in library.glob('**/*.c')}
+for path in sorted(library.glob('**/*.[ch]')):
+    belongs = path.parent / path.stem.removesuffix('-private') in sources
+    if (path.suffix == '.c' or not belongs) and f'\n| `{path.relative_to(library)}` |' not in text:
+        wrong.append(f'the page has no row for {path.relative_to(library)}')
 
 for line in wrong:
     print(line, file=sys.stderr)
