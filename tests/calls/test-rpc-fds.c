@@ -161,6 +161,50 @@ test_fds_most (void)
   close_rpc (rpc);
 }
 
+static void
+set_soft_limit (rlim_t soft)
+{
+  struct rlimit limit;
+
+  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &limit));
+  limit.rlim_cur = soft;
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
+}
+
+/* How many descriptors can come with a result, as calls.md has it: 506 with the usual limit of 1024,
+ * and 1024 with a limit of 4096. */
+static void
+test_fds_usual_limit (void)
+{
+  g_autoptr(AForkRpc) usual = NULL;
+  g_autoptr(AForkRpc) higher = NULL;
+  g_autoptr(GVariant) answer = NULL;
+  g_autoptr(GError) error = NULL;
+  struct rlimit saved;
+
+  if (!need_descriptors (4 * MAX_FDS))
+    return;
+
+  usual = new_bounds_rpc ();
+  higher = new_bounds_rpc ();
+  assert_serves (usual);
+  assert_serves (higher);
+  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &saved));
+
+  set_soft_limit (1024);
+  answer = call (usual, do_args ("fds", 506), &error);
+  g_assert_no_error (error);
+  g_assert_null (call (usual, do_args ("fds", 507), &error));
+  assert_error_holds (&error, AFORK_ERROR, AFORK_ERROR_PROTOCOL, "ahead of their value");
+
+  set_soft_limit (4096);
+  g_clear_pointer (&answer, g_variant_unref);
+  answer = call (higher, do_args ("fds", 1024), &error);
+  g_assert_no_error (error);
+  close_rpc (higher);
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &saved));
+}
+
 /* A list whose descriptor INDEX was closed. */
 static GUnixFDList *
 new_broken_files (guint n_files,
@@ -620,6 +664,7 @@ main (int    argc,
   add_test ("/rpc-fds/both-ways", test_fds_both_ways);
   add_test ("/rpc-fds/pipelined", test_fds_pipelined);
   add_test ("/rpc-fds/most", test_fds_most);
+  add_test ("/rpc-fds/usual-limit", test_fds_usual_limit);
   add_test ("/rpc-fds/closed/args", test_fds_closed);
   add_test ("/rpc-fds/closed/result", test_fds_closed_result);
   add_test ("/rpc-fds/cancelled/job", test_fds_cancelled);
