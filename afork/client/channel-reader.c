@@ -8,12 +8,10 @@
 #include "channel-reader.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <gio/gunixcredentialsmessage.h>
 #include <gio/gunixfdmessage.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "afork-error.h"
 #include "base/fd.h"
@@ -59,7 +57,7 @@ fill_reserved_fds (AForkChannelReader *self,
 {
   while (self->n_reserved_fds < self->n_fds_to_come)
     {
-      int fd = fcntl (g_socket_get_fd (socket), F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+      int fd = _afork_fd_dup (g_socket_get_fd (socket));
 
       if (fd < 0)
         return FALSE;

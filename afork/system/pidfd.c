@@ -13,7 +13,7 @@
 static int
 open_by_socket (void)
 {
-  int saved_errno = ENOSYS;
+  int error = ENOSYS;
 #ifdef SO_PEERPIDFD
   int sockets[2], pidfd, result;
   socklen_t size = sizeof pidfd;
@@ -22,14 +22,14 @@ open_by_socket (void)
     return -1;
   result = getsockopt (sockets[0], SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size);
   if (result < 0 && !afork_is_missing (errno))
-    saved_errno = errno;
+    error = errno;
   close (sockets[0]);
   close (sockets[1]);
   if (result == 0)
     return pidfd;
 #endif
 
-  errno = saved_errno;
+  errno = error;
   return -1;
 }
 
