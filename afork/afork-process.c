@@ -964,7 +964,7 @@ construct (AForkProcess *self)
   if (template != NULL && !_afork_process_can_prepare (template))
     {
       _afork_process_kill_with_error (self, AFORK_ERROR_CLOSED,
-                                      _("The process could not be forked from its template: that "
+                                      _("The process could not be forked from its template, which "
                                         "was run"));
       return;
     }

@@ -22,7 +22,7 @@
 #include "calls/worker-link.h"
 #include "process/blocking-call.h"
 
-/* What becomes of the object, from the worker's start to its end.
+/* The states of the object, from the worker's start to its end.
  *
  *     NEW ── it is constructed ──> OPEN ── close_async() ──> CLOSING
  *      │                            │ │                       │ │
@@ -1155,7 +1155,7 @@ _afork_rpc_give_back (AForkRpcLoan *loan)
   g_free (loan);
 }
 
-/* Runs JOB. A job that was run before fails, and keeps what came of its first run. */
+/* Runs JOB. A job that was run before fails, and keeps the result of its first run. */
 static void
 run_job (AForkRpc            *self,
          AForkJob            *job,

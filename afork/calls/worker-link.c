@@ -32,7 +32,7 @@ enum
   EXIT_TIMEOUT = 5000,
 };
 
-/* What becomes of the worker.
+/* The states of the worker.
  *
  *     STARTING ── it runs ──────> SERVING
  *       │ │ │                       │ │

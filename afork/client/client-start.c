@@ -130,15 +130,15 @@ _afork_client_fork (AForkClient *self,
   if (_afork_client_is_context_lost (template))
     {
       error = g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
-                           _("The process could not be forked from its template: the main context "
-                             "of that is gone"));
+                           _("The process could not be forked from its template, whose main "
+                             "context is gone"));
       _afork_client_fail_to_start (self, error);
       return;
     }
   if (_afork_client_has_last_command (template))
     {
       error = g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
-                           _("The process could not be forked from its template: that was run"));
+                           _("The process could not be forked from its template, which was run"));
       _afork_client_fail_to_start (self, error);
       return;
     }

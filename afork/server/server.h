@@ -22,8 +22,8 @@ typedef struct
   pid_t                   (*fork) (void);  /* as fork(), for a process that has one thread */
 } AForkServerOptions;
 
-/* Sends HELLO to the caller and serves it. Ends the process: with status 0 when the function that was run
- * has returned, or when the caller has closed its end; else with AFORK_EXIT_BASE plus an
+/* Sends HELLO to the caller and serves it. Ends the process: with status 0 when the function that
+ * was run has returned, or when the caller has closed its end; else with AFORK_EXIT_BASE plus an
  * AForkWireError. A process that was forked runs no exit handlers. The process must have one
  * thread. Not async-signal-safe. */
 void afork_serve (const AForkServerOptions *options) __attribute__ ((noreturn));

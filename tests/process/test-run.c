@@ -177,7 +177,7 @@ test_run_prepare_after (Fixture       *fixture,
   g_assert_true (afork_process_chdir (process, "/") == process);
   g_assert_true (afork_process_map_fd (process, STDIN_FILENO, 7) == process);
   fork = afork_process_fork (process);
-  expect_run_error (fork, "until_closed", AFORK_ERROR, AFORK_ERROR_CLOSED, "that was run");
+  expect_run_error (fork, "until_closed", AFORK_ERROR, AFORK_ERROR_CLOSED, "which was run");
   afork_process_set_title (process, "title");
   afork_process_set_spare (process, 1);
   afork_process_set_die_with_parent (process, TRUE);
