@@ -67,9 +67,9 @@ read_file (const char *path,
   return (long) length;
 }
 
-/* Returns the third field and those that follow in STAT, the text of a file that proc(5) calls stat;
- * or NULL. The second field is a name in parentheses, which may have any characters, parentheses and
- * ends of lines included. Async-signal-safe. */
+/* Returns the third field and those that follow in STAT, the text of a file that proc(5) calls
+ * stat; or NULL. The second field is a name in parentheses, which may have any characters,
+ * parentheses and ends of lines included. Async-signal-safe. */
 static const char *
 skip_name (const char *stat)
 {
@@ -458,8 +458,8 @@ read_resident_pages (const AForkChild *child,
   fields = skip_name (text);
   if (fields != NULL)
     sscanf (fields,
-            " %*c %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s"
-            " %" SCNu64, &parent, n_pages);
+            " %*c %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s"
+            " %*s %" SCNu64, &parent, n_pages);
   return parent == getpid () && *n_pages > 0;
 }
 

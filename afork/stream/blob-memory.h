@@ -22,8 +22,8 @@ G_BEGIN_DECLS
 int       _afork_blob_memory_new          (void);
 
 /* These two give a memfd its size: the first allocates the pages of SIZE bytes from OFFSET on, and
- * the second writes DATA. They return false and set errno on failure, also if the memfd would exceed
- * RLIMIT_FSIZE. */
+ * the second writes DATA. They return false and set errno on failure, also if the memfd would
+ * exceed RLIMIT_FSIZE. */
 gboolean  _afork_blob_memory_reserve      (int            fd,
                                            gsize          offset,
                                            gsize          size);

@@ -335,8 +335,8 @@ send_inline_blob (AForkCallStream *self,
 }
 
 /* Copies BLOB to a segment, up to *N_BYTES of it, which are counted down. When it is copied, sets
- * *SEGMENT to the number, or to 0 if there can be no segment, and announces a new one. Returns false
- * if some of the blob is left. */
+ * *SEGMENT to the number, or to 0 if there can be no segment, and announces a new one. Returns
+ * false if some of the blob is left. */
 static gboolean
 fill_segment (AForkCallStream *self,
               GBytes          *blob,

@@ -83,8 +83,8 @@ gboolean              _afork_call_stream_send_value          (AForkCallStream   
                                                               GUnixFDList         *fds,
                                                               GPtrArray           *blobs,
                                                               GError             **error);
-/* Copies some of BLOBS, those of the next value, to shared memory, which takes half a millisecond at
- * most. Returns false if there is more to copy: then call it again after the next flush. If the
+/* Copies some of BLOBS, those of the next value, to shared memory, which takes half a millisecond
+ * at most. Returns false if there is more to copy: then call it again after the next flush. If the
  * value is not sent after all, call the second function. BLOBS may be NULL. */
 gboolean              _afork_call_stream_prepare_blobs       (AForkCallStream *self,
                                                               GPtrArray       *blobs);

@@ -171,8 +171,8 @@ set_soft_limit (rlim_t soft)
   g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
 }
 
-/* How many descriptors can come with a result, as calls.md has it: 506 with the usual limit of 1024,
- * and 1024 with a limit of 4096. */
+/* How many descriptors can come with a result, as calls.md has it: 506 with the usual limit of
+ * 1024, and 1024 with a limit of 4096. */
 static void
 test_fds_usual_limit (void)
 {

@@ -2,8 +2,8 @@
 # Copyright 2026 The AFork authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-"""Checks that the files, functions and words that afork/README.md names exist, and that it names all
-files of the library.
+"""Checks that the files, functions and words that afork/README.md names exist, and that it names
+all files of the library.
 
 code-map.py SOURCE-ROOT
 

@@ -2,8 +2,8 @@
 # Copyright 2026 The AFork authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-"""Checks that named-tests.py finds each fault in a small table, and reads the lists of tests as each
-version of GLib writes them: from 2.76 on, they are comments of TAP."""
+"""Checks that named-tests.py finds each fault in a small table, and reads the lists of tests as
+each version of GLib writes them: from 2.76 on, they are comments of TAP."""
 
 import subprocess
 import sys

@@ -4,8 +4,8 @@
 
 # suppressions.sh FILE
 #
-# Checks that FILE, the suppressions of the thread sanitizer, names nothing of AFork: what is reported
-# in its functions is its own fault. A pattern without a name would match everything.
+# Checks that FILE, the suppressions of the thread sanitizer, names nothing of AFork: what is
+# reported in its functions is its own fault. A pattern without a name would match everything.
 
 set -eu
 
