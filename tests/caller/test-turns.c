@@ -343,11 +343,14 @@ test_large_blobs (gconstpointer data)
   const gsize size = 64 * 1024 * 1024;
   g_autoptr(AForkRpc) rpc = new_rpc ("calls_echo");
   g_autoptr(GBytes) blob = g_bytes_new_take (memset (g_malloc (size), 'a', size), size);
+  g_autoptr(GVariant) answer = NULL;
+  g_autoptr(GError) error = NULL;
   Operations operations = { 0 };
   gpointer begin[] = { rpc, blob, &operations };
 
   /* From now on the worker takes calls. */
-  check_call (rpc, NULL, g_variant_new ("()"));
+  answer = call (rpc, NULL, &error);
+  g_assert_no_error (error);
   ask (begin_large_blobs, begin);
   await_operations (&operations);
   close_rpc (rpc);

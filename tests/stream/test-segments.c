@@ -13,7 +13,7 @@
 
 #include "afork/afork-error.h"
 #include "afork/stream/segments.h"
-#include "test-util.h"
+#include "test-fds.h"
 
 enum
 {
@@ -26,25 +26,25 @@ typedef struct
 {
   AForkSegmentPool  *pool;
   AForkSegmentTable *table;
-  Census             census;
-} Fixture;
+  guint              n_fds;
+} Sides;
 
 static void
-set_up (Fixture       *fixture,
+set_up (Sides         *sides,
         gconstpointer  data)
 {
-  census_begin (&fixture->census);
-  fixture->pool = _afork_segment_pool_new ();
-  fixture->table = _afork_segment_table_new ();
+  sides->n_fds = count_fds ();
+  sides->pool = _afork_segment_pool_new ();
+  sides->table = _afork_segment_table_new ();
 }
 
 static void
-tear_down (Fixture       *fixture,
+tear_down (Sides         *sides,
            gconstpointer  data)
 {
-  _afork_segment_table_free (fixture->table);
-  _afork_segment_pool_free (fixture->pool);
-  census_end (&fixture->census);
+  _afork_segment_table_free (sides->table);
+  _afork_segment_pool_free (sides->pool);
+  g_assert_cmpuint (count_fds (), ==, sides->n_fds);
 }
 
 static GBytes *
@@ -60,9 +60,9 @@ new_blob (gsize  size,
 
 /* Copies BLOB in steps, announces the segment if it is new, and returns its number. */
 static guint32
-fill (Fixture *fixture,
-      GBytes  *blob,
-      guint   *n_steps)
+fill (Sides  *sides,
+      GBytes *blob,
+      guint  *n_steps)
 {
   gsize n_bytes, capacity;
   guint32 number;
@@ -74,13 +74,13 @@ fill (Fixture *fixture,
       n_bytes = STEP;
       (*n_steps)++;
     }
-  while (!_afork_segment_pool_fill (fixture->pool, blob, &n_bytes, &number, &fd, &capacity));
+  while (!_afork_segment_pool_fill (sides->pool, blob, &n_bytes, &number, &fd, &capacity));
 
   if (fd >= 0)
     {
       g_autoptr(GError) error = NULL;
 
-      _afork_segment_table_add (fixture->table, number, capacity, fd, &error);
+      _afork_segment_table_add (sides->table, number, capacity, fd, &error);
       g_assert_no_error (error);
       close (fd);
     }
@@ -89,47 +89,47 @@ fill (Fixture *fixture,
 
 /* Receives the blob in segment NUMBER, which must be equal to BLOB, and gives the segment back. */
 static void
-receive (Fixture *fixture,
+receive (Sides   *sides,
          guint32  number,
          GBytes  *blob)
 {
   g_autoptr(GError) error = NULL;
   g_autoptr(GBytes) received = NULL;
 
-  received = _afork_segment_table_get (fixture->table, number, g_bytes_get_size (blob), &error);
+  received = _afork_segment_table_get (sides->table, number, g_bytes_get_size (blob), &error);
   g_assert_no_error (error);
   g_assert_true (g_bytes_equal (received, blob));
 
   g_clear_pointer (&received, g_bytes_unref);
-  g_assert_cmpuint (_afork_segment_table_take_released (fixture->table), ==, number);
-  _afork_segment_pool_release (fixture->pool, number, &error);
+  g_assert_cmpuint (_afork_segment_table_take_released (sides->table), ==, number);
+  _afork_segment_pool_release (sides->pool, number, &error);
   g_assert_no_error (error);
 }
 
 static void
-test_steps (Fixture       *fixture,
+test_steps (Sides         *sides,
             gconstpointer  data)
 {
   g_autoptr(GBytes) first = new_blob (LARGE, 1);
   g_autoptr(GBytes) second = new_blob (LARGE - STEP, 2);
   guint n_steps;
-  guint32 number = fill (fixture, first, &n_steps);
+  guint32 number = fill (sides, first, &n_steps);
 
   /* All pages of a new segment are allocated, and then some of them are not used. */
   g_assert_cmpuint (number, !=, 0);
   g_assert_cmpuint (n_steps, >=, LARGE / (2 * STEP));
-  receive (fixture, number, first);
+  receive (sides, number, first);
 
   /* The same segment again, without new pages. */
-  g_assert_cmpuint (fill (fixture, second, &n_steps), ==, number);
+  g_assert_cmpuint (fill (sides, second, &n_steps), ==, number);
   g_assert_cmpuint (n_steps, ==, (LARGE - STEP + STEP - 1) / STEP);
-  receive (fixture, number, second);
+  receive (sides, number, second);
 }
 
 /* A blob is not sent after all, when some of it has been copied to a new segment, or to an old
  * one. */
 static void
-test_dropped (Fixture       *fixture,
+test_dropped (Sides         *sides,
               gconstpointer  data)
 {
   g_autoptr(GBytes) blob = new_blob (LARGE, 1);
@@ -140,42 +140,42 @@ test_dropped (Fixture       *fixture,
   guint n_steps;
   int fd;
 
-  g_assert_false (_afork_segment_pool_fill (fixture->pool, blob, &n_bytes, &number, &fd,
+  g_assert_false (_afork_segment_pool_fill (sides->pool, blob, &n_bytes, &number, &fd,
                                             &capacity));
   g_assert_cmpuint (n_bytes, ==, 0);
-  _afork_segment_pool_drop_fill (fixture->pool);
-  _afork_segment_pool_drop_fill (fixture->pool);
+  _afork_segment_pool_drop_fill (sides->pool);
+  _afork_segment_pool_drop_fill (sides->pool);
 
   /* Another blob without dropping the first one. */
   n_bytes = STEP;
-  g_assert_false (_afork_segment_pool_fill (fixture->pool, blob, &n_bytes, &number, &fd,
+  g_assert_false (_afork_segment_pool_fill (sides->pool, blob, &n_bytes, &number, &fd,
                                             &capacity));
-  number = fill (fixture, other, &n_steps);
-  receive (fixture, number, other);
+  number = fill (sides, other, &n_steps);
+  receive (sides, number, other);
 
   /* No segment was announced that was not finished. */
-  g_assert_cmpuint (_afork_segment_pool_count_ended (fixture->pool), ==, 0);
+  g_assert_cmpuint (_afork_segment_pool_count_ended (sides->pool), ==, 0);
 
   n_bytes = STEP;
-  g_assert_false (_afork_segment_pool_fill (fixture->pool, blob, &n_bytes, &number, &fd,
+  g_assert_false (_afork_segment_pool_fill (sides->pool, blob, &n_bytes, &number, &fd,
                                             &capacity));
-  _afork_segment_pool_drop_fill (fixture->pool);
-  number = fill (fixture, other, &n_steps);
-  receive (fixture, number, other);
-  g_assert_cmpuint (_afork_segment_pool_count_ended (fixture->pool), ==, 0);
+  _afork_segment_pool_drop_fill (sides->pool);
+  number = fill (sides, other, &n_steps);
+  receive (sides, number, other);
+  g_assert_cmpuint (_afork_segment_pool_count_ended (sides->pool), ==, 0);
 
   /* A copy that is complete. */
-  number = fill (fixture, blob, &n_steps);
-  g_assert_true (_afork_segment_pool_give_back (fixture->pool, number));
-  g_assert_false (_afork_segment_pool_give_back (fixture->pool, number));
-  g_assert_cmpuint (fill (fixture, other, &n_steps), ==, number);
-  receive (fixture, number, other);
+  number = fill (sides, blob, &n_steps);
+  g_assert_true (_afork_segment_pool_give_back (sides->pool, number));
+  g_assert_false (_afork_segment_pool_give_back (sides->pool, number));
+  g_assert_cmpuint (fill (sides, other, &n_steps), ==, number);
+  receive (sides, number, other);
 }
 
 /* The receiver gives back a segment that is being filled. If this worked, the segment could be
  * unmapped meanwhile. */
 static void
-test_hostile (Fixture       *fixture,
+test_hostile (Sides         *sides,
               gconstpointer  data)
 {
   g_autoptr(GBytes) blob = new_blob (LARGE, 1);
@@ -186,14 +186,14 @@ test_hostile (Fixture       *fixture,
   guint n_steps;
   int fd;
 
-  number = fill (fixture, blob, &n_steps);
-  receive (fixture, number, blob);
-  g_assert_false (_afork_segment_pool_fill (fixture->pool, blob, &n_bytes, &unfinished, &fd,
+  number = fill (sides, blob, &n_steps);
+  receive (sides, number, blob);
+  g_assert_false (_afork_segment_pool_fill (sides->pool, blob, &n_bytes, &unfinished, &fd,
                                             &capacity));
-  g_assert_false (_afork_segment_pool_release (fixture->pool, number, &error));
+  g_assert_false (_afork_segment_pool_release (sides->pool, number, &error));
   g_assert_error (error, AFORK_ERROR, AFORK_ERROR_PROTOCOL);
-  g_assert_cmpuint (fill (fixture, blob, &n_steps), ==, number);
-  receive (fixture, number, blob);
+  g_assert_cmpuint (fill (sides, blob, &n_steps), ==, number);
+  receive (sides, number, blob);
 }
 
 int
@@ -202,9 +202,9 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
 
-  g_test_add ("/segments/steps", Fixture, NULL, set_up, test_steps, tear_down);
-  g_test_add ("/segments/dropped", Fixture, NULL, set_up, test_dropped, tear_down);
-  g_test_add ("/segments/hostile", Fixture, NULL, set_up, test_hostile, tear_down);
+  g_test_add ("/segments/steps", Sides, NULL, set_up, test_steps, tear_down);
+  g_test_add ("/segments/dropped", Sides, NULL, set_up, test_dropped, tear_down);
+  g_test_add ("/segments/hostile", Sides, NULL, set_up, test_hostile, tear_down);
 
   return g_test_run ();
 }
