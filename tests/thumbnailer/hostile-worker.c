@@ -171,6 +171,7 @@ work (AForkCall  *call,
   char start[64] = "";
   const char *trap = getenv ("HOSTILE_TRAP");
   const char *name;
+  GVariantIter *outputs;
   int input, output;
 
   g_variant_get (args, "(&sv)", &name, &value);
@@ -181,7 +182,10 @@ work (AForkCall  *call,
   if (trap != NULL && unlink (trap) == 0)
     raise (SIGKILL);
 
-  g_variant_get (value, "(hhu@a{ss})", &input, &output, NULL, NULL);
+  g_variant_get (value, "(h&sa(hu)@a{ss})", &input, NULL, &outputs, NULL);
+  if (!g_variant_iter_next (outputs, "(hu)", &output, NULL))
+    output = -1;
+  g_variant_iter_free (outputs);
   if (pread (files[input], start, sizeof start - 1, 0) > 0)
     for (size_t i = 0; i < sizeof misdeeds / sizeof *misdeeds; i++)
       if (strcmp (start, misdeeds[i].order) == 0)

@@ -8,6 +8,7 @@ test-thumbnailer.py THUMBNAILER HOSTILE-WORKER
 """
 
 import ctypes
+import gzip
 import hashlib
 import os
 import pty
@@ -25,7 +26,7 @@ from fcntl import ioctl
 from pathlib import Path
 
 import tap
-from pictures import Png, gif_of_two_frames, jpeg, png, png_of_absurd_size
+from pictures import Png, gif_of_two_frames, jpeg, png, png_chunk, png_of_absurd_size
 
 THUMBNAILER, HOSTILE_WORKER = (os.path.realpath(path) for path in sys.argv[1:3])
 
@@ -59,10 +60,11 @@ class Room:
         return [THUMBNAILER, *map(str, arguments or [self.pictures])]
 
     def run(self, *arguments, status=0, **options):
-        """Runs the thumbnailer to its end, on the folder of pictures if nothing else is said."""
+        """Runs the thumbnailer to its end, on the folder of pictures if nothing else is said. A
+        @status of None is any."""
         run = subprocess.run(self.command(arguments), stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, env=self.env, text=True, **options)
-        assert run.returncode == status, (run.returncode, run.stdout, run.stderr)
+        assert status in (None, run.returncode), (run.returncode, run.stdout, run.stderr)
         self.check_nothing_is_left()
         return Output(run.stdout, run.stderr)
 
@@ -94,13 +96,13 @@ class Output:
 
     def outcome(self, picture):
         """`done`, `reused`, or `failed: CAUSE`."""
-        lines = re.findall(rf"^(done|reused|failed) {re.escape(str(picture))}(: .*)?$", self.text,
-                           re.M)
+        lines = re.findall(rf"^(done|reused|failed|left) {re.escape(str(picture))}(: .*)?$",
+                           self.text, re.M)
         assert len(lines) == 1, (picture, self.text, self.errors)
         return "".join(lines[0])
 
     def counts(self):
-        return tuple(map(int, re.search(r"^(\d+) done, (\d+) reused, (\d+) failed in", self.text,
+        return tuple(map(int, re.search(r"^(\d+) done, (\d+) reused, (\d+) failed\b", self.text,
                                         re.M).groups()))
 
     def workers(self):
@@ -159,6 +161,28 @@ def test_sizes(room):
         room.run("--size", size, room.pictures)
         thumbnail = room.thumbnail(picture, size)
         assert (thumbnail.width, thumbnail.height) == (pixels / 2, pixels), size
+
+
+def test_several_sizes_at_once(room):
+    picture = room.add("tall.png", png(600, 1200))
+    room.run("--size", "normal", room.pictures)
+    output = room.run("--size", "normal,x-large", "--size", "large", room.pictures)
+    assert output.outcome(picture) == "done"
+    for size, pixels in ("normal", 128), ("large", 256), ("x-large", 512):
+        thumbnail = room.thumbnail(picture, size)
+        assert (thumbnail.width, thumbnail.height) == (pixels / 2, pixels), size
+    output = room.run("--size", "large,normal", room.pictures)
+    assert output.outcome(picture) == "reused"
+    assert "There is no size “huge”" in room.run("-s", "large,huge", "x", status=2).errors
+
+
+def test_sizes_are_rounded(room):
+    for (width, height), expected in {(300, 200): (128, 85), (1000, 337): (128, 43),
+                                      (1023, 1): (128, 1), (500, 499): (128, 128)}.items():
+        picture = room.add(f"{width}.png", png(width, height))
+        room.run()
+        thumbnail = room.thumbnail(picture)
+        assert (thumbnail.width, thumbnail.height) == expected, (width, height)
 
 
 def test_small_picture_is_not_enlarged(room):
@@ -290,18 +314,15 @@ def drop_capabilities():
 
 def test_broken_pictures(room):
     good = room.add("good.png", png(500, 500))
-    photo = jpeg([[0, 255] * 8] * 16)
+    photo = jpeg([[0, 255] * 8] * 64)
     unknown = "Unrecognized image file format"
     broken = {
         room.add("empty.png", b""): "The file is empty",
         room.add("cut.png", png(500, 500)[:-100]): "The file is cut short",
-        room.add("cut-at-the-end.png", png(500, 500)[:-12]): "The file is cut short",
-        room.add("cut.jpg", photo[:-80]): "The file is cut short",
-        room.add("cut-at-the-end.jpg", photo[:-2]): "The file is cut short",
+        room.add("cut.jpg", photo[:-300]): "The file is cut short",
         room.add("cut-at-the-start.jpg", photo[:30]): "The file is cut short",
         room.add("text.png", b"This is not a picture.\n"): unknown,
         room.add("absurd.png", png_of_absurd_size()): "100000 × 100000 pixels are too many",
-        room.pictures / "folder.png": "It is a folder, not a file",
         room.pictures / "pipe.png": "It is a named pipe, not a file",
         room.pictures / "nowhere.png": "No such file or directory",
     }
@@ -314,6 +335,77 @@ def test_broken_pictures(room):
     for picture, cause in broken.items():
         assert output.outcome(picture) == f"failed: {cause}"
     assert output.counts() == (2, 0, len(broken))
+
+
+def test_only_the_end_mark_is_missing(room):
+    photo = jpeg([[0, 255] * 8] * 64)
+    for name, data in ("a.png", png(500, 500)[:-12]), ("b.jpg", photo[:-2]), \
+            ("small.png", png(20, 10)[:-12]), ("c.png", png(500, 500)[:-4]):
+        picture = room.add(name, data)
+        assert room.run().outcome(picture) == "done", name
+    thumbnail = room.thumbnail(room.pictures / "a.png")
+    assert {thumbnail.pixel(64, y) for y in range(128)} == {(200, 80, 40)}
+    thumbnail = room.thumbnail(room.pictures / "b.jpg")
+    # The last rows are as the others, and not filled in.
+    assert max(thumbnail.pixel(0, thumbnail.height - 1)) < 60
+    assert thumbnail.texts["Thumb::Image::Height"] == "512"
+
+
+def test_folder_named_like_a_picture(room):
+    inside = room.add("folder.png/inside.png", png(10, 10))
+    (room.pictures / "link.png").symlink_to("folder.png")
+    output = room.run()
+    assert output.outcome(inside) == "done"
+    assert output.counts() == (1, 0, 0)
+
+
+def test_format_known_by_its_name_only(room):
+    drawing = gzip.compress(b'<svg xmlns="http://www.w3.org/2000/svg" width="64" height="32">'
+                            b'<rect width="64" height="32" fill="#c85028"/></svg>')
+    picture = room.add("drawing.svgz", drawing)
+    output = room.run(status=None)
+    if output.outcome(picture) == "failed: Unrecognized image file format":
+        raise tap.Skip("there is no loader for SVG")
+    assert output.outcome(picture) == "done"
+    assert room.thumbnail(picture).pixel(10, 10) == (200, 80, 40)
+
+
+def test_missing_decoder_is_named(room):
+    """And not noted, because it may be installed later."""
+    heic = room.add("a.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
+    output = room.run(status=1)
+    if "decoder" not in output.outcome(heic):
+        raise tap.Skip("there is a loader for HEIC")
+    assert output.outcome(heic) == ("failed: No decoder for HEIC is installed, which the package "
+                                    "heif-gdk-pixbuf has")
+    assert not room.failure_path(heic).exists()
+
+
+def test_large_text(room):
+    """A chunk of sixteen megabytes before the picture takes no time to speak of."""
+    whole = png(300, 200)
+    text = png_chunk(b"tEXt", b"Comment\0" + b"x" * (16 << 20))
+    picture = room.add("a.png", whole[:33] + text + whole[33:])
+    output = room.run("--timeout", 5, room.pictures)
+    assert output.outcome(picture) == "done"
+
+
+def test_picture_that_is_still_written(room):
+    picture = room.add("a.png", png(500, 500)[:-100])
+    process = room.start(stdout=subprocess.PIPE)
+    while not process.stdout.closed and process.poll() is None:
+        with open(picture, "ab") as file:
+            file.write(b"x")
+        try:
+            process.wait(0.1)
+        except subprocess.TimeoutExpired:
+            pass
+    text, errors = process.communicate()
+    output = Output(text, errors)
+    assert output.outcome(picture) == "left: It is still written", (text, errors)
+    assert "0 done, 0 reused, 0 failed, 1 left for later in" in text
+    assert process.returncode == 1
+    assert not room.failure_path(picture).exists()
 
 
 def test_unreadable(room):
@@ -347,10 +439,15 @@ def test_failures_are_grouped_by_cause(room):
     room.add("c.png", b"nothing of the kind")
     output = room.run(status=1)
     assert output.text.endswith("\n\nThe file is empty (2)\n"
-                                f"  {room.pictures}/a.png\n"
-                                f"  {room.pictures}/b.png\n"
-                                "\nUnrecognized image file format (1)\n"
-                                f"  {room.pictures}/c.png\n"), output.text
+                                "\nUnrecognized image file format (1)\n"), output.text
+    for name in "a.png", "b.png", "c.png":
+        assert output.text.count(name) == 1, output.text
+    with_names = run_on_terminal(room, "--retry", room.pictures, status=1)
+    assert with_names.endswith("\n\nThe file is empty (2)\n"
+                               f"  {room.pictures}/a.png\n"
+                               f"  {room.pictures}/b.png\n"
+                               "\nUnrecognized image file format (1)\n"
+                               f"  {room.pictures}/c.png\n"), with_names
 
 
 def test_names_are_printed_harmlessly(room):
@@ -402,6 +499,68 @@ def test_spoilt_thumbnail_is_not_reused(room):
     assert room.run().outcome(picture) == "done"
 
 
+def share(room, picture, uri, folder):
+    """Moves the thumbnail of @picture to where users share it, as if it were that of @uri."""
+    path = room.thumbnail_path(picture)
+    data = path.read_bytes()
+    path.unlink()
+    start = data.index(b"tEXtThumb::URI\0") - 4
+    size, = struct.unpack_from(">I", data, start)
+    chunk = png_chunk(b"tEXt", b"Thumb::URI\0" + uri.encode())
+    shared = folder / ".sh_thumbnails" / "normal" / (hashlib.md5(uri.encode()).hexdigest() + ".png")
+    shared.parent.mkdir(parents=True, exist_ok=True)
+    shared.write_bytes(data[:start] + chunk + data[start + 12 + size:])
+    return shared
+
+
+def test_shared_thumbnails_are_used(room):
+    for uri in "./a%20b.png", "a%20b.png":
+        picture = room.add("a b.png", png(10, 10))
+        room.run()
+        shared = share(room, picture, uri, room.pictures)
+        assert room.run().outcome(picture) == "reused", uri
+        change(picture)
+        assert room.run().outcome(picture) == "done", uri
+        shared.unlink()
+
+
+def test_clean(room):
+    stays = room.add("a.png", png(10, 10))
+    goes = room.add("b/b.png", png(10, 10))
+    broken = room.add("c.png", b"")
+    room.run(status=1)
+    assert "0 thumbnails of pictures that are gone removed" in room.run("--clean").text
+    paths = room.thumbnail_path(goes), room.failure_path(broken)
+    shutil.rmtree(goes.parent)
+    broken.unlink()
+    assert room.run("--clean").text == "2 thumbnails of pictures that are gone removed\n"
+    assert not any(path.exists() for path in paths)
+    assert room.run("--clean", room.pictures).outcome(stays) == "reused"
+
+
+def test_absent_medium_is_not_cleaned(room):
+    medium = Path(tempfile.mkdtemp(prefix="thumbnailer-medium-"))
+    try:
+        picture = medium / "dcim" / "a.png"
+        picture.parent.mkdir()
+        picture.write_bytes(png(10, 10))
+        room.run(medium)
+    finally:
+        shutil.rmtree(medium)
+    assert room.run("--clean").text.startswith("0 thumbnails")
+    assert room.thumbnail_path(picture).exists()
+
+
+def test_long_uri(room):
+    folder = room.pictures
+    for number in range(16):
+        folder = folder / ("ä" * 100)
+    picture = room.add(folder.relative_to(room.pictures) / "a.png", png(10, 10))
+    assert len(picture.as_uri()) > 9000
+    assert room.run().outcome(picture) == "done"
+    assert room.run().outcome(picture) == "reused"
+
+
 def test_failure_is_noted(room):
     picture = room.add("a.png", b"no picture")
     room.run(status=1)
@@ -442,13 +601,60 @@ def test_failure_is_forgotten(room):
 
 def test_failure_to_open_is_not_noted(room):
     picture = room.pictures / "a.png"
-    picture.mkdir()
+    os.mkfifo(picture)
     room.run(status=1)
     assert not room.failure_path(picture).exists()
 
 
 def limit_file_size(n_bytes):
     resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, resource.RLIM_INFINITY))
+
+
+def test_time_limit_is_not_noted(room):
+    picture = room.add("a.png", b"hang")
+    output = room.run("--module", HOSTILE_WORKER, "--timeout", 1, room.pictures, status=1)
+    assert output.outcome(picture) == "failed: The worker took longer than 1 s"
+    assert not room.failure_path(picture).exists()
+
+
+def test_full_store_ends_the_run(room):
+    for number in range(50):
+        room.add(f"{number:02}.png", png(300, 200))
+    disk = room.home / "disk"
+    disk.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", disk],
+                                           check=False).returncode != 0:
+        raise tap.Skip("nothing can be mounted")
+    try:
+        output = room.run("-j1", "--output", disk, room.pictures, status=1)
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    assert "No space left on device" in output.errors, output.errors
+    done, _, failed = output.counts()
+    assert failed == 0 and f"{50 - done} not tried" in output.text, output.text
+
+
+def test_store_that_is_removed_is_made_again(room):
+    trap = room.add("trap", b"")
+    room.env["HOSTILE_TRAP"] = str(trap)
+    for number in range(20):
+        room.add(f"{number:02}.png", png(300, 200))
+    room.run()
+    shutil.rmtree(room.thumbnails / "normal")
+    assert room.run("--output", room.thumbnails, room.pictures).counts() == (20, 0, 0)
+
+
+def test_what_killed_programs_left_is_removed(room):
+    room.add("a.png", png(10, 10))
+    room.run()
+    left = room.thumbnails / "normal" / ".0123456789abcdef0123456789abcdef.png.AbC123"
+    left.write_bytes(b"half")
+    os.utime(left, (1, 1))
+    other = room.thumbnails / "normal" / "notes.txt"
+    other.write_bytes(b"")
+    os.utime(other, (1, 1))
+    room.run()
+    assert not left.exists() and other.exists()
 
 
 def test_file_size_limit(room):
@@ -643,6 +849,38 @@ def test_terminate(room):
     stop_in_the_middle(room, signal.SIGTERM)
 
 
+def test_hang_up(room):
+    stop_in_the_middle(room, signal.SIGHUP)
+
+
+def test_killed_program_leaves_no_file(room):
+    picture = room.add("a.png", b"hang")
+    door = room.home / "door"
+    os.mkfifo(door)
+    room.env["HOSTILE_DOOR"] = str(door)
+    adopt_orphans()
+    process = room.start("--module", HOSTILE_WORKER, "--jobs", 1, room.pictures,
+                         stdout=subprocess.PIPE)
+    with open(door, encoding="ascii") as guests:
+        guests.readline()
+    process.kill()
+    process.communicate()
+    wait_for_all_children()
+    room.check_nothing_is_left()
+
+
+def test_output_that_nobody_reads(room):
+    for number in range(50):
+        room.add(f"{number:02}.png", png(1000, 1000))
+    process = room.start("--jobs", 1, room.pictures, stdout=subprocess.PIPE)
+    process.stdout.readline()
+    process.stdout.close()
+    process.communicate()
+    assert process.returncode == 128 + signal.SIGPIPE, process.returncode
+    room.check_nothing_is_left()
+    assert len(list((room.thumbnails / "normal").iterdir())) < 50
+
+
 def test_no_process_is_left(room):
     room.add("a.png", png(10, 10))
     adopt_orphans()
@@ -662,6 +900,21 @@ def test_plain_lines(room):
                         r"Half of the jobs took up to \d+\.\d ms, nine of ten up to \d+\.\d ms, "
                         r"all up to \d+\.\d ms\n",
                         output.text), output.text
+
+
+def test_quiet(room):
+    room.add("a.png", png(10, 10))
+    bad = room.add("b.png", b"")
+    output = room.run("--quiet", room.pictures, status=1)
+    assert output.text == f"failed {bad}: The file is empty\n"
+    assert room.run("-q", "-rj2", room.pictures, status=1).text == output.text
+
+
+def test_value_in_a_short_option(room):
+    for name in "a.png", "b.png":
+        room.add(name, png(10, 10))
+    assert room.run("-j1", "-slarge", room.pictures).counts() == (2, 0, 0)
+    assert (room.thumbnails / "large").exists()
 
 
 def test_rate_is_of_pictures_made(room):
@@ -693,19 +946,25 @@ def read_terminal(master):
     return shown.decode()
 
 
-def test_bar_on_a_terminal(room):
-    columns = 60
-    for number in range(10):
-        room.add(f"{number}-{'x' * 100}.png", png(4000, 4000))
+def run_on_terminal(room, *arguments, columns=300, status=0):
+    """What is shown, with the line ends of a file."""
     master, terminal = pty.openpty()
     ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    process = room.start("--timeout", 60, room.pictures, stdout=terminal)
+    process = room.start(*arguments, stdout=terminal)
     os.close(terminal)
     shown = read_terminal(master)
     os.close(master)
     process.communicate()
+    assert process.returncode == status, shown
+    return shown.replace("\r\n", "\n")
 
-    assert process.returncode == 0
+
+def test_bar_on_a_terminal(room):
+    columns = 60
+    for number in range(10):
+        room.add(f"{number}-{'x' * 100}.png", png(4000, 4000))
+    shown = run_on_terminal(room, "--timeout", 60, room.pictures, columns=columns)
+
     assert "done " + str(room.pictures) not in shown
     frames = shown.split("\r\x1b[K")
     assert "10 done, 0 reused, 0 failed" in frames[-1], shown
@@ -733,6 +992,17 @@ def test_contact_sheet_of_one(room):
     room.add("a.png", png(100, 100))
     path = room.home / "sheet.png"
     assert f"{path}, 1 picture on " in room.run("--contact-sheet", path, room.pictures).text
+
+
+def test_several_contact_sheets(room):
+    one = png(40, 30)
+    for number in range(450):
+        room.add(f"{number}.png", one)
+    path = room.home / "sheet.png"
+    output = room.run("--contact-sheet", path, room.pictures)
+    assert f"{path}, 225 pictures on " in output.text
+    assert f"{room.home}/sheet-2.png, 225 pictures on " in output.text
+    assert Png((room.home / "sheet-2.png").read_bytes()).width > 100
 
 
 def test_contact_sheet_of_nothing(room):

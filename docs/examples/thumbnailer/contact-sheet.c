@@ -35,22 +35,32 @@ collect_thumbnails (GPtrArray *pictures)
   return paths;
 }
 
-/* The output, followed by the thumbnails. */
+guint
+contact_sheet_count (GPtrArray *pictures)
+{
+  g_autoptr(GPtrArray) paths = collect_thumbnails (pictures);
+
+  return (paths->len + MAX_PICTURES - 1) / MAX_PICTURES;
+}
+
+/* The output, followed by the thumbnails of sheet NUMBER. All sheets have about as many. */
 static GUnixFDList *
 open_files (OutputFile  *output,
             GPtrArray   *paths,
+            guint        number,
             GError     **error)
 {
   g_autoptr(GUnixFDList) files = g_unix_fd_list_new ();
-  guint n = MIN (paths->len, MAX_PICTURES);
+  const guint n_sheets = (paths->len + MAX_PICTURES - 1) / MAX_PICTURES;
+  const guint first = (guint) ((guint64) paths->len * number / n_sheets);
+  const guint end = (guint) ((guint64) paths->len * (number + 1) / n_sheets);
 
   if (g_unix_fd_list_append (files, output->fd, error) < 0)
     return NULL;
 
-  for (guint i = 0; i < n; i++)
+  for (guint i = first; i < end; i++)
     {
-      const char *path = paths->pdata[(guint64) i * paths->len / n];
-      g_auto(AutoFd) fd = open (path, O_RDONLY | O_CLOEXEC);
+      g_auto(AutoFd) fd = open (paths->pdata[i], O_RDONLY | O_CLOEXEC);
 
       if (fd >= 0 && g_unix_fd_list_append (files, fd, error) < 0)
         return NULL;
@@ -78,6 +88,7 @@ drawn_cb (GObject      *object,
 void
 contact_sheet_make_async (WorkerPool          *workers,
                           GPtrArray           *pictures,
+                          guint                number,
                           guint                pixels,
                           OutputFile          *output,
                           GCancellable        *cancellable,
@@ -94,7 +105,7 @@ contact_sheet_make_async (WorkerPool          *workers,
   g_task_set_task_data (task, self, g_free);
   self->output = output;
 
-  files = open_files (output, paths, &error);
+  files = open_files (output, paths, number, &error);
   if (files == NULL)
     {
       g_task_return_error (task, error);

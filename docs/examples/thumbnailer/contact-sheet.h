@@ -16,11 +16,14 @@ typedef struct
   int   height;
 } ContactSheet;
 
-/* Has a worker draw the thumbnails of all @pictures that have one on one sheet, into a PNG file,
- * which is @output. @pixels is the longest side of a thumbnail. If there are too many, some are
- * left out, evenly. */
+/* Returns how many sheets are needed for the thumbnails of PICTURES. */
+guint    contact_sheet_count       (GPtrArray            *pictures);
+
+/* Has a worker draw the thumbnails of sheet NUMBER, from 0 on, into the PNG file OUTPUT. PIXELS
+ * is the longest side of a thumbnail. */
 void     contact_sheet_make_async  (WorkerPool           *workers,
                                     GPtrArray            *pictures,
+                                    guint                 number,
                                     guint                 pixels,
                                     OutputFile           *output,
                                     GCancellable         *cancellable,

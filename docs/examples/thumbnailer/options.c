@@ -7,16 +7,20 @@
 
 #include "thumbnail-store.h"
 
+#include <string.h>
+
 #define MAX_JOBS        100     /* each takes some descriptors */
 #define MAX_MEMORY      (1 << 20)
 #define DEFAULT_TIMEOUT 30      /* seconds */
+#define VALUE_OPTIONS   "sjocfMtm"
 
 static GOptionContext *
 make_context (Options *self)
 {
   const GOptionEntry entries[] = {
-    { "size", 's', 0, G_OPTION_ARG_STRING, &self->size,
-      "normal, large, x-large or xx-large: at most 128, 256, 512 or 1024 pixels a side", "SIZE" },
+    { "size", 's', 0, G_OPTION_ARG_STRING_ARRAY, &self->size_names,
+      "normal, large, x-large or xx-large: at most 128, 256, 512 or 1024 pixels a side; several, "
+      "with commas between them, cost one decoding", "SIZE" },
     { "jobs", 'j', 0, G_OPTION_ARG_INT, &self->n_jobs,
       "Pictures worked on at once; as many as there are processors if not given", "N" },
     { "output", 'o', 0, G_OPTION_ARG_FILENAME, &self->output,
@@ -31,10 +35,14 @@ make_context (Options *self)
       "A fresh process for each picture", NULL },
     { "max-memory", 'M', 0, G_OPTION_ARG_INT, &self->max_memory,
       "Replace a process that has more memory than this after a picture", "MB" },
+    { "clean", 'C', 0, G_OPTION_ARG_NONE, &self->clean,
+      "First remove thumbnails whose pictures are gone", NULL },
     { "timeout", 't', 0, G_OPTION_ARG_INT, &self->timeout,
       "The longest time for one picture", "SECONDS" },
     { "module", 'm', 0, G_OPTION_ARG_FILENAME, &self->module,
       "Worker module to use in place of our own", "MODULE" },
+    { "quiet", 'q', 0, G_OPTION_ARG_NONE, &self->quiet,
+      "Print failures only", NULL },
     { "verbose", 'v', 0, G_OPTION_ARG_NONE, &self->verbose,
       "Let workers say what they have to say", NULL },
     { "version", 0, 0, G_OPTION_ARG_NONE, &self->version,
@@ -48,14 +56,84 @@ make_context (Options *self)
   return context;
 }
 
+/* GLib takes the value of a short option only from the next argument, so it gets “-rj4” in two.
+ * Returns how long the first of these is, or 0 if there is nothing to split. */
+static gsize
+find_split (const char *argument)
+{
+  gsize n_flags;
+
+  if (argument[0] != '-' || argument[1] == '-')
+    return 0;
+
+  n_flags = strcspn (argument + 1, VALUE_OPTIONS);
+  return argument[1 + n_flags] != '\0' && argument[2 + n_flags] != '\0' ? 2 + n_flags : 0;
+}
+
+static char **
+split_short_options (int    argc,
+                     char **argv)
+{
+  GPtrArray *split = g_ptr_array_new ();
+  gboolean ended = FALSE;
+
+  for (int i = 0; i < argc; i++)
+    {
+      gsize length = 0;
+
+      ended = ended || g_str_equal (argv[i], "--");
+      if (i > 0 && !ended)
+        length = find_split (argv[i]);
+      if (length > 0)
+        g_ptr_array_add (split, g_strndup (argv[i], length));
+      g_ptr_array_add (split, g_strdup (argv[i] + length));
+    }
+
+  g_ptr_array_add (split, NULL);
+  return (char **) g_ptr_array_free (split, FALSE);
+}
+
+static gboolean
+parse_sizes (Options     *self,
+             const char  *names,
+             GError     **error)
+{
+  g_auto(GStrv) each = g_strsplit (names, ",", -1);
+
+  for (gsize i = 0; each[i] != NULL; i++)
+    {
+      ThumbnailSize size;
+
+      if (!thumbnail_size_parse (each[i], &size))
+        {
+          g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                       "There is no size “%s”", each[i]);
+          return FALSE;
+        }
+      self->sizes |= 1u << size;
+    }
+
+  return TRUE;
+}
+
+static gboolean
+parse_all_sizes (Options  *self,
+                 GError  **error)
+{
+  for (gsize i = 0; self->size_names != NULL && self->size_names[i] != NULL; i++)
+    if (!parse_sizes (self, self->size_names[i], error))
+      return FALSE;
+
+  if (self->sizes == 0)
+    self->sizes = 1u << THUMBNAIL_SIZE_NORMAL;
+  return TRUE;
+}
+
 static gboolean
 check (const Options  *self,
        GError        **error)
 {
-  if (thumbnail_size_get_pixels (self->size) == 0)
-    g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                 "There is no size “%s”", self->size);
-  else if (self->n_jobs < 1 || self->n_jobs > MAX_JOBS)
+  if (self->n_jobs < 1 || self->n_jobs > MAX_JOBS)
     g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                  "There can be 1 to %d jobs", MAX_JOBS);
   else if (self->timeout < 1)
@@ -64,7 +142,7 @@ check (const Options  *self,
   else if (self->max_memory < 0 || self->max_memory > MAX_MEMORY)
     g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                  "A process can have up to %d MB", MAX_MEMORY);
-  else if (self->filenames == NULL && self->first == NULL && !self->version)
+  else if (self->filenames == NULL && self->first == NULL && !self->version && !self->clean)
     g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                          "No folder was given");
   else
@@ -74,21 +152,21 @@ check (const Options  *self,
 }
 
 Options *
-options_parse (int      *argc,
-               char   ***argv,
+options_parse (int       argc,
+               char    **argv,
                GError  **error)
 {
+  g_auto(GStrv) arguments = split_short_options (argc, argv);
   g_autoptr(Options) self = g_new0 (Options, 1);
   g_autoptr(GOptionContext) context = make_context (self);
 
   self->n_jobs = MIN (g_get_num_processors (), MAX_JOBS);
   self->timeout = DEFAULT_TIMEOUT;
 
-  if (!g_option_context_parse (context, argc, argv, error))
+  if (!g_option_context_parse_strv (context, &arguments, error)
+      || !parse_all_sizes (self, error))
     return NULL;
 
-  if (self->size == NULL)
-    self->size = g_strdup ("normal");
   if (self->module == NULL)
     self->module = g_strdup ("thumbnail-worker");
 
@@ -98,7 +176,7 @@ options_parse (int      *argc,
 void
 options_free (Options *self)
 {
-  g_free (self->size);
+  g_strfreev (self->size_names);
   g_free (self->output);
   g_free (self->contact_sheet);
   g_free (self->module);

@@ -10,7 +10,8 @@
 /* The options of the user. */
 typedef struct
 {
-  char     *size;
+  char    **size_names;       /* or NULL */
+  guint     sizes;            /* a bit for each ThumbnailSize */
   int       n_jobs;
   int       timeout;          /* seconds */
   int       max_memory;       /* MB, or 0 for any amount */
@@ -20,14 +21,16 @@ typedef struct
   char    **first;            /* or NULL */
   gboolean  fresh;
   gboolean  retry;
+  gboolean  clean;
+  gboolean  quiet;
   gboolean  verbose;
   gboolean  version;
   char    **filenames;
 } Options;
 
-Options *options_parse (int       *argc,
-                        char    ***argv,
-                        GError   **error);
+Options *options_parse (int       argc,
+                        char    **argv,
+                        GError  **error);
 void     options_free  (Options   *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Options, options_free)

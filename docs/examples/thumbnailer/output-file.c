@@ -9,7 +9,10 @@
 #include <fcntl.h>
 #include <gio/gio.h>
 #include <glib/gstdio.h>
+#include <string.h>
 #include <unistd.h>
+
+#define NAME_TRIES 100
 
 static void
 set_error (GError     **error,
@@ -22,33 +25,73 @@ set_error (GError     **error,
                "%s could not be written: %s", name, g_strerror (saved_errno));
 }
 
-OutputFile *
-output_file_new (const char  *path,
-                 int          mode,
-                 GError     **error)
+/* Returns a template for g_mkstemp(): a hidden name in the folder of PATH. */
+static char *
+make_template (const char *path)
 {
   g_autofree char *folder = g_path_get_dirname (path);
   g_autofree char *basename = g_path_get_basename (path);
   g_autofree char *hidden = g_strdup_printf (".%s.XXXXXX", basename);
-  g_autofree char *temporary = g_build_filename (folder, hidden, NULL);
+
+  return g_build_filename (folder, hidden, NULL);
+}
+
+/* A file without a name, which is gone with the last process that has it open. Returns -1 if the
+ * file system has none, or if it could not get a name later. */
+static int
+open_unnamed (const char *path,
+              int         mode)
+{
+  g_autofree char *folder = g_path_get_dirname (path);
+
+  if (access ("/proc/self/fd", X_OK) < 0)
+    return -1;
+
+  return open (folder, O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
+}
+
+static int
+open_named (const char  *path,
+            int          mode,
+            char       **temporary)
+{
+  int fd;
+
+  *temporary = make_template (path);
+  fd = g_mkstemp_full (*temporary, O_RDWR | O_CLOEXEC, mode);
+  if (fd < 0)
+    {
+      int saved_errno = errno;
+
+      g_clear_pointer (temporary, g_free);
+      errno = saved_errno;
+    }
+
+  return fd;
+}
+
+OutputFile *
+output_file_try_new (const char *path,
+                     int         mode)
+{
+  g_autofree char *temporary = NULL;
   OutputFile *self;
   int fd;
 
   /* Reports this now, and not at the end, when a directory cannot be replaced. */
   if (g_file_test (path, G_FILE_TEST_IS_DIR))
     {
-      set_error (error, path, EISDIR);
+      errno = EISDIR;
       return NULL;
     }
 
-  fd = g_mkstemp_full (temporary, O_RDWR | O_CLOEXEC, mode);
+  fd = open_unnamed (path, mode);
   if (fd < 0)
-    {
-      set_error (error, path, errno);
-      return NULL;
-    }
+    fd = open_named (path, mode, &temporary);
+  if (fd < 0)
+    return NULL;
 
-  self = g_new (OutputFile, 1);
+  self = g_new0 (OutputFile, 1);
   self->path = g_strdup (path);
   self->temporary = g_steal_pointer (&temporary);
   self->fd = fd;
@@ -56,13 +99,61 @@ output_file_new (const char  *path,
   return self;
 }
 
+OutputFile *
+output_file_new (const char  *path,
+                 int          mode,
+                 GError     **error)
+{
+  OutputFile *self = output_file_try_new (path, mode);
+
+  if (self == NULL)
+    set_error (error, path, errno);
+  return self;
+}
+
+static gboolean
+link_as (const OutputFile *self,
+         const char       *path)
+{
+  char unnamed[64];
+
+  g_snprintf (unnamed, sizeof unnamed, "/proc/self/fd/%d", self->fd);
+  return linkat (AT_FDCWD, unnamed, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0;
+}
+
+/* Gives a file a name that no other file has, in the way of mkstemp(). */
+static gboolean
+name_it (OutputFile *self)
+{
+  g_autofree char *path = make_template (self->path);
+  char *end = path + strlen (path) - strlen ("XXXXXX");
+
+  for (guint i = 0; i < NAME_TRIES; i++)
+    {
+      g_snprintf (end, strlen ("XXXXXX") + 1, "%06x", g_random_int () & 0xffffff);
+      if (link_as (self, path))
+        {
+          self->temporary = g_steal_pointer (&path);
+          return TRUE;
+        }
+      if (errno != EEXIST)
+        return FALSE;
+    }
+
+  return FALSE;
+}
+
+/* A link cannot replace a file, and a file without a name cannot be renamed. So if there is a file
+ * already, the new one has a name of its own for a moment. */
 gboolean
 output_file_commit (OutputFile  *self,
                     GError     **error)
 {
-  g_assert (self->temporary != NULL);
+  if (self->temporary == NULL && link_as (self, self->path))
+    return TRUE;
 
-  if (g_rename (self->temporary, self->path) < 0)
+  if ((self->temporary == NULL && (errno != EEXIST || !name_it (self)))
+      || g_rename (self->temporary, self->path) < 0)
     {
       set_error (error, self->path, errno);
       return FALSE;
@@ -82,4 +173,35 @@ output_file_free (OutputFile *self)
   g_free (self->temporary);
   g_free (self->path);
   g_free (self);
+}
+
+/* Whether NAME is one that mkstemp() or name_it() makes for a file NAME of SUFFIX. */
+static gboolean
+is_temporary_name (const char *name,
+                   const char *suffix)
+{
+  const char *dot = strrchr (name, '.');
+
+  return name[0] == '.' && dot != NULL && strlen (dot) == strlen (".XXXXXX")
+         && (gsize) (dot - name) > strlen (suffix)
+         && strncmp (dot - strlen (suffix), suffix, strlen (suffix)) == 0;
+}
+
+void
+output_file_sweep (const char *folder,
+                   const char *suffix,
+                   gint64      before)
+{
+  g_autoptr(GDir) dir = g_dir_open (folder, 0, NULL);
+  const char *name;
+
+  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
+    {
+      g_autofree char *path = g_build_filename (folder, name, NULL);
+      GStatBuf info;
+
+      if (is_temporary_name (name, suffix) && g_lstat (path, &info) == 0
+          && S_ISREG (info.st_mode) && info.st_mtime < before)
+        g_unlink (path);
+    }
 }

@@ -7,21 +7,30 @@
 
 #include <glib.h>
 
-/* A file that appears complete or not at all. It is written under another name in the same
- * directory, and replaces the file at its path when it is committed. If it is freed before that, it
- * leaves nothing behind. */
+/* A file that appears complete or not at all. It is written without a name, or under another
+ * name in the same directory, and replaces the file at its path when it is committed. If it is
+ * freed before that, it leaves nothing behind. */
 typedef struct
 {
   char *path;
-  char *temporary;      /* NULL once committed */
+  char *temporary;      /* its name until it is committed, or NULL if it has none */
   int   fd;
 } OutputFile;
 
-OutputFile *output_file_new    (const char  *path,
-                                int          mode,
-                                GError     **error);
-gboolean    output_file_commit (OutputFile  *self,
-                                GError     **error);
-void        output_file_free   (OutputFile  *self);
+OutputFile *output_file_new     (const char  *path,
+                                 int          mode,
+                                 GError     **error);
+/* The same. Sets errno if it fails. */
+OutputFile *output_file_try_new (const char  *path,
+                                 int          mode);
+gboolean    output_file_commit  (OutputFile  *self,
+                                 GError     **error);
+void        output_file_free    (OutputFile  *self);
+
+/* Removes what processes that were killed have left in FOLDER: files for names that end with
+ * SUFFIX, and that were not changed since the time BEFORE, in seconds. */
+void        output_file_sweep   (const char  *folder,
+                                 const char  *suffix,
+                                 gint64       before);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (OutputFile, output_file_free)

@@ -103,6 +103,13 @@ is_folder (GFileInfo *info)
 }
 
 /* A link to a directory is not followed, because it may lead to a parent. */
+static gboolean
+is_link_to_folder (GFileInfo  *info,
+                   const char *filename)
+{
+  return g_file_info_get_is_symlink (info) && g_file_test (filename, G_FILE_TEST_IS_DIR);
+}
+
 static void
 find_in_folder (PictureFinder *self,
                 const char    *filename)
@@ -126,10 +133,12 @@ find_in_folder (PictureFinder *self,
       GFileInfo *info = infos->pdata[i];
       g_autofree char *child = g_build_filename (filename, g_file_info_get_name (info), NULL);
 
-      if (looks_like_picture (info))
-        add_picture (self, child);
-      if (is_folder (info) && !g_file_info_get_is_symlink (info))
+      if (is_link_to_folder (info, child))
+        continue;
+      if (is_folder (info))
         find_in_folder (self, child);
+      else if (looks_like_picture (info))
+        add_picture (self, child);
     }
 }
 

@@ -89,12 +89,37 @@ picture_open (Picture  *self,
   return g_steal_fd (&fd);
 }
 
+gboolean
+picture_has_changed (const Picture *self,
+                     int            fd)
+{
+  struct stat info;
+
+  return fstat (fd, &info) == 0
+         && ((guint64) info.st_size != self->size || info.st_mtime != self->mtime);
+}
+
+static void
+end_with (Picture        *self,
+          PictureOutcome  outcome,
+          GError         *error)
+{
+  g_assert (self->error == NULL);
+
+  self->outcome = outcome;
+  self->error = error;
+}
+
 void
 picture_fail (Picture *self,
               GError  *error)
 {
-  g_assert (self->outcome != PICTURE_FAILED);
+  end_with (self, PICTURE_FAILED, error);
+}
 
-  self->outcome = PICTURE_FAILED;
-  self->error = error;
+void
+picture_leave (Picture *self,
+               GError  *error)
+{
+  end_with (self, PICTURE_LEFT, error);
 }

@@ -12,7 +12,8 @@ typedef enum
   PICTURE_WAITING,
   PICTURE_DONE,
   PICTURE_REUSED,
-  PICTURE_FAILED
+  PICTURE_FAILED,
+  PICTURE_LEFT        /* for later, because it changes */
 } PictureOutcome;
 
 /* A picture that was found, and its result. */
@@ -25,8 +26,8 @@ typedef struct
   guint64         size;       /* in bytes; this and mtime are known once it was opened */
   gint64          mtime;      /* in seconds since the epoch */
   PictureOutcome  outcome;
-  char           *thumbnail;  /* its path, once there is one */
-  GError         *error;      /* when it failed */
+  char           *thumbnail;  /* the path of the largest, once there is one */
+  GError         *error;      /* when it failed or is left for later */
 } Picture;
 
 Picture *picture_new  (const char  *filename);
@@ -36,7 +37,14 @@ void     picture_free (Picture     *self);
 int      picture_open (Picture     *self,
                        GError     **error);
 
+/* Whether the file behind FD is not as it was when the picture was opened. */
+gboolean picture_has_changed (const Picture *self,
+                              int            fd);
+
+/* These take the error. */
 void     picture_fail (Picture     *self,
-                       GError      *error);   /* takes the error */
+                       GError      *error);
+void     picture_leave (Picture    *self,
+                        GError     *error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Picture, picture_free)

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAX_CHUNKS    64      /* before the picture */
-#define MAX_TEXT_SIZE 8192    /* of a chunk, including the keyword */
+#define MAX_CHUNKS    64        /* before the picture */
+#define MAX_TEXT_SIZE (1 << 20) /* of a chunk, including the keyword: a URI can be long */
 
 #define CHUNK_FRAME   12      /* length and type before, CRC after */
 
@@ -64,10 +64,14 @@ read_text (int         fd,
            gsize       size,
            GHashTable *texts)
 {
-  char bytes[MAX_TEXT_SIZE];
+  g_autofree char *bytes = NULL;
   gsize key_size;
 
-  if (size > sizeof bytes || !read_at (fd, bytes, size, offset))
+  if (size > MAX_TEXT_SIZE)
+    return FALSE;
+
+  bytes = g_malloc (size + 1);
+  if (!read_at (fd, bytes, size, offset))
     return FALSE;
 
   key_size = strnlen (bytes, size);

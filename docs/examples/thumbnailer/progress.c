@@ -15,6 +15,7 @@
 #define DEFAULT_COLUMNS 80
 #define SPARE_COLUMNS   3
 #define MAX_BAR_COLUMNS 40
+#define MIN_TIME        2       /* seconds, before which nobody knows how long the rest takes */
 
 #define CLEAR_LINE      "\r\033[K"
 
@@ -24,6 +25,7 @@ struct _Progress
   guint    n_finished;
   guint    n_failed;
   gint64   started;       /* microseconds of the monotonic clock */
+  gboolean is_quiet;
   char    *name;          /* of the last picture that was finished */
   guint    redraw_id;     /* 0 if there is no terminal */
   gboolean changed;       /* since it was drawn */
@@ -66,15 +68,32 @@ draw_bar (double fraction,
   return g_string_free (bar, FALSE);
 }
 
+/* Returns the time that is left, if the rest takes as long as what is done. */
+static char *
+describe_rest (const Progress *self,
+               double          seconds)
+{
+  guint rest = (guint) (seconds / MAX (self->n_finished, 1)
+                        * (self->n_pictures - self->n_finished) + 0.5);
+
+  if (seconds < MIN_TIME)
+    return g_strdup ("");
+  if (rest < 60)
+    return g_strdup_printf (", %u s left", rest);
+
+  return g_strdup_printf (", %u:%02u min left", rest / 60, rest % 60);
+}
+
 static char *
 describe (const Progress *self)
 {
   double seconds = (g_get_monotonic_time () - self->started) / (double) G_USEC_PER_SEC;
+  g_autofree char *rest = describe_rest (self, seconds);
   g_autofree char *failed = self->n_failed > 0 ? g_strdup_printf (", %u failed", self->n_failed)
                                                : g_strdup ("");
 
-  return g_strdup_printf (" %u/%u%s, %.0f/s  ", self->n_finished, self->n_pictures, failed,
-                          self->n_finished / MAX (seconds, 0.001));
+  return g_strdup_printf (" %u/%u%s, %.0f/s%s  ", self->n_finished, self->n_pictures, failed,
+                          self->n_finished / MAX (seconds, 0.001), rest);
 }
 
 static void
@@ -104,13 +123,15 @@ redraw_cb (gpointer user_data)
 }
 
 Progress *
-progress_new (guint n_pictures)
+progress_new (guint    n_pictures,
+              gboolean is_quiet)
 {
   Progress *self = g_new0 (Progress, 1);
 
   self->n_pictures = n_pictures;
   self->started = g_get_monotonic_time ();
-  if (isatty (STDOUT_FILENO))
+  self->is_quiet = is_quiet;
+  if (!is_quiet && isatty (STDOUT_FILENO))
     self->redraw_id = g_timeout_add (REDRAW_INTERVAL, redraw_cb, self);
 
   return self;
@@ -131,10 +152,15 @@ progress_free (Progress *self)
 }
 
 static void
-print_line (const Picture *picture)
+print_line (const Progress *self,
+            const Picture  *picture)
 {
   if (picture->outcome == PICTURE_FAILED)
     g_print ("failed %s: %s\n", picture->name, picture->error->message);
+  else if (self->is_quiet)
+    return;
+  else if (picture->outcome == PICTURE_LEFT)
+    g_print ("left %s: %s\n", picture->name, picture->error->message);
   else
     g_print ("%s %s\n", picture->outcome == PICTURE_REUSED ? "reused" : "done", picture->name);
 }
@@ -148,7 +174,7 @@ progress_advance (Progress      *self,
 
   if (self->redraw_id == 0)
     {
-      print_line (picture);
+      print_line (self, picture);
       return;
     }
 

@@ -11,7 +11,9 @@
  * elsewhere. When it is freed, it removes the bar. */
 typedef struct _Progress Progress;
 
-Progress *progress_new     (guint          n_pictures);
+/* If IS_QUIET is true, only failures are printed. */
+Progress *progress_new     (guint          n_pictures,
+                            gboolean       is_quiet);
 void      progress_free    (Progress      *self);
 
 void      progress_advance (Progress      *self,

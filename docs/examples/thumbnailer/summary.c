@@ -9,7 +9,7 @@
 
 #define SHORTEST_TIME 0.01      /* seconds, below which a rate is meaningless */
 
-/* Pictures that failed for the same reason. */
+/* Pictures that failed, or were left, for the same reason. */
 typedef struct
 {
   const char *cause;
@@ -68,7 +68,7 @@ group_failures (GPtrArray *pictures)
     {
       Picture *picture = pictures->pdata[i];
 
-      if (picture->outcome == PICTURE_FAILED)
+      if (picture->error != NULL)
         g_ptr_array_add (find_or_add (groups, picture->error->message)->pictures, picture);
     }
 
@@ -77,10 +77,11 @@ group_failures (GPtrArray *pictures)
 }
 
 static void
-print_failures (const Failures *failures)
+print_failures (const Failures *failures,
+                gboolean        with_names)
 {
   g_print ("\n%s (%u)\n", failures->cause, failures->pictures->len);
-  for (guint i = 0; i < failures->pictures->len; i++)
+  for (guint i = 0; with_names && i < failures->pictures->len; i++)
     g_print ("  %s\n", ((Picture *) failures->pictures->pdata[i])->name);
 }
 
@@ -99,10 +100,13 @@ count (GPtrArray      *pictures,
 void
 summary_print (GPtrArray  *pictures,
                double      seconds,
-               const char *workers)
+               const char *workers,
+               gboolean    with_names)
 {
   g_autoptr(GPtrArray) groups = group_failures (pictures);
   guint n_done = count (pictures, PICTURE_DONE);
+  guint n_left = count (pictures, PICTURE_LEFT);
+  guint n_waiting = count (pictures, PICTURE_WAITING);
 
   if (pictures->len == 0)
     {
@@ -110,8 +114,13 @@ summary_print (GPtrArray  *pictures,
       return;
     }
 
-  g_print ("%u done, %u reused, %u failed in %.2f s",
-           n_done, count (pictures, PICTURE_REUSED), count (pictures, PICTURE_FAILED), seconds);
+  g_print ("%u done, %u reused, %u failed",
+           n_done, count (pictures, PICTURE_REUSED), count (pictures, PICTURE_FAILED));
+  if (n_left > 0)
+    g_print (", %u left for later", n_left);
+  if (n_waiting > 0)
+    g_print (", %u not tried", n_waiting);
+  g_print (" in %.2f s", seconds);
   if (n_done > 0 && seconds >= SHORTEST_TIME)
     g_print (", %.1f pictures/s", n_done / seconds);
   g_print ("\n");
@@ -119,11 +128,11 @@ summary_print (GPtrArray  *pictures,
     g_print ("%s\n", workers);
 
   for (guint i = 0; i < groups->len; i++)
-    print_failures (groups->pdata[i]);
+    print_failures (groups->pdata[i], with_names);
 }
 
 gboolean
 summary_all_succeeded (GPtrArray *pictures)
 {
-  return count (pictures, PICTURE_FAILED) == 0;
+  return count (pictures, PICTURE_FAILED) == 0 && count (pictures, PICTURE_LEFT) == 0;
 }

@@ -7,10 +7,11 @@
 
 #include <glib.h>
 
-/* Prints the results of @pictures in so many @seconds, the lines @workers on what made them, if
- * thumbnails were made, and which failed for which reason. */
+/* Prints the results of PICTURES in so many SECONDS, the lines WORKERS on what made them, if
+ * thumbnails were made, and how many failed for which reason, or WITH_NAMES which. */
 void     summary_print          (GPtrArray  *pictures,
                                  double      seconds,
-                                 const char *workers);
+                                 const char *workers,
+                                 gboolean    with_names);
 
 gboolean summary_all_succeeded  (GPtrArray  *pictures);

@@ -59,12 +59,19 @@ match_number (GHashTable *texts,
 /* Not every program writes the size of the picture in bytes. */
 gboolean
 thumbnail_keys_match (GHashTable    *texts,
+                      const char    *uri,
                       const Picture *picture)
 {
-  return g_strcmp0 (g_hash_table_lookup (texts, KEY_URI), picture->uri) == 0
+  return g_strcmp0 (thumbnail_keys_get_uri (texts), uri) == 0
          && match_number (texts, KEY_MTIME, picture->mtime)
          && (!g_hash_table_contains (texts, KEY_SIZE)
              || match_number (texts, KEY_SIZE, picture->size));
+}
+
+const char *
+thumbnail_keys_get_uri (GHashTable *texts)
+{
+  return g_hash_table_lookup (texts, KEY_URI);
 }
 
 char *

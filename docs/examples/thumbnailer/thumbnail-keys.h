@@ -13,11 +13,15 @@
 #define THUMBNAILER_ID "afork-thumbnailer-" THUMBNAILER_VERSION
 
 /* Returns them as `a{ss}`, floating. @cause is why there is no thumbnail, or NULL. */
-GVariant *thumbnail_keys_new       (const Picture *picture,
-                                    const char    *cause);
+GVariant   *thumbnail_keys_new       (const Picture *picture,
+                                      const char    *cause);
 
-/* Whether the texts of a file are about @picture as it is now. */
-gboolean  thumbnail_keys_match     (GHashTable    *texts,
-                                    const Picture *picture);
+/* Whether the texts of a file are about URI, and about PICTURE as it is now. URI is that of the
+ * picture, or its relative form in a thumbnail that users share. */
+gboolean    thumbnail_keys_match     (GHashTable    *texts,
+                                      const char    *uri,
+                                      const Picture *picture);
 
-char     *thumbnail_keys_dup_cause (GHashTable    *texts);
+/* Returns the URI, or NULL. */
+const char *thumbnail_keys_get_uri   (GHashTable    *texts);
+char       *thumbnail_keys_dup_cause (GHashTable    *texts);

@@ -5,26 +5,43 @@
 
 #include "thumbnail-maker.h"
 
-#include "auto-fd.h"
+#include "picture-error.h"
 #include "thumbnail-keys.h"
 
 #include <gio/gio.h>
+#include <unistd.h>
 
 /* Records come before all pictures. If workers crash one after the other and none finishes a job,
  * the pool starts them more and more slowly; a record is a job that is finished. */
 #define RECORD_PRIORITY 2
 
+/* If the picture of a failure was changed in this time, it may still be written. */
+#define RECENT_TIME     5       /* seconds */
+
 typedef struct
 {
   const ThumbnailMaker *maker;
   Picture              *picture;
-  OutputFile           *output;      /* of the worker that runs */
+  int                   fd;          /* of the picture, or -1 */
+  OutputFile           *outputs[N_THUMBNAIL_SIZES];  /* those that the worker writes, or NULL */
+  OutputFile           *note;        /* of a failure, or NULL */
+  gboolean              tried_again;
 } Making;
+
+static void
+clear_outputs (Making *self)
+{
+  for (ThumbnailSize i = 0; i < N_THUMBNAIL_SIZES; i++)
+    g_clear_pointer (&self->outputs[i], output_file_free);
+}
 
 static void
 making_free (Making *self)
 {
-  g_clear_pointer (&self->output, output_file_free);
+  clear_outputs (self);
+  g_clear_pointer (&self->note, output_file_free);
+  if (self->fd >= 0)
+    close (self->fd);
   g_free (self);
 }
 
@@ -76,7 +93,7 @@ noted_cb (GObject      *object,
   int width, height;
 
   if (!worker_pool_run_finish (result, &width, &height, &error)
-      || !thumbnail_store_commit (self->maker->store, self->picture, self->output, &error))
+      || !thumbnail_store_commit (self->maker->store, self->picture, self->note, &error))
     g_debug ("%s: the failure could not be noted: %s", self->picture->name, error->message);
 
   return_picture (task);
@@ -90,9 +107,9 @@ note_failure (GTask *task)
   g_autoptr(GError) error = NULL;
   int output = -1;
 
-  self->output = thumbnail_store_create_failure (self->maker->store, self->picture, &error);
-  if (self->output != NULL)
-    output = g_unix_fd_list_append (files, self->output->fd, &error);
+  self->note = thumbnail_store_create_failure (self->maker->store, self->picture, &error);
+  if (self->note != NULL)
+    output = g_unix_fd_list_append (files, self->note->fd, &error);
   if (output < 0)
     {
       g_debug ("%s: the failure could not be noted: %s", self->picture->name, error->message);
@@ -106,7 +123,93 @@ note_failure (GTask *task)
        files, RECORD_PRIORITY, noted_cb);
 }
 
-/* Making a thumbnail */
+/* The picture cannot be decoded. */
+
+static void
+fail_and_note (GTask  *task,
+               GError *error)
+{
+  Making *self = g_task_get_task_data (task);
+
+  picture_fail (self->picture, error);
+  note_failure (task);
+}
+
+typedef struct
+{
+  GTask  *task;
+  GError *error;
+} Recheck;
+
+/* A picture that is copied is changed about each second, at least. */
+static gboolean
+recheck_cb (gpointer user_data)
+{
+  g_autofree Recheck *recheck = user_data;
+  g_autoptr(GTask) task = recheck->task;
+  Making *self = g_task_get_task_data (task);
+
+  if (picture_has_changed (self->picture, self->fd))
+    {
+      picture_leave (self->picture,
+                     g_error_new_literal (G_IO_ERROR, G_IO_ERROR_BUSY, "It is still written"));
+      g_error_free (recheck->error);
+      return_picture (task);
+    }
+  else
+    fail_and_note (task, recheck->error);
+
+  return G_SOURCE_REMOVE;
+}
+
+static void
+handle_picture_error (GTask  *task,
+                      GError *error)
+{
+  Making *self = g_task_get_task_data (task);
+  gint64 now = g_get_real_time () / G_USEC_PER_SEC;
+  Recheck *recheck;
+
+  if (!picture_has_changed (self->picture, self->fd) && self->picture->mtime < now - RECENT_TIME)
+    {
+      fail_and_note (task, error);
+      return;
+    }
+
+  recheck = g_new (Recheck, 1);
+  *recheck = (Recheck) { g_object_ref (task), error };
+  g_timeout_add_seconds (1, recheck_cb, recheck);
+}
+
+/* Making thumbnails */
+
+static gboolean
+commit (Making  *self,
+        GError **error)
+{
+  for (ThumbnailSize i = 0; i < N_THUMBNAIL_SIZES; i++)
+    if (self->outputs[i] != NULL)
+      {
+        if (!thumbnail_store_commit (self->maker->store, self->picture, self->outputs[i], error))
+          return FALSE;
+
+        g_free (self->picture->thumbnail);
+        self->picture->thumbnail = g_strdup (self->outputs[i]->path);
+      }
+
+  return TRUE;
+}
+
+/* Whether all further thumbnails will fail, too. */
+static gboolean
+is_store_error (const GError *error)
+{
+  return error->domain == THUMBNAIL_STORE_ERROR
+         || g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE)
+         || g_error_matches (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
+}
+
+static void make (GTask *task);
 
 static void
 made_cb (GObject      *object,
@@ -118,50 +221,98 @@ made_cb (GObject      *object,
   GError *error = NULL;
   int width, height;
 
-  if (worker_pool_run_finish (result, &width, &height, &error)
-      && thumbnail_store_commit (self->maker->store, self->picture, self->output, &error))
+  if (worker_pool_run_finish (result, &width, &height, &error) && commit (self, &error))
     {
       self->picture->outcome = PICTURE_DONE;
-      self->picture->thumbnail = g_strdup (self->output->path);
       return_picture (task);
       return;
     }
 
-  g_clear_pointer (&self->output, output_file_free);
-  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+  clear_outputs (self);
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) || is_store_error (error))
+    g_task_return_error (task, error);
+  else if (g_error_matches (error, AFORK_ERROR, AFORK_ERROR_LOST) && !self->tried_again)
     {
-      g_task_return_error (task, error);
-      return;
+      self->tried_again = TRUE;
+      g_error_free (error);
+      make (task);
+    }
+  else if (error->domain == PICTURE_ERROR)
+    handle_picture_error (task, error);
+  else
+    return_failure (task, error);
+}
+
+/* Returns the outputs for the worker as `a(hu)`, floating, or NULL. */
+static GVariant *
+create_outputs (Making       *self,
+                GUnixFDList  *files,
+                GError      **error)
+{
+  g_auto(GVariantBuilder) outputs = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE ("a(hu)"));
+
+  for (ThumbnailSize i = 0; i < N_THUMBNAIL_SIZES; i++)
+    {
+      g_autofree char *found = NULL;
+      int index;
+
+      if (!thumbnail_store_wants (self->maker->store, i))
+        continue;
+      found = thumbnail_store_find (self->maker->store, i, self->picture);
+      if (found != NULL)
+        continue;
+
+      self->outputs[i] = thumbnail_store_create (self->maker->store, i, self->picture, error);
+      if (self->outputs[i] == NULL)
+        return NULL;
+      index = g_unix_fd_list_append (files, self->outputs[i]->fd, error);
+      if (index < 0)
+        return NULL;
+      g_variant_builder_add (&outputs, "(hu)", index, thumbnail_size_get_pixels (i));
     }
 
-  picture_fail (self->picture, error);
-  if (error->domain == WORKER_ERROR)
-    note_failure (task);
-  else
-    return_picture (task);
+  return g_variant_builder_end (&outputs);
 }
 
 static void
-make (GTask *task,
-      int    fd)
+make (GTask *task)
 {
   Making *self = g_task_get_task_data (task);
   g_autoptr(GUnixFDList) files = g_unix_fd_list_new ();
+  g_autofree char *basename = g_path_get_basename (self->picture->path);
+  g_autofree char *name = g_utf8_make_valid (basename, -1);
+  g_autoptr(GVariant) outputs = NULL;
   GError *error = NULL;
-  int picture, output;
+  int picture;
 
-  picture = g_unix_fd_list_append (files, fd, &error);
-  output = picture >= 0 ? g_unix_fd_list_append (files, self->output->fd, &error) : -1;
-  if (output < 0)
-    {
-      return_failure (task, error);
-      return;
-    }
+  picture = g_unix_fd_list_append (files, self->fd, &error);
+  if (picture >= 0)
+    outputs = create_outputs (self, files, &error);
+  if (outputs == NULL && is_store_error (error))
+    g_task_return_error (task, error);
+  else if (outputs == NULL)
+    return_failure (task, error);
+  else
+    run (task, "thumbnail",
+         g_variant_new ("(hs@a(hu)@a{ss})", picture, name, g_steal_pointer (&outputs),
+                        thumbnail_keys_new (self->picture, NULL)),
+         files, self->picture->priority, made_cb);
+}
 
-  run (task, "thumbnail",
-       g_variant_new ("(hhu@a{ss})", picture, output, self->maker->pixels,
-                      thumbnail_keys_new (self->picture, NULL)),
-       files, self->picture->priority, made_cb);
+/* Whether there are thumbnails of all sizes. */
+static gboolean
+has_thumbnails (Making *self)
+{
+  for (ThumbnailSize i = 0; i < N_THUMBNAIL_SIZES; i++)
+    if (thumbnail_store_wants (self->maker->store, i))
+      {
+        g_free (self->picture->thumbnail);
+        self->picture->thumbnail = thumbnail_store_find (self->maker->store, i, self->picture);
+        if (self->picture->thumbnail == NULL)
+          return FALSE;
+      }
+
+  return TRUE;
 }
 
 /* The result of an earlier run saves the work, unless the picture was changed. */
@@ -170,8 +321,7 @@ is_known (Making *self)
 {
   g_autofree char *cause = NULL;
 
-  self->picture->thumbnail = thumbnail_store_find (self->maker->store, self->picture);
-  if (self->picture->thumbnail != NULL)
+  if (has_thumbnails (self))
     {
       self->picture->outcome = PICTURE_REUSED;
       return TRUE;
@@ -196,35 +346,19 @@ thumbnail_maker_make_async (const ThumbnailMaker *self,
 {
   g_autoptr(GTask) task = g_task_new (NULL, cancellable, callback, user_data);
   Making *making = g_new0 (Making, 1);
-  g_auto(AutoFd) fd = -1;
   GError *error = NULL;
 
   g_task_set_source_tag (task, thumbnail_maker_make_async);
   g_task_set_task_data (task, making, (GDestroyNotify) making_free);
   making->maker = self;
   making->picture = picture;
-
-  fd = picture_open (picture, &error);
-  if (fd < 0)
-    {
-      return_failure (task, error);
-      return;
-    }
-
-  if (is_known (making))
-    {
-      return_picture (task);
-      return;
-    }
-
-  making->output = thumbnail_store_create (self->store, picture, &error);
-  if (making->output == NULL)
-    {
-      return_failure (task, error);
-      return;
-    }
-
-  make (task, fd);
+  making->fd = picture_open (picture, &error);
+  if (making->fd < 0)
+    return_failure (task, error);
+  else if (is_known (making))
+    return_picture (task);
+  else
+    make (task);
 }
 
 Picture *

@@ -14,14 +14,13 @@ typedef struct
 {
   ThumbnailStore *store;
   WorkerPool     *workers;
-  guint           pixels;      /* the longest side of a thumbnail */
   guint           timeout;     /* seconds */
   gboolean        retry;       /* pictures that failed before */
 } ThumbnailMaker;
 
-/* Makes a thumbnail of @picture, or finds one that is still valid, and stores the result in
- * @picture. If no thumbnail can be made of the picture, this is a result, too: the only error is
- * cancellation. */
+/* Makes the thumbnails of PICTURE that are not there yet, and stores the result in PICTURE. If
+ * none can be made of the picture, this is a result, too. Fails only if it is cancelled, or if
+ * no thumbnails can be stored at all. Then the picture has no result. */
 void     thumbnail_maker_make_async  (const ThumbnailMaker  *self,
                                       Picture               *picture,
                                       GCancellable          *cancellable,

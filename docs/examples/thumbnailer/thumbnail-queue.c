@@ -14,12 +14,14 @@ typedef struct
   guint                 n_at_once;
   ThumbnailQueueFunc    each;
   gpointer              each_data;
+  GError               *error;        /* of the store, which ends the work; or NULL */
 } ThumbnailQueue;
 
 static void
 thumbnail_queue_free (ThumbnailQueue *self)
 {
   g_ptr_array_unref (self->pictures);
+  g_clear_error (&self->error);
   g_free (self);
 }
 
@@ -32,11 +34,14 @@ made_cb (GObject      *object,
 {
   g_autoptr(GTask) task = user_data;
   ThumbnailQueue *self = g_task_get_task_data (task);
-  Picture *picture = thumbnail_maker_make_finish (result, NULL);
+  g_autoptr(GError) error = NULL;
+  Picture *picture = thumbnail_maker_make_finish (result, &error);
 
   self->n_running--;
   if (picture != NULL)
     self->each (picture, self->each_data);
+  else if (self->error == NULL && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    self->error = g_steal_pointer (&error);
 
   fill (task);
 }
@@ -67,10 +72,16 @@ fill (GTask *task)
 
   while (self->n_running < self->n_at_once
          && self->next < self->pictures->len
+         && self->error == NULL
          && !g_cancellable_is_cancelled (cancellable))
     start_next (task);
 
-  if (self->n_running == 0 && !g_task_return_error_if_cancelled (task))
+  if (self->n_running > 0 || g_task_return_error_if_cancelled (task))
+    return;
+
+  if (self->error != NULL)
+    g_task_return_error (task, g_steal_pointer (&self->error));
+  else
     g_task_return_boolean (task, TRUE);
 }
 

@@ -13,44 +13,69 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define FOLDER_MODE 0700
 #define FILE_MODE   0600
 
+#define SUFFIX      ".png"
+
+/* A file of another run that was not changed for so long is left by a process that was killed. */
+#define LEFT_TIME   (60 * 60)      /* seconds */
+
 struct _ThumbnailStore
 {
-  char *root;           /* with no link in it */
-  char *thumbnails;     /* folders */
-  char *failures;
+  char *root;                           /* with no link in it */
+  char *thumbnails[N_THUMBNAIL_SIZES];  /* folders, or NULL if the size is not wanted */
+  char *failures;                       /* a folder */
 };
+
+G_DEFINE_QUARK (thumbnail-store-error-quark, thumbnail_store_error)
 
 /* Sizes */
 
-static const guint size_pixels[] = { 128, 256, 512, 1024 };
+static const struct
+{
+  const char *name;
+  guint       pixels;
+} sizes[] = {
+  [THUMBNAIL_SIZE_NORMAL] = { "normal", 128 },
+  [THUMBNAIL_SIZE_LARGE] = { "large", 256 },
+  [THUMBNAIL_SIZE_X_LARGE] = { "x-large", 512 },
+  [THUMBNAIL_SIZE_XX_LARGE] = { "xx-large", 1024 },
+};
 
-const char * const thumbnail_size_names[] = { "normal", "large", "x-large", "xx-large", NULL };
+gboolean
+thumbnail_size_parse (const char    *name,
+                      ThumbnailSize *size)
+{
+  for (ThumbnailSize i = 0; i < N_THUMBNAIL_SIZES; i++)
+    if (g_str_equal (sizes[i].name, name))
+      {
+        *size = i;
+        return TRUE;
+      }
+
+  return FALSE;
+}
 
 guint
-thumbnail_size_get_pixels (const char *size_name)
+thumbnail_size_get_pixels (ThumbnailSize size)
 {
-  for (gsize i = 0; thumbnail_size_names[i] != NULL; i++)
-    if (g_str_equal (thumbnail_size_names[i], size_name))
-      return size_pixels[i];
-
-  return 0;
+  return sizes[size].pixels;
 }
 
 /* Folders */
 
 static void
-set_folder_error (GError     **error,
-                  const char  *path)
+set_store_error (GError     **error,
+                 const char  *path,
+                 int          saved_errno)
 {
-  int saved_errno = errno;
   g_autofree char *name = g_filename_display_name (path);
 
-  g_set_error (error, G_IO_ERROR, g_io_error_from_errno (saved_errno),
-               "Folder %s could not be made: %s", name, g_strerror (saved_errno));
+  g_set_error (error, THUMBNAIL_STORE_ERROR, 0, "Folder %s cannot be used: %s", name,
+               g_strerror (saved_errno));
 }
 
 static gboolean
@@ -60,13 +85,35 @@ make_folder (const char  *path,
   if (g_mkdir_with_parents (path, FOLDER_MODE) == 0)
     return TRUE;
 
-  set_folder_error (error, path);
+  set_store_error (error, path, errno);
   return FALSE;
+}
+
+static gboolean
+make_folders (const ThumbnailStore  *self,
+              GError               **error)
+{
+  for (ThumbnailSize i = 0; i < N_THUMBNAIL_SIZES; i++)
+    if (self->thumbnails[i] != NULL && !make_folder (self->thumbnails[i], error))
+      return FALSE;
+
+  return make_folder (self->failures, error);
+}
+
+static void
+sweep (const ThumbnailStore *self)
+{
+  gint64 before = g_get_real_time () / G_USEC_PER_SEC - LEFT_TIME;
+
+  for (ThumbnailSize i = 0; i < N_THUMBNAIL_SIZES; i++)
+    if (self->thumbnails[i] != NULL)
+      output_file_sweep (self->thumbnails[i], SUFFIX, before);
+  output_file_sweep (self->failures, SUFFIX, before);
 }
 
 ThumbnailStore *
 thumbnail_store_new (const char  *root,
-                     const char  *size_name,
+                     guint        wanted,
                      GError     **error)
 {
   g_autoptr(ThumbnailStore) self = g_new0 (ThumbnailStore, 1);
@@ -74,18 +121,21 @@ thumbnail_store_new (const char  *root,
     root != NULL ? g_canonicalize_filename (root, NULL)
                  : g_build_filename (g_get_user_cache_dir (), "thumbnails", NULL);
 
-  self->thumbnails = g_build_filename (folder, size_name, NULL);
+  for (ThumbnailSize i = 0; i < N_THUMBNAIL_SIZES; i++)
+    if ((wanted & 1u << i) != 0)
+      self->thumbnails[i] = g_build_filename (folder, sizes[i].name, NULL);
   self->failures = g_build_filename (folder, "fail", THUMBNAILER_ID, NULL);
-  if (!make_folder (self->thumbnails, error) || !make_folder (self->failures, error))
+  if (!make_folders (self, error))
     return NULL;
 
   self->root = realpath (folder, NULL);
   if (self->root == NULL)
     {
-      set_folder_error (error, folder);
+      set_store_error (error, folder, errno);
       return NULL;
     }
 
+  sweep (self);
   return g_steal_pointer (&self);
 }
 
@@ -93,9 +143,17 @@ void
 thumbnail_store_free (ThumbnailStore *self)
 {
   free (self->root);
-  g_free (self->thumbnails);
+  for (ThumbnailSize i = 0; i < N_THUMBNAIL_SIZES; i++)
+    g_free (self->thumbnails[i]);
   g_free (self->failures);
   g_free (self);
+}
+
+gboolean
+thumbnail_store_wants (const ThumbnailStore *self,
+                       ThumbnailSize         size)
+{
+  return self->thumbnails[size] != NULL;
 }
 
 gboolean
@@ -115,62 +173,119 @@ thumbnail_store_contains (const ThumbnailStore *self,
 /* Files */
 
 static char *
-build_path (const char    *folder,
-            const Picture *picture)
+build_path (const char *folder,
+            const char *uri)
 {
-  g_autofree char *digest = g_compute_checksum_for_string (G_CHECKSUM_MD5, picture->uri, -1);
-  g_autofree char *basename = g_strconcat (digest, ".png", NULL);
+  g_autofree char *digest = g_compute_checksum_for_string (G_CHECKSUM_MD5, uri, -1);
+  g_autofree char *basename = g_strconcat (digest, SUFFIX, NULL);
 
   return g_build_filename (folder, basename, NULL);
 }
 
-/* The texts of a file, if it is about the picture as that is now. */
+/* The texts of a file, if it is about URI and about the picture as that is now. */
 static GHashTable *
 read_texts (int            fd,
+            const char    *uri,
             const Picture *picture)
 {
   g_autoptr(GHashTable) texts = png_text_read (fd);
 
-  return texts != NULL && thumbnail_keys_match (texts, picture) ? g_steal_pointer (&texts) : NULL;
+  return texts != NULL && thumbnail_keys_match (texts, uri, picture) ? g_steal_pointer (&texts)
+                                                                     : NULL;
 }
 
-static GHashTable *
-find_texts (const char    *path,
-            const Picture *picture)
+static int
+open_to_read (const char *path)
 {
-  g_auto(AutoFd) fd = open (path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+  return open (path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+}
 
-  return fd >= 0 ? read_texts (fd, picture) : NULL;
+/* Returns the path of the file about URI in FOLDER, if it is about the picture as that is now. */
+static char *
+find_file (const char     *folder,
+           const char     *uri,
+           const Picture  *picture,
+           GHashTable    **texts)
+{
+  g_autofree char *path = build_path (folder, uri);
+  g_auto(AutoFd) fd = open_to_read (path);
+
+  *texts = fd >= 0 ? read_texts (fd, uri, picture) : NULL;
+  return *texts != NULL ? g_steal_pointer (&path) : NULL;
+}
+
+/* Beside the picture. URIs are relative there, and programs do not agree on their form. */
+static char *
+find_shared (ThumbnailSize  size,
+             const Picture *picture)
+{
+  g_autofree char *folder = g_path_get_dirname (picture->path);
+  g_autofree char *shared = g_build_filename (folder, ".sh_thumbnails", sizes[size].name, NULL);
+  g_autofree char *dotted = g_strconcat (".", strrchr (picture->uri, '/'), NULL);
+  const char *uris[] = { dotted, dotted + strlen ("./") };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (uris); i++)
+    {
+      g_autoptr(GHashTable) texts = NULL;
+      char *path = find_file (shared, uris[i], picture, &texts);
+
+      if (path != NULL)
+        return path;
+    }
+
+  return NULL;
 }
 
 char *
 thumbnail_store_find (const ThumbnailStore *self,
+                      ThumbnailSize         size,
                       const Picture        *picture)
 {
-  g_autofree char *path = build_path (self->thumbnails, picture);
-  g_autoptr(GHashTable) texts = find_texts (path, picture);
+  g_autoptr(GHashTable) texts = NULL;
+  char *path = find_file (self->thumbnails[size], picture->uri, picture, &texts);
 
-  return texts != NULL ? g_steal_pointer (&path) : NULL;
+  return path != NULL ? path : find_shared (size, picture);
 }
 
 char *
 thumbnail_store_find_failure (const ThumbnailStore *self,
                               const Picture        *picture)
 {
-  g_autofree char *path = build_path (self->failures, picture);
-  g_autoptr(GHashTable) texts = find_texts (path, picture);
+  g_autoptr(GHashTable) texts = NULL;
+  g_autofree char *path = find_file (self->failures, picture->uri, picture, &texts);
 
-  return texts != NULL ? thumbnail_keys_dup_cause (texts) : NULL;
+  return path != NULL ? thumbnail_keys_dup_cause (texts) : NULL;
+}
+
+/* A folder that was removed meanwhile is made again. */
+static OutputFile *
+create (const ThumbnailStore  *self,
+        const char            *folder,
+        const Picture         *picture,
+        GError               **error)
+{
+  g_autofree char *path = build_path (folder, picture->uri);
+  OutputFile *output = output_file_try_new (path, FILE_MODE);
+
+  if (output == NULL && errno == EISDIR)
+    return output_file_new (path, FILE_MODE, error);
+  if (output == NULL && make_folders (self, error))
+    {
+      output = output_file_try_new (path, FILE_MODE);
+      if (output == NULL)
+        set_store_error (error, folder, errno);
+    }
+
+  return output;
 }
 
 OutputFile *
 thumbnail_store_create (const ThumbnailStore  *self,
+                        ThumbnailSize          size,
                         const Picture         *picture,
                         GError               **error)
 {
-  g_autofree char *path = build_path (self->thumbnails, picture);
-
-  return output_file_new (path, FILE_MODE, error);
+  return create (self, self->thumbnails[size], picture, error);
 }
 
 OutputFile *
@@ -178,9 +293,7 @@ thumbnail_store_create_failure (const ThumbnailStore  *self,
                                 const Picture         *picture,
                                 GError               **error)
 {
-  g_autofree char *path = build_path (self->failures, picture);
-
-  return output_file_new (path, FILE_MODE, error);
+  return create (self, self->failures, picture, error);
 }
 
 static void
@@ -188,7 +301,7 @@ forget_failure (const ThumbnailStore *self,
                 const Picture        *picture,
                 const OutputFile     *newest)
 {
-  g_autofree char *path = build_path (self->failures, picture);
+  g_autofree char *path = build_path (self->failures, picture->uri);
 
   if (!g_str_equal (path, newest->path))
     g_unlink (path);
@@ -200,7 +313,7 @@ thumbnail_store_commit (const ThumbnailStore  *self,
                         OutputFile            *output,
                         GError               **error)
 {
-  g_autoptr(GHashTable) texts = read_texts (output->fd, picture);
+  g_autoptr(GHashTable) texts = read_texts (output->fd, picture->uri, picture);
 
   if (texts == NULL)
     {
@@ -214,4 +327,75 @@ thumbnail_store_commit (const ThumbnailStore  *self,
 
   forget_failure (self, picture, output);
   return TRUE;
+}
+
+/* Cleaning */
+
+/* Whether a file is gone, and not only the medium that it is on: then its folder is there, or all
+ * that is missing was in the home of the user. */
+static gboolean
+is_gone (const char *path)
+{
+  g_autofree char *folder = g_path_get_dirname (path);
+  GStatBuf info;
+
+  if (g_lstat (path, &info) == 0 || (errno != ENOENT && errno != ENOTDIR))
+    return FALSE;
+
+  if (g_file_test (folder, G_FILE_TEST_IS_DIR))
+    return TRUE;
+
+  while (!g_file_test (folder, G_FILE_TEST_EXISTS))
+    {
+      char *parent = g_path_get_dirname (folder);
+
+      g_free (folder);
+      folder = parent;
+    }
+  return g_str_has_prefix (folder, g_get_home_dir ());
+}
+
+/* Whether a file of the store is about a picture that is gone. */
+static gboolean
+is_obsolete (const char *path)
+{
+  g_auto(AutoFd) fd = open_to_read (path);
+  g_autoptr(GHashTable) texts = fd >= 0 ? png_text_read (fd) : NULL;
+  const char *uri = texts != NULL ? thumbnail_keys_get_uri (texts) : NULL;
+  g_autofree char *picture = uri != NULL ? g_filename_from_uri (uri, NULL, NULL) : NULL;
+
+  return picture != NULL && is_gone (picture);
+}
+
+static guint
+clean_folder (const char *folder)
+{
+  g_autoptr(GDir) dir = g_dir_open (folder, 0, NULL);
+  const char *name;
+  guint n_removed = 0;
+
+  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
+    {
+      g_autofree char *path = g_build_filename (folder, name, NULL);
+
+      if (g_str_has_suffix (name, SUFFIX) && is_obsolete (path) && g_unlink (path) == 0)
+        n_removed++;
+    }
+
+  return n_removed;
+}
+
+guint
+thumbnail_store_clean (const ThumbnailStore *self)
+{
+  guint n_removed = clean_folder (self->failures);
+
+  for (ThumbnailSize i = 0; i < N_THUMBNAIL_SIZES; i++)
+    {
+      g_autofree char *folder = g_build_filename (self->root, sizes[i].name, NULL);
+
+      n_removed += clean_folder (folder);
+    }
+
+  return n_removed;
 }

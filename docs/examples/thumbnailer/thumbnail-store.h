@@ -14,26 +14,51 @@
  * managing thumbnails: https://specifications.freedesktop.org/thumbnail-spec/latest/ */
 typedef struct _ThumbnailStore ThumbnailStore;
 
-/* The sizes of the standard, NULL-terminated, and the longest side of each in pixels, or 0. */
-extern const char * const  thumbnail_size_names[];
-guint           thumbnail_size_get_pixels      (const char            *size_name);
+/* The sizes of the standard. */
+typedef enum
+{
+  THUMBNAIL_SIZE_NORMAL,
+  THUMBNAIL_SIZE_LARGE,
+  THUMBNAIL_SIZE_X_LARGE,
+  THUMBNAIL_SIZE_XX_LARGE,
+  N_THUMBNAIL_SIZES
+} ThumbnailSize;
 
-/* @root: (nullable): the directory, or NULL for that of the user */
+gboolean        thumbnail_size_parse           (const char            *name,
+                                                ThumbnailSize         *size);
+/* Returns the longest side in pixels. */
+guint           thumbnail_size_get_pixels      (ThumbnailSize          size);
+
+/* The directory itself cannot be written to. The message is the same for all pictures. */
+#define THUMBNAIL_STORE_ERROR (thumbnail_store_error_quark ())
+GQuark          thumbnail_store_error_quark    (void);
+
+/* ROOT is the directory, or NULL for that of the user. SIZES has a bit for each size that is
+ * wanted. */
 ThumbnailStore *thumbnail_store_new            (const char            *root,
-                                                const char            *size_name,
+                                                guint                  sizes,
                                                 GError               **error);
 void            thumbnail_store_free           (ThumbnailStore        *self);
+gboolean        thumbnail_store_wants          (const ThumbnailStore  *self,
+                                                ThumbnailSize          size);
+
+/* Removes thumbnails, and records of failures, of pictures that are gone. Those on a medium that
+ * may only be absent stay. Returns how many were removed. */
+guint           thumbnail_store_clean          (const ThumbnailStore  *self);
 
 gboolean        thumbnail_store_contains       (const ThumbnailStore  *self,
                                                 const char            *filename);
 
-/* These need a picture that was opened. A thumbnail, or the record of a failure, is valid as long
- * as the picture was not changed. */
+/* These need a picture that was opened. A thumbnail, or the record of a failure, is valid as
+ * long as the picture was not changed. A thumbnail may also be beside the picture, where the
+ * standard has those that users share. */
 char           *thumbnail_store_find           (const ThumbnailStore  *self,
+                                                ThumbnailSize          size,
                                                 const Picture         *picture);
 char           *thumbnail_store_find_failure   (const ThumbnailStore  *self,
                                                 const Picture         *picture);
 OutputFile     *thumbnail_store_create         (const ThumbnailStore  *self,
+                                                ThumbnailSize          size,
                                                 const Picture         *picture,
                                                 GError               **error);
 OutputFile     *thumbnail_store_create_failure (const ThumbnailStore  *self,

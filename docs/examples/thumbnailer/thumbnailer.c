@@ -16,6 +16,8 @@
 #include <locale.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #define EXIT_USAGE  2
 #define EXIT_SIGNAL 128      /* and the number of the signal */
@@ -34,9 +36,10 @@ typedef struct
   GCancellable  *cancellable;
   GMainLoop     *loop;
   int            signal;        /* that the user or the system has sent to stop this program */
+  guint          pixels;        /* the longest side of the largest thumbnails */
   GError        *error;         /* of the present step */
-  OutputFile    *sheet_file;    /* NULL if no sheet is wanted */
-  ContactSheet   sheet;
+  OutputFile    *sheet_file;    /* the first, or NULL if no sheet is wanted */
+  ContactSheet   sheet;         /* that was made last */
 } Thumbnailer;
 
 /* Signals. The main loop runs until all workers have exited, and half-written files are removed. */
@@ -63,6 +66,20 @@ terminate_cb (gpointer user_data)
   return interrupt (user_data, SIGTERM);
 }
 
+static gboolean
+hang_up_cb (gpointer user_data)
+{
+  return interrupt (user_data, SIGHUP);
+}
+
+/* A process that reads the output may exit. Then writing fails, and the signal must not end the
+ * program before it has cleaned up. A handler, unlike SIG_IGN, does not hold for programs that are
+ * executed. */
+static void
+ignore_signal (int number)
+{
+}
+
 /* Thumbnails */
 
 static void
@@ -72,6 +89,8 @@ picture_finished_cb (const Picture *picture,
   Thumbnailer *self = user_data;
 
   progress_advance (self->progress, picture);
+  if (ferror (stdout) && self->signal == 0)
+    interrupt (self, SIGPIPE);
 }
 
 static void
@@ -85,29 +104,34 @@ thumbnails_made_cb (GObject      *object,
   g_main_loop_quit (self->loop);
 }
 
+static void
+print_summary (Thumbnailer *self,
+               double       seconds)
+{
+  g_autofree char *workers = worker_pool_describe (self->maker.workers);
+
+  if (!self->options->quiet)
+    summary_print (self->pictures, seconds, workers, isatty (STDOUT_FILENO));
+}
+
 static gboolean
 make_thumbnails (Thumbnailer *self)
 {
   gint64 started = g_get_monotonic_time ();
-  g_autofree char *workers = NULL;
 
-  self->progress = progress_new (self->pictures->len);
+  self->progress = progress_new (self->pictures->len, self->options->quiet);
   thumbnail_queue_run_async (&self->maker, self->pictures, self->options->n_jobs + N_WAITING,
                              picture_finished_cb, self,
                              self->cancellable, thumbnails_made_cb, self);
   g_main_loop_run (self->loop);
   g_clear_pointer (&self->progress, progress_free);
 
-  if (self->error != NULL)
-    return FALSE;
-
-  workers = worker_pool_describe (self->maker.workers);
-  summary_print (self->pictures, (g_get_monotonic_time () - started) / (double) G_USEC_PER_SEC,
-                 workers);
-  return TRUE;
+  if (self->signal == 0)
+    print_summary (self, (g_get_monotonic_time () - started) / (double) G_USEC_PER_SEC);
+  return self->error == NULL;
 }
 
-/* Contact sheet */
+/* Contact sheets */
 
 static void
 sheet_made_cb (GObject      *object,
@@ -121,20 +145,55 @@ sheet_made_cb (GObject      *object,
 }
 
 static gboolean
-make_contact_sheet (Thumbnailer *self)
+make_contact_sheet (Thumbnailer *self,
+                    guint        number,
+                    OutputFile  *file)
 {
-  g_autofree char *name = g_filename_display_name (self->options->contact_sheet);
+  g_autofree char *name = g_filename_display_name (file->path);
 
-  contact_sheet_make_async (self->maker.workers, self->pictures, self->maker.pixels,
-                            self->sheet_file,
+  contact_sheet_make_async (self->maker.workers, self->pictures, number, self->pixels, file,
                             self->cancellable, sheet_made_cb, self);
   g_main_loop_run (self->loop);
   if (self->error != NULL)
     return FALSE;
 
-  g_print ("\nContact sheet: %s, %u %s on %d × %d pixels\n",
-           name, self->sheet.n_pictures, self->sheet.n_pictures == 1 ? "picture" : "pictures",
-           self->sheet.width, self->sheet.height);
+  if (!self->options->quiet)
+    g_print ("%sContact sheet: %s, %u %s on %d × %d pixels\n", number == 0 ? "\n" : "",
+             name, self->sheet.n_pictures, self->sheet.n_pictures == 1 ? "picture" : "pictures",
+             self->sheet.width, self->sheet.height);
+  return TRUE;
+}
+
+/* The second sheet is called FILE-2.png, and so on. */
+static OutputFile *
+make_further_file (const char  *path,
+                   guint        number,
+                   GError     **error)
+{
+  const char *dot = strrchr (path, '.');
+  gsize length = dot != NULL && strchr (dot, '/') == NULL ? (gsize) (dot - path) : strlen (path);
+  g_autofree char *further = g_strdup_printf ("%.*s-%u%s", (int) length, path, number + 1,
+                                              path + length);
+
+  return output_file_new (further, SHEET_MODE, error);
+}
+
+static gboolean
+make_contact_sheets (Thumbnailer *self)
+{
+  const guint n_sheets = contact_sheet_count (self->pictures);
+
+  if (!make_contact_sheet (self, 0, self->sheet_file))
+    return FALSE;
+
+  for (guint i = 1; i < n_sheets; i++)
+    {
+      g_autoptr(OutputFile) file = make_further_file (self->sheet_file->path, i, &self->error);
+
+      if (file == NULL || !make_contact_sheet (self, i, file))
+        return FALSE;
+    }
+
   return TRUE;
 }
 
@@ -160,11 +219,11 @@ work (Thumbnailer *self)
     return TRUE;
 
   if (has_thumbnails (self->pictures))
-    return make_contact_sheet (self);
+    return make_contact_sheets (self);
 
   /* A sheet of an earlier run must not be taken for the one of this run. */
   if (g_unlink (self->sheet_file->path) == 0)
-    g_print ("\nThe contact sheet was removed, for there are no thumbnails\n");
+    g_print ("\nThe contact sheet was removed, because there are no thumbnails\n");
 
   return TRUE;
 }
@@ -174,10 +233,12 @@ run (Thumbnailer *self)
 {
   guint interrupt_id = g_unix_signal_add (SIGINT, interrupt_cb, self);
   guint terminate_id = g_unix_signal_add (SIGTERM, terminate_cb, self);
+  guint hang_up_id = g_unix_signal_add (SIGHUP, hang_up_cb, self);
   gboolean worked = work (self);
 
   g_source_remove (interrupt_id);
   g_source_remove (terminate_id);
+  g_source_remove (hang_up_id);
 
   if (self->signal != 0)
     {
@@ -194,13 +255,34 @@ run (Thumbnailer *self)
   return summary_all_succeeded (self->pictures) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+static guint
+get_largest_pixels (guint sizes)
+{
+  guint pixels = 0;
+
+  for (ThumbnailSize i = 0; i < N_THUMBNAIL_SIZES; i++)
+    if ((sizes & 1u << i) != 0)
+      pixels = thumbnail_size_get_pixels (i);
+
+  return pixels;
+}
+
+static void
+clean (const ThumbnailStore *store)
+{
+  guint n_removed = thumbnail_store_clean (store);
+
+  g_print ("%u %s of pictures that are gone removed\n", n_removed,
+           n_removed == 1 ? "thumbnail" : "thumbnails");
+}
+
 static int
 run_with_options (const Options  *options,
                   GError        **error)
 {
   g_autoptr(GCancellable) cancellable = g_cancellable_new ();
   g_autoptr(GMainLoop) loop = g_main_loop_new (NULL, FALSE);
-  g_autoptr(ThumbnailStore) store = thumbnail_store_new (options->output, options->size, error);
+  g_autoptr(ThumbnailStore) store = thumbnail_store_new (options->output, options->sizes, error);
   g_autoptr(OutputFile) sheet_file = NULL;
   g_autoptr(WorkerPool) workers = NULL;
   g_autoptr(GPtrArray) pictures = NULL;
@@ -209,6 +291,11 @@ run_with_options (const Options  *options,
 
   if (store == NULL)
     return EXIT_FAILURE;
+
+  if (options->clean)
+    clean (store);
+  if (options->filenames == NULL && options->first == NULL)
+    return EXIT_SUCCESS;
 
   /* It is better to know that it cannot be written before all the work than after it. */
   if (options->contact_sheet != NULL)
@@ -226,7 +313,7 @@ run_with_options (const Options  *options,
   self.sheet_file = sheet_file;
   self.maker.store = store;
   self.maker.workers = workers;
-  self.maker.pixels = thumbnail_size_get_pixels (options->size);
+  self.pixels = get_largest_pixels (options->sizes);
   self.maker.timeout = options->timeout;
   self.maker.retry = options->retry;
 
@@ -245,7 +332,9 @@ main (int    argc,
 
   setlocale (LC_ALL, "");
 
-  options = options_parse (&argc, &argv, &error);
+  signal (SIGPIPE, ignore_signal);
+
+  options = options_parse (argc, argv, &error);
   if (options == NULL)
     {
       g_printerr ("%s: %s\nSee %s --help.\n", g_get_prgname (), error->message, g_get_prgname ());

@@ -5,6 +5,7 @@
 
 #include "worker-pool.h"
 
+#include "picture-error.h"
 #include "text.h"
 
 #include <string.h>
@@ -24,8 +25,6 @@ struct _WorkerPool
   guint         n_failed;     /* workers that exited unexpectedly */
   gboolean      closed;
 };
-
-G_DEFINE_QUARK (worker-error-quark, worker_error)
 
 /* A module may be in the directory of the program, if both were built there. */
 static void
@@ -108,6 +107,8 @@ worker_pool_new (const Options *options)
   WorkerPool *self = g_new0 (WorkerPool, 1);
 
   self->timeout = (guint) options->timeout;
+  /* An error keeps its domain on the way from a worker only if the domain is known here. */
+  (void) PICTURE_ERROR;
   add_own_folder_to_module_path ();
   self->template = make_template (options->module, options->verbose);
   /* A picture takes long, compared with the way to a worker. So each worker has one at a time, and
@@ -188,17 +189,25 @@ run_free (Run *self)
   g_free (self);
 }
 
-/* Returns whether the work may have caused ERROR. A worker that was lost with its template says
- * nothing about the work, and neither does one that did not begin. */
+/* Returns whether the picture caused ERROR: it cannot be decoded, or a worker crashed twice that
+ * had it. A worker that was lost with its template says nothing about the picture, and neither
+ * does one that took too long, or that got no memory: the system may be busy. */
 static gboolean
-is_caused_by_work (Run          *self,
-                   const GError *error)
+is_caused_by_picture (Run          *self,
+                      const GError *error)
 {
-  if (error->domain != AFORK_ERROR)
-    return !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  if (error->domain == AFORK_ERROR && afork_job_get_begun (self->job))
+    switch (error->code)
+      {
+      case AFORK_ERROR_EXITED:
+      case AFORK_ERROR_PROTOCOL:
+      case AFORK_ERROR_SIGNALED:
+        return TRUE;
+      default:
+        return FALSE;
+      }
 
-  return error->code == AFORK_ERROR_TIMED_OUT
-         || (afork_job_get_begun (self->job) && error->code != AFORK_ERROR_LOST);
+  return error->domain == PICTURE_ERROR;
 }
 
 /* What a worker says is not trusted, and may have any characters. */
@@ -212,10 +221,10 @@ new_error (Run          *self,
     return g_error_new (G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "No worker was ready within %u s",
                         self->pool->timeout);
   if (g_error_matches (error, AFORK_ERROR, AFORK_ERROR_TIMED_OUT))
-    return g_error_new (WORKER_ERROR, WORKER_ERROR_FAILED, "The worker took longer than %u s",
+    return g_error_new (AFORK_ERROR, AFORK_ERROR_TIMED_OUT, "The worker took longer than %u s",
                         afork_job_get_timeout (self->job) / 1000);
-  if (is_caused_by_work (self, error))
-    return g_error_new_literal (WORKER_ERROR, WORKER_ERROR_FAILED, text);
+  if (is_caused_by_picture (self, error))
+    return g_error_new_literal (PICTURE_ERROR, 0, text);
 
   return g_error_new_literal (error->domain, error->code, text);
 }
@@ -234,8 +243,7 @@ answered_cb (GObject      *object,
   if (value == NULL)
     g_task_return_error (task, new_error (self, error));
   else if (!g_variant_is_of_type (value, G_VARIANT_TYPE ("(ii)")))
-    g_task_return_new_error (task, WORKER_ERROR, WORKER_ERROR_FAILED,
-                             "The worker did not say what came of it");
+    g_task_return_new_error (task, PICTURE_ERROR, 0, "The worker did not say what came of it");
   else
     {
       g_variant_get (value, "(ii)", &self->width, &self->height);

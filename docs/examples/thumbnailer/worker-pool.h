@@ -13,18 +13,6 @@
  * loaded the worker module and everything that the module needs, so a worker starts quickly. */
 typedef struct _WorkerPool WorkerPool;
 
-/* Errors that the work itself may have caused: the worker returned an error or an invalid result,
- * exited, or took too long. All other errors mean that there was no worker, or that the user has
- * cancelled. */
-#define WORKER_ERROR (worker_error_quark ())
-
-typedef enum
-{
-  WORKER_ERROR_FAILED
-} WorkerError;
-
-GQuark      worker_error_quark       (void);
-
 WorkerPool *worker_pool_new          (const Options        *options);
 /* Ends all workers, and waits until they have exited. Jobs must have ended. */
 void        worker_pool_free         (WorkerPool           *self);

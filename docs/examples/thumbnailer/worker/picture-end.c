@@ -14,6 +14,9 @@
 #define PNG_CHUNK_CRC         4
 #define PNG_TYPE_END          0x49454e44   /* IEND */
 
+static const guchar jpeg_mark[] = { 0xff, 0xd9 };
+static const guchar png_mark[] = { 0, 0, 0, 0, 'I', 'E', 'N', 'D', 0xae, 0x42, 0x60, 0x82 };
+
 /* Adds a byte to the word. Returns whether the word now has @size bytes. */
 static gboolean
 gather (PictureEnd *self,
@@ -109,9 +112,10 @@ start_step (PictureEnd   *self,
   if (!gather (self, bytes[0], 2))
     return 1;
 
-  self->missing = self->number == JPEG_START || self->number == PNG_START;
+  self->is_jpeg = self->number == JPEG_START;
+  self->missing = self->is_jpeg || self->number == PNG_START;
   self->skip = self->number == PNG_START ? PNG_REST_OF_SIGNATURE : 0;
-  self->step = self->number == JPEG_START ? jpeg_scan_step
+  self->step = self->is_jpeg ? jpeg_scan_step
              : self->number == PNG_START ? png_chunk_step
              : NULL;
   self->n_gathered = self->number = 0;
@@ -150,4 +154,12 @@ gboolean
 picture_end_is_missing (const PictureEnd *self)
 {
   return self->missing;
+}
+
+const guchar *
+picture_end_get_mark (const PictureEnd *self,
+                      gsize            *size)
+{
+  *size = self->is_jpeg ? sizeof jpeg_mark : sizeof png_mark;
+  return self->is_jpeg ? jpeg_mark : png_mark;
 }

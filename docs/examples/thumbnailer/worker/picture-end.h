@@ -21,6 +21,7 @@ struct _PictureEnd
   guint64  skip;            /* bytes to skip before the next step */
   guint64  number;          /* a word as far as it was read, the first byte highest */
   guint    n_gathered;      /* how many bytes it has */
+  gboolean is_jpeg;         /* or PNG, if it has an end mark */
   gboolean missing;         /* such a file has an end mark, and it has not come yet */
 };
 
@@ -29,3 +30,7 @@ void     picture_end_feed       (PictureEnd       *self,
                                  const guchar     *bytes,
                                  gsize             size);
 gboolean picture_end_is_missing (const PictureEnd *self);
+
+/* The mark that such a file has at its end. It must be missing. */
+const guchar *picture_end_get_mark (const PictureEnd *self,
+                                    gsize            *size);

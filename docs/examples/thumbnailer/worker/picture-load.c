@@ -8,17 +8,26 @@
 #include "picture-end.h"
 
 #include <errno.h>
+#include <gio/gio.h>
 #include <unistd.h>
 
 /* A picture of more pixels than this is refused before memory is allocated for it: its pixels alone
  * would take a gigabyte. */
 #define MAX_PIXELS (G_GUINT64_CONSTANT (1) << 28)
 
-#define CHUNK_SIZE (64 * 1024)
+/* A loader of PNG files copies what it has of a chunk each time that it gets more. So it gets as
+ * much each time as it has got before, and a chunk of many megabytes is copied a few times only. */
+#define MIN_BLOCK ((gsize) 64 * 1024)
+#define MAX_BLOCK ((gsize) 16 * 1024 * 1024)
+
+/* The decoder of JPEG files keeps so many rows until it knows that there are no more. */
+#define JPEG_ROWS_KEPT 32
 
 typedef struct
 {
   GdkPixbufLoader *loader;
+  GByteArray      *block;      /* what the loader gets next */
+  gsize            n_fed;      /* bytes */
   PictureEnd       end;
   int              bound;      /* the longest side of the result */
   int              width;      /* from the file; 0 until it was read */
@@ -29,6 +38,16 @@ static gboolean
 is_too_large (const PictureLoad *load)
 {
   return (guint64) load->width * (guint64) load->height > MAX_PIXELS;
+}
+
+/* The sides of a picture of LONGEST pixels, which is scaled to BOUND pixels, as other programs
+ * round them. */
+static int
+scale_side (int side,
+            int longest,
+            int bound)
+{
+  return MAX (1, (int) (((gint64) side * bound + longest / 2) / longest));
 }
 
 /* Loaders ask for the size of the result when they know that of the picture, and before they
@@ -47,9 +66,25 @@ size_prepared_cb (GdkPixbufLoader *loader,
   if (is_too_large (load))
     gdk_pixbuf_loader_set_size (loader, 0, 0);
   else if (longest > load->bound)
-    gdk_pixbuf_loader_set_size (loader,
-                                MAX (1, (gint64) width * load->bound / longest),
-                                MAX (1, (gint64) height * load->bound / longest));
+    gdk_pixbuf_loader_set_size (loader, scale_side (width, longest, load->bound),
+                                scale_side (height, longest, load->bound));
+}
+
+static void
+picture_load_init (PictureLoad     *self,
+                   GdkPixbufLoader *loader,
+                   int              bound)
+{
+  *self = (PictureLoad) { .loader = loader, .block = g_byte_array_new (), .bound = bound };
+  picture_end_init (&self->end);
+  g_signal_connect (loader, "size-prepared", G_CALLBACK (size_prepared_cb), self);
+}
+
+static void
+picture_load_clear (PictureLoad *self)
+{
+  g_signal_handlers_disconnect_by_data (self->loader, self);
+  g_byte_array_unref (self->block);
 }
 
 /* Of an animation only the first frame is needed, and it is complete when there is a second. */
@@ -61,26 +96,41 @@ is_animation (PictureLoad *load)
   return animation != NULL && !gdk_pixbuf_animation_is_static_image (animation);
 }
 
+/* Reads the next block. Returns its size, 0 at the end of the file, or -1. */
+static gssize
+read_block (PictureLoad  *load,
+            int           fd,
+            GError      **error)
+{
+  gssize n;
+
+  g_byte_array_set_size (load->block, (guint) CLAMP (load->n_fed, MIN_BLOCK, MAX_BLOCK));
+  n = TEMP_FAILURE_RETRY (read (fd, load->block->data, load->block->len));
+  if (n < 0)
+    {
+      int saved_errno = errno;
+
+      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (saved_errno),
+                   "The picture could not be read: %s", g_strerror (saved_errno));
+    }
+
+  return n;
+}
+
 /* Returns how many bytes the loader got, 0 at the end of the file, or -1. */
 static gssize
 feed (PictureLoad  *load,
       int           fd,
       GError      **error)
 {
-  guchar chunk[CHUNK_SIZE];
-  gssize n = TEMP_FAILURE_RETRY (read (fd, chunk, sizeof chunk));
+  gssize n = read_block (load, fd, error);
 
-  if (n < 0)
-    {
-      int saved_errno = errno;
+  if (n <= 0)
+    return n;
 
-      g_set_error_literal (error, G_FILE_ERROR, g_file_error_from_errno (saved_errno),
-                           g_strerror (saved_errno));
-      return -1;
-    }
-
-  picture_end_feed (&load->end, chunk, n);
-  return n == 0 || gdk_pixbuf_loader_write (load->loader, chunk, n, error) ? n : -1;
+  load->n_fed += (gsize) n;
+  picture_end_feed (&load->end, load->block->data, (gsize) n);
+  return gdk_pixbuf_loader_write (load->loader, load->block->data, (gsize) n, error) ? n : -1;
 }
 
 static gboolean
@@ -103,10 +153,69 @@ feed_all (PictureLoad  *load,
   return n >= 0;
 }
 
+/* Files that are cut short. Loaders fill in what is missing, and only some report it. */
+
+typedef struct
+{
+  int height;
+  int end;      /* of the rows that were decoded last */
+} RowWatch;
+
+static void
+area_prepared_cb (GdkPixbufLoader *loader,
+                  RowWatch        *watch)
+{
+  watch->height = gdk_pixbuf_get_height (gdk_pixbuf_loader_get_pixbuf (loader));
+}
+
+static void
+area_updated_cb (GdkPixbufLoader *loader,
+                 int              x,
+                 int              y,
+                 int              width,
+                 int              height,
+                 RowWatch        *watch)
+{
+  watch->end = y + height;
+}
+
+/* Whether a file without its end mark has all rows of the picture. Loaders tell which rows they
+ * have only if they do not scale, so this decodes it again, in full size. A loader that has to
+ * find the format first does not begin before it has 4 KiB. */
+static gboolean
+has_all_rows (const PictureEnd *end,
+              int               fd)
+{
+  g_autoptr(GdkPixbufLoader) loader =
+    gdk_pixbuf_loader_new_with_type (end->is_jpeg ? "jpeg" : "png", NULL);
+  const int n_kept = end->is_jpeg ? JPEG_ROWS_KEPT : 0;
+  PictureLoad load;
+  RowWatch watch = { 0 };
+  gboolean complete;
+
+  if (loader == NULL)
+    return FALSE;
+
+  picture_load_init (&load, loader, G_MAXINT);
+  g_signal_connect (loader, "area-prepared", G_CALLBACK (area_prepared_cb), &watch);
+  g_signal_connect (loader, "area-updated", G_CALLBACK (area_updated_cb), &watch);
+  complete = lseek (fd, 0, SEEK_SET) == 0
+             && feed_all (&load, fd, NULL)
+             && watch.height > 0 && watch.end >= watch.height - n_kept;
+  g_signal_handlers_disconnect_by_data (loader, &watch);
+  gdk_pixbuf_loader_close (loader, NULL);
+  picture_load_clear (&load);
+  return complete;
+}
+
 static gboolean
 finish (PictureLoad  *load,
+        int           fd,
         GError      **error)
 {
+  const guchar *end_mark;
+  gsize size;
+
   if (is_animation (load))
     {
       gdk_pixbuf_loader_close (load->loader, NULL);   /* warns about the frames that it did not
@@ -114,7 +223,10 @@ finish (PictureLoad  *load,
       return TRUE;
     }
 
-  if (picture_end_is_missing (&load->end))
+  if (!picture_end_is_missing (&load->end))
+    return gdk_pixbuf_loader_close (load->loader, error);
+
+  if (!has_all_rows (&load->end, fd))
     {
       gdk_pixbuf_loader_close (load->loader, NULL);
       g_set_error_literal (error, GDK_PIXBUF_ERROR, GDK_PIXBUF_ERROR_CORRUPT_IMAGE,
@@ -122,7 +234,9 @@ finish (PictureLoad  *load,
       return FALSE;
     }
 
-  return gdk_pixbuf_loader_close (load->loader, error);
+  end_mark = picture_end_get_mark (&load->end, &size);
+  return gdk_pixbuf_loader_write (load->loader, end_mark, size, error)
+         && gdk_pixbuf_loader_close (load->loader, error);
 }
 
 /* Feeds the loader and closes it, which is always necessary before it is freed. */
@@ -135,7 +249,7 @@ decode (PictureLoad  *load,
 
   if (!feed_all (load, fd, error))
     gdk_pixbuf_loader_close (load->loader, NULL);
-  else if (finish (load, error))
+  else if (finish (load, fd, error))
     {
       pixbuf = gdk_pixbuf_loader_get_pixbuf (load->loader);
       if (pixbuf == NULL)
@@ -146,17 +260,16 @@ decode (PictureLoad  *load,
   if (pixbuf == NULL && is_too_large (load))
     {
       g_clear_error (error);
-      g_set_error (error, GDK_PIXBUF_ERROR, GDK_PIXBUF_ERROR_INSUFFICIENT_MEMORY,
+      g_set_error (error, GDK_PIXBUF_ERROR, GDK_PIXBUF_ERROR_FAILED,
                    "%d × %d pixels are too many", load->width, load->height);
     }
 
   return pixbuf;
 }
 
-/* Some loaders ignore the size that was set. */
-static GdkPixbuf *
-shrink (GdkPixbuf *pixbuf,
-        int        bound)
+GdkPixbuf *
+picture_shrink (GdkPixbuf *pixbuf,
+                int        bound)
 {
   int width = gdk_pixbuf_get_width (pixbuf);
   int height = gdk_pixbuf_get_height (pixbuf);
@@ -165,10 +278,8 @@ shrink (GdkPixbuf *pixbuf,
   if (longest <= bound)
     return g_object_ref (pixbuf);
 
-  return gdk_pixbuf_scale_simple (pixbuf,
-                                  MAX (1, (gint64) width * bound / longest),
-                                  MAX (1, (gint64) height * bound / longest),
-                                  GDK_INTERP_BILINEAR);
+  return gdk_pixbuf_scale_simple (pixbuf, scale_side (width, longest, bound),
+                                  scale_side (height, longest, bound), GDK_INTERP_BILINEAR);
 }
 
 static gboolean
@@ -196,7 +307,8 @@ set_upright (PictureLoad *load,
   gboolean turned = lies_on_its_side (pixbuf);
   LoadedPicture *self = g_new (LoadedPicture, 1);
 
-  self->pixbuf = shrink (upright, load->bound);
+  /* Some loaders ignore the size that was set. */
+  self->pixbuf = picture_shrink (upright, load->bound);
   self->width = turned ? load->height : load->width;
   self->height = turned ? load->width : load->height;
   self->mime_type = get_mime_type (load->loader);
@@ -204,21 +316,93 @@ set_upright (PictureLoad *load,
   return self;
 }
 
+static LoadedPicture *
+load_with (GdkPixbufLoader  *loader,
+           int               fd,
+           int               bound,
+           GError          **error)
+{
+  PictureLoad load;
+  GdkPixbuf *pixbuf;
+  LoadedPicture *picture = NULL;
+
+  picture_load_init (&load, loader, bound);
+  pixbuf = decode (&load, fd, error);
+  if (pixbuf != NULL)
+    picture = set_upright (&load, pixbuf);
+  picture_load_clear (&load);
+  return picture;
+}
+
+/* Formats whose decoder is often not installed. */
+static const struct
+{
+  const char *mime_type;
+  const char *name;
+  const char *package;          /* the usual name of the package with the decoder */
+} formats[] = {
+  { "image/avif", "AVIF", "libavif-gdk-pixbuf" },
+  { "image/heic", "HEIC", "heif-gdk-pixbuf" },
+  { "image/heif", "HEIC", "heif-gdk-pixbuf" },
+  { "image/jxl", "JPEG XL", "libjxl-gdk-pixbuf" },
+  { "image/webp", "WebP", "webp-pixbuf-loader" },
+};
+
+/* The type of a file that no loader recognizes by its first bytes, by these and its name. */
+static char *
+guess_mime_type (const char *name,
+                 int         fd)
+{
+  guchar start[4096];
+  gssize n = pread (fd, start, sizeof start, 0);
+  g_autofree char *type = n > 0 ? g_content_type_guess (name, start, (gsize) n, NULL) : NULL;
+
+  return type != NULL ? g_content_type_get_mime_type (type) : NULL;
+}
+
+/* Replaces ERROR, which says that the format is unknown. */
+static void
+name_missing_decoder (const char  *mime_type,
+                      GError     **error)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (formats); i++)
+    if (g_strcmp0 (formats[i].mime_type, mime_type) == 0)
+      {
+        g_clear_error (error);
+        g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                     "No decoder for %s is installed, which the package %s has",
+                     formats[i].name, formats[i].package);
+      }
+}
+
 LoadedPicture *
-picture_load (int      fd,
-              int      bound,
-              GError **error)
+picture_load (int          fd,
+              const char  *name,
+              int          bound,
+              GError     **error)
 {
   g_autoptr(GdkPixbufLoader) loader = gdk_pixbuf_loader_new ();
-  PictureLoad load = { .loader = loader, .bound = bound };
-  GdkPixbuf *pixbuf;
+  g_autoptr(GdkPixbufLoader) guessed_loader = NULL;
+  g_autofree char *mime_type = NULL;
+  GError *cause = NULL;
+  LoadedPicture *picture = load_with (loader, fd, bound, &cause);
 
-  picture_end_init (&load.end);
-  g_signal_connect (loader, "size-prepared", G_CALLBACK (size_prepared_cb), &load);
+  if (g_error_matches (cause, GDK_PIXBUF_ERROR, GDK_PIXBUF_ERROR_UNKNOWN_TYPE))
+    {
+      mime_type = guess_mime_type (name, fd);
+      if (mime_type != NULL)
+        guessed_loader = gdk_pixbuf_loader_new_with_mime_type (mime_type, NULL);
+      if (guessed_loader == NULL)
+        name_missing_decoder (mime_type, &cause);
+    }
+  if (guessed_loader != NULL && lseek (fd, 0, SEEK_SET) == 0)
+    picture = load_with (guessed_loader, fd, bound, NULL);
 
-  pixbuf = decode (&load, fd, error);
-
-  return pixbuf != NULL ? set_upright (&load, pixbuf) : NULL;
+  if (picture == NULL)
+    g_propagate_error (error, cause);
+  else
+    g_clear_error (&cause);
+  return picture;
 }
 
 void

@@ -6,6 +6,7 @@
 #include "png-save.h"
 
 #include <errno.h>
+#include <gio/gio.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -14,7 +15,7 @@ set_error (GError **error)
 {
   int saved_errno = errno;
 
-  g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (saved_errno),
+  g_set_error (error, G_IO_ERROR, g_io_error_from_errno (saved_errno),
                "The output could not be written: %s", g_strerror (saved_errno));
 }
 

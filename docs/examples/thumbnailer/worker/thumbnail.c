@@ -45,27 +45,61 @@ describe (GPtrArray     *texts,
     add_text (texts, "Thumb::Mimetype", g_strdup (picture->mime_type));
 }
 
+/* A loader may have failed only because there is too little memory now. */
+static void
+mark_error (GError *error)
+{
+  if (error->domain == GDK_PIXBUF_ERROR
+      && error->code != GDK_PIXBUF_ERROR_INSUFFICIENT_MEMORY)
+    error->domain = PICTURE_ERROR;
+}
+
+static guint
+find_largest (GVariant *outputs)
+{
+  guint largest = 0, pixels;
+  GVariantIter iter;
+
+  g_variant_iter_init (&iter, outputs);
+  while (g_variant_iter_next (&iter, "(hu)", NULL, &pixels))
+    largest = MAX (largest, pixels);
+
+  return largest;
+}
+
 GVariant *
 thumbnail (AForkCall  *call,
            GVariant   *args,
            GError    **error)
 {
   const int *files = g_unix_fd_list_peek_fds (afork_call_get_fds (call), NULL);
+  g_autoptr(GVariant) outputs = NULL;
   g_autoptr(GVariant) keys = NULL;
   g_autoptr(GPtrArray) texts = NULL;
   g_autoptr(LoadedPicture) picture = NULL;
+  const char *name;
+  GVariantIter iter;
   int input, output;
   guint pixels;
 
-  g_variant_get (args, "(hhu@a{ss})", &input, &output, &pixels, &keys);
+  g_variant_get (args, "(h&s@a(hu)@a{ss})", &input, &name, &outputs, &keys);
   texts = collect_texts (keys);
-  picture = picture_load (files[input], pixels, error);
+  picture = picture_load (files[input], name, (int) find_largest (outputs), error);
   if (picture == NULL)
-    return NULL;
+    {
+      mark_error (*error);
+      return NULL;
+    }
 
   describe (texts, picture);
-  if (!png_save (files[output], picture->pixbuf, texts, error))
-    return NULL;
+  g_variant_iter_init (&iter, outputs);
+  while (g_variant_iter_next (&iter, "(hu)", &output, &pixels))
+    {
+      g_autoptr(GdkPixbuf) pixbuf = picture_shrink (picture->pixbuf, (int) pixels);
+
+      if (!png_save (files[output], pixbuf, texts, error))
+        return NULL;
+    }
 
   return g_variant_new ("(ii)", picture->width, picture->height);
 }

@@ -13,7 +13,7 @@ static const struct
   AForkCallFunc  function;
   const char    *type;          /* of the arguments */
 } kinds[] = {
-  { "thumbnail", thumbnail, "(hhua{ss})" },
+  { "thumbnail", thumbnail, "(hsa(hu)a{ss})" },
   { "record-failure", record_failure, "(ha{ss})" },
   { "contact-sheet", contact_sheet, "(hu)" },
 };

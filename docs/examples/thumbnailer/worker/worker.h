@@ -7,6 +7,8 @@
 
 #include <afork/afork.h>
 
+#include "picture-error.h"
+
 /* The thumbnailer's workers serve one function, `work`, with the name of what is to be done and its
  * arguments, `(sv)`. It returns `(ii)`, the width and height of the picture that was handled, and
  * uses no files but those whose descriptors came with the call. If another worker has crashed, the
@@ -25,8 +27,11 @@ GVariant *work           (AForkCall          *call,
                           GVariant           *args,
                           GError            **error);
 
-/* `thumbnail`: makes one thumbnail. Arguments: the picture `h`, the output `h`, the longest side in
- * pixels `u`, KEYS. */
+/* `thumbnail`: makes thumbnails of one picture. Arguments: the picture `h`, the name of its file
+ * `s`, for each thumbnail the output and its longest side in pixels `a(hu)`, KEYS.
+ *
+ * Fails with PICTURE_ERROR if the picture cannot be decoded, and with an error of another domain if
+ * something else is wrong. */
 GVariant *thumbnail      (AForkCall          *call,
                           GVariant           *args,
                           GError            **error);
