@@ -42,9 +42,11 @@ gboolean      _afork_job_is_observed     (AForkJob      *self);
 void          _afork_job_set_results     (AForkJob      *self,
                                           GUnixFDList   *fds,
                                           GPtrArray     *blobs);
-/* The job gets the descriptors and blobs that came for OTHER, and has begun if OTHER has. */
+/* The job gets the descriptors that came for OTHER, and has begun if OTHER has. It gets BLOBS, or
+ * those that came for OTHER if that is NULL. */
 void          _afork_job_copy_results    (AForkJob      *self,
-                                          AForkJob      *other);
+                                          AForkJob      *other,
+                                          GPtrArray     *blobs);
 void          _afork_job_emit_progress   (AForkJob      *self,
                                           GVariant      *progress);
 

@@ -267,8 +267,8 @@ afork_job_class_init (AForkJobClass *klass)
    *
    * Each of the jobs ends by itself:
    *
-   * - All of them get the result, or a copy of the error. They also get the same descriptors and
-   *   blobs, so do not write to a blob.
+   * - All of them get the result, or a copy of the error. They also get the same descriptors, and
+   *   each has its own copy of the blobs.
    * - If one of them is cancelled, the others go on. The work is cancelled when all of them are.
    * - Each has its own [property@AFork.Job:timeout]. If the work has begun before, the time starts
    *   when the job is run.
@@ -983,12 +983,13 @@ _afork_job_set_results (AForkJob    *self,
 }
 
 void
-_afork_job_copy_results (AForkJob *self,
-                         AForkJob *other)
+_afork_job_copy_results (AForkJob  *self,
+                         AForkJob  *other,
+                         GPtrArray *blobs)
 {
   if (other->begun)
     _afork_job_set_begun (self);
-  _afork_job_set_results (self, other->result_fds, other->result_blobs);
+  _afork_job_set_results (self, other->result_fds, blobs != NULL ? blobs : other->result_blobs);
 }
 
 void

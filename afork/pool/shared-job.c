@@ -8,6 +8,13 @@
 #include "shared-job.h"
 
 #include "afork-job-private.h"
+#include "base/memory.h"
+
+enum
+{
+  /* How many bytes of blobs are copied at a time: this takes some tenths of a millisecond. */
+  COPY_STEP = 1024 * 1024,
+};
 
 struct AForkSharedJob
 {
@@ -21,6 +28,9 @@ struct AForkSharedJob
   GMainContext        *served_in;       /* of the members; NULL: each has its own */
   GVariant            *value;           /* or NULL */
   GError              *error;           /* or NULL */
+  GPtrArray           *copies;          /* of blobs of the result, for the next member; or NULL */
+  guint8              *copy;            /* of the blob after these, not complete; or NULL */
+  gsize                n_copied;        /* bytes of it */
 
   GQueue               members;         /* of Member, with a reference each, in the order in which
                                          * they have joined */
@@ -57,6 +67,19 @@ typedef struct
 } Notice;
 
 static void
+drop_copies (AForkSharedJob *self)
+{
+  gsize n_blobs;
+  GBytes **blobs = afork_job_get_result_blobs (self->job, &n_blobs);
+
+  if (self->copy != NULL)
+    _afork_memory_free (self->copy, g_bytes_get_size (blobs[self->copies->len]));
+  self->copy = NULL;
+  self->n_copied = 0;
+  g_clear_pointer (&self->copies, g_ptr_array_unref);
+}
+
+static void
 shared_job_clear (gpointer data)
 {
   AForkSharedJob *self = data;
@@ -64,6 +87,7 @@ shared_job_clear (gpointer data)
   g_assert (g_queue_is_empty (&self->members));
   g_assert (g_queue_is_empty (&self->notices));
 
+  drop_copies (self);
   g_object_unref (self->job);
   g_clear_object (&self->call);
   g_clear_pointer (&self->value, g_variant_unref);
@@ -203,12 +227,73 @@ take_member (Member *member)
   return call;
 }
 
-/* Ends MEMBER as the shared job has ended. */
+/* Copies the next part of the blobs of the result. The program may write to a blob, so each member
+ * gets copies of its own; the last member gets the blobs themselves. Returns whether the next
+ * member can have its blobs now. If there is no memory, `copies` has fewer than there are blobs. */
+static gboolean
+copy_blobs (AForkSharedJob *self)
+{
+  gsize n_blobs, size, n;
+  GBytes **blobs = afork_job_get_result_blobs (self->job, &n_blobs);
+  const guint8 *data;
+
+  if (n_blobs == 0 || self->members.length == 1)
+    return TRUE;
+
+  if (self->copies == NULL)
+    self->copies = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
+  if (self->copies->len == n_blobs)
+    return TRUE;
+
+  data = g_bytes_get_data (blobs[self->copies->len], &size);
+  if (size == 0)
+    {
+      g_ptr_array_add (self->copies, g_bytes_ref (blobs[self->copies->len]));
+      return FALSE;
+    }
+  if (self->copy == NULL)
+    self->copy = _afork_memory_new (size);
+  if (self->copy == NULL)
+    return TRUE;
+
+  n = MIN (size - self->n_copied, (gsize) COPY_STEP);
+  memcpy (self->copy + self->n_copied, data + self->n_copied, n);
+  self->n_copied += n;
+  if (self->n_copied == size)
+    {
+      g_ptr_array_add (self->copies, _afork_memory_to_bytes (g_steal_pointer (&self->copy), size));
+      self->n_copied = 0;
+    }
+  return FALSE;
+}
+
+/* Gives the results of the shared job to JOB, the next one that ends. IS_LAST: no other member
+ * needs them. Returns false and an error if there is no memory. */
+static gboolean
+give_results (AForkSharedJob  *self,
+              AForkJob        *job,
+              gboolean         is_last,
+              GError         **error)
+{
+  gsize n_blobs, size = 0;
+  GBytes **blobs = afork_job_get_result_blobs (self->job, &n_blobs);
+  const gboolean is_complete = is_last || n_blobs == 0 || self->copies->len == n_blobs;
+
+  if (is_complete)
+    _afork_job_copy_results (job, self->job, is_last ? NULL : self->copies);
+  else
+    size = g_bytes_get_size (blobs[self->copies->len]);
+  drop_copies (self);
+  return is_complete || _afork_memory_set_error (error, size);
+}
+
+/* Ends MEMBER as the shared job has ended. Its blobs have been copied. */
 static void
 end_member (Member *member)
 {
   g_autoptr(AForkSharedJob) self = g_rc_box_acquire (member->shared);
   g_autoptr(AForkPendingCall) call = take_member (member);
+  g_autoptr(GError) error = NULL;
 
   /* A caller that has cancelled a job expects this error. */
   if (_afork_pending_call_is_cancelled (call))
@@ -217,8 +302,9 @@ end_member (Member *member)
       return;
     }
 
-  _afork_job_copy_results (call->job, self->job);
-  if (self->error != NULL)
+  if (!give_results (self, call->job, g_queue_is_empty (&self->members), &error))
+    _afork_pending_call_end (call, NULL, g_steal_pointer (&error));
+  else if (self->error != NULL)
     _afork_pending_call_end (call, NULL, g_error_copy (self->error));
   else
     _afork_pending_call_end (call, g_variant_ref (self->value), NULL);
@@ -238,6 +324,8 @@ cancel_cb (AForkPendingCall *call,
   if (self->state == AFORK_SHARED_JOB_ENDED)
     {
       g_error_free (error);
+      while (!copy_blobs (self))
+        continue;
       end_member (member);
       return;
     }
@@ -289,14 +377,22 @@ set_job_running (AForkJob *job)
     _afork_job_set_state (job, AFORK_JOB_STATE_RUNNING);
 }
 
-/* Informs one member of the first notice. */
+/* Informs one member of the first notice, or does a part of the work that is needed for that. */
 static void
-inform_next (AForkSharedJob *self)
+inform_next (AForkSharedJob *self,
+             AForkTurn      *turn)
 {
   const Notice *notice = g_queue_peek_head (&self->notices);
   Member *member = self->next->data;
   g_autoptr(AForkJob) job = g_object_ref (member->call->job);
   g_autoptr(GVariant) progress = NULL;
+
+  if (notice->kind == NOTICE_END && !copy_blobs (self))
+    {
+      if (turn != NULL)
+        _afork_turn_check_clock (turn);
+      return;
+    }
 
   self->next = self->next->next;
   switch (notice->kind)
@@ -366,7 +462,7 @@ _afork_shared_jobs_inform (AForkSharedJobs *self,
       if (job->next == NULL)
         drop_notice (job);
       else if (turn == NULL || _afork_turn_goes_on (turn))
-        inform_next (job);
+        inform_next (job, turn);
       else
         return FALSE;
     }

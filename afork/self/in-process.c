@@ -150,6 +150,27 @@ report_cb (gpointer  data,
     _afork_job_emit_progress (self->job, progress);
 }
 
+/* A worker and its caller may write to the blobs that they get, and the other one does not see it.
+ * Returns NULL for NULL. */
+static GPtrArray *
+copy_blobs (GPtrArray *blobs)
+{
+  GPtrArray *copies;
+
+  if (blobs == NULL)
+    return NULL;
+
+  copies = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
+  for (guint i = 0; i < blobs->len; i++)
+    {
+      gsize size;
+      gconstpointer data = g_bytes_get_data (g_ptr_array_index (blobs, i), &size);
+
+      g_ptr_array_add (copies, g_bytes_new (data, size));
+    }
+  return copies;
+}
+
 static void
 answer_cb (gpointer      data,
            guint32       number,
@@ -168,7 +189,7 @@ answer_cb (gpointer      data,
 
   self->value = g_variant_ref_sink (value != NULL ? value : g_variant_new_tuple (NULL, 0));
   self->fds = fds != NULL ? g_object_ref (fds) : NULL;
-  self->blobs = blobs != NULL ? g_ptr_array_ref (blobs) : NULL;
+  self->blobs = copy_blobs (blobs);
 }
 
 static const AForkCallResponder responder = {
@@ -187,7 +208,7 @@ new_call (InProcessCall *self,
     .number = 1,
     .value = g_variant_ref (args),
     .fds = fds != NULL ? g_object_ref (fds) : NULL,
-    .blobs = blobs != NULL ? g_ptr_array_ref (blobs) : NULL,
+    .blobs = copy_blobs (blobs),
   };
 
   return _afork_call_new (&responder, self, &message);

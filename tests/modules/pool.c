@@ -200,6 +200,14 @@ pool_script (AForkCall  *call,
           afork_call_add_result_blob (call, blob);
           break;
         }
+      case 'B':                 /* adds a large one, of zeros */
+        {
+          const gsize size = 3 * 1024 * 1024 + 5;
+          g_autoptr(GBytes) blob = g_bytes_new_take (g_malloc0 (size), size);
+
+          afork_call_add_result_blob (call, blob);
+          break;
+        }
       case 'e':                 /* fails */
         g_set_error (error, G_IO_ERROR, G_IO_ERROR_BUSY, "the worker says no");
         return NULL;

@@ -147,6 +147,34 @@ test_init (void)
   shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
 }
 
+/* The function writes to the blobs that it gets, and the caller to those of the result, as if each
+ * had its own memory. Some bytes cannot be written to. */
+static void
+test_blobs (void)
+{
+  static const char text[] = "some text";
+  g_autoptr(AForkProcess) process = new_module_process ("blobs");
+  AForkPool *pool = g_object_new (AFORK_TYPE_POOL, "process", process,
+                                  "function", "blobs_scribble", NULL);
+  g_autoptr(AForkJob) job = afork_job_new (g_variant_new ("(uu)", 0, 1));
+  g_autoptr(GBytes) blob = g_bytes_new_static (text, strlen (text));
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) answer = NULL;
+  GBytes **blobs;
+  gsize n_blobs;
+
+  afork_job_add_blob (job, blob);
+  answer = afork_pool_run_job (pool, job, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpstr (text, ==, "some text");
+  blobs = afork_job_get_result_blobs (job, &n_blobs);
+  g_assert_cmpuint (n_blobs, ==, 1);
+  g_assert_true (g_bytes_equal (blobs[0], blob));
+  memset ((char *) g_bytes_get_data (blobs[0], NULL), '?', strlen (text));
+  g_assert_cmpstr (text, ==, "some text");
+  shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+}
+
 /* Otherwise, there is a warning, and jobs run in workers. */
 static void
 test_not_supported (void)
@@ -174,6 +202,7 @@ main (int    argc,
   add_test ("/in-process/jobs", test_jobs);
   add_test ("/in-process/order", test_order);
   add_test ("/in-process/events", test_events);
+  add_test ("/in-process/blobs", test_blobs);
   add_test ("/in-process/cancel", test_cancel);
   add_test ("/in-process/blocking", test_blocking);
   add_test ("/in-process/init", test_init);

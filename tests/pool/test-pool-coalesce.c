@@ -170,6 +170,99 @@ test_once (void)
   tear_down (&script);
 }
 
+/* Asserts that the blobs of JOB are as the worker made them, and writes to all of them. */
+static void
+write_to_blobs (AForkJob *job)
+{
+  gsize n_blobs;
+  GBytes **blobs = afork_job_get_result_blobs (job, &n_blobs);
+
+  g_assert_cmpuint (n_blobs, ==, 3);
+  for (gsize i = 0; i < n_blobs; i++)
+    {
+      gsize size;
+      char *bytes = (char *) g_bytes_get_data (blobs[i], &size);
+
+      if (i == 0)
+        g_assert_cmpmem (bytes, size, "blob", 4);
+      else
+        for (gsize at = 0; at < size; at++)
+          if (bytes[at] != 0)
+            g_error ("byte %" G_GSIZE_FORMAT " of a blob was changed", at);
+      memset (bytes, '!', size);
+    }
+}
+
+static void
+write_to_blobs_cb (AForkJob   *job,
+                   GParamSpec *pspec,
+                   guint      *n_written)
+{
+  write_to_blobs (job);
+  ++*n_written;
+}
+
+/* Each job has blobs of its own: what the program writes to them, no other job sees. */
+static void
+test_blobs (void)
+{
+  Script script;
+  GAsyncResult *results[4] = { NULL };
+  AForkJob *jobs[4];
+  guint n_written = 0;
+
+  set_up (&script);
+  for (guint i = 0; i < G_N_ELEMENTS (jobs); i++)
+    {
+      jobs[i] = begin (&script, 1, &results[i]);
+      g_signal_connect (jobs[i], "notify::result", G_CALLBACK (write_to_blobs_cb), &n_written);
+    }
+  send_commands (script.commands, "bBBr");
+  for (guint i = 0; i < G_N_ELEMENTS (jobs); i++)
+    {
+      await_answer (script.pool, &results[i]);
+      g_object_unref (jobs[i]);
+    }
+  g_assert_cmpuint (n_written, ==, G_N_ELEMENTS (jobs));
+  g_assert_cmpstr (script.runs->str, ==, "1 ");
+  tear_down (&script);
+}
+
+/* Jobs are cancelled while the blobs of others are copied, and in the handlers of these. */
+static void
+cancel_next_cb (AForkJob   *job,
+                GParamSpec *pspec,
+                AForkJob   *next)
+{
+  afork_job_cancel (next);
+}
+
+static void
+test_blobs_cancelled (void)
+{
+  Script script;
+  GAsyncResult *results[3] = { NULL };
+  AForkJob *jobs[3];
+  guint n_written = 0;
+
+  set_up (&script);
+  for (guint i = 0; i < G_N_ELEMENTS (jobs); i++)
+    {
+      jobs[i] = begin (&script, 1, &results[i]);
+      if (i != 1)
+        g_signal_connect (jobs[i], "notify::result", G_CALLBACK (write_to_blobs_cb), &n_written);
+    }
+  g_signal_connect (jobs[0], "notify::result", G_CALLBACK (cancel_next_cb), jobs[1]);
+  send_commands (script.commands, "bBBr");
+  await_answer (script.pool, &results[0]);
+  await_error (script.pool, &results[1], G_IO_ERROR, G_IO_ERROR_CANCELLED, NULL);
+  await_answer (script.pool, &results[2]);
+  g_assert_cmpuint (n_written, ==, 2);
+  for (guint i = 0; i < G_N_ELEMENTS (jobs); i++)
+    g_object_unref (jobs[i]);
+  tear_down (&script);
+}
+
 /* A job joins one that is running, and reports the progress from then on, in order with events. */
 static void
 test_join_running (void)
@@ -1048,6 +1141,8 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
 
   add_test ("/pool/coalesce/once", test_once);
+  add_test ("/pool/coalesce/blobs", test_blobs);
+  add_test ("/pool/coalesce/blobs/cancelled", test_blobs_cancelled);
   add_test ("/pool/coalesce/join-running", test_join_running);
   add_test ("/pool/coalesce/order", test_order);
   add_test ("/pool/coalesce/error", test_error);
