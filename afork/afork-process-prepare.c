@@ -210,20 +210,27 @@ AForkProcess *
 afork_process_send_arg (AForkProcess *self,
                         const char   *arg)
 {
-  AForkFrame frame = { .kind = AFORK_FRAME_ITEM_BYTES };
+  AForkFrame frame = { .kind = AFORK_FRAME_ITEM_BYTES, .flags = AFORK_FRAME_STRING };
   g_autoptr(GBytes) bytes = NULL;
+  gsize size;
 
   g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
   g_return_val_if_fail (arg != NULL, self);
   if (!_afork_process_may_prepare (self))
     return self;
 
-  frame.bytes = (const guint8 *) arg;
-  frame.n_bytes = strlen (arg);
-  if (frame.n_bytes <= MAX_COPIED_ITEM)
-    return _afork_process_send_command (self, &frame, -1);
+  size = strlen (arg);
+  if (size <= MAX_COPIED_ITEM)
+    {
+      frame.bytes = (const guint8 *) arg;
+      frame.n_bytes = size;
+      return _afork_process_send_command (self, &frame, -1);
+    }
 
-  bytes = g_bytes_new (arg, frame.n_bytes);
+  /* The first frame is empty, and the others are those of bytes. */
+  frame.flags |= AFORK_FRAME_MORE;
+  _afork_process_send_command (self, &frame, -1);
+  bytes = g_bytes_new (arg, size);
   return send_item (self, bytes);
 }
 

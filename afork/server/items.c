@@ -55,7 +55,7 @@ bool
 afork_items_add_bytes (AForkItems    *self,
                        const uint8_t *bytes,
                        size_t         n_bytes,
-                       bool           more)
+                       uint8_t        flags)
 {
   AForkItem *item;
 
@@ -71,7 +71,11 @@ afork_items_add_bytes (AForkItems    *self,
       if (item == NULL)
         return false;
 
-      *item = (AForkItem) { .kind = AFORK_ITEM_BYTES, .fd = -1 };
+      *item = (AForkItem) {
+        .kind = AFORK_ITEM_BYTES,
+        .fd = -1,
+        .is_string = (flags & AFORK_FRAME_STRING) != 0,
+      };
       self->data_capacity = 0;
       if (!make_room (self, item, n_bytes))
         return false;
@@ -82,7 +86,7 @@ afork_items_add_bytes (AForkItems    *self,
     memcpy ((char *) item->data + item->size, bytes, n_bytes);
   item->size += n_bytes;
   ((char *) item->data)[item->size] = '\0';
-  self->open = more;
+  self->open = (flags & AFORK_FRAME_MORE) != 0;
   return true;
 }
 

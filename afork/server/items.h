@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "wire/afork-frame.h"
 #include "worker/afork-worker.h"
 
 typedef struct
@@ -23,12 +24,13 @@ typedef struct
   size_t     data_capacity;   /* of the last item, while it is open */
 } AForkItems;
 
-/* Appends BYTES to the last item if that is open, or adds a new item, which stays open if MORE.
+/* Appends BYTES to the last item if that is open, or adds a new item. The item stays open if FLAGS
+ * has AFORK_FRAME_MORE, and a new item is a string if FLAGS has AFORK_FRAME_STRING.
  * Returns false if there is no memory, and then changes nothing. */
 bool afork_items_add_bytes (AForkItems    *self,
                             const uint8_t *bytes,
                             size_t         n_bytes,
-                            bool           more);
+                            uint8_t        flags);
 
 /* Adds FD, which the items then own. Returns false if there is no memory, and then changes
  * nothing. */

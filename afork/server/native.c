@@ -557,7 +557,7 @@ native_look_up (void       *data,
   strcpy (self->looked_up_name, function);
 }
 
-static void
+static int
 native_enter (void            *data,
               void            *found,
               int              socket,
@@ -565,6 +565,7 @@ native_enter (void            *data,
               size_t           n_items)
 {
   ((AForkRunFunc) found) (socket, items, n_items);
+  return EXIT_SUCCESS;
 }
 
 const AForkWorkerRuntime afork_native_runtime = {

@@ -46,6 +46,20 @@ typedef struct
                            const char         *path,
                            AForkFailure       *failure);
 
+  /* Sets the environment variable NAME to VALUE, or unsets it if VALUE is NULL. The function is NULL
+   * if the language has no environment besides that of the C library. */
+  bool (*set_variable)    (void               *data,
+                           const char         *name,
+                           const char         *value,
+                           AForkFailure       *failure);
+
+  /* Is called before the threads of the process are counted, which must be one when it is forked.
+   * NULL if the runtime has nothing to do then. */
+  void (*before_fork)     (void               *data);
+  /* The process is not forked, because it has more threads. FAILURE has their names in the kernel.
+   * Adds what the language knows about them. NULL if it knows no more. */
+  void (*describe_threads) (void              *data,
+                            AForkFailure      *failure);
   /* Is called in a process that was just forked. NULL if the runtime has nothing to do then. */
   void (*forked)          (void               *data);
 
@@ -66,10 +80,18 @@ typedef struct
                            uint64_t            offset,
                            void              **found,
                            AForkFailure       *failure);
-  /* Runs the function FOUND, after the caller was notified. */
-  void (*enter)           (void               *data,
+  /* Runs the function FOUND, after the caller was notified. Returns the exit status of the
+   * process. */
+  int  (*enter)           (void               *data,
                            void               *found,
                            int                 socket,
                            const AForkItem    *items,
                            size_t              n_items);
+  /* Is called right before the process executes a program. Undoes what the program would inherit
+   * and does not expect. NULL if there is nothing to undo. */
+  void (*before_exec)     (void               *data);
+  /* Is called right before the process exits with STATUS, whether or not it was run. May end the
+   * process in another way. NULL if the runtime has nothing to do then. */
+  void (*leave)           (void               *data,
+                           int                 status);
 } AForkWorkerRuntime;

@@ -124,8 +124,13 @@ bool
 afork_serve_setenv (const char *name,
                     const char *value)
 {
-  int result = value != NULL ? setenv (name, value, 1) : unsetenv (name);
+  int result;
 
+  if (afork_server.runtime->set_variable != NULL)
+    return afork_server.runtime->set_variable (afork_server.runtime_data, name, value,
+                                               &afork_server.failure);
+
+  result = value != NULL ? setenv (name, value, 1) : unsetenv (name);
   if (result < 0)
     return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_FAILED,
                               "Environment variable “%s” could not be set: %s", name,
@@ -157,7 +162,7 @@ bool
 afork_serve_item_bytes (const AForkFrame *frame)
 {
   if (!afork_items_add_bytes (&afork_server.items, frame->bytes, frame->n_bytes,
-                              (frame->flags & AFORK_FRAME_MORE) != 0))
+                              frame->flags))
     return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_FAILED,
                               "An item of bytes could not be kept: %s", strerror (ENOMEM));
   return true;

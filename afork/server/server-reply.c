@@ -170,6 +170,8 @@ stdio_is_written (void)
 void
 afork_server_end (int status)
 {
+  if (afork_server.runtime->leave != NULL)
+    afork_server.runtime->leave (afork_server.runtime_data, status);
   if (!afork_server.forked)
     exit (status);
 

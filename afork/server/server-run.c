@@ -39,6 +39,22 @@ report_failed_fork (uint32_t number)
   return afork_link_send (&afork_server.link, &frame, NULL) || afork_server_check_reports ();
 }
 
+/* Returns whether the process has one thread. If not, sets the failure. Not async-signal-safe. */
+static bool
+check_threads (void)
+{
+  const AForkWorkerRuntime *runtime = afork_server.runtime;
+
+  if (runtime->before_fork != NULL)
+    runtime->before_fork (afork_server.runtime_data);
+  if (afork_children_check_threads (&afork_server.failure))
+    return true;
+
+  if (runtime->describe_threads != NULL)
+    runtime->describe_threads (afork_server.runtime_data, &afork_server.failure);
+  return false;
+}
+
 /* Forks the process. Returns as fork() does; with -1, sets the failure. The child owns GIVEN. The
  * parent closes it, so that there is a free descriptor for the child's pidfd. Not
  * async-signal-safe, but what the child does here is, except the runtime's function. */
@@ -48,7 +64,7 @@ fork_process (uint32_t number,
 {
   pid_t pid;
 
-  if (!afork_children_check_threads (&afork_server.failure)
+  if (!check_threads ()
       || !afork_children_prepare (&afork_server.children, afork_server.link.socket,
                                   &afork_server.failure))
     {
@@ -258,9 +274,10 @@ run (void       *found,
 
   afork_server.taken = afork_server.items;
   afork_server.items = (AForkItems) { 0 };
-  afork_server.runtime->enter (afork_server.runtime_data, found, afork_server.link.socket,
-                               afork_server.taken.items, afork_server.taken.n_items);
-  afork_server_end (EXIT_SUCCESS);
+  afork_server_end (afork_server.runtime->enter (afork_server.runtime_data, found,
+                                                 afork_server.link.socket,
+                                                 afork_server.taken.items,
+                                                 afork_server.taken.n_items));
 }
 
 bool
@@ -329,6 +346,8 @@ afork_serve_exec (const AForkFrame *frame)
   if (afork_server.own_death_pipe >= 0)
     fcntl (afork_server.own_death_pipe, F_SETFD, 0);
 
+  if (afork_server.runtime->before_exec != NULL)
+    afork_server.runtime->before_exec (afork_server.runtime_data);
   execvp (argv[0], (char **) argv);
   return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_SPAWN,
                             "“%s” could not be executed: %s", argv[0], strerror (errno));

@@ -65,6 +65,16 @@ afork_title_init (int    argc,
   afork_title_set ("server");
 }
 
+void
+afork_title_init_memory (char   *memory,
+                         size_t  size)
+{
+  room = memory;
+  room_size = size;
+  memset (room, '\0', room_size);
+  afork_title_set ("server");
+}
+
 /* Writes "afork: TEXT" to OUT, cut to SIZE bytes with its NUL, and overwrites the rest of the
  * previous title with NULs. Every worker does this, and touching new memory, code included, costs
  * more than the copying. So this calls no function of the C library. Async-signal-safe. */

@@ -19,6 +19,8 @@ typedef struct
   uint16_t        max_fds;
 } Layout;
 
+enum { ITEM_FLAGS = AFORK_FRAME_MORE | AFORK_FRAME_STRING };
+
 static const Layout layouts[] = {
   { AFORK_FRAME_MODULE_PATH, "MODULE_PATH", "a",   0,                0, 0 },
   { AFORK_FRAME_TITLE,       "TITLE",       "s",   0,                0, 0 },
@@ -29,7 +31,7 @@ static const Layout layouts[] = {
   { AFORK_FRAME_REQUIRE,     "REQUIRE",     "s",   0,                0, 0 },
   { AFORK_FRAME_EVAL,        "EVAL",        "sa",  0,                0, 0 },
   { AFORK_FRAME_CALL,        "CALL",        "sa",  0,                0, 0 },
-  { AFORK_FRAME_ITEM_BYTES,  "ITEM_BYTES",  "b",   AFORK_FRAME_MORE, 0, 0 },
+  { AFORK_FRAME_ITEM_BYTES,  "ITEM_BYTES",  "b",   ITEM_FLAGS,       0, 0 },
   { AFORK_FRAME_ITEM_FDS,    "ITEM_FDS",    "",    0,                1, AFORK_FRAME_MAX_FDS },
   { AFORK_FRAME_FORK,        "FORK",        "u",   0,                1, 1 },
   { AFORK_FRAME_RUN,         "RUN",         "ss",  0,                0, 0 },

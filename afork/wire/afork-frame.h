@@ -38,7 +38,7 @@ extern "C" {
 
 /* Both sides must have the same version. It changes when the layout of a kind changes, and when
  * there is a new kind that the previous version would refuse. */
-#define AFORK_WIRE_VERSION 3
+#define AFORK_WIRE_VERSION 4
 
 /* The first field of HELLO, by which a caller recognizes a server. */
 #define AFORK_WIRE_MAGIC "AFork"
@@ -65,7 +65,7 @@ typedef enum
   AFORK_FRAME_REQUIRE,          /* string: module */
   AFORK_FRAME_EVAL,             /* string: code; array: arguments */
   AFORK_FRAME_CALL,             /* string: function; array: arguments */
-  AFORK_FRAME_ITEM_BYTES,       /* bytes; with AFORK_FRAME_MORE, more of the item follows */
+  AFORK_FRAME_ITEM_BYTES,       /* bytes; see AForkFrameFlags */
   AFORK_FRAME_ITEM_FDS,         /* one or more descriptors, an item each */
   AFORK_FRAME_FORK,             /* u32: the fork's number; one descriptor, its socket */
   AFORK_FRAME_RUN,              /* string: function; string: title */
@@ -118,9 +118,11 @@ typedef enum
  * fork of it becomes the worker and sends READY, which then has one more descriptor: a socket on
  * which the process, which was reported before, reports its forks. */
 
+/* Flags of ITEM_BYTES. */
 typedef enum
 {
-  AFORK_FRAME_MORE = 1 << 0,
+  AFORK_FRAME_MORE   = 1 << 0,  /* more of the item follows in the next frame */
+  AFORK_FRAME_STRING = 1 << 1,  /* the item is a string. Only the first frame of an item says so */
 } AForkFrameFlags;
 
 /* Why a command failed. The caller maps these values to AForkError. The process exits with the

@@ -40,8 +40,9 @@ typedef enum
  * An item that the caller has queued for the function.
  *
  * Bytes: `data` points to `size` bytes and a NUL that `size` does not count, so that a string can
- * be used as it is; `fd` is -1. Descriptor: `fd` is open and close-on-exec; `data` is NULL and
- * `size` is 0. The function may use both until it returns, and may close the descriptor.
+ * be used as it is; `fd` is -1. `is_string` is 1 if the caller has queued it as a string, and
+ * otherwise 0. Descriptor: `fd` is open and close-on-exec; `data` is NULL and `size` is 0. The
+ * function may use both until it returns, and may close the descriptor.
  */
 typedef struct
 {
@@ -49,6 +50,7 @@ typedef struct
   int            fd;
   const char    *data;
   size_t         size;
+  int            is_string;
 } AForkItem;
 
 /**

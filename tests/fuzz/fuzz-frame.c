@@ -48,7 +48,7 @@ check_frame (const AForkFrame *frame,
 
   check (afork_frame_kind_name (frame->kind) != NULL);
   check (frame->n_fds <= AFORK_FRAME_MAX_FDS);
-  check ((frame->flags & ~AFORK_FRAME_MORE) == 0);
+  check ((frame->flags & ~(AFORK_FRAME_MORE | AFORK_FRAME_STRING)) == 0);
   check (frame->n_bytes <= size);
   check_strings (frame->strings);
 

@@ -142,7 +142,7 @@ put_frame (Link *link,
       n_fds = 1;
       break;
     case AFORK_FRAME_ITEM_BYTES:
-      frame.flags = number & AFORK_FRAME_MORE;
+      frame.flags = number & (AFORK_FRAME_MORE | AFORK_FRAME_STRING);
       break;
     case AFORK_FRAME_RUN_FUNC:
       if ((number & 1) != 0)

@@ -111,7 +111,7 @@ static const Garbage garbage[] = {
   { "zeroes", BYTES ("\0\0\0\0\0\0\0\0\0\0"), "no known kind" },
   { "longest", BYTES ("\377\377\377\377\7\0\0\0"), "too long" },
   { "too-long", BYTES ("\1\0\20\0\7\0\0\0"), "too long" },
-  { "flags", BYTES ("\0\0\0\0\12\2\0\0"), "flags" },
+  { "flags", BYTES ("\0\0\0\0\12\4\0\0"), "flags" },
   { "fds", BYTES ("\0\0\0\0\7\0\1\0"), "number of descriptors" },
   { "payload", BYTES ("\4\0\0\0\7\0\0\0\1\0\0\0"), "payload" },
   { "missing-fd", BYTES ("\0\0\0\0\13\0\1\0"), "ITEM_FDS came without the descriptors" },

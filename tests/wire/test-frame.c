@@ -45,7 +45,7 @@ static const Sample samples[] = {
     },
     NULL
   },
-  { "ITEM_BYTES", { .kind = AFORK_FRAME_ITEM_BYTES }, NULL },
+  { "ITEM_BYTES", { .kind = AFORK_FRAME_ITEM_BYTES, .flags = AFORK_FRAME_STRING }, NULL },
   { "ITEM_FDS", { .kind = AFORK_FRAME_ITEM_FDS, .n_fds = 1 }, NULL },
   { "ITEM_FDS", { .kind = AFORK_FRAME_ITEM_FDS, .n_fds = AFORK_FRAME_MAX_FDS }, NULL },
   { "FORK", { .kind = AFORK_FRAME_FORK, .number = { G_MAXUINT32 }, .n_fds = 1 }, NULL },
@@ -394,7 +394,8 @@ test_frame_header_flags (void)
   for (gsize i = 0; i < G_N_ELEMENTS (samples); i++)
     {
       const AForkFrame *frame = &samples[i].frame;
-      guint8 allowed = frame->kind == AFORK_FRAME_ITEM_BYTES ? AFORK_FRAME_MORE : 0;
+      guint8 allowed = frame->kind == AFORK_FRAME_ITEM_BYTES
+        ? AFORK_FRAME_MORE | AFORK_FRAME_STRING : 0;
 
       for (guint bit = 0; bit < 8; bit++)
         assert_header (frame->kind, 1 << bit, frame->n_fds, 4,
