@@ -33,7 +33,8 @@ begin_waiting (AForkCallService *self)
     {
       _afork_call_service_remember (self, call);
       _afork_call_service_notify_begin (self, call);
-      ((AForkConcurrentCallFunc) self->function) (call, _afork_call_get_args (call));
+      self->functions->call_concurrently (self->data, self->function, call,
+                                          _afork_call_get_args (call));
       g_object_unref (call);
     }
 }
@@ -106,7 +107,7 @@ _afork_call_service_serve_concurrently (AForkCallService *self)
   g_source_attach (self->source, NULL);
 
   begin_waiting (self);
-  g_main_loop_run (loop);
+  self->functions->run_loop (self->data, loop);
   g_mutex_lock (&self->output_lock);
   self->loop = NULL;
   g_mutex_unlock (&self->output_lock);

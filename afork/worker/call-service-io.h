@@ -7,6 +7,7 @@
 
 #include "afork-call.h"
 #include "call.h"
+#include "call-functions.h"
 #include "stream/call-stream.h"
 
 G_BEGIN_DECLS
@@ -21,8 +22,10 @@ typedef struct
   AForkCallStream          *stream;
   const AForkCallResponder *responder;     /* what calls of this service use */
   gboolean                  concurrent;
-  gpointer                  function;      /* AForkCallFunc or AForkConcurrentCallFunc */
-  AForkCallDoneFunc         done;          /* or NULL */
+  const AForkCallFunctions *functions;     /* how these are called: */
+  gpointer                  data;          /* of `functions` */
+  gpointer                  function;
+  gpointer                  done;          /* or NULL */
 
   GMutex                    output_lock;   /* protects the sending half of the stream */
   int                       write_closed;  /* the caller takes no more; atomic, set with the lock */

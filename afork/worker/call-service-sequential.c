@@ -128,7 +128,8 @@ serve_call (AForkCallService *self,
 
   measure (self);
   _afork_call_service_notify_begin (self, call);
-  value = ((AForkCallFunc) self->function) (call, _afork_call_get_args (call), &error);
+  value = self->functions->call (self->data, self->function, call, _afork_call_get_args (call),
+                                  &error);
   if (value != NULL)
     g_variant_take_ref (value);
 

@@ -130,7 +130,7 @@ static gpointer
 find_function (AForkCallService *self,
                const char       *name)
 {
-  char why[1024];
+  char why[4096];
   gpointer function;
 
   function = afork_worker_find_function (name, why, sizeof why);
@@ -153,7 +153,7 @@ find_optional_function (AForkCallService *self,
 }
 
 /* Waits for the first message, which names the functions. Returns the init-function, or NULL. */
-static AForkCallInitFunc
+static gpointer
 await_setup (AForkCallService *self)
 {
   g_autoptr(AForkContext) context = NULL;
@@ -196,8 +196,8 @@ await_setup (AForkCallService *self)
   _afork_call_stream_set_wake (self->stream, context,
                                self->concurrent ? NULL : _afork_call_service_given_up_cb, self);
   self->function = find_function (self, message.string[0]);
-  self->done = (AForkCallDoneFunc) find_optional_function (self, message.string[2]);
-  return (AForkCallInitFunc) find_optional_function (self, message.string[1]);
+  self->done = find_optional_function (self, message.string[2]);
+  return find_optional_function (self, message.string[1]);
 }
 
 /* Reports to the caller that the worker serves calls now. If a call has come already, and BEGUN
@@ -239,11 +239,12 @@ afork_worker_serve_calls (int              socket,
 {
   AForkCallService *self = g_new0 (AForkCallService, 1);
   g_autoptr(GError) error = NULL;
-  AForkCallInitFunc init;
+  gpointer init;
 
   the_service = self;
   self->thread = g_thread_self ();
   self->pid = getpid ();
+  self->functions = _afork_call_functions_get (&self->data);
   self->stream = _afork_call_stream_new (socket);
   atexit (exit_cb);
   _afork_call_stream_accept_outbox (self->stream);
@@ -251,7 +252,7 @@ afork_worker_serve_calls (int              socket,
   g_queue_init (&self->waiting);
 
   init = await_setup (self);
-  if (init != NULL && !init (items, n_items, &error))
+  if (init != NULL && !self->functions->init (self->data, init, items, n_items, &error))
     refuse (self, error);
   notify_started (self);
   if (self->concurrent)
@@ -263,6 +264,6 @@ afork_worker_serve_calls (int              socket,
   _afork_call_service_flush (self, TRUE);
   _afork_call_service_unlock_output (self);
   if (self->done != NULL)
-    self->done ();
+    self->functions->done (self->data, self->done);
   report_fault (self);
 }
