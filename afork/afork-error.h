@@ -49,6 +49,8 @@ G_BEGIN_DECLS
  * @AFORK_ERROR_LOST: the process has exited, and its exit status is unknown: the template that
  *   would have reported it has exited
  * @AFORK_ERROR_QUARANTINED: equal jobs have ended two workers, and are refused for a while
+ * @AFORK_ERROR_EXCEPTION: a function of the worker has raised an exception of its language; the
+ *   message contains its type, its text, and a traceback
  *
  * Errors of processes and of their work. Cancellation is `G_IO_ERROR_CANCELLED`.
  *
@@ -72,7 +74,8 @@ typedef enum
   AFORK_ERROR_TIMED_OUT,
   AFORK_ERROR_OVERLOADED,
   AFORK_ERROR_LOST,
-  AFORK_ERROR_QUARANTINED
+  AFORK_ERROR_QUARANTINED,
+  AFORK_ERROR_EXCEPTION
 } AForkError;
 
 AFORK_AVAILABLE_IN_ALL

@@ -16,6 +16,7 @@ G_BEGIN_DECLS
 typedef enum
 {
   AFORK_RUNTIME_KIND_COMMAND,   /* a command is executed; its socket is its standard streams */
+  AFORK_RUNTIME_KIND_LANGUAGE,  /* the interpreter of a language is executed */
   AFORK_RUNTIME_KIND_NATIVE,    /* a server program is executed */
   AFORK_RUNTIME_KIND_PROGRAM,   /* the calling program is forked */
   AFORK_RUNTIME_KIND_SELF       /* the calling program is executed again */
@@ -29,10 +30,21 @@ typedef struct
 {
   const char       *name;
   AForkRuntimeKind  kind;
-  char           *(*find_program) (void);  /* for AForkRuntime:argv if it is NULL; or NULL */
+  /* Returns what is executed if AForkRuntime:argv is NULL. Called with the mutex locked. NULL if
+   * nothing is executed then. */
+  char          **(*find_argv) (AForkRuntime *self);
   gboolean          can_fork;       /* and can pass descriptors */
   gboolean          can_use_early;  /* the early template of afork_early() can stand in for it */
 } AForkRuntimeInfo;
+
+/* The calling program, if it is an interpreter of the runtime's language: see
+ * afork_runtime_set_interpreter(). Without it, all fields are NULL. */
+typedef struct
+{
+  char  *executable;
+  char **options;
+  char **search_path;
+} AForkInterpreter;
 
 struct _AForkRuntime
 {
@@ -45,10 +57,12 @@ struct _AForkRuntime
 
   AForkMutex              mutex;         /* protects the fields below */
   char                  **argv;
+  char                   *executable;
   char                  **environment;
   char                   *working_directory;
   char                  **module_path;
-  guint                   generation;    /* the number of changes of the four fields above */
+  guint                   generation;    /* the number of changes of the five fields above */
+  AForkInterpreter        interpreter;   /* the calling program, if it is one */
   guint                   start_timeout; /* for the handshake, in milliseconds; 0 for no limit */
 };
 
@@ -66,6 +80,12 @@ void                _afork_runtime_command_clear  (AForkRuntimeCommand *command)
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (AForkRuntimeCommand, _afork_runtime_command_clear)
 
 AForkRuntimeKind    _afork_runtime_get_kind       (AForkRuntime        *self);
+
+/* Emits AForkRuntime::launching. */
+void                _afork_runtime_notify_launching (AForkRuntime      *self);
+/* Returns where modules are searched first: AForkRuntime:module-path, and then the directories of
+ * the calling program if it is the interpreter that is executed. NULL for none. */
+char              **_afork_runtime_dup_search_path (AForkRuntime       *self);
 
 /* Whether the early template, if there is one, is forked instead of executing the program. This is
  * not so while a property says what to execute. */

@@ -11,8 +11,11 @@
 #include "afork-runtime-private.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
 #include "base/library.h"
+#include "wire/afork-frame.h"
 
 /**
  * AForkRuntime:
@@ -48,6 +51,7 @@ enum
   PROP_0,
   PROP_NAME,
   PROP_ARGV,
+  PROP_EXECUTABLE,
   PROP_ENVIRON,
   PROP_WORKING_DIRECTORY,
   PROP_MODULE_PATH,
@@ -59,12 +63,30 @@ enum
 
 static GParamSpec *props[N_PROPS];
 
+enum
+{
+  LAUNCHING,
+  N_SIGNALS
+};
+
+static guint signals[N_SIGNALS];
+
 /* Far longer than loading a server takes on a busy machine. */
 enum { DEFAULT_START_TIMEOUT = 30000 };
 
 G_DEFINE_FINAL_TYPE (AForkRuntime, afork_runtime, G_TYPE_OBJECT)
 
 /* What is executed. */
+
+/* Takes PROGRAM. */
+static char **
+new_argv (char *program)
+{
+  char **argv = g_new0 (char *, 2);
+
+  argv[0] = program;
+  return argv;
+}
 
 /* In the build tree the server is in a directory beside the library. A program that uses the
  * library there finds the server of the same build. */
@@ -96,6 +118,12 @@ find_server (void)
   return uninstalled != NULL ? uninstalled : g_strdup (AFORK_SERVER_INSTALLED);
 }
 
+static char **
+find_server_argv (AForkRuntime *self)
+{
+  return new_argv (find_server ());
+}
+
 /* Under a program that stands in for the kernel, such as valgrind, executing "/proc/self/exe" would
  * execute valgrind, although reading the link gives the path of the calling program. The longer
  * name of the link gives valgrind's path, so the two paths differ. */
@@ -111,20 +139,93 @@ find_program (void)
   return g_steal_pointer (&program);
 }
 
+static char **
+find_program_argv (AForkRuntime *self)
+{
+  return new_argv (find_program ());
+}
+
+/* Languages. A server that is written in the language is searched for as the native server is. */
+
+static char *
+find_script (const char *variable,
+             const char *uninstalled,
+             const char *installed)
+{
+  const char *script = secure_getenv (variable);
+  g_autofree char *library = NULL;
+  g_autofree char *directory = NULL;
+  g_autofree char *beside = NULL;
+
+  if (script != NULL && *script != '\0')
+    return g_strdup (script);
+
+  library = _afork_library_dup_path ();
+  if (library != NULL)
+    {
+      directory = g_path_get_dirname (library);
+      beside = g_build_filename (directory, uninstalled, NULL);
+      if (g_file_test (beside, G_FILE_TEST_EXISTS))
+        return g_steal_pointer (&beside);
+    }
+
+  return g_strdup (installed);
+}
+
+/* Whether the calling program is the interpreter that is executed. Call this with the mutex
+ * locked. */
+static gboolean
+uses_interpreter (AForkRuntime *self)
+{
+  return self->argv == NULL && self->executable == NULL && self->interpreter.executable != NULL;
+}
+
+static char **
+find_python_argv (AForkRuntime *self)
+{
+  g_autoptr(GStrvBuilder) builder = g_strv_builder_new ();
+  g_autofree char *script = find_script ("AFORK_PYTHON_SERVER", AFORK_PYTHON_SERVER_UNINSTALLED,
+                                         AFORK_PYTHON_SERVER_INSTALLED);
+  char protocol[32];
+
+  if (uses_interpreter (self))
+    {
+      g_strv_builder_add (builder, self->interpreter.executable);
+      g_strv_builder_addv (builder, (const char **) self->interpreter.options);
+    }
+  else
+    {
+      g_strv_builder_add (builder, self->executable != NULL ? self->executable : AFORK_PYTHON);
+    }
+
+  /* Without PyGObject, the server has no library of ours, and reports that itself. */
+  g_snprintf (protocol, sizeof protocol, "--protocol=%d", AFORK_WIRE_VERSION);
+  g_strv_builder_add (builder, script);
+  g_strv_builder_add (builder, protocol);
+  return g_strv_builder_end (builder);
+}
+
 /* The table of runtimes: one row for each language. */
 
 static const AForkRuntimeInfo native_info = {
   .name = "native",
   .kind = AFORK_RUNTIME_KIND_NATIVE,
-  .find_program = find_server,
+  .find_argv = find_server_argv,
   .can_fork = TRUE,
   .can_use_early = TRUE,
+};
+
+static const AForkRuntimeInfo python_info = {
+  .name = "python",
+  .kind = AFORK_RUNTIME_KIND_LANGUAGE,
+  .find_argv = find_python_argv,
+  .can_fork = TRUE,
 };
 
 static const AForkRuntimeInfo self_info = {
   .name = "self",
   .kind = AFORK_RUNTIME_KIND_SELF,
-  .find_program = find_program,
+  .find_argv = find_program_argv,
   .can_fork = TRUE,
 };
 
@@ -152,14 +253,8 @@ _afork_runtime_get_kind (AForkRuntime *self)
 static char **
 dup_argv (AForkRuntime *self)
 {
-  char **argv;
-
-  if (self->argv != NULL || self->info->find_program == NULL)
-    return g_strdupv (self->argv);
-
-  argv = g_new0 (char *, 2);
-  argv[0] = self->info->find_program ();
-  return argv;
+  return self->argv != NULL || self->info->find_argv == NULL ? g_strdupv (self->argv)
+                                                              : self->info->find_argv (self);
 }
 
 AForkRuntimeCommand
@@ -192,6 +287,31 @@ _afork_runtime_can_use_early (AForkRuntime *self)
   is_default = self->argv == NULL && self->environment == NULL && self->working_directory == NULL;
   _afork_mutex_unlock (&self->mutex);
   return self->info->can_use_early && is_default;
+}
+
+void
+_afork_runtime_notify_launching (AForkRuntime *self)
+{
+  g_signal_emit (self, signals[LAUNCHING], 0);
+}
+
+char **
+_afork_runtime_dup_search_path (AForkRuntime *self)
+{
+  g_autoptr(GStrvBuilder) builder = g_strv_builder_new ();
+  gboolean is_any;
+
+  _afork_mutex_lock (&self->mutex);
+  is_any = self->module_path != NULL;
+  if (self->module_path != NULL)
+    g_strv_builder_addv (builder, (const char **) self->module_path);
+  if (uses_interpreter (self) && self->interpreter.search_path != NULL)
+    {
+      g_strv_builder_addv (builder, (const char **) self->interpreter.search_path);
+      is_any = TRUE;
+    }
+  _afork_mutex_unlock (&self->mutex);
+  return is_any ? g_strv_builder_end (builder) : NULL;
 }
 
 /* Its templates. */
@@ -235,6 +355,28 @@ equal_strings (const char * const *a,
 }
 
 static void
+set_string (AForkRuntime  *self,
+            char         **place,
+            const char    *string,
+            int            prop_id)
+{
+  gboolean changes;
+
+  _afork_mutex_lock (&self->mutex);
+  changes = g_strcmp0 (*place, string) != 0;
+  if (changes)
+    {
+      g_free (*place);
+      *place = g_strdup (string);
+      self->generation++;
+    }
+  _afork_mutex_unlock (&self->mutex);
+
+  if (changes)
+    g_object_notify_by_pspec (G_OBJECT (self), props[prop_id]);
+}
+
+static void
 set_strings (AForkRuntime         *self,
              char               ***place,
              const char * const   *strings,
@@ -258,6 +400,14 @@ set_strings (AForkRuntime         *self,
 
 /* The object. */
 
+static void
+clear_interpreter (AForkInterpreter *interpreter)
+{
+  g_clear_pointer (&interpreter->executable, g_free);
+  g_clear_pointer (&interpreter->options, g_strfreev);
+  g_clear_pointer (&interpreter->search_path, g_strfreev);
+}
+
 /* A template that the caller still holds gets a reference to the runtime when it leaves the
  * table. */
 static void
@@ -278,9 +428,11 @@ afork_runtime_finalize (GObject *object)
   _afork_context_table_free (self->templates);
   g_free (self->name);
   g_strfreev (self->argv);
+  g_free (self->executable);
   g_strfreev (self->environment);
   g_free (self->working_directory);
   g_strfreev (self->module_path);
+  clear_interpreter (&self->interpreter);
 
   G_OBJECT_CLASS (afork_runtime_parent_class)->finalize (object);
 }
@@ -300,6 +452,9 @@ afork_runtime_get_property (GObject    *object,
       break;
     case PROP_ARGV:
       g_value_take_boxed (value, afork_runtime_dup_argv (self));
+      break;
+    case PROP_EXECUTABLE:
+      g_value_take_string (value, afork_runtime_dup_executable (self));
       break;
     case PROP_ENVIRON:
       g_value_take_boxed (value, afork_runtime_dup_environ (self));
@@ -340,6 +495,9 @@ afork_runtime_set_property (GObject      *object,
       break;
     case PROP_ARGV:
       afork_runtime_set_argv (self, g_value_get_boxed (value));
+      break;
+    case PROP_EXECUTABLE:
+      afork_runtime_set_executable (self, g_value_get_string (value));
       break;
     case PROP_ENVIRON:
       afork_runtime_set_environ (self, g_value_get_boxed (value));
@@ -402,6 +560,25 @@ afork_runtime_class_init (AForkRuntimeClass *klass)
   props[PROP_ARGV] =
     g_param_spec_boxed ("argv", NULL, NULL, G_TYPE_STRV,
                         G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkRuntime:executable: (type filename) (getter dup_executable) (setter set_executable)
+   *
+   * The interpreter that the runtime of another language than C executes, or `NULL` for the
+   * default. A program without a slash is looked up in `PATH`. Other runtimes ignore this.
+   *
+   * The default of the Python runtime is the interpreter of the calling program, if that is a
+   * Python program and has loaded AFork's override: then virtual environments, options such as
+   * `-I`, and `sys.path` are those of the calling program. Otherwise it is the Python with which
+   * AFork was built. A program that embeds Python is not executed.
+   *
+   * [property@AFork.Runtime:argv] comes before this.
+   *
+   * Since: 0.1
+   */
+  props[PROP_EXECUTABLE] =
+    g_param_spec_string ("executable", NULL, NULL, NULL,
+                         G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
 
   /**
    * AForkRuntime:environ: (getter dup_environ) (setter set_environ)
@@ -488,6 +665,20 @@ afork_runtime_class_init (AForkRuntimeClass *klass)
                        G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
 
   g_object_class_install_properties (object_class, N_PROPS, props);
+
+  /**
+   * AForkRuntime::launching:
+   * @self: a runtime
+   *
+   * Is emitted before a runtime of another language than C executes its interpreter, in the thread
+   * that starts the process. For overrides of languages: a handler calls
+   * [method@AFork.Runtime.set_interpreter].
+   *
+   * Since: 0.1
+   */
+  signals[LAUNCHING] =
+    g_signal_new ("launching", AFORK_TYPE_RUNTIME, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
+                  G_TYPE_NONE, 0);
 }
 
 static void
@@ -548,6 +739,28 @@ afork_runtime_get_native (void)
   static gsize native;
 
   return get_single (&native, &native_info);
+}
+
+/**
+ * afork_runtime_get_python:
+ *
+ * Gets the runtime of workers written in Python. There is one in a program, which can be written in
+ * any language.
+ *
+ * Its processes need PyGObject. [property@AFork.Runtime:executable] says which Python they execute.
+ * A module is a Python module, and a function is named `package.module:function`. See
+ * [Python](python.html).
+ *
+ * Returns: (transfer none): the Python runtime
+ *
+ * Since: 0.1
+ */
+AForkRuntime *
+afork_runtime_get_python (void)
+{
+  static gsize python;
+
+  return get_single (&python, &python_info);
 }
 
 /**
@@ -715,6 +928,111 @@ afork_runtime_set_argv (AForkRuntime       *self,
 }
 
 /**
+ * afork_runtime_dup_executable: (get-property executable)
+ * @self: a runtime
+ *
+ * Gets the interpreter that was set for a runtime of another language than C. To get the one that
+ * would be executed now, use [method@AFork.Runtime.dup_argv].
+ *
+ * Returns: (transfer full) (type filename) (nullable): a copy of the path or name, or `NULL` for
+ *   the default
+ *
+ * Since: 0.1
+ */
+char *
+afork_runtime_dup_executable (AForkRuntime *self)
+{
+  char *executable;
+
+  g_return_val_if_fail (AFORK_IS_RUNTIME (self), NULL);
+
+  _afork_mutex_lock (&self->mutex);
+  executable = g_strdup (self->executable);
+  _afork_mutex_unlock (&self->mutex);
+  return executable;
+}
+
+/**
+ * afork_runtime_set_executable: (set-property executable)
+ * @self: a runtime
+ * @executable: (type filename) (nullable): the path of an interpreter, a name that is looked up in
+ *   `PATH`, or `NULL` for the default
+ *
+ * Sets the interpreter that a runtime of another language than C executes from now on. It gets no
+ * options, and searches for modules in its own directories after those of
+ * [property@AFork.Runtime:module-path]. A template that runs already is replaced when it is next
+ * needed.
+ *
+ * Since: 0.1
+ */
+void
+afork_runtime_set_executable (AForkRuntime *self,
+                              const char   *executable)
+{
+  g_return_if_fail (AFORK_IS_RUNTIME (self));
+
+  set_string (self, &self->executable, executable, PROP_EXECUTABLE);
+}
+
+/* Whether FILE is the file of the running program. */
+static gboolean
+is_program (const char *file)
+{
+  g_autofree char *program = find_program ();
+  struct stat a, b;
+
+  return stat (file, &a) == 0 && stat (program, &b) == 0
+    && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/**
+ * afork_runtime_set_interpreter:
+ * @self: a runtime of another language than C
+ * @executable: (type filename) (nullable): the path of the interpreter that runs the calling
+ *   program, as it was executed, or `NULL` if it is unknown
+ * @options: (nullable) (array zero-terminated=1) (element-type filename): the options that it
+ *   needs, such as `-I`
+ * @search_path: (nullable) (array zero-terminated=1) (element-type filename): absolute paths of the
+ *   directories in which the calling program searches for modules
+ *
+ * Tells the runtime how to execute the interpreter of the calling program, which then is the
+ * default of [property@AFork.Runtime:executable]. For overrides of languages, which call it in a
+ * handler of [signal@AFork.Runtime::launching].
+ *
+ * If @executable is not the file of the running program, the program embeds the language, and must
+ * not be executed again. Then this does nothing.
+ *
+ * Templates that run already are not replaced.
+ *
+ * Returns: true if the program is the interpreter
+ *
+ * Since: 0.1
+ */
+gboolean
+afork_runtime_set_interpreter (AForkRuntime       *self,
+                               const char         *executable,
+                               const char * const *options,
+                               const char * const *search_path)
+{
+  AForkInterpreter interpreter;
+  const char *none[] = { NULL };
+
+  g_return_val_if_fail (AFORK_IS_RUNTIME (self), FALSE);
+
+  if (executable == NULL || !is_program (executable))
+    return FALSE;
+
+  interpreter.executable = g_strdup (executable);
+  interpreter.options = g_strdupv ((char **) (options != NULL ? options : none));
+  interpreter.search_path = g_strdupv ((char **) search_path);
+  _afork_mutex_lock (&self->mutex);
+  clear_interpreter (&self->interpreter);
+  self->interpreter = interpreter;
+  _afork_mutex_unlock (&self->mutex);
+  return TRUE;
+}
+
+/**
  * afork_runtime_dup_environ: (get-property environ)
  * @self: a runtime
  *
@@ -796,22 +1114,9 @@ void
 afork_runtime_set_working_directory (AForkRuntime *self,
                                      const char   *working_directory)
 {
-  gboolean changes;
-
   g_return_if_fail (AFORK_IS_RUNTIME (self));
 
-  _afork_mutex_lock (&self->mutex);
-  changes = g_strcmp0 (self->working_directory, working_directory) != 0;
-  if (changes)
-    {
-      g_free (self->working_directory);
-      self->working_directory = g_strdup (working_directory);
-      self->generation++;
-    }
-  _afork_mutex_unlock (&self->mutex);
-
-  if (changes)
-    g_object_notify_by_pspec (G_OBJECT (self), props[PROP_WORKING_DIRECTORY]);
+  set_string (self, &self->working_directory, working_directory, PROP_WORKING_DIRECTORY);
 }
 
 /**

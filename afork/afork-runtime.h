@@ -24,6 +24,8 @@ G_DECLARE_FINAL_TYPE (AForkRuntime, afork_runtime, AFORK, RUNTIME, GObject)
 AFORK_AVAILABLE_IN_ALL
 AForkRuntime       *afork_runtime_get_native            (void);
 AFORK_AVAILABLE_IN_ALL
+AForkRuntime       *afork_runtime_get_python            (void);
+AFORK_AVAILABLE_IN_ALL
 AForkRuntime       *afork_runtime_get_self              (void);
 AFORK_AVAILABLE_IN_ALL
 AForkRuntime       *afork_runtime_get_default           (void);
@@ -47,6 +49,16 @@ char              **afork_runtime_dup_argv              (AForkRuntime       *sel
 AFORK_AVAILABLE_IN_ALL
 void                afork_runtime_set_argv              (AForkRuntime       *self,
                                                          const char * const *argv);
+AFORK_AVAILABLE_IN_ALL
+char               *afork_runtime_dup_executable        (AForkRuntime       *self);
+AFORK_AVAILABLE_IN_ALL
+void                afork_runtime_set_executable        (AForkRuntime       *self,
+                                                         const char         *executable);
+AFORK_AVAILABLE_IN_ALL
+gboolean            afork_runtime_set_interpreter       (AForkRuntime       *self,
+                                                         const char         *executable,
+                                                         const char * const *options,
+                                                         const char * const *search_path);
 AFORK_AVAILABLE_IN_ALL
 char              **afork_runtime_dup_environ           (AForkRuntime       *self);
 AFORK_AVAILABLE_IN_ALL

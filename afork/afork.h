@@ -22,6 +22,7 @@
 # include <afork/afork-process.h>
 # include <afork/afork-rpc.h>
 # include <afork/afork-runtime.h>
+# include <afork/afork-server.h>
 # include <afork/afork-types.h>
 # include <afork/afork-version.h>
 # include <afork/afork-version-macros.h>

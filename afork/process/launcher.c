@@ -76,11 +76,12 @@ _afork_launcher_start (const AForkLauncher *self,
                        AForkRuntime        *runtime,
                        AForkClient         *client)
 {
-  g_auto(GStrv) module_path = afork_runtime_dup_module_path (runtime);
+  g_auto(GStrv) search_path = NULL;
 
   _afork_client_set_start_timeout (client, afork_runtime_get_start_timeout (runtime));
   self->start (runtime, client);
   send_library (client);
-  if (module_path != NULL)
-    send_module_path (client, (const char * const *) module_path);
+  search_path = _afork_runtime_dup_search_path (runtime);
+  if (search_path != NULL)
+    send_module_path (client, (const char * const *) search_path);
 }

@@ -9,11 +9,13 @@
 
 #include "afork-runtime-private.h"
 #include "launcher-command.h"
+#include "launcher-language.h"
 #include "launcher-native.h"
 #include "launcher-self.h"
 
 static const AForkLauncher * const launchers[] = {
   [AFORK_RUNTIME_KIND_COMMAND] = &_afork_launcher_command,
+  [AFORK_RUNTIME_KIND_LANGUAGE] = &_afork_launcher_language,
   [AFORK_RUNTIME_KIND_NATIVE] = &_afork_launcher_native,
   [AFORK_RUNTIME_KIND_PROGRAM] = &_afork_launcher_program,
   [AFORK_RUNTIME_KIND_SELF] = &_afork_launcher_self,

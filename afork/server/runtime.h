@@ -46,8 +46,8 @@ typedef struct
                            const char         *path,
                            AForkFailure       *failure);
 
-  /* Sets the environment variable NAME to VALUE, or unsets it if VALUE is NULL. The function is NULL
-   * if the language has no environment besides that of the C library. */
+  /* Sets the environment variable NAME to VALUE, or unsets it if VALUE is NULL. NULL if the
+   * language has no environment besides that of the C library. */
   bool (*set_variable)    (void               *data,
                            const char         *name,
                            const char         *value,

@@ -125,6 +125,7 @@ static void
 give_up_templates (void)
 {
   afork_runtime_set_template (afork_runtime_get_native (), NULL);
+  afork_runtime_set_template (afork_runtime_get_python (), NULL);
   afork_runtime_set_template (afork_runtime_get_self (), NULL);
 }
 
