@@ -109,8 +109,8 @@ typedef struct
 static const Garbage garbage[] = {
   { "text", BYTES ("GET / HTTP/1.0\r\n\r\n"), "no known kind" },
   { "zeroes", BYTES ("\0\0\0\0\0\0\0\0\0\0"), "no known kind" },
-  { "longest", BYTES ("\377\377\377\377\7\0\0\0"), "too long" },
-  { "too-long", BYTES ("\1\0\20\0\7\0\0\0"), "too long" },
+  { "longest", BYTES ("\377\377\377\377\7\0\0\0"), "too large" },
+  { "too-long", BYTES ("\1\0\20\0\7\0\0\0"), "too large" },
   { "flags", BYTES ("\0\0\0\0\12\4\0\0"), "flags" },
   { "fds", BYTES ("\0\0\0\0\7\0\1\0"), "number of descriptors" },
   { "payload", BYTES ("\4\0\0\0\7\0\0\0\1\0\0\0"), "payload" },
