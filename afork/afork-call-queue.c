@@ -9,6 +9,7 @@
 
 #include "afork-enum-types.h"
 #include "afork-error.h"
+#include "afork-job.h"
 #include "afork-pool-private.h"
 #include "base/i18n.h"
 
@@ -30,10 +31,10 @@ typedef enum
   AFORK_CALL_QUEUE_STATE_CLOSED,        /* there are no calls; results may be left */
 } AForkCallQueueState;
 
-/* A call that waits for the pool. */
+/* A call that has not ended. */
 typedef struct
 {
-  GList     link;               /* in `waiting`; its data is this struct */
+  GList     link;               /* in `waiting` or in a batch; its data is this struct */
   guint64   id;
   GVariant *args;               /* or NULL */
 } Call;
@@ -45,7 +46,10 @@ struct _AForkCallQueue
   AForkContext   *context;      /* of the pool */
   GWeakRef       *watch;        /* data of the watch on the context; or NULL */
 
+  guint           max_batch;    /* the most calls that a worker gets at a time; 0 for no batches */
+
   /* Used in the main context of the pool only. */
+  guint           batch;        /* how many calls a worker gets at a time now */
   gboolean        shuts_down;   /* the pool was told to shut down, in the mode `shutdown_mode` */
   AForkShutdownMode shutdown_mode;
 
@@ -55,17 +59,24 @@ struct _AForkCallQueue
   AForkCallQueueState state;
   GQueue          waiting;      /* of Call */
   GHashTable     *calls;        /* the same, by their ids */
-  guint           n_given;      /* how many calls the pool has */
-  guint           limit;        /* how many calls the pool gets at most */
+  guint           n_given;      /* how many batches the pool has */
+  guint           limit;        /* how many batches the pool gets at most */
   gboolean        is_scheduled; /* work_cb() is about to be called */
   GArray         *results;      /* of guint64: see afork_call_queue_take() */
+  GArray         *taken;        /* the same; the results that were taken last */
 };
 
 enum
 {
-  /* How many calls the pool gets: so many times the calls that its workers can have. The pool needs
-   * a call at once when a worker has answered one. A call that the pool has cannot be removed. */
+  /* How many batches the pool gets: so many times what its workers can have. The pool needs a batch
+   * at once when a worker has answered one. A call that the pool has cannot be removed. */
   LOOK_AHEAD = 2,
+  /* The time, in microseconds, from giving a batch to the pool until its answer. If batches take
+   * less than the first, they get longer; if they take more than the second, shorter. */
+  SHORT_TIME = 2 * 1000,
+  LONG_TIME = 8 * 1000,
+  /* No call is added to a batch that has more bytes. */
+  MAX_BATCH_SIZE = 64 * 1024,
   /* How many numbers a result has. */
   RESULT_SIZE = 3,
 };
@@ -94,7 +105,7 @@ enum
  *
  * Since: 0.1
  */
-enum { PROP_0, PROP_POOL, N_PROPS };
+enum { PROP_0, PROP_MAX_BATCH, PROP_POOL, N_PROPS };
 static GParamSpec *props[N_PROPS];
 
 G_DEFINE_FINAL_TYPE (AForkCallQueue, afork_call_queue, G_TYPE_OBJECT)
@@ -144,17 +155,34 @@ is_inherited (AForkCallQueue *self)
 
 /* Calls that wait, and results. Call these functions with the mutex locked. */
 
-/* Takes a call out of the queue, and returns its arguments. */
-static GVariant *
-take_call (AForkCallQueue *self,
-           Call           *call)
+static void
+call_free (Call *call)
 {
-  GVariant *args = call->args;
+  g_clear_pointer (&call->args, g_variant_unref);
+  g_free (call);
+}
 
+/* Takes a call out of the queue. */
+static void
+unqueue (AForkCallQueue *self,
+         Call           *call)
+{
   g_queue_unlink (&self->waiting, &call->link);
   g_hash_table_remove (self->calls, &call->id);
-  g_free (call);
-  return args;
+}
+
+static GArray *
+results_new (void)
+{
+  return g_array_new (FALSE, FALSE, sizeof (guint64));
+}
+
+static void
+results_free (GArray *results)
+{
+  for (guint i = 2; i < results->len; i += RESULT_SIZE)
+    g_variant_unref ((GVariant *) (guintptr) g_array_index (results, guint64, i));
+  g_array_unref (results);
 }
 
 /* Takes VALUE or ERROR. */
@@ -179,18 +207,21 @@ add_result (AForkCallQueue *self,
   g_cond_signal (&self->cond);
 }
 
+/* Has all calls of QUEUE fail. */
 static void
-fail_waiting (AForkCallQueue *self,
-              const GError   *error)
+fail_all (AForkCallQueue *self,
+          GQueue         *queue,
+          const GError   *error)
 {
-  while (self->waiting.head != NULL)
-    {
-      Call *call = self->waiting.head->data;
-      const guint64 id = call->id;
-      GVariant *args = take_call (self, call);
+  GList *link;
 
-      g_clear_pointer (&args, g_variant_unref);
-      add_result (self, id, NULL, g_error_copy (error));
+  while ((link = g_queue_pop_head_link (queue)) != NULL)
+    {
+      Call *call = link->data;
+
+      g_hash_table_remove (self->calls, &call->id);
+      add_result (self, call->id, NULL, g_error_copy (error));
+      call_free (call);
     }
 }
 
@@ -198,37 +229,170 @@ fail_waiting (AForkCallQueue *self,
 
 static void work (AForkCallQueue *self);
 
-/* What the pool is asked for. */
+static GError *
+new_closed_error (void)
+{
+  return g_error_new_literal (AFORK_ERROR, AFORK_ERROR_CLOSED, _("The call queue was closed"));
+}
+
+/* What a worker gets at a time: one call, or several. */
 typedef struct
 {
   AForkCallQueue *queue;        /* a reference */
-  guint64         id;
-} Given;
+  GQueue          calls;        /* of Call: those that the worker has not answered */
+  guint           n_calls;      /* that it got */
+  gboolean        was_split;    /* the worker has given some back */
+  gint64          given_at;
+} Batch;
 
 static void
-given_free (Given *self)
+batch_free (Batch *self)
 {
   g_object_unref (self->queue);
   g_free (self);
 }
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Given, given_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Batch, batch_free)
+
+/* The worker has answered the first calls of the batch with ANSWERS. Returns false if these are not
+ * as they have to be. */
+static gboolean
+take_answers (Batch    *self,
+              GVariant *answers)
+{
+  const gsize n_answers = g_variant_n_children (answers);
+
+  if (n_answers > self->calls.length)
+    return FALSE;
+
+  for (gsize i = 0; i < n_answers; i++)
+    {
+      Call *call = g_queue_pop_head_link (&self->calls)->data;
+      g_autoptr(GVariant) answer = g_variant_get_child_value (answers, i);
+
+      add_result (self->queue, call->id, g_variant_get_variant (answer), NULL);
+      call_free (call);
+    }
+  return TRUE;
+}
+
+/* The worker has not begun with the last N calls of the batch, and gives them back. */
+static void
+give_back (Batch  *self,
+           gint64  n)
+{
+  AForkCallQueue *queue = self->queue;
+
+  for (; n > 0 && self->calls.length > 0; n--)
+    {
+      Call *call = g_queue_peek_tail (&self->calls);
+
+      g_queue_unlink (&self->calls, &call->link);
+      g_queue_push_head_link (&queue->waiting, &call->link);
+      g_hash_table_insert (queue->calls, &call->id, call);
+    }
+  if (queue->state == AFORK_CALL_QUEUE_STATE_ABORTING)
+    {
+      g_autoptr(GError) error = new_closed_error ();
+
+      fail_all (queue, &queue->waiting, error);
+    }
+}
+
+/* A call of the batch takes long: see AForkCallQueue:max-batch. */
+static void
+progress_cb (AForkJob *job,
+             GVariant *progress,
+             gpointer  data)
+{
+  Batch *self = data;
+  AForkCallQueue *queue = self->queue;
+  g_autoptr(GVariant) answers = NULL;
+  gint64 n_back;
+
+  if (!g_variant_is_of_type (progress, G_VARIANT_TYPE ("(avx)")))
+    return;
+
+  answers = g_variant_get_child_value (progress, 0);
+  g_variant_get_child (progress, 1, "x", &n_back);
+  g_mutex_lock (&queue->mutex);
+  if (take_answers (self, answers))
+    give_back (self, n_back);
+  g_mutex_unlock (&queue->mutex);
+  self->was_split = TRUE;
+  work (queue);
+}
+
+/* Chooses how many calls the next batches have. */
+static void
+adapt (Batch *self)
+{
+  AForkCallQueue *queue = self->queue;
+  const gint64 time = g_get_monotonic_time () - self->given_at;
+
+  if (self->was_split)
+    queue->batch = 1;
+  else if (time > LONG_TIME)
+    queue->batch = MAX (queue->batch / 2, 1);
+  else if (time < SHORT_TIME && self->n_calls == queue->batch)
+    queue->batch = MIN (queue->batch * 2, MAX (queue->max_batch, 1));
+}
+
+/* Takes VALUE or ERROR. */
+static void
+end_batch (Batch    *self,
+           GVariant *value,
+           GError   *error)
+{
+  AForkCallQueue *queue = self->queue;
+
+  adapt (self);
+  g_mutex_lock (&queue->mutex);
+  queue->n_given--;
+  if (error == NULL && queue->max_batch > 0
+      && (!g_variant_is_of_type (value, G_VARIANT_TYPE ("av"))
+          || g_variant_n_children (value) != self->calls.length))
+    error = g_error_new_literal (AFORK_ERROR, AFORK_ERROR_PROTOCOL,
+                                 _("The worker function has not answered each call of a batch"));
+  if (error != NULL)
+    fail_all (queue, &self->calls, error);
+  else if (queue->max_batch > 0)
+    take_answers (self, value);
+  else
+    {
+      Call *call = g_queue_pop_head_link (&self->calls)->data;
+
+      add_result (queue, call->id, g_variant_ref (value), NULL);
+      call_free (call);
+    }
+  g_mutex_unlock (&queue->mutex);
+  g_clear_error (&error);
+  g_clear_pointer (&value, g_variant_unref);
+  work (queue);
+}
 
 static void
-answered_cb (GObject      *object,
-             GAsyncResult *result,
-             gpointer      data)
+called_cb (GObject      *object,
+           GAsyncResult *result,
+           gpointer      data)
 {
-  g_autoptr(Given) given = data;
-  AForkCallQueue *self = given->queue;
+  g_autoptr(Batch) self = data;
   GError *error = NULL;
   GVariant *value = afork_pool_call_finish (AFORK_POOL (object), result, &error);
 
-  g_mutex_lock (&self->mutex);
-  self->n_given--;
-  add_result (self, given->id, value, error);
-  g_mutex_unlock (&self->mutex);
-  work (self);
+  end_batch (self, value, error);
+}
+
+static void
+job_run_cb (GObject      *object,
+            GAsyncResult *result,
+            gpointer      data)
+{
+  g_autoptr(Batch) self = data;
+  GError *error = NULL;
+  GVariant *value = afork_pool_run_job_finish (AFORK_POOL (object), result, &error);
+
+  end_batch (self, value, error);
 }
 
 static guint
@@ -240,32 +404,83 @@ get_limit (AForkCallQueue *self)
   return (guint) MIN (n_calls * LOOK_AHEAD, G_MAXUINT);
 }
 
-/* Gives one call to the pool. Returns false if there is none, or the pool has enough. */
-static gboolean
-give_one (AForkCallQueue *self)
+/* Takes calls that wait. Leaves enough for the other workers. Returns NULL if there are none, or
+ * the pool has enough. */
+static Batch *
+take_batch (AForkCallQueue *self)
 {
   const guint limit = get_limit (self);
-  GVariant *args = NULL;
-  Given *given = NULL;
+  const guint n_workers = afork_pool_get_max_workers (self->pool);
+  Batch *batch = NULL;
+  gsize size = 0;
+  guint n_calls;
 
   g_mutex_lock (&self->mutex);
   self->limit = limit;
-  if (self->waiting.head != NULL && self->n_given < self->limit)
+  if (self->waiting.length > 0 && self->n_given < limit)
     {
-      Call *call = self->waiting.head->data;
+      n_calls = MIN (self->batch, (self->waiting.length - 1) / n_workers + 1);
+      batch = g_new0 (Batch, 1);
+      batch->queue = g_object_ref (self);
+      g_queue_init (&batch->calls);
+      for (; n_calls > 0 && size <= MAX_BATCH_SIZE; n_calls--)
+        {
+          Call *call = self->waiting.head->data;
 
-      given = g_new (Given, 1);
-      given->queue = g_object_ref (self);
-      given->id = call->id;
-      args = take_call (self, call);
+          unqueue (self, call);
+          g_queue_push_tail_link (&batch->calls, &call->link);
+          size += call->args != NULL ? g_variant_get_size (call->args) : 0;
+        }
+      batch->n_calls = batch->calls.length;
       self->n_given++;
     }
   g_mutex_unlock (&self->mutex);
-  if (given == NULL)
+  return batch;
+}
+
+static GVariant *
+pack_batch (Batch *self)
+{
+  GVariantBuilder builder;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE ("av"));
+  for (const GList *link = self->calls.head; link != NULL; link = link->next)
+    {
+      const Call *call = link->data;
+      GVariant *args = call->args != NULL ? call->args : g_variant_new_tuple (NULL, 0);
+
+      g_variant_builder_add_value (&builder, g_variant_new_variant (args));
+    }
+  return g_variant_builder_end (&builder);
+}
+
+/* Gives a batch to the pool. Returns false if there is none, or the pool has enough. */
+static gboolean
+give_one (AForkCallQueue *self)
+{
+  Batch *batch = take_batch (self);
+
+  if (batch == NULL)
     return FALSE;
 
-  afork_pool_call_async (self->pool, args, NULL, answered_cb, given);
-  g_clear_pointer (&args, g_variant_unref);
+  batch->given_at = g_get_monotonic_time ();
+  if (self->max_batch == 0)
+    {
+      const Call *call = g_queue_peek_head (&batch->calls);
+
+      afork_pool_call_async (self->pool, call->args, NULL, called_cb, batch);
+    }
+  else if (batch->n_calls == 1)
+    {
+      afork_pool_call_async (self->pool, pack_batch (batch), NULL, called_cb, batch);
+    }
+  else
+    {
+      g_autoptr(AForkJob) job = afork_job_new (pack_batch (batch));
+
+      g_signal_connect (job, "progress", G_CALLBACK (progress_cb), batch);
+      afork_pool_run_job_async (self->pool, job, NULL, job_run_cb, batch);
+    }
   return TRUE;
 }
 
@@ -371,7 +586,7 @@ context_gone_cb (gpointer data)
                                _("The main context of the pool is gone"));
   g_mutex_lock (&self->mutex);
   self->watch = NULL;
-  fail_waiting (self, error);
+  fail_all (self, &self->waiting, error);
   if (self->state < AFORK_CALL_QUEUE_STATE_CLOSED)
     set_state (self, AFORK_CALL_QUEUE_STATE_CLOSED);
   g_mutex_unlock (&self->mutex);
@@ -424,16 +639,11 @@ afork_call_queue_finalize (GObject *object)
       g_weak_ref_clear (self->watch);
       g_free (self->watch);
     }
-  for (guint i = 2; i < self->results->len; i += RESULT_SIZE)
-    g_variant_unref ((GVariant *) (guintptr) g_array_index (self->results, guint64, i));
-  g_array_unref (self->results);
-  while (self->waiting.head != NULL)
-    {
-      GVariant *args = take_call (self, self->waiting.head->data);
-
-      g_clear_pointer (&args, g_variant_unref);
-    }
+  results_free (self->results);
+  results_free (self->taken);
   g_hash_table_unref (self->calls);
+  while (self->waiting.head != NULL)
+    call_free (g_queue_pop_head_link (&self->waiting)->data);
   if (!is_inherited (self))
     {
       g_mutex_clear (&self->mutex);
@@ -454,6 +664,9 @@ afork_call_queue_get_property (GObject    *object,
 
   switch (id)
     {
+    case PROP_MAX_BATCH:
+      g_value_set_uint (value, self->max_batch);
+      break;
     case PROP_POOL:
       g_value_set_object (value, self->pool);
       break;
@@ -472,6 +685,9 @@ afork_call_queue_set_property (GObject      *object,
 
   switch (id)
     {
+    case PROP_MAX_BATCH:
+      self->max_batch = g_value_get_uint (value);
+      break;
     case PROP_POOL:
       self->pool = g_value_dup_object (value);
       break;
@@ -490,6 +706,28 @@ afork_call_queue_class_init (AForkCallQueueClass *klass)
   object_class->get_property = afork_call_queue_get_property;
   object_class->set_property = afork_call_queue_set_property;
 
+  /**
+   * AForkCallQueue:max-batch:
+   *
+   * The most calls that a worker gets at a time, or 0 if the function of the pool serves single
+   * calls.
+   *
+   * A batch saves most of what a short call costs. The function of the pool gets the arguments of
+   * the calls as `av`, and returns their results as `av`, in the same order. The queue makes
+   * batches longer while calls are short, so that a batch takes about a millisecond.
+   *
+   * While one call of a batch takes long, the results of the calls before it must not wait, and
+   * those behind it must be made by other workers. So the function reports `(avx)` then, by
+   * [method@AFork.Call.report]: the results that it has and has not reported before, and how many
+   * calls it gives back. These are the last ones, and the function will not make them. Calls with
+   * larger arguments than 64 KiB get batches of their own.
+   *
+   * Since: 0.1
+   */
+  props[PROP_MAX_BATCH] =
+    g_param_spec_uint ("max-batch", NULL, NULL,
+                       0, G_MAXUINT, 0,
+                       G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
   /**
    * AForkCallQueue:pool: (getter get_pool)
    *
@@ -511,8 +749,10 @@ afork_call_queue_init (AForkCallQueue *self)
   g_cond_init (&self->cond);
   g_queue_init (&self->waiting);
   self->calls = g_hash_table_new (g_int64_hash, g_int64_equal);
-  self->results = g_array_new (FALSE, FALSE, sizeof (guint64));
+  self->results = results_new ();
+  self->taken = results_new ();
   self->limit = G_MAXUINT;
+  self->batch = 1;
 }
 
 /**
@@ -599,7 +839,6 @@ gboolean
 afork_call_queue_remove (AForkCallQueue *self,
                          guint64         id)
 {
-  g_autoptr(GVariant) args = NULL;
   Call *call;
 
   g_return_val_if_fail (AFORK_IS_CALL_QUEUE (self), FALSE);
@@ -610,9 +849,13 @@ afork_call_queue_remove (AForkCallQueue *self,
   g_mutex_lock (&self->mutex);
   call = g_hash_table_lookup (self->calls, &id);
   if (call != NULL)
-    args = take_call (self, call);
+    unqueue (self, call);
   g_mutex_unlock (&self->mutex);
-  return call != NULL;
+  if (call == NULL)
+    return FALSE;
+
+  call_free (call);
+  return TRUE;
 }
 
 /**
@@ -643,13 +886,29 @@ afork_call_queue_contains (AForkCallQueue *self,
   return found;
 }
 
+/* Drops the values of results that were taken. */
+static void
+drop_taken (AForkCallQueue *self)
+{
+  GArray *taken = NULL;
+
+  g_mutex_lock (&self->mutex);
+  if (self->taken->len > 0)
+    {
+      taken = self->taken;
+      self->taken = results_new ();
+    }
+  g_mutex_unlock (&self->mutex);
+  g_clear_pointer (&taken, results_free);
+}
+
 /**
  * afork_call_queue_wait:
  * @self: a call queue
  *
  * Blocks until there are results, or there will be none any more: the queue was closed, and all
- * workers have exited. If several threads wait, one of them is woken for a result. Call this in any
- * thread but the one that serves the pool.
+ * workers have exited. Drops the values of results that were taken before. Call this in the thread
+ * that takes the results, which must not be the one that serves the pool.
  *
  * Returns: true if there are results for [method@AFork.CallQueue.take]
  *
@@ -665,6 +924,7 @@ afork_call_queue_wait (AForkCallQueue *self)
   if (is_inherited (self))
     return FALSE;
 
+  drop_taken (self);
   g_mutex_lock (&self->mutex);
   while (self->results->len == 0 && self->state < AFORK_CALL_QUEUE_STATE_CLOSED)
     g_cond_wait (&self->cond, &self->mutex);
@@ -682,11 +942,12 @@ afork_call_queue_wait (AForkCallQueue *self)
  *
  * 1. the number of the call
  * 2. 0 if the call has succeeded, or 1 if it has failed
- * 3. the address of a [struct@GLib.Variant], whose reference the caller gets: the result of the
- *    call; or `(sis)` if it has failed: domain, code and message of an error, as
- *    [method@AFork.Pool.call_finish] has it
+ * 3. the address of a [struct@GLib.Variant]: the result of the call; or `(sis)` if it has failed:
+ *    domain, code and message of an error, as [method@AFork.Pool.call_finish] has it
  *
- * Call this in any thread. Results that are never taken are freed with the queue.
+ * The values belong to the queue, and stay until this function or [method@AFork.CallQueue.wait] is
+ * called again, or the queue is freed. Call this in any thread, but only one thread at a time may
+ * take results and use their values.
  *
  * Returns: (array length=n_numbers) (transfer full) (nullable): the results, or `NULL` if there are
  *   none
@@ -697,8 +958,7 @@ guint64 *
 afork_call_queue_take (AForkCallQueue *self,
                        gsize          *n_numbers)
 {
-  GArray *empty, *results;
-  guint64 *numbers;
+  guint64 *numbers = NULL;
 
   g_return_val_if_fail (AFORK_IS_CALL_QUEUE (self), NULL);
   g_return_val_if_fail (n_numbers != NULL, NULL);
@@ -707,13 +967,18 @@ afork_call_queue_take (AForkCallQueue *self,
   if (is_inherited (self))
     return NULL;
 
-  empty = g_array_new (FALSE, FALSE, sizeof (guint64));
+  drop_taken (self);
   g_mutex_lock (&self->mutex);
-  results = g_steal_pointer (&self->results);
-  self->results = empty;
+  if (self->results->len > 0)
+    {
+      GArray *empty = g_steal_pointer (&self->taken);
+
+      self->taken = self->results;
+      self->results = empty;
+      *n_numbers = self->taken->len;
+      numbers = g_memdup2 (self->taken->data, self->taken->len * sizeof (guint64));
+    }
   g_mutex_unlock (&self->mutex);
-  numbers = g_array_steal (results, n_numbers);
-  g_array_unref (results);
   return numbers;
 }
 
@@ -751,10 +1016,9 @@ afork_call_queue_close (AForkCallQueue    *self,
   set_state (self, state);
   if (state == AFORK_CALL_QUEUE_STATE_ABORTING)
     {
-      g_autoptr(GError) error = g_error_new_literal (AFORK_ERROR, AFORK_ERROR_CLOSED,
-                                                     _("The call queue was closed"));
+      g_autoptr(GError) error = new_closed_error ();
 
-      fail_waiting (self, error);
+      fail_all (self, &self->waiting, error);
     }
   unlock_and_schedule (self);
 }

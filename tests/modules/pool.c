@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 AFORK_WORKER_EXPORT GVariant *pool_do        (AForkCall *call, GVariant *args, GError **error);
+AFORK_WORKER_EXPORT GVariant *pool_batch     (AForkCall *call, GVariant *args, GError **error);
 AFORK_WORKER_EXPORT void      pool_later     (AForkCall *call, GVariant *args);
 AFORK_WORKER_EXPORT GVariant *pool_script    (AForkCall *call, GVariant *args, GError **error);
 AFORK_WORKER_EXPORT gboolean  pool_init_script (const AForkItem *items, gsize n_items,
@@ -140,6 +141,39 @@ pool_do (AForkCall  *call,
         pause ();
     }
   return *error == NULL ? g_variant_new_uint32 ((guint32) getpid ()) : NULL;
+}
+
+/* Does what each element of the array says, for a call queue with batches. */
+GVariant *
+pool_batch (AForkCall  *call,
+            GVariant   *args,
+            GError    **error)
+{
+  const gsize n_args = g_variant_n_children (args);
+  g_auto(GVariantBuilder) builder = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE ("av"));
+  gboolean gives_back = FALSE;
+
+  for (gsize i = 0; i < n_args && !gives_back; i++)
+    {
+      g_autoptr(GVariant) arg = NULL;
+      const char *what;
+      guint32 number;
+
+      g_variant_get_child (args, i, "v", &arg);
+      g_variant_get (arg, "(&su)", &what, &number);
+      if (g_str_equal (what, "omit"))
+        continue;
+      if (g_str_equal (what, "exit"))
+        _exit ((int) number);
+      gives_back = g_str_equal (what, "give-back");
+      if (gives_back)
+        {
+          afork_call_report (call, g_variant_new ("(avx)", &builder, (gint64) (n_args - i - 1)));
+          g_variant_builder_init (&builder, G_VARIANT_TYPE ("av"));
+        }
+      g_variant_builder_add (&builder, "v", g_variant_new_uint32 (number));
+    }
+  return g_variant_builder_end (&builder);
 }
 
 /* The descriptor from which pool_script() reads. */

@@ -18,9 +18,20 @@ typedef struct
   GAsyncQueue    *ready;        /* gets the call queue */
   AForkCallQueue *queue;
   guint           max_workers;
+  guint           max_batch;
   gboolean        frees_context;        /* the context is freed before the queue is closed */
   GAsyncQueue    *go;           /* gets a pointer when the thread is to free it */
 } Server;
+
+static AForkPool *
+new_batch_pool (guint max_workers)
+{
+  g_autoptr(AForkProcess) process = new_module_process ("pool");
+
+  return g_object_new (AFORK_TYPE_POOL, "process", process, "function", "pool_batch",
+                       "forward-stderr", FALSE, "max-workers", max_workers, "load", 1,
+                       "start-delay", 0, NULL);
+}
 
 static gpointer
 server_thread (gpointer data)
@@ -32,8 +43,10 @@ server_thread (gpointer data)
   AForkPool *pool;
 
   g_main_context_push_thread_default (context);
-  pool = new_pool ("max-workers", self->max_workers, "load", 1, "start-delay", 0, NULL);
-  queue = afork_call_queue_new (pool);
+  pool = self->max_batch > 0 ? new_batch_pool (self->max_workers)
+                             : new_pool ("max-workers", self->max_workers, "load", 1,
+                                         "start-delay", 0, NULL);
+  queue = g_object_new (AFORK_TYPE_CALL_QUEUE, "pool", pool, "max-batch", self->max_batch, NULL);
   g_object_unref (pool);
   g_async_queue_push (self->ready, g_object_ref (queue));
   if (self->frees_context)
@@ -49,18 +62,27 @@ server_thread (gpointer data)
 }
 
 static Server *
-server_new (guint    max_workers,
-            gboolean frees_context)
+server_new_full (guint    max_workers,
+                 guint    max_batch,
+                 gboolean frees_context)
 {
   Server *self = g_new0 (Server, 1);
 
   self->max_workers = max_workers;
+  self->max_batch = max_batch;
   self->frees_context = frees_context;
   self->ready = g_async_queue_new ();
   self->go = g_async_queue_new ();
   self->thread = g_thread_new ("server", server_thread, self);
   self->queue = g_async_queue_pop (self->ready);
   return self;
+}
+
+static Server *
+server_new (guint    max_workers,
+            gboolean frees_context)
+{
+  return server_new_full (max_workers, 0, frees_context);
 }
 
 /* Waits until the thread ends. The queue must be closed. */
@@ -129,7 +151,7 @@ take_all (AForkCallQueue *queue,
 
       g_assert_cmpuint (numbers[i + 1], <=, 1);
       result->failed = numbers[i + 1] == 1;
-      result->value = (GVariant *) (guintptr) numbers[i + 2];
+      result->value = g_variant_ref ((GVariant *) (guintptr) numbers[i + 2]);
       g_assert_true (g_hash_table_insert (results, new_key (numbers[i]), result));
     }
 }
@@ -319,6 +341,71 @@ test_call_queue_abort (void)
   server_free (server);
 }
 
+/* Workers get several calls at a time, and give some back. */
+static void
+test_call_queue_batch (void)
+{
+  enum { N = 20000 };
+  Server *server = server_new_full (2, 64, FALSE);
+  g_autoptr(GHashTable) results = new_results ();
+
+  for (guint32 i = 0; i < N; i++)
+    add (server->queue, i, g_random_int_range (0, 100) == 0 ? "give-back" : "echo", i);
+  await_results (server->queue, results, N);
+  for (guint32 i = 0; i < N; i++)
+    expect_value (results, i, i);
+  afork_call_queue_close (server->queue, AFORK_SHUTDOWN_MODE_DRAIN);
+  g_assert_false (afork_call_queue_wait (server->queue));
+  server_free (server);
+}
+
+/* Whatever becomes of a batch, each of its calls has one result. */
+static void
+test_call_queue_batch_fails (void)
+{
+  enum { N = 5000 };
+  Server *server = server_new_full (2, 64, FALSE);
+  g_autoptr(GHashTable) results = new_results ();
+  guint n_failed = 0;
+
+  for (guint32 i = 0; i < N; i++)
+    add (server->queue, i, i % 1000 == 500 ? "exit" : i % 100 == 50 ? "omit" : "echo", i % 100);
+  await_results (server->queue, results, N);
+  for (guint64 i = 0; i < N; i++)
+    {
+      const Result *result = g_hash_table_lookup (results, &i);
+
+      g_assert_nonnull (result);
+      n_failed += result->failed;
+      if (i % 100 == 50 || i % 1000 == 500)
+        g_assert_true (result->failed);
+      else if (!result->failed)
+        expect_value (results, i, i % 100);
+    }
+  g_assert_cmpuint (n_failed, <, N);
+  afork_call_queue_close (server->queue, AFORK_SHUTDOWN_MODE_DRAIN);
+  g_assert_false (afork_call_queue_wait (server->queue));
+  server_free (server);
+}
+
+/* The queue is aborted while workers give calls back. */
+static void
+test_call_queue_batch_abort (void)
+{
+  enum { N = 5000 };
+  Server *server = server_new_full (2, 64, FALSE);
+  g_autoptr(GHashTable) results = new_results ();
+
+  for (guint32 i = 0; i < N; i++)
+    add (server->queue, i, i % 20 == 10 ? "give-back" : "echo", i);
+  await_results (server->queue, results, N / 4);
+  afork_call_queue_close (server->queue, AFORK_SHUTDOWN_MODE_ABORT);
+  while (afork_call_queue_wait (server->queue))
+    take_all (server->queue, results);
+  g_assert_cmpuint (g_hash_table_size (results), ==, N);
+  server_free (server);
+}
+
 /* Results that are not taken are freed. */
 static void
 test_call_queue_not_taken (void)
@@ -474,6 +561,9 @@ main (int    argc,
   add_test ("/call-queue/remove", test_call_queue_remove);
   add_test ("/call-queue/drain", test_call_queue_drain);
   add_test ("/call-queue/abort", test_call_queue_abort);
+  add_test ("/call-queue/batch", test_call_queue_batch);
+  add_test ("/call-queue/batch/fails", test_call_queue_batch_fails);
+  add_test ("/call-queue/batch/abort", test_call_queue_batch_abort);
   add_test ("/call-queue/not-taken", test_call_queue_not_taken);
   add_test ("/call-queue/wrong-thread", test_call_queue_wrong_thread);
   add_test ("/call-queue/context-gone", test_call_queue_context_gone);
