@@ -15,6 +15,7 @@
 # include <afork/afork-enums.h>
 # include <afork/afork-error.h>
 # include <afork/afork-init.h>
+# include <afork/afork-interrupt.h>
 # include <afork/afork-job.h>
 # include <afork/afork-map.h>
 # include <afork/afork-pool.h>

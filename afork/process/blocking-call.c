@@ -9,6 +9,7 @@
 
 #include <unistd.h>
 
+#include "afork-interrupt-private.h"
 #include "base/main-context.h"
 
 /* The context of a thread's blocking calls. The thread keeps it, so that it can wait when no
@@ -82,6 +83,7 @@ _afork_blocking_call_begin (AForkBlockingCall  *self,
   self->object = g_object_ref (object);
   self->result = NULL;
   self->has_waited = FALSE;
+  self->interrupt = _afork_interrupt_attach (self->context);
   self->outer = _afork_main_context_enter_blocking (self->context);
   g_object_freeze_notify (object);
   g_main_context_push_thread_default (self->context);
@@ -117,6 +119,7 @@ _afork_blocking_call_end (AForkBlockingCall *self)
   if (!self->has_waited)
     _afork_blocking_call_wait (self);
 
+  _afork_source_clear (&self->interrupt);
   _afork_main_context_leave_blocking (self->outer);
   _afork_client_give_back (self->borrowed);
   if (self->outer == NULL)

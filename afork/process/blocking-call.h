@@ -28,6 +28,7 @@ struct _AForkBlockingCall
   GObject           *object;
   AForkHold         *hold;      /* of the process's context */
   GMainContext      *context;
+  GSource           *interrupt; /* or NULL */
   GArray            *borrowed;  /* of AForkBorrowedClient: the clients that are served here */
   GAsyncResult      *result;
   gboolean           has_waited;
