@@ -1,0 +1,679 @@
+# Copyright 2026 The AFork authors
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
+"""What the override adds to the API in Python: items, errors, types of arguments, awaitables, and
+the objects as context managers and iterators."""
+
+import copy
+import os
+import pathlib
+import pickle
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import unittest
+import weakref
+
+import gi
+
+gi.require_version("AFork", "1")
+from gi.repository import AFork, Gio, GLib
+
+LIMIT = 50      # seconds for one test, after which something hangs
+
+NATIVE = AFork.Runtime.get_native()
+
+
+def new_process(module):
+    return AFork.Process.new_for_runtime(NATIVE).require(module)
+
+
+def new_rpc(function="calls_do", **properties):
+    return AFork.Rpc(process=new_process("calls"), function=function, forward_stderr=False,
+                     **properties)
+
+
+def new_pool(**properties):
+    return AFork.Pool(process=new_process("pool"), function="pool_do", forward_stderr=False,
+                      **properties)
+
+
+def args(what, number=0):
+    return GLib.Variant("(su)", (what, number))
+
+
+def read_all(connection):
+    """What comes until the other side has closed."""
+    chunks = []
+    while chunk := connection.get_input_stream().read_bytes(4096, None).get_data():
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+class OverrideTest(unittest.TestCase):
+    def setUp(self):
+        signal.alarm(LIMIT)
+
+    def tearDown(self):
+        signal.alarm(0)
+
+    def test_loaded(self):
+        self.assertEqual(AFork.Process.__module__, "gi.overrides.AFork")
+
+
+class SendTest(OverrideTest):
+    def describe(self, *items):
+        process = new_process("describe")
+        self.assertIs(process.send(*items), process)
+        return read_all(process.run("describe")).decode().splitlines()
+
+    def test_kinds(self):
+        with tempfile.TemporaryFile() as file, socket.socket() as other:
+            lines = self.describe("text", "", b"", b"a\0b", bytearray(b"abc"),
+                                  memoryview(b"abcd")[1:], GLib.Bytes.new(b"x" * 9), file, other)
+            inodes = [str(os.fstat(item.fileno()).st_ino) for item in (file, other)]
+        self.assertEqual([line.split()[1] for line in lines[:7]],
+                         ["4", "0", "0", "3", "3", "3", "9"])
+        self.assertEqual([line.split()[:2] for line in lines[7:]],
+                         [["fd", inode] for inode in inodes])
+
+    def test_file_names(self):
+        name = os.fsdecode(b"n\xe4me")
+        self.assertEqual(self.describe(name), self.describe(b"n\xe4me"))
+
+    def test_duplicated_at_once(self):
+        process = new_process("describe")
+        with tempfile.TemporaryFile() as file:
+            process.send(file)
+            inode = os.fstat(file.fileno()).st_ino
+        self.assertIn(str(inode), read_all(process.run("describe")).decode())
+
+    def test_refused(self):
+        closed = tempfile.TemporaryFile()
+        closed.close()
+        unconnected = socket.socket()
+        unconnected.close()
+        for item in (None, True, False, 0, 1, 1.5, ["a"], ("a",), {"a": 1}, object()):
+            process = new_process("describe")
+            with self.subTest(item=item), self.assertRaisesRegex(TypeError, r"items\[1\]"):
+                process.send("text", item)
+            # The first item was not queued, either.
+            self.assertEqual(read_all(process.run("describe")), b"")
+        for item in (closed, unconnected, "a\0b"):
+            with self.subTest(item=item), self.assertRaises(ValueError):
+                new_process("describe").send(item)
+
+    def test_send_fd(self):
+        process = new_process("describe")
+        for fd in (None, True, 1.5, "1", b"1", [1]):
+            for call in (process.send_fd, lambda fd: process.map_fd(fd, 1),
+                         lambda fd: process.map_fd(1, fd), AFork.Process.new_from_fd):
+                with self.subTest(fd=fd), self.assertRaisesRegex(TypeError, "fd|target"):
+                    call(fd)
+        with tempfile.TemporaryFile() as file:
+            process.send_fd(file).send_fd(file.fileno()).send_fd(fd=file)
+        self.assertEqual(len(read_all(process.run("describe")).splitlines()), 3)
+
+
+class TypesTest(OverrideTest):
+    def assert_refused(self, name, call, *arguments, **keywords):
+        with self.assertRaises(TypeError) as context:
+            call(*arguments, **keywords)
+        self.assertIn(name, str(context.exception))
+
+    def test_str_is_no_list(self):
+        process = AFork.Process.new_for_runtime(NATIVE)
+        runtime = AFork.Runtime.new_command("name", ["program"])
+        for call in (lambda value: process.call("function", value),
+                     lambda value: process.eval("code", value),
+                     lambda value: process.call("function", args=value)):
+            for value in ("abc", b"abc", pathlib.Path("abc"), 1, [1], ["a", None]):
+                self.assert_refused("args", call, value)
+        for value in ("abc", b"abc", 1, ["a", 1]):
+            self.assert_refused("argv", process.exec, value)
+            self.assert_refused("argv", process.exec_async, value)
+            self.assert_refused("argv", runtime.set_argv, value)
+            self.assert_refused("argv", AFork.Runtime.new_command, "name", value)
+            self.assert_refused("environment", runtime.set_environ, value)
+            self.assert_refused("module_path", runtime.set_module_path, value)
+        runtime.set_argv(("program", "argument"))
+        self.assertEqual(runtime.dup_argv(), ["program", "argument"])
+
+    def test_scalars(self):
+        process = new_process("echo")
+        pool = new_pool()
+        for value in (None, 1, b"x", ["x"]):
+            self.assert_refused("function", process.run, value)
+            self.assert_refused("function", process.run_async, value)
+        self.assert_refused("name", process.setenv, None, "value")
+        self.assert_refused("value", process.setenv, "NAME", 1)
+        for value in (None, 1.5, "1", True):
+            self.assert_refused("max_workers", pool.set_max_workers, value)
+            self.assert_refused("signal", process.send_signal, value)
+        for value in (None, 1, "yes"):
+            self.assert_refused("adaptive", pool.set_adaptive, value)
+        for value in (1, [], "x"):
+            self.assert_refused("cancellable", process.run, "echo", value)
+            self.assert_refused("cancellable", pool.call, args("echo"), value)
+            self.assert_refused("cancellable", pool.call_async, args("echo"), value)
+        self.assert_refused("mode", pool.shutdown, "drain")
+        self.assert_refused("process", AFork.Rpc.new, "process", "function")
+        self.assert_refused("job", pool.run_job, args("echo"))
+        self.assert_refused("blob", AFork.Job.new().add_blob, "text")
+        self.assert_refused("fds", AFork.Job.new, fds="abc")
+        self.assert_refused("fds[1]", AFork.Job.new, fds=[0, True])
+        self.assert_refused("blobs[0]", AFork.Job.new, blobs=["text"])
+        for value in ("abc", b"abc", {"a": 1}, 1, None):
+            self.assert_refused("items", pool.map, value)
+        with self.assertRaises(ValueError):
+            process.require("a\0b")
+
+    def test_keywords(self):
+        process = AFork.Process.new_for_runtime(runtime=NATIVE).require(module="echo")
+        self.assertIs(process.setenv(name="NAME", value="value"), process)
+        self.assert_refused("modul", process.require, modul="echo")
+        self.assert_refused("module", process.require, "echo", module="echo")
+        self.assert_refused("module", process.require)
+        self.assert_refused("require", process.require, "a", "b")
+        self.assertIsNotNone(process.run(function="echo", cancellable=None))
+
+    def test_paths(self):
+        folder = pathlib.Path(os.environ["AFORK_MODULE_PATH"])
+        process = AFork.Process.new_for_runtime(NATIVE).require(folder / "echo.so").chdir(folder)
+        connection = process.exec([pathlib.Path("/bin/pwd")])
+        self.assertEqual(read_all(connection), os.fsencode(folder) + b"\n")
+
+
+class ErrorTest(OverrideTest):
+    def test_classes(self):
+        with self.assertRaises(AFork.Error.Module) as context:
+            new_process("missing").run("function")
+        error = context.exception
+        self.assertIsInstance(error, AFork.Error)
+        self.assertIsInstance(error, GLib.Error)
+        self.assertNotIsInstance(error, AFork.Error.Function)
+        self.assertTrue(error.matches(AFork.error_quark(), AFork.Error.MODULE))
+        self.assertIn("missing", error.message)
+        self.assertIn("missing", str(error))
+        self.assertEqual(AFork.Error.quark(), AFork.error_quark())
+
+    def test_all_codes(self):
+        codes = [name for name in dir(AFork.Error) if name.isupper() and name != "CODE"]
+        self.assertIn("TIMED_OUT", codes)
+        for name in codes:
+            cls = getattr(AFork.Error, "".join(part.capitalize() for part in name.split("_")))
+            error = cls("text")
+            self.assertTrue(error.matches(AFork.error_quark(), getattr(AFork.Error, name)))
+            for other in (error.copy(), copy.copy(error), pickle.loads(pickle.dumps(error))):
+                self.assertIs(type(other), cls)
+                self.assertEqual((other.message, other.domain, other.code),
+                                 ("text", error.domain, error.code))
+
+    def test_other_domains(self):
+        rpc = new_rpc()
+        with self.assertRaises(GLib.Error) as context:
+            rpc.call(args("error", int(Gio.IOErrorEnum.NOT_FOUND)))
+        self.assertNotIsInstance(context.exception, AFork.Error)
+        self.assertTrue(context.exception.matches(Gio.io_error_quark(), Gio.IOErrorEnum.NOT_FOUND))
+        rpc.close()
+
+    def test_from_callbacks_and_objects(self):
+        loop = GLib.MainLoop()
+        caught = []
+
+        def ran_cb(process, result, data):
+            try:
+                process.run_finish(result)
+            except AFork.Error.Function as error:
+                caught.append((error, data))
+            loop.quit()
+
+        new_process("echo").run_async("missing", None, ran_cb, "data")
+        loop.run()
+        self.assertEqual(caught[0][1], "data")
+
+        rpc = new_rpc()
+        job = AFork.Job.new(args("exit", 3))
+        with self.assertRaises(AFork.Error.Exited):
+            rpc.run_job(job)
+        self.assertIsInstance(job.get_error(), AFork.Error.Exited)
+        with self.assertRaises(AFork.Error.Exited):
+            job.unpack()
+
+    def test_traceback(self):
+        """The frame of the caller, and none that hides it: the last is of the override."""
+        try:
+            new_process("missing").run("function")
+        except AFork.Error as error:
+            frames = []
+            traceback = error.__traceback__
+            while traceback is not None:
+                frames.append(traceback.tb_frame.f_code.co_filename)
+                traceback = traceback.tb_next
+            self.assertEqual(frames[0], __file__)
+            self.assertLessEqual(len(frames), 5)
+            self.assertIsNone(error.__cause__)
+
+
+class AwaitTest(OverrideTest):
+    def test_run(self):
+        async def main():
+            process = new_process("echo").send("a")
+            connection = await process.run_async("echo")
+            connection.get_socket().shutdown(False, True)
+            data = await AFork.Operation(connection.get_input_stream().read_bytes_async,
+                                         connection.get_input_stream().read_bytes_finish,
+                                         100, GLib.PRIORITY_DEFAULT)
+            self.assertTrue(await process.wait_async())
+            return data.get_data()
+
+        self.assertEqual(AFork.run(main()), b"a")
+
+    def test_at_once(self):
+        """Operations that were begun go on together."""
+        async def main():
+            rpc = new_rpc("calls_later", concurrent=True)
+            operations = [rpc.call_async(args("after", 20 * (10 - i))) for i in range(10)]
+            self.assertFalse(operations[0].done())
+            results = [(await operation).unpack() for operation in operations]
+            self.assertTrue(await rpc.close_async())
+            return results
+
+        self.assertEqual(AFork.run(main()), [20 * (10 - i) for i in range(10)])
+
+    def test_errors(self):
+        async def main():
+            rpc = new_rpc()
+            with self.assertRaises(GLib.Error) as context:
+                await rpc.call_async(args("error", int(Gio.IOErrorEnum.BUSY)))
+            self.assertTrue(context.exception.matches(Gio.io_error_quark(), Gio.IOErrorEnum.BUSY))
+            with self.assertRaises(AFork.Error.Exited):
+                await rpc.call_async(args("exit", 1))
+            operation = new_process("echo").run_async("missing")
+            for _ in range(2):
+                with self.assertRaises(AFork.Error.Function):
+                    await operation
+            self.assertIsInstance(operation.exception(), AFork.Error.Function)
+
+        AFork.run(main())
+
+    def test_cancel(self):
+        async def main():
+            rpc = new_rpc("calls_later", concurrent=True)
+            operation = rpc.call_async(args("never"))
+            operation.cancel()
+            with self.assertRaises(GLib.Error) as context:
+                await operation
+            self.assertTrue(context.exception.matches(Gio.io_error_quark(),
+                                                      Gio.IOErrorEnum.CANCELLED))
+            # The caller's cancellable cancels the operation, but not the other way round.
+            cancellable = Gio.Cancellable.new()
+            first = rpc.call_async(args("never"), cancellable)
+            second = rpc.call_async(args("never"), cancellable)
+            first.cancel()
+            with self.assertRaises(GLib.Error):
+                await first
+            self.assertFalse(second.done())
+            self.assertFalse(cancellable.is_cancelled())
+            cancellable.cancel()
+            with self.assertRaises(GLib.Error):
+                await second
+            with self.assertRaises(GLib.Error):
+                await rpc.call_async(args("now"), cancellable)
+
+        AFork.run(main())
+
+    def test_unfinished(self):
+        operation = new_process("lifecycle").run_async("done")
+        for call in (operation.result, operation.exception):
+            with self.assertRaises(RuntimeError):
+                call()
+        called = []
+        operation.add_done_callback(called.append)
+        while not operation.done():
+            GLib.MainContext.default().iteration(True)
+        operation.add_done_callback(called.append)
+        self.assertEqual(called, [operation, operation])
+        self.assertIsInstance(operation.result(), Gio.SocketConnection)
+        self.assertIsNone(operation.exception())
+
+    def test_spawn(self):
+        loop = GLib.MainLoop()
+
+        async def call(number):
+            async with new_rpc("calls_echo") as rpc:
+                return (await rpc.call_async(GLib.Variant("u", number))).unpack()
+
+        async def main():
+            tasks = [AFork.spawn(call(number)) for number in range(5)]
+            results = [await task for task in tasks]
+            loop.quit()
+            return results
+
+        task = AFork.spawn(main())
+        loop.run()
+        self.assertEqual(task.result(), list(range(5)))
+
+    def test_spawn_cancelled(self):
+        async def wait():
+            rpc = new_rpc("calls_later", concurrent=True)
+            await rpc.call_async(args("never"))
+
+        async def main():
+            task = AFork.spawn(wait())
+            task.cancel()
+            with self.assertRaises(GLib.Error) as context:
+                await task
+            self.assertTrue(context.exception.matches(Gio.io_error_quark(),
+                                                      Gio.IOErrorEnum.CANCELLED))
+
+        AFork.run(main())
+
+    def test_error_not_retrieved(self):
+        printed = []
+
+        async def fail():
+            raise ValueError("nobody looks")
+
+        hook, sys.excepthook = sys.excepthook, lambda *info: printed.append(info[1])
+        try:
+            AFork.spawn(fail())
+            self.assertEqual([str(error) for error in printed], ["nobody looks"])
+            with self.assertRaises(ValueError):
+                AFork.spawn(fail()).result()
+            self.assertEqual(len(printed), 1)
+        finally:
+            sys.excepthook = hook
+
+    def test_other_awaitables(self):
+        class Other:
+            def __await__(self):
+                yield "something else"
+
+        async def main():
+            with self.assertRaisesRegex(RuntimeError, "something else"):
+                await Other()
+            return "went on"
+
+        self.assertEqual(AFork.run(main()), "went on")
+        with self.assertRaises(TypeError):
+            AFork.run(main)
+
+    def test_stock_asyncio(self):
+        """Its loop does not iterate a main context: an error, and not a hang."""
+        import asyncio
+
+        async def main():
+            operation = new_process("lifecycle").run_async("done")
+            with self.assertRaisesRegex(RuntimeError, "gi.events"):
+                await operation
+            coroutine = main()
+            with self.assertRaisesRegex(RuntimeError, "asyncio"):
+                AFork.run(coroutine)
+
+        asyncio.run(main())
+
+    def test_thread(self):
+        results = []
+
+        def in_thread():
+            context = GLib.MainContext.new()
+            context.push_thread_default()
+
+            async def main():
+                async with new_rpc("calls_echo") as rpc:
+                    return (await rpc.call_async(GLib.Variant("s", "there"))).unpack()
+
+            results.append(AFork.run(main()))
+            results.append(new_rpc("calls_echo").call(GLib.Variant("s", "blocking")).unpack())
+            context.pop_thread_default()
+
+        thread = threading.Thread(target=in_thread)
+        thread.start()
+        thread.join()
+        self.assertEqual(results, ["there", "blocking"])
+
+    def test_freed(self):
+        async def main():
+            operation = new_process("lifecycle").run_async("done")
+            await operation
+            return weakref.ref(operation)
+
+        self.assertIsNone(AFork.run(main())())
+
+
+class ContextTest(OverrideTest):
+    def test_process(self):
+        with new_process("lifecycle").send("4") as process:
+            process.run("exit_with")
+        self.assertEqual(process.get_exit_status(), (True, 4))
+        with self.assertRaises(KeyError), new_process("lifecycle") as process:
+            process.run("forever")
+            raise KeyError
+        self.assertEqual(process.get_term_signal(), (True, signal.SIGKILL))
+        with new_process("lifecycle") as template:
+            with template.fork() as process:
+                process.run("done")
+        self.assertEqual(template.props.state, AFork.ProcessState.EXITED)
+
+    def test_rpc(self):
+        with new_rpc() as rpc:
+            rpc.call(args("unit"))
+        with self.assertRaises(AFork.Error.Closed):
+            rpc.call(args("unit"))
+        # The error of the block is the one that is raised.
+        with self.assertRaises(KeyError), new_rpc() as rpc:
+            with self.assertRaises(AFork.Error.Exited):
+                rpc.call(args("exit", 1))
+            raise KeyError
+
+    def test_pool(self):
+        async def main():
+            async with new_pool(max_workers=2) as pool:
+                jobs = [AFork.Job.new(args("echo", i)) for i in range(5)]
+                operations = [pool.run_job_async(job) for job in jobs]
+            # Shut down means that all jobs were run.
+            self.assertEqual([job.unpack() for job in jobs], list(range(5)))
+            self.assertTrue(all([(await operation).unpack() == i
+                                 for i, operation in enumerate(operations)]))
+            with self.assertRaises(AFork.Error.Closed):
+                await pool.call_async(args("echo"))
+
+            with self.assertRaises(KeyError):
+                async with new_pool(max_workers=1) as pool:
+                    operation = pool.call_async(args("stuck"))
+                    raise KeyError
+            with self.assertRaises(AFork.Error.Closed):
+                await operation
+
+        AFork.run(main())
+
+
+class IteratorTest(OverrideTest):
+    def test_map(self):
+        items = GLib.Variant("a(su)", [("echo", i) for i in range(20)])
+        with new_pool(max_workers=2) as pool:
+            self.assertEqual([job.unpack() for job in pool.map(items)], list(range(20)))
+            with pool.map(items, AFork.MapFlags.UNORDERED) as jobs:
+                self.assertEqual(sorted(job.get_index() for job in jobs), list(range(20)))
+
+            async def main():
+                values = []
+                async for job in pool.map(items):
+                    values.append(job.unpack())
+                    if len(values) == 15:
+                        break
+                return values
+
+            self.assertEqual(AFork.run(main()), list(range(15)))
+
+    def test_map_errors(self):
+        items = GLib.Variant("a(su)", [("echo", 1), ("error", int(Gio.IOErrorEnum.BUSY))])
+        with new_pool() as pool:
+            first, second = pool.map(items)
+        self.assertEqual(first.unpack(), 1)
+        with self.assertRaises(GLib.Error):
+            second.unpack()
+
+    def test_events(self):
+        async def main():
+            async with new_rpc() as rpc:
+                events = rpc.events()
+                job = AFork.Job.new(args("report", 3))
+                reports = job.reports()
+                await rpc.run_job_async(job)
+                self.assertEqual([value async for value in reports], [0, 1, 2])
+                with self.assertRaises(RuntimeError):
+                    AFork.Job.new(args("unit")).unpack()
+            self.assertEqual([value async for value in events], [0, 1, 2])
+
+        AFork.run(main())
+
+    def test_events_as_they_come(self):
+        async def collect(events):
+            return [value async for value in events]
+
+        async def main():
+            async with new_rpc(init_function="calls_init", done_function="calls_done") as rpc:
+                task = AFork.spawn(collect(rpc.events()))
+                await rpc.call_async(args("unit"))
+            return await task
+
+        self.assertEqual(AFork.run(main()), ["init", "done"])
+
+    def test_events_closed(self):
+        async def main():
+            async with new_rpc() as rpc:
+                events = rpc.events()
+                task = AFork.spawn(events.__anext__())
+                events.close()
+                with self.assertRaises(StopAsyncIteration):
+                    await task
+                forgotten = weakref.ref(rpc.events())
+                self.assertIsNone(forgotten())
+                await rpc.call_async(args("report", 1))
+
+        AFork.run(main())
+
+    def test_events_of_pool(self):
+        async def main():
+            async with new_pool() as pool:
+                events = pool.events()
+                await pool.call_async(args("emit", 5))
+            return [value async for value in events]
+
+        self.assertEqual(len(AFork.run(main())), 1)
+
+
+VALUES = [None, True, False, 0, -2**63, 2**64 - 1, 1.5, "", "t\u00ebxt", b"", b"a\0b", [], [1, 2],
+          ["a", "b"], [1, "a", None, [b"x"]], ("a", 1), {}, {"a": 1, "b": [1.5, {"c": (None,)}]}]
+
+
+@unittest.skipUnless(hasattr(sys.modules["gi.overrides"], "_afork"), "no extension module")
+class ValuesTest(OverrideTest):
+    def test_call(self):
+        with new_rpc("calls_echo") as rpc:
+            for value in VALUES:
+                result = rpc.call(value)
+                self.assertEqual((type(result), result), (type(value), value))
+            # A GLib.Variant as a whole: the result is one, too.
+            self.assertEqual(rpc.call(GLib.Variant("u", 3)).get_type_string(), "u")
+            self.assertEqual(rpc.call([GLib.Variant("u", 3), "a"])[0].get_type_string(), "u")
+
+    def test_call_async(self):
+        async def main():
+            async with new_rpc("calls_echo") as rpc:
+                operations = [rpc.call_async(value) for value in VALUES]
+                return [await operation for operation in operations]
+
+        self.assertEqual(AFork.run(main()), VALUES)
+
+    def test_callback(self):
+        results = []
+        rpc = new_rpc("calls_echo")
+        rpc.call_async(["a"], None, lambda rpc, result: results.append(rpc.call_finish(result)))
+        while not results:
+            GLib.MainContext.default().iteration(True)
+        self.assertEqual(results[0].get_type_string(), "as")
+        rpc.close()
+
+    def test_jobs(self):
+        with new_rpc("calls_echo") as rpc:
+            job = AFork.Job.new({"a": 1}, key="key", timeout=10000)
+            self.assertEqual(rpc.run_job(job), {"a": 1})
+            self.assertEqual((job.unpack(), job.props.key, job.get_timeout()),
+                             ({"a": 1}, "key", 10000))
+            self.assertEqual(job.unpack_async().result(), {"a": 1})
+            job = AFork.Job.new(GLib.Variant("i", 1))
+            self.assertEqual(rpc.run_job(job).get_type_string(), "i")
+
+    def test_descriptors_and_blobs(self):
+        with new_rpc() as rpc, tempfile.TemporaryFile() as file:
+            file.write(b"abc")
+            file.flush()
+            fds = [file, file.fileno(), file]
+            job = AFork.Job.new(args("read-fds"), fds=fds)
+            self.assertEqual(rpc.run_job(job).unpack(), "abc")
+            job = AFork.Job.new(args("reverse-blobs"), blobs=[b"ab", bytearray(b"c"),
+                                                              GLib.Bytes.new(b"def")])
+            self.assertEqual(rpc.run_job(job).unpack(), 6)
+            self.assertEqual([blob.get_data() for blob in job.get_result_blobs()],
+                             [b"def", b"c", b"ab"])
+
+    def test_map(self):
+        process = new_process("calls")
+        with AFork.Pool(process=process, function="calls_echo", max_workers=2) as pool:
+            for items in (["a", "b"], (1, 2.5), [], range(3), ["a", None, {"b": 1}], iter("ab")):
+                expected = list("ab") if hasattr(items, "__next__") else list(items)
+                with self.subTest(items=items):
+                    self.assertEqual([job.unpack() for job in pool.map(items)], expected)
+
+    def test_refused(self):
+        rpc = new_rpc("calls_echo")
+        for value in ({1}, object(), [1, {2}], {"a": {1: 2}}, 2**64, "\ud800", "a\0", print):
+            for call in (rpc.call, rpc.call_async, AFork.Job.new,
+                         lambda value: new_pool().call(value)):
+                with self.subTest(value=value), self.assertRaisesRegex(TypeError, "^args"):
+                    call(value)
+        with self.assertRaisesRegex(TypeError, r"items\[1\]\[0\]"):
+            new_pool().map([1, [{2}]])
+
+    def test_large(self):
+        """A large result is converted in steps, and the main loop goes on."""
+        value = [(i, str(i), [float(i)]) for i in range(30000)]
+        ticks = []
+
+        async def main():
+            async with new_rpc("calls_echo") as rpc:
+                source = GLib.timeout_add(1, lambda: ticks.append(None) or True)
+                result = await rpc.call_async(value)
+                n_ticks = len(ticks)
+                job = AFork.Job.new(value)
+                self.assertEqual(await rpc.run_job_async(job), value)
+                self.assertEqual(await job.unpack_async(), value)
+                GLib.source_remove(source)
+                self.assertGreater(n_ticks, 5)
+                return result
+
+        self.assertEqual(AFork.run(main()), value)
+
+
+class HelpTest(OverrideTest):
+    def test_texts(self):
+        """Each class, and each function that the override defines by itself, has a text."""
+        import pydoc
+        for name in ("Error", "Events", "Job", "Map", "Operation", "Pool", "PoolWorker", "Process",
+                     "Rpc", "Runtime", "run", "spawn"):
+            self.assertTrue(getattr(AFork, name).__doc__, name)
+            self.assertIn(name, pydoc.render_doc(getattr(AFork, name)))
+        for call in (AFork.Process.send, AFork.Rpc.call, AFork.Rpc.call_async, AFork.Pool.map,
+                     AFork.Job.new, AFork.Job.unpack, AFork.Rpc.events, AFork.Operation.cancel):
+            self.assertGreater(len(call.__doc__.split()), 5, call)
+        self.assertIn("require", pydoc.render_doc(AFork.Process.require))
+        self.assertIn("module", AFork.Process.require.__doc__)
+
+
+if __name__ == "__main__":
+    unittest.main()
