@@ -696,7 +696,8 @@ go_on_with_array (AForkNormalCheck *self,
 
   end = read_offset (level->value.data + level->next, level->offset_size);
   level->next += level->offset_size;
-  if (skip_padding (self, level, element->alignment, end))
+  /* What follows the elements is no padding, wherever this element is said to end. */
+  if (skip_padding (self, level, element->alignment, MIN (end, level->end)))
     begin_child (self, level, type, end);
 }
 

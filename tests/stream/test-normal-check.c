@@ -252,6 +252,21 @@ test_short (void)
         }
 }
 
+/* The elements of an array end beyond it: nothing there is read. Sanitizers and valgrind see it. */
+static void
+test_beyond (void)
+{
+  static const guint8 array[] = { 0, 0xb7, 1 }, arrays[] = { 0, 1, 0xb7, 'i', 0, 0, 1 };
+  static const char *const types[] = { "aav", "aax", "aaav", "aa(yx)", "av", "a(vy)", "a{sv}" };
+  g_autoptr(AForkNormalCheck) check = _afork_normal_check_new ();
+
+  for (gsize i = 0; i < G_N_ELEMENTS (types); i++)
+    {
+      g_assert_false (compare (check, types[i], array, sizeof array));
+      g_assert_false (compare (check, types[i], arrays, sizeof arrays));
+    }
+}
+
 /* Values that are nested as deeply as GLib reads them, and a little less or more. */
 static void
 test_deep (void)
@@ -417,6 +432,7 @@ main (int    argc,
 
   g_test_add_func ("/normal-check/random", test_random);
   g_test_add_func ("/normal-check/short", test_short);
+  g_test_add_func ("/normal-check/beyond", test_beyond);
   g_test_add_func ("/normal-check/deep", test_deep);
   g_test_add_func ("/normal-check/text", test_text);
   g_test_add_func ("/normal-check/complex", test_complex);
