@@ -510,7 +510,8 @@ go_on_with_array (AForkValueReader *self,
     {
       end = _afork_value_read_offset (level->value.data + level->next, level->offset_size);
       level->next += level->offset_size;
-      if (!skip_padding (self, level, element->alignment, end))
+      /* What follows the elements is no padding, wherever this element is said to end. */
+      if (!skip_padding (self, level, element->alignment, MIN (end, level->end)))
         return FALSE;
     }
   return read_child (self, level, type, end, TRUE, event);
@@ -642,9 +643,9 @@ new_for_data (GVariant      *variant,
     }
 
   /* A type that is nested too deeply is not valid for GLib, which makes values of it all the
-   * same. */
+   * same. GLib allows a valid type one level more than a value in a variant. */
   if (!_afork_value_nodes_read (self->nodes, type, length)
-      || depth + self->nodes[0].depth > AFORK_VALUE_MAX_DEPTH)
+      || (depth > 0 && depth + self->nodes[0].depth > AFORK_VALUE_MAX_DEPTH))
     fail (self, AFORK_VALUE_NESTED_TOO_DEEPLY);
   else if (!_afork_value_type_is_simple (length, self->nodes[0].depth))
     fail (self, AFORK_VALUE_TYPE_TOO_COMPLEX);

@@ -203,7 +203,8 @@ LLVMFuzzerTestOneInput (const uint8_t *bytes,
   /* g_variant_equal() would take NaNs for different. */
   check (strcmp (g_variant_get_type_string (again), g_variant_get_type_string (written)) == 0
          && g_variant_get_size (again) == g_variant_get_size (written)
-         && memcmp (g_variant_get_data (again), g_variant_get_data (written),
-                    g_variant_get_size (written)) == 0, "what was written is read otherwise");
+         && (g_variant_get_size (written) == 0
+             || memcmp (g_variant_get_data (again), g_variant_get_data (written),
+                        g_variant_get_size (written)) == 0), "what was written is read otherwise");
   return 0;
 }

@@ -79,6 +79,8 @@ examples = {
     "long-offsets": example("as", string("abc") + b"\4\0"),
     "deep": example("v", b"".join([b"\1"] + [b"\0v"] * 60 + [b"\0y"])),
     "deep-tuples": example("(" * 100 + "y" + ")" * 100, b"\1"),
+    "deepest": example("(" + "a" * 127 + "y)", b""),
+    "found-padding-beyond": example("aaav", bytes([0, 1, 0xb7]) + b"i\0\0\1"),
     "backwards": example("as", string("a") + string("b") + b"\4\2"),
 }
 
