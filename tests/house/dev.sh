@@ -158,12 +158,12 @@ for suite in ('create', 'exec'):
     (programs / f'{suite}.svg').write_text(f'plot of {suite}')
 END
 programs=$folder/build/perf/tests/perf
-suites='calls create exec first-byte pending pool'
+suites='calls create exec first-byte pending pool values'
 
 dev 0 perf
 says "^meson compile -C $folder/build/perf benchmarks$"
 says "^perf --programs $programs $suites$"
-says "^All numbers, and a plot: *$programs/pool.{json,svg}$"
+says "^All numbers, and a plot: *$programs/values.{json,svg}$"
 says "^npm install --prefix $programs .* piscina@4$"
 says '^npm cannot install piscina'
 dev 0 perf --quick exec
