@@ -85,13 +85,16 @@ def start():
     try:
         gi.require_version("AFork", "1")
         from gi.repository import AFork, GLib, GObject, Gio
+        from gi.overrides import _afork
     except (ImportError, ValueError) as error:
         refuse(number, protocol,
                f"The Python of the worker, {sys.executable}, cannot load AFork: {error}")
-    return AFork, GLib, GObject, Gio, number
+    _afork.set_variant_class(GLib.Variant, AFork.bindings_get_variant_address,
+                             AFork.bindings_take_variant)
+    return AFork, GLib, GObject, Gio, _afork, number
 
 
-AFork, GLib, GObject, Gio, SOCKET = start()
+AFork, GLib, GObject, Gio, _afork, SOCKET = start()
 
 # What all workers need, or what an error needs, is imported once, in the template.
 import importlib
@@ -326,17 +329,20 @@ def get_attribute(module, path):
 
 # Calls
 
-def pack(value):
-    """The GLib.Variant for the result or the progress of a call."""
-    if value is None:
-        return GLib.Variant("()", ())
+def pack(value, name):
+    """The GLib.Variant for a value of Python. NAME is for errors."""
     if isinstance(value, GLib.Variant):
         return value
-    raise TypeError(f"a result must be a GLib.Variant or None, not {type(value).__name__}")
+    return AFork.bindings_take_variant(_afork.pack(value, name))
 
 
 def unpack(variant):
-    return variant.unpack()
+    return _afork.unpack(AFork.bindings_get_variant_address(variant))
+
+
+def view(blob):
+    """The bytes of a blob that has come with a call, without a copy. They can be written to."""
+    return _afork.view(AFork.bindings_get_bytes_address(blob), writable=True)
 
 
 def open_fd(fd):
@@ -381,13 +387,13 @@ class Call:
     def report(self, progress):
         """Reports progress to the caller. Raises G_IO_ERROR_CANCELLED as check() does."""
         self.check()
-        self._call.report(pack(progress))
+        self._call.report(pack(progress, "progress"))
 
     @property
     def blobs(self):
-        """The blobs that came with the call, as a list of bytes."""
+        """The blobs that came with the call, as a list of memoryviews, which can be written to."""
         if self._blobs is None:
-            self._blobs = [blob.get_data() for blob in self._call.get_blobs() or []]
+            self._blobs = [view(blob) for blob in self._call.get_blobs() or []]
         return self._blobs
 
     @property
@@ -410,7 +416,7 @@ class Call:
         return self._fds.append(file if isinstance(file, int) else file.fileno())
 
     def _return(self, value):
-        self._call.return_value(pack(value), self._fds)
+        self._call.return_value(pack(value, "result"), self._fds)
 
 
 async def guard(coroutine):
@@ -715,7 +721,7 @@ class Server(AFork.Server):
                 if is_coroutine(value):
                     value = run_coroutine(value)
                 if wrapped._fds is None:
-                    return pack(value)
+                    return pack(value, "result")
                 wrapped._return(value)
                 return None
             finally:

@@ -11,10 +11,25 @@ import unittest
 import gi
 
 gi.require_version("AFork", "1")
-from gi.repository import AFork, GLib
+from gi.overrides import _afork
+from gi.repository import AFork, Gio, GLib
 
 LIMIT = int(os.environ.get("AFORK_TEST_LIMIT", "100"))  # seconds, after which something hangs
+_afork.set_variant_class(GLib.Variant, AFork.bindings_get_variant_address,
+                         AFork.bindings_take_variant)
+
 MODULES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "modules")
+
+
+def pack(value):
+    return AFork.bindings_take_variant(_afork.pack(value))
+
+
+def unpack(variant):
+    """The value of a variant. The override gives the value itself."""
+    if not isinstance(variant, GLib.Variant):
+        return variant
+    return _afork.unpack(AFork.bindings_get_variant_address(variant))
 
 
 def read_all(connection):
