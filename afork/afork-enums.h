@@ -109,4 +109,27 @@ typedef enum
   AFORK_SHUTDOWN_MODE_ABORT
 } AForkShutdownMode;
 
+/**
+ * AForkSystemCalls:
+ * @AFORK_SYSTEM_CALLS_ANY: all
+ * @AFORK_SYSTEM_CALLS_NO_ADMIN: all but those that administer a system, such as `mount` and
+ *   `reboot`, that reach into other processes, such as `ptrace`, or that are large and seldom used
+ *   parts of the kernel, such as `bpf` and `io_uring`
+ * @AFORK_SYSTEM_CALLS_COMPUTE: only those for computing, memory and threads of the process's own,
+ *   time, and reading and writing descriptors that it has. It opens no file unless
+ *   [property@AFork.Sandbox:read-paths] or [property@AFork.Sandbox:write-paths] has a path, makes
+ *   no socket, no shared memory and no process, executes no program, and sends no signal to another
+ *   process
+ *
+ * The system calls that an [class@AFork.Sandbox] allows.
+ *
+ * Since: 0.1
+ */
+typedef enum
+{
+  AFORK_SYSTEM_CALLS_ANY,
+  AFORK_SYSTEM_CALLS_NO_ADMIN,
+  AFORK_SYSTEM_CALLS_COMPUTE
+} AForkSystemCalls;
+
 G_END_DECLS

@@ -15,6 +15,8 @@
 
 #include "afork-error.h"
 #include "afork-runtime.h"
+#include "afork-runtime-private.h"
+#include "afork-sandbox-private.h"
 #include "base/fd.h"
 #include "base/i18n.h"
 
@@ -393,4 +395,52 @@ afork_process_map_fd (AForkProcess *self,
                                       _("A descriptor cannot have the number %d"), target));
 
   return send_fd_command (self, &frame, fd);
+}
+
+/**
+ * afork_process_restrict:
+ * @self: a process that was not run
+ * @sandbox: what the process may do; it may be changed afterwards
+ *
+ * Restricts the process, and its forks that are made later, to what @sandbox allows. As each
+ * command, this is done after those before it and before those after it.
+ *
+ * - The network, new programs, and what only administers a system are refused from then on.
+ * - Limits, paths, priorities, and the system calls of [enum@AFork.SystemCalls.compute] apply from
+ *   the moment in which the process, or a fork of it, is run. Until then, it must be able to load
+ *   modules and to be forked. A function that [method@AFork.Process.call] calls is not bound by
+ *   these.
+ *
+ * A process can be restricted several times, and may then do what all sandboxes allow. Nothing
+ * takes a restriction back.
+ *
+ * If something that @sandbox asks for cannot be had, the process fails with `AFORK_ERROR_SANDBOX`,
+ * unless [property@AFork.Sandbox:best-effort] is set; the message names what cannot be had, and for
+ * each layer why not. A process that may make only system calls of
+ * [enum@AFork.SystemCalls.compute] fails in the same way if it is to execute a program.
+ *
+ * Returns: (transfer none): @self
+ *
+ * Since: 0.1
+ */
+AForkProcess *
+afork_process_restrict (AForkProcess *self,
+                        AForkSandbox *sandbox)
+{
+  AForkFrame frame = { .kind = AFORK_FRAME_RESTRICT };
+  g_autoptr(AForkLimits) limits = NULL;
+  g_autoptr(AForkLimits) old = NULL;
+  g_autoptr(GBytes) bytes = NULL;
+
+  g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
+  g_return_val_if_fail (AFORK_IS_SANDBOX (sandbox), self);
+  if (!_afork_process_may_prepare (self))
+    return self;
+
+  bytes = _afork_sandbox_describe (sandbox, _afork_runtime_bears_address_space (self->runtime));
+  limits = _afork_sandbox_dup_limits (sandbox);
+  old = g_steal_pointer (&self->limits);
+  self->limits = _afork_limits_merge (old, limits);
+  frame.bytes = g_bytes_get_data (bytes, &frame.n_bytes);
+  return _afork_process_send_command (self, &frame, -1);
 }

@@ -7,6 +7,7 @@
 
 #include "afork-process.h"
 #include "base/context.h"
+#include "base/limits.h"
 #include "base/task.h"
 #include "client/client.h"
 #include "process/blocking-call.h"
@@ -61,6 +62,8 @@ struct _AForkProcess
   gboolean          refused;        /* another thread uses its context */
   AForkCommandLog  *command_log;    /* NULL after the run, unless `keeps_commands` */
   gboolean          keeps_commands; /* the log has all commands, because they are sent later */
+
+  AForkLimits      *limits;         /* NULL for none */
 
   AForkProcessPhase phase;          /* set by set_phase() */
   AForkProcessState state;          /* set by set_state() */
@@ -152,6 +155,9 @@ GStrv         _afork_process_dup_modules         (AForkProcess         *self);
 void          _afork_process_measure             (AForkProcess         *self,
                                                   AForkMeasuredFunc     func,
                                                   gpointer              data);
+
+/* The limits that the process and its templates were given, or NULL. */
+AForkLimits  *_afork_process_get_limits          (AForkProcess         *self);
 
 /* Whether the process takes commands, because it was not run yet. */
 gboolean      _afork_process_can_prepare         (AForkProcess         *self);

@@ -509,6 +509,12 @@ _afork_process_dup_modules (AForkProcess *self)
   return _afork_command_log_dup_modules (self->command_log);
 }
 
+AForkLimits *
+_afork_process_get_limits (AForkProcess *self)
+{
+  return self->limits;
+}
+
 void
 _afork_process_measure (AForkProcess      *self,
                         AForkMeasuredFunc  func,
@@ -973,6 +979,7 @@ construct (AForkProcess *self)
       self->title = g_strdup (template->title);
       self->die_with_parent = template->die_with_parent;
       self->command_log = _afork_command_log_ref (template->command_log);
+      self->limits = _afork_limits_ref (template->limits);
     }
 
   if (!afork_runtime_get_can_fork (self->runtime))
@@ -996,6 +1003,7 @@ prepare_like (AForkProcess *self,
 {
   self->title = g_strdup (other->title);
   self->command_log = _afork_command_log_ref (other->command_log);
+  self->limits = _afork_limits_ref (other->limits);
   if (other->die_with_parent)
     afork_process_set_die_with_parent (self, TRUE);
   if (_afork_process_is_started (self))
@@ -1202,6 +1210,7 @@ afork_process_finalize (GObject *object)
     _afork_context_remove_object (self->context);
   _afork_context_unref (self->context);
   g_clear_pointer (&self->command_log, _afork_command_log_unref);
+  g_clear_pointer (&self->limits, _afork_limits_unref);
   g_clear_pointer (&self->title, g_free);
   g_clear_pointer (&self->template_title, g_free);
   g_clear_pointer (&self->function, g_free);
@@ -1831,6 +1840,96 @@ afork_process_get_function (AForkProcess *self)
   g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
 
   return self->function;
+}
+
+/* Returns the layers of REPORT that give EFFECT, a `as`. */
+static GVariant *
+list_layers_for (const AForkConfinementReport *report,
+                 guint32                       effect)
+{
+  GVariantBuilder builder;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE_STRING_ARRAY);
+  for (int i = 0; i < AFORK_N_LAYERS; i++)
+    if ((report->layers[i].gives & effect) != 0)
+      g_variant_builder_add (&builder, "s", afork_layer_name ((AForkLayer) i));
+
+  return g_variant_builder_end (&builder);
+}
+
+static GVariant *
+list_effects (const AForkConfinementReport *report)
+{
+  GVariantBuilder builder;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE ("a{sas}"));
+  for (guint i = 0; i < AFORK_N_EFFECTS; i++)
+    if ((report->wanted & 1u << i) != 0)
+      g_variant_builder_add (&builder, "{s@as}", afork_effect_name (1u << i),
+                             list_layers_for (report, 1u << i));
+
+  return g_variant_builder_end (&builder);
+}
+
+static GVariant *
+list_layers (const AForkConfinementReport *report)
+{
+  GVariantBuilder builder;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE ("a{ss}"));
+  for (int i = 0; i < AFORK_N_LAYERS; i++)
+    {
+      const AForkLayerReport *layer = &report->layers[i];
+      const char *text = afork_layer_state_text (layer->state);
+
+      if (layer->state != AFORK_LAYER_STATE_UNUSED)
+        g_variant_builder_add (&builder, "{ss}", afork_layer_name ((AForkLayer) i),
+                               text != NULL ? text : g_strerror ((int) layer->error));
+    }
+
+  return g_variant_builder_end (&builder);
+}
+
+/**
+ * afork_process_get_confinement:
+ * @self: a process
+ *
+ * Gets what [method@AFork.Process.restrict] has brought about in this process, or in the process
+ * that it was forked from. It is known once the process was run. The process itself has reported it
+ * before its function was entered. The dictionary has:
+ *
+ * - `effects`, `a{sas}`: for each effect that was asked for, the layers that give it. If there are
+ *   none, the effect could not be had, which [property@AFork.Sandbox:best-effort] has permitted.
+ *   The effects are `memory`, `cpu-time`, `open-files`, `file-size`, `processes`, `core-size`,
+ *   `priority`, `network`, `read-paths`, `write-paths`, `system-calls`, and with
+ *   [enum@AFork.SystemCalls.compute] `new-processes` and `other-processes`: the process makes no
+ *   other, and reaches no other.
+ * - `layers`, `a{ss}`: for each layer that was tried, `in force`, or why it is not. The layers are
+ *   `rlimits`, `priority`, `no-new-privs`, `seccomp`, `landlock`, `seccomp-supervisor` and
+ *   `namespaces`.
+ *
+ * Returns: (transfer full) (nullable): an `a{sv}`, or `NULL` if the process is not restricted or
+ * was
+ *   not run
+ *
+ * Since: 0.1
+ */
+GVariant *
+afork_process_get_confinement (AForkProcess *self)
+{
+  const AForkConfinementReport *report;
+  GVariantDict dict;
+
+  g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
+
+  report = _afork_client_get_confinement (self->client);
+  if (report == NULL)
+    return NULL;
+
+  g_variant_dict_init (&dict, NULL);
+  g_variant_dict_insert_value (&dict, "effects", list_effects (report));
+  g_variant_dict_insert_value (&dict, "layers", list_layers (report));
+  return g_variant_ref_sink (g_variant_dict_end (&dict));
 }
 
 /**

@@ -76,6 +76,9 @@ AFORK_AVAILABLE_IN_ALL
 AForkProcess      *afork_process_map_fd          (AForkProcess         *self,
                                                   int                   fd,
                                                   int                   target);
+AFORK_AVAILABLE_IN_ALL
+AForkProcess      *afork_process_restrict        (AForkProcess         *self,
+                                                  AForkSandbox         *sandbox);
 
 AFORK_AVAILABLE_IN_ALL
 void               afork_process_run_async       (AForkProcess         *self,
@@ -147,6 +150,8 @@ void               afork_process_set_title       (AForkProcess         *self,
                                                   const char           *title);
 AFORK_AVAILABLE_IN_ALL
 const char        *afork_process_get_function    (AForkProcess         *self);
+AFORK_AVAILABLE_IN_ALL
+GVariant          *afork_process_get_confinement (AForkProcess         *self);
 AFORK_AVAILABLE_IN_ALL
 gboolean           afork_process_get_die_with_parent (AForkProcess     *self);
 AFORK_AVAILABLE_IN_ALL

@@ -34,6 +34,8 @@ typedef struct
    * nothing is executed then. */
   char          **(*find_argv) (AForkRuntime *self);
   gboolean          can_fork;       /* and can pass descriptors */
+  gboolean          needs_address_space;  /* reserves much more than it uses, so a limit of it is no
+                                           * limit of memory */
   gboolean          can_use_early;  /* the early template of afork_early() can stand in for it */
 } AForkRuntimeInfo;
 
@@ -86,6 +88,8 @@ void                _afork_runtime_notify_launching (AForkRuntime      *self);
 /* Returns where modules are searched first: AForkRuntime:module-path, and then the directories of
  * the calling program if it is the interpreter that is executed. NULL for none. */
 char              **_afork_runtime_dup_search_path (AForkRuntime       *self);
+/* Whether processes of the runtime work under a limit of their address space. */
+gboolean            _afork_runtime_bears_address_space (AForkRuntime   *self);
 
 /* Whether the early template, if there is one, is forked instead of executing the program. This is
  * not so while a property says what to execute. */

@@ -249,6 +249,12 @@ _afork_runtime_get_kind (AForkRuntime *self)
   return self->info->kind;
 }
 
+gboolean
+_afork_runtime_bears_address_space (AForkRuntime *self)
+{
+  return !self->info->needs_address_space;
+}
+
 /* Call this with the mutex locked. */
 static char **
 dup_argv (AForkRuntime *self)

@@ -20,5 +20,6 @@ typedef struct _AForkJob     AForkJob;
 typedef struct _AForkRpc     AForkRpc;
 typedef struct _AForkPool    AForkPool;
 typedef struct _AForkMap     AForkMap;
+typedef struct _AForkSandbox AForkSandbox;
 
 G_END_DECLS

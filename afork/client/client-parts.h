@@ -87,6 +87,8 @@ struct _AForkClient
   int                      attached_fd;    /* for messages: its command socket */
   gboolean                 lacks_pidfd;    /* NO_PIDFD has come: the next reply has no pidfd */
 
+  AForkConfinementReport  *confinement;    /* what is in force, once CONFINED has come; or NULL */
+
   gboolean                 keeps_interrupt;  /* send SIGINT once the process is running */
   gboolean                 keeps_terminate;  /* send SIGTERM once the process is running */
 

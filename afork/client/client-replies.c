@@ -109,6 +109,9 @@ is_in_place (AForkClient      *self,
       return !self->lacks_pidfd
         && (is_pending_fork (self)
             || (_afork_client_has_last_command (self) && _afork_client_has_forks (self)));
+    case AFORK_FRAME_CONFINED:
+      return self->confinement == NULL && _afork_client_has_last_command (self)
+        && _afork_channel_is_sent (self->channel);
     case AFORK_FRAME_READY:
       return is_ready_in_place (self, frame, fds);
     case AFORK_FRAME_ERROR:
@@ -265,6 +268,22 @@ ready_came (AForkClient      *self,
   return TRUE;
 }
 
+/* The next reply is READY, or an error. */
+static gboolean
+confined_came (AForkClient       *self,
+               const AForkFrame  *frame,
+               GError           **error)
+{
+  AForkConfinementReport report;
+
+  if (!afork_confinement_report_parse (frame->bytes, frame->n_bytes, &report))
+    return refuse_frame (frame, error);
+
+  self->confinement = g_new (AForkConfinementReport, 1);
+  *self->confinement = report;
+  return TRUE;
+}
+
 static gboolean
 error_came (AForkClient      *self,
             const AForkFrame *frame,
@@ -376,6 +395,8 @@ handle_reply (AForkClient       *self,
     case AFORK_FRAME_NO_PIDFD:
       self->lacks_pidfd = TRUE;
       return TRUE;
+    case AFORK_FRAME_CONFINED:
+      return confined_came (self, frame, error);
     case AFORK_FRAME_READY:
       return ready_came (self, frame, fds, pid);
     case AFORK_FRAME_ERROR:

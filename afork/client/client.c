@@ -343,6 +343,7 @@ _afork_client_unref (AForkClient *self)
   g_free (self->program);
   g_clear_object (&self->program_socket);
   g_free (self->looked_up);
+  g_free (self->confinement);
   g_free (self);
 }
 
@@ -1416,6 +1417,12 @@ AForkPidWatch *
 _afork_client_get_pid_watch (AForkClient *self)
 {
   return self->pid_watch;
+}
+
+const AForkConfinementReport *
+_afork_client_get_confinement (AForkClient *self)
+{
+  return self->confinement;
 }
 
 GError *

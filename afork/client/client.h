@@ -10,6 +10,7 @@
 #include "base/context.h"
 #include "pid-watch.h"
 #include "spawn.h"
+#include "wire/afork-confinement.h"
 #include "wire/afork-frame.h"
 
 G_BEGIN_DECLS
@@ -169,6 +170,8 @@ void           _afork_client_give_back          (GArray       *borrowed);
 void           _afork_client_kill_after_context (AForkClient  *self,
                                                  guint         ms);
 AForkPidWatch *_afork_client_get_pid_watch      (AForkClient  *self);
+/* What the process has reported to be in force, or NULL if it was not run or is not confined. */
+const AForkConfinementReport *_afork_client_get_confinement (AForkClient *self);
 /* Why the client has failed, or NULL. */
 GError        *_afork_client_get_failure        (AForkClient  *self);
 /* Whether the process takes more commands. */

@@ -54,25 +54,50 @@ afork_server_check_reports (void)
                             strerror (afork_server.link.error));
 }
 
+/* Sets *PIDFD to a pidfd of this process, or to -1 where the system has none. Not
+ * async-signal-safe. */
+static bool
+open_pidfd (int *pidfd)
+{
+  *pidfd = afork_pidfd_open_self ();
+  if (*pidfd >= 0 || errno == ENOSYS)
+    return true;
+
+  return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_SPAWN,
+                            "The process could not open its own pidfd: %s", strerror (errno));
+}
+
+bool
+afork_server_open_pidfd (void)
+{
+  if (!afork_server.unreported)
+    return true;
+  if (!open_pidfd (&afork_server.pidfd))
+    return false;
+
+  afork_server.has_pidfd = true;
+  return true;
+}
+
 /* Adds this process's pidfd to FRAME and FDS. Where the system has no pidfds, sends NO_PIDFD. Not
  * async-signal-safe. */
 static bool
 add_pidfd (AForkFrame *frame,
            int        *fds)
 {
-  int pidfd = afork_pidfd_open_self ();
+  int pidfd = afork_server.pidfd;
 
-  if (pidfd < 0 && errno == ENOSYS)
+  if (!afork_server.has_pidfd && !open_pidfd (&pidfd))
+    return false;
+
+  afork_server.has_pidfd = false;
+  if (pidfd < 0)
     {
       const AForkFrame none = { .kind = AFORK_FRAME_NO_PIDFD };
 
       afork_link_put (&afork_server.link, &none);
       return true;
     }
-  if (pidfd < 0)
-    return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_SPAWN,
-                              "The process could not open its own pidfd: %s",
-                              strerror (errno));
 
   fds[frame->n_fds++] = pidfd;
   return true;
@@ -287,7 +312,13 @@ afork_server_fail (void)
     .number = { code },
     .string = { afork_server.failure.text },
   };
-  int pidfd = afork_server.unreported ? afork_pidfd_open_self () : -1;
+  int pidfd = -1;
+
+  if (afork_server.has_pidfd)
+    pidfd = afork_server.pidfd;
+  else if (afork_server.unreported)
+    pidfd = afork_pidfd_open_self ();
+  afork_server.has_pidfd = false;
 
   /* If no pidfd can be opened or sent, the error is sent without one. */
   frame.n_fds = pidfd >= 0;

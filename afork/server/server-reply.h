@@ -18,6 +18,10 @@
 bool afork_server_reply         (AForkFrame       *frame,
                                  int               extra_fd);
 
+/* Opens the pidfd that afork_server_reply() will send, before the process loses the means to do so.
+ * Returns false and sets the failure if it cannot. Not async-signal-safe. */
+bool afork_server_open_pidfd    (void);
+
 /* Sends FORKED if the caller does not have this process's pidfd yet. A forked process calls this
  * before it runs code of a module: that code may never return, and the caller can end only a
  * process that it knows. Not async-signal-safe. */

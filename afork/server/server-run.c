@@ -18,6 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "confinement.h"
 #include "server-prepare.h"
 #include "server-reply.h"
 #include "server-state.h"
@@ -249,7 +250,7 @@ reply_ready (int reports)
 }
 
 /* Stops being a server: undoes what the server has set up, and reports to the caller that the
- * function or program is about to start. Not async-signal-safe. */
+ * function, or a program if TITLE is NULL, is about to start. Not async-signal-safe. */
 static bool
 become_worker (const char *title)
 {
@@ -261,6 +262,11 @@ become_worker (const char *title)
   reset_signals ();
   if (title != NULL)
     afork_title_set (title);
+  /* The sandbox may not allow to open the pidfd for READY. */
+  if (afork_confinement_is_set ()
+      && (!afork_server_open_pidfd () || !afork_confinement_enter (title == NULL)))
+    return false;
+  afork_confinement_put_report ();
   return reply_ready (reports);
 }
 

@@ -23,6 +23,7 @@ typedef struct
 {
   bool                      forked;          /* the process was forked, and not executed */
   bool                      unreported;      /* the caller does not have this process's pidfd yet */
+  bool                      has_pidfd;       /* `pidfd` is to be sent with the next reply */
   bool                      ignores[2];      /* no module has changed this of the ignored signals */
   bool                      discards;        /* all further input is dropped */
   const AForkWorkerRuntime *runtime;
@@ -32,6 +33,7 @@ typedef struct
   AForkItems                taken;           /* by the function that is run */
   int                      *mapped;          /* numbers that descriptors were mapped to, or NULL */
   size_t                    n_mapped;
+  int                       pidfd;           /* of this process, or -1 if the system has none */
   int                       exec_status;     /* the socket for a failure of exec, or -1 */
   int                       death_pipe;      /* the inherited end of the death pipe, or -1 */
   int                       own_death_pipe;  /* the same pipe, opened by this process, or -1 */

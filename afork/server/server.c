@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "confinement.h"
 #include "server-prepare.h"
 #include "server-reply.h"
 #include "server-run.h"
@@ -58,6 +59,8 @@ execute (const AForkFrame *frame)
       return afork_serve_identify (frame->number[0]);
     case AFORK_FRAME_LIBRARY:
       return afork_serve_library (frame->string[0]);
+    case AFORK_FRAME_RESTRICT:
+      return afork_serve_restrict (frame);
     case AFORK_FRAME_RUN:
       return afork_serve_run (frame->string[0], frame->string[1]);
     case AFORK_FRAME_RUN_FUNC:

@@ -46,6 +46,7 @@ static const Layout layouts[] = {
   { AFORK_FRAME_DISOWN,      "DISOWN",      "u",   0,                0, 0 },
   { AFORK_FRAME_LEAVE,       "LEAVE",       "",    0,                0, 0 },
   { AFORK_FRAME_MEASURE,     "MEASURE",     "u",   0,                0, 0 },
+  { AFORK_FRAME_RESTRICT,    "RESTRICT",    "b",   0,                0, 0 },
   { AFORK_FRAME_HELLO,       "HELLO",       "su",  0,                0, 0 },
   { AFORK_FRAME_FORKED,      "FORKED",      "",    0,                0, 1 },
   { AFORK_FRAME_READY,       "READY",       "",    0,                0, 2 },
@@ -55,6 +56,7 @@ static const Layout layouts[] = {
   { AFORK_FRAME_SIGNALED,    "SIGNALED",    "uu",  0,                0, 0 },
   { AFORK_FRAME_NO_PIDFD,    "NO_PIDFD",    "",    0,                0, 0 },
   { AFORK_FRAME_MEASURED,    "MEASURED",    "uu",  0,                0, 0 },
+  { AFORK_FRAME_CONFINED,    "CONFINED",    "b",   0,                0, 0 },
 };
 
 enum { EXIT_REPORT_SIZE = 4 + 4 + 8 + 8 + 8 };

@@ -80,6 +80,7 @@ typedef enum
   AFORK_FRAME_DISOWN,           /* u32: the fork's number. SIGNAL fails for it from now on */
   AFORK_FRAME_LEAVE,            /* only SIGNAL, DISOWN and MEASURE may follow */
   AFORK_FRAME_MEASURE,          /* u32: the fork's number. The reply is MEASURED */
+  AFORK_FRAME_RESTRICT,         /* bytes: see afork-confinement.h */
 
   /* From the server to the caller. */
   AFORK_FRAME_HELLO = 64,       /* string: magic; u32: version. An executed server's first frame */
@@ -91,6 +92,7 @@ typedef enum
   AFORK_FRAME_SIGNALED,         /* u32: the fork's number; u32: 0, or an errno value */
   AFORK_FRAME_NO_PIDFD,         /* FORKED or READY follows without a pidfd: the system has none */
   AFORK_FRAME_MEASURED,         /* u32: the fork's number; u32: resident memory in KiB, or 0 */
+  AFORK_FRAME_CONFINED,         /* bytes: see afork-confinement.h. READY follows */
 } AForkFrameKind;
 
 /* SIGNAL is for a caller that may not signal the process itself. The parent looks for the number

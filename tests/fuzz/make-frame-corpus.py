@@ -36,9 +36,9 @@ def frame(kind, payload=b"", flags=0, n_fds=0, size=None):
 MODULE_PATH, TITLE, SETENV, UNSETENV, CHDIR, MAP_FD = range(1, 7)
 REQUIRE, EVAL, CALL, ITEM_BYTES, ITEM_FDS, FORK, RUN, LOOK_UP = range(7, 15)
 EXEC, DEATH_PIPE, DETACH, IDENTIFY, RUN_FUNC, LIBRARY = range(15, 21)
-SIGNAL, DISOWN, LEAVE, MEASURE = range(21, 25)
+SIGNAL, DISOWN, LEAVE, MEASURE, RESTRICT = range(21, 26)
 HELLO, FORKED, READY, ERROR, FORK_FAILED, EXITED = range(64, 70)
-SIGNALED, NO_PIDFD, MEASURED = range(70, 73)
+SIGNALED, NO_PIDFD, MEASURED, CONFINED = range(70, 74)
 
 valid = {
     "module-path": frame(MODULE_PATH, strings(b"/usr/lib/a", b"", b"b")),
@@ -70,6 +70,7 @@ valid = {
     "disown": frame(DISOWN, u32(7)),
     "leave": frame(LEAVE),
     "measure": frame(MEASURE, u32(7)),
+    "restrict": frame(RESTRICT, u32(1) + u32(0) + u32(0)),
     "hello": frame(HELLO, string(b"AFork") + u32(1)),
     "forked": frame(FORKED, n_fds=1),
     "ready": frame(READY, n_fds=1),
@@ -80,6 +81,7 @@ valid = {
     "signaled": frame(SIGNALED, u32(7) + u32(3)),
     "no-pidfd": frame(NO_PIDFD),
     "measured": frame(MEASURED, u32(7) + u32(70000)),
+    "confined": frame(CONFINED, u32(0) + u32(0)),
     "session": frame(MODULE_PATH, strings(b"/m")) + frame(REQUIRE, string(b"echo"))
     + frame(ITEM_BYTES, b"x") + frame(ITEM_FDS, n_fds=2) + frame(FORK, u32(0), n_fds=1)
     + frame(RUN, string(b"echo") + string(b"")),

@@ -74,6 +74,11 @@ static const Sample samples[] = {
   { "LEAVE", { .kind = AFORK_FRAME_LEAVE }, NULL },
   { "MEASURE", { .kind = AFORK_FRAME_MEASURE, .number = { 7 } }, NULL },
   {
+    "RESTRICT",
+    { .kind = AFORK_FRAME_RESTRICT, .bytes = (const uint8_t *) "\1\0\0\0", .n_bytes = 4 },
+    NULL
+  },
+  {
     "HELLO",
     {
       .kind = AFORK_FRAME_HELLO,
@@ -121,6 +126,7 @@ static const Sample samples[] = {
   { "NO_PIDFD", { .kind = AFORK_FRAME_NO_PIDFD }, NULL },
   { "SIGNALED", { .kind = AFORK_FRAME_SIGNALED, .number = { 7, ESRCH } }, NULL },
   { "MEASURED", { .kind = AFORK_FRAME_MEASURED, .number = { 7, 70000 } }, NULL },
+  { "CONFINED", { .kind = AFORK_FRAME_CONFINED }, NULL },
 };
 
 /* A sample as bytes: in exactly as much memory as it needs, so that tools see each access beyond
@@ -328,6 +334,14 @@ test_frame_truncated (void)
 
 /* A payload that is shorter than its fields is an error once it is complete, whatever size the
  * header gives. Only bytes may have any size. */
+/* Whether a frame of this kind may have any payload. */
+static gboolean
+is_bytes (AForkFrameKind kind)
+{
+  return kind == AFORK_FRAME_ITEM_BYTES || kind == AFORK_FRAME_RESTRICT
+    || kind == AFORK_FRAME_CONFINED;
+}
+
 static void
 test_frame_short_payload (void)
 {
@@ -341,8 +355,7 @@ test_frame_short_payload (void)
       for (gsize n_left = 0; AFORK_FRAME_HEADER_SIZE + n_left < n_bytes; n_left++)
         assert_payload (frame->kind, frame->n_fds,
                         bytes + AFORK_FRAME_HEADER_SIZE, n_left,
-                        frame->kind == AFORK_FRAME_ITEM_BYTES ? AFORK_FRAME_OK
-                                                              : AFORK_FRAME_INVALID);
+                        is_bytes (frame->kind) ? AFORK_FRAME_OK : AFORK_FRAME_INVALID);
     }
 }
 
@@ -361,8 +374,7 @@ test_frame_long_payload (void)
       longer = g_malloc0 (n_bytes + 1);
       memcpy (longer, bytes + AFORK_FRAME_HEADER_SIZE, n_bytes);
       assert_payload (frame->kind, frame->n_fds, longer, n_bytes + 1,
-                      frame->kind == AFORK_FRAME_ITEM_BYTES ? AFORK_FRAME_OK
-                                                            : AFORK_FRAME_INVALID);
+                      is_bytes (frame->kind) ? AFORK_FRAME_OK : AFORK_FRAME_INVALID);
     }
 }
 

@@ -1,0 +1,280 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#define _GNU_SOURCE
+#include "seccomp-filter.h"
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "server-state.h"
+
+#if defined (__x86_64__)
+# define NATIVE_ARCHITECTURE AUDIT_ARCH_X86_64
+#elif defined (__i386__)
+# define NATIVE_ARCHITECTURE AUDIT_ARCH_I386
+#elif defined (__aarch64__)
+# define NATIVE_ARCHITECTURE AUDIT_ARCH_AARCH64
+#elif defined (__arm__)
+# define NATIVE_ARCHITECTURE AUDIT_ARCH_ARM
+#elif defined (__riscv) && __riscv_xlen == 64
+# define NATIVE_ARCHITECTURE AUDIT_ARCH_RISCV64
+#elif defined (__powerpc64__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+# define NATIVE_ARCHITECTURE AUDIT_ARCH_PPC64LE
+#elif defined (__loongarch64)
+# define NATIVE_ARCHITECTURE AUDIT_ARCH_LOONGARCH64
+#else
+# define NATIVE_ARCHITECTURE 0
+#endif
+
+/* A filter of AFORK_STAGE_RUN, in memory that forks share. */
+typedef struct Program
+{
+  struct Program    *next;
+  unsigned short     n_instructions;
+  uint32_t           gives;
+  struct sock_filter instructions[];
+} Program;
+
+/* The first that came is the last. */
+static Program *programs;
+
+/* Returns a copy of FILTER that is aligned and in the order of bytes of this machine, or NULL and
+ * sets errno. Not async-signal-safe. */
+static Program *
+copy_filter (const AForkFilter *filter)
+{
+  Program *program;
+
+  if (NATIVE_ARCHITECTURE == 0 || filter->architecture != NATIVE_ARCHITECTURE)
+    {
+      errno = ENOEXEC;
+      return NULL;
+    }
+
+  program = malloc (sizeof *program + filter->n_instructions * sizeof program->instructions[0]);
+  if (program == NULL)
+    return NULL;
+
+  program->n_instructions = (unsigned short) filter->n_instructions;
+  program->gives = filter->gives;
+  for (uint32_t i = 0; i < filter->n_instructions; i++)
+    {
+      const uint8_t *bytes = filter->instructions + (size_t) i * AFORK_INSTRUCTION_SIZE;
+
+      program->instructions[i] = (struct sock_filter) {
+        .code = (uint16_t) (bytes[0] | bytes[1] << 8),
+        .jt = bytes[2],
+        .jf = bytes[3],
+        .k = bytes[4] | (uint32_t) bytes[5] << 8 | (uint32_t) bytes[6] << 16
+          | (uint32_t) bytes[7] << 24,
+      };
+    }
+  return program;
+}
+
+/* Async-signal-safe. */
+static bool
+install (struct sock_filter *instructions,
+         unsigned short      n_instructions)
+{
+  const struct sock_fprog filter = { .len = n_instructions, .filter = instructions };
+
+  return prctl (PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0) == 0;
+}
+
+void
+afork_seccomp_prepare (const AForkConfinement *confinement,
+                       AForkLayerReport       *report)
+{
+  uint32_t gives = 0;
+
+  for (uint32_t i = 0; i < confinement->n_filters; i++)
+    {
+      const AForkFilter *filter = &confinement->filters[i];
+      Program *program = copy_filter (filter);
+
+      if (program == NULL
+          || (filter->stage == AFORK_STAGE_TEMPLATE
+              && !install (program->instructions, program->n_instructions)))
+        {
+          report->state = AFORK_LAYER_STATE_FAILED;
+          report->error = (uint32_t) errno;
+          free (program);
+          return;
+        }
+
+      gives |= filter->gives;
+      if (filter->stage == AFORK_STAGE_TEMPLATE)
+        {
+          free (program);
+          continue;
+        }
+
+      program->next = programs;
+      programs = program;
+    }
+
+  if (confinement->n_filters > 0)
+    {
+      report->state = AFORK_LAYER_STATE_IN_FORCE;
+      report->gives = gives;
+    }
+}
+
+/* The short program. */
+
+typedef struct
+{
+  struct sock_filter *out;
+  size_t              n;
+} Assembler;
+
+static void
+add (Assembler *assembler,
+     uint16_t   code,
+     uint32_t   k,
+     uint8_t    jump_true,
+     uint8_t    jump_false)
+{
+  assembler->out[assembler->n++] =
+    (struct sock_filter) { .code = code, .jt = jump_true, .jf = jump_false, .k = k };
+}
+
+static void
+load (Assembler *assembler,
+      size_t     offset)
+{
+  add (assembler, BPF_LD | BPF_W | BPF_ABS, (uint32_t) offset, 0, 0);
+}
+
+/* Returns from the filter if the value is K: or, with NOT, if it is another. */
+static void
+return_if (Assembler *assembler,
+           bool       not,
+           uint32_t   k,
+           uint32_t   result)
+{
+  add (assembler, BPF_JMP | BPF_JEQ | BPF_K, k, not ? 1 : 0, not ? 0 : 1);
+  add (assembler, BPF_RET | BPF_K, result, 0, 0);
+}
+
+/* The low half of an argument: the kernel reads pids and descriptors as 32 bits. */
+static size_t
+argument_offset (size_t index)
+{
+  size_t offset = offsetof (struct seccomp_data, args) + index * sizeof (uint64_t);
+
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+  offset += sizeof (uint32_t);
+#endif
+  return offset;
+}
+
+size_t
+afork_seccomp_guard (pid_t               pid,
+                     const int          *fds,
+                     size_t              n_fds,
+                     struct sock_filter  out[AFORK_GUARD_MAX_INSTRUCTIONS])
+{
+  /* Those whose first argument is a descriptor that must not be one of FDS. The arguments of
+   * dup2() and dup3() may also be a number that would be closed. */
+  static const uint32_t fd_calls[] = {
+    __NR_fcntl,
+#ifdef __NR_fcntl64
+    __NR_fcntl64,
+#endif
+    __NR_ioctl,
+    __NR_close,
+    __NR_dup,
+#ifdef __NR_dup2
+    __NR_dup2,
+#endif
+    __NR_dup3,
+  };
+  enum { N_CALLS = sizeof fd_calls / sizeof fd_calls[0] };
+  const uint32_t refuse = SECCOMP_RET_ERRNO | EPERM;
+  Assembler assembler = { .out = out };
+
+  load (&assembler, offsetof (struct seccomp_data, arch));
+  return_if (&assembler, true, NATIVE_ARCHITECTURE, SECCOMP_RET_ALLOW);
+  load (&assembler, offsetof (struct seccomp_data, nr));
+
+  /* Four instructions: jump over them unless the call is one of the two. */
+  add (&assembler, BPF_JMP | BPF_JEQ | BPF_K, __NR_kill, 1, 0);
+  add (&assembler, BPF_JMP | BPF_JEQ | BPF_K, __NR_tgkill, 0, 4);
+  load (&assembler, argument_offset (0));
+  return_if (&assembler, true, (uint32_t) pid, refuse);
+  add (&assembler, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
+  if (n_fds == 0)
+    {
+      add (&assembler, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
+      return assembler.n;
+    }
+
+  for (size_t i = 0; i < N_CALLS; i++)
+    add (&assembler, BPF_JMP | BPF_JEQ | BPF_K, fd_calls[i], (uint8_t) (N_CALLS - i), 0);
+  add (&assembler, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
+  load (&assembler, argument_offset (0));
+  for (size_t i = 0; i < n_fds; i++)
+    return_if (&assembler, false, (uint32_t) fds[i], refuse);
+  load (&assembler, offsetof (struct seccomp_data, nr));
+#ifdef __NR_dup2
+  add (&assembler, BPF_JMP | BPF_JEQ | BPF_K, __NR_dup2, 2, 0);
+#endif
+  add (&assembler, BPF_JMP | BPF_JEQ | BPF_K, __NR_dup3, 1, 0);
+  add (&assembler, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
+  load (&assembler, argument_offset (1));
+  for (size_t i = 0; i < n_fds; i++)
+    return_if (&assembler, false, (uint32_t) fds[i], refuse);
+  add (&assembler, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
+  return assembler.n;
+}
+
+/* Async-signal-safe. */
+static bool
+install_guard (void)
+{
+  struct sock_filter instructions[AFORK_GUARD_MAX_INSTRUCTIONS];
+  int fds[AFORK_GUARD_MAX_FDS];
+  size_t n_fds = 0;
+
+  if (afork_server.death_pipe >= 0)
+    fds[n_fds++] = afork_server.death_pipe;
+  if (afork_server.own_death_pipe >= 0)
+    fds[n_fds++] = afork_server.own_death_pipe;
+  return install (instructions, (unsigned short) afork_seccomp_guard (getpid (), fds, n_fds,
+                                                                      instructions));
+}
+
+void
+afork_seccomp_enter (AForkLayerReport *report)
+{
+  bool done = true;
+  uint32_t gives = 0;
+
+  for (const Program *program = programs; program != NULL; program = program->next)
+    gives |= program->gives;
+
+  /* The guard is first: the other filters allow no further one. */
+  if ((gives & AFORK_EFFECT_OTHER_PROCESSES) != 0)
+    done = install_guard ();
+  for (Program *program = programs; done && program != NULL; program = program->next)
+    done = install (program->instructions, program->n_instructions);
+  if (done)
+    return;
+
+  report->state = AFORK_LAYER_STATE_FAILED;
+  report->error = (uint32_t) errno;
+  report->gives = 0;
+}

@@ -1,0 +1,38 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* The layer of seccomp filters: programs that the caller compiled, and a short one that is made
+ * here, because it names this process and its descriptors. See confinement.h. */
+
+#pragma once
+
+#include <linux/filter.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "wire/afork-confinement.h"
+
+/* Installs the filters of AFORK_STAGE_TEMPLATE, and keeps a copy of the others. Not
+ * async-signal-safe. */
+void   afork_seccomp_prepare  (const AForkConfinement *confinement,
+                               AForkLayerReport       *report);
+
+/* Installs the filters of AFORK_STAGE_RUN. Async-signal-safe. */
+void   afork_seccomp_enter    (AForkLayerReport       *report);
+
+/* The most instructions of the short program, and of the descriptors in it. */
+enum
+{
+  AFORK_GUARD_MAX_INSTRUCTIONS = 48,
+  AFORK_GUARD_MAX_FDS = 2,
+};
+
+/* Writes the short program to OUT, and returns its number of instructions. A process that has it
+ * sends signals to PID only, and can neither close nor change the N_FDS descriptors FDS, nor make
+ * others of them. Other system calls are left to the other filters. Async-signal-safe. */
+size_t afork_seccomp_guard    (pid_t                   pid,
+                               const int              *fds,
+                               size_t                  n_fds,
+                               struct sock_filter      out[AFORK_GUARD_MAX_INSTRUCTIONS]);
