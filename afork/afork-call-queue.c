@@ -58,7 +58,8 @@ struct _AForkCallQueue
   GCond           cond;         /* there are results, or the state has changed */
   AForkCallQueueState state;
   GQueue          waiting;      /* of Call */
-  GHashTable     *calls;        /* the same, by their ids */
+  GHashTable     *calls;        /* those of them that can be removed, by their ids */
+  guint           n_due;        /* how many of them cannot: the pool is about to get them */
   guint           n_given;      /* how many batches the pool has */
   guint           limit;        /* how many batches the pool gets at most */
   gboolean        is_scheduled; /* work_cb() is about to be called */
@@ -155,6 +156,15 @@ is_inherited (AForkCallQueue *self)
 
 /* Calls that wait, and results. Call these functions with the mutex locked. */
 
+static guint
+get_limit (AForkCallQueue *self)
+{
+  const guint64 n_calls = (guint64) afork_pool_get_max_workers (self->pool)
+    * afork_pool_get_load (self->pool);
+
+  return (guint) MIN (n_calls * LOOK_AHEAD, G_MAXUINT);
+}
+
 static void
 call_free (Call *call)
 {
@@ -168,7 +178,8 @@ unqueue (AForkCallQueue *self,
          Call           *call)
 {
   g_queue_unlink (&self->waiting, &call->link);
-  g_hash_table_remove (self->calls, &call->id);
+  if (!g_hash_table_remove (self->calls, &call->id))
+    self->n_due--;
 }
 
 static GArray *
@@ -219,10 +230,18 @@ fail_all (AForkCallQueue *self,
     {
       Call *call = link->data;
 
-      g_hash_table_remove (self->calls, &call->id);
       add_result (self, call->id, NULL, g_error_copy (error));
       call_free (call);
     }
+}
+
+static void
+fail_waiting (AForkCallQueue *self,
+              const GError   *error)
+{
+  g_hash_table_remove_all (self->calls);
+  self->n_due = 0;
+  fail_all (self, &self->waiting, error);
 }
 
 /* In the main context of the pool. */
@@ -295,7 +314,7 @@ give_back (Batch  *self,
     {
       g_autoptr(GError) error = new_closed_error ();
 
-      fail_all (queue, &queue->waiting, error);
+      fail_waiting (queue, error);
     }
 }
 
@@ -393,15 +412,6 @@ job_run_cb (GObject      *object,
   GVariant *value = afork_pool_run_job_finish (AFORK_POOL (object), result, &error);
 
   end_batch (self, value, error);
-}
-
-static guint
-get_limit (AForkCallQueue *self)
-{
-  const guint64 n_calls = (guint64) afork_pool_get_max_workers (self->pool)
-    * afork_pool_get_load (self->pool);
-
-  return (guint) MIN (n_calls * LOOK_AHEAD, G_MAXUINT);
 }
 
 /* Takes calls that wait. Leaves enough for the other workers. Returns NULL if there are none, or
@@ -586,7 +596,7 @@ context_gone_cb (gpointer data)
                                _("The main context of the pool is gone"));
   g_mutex_lock (&self->mutex);
   self->watch = NULL;
-  fail_all (self, &self->waiting, error);
+  fail_waiting (self, error);
   if (self->state < AFORK_CALL_QUEUE_STATE_CLOSED)
     set_state (self, AFORK_CALL_QUEUE_STATE_CLOSED);
   g_mutex_unlock (&self->mutex);
@@ -611,6 +621,7 @@ afork_call_queue_constructed (GObject *object)
     }
 
   self->context = _afork_context_ref (_afork_pool_get_context (self->pool));
+  self->limit = get_limit (self);
   g_weak_ref_init (watch, self);
   self->watch = watch;
   if (_afork_context_watch (self->context, context_gone_cb, watch))
@@ -751,7 +762,6 @@ afork_call_queue_init (AForkCallQueue *self)
   self->calls = g_hash_table_new (g_int64_hash, g_int64_equal);
   self->results = results_new ();
   self->taken = results_new ();
-  self->limit = G_MAXUINT;
   self->batch = 1;
 }
 
@@ -815,7 +825,11 @@ afork_call_queue_add (AForkCallQueue *self,
   call->id = id;
   call->args = g_steal_pointer (&taken);
   g_queue_push_tail_link (&self->waiting, &call->link);
-  g_hash_table_insert (self->calls, &call->id, call);
+  /* So that a call is running soon, as a program expects that did not give it up at once. */
+  if (self->n_given + self->n_due < self->limit)
+    self->n_due++;
+  else
+    g_hash_table_insert (self->calls, &call->id, call);
   if (self->n_given < self->limit)
     unlock_and_schedule (self);
   else
@@ -828,10 +842,11 @@ afork_call_queue_add (AForkCallQueue *self,
  * @self: a call queue
  * @id: the number of a call
  *
- * Removes a call that the pool has not got. The pool has some calls more than its workers, so that
- * no worker waits. A call that was removed has no result. Call this in any thread.
+ * Removes a call that the pool has not got and is not about to get. The pool gets some calls more
+ * than it has workers, so that no worker waits. A call that was removed has no result. Call this in
+ * any thread.
  *
- * Returns: true if the call was removed; false if the pool has it, or it has ended
+ * Returns: true if the call was removed; false if it cannot be removed any more
  *
  * Since: 0.1
  */
@@ -865,7 +880,7 @@ afork_call_queue_remove (AForkCallQueue *self,
  *
  * Gets whether [method@AFork.CallQueue.remove] would remove a call. Call this in any thread.
  *
- * Returns: true if the pool has not got the call yet
+ * Returns: true if the call could be removed
  *
  * Since: 0.1
  */
@@ -1018,7 +1033,7 @@ afork_call_queue_close (AForkCallQueue    *self,
     {
       g_autoptr(GError) error = new_closed_error ();
 
-      fail_all (self, &self->waiting, error);
+      fail_waiting (self, error);
     }
   unlock_and_schedule (self);
 }
