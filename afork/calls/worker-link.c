@@ -751,6 +751,7 @@ flush (AForkWorkerLink *self)
 
 /* The source. Whatever is added to the write buffer is added in the thread of the context, so
  * prepare() is called afterwards. */
+
 static gboolean
 has_to_flush (AForkWorkerLink *self)
 {
