@@ -15,6 +15,9 @@ import gi
 gi.require_version("AFork", "1")
 from gi.repository import AFork, GLib
 
+# The workers are written in C, also where the override is loaded.
+AFork.Runtime.set_default(AFork.Runtime.get_native())
+
 LIMIT = 50      # seconds for one test, after which something hangs
 
 NAME = b"n\xe4me"       # ISO 8859-1

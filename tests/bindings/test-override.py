@@ -4,12 +4,14 @@
 """What the override adds to the API in Python: items, errors, types of arguments, awaitables, and
 the objects as context managers and iterators."""
 
+import ast
 import copy
 import os
 import pathlib
 import pickle
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -658,6 +660,64 @@ class ValuesTest(OverrideTest):
                 return result
 
         self.assertEqual(AFork.run(main()), value)
+
+
+PROGRAM = """
+import sys
+sys.path[:0] = sys.argv[1:]
+import gi
+gi.require_version("AFork", "1")
+from gi.repository import AFork
+
+CODE = '''
+import sys
+
+def describe(socket):
+    flags = sys.flags
+    socket.sendall(repr((sys.executable, flags.no_user_site, flags.dev_mode, sys.warnoptions,
+                         sys.path)).encode())
+'''
+sys.path.append("/added/later")
+connection = AFork.Process.new().eval(CODE).run("describe")
+print(connection.get_input_stream().read_bytes(10000, None).get_data().decode())
+"""
+
+
+class RuntimeTest(OverrideTest):
+    def test_default(self):
+        self.assertEqual(AFork.Runtime.get_default(), AFork.Runtime.get_python())
+        process = AFork.Process.new()
+        self.assertEqual(process.props.runtime, AFork.Runtime.get_python())
+        code = "def shout(socket, *items): socket.sendall(repr(items).encode())"
+        connection = process.eval(code).send("text", b"bytes").run("shout")
+        self.assertEqual(read_all(connection), b"('text', b'bytes')")
+
+    def test_interpreter(self):
+        """Workers have the interpreter of the program, its options and its path."""
+        folders = os.environ["PYTHONPATH"].split(os.pathsep)
+        done = subprocess.run([sys.executable, "-B", "-s", "-X", "dev", "-W", "ignore", "-c",
+                               PROGRAM, *folders], stdout=subprocess.PIPE, text=True, check=True)
+        executable, has_no_user_site, is_dev, warnings, path = ast.literal_eval(done.stdout)
+        self.assertEqual((executable, has_no_user_site, is_dev), (sys.executable, 1, True))
+        self.assertIn("ignore", warnings)
+        self.assertEqual(path[:len(folders)], folders)
+        self.assertIn("/added/later", path)
+
+    def test_embedded(self):
+        """A program that is no interpreter is not executed, and keeps its default runtime."""
+        python = AFork.Runtime.get_python()
+        self.assertFalse(python.set_interpreter("/bin/sh", None, None))
+        self.assertFalse(python.set_interpreter(None, None, None))
+
+    def test_python_calls(self):
+        """What the function returns and raises, as the server of the runtime has it."""
+        code = ("from gi.repository import GLib\n"
+                "def divide(call, args): return GLib.Variant('d', args[0] / args[1])\n")
+        with AFork.Rpc.new(AFork.Process.new().eval(code), "divide") as rpc:
+            self.assertEqual(rpc.call((3, 2)), 1.5)
+            with self.assertRaises(AFork.Error.Exception) as context:
+                rpc.call((3, 0))
+        self.assertIn("ZeroDivisionError: division by zero", context.exception.message)
 
 
 class HelpTest(OverrideTest):

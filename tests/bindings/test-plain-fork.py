@@ -14,6 +14,9 @@ import gi
 gi.require_version("AFork", "1")
 from gi.repository import AFork, GLib
 
+# The workers are written in C, also where the override is loaded.
+AFork.Runtime.set_default(AFork.Runtime.get_native())
+
 
 def new_rpc():
     return AFork.Rpc.new(AFork.Process.new().require("calls"), "calls_echo")

@@ -13,6 +13,9 @@ import gi
 gi.require_version("AFork", "1")
 from gi.repository import AFork, Gio, GLib
 
+# The workers are written in C, also where the override is loaded.
+AFork.Runtime.set_default(AFork.Runtime.get_native())
+
 LIMIT = 50      # seconds for one test, after which something hangs
 
 

@@ -16,6 +16,9 @@ import gi
 gi.require_version("AFork", "1")
 from gi.repository import AFork, Gio, GLib
 
+# The workers are written in C, also where the override is loaded.
+AFork.Runtime.set_default(AFork.Runtime.get_native())
+
 LIMIT = 50      # seconds for one test, after which something hangs
 
 # A caller of its own, which is going to be killed. Its worker does not read its socket.
@@ -24,7 +27,7 @@ import gi
 gi.require_version("AFork", "1")
 from gi.repository import AFork, GLib
 
-process = AFork.Process.new().require("lifecycle")
+process = AFork.Process.new_for_runtime(AFork.Runtime.get_native()).require("lifecycle")
 process.props.die_with_parent = True
 assert process.get_die_with_parent()
 connection = process.run("forever", None)

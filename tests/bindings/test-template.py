@@ -15,6 +15,9 @@ import gi
 gi.require_version("AFork", "1")
 from gi.repository import AFork, GLib
 
+# The workers are written in C, also where the override is loaded.
+AFork.Runtime.set_default(AFork.Runtime.get_native())
+
 
 # A program of its own, which executes no server, for there is none.
 EARLY = """
@@ -23,6 +26,7 @@ gi.require_version("AFork", "1")
 from gi.repository import AFork
 
 assert AFork.early()
+AFork.Runtime.set_default(AFork.Runtime.get_native())
 process = AFork.Process.new().require("take").send_arg("taken").call("take", None)
 connection = process.run("give", None)
 print(connection.get_input_stream().read_bytes(100, None).get_data().decode())

@@ -1165,6 +1165,31 @@ class Runtime(AFork.Runtime):
     """What a process executes. See AFork.Runtime in the manual."""
 
 
+# The runtime of programs in Python
+
+def _set_interpreter(runtime, has_options=True):
+    """Has the runtime execute the interpreter of this program, with the same options, which then
+    searches for modules where this program does. Returns whether this program is an interpreter,
+    and not one that embeds Python."""
+    options = []
+    if has_options:
+        from subprocess import _args_from_interpreter_flags
+        options = _args_from_interpreter_flags()
+    path = [os.path.abspath(folder) for folder in sys.path if isinstance(folder, str)]
+    return runtime.set_interpreter(sys.executable or None, options, path)
+
+
+def _set_default_runtime():
+    python = AFork.Runtime.get_python()
+    if (_set_interpreter(python, False)
+            and AFork.Runtime.get_default() == AFork.Runtime.get_native()):
+        AFork.Runtime.set_default(python)
+    python.connect("launching", _set_interpreter)
+
+
+_set_default_runtime()
+
+
 early = _wrap_module_function(AFork.early)
 worker_emit = _wrap_module_function(AFork.worker_emit)
 __all__ += ["early", "worker_emit"]
