@@ -27,6 +27,34 @@ def png(width, height, color=(200, 80, 40)):
             + png_chunk(b"IEND", b""))
 
 
+def png_with_profile(width, height, profile):
+    whole = png(width, height)
+    chunk = png_chunk(b"iCCP", b"test\0\0" + zlib.compress(profile))
+    return whole[:33] + chunk + whole[33:]
+
+
+def swapping_profile():
+    """A color profile in which red and blue have the place of each other: those of sRGB, by D50."""
+    def fixed(*numbers):
+        return struct.pack(">%di" % len(numbers), *(round(n * 65536) for n in numbers))
+
+    xyz = {b"rXYZ": (0.1431, 0.0606, 0.7141), b"gXYZ": (0.3851, 0.7169, 0.0971),
+           b"bXYZ": (0.4360, 0.2225, 0.0139), b"wtpt": (0.9642, 1.0, 0.8249)}
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(2.2 * 256)) + b"\0\0"
+    tags = {key: b"XYZ \0\0\0\0" + fixed(*value) for key, value in xyz.items()}
+    tags.update({key: curve for key in (b"rTRC", b"gTRC", b"bTRC")})
+    tags[b"desc"] = tags[b"cprt"] = b"text\0\0\0\0test\0\0\0\0"
+    table, data = b"", b""
+    start = 128 + 4 + 12 * len(tags)
+    for key, body in tags.items():
+        table += key + struct.pack(">II", start + len(data), len(body))
+        data += body
+    header = (struct.pack(">I4sI4s4s4s", start + len(data), b"\0\0\0\0", 0x02400000, b"mntr",
+                          b"RGB ", b"XYZ ")
+              + bytes(12) + b"acsp" + bytes(28) + fixed(0.9642, 1.0, 0.8249))
+    return header.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + data
+
+
 def png_of_absurd_size():
     """It says that it is 100,000 pixels wide and high, and has few of them."""
     return (png_header(100_000, 100_000)

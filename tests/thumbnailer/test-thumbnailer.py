@@ -26,7 +26,8 @@ from fcntl import ioctl
 from pathlib import Path
 
 import tap
-from pictures import Png, gif_of_two_frames, jpeg, png, png_chunk, png_of_absurd_size
+from pictures import (Png, gif_of_two_frames, jpeg, png, png_chunk, png_of_absurd_size,
+                      png_with_profile, swapping_profile)
 
 THUMBNAILER, HOSTILE_WORKER = (os.path.realpath(path) for path in sys.argv[1:3])
 
@@ -227,6 +228,15 @@ def test_orientation(room):
         assert thumbnail.texts["Thumb::Image::Width"] == str(size[0]), orientation
         assert max(thumbnail.pixel(*black)) < 40, orientation
         assert min(thumbnail.pixel(*white)) > 215, orientation
+
+
+def test_color_profile(room):
+    picture = room.add("a.png", png_with_profile(300, 200, swapping_profile()))
+    spoilt = room.add("b.png", png_with_profile(300, 200, b"no profile"))
+    room.run()
+    found = room.thumbnail(picture).pixel(10, 10)
+    assert max(abs(a - b) for a, b in zip(found, (40, 80, 200))) < 12, found
+    assert room.thumbnail(spoilt).pixel(10, 10) == (200, 80, 40)
 
 
 def test_animation_is_its_first_frame(room):
@@ -784,6 +794,35 @@ def test_missing_module(room):
     output = room.run("--module", "no-such-module", room.pictures, status=1)
     assert "no-such-module" in output.outcome(picture)
     assert not room.failure_path(picture).exists()
+
+
+# What is told of the options
+
+def test_options_are_documented(room):
+    options = set(re.findall(r"--[a-z-]+", room.run("--help").text))
+    folder = Path(__file__).parents[2] / "docs" / "examples" / "thumbnailer"
+    manual = (folder / "afork-thumbnailer.1").read_text(encoding="utf-8").replace("\\-", "-")
+    completion = (folder / "afork-thumbnailer.bash").read_text(encoding="utf-8")
+    assert len(options) > 10
+    assert set(re.findall(r"--[a-z][a-z-]+", manual)) == options
+    listed = re.search("options='(.*?)'", completion, re.S).group(1).split()
+    assert set(listed) == options
+
+
+def complete(*words):
+    script = Path(__file__).parents[2] / "docs/examples/thumbnailer/afork-thumbnailer.bash"
+    run = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _afork_thumbnailer; ' \
+        'printf "%s\n" "${COMPREPLY[@]}"'
+    return subprocess.run(["bash", "-c", run, "bash", script, "afork-thumbnailer", *words],
+                          stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+
+
+def test_completion(room):
+    assert complete("--re") == ["--retry"]
+    assert complete("-s", "x") == complete("--size", "=", "x") == ["x-large", "xx-large"]
+    assert complete("--jobs", "") == []
+    room.add("folder/a.png", b"")
+    assert complete("--output", f"{room.pictures}/f") == [f"{room.pictures}/folder"]
 
 
 # Being stopped

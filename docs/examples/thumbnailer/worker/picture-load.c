@@ -5,6 +5,7 @@
 
 #include "picture-load.h"
 
+#include "color-profile.h"
 #include "picture-end.h"
 
 #include <errno.h>
@@ -309,6 +310,7 @@ set_upright (PictureLoad *load,
 
   /* Some loaders ignore the size that was set. */
   self->pixbuf = picture_shrink (upright, load->bound);
+  color_profile_apply (self->pixbuf, gdk_pixbuf_get_option (pixbuf, "icc-profile"));
   self->width = turned ? load->height : load->width;
   self->height = turned ? load->width : load->height;
   self->mime_type = get_mime_type (load->loader);
