@@ -46,3 +46,36 @@ class ListModel(GObject.Object):
 
 class MemoryMonitor(GObject.Object): ...
 class PowerProfileMonitor(GObject.Object): ...
+
+class File(GObject.Object):
+    @classmethod
+    def new_for_path(cls, path: str) -> File: ...
+    def read(self, cancellable: Cancellable | None = None) -> InputStream: ...
+
+class BusType(GObject.GEnum):
+    SESSION: BusType
+
+class BusNameOwnerFlags(GObject.GFlags):
+    NONE: BusNameOwnerFlags
+
+class DBusInterfaceInfo: ...
+
+class DBusNodeInfo:
+    interfaces: list[DBusInterfaceInfo]
+    @classmethod
+    def new_for_xml(cls, xml_data: str) -> DBusNodeInfo: ...
+
+class DBusMethodInvocation(GObject.Object):
+    def return_value(self, parameters: GLib.Variant | None = None) -> None: ...
+    def return_dbus_error(self, error_name: str, error_message: str) -> None: ...
+
+class DBusConnection(GObject.Object):
+    def register_object(self, object_path: str, interface_info: DBusInterfaceInfo,
+                        method_call_closure: Callable[..., object] | None,
+                        get_property_closure: Callable[..., object] | None,
+                        set_property_closure: Callable[..., object] | None) -> int: ...
+
+def bus_get_sync(bus_type: BusType, cancellable: Cancellable | None = None) -> DBusConnection: ...
+def bus_own_name_on_connection(connection: DBusConnection, name: str, flags: BusNameOwnerFlags,
+                               name_acquired_closure: Callable[..., object] | None,
+                               name_lost_closure: Callable[..., object] | None) -> int: ...
