@@ -87,6 +87,7 @@ struct _AForkClient
   int                      attached_fd;    /* for messages: its command socket */
   gboolean                 lacks_pidfd;    /* NO_PIDFD has come: the next reply has no pidfd */
 
+  gboolean                 may_refork;     /* RESTRICT may move its server to another process */
   AForkConfinementReport  *confinement;    /* what is in force, once CONFINED has come; or NULL */
 
   gboolean                 keeps_interrupt;  /* send SIGINT once the process is running */
@@ -169,6 +170,9 @@ void           _afork_client_add_fork_watch       (AForkClient   *self,
 AForkPidWatch *_afork_client_take_fork_watch      (AForkClient   *self,
                                                    guint32        number);
 gboolean       _afork_client_has_forks            (AForkClient   *self);
+/* Whether READY may come from another process than the one that the client knows: a fork of it, or
+ * the server that RESTRICT has moved into a PID namespace. */
+gboolean       _afork_client_may_have_successor   (AForkClient   *self);
 /* The process reports the exits of its forks no more. The forks are watched in the context, unless
  * that is gone. */
 void           _afork_client_set_forks_unreported (AForkClient   *self);

@@ -73,7 +73,7 @@ is_ready_in_place (AForkClient      *self,
 
   if (!_afork_client_has_last_command (self) || !_afork_channel_is_sent (self->channel))
     return FALSE;
-  if (is_successor && !_afork_client_has_forks (self))
+  if (is_successor && !_afork_client_may_have_successor (self))
     return FALSE;
   if (!is_successor && !is_pending_fork (self))
     return !self->lacks_pidfd;
@@ -108,7 +108,8 @@ is_in_place (AForkClient      *self,
     case AFORK_FRAME_NO_PIDFD:
       return !self->lacks_pidfd
         && (is_pending_fork (self)
-            || (_afork_client_has_last_command (self) && _afork_client_has_forks (self)));
+            || (_afork_client_has_last_command (self)
+                && _afork_client_may_have_successor (self)));
     case AFORK_FRAME_CONFINED:
       return self->confinement == NULL && _afork_client_has_last_command (self)
         && _afork_channel_is_sent (self->channel);

@@ -556,6 +556,8 @@ _afork_client_send (AForkClient      *self,
   /* A new module may have a function of the same name. */
   if (frame->kind == AFORK_FRAME_REQUIRE)
     g_clear_pointer (&self->looked_up, g_free);
+  if (frame->kind == AFORK_FRAME_RESTRICT)
+    self->may_refork = TRUE;
   if (self->channel == NULL)
     {
       if (fd >= 0)
@@ -611,8 +613,8 @@ send_look_up (AForkClient *template,
   _afork_client_send (template, &frame, -1);
 }
 
-/* If the process has forks, it makes one more fork that becomes the worker, perhaps before that is
- * known here. READY then has two descriptors, without which the worker could not be killed. */
+/* Another process may become the worker, perhaps before that is known here. READY then has two
+ * descriptors, without which the worker could not be killed. */
 static gboolean
 reserve_successor_fds (AForkClient *self)
 {
@@ -641,7 +643,7 @@ _afork_client_prepare_for_ready (AForkClient *self)
 
   _afork_channel_ask_sender (self->channel, TRUE);
   _afork_channel_read_exactly (self->channel);
-  return !_afork_client_has_forks (self) || reserve_successor_fds (self);
+  return !_afork_client_may_have_successor (self) || reserve_successor_fds (self);
 }
 
 static void
@@ -918,6 +920,12 @@ gboolean
 _afork_client_has_forks (AForkClient *self)
 {
   return self->fork_watches != NULL && g_hash_table_size (self->fork_watches) > 0;
+}
+
+gboolean
+_afork_client_may_have_successor (AForkClient *self)
+{
+  return self->may_refork || _afork_client_has_forks (self);
 }
 
 static void
@@ -1200,7 +1208,7 @@ read_rest (AForkClient   *self,
     return FALSE;
 
   if (has_server (self) && pid_watch == self->pid_watch && _afork_client_has_last_command (self)
-      && _afork_client_has_forks (self))
+      && _afork_client_may_have_successor (self))
     return give_up_successor (self);
   return TRUE;
 }

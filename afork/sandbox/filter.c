@@ -82,7 +82,7 @@ static const char * const admin_calls[] = {
   "nfsservctl", "open_by_handle_at", "open_tree", "open_tree_attr", "perf_event_open",
   "pidfd_getfd", "pivot_root", "process_madvise", "process_mrelease", "process_vm_readv",
   "process_vm_writev", "ptrace", "query_module", "quotactl", "quotactl_fd", "reboot",
-  "request_key", "setdomainname", "sethostname", "setns", "settimeofday", "statmount", "stime",
+  "request_key", "setdomainname", "sethostname", "settimeofday", "statmount", "stime",
   "swapoff", "swapon", "sysfs", "syslog", "umount", "umount2", "uselib", "userfaultfd", "ustat",
   "vhangup",
 };
@@ -255,7 +255,11 @@ refuse_network (Builder *self)
 static void
 refuse_for_template (Builder *self)
 {
+  /* A process that is run moves to its root directory: see namespaces.h. */
+  const struct scmp_arg_cmp other = SCMP_CMP (1, SCMP_CMP_NE, CLONE_NEWNS);
+
   refuse_admin (self);
+  add_if (self, SCMP_ACT_ERRNO (EPERM), "setns", 1, &other);
   refuse_network (self);
   add (self, SCMP_ACT_ERRNO (EPERM), "execve");
   add (self, SCMP_ACT_ERRNO (EPERM), "execveat");
@@ -340,6 +344,7 @@ allow_compute (Builder  *self,
     add_all (self, SCMP_ACT_ERRNO (EACCES), denied_files, G_N_ELEMENTS (denied_files));
 
   add_all (self, SCMP_ACT_TRAP, admin_calls, G_N_ELEMENTS (admin_calls));
+  add (self, SCMP_ACT_TRAP, "setns");
   add (self, SCMP_ACT_TRAP, "execve");
   add (self, SCMP_ACT_TRAP, "execveat");
 }
@@ -383,7 +388,10 @@ fill (Builder               *self,
     }
 
   if (kind->system_calls == AFORK_SYSTEM_CALLS_NO_ADMIN)
-    refuse_admin (self);
+    {
+      refuse_admin (self);
+      add (self, SCMP_ACT_ERRNO (EPERM), "setns");
+    }
   if (!kind->network)
     refuse_network (self);
 }

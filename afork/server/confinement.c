@@ -19,6 +19,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "landlock.h"
+#include "refork.h"
 #include "seccomp-filter.h"
 #include "server-reply.h"
 #include "server-state.h"
@@ -237,6 +239,9 @@ static const AForkLayerFunctions layers[] = {
   { AFORK_LAYER_LIMITS, prepare_limits, enter_limits },
   { AFORK_LAYER_PRIORITY, prepare_priority, enter_priority },
   { AFORK_LAYER_NO_NEW_PRIVS, prepare_no_new_privs, NULL },
+  /* The process is another one afterwards, and paths mean what they mean there. */
+  { AFORK_LAYER_NAMESPACES, afork_namespaces_prepare, afork_namespaces_confine },
+  { AFORK_LAYER_LANDLOCK, afork_landlock_prepare, afork_landlock_enter },
   { AFORK_LAYER_SECCOMP, afork_seccomp_prepare, afork_seccomp_enter },
 };
 

@@ -9,9 +9,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "descriptors.h"
 
 /* From include/uapi/linux/landlock.h, for a C library whose kernel headers are older than the
  * kernel. All architectures have these numbers. */
@@ -275,4 +278,118 @@ afork_landlock_enforce (int fd)
   close (fd);
   errno = saved_errno;
   return done;
+}
+
+/* The layer. */
+
+/* The rulesets of this process, one for each RESTRICT. The kernel has as many domains at most. */
+enum { MAX_RULESETS = 16 };
+
+static int rulesets[MAX_RULESETS];
+static size_t n_rulesets;
+
+static void
+fill_rules (AForkLandlockRules     *rules,
+            const AForkConfinement *confinement)
+{
+  *rules = (AForkLandlockRules) {
+    .read_paths = confinement->paths[AFORK_PATH_ACCESS_READ],
+    .write_paths = confinement->paths[AFORK_PATH_ACCESS_WRITE],
+  };
+  if (confinement->has_paths[AFORK_PATH_ACCESS_READ])
+    rules->wanted |= AFORK_LANDLOCK_READ;
+  if (confinement->has_paths[AFORK_PATH_ACCESS_WRITE])
+    rules->wanted |= AFORK_LANDLOCK_WRITE | AFORK_LANDLOCK_DEVICES;
+  if ((confinement->wanted & AFORK_EFFECT_NETWORK) != 0)
+    rules->wanted |= AFORK_LANDLOCK_TCP;
+  if ((confinement->wanted & AFORK_EFFECT_OTHER_PROCESSES) != 0)
+    rules->wanted |= AFORK_LANDLOCK_SOCKETS | AFORK_LANDLOCK_SIGNALS | AFORK_LANDLOCK_TRACING;
+}
+
+/* Returns the effects of a sandbox that the EFFECTS of Landlock give. It does not forbid all kinds
+ * of sockets. */
+static uint32_t
+get_given (uint32_t effects)
+{
+  const uint32_t others = AFORK_LANDLOCK_SIGNALS | AFORK_LANDLOCK_TRACING;
+  uint32_t given = 0;
+
+  if ((effects & AFORK_LANDLOCK_READ) != 0)
+    given |= AFORK_EFFECT_READ_PATHS;
+  if ((effects & AFORK_LANDLOCK_WRITE) != 0)
+    given |= AFORK_EFFECT_WRITE_PATHS;
+  if ((effects & others) == others)
+    given |= AFORK_EFFECT_OTHER_PROCESSES;
+  return given;
+}
+
+static void
+set_failed (AForkLayerReport *report,
+            int               error)
+{
+  report->state = AFORK_LAYER_STATE_FAILED;
+  report->error = (uint32_t) error;
+  report->gives = 0;
+}
+
+void
+afork_landlock_prepare (const AForkConfinement *confinement,
+                        AForkLayerReport       *report)
+{
+  AForkLandlockRules rules;
+  AForkLandlockResult result;
+  int fd = -1, moved;
+
+  fill_rules (&rules, confinement);
+  if (rules.wanted == 0)
+    return;
+
+  if (n_rulesets < MAX_RULESETS)
+    fd = afork_landlock_make (&rules, &result);
+  else
+    result = (AForkLandlockResult) { .error = E2BIG };
+  if (fd < 0)
+    {
+      set_failed (report, result.error);
+      if (result.abi > 0 && result.error == EOPNOTSUPP)
+        *report = (AForkLayerReport) { .state = AFORK_LAYER_STATE_TOO_OLD };
+      return;
+    }
+
+  moved = fd > STDERR_FILENO ? fd : afork_dup_above_stderr (fd);
+  if (moved < 0 || prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+    {
+      set_failed (report, errno);
+      close (fd);
+      return;
+    }
+
+  if (moved != fd)
+    close (fd);
+  rulesets[n_rulesets++] = moved;
+  report->state = AFORK_LAYER_STATE_IN_FORCE;
+  report->gives = get_given (result.effects);
+}
+
+void
+afork_landlock_enter (AForkLayerReport *report)
+{
+  for (size_t i = 0; i < n_rulesets; i++)
+    if (!afork_landlock_enforce (rulesets[i]))
+      set_failed (report, errno);
+
+  n_rulesets = 0;
+}
+
+bool
+afork_landlock_vacate (int target)
+{
+  for (size_t i = 0; i < n_rulesets; i++)
+    if (rulesets[i] == target)
+      {
+        rulesets[i] = afork_dup_above_stderr (target);
+        return rulesets[i] >= 0;
+      }
+
+  return true;
 }

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "wire/afork-confinement.h"
 #include "wire/afork-frame.h"
 
 /* What Landlock can forbid. The comments say from which ABI on. Landlock forbids no stat(2),
@@ -62,3 +63,14 @@ int  afork_landlock_make     (const AForkLandlockRules *rules,
  * one thread, and no_new_privs or CAP_SYS_ADMIN. Another ruleset can only take more away. Returns
  * false and sets errno if it fails. Async-signal-safe. */
 bool afork_landlock_enforce  (int                       fd);
+
+/* The layer of a sandbox: see confinement.h. The rulesets are made when RESTRICT comes, and put in
+ * force in each process that is run. So each of these has a domain of its own, and cannot signal or
+ * trace its siblings either. */
+void afork_landlock_prepare  (const AForkConfinement   *confinement,
+                              AForkLayerReport         *report);
+void afork_landlock_enter    (AForkLayerReport         *report);
+
+/* If a ruleset is descriptor TARGET, moves it to another number. Returns false and sets errno if it
+ * cannot. Async-signal-safe. */
+bool afork_landlock_vacate   (int                       target);

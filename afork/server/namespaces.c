@@ -126,7 +126,7 @@ afork_namespaces_enter (const AForkNamespacesRules *rules,
   const uid_t uid = geteuid ();
   const gid_t gid = getegid ();
 
-  *result = (AForkNamespacesResult) { 0 };
+  *result = (AForkNamespacesResult) { .root = -1 };
   if ((flags & CLONE_NEWUSER) == 0)
     return false;
   if (unshare (flags) < 0)
@@ -402,17 +402,16 @@ mount_root (const Plan            *plan,
   return -1;
 }
 
-/* Mounts the /proc of the PID namespace at "proc" in the working directory, which is the new root.
- * The /proc of another namespace is no substitute, because it lets a process access the memory of
- * others of the same user. */
+/* Mounts the /proc of the PID namespace at PATH. The /proc of another namespace is no substitute,
+ * because it lets a process access the memory of others of the same user. */
 static bool
-mount_proc (void)
+mount_proc (const char *path)
 {
   const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 
   /* The kernel refuses it where parts of /proc are hidden from this process, as in a container. */
-  return mount ("proc", "proc", "proc", flags, "subset=pid") == 0
-    || mount ("proc", "proc", "proc", flags, NULL) == 0;
+  return mount ("proc", path, "proc", flags, "subset=pid") == 0
+    || mount ("proc", path, "proc", flags, NULL) == 0;
 }
 
 /* Fills the working directory, which is the new root. ROOT is a descriptor of it. */
@@ -433,12 +432,12 @@ fill_root (const AForkNamespacesRules *rules,
 
   if (plan->base >= 0 && has_pid && faccessat (root, "proc", F_OK, 0) == 0)
     {
-      if (!mount_proc () && mount ("tmpfs", "proc", "tmpfs", MS_RDONLY, "size=4k") < 0)
+      if (!mount_proc ("proc") && mount ("tmpfs", "proc", "tmpfs", MS_RDONLY, "size=4k") < 0)
         return fail (result, "mount /proc");
     }
   else if (plan->base < 0 && wants_proc)
     {
-      if (!make_target (root, "proc", true) || !mount_proc ())
+      if (!make_target (root, "proc", true) || !mount_proc ("proc"))
         return fail (result, "mount /proc");
     }
 
@@ -460,15 +459,8 @@ change_root (const AForkNamespacesRules *rules,
              AForkNamespacesResult      *result)
 {
   static Plan plan;             /* large, and used once */
-  char directory[PATH_MAX];
   bool done = false;
   int root;
-
-  if (getcwd (directory, sizeof directory) == NULL)
-    strcpy (directory, "/");
-  /* pivot_root() does not work where mounts are propagated. */
-  if (mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-    return fail (result, "mount");
 
   if (make_plan (rules, &plan, result))
     {
@@ -476,42 +468,102 @@ change_root (const AForkNamespacesRules *rules,
       if (root >= 0 && fchdir (root) == 0)
         done = fill_root (rules, &plan, root, result)
           && (switch_root () || fail (result, "pivot_root"));
-      /* Nothing stays mounted over what the process sees then. */
-      if (root >= 0 && !done && fchdir (root) == 0)
-        umount2 (".", MNT_DETACH);
       if (root >= 0)
         close (root);
     }
   clear_plan (&plan);
-  /* The working directory stays the same if it is in the new root. */
-  if (chdir (directory) < 0 && chdir ("/") < 0)
-    return fail (result, "chdir");
   return done;
+}
+
+static int
+open_mount_namespace (AForkNamespacesResult *result)
+{
+  int fd = open ("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+
+  if (fd < 0)
+    fail (result, "/proc/self/ns/mnt");
+  return fd;
+}
+
+/* Makes a second mount namespace with the new root directory, and leaves it again. Its descriptor
+ * is RESULT->root. */
+static void
+prepare_root (const AForkNamespacesRules *rules,
+              AForkNamespacesResult      *result)
+{
+  char directory[PATH_MAX];
+  int here = open_mount_namespace (result);
+  bool done = false;
+
+  if (here < 0)
+    return;
+
+  if (getcwd (directory, sizeof directory) == NULL)
+    strcpy (directory, "/");
+  if (unshare (CLONE_NEWNS) < 0)
+    {
+      fail (result, "unshare");
+    }
+  else
+    {
+      result->root = open_mount_namespace (result);
+      done = result->root >= 0 && change_root (rules, result);
+      /* If this fails, the root is in force from now on. */
+      if (setns (here, CLONE_NEWNS) < 0)
+        {
+          fail (result, "setns");
+          close (result->root);
+          result->root = -1;
+        }
+      if (chdir (directory) < 0 && chdir ("/") < 0)
+        done = fail (result, "chdir");
+    }
+
+  close (here);
+  result->limits_read = done && rules->limits_read;
+  result->limits_write = done && rules->limits_write;
+  if (!done && result->root >= 0)
+    {
+      close (result->root);
+      result->root = -1;
+    }
 }
 
 /* Capabilities. */
 
-/* Removes all capabilities for ever. In the namespace the process could use them to mount, or to
- * have other users. */
+/* Removes all capabilities from this process but KEPT, a set of bits. */
 static bool
-drop_capabilities (AForkNamespacesResult *result)
+set_capabilities (uint32_t kept)
 {
   struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-  const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { { 0 } };
+  const struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {
+    { .effective = kept, .permitted = kept }
+  };
 
+  return syscall (SYS_capset, &header, data) == 0;
+}
+
+/* Has no program that is executed get capabilities. In the namespace, a process could use them to
+ * mount, or to configure the network. */
+static bool
+drop_bounding_set (AForkNamespacesResult *result)
+{
   /* The ambient set is a part of the others. */
   for (unsigned long capability = 0; capability < 64; capability++)
     if (prctl (PR_CAPBSET_DROP, capability, 0, 0, 0) < 0 && errno != EINVAL)
       return fail (result, "prctl");
 
-  return syscall (SYS_capset, &header, none) == 0 || fail (result, "capset");
+  return true;
 }
+
+/* The steps. */
 
 void
 afork_namespaces_settle (const AForkNamespacesRules *rules,
                          AForkNamespacesResult      *result)
 {
   static const int flags[] = { CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWUTS, CLONE_NEWNS };
+  const uint32_t needed = UINT32_C (1) << CAP_SYS_ADMIN | UINT32_C (1) << CAP_SYS_CHROOT;
 
   for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
     if ((rules->wanted & flags[i]) != 0)
@@ -527,11 +579,55 @@ afork_namespaces_settle (const AForkNamespacesRules *rules,
   if (!result->is_last)
     fail (result, "/proc/sys/user/max_user_namespaces");
 
-  /* Mounts cannot show files that may be written, but not read. */
-  if ((result->in_force & CLONE_NEWNS) != 0 && rules->limits_write && change_root (rules, result))
+  if ((result->in_force & CLONE_NEWNS) != 0)
     {
-      result->limits_read = rules->limits_read;
-      result->limits_write = true;
+      /* pivot_root() does not work where mounts are propagated. */
+      const bool is_private = mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+
+      if (!is_private)
+        fail (result, "mount");
+      /* A template measures its forks there. */
+      if (is_private && (result->in_force & CLONE_NEWPID) != 0)
+        mount_proc ("/proc");
+      /* Mounts cannot show files that may be written, but not read. */
+      if (is_private && rules->limits_write)
+        prepare_root (rules, result);
     }
-  result->drops_caps = drop_capabilities (result);
+
+  result->drops_caps = drop_bounding_set (result);
+  if (!set_capabilities (result->root >= 0 ? needed : 0))
+    result->drops_caps = fail (result, "capset");
+}
+
+bool
+afork_namespaces_finish (AForkNamespacesResult *result)
+{
+  char directory[PATH_MAX];
+  int error = 0;
+
+  if (result->root < 0)
+    return true;
+
+  if (getcwd (directory, sizeof directory) == NULL)
+    strcpy (directory, "/");
+  if (setns (result->root, CLONE_NEWNS) < 0)
+    {
+      error = errno;
+      result->limits_read = result->limits_write = false;
+    }
+  /* The working directory stays the same if it is there. */
+  else if (chdir (directory) < 0 && chdir ("/") < 0)
+    {
+      error = errno;
+    }
+  close (result->root);
+  result->root = -1;
+
+  if (!set_capabilities (0))
+    {
+      error = errno;
+      result->drops_caps = false;
+    }
+  errno = error;
+  return error == 0;
 }

@@ -222,6 +222,8 @@ try_namespaces (Finding *finding)
   if (pid == 0)
     {
       afork_namespaces_settle (&rules, result);
+      if (!afork_namespaces_finish (result) && result->error == 0)
+        note_error (finding, "setns", errno);
       if (result->error != 0)
         note_error (finding, result->call, result->error);
       _exit (write (fds[1], finding, sizeof *finding) != sizeof *finding);

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "descriptors.h"
+#include "landlock.h"
 #include "server-reply.h"
 #include "server-state.h"
 
@@ -33,6 +34,21 @@ afork_server_strings_to_array (AForkStrings strings)
     array[i] = afork_strings_next (&strings);
 
   return array;
+}
+
+bool
+afork_server_check_threads (void)
+{
+  const AForkWorkerRuntime *runtime = afork_server.runtime;
+
+  if (runtime->before_fork != NULL)
+    runtime->before_fork (afork_server.runtime_data);
+  if (afork_children_check_threads (&afork_server.failure))
+    return true;
+
+  if (runtime->describe_threads != NULL)
+    runtime->describe_threads (afork_server.runtime_data, &afork_server.failure);
+  return false;
 }
 
 bool
@@ -346,6 +362,10 @@ vacate (int target)
   bool done = vacate_fd (&afork_server.link.socket, target)
     && vacate_fd (&afork_server.death_pipe, target)
     && vacate_fd (&afork_server.own_death_pipe, target)
+    && afork_landlock_vacate (target)
+    && vacate_fd (&afork_server.reports, target)
+    && vacate_fd (&afork_server.relay, target)
+    && vacate_fd (&afork_server.root, target)
     && afork_children_vacate (&afork_server.children, target);
 
   if (done && socket_moves && afork_server.children.epoll >= 0)

@@ -29,6 +29,10 @@ bool         afork_server_hide_unmapped    (int               kept);
  * ends, whatever other processes do with the pipe that they share. Async-signal-safe. */
 void         afork_server_open_death_pipe  (void);
 
+/* Returns whether the process may be forked: it has one thread. If not, sets the failure. Not
+ * async-signal-safe. */
+bool         afork_server_check_threads    (void);
+
 /* The commands. None is async-signal-safe. */
 
 bool         afork_serve_module_path       (const AForkFrame *frame);

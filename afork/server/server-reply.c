@@ -205,10 +205,8 @@ afork_server_end (int status)
   _exit (status);
 }
 
-/* Closes the descriptors of a process that stays only for its forks, because other processes may
- * wait until they are closed. Async-signal-safe. */
-static void
-give_up_items (void)
+void
+afork_server_give_up_items (void)
 {
   if (afork_server.exec_status >= 0)
     close (afork_server.exec_status);
@@ -256,9 +254,8 @@ discard_commands (void)
     give_up_input ();
 }
 
-/* Receives once, and does the same with what has come. Not async-signal-safe. */
-static void
-receive_leftovers (void)
+void
+afork_server_receive_leftovers (void)
 {
   AForkLinkResult result = afork_link_receive (&afork_server.link, false, &afork_server.failure);
 
@@ -285,7 +282,7 @@ afork_server_leave (int status)
   if (afork_server.children.n_children > 0)
     {
       afork_server_report_fork ();
-      give_up_items ();
+      afork_server_give_up_items ();
       discard_commands ();
     }
 
@@ -294,7 +291,7 @@ afork_server_leave (int status)
       bool readable = afork_children_wait (&afork_server.children, afork_server_put_report, NULL);
 
       if (readable)
-        receive_leftovers ();
+        afork_server_receive_leftovers ();
       afork_link_flush (&afork_server.link);
       if (afork_server.link.error != 0)
         give_up_socket ();

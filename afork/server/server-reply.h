@@ -44,6 +44,14 @@ bool afork_serve_disown         (uint32_t          number);
 /* Sends the caller the resident memory of fork NUMBER. Not async-signal-safe. */
 bool afork_serve_measure        (uint32_t          number);
 
+/* For a process that stays only for its forks: closes the descriptors of its items, because other
+ * processes may wait until they are closed. Async-signal-safe. */
+void afork_server_give_up_items (void);
+
+/* For the same: receives once, does the commands that concern forks, and drops all others. Not
+ * async-signal-safe. */
+void afork_server_receive_leftovers (void);
+
 /* Ends the process at once. Exit handlers and destructors run only in a process that was executed:
  * in a fork they would undo what its template has set up, and take more time than the rest of its
  * end. Not async-signal-safe. */

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "confinement.h"
+#include "refork.h"
 #include "server-prepare.h"
 #include "server-reply.h"
 #include "server-state.h"
@@ -40,22 +41,6 @@ report_failed_fork (uint32_t number)
   return afork_link_send (&afork_server.link, &frame, NULL) || afork_server_check_reports ();
 }
 
-/* Returns whether the process has one thread. If not, sets the failure. Not async-signal-safe. */
-static bool
-check_threads (void)
-{
-  const AForkWorkerRuntime *runtime = afork_server.runtime;
-
-  if (runtime->before_fork != NULL)
-    runtime->before_fork (afork_server.runtime_data);
-  if (afork_children_check_threads (&afork_server.failure))
-    return true;
-
-  if (runtime->describe_threads != NULL)
-    runtime->describe_threads (afork_server.runtime_data, &afork_server.failure);
-  return false;
-}
-
 /* Forks the process. Returns as fork() does; with -1, sets the failure. The child owns GIVEN. The
  * parent closes it, so that there is a free descriptor for the child's pidfd. Not
  * async-signal-safe, but what the child does here is, except the runtime's function. */
@@ -65,7 +50,7 @@ fork_process (uint32_t number,
 {
   pid_t pid;
 
-  if (!check_threads ()
+  if (!afork_server_check_threads ()
       || !afork_children_prepare (&afork_server.children, afork_server.link.socket,
                                   &afork_server.failure))
     {
@@ -108,6 +93,7 @@ afork_serve_fork (uint32_t number,
       AForkFdSet closed = { 0 };
 
       afork_children_forget (&afork_server.children, &closed);
+      afork_refork_forget (&closed);
       afork_link_switch (&afork_server.link, socket, &closed);
       afork_fd_set_close (&closed);
       return true;
@@ -155,6 +141,7 @@ stay_behind (void)
       afork_server_fail ();
     }
 
+  afork_refork_prepare_run (reports[0]);
   pid = fork_process (AFORK_WORKER_NUMBER, reports[1]);
   if (pid < 0)
     {
@@ -164,6 +151,7 @@ stay_behind (void)
   if (pid == 0)
     {
       afork_children_forget (&afork_server.children, &closed);
+      afork_refork_forget (&closed);
       afork_fd_set_add (&closed, reports[0]);
       afork_fd_set_close (&closed);
       wait_for_parent_ready (reports[1]);
@@ -190,17 +178,19 @@ become_single (int *reports)
     return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_PROTOCOL,
                               "Input followed the last command");
 
-  *reports = -1;
   if (afork_server.children.n_children > 0)
     {
       *reports = stay_behind ();
-    }
-  else if (afork_server.children.epoll >= 0)
-    {
-      close (afork_server.children.epoll);
-      afork_server.children.epoll = -1;
+      return true;
     }
 
+  if (afork_server.children.epoll >= 0)
+    close (afork_server.children.epoll);
+  afork_server.children.epoll = -1;
+  /* If init of a PID namespace reports this process, the caller knows only the outer process. */
+  *reports = afork_refork_prepare_run (-1);
+  if (*reports >= 0)
+    afork_server.unreported = true;
   return true;
 }
 

@@ -38,6 +38,9 @@ typedef struct
   int                       death_pipe;      /* the inherited end of the death pipe, or -1 */
   int                       own_death_pipe;  /* the same pipe, opened by this process, or -1 */
   ino_t                     death_pipe_inode;
+  int                       reports;         /* for the caller, with READY: see refork.h. Or -1 */
+  int                       relay;           /* to the outer process, see refork.c; or -1 */
+  int                       root;            /* for the last step of namespaces.h, or -1 */
   AForkChildren             children;
   AForkLink                 link;
   AForkFailure              failure;

@@ -137,6 +137,9 @@ afork_serve (const AForkServerOptions *options)
   afork_server.exec_status = -1;
   afork_server.death_pipe = -1;
   afork_server.own_death_pipe = -1;
+  afork_server.reports = -1;
+  afork_server.relay = -1;
+  afork_server.root = -1;
   afork_server.runtime = options->runtime;
   afork_server.runtime_data = options->runtime_data;
   afork_server.fork = options->fork;

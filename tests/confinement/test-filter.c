@@ -465,6 +465,9 @@ static const Case template_cases[] = {
   { "socket", { AF_INET }, DENY_FILE },
   { "ptrace", { 0 }, DENY },
   { "mount", { 0 }, DENY },
+  { "setns", { 3, CLONE_NEWNS }, ALLOW },
+  { "setns", { 3, CLONE_NEWUSER }, DENY },
+  { "setns", { 3, 0 }, DENY },
 };
 
 static void

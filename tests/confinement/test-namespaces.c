@@ -133,6 +133,21 @@ typedef struct
   gboolean    ordinary;
 } Case;
 
+/* A template sees its files, and makes no mounts. */
+static void
+check_between (const Case                  *one,
+               const AForkNamespacesResult *result)
+{
+  if (result->root < 0)
+    return;
+
+  g_assert_cmpint (fcntl (result->root, F_GETFD), ==, FD_CLOEXEC);
+  expect_open (files.other, "file", O_RDWR);
+  expect_open ("/etc", "passwd", O_RDONLY);
+  if (result->is_last)
+    assert_refused (unshare (CLONE_NEWUSER), ENOSPC);
+}
+
 static void
 enter (const Case *one)
 {
@@ -166,6 +181,10 @@ enter (const Case *one)
   if (pid == 0)
     {
       afork_namespaces_settle (&rules, &result);
+      check_between (one, &result);
+      if (!afork_namespaces_finish (&result))
+        g_assert_false (result.limits_read);
+      g_assert_cmpint (result.root, ==, -1);
       one->inside (&result);
       _exit (0);
     }
@@ -463,6 +482,8 @@ static const RefusedNamespaces refused[] = {
   { "move-mount", SYS_move_mount, -1, 0, 0, TRUE, FALSE },
   { "mount-setattr", SYS_mount_setattr, -1, 0, 0, TRUE, FALSE },
   { "pivot-root", SYS_pivot_root, -1, 0, 0, TRUE, FALSE },
+  /* The root is in force earlier then. */
+  { "setns", SYS_setns, -1, 0, 0, FALSE, FALSE },
 };
 
 static const RefusedNamespaces *refusal;

@@ -20,6 +20,7 @@
 #include <limits.h>
 #include <link.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -137,6 +138,8 @@ void    world_free        (void               *memory);
 # define waitpid(pid, status, options) world_wait4 (pid, status, options, NULL)
 # define waitid(type, id, info, options) world_waitid (type, id, info, options)
 # define setsid() world_setsid ()
+/* No namespaces can be had. */
+# define unshare(flags) ((flags) == CLONE_THREAD ? 0 : (errno = EPERM, -1))
 # define getpgrp() ((pid_t) 1)
 # define execvp(file, argv) world_execvp (file, argv)
 # define exit(status) world_exit (status)
