@@ -24,6 +24,7 @@
 # include <afork/afork-rpc.h>
 # include <afork/afork-runtime.h>
 # include <afork/afork-sandbox.h>
+# include <afork/afork-sandbox-probe.h>
 # include <afork/afork-server.h>
 # include <afork/afork-types.h>
 # include <afork/afork-version.h>

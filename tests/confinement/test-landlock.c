@@ -456,7 +456,8 @@ static void
 run_abi (int      abi,
          gboolean ordinary)
 {
-  g_autofree char *abstract = g_strdup_printf ("afork-landlock-%d", (int) getpid ());
+  /* Another process may have the same pid in another PID namespace. */
+  g_autofree char *abstract = g_strdup_printf ("afork-landlock-%08x", g_random_int ());
   AbiData data = { .abstract = abstract, .abi = abi, .ordinary = ordinary };
   int listener = listen_abstract (abstract);
   Files files;

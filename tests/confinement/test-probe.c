@@ -82,6 +82,67 @@ test_form (void)
   g_assert_true (g_str_has_prefix (find_line ((const char * const *) lines, "rlimits"), "yes"));
 }
 
+/* The API gives the same. */
+
+static void
+check_value (GVariant *value)
+{
+  g_auto(GStrv) lines = probe ();
+
+  g_assert_true (g_variant_is_of_type (value, G_VARIANT_TYPE_VARDICT));
+  g_assert_cmpuint (g_variant_n_children (value), ==, G_N_ELEMENTS (names));
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      g_autofree char *line = NULL;
+      const char *details;
+      gboolean had;
+
+      g_assert_true (g_variant_lookup (value, names[i], "(b&s)", &had, &details));
+      line = g_strdup_printf ("%s %s%s%s", names[i], had ? "yes" : "no",
+                              details[0] != '\0' ? " " : "", details);
+      g_assert_cmpstr (line, ==, lines[i]);
+    }
+}
+
+static void
+test_async (void)
+{
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GVariant) value = NULL;
+  g_autoptr(GError) error = NULL;
+
+  afork_sandbox_probe_async (NULL, store_result_cb, &result);
+  await_result (&result);
+  value = afork_sandbox_probe_finish (result, &error);
+  g_assert_no_error (error);
+  check_value (value);
+}
+
+static void
+test_blocking (void)
+{
+  g_autoptr(GVariant) value = NULL;
+  g_autoptr(GError) error = NULL;
+
+  value = afork_sandbox_probe (NULL, &error);
+  g_assert_no_error (error);
+  check_value (value);
+}
+
+static void
+test_cancelled (void)
+{
+  g_autoptr(GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GError) error = NULL;
+
+  afork_sandbox_probe_async (cancellable, store_result_cb, &result);
+  g_cancellable_cancel (cancellable);
+  await_result (&result);
+  g_assert_null (afork_sandbox_probe_finish (result, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+}
+
 static void
 check_refused (gconstpointer data)
 {
@@ -129,6 +190,9 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/probe/form", test_form);
+  add_test ("/probe/api/async", test_async);
+  add_test ("/probe/api/blocking", test_blocking);
+  add_test ("/probe/api/cancelled", test_cancelled);
   add_refusals ("/probe/refused", refused, G_N_ELEMENTS (refused), test_refused);
   return g_test_run ();
 }
