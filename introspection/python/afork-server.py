@@ -51,6 +51,11 @@ def parse_arguments():
     return options["--protocol"], options["--socket"]
 
 
+def clean(text):
+    """The text as messages can have it: without surrogates that are alone, and null characters."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+
+
 def refuse(number, protocol, text):
     """Sends a caller, who waits for HELLO, why this process cannot serve, and exits.
 
@@ -59,7 +64,7 @@ def refuse(number, protocol, text):
     HELLO, ERROR, SPAWN, EXIT_BASE = 64, 67, 8, 110
 
     def string(value):
-        data = value.encode("utf-8", "backslashreplace").replace(b"\0", b"\\0")
+        data = clean(value).encode()
         return len(data).to_bytes(4, "little") + data + b"\0"
 
     def frame(kind, payload):
@@ -72,13 +77,25 @@ def refuse(number, protocol, text):
     os._exit(EXIT_BASE + SPAWN)
 
 
+def find_uninstalled():
+    """In the build tree, AFork's modules for Python are in the folders of this file."""
+    for path in os.path.abspath(__file__), os.path.realpath(__file__):
+        folder = os.path.dirname(path)
+        if os.path.isdir(os.path.join(folder, "gi", "overrides")) and folder not in sys.path[1:]:
+            sys.path.append(folder)
+
+
 def start():
     """Imports what this file needs of PyGObject. Returns it and the number of the socket."""
     protocol, number = parse_arguments()
     number = take_socket(number)
+    find_uninstalled()
     try:
         import gi
-    except ImportError as error:
+
+        # Folders of overrides alone are a package, too.
+        gi.require_version
+    except (AttributeError, ImportError) as error:
         refuse(number, protocol,
                f"The Python of the worker, {sys.executable}, has no PyGObject: {error}. A virtual "
                "environment has that of the system if it was made with --system-site-packages")
@@ -123,10 +140,13 @@ def become_module():
 # Errors
 
 def shorten(text, most=MAX_MESSAGE):
-    """The text with a gap in its middle, if it is long."""
-    if len(text) <= most:
-        return text
-    return f"{text[:most * 3 // 4]} […] {text[-most // 4:]}"
+    """The text with a gap in its middle, if it has more bytes than that."""
+    data = clean(text).encode()
+    if len(data) <= most:
+        return data.decode()
+    start = data[:most * 3 // 4].decode(errors="ignore")
+    end = data[-most // 4:].decode(errors="ignore")
+    return f"{start} […] {end}"
 
 
 def strip(tb):
@@ -137,7 +157,7 @@ def strip(tb):
 
 
 def is_ours(filename):
-    return filename == __file__ or filename.startswith("<frozen importlib")
+    return filename in (__file__, importlib.__file__) or filename.startswith("<frozen importlib")
 
 
 def describe(error):
@@ -160,10 +180,11 @@ def format_stack(error, most):
     kept = []
     for line in reversed(lines):
         line = shorten(line)
-        if most < len(line.encode("utf-8", "backslashreplace")):
+        size = len(line.encode())
+        if most < size:
             kept.append("  […]\n")
             break
-        most -= len(line.encode("utf-8", "backslashreplace"))
+        most -= size
         kept.append(line)
     return "".join(reversed(kept)), most
 
@@ -176,7 +197,7 @@ def format_error(error, most):
     while error is not None and id(error) not in seen and most > 0:
         seen.add(id(error))
         head = introduction + describe(error)
-        most -= len(head.encode("utf-8", "backslashreplace"))
+        most -= len(head.encode())
         stack, most = format_stack(error, most)
         parts.append(head)
         if stack:
@@ -187,16 +208,13 @@ def format_error(error, most):
             introduction, error = "It was raised while another was handled: ", error.__context__
         else:
             error = None
-    return "\n".join(parts).encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+    return "\n".join(parts)
 
 
 def new_failure(what, error, code):
     """The error of a command that has raised ERROR."""
-    if isinstance(error, GLib.Error):
-        text = f"{error.message} ({error.domain}, {error.code})"
-    else:
-        text = format_error(error, MAX_FAILURE - len(what.encode("utf-8", "backslashreplace")))
-    what = what.encode("utf-8", "backslashreplace").decode()
+    what = shorten(what, 500)
+    text = format_error(error, MAX_FAILURE - len(what.encode()))
     return GLib.Error(f"{what}: {text}", AFORK_ERROR, code)
 
 
@@ -599,7 +617,7 @@ class Server(AFork.Server):
             if number in self._threads:
                 sentence += f"; it was there after {self._threads[number]}"
             sentences.append(sentence)
-        return shorten("; ".join(sentences).encode("utf-8", "backslashreplace").decode(), 2000)
+        return shorten("; ".join(sentences), 2000)
 
     def do_fork(self):
         # What is frozen is not touched by the collector, so that forks share its memory.

@@ -14,7 +14,6 @@ gi.require_version("AFork", "1")
 from gi.overrides import _afork
 from gi.repository import AFork, Gio, GLib
 
-LIMIT = int(os.environ.get("AFORK_TEST_LIMIT", "100"))  # seconds, after which something hangs
 _afork.set_variant_class(GLib.Variant, AFork.bindings_get_variant_address,
                          AFork.bindings_take_variant)
 
@@ -47,8 +46,10 @@ def count_fds():
 class PythonTest(unittest.TestCase):
     """A test in which the runtime finds the modules of the tests."""
 
+    LIMIT = 100         # seconds for one test, after which something hangs
+
     def setUp(self):
-        signal.alarm(LIMIT)
+        signal.alarm(self.LIMIT)
         self.runtime = AFork.Runtime.get_python()
         self.runtime.set_module_path([MODULES])
 

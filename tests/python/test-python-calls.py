@@ -44,6 +44,31 @@ class CallsTest(PythonTest):
             GLib.MainContext.default().iteration(True)
         self.assertEqual(results, list(range(2000)))
 
+    def test_nothing_is_kept(self):
+        """The worker keeps no object of calls that are answered, whether or not they fail."""
+        rpc = self.new_rpc("evaluate")
+        left = 0
+
+        def callback(rpc, result):
+            nonlocal left
+            left -= 1
+            try:
+                rpc.call_finish(result)
+            except GLib.Error as error:
+                self.assertTrue(error.matches(AFork.error_quark(), AFork.Error.EXCEPTION), error)
+
+        counts = []
+        for n_calls in 1000, 5000, 5000:
+            for i in range(n_calls):
+                left += 1
+                rpc.call_async(pack("1 / 0" if i % 10 == 0 else "[{'k': args}, call.blobs]"), None,
+                               callback)
+            while left > 0:
+                GLib.MainContext.default().iteration(True)
+            counts.append(self.call(rpc, "[__import__('gc').collect(), "
+                                    "len(__import__('gc').get_objects())][1]"))
+        self.assertLess(max(counts[1:]) - counts[0], 50, counts)
+
     def test_functions_of_the_worker(self):
         process = self.new_process("served").send_arg("text").send_bytes(GLib.Bytes.new(b"bytes"))
         rpc = self.new_rpc("evaluate", process=process, init_function="served:init",

@@ -119,11 +119,9 @@ class ForkTest(PythonTest):
         self.assertEqual(self.evaluate(process, "1 + 1"), 2)
 
     def test_default_runtime(self):
+        self.addCleanup(AFork.Runtime.set_default, AFork.Runtime.get_default())
         AFork.Runtime.set_default(self.runtime)
-        try:
-            self.assertEqual(self.evaluate(AFork.Process.new(), "1 + 1"), 2)
-        finally:
-            AFork.Runtime.set_default(AFork.Runtime.get_native())
+        self.assertEqual(self.evaluate(AFork.Process.new(), "1 + 1"), 2)
 
     def test_hooks(self):
         template = self.new_process("workers").eval(
