@@ -689,6 +689,29 @@ _afork_value_reader_next (AForkValueReader *self,
   return event->kind = self->state;
 }
 
+gsize
+_afork_value_reader_take_numbers (AForkValueReader    *self,
+                                  gpointer             numbers,
+                                  gsize                n,
+                                  AForkValueEventKind *kind)
+{
+  Level *level = self->n_levels > 0 ? &self->levels[self->n_levels - 1] : NULL;
+  const AForkValueNode *type;
+
+  if (level == NULL || self->state != AFORK_VALUE_END)
+    return 0;
+  type = &level->value.nodes[level->value.type];
+  if (type->kind != 'a' || (type[1].kind != 'x' && type[1].kind != 'd'))
+    return 0;
+
+  /* The size is a multiple of 8, and these numbers are always in normal form. */
+  n = MIN (n, (level->value.size - level->offset) / 8);
+  memcpy (numbers, level->value.data + level->offset, n * 8);
+  level->offset += n * 8;
+  *kind = type[1].kind == 'x' ? AFORK_VALUE_INT64 : AFORK_VALUE_DOUBLE;
+  return n;
+}
+
 GVariant *
 _afork_value_reader_dup_variant (AForkValueReader *self)
 {

@@ -75,22 +75,29 @@ typedef struct
 } AForkValueEvent;
 
 /* Holds a reference to VALUE, which is serialized first if it is not. */
-AForkValueReader    *_afork_value_reader_new         (GVariant          *value);
-void                 _afork_value_reader_free        (AForkValueReader  *self);
+AForkValueReader    *_afork_value_reader_new          (GVariant            *value);
+void                 _afork_value_reader_free         (AForkValueReader    *self);
 
 /* Sets EVENT to the next event, and returns its kind. */
-AForkValueEventKind  _afork_value_reader_next        (AForkValueReader  *self,
-                                                      AForkValueEvent   *event);
+AForkValueEventKind  _afork_value_reader_next         (AForkValueReader    *self,
+                                                       AForkValueEvent     *event);
+/* Takes up to N events at once, which must be numbers of a list, all of type x or all of type d.
+ * Copies the numbers to NUMBERS, of 8 bytes each, and sets KIND. Returns how many there were: 0 if
+ * the next event is none of these. */
+gsize                _afork_value_reader_take_numbers (AForkValueReader    *self,
+                                                       gpointer             numbers,
+                                                       gsize                n,
+                                                       AForkValueEventKind *kind);
 /* Returns the value of the event before, which was AFORK_VALUE_VARIANT. The caller owns the
  * reference. */
-GVariant            *_afork_value_reader_dup_variant (AForkValueReader  *self);
+GVariant            *_afork_value_reader_dup_variant  (AForkValueReader    *self);
 
 /* Reads all of a value, with the contents of all variants, of which TYPE is valid and definite.
  * DEPTH is how many levels of nesting are around it. Returns AFORK_VALUE_FINISHED or an error. */
-AForkValueEventKind  _afork_value_check              (const char        *type,
-                                                      gconstpointer      data,
-                                                      gsize              size,
-                                                      guint              depth);
+AForkValueEventKind  _afork_value_check               (const char          *type,
+                                                       gconstpointer        data,
+                                                       gsize                size,
+                                                       guint                depth);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkValueReader, _afork_value_reader_free)
 

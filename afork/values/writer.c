@@ -422,12 +422,31 @@ put_basic_type (AForkValueWriter *self,
   return level->kind == LEVEL_LIST && level->element != 'v' ? TRUE : put_type (self, type);
 }
 
+/* Adds a number to a list of such numbers, if there is memory left: most numbers are in one. */
+static gboolean
+append_number (AForkValueWriter *self,
+               Level            *level,
+               char              type,
+               gconstpointer     number)
+{
+  if (level->kind != LEVEL_LIST || level->element != type
+      || self->status != AFORK_VALUE_WRITTEN || self->bytes.n_allocated - self->bytes.n < 8)
+    return FALSE;
+
+  memcpy (get_bytes (self, self->bytes.n), number, 8);
+  self->bytes.n += 8;
+  level->n_items++;
+  return TRUE;
+}
+
 static AForkValueStatus
 add_number (AForkValueWriter *self,
             const char       *type,
             gboolean          is_uniform,
             gconstpointer     number)
 {
+  if (append_number (self, get_level (self), *type, number))
+    return AFORK_VALUE_WRITTEN;
   if (begin_value (self, is_uniform ? *type : 0, 1) && put_basic_type (self, type)
       && pad (self, WORD) && put (self, number, 8))
     return end_value (self, &word);

@@ -14,7 +14,20 @@ enum
   /* The clock is read after this many parts of a value, or bytes of strings. */
   PARTS_PER_LOOK = 32,
   BYTES_PER_LOOK = 16 * 1024,
+  /* How many numbers of a list are taken at a time. */
+  MAX_NUMBERS = 128,
+  /* Keys of dictionaries that are kept, and the longest of them. */
+  N_KEYS = 64,
+  MAX_KEY = 64,
 };
+
+/* Dictionaries of a list often have the same keys. */
+typedef struct
+{
+  const char *data;             /* in the value */
+  gsize       size;
+  PyObject   *text;             /* or NULL */
+} Key;
 
 /* A container that is not complete. A list or tuple is hidden from the garbage collector until it
  * is, so that no other code can find it. */
@@ -37,6 +50,7 @@ typedef struct
   PyObject         *result;     /* or NULL */
   Level             levels[MAX_LEVELS];
   guint             n_levels;
+  Key               keys[N_KEYS];
 } Unpacker;
 
 /* Building. */
@@ -51,6 +65,8 @@ drop (Unpacker *self)
       Py_CLEAR (level->container);
       Py_CLEAR (level->key);
     }
+  for (guint i = 0; i < N_KEYS; i++)
+    Py_CLEAR (self->keys[i].text);
   Py_CLEAR (self->result);
 }
 
@@ -124,17 +140,66 @@ end (Unpacker *self)
   return place (self, g_steal_pointer (&level->container));
 }
 
+static gboolean
+is_key (const Unpacker *self)
+{
+  const Level *level = self->n_levels > 0 ? &self->levels[self->n_levels - 1] : NULL;
+
+  return level != NULL && level->kind == AFORK_VALUE_DICTIONARY && level->key == NULL;
+}
+
 static PyObject *
 new_str (Unpacker              *self,
          const AForkValueEvent *event)
 {
-  const Level *level = self->n_levels > 0 ? &self->levels[self->n_levels - 1] : NULL;
-  PyObject *text = PyUnicode_FromStringAndSize (event->bytes.data, (Py_ssize_t) event->bytes.size);
+  const char *data = event->bytes.data;
+  const gsize size = event->bytes.size;
+  PyObject *text;
+  Key *key;
 
-  /* Dictionaries of a list often have the same keys. */
-  if (text != NULL && level != NULL && level->kind == AFORK_VALUE_DICTIONARY && level->key == NULL)
-    PyUnicode_InternInPlace (&text);
+  if (size == 0 || size > MAX_KEY || !is_key (self))
+    return PyUnicode_FromStringAndSize (data, (Py_ssize_t) size);
+
+  key = &self->keys[((guchar) data[0] * 7u + (guchar) data[size / 2] * 3u
+                     + (guchar) data[size - 1] + size) % N_KEYS];
+  if (key->text != NULL && key->size == size && memcmp (key->data, data, size) == 0)
+    return Py_NewRef (key->text);
+
+  text = PyUnicode_FromStringAndSize (data, (Py_ssize_t) size);
+  if (text != NULL)
+    {
+      Py_XDECREF (key->text);
+      *key = (Key) { data, size, Py_NewRef (text) };
+    }
   return text;
+}
+
+/* Adds numbers to a list of only such numbers, which are faster to take together. Sets N to how
+ * many. */
+static gboolean
+take_numbers (Unpacker *self,
+              gsize    *n)
+{
+  union { gint64 integer; double number; } numbers[MAX_NUMBERS];
+  AForkValueEventKind kind;
+  PyObject *list;
+  Level *level;
+
+  *n = _afork_value_reader_take_numbers (self->reader, numbers, MAX_NUMBERS, &kind);
+  if (*n == 0)
+    return TRUE;
+
+  level = &self->levels[self->n_levels - 1];
+  list = level->container;
+  for (gsize i = 0; i < *n; i++)
+    {
+      PyObject *item = kind == AFORK_VALUE_INT64 ? PyLong_FromLongLong (numbers[i].integer)
+                                                 : PyFloat_FromDouble (numbers[i].number);
+
+      if (item == NULL || PyList_SetItem (list, level->n_set++, item) < 0)
+        return FALSE;
+    }
+  return TRUE;
 }
 
 static PyObject *
@@ -242,8 +307,9 @@ static gboolean
 run_until (Unpacker *self,
            gint64    deadline)
 {
-  gsize n_parts = 0, n_bytes = 0;
+  gsize n_parts = 0, n_bytes = 0, n_numbers = 0;
   AForkValueEvent event;
+  gboolean is_taken;
 
   while (TRUE)
     {
@@ -253,15 +319,18 @@ run_until (Unpacker *self,
           g_clear_pointer (&self->reader, _afork_value_reader_free);
           return TRUE;
         }
-      if (!(event.kind < AFORK_VALUE_FINISHED ? take_event (self, &event)
-                                              : begin_again (self, event.kind)))
+      is_taken = event.kind < AFORK_VALUE_FINISHED ? take_event (self, &event)
+                                                   : begin_again (self, event.kind);
+      if (is_taken && (event.kind == AFORK_VALUE_LIST || n_numbers > 0))
+        is_taken = take_numbers (self, &n_numbers);
+      if (!is_taken)
         {
           drop (self);
           g_clear_pointer (&self->reader, _afork_value_reader_free);
           return FALSE;
         }
 
-      n_parts++;
+      n_parts += 1 + n_numbers;
       if (event.kind == AFORK_VALUE_STRING || event.kind == AFORK_VALUE_BYTES)
         n_bytes += event.bytes.size;
       if (n_parts >= PARTS_PER_LOOK || n_bytes >= BYTES_PER_LOOK)
@@ -290,6 +359,7 @@ unpacker_new (PyTypeObject *type,
   self->is_running = FALSE;
   self->result = NULL;
   self->n_levels = 0;
+  memset (self->keys, 0, sizeof self->keys);
   start (self);
   PyObject_GC_Track (self);
   return self;

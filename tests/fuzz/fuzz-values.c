@@ -109,6 +109,19 @@ write_event (AForkValueWriter      *writer,
   return *status == AFORK_VALUE_WRITTEN;
 }
 
+/* Sets EVENT to the next one. Numbers may also be taken together. */
+static AForkValueEventKind
+take_event (AForkValueReader *reader,
+            gsize             n_left,
+            AForkValueEvent  *event)
+{
+  if (n_left % 3 == 1
+      && _afork_value_reader_take_numbers (reader, &event->int64, 1, &event->kind) == 1)
+    return event->kind;
+
+  return _afork_value_reader_next (reader, event);
+}
+
 typedef struct
 {
   AForkValueEventKind kind;
@@ -129,7 +142,7 @@ read_value (GVariant            *value,
   AForkValueEvent event;
   gsize n_levels = 1;
 
-  while (_afork_value_reader_next (reader, &event) < AFORK_VALUE_FINISHED)
+  while (take_event (reader, levels[n_levels - 1].n_left, &event) < AFORK_VALUE_FINISHED)
     {
       Level *level = &levels[n_levels - 1];
       const bool is_key = level->is_key && event.kind != AFORK_VALUE_END;

@@ -48,17 +48,18 @@ CASES = [
 ]
 
 FIGURES = [
-    Figure('bytes-copy', 'time to convert 1 MiB of bytes and back, over a copy', 'conversion-us',
-           'afork-bytes', 'copy-bytes', 10, 5, share=True),
+    Figure('bytes-copy', 'processor time to convert 1 MiB of bytes and back, over a copy',
+           'conversion-us', 'afork-bytes', 'copy-bytes', 10, 5, share=True),
 ] + [
-    Figure(f'{kind}-pickle', f'time to convert {title} and back, over pickle', 'conversion-us',
-           f'afork-{kind}', f'pickle-{kind}', at_least, aim, share=True)
+    Figure(f'{kind}-pickle', f'processor time to convert {title} and back, over pickle',
+           'conversion-us', f'afork-{kind}', f'pickle-{kind}', at_least, aim, share=True)
     for kind, title, _, at_least, aim in KINDS
 ] + [
-    Figure('pickle-copy', 'time of pickle for 1 MiB of bytes and back, over a copy',
+    Figure('pickle-copy', 'processor time of pickle for 1 MiB of bytes and back, over a copy',
            'conversion-us', 'pickle-bytes', 'copy-bytes', share=True),
-    Figure('longest-step', 'the longest step, of 2 ms, with 60,000 tuples', 'longest-step-us',
-           'steps-tuples', at_least=20000, aim=5000, unit='µs', smaller_is_better=True),
+    Figure('longest-step', 'processor time of the longest step, of 2 ms, with 60,000 tuples',
+           'longest-step-us', 'steps-tuples', at_least=20000, aim=5000, unit='µs',
+           smaller_is_better=True),
 ]
 
 PANELS = [
