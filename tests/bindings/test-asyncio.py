@@ -21,6 +21,9 @@ except ImportError:
 
 LIMIT = 50      # seconds for one test, after which something hangs
 
+POLICY = GLibEventLoopPolicy()
+asyncio.set_event_loop_policy(POLICY)
+
 NATIVE = AFork.Runtime.get_native()
 
 
@@ -42,11 +45,9 @@ class AsyncioTest(unittest.TestCase):
         signal.alarm(0)
 
     def run_async(self, coroutine):
-        asyncio.set_event_loop_policy(GLibEventLoopPolicy())
-        try:
-            return asyncio.run(coroutine)
-        finally:
-            asyncio.set_event_loop_policy(None)
+        # asyncio.run() makes an event loop of its own, which this policy refuses for a thread that
+        # has a main context.
+        return POLICY.get_event_loop().run_until_complete(coroutine)
 
     def test_results(self):
         async def main():

@@ -6,6 +6,7 @@ the objects as context managers and iterators."""
 
 import ast
 import copy
+import gc
 import os
 import pathlib
 import pickle
@@ -382,9 +383,11 @@ class AwaitTest(OverrideTest):
         hook, sys.excepthook = sys.excepthook, lambda *info: printed.append(info[1])
         try:
             AFork.spawn(fail())
+            gc.collect()
             self.assertEqual([str(error) for error in printed], ["nobody looks"])
             with self.assertRaises(ValueError):
                 AFork.spawn(fail()).result()
+            gc.collect()
             self.assertEqual(len(printed), 1)
         finally:
             sys.excepthook = hook
@@ -621,8 +624,36 @@ class ValuesTest(OverrideTest):
             job = AFork.Job.new(args("reverse-blobs"), blobs=[b"ab", bytearray(b"c"),
                                                               GLib.Bytes.new(b"def")])
             self.assertEqual(rpc.run_job(job).unpack(), 6)
-            self.assertEqual([blob.get_data() for blob in job.get_result_blobs()],
-                             [b"def", b"c", b"ab"])
+            self.assertEqual([bytes(view) for view in job.view_blobs()], [b"def", b"c", b"ab"])
+            self.assertEqual(AFork.Job.new(args("unit")).view_blobs(), [])
+
+    def test_blobs_are_not_copied(self):
+        size = 1 << 20
+        with new_rpc() as rpc:
+            for byte in (b"a", b"b"):
+                job = AFork.Job.new(args("reverse-blobs"), blobs=[byte * size])
+                rpc.run_job(job)
+                view, = job.view_blobs()
+                self.assertEqual((view.nbytes, view[0], view[-1]), (size, *byte, *byte))
+                # What is written is seen through this blob only.
+                view[0] = ord("x")
+                self.assertEqual(job.view_blobs()[0][0], ord("x"))
+                del job
+                self.assertEqual(bytes(view[1:]), byte * (size - 1))
+
+    def test_descriptors_of_results(self):
+        before = len(os.listdir("/proc/self/fd"))
+        with new_rpc() as rpc:
+            job = AFork.Job.new(args("fds"))
+            index, = rpc.run_job(job).unpack()
+            with job.open_fds()[index] as file:
+                self.assertEqual(file.read(100), b"from the worker")
+                self.assertRaises(OSError, file.write, b"read only")
+            self.assertEqual(AFork.Job.new().open_fds(), [])
+        del job
+        rpc.get_process().wait()
+        del rpc
+        self.assertLessEqual(len(os.listdir("/proc/self/fd")), before + 4)
 
     def test_map(self):
         process = new_process("calls")

@@ -73,6 +73,9 @@ async def use_pool() -> list[int]:
             print(error, job.props.state == AFork.JobState.FAILED)
         given = AFork.Job.new({"size": 3}, fds=[0, sys.stdin], blobs=[b"blob"], timeout=1000)
         await pool.run_job_async(given)
+        views: list[memoryview] = given.view_blobs()
+        for file in given.open_fds():
+            print(file.read(), views)
     return values
 
 

@@ -85,5 +85,6 @@ async def main() -> None:
 if GLibEventLoopPolicy is None:
     AFork.run(main())
 else:
-    asyncio.set_event_loop_policy(GLibEventLoopPolicy())
-    asyncio.run(main())
+    policy = GLibEventLoopPolicy()
+    asyncio.set_event_loop_policy(policy)
+    policy.get_event_loop().run_until_complete(main())

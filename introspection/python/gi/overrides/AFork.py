@@ -12,6 +12,7 @@ The API is that of the typelib, and its methods can be called as they are. In ad
 * Calls and jobs take Python values and return Python values.
 """
 
+import fcntl
 import os
 import signal
 import socket
@@ -270,7 +271,7 @@ class _Link:
     """A cancellable of ours that is cancelled with the caller's, but not the other way round."""
 
     def __init__(self, outer):
-        self.cancellable = Gio.Cancellable.new()
+        self.cancellable = Gio.Cancellable()
         self._outer = outer
         if outer is not None:
             cancel = self.cancellable.cancel
@@ -1076,6 +1077,23 @@ class Map(AFork.Map):
         self.close()
 
 
+def _view(blob, is_writable):
+    if _afork is None:
+        return memoryview(bytearray(blob.get_data()))
+    return _afork.view(AFork.bindings_get_bytes_address(blob), writable=is_writable)
+
+
+def _open(fds, index):
+    fd = fds.get(index)
+    try:
+        access = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
+        mode = {os.O_RDONLY: "rb", os.O_WRONLY: "wb"}.get(access, "r+b")
+        return open(fd, mode, buffering=0)
+    except BaseException:
+        os.close(fd)
+        raise
+
+
 def _has_ended(job):
     return job.get_state() >= AFork.JobState.SUCCEEDED
 
@@ -1145,6 +1163,20 @@ class Job(AFork.Job):
         """The error of a job that failed, or None."""
         error = AFork.Job.get_error(self)
         return None if error is None else _specific(error)
+
+    def view_blobs(self):
+        """The blobs that came with the result, as a list of memoryviews, without a copy.
+
+        The program may write to them, which nobody else sees.
+        """
+        is_writable = "AFORK_INPROCESS" not in os.environ
+        return [_view(blob, is_writable) for blob in self.get_result_blobs() or ()]
+
+    def open_fds(self):
+        """The descriptors that came with the result, as a list of file objects without a buffer,
+        each for a duplicate. A handle in the result is an index into the list."""
+        fds = self.get_result_fds()
+        return [] if fds is None else [_open(fds, i) for i in range(fds.get_length())]
 
     def reports(self):
         """Returns an AFork.Events: the progress that the worker reports of this job, as Python
