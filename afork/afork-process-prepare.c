@@ -213,12 +213,14 @@ afork_process_send_arg (AForkProcess *self,
                         const char   *arg)
 {
   AForkFrame frame = { .kind = AFORK_FRAME_ITEM_BYTES, .flags = AFORK_FRAME_STRING };
+  g_autoptr(AForkHold) hold = NULL;
   g_autoptr(GBytes) bytes = NULL;
   gsize size;
 
   g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
   g_return_val_if_fail (arg != NULL, self);
-  if (!_afork_process_may_prepare (self))
+  hold = _afork_process_hold_or_warn (self);
+  if (hold == NULL || !_afork_process_may_prepare (self))
     return self;
 
   size = strlen (arg);
@@ -428,13 +430,15 @@ afork_process_restrict (AForkProcess *self,
                         AForkSandbox *sandbox)
 {
   AForkFrame frame = { .kind = AFORK_FRAME_RESTRICT };
+  g_autoptr(AForkHold) hold = NULL;
   g_autoptr(AForkLimits) limits = NULL;
   g_autoptr(AForkLimits) old = NULL;
   g_autoptr(GBytes) bytes = NULL;
 
   g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
   g_return_val_if_fail (AFORK_IS_SANDBOX (sandbox), self);
-  if (!_afork_process_may_prepare (self))
+  hold = _afork_process_hold_or_warn (self);
+  if (hold == NULL || !_afork_process_may_prepare (self))
     return self;
 
   bytes = _afork_sandbox_describe (sandbox, _afork_runtime_bears_address_space (self->runtime));

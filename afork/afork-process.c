@@ -1909,8 +1909,7 @@ list_layers (const AForkConfinementReport *report)
  *   `namespaces`.
  *
  * Returns: (transfer full) (nullable): an `a{sv}`, or `NULL` if the process is not restricted or
- * was
- *   not run
+ *   was not run
  *
  * Since: 0.1
  */

@@ -1302,11 +1302,13 @@ expect_blocking_refusals (AForkProcess *process)
 static void
 expect_warnings (AForkProcess *process)
 {
+  g_autoptr(AForkSandbox) sandbox = afork_sandbox_new ();
   g_autoptr(GBytes) bytes = g_bytes_new_static ("bytes", 5);
   g_autofree char *large = g_strnfill (100000, 'x');
   g_autoptr(AForkProcess) fork = NULL;
 
   g_atomic_int_set (&n_criticals, 0);
+  afork_process_restrict (process, sandbox);
   afork_process_require (process, "no-such-module");
   afork_process_eval (process, "none", NULL);
   afork_process_call (process, "no_such_function", NULL);
@@ -1322,10 +1324,10 @@ expect_warnings (AForkProcess *process)
   afork_process_set_spare (process, 1);
   afork_process_send_signal (process, SIGKILL);
   afork_process_force_exit (process);
-  g_assert_cmpint (g_atomic_int_get (&n_criticals), ==, 15);
+  g_assert_cmpint (g_atomic_int_get (&n_criticals), ==, 16);
 
   fork = afork_process_fork (process);
-  g_assert_cmpint (g_atomic_int_get (&n_criticals), ==, 16);
+  g_assert_cmpint (g_atomic_int_get (&n_criticals), ==, 17);
   g_assert_cmpint (afork_process_get_state (fork), ==, AFORK_PROCESS_STATE_EXITED);
 }
 
