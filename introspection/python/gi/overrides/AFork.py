@@ -10,6 +10,7 @@ The API is that of the typelib, and its methods can be called as they are. In ad
 * Errors are exceptions of a class for each code: see AFork.Error.
 * Arguments of wrong types are refused, and the error names the parameter.
 * Calls and jobs take Python values and return Python values.
+* AFork.Executor is an executor of concurrent.futures.
 """
 
 import fcntl
@@ -1225,3 +1226,18 @@ _set_default_runtime()
 early = _wrap_module_function(AFork.early)
 worker_emit = _wrap_module_function(AFork.worker_emit)
 __all__ += ["early", "worker_emit"]
+
+
+# The executor. Its module imports concurrent.futures and multiprocessing, which a worker, for
+# example, does not need. So it is imported when the program uses the name AFork.Executor first.
+
+class _Executor:
+    def __get__(self, module, module_type):
+        from gi.overrides._afork_executor import Executor
+
+        if module is not None:
+            module.__dict__["Executor"] = Executor
+        return Executor
+
+
+type(sys.modules["gi.repository.AFork"]).Executor = _Executor()

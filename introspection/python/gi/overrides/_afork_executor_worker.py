@@ -1,0 +1,273 @@
+# Copyright 2026 The AFork authors
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
+"""The worker functions of AFork.Executor."""
+
+import collections
+import importlib
+import pickle
+import sys
+import threading
+import time
+
+from gi.overrides import _afork
+from gi.repository import AFork
+
+_main = None            # how to import the main module of the caller; or None
+_key = None             # of multiprocessing, or None once it was set
+_functions = {}         # by their names
+_initialize_error = None
+
+# The types of values that do not change.
+_SCALARS = frozenset((bool, bytes, float, int, str, type(None)))
+
+
+def initialize(setup):
+    global _main, _key, _initialize_error
+    sys.path[:], sys.argv[:], _main, _key, initializer = pickle.loads(setup)
+    if initializer is None:
+        return
+    try:
+        function, args = _unpickle(initializer)
+        function(*args)
+    except BaseException as error:
+        _initialize_error = _format(error)
+
+
+def _import_main():
+    """Import the main module of the caller as __main__, by the name that multiprocessing uses."""
+    global _main
+    if _main is None:
+        return
+    import runpy
+    import types
+
+    kind, name = _main
+    _main = None
+    module = types.ModuleType("__mp_main__")
+    if kind == "module":
+        content = runpy.run_module(name, run_name="__mp_main__", alter_sys=True)
+    else:
+        content = runpy.run_path(name, run_name="__mp_main__")
+    module.__dict__.update(content)
+    sys.modules["__main__"] = sys.modules["__mp_main__"] = module
+
+
+def _unpickle(pickled):
+    global _key
+    if _main is not None and (b"__main__" in pickled or b"__mp_main__" in pickled):
+        _import_main()
+    if _key is not None and b"multiprocessing" in pickled:
+        import multiprocessing.process
+
+        multiprocessing.process.current_process().authkey = _key
+        _key = None
+    return pickle.loads(pickled)
+
+
+def _find(name):
+    module, _, path = name.partition(":")
+    if module == "__main__":
+        _import_main()
+    found = importlib.import_module(module)
+    for part in path.split("."):
+        found = getattr(found, part)
+    _functions[name] = found
+    return found
+
+
+def _format(error):
+    import traceback
+
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    return _clean(text)
+
+
+def _clean(text):
+    """Return the text as it can be sent."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+
+
+def _fail(error):
+    """Return the answer for an exception of a function."""
+    traceback = error.__traceback__
+    if traceback is not None:
+        error.__traceback__ = traceback.tb_next
+    text = _format(error)
+    error.__traceback__ = None
+    try:
+        pickled = pickle.dumps(error, pickle.HIGHEST_PROTOCOL)
+    except BaseException:
+        pickled = None
+    return pickled, _describe(error), text
+
+
+def _describe(error):
+    try:
+        return _clean(f"{type(error).__name__}: {error}")
+    except BaseException:
+        return type(error).__name__
+
+
+def _take_job(job):
+    """Return the function, its arguments, and whether these are those of many calls."""
+    if type(job) is bytes:
+        return _unpickle(job)
+    name = job[0]
+    function = _functions.get(name) or _find(name)
+    if len(job) == 2:
+        return function, (job[1],), {}, True
+    return function, job[1], job[2], False
+
+
+def _run(job):
+    """Return the answer for a job:
+
+    (value,)                    the function has returned a value
+    pickled value               the same, if the value can only be pickled
+    (pickled, text, traceback)  the function has raised an exception, which is pickled, unless None
+    (None, text)                the worker cannot run this job, and the executor is broken
+    (False, text)               the same, because the initializer has failed
+    """
+    if _initialize_error is not None:
+        return False, _initialize_error
+    try:
+        function, args, kwargs, is_chunk = _take_job(job)
+    except BaseException as error:
+        if type(job) is bytes:
+            return None, f"The call cannot be unpickled:\n{_format(error)}"
+        return _fail(error)
+    try:
+        if is_chunk:
+            return ([function(*each) for each in args[0]],)
+        return (function(*args, **kwargs),)
+    except BaseException as error:
+        return _fail(error)
+
+
+def _pack(value):
+    return AFork.bindings_take_variant(_afork.pack(value, exact=True))
+
+
+def _pack_answers(answers):
+    try:
+        return _pack(answers)
+    except TypeError:
+        return _pack([_pickle_answer(answer) for answer in answers])
+
+
+def _pickle_answer(answer):
+    """Return the answer as it can be packed."""
+    try:
+        _pack(answer)
+        return answer
+    except TypeError:
+        pass
+    try:
+        return pickle.dumps(answer[0], pickle.HIGHEST_PROTOCOL)
+    except BaseException as error:
+        return _fail(error)
+
+
+class _Batch:
+    """Jobs that are run one after the other.
+
+    If one of them takes long, the watcher, which is another thread, sends the answers that there
+    are, and gives the jobs behind it back, for other workers.
+    """
+
+    def __init__(self, call, jobs):
+        self._call = call
+        self._jobs = collections.deque(jobs)
+        self._answers = []
+        self._lock = threading.Lock()
+        self._is_split = False
+
+    def run(self):
+        """Return the answers that were not sent."""
+        jobs, answers = self._jobs, self._answers
+        while jobs:
+            try:
+                job = jobs.popleft()
+            except IndexError:
+                break
+            answer = _run(job)
+            # What other threads might change is converted in this one.
+            if len(answer) == 1 and type(answer[0]) not in _SCALARS:
+                answer = _pickle_answer(answer)
+            answers.append(answer)
+        with self._lock:
+            self._is_split = True
+        return answers
+
+    def split(self):
+        """Call this in the watcher."""
+        with self._lock:
+            if self._is_split:
+                return
+            self._is_split = True
+            n_jobs = 0
+            while self._jobs:
+                try:
+                    self._jobs.pop()
+                except IndexError:
+                    break
+                n_jobs += 1
+            answers = self._answers[:]
+            del self._answers[:len(answers)]
+            if answers or n_jobs:
+                answers = [_pickle_answer(answer) for answer in answers]
+                self._call.call.report(_pack((answers, n_jobs)))
+
+
+class _Watcher(threading.Thread):
+    """Splits batches that take longer than TIME.
+
+    It looks at the batch that runs, and sleeps while there is none: a batch takes a millisecond,
+    so a timer for each would cost more than the batch.
+    """
+
+    TIME = 0.005
+
+    def __init__(self):
+        super().__init__(name="AFork.Executor-watcher", daemon=True)
+        self.batch = None
+        self._wakes = threading.Event()
+
+    def watch(self, batch):
+        self.batch = batch
+        if not self._wakes.is_set():
+            self._wakes.set()
+            if not self.is_alive():
+                self.start()
+
+    def run(self):
+        seen = None
+        while True:
+            time.sleep(self.TIME)
+            batch = self.batch
+            if batch is None and seen is None:
+                self._wakes.clear()
+                if self.batch is None:
+                    self._wakes.wait()
+            elif batch is not None and batch is seen:
+                batch.split()
+            seen = batch
+
+
+_watcher = None
+
+
+def run(call, jobs):
+    """Run jobs, and return their answers."""
+    global _watcher
+    if len(jobs) == 1:
+        return _pack_answers([_run(jobs[0])])
+    if _watcher is None:
+        _watcher = _Watcher()
+    batch = _Batch(call, jobs)
+    del jobs
+    _watcher.watch(batch)
+    answers = batch.run()
+    _watcher.batch = None
+    return _pack_answers(answers)

@@ -1,0 +1,88 @@
+# Copyright 2026 The AFork authors
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
+"""What workers of AFork.Executor run in the tests."""
+
+import collections
+import enum
+import os
+import threading
+import time
+
+Point = collections.namedtuple("Point", "x y")
+
+
+class Color(enum.IntEnum):
+    RED = 1
+
+
+class LoudError(Exception):
+    """An exception that can be pickled, but not be unpickled."""
+
+    def __init__(self, first, second):
+        super().__init__(f"{first} and {second}")
+
+
+class Counter:
+    """What workers have in common is what initializers set."""
+
+    value = None
+
+    @classmethod
+    def get(cls):
+        return cls.value
+
+    def twice(self, number):
+        return 2 * number
+
+
+def echo(*args, **options):
+    return args[0] if len(args) == 1 and not options else (args, options)
+
+
+def set_value(value):
+    Counter.value = value
+
+
+def raise_loud():
+    raise LoudError("salt", "pepper")
+
+
+def raise_local():
+    class LocalError(Exception):
+        pass
+
+    raise LocalError("nobody can import me")
+
+
+def raise_lone_surrogate():
+    raise ValueError("\udc80 and \0")
+
+
+def return_lock():
+    return threading.Lock()
+
+
+def nap(seconds):
+    time.sleep(seconds)
+    return os.getpid()
+
+
+def await_file(path, limit=60):
+    """Waits until there is a file. Returns whether there is."""
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        if os.path.exists(path):
+            return True
+        time.sleep(0.001)
+    return False
+
+
+def make_file(path):
+    with open(path, "x"):
+        pass
+    return path
+
+
+def exit_now(status):
+    os._exit(status)
