@@ -87,7 +87,7 @@ propagate (gboolean        success,
            AForkWireError  code,
            const char     *what)
 {
-  g_autoptr(GError) owned = error;
+  g_autoptr(GError) owned G_GNUC_UNUSED = error;
   const char *text;
   gsize length;
 

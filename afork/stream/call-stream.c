@@ -442,7 +442,7 @@ count_bytes (GPtrArray *blobs)
 static void
 forget_prepared (AForkCallStream *self)
 {
-  g_autoptr(GPtrArray) blobs = g_steal_pointer (&self->prepared_blobs);
+  g_autoptr(GPtrArray) blobs G_GNUC_UNUSED = g_steal_pointer (&self->prepared_blobs);
 
   g_array_set_size (self->prepared, 0);
 }
