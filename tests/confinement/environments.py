@@ -124,13 +124,16 @@ def main(environment, *programs):
 
     failed = False
     for program in programs:
-        result = run([program, '--tap'], environment, stdout=subprocess.PIPE,
-                     stderr=subprocess.STDOUT, errors='replace', text=True)
+        command = [program, '--tap']
+        if program.endswith('.py'):
+            command = [os.environ['AFORK_TEST_PYTHON'], program]
+        result = run(command, environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                     errors='replace', text=True)
         lines = result.stdout.splitlines()
         passed = sum(line.startswith('ok ') and '# SKIP' not in line for line in lines)
         skipped = sum(line.startswith('ok ') and '# SKIP' in line for line in lines)
-        print(f'{os.path.basename(program)}: {passed} passed, {skipped} skipped, '
-              f'status {result.returncode}')
+        counts = f'{passed} passed, {skipped} skipped, ' if '--tap' in command else ''
+        print(f'{os.path.basename(program)}: {counts}status {result.returncode}')
         if result.returncode != 0:
             failed = True
             print('\n'.join(lines[-20:]))
