@@ -16,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
+import traceback
 import unittest
 import weakref
 
@@ -295,9 +297,13 @@ class AwaitTest(OverrideTest):
             with self.assertRaises(AFork.Error.Exited):
                 await rpc.call_async(args("exit", 1))
             operation = new_process("echo").run_async("missing")
-            for _ in range(2):
-                with self.assertRaises(AFork.Error.Function):
+            lengths = set()
+            for _ in range(3):
+                try:
                     await operation
+                except AFork.Error.Function as error:
+                    lengths.add(len(traceback.extract_tb(error.__traceback__)))
+            self.assertEqual(len(lengths), 1)
             self.assertIsInstance(operation.exception(), AFork.Error.Function)
 
         AFork.run(main())
@@ -562,6 +568,20 @@ class IteratorTest(OverrideTest):
 
         AFork.run(main())
 
+    def test_events_cancelled(self):
+        """Waiting for an event is cancelled, and an event comes later."""
+        async def main():
+            async with new_rpc() as rpc:
+                events = rpc.events()
+                task = AFork.spawn(events.__anext__())
+                task.cancel()
+                with self.assertRaises(GLib.Error):
+                    await task
+                await rpc.call_async(args("report", 2))
+                return [await events.__anext__(), await events.__anext__()]
+
+        self.assertEqual(AFork.run(main()), [0, 1])
+
     def test_events_of_pool(self):
         async def main():
             async with new_pool() as pool:
@@ -674,23 +694,32 @@ class ValuesTest(OverrideTest):
             new_pool().map([1, [{2}]])
 
     def test_large(self):
-        """A large result is converted in steps, and the main loop goes on."""
-        value = [(i, str(i), [float(i)]) for i in range(30000)]
-        ticks = []
+        """A large result is converted in steps, and the main loop goes on: between two of its
+        iterations, this thread never uses the processor for 20 ms more than one that is idle."""
+        value = [(i, str(i), float(i)) for i in range(60000)]
+        times = []
+        # What this test has would take the garbage collector long.
+        gc.freeze()
+        self.addCleanup(gc.unfreeze)
 
         async def main():
             async with new_rpc("calls_echo") as rpc:
-                source = GLib.timeout_add(1, lambda: ticks.append(None) or True)
-                result = await rpc.call_async(value)
-                n_ticks = len(ticks)
+                source = GLib.timeout_add(1, lambda: times.append(time.thread_time()) or True)
+                operations = [rpc.call_async(value)]
                 job = AFork.Job.new(value)
-                self.assertEqual(await rpc.run_job_async(job), value)
-                self.assertEqual(await job.unpack_async(), value)
+                operations.append(rpc.run_job_async(job))
+                times.clear()
+                results = []
+                for operation in operations:
+                    results.append(await operation)
+                results.append(await job.unpack_async())
                 GLib.source_remove(source)
-                self.assertGreater(n_ticks, 5)
-                return result
+            return results
 
-        self.assertEqual(AFork.run(main()), value)
+        for result in AFork.run(main()):
+            self.assertEqual(result, value)
+        self.assertGreater(len(times), 10)
+        self.assertLess(max(b - a for a, b in zip(times, times[1:])), 0.02)
 
 
 PROGRAM = """

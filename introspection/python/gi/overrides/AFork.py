@@ -506,6 +506,7 @@ class Operation:
         self._link.unlink()
         self._result = result
         self._error = error
+        self._traceback = None if error is None else error.__traceback__
         self._is_done = True
         callbacks, self._callbacks = self._callbacks, None
         for callback in callbacks:
@@ -527,7 +528,8 @@ class Operation:
         if not self._is_done:
             raise RuntimeError("The operation has not ended yet")
         if self._error is not None:
-            raise self._error
+            # Each time with the same traceback: raising adds to it.
+            raise self._error.with_traceback(self._traceback)
         return self._result
 
     def exception(self):
@@ -690,7 +692,8 @@ class Events:
     def _wake(self):
         waiting, self._waiting = self._waiting, []
         for operation in waiting:
-            operation._complete(None, None)
+            if not operation.done():
+                operation._complete(None, None)
 
     def close(self):
         """Ends the iteration, after the values that were collected."""
