@@ -172,6 +172,15 @@ class TypesTest(OverrideTest):
         self.assert_refused("blobs[0]", AFork.Job.new, blobs=["text"])
         for value in ("abc", b"abc", {"a": 1}, 1, None):
             self.assert_refused("items", pool.map, value)
+        sandbox = AFork.Sandbox.new()
+        for value in ("/tmp", [1], 1):
+            self.assert_refused("read_paths", sandbox.set_read_paths, value)
+            self.assert_refused("write_paths", AFork.Sandbox, write_paths="/tmp")
+        self.assert_refused("memory", sandbox.set_memory, 1.5)
+        self.assert_refused("network", sandbox.set_network, None)
+        self.assert_refused("sandbox", process.restrict, "sandbox")
+        sandbox.set_read_paths([pathlib.Path("/tmp")])
+        self.assertEqual(sandbox.get_read_paths(), ["/tmp"])
         with self.assertRaises(ValueError):
             process.require("a\0b")
 
@@ -785,7 +794,7 @@ class HelpTest(OverrideTest):
         """Each class, and each function that the override defines by itself, has a text."""
         import pydoc
         for name in ("Error", "Events", "Job", "Map", "Operation", "Pool", "PoolWorker", "Process",
-                     "Rpc", "Runtime", "run", "spawn"):
+                     "Rpc", "Runtime", "Sandbox", "run", "spawn"):
             self.assertTrue(getattr(AFork, name).__doc__, name)
             self.assertIn(name, pydoc.render_doc(getattr(AFork, name)))
         for call in (AFork.Process.send, AFork.Rpc.call, AFork.Rpc.call_async, AFork.Pool.map,

@@ -1201,6 +1201,15 @@ class Runtime(AFork.Runtime):
     """What a process executes. See AFork.Runtime in the manual."""
 
 
+@_override
+class Sandbox(AFork.Sandbox):
+    """What a process may use and do. See AFork.Sandbox in the manual.
+
+        sandbox = AFork.Sandbox(network=False, read_paths=[], write_paths=[], memory=1 << 30)
+        process.restrict(sandbox)
+    """
+
+
 # The runtime of programs in Python
 
 def _set_interpreter(runtime, has_options=True):
