@@ -2628,7 +2628,7 @@ afork_pool_class_init (AForkPoolClass *klass)
                           G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
 
   /**
-   * AForkPool:die-with-parent:
+   * AForkPool:die-with-parent: (getter get_die_with_parent)
    *
    * Whether [property@AFork.Rpc:die-with-parent] is set for the workers.
    *
@@ -2653,7 +2653,7 @@ afork_pool_class_init (AForkPoolClass *klass)
                          G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
 
   /**
-   * AForkPool:forward-stderr:
+   * AForkPool:forward-stderr: (getter get_forward_stderr)
    *
    * Whether the standard error output of the workers is forwarded to that of this program: see
    * [property@AFork.Rpc:forward-stderr].
@@ -2995,7 +2995,7 @@ afork_pool_class_init (AForkPoolClass *klass)
                        G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
 
   /**
-   * AForkPool:trusted:
+   * AForkPool:trusted: (getter get_trusted)
    *
    * Whether the workers may send blobs in memory that they can still write to: see
    * [property@AFork.Rpc:trusted].
@@ -3884,6 +3884,60 @@ afork_pool_get_concurrent (AForkPool *self)
   g_return_val_if_fail (AFORK_IS_POOL (self), FALSE);
 
   return self->setup.concurrent;
+}
+
+/**
+ * afork_pool_get_die_with_parent: (get-property die-with-parent)
+ * @self: a pool
+ *
+ * Gets whether the workers exit when this program exits.
+ *
+ * Returns: true if they do
+ *
+ * Since: 0.1
+ */
+gboolean
+afork_pool_get_die_with_parent (AForkPool *self)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), FALSE);
+
+  return self->setup.die_with_parent;
+}
+
+/**
+ * afork_pool_get_forward_stderr: (get-property forward-stderr)
+ * @self: a pool
+ *
+ * Gets whether the standard error output of the workers is forwarded to that of this program.
+ *
+ * Returns: true if it is forwarded
+ *
+ * Since: 0.1
+ */
+gboolean
+afork_pool_get_forward_stderr (AForkPool *self)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), FALSE);
+
+  return self->setup.forward_stderr;
+}
+
+/**
+ * afork_pool_get_trusted: (get-property trusted)
+ * @self: a pool
+ *
+ * Gets whether the workers may send blobs in memory that they can still write to.
+ *
+ * Returns: true if they may
+ *
+ * Since: 0.1
+ */
+gboolean
+afork_pool_get_trusted (AForkPool *self)
+{
+  g_return_val_if_fail (AFORK_IS_POOL (self), FALSE);
+
+  return self->setup.trusted;
 }
 
 /**

@@ -94,6 +94,12 @@ AFORK_AVAILABLE_IN_ALL
 const char   *afork_pool_get_done_function (AForkPool             *self);
 AFORK_AVAILABLE_IN_ALL
 gboolean      afork_pool_get_concurrent    (AForkPool             *self);
+AFORK_AVAILABLE_IN_ALL
+gboolean      afork_pool_get_die_with_parent (AForkPool           *self);
+AFORK_AVAILABLE_IN_ALL
+gboolean      afork_pool_get_forward_stderr (AForkPool            *self);
+AFORK_AVAILABLE_IN_ALL
+gboolean      afork_pool_get_trusted       (AForkPool             *self);
 
 AFORK_AVAILABLE_IN_ALL
 guint         afork_pool_get_max_workers   (AForkPool             *self);

@@ -880,7 +880,7 @@ afork_rpc_class_init (AForkRpcClass *klass)
                           G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
 
   /**
-   * AForkRpc:die-with-parent:
+   * AForkRpc:die-with-parent: (getter get_die_with_parent)
    *
    * Whether [property@AFork.Process:die-with-parent] is set for the worker. Without effect if the
    * worker's runtime cannot pass descriptors: see [property@AFork.Runtime:can-pass-fds].
@@ -907,7 +907,7 @@ afork_rpc_class_init (AForkRpcClass *klass)
                          G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
 
   /**
-   * AForkRpc:forward-stderr:
+   * AForkRpc:forward-stderr: (getter get_forward_stderr)
    *
    * Whether the standard error output of the worker and its children is forwarded to that of this
    * program. The end of it is kept in any case, for the errors of calls.
@@ -975,7 +975,7 @@ afork_rpc_class_init (AForkRpcClass *klass)
                          G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
 
   /**
-   * AForkRpc:trusted:
+   * AForkRpc:trusted: (getter get_trusted)
    *
    * Whether the worker may send blobs in memory that it can still write to.
    *
@@ -1653,6 +1653,60 @@ afork_rpc_get_concurrent (AForkRpc *self)
   g_return_val_if_fail (AFORK_IS_RPC (self), FALSE);
 
   return self->concurrent;
+}
+
+/**
+ * afork_rpc_get_die_with_parent: (get-property die-with-parent)
+ * @self: an RPC object
+ *
+ * Gets whether the worker exits when this program exits.
+ *
+ * Returns: true if it does
+ *
+ * Since: 0.1
+ */
+gboolean
+afork_rpc_get_die_with_parent (AForkRpc *self)
+{
+  g_return_val_if_fail (AFORK_IS_RPC (self), FALSE);
+
+  return self->die_with_parent;
+}
+
+/**
+ * afork_rpc_get_forward_stderr: (get-property forward-stderr)
+ * @self: an RPC object
+ *
+ * Gets whether the standard error output of the worker is forwarded to that of this program.
+ *
+ * Returns: true if it is forwarded
+ *
+ * Since: 0.1
+ */
+gboolean
+afork_rpc_get_forward_stderr (AForkRpc *self)
+{
+  g_return_val_if_fail (AFORK_IS_RPC (self), FALSE);
+
+  return self->forward_stderr;
+}
+
+/**
+ * afork_rpc_get_trusted: (get-property trusted)
+ * @self: an RPC object
+ *
+ * Gets whether the worker may send blobs in memory that it can still write to.
+ *
+ * Returns: true if it may
+ *
+ * Since: 0.1
+ */
+gboolean
+afork_rpc_get_trusted (AForkRpc *self)
+{
+  g_return_val_if_fail (AFORK_IS_RPC (self), FALSE);
+
+  return self->trusted;
 }
 
 /**

@@ -88,6 +88,12 @@ const char   *afork_rpc_get_done_function (AForkRpc             *self);
 AFORK_AVAILABLE_IN_ALL
 gboolean      afork_rpc_get_concurrent    (AForkRpc             *self);
 AFORK_AVAILABLE_IN_ALL
+gboolean      afork_rpc_get_die_with_parent (AForkRpc           *self);
+AFORK_AVAILABLE_IN_ALL
+gboolean      afork_rpc_get_forward_stderr (AForkRpc            *self);
+AFORK_AVAILABLE_IN_ALL
+gboolean      afork_rpc_get_trusted       (AForkRpc             *self);
+AFORK_AVAILABLE_IN_ALL
 guint         afork_rpc_get_max_in_flight (AForkRpc             *self);
 AFORK_AVAILABLE_IN_ALL
 void          afork_rpc_set_max_in_flight (AForkRpc             *self,
