@@ -98,6 +98,7 @@ struct _AForkPool
   AForkScheduler    scheduler;
   GPtrArray        *templates;  /* of AForkPoolTemplate */
   AForkJobQueue     failing;    /* jobs that fail with `fail_error` */
+  gboolean          all_fail;   /* so do the jobs that wait, when these have failed */
   GError           *fail_error;
   AForkQuarantine   quarantine;
   AForkSharedJobs   shared_jobs;
@@ -139,8 +140,9 @@ enum
   MAX_FAILURES = 3,
   /* How long no workers are kept ready after a warning that memory is low, in milliseconds. */
   LOW_MEMORY_TIME = 10 * 1000,
-  /* How long a worker with a done-function may take to exit, in milliseconds. */
-  DONE_TIMEOUT = 5000,
+  /* How long a worker with a done-function, or one that starts, may take to exit, in
+   * milliseconds. */
+  EXIT_TIMEOUT = 5000,
   /* How many decisions the pool makes at most while it receives an answer. */
   MAX_STEPS = 8,
 };
@@ -723,13 +725,19 @@ check_quarantine (AForkPool        *self,
   return _afork_quarantine_check (&self->quarantine, &identity, g_get_monotonic_time ());
 }
 
-/* Ends the next job of the queue if it is refused. Returns whether it did. */
+/* Ends the next job of the queue if it is refused. Returns whether it did. A job is checked again
+ * only if other jobs have been put into quarantine, because it takes time to look up a large one. */
 static gboolean
 refuse_next (AForkPool *self)
 {
   AForkPoolJob *job = (AForkPoolJob *) _afork_job_queue_peek (&self->scheduler.queue);
-  GError *error = job != NULL ? check_quarantine (self, job->call) : NULL;
+  GError *error;
 
+  if (job == NULL || job->checked == self->quarantine.n_refused)
+    return FALSE;
+
+  job->checked = self->quarantine.n_refused;
+  error = check_quarantine (self, job->call);
   if (error == NULL)
     return FALSE;
 
@@ -955,13 +963,21 @@ static const AForkPendingCallOwnerFuncs shared_call_funcs = {
 
 /* Failing all jobs that wait. */
 
+static void
+move_failing (AForkPool *self)
+{
+  if (!self->all_fail || self->failing.n_jobs > 0)
+    return;
+
+  _afork_job_queue_move_all (&self->scheduler.queue, &self->failing);
+  self->all_fail = FALSE;
+}
+
 /* Has all jobs that wait fail with ERROR in the next iterations. */
 static void
 fail_waiting (AForkPool    *self,
               const GError *error)
 {
-  AForkJobQueueEntry *entry;
-
   if (self->scheduler.queue.n_jobs == 0)
     return;
 
@@ -970,27 +986,36 @@ fail_waiting (AForkPool    *self,
                 self->setup.function, self->scheduler.queue.n_jobs, error->message);
   g_clear_error (&self->fail_error);
   self->fail_error = g_error_copy (error);
-  if (self->failing.n_jobs == 0)
-    _afork_job_queue_move_all (&self->scheduler.queue, &self->failing);
-  while ((entry = _afork_job_queue_peek (&self->scheduler.queue)) != NULL)
-    {
-      _afork_job_queue_remove (entry);
-      _afork_job_queue_add (&self->failing, entry, 0);
-    }
+  self->all_fail = TRUE;
+  move_failing (self);
   request_update (self);
 }
 
-static void
+/* Returns the next job that fails, or NULL. */
+static AForkPoolJob *
+peek_failing (AForkPool *self)
+{
+  move_failing (self);
+  return (AForkPoolJob *) _afork_job_queue_peek (&self->failing);
+}
+
+/* Fails jobs until TURN is over, or all of them if TURN is NULL. Returns true if none is left. */
+static gboolean
 fail_jobs (AForkPool *self,
            AForkTurn *turn)
 {
-  AForkJobQueueEntry *entry;
+  AForkPoolJob *job;
 
-  while ((entry = _afork_job_queue_peek (&self->failing)) != NULL && _afork_turn_goes_on (turn))
+  while ((job = peek_failing (self)) != NULL)
     {
-      _afork_job_queue_remove (entry);
-      end_job (self, (AForkPoolJob *) entry, NULL, g_error_copy (self->fail_error));
+      if (turn != NULL && !_afork_turn_goes_on (turn))
+        return FALSE;
+
+      _afork_scheduler_remove_job (&job->base);
+      end_job (self, job, NULL, g_error_copy (self->fail_error));
     }
+
+  return TRUE;
 }
 
 /* What goes wrong. */
@@ -1153,12 +1178,31 @@ fail_hopeless (AForkPool *self,
   fail_waiting (self, template_at (self, 0)->obstacle);
 }
 
-/* A worker of TEMPLATE has started. */
-static void
-set_proven (AForkPoolTemplate *template)
+/* Returns the processes that the pool has created and that may hang. When the pool does not need
+ * them any more, they have to be ended: a template that serves exits by itself. */
+static GPtrArray *
+list_doubtful (AForkPool *self)
 {
-  template->n_failures = 0;
-  g_clear_error (&template->obstacle);
+  GPtrArray *processes = g_ptr_array_new_with_free_func (g_object_unref);
+
+  for (guint i = 0; i < self->templates->len; i++)
+    {
+      AForkProcess *process = _afork_pool_template_dup_doubtful (template_at (self, i));
+
+      if (process != NULL)
+        g_ptr_array_add (processes, process);
+    }
+
+  return processes;
+}
+
+/* Ends PROCESSES, and takes them. */
+static void
+end_processes (GPtrArray *processes)
+{
+  for (guint i = 0; i < processes->len; i++)
+    afork_process_force_exit (g_ptr_array_index (processes, i));
+  g_ptr_array_unref (processes);
 }
 
 static gboolean
@@ -1257,7 +1301,7 @@ slot_started (AForkSlot *slot)
 
   self->start_failed = FALSE;
   if (_afork_slot_has_template (slot))
-    set_proven (_afork_slot_get_template (slot));
+    _afork_pool_template_prove (_afork_slot_get_template (slot));
   if (slot->state != AFORK_SLOT_SERVING)
     return;
 
@@ -1488,10 +1532,11 @@ close_slot (AForkPool *self,
             AForkSlot *slot)
 {
   _afork_slot_close (slot);
-  /* The calls of a worker without a done-function have a timeout of their own. */
-  if (slot->waits_for_done && slot->state == AFORK_SLOT_CLOSING)
+  /* The calls of other workers have a timeout of their own. A worker that starts may wait for a
+   * template that hangs. */
+  if ((slot->waits_for_done || !slot->was_serving) && slot->state == AFORK_SLOT_CLOSING)
     {
-      _afork_slot_notice (slot, g_get_monotonic_time () + DONE_TIMEOUT * G_GINT64_CONSTANT (1000));
+      _afork_slot_notice (slot, g_get_monotonic_time () + EXIT_TIMEOUT * G_GINT64_CONSTANT (1000));
       wake_at (self, slot->force_time);
     }
 }
@@ -1541,6 +1586,8 @@ do_step (AForkPool *self,
   AForkSchedulerSubject subject;
 
   fail_hopeless (self, now);
+  if (self->all_fail)
+    return FALSE;
   if (refuse_next (self))
     return TRUE;
 
@@ -1815,7 +1862,10 @@ go_on_closing (AForkPool *self,
     close_slots (self);
   if ((self->state == AFORK_POOL_STATE_ENDING || self->state == AFORK_POOL_STATE_ABORTING)
       && g_queue_is_empty (&self->slots))
-    set_state (self, AFORK_POOL_STATE_CLOSED);
+    {
+      set_state (self, AFORK_POOL_STATE_CLOSED);
+      end_processes (list_doubtful (self));
+    }
   if (self->state == AFORK_POOL_STATE_CLOSED)
     return_closed (self, turn);
 }
@@ -2017,8 +2067,15 @@ run_job_here (AForkPool     *self,
   return NULL;
 }
 
-/* Runs the next job if it runs in this process. The function of the job may iterate the main
- * context. */
+static gboolean
+is_cancelled (AForkPoolJob *job)
+{
+  return job->shared != NULL ? _afork_shared_job_is_cancelled (job->shared)
+                             : _afork_pending_call_is_cancelled (job->call);
+}
+
+/* Runs the next job if it runs in this process, unless it ends because it was cancelled. The
+ * function of the job may iterate the main context. */
 static void
 run_in_process (AForkPool *self)
 {
@@ -2027,7 +2084,7 @@ run_in_process (AForkPool *self)
   GVariant *value;
   gint64 begun;
 
-  if (self->in_process == NULL || job == NULL || self->n_running > 0)
+  if (self->in_process == NULL || job == NULL || self->n_running > 0 || is_cancelled (job))
     return;
 
   _afork_scheduler_remove_job (&job->base);
@@ -2058,13 +2115,13 @@ update (AForkPool *self)
   if (self->monitors != NULL)
     adapt (self);
   check_times (self);
-  fail_jobs (self, &turn);
-  is_all = _afork_shared_jobs_inform (&self->shared_jobs, &turn);
+  is_all = fail_jobs (self, &turn);
+  is_all = _afork_shared_jobs_inform (&self->shared_jobs, &turn) && is_all;
   is_all = schedule (self, &turn) && is_all;
   if (is_all)
     end_trim (self);
   go_on_closing (self, &turn);
-  if (!is_all || self->failing.n_jobs > 0)
+  if (!is_all)
     request_update (self);
   _afork_turn_end (&turn, NULL, NULL, FALSE);
 
@@ -2106,7 +2163,6 @@ context_gone_cb (gpointer data)
 {
   g_autoptr(AForkPool) self = g_weak_ref_get (data);
   g_autoptr(GError) error = NULL;
-  AForkJobQueueEntry *entry;
   GTask *task;
 
   weak_free (data);
@@ -2119,11 +2175,7 @@ context_gone_cb (gpointer data)
   error = g_error_new_literal (AFORK_ERROR, AFORK_ERROR_CLOSED,
                                _("The main context of the pool is gone"));
   fail_waiting (self, error);
-  while ((entry = _afork_job_queue_peek (&self->failing)) != NULL)
-    {
-      _afork_job_queue_remove (entry);
-      end_job (self, (AForkPoolJob *) entry, NULL, g_error_copy (error));
-    }
+  fail_jobs (self, NULL);
   while ((task = _afork_task_queue_pop (&self->close_tasks)) != NULL)
     {
       g_task_return_error (task, g_error_copy (error));
@@ -2274,6 +2326,7 @@ typedef struct
 {
   GQueue           slots;
   AForkWorkerList *worker_list; /* or NULL */
+  GPtrArray       *doubtful;    /* of AForkProcess */
   AForkWaiter     *update;
   AForkWaiter     *wake;
 } Released;
@@ -2288,6 +2341,7 @@ release_cb (gpointer data)
   g_clear_pointer (&released->wake, _afork_waiter_end);
   while ((link = g_queue_pop_head_link (&released->slots)) != NULL)
     _afork_slot_free (link->data);
+  end_processes (released->doubtful);
   if (released->worker_list != NULL)
     {
       _afork_worker_list_clear (released->worker_list);
@@ -2314,6 +2368,7 @@ release (AForkPool *self)
 
   released->worker_list = ref_worker_list (self);
   self->has_worker_list = FALSE;
+  released->doubtful = list_doubtful (self);
   released->slots = self->slots;
   released->update = g_steal_pointer (&self->update);
   released->wake = g_steal_pointer (&self->wake);
@@ -3167,6 +3222,8 @@ queue_call (AForkPool        *self,
   job->call = call;
   job->shared = shared;
   job->waits_since = g_get_monotonic_time ();
+  /* The job was looked up before it was accepted. */
+  job->checked = self->quarantine.n_refused;
   self->stats.n_accepted++;
   _afork_pending_call_set_owner (call, shared != NULL ? &shared_call_funcs : &call_funcs, job);
   _afork_pending_call_watch (call, &waiting_funcs, job);

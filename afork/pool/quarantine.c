@@ -92,6 +92,7 @@ set_second (AForkQuarantine *self,
 {
   gsize size = strlen (reason);
 
+  self->n_refused++;
   suspect->second = g_strdup (reason);
   suspect->size += size;
   self->size += size;

@@ -31,6 +31,7 @@ typedef struct
   GHashTable *suspects;         /* of AForkJobIdentity to Suspect; NULL if there are none */
   GQueue      order;            /* of Suspect, by the time of the last exit */
   gsize       size;             /* of the suspects, in bytes */
+  guint32     n_refused;        /* how many jobs have been put into quarantine so far */
 } AForkQuarantine;
 
 void        _afork_quarantine_init     (AForkQuarantine        *self,

@@ -34,6 +34,9 @@ struct AForkSharedJob
 
   GQueue               members;         /* of Member, with a reference each, in the order in which
                                          * they have joined */
+  GQueue               late;            /* of Member: those whose time is over, and that wait, or
+                                         * have waited, until this program has read what their
+                                         * worker has sent */
   AForkJobQueue        priorities;      /* the members by their priority */
   int                  priority;        /* the highest one */
 
@@ -47,6 +50,7 @@ typedef struct
 {
   AForkJobQueueEntry  entry;            /* first; in `priorities` */
   GList               link;             /* in `members` */
+  GList               late_link;        /* in `late`; data is NULL if the member is not there */
   AForkSharedJob     *shared;
   AForkPendingCall   *call;
   guint               n_runs;           /* to which run its time limit belongs */
@@ -219,6 +223,8 @@ take_member (Member *member)
   if (self->next == &member->link)
     self->next = member->link.next;
   g_queue_unlink (&self->members, &member->link);
+  if (member->late_link.data != NULL)
+    g_queue_unlink (&self->late, &member->late_link);
   _afork_job_queue_remove (&member->entry);
   self->jobs->n_members--;
   g_free (member);
@@ -340,9 +346,18 @@ static gboolean
 defer_limit_cb (AForkPendingCall *call,
                 gpointer          data)
 {
-  AForkPendingCall *shared_call = ((Member *) data)->shared->call;
+  Member *member = data;
+  AForkSharedJob *self = member->shared;
 
-  return shared_call != NULL && shared_call->funcs->defer_limit (call, shared_call->funcs_data);
+  if (self->call == NULL || !self->call->funcs->defer_limit (call, self->call->funcs_data))
+    return FALSE;
+
+  if (member->late_link.data == NULL)
+    {
+      member->late_link.data = member;
+      g_queue_push_tail_link (&self->late, &member->late_link);
+    }
+  return TRUE;
 }
 
 static const AForkPendingCallFuncs member_funcs = {
@@ -419,8 +434,14 @@ inform_next (AForkSharedJob *self,
 static void
 leave_queues (AForkSharedJob *self)
 {
-  for (GList *link = self->members.head; link != NULL; link = link->next)
-    _afork_pending_call_leave_queue (((Member *) link->data)->call);
+  GList *link;
+
+  while ((link = g_queue_pop_head_link (&self->late)) != NULL)
+    {
+      Member *member = g_steal_pointer (&link->data);
+
+      _afork_pending_call_leave_queue (member->call);
+    }
 }
 
 /* All shared jobs of a pool. */
@@ -514,6 +535,7 @@ _afork_shared_job_new (AForkSharedJobs        *jobs,
   self->call->limit = G_MAXUINT;
 
   g_queue_init (&self->members);
+  g_queue_init (&self->late);
   _afork_job_queue_init (&self->priorities);
   g_queue_init (&self->notices);
   self->notices_link.data = self;
@@ -593,6 +615,16 @@ _afork_shared_job_set_waiting (AForkSharedJob *self)
   self->n_runs++;
   leave_queues (self);
   add_notice (self, NOTICE_LIMIT, NULL);
+}
+
+gboolean
+_afork_shared_job_is_cancelled (AForkSharedJob *self)
+{
+  for (GList *link = self->members.head; link != NULL; link = link->next)
+    if (!_afork_pending_call_is_cancelled (((Member *) link->data)->call))
+      return FALSE;
+
+  return TRUE;
 }
 
 void

@@ -74,8 +74,11 @@ void            _afork_shared_job_join     (AForkSharedJob        *self,
 void            _afork_shared_job_set_ready    (AForkSharedJob    *self);
 void            _afork_shared_job_set_running  (AForkSharedJob    *self);
 void            _afork_shared_job_set_waiting  (AForkSharedJob    *self);
+/* Whether all members are cancelled, although they may not have left yet. */
+gboolean        _afork_shared_job_is_cancelled (AForkSharedJob    *self);
 /* Has the members notice in CONTEXT that they are cancelled or take too long. With NULL, each
- * member notices it in the context in which it was made. */
+ * member notices it in the context in which it was made. Takes time for each member, and is called
+ * only if a blocking call of the pool begins or ends. */
 void            _afork_shared_job_serve_in (AForkSharedJob        *self,
                                             GMainContext          *context);
 /* Takes SELF, and VALUE or ERROR. */

@@ -121,15 +121,8 @@ static AForkPoolJob *
 find_unwanted (AForkSlot *self,
                guint32    number)
 {
-  for (GList *link = self->jobs.head; link != NULL; link = link->next)
-    {
-      AForkPoolJob *job = link->data;
-
-      if (job->call == NULL && job->number == number)
-        return job;
-    }
-
-  return NULL;
+  return self->unwanted != NULL
+    ? g_hash_table_lookup (self->unwanted, GUINT_TO_POINTER (number)) : NULL;
 }
 
 static void
@@ -225,6 +218,7 @@ _afork_slot_free (AForkSlot *self)
     self->question->slot = NULL;
   _afork_rpc_set_owner (self->rpc, NULL, NULL);
   g_object_unref (self->rpc);
+  g_clear_pointer (&self->unwanted, g_hash_table_unref);
   g_clear_object (&self->worker);
   g_weak_ref_clear (&self->pool);
   g_free (self);
@@ -278,17 +272,25 @@ _afork_slot_take (AForkPoolJob *job)
   if (self->wanted == &job->link)
     self->wanted = job->link.next;
   g_queue_unlink (&self->jobs, &job->link);
-  if (job->call == NULL)
-    self->n_unwanted--;
+  if (job->call != NULL)
+    return;
+
+  self->n_unwanted--;
+  g_hash_table_remove (self->unwanted, GUINT_TO_POINTER (job->number));
 }
 
 void
 _afork_slot_set_unwanted (AForkPoolJob *job,
                           guint32       number)
 {
+  AForkSlot *self = job->slot;
+
   g_clear_object (&job->call);
   job->number = number;
-  job->slot->n_unwanted++;
+  self->n_unwanted++;
+  if (self->unwanted == NULL)
+    self->unwanted = g_hash_table_new (NULL, NULL);
+  g_hash_table_insert (self->unwanted, GUINT_TO_POINTER (number), job);
 }
 
 /* Looks at each job once, however many calls end. */

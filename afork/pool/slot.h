@@ -30,6 +30,7 @@ typedef struct
   AForkSlot         *slot;      /* the slot that has the job, or NULL */
   GList              link;      /* in the jobs of the slot */
   guint32            number;    /* of the call, when the call has ended */
+  guint32            checked;   /* AForkQuarantine.n_refused when the job was last looked up there */
   AForkSharedJob    *shared;    /* if several jobs of the program share this one; or NULL */
   guint              n_retries; /* how many retries are left */
   char              *reason;    /* how the first of these workers exited, or NULL */
@@ -122,6 +123,8 @@ struct _AForkSlot
   GQueue                jobs;   /* of AForkPoolJob, in the order in which they were given */
   gint64                answered; /* when the worker answered a job last */
   guint                 n_unwanted; /* how many of these jobs have a call that has ended */
+  GHashTable           *unwanted; /* these jobs by the numbers of their calls; NULL until there is
+                                   * one */
   GList                *wanted; /* all jobs before this one have a call that has ended; NULL if all
                                  * have */
 

@@ -76,6 +76,7 @@ set_process (AForkPoolTemplate *self,
   g_clear_object (&self->process);
   self->process = process;
   self->n_processes++;
+  self->is_proven = FALSE;
   g_weak_ref_init (&watch->pool, self->pool);
   watch->template = self;
   self->exited_id = g_signal_connect_data (process, "exited", G_CALLBACK (exited_cb), watch,
@@ -129,6 +130,20 @@ _afork_pool_template_exit (AForkPoolTemplate *self)
   else
     self->error = g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
                                _("The template “%s” of a pool cannot be forked any more"), title);
+}
+
+void
+_afork_pool_template_prove (AForkPoolTemplate *self)
+{
+  self->n_failures = 0;
+  self->is_proven = TRUE;
+  g_clear_error (&self->obstacle);
+}
+
+AForkProcess *
+_afork_pool_template_dup_doubtful (AForkPoolTemplate *self)
+{
+  return self->process != self->given && !self->is_proven ? g_object_ref (self->process) : NULL;
 }
 
 void

@@ -40,6 +40,7 @@ struct _AForkPoolTemplate
 
   AForkPoolTemplateState      state;
   guint                       n_processes;  /* how many processes it has had */
+  gboolean                    is_proven;    /* a worker of its process has started */
   guint                       n_failures;   /* how often its process, or a worker that started, has
                                              * exited since a worker of it has started */
   GError                     *error;    /* why it is EXITED or LOST, or NULL */
@@ -57,6 +58,11 @@ void               _afork_pool_template_free     (AForkPoolTemplate           *s
 gboolean           _afork_pool_template_can_fork (AForkPoolTemplate           *self);
 /* The process, which was USABLE, cannot be forked any more. */
 void               _afork_pool_template_exit     (AForkPoolTemplate           *self);
+/* A worker has started. */
+void               _afork_pool_template_prove    (AForkPoolTemplate           *self);
+/* Returns a reference to the process if the pool has created it, and it may never serve, because no
+ * worker of it has started. Otherwise returns NULL. */
+AForkProcess      *_afork_pool_template_dup_doubtful (AForkPoolTemplate       *self);
 /* Creates the process again. The thread-default main context must be that of the pool. */
 void               _afork_pool_template_recreate (AForkPoolTemplate           *self);
 

@@ -698,6 +698,57 @@ close_map (gpointer data)
   afork_map_close (data);
 }
 
+static void
+pool_job_cb (GObject      *object,
+             GAsyncResult *result,
+             gpointer      data)
+{
+  g_autoptr(GVariant) value = NULL;
+  g_autoptr(GError) error = NULL;
+
+  value = afork_pool_run_job_finish (AFORK_POOL (object), result, &error);
+  operation_end (data, error);
+}
+
+/* Each job has a priority of its own, which takes longer. */
+static void
+begin_failing (AForkPool  *pool,
+               Operations *operations)
+{
+  for (guint i = count_calls () / 2; i > 0; i--)
+    {
+      g_autoptr(AForkJob) job = afork_job_new (NULL);
+
+      afork_job_set_priority (job, -(int) operations->n_begun);
+      afork_pool_run_job_async (pool, job, NULL, pool_job_cb, operation_new (operations));
+    }
+}
+
+static void
+abort_pool (gpointer data)
+{
+  afork_pool_shutdown_async (data, AFORK_SHUTDOWN_MODE_ABORT, NULL, NULL, NULL);
+}
+
+/* No worker of a pool can start. While the jobs that wait fail, there are more, and the pool is
+ * aborted. */
+static void
+test_pool_fails (gconstpointer data)
+{
+  g_autoptr(AForkProcess) process = new_module_process ("no-such-module");
+  g_autoptr(AForkPool) pool = afork_pool_new (process, "pool_do");
+  Operations operations = { .domain = AFORK_ERROR, .code = AFORK_ERROR_MODULE };
+
+  begin_failing (pool, &operations);
+  while (operations.n_ended == 0)
+    g_main_context_iteration (NULL, TRUE);
+  begin_failing (pool, &operations);
+  g_assert_cmpuint (operations.n_ended, <, operations.n_begun / 2);
+  operations.any = TRUE;
+  ask (abort_pool, pool);
+  await_operations (&operations);
+}
+
 /* All jobs of a list are given to a pool. Then the map is closed, or all jobs are removed from the
  * list. The handler of a map does little for each job that is removed, but this takes longer for so
  * many jobs, as for the list itself, so it is not measured. */
@@ -801,6 +852,7 @@ main (int    argc,
   add ("/turns/template/killed", test_template_killed, NULL);
   add ("/turns/template/lost", test_template_lost, NULL);
   add ("/turns/template/reported", test_template_reported, NULL);
+  add ("/turns/pool/fails", test_pool_fails, NULL);
   add ("/turns/map/closed", test_map_closed, NULL);
   add ("/turns/map/removed", test_map_removed, NULL);
 

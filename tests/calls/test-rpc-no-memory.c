@@ -7,10 +7,9 @@
  * AFORK_ERROR_OUT_OF_MEMORY, and the caller goes on. Each test has a process of its own. */
 
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include "test-hostile-util.h"
+#include "test-limits.h"
 
 enum
 {
@@ -18,31 +17,6 @@ enum
   /* The caller gets no more memory than this. */
   MORE_MEMORY = 16 * MIB,
 };
-
-/* Limits the memory to the present size and MORE. */
-static void
-limit_memory (gsize more)
-{
-  g_autofree char *text = NULL;
-  struct rlimit limit;
-  guint64 n_pages;
-
-  g_assert_true (g_file_get_contents ("/proc/self/statm", &text, NULL, NULL));
-  n_pages = g_ascii_strtoull (text, NULL, 10);
-  g_assert_no_errno (getrlimit (RLIMIT_AS, &limit));
-  limit.rlim_cur = n_pages * (guint64) sysconf (_SC_PAGESIZE) + more;
-  g_assert_no_errno (setrlimit (RLIMIT_AS, &limit));
-}
-
-static void
-unlimit_memory (void)
-{
-  struct rlimit limit;
-
-  g_assert_no_errno (getrlimit (RLIMIT_AS, &limit));
-  limit.rlim_cur = limit.rlim_max;
-  g_assert_no_errno (setrlimit (RLIMIT_AS, &limit));
-}
 
 static void
 mark_cb (AForkRpc *rpc,

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 AFORK_WORKER_EXPORT GVariant *pool_do        (AForkCall *call, GVariant *args, GError **error);
@@ -369,17 +370,22 @@ pool_init_kind (const AForkItem  *items,
   return FALSE;
 }
 
-/* Prepares a template: makes the first file longer by a byte, and then crashes if the second file
- * is there. */
+/* Prepares a template: makes the first file longer by a byte. If the second file is there, then
+ * crashes, or hangs if that file is not empty. */
 void
 pool_prepare (int                argc,
               const char * const *argv)
 {
   const int fd = open (argv[0], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  struct stat status;
 
   if (write (fd, "x", 1) != 1)
     _exit (1);
   close (fd);
-  if (access (argv[1], F_OK) == 0)
+  if (stat (argv[1], &status) < 0)
+    return;
+  if (status.st_size == 0)
     end_by_signal (SIGSEGV);
+  for (;;)
+    pause ();
 }

@@ -89,6 +89,61 @@ test_events (void)
   shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
 }
 
+/* Equal jobs share one run, and another thread may cancel one of them. */
+static void
+test_coalesce (void)
+{
+  AForkPool *pool = new_pool ("load", 1, NULL);
+  GAsyncResult *results[5] = { NULL };
+  AForkJob *jobs[5];
+  guint n = 0;
+
+  g_signal_connect (pool, "event", G_CALLBACK (count_cb), &n);
+  for (guint i = 0; i < G_N_ELEMENTS (jobs); i++)
+    {
+      jobs[i] = afork_job_new (do_args (i < 3 ? "emit" : "error",
+                                        i < 3 ? 5 : G_IO_ERROR_BUSY));
+      afork_job_set_coalesce (jobs[i], TRUE);
+      begin_job (pool, jobs[i], &results[i]);
+    }
+  afork_job_cancel (jobs[1]);
+  for (guint i = 0; i < G_N_ELEMENTS (jobs); i++)
+    {
+      if (i == 1)
+        await_error (pool, &results[i], G_IO_ERROR, G_IO_ERROR_CANCELLED, NULL);
+      else if (i < 3)
+        g_assert_cmpuint (await_answer (pool, &results[i]), ==, (guint32) getpid ());
+      else
+        await_error (pool, &results[i], G_IO_ERROR, G_IO_ERROR_BUSY, "the worker says no");
+      g_object_unref (jobs[i]);
+    }
+  g_assert_cmpuint (n, ==, 5);
+  shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+}
+
+/* All jobs that share a run are cancelled before it begins. */
+static void
+test_coalesce_cancelled (void)
+{
+  AForkPool *pool = new_pool ("load", 1, NULL);
+  GAsyncResult *results[2] = { NULL };
+  guint n = 0;
+
+  g_signal_connect (pool, "event", G_CALLBACK (count_cb), &n);
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr(AForkJob) job = afork_job_new (do_args ("emit", 5));
+
+      afork_job_set_coalesce (job, TRUE);
+      begin_job (pool, job, &results[i]);
+      afork_job_cancel (job);
+    }
+  for (guint i = 0; i < 2; i++)
+    await_error (pool, &results[i], G_IO_ERROR, G_IO_ERROR_CANCELLED, NULL);
+  g_assert_cmpuint (n, ==, 0);
+  shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+}
+
 static gpointer
 cancel_thread (gpointer data)
 {
@@ -203,6 +258,8 @@ main (int    argc,
   add_test ("/in-process/order", test_order);
   add_test ("/in-process/events", test_events);
   add_test ("/in-process/blobs", test_blobs);
+  add_test ("/in-process/coalesce", test_coalesce);
+  add_test ("/in-process/coalesce-cancelled", test_coalesce_cancelled);
   add_test ("/in-process/cancel", test_cancel);
   add_test ("/in-process/blocking", test_blocking);
   add_test ("/in-process/init", test_init);

@@ -8,70 +8,11 @@
 
 #include "config.h"
 
+#include "test-monitor.h"
 #include "test-pool-util.h"
 
 #include <string.h>
 #include <unistd.h>
-
-/* A monitor of both. */
-
-#define TEST_TYPE_MONITOR (test_monitor_get_type ())
-G_DECLARE_FINAL_TYPE (TestMonitor, test_monitor, TEST, MONITOR, GObject)
-
-struct _TestMonitor
-{
-  GObject parent_instance;
-  int     saves_power;          /* atomic */
-};
-
-enum { PROP_0, PROP_POWER_SAVER_ENABLED };
-
-static void
-test_monitor_iface_init (gpointer iface,
-                         gpointer data)
-{
-}
-
-G_DEFINE_FINAL_TYPE_WITH_CODE (TestMonitor, test_monitor, G_TYPE_OBJECT,
-  G_IMPLEMENT_INTERFACE (G_TYPE_INITABLE, test_monitor_iface_init)
-  G_IMPLEMENT_INTERFACE (G_TYPE_MEMORY_MONITOR, test_monitor_iface_init)
-  G_IMPLEMENT_INTERFACE (G_TYPE_POWER_PROFILE_MONITOR, test_monitor_iface_init))
-
-static void
-test_monitor_get_property (GObject    *object,
-                           guint       id,
-                           GValue     *value,
-                           GParamSpec *pspec)
-{
-  g_value_set_boolean (value, g_atomic_int_get (&TEST_MONITOR (object)->saves_power));
-}
-
-static void
-test_monitor_class_init (TestMonitorClass *klass)
-{
-  G_OBJECT_CLASS (klass)->get_property = test_monitor_get_property;
-  g_object_class_override_property (G_OBJECT_CLASS (klass), PROP_POWER_SAVER_ENABLED,
-                                    "power-saver-enabled");
-}
-
-static void
-test_monitor_init (TestMonitor *self)
-{
-}
-
-static void
-warn (TestMonitor *monitor)
-{
-  g_signal_emit_by_name (monitor, "low-memory-warning", G_MEMORY_MONITOR_WARNING_LEVEL_LOW);
-}
-
-static void
-save_power (TestMonitor *monitor,
-            gboolean     saves_power)
-{
-  g_atomic_int_set (&monitor->saves_power, saves_power);
-  g_object_notify (G_OBJECT (monitor), "power-saver-enabled");
-}
 
 /* Pools. */
 
@@ -115,7 +56,7 @@ no_error_cb (AForkPool    *pool,
 static void
 test_memory (void)
 {
-  g_autoptr(TestMonitor) monitor = g_object_new (TEST_TYPE_MONITOR, NULL);
+  g_autoptr(TestMonitor) monitor = test_monitor_new ();
   AForkPool *pool = new_adapting_pool (monitor, 3, 2);
   g_autoptr(GAsyncResult) busy = NULL;
   g_autoptr(GAsyncResult) result = NULL;
@@ -129,14 +70,14 @@ test_memory (void)
   await_idle (pool, 2);
   await_job_state (job, AFORK_JOB_STATE_RUNNING);
 
-  warn (monitor);
+  test_monitor_warn (monitor);
   await_workers (pool, 1);
   time = g_get_monotonic_time ();
   g_assert_null (busy);
   begin_pool_call (pool, "echo", 7, &result);
   g_assert_cmpuint (await_answer (pool, &result), ==, 7);
   g_assert_cmpuint (afork_pool_get_n_workers (pool), ==, 2);
-  warn (monitor);
+  test_monitor_warn (monitor);
   await_workers (pool, 1);
 
   close (gate);
@@ -178,7 +119,7 @@ await_children (AForkProcess *template,
 static void
 test_spare (void)
 {
-  g_autoptr(TestMonitor) monitor = g_object_new (TEST_TYPE_MONITOR, NULL);
+  g_autoptr(TestMonitor) monitor = test_monitor_new ();
   g_autoptr(AForkProcess) template = afork_process_require (afork_process_new_exec (NULL), "pool");
   AForkPool *pool = afork_pool_new (template, "pool_do");
   g_autoptr(GAsyncResult) result = NULL;
@@ -193,7 +134,7 @@ test_spare (void)
   g_object_set (pool, "memory-monitor", monitor, NULL);
   await_state (template, AFORK_PROCESS_STATE_PREPARING);
   await_children (template, 3);
-  warn (monitor);
+  test_monitor_warn (monitor);
   await_children (template, 0);
 
   begin_pool_call (pool, "echo", 7, &result);
@@ -207,12 +148,12 @@ static void
 test_power (void)
 {
   enum { N_JOBS = 4 };
-  g_autoptr(TestMonitor) monitor = g_object_new (TEST_TYPE_MONITOR, NULL);
+  g_autoptr(TestMonitor) monitor = test_monitor_new ();
   GAsyncResult *results[N_JOBS] = { NULL };
   g_autoptr(GAsyncResult) first = NULL;
   AForkPool *pool;
 
-  save_power (monitor, TRUE);
+  test_monitor_save_power (monitor, TRUE);
   pool = new_adapting_pool (monitor, 4, 2);
   await_idle (pool, 1);
   for (guint i = 0; i < N_JOBS; i++)
@@ -230,11 +171,11 @@ test_power (void)
   g_assert_cmpuint (await_answer (pool, &first), ==, 7);
   await_workers (pool, 1);
 
-  save_power (monitor, FALSE);
+  test_monitor_save_power (monitor, FALSE);
   await_idle (pool, 2);
 
   /* The workers that the pool has go on. */
-  save_power (monitor, TRUE);
+  test_monitor_save_power (monitor, TRUE);
   for (guint i = 0; i < N_JOBS; i++)
     begin_pool_call (pool, "sleep", 20, &results[i]);
   for (guint i = 0; i < N_JOBS; i++)
@@ -265,15 +206,15 @@ typedef struct
 static gpointer
 emit_once (gpointer data)
 {
-  warn (data);
-  save_power (data, TRUE);
+  test_monitor_warn (data);
+  test_monitor_save_power (data, TRUE);
   return NULL;
 }
 
 static void
 test_thread (void)
 {
-  g_autoptr(TestMonitor) monitor = g_object_new (TEST_TYPE_MONITOR, NULL);
+  g_autoptr(TestMonitor) monitor = test_monitor_new ();
   AForkPool *pool = new_adapting_pool (monitor, 2, 2);
   g_autoptr(GAsyncResult) result = NULL;
 
@@ -292,8 +233,8 @@ emit_always (gpointer data)
 
   for (guint i = 0; !g_atomic_int_get (&emitter->is_over); i++)
     {
-      warn (emitter->monitor);
-      save_power (emitter->monitor, i % 2 == 0);
+      test_monitor_warn (emitter->monitor);
+      test_monitor_save_power (emitter->monitor, i % 2 == 0);
     }
   return NULL;
 }
@@ -303,7 +244,7 @@ emit_always (gpointer data)
 static void
 test_always (void)
 {
-  g_autoptr(TestMonitor) monitor = g_object_new (TEST_TYPE_MONITOR, NULL);
+  g_autoptr(TestMonitor) monitor = test_monitor_new ();
   Emitter emitter = { .monitor = monitor };
   GThread *thread = g_thread_new ("emitter", emit_always, &emitter);
 
@@ -330,7 +271,7 @@ test_always (void)
 static void
 test_properties (void)
 {
-  g_autoptr(TestMonitor) monitor = g_object_new (TEST_TYPE_MONITOR, NULL);
+  g_autoptr(TestMonitor) monitor = test_monitor_new ();
   AForkPool *pool = new_pool (NULL, NULL);
 
   g_assert_null (afork_pool_get_memory_monitor (pool));

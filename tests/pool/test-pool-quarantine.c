@@ -303,6 +303,50 @@ test_handler (void)
   shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
 }
 
+/* Returns how long a pool needs to decide again and again that the next job has to wait, in
+ * microseconds of CPU time. */
+static gint64
+measure_waiting (AForkPool *pool)
+{
+  g_autofree char *text = g_strnfill (900 * 1000, 'x');
+  GAsyncResult *results[2] = { NULL };
+  g_autoptr(AForkJob) gate_job = NULL;
+  gint64 start;
+  int gate;
+
+  gate_job = new_gate_job ("gate", &gate);
+  begin_job (pool, gate_job, &results[0]);
+  await_job_state (gate_job, AFORK_JOB_STATE_RUNNING);
+  begin_pool_call (pool, text, 0, &results[1]);
+  start = get_own_time ();
+  for (guint i = 0; i < 1000; i++)
+    {
+      afork_pool_set_stop_delay (pool, 10000 + i % 2);
+      while (g_main_context_iteration (NULL, FALSE))
+        ;
+    }
+  start = get_own_time () - start;
+  close (gate);
+  await_answer (pool, &results[0]);
+  await_answer (pool, &results[1]);
+  return start;
+}
+
+/* A large job that waits is looked up once, and not whenever the pool does something. */
+static void
+test_large (void)
+{
+  AForkPool *pool = new_pool ("max-workers", 1, "load", 1, NULL);
+  const gint64 before = measure_waiting (pool);
+  gint64 after;
+
+  crash (pool, "signal 9");
+  after = measure_waiting (pool);
+  g_test_message ("%.1f ms, and %.1f ms while jobs are suspected", before / 1e3, after / 1e3);
+  g_assert_cmpint (after, <, 4 * before + 20 * 1000);
+  shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+}
+
 #define add_test(path, function) \
   g_test_add_data_func (path, (gconstpointer) function, run_with_census)
 
@@ -322,6 +366,7 @@ main (int    argc,
   add_test ("/pool/quarantine/no-blame", test_no_blame);
   add_test ("/pool/quarantine/concurrent", test_concurrent);
   add_test ("/pool/quarantine/handler", test_handler);
+  add_test ("/pool/quarantine/large", test_large);
 
   return g_test_run ();
 }

@@ -343,6 +343,37 @@ test_exits_unexpected (void)
   check_exit (pool, "failed");
 }
 
+/* The template has exited, so it does not report how its workers exit. Newer kernels do. */
+static void
+test_exits_lost (void)
+{
+  g_autoptr(AForkProcess) process = afork_process_require (afork_process_new_exec (NULL), "pool");
+  AForkPool *pool = afork_pool_new (process, "pool_do");
+  GAsyncResult *result = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) answer = NULL;
+  g_autoptr(AForkJob) job = NULL;
+  guint32 pid;
+  int gate;
+
+  begin_pool_call (pool, "pid", 0, &result);
+  pid = await_answer (pool, &result);
+  afork_process_send_signal (process, SIGKILL);
+  await_end (process);
+  job = new_gate_job ("gate", &gate);
+  begin_job (pool, job, &result);
+  await_job_state (job, AFORK_JOB_STATE_RUNNING);
+  g_assert_no_errno (kill ((pid_t) pid, SIGKILL));
+  await_result (&result);
+  answer = afork_pool_run_job_finish (pool, result, &error);
+  g_assert_null (answer);
+  g_object_unref (result);
+  close (gate);
+  if (error->code != AFORK_ERROR_SIGNALED)
+    g_assert_error (error, AFORK_ERROR, AFORK_ERROR_LOST);
+  check_exit (pool, error->code == AFORK_ERROR_LOST ? "lost" : "signaled");
+}
+
 /* A worker does not stop with a job that has ended, and is ended by force. */
 static void
 test_exits_by_force (void)
@@ -527,6 +558,7 @@ main (int    argc,
   add_test ("/pool-stats/times/errors", test_times_of_errors);
   add_test ("/pool-stats/bytes", test_bytes);
   add_test ("/pool-stats/exits/unexpected", test_exits_unexpected);
+  add_test ("/pool-stats/exits/lost", test_exits_lost);
   add_test ("/pool-stats/exits/by-force", test_exits_by_force);
   add_test ("/pool-stats/exits/expected", test_exits_expected);
   add_test ("/pool-stats/workers", test_workers);

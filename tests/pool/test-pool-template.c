@@ -261,7 +261,7 @@ test_killed_blocking (void)
 typedef struct
 {
   char *count;                  /* a file, which has one byte for each preparation */
-  char *bomb;                   /* a file; if it is there, the preparation crashes */
+  char *bomb;                   /* a file; if it is there, the preparation crashes or hangs */
 } Trap;
 
 static void
@@ -291,10 +291,18 @@ trap_new_template (Trap *self)
                              (const char * const []) { self->count, self->bomb, NULL });
 }
 
+/* HOW is empty if the preparation is to crash. */
+static void
+trap_set (Trap       *self,
+          const char *how)
+{
+  g_assert_true (g_file_set_contents (self->bomb, how, -1, NULL));
+}
+
 static void
 trap_arm (Trap *self)
 {
-  g_assert_true (g_file_set_contents (self->bomb, "", 0, NULL));
+  trap_set (self, "");
 }
 
 static guint
@@ -397,6 +405,56 @@ test_replay_crashes_wanted (void)
   g_assert_false (afork_pool_get_unhealthy (pool));
   shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
   trap_end (&trap);
+}
+
+/* The template hangs when it is created again. A shutdown ends it, as does dropping the pool, or
+ * this test would wait for ever for a child. */
+static void
+check_replay_hangs (gboolean is_shut_down)
+{
+  Trap trap;
+  g_autoptr(AForkProcess) process = NULL;
+  AForkPool *pool;
+  GAsyncResult *result = NULL;
+  g_autoptr(GCancellable) cancellable = g_cancellable_new ();
+
+  trap_begin (&trap);
+  process = trap_new_template (&trap);
+  pool = new_pool_of (process, 1);
+  ask (pool, "pid");
+  trap_set (&trap, "hang");
+  kill_process (process);
+  await_end (process);
+  while (trap_count (&trap) < 2)
+    iterate_for (5);
+
+  begin_pool_call (pool, "exit", 1, &result);
+  await_error (pool, &result, AFORK_ERROR, AFORK_ERROR_EXITED, NULL);
+  afork_pool_call_async (pool, do_args ("echo", 1), cancellable, store_result_cb, &result);
+  iterate_for (20);
+  g_assert_null (result);
+  if (!is_shut_down)
+    g_cancellable_cancel (cancellable);
+  else
+    await_shutdown (pool, AFORK_SHUTDOWN_MODE_ABORT);
+  if (is_shut_down)
+    await_error (pool, &result, AFORK_ERROR, AFORK_ERROR_CLOSED, NULL);
+  else
+    await_error (pool, &result, G_IO_ERROR, G_IO_ERROR_CANCELLED, NULL);
+  g_assert_finalize_object (pool);
+  trap_end (&trap);
+}
+
+static void
+test_replay_hangs (void)
+{
+  check_replay_hangs (TRUE);
+}
+
+static void
+test_replay_hangs_dropped (void)
+{
+  check_replay_hangs (FALSE);
 }
 
 /* Its own module is missing when the template is created again: the reason is that. */
@@ -584,6 +642,8 @@ main (int    argc,
   add_test ("/pool/template/killed-shutdown", test_killed_shutdown);
   add_test ("/pool/template/replay-crashes", test_replay_crashes);
   add_test ("/pool/template/replay-crashes-wanted", test_replay_crashes_wanted);
+  add_test ("/pool/template/replay-hangs", test_replay_hangs);
+  add_test ("/pool/template/replay-hangs-dropped", test_replay_hangs_dropped);
   add_test ("/pool/template/prepare-fails", test_prepare_fails);
   add_test ("/pool/template/lost", test_lost);
   add_test ("/pool/template/lost-waiting", test_lost_waiting);

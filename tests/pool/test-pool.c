@@ -585,6 +585,47 @@ test_pool_context_gone (void)
   g_thread_join (g_thread_new ("lost", lost_thread, other));
 }
 
+/* Returns how long it takes until a worker has answered so many jobs that were cancelled, the last
+ * one first, in microseconds of CPU time. */
+static gint64
+measure_late (guint n_jobs)
+{
+  AForkPool *pool = new_pool_later (65535);
+  g_autoptr(GPtrArray) jobs = g_ptr_array_new_with_free_func (g_object_unref);
+  gint64 time;
+
+  afork_pool_set_grace (pool, 600 * 1000);
+  for (guint i = 0; i < n_jobs; i++)
+    {
+      AForkJob *job = afork_job_new (do_args ("wait", i));
+
+      afork_pool_run_job_async (pool, job, NULL, NULL, NULL);
+      g_ptr_array_add (jobs, job);
+    }
+  await_job_state (g_ptr_array_index (jobs, n_jobs - 1), AFORK_JOB_STATE_RUNNING);
+  time = get_own_time ();
+  for (guint i = n_jobs; i-- > 0;)
+    afork_job_cancel (g_ptr_array_index (jobs, i));
+  while (afork_pool_get_n_running (pool) > 0 || afork_pool_get_n_idle (pool) == 0)
+    g_main_context_iteration (NULL, TRUE);
+  time = get_own_time () - time;
+  g_test_message ("%u late answers took %.1f ms", n_jobs, time / 1e3);
+  shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+  return time;
+}
+
+/* Four times as many late answers take about four times as long. */
+static void
+test_pool_late (void)
+{
+  const guint n_jobs = is_instrumented () ? 100 : 10 * 1000;
+  const gint64 few = measure_late (n_jobs);
+  const gint64 many = measure_late (4 * n_jobs);
+
+  if (!is_instrumented ())
+    g_assert_cmpint (many, <, 8 * few);
+}
+
 #define add_test(path, function) \
   g_test_add_data_func (path, (gconstpointer) function, run_with_census)
 
@@ -607,6 +648,7 @@ main (int    argc,
   add_test ("/pool/max-age", test_pool_max_age);
   add_test ("/pool/queue-limit", test_pool_queue_limit);
   add_test ("/pool/event", test_pool_event);
+  add_test ("/pool/late", test_pool_late);
   add_test ("/pool/one-template", test_pool_one_template);
   add_test ("/pool/blocking", test_pool_blocking);
   add_test ("/pool/blocking/within", test_pool_blocking_within);

@@ -46,6 +46,33 @@ allow_forks (guint max_forks)
   return (guint) MIN (max_forks, (limit.rlim_cur - OTHER_FDS) / FDS_PER_FORK);
 }
 
+static void
+set_memory_limit (rlim_t size)
+{
+  struct rlimit limit;
+
+  g_assert_no_errno (getrlimit (RLIMIT_AS, &limit));
+  limit.rlim_cur = MIN (size, limit.rlim_max);
+  g_assert_no_errno (setrlimit (RLIMIT_AS, &limit));
+}
+
+void
+limit_memory (gsize more)
+{
+  g_autofree char *text = NULL;
+  guint64 n_pages;
+
+  g_assert_true (g_file_get_contents ("/proc/self/statm", &text, NULL, NULL));
+  n_pages = g_ascii_strtoull (text, NULL, 10);
+  set_memory_limit (n_pages * (guint64) sysconf (_SC_PAGESIZE) + more);
+}
+
+void
+unlimit_memory (void)
+{
+  set_memory_limit (RLIM_INFINITY);
+}
+
 enum { NOBODY = 65534 };
 
 gboolean

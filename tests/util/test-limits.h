@@ -19,6 +19,11 @@ gboolean need_descriptors     (guint n_fds);
  * many forks of a template this program may have at a time, MAX_FORKS at most. */
 guint    allow_forks          (guint max_forks);
 
+/* Limits the memory of this program to its present size and MORE bytes; the second function ends
+ * this. */
+void     limit_memory         (gsize more);
+void     unlimit_memory       (void);
+
 /* If this program runs as root and cannot become an ordinary user, as in some user namespaces,
  * skips the test and returns FALSE. */
 gboolean need_ordinary_user   (void);
