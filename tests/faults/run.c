@@ -23,6 +23,7 @@ struct _Run
   FaultPlan    *plan;
   GPtrArray    *processes;
   GPtrArray    *pools;
+  GPtrArray    *maps;
   GPtrArray    *operations;
   GCancellable *cancellable;
   GSource      *control;        /* the driver's signal to give up; or NULL */
@@ -32,14 +33,14 @@ struct _Run
   gsize         report_size;
 };
 
-typedef enum { FUNCTION, PROGRAM, DETACH, NOTED, JOB, WAIT } OperationType;
+typedef enum { FUNCTION, PROGRAM, DETACH, NOTED, JOB, NEXT, WAIT } OperationType;
 
 struct _Operation
 {
   Run               *run;
   OperationType      type;
   AForkProcess      *process;       /* NULL for a job */
-  guint32            number;        /* of a job */
+  guint32            number;        /* of a job, or NO_MORE */
   guint              n_answers;
   GSocketConnection *connection;
   int                fd;
@@ -273,6 +274,15 @@ job_cb (GObject      *object,
     self->run->kinds |= KIND_SAME;
 }
 
+AForkJob *
+run_new_job (guint32 number)
+{
+  AForkJob *job = afork_job_new (g_variant_new ("(su)", "echo", number));
+
+  afork_job_set_retries (job, 3);
+  return job;
+}
+
 Operation *
 run_job (Run       *run,
          AForkPool *pool,
@@ -286,9 +296,62 @@ run_job (Run       *run,
 
   self = add_operation (run, JOB, NULL);
   self->number = number;
-  job = afork_job_new (g_variant_new ("(su)", "echo", number));
-  afork_job_set_retries (job, 3);
+  job = run_new_job (number);
   afork_pool_run_job_async (pool, job, run->cancellable, job_cb, self);
+  return self;
+}
+
+static void
+next_cb (GObject      *object,
+         GAsyncResult *result,
+         gpointer      data)
+{
+  Operation *self = data;
+  g_autoptr(AForkJob) job = NULL;
+
+  if (self->n_answers++ > 0)
+    run_wrong (self->run, "The next job of a map was returned twice");
+
+  job = afork_map_next_finish (AFORK_MAP (object), result, &self->error);
+  if (job != NULL && self->error != NULL)
+    run_wrong (self->run, "A map has both a job and an error");
+  if (self->error != NULL)
+    return;
+
+  if ((job != NULL) != (self->number != NO_MORE))
+    run_wrong (self->run, "A map returns %s", job != NULL ? "too many jobs" : "too few jobs");
+  if (job != NULL && afork_job_get_error (job) != NULL)
+    self->error = g_error_copy (afork_job_get_error (job));
+  else if (job != NULL && g_variant_get_uint32 (afork_job_get_result (job)) != self->number)
+    run_wrong (self->run, "A map does not return its jobs in their order");
+  if (self->error == NULL)
+    self->run->kinds |= KIND_SAME;
+}
+
+AForkMap *
+run_map (Run        *run,
+         AForkPool  *pool,
+         GListModel *jobs)
+{
+  AForkMap *map = afork_pool_map_jobs (pool, jobs, AFORK_MAP_ORDERED);
+
+  g_ptr_array_add (run->maps, map);
+  return map;
+}
+
+Operation *
+run_next (Run      *run,
+          AForkMap *map,
+          guint32   number)
+{
+  Operation *self;
+
+  if (run->given_up)
+    return NULL;
+
+  self = add_operation (run, NEXT, NULL);
+  self->number = number;
+  afork_map_next_async (map, run->cancellable, next_cb, self);
   return self;
 }
 
@@ -542,6 +605,7 @@ run_new (FaultPlan *plan,
   run->plan = plan;
   run->processes = g_ptr_array_new_with_free_func (g_object_unref);
   run->pools = g_ptr_array_new_with_free_func (g_object_unref);
+  run->maps = g_ptr_array_new_with_free_func (g_object_unref);
   run->operations = g_ptr_array_new_with_free_func (operation_free);
   run->cancellable = g_cancellable_new ();
   run->report = report;
@@ -619,7 +683,7 @@ check_words (Run           *run,
   const char *words = g_strerror (run->plan->value);
 
   /* The worker has exited because of the error, and has retries. */
-  if (type == JOB)
+  if (type == JOB || type == NEXT)
     return;
   if (run->plan->action == FAULT_FAIL && run->plan->call != FAULT_CALL_DLOPEN
       && strstr (error->message, "never answered") == NULL
@@ -638,6 +702,7 @@ run_finish (Run   *run,
   atomic_store (&run->plan->finishing, TRUE);
   await_continued (run);
   await_type (run, TRUE);
+  g_ptr_array_set_size (run->maps, 0);
   shut_down_pools (run);
 
   for (guint i = 0; i < run->operations->len; i++)
@@ -692,6 +757,7 @@ run_free (Run *run)
   g_ptr_array_unref (run->operations);
   g_ptr_array_unref (run->processes);
   g_ptr_array_unref (run->pools);
+  g_ptr_array_unref (run->maps);
   g_object_unref (run->cancellable);
   g_free (run);
 }

@@ -59,6 +59,21 @@ Operation      *run_job         (Run                 *run,
                                  AForkPool           *pool,
                                  guint32              number);
 
+/* Runs JOBS, which may be run again, by a map. */
+AForkMap       *run_map         (Run                 *run,
+                                 AForkPool           *pool,
+                                 GListModel          *jobs);
+
+/* Asks the map for its next job, which must answer with NUMBER, or for its end, if NUMBER is
+ * NO_MORE. */
+#define NO_MORE G_MAXUINT32
+Operation      *run_next        (Run                 *run,
+                                 AForkMap            *map,
+                                 guint32              number);
+
+/* Makes a job that answers with NUMBER, and may be run again. */
+AForkJob       *run_new_job     (guint32              number);
+
 /* These begin an operation, which is awaited later. Once the driver has made the run give up, they
  * do nothing. */
 Operation      *run_function    (Run                 *run,

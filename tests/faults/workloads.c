@@ -252,26 +252,53 @@ block (Run *run)
   talk_to_end (run, ran);
 }
 
+static AForkPool *
+make_pool (Run *run)
+{
+  AForkProcess *process = run_keep (run, afork_process_new_exec (NULL));
+
+  afork_process_require (process, "pool");
+  return run_keep_pool (run, g_object_new (AFORK_TYPE_POOL, "process", process,
+                                           "function", "pool_do", "forward-stderr", FALSE,
+                                           "max-workers", 2, "load", 1, "start-delay", 0,
+                                           "grace", 5, "quarantine-time", 0, NULL));
+}
+
 /* Jobs of a pool with two templates. Each job may be run again. */
 static void
 pool_jobs (Run *run)
 {
-  AForkProcess *first = run_keep (run, afork_process_new_exec (NULL));
+  AForkPool *pool = make_pool (run);
   AForkProcess *second = run_keep (run, afork_process_new_exec (NULL));
-  AForkPool *pool;
   Operation *jobs[6];
 
-  afork_process_require (first, "pool");
   afork_process_require (second, "pool");
-  pool = g_object_new (AFORK_TYPE_POOL, "process", first, "function", "pool_do",
-                       "forward-stderr", FALSE, "max-workers", 2, "load", 1, "start-delay", 0,
-                       "grace", 5, "quarantine-time", 0, NULL);
-  run_keep_pool (run, pool);
   afork_pool_add_template (pool, second, 1);
   for (guint i = 0; i < G_N_ELEMENTS (jobs); i++)
     jobs[i] = run_job (run, pool, i);
   for (guint i = 0; i < G_N_ELEMENTS (jobs); i++)
     run_await (run, jobs[i]);
+}
+
+/* Jobs of a list, in their order. Each job may be run again. */
+static void
+map_jobs (Run *run)
+{
+  AForkPool *pool = make_pool (run);
+  g_autoptr(GListStore) jobs = g_list_store_new (AFORK_TYPE_JOB);
+  AForkMap *map;
+
+  for (guint32 i = 0; i < 5; i++)
+    {
+      g_autoptr(AForkJob) job = run_new_job (i);
+
+      g_list_store_append (jobs, job);
+    }
+
+  map = run_map (run, pool, G_LIST_MODEL (jobs));
+  for (guint32 i = 0; i < 5; i++)
+    run_await (run, run_next (run, map, i));
+  run_await (run, run_next (run, map, NO_MORE));
 }
 
 const Workload workloads[] = {
@@ -288,6 +315,7 @@ const Workload workloads[] = {
   { "template", fork_program, .single = TRUE },
   { "blocking", block, .blocks = TRUE },
   { "pool", pool_jobs, .retries = TRUE },
+  { "map", map_jobs, .retries = TRUE },
 };
 
 const gsize n_workloads = G_N_ELEMENTS (workloads);
