@@ -47,6 +47,10 @@ enum
   OP_READ,                      /* which link */
   OP_CLOSE,                     /* which link, how */
   OP_END,                       /* which process, how it exits, and whether it is reaped */
+  /* Operations of the program again, at the end because of the numbers in the examples. */
+  OP_POOL,                      /* of which process, and properties */
+  OP_USE_POOL,                  /* which pool, how, with which cancellable, and a number */
+  OP_ANSWER_CALL,               /* of other ends: which link, kind, call, number, and data */
   N_OPS
 };
 
@@ -70,6 +74,9 @@ static const ScriptOp ops[N_OPS] = {
   [OP_READ] = { "8", 6 },
   [OP_CLOSE] = { "83", 5 },
   [OP_END] = { "8*4", 8 },
+  [OP_POOL] = { "6*", 6 },
+  [OP_USE_POOL] = { "4*8*", 20 },
+  [OP_ANSWER_CALL] = { "8**n....", 20 },
 };
 
 static const char * const phrases[] = {
@@ -93,6 +100,11 @@ static const char * const phrases[] = {
   "1,?,11,2;8,4;7,4;",
   /* A fork that its template has to kill. */
   "8,2;6,?,0;7,3;10,0;7,3;", "8,2;2,?,0,0;4,0;7,3;10,?;7,3;", "11,?,7,0,1;12,?,0;7,3;",
+  /* A pool whose workers answer, and workers that exit or send nonsense. */
+  "0,0;7,3;10,0;19,0,?;20,0,0,8,?;20,0,0,8,?;7,3;10,0;10,1;7,3;10,1;7,3;10,1;7,3;",
+  "20,0,0,8,?;7,3;10,?;7,3;10,?;7,3;", "20,0,3,8,?;20,0,4,8,0;7,3;10,?;10,?;7,3;",
+  "21,?,?,?,?;12,?,0;7,2;", "21,?,2,0,0;12,?,0;7,3;", "18,?,?,1;17,?,0;7,3;10,?;10,?;7,3;",
+  "20,?,8,8,?;7,3;10,?;", "20,?,9;7,2;", "20,?,5;7,2;",
   NULL
 };
 
@@ -158,8 +170,8 @@ do_caller_step (Step *step)
   /* A caller of a method holds a reference meanwhile. */
   g_autoptr(AForkProcess) kept G_GNUC_UNUSED = NULL;
 
-  if (step->op >= OP_PREPARE && step->op <= OP_SIGNAL && step->op != OP_CANCEL
-      && step->op != OP_DROP && find_process (n) != NULL)
+  if (((step->op >= OP_PREPARE && step->op <= OP_SIGNAL) || step->op == OP_POOL)
+      && step->op != OP_CANCEL && step->op != OP_DROP && find_process (n) != NULL)
     kept = g_object_ref (find_process (n));
 
   switch (step->op)
@@ -186,6 +198,12 @@ do_caller_step (Step *step)
       break;
     case OP_SIGNAL:
       signal_process (find_process (n), step_take (step));
+      break;
+    case OP_POOL:
+      make_pool (find_process (n), step_take (step));
+      break;
+    case OP_USE_POOL:
+      use_pool (n, step);
       break;
     case OP_MODE:
       world.mode = n;
@@ -230,6 +248,10 @@ do_other_step (Step *step)
       if (link->fd >= 0)
         answer (link, step);
       break;
+    case OP_ANSWER_CALL:
+      if (link->fd >= 0 && link->is_worker)
+        answer_call (link, step);
+      break;
     case OP_SEND:
       number = step_take (step);
       if (link->fd >= 0)
@@ -264,6 +286,12 @@ do_other_step (Step *step)
 }
 
 static bool
+is_of_others (unsigned op)
+{
+  return op >= OP_SERVE && op != OP_POOL && op != OP_USE_POOL;
+}
+
+static bool
 do_next_step (bool others_only)
 {
   Step step;
@@ -272,7 +300,7 @@ do_next_step (bool others_only)
     return false;
 
   world.n_steps++;
-  if (step.op >= OP_SERVE)
+  if (is_of_others (step.op))
     {
       do_other_step (&step);
     }
@@ -372,7 +400,7 @@ begin (const uint8_t *bytes,
   world.n_steps = world.mode = world.depth = 0;
   world.is_over = false;
   world.n_calls = world.n_pending = world.n_alive = 0;
-  world.n_links = world.n_others = 0;
+  world.n_links = world.n_others = world.n_pools = 0;
   world.detached = -1;
   world.context = g_main_context_new ();
   g_main_context_push_thread_default (world.context);
@@ -381,6 +409,7 @@ begin (const uint8_t *bytes,
 static void
 drop_all (void)
 {
+  drop_pools ();
   for (unsigned i = 0; i < MAX_PROCESSES; i++)
     g_clear_object (&world.processes[i]);
   for (unsigned i = 0; i < 2; i++)

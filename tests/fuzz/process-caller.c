@@ -30,6 +30,17 @@ process_gone_cb (gpointer  data,
   world.n_alive--;
 }
 
+void
+nest (void)
+{
+  if ((world.mode & MODE_NEST) == 0 || world.depth >= 3)
+    return;
+
+  world.depth++;
+  g_main_context_iteration (world.context, FALSE);
+  world.depth--;
+}
+
 /* What callbacks of a program may do. */
 static void
 react (AForkProcess *process)
@@ -38,12 +49,7 @@ react (AForkProcess *process)
 
   if ((world.mode & MODE_DROP) != 0 && index < MAX_PROCESSES)
     g_clear_object (&world.processes[index]);
-  if ((world.mode & MODE_NEST) != 0 && world.depth < 3)
-    {
-      world.depth++;
-      g_main_context_iteration (world.context, FALSE);
-      world.depth--;
-    }
+  nest ();
 }
 
 static void
@@ -76,8 +82,7 @@ find_process (unsigned n)
   return world.processes[n % MAX_PROCESSES];
 }
 
-/* Whether it can still be prepared, which the caller of the library has to know. */
-static bool
+bool
 can_prepare (AForkProcess *process)
 {
   return process != NULL && g_object_get_data (G_OBJECT (process), "handed-over") == NULL;
@@ -222,8 +227,6 @@ prepare (AForkProcess *process,
     }
 }
 
-enum { RUN, EXEC, DETACH, RUN_FUNC, WAIT, MEASURE };
-
 static void
 check_result (gboolean      success,
               const GError *error)
@@ -248,19 +251,19 @@ finish (AForkProcess *process,
 
   switch (how)
     {
-    case RUN:
+    case CALL_RUN:
       connection = afork_process_run_finish (process, result, &error);
       success = connection != NULL;
       break;
-    case EXEC:
+    case CALL_EXEC:
       connection = afork_process_exec_finish (process, result, &error);
       success = connection != NULL;
       break;
-    case RUN_FUNC:
+    case CALL_RUN_FUNC:
       connection = afork_process_run_func_finish (process, result, &error);
       success = connection != NULL;
       break;
-    case DETACH:
+    case CALL_DETACH:
       fd = afork_process_detach_finish (process, result, &error);
       success = fd >= 0;
       if (world.detached >= 0)
@@ -294,7 +297,7 @@ called_cb (GObject      *object,
   react (AFORK_PROCESS (object));
 }
 
-static Call *
+Call *
 begin_call (int how)
 {
   Call *call = &world.calls[world.n_calls++];
@@ -312,7 +315,7 @@ get_cancellable (unsigned n)
   return world.cancellables[n];
 }
 
-static GCancellable *
+GCancellable *
 find_cancellable (unsigned n)
 {
   return n % 8 < N_CANCELLABLES ? get_cancellable (n % 8) : NULL;
@@ -354,19 +357,19 @@ hand_over (AForkProcess *process,
   switch (how % 5)
     {
     case 0:
-      call = begin_call (RUN);
+      call = begin_call (CALL_RUN);
       afork_process_run_async (process, "echo", cancellable, called_cb, call);
       break;
     case 1:
-      call = begin_call (EXEC);
+      call = begin_call (CALL_EXEC);
       afork_process_exec_async (process, argv, cancellable, called_cb, call);
       break;
     case 2:
-      call = begin_call (DETACH);
+      call = begin_call (CALL_DETACH);
       afork_process_detach_async (process, cancellable, called_cb, call);
       break;
     case 3:
-      call = begin_call (RUN_FUNC);
+      call = begin_call (CALL_RUN_FUNC);
       afork_process_run_func_async (process, run_func, cancellable, called_cb, call);
       break;
     default:
@@ -405,7 +408,7 @@ await_end (AForkProcess *process,
     }
   else
     {
-      afork_process_wait_async (process, cancellable, called_cb, begin_call (WAIT));
+      afork_process_wait_async (process, cancellable, called_cb, begin_call (CALL_WAIT));
     }
 }
 
@@ -442,7 +445,7 @@ signal_process (AForkProcess *process,
   if (signal == 0)
     afork_process_force_exit (process);
   else if (signal == 4 && world.n_calls < MAX_CALLS)
-    _afork_process_measure (process, measured_cb, begin_call (MEASURE));
+    _afork_process_measure (process, measured_cb, begin_call (CALL_MEASURE));
   else
     afork_process_send_signal (process, signal == 1 ? SIGKILL : (int) (signal % 64) + 1);
 }

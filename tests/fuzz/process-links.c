@@ -35,6 +35,8 @@ add_link (int    fd,
   link->n_requests = 0;
   link->n_input = link->n_fds = 0;
   link->last_number = link->number = 0;
+  link->is_worker = link->has_setup = link->has_started = false;
+  link->n_calls = 0;
   return link;
 }
 
@@ -93,7 +95,7 @@ _afork_spawn (const char * const  *argv,
   return TRUE;
 }
 
-static int
+int
 take_fd (Link *link)
 {
   int fd = link->n_fds > 0 ? link->fds[0] : -1;
@@ -122,6 +124,7 @@ command_came (Link             *link,
     }
 
   link->last = frame->kind;
+  link->is_worker = frame->kind == AFORK_FRAME_RUN || frame->kind == AFORK_FRAME_RUN_FUNC;
   for (unsigned i = 0; i < frame->n_fds; i++)
     {
       fd = take_fd (link);
@@ -178,14 +181,32 @@ receive (Link *link)
   return true;
 }
 
+static bool
+take_command (Link   *link,
+              size_t *start)
+{
+  AForkFrame frame;
+  const char *why;
+  size_t size;
+
+  switch (afork_frame_parse (link->input + *start, link->n_input - *start, &frame, &size, &why))
+    {
+    case AFORK_FRAME_INVALID:
+      die ("the library sends nonsense: %s", why);
+    case AFORK_FRAME_OK:
+      command_came (link, &frame);
+      *start += size;
+      return true;
+    default:
+      return false;
+    }
+}
+
 /* Reads what the library has sent, which must be correct. */
 void
 read_link (Link *link)
 {
-  AForkFrameResult result;
-  AForkFrame frame;
-  const char *why;
-  size_t size, start = 0;
+  size_t start = 0;
 
   if (link->fd < 0)
     return;
@@ -195,14 +216,8 @@ read_link (Link *link)
   begin_own ();
   while (receive (link))
     ;
-  while ((result = afork_frame_parse (link->input + start, link->n_input - start,
-                                      &frame, &size, &why)) == AFORK_FRAME_OK)
-    {
-      command_came (link, &frame);
-      start += size;
-    }
-  if (result == AFORK_FRAME_INVALID)
-    die ("the library sends nonsense: %s", why);
+  while (link->is_worker ? take_call_frame (link, &start) : take_command (link, &start))
+    ;
   link->n_input -= start;
   memmove (link->input, link->input + start, link->n_input);
 }
@@ -370,6 +385,11 @@ serve (Link *link)
       frame.n_fds = 1;
       add_pidfd (link, 0);
       link->last = 0;
+    }
+
+  else if (link->is_worker)
+    {
+      serve_calls (link);
     }
 
   if (frame.kind != 0)

@@ -20,6 +20,7 @@
 enum
 {
   MAX_PROCESSES = 12,
+  MAX_POOLS = 4,
   MAX_CALLS = 64,
   MAX_LINKS = 32,
   MAX_OTHERS = 48,
@@ -64,7 +65,19 @@ typedef struct
   uint32_t number;              /* the number of this one at its template */
   AForkFrame requests[MAX_REQUESTS];    /* SIGNAL and MEASURE, without a reply */
   size_t   n_requests;
+  bool     is_worker;           /* it was told to run, so there are frames of calls from then on */
+  bool     has_setup;
+  bool     has_started;
+  uint32_t calls[MAX_REQUESTS]; /* the numbers of calls without an answer */
+  size_t   n_calls;
 } Link;
+
+/* What is called. */
+enum
+{
+  CALL_RUN, CALL_EXEC, CALL_DETACH, CALL_RUN_FUNC, CALL_WAIT, CALL_MEASURE,
+  CALL_JOB, CALL_NEXT, CALL_SHUTDOWN
+};
 
 typedef struct
 {
@@ -82,9 +95,13 @@ typedef struct
   GMainContext *context;
   AForkRuntime *runtimes[2];    /* a runtime that can fork, and one that cannot */
   AForkProcess *processes[MAX_PROCESSES];
+  AForkPool    *pools[MAX_POOLS];       /* NULL once it was dropped */
+  GWeakRef      all_pools[MAX_POOLS];   /* also those that were dropped */
+  unsigned      n_pools;
+  AForkMap     *map;            /* or NULL */
   unsigned      n_alive;        /* objects */
   GCancellable *cancellables[N_CANCELLABLES];
-  Call          calls[MAX_CALLS];
+  Call          calls[MAX_CALLS + MAX_POOLS];   /* the last ones end the pools */
   unsigned      n_calls;
   unsigned      n_pending;
   int           detached;       /* the descriptor of the last process that was detached, or -1 */
@@ -121,6 +138,7 @@ void          reap_other     (Other        *other);
 
 /* process-links.c: what the processes do at the other ends. */
 
+int           take_fd        (Link         *link);
 Link         *add_link       (int           fd,
                               Other        *other);
 void          close_link     (Link         *link);
@@ -132,8 +150,32 @@ void          serve          (Link         *link);
 void          answer         (Link         *link,
                               Step         *step);
 
+/* process-workers.c: what processes do that were told to run. */
+
+/* Takes the next frame of a call that the library has sent. */
+bool          take_call_frame (Link        *link,
+                               size_t      *start);
+void          serve_calls    (Link         *link);
+void          answer_call    (Link         *link,
+                              Step         *step);
+
+/* process-pools.c: what a program does with pools. */
+
+void          make_pool      (AForkProcess *process,
+                              unsigned      how);
+void          use_pool       (unsigned      n,
+                              Step         *step);
+/* Aborts all pools. */
+void          drop_pools     (void);
+
 /* process-caller.c: what a program does with the library. */
 
+/* Whether it can still be prepared, which the caller of the library has to know. */
+bool          can_prepare    (AForkProcess *process);
+Call         *begin_call     (int           how);
+GCancellable *find_cancellable (unsigned    n);
+/* Iterates the main context, if callbacks are to do that. */
+void          nest           (void);
 AForkProcess *find_process   (unsigned      n);
 void          make_process   (unsigned      how,
                               unsigned      which);
