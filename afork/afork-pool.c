@@ -912,7 +912,9 @@ lost_cb (AForkPendingCall *call,
   _afork_scheduler_job_lost (&self->scheduler, &job->base);
   self->n_running--;
   request_update (self);
-  if (!was_begun)
+  /* A worker that was ended because it went on with another job has just finished that job, and
+   * begun with this one. */
+  if (!was_begun || slot->force >= AFORK_SLOT_FORCE_SIGTERM)
     {
       put_back (self, job);
       return;
