@@ -725,8 +725,8 @@ check_quarantine (AForkPool        *self,
   return _afork_quarantine_check (&self->quarantine, &identity, g_get_monotonic_time ());
 }
 
-/* Ends the next job of the queue if it is refused. Returns whether it did. A job is checked again
- * only if other jobs have been put into quarantine, because it takes time to look up a large one. */
+/* Ends the next job of the queue if it is refused. Returns whether it did. It takes time to look up
+ * a large job, so it is looked up again only if jobs have been put into quarantine. */
 static gboolean
 refuse_next (AForkPool *self)
 {

@@ -30,7 +30,7 @@ typedef struct
   AForkSlot         *slot;      /* the slot that has the job, or NULL */
   GList              link;      /* in the jobs of the slot */
   guint32            number;    /* of the call, when the call has ended */
-  guint32            checked;   /* AForkQuarantine.n_refused when the job was last looked up there */
+  guint32            checked;   /* `n_refused` of the quarantine when the job was last looked up */
   AForkSharedJob    *shared;    /* if several jobs of the program share this one; or NULL */
   guint              n_retries; /* how many retries are left */
   char              *reason;    /* how the first of these workers exited, or NULL */
