@@ -97,9 +97,8 @@ random_variant (GRand *rand)
     "{'k': <@mv nothing>}", "just 'x'", "()", "objectpath '/a'", "@a(yx) []", "[(byte 1, int64 2)]",
   };
 
-  return g_variant_ref_sink (g_variant_parse (NULL, texts[g_rand_int_range (rand, 0,
-                                                                            G_N_ELEMENTS (texts))],
-                                              NULL, NULL, NULL));
+  return g_variant_parse (NULL, texts[g_rand_int_range (rand, 0, G_N_ELEMENTS (texts))],
+                          NULL, NULL, NULL);
 }
 
 static Model *
@@ -608,6 +607,61 @@ test_many_members (void)
     }
 }
 
+/* More memory than there can be. Nothing is read from the bytes then. */
+static void
+test_no_memory (void)
+{
+  g_autoptr(AForkValueWriter) writer = _afork_value_writer_new ();
+
+  g_assert_cmpint (_afork_value_writer_begin_list (writer), ==, AFORK_VALUE_WRITTEN);
+  g_assert_cmpint (_afork_value_writer_add_bytes (writer, "", G_MAXSSIZE), ==,
+                   AFORK_VALUE_NO_MEMORY);
+  g_assert_cmpint (_afork_value_writer_add_int64 (writer, 1), ==, AFORK_VALUE_NO_MEMORY);
+  g_assert_cmpint (_afork_value_writer_end (writer), ==, AFORK_VALUE_NO_MEMORY);
+}
+
+/* Numbers of a list are taken many at a time, or one at a time, or in turn. */
+static void
+test_numbers (void)
+{
+  static const char *const types[] = { "ax", "ad", "at", "ai", "a(x)", "(xx)" };
+  const guint64 numbers[] = { 1, 2, 3, 4, 5, 6, 7 };
+
+  for (guint i = 0; i < G_N_ELEMENTS (types); i++)
+    {
+      const gboolean is_list = i < 2;
+      const gsize n_all = i == 3 ? 14 : i == 5 ? 2 : 7;
+      g_autoptr(GVariant) value = NULL;
+      g_autoptr(AForkValueReader) reader = NULL;
+      AForkValueEventKind kind = AFORK_VALUE_END;
+      AForkValueEvent event;
+      guint64 taken[8];
+
+      value = g_variant_new_from_data ((const GVariantType *) types[i], numbers,
+                                       i == 5 ? 16 : sizeof numbers, TRUE, NULL, NULL);
+      g_variant_ref_sink (value);
+      reader = _afork_value_reader_new (value);
+      g_assert_cmpuint (_afork_value_reader_take_numbers (reader, taken, 8, &kind), ==, 0);
+      _afork_value_reader_next (reader, &event);
+      g_assert_cmpuint (event.n_items, ==, n_all);
+      g_assert_cmpuint (_afork_value_reader_take_numbers (reader, taken, 2, &kind), ==,
+                        is_list ? 2 : 0);
+      if (!is_list)
+        continue;
+
+      g_assert_cmpint (kind, ==, i == 0 ? AFORK_VALUE_INT64 : AFORK_VALUE_DOUBLE);
+      g_assert_cmpmem (taken, 16, numbers, 16);
+      g_assert_cmpint (_afork_value_reader_next (reader, &event), ==, kind);
+      g_assert_cmpmem (&event.int64, 8, &numbers[2], 8);
+      g_assert_cmpuint (_afork_value_reader_take_numbers (reader, taken, 8, &kind), ==, 4);
+      g_assert_cmpmem (taken, 32, &numbers[3], 32);
+      g_assert_cmpuint (_afork_value_reader_take_numbers (reader, taken, 8, &kind), ==, 0);
+      g_assert_cmpint (_afork_value_reader_next (reader, &event), ==, AFORK_VALUE_END);
+      g_assert_cmpint (_afork_value_reader_next (reader, &event), ==, AFORK_VALUE_FINISHED);
+      g_assert_cmpuint (_afork_value_reader_take_numbers (reader, taken, 8, &kind), ==, 0);
+    }
+}
+
 /* A GVariant that is not in normal form is written as its normal form. */
 static void
 test_not_normal (void)
@@ -746,7 +800,6 @@ test_others (void)
       g_autofree char *text = NULL;
 
       g_assert_no_error (error);
-      g_variant_ref_sink (value);
       bytes = g_variant_get_data_as_bytes (value);
       serialized = g_variant_new_from_bytes (g_variant_get_type (value), bytes, FALSE);
       g_variant_ref_sink (serialized);
@@ -793,6 +846,8 @@ main (int    argc,
   g_test_add_func ("/values/depth/spread", test_depth_spread);
   g_test_add_func ("/values/depth/variant", test_depth_variant);
   g_test_add_func ("/values/many-members", test_many_members);
+  g_test_add_func ("/values/no-memory", test_no_memory);
+  g_test_add_func ("/values/numbers", test_numbers);
   g_test_add_func ("/values/not-normal", test_not_normal);
   g_test_add_func ("/values/others", test_others);
   g_test_add_func ("/values/inner-variant", test_inner_variant);
