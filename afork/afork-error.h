@@ -36,21 +36,26 @@ G_BEGIN_DECLS
  * @AFORK_ERROR_FUNCTION: no loaded module has the function
  * @AFORK_ERROR_THREADS: a process cannot be forked, because it has more than one thread; the
  *   message names the threads
- * @AFORK_ERROR_SANDBOX: a limit or a confinement could not be applied
+ * @AFORK_ERROR_SANDBOX: a limit or a confinement could not be applied, or the process was ended
+ *   because it made a system call that is not allowed
  * @AFORK_ERROR_NOT_SUPPORTED: the runtime cannot do this
  * @AFORK_ERROR_PROTOCOL: the other process sent something that the protocol does not allow, and was
  *   killed
  * @AFORK_ERROR_EXITED: the process exited too early; the message contains its exit status
  * @AFORK_ERROR_SIGNALED: the process was ended by a signal; the message names the signal
- * @AFORK_ERROR_OUT_OF_MEMORY: the process was killed because there was no memory left, or there is
- *   no memory for what it sent
- * @AFORK_ERROR_TIMED_OUT: the job took longer than its time limit
+ * @AFORK_ERROR_OUT_OF_MEMORY: the process was killed because there was no memory left, has ended
+ *   because of the memory limit of its [class@AFork.Sandbox], or there is no memory for what it
+ *   sent
+ * @AFORK_ERROR_TIMED_OUT: the job took longer than its time limit, or used more processor time than
+ *   the [class@AFork.Sandbox] of the process allows
  * @AFORK_ERROR_OVERLOADED: a queue is full
  * @AFORK_ERROR_LOST: the process has exited, and its exit status is unknown: the template that
  *   would have reported it has exited
  * @AFORK_ERROR_QUARANTINED: equal jobs have ended two workers, and are refused for a while
  * @AFORK_ERROR_EXCEPTION: a function of the worker has raised an exception of its language; the
  *   message contains its type, its text, and a traceback
+ * @AFORK_ERROR_LIMIT: the process was ended by a limit of its [class@AFork.Sandbox] that is none of
+ *   memory or time; the message names the property and its value
  *
  * Errors of processes and of their work. Cancellation is `G_IO_ERROR_CANCELLED`.
  *
@@ -75,7 +80,8 @@ typedef enum
   AFORK_ERROR_OVERLOADED,
   AFORK_ERROR_LOST,
   AFORK_ERROR_QUARANTINED,
-  AFORK_ERROR_EXCEPTION
+  AFORK_ERROR_EXCEPTION,
+  AFORK_ERROR_LIMIT
 } AForkError;
 
 AFORK_AVAILABLE_IN_ALL

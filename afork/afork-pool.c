@@ -659,8 +659,27 @@ note_growth (AForkPool *self,
              AForkSlot *slot,
              gint64     now)
 {
-  if (self->max_memory > 0 || self->has_worker_list)
+  if (_afork_slot_get_max_memory (slot, self->max_memory) > 0 || self->has_worker_list)
     plan_measure (self, slot, now);
+}
+
+static void
+retire (AForkPool      *self,
+        AForkSlot      *slot,
+        AForkExitCause  cause)
+{
+  if (!slot->base.retires)
+    slot->retire_cause = cause;
+  _afork_scheduler_retire (&self->scheduler, &slot->base);
+}
+
+/* The next job could be ended before its time. */
+static void
+check_used_time (AForkPool *self,
+                 AForkSlot *slot)
+{
+  if (_afork_slot_has_used_time (slot))
+    retire (self, slot, AFORK_EXIT_CAUSE_CPU_TIME);
 }
 
 /* The worker has answered JOB. */
@@ -679,6 +698,7 @@ finish_job (AForkPool    *self,
     self->n_running--;
   check_stuck (self, slot);
   note_growth (self, slot, now);
+  check_used_time (self, slot);
 }
 
 /* Quarantine. */
@@ -1320,16 +1340,6 @@ slot_started (AForkSlot *slot)
 }
 
 static void
-retire (AForkPool      *self,
-        AForkSlot      *slot,
-        AForkExitCause  cause)
-{
-  if (!slot->base.retires)
-    slot->retire_cause = cause;
-  _afork_scheduler_retire (&self->scheduler, &slot->base);
-}
-
-static void
 slot_retires (AForkSlot *slot)
 {
   g_autoptr(AForkPool) self = get_slot_pool (slot);
@@ -1346,8 +1356,9 @@ static void
 slot_measured (AForkSlot *slot)
 {
   g_autoptr(AForkPool) self = get_slot_pool (slot);
+  const guint64 max_memory = _afork_slot_get_max_memory (slot, self->max_memory);
 
-  if (self->max_memory > 0 && slot->memory > self->max_memory)
+  if (max_memory > 0 && slot->memory > max_memory)
     retire (self, slot, AFORK_EXIT_CAUSE_MAX_MEMORY);
   request_update (self);
 }
@@ -4842,7 +4853,8 @@ afork_pool_get_last_error (AForkPool *self)
  *   with this name; `failed` is any other reason why a worker could not start or serve.
  *   `cancelled` and `timed-out`: the worker did not stop with such a job in time: see
  *   [property@AFork.Pool:grace]. `max-calls`, `max-age` and `max-memory`: the worker was
- *   replaced because of the property with this name. `retired`: the worker called
+ *   replaced because of the property with this name. `cpu-time`: the worker was replaced before
+ *   it had used the [property@AFork.Sandbox:cpu-time] of a further job. `retired`: the worker called
  *   [func@AFork.worker_retire]. `not-needed`: the worker was idle, or
  *   [property@AFork.Pool:max-workers] was reduced. `shutdown`: the pool was shut down.
  *

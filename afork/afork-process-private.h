@@ -158,6 +158,8 @@ void          _afork_process_measure             (AForkProcess         *self,
 
 /* The limits that the process and its templates were given, or NULL. */
 AForkLimits  *_afork_process_get_limits          (AForkProcess         *self);
+/* The name of the system call that has ended the process, or NULL if it is not known. */
+char         *_afork_process_dup_refused_call    (AForkProcess         *self);
 
 /* Whether the process takes commands, because it was not run yet. */
 gboolean      _afork_process_can_prepare         (AForkProcess         *self);

@@ -24,6 +24,7 @@
 #include "base/i18n.h"
 #include "base/main-context.h"
 #include "process/launchers.h"
+#include "sandbox/filter.h"
 
 /**
  * AForkProcess:
@@ -513,6 +514,15 @@ AForkLimits *
 _afork_process_get_limits (AForkProcess *self)
 {
   return self->limits;
+}
+
+char *
+_afork_process_dup_refused_call (AForkProcess *self)
+{
+  guint32 number;
+
+  return _afork_pid_watch_get_refused_call (_afork_client_get_pid_watch (self->client), &number)
+    ? _afork_filter_name_system_call (number) : NULL;
 }
 
 void

@@ -1340,6 +1340,7 @@ _afork_sandbox_dup_limits (AForkSandbox *self)
   AForkLimits *limits = _afork_limits_new ();
 
   limits->memory = self->memory;
+  limits->resident_memory = self->resident_memory;
   limits->cpu_time = self->cpu_time;
   limits->open_files = self->open_files;
   limits->file_size = self->file_size;

@@ -7,6 +7,14 @@
 
 #include "limits.h"
 
+#include <signal.h>
+#include <string.h>
+
+#include <gio/gio.h>
+
+#include "afork-error.h"
+#include "i18n.h"
+
 AForkLimits *
 _afork_limits_new (void)
 {
@@ -14,6 +22,7 @@ _afork_limits_new (void)
 
   *self = (AForkLimits) {
     .memory = -1,
+    .resident_memory = -1,
     .cpu_time = -1,
     .open_files = -1,
     .file_size = -1,
@@ -50,6 +59,7 @@ add_all (AForkLimits       *self,
          const AForkLimits *other)
 {
   add (&self->memory, other->memory);
+  add (&self->resident_memory, other->resident_memory);
   add (&self->cpu_time, other->cpu_time);
   add (&self->open_files, other->open_files);
   add (&self->file_size, other->file_size);
@@ -67,4 +77,106 @@ _afork_limits_merge (const AForkLimits *self,
   if (other != NULL)
     add_all (merged, other);
   return merged;
+}
+
+/* What is printed when an allocation fails: by GLib, C++, Python, and perror(). A worker may print
+ * anything, so this only chooses between the errors for a worker that has ended anyway. */
+static gboolean
+says_out_of_memory (const char *text)
+{
+  const char * const phrases[] = {
+    "failed to allocate", "std::bad_alloc", "MemoryError", "Cannot allocate memory",
+    "ut of memory",
+  };
+
+  for (gsize i = 0; text != NULL && i < G_N_ELEMENTS (phrases); i++)
+    if (strstr (text, phrases[i]) != NULL)
+      return TRUE;
+
+  return FALSE;
+}
+
+/* The kernel kills at twice the time, which it measures by ticks. */
+static gboolean
+has_used_cpu_time (const AForkLimits    *self,
+                   const AForkLimitsEnd *end)
+{
+  const guint64 almost_twice = 2 * (guint64) MAX (self->cpu_time, 1) * G_USEC_PER_SEC
+    - G_USEC_PER_SEC / 5;
+
+  return self->cpu_time >= 0
+    && (end->signal == SIGXCPU || (end->signal == SIGKILL && end->cpu_usec >= almost_twice));
+}
+
+GError *
+_afork_limits_explain (const AForkLimits    *self,
+                       const char           *name,
+                       const AForkLimitsEnd *end)
+{
+  if (self == NULL)
+    return NULL;
+
+  if (has_used_cpu_time (self, end))
+    return g_error_new (AFORK_ERROR, AFORK_ERROR_TIMED_OUT,
+                        _("%s has used the processor time that its sandbox allows (cpu-time: "
+                          "%" G_GINT64_FORMAT " s)"), name, self->cpu_time);
+  if (end->signal == SIGXFSZ && self->file_size >= 0)
+    return g_error_new (AFORK_ERROR, AFORK_ERROR_LIMIT,
+                        _("%s has written a file larger than its sandbox allows (file-size: "
+                          "%" G_GINT64_FORMAT " bytes)"), name, self->file_size);
+  if (end->signal == SIGSYS && self->has_filter && end->system_call != NULL)
+    return g_error_new (AFORK_ERROR, AFORK_ERROR_SANDBOX,
+                        _("%s was ended because its sandbox does not allow the system call “%s” "
+                          "(system-calls)"), name, end->system_call);
+  if (end->signal == SIGSYS && self->has_filter)
+    return g_error_new (AFORK_ERROR, AFORK_ERROR_SANDBOX,
+                        _("%s was ended because of a system call that its sandbox does not allow "
+                          "(system-calls)"), name);
+  if (self->memory >= 0 && says_out_of_memory (end->text))
+    return g_error_new (AFORK_ERROR, AFORK_ERROR_OUT_OF_MEMORY,
+                        _("%s has ended because it needed more memory than its sandbox allows "
+                          "(memory: %" G_GINT64_FORMAT " bytes)"), name, self->memory);
+
+  return NULL;
+}
+
+static gboolean
+holds (const GError *error,
+       const char   *text)
+{
+  return strstr (error->message, text) != NULL;
+}
+
+/* Adds the property NAME and its VALUE to the error, and sets its code. */
+static void
+name_property (GError     **error,
+               int          code,
+               const char  *name,
+               gint64       value)
+{
+  GError *named = g_error_new (AFORK_ERROR, code, "%s (%s: %" G_GINT64_FORMAT ")",
+                               (*error)->message, name, value);
+
+  g_clear_error (error);
+  *error = named;
+}
+
+void
+_afork_limits_name (const AForkLimits  *self,
+                    GError            **error)
+{
+  if (self == NULL)
+    return;
+
+  if (self->open_files >= 0
+      && (g_error_matches (*error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES)
+          || g_error_matches (*error, G_FILE_ERROR, G_FILE_ERROR_MFILE)
+          || holds (*error, "[Errno 24]") || holds (*error, "Too many open files")))
+    name_property (error, AFORK_ERROR_LIMIT, "open-files", self->open_files);
+  else if (self->file_size >= 0 && (holds (*error, "[Errno 27]") || holds (*error, "File too large")))
+    name_property (error, AFORK_ERROR_LIMIT, "file-size", self->file_size);
+  else if (self->memory >= 0
+           && (g_error_matches (*error, G_FILE_ERROR, G_FILE_ERROR_NOMEM)
+               || says_out_of_memory ((*error)->message)))
+    name_property (error, AFORK_ERROR_OUT_OF_MEMORY, "memory", self->memory);
 }

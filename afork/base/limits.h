@@ -14,6 +14,7 @@ typedef struct
 {
   gatomicrefcount ref_count;
   gint64          memory;       /* in bytes */
+  gint64          resident_memory;  /* in bytes */
   gint64          cpu_time;     /* in seconds */
   gint64          open_files;
   gint64          file_size;    /* in bytes */
@@ -24,6 +25,24 @@ typedef struct
 AForkLimits *_afork_limits_new   (void);
 AForkLimits *_afork_limits_ref   (AForkLimits       *self);
 void         _afork_limits_unref (AForkLimits       *self);
+/* How a process has ended. */
+typedef struct
+{
+  int             signal;       /* that has ended it, or 0 */
+  guint64         cpu_usec;     /* processor time, in microseconds, or 0 if it is not known */
+  const char     *system_call;  /* that ended it, or NULL if it is not known */
+  const char     *text;         /* the end of its standard error output */
+} AForkLimitsEnd;
+
+/* Returns an error if the process NAME has ended because of its limits, or NULL. */
+GError      *_afork_limits_explain (const AForkLimits    *self,
+                                    const char           *name,
+                                    const AForkLimitsEnd *end);
+
+/* Replaces ERROR, which a function of the process has returned, if a limit was the reason. */
+void         _afork_limits_name     (const AForkLimits    *self,
+                                     GError              **error);
+
 /* Returns the stricter of both, of which one may be NULL. */
 AForkLimits *_afork_limits_merge (const AForkLimits *self,
                                   const AForkLimits *other);

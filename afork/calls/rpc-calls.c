@@ -551,7 +551,8 @@ set_protocol_error (GError     **error,
 /* Returns the error that the worker has sent as a GError of this program. Takes the text, which may
  * be long, from MESSAGE. */
 static GError *
-import_error (AForkCallMessage *message)
+import_error (AForkRpcCalls    *self,
+              AForkCallMessage *message)
 {
   GQuark domain = g_quark_try_string (message->string[0]);
   GError *error = domain != 0
@@ -560,6 +561,7 @@ import_error (AForkCallMessage *message)
 
   g_free (error->message);
   error->message = g_steal_pointer (&message->string[1]);
+  _afork_limits_name (_afork_worker_link_get_limits (self->link), &error);
   return error;
 }
 
@@ -575,7 +577,7 @@ receive_refusal (AForkRpcCalls     *self,
     return set_protocol_error (error, "a refusal", 0);
 
   set_state (self, AFORK_RPC_CALLS_STATE_REFUSED);
-  reason = import_error (message);
+  reason = import_error (self, message);
   /* The text is copied for each call. */
   _afork_remote_text_cut (reason->message, MAX_REFUSAL);
   _afork_worker_link_refused (self->link);
@@ -624,7 +626,7 @@ receive_answer (AForkRpcCalls     *self,
   else if (_afork_pending_call_is_cancelled (call))
     end_answered (call, NULL, _afork_pending_call_new_cancelled_error ());
   else if (message->kind == AFORK_CALL_FRAME_FAILED)
-    end_answered (call, NULL, import_error (message));
+    end_answered (call, NULL, import_error (self, message));
   else
     {
       _afork_pending_call_unwatch (call);

@@ -243,10 +243,33 @@ _afork_worker_link_unref (AForkWorkerLink *self)
 
 /* The end. */
 
+/* Why the process ended, if a limit of its sandbox was the reason, or NULL. */
+static GError *
+explain_by_limits (AForkWorkerLink *self)
+{
+  AForkLimits *limits = _afork_process_get_limits (self->process);
+  g_autofree char *system_call = NULL;
+  AForkLimitsEnd end = { .text = "" };
+  guint64 user, system, rss;
+
+  if (limits == NULL)
+    return NULL;
+
+  afork_process_get_term_signal (self->process, &end.signal);
+  if (afork_process_get_usage (self->process, &user, &system, &rss))
+    end.cpu_usec = user + system;
+  if (self->captured != NULL)
+    end.text = _afork_stderr_capture_finish (self->captured);
+  end.system_call = system_call = _afork_process_dup_refused_call (self->process);
+  return _afork_limits_explain (limits, _("The worker"), &end);
+}
+
 /* How the process ended, or NULL if it exited properly. */
 static GError *
 describe_exit (AForkWorkerLink *self)
 {
+  GError *error;
+
   int wait_status = -1;
   int number;
 
@@ -256,6 +279,8 @@ describe_exit (AForkWorkerLink *self)
     wait_status = W_EXITCODE (0, number);
   if (wait_status == 0 && self->sending != AFORK_SENDING_STATE_OPEN)
     return NULL;
+  if ((error = explain_by_limits (self)) != NULL)
+    return error;
   if (wait_status == W_EXITCODE (0, SIGKILL) && _afork_oom_counter_has_killed ())
     return g_error_new (AFORK_ERROR, AFORK_ERROR_OUT_OF_MEMORY,
                         _("The worker was killed because memory ran out"));
@@ -1157,4 +1182,10 @@ _afork_worker_link_forget (AForkWorkerLink *self,
 {
   self->events = NULL;
   _afork_worker_link_close (self, has_unanswered, FALSE);
+}
+
+const AForkLimits *
+_afork_worker_link_get_limits (AForkWorkerLink *self)
+{
+  return _afork_process_get_limits (self->process);
 }

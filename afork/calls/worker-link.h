@@ -9,6 +9,7 @@
 
 #include "afork-process.h"
 #include "base/context.h"
+#include "base/limits.h"
 #include "stream/call-stream.h"
 
 G_BEGIN_DECLS
@@ -109,5 +110,8 @@ void             _afork_worker_link_forget       (AForkWorkerLink *self,
                                                   gboolean         has_unanswered);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkWorkerLink, _afork_worker_link_unref)
+
+/* The limits of the worker, or NULL. */
+const AForkLimits *_afork_worker_link_get_limits (AForkWorkerLink *self);
 
 G_END_DECLS

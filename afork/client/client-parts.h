@@ -169,6 +169,10 @@ void           _afork_client_add_fork_watch       (AForkClient   *self,
 /* Removes the watch of fork NUMBER and returns it, or NULL if there is none. */
 AForkPidWatch *_afork_client_take_fork_watch      (AForkClient   *self,
                                                    guint32        number);
+/* Fork NUMBER was ended because of SYSTEM_CALL. Does nothing if there is no such fork. */
+void           _afork_client_set_refused_call     (AForkClient   *self,
+                                                   guint32        number,
+                                                   guint32        system_call);
 gboolean       _afork_client_has_forks            (AForkClient   *self);
 /* Whether READY may come from another process than the one that the client knows: a fork of it, or
  * the server that RESTRICT has moved into a PID namespace. */

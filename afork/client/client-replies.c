@@ -90,6 +90,7 @@ is_in_place (AForkClient      *self,
   const gboolean is_report = frame->kind == AFORK_FRAME_EXITED
     || frame->kind == AFORK_FRAME_SIGNALED
     || frame->kind == AFORK_FRAME_MEASURED
+    || frame->kind == AFORK_FRAME_REFUSED
     || frame->kind == AFORK_FRAME_FORK_FAILED;
 
   /* A program that is executed sends HELLO first. A process that has given up, and one that has
@@ -410,6 +411,9 @@ handle_reply (AForkClient       *self,
       return signaled_came (self, frame, error);
     case AFORK_FRAME_MEASURED:
       return measured_came (self, frame, error);
+    case AFORK_FRAME_REFUSED:
+      _afork_client_set_refused_call (self, frame->number[0], frame->number[1]);
+      return TRUE;
     default:
       return refuse_frame (frame, error);
     }

@@ -916,6 +916,19 @@ _afork_client_take_fork_watch (AForkClient *self,
   return pid_watch;
 }
 
+void
+_afork_client_set_refused_call (AForkClient *self,
+                                guint32      number,
+                                guint32      system_call)
+{
+  AForkPidWatch *pid_watch = NULL;
+
+  if (self->fork_watches != NULL)
+    pid_watch = g_hash_table_lookup (self->fork_watches, GUINT_TO_POINTER (number));
+  if (pid_watch != NULL)
+    _afork_pid_watch_set_refused_call (pid_watch, system_call);
+}
+
 gboolean
 _afork_client_has_forks (AForkClient *self)
 {

@@ -101,6 +101,8 @@ struct _AForkPidWatch
   guint64                 user_usec;
   guint64                 system_usec;
   guint64                 max_rss_kib;
+  gboolean                has_refused_call;
+  guint32                 refused_call;     /* the number of the system call that ended it */
 
   AForkPidWatchSignalFunc signal_func;      /* has the parent signal it, or NULL */
   gpointer                reporter;         /* for signal_func */
@@ -1247,6 +1249,22 @@ int
 _afork_pid_watch_get_wait_status (AForkPidWatch *self)
 {
   return self->wait_status;
+}
+
+void
+_afork_pid_watch_set_refused_call (AForkPidWatch *self,
+                                   guint32        number)
+{
+  self->has_refused_call = TRUE;
+  self->refused_call = number;
+}
+
+gboolean
+_afork_pid_watch_get_refused_call (AForkPidWatch *self,
+                                   guint32       *number)
+{
+  *number = self->refused_call;
+  return self->has_refused_call;
 }
 
 gboolean

@@ -129,6 +129,12 @@ gboolean        _afork_pid_watch_has_exited         (AForkPidWatch            *s
 gboolean        _afork_pid_watch_poll_exited        (AForkPidWatch            *self);
 /* Returns -1 if it is unknown. */
 int             _afork_pid_watch_get_wait_status    (AForkPidWatch            *self);
+/* The process was ended because of the system call NUMBER. Its parent reports this before the
+ * exit. */
+void            _afork_pid_watch_set_refused_call   (AForkPidWatch            *self,
+                                                     guint32                   number);
+gboolean        _afork_pid_watch_get_refused_call   (AForkPidWatch            *self,
+                                                     guint32                  *number);
 gboolean        _afork_pid_watch_get_usage          (AForkPidWatch            *self,
                                                      guint64                  *user_usec,
                                                      guint64                  *system_usec,

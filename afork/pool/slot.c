@@ -8,6 +8,7 @@
 #include "slot.h"
 
 #include <signal.h>
+#include <time.h>
 
 #include "afork-process-private.h"
 #include "base/debug.h"
@@ -355,6 +356,35 @@ _afork_slot_measure (AForkSlot *self,
   self->question = g_new (AForkSlotQuestion, 1);
   self->question->slot = self;
   _afork_process_measure (_afork_slot_get_process (self), measured_cb, self->question);
+}
+
+gboolean
+_afork_slot_has_used_time (AForkSlot *self)
+{
+  AForkProcess *process = _afork_slot_get_process (self);
+  const AForkLimits *limits = _afork_process_get_limits (process);
+  struct timespec used;
+  clockid_t clock;
+
+  /* If the worker has exited, another process may have its pid. Then a wrong answer does no harm. */
+  return limits != NULL && limits->cpu_time >= 0
+    && clock_getcpuclockid (afork_process_get_pid (process), &clock) == 0
+    && clock_gettime (clock, &used) == 0
+    && used.tv_sec >= limits->cpu_time;
+}
+
+guint64
+_afork_slot_get_max_memory (AForkSlot *self,
+                            guint64    of_pool)
+{
+  const AForkLimits *limits = _afork_process_get_limits (_afork_slot_get_process (self));
+
+  if (limits == NULL || limits->resident_memory < 0)
+    return of_pool;
+  if (of_pool == 0)
+    return MAX ((guint64) limits->resident_memory, 1);
+
+  return MIN (of_pool, (guint64) limits->resident_memory);
 }
 
 gboolean

@@ -151,6 +151,14 @@ AForkSlot    *_afork_slot_new           (AForkPoolTemplate    *template,
 /* Frees the slot, which must have no jobs. If the worker has not exited, it exits by itself. */
 void          _afork_slot_free          (AForkSlot            *self);
 AForkProcess *_afork_slot_get_process   (AForkSlot            *self);
+
+/* Whether the worker has used more processor time than its sandbox allows for a job, so that the
+ * next job would not get all of that. */
+gboolean      _afork_slot_has_used_time (AForkSlot            *self);
+/* The largest resident memory that a worker may have between two jobs, in bytes, or 0 for any:
+ * OF_POOL, or that of its sandbox. */
+guint64       _afork_slot_get_max_memory (AForkSlot           *self,
+                                          guint64              of_pool);
 AForkPoolTemplate *_afork_slot_get_template (AForkSlot        *self);
 /* Whether the process that was forked is still the one of the template, and can be forked. */
 gboolean      _afork_slot_has_template  (AForkSlot            *self);

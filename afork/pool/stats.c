@@ -27,6 +27,10 @@ _afork_exit_cause_from_error (const GError *error)
       return AFORK_EXIT_CAUSE_OUT_OF_MEMORY;
     case AFORK_ERROR_PROTOCOL:
       return AFORK_EXIT_CAUSE_PROTOCOL;
+    case AFORK_ERROR_TIMED_OUT:
+      return AFORK_EXIT_CAUSE_TIMED_OUT;
+    case AFORK_ERROR_LIMIT:
+    case AFORK_ERROR_SANDBOX:
     case AFORK_ERROR_SIGNALED:
       return AFORK_EXIT_CAUSE_SIGNALED;
     default:
@@ -40,6 +44,7 @@ _afork_exit_cause_get_name (AForkExitCause cause)
   static const char *const names[AFORK_EXIT_CAUSE_N] = {
     [AFORK_EXIT_CAUSE_NONE] = "unknown",
     [AFORK_EXIT_CAUSE_CANCELLED] = "cancelled",
+    [AFORK_EXIT_CAUSE_CPU_TIME] = "cpu-time",
     [AFORK_EXIT_CAUSE_EXITED] = "exited",
     [AFORK_EXIT_CAUSE_FAILED] = "failed",
     [AFORK_EXIT_CAUSE_LOST] = "lost",

@@ -14,6 +14,7 @@ typedef enum
 {
   AFORK_EXIT_CAUSE_NONE,            /* the cause is not known yet */
   AFORK_EXIT_CAUSE_CANCELLED,       /* the worker did not stop with a job that was cancelled */
+  AFORK_EXIT_CAUSE_CPU_TIME,        /* the worker had used the time of more than one job */
   AFORK_EXIT_CAUSE_EXITED,          /* the worker exited by itself */
   AFORK_EXIT_CAUSE_FAILED,          /* the worker could not start, or could not serve */
   AFORK_EXIT_CAUSE_LOST,            /* it is not known how the worker has exited */

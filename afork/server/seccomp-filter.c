@@ -10,9 +10,11 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -48,6 +50,71 @@ typedef struct Program
 
 /* The first that came is the last. */
 static Program *programs;
+
+/* A page that a process shares with its forks: the system call that has ended each, plus one, by
+ * the low bits of its number. A worker could write anything there, so it is only used for a
+ * message. NULL if there is none. */
+enum { N_NOTES = 1024 };
+
+static volatile uint32_t *notes;
+static uint32_t           own_number;
+
+/* Notes the system call, and ends the process as SIGSYS does without a handler. Is a handler. */
+static void
+refused_cb (int        signal_number,
+            siginfo_t *info,
+            void      *context)
+{
+  (void) context;
+  notes[own_number % N_NOTES] = (uint32_t) info->si_syscall + 1;
+  signal (signal_number, SIG_DFL);
+  raise (signal_number);
+}
+
+/* Is called before the filters of AFORK_STAGE_RUN are installed. */
+static void
+handle_refusals (void)
+{
+  struct sigaction action = { .sa_sigaction = refused_cb, .sa_flags = SA_SIGINFO };
+
+  if (notes == NULL)
+    return;
+
+  sigemptyset (&action.sa_mask);
+  sigaction (SIGSYS, &action, NULL);
+}
+
+void
+afork_seccomp_forked (uint32_t number)
+{
+  own_number = number;
+  if (notes != NULL)
+    notes[number % N_NOTES] = 0;
+}
+
+bool
+afork_seccomp_get_refused (uint32_t  number,
+                           uint32_t *system_call)
+{
+  uint32_t note = notes != NULL ? notes[number % N_NOTES] : 0;
+
+  *system_call = note - 1;
+  return note != 0;
+}
+
+/* Makes the page, which a process that is forked again shares with its own forks, too. */
+static void
+make_notes (void)
+{
+  void *page;
+
+  if (notes != NULL)
+    return;
+
+  page = mmap (NULL, N_NOTES * sizeof notes[0], PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+               -1, 0);
+  notes = page != MAP_FAILED ? page : NULL;
+}
 
 /* Returns a copy of FILTER that is aligned and in the order of bytes of this machine, or NULL and
  * sets errno. Not async-signal-safe. */
@@ -123,6 +190,7 @@ afork_seccomp_prepare (const AForkConfinement *confinement,
 
       program->next = programs;
       programs = program;
+      make_notes ();
     }
 
   if (confinement->n_filters > 0)
@@ -268,7 +336,10 @@ afork_seccomp_enter (AForkLayerReport *report)
 
   /* The guard is first: the other filters allow no further one. */
   if ((gives & AFORK_EFFECT_OTHER_PROCESSES) != 0)
-    done = install_guard ();
+    {
+      handle_refusals ();
+      done = install_guard ();
+    }
   for (Program *program = programs; done && program != NULL; program = program->next)
     done = install (program->instructions, program->n_instructions);
   if (done)

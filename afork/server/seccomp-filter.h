@@ -9,6 +9,7 @@
 #pragma once
 
 #include <linux/filter.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -21,6 +22,14 @@ void   afork_seccomp_prepare  (const AForkConfinement *confinement,
 
 /* Installs the filters of AFORK_STAGE_RUN. Async-signal-safe. */
 void   afork_seccomp_enter    (AForkLayerReport       *report);
+
+/* A system call that ends a worker is noted where its parent can read it. In a fork: says that
+ * it is fork NUMBER. Async-signal-safe. */
+void   afork_seccomp_forked     (uint32_t number);
+/* Returns whether fork NUMBER, which SIGSYS has ended, has noted a system call.
+ * Async-signal-safe. */
+bool   afork_seccomp_get_refused (uint32_t  number,
+                                  uint32_t *system_call);
 
 /* The most instructions of the short program, and of the descriptors in it. */
 enum

@@ -9,12 +9,15 @@
 #include "server-reply.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "seccomp-filter.h"
 #include "server-state.h"
 #include "system/pidfd.h"
 #include "system/system-calls.h"
@@ -39,7 +42,12 @@ void
 afork_server_put_report (const AForkFrame *frame,
                         void             *data)
 {
+  AForkFrame refused = { .kind = AFORK_FRAME_REFUSED, .number = { frame->number[0] } };
+
   (void) data;
+  if (WIFSIGNALED (frame->exit.wait_status) && WTERMSIG (frame->exit.wait_status) == SIGSYS
+      && afork_seccomp_get_refused (frame->number[0], &refused.number[1]))
+    afork_link_put (&afork_server.link, &refused);
   afork_link_put (&afork_server.link, frame);
 }
 

@@ -20,6 +20,7 @@
 
 #include "confinement.h"
 #include "refork.h"
+#include "seccomp-filter.h"
 #include "server-prepare.h"
 #include "server-reply.h"
 #include "server-state.h"
@@ -65,6 +66,7 @@ fork_process (uint32_t number,
     {
       afork_server.forked = true;
       afork_server.unreported = true;
+      afork_seccomp_forked (number);
       afork_server_open_death_pipe ();
       if (afork_server.runtime->forked != NULL)
         afork_server.runtime->forked (afork_server.runtime_data);

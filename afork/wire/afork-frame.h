@@ -93,6 +93,8 @@ typedef enum
   AFORK_FRAME_NO_PIDFD,         /* FORKED or READY follows without a pidfd: the system has none */
   AFORK_FRAME_MEASURED,         /* u32: the fork's number; u32: resident memory in KiB, or 0 */
   AFORK_FRAME_CONFINED,         /* bytes: see afork-confinement.h. READY follows */
+  AFORK_FRAME_REFUSED,          /* u32: the fork's number; u32: the system call that has ended it.
+                                 * EXITED follows */
 } AForkFrameKind;
 
 /* SIGNAL is for a caller that may not signal the process itself. The parent looks for the number

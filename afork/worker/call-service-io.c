@@ -10,6 +10,8 @@
 #include "call-service-io.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
+#include <time.h>
 
 #include "afork-error.h"
 #include "base/i18n.h"
@@ -381,11 +383,43 @@ use_outbox (AForkCallService *self)
 }
 
 void
+_afork_call_service_init_cpu_time (AForkCallService *self)
+{
+  struct rlimit limit;
+
+  if (getrlimit (RLIMIT_CPU, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+    self->cpu_time = self->cpu_limit = limit.rlim_cur;
+}
+
+/* Moves the limit at which the kernel ends the process. It cannot be moved beyond the hard limit,
+ * before which the caller replaces the worker. */
+static void
+renew_cpu_time (AForkCallService *self)
+{
+  struct timespec used;
+  struct rlimit limit;
+  guint64 wanted;
+
+  if (clock_gettime (CLOCK_PROCESS_CPUTIME_ID, &used) < 0)
+    return;
+
+  wanted = (guint64) used.tv_sec + (used.tv_nsec > 0 ? 1 : 0) + self->cpu_time;
+  if (wanted <= self->cpu_limit || getrlimit (RLIMIT_CPU, &limit) < 0)
+    return;
+
+  limit.rlim_cur = MIN ((rlim_t) wanted, limit.rlim_max);
+  setrlimit (RLIMIT_CPU, &limit);
+  self->cpu_limit = wanted;
+}
+
+void
 _afork_call_service_notify_begin (AForkCallService *self,
                                   AForkCall        *call)
 {
   const guint32 number = _afork_call_get_number (call);
 
+  if (self->cpu_time > 0)
+    renew_cpu_time (self);
   if (_afork_call_stream_has_new_outbox (self->stream))
     use_outbox (self);
   if (!_afork_call_stream_note_begun (self->stream, number)

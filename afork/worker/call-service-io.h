@@ -26,6 +26,8 @@ typedef struct
   gpointer                  data;          /* of `functions` */
   gpointer                  function;
   gpointer                  done;          /* or NULL */
+  guint64                   cpu_time;      /* of each call, in seconds; 0 for any */
+  guint64                   cpu_limit;     /* the limit of the process now, in seconds */
 
   GMutex                    output_lock;   /* protects the sending half of the stream */
   int                       write_closed;  /* the caller takes no more; atomic, set with the lock */
@@ -84,7 +86,9 @@ void       _afork_call_service_send_value    (AForkCallService   *self,
                                               AForkCallFrameKind  kind,
                                               guint32             number,
                                               GVariant           *value);
-/* Reports to the caller that CALL is about to be served. */
+/* Takes the limit of processor time that the process has been given as that of each call. */
+void       _afork_call_service_init_cpu_time (AForkCallService   *self);
+/* Reports to the caller that CALL is about to be served, and gives it its processor time. */
 void       _afork_call_service_notify_begin  (AForkCallService   *self,
                                               AForkCall          *call);
 /* A thread has given up a blob of the caller. DATA is the service. */

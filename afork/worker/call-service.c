@@ -250,6 +250,7 @@ afork_worker_serve_calls (int              socket,
   _afork_call_stream_accept_outbox (self->stream);
   _afork_call_stream_accept_segments (self->stream);
   g_queue_init (&self->waiting);
+  _afork_call_service_init_cpu_time (self);
 
   init = await_setup (self);
   if (init != NULL && !self->functions->init (self->data, init, items, n_items, &error))

@@ -475,20 +475,21 @@ lift_core_limit (const char *unused)
 static bool
 leave_death_pipe (const char *unused)
 {
-  bool left = false, any = false;
+  bool left = false;
+  int error = ENOENT;
   struct stat status;
 
   (void) unused;
   for (int fd = 3; fd < 64; fd++)
     if (fstat (fd, &status) == 0 && S_ISFIFO (status.st_mode))
       {
-        any = true;
         left = left || fcntl (fd, F_SETFL, 0) == 0 || fcntl (fd, F_SETOWN, 1) == 0
           || dup2 (STDERR_FILENO, fd) >= 0 || dup (fd) >= 0 || close (fd) == 0;
+        error = errno;
       }
-  if (!any)
-    errno = ENOENT;
-  return left || !any;
+
+  errno = error;
+  return left;
 }
 
 static bool

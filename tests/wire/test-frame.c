@@ -127,6 +127,7 @@ static const Sample samples[] = {
   { "SIGNALED", { .kind = AFORK_FRAME_SIGNALED, .number = { 7, ESRCH } }, NULL },
   { "MEASURED", { .kind = AFORK_FRAME_MEASURED, .number = { 7, 70000 } }, NULL },
   { "CONFINED", { .kind = AFORK_FRAME_CONFINED }, NULL },
+  { "REFUSED", { .kind = AFORK_FRAME_REFUSED, .number = { 7, 101 } }, NULL },
 };
 
 /* A sample as bytes: in exactly as much memory as it needs, so that tools see each access beyond

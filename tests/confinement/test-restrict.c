@@ -1,0 +1,531 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Processes that are restricted: what they can still do, tried by modules/hostile.c in a worker,
+ * and what they say is in force. */
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "test-util.h"
+
+/* Not as much as an instrumented worker maps, and more than the others. */
+#define MEMORY (G_GINT64_CONSTANT (64) * 1024 * 1024)
+
+static AForkSandbox *
+new_decoding (void)
+{
+  AForkSandbox *sandbox = afork_sandbox_new_for_decoding ();
+
+  g_object_set (sandbox, "memory", MEMORY, "cpu-time", (gint64) 1, NULL);
+  /* Instrumented programs reserve terabytes. */
+  if (is_instrumented ())
+    afork_sandbox_set_memory (sandbox, -1);
+  return sandbox;
+}
+
+/* A template with the hostile module, restricted by SANDBOX, which is taken. */
+static AForkProcess *
+new_template (AForkSandbox *sandbox)
+{
+  g_autoptr(AForkSandbox) owned = sandbox;
+  AForkProcess *template = new_module_process ("hostile");
+
+  afork_process_restrict (template, sandbox);
+  return template;
+}
+
+/* Has PROCESS try WHAT. Returns what it says, which is empty if it was ended. */
+static char *
+try (AForkProcess *process,
+     const char   *what,
+     const char   *argument,
+     int           fd)
+{
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+  char *report;
+
+  afork_process_send_arg (process, what);
+  afork_process_send_arg (process, argument);
+  if (fd >= 0)
+    afork_process_send_fd (process, fd);
+  connection = run_process (process, "hostile_try", &error);
+  g_assert_no_error (error);
+  report = read_to_end (connection, NULL);
+  await_end (process);
+  return report;
+}
+
+/* A fork of TEMPLATE tries WHAT, which must fail with one of the errno values, or, with 0, end
+ * it by SIGNAL. */
+static void
+expect_refused (AForkProcess *template,
+                const char   *what,
+                const char   *argument,
+                int           error,
+                int           other_error)
+{
+  g_autoptr(AForkProcess) worker = afork_process_fork (template);
+  g_autofree char *report = try (worker, what, argument, -1);
+  g_autofree char *one = g_strdup_printf ("refused %d", error);
+  g_autofree char *other = g_strdup_printf ("refused %d", other_error);
+
+  if (strcmp (report, one) != 0 && strcmp (report, other) != 0)
+    g_error ("%s %s: “%s”, not “%s”", what, argument, report, one);
+}
+
+static void
+expect_ended (AForkProcess *template,
+              const char   *what,
+              const char   *argument,
+              int           signal)
+{
+  g_autoptr(AForkProcess) worker = afork_process_fork (template);
+  g_autofree char *report = try (worker, what, argument, -1);
+  int found = 0;
+
+  if (!afork_process_get_term_signal (worker, &found) || found != signal || *report != '\0')
+    g_error ("%s %s: “%s” and signal %d, not %d", what, argument, report, found, signal);
+}
+
+static void
+expect_done (AForkProcess *template,
+             const char   *what,
+             const char   *argument)
+{
+  g_autoptr(AForkProcess) worker = afork_process_fork (template);
+  g_autofree char *report = try (worker, what, argument, -1);
+
+  if (!g_str_has_prefix (report, "done"))
+    g_error ("%s %s: “%s”, not done", what, argument, report);
+}
+
+/* A process that runs on until the test ends it. */
+static AForkProcess *
+new_sibling (AForkProcess       *template,
+             GSocketConnection **connection)
+{
+  AForkProcess *process = afork_process_fork (template);
+
+  afork_process_require (process, "echo");
+  *connection = run_process_ok (process, "echo");
+  return process;
+}
+
+static void
+test_decoding_computes (void)
+{
+  g_autoptr(AForkProcess) template = new_template (new_decoding ());
+
+  expect_done (template, "compute", "");
+  expect_ended (template, "abort", "", SIGABRT);
+}
+
+static void
+test_decoding_files (void)
+{
+  g_autofree char *path = g_build_filename (g_get_tmp_dir (), "afork-test-victim", NULL);
+  g_autoptr(AForkProcess) template = new_template (new_decoding ());
+  const char * const readable[] = {
+    "/etc/passwd", "/proc/self/status", "/proc/self/mem", "/proc/1/status",
+    "/sys/kernel/uevent_seqnum", "/dev/null", "/dev/zero", "/dev/tty", ".",
+  };
+
+  g_assert_true (g_file_set_contents (path, "victim", -1, NULL));
+  for (gsize i = 0; i < G_N_ELEMENTS (readable); i++)
+    {
+      expect_refused (template, "read", readable[i], EACCES, EACCES);
+      expect_refused (template, "read-by-other-call", readable[i], ENOSYS, EACCES);
+    }
+  expect_refused (template, "list", "/", EACCES, EACCES);
+  expect_refused (template, "list", "/proc/self/fd", EACCES, EACCES);
+  expect_refused (template, "write", path, EACCES, EACCES);
+  expect_refused (template, "write", "/tmp/afork-test-new", EACCES, EACCES);
+  expect_refused (template, "write", "/proc/self/oom_score_adj", EACCES, EACCES);
+  expect_refused (template, "remove", path, EPERM, EACCES);
+  g_assert_true (g_file_test (path, G_FILE_TEST_EXISTS));
+  g_assert_false (g_file_test ("/tmp/afork-test-new", G_FILE_TEST_EXISTS));
+  g_unlink (path);
+}
+
+static void
+test_decoding_sockets (void)
+{
+  g_autoptr(AForkProcess) template = new_template (new_decoding ());
+
+  for (int family = 0; family < 48; family++)
+    {
+      g_autofree char *text = g_strdup_printf ("%d", family);
+
+      expect_refused (template, "socket", text, EPERM, EPERM);
+    }
+  expect_refused (template, "socket-pair", "", EPERM, EPERM);
+}
+
+static void
+test_decoding_processes (void)
+{
+  g_autoptr(AForkProcess) plain = new_module_process ("echo");
+  g_autoptr(AForkProcess) template = new_template (new_decoding ());
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(AForkProcess) sibling = new_sibling (plain, &connection);
+  const int pids[] = { getpid (), afork_process_get_pid (sibling), 1 };
+
+  expect_refused (template, "fork", "", EPERM, ENOSYS);
+  expect_refused (template, "fork-directly", "", EPERM, ENOSYS);
+  expect_refused (template, "clone3", "", ENOSYS, ENOSYS);
+  expect_ended (template, "exec", "/bin/true", SIGSYS);
+  for (gsize i = 0; i < G_N_ELEMENTS (pids); i++)
+    {
+      g_autofree char *pid = g_strdup_printf ("%d", pids[i]);
+
+      expect_refused (template, "kill", pid, EPERM, EPERM);
+      expect_refused (template, "tgkill", pid, EPERM, EPERM);
+      expect_refused (template, "sigqueue", pid, EPERM, EPERM);
+      expect_refused (template, "set-owner", pid, EPERM, EPERM);
+      expect_refused (template, "pidfd", pid, EPERM, EPERM);
+      expect_refused (template, "prlimit", pid, EPERM, EPERM);
+      expect_refused (template, "renice", pid, EPERM, EPERM);
+      expect_ended (template, "pidfd-getfd", pid, SIGSYS);
+      expect_ended (template, "ptrace", pid, SIGSYS);
+      expect_ended (template, "process-vm-read", pid, SIGSYS);
+      expect_ended (template, "process-vm-write", pid, SIGSYS);
+    }
+  expect_refused (template, "kill-group", "", EPERM, EPERM);
+  expect_refused (template, "session", "", EPERM, EPERM);
+  expect_refused (template, "tracer", "", EPERM, EPERM);
+
+  g_clear_object (&connection);
+  await_end (sibling);
+  assert_exit_status (sibling, 0);
+}
+
+static void
+test_decoding_kernel (void)
+{
+  g_autoptr(AForkProcess) template = new_template (new_decoding ());
+
+  expect_ended (template, "bpf", "", SIGSYS);
+  expect_ended (template, "io-uring", "", SIGSYS);
+  expect_ended (template, "userfaultfd", "", SIGSYS);
+  expect_ended (template, "key", "", SIGSYS);
+  expect_ended (template, "perf", "", SIGSYS);
+  expect_ended (template, "mount", "/tmp", SIGSYS);
+  expect_ended (template, "module", "", SIGSYS);
+  expect_ended (template, "chroot", "/tmp", SIGSYS);
+  expect_refused (template, "unshare", "", EPERM, EPERM);
+  expect_refused (template, "terminal", "", EPERM, EPERM);
+}
+
+static void
+test_decoding_memory (void)
+{
+  g_autoptr(AForkProcess) template = NULL;
+
+  if (is_instrumented ())
+    {
+      g_test_skip ("Instrumented programs need more memory than a limit allows");
+      return;
+    }
+
+  template = new_template (new_decoding ());
+  expect_refused (template, "map", "134217728", ENOMEM, ENOMEM);
+  expect_refused (template, "map-pieces", "134217728", ENOMEM, ENOMEM);
+  expect_refused (template, "break", "134217728", ENOMEM, ENOMEM);
+  expect_refused (template, "map-shared", "4096", EPERM, EPERM);
+  expect_refused (template, "memfd", "4096", EPERM, EPERM);
+  expect_refused (template, "shm", "4096", EPERM, EPERM);
+  expect_refused (template, "pipe", "", EPERM, EPERM);
+  expect_refused (template, "descriptors", "100", EMFILE, EMFILE);
+  expect_refused (template, "lift-limit", "", EPERM, EPERM);
+}
+
+static void
+test_decoding_time (void)
+{
+  g_autoptr(AForkProcess) template = new_template (new_decoding ());
+
+  expect_ended (template, "burn", "", SIGXCPU);
+  expect_ended (template, "burn-ignoring", "", SIGKILL);
+  expect_ended (template, "burn-threads", "", SIGXCPU);
+}
+
+static void
+test_decoding_file_size (void)
+{
+  g_autoptr(AForkSandbox) sandbox = new_decoding ();
+  g_autoptr(AForkProcess) template = new_module_process ("hostile");
+  g_autoptr(AForkProcess) small = NULL;
+  g_autoptr(AForkProcess) large = NULL;
+  g_autofree char *report = NULL;
+  g_autofree char *other = NULL;
+  int fd = memfd_create ("afork-test", MFD_CLOEXEC);
+  int found = 0;
+
+  afork_sandbox_set_file_size (sandbox, 4096);
+  afork_process_restrict (template, sandbox);
+  small = afork_process_fork (template);
+  report = try (small, "grow-file", "4000", fd);
+  g_assert_cmpstr (report, ==, "done 0");
+  large = afork_process_fork (template);
+  other = try (large, "grow-file", "5000", fd);
+  g_assert_cmpstr (other, ==, "");
+  g_assert_true (afork_process_get_term_signal (large, &found));
+  g_assert_cmpint (found, ==, SIGXFSZ);
+  close (fd);
+}
+
+/* A worker cannot leave the pipe by which it ends with its caller. */
+static void
+test_decoding_death_pipe (void)
+{
+  g_autoptr(AForkProcess) template = new_template (new_decoding ());
+  g_autoptr(AForkProcess) worker = NULL;
+  g_autofree char *report = NULL;
+
+  afork_process_set_die_with_parent (template, TRUE);
+  worker = afork_process_fork (template);
+  report = try (worker, "death-pipe", "", -1);
+  g_assert_cmpstr (report, ==, "refused 1");
+}
+
+/* What is in force is reported, and in force for a fork of a fork, a spare, a process that is
+ * executed and one that replaces another. */
+static void
+assert_confined (AForkProcess *process)
+{
+  g_autoptr(GVariant) confinement = NULL;
+  g_autoptr(GVariant) effects = NULL;
+  g_autoptr(GVariant) layers = NULL;
+  g_autofree char *report = NULL;
+  const char *state;
+  const char * const names[] = {
+    "cpu-time", "open-files", "file-size", "core-size", "priority", "network", "read-paths",
+    "write-paths", "system-calls", "new-processes", "other-processes",
+  };
+
+  g_assert_null (afork_process_get_confinement (process));
+  report = try (process, "read", "/etc/passwd", -1);
+  g_assert_cmpstr (report, ==, "refused 13");
+  confinement = afork_process_get_confinement (process);
+  g_assert_true (g_variant_is_of_type (confinement, G_VARIANT_TYPE_VARDICT));
+  effects = g_variant_lookup_value (confinement, "effects", G_VARIANT_TYPE ("a{sas}"));
+  layers = g_variant_lookup_value (confinement, "layers", G_VARIANT_TYPE ("a{ss}"));
+  for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      g_autofree const char **had = NULL;
+
+      g_assert_true (g_variant_lookup (effects, names[i], "^a&s", &had));
+      g_assert_nonnull (had[0]);
+    }
+  g_assert_true (g_variant_lookup (layers, "seccomp", "&s", &state));
+  g_assert_cmpstr (state, ==, "in force");
+  g_assert_true (g_variant_lookup (layers, "rlimits", "&s", &state));
+  g_assert_cmpstr (state, ==, "in force");
+}
+
+static void
+test_inherited (void)
+{
+  g_autoptr(AForkSandbox) sandbox = new_decoding ();
+  g_autoptr(AForkProcess) template = new_template (g_object_ref (sandbox));
+  g_autoptr(AForkProcess) fork = afork_process_fork (template);
+  g_autoptr(AForkProcess) of_fork = afork_process_fork (fork);
+  g_autoptr(AForkProcess) spare = NULL;
+  g_autoptr(AForkProcess) executed = afork_process_new_exec (NULL);
+  g_autoptr(AForkProcess) again = NULL;
+  g_autoptr(GError) error = NULL;
+
+  assert_confined (of_fork);
+  assert_confined (fork);
+  afork_process_set_spare (template, 1);
+  spare = afork_process_fork (template);
+  assert_confined (spare);
+  afork_process_require (executed, "hostile");
+  afork_process_restrict (executed, sandbox);
+  assert_confined (executed);
+  again = afork_process_recreate (template, &error);
+  g_assert_no_error (error);
+  assert_confined (again);
+}
+
+/* A process with forks that is run itself has a fork of it run instead. */
+static void
+test_with_forks (void)
+{
+  g_autoptr(AForkProcess) template = new_template (new_decoding ());
+  g_autoptr(AForkProcess) fork = afork_process_fork (template);
+
+  await_state (fork, AFORK_PROCESS_STATE_PREPARING);
+  assert_confined (template);
+  assert_confined (fork);
+}
+
+/* A template that is confined forks as often as another. */
+static void
+test_many (void)
+{
+  g_autoptr(AForkProcess) template = new_template (new_decoding ());
+
+  for (int i = 0; i < 200; i++)
+    expect_done (template, "compute", "");
+}
+
+static void
+test_plain (void)
+{
+  g_autoptr(AForkSandbox) sandbox = afork_sandbox_new ();
+  g_autoptr(AForkProcess) process = new_module_process ("hostile");
+  g_autofree char *report = NULL;
+
+  afork_process_restrict (process, sandbox);
+  report = try (process, "read", "/etc/passwd", -1);
+  g_assert_cmpstr (report, ==, "done 0");
+}
+
+static void
+test_no_admin (void)
+{
+  g_autoptr(AForkSandbox) sandbox = afork_sandbox_new ();
+  g_autoptr(AForkProcess) template = NULL;
+
+  g_object_set (sandbox, "system-calls", AFORK_SYSTEM_CALLS_NO_ADMIN, "network", FALSE, NULL);
+  template = new_template (g_steal_pointer (&sandbox));
+  expect_done (template, "read", "/etc/passwd");
+  expect_done (template, "fork", "");
+  expect_done (template, "socket", "1");
+  expect_refused (template, "socket", "2", EACCES, EACCES);
+  expect_refused (template, "mount", "/tmp", EPERM, EPERM);
+  expect_refused (template, "unshare", "", EPERM, EPERM);
+  expect_refused (template, "ptrace", "1", EPERM, EPERM);
+  expect_refused (template, "bpf", "", EPERM, EPERM);
+  expect_refused (template, "clone3", "", ENOSYS, ENOSYS);
+}
+
+/* A limit of processes does not bind root. */
+static void
+test_processes (void)
+{
+  g_autoptr(AForkSandbox) sandbox = afork_sandbox_new ();
+  g_autoptr(AForkProcess) process = new_module_process ("hostile");
+  g_autofree char *report = NULL;
+
+  afork_sandbox_set_processes (sandbox, 1);
+  afork_process_restrict (process, sandbox);
+  if (geteuid () == 0)
+    {
+      afork_process_send_arg (process, "fork");
+      expect_run_error (process, "hostile_try", AFORK_ERROR, AFORK_ERROR_SANDBOX,
+                        "processes (rlimits: not enforced for root)");
+      return;
+    }
+
+  report = try (process, "fork", "", -1);
+  g_assert_cmpstr (report, ==, "refused 11");
+}
+
+static void
+test_best_effort (void)
+{
+  g_autoptr(AForkSandbox) sandbox = afork_sandbox_new ();
+  g_autoptr(AForkProcess) process = new_module_process ("hostile");
+  g_autoptr(GVariant) confinement = NULL;
+  g_autofree char *report = NULL;
+  g_autofree const char **had = NULL;
+  g_autoptr(GVariant) effects = NULL;
+
+  g_object_set (sandbox, "processes", (gint64) 1, "best-effort", TRUE, NULL);
+  afork_process_restrict (process, sandbox);
+  report = try (process, "fork", "", -1);
+  confinement = afork_process_get_confinement (process);
+  effects = g_variant_lookup_value (confinement, "effects", G_VARIANT_TYPE ("a{sas}"));
+  g_assert_true (g_variant_lookup (effects, "processes", "^a&s", &had));
+  /* What is reported is what is in force. */
+  if (had[0] == NULL)
+    g_assert_cmpstr (report, ==, "done 0");
+  else
+    g_assert_cmpstr (report, ==, "refused 11");
+}
+
+static void
+test_exec_refused (void)
+{
+  g_autoptr(AForkProcess) process = new_template (new_decoding ());
+  g_autoptr(GSocketConnection) connection = NULL;
+  g_autoptr(GError) error = NULL;
+
+  connection = afork_process_exec (process, STRV ("true"), NULL, &error);
+  g_assert_null (connection);
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_SANDBOX);
+  await_end (process);
+}
+
+/* The stricter of two sandboxes counts, in either order. */
+static void
+test_twice (void)
+{
+  for (int i = 0; i < 2; i++)
+    {
+      g_autoptr(AForkSandbox) sandbox = afork_sandbox_new ();
+      g_autoptr(AForkSandbox) decoding = new_decoding ();
+      g_autoptr(AForkProcess) process = new_module_process ("hostile");
+      g_autofree char *report = NULL;
+
+      afork_sandbox_set_open_files (sandbox, 32);
+      afork_process_restrict (process, i == 0 ? sandbox : decoding);
+      afork_process_restrict (process, i == 0 ? decoding : sandbox);
+      report = try (process, "descriptors", "40", -1);
+      g_assert_cmpstr (report, ==, "refused 24");
+    }
+}
+
+/* A sandbox is a value: a process keeps what it said. */
+static void
+test_changed (void)
+{
+  g_autoptr(AForkSandbox) sandbox = new_decoding ();
+  g_autoptr(AForkProcess) template = new_template (g_object_ref (sandbox));
+
+  g_object_set (sandbox, "system-calls", AFORK_SYSTEM_CALLS_ANY, "network", TRUE, NULL);
+  expect_refused (template, "read", "/etc/passwd", EACCES, EACCES);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  add_test ("/restrict/decoding/computes", test_decoding_computes);
+  add_test ("/restrict/decoding/files", test_decoding_files);
+  add_test ("/restrict/decoding/sockets", test_decoding_sockets);
+  add_test ("/restrict/decoding/processes", test_decoding_processes);
+  add_test ("/restrict/decoding/kernel", test_decoding_kernel);
+  add_test ("/restrict/decoding/memory", test_decoding_memory);
+  add_test ("/restrict/decoding/time", test_decoding_time);
+  add_test ("/restrict/decoding/file-size", test_decoding_file_size);
+  add_test ("/restrict/decoding/death-pipe", test_decoding_death_pipe);
+  add_test ("/restrict/inherited", test_inherited);
+  add_test ("/restrict/with-forks", test_with_forks);
+  add_test ("/restrict/many", test_many);
+  add_test ("/restrict/plain", test_plain);
+  add_test ("/restrict/no-admin", test_no_admin);
+  add_test ("/restrict/processes", test_processes);
+  add_test ("/restrict/best-effort", test_best_effort);
+  add_test ("/restrict/exec", test_exec_refused);
+  add_test ("/restrict/twice", test_twice);
+  add_test ("/restrict/changed", test_changed);
+
+  return g_test_run ();
+}
