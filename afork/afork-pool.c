@@ -4854,8 +4854,8 @@ afork_pool_get_last_error (AForkPool *self)
  *   `cancelled` and `timed-out`: the worker did not stop with such a job in time: see
  *   [property@AFork.Pool:grace]. `max-calls`, `max-age` and `max-memory`: the worker was
  *   replaced because of the property with this name. `cpu-time`: the worker was replaced before
- *   it had used the [property@AFork.Sandbox:cpu-time] of a further job. `retired`: the worker called
- *   [func@AFork.worker_retire]. `not-needed`: the worker was idle, or
+ *   it had used the [property@AFork.Sandbox:cpu-time] of a further job. `retired`: the worker
+ *   called [func@AFork.worker_retire]. `not-needed`: the worker was idle, or
  *   [property@AFork.Pool:max-workers] was reduced. `shutdown`: the pool was shut down.
  *
  * Workers of now: `workers`, of type `aa{sv}`, with one dictionary for each worker, in the order in

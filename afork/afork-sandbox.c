@@ -313,7 +313,8 @@ afork_sandbox_class_init (AForkSandboxClass *klass)
    * AForkSandbox:cpu-time: (getter get_cpu_time) (setter set_cpu_time)
    *
    * The most processor time the process may use, in seconds, or -1 for no limit. The process then
-   * gets `SIGXCPU`, which ends it. If it handles that signal, it is killed at twice the time.
+   * gets `SIGXCPU`, which ends it. If it handles that signal, it is killed a second after twice the
+   * time.
    *
    * For a worker that serves calls, it is the time for each call. In all, the worker can use twice
    * the time before it is killed; a pool replaces a worker before that if it has used more than
@@ -1232,15 +1233,15 @@ describe_limits (AForkSandbox     *self,
                  AForkConfinement *confinement,
                  gboolean          address_space)
 {
-  const gint64 cpu_time = MIN (self->cpu_time, G_MAXINT64 / 2);
+  const gint64 cpu_time = MIN (self->cpu_time, G_MAXINT32);
 
   describe_limit (confinement, AFORK_LIMIT_DATA, AFORK_EFFECT_MEMORY, self->memory, self->memory);
   if (address_space)
     describe_limit (confinement, AFORK_LIMIT_ADDRESS_SPACE, AFORK_EFFECT_MEMORY, self->memory,
                     self->memory);
-  /* A limit of no second at all is one of a second: the kernel counts so. */
+  /* For calls, the worker moves the first limit up to twice the time. */
   describe_limit (confinement, AFORK_LIMIT_CPU_TIME, AFORK_EFFECT_CPU_TIME, cpu_time,
-                  MAX (2 * cpu_time, 1));
+                  2 * cpu_time + 1);
   describe_limit (confinement, AFORK_LIMIT_OPEN_FILES, AFORK_EFFECT_OPEN_FILES, self->open_files,
                   self->open_files);
   describe_limit (confinement, AFORK_LIMIT_FILE_SIZE, AFORK_EFFECT_FILE_SIZE, self->file_size,

@@ -96,16 +96,16 @@ says_out_of_memory (const char *text)
   return FALSE;
 }
 
-/* The kernel kills at twice the time, which it measures by ticks. */
+/* The kernel kills a process that ignores SIGXCPU. It measures the time for that by ticks, and the
+ * time that it reports in another way. */
 static gboolean
 has_used_cpu_time (const AForkLimits    *self,
                    const AForkLimitsEnd *end)
 {
-  const guint64 almost_twice = 2 * (guint64) MAX (self->cpu_time, 1) * G_USEC_PER_SEC
-    - G_USEC_PER_SEC / 5;
+  const guint64 usec = (guint64) MAX (self->cpu_time, 1) * G_USEC_PER_SEC;
 
   return self->cpu_time >= 0
-    && (end->signal == SIGXCPU || (end->signal == SIGKILL && end->cpu_usec >= almost_twice));
+    && (end->signal == SIGXCPU || (end->signal == SIGKILL && end->cpu_usec >= usec));
 }
 
 GError *
@@ -173,7 +173,8 @@ _afork_limits_name (const AForkLimits  *self,
           || g_error_matches (*error, G_FILE_ERROR, G_FILE_ERROR_MFILE)
           || holds (*error, "[Errno 24]") || holds (*error, "Too many open files")))
     name_property (error, AFORK_ERROR_LIMIT, "open-files", self->open_files);
-  else if (self->file_size >= 0 && (holds (*error, "[Errno 27]") || holds (*error, "File too large")))
+  else if (self->file_size >= 0
+           && (holds (*error, "[Errno 27]") || holds (*error, "File too large")))
     name_property (error, AFORK_ERROR_LIMIT, "file-size", self->file_size);
   else if (self->memory >= 0
            && (g_error_matches (*error, G_FILE_ERROR, G_FILE_ERROR_NOMEM)

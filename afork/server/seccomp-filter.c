@@ -12,6 +12,7 @@
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -45,8 +46,13 @@ typedef struct Program
   struct Program    *next;
   unsigned short     n_instructions;
   uint32_t           gives;
-  struct sock_filter instructions[];
+  struct sock_filter guard[AFORK_GUARD_MAX_INSTRUCTIONS];  /* the short program, at the end of it */
+  struct sock_filter instructions[];                       /* follow it without a gap */
 } Program;
+
+_Static_assert (offsetof (Program, instructions) == offsetof (Program, guard)
+                + AFORK_GUARD_MAX_INSTRUCTIONS * sizeof (struct sock_filter),
+                "the two programs are one");
 
 /* The first that came is the last. */
 static Program *programs;
@@ -208,6 +214,9 @@ typedef struct
   size_t              n;
 } Assembler;
 
+/* The offset of a jump to the end, until the end is known. */
+#define TO_END UINT32_MAX
+
 static void
 add (Assembler *assembler,
      uint16_t   code,
@@ -226,15 +235,30 @@ load (Assembler *assembler,
   add (assembler, BPF_LD | BPF_W | BPF_ABS, (uint32_t) offset, 0, 0);
 }
 
-/* Returns from the filter if the value is K: or, with NOT, if it is another. */
+/* Does CODE with K if the value is OPERAND; or, with NOT, if it is another. */
 static void
-return_if (Assembler *assembler,
-           bool       not,
-           uint32_t   k,
-           uint32_t   result)
+do_if (Assembler *assembler,
+       bool       not,
+       uint32_t   operand,
+       uint16_t   code,
+       uint32_t   k)
 {
-  add (assembler, BPF_JMP | BPF_JEQ | BPF_K, k, not ? 1 : 0, not ? 0 : 1);
-  add (assembler, BPF_RET | BPF_K, result, 0, 0);
+  add (assembler, BPF_JMP | BPF_JEQ | BPF_K, operand, not ? 1 : 0, not ? 0 : 1);
+  add (assembler, code, k, 0, 0);
+}
+
+static void
+refuse_if (Assembler *assembler,
+           bool       not,
+           uint32_t   operand)
+{
+  do_if (assembler, not, operand, BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
+}
+
+static void
+go_on (Assembler *assembler)
+{
+  add (assembler, BPF_JMP | BPF_JA, TO_END, 0, 0);
 }
 
 /* The low half of an argument: the kernel reads pids and descriptors as 32 bits. */
@@ -271,77 +295,76 @@ afork_seccomp_guard (pid_t               pid,
     __NR_dup3,
   };
   enum { N_CALLS = sizeof fd_calls / sizeof fd_calls[0] };
-  const uint32_t refuse = SECCOMP_RET_ERRNO | EPERM;
   Assembler assembler = { .out = out };
 
   load (&assembler, offsetof (struct seccomp_data, arch));
-  return_if (&assembler, true, NATIVE_ARCHITECTURE, SECCOMP_RET_ALLOW);
+  do_if (&assembler, true, NATIVE_ARCHITECTURE, BPF_JMP | BPF_JA, TO_END);
   load (&assembler, offsetof (struct seccomp_data, nr));
 
-  /* Four instructions: jump over them unless the call is one of the two. */
+  /* Jump over four instructions, unless the call is one of the two. */
   add (&assembler, BPF_JMP | BPF_JEQ | BPF_K, __NR_kill, 1, 0);
   add (&assembler, BPF_JMP | BPF_JEQ | BPF_K, __NR_tgkill, 0, 4);
   load (&assembler, argument_offset (0));
-  return_if (&assembler, true, (uint32_t) pid, refuse);
-  add (&assembler, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
-  if (n_fds == 0)
+  refuse_if (&assembler, true, (uint32_t) pid);
+  go_on (&assembler);
+
+  if (n_fds > 0)
     {
-      add (&assembler, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
-      return assembler.n;
+      for (size_t i = 0; i < N_CALLS; i++)
+        add (&assembler, BPF_JMP | BPF_JEQ | BPF_K, fd_calls[i], (uint8_t) (N_CALLS - i), 0);
+      go_on (&assembler);
+      load (&assembler, argument_offset (0));
+      for (size_t i = 0; i < n_fds; i++)
+        refuse_if (&assembler, false, (uint32_t) fds[i]);
+      load (&assembler, offsetof (struct seccomp_data, nr));
+#ifdef __NR_dup2
+      add (&assembler, BPF_JMP | BPF_JEQ | BPF_K, __NR_dup2, 2, 0);
+#endif
+      add (&assembler, BPF_JMP | BPF_JEQ | BPF_K, __NR_dup3, 1, 0);
+      go_on (&assembler);
+      load (&assembler, argument_offset (1));
+      for (size_t i = 0; i < n_fds; i++)
+        refuse_if (&assembler, false, (uint32_t) fds[i]);
     }
 
-  for (size_t i = 0; i < N_CALLS; i++)
-    add (&assembler, BPF_JMP | BPF_JEQ | BPF_K, fd_calls[i], (uint8_t) (N_CALLS - i), 0);
-  add (&assembler, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
-  load (&assembler, argument_offset (0));
-  for (size_t i = 0; i < n_fds; i++)
-    return_if (&assembler, false, (uint32_t) fds[i], refuse);
-  load (&assembler, offsetof (struct seccomp_data, nr));
-#ifdef __NR_dup2
-  add (&assembler, BPF_JMP | BPF_JEQ | BPF_K, __NR_dup2, 2, 0);
-#endif
-  add (&assembler, BPF_JMP | BPF_JEQ | BPF_K, __NR_dup3, 1, 0);
-  add (&assembler, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
-  load (&assembler, argument_offset (1));
-  for (size_t i = 0; i < n_fds; i++)
-    return_if (&assembler, false, (uint32_t) fds[i], refuse);
-  add (&assembler, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
+  for (size_t i = 0; i < assembler.n; i++)
+    if (out[i].code == (BPF_JMP | BPF_JA) && out[i].k == TO_END)
+      out[i].k = (uint32_t) (assembler.n - i - 1);
   return assembler.n;
 }
 
-/* Async-signal-safe. */
+/* Installs PROGRAM behind the short program. Async-signal-safe. */
 static bool
-install_guard (void)
+install_guarded (Program *program)
 {
-  struct sock_filter instructions[AFORK_GUARD_MAX_INSTRUCTIONS];
+  struct sock_filter guard[AFORK_GUARD_MAX_INSTRUCTIONS];
   int fds[AFORK_GUARD_MAX_FDS];
-  size_t n_fds = 0;
+  size_t n_fds = 0, n;
 
   if (afork_server.death_pipe >= 0)
     fds[n_fds++] = afork_server.death_pipe;
   if (afork_server.own_death_pipe >= 0)
     fds[n_fds++] = afork_server.own_death_pipe;
-  return install (instructions, (unsigned short) afork_seccomp_guard (getpid (), fds, n_fds,
-                                                                      instructions));
+  n = afork_seccomp_guard (getpid (), fds, n_fds, guard);
+  memcpy (program->instructions - n, guard, n * sizeof guard[0]);
+  return install (program->instructions - n, (unsigned short) (program->n_instructions + n));
 }
 
 void
 afork_seccomp_enter (AForkLayerReport *report)
 {
   bool done = true;
-  uint32_t gives = 0;
 
-  for (const Program *program = programs; program != NULL; program = program->next)
-    gives |= program->gives;
-
-  /* The guard is first: the other filters allow no further one. */
-  if ((gives & AFORK_EFFECT_OTHER_PROCESSES) != 0)
-    {
-      handle_refusals ();
-      done = install_guard ();
-    }
   for (Program *program = programs; done && program != NULL; program = program->next)
-    done = install (program->instructions, program->n_instructions);
+    if ((program->gives & AFORK_EFFECT_OTHER_PROCESSES) != 0)
+      {
+        handle_refusals ();
+        done = install_guarded (program);
+      }
+    else
+      {
+        done = install (program->instructions, program->n_instructions);
+      }
   if (done)
     return;
 

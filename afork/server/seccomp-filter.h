@@ -38,9 +38,10 @@ enum
   AFORK_GUARD_MAX_FDS = 2,
 };
 
-/* Writes the short program to OUT, and returns its number of instructions. A process that has it
- * sends signals to PID only, and can neither close nor change the N_FDS descriptors FDS, nor make
- * others of them. Other system calls are left to the other filters. Async-signal-safe. */
+/* Writes the short program to OUT, and returns its number of instructions. The filter of the
+ * process follows it: it goes on there with what it does not refuse. A process that has it sends
+ * signals to PID only, and can neither close nor change the N_FDS descriptors FDS, nor make
+ * others of them. Async-signal-safe. */
 size_t afork_seccomp_guard    (pid_t                   pid,
                                const int              *fds,
                                size_t                  n_fds,

@@ -391,8 +391,8 @@ _afork_call_service_init_cpu_time (AForkCallService *self)
     self->cpu_time = self->cpu_limit = limit.rlim_cur;
 }
 
-/* Moves the limit at which the kernel ends the process. It cannot be moved beyond the hard limit,
- * before which the caller replaces the worker. */
+/* Moves the limit at which the kernel ends the process, but not to the hard limit, at which nothing
+ * says why. A pool replaces the worker before that. */
 static void
 renew_cpu_time (AForkCallService *self)
 {
@@ -407,7 +407,7 @@ renew_cpu_time (AForkCallService *self)
   if (wanted <= self->cpu_limit || getrlimit (RLIMIT_CPU, &limit) < 0)
     return;
 
-  limit.rlim_cur = MIN ((rlim_t) wanted, limit.rlim_max);
+  limit.rlim_cur = MIN ((rlim_t) wanted, limit.rlim_max - 1);
   setrlimit (RLIMIT_CPU, &limit);
   self->cpu_limit = wanted;
 }

@@ -32,10 +32,11 @@ new_confined (gint64 memory,
 static AForkRpc *
 new_confined_rpc (AForkProcess *process)
 {
-  AForkRpc *rpc = afork_rpc_new (process, "confined_do");
-
-  afork_rpc_set_forward_stderr (rpc, FALSE);
-  return rpc;
+  return g_object_new (AFORK_TYPE_RPC,
+                       "process", process,
+                       "function", "confined_do",
+                       "forward-stderr", FALSE,
+                       NULL);
 }
 
 static GVariant *
