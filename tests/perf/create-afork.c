@@ -3,8 +3,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* AFork itself. Variants: `new`, forks of the default template, which has loaded the module; and
- * `exec`, where each process is executed and loads the module. The function returns at once; the
+/* AFork itself. Variants: `new`, forks of the default template, which has loaded the module;
+ * `decoding` and `no-admin`, the same with a template that was restricted; and `exec`, where each
+ * process is executed and loads the module. The function returns at once; the
  * caller sees the end of file, and the exit status. */
 
 #include "config.h"
@@ -56,17 +57,39 @@ create_by_afork (CaseCreation *creation)
   afork_process_run_async (process, "nothing", NULL, run_cb, creation);
 }
 
+static void
+restrict_template (AForkProcess *template,
+                   const char   *variant)
+{
+  g_autoptr(AForkSandbox) sandbox = NULL;
+
+  if (g_strcmp0 (variant, "decoding") == 0)
+    sandbox = afork_sandbox_new_for_decoding ();
+  else if (g_strcmp0 (variant, "no-admin") == 0)
+    sandbox = g_object_new (AFORK_TYPE_SANDBOX,
+                            "system-calls", AFORK_SYSTEM_CALLS_NO_ADMIN,
+                            "network", FALSE,
+                            NULL);
+  if (sandbox != NULL)
+    afork_process_restrict (template, sandbox);
+}
+
 int
 main (int    argc,
       char **argv)
 {
+  AForkProcess *template;
   CaseOptions options;
 
   case_init (&options, argc, argv);
   module = case_sibling ("perf-module.so");
   execute = g_strcmp0 (options.variant, "exec") == 0;
   if (!execute)
-    afork_process_require (afork_runtime_get_template (afork_runtime_get_native ()), module);
+    {
+      template = afork_runtime_get_template (afork_runtime_get_native ());
+      afork_process_require (template, module);
+      restrict_template (template, options.variant);
+    }
 
   case_loop_run (&options, create_by_afork);
   free (module);

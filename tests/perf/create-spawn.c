@@ -3,7 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* Peer: posix_spawn() of a program that does nothing, the least that executing one can cost. */
+/* Peer: posix_spawn() of a program that does nothing, the least that executing one can cost. With
+ * the variant `bwrap`, bwrap executes the program in namespaces. */
 
 #include "config.h"
 
@@ -11,6 +12,7 @@
 
 #include <errno.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,17 +20,22 @@
 enum { PEER_FD_OF_CHILD = 3 };
 
 static char *program;
+static bool  confined;
 
 static pid_t
 create_by_spawn (int peer)
 {
-  char *argv[] = { program, NULL };
+  const char *plain[] = { program, NULL };
+  const char *in_sandbox[] = {
+    "bwrap", "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", program, NULL,
+  };
+  char **argv = (char **) (confined ? in_sandbox : plain);
   posix_spawn_file_actions_t actions;
   pid_t pid;
 
   posix_spawn_file_actions_init (&actions);
   posix_spawn_file_actions_adddup2 (&actions, peer, PEER_FD_OF_CHILD);
-  errno = posix_spawn (&pid, program, &actions, NULL, argv, environ);
+  errno = posix_spawnp (&pid, argv[0], &actions, NULL, argv, environ);
   if (errno != 0)
     case_fail_errno (program);
 
@@ -45,6 +52,7 @@ main (int    argc,
   case_init (&options, argc, argv);
   program = strcmp (options.variant != NULL ? options.variant : "", "true") == 0
     ? strdup ("/bin/true") : case_sibling ("nothing");
+  confined = options.variant != NULL && strcmp (options.variant, "bwrap") == 0;
   case_run (&options, create_by_spawn);
   free (program);
   return 0;

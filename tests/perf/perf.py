@@ -13,7 +13,9 @@ from pathlib import Path
 import against
 from bench import Failure, add_options, check_options, run_suites
 
-SUITES = ('calls', 'create', 'exec', 'executor', 'first-byte', 'pending', 'pool', 'values')
+SUITES = (
+    'calls', 'confinement', 'create', 'exec', 'executor', 'first-byte', 'pending', 'pool', 'values',
+)
 
 
 def main():
