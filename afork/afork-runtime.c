@@ -23,8 +23,9 @@
  * A program that fresh processes execute, and the templates that were made from it.
  *
  * The native runtime executes `afork-server`, a small program that is part of AFork and loads
- * worker modules written in C; see [func@AFork.Runtime.get_native]. A command runtime executes any
- * command that starts such a server, for example under a debugger or on another machine; see
+ * worker modules written in C; see [func@AFork.Runtime.get_native]. The Python runtime executes
+ * Python; see [func@AFork.Runtime.get_python]. A command runtime executes any command that starts
+ * such a server, for example under a debugger or on another machine; see
  * [ctor@AFork.Runtime.new_command]. The program's own runtime executes the calling program; see
  * [func@AFork.Runtime.get_self].
  *
@@ -558,8 +559,10 @@ afork_runtime_class_init (AForkRuntimeClass *klass)
    *
    * `NULL`, the default, means for the native runtime the server program: that of the environment
    * variable `AFORK_SERVER` (ignored in programs that have more rights than their caller), or else
-   * the one beside the library in its build tree, or else the installed one. For the runtime of
-   * [func@AFork.Runtime.get_self] it means the calling program.
+   * the one beside the library in its build tree, or else the installed one. For the Python
+   * runtime, it means [property@AFork.Runtime:executable] with a script that is searched for in the
+   * same way, first in `AFORK_PYTHON_SERVER`. For the runtime of [func@AFork.Runtime.get_self] it
+   * means the calling program.
    *
    * Since: 0.1
    */
@@ -869,7 +872,7 @@ afork_runtime_new_command (const char         *name,
  * @self: a runtime
  *
  * Gets the name of the runtime, which appears in titles of processes and in error messages. The
- * runtimes of the library are called `native` and `self`.
+ * runtimes of the library are called `native`, `python` and `self`.
  *
  * Returns: (transfer none): the name
  *

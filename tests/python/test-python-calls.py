@@ -8,6 +8,11 @@ import signal
 import tempfile
 import unittest
 
+try:
+    from gi import events       # of PyGObject 3.50 and later
+except ImportError:
+    events = None
+
 from harness import AFork, Gio, GLib, PythonTest, main, pack, unpack
 
 
@@ -126,16 +131,22 @@ class CallsTest(PythonTest):
         self.assertEqual(events, ["an event"])
 
     def test_cancelled(self):
-        rpc = self.new_rpc("wait_until_cancelled")
-        with tempfile.NamedTemporaryFile() as file:
-            job = AFork.Job.new(pack(file.name))
-            job.connect("progress", lambda job, value: job.cancel())
-            with self.assertRaises(GLib.Error) as context:
-                rpc.run_job(job, None)
-            self.assertTrue(context.exception.matches(Gio.io_error_quark(),
-                                                      Gio.IOErrorEnum.CANCELLED))
-            self.assertTrue(rpc.close(None))
-            self.assertEqual(file.read(), b"g-io-error-quark 19")
+        self.assertEqual(self.cancel_call("wait_until_cancelled"), "g-io-error-quark 19")
+
+    def cancel_call(self, function):
+        """What the function emits when a call is cancelled that has reported progress."""
+        rpc = self.new_rpc(function)
+        emitted = []
+        rpc.connect("event", lambda rpc, event: emitted.append(unpack(event)))
+        job = AFork.Job.new(pack(None))
+        job.connect("progress", lambda job, value: job.cancel())
+        with self.assertRaises(GLib.Error) as context:
+            rpc.run_job(job, None)
+        self.assertTrue(context.exception.matches(Gio.io_error_quark(),
+                                                  Gio.IOErrorEnum.CANCELLED))
+        while not emitted:
+            GLib.MainContext.default().iteration(True)
+        return emitted[0]
 
     def test_blobs(self):
         rpc = self.new_rpc("blobs")
@@ -215,6 +226,29 @@ class ConcurrentTest(CallsTest):
         self.await_results(results, 50)
         self.assertEqual(sorted(results), [2 * i for i in range(50)])
         self.assertTrue(rpc.close(None))
+
+    @unittest.skipUnless(hasattr(AFork, "Operation"), "the override is not there")
+    def test_calls_meet(self):
+        rpc = self.new_rpc("meet")
+        results = []
+        for _ in range(50):
+            self.start_call(rpc, 50, results)
+        self.await_results(results, 50)
+        self.assertEqual(results, [None] * 50)
+
+    @unittest.skipUnless(hasattr(AFork, "Operation"), "the override is not there")
+    def test_coroutine_is_cancelled(self):
+        self.assertEqual(self.cancel_call("await_cancelled"),
+                         "Error" if events is None else "CancelledError")
+
+    @unittest.skipIf(events is None, "this PyGObject has no event loop for asyncio")
+    def test_asyncio(self):
+        rpc = self.new_rpc("use_asyncio")
+        results = []
+        for i in range(20):
+            self.start_call(rpc, "x" * i, results)
+        self.await_results(results, 20)
+        self.assertEqual(sorted(results), [("slept", i) for i in range(20)])
 
     @unittest.skipUnless(hasattr(AFork, "Operation"), "the override is not there")
     def test_coroutine_fails(self):

@@ -61,8 +61,7 @@ def wait_until_cancelled(call, args):
             call.check()
             os.sched_yield()
     except GLib.Error as error:
-        with open(args, "w") as file:
-            file.write(f"{error.domain} {error.code}")
+        AFork.worker_emit(GLib.Variant("s", f"{error.domain} {error.code}"))
         raise
 
 
@@ -91,13 +90,49 @@ def plain(call, args):
     return args * 2
 
 
-async def double_later(call, args):
-    """Two operations of GIO, one after the other."""
+async def do_something():
     file = Gio.File.new_for_path("/")
-    for _ in range(2):
-        await AFork.Operation(file.query_info_async, file.query_info_finish, "standard::type",
-                              Gio.FileQueryInfoFlags.NONE, GLib.PRIORITY_DEFAULT)
+    await AFork.Operation(file.query_info_async, file.query_info_finish, "standard::type",
+                          Gio.FileQueryInfoFlags.NONE, GLib.PRIORITY_DEFAULT)
+
+
+async def double_later(call, args):
+    await do_something()
+    await do_something()
     return args * 2
+
+
+n_begun = 0
+
+
+async def meet(call, args):
+    """Waits until so many calls have begun."""
+    global n_begun
+    n_begun += 1
+    while n_begun < args:
+        await do_something()
+
+
+async def await_cancelled(call, args):
+    call.report("begun")
+    reader, writer = os.pipe()
+    stream = Gio.UnixInputStream.new(reader, True)
+    try:
+        await AFork.Operation(stream.read_bytes_async, stream.read_bytes_finish, 1,
+                              GLib.PRIORITY_DEFAULT)
+    except BaseException as error:
+        AFork.worker_emit(GLib.Variant("s", type(error).__name__))
+        raise
+    finally:
+        os.close(writer)
+
+
+async def use_asyncio(call, args):
+    import asyncio
+
+    slept, size = await asyncio.gather(asyncio.sleep(0.01, "slept"),
+                                       asyncio.to_thread(len, args))
+    return slept, size
 
 
 async def fail_later(call, args):
