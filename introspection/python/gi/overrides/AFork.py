@@ -378,7 +378,7 @@ class _InterruptibleCall(_Link):
         self._calls.append(self)
         self.previous = signal.set_wakeup_fd(self._fd, warn_on_full_buffer=False)
         # A main loop of PyGObject has a handler of its own for SIGINT, which quits the loop.
-        if _ossighelper._callback_stack:
+        if getattr(_ossighelper, "_callback_stack", None):
             self._in_loop = _ossighelper.register_sigint_fallback(
                 lambda: self.interrupt(KeyboardInterrupt()))
             self._in_loop.__enter__()
