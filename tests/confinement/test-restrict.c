@@ -38,7 +38,7 @@ new_decoding (void)
 static AForkProcess *
 new_template (AForkSandbox *sandbox)
 {
-  g_autoptr(AForkSandbox) owned = sandbox;
+  g_autoptr(AForkSandbox) owned G_GNUC_UNUSED = sandbox;
   AForkProcess *template = new_module_process ("hostile");
 
   afork_process_restrict (template, sandbox);
