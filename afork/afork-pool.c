@@ -2419,8 +2419,8 @@ afork_pool_dispose (GObject *object)
 {
   AForkPool *self = AFORK_POOL (object);
 
-  /* Jobs and feeders hold references to the pool, so none are left, unless the program calls
-   * g_object_run_dispose(). Then the jobs fail as in a shutdown. */
+  /* Jobs, feeders and shutdowns hold references to the pool, so none are left, unless the program
+   * calls g_object_run_dispose(). Then the jobs fail as in a shutdown. */
   if (has_jobs (self))
     {
       if (self->state == AFORK_POOL_STATE_OPEN || self->state == AFORK_POOL_STATE_DRAINING)
@@ -2432,7 +2432,7 @@ afork_pool_dispose (GObject *object)
       if (self->state < AFORK_POOL_STATE_CLOSED)
         set_state (self, AFORK_POOL_STATE_CLOSED);
       release (self);
-      if (self->due_feeders.length + self->waiting_feeders.length > 0)
+      if (self->due_feeders.length + self->waiting_feeders.length + self->close_tasks.length > 0)
         go_on_disposed (self);
     }
   G_OBJECT_CLASS (afork_pool_parent_class)->dispose (object);

@@ -585,6 +585,26 @@ test_pool_context_gone (void)
   g_thread_join (g_thread_new ("lost", lost_thread, other));
 }
 
+/* The pool is disposed of while it is shut down: the shutdown completes. */
+static void
+test_pool_shutdown_disposed (void)
+{
+  AForkPool *pool = new_pool (NULL);
+  g_autoptr(GAsyncResult) shutdown = NULL;
+  GAsyncResult *result = NULL;
+  g_autoptr(GError) error = NULL;
+
+  begin_pool_call (pool, "echo", 3, &result);
+  g_assert_cmpuint (await_answer (pool, &result), ==, 3);
+  afork_pool_shutdown_async (pool, AFORK_SHUTDOWN_MODE_ABORT, NULL, store_result_cb, &shutdown);
+  g_object_run_dispose (G_OBJECT (pool));
+  await_result (&shutdown);
+  g_assert_true (afork_pool_shutdown_finish (pool, shutdown, &error));
+  g_assert_no_error (error);
+  g_clear_object (&shutdown);
+  g_assert_finalize_object (pool);
+}
+
 /* Returns how long it takes until a worker has answered so many jobs that were cancelled, the last
  * one first, in microseconds of CPU time. */
 static gint64
@@ -648,6 +668,7 @@ main (int    argc,
   add_test ("/pool/max-age", test_pool_max_age);
   add_test ("/pool/queue-limit", test_pool_queue_limit);
   add_test ("/pool/event", test_pool_event);
+  add_test ("/pool/shutdown/disposed", test_pool_shutdown_disposed);
   add_test ("/pool/late", test_pool_late);
   add_test ("/pool/one-template", test_pool_one_template);
   add_test ("/pool/blocking", test_pool_blocking);
