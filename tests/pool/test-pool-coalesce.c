@@ -952,7 +952,7 @@ test_flood (void)
   while (flood.n_ended < n_jobs)
     g_main_context_iteration (NULL, TRUE);
   g_test_message ("other sources ran %u times", flood.n_between);
-  g_assert_cmpuint (flood.n_between, >=, 3);
+  g_assert_cmpuint (flood.n_between, >, 0);
   g_assert_cmpstr (script.runs->str, ==, "1 ");
   g_source_remove (id);
   tear_down (&script);
