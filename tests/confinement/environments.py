@@ -118,6 +118,14 @@ def is_there(environment):
     return run(['true'], environment, stderr=subprocess.DEVNULL).returncode == 0
 
 
+def is_reachable(environment, programs):
+    """Whether the user of the environment can execute the programs, and make files: not if all is
+    in the home of another user."""
+    check = 'for program; do test -r "$program" || exit 1; done; : > "$TMPDIR/file"'
+    return run(['sh', '-c', check, 'sh', *programs, os.environ['AFORK_SERVER']], environment,
+               stderr=subprocess.DEVNULL).returncode == 0
+
+
 def main(environment, *programs):
     if not is_there(environment):
         print(f'{environment} cannot be had here, or is where the other tests run')
@@ -127,6 +135,9 @@ def main(environment, *programs):
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o1777)
         os.environ['TMPDIR'] = folder
+        if not is_reachable(environment, programs):
+            print('the user of this environment cannot read the programs')
+            return SKIPPED
         return run_all(environment, programs)
 
 

@@ -71,11 +71,7 @@ make_directory (const char *top,
 static void
 files_init (Files *self)
 {
-  g_autoptr(GError) error = NULL;
-
-  self->top = g_dir_make_tmp ("afork-landlock-XXXXXX", &error);
-  g_assert_no_error (error);
-  g_assert_no_errno (chmod (self->top, 0755));
+  self->top = make_open_folder ("afork-landlock-XXXXXX");
   self->readable = make_directory (self->top, "readable");
   self->writable = make_directory (self->top, "writable");
   self->other = make_directory (self->top, "other");

@@ -75,11 +75,7 @@ make_directory (const char *name)
 static void
 make_files (void)
 {
-  g_autoptr(GError) error = NULL;
-
-  files.top = g_dir_make_tmp ("afork-namespaces-XXXXXX", &error);
-  g_assert_no_error (error);
-  g_assert_no_errno (chmod (files.top, 0755));
+  files.top = make_open_folder ("afork-namespaces-XXXXXX");
   files.readable = make_directory ("readable");
   files.writable = make_directory ("writable");
   files.other = make_directory ("other");

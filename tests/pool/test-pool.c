@@ -589,7 +589,7 @@ test_pool_context_gone (void)
 static void
 test_pool_shutdown_disposed (void)
 {
-  AForkPool *pool = new_pool (NULL);
+  AForkPool *pool = new_pool ("max-workers", 1, NULL);
   g_autoptr(GAsyncResult) shutdown = NULL;
   GAsyncResult *result = NULL;
   g_autoptr(GError) error = NULL;

@@ -14,6 +14,7 @@
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -89,6 +90,18 @@ pack_paths (const char * const *paths)
   afork_strings_write (paths, bytes);
   strings.bytes = bytes;
   return strings;
+}
+
+char *
+make_open_folder (const char *template)
+{
+  g_autofree char *path = g_build_filename ("/tmp", template, NULL);
+  char *folder = g_mkdtemp (path) != NULL ? g_steal_pointer (&path)
+                                          : g_dir_make_tmp (template, NULL);
+
+  g_assert_nonnull (folder);
+  g_assert_no_errno (chmod (folder, 0755));
+  return folder;
 }
 
 void

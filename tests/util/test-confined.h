@@ -38,6 +38,10 @@ void     refuse_call          (long                number,
 /* Returns PATHS as in a frame. The memory lasts as long as the process. */
 AForkStrings pack_paths       (const char * const *paths);
 
+/* Makes a folder whose name is by TEMPLATE, and which other users can reach: the folder of the
+ * tests may be in the home of root. */
+char    *make_open_folder     (const char         *template);
+
 /* Makes this process an ordinary user, if it is root. */
 void     become_ordinary      (void);
 
