@@ -19,7 +19,6 @@
 # include <sys/prctl.h>
 # include <sys/resource.h>
 # include <sys/socket.h>
-# include <sys/stat.h>
 # include <unistd.h>
 
 # include "base/fd.h"
@@ -427,34 +426,42 @@ build (Builder               *self,
   fill (self, kind);
 }
 
-/* The library can only write the instructions to a descriptor. */
+/* Returns what was written to the other end of FD, or NULL and sets errno. */
+static GBytes *
+read_all (int fd)
+{
+  g_autoptr(GByteArray) bytes = g_byte_array_new ();
+  guint8 block[4096];
+  gssize n;
+
+  while ((n = read (fd, block, sizeof block)) > 0)
+    g_byte_array_append (bytes, block, (guint) n);
+
+  return n == 0 ? g_byte_array_free_to_bytes (g_steal_pointer (&bytes)) : NULL;
+}
+
+/* The library can only write the instructions to a descriptor. A socket has room for them, and no
+ * limit of file sizes, which a program may have, applies to it. */
 static GBytes *
 export (Builder *self)
 {
-  g_auto(AForkFd) fd = -1;
-  g_autofree guint8 *bytes = NULL;
-  struct stat status;
+  int ends[2];
+  GBytes *bytes = NULL;
 
-  fd = _afork_fd_register (memfd_create ("afork-filter", MFD_CLOEXEC));
-  if (fd < 0)
+  if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
     {
       self->error = errno;
       return NULL;
     }
 
-  check (self, seccomp_export_bpf (self->context, fd));
-  if (self->error == 0 && fstat (fd, &status) < 0)
+  _afork_fd_register (ends[0]);
+  _afork_fd_register (ends[1]);
+  check (self, seccomp_export_bpf (self->context, ends[1]));
+  _afork_fd_close (ends[1]);
+  if (self->error == 0 && (bytes = read_all (ends[0])) == NULL)
     self->error = errno;
-  if (self->error != 0)
-    return NULL;
-
-  bytes = g_malloc ((gsize) status.st_size);
-  if (pread (fd, bytes, (gsize) status.st_size, 0) != status.st_size)
-    {
-      self->error = EIO;
-      return NULL;
-    }
-  return g_bytes_new_take (g_steal_pointer (&bytes), (gsize) status.st_size);
+  _afork_fd_close (ends[0]);
+  return bytes;
 }
 
 static GBytes *

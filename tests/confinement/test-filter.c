@@ -580,6 +580,30 @@ test_no_network (gconstpointer data)
   filter_clear (&filter);
 }
 
+/* A program may be allowed no files at all. */
+static void
+test_file_size (void)
+{
+  const AForkFilterKind kind = {
+    .stage = AFORK_STAGE_RUN, .system_calls = AFORK_SYSTEM_CALLS_COMPUTE
+  };
+  struct rlimit before, none;
+  g_autoptr(GBytes) usual = NULL;
+  g_autoptr(GBytes) limited = NULL;
+  guint32 gives;
+
+  usual = _afork_filter_compile (&kind, AUDIT_ARCH_X86_64, &gives);
+  g_assert_nonnull (usual);
+  g_assert_cmpint (getrlimit (RLIMIT_FSIZE, &before), ==, 0);
+  none = before;
+  none.rlim_cur = 0;
+  g_assert_cmpint (setrlimit (RLIMIT_FSIZE, &none), ==, 0);
+  limited = _afork_filter_compile (&kind, AUDIT_ARCH_X86_64, &gives);
+  g_assert_cmpint (setrlimit (RLIMIT_FSIZE, &before), ==, 0);
+  g_assert_nonnull (limited);
+  g_assert_true (g_bytes_equal (limited, usual));
+}
+
 /* Compiling the filter of this architecture again gives the one that is kept. */
 static void
 test_kept (void)
@@ -685,6 +709,7 @@ main (int    argc,
   add_tests ("x86-64", AUDIT_ARCH_X86_64);
   add_tests ("i386", AUDIT_ARCH_I386);
   add_tests ("aarch64", AUDIT_ARCH_AARCH64);
+  g_test_add_func ("/filter/file-size", test_file_size);
   g_test_add_func ("/filter/kept", test_kept);
   g_test_add_func ("/filter/guard", test_guard);
 #endif
