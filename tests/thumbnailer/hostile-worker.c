@@ -113,6 +113,28 @@ grow (int output)
 }
 
 static void
+spin (int output)
+{
+  for (;;)
+    ;
+}
+
+/* Ends as GLib does when it gets no memory. */
+static void
+take_memory (int output)
+{
+  for (;;)
+    memset (g_malloc (100 << 20), 1, 100 << 20);
+}
+
+static void
+remove_secret (int output)
+{
+  unlink (getenv ("HOSTILE_SECRET"));
+  write_nonsense (output);
+}
+
+static void
 kill_template (int output)
 {
   kill (getppid (), SIGKILL);
@@ -137,6 +159,9 @@ stop_template_and_hang (int output)
 static const Misdeed misdeeds[] = {
   { "crash", crash },
   { "grow", grow },
+  { "spin", spin },
+  { "take memory", take_memory },
+  { "remove secret", remove_secret },
   { "raise", raise_real_time_signal },
   { "exit", exit_early },
   { "hang", hang },

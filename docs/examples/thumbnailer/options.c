@@ -12,6 +12,7 @@
 #define MAX_JOBS        100     /* each takes some descriptors */
 #define MAX_MEMORY      (1 << 20)
 #define DEFAULT_TIMEOUT 30      /* seconds */
+#define MAX_TIMEOUT     (24 * 60 * 60)
 #define VALUE_OPTIONS   "sjocfMtm"
 
 static GOptionContext *
@@ -38,7 +39,9 @@ make_context (Options *self)
     { "clean", 'C', 0, G_OPTION_ARG_NONE, &self->clean,
       "First remove thumbnails whose pictures are gone", NULL },
     { "timeout", 't', 0, G_OPTION_ARG_INT, &self->timeout,
-      "The longest time for one picture", "SECONDS" },
+      "Processor time for one picture, and a tenth of the longest time at all", "SECONDS" },
+    { "unconfined", 'U', 0, G_OPTION_ARG_NONE, &self->unconfined,
+      "Use workers that are not confined, if the system cannot confine them", NULL },
     { "module", 'm', 0, G_OPTION_ARG_FILENAME, &self->module,
       "Worker module to use in place of our own", "MODULE" },
     { "quiet", 'q', 0, G_OPTION_ARG_NONE, &self->quiet,
@@ -136,9 +139,9 @@ check (const Options  *self,
   if (self->n_jobs < 1 || self->n_jobs > MAX_JOBS)
     g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                  "There can be 1 to %d jobs", MAX_JOBS);
-  else if (self->timeout < 1)
+  else if (self->timeout < 1 || self->timeout > MAX_TIMEOUT)
     g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                         "The time for a picture has to be at least one second");
+                         "The time for a picture has to be at least one second, and at most a day");
   else if (self->max_memory < 0 || self->max_memory > MAX_MEMORY)
     g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                  "A process can have up to %d MB", MAX_MEMORY);

@@ -13,13 +13,14 @@ typedef struct
   char    **size_names;       /* or NULL */
   guint     sizes;            /* a bit for each ThumbnailSize */
   int       n_jobs;
-  int       timeout;          /* seconds */
+  int       timeout;          /* of processor time, in seconds */
   int       max_memory;       /* MB, or 0 for any amount */
   char     *output;           /* a directory, or NULL for that of the user */
   char     *contact_sheet;    /* a file, or NULL */
   char     *module;
   char    **first;            /* or NULL */
   gboolean  fresh;
+  gboolean  unconfined;
   gboolean  retry;
   gboolean  clean;
   gboolean  quiet;

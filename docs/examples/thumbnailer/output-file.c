@@ -143,12 +143,28 @@ name_it (OutputFile *self)
   return FALSE;
 }
 
+/* Drops what is behind the position of the descriptor, to which the whole file has been written. If
+ * another process had written more before it crashed, that is still there. */
+static gboolean
+trim (OutputFile *self)
+{
+  off_t size = lseek (self->fd, 0, SEEK_CUR);
+
+  return size >= 0 && ftruncate (self->fd, size) == 0;
+}
+
 /* A link cannot replace a file, and a file without a name cannot be renamed. So if there is a file
  * already, the new one has a name of its own for a moment. */
 gboolean
 output_file_commit (OutputFile  *self,
                     GError     **error)
 {
+  if (!trim (self))
+    {
+      set_error (error, self->path, errno);
+      return FALSE;
+    }
+
   if (self->temporary == NULL && link_as (self, self->path))
     return TRUE;
 

@@ -9,7 +9,8 @@
 
 /* A file that appears complete or not at all. It is written without a name, or under another
  * name in the same directory, and replaces the file at its path when it is committed. If it is
- * freed before that, it leaves nothing behind. */
+ * freed before that, it leaves nothing behind. The descriptor may be shared: the position of all
+ * copies is the end of the file when it is committed. */
 typedef struct
 {
   char *path;

@@ -14,6 +14,7 @@
 #define KEY_SIZE     "Thumb::Size"
 #define KEY_SOFTWARE "Software"
 #define KEY_CAUSE    "Comment"
+#define KEY_LIMIT    "X-AFork::CPUTime"
 
 static void
 add_number (GVariantBuilder *keys,
@@ -27,7 +28,8 @@ add_number (GVariantBuilder *keys,
 
 GVariant *
 thumbnail_keys_new (const Picture *picture,
-                    const char    *cause)
+                    const char    *cause,
+                    guint          limit)
 {
   g_auto(GVariantBuilder) keys = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE ("a{ss}"));
 
@@ -42,6 +44,9 @@ thumbnail_keys_new (const Picture *picture,
 
       g_variant_builder_add (&keys, "{ss}", KEY_CAUSE, ascii);
     }
+
+  if (limit > 0)
+    add_number (&keys, KEY_LIMIT, limit);
 
   return g_variant_builder_end (&keys);
 }
@@ -80,4 +85,14 @@ thumbnail_keys_dup_cause (GHashTable *texts)
   const char *cause = g_hash_table_lookup (texts, KEY_CAUSE);
 
   return cause != NULL ? text_from_bytes (cause, strlen (cause)) : g_strdup ("the cause is lost");
+}
+
+guint
+thumbnail_keys_get_limit (GHashTable *texts)
+{
+  const char *text = g_hash_table_lookup (texts, KEY_LIMIT);
+  guint64 limit;
+
+  return text != NULL && g_ascii_string_to_unsigned (text, 10, 0, G_MAXUINT, &limit, NULL)
+    ? (guint) limit : 0;
 }

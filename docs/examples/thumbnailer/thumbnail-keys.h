@@ -12,9 +12,11 @@
 
 #define THUMBNAILER_ID "afork-thumbnailer-" THUMBNAILER_VERSION
 
-/* Returns them as `a{ss}`, floating. @cause is why there is no thumbnail, or NULL. */
+/* Returns them as `a{ss}`, floating. CAUSE is why there is no thumbnail, or NULL. LIMIT is the
+ * processor time in seconds that the picture has had, if more may do, or 0. */
 GVariant   *thumbnail_keys_new       (const Picture *picture,
-                                      const char    *cause);
+                                      const char    *cause,
+                                      guint          limit);
 
 /* Whether the texts of a file are about URI, and about PICTURE as it is now. URI is that of the
  * picture, or its relative form in a thumbnail that users share. */
@@ -25,3 +27,4 @@ gboolean    thumbnail_keys_match     (GHashTable    *texts,
 /* Returns the URI, or NULL. */
 const char *thumbnail_keys_get_uri   (GHashTable    *texts);
 char       *thumbnail_keys_dup_cause (GHashTable    *texts);
+guint       thumbnail_keys_get_limit (GHashTable    *texts);

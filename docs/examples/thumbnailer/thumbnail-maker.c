@@ -105,6 +105,8 @@ note_failure (GTask *task)
   Making *self = g_task_get_task_data (task);
   g_autoptr(GUnixFDList) files = g_unix_fd_list_new ();
   g_autoptr(GError) error = NULL;
+  const gboolean is_late =
+    g_error_matches (self->picture->error, PICTURE_ERROR, PICTURE_ERROR_TIMED_OUT);
   int output = -1;
 
   self->note = thumbnail_store_create_failure (self->maker->store, self->picture, &error);
@@ -119,7 +121,8 @@ note_failure (GTask *task)
 
   run (task, "record-failure",
        g_variant_new ("(h@a{ss})", output,
-                      thumbnail_keys_new (self->picture, self->picture->error->message)),
+                      thumbnail_keys_new (self->picture, self->picture->error->message,
+                                          is_late ? self->maker->timeout : 0)),
        files, RECORD_PRIORITY, noted_cb);
 }
 
@@ -295,7 +298,7 @@ make (GTask *task)
   else
     run (task, "thumbnail",
          g_variant_new ("(hs@a(hu)@a{ss})", picture, name, g_steal_pointer (&outputs),
-                        thumbnail_keys_new (self->picture, NULL)),
+                        thumbnail_keys_new (self->picture, NULL, 0)),
          files, self->picture->priority, made_cb);
 }
 
@@ -328,7 +331,8 @@ is_known (Making *self)
     }
 
   if (!self->maker->retry)
-    cause = thumbnail_store_find_failure (self->maker->store, self->picture);
+    cause = thumbnail_store_find_failure (self->maker->store, self->picture,
+                                          self->maker->timeout);
   if (cause == NULL)
     return FALSE;
 

@@ -14,7 +14,7 @@ typedef struct
 {
   ThumbnailStore *store;
   WorkerPool     *workers;
-  guint           timeout;     /* seconds */
+  guint           timeout;     /* of processor time, in seconds */
   gboolean        retry;       /* pictures that failed before */
 } ThumbnailMaker;
 

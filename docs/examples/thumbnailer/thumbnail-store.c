@@ -249,12 +249,18 @@ thumbnail_store_find (const ThumbnailStore *self,
 
 char *
 thumbnail_store_find_failure (const ThumbnailStore *self,
-                              const Picture        *picture)
+                              const Picture        *picture,
+                              guint                 cpu_time)
 {
   g_autoptr(GHashTable) texts = NULL;
   g_autofree char *path = find_file (self->failures, picture->uri, picture, &texts);
 
-  return path != NULL ? thumbnail_keys_dup_cause (texts) : NULL;
+  guint limit = path != NULL ? thumbnail_keys_get_limit (texts) : 0;
+
+  if (path == NULL || (limit > 0 && limit < cpu_time))
+    return NULL;
+
+  return thumbnail_keys_dup_cause (texts);
 }
 
 /* A folder that was removed meanwhile is made again. */

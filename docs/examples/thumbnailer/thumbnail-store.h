@@ -55,8 +55,10 @@ gboolean        thumbnail_store_contains       (const ThumbnailStore  *self,
 char           *thumbnail_store_find           (const ThumbnailStore  *self,
                                                 ThumbnailSize          size,
                                                 const Picture         *picture);
+/* A failure for want of processor time does not count if CPU_TIME, in seconds, is more. */
 char           *thumbnail_store_find_failure   (const ThumbnailStore  *self,
-                                                const Picture         *picture);
+                                                const Picture         *picture,
+                                                guint                  cpu_time);
 OutputFile     *thumbnail_store_create         (const ThumbnailStore  *self,
                                                 ThumbnailSize          size,
                                                 const Picture         *picture,

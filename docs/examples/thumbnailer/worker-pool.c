@@ -9,9 +9,14 @@
 #include "text.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #define GRACE       300       /* milliseconds for a worker to stop work that nobody waits for */
 #define END_TIMEOUT 3         /* seconds for the template to report the exit of the last worker */
+#define WALL_FACTOR 10        /* a picture may take so many times its processor time */
+#define MIN_MEMORY  (G_GINT64_CONSTANT (256) << 20)
+#define MAX_MEMORY  (G_GINT64_CONSTANT (1) << 30)
+#define OPEN_FILES  512       /* more than the thumbnails of a contact sheet */
 #define MAX_HANGS   2         /* how often the template may hang before nothing is tried any more */
 
 struct _WorkerPool
@@ -37,20 +42,44 @@ add_own_folder_to_module_path (void)
   afork_runtime_set_module_path (afork_runtime_get_native (), module_path);
 }
 
+/* All workers together get a quarter of the memory. */
+static gint64
+get_memory_limit (const Options *options)
+{
+  const gint64 memory = (gint64) sysconf (_SC_PHYS_PAGES) * sysconf (_SC_PAGESIZE);
+
+  return CLAMP (memory / (4 * options->n_jobs), MIN_MEMORY, MAX_MEMORY);
+}
+
+/* Workers decode what they are sent, and nothing else. */
+static void
+confine (AForkProcess  *template,
+         const Options *options)
+{
+  g_autoptr(AForkSandbox) sandbox = afork_sandbox_new_for_decoding ();
+
+  afork_sandbox_set_memory (sandbox, get_memory_limit (options));
+  afork_sandbox_set_cpu_time (sandbox, options->timeout);
+  afork_sandbox_set_open_files (sandbox, OPEN_FILES);
+  afork_process_restrict (template, sandbox);
+}
+
 /* There is only this template, so a default template to fork it from is not needed. Messages of the
  * template and its workers are shown only if this is wanted: the decoding libraries warn about many
  * valid pictures. */
 static AForkProcess *
-make_template (const char *module,
-               gboolean    verbose)
+make_template (const Options *options)
 {
-  const char *arguments[] = { verbose ? "verbose" : "quiet", NULL };
+  const char *arguments[] = { options->verbose ? "verbose" : "quiet", NULL };
   AForkProcess *process = afork_process_new_exec (NULL);
 
   afork_process_set_title (process, "thumbnailer");
   afork_process_set_die_with_parent (process, TRUE);
-  afork_process_require (process, module);
-  return afork_process_call (process, "prepare", arguments);
+  afork_process_require (process, options->module);
+  afork_process_call (process, "prepare", arguments);
+  if (!options->unconfined)
+    confine (process, options);
+  return process;
 }
 
 /* If the template exits, the pool makes it again. But if the template hangs, workers do not start,
@@ -110,7 +139,7 @@ worker_pool_new (const Options *options)
   /* An error keeps its domain on the way from a worker only if the domain is known here. */
   (void) PICTURE_ERROR;
   add_own_folder_to_module_path ();
-  self->template = make_template (options->module, options->verbose);
+  self->template = make_template (options);
   /* A picture takes long, compared with the way to a worker. So each worker has one at a time, and
    * all workers start as soon as they have something to do. */
   self->pool = g_object_new (AFORK_TYPE_POOL,
@@ -178,6 +207,7 @@ typedef struct
 {
   WorkerPool *pool;
   AForkJob   *job;
+  gint64      begun;          /* when the job was given to the pool, in microseconds */
   int         width;          /* of the picture that the worker has handled */
   int         height;
 } Run;
@@ -210,6 +240,14 @@ is_caused_by_picture (Run          *self,
   return error->domain == PICTURE_ERROR;
 }
 
+/* Whether the limit of time is over, and not that of processor time. */
+static gboolean
+has_waited (Run *self)
+{
+  return g_get_monotonic_time () - self->begun
+         >= afork_job_get_timeout (self->job) * G_TIME_SPAN_MILLISECOND;
+}
+
 /* What a worker says is not trusted, and may have any characters. */
 static GError *
 new_error (Run          *self,
@@ -220,11 +258,18 @@ new_error (Run          *self,
   if (self->pool->n_hangs >= MAX_HANGS && g_error_matches (error, AFORK_ERROR, AFORK_ERROR_CLOSED))
     return g_error_new (G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "No worker was ready within %u s",
                         self->pool->timeout);
-  if (g_error_matches (error, AFORK_ERROR, AFORK_ERROR_TIMED_OUT))
+  if (g_error_matches (error, AFORK_ERROR, AFORK_ERROR_TIMED_OUT) && has_waited (self))
     return g_error_new (AFORK_ERROR, AFORK_ERROR_TIMED_OUT, "The worker took longer than %u s",
                         afork_job_get_timeout (self->job) / 1000);
+  if (g_error_matches (error, AFORK_ERROR, AFORK_ERROR_TIMED_OUT))
+    return g_error_new (PICTURE_ERROR, PICTURE_ERROR_TIMED_OUT,
+                        "The worker needed more than %u s of processor time", self->pool->timeout);
+  if (g_error_matches (error, AFORK_ERROR, AFORK_ERROR_SANDBOX)
+      && !afork_job_get_begun (self->job))
+    return g_error_new (AFORK_ERROR, AFORK_ERROR_SANDBOX,
+                        "%s. --unconfined makes thumbnails without protection", text);
   if (is_caused_by_picture (self, error))
-    return g_error_new_literal (PICTURE_ERROR, 0, text);
+    return g_error_new_literal (PICTURE_ERROR, PICTURE_ERROR_FAILED, text);
 
   return g_error_new_literal (error->domain, error->code, text);
 }
@@ -243,7 +288,8 @@ answered_cb (GObject      *object,
   if (value == NULL)
     g_task_return_error (task, new_error (self, error));
   else if (!g_variant_is_of_type (value, G_VARIANT_TYPE ("(ii)")))
-    g_task_return_new_error (task, PICTURE_ERROR, 0, "The worker did not say what came of it");
+    g_task_return_new_error (task, PICTURE_ERROR, PICTURE_ERROR_FAILED,
+                             "The worker did not say what came of it");
   else
     {
       g_variant_get (value, "(ii)", &self->width, &self->height);
@@ -267,10 +313,11 @@ worker_pool_run_async (WorkerPool          *self,
   Run *run = g_new0 (Run, 1);
 
   run->pool = self;
+  run->begun = g_get_monotonic_time ();
   run->job = afork_job_new (g_variant_new ("(sv)", what, args));
   afork_job_set_fds (run->job, files);
   afork_job_set_priority (run->job, priority);
-  afork_job_set_timeout (run->job, timeout * 1000);
+  afork_job_set_timeout (run->job, timeout * WALL_FACTOR * 1000);
   afork_job_set_retries (run->job, 1);
 
   g_task_set_source_tag (task, worker_pool_run_async);

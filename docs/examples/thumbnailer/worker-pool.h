@@ -18,8 +18,8 @@ WorkerPool *worker_pool_new          (const Options        *options);
 void        worker_pool_free         (WorkerPool           *self);
 
 /* Has a worker call the function @what of the module with @args and @files, for at most @timeout
- * seconds. Of the jobs that wait, those of a higher @priority come first. If a worker crashes, the
- * job is run once more, by another worker. */
+ * seconds of processor time, and ten times as long in all. Of the jobs that wait, those of a higher
+ * @priority come first. If a worker crashes, the job is run once more, by another worker. */
 void        worker_pool_run_async    (WorkerPool           *self,
                                       const char           *what,
                                       GVariant             *args,

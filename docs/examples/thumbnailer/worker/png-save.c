@@ -57,13 +57,6 @@ png_save (int         fd,
    * process. */
   signal (SIGXFSZ, SIG_IGN);
 
-  /* A worker that has crashed may have written a part. */
-  if (ftruncate (fd, 0) < 0)
-    {
-      set_error (error);
-      return FALSE;
-    }
-
   for (guint i = 0; texts != NULL && i + 1 < texts->len; i += 2)
     {
       g_ptr_array_add (keys, g_strconcat ("tEXt::", texts->pdata[i], NULL));
