@@ -337,6 +337,7 @@ test_exits_unexpected (void)
   check_crash ("signal", SIGTERM, AFORK_ERROR_SIGNALED, "signaled");
 
   pool = afork_pool_new (process, "not_there");
+  afork_pool_set_max_workers (pool, 1);
   begin_pool_call (pool, "echo", 0, &result);
   await_error (pool, &result, AFORK_ERROR, AFORK_ERROR_FUNCTION, NULL);
   g_assert_cmpuint (get_number (pool, "workers-started"), ==, 0);
@@ -356,6 +357,7 @@ test_exits_lost (void)
   guint32 pid;
   int gate;
 
+  afork_pool_set_max_workers (pool, 1);
   begin_pool_call (pool, "pid", 0, &result);
   pid = await_answer (pool, &result);
   afork_process_send_signal (process, SIGKILL);
