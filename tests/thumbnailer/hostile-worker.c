@@ -173,6 +173,9 @@ static const Misdeed misdeeds[] = {
   { "stop template and hang", stop_template_and_hang },
 };
 
+/* After more than five seconds, GIO looks again whether its tables of types were changed. */
+#define GIO_TIME 6      /* seconds */
+
 /* If HOSTILE_BED names a file, the template removes it and hangs. If it is `always`, each template
  * hangs. */
 void
@@ -202,6 +205,9 @@ work (AForkCall  *call,
   g_variant_get (args, "(&sv)", &name, &value);
   if (!g_str_equal (name, "thumbnail"))
     return ordinary_work (call, args, error);
+
+  if (getenv ("HOSTILE_WAIT") != NULL)
+    sleep (GIO_TIME);
 
   /* A file that is removed by the worker that is killed. */
   if (trap != NULL && unlink (trap) == 0)

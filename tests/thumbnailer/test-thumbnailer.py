@@ -645,7 +645,10 @@ def confine_hostile(room, order, *options):
 
 
 def test_processor_time_is_noted_with_its_limit(room):
-    picture, outcome = confine_hostile(room, b"spin", "--timeout", "1")
+    """On a very busy machine, the other limit may be reached first. Then nothing is noted."""
+    outcome = "failed: The worker took longer than 10 s"
+    while outcome == "failed: The worker took longer than 10 s":
+        picture, outcome = confine_hostile(room, b"spin", "--timeout", "1")
     assert outcome == "failed: The worker needed more than 1 s of processor time"
     note = Png(room.failure_path(picture).read_bytes())
     assert note.texts["X-AFork::CPUTime"] == "1"
@@ -668,6 +671,19 @@ def test_confined_worker_opens_nothing(room):
     _, outcome = confine_hostile(room, b"remove secret")
     assert outcome.startswith("failed: "), outcome
     assert secret.exists()
+
+
+def test_confined_worker_recognizes_pictures_after_a_while(room):
+    """GIO looks at its tables of types again after some seconds, which a confined worker cannot."""
+    room.env["HOSTILE_WAIT"] = "yes"
+    pictures = [room.add(name, data) for name, data in
+                (("a.png", png(30, 20)), ("b.jpg", jpeg([[9]])), ("c", gif_of_two_frames()),
+                 ("d.png", b"BM" + bytes(10)))]
+    run = subprocess.run([THUMBNAILER, "--module", HOSTILE_WORKER, "-j4", *map(str, pictures)],
+                         stdout=subprocess.PIPE, env=room.env, text=True, check=False)
+    output = Output(run.stdout, "")
+    assert [output.outcome(picture) for picture in pictures[:3]] == ["done"] * 3
+    assert output.outcome(pictures[3]).startswith("failed: "), run.stdout
 
 
 def test_full_store_ends_the_run(room):

@@ -7,6 +7,7 @@
 
 #include "color-profile.h"
 #include "picture-end.h"
+#include "picture-format.h"
 
 #include <errno.h>
 #include <gio/gio.h>
@@ -97,6 +98,21 @@ is_animation (PictureLoad *load)
   return animation != NULL && !gdk_pixbuf_animation_is_static_image (animation);
 }
 
+static void
+set_read_error (GError **error,
+                int      saved_errno)
+{
+  g_set_error (error, G_IO_ERROR, g_io_error_from_errno (saved_errno),
+               "The picture could not be read: %s", g_strerror (saved_errno));
+}
+
+static void
+set_empty_error (GError **error)
+{
+  g_set_error_literal (error, GDK_PIXBUF_ERROR, GDK_PIXBUF_ERROR_CORRUPT_IMAGE,
+                       "The file is empty");
+}
+
 /* Reads the next block. Returns its size, 0 at the end of the file, or -1. */
 static gssize
 read_block (PictureLoad  *load,
@@ -108,12 +124,7 @@ read_block (PictureLoad  *load,
   g_byte_array_set_size (load->block, (guint) CLAMP (load->n_fed, MIN_BLOCK, MAX_BLOCK));
   n = TEMP_FAILURE_RETRY (read (fd, load->block->data, load->block->len));
   if (n < 0)
-    {
-      int saved_errno = errno;
-
-      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (saved_errno),
-                   "The picture could not be read: %s", g_strerror (saved_errno));
-    }
+    set_read_error (error, errno);
 
   return n;
 }
@@ -143,8 +154,7 @@ feed_all (PictureLoad  *load,
 
   if (n == 0)
     {
-      g_set_error_literal (error, GDK_PIXBUF_ERROR, GDK_PIXBUF_ERROR_CORRUPT_IMAGE,
-                           "The file is empty");
+      set_empty_error (error);
       return FALSE;
     }
 
@@ -336,45 +346,31 @@ load_with (GdkPixbufLoader  *loader,
   return picture;
 }
 
-/* Formats whose decoder is often not installed. */
-static const struct
+/* START has the first SIZE bytes of the file. */
+static LoadedPicture *
+load_by_format (const guchar  *start,
+                gsize          size,
+                const char    *name,
+                int            fd,
+                int            bound,
+                GError       **error)
 {
-  const char *mime_type;
-  const char *name;
-  const char *package;          /* the usual name of the package with the decoder */
-} formats[] = {
-  { "image/avif", "AVIF", "libavif-gdk-pixbuf" },
-  { "image/heic", "HEIC", "heif-gdk-pixbuf" },
-  { "image/heif", "HEIC", "heif-gdk-pixbuf" },
-  { "image/jxl", "JPEG XL", "libjxl-gdk-pixbuf" },
-  { "image/webp", "WebP", "webp-pixbuf-loader" },
-};
+  gboolean is_guessed = FALSE;
+  g_autoptr(GdkPixbufLoader) loader = picture_format_new_loader (start, size, name, &is_guessed);
+  g_autoptr(GError) cause = NULL;
+  LoadedPicture *picture = loader != NULL ? load_with (loader, fd, bound, &cause) : NULL;
 
-/* The type of a file that no loader recognizes by its first bytes, by these and its name. */
-static char *
-guess_mime_type (const char *name,
-                 int         fd)
-{
-  guchar start[4096];
-  gssize n = pread (fd, start, sizeof start, 0);
-  g_autofree char *type = n > 0 ? g_content_type_guess (name, start, (gsize) n, NULL) : NULL;
+  if (picture != NULL)
+    return picture;
 
-  return type != NULL ? g_content_type_get_mime_type (type) : NULL;
-}
-
-/* Replaces ERROR, which says that the format is unknown. */
-static void
-name_missing_decoder (const char  *mime_type,
-                      GError     **error)
-{
-  for (gsize i = 0; i < G_N_ELEMENTS (formats); i++)
-    if (g_strcmp0 (formats[i].mime_type, mime_type) == 0)
-      {
-        g_clear_error (error);
-        g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                     "No decoder for %s is installed, which the package %s has",
-                     formats[i].name, formats[i].package);
-      }
+  /* If the name is wrong, what its loader says means nothing. */
+  if (loader == NULL
+      || (is_guessed && cause->domain == GDK_PIXBUF_ERROR
+          && cause->code != GDK_PIXBUF_ERROR_INSUFFICIENT_MEMORY))
+    g_propagate_error (error, picture_format_new_error (start, size));
+  else
+    g_propagate_error (error, g_steal_pointer (&cause));
+  return NULL;
 }
 
 LoadedPicture *
@@ -383,28 +379,17 @@ picture_load (int          fd,
               int          bound,
               GError     **error)
 {
-  g_autoptr(GdkPixbufLoader) loader = gdk_pixbuf_loader_new ();
-  g_autoptr(GdkPixbufLoader) guessed_loader = NULL;
-  g_autofree char *mime_type = NULL;
-  GError *cause = NULL;
-  LoadedPicture *picture = load_with (loader, fd, bound, &cause);
+  guchar start[PICTURE_FORMAT_BYTES];
+  const gssize size = TEMP_FAILURE_RETRY (pread (fd, start, sizeof start, 0));
 
-  if (g_error_matches (cause, GDK_PIXBUF_ERROR, GDK_PIXBUF_ERROR_UNKNOWN_TYPE))
-    {
-      mime_type = guess_mime_type (name, fd);
-      if (mime_type != NULL)
-        guessed_loader = gdk_pixbuf_loader_new_with_mime_type (mime_type, NULL);
-      if (guessed_loader == NULL)
-        name_missing_decoder (mime_type, &cause);
-    }
-  if (guessed_loader != NULL && lseek (fd, 0, SEEK_SET) == 0)
-    picture = load_with (guessed_loader, fd, bound, NULL);
+  if (size > 0)
+    return load_by_format (start, (gsize) size, name, fd, bound, error);
 
-  if (picture == NULL)
-    g_propagate_error (error, cause);
+  if (size < 0)
+    set_read_error (error, errno);
   else
-    g_clear_error (&cause);
-  return picture;
+    set_empty_error (error);
+  return NULL;
 }
 
 void
