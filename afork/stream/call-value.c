@@ -11,6 +11,7 @@
 
 #include "base/i18n.h"
 #include "base/memory.h"
+#include "base/value-type.h"
 #include "normal-check.h"
 #include "protocol-error.h"
 
@@ -136,7 +137,7 @@ _afork_call_value_export (GVariant  *value,
       g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
                    _("A value has too complex a type for a message, in which the length of a type "
                      "times its levels of nesting is at most %d"),
-                   AFORK_TYPE_MAX_COMPLEXITY);
+                   AFORK_VALUE_MAX_TYPE_COMPLEXITY);
       return NULL;
     case AFORK_NORMAL_CHECK_NO_MEMORY:
       _afork_memory_set_error (error, g_variant_get_size (value));

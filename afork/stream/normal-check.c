@@ -14,38 +14,25 @@
 
 #include <string.h>
 
+#include "base/value-type.h"
+
 enum
 {
-  /* GLib refuses to read values that are nested more deeply. */
-  MAX_DEPTH = 128,
   /* The work of one step: a value counts as one unit, and so do CHUNK_SIZE bytes of text. */
   STEP_UNITS = 4096,
   CHUNK_SIZE = 64,
   /* How much text is checked at a time. */
   TEXT_PART = 16 * 1024,
-  /* The longest type of a value inside a variant. It is that of a message, too. */
-  MAX_TYPE = 65534,
 };
-
-/* Describes the type that begins at a character of a type string. */
-typedef struct
-{
-  char    kind;                 /* the character */
-  guint8  alignment;            /* minus one */
-  guint8  depth;                /* levels of nesting, from 1 */
-  guint8  is_any;               /* all bytes of the right size are in normal form */
-  guint32 fixed_size;           /* or 0 */
-  guint32 end;                  /* the index of the node after the type */
-} Node;
 
 /* A value that is to be checked. */
 typedef struct
 {
-  const Node   *nodes;          /* of the whole type string */
-  guint32       type;           /* the index of the node of this value's type */
-  guint         depth;          /* levels of nesting around it */
-  const guint8 *data;
-  gsize         size;
+  const AForkValueNode *nodes;  /* of the whole type string */
+  guint32               type;   /* the index of the node of this value's type */
+  guint                 depth;  /* levels of nesting around it */
+  const guint8         *data;
+  gsize                 size;
 } Value;
 
 typedef struct
@@ -61,10 +48,10 @@ typedef struct
 /* The last type of a variant at a level. It is kept because the next one is often the same. */
 typedef struct
 {
-  const char *string;           /* in the data of the value that is checked */
-  gsize       length;
-  Node       *nodes;
-  gsize       n_nodes;          /* allocated nodes */
+  const char     *string;       /* in the data of the value that is checked */
+  gsize           length;
+  AForkValueNode *nodes;
+  gsize           n_nodes;      /* allocated nodes */
 } InnerType;
 
 struct _AForkNormalCheck
@@ -72,10 +59,10 @@ struct _AForkNormalCheck
   AForkNormalCheckResult result;
   guint                  n_units;       /* left in this step */
 
-  Node                  *nodes;         /* of the whole value's type */
+  AForkValueNode        *nodes;         /* of the whole value's type */
   gsize                  n_nodes;       /* allocated nodes */
-  Level                  levels[MAX_DEPTH + 2];
-  InnerType              inner[MAX_DEPTH + 2];    /* of each level */
+  Level                  levels[AFORK_VALUE_MAX_DEPTH + 2];
+  InnerType              inner[AFORK_VALUE_MAX_DEPTH + 2];    /* of each level */
   guint                  n_levels;
 };
 
@@ -85,14 +72,15 @@ struct _AForkNormalCheck
 static gsize
 get_depth (const char *type)
 {
-  gsize outer[MAX_DEPTH + 1] = { 0 };     /* how deep the types inside each open bracket are */
+  /* How deep the types inside each open bracket are. */
+  gsize outer[AFORK_VALUE_MAX_DEPTH + 1] = { 0 };
   gsize n_open = 0, depth = 1, max_depth = 1;
 
   for (; *type != '\0'; type++)
     {
       if (*type == 'a' || *type == 'm')
         depth++;
-      else if ((*type == '(' || *type == '{') && n_open < MAX_DEPTH)
+      else if ((*type == '(' || *type == '{') && n_open < AFORK_VALUE_MAX_DEPTH)
         outer[++n_open] = ++depth;
       else if ((*type == ')' || *type == '}') && n_open > 0)
         depth = outer[--n_open];
@@ -104,149 +92,32 @@ get_depth (const char *type)
   return max_depth;
 }
 
-static gboolean
-is_simple (gsize length,
-           gsize depth)
-{
-  return length * depth <= AFORK_TYPE_MAX_COMPLEXITY;
-}
-
 gboolean
 _afork_type_is_simple (const char *type)
 {
   gsize length = strlen (type);
 
-  return is_simple (length, MAX_DEPTH) || is_simple (length, get_depth (type));
-}
-
-static guint8
-get_basic_size (char kind)
-{
-  switch (kind)
-    {
-    case 'y':
-    case 'b':
-      return 1;
-    case 'n':
-    case 'q':
-      return 2;
-    case 'i':
-    case 'u':
-    case 'h':
-      return 4;
-    case 'x':
-    case 't':
-    case 'd':
-      return 8;
-    default:
-      return 0;
-    }
-}
-
-static gsize
-align (gsize  offset,
-       guint8 alignment)
-{
-  return (offset + alignment) & ~(gsize) alignment;
-}
-
-static void
-read_basic (char  kind,
-            Node *node)
-{
-  const guint8 size = get_basic_size (kind);
-
-  *node = (Node) {
-    .kind = kind,
-    /* A variant can have a value of any alignment. */
-    .alignment = kind == 'v' ? 7 : size > 0 ? size - 1 : 0,
-    .depth = 1,
-    .is_any = size > 0 && kind != 'b',
-    .fixed_size = size,
-  };
-}
-
-/* Fills in the nodes of the type that begins at INDEX. The type is valid, so this calls itself at
- * most MAX_DEPTH times. */
-static void
-read_type (const char *type,
-           guint32     index,
-           Node       *nodes)
-{
-  Node *node = &nodes[index];
-  gboolean is_fixed = TRUE;
-  gsize size = 0;
-
-  read_basic (type[index], node);
-  node->end = index + 1;
-  if (type[index] == 'a' || type[index] == 'm')
-    {
-      read_type (type, index + 1, nodes);
-      node->alignment = nodes[index + 1].alignment;
-      node->depth = nodes[index + 1].depth + 1;
-      node->end = nodes[index + 1].end;
-    }
-  if (type[index] != '(' && type[index] != '{')
-    return;
-
-  node->is_any = TRUE;
-  while (type[node->end] != ')' && type[node->end] != '}')
-    {
-      const Node *member = &nodes[node->end];
-      gsize start;
-
-      read_type (type, node->end, nodes);
-      start = align (size, member->alignment);
-      node->is_any &= member->is_any && start == size;
-      is_fixed &= member->fixed_size > 0;
-      size = start + member->fixed_size;
-      node->alignment = MAX (node->alignment, member->alignment);
-      node->depth = MAX (node->depth, member->depth + 1);
-      node->end = member->end;
-    }
-  /* The empty tuple has one byte, a zero. */
-  node->is_any &= is_fixed && size > 0 && align (size, node->alignment) == size;
-  node->fixed_size = is_fixed ? (guint32) MAX (align (size, node->alignment), 1) : 0;
-  node->end++;
+  return _afork_value_type_is_simple (length, AFORK_VALUE_MAX_DEPTH)
+    || _afork_value_type_is_simple (length, get_depth (type));
 }
 
 /* Makes room for SIZE nodes. Returns false if there is no memory. */
 static gboolean
-reserve_nodes (Node  **nodes,
-               gsize  *n_nodes,
-               gsize   size)
+reserve_nodes (AForkValueNode **nodes,
+               gsize           *n_nodes,
+               gsize            size)
 {
-  Node *more;
+  AForkValueNode *more;
 
   if (size <= *n_nodes)
     return TRUE;
-  more = g_try_realloc_n (*nodes, size, sizeof (Node));
+  more = g_try_realloc_n (*nodes, size, sizeof (AForkValueNode));
   if (more == NULL)
     return FALSE;
 
   *nodes = more;
   *n_nodes = size;
   return TRUE;
-}
-
-/* Returns the node of a type of one character, as most types of variants are, or NULL. */
-static const Node *
-get_basic_node (char kind)
-{
-  static Node nodes[G_MAXINT8 + 1];
-  static gsize initialized;
-
-  if (g_once_init_enter (&initialized))
-    {
-      for (const char *basic = "ybnqiuhxtdsogv"; *basic != '\0'; basic++)
-        {
-          read_basic (*basic, &nodes[(guchar) *basic]);
-          nodes[(guchar) *basic].end = 1;
-        }
-      g_once_init_leave (&initialized, 1);
-    }
-
-  return kind > 0 && nodes[(guchar) kind].kind != 0 ? &nodes[(guchar) kind] : NULL;
 }
 
 static void
@@ -270,17 +141,16 @@ consists_of (const char *text,
 }
 
 /* Returns the nodes of the type of a variant, at the level that is opened next, or NULL. */
-static const Node *
+static const AForkValueNode *
 read_inner_type (AForkNormalCheck *self,
                  const char       *type,
                  gsize             length)
 {
   InnerType *inner = &self->inner[self->n_levels];
-  const char *end;
 
   if (length == 1)
     {
-      const Node *node = get_basic_node (*type);
+      const AForkValueNode *node = _afork_value_node_get_basic (*type);
 
       if (node == NULL)
         self->result = AFORK_NORMAL_CHECK_NOT_NORMAL;
@@ -292,20 +162,17 @@ read_inner_type (AForkNormalCheck *self,
 
   charge (self, length / 8);
   inner->length = 0;
-  if (!g_variant_type_string_scan (type, type + length, &end) || end != type + length
-      || !consists_of (type, length, "ybnqiuhxtdsogvam(){}"))
-    {
-      self->result = AFORK_NORMAL_CHECK_NOT_NORMAL;
-      return NULL;
-    }
   if (!reserve_nodes (&inner->nodes, &inner->n_nodes, length))
     {
       self->result = AFORK_NORMAL_CHECK_NO_MEMORY;
       return NULL;
     }
-
-  read_type (type, 0, inner->nodes);
-  if (!is_simple (length, inner->nodes[0].depth))
+  if (!_afork_value_nodes_read (inner->nodes, type, length))
+    {
+      self->result = AFORK_NORMAL_CHECK_NOT_NORMAL;
+      return NULL;
+    }
+  if (!_afork_value_type_is_simple (length, inner->nodes[0].depth))
     {
       self->result = AFORK_NORMAL_CHECK_TOO_COMPLEX;
       return NULL;
@@ -388,7 +255,7 @@ check_signature (AForkNormalCheck *self,
   while (offset < end)
     {
       const char *type = text + offset;
-      const gsize size = MIN (length - offset, (gsize) MAX_TYPE);
+      const gsize size = MIN (length - offset, (gsize) AFORK_VALUE_MAX_TYPE);
       const char *type_end;
 
       if (!g_variant_type_string_scan (type, type + size, &type_end))
@@ -437,23 +304,6 @@ check_text (AForkNormalCheck *self,
 
 /* Values. */
 
-static guint
-get_offset_size (gsize size)
-{
-  return size > G_MAXUINT32 ? 8 : size > G_MAXUINT16 ? 4 : size > G_MAXUINT8 ? 2 : size > 0;
-}
-
-static gsize
-read_offset (const guint8 *bytes,
-             guint         size)
-{
-  guint64 offset = 0;
-
-  for (guint i = size; i > 0; i--)
-    offset = offset << 8 | bytes[i - 1];
-  return (gsize) offset;
-}
-
 /* Opens a level for VALUE. There is a level for each: enter_variant() limits the depth of
  * values. */
 static Level *
@@ -483,7 +333,7 @@ begin_tuple (AForkNormalCheck *self,
 {
   Level *level = push (self, value);
 
-  level->offset_size = get_offset_size (value->size);
+  level->offset_size = _afork_value_get_offset_size (value->size);
   level->member = value->type + 1;
 }
 
@@ -492,8 +342,8 @@ static void
 begin_array (AForkNormalCheck *self,
              const Value      *value)
 {
-  const Node *element = &value->nodes[value->type + 1];
-  const guint offset_size = get_offset_size (value->size);
+  const AForkValueNode *element = &value->nodes[value->type + 1];
+  const guint offset_size = _afork_value_get_offset_size (value->size);
   Level *level;
   gsize end;
 
@@ -508,7 +358,7 @@ begin_array (AForkNormalCheck *self,
       return;
     }
 
-  end = read_offset (value->data + value->size - offset_size, offset_size);
+  end = _afork_value_read_offset (value->data + value->size - offset_size, offset_size);
   if (end >= value->size || (value->size - end) % offset_size != 0)
     {
       fail (self);
@@ -525,10 +375,10 @@ static gboolean
 enter_variant (AForkNormalCheck *self,
                Value            *value)
 {
-  const gsize max_length = MIN (value->size, (gsize) MAX_TYPE + 1);
+  const gsize max_length = MIN (value->size, (gsize) AFORK_VALUE_MAX_TYPE + 1);
   const guint8 *end = value->data + value->size;
   const guint8 *separator = memrchr (end - max_length, '\0', max_length);
-  const Node *nodes;
+  const AForkValueNode *nodes;
 
   if (separator == NULL || separator == end - 1)
     {
@@ -540,7 +390,7 @@ enter_variant (AForkNormalCheck *self,
   nodes = read_inner_type (self, (const char *) separator + 1, (gsize) (end - separator) - 1);
   if (nodes == NULL)
     return FALSE;
-  if (value->depth + nodes[0].depth >= MAX_DEPTH)
+  if (value->depth + nodes[0].depth >= AFORK_VALUE_MAX_DEPTH)
     {
       fail (self);
       return FALSE;
@@ -560,7 +410,7 @@ static gboolean
 enter_maybe (AForkNormalCheck *self,
              Value            *value)
 {
-  const Node *element = &value->nodes[value->type + 1];
+  const AForkValueNode *element = &value->nodes[value->type + 1];
 
   if (value->size == 0)
     return FALSE;
@@ -582,7 +432,7 @@ static void
 begin_value (AForkNormalCheck *self,
              Value             value)
 {
-  const Node *node = &value.nodes[value.type];
+  const AForkValueNode *node = &value.nodes[value.type];
 
   charge (self, 1);
   while (node->kind == 'v' || node->kind == 'm')
@@ -624,7 +474,7 @@ skip_padding (AForkNormalCheck *self,
               guint8            alignment,
               gsize             end)
 {
-  const gsize aligned = align (level->offset, alignment);
+  const gsize aligned = _afork_value_align (level->offset, alignment);
 
   if (aligned > end)
     fail (self);
@@ -676,7 +526,7 @@ go_on_with_array (AForkNormalCheck *self,
                   Level            *level)
 {
   const guint32 type = level->value.type + 1;
-  const Node *element = &level->value.nodes[type];
+  const AForkValueNode *element = &level->value.nodes[type];
   gsize end;
 
   if (element->fixed_size > 0)
@@ -694,7 +544,7 @@ go_on_with_array (AForkNormalCheck *self,
       return;
     }
 
-  end = read_offset (level->value.data + level->next, level->offset_size);
+  end = _afork_value_read_offset (level->value.data + level->next, level->offset_size);
   level->next += level->offset_size;
   /* What follows the elements is no padding, wherever this element is said to end. */
   if (skip_padding (self, level, element->alignment, MIN (end, level->end)))
@@ -707,9 +557,9 @@ static void
 go_on_with_tuple (AForkNormalCheck *self,
                   Level            *level)
 {
-  const Node *nodes = level->value.nodes;
-  const Node *tuple = &nodes[level->value.type];
-  const Node *member = &nodes[level->member];
+  const AForkValueNode *nodes = level->value.nodes;
+  const AForkValueNode *tuple = &nodes[level->value.type];
+  const AForkValueNode *member = &nodes[level->member];
   const guint32 type = level->member;
   gsize end;
 
@@ -742,7 +592,7 @@ go_on_with_tuple (AForkNormalCheck *self,
   else
     {
       level->end -= level->offset_size;
-      end = read_offset (level->value.data + level->end, level->offset_size);
+      end = _afork_value_read_offset (level->value.data + level->end, level->offset_size);
     }
   begin_child (self, level, type, end);
 }
@@ -790,19 +640,25 @@ _afork_normal_check_begin (AForkNormalCheck *self,
                            gconstpointer     data,
                            gsize             size)
 {
+  const gsize length = strlen (type);
+
   /* The strings of the inner types are in the data of the last value. */
   for (gsize i = 0; i < G_N_ELEMENTS (self->inner); i++)
     self->inner[i].length = 0;
   self->n_levels = 0;
   self->n_units = STEP_UNITS;
   self->result = AFORK_NORMAL_CHECK_UNFINISHED;
-  if (!reserve_nodes (&self->nodes, &self->n_nodes, strlen (type)))
+  if (!reserve_nodes (&self->nodes, &self->n_nodes, length))
     {
       self->result = AFORK_NORMAL_CHECK_NO_MEMORY;
       return;
     }
+  if (!_afork_value_nodes_read (self->nodes, type, length))
+    {
+      self->result = AFORK_NORMAL_CHECK_TOO_COMPLEX;
+      return;
+    }
 
-  read_type (type, 0, self->nodes);
   begin_value (self, (Value) {
     .nodes = self->nodes,
     .data = data != NULL ? data : (gconstpointer) "",

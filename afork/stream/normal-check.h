@@ -23,11 +23,7 @@ typedef enum
   AFORK_NORMAL_CHECK_NO_MEMORY,
 } AForkNormalCheckResult;
 
-/* The time that GLib takes to parse a type grows with its length times its levels of nesting, which
- * is at most this: about 2 ms. */
-enum { AFORK_TYPE_MAX_COMPLEXITY = 256 * 1024 };
-
-/* Whether TYPE, which is valid, is within that limit. */
+/* Whether TYPE, which is valid, is within the limits of messages. */
 gboolean                _afork_type_is_simple       (const char       *type);
 
 AForkNormalCheck       *_afork_normal_check_new     (void);

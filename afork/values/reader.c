@@ -14,7 +14,7 @@
 
 #include <string.h>
 
-#include "framing.h"
+#include "base/value-type.h"
 
 enum
 {

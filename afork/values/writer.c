@@ -21,7 +21,7 @@
 
 #include <string.h>
 
-#include "framing.h"
+#include "base/value-type.h"
 #include "reader.h"
 
 enum

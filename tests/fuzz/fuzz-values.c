@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <afork/values/framing.h>
+#include <afork/base/value-type.h>
 #include <afork/values/reader.h>
 #include <afork/values/writer.h>
 

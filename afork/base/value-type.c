@@ -5,7 +5,7 @@
 
 #include "config.h"
 
-#include "framing.h"
+#include "value-type.h"
 
 #include <string.h>
 
@@ -44,6 +44,7 @@ read_basic (char            kind,
     /* A variant can have a value of any alignment. */
     .alignment = kind == 'v' ? 7 : size > 0 ? size - 1 : 0,
     .depth = 1,
+    .is_any = size > 0 && kind != 'b',
     .fixed_size = size,
   };
 }
@@ -90,18 +91,23 @@ read_type (const char     *type,
   if (type[index] != '(' && type[index] != '{')
     return;
 
+  node->is_any = TRUE;
   while (type[node->end] != ')' && type[node->end] != '}')
     {
       const AForkValueNode *member = &nodes[node->end];
+      gsize start;
 
       read_type (type, node->end, nodes);
+      start = _afork_value_align (size, member->alignment);
+      node->is_any &= member->is_any && start == size;
       is_fixed &= member->fixed_size > 0;
-      size = _afork_value_align (size, member->alignment) + member->fixed_size;
+      size = start + member->fixed_size;
       node->alignment = MAX (node->alignment, member->alignment);
       node->depth = MAX (node->depth, member->depth + 1);
       node->end = member->end;
     }
   /* The empty tuple has one byte, a zero. */
+  node->is_any &= is_fixed && size > 0 && _afork_value_align (size, node->alignment) == size;
   node->fixed_size = is_fixed
     ? (guint32) MAX (_afork_value_align (size, node->alignment), 1) : 0;
   node->end++;

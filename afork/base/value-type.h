@@ -17,8 +17,8 @@ enum
   AFORK_VALUE_MAX_DEPTH = 128,
   /* The longest type of a value. Messages and GLib have the same limit. */
   AFORK_VALUE_MAX_TYPE = 65534,
-  /* The most that the length of a type times its levels of nesting may be, because GLib takes so
-   * much time to parse it. Messages have the same limit. */
+  /* The time that GLib takes to parse a type grows with its length times its levels of nesting. In
+   * messages this product is at most this: about 2 ms. */
   AFORK_VALUE_MAX_TYPE_COMPLEXITY = 256 * 1024,
 };
 
@@ -29,6 +29,7 @@ typedef struct
   char    kind;                 /* the character */
   guint8  alignment;            /* minus one */
   guint8  depth;                /* levels of nesting, from 1 */
+  guint8  is_any;               /* all bytes of the right size are in normal form */
   guint32 fixed_size;           /* in bytes, or 0 */
   guint32 end;                  /* the index of the node after the type */
 } AForkValueNode;
