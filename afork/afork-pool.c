@@ -865,6 +865,26 @@ put_back (AForkPool    *self,
   _afork_scheduler_put_back (&self->scheduler, &job->base);
 }
 
+/* Counts the exit of a worker because of ERROR, which only JOB may have caused. Returns the error
+ * of the job if it has ended two workers, or NULL. */
+static GError *
+count_exit (AForkPool    *self,
+            AForkPoolJob *job,
+            const GError *error)
+{
+  /* If the exit status is unknown, equal jobs are not refused. */
+  const char *first = g_error_matches (error, AFORK_ERROR, AFORK_ERROR_LOST)
+    ? job->reason : note_exit (self, job, error);
+
+  if (first != NULL)
+    return g_error_new (error->domain, error->code,
+                        _("The job has ended two workers. The first: %s. The second: %s"),
+                        first, error->message);
+
+  job->reason = g_strdup (error->message);
+  return NULL;
+}
+
 /* Ends a job that had begun when its worker exited because of ERROR, or puts it back to be run
  * again: ALONE if other jobs would run in the same worker. COUNTS says whether the job is the only
  * one that may have caused the exit. */
@@ -875,25 +895,15 @@ blame (AForkPool    *self,
        gboolean      alone,
        const GError *error)
 {
-  const char *first = counts ? note_exit (self, job, error) : NULL;
-  g_autoptr(GError) failure = NULL;
+  GError *failure = counts ? count_exit (self, job, error) : NULL;
 
-  if (first != NULL)
-    {
-      failure = g_error_new (error->domain, error->code,
-                             _("The job has ended two workers. The first: %s. The second: %s"),
-                             first, error->message);
-    }
-  else if (job->n_retries == 0)
-    {
-      failure = g_error_copy (error);
-      g_prefix_error (&failure, "%s ", _("This call had begun."));
-    }
+  if (failure == NULL && job->n_retries == 0)
+    failure = g_error_copy (error);
   if (failure != NULL)
     {
       if (job->call->job != NULL)
         _afork_job_set_begun (job->call->job);
-      end_job (self, job, NULL, g_steal_pointer (&failure));
+      end_job (self, job, NULL, failure);
       return;
     }
 
@@ -901,10 +911,33 @@ blame (AForkPool    *self,
                 error->message);
   job->n_retries--;
   self->stats.n_retried++;
-  if (counts)
-    job->reason = g_strdup (error->message);
   if (alone)
     _afork_scheduler_set_alone (&job->base);
+  put_back (self, job);
+}
+
+/* Does the same for a job that its worker would have begun next. Receiving this job, or one behind
+ * it, may have caused the exit. So the job is run alone, and without using up a retry. It fails if
+ * two workers that had only this job have exited before they began with it: otherwise all workers
+ * might exit in the same way, for ever. */
+static void
+suspect (AForkPool    *self,
+         AForkPoolJob *job,
+         gboolean      counts,
+         const GError *error)
+{
+  GError *failure = counts ? count_exit (self, job, error) : NULL;
+
+  if (failure != NULL)
+    {
+      end_job (self, job, NULL, failure);
+      return;
+    }
+
+  _afork_debug (AFORK_DEBUG_POOL, 0,
+                "Pool of “%s”: a worker has exited before it began with a job: %s",
+                self->setup.function, error->message);
+  _afork_scheduler_set_alone (&job->base);
   put_back (self, job);
 }
 
@@ -917,9 +950,9 @@ lost_cb (AForkPendingCall *call,
   g_autoptr(AForkPool) self = g_object_ref (get_pool (call));
   AForkPoolJob *job = data;
   AForkSlot *slot = job->slot;
+  const gboolean was_next = slot->next == job;
   const gboolean was_begun = begun != AFORK_CALL_BEGUN_NO
-    && (begun == AFORK_CALL_BEGUN_YES || slot->concurrent || slot->suspect == job);
-  gboolean counts;
+    && (begun == AFORK_CALL_BEGUN_YES || slot->concurrent || was_next);
 
   if (was_begun)
     {
@@ -928,23 +961,26 @@ lost_cb (AForkPendingCall *call,
       count_run (self, job, now);
       job->waits_since = now;
     }
+  if (was_begun && slot->concurrent)
+    slot->next = job->link.next != NULL ? job->link.next->data : NULL;
   _afork_slot_take (job);
   _afork_scheduler_job_lost (&self->scheduler, &job->base);
   self->n_running--;
   request_update (self);
   /* A worker that was ended because it went on with another job has just finished that job, and
    * begun with this one. */
-  if (!was_begun || slot->force >= AFORK_SLOT_FORCE_SIGTERM)
+  if ((!was_begun && !was_next) || slot->force >= AFORK_SLOT_FORCE_SIGTERM)
+    put_back (self, job);
+  else if (!was_begun)
+    suspect (self, job, slot->had_one, error);
+  else
     {
-      put_back (self, job);
-      return;
-    }
+      /* If several jobs had begun, any of them may have caused the exit. Run alone, they show which
+       * one it was. If the exit status is unknown, the template may be gone. */
+      const gboolean is_known = !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_LOST);
 
-  /* If several jobs had begun, any of them may have caused the exit. Run alone, they show which one
-   * it was. If the exit status is unknown, the template may be gone. */
-  counts = (!slot->concurrent || slot->had_one)
-    && !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_LOST);
-  blame (self, job, counts, slot->concurrent, error);
+      blame (self, job, is_known && (!slot->concurrent || slot->had_one), slot->concurrent, error);
+    }
 }
 
 static const AForkPendingCallOwnerFuncs call_funcs = {
@@ -1416,7 +1452,9 @@ slot_ending (AForkSlot    *slot,
   AForkPoolTemplate *template = _afork_slot_get_template (slot);
   AForkPoolJob *oldest = g_queue_peek_head (&slot->jobs);
 
-  slot->suspect = oldest != NULL && oldest->call != NULL ? oldest : NULL;
+  slot->next = oldest != NULL && oldest->call != NULL ? oldest : NULL;
+  if (slot->concurrent)
+    slot->next = _afork_slot_peek_wanted (slot);
   slot->had_one = slot->jobs.length == 1;
   _afork_slot_stop_force (slot);
   /* If the worker could not start, there is a pause for its template. */
@@ -3688,7 +3726,8 @@ afork_pool_run_job_async (AForkPool           *self,
  *
  * If a worker exits while it runs the job, the job is run again if it has
  * [property@AFork.Job:retries]. If a second worker exits while it runs the job, the job fails, and
- * the error says how both workers have exited. Equal jobs are then refused: see
+ * the error says how both workers have exited. So it does if two workers that had only this job
+ * exit before they begin with it. Equal jobs are then refused: see
  * [property@AFork.Pool:quarantine-time].
  *
  * Returns: (transfer full): the result, or `NULL` on error

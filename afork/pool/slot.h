@@ -117,8 +117,9 @@ struct _AForkSlot
 
   AForkSlotState        state;
   gboolean              was_serving;
-  AForkPoolJob         *suspect;  /* while the jobs are lost: the job that the worker got first; not
-                                   * a reference */
+  AForkPoolJob         *next;   /* while the jobs are lost: the job that the worker has begun or
+                                 * would have begun next; or NULL if that is a job whose call has
+                                 * ended; not a reference */
   gboolean              had_one;  /* the worker had only one job */
   GQueue                jobs;   /* of AForkPoolJob, in the order in which they were given */
   gint64                answered; /* when the worker answered a job last */

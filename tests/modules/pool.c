@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,6 +30,10 @@ AFORK_WORKER_EXPORT gboolean  pool_init_trap (const AForkItem *items, gsize n_it
                                               GError **error);
 AFORK_WORKER_EXPORT gboolean  pool_init_kind (const AForkItem *items, gsize n_items,
                                               GError **error);
+AFORK_WORKER_EXPORT gboolean  pool_init_few_fds (const AForkItem *items, gsize n_items,
+                                                 GError **error);
+AFORK_WORKER_EXPORT gboolean  pool_init_little_memory (const AForkItem *items, gsize n_items,
+                                                       GError **error);
 AFORK_WORKER_EXPORT void      pool_done_slow (void);
 AFORK_WORKER_EXPORT void      pool_prepare   (int argc, const char * const *argv);
 
@@ -347,6 +352,43 @@ pool_init_trap (const AForkItem  *items,
   if (read (items[0].fd, &byte, 1) == 1)
     raise (SIGKILL);
   return TRUE;
+}
+
+static void
+kill_template_cb (const char *text)
+{
+  kill (getppid (), SIGKILL);
+}
+
+/* Allows only 32 descriptors. A worker that receives more than that reports a fault, and exits
+ * before it has begun with the job. If the template is of kind 1, the template is killed then. */
+gboolean
+pool_init_few_fds (const AForkItem  *items,
+                   gsize             n_items,
+                   GError          **error)
+{
+  const struct rlimit limit = { 32, 32 };
+
+  if (get_kind () == 1)
+    g_set_printerr_handler (kill_template_cb);
+  return setrlimit (RLIMIT_NOFILE, &limit) == 0;
+}
+
+/* Allows only 4 MiB of memory more than the worker has now. */
+gboolean
+pool_init_little_memory (const AForkItem  *items,
+                         gsize             n_items,
+                         GError          **error)
+{
+  g_autofree char *text = NULL;
+  struct rlimit limit;
+
+  if (!g_file_get_contents ("/proc/self/statm", &text, NULL, error))
+    return FALSE;
+
+  limit.rlim_cur = g_ascii_strtoull (text, NULL, 10) * (rlim_t) sysconf (_SC_PAGESIZE) + (4 << 20);
+  limit.rlim_max = limit.rlim_cur;
+  return setrlimit (RLIMIT_AS, &limit) == 0;
 }
 
 void

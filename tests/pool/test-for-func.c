@@ -180,7 +180,7 @@ test_pool (AForkPool *pool)
     g_assert_cmpuint (await_answer (pool, &results[i]), ==, i + 1);
 
   begin_sum (pool, 0, G_MAXUINT32, &crash);
-  await_error (pool, &crash, AFORK_ERROR, AFORK_ERROR_SIGNALED, "This call had begun.");
+  await_error (pool, &crash, AFORK_ERROR, AFORK_ERROR_SIGNALED, "The worker was ended");
   shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
 }
 

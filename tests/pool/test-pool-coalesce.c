@@ -589,7 +589,7 @@ test_retries (void)
   send_commands (script.commands, "k");
   for (guint i = 0; i < 2; i++)
     await_error (script.pool, &results[i], AFORK_ERROR, AFORK_ERROR_SIGNALED,
-                 "This call had begun.");
+                 "The worker was ended");
   g_assert_cmpstr (script.runs->str, ==, "1 ");
   tear_down (&script);
 }

@@ -26,7 +26,7 @@ check_crash (guint max_workers)
   job = begin_pool_job (pool, "signal", SIGSEGV, &crash);
   for (guint i = 1; i < N_CALLS; i++)
     begin_pool_call (pool, "echo", i, &results[i]);
-  await_error (pool, &crash, AFORK_ERROR, AFORK_ERROR_SIGNALED, "This call had begun.");
+  await_error (pool, &crash, AFORK_ERROR, AFORK_ERROR_SIGNALED, "The worker was ended");
   g_assert_true (afork_job_get_begun (job));
   g_assert_cmpuint (await_answer (pool, &results[0]), ==, 99);
   for (guint i = 1; i < N_CALLS; i++)

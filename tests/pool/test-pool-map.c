@@ -324,7 +324,7 @@ test_errors (void)
     if (i % 10 == 3)
       expect_next_error (map, i, G_IO_ERROR, G_IO_ERROR_BUSY, "the worker says no");
     else if (i % 10 == 7)
-      expect_next_error (map, i, AFORK_ERROR, AFORK_ERROR_SIGNALED, "had begun");
+      expect_next_error (map, i, AFORK_ERROR, AFORK_ERROR_SIGNALED, "was ended");
     else
       expect_next (map, i, i);
   expect_end (map);

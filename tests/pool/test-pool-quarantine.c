@@ -59,7 +59,7 @@ test_retries (void)
   /* With another key, the job is another job. */
   afork_job_set_key (other, "other");
   begin_job (pool, other, &results[3]);
-  await_error (pool, &results[3], AFORK_ERROR, AFORK_ERROR_SIGNALED, "This call had begun.");
+  await_error (pool, &results[3], AFORK_ERROR, AFORK_ERROR_SIGNALED, "The worker was ended");
   shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
 }
 
@@ -70,7 +70,7 @@ test_again (void)
   AForkPool *pool = new_pool ("max-workers", 2, NULL);
   GAsyncResult *result = NULL;
 
-  crash (pool, "This call had begun.");
+  crash (pool, "The worker was ended");
   crash (pool, "has ended two workers. The first:");
   begin_pool_call (pool, "signal", SIGKILL, &result);
   expect_refused (pool, &result, "ended two workers");
@@ -78,7 +78,7 @@ test_again (void)
   /* A pool of its own has a quarantine of its own. */
   shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
   pool = new_pool ("max-workers", 2, NULL);
-  crash (pool, "This call had begun.");
+  crash (pool, "The worker was ended");
   shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
 }
 
@@ -138,7 +138,7 @@ test_time (void)
       if (!g_error_matches (error, AFORK_ERROR, AFORK_ERROR_QUARANTINED))
         {
           g_assert_error (error, AFORK_ERROR, AFORK_ERROR_SIGNALED);
-          if (strstr (error->message, "This call had begun.") != NULL)
+          if (g_str_has_prefix (error->message, "The worker was ended"))
             break;
           begin = g_get_monotonic_time () - time * 1000;
         }
@@ -156,7 +156,7 @@ test_never (void)
   GAsyncResult *result = NULL;
 
   for (guint i = 0; i < 3; i++)
-    crash (pool, "This call had begun.");
+    crash (pool, "The worker was ended");
   afork_job_set_retries (bad, 10);
   begin_job (pool, bad, &result);
   await_error (pool, &result, AFORK_ERROR, AFORK_ERROR_SIGNALED, "has ended two workers");
@@ -169,7 +169,7 @@ test_never (void)
   begin_pool_call (pool, "signal", SIGKILL, &result);
   expect_refused (pool, &result, NULL);
   afork_pool_set_quarantine_time (pool, 0);
-  crash (pool, "This call had begun.");
+  crash (pool, "The worker was ended");
   shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
 }
 
@@ -187,7 +187,7 @@ test_descriptors (void)
 
       g_assert_cmpint (write (gate, "x", 1), ==, 1);
       begin_job (pool, trap, &result);
-      await_error (pool, &result, AFORK_ERROR, AFORK_ERROR_SIGNALED, "This call had begun.");
+      await_error (pool, &result, AFORK_ERROR, AFORK_ERROR_SIGNALED, "The worker was ended");
       close (gate);
     }
   shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
@@ -205,7 +205,7 @@ test_absolved (void)
     {
       send_commands (commands, "k");
       begin_pool_call (pool, "job", 1, &result);
-      await_error (pool, &result, AFORK_ERROR, AFORK_ERROR_SIGNALED, "This call had begun.");
+      await_error (pool, &result, AFORK_ERROR, AFORK_ERROR_SIGNALED, "The worker was ended");
       send_commands (commands, i == 1 ? "e" : "r");
       begin_pool_call (pool, "job", 1, &result);
       if (i == 1)
@@ -263,10 +263,10 @@ test_concurrent (void)
       begin_job (pool, neighbour, &results[0]);
       await_job_state (neighbour, AFORK_JOB_STATE_RUNNING);
       begin_pool_call (pool, "signal", SIGKILL, &results[1]);
-      await_error (pool, &results[0], AFORK_ERROR, AFORK_ERROR_SIGNALED, "This call had begun.");
-      await_error (pool, &results[1], AFORK_ERROR, AFORK_ERROR_SIGNALED, "This call had begun.");
+      await_error (pool, &results[0], AFORK_ERROR, AFORK_ERROR_SIGNALED, "The worker was ended");
+      await_error (pool, &results[1], AFORK_ERROR, AFORK_ERROR_SIGNALED, "The worker was ended");
     }
-  crash (pool, "This call had begun.");
+  crash (pool, "The worker was ended");
   crash (pool, "has ended two workers");
   begin_pool_call (pool, "signal", SIGKILL, &results[1]);
   expect_refused (pool, &results[1], NULL);
