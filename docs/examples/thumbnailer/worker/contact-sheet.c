@@ -70,7 +70,7 @@ draw_thumbnail (GdkPixbuf      *sheet,
   g_autoptr(GdkPixbuf) mount =
     gdk_pixbuf_new_subpixbuf (sheet, box->x, box->y, box->width, box->height);
   const int bound = 2 * MAX (box->width, box->height);
-  g_autoptr(LoadedPicture) picture = picture_load (fd, "thumbnail.png", bound, NULL);
+  g_autoptr(LoadedPicture) picture = picture_load (fd, "thumbnail.png", bound, NULL, NULL, NULL);
 
   gdk_pixbuf_fill (mount, MOUNT);
   if (picture != NULL)

@@ -34,6 +34,9 @@ typedef struct
   int              bound;      /* the longest side of the result */
   int              width;      /* from the file; 0 until it was read */
   int              height;
+
+  PictureProgressFunc  progress;    /* or NULL */
+  gpointer             data;
 } PictureLoad;
 
 static gboolean
@@ -142,7 +145,12 @@ feed (PictureLoad  *load,
 
   load->n_fed += (gsize) n;
   picture_end_feed (&load->end, load->block->data, (gsize) n);
-  return gdk_pixbuf_loader_write (load->loader, load->block->data, (gsize) n, error) ? n : -1;
+  if (!gdk_pixbuf_loader_write (load->loader, load->block->data, (gsize) n, error))
+    return -1;
+
+  if (load->progress != NULL)
+    load->progress (load->n_fed, load->data);
+  return n;
 }
 
 static gboolean
@@ -329,16 +337,20 @@ set_upright (PictureLoad *load,
 }
 
 static LoadedPicture *
-load_with (GdkPixbufLoader  *loader,
-           int               fd,
-           int               bound,
-           GError          **error)
+load_with (GdkPixbufLoader      *loader,
+           int                   fd,
+           int                   bound,
+           PictureProgressFunc   progress,
+           gpointer              data,
+           GError              **error)
 {
   PictureLoad load;
   GdkPixbuf *pixbuf;
   LoadedPicture *picture = NULL;
 
   picture_load_init (&load, loader, bound);
+  load.progress = progress;
+  load.data = data;
   pixbuf = decode (&load, fd, error);
   if (pixbuf != NULL)
     picture = set_upright (&load, pixbuf);
@@ -348,17 +360,20 @@ load_with (GdkPixbufLoader  *loader,
 
 /* START has the first SIZE bytes of the file. */
 static LoadedPicture *
-load_by_format (const guchar  *start,
-                gsize          size,
-                const char    *name,
-                int            fd,
-                int            bound,
-                GError       **error)
+load_by_format (const guchar         *start,
+                gsize                 size,
+                const char           *name,
+                int                   fd,
+                int                   bound,
+                PictureProgressFunc   progress,
+                gpointer              data,
+                GError              **error)
 {
   gboolean is_guessed = FALSE;
   g_autoptr(GdkPixbufLoader) loader = picture_format_new_loader (start, size, name, &is_guessed);
   g_autoptr(GError) cause = NULL;
-  LoadedPicture *picture = loader != NULL ? load_with (loader, fd, bound, &cause) : NULL;
+  LoadedPicture *picture =
+    loader != NULL ? load_with (loader, fd, bound, progress, data, &cause) : NULL;
 
   if (picture != NULL)
     return picture;
@@ -374,16 +389,18 @@ load_by_format (const guchar  *start,
 }
 
 LoadedPicture *
-picture_load (int          fd,
-              const char  *name,
-              int          bound,
-              GError     **error)
+picture_load (int                   fd,
+              const char           *name,
+              int                   bound,
+              PictureProgressFunc   progress,
+              gpointer              data,
+              GError              **error)
 {
   guchar start[PICTURE_FORMAT_BYTES];
   const gssize size = TEMP_FAILURE_RETRY (pread (fd, start, sizeof start, 0));
 
   if (size > 0)
-    return load_by_format (start, (gsize) size, name, fd, bound, error);
+    return load_by_format (start, (gsize) size, name, fd, bound, progress, data, error);
 
   if (size < 0)
     set_read_error (error, errno);

@@ -16,15 +16,22 @@ typedef struct
   char      *mime_type;   /* the type of its contents, whatever its name is; or NULL */
 } LoadedPicture;
 
-/* NAME is that of the file. It is looked at if the bytes do not tell the format. */
-LoadedPicture *picture_load        (int             fd,
-                                    const char     *name,
-                                    int             bound,
-                                    GError        **error);
-void           loaded_picture_free (LoadedPicture  *self);
+/* Is told now and then how many bytes of the file were decoded. */
+typedef void (* PictureProgressFunc) (gsize    n_bytes,
+                                      gpointer data);
+
+/* NAME is that of the file. It is looked at if the bytes do not tell the format. PROGRESS may be
+ * NULL. */
+LoadedPicture *picture_load        (int                   fd,
+                                    const char           *name,
+                                    int                   bound,
+                                    PictureProgressFunc   progress,
+                                    gpointer              data,
+                                    GError              **error);
+void           loaded_picture_free (LoadedPicture        *self);
 
 /* Returns a picture of at most BOUND pixels a side: this one, or one that is made of it. */
-GdkPixbuf     *picture_shrink      (GdkPixbuf      *pixbuf,
-                                    int             bound);
+GdkPixbuf     *picture_shrink      (GdkPixbuf            *pixbuf,
+                                    int                   bound);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (LoadedPicture, loaded_picture_free)

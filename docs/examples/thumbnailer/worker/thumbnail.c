@@ -84,7 +84,7 @@ thumbnail (AForkCall  *call,
 
   g_variant_get (args, "(h&s@a(hu)@a{ss})", &input, &name, &outputs, &keys);
   texts = collect_texts (keys);
-  picture = picture_load (files[input], name, (int) find_largest (outputs), error);
+  picture = picture_load (files[input], name, (int) find_largest (outputs), NULL, NULL, error);
   if (picture == NULL)
     {
       mark_error (*error);
