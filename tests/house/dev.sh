@@ -100,7 +100,8 @@ chmod +x bin/* "$thumbnailer"
 export PATH="$folder/bin:$PATH" HOME="$folder/home"
 unset XDG_CACHE_HOME
 
-for arguments in 'build x' 'build --all x' 'test x' 'test --all x' 'soak x' 'soak 0' 'soak 1 2' \
+for arguments in 'build x' 'build --all x' 'test x' 'test --all x' 'test --apps x' \
+                 'soak x' 'soak 0' 'soak 1 2' \
                  'check-debian' 'check-debian 12' 'check-debian 11 root' 'check-debian 13 other' \
                  'perf x' 'perf --update x' 'perf --against' 'perf --quick --update' \
                  'perf create --update --quick' 'perf --update --against .' \
