@@ -2,14 +2,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
 // JavaScript's values become GVariants and come back, lossless or not at all. GLib itself is the
-// reference: its text format for what is packed and for what is unpacked. All of this is tested in
-// plain JavaScript and, where it was built, with the helper library.
+// reference: its text format for what is packed and for what is unpacked.
 
 import GLib from 'gi://GLib';
 
 import {assert, assertEqual, assertThrows, Random, run} from './harness.js';
 
-const Values = imports.overrides._afork_values;
+const {pack, unpack, unpackInSteps: unpackSteps} = imports.overrides._afork_values;
 
 const N_RANDOM = 1500;
 const seed = parseInt(GLib.getenv('AFORK_TEST_SEED') ?? `${GLib.random_int()}`);
@@ -293,7 +292,7 @@ function describe(value) {
 
 function unpackInSteps(variant) {
     let n = 0;
-    const steps = Values.unpackInSteps(variant);
+    const steps = unpackSteps(variant);
     for (;;) {
         const {value, done} = steps.next();
         if (done)
@@ -302,222 +301,212 @@ function unpackInSteps(variant) {
     }
 }
 
-function addTests(tests, suffix, pack, unpack) {
-    const check = (value, text = getText(value)) => {
-        const variant = pack(value);
-        const reference = parse(text);
-        assertEqual(variant.get_type_string(), reference.get_type_string());
-        assert(variant.equal(reference), `${variant.print(true)} instead of ${text}`);
-        assert(variant.get_normal_form().get_data_as_bytes().equal(
-            reference.get_normal_form().get_data_as_bytes()), `other bytes for ${text}`);
-        const arrived = unpack(variant);
-        assert(isSame(arrived, getArrived(value)),
-            `${describe(arrived)} instead of ${describe(value)}`);
-        const inSteps = unpackInSteps(variant).value;
-        assert(isSame(inSteps, arrived), `${describe(inSteps)} in steps of ${describe(value)}`);
-    };
-    const refuse = (value, text, name) => {
-        const error = assertThrows(TypeError, () => pack(value, name));
-        assertEqual(error.message, text);
-    };
+const tests = {};
 
-    tests[`each/${suffix}`] = () => {
-        const values = [
-            [null, '()'], [[null], '[<@mv nothing>]'], [true, 'true'], [0, 'int64 0'],
-            [2 ** 53 - 1, 'int64 9007199254740991'], [-0, '-0.0'], [1.5, '1.5'],
-            [2 ** 53, '9007199254740992.0'], [2n ** 63n, 'uint64 9223372036854775808'],
-            [-(2n ** 63n), 'int64 -9223372036854775808'], ['', "''"], ['ä€𝄞', "'ä€𝄞'"],
-            [new Uint8Array(), '@ay []'], [new Uint8Array([0, 97, 0]), '@ay [0x00, 0x61, 0x00]'],
-            [[], '@av []'], [[1, 2n], '@ax [1, 2]'], [[1.5, 2.5], '@ad [1.5, 2.5]'],
-            [['a', ''], "@as ['a', '']"], [[1, true], '[<int64 1>, <true>]'],
-            [[1, 2.5], '[<int64 1>, <2.5>]'], [[[1], ['a']], "[<@ax [1]>, <@as ['a']>]"],
-            [[2n ** 63n], '[<uint64 9223372036854775808>]'], [[[]], '[<@av []>]'],
-            [{}, '@a{sv} {}'], [{a: 1, '': null}, "{'a': <int64 1>, '': <@mv nothing>}"],
-            [new Map([['b', 'c']]), "{'b': <'c'>}"], [Object.create(null), '@a{sv} {}'],
-            [parse('int16 1'), '<int16 1>'], [[parse('<1>')], '[<<<1>>>]'],
-            [{a: parse("'x'")}, "{'a': <<'x'>>}"],
-            [JSON.parse('{"__proto__": {"a": 1}}'), "{'__proto__': <{'a': <int64 1>}>}"],
-        ];
-        for (const [value, text] of values)
-            check(value, text);
-        for (const value of [Infinity, -Infinity, NaN, 5e-324])
-            assert(Object.is(unpack(pack(value)), value), `${value}`);
-        const arrived = unpack(pack(JSON.parse('{"__proto__": 5}')));
-        assertEqual(Object.getPrototypeOf(arrived), Object.prototype);
-    };
-
-    tests[`random/${suffix}`] = () => {
-        const random = new Random(seed);
-        for (let i = 0; i < N_RANDOM; i++)
-            check(makeValue(random, random.below(5)));
-    };
-
-    tests[`others/${suffix}`] = () => {
-        const random = new Random(seed);
-        for (let i = 0; i < N_RANDOM; i++) {
-            const type = makeType(random, random.below(4));
-            if (type === '()')
-                continue;
-            const variant = parse(makeOfType(random, type, 3), type);
-            const expected = getExpected(variant);
-            for (const arrived of [unpack(variant), unpackInSteps(variant).value]) {
-                assert(isSame(arrived, expected), `${describe(arrived)} instead of ${
-                    describe(expected)} for ${variant.print(true)}, seed ${seed}`);
-            }
-        }
-    };
-
-    tests[`not-normal/${suffix}`] = () => {
-        const random = new Random(seed);
-        let nWrong = 0;
-        for (let i = 0; i < N_RANDOM; i++) {
-            const type = makeType(random, 1 + random.below(3));
-            const bytes = parse(makeOfType(random, type, 3), type).get_data_as_bytes().toArray()
-                .slice();
-            if (bytes.length > 0)
-                bytes[random.below(bytes.length)] = random.below(256);
-            const variant = GLib.Variant.new_from_bytes(new GLib.VariantType(type),
-                imports.byteArray.toGBytes(bytes), false);
-            if (type === '()')
-                continue;
-            nWrong += variant.is_normal_form() ? 0 : 1;
-            const expected = getExpected(variant.get_normal_form());
-            assert(isSame(unpack(variant), expected), `${variant.print(true)}, seed ${seed}`);
-        }
-        assert(nWrong > 0, 'all were in normal form');
-    };
-
-    tests[`large/${suffix}`] = () => {
-        const values = [
-            Array.from({length: 5000}, (_, i) => ({number: i, text: `${i}`, half: i + 0.5})),
-            Object.fromEntries(Array.from({length: 5000}, (_, i) => [`k${i}`, [i]])),
-            Array.from({length: 100000}, (_, i) => i),
-            Array.from({length: 100000}, (_, i) => i + 0.25),
-            Array.from({length: 70000}, (_, i) => `${i}`),
-            [...Array.from({length: 70000}, (_, i) => i), null],
-            'ä'.repeat(1000000), new Uint8Array(1 << 20).fill(7),
-        ];
-        for (const value of values) {
-            const variant = pack(value);
-            assert(isSame(unpack(variant), value), 'a large value');
-            const {value: inSteps, n} = unpackInSteps(variant);
-            assert(isSame(inSteps, value), 'a large value in steps');
-            assert(n > 50 || !Array.isArray(value), `${n} steps`);
-        }
-    };
-
-    tests[`refused/${suffix}`] = () => {
-        const use = '; use null, boolean, number, bigint, string, Uint8Array, Array, Map, ' +
-            'a plain object or GLib.Variant';
-        class Point {}
-        class List extends Array {}
-        const cycle = [];
-        cycle.push({a: [cycle]});
-        const map = new Map();
-        map.set('m', [map]);
-        let deep = [];
-        for (let i = 0; i < 64; i++)
-            deep = [deep];
-        let deepVariant = parse('1');
-        for (let i = 0; i < 126; i++)
-            deepVariant = GLib.Variant.new_variant(deepVariant);
-        const nested = 'the value is nested too deeply: a GVariant has at most 128 levels, ' +
-            'and an Array or object in another one adds at least two';
-        const arrive = 'cannot be sent, because it would arrive as';
-        const bigint = 'a bigint must be at least -(2n ** 63n) and less than 2n ** 64n';
-        const values = [
-            [undefined, 'value: undefined cannot be sent; use null'],
-            [[1, {k: undefined}], 'value[1].k: undefined cannot be sent; use null'],
-            [[1, , 2], 'value[1]: undefined cannot be sent; use null'],
-            [new Array(2 ** 32 - 1), 'value[0]: undefined cannot be sent; use null'],
-            [new Set(), `value: Set cannot be sent${use}`],
-            [[new Date()], `value[0]: Date cannot be sent${use}`],
-            [() => 1, `value: function cannot be sent${use}`],
-            [[Symbol('a')], `value[0]: symbol cannot be sent${use}`],
-            [{a: new Point()}, `value.a: Point cannot be sent${use}`],
-            [new Number(1), `value: Number cannot be sent${use}`],
-            [new Error('a'), `value: Error cannot be sent${use}`],
-            [/a/, `value: RegExp cannot be sent${use}`],
-            [Promise.resolve(), `value: Promise cannot be sent${use}`],
-            [new GLib.Bytes([1]), `value: GLib_Bytes cannot be sent${use}`],
-            [Object.create({}), `value: Object cannot be sent${use}`],
-            [Math, `value: Object cannot be sent${use}`],
-            [Object.create(Array.prototype),
-                `value: Array ${arrive} an Array; convert it with Array.from()`],
-            [List.of(1), `value: List ${arrive} an Array; convert it with Array.from()`],
-            [new Int32Array(1), `value: Int32Array ${arrive} a Uint8Array; make one of its buffer`],
-            [[new DataView(new ArrayBuffer(1))],
-                `value[0]: DataView ${arrive} a Uint8Array; make one of its buffer`],
-            [2n ** 64n, `value: ${bigint}`],
-            [[0, -(2n ** 63n) - 1n], `value[1]: ${bigint}`],
-            [{'a b': 10n ** 100n}, `value["a b"]: ${bigint}`],
-            ['a\0b', 'value: a string must not have NUL characters'],
-            [['a', '\0'], 'value[1]: a string must not have NUL characters'],
-            [['\ud800'], 'value[0]: a string must not have lone surrogates'],
-            [['a'.repeat(100), `${'b'.repeat(100)}\udc00`],
-                'value[1]: a string must not have lone surrogates'],
-            [{'\udc80': 1}, 'value: a key must not have lone surrogates'],
-            [[{'a\0': 1}], 'value[0]: a key must not have NUL characters'],
-            [{[Symbol('a')]: 1}, 'value: the keys of an object must be strings, not symbols'],
-            [new Map([[1, 2]]), 'value: the keys of a Map must be strings, not number'],
-            [cycle, 'value[0].a[0]: the value contains itself'],
-            [map, 'value.m[0]: the value contains itself'],
-            [deep, `value${'[0]'.repeat(64)}: ${nested}`],
-            [{a: [deepVariant]}, `value.a[0]: ${nested}`],
-            [{['k'.repeat(50)]: new Set()}, `value["${'k'.repeat(40)}"...]: Set cannot be sent${
-                use}`],
-        ];
-        for (const [value, text] of values)
-            refuse(value, text);
-        refuse([null, 2n ** 64n], `args[1]: ${bigint}`, 'args');
-    };
-
-    tests[`getters/${suffix}`] = () => {
-        const object = {
-            get a() {
-                return 1;
-            },
-        };
-        assert(isSame(unpack(pack(object)), {a: 1}), 'a getter');
-        const failing = {
-            get a() {
-                throw new RangeError('no');
-            },
-        };
-        assertEqual(assertThrows(RangeError, () => pack([failing])).message, 'no');
-        const shrinking = [{
-            get a() {
-                shrinking.length = 1;
-                return 1;
-            },
-        }, 2, 3];
-        assert(isSame(unpack(pack(shrinking)), [{a: 1}]), 'a list that shrinks');
-        const hidden = Object.defineProperty({b: 2}, 'a', {value: 1});
-        assert(isSame(unpack(pack(hidden)), {b: 2}), 'a property that is not enumerable');
-    };
-
-    tests[`copies/${suffix}`] = () => {
-        const sent = new Uint8Array([1, 2, 3]);
-        const variant = pack(sent);
-        sent[0] = 9;
-        const arrived = unpack(variant);
-        arrived[1] = 9;
-        assert(isSame(unpack(variant), new Uint8Array([1, 2, 3])), 'bytes are shared');
-        assert(isSame(arrived, new Uint8Array([1, 9, 3])), 'bytes cannot be written');
-        const part = new Uint8Array(new Uint8Array([1, 2, 3, 4]).buffer, 1, 2);
-        assert(isSame(unpack(pack(part)), new Uint8Array([2, 3])), 'a part of a buffer');
-    };
+function check(value, text = getText(value)) {
+    const variant = pack(value);
+    const reference = parse(text);
+    assertEqual(variant.get_type_string(), reference.get_type_string());
+    assert(variant.equal(reference), `${variant.print(true)} instead of ${text}`);
+    assert(variant.get_normal_form().get_data_as_bytes().equal(
+        reference.get_normal_form().get_data_as_bytes()), `other bytes for ${text}`);
+    const arrived = unpack(variant);
+    assert(isSame(arrived, getArrived(value)),
+        `${describe(arrived)} instead of ${describe(value)}`);
+    const inSteps = unpackInSteps(variant).value;
+    assert(isSame(inSteps, arrived), `${describe(inSteps)} in steps of ${describe(value)}`);
 }
 
-const tests = {};
-addTests(tests, 'plain', Values.packPlainly, Values.unpackPlainly);
-if (Values.isNative)
-    addTests(tests, 'native', Values.pack, Values.unpack);
+function refuse(value, text, name) {
+    const error = assertThrows(TypeError, () => pack(value, name));
+    assertEqual(error.message, text);
+}
 
-tests['native'] = () => {
-    const expected = GLib.getenv('AFORK_TEST_NATIVE_VALUES');
-    if (expected !== null)
-        assertEqual(Values.isNative, expected === '1');
+tests['each'] = () => {
+    const values = [
+        [null, '()'], [[null], '[<@mv nothing>]'], [true, 'true'], [0, 'int64 0'],
+        [2 ** 53 - 1, 'int64 9007199254740991'], [-0, '-0.0'], [1.5, '1.5'],
+        [2 ** 53, '9007199254740992.0'], [2n ** 63n, 'uint64 9223372036854775808'],
+        [-(2n ** 63n), 'int64 -9223372036854775808'], ['', "''"], ['ä€𝄞', "'ä€𝄞'"],
+        [new Uint8Array(), '@ay []'], [new Uint8Array([0, 97, 0]), '@ay [0x00, 0x61, 0x00]'],
+        [[], '@av []'], [[1, 2n], '@ax [1, 2]'], [[1.5, 2.5], '@ad [1.5, 2.5]'],
+        [['a', ''], "@as ['a', '']"], [[1, true], '[<int64 1>, <true>]'],
+        [[1, 2.5], '[<int64 1>, <2.5>]'], [[[1], ['a']], "[<@ax [1]>, <@as ['a']>]"],
+        [[2n ** 63n], '[<uint64 9223372036854775808>]'], [[[]], '[<@av []>]'],
+        [{}, '@a{sv} {}'], [{a: 1, '': null}, "{'a': <int64 1>, '': <@mv nothing>}"],
+        [new Map([['b', 'c']]), "{'b': <'c'>}"], [Object.create(null), '@a{sv} {}'],
+        [parse('int16 1'), '<int16 1>'], [[parse('<1>')], '[<<<1>>>]'],
+        [{a: parse("'x'")}, "{'a': <<'x'>>}"],
+        [JSON.parse('{"__proto__": {"a": 1}}'), "{'__proto__': <{'a': <int64 1>}>}"],
+    ];
+    for (const [value, text] of values)
+        check(value, text);
+    for (const value of [Infinity, -Infinity, NaN, 5e-324])
+        assert(Object.is(unpack(pack(value)), value), `${value}`);
+    const arrived = unpack(pack(JSON.parse('{"__proto__": 5}')));
+    assertEqual(Object.getPrototypeOf(arrived), Object.prototype);
+};
+
+tests['random'] = () => {
+    const random = new Random(seed);
+    for (let i = 0; i < N_RANDOM; i++)
+        check(makeValue(random, random.below(5)));
+};
+
+tests['others'] = () => {
+    const random = new Random(seed);
+    for (let i = 0; i < N_RANDOM; i++) {
+        const type = makeType(random, random.below(4));
+        if (type === '()')
+            continue;
+        const variant = parse(makeOfType(random, type, 3), type);
+        const expected = getExpected(variant);
+        for (const arrived of [unpack(variant), unpackInSteps(variant).value]) {
+            assert(isSame(arrived, expected), `${describe(arrived)} instead of ${
+                describe(expected)} for ${variant.print(true)}, seed ${seed}`);
+        }
+    }
+};
+
+tests['not-normal'] = () => {
+    const random = new Random(seed);
+    let nWrong = 0;
+    for (let i = 0; i < N_RANDOM; i++) {
+        const type = makeType(random, 1 + random.below(3));
+        const bytes = parse(makeOfType(random, type, 3), type).get_data_as_bytes().toArray()
+            .slice();
+        if (bytes.length > 0)
+            bytes[random.below(bytes.length)] = random.below(256);
+        const variant = GLib.Variant.new_from_bytes(new GLib.VariantType(type),
+            imports.byteArray.toGBytes(bytes), false);
+        if (type === '()')
+            continue;
+        nWrong += variant.is_normal_form() ? 0 : 1;
+        const expected = getExpected(variant.get_normal_form());
+        assert(isSame(unpack(variant), expected), `${variant.print(true)}, seed ${seed}`);
+    }
+    assert(nWrong > 0, 'all were in normal form');
+};
+
+tests['large'] = () => {
+    const values = [
+        Array.from({length: 5000}, (_, i) => ({number: i, text: `${i}`, half: i + 0.5})),
+        Object.fromEntries(Array.from({length: 5000}, (_, i) => [`k${i}`, [i]])),
+        Array.from({length: 100000}, (_, i) => i),
+        Array.from({length: 100000}, (_, i) => i + 0.25),
+        Array.from({length: 70000}, (_, i) => `${i}`),
+        [...Array.from({length: 70000}, (_, i) => i), null],
+        'ä'.repeat(1000000), new Uint8Array(1 << 20).fill(7),
+    ];
+    for (const value of values) {
+        const variant = pack(value);
+        assert(isSame(unpack(variant), value), 'a large value');
+        const {value: inSteps, n} = unpackInSteps(variant);
+        assert(isSame(inSteps, value), 'a large value in steps');
+        assert(n > 50 || !Array.isArray(value), `${n} steps`);
+    }
+};
+
+tests['refused'] = () => {
+    const use = '; use null, boolean, number, bigint, string, Uint8Array, Array, Map, ' +
+        'a plain object or GLib.Variant';
+    class Point {}
+    class List extends Array {}
+    const cycle = [];
+    cycle.push({a: [cycle]});
+    const map = new Map();
+    map.set('m', [map]);
+    let deep = [];
+    for (let i = 0; i < 64; i++)
+        deep = [deep];
+    let deepVariant = parse('1');
+    for (let i = 0; i < 126; i++)
+        deepVariant = GLib.Variant.new_variant(deepVariant);
+    const nested = 'the value is nested too deeply: a GVariant has at most 128 levels, ' +
+        'and an Array or object in another one adds at least two';
+    const arrive = 'cannot be sent, because it would arrive as';
+    const bigint = 'a bigint must be at least -(2n ** 63n) and less than 2n ** 64n';
+    const values = [
+        [undefined, 'value: undefined cannot be sent; use null'],
+        [[1, {k: undefined}], 'value[1].k: undefined cannot be sent; use null'],
+        [[1, , 2], 'value[1]: undefined cannot be sent; use null'],
+        [new Array(2 ** 32 - 1), 'value[0]: undefined cannot be sent; use null'],
+        [new Set(), `value: Set cannot be sent${use}`],
+        [[new Date()], `value[0]: Date cannot be sent${use}`],
+        [() => 1, `value: function cannot be sent${use}`],
+        [[Symbol('a')], `value[0]: symbol cannot be sent${use}`],
+        [{a: new Point()}, `value.a: Point cannot be sent${use}`],
+        [new Number(1), `value: Number cannot be sent${use}`],
+        [new Error('a'), `value: Error cannot be sent${use}`],
+        [/a/, `value: RegExp cannot be sent${use}`],
+        [Promise.resolve(), `value: Promise cannot be sent${use}`],
+        [new GLib.Bytes([1]), `value: GLib_Bytes cannot be sent${use}`],
+        [Object.create({}), `value: Object cannot be sent${use}`],
+        [Math, `value: Object cannot be sent${use}`],
+        [Object.create(Array.prototype),
+            `value: Array ${arrive} an Array; convert it with Array.from()`],
+        [List.of(1), `value: List ${arrive} an Array; convert it with Array.from()`],
+        [new Int32Array(1), `value: Int32Array ${arrive} a Uint8Array; make one of its buffer`],
+        [[new DataView(new ArrayBuffer(1))],
+            `value[0]: DataView ${arrive} a Uint8Array; make one of its buffer`],
+        [2n ** 64n, `value: ${bigint}`],
+        [[0, -(2n ** 63n) - 1n], `value[1]: ${bigint}`],
+        [{'a b': 10n ** 100n}, `value["a b"]: ${bigint}`],
+        ['a\0b', 'value: a string must not have NUL characters'],
+        [['a', '\0'], 'value[1]: a string must not have NUL characters'],
+        [['\ud800'], 'value[0]: a string must not have lone surrogates'],
+        [['a'.repeat(100), `${'b'.repeat(100)}\udc00`],
+            'value[1]: a string must not have lone surrogates'],
+        [{'\udc80': 1}, 'value: a key must not have lone surrogates'],
+        [[{'a\0': 1}], 'value[0]: a key must not have NUL characters'],
+        [{[Symbol('a')]: 1}, 'value: the keys of an object must be strings, not symbols'],
+        [new Map([[1, 2]]), 'value: the keys of a Map must be strings, not number'],
+        [cycle, 'value[0].a[0]: the value contains itself'],
+        [map, 'value.m[0]: the value contains itself'],
+        [deep, `value${'[0]'.repeat(64)}: ${nested}`],
+        [{a: [deepVariant]}, `value.a[0]: ${nested}`],
+        [{['k'.repeat(50)]: new Set()}, `value["${'k'.repeat(40)}"...]: Set cannot be sent${
+            use}`],
+    ];
+    for (const [value, text] of values)
+        refuse(value, text);
+    refuse([null, 2n ** 64n], `args[1]: ${bigint}`, 'args');
+};
+
+tests['getters'] = () => {
+    const object = {
+        get a() {
+            return 1;
+        },
+    };
+    assert(isSame(unpack(pack(object)), {a: 1}), 'a getter');
+    const failing = {
+        get a() {
+            throw new RangeError('no');
+        },
+    };
+    assertEqual(assertThrows(RangeError, () => pack([failing])).message, 'no');
+    const shrinking = [{
+        get a() {
+            shrinking.length = 1;
+            return 1;
+        },
+    }, 2, 3];
+    assert(isSame(unpack(pack(shrinking)), [{a: 1}]), 'a list that shrinks');
+    const hidden = Object.defineProperty({b: 2}, 'a', {value: 1});
+    assert(isSame(unpack(pack(hidden)), {b: 2}), 'a property that is not enumerable');
+};
+
+tests['copies'] = () => {
+    const sent = new Uint8Array([1, 2, 3]);
+    const variant = pack(sent);
+    sent[0] = 9;
+    const arrived = unpack(variant);
+    arrived[1] = 9;
+    assert(isSame(unpack(variant), new Uint8Array([1, 2, 3])), 'bytes are shared');
+    assert(isSame(arrived, new Uint8Array([1, 9, 3])), 'bytes cannot be written');
+    const part = new Uint8Array(new Uint8Array([1, 2, 3, 4]).buffer, 1, 2);
+    assert(isSame(unpack(pack(part)), new Uint8Array([2, 3])), 'a part of a buffer');
 };
 
 run(tests);

@@ -15,6 +15,9 @@
 
 'use strict';
 
+// In a function, for the same reason as in _afork_values.js.
+var _init = (function () {
+
 const byteArray = imports.byteArray;
 const {Gio, GLib, GObject} = imports.gi;
 const Values = imports.overrides._afork_values;
@@ -641,7 +644,7 @@ function extendCall(AFork) {
     });
 }
 
-function _init() {
+return function () {
     const AFork = this;
 
     for (const [className, functions] of Object.entries(FUNCTIONS)) {
@@ -670,4 +673,5 @@ function _init() {
     extendMap(AFork);
     extendJob(AFork);
     extendCall(AFork);
-}
+};
+})();
