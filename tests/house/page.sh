@@ -58,8 +58,8 @@ fi
 cd "$folder"
 mkdir build
 ln -s "$build_root" build/gcc
-unset AFORK_EVAL AFORK_MODULE_PATH AFORK_SERVER GI_TYPELIB_PATH LD_LIBRARY_PATH PKG_CONFIG_PATH \
-  PYTHONPATH
+unset AFORK_EVAL AFORK_MODULE_PATH AFORK_SERVER GI_TYPELIB_PATH GJS_PATH LD_LIBRARY_PATH \
+  PKG_CONFIG_PATH PYTHONPATH
 {
   printf 'set -eu\n'
   printf 'cc () { command %s -Wall -Wextra -Wno-unused-parameter -Werror "$@"; }\n' "$*"
