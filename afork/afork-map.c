@@ -538,7 +538,7 @@ find_mistake (AForkMap *self)
                         g_variant_get_type_string (self->items));
   if (self->items != NULL && g_variant_n_children (self->items) >= G_MAXUINT)
     return g_error_new (G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                        _("An array of %" G_GSIZE_FORMAT " items is too long for a map"),
+                        _("An array of %zu items is too long for a map"),
                         g_variant_n_children (self->items));
 
   return NULL;

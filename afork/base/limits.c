@@ -119,11 +119,11 @@ _afork_limits_explain (const AForkLimits    *self,
   if (has_used_cpu_time (self, end))
     return g_error_new (AFORK_ERROR, AFORK_ERROR_TIMED_OUT,
                         _("%s has used the processor time that its sandbox allows (cpu-time: "
-                          "%" G_GINT64_FORMAT " s)"), name, self->cpu_time);
+                          "%lld s)"), name, (long long) self->cpu_time);
   if (end->signal == SIGXFSZ && self->file_size >= 0)
     return g_error_new (AFORK_ERROR, AFORK_ERROR_LIMIT,
                         _("%s has written a file larger than its sandbox allows (file-size: "
-                          "%" G_GINT64_FORMAT " bytes)"), name, self->file_size);
+                          "%lld bytes)"), name, (long long) self->file_size);
   if (end->signal == SIGSYS && self->has_filter && end->system_call != NULL)
     return g_error_new (AFORK_ERROR, AFORK_ERROR_SANDBOX,
                         _("%s was ended because its sandbox does not allow the system call “%s” "
@@ -135,7 +135,7 @@ _afork_limits_explain (const AForkLimits    *self,
   if (self->memory >= 0 && says_out_of_memory (end->text))
     return g_error_new (AFORK_ERROR, AFORK_ERROR_OUT_OF_MEMORY,
                         _("%s has ended because it needed more memory than its sandbox allows "
-                          "(memory: %" G_GINT64_FORMAT " bytes)"), name, self->memory);
+                          "(memory: %lld bytes)"), name, (long long) self->memory);
 
   return NULL;
 }

@@ -163,7 +163,7 @@ _afork_memory_set_error (GError **error,
                          gsize    size)
 {
   g_set_error (error, AFORK_ERROR, AFORK_ERROR_OUT_OF_MEMORY,
-               _("There is no memory for a message of %" G_GSIZE_FORMAT " bytes"), size);
+               _("There is no memory for a message of %zu bytes"), size);
   return FALSE;
 }
 

@@ -132,8 +132,8 @@ stop_dropping (AForkStderrCapture *self)
 {
   g_autofree char *notice = NULL;
 
-  notice = g_strdup_printf (_("[%" G_GUINT64_FORMAT " bytes of a worker’s standard error output "
-                              "were dropped]"), self->n_dropped);
+  notice = g_strdup_printf (_("[%llu bytes of a worker’s standard error output were dropped]"),
+                            (unsigned long long) self->n_dropped);
   if (self->unwritten->data[self->unwritten->len - 1] != '\n')
     append_text (self, "\n");
   append_text (self, notice);

@@ -599,18 +599,17 @@ check_bounds (const AForkCallFrame  *frame,
                  n_blobs, AFORK_CALL_MAX_BLOBS);
   else if (n_bytes > AFORK_CALL_MAX_BLOB_BYTES)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
-                 _("Blobs of %" G_GUINT64_FORMAT " bytes are too large for one message, "
-                   "which can have %u"),
-                 n_bytes, AFORK_CALL_MAX_BLOB_BYTES);
+                 _("Blobs of %llu bytes are too large for one message, which can have %u"),
+                 (unsigned long long) n_bytes, AFORK_CALL_MAX_BLOB_BYTES);
   else if (strlen (frame->type) > AFORK_CALL_FRAME_MAX_TYPE)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
-                 _("The type of a value, of %" G_GSIZE_FORMAT " characters, is too long for a "
-                   "message, which can have %d"),
+                 _("The type of a value, of %zu characters, is too long for a message, which "
+                   "can have %d"),
                  strlen (frame->type), AFORK_CALL_FRAME_MAX_TYPE);
   else if (afork_call_frame_head_size (frame) == 0)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
-                 _("A value of %" G_GSIZE_FORMAT " bytes is too large for a message, "
-                   "which can have %u; large data are for blobs"),
+                 _("A value of %zu bytes is too large for a message, which can have %u; large "
+                   "data are for blobs"),
                  frame->size, AFORK_CALL_FRAME_MAX_PAYLOAD);
   else
     return TRUE;
