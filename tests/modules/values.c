@@ -10,6 +10,7 @@
 AFORK_WORKER_EXPORT GVariant *values_echo  (AForkCall *call, GVariant *args, GError **error);
 AFORK_WORKER_EXPORT GVariant *values_count (AForkCall *call, GVariant *args, GError **error);
 AFORK_WORKER_EXPORT GVariant *values_fail  (AForkCall *call, GVariant *args, GError **error);
+AFORK_WORKER_EXPORT GVariant *values_wait  (AForkCall *call, GVariant *args, GError **error);
 
 /* Returns what it gets, with its blobs and descriptors. */
 GVariant *
@@ -53,5 +54,24 @@ values_fail (AForkCall  *call,
 {
   g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "There is no %s",
                g_variant_get_string (args, NULL));
+  return NULL;
+}
+
+/* Waits until the call is cancelled. */
+GVariant *
+values_wait (AForkCall  *call,
+             GVariant   *args,
+             GError    **error)
+{
+  GCancellable *cancellable = afork_call_get_cancellable (call);
+  GPollFD poll_fd;
+
+  afork_call_report (call, g_variant_new_string ("begun"));
+  if (g_cancellable_make_pollfd (cancellable, &poll_fd))
+    {
+      g_poll (&poll_fd, 1, -1);
+      g_cancellable_release_fd (cancellable);
+    }
+  g_cancellable_set_error_if_cancelled (cancellable, error);
   return NULL;
 }
