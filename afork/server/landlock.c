@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "descriptors.h"
+#include "paths.h"
 
 /* From include/uapi/linux/landlock.h, for a C library whose kernel headers are older than the
  * kernel. All architectures have these numbers. */
@@ -153,14 +154,6 @@ get_effects (const Ruleset *ruleset,
 
 /* The rules. */
 
-/* Whether ERROR of open() means that the process cannot reach anything at the path. */
-static bool
-is_unreachable (int error)
-{
-  return error == ENOENT || error == ENOTDIR || error == EACCES || error == ELOOP
-    || error == ENAMETOOLONG;
-}
-
 static bool
 fail (AForkLandlockResult *result,
       const char          *call)
@@ -181,7 +174,7 @@ allow_path (int                  ruleset_fd,
   bool done = true;
 
   rule.parent = open (path, O_PATH | O_CLOEXEC);
-  if (rule.parent < 0 && is_unreachable (errno))
+  if (rule.parent < 0 && afork_path_is_unreachable (errno))
     {
       result->n_ignored++;
       return true;

@@ -12,12 +12,15 @@
 #include <linux/capability.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "paths.h"
 
 /* From include/uapi/linux/mount.h, for a C library that is older than the kernel. All architectures
  * have these numbers. */
@@ -35,6 +38,7 @@ enum
   TREE_CLONE = 1,                       /* OPEN_TREE_CLONE */
   TREE_RECURSIVE = 0x8000,              /* AT_RECURSIVE */
   MOVE_EMPTY_FROM = 0x4,                /* MOVE_MOUNT_F_EMPTY_PATH */
+  MOVE_EMPTY_TO = 0x40,                 /* MOVE_MOUNT_T_EMPTY_PATH */
 };
 
 enum
@@ -68,14 +72,6 @@ fail (AForkNamespacesResult *result,
     }
 
   return false;
-}
-
-/* Whether ERROR of opening a path means that the process cannot reach anything there. */
-static bool
-is_unreachable (int error)
-{
-  return error == ENOENT || error == ENOTDIR || error == EACCES || error == ELOOP
-    || error == ENAMETOOLONG;
 }
 
 /* The user namespace. */
@@ -147,13 +143,26 @@ copy_tree (const char *path)
                         TREE_CLONE | TREE_RECURSIVE | O_CLOEXEC);
 }
 
-/* Puts the mounts of TREE at PATH, which begins at directory ROOT. */
+/* Puts the mounts of TREE at PATH. */
 static bool
 move_tree (int         tree,
-           int         root,
            const char *path)
 {
-  return syscall (SYS_move_mount, tree, "", root, path, MOVE_EMPTY_FROM) == 0;
+  return syscall (SYS_move_mount, tree, "", AT_FDCWD, path, MOVE_EMPTY_FROM) == 0;
+}
+
+/* Puts the mounts of TREE where FD is, which was opened with O_PATH and is closed. */
+static bool
+move_tree_to (int tree,
+              int fd)
+{
+  const bool done =
+    syscall (SYS_move_mount, tree, "", fd, "", MOVE_EMPTY_FROM | MOVE_EMPTY_TO) == 0;
+  const int saved_errno = errno;
+
+  close (fd);
+  errno = saved_errno;
+  return done;
 }
 
 /* Sets ATTRIBUTES of the mount FD, and with TREE_RECURSIVE of all mounts below it. */
@@ -177,11 +186,15 @@ is_beneath (const char *path,
   return strncmp (path, directory, length) == 0 && (path[length] == '\0' || path[length] == '/');
 }
 
-/* Whether PATH is the root directory. */
+/* Whether PATH is the root directory, or a link to it. */
 static bool
 is_root (const char *path)
 {
-  return path[strspn (path, "/")] == '\0';
+  struct stat status, root;
+
+  return path[strspn (path, "/")] == '\0'
+    || (stat (path, &status) == 0 && stat ("/", &root) == 0
+        && status.st_dev == root.st_dev && status.st_ino == root.st_ino);
 }
 
 /* Whether a part of PATH is "..", which could lead out of the new root. */
@@ -210,16 +223,6 @@ names_root (AForkStrings paths)
   return false;
 }
 
-static bool
-names_proc (AForkStrings paths)
-{
-  while (paths.n_strings > 0)
-    if (is_beneath (afork_strings_next (&paths), "/proc"))
-      return true;
-
-  return false;
-}
-
 /* Copies the mounts at PATH, and makes them read-only unless WRITABLE. Returns a descriptor, or -1:
  * errno is 0 if there is nothing that the process can reach. */
 static int
@@ -231,7 +234,7 @@ copy_mounts (const char            *path,
   int tree = copy_tree (path);
   struct stat status;
 
-  if (tree < 0 && is_unreachable (errno))
+  if (tree < 0 && afork_path_is_unreachable (errno))
     {
       errno = 0;
       return -1;
@@ -253,47 +256,12 @@ copy_mounts (const char            *path,
   return -1;
 }
 
-/* Makes the file or directory PATH, which begins at directory ROOT, and the directories above it,
- * unless they exist. */
-static bool
-make_target (int         root,
-             const char *path,
-             bool        is_directory)
-{
-  char part[PATH_MAX];
-  size_t length = 0;
-  int fd;
-
-  while (path[length] != '\0')
-    {
-      length += strspn (path + length, "/");
-      length += strcspn (path + length, "/");
-      if (length >= sizeof part)
-        {
-          errno = ENAMETOOLONG;
-          return false;
-        }
-      memcpy (part, path, length);
-      part[length] = '\0';
-      if (path[length] == '\0' && !is_directory)
-        break;
-      if (mkdirat (root, part, 0755) < 0 && errno != EEXIST && errno != EROFS)
-        return false;
-    }
-
-  if (is_directory || faccessat (root, path, F_OK, 0) == 0)
-    return true;
-  fd = openat (root, path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0444);
-  if (fd >= 0)
-    close (fd);
-  return fd >= 0;
-}
-
-/* A path with its mounts, which were copied. */
+/* A path that was named, and the mounts at its end, which were copied. */
 typedef struct
 {
-  const char *path;             /* without the slashes in front */
-  int         tree;
+  const char *path;
+  char       *real;             /* the same place, without links on the way */
+  int         tree;             /* or -1 for one in /proc, which is mounted later */
   bool        is_directory;
 } Part;
 
@@ -303,9 +271,18 @@ enum { MAX_PARTS = 512 };
 typedef struct
 {
   int    base;                  /* the mounts of the whole root directory, or -1 for an empty one */
+  bool   names_proc;
   size_t n_parts;
   Part   parts[MAX_PARTS];
 } Plan;
+
+static void
+clear_part (Part *part)
+{
+  free (part->real);
+  if (part->tree >= 0)
+    close (part->tree);
+}
 
 static void
 clear_plan (Plan *plan)
@@ -313,10 +290,52 @@ clear_plan (Plan *plan)
   if (plan->base >= 0)
     close (plan->base);
   for (size_t i = 0; i < plan->n_parts; i++)
-    close (plan->parts[i].tree);
+    clear_part (&plan->parts[i]);
 }
 
-/* Adds PATHS to PLAN, sorted so that a path comes after those above it. */
+/* Sets PART to what PATH leads to. Returns false if it failed, and true without a path if there is
+ * nothing that the process can reach. */
+static bool
+make_part (Part                  *part,
+           const char            *path,
+           bool                   writable,
+           AForkNamespacesResult *result)
+{
+  struct stat status;
+  int fd = open (path, O_PATH | O_CLOEXEC);
+
+  *part = (Part) { .tree = -1 };
+  if (fd < 0)
+    return afork_path_is_unreachable (errno) || fail (result, "open");
+
+  part->real = afork_path_dup_real (fd);
+  part->is_directory = fstat (fd, &status) == 0 && S_ISDIR (status.st_mode);
+  close (fd);
+  if (part->real == NULL)
+    {
+      /* Without /proc, links are not known, and only paths without them lead there. */
+      part->real = strdup (path);
+      if (part->real == NULL)
+        return fail (result, "malloc");
+    }
+
+  if (!is_beneath (part->real, "/proc") && !is_beneath (path, "/proc"))
+    {
+      part->tree = copy_mounts (part->real, writable, result);
+      if (part->tree < 0)
+        {
+          const bool is_gone = errno == 0;
+
+          clear_part (part);
+          return is_gone;
+        }
+    }
+
+  part->path = path;
+  return true;
+}
+
+/* Adds PATHS to PLAN, sorted so that a place comes after those above it. */
 static bool
 add_parts (Plan                  *plan,
            AForkStrings           paths,
@@ -326,30 +345,25 @@ add_parts (Plan                  *plan,
   while (paths.n_strings > 0)
     {
       const char *path = afork_strings_next (&paths);
-      struct stat status;
+      Part part;
       size_t at;
-      int tree;
 
-      /* The new /proc is mounted later. */
-      if (is_root (path) || is_beneath (path, "/proc"))
+      if (is_root (path))
         continue;
       if (plan->n_parts == MAX_PARTS || goes_up (path))
         {
           errno = plan->n_parts == MAX_PARTS ? E2BIG : EINVAL;
           return fail (result, "open_tree");
         }
-      tree = copy_mounts (path, writable, result);
-      if (tree < 0 && errno != 0)
+      if (!make_part (&part, path, writable, result))
         return false;
-      if (tree < 0)
+      if (part.path == NULL)
         continue;
 
-      path += strspn (path, "/");
-      for (at = plan->n_parts; at > 0 && strcmp (plan->parts[at - 1].path, path) > 0; at--)
+      plan->names_proc = plan->names_proc || part.tree < 0;
+      for (at = plan->n_parts; at > 0 && strcmp (plan->parts[at - 1].real, part.real) > 0; at--)
         plan->parts[at] = plan->parts[at - 1];
-      plan->parts[at] = (Part) {
-        path, tree, fstat (tree, &status) == 0 && S_ISDIR (status.st_mode)
-      };
+      plan->parts[at] = part;
       plan->n_parts++;
     }
 
@@ -367,6 +381,7 @@ make_plan (const AForkNamespacesRules *rules,
     || names_root (rules->write_paths);
 
   plan->base = -1;
+  plan->names_proc = false;
   plan->n_parts = 0;
   if (all)
     {
@@ -388,7 +403,7 @@ mount_root (const Plan            *plan,
   for (size_t i = 0; i < sizeof stages / sizeof stages[0]; i++)
     {
       const bool mounted = plan->base >= 0
-        ? move_tree (plan->base, AT_FDCWD, stages[i])
+        ? move_tree (plan->base, stages[i])
         : mount ("tmpfs", stages[i], "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=256k") == 0;
       int root = mounted ? open (stages[i], O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
 
@@ -414,7 +429,53 @@ mount_proc (const char *path)
     || mount ("proc", path, "proc", flags, NULL) == 0;
 }
 
-/* Fills the working directory, which is the new root. ROOT is a descriptor of it. */
+/* Mounts PART in the directory ROOT. */
+static bool
+mount_part (const Part *part,
+            int         root)
+{
+  const AForkPathMake make = part->is_directory ? AFORK_PATH_MAKE_DIRECTORY : AFORK_PATH_MAKE_FILE;
+  int fd;
+
+  if (part->tree < 0)
+    return true;
+
+  fd = afork_path_open_in_root (root, part->real, make, NULL);
+  return fd >= 0 && move_tree_to (part->tree, fd);
+}
+
+/* Has the path that was named lead to the place of PART, as it does outside. If there are other
+ * files on the way, it leads to these. */
+static bool
+link_part (const Part *part,
+           int         root)
+{
+  int fd;
+
+  if (part->tree < 0 || strcmp (part->path, part->real) == 0)
+    return true;
+
+  fd = afork_path_open_in_root (root, part->path, AFORK_PATH_MAKE_LINK, part->real);
+  if (fd >= 0)
+    close (fd);
+  return fd >= 0 || errno == EROFS || afork_path_is_unreachable (errno);
+}
+
+/* Makes an empty directory for the new /proc, and mounts that. */
+static bool
+make_proc (int root)
+{
+  int fd = afork_path_open_in_root (root, "proc", AFORK_PATH_MAKE_DIRECTORY, NULL);
+
+  if (fd < 0)
+    return false;
+
+  close (fd);
+  return mount_proc ("proc");
+}
+
+/* Fills the working directory, which is the new root. ROOT is a descriptor of it. No link on the
+ * way to a place may lead out of it, so all paths are opened from there. */
 static bool
 fill_root (const AForkNamespacesRules *rules,
            const Plan                 *plan,
@@ -422,12 +483,10 @@ fill_root (const AForkNamespacesRules *rules,
            AForkNamespacesResult      *result)
 {
   const bool has_pid = (result->in_force & CLONE_NEWPID) != 0;
-  const bool wants_proc = has_pid
-    && (rules->shows_proc || names_proc (rules->read_paths) || names_proc (rules->write_paths));
+  const bool wants_proc = has_pid && (rules->shows_proc || plan->names_proc);
 
   for (size_t i = 0; i < plan->n_parts; i++)
-    if (!make_target (root, plan->parts[i].path, plan->parts[i].is_directory)
-        || !move_tree (plan->parts[i].tree, root, plan->parts[i].path))
+    if (!mount_part (&plan->parts[i], root))
       return fail (result, "move_mount");
 
   if (plan->base >= 0 && has_pid && faccessat (root, "proc", F_OK, 0) == 0)
@@ -437,9 +496,14 @@ fill_root (const AForkNamespacesRules *rules,
     }
   else if (plan->base < 0 && wants_proc)
     {
-      if (!make_target (root, "proc", true) || !mount_proc ("proc"))
+      if (!make_proc (root))
         return fail (result, "mount /proc");
     }
+
+  /* All places are there now. */
+  for (size_t i = 0; i < plan->n_parts; i++)
+    if (!link_part (&plan->parts[i], root))
+      return fail (result, "symlink");
 
   if (plan->base < 0 && !set_attributes (root, 0, MOUNT_RDONLY))
     return fail (result, "mount_setattr");

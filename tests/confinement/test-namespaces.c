@@ -91,7 +91,9 @@ remove_all (const char *path)
     {
       g_autofree char *child = g_build_filename (path, name, NULL);
 
-      remove_all (child);
+      if (!g_file_test (child, G_FILE_TEST_IS_SYMLINK))
+        remove_all (child);
+      g_remove (child);
     }
   g_remove (path);
 }
@@ -128,6 +130,7 @@ typedef struct
   gboolean    shows_proc;
   gboolean    root_readable;    /* "/" is among the read paths */
   gboolean    ordinary;
+  gboolean    links;            /* what may be read is named by links */
 } Case;
 
 /* A template sees its files, and makes no mounts. */
@@ -145,9 +148,60 @@ check_between (const Case                  *one,
     assert_refused (unshare (CLONE_NEWUSER), ENOSPC);
 }
 
+/* Links in a directory that may be read, of which each leads out of it, and links to directories.
+ * All directories have a file. */
+static const struct
+{
+  const char *path;
+  const char *target;           /* from the top, if it does not begin with a dot */
+} links[] = {
+  { "readable/absolute", "a-first" },
+  { "readable/relative", "../z-last" },
+  { "readable/chain", "middle" },
+  { "middle", "./a-chained" },
+  { "alias", "a-aliased" },
+  { "to-proc", "/proc" },
+  { "readable/writable", "writable" },
+};
+
+static const char * const linked[] = { "a-first", "z-last", "a-chained", "a-aliased" };
+
+/* What the process may read. It may write to readable/writable. */
+static const char * const named[] = {
+  "readable/absolute/file", "readable/relative", "readable/chain/file", "readable", "alias",
+  "to-proc", "readable/none",
+};
+
+static void
+make_links (void)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (linked); i++)
+    g_free (make_directory (linked[i]));
+  for (gsize i = 0; i < G_N_ELEMENTS (links); i++)
+    {
+      g_autofree char *path = g_build_filename (files.top, links[i].path, NULL);
+      g_autofree char *target = strchr ("./", links[i].target[0]) != NULL
+        ? g_strdup (links[i].target)
+        : g_build_filename (files.top, links[i].target, NULL);
+
+      g_assert_no_errno (symlink (target, path));
+    }
+}
+
+static AForkStrings
+pack_links (void)
+{
+  char *paths[G_N_ELEMENTS (named) + 1] = { NULL };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (named); i++)
+    paths[i] = g_build_filename (files.top, named[i], NULL);
+  return pack_paths ((const char * const *) paths);
+}
+
 static void
 enter (const Case *one)
 {
+  g_autofree char *writable_link = g_build_filename (files.readable, "writable", NULL);
   const char *read_paths[] = { files.readable, "/nothing/is/here", "/dev/null", NULL, NULL };
   AForkNamespacesRules rules = {
     .wanted = one->wanted,
@@ -162,7 +216,9 @@ enter (const Case *one)
 
   if (one->root_readable)
     read_paths[3] = "/";
-  rules.read_paths = pack_paths (read_paths);
+  rules.read_paths = one->links ? pack_links () : pack_paths (read_paths);
+  if (one->links)
+    rules.write_paths = pack_paths ((const char * const []) { writable_link, NULL });
   if (!afork_namespaces_enter (&rules, &result))
     {
       /* Nothing has changed. */
@@ -316,6 +372,37 @@ inside_paths (const AForkNamespacesResult *result)
   try_everything_else (result);
 }
 
+/* Links lead where they lead outside, and not out of the root directory. */
+static void
+inside_links (const AForkNamespacesResult *result)
+{
+  skip_without_namespaces (result);
+  if (g_strcmp0 (result->call, "mount /proc") == 0)
+    skip_confined ("The kernel allows no other /proc here");
+  g_assert_cmpint (result->error, ==, 0);
+  g_assert_true (result->limits_read);
+  g_assert_true (result->limits_write);
+
+  expect_open (files.readable, "file", O_RDONLY);
+  expect_open (files.readable, "absolute/file", O_RDONLY);
+  expect_open (files.readable, "relative/file", O_RDONLY);
+  expect_open (files.readable, "chain/file", O_RDONLY);
+  expect_open (files.top, "a-first/file", O_RDONLY);
+  expect_open (files.top, "alias/file", O_RDONLY);
+  assert_refused (open_in (files.readable, "absolute/file", O_RDWR), EROFS);
+  assert_refused (open_in (files.top, "alias/file", O_RDWR), EROFS);
+  /* Only this file was named. */
+  assert_refused (open_in (files.readable, "absolute/new", O_WRONLY | O_CREAT), EROFS);
+  g_assert_cmpuint (count_entries ("/"), ==, 1 + 1);
+  expect_open (files.readable, "writable/file", O_RDWR);
+  expect_open (files.writable, "made", O_WRONLY | O_CREAT | O_EXCL);
+  assert_refused (open_in (files.top, "other/file", O_RDONLY), ENOENT);
+  assert_refused (open ("/etc/passwd", O_RDONLY | O_CLOEXEC), ENOENT);
+  /* The /proc of the namespace, in which there is only this process. */
+  assert_refused (open ("/proc/2/status", O_RDONLY | O_CLOEXEC), ENOENT);
+  try_everything_else (result);
+}
+
 /* Nothing but /proc, with the processes of the namespace. */
 static void
 inside_proc (const AForkNamespacesResult *result)
@@ -394,6 +481,8 @@ inside_ipc (const AForkNamespacesResult *result)
 static const Case cases[] = {
   { "paths", inside_paths, ALL, TRUE, TRUE, FALSE, FALSE, FALSE },
   { "paths/ordinary", inside_paths, ALL, TRUE, TRUE, FALSE, FALSE, TRUE },
+  { "links", inside_links, ALL, TRUE, TRUE, FALSE, FALSE, FALSE, TRUE },
+  { "links/ordinary", inside_links, ALL, TRUE, TRUE, FALSE, FALSE, TRUE, TRUE },
   { "proc", inside_proc, ALL, TRUE, TRUE, TRUE, FALSE, FALSE },
   { "proc/ordinary", inside_proc, ALL, TRUE, TRUE, TRUE, FALSE, TRUE },
   { "read-only", inside_read_only, ALL, FALSE, TRUE, FALSE, FALSE, FALSE },
@@ -423,6 +512,8 @@ test_case (gconstpointer data)
     return;
 
   make_files ();
+  if (((const Case *) data)->links)
+    make_links ();
   run_confined (run_case, data);
   /* What was written is there, and nothing is mounted here. */
   made = g_build_filename (files.writable, "made", NULL);
