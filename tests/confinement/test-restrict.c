@@ -228,6 +228,54 @@ test_decoding_kernel (void)
   expect_refused (template, "terminal", "", EPERM, EPERM);
 }
 
+/* Whether a process can make system calls of 32 bits here. */
+static gboolean
+has_i386 (void)
+{
+  g_autoptr(AForkProcess) process = new_module_process ("hostile");
+  g_autofree char *report = try (process, "i386", "20", -1);
+
+  return g_str_has_prefix (report, "done");
+}
+
+/* The numbers of i386, of which each is another system call in 64 bits: getpid, exit, fork, open,
+ * execve, ptrace, kill, mmap, socketcall, clone, socket. */
+static void
+test_decoding_i386 (void)
+{
+  const char * const calls[] = {
+    "20", "1", "2", "5", "11", "26", "37", "90", "102 1", "120", "359 2",
+  };
+  g_autoptr(AForkProcess) template = NULL;
+
+  if (!has_i386 ())
+    {
+      g_test_skip ("The kernel executes no programs of i386");
+      return;
+    }
+
+  template = new_template (new_decoding ());
+  for (gsize i = 0; i < G_N_ELEMENTS (calls); i++)
+    expect_ended (template, "i386", calls[i], SIGSYS);
+}
+
+/* A process that sleeps has used nothing. It is ended by its caller, or with it. */
+static void
+test_decoding_sleep (void)
+{
+  g_autoptr(AForkProcess) template = new_template (new_decoding ());
+  g_autoptr(AForkProcess) worker = afork_process_fork (template);
+  g_autoptr(GSocketConnection) connection = NULL;
+  int found = 0;
+
+  afork_process_send_arg (worker, "sleep");
+  connection = run_process_ok (worker, "hostile_try");
+  afork_process_force_exit (worker);
+  await_end (worker);
+  g_assert_true (afork_process_get_term_signal (worker, &found));
+  g_assert_cmpint (found, ==, SIGKILL);
+}
+
 static void
 test_decoding_memory (void)
 {
@@ -413,6 +461,31 @@ test_no_admin (void)
   expect_refused (template, "clone3", "", ENOSYS, ENOSYS);
 }
 
+/* Programs of 32 bits may run, and are refused the same. The numbers are those of getpid, mount,
+ * init_module, ptrace, socket, bpf, and clone3. */
+static void
+test_no_admin_i386 (void)
+{
+  g_autoptr(AForkSandbox) sandbox = afork_sandbox_new ();
+  g_autoptr(AForkProcess) template = NULL;
+
+  if (!has_i386 ())
+    {
+      g_test_skip ("The kernel executes no programs of i386");
+      return;
+    }
+
+  g_object_set (sandbox, "system-calls", AFORK_SYSTEM_CALLS_NO_ADMIN, "network", FALSE, NULL);
+  template = new_template (g_steal_pointer (&sandbox));
+  expect_done (template, "i386", "20");
+  expect_refused (template, "i386", "21", EPERM, EPERM);
+  expect_refused (template, "i386", "128", EPERM, EPERM);
+  expect_refused (template, "i386", "26", EPERM, EPERM);
+  expect_refused (template, "i386", "359 2", EACCES, EACCES);
+  expect_refused (template, "i386", "357", EPERM, EPERM);
+  expect_refused (template, "i386", "435", ENOSYS, ENOSYS);
+}
+
 /* A limit of processes does not bind root. */
 static void
 test_processes (void)
@@ -512,6 +585,8 @@ main (int    argc,
   add_test ("/restrict/decoding/sockets", test_decoding_sockets);
   add_test ("/restrict/decoding/processes", test_decoding_processes);
   add_test ("/restrict/decoding/kernel", test_decoding_kernel);
+  add_test ("/restrict/decoding/i386", test_decoding_i386);
+  add_test ("/restrict/decoding/sleep", test_decoding_sleep);
   add_test ("/restrict/decoding/memory", test_decoding_memory);
   add_test ("/restrict/decoding/time", test_decoding_time);
   add_test ("/restrict/decoding/file-size", test_decoding_file_size);
@@ -521,6 +596,7 @@ main (int    argc,
   add_test ("/restrict/many", test_many);
   add_test ("/restrict/plain", test_plain);
   add_test ("/restrict/no-admin", test_no_admin);
+  add_test ("/restrict/no-admin/i386", test_no_admin_i386);
   add_test ("/restrict/processes", test_processes);
   add_test ("/restrict/best-effort", test_best_effort);
   add_test ("/restrict/exec", test_exec_refused);

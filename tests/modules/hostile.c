@@ -432,6 +432,37 @@ unshare_user (const char *unused)
   return unshare (CLONE_NEWUSER) == 0;
 }
 
+/* A system call by the numbers of i386, as programs of 32 bits make it: TEXT is the number and the
+ * first argument. A kernel without these programs ends the process by SIGSEGV. */
+static bool
+call_as_i386 (const char *text)
+{
+#ifdef __x86_64__
+  char *rest;
+  const long number = strtol (text, &rest, 10), argument = strtol (rest, NULL, 10);
+  long result;
+
+  __asm__ volatile ("int $0x80"
+                    : "=a" (result)
+                    : "a" (number), "b" (argument), "c" (0L), "d" (0L), "S" (0L), "D" (0L)
+                    : "memory", "r8", "r9", "r10", "r11");
+  errno = result < 0 ? (int) -result : 0;
+  return result >= 0;
+#else
+  (void) text;
+  errno = ENOSYS;
+  return false;
+#endif
+}
+
+/* Does nothing, and returns only if a signal has a handler. */
+static bool
+sleep_for_ever (const char *unused)
+{
+  (void) unused;
+  return pause () == 0;
+}
+
 static bool
 change_root (const char *path)
 {
@@ -580,6 +611,8 @@ static const struct
   { "module", load_module },
   { "unshare", unshare_user },
   { "chroot", change_root },
+  { "i386", call_as_i386 },
+  { "sleep", sleep_for_ever },
   { "terminal", type_into_terminal },
   { "tracer", trace_allowed },
   { "lift-limit", lift_core_limit },
