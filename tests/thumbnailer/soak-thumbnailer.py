@@ -351,6 +351,8 @@ def main():
     seed = arguments.seed if arguments.seed is not None else random.randrange(1 << 32)
     print(f"# --seed {seed}", flush=True)
     signal.signal(signal.SIGALRM, time_out)
+    # A shell has programs in the background ignore it, until they have a handler.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     with tempfile.TemporaryDirectory(prefix="thumbnailer-soak-") as home:
         soak = Soak(arguments, random.Random(seed), Path(os.path.realpath(home)))
