@@ -2,7 +2,7 @@
 # Copyright 2026 The AFork authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-# interpret.sh INTERPRETER FILE
+# interpret.sh INTERPRETER FILE [ARGUMENT...]
 #
 # Runs a test written in Python or JavaScript. 77 is how a test says that it was skipped.
 
@@ -16,12 +16,14 @@ skip ()
 
 command -v "$1" > /dev/null || skip "$1 is not installed"
 
-case $2 in
+interpreter=$1
+shift
+case $1 in
   *.py)
-    "$1" -c 'import gi' 2> /dev/null || skip "$1 has no PyGObject"
-    exec "$1" -B "$2"
+    "$interpreter" -c 'import gi' 2> /dev/null || skip "$interpreter has no PyGObject"
+    exec "$interpreter" -B "$@"
     ;;
   *.js)
-    exec "$1" -m "$2"
+    exec "$interpreter" -m "$@"
     ;;
 esac
