@@ -119,15 +119,16 @@ def result_of(function):
     return optional(type_of(value), value)
 
 
-def format_async(name, parameters, result):
+def format_async(name, parameters, result, is_method):
     """Without a callback, it returns an awaitable."""
     *parameters, _, _ = parameters
     awaited = format_parameters(parameters) + ['callback: None = None']
     called = format_parameters(parameters, len(parameters)) + ['callback: _Callback',
                                                                '*user_data: Any']
-    return [*format_function(name, ['self', *awaited], f'Operation[{result}]',
-                             decorator='overload'),
-            *format_function(name, ['self', *called], 'None', decorator='overload')]
+    first = ['self'] if is_method else []
+    decorators = ['    @overload', *([] if is_method else ['    @staticmethod'])]
+    return [*decorators, *format_function(name, [*first, *awaited], f'Operation[{result}]'),
+            *decorators, *format_function(name, [*first, *called], 'None')]
 
 
 def format_method(function, functions):
@@ -137,7 +138,8 @@ def format_method(function, functions):
     result = result_of(function)
 
     if name.endswith('_async'):
-        return format_async(name, parameters, result_of(functions[f'{name[:-6]}_finish']))
+        return format_async(name, parameters, result_of(functions[f'{name[:-6]}_finish']),
+                            kind == 'method')
     if results:
         result = f'tuple[{", ".join([result, *(text for _, text in results)])}]'
     if kind == 'constructor':

@@ -184,6 +184,50 @@ class TypesTest(OverrideTest):
         with self.assertRaises(ValueError):
             process.require("a\0b")
 
+    def test_properties(self):
+        """A bool is a number to Python, and True as a descriptor would be standard output."""
+        for value in (True, 1.0, "1", None):
+            self.assert_refused("fd", AFork.Process, fd=value)
+            self.assert_refused("timeout", AFork.Job, timeout=value)
+            self.assert_refused("timeout", AFork.Job.new, 1, timeout=value)
+            self.assert_refused("priority", AFork.Job, priority=value)
+            self.assert_refused("memory", AFork.Sandbox, memory=value)
+            self.assert_refused("nice", AFork.Sandbox, nice=value)
+            self.assert_refused("max_workers", AFork.Pool, process=new_process("pool"),
+                                function="pool_do", max_workers=value)
+            self.assert_refused("spare", AFork.Process, runtime=NATIVE, spare=value)
+        for value in (1, "no", None):
+            self.assert_refused("network", AFork.Sandbox, network=value)
+            self.assert_refused("concurrent", AFork.Rpc, process=new_process("calls"),
+                                function="calls_do", concurrent=value)
+        for value in (1, b"x", ["x"]):
+            self.assert_refused("function", AFork.Rpc, process=new_process("calls"), function=value)
+        with self.assertRaises(ValueError):
+            AFork.Job.new(1, key="a\0b")
+        self.assertIsNone(AFork.Job(key=None).get_key())
+        self.assertEqual(AFork.Job(timeout=5).get_timeout(), 5)
+        sandbox = AFork.Sandbox(system_calls=AFork.SystemCalls.COMPUTE, read_paths=["/tmp"])
+        self.assertEqual(sandbox.get_read_paths(), ["/tmp"])
+
+    def test_none(self):
+        """What must not be None: each parameter of the typelib that is not nullable."""
+        process = AFork.Process.new_for_runtime(NATIVE)
+        objects = [process, AFork.Rpc.new(new_process("calls"), "calls_do"), new_pool(),
+                   AFork.Job.new(), AFork.Sandbox.new(), NATIVE]
+        n_refused = 0
+        for source in objects:
+            for info in type(source).__base__.__info__.get_methods():
+                parameters = [parameter for parameter in info.get_arguments()
+                              if int(parameter.get_direction()) == 0]
+                if not parameters or parameters[0].may_be_null() or parameters[0].is_optional():
+                    continue
+                function = getattr(source, info.get_name())
+                values = [None] * sum(not parameter.may_be_null() for parameter in parameters)
+                with self.subTest(info.get_name()), self.assertRaises(TypeError):
+                    function(*values)
+                n_refused += 1
+        self.assertGreater(n_refused, 60)
+
     def test_keywords(self):
         process = AFork.Process.new_for_runtime(runtime=NATIVE).require(module="echo")
         self.assertIs(process.setenv(name="NAME", value="value"), process)
@@ -284,6 +328,44 @@ class AwaitTest(OverrideTest):
             return data.get_data()
 
         self.assertEqual(AFork.run(main()), b"a")
+
+    def test_static(self):
+        """An asynchronous function that belongs to a class, and not to an object."""
+        async def main():
+            return await AFork.Sandbox.probe_async()
+
+        expected = AFork.Sandbox.probe()
+        self.assertEqual(AFork.run(main()), expected)
+        loop = GLib.MainLoop()
+        results = []
+
+        def ready_cb(source, result, *data):
+            results.append((AFork.Sandbox.probe_finish(result), data))
+            loop.quit()
+
+        self.assertIsNone(AFork.Sandbox.probe_async(None, ready_cb, 1, 2))
+        loop.run()
+        self.assertEqual(results, [(expected, (1, 2))])
+        with self.assertRaisesRegex(TypeError, "cancellable"):
+            AFork.Sandbox.probe_async("now")
+        cancellable = Gio.Cancellable()
+        operation = AFork.Sandbox.probe_async(cancellable)
+        operation.cancel()
+        self.assertFalse(cancellable.is_cancelled())
+
+    def test_every_async(self):
+        """Every asynchronous function of the typelib returns an operation without a callback."""
+        n_functions = 0
+        for name in AFork.__all__ if hasattr(AFork, "__all__") else dir(AFork):
+            cls = getattr(AFork, name, None)
+            base = getattr(cls, "__base__", None)
+            if not hasattr(base, "__info__") or not hasattr(base.__info__, "get_methods"):
+                continue
+            for info in base.__info__.get_methods():
+                if info.get_name().endswith("_async"):
+                    n_functions += 1
+                    self.assertIn(info.get_name(), vars(cls), name)
+        self.assertGreater(n_functions, 10)
 
     def test_at_once(self):
         """Operations that were begun go on together."""

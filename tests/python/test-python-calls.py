@@ -39,6 +39,26 @@ class CallsTest(PythonTest):
         self.assertEqual(unpack(rpc.call(GLib.Variant("(qa{sv})", (7, {})), None)), (7, {}))
         self.assertTrue(rpc.close(None))
 
+    def test_large_progress(self):
+        """A large value that a worker reports is converted in steps, as a large result is."""
+        rpc = self.new_rpc("evaluate")
+        job = AFork.Job.new(pack("call.report([(i, str(i)) for i in range(60000)])"))
+        turns = []
+
+        async def main():
+            reports = job.reports()
+            await rpc.run_job_async(job)
+            turns.clear()
+            return [value async for value in reports]
+
+        source = GLib.idle_source_new()
+        source.set_callback(lambda data: turns.append(None) or True)
+        source.attach(GLib.MainContext.default())
+        (value,) = AFork.run(main())
+        source.destroy()
+        self.assertEqual(value, [(i, str(i)) for i in range(60000)])
+        self.assertGreater(len(turns), 3)
+
     def test_many(self):
         rpc = self.new_rpc("echo")
         results = []

@@ -22,7 +22,6 @@ import threading
 import weakref
 from collections import deque
 from contextvars import copy_context
-from functools import partial
 
 from gi import _ossighelper
 from gi.module import get_introspection_module
@@ -128,6 +127,10 @@ def _unpack(variant):
 
 # The types of arguments
 
+_NUMBERS = (GObject.TYPE_INT, GObject.TYPE_UINT, GObject.TYPE_INT64, GObject.TYPE_UINT64,
+            GObject.TYPE_ENUM, GObject.TYPE_FLAGS)
+
+
 def _wrong_type(name, expected, value):
     return TypeError(f"{name} must be {expected}, not {type(value).__name__}")
 
@@ -160,6 +163,10 @@ def _check_str(value, name):
     if not isinstance(value, str):
         raise _wrong_type(name, "a str", value)
     return _check_nul(value, name)
+
+
+def _check_optional_str(value, name):
+    return None if value is None else _check_str(value, name)
 
 
 def _check_filename(value, name):
@@ -446,11 +453,20 @@ class Operation:
         self._begin(begin, finish, args)
 
     @classmethod
-    def _of_method(cls, source, begin, finish, args, cancellable, unpacks=False):
-        """Of a method of SOURCE; FINISH is bound to it."""
+    def _of_function(cls, begin, finish, args, cancellable, unpacks=False):
+        """Of a function that takes a cancellable of the caller, which may be None."""
         self = cls.__new__(cls)
         self._prepare(cancellable, unpacks)
-        self._begin(partial(begin, source), finish, args)
+        self._begin(begin, finish, args)
+        return self
+
+    @classmethod
+    def _of_value(cls, get_variant):
+        """Of the conversion of a value only."""
+        self = cls.__new__(cls)
+        self._prepare(unpacks=True)
+        self._finish = lambda result: get_variant()
+        self._ready_cb(None, None)
         return self
 
     def _prepare(self, cancellable=None, unpacks=False):
@@ -716,7 +732,8 @@ class Events:
             operation = _Wait()
             self._waiting.append(operation)
             await operation
-        return _unpack(self._values.popleft())
+        variant = self._values.popleft()
+        return await Operation._of_value(lambda: variant)
 
 
 class _Wait(Operation):
@@ -759,7 +776,8 @@ def _wrap_blocking(info, parameters):
     return wrapper
 
 
-def _wrap_async(info, finish_name, parameters):
+def _wrap_async(info, finish_name, parameters, source):
+    """SOURCE is the class of a function that is no method."""
     parameters.drop_callback()
     n_parameters = len(parameters.names)
 
@@ -770,9 +788,9 @@ def _wrap_async(info, finish_name, parameters):
         *values, cancellable = parameters.bind(args[:n_parameters], kwargs)
         if callback[0] is not None:
             return info(*values, cancellable, *callback)
-        source, *values = values
-        return Operation._of_method(source, info, getattr(source, finish_name), values,
-                                    cancellable)
+        finish_source = values[0] if info.is_method() else source
+        return Operation._of_function(info, getattr(finish_source, finish_name), values,
+                                      cancellable)
     return wrapper
 
 
@@ -785,7 +803,7 @@ def _wrap_functions(raw):
         if f"{name}_async" in infos:
             wrapper = _wrap_blocking(info, parameters)
         elif name.endswith("_async"):
-            wrapper = _wrap_async(info, f"{name[:-6]}_finish", parameters)
+            wrapper = _wrap_async(info, f"{name[:-6]}_finish", parameters, raw)
         elif info.can_throw_gerror() or any(check for check, _ in parameters.checks):
             wrapper = _wrap_plain(info, parameters)
         else:
@@ -803,9 +821,29 @@ def _wrap_module_function(info):
     return _named(_wrap_plain(info, _Parameters(info)), info)
 
 
+def _make_init(cls):
+    """A constructor that checks the properties it is given: PyGObject makes numbers of a bool."""
+    checks = {}
+    for spec in cls.list_properties():
+        check = {"gboolean": _check_bool, "gchararray": _check_optional_str}.get(
+            spec.value_type.name)
+        if check is None and spec.value_type.fundamental in _NUMBERS:
+            check = _check_int
+        checks[spec.name.replace("-", "_")] = check
+
+    def __init__(self, **properties):
+        for name, value in properties.items():
+            check = checks.get(name)
+            if check is not None:
+                check(value, name)
+        super(cls, self).__init__(**properties)
+    return __init__
+
+
 def _override(cls):
     """A class of this file, with the functions of its base that it does not define itself."""
     override(cls)
+    cls.__init__ = _make_init(cls)
     for name, attribute in _wrap_functions(cls.__base__).items():
         if name not in vars(cls):
             setattr(cls, name, attribute)
@@ -837,8 +875,8 @@ def _add_calls(cls):
         _check_cancellable(cancellable, "cancellable")
         if callback is not None:
             return raw.call_async(self, variant, cancellable, callback, *user_data)
-        return Operation._of_method(self, raw.call_async, self.call_finish, (variant,), cancellable,
-                                    unpacks=not isinstance(args, GLib.Variant))
+        return Operation._of_function(raw.call_async, self.call_finish, (self, variant),
+                                      cancellable, unpacks=not isinstance(args, GLib.Variant))
 
     def run_job(self, job, cancellable=None):
         """Runs a job, waits, and returns its result.
@@ -859,8 +897,8 @@ def _add_calls(cls):
         _check_cancellable(cancellable, "cancellable")
         if callback is not None:
             return raw.run_job_async(self, job, cancellable, callback, *user_data)
-        return Operation._of_method(self, raw.run_job_async, self.run_job_finish, (job,),
-                                    cancellable, unpacks=job._has_python_args)
+        return Operation._of_function(raw.run_job_async, self.run_job_finish, (self, job),
+                                      cancellable, unpacks=job._has_python_args)
 
     for function in (call, call_async, run_job, run_job_async):
         function.__qualname__ = f"{cls.__name__}.{function.__name__}"
@@ -1148,11 +1186,7 @@ class Job(AFork.Job):
     def unpack_async(self):
         """The same as an AFork.Operation: a large result is converted in steps, so that the main
         loop goes on."""
-        operation = Operation.__new__(Operation)
-        operation._prepare(unpacks=True)
-        operation._finish = Job._get_variant
-        operation._ready_cb(None, self)
-        return operation
+        return Operation._of_value(self._get_variant)
 
     def _get_variant(self):
         error = AFork.Job.get_error(self)
