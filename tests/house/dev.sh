@@ -159,7 +159,7 @@ for suite in ('create', 'exec'):
     (programs / f'{suite}.svg').write_text(f'plot of {suite}')
 END
 programs=$folder/build/perf/tests/perf
-suites='calls confinement create exec executor first-byte pending pool values'
+suites='calls confinement create exec first-byte pending pool python values'
 
 dev 0 perf
 says "^meson compile -C $folder/build/perf benchmarks$"

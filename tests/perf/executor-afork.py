@@ -9,39 +9,12 @@ run."""
 import argparse
 import collections
 import os
-import sys
 import time
-from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parent
-BUILD = FOLDER.parent.parent
+from binding import load
+
 BYTES = b'\x5a' * 64
 SPIN = 0.001            # seconds
-
-
-def load_executor():
-    """The executor of this build, or of the one that is compared."""
-    library = os.environ.get('AFORK_LIBRARY_FOLDER', str(BUILD / 'afork'))
-    build = Path(library).parent
-    source = Path(os.path.realpath(build / 'introspection' / 'python' / 'afork-server.py')).parent
-    path = [str(source), str(build / 'introspection' / 'python')]
-    sys.path[:0] = path
-
-    import gi
-
-    gi.require_version('GIRepository', '2.0')
-    from gi.repository import GIRepository
-
-    GIRepository.Repository.prepend_search_path(str(build / 'introspection'))
-    GIRepository.Repository.prepend_library_path(library)
-    # For the workers.
-    os.environ['GI_TYPELIB_PATH'] = str(build / 'introspection')
-    os.environ['LD_LIBRARY_PATH'] = library
-    os.environ['PYTHONPATH'] = os.pathsep.join(path)
-    gi.require_version('AFork', '1')
-    from gi.repository import AFork
-
-    return AFork.Executor
 
 
 def echo(data):
@@ -93,7 +66,7 @@ def main():
     parser.add_argument('--check', action='store_true')
     parser.add_argument('variant', nargs='?', default='echo')
     args = parser.parse_args()
-    executor_type = load_executor()
+    executor_type = load().Executor
     if args.check:
         return
 

@@ -14,7 +14,7 @@ import against
 from bench import Failure, add_options, check_options, run_suites
 
 SUITES = (
-    'calls', 'confinement', 'create', 'exec', 'executor', 'first-byte', 'pending', 'pool', 'values',
+    'calls', 'confinement', 'create', 'exec', 'first-byte', 'pending', 'pool', 'python', 'values',
 )
 
 
