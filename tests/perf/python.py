@@ -146,6 +146,13 @@ FIGURES = [
            'afork-fresh', 'ppe-fresh'),
     Figure('start', 'time from making an executor to its first result, with the start of Python',
            'first-answer-us', 'afork-start', unit='µs', smaller_is_better=True),
+] + [
+    Figure(f'{measure}-{name}', f'{title}, {what}', f'{measure}-us', f'window-{name}', unit='µs',
+           smaller_is_better=True)
+    for measure, title in (('p99', 'gap that 99 of 100 frames do not exceed'),
+                           ('worst', 'longest gap between frames'))
+    for name, what in (('idle', 'idle window'), ('workers', 'jobs in workers'),
+                       ('threads', 'the same jobs in threads'))
 ]
 
 PANELS = [
@@ -156,7 +163,7 @@ PANELS = [
     Panel('Efficiency of jobs of a millisecond, per cent', 'efficiency-percent',
           [millisecond(n) for n in COUNTS]),
     Panel('Jobs a second, a fresh process for each', 'per-second', [FRESH]),
-    Panel('From making an executor to its first result, microseconds', 'first-answer-us', [START],
+    Panel('To the first answer, microseconds', 'first-answer-us', [FIRST, START],
           smaller_is_better=True),
     Panel('Gap that 99 of 100 frames do not exceed, microseconds', 'p99-us', [FRAMES],
           smaller_is_better=True),
