@@ -127,6 +127,11 @@ class Mixin(find("ExecutorMixin")):
         # Tests take locks and managers from it, and skip themselves if it is “fork”.
         return multiprocessing.get_context("forkserver")
 
+    def create_event(self):
+        if self.manager is None:
+            self.manager = self.get_context().Manager()
+        return self.manager.Event()
+
 
 def with_afork(assert_python_ok):
     """Programs that import the executor by its name get that of AFork."""

@@ -18,6 +18,7 @@ import time
 import unittest
 import zipapp
 from concurrent.futures.process import BrokenProcessPool
+from unittest import mock
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "modules"))
 
@@ -36,6 +37,31 @@ class ExecutorTest(unittest.TestCase):
 
     def tearDown(self):
         signal.alarm(0)
+
+
+class StartTest(ExecutorTest):
+    def test_no_thread(self):
+        """Threads cannot be started: none, or not the second one."""
+        start = threading.Thread.start
+        for n_threads in 0, 1:
+            started = []
+
+            def start_some(thread):
+                if len(started) >= n_threads:
+                    raise RuntimeError("can't start new thread")
+                started.append(thread)
+                start(thread)
+
+            executor = AFork.Executor(2)
+            with mock.patch.object(threading.Thread, "start", start_some):
+                with self.assertRaisesRegex(BrokenProcessPool, "can't start new thread"):
+                    executor.submit(abs, -1)
+            with self.assertRaises(BrokenProcessPool):
+                executor.submit(abs, -1)
+            executor.shutdown()
+            executor.shutdown()
+            for thread in started:
+                self.assertFalse(thread.is_alive())
 
 
 class ValuesTest(ExecutorTest):

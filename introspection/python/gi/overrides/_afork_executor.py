@@ -309,8 +309,16 @@ class _Calls:
         _all_calls.add(self)
         self.server = threading.Thread(target=self._serve, name="AFork.Executor-pool")
         self.deliverer = threading.Thread(target=self._deliver, name="AFork.Executor-results")
-        self.server.start()
-        self.deliverer.start()
+        try:
+            self.server.start()
+            self.deliverer.start()
+        except RuntimeError as error:
+            # No more threads can be had: the interpreter exits, for example.
+            self.broken = BROKEN
+            self.cause = str(error)
+            # What is waited for is the thread that serves, which ends, or nothing.
+            self.deliverer = self.server if self.server.ident is not None else None
+            self.close(AFork.ShutdownMode.ABORT)
 
     def close(self, mode=AFork.ShutdownMode.DRAIN):
         queue = self.queue
@@ -592,6 +600,8 @@ class Executor(_base.Executor):
                 raise RuntimeError("cannot schedule new futures after interpreter shutdown")
             if not calls.was_started:
                 calls.start(self._pack_setup())
+                if calls.broken:
+                    raise BrokenProcessPool(f"{calls.broken} {calls.cause}")
             calls.note_worker()
         number = next(calls.numbers)
         future = _Future(calls, number)
