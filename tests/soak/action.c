@@ -42,6 +42,7 @@ static rlim_t full_limit;               /* of descriptors */
 static guint starving_steps;            /* until there are descriptors again */
 static char *hostile_server;
 static CallMix *call_mix;               /* of the default main context; or NULL */
+static PoolMix *pool_mix;               /* the same */
 
 /* The function of modules/recite.c, which is in this program as well. */
 AFORK_WORKER_EXPORT void recite (int socket, const AForkItem *items, size_t n_items);
@@ -381,6 +382,50 @@ step_calls (void)
     call_mix_step (call_mix);
 }
 
+static void
+step_pools (void)
+{
+  if (pool_mix == NULL)
+    {
+      pool_mix = pool_mix_new ();
+      if (subjects_are_starved ())
+        pool_mix_starve (pool_mix);
+    }
+  for (guint i = chance_below (10); i > 0; i--)
+    pool_mix_step (pool_mix);
+}
+
+/* Pools of a thread that has a main context of its own. */
+static gpointer
+run_jobs_in_context (gpointer data)
+{
+  g_autoptr(GMainContext) context = g_main_context_new ();
+  PoolMix *mix;
+
+  g_main_context_push_thread_default (context);
+  mix = pool_mix_new ();
+  for (guint step = 0; step < 150; step++)
+    {
+      chance_begin_step (GPOINTER_TO_UINT (data), step);
+      pool_mix_step (mix);
+    }
+  pool_mix_free (mix);
+  g_main_context_pop_thread_default (context);
+  return NULL;
+}
+
+static void
+make_pools_in_context (void)
+{
+  if (subjects_are_starved () || context_threads->len >= 4)
+    return;
+
+  tally ("processes", "in a thread's own context, for jobs");
+  g_ptr_array_add (context_threads,
+                   g_thread_new ("jobs", run_jobs_in_context,
+                                 GUINT_TO_POINTER (chance_below (1000000))));
+}
+
 /* Plain forks of this program. */
 
 /* In a fork, every operation on a process of the parent fails. */
@@ -437,6 +482,8 @@ use_all_lost (void)
     use_lost (program_templates[i]);
   if (call_mix != NULL)
     call_mix_use_lost (call_mix);
+  if (pool_mix != NULL)
+    pool_mix_use_lost (pool_mix);
 }
 
 /* Pending operations fail, and new ones use templates of the fork. */
@@ -447,6 +494,8 @@ be_fork (void)
   subjects_starve (TRUE);
   if (call_mix != NULL)
     call_mix_lose (call_mix);
+  if (pool_mix != NULL)
+    pool_mix_starve (pool_mix);
   if (chance (70))
     use_all_lost ();
   for (guint i = chance_below (40); i > 0; i--)
@@ -1262,6 +1311,8 @@ starve (void)
   subjects_starve (TRUE);
   if (call_mix != NULL)
     call_mix_starve (call_mix, TRUE);
+  if (pool_mix != NULL)
+    pool_mix_starve (pool_mix);
   starving_steps = 1 + chance_below (30);
   set_limit ((rlim_t) get_highest_fd () + 1 + chance_below (6));
   tally ("faults", "descriptors run out");
@@ -1304,7 +1355,9 @@ static const struct
   { 1, make_in_context },
   { 1, make_calls_in_context },
   { 1, fork_program },
+  { 1, make_pools_in_context },
   { 40, step_calls },
+  { 40, step_pools },
   { 30, prepare_any },
   { 4, spoil_any },
   { 40, hand_over_any },
@@ -1368,11 +1421,10 @@ void
 action_end_round (void)
 {
   g_ptr_array_set_size (forks, 0);
-  if (call_mix == NULL)
-    return;
-
-  call_mix_update_outcomes (call_mix);
+  if (call_mix != NULL)
+    call_mix_update_outcomes (call_mix);
   g_clear_pointer (&call_mix, call_mix_free);
+  g_clear_pointer (&pool_mix, pool_mix_free);
 }
 
 void
@@ -1380,6 +1432,8 @@ action_describe (void)
 {
   if (call_mix != NULL)
     call_mix_describe (call_mix);
+  if (pool_mix != NULL)
+    pool_mix_describe (pool_mix);
 }
 
 /* The program has one thread until it returns. */

@@ -349,6 +349,7 @@ warm_up (void)
   g_autoptr(GSocketConnection) connection = NULL;
   g_autoptr(GError) error = NULL;
   CallMix *mix;
+  PoolMix *pools;
   Census census;
 
   /* There may be more descriptors then, but no more children. */
@@ -362,6 +363,8 @@ warm_up (void)
   mix = call_mix_new ();
   call_mix_update_outcomes (mix);
   call_mix_free (mix);
+  pools = pool_mix_new ();
+  pool_mix_free (pools);
   census_await (&census);
 }
 
@@ -408,6 +411,7 @@ test_soak (void)
   tally_print ("drops");
   tally_print ("calls");
   tally_print ("answers to calls");
+  tally_print ("answers to jobs");
   tally_print ("recitals");
   g_test_message ("Left over: 0 descriptors, 0 children, 0 descendants");
   if (!is_sanitized ())

@@ -189,6 +189,20 @@ void     call_mix_free            (CallMix    *self);
 void     call_mix_drop            (CallMix    *self);
 void     call_mix_describe        (CallMix    *self);
 
+/* A mix of jobs in the thread-default main context: pools that come and go, and jobs and maps of
+ * them, each of which must end once, with an allowed outcome. The functions are as those for
+ * calls. */
+typedef struct _PoolMix PoolMix;
+
+PoolMix *pool_mix_new             (void);
+void     pool_mix_step            (PoolMix    *self);
+void     pool_mix_starve          (PoolMix    *self);
+void     pool_mix_use_lost        (PoolMix    *self);
+void     pool_mix_update_outcomes (PoolMix    *self);
+/* Drops the pools or shuts them down, and iterates the context until their workers have exited. */
+void     pool_mix_free            (PoolMix    *self);
+void     pool_mix_describe        (PoolMix    *self);
+
 /* Does a random action. */
 void     action_begin             (void);
 void     action_take              (void);
