@@ -198,6 +198,9 @@ const GError *_afork_process_get_failure         (AForkProcess         *self);
 /* Whether the process can still be forked, as far as it has reported. */
 gboolean      _afork_process_can_fork            (AForkProcess         *self);
 
+/* Whether the process has exited, even if this was not reported yet. */
+gboolean      _afork_process_poll_exited         (AForkProcess         *self);
+
 /* Whether this program cannot use the process any more: its context has gone, or this is a fork of
  * the program. */
 gboolean      _afork_process_is_context_lost     (AForkProcess         *self);

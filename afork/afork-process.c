@@ -1059,7 +1059,7 @@ is_open (AForkProcess *self)
     return _afork_process_can_prepare (self) && !self->refused;
 
   return _afork_client_is_open (self->client)
-    && !_afork_pid_watch_poll_exited (_afork_client_get_pid_watch (self->client));
+    && !_afork_process_poll_exited (self);
 }
 
 const GError *
@@ -1074,6 +1074,12 @@ _afork_process_can_fork (AForkProcess *self)
   /* If it has exited and this was not reported yet, forks wait for the reason. */
   return _afork_process_can_prepare (self) && _afork_process_get_failure (self) == NULL
     && self->state != AFORK_PROCESS_STATE_EXITED;
+}
+
+gboolean
+_afork_process_poll_exited (AForkProcess *self)
+{
+  return _afork_pid_watch_poll_exited (_afork_client_get_pid_watch (self->client));
 }
 
 /* The object. */

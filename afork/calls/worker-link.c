@@ -457,7 +457,10 @@ exit_timeout_cb (gpointer data)
   if (!_afork_turn_begin (&turn, NULL))
     return G_SOURCE_CONTINUE;
 
-  kill_worker (self, describe_exit_timeout (self));
+  /* If the process has exited, its template reports how, as soon as it can: it may be stopped, or
+   * lack processor time. */
+  if (self->unwatched || !_afork_process_poll_exited (self->process))
+    kill_worker (self, describe_exit_timeout (self));
   _afork_source_clear (&self->exit_timeout);
   _afork_turn_end (&turn, NULL, NULL, TRUE);
   return G_SOURCE_REMOVE;

@@ -447,6 +447,39 @@ test_descriptor (gboolean concurrent)
   g_assert_false (has_outbox ());
 }
 
+/* A worker is killed, and its template is stopped for so long that the worker would be killed if it
+ * had only closed its socket. The error says how the worker has exited. */
+static void
+test_late_report (void)
+{
+  g_autoptr(AForkProcess) template = new_module_process ("calls");
+  g_autoptr(AForkProcess) process = afork_process_fork (template);
+  g_autoptr(AForkRpc) rpc = g_object_new (AFORK_TYPE_RPC, "process", process,
+                                          "function", "calls_do", "forward-stderr", FALSE, NULL);
+  GAsyncResult *result = NULL;
+  gboolean is_over = FALSE;
+
+  if (!can_signal_by_pidfd ())
+    {
+      g_test_skip ("Valgrind 3.19 has no pidfd_send_signal()");
+      return;
+    }
+
+  begin_call (rpc, "report", 1, NULL, &result);
+  expect_uint32 (rpc, &result, 1);
+  afork_process_send_signal (template, SIGSTOP);
+  begin_call (rpc, "stuck", 0, NULL, &result);
+  afork_process_send_signal (process, SIGKILL);
+  iterate ();
+  g_timeout_add (5500, set_cb, &is_over);
+  while (!is_over)
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_null (result);
+  afork_process_send_signal (template, SIGCONT);
+  expect_error (rpc, &result, AFORK_ERROR, AFORK_ERROR_SIGNALED, "signal 9");
+  close_rpc_error (rpc, AFORK_ERROR_SIGNALED);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -464,6 +497,7 @@ main (int    argc,
   add_for_both ("/rpc-crash/nested", test_nested);
   add_for_both ("/rpc-crash/without-outbox", test_without_outbox);
   add_for_both ("/rpc-crash/descriptor", test_descriptor);
+  add_test ("/rpc-crash/late-report", test_late_report);
 
   return g_test_run ();
 }
