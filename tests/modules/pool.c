@@ -83,6 +83,26 @@ await_cancellation (AForkCall *call)
     }
 }
 
+static void
+ignore_cb (int number)
+{
+}
+
+/* Waits until SIGTERM comes. A later one has no effect. */
+static void
+await_sigterm (void)
+{
+  sigset_t set, old;
+
+  signal (SIGTERM, ignore_cb);
+  sigemptyset (&set);
+  sigaddset (&set, SIGTERM);
+  sigprocmask (SIG_BLOCK, &set, &old);
+  afork_worker_emit (g_variant_new_string ("waits"));
+  sigsuspend (&old);
+  sigprocmask (SIG_SETMASK, &old, NULL);
+}
+
 /* Uses so many MiB of memory until the worker exits. */
 static void
 grow (guint32 n_mib)
@@ -132,6 +152,8 @@ pool_do (AForkCall  *call,
     await_cancellation (call);
   else if (g_str_equal (what, "trap") && read (get_fd (call), &byte, 1) == 1)
     raise (SIGKILL);
+  else if (g_str_equal (what, "until-sigterm"))
+    await_sigterm ();
   else if (g_str_equal (what, "hard"))
     signal (SIGTERM, SIG_IGN);
   else if (g_str_equal (what, "retire"))
@@ -140,7 +162,8 @@ pool_do (AForkCall  *call,
       afork_worker_retire ();
     }
 
-  if (g_str_equal (what, "hard") || g_str_equal (what, "stuck"))
+  if (g_str_equal (what, "hard") || g_str_equal (what, "stuck")
+      || (g_str_equal (what, "stuck-once") && read (get_fd (call), &byte, 1) == 1))
     {
       afork_worker_emit (g_variant_new_string ("stuck"));
       for (;;)

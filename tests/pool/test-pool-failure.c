@@ -310,6 +310,51 @@ test_stuck_hard (void)
   check_stuck ("hard", FALSE);
 }
 
+static void
+count_event_cb (AForkPool *pool,
+                GVariant  *event,
+                guint     *n)
+{
+  (*n)++;
+}
+
+/* A worker is to be ended because of a job that was cancelled. It finishes this job at the last
+ * moment, and begins with the next one. That job is not blamed when the worker is killed: it is run
+ * again, without a retry. */
+static void
+test_stuck_next (void)
+{
+  AForkPool *pool = new_pool ("max-workers", 1, "load", 2, "grace", 20, NULL);
+  g_autoptr(AForkJob) first = afork_job_new (do_args ("until-sigterm", 0));
+  g_autoptr(GVariant) stats = NULL;
+  GAsyncResult *results[2] = { NULL };
+  guint n_events = 0;
+  guint n_exited = 0;
+  int gate;
+  g_autoptr(AForkJob) next = new_gate_job ("stuck-once", &gate);
+  guint64 n_retried;
+
+  g_assert_cmpint (write (gate, "x", 1), ==, 1);
+  close (gate);
+  g_signal_connect (pool, "event", G_CALLBACK (count_event_cb), &n_events);
+  g_signal_connect (pool, "worker-exited", G_CALLBACK (count_exited_cb), &n_exited);
+  begin_job (pool, first, &results[0]);
+  begin_job (pool, next, &results[1]);
+  while (n_events == 0)
+    g_main_context_iteration (NULL, TRUE);
+  afork_job_cancel (first);
+  await_error (pool, &results[0], G_IO_ERROR, G_IO_ERROR_CANCELLED, NULL);
+  await_answer (pool, &results[1]);
+
+  /* The second event is that the next job had begun in the worker that was ended. */
+  g_assert_cmpuint (n_events, ==, 2);
+  g_assert_cmpuint (n_exited, ==, 1);
+  stats = afork_pool_get_stats (pool);
+  g_assert_true (g_variant_lookup (stats, "retried", "t", &n_retried));
+  g_assert_cmpuint (n_retried, ==, 0);
+  shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+}
+
 /* A worker that answers soon after a job was cancelled is not killed. */
 static void
 test_cancel_noticed (void)
@@ -725,6 +770,7 @@ main (int    argc,
   add_test ("/pool/stuck/cancel", test_stuck_cancel);
   add_test ("/pool/stuck/timeout", test_stuck_timeout);
   add_test ("/pool/stuck/hard", test_stuck_hard);
+  add_test ("/pool/stuck/next", test_stuck_next);
   add_test ("/pool/cancel/noticed", test_cancel_noticed);
   add_test ("/pool/timeout/waiting", test_timeout_waiting);
   add_test ("/pool/timeout/blocking", test_timeout_blocking);

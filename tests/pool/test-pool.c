@@ -646,6 +646,60 @@ test_pool_late (void)
     g_assert_cmpint (many, <, 8 * few);
 }
 
+/* What is set when a pool is made is what its getters return and what its workers are like. */
+static void
+test_pool_properties (void)
+{
+  for (guint i = 0; i < 8; i++)
+    {
+      const gboolean trusted = (i & 1) != 0;
+      const gboolean dies = (i & 2) != 0;
+      const gboolean forwards = (i & 4) != 0;
+      g_autoptr(AForkProcess) process = new_module_process ("pool");
+      AForkPool *pool = g_object_new (AFORK_TYPE_POOL, "process", process, "function", "pool_do",
+                                      "trusted", trusted, "die-with-parent", dies,
+                                      "forward-stderr", forwards, NULL);
+
+      g_assert_cmpint (afork_pool_get_trusted (pool), ==, trusted);
+      g_assert_cmpint (afork_pool_get_die_with_parent (pool), ==, dies);
+      g_assert_cmpint (afork_pool_get_forward_stderr (pool), ==, forwards);
+      g_assert_null (afork_pool_get_init_function (pool));
+      g_assert_null (afork_pool_get_done_function (pool));
+      g_assert_cmpstr (afork_pool_get_function (pool), ==, "pool_do");
+      g_assert_true (afork_pool_get_process (pool) == process);
+      shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+    }
+}
+
+static void
+store_process_cb (AForkPool     *pool,
+                  AForkProcess  *process,
+                  AForkProcess **started)
+{
+  g_set_object (started, process);
+}
+
+/* The workers get these properties. */
+static void
+test_pool_die_with_parent (void)
+{
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr(AForkProcess) process = new_module_process ("pool");
+      AForkPool *pool = g_object_new (AFORK_TYPE_POOL, "process", process, "function", "pool_do",
+                                      "die-with-parent", i == 1, NULL);
+      g_autoptr(AForkProcess) worker = NULL;
+      GAsyncResult *result = NULL;
+
+      g_signal_connect (pool, "worker-started", G_CALLBACK (store_process_cb), &worker);
+      begin_pool_call (pool, "echo", 5, &result);
+      g_assert_cmpuint (await_answer (pool, &result), ==, 5);
+      g_assert_nonnull (worker);
+      g_assert_cmpint (afork_process_get_die_with_parent (worker), ==, i == 1);
+      shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+    }
+}
+
 #define add_test(path, function) \
   g_test_add_data_func (path, (gconstpointer) function, run_with_census)
 
@@ -655,6 +709,8 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
 
+  add_test ("/pool/properties", test_pool_properties);
+  add_test ("/pool/die-with-parent", test_pool_die_with_parent);
   add_test ("/pool/many", test_pool_many);
   add_test ("/pool/errors", test_pool_errors);
   add_test ("/pool/job", test_pool_job);
