@@ -136,8 +136,6 @@ enum
   DEFAULT_GRACE = 1000,
   DEFAULT_QUARANTINE_TIME = 60 * 1000,
   MAX_LOAD = 65535,
-  /* How often a template, or workers of it that start, may exit before the jobs that wait fail. */
-  MAX_FAILURES = 3,
   /* How long no workers are kept ready after a warning that memory is low, in milliseconds. */
   LOW_MEMORY_TIME = 10 * 1000,
   /* How long a worker with a done-function, or one that starts, may take to exit, in
@@ -1087,17 +1085,6 @@ set_last_error (AForkPool    *self,
   self->has_new_error = TRUE;
 }
 
-/* Returns whether the next worker would fail with ERROR as well. If not, the worker may have been
- * killed from outside. */
-static gboolean
-is_lasting (const GError *error)
-{
-  return !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_EXITED)
-    && !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_SIGNALED)
-    && !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_OUT_OF_MEMORY)
-    && !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_LOST);
-}
-
 /* Templates. */
 
 static AForkPoolTemplate *
@@ -1105,39 +1092,6 @@ template_at (AForkPool *self,
              guint      i)
 {
   return g_ptr_array_index (self->templates, i);
-}
-
-/* TEMPLATE, or a worker of it that started, has exited because of ERROR. For some time, other
- * templates are used. IS_FINAL says whether the next attempt will probably fail, too. */
-static void
-note_failure (AForkPool         *self,
-              AForkPoolTemplate *template,
-              const GError      *error,
-              gboolean           is_final)
-{
-  const gint64 back_off = _afork_scheduler_get_back_off (template->n_failures);
-
-  if (template->state == AFORK_POOL_TEMPLATE_LOST)
-    _afork_scheduler_set_template_time (&template->base, G_MAXINT64);
-  else
-    _afork_scheduler_set_template_time (&template->base, g_get_monotonic_time () + back_off);
-  g_clear_error (&template->obstacle);
-  template->obstacle_was_reported = FALSE;
-  if (is_final)
-    template->obstacle = g_error_copy (error);
-  request_update (self);
-}
-
-/* A worker of TEMPLATE could not start because of ERROR. */
-static void
-note_start_failure (AForkPool         *self,
-                    AForkPoolTemplate *template,
-                    const GError      *error)
-{
-  self->start_failed = TRUE;
-  template->n_failures++;
-  note_failure (self, template, error,
-                is_lasting (error) || template->n_failures >= MAX_FAILURES);
 }
 
 static void
@@ -1153,7 +1107,7 @@ recreate_template (AForkPool         *self,
     return;
 
   set_last_error (self, template->error);
-  note_failure (self, template, template->error, TRUE);
+  request_update (self);
 }
 
 /* Checks whether TEMPLATE has exited. If so, it is created again: at once, or if it has done so
@@ -1162,18 +1116,13 @@ static void
 check_template (AForkPool         *self,
                 AForkPoolTemplate *template)
 {
-  g_autoptr(GError) error = NULL;
-
   if (self->state >= AFORK_POOL_STATE_ABORTING || _afork_context_peek (self->context) == NULL
       || template->state != AFORK_POOL_TEMPLATE_USABLE || _afork_pool_template_can_fork (template))
     return;
 
-  _afork_pool_template_exit (template);
-  error = g_error_copy (template->error);
-  set_last_error (self, error);
-  note_failure (self, template, error,
-                template->n_failures >= MAX_FAILURES
-                || (template->n_failures > 1 && is_lasting (error)));
+  _afork_pool_template_exit (template, g_get_monotonic_time ());
+  set_last_error (self, template->error);
+  request_update (self);
   if (template->n_failures == 1)
     recreate_template (self, template);
 }
@@ -1209,17 +1158,6 @@ ensure_template (AForkPool         *self,
   return template->state == AFORK_POOL_TEMPLATE_USABLE;
 }
 
-/* Returns why no worker of TEMPLATE is expected, or NULL. When jobs have failed because of that and
- * the pause for the template is over, the next job causes another attempt. */
-static const GError *
-get_obstacle (AForkPoolTemplate *template,
-              gint64             now)
-{
-  if (template->obstacle_was_reported && now >= template->base.not_before)
-    g_clear_error (&template->obstacle);
-  return template->obstacle;
-}
-
 /* If no worker is left, and probably none can be started, has the jobs that wait fail. */
 static void
 fail_hopeless (AForkPool *self,
@@ -1228,7 +1166,7 @@ fail_hopeless (AForkPool *self,
   if (self->scheduler.queue.n_jobs == 0 || self->scheduler.n_counted > 0)
     return;
   for (guint i = 0; i < self->templates->len; i++)
-    if (get_obstacle (template_at (self, i), now) == NULL)
+    if (_afork_pool_template_get_obstacle (template_at (self, i), now) == NULL)
       return;
 
   for (guint i = 0; i < self->templates->len; i++)
@@ -1278,8 +1216,7 @@ static gboolean
 has_failing_template (AForkPool *self)
 {
   for (guint i = 0; i < self->templates->len; i++)
-    if (template_at (self, i)->state == AFORK_POOL_TEMPLATE_LOST
-        || template_at (self, i)->n_failures >= 2)
+    if (_afork_pool_template_is_failing (template_at (self, i)))
       return TRUE;
 
   return FALSE;
@@ -1472,7 +1409,10 @@ slot_ending (AForkSlot    *slot,
       _afork_slot_set_exit_cause (slot, _afork_exit_cause_from_error (error));
       set_last_error (self, error);
       if (!slot->was_serving)
-        note_start_failure (self, template, error);
+        {
+          self->start_failed = TRUE;
+          _afork_pool_template_note_start_failure (template, error, g_get_monotonic_time ());
+        }
     }
   request_update (self);
 }

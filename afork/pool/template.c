@@ -11,6 +11,9 @@
 #include "afork-process-private.h"
 #include "base/i18n.h"
 
+/* How often the process, or workers that start, may exit before the jobs that wait fail. */
+enum { MAX_FAILURES = 3 };
+
 /* The data of the signal handler. It holds no reference to the pool. */
 typedef struct
 {
@@ -114,8 +117,34 @@ _afork_pool_template_can_fork (AForkPoolTemplate *self)
   return self->state == AFORK_POOL_TEMPLATE_USABLE && _afork_process_can_fork (self->process);
 }
 
+/* Returns whether the next process or worker would fail with ERROR as well. If not, this one may
+ * have been killed from outside. */
+static gboolean
+is_lasting (const GError *error)
+{
+  return !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_EXITED)
+    && !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_SIGNALED)
+    && !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_OUT_OF_MEMORY)
+    && !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_LOST);
+}
+
+/* IS_FINAL says whether the attempt after TIME will probably fail because of ERROR, too. */
+static void
+set_obstacle (AForkPoolTemplate *self,
+              const GError      *error,
+              gboolean           is_final,
+              gint64             time)
+{
+  _afork_scheduler_set_template_time (&self->base, time);
+  g_clear_error (&self->obstacle);
+  self->obstacle_was_reported = FALSE;
+  if (is_final)
+    self->obstacle = g_error_copy (error);
+}
+
 void
-_afork_pool_template_exit (AForkPoolTemplate *self)
+_afork_pool_template_exit (AForkPoolTemplate *self,
+                           gint64             now)
 {
   const GError *failure = _afork_process_get_failure (self->process);
   const char *title = afork_process_get_title (self->process);
@@ -130,6 +159,36 @@ _afork_pool_template_exit (AForkPoolTemplate *self)
   else
     self->error = g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
                                _("The template “%s” of a pool cannot be forked any more"), title);
+  set_obstacle (self, self->error,
+                self->n_failures >= MAX_FAILURES
+                || (self->n_failures > 1 && is_lasting (self->error)),
+                now + _afork_scheduler_get_back_off (self->n_failures));
+}
+
+void
+_afork_pool_template_note_start_failure (AForkPoolTemplate *self,
+                                         const GError      *error,
+                                         gint64             now)
+{
+  self->n_failures++;
+  set_obstacle (self, error, is_lasting (error) || self->n_failures >= MAX_FAILURES,
+                self->state == AFORK_POOL_TEMPLATE_LOST
+                ? G_MAXINT64 : now + _afork_scheduler_get_back_off (self->n_failures));
+}
+
+const GError *
+_afork_pool_template_get_obstacle (AForkPoolTemplate *self,
+                                   gint64             now)
+{
+  if (self->obstacle_was_reported && now >= self->base.not_before)
+    g_clear_error (&self->obstacle);
+  return self->obstacle;
+}
+
+gboolean
+_afork_pool_template_is_failing (AForkPoolTemplate *self)
+{
+  return self->state == AFORK_POOL_TEMPLATE_LOST || self->n_failures >= 2;
 }
 
 void
@@ -165,4 +224,5 @@ _afork_pool_template_recreate (AForkPoolTemplate *self)
                              cause->message, error->message);
   if (!g_error_matches (error, AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED))
     self->error->code = error->code;
+  set_obstacle (self, self->error, TRUE, G_MAXINT64);
 }

@@ -56,8 +56,20 @@ void               _afork_pool_template_free     (AForkPoolTemplate           *s
 
 /* Whether the process can be forked. */
 gboolean           _afork_pool_template_can_fork (AForkPoolTemplate           *self);
-/* The process, which was USABLE, cannot be forked any more. */
-void               _afork_pool_template_exit     (AForkPoolTemplate           *self);
+/* The process, which was USABLE, cannot be forked any more. Until some time after NOW, other
+ * templates are used. */
+void               _afork_pool_template_exit     (AForkPoolTemplate           *self,
+                                                  gint64                       now);
+/* The same if a worker could not start because of ERROR. */
+void               _afork_pool_template_note_start_failure (AForkPoolTemplate *self,
+                                                  const GError                *error,
+                                                  gint64                       now);
+/* Returns why no worker is expected, or NULL. When jobs have failed because of that and the time of
+ * other templates is over, the next job causes another attempt. */
+const GError      *_afork_pool_template_get_obstacle (AForkPoolTemplate       *self,
+                                                  gint64                       now);
+/* Whether it makes the pool unhealthy. */
+gboolean           _afork_pool_template_is_failing (AForkPoolTemplate         *self);
 /* A worker has started. */
 void               _afork_pool_template_prove    (AForkPoolTemplate           *self);
 /* Returns a reference to the process if the pool has created it, and it may never serve, because no
