@@ -3351,8 +3351,34 @@ AForkPool *
 afork_pool_new_for_func (AForkProcess  *process,
                          AForkCallFunc  func)
 {
+  return afork_pool_new_for_funcs (process, func, NULL, NULL);
+}
+
+/**
+ * afork_pool_new_for_funcs: (skip)
+ * @process: (nullable): a template, as for [ctor@AFork.Pool.new_for_func]
+ * @func: a function, as there
+ * @init_func: (nullable): what each worker calls before its first job, as for
+ *   [property@AFork.Pool:init-function], or `NULL`
+ * @done_func: (nullable): what each worker calls last, as for [property@AFork.Pool:done-function],
+ *   or `NULL`
+ *
+ * Does what [ctor@AFork.Pool.new_for_func] does, and gives all functions of the workers by address.
+ *
+ * Returns: (transfer full): a pool
+ *
+ * Since: 0.1
+ */
+AForkPool *
+afork_pool_new_for_funcs (AForkProcess      *process,
+                          AForkCallFunc      func,
+                          AForkCallInitFunc  init_func,
+                          AForkCallDoneFunc  done_func)
+{
   g_autoptr(AForkProcess) own = NULL;
   g_autofree char *name = NULL;
+  g_autofree char *init_name = NULL;
+  g_autofree char *done_name = NULL;
   AForkPool *self;
 
   g_return_val_if_fail (process == NULL || AFORK_IS_PROCESS (process), NULL);
@@ -3361,8 +3387,19 @@ afork_pool_new_for_func (AForkProcess  *process,
   if (process == NULL)
     process = own = afork_process_new_for_runtime (afork_runtime_get_self ());
   name = _afork_process_name_func ((gconstpointer) func);
-  self = g_object_new (AFORK_TYPE_POOL, "process", process, "function", name, NULL);
+  if (init_func != NULL)
+    init_name = _afork_process_name_func ((gconstpointer) init_func);
+  if (done_func != NULL)
+    done_name = _afork_process_name_func ((gconstpointer) done_func);
+  self = g_object_new (AFORK_TYPE_POOL,
+                       "process", process,
+                       "function", name,
+                       "init-function", init_name,
+                       "done-function", done_name,
+                       NULL);
   self->setup.func = func;
+  self->setup.init_func = init_func;
+  self->setup.done_func = done_func;
   return self;
 }
 

@@ -32,6 +32,12 @@ AForkPool    *afork_pool_new_for_func      (AForkProcess          *process,
                                             AForkCallFunc          func)
                                             G_GNUC_WARN_UNUSED_RESULT;
 AFORK_AVAILABLE_IN_ALL
+AForkPool    *afork_pool_new_for_funcs     (AForkProcess          *process,
+                                            AForkCallFunc          func,
+                                            AForkCallInitFunc      init_func,
+                                            AForkCallDoneFunc      done_func)
+                                            G_GNUC_WARN_UNUSED_RESULT;
+AFORK_AVAILABLE_IN_ALL
 void          afork_pool_add_template      (AForkPool             *self,
                                             AForkProcess          *process,
                                             guint                  max_workers);

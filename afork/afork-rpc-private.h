@@ -33,10 +33,12 @@ typedef struct
   void (*closed)            (gpointer      data);
 } AForkRpcOwnerFuncs;
 
-/* Has the worker serve calls by FUNC, a function of this program. AForkRpc:function is then only a
- * name for messages. Call this when the object was made. */
-void          _afork_rpc_set_func    (AForkRpc                 *self,
-                                      AForkCallFunc             func);
+/* Has the worker serve calls by functions of this program; the last two may be NULL. The properties
+ * for them are then only names for messages. Call this when the object was made. */
+void          _afork_rpc_set_funcs   (AForkRpc                 *self,
+                                      AForkCallFunc             func,
+                                      AForkCallInitFunc         init_func,
+                                      AForkCallDoneFunc         done_func);
 
 /* FUNCS may be NULL: then no functions are called any more. */
 void          _afork_rpc_set_owner   (AForkRpc                 *self,

@@ -52,10 +52,9 @@ struct _AForkRpc
 
   AForkProcess    *process;
   char            *function;
-  char            *address;         /* of the function, as text, if it was given by its address; or
-                                     * NULL */
   char            *init_function;
   char            *done_function;
+  char            *addresses[3];    /* of these, as text, if they were given by address; or NULL */
   gboolean         concurrent;
   gboolean         die_with_parent;
   gboolean         forward_stderr;
@@ -761,7 +760,8 @@ afork_rpc_finalize (GObject *object)
   _afork_context_unref (self->context);
   g_clear_error (&self->failure);
   g_free (self->function);
-  g_free (self->address);
+  for (guint i = 0; i < G_N_ELEMENTS (self->addresses); i++)
+    g_free (self->addresses[i]);
   g_free (self->init_function);
   g_free (self->done_function);
   G_OBJECT_CLASS (afork_rpc_parent_class)->finalize (object);
@@ -1207,11 +1207,20 @@ afork_rpc_new (AForkProcess *process,
 }
 
 void
-_afork_rpc_set_func (AForkRpc      *self,
-                     AForkCallFunc  func)
+_afork_rpc_set_funcs (AForkRpc          *self,
+                      AForkCallFunc      func,
+                      AForkCallInitFunc  init_func,
+                      AForkCallDoneFunc  done_func)
 {
-  self->address = _afork_process_describe_func ((gconstpointer) func);
-  _afork_rpc_calls_set_function (&self->calls, self->address);
+  const gconstpointer funcs[] = {
+    (gconstpointer) func, (gconstpointer) init_func, (gconstpointer) done_func,
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (funcs); i++)
+    if (funcs[i] != NULL)
+      self->addresses[i] = _afork_process_describe_func (funcs[i]);
+  _afork_rpc_calls_set_functions (&self->calls, self->addresses[0], self->addresses[1],
+                                  self->addresses[2]);
 }
 
 /**
@@ -1238,8 +1247,34 @@ AForkRpc *
 afork_rpc_new_for_func (AForkProcess  *process,
                         AForkCallFunc  func)
 {
+  return afork_rpc_new_for_funcs (process, func, NULL, NULL);
+}
+
+/**
+ * afork_rpc_new_for_funcs: (skip)
+ * @process: (nullable): a process, as for [ctor@AFork.Rpc.new_for_func]
+ * @func: a function, as there
+ * @init_func: (nullable): what the worker calls before the first call, as for
+ *   [property@AFork.Rpc:init-function], or `NULL`
+ * @done_func: (nullable): what the worker calls last, as for [property@AFork.Rpc:done-function], or
+ *   `NULL`
+ *
+ * Does what [ctor@AFork.Rpc.new_for_func] does, and gives all functions of the worker by address.
+ *
+ * Returns: (transfer full): an RPC object
+ *
+ * Since: 0.1
+ */
+AForkRpc *
+afork_rpc_new_for_funcs (AForkProcess      *process,
+                         AForkCallFunc      func,
+                         AForkCallInitFunc  init_func,
+                         AForkCallDoneFunc  done_func)
+{
   g_autoptr(AForkProcess) own = NULL;
   g_autofree char *name = NULL;
+  g_autofree char *init_name = NULL;
+  g_autofree char *done_name = NULL;
   AForkRpc *self;
 
   g_return_val_if_fail (process == NULL || AFORK_IS_PROCESS (process), NULL);
@@ -1248,8 +1283,17 @@ afork_rpc_new_for_func (AForkProcess  *process,
   if (process == NULL)
     process = own = afork_process_new_for_runtime (afork_runtime_get_self ());
   name = _afork_process_name_func ((gconstpointer) func);
-  self = g_object_new (AFORK_TYPE_RPC, "process", process, "function", name, NULL);
-  _afork_rpc_set_func (self, func);
+  if (init_func != NULL)
+    init_name = _afork_process_name_func ((gconstpointer) init_func);
+  if (done_func != NULL)
+    done_name = _afork_process_name_func ((gconstpointer) done_func);
+  self = g_object_new (AFORK_TYPE_RPC,
+                       "process", process,
+                       "function", name,
+                       "init-function", init_name,
+                       "done-function", done_name,
+                       NULL);
+  _afork_rpc_set_funcs (self, func, init_func, done_func);
   return self;
 }
 

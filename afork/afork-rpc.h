@@ -32,6 +32,12 @@ AForkRpc     *afork_rpc_new_for_func      (AForkProcess         *process,
                                            G_GNUC_WARN_UNUSED_RESULT;
 
 AFORK_AVAILABLE_IN_ALL
+AForkRpc     *afork_rpc_new_for_funcs     (AForkProcess         *process,
+                                           AForkCallFunc         func,
+                                           AForkCallInitFunc     init_func,
+                                           AForkCallDoneFunc     done_func)
+                                           G_GNUC_WARN_UNUSED_RESULT;
+AFORK_AVAILABLE_IN_ALL
 void          afork_rpc_call_async        (AForkRpc             *self,
                                            GVariant             *args,
                                            GCancellable         *cancellable,

@@ -741,10 +741,14 @@ _afork_rpc_calls_set_link (AForkRpcCalls            *self,
 }
 
 void
-_afork_rpc_calls_set_function (AForkRpcCalls *self,
-                               const char    *function)
+_afork_rpc_calls_set_functions (AForkRpcCalls *self,
+                                const char    *function,
+                                const char    *init_function,
+                                const char    *done_function)
 {
   self->setup.function = function;
+  self->setup.init_function = init_function;
+  self->setup.done_function = done_function;
 }
 
 void

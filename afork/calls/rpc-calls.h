@@ -95,10 +95,13 @@ void          _afork_rpc_calls_clear             (AForkRpcCalls            *self
 void          _afork_rpc_calls_set_link          (AForkRpcCalls            *self,
                                                   AForkWorkerLink          *link,
                                                   const AForkRpcCallsSetup *setup);
-/* FUNCTION, which belongs to the owner, is what the worker gets instead of the function of the
- * setup. Nothing may have been sent yet. */
-void          _afork_rpc_calls_set_function      (AForkRpcCalls            *self,
-                                                  const char               *function);
+/* What the worker gets instead of the functions of the setup, without INIT_FUNCTION or
+ * DONE_FUNCTION if these are NULL. The strings belong to the owner. Nothing may have been sent
+ * yet. */
+void          _afork_rpc_calls_set_functions     (AForkRpcCalls            *self,
+                                                  const char               *function,
+                                                  const char               *init_function,
+                                                  const char               *done_function);
 /* The owner drops the link. */
 void          _afork_rpc_calls_unset_link        (AForkRpcCalls            *self);
 

@@ -205,7 +205,7 @@ _afork_slot_new (AForkPoolTemplate    *template,
                             "max-in-flight", MAX_IN_FLIGHT,
                             NULL);
   if (setup->func != NULL)
-    _afork_rpc_set_func (self->rpc, setup->func);
+    _afork_rpc_set_funcs (self->rpc, setup->func, setup->init_func, setup->done_func);
   _afork_rpc_set_owner (self->rpc, &rpc_funcs, self);
   return self;
 }

@@ -92,6 +92,8 @@ typedef struct
 {
   char         *function;
   AForkCallFunc func;           /* the function, or NULL if it is given by its name */
+  AForkCallInitFunc init_func;  /* the same for the functions below */
+  AForkCallDoneFunc done_func;
   char         *init_function;  /* or NULL */
   char         *done_function;  /* or NULL */
   gboolean      concurrent;

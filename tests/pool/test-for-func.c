@@ -205,6 +205,88 @@ test_pool_template (void)
   test_pool (afork_pool_new_for_func (template, add));
 }
 
+static guint32 offset;
+
+static gboolean
+init (const AForkItem  *items,
+      gsize             n_items,
+      GError          **error)
+{
+  if (n_items == 0)
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "there is no item");
+      return FALSE;
+    }
+
+  offset = (guint32) items[0].size;
+  return TRUE;
+}
+
+static void
+done (void)
+{
+  afork_worker_emit (g_variant_new_uint32 (offset));
+}
+
+static GVariant *
+add_offset (AForkCall  *call,
+            GVariant   *args,
+            GError    **error)
+{
+  return g_variant_new_uint32 (g_variant_get_uint32 (args) + offset);
+}
+
+static void
+store_event_cb (GObject  *object,
+                GVariant *event,
+                guint32  *number)
+{
+  *number = g_variant_get_uint32 (event);
+}
+
+/* The functions before and after all calls are given by address, too. */
+static void
+test_rpc_all (void)
+{
+  g_autoptr(AForkProcess) process = afork_process_new_for_runtime (afork_runtime_get_self ());
+  g_autoptr(AForkRpc) rpc = NULL;
+  g_autoptr(GVariant) answer = NULL;
+  g_autoptr(GError) error = NULL;
+  guint32 number = 0;
+
+  afork_process_send_arg (process, "seven..");
+  rpc = afork_rpc_new_for_funcs (process, add_offset, init, done);
+  g_assert_true (g_str_has_prefix (afork_rpc_get_init_function (rpc), "test-for-func+0x"));
+  g_signal_connect (rpc, "event", G_CALLBACK (store_event_cb), &number);
+  answer = call (rpc, g_variant_new_uint32 (3), &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (g_variant_get_uint32 (answer), ==, 10);
+  close_rpc (rpc);
+  g_assert_cmpuint (number, ==, 7);
+}
+
+static void
+test_pool_all (void)
+{
+  g_autoptr(AForkProcess) process = afork_process_new_for_runtime (afork_runtime_get_self ());
+  AForkPool *pool = afork_pool_new_for_funcs (process, add_offset, init, done);
+  GAsyncResult *result = NULL;
+  guint32 number = 0;
+
+  afork_process_send_arg (process, "five.");
+  g_signal_connect (pool, "event", G_CALLBACK (store_event_cb), &number);
+  afork_pool_call_async (pool, g_variant_new_uint32 (2), NULL, store_result_cb, &result);
+  g_assert_cmpuint (await_answer (pool, &result), ==, 7);
+  shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+  g_assert_cmpuint (number, ==, 5);
+
+  pool = afork_pool_new_for_funcs (NULL, add_offset, init, NULL);
+  g_assert_null (afork_pool_get_done_function (pool));
+  afork_pool_call_async (pool, g_variant_new_uint32 (2), NULL, store_result_cb, &result);
+  await_error (pool, &result, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "there is no item");
+  shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+}
+
 /* The jobs fail, and the template goes on. */
 static void
 test_pool_elsewhere (void)
@@ -237,6 +319,8 @@ main (int    argc,
   add_test ("/for-func/rpc/module", test_rpc_module);
   add_test ("/for-func/rpc/elsewhere", test_rpc_elsewhere);
   add_test ("/for-func/rpc/no-object", test_rpc_no_object);
+  add_test ("/for-func/rpc/all", test_rpc_all);
+  add_test ("/for-func/pool/all", test_pool_all);
   add_test ("/for-func/pool/self", test_pool_self);
   add_in_program ("/for-func/pool/template", test_pool_template);
   add_test ("/for-func/pool/elsewhere", test_pool_elsewhere);
