@@ -131,19 +131,32 @@ find_by_name (GSList     *formats,
 }
 
 GdkPixbufLoader *
-picture_format_new_loader (const guchar *start,
-                           gsize         size,
-                           const char   *name,
-                           gboolean     *is_guessed)
+picture_format_new_loader (const guchar  *start,
+                           gsize          size,
+                           const char    *name,
+                           gboolean      *is_guessed,
+                           GError       **error)
 {
   g_autoptr(GSList) formats = gdk_pixbuf_get_formats ();
+  g_autoptr(GError) cause = NULL;
+  GdkPixbufLoader *loader;
   GdkPixbufFormat *format = find_by_signature (formats, start, size);
 
   *is_guessed = format == NULL;
   if (format == NULL)
     format = find_by_name (formats, name);
 
-  return format != NULL ? gdk_pixbuf_loader_new_with_type (format->name, NULL) : NULL;
+  if (format == NULL)
+    {
+      g_propagate_error (error, picture_format_new_error (start, size));
+      return NULL;
+    }
+
+  loader = gdk_pixbuf_loader_new_with_type (format->name, &cause);
+  if (loader == NULL)
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                 "The decoder for %s cannot be used here: %s", format->name, cause->message);
+  return loader;
 }
 
 /* Loaders that are often not installed. */

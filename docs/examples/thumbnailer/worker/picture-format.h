@@ -17,13 +17,15 @@
 #define PICTURE_FORMAT_BYTES 4096
 
 /* Returns a loader for the file that begins with the SIZE bytes at START, or NULL. If no signature
- * fits, NAME decides, and *IS_GUESSED becomes true. */
-GdkPixbufLoader *picture_format_new_loader (const guchar *start,
-                                            gsize         size,
-                                            const char   *name,
-                                            gboolean     *is_guessed);
+ * fits, NAME decides, and *IS_GUESSED becomes true. A loader that needs files, such as a temporary
+ * one, cannot be used by a confined worker: this is no error of the picture. */
+GdkPixbufLoader *picture_format_new_loader (const guchar  *start,
+                                            gsize          size,
+                                            const char    *name,
+                                            gboolean      *is_guessed,
+                                            GError       **error);
 
 /* Returns the error that no loader knows the file. It names the package of the loader if that is
  * known. */
-GError          *picture_format_new_error  (const guchar *start,
-                                            gsize         size);
+GError          *picture_format_new_error  (const guchar  *start,
+                                            gsize          size);

@@ -370,8 +370,9 @@ load_by_format (const guchar         *start,
                 GError              **error)
 {
   gboolean is_guessed = FALSE;
-  g_autoptr(GdkPixbufLoader) loader = picture_format_new_loader (start, size, name, &is_guessed);
   g_autoptr(GError) cause = NULL;
+  g_autoptr(GdkPixbufLoader) loader =
+    picture_format_new_loader (start, size, name, &is_guessed, &cause);
   LoadedPicture *picture =
     loader != NULL ? load_with (loader, fd, bound, progress, data, &cause) : NULL;
 
@@ -379,9 +380,8 @@ load_by_format (const guchar         *start,
     return picture;
 
   /* If the name is wrong, what its loader says means nothing. */
-  if (loader == NULL
-      || (is_guessed && cause->domain == GDK_PIXBUF_ERROR
-          && cause->code != GDK_PIXBUF_ERROR_INSUFFICIENT_MEMORY))
+  if (is_guessed && cause->domain == GDK_PIXBUF_ERROR
+      && cause->code != GDK_PIXBUF_ERROR_INSUFFICIENT_MEMORY)
     g_propagate_error (error, picture_format_new_error (start, size));
   else
     g_propagate_error (error, g_steal_pointer (&cause));
