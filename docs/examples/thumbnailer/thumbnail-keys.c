@@ -79,6 +79,16 @@ thumbnail_keys_get_uri (GHashTable *texts)
   return g_hash_table_lookup (texts, KEY_URI);
 }
 
+gint64
+thumbnail_keys_get_mtime (GHashTable *texts)
+{
+  const char *text = g_hash_table_lookup (texts, KEY_MTIME);
+  gint64 mtime;
+
+  return text != NULL && g_ascii_string_to_signed (text, 10, G_MININT64, G_MAXINT64, &mtime, NULL)
+    ? mtime : G_MAXINT64;
+}
+
 char *
 thumbnail_keys_dup_cause (GHashTable *texts)
 {

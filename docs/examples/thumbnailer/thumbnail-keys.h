@@ -26,5 +26,7 @@ gboolean    thumbnail_keys_match     (GHashTable    *texts,
 
 /* Returns the URI, or NULL. */
 const char *thumbnail_keys_get_uri   (GHashTable    *texts);
+/* Returns when the picture was changed, in seconds since the epoch, or G_MAXINT64. */
+gint64      thumbnail_keys_get_mtime (GHashTable    *texts);
 char       *thumbnail_keys_dup_cause (GHashTable    *texts);
 guint       thumbnail_keys_get_limit (GHashTable    *texts);

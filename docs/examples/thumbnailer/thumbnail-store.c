@@ -65,6 +65,12 @@ thumbnail_size_get_pixels (ThumbnailSize size)
   return sizes[size].pixels;
 }
 
+const char *
+thumbnail_size_get_name (ThumbnailSize size)
+{
+  return sizes[size].name;
+}
+
 /* Folders */
 
 static void
@@ -373,8 +379,34 @@ is_obsolete (const char *path)
   return picture != NULL && is_gone (picture);
 }
 
+/* Which files of the store are cleaned away. */
+typedef struct
+{
+  const char * const *base_uris;        /* or NULL, for pictures that are gone */
+  gint64              since;
+} Cleaning;
+
+/* Whether a file of the store is about one of the pictures. */
+static gboolean
+is_below (const char     *path,
+          const Cleaning *cleaning)
+{
+  g_auto(AutoFd) fd = open_to_read (path);
+  g_autoptr(GHashTable) texts = fd >= 0 ? png_text_read (fd) : NULL;
+  const char *uri = texts != NULL ? thumbnail_keys_get_uri (texts) : NULL;
+
+  if (uri == NULL || thumbnail_keys_get_mtime (texts) >= cleaning->since)
+    return FALSE;
+
+  for (gsize i = 0; cleaning->base_uris[i] != NULL; i++)
+    if (g_str_has_prefix (uri, cleaning->base_uris[i]))
+      return TRUE;
+  return FALSE;
+}
+
 static guint
-clean_folder (const char *folder)
+clean_folder (const char     *folder,
+              const Cleaning *cleaning)
 {
   g_autoptr(GDir) dir = g_dir_open (folder, 0, NULL);
   const char *name;
@@ -384,8 +416,26 @@ clean_folder (const char *folder)
     {
       g_autofree char *path = g_build_filename (folder, name, NULL);
 
-      if (g_str_has_suffix (name, SUFFIX) && is_obsolete (path) && g_unlink (path) == 0)
+      if (g_str_has_suffix (name, SUFFIX)
+          && (cleaning->base_uris != NULL ? is_below (path, cleaning) : is_obsolete (path))
+          && g_unlink (path) == 0)
         n_removed++;
+    }
+
+  return n_removed;
+}
+
+static guint
+clean (const ThumbnailStore *self,
+       const Cleaning       *cleaning)
+{
+  guint n_removed = clean_folder (self->failures, cleaning);
+
+  for (ThumbnailSize i = 0; i < N_THUMBNAIL_SIZES; i++)
+    {
+      g_autofree char *folder = g_build_filename (self->root, sizes[i].name, NULL);
+
+      n_removed += clean_folder (folder, cleaning);
     }
 
   return n_removed;
@@ -394,14 +444,48 @@ clean_folder (const char *folder)
 guint
 thumbnail_store_clean (const ThumbnailStore *self)
 {
-  guint n_removed = clean_folder (self->failures);
+  const Cleaning cleaning = { 0 };
 
+  return clean (self, &cleaning);
+}
+
+guint
+thumbnail_store_clean_below (const ThumbnailStore *self,
+                             const char * const   *base_uris,
+                             gint64                since)
+{
+  const Cleaning cleaning = { base_uris, since };
+
+  return clean (self, &cleaning);
+}
+
+/* Files by the URI of their picture */
+
+gboolean
+thumbnail_store_has (const ThumbnailStore *self,
+                     ThumbnailSize         size,
+                     const char           *uri)
+{
+  g_autofree char *path = build_path (self->thumbnails[size], uri);
+
+  return g_file_test (path, G_FILE_TEST_EXISTS);
+}
+
+static void
+remove_file (const char *folder,
+             const char *uri)
+{
+  g_autofree char *path = build_path (folder, uri);
+
+  g_unlink (path);
+}
+
+void
+thumbnail_store_remove (const ThumbnailStore *self,
+                        const char           *uri)
+{
   for (ThumbnailSize i = 0; i < N_THUMBNAIL_SIZES; i++)
-    {
-      g_autofree char *folder = g_build_filename (self->root, sizes[i].name, NULL);
-
-      n_removed += clean_folder (folder);
-    }
-
-  return n_removed;
+    if (self->thumbnails[i] != NULL)
+      remove_file (self->thumbnails[i], uri);
+  remove_file (self->failures, uri);
 }

@@ -28,6 +28,7 @@ gboolean        thumbnail_size_parse           (const char            *name,
                                                 ThumbnailSize         *size);
 /* Returns the longest side in pixels. */
 guint           thumbnail_size_get_pixels      (ThumbnailSize          size);
+const char     *thumbnail_size_get_name        (ThumbnailSize          size);
 
 /* The directory itself cannot be written to. The message is the same for all pictures. */
 #define THUMBNAIL_STORE_ERROR (thumbnail_store_error_quark ())
@@ -45,6 +46,20 @@ gboolean        thumbnail_store_wants          (const ThumbnailStore  *self,
 /* Removes thumbnails, and records of failures, of pictures that are gone. Those on a medium that
  * may only be absent stay. Returns how many were removed. */
 guint           thumbnail_store_clean          (const ThumbnailStore  *self);
+
+/* The same for pictures whose URIs begin with one of BASE_URIS, and that were changed before SINCE,
+ * in seconds since the epoch, whether or not they are there. */
+guint           thumbnail_store_clean_below    (const ThumbnailStore  *self,
+                                                const char * const    *base_uris,
+                                                gint64                 since);
+
+/* Whether there is a thumbnail of the picture with URI, valid or not. */
+gboolean        thumbnail_store_has            (const ThumbnailStore  *self,
+                                                ThumbnailSize          size,
+                                                const char            *uri);
+/* Removes the thumbnails of all sizes, and the record of a failure. */
+void            thumbnail_store_remove         (const ThumbnailStore  *self,
+                                                const char            *uri);
 
 gboolean        thumbnail_store_contains       (const ThumbnailStore  *self,
                                                 const char            *filename);

@@ -344,6 +344,45 @@ worker_pool_run_finish (GAsyncResult  *result,
   return TRUE;
 }
 
+static void
+types_cb (GObject      *object,
+          GAsyncResult *result,
+          gpointer      user_data)
+{
+  g_autoptr(GTask) task = user_data;
+  GError *error = NULL;
+  g_autoptr(GVariant) value = afork_pool_call_finish (AFORK_POOL (object), result, &error);
+
+  if (value == NULL)
+    g_task_return_error (task, error);
+  else if (!g_variant_is_of_type (value, G_VARIANT_TYPE_STRING_ARRAY))
+    g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                             "The worker did not say what it can decode");
+  else
+    g_task_return_pointer (task, g_variant_dup_strv (value, NULL), (GDestroyNotify) g_strfreev);
+}
+
+void
+worker_pool_list_types_async (WorkerPool          *self,
+                              GAsyncReadyCallback  callback,
+                              gpointer             user_data)
+{
+  GTask *task = g_task_new (NULL, NULL, callback, user_data);
+
+  g_task_set_source_tag (task, worker_pool_list_types_async);
+  afork_pool_call_async (self->pool, g_variant_new ("(sv)", "types", g_variant_new ("()")), NULL,
+                         types_cb, task);
+}
+
+char **
+worker_pool_list_types_finish (GAsyncResult  *result,
+                               GError       **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, NULL), NULL);
+
+  return g_task_propagate_pointer (G_TASK (result), error);
+}
+
 /* Returns a time of the statistics in milliseconds. */
 static double
 get_time (GVariant   *stats,

@@ -35,6 +35,13 @@ gboolean    worker_pool_run_finish   (GAsyncResult         *result,
                                       int                  *height,
                                       GError              **error);
 
+/* Asks a worker which MIME types it can decode. Returns them, to be freed by g_strfreev(). */
+void        worker_pool_list_types_async  (WorkerPool           *self,
+                                           GAsyncReadyCallback   callback,
+                                           gpointer              user_data);
+char      **worker_pool_list_types_finish (GAsyncResult         *result,
+                                           GError              **error);
+
 /* Returns two lines on what the workers have done so far. */
 char       *worker_pool_describe     (WorkerPool           *self);
 

@@ -123,3 +123,23 @@ record_failure (AForkCall  *call,
 
   return g_variant_new ("(ii)", 1, 1);
 }
+
+GVariant *
+types (AForkCall  *call,
+       GVariant   *args,
+       GError    **error)
+{
+  g_autoptr(GSList) formats = gdk_pixbuf_get_formats ();
+  GVariantBuilder builder;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE_STRING_ARRAY);
+  for (GSList *l = formats; l != NULL; l = l->next)
+    {
+      g_auto(GStrv) mime_types = gdk_pixbuf_format_get_mime_types (l->data);
+
+      for (char **type = mime_types; *type != NULL; type++)
+        g_variant_builder_add (&builder, "s", *type);
+    }
+
+  return g_variant_builder_end (&builder);
+}

@@ -16,6 +16,7 @@ static const struct
   { "thumbnail", thumbnail, "(hsa(hu)a{ss})" },
   { "record-failure", record_failure, "(ha{ss})" },
   { "contact-sheet", contact_sheet, "(hu)" },
+  { "types", types, "()" },
 };
 
 /* If another worker has crashed with the same files, they are as that left them. */
@@ -23,7 +24,7 @@ static void
 rewind_files (AForkCall *call)
 {
   GUnixFDList *files = afork_call_get_fds (call);
-  int n_files = g_unix_fd_list_get_length (files);
+  int n_files = files != NULL ? g_unix_fd_list_get_length (files) : 0;
 
   for (int i = 0; i < n_files; i++)
     lseek (g_unix_fd_list_peek_fds (files, NULL)[i], 0, SEEK_SET);

@@ -10,9 +10,9 @@
 #include "picture-error.h"
 
 /* The thumbnailer's workers serve one function, `work`, with the name of what is to be done and its
- * arguments, `(sv)`. It returns `(ii)`, the width and height of the picture that was handled, and
- * uses no files but those whose descriptors came with the call. If another worker has crashed, the
- * function may be called again with the same files.
+ * arguments, `(sv)`. It returns `(ii)`, the width and height of the picture that was handled, if
+ * nothing else is said below, and uses no files but those whose descriptors came with the call. If
+ * another worker has crashed, the function may be called again with the same files.
  *
  * KEYS stands for `a{ss}`, keywords and texts for the PNG file that is written. */
 
@@ -45,5 +45,10 @@ GVariant *record_failure (AForkCall          *call,
 /* `contact-sheet`: draws many thumbnails. Arguments: the output `h`, which is the first descriptor,
  * and the height of a row in pixels `u`. All other descriptors are thumbnails. */
 GVariant *contact_sheet  (AForkCall          *call,
+                          GVariant           *args,
+                          GError            **error);
+
+/* `types`: returns the MIME types that can be decoded, `as`. No arguments, `()`. */
+GVariant *types          (AForkCall          *call,
                           GVariant           *args,
                           GError            **error);

@@ -1,0 +1,36 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include "worker-pool.h"
+
+#include <gio/gio.h>
+
+/* The object with the interface org.freedesktop.thumbnails.Thumbnailer1: clients queue pictures,
+ * and are told by signals what became of them. A client that leaves the bus takes its requests
+ * with it. */
+typedef struct _ThumbnailerObject ThumbnailerObject;
+
+/* CHANGED is called when the first request has come, and when the last one has ended. */
+ThumbnailerObject *thumbnailer_object_new     (WorkerPool         *workers,
+                                               guint               timeout,
+                                               GSourceFunc         changed,
+                                               gpointer            data,
+                                               GError            **error);
+/* All requests end. */
+void               thumbnailer_object_free    (ThumbnailerObject  *self);
+
+gboolean           thumbnailer_object_export  (ThumbnailerObject  *self,
+                                               GDBusConnection    *bus,
+                                               GError            **error);
+gboolean           thumbnailer_object_is_idle (ThumbnailerObject  *self);
+
+/* Makes thumbnails without a client: FLAVOR is one of the standard's sizes. */
+void               thumbnailer_object_make    (ThumbnailerObject  *self,
+                                               const char         *uri,
+                                               const char         *flavor);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (ThumbnailerObject, thumbnailer_object_free)
