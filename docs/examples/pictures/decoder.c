@@ -79,8 +79,7 @@ open_file (GFile   *file,
   return NULL;
 }
 
-/* If the same picture is asked for again before it is there, it is decoded once. If its worker
- * exits, another one gets the job, and if that exits, too, the picture is to blame. */
+/* If its worker exits, another one gets the job. If that exits, too, the picture is to blame. */
 AForkJob *
 decoder_new_job (GFile   *file,
                  int      size,
@@ -96,7 +95,6 @@ decoder_new_job (GFile   *file,
 
   job = afork_job_new (g_variant_new (DECODE_ARGS, 0, name, size));
   afork_job_set_fds (job, fds);
-  afork_job_set_coalesce (job, TRUE);
   afork_job_set_retries (job, 1);
   return job;
 }
