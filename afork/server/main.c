@@ -8,7 +8,8 @@
  *
  * The library starts it with --socket=N. Without this option the command socket is its standard
  * input and output, so that any command that passes these on can start it. With --probe, it prints
- * what of confinement can be had here: see probe.h. */
+ * what of confinement can be had here: see probe.h. With --agent and --relay, it is one end of a
+ * connection to another host: see agent.h and relay.h. */
 
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -17,10 +18,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent.h"
 #include "descriptors.h"
 #include "fork.h"
 #include "native.h"
 #include "probe.h"
+#include "relay.h"
 #include "server.h"
 #include "title.h"
 
@@ -72,13 +75,18 @@ main (int    argc,
 
   if (argc == 2 && strcmp (argv[1], "--probe") == 0)
     return afork_probe () ? 0 : 1;
+  if (argc == 2 && strcmp (argv[1], "--agent") == 0)
+    afork_agent ();
+  if (argc > 1 && strcmp (argv[1], "--relay") == 0)
+    afork_relay (argc - 2, argv + 2);
 
   socket = parse_socket (argc, argv);
   if (socket < 0 || !afork_is_stream_socket (socket))
     {
       fputs ("afork-server is started by programs that use AFork, and serves them on a socket:\n"
              "its standard input, or with --socket=N descriptor N. With --probe, it prints what\n"
-             "it can confine processes by on this system.\n", stderr);
+             "it can confine processes by on this system. With --agent, it serves a program on\n"
+             "another host at its standard input and output.\n", stderr);
       return 2;
     }
 

@@ -58,6 +58,7 @@ static const Layout layouts[] = {
   { AFORK_FRAME_MEASURED,    "MEASURED",    "uu",  0,                0, 0 },
   { AFORK_FRAME_CONFINED,    "CONFINED",    "b",   0,                0, 0 },
   { AFORK_FRAME_REFUSED,     "REFUSED",     "uu",  0,                0, 0 },
+  { AFORK_FRAME_REMOTE,      "REMOTE",      "u",   0,                0, 0 },
 };
 
 enum { EXIT_REPORT_SIZE = 4 + 4 + 8 + 8 + 8 };

@@ -38,7 +38,7 @@ extern "C" {
 
 /* Both sides must have the same version. It changes when the layout of a kind changes, and when
  * there is a new kind that the previous version would refuse. */
-#define AFORK_WIRE_VERSION 4
+#define AFORK_WIRE_VERSION 5
 
 /* The first field of HELLO, by which a caller recognizes a server. */
 #define AFORK_WIRE_MAGIC "AFork"
@@ -95,6 +95,8 @@ typedef enum
   AFORK_FRAME_CONFINED,         /* bytes: see afork-confinement.h. READY follows */
   AFORK_FRAME_REFUSED,          /* u32: the fork's number; u32: the system call that has ended it.
                                  * EXITED follows */
+  AFORK_FRAME_REMOTE,           /* u32: a pid. FORKED, READY or ERROR follows without a pidfd: the
+                                 * process is on another host, where it has this pid */
 } AForkFrameKind;
 
 /* SIGNAL is for a caller that may not signal the process itself. The parent looks for the number
@@ -142,6 +144,7 @@ typedef enum
   AFORK_WIRE_ERROR_SANDBOX,
   AFORK_WIRE_ERROR_NOT_SUPPORTED,
   AFORK_WIRE_ERROR_SPAWN,
+  AFORK_WIRE_ERROR_HOST_LOST,
 } AForkWireError;
 
 #define AFORK_EXIT_BASE 110

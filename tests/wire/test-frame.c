@@ -126,6 +126,7 @@ static const Sample samples[] = {
   { "NO_PIDFD", { .kind = AFORK_FRAME_NO_PIDFD }, NULL },
   { "SIGNALED", { .kind = AFORK_FRAME_SIGNALED, .number = { 7, ESRCH } }, NULL },
   { "MEASURED", { .kind = AFORK_FRAME_MEASURED, .number = { 7, 70000 } }, NULL },
+  { "REMOTE", { .kind = AFORK_FRAME_REMOTE, .number = { 4711 } }, NULL },
   { "CONFINED", { .kind = AFORK_FRAME_CONFINED }, NULL },
   { "REFUSED", { .kind = AFORK_FRAME_REFUSED, .number = { 7, 101 } }, NULL },
 };
