@@ -160,6 +160,9 @@ void          _afork_process_measure             (AForkProcess         *self,
 AForkLimits  *_afork_process_get_limits          (AForkProcess         *self);
 /* The name of the system call that has ended the process, or NULL if it is not known. */
 char         *_afork_process_dup_refused_call    (AForkProcess         *self);
+/* Returns why nothing reports the exit of a process on another host, or NULL if it is on this host
+ * or its exit was reported. */
+GError       *_afork_process_new_lost_error      (AForkProcess         *self);
 
 /* Whether the process takes commands, because it was not run yet. */
 gboolean      _afork_process_can_prepare         (AForkProcess         *self);

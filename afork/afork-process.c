@@ -516,6 +516,18 @@ _afork_process_get_limits (AForkProcess *self)
   return self->limits;
 }
 
+GError *
+_afork_process_new_lost_error (AForkProcess *self)
+{
+  AForkPidWatch *pid_watch = _afork_client_get_pid_watch (self->client);
+
+  if (_afork_pid_watch_get_host (pid_watch) == NULL
+      || _afork_pid_watch_get_wait_status (pid_watch) >= 0)
+    return NULL;
+
+  return _afork_pid_watch_new_unknown_error (pid_watch);
+}
+
 char *
 _afork_process_dup_refused_call (AForkProcess *self)
 {
@@ -1748,7 +1760,11 @@ afork_process_get_runtime (AForkProcess *self)
  * The process ID changes once if the process is run while forks of it live. The worker is then a
  * fork of the process, and the process stays to report the exit of its forks.
  *
- * Returns: the process ID, in the PID namespace of this process, or 0 until it is known
+ * A process on another host has no process ID here; see
+ * [method@AFork.Process.get_remote_pid].
+ *
+ * Returns: the process ID, in the PID namespace of this process, or 0 until it is known and for a
+ *   process on another host
  *
  * Since: 0.1
  */
@@ -1758,6 +1774,47 @@ afork_process_get_pid (AForkProcess *self)
   g_return_val_if_fail (AFORK_IS_PROCESS (self), 0);
 
   return _afork_pid_watch_get_pid (_afork_client_get_pid_watch (self->client));
+}
+
+/**
+ * afork_process_dup_host:
+ * @self: a process
+ *
+ * Gets the name of the host where the process is: that of its runtime, if this is one of
+ * [ctor@AFork.Runtime.new_ssh] or [ctor@AFork.Runtime.new_agent].
+ *
+ * Returns: (transfer full) (nullable): the name of another host, or `NULL` for this one
+ *
+ * Since: 0.1
+ */
+char *
+afork_process_dup_host (AForkProcess *self)
+{
+  AForkHost *host;
+
+  g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
+
+  host = _afork_pid_watch_get_host (_afork_client_get_pid_watch (self->client));
+  return host != NULL ? g_strdup (_afork_host_get_name (host)) : NULL;
+}
+
+/**
+ * afork_process_get_remote_pid:
+ * @self: a process
+ *
+ * Gets the process ID that a process on another host has there, for messages.
+ *
+ * Returns: the process ID, in the PID namespace of the agent there, or 0 until it is known and for a
+ *   process on this host
+ *
+ * Since: 0.1
+ */
+int
+afork_process_get_remote_pid (AForkProcess *self)
+{
+  g_return_val_if_fail (AFORK_IS_PROCESS (self), 0);
+
+  return _afork_pid_watch_get_remote_pid (_afork_client_get_pid_watch (self->client));
 }
 
 /**

@@ -142,6 +142,10 @@ AForkRuntime      *afork_process_get_runtime     (AForkProcess         *self);
 AFORK_AVAILABLE_IN_ALL
 GPid               afork_process_get_pid         (AForkProcess         *self);
 AFORK_AVAILABLE_IN_ALL
+char              *afork_process_dup_host        (AForkProcess         *self);
+AFORK_AVAILABLE_IN_ALL
+int                afork_process_get_remote_pid  (AForkProcess         *self);
+AFORK_AVAILABLE_IN_ALL
 AForkProcessState  afork_process_get_state       (AForkProcess         *self);
 AFORK_AVAILABLE_IN_ALL
 const char        *afork_process_get_title       (AForkProcess         *self);

@@ -15,6 +15,7 @@ G_BEGIN_DECLS
  * process/launchers.c. */
 typedef enum
 {
+  AFORK_RUNTIME_KIND_AGENT,     /* a command is executed that connects to an agent on another host */
   AFORK_RUNTIME_KIND_COMMAND,   /* a command is executed; its socket is its standard streams */
   AFORK_RUNTIME_KIND_LANGUAGE,  /* the interpreter of a language is executed */
   AFORK_RUNTIME_KIND_NATIVE,    /* a server program is executed */
@@ -56,6 +57,8 @@ struct _AForkRuntime
   gboolean                can_fork;
   gboolean                can_pass_fds;
   AForkContextTable      *templates;     /* see _afork_runtime_get_templates() */
+  AForkContextTable      *connections;   /* see _afork_runtime_get_connections() */
+  char                   *destination;   /* for ssh, or NULL */
 
   AForkMutex              mutex;         /* protects the fields below */
   char                  **argv;
@@ -63,8 +66,12 @@ struct _AForkRuntime
   char                  **environment;
   char                   *working_directory;
   char                  **module_path;
-  guint                   generation;    /* the number of changes of the five fields above */
+  guint                   generation;    /* the number of changes of the five fields above, and of
+                                          * those of other hosts */
   AForkInterpreter        interpreter;   /* the calling program, if it is one */
+  char                  **ssh_options;
+  char                   *server_path;
+  guint                   keepalive;     /* in milliseconds; 0 for no limit */
   guint                   start_timeout; /* for the handshake, in milliseconds; 0 for no limit */
 };
 
@@ -100,6 +107,13 @@ AForkRuntime       *_afork_runtime_get_program    (void);
 
 /* The table of its templates, one for each main context. Its values belong to afork-process.c. */
 AForkContextTable  *_afork_runtime_get_templates  (AForkRuntime        *self);
+/* The connections to its host, one for each main context. The values belong to
+ * process/launcher-agent.c. */
+AForkContextTable  *_afork_runtime_get_connections (AForkRuntime       *self);
+/* Returns why nothing is executed for the destination of the runtime, or NULL. */
+char               *_afork_runtime_dup_refusal    (AForkRuntime        *self);
+/* Returns the path of the server program. */
+char               *_afork_runtime_dup_server     (void);
 /* The number of changes of its properties. A template of an older generation is replaced. */
 guint               _afork_runtime_get_generation (AForkRuntime        *self);
 

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/i18n.h"
 #include "base/library.h"
 #include "wire/afork-frame.h"
 
@@ -59,6 +60,9 @@ enum
   PROP_CAN_FORK,
   PROP_CAN_PASS_FDS,
   PROP_START_TIMEOUT,
+  PROP_KEEPALIVE,
+  PROP_SSH_OPTIONS,
+  PROP_SERVER_PATH,
   N_PROPS
 };
 
@@ -74,6 +78,8 @@ static guint signals[N_SIGNALS];
 
 /* Far longer than loading a server takes on a busy machine. */
 enum { DEFAULT_START_TIMEOUT = 30000 };
+
+enum { DEFAULT_KEEPALIVE = 15000 };
 
 G_DEFINE_FINAL_TYPE (AForkRuntime, afork_runtime, G_TYPE_OBJECT)
 
@@ -123,6 +129,55 @@ static char **
 find_server_argv (AForkRuntime *self)
 {
   return new_argv (find_server ());
+}
+
+char *
+_afork_runtime_dup_server (void)
+{
+  return find_server ();
+}
+
+/* What the shell of the other host executes. It is one word for that shell, so that it can be any
+ * shell: sh gets the rest. The path stands in the script as an argument. */
+static char *
+new_remote_command (const char *server_path)
+{
+  g_autofree char *quoted = g_shell_quote (server_path != NULL ? server_path
+                                                               : AFORK_SERVER_INSTALLED);
+  g_autofree char *script = NULL;
+  g_autofree char *word = NULL;
+
+  if (server_path != NULL)
+    script = g_strdup_printf ("exec %s --agent", quoted);
+  else
+    script = g_strdup_printf ("s=%s; [ -x \"$s\" ] || s=$(command -v afork-server) || "
+                              "{ echo \"afork-server is neither %s nor in PATH ($PATH)\" >&2; "
+                              "exit 127; }; exec \"$s\" --agent",
+                              quoted, AFORK_SERVER_INSTALLED);
+  word = g_shell_quote (script);
+  return g_strdup_printf ("exec sh -c %s", word);
+}
+
+/* The first value of an option counts, so the options here come before those of the user. */
+static char **
+find_ssh_argv (AForkRuntime *self)
+{
+  static const char * const first[] = {
+    "ssh", "-T", "-a", "-x", "-oBatchMode=yes", "-oClearAllForwardings=yes",
+    "-oForwardAgent=no", "-oForwardX11=no", "-oPermitLocalCommand=no", "-oRequestTTY=no",
+    "-oTunnel=no",
+  };
+  g_autoptr(GStrvBuilder) builder = g_strv_builder_new ();
+  g_autofree char *command = new_remote_command (self->server_path);
+
+  for (gsize i = 0; i < G_N_ELEMENTS (first); i++)
+    g_strv_builder_add (builder, first[i]);
+  if (self->ssh_options != NULL)
+    g_strv_builder_addv (builder, (const char **) self->ssh_options);
+  g_strv_builder_add (builder, "--");
+  g_strv_builder_add (builder, self->destination);
+  g_strv_builder_add (builder, command);
+  return g_strv_builder_end (builder);
 }
 
 /* Under a program that stands in for the kernel, such as valgrind, executing "/proc/self/exe" would
@@ -242,6 +297,17 @@ static const AForkRuntimeInfo command_info = {
   .kind = AFORK_RUNTIME_KIND_COMMAND,
 };
 
+static const AForkRuntimeInfo agent_info = {
+  .name = "agent",
+  .kind = AFORK_RUNTIME_KIND_AGENT,
+};
+
+static const AForkRuntimeInfo ssh_info = {
+  .name = "ssh",
+  .kind = AFORK_RUNTIME_KIND_AGENT,
+  .find_argv = find_ssh_argv,
+};
+
 /* What is executed. */
 
 AForkRuntimeKind
@@ -327,6 +393,34 @@ AForkContextTable *
 _afork_runtime_get_templates (AForkRuntime *self)
 {
   return self->templates;
+}
+
+AForkContextTable *
+_afork_runtime_get_connections (AForkRuntime *self)
+{
+  return self->connections;
+}
+
+/* OpenSSH puts parts of the destination into commands of the user's configuration, such as
+ * ProxyCommand, which a shell parses. Older versions do not refuse characters that mean something
+ * to it. */
+char *
+_afork_runtime_dup_refusal (AForkRuntime *self)
+{
+  const char *destination = self->destination;
+
+  if (destination == NULL)
+    return NULL;
+  if (*destination == '\0')
+    return g_strdup (_("the destination is empty"));
+  if (*destination == '-' || strstr (destination, "@-") != NULL
+      || strstr (destination, "://-") != NULL)
+    return g_strdup (_("the destination would be taken for an option"));
+  for (const char *c = destination; *c != '\0'; c++)
+    if ((guchar) *c <= ' ' || *c == 0x7f || strchr ("'`\"$\\;&<>|(){}*?!#", *c) != NULL)
+      return g_strdup (_("the destination has characters that a shell would interpret"));
+
+  return NULL;
 }
 
 guint
@@ -423,6 +517,7 @@ afork_runtime_dispose (GObject *object)
   AForkRuntime *self = AFORK_RUNTIME (object);
 
   _afork_context_table_clear (self->templates);
+  _afork_context_table_clear (self->connections);
 
   G_OBJECT_CLASS (afork_runtime_parent_class)->dispose (object);
 }
@@ -433,6 +528,10 @@ afork_runtime_finalize (GObject *object)
   AForkRuntime *self = AFORK_RUNTIME (object);
 
   _afork_context_table_free (self->templates);
+  _afork_context_table_free (self->connections);
+  g_free (self->destination);
+  g_strfreev (self->ssh_options);
+  g_free (self->server_path);
   g_free (self->name);
   g_strfreev (self->argv);
   g_free (self->executable);
@@ -481,6 +580,15 @@ afork_runtime_get_property (GObject    *object,
     case PROP_START_TIMEOUT:
       g_value_set_uint (value, afork_runtime_get_start_timeout (self));
       break;
+    case PROP_KEEPALIVE:
+      g_value_set_uint (value, afork_runtime_get_keepalive (self));
+      break;
+    case PROP_SSH_OPTIONS:
+      g_value_take_boxed (value, afork_runtime_dup_ssh_options (self));
+      break;
+    case PROP_SERVER_PATH:
+      g_value_take_string (value, afork_runtime_dup_server_path (self));
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
@@ -523,6 +631,15 @@ afork_runtime_set_property (GObject      *object,
       break;
     case PROP_START_TIMEOUT:
       afork_runtime_set_start_timeout (self, g_value_get_uint (value));
+      break;
+    case PROP_KEEPALIVE:
+      afork_runtime_set_keepalive (self, g_value_get_uint (value));
+      break;
+    case PROP_SSH_OPTIONS:
+      afork_runtime_set_ssh_options (self, g_value_get_boxed (value));
+      break;
+    case PROP_SERVER_PATH:
+      afork_runtime_set_server_path (self, g_value_get_string (value));
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
@@ -673,6 +790,49 @@ afork_runtime_class_init (AForkRuntimeClass *klass)
                        0, G_MAXUINT, DEFAULT_START_TIMEOUT,
                        G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
 
+  /**
+   * AForkRuntime:keepalive: (getter get_keepalive) (setter set_keepalive)
+   *
+   * The time in milliseconds after which another host of which nothing is heard counts as lost, or
+   * 0 for ever. Its processes then fail with `AFORK_ERROR_HOST_LOST`, and are ended there as soon
+   * as nothing was heard of this side for the same time.
+   *
+   * A process beside this program keeps the connection alive, so this does not depend on the main
+   * loop. Connections that exist keep their time. Only runtimes of
+   * [ctor@AFork.Runtime.new_ssh] and [ctor@AFork.Runtime.new_agent] use this.
+   *
+   * Since: 0.1
+   */
+  props[PROP_KEEPALIVE] =
+    g_param_spec_uint ("keepalive", NULL, NULL,
+                       0, G_MAXINT, DEFAULT_KEEPALIVE,
+                       G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkRuntime:ssh-options: (getter dup_ssh_options) (setter set_ssh_options)
+   *
+   * Further options of `ssh`, before the destination, such as `-p` and `2222`, or `NULL` for none.
+   * Only a runtime of [ctor@AFork.Runtime.new_ssh] uses this.
+   *
+   * Since: 0.1
+   */
+  props[PROP_SSH_OPTIONS] =
+    g_param_spec_boxed ("ssh-options", NULL, NULL, G_TYPE_STRV,
+                        G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
+  /**
+   * AForkRuntime:server-path: (type filename) (getter dup_server_path) (setter set_server_path)
+   *
+   * The path of `afork-server` on the other host. `NULL`, the default, means the path where this
+   * build of AFork installs it, and then `PATH` there. Only a runtime of
+   * [ctor@AFork.Runtime.new_ssh] uses this.
+   *
+   * Since: 0.1
+   */
+  props[PROP_SERVER_PATH] =
+    g_param_spec_string ("server-path", NULL, NULL, NULL,
+                         G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
   g_object_class_install_properties (object_class, N_PROPS, props);
 
   /**
@@ -695,7 +855,9 @@ afork_runtime_init (AForkRuntime *self)
 {
   self->info = &command_info;
   self->start_timeout = DEFAULT_START_TIMEOUT;
+  self->keepalive = DEFAULT_KEEPALIVE;
   self->templates = _afork_context_table_new ();
+  self->connections = _afork_context_table_new ();
 }
 
 /* The runtimes that exist once in a program. */
@@ -865,6 +1027,76 @@ afork_runtime_new_command (const char         *name,
   g_return_val_if_fail (argv != NULL, NULL);
 
   return g_object_new (AFORK_TYPE_RUNTIME, "name", name, "argv", argv, NULL);
+}
+
+/**
+ * afork_runtime_new_agent: (constructor)
+ * @name: the name of the host, for messages
+ * @argv: (array zero-terminated=1) (element-type filename): a program and its arguments; a program
+ *   without a slash is looked up in `PATH`
+ *
+ * Creates a runtime whose processes are on another host. The command must connect its standard
+ * input and output to `afork-server --agent` there, by pipes, sockets or a terminal.
+ *
+ * The command is executed once in each main context, when a process is first needed there. All
+ * processes share its connection, and forks are made on the host. The connection ends with the last
+ * process. What the processes print to standard error comes to that of this program, if the command
+ * does the same.
+ *
+ * Descriptors cannot be sent there: a process or a job that has some fails with
+ * `AFORK_ERROR_NOT_SUPPORTED`. When this program ends, all processes there are ended. When the
+ * connection ends, they are ended, too, and fail here with `AFORK_ERROR_HOST_LOST`. If there never
+ * was a connection, they fail with `AFORK_ERROR_SPAWN`, and if the agent is one of another version,
+ * with `AFORK_ERROR_PROTOCOL`. The message contains what the command has printed.
+ *
+ * See [other hosts](remote.html).
+ *
+ * Returns: (transfer full): a new runtime
+ *
+ * Since: 0.1
+ */
+AForkRuntime *
+afork_runtime_new_agent (const char         *name,
+                         const char * const *argv)
+{
+  AForkRuntime *self;
+
+  g_return_val_if_fail (name != NULL, NULL);
+  g_return_val_if_fail (argv != NULL, NULL);
+
+  self = g_object_new (AFORK_TYPE_RUNTIME, "name", name, "argv", argv, "can-fork", TRUE, NULL);
+  self->info = &agent_info;
+  return self;
+}
+
+/**
+ * afork_runtime_new_ssh: (constructor)
+ * @destination: what `ssh` is to connect to, such as `user@host`; also the name of the runtime
+ *
+ * Creates a runtime whose processes are on another host, as [ctor@AFork.Runtime.new_agent] does,
+ * with a command of OpenSSH. `ssh` must be able to log in without asking: keys of hosts and users
+ * are the affair of its configuration. It forwards nothing.
+ *
+ * [property@AFork.Runtime:ssh-options] and [property@AFork.Runtime:server-path] say more;
+ * [method@AFork.Runtime.dup_argv] shows the command. If @destination is empty, begins with `-`, or
+ * has characters that a shell would interpret, nothing is executed, and processes fail with
+ * `AFORK_ERROR_SPAWN`.
+ *
+ * Returns: (transfer full): a new runtime
+ *
+ * Since: 0.1
+ */
+AForkRuntime *
+afork_runtime_new_ssh (const char *destination)
+{
+  AForkRuntime *self;
+
+  g_return_val_if_fail (destination != NULL, NULL);
+
+  self = g_object_new (AFORK_TYPE_RUNTIME, "name", destination, "can-fork", TRUE, NULL);
+  self->info = &ssh_info;
+  self->destination = g_strdup (destination);
+  return self;
 }
 
 /**
@@ -1174,7 +1406,7 @@ afork_runtime_set_module_path (AForkRuntime       *self,
  * @self: a runtime
  *
  * Gets whether processes of this runtime can be forked. This requires that descriptors can be sent
- * to them. If they cannot be forked, each process executes the runtime's program when it is run,
+ * to them, or that they are on another host, where an agent forks them. If they cannot be forked, each process executes the runtime's program when it is run,
  * and [method@AFork.Process.fork] copies the commands that were queued.
  *
  * Returns: true if processes can be forked
@@ -1186,7 +1418,7 @@ afork_runtime_get_can_fork (AForkRuntime *self)
 {
   g_return_val_if_fail (AFORK_IS_RUNTIME (self), FALSE);
 
-  return self->can_fork && self->can_pass_fds;
+  return self->can_fork && (self->can_pass_fds || self->info->kind == AFORK_RUNTIME_KIND_AGENT);
 }
 
 /**
@@ -1259,4 +1491,138 @@ afork_runtime_set_start_timeout (AForkRuntime *self,
 
   if (changes)
     g_object_notify_by_pspec (G_OBJECT (self), props[PROP_START_TIMEOUT]);
+}
+
+/**
+ * afork_runtime_get_keepalive: (get-property keepalive)
+ * @self: a runtime
+ *
+ * Gets the time after which another host of which nothing is heard counts as lost. The default is
+ * 15,000 milliseconds.
+ *
+ * Returns: a time in milliseconds, or 0 for ever
+ *
+ * Since: 0.1
+ */
+guint
+afork_runtime_get_keepalive (AForkRuntime *self)
+{
+  guint keepalive;
+
+  g_return_val_if_fail (AFORK_IS_RUNTIME (self), 0);
+
+  _afork_mutex_lock (&self->mutex);
+  keepalive = self->keepalive;
+  _afork_mutex_unlock (&self->mutex);
+  return keepalive;
+}
+
+/**
+ * afork_runtime_set_keepalive: (set-property keepalive)
+ * @self: a runtime
+ * @keepalive: a time in milliseconds, at most 2,147,483,647, or 0 for ever
+ *
+ * Sets the time after which another host of which nothing is heard counts as lost, for connections
+ * that are made from now on.
+ *
+ * Since: 0.1
+ */
+void
+afork_runtime_set_keepalive (AForkRuntime *self,
+                             guint         keepalive)
+{
+  gboolean changes;
+
+  g_return_if_fail (AFORK_IS_RUNTIME (self));
+  g_return_if_fail (keepalive <= G_MAXINT);
+
+  _afork_mutex_lock (&self->mutex);
+  changes = self->keepalive != keepalive;
+  self->keepalive = keepalive;
+  _afork_mutex_unlock (&self->mutex);
+
+  if (changes)
+    g_object_notify_by_pspec (G_OBJECT (self), props[PROP_KEEPALIVE]);
+}
+
+/**
+ * afork_runtime_dup_ssh_options: (get-property ssh-options)
+ * @self: a runtime
+ *
+ * Gets the options of `ssh` that were set.
+ *
+ * Returns: (transfer full) (nullable) (array zero-terminated=1) (element-type filename): a copy of
+ *   the options, or `NULL` for none
+ *
+ * Since: 0.1
+ */
+char **
+afork_runtime_dup_ssh_options (AForkRuntime *self)
+{
+  g_return_val_if_fail (AFORK_IS_RUNTIME (self), NULL);
+
+  return dup_strings (self, self->ssh_options);
+}
+
+/**
+ * afork_runtime_set_ssh_options: (set-property ssh-options)
+ * @self: a runtime
+ * @options: (nullable) (array zero-terminated=1) (element-type filename): options of `ssh`, or
+ *   `NULL` for none
+ *
+ * Sets further options of `ssh`. A template that runs already is replaced when it is next needed.
+ *
+ * Since: 0.1
+ */
+void
+afork_runtime_set_ssh_options (AForkRuntime       *self,
+                               const char * const *options)
+{
+  g_return_if_fail (AFORK_IS_RUNTIME (self));
+
+  set_strings (self, &self->ssh_options, options, PROP_SSH_OPTIONS);
+}
+
+/**
+ * afork_runtime_dup_server_path: (get-property server-path)
+ * @self: a runtime
+ *
+ * Gets the path of `afork-server` on the other host.
+ *
+ * Returns: (transfer full) (type filename) (nullable): a copy of the path, or `NULL` for the
+ *   default
+ *
+ * Since: 0.1
+ */
+char *
+afork_runtime_dup_server_path (AForkRuntime *self)
+{
+  char *path;
+
+  g_return_val_if_fail (AFORK_IS_RUNTIME (self), NULL);
+
+  _afork_mutex_lock (&self->mutex);
+  path = g_strdup (self->server_path);
+  _afork_mutex_unlock (&self->mutex);
+  return path;
+}
+
+/**
+ * afork_runtime_set_server_path: (set-property server-path)
+ * @self: a runtime
+ * @path: (type filename) (nullable): the path of `afork-server` on the other host, or `NULL` for
+ *   the default
+ *
+ * Sets the path of `afork-server` on the other host. A template that runs already is replaced when
+ * it is next needed.
+ *
+ * Since: 0.1
+ */
+void
+afork_runtime_set_server_path (AForkRuntime *self,
+                               const char   *path)
+{
+  g_return_if_fail (AFORK_IS_RUNTIME (self));
+
+  set_string (self, &self->server_path, path, PROP_SERVER_PATH);
 }

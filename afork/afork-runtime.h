@@ -37,6 +37,14 @@ AForkRuntime       *afork_runtime_new_command           (const char         *nam
                                                          G_GNUC_WARN_UNUSED_RESULT;
 
 AFORK_AVAILABLE_IN_ALL
+AForkRuntime       *afork_runtime_new_agent             (const char         *name,
+                                                         const char * const *argv)
+                                                         G_GNUC_WARN_UNUSED_RESULT;
+AFORK_AVAILABLE_IN_ALL
+AForkRuntime       *afork_runtime_new_ssh               (const char         *destination)
+                                                         G_GNUC_WARN_UNUSED_RESULT;
+
+AFORK_AVAILABLE_IN_ALL
 AForkProcess       *afork_runtime_get_template          (AForkRuntime       *self);
 AFORK_AVAILABLE_IN_ALL
 void                afork_runtime_set_template          (AForkRuntime       *self,
@@ -83,5 +91,20 @@ guint               afork_runtime_get_start_timeout     (AForkRuntime       *sel
 AFORK_AVAILABLE_IN_ALL
 void                afork_runtime_set_start_timeout     (AForkRuntime       *self,
                                                          guint               timeout);
+AFORK_AVAILABLE_IN_ALL
+guint               afork_runtime_get_keepalive         (AForkRuntime       *self);
+AFORK_AVAILABLE_IN_ALL
+void                afork_runtime_set_keepalive         (AForkRuntime       *self,
+                                                         guint               keepalive);
+AFORK_AVAILABLE_IN_ALL
+char              **afork_runtime_dup_ssh_options       (AForkRuntime       *self);
+AFORK_AVAILABLE_IN_ALL
+void                afork_runtime_set_ssh_options       (AForkRuntime       *self,
+                                                         const char * const *options);
+AFORK_AVAILABLE_IN_ALL
+char               *afork_runtime_dup_server_path       (AForkRuntime       *self);
+AFORK_AVAILABLE_IN_ALL
+void                afork_runtime_set_server_path       (AForkRuntime       *self,
+                                                         const char         *path);
 
 G_END_DECLS

@@ -281,6 +281,8 @@ describe_exit (AForkWorkerLink *self)
     return NULL;
   if ((error = explain_by_limits (self)) != NULL)
     return error;
+  if (wait_status < 0 && (error = _afork_process_new_lost_error (self->process)) != NULL)
+    return error;
   if (wait_status == W_EXITCODE (0, SIGKILL) && _afork_oom_counter_has_killed ())
     return g_error_new (AFORK_ERROR, AFORK_ERROR_OUT_OF_MEMORY,
                         _("The worker was killed because memory ran out"));

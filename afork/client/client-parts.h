@@ -83,6 +83,12 @@ struct _AForkClient
   AForkClient             *template;       /* forks the process; NULL if there is none, and once the
                                             * process has exited */
   guint32                  number;         /* the number of a fork at its template; or 0 */
+  AForkHost               *host;           /* where the process is; NULL for here */
+  gboolean                 is_connection;  /* the process is a relay, and its forks are on the
+                                            * host */
+  gboolean                 released;       /* a connection that gets no more forks */
+  guint32                  remote_pid;     /* REMOTE has come: the next reply comes from this pid on
+                                            * the host; or 0 */
   gboolean                 attached;       /* the process was taken over from another caller */
   int                      attached_fd;    /* for messages: its command socket */
   gboolean                 lacks_pidfd;    /* NO_PIDFD has come: the next reply has no pidfd */
@@ -115,6 +121,8 @@ void     _afork_client_set_state               (AForkClient               *self,
 gboolean _afork_client_is_handed_over          (AForkClient               *self);
 /* Whether a reply has come. */
 gboolean _afork_client_has_replied             (AForkClient               *self);
+/* Whether the process is on another host. */
+gboolean _afork_client_is_remote               (AForkClient               *self);
 /* Whether the last command has been queued. */
 gboolean _afork_client_has_last_command        (AForkClient               *self);
 
@@ -174,6 +182,12 @@ void           _afork_client_set_refused_call     (AForkClient   *self,
                                                    guint32        number,
                                                    guint32        system_call);
 gboolean       _afork_client_has_forks            (AForkClient   *self);
+/* If SELF is a connection that has no forks left, lets it end. */
+void           _afork_client_release_connection   (AForkClient   *self);
+/* If SELF is a connection, which has ended, has its processes fail because the host is lost. */
+void           _afork_client_lose_host            (AForkClient   *self);
+/* If the connection to the host of the process has ended, learns why. */
+void           _afork_client_read_connection      (AForkClient   *self);
 /* Whether READY may come from another process than the one that the client knows: a fork of it, or
  * the server that RESTRICT has moved into a PID namespace. */
 gboolean       _afork_client_may_have_successor   (AForkClient   *self);

@@ -111,6 +111,12 @@ is_in_place (AForkClient      *self,
         && (is_pending_fork (self)
             || (_afork_client_has_last_command (self)
                 && _afork_client_may_have_successor (self)));
+    case AFORK_FRAME_REMOTE:
+      return _afork_client_is_remote (self) && self->remote_pid == 0
+        && frame->number[0] > 0 && frame->number[0] <= G_MAXINT
+        && (is_pending_fork (self)
+            || (_afork_client_has_last_command (self)
+                && _afork_client_may_have_successor (self)));
     case AFORK_FRAME_CONFINED:
       return self->confinement == NULL && _afork_client_has_last_command (self)
         && _afork_channel_is_sent (self->channel);
@@ -172,6 +178,7 @@ confirm_fork (AForkClient *self,
   if (self->state == AFORK_CLIENT_STATE_STARTING)
     _afork_client_set_state (self, AFORK_CLIENT_STATE_SERVING);
   self->lacks_pidfd = FALSE;
+  self->remote_pid = 0;
   _afork_client_clear_handshake_timeout (self);
   _afork_client_remove_pending_fork (self);
   if (self->channel != NULL && !_afork_client_has_last_command (self))
@@ -191,6 +198,9 @@ follow_worker (AForkClient *self,
   g_autoptr(GError) error = NULL;
   AForkPidWatch *pid_watch = _afork_pid_watch_new (self->context);
   gboolean opened;
+
+  if (self->host != NULL)
+    _afork_pid_watch_set_host (pid_watch, self->host);
 
   /* A blocking call may serve the client in a context of its own. When it gives the client back,
    * the old pid watch is no longer a part of it. */
@@ -325,6 +335,7 @@ fork_failed_came (AForkClient       *self,
   /* The fork may have existed for a moment, and its own reply may have come first. */
   _afork_pid_watch_send_signal (pid_watch, SIGKILL);
   _afork_pid_watch_set_exited (pid_watch, -1, 0, 0, 0);
+  _afork_client_release_connection (self);
   return TRUE;
 }
 
@@ -343,6 +354,7 @@ exited_came (AForkClient       *self,
     wait_status = (int) frame->exit.wait_status;
   _afork_pid_watch_set_exited (pid_watch, wait_status, frame->exit.user_usec,
                                frame->exit.system_usec, frame->exit.max_rss_kib);
+  _afork_client_release_connection (self);
   return TRUE;
 }
 
@@ -375,6 +387,9 @@ handle_reply (AForkClient       *self,
 
   if (!is_in_place (self, frame, fds))
     return refuse_frame (frame, error);
+  /* The sender is the relay. */
+  if (_afork_client_is_remote (self))
+    pid = (GPid) self->remote_pid;
   /* The kernel reports no pid for a sender that has none in this PID namespace, or for a message
    * that was sent before SO_PASSCRED was set. Without a pid, the process could be neither signalled
    * nor waited for. */
@@ -396,6 +411,10 @@ handle_reply (AForkClient       *self,
       return TRUE;
     case AFORK_FRAME_NO_PIDFD:
       self->lacks_pidfd = TRUE;
+      return TRUE;
+    case AFORK_FRAME_REMOTE:
+      self->lacks_pidfd = TRUE;
+      self->remote_pid = frame->number[0];
       return TRUE;
     case AFORK_FRAME_CONFINED:
       return confined_came (self, frame, error);
@@ -491,6 +510,8 @@ closed_cb (AForkChannel *channel,
   g_autoptr(AForkClient) self = _afork_client_ref (data);
 
   _afork_client_drop_channel (self);
+  _afork_client_lose_host (self);
+  _afork_client_read_connection (self);
   if (!_afork_client_is_handed_over (self))
     _afork_client_set_state (self, _afork_client_has_replied (self)
                                      ? AFORK_CLIENT_STATE_CLOSED

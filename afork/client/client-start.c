@@ -122,6 +122,11 @@ _afork_client_fork (AForkClient *self,
   _afork_client_set_state (self, AFORK_CLIENT_STATE_STARTING);
   self->template = _afork_client_ref (template);
   self->number = ++template->last_number;
+  if (template->host != NULL)
+    {
+      self->host = _afork_host_ref (template->host);
+      _afork_pid_watch_set_host (self->pid_watch, self->host);
+    }
   if (template->failure != NULL)
     {
       _afork_client_fail_like_template (self, template);
@@ -144,7 +149,7 @@ _afork_client_fork (AForkClient *self,
     }
 
   socket = connect_command_channel (self, &error);
-  if (socket < 0 || !reserve_pidfd (self, &error))
+  if (socket < 0 || (self->host == NULL && !reserve_pidfd (self, &error)))
     {
       fail_start (self, error);
       return;

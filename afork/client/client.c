@@ -98,6 +98,12 @@ _afork_client_has_replied (AForkClient *self)
 }
 
 gboolean
+_afork_client_is_remote (AForkClient *self)
+{
+  return self->host != NULL && !self->is_connection;
+}
+
+gboolean
 _afork_client_has_last_command (AForkClient *self)
 {
   return self->last_command != AFORK_CLIENT_LAST_COMMAND_NONE;
@@ -296,6 +302,21 @@ _afork_client_new (AForkContext            *context,
   return self;
 }
 
+AForkClient *
+_afork_client_new_connection (AForkContext *context,
+                              const char   *name)
+{
+  static const AForkClientEvents no_events;
+  AForkClient *self = _afork_client_new (context, &no_events, NULL);
+
+  self->host = _afork_host_new (name);
+  self->is_connection = TRUE;
+  /* To the caller, no template has failed. */
+  self->failed_like_template = TRUE;
+  _afork_client_set_started (self);
+  return self;
+}
+
 void
 _afork_client_set_owner (AForkClient             *self,
                          const AForkClientEvents *events,
@@ -340,6 +361,7 @@ _afork_client_unref (AForkClient *self)
   g_clear_error (&self->failure);
   _afork_notifier_destroy (&self->notifier);
   _afork_context_unref (self->home);
+  g_clear_pointer (&self->host, _afork_host_unref);
   g_free (self->program);
   g_clear_object (&self->program_socket);
   g_free (self->looked_up);
@@ -605,7 +627,7 @@ send_look_up (AForkClient *template,
 {
   const AForkFrame frame = { .kind = AFORK_FRAME_LOOK_UP, .string = { function } };
 
-  if (!_afork_client_is_open (template) || g_strcmp0 (template->looked_up, function) == 0)
+  if (!_afork_client_is_open (template) || template->is_connection || g_strcmp0 (template->looked_up, function) == 0)
     return;
 
   g_free (template->looked_up);
@@ -935,6 +957,55 @@ _afork_client_has_forks (AForkClient *self)
   return self->fork_watches != NULL && g_hash_table_size (self->fork_watches) > 0;
 }
 
+void
+_afork_client_release_connection (AForkClient *self)
+{
+  if (!self->is_connection || self->released || _afork_client_has_forks (self))
+    return;
+
+  self->released = TRUE;
+  _afork_client_release (self);
+}
+
+static GError *
+new_host_lost_error (AForkClient *self)
+{
+  return g_error_new (AFORK_ERROR, AFORK_ERROR_HOST_LOST,
+                      _("The host “%s” was lost: the process that relays to it has exited"),
+                      _afork_host_get_name (self->host));
+}
+
+void
+_afork_client_lose_host (AForkClient *self)
+{
+  g_autoptr(GError) error = NULL;
+
+  if (!self->is_connection)
+    return;
+
+  error = new_host_lost_error (self);
+  _afork_host_set_lost (self->host, error);
+}
+
+/* A relay reports the end of the connection before it closes the sockets of the processes. */
+void
+_afork_client_read_connection (AForkClient *self)
+{
+  AForkClient *connection = self;
+
+  if (!_afork_client_is_remote (self))
+    return;
+
+  while (connection != NULL && !connection->is_connection)
+    connection = connection->template;
+  if (connection != NULL && connection->channel != NULL && connection->n_replies == 0)
+    {
+      g_autoptr(AForkClient) kept G_GNUC_UNUSED = _afork_client_ref (connection);
+
+      _afork_channel_drain (connection->channel);
+    }
+}
+
 gboolean
 _afork_client_may_have_successor (AForkClient *self)
 {
@@ -1095,6 +1166,8 @@ _afork_client_fail (AForkClient  *self,
 
   _afork_notifier_freeze (&self->notifier);
   self->failure = g_error_copy (error);
+  if (self->is_connection)
+    _afork_host_set_lost (self->host, error);
   notify_failed (self);
   _afork_client_update_pending_forks (self);
   _afork_notifier_thaw (&self->notifier, FALSE);
@@ -1150,6 +1223,10 @@ describe_exit (AForkClient *self)
   if (_afork_pid_watch_is_context_lost (self->pid_watch))
     return g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
                         _("The main context of the process is gone"));
+  if (status < 0 && _afork_client_is_remote (self))
+    return _afork_pid_watch_new_unknown_error (self->pid_watch);
+  if (self->is_connection)
+    return new_host_lost_error (self);
   /* A program with a hint may have closed the socket, and then it was killed. Another program may
    * have been killed for any reason. */
   if (status >= 0 && self->program != NULL && !_afork_client_has_replied (self)
@@ -1455,7 +1532,8 @@ _afork_client_get_failure (AForkClient *self)
 gboolean
 _afork_client_is_open (AForkClient *self)
 {
-  return self->channel != NULL && self->failure == NULL && !_afork_client_has_last_command (self);
+  return self->channel != NULL && self->failure == NULL && !self->released
+    && !_afork_client_has_last_command (self);
 }
 
 AForkContext *

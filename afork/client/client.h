@@ -61,6 +61,10 @@ void         _afork_client_insert_notification (AForkClient             *self,
 AForkClient *_afork_client_new                 (AForkContext            *context,
                                                 const AForkClientEvents *events,
                                                 GObject                 *owner);
+/* Makes a client for a relay, by which the processes that are forked from it are on the host
+ * NAME. It has no owner, and ends with the last of them. */
+AForkClient *_afork_client_new_connection      (AForkContext            *context,
+                                                const char              *name);
 AForkClient *_afork_client_ref                 (AForkClient             *self);
 void         _afork_client_unref               (AForkClient             *self);
 

@@ -81,6 +81,7 @@ struct _AForkPidWatch
   GMainContext           *context;
   GPid                    pid;
   int                     pidfd;            /* -1 until it is known, and if there is none */
+  AForkHost              *host;             /* where the process is, and no pidfd; NULL for here */
   gboolean                verified;         /* the pidfd belongs to this process */
   gboolean                is_child;         /* this watch reaps it */
   guint                   child_number;     /* among the children of this process; 0 if it never was
@@ -543,6 +544,7 @@ _afork_pid_watch_unref (AForkPidWatch *self)
   _afork_atfork_remove_hook (&self->atfork_hook);
   _afork_fd_clear (&self->pidfd);
   g_clear_pointer (&self->death_pipe, _afork_death_pipe_unref);
+  g_clear_pointer (&self->host, _afork_host_unref);
   g_free (self);
 }
 
@@ -1019,7 +1021,7 @@ _afork_pid_watch_lose_context (AForkPidWatch *self)
   if (_afork_atfork_is_inherited (&self->atfork_hook))
     self->is_child = FALSE;
   else if (self->is_child
-           || (self->pid != 0 && (self->death_pipe != NULL || self->after_context_ms > 0)))
+           || (self->pid != 0 && self->host == NULL && (self->death_pipe != NULL || self->after_context_ms > 0)))
     leave_to_default_context (self);
   end_watch (self, STATE_CONTEXT_LOST, -1);
 }
@@ -1186,15 +1188,40 @@ _afork_pid_watch_get_death_pipe (AForkPidWatch *self)
   return self->death_pipe;
 }
 
+void
+_afork_pid_watch_set_host (AForkPidWatch *self,
+                           AForkHost     *host)
+{
+  g_assert (self->host == NULL && self->pid == 0);
+
+  self->host = _afork_host_ref (host);
+}
+
+AForkHost *
+_afork_pid_watch_get_host (AForkPidWatch *self)
+{
+  return self->host;
+}
+
 GPid
 _afork_pid_watch_get_pid (AForkPidWatch *self)
 {
-  return self->pid;
+  return self->host == NULL ? self->pid : 0;
+}
+
+int
+_afork_pid_watch_get_remote_pid (AForkPidWatch *self)
+{
+  return self->host != NULL ? (int) self->pid : 0;
 }
 
 char *
 _afork_pid_watch_get_name (AForkPidWatch *self)
 {
+  if (self->pid != 0 && self->host != NULL)
+    return g_strdup_printf (_("Process %d on “%s”"), (int) self->pid,
+                            _afork_host_get_name (self->host));
+
   return self->pid != 0 ? g_strdup_printf (_("Process %d"), (int) self->pid)
                         : g_strdup (_("The process"));
 }
@@ -1204,6 +1231,15 @@ _afork_pid_watch_new_unknown_error (AForkPidWatch *self)
 {
   g_autofree char *name = _afork_pid_watch_get_name (self);
 
+  if (self->state != STATE_EXITED && self->host != NULL)
+    {
+      GError *lost = _afork_host_new_lost_error (self->host);
+
+      return lost != NULL ? lost
+                          : g_error_new (AFORK_ERROR, AFORK_ERROR_LOST,
+                                         _("%s was ended with its template, which has exited"),
+                                         name);
+    }
   if (self->state == STATE_UNWATCHED)
     return g_error_new (AFORK_ERROR, AFORK_ERROR_LOST,
                         _("%s cannot be watched: its template is gone, and there is no pidfd of "
@@ -1238,6 +1274,8 @@ _afork_pid_watch_poll_exited (AForkPidWatch *self)
 
   if (has_exited (self) || self->pid == 0)
     return has_exited (self);
+  if (self->host != NULL)
+    return FALSE;
   if (self->pidfd >= 0)
     return poll (&end, 1, 0) > 0;
 

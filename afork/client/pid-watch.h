@@ -8,6 +8,7 @@
 #include <glib.h>
 
 #include "death-pipe.h"
+#include "host.h"
 
 G_BEGIN_DECLS
 
@@ -117,7 +118,16 @@ void            _afork_pid_watch_set_death_pipe     (AForkPidWatch            *s
                                                      AForkDeathPipe           *death_pipe);
 AForkDeathPipe *_afork_pid_watch_get_death_pipe     (AForkPidWatch            *self);
 
+/* The process is on another host, and its pid means something there only. Call this before the pid
+ * is known. */
+void            _afork_pid_watch_set_host           (AForkPidWatch            *self,
+                                                     AForkHost                *host);
+AForkHost      *_afork_pid_watch_get_host           (AForkPidWatch            *self);
+
+/* Returns 0 for a process on another host. */
 GPid            _afork_pid_watch_get_pid            (AForkPidWatch            *self);
+/* Returns 0 for a process on this host. */
+int             _afork_pid_watch_get_remote_pid     (AForkPidWatch            *self);
 /* The name of the process at the beginning of a message. */
 char           *_afork_pid_watch_get_name           (AForkPidWatch            *self);
 /* Why its exit status is unknown. */

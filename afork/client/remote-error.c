@@ -36,6 +36,8 @@ to_error_code (guint32 wire_error)
       return AFORK_ERROR_NOT_SUPPORTED;
     case AFORK_WIRE_ERROR_SPAWN:
       return AFORK_ERROR_SPAWN;
+    case AFORK_WIRE_ERROR_HOST_LOST:
+      return AFORK_ERROR_HOST_LOST;
     default:
       return AFORK_ERROR_FAILED;
     }

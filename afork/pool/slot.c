@@ -367,7 +367,7 @@ _afork_slot_has_used_time (AForkSlot *self)
   clockid_t clock;
 
   /* If the worker has exited, another process may have its pid. A wrong answer does no harm. */
-  return limits != NULL && limits->cpu_time >= 0
+  return limits != NULL && limits->cpu_time >= 0 && afork_process_get_pid (process) != 0
     && clock_getcpuclockid (afork_process_get_pid (process), &clock) == 0
     && clock_gettime (clock, &used) == 0
     && used.tv_sec >= limits->cpu_time;

@@ -8,12 +8,14 @@
 #include "launchers.h"
 
 #include "afork-runtime-private.h"
+#include "launcher-agent.h"
 #include "launcher-command.h"
 #include "launcher-language.h"
 #include "launcher-native.h"
 #include "launcher-self.h"
 
 static const AForkLauncher * const launchers[] = {
+  [AFORK_RUNTIME_KIND_AGENT] = &_afork_launcher_agent,
   [AFORK_RUNTIME_KIND_COMMAND] = &_afork_launcher_command,
   [AFORK_RUNTIME_KIND_LANGUAGE] = &_afork_launcher_language,
   [AFORK_RUNTIME_KIND_NATIVE] = &_afork_launcher_native,
