@@ -53,6 +53,21 @@ WORKER (write_pid)
     ;
 }
 
+/* Writes so many bytes, and exits at once. */
+WORKER (write_much)
+{
+  char bytes[4096] = "";
+
+  for (long left = atol (items[0].data); left > 0;)
+    {
+      ssize_t n_bytes = write (socket, bytes, left < 4096 ? (size_t) left : sizeof bytes);
+
+      if (n_bytes < 0)
+        exit (1);
+      left -= n_bytes;
+    }
+}
+
 /* Exits with a status. */
 WORKER (exit_with)
 {

@@ -1,0 +1,363 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include "config.h"
+
+#include "remote-util.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <netinet/in.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char sshd_path[] = "/usr/sbin/sshd";
+
+#define FOLDER_VARIABLE "AFORK_TEST_SSH_FOLDER"
+#define PORT_VARIABLE "AFORK_TEST_SSH_PORT"
+
+static char *folder;            /* of keys and configuration */
+static guint port;
+static GPid sshd;
+
+static const Way ways[] = { OVER_PIPES, OVER_SSH };
+
+void
+add_for_ways (const char *path,
+              void      (*test) (Census        *census,
+                                 gconstpointer  way))
+{
+  g_autofree char *by_pipes = g_strconcat ("/agent", path, NULL);
+  g_autofree char *by_ssh = g_strconcat ("/ssh", path, NULL);
+
+  add_with_data (by_pipes, &ways[OVER_PIPES], test);
+  add_with_data (by_ssh, &ways[OVER_SSH], test);
+}
+
+static guint
+find_port (void)
+{
+  struct sockaddr_in address = {
+    .sin_family = AF_INET, .sin_addr = { htonl (INADDR_LOOPBACK) },
+  };
+  socklen_t size = sizeof address;
+  int fd = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+  g_assert_no_errno (bind (fd, (struct sockaddr *) &address, sizeof address));
+  g_assert_no_errno (getsockname (fd, (struct sockaddr *) &address, &size));
+  close (fd);
+  return ntohs (address.sin_port);
+}
+
+static char *
+in_folder (const char *name)
+{
+  return g_build_filename (folder, name, NULL);
+}
+
+static void
+make_key (const char *name)
+{
+  g_autofree char *path = in_folder (name);
+  const char *argv[] = { "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path, NULL };
+  int status;
+
+  g_assert_true (g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL,
+                               NULL, &status, NULL));
+  g_assert_cmpint (status, ==, 0);
+}
+
+static void
+write_file (const char *name,
+            const char *text)
+{
+  g_autofree char *path = in_folder (name);
+
+  g_assert_true (g_file_set_contents (path, text, -1, NULL));
+  g_assert_no_errno (g_chmod (path, 0600));
+}
+
+static char *
+read_file (const char *name)
+{
+  g_autofree char *path = in_folder (name);
+  char *text;
+
+  g_assert_true (g_file_get_contents (path, &text, NULL, NULL));
+  return text;
+}
+
+/* In the child of this program. sshd stays in front, and ends with this program. */
+static void
+end_with_parent_cb (gpointer data)
+{
+  prctl (PR_SET_PDEATHSIG, SIGTERM);
+}
+
+static void
+await_port (void)
+{
+  struct sockaddr_in address = {
+    .sin_family = AF_INET,
+    .sin_port = htons ((guint16) port),
+    .sin_addr = { htonl (INADDR_LOOPBACK) },
+  };
+  g_autoptr(GSource) deadline = deadline_new ("the server of ssh");
+  gboolean connected = FALSE;
+
+  while (!connected)
+    {
+      int fd = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+      connected = connect (fd, (struct sockaddr *) &address, sizeof address) == 0;
+      close (fd);
+      if (!connected)
+        {
+          g_assert_cmpint (waitpid (sshd, NULL, WNOHANG), ==, 0);
+          g_usleep (10000);
+        }
+    }
+  deadline_clear (g_steal_pointer (&deadline));
+}
+
+/* The limits of sessions are Debian's. bash reads no start-up files for commands at this level. */
+static void
+write_configuration (void)
+{
+  g_autofree char *key = read_file ("user.pub");
+  g_autofree char *host_key = read_file ("host.pub");
+  g_autofree char *known = NULL;
+  g_autofree char *configuration = NULL;
+
+  write_file ("authorized_keys", key);
+  known = g_strdup_printf ("[127.0.0.1]:%u %s", port, host_key);
+  write_file ("known_hosts", known);
+  configuration = g_strdup_printf ("Port %u\nListenAddress 127.0.0.1\nHostKey %s/host\n"
+                                   "AuthorizedKeysFile %s/authorized_keys\nPidFile none\n"
+                                   "StrictModes no\nUsePAM no\nPermitRootLogin yes\n"
+                                   "PasswordAuthentication no\n"
+                                   "KbdInteractiveAuthentication no\n"
+                                   "MaxStartups 10:30:100\nMaxSessions 10\nSetEnv SHLVL=5\n"
+                                   "LogLevel ERROR\n",
+                                   port, folder, folder);
+  write_file ("sshd_config", configuration);
+}
+
+/* Whether sshd could be started. */
+static gboolean
+start_sshd (void)
+{
+  const char *argv[] = { NULL, "-D", "-e", "-f", NULL, NULL };
+  g_autofree char *configuration = NULL;
+  g_autofree char *ssh = g_find_program_in_path ("ssh");
+  g_autoptr(GError) error = NULL;
+
+  if (ssh == NULL || !g_file_test (sshd_path, G_FILE_TEST_IS_EXECUTABLE))
+    return FALSE;
+  /* sshd run by root wants a directory for its separated processes. */
+  if (getuid () == 0 && !g_file_test ("/run/sshd", G_FILE_TEST_IS_DIR)
+      && g_mkdir ("/run/sshd", 0755) < 0)
+    return FALSE;
+
+  folder = g_dir_make_tmp ("afork-ssh-XXXXXX", &error);
+  g_assert_no_error (error);
+  port = find_port ();
+  make_key ("host");
+  make_key ("user");
+  write_configuration ();
+  configuration = in_folder ("sshd_config");
+  argv[0] = sshd_path;
+  argv[4] = configuration;
+  g_assert_true (g_spawn_async (NULL, (char **) argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, end_with_parent_cb, NULL, &sshd,
+                                &error));
+  await_port ();
+  return TRUE;
+}
+
+static void
+stop_sshd (void)
+{
+  static const char * const names[] = {
+    "host", "host.pub", "user", "user.pub", "authorized_keys", "known_hosts", "sshd_config",
+  };
+
+  kill (sshd, SIGTERM);
+  waitpid (sshd, NULL, 0);
+  for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      g_autofree char *path = in_folder (names[i]);
+
+      g_remove (path);
+    }
+  g_rmdir (folder);
+  g_clear_pointer (&folder, g_free);
+}
+
+int
+run_with_sshd (char **argv)
+{
+  g_autoptr(GError) error = NULL;
+  g_autofree char *number = NULL;
+  gboolean started;
+  int status;
+
+  if (g_getenv (FOLDER_VARIABLE) != NULL)
+    {
+      folder = g_strdup (g_getenv (FOLDER_VARIABLE));
+      port = (guint) atoi (g_getenv (PORT_VARIABLE));
+      return -1;
+    }
+
+  started = start_sshd ();
+  number = g_strdup_printf ("%u", port);
+  g_setenv (FOLDER_VARIABLE, started ? folder : "", TRUE);
+  g_setenv (PORT_VARIABLE, number, TRUE);
+  g_assert_true (g_spawn_sync (NULL, argv, NULL,
+                               G_SPAWN_CHILD_INHERITS_STDIN | G_SPAWN_LEAVE_DESCRIPTORS_OPEN,
+                               end_with_parent_cb, NULL, NULL, NULL, &status, &error));
+  if (started)
+    stop_sshd ();
+  return WIFEXITED (status) ? WEXITSTATUS (status) : 128 + WTERMSIG (status);
+}
+
+char **
+dup_ssh_options (void)
+{
+  g_autoptr(GStrvBuilder) builder = g_strv_builder_new ();
+  g_autofree char *number = NULL;
+  g_autofree char *key = NULL;
+  g_autofree char *known = NULL;
+
+  if (folder == NULL || *folder == '\0')
+    {
+      g_test_skip ("ssh or sshd is not installed, or /run/sshd cannot be made");
+      return NULL;
+    }
+
+  number = g_strdup_printf ("-p%u", port);
+  key = g_strdup_printf ("-oIdentityFile=%s/user", folder);
+  known = g_strdup_printf ("-oUserKnownHostsFile=%s/known_hosts", folder);
+  g_strv_builder_add_many (builder, "-F", "/dev/null", number, key, known,
+                           "-oGlobalKnownHostsFile=/dev/null", "-oIdentitiesOnly=yes",
+                           "-oIdentityAgent=none", "-oStrictHostKeyChecking=yes", NULL);
+  return g_strv_builder_end (builder);
+}
+
+AForkRuntime *
+new_host (Way way)
+{
+  const char *server = g_getenv ("AFORK_SERVER");
+  const char *path[] = { g_getenv ("AFORK_MODULE_PATH"), NULL };
+  g_auto(GStrv) options = NULL;
+  g_autofree char *destination = NULL;
+  AForkRuntime *runtime;
+
+  if (way == OVER_PIPES)
+    {
+      runtime = afork_runtime_new_agent ("elsewhere",
+                                         (const char * const []) { server, "--agent", NULL });
+    }
+  else
+    {
+      options = dup_ssh_options ();
+      if (options == NULL)
+        return NULL;
+      destination = g_strdup_printf ("%s@127.0.0.1", g_get_user_name ());
+      runtime = afork_runtime_new_ssh (destination);
+      afork_runtime_set_ssh_options (runtime, (const char * const *) options);
+      afork_runtime_set_server_path (runtime, server);
+    }
+
+  afork_runtime_set_module_path (runtime, path);
+  return runtime;
+}
+
+/* Processes. */
+
+GPid
+get_parent (GPid pid)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/stat", (int) pid);
+  g_autofree char *text = NULL;
+  const char *end;
+  int parent = 0;
+
+  if (!g_file_get_contents (path, &text, NULL, NULL) || (end = strrchr (text, ')')) == NULL
+      || sscanf (end, ") %*c %d", &parent) != 1)
+    return 0;
+
+  return parent;
+}
+
+gboolean
+is_alive (GPid pid)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/stat", (int) pid);
+  g_autofree char *text = NULL;
+  const char *end;
+
+  return g_file_get_contents (path, &text, NULL, NULL) && (end = strrchr (text, ')')) != NULL
+    && end[1] == ' ' && end[2] != 'Z' && end[2] != 'X';
+}
+
+void
+await_gone (GPid   pid,
+            double seconds)
+{
+  const gint64 end = g_get_monotonic_time () + (gint64) (seconds * G_USEC_PER_SEC);
+  g_autoptr(GSource) ticks = g_timeout_source_new (5);
+
+  g_source_set_callback (ticks, tick_cb, NULL, NULL);
+  g_source_attach (ticks, NULL);
+  while (is_alive (pid))
+    {
+      g_assert_cmpint (g_get_monotonic_time (), <, end);
+      g_main_context_iteration (NULL, TRUE);
+    }
+  g_source_destroy (ticks);
+}
+
+static gboolean
+is_below (GPid pid,
+          GPid ancestor)
+{
+  while (pid > 1 && pid != ancestor)
+    pid = get_parent (pid);
+
+  return pid == ancestor;
+}
+
+GPid
+find_process (const char *first,
+              const char *second)
+{
+  g_autoptr(GDir) processes = g_dir_open ("/proc", 0, NULL);
+  const gsize n_first = strlen (first) + 1;
+  const char *entry;
+
+  /* sshd is a child of the parent. */
+  while ((entry = g_dir_read_name (processes)) != NULL)
+    {
+      g_autofree char *path = g_build_filename ("/proc", entry, "cmdline", NULL);
+      g_autofree char *line = NULL;
+      gsize size;
+
+      if (g_ascii_isdigit (*entry) && g_file_get_contents (path, &line, &size, NULL)
+          && size > n_first && memcmp (line, first, n_first) == 0
+          && g_str_equal (line + n_first, second)
+          && is_below (atoi (entry), getppid ()) && is_alive (atoi (entry)))
+        return atoi (entry);
+    }
+
+  return 0;
+}

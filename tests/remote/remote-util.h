@@ -1,0 +1,51 @@
+/*
+ * Copyright 2026 The AFork authors
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/* Runtimes for tests of other hosts: an agent that is a child of this program, and one behind a
+ * server of OpenSSH on the loopback interface, with keys and configuration of its own. */
+
+#pragma once
+
+#include "test-rpc-util.h"
+
+G_BEGIN_DECLS
+
+typedef enum
+{
+  OVER_PIPES,
+  OVER_SSH
+} Way;
+
+/* Adds TEST below PATH for both ways, with a census around it. TEST gets a pointer to the Way. */
+void          add_for_ways      (const char *path,
+                                 void      (*test) (Census        *census,
+                                                    gconstpointer  way));
+
+/* Makes a runtime of another host. Over ssh, starts a server if there is none; returns NULL and
+ * skips the test if that is not installed. */
+AForkRuntime *new_host          (Way         way);
+
+/* Options for a client of the server of ssh. Returns NULL and skips the test if there is none. */
+char        **dup_ssh_options   (void);
+
+/* The pid of a process of this test whose command line begins with the strings, of which the last
+ * is NULL. 0 if there is none. */
+GPid          find_process      (const char *first,
+                                 const char *second);
+GPid          get_parent        (GPid        pid);
+
+/* Whether the process is there, and is no zombie. */
+gboolean      is_alive          (GPid        pid);
+
+/* Iterates the main context until the process is gone. Fails the test after SECONDS. */
+void          await_gone        (GPid        pid,
+                                 double      seconds);
+
+/* Starts the server of ssh, if it is installed, and executes this program again for the tests, so
+ * that the server is no child of them. Returns the exit status. In the second process, returns
+ * -1. */
+int           run_with_sshd     (char      **argv);
+
+G_END_DECLS
