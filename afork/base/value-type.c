@@ -120,7 +120,7 @@ _afork_value_nodes_read (AForkValueNode *nodes,
 {
   const char *end;
 
-  if (length == 0 || length > AFORK_VALUE_MAX_TYPE
+  if (length == 0
       || !g_variant_type_string_scan (type, type + length, &end) || end != type + length)
     return FALSE;
   /* Types with these characters have no values. */

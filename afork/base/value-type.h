@@ -43,12 +43,12 @@ gboolean              _afork_value_nodes_read     (AForkValueNode       *nodes,
                                                    const char           *type,
                                                    gsize                 length);
 
-/* Whether GLib and the receiver of a message accept a type of this LENGTH and DEPTH. */
+/* Whether a type of this LENGTH and DEPTH has at most AFORK_VALUE_MAX_TYPE_COMPLEXITY. */
 static inline gboolean
 _afork_value_type_is_simple (gsize length,
                              gsize depth)
 {
-  return length <= AFORK_VALUE_MAX_TYPE && length * depth <= AFORK_VALUE_MAX_TYPE_COMPLEXITY;
+  return length * depth <= AFORK_VALUE_MAX_TYPE_COMPLEXITY;
 }
 
 /* ALIGNMENT is minus one. */

@@ -653,12 +653,7 @@ _afork_normal_check_begin (AForkNormalCheck *self,
       self->result = AFORK_NORMAL_CHECK_NO_MEMORY;
       return;
     }
-  if (!_afork_value_nodes_read (self->nodes, type, length))
-    {
-      self->result = AFORK_NORMAL_CHECK_TOO_COMPLEX;
-      return;
-    }
-
+  _afork_value_nodes_read (self->nodes, type, length);
   begin_value (self, (Value) {
     .nodes = self->nodes,
     .data = data != NULL ? data : (gconstpointer) "",

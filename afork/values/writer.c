@@ -205,7 +205,8 @@ check_type (AForkValueWriter *self,
             gsize             length,
             guint             depth)
 {
-  return _afork_value_type_is_simple (length, depth) || fail (self, AFORK_VALUE_TOO_COMPLEX);
+  return (length <= AFORK_VALUE_MAX_TYPE && _afork_value_type_is_simple (length, depth))
+    || fail (self, AFORK_VALUE_TOO_COMPLEX);
 }
 
 /* The value that was written last was to be a variant: adds its type, of which WRITTEN has the
