@@ -949,6 +949,8 @@ lost_cb (AForkPendingCall *call,
   AForkPoolJob *job = data;
   AForkSlot *slot = job->slot;
   const gboolean was_next = slot->next == job;
+  /* No job causes this. */
+  const gboolean is_host_lost = g_error_matches (error, AFORK_ERROR, AFORK_ERROR_HOST_LOST);
   const gboolean was_begun = begun != AFORK_CALL_BEGUN_NO
     && (begun == AFORK_CALL_BEGUN_YES || slot->concurrent || was_next);
 
@@ -970,12 +972,13 @@ lost_cb (AForkPendingCall *call,
   if ((!was_begun && !was_next) || slot->force >= AFORK_SLOT_FORCE_SIGTERM)
     put_back (self, job);
   else if (!was_begun)
-    suspect (self, job, slot->had_one, error);
+    suspect (self, job, slot->had_one && !is_host_lost, error);
   else
     {
       /* If several jobs had begun, any of them may have caused the exit. Run alone, they show which
        * one it was. If the exit status is unknown, the template may be gone. */
-      const gboolean is_known = !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_LOST);
+      const gboolean is_known = !is_host_lost
+        && !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_LOST);
 
       blame (self, job, is_known && (!slot->concurrent || slot->had_one), slot->concurrent, error);
     }

@@ -21,6 +21,7 @@ _afork_exit_cause_from_error (const GError *error)
     {
     case AFORK_ERROR_EXITED:
       return AFORK_EXIT_CAUSE_EXITED;
+    case AFORK_ERROR_HOST_LOST:
     case AFORK_ERROR_LOST:
       return AFORK_EXIT_CAUSE_LOST;
     case AFORK_ERROR_OUT_OF_MEMORY:

@@ -125,7 +125,8 @@ is_lasting (const GError *error)
   return !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_EXITED)
     && !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_SIGNALED)
     && !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_OUT_OF_MEMORY)
-    && !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_LOST);
+    && !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_LOST)
+    && !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_HOST_LOST);
 }
 
 /* IS_FINAL says whether the attempt after TIME will probably fail because of ERROR, too. */

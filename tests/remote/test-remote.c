@@ -506,6 +506,71 @@ test_remote_idle_caller (Census        *census,
   afork_runtime_set_template (runtime, NULL);
 }
 
+/* A pool connects again when its host is lost, and blames no job for that. */
+
+static void
+started_cb (AForkPool    *pool,
+            AForkProcess *process,
+            guint        *n_started)
+{
+  (*n_started)++;
+}
+
+static void
+test_remote_pool (Census        *census,
+                  gconstpointer  way)
+{
+  g_autoptr(AForkRuntime) runtime = new_host (get_way (way));
+  g_autoptr(AForkProcess) process = NULL;
+  g_autoptr(AForkPool) pool = NULL;
+  g_autoptr(AForkJob) stuck = afork_job_new (do_args ("stuck", 0));
+  g_autoptr(AForkJob) unit = afork_job_new (do_args ("unit", 0));
+  g_autoptr(GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr(GAsyncResult) stuck_result = NULL;
+  g_autoptr(GAsyncResult) unit_result = NULL;
+  g_autoptr(GVariant) value = NULL;
+  g_autoptr(GError) error = NULL;
+  guint n_started = 0;
+
+  SKIP_WITHOUT (runtime);
+  process = afork_process_new_for_runtime (runtime);
+  afork_process_require (process, "calls");
+  pool = afork_pool_new (process, "calls_do");
+  afork_pool_set_max_workers (pool, 1);
+  g_signal_connect (pool, "worker-started", G_CALLBACK (started_cb), &n_started);
+
+  afork_job_set_retries (stuck, 2);
+  afork_pool_run_job_async (pool, stuck, cancellable, store_result_cb, &stuck_result);
+  afork_pool_run_job_async (pool, unit, NULL, store_result_cb, &unit_result);
+  for (guint i = 0; i <= 2; i++)
+    {
+      while (stuck_result == NULL
+             && (n_started <= i || afork_job_get_state (stuck) != AFORK_JOB_STATE_RUNNING))
+        g_main_context_iteration (NULL, TRUE);
+      if (stuck_result != NULL)
+        {
+          afork_pool_run_job_finish (pool, stuck_result, &error);
+          g_assert_no_error (error);
+        }
+      if (i < 2)
+        g_assert_no_errno (kill (find_process (g_getenv ("AFORK_SERVER"), "--agent"), SIGKILL));
+    }
+
+  g_cancellable_cancel (cancellable);
+  await_result (&stuck_result);
+  value = afork_pool_run_job_finish (pool, stuck_result, &error);
+  g_assert_null (value);
+  assert_error_holds (&error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "");
+  await_result (&unit_result);
+  value = afork_pool_run_job_finish (pool, unit_result, &error);
+  g_assert_no_error (error);
+  g_assert_nonnull (value);
+
+  afork_pool_shutdown (pool, AFORK_SHUTDOWN_MODE_DRAIN, NULL, &error);
+  g_assert_no_error (error);
+  afork_runtime_set_template (runtime, NULL);
+}
+
 /* The caller is killed while a worker is busy. */
 static void
 test_remote_caller_killed (Census        *census,
@@ -537,7 +602,7 @@ test_remote_caller_killed (Census        *census,
   await_gone (worker, 3 * BUSY);
 }
 
-static int
+G_NORETURN static void
 be_caller (Way         way,
            const char *options)
 {
@@ -724,7 +789,7 @@ main (int    argc,
   int result;
 
   if (argc == 4 && g_str_equal (argv[1], "--be-caller"))
-    return be_caller ((Way) atoi (argv[2]), argv[3]);
+    be_caller ((Way) atoi (argv[2]), argv[3]);
 
   result = run_with_sshd (argv);
   if (result >= 0)
@@ -741,6 +806,7 @@ main (int    argc,
   add_for_ways ("/fds", test_remote_fds);
   add_for_ways ("/deaths", test_remote_deaths);
   add_for_ways ("/idle-caller", test_remote_idle_caller);
+  add_for_ways ("/pool", test_remote_pool);
   add_for_ways ("/caller-killed", test_remote_caller_killed);
   add_with_census ("/agent/none", test_remote_no_agent);
   add_with_census ("/agent/noise", test_remote_noise);
