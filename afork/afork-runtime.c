@@ -25,7 +25,8 @@
  *
  * The native runtime executes `afork-server`, a small program that is part of AFork and loads
  * worker modules written in C; see [func@AFork.Runtime.get_native]. The Python runtime executes
- * Python; see [func@AFork.Runtime.get_python]. A command runtime executes any command that starts
+ * Python; see [func@AFork.Runtime.get_python]. The GJS runtime executes `afork-gjs`, which runs
+ * JavaScript; see [func@AFork.Runtime.get_gjs]. A command runtime executes any command that starts
  * such a server, for example under a debugger or on another machine; see
  * [ctor@AFork.Runtime.new_command]. The program's own runtime executes the calling program; see
  * [func@AFork.Runtime.get_self].
@@ -261,6 +262,16 @@ find_python_argv (AForkRuntime *self)
   return g_strv_builder_end (builder);
 }
 
+static char **
+find_gjs_argv (AForkRuntime *self)
+{
+  if (self->executable != NULL)
+    return new_argv (g_strdup (self->executable));
+
+  return new_argv (find_script ("AFORK_GJS_SERVER", AFORK_GJS_SERVER_UNINSTALLED,
+                                AFORK_GJS_SERVER_INSTALLED));
+}
+
 /* The table of runtimes: one row for each language. */
 
 static const AForkRuntimeInfo native_info = {
@@ -276,6 +287,15 @@ static const AForkRuntimeInfo python_info = {
   .kind = AFORK_RUNTIME_KIND_LANGUAGE,
   .find_argv = find_python_argv,
   .can_fork = TRUE,
+};
+
+/* The JavaScript engine reserves much address space for code. */
+static const AForkRuntimeInfo gjs_info = {
+  .name = "gjs",
+  .kind = AFORK_RUNTIME_KIND_LANGUAGE,
+  .find_argv = find_gjs_argv,
+  .can_fork = TRUE,
+  .needs_address_space = TRUE,
 };
 
 static const AForkRuntimeInfo self_info = {
@@ -678,7 +698,8 @@ afork_runtime_class_init (AForkRuntimeClass *klass)
    * variable `AFORK_SERVER` (ignored in programs that have more rights than their caller), or else
    * the one beside the library in its build tree, or else the installed one. For the Python
    * runtime, it means [property@AFork.Runtime:executable] with a script that is searched for in the
-   * same way, first in `AFORK_PYTHON_SERVER`. For the runtime of [func@AFork.Runtime.get_self] it
+   * same way, first in `AFORK_PYTHON_SERVER`. For the GJS runtime, it means
+   * [property@AFork.Runtime:executable]. For the runtime of [func@AFork.Runtime.get_self] it
    * means the calling program.
    *
    * Since: 0.1
@@ -697,6 +718,10 @@ afork_runtime_class_init (AForkRuntimeClass *klass)
    * Python program and has loaded AFork's override: then virtual environments, options such as
    * `-I`, and `sys.path` are those of the calling program. Otherwise it is the Python with which
    * AFork was built. A program that embeds Python is not executed.
+   *
+   * The default of the GJS runtime is the program `afork-gjs`, which is searched for as the native
+   * server program is: that of the environment variable `AFORK_GJS_SERVER`, or else the one in the
+   * build tree of the library, or else the installed one.
    *
    * [property@AFork.Runtime:argv] comes before this.
    *
@@ -913,6 +938,29 @@ afork_runtime_get_native (void)
 }
 
 /**
+ * afork_runtime_get_gjs:
+ *
+ * Gets the runtime of workers written in JavaScript. There is one in a program, which can be
+ * written in any language.
+ *
+ * Its processes execute `afork-gjs`, a program of AFork that embeds GJS; see
+ * [property@AFork.Runtime:executable]. If AFork was built without it, they fail with
+ * `AFORK_ERROR_SPAWN`. A module is a file with an ES module, and a function is named
+ * `file.js:function`. See [Workers in JavaScript](javascript-workers.html).
+ *
+ * Returns: (transfer none): the GJS runtime
+ *
+ * Since: 0.1
+ */
+AForkRuntime *
+afork_runtime_get_gjs (void)
+{
+  static gsize gjs;
+
+  return get_single (&gjs, &gjs_info);
+}
+
+/**
  * afork_runtime_get_python:
  *
  * Gets the runtime of workers written in Python. There is one in a program, which can be written in
@@ -1104,7 +1152,7 @@ afork_runtime_new_ssh (const char *destination)
  * @self: a runtime
  *
  * Gets the name of the runtime, which appears in titles of processes and in error messages. The
- * runtimes of the library are called `native`, `python` and `self`.
+ * runtimes of the library are called `native`, `gjs`, `python` and `self`.
  *
  * Returns: (transfer none): the name
  *

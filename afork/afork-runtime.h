@@ -24,6 +24,8 @@ G_DECLARE_FINAL_TYPE (AForkRuntime, afork_runtime, AFORK, RUNTIME, GObject)
 AFORK_AVAILABLE_IN_ALL
 AForkRuntime       *afork_runtime_get_native            (void);
 AFORK_AVAILABLE_IN_ALL
+AForkRuntime       *afork_runtime_get_gjs               (void);
+AFORK_AVAILABLE_IN_ALL
 AForkRuntime       *afork_runtime_get_python            (void);
 AFORK_AVAILABLE_IN_ALL
 AForkRuntime       *afork_runtime_get_self              (void);

@@ -17,6 +17,7 @@
 #include "base/context-wakeup.h"
 #include "base/i18n.h"
 #include "server/descriptors.h"
+#include "server/server-reply.h"
 #include "server/server.h"
 #include "server/title.h"
 #include "worker/call-functions.h"
@@ -514,6 +515,29 @@ afork_server_run (AForkServer *self,
   init_title ();
   _afork_context_wakeups_find (&running.wakeups);
   afork_serve (&options);
+}
+
+/**
+ * afork_server_exit:
+ * @self: a server, within [method@AFork.Server.run]
+ * @status: the exit status, from 0 to 255
+ *
+ * Ends the process, for a function of the language that does this, such as `exit()`. Call it in the
+ * thread that has called [method@AFork.Server.run]. Never returns.
+ *
+ * If the process has forks, it waits for them first, and reports their ends.
+ * [vfunc@AFork.Server.leave] is called before the process ends.
+ *
+ * Since: 0.1
+ */
+void
+afork_server_exit (AForkServer *self,
+                   int          status)
+{
+  g_return_if_fail (AFORK_IS_SERVER (self));
+  g_return_if_fail (running.server != NULL);
+
+  afork_server_leave (status);
 }
 
 /* Items. */

@@ -111,6 +111,9 @@ AFORK_AVAILABLE_IN_ALL
 void    afork_server_run                (AForkServer *self,
                                          int          socket);
 AFORK_AVAILABLE_IN_ALL
+void    afork_server_exit               (AForkServer *self,
+                                         int          status);
+AFORK_AVAILABLE_IN_ALL
 guint   afork_server_get_n_items        (AForkServer *self);
 AFORK_AVAILABLE_IN_ALL
 GBytes *afork_server_dup_item           (AForkServer *self,
