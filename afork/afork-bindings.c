@@ -50,6 +50,33 @@ afork_bindings_take_variant (gsize address)
 }
 
 /**
+ * afork_bindings_new_variant:
+ * @type: the type string of a value, such as `a{sv}`
+ * @data: the value in serialized form, in the byte order of this machine; it must be in normal form
+ *
+ * Creates a value of serialized data, for language bindings. Programs do not need this function.
+ * Unlike [ctor@GLib.Variant.new_from_bytes], it returns a reference that is not floating: GJS 1.74
+ * never frees values that were floating.
+ *
+ * Returns: (transfer full) (nullable): the value, or `NULL` if @type is no type of one value
+ *
+ * Since: 0.1
+ */
+GVariant *
+afork_bindings_new_variant (const char *type,
+                            GBytes     *data)
+{
+  g_return_val_if_fail (type != NULL, NULL);
+  g_return_val_if_fail (data != NULL, NULL);
+
+  if (!g_variant_type_string_is_valid (type)
+      || !g_variant_type_is_definite (G_VARIANT_TYPE (type)))
+    return NULL;
+
+  return g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE (type), data, TRUE));
+}
+
+/**
  * afork_bindings_get_bytes_address:
  * @bytes: bytes
  *

@@ -20,6 +20,9 @@ gsize     afork_bindings_get_variant_address (GVariant *value);
 AFORK_AVAILABLE_IN_ALL
 GVariant *afork_bindings_take_variant        (gsize     address);
 AFORK_AVAILABLE_IN_ALL
+GVariant *afork_bindings_new_variant         (const char *type,
+                                              GBytes     *data);
+AFORK_AVAILABLE_IN_ALL
 gsize     afork_bindings_get_bytes_address   (GBytes   *bytes);
 
 G_END_DECLS

@@ -902,7 +902,7 @@ class Reader {
 
 // The bytes are copied, and are in normal form.
 function newVariant(type, bytes) {
-    return GLib.Variant.new_from_bytes(new GLib.VariantType(type), byteArray.toGBytes(bytes), true);
+    return imports.gi.AFork.bindings_new_variant(type, byteArray.toGBytes(bytes));
 }
 
 // Bytes are copied once only.
