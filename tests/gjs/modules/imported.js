@@ -1,0 +1,6 @@
+// Copyright 2026 The AFork authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// What a worker imports by import().
+
+export const value = 17;

@@ -1,0 +1,6 @@
+// Copyright 2026 The AFork authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// Imports another module by import(), which starts threads.
+
+import('./workers.js').catch(logError);
