@@ -20,7 +20,7 @@ def include(match):
     path = folder / match[1]
     code = path.read_text()
     code = re.sub(r'\A/\*\n \* Copyright.*?\*/\n+', '', code, flags=re.S)
-    code = re.sub(r'\A(#!.*\n)?# Copyright.*\n# SPDX.*\n+', '', code)
+    code = re.sub(r'\A(#!.*\n)?(#|//) Copyright.*\n(#|//) SPDX.*\n+', '', code)
     return f'```{path.suffix[1:]}\n{code}```'
 
 
