@@ -56,8 +56,8 @@ G_BEGIN_DECLS
  *   message contains its type, its text, and a traceback
  * @AFORK_ERROR_LIMIT: the process was ended by a limit of its [class@AFork.Sandbox] that is none of
  *   memory or time; the message names the property and its value
- * @AFORK_ERROR_HOST_LOST: the connection to another host has ended, and with it all processes there;
- *   the message names the host. The work can be tried elsewhere
+ * @AFORK_ERROR_HOST_LOST: the connection to another host has ended, and with it all processes
+ *   there; the message names the host. The work can be tried elsewhere
  *
  * Errors of processes and of their work. Cancellation is `G_IO_ERROR_CANCELLED`.
  *

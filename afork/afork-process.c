@@ -1804,8 +1804,8 @@ afork_process_dup_host (AForkProcess *self)
  *
  * Gets the process ID that a process on another host has there, for messages.
  *
- * Returns: the process ID, in the PID namespace of the agent there, or 0 until it is known and for a
- *   process on this host
+ * Returns: the process ID, in the PID namespace of the agent there, or 0 until it is known and for
+ *   a process on this host
  *
  * Since: 0.1
  */

@@ -15,7 +15,7 @@ G_BEGIN_DECLS
  * process/launchers.c. */
 typedef enum
 {
-  AFORK_RUNTIME_KIND_AGENT,     /* a command is executed that connects to an agent on another host */
+  AFORK_RUNTIME_KIND_AGENT,     /* a command connects to an agent on another host */
   AFORK_RUNTIME_KIND_COMMAND,   /* a command is executed; its socket is its standard streams */
   AFORK_RUNTIME_KIND_LANGUAGE,  /* the interpreter of a language is executed */
   AFORK_RUNTIME_KIND_NATIVE,    /* a server program is executed */

@@ -1454,8 +1454,9 @@ afork_runtime_set_module_path (AForkRuntime       *self,
  * @self: a runtime
  *
  * Gets whether processes of this runtime can be forked. This requires that descriptors can be sent
- * to them, or that they are on another host, where an agent forks them. If they cannot be forked, each process executes the runtime's program when it is run,
- * and [method@AFork.Process.fork] copies the commands that were queued.
+ * to them, or that they are on another host, where an agent forks them. If they cannot be forked,
+ * each process executes the runtime's program when it is run, and [method@AFork.Process.fork]
+ * copies the commands that were queued.
  *
  * Returns: true if processes can be forked
  *

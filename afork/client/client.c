@@ -627,7 +627,8 @@ send_look_up (AForkClient *template,
 {
   const AForkFrame frame = { .kind = AFORK_FRAME_LOOK_UP, .string = { function } };
 
-  if (!_afork_client_is_open (template) || template->is_connection || g_strcmp0 (template->looked_up, function) == 0)
+  if (!_afork_client_is_open (template) || template->is_connection
+      || g_strcmp0 (template->looked_up, function) == 0)
     return;
 
   g_free (template->looked_up);

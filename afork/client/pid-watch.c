@@ -1021,7 +1021,8 @@ _afork_pid_watch_lose_context (AForkPidWatch *self)
   if (_afork_atfork_is_inherited (&self->atfork_hook))
     self->is_child = FALSE;
   else if (self->is_child
-           || (self->pid != 0 && self->host == NULL && (self->death_pipe != NULL || self->after_context_ms > 0)))
+           || (self->pid != 0 && self->host == NULL
+               && (self->death_pipe != NULL || self->after_context_ms > 0)))
     leave_to_default_context (self);
   end_watch (self, STATE_CONTEXT_LOST, -1);
 }

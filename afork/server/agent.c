@@ -179,7 +179,8 @@ reply_came (AForkMux        *mux,
     case AFORK_FRAME_ERROR:
       return process_came (mux, channel, head, action);
     case AFORK_FRAME_EXITED:
-      if (n_head != AFORK_MUX_HEAD_SIZE || afork_mux_read_u32 (head) != n_head - AFORK_FRAME_HEADER_SIZE)
+      if (n_head != AFORK_MUX_HEAD_SIZE
+          || afork_mux_read_u32 (head) != n_head - AFORK_FRAME_HEADER_SIZE)
         return true;
       *action = AFORK_MUX_DROP;
       return afork_mux_exited (mux, channel->forks, channel, head, n_head);
@@ -400,8 +401,8 @@ reap (Agent *self)
         .max_rss_kib = (uint64_t) usage.ru_maxrss,
       };
       *place = server->next;
-      /* It was killed, or it has no forks: a server stays as long as it has any. Without it, nothing
-       * would report them, so the kernel kills them now. */
+      /* It was killed, or it has no forks: a server stays as long as it has any. Without it,
+       * nothing would report them, so the kernel kills them now. */
       close (server->death_pipe);
       free (server);
       afork_frame_write (&frame, bytes);

@@ -923,8 +923,9 @@ frame_came (AForkMux            *self,
         {
           channel->allowance -= (int64_t) frame->n_bytes;
           channel->uncredited += (uint32_t) frame->n_bytes;
-          return channel->allowance >= 0 ? self->funcs->frame (self, frame)
-                                         : refuse (self, "more data came than there was credit for");
+          return channel->allowance >= 0
+            ? self->funcs->frame (self, frame)
+            : refuse (self, "more data came than there was credit for");
         }
       return data_came (self, channel, frame);
     case AFORK_MUX_CREDIT:

@@ -178,8 +178,8 @@ start_sshd (void)
   configuration = in_folder ("sshd_config");
   argv[0] = sshd_path;
   argv[4] = configuration;
-  g_assert_true (g_spawn_async (NULL, (char **) argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, end_with_parent_cb, NULL, &sshd,
-                                &error));
+  g_assert_true (g_spawn_async (NULL, (char **) argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD,
+                                end_with_parent_cb, NULL, &sshd, &error));
   await_port ();
   return TRUE;
 }
