@@ -122,9 +122,12 @@ class CommandLine(unittest.TestCase):
         self.assertIn('spoon', output)
 
     def test_failing_case_is_named(self):
-        name = self.list_cases()[0]
+        # A case that asks one of the programs whether it can run is skipped.
         with tempfile.TemporaryDirectory() as empty:
-            status, output = run('--smoke', '--programs', empty, '--case', name)
+            for name in self.list_cases():
+                status, output = run('--smoke', '--programs', empty, '--case', name)
+                if 'was skipped' not in output:
+                    break
         self.assertEqual(status, 1)
         self.assertIn(name, output)
 

@@ -20,6 +20,10 @@ const VALUES = {
 };
 
 function loadAFork() {
+    const repository = imports.gi.GIRepository.Repository;
+
+    repository.prepend_search_path(GLib.build_filenamev([BUILD, 'introspection']));
+    repository.prepend_library_path(GLib.build_filenamev([BUILD, 'afork']));
     imports.searchPath.unshift(GLib.build_filenamev([BUILD, 'introspection', 'gjs', 'overrides']));
     return imports._afork_values;
 }
