@@ -46,7 +46,8 @@ released_cb (GObject      *object,
              gpointer      user_data)
 {
   Service *self = user_data;
-  g_autoptr(GVariant) reply = g_dbus_connection_call_finish (self->bus, result, NULL);
+  g_autoptr(GVariant) reply G_GNUC_UNUSED =
+    g_dbus_connection_call_finish (self->bus, result, NULL);
 
   self->is_leaving = TRUE;
   if (thumbnailer_object_is_idle (self->thumbnailer))
