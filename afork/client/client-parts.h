@@ -186,6 +186,10 @@ gboolean       _afork_client_has_forks            (AForkClient   *self);
 void           _afork_client_release_connection   (AForkClient   *self);
 /* If SELF is a connection, which has ended, has its processes fail because the host is lost. */
 void           _afork_client_lose_host            (AForkClient   *self);
+/* Whether the process is on another host, and has neither exited nor is its host lost: that it has
+ * closed its socket can mean both, and the connection reports one of them. Until then, its forks
+ * may still be reported. */
+gboolean       _afork_client_waits_for_host       (AForkClient   *self);
 /* If the connection to the host of the process has ended, learns why. */
 void           _afork_client_read_connection      (AForkClient   *self);
 /* Whether READY may come from another process than the one that the client knows: a fork of it, or

@@ -524,7 +524,8 @@ closed_cb (AForkChannel *channel,
     }
 
   _afork_notifier_freeze (&self->notifier);
-  _afork_client_set_forks_unreported (self);
+  if (!_afork_client_waits_for_host (self))
+    _afork_client_set_forks_unreported (self);
   if (error != NULL && !_afork_client_is_handed_over (self))
     {
       _afork_client_fail (self, error);

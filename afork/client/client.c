@@ -988,6 +988,13 @@ _afork_client_lose_host (AForkClient *self)
   _afork_host_set_lost (self->host, error);
 }
 
+gboolean
+_afork_client_waits_for_host (AForkClient *self)
+{
+  return _afork_client_is_remote (self) && !_afork_pid_watch_has_exited (self->pid_watch)
+    && !_afork_pid_watch_is_context_lost (self->pid_watch);
+}
+
 /* A relay reports the end of the connection before it closes the sockets of the processes. */
 void
 _afork_client_read_connection (AForkClient *self)
@@ -1323,6 +1330,10 @@ _afork_client_handle_exit (AForkClient *self)
 
   if (has_server (self))
     _afork_channel_close (self->channel, NULL);
+  /* Its socket was closed before, see _afork_client_waits_for_host(). */
+  else if (_afork_client_is_remote (self) && self->channel == NULL
+           && _afork_client_has_forks (self))
+    _afork_client_set_forks_unreported (self);
   _afork_client_update_outcome (self);
   forget_template (self);
   if (pid_watch == self->pid_watch)
