@@ -753,6 +753,10 @@ test_threads (void)
 
   if (skip_under_valgrind ("Under valgrind, vfork() copies the locks that other threads hold"))
     return;
+#ifdef __SANITIZE_ADDRESS__
+  g_test_skip ("The allocator of the address sanitizer has locks that fork() does not release");
+  return;
+#endif
 
   users_init (&users);
   for (gsize i = 0; i < G_N_ELEMENTS (threads); i++)

@@ -21,7 +21,7 @@ enum
   MAX_TURN = 10,
   /* What else the machine does makes some iterations longer, by what it does to the cache. A turn
    * that is too long by itself is so each time. */
-  N_ATTEMPTS = 3,
+  N_ATTEMPTS = 10,
   MAX_FORKS = 1000,
 };
 
