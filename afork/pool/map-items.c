@@ -22,12 +22,12 @@ struct _AForkMapItems
   gsize        next_child;      /* of the array: the first that was not begun */
   GListModel  *list;            /* or NULL */
   gulong       handler;
-  GHashTable  *objects;         /* object of the list → item in `known` or `removed` */
   GSequence   *known;           /* of items: the first ones of the list */
   GSequence   *waiting;         /* of items of the list: those of `known` that wait, in order */
   GSequence   *untaken;         /* of items: those that were begun and not taken, in order */
   GQueue       ended;           /* of items: those that have ended, in the order of their ends */
   GQueue       removed;         /* of items */
+  GHashTable  *removed_objects; /* object → its first item in `removed` */
   gboolean     must_search;     /* an object may have moved behind the known ones */
 };
 
@@ -112,20 +112,17 @@ learn (AForkMapItems *self,
        GSequenceIter *next)
 {
   g_autoptr(GObject) object = g_list_model_get_object (self->list, position);
-  AForkMapItem *item = object != NULL ? g_hash_table_lookup (self->objects, object) : NULL;
+  AForkMapItem *item = object != NULL ? g_hash_table_lookup (self->removed_objects, object) : NULL;
 
-  if (item != NULL && item->is_removed)
+  if (item != NULL)
     {
+      g_hash_table_remove (self->removed_objects, object);
       g_queue_unlink (&self->removed, &item->link);
       item->is_removed = FALSE;
     }
   else
     {
-      const gboolean is_first = object != NULL && item == NULL;
-
       item = item_new (self, g_steal_pointer (&object));
-      if (is_first)
-        g_hash_table_insert (self->objects, item->object, item);
     }
 
   item->position = g_sequence_insert_before (next, item);
@@ -153,6 +150,8 @@ remove_item (AForkMapItems *self,
   g_clear_pointer (&item->position, g_sequence_remove);
   item->is_removed = TRUE;
   g_queue_push_tail_link (&self->removed, &item->link);
+  if (item->object != NULL && !g_hash_table_contains (self->removed_objects, item->object))
+    g_hash_table_insert (self->removed_objects, item->object, item);
 }
 
 static void
@@ -187,8 +186,8 @@ static void
 drop_item (AForkMapItems *self,
            AForkMapItem  *item)
 {
-  if (item->object != NULL && g_hash_table_lookup (self->objects, item->object) == item)
-    g_hash_table_remove (self->objects, item->object);
+  if (item->object != NULL && g_hash_table_lookup (self->removed_objects, item->object) == item)
+    g_hash_table_remove (self->removed_objects, item->object);
   if (item->state == AFORK_MAP_ITEM_BEGUN)
     self->funcs->dropped (item, self->data);
   item_free (item);
@@ -243,7 +242,7 @@ _afork_map_items_new (GVariant                 *array,
 
   self->funcs = funcs;
   self->data = data;
-  self->objects = g_hash_table_new (NULL, NULL);
+  self->removed_objects = g_hash_table_new (NULL, NULL);
   self->known = g_sequence_new (NULL);
   self->waiting = g_sequence_new (NULL);
   self->untaken = g_sequence_new (NULL);
@@ -294,7 +293,7 @@ _afork_map_items_free (AForkMapItems *self)
   g_sequence_free (self->untaken);
   g_sequence_free (self->waiting);
   g_sequence_free (self->known);
-  g_hash_table_unref (self->objects);
+  g_hash_table_unref (self->removed_objects);
   g_clear_pointer (&self->array, g_variant_unref);
   g_clear_object (&self->list);
   g_free (self);
