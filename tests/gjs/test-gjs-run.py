@@ -256,6 +256,30 @@ class ErrorTest(GjsTest):
         self.assertRegex(message.splitlines()[0],
                          "^Module “no-such.js” could not be loaded: .*no-such.js.*")
 
+    def test_syntax_error(self):
+        """The message has the error with its file and line, of a module and of what it imports."""
+        with tempfile.TemporaryDirectory() as folder:
+            wrong = pathlib.Path(folder, "wrong.js")
+            wrong.write_text("export function f() {\n    return 1;\n}\nlet = = 5;\n")
+            pathlib.Path(folder, "importing.js").write_text("\nimport {f} from './wrong.js';\n")
+            pathlib.Path(folder, "naming.js").write_text("import {none} from './right.js';\n")
+            pathlib.Path(folder, "right.js").write_text("export const one = 1;\n")
+            self.runtime.set_module_path([folder])
+            for name in "wrong.js", "importing.js":
+                for function in "x", f"{name}:f":
+                    process = self.new_process(name) if function == "x" else self.new_process()
+                    message = self.assert_fails(process, function, AFork.Error.MODULE)
+                    first, *rest = message.splitlines()
+                    self.assertTrue(first.startswith(
+                        f"Module “{name}” could not be loaded: SyntaxError: "), message)
+                    self.assertRegex(message, f"file://{folder}/wrong.js:4(:[0-9]+)?\\b")
+            message = self.assert_fails(self.new_process("naming.js"), "x", AFork.Error.MODULE)
+            self.assertRegex(message, "SyntaxError: .*none")
+            self.assertRegex(message, f"file://{folder}/naming.js:1(:[0-9]+)?\\b")
+        message = self.assert_fails(self.new_process().eval("var a;\nvar b = = 5;", None), "x",
+                                    AFork.Error.EVAL)
+        self.assertRegex(message, "SyntaxError: (.*\n)*.*<eval-1>:2(:[0-9]+)?\\b")
+
     def test_no_function(self):
         message = self.assert_fails(self.new_process("workers.js"), "workers.js:none",
                                     AFork.Error.FUNCTION)

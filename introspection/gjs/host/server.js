@@ -448,12 +448,16 @@ const Script = GObject.registerClass({
     }
 
     vfunc_eval(code, args) {
+        const name = `<eval-${++nEvals}>`;
         globalThis.args = args;
         try {
-            (0, eval)(`${code}\n//# sourceURL=<eval-${++nEvals}>`);
+            (0, eval)(`${code}\n//# sourceURL=${name}`);
             putModule('', globalThis);
             runJobs();
         } catch (error) {
+            // The line of a syntax error is that in the code, but the file is the one that calls.
+            if (error instanceof SyntaxError && error.fileName === THIS)
+                error.fileName = name;
             throw newFailure(AFork.Error.EVAL, 'The code could not be run', error);
         }
         return true;
