@@ -34,6 +34,9 @@ typedef struct
   /* Returns what is executed if AForkRuntime:argv is NULL. Called with the mutex locked. NULL if
    * nothing is executed then. */
   char          **(*find_argv) (AForkRuntime *self);
+  /* Returns the path of the file of AFork in these arguments, which is not installed if AFork was
+   * built without this runtime. NULL if there is always one. */
+  char           *(*find_part) (void);
   gboolean          can_fork;       /* and can pass descriptors */
   gboolean          needs_address_space;  /* reserves much more than it uses, so a limit of it is no
                                            * limit of memory */
@@ -87,6 +90,10 @@ AForkRuntimeCommand _afork_runtime_dup_command    (AForkRuntime        *self);
 void                _afork_runtime_command_clear  (AForkRuntimeCommand *command);
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (AForkRuntimeCommand, _afork_runtime_command_clear)
+
+/* Fails with AFORK_ERROR_SPAWN if the command needs a file of AFork that is not there. */
+gboolean            _afork_runtime_check_part     (AForkRuntime        *self,
+                                                   GError             **error);
 
 AForkRuntimeKind    _afork_runtime_get_kind       (AForkRuntime        *self);
 

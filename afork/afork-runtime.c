@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "afork-error.h"
 #include "base/i18n.h"
 #include "base/library.h"
 #include "wire/afork-frame.h"
@@ -237,12 +238,18 @@ uses_interpreter (AForkRuntime *self)
   return self->argv == NULL && self->executable == NULL && self->interpreter.executable != NULL;
 }
 
+static char *
+find_python_script (void)
+{
+  return find_script ("AFORK_PYTHON_SERVER", AFORK_PYTHON_SERVER_UNINSTALLED,
+                      AFORK_PYTHON_SERVER_INSTALLED);
+}
+
 static char **
 find_python_argv (AForkRuntime *self)
 {
   g_autoptr(GStrvBuilder) builder = g_strv_builder_new ();
-  g_autofree char *script = find_script ("AFORK_PYTHON_SERVER", AFORK_PYTHON_SERVER_UNINSTALLED,
-                                         AFORK_PYTHON_SERVER_INSTALLED);
+  g_autofree char *script = find_python_script ();
   char protocol[32];
 
   if (uses_interpreter (self))
@@ -262,14 +269,17 @@ find_python_argv (AForkRuntime *self)
   return g_strv_builder_end (builder);
 }
 
+static char *
+find_gjs_program (void)
+{
+  return find_script ("AFORK_GJS_SERVER", AFORK_GJS_SERVER_UNINSTALLED,
+                      AFORK_GJS_SERVER_INSTALLED);
+}
+
 static char **
 find_gjs_argv (AForkRuntime *self)
 {
-  if (self->executable != NULL)
-    return new_argv (g_strdup (self->executable));
-
-  return new_argv (find_script ("AFORK_GJS_SERVER", AFORK_GJS_SERVER_UNINSTALLED,
-                                AFORK_GJS_SERVER_INSTALLED));
+  return new_argv (self->executable != NULL ? g_strdup (self->executable) : find_gjs_program ());
 }
 
 /* The table of runtimes: one row for each language. */
@@ -286,6 +296,7 @@ static const AForkRuntimeInfo python_info = {
   .name = "python",
   .kind = AFORK_RUNTIME_KIND_LANGUAGE,
   .find_argv = find_python_argv,
+  .find_part = find_python_script,
   .can_fork = TRUE,
 };
 
@@ -294,6 +305,7 @@ static const AForkRuntimeInfo gjs_info = {
   .name = "gjs",
   .kind = AFORK_RUNTIME_KIND_LANGUAGE,
   .find_argv = find_gjs_argv,
+  .find_part = find_gjs_program,
   .can_fork = TRUE,
   .needs_address_space = TRUE,
 };
@@ -361,6 +373,23 @@ _afork_runtime_dup_command (AForkRuntime *self)
   command.working_directory = g_strdup (self->working_directory);
   _afork_mutex_unlock (&self->mutex);
   return command;
+}
+
+gboolean
+_afork_runtime_check_part (AForkRuntime  *self,
+                           GError       **error)
+{
+  g_auto(AForkRuntimeCommand) command = _afork_runtime_dup_command (self);
+  g_autofree char *part = self->info->find_part != NULL ? self->info->find_part () : NULL;
+
+  if (part == NULL || !g_path_is_absolute (part) || g_file_test (part, G_FILE_TEST_EXISTS)
+      || command.argv == NULL || !g_strv_contains ((const char * const *) command.argv, part))
+    return TRUE;
+
+  g_set_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN,
+               _("There is no “%s”: AFork was built without the runtime “%s”, or it is not "
+                 "installed"), part, self->info->name);
+  return FALSE;
 }
 
 void

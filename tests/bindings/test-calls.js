@@ -8,6 +8,9 @@ import Gio from 'gi://Gio';
 import GLib from 'gi://GLib';
 import System from 'system';
 
+// The workers are written in C, also where the override is loaded.
+AFork.Runtime.get_native().set_default();
+
 for (const name of ['call', 'run_job', 'close'])
     Gio._promisify(AFork.Rpc.prototype, `${name}_async`, `${name}_finish`);
 

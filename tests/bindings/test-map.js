@@ -8,6 +8,9 @@ import Gio from 'gi://Gio';
 import GLib from 'gi://GLib';
 import System from 'system';
 
+// The workers are written in C, also where the override is loaded.
+AFork.Runtime.get_native().set_default();
+
 Gio._promisify(AFork.Map.prototype, 'next_async', 'next_finish');
 Gio._promisify(AFork.Pool.prototype, 'shutdown_async', 'shutdown_finish');
 

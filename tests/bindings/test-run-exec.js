@@ -8,6 +8,9 @@ import Gio from 'gi://Gio';
 import GLib from 'gi://GLib';
 import System from 'system';
 
+// The workers are written in C, also where the override is loaded.
+AFork.Runtime.get_native().set_default();
+
 const LIMIT = 50;       // seconds for one test, after which something hangs
 
 for (const call of ['run', 'exec', 'detach', 'wait'])

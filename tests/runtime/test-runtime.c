@@ -393,6 +393,47 @@ test_server_by_property (Census        *census,
   g_setenv ("AFORK_SERVER", server, TRUE);
 }
 
+/* A runtime of another language, of which AFork was built without its part. */
+static void
+test_server_not_built (Census        *census,
+                       gconstpointer  data)
+{
+  struct { AForkRuntime *runtime; const char *variable; const char *name; } rows[] = {
+    { afork_runtime_get_gjs (), "AFORK_GJS_SERVER", "gjs" },
+    { afork_runtime_get_python (), "AFORK_PYTHON_SERVER", "python" },
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (rows); i++)
+    {
+      g_autofree char *before = g_strdup (g_getenv (rows[i].variable));
+      g_autofree char *name = g_strdup_printf ("“%s”", rows[i].name);
+      g_autoptr(AForkProcess) process = NULL;
+      g_autoptr(AForkProcess) executed = NULL;
+      g_autoptr(GSocketConnection) connection = NULL;
+      g_autoptr(GError) error = NULL;
+
+      g_setenv (rows[i].variable, "/nonexistent/part", TRUE);
+      process = afork_process_new_for_runtime (rows[i].runtime);
+      connection = afork_process_run (process, "module:function", NULL, &error);
+      g_assert_null (connection);
+      g_assert_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN);
+      g_assert_nonnull (strstr (error->message, "There is no “/nonexistent/part”: "));
+      g_assert_nonnull (strstr (error->message, name));
+      g_clear_error (&error);
+
+      executed = afork_process_new_exec (rows[i].runtime);
+      connection = afork_process_run (executed, "module:function", NULL, &error);
+      g_assert_null (connection);
+      g_assert_error (error, AFORK_ERROR, AFORK_ERROR_SPAWN);
+      afork_runtime_set_template (rows[i].runtime, NULL);
+
+      if (before != NULL)
+        g_setenv (rows[i].variable, before, TRUE);
+      else
+        g_unsetenv (rows[i].variable);
+    }
+}
+
 /* Environment and working directory. */
 
 static void
@@ -730,6 +771,7 @@ main (int    argc,
   add_with_census ("/runtime/server/by-variable", test_server_by_variable);
   add_with_census ("/runtime/server/in-build-tree", test_server_in_build_tree);
   add_with_census ("/runtime/server/by-property", test_server_by_property);
+  add_with_census ("/runtime/server/not-built", test_server_not_built);
   add_with_census ("/runtime/environ", test_environ);
   add_with_census ("/runtime/working-directory", test_working_directory);
   add_with_census ("/runtime/properties", test_properties);

@@ -11,7 +11,7 @@ import Gio from 'gi://Gio';
 import System from 'system';
 
 const factors = import.meta.url.replace(/[^/]*$/, 'factors.js');
-const process = AFork.Process.new_for_runtime(AFork.Runtime.get_gjs());
+const process = AFork.Process.new();
 process.require(factors);
 process.send_arg('the factors of ');
 const connection = process.run(`${factors}:serve`, null);

@@ -10,6 +10,7 @@
 // * Calls and jobs take values of JavaScript and return values of JavaScript.
 // * Maps and events are for `for await`.
 // * All that holds processes has close() and close_async().
+// * The default runtime is that of JavaScript.
 
 /* exported _init */
 
@@ -644,6 +645,13 @@ function extendCall(AFork) {
     });
 }
 
+// The runtime of programs in JavaScript
+
+function setDefaultRuntime({Runtime}) {
+    if (Runtime.get_default() === Runtime.get_native())
+        Runtime.get_gjs().set_default();
+}
+
 return function () {
     const AFork = this;
 
@@ -673,5 +681,6 @@ return function () {
     extendMap(AFork);
     extendJob(AFork);
     extendCall(AFork);
+    setDefaultRuntime(AFork);
 };
 })();
