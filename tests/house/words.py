@@ -7,8 +7,9 @@ Checks that the tree uses none of the words in the file, which says what to writ
 
 import pathlib
 import re
-import subprocess
 import sys
+
+import tree
 
 # Data, and licences and names that others have written.
 LEFT_OUT = ('LICENSES/', 'COPYING', 'po/', 'tests/fuzz/corpus/', 'tests/house/words.txt')
@@ -21,27 +22,13 @@ def read_rows(path):
             yield re.compile(f'(?<![a-z])({pattern})(?![a-z])', re.IGNORECASE), term
 
 
-def list_files(source, build):
-    """A release has no .git. Then the build folders are left out here, as git does."""
-    git = ['git', '-c', 'safe.directory=*', 'ls-files', '--cached', '--others',
-           '--exclude-standard']
-    if (source / '.git').exists():
-        listed = subprocess.run(git, cwd=source, capture_output=True, text=True)
-        if listed.returncode == 0:
-            return listed.stdout.splitlines()
-
-    found = (path.relative_to(source) for path in source.rglob('*')
-             if path.is_file() and not path.is_relative_to(build))
-    return [str(path) for path in found if not path.parts[0].startswith('build')]
-
-
 def main():
     words, source, build = map(pathlib.Path, sys.argv[1:])
     rows = list(read_rows(words))
     n_files = 0
     n_found = 0
 
-    for name in sorted(list_files(source, build)):
+    for name in sorted(tree.list_files(source, build)):
         path = source / name
         if name.startswith(LEFT_OUT) or not path.is_file():
             continue
