@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "afork-fields.h"
+
 typedef enum
 {
   PAYLOAD_NONE,
@@ -89,17 +91,6 @@ align (size_t size)
 
 /* Reading. */
 
-static uint64_t
-read_integer (const uint8_t *bytes,
-              size_t         width)
-{
-  uint64_t value = 0;
-
-  for (size_t i = width; i > 0; i--)
-    value = value << 8 | bytes[i - 1];
-  return value;
-}
-
 /* Takes a string from the front of *BYTES. Returns NULL if there is none. */
 static const char *
 read_string (const uint8_t **bytes,
@@ -110,7 +101,7 @@ read_string (const uint8_t **bytes,
 
   if (*n_bytes < 4)
     return NULL;
-  length = (size_t) read_integer (*bytes, 4);
+  length = (size_t) afork_get_integer (*bytes, 4);
   if (length > *n_bytes - 4 || *n_bytes - 4 - length < 1)
     return NULL;
 
@@ -152,7 +143,7 @@ read_strings (const uint8_t  *payload,
     {
       if (n_bytes < 4)
         return false;
-      frame->code = (int32_t) (uint32_t) read_integer (payload, 4);
+      frame->code = (int32_t) (uint32_t) afork_get_integer (payload, 4);
       payload += 4;
       n_bytes -= 4;
     }
@@ -180,7 +171,7 @@ read_payload (const uint8_t  *payload,
     case PAYLOAD_SEGMENT:
       if (n_bytes != SEGMENT_SIZE)
         return false;
-      frame->segment_size = read_integer (payload, 8);
+      frame->segment_size = afork_get_integer (payload, 8);
       return true;
     case PAYLOAD_DATA:
       frame->data = payload;
@@ -230,13 +221,13 @@ afork_call_frame_parse (const uint8_t   *bytes,
     return AFORK_CALL_FRAME_TRUNCATED;
 
   memset (frame, 0, sizeof *frame);
-  payload_size = (size_t) read_integer (bytes, 4);
+  payload_size = (size_t) afork_get_integer (bytes, 4);
   frame->kind = bytes[4];
   frame->flags = bytes[5];
-  frame->n_fds = (uint16_t) read_integer (bytes + 6, 2);
-  frame->number = (uint32_t) read_integer (bytes + 8, 4);
-  type_size = (size_t) read_integer (bytes + 12, 2);
-  frame->n_blobs = (uint16_t) read_integer (bytes + 14, 2);
+  frame->n_fds = (uint16_t) afork_get_integer (bytes + 6, 2);
+  frame->number = (uint32_t) afork_get_integer (bytes + 8, 4);
+  type_size = (size_t) afork_get_integer (bytes + 12, 2);
+  frame->n_blobs = (uint16_t) afork_get_integer (bytes + 14, 2);
 
   layout = find_layout (frame->kind);
   *why = find_fault (layout, frame, payload_size, type_size);
@@ -264,32 +255,11 @@ afork_call_frame_get_blob (const AForkCallFrame *frame,
 {
   const uint8_t *bytes = frame->blobs + index * BLOB_SIZE;
 
-  *segment = (uint32_t) read_integer (bytes, 4);
-  *size = read_integer (bytes + 8, 8);
+  *segment = (uint32_t) afork_get_integer (bytes, 4);
+  *size = afork_get_integer (bytes + 8, 8);
 }
 
 /* Writing. */
-
-static uint8_t *
-write_integer (uint8_t  *out,
-               uint64_t  value,
-               size_t    width)
-{
-  for (size_t i = 0; i < width; i++)
-    out[i] = (uint8_t) (value >> (8 * i));
-  return out + width;
-}
-
-static uint8_t *
-write_string (uint8_t    *out,
-              const char *string)
-{
-  size_t length = strlen (string);
-
-  out = write_integer (out, length, 4);
-  memcpy (out, string, length + 1);
-  return out + length + 1;
-}
 
 /* Returns the size of the payload without `data`. */
 static size_t
@@ -350,13 +320,13 @@ afork_call_frame_write (const AForkCallFrame *frame,
   size_t type_size = has_type ? strlen (frame->type) + 1 : 0;
   uint8_t *start = out;
 
-  out = write_integer (out, size + frame->size, 4);
+  out = afork_write_integer (out, size + frame->size, 4);
   *out++ = (uint8_t) frame->kind;
   *out++ = frame->flags;
-  out = write_integer (out, frame->n_fds, 2);
-  out = write_integer (out, frame->number, 4);
-  out = write_integer (out, type_size, 2);
-  out = write_integer (out, has_type ? frame->n_blobs : 0, 2);
+  out = afork_write_integer (out, frame->n_fds, 2);
+  out = afork_write_integer (out, frame->number, 4);
+  out = afork_write_integer (out, type_size, 2);
+  out = afork_write_integer (out, has_type ? frame->n_blobs : 0, 2);
 
   switch (layout->payload)
     {
@@ -368,12 +338,12 @@ afork_call_frame_write (const AForkCallFrame *frame,
       break;
     case PAYLOAD_STRINGS:
       if (layout->has_code)
-        out = write_integer (out, (uint32_t) frame->code, 4);
+        out = afork_write_integer (out, (uint32_t) frame->code, 4);
       for (size_t i = 0; i < layout->n_strings; i++)
-        out = write_string (out, frame->string[i]);
+        out = afork_write_string (out, frame->string[i]);
       break;
     case PAYLOAD_SEGMENT:
-      out = write_integer (out, frame->segment_size, 8);
+      out = afork_write_integer (out, frame->segment_size, 8);
       break;
     default:
       break;
@@ -391,7 +361,7 @@ afork_call_frame_set_blob (uint8_t  *out,
                            uint64_t  size)
 {
   out += AFORK_CALL_FRAME_HEADER_SIZE + index * BLOB_SIZE;
-  write_integer (out, segment, 4);
-  write_integer (out + 4, 0, 4);
-  write_integer (out + 8, size, 8);
+  afork_write_integer (out, segment, 4);
+  afork_write_integer (out + 4, 0, 4);
+  afork_write_integer (out + 8, size, 8);
 }

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "afork-fields.h"
+
 typedef enum
 {
   RECORD_LIMIT = 1,
@@ -92,50 +94,14 @@ afork_layer_state_text (AForkLayerState state)
     }
 }
 
-/* Reading. A field that does not fit sets `failed`, and then all later fields are zero. */
-
-typedef struct
-{
-  const uint8_t *bytes;
-  size_t         n_bytes;
-  bool           failed;
-} Reader;
-
-static const uint8_t *
-read_bytes (Reader *reader,
-            size_t  n_bytes)
-{
-  const uint8_t *bytes = reader->bytes;
-
-  if (reader->failed || n_bytes > reader->n_bytes)
-    {
-      reader->failed = true;
-      return NULL;
-    }
-
-  reader->bytes += n_bytes;
-  reader->n_bytes -= n_bytes;
-  return bytes;
-}
-
-static uint64_t
-read_integer (Reader *reader,
-              size_t  width)
-{
-  const uint8_t *bytes = read_bytes (reader, width);
-  uint64_t value = 0;
-
-  for (size_t i = width; bytes != NULL && i > 0; i--)
-    value = value << 8 | bytes[i - 1];
-  return value;
-}
+/* Reading. */
 
 /* Reads a value that is less than LIMIT. */
 static uint32_t
-read_below (Reader   *reader,
-            uint32_t  limit)
+read_below (AForkReader *reader,
+            uint32_t     limit)
 {
-  uint32_t value = (uint32_t) read_integer (reader, 4);
+  uint32_t value = afork_read_u32 (reader);
 
   if (value < limit)
     return value;
@@ -145,10 +111,10 @@ read_below (Reader   *reader,
 }
 
 static uint32_t
-read_flags (Reader   *reader,
-            uint32_t  known)
+read_flags (AForkReader *reader,
+            uint32_t     known)
 {
-  uint32_t value = (uint32_t) read_integer (reader, 4);
+  uint32_t value = afork_read_u32 (reader);
 
   if ((value & ~known) != 0)
     reader->failed = true;
@@ -156,26 +122,26 @@ read_flags (Reader   *reader,
 }
 
 static void
-read_limit (Reader           *reader,
+read_limit (AForkReader      *reader,
             AForkConfinement *confinement)
 {
   AForkLimitValue *limit = &confinement->limits[read_below (reader, AFORK_N_LIMITS)];
 
   limit->set = true;
-  limit->soft = read_integer (reader, 8);
-  limit->hard = read_integer (reader, 8);
+  limit->soft = afork_read_integer (reader, 8);
+  limit->hard = afork_read_integer (reader, 8);
   if (limit->soft > limit->hard)
     reader->failed = true;
 }
 
 static void
-read_filter (Reader           *reader,
+read_filter (AForkReader      *reader,
              AForkConfinement *confinement)
 {
   AForkFilter filter = {
     .stage = (AForkStage) read_below (reader, AFORK_N_STAGES),
     .gives = read_flags (reader, ALL_EFFECTS),
-    .architecture = (uint32_t) read_integer (reader, 4),
+    .architecture = afork_read_u32 (reader),
   };
 
   if (confinement->n_filters == AFORK_MAX_FILTERS || reader->n_bytes == 0
@@ -187,7 +153,7 @@ read_filter (Reader           *reader,
     }
 
   filter.n_instructions = (uint32_t) (reader->n_bytes / AFORK_INSTRUCTION_SIZE);
-  filter.instructions = read_bytes (reader, reader->n_bytes);
+  filter.instructions = afork_read_bytes (reader, reader->n_bytes);
   confinement->filters[confinement->n_filters++] = filter;
 }
 
@@ -200,7 +166,7 @@ is_path (const uint8_t *bytes,
 }
 
 static void
-read_paths (Reader           *reader,
+read_paths (AForkReader      *reader,
             AForkConfinement *confinement)
 {
   uint32_t access = read_below (reader, 2);
@@ -209,7 +175,7 @@ read_paths (Reader           *reader,
   while (reader->n_bytes > 0 && !reader->failed)
     {
       uint32_t length = read_below (reader, AFORK_MAX_PATH_LENGTH + 1);
-      const uint8_t *bytes = read_bytes (reader, (size_t) length + 1);
+      const uint8_t *bytes = afork_read_bytes (reader, (size_t) length + 1);
 
       if (bytes == NULL || !is_path (bytes, length) || paths.n_strings == AFORK_MAX_PATHS)
         reader->failed = true;
@@ -223,7 +189,7 @@ read_paths (Reader           *reader,
 }
 
 static void
-read_missing (Reader           *reader,
+read_missing (AForkReader      *reader,
               AForkConfinement *confinement)
 {
   uint32_t layer = read_below (reader, AFORK_N_LAYERS);
@@ -232,7 +198,7 @@ read_missing (Reader           *reader,
 }
 
 static void
-read_record (Reader           *reader,
+read_record (AForkReader      *reader,
              RecordKind        kind,
              AForkConfinement *confinement)
 {
@@ -277,8 +243,8 @@ afork_confinement_parse (const uint8_t     *bytes,
                          AForkConfinement  *confinement,
                          const char       **why)
 {
-  Reader reader = { .bytes = bytes, .n_bytes = n_bytes };
-  uint32_t version = (uint32_t) read_integer (&reader, 4);
+  AForkReader reader = { .bytes = bytes, .n_bytes = n_bytes };
+  uint32_t version = afork_read_u32 (&reader);
 
   memset (confinement, 0, sizeof *confinement);
   *why = NULL;
@@ -291,11 +257,11 @@ afork_confinement_parse (const uint8_t     *bytes,
 
   while (*why == NULL && reader.n_bytes > 0)
     {
-      RecordKind kind = (RecordKind) read_integer (&reader, 4);
-      Reader record = { 0 };
+      RecordKind kind = (RecordKind) afork_read_integer (&reader, 4);
+      AForkReader record = { 0 };
 
-      record.n_bytes = (size_t) read_integer (&reader, 4);
-      record.bytes = read_bytes (&reader, record.n_bytes);
+      record.n_bytes = (size_t) afork_read_integer (&reader, 4);
+      record.bytes = afork_read_bytes (&reader, record.n_bytes);
       record.failed = reader.failed;
       if (!record.failed)
         read_record (&record, kind, confinement);
@@ -447,11 +413,11 @@ afork_confinement_report_parse (const uint8_t          *bytes,
                                 size_t                  n_bytes,
                                 AForkConfinementReport *report)
 {
-  Reader reader = { .bytes = bytes, .n_bytes = n_bytes };
+  AForkReader reader = { .bytes = bytes, .n_bytes = n_bytes };
 
   memset (report, 0, sizeof *report);
   report->wanted = read_flags (&reader, ALL_EFFECTS);
-  if ((uint32_t) read_integer (&reader, 4) != AFORK_N_LAYERS)
+  if (afork_read_u32 (&reader) != AFORK_N_LAYERS)
     return false;
 
   for (unsigned i = 0; i < AFORK_N_LAYERS; i++)
@@ -459,7 +425,7 @@ afork_confinement_report_parse (const uint8_t          *bytes,
       AForkLayerReport *layer = &report->layers[i];
 
       layer->state = (AForkLayerState) read_below (&reader, AFORK_N_LAYER_STATES);
-      layer->error = (uint32_t) read_integer (&reader, 4);
+      layer->error = afork_read_u32 (&reader);
       layer->gives = read_flags (&reader, ALL_EFFECTS);
       if (layer->gives != 0 && !may_give (layer->state))
         return false;

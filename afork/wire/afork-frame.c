@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "afork-fields.h"
+
 /* The layout of a payload, with one character for each field:
  * u: 32 bits, s: string, a: array of strings, x: AForkExitReport, b: bytes up to the end. */
 typedef struct
@@ -81,52 +83,7 @@ afork_frame_kind_name (AForkFrameKind kind)
   return layout != NULL ? layout->name : NULL;
 }
 
-/* Reading. A field that does not fit sets `failed`, and then all later fields are empty. */
-
-typedef struct
-{
-  const uint8_t *bytes;
-  size_t         n_bytes;
-  bool           failed;
-} Reader;
-
-static const uint8_t *
-read_bytes (Reader *reader,
-            size_t  n_bytes)
-{
-  const uint8_t *bytes = reader->bytes;
-
-  if (reader->failed || n_bytes > reader->n_bytes)
-    {
-      reader->failed = true;
-      return NULL;
-    }
-
-  reader->bytes += n_bytes;
-  reader->n_bytes -= n_bytes;
-  return bytes;
-}
-
-static uint64_t
-read_integer (Reader *reader,
-              size_t  width)
-{
-  const uint8_t *bytes = read_bytes (reader, width);
-  uint64_t value = 0;
-
-  if (bytes == NULL)
-    return 0;
-
-  for (size_t i = width; i > 0; i--)
-    value = value << 8 | bytes[i - 1];
-  return value;
-}
-
-static uint32_t
-read_u32 (Reader *reader)
-{
-  return (uint32_t) read_integer (reader, 4);
-}
+/* Reading. */
 
 /* Whether the first NUL follows LENGTH bytes. This loop replaces strlen(): a fork that reads only
  * short strings would map a page of the C library for that function alone. */
@@ -143,13 +100,13 @@ is_string (const uint8_t *bytes,
 }
 
 static const char *
-read_string (Reader *reader)
+read_string (AForkReader *reader)
 {
-  size_t length = read_u32 (reader);
+  size_t length = afork_read_u32 (reader);
   const uint8_t *bytes = NULL;
 
   if (length < AFORK_FRAME_MAX_PAYLOAD)
-    bytes = read_bytes (reader, length + 1);
+    bytes = afork_read_bytes (reader, length + 1);
   if (bytes == NULL || !is_string (bytes, length))
     {
       reader->failed = true;
@@ -160,9 +117,9 @@ read_string (Reader *reader)
 }
 
 static AForkStrings
-read_strings (Reader *reader)
+read_strings (AForkReader *reader)
 {
-  AForkStrings strings = { .n_strings = read_u32 (reader), .bytes = reader->bytes };
+  AForkStrings strings = { .n_strings = afork_read_u32 (reader), .bytes = reader->bytes };
 
   for (uint32_t i = 0; i < strings.n_strings && !reader->failed; i++)
     read_string (reader);
@@ -172,20 +129,20 @@ read_strings (Reader *reader)
 }
 
 static AForkExitReport
-read_exit_report (Reader *reader)
+read_exit_report (AForkReader *reader)
 {
   AForkExitReport report;
 
-  report.pid = read_u32 (reader);
-  report.wait_status = read_u32 (reader);
-  report.user_usec = read_integer (reader, 8);
-  report.system_usec = read_integer (reader, 8);
-  report.max_rss_kib = read_integer (reader, 8);
+  report.pid = afork_read_u32 (reader);
+  report.wait_status = afork_read_u32 (reader);
+  report.user_usec = afork_read_integer (reader, 8);
+  report.system_usec = afork_read_integer (reader, 8);
+  report.max_rss_kib = afork_read_integer (reader, 8);
   return report;
 }
 
 static bool
-read_payload (Reader       *reader,
+read_payload (AForkReader  *reader,
               const Layout *layout,
               AForkFrame   *frame)
 {
@@ -195,7 +152,7 @@ read_payload (Reader       *reader,
     switch (*field)
       {
       case 'u':
-        frame->number[n_numbers++] = read_u32 (reader);
+        frame->number[n_numbers++] = afork_read_u32 (reader);
         break;
       case 's':
         frame->string[n_strings++] = read_string (reader);
@@ -208,7 +165,7 @@ read_payload (Reader       *reader,
         break;
       default:
         frame->n_bytes = reader->n_bytes;
-        frame->bytes = read_bytes (reader, reader->n_bytes);
+        frame->bytes = afork_read_bytes (reader, reader->n_bytes);
         break;
       }
 
@@ -222,8 +179,8 @@ afork_frame_parse (const uint8_t  *bytes,
                    size_t         *size,
                    const char    **why)
 {
-  Reader header = { .bytes = bytes, .n_bytes = n_bytes };
-  Reader payload;
+  AForkReader header = { .bytes = bytes, .n_bytes = n_bytes };
+  AForkReader payload;
   const Layout *layout;
   uint32_t payload_size;
 
@@ -233,10 +190,10 @@ afork_frame_parse (const uint8_t  *bytes,
   if (n_bytes < AFORK_FRAME_HEADER_SIZE)
     return AFORK_FRAME_TRUNCATED;
 
-  payload_size = read_u32 (&header);
-  frame->kind = (AForkFrameKind) read_integer (&header, 1);
-  frame->flags = (uint8_t) read_integer (&header, 1);
-  frame->n_fds = (uint16_t) read_integer (&header, 2);
+  payload_size = afork_read_u32 (&header);
+  frame->kind = (AForkFrameKind) afork_read_integer (&header, 1);
+  frame->flags = (uint8_t) afork_read_integer (&header, 1);
+  frame->n_fds = (uint16_t) afork_read_integer (&header, 2);
   layout = find_layout (frame->kind);
   if (layout == NULL)
     *why = "a frame is of no known kind";
@@ -253,7 +210,7 @@ afork_frame_parse (const uint8_t  *bytes,
   if (header.n_bytes < payload_size)
     return AFORK_FRAME_TRUNCATED;
 
-  payload = (Reader) { .bytes = header.bytes, .n_bytes = payload_size };
+  payload = (AForkReader) { .bytes = header.bytes, .n_bytes = payload_size };
   if (!read_payload (&payload, layout, frame))
     {
       *why = "a frame's payload does not fit its kind";
@@ -266,7 +223,7 @@ afork_frame_parse (const uint8_t  *bytes,
 const char *
 afork_strings_next (AForkStrings *strings)
 {
-  Reader reader = { .bytes = strings->bytes, .n_bytes = strings->n_bytes };
+  AForkReader reader = { .bytes = strings->bytes, .n_bytes = strings->n_bytes };
   const char *string;
 
   if (strings->n_strings == 0)
@@ -282,46 +239,14 @@ afork_strings_next (AForkStrings *strings)
 /* Writing. */
 
 static uint8_t *
-write_integer (uint8_t  *out,
-               uint64_t  value,
-               size_t    width)
-{
-  for (size_t i = 0; i < width; i++)
-    *out++ = (uint8_t) (value >> 8 * i);
-
-  return out;
-}
-
-static uint8_t *
-write_bytes (uint8_t    *out,
-             const void *bytes,
-             size_t      n_bytes)
-{
-  if (n_bytes > 0)
-    memcpy (out, bytes, n_bytes);
-
-  return out + n_bytes;
-}
-
-static uint8_t *
-write_string (uint8_t    *out,
-              const char *string)
-{
-  size_t length = strlen (string);
-
-  out = write_integer (out, length, 4);
-  return write_bytes (out, string, length + 1);
-}
-
-static uint8_t *
 write_exit_report (uint8_t               *out,
                    const AForkExitReport *report)
 {
-  out = write_integer (out, report->pid, 4);
-  out = write_integer (out, report->wait_status, 4);
-  out = write_integer (out, report->user_usec, 8);
-  out = write_integer (out, report->system_usec, 8);
-  return write_integer (out, report->max_rss_kib, 8);
+  out = afork_write_integer (out, report->pid, 4);
+  out = afork_write_integer (out, report->wait_status, 4);
+  out = afork_write_integer (out, report->user_usec, 8);
+  out = afork_write_integer (out, report->system_usec, 8);
+  return afork_write_integer (out, report->max_rss_kib, 8);
 }
 
 size_t
@@ -360,10 +285,10 @@ afork_frame_write_header (AForkFrameKind kind,
                           uint32_t       n_bytes,
                           uint8_t        out[AFORK_FRAME_HEADER_SIZE])
 {
-  out = write_integer (out, n_bytes, 4);
-  out = write_integer (out, kind, 1);
-  out = write_integer (out, flags, 1);
-  write_integer (out, n_fds, 2);
+  out = afork_write_integer (out, n_bytes, 4);
+  out = afork_write_integer (out, kind, 1);
+  out = afork_write_integer (out, flags, 1);
+  afork_write_integer (out, n_fds, 2);
 }
 
 void
@@ -381,20 +306,20 @@ afork_frame_write (const AForkFrame *frame,
     switch (*field)
       {
       case 'u':
-        out = write_integer (out, frame->number[n_numbers++], 4);
+        out = afork_write_integer (out, frame->number[n_numbers++], 4);
         break;
       case 's':
-        out = write_string (out, frame->string[n_strings++]);
+        out = afork_write_string (out, frame->string[n_strings++]);
         break;
       case 'a':
-        out = write_integer (out, frame->strings.n_strings, 4);
-        out = write_bytes (out, frame->strings.bytes, frame->strings.n_bytes);
+        out = afork_write_integer (out, frame->strings.n_strings, 4);
+        out = afork_write_bytes (out, frame->strings.bytes, frame->strings.n_bytes);
         break;
       case 'x':
         out = write_exit_report (out, &frame->exit);
         break;
       default:
-        out = write_bytes (out, frame->bytes, frame->n_bytes);
+        out = afork_write_bytes (out, frame->bytes, frame->n_bytes);
         break;
       }
 }
@@ -420,5 +345,5 @@ afork_strings_write (const char * const *strings,
                      uint8_t            *out)
 {
   for (; strings != NULL && *strings != NULL; strings++)
-    out = write_string (out, *strings);
+    out = afork_write_string (out, *strings);
 }
