@@ -290,7 +290,6 @@ context_gone_cb (gpointer data)
 {
   g_autoptr(Core) self = data;
   g_autoptr(GError) error = NULL;
-  GTask *task;
 
   _afork_pool_accepts (self->pool, &error);
   if (error == NULL)
@@ -298,11 +297,7 @@ context_gone_cb (gpointer data)
                                  _("The main context of the pool is gone"));
 
   self->is_watching = FALSE;
-  while ((task = _afork_task_queue_pop (&self->tasks)) != NULL)
-    {
-      g_task_return_error (task, g_error_copy (error));
-      g_object_unref (task);
-    }
+  _afork_task_queue_fail (&self->tasks, error);
   close_core (self, g_steal_pointer (&error));
 }
 

@@ -2157,7 +2157,6 @@ context_gone_cb (gpointer data)
 {
   g_autoptr(AForkPool) self = g_weak_ref_get (data);
   g_autoptr(GError) error = NULL;
-  GTask *task;
 
   weak_free (data);
   if (self == NULL)
@@ -2170,11 +2169,7 @@ context_gone_cb (gpointer data)
                                _("The main context of the pool is gone"));
   fail_waiting (self, error);
   fail_jobs (self, NULL);
-  while ((task = _afork_task_queue_pop (&self->close_tasks)) != NULL)
-    {
-      g_task_return_error (task, g_error_copy (error));
-      g_object_unref (task);
-    }
+  _afork_task_queue_fail (&self->close_tasks, error);
 }
 
 static void

@@ -75,6 +75,19 @@ _afork_task_queue_pop (GQueue *queue)
   return queue->head != NULL ? leave_queue ((QueuedTask *) queue->head) : NULL;
 }
 
+void
+_afork_task_queue_fail (GQueue       *queue,
+                        const GError *error)
+{
+  GTask *task;
+
+  while ((task = _afork_task_queue_pop (queue)) != NULL)
+    {
+      g_task_return_error (task, g_error_copy (error));
+      g_object_unref (task);
+    }
+}
+
 /* Tasks of a queue that fail. */
 typedef struct
 {

@@ -37,6 +37,10 @@ void   _afork_task_queue_push        (GQueue           *queue,
                                       GTask            *task);
 /* Returns the first task with its reference, or NULL. */
 GTask *_afork_task_queue_pop         (GQueue           *queue);
+/* Returns copies of ERROR from all tasks of QUEUE now. Their callbacks may do anything, so the
+ * caller holds a reference to what has QUEUE. */
+void   _afork_task_queue_fail        (GQueue           *queue,
+                                      const GError     *error);
 
 /* Takes ERROR, and returns it from all tasks of QUEUE, a field of OWNER, when their context is
  * iterated. However many tasks there are, no iteration takes long. */
