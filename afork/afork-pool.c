@@ -54,15 +54,6 @@ typedef enum
   AFORK_POOL_STATE_REFUSED,
 } AForkPoolState;
 
-/* What the memory monitor has reported. A warning leads to TRIMMED, then to LOW, and after
- * LOW_MEMORY_TIME to NORMAL. */
-typedef enum
-{
-  AFORK_POOL_MEMORY_NORMAL,
-  AFORK_POOL_MEMORY_TRIMMED,    /* workers without jobs are ended */
-  AFORK_POOL_MEMORY_LOW,        /* no workers are kept ready */
-} AForkPoolMemory;
-
 /* The values of the properties that the pool notifies. */
 typedef struct
 {
@@ -115,10 +106,6 @@ struct _AForkPool
   GQueue            close_tasks;        /* of GTask: see _afork_task_queue_push() */
 
   AForkMonitors    *monitors;   /* NULL until there is a monitor */
-  AForkPoolMemory   memory;
-  gint64            memory_time;        /* when `memory` is NORMAL again */
-  guint             power_limit;        /* the largest number of workers while power is saved; 0 if
-                                         * it is not saved */
 
   AForkWaiter      *update;     /* calls update(); or NULL */
   AForkWaiter      *wake;       /* calls update() at `wake_time`; or NULL */
@@ -136,8 +123,6 @@ enum
   DEFAULT_GRACE = 1000,
   DEFAULT_QUARANTINE_TIME = 60 * 1000,
   MAX_LOAD = 65535,
-  /* How long no workers are kept ready after a warning that memory is low, in milliseconds. */
-  LOW_MEMORY_TIME = 10 * 1000,
   /* How long a worker with a done-function, or one that starts, may take to exit, in
    * milliseconds. */
   EXIT_TIMEOUT = 5000,
@@ -1895,67 +1880,47 @@ pass_limits (AForkPool *self)
   const gboolean is_open = self->state == AFORK_POOL_STATE_NEW
     || self->state == AFORK_POOL_STATE_OPEN;
 
-  if (!is_open || self->memory != AFORK_POOL_MEMORY_NORMAL)
-    limits.min_idle = 0;
-  if (!is_open || self->memory == AFORK_POOL_MEMORY_TRIMMED)
-    limits.stop_delay = 0;
-  if (self->power_limit > 0)
-    limits.max_workers = MIN (limits.max_workers, self->power_limit);
+  if (!is_open)
+    {
+      limits.min_idle = 0;
+      limits.stop_delay = 0;
+    }
+  if (self->monitors != NULL)
+    _afork_monitors_reduce (self->monitors, &limits);
   _afork_scheduler_set_limits (&self->scheduler, &limits);
 }
 
 /* Adapting to the system. */
 
+/* Memory is low: ends the forks that are kept ready. The new limits end idle workers. */
 static void
-set_memory (AForkPool       *self,
-            AForkPoolMemory  memory)
-{
-  self->memory = memory;
-  pass_limits (self);
-}
-
-/* Memory is low. */
-static void
-begin_trim (AForkPool *self)
+trim (AForkPool *self)
 {
   g_debug ("Memory is low: the pool of “%s” ends its idle workers", self->setup.function);
   for (guint i = 0; i < self->templates->len; i++)
-    {
-      AForkPoolTemplate *template = g_ptr_array_index (self->templates, i);
-
-      _afork_process_trim_spare_forks (template->process);
-    }
-  self->memory_time = g_get_monotonic_time () + LOW_MEMORY_TIME * G_GINT64_CONSTANT (1000);
-  set_memory (self, AFORK_POOL_MEMORY_TRIMMED);
+    _afork_process_trim_spare_forks (template_at (self, i)->process);
 }
 
 /* Takes over what the monitors have reported. */
 static void
 adapt (AForkPool *self)
 {
-  gboolean saves_power;
+  gboolean was_warned;
 
-  if (_afork_monitors_take_warning (self->monitors))
-    begin_trim (self);
-  else if (self->memory == AFORK_POOL_MEMORY_LOW && g_get_monotonic_time () >= self->memory_time)
-    set_memory (self, AFORK_POOL_MEMORY_NORMAL);
-
-  saves_power = _afork_monitors_saves_power (self->monitors);
-  if (saves_power != (self->power_limit > 0))
-    {
-      self->power_limit = saves_power ? MAX (self->scheduler.n_counted, 1) : 0;
-      pass_limits (self);
-    }
+  if (_afork_monitors_adapt (self->monitors, g_get_monotonic_time (), self->scheduler.n_counted,
+                             &was_warned))
+    pass_limits (self);
+  if (was_warned)
+    trim (self);
 }
 
 /* The workers that were idle have been ended. */
 static void
 end_trim (AForkPool *self)
 {
-  if (self->memory == AFORK_POOL_MEMORY_TRIMMED)
-    set_memory (self, AFORK_POOL_MEMORY_LOW);
-  if (self->memory == AFORK_POOL_MEMORY_LOW)
-    wake_at (self, self->memory_time);
+  if (_afork_monitors_end_trim (self->monitors))
+    pass_limits (self);
+  wake_at (self, _afork_monitors_get_time (self->monitors));
 }
 
 static void
@@ -2112,7 +2077,7 @@ update (AForkPool *self)
   is_all = fail_jobs (self, &turn);
   is_all = _afork_shared_jobs_inform (&self->shared_jobs, &turn) && is_all;
   is_all = schedule (self, &turn) && is_all;
-  if (is_all)
+  if (is_all && self->monitors != NULL)
     end_trim (self);
   go_on_closing (self, &turn);
   if (!is_all)

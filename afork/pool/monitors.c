@@ -7,6 +7,18 @@
 
 #include "monitors.h"
 
+/* How long no workers are kept ready after a warning that memory is low, in microseconds. */
+enum { LOW_MEMORY_TIME = 10 * G_USEC_PER_SEC };
+
+/* What was done about low memory. A warning leads to TRIMMED, then to LOW, and after
+ * LOW_MEMORY_TIME to NORMAL. */
+typedef enum
+{
+  MEMORY_NORMAL,
+  MEMORY_TRIMMED,               /* workers without jobs are ended */
+  MEMORY_LOW,                   /* no workers are kept ready */
+} MemoryState;
+
 struct _AForkMonitors
 {
   gatomicrefcount       ref_count;      /* each signal handler has a reference */
@@ -22,6 +34,12 @@ struct _AForkMonitors
   int                   has_warned;
   int                   saves_power;
   int                   is_reported;    /* `changed` will be called */
+
+  /* Used while `context` is held. */
+  MemoryState           memory_state;
+  gint64                memory_time;    /* when `memory_state` is NORMAL again */
+  guint                 power_limit;    /* the largest number of workers while power is saved; 0 if
+                                         * it is not saved */
 };
 
 static AForkMonitors *
@@ -162,14 +180,76 @@ _afork_monitors_set_power (AForkMonitors        *self,
   g_atomic_int_set (&self->saves_power, g_power_profile_monitor_get_power_saver_enabled (monitor));
 }
 
-gboolean
-_afork_monitors_take_warning (AForkMonitors *self)
+/* What the pool does because of them. */
+
+static gboolean
+adapt_to_memory (AForkMonitors *self,
+                 gint64         now,
+                 gboolean       was_warned)
 {
-  return g_atomic_int_compare_and_exchange (&self->has_warned, TRUE, FALSE);
+  if (was_warned)
+    {
+      self->memory_state = MEMORY_TRIMMED;
+      self->memory_time = now + LOW_MEMORY_TIME;
+      return TRUE;
+    }
+  if (self->memory_state != MEMORY_LOW || now < self->memory_time)
+    return FALSE;
+
+  self->memory_state = MEMORY_NORMAL;
+  return TRUE;
+}
+
+static gboolean
+adapt_to_power (AForkMonitors *self,
+                guint          n_workers)
+{
+  const gboolean saves_power = g_atomic_int_get (&self->saves_power);
+
+  if (saves_power == (self->power_limit > 0))
+    return FALSE;
+
+  self->power_limit = saves_power ? MAX (n_workers, 1) : 0;
+  return TRUE;
 }
 
 gboolean
-_afork_monitors_saves_power (AForkMonitors *self)
+_afork_monitors_adapt (AForkMonitors *self,
+                       gint64         now,
+                       guint          n_workers,
+                       gboolean      *was_warned)
 {
-  return g_atomic_int_get (&self->saves_power);
+  gboolean has_changed;
+
+  *was_warned = g_atomic_int_compare_and_exchange (&self->has_warned, TRUE, FALSE);
+  has_changed = adapt_to_memory (self, now, *was_warned);
+  return adapt_to_power (self, n_workers) || has_changed;
+}
+
+gboolean
+_afork_monitors_end_trim (AForkMonitors *self)
+{
+  if (self->memory_state != MEMORY_TRIMMED)
+    return FALSE;
+
+  self->memory_state = MEMORY_LOW;
+  return TRUE;
+}
+
+gint64
+_afork_monitors_get_time (AForkMonitors *self)
+{
+  return self->memory_state == MEMORY_LOW ? self->memory_time : -1;
+}
+
+void
+_afork_monitors_reduce (AForkMonitors        *self,
+                        AForkSchedulerLimits *limits)
+{
+  if (self->memory_state != MEMORY_NORMAL)
+    limits->min_idle = 0;
+  if (self->memory_state == MEMORY_TRIMMED)
+    limits->stop_delay = 0;
+  if (self->power_limit > 0)
+    limits->max_workers = MIN (limits->max_workers, self->power_limit);
 }
