@@ -156,15 +156,6 @@ is_inherited (AForkCallQueue *self)
 
 /* Calls that wait, and results. Call these functions with the mutex locked. */
 
-static guint
-get_limit (AForkCallQueue *self)
-{
-  const guint64 n_calls = (guint64) afork_pool_get_max_workers (self->pool)
-    * afork_pool_get_load (self->pool);
-
-  return (guint) MIN (n_calls * LOOK_AHEAD, G_MAXUINT);
-}
-
 static void
 call_free (Call *call)
 {
@@ -419,7 +410,7 @@ job_run_cb (GObject      *object,
 static Batch *
 take_batch (AForkCallQueue *self)
 {
-  const guint limit = get_limit (self);
+  const guint limit = _afork_pool_get_look_ahead (self->pool, LOOK_AHEAD);
   const guint n_workers = afork_pool_get_max_workers (self->pool);
   Batch *batch = NULL;
   gsize size = 0;
@@ -621,7 +612,7 @@ afork_call_queue_constructed (GObject *object)
     }
 
   self->context = _afork_context_ref (_afork_pool_get_context (self->pool));
-  self->limit = get_limit (self);
+  self->limit = _afork_pool_get_look_ahead (self->pool, LOOK_AHEAD);
   g_weak_ref_init (watch, self);
   self->watch = watch;
   if (_afork_context_watch (self->context, context_gone_cb, watch))

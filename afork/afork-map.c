@@ -315,13 +315,8 @@ release_cb (gpointer data)
 static guint
 get_window (Core *self)
 {
-  guint64 n_jobs;
-
-  if (self->look_ahead > 0)
-    return self->look_ahead;
-
-  n_jobs = (guint64) afork_pool_get_max_workers (self->pool) * afork_pool_get_load (self->pool);
-  return (guint) MIN (n_jobs * DEFAULT_LOOK_AHEAD, G_MAXUINT);
+  return self->look_ahead > 0 ? self->look_ahead
+                              : _afork_pool_get_look_ahead (self->pool, DEFAULT_LOOK_AHEAD);
 }
 
 /* In an ordered map, only items that come before the next one count. Otherwise, an item that was

@@ -20,6 +20,10 @@ AForkHold    *_afork_pool_hold           (AForkPool               *self,
 gboolean      _afork_pool_accepts        (AForkPool               *self,
                                           GError                 **error);
 
+/* How many jobs an object may have in the pool: FACTOR times as many as the workers can have. */
+guint         _afork_pool_get_look_ahead (AForkPool               *self,
+                                          guint                    factor);
+
 /* Runs JOB, which was not run, without a callback. A handler of the job may do anything. */
 void          _afork_pool_run            (AForkPool               *self,
                                           AForkJob                *job);

@@ -3580,6 +3580,15 @@ _afork_pool_accepts (AForkPool  *self,
   return !is_full (self);
 }
 
+guint
+_afork_pool_get_look_ahead (AForkPool *self,
+                            guint      factor)
+{
+  const guint64 n_jobs = (guint64) self->limits.max_workers * self->limits.load;
+
+  return (guint) MIN (n_jobs * factor, G_MAXUINT);
+}
+
 void
 _afork_pool_run (AForkPool *self,
                  AForkJob  *job)
