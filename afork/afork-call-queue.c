@@ -44,7 +44,7 @@ struct _AForkCallQueue
   GObject         parent_instance;
   AForkPool      *pool;
   AForkContext   *context;      /* of the pool */
-  GWeakRef       *watch;        /* data of the watch on the context; or NULL */
+  AForkObjectWatch *watch;      /* on the context; or NULL */
 
   guint           max_batch;    /* the most calls that a worker gets at a time; 0 for no batches */
 
@@ -539,7 +539,7 @@ work (AForkCallQueue *self)
 {
   GMainContext *home = _afork_context_peek (self->context);
 
-  /* If it is gone, context_gone_cb() ends the calls. */
+  /* If it is gone, context_gone() ends the calls. */
   if (home == NULL)
     return;
 
@@ -573,20 +573,14 @@ unlock_and_schedule (AForkCallQueue *self)
 
 /* The main context of the pool is gone. The pool ends the calls that it has. */
 static void
-context_gone_cb (gpointer data)
+context_gone (GObject *object)
 {
-  g_autoptr(AForkCallQueue) self = g_weak_ref_get (data);
+  AForkCallQueue *self = AFORK_CALL_QUEUE (object);
   g_autoptr(GError) error = NULL;
-
-  g_weak_ref_clear (data);
-  g_free (data);
-  if (self == NULL)
-    return;
 
   error = g_error_new_literal (AFORK_ERROR, AFORK_ERROR_CLOSED,
                                _("The main context of the pool is gone"));
   g_mutex_lock (&self->mutex);
-  self->watch = NULL;
   fail_waiting (self, error);
   if (self->state < AFORK_CALL_QUEUE_STATE_CLOSED)
     set_state (self, AFORK_CALL_QUEUE_STATE_CLOSED);
@@ -599,7 +593,6 @@ static void
 afork_call_queue_constructed (GObject *object)
 {
   AForkCallQueue *self = AFORK_CALL_QUEUE (object);
-  GWeakRef *watch = g_new (GWeakRef, 1);
 
   G_OBJECT_CLASS (afork_call_queue_parent_class)->constructed (object);
 
@@ -607,25 +600,14 @@ afork_call_queue_constructed (GObject *object)
     {
       self->context = _afork_context_ref_nowhere ();
       self->state = AFORK_CALL_QUEUE_STATE_CLOSED;
-      g_free (watch);
       return;
     }
 
   self->context = _afork_context_ref (_afork_pool_get_context (self->pool));
   self->limit = _afork_pool_get_look_ahead (self->pool, LOOK_AHEAD);
-  g_weak_ref_init (watch, self);
-  self->watch = watch;
-  if (_afork_context_watch (self->context, context_gone_cb, watch))
-    return;
-
-  if (!is_inherited (self))
-    {
-      context_gone_cb (watch);
-      return;
-    }
-
-  g_weak_ref_clear (watch);
-  g_free (g_steal_pointer (&self->watch));
+  if (!_afork_context_watch_for (self->context, &self->watch, object, context_gone)
+      && !is_inherited (self))
+    context_gone (object);
 }
 
 /* The queue has no calls: the pool and work_cb() hold references, and calls that wait are given to
@@ -635,12 +617,7 @@ afork_call_queue_finalize (GObject *object)
 {
   AForkCallQueue *self = AFORK_CALL_QUEUE (object);
 
-  if (self->watch != NULL
-      && _afork_context_unwatch (self->context, context_gone_cb, self->watch))
-    {
-      g_weak_ref_clear (self->watch);
-      g_free (self->watch);
-    }
+  _afork_context_unwatch_for (self->context, &self->watch);
   results_free (self->results);
   results_free (self->taken);
   g_hash_table_unref (self->calls);

@@ -68,7 +68,7 @@ struct _AForkPool
 {
   GObject           parent_instance;
   AForkContext     *context;    /* NULL until the object is constructed */
-  GWeakRef         *watch;      /* data of the watch on the context; or NULL */
+  AForkObjectWatch *watch;      /* on the context; or NULL */
   AForkProcess     *process;    /* the template that the caller gave first */
   AForkSlotSetup    setup;
 
@@ -2118,16 +2118,11 @@ begin_abort (AForkPool *self)
 /* The main context is gone, so the pool is not updated any more. Jobs that were made in another
  * context end there. This runs in the thread that drops the context. */
 static void
-context_gone_cb (gpointer data)
+context_gone (GObject *object)
 {
-  g_autoptr(AForkPool) self = g_weak_ref_get (data);
+  AForkPool *self = AFORK_POOL (object);
   g_autoptr(GError) error = NULL;
 
-  weak_free (data);
-  if (self == NULL)
-    return;
-
-  self->watch = NULL;
   if (self->state == AFORK_POOL_STATE_OPEN || self->state == AFORK_POOL_STATE_DRAINING)
     set_state (self, AFORK_POOL_STATE_ABORTING);
   error = g_error_new_literal (AFORK_ERROR, AFORK_ERROR_CLOSED,
@@ -2135,14 +2130,6 @@ context_gone_cb (gpointer data)
   fail_waiting (self, error);
   fail_jobs (self, NULL);
   _afork_task_queue_fail (&self->close_tasks, error);
-}
-
-static void
-watch_context (AForkPool *self)
-{
-  self->watch = weak_new (self);
-  if (!_afork_context_watch (self->context, context_gone_cb, self->watch))
-    g_clear_pointer (&self->watch, weak_free);
 }
 
 /* Blocking calls. */
@@ -2271,7 +2258,7 @@ afork_pool_constructed (GObject *object)
   self->context = g_steal_pointer (&context);
   set_state (self, AFORK_POOL_STATE_OPEN);
   add_template (self, self->process, 0);
-  watch_context (self);
+  _afork_context_watch_for (self->context, &self->watch, object, context_gone);
   update_limits (self);
 }
 
@@ -2391,8 +2378,7 @@ afork_pool_finalize (GObject *object)
   g_weak_ref_clear (&self->worker_list);
   _afork_shared_jobs_clear (&self->shared_jobs);
   g_clear_pointer (&self->in_process, _afork_in_process_free);
-  if (self->watch != NULL && _afork_context_unwatch (self->context, context_gone_cb, self->watch))
-    weak_free (self->watch);
+  _afork_context_unwatch_for (self->context, &self->watch);
   if (self->state != AFORK_POOL_STATE_REFUSED)
     _afork_context_remove_object (self->context);
   _afork_context_unref (self->context);

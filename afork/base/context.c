@@ -660,3 +660,64 @@ _afork_context_unwatch (AForkContext     *self,
   g_mutex_unlock (&self->mutex);
   return found;
 }
+
+/* Watches for objects. A watch may be called while its object is finalized, so it is not a part of
+ * the object. */
+struct _AForkObjectWatch
+{
+  GWeakRef           object;
+  AForkObjectWatch **field;     /* of the object */
+  AForkObjectFunc    gone;
+};
+
+static void
+object_watch_free (AForkObjectWatch *watch)
+{
+  g_weak_ref_clear (&watch->object);
+  g_free (watch);
+}
+
+static void
+gone_for_object_cb (gpointer data)
+{
+  AForkObjectWatch *watch = data;
+  g_autoptr(GObject) object = g_weak_ref_get (&watch->object);
+  AForkObjectFunc gone = watch->gone;
+
+  if (object != NULL)
+    *watch->field = NULL;
+  object_watch_free (watch);
+  if (object != NULL)
+    gone (object);
+}
+
+gboolean
+_afork_context_watch_for (AForkContext      *self,
+                          AForkObjectWatch **watch,
+                          GObject           *object,
+                          AForkObjectFunc    gone)
+{
+  AForkObjectWatch *new_watch = g_new (AForkObjectWatch, 1);
+
+  g_weak_ref_init (&new_watch->object, object);
+  new_watch->field = watch;
+  new_watch->gone = gone;
+  *watch = new_watch;
+  if (_afork_context_watch (self, gone_for_object_cb, new_watch))
+    return TRUE;
+
+  *watch = NULL;
+  object_watch_free (new_watch);
+  return FALSE;
+}
+
+void
+_afork_context_unwatch_for (AForkContext      *self,
+                            AForkObjectWatch **watch)
+{
+  AForkObjectWatch *old = g_steal_pointer (watch);
+
+  /* If it is being called, it frees itself. */
+  if (old != NULL && _afork_context_unwatch (self, gone_for_object_cb, old))
+    object_watch_free (old);
+}

@@ -5,7 +5,7 @@
 
 #pragma once
 
-#include <glib.h>
+#include <glib-object.h>
 
 G_BEGIN_DECLS
 
@@ -132,6 +132,20 @@ gboolean      _afork_context_watch              (AForkContext     *self,
 gboolean      _afork_context_unwatch            (AForkContext     *self,
                                                  AForkContextFunc  func,
                                                  gpointer          data);
+
+/* The same for an object, which any thread may drop meanwhile. *WATCH is a field of OBJECT. It is
+ * NULL when GONE is called and while there is no watch. */
+typedef struct _AForkObjectWatch AForkObjectWatch;
+
+typedef void (*AForkObjectFunc) (GObject *object);
+
+gboolean      _afork_context_watch_for          (AForkContext      *self,
+                                                 AForkObjectWatch **watch,
+                                                 GObject           *object,
+                                                 AForkObjectFunc    gone);
+/* Call this when the object is finalized. Does nothing if *WATCH is NULL. */
+void          _afork_context_unwatch_for        (AForkContext      *self,
+                                                 AForkObjectWatch **watch);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AForkContext, _afork_context_unref)
 
