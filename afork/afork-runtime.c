@@ -483,16 +483,41 @@ _afork_runtime_get_generation (AForkRuntime *self)
   return generation;
 }
 
-/* Properties. */
+/* Properties. These functions are given the place of a value, because another thread may change the
+ * value until the mutex is locked. */
+
+static guint
+get_number (AForkRuntime *self,
+            const guint  *place)
+{
+  guint number;
+
+  _afork_mutex_lock (&self->mutex);
+  number = *place;
+  _afork_mutex_unlock (&self->mutex);
+  return number;
+}
+
+static char *
+dup_string (AForkRuntime  *self,
+            char         **place)
+{
+  char *copy;
+
+  _afork_mutex_lock (&self->mutex);
+  copy = g_strdup (*place);
+  _afork_mutex_unlock (&self->mutex);
+  return copy;
+}
 
 static char **
-dup_strings (AForkRuntime  *self,
-             char         **strings)
+dup_strings (AForkRuntime   *self,
+             char         ***place)
 {
   char **copy;
 
   _afork_mutex_lock (&self->mutex);
-  copy = g_strdupv (strings);
+  copy = g_strdupv (*place);
   _afork_mutex_unlock (&self->mutex);
   return copy;
 }
@@ -502,6 +527,23 @@ equal_strings (const char * const *a,
                const char * const *b)
 {
   return a == b || (a != NULL && b != NULL && g_strv_equal (a, b));
+}
+
+static void
+set_number (AForkRuntime *self,
+            guint        *place,
+            guint         number,
+            int           prop_id)
+{
+  gboolean changes;
+
+  _afork_mutex_lock (&self->mutex);
+  changes = *place != number;
+  *place = number;
+  _afork_mutex_unlock (&self->mutex);
+
+  if (changes)
+    g_object_notify_by_pspec (G_OBJECT (self), props[prop_id]);
 }
 
 static void
@@ -1260,14 +1302,9 @@ afork_runtime_set_argv (AForkRuntime       *self,
 char *
 afork_runtime_dup_executable (AForkRuntime *self)
 {
-  char *executable;
-
   g_return_val_if_fail (AFORK_IS_RUNTIME (self), NULL);
 
-  _afork_mutex_lock (&self->mutex);
-  executable = g_strdup (self->executable);
-  _afork_mutex_unlock (&self->mutex);
-  return executable;
+  return dup_string (self, &self->executable);
 }
 
 /**
@@ -1367,7 +1404,7 @@ afork_runtime_dup_environ (AForkRuntime *self)
 {
   g_return_val_if_fail (AFORK_IS_RUNTIME (self), NULL);
 
-  return dup_strings (self, self->environment);
+  return dup_strings (self, &self->environment);
 }
 
 /**
@@ -1406,14 +1443,9 @@ afork_runtime_set_environ (AForkRuntime       *self,
 char *
 afork_runtime_dup_working_directory (AForkRuntime *self)
 {
-  char *path;
-
   g_return_val_if_fail (AFORK_IS_RUNTIME (self), NULL);
 
-  _afork_mutex_lock (&self->mutex);
-  path = g_strdup (self->working_directory);
-  _afork_mutex_unlock (&self->mutex);
-  return path;
+  return dup_string (self, &self->working_directory);
 }
 
 /**
@@ -1454,7 +1486,7 @@ afork_runtime_dup_module_path (AForkRuntime *self)
 {
   g_return_val_if_fail (AFORK_IS_RUNTIME (self), NULL);
 
-  return dup_strings (self, self->module_path);
+  return dup_strings (self, &self->module_path);
 }
 
 /**
@@ -1533,14 +1565,9 @@ afork_runtime_get_can_pass_fds (AForkRuntime *self)
 guint
 afork_runtime_get_start_timeout (AForkRuntime *self)
 {
-  guint timeout;
-
   g_return_val_if_fail (AFORK_IS_RUNTIME (self), 0);
 
-  _afork_mutex_lock (&self->mutex);
-  timeout = self->start_timeout;
-  _afork_mutex_unlock (&self->mutex);
-  return timeout;
+  return get_number (self, &self->start_timeout);
 }
 
 /**
@@ -1558,17 +1585,9 @@ void
 afork_runtime_set_start_timeout (AForkRuntime *self,
                                  guint         timeout)
 {
-  gboolean changes;
-
   g_return_if_fail (AFORK_IS_RUNTIME (self));
 
-  _afork_mutex_lock (&self->mutex);
-  changes = self->start_timeout != timeout;
-  self->start_timeout = timeout;
-  _afork_mutex_unlock (&self->mutex);
-
-  if (changes)
-    g_object_notify_by_pspec (G_OBJECT (self), props[PROP_START_TIMEOUT]);
+  set_number (self, &self->start_timeout, timeout, PROP_START_TIMEOUT);
 }
 
 /**
@@ -1585,14 +1604,9 @@ afork_runtime_set_start_timeout (AForkRuntime *self,
 guint
 afork_runtime_get_keepalive (AForkRuntime *self)
 {
-  guint keepalive;
-
   g_return_val_if_fail (AFORK_IS_RUNTIME (self), 0);
 
-  _afork_mutex_lock (&self->mutex);
-  keepalive = self->keepalive;
-  _afork_mutex_unlock (&self->mutex);
-  return keepalive;
+  return get_number (self, &self->keepalive);
 }
 
 /**
@@ -1609,18 +1623,10 @@ void
 afork_runtime_set_keepalive (AForkRuntime *self,
                              guint         keepalive)
 {
-  gboolean changes;
-
   g_return_if_fail (AFORK_IS_RUNTIME (self));
   g_return_if_fail (keepalive <= G_MAXINT);
 
-  _afork_mutex_lock (&self->mutex);
-  changes = self->keepalive != keepalive;
-  self->keepalive = keepalive;
-  _afork_mutex_unlock (&self->mutex);
-
-  if (changes)
-    g_object_notify_by_pspec (G_OBJECT (self), props[PROP_KEEPALIVE]);
+  set_number (self, &self->keepalive, keepalive, PROP_KEEPALIVE);
 }
 
 /**
@@ -1639,7 +1645,7 @@ afork_runtime_dup_ssh_options (AForkRuntime *self)
 {
   g_return_val_if_fail (AFORK_IS_RUNTIME (self), NULL);
 
-  return dup_strings (self, self->ssh_options);
+  return dup_strings (self, &self->ssh_options);
 }
 
 /**
@@ -1675,14 +1681,9 @@ afork_runtime_set_ssh_options (AForkRuntime       *self,
 char *
 afork_runtime_dup_server_path (AForkRuntime *self)
 {
-  char *path;
-
   g_return_val_if_fail (AFORK_IS_RUNTIME (self), NULL);
 
-  _afork_mutex_lock (&self->mutex);
-  path = g_strdup (self->server_path);
-  _afork_mutex_unlock (&self->mutex);
-  return path;
+  return dup_string (self, &self->server_path);
 }
 
 /**

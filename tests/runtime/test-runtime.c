@@ -571,6 +571,41 @@ test_properties (Census        *census,
   g_assert_null (afork_runtime_dup_module_path (runtime));
 }
 
+/* Any thread may use a runtime: one sets strings, and another gets them. */
+
+enum { N_CHANGES = 50 * 1000 };
+
+static const char * const environments[2][3] = { { "A=b", NULL }, { "LONGER=value", "C=d", NULL } };
+
+static gpointer
+change_environ (gpointer runtime)
+{
+  for (int i = 0; i < N_CHANGES; i++)
+    afork_runtime_set_environ (runtime, environments[i % 2]);
+
+  return NULL;
+}
+
+static void
+test_properties_threads (Census        *census,
+                         gconstpointer  data)
+{
+  const char *argv[] = { "true", NULL };
+  g_autoptr(AForkRuntime) runtime = afork_runtime_new_command ("name", argv);
+  GThread *thread;
+
+  afork_runtime_set_environ (runtime, environments[1]);
+  thread = g_thread_new ("changes", change_environ, runtime);
+  for (int i = 0; i < N_CHANGES; i++)
+    {
+      g_auto(GStrv) copy = afork_runtime_dup_environ (runtime);
+
+      g_assert_true (g_strv_equal ((const char * const *) copy, environments[0])
+                     || g_strv_equal ((const char * const *) copy, environments[1]));
+    }
+  g_thread_join (thread);
+}
+
 static void
 test_default (Census        *census,
               gconstpointer  data)
@@ -775,6 +810,7 @@ main (int    argc,
   add_with_census ("/runtime/environ", test_environ);
   add_with_census ("/runtime/working-directory", test_working_directory);
   add_with_census ("/runtime/properties", test_properties);
+  add_with_census ("/runtime/properties/threads", test_properties_threads);
   add_with_census ("/runtime/default", test_default);
   add_with_census ("/runtime/dropped/before-process", test_dropped);
   add_with_census ("/runtime/dropped/before-template", test_dropped_before_template);
