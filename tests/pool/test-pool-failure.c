@@ -220,15 +220,6 @@ test_init_dies_once (void)
 
 /* Each call crashes its worker: there are pauses before the next workers are started. */
 static void
-count_exited_cb (AForkPool    *pool,
-                 AForkProcess *process,
-                 GError       *error,
-                 guint        *n)
-{
-  (*n)++;
-}
-
-static void
 test_crash_loop (void)
 {
   AForkPool *pool = new_pool ("max-workers", 1, "load", 1, "quarantine-time", 0, NULL);
@@ -308,14 +299,6 @@ static void
 test_stuck_hard (void)
 {
   check_stuck ("hard", FALSE);
-}
-
-static void
-count_event_cb (AForkPool *pool,
-                GVariant  *event,
-                guint     *n)
-{
-  (*n)++;
 }
 
 /* A worker is to be ended because of a job that was cancelled. It finishes this job at the last

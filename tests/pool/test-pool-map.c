@@ -211,14 +211,6 @@ test_variants (void)
   shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
 }
 
-static void
-count_event_cb (AForkPool *pool,
-                GVariant  *event,
-                guint     *n)
-{
-  (*n)++;
-}
-
 /* Iterates the main context until the first N jobs of the list have results. */
 static void
 await_results (GListStore *list,

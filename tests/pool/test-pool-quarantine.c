@@ -84,15 +84,6 @@ test_again (void)
 
 /* Equal jobs that wait when the second worker exits are refused as well. They start no worker. */
 static void
-count_exited_cb (AForkPool    *pool,
-                 AForkProcess *process,
-                 GError       *error,
-                 guint        *n)
-{
-  (*n)++;
-}
-
-static void
 test_waiting (void)
 {
   enum { N_CALLS = 6 };

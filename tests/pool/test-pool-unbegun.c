@@ -15,15 +15,6 @@
 /* More descriptors than a worker can have after pool_init_few_fds(). */
 enum { N_FDS = 60 };
 
-static void
-count_exited_cb (AForkPool    *pool,
-                 AForkProcess *process,
-                 GError       *error,
-                 guint        *n)
-{
-  (*n)++;
-}
-
 /* KIND is that of new_pool_template(), and the others are properties of the pool. */
 static AForkPool *
 new_few_fds_pool (guint       kind,

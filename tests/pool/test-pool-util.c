@@ -192,6 +192,23 @@ await_job_state (AForkJob      *job,
 }
 
 void
+count_event_cb (AForkPool *pool,
+                GVariant  *event,
+                guint     *n)
+{
+  (*n)++;
+}
+
+void
+count_exited_cb (AForkPool    *pool,
+                 AForkProcess *process,
+                 GError       *error,
+                 guint        *n)
+{
+  (*n)++;
+}
+
+void
 await_shutdown (AForkPool         *pool,
                 AForkShutdownMode  mode)
 {

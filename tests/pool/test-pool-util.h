@@ -62,6 +62,15 @@ void       await_error       (AForkPool     *pool,
 void       await_job_state   (AForkJob      *job,
                               AForkJobState  state);
 
+/* Handlers of AForkPool::event and AForkPool::worker-exited, which count. */
+void       count_event_cb    (AForkPool     *pool,
+                              GVariant      *event,
+                              guint         *n);
+void       count_exited_cb   (AForkPool     *pool,
+                              AForkProcess  *process,
+                              GError        *error,
+                              guint         *n);
+
 /* Shuts the pool down, without a blocking call. shut_down_pool() also drops the pool. */
 void       await_shutdown    (AForkPool         *pool,
                               AForkShutdownMode  mode);

@@ -646,7 +646,7 @@ test_pool_late (void)
     g_assert_cmpint (many, <, 8 * few);
 }
 
-/* What is set when a pool is made is what its getters return and what its workers are like. */
+/* Getters return what was set when the pool was made. */
 static void
 test_pool_properties (void)
 {
@@ -679,7 +679,7 @@ store_process_cb (AForkPool     *pool,
   g_set_object (started, process);
 }
 
-/* The workers get these properties. */
+/* The workers have the property of the pool. */
 static void
 test_pool_die_with_parent (void)
 {
