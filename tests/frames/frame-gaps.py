@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
 """Compares the frames of a window that is idle, of one that is busy, and of a control, which does
-the same work in a way that disturbs it. README.md says more."""
+the same work in a way that disturbs it. tests/README.md has the rule."""
 
 import argparse
 import json

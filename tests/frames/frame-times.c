@@ -1,4 +1,5 @@
-/* Copyright 2026 The AFork authors
+/*
+ * Copyright 2026 The AFork authors
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
@@ -20,7 +21,6 @@
 #define MAX_FRAMES (1 << 18)
 #define FILE_SIZE ((1 + MAX_FRAMES) * sizeof (gint64))
 #define POLL_INTERVAL 5 /* ms */
-
 
 static volatile gint64 *frames;
 static gpointer first_clock;

@@ -1,7 +1,7 @@
 # Copyright 2026 The AFork authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-"""Windows under Xvfb: their frames and pictures of them. README.md says more."""
+"""Windows under Xvfb: their frames and pictures of them. tests/README.md has the rule."""
 
 import contextlib
 import ctypes
