@@ -54,8 +54,8 @@ G_BEGIN_DECLS
  * @AFORK_ERROR_QUARANTINED: equal jobs have ended two workers, and are refused for a while
  * @AFORK_ERROR_EXCEPTION: a function of the worker has raised an exception of its language; the
  *   message contains its type, its text, and a traceback
- * @AFORK_ERROR_LIMIT: the process was ended by a limit of its [class@AFork.Sandbox] that is none of
- *   memory or time; the message names the property and its value
+ * @AFORK_ERROR_LIMIT: the process was ended by a limit of its [class@AFork.Sandbox] other than
+ *   memory or processor time; the message names the property and its value
  * @AFORK_ERROR_HOST_LOST: the connection to another host has ended, and with it all processes
  *   there; the message names the host. The work can be tried elsewhere
  *

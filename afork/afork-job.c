@@ -386,7 +386,7 @@ afork_job_class_init (AForkJobClass *klass)
    *
    * How many more times a pool may run the job if its worker exits while it runs. Set this only if
    * running the job twice does no harm. A job that has ended two workers is not run again. If a
-   * worker exits before it begins with the job, this uses up no retry.
+   * worker exits before it begins with the job, no retry is used up.
    *
    * Since: 0.1
    */

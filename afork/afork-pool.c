@@ -3313,6 +3313,8 @@ afork_pool_new_for_func (AForkProcess  *process,
  *   or `NULL`
  *
  * Does what [ctor@AFork.Pool.new_for_func] does, and gives all functions of the workers by address.
+ * The properties [property@AFork.Pool:init-function] and [property@AFork.Pool:done-function] are
+ * then their names, as [property@AFork.Pool:function] is.
  *
  * Returns: (transfer full): a pool
  *
@@ -3445,15 +3447,18 @@ afork_pool_call_async (AForkPool           *self,
  * Returns the answer, or fails:
  *
  * - with the error of the worker's function, as [method@AFork.Rpc.call_finish] does
- * - with `AFORK_ERROR_EXITED`, `AFORK_ERROR_SIGNALED`, `AFORK_ERROR_OUT_OF_MEMORY`,
- *   `AFORK_ERROR_PROTOCOL` or `AFORK_ERROR_LOST` if the worker exited while it ran this call
+ * - with one of the errors that [class@AFork.Rpc] lists, such as `AFORK_ERROR_SIGNALED`, if the
+ *   worker exited while it ran this call, or if two workers that had only this call exited before
+ *   they began with it
  * - with the error of [property@AFork.Pool:init-function], or the reason why no worker can start;
  *   this is `AFORK_ERROR_LOST` if all templates have exited and none can be created again
  * - with `AFORK_ERROR_TIMED_OUT` if the call took longer than [property@AFork.Pool:timeout]
  * - with `AFORK_ERROR_QUARANTINED` if equal jobs have ended two workers: see
  *   [property@AFork.Pool:quarantine-time]
  * - with `AFORK_ERROR_OVERLOADED` if [property@AFork.Pool:queue-limit] jobs waited
- * - with `AFORK_ERROR_CLOSED` after [method@AFork.Pool.shutdown_async]
+ * - with `AFORK_ERROR_CLOSED` after [method@AFork.Pool.shutdown_async], or if the main context of
+ *   the pool is gone
+ * - with `AFORK_ERROR_FAILED` if another thread uses the main context of the pool
  * - with `G_IO_ERROR_CANCELLED` if the call was cancelled
  * - with `G_IO_ERROR_MESSAGE_TOO_LARGE` if the arguments or the result are larger than 1 GiB
  *
@@ -3661,8 +3666,8 @@ afork_pool_run_job_async (AForkPool           *self,
  *
  * If a worker exits while it runs the job, the job is run again if it has
  * [property@AFork.Job:retries]. If a second worker exits while it runs the job, the job fails, and
- * the error says how both workers have exited. So it does if two workers that had only this job
- * exit before they begin with it. Equal jobs are then refused: see
+ * the error says how both workers have exited. The job also fails in this way if two workers that
+ * had only this job exit before they begin with it. Equal jobs are then refused: see
  * [property@AFork.Pool:quarantine-time].
  *
  * Returns: (transfer full): the result, or `NULL` on error
@@ -4785,11 +4790,10 @@ afork_pool_get_last_error (AForkPool *self)
  * not block. The pool counts all the time, and this function only copies the numbers.
  *
  * Numbers of jobs since the pool was made, of type `t`. Jobs that share one run, see
- * [property@AFork.Job:coalesce], count as one job:
+ * [property@AFork.Job:coalesce], count as one job here and below:
  *
  * - `accepted`: jobs that the pool has accepted. This is the sum of `results`, `errors`, `n-queued`
- *   and `n-running`. Equal jobs that share one run, because of [property@AFork.Job:coalesce], count
- *   as one job here and below.
+ *   and `n-running`.
  * - `results`: jobs that have ended with a result
  * - `errors`: jobs that have ended with an error
  * - `cancelled`: jobs that have ended with `G_IO_ERROR_CANCELLED`; also in `errors`

@@ -117,6 +117,10 @@ enum
  * - an error of [method@AFork.Process.run_finish] if the worker could not be run
  * - `AFORK_ERROR_FUNCTION` if the worker has no such function
  * - the error of [property@AFork.Rpc:init-function] if that fails
+ * - `AFORK_ERROR_TIMED_OUT`, `AFORK_ERROR_LIMIT`, `AFORK_ERROR_OUT_OF_MEMORY` or
+ *   `AFORK_ERROR_SANDBOX` if the [class@AFork.Sandbox] of the worker has ended it; the message names
+ *   the limit or the system call
+ * - `AFORK_ERROR_HOST_LOST` if the worker was on another host, and the connection has ended
  * - `AFORK_ERROR_PROTOCOL` if the worker broke the protocol, and was killed for that
  * - `AFORK_ERROR_CLOSED` if the worker closed its socket, did not exit within five seconds, and was
  *   killed for that
@@ -1260,6 +1264,8 @@ afork_rpc_new_for_func (AForkProcess  *process,
  *   `NULL`
  *
  * Does what [ctor@AFork.Rpc.new_for_func] does, and gives all functions of the worker by address.
+ * The properties [property@AFork.Rpc:init-function] and [property@AFork.Rpc:done-function] are then
+ * their names, as [property@AFork.Rpc:function] is.
  *
  * Returns: (transfer full): an RPC object
  *

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* As many links and steps upwards as the kernel follows. */
+/* So many links and steps upwards are followed. The kernel follows as many links. */
 enum { MAX_RESTARTS = 40 };
 
 bool
@@ -45,7 +45,7 @@ typedef struct
 {
   int         root;
   dev_t       device;           /* of the root */
-  int         fd;               /* where the walk is: the root itself, or to be closed */
+  int         fd;               /* where the walk is: `root`, or a descriptor that is closed then */
   char        done[PATH_MAX];   /* the way to it, in which there are no links */
   char        rest[PATH_MAX];
   char        name[NAME_MAX + 1];

@@ -23,7 +23,8 @@ typedef enum
   AFORK_NORMAL_CHECK_NO_MEMORY,
 } AForkNormalCheckResult;
 
-/* Whether TYPE, which is valid, is within the limits of messages. */
+/* Whether the length of TYPE, which is valid, times its levels of nesting is within the limit of
+ * messages. */
 gboolean                _afork_type_is_simple       (const char       *type);
 
 AForkNormalCheck       *_afork_normal_check_new     (void);
