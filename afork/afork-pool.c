@@ -13,7 +13,6 @@
 #include "afork-pool-private.h"
 #include "afork-process-private.h"
 #include "afork-runtime.h"
-#include "afork-runtime-private.h"
 #include "base/atfork.h"
 #include "base/context.h"
 #include "base/debug.h"
@@ -21,13 +20,13 @@
 #include "base/main-context.h"
 #include "base/task.h"
 #include "base/turn.h"
+#include "pool/in-process-jobs.h"
 #include "pool/marks.h"
 #include "pool/monitors.h"
 #include "pool/quarantine.h"
 #include "pool/shared-job.h"
 #include "pool/slot.h"
 #include "pool/worker-list.h"
-#include "self/in-process.h"
 
 /* The states of the pool.
  *
@@ -1955,82 +1954,11 @@ watch_monitors (AForkPool *self)
 
 /* Jobs in this process. */
 
-static AForkInProcess *
-new_in_process (AForkPool  *self,
-                GError    **error)
-{
-  AForkRuntime *runtime = afork_process_get_runtime (self->process);
-  g_auto(GStrv) modules = _afork_process_dup_modules (self->process);
-  g_auto(GStrv) module_path = NULL;
-
-  if (runtime->info->kind != AFORK_RUNTIME_KIND_NATIVE || modules == NULL || self->setup.concurrent)
-    {
-      g_set_error_literal (error, AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED,
-                           "the template must be of the native runtime and only load modules, and "
-                           "the pool must not be concurrent");
-      return NULL;
-    }
-
-  module_path = afork_runtime_dup_module_path (runtime);
-  return _afork_in_process_new ((const char * const *) modules,
-                                (const char * const *) module_path, self->setup.function,
-                                self->setup.init_function, error);
-}
-
-/* Decides with the first job whether the jobs run in this process. */
-static void
-decide_in_process (AForkPool *self)
-{
-  g_autoptr(GError) error = NULL;
-
-  self->has_in_process = TRUE;
-  if (!_afork_in_process_is_wanted ())
-    return;
-
-  self->in_process = new_in_process (self, &error);
-  if (self->in_process == NULL)
-    g_warning ("AFORK_INPROCESS has no effect on the pool of “%s”: %s", self->setup.function,
-               error->message);
-}
-
 static void
 emit_event_cb (GVariant *event,
                gpointer  data)
 {
   g_signal_emit (data, signals[SIGNAL_EVENT], 0, event);
-}
-
-/* Runs JOB, which no queue has, and returns its value, or NULL and an error. */
-static GVariant *
-run_job_here (AForkPool     *self,
-              AForkPoolJob  *job,
-              GError       **error)
-{
-  AForkPendingCall *call = job->call;
-  g_autoptr(GVariant) value = NULL;
-
-  if (job->shared != NULL)
-    _afork_shared_job_set_running (job->shared);
-  if (call->job != NULL)
-    {
-      _afork_job_set_begun (call->job);
-      _afork_job_set_state (call->job, AFORK_JOB_STATE_RUNNING);
-    }
-  value = _afork_in_process_call (self->in_process, call->args, call->job, call->cancellable,
-                                  emit_event_cb, self, error);
-  if (!_afork_pending_call_is_cancelled (call))
-    return g_steal_pointer (&value);
-
-  g_clear_error (error);
-  g_propagate_error (error, _afork_pending_call_new_cancelled_error ());
-  return NULL;
-}
-
-static gboolean
-is_cancelled (AForkPoolJob *job)
-{
-  return job->shared != NULL ? _afork_shared_job_is_cancelled (job->shared)
-                             : _afork_pending_call_is_cancelled (job->call);
 }
 
 /* Runs the next job if it runs in this process, unless it ends because it was cancelled. The
@@ -2043,14 +1971,15 @@ run_in_process (AForkPool *self)
   GVariant *value;
   gint64 begun;
 
-  if (self->in_process == NULL || job == NULL || self->n_running > 0 || is_cancelled (job))
+  if (self->in_process == NULL || job == NULL || self->n_running > 0
+      || _afork_in_process_jobs_is_cancelled (job))
     return;
 
   _afork_scheduler_remove_job (&job->base);
   _afork_pending_call_unwatch (job->call);
   self->n_running++;
   begun = g_get_monotonic_time ();
-  value = run_job_here (self, job, &error);
+  value = _afork_in_process_jobs_run (self->in_process, job, emit_event_cb, self, &error);
   self->n_running--;
   _afork_histogram_add (&self->stats.wait, begun - job->waits_since);
   _afork_histogram_add (&self->stats.run, g_get_monotonic_time () - begun);
@@ -3157,8 +3086,10 @@ queue_call (AForkPool        *self,
 {
   AForkPoolJob *job = g_new0 (AForkPoolJob, 1);
 
+  /* The first job decides whether the jobs run in this process. */
   if (!self->has_in_process)
-    decide_in_process (self);
+    self->in_process = _afork_in_process_jobs_new (self->process, &self->setup);
+  self->has_in_process = TRUE;
   job->call = call;
   job->shared = shared;
   job->waits_since = g_get_monotonic_time ();
