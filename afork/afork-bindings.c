@@ -58,7 +58,7 @@ afork_bindings_take_variant (gsize address)
  * Unlike [ctor@GLib.Variant.new_from_bytes], it returns a reference that is not floating: GJS 1.74
  * never frees values that were floating.
  *
- * Returns: (transfer full) (nullable): the value, or `NULL` if @type is no type of one value
+ * Returns: (transfer full) (nullable): the value, or `NULL` if @type is not a definite type
  *
  * Since: 0.1
  */

@@ -33,7 +33,8 @@ typedef struct
   guint32            checked;   /* `n_refused` of the quarantine when the job was last looked up */
   AForkSharedJob    *shared;    /* if several jobs of the program share this one; or NULL */
   guint              n_retries; /* how many retries are left */
-  char              *reason;    /* how the first of these workers exited, or NULL */
+  char              *reason;    /* how the first worker exited that only this job may have ended;
+                                 * or NULL */
   gint64             waits_since;   /* when the job was accepted, or its last run was lost */
   gint64             given;     /* when the slot got the job */
 } AForkPoolJob;
@@ -90,16 +91,16 @@ typedef struct
 /* Properties that all workers of a pool share. */
 typedef struct
 {
-  char         *function;
-  AForkCallFunc func;           /* the function, or NULL if it is given by its name */
-  AForkCallInitFunc init_func;  /* the same for the functions below */
+  char             *function;
+  char             *init_function;      /* or NULL */
+  char             *done_function;      /* or NULL */
+  AForkCallFunc     func;               /* the functions, if they are given by address; or NULL */
+  AForkCallInitFunc init_func;
   AForkCallDoneFunc done_func;
-  char         *init_function;  /* or NULL */
-  char         *done_function;  /* or NULL */
-  gboolean      concurrent;
-  gboolean      die_with_parent;
-  gboolean      forward_stderr;
-  gboolean      trusted;
+  gboolean          concurrent;
+  gboolean          die_with_parent;
+  gboolean          forward_stderr;
+  gboolean          trusted;
 } AForkSlotSetup;
 
 struct _AForkSlot
