@@ -6,8 +6,8 @@
 /* Makes thumbnails for all programs of a session: thumbnail-service [--idle SECONDS]
  *
  * File managers ask for thumbnails on the session bus, and the bus starts this service. It opens
- * the files, the confined workers of the thumbnailer's pool decode them, and it exits when nobody
- * has asked for a while. */
+ * the files, the confined workers of the thumbnailer's pool decode them, and it exits when it has
+ * had no request for a while. */
 
 #include "cache-object.h"
 #include "interfaces.h"

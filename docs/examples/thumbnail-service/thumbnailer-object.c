@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-/* So many pictures are open at a time: those that workers have, and a few that wait for them. */
+/* How many pictures are open at a time: those that workers have, and a few that wait for them. */
 #define MAX_OPEN 32
 
 /* The codes of the signal Error. The specification leaves them to the service. These are those of
@@ -61,7 +61,7 @@ typedef struct
 
 static void fill (ThumbnailerObject *self);
 
-/* Signals. They go to the client, and to nobody else. */
+/* Signals. They go only to the client of the request. */
 
 static void
 emit (Request    *request,

@@ -10,8 +10,8 @@
 #include <gio/gio.h>
 
 /* The object with the interface org.freedesktop.thumbnails.Thumbnailer1: clients queue pictures,
- * and are told by signals what became of them. A client that leaves the bus takes its requests
- * with it. */
+ * and signals report what became of each. If a client leaves the bus, its requests are
+ * cancelled. */
 typedef struct _ThumbnailerObject ThumbnailerObject;
 
 /* CHANGED is called when the first request has come, and when the last one has ended. */
