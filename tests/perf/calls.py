@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 
 from bench import Figure, Requirement, Suite, main
-from cases import case
+from cases import PYTHON, case
 from plot import Panel
 
 ONE = '64 bytes, one at a time'
@@ -21,10 +21,6 @@ ANYEVENT_RPC = Requirement(
     command=('perl', '-MEV', '-MAnyEvent::Fork::RPC', '-e', '1'),
     missing='AnyEvent::Fork::RPC is not installed: Debian has AnyEvent::Fork '
             '(libanyevent-fork-perl), with which `cpan AnyEvent::Fork::RPC` installs it',
-)
-PYTHON = Requirement(
-    command=('/usr/bin/python3', '-c', 'import concurrent.futures'),
-    missing='Python is not installed (Debian has it in python3)',
 )
 BINDING = Requirement(
     command=('{programs}/call-afork.py', '--help'),     # which imports what it needs

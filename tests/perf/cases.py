@@ -3,7 +3,7 @@
 
 """Cases whose programs take the options of case.h, as every suite has them."""
 
-from bench import Case
+from bench import Case, Requirement
 
 SMALL = '10'                    # MB that a caller has resident
 LARGE = '2000'
@@ -12,6 +12,20 @@ LARGE_IN = {'full': LARGE, 'against': '100', 'quick': '100', 'smoke': '50'}
 
 # What titles say of it.
 SMALLER = (('2 GB', '100 MB'),)
+
+PYTHON = Requirement(
+    command=('/usr/bin/python3', '-c', 'import concurrent.futures'),
+    missing='Python is not installed (Debian has it in python3)',
+)
+
+
+def needs_extension(program):
+    """What AFork needs in Python. PROGRAM, with --check, finds out whether it is there."""
+    return Requirement(
+        command=(f'{{programs}}/{program}', '--check'),
+        missing='PyGObject is not installed (Debian has it in python3-gi), or the build is without '
+                'introspection or without the Python extension, which needs python3-dev',
+    )
 
 
 def case(name, title, group, kind, program, variant=None, *, count, quick=None, in_flight=1,

@@ -9,17 +9,13 @@ says more."""
 import sys
 
 from bench import PROCESSORS, Case, Figure, Requirement, Suite, main
-from cases import case
+from cases import PYTHON, case
 from plot import Panel
 
 COUNTS = (1, 2, 4, 8)
 IN_FLIGHT = 64
 PHOTOGRAPHS = '/usr/share/backgrounds/mate/nature'
 
-PYTHON = Requirement(
-    command=('/usr/bin/python3', '-c', 'import concurrent.futures'),
-    missing='Python is not installed (Debian has it in python3)',
-)
 PISCINA = Requirement(
     command=('node', '-e', 'require("{programs}/node_modules/piscina")'),
     missing='piscina is not installed: `./dev perf` installs it if there are node, npm (in Debian, '

@@ -9,23 +9,14 @@ while jobs run. README.md says more."""
 import sys
 
 from bench import PROCESSORS, Figure, Requirement, Suite, main
-from cases import case
+from cases import PYTHON, case, needs_extension
 from plot import Panel
 
 COUNTS = (1, 2, 4)
 IN_FLIGHT = 256
 N_MILLISECONDS = 600            # jobs of a millisecond in a round, for each processor in use
 
-BINDING = Requirement(
-    command=('{programs}/executor-afork.py', '--check'),
-    missing='PyGObject is not installed (Debian has it in python3-gi), or the build is without '
-            'introspection or without the Python extension, which needs python3-dev',
-)
-PYTHON = Requirement(
-    command=('/usr/bin/python3', '-c', 'import concurrent.futures'),
-    missing='Python is not installed (Debian has it in python3)',
-)
-
+BINDING = needs_extension('executor-afork.py')
 WINDOW = Requirement(
     command=('{programs}/frames-case.py', '--check'),
     missing='GTK 4 for Python or Xvfb is not installed (Debian has them in gir1.2-gtk-4.0 and '

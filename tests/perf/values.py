@@ -8,19 +8,10 @@ and back. README.md says more."""
 import sys
 
 from bench import Figure, Requirement, Suite, main
-from cases import case
+from cases import PYTHON, case, needs_extension
 from plot import Panel
 
-BINDING = Requirement(
-    command=('{programs}/value-python.py', '--check'),
-    missing='PyGObject is not installed (Debian has it in python3-gi), or the build is without '
-            'introspection or without the Python extension, which needs python3-dev',
-)
-PYTHON = Requirement(
-    command=('/usr/bin/python3', '-c', 'import pickle'),
-    missing='Python is not installed (Debian has it in python3)',
-)
-
+BINDING = needs_extension('value-python.py')
 GJS = Requirement(
     command=('{programs}/value-gjs.js', '--check'),
     missing='GJS is not installed (Debian has it in gjs)',
