@@ -3258,9 +3258,9 @@ afork_pool_new_for_funcs (AForkProcess      *process,
                           AForkCallDoneFunc  done_func)
 {
   g_autoptr(AForkProcess) own = NULL;
-  g_autofree char *name = NULL;
-  g_autofree char *init_name = NULL;
-  g_autofree char *done_name = NULL;
+  g_autofree char *name = _afork_process_name_func ((gconstpointer) func);
+  g_autofree char *init_name = _afork_process_name_func ((gconstpointer) init_func);
+  g_autofree char *done_name = _afork_process_name_func ((gconstpointer) done_func);
   AForkPool *self;
 
   g_return_val_if_fail (process == NULL || AFORK_IS_PROCESS (process), NULL);
@@ -3268,11 +3268,6 @@ afork_pool_new_for_funcs (AForkProcess      *process,
 
   if (process == NULL)
     process = own = afork_process_new_for_runtime (afork_runtime_get_self ());
-  name = _afork_process_name_func ((gconstpointer) func);
-  if (init_func != NULL)
-    init_name = _afork_process_name_func ((gconstpointer) init_func);
-  if (done_func != NULL)
-    done_name = _afork_process_name_func ((gconstpointer) done_func);
   self = g_object_new (AFORK_TYPE_POOL,
                        "process", process,
                        "function", name,

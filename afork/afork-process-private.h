@@ -131,9 +131,10 @@ void          _afork_process_run_for             (AForkProcess         *self,
                                                   gpointer              data);
 
 /* The name of FUNC, a function of this program, for titles and messages: its symbol if its program
- * or shared object exports it, else its offset there. */
+ * or shared object exports it, else its offset there. NULL for NULL. */
 char         *_afork_process_name_func           (gconstpointer         func);
-/* The address of FUNC as text, which stands for the name of a function: see server/objects.h. */
+/* The address of FUNC as text, which stands for the name of a function: see server/objects.h. NULL
+ * for NULL. */
 char         *_afork_process_describe_func       (gconstpointer         func);
 
 /* Calls FUNC when the process cannot be killed. Does nothing if another function is set. */

@@ -182,6 +182,8 @@ _afork_process_name_func (gconstpointer func)
   Dl_info info = { 0 };
   guint64 offset = 0;
 
+  if (func == NULL)
+    return NULL;
   if (dladdr (func, &info) != 0 && info.dli_saddr == func)
     return g_strdup (info.dli_sname);
 
@@ -196,6 +198,9 @@ _afork_process_describe_func (gconstpointer func)
   g_autofree char *name = _afork_process_name_func (func);
   char object[AFORK_OBJECT_ID_SIZE] = "";
   guint64 offset = 0;
+
+  if (func == NULL)
+    return NULL;
 
   /* Without a build ID, the worker does not find the function, and says why. */
   afork_object_describe (func, object, &offset);

@@ -118,8 +118,8 @@ enum
  * - `AFORK_ERROR_FUNCTION` if the worker has no such function
  * - the error of [property@AFork.Rpc:init-function] if that fails
  * - `AFORK_ERROR_TIMED_OUT`, `AFORK_ERROR_LIMIT`, `AFORK_ERROR_OUT_OF_MEMORY` or
- *   `AFORK_ERROR_SANDBOX` if the [class@AFork.Sandbox] of the worker has ended it; the message names
- *   the limit or the system call
+ *   `AFORK_ERROR_SANDBOX` if the [class@AFork.Sandbox] of the worker has ended it; the message
+ *   names the limit or the system call
  * - `AFORK_ERROR_HOST_LOST` if the worker was on another host, and the connection has ended
  * - `AFORK_ERROR_PROTOCOL` if the worker broke the protocol, and was killed for that
  * - `AFORK_ERROR_CLOSED` if the worker closed its socket, did not exit within five seconds, and was
@@ -1216,13 +1216,9 @@ _afork_rpc_set_funcs (AForkRpc          *self,
                       AForkCallInitFunc  init_func,
                       AForkCallDoneFunc  done_func)
 {
-  const gconstpointer funcs[] = {
-    (gconstpointer) func, (gconstpointer) init_func, (gconstpointer) done_func,
-  };
-
-  for (guint i = 0; i < G_N_ELEMENTS (funcs); i++)
-    if (funcs[i] != NULL)
-      self->addresses[i] = _afork_process_describe_func (funcs[i]);
+  self->addresses[0] = _afork_process_describe_func ((gconstpointer) func);
+  self->addresses[1] = _afork_process_describe_func ((gconstpointer) init_func);
+  self->addresses[2] = _afork_process_describe_func ((gconstpointer) done_func);
   _afork_rpc_calls_set_functions (&self->calls, self->addresses[0], self->addresses[1],
                                   self->addresses[2]);
 }
@@ -1278,9 +1274,9 @@ afork_rpc_new_for_funcs (AForkProcess      *process,
                          AForkCallDoneFunc  done_func)
 {
   g_autoptr(AForkProcess) own = NULL;
-  g_autofree char *name = NULL;
-  g_autofree char *init_name = NULL;
-  g_autofree char *done_name = NULL;
+  g_autofree char *name = _afork_process_name_func ((gconstpointer) func);
+  g_autofree char *init_name = _afork_process_name_func ((gconstpointer) init_func);
+  g_autofree char *done_name = _afork_process_name_func ((gconstpointer) done_func);
   AForkRpc *self;
 
   g_return_val_if_fail (process == NULL || AFORK_IS_PROCESS (process), NULL);
@@ -1288,11 +1284,6 @@ afork_rpc_new_for_funcs (AForkProcess      *process,
 
   if (process == NULL)
     process = own = afork_process_new_for_runtime (afork_runtime_get_self ());
-  name = _afork_process_name_func ((gconstpointer) func);
-  if (init_func != NULL)
-    init_name = _afork_process_name_func ((gconstpointer) init_func);
-  if (done_func != NULL)
-    done_name = _afork_process_name_func ((gconstpointer) done_func);
   self = g_object_new (AFORK_TYPE_RPC,
                        "process", process,
                        "function", name,
