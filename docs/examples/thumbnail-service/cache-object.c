@@ -10,8 +10,8 @@
 
 #define ALL_SIZES ((1u << N_THUMBNAIL_SIZES) - 1)
 
-/* A thumbnail has the URI of its picture in it, so that of a copy is made anew: in the sizes that
- * there are of the original. */
+/* A thumbnail contains the URI of its picture, so the thumbnails of a copy are made again, in the
+ * sizes that exist of the original. */
 static void
 follow (ThumbnailStore     *store,
         ThumbnailerObject  *thumbnailer,

@@ -16,7 +16,7 @@ typedef struct
   char      *mime_type;   /* the type of its contents, whatever its name is; or NULL */
 } LoadedPicture;
 
-/* Is told now and then how many bytes of the file were decoded. */
+/* Called now and then with the number of bytes of the file that were decoded. */
 typedef void (* PictureProgressFunc) (gsize    n_bytes,
                                       gpointer data);
 
