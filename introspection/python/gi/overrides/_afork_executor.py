@@ -313,10 +313,11 @@ class _Calls:
             self.server.start()
             self.deliverer.start()
         except RuntimeError as error:
-            # No more threads can be had: the interpreter exits, for example.
+            # No more threads can be started, because the interpreter exits, for example.
             self.broken = BROKEN
             self.cause = str(error)
-            # What is waited for is the thread that serves, which ends, or nothing.
+            # What waits for results to be delivered waits for the thread that serves, if there is
+            # one.
             self.deliverer = self.server if self.server.ident is not None else None
             self.close(AFork.ShutdownMode.ABORT)
 
