@@ -86,7 +86,7 @@ struct _CallMix
   guint         n_ended;
   GPtrArray    *alive;          /* workers, including dropped ones, whose calls or closing is
                                  * pending */
-  GPtrArray    *processes;      /* number of all calls */
+  GPtrArray    *processes;      /* of AForkProcess: all workers and the template */
 };
 
 static void
@@ -116,17 +116,6 @@ make_template (CallMix *self)
   g_ptr_array_add (self->processes, g_object_ref (self->template));
 }
 
-/* The count may be used longer than the mix. */
-static void
-object_gone_cb (gpointer  data,
-                GObject  *object)
-{
-  int *n_objects = data;
-
-  g_atomic_int_dec_and_test (n_objects);
-  g_atomic_rc_box_release (n_objects);
-}
-
 static void
 worker_new (CallMix *mix)
 {
@@ -148,9 +137,7 @@ worker_new (CallMix *mix)
                             "concurrent", self->concurrent,
                             "forward-stderr", FALSE,
                             NULL);
-  g_atomic_int_inc (mix->n_objects);
-  g_object_weak_ref (G_OBJECT (self->rpc), object_gone_cb,
-                     g_atomic_rc_box_acquire (mix->n_objects));
+  count_object (self->rpc, mix->n_objects);
   g_ptr_array_add (mix->processes, g_steal_pointer (&process));
   if (chance (30))
     afork_rpc_set_max_in_flight (self->rpc, 1 + chance_below (100));

@@ -116,17 +116,6 @@ pool_unref (Pool *self)
   g_free (self);
 }
 
-/* The count may be used longer than the mix. */
-static void
-object_gone_cb (gpointer  data,
-                GObject  *object)
-{
-  int *n_objects = data;
-
-  g_atomic_int_dec_and_test (n_objects);
-  g_atomic_rc_box_release (n_objects);
-}
-
 static void
 started_cb (AForkPool    *pool,
             AForkProcess *process,
@@ -188,9 +177,7 @@ pool_new (PoolMix *mix)
   set_limits (self);
   g_signal_connect (self->pool, "worker-started", G_CALLBACK (started_cb), self);
   g_signal_connect (self->pool, "worker-exited", G_CALLBACK (exited_cb), self);
-  g_atomic_int_inc (mix->n_objects);
-  g_object_weak_ref (G_OBJECT (self->pool), object_gone_cb,
-                     g_atomic_rc_box_acquire (mix->n_objects));
+  count_object (self->pool, mix->n_objects);
   g_ptr_array_add (mix->processes, g_object_ref (self->template));
   g_ptr_array_add (mix->pools, self);
   g_ptr_array_add (mix->alive, self);

@@ -131,6 +131,24 @@ tally_print (const char *table)
                     (const char *) names[i]);
 }
 
+static void
+object_gone_cb (gpointer  data,
+                GObject  *object)
+{
+  int *n_objects = data;
+
+  g_atomic_int_dec_and_test (n_objects);
+  g_atomic_rc_box_release (n_objects);
+}
+
+void
+count_object (gpointer  object,
+              int      *n_objects)
+{
+  g_atomic_int_inc (n_objects);
+  g_object_weak_ref (object, object_gone_cb, g_atomic_rc_box_acquire (n_objects));
+}
+
 /* Warnings of the library are about these actions. */
 static void
 ignore_cb (const char     *domain,

@@ -26,6 +26,12 @@ void     tally             (const char *table,
 guint    tally_sum         (const char *table);
 void     tally_print       (const char *table);
 
+/* Counts OBJECT in *N_OBJECTS until it is freed, in any thread. *N_OBJECTS was made by
+ * g_atomic_rc_box_new0(). Each object has a reference to it, because objects may live longer than
+ * what counts them. */
+void     count_object      (gpointer    object,
+                            int        *n_objects);
+
 /* Errors as a set: a bit for each code of AForkError, and two more. */
 typedef guint32 Errors;
 
