@@ -6,7 +6,7 @@
 import signal
 import traceback
 
-TIMEOUT = 60    # seconds for one test, after which something hangs
+TIMEOUT = 120   # seconds for one test, after which something hangs
 
 
 class Skip(Exception):
