@@ -6,11 +6,14 @@
 /* Functions for callers in languages, which send values of their own. */
 
 #include <afork/afork.h>
+#include <unistd.h>
 
 AFORK_WORKER_EXPORT GVariant *values_echo  (AForkCall *call, GVariant *args, GError **error);
 AFORK_WORKER_EXPORT GVariant *values_count (AForkCall *call, GVariant *args, GError **error);
 AFORK_WORKER_EXPORT GVariant *values_fail  (AForkCall *call, GVariant *args, GError **error);
 AFORK_WORKER_EXPORT GVariant *values_wait  (AForkCall *call, GVariant *args, GError **error);
+AFORK_WORKER_EXPORT GVariant *values_print (AForkCall *call, GVariant *args, GError **error);
+AFORK_WORKER_EXPORT GVariant *values_exit  (AForkCall *call, GVariant *args, GError **error);
 
 /* Returns what it gets, with its blobs and descriptors. */
 GVariant *
@@ -74,4 +77,23 @@ values_wait (AForkCall  *call,
     }
   g_cancellable_set_error_if_cancelled (cancellable, error);
   return NULL;
+}
+
+/* Returns its argument as text. */
+GVariant *
+values_print (AForkCall  *call,
+              GVariant   *args,
+              GError    **error)
+{
+  g_autofree char *text = g_variant_print (args, TRUE);
+
+  return g_variant_new_string (text);
+}
+
+GVariant *
+values_exit (AForkCall  *call,
+             GVariant   *args,
+             GError    **error)
+{
+  _exit ((int) g_variant_get_int64 (args));
 }
