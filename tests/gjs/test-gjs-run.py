@@ -5,7 +5,6 @@
 
 import os
 import pathlib
-import shutil
 import subprocess
 import tempfile
 
@@ -321,17 +320,6 @@ class ErrorTest(GjsTest):
         message = self.assert_fails(self.new_process("workers.js"), "x", AFork.Error.MODULE)
         self.assertIn("AFork could not be loaded by GJS", message)
         self.assertIn("Typelib file for namespace 'AFork'", message)
-
-
-class ExampleTest(GjsTest):
-    def test_synopsis(self):
-        path = pathlib.Path(__file__).parents[2] / "docs" / "examples" / "javascript"
-        if shutil.which("gjs") is None:
-            self.skipTest("gjs is not installed")
-        done = subprocess.run(["gjs", "-m", path / "synopsis.js", "60", "97", "1"],
-                              stdout=subprocess.PIPE, check=True)
-        self.assertEqual(done.stdout, b"the factors of 60: 2 2 3 5\nthe factors of 97: 97\n"
-                                      b"the factors of 1:\n")
 
 
 if "AFORK_TEST_LATE" in os.environ:
