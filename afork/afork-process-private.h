@@ -62,6 +62,10 @@ struct _AForkProcess
   gboolean          refused;        /* another thread uses its context */
   AForkCommandLog  *command_log;    /* NULL after the run, unless `keeps_commands` */
   gboolean          keeps_commands; /* the log has all commands, because they are sent later */
+  gboolean          starts_later;   /* the same until the process is run or forked: its host is not
+                                     * needed before */
+  AForkProcess     *later_template; /* then the process is a fork of this one; or NULL */
+  AForkCommandLog  *later_base;     /* the commands of that one; or NULL for none */
 
   AForkLimits      *limits;         /* NULL for none */
 

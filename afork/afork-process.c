@@ -307,6 +307,12 @@ _afork_process_fail_command (AForkProcess *self,
   _afork_command_log_add_failure (&self->command_log, error);
 }
 
+static gboolean
+keeps_all_commands (AForkProcess *self)
+{
+  return self->keeps_commands || self->starts_later;
+}
+
 /* Adds a command to the log. If the commands may not be needed again, a descriptor is not kept open
  * for them, nor much memory. Returns false and sets errno if FD cannot be kept. */
 static gboolean
@@ -314,7 +320,7 @@ log_command (AForkProcess     *self,
              const AForkFrame *frame,
              int               fd)
 {
-  if (self->keeps_commands)
+  if (keeps_all_commands (self))
     return _afork_command_log_add (&self->command_log, frame, fd);
 
   if (fd >= 0)
@@ -330,7 +336,7 @@ _afork_process_log_item (AForkProcess *self,
                          GBytes       *bytes)
 {
   _afork_command_log_add_item (&self->command_log, bytes);
-  if (!self->keeps_commands)
+  if (!keeps_all_commands (self))
     _afork_command_log_limit (&self->command_log);
 }
 
@@ -363,9 +369,53 @@ _afork_process_send_command (AForkProcess     *self,
   return self;
 }
 
+/* The process is run, and cannot be created again. */
+static void
+drop_command_log (AForkProcess *self)
+{
+  if (!keeps_all_commands (self))
+    g_clear_pointer (&self->command_log, _afork_command_log_unref);
+}
+
+static void start_as_fork (AForkProcess *self,
+                           AForkProcess *template);
+static void start         (AForkProcess *self);
+
+/* Starts a process that was to be a fork of its template when it is needed. Returns false if the
+ * template cannot be forked any more, or has got other commands since. */
+static gboolean
+start_as_later_fork (AForkProcess *self)
+{
+  g_autoptr(AForkProcess) template = g_steal_pointer (&self->later_template);
+  AForkCommandLog *base = self->later_base;
+
+  if (template == NULL || !_afork_process_can_fork (template) || template->command_log != base
+      || _afork_process_is_context_lost (template))
+    return FALSE;
+
+  if (!_afork_process_is_started (template))
+    start (template);
+  start_as_fork (self, template);
+  _afork_command_log_replay_after (self->command_log, base, self->client);
+  return TRUE;
+}
+
+/* The process has all commands that were logged. */
+static void
+end_start_later (AForkProcess *self)
+{
+  self->starts_later = FALSE;
+  g_clear_object (&self->later_template);
+  g_clear_pointer (&self->later_base, _afork_command_log_unref);
+  if (self->phase == AFORK_PROCESS_PHASE_RUN)
+    drop_command_log (self);
+  else if (!self->keeps_commands)
+    _afork_command_log_limit (&self->command_log);
+}
+
 /* Starts a process of the runtime, and sends it the commands that were only logged until now. */
 static void
-start (AForkProcess *self)
+start_fresh (AForkProcess *self)
 {
   const AForkFrame frame = {
     .kind = AFORK_FRAME_TITLE,
@@ -383,12 +433,13 @@ start (AForkProcess *self)
     _afork_command_log_replay (self->command_log, self->client);
 }
 
-/* The process is run, and cannot be created again. */
 static void
-drop_command_log (AForkProcess *self)
+start (AForkProcess *self)
 {
-  if (!self->keeps_commands)
-    g_clear_pointer (&self->command_log, _afork_command_log_unref);
+  if (!start_as_later_fork (self))
+    start_fresh (self);
+  if (self->starts_later)
+    end_start_later (self);
 }
 
 /* Waiting for the process to exit, and killing it. */
@@ -943,6 +994,20 @@ start_later (AForkProcess *self,
     _afork_client_fail_like_template (self->client, template->client);
 }
 
+/* The process is started when it is run or forked, so that its host is only connected when it is
+ * needed: as a fork of TEMPLATE, which was not started either, unless that is NULL. */
+static void
+start_when_needed (AForkProcess *self,
+                   AForkProcess *template)
+{
+  self->starts_later = TRUE;
+  if (template == NULL)
+    return;
+
+  self->later_template = g_object_ref (template);
+  self->later_base = _afork_command_log_ref (template->command_log);
+}
+
 /* Uses SPARE, a fork that was made in advance. */
 static void
 become_spare (AForkProcess *self,
@@ -971,10 +1036,18 @@ start_as_fork (AForkProcess *self,
     _afork_client_fork (self->client, template->client);
 }
 
+static gboolean
+can_start_later (AForkProcess *self)
+{
+  return self->starts_later && _afork_process_get_failure (self) == NULL
+    && !_afork_process_is_context_lost (self);
+}
+
 /* Starts the process as the construct properties say. */
 static void
 construct (AForkProcess *self)
 {
+  const gboolean is_elsewhere = _afork_runtime_get_kind (self->runtime) == AFORK_RUNTIME_KIND_AGENT;
   AForkProcess *template = self->template;
 
   if (self->fd >= 0)
@@ -987,6 +1060,8 @@ construct (AForkProcess *self)
       return;
     }
 
+  if (template != NULL && can_start_later (template))
+    start (template);
   if (template == NULL && !self->fresh)
     template = afork_runtime_get_template (self->runtime);
   if (template != NULL && !_afork_process_can_prepare (template))
@@ -1007,6 +1082,10 @@ construct (AForkProcess *self)
   if (!afork_runtime_get_can_fork (self->runtime))
     {
       start_later (self, template);
+    }
+  else if (is_elsewhere && (template == NULL || can_start_later (template)))
+    {
+      start_when_needed (self, template);
     }
   else if (template == NULL)
     {
@@ -1243,6 +1322,8 @@ afork_process_finalize (GObject *object)
   g_clear_pointer (&self->template_title, g_free);
   g_clear_pointer (&self->function, g_free);
   g_clear_object (&self->template);
+  g_clear_object (&self->later_template);
+  g_clear_pointer (&self->later_base, _afork_command_log_unref);
   g_clear_object (&self->runtime);
   _afork_fd_clear (&self->fd);
 
@@ -1795,7 +1876,12 @@ afork_process_dup_host (AForkProcess *self)
   g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
 
   host = _afork_pid_watch_get_host (_afork_client_get_pid_watch (self->client));
-  return host != NULL ? g_strdup (_afork_host_get_name (host)) : NULL;
+  if (host != NULL)
+    return g_strdup (_afork_host_get_name (host));
+
+  /* It was not started, or could not be. */
+  return _afork_runtime_get_kind (self->runtime) == AFORK_RUNTIME_KIND_AGENT
+    ? g_strdup (afork_runtime_get_name (self->runtime)) : NULL;
 }
 
 /**
@@ -2144,6 +2230,8 @@ afork_process_set_spare (AForkProcess *self,
     return;
 
   self->spare = spare;
+  if (spare > 0 && can_start_later (self))
+    start (self);
   if (self->spare_forks == NULL && _afork_process_is_started (self)
       && _afork_client_is_open (self->client))
     self->spare_forks = _afork_spare_forks_new (self->client);

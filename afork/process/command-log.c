@@ -215,11 +215,19 @@ void
 _afork_command_log_replay (AForkCommandLog *self,
                            AForkClient     *client)
 {
+  _afork_command_log_replay_after (self, NULL, client);
+}
+
+void
+_afork_command_log_replay_after (AForkCommandLog *self,
+                                 AForkCommandLog *base,
+                                 AForkClient     *client)
+{
   g_autoptr(GPtrArray) commands = g_ptr_array_new ();
 
   g_assert (_afork_command_log_get_loss (self) == AFORK_COMMAND_LOG_COMPLETE);
 
-  for (AForkCommandLog *command = self; command != NULL; command = command->before)
+  for (AForkCommandLog *command = self; command != base; command = command->before)
     g_ptr_array_add (commands, command);
   for (guint i = commands->len; i > 0; i--)
     {

@@ -53,5 +53,9 @@ GStrv            _afork_command_log_dup_modules (AForkCommandLog     *self);
 /* Sends all commands to CLIENT. The log must be complete. */
 void             _afork_command_log_replay      (AForkCommandLog     *self,
                                                  AForkClient         *client);
+/* The same without the commands of BASE, with which SELF begins. */
+void             _afork_command_log_replay_after (AForkCommandLog    *self,
+                                                 AForkCommandLog     *base,
+                                                 AForkClient         *client);
 
 G_END_DECLS

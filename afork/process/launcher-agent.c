@@ -80,6 +80,7 @@ start (AForkRuntime *runtime,
   g_auto(AForkRuntimeCommand) command = _afork_runtime_dup_command (runtime);
   g_autofree char *reason = _afork_runtime_dup_refusal (runtime);
   g_autoptr(GError) error = NULL;
+  GMainContext *home = _afork_context_peek (_afork_client_get_home (client));
   AForkClient *connection;
 
   if (reason == NULL && (command.argv == NULL || command.argv[0] == NULL))
@@ -93,7 +94,10 @@ start (AForkRuntime *runtime,
       return;
     }
 
+  /* A process may be started during a blocking call, which has another context. */
+  g_main_context_push_thread_default (home);
   connection = ensure_connection (runtime, client, &command);
+  g_main_context_pop_thread_default (home);
   _afork_client_fork (client, connection);
   _afork_client_unref (connection);
 }
