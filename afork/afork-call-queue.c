@@ -411,7 +411,7 @@ static Batch *
 take_batch (AForkCallQueue *self)
 {
   const guint limit = _afork_pool_get_look_ahead (self->pool, LOOK_AHEAD);
-  const guint n_workers = afork_pool_get_max_workers (self->pool);
+  const guint n_workers = _afork_pool_get_max_total (self->pool);
   Batch *batch = NULL;
   gsize size = 0;
   guint n_calls;

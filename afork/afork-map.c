@@ -697,7 +697,8 @@ afork_map_class_init (AForkMapClass *klass)
    * how many jobs of the map wait in the pool.
    *
    * The default, 0, stands for four times as many jobs as the workers can have:
-   * [property@AFork.Pool:max-workers] times [property@AFork.Pool:load] times 4. A higher number
+   * [property@AFork.Pool:max-workers] times [property@AFork.Pool:load] times 4, or if the pool has
+   * several templates, as many workers as these may have together. A higher number
    * keeps the workers busy if results are returned in order and some jobs take much longer than
    * others. With `G_MAXUINT`, all jobs are given to the pool, even if they are not awaited.
    *

@@ -28,6 +28,9 @@ guint         _afork_pool_get_look_ahead (AForkPool               *self,
 void          _afork_pool_run            (AForkPool               *self,
                                           AForkJob                *job);
 
+/* Returns how many workers all templates together may have. */
+guint         _afork_pool_get_max_total  (AForkPool               *self);
+
 /* A part of an object that gives jobs to the pool as fast as the pool can take them. The pool calls
  * FEED with DATA in the main context in which its workers are served now. FEED may do anything, and
  * the feeder may be freed once it is removed. */

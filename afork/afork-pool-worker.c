@@ -15,6 +15,7 @@ struct _AForkPoolWorker
 {
   GObject                parent_instance;
   AForkProcess          *process;
+  char                  *host;          /* or NULL */
   AForkPoolWorkerValues  values;
 };
 
@@ -51,6 +52,7 @@ afork_pool_worker_finalize (GObject *object)
   AForkPoolWorker *self = AFORK_POOL_WORKER (object);
 
   g_clear_object (&self->process);
+  g_free (self->host);
   G_OBJECT_CLASS (afork_pool_worker_parent_class)->finalize (object);
 }
 
@@ -113,8 +115,8 @@ afork_pool_worker_class_init (AForkPoolWorkerClass *klass)
   /**
    * AForkPoolWorker:host: (getter get_host)
    *
-   * The machine that the worker runs on, or `NULL` for this machine. This is always `NULL` at
-   * present.
+   * The name of the host that the worker is on, as [method@AFork.Process.dup_host] has it, or
+   * `NULL` for this one.
    *
    * Since: 0.1
    */
@@ -138,7 +140,8 @@ afork_pool_worker_class_init (AForkPoolWorkerClass *klass)
   /**
    * AForkPoolWorker:pid: (getter get_pid)
    *
-   * The process ID, or 0 if it is not known yet.
+   * The process ID, or 0 if it is not known yet or the worker is on another host. See
+   * [method@AFork.Process.get_remote_pid].
    *
    * Since: 0.1
    */
@@ -199,6 +202,7 @@ _afork_pool_worker_new (AForkProcess *process)
   AForkPoolWorker *self = g_object_new (AFORK_TYPE_POOL_WORKER, NULL);
 
   self->process = g_object_ref (process);
+  self->host = afork_process_dup_host (process);
   return self;
 }
 
@@ -259,7 +263,7 @@ afork_pool_worker_get_process (AForkPoolWorker *self)
  *
  * Gets the process ID of the worker.
  *
- * Returns: the process ID, or 0 if it is not known yet
+ * Returns: the process ID, or 0 if it is not known yet or the worker is on another host
  *
  * Since: 0.1
  */
@@ -275,9 +279,9 @@ afork_pool_worker_get_pid (AForkPoolWorker *self)
  * afork_pool_worker_get_host: (get-property host)
  * @self: a worker
  *
- * Gets the machine that the worker runs on.
+ * Gets the name of the host that the worker is on.
  *
- * Returns: (transfer none) (nullable): its name, or `NULL` for this machine
+ * Returns: (transfer none) (nullable): the name, or `NULL` for this host
  *
  * Since: 0.1
  */
@@ -286,7 +290,7 @@ afork_pool_worker_get_host (AForkPoolWorker *self)
 {
   g_return_val_if_fail (AFORK_IS_POOL_WORKER (self), NULL);
 
-  return NULL;
+  return self->host;
 }
 
 /**

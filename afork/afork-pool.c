@@ -71,7 +71,8 @@ struct _AForkPool
   AForkProcess     *process;    /* the template that the caller gave first */
   AForkSlotSetup    setup;
 
-  AForkSchedulerLimits limits;
+  AForkSchedulerLimits limits;  /* `max_workers` is that of the first template */
+  guint             max_total;  /* how many workers all templates together may have */
   guint             queue_limit;
   guint             timeout;
   guint             grace;
@@ -125,6 +126,8 @@ enum
   /* How long a worker with a done-function, or one that starts, may take to exit, in
    * milliseconds. */
   EXIT_TIMEOUT = 5000,
+  /* The obstacles of so many templates are in the error of jobs that no worker can run. */
+  MAX_OBSTACLES = 4,
   /* How many decisions the pool makes at most while it receives an answer. */
   MAX_STEPS = 8,
 };
@@ -953,10 +956,10 @@ lost_cb (AForkPendingCall *call,
   request_update (self);
   /* A worker that was ended because it went on with another job has just finished that job, and
    * begun with this one. */
-  if ((!was_begun && !was_next) || slot->force >= AFORK_SLOT_FORCE_SIGTERM)
+  if ((!was_begun && (!was_next || is_host_lost)) || slot->force >= AFORK_SLOT_FORCE_SIGTERM)
     put_back (self, job);
   else if (!was_begun)
-    suspect (self, job, slot->had_one && !is_host_lost, error);
+    suspect (self, job, slot->had_one, error);
   else
     {
       /* If several jobs had begun, any of them may have caused the exit. Run alone, they show which
@@ -964,7 +967,8 @@ lost_cb (AForkPendingCall *call,
       const gboolean is_known = !is_host_lost
         && !g_error_matches (error, AFORK_ERROR, AFORK_ERROR_LOST);
 
-      blame (self, job, is_known && (!slot->concurrent || slot->had_one), slot->concurrent, error);
+      blame (self, job, is_known && (!slot->concurrent || slot->had_one),
+             slot->concurrent && !is_host_lost, error);
     }
 }
 
@@ -1097,21 +1101,51 @@ recreate_template (AForkPool         *self,
   request_update (self);
 }
 
-/* Checks whether TEMPLATE has exited. If so, it is created again: at once, or if it has done so
- * before any worker could start, when the next worker is started. */
+/* TEMPLATE, which was usable, has exited because of CAUSE if that is not NULL. It is created again:
+ * at once, or if there is a pause for it, when the next worker is started. */
+static void
+exit_template (AForkPool         *self,
+               AForkPoolTemplate *template,
+               const GError      *cause)
+{
+  const gint64 now = g_get_monotonic_time ();
+
+  _afork_pool_template_exit (template, cause, now);
+  set_last_error (self, template->error);
+  request_update (self);
+  if (template->base.not_before <= now)
+    recreate_template (self, template);
+}
+
+static gboolean
+may_recreate (AForkPool *self)
+{
+  return self->state < AFORK_POOL_STATE_ABORTING && _afork_context_peek (self->context) != NULL;
+}
+
+/* Checks whether TEMPLATE has exited. */
 static void
 check_template (AForkPool         *self,
                 AForkPoolTemplate *template)
 {
-  if (self->state >= AFORK_POOL_STATE_ABORTING || _afork_context_peek (self->context) == NULL
-      || template->state != AFORK_POOL_TEMPLATE_USABLE || _afork_pool_template_can_fork (template))
-    return;
+  if (may_recreate (self) && template->state == AFORK_POOL_TEMPLATE_USABLE
+      && !_afork_pool_template_can_fork (template))
+    exit_template (self, template, NULL);
+}
 
-  _afork_pool_template_exit (template, g_get_monotonic_time ());
-  set_last_error (self, template->error);
-  request_update (self);
-  if (template->n_failures == 1)
-    recreate_template (self, template);
+/* The worker has exited because its host was lost, as ERROR says, and with the host its template.
+ * That may be noticed later. */
+static void
+lose_host (AForkPool    *self,
+           AForkSlot    *slot,
+           const GError *error)
+{
+  AForkPoolTemplate *template = _afork_slot_get_template (slot);
+
+  _afork_slot_set_exit_cause (slot, _afork_exit_cause_from_error (error));
+  if (may_recreate (self) && template->state == AFORK_POOL_TEMPLATE_USABLE
+      && template->n_processes == slot->n_process)
+    exit_template (self, template, error);
 }
 
 static void
@@ -1126,11 +1160,14 @@ add_template (AForkPool    *self,
               AForkProcess *process,
               guint         max_workers)
 {
+  g_autofree char *host = afork_process_dup_host (process);
   AForkPoolTemplate *template;
 
-  template = _afork_pool_template_new (process, template_exited_cb, G_OBJECT (self));
+  template = _afork_pool_template_new (process, max_workers, template_exited_cb, G_OBJECT (self));
   g_ptr_array_add (self->templates, template);
   _afork_scheduler_add_template (&self->scheduler, &template->base, max_workers);
+  if (host != NULL)
+    _afork_scheduler_set_template_slow (&template->base);
 }
 
 /* Returns whether workers can be forked from TEMPLATE. If not, the scheduler uses another template,
@@ -1145,20 +1182,40 @@ ensure_template (AForkPool         *self,
   return template->state == AFORK_POOL_TEMPLATE_USABLE;
 }
 
+/* Returns the error of jobs for which no template can be used: the obstacles of the templates, of
+ * which the first one gives the code. */
+static GError *
+new_hopeless_error (AForkPool *self)
+{
+  GError *error = g_error_copy (template_at (self, 0)->obstacle);
+
+  for (guint i = 1; i < self->templates->len && i < MAX_OBSTACLES; i++)
+    {
+      g_autofree char *before = g_steal_pointer (&error->message);
+
+      error->message = g_strdup_printf ("%s. %s", before, template_at (self, i)->obstacle->message);
+    }
+
+  return error;
+}
+
 /* If no worker is left, and probably none can be started, has the jobs that wait fail. */
 static void
 fail_hopeless (AForkPool *self,
                gint64     now)
 {
+  g_autoptr(GError) error = NULL;
+
   if (self->scheduler.queue.n_jobs == 0 || self->scheduler.n_counted > 0)
     return;
   for (guint i = 0; i < self->templates->len; i++)
     if (_afork_pool_template_get_obstacle (template_at (self, i), now) == NULL)
       return;
 
+  error = new_hopeless_error (self);
   for (guint i = 0; i < self->templates->len; i++)
     template_at (self, i)->obstacle_was_reported = TRUE;
-  fail_waiting (self, template_at (self, 0)->obstacle);
+  fail_waiting (self, error);
 }
 
 /* Returns the processes that the pool has created and that may hang. When the pool does not need
@@ -1283,7 +1340,7 @@ slot_started (AForkSlot *slot)
 
   self->start_failed = FALSE;
   if (_afork_slot_has_template (slot))
-    _afork_pool_template_prove (_afork_slot_get_template (slot));
+    _afork_pool_template_prove (_afork_slot_get_template (slot), now);
   if (slot->state != AFORK_SLOT_SERVING)
     return;
 
@@ -1372,6 +1429,7 @@ slot_ending (AForkSlot    *slot,
 {
   g_autoptr(AForkPool) self = get_slot_pool (slot);
   const gboolean is_expected = slot->base.state == AFORK_SCHEDULER_WORKER_ENDED;
+  const gboolean is_host_lost = g_error_matches (error, AFORK_ERROR, AFORK_ERROR_HOST_LOST);
   const gboolean lacks_template = !slot->was_serving && !_afork_slot_has_template (slot);
   AForkPoolTemplate *template = _afork_slot_get_template (slot);
   AForkPoolJob *oldest = g_queue_peek_head (&slot->jobs);
@@ -1381,13 +1439,17 @@ slot_ending (AForkSlot    *slot,
     slot->next = _afork_slot_peek_wanted (slot);
   slot->had_one = slot->jobs.length == 1;
   _afork_slot_stop_force (slot);
-  /* If the worker could not start, there is a pause for its template. */
-  if (slot->was_serving)
+  /* If the worker could not start, or its host was lost, there is a pause for its template. */
+  if (slot->was_serving && !is_host_lost)
     _afork_scheduler_exited (&self->scheduler, &slot->base, g_get_monotonic_time ());
   else
     _afork_scheduler_end_worker (&self->scheduler, &slot->base);
   drop_unwanted (self, slot);
-  if (lacks_template)
+  if (is_host_lost)
+    {
+      lose_host (self, slot, error);
+    }
+  else if (lacks_template)
     {
       check_template (self, template);
     }
@@ -1582,7 +1644,7 @@ do_step (AForkPool *self,
       return TRUE;
     case AFORK_SCHEDULER_WAIT:
     default:
-      wake_at (self, _afork_scheduler_get_wake_time (&self->scheduler));
+      wake_at (self, _afork_scheduler_get_wake_time (&self->scheduler, now));
       return FALSE;
     }
 }
@@ -1870,6 +1932,14 @@ call_feeders (AForkPool *self)
     call_feeder (&self->waiting_feeders);
 }
 
+/* Returns how many workers of TEMPLATE may start or serve. */
+static guint
+get_limit (AForkPool               *self,
+           const AForkPoolTemplate *template)
+{
+  return template->max_workers > 0 ? template->max_workers : self->limits.max_workers;
+}
+
 /* Passes the limits to the scheduler. While the pool is shut down, no workers without jobs are
  * kept. */
 static void
@@ -1878,12 +1948,24 @@ pass_limits (AForkPool *self)
   AForkSchedulerLimits limits = self->limits;
   const gboolean is_open = self->state == AFORK_POOL_STATE_NEW
     || self->state == AFORK_POOL_STATE_OPEN;
+  guint64 total = 0;
 
   if (!is_open)
     {
       limits.min_idle = 0;
       limits.stop_delay = 0;
     }
+  for (guint i = 0; i < self->templates->len; i++)
+    {
+      AForkPoolTemplate *template = template_at (self, i);
+
+      _afork_scheduler_set_template_limit (&template->base, get_limit (self, template));
+      total += template->base.max_workers;
+    }
+  /* A pool that was refused has no templates. */
+  if (total > 0)
+    self->max_total = (guint) MIN (total, G_MAXINT);
+  limits.max_workers = self->max_total;
   if (self->monitors != NULL)
     _afork_monitors_reduce (self->monitors, &limits);
   _afork_scheduler_set_limits (&self->scheduler, &limits);
@@ -2718,6 +2800,10 @@ afork_pool_class_init (AForkPoolClass *klass)
    * processors that the program may use. For a short time, there may be more workers, which get no
    * jobs: workers that exit, and a worker that starts to replace another one.
    *
+   * If the pool has several templates, this is the limit of the first one,
+   * [property@AFork.Pool:process]. The pool may then have as many workers as all of them together:
+   * see [method@AFork.Pool.add_template].
+   *
    * Since: 0.1
    */
   props[PROP_MAX_WORKERS] =
@@ -3021,6 +3107,7 @@ afork_pool_init (AForkPool *self)
     .start_delay = DEFAULT_START_DELAY * G_GINT64_CONSTANT (1000),
     .stop_delay = DEFAULT_STOP_DELAY * G_GINT64_CONSTANT (1000),
   };
+  self->max_total = self->limits.max_workers;
   self->grace = DEFAULT_GRACE;
   self->templates = g_ptr_array_new_with_free_func ((GDestroyNotify) _afork_pool_template_free);
   _afork_scheduler_init (&self->scheduler, &self->limits);
@@ -3284,15 +3371,17 @@ afork_pool_new_for_funcs (AForkProcess      *process,
  * afork_pool_add_template:
  * @self: a pool
  * @process: another template, which must not have been run and belongs to the same main context
- * @max_workers: how many workers of @process may start or serve at a time, or 0 for any number
+ * @max_workers: how many workers of @process may start or serve at a time, or 0 for as many as
+ *   [property@AFork.Pool:max-workers]
  *
  * Adds a template. Workers of all templates serve the same jobs by the same function. Use it if
- * workers are to be of several kinds, for example of another build.
+ * workers are to be on several hosts, or of several kinds, for example of another build.
  *
- * [property@AFork.Pool:max-workers] is the limit for all workers together. The next worker is a
- * fork of the template with the most room left, and of several such templates, of the one that was
- * added first. Room is the limit of the template, at most max-workers, minus its workers. While a
- * template is created again after it has exited, or its workers cannot start, the others are used.
+ * Each template has a limit of its own, which is [property@AFork.Pool:max-workers] for the first
+ * one, and the pool may have as many workers as these limits together. The next worker is a fork of
+ * the template with the most room left, and of several such templates, of the one that was added
+ * first. Room is the limit of the template minus its workers. While a template is created again
+ * after it has exited or its host was lost, or its workers cannot start, the others are used.
  *
  * If @process has exited, or was run, [property@AFork.Pool:last-error] says so. Does nothing after
  * [method@AFork.Pool.shutdown_async]. The program may go on using @process.
@@ -3328,7 +3417,7 @@ afork_pool_add_template (AForkPool    *self,
 
   add_template (self, process, max_workers);
   check_template (self, template_at (self, self->templates->len - 1));
-  request_update (self);
+  update_limits (self);
 }
 
 /**
@@ -3482,6 +3571,12 @@ _afork_pool_hold (AForkPool  *self,
   return hold_context (self, error);
 }
 
+guint
+_afork_pool_get_max_total (AForkPool *self)
+{
+  return self->max_total;
+}
+
 gboolean
 _afork_pool_accepts (AForkPool  *self,
                      GError    **error)
@@ -3501,7 +3596,7 @@ guint
 _afork_pool_get_look_ahead (AForkPool *self,
                             guint      factor)
 {
-  const guint64 n_jobs = (guint64) self->limits.max_workers * self->limits.load;
+  const guint64 n_jobs = (guint64) self->max_total * self->limits.load;
 
   return (guint) MIN (n_jobs * factor, G_MAXUINT);
 }
@@ -4753,7 +4848,8 @@ afork_pool_get_last_error (AForkPool *self)
  *
  * - `workers-started`, of type `t`: workers that have begun to serve
  * - `workers-exited`, of type `a{st}`: how many workers have exited, by cause. Unexpected causes
- *   are `exited`, `signaled`, `out-of-memory`, `protocol` and `lost`, as the [error@AFork.Error]
+ *   are `exited`, `signaled`, `out-of-memory`, `protocol`, `lost` and `host-lost`, as the
+ *   [error@AFork.Error]
  *   with this name; `failed` is any other reason why a worker could not start or serve.
  *   `cancelled` and `timed-out`: the worker did not stop with such a job in time: see
  *   [property@AFork.Pool:grace]. `max-calls`, `max-age` and `max-memory`: the worker was
@@ -4765,9 +4861,12 @@ afork_pool_get_last_error (AForkPool *self)
  * Workers of now: `workers`, of type `aa{sv}`, with one dictionary for each worker, in the order in
  * which they were started:
  *
- * - `pid`, of type `i`: the process ID, or 0 if it is not known yet
- * - `host`, of type `s`: the machine that the worker runs on. This is always the empty string,
- *   which stands for this machine.
+ * - `pid`, of type `i`: the process ID, or 0 if it is not known yet, or the worker is on another
+ *   host
+ * - `host`, of type `s`: the name of the host that the worker is on, as
+ *   [method@AFork.Process.dup_host] has it, or the empty string for this one
+ * - `remote-pid`, of type `i`: the process ID on the other host, or 0 if it is not known yet. There
+ *   is no such entry for workers on this host.
  * - `state`, of type `s`: the short name of an [enum@AFork.PoolWorkerState], such as `idle`
  * - `calls`, of type `u`: how many jobs the worker has got
  * - `n-jobs`, of type `u`: how many of these jobs it has now

@@ -212,7 +212,10 @@ count (AForkScheduler             *self,
   self->n_counted += (guint) sign;
   template->n_counted += (guint) sign;
   if (worker->state == AFORK_SCHEDULER_WORKER_STARTING)
-    self->n_starting += (guint) sign;
+    {
+      self->n_starting += (guint) sign;
+      template->n_starting += (guint) sign;
+    }
   if (serves && worker->n_jobs == 0 && !worker->retires)
     self->n_idle += (guint) sign;
   if (worker->is_expiring)
@@ -435,6 +438,36 @@ _afork_scheduler_add_template (AForkScheduler         *self,
 }
 
 void
+_afork_scheduler_set_template_limit (AForkSchedulerTemplate *template,
+                                     guint                   max_workers)
+{
+  template->max_workers = max_workers;
+}
+
+void
+_afork_scheduler_set_template_slow (AForkSchedulerTemplate *template)
+{
+  template->may_be_slow = TRUE;
+}
+
+/* When the workers of TEMPLATE that start are slow, or -1 if they are not going to be. */
+static gint64
+get_slow_time (const AForkSchedulerTemplate *template)
+{
+  return template->may_be_slow && template->n_starting > 0
+    ? template->started + AFORK_SCHEDULER_PATIENCE : -1;
+}
+
+static gboolean
+is_slow (const AForkSchedulerTemplate *template,
+         gint64                        now)
+{
+  const gint64 time = get_slow_time (template);
+
+  return time >= 0 && time <= now;
+}
+
+void
 _afork_scheduler_set_template_time (AForkSchedulerTemplate *template,
                                     gint64                  time)
 {
@@ -476,7 +509,8 @@ choose_template (AForkScheduler *self,
       AForkSchedulerTemplate *template = link->data;
       const gint64 time = MAX (template->not_before, now);
 
-      if (template->not_before == G_MAXINT64 || get_room (self, template) <= 0)
+      if (template->not_before == G_MAXINT64 || get_room (self, template) <= 0
+          || is_slow (template, now))
         continue;
       if (best == NULL || time < MAX (best->not_before, now)
           || (time == MAX (best->not_before, now)
@@ -531,6 +565,7 @@ _afork_scheduler_started (AForkScheduler       *self,
 
   set_state (self, worker, AFORK_SCHEDULER_WORKER_SERVING);
   worker->started = now;
+  worker->template->started = now;
   list_add (&self->young, &worker->age_link, worker);
   if (retiring != NULL)
     leave (self, retiring);
@@ -794,21 +829,37 @@ find_last_idle (AForkScheduler *self)
   g_assert_not_reached ();
 }
 
-/* Returns whether more jobs wait than the workers that start have room for. */
-static gboolean
-lacks_worker (AForkScheduler *self)
+/* Returns how many workers start and are not slow to do so. */
+static guint
+count_starting (AForkScheduler *self,
+                gint64          now)
 {
-  return self->queue.n_jobs > (guint64) self->n_starting * self->limits.load;
+  guint n = self->n_starting;
+
+  for (GList *link = n > 0 ? self->templates.head : NULL; link != NULL; link = link->next)
+    if (is_slow (link->data, now))
+      n -= ((AForkSchedulerTemplate *) link->data)->n_starting;
+
+  return n;
 }
 
-/* Returns how many of the workers that start will have no job. */
+/* Returns whether more jobs wait than N_STARTING workers have room for. */
+static gboolean
+lacks_worker (AForkScheduler *self,
+              guint           n_starting)
+{
+  return self->queue.n_jobs > (guint64) n_starting * self->limits.load;
+}
+
+/* Returns how many of N_STARTING workers will have no job. */
 static guint
-count_spare_starting (AForkScheduler *self)
+count_spare_starting (AForkScheduler *self,
+                      guint           n_starting)
 {
   const gsize load = self->limits.load;
   const gsize n_used = self->queue.n_jobs / load + (self->queue.n_jobs % load != 0);
 
-  return n_used < self->n_starting ? self->n_starting - (guint) n_used : 0;
+  return n_used < n_starting ? n_starting - (guint) n_used : 0;
 }
 
 /* Returns whether a worker is to be started, not counting the pauses after workers or templates
@@ -818,7 +869,8 @@ wants_worker (AForkScheduler *self,
               gboolean        has_template,
               gint64          now)
 {
-  const gboolean lacks = lacks_worker (self);
+  const guint n_starting = count_starting (self, now);
+  const gboolean lacks = lacks_worker (self, n_starting);
   const gboolean has_place = has_template
     && self->n_counted < (guint64) self->limits.max_workers + self->n_expiring;
 
@@ -830,11 +882,14 @@ wants_worker (AForkScheduler *self,
     return FALSE;
   if (self->n_retiring > self->n_starting)
     return TRUE;
-  if ((guint64) self->n_idle + count_spare_starting (self) < self->limits.min_idle)
+  if ((guint64) self->n_idle + count_spare_starting (self, n_starting) < self->limits.min_idle)
     return TRUE;
   if (!lacks)
     return FALSE;
   if (self->n_counted == 0 || self->n_replacements > 0 || self->n_expiring > self->n_starting)
+    return TRUE;
+  /* All workers that there are start, and too slowly. */
+  if (n_starting == 0 && self->n_counted == self->n_starting)
     return TRUE;
 
   if (self->start_time < 0)
@@ -864,6 +919,8 @@ start (AForkScheduler        *self,
   if (self->n_replacements > 0)
     self->n_replacements--;
   self->start_time = now + self->limits.start_delay;
+  if (template->n_starting == 0)
+    template->started = now;
   *subject = (AForkSchedulerSubject) { .template = template };
   return TRUE;
 }
@@ -926,7 +983,8 @@ take_earlier (gint64 *time,
 }
 
 gint64
-_afork_scheduler_get_wake_time (AForkScheduler *self)
+_afork_scheduler_get_wake_time (AForkScheduler *self,
+                                gint64          now)
 {
   const AForkSchedulerWorker *oldest = g_queue_peek_head (&self->young);
   gint64 time = -1;
@@ -937,6 +995,11 @@ _afork_scheduler_get_wake_time (AForkScheduler *self)
     take_earlier (&time, self->start_time);
   if (self->stop_time >= 0)
     take_earlier (&time, self->stop_time);
+  for (GList *link = self->n_starting > 0 ? self->templates.head : NULL;
+       link != NULL;
+       link = link->next)
+    if (get_slow_time (link->data) > now)
+      take_earlier (&time, get_slow_time (link->data));
   if (oldest != NULL && self->limits.max_age > 0)
     take_earlier (&time, oldest->started + self->limits.max_age);
   return time;

@@ -30,6 +30,10 @@ G_BEGIN_DECLS
  *   start or serve, and have jobs. The next worker is a fork of the template that has the most room
  *   left. Of several such templates, the one that was added first is used. If a template cannot be
  *   used before some time, the others come first.
+ * - The workers of a template may be *slow to start*, because its host has to be connected first.
+ *   If none of them has started for AFORK_SCHEDULER_PATIENCE, those that start do not count as
+ *   workers that have room, and no more workers of the template are started until one of them has
+ *   started or exited.
  * - If fewer workers than min-idle are idle, or will be idle when they have started, more are
  *   started at once.
  * - While no job waits and more workers than min-idle are idle, one worker is ended after each
@@ -65,6 +69,9 @@ typedef enum
   AFORK_SCHEDULER_WORKER_ENDED,     /* the scheduler does not use the worker any more */
 } AForkSchedulerWorkerState;
 
+/* How long workers of another host may take to start before others are started, in microseconds. */
+#define AFORK_SCHEDULER_PATIENCE (2 * G_GINT64_CONSTANT (1000000))
+
 /* A part of a template of the pool. The scheduler sets all fields. */
 typedef struct
 {
@@ -76,6 +83,10 @@ typedef struct
   guint                     n_counted;    /* see AForkScheduler, for its own workers */
   guint                     n_busy;
   guint                     n_expiring;
+  guint                     n_starting;
+  gboolean                  may_be_slow;  /* to start workers */
+  gint64                    started;      /* when a worker has started, or before, the first one of
+                                           * those that start was begun */
 } AForkSchedulerTemplate;
 
 /* A part of a worker of the pool. The scheduler sets all fields. */
@@ -183,7 +194,8 @@ AForkSchedulerStep _afork_scheduler_next          (AForkScheduler             *s
                                                    AForkSchedulerSubject      *subject);
 /* Returns when to call _afork_scheduler_next() again if there is no event before, or -1 for never.
  * Call this function after AFORK_SCHEDULER_WAIT. */
-gint64             _afork_scheduler_get_wake_time (AForkScheduler             *self);
+gint64             _afork_scheduler_get_wake_time (AForkScheduler             *self,
+                                                   gint64                      now);
 
 /* Jobs. */
 void               _afork_scheduler_add_job       (AForkScheduler             *self,
@@ -210,6 +222,10 @@ void               _afork_scheduler_set_alone     (AForkSchedulerJob          *j
 void               _afork_scheduler_add_template  (AForkScheduler             *self,
                                                    AForkSchedulerTemplate     *template,
                                                    guint                       max_workers);
+void               _afork_scheduler_set_template_limit (AForkSchedulerTemplate *template,
+                                                   guint                       max_workers);
+/* The workers of TEMPLATE may be slow to start. */
+void               _afork_scheduler_set_template_slow (AForkSchedulerTemplate *template);
 /* No worker of TEMPLATE is started before TIME. If TIME is G_MAXINT64, none will be. */
 void               _afork_scheduler_set_template_time (AForkSchedulerTemplate *template,
                                                    gint64                      time);

@@ -436,11 +436,16 @@ _afork_slot_describe (AForkSlot *self)
 {
   const int pid = get_pid (self);
   const char *state = get_worker_state_name (get_worker_state (self));
+  AForkProcess *process = _afork_slot_get_process (self);
+  g_autofree char *host = afork_process_dup_host (process);
   GVariantBuilder builder;
 
   g_variant_builder_init (&builder, G_VARIANT_TYPE_VARDICT);
   g_variant_builder_add (&builder, "{sv}", "pid", g_variant_new_int32 (pid));
-  g_variant_builder_add (&builder, "{sv}", "host", g_variant_new_string (""));
+  g_variant_builder_add (&builder, "{sv}", "host", g_variant_new_string (host != NULL ? host : ""));
+  if (host != NULL)
+    g_variant_builder_add (&builder, "{sv}", "remote-pid",
+                           g_variant_new_int32 (afork_process_get_remote_pid (process)));
   g_variant_builder_add (&builder, "{sv}", "state", g_variant_new_string (state));
   g_variant_builder_add (&builder, "{sv}", "calls", g_variant_new_uint32 (self->base.n_given));
   g_variant_builder_add (&builder, "{sv}", "n-jobs", g_variant_new_uint32 (self->jobs.length));

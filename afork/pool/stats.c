@@ -22,6 +22,7 @@ _afork_exit_cause_from_error (const GError *error)
     case AFORK_ERROR_EXITED:
       return AFORK_EXIT_CAUSE_EXITED;
     case AFORK_ERROR_HOST_LOST:
+      return AFORK_EXIT_CAUSE_HOST_LOST;
     case AFORK_ERROR_LOST:
       return AFORK_EXIT_CAUSE_LOST;
     case AFORK_ERROR_OUT_OF_MEMORY:
@@ -48,6 +49,7 @@ _afork_exit_cause_get_name (AForkExitCause cause)
     [AFORK_EXIT_CAUSE_CPU_TIME] = "cpu-time",
     [AFORK_EXIT_CAUSE_EXITED] = "exited",
     [AFORK_EXIT_CAUSE_FAILED] = "failed",
+    [AFORK_EXIT_CAUSE_HOST_LOST] = "host-lost",
     [AFORK_EXIT_CAUSE_LOST] = "lost",
     [AFORK_EXIT_CAUSE_MAX_AGE] = "max-age",
     [AFORK_EXIT_CAUSE_MAX_CALLS] = "max-calls",

@@ -17,6 +17,7 @@ typedef enum
   AFORK_EXIT_CAUSE_CPU_TIME,        /* the worker had used the time of more than one job */
   AFORK_EXIT_CAUSE_EXITED,          /* the worker exited by itself */
   AFORK_EXIT_CAUSE_FAILED,          /* the worker could not start, or could not serve */
+  AFORK_EXIT_CAUSE_HOST_LOST,       /* the host of the worker was lost */
   AFORK_EXIT_CAUSE_LOST,            /* it is not known how the worker has exited */
   AFORK_EXIT_CAUSE_MAX_AGE,
   AFORK_EXIT_CAUSE_MAX_CALLS,

@@ -14,6 +14,10 @@
 /* How often the process, or workers that start, may exit before the jobs that wait fail. */
 enum { MAX_FAILURES = 3 };
 
+/* For how long a host has to work after it was lost, in microseconds, so that the next loss is not
+ * one of a series. */
+#define STEADY_TIME (30 * G_USEC_PER_SEC)
+
 /* The data of the signal handler. It holds no reference to the pool. */
 typedef struct
 {
@@ -88,12 +92,14 @@ set_process (AForkPoolTemplate *self,
 
 AForkPoolTemplate *
 _afork_pool_template_new (AForkProcess                *process,
+                          guint                        max_workers,
                           AForkPoolTemplateExitedFunc  exited,
                           GObject                     *pool)
 {
   AForkPoolTemplate *self = g_new0 (AForkPoolTemplate, 1);
 
   self->given = g_object_ref (process);
+  self->max_workers = max_workers;
   self->exited = exited;
   self->pool = pool;
   set_process (self, g_object_ref (process));
@@ -143,18 +149,43 @@ set_obstacle (AForkPoolTemplate *self,
     self->obstacle = g_error_copy (error);
 }
 
+/* Counts a failure that is the loss of a host. A host that is lost again and again, each time soon
+ * after its workers have started, gets longer and longer pauses, too. */
+static void
+count_loss (AForkPoolTemplate *self,
+            gint64             now)
+{
+  if (self->is_proven && now - self->proven_time > STEADY_TIME)
+    self->n_losses = 0;
+  self->n_losses++;
+}
+
+/* The code of an error of the template. A host that has worked and cannot be connected again is
+ * lost. */
+static int
+get_code (AForkPoolTemplate *self,
+          const GError      *failure)
+{
+  return self->base.may_be_slow && self->has_worked
+    && g_error_matches (failure, AFORK_ERROR, AFORK_ERROR_SPAWN)
+    ? AFORK_ERROR_HOST_LOST : failure->code;
+}
+
 void
 _afork_pool_template_exit (AForkPoolTemplate *self,
+                           const GError      *cause,
                            gint64             now)
 {
-  const GError *failure = _afork_process_get_failure (self->process);
+  const GError *failure = cause != NULL ? cause : _afork_process_get_failure (self->process);
   const char *title = afork_process_get_title (self->process);
 
   set_state (self, AFORK_POOL_TEMPLATE_EXITED);
   self->n_failures++;
+  if (failure != NULL && g_error_matches (failure, AFORK_ERROR, AFORK_ERROR_HOST_LOST))
+    count_loss (self, now);
   g_clear_error (&self->error);
   if (failure != NULL)
-    self->error = g_error_new (failure->domain, failure->code,
+    self->error = g_error_new (failure->domain, get_code (self, failure),
                                _("The template “%s” of a pool cannot be forked any more: %s"),
                                title, failure->message);
   else
@@ -163,7 +194,7 @@ _afork_pool_template_exit (AForkPoolTemplate *self,
   set_obstacle (self, self->error,
                 self->n_failures >= MAX_FAILURES
                 || (self->n_failures > 1 && is_lasting (self->error)),
-                now + _afork_scheduler_get_back_off (self->n_failures));
+                now + _afork_scheduler_get_back_off (MAX (self->n_failures, self->n_losses)));
 }
 
 void
@@ -189,14 +220,17 @@ _afork_pool_template_get_obstacle (AForkPoolTemplate *self,
 gboolean
 _afork_pool_template_is_failing (AForkPoolTemplate *self)
 {
-  return self->state == AFORK_POOL_TEMPLATE_LOST || self->n_failures >= 2;
+  return self->state == AFORK_POOL_TEMPLATE_LOST || self->n_failures >= 2 || self->n_losses >= 2;
 }
 
 void
-_afork_pool_template_prove (AForkPoolTemplate *self)
+_afork_pool_template_prove (AForkPoolTemplate *self,
+                            gint64             now)
 {
   self->n_failures = 0;
-  self->is_proven = TRUE;
+  if (!self->is_proven)
+    self->proven_time = now;
+  self->is_proven = self->has_worked = TRUE;
   g_clear_error (&self->obstacle);
 }
 

@@ -40,15 +40,23 @@ struct _AForkPoolTemplate
 
   AForkPoolTemplateState      state;
   guint                       n_processes;  /* how many processes it has had */
+  guint                       max_workers;  /* its limit as the caller gave it; 0: that of the
+                                             * first template */
   gboolean                    is_proven;    /* a worker of its process has started */
+  gint64                      proven_time;  /* when, if so */
+  gboolean                    has_worked;   /* a worker of it has started, of any process */
   guint                       n_failures;   /* how often its process, or a worker that started, has
                                              * exited since a worker of it has started */
+  guint                       n_losses;     /* how often its host was lost, each time soon after a
+                                             * worker had started there */
   GError                     *error;    /* why it is EXITED or LOST, or NULL */
   GError                     *obstacle; /* why it is not expected to have workers again; or NULL */
   gboolean                    obstacle_was_reported;    /* jobs have failed because of it */
 };
 
+/* MAX_WORKERS is its limit, or 0. */
 AForkPoolTemplate *_afork_pool_template_new      (AForkProcess                *process,
+                                                  guint                        max_workers,
                                                   AForkPoolTemplateExitedFunc  exited,
                                                   GObject                     *pool);
 /* Any thread may call this. */
@@ -56,9 +64,10 @@ void               _afork_pool_template_free     (AForkPoolTemplate           *s
 
 /* Whether the process can be forked. */
 gboolean           _afork_pool_template_can_fork (AForkPoolTemplate           *self);
-/* The process, which was USABLE, cannot be forked any more. Until some time after NOW, other
- * templates are used. */
+/* The process, which was USABLE, cannot be forked any more, because of CAUSE if that is not NULL.
+ * Until some time after NOW, other templates are used. */
 void               _afork_pool_template_exit     (AForkPoolTemplate           *self,
+                                                  const GError                *cause,
                                                   gint64                       now);
 /* The same if a worker could not start because of ERROR. */
 void               _afork_pool_template_note_start_failure (AForkPoolTemplate *self,
@@ -70,8 +79,9 @@ const GError      *_afork_pool_template_get_obstacle (AForkPoolTemplate       *s
                                                   gint64                       now);
 /* Whether it makes the pool unhealthy. */
 gboolean           _afork_pool_template_is_failing (AForkPoolTemplate         *self);
-/* A worker has started. */
-void               _afork_pool_template_prove    (AForkPoolTemplate           *self);
+/* A worker has started at NOW. */
+void               _afork_pool_template_prove    (AForkPoolTemplate           *self,
+                                                  gint64                       now);
 /* Returns a reference to the process if the pool has created it, and it may never serve, because no
  * worker of it has started. Otherwise returns NULL. */
 AForkProcess      *_afork_pool_template_dup_doubtful (AForkPoolTemplate       *self);

@@ -114,6 +114,16 @@ grow (guint32 n_mib)
   memset (memory, 1, size);
 }
 
+/* Takes so many microseconds, and returns the pid and when that was. */
+static GVariant *
+take_time (guint32 usec)
+{
+  const gint64 begun = g_get_monotonic_time ();
+
+  g_usleep (usec);
+  return g_variant_new ("(uxx)", (guint32) getpid (), begun, g_get_monotonic_time ());
+}
+
 /* Does what the string says, with the number. The answer is the pid of the worker. */
 GVariant *
 pool_do (AForkCall  *call,
@@ -127,6 +137,8 @@ pool_do (AForkCall  *call,
   g_variant_get (args, "(&su)", &what, &number);
   if (g_str_equal (what, "echo"))
     return g_variant_new_uint32 (number);
+  if (g_str_equal (what, "time"))
+    return take_time (number);
   if (g_str_equal (what, "kind"))
     return g_variant_new_uint32 (get_kind ());
   if (g_str_equal (what, "sleep"))

@@ -207,7 +207,7 @@ pool_schedule (Pool *self)
     }
   while (step != AFORK_SCHEDULER_WAIT);
 
-  self->wake_time = _afork_scheduler_get_wake_time (&self->scheduler);
+  self->wake_time = _afork_scheduler_get_wake_time (&self->scheduler, self->now);
   g_assert_true (self->wake_time < 0 || self->wake_time > self->now);
   if (self->has_model)
     {
@@ -1182,6 +1182,72 @@ test_scheduler_template_exited (void)
   end_case (&pool);
 }
 
+static AForkSchedulerSubject
+expect_step (AForkScheduler     *scheduler,
+             gint64              now,
+             AForkSchedulerStep  step)
+{
+  AForkSchedulerSubject subject;
+
+  g_assert_cmpint (_afork_scheduler_next (scheduler, now, &subject), ==, step);
+  return subject;
+}
+
+/* While the worker of a host does not start, a worker of another host is started, and the next ones
+ * are, too. */
+static void
+test_scheduler_slow (void)
+{
+  const gint64 late = AFORK_SCHEDULER_PATIENCE;
+  AForkSchedulerLimits limits = usual;
+  AForkSchedulerTemplate templates[2];
+  AForkSchedulerWorker workers[3];
+  AForkSchedulerJob jobs[2] = { 0 };
+  AForkSchedulerSubject subject;
+  AForkScheduler scheduler;
+
+  limits.load = 1;
+  _afork_scheduler_init (&scheduler, &limits);
+  for (guint i = 0; i < 2; i++)
+    {
+      _afork_scheduler_add_template (&scheduler, &templates[i], 3 - i);
+      _afork_scheduler_set_template_slow (&templates[i]);
+    }
+  _afork_scheduler_add_job (&scheduler, &jobs[0], 0, NULL);
+  subject = expect_step (&scheduler, 0, AFORK_SCHEDULER_START);
+  g_assert_true (subject.template == &templates[0]);
+  _afork_scheduler_add_worker (&scheduler, subject.template, &workers[0]);
+  expect_step (&scheduler, 0, AFORK_SCHEDULER_WAIT);
+  g_assert_cmpint (_afork_scheduler_get_wake_time (&scheduler, 0), ==, late);
+  expect_step (&scheduler, late - 1, AFORK_SCHEDULER_WAIT);
+
+  subject = expect_step (&scheduler, late, AFORK_SCHEDULER_START);
+  g_assert_true (subject.template == &templates[1]);
+  _afork_scheduler_add_worker (&scheduler, subject.template, &workers[1]);
+  expect_step (&scheduler, late, AFORK_SCHEDULER_WAIT);
+  _afork_scheduler_started (&scheduler, &workers[1], late + 1);
+  subject = expect_step (&scheduler, late + 1, AFORK_SCHEDULER_GIVE);
+  g_assert_true (subject.worker == &workers[1]);
+
+  _afork_scheduler_add_job (&scheduler, &jobs[1], 0, NULL);
+  expect_step (&scheduler, late + 1, AFORK_SCHEDULER_WAIT);
+  subject = expect_step (&scheduler, late + 1 + limits.start_delay, AFORK_SCHEDULER_START);
+  g_assert_true (subject.template == &templates[1]);
+  _afork_scheduler_add_worker (&scheduler, subject.template, &workers[2]);
+
+  /* The host is there at last. */
+  _afork_scheduler_started (&scheduler, &workers[0], 2 * late);
+  subject = expect_step (&scheduler, 2 * late, AFORK_SCHEDULER_GIVE);
+  g_assert_true (subject.worker == &workers[0]);
+  expect_step (&scheduler, 2 * late, AFORK_SCHEDULER_WAIT);
+
+  for (guint i = 0; i < 2; i++)
+    _afork_scheduler_job_finished (&scheduler, &jobs[i]);
+  for (guint i = 0; i < 3; i++)
+    _afork_scheduler_end_worker (&scheduler, &workers[i]);
+  _afork_scheduler_clear (&scheduler);
+}
+
 /* A million jobs are given to two hundred workers. They must take about ten times as long as a
  * hundred thousand jobs. */
 static void
@@ -1263,6 +1329,7 @@ main (int    argc,
   g_test_add_func ("/scheduler/alone", test_scheduler_alone);
   g_test_add_func ("/scheduler/templates", test_scheduler_templates);
   g_test_add_func ("/scheduler/template-exited", test_scheduler_template_exited);
+  g_test_add_func ("/scheduler/slow", test_scheduler_slow);
   g_test_add_func ("/scheduler/million", test_scheduler_million);
 
   return g_test_run ();

@@ -249,12 +249,20 @@ dup_ssh_options (void)
   known = g_strdup_printf ("-oUserKnownHostsFile=%s/known_hosts", folder);
   g_strv_builder_add_many (builder, "-F", "/dev/null", number, key, known,
                            "-oGlobalKnownHostsFile=/dev/null", "-oIdentitiesOnly=yes",
-                           "-oIdentityAgent=none", "-oStrictHostKeyChecking=yes", NULL);
+                           "-oIdentityAgent=none", "-oStrictHostKeyChecking=yes",
+                           "-oHostname=127.0.0.1", NULL);
   return g_strv_builder_end (builder);
 }
 
 AForkRuntime *
 new_host (Way way)
+{
+  return new_named_host (way, way == OVER_PIPES ? "elsewhere" : "127.0.0.1");
+}
+
+AForkRuntime *
+new_named_host (Way         way,
+                const char *name)
 {
   const char *server = g_getenv ("AFORK_SERVER");
   const char *path[] = { g_getenv ("AFORK_MODULE_PATH"), NULL };
@@ -264,7 +272,7 @@ new_host (Way way)
 
   if (way == OVER_PIPES)
     {
-      runtime = afork_runtime_new_agent ("elsewhere",
+      runtime = afork_runtime_new_agent (name,
                                          (const char * const []) { server, "--agent", NULL });
     }
   else
@@ -272,7 +280,7 @@ new_host (Way way)
       options = dup_ssh_options ();
       if (options == NULL)
         return NULL;
-      destination = g_strdup_printf ("%s@127.0.0.1", g_get_user_name ());
+      destination = g_strdup_printf ("%s@%s", g_get_user_name (), name);
       runtime = afork_runtime_new_ssh (destination);
       afork_runtime_set_ssh_options (runtime, (const char * const *) options);
       afork_runtime_set_server_path (runtime, server);
@@ -297,6 +305,24 @@ get_parent (GPid pid)
     return 0;
 
   return parent;
+}
+
+GPid
+find_agent (GPid pid)
+{
+  while (pid > 1)
+    {
+      g_autofree char *path = g_strdup_printf ("/proc/%d/cmdline", (int) pid);
+      g_autofree char *line = NULL;
+      gsize size;
+
+      if (g_file_get_contents (path, &line, &size, NULL) && strlen (line) + 1 < size
+          && g_str_equal (line + strlen (line) + 1, "--agent"))
+        return pid;
+      pid = get_parent (pid);
+    }
+
+  return 0;
 }
 
 gboolean

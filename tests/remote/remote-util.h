@@ -26,6 +26,9 @@ void          add_for_ways      (const char *path,
 /* Makes a runtime of another host. Over ssh, starts a server if there is none; returns NULL and
  * skips the test if that is not installed. */
 AForkRuntime *new_host          (Way         way);
+/* The same for one of several hosts, by its NAME. */
+AForkRuntime *new_named_host    (Way         way,
+                                 const char *name);
 
 /* Options for a client of the server of ssh. Returns NULL and skips the test if there is none. */
 char        **dup_ssh_options   (void);
@@ -35,6 +38,8 @@ char        **dup_ssh_options   (void);
 GPid          find_process      (const char *first,
                                  const char *second);
 GPid          get_parent        (GPid        pid);
+/* The agent of which the process is a descendant. */
+GPid          find_agent        (GPid        pid);
 
 /* Whether the process is there, and is no zombie. */
 gboolean      is_alive          (GPid        pid);
