@@ -146,6 +146,7 @@ function finishCollection() {
 async function makeCall(call, args) {
     const rpc = getRpc(call.function ?? 'echo');
     const sizes = (call.blobs ?? '').split(';').filter(size => size !== '').map(Number);
+    const isLarge = sizes.length > 0 || call.repeat !== undefined;
     const fds = Array.from({length: Number(call.fds ?? 0)}, (_, i) => makeFile(`descriptor ${i}`));
     const job = AFork.Job.new(args, {fds, blobs: sizes.map(makeBlob)});
     const cancellable = new Gio.Cancellable();
@@ -160,7 +161,7 @@ async function makeCall(call, args) {
     });
     const handler = rpc.connect('event', (_, value) => events.push(value.deepUnpack()));
     const iterated = collect(job.reports());
-    if (sizes.length > 0)
+    if (isLarge)
         finishCollection();
     let result, error = null;
     try {
@@ -196,7 +197,7 @@ async function makeCall(call, args) {
         if (blob.length > 0)
             blob[blob.length - 1] = 5;      // the program's own copy of this page
     }
-    if (sizes.length > 0)
+    if (isLarge)
         finishCollection();
     return result;
 }
@@ -234,7 +235,10 @@ for (const [name, call] of Object.entries(calls)) {
 tests[`${WORKER}/at-once`] = async () => {
     const values = Object.values(calls).filter(call => call.json !== undefined).map(makeNative);
     const rpc = getRpc('echo');
-    assertSame(await Promise.all(values.map(value => rpc.call_async(value))), values);
+    const results = values.map(value => rpc.call_async(value));
+    finishCollection();
+    assertSame(await Promise.all(results), values);
+    finishCollection();
 };
 
 // Each worker that is left exits when it is closed.
