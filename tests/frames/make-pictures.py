@@ -9,9 +9,9 @@ import struct
 import sys
 import zlib
 
-N_PICTURES = 12
-WIDTH = 2400
-HEIGHT = 1800
+N_PICTURES = 4
+WIDTH = 4000
+HEIGHT = 3000
 
 
 def make_chunk(name, data):

@@ -55,7 +55,8 @@ const Window = GObject.registerClass(class Window extends Gtk.ApplicationWindow 
 
         this._pictures = this._paths.map(path => {
             const picture = new Gtk.Picture({
-                width_request: SIZE, height_request: SIZE, can_shrink: false, tooltip_text: path,
+                width_request: SIZE, height_request: SIZE, halign: Gtk.Align.CENTER,
+                can_shrink: false, tooltip_text: path,
             });
             this._flow.append(picture);
             return picture;
@@ -113,7 +114,7 @@ const Window = GObject.registerClass(class Window extends Gtk.ApplicationWindow 
 const application = new Gtk.Application({application_id: 'org.example.Thumbnails'});
 application.connect('activate', () => {
     const process = AFork.Process.new().require(MODULE);
-    process.restrict(new AFork.Sandbox({nice: 10}));
+    process.restrict(new AFork.Sandbox({idle_scheduling: true}));
     const pool = AFork.Pool.new(process, `${MODULE}:make`);
     const window = new Window(application, pool);
     window.present();
