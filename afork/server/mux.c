@@ -709,7 +709,9 @@ scan (AForkMux        *self,
 {
   while (n_bytes > 0 && !scanner->raw && look != NULL)
     {
-      size_t n_taken;
+      AForkFrame frame;
+      const char *why;
+      size_t n_taken, size;
 
       if (scanner->n_rest > 0)
         {
@@ -724,6 +726,10 @@ scan (AForkMux        *self,
           n_taken = n_bytes < n_taken ? n_bytes : n_taken;
           memcpy (scanner->head + scanner->n_head, bytes, n_taken);
           scanner->n_head += n_taken;
+          if (scanner == &channel->out && scanner->n_head == AFORK_FRAME_HEADER_SIZE
+              && afork_frame_parse (scanner->head, AFORK_FRAME_HEADER_SIZE, &frame, &size, &why)
+                   == AFORK_FRAME_INVALID)
+            return refuse (self, why);
           if (scanner->n_head >= AFORK_FRAME_HEADER_SIZE
               && scanner->n_head == get_head_size (scanner)
               && !end_head (self, channel, scanner, look, sink))
@@ -931,8 +937,12 @@ frame_came (AForkMux            *self,
     case AFORK_MUX_CREDIT:
       return credit_came (self, channel, frame->number[0]);
     case AFORK_MUX_STOP:
+      if (channel->id == 0 && !self->is_agent)
+        return refuse (self, "it wants no commands any more");
       return stop_came (self, channel);
     default:
+      if (channel->id == 0 && !self->is_agent && !channel->shut)
+        return refuse (self, "it sends no reports any more");
       return end_came (self, channel);
     }
 }

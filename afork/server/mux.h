@@ -62,6 +62,7 @@ typedef struct AForkMuxChannel
   bool              in_end;     /* END was sent */
   pid_t             sender;     /* of what is scanned, for the agent */
   bool              known;      /* the process has sent its first reply */
+  int64_t           opened;     /* by the relay, for a server: when it was asked for; otherwise 0 */
   bool              lacks_pidfd;
   bool              awaits_hello;
   int              *fds;        /* that were received and not taken */

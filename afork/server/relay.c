@@ -58,6 +58,7 @@ typedef struct
   int              errors;        /* what the program prints to standard error, or -1 */
   bool             stderr_is_full;
   int              death_pipe;    /* of the caller, or -1 */
+  int64_t          start_timeout; /* of the agent and of servers, in milliseconds; 0 for none */
   bool             leaves;        /* the caller needs the connection no more */
   size_t           n_magic;       /* bytes of the magic that have come */
   Noise            printed;       /* to standard output, before the magic */
@@ -436,6 +437,8 @@ fork_came (AForkMux        *mux,
 
   fork->family = channel->forks;
   fork->number = number;
+  if (channel == get_relay (mux)->root)
+    fork->opened = afork_mux_now ();
   return afork_mux_put (mux, &open);
 }
 
@@ -522,6 +525,13 @@ reply_came (AForkMux        *mux,
             size_t           n_head,
             AForkMuxAction  *action)
 {
+  channel->opened = 0;
+  if (channel == get_relay (mux)->root && head[4] != AFORK_FRAME_FORK_FAILED
+      && head[4] != AFORK_FRAME_EXITED && head[4] != AFORK_FRAME_SIGNALED
+      && head[4] != AFORK_FRAME_MEASURED && head[4] != AFORK_FRAME_REFUSED)
+    return afork_failure_set (&mux->failure, AFORK_WIRE_ERROR_PROTOCOL,
+                              "The agent does not keep to the protocol: it sent what a server does "
+                              "not report");
   if (head[4] == AFORK_FRAME_READY)
     {
       *action = AFORK_MUX_PASS_RAW;
@@ -727,6 +737,32 @@ is_flushed (Relay *self)
   return true;
 }
 
+/* How long to wait at most for the first replies of servers, in milliseconds, or -1. Ends the
+ * connection if one has not come in time. */
+static int
+check_servers (Relay *self)
+{
+  const int64_t now = afork_mux_now ();
+  int64_t first = INT64_MAX;
+  char text[80];
+
+  if (self->start_timeout == 0 || self->state != STATE_OPEN)
+    return -1;
+
+  for (AForkMuxChannel *channel = self->mux.channels; channel != NULL; channel = channel->next)
+    if (channel->opened > 0 && !channel->out_end && channel->opened < first)
+      first = channel->opened;
+  if (first == INT64_MAX)
+    return -1;
+  if (now < first + self->start_timeout)
+    return (int) (first + self->start_timeout - now);
+
+  snprintf (text, sizeof text, "it has not started a server within %g seconds",
+            (double) self->start_timeout / 1000.0);
+  fail_open (self, text);
+  return 0;
+}
+
 /* Whether the caller has exited, or can send no more commands and has had time to end its
  * processes. */
 static bool
@@ -763,8 +799,12 @@ serve (Relay   *self,
         { gone == 0 ? self->root->socket : -1, 0, 0 },
         get_errors_poll (self),
       };
+      int timeout;
 
-      state = afork_mux_turn (&self->mux, polls, 3, gone == 0 ? -1 : GRACE_MS);
+      timeout = check_servers (self);
+      if (gone != 0 && (timeout < 0 || timeout > GRACE_MS))
+        timeout = GRACE_MS;
+      state = afork_mux_turn (&self->mux, polls, 3, timeout);
       if (polls[2].revents != 0)
         relay_errors (self);
       if (gone != 0)
@@ -772,6 +812,9 @@ serve (Relay   *self,
       if (is_caller_gone (self, polls, &gone))
         return;
       self->leaves |= self->root->in_end;
+      /* No process is left, as far as the caller was told. */
+      if (self->leaves && gone == 0)
+        gone = afork_mux_now ();
       if (state != AFORK_MUX_OPEN_STILL && self->state != STATE_CLOSED)
         connection_ended (self, state);
     }
@@ -832,6 +875,7 @@ afork_relay (int    argc,
       self.state = STATE_STARTING;
       fail (&self, self.mux.failure.code, self.mux.failure.text);
     }
+  self.start_timeout = timeout > 0 && timeout <= INT32_MAX ? timeout : 0;
   serve (&self, timeout > 0 ? afork_mux_now () + timeout : -1);
 
   /* An agent that may go on has nothing to do any more, and ends when its input does. */
