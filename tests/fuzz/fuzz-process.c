@@ -91,6 +91,9 @@ static const char * const phrases[] = {
   "2,?,1,0;7,3;10,?;7,3;10,?;7,3;",
   "2,?,2,0;7,3;10,?;7,3;0,4,0;7,3;10,?;10,?;7,3;",
   "0,3;7,3;10,0;7,3;2,0,0,0;7,3;10,0;7,3;",
+  /* A process on another host: the relay, a server there, and a fork of it. */
+  "0,6,3;2,?,0,0;7,3;10,0;7,3;10,1;10,2;7,3;", "0,6,4;0,2,0;7,3;10,?;7,3;10,?;7,3;",
+  "11,?,1,?,?;12,?,0;7,2;", "11,?,0,255,?;12,?,0;7,2;",
   /* Exits of all kinds, and waiting for them. */
   "3,?,0,0;18,?,?,0;7,3;18,?,0,1;7,3;",
   "3,?,0,1;", "2,?,3,0;", "4,?;7,2;", "5,?;7,3;", "17,?,0;7,3;", "6,?,?;7,1;",
@@ -412,7 +415,7 @@ drop_all (void)
   drop_pools ();
   for (unsigned i = 0; i < MAX_PROCESSES; i++)
     g_clear_object (&world.processes[i]);
-  for (unsigned i = 0; i < 2; i++)
+  for (unsigned i = 0; i < G_N_ELEMENTS (world.runtimes); i++)
     g_clear_object (&world.runtimes[i]);
 }
 

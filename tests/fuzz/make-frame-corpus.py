@@ -38,7 +38,7 @@ REQUIRE, EVAL, CALL, ITEM_BYTES, ITEM_FDS, FORK, RUN, LOOK_UP = range(7, 15)
 EXEC, DEATH_PIPE, DETACH, IDENTIFY, RUN_FUNC, LIBRARY = range(15, 21)
 SIGNAL, DISOWN, LEAVE, MEASURE, RESTRICT = range(21, 26)
 HELLO, FORKED, READY, ERROR, FORK_FAILED, EXITED = range(64, 70)
-SIGNALED, NO_PIDFD, MEASURED, CONFINED, REFUSED = range(70, 75)
+SIGNALED, NO_PIDFD, MEASURED, CONFINED, REFUSED, REMOTE = range(70, 76)
 
 valid = {
     "module-path": frame(MODULE_PATH, strings(b"/usr/lib/a", b"", b"b")),
@@ -83,6 +83,7 @@ valid = {
     "measured": frame(MEASURED, u32(7) + u32(70000)),
     "confined": frame(CONFINED, u32(0) + u32(0)),
     "refused": frame(REFUSED, u32(7) + u32(101)),
+    "remote": frame(REMOTE, u32(4711)),
     "session": frame(MODULE_PATH, strings(b"/m")) + frame(REQUIRE, string(b"echo"))
     + frame(ITEM_BYTES, b"x") + frame(ITEM_FDS, n_fds=2) + frame(FORK, u32(0), n_fds=1)
     + frame(RUN, string(b"echo") + string(b"")),

@@ -102,6 +102,8 @@ get_runtime (unsigned n)
 {
   static const char * const argv[] = { "server", NULL };
 
+  if (world.runtimes[n] == NULL && n == 2)
+    world.runtimes[n] = afork_runtime_new_agent ("fuzz-host", argv);
   if (world.runtimes[n] == NULL)
     world.runtimes[n] = g_object_new (AFORK_TYPE_RUNTIME,
                                       "name", "fuzz",
@@ -161,7 +163,8 @@ make_process (unsigned how,
         }
       break;
     default:
-      add_process (afork_process_new_exec (get_runtime (1)));
+      add_process (which % 6 < 3 ? afork_process_new_exec (get_runtime (1))
+                                 : afork_process_new_for_runtime (get_runtime (2)));
       break;
     }
 }

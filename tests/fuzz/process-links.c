@@ -13,7 +13,11 @@
 
 #include "process-target.h"
 
-enum { MAX_RECEIVED = 256 * 1024 };
+enum
+{
+  MAX_RECEIVED = 256 * 1024,
+  REMOTE_PID = 1,               /* a signal to this process here would be a fault */
+};
 
 Link *
 add_link (int    fd,
@@ -30,6 +34,7 @@ add_link (int    fd,
   link = &world.links[world.n_links++];
   link->fd = move_own (fd);
   link->other = other;
+  link->is_remote = false;
   link->has_handshake = link->is_fork = link->heard = link->is_outcome = false;
   link->last = 0;
   link->n_requests = 0;
@@ -78,7 +83,10 @@ _afork_spawn (const char * const  *argv,
 
   link = add_link (socket, other);
   if (link != NULL)
-    link->has_handshake = true;
+    {
+      link->has_handshake = true;
+      link->is_remote = argv[1] != NULL && strcmp (argv[1], "--relay") == 0;
+    }
   end_own ();
   other->is_exposed = true;
   *pid = other->pid;
@@ -140,6 +148,7 @@ command_came (Link             *link,
       if (made == NULL)
         continue;
       made->is_fork = frame->kind == AFORK_FRAME_FORK;
+      made->is_remote = link->is_remote;
       made->is_outcome = frame->kind == AFORK_FRAME_EXEC;
       made->number = frame->number[0];
     }
@@ -299,6 +308,16 @@ put (Link       *link,
     outbox_add_frame (&link->outbox, &frame, step);
 }
 
+/* Says which pid the process has on its host. */
+static void
+put_remote (Link     *link,
+            uint32_t  pid)
+{
+  Step none = { 0 };
+
+  put (link, (AForkFrame) { .kind = AFORK_FRAME_REMOTE, .number = { pid } }, &none);
+}
+
 static void
 send_all (Link *link)
 {
@@ -367,8 +386,15 @@ serve (Link *link)
            || link->last == AFORK_FRAME_EXEC || link->last == AFORK_FRAME_DETACH)
     {
       frame.kind = AFORK_FRAME_READY;
-      if ((link->is_fork && !link->heard) || link->last_number > 0)
-        add_pidfd (link, 0);
+      if (link->is_remote)
+        {
+          if (!link->heard || link->last_number > 0)
+            put_remote (link, REMOTE_PID);
+        }
+      else if ((link->is_fork && !link->heard) || link->last_number > 0)
+        {
+          add_pidfd (link, 0);
+        }
       if (link->last_number > 0)
         add_reports (link, 0);
       frame.n_fds = (uint16_t) link->outbox.n_fds;
@@ -382,8 +408,11 @@ serve (Link *link)
   else if ((link->is_fork && !link->heard) || link->last == AFORK_FRAME_IDENTIFY)
     {
       frame.kind = AFORK_FRAME_FORKED;
-      frame.n_fds = 1;
-      add_pidfd (link, 0);
+      frame.n_fds = link->is_remote ? 0 : 1;
+      if (link->is_remote)
+        put_remote (link, REMOTE_PID);
+      else
+        add_pidfd (link, 0);
       link->last = 0;
     }
 
@@ -427,6 +456,8 @@ answer (Link *link,
     case AFORK_FRAME_HELLO:
       frame.string[0] = choice < 0xc0 ? AFORK_WIRE_MAGIC : NULL;
       frame.number[0] = choice < 0x80 ? AFORK_WIRE_VERSION : number;
+      if (choice >= 0xf0)
+        frame = (AForkFrame) { .kind = AFORK_FRAME_REMOTE, .number = { number } };
       break;
     case AFORK_FRAME_FORKED:
       n_fds = 1;
@@ -440,6 +471,21 @@ answer (Link *link,
       break;
     default:
       break;
+    }
+
+  /* A process on another host has no pidfd, and says its pid, once or twice. */
+  if (link->is_remote && n_fds > 0 && choice % 8 < 7)
+    {
+      put_remote (link, choice < 0x80 ? REMOTE_PID : number);
+      if (choice % 8 == 6)
+        put_remote (link, number);
+      n_fds--;
+      if (n_fds > 0)
+        add_reports (link, 0);
+      frame.n_fds = (uint16_t) n_fds;
+      link->heard = true;
+      put (link, frame, step);
+      return;
     }
 
   /* A fork that has no pidfd, and says so. */

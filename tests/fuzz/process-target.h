@@ -52,6 +52,7 @@ typedef struct
   int      fd;                  /* -1 if closed */
   Other   *other;               /* its process, or NULL as long as there is none */
   bool     has_handshake;       /* it was executed */
+  bool     is_remote;           /* it is a relay, or a process on another host */
   bool     is_fork;
   bool     heard;
   bool     is_outcome;
@@ -93,7 +94,7 @@ typedef struct
   unsigned      depth;          /* how deeply iterations of main contexts are nested */
   bool          is_over;
   GMainContext *context;
-  AForkRuntime *runtimes[2];    /* a runtime that can fork, and one that cannot */
+  AForkRuntime *runtimes[3];    /* a runtime that can fork, one that cannot, and another host */
   AForkProcess *processes[MAX_PROCESSES];
   AForkPool    *pools[MAX_POOLS];       /* NULL once it was dropped */
   GWeakRef      all_pools[MAX_POOLS];   /* also those that were dropped */

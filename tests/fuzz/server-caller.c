@@ -129,7 +129,7 @@ put_frame (Link *link,
     {
     case 0:
     case AFORK_FRAME_MEASURE + 1:
-      frame.kind = kinds[number % sizeof kinds];
+      frame.kind = number % 16 == 15 ? AFORK_FRAME_REMOTE : kinds[number % sizeof kinds];
       frame.string[0] = "";
       break;
     case AFORK_FRAME_ITEM_FDS:
