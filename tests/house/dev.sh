@@ -103,6 +103,7 @@ unset XDG_CACHE_HOME
 for arguments in 'build x' 'build --all x' 'test x' 'test --all x' 'test --apps x' \
                  'soak x' 'soak 0' 'soak 1 2' \
                  'check-debian' 'check-debian 12' 'check-debian 11 root' 'check-debian 13 other' \
+                 'package' 'package 11' 'package 12 13' \
                  'perf x' 'perf --update x' 'perf --against' 'perf --quick --update' \
                  'perf create --update --quick' 'perf --update --against .' \
                  'fuzz abc' 'fuzz 0' 'fuzz -1' 'fuzz 1 2' 'demo --no-such-option' 'demo --size'; do

@@ -18,7 +18,8 @@
 # A comment that begins with a line `<!-- check` may have further commands, which must succeed. An
 # AFork that is not installed is found only through the set-up in README. In the environment,
 # AFORK_PAGE_LANGUAGES lists the languages of the build, and AFORK_PAGE_PYTHON is the Python that
-# has PyGObject.
+# has PyGObject. If BUILD-ROOT is `installed`, the programs use the installed AFork, without the
+# set-up.
 
 set -eu
 
@@ -56,8 +57,14 @@ fi
 # The `cc` of the page is the compiler of this build, and the build/gcc of the page is this build.
 # Variables in the environment that name places of files are not used.
 cd "$folder"
-mkdir build
-ln -s "$build_root" build/gcc
+vapi=''
+if [ "$build_root" = installed ]; then
+  : > set-up
+else
+  mkdir build
+  ln -s "$build_root" build/gcc
+  vapi=--vapidir=build/gcc/introspection
+fi
 unset AFORK_EVAL AFORK_MODULE_PATH AFORK_SERVER GI_TYPELIB_PATH GJS_PATH LD_LIBRARY_PATH \
   PKG_CONFIG_PATH PYTHONPATH
 # The vapi of GLib does not declare all that is constant. What valac writes is meant for gcc.
@@ -69,8 +76,7 @@ esac
   printf 'set -eu\n'
   printf 'cc () { command %s -Wall -Wextra -Wno-unused-parameter -Werror "$@"; }\n' "$*"
   printf 'python3 () { command "%s" -B "$@"; }\n' "${AFORK_PAGE_PYTHON-python3}"
-  printf 'valac () { command valac --fatal-warnings %s ' "$vala_warnings"
-  printf '  --vapidir=build/gcc/introspection "$@"; }\n'
+  printf 'valac () { command valac --fatal-warnings %s %s "$@"; }\n' "$vala_warnings" "$vapi"
   cat set-up
 } > before
 
