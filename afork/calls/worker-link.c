@@ -833,7 +833,10 @@ serve (AForkWorkerLink *self,
   /* Answers often lead to more calls, which leave at once. */
   if (self->source == source
       && ((condition & G_IO_OUT) != 0 || has_to_flush (self) || has_to_retry (source)))
-    flush (self);
+    {
+      flush (self);
+      _afork_turn_check_clock (turn);
+    }
   /* After a flush, more of a large blob is copied. */
   while (self->source == source && _afork_call_stream_is_copying (self->stream)
          && !self->waits_for_room && _afork_turn_goes_on (turn))

@@ -97,8 +97,8 @@ enum
 
 enum
 {
-  /* How many bytes of a blob are copied in one step. */
-  MAX_COPIED = 1024 * 1024,
+  /* How many bytes of a blob are copied in one step. The kernel may have to provide each page. */
+  MAX_COPIED = 256 * 1024,
   /* How many blobs are taken in one step. */
   MAX_TAKEN = 16,
 };
