@@ -17,6 +17,10 @@ import tarfile
 import tempfile
 
 SOURCES = pathlib.Path(__file__).parent
+sys.path.insert(0, str(SOURCES.parent / 'house'))
+
+import tree
+
 WRAP = '[wrap-file]\ndirectory = afork\n\n[provide]\ndependency_names = afork-1\n'
 OPTIONS = ['-Dtests=false', '-Dexamples=disabled', '-Dintrospection=disabled', '-Dvapi=disabled',
            '-Ddocs=disabled', '-Deval=disabled']
@@ -29,17 +33,6 @@ def run(*command, cwd=None, **environment):
     if done.returncode != 0:
         sys.exit(f'{command} ended with status {done.returncode}:\n{done.stdout}\n{done.stderr}')
     return done.stdout
-
-
-def list_files(source, build):
-    """What a release has. Where there is no git, the build folders are left out."""
-    git = subprocess.run(['git', '-c', 'safe.directory=*', 'ls-files', '--cached', '--others',
-                          '--exclude-standard'], cwd=source, capture_output=True, text=True)
-    if (source / '.git').exists() and git.returncode == 0:
-        return [name for name in git.stdout.splitlines() if (source / name).is_file()]
-    return [str(path.relative_to(source)) for path in source.rglob('*')
-            if path.is_file() and not path.is_relative_to(build)
-            and not path.relative_to(source).parts[0].startswith('build')]
 
 
 def by_pkg_config(folder, source, build, compiler):
@@ -71,7 +64,7 @@ def by_pkg_config(folder, source, build, compiler):
 
 def by_subproject(folder, source, build, compiler):
     subproject = folder / 'subprojects' / 'afork'
-    for name in list_files(source, build):
+    for name in tree.list_files(source, build):
         (subproject / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source / name, subproject / name)
     (folder / 'subprojects' / 'afork.wrap').write_text(WRAP)
@@ -88,8 +81,10 @@ def by_subproject(folder, source, build, compiler):
 def make_release(folder, source, build):
     """The release has all files of the newest commit, and can be configured."""
     git = ['git', '-C', source, 'ls-tree', '-r', '-z', '--name-only', 'HEAD']
-    listed = subprocess.run(git, capture_output=True, text=True)
-    if not (source / '.git').exists() or listed.returncode != 0:
+    listed = None
+    if (source / '.git').exists() and shutil.which('git'):
+        listed = subprocess.run(git, capture_output=True, text=True)
+    if listed is None or listed.returncode != 0:
         print('skipped: this is no checkout of git')
         sys.exit(SKIPPED)
 

@@ -3,6 +3,7 @@
 
 """The files of this tree, for the programs in this folder that look at all of them."""
 
+import shutil
 import subprocess
 
 
@@ -11,10 +12,10 @@ def list_files(source, build):
     git does."""
     git = ['git', '-c', 'safe.directory=*', 'ls-files', '--cached', '--others',
            '--exclude-standard']
-    if (source / '.git').exists():
+    if (source / '.git').exists() and shutil.which('git'):
         listed = subprocess.run(git, cwd=source, capture_output=True, text=True)
         if listed.returncode == 0:
-            return listed.stdout.splitlines()
+            return [name for name in listed.stdout.splitlines() if (source / name).is_file()]
 
     found = (path.relative_to(source) for path in source.rglob('*')
              if path.is_file() and not path.is_relative_to(build))
