@@ -363,12 +363,24 @@ is_below (GPid pid,
   return pid == ancestor;
 }
 
+static gboolean
+is_command (const char *line,
+            gsize       size,
+            const char *program,
+            const char *argument)
+{
+  const gsize length = strlen (line);
+  g_autofree char *name = g_path_get_basename (line);
+
+  return length + 1 < size && g_str_equal (name, program)
+    && g_str_equal (line + length + 1, argument);
+}
+
 GPid
-find_process (const char *first,
-              const char *second)
+find_process (const char *program,
+              const char *argument)
 {
   g_autoptr(GDir) processes = g_dir_open ("/proc", 0, NULL);
-  const gsize n_first = strlen (first) + 1;
   const char *entry;
 
   /* sshd is a child of the parent. */
@@ -379,8 +391,7 @@ find_process (const char *first,
       gsize size;
 
       if (g_ascii_isdigit (*entry) && g_file_get_contents (path, &line, &size, NULL)
-          && size > n_first && memcmp (line, first, n_first) == 0
-          && g_str_equal (line + n_first, second)
+          && is_command (line, size, program, argument)
           && is_below (atoi (entry), getppid ()) && is_alive (atoi (entry)))
         return atoi (entry);
     }

@@ -33,10 +33,10 @@ AForkRuntime *new_named_host    (Way         way,
 /* Options for a client of the server of ssh. Returns NULL and skips the test if there is none. */
 char        **dup_ssh_options   (void);
 
-/* The pid of a process of this test whose command line begins with the strings, of which the last
- * is NULL. 0 if there is none. */
-GPid          find_process      (const char *first,
-                                 const char *second);
+/* The pid of a process of this test that executes PROGRAM, in whatever folder that is, with
+ * ARGUMENT as its first argument. 0 if there is none. */
+GPid          find_process      (const char *program,
+                                 const char *argument);
 GPid          get_parent        (GPid        pid);
 /* The agent of which the process is a descendant. */
 GPid          find_agent        (GPid        pid);

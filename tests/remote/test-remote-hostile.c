@@ -83,14 +83,27 @@ await_answer (Answer     *answer,
   g_source_destroy (ticks);
 }
 
+/* That of an earlier test may be about to exit, and that of this one may have done so. */
+static void
+kill_liars (void)
+{
+  g_autofree char *program = g_test_build_filename (G_TEST_DIST, "remote", "hostile-agent.py",
+                                                    NULL);
+  GPid liar;
+
+  while ((liar = find_process ("python3", program)) > 0)
+    {
+      kill (liar, SIGKILL);
+      await_gone (liar, SECONDS);
+    }
+}
+
 static void
 test_lie (Census        *census,
           gconstpointer  data)
 {
   const Case *test = data;
   g_autoptr(AForkRuntime) runtime = new_hostile_host (test->lie);
-  g_autofree char *program = g_test_build_filename (G_TEST_DIST, "remote", "hostile-agent.py",
-                                                    NULL);
   g_autoptr(AForkProcess) template = NULL;
   g_autoptr(AForkRpc) other = NULL;
   g_autoptr(AForkRpc) rpc = NULL;
@@ -131,13 +144,7 @@ test_lie (Census        *census,
       g_assert_true (g_variant_equal (pid, again));
     }
   if (test->stays)
-    {
-      const GPid liar = find_process ("python3", program);
-
-      /* The agent may have ended by itself. */
-      if (liar > 0)
-        kill (liar, SIGKILL);
-    }
+    kill_liars ();
   afork_runtime_set_template (runtime, NULL);
 }
 

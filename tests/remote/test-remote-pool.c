@@ -516,6 +516,14 @@ test_silent (void)
   afork_runtime_set_template (second, NULL);
 }
 
+static void
+count_started_cb (AForkPool    *pool,
+                  AForkProcess *process,
+                  guint        *n_started)
+{
+  (*n_started)++;
+}
+
 /* Statistics and the list of workers name the host. */
 static void
 test_names (void)
@@ -525,18 +533,21 @@ test_names (void)
   g_autoptr(GListModel) workers = NULL;
   g_autoptr(GVariant) stats = NULL;
   g_autoptr(GVariant) list = NULL;
-  g_autofree Job *jobs = NULL;
   World world;
-  guint n_here = 0, n_there = 0;
+  guint n_here = 0, n_there = 0, n_started = 0;
 
   world_init (&world, new_template (first), NULL);
   g_signal_handlers_disconnect_by_data (world.pool, &world);
+  g_signal_connect (world.pool, "worker-started", G_CALLBACK (count_started_cb), &n_started);
   afork_pool_add_template (world.pool, local, 2);
-  jobs = begin_jobs (&world, 200, JOB_USEC, 0);
-  await_jobs (&world, 100);
-  while (afork_pool_get_n_workers (world.pool) < N_PER_HOST + 2)
-    g_main_context_iteration (NULL, TRUE);
-  await_jobs (&world, 200);
+  /* The process IDs of a worker are known when it has started. */
+  while (n_started < N_PER_HOST + 2)
+    {
+      g_autofree Job *jobs G_GNUC_UNUSED = begin_jobs (&world, 50, JOB_USEC, 0);
+
+      await_jobs (&world, world.n_ended + 50);
+    }
+  g_assert_cmpuint (world.n_other_errors, ==, 0);
   g_assert_cmpuint (afork_pool_get_n_workers (world.pool), ==, N_PER_HOST + 2);
 
   stats = afork_pool_get_stats (world.pool);
