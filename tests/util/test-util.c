@@ -107,6 +107,30 @@ remove_timeout (GSource *source)
   g_source_unref (source);
 }
 
+static gboolean
+fail_cb (gpointer what)
+{
+  g_error ("In five minutes, this has not come: %s", (const char *) what);
+  return G_SOURCE_REMOVE;
+}
+
+GSource *
+deadline_new (const char *what)
+{
+  GSource *source = g_timeout_source_new_seconds (300);
+
+  g_source_set_callback (source, fail_cb, g_strdup (what), g_free);
+  g_source_attach (source, g_main_context_get_thread_default ());
+  return source;
+}
+
+void
+deadline_clear (GSource *source)
+{
+  g_source_destroy (source);
+  g_source_unref (source);
+}
+
 /* The main context sees processes of the library exit. It does not see when another program closes
  * descriptors, so it is also iterated at intervals. */
 void
@@ -114,9 +138,11 @@ census_await (Census *census)
 {
   GSource *tick = add_timeout (10, tick_cb, NULL);
   GSource *print = add_timeout (5000, print_census_cb, census);
+  GSource *deadline = deadline_new ("as few descriptors and children as before");
 
   while (!is_counted (census))
     g_main_context_iteration (g_main_context_get_thread_default (), TRUE);
+  deadline_clear (deadline);
   remove_timeout (tick);
   remove_timeout (print);
 }
@@ -342,30 +368,6 @@ await_result (GAsyncResult **result)
 {
   while (*result == NULL)
     g_main_context_iteration (g_main_context_get_thread_default (), TRUE);
-}
-
-static gboolean
-fail_cb (gpointer what)
-{
-  g_error ("In ten minutes, this has not come: %s", (const char *) what);
-  return G_SOURCE_REMOVE;
-}
-
-GSource *
-deadline_new (const char *what)
-{
-  GSource *source = g_timeout_source_new_seconds (600);
-
-  g_source_set_callback (source, fail_cb, g_strdup (what), g_free);
-  g_source_attach (source, g_main_context_get_thread_default ());
-  return source;
-}
-
-void
-deadline_clear (GSource *source)
-{
-  g_source_destroy (source);
-  g_source_unref (source);
 }
 
 void

@@ -101,7 +101,7 @@ void     iterate      (void);
 /* Iterates the main context until *RESULT is set. */
 void     await_result (GAsyncResult **result);
 
-/* Fails the test after ten minutes of iterating the thread-default main context: WHAT has not
+/* Fails the test after five minutes of iterating the thread-default main context: WHAT has not
  * come. */
 GSource *deadline_new   (const char *what);
 void     deadline_clear (GSource    *source);
