@@ -220,6 +220,40 @@ says '^All of them on one page: *other.png$'
 dev 1 demo bad
 does_not_say 'on one page'
 
+# Totals, and what failed in which build.
+
+cp bin/meson bin/meson-before
+cat > bin/meson << 'END'
+#!/bin/sh
+echo "meson $*"
+[ "$1 $2" != "compile -C" ] || [ "${3##*/}" != clang ] || exit 1
+[ "$1" = test ] || exit 0
+mkdir -p "$3/meson-logs"
+cat "${3##*/}.json" > "$3/meson-logs/testlog.json"
+! grep -q ERROR "${3##*/}.json"
+END
+cat > gcc.json << 'END'
+{"name": "afork:c / some", "result": "OK", "stdout": "ok 1 a\nok 2 b # SKIP\n1..2\n"}
+{"name": "afork:c / aborts", "result": "ERROR", "stdout": "ok 1 a\n1..2\n"}
+{"name": "afork:c / fails", "result": "ERROR", "stdout": "ok 1 a\nnot ok 2 b\nnot ok 3\n1..3\n"}
+{"name": "afork:house / plain", "result": "OK", "stdout": ""}
+END
+cat > sanitize.json << 'END'
+{"name": "afork:c / some", "result": "OK", "stdout": "ok 1 a\n1..1\n"}
+END
+dev 1 test
+tail -n 3 output > total
+cat > expected << END
+FAILED: in build/gcc: aborts fails
+FAILED: the build in build/clang; see dev-setup.log and dev-compile.log there
+5 passed, 4 failed, 1 skipped
+END
+cmp expected total || fail 'dev test: another total'
+echo '{' > sanitize.json
+dev 1 test
+says '^FAILED: in build/sanitize: .*testlog.json, which cannot be read$'
+mv bin/meson-before bin/meson
+
 # Missing packages.
 
 packages missing
