@@ -14,7 +14,8 @@ import against
 from bench import Failure, add_options, check_options, run_suites
 
 SUITES = (
-    'calls', 'confinement', 'create', 'exec', 'first-byte', 'pending', 'pool', 'python', 'values',
+    'calls', 'confinement', 'create', 'exec', 'first-byte', 'gjs', 'pending', 'pool', 'python',
+    'values',
 )
 
 
