@@ -437,7 +437,11 @@ afork_mux_write_frame (AForkMux         *self,
 {
   uint8_t bytes[AFORK_FRAME_HEADER_SIZE + AFORK_FAILURE_TEXT_SIZE + 64];
 
+  if (channel->shut)
+    return true;
+
   afork_frame_write (frame, bytes);
+  channel->n_own += (uint32_t) afork_frame_size (frame);
   return afork_mux_write (self, channel, bytes, afork_frame_size (frame));
 }
 
@@ -498,6 +502,17 @@ send_with_fds (AForkMuxChannel *channel,
   return sendmsg (channel->socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
+/* N_BYTES were written to the socket of CHANNEL, or dropped. */
+static void
+note_taken (AForkMuxChannel *channel,
+            size_t           n_bytes)
+{
+  const size_t n_own = n_bytes < channel->n_own ? n_bytes : channel->n_own;
+
+  channel->n_own -= (uint32_t) n_own;
+  channel->uncredited += (uint32_t) (n_bytes - n_own);
+}
+
 /* What the other side sends is dropped from now on. */
 static void
 shut (AForkMuxChannel *channel)
@@ -505,7 +520,7 @@ shut (AForkMuxChannel *channel)
   const size_t n_left = channel->queue_end - channel->queue_start;
 
   channel->shut = true;
-  channel->uncredited += (uint32_t) n_left;
+  note_taken (channel, n_left);
   channel->queue_start = channel->queue_end = 0;
   for (size_t i = 0; i < channel->n_passed; i++)
     close (channel->passed[i].fd);
@@ -561,7 +576,7 @@ afork_mux_write_queue (AForkMux        *self,
 
       channel->queue_start += (size_t) n_sent;
       channel->n_written += (uint64_t) n_sent;
-      channel->uncredited += (uint32_t) n_sent;
+      note_taken (channel, (size_t) n_sent);
       if (n_fds > 0)
         {
           close (channel->passed[0].fd);

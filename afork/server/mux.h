@@ -81,6 +81,8 @@ typedef struct AForkMuxChannel
   size_t            passed_size;
   int64_t           allowance;  /* bytes that the other side may send */
   uint32_t          uncredited;       /* bytes for which CREDIT was not sent yet */
+  uint32_t          n_own;      /* bytes in the queue that the other side has not sent, so that they
+                                 * get no credit */
   bool              out_end;    /* END has come */
   bool              shut;       /* nothing is written any more */
 
@@ -250,6 +252,7 @@ bool             afork_mux_write       (AForkMux            *self,
                                         AForkMuxChannel     *channel,
                                         const uint8_t       *bytes,
                                         size_t               n_bytes);
+/* The same for a frame that the other side has not sent. */
 bool             afork_mux_write_frame (AForkMux            *self,
                                         AForkMuxChannel     *channel,
                                         const AForkFrame    *frame);
