@@ -132,6 +132,66 @@ afork_process_require (AForkProcess *self,
 }
 
 /**
+ * afork_process_require_file:
+ * @self: a process that was not run
+ * @file: a file of this host with a path: for the native runtime a shared object, for those of
+ *   Python and JavaScript a source file. It must not change until the process has loaded it
+ *
+ * Loads a module from a file. A process on this host opens the file itself, by its absolute path.
+ *
+ * If the process is on another host, the file is copied there, unless that host has it already by
+ * its SHA-256. It is kept in the cache of the user there, in the directory `afork-1/modules` of
+ * `XDG_CACHE_HOME`, or else of `~/.cache`, which the command makes. It is compared with the SHA-256
+ * before it is loaded, each time, and replaced if it is not the same. A copy that was not used for
+ * 30 days is deleted when another file is copied. The libraries that a shared object needs are not
+ * copied. A process beside this program reads the file, so this program never waits for a disk, and
+ * neither side keeps the content in memory, whatever its size.
+ *
+ * In the names of functions, `MODULE:NAME`, the module has the name by which
+ * [method@AFork.Process.require] would find the file in a directory of modules: `thumbnail` for
+ * `thumbnail.so` and `thumbnail.py`, and `thumbnail.js`.
+ *
+ * As each command, this is done after those before it, when the process comes to it, and again for
+ * a process that is made by [method@AFork.Process.recreate]. Forks of a process that has loaded the
+ * module have it, too.
+ *
+ * The process fails with `AFORK_ERROR_MODULE`, and the message says why, if the file cannot be read
+ * or is not a regular file, if it is not what the runtime can load, if it has changed while it was
+ * copied, if it is a shared object for another machine than the host, if no file can be kept there,
+ * or if the cache there could be changed by other users. It fails with `AFORK_ERROR_NOT_SUPPORTED`
+ * if @file has no path, as most files have that are not on this host.
+ *
+ * Returns: (transfer none): @self
+ *
+ * Since: 0.1
+ */
+AForkProcess *
+afork_process_require_file (AForkProcess *self,
+                            GFile        *file)
+{
+  AForkFrame frame = { .kind = AFORK_FRAME_REQUIRE_FILE };
+  g_autofree char *name = NULL;
+
+  g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
+  g_return_val_if_fail (G_IS_FILE (file), self);
+  if (!_afork_process_may_prepare (self))
+    return self;
+
+  if (g_file_peek_path (file) == NULL)
+    {
+      g_autofree char *shown = g_file_get_parse_name (file);
+
+      return refuse (self, g_error_new (AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED,
+                                        _("“%s” cannot be loaded, because it has no path"), shown));
+    }
+
+  name = g_file_get_basename (file);
+  frame.string[0] = g_file_peek_path (file);
+  frame.string[1] = name;
+  return _afork_process_send_command (self, &frame, -1);
+}
+
+/**
  * afork_process_eval:
  * @self: a process that was not run
  * @code: source code in the runtime's language, in UTF-8; for the native runtime, a translation

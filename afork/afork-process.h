@@ -49,6 +49,9 @@ AFORK_AVAILABLE_IN_ALL
 AForkProcess      *afork_process_require         (AForkProcess         *self,
                                                   const char           *module);
 AFORK_AVAILABLE_IN_ALL
+AForkProcess      *afork_process_require_file    (AForkProcess         *self,
+                                                  GFile                *file);
+AFORK_AVAILABLE_IN_ALL
 AForkProcess      *afork_process_eval            (AForkProcess         *self,
                                                   const char           *code,
                                                   const char * const   *args);

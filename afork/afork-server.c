@@ -167,6 +167,25 @@ require (void         *data,
 }
 
 static bool
+require_file (void         *data,
+              const char   *path,
+              const char   *name,
+              AForkFailure *failure)
+{
+  AForkServerClass *klass = AFORK_SERVER_GET_CLASS (data);
+  GError *error = NULL;
+  gboolean done;
+
+  if (klass->require_file == NULL)
+    return refuse (failure, path);
+  if (!check_text (path, failure, AFORK_WIRE_ERROR_MODULE))
+    return false;
+
+  done = klass->require_file (data, path, name, &error);
+  return propagate (done, error, failure, AFORK_WIRE_ERROR_MODULE, path);
+}
+
+static bool
 eval (void               *data,
       const char         *code,
       int                 argc,
@@ -483,6 +502,7 @@ afork_server_run (AForkServer *self,
   static AForkWorkerRuntime runtime = {
     .set_module_path = set_module_path,
     .require = require,
+    .require_file = require_file,
     .eval = eval,
     .call = call,
     .look_up = look_up,
@@ -665,6 +685,21 @@ afork_server_real_run_loop (AForkServer *self,
  * @error: return location for an error
  *
  * Loads a module, for [method@AFork.Process.require]. Without this function, none can be loaded.
+ *
+ * Returns: true on success
+ *
+ * Since: 0.1
+ */
+/**
+ * AForkServerClass::require_file:
+ * @self: a server
+ * @path: the absolute path of a file
+ * @name: the base name of the file as the caller has it
+ * @error: return location for an error
+ *
+ * Loads a module from a file, for [method@AFork.Process.require_file]. The module has the name by
+ * which [vfunc@AFork.Server.require] would find a file of that base name. Without this function, no
+ * files can be loaded.
  *
  * Returns: true on success
  *

@@ -42,6 +42,7 @@ G_DECLARE_DERIVABLE_TYPE (AForkServer, afork_server, AFORK, SERVER, GObject)
  * @serve_concurrently: begins to serve a call
  * @run_loop: iterates the default main context of a worker that serves many calls at a time
  * @done_calls: calls the done-function of a worker that serves calls
+ * @require_file: loads a module from a file
  *
  * What a language implements. All functions are called in the main thread of the process. Only
  * those that the language needs must be there: each says what happens without it.
@@ -102,9 +103,13 @@ struct _AForkServerClass
                                      GMainLoop           *loop);
   int         (*done_calls)       (AForkServer         *self,
                                      guint                function);
+  gboolean    (*require_file)       (AForkServer         *self,
+                                     const char          *path,
+                                     const char          *name,
+                                     GError             **error);
 
   /*< private >*/
-  gpointer padding[8];
+  gpointer padding[7];
 };
 
 AFORK_AVAILABLE_IN_ALL

@@ -576,7 +576,7 @@ _afork_client_send (AForkClient      *self,
                     int               fd)
 {
   /* A new module may have a function of the same name. */
-  if (frame->kind == AFORK_FRAME_REQUIRE)
+  if (frame->kind == AFORK_FRAME_REQUIRE || frame->kind == AFORK_FRAME_REQUIRE_FILE)
     g_clear_pointer (&self->looked_up, g_free);
   if (frame->kind == AFORK_FRAME_RESTRICT)
     self->may_refork = TRUE;

@@ -255,7 +255,8 @@ dup_module (AForkCommandLog *command)
   if (afork_frame_parse (command->frame, command->n_frame, &frame, &size, &why) != AFORK_FRAME_OK)
     g_assert_not_reached ();
 
-  return frame.kind == AFORK_FRAME_REQUIRE ? g_strdup (frame.string[0]) : NULL;
+  return frame.kind == AFORK_FRAME_REQUIRE || frame.kind == AFORK_FRAME_REQUIRE_FILE
+    ? g_strdup (frame.string[0]) : NULL;
 }
 
 GStrv

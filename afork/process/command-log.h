@@ -47,7 +47,8 @@ void             _afork_command_log_lose        (AForkCommandLog    **self,
 void             _afork_command_log_limit       (AForkCommandLog    **self);
 AForkCommandLogLoss _afork_command_log_get_loss (AForkCommandLog     *self);
 
-/* Returns the modules that the commands load, or NULL if there are commands of other kinds. */
+/* Returns the modules that the commands load, or NULL if there are commands of other kinds. A file
+ * is an absolute path. */
 GStrv            _afork_command_log_dup_modules (AForkCommandLog     *self);
 
 /* Sends all commands to CLIENT. The log must be complete. */

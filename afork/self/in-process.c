@@ -46,6 +46,19 @@ fail (GError             **error,
   return FALSE;
 }
 
+/* A process may load a file by its path, or by afork_process_require_file(), which names the module
+ * otherwise. Here it has both names. */
+static bool
+load_module (AForkNative  *native,
+             const char   *module,
+             AForkFailure *failure)
+{
+  g_autofree char *name = g_path_is_absolute (module) ? g_path_get_basename (module) : NULL;
+
+  return afork_native_runtime.require (native, module, failure)
+    && (name == NULL || afork_native_runtime.require_file (native, module, name, failure));
+}
+
 static gboolean
 load (AForkNative         *native,
       const char * const  *modules,
@@ -59,7 +72,7 @@ load (AForkNative         *native,
     return fail (error, &failure);
 
   for (guint i = 0; modules[i] != NULL; i++)
-    if (!afork_native_runtime.require (native, modules[i], &failure))
+    if (!load_module (native, modules[i], &failure))
       return fail (error, &failure);
   return TRUE;
 }

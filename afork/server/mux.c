@@ -198,6 +198,7 @@ afork_mux_add (AForkMux *self,
   channel->family = AFORK_MUX_NO_FORKS;
   channel->forks = id;
   channel->socket = -1;
+  channel->source = -1;
   channel->credit = AFORK_MUX_WINDOW;
   channel->allowance = AFORK_MUX_WINDOW + AFORK_MUX_SLACK;
   channel->next = self->channels;
@@ -248,6 +249,19 @@ afork_mux_take_fd (AForkMuxChannel *channel)
   return fd;
 }
 
+/* Returns whether the source of CHANNEL had sent all, or there was none. */
+static bool
+close_source (AForkMux        *self,
+              AForkMuxChannel *channel)
+{
+  if (channel->source < 0)
+    return true;
+
+  close (channel->source);
+  channel->source = -1;
+  return self->funcs->source_end (self, channel);
+}
+
 static void
 close_socket (AForkMuxChannel *channel)
 {
@@ -271,7 +285,9 @@ free_channel (AForkMux        *self,
     place = &(*place)->next;
   *place = channel->next;
   self->n_channels--;
+  close_source (self, channel);
   close_socket (channel);
+  free (channel->waiting);
   free (channel->fds);
   free (channel->passed);
   free (channel->queue);
@@ -654,6 +670,7 @@ get_extra (uint8_t kind)
   switch (kind)
     {
     case AFORK_FRAME_FORK:
+    case AFORK_FRAME_FILE_WANTED:
       return 4;
     case AFORK_FRAME_SIGNAL:
       return 8;
@@ -689,6 +706,16 @@ typedef bool (*SinkFunc) (AForkMux        *mux,
                           const uint8_t   *bytes,
                           size_t           n_bytes);
 
+/* Passes BYTES to the source of CHANNEL. Such a frame is so small that the socket has room. If the
+ * source has ended, this is seen when it is read. */
+static void
+divert (AForkMuxChannel *channel,
+        const uint8_t   *bytes,
+        size_t           n_bytes)
+{
+  send (channel->source, bytes, n_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 /* The head of a frame is complete. */
 static bool
 end_head (AForkMux        *self,
@@ -707,9 +734,32 @@ end_head (AForkMux        *self,
     return false;
 
   scanner->drops = action == AFORK_MUX_DROP;
+  scanner->diverts = action == AFORK_MUX_DIVERT;
   /* The last frame of a command socket is handled when all of it has passed. */
   scanner->raw = action == AFORK_MUX_PASS_RAW;
-  return scanner->drops || sink (self, channel, scanner->head, n_head);
+  if (scanner->diverts)
+    divert (channel, scanner->head, n_head);
+  return scanner->drops || scanner->diverts || sink (self, channel, scanner->head, n_head);
+}
+
+/* A frame has passed to the source of CHANNEL. What follows waits until the source has ended. */
+static bool
+end_diversion (AForkMux        *self,
+               AForkMuxChannel *channel,
+               const uint8_t   *bytes,
+               size_t           n_bytes)
+{
+  channel->in.diverts = false;
+  if (n_bytes == 0)
+    return true;
+
+  channel->waiting = malloc (n_bytes);
+  if (channel->waiting == NULL)
+    return fail_memory (self);
+
+  memcpy (channel->waiting, bytes, n_bytes);
+  channel->n_waiting = n_bytes;
+  return true;
 }
 
 /* Passes BYTES on to SINK, and has LOOK look at each frame. */
@@ -731,7 +781,9 @@ scan (AForkMux        *self,
       if (scanner->n_rest > 0)
         {
           n_taken = n_bytes < scanner->n_rest ? n_bytes : scanner->n_rest;
-          if (!scanner->drops && !sink (self, channel, bytes, n_taken))
+          if (scanner->diverts)
+            divert (channel, bytes, n_taken);
+          else if (!scanner->drops && !sink (self, channel, bytes, n_taken))
             return false;
           scanner->n_rest -= (uint32_t) n_taken;
         }
@@ -752,6 +804,8 @@ scan (AForkMux        *self,
         }
       bytes += n_taken;
       n_bytes -= n_taken;
+      if (scanner->diverts && scanner->n_rest == 0)
+        return end_diversion (self, channel, bytes, n_bytes);
     }
 
   return n_bytes == 0 || sink (self, channel, bytes, n_bytes);
@@ -853,6 +907,41 @@ read_socket (AForkMux        *self,
                               "Descriptors could not be received: %s", strerror (EMFILE));
   return scan (self, channel, &channel->in, self->funcs->command, afork_mux_put_data,
                bytes, (size_t) n_bytes);
+}
+
+/* If the source of CHANNEL has ended, and there is credit for all that has waited, passes it on. */
+static bool
+resume (AForkMux        *self,
+        AForkMuxChannel *channel)
+{
+  uint8_t *bytes = channel->waiting;
+  bool done;
+
+  if (bytes == NULL || channel->source >= 0 || channel->credit < (int64_t) channel->n_waiting)
+    return true;
+
+  channel->waiting = NULL;
+  done = scan (self, channel, &channel->in, self->funcs->command, afork_mux_put_data, bytes,
+               channel->n_waiting);
+  free (bytes);
+  return done;
+}
+
+/* Reads once from the source of CHANNEL, and passes on what came. */
+static bool
+read_source (AForkMux        *self,
+             AForkMuxChannel *channel)
+{
+  uint8_t bytes[PIECE_SIZE];
+  const size_t size = channel->credit < PIECE_SIZE ? (size_t) channel->credit : PIECE_SIZE;
+  ssize_t n_bytes = recv (channel->source, bytes, size, MSG_DONTWAIT);
+
+  if (n_bytes < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+    return true;
+  if (n_bytes > 0)
+    return afork_mux_put_data (self, channel, bytes, (size_t) n_bytes);
+
+  return close_source (self, channel) || afork_mux_put_end (self, channel);
 }
 
 /* From the connection. */
@@ -1055,7 +1144,7 @@ static bool
 make_polls (AForkMux *self,
             size_t    n_extra)
 {
-  const size_t needed = self->n_channels + n_extra + 2;
+  const size_t needed = 2 * self->n_channels + n_extra + 2;
 
   if (needed > self->n_polls)
     {
@@ -1111,25 +1200,46 @@ check_time (AForkMux *self)
   return AFORK_MUX_OPEN_STILL;
 }
 
+/* Whether what comes on CHANNEL can be sent. */
+static bool
+can_send (AForkMux        *self,
+          AForkMuxChannel *channel)
+{
+  return !channel->in_end && channel->credit > 0 && !self->closed
+    && get_n_unsent (self) < MAX_SENDING;
+}
+
+static bool
+reads_source (AForkMux        *self,
+              AForkMuxChannel *channel)
+{
+  return channel->source >= 0 && !channel->in.diverts && can_send (self, channel);
+}
+
 static short
 get_events (AForkMux        *self,
             AForkMuxChannel *channel)
 {
   short events = 0;
 
-  if (!channel->in_end && channel->credit > 0 && !self->closed
-      && get_n_unsent (self) < MAX_SENDING)
+  if ((channel->source < 0 || channel->in.diverts) && channel->waiting == NULL
+      && can_send (self, channel))
     events |= POLLIN;
   if (channel->queue_start < channel->queue_end)
     events |= POLLOUT;
   return events;
 }
 
+/* FD is the socket of CHANNEL or its source. */
 static bool
 serve_channel (AForkMux        *self,
                AForkMuxChannel *channel,
+               int              fd,
                short            revents)
 {
+  if (fd != channel->socket)
+    return fd != channel->source || !reads_source (self, channel) || read_source (self, channel);
+
   if ((revents & (POLLOUT | POLLERR)) != 0 && !afork_mux_write_queue (self, channel))
     return false;
   /* Other channels may have filled the queue of the connection in this turn. */
@@ -1168,6 +1278,9 @@ afork_mux_turn (AForkMux      *self,
       self->polled[n_polls] = channel;
       if (events != 0)
         self->polls[n_polls++] = (struct pollfd) { channel->socket, events, 0 };
+      self->polled[n_polls] = channel;
+      if (reads_source (self, channel))
+        self->polls[n_polls++] = (struct pollfd) { channel->source, POLLIN, 0 };
     }
 
   if (poll (self->polls, n_polls, get_timeout (self, timeout)) < 0)
@@ -1189,11 +1302,13 @@ afork_mux_turn (AForkMux      *self,
       const size_t polled = first + (i + self->first_polled) % n_sockets;
 
       if (self->polls[polled].revents != 0
-          && !serve_channel (self, self->polled[polled], self->polls[polled].revents))
+          && !serve_channel (self, self->polled[polled], self->polls[polled].fd,
+                             self->polls[polled].revents))
         return AFORK_MUX_FAILED;
     }
   for (AForkMuxChannel *channel = self->channels; channel != NULL; channel = channel->next)
-    if (!put_credit (self, channel) || !afork_mux_release (self, channel))
+    if (!resume (self, channel) || !put_credit (self, channel)
+        || !afork_mux_release (self, channel))
       return AFORK_MUX_FAILED;
 
   return self->closed || afork_mux_flush (self) ? AFORK_MUX_OPEN_STILL : AFORK_MUX_ENDED;

@@ -36,6 +36,7 @@ typedef struct
   size_t   n_head;
   uint32_t n_rest;              /* bytes of the frame after the head that have not come */
   bool     drops;               /* the rest is not passed on */
+  bool     diverts;             /* the rest goes to the source of the channel */
 } AForkMuxScanner;
 
 /* A descriptor to be passed on with the byte of a channel that has this offset. */
@@ -65,6 +66,12 @@ typedef struct AForkMuxChannel
   int64_t           opened;     /* by the relay, for a server: when it was asked for; otherwise 0 */
   bool              lacks_pidfd;
   bool              awaits_hello;
+  /* A process that sends something in the place of a frame. Until it ends, what it sends is passed
+   * on, and the socket is not read. -1 if there is none. */
+  int               source;
+  pid_t             source_pid; /* for the relay */
+  uint8_t          *waiting;    /* what came from the socket after that frame */
+  size_t            n_waiting;
   int              *fds;        /* that were received and not taken */
   size_t            n_fds;
   size_t            fds_size;
@@ -98,6 +105,7 @@ typedef enum
   AFORK_MUX_PASS,
   AFORK_MUX_DROP,
   AFORK_MUX_PASS_RAW,           /* the frame is the last one; what follows is raw */
+  AFORK_MUX_DIVERT,             /* the frame goes to the source of the channel */
 } AForkMuxAction;
 
 typedef struct AForkMux AForkMux;
@@ -120,6 +128,10 @@ typedef struct
                      uint8_t         *head,
                      size_t           n_head,
                      AForkMuxAction  *action);
+  /* The source of CHANNEL has ended, or is not needed any more, and was closed. Returns whether it
+   * has sent all. NULL if channels have none. */
+  bool (*source_end) (AForkMux        *mux,
+                      AForkMuxChannel *channel);
   /* FRAME has come: HELLO, START, OPEN, or DATA for a channel without a socket. */
   bool (*frame)     (AForkMux            *mux,
                      const AForkMuxFrame *frame);

@@ -297,19 +297,16 @@ set_module_failure (AForkFailure *failure,
                      MOST, module, strlen (module) > MOST ? "…" : "", cause);
 }
 
+/* Loads the module at PATH, which is MODULE for the caller and in messages, as NAME. */
 static bool
-native_require (void         *data,
-                const char   *module,
-                AForkFailure *failure)
+load_module (AForkNative  *self,
+             const char   *path,
+             const char   *module,
+             const char   *name,
+             AForkFailure *failure)
 {
-  AForkNative *self = data;
-  char *path = find_module (self, module);
-  void *handle;
+  void *handle = dlopen (path, RTLD_NOW | RTLD_LOCAL);
 
-  if (path == NULL)
-    return afork_failure_set (failure, AFORK_WIRE_ERROR_FAILED, "%s", strerror (ENOMEM));
-
-  handle = dlopen (path, RTLD_NOW | RTLD_LOCAL);
   if (handle == NULL)
     set_module_failure (failure, module, path);
   if (handle == NULL && access (path, F_OK) == 0 && show_library (self))
@@ -319,8 +316,45 @@ native_require (void         *data,
         set_module_failure (failure, module, path);
     }
 
+  return handle != NULL && add_module (self, name, handle, NULL, failure);
+}
+
+static bool
+native_require (void         *data,
+                const char   *module,
+                AForkFailure *failure)
+{
+  AForkNative *self = data;
+  char *path = find_module (self, module);
+  bool done;
+
+  if (path == NULL)
+    return afork_failure_set (failure, AFORK_WIRE_ERROR_FAILED, "%s", strerror (ENOMEM));
+
+  done = load_module (self, path, module, module, failure);
   free (path);
-  return handle != NULL && add_module (self, module, handle, NULL, failure);
+  return done;
+}
+
+/* The module is named as find_module() would find it. */
+static bool
+native_require_file (void         *data,
+                     const char   *path,
+                     const char   *name,
+                     AForkFailure *failure)
+{
+  const size_t length = strlen (name), n_suffix = strlen (".so");
+  char *module = strdup (name);
+  bool done;
+
+  if (module == NULL)
+    return afork_failure_set (failure, AFORK_WIRE_ERROR_FAILED, "%s", strerror (ENOMEM));
+
+  if (length > n_suffix && strcmp (module + length - n_suffix, ".so") == 0)
+    module[length - n_suffix] = '\0';
+  done = load_module (data, path, name, module, failure);
+  free (module);
+  return done;
 }
 
 /* Functions. */
@@ -572,6 +606,7 @@ const AForkWorkerRuntime afork_native_runtime = {
   .set_library = native_set_library,
   .set_module_path = native_set_module_path,
   .require = native_require,
+  .require_file = native_require_file,
   .eval = native_eval,
   .call = native_call,
   .look_up = native_look_up,

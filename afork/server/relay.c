@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "descriptors.h"
+#include "file-sender.h"
 #include "mux.h"
 
 enum
@@ -64,6 +65,8 @@ typedef struct
   Noise            printed;       /* to standard output, before the magic */
   Noise            complained;    /* to standard error */
   char             host_name[AFORK_MUX_MAX_STRING + 1];   /* as the agent calls it */
+  char             machine[AFORK_MUX_MAX_STRING + 1];
+  uint32_t         pointer_size;  /* there, in bytes */
 } Relay;
 
 static Relay *
@@ -461,6 +464,58 @@ refuse_fds (AForkMux        *mux,
   return afork_mux_write_frame (mux, channel, &error) && afork_mux_put_end (mux, channel);
 }
 
+/* The command needs the content of a file. Another process reads that, and sends it in the place of
+ * the command. */
+static bool
+require_file_came (AForkMux        *mux,
+                   AForkMuxChannel *channel,
+                   const uint8_t   *head,
+                   AForkMuxAction  *action)
+{
+  const Relay *self = get_relay (mux);
+  const AForkFileTarget target = { self->host, self->machine, self->pointer_size };
+  const uint32_t n_payload = afork_mux_read_u32 (head);
+  const AForkFrame failed = {
+    .kind = AFORK_FRAME_FAIL,
+    .number = { AFORK_WIRE_ERROR_MODULE },
+    .string = { mux->failure.text },
+  };
+
+  *action = AFORK_MUX_DROP;
+  if (n_payload == 0 || n_payload > AFORK_FILE_SENDER_MAX_FRAME - AFORK_FRAME_HEADER_SIZE)
+    {
+      afork_failure_set (&mux->failure, AFORK_WIRE_ERROR_MODULE,
+                         "A module could not be copied to “%.255s”: %s", self->host,
+                         strerror (ENAMETOOLONG));
+      return afork_mux_put_frame (mux, channel, &failed);
+    }
+
+  channel->source_pid = afork_file_sender_start (&target, &channel->source);
+  if (channel->source_pid < 0)
+    {
+      afork_failure_set (&mux->failure, AFORK_WIRE_ERROR_MODULE,
+                         "A module could not be copied to “%.255s”: %s", self->host,
+                         strerror (errno));
+      return afork_mux_put_frame (mux, channel, &failed);
+    }
+
+  *action = AFORK_MUX_DIVERT;
+  return true;
+}
+
+/* The process that reads a file has closed its socket because it exits, or need not go on. */
+static bool
+source_ended (AForkMux        *mux,
+              AForkMuxChannel *channel)
+{
+  int wait_status;
+
+  (void) mux;
+  kill (channel->source_pid, SIGKILL);
+  return waitpid (channel->source_pid, &wait_status, 0) == channel->source_pid
+    && WIFEXITED (wait_status) && WEXITSTATUS (wait_status) == 0;
+}
+
 static bool
 command_came (AForkMux        *mux,
               AForkMuxChannel *channel,
@@ -505,6 +560,8 @@ command_came (AForkMux        *mux,
     case AFORK_FRAME_LEAVE:
       self->leaves |= channel == self->root;
       return true;
+    case AFORK_FRAME_REQUIRE_FILE:
+      return require_file_came (mux, channel, head, action);
     case AFORK_FRAME_RUN:
     case AFORK_FRAME_RUN_FUNC:
       *action = n_fds == 0 ? AFORK_MUX_PASS_RAW : AFORK_MUX_PASS;
@@ -535,6 +592,21 @@ reply_came (AForkMux        *mux,
   if (head[4] == AFORK_FRAME_READY)
     {
       *action = AFORK_MUX_PASS_RAW;
+      return true;
+    }
+  if (head[4] == AFORK_FRAME_FILE_WANTED)
+    {
+      const uint8_t wanted = head[AFORK_FRAME_HEADER_SIZE] != 0;
+
+      /* If the process that asked has failed, END was sent. */
+      if (channel->source < 0 && !channel->in_end)
+        return afork_failure_set (&mux->failure, AFORK_WIRE_ERROR_PROTOCOL,
+                                  "The agent does not keep to the protocol: a file was wanted that "
+                                  "there is not");
+      *action = AFORK_MUX_DROP;
+      channel->uncredited += (uint32_t) n_head;
+      if (channel->source >= 0)
+        send (channel->source, &wanted, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
       return true;
     }
   if (head[4] != AFORK_FRAME_EXITED || n_head != AFORK_MUX_HEAD_SIZE
@@ -589,6 +661,8 @@ hello_came (Relay               *self,
     }
 
   snprintf (self->host_name, sizeof self->host_name, "%s", frame->string[1]);
+  snprintf (self->machine, sizeof self->machine, "%s", frame->string[0]);
+  self->pointer_size = frame->number[2];
   self->state = STATE_OPEN;
   self->complained.n_bytes = 0;
   return afork_mux_put (&self->mux, &start);
@@ -643,6 +717,7 @@ frame_came (AForkMux            *mux,
 static const AForkMuxFuncs funcs = {
   .command = command_came,
   .reply = reply_came,
+  .source_end = source_ended,
   .frame = frame_came,
   .is_drained = is_drained,
   .put_exited = put_exited,

@@ -24,6 +24,13 @@ typedef struct
   bool (*require)         (void               *data,
                            const char         *module,
                            AForkFailure       *failure);
+  /* Loads the module that is the file at PATH, an absolute path. Its functions are found as those
+   * of a module that `require` has found by its own name, which the runtime makes of NAME, the base
+   * name of the file. */
+  bool (*require_file)    (void               *data,
+                           const char         *path,
+                           const char         *name,
+                           AForkFailure       *failure);
   bool (*eval)            (void               *data,
                            const char         *code,
                            int                 argc,

@@ -109,21 +109,35 @@ renew_death_pipe (void)
     fcntl (afork_server.own_death_pipe, F_SETOWN, getpid ());
 }
 
-bool
-afork_serve_module_code (const AForkFrame *frame)
+/* Loads the file at PATH as the module NAME. The server would wait for ever for some kinds of
+ * files. */
+static bool
+load_file (const char *path,
+           const char *name)
+{
+  struct stat status;
+
+  if (afork_server.runtime->require_file == NULL)
+    return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_NOT_SUPPORTED,
+                              "The process has no means to load the file “%.2000s”", path);
+  if (stat (path, &status) < 0)
+    return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_MODULE,
+                              "Module “%.2000s” could not be loaded: %s", path, strerror (errno));
+  if (!S_ISREG (status.st_mode))
+    return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_MODULE,
+                              "Module “%.2000s” could not be loaded: it is not a regular file",
+                              path);
+
+  return afork_server.runtime->require_file (afork_server.runtime_data, path, name,
+                                             &afork_server.failure);
+}
+
+/* Code of a module has run. */
+static void
+end_module_code (void)
 {
   const int ignored[] = AFORK_IGNORED_SIGNALS;
   struct sigaction action;
-  bool done;
-
-  if (!afork_server_report_fork ())
-    return false;
-
-  if (frame->kind == AFORK_FRAME_REQUIRE)
-    done = afork_server.runtime->require (afork_server.runtime_data, frame->string[0],
-                                          &afork_server.failure);
-  else
-    done = serve_call (frame);
 
   /* Output in stdio buffers is written now, or each fork would write it again. */
   fflush (NULL);
@@ -133,7 +147,109 @@ afork_serve_module_code (const AForkFrame *frame)
       sigaction (ignored[i], NULL, &action);
       afork_server.ignores[i] = action.sa_handler == SIG_IGN;
     }
+}
+
+bool
+afork_serve_module_code (const AForkFrame *frame)
+{
+  bool done;
+
+  if (!afork_server_report_fork ())
+    return false;
+
+  if (frame->kind == AFORK_FRAME_REQUIRE)
+    done = afork_server.runtime->require (afork_server.runtime_data, frame->string[0],
+                                          &afork_server.failure);
+  else if (frame->kind == AFORK_FRAME_REQUIRE_FILE)
+    done = load_file (frame->string[0], frame->string[1]);
+  else
+    done = serve_call (frame);
+
+  end_module_code ();
   return done;
+}
+
+/* Files of other hosts. */
+
+void
+afork_server_drop_file (void)
+{
+  if (afork_server.receives != NULL)
+    afork_module_cache_free (afork_server.receives);
+  afork_server.receives = NULL;
+}
+
+/* All bytes are there. */
+static bool
+complete_file (void)
+{
+  AForkCachedModule *module = afork_server.receives;
+  bool done = afork_module_cache_finish (module, &afork_server.failure);
+
+  if (done)
+    {
+      done = load_file (module->path, module->name);
+      end_module_code ();
+    }
+  afork_server_drop_file ();
+  return done;
+}
+
+bool
+afork_serve_file (const AForkFrame *frame)
+{
+  const uint64_t size = frame->number[0] | (uint64_t) frame->number[1] << 32;
+  AForkFrame wanted = { .kind = AFORK_FRAME_FILE_WANTED };
+  AForkCachedModule *module;
+  bool found, done;
+
+  if (!afork_server_report_fork ())
+    return false;
+
+  module = afork_module_cache_open (frame->string[0], frame->string[1], size, &found,
+                                    &afork_server.failure);
+  if (module == NULL)
+    return false;
+
+  wanted.number[0] = found ? 0 : 1;
+  done = afork_server_reply (&wanted, -1);
+  if (!done || !found)
+    {
+      afork_server.receives = module;
+      return done && (size > 0 || complete_file ());
+    }
+
+  done = load_file (module->path, module->name);
+  end_module_code ();
+  afork_module_cache_free (module);
+  return done;
+}
+
+bool
+afork_serve_file_bytes (const AForkFrame *frame)
+{
+  AForkCachedModule *module = afork_server.receives;
+
+  if (module == NULL || frame->n_bytes == 0)
+    return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_PROTOCOL,
+                              "Bytes of a file came where there is none");
+  if (!afork_module_cache_add (module, frame->bytes, frame->n_bytes, &afork_server.failure))
+    return false;
+
+  return module->n_received < module->size || complete_file ();
+}
+
+bool
+afork_serve_fail (const AForkFrame *frame)
+{
+  const AForkWireError code = (AForkWireError) frame->number[0];
+
+  if (!afork_server_report_fork ())
+    return false;
+
+  return afork_failure_set (&afork_server.failure,
+                            code <= AFORK_WIRE_ERROR_HOST_LOST ? code : AFORK_WIRE_ERROR_FAILED,
+                            "%s", frame->string[0]);
 }
 
 bool

@@ -33,12 +33,20 @@ void         afork_server_open_death_pipe  (void);
  * async-signal-safe. */
 bool         afork_server_check_threads    (void);
 
+/* Deletes what has come of a file whose rest will not come. Not async-signal-safe. */
+void         afork_server_drop_file        (void);
+
 /* The commands. None is async-signal-safe. */
 
 bool         afork_serve_module_path       (const AForkFrame *frame);
 bool         afork_serve_library           (const char       *path);
-/* REQUIRE, EVAL and CALL, which run code of a module. */
+/* REQUIRE, REQUIRE_FILE, EVAL and CALL, which run code of a module. */
 bool         afork_serve_module_code       (const AForkFrame *frame);
+/* FILE, and each FILE_BYTES. The module is loaded when all bytes are there. */
+bool         afork_serve_file              (const AForkFrame *frame);
+bool         afork_serve_file_bytes        (const AForkFrame *frame);
+/* FAIL: returns false. */
+bool         afork_serve_fail              (const AForkFrame *frame);
 bool         afork_serve_setenv            (const char       *name,
                                             const char       *value);
 bool         afork_serve_chdir             (const char       *path);

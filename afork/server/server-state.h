@@ -14,6 +14,7 @@
 #include "children.h"
 #include "command-link.h"
 #include "items.h"
+#include "module-cache.h"
 #include "runtime.h"
 
 /* A process has one server, which lasts until the process ends, and nothing of it is ever freed.
@@ -41,6 +42,7 @@ typedef struct
   int                       reports;         /* for the caller, with READY: see refork.h. Or -1 */
   int                       relay;           /* to the outer process, see refork.c; or -1 */
   int                       root;            /* for the last step of namespaces.h, or -1 */
+  AForkCachedModule        *receives;        /* the file whose bytes come next, or NULL */
   AForkChildren             children;
   AForkLink                 link;
   AForkFailure              failure;

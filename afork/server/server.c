@@ -17,10 +17,31 @@
 #include "server-state.h"
 #include "title.h"
 
+/* The rest of a file does not come. Returns false. Not async-signal-safe. */
+static bool
+fail_file (void)
+{
+  return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_MODULE,
+                            "Module “%.255s” could not be copied: not all of it has come",
+                            afork_server.receives->name);
+}
+
+/* A command has failed. Not async-signal-safe. */
+static void __attribute__ ((noreturn))
+fail (void)
+{
+  afork_server_drop_file ();
+  afork_server_fail ();
+}
+
 /* Does the command FRAME. Returns false and sets the failure if it fails. Not async-signal-safe. */
 static bool
 execute (const AForkFrame *frame)
 {
+  if (afork_server.receives != NULL && frame->kind != AFORK_FRAME_FILE_BYTES
+      && frame->kind != AFORK_FRAME_FAIL)
+    return fail_file ();
+
   switch (frame->kind)
     {
     case AFORK_FRAME_MODULE_PATH:
@@ -37,9 +58,16 @@ execute (const AForkFrame *frame)
     case AFORK_FRAME_MAP_FD:
       return afork_serve_map_fd ((int) frame->number[0]);
     case AFORK_FRAME_REQUIRE:
+    case AFORK_FRAME_REQUIRE_FILE:
     case AFORK_FRAME_EVAL:
     case AFORK_FRAME_CALL:
       return afork_serve_module_code (frame);
+    case AFORK_FRAME_FILE:
+      return afork_serve_file (frame);
+    case AFORK_FRAME_FILE_BYTES:
+      return afork_serve_file_bytes (frame);
+    case AFORK_FRAME_FAIL:
+      return afork_serve_fail (frame);
     case AFORK_FRAME_ITEM_BYTES:
       return afork_serve_item_bytes (frame);
     case AFORK_FRAME_ITEM_FDS:
@@ -140,6 +168,7 @@ afork_serve (const AForkServerOptions *options)
   afork_server.reports = -1;
   afork_server.relay = -1;
   afork_server.root = -1;
+  afork_server.receives = NULL;
   afork_server.runtime = options->runtime;
   afork_server.runtime_data = options->runtime_data;
   afork_server.fork = options->fork;
@@ -156,12 +185,17 @@ afork_serve (const AForkServerOptions *options)
     {
       result = afork_link_next (&afork_server.link, &frame, &afork_server.failure);
       if (result == AFORK_LINK_OK && !execute (&frame))
-        afork_server_fail ();
+        fail ();
       if (result == AFORK_LINK_EMPTY)
         result = wait_for_commands ();
 
+      if (result == AFORK_LINK_END && afork_server.receives != NULL)
+        {
+          fail_file ();
+          result = AFORK_LINK_FAILED;
+        }
       if (result == AFORK_LINK_FAILED)
-        afork_server_fail ();
+        fail ();
       if (result == AFORK_LINK_END)
         {
           if (afork_server.children.epoll >= 0)

@@ -49,6 +49,10 @@ static const Layout layouts[] = {
   { AFORK_FRAME_LEAVE,       "LEAVE",       "",    0,                0, 0 },
   { AFORK_FRAME_MEASURE,     "MEASURE",     "u",   0,                0, 0 },
   { AFORK_FRAME_RESTRICT,    "RESTRICT",    "b",   0,                0, 0 },
+  { AFORK_FRAME_REQUIRE_FILE, "REQUIRE_FILE", "ss", 0,               0, 0 },
+  { AFORK_FRAME_FILE,        "FILE",        "ssuu", 0,               0, 0 },
+  { AFORK_FRAME_FILE_BYTES,  "FILE_BYTES",  "b",   0,                0, 0 },
+  { AFORK_FRAME_FAIL,        "FAIL",        "us",  0,                0, 0 },
   { AFORK_FRAME_HELLO,       "HELLO",       "su",  0,                0, 0 },
   { AFORK_FRAME_FORKED,      "FORKED",      "",    0,                0, 1 },
   { AFORK_FRAME_READY,       "READY",       "",    0,                0, 2 },
@@ -61,6 +65,7 @@ static const Layout layouts[] = {
   { AFORK_FRAME_CONFINED,    "CONFINED",    "b",   0,                0, 0 },
   { AFORK_FRAME_REFUSED,     "REFUSED",     "uu",  0,                0, 0 },
   { AFORK_FRAME_REMOTE,      "REMOTE",      "u",   0,                0, 0 },
+  { AFORK_FRAME_FILE_WANTED, "FILE_WANTED", "u",   0,                0, 0 },
 };
 
 enum { EXIT_REPORT_SIZE = 4 + 4 + 8 + 8 + 8 };

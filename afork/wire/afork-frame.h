@@ -38,7 +38,7 @@ extern "C" {
 
 /* Both sides must have the same version. It changes when the layout of a kind changes, and when
  * there is a new kind that the previous version would refuse. */
-#define AFORK_WIRE_VERSION 5
+#define AFORK_WIRE_VERSION 6
 
 /* The first field of HELLO, by which a caller recognizes a server. */
 #define AFORK_WIRE_MAGIC "AFork"
@@ -81,6 +81,13 @@ typedef enum
   AFORK_FRAME_LEAVE,            /* only SIGNAL, DISOWN and MEASURE may follow */
   AFORK_FRAME_MEASURE,          /* u32: the fork's number. The reply is MEASURED */
   AFORK_FRAME_RESTRICT,         /* bytes: see afork-confinement.h */
+  AFORK_FRAME_REQUIRE_FILE,     /* string: path of a module's file; string: its name. For a server
+                                 * on another host, a relay sends FILE or FAIL instead */
+  AFORK_FRAME_FILE,             /* string: name; string: SHA-256 of the content, in hexadecimal;
+                                 * u32, u32: its size, low first. The reply is FILE_WANTED */
+  AFORK_FRAME_FILE_BYTES,       /* bytes: the next of the content, one at least */
+  AFORK_FRAME_FAIL,             /* u32: AForkWireError; string: text. A command for this server has
+                                 * failed before it came here */
 
   /* From the server to the caller. */
   AFORK_FRAME_HELLO = 64,       /* string: magic; u32: version. An executed server's first frame */
@@ -97,6 +104,7 @@ typedef enum
                                  * EXITED follows */
   AFORK_FRAME_REMOTE,           /* u32: a pid. FORKED, READY or ERROR follows without a pidfd: the
                                  * process is on another host, where it has this pid */
+  AFORK_FRAME_FILE_WANTED,      /* u32: 1 if FILE_BYTES have to follow, 0 if the server has them */
 } AForkFrameKind;
 
 /* SIGNAL is for a caller that may not signal the process itself. The parent looks for the number
@@ -109,6 +117,9 @@ typedef enum
  * /proc does not show it. */
 
 /* After LEAVE, the server exits when it has reaped all its forks. */
+
+/* After FILE_WANTED with 1, only FILE_BYTES follow until all of the content has come, or FAIL. Then
+ * the server loads the module. */
 
 /* After EXEC, READY means that the program is about to be executed. The socket that came with EXEC
  * is close-on-exec: its end means that the program was executed, and ERROR on it that it was

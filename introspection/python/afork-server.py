@@ -338,6 +338,32 @@ class Functions:
         return iter(self._found[1:])
 
 
+def import_file(path, name):
+    """Imports the file at a path as the module of that name, as `import` would."""
+    from importlib import machinery, util
+
+    loaded = sys.modules.get(name)
+    if loaded is not None:
+        if getattr(loaded, "__file__", None) == path:
+            return loaded
+        raise ImportError(f"there is already another module “{name}” in the process: {loaded!r}")
+    if "." in name:
+        raise ImportError(f"“{name}” cannot be the name of a module, because it has a point")
+
+    loader = None if path.endswith(tuple(machinery.all_suffixes())) \
+        else machinery.SourceFileLoader(name, path)
+    spec = util.spec_from_file_location(name, path, loader=loader)
+    module = util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    # A module may replace itself.
+    return sys.modules.get(name, module)
+
+
 def get_attribute(module, path):
     found = module
     for name in path.split("."):
@@ -554,6 +580,16 @@ class Server(AFork.Server):
     def do_require(self, name):
         try:
             self._functions.add_module(importlib.import_module(name))
+        except BaseException as error:
+            raise new_failure(f"Module “{name}” could not be imported", error,
+                              AFork.Error.MODULE) from None
+        finally:
+            self._end_command(f"module “{name}” was imported")
+        return True
+
+    def do_require_file(self, path, name):
+        try:
+            self._functions.add_module(import_file(path, name.removesuffix(".py")))
         except BaseException as error:
             raise new_failure(f"Module “{name}” could not be imported", error,
                               AFork.Error.MODULE) from None

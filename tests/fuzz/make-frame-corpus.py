@@ -37,8 +37,9 @@ MODULE_PATH, TITLE, SETENV, UNSETENV, CHDIR, MAP_FD = range(1, 7)
 REQUIRE, EVAL, CALL, ITEM_BYTES, ITEM_FDS, FORK, RUN, LOOK_UP = range(7, 15)
 EXEC, DEATH_PIPE, DETACH, IDENTIFY, RUN_FUNC, LIBRARY = range(15, 21)
 SIGNAL, DISOWN, LEAVE, MEASURE, RESTRICT = range(21, 26)
+REQUIRE_FILE, FILE, FILE_BYTES, FAIL = range(26, 30)
 HELLO, FORKED, READY, ERROR, FORK_FAILED, EXITED = range(64, 70)
-SIGNALED, NO_PIDFD, MEASURED, CONFINED, REFUSED, REMOTE = range(70, 76)
+SIGNALED, NO_PIDFD, MEASURED, CONFINED, REFUSED, REMOTE, FILE_WANTED = range(70, 77)
 
 valid = {
     "module-path": frame(MODULE_PATH, strings(b"/usr/lib/a", b"", b"b")),
@@ -71,6 +72,11 @@ valid = {
     "leave": frame(LEAVE),
     "measure": frame(MEASURE, u32(7)),
     "restrict": frame(RESTRICT, u32(1) + u32(0) + u32(0)),
+    "require-file": frame(REQUIRE_FILE, string(b"/home/user/echo.so") + string(b"echo.so")),
+    "file": frame(FILE, string(b"echo.so") + string(b"0123456789abcdef" * 4) + u32(3) + u32(0))
+    + frame(FILE_BYTES, b"ab") + frame(FILE_BYTES, b"c"),
+    "fail": frame(FAIL, u32(2) + string(b"there is no such file")),
+    "file-wanted": frame(FILE_WANTED, u32(1)),
     "hello": frame(HELLO, string(b"AFork") + u32(1)),
     "forked": frame(FORKED, n_fds=1),
     "ready": frame(READY, n_fds=1),

@@ -8,7 +8,7 @@ import pathlib
 import subprocess
 import tempfile
 
-from gjs_harness import AFork, GLib, GjsTest, MODULES, count_fds, main, read_all
+from gjs_harness import AFork, Gio, GLib, GjsTest, MODULES, count_fds, main, read_all
 
 
 class FunctionTest(GjsTest):
@@ -50,6 +50,29 @@ class FunctionTest(GjsTest):
                 for process in self.new_process(), self.new_process(name):
                     output = self.run_process(process.send_arg("x"), f"{name}:describe")
                     self.assertEqual(output, '[true,["x"]]', name)
+
+    def test_file(self):
+        """A file that is not in the module path, and forks that have it."""
+        with tempfile.TemporaryDirectory(prefix="afork 'ü ") as folder:
+            def write(name, text):
+                path = pathlib.Path(folder, name)
+                path.write_text(text)
+                return Gio.File.new_for_path(str(path))
+
+            text = ("export function send(connection) {\n"
+                    "    const stream = connection.get_output_stream();\n"
+                    "    stream.write_all(new TextEncoder().encode('it is here'), null);\n}\n")
+            mine = write("it's mine.js", text)
+            template = self.new_process().require_file(mine).require_file(mine)
+            self.assertEqual(self.run_process(template.fork(), "it's mine.js:send"), "it is here")
+            self.assertEqual(self.run_process(template, "send"), "it is here")
+
+            process = self.new_process().require_file(write("wrong.js", "\nlet = = 2;\n"))
+            message = self.assert_fails(process, "f", AFork.Error.MODULE)
+            self.assertIn("wrong.js:2", message)
+            for path in (folder, f"{folder}/missing.js"):
+                process = self.new_process().require_file(Gio.File.new_for_path(path))
+                self.assertIn(path, self.assert_fails(process, "f", AFork.Error.MODULE))
 
     def test_resource(self):
         """A module of a resource, which other code of the template has registered."""

@@ -7,7 +7,7 @@ import os
 import signal
 import tempfile
 
-from harness import AFork, GLib, PythonTest, count_fds, main, read_all
+from harness import AFork, Gio, GLib, PythonTest, count_fds, main, read_all
 
 
 class FunctionTest(PythonTest):
@@ -39,6 +39,39 @@ class FunctionTest(PythonTest):
     def test_module_is_imported_to_run(self):
         self.assertEqual(self.run_process(self.new_process().send_arg("x"), "workers:describe"),
                          repr(("socket", ("x",))))
+
+    def test_file(self):
+        """A file that is not in the module path, and forks that have it."""
+        with tempfile.TemporaryDirectory() as folder:
+            def write(name, text):
+                path = os.path.join(folder, name)
+                with open(path, "w") as file:
+                    file.write(text)
+                return Gio.File.new_for_path(path)
+
+            text = "def describe(socket, *items):\n    socket.sendall(__name__.encode())\n"
+            mine = write("mine.py", text)
+            template = self.new_process().require_file(mine).require_file(mine)
+            template.require_file(write("my-program", text))
+            self.assertEqual(self.run_process(template.fork(), "mine:describe"), "mine")
+            self.assertEqual(self.run_process(template.fork(), "describe"), "my-program")
+            self.assertEqual(self.run_process(template, "my-program:describe"), "my-program")
+
+            for name, content, expected in (
+                    ("json.py", text, "there is already another module “json”"),
+                    ("a.b.py", text, "has a point"),
+                    ("wrong.py", "def f():\n    1 = 2\n", "line 2"),
+                    ("raises.py", "\n\nraise ValueError('my message')\n",
+                     "raises.py\", line 3, in <module>")):
+                # Of the standard library, the server has imported some modules already.
+                process = self.new_process().eval("import json", None)
+                process.require_file(write(name, content))
+                message = self.assert_fails(process, "f", AFork.Error.MODULE)
+                self.assertIn(expected, message)
+                self.assertNotIn("afork-server", message)
+            for path in (folder, os.path.join(folder, "missing.py")):
+                process = self.new_process().require_file(Gio.File.new_for_path(path))
+                self.assertIn(path, self.assert_fails(process, "f", AFork.Error.MODULE))
 
     def test_nested(self):
         self.assertEqual(self.run_process(self.new_process(), "workers:Namespace.nested"), "nested")

@@ -20,7 +20,7 @@ HELLO, START, PING, OPEN, DATA, END, CREDIT, STOP = range(1, 9)
 MAGIC = b"[AFork agent ready]\n"
 AGENT_CHANNEL = 0x80000000
 (SERVER_HELLO, FORKED, READY, ERROR, FORK_FAILED, EXITED, SIGNALED, NO_PIDFD, MEASURED, CONFINED,
- REFUSED, REMOTE) = range(64, 76)
+ REFUSED, REMOTE, FILE_WANTED) = range(64, 77)
 
 
 def mux(kind, payload=b"", channel=0):
@@ -92,6 +92,8 @@ LIES = {
     "error-on-0": lambda w, t: data(0, reply(ERROR, u32(99) + string(b"It \xff\xfe failed"))),
     "cut-on-0": lambda w, t: data(0, reply(ERROR, u32(1) + string(b"cut"))[:9]) + mux(END),
     "huge-on-0": lambda w, t: data(0, u32(2**32 - 1) + bytes((EXITED, 0, 0, 0))),
+    "file-wanted": lambda w, t: data(t, reply(FILE_WANTED, u32(1))) * 3,
+    "file-wanted-on-0": lambda w, t: data(0, reply(FILE_WANTED, u32(1))),
     "answer-of-none": lambda w, t: data(w, b"\x01\0\0\0\x05\0\0\0\0\0\0\0\x7f\xff\xff\xff"),
     "pings": lambda w, t: mux(PING) * 200000 + mux(CREDIT, u32(1), 999) * 100000 + mux(DATA),
 }
@@ -134,6 +136,7 @@ def main():
         be_mute()
         return
 
+    # With “machine”, the agent only claims to be on another one.
     with subprocess.Popen([server, "--agent"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                           bufsize=0) as agent:
         down, up = Frames(), Frames()
@@ -149,6 +152,8 @@ def main():
                     write_all(1, more[:n_magic])
                     more, n_magic = more[n_magic:], max(0, n_magic - len(more))
                     for channel, kind, payload in up.take(more):
+                        if kind == HELLO and lie == "machine":
+                            payload = payload[:16] + string(b"s390x") + string(b"h")
                         write_all(1, mux(kind, payload, channel))
                     continue
                 write_all(agent.stdin.fileno(), more)

@@ -204,6 +204,8 @@ static const Case cases[] = {
   { "error-on-0", FALSE },
   { "cut-on-0", FALSE },
   { "huge-on-0", FALSE },
+  { "file-wanted", FALSE },
+  { "file-wanted-on-0", FALSE },
   { "answer-of-none", TRUE },
   { "pings", FALSE },
 };

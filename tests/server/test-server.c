@@ -12,6 +12,7 @@
 
 #include <fcntl.h>
 #include <glib-unix.h>
+#include <glib/gstdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -502,6 +503,86 @@ test_stray_fds (guint         *n_fds,
   caller_finish (&caller, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_PROTOCOL);
 }
 
+/* A file that comes otherwise than was announced. Nothing of it is kept. */
+static void
+test_file (guint         *n_fds,
+           gconstpointer  data)
+{
+  static const char sum_of_abc[] =
+    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+  static const char * const wrong_sums[] = {
+    "", "../../../../tmp/x", "BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD",
+    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015a/",
+    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad0",
+  };
+  static const struct
+  {
+    AForkFrame     then;
+    AForkWireError code;
+    const char    *text;
+  } cases[] = {
+    { FRAME (FILE_BYTES, .bytes = (const guint8 *) "abd", .n_bytes = 3),
+      AFORK_WIRE_ERROR_MODULE, "SHA-256" },
+    { FRAME (FILE_BYTES, .bytes = (const guint8 *) "abcd", .n_bytes = 4),
+      AFORK_WIRE_ERROR_PROTOCOL, "more bytes" },
+    { FRAME (FILE_BYTES), AFORK_WIRE_ERROR_PROTOCOL, "Bytes of a file" },
+    { FRAME (TITLE, .string = { "x" }), AFORK_WIRE_ERROR_MODULE, "not all of it" },
+    { FRAME (FAIL, .number = { AFORK_WIRE_ERROR_MODULE }, .string = { "lost it" }),
+      AFORK_WIRE_ERROR_MODULE, "lost it" },
+    { FRAME (FAIL, .number = { G_MAXUINT32 }, .string = { "lost it" }),
+      AFORK_WIRE_ERROR_FAILED, "lost it" },
+    /* It is all there, and is no shared object. */
+    { FRAME (FILE_BYTES, .bytes = (const guint8 *) "abc", .n_bytes = 3),
+      AFORK_WIRE_ERROR_MODULE, "file too short" },
+  };
+  g_autofree char *folder = g_dir_make_tmp ("afork-server-XXXXXX", NULL);
+  g_autofree char *modules = g_build_filename (folder, "afork-1", "modules", NULL);
+  g_autofree char *own = g_path_get_dirname (modules);
+  g_autofree char *complete = g_strdup_printf ("%s/%s", modules, sum_of_abc);
+  Caller caller;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      const gboolean is_last = i == G_N_ELEMENTS (cases) - 1;
+
+      caller_start (&caller);
+      caller_send (&caller, FRAME (SETENV, .string = { "XDG_CACHE_HOME", folder }));
+      caller_send (&caller, FRAME (FILE, .string = { "x", sum_of_abc }, .number = { 3, 0 }));
+      g_assert_cmpuint (caller_expect (&caller, AFORK_FRAME_FILE_WANTED).number[0], ==, 1);
+      caller_send (&caller, cases[i].then);
+      caller_expect_error (&caller, cases[i].code, cases[i].text);
+      caller_finish (&caller, AFORK_EXIT_BASE + (int) cases[i].code);
+      g_assert_cmpint (g_remove (complete) == 0, ==, is_last);
+      /* It is empty. */
+      g_assert_no_errno (g_rmdir (modules));
+    }
+
+  /* The caller has gone in the middle. */
+  caller_start (&caller);
+  caller_send (&caller, FRAME (SETENV, .string = { "XDG_CACHE_HOME", folder }));
+  caller_send (&caller, FRAME (FILE, .string = { "x", sum_of_abc }, .number = { 3, 0 }));
+  caller_expect (&caller, AFORK_FRAME_FILE_WANTED);
+  caller_send (&caller, FRAME (FILE_BYTES, .bytes = (const guint8 *) "ab", .n_bytes = 2));
+  caller_finish (&caller, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_MODULE);
+  g_assert_no_errno (g_rmdir (modules));
+  g_assert_no_errno (g_rmdir (own));
+
+  for (gsize i = 0; i < G_N_ELEMENTS (wrong_sums); i++)
+    {
+      caller_start (&caller);
+      caller_send (&caller, FRAME (SETENV, .string = { "XDG_CACHE_HOME", folder }));
+      caller_send (&caller, FRAME (FILE, .string = { "x", wrong_sums[i] }, .number = { 3, 0 }));
+      caller_expect_error (&caller, AFORK_WIRE_ERROR_PROTOCOL, "SHA-256");
+      caller_finish (&caller, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_PROTOCOL);
+    }
+
+  caller_start (&caller);
+  caller_send (&caller, FRAME (FILE_BYTES, .bytes = (const guint8 *) "ab", .n_bytes = 2));
+  caller_expect_error (&caller, AFORK_WIRE_ERROR_PROTOCOL, "Bytes of a file");
+  caller_finish (&caller, AFORK_EXIT_BASE + AFORK_WIRE_ERROR_PROTOCOL);
+  g_assert_no_errno (g_rmdir (folder));
+}
+
 /* Frames may be as long as the protocol allows, and there may be many. */
 static void
 test_long_frames (guint         *n_fds,
@@ -652,6 +733,7 @@ main (int    argc,
   add_server_test ("/server/identify/version", NULL, test_identify_version);
   add_server_test ("/server/stray-fds", NULL, test_stray_fds);
   add_server_test ("/server/long-frames", NULL, test_long_frames);
+  add_server_test ("/server/file", NULL, test_file);
   add_server_test ("/server/library", NULL, test_library);
   add_server_test ("/server/map", NULL, test_map);
   add_server_test ("/server/map/nowhere", NULL, test_map_nowhere);

@@ -79,6 +79,31 @@ static const Sample samples[] = {
     NULL
   },
   {
+    "REQUIRE_FILE",
+    { .kind = AFORK_FRAME_REQUIRE_FILE, .string = { "/home/user/echo.so", "echo.so" } },
+    NULL
+  },
+  {
+    "FILE",
+    { .kind = AFORK_FRAME_FILE, .string = { "echo.so", "01ef" }, .number = { 3, 1 } },
+    NULL
+  },
+  {
+    "FILE_BYTES",
+    { .kind = AFORK_FRAME_FILE_BYTES, .bytes = (const uint8_t *) "\177ELF", .n_bytes = 4 },
+    NULL
+  },
+  {
+    "FAIL",
+    {
+      .kind = AFORK_FRAME_FAIL,
+      .number = { AFORK_WIRE_ERROR_MODULE },
+      .string = { "no such file" },
+    },
+    NULL
+  },
+  { "FILE_WANTED", { .kind = AFORK_FRAME_FILE_WANTED, .number = { 1 } }, NULL },
+  {
     "HELLO",
     {
       .kind = AFORK_FRAME_HELLO,
@@ -341,7 +366,7 @@ static gboolean
 is_bytes (AForkFrameKind kind)
 {
   return kind == AFORK_FRAME_ITEM_BYTES || kind == AFORK_FRAME_RESTRICT
-    || kind == AFORK_FRAME_CONFINED;
+    || kind == AFORK_FRAME_CONFINED || kind == AFORK_FRAME_FILE_BYTES;
 }
 
 static void

@@ -28,13 +28,13 @@
 #define SCRIPT_TYPE "AForkGjsScript"
 
 /* A command that is done when the context is made. */
-typedef enum { COMMAND_REQUIRE, COMMAND_EVAL, COMMAND_CALL } CommandKind;
+typedef enum { COMMAND_REQUIRE, COMMAND_REQUIRE_FILE, COMMAND_EVAL, COMMAND_CALL } CommandKind;
 
 typedef struct
 {
   CommandKind   kind;
   char         *text;           /* a module, code or a function */
-  char        **args;
+  char        **args;           /* for REQUIRE_FILE, the path of the file */
 } Command;
 
 struct _AForkGjsServer
@@ -364,14 +364,14 @@ evaluate_code (AForkGjsServer  *self,
   return done;
 }
 
-/* Loads a module, and has the script know it. import() starts threads, and after that the process
- * cannot be forked. A module that imports the other one statically does not. */
+/* Loads the module that is at URI, and has the script know it. import() starts threads, and after
+ * that the process cannot be forked. A module that imports the other one statically does not. */
 static gboolean
-load_module (AForkGjsServer  *self,
-             const char      *module,
-             GError         **error)
+load_module_at (AForkGjsServer  *self,
+                const char      *module,
+                const char      *uri,
+                GError         **error)
 {
-  g_autofree char *uri = find_module_uri (self, module);
   g_autoptr(GString) code = g_string_new ("import * as module from ");
   gboolean done;
 
@@ -397,6 +397,28 @@ load_module (AForkGjsServer  *self,
   if (done)
     g_hash_table_add (self->modules, g_strdup (module));
   return done;
+}
+
+static gboolean
+load_module (AForkGjsServer  *self,
+             const char      *module,
+             GError         **error)
+{
+  g_autofree char *uri = find_module_uri (self, module);
+
+  return load_module_at (self, module, uri, error);
+}
+
+static gboolean
+load_file (AForkGjsServer  *self,
+           const char      *module,
+           const char      *path,
+           GError         **error)
+{
+  g_autoptr(GFile) file = g_file_new_for_path (path);
+  g_autofree char *uri = g_file_get_uri (file);
+
+  return load_module_at (self, module, uri, error);
 }
 
 /* Loads the module of the function NAME, MODULE:FUNCTION, unless it was loaded. */
@@ -428,6 +450,8 @@ do_command (AForkGjsServer      *self,
     {
     case COMMAND_REQUIRE:
       return load_module (self, text, error);
+    case COMMAND_REQUIRE_FILE:
+      return load_file (self, text, args[0], error);
     case COMMAND_EVAL:
       return SCRIPT_CLASS (self)->eval (self->script, text, args, error);
     case COMMAND_CALL:
@@ -505,6 +529,18 @@ require (AForkServer  *server,
 {
   return execute_command (server, COMMAND_REQUIRE, module, NULL,
                           g_strdup_printf ("module “%s” was loaded", module), error);
+}
+
+static gboolean
+require_file (AForkServer  *server,
+              const char   *path,
+              const char   *name,
+              GError      **error)
+{
+  const char *args[] = { path, NULL };
+
+  return execute_command (server, COMMAND_REQUIRE_FILE, name, args,
+                          g_strdup_printf ("module “%s” was loaded", name), error);
 }
 
 static gboolean
@@ -760,6 +796,7 @@ _afork_gjs_server_class_init (AForkGjsServerClass *klass)
 
   server_class->set_module_path = set_module_path;
   server_class->require = require;
+  server_class->require_file = require_file;
   server_class->eval = eval;
   server_class->call = call;
   server_class->before_fork = before_fork;
