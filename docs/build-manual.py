@@ -25,6 +25,62 @@ text = re.sub(r'\s*<tr><td><em>\w+</em></td><td><a href="" [^>]*></a></td></tr>'
               index.read_text())
 index.write_text(text)
 
-# Code in a window that is too narrow for it continues in the next line of its box.
+# In a window that is too narrow, code continues in the next line of its box, and tables and
+# diagrams are scrolled by themselves.
+STYLE = """
+body {
+  overflow-wrap: break-word;
+}
+
+header h1 {
+  flex-wrap: wrap;
+  overflow-wrap: anywhere;
+}
+
+pre, pre code {
+  white-space: break-spaces;
+  overflow-wrap: anywhere;
+}
+
+pre.diagram, pre.diagram code {
+  white-space: pre;
+}
+
+.toc nav {
+  margin-left: 1em;
+  margin-right: 1em;
+}
+
+@media (max-width: 700px) {
+  .docblock table, .results table {
+    display: block;
+    overflow-x: auto;
+  }
+}
+"""
 with open(output / 'style.css', 'a') as style:
-    style.write('\npre, pre code {\n  white-space: pre-wrap;\n  overflow-wrap: anywhere;\n}\n')
+    style.write(STYLE)
+
+# gi-docgen leaves links to other libraries to a script that every site has to bring along.
+ADDRESSES = {name: f'https://docs.gtk.org/{name.lower()}/' for name in ('GLib', 'GObject', 'Gio')}
+DIAGRAM = re.compile(r'[\u2500-\u257f]')
+
+
+def mend_link(match):
+    attributes = dict(re.findall(r'([\w-]+)="([^"]*)"', match[0]))
+    if attributes.get('href') != 'javascript:void(0)':
+        return match[0]
+    address = ADDRESSES[attributes['data-namespace']] + attributes['data-link']
+    return f'<a class="external" href="{address}">'
+
+
+def mend_code(match):
+    return match[0].replace('<pre>', '<pre class="diagram">') if DIAGRAM.search(match[0]) \
+        else match[0]
+
+
+for page in sorted(output.glob('*.html')):
+    text = page.read_text()
+    text = re.sub(r'<a\s[^>]*>', mend_link, text)
+    text = re.sub(r'<pre>.*?</pre>', mend_code, text, flags=re.S)
+    page.write_text(text)

@@ -100,7 +100,8 @@ chmod +x bin/* "$thumbnailer"
 export PATH="$folder/bin:$PATH" HOME="$folder/home"
 unset XDG_CACHE_HOME
 
-for arguments in 'build x' 'build --all x' 'test x' 'test --all x' 'test --apps x' \
+for arguments in 'build x' 'build --all x' 'docs x' 'docs --check x' \
+                 'test x' 'test --all x' 'test --apps x' \
                  'soak x' 'soak 0' 'soak 1 2' \
                  'check-debian' 'check-debian 12' 'check-debian 11 root' 'check-debian 13 other' \
                  'package' 'package 11' 'package 12 13' \
@@ -130,6 +131,17 @@ configures_with gcc -Ddocs=disabled
 configures_with gcc -Dtests=false
 dev 0 build --all
 says "^meson compile -C $folder/build/gcc$"
+configures_with gcc -Ddocs=enabled
+configures_with gcc -Dtests=true
+dev 0 docs
+says "^meson compile -C $folder/build/gcc manual$"
+says "^The manual: *$folder/build/gcc/docs/afork-1/index.html$"
+configures_with gcc -Ddocs=enabled
+configures_with gcc -Dtests=false
+dev 0 docs --check
+says "^meson compile -C $folder/build/gcc$"
+says '^meson test .* --suite docs --suite browser$'
+says "^Pictures of its pages: *$folder/build/gcc/tests/manual$"
 configures_with gcc -Ddocs=enabled
 configures_with gcc -Dtests=true
 touch build/gcc/build.ninja
