@@ -15,8 +15,13 @@
 #
 #     <!-- commands: python -->   <!-- output: python javascript -->
 #
-# A comment that begins with a line `<!-- check` may have further commands, which must succeed. An
-# AFork that is not installed is found only through the set-up in README. In the environment,
+# Commands that need gdb, valgrind, AnyEvent::Fork for Perl, or GTK and a display are marked `gdb`,
+# `valgrind`, `perl` or `gtk` in the same way.
+#
+# A comment that begins with a line `<!-- check` may have further commands, which must succeed. The
+# variable source_root is the source tree there.
+#
+# An AFork that is not installed is found only through the set-up in README. In the environment,
 # AFORK_PAGE_LANGUAGES lists the languages of the build, and AFORK_PAGE_PYTHON is the Python that
 # has PyGObject. If BUILD-ROOT is `installed`, the programs use the installed AFork, without the
 # set-up.
@@ -74,15 +79,21 @@ case $* in
 esac
 {
   printf 'set -eu\n'
+  printf "source_root='%s'\n" "${readme%/*}"
   printf 'cc () { command %s -Wall -Wextra -Wno-unused-parameter -Werror "$@"; }\n' "$*"
   printf 'python3 () { command "%s" -B "$@"; }\n' "${AFORK_PAGE_PYTHON-python3}"
   printf 'valac () { command valac --fatal-warnings %s %s "$@"; }\n' "$vala_warnings" "$vapi"
   cat set-up
 } > before
 
-# is_there LANGUAGE: succeeds if programs in the language can run here
+# is_there LANGUAGE: succeeds if programs in the language, or a tool of that name, can run here
 is_there ()
 {
+  case $1 in
+    gdb | valgrind) command -v "$1" > /dev/null; return ;;
+    perl) perl -MAnyEvent::Fork -e 1 2> /dev/null; return ;;
+    gtk) [ -n "${DISPLAY-}" ] && pkg-config --exists gtk4; return ;;
+  esac
   case " ${AFORK_PAGE_LANGUAGES-} " in
     *" $1 "*) ;;
     *) return 1 ;;
@@ -109,7 +120,7 @@ for language in $(sed -n 's/^<!-- commands: \(.*\) -->$/\1/p' "$page"); do
   if is_there "$language"; then
     try "$language"
   else
-    echo "The programs in $language are left out, because something for that language is missing."
+    echo "The commands for $language are left out, because something for them is missing."
   fi
 done
 
