@@ -44,7 +44,7 @@ host_init (Host *self,
   self->rpc = afork_rpc_new (process, "calls_do");
   pid = call (self->rpc, do_args ("pid", 0), &error);
   g_assert_no_error (error);
-  self->relay = find_process (g_getenv ("AFORK_SERVER"), "--relay");
+  self->relay = find_process ("afork-server", "--relay");
   self->agent = find_agent ((GPid) g_variant_get_uint32 (pid));
   g_assert_cmpint (self->relay, >, 0);
   g_assert_cmpint (self->agent, >, 0);

@@ -429,7 +429,6 @@ test_remote_deaths (Census        *census,
       g_autoptr(GVariant) pid = NULL;
       g_autoptr(GError) error = NULL;
       GAsyncResult *results[3] = { NULL };
-      const char *server = g_getenv ("AFORK_SERVER");
       GPid worker, template, agent, relay, command, end;
       gint64 begun;
 
@@ -441,9 +440,9 @@ test_remote_deaths (Census        *census,
       g_assert_no_error (error);
       worker = (GPid) g_variant_get_uint32 (pid);
       template = afork_process_get_remote_pid (afork_runtime_get_template (runtime));
-      relay = find_process (server, "--relay");
+      relay = find_process ("afork-server", "--relay");
       g_assert_cmpint (relay, !=, 0);
-      agent = find_process (server, "--agent");
+      agent = find_process ("afork-server", "--agent");
       g_assert_cmpint (agent, !=, 0);
       command = get_way (way) == OVER_SSH ? find_process ("ssh", "-T") : agent;
       g_assert_cmpint (command, !=, 0);
@@ -553,7 +552,7 @@ test_remote_pool (Census        *census,
           g_assert_no_error (error);
         }
       if (i < 2)
-        g_assert_no_errno (kill (find_process (g_getenv ("AFORK_SERVER"), "--agent"), SIGKILL));
+        g_assert_no_errno (kill (find_process ("afork-server", "--agent"), SIGKILL));
     }
 
   g_cancellable_cancel (cancellable);
