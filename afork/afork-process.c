@@ -413,6 +413,13 @@ end_start_later (AForkProcess *self)
     _afork_command_log_limit (&self->command_log);
 }
 
+/* Whether an agent on another host ends the process when this program ends, in any case. */
+static gboolean
+is_elsewhere (AForkProcess *self)
+{
+  return _afork_runtime_get_kind (self->runtime) == AFORK_RUNTIME_KIND_AGENT;
+}
+
 /* Starts a process of the runtime, and sends it the commands that were only logged until now. */
 static void
 start_fresh (AForkProcess *self)
@@ -427,7 +434,7 @@ start_fresh (AForkProcess *self)
   set_started (self);
   _afork_launcher_start (_afork_launchers_find (self->runtime), self->runtime, self->client);
   _afork_client_send (self->client, &frame, -1);
-  if (self->die_with_parent)
+  if (self->die_with_parent && !is_elsewhere (self))
     _afork_client_set_die_with_parent (self->client);
   if (self->command_log != NULL)
     _afork_command_log_replay (self->command_log, self->client);
@@ -2135,6 +2142,8 @@ afork_process_get_die_with_parent (AForkProcess *self)
  * leader, so a terminal that it opens without `O_NOCTTY` becomes its controlling terminal. Its
  * forks are not session leaders. The program has one descriptor open until all of them have exited.
  *
+ * A process on another host is killed in any case, so this has no effect for it.
+ *
  * If it cannot be done, the process fails with `AFORK_ERROR_FAILED`, or with
  * `AFORK_ERROR_NOT_SUPPORTED` if descriptors cannot be sent to it.
  *
@@ -2161,12 +2170,12 @@ afork_process_set_die_with_parent (AForkProcess *self,
     }
 
   self->die_with_parent = TRUE;
-  if (!afork_runtime_get_can_pass_fds (self->runtime))
+  if (!is_elsewhere (self) && !afork_runtime_get_can_pass_fds (self->runtime))
     _afork_process_kill_with_error (self, AFORK_ERROR_NOT_SUPPORTED,
                                     _("A process of the runtime “%s” cannot be killed with its "
                                       "caller"),
                                     afork_runtime_get_name (self->runtime));
-  else if (_afork_process_is_started (self))
+  else if (!is_elsewhere (self) && _afork_process_is_started (self))
     _afork_client_set_die_with_parent (self->client);
   _afork_process_discard_spare_forks (self);
   g_object_notify_by_pspec (G_OBJECT (self), props[PROP_DIE_WITH_PARENT]);

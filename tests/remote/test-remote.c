@@ -50,6 +50,8 @@ test_remote_items (Census        *census,
 
   SKIP_WITHOUT (runtime);
   process = afork_process_new_for_runtime (runtime);
+  /* It dies with this program in any case. */
+  afork_process_set_die_with_parent (process, TRUE);
   afork_process_require (process, "describe");
   afork_process_send_arg (process, "one");
   afork_process_send_arg (process, large);
@@ -85,6 +87,7 @@ test_remote_successor (Census        *census,
 
   SKIP_WITHOUT (runtime);
   process = afork_process_new_exec (runtime);
+  afork_process_set_die_with_parent (process, TRUE);
   afork_process_require (process, "lifecycle");
   afork_process_send_arg (process, "3");
   fork = afork_process_fork (process);
