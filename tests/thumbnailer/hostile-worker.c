@@ -156,6 +156,20 @@ stop_template_and_hang (int output)
   hang (output);
 }
 
+/* To a caller on another host, output is returned. */
+static void
+return_nonsense (AForkCall *call)
+{
+  g_autoptr(GBytes) nonsense = g_bytes_new_static ("nonsense", 8);
+
+  afork_call_add_result_blob (call, nonsense);
+}
+
+static void
+return_nothing (int output)
+{
+}
+
 static const Misdeed misdeeds[] = {
   { "crash", crash },
   { "grow", grow },
@@ -168,6 +182,7 @@ static const Misdeed misdeeds[] = {
   { "say nothing", say_nothing },
   { "say too much", say_too_much },
   { "write nonsense", write_nonsense },
+  { "return nothing", return_nothing },
   { "kill template", kill_template },
   { "stop template", stop_template },
   { "stop template and hang", stop_template_and_hang },
@@ -189,12 +204,36 @@ prepare (int                 argc,
     raise (SIGSTOP);
 }
 
+/* Reads the first bytes of a file that has come as a descriptor, or from another host as a blob. */
+static void
+read_start (AForkCall *call,
+            int        index,
+            char      *start,
+            gsize      size)
+{
+  GUnixFDList *fds = afork_call_get_fds (call);
+  const guint8 *content;
+  gsize n_blobs, n_content;
+  GBytes **blobs = afork_call_get_blobs (call, &n_blobs);
+
+  if (fds != NULL)
+    {
+      if (pread (g_unix_fd_list_peek_fds (fds, NULL)[index], start, size, 0) < 0)
+        start[0] = '\0';
+      return;
+    }
+
+  content = g_bytes_get_data (blobs[index], &n_content);
+  if (n_content > 0)
+    memcpy (start, content, MIN (size, n_content));
+}
+
 GVariant *
 work (AForkCall  *call,
       GVariant   *args,
       GError    **error)
 {
-  const int *files = g_unix_fd_list_peek_fds (afork_call_get_fds (call), NULL);
+  GUnixFDList *fds = afork_call_get_fds (call);
   g_autoptr(GVariant) value = NULL;
   char start[64] = "";
   const char *trap = getenv ("HOSTILE_TRAP");
@@ -217,13 +256,16 @@ work (AForkCall  *call,
   if (!g_variant_iter_next (outputs, "(hu)", &output, NULL))
     output = -1;
   g_variant_iter_free (outputs);
-  if (pread (files[input], start, sizeof start - 1, 0) > 0)
-    for (size_t i = 0; i < sizeof misdeeds / sizeof *misdeeds; i++)
-      if (strcmp (start, misdeeds[i].order) == 0)
-        {
-          misdeeds[i].obey (files[output]);
-          return g_variant_new ("(ii)", 1, 1);
-        }
+  read_start (call, input, start, sizeof start - 1);
+  for (size_t i = 0; i < sizeof misdeeds / sizeof *misdeeds; i++)
+    if (strcmp (start, misdeeds[i].order) == 0)
+      {
+        if (fds == NULL && misdeeds[i].obey == write_nonsense)
+          return_nonsense (call);
+        else
+          misdeeds[i].obey (fds != NULL ? g_unix_fd_list_peek_fds (fds, NULL)[output] : -1);
+        return g_variant_new ("(ii)", 1, 1);
+      }
 
   return ordinary_work (call, args, error);
 }

@@ -28,6 +28,7 @@ from pathlib import Path
 import tap
 from pictures import (Png, gif_of_two_frames, jpeg, png, png_chunk, png_of_absurd_size,
                       png_with_profile, swapping_profile)
+from sshd import Sshd
 
 THUMBNAILER, HOSTILE_WORKER = (os.path.realpath(path) for path in sys.argv[1:3])
 # Sanitizers need more memory and system calls than confined workers have.
@@ -1003,6 +1004,104 @@ def test_no_process_is_left(room):
     adopt_orphans()
     room.run()
     wait_for_all_children()
+
+
+# Workers on other hosts
+
+def with_hosts(function):
+    """A test with a server of ssh, which is started for it."""
+    def test(room):
+        if SANITIZED:
+            raise tap.Skip("the workers of the server would need the library of the sanitizer")
+        sshd = Sshd(room.home, os.environ["AFORK_SERVER"])
+        room.env["PATH"] = sshd.path()
+        # The files of the server are no pictures.
+        try:
+            function(room, sshd)
+        finally:
+            sshd.close()
+    return test
+
+
+def read_thumbnails(room):
+    """The content of each file that the thumbnailer has made, and removes them."""
+    files = {path: path.read_bytes() for path in sorted(room.thumbnails.rglob("*.png"))}
+    shutil.rmtree(room.thumbnails)
+    return files
+
+
+@with_hosts
+def test_hosts_make_the_same_thumbnails(room, sshd):
+    for i in range(12):
+        room.add(f"{i}.png", png(640 + i, 480))
+    room.add("photo.jpg", jpeg([[10, 200], [90, 40]]))
+    room.add("empty.png", b"")
+    room.add("cut.png", png(300, 200)[:500])
+    room.add("text.jpg", b"This is no picture.")
+    sheet = room.home / "sheet.png"
+    arguments = ["--size=normal,x-large", "--contact-sheet", sheet, room.pictures]
+    # A recent picture may still be written.
+    for path in room.pictures.iterdir():
+        os.utime(path, (1, 1))
+    here = room.run(*arguments, status=1)
+    expected, expected_sheet = read_thumbnails(room), sheet.read_bytes()
+    output = room.run("--host=one", "--host", "two", "--jobs=2", *arguments, status=1)
+    assert output.counts() == here.counts()
+    for picture in room.pictures.iterdir():
+        assert output.outcome(picture) == here.outcome(picture), picture
+    made = read_thumbnails(room)
+    assert made.keys() == expected.keys() and len(made) > 20
+    assert all(made[path] == expected[path] for path in made), made.keys()
+    assert sheet.read_bytes() == expected_sheet
+    # The module was copied, once.
+    assert len(list((sshd.home / "afork-1" / "modules").iterdir())) == 1
+
+
+@with_hosts
+def test_host_that_is_lost(room, sshd):
+    pictures = [room.add(f"{i:03}.png", png(800, 600)) for i in range(60)]
+    run = room.start("--host=one", "--host=two", "--jobs=2", room.pictures,
+                     stdout=subprocess.PIPE)
+    first = run.stdout.readline()
+    agents = sshd.find_agents()
+    assert agents, first
+    os.kill(agents[0], signal.SIGKILL)
+    text, errors = run.communicate()
+    output = Output(first + text, errors)
+    assert run.returncode == 0, (first + text, errors)
+    assert output.counts() == (60, 0, 0)
+    assert all(room.thumbnail_path(picture).exists() for picture in pictures)
+
+
+@with_hosts
+def test_host_that_is_not_there(room, sshd):
+    picture = room.add("picture.png", png(64, 48))
+    # sshd gives no such account, and the other host does all of it.
+    output = room.run("--host=nobody-there@one", "--host=two", "--jobs=1", room.pictures)
+    assert output.outcome(picture) == "done"
+    change(picture)
+    output = room.run("-Hnobody-there@one", room.pictures, status=1)
+    assert "Permission denied" in output.outcome(picture), output.text
+    output = room.run("--host=-oProxyCommand=touch x", room.pictures, status=1)
+    assert "destination" in output.outcome(picture), output.text
+    # Nothing of this is the fault of the picture.
+    assert room.run("--host=two", room.pictures).outcome(picture) == "done"
+
+
+@with_hosts
+def test_host_with_hostile_workers(room, sshd):
+    """They return other files than were wanted, or none, and cost their pictures only."""
+    pictures = [room.add(f"{i}.png", png(64, 48)) for i in range(4)]
+    bad = {order: room.add(f"{order}.png", order.encode())
+           for order in ("crash", "write nonsense", "return nothing")}
+    output = room.run("--host=one", "--module", HOSTILE_WORKER, room.pictures, status=1)
+    for picture in pictures:
+        assert output.outcome(picture) == "done", output.text
+    assert "signal 11" in output.outcome(bad["crash"]), output.text
+    assert output.outcome(bad["write nonsense"]) == (
+        "failed: The worker did not write a thumbnail"), output.text
+    assert output.outcome(bad["return nothing"]) == (
+        "failed: The worker did not return what it was to make"), output.text
 
 
 # What the user sees

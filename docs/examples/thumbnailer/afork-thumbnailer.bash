@@ -7,7 +7,7 @@ _afork_thumbnailer ()
 {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
   local options='--size --jobs --output --contact-sheet --retry --first --fresh --max-memory
-    --clean --timeout --unconfined --module --quiet --verbose --version --help'
+    --clean --timeout --unconfined --module --host --quiet --verbose --version --help'
 
   # "--size=large" is three words here.
   if [ "$current" = = ]; then
@@ -21,6 +21,8 @@ _afork_thumbnailer ()
       mapfile -t COMPREPLY < <(compgen -W 'normal large x-large xx-large' -- "$current") ;;
     -o | --output)
       mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
+    -H | --host)
+      mapfile -t COMPREPLY < <(compgen -A hostname -- "$current") ;;
     -j | --jobs | -M | --max-memory | -t | --timeout)
       COMPREPLY=() ;;
     *)

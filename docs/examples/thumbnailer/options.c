@@ -13,7 +13,7 @@
 #define MAX_MEMORY      (1 << 20)
 #define DEFAULT_TIMEOUT 30      /* seconds */
 #define MAX_TIMEOUT     (24 * 60 * 60)
-#define VALUE_OPTIONS   "sjocfMtm"
+#define VALUE_OPTIONS   "sjocfMtmH"
 
 static GOptionContext *
 make_context (Options *self)
@@ -23,7 +23,8 @@ make_context (Options *self)
       "normal, large, x-large or xx-large: at most 128, 256, 512 or 1024 pixels a side; several, "
       "with commas between them, cost one decoding", "SIZE" },
     { "jobs", 'j', 0, G_OPTION_ARG_INT, &self->n_jobs,
-      "Pictures worked on at once; as many as there are processors if not given", "N" },
+      "Pictures worked on at once, on each host; as many as there are processors here if not given",
+      "N" },
     { "output", 'o', 0, G_OPTION_ARG_FILENAME, &self->output,
       "Folder of thumbnails; the one that all programs share if not given", "DIR" },
     { "contact-sheet", 'c', 0, G_OPTION_ARG_FILENAME, &self->contact_sheet,
@@ -44,6 +45,9 @@ make_context (Options *self)
       "Use workers that are not confined, if the system cannot confine them", NULL },
     { "module", 'm', 0, G_OPTION_ARG_FILENAME, &self->module,
       "Worker module to use in place of our own", "MODULE" },
+    { "host", 'H', 0, G_OPTION_ARG_STRING_ARRAY, &self->hosts,
+      "Decode on this host, over ssh, as many pictures at once as --jobs says; may be given again",
+      "DEST" },
     { "quiet", 'q', 0, G_OPTION_ARG_NONE, &self->quiet,
       "Print failures only", NULL },
     { "verbose", 'v', 0, G_OPTION_ARG_NONE, &self->verbose,
@@ -183,6 +187,7 @@ options_free (Options *self)
   g_free (self->output);
   g_free (self->contact_sheet);
   g_free (self->module);
+  g_strfreev (self->hosts);
   g_strfreev (self->first);
   g_strfreev (self->filenames);
   g_free (self);

@@ -18,6 +18,7 @@ typedef struct
   char     *output;           /* a directory, or NULL for that of the user */
   char     *contact_sheet;    /* a file, or NULL */
   char     *module;
+  char    **hosts;            /* destinations of ssh, or NULL for workers here */
   char    **first;            /* or NULL */
   gboolean  fresh;
   gboolean  unconfined;

@@ -234,7 +234,9 @@ made_cb (GObject      *object,
   clear_outputs (self);
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) || is_store_error (error))
     g_task_return_error (task, error);
-  else if (g_error_matches (error, AFORK_ERROR, AFORK_ERROR_LOST) && !self->tried_again)
+  else if ((g_error_matches (error, AFORK_ERROR, AFORK_ERROR_LOST)
+            || g_error_matches (error, AFORK_ERROR, AFORK_ERROR_HOST_LOST))
+           && !self->tried_again)
     {
       self->tried_again = TRUE;
       g_error_free (error);

@@ -24,7 +24,7 @@
 
 #define SHEET_MODE  0666
 
-/* Pictures that are open and wait for a worker. */
+/* Pictures that are open and wait for a worker. For workers on other hosts, they are in memory. */
 #define N_WAITING   32
 
 typedef struct
@@ -114,13 +114,22 @@ print_summary (Thumbnailer *self,
     summary_print (self->pictures, seconds, workers, isatty (STDOUT_FILENO));
 }
 
+/* Returns how many pictures are handled at a time. */
+static guint
+get_n_open (const Options *options)
+{
+  const guint n_jobs = (guint) options->n_jobs;
+
+  return options->hosts == NULL ? n_jobs + N_WAITING : 2 * n_jobs * g_strv_length (options->hosts);
+}
+
 static gboolean
 make_thumbnails (Thumbnailer *self)
 {
   gint64 started = g_get_monotonic_time ();
 
   self->progress = progress_new (self->pictures->len, self->options->quiet);
-  thumbnail_queue_run_async (&self->maker, self->pictures, self->options->n_jobs + N_WAITING,
+  thumbnail_queue_run_async (&self->maker, self->pictures, get_n_open (self->options),
                              picture_finished_cb, self,
                              self->cancellable, thumbnails_made_cb, self);
   g_main_loop_run (self->loop);

@@ -5,10 +5,14 @@
 
 #include "worker-pool.h"
 
+#include "auto-fd.h"
 #include "picture-error.h"
 #include "text.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define GRACE       300       /* milliseconds for a worker to stop work that nobody waits for */
@@ -17,12 +21,15 @@
 #define MIN_MEMORY  (G_GINT64_CONSTANT (256) << 20)
 #define MAX_MEMORY  (G_GINT64_CONSTANT (1) << 30)
 #define OPEN_FILES  512       /* more than the thumbnails of a contact sheet */
+#define MAX_START   15000     /* milliseconds for a connection to another host */
 #define MAX_HANGS   2         /* how often the template may hang before nothing is tried any more */
+#define MAX_SENT    (G_GUINT64_CONSTANT (256) << 20)  /* bytes of a file for another host */
 
 struct _WorkerPool
 {
   AForkPool    *pool;
-  AForkProcess *template;
+  GPtrArray    *templates;    /* one, or one for each host */
+  gboolean      is_elsewhere; /* the workers are on other hosts */
   guint         timeout;      /* seconds until a worker has to be ready */
   guint         timer_id;
   guint         n_hangs;      /* since the last progress */
@@ -42,7 +49,7 @@ add_own_folder_to_module_path (void)
   afork_runtime_set_module_path (afork_runtime_get_native (), module_path);
 }
 
-/* All workers together get a quarter of the memory. */
+/* All workers together get a quarter of the memory; on another host, as much as here. */
 static gint64
 get_memory_limit (const Options *options)
 {
@@ -64,22 +71,89 @@ confine (AForkProcess  *template,
   afork_process_restrict (template, sandbox);
 }
 
-/* There is only this template, so a default template to fork it from is not needed. Messages of the
- * template and its workers are shown only if this is wanted: the decoding libraries warn about many
- * valid pictures. */
+/* Returns the path of the module's file on this host, or NULL. */
+static char *
+find_module (const Options *options)
+{
+  g_auto(GStrv) own = afork_runtime_dup_module_path (afork_runtime_get_native ());
+  const char *folders[] = {
+    own != NULL ? own[0] : NULL, g_getenv ("AFORK_MODULE_PATH"), MODULES_DIR,
+  };
+
+  if (strchr (options->module, '/') != NULL)
+    return g_strdup (options->module);
+
+  for (gsize i = 0; i < G_N_ELEMENTS (folders); i++)
+    {
+      g_autofree char *name = g_strconcat (options->module, ".so", NULL);
+      g_autofree char *path = folders[i] != NULL ? g_build_filename (folders[i], name, NULL) : NULL;
+
+      if (path != NULL && g_file_test (path, G_FILE_TEST_EXISTS))
+        return g_steal_pointer (&path);
+    }
+
+  return NULL;
+}
+
+/* Another host need not have the module: it gets that of this one. It needs the decoders. */
+static void
+load_module (AForkProcess  *template,
+             const Options *options)
+{
+  g_autofree char *path = options->hosts != NULL ? find_module (options) : NULL;
+  g_autoptr(GFile) file = path != NULL ? g_file_new_for_path (path) : NULL;
+
+  if (file != NULL)
+    afork_process_require_file (template, file);
+  else
+    afork_process_require (template, options->module);
+}
+
+/* There is only this template, or this one for the host of RUNTIME. So a default template to fork
+ * it from is not needed. Messages of the template and its workers are shown only if this is wanted:
+ * the decoding libraries warn about many valid pictures. */
 static AForkProcess *
-make_template (const Options *options)
+make_template (const Options *options,
+               AForkRuntime  *runtime)
 {
   const char *arguments[] = { options->verbose ? "verbose" : "quiet", NULL };
-  AForkProcess *process = afork_process_new_exec (NULL);
+  AForkProcess *process = afork_process_new_exec (runtime);
 
   afork_process_set_title (process, "thumbnailer");
   afork_process_set_die_with_parent (process, TRUE);
-  afork_process_require (process, options->module);
+  load_module (process, options);
   afork_process_call (process, "prepare", arguments);
   if (!options->unconfined)
     confine (process, options);
   return process;
+}
+
+static GPtrArray *
+make_templates (const Options *options)
+{
+  GPtrArray *templates = g_ptr_array_new_with_free_func (g_object_unref);
+
+  if (options->hosts == NULL)
+    g_ptr_array_add (templates, make_template (options, NULL));
+  for (gsize i = 0; options->hosts != NULL && options->hosts[i] != NULL; i++)
+    {
+      g_autoptr(AForkRuntime) runtime = afork_runtime_new_ssh (options->hosts[i]);
+
+      /* A connection that does not come about fails before the template is taken for one that
+       * hangs. */
+      afork_runtime_set_start_timeout (runtime,
+                                       MIN (MAX_START, (guint) options->timeout * 1000 / 2));
+      g_ptr_array_add (templates, make_template (options, runtime));
+    }
+
+  return templates;
+}
+
+static void
+end_templates (WorkerPool *self)
+{
+  for (guint i = 0; i < self->templates->len; i++)
+    afork_process_force_exit (self->templates->pdata[i]);
 }
 
 /* If the template exits, the pool makes it again. But if the template hangs, workers do not start,
@@ -94,7 +168,7 @@ no_progress_cb (gpointer user_data)
     return G_SOURCE_CONTINUE;
 
   self->n_hangs++;
-  afork_process_force_exit (self->template);
+  end_templates (self);
   if (self->n_hangs >= MAX_HANGS)
     afork_pool_shutdown_async (self->pool, AFORK_SHUTDOWN_MODE_ABORT, NULL, NULL, NULL);
   return G_SOURCE_CONTINUE;
@@ -139,11 +213,12 @@ worker_pool_new (const Options *options)
   /* An error keeps its domain on the way from a worker only if the domain is known here. */
   (void) PICTURE_ERROR;
   add_own_folder_to_module_path ();
-  self->template = make_template (options);
+  self->templates = make_templates (options);
+  self->is_elsewhere = options->hosts != NULL;
   /* A picture takes long, compared with the way to a worker. So each worker has one at a time, and
    * all workers start as soon as they have something to do. */
   self->pool = g_object_new (AFORK_TYPE_POOL,
-                             "process", self->template,
+                             "process", self->templates->pdata[0],
                              "function", "work",
                              "max-workers", (guint) options->n_jobs,
                              "load", 1,
@@ -154,6 +229,8 @@ worker_pool_new (const Options *options)
                              "forward-stderr", options->verbose,
                              "trusted", FALSE,
                              NULL);
+  for (guint i = 1; i < self->templates->len; i++)
+    afork_pool_add_template (self->pool, self->templates->pdata[i], (guint) options->n_jobs);
   g_signal_connect (self->pool, "worker-started", G_CALLBACK (worker_started_cb), self);
   g_signal_connect (self->pool, "worker-exited", G_CALLBACK (worker_exited_cb), self);
   watch_progress (self);
@@ -178,8 +255,11 @@ end_time_out_cb (gpointer user_data)
 {
   WorkerPool *self = user_data;
 
-  self->closed = afork_process_get_state (self->template) == AFORK_PROCESS_STATE_EXITED;
-  afork_process_force_exit (self->template);
+  self->closed = TRUE;
+  for (guint i = 0; i < self->templates->len; i++)
+    self->closed &= afork_process_get_state (self->templates->pdata[i])
+                    == AFORK_PROCESS_STATE_EXITED;
+  end_templates (self);
   return G_SOURCE_CONTINUE;
 }
 
@@ -195,9 +275,10 @@ worker_pool_free (WorkerPool *self)
   g_source_remove (self->timer_id);
   g_object_unref (self->pool);
 
-  afork_process_force_exit (self->template);
-  afork_process_wait (self->template, NULL, NULL);
-  g_object_unref (self->template);
+  end_templates (self);
+  for (guint i = 0; i < self->templates->len; i++)
+    afork_process_wait (self->templates->pdata[i], NULL, NULL);
+  g_ptr_array_unref (self->templates);
   g_free (self);
 }
 
@@ -207,6 +288,7 @@ typedef struct
 {
   WorkerPool *pool;
   AForkJob   *job;
+  GUnixFDList *files;         /* of the caller, if the worker is on another host; else NULL */
   gint64      begun;          /* when the job was given to the pool, in microseconds */
   int         width;          /* of the picture that the worker has handled */
   int         height;
@@ -216,7 +298,136 @@ static void
 run_free (Run *self)
 {
   g_object_unref (self->job);
+  g_clear_object (&self->files);
   g_free (self);
+}
+
+/* Files for workers on other hosts. Descriptors cannot be sent there, so the job has the content of
+ * each file that is to be read, and an empty blob for each that is to be written. */
+
+static gboolean
+is_output (int fd)
+{
+  return (fcntl (fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
+}
+
+static gboolean
+set_errno_error (GError     **error,
+                 const char  *what)
+{
+  const int saved_errno = errno;
+
+  g_set_error (error, G_IO_ERROR, g_io_error_from_errno (saved_errno), "%s: %s", what,
+               g_strerror (saved_errno));
+  return FALSE;
+}
+
+/* Returns NULL if the file cannot be read. A file that is being written may have any size. */
+static GBytes *
+read_content (int      fd,
+              GError **error)
+{
+  g_autofree guint8 *content = NULL;
+  struct stat info;
+  gsize size = 0;
+  gssize n_read;
+
+  if (fstat (fd, &info) < 0)
+    {
+      set_errno_error (error, "The picture could not be read");
+      return NULL;
+    }
+  if ((guint64) info.st_size > MAX_SENT)
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                   "The file is too large for another host");
+      return NULL;
+    }
+
+  content = g_malloc ((gsize) info.st_size + 1);
+  do
+    {
+      n_read = TEMP_FAILURE_RETRY (pread (fd, content + size, (gsize) info.st_size - size,
+                                          (off_t) size));
+      size += (gsize) MAX (n_read, 0);
+    }
+  while (n_read > 0);
+  if (n_read < 0)
+    {
+      set_errno_error (error, "The picture could not be read");
+      return NULL;
+    }
+
+  return g_bytes_new_take (g_steal_pointer (&content), size);
+}
+
+static gboolean
+send_contents (Run          *self,
+               GUnixFDList  *files,
+               GError      **error)
+{
+  int n_files;
+  const int *fds = g_unix_fd_list_peek_fds (files, &n_files);
+
+  for (int i = 0; i < n_files; i++)
+    {
+      g_autoptr(GBytes) content = is_output (fds[i]) ? g_bytes_new (NULL, 0)
+                                                     : read_content (fds[i], error);
+
+      if (content == NULL)
+        return FALSE;
+      afork_job_add_blob (self->job, content);
+    }
+
+  self->files = g_object_ref (files);
+  return TRUE;
+}
+
+static gboolean
+write_content (int      fd,
+               GBytes  *content,
+               GError **error)
+{
+  gsize size;
+  const guint8 *next = g_bytes_get_data (content, &size);
+
+  while (size > 0)
+    {
+      gssize n_written = TEMP_FAILURE_RETRY (write (fd, next, size));
+
+      if (n_written < 0)
+        return set_errno_error (error, "The output could not be written");
+      next += n_written;
+      size -= (gsize) n_written;
+    }
+
+  return TRUE;
+}
+
+/* Writes what the worker has returned to the files of the caller. */
+static gboolean
+take_contents (Run     *self,
+               GError **error)
+{
+  int n_files = 0;
+  const int *fds = g_unix_fd_list_peek_fds (self->files, &n_files);
+  gsize n_blobs, next = 0;
+  GBytes **blobs = afork_job_get_result_blobs (self->job, &n_blobs);
+
+  for (int i = 0; i < n_files; i++)
+    if (is_output (fds[i]))
+      {
+        if (next == n_blobs)
+          {
+            g_set_error_literal (error, PICTURE_ERROR, PICTURE_ERROR_FAILED,
+                                 "The worker did not return what it was to make");
+            return FALSE;
+          }
+        if (!write_content (fds[i], blobs[next++], error))
+          return FALSE;
+      }
+
+  return TRUE;
 }
 
 /* Returns whether the picture caused ERROR: it cannot be decoded, or a worker crashed twice that
@@ -290,6 +501,8 @@ answered_cb (GObject      *object,
   else if (!g_variant_is_of_type (value, G_VARIANT_TYPE ("(ii)")))
     g_task_return_new_error (task, PICTURE_ERROR, PICTURE_ERROR_FAILED,
                              "The worker did not say what came of it");
+  else if (self->files != NULL && !take_contents (self, &error))
+    g_task_return_error (task, g_steal_pointer (&error));
   else
     {
       g_variant_get (value, "(ii)", &self->width, &self->height);
@@ -309,20 +522,29 @@ worker_pool_run_async (WorkerPool          *self,
                        GAsyncReadyCallback  callback,
                        gpointer             user_data)
 {
-  GTask *task = g_task_new (NULL, cancellable, callback, user_data);
+  g_autoptr(GTask) task = g_task_new (NULL, cancellable, callback, user_data);
   Run *run = g_new0 (Run, 1);
+  GError *error = NULL;
 
   run->pool = self;
   run->begun = g_get_monotonic_time ();
   run->job = afork_job_new (g_variant_new ("(sv)", what, args));
-  afork_job_set_fds (run->job, files);
   afork_job_set_priority (run->job, priority);
   afork_job_set_timeout (run->job, timeout * WALL_FACTOR * 1000);
   afork_job_set_retries (run->job, 1);
 
   g_task_set_source_tag (task, worker_pool_run_async);
   g_task_set_task_data (task, run, (GDestroyNotify) run_free);
-  afork_pool_run_job_async (self->pool, run->job, cancellable, answered_cb, task);
+  if (!self->is_elsewhere)
+    afork_job_set_fds (run->job, files);
+  else if (!send_contents (run, files, &error))
+    {
+      g_task_return_error (task, error);
+      return;
+    }
+
+  afork_pool_run_job_async (self->pool, run->job, cancellable, answered_cb,
+                            g_steal_pointer (&task));
 }
 
 gboolean

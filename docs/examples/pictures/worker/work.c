@@ -39,16 +39,17 @@ decode (AForkCall  *call,
   g_autoptr(LoadedPicture) picture = NULL;
   Progress progress = { call };
   const char *name;
-  int handle, bound, fd;
+  WorkFile file = WORK_FILE_FOR_FD (-1);
+  int handle, bound;
   gsize stride;
 
   g_variant_get (args, "(h&si)", &handle, &name, &bound);
-  fd = g_unix_fd_list_peek_fds (afork_call_get_fds (call), NULL)[handle];
-  progress.size = MAX (1, lseek (fd, 0, SEEK_END));
+  file.fd = g_unix_fd_list_peek_fds (afork_call_get_fds (call), NULL)[handle];
+  progress.size = MAX (1, lseek (file.fd, 0, SEEK_END));
 
   /* If another worker has crashed with the same descriptor, it has read from it. */
-  lseek (fd, 0, SEEK_SET);
-  picture = picture_load (fd, name, bound, report_cb, &progress, error);
+  work_file_rewind (&file);
+  picture = picture_load (&file, name, bound, report_cb, &progress, error);
   if (picture == NULL)
     return NULL;
 

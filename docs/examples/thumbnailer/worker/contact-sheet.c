@@ -9,8 +9,6 @@
 #include "png-save.h"
 #include "sheet-layout.h"
 
-#include <unistd.h>
-
 #define BACKGROUND  0x1b1b1fff
 #define MOUNT       0x26262bff   /* behind a picture that does not fill its box, or is
                                   * transparent */
@@ -19,11 +17,11 @@
 
 /* The width and height have a fixed position in a PNG file. */
 static double
-read_aspect (int fd)
+read_aspect (WorkFile *file)
 {
   guint32 size[2];
 
-  if (pread (fd, size, sizeof size, 16) != sizeof size || size[0] == 0 || size[1] == 0)
+  if (work_file_peek (file, 16, size, sizeof size) != sizeof size || size[0] == 0 || size[1] == 0)
     return 1;
 
   return CLAMP ((double) GUINT32_FROM_BE (size[0]) / GUINT32_FROM_BE (size[1]),
@@ -31,13 +29,13 @@ read_aspect (int fd)
 }
 
 static SheetBox *
-measure (const int *thumbnails,
-         guint      n_thumbnails)
+measure (WorkFile *thumbnails,
+         guint     n_thumbnails)
 {
   SheetBox *boxes = g_new0 (SheetBox, n_thumbnails);
 
   for (guint i = 0; i < n_thumbnails; i++)
-    boxes[i].aspect = read_aspect (thumbnails[i]);
+    boxes[i].aspect = read_aspect (&thumbnails[i]);
 
   return boxes;
 }
@@ -65,12 +63,12 @@ draw_centred (GdkPixbuf      *sheet,
 static void
 draw_thumbnail (GdkPixbuf      *sheet,
                 const SheetBox *box,
-                int             fd)
+                WorkFile       *file)
 {
   g_autoptr(GdkPixbuf) mount =
     gdk_pixbuf_new_subpixbuf (sheet, box->x, box->y, box->width, box->height);
   const int bound = 2 * MAX (box->width, box->height);
-  g_autoptr(LoadedPicture) picture = picture_load (fd, "thumbnail.png", bound, NULL, NULL, NULL);
+  g_autoptr(LoadedPicture) picture = picture_load (file, "thumbnail.png", bound, NULL, NULL, NULL);
 
   gdk_pixbuf_fill (mount, MOUNT);
   if (picture != NULL)
@@ -78,9 +76,9 @@ draw_thumbnail (GdkPixbuf      *sheet,
 }
 
 static GdkPixbuf *
-draw_sheet (const int *thumbnails,
-            guint      n_thumbnails,
-            int        row_height)
+draw_sheet (WorkFile *thumbnails,
+            guint     n_thumbnails,
+            int       row_height)
 {
   g_autofree SheetBox *boxes = measure (thumbnails, n_thumbnails);
   GdkPixbuf *sheet;
@@ -90,24 +88,23 @@ draw_sheet (const int *thumbnails,
   sheet = gdk_pixbuf_new (GDK_COLORSPACE_RGB, FALSE, 8, width, height);
   gdk_pixbuf_fill (sheet, BACKGROUND);
   for (guint i = 0; i < n_thumbnails; i++)
-    draw_thumbnail (sheet, &boxes[i], thumbnails[i]);
+    draw_thumbnail (sheet, &boxes[i], &thumbnails[i]);
 
   return sheet;
 }
 
 GVariant *
-contact_sheet (AForkCall  *call,
-               GVariant   *args,
-               GError    **error)
+contact_sheet (WorkFile  *files,
+               guint      n_files,
+               GVariant  *args,
+               GError   **error)
 {
-  int n_files;
-  const int *files = g_unix_fd_list_peek_fds (afork_call_get_fds (call), &n_files);
   g_autoptr(GdkPixbuf) sheet = NULL;
   guint row_height;
 
   g_variant_get (args, "(hu)", NULL, &row_height);
-  sheet = draw_sheet (files + 1, (guint) n_files - 1, (int) row_height);
-  if (!png_save (files[0], sheet, NULL, error))
+  sheet = draw_sheet (files + 1, n_files - 1, (int) row_height);
+  if (!png_save (&files[0], sheet, NULL, error))
     return NULL;
 
   return g_variant_new ("(ii)", gdk_pixbuf_get_width (sheet), gdk_pixbuf_get_height (sheet));

@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <gio/gio.h>
-#include <unistd.h>
 
 /* A picture of more pixels than this is refused before memory is allocated for it: its pixels alone
  * would take a gigabyte. */
@@ -119,13 +118,13 @@ set_empty_error (GError **error)
 /* Reads the next block. Returns its size, 0 at the end of the file, or -1. */
 static gssize
 read_block (PictureLoad  *load,
-            int           fd,
+            WorkFile     *file,
             GError      **error)
 {
   gssize n;
 
   g_byte_array_set_size (load->block, (guint) CLAMP (load->n_fed, MIN_BLOCK, MAX_BLOCK));
-  n = TEMP_FAILURE_RETRY (read (fd, load->block->data, load->block->len));
+  n = work_file_read (file, load->block->data, load->block->len);
   if (n < 0)
     set_read_error (error, errno);
 
@@ -135,10 +134,10 @@ read_block (PictureLoad  *load,
 /* Returns how many bytes the loader got, 0 at the end of the file, or -1. */
 static gssize
 feed (PictureLoad  *load,
-      int           fd,
+      WorkFile     *file,
       GError      **error)
 {
-  gssize n = read_block (load, fd, error);
+  gssize n = read_block (load, file, error);
 
   if (n <= 0)
     return n;
@@ -155,10 +154,10 @@ feed (PictureLoad  *load,
 
 static gboolean
 feed_all (PictureLoad  *load,
-          int           fd,
+          WorkFile     *file,
           GError      **error)
 {
-  gssize n = feed (load, fd, error);
+  gssize n = feed (load, file, error);
 
   if (n == 0)
     {
@@ -167,7 +166,7 @@ feed_all (PictureLoad  *load,
     }
 
   while (n > 0 && !is_animation (load))
-    n = feed (load, fd, error);
+    n = feed (load, file, error);
 
   return n >= 0;
 }
@@ -203,7 +202,7 @@ area_updated_cb (GdkPixbufLoader *loader,
  * find the format first does not begin before it has 4 KiB. */
 static gboolean
 has_all_rows (const PictureEnd *end,
-              int               fd)
+              WorkFile         *file)
 {
   g_autoptr(GdkPixbufLoader) loader =
     gdk_pixbuf_loader_new_with_type (end->is_jpeg ? "jpeg" : "png", NULL);
@@ -218,8 +217,8 @@ has_all_rows (const PictureEnd *end,
   picture_load_init (&load, loader, G_MAXINT);
   g_signal_connect (loader, "area-prepared", G_CALLBACK (area_prepared_cb), &watch);
   g_signal_connect (loader, "area-updated", G_CALLBACK (area_updated_cb), &watch);
-  complete = lseek (fd, 0, SEEK_SET) == 0
-             && feed_all (&load, fd, NULL)
+  complete = work_file_rewind (file)
+             && feed_all (&load, file, NULL)
              && watch.height > 0 && watch.end >= watch.height - n_kept;
   g_signal_handlers_disconnect_by_data (loader, &watch);
   gdk_pixbuf_loader_close (loader, NULL);
@@ -229,7 +228,7 @@ has_all_rows (const PictureEnd *end,
 
 static gboolean
 finish (PictureLoad  *load,
-        int           fd,
+        WorkFile     *file,
         GError      **error)
 {
   const guchar *end_mark;
@@ -245,7 +244,7 @@ finish (PictureLoad  *load,
   if (!picture_end_is_missing (&load->end))
     return gdk_pixbuf_loader_close (load->loader, error);
 
-  if (!has_all_rows (&load->end, fd))
+  if (!has_all_rows (&load->end, file))
     {
       gdk_pixbuf_loader_close (load->loader, NULL);
       g_set_error_literal (error, GDK_PIXBUF_ERROR, GDK_PIXBUF_ERROR_CORRUPT_IMAGE,
@@ -261,14 +260,14 @@ finish (PictureLoad  *load,
 /* Feeds the loader and closes it, which is always necessary before it is freed. */
 static GdkPixbuf *
 decode (PictureLoad  *load,
-        int           fd,
+        WorkFile     *file,
         GError      **error)
 {
   GdkPixbuf *pixbuf = NULL;
 
-  if (!feed_all (load, fd, error))
+  if (!feed_all (load, file, error))
     gdk_pixbuf_loader_close (load->loader, NULL);
-  else if (finish (load, fd, error))
+  else if (finish (load, file, error))
     {
       pixbuf = gdk_pixbuf_loader_get_pixbuf (load->loader);
       if (pixbuf == NULL)
@@ -338,7 +337,7 @@ set_upright (PictureLoad *load,
 
 static LoadedPicture *
 load_with (GdkPixbufLoader      *loader,
-           int                   fd,
+           WorkFile             *file,
            int                   bound,
            PictureProgressFunc   progress,
            gpointer              data,
@@ -351,7 +350,7 @@ load_with (GdkPixbufLoader      *loader,
   picture_load_init (&load, loader, bound);
   load.progress = progress;
   load.data = data;
-  pixbuf = decode (&load, fd, error);
+  pixbuf = decode (&load, file, error);
   if (pixbuf != NULL)
     picture = set_upright (&load, pixbuf);
   picture_load_clear (&load);
@@ -363,7 +362,7 @@ static LoadedPicture *
 load_by_format (const guchar         *start,
                 gsize                 size,
                 const char           *name,
-                int                   fd,
+                WorkFile             *file,
                 int                   bound,
                 PictureProgressFunc   progress,
                 gpointer              data,
@@ -374,7 +373,7 @@ load_by_format (const guchar         *start,
   g_autoptr(GdkPixbufLoader) loader =
     picture_format_new_loader (start, size, name, &is_guessed, &cause);
   LoadedPicture *picture =
-    loader != NULL ? load_with (loader, fd, bound, progress, data, &cause) : NULL;
+    loader != NULL ? load_with (loader, file, bound, progress, data, &cause) : NULL;
 
   if (picture != NULL)
     return picture;
@@ -389,7 +388,7 @@ load_by_format (const guchar         *start,
 }
 
 LoadedPicture *
-picture_load (int                   fd,
+picture_load (WorkFile             *file,
               const char           *name,
               int                   bound,
               PictureProgressFunc   progress,
@@ -397,10 +396,10 @@ picture_load (int                   fd,
               GError              **error)
 {
   guchar start[PICTURE_FORMAT_BYTES];
-  const gssize size = TEMP_FAILURE_RETRY (pread (fd, start, sizeof start, 0));
+  const gssize size = work_file_peek (file, 0, start, sizeof start);
 
   if (size > 0)
-    return load_by_format (start, (gsize) size, name, fd, bound, progress, data, error);
+    return load_by_format (start, (gsize) size, name, file, bound, progress, data, error);
 
   if (size < 0)
     set_read_error (error, errno);

@@ -7,7 +7,9 @@
 
 #include <gdk-pixbuf/gdk-pixbuf.h>
 
-/* A picture that was read from a descriptor. */
+#include "work-file.h"
+
+/* A picture that was read from a file. */
 typedef struct
 {
   GdkPixbuf *pixbuf;      /* upright, and not larger than was requested */
@@ -20,9 +22,9 @@ typedef struct
 typedef void (* PictureProgressFunc) (gsize    n_bytes,
                                       gpointer data);
 
-/* NAME is that of the file. It is looked at if the bytes do not tell the format. PROGRESS may be
- * NULL. */
-LoadedPicture *picture_load        (int                   fd,
+/* FILE is at its start. NAME is that of the original: it is looked at if the bytes do not tell the
+ * format. PROGRESS may be NULL. */
+LoadedPicture *picture_load        (WorkFile             *file,
                                     const char           *name,
                                     int                   bound,
                                     PictureProgressFunc   progress,

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <gio/gio.h>
 #include <signal.h>
-#include <unistd.h>
 
 static void
 set_error (GError **error)
@@ -25,27 +24,15 @@ write_cb (const char  *bytes,
           GError     **error,
           gpointer     user_data)
 {
-  int fd = GPOINTER_TO_INT (user_data);
+  if (work_file_write (user_data, bytes, size))
+    return TRUE;
 
-  while (size > 0)
-    {
-      gssize n = write (fd, bytes, size);
-
-      if (n < 0 && errno != EINTR)
-        {
-          set_error (error);
-          return FALSE;
-        }
-
-      bytes += MAX (n, 0);
-      size -= MAX (n, 0);
-    }
-
-  return TRUE;
+  set_error (error);
+  return FALSE;
 }
 
 gboolean
-png_save (int         fd,
+png_save (WorkFile   *file,
           GdkPixbuf  *pixbuf,
           GPtrArray  *texts,
           GError    **error)
@@ -65,6 +52,6 @@ png_save (int         fd,
   g_ptr_array_add (keys, NULL);
   g_ptr_array_add (values, NULL);
 
-  return gdk_pixbuf_save_to_callbackv (pixbuf, write_cb, GINT_TO_POINTER (fd), "png",
+  return gdk_pixbuf_save_to_callbackv (pixbuf, write_cb, file, "png",
                                        (char **) keys->pdata, (char **) values->pdata, error);
 }

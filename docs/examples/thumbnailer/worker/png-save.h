@@ -7,9 +7,11 @@
 
 #include <gdk-pixbuf/gdk-pixbuf.h>
 
-/* Writes @pixbuf to @fd as a PNG file. @texts is NULL or an array of strings in pairs, a keyword
+#include "work-file.h"
+
+/* Writes @pixbuf to @file as a PNG file. @texts is NULL or an array of strings in pairs, a keyword
  * and its text, which become tEXt chunks of the file. */
-gboolean png_save (int           fd,
+gboolean png_save (WorkFile     *file,
                    GdkPixbuf    *pixbuf,
                    GPtrArray    *texts,
                    GError      **error);

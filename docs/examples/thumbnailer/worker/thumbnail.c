@@ -68,11 +68,11 @@ find_largest (GVariant *outputs)
 }
 
 GVariant *
-thumbnail (AForkCall  *call,
-           GVariant   *args,
-           GError    **error)
+thumbnail (WorkFile  *files,
+           guint      n_files,
+           GVariant  *args,
+           GError   **error)
 {
-  const int *files = g_unix_fd_list_peek_fds (afork_call_get_fds (call), NULL);
   g_autoptr(GVariant) outputs = NULL;
   g_autoptr(GVariant) keys = NULL;
   g_autoptr(GPtrArray) texts = NULL;
@@ -84,7 +84,7 @@ thumbnail (AForkCall  *call,
 
   g_variant_get (args, "(h&s@a(hu)@a{ss})", &input, &name, &outputs, &keys);
   texts = collect_texts (keys);
-  picture = picture_load (files[input], name, (int) find_largest (outputs), NULL, NULL, error);
+  picture = picture_load (&files[input], name, (int) find_largest (outputs), NULL, NULL, error);
   if (picture == NULL)
     {
       mark_error (*error);
@@ -97,7 +97,7 @@ thumbnail (AForkCall  *call,
     {
       g_autoptr(GdkPixbuf) pixbuf = picture_shrink (picture->pixbuf, (int) pixels);
 
-      if (!png_save (files[output], pixbuf, texts, error))
+      if (!png_save (&files[output], pixbuf, texts, error))
         return NULL;
     }
 
@@ -105,11 +105,11 @@ thumbnail (AForkCall  *call,
 }
 
 GVariant *
-record_failure (AForkCall  *call,
-                GVariant   *args,
-                GError    **error)
+record_failure (WorkFile  *files,
+                guint      n_files,
+                GVariant  *args,
+                GError   **error)
 {
-  const int *files = g_unix_fd_list_peek_fds (afork_call_get_fds (call), NULL);
   g_autoptr(GdkPixbuf) pixel = gdk_pixbuf_new (GDK_COLORSPACE_RGB, TRUE, 8, 1, 1);
   g_autoptr(GVariant) keys = NULL;
   g_autoptr(GPtrArray) texts = NULL;
@@ -118,16 +118,17 @@ record_failure (AForkCall  *call,
   g_variant_get (args, "(h@a{ss})", &output, &keys);
   texts = collect_texts (keys);
   gdk_pixbuf_fill (pixel, 0x00000000);
-  if (!png_save (files[output], pixel, texts, error))
+  if (!png_save (&files[output], pixel, texts, error))
     return NULL;
 
   return g_variant_new ("(ii)", 1, 1);
 }
 
 GVariant *
-types (AForkCall  *call,
-       GVariant   *args,
-       GError    **error)
+types (WorkFile  *files,
+       guint      n_files,
+       GVariant  *args,
+       GError   **error)
 {
   g_autoptr(GSList) formats = gdk_pixbuf_get_formats ();
   GVariantBuilder builder;

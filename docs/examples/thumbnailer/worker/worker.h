@@ -8,11 +8,17 @@
 #include <afork/afork.h>
 
 #include "picture-error.h"
+#include "work-file.h"
 
 /* The thumbnailer's workers serve one function, `work`, with the name of what is to be done and its
  * arguments, `(sv)`. It returns `(ii)`, the width and height of the picture that was handled, if
- * nothing else is said below, and uses no files but those whose descriptors came with the call. If
- * another worker has crashed, the function may be called again with the same files.
+ * nothing else is said below, and uses no files but those that came with the call. `h` in the
+ * arguments is the index of such a file. If another worker has crashed, the function may be called
+ * again with the same files.
+ *
+ * A caller on this host sends the files as descriptors. One on another host sends blobs: the
+ * content of each file that is to be read, and nothing for each that is to be written. Then the
+ * result has a blob for each file that was written, in order.
  *
  * KEYS stands for `a{ss}`, keywords and texts for the PNG file that is written. */
 
@@ -32,23 +38,27 @@ GVariant *work           (AForkCall          *call,
  *
  * Fails with PICTURE_ERROR if the picture cannot be decoded, and with an error of another domain if
  * something else is wrong. */
-GVariant *thumbnail      (AForkCall          *call,
+GVariant *thumbnail      (WorkFile           *files,
+                          guint               n_files,
                           GVariant           *args,
                           GError            **error);
 
 /* `record-failure`: writes a picture of one pixel, which means that there is no thumbnail.
  * Arguments: the output `h`, KEYS. */
-GVariant *record_failure (AForkCall          *call,
+GVariant *record_failure (WorkFile           *files,
+                          guint               n_files,
                           GVariant           *args,
                           GError            **error);
 
-/* `contact-sheet`: draws many thumbnails. Arguments: the output `h`, which is the first descriptor,
- * and the height of a row in pixels `u`. All other descriptors are thumbnails. */
-GVariant *contact_sheet  (AForkCall          *call,
+/* `contact-sheet`: draws many thumbnails. Arguments: the output `h`, which is the first file, and
+ * the height of a row in pixels `u`. All other files are thumbnails. */
+GVariant *contact_sheet  (WorkFile           *files,
+                          guint               n_files,
                           GVariant           *args,
                           GError            **error);
 
 /* `types`: returns the MIME types that can be decoded, `as`. No arguments, `()`. */
-GVariant *types          (AForkCall          *call,
+GVariant *types          (WorkFile           *files,
+                          guint               n_files,
                           GVariant           *args,
                           GError            **error);
