@@ -290,7 +290,8 @@ def write_commands(folder, commands):
 
 def run(folder, table):
     wrong = layers.find_wrong(table, folder / 'source', folder / 'build',
-                              [folder / 'build' / 'afork' / 'binary'], NM)
+                              [folder / 'build' / 'afork' / 'binary'],
+                              [], NM)
     return ''.join(f'{line}\n' for line in wrong)
 
 
@@ -323,6 +324,33 @@ def check_commands(folder, commands, expected):
     said = run(folder, TABLE)
     if expected not in said:
         raise Failure(f'without {expected}:\n{said}')
+
+
+def read_symbols(folder, commands, linked):
+    write_commands(folder, commands)
+    build = folder / 'build'
+    tree = layers.Tree(folder / 'source', build, [build / 'afork' / 'binary'],
+                       [build / 'afork' / name for name in linked], NM, [])
+    return {key: edge.symbols for key, edge in tree.edges.items()}, tree.wrong
+
+
+def check_linked(folder, commands):
+    """Moves one object file after the other into a library that is linked. The files depend on each
+    other as before."""
+    expected, _ = read_symbols(folder, commands, [])
+    for command in commands:
+        moved = command['output'].replace('afork/binary.p/', 'afork/library.a.p/')
+        path = folder / 'build' / moved
+        path.parent.mkdir(exist_ok=True)
+        path.symlink_to((folder / 'build' / command['output']).resolve())
+        others = [{**other, 'output': moved} if other is command else other for other in commands]
+        found, wrong = read_symbols(folder, others, ['library.a'])
+        if found != expected or wrong:
+            raise Failure(f'{moved}: {found} instead of {expected}, {wrong}')
+
+    _, wrong = read_symbols(folder, commands, ['missing.a'])
+    if not wrong or not wrong[0].endswith('missing.a is linked from no known object file'):
+        raise Failure(f'a missing library: {wrong}')
 
 
 def check_status(folder):
@@ -360,6 +388,11 @@ def check_all(folder):
         check_status(unchanged[-1])
     except Failure as failure:
         yield f'the program: {failure}'
+
+    try:
+        check_linked(unchanged[-1], commands)
+    except Failure as failure:
+        yield f'a library: {failure}'
 
     *others, last = commands
     for name, commands, expected in (

@@ -5,12 +5,14 @@
 """Checks that no two files of afork/ depend on each other, directly or through other files, and
 that no file uses a file of a higher layer. The table defines the layers.
 
-layers.py [--edges | --figures] [--nm PROGRAM] TABLE SOURCE-ROOT BUILD-ROOT BINARY...
+layers.py [--edges | --figures] [--nm PROGRAM] [--linked LIBRARY]... TABLE SOURCE-ROOT BUILD-ROOT
+          BINARY...
 
 A .c file and its headers count as one file. The headers of NAME.c are NAME.h, NAME-private.h,
 NAME-parts.h and, in a folder, afork-NAME.h. A file depends on another file if it includes a header
 of that file, or if its object file needs a symbol that the other file defines. The object files are
-those from which the binaries are linked.
+those from which the binaries are linked: their own, and those of each static library that is given
+by --linked.
 
 The result is the same for every compiler and optimization. A file must declare the symbols that
 other files use in its own header. So if a compiler removes a use of a symbol, the header is still
@@ -191,7 +193,7 @@ def resolve_folder(path):
 
 
 class Tree:
-    def __init__(self, source_root, build_root, binaries, nm, interfaces):
+    def __init__(self, source_root, build_root, binaries, linked, nm, interfaces):
         self.wrong = []
         self.paths = {}      # relative to afork/ -> Path
         self.texts = {}      # the same -> the text without comments
@@ -205,7 +207,7 @@ class Tree:
         self._find_files()
         for path in self.paths:
             self._read_includes(path)
-        self._read_symbols(binaries, nm)
+        self._read_symbols(binaries, linked, nm)
 
     @functools.lru_cache(maxsize=None)
     def get_unit(self, path):
@@ -260,18 +262,27 @@ class Tree:
             elif self.get_unit(found) != unit:
                 self._add_edge(unit, self.get_unit(found)).includes.setdefault(found, where)
 
-    def _read_symbols(self, binaries, nm):
+    def _read_symbols(self, binaries, linked, nm):
         units = {}
         for command in json.loads((self.build_root / 'compile_commands.json').read_text()):
             units[command['output']] = self._find_unit(Path(command['directory'], command['file']))
 
-        seen = set()
-        for binary in binaries:
+        def find_objects(binary):
             folder = os.path.relpath(binary, self.build_root) + '.p/'
             objects = {output: unit for output, unit in units.items() if output.startswith(folder)}
             if not objects:
                 self.wrong.append(f'{binary} is linked from no known object file')
+            return objects
+
+        shared = {}
+        for library in linked:
+            shared.update(find_objects(library))
+        seen = set()
+        for binary in binaries:
+            objects = find_objects(binary)
+            if not objects:
                 continue
+            objects.update(shared)
             seen.update(objects.values())
             self._read_objects(objects, nm)
 
@@ -515,14 +526,14 @@ def print_figures(tree):
             print(f'  {len(circle)}: {" ".join(circle)}')
 
 
-def find_wrong(text, source_root, build_root, binaries, nm):
+def find_wrong(text, source_root, build_root, binaries, linked, nm):
     """Returns all faults of a tree, according to the text of a table."""
     try:
         table = Table(text)
     except TableError as error:
         return [str(error)]
 
-    tree = Tree(source_root, build_root, binaries, nm, table.interfaces)
+    tree = Tree(source_root, build_root, binaries, linked, nm, table.interfaces)
     wrong = tree.wrong
     for check in (check_table, check_callbacks, check_exemptions, check_direction,
                   check_declarations, check_glib, check_circles):
@@ -535,6 +546,7 @@ def main():
     parser.add_argument('--edges', action='store_true')
     parser.add_argument('--figures', action='store_true')
     parser.add_argument('--nm', default='nm')
+    parser.add_argument('--linked', action='append', default=[])
     parser.add_argument('table', type=Path)
     parser.add_argument('source_root', type=Path)
     parser.add_argument('build_root', type=Path)
@@ -542,7 +554,8 @@ def main():
     args = parser.parse_args()
 
     text = args.table.read_text()
-    place = (args.source_root.resolve(), args.build_root.resolve(), args.binaries, args.nm)
+    place = (args.source_root.resolve(), args.build_root.resolve(), args.binaries, args.linked,
+             args.nm)
     if args.edges or args.figures:
         tree = Tree(*place, Table(text).interfaces)
         if args.edges:
