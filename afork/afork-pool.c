@@ -1644,7 +1644,7 @@ do_step (AForkPool *self,
       return TRUE;
     case AFORK_SCHEDULER_WAIT:
     default:
-      wake_at (self, _afork_scheduler_get_wake_time (&self->scheduler, now));
+      wake_at (self, _afork_scheduler_get_wake_time (&self->scheduler));
       return FALSE;
     }
 }

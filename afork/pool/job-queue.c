@@ -12,10 +12,27 @@ struct AForkJobQueueLevel
 {
   AForkJobQueue      *queue;
   int                 priority;
-  AForkJobQueueEntry *head;
+  AForkJobQueueEntry *head;     /* jobs that were not put back, by number */
   AForkJobQueueEntry *tail;
-  AForkJobQueueEntry *put_back; /* the job that was put back last, or one before it; or NULL */
+  AForkHeap           put_back; /* jobs that were put back, by number */
 };
+
+static AForkJobQueueEntry *
+get_entry (const AForkHeapNode *node)
+{
+  return node != NULL
+    ? (AForkJobQueueEntry *) ((char *) node - G_STRUCT_OFFSET (AForkJobQueueEntry, node)) : NULL;
+}
+
+static void
+level_free (gpointer data)
+{
+  AForkJobQueueLevel *level = data;
+
+  if (level != NULL)
+    _afork_heap_clear (&level->put_back);
+  g_free (level);
+}
 
 static int
 compare_priorities (gconstpointer a,
@@ -41,7 +58,7 @@ _afork_job_queue_clear (AForkJobQueue *self)
   g_assert (self->n_jobs == 0);
 
   g_clear_pointer (&self->levels, g_tree_unref);
-  g_clear_pointer (&self->spare, g_free);
+  g_clear_pointer (&self->spare, level_free);
 }
 
 /* Returns the level of PRIORITY. Adds it if there is none. */
@@ -79,31 +96,8 @@ drop_level (AForkJobQueue      *self,
       self->first = last != NULL ? g_tree_node_value (last) : NULL;
     }
 
-  g_free (self->spare);
+  level_free (self->spare);
   self->spare = level;
-}
-
-/* Links ENTRY into LEVEL behind PREVIOUS, or as the first entry if PREVIOUS is NULL. */
-static void
-link_behind (AForkJobQueue      *self,
-             AForkJobQueueLevel *level,
-             AForkJobQueueEntry *previous,
-             AForkJobQueueEntry *entry)
-{
-  AForkJobQueueEntry *next = previous != NULL ? previous->next : level->head;
-
-  entry->level = level;
-  entry->previous = previous;
-  entry->next = next;
-  if (previous != NULL)
-    previous->next = entry;
-  else
-    level->head = entry;
-  if (next != NULL)
-    next->previous = entry;
-  else
-    level->tail = entry;
-  self->n_jobs++;
 }
 
 void
@@ -116,7 +110,15 @@ _afork_job_queue_add (AForkJobQueue      *self,
   g_assert (entry->level == NULL);
 
   entry->number = ++self->last_number;
-  link_behind (self, level, level->tail, entry);
+  entry->level = level;
+  entry->previous = level->tail;
+  entry->next = NULL;
+  if (level->tail != NULL)
+    level->tail->next = entry;
+  else
+    level->head = entry;
+  level->tail = entry;
+  self->n_jobs++;
 }
 
 void
@@ -125,22 +127,29 @@ _afork_job_queue_put_back (AForkJobQueue      *self,
                            int                 priority)
 {
   AForkJobQueueLevel *level = get_level (self, priority);
-  AForkJobQueueEntry *previous = NULL;
 
   g_assert (entry->level == NULL);
   g_assert (entry->number != 0);
 
-  /* Jobs are taken from the head. So only jobs that were also put back can come before this job.
-   * The jobs of a worker are put back in order, so the search begins where the last one ended. */
-  if (level->put_back != NULL && level->put_back->number < entry->number)
-    previous = level->put_back;
-  for (AForkJobQueueEntry *next = previous != NULL ? previous->next : level->head;
-       next != NULL && next->number < entry->number;
-       next = next->next)
-    previous = next;
+  entry->level = level;
+  entry->is_put_back = TRUE;
+  entry->node = (AForkHeapNode) { 0 };
+  _afork_heap_put (&level->put_back, &entry->node, entry->number);
+  self->n_jobs++;
+}
 
-  link_behind (self, level, previous, entry);
-  level->put_back = entry;
+static void
+unlink_entry (AForkJobQueueLevel *level,
+              AForkJobQueueEntry *entry)
+{
+  if (entry->previous != NULL)
+    entry->previous->next = entry->next;
+  else
+    level->head = entry->next;
+  if (entry->next != NULL)
+    entry->next->previous = entry->previous;
+  else
+    level->tail = entry->previous;
 }
 
 void
@@ -153,22 +162,15 @@ _afork_job_queue_remove (AForkJobQueueEntry *entry)
 
   self = level->queue;
 
-  if (level->put_back == entry)
-    level->put_back = entry->previous;
-  if (entry->previous != NULL)
-    entry->previous->next = entry->next;
+  if (entry->is_put_back)
+    _afork_heap_remove (&entry->node);
   else
-    level->head = entry->next;
-  if (entry->next != NULL)
-    entry->next->previous = entry->previous;
-  else
-    level->tail = entry->previous;
-  entry->previous = NULL;
-  entry->next = NULL;
+    unlink_entry (level, entry);
   entry->level = NULL;
+  entry->is_put_back = FALSE;
   self->n_jobs--;
 
-  if (level->head == NULL)
+  if (level->head == NULL && level->put_back.n_items == 0)
     drop_level (self, level);
 }
 
@@ -191,7 +193,18 @@ _afork_job_queue_set_priority (AForkJobQueueEntry *entry,
 AForkJobQueueEntry *
 _afork_job_queue_peek (AForkJobQueue *self)
 {
-  return self->first != NULL ? self->first->head : NULL;
+  AForkJobQueueEntry *put_back;
+  AForkJobQueueEntry *head;
+
+  if (self->first == NULL)
+    return NULL;
+
+  put_back = get_entry (_afork_heap_peek (&self->first->put_back));
+  head = self->first->head;
+  if (put_back == NULL || head == NULL)
+    return put_back != NULL ? put_back : head;
+
+  return put_back->number < head->number ? put_back : head;
 }
 
 static gboolean

@@ -5,13 +5,14 @@
 
 #pragma once
 
-#include <glib.h>
+#include "heap.h"
 
 G_BEGIN_DECLS
 
 /* A queue of jobs that wait for a worker. Jobs of a higher priority come first, and jobs of one
  * priority in the order in which they were added. With n priorities in use, each operation takes at
- * most O(log n) time, whatever the number of jobs.
+ * most O(log n) time, whatever the number of jobs. To put a job back, and to remove it then, takes
+ * at most O(log m) time if m jobs were put back.
  *
  * An entry is a part of the job, so the queue allocates no memory for it. */
 typedef struct AForkJobQueueLevel AForkJobQueueLevel;
@@ -20,9 +21,17 @@ typedef struct AForkJobQueueEntry AForkJobQueueEntry;
 
 struct AForkJobQueueEntry
 {
-  AForkJobQueueEntry *previous;
-  AForkJobQueueEntry *next;
+  union
+  {
+    struct
+    {
+      AForkJobQueueEntry *previous;
+      AForkJobQueueEntry *next;
+    };
+    AForkHeapNode     node;     /* if the job was put back */
+  };
   AForkJobQueueLevel *level;    /* NULL if the job does not wait */
+  gboolean            is_put_back;
   guint64             number;   /* the order within the level; 0 if the job was never added */
 };
 

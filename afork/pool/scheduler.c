@@ -15,7 +15,16 @@ enum
   MAX_BACK_OFF = 30 * 1000 * 1000,
   /* How many keys the scheduler remembers for each worker. */
   MAX_KEYS = 64,
+  /* How many bits the number of a worker, or of a template, has in a key of a heap. */
+  WORKER_BITS = 40,
+  TEMPLATE_BITS = 30,
 };
+
+/* The worker or the template of which NODE is the part MEMBER, or NULL if NODE is NULL. */
+#define WORKER(node, member) get_worker (node, G_STRUCT_OFFSET (AForkSchedulerWorker, member))
+#define TEMPLATE(node, member) get_template (node, G_STRUCT_OFFSET (AForkSchedulerTemplate, member))
+#define FIRST_WORKER(heap, member) WORKER (_afork_heap_peek (heap), member)
+#define FIRST_TEMPLATE(heap, member) TEMPLATE (_afork_heap_peek (heap), member)
 
 /* A key of a job that a worker has or had. */
 typedef struct
@@ -25,91 +34,18 @@ typedef struct
   char                 *key;
 } Key;
 
-/* Heaps of workers. */
-
-static gboolean
-comes_before (const AForkSchedulerWorker *a,
-              const AForkSchedulerWorker *b)
-{
-  return a->n_jobs != b->n_jobs ? a->n_jobs < b->n_jobs : a->number < b->number;
-}
-
-static void
-heap_set (GPtrArray            *heap,
-          guint                 place,
-          AForkSchedulerWorker *worker)
-{
-  g_ptr_array_index (heap, place - 1) = worker;
-  worker->place = place;
-}
-
-/* Moves WORKER up or down in the heap to its right place. Its current place is free. */
-static void
-heap_settle (GPtrArray            *heap,
-             AForkSchedulerWorker *worker)
-{
-  guint place = worker->place;
-
-  while (place > 1)
-    {
-      AForkSchedulerWorker *parent = g_ptr_array_index (heap, place / 2 - 1);
-
-      if (!comes_before (worker, parent))
-        break;
-      heap_set (heap, place, parent);
-      place /= 2;
-    }
-
-  while (place * 2 <= heap->len)
-    {
-      guint child = place * 2;
-
-      if (child < heap->len
-          && comes_before (g_ptr_array_index (heap, child), g_ptr_array_index (heap, child - 1)))
-        child++;
-      if (!comes_before (g_ptr_array_index (heap, child - 1), worker))
-        break;
-      heap_set (heap, place, g_ptr_array_index (heap, child - 1));
-      place = child;
-    }
-
-  heap_set (heap, place, worker);
-}
-
-static void
-heap_remove (AForkSchedulerWorker *worker)
-{
-  GPtrArray *heap = g_steal_pointer (&worker->heap);
-  AForkSchedulerWorker *last = g_ptr_array_steal_index (heap, heap->len - 1);
-
-  if (last != worker)
-    {
-      last->place = worker->place;
-      heap_settle (heap, last);
-    }
-  worker->place = 0;
-}
-
-static void
-heap_put (GPtrArray            *heap,
-          AForkSchedulerWorker *worker)
-{
-  if (worker->heap != heap)
-    {
-      if (worker->heap != NULL)
-        heap_remove (worker);
-      g_ptr_array_add (heap, worker);
-      worker->heap = heap;
-      worker->place = heap->len;
-    }
-
-  heap_settle (heap, worker);
-}
-
 static AForkSchedulerWorker *
-heap_peek (GPtrArray *heap)
+get_worker (const AForkHeapNode *node,
+            gsize                offset)
 {
-  return heap->len > 0 ? g_ptr_array_index (heap, 0) : NULL;
+  return node != NULL ? (AForkSchedulerWorker *) ((char *) node - offset) : NULL;
+}
+
+static AForkSchedulerTemplate *
+get_template (const AForkHeapNode *node,
+              gsize                offset)
+{
+  return node != NULL ? (AForkSchedulerTemplate *) ((char *) node - offset) : NULL;
 }
 
 /* Lists of workers. The data of a link is NULL while the link is not in a list. */
@@ -227,6 +163,141 @@ count (AForkScheduler             *self,
     self->n_retiring += (guint) sign;
 }
 
+/* Heaps. */
+
+/* Makes one number of two. The first is more important; the second has BITS bits. */
+static guint64
+make_key (guint64 first,
+          guint64 second,
+          guint   bits)
+{
+  return MIN (first, G_MAXUINT64 >> bits) << bits
+    | (second & ((G_GUINT64_CONSTANT (1) << bits) - 1));
+}
+
+static void
+put_or_remove (AForkHeap     *heap,
+               AForkHeapNode *node,
+               gboolean       put,
+               guint64        key)
+{
+  if (put)
+    _afork_heap_put (heap, node, key);
+  else
+    _afork_heap_remove (node);
+}
+
+/* If there are too many workers, those without jobs are ended first, then those that start, and
+ * then those with jobs. Of each kind, the one that was added last is ended first. */
+static guint64
+get_end_key (const AForkSchedulerWorker *worker)
+{
+  guint64 rank = worker->n_jobs == 0 ? 0 : 2;
+
+  if (worker->state == AFORK_SCHEDULER_WORKER_STARTING)
+    rank = 1;
+  return make_key (rank, ~worker->number, WORKER_BITS);
+}
+
+/* Puts WORKER into the heaps where it belongs. */
+static void
+place_worker (AForkScheduler       *self,
+              AForkSchedulerWorker *worker)
+{
+  const gboolean serves = worker->state == AFORK_SCHEDULER_WORKER_SERVING;
+  const gboolean has_jobs = worker->n_jobs > 0;
+  AForkSchedulerTemplate *template = worker->template;
+
+  put_or_remove (has_jobs ? &self->busy : &template->idle, &worker->serve,
+                 serves && !worker->runs_alone,
+                 make_key (worker->n_jobs, worker->number, WORKER_BITS));
+  put_or_remove (&template->counted, &worker->counted,
+                 is_counted (worker), get_end_key (worker));
+  if (worker->retires)
+    put_or_remove (has_jobs ? &self->retiring_busy : &self->retiring_idle, &worker->other,
+                   is_counted (worker), worker->number);
+  else
+    put_or_remove (&self->idle, &worker->other, serves && !has_jobs, ~worker->number);
+}
+
+/* Returns how many workers of TEMPLATE may start or serve. */
+static guint
+get_limit (AForkScheduler               *self,
+           const AForkSchedulerTemplate *template)
+{
+  return template->max_workers > 0 ? MIN (template->max_workers, self->limits.max_workers)
+                                   : self->limits.max_workers;
+}
+
+/* Returns when the workers of TEMPLATE that start are slow, or -1 if they are not going to be. */
+static gint64
+get_slow_time (const AForkSchedulerTemplate *template)
+{
+  return template->may_be_slow && template->n_starting > 0
+    ? template->started + AFORK_SCHEDULER_PATIENCE : -1;
+}
+
+/* Puts TEMPLATE into the heap for starting and ending workers where it belongs. */
+static void
+place_template_by_room (AForkScheduler         *self,
+                        AForkSchedulerTemplate *template,
+                        gboolean                is_slow)
+{
+  const gint64 room = (gint64) get_limit (self, template) + template->n_expiring
+    - template->n_counted;
+
+  if (room < 0)
+    _afork_heap_put (&self->crowded, &template->room, template->number);
+  else if (room == 0 || is_slow || template->not_before == G_MAXINT64)
+    _afork_heap_remove (&template->room);
+  else if (template->not_before <= self->now)
+    _afork_heap_put (&self->usable, &template->room,
+                     make_key (2 * (guint64) G_MAXUINT - (guint64) room, template->number,
+                               TEMPLATE_BITS));
+  else
+    _afork_heap_put (&self->later, &template->room, (guint64) template->not_before);
+}
+
+/* Puts TEMPLATE into the heaps where it belongs, after its workers have changed. */
+static void
+place_template (AForkScheduler         *self,
+                AForkSchedulerTemplate *template)
+{
+  const gint64 slow_time = get_slow_time (template);
+  const gboolean is_slow = slow_time >= 0 && slow_time <= self->now;
+  const AForkSchedulerWorker *idle = FIRST_WORKER (&template->idle, serve);
+  const AForkSchedulerWorker *last = FIRST_WORKER (&template->counted, counted);
+
+  put_or_remove (&self->ready, &template->ready,
+                 idle != NULL && template->n_busy < get_limit (self, template),
+                 idle != NULL ? idle->number : 0);
+  put_or_remove (&self->ending, &template->ending,
+                 last != NULL, last != NULL ? get_end_key (last) : 0);
+
+  self->n_slow -= template->n_slow;
+  template->n_slow = is_slow ? template->n_starting : 0;
+  self->n_slow += template->n_slow;
+  put_or_remove (&self->waiting, &template->waiting,
+                 slow_time >= 0 && !is_slow, (guint64) slow_time);
+  place_template_by_room (self, template, is_slow);
+}
+
+/* Moves the templates between the heaps as time has passed. */
+static void
+set_now (AForkScheduler *self,
+         gint64          now)
+{
+  AForkSchedulerTemplate *template;
+
+  self->now = MAX (self->now, now);
+  while ((template = FIRST_TEMPLATE (&self->later, room)) != NULL
+         && template->not_before <= self->now)
+    place_template (self, template);
+  while ((template = FIRST_TEMPLATE (&self->waiting, waiting)) != NULL
+         && get_slow_time (template) <= self->now)
+    place_template (self, template);
+}
+
 static void
 begin_change (AForkScheduler       *self,
               AForkSchedulerWorker *worker)
@@ -245,10 +316,8 @@ end_change (AForkScheduler       *self,
         && limits->max_calls <= worker->n_given + (guint64) limits->load);
   count (self, worker, 1);
 
-  if (worker->state == AFORK_SCHEDULER_WORKER_SERVING && !worker->runs_alone)
-    heap_put (worker->n_jobs > 0 ? self->busy : worker->template->idle, worker);
-  else if (worker->heap != NULL)
-    heap_remove (worker);
+  place_worker (self, worker);
+  place_template (self, worker->template);
   if (worker->state == AFORK_SCHEDULER_WORKER_LEAVING && worker->n_jobs == 0)
     list_add (&self->to_end, &worker->end_link, worker);
 }
@@ -313,7 +382,6 @@ _afork_scheduler_init (AForkScheduler             *self,
   g_queue_init (&self->workers);
   g_queue_init (&self->young);
   g_queue_init (&self->to_end);
-  self->busy = g_ptr_array_new ();
   self->keys = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, key_free);
 }
 
@@ -324,8 +392,22 @@ _afork_scheduler_clear (AForkScheduler *self)
 
   _afork_job_queue_clear (&self->queue);
   for (GList *link = self->templates.head; link != NULL; link = link->next)
-    g_clear_pointer (&((AForkSchedulerTemplate *) link->data)->idle, g_ptr_array_unref);
-  g_clear_pointer (&self->busy, g_ptr_array_unref);
+    {
+      AForkSchedulerTemplate *template = link->data;
+
+      _afork_heap_clear (&template->idle);
+      _afork_heap_clear (&template->counted);
+    }
+  _afork_heap_clear (&self->busy);
+  _afork_heap_clear (&self->idle);
+  _afork_heap_clear (&self->retiring_busy);
+  _afork_heap_clear (&self->retiring_idle);
+  _afork_heap_clear (&self->ready);
+  _afork_heap_clear (&self->ending);
+  _afork_heap_clear (&self->waiting);
+  _afork_heap_clear (&self->usable);
+  _afork_heap_clear (&self->later);
+  _afork_heap_clear (&self->crowded);
   g_clear_pointer (&self->keys, g_hash_table_unref);
 }
 
@@ -333,19 +415,24 @@ void
 _afork_scheduler_set_limits (AForkScheduler             *self,
                              const AForkSchedulerLimits *limits)
 {
-  const gint64 start_delay = self->limits.start_delay;
-  const gint64 stop_delay = self->limits.stop_delay;
+  const AForkSchedulerLimits old = self->limits;
 
   self->limits = *limits;
   if (self->start_time >= 0)
-    self->start_time += limits->start_delay - start_delay;
+    self->start_time += limits->start_delay - old.start_delay;
   if (self->stop_time >= 0)
-    self->stop_time += limits->stop_delay - stop_delay;
-  for (GList *link = self->workers.head; link != NULL; link = link->next)
-    {
-      begin_change (self, link->data);
-      end_change (self, link->data);
-    }
+    self->stop_time += limits->stop_delay - old.stop_delay;
+
+  /* Other workers may be expiring. */
+  if (limits->max_calls != old.max_calls || limits->load != old.load)
+    for (GList *link = self->workers.head; link != NULL; link = link->next)
+      {
+        begin_change (self, link->data);
+        end_change (self, link->data);
+      }
+  if (limits->max_workers != old.max_workers)
+    for (GList *link = self->templates.head; link != NULL; link = link->next)
+      place_template (self, link->data);
 }
 
 /* Jobs. */
@@ -431,40 +518,29 @@ _afork_scheduler_add_template (AForkScheduler         *self,
                                AForkSchedulerTemplate *template,
                                guint                   max_workers)
 {
-  *template = (AForkSchedulerTemplate) { .max_workers = max_workers };
-  template->idle = g_ptr_array_new ();
+  *template = (AForkSchedulerTemplate) { .scheduler = self, .max_workers = max_workers };
+  template->number = self->templates.length;
   template->link.data = template;
   g_queue_push_tail_link (&self->templates, &template->link);
+  place_template (self, template);
 }
 
 void
 _afork_scheduler_set_template_limit (AForkSchedulerTemplate *template,
                                      guint                   max_workers)
 {
+  if (template->max_workers == max_workers)
+    return;
+
   template->max_workers = max_workers;
+  place_template (template->scheduler, template);
 }
 
 void
 _afork_scheduler_set_template_slow (AForkSchedulerTemplate *template)
 {
   template->may_be_slow = TRUE;
-}
-
-/* When the workers of TEMPLATE that start are slow, or -1 if they are not going to be. */
-static gint64
-get_slow_time (const AForkSchedulerTemplate *template)
-{
-  return template->may_be_slow && template->n_starting > 0
-    ? template->started + AFORK_SCHEDULER_PATIENCE : -1;
-}
-
-static gboolean
-is_slow (const AForkSchedulerTemplate *template,
-         gint64                        now)
-{
-  const gint64 time = get_slow_time (template);
-
-  return time >= 0 && time <= now;
+  place_template (template->scheduler, template);
 }
 
 void
@@ -472,6 +548,7 @@ _afork_scheduler_set_template_time (AForkSchedulerTemplate *template,
                                     gint64                  time)
 {
   template->not_before = time;
+  place_template (template->scheduler, template);
 }
 
 void
@@ -480,45 +557,13 @@ _afork_scheduler_not_started (AForkScheduler *self)
   self->n_replacements++;
 }
 
-/* Returns how many workers of TEMPLATE may start or serve. */
-static guint
-get_limit (AForkScheduler               *self,
-           const AForkSchedulerTemplate *template)
-{
-  return template->max_workers > 0 ? MIN (template->max_workers, self->limits.max_workers)
-                                   : self->limits.max_workers;
-}
-
-/* Returns how many more workers of TEMPLATE may be started, which may be negative. */
-static gint64
-get_room (AForkScheduler               *self,
-          const AForkSchedulerTemplate *template)
-{
-  return (gint64) get_limit (self, template) + template->n_expiring - template->n_counted;
-}
-
 /* Returns the template of which the next worker is a fork, or NULL if none has room. */
 static AForkSchedulerTemplate *
-choose_template (AForkScheduler *self,
-                 gint64          now)
+choose_template (AForkScheduler *self)
 {
-  AForkSchedulerTemplate *best = NULL;
+  AForkSchedulerTemplate *usable = FIRST_TEMPLATE (&self->usable, room);
 
-  for (GList *link = self->templates.head; link != NULL; link = link->next)
-    {
-      AForkSchedulerTemplate *template = link->data;
-      const gint64 time = MAX (template->not_before, now);
-
-      if (template->not_before == G_MAXINT64 || get_room (self, template) <= 0
-          || is_slow (template, now))
-        continue;
-      if (best == NULL || time < MAX (best->not_before, now)
-          || (time == MAX (best->not_before, now)
-              && get_room (self, template) > get_room (self, best)))
-        best = template;
-    }
-
-  return best;
+  return usable != NULL ? usable : FIRST_TEMPLATE (&self->later, room);
 }
 
 /* Workers. */
@@ -538,18 +583,13 @@ _afork_scheduler_add_worker (AForkScheduler         *self,
 static AForkSchedulerWorker *
 find_retiring (AForkScheduler *self)
 {
-  if (self->n_retiring == 0)
-    return NULL;
+  AForkSchedulerWorker *idle = FIRST_WORKER (&self->retiring_idle, other);
+  AForkSchedulerWorker *busy = FIRST_WORKER (&self->retiring_busy, other);
 
-  for (GList *link = self->workers.head; link != NULL; link = link->next)
-    {
-      AForkSchedulerWorker *worker = link->data;
+  if (idle == NULL || busy == NULL)
+    return idle != NULL ? idle : busy;
 
-      if (worker->retires && is_counted (worker))
-        return worker;
-    }
-
-  return NULL;
+  return idle->number < busy->number ? idle : busy;
 }
 
 void
@@ -563,9 +603,9 @@ _afork_scheduler_started (AForkScheduler       *self,
   if (worker->state != AFORK_SCHEDULER_WORKER_STARTING)
     return;
 
+  worker->template->started = now;
   set_state (self, worker, AFORK_SCHEDULER_WORKER_SERVING);
   worker->started = now;
-  worker->template->started = now;
   list_add (&self->young, &worker->age_link, worker);
   if (retiring != NULL)
     leave (self, retiring);
@@ -670,42 +710,25 @@ has_room (AForkScheduler          *self,
   return worker->n_jobs < self->limits.load && !worker->runs_alone && !job->is_alone;
 }
 
-/* Returns the idle worker that is to get JOB, or NULL. */
-static AForkSchedulerWorker *
-choose_idle_worker (AForkScheduler    *self,
-                    AForkSchedulerJob *job)
-{
-  AForkSchedulerWorker *best = NULL;
-
-  for (GList *link = self->templates.head; link != NULL; link = link->next)
-    {
-      AForkSchedulerWorker *worker = heap_peek (((AForkSchedulerTemplate *) link->data)->idle);
-
-      if (worker != NULL && has_room (self, worker, job)
-          && (best == NULL || comes_before (worker, best)))
-        best = worker;
-    }
-
-  return best;
-}
-
 /* Returns the worker that is to get JOB, or NULL. */
 static AForkSchedulerWorker *
 choose_worker (AForkScheduler    *self,
                AForkSchedulerJob *job)
 {
   const Key *key = job->key != NULL ? g_hash_table_lookup (self->keys, job->key) : NULL;
+  AForkSchedulerTemplate *template;
   AForkSchedulerWorker *worker;
 
   if (key != NULL && key->worker->state == AFORK_SCHEDULER_WORKER_SERVING
       && has_room (self, key->worker, job))
     return key->worker;
 
-  worker = choose_idle_worker (self, job);
-  if (worker != NULL)
+  template = FIRST_TEMPLATE (&self->ready, ready);
+  worker = template != NULL ? FIRST_WORKER (&template->idle, serve) : NULL;
+  if (worker != NULL && has_room (self, worker, job))
     return worker;
 
-  worker = heap_peek (self->busy);
+  worker = FIRST_WORKER (&self->busy, serve);
   return worker != NULL && has_room (self, worker, job) ? worker : NULL;
 }
 
@@ -752,43 +775,18 @@ end (AForkScheduler        *self,
   return TRUE;
 }
 
-/* Returns the worker of TEMPLATE, or of any template if that is NULL, to end first. */
-static AForkSchedulerWorker *
-find_last (AForkScheduler               *self,
-           const AForkSchedulerTemplate *template)
-{
-  AForkSchedulerWorker *starting = NULL;
-  AForkSchedulerWorker *last = NULL;
-
-  for (GList *link = self->workers.tail; link != NULL; link = link->prev)
-    {
-      AForkSchedulerWorker *worker = link->data;
-
-      if (!is_counted (worker) || (template != NULL && worker->template != template))
-        continue;
-      if (worker->state != AFORK_SCHEDULER_WORKER_STARTING && worker->n_jobs == 0)
-        return worker;
-      if (starting == NULL && worker->state == AFORK_SCHEDULER_WORKER_STARTING)
-        starting = worker;
-      if (last == NULL)
-        last = worker;
-    }
-
-  return starting != NULL ? starting : last;
-}
-
 /* Returns a worker to end because there are too many, or NULL. */
 static AForkSchedulerWorker *
 find_superfluous (AForkScheduler *self)
 {
+  AForkSchedulerTemplate *template;
+
   if (self->n_counted > (guint64) self->limits.max_workers + self->n_expiring)
-    return find_last (self, NULL);
+    template = FIRST_TEMPLATE (&self->ending, ending);
+  else
+    template = FIRST_TEMPLATE (&self->crowded, room);
 
-  for (GList *link = self->templates.head; link != NULL; link = link->next)
-    if (get_room (self, link->data) < 0)
-      return find_last (self, link->data);
-
-  return NULL;
+  return template != NULL ? FIRST_WORKER (&template->counted, counted) : NULL;
 }
 
 /* Returns a worker that retires and need not wait until another worker has started, or NULL. */
@@ -802,45 +800,7 @@ find_dispensable (AForkScheduler *self)
   if (self->queue.n_jobs > 0 || self->n_idle < self->limits.min_idle)
     return NULL;
 
-  for (GList *link = self->workers.head; link != NULL; link = link->next)
-    {
-      AForkSchedulerWorker *worker = link->data;
-
-      if (worker->retires && is_counted (worker) && worker->n_jobs == 0)
-        return worker;
-    }
-
-  return NULL;
-}
-
-/* Returns the idle worker that was added last. */
-static AForkSchedulerWorker *
-find_last_idle (AForkScheduler *self)
-{
-  for (GList *link = self->workers.tail; link != NULL; link = link->prev)
-    {
-      AForkSchedulerWorker *worker = link->data;
-
-      if (worker->state == AFORK_SCHEDULER_WORKER_SERVING && worker->n_jobs == 0
-          && !worker->retires)
-        return worker;
-    }
-
-  g_assert_not_reached ();
-}
-
-/* Returns how many workers start and are not slow to do so. */
-static guint
-count_starting (AForkScheduler *self,
-                gint64          now)
-{
-  guint n = self->n_starting;
-
-  for (GList *link = n > 0 ? self->templates.head : NULL; link != NULL; link = link->next)
-    if (is_slow (link->data, now))
-      n -= ((AForkSchedulerTemplate *) link->data)->n_starting;
-
-  return n;
+  return FIRST_WORKER (&self->retiring_idle, other);
 }
 
 /* Returns whether more jobs wait than N_STARTING workers have room for. */
@@ -869,7 +829,7 @@ wants_worker (AForkScheduler *self,
               gboolean        has_template,
               gint64          now)
 {
-  const guint n_starting = count_starting (self, now);
+  const guint n_starting = self->n_starting - self->n_slow;
   const gboolean lacks = lacks_worker (self, n_starting);
   const gboolean has_place = has_template
     && self->n_counted < (guint64) self->limits.max_workers + self->n_expiring;
@@ -902,7 +862,7 @@ start (AForkScheduler        *self,
        gint64                 now,
        AForkSchedulerSubject *subject)
 {
-  AForkSchedulerTemplate *template = choose_template (self, now);
+  AForkSchedulerTemplate *template = choose_template (self);
   gint64 time;
 
   self->wait_time = -1;
@@ -942,7 +902,7 @@ find_unneeded (AForkScheduler *self,
     return NULL;
 
   self->stop_time = now + self->limits.stop_delay;
-  return find_last_idle (self);
+  return FIRST_WORKER (&self->idle, other);
 }
 
 AForkSchedulerStep
@@ -951,6 +911,7 @@ _afork_scheduler_next (AForkScheduler        *self,
                        AForkSchedulerSubject *subject)
 {
   *subject = (AForkSchedulerSubject) { 0 };
+  set_now (self, now);
   retire_old (self, now);
   for (;;)
     {
@@ -983,9 +944,9 @@ take_earlier (gint64 *time,
 }
 
 gint64
-_afork_scheduler_get_wake_time (AForkScheduler *self,
-                                gint64          now)
+_afork_scheduler_get_wake_time (AForkScheduler *self)
 {
+  const AForkSchedulerTemplate *waiting = FIRST_TEMPLATE (&self->waiting, waiting);
   const AForkSchedulerWorker *oldest = g_queue_peek_head (&self->young);
   gint64 time = -1;
 
@@ -995,11 +956,8 @@ _afork_scheduler_get_wake_time (AForkScheduler *self,
     take_earlier (&time, self->start_time);
   if (self->stop_time >= 0)
     take_earlier (&time, self->stop_time);
-  for (GList *link = self->n_starting > 0 ? self->templates.head : NULL;
-       link != NULL;
-       link = link->next)
-    if (get_slow_time (link->data) > now)
-      take_earlier (&time, get_slow_time (link->data));
+  if (waiting != NULL)
+    take_earlier (&time, get_slow_time (waiting));
   if (oldest != NULL && self->limits.max_age > 0)
     take_earlier (&time, oldest->started + self->limits.max_age);
   return time;

@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include "heap.h"
 #include "job-queue.h"
 
 G_BEGIN_DECLS
@@ -75,15 +76,24 @@ typedef enum
 /* A part of a template of the pool. The scheduler sets all fields. */
 typedef struct
 {
+  struct AForkScheduler    *scheduler;
   GList                     link;         /* in `templates` */
+  guint                     number;       /* in the order in which templates were added, from 0 */
   guint                     max_workers;  /* 0: any number */
   gint64                    not_before;   /* when it can be used again; G_MAXINT64 for never */
-  GPtrArray                *idle;         /* heap of its workers that serve and have no jobs. The
-                                           * first is the next to get a job. */
+  AForkHeap                 idle;         /* its workers that serve and have no jobs; the next to
+                                           * get a job is first */
+  AForkHeap                 counted;      /* its workers that start, serve or are held; the first
+                                           * one is ended first if there are too many */
+  AForkHeapNode             ready;        /* in `ready` */
+  AForkHeapNode             ending;       /* in `ending` */
+  AForkHeapNode             waiting;      /* in `waiting` */
+  AForkHeapNode             room;         /* in `usable`, `later` or `crowded` */
   guint                     n_counted;    /* see AForkScheduler, for its own workers */
   guint                     n_busy;
   guint                     n_expiring;
   guint                     n_starting;
+  guint                     n_slow;       /* workers that start, and are slow to start */
   gboolean                  may_be_slow;  /* to start workers */
   gint64                    started;      /* when a worker has started, or before, the first one of
                                            * those that start was begun */
@@ -98,8 +108,9 @@ typedef struct
   GList                     link;         /* in `workers` */
   GList                     age_link;     /* in `young`; data is NULL if the worker is not there */
   GList                     end_link;     /* in `to_end`; data as in `age_link` */
-  guint                     place;        /* in a heap, from 1; 0 if it is in none */
-  GPtrArray                *heap;         /* `idle` of the template, `busy`, or NULL */
+  AForkHeapNode             serve;        /* in `idle` of the template or in `busy` */
+  AForkHeapNode             counted;      /* in `counted` of the template */
+  AForkHeapNode             other;        /* in `idle`, `retiring_idle` or `retiring_busy` */
   gint64                    started;      /* when the worker began to serve */
   guint                     n_jobs;       /* jobs that the worker has now */
   guint                     n_given;      /* all jobs that the worker has got */
@@ -133,7 +144,9 @@ typedef struct
   gint64 max_age;                         /* 0: any age */
 } AForkSchedulerLimits;
 
-typedef struct
+/* With n workers, n templates and n priorities of jobs, each operation takes at most O(log n) time,
+ * but for _afork_scheduler_set_limits(), which may take O(n). */
+typedef struct AForkScheduler
 {
   AForkSchedulerLimits limits;
   AForkJobQueue        queue;             /* the jobs that no worker has */
@@ -142,12 +155,31 @@ typedef struct
   GQueue               young;             /* workers that serve and have not reached max-age, in the
                                            * order in which they began to serve */
   GQueue               to_end;            /* workers that leave and have no jobs */
-  GPtrArray           *busy;              /* heap of workers that serve and have jobs. The first is
-                                           * the next to get a job. */
+  AForkHeap            busy;              /* workers that serve and have jobs; the next to get a job
+                                           * is first */
+  AForkHeap            idle;              /* workers that serve, have no jobs and do not retire; the
+                                           * one that was added last is first */
+  AForkHeap            retiring_idle;     /* counted workers that retire and have no jobs; the one
+                                           * that was added first is first */
+  AForkHeap            retiring_busy;     /* those that have jobs; in the same order */
+  AForkHeap            ready;             /* templates with an idle worker that may get a job; the
+                                           * one whose worker is to get the next job is first */
+  AForkHeap            ending;            /* templates with counted workers; the one whose worker is
+                                           * ended first if there are too many is first */
+  AForkHeap            waiting;           /* templates whose workers start and may become slow; by
+                                           * the time when they are */
+  AForkHeap            usable;            /* templates of which a worker may be started now; the
+                                           * one with the most room is first */
+  AForkHeap            later;             /* templates of which a worker may be started later; by
+                                           * time */
+  AForkHeap            crowded;           /* templates with more workers than their limit, in the
+                                           * order in which they were added */
   GHashTable          *keys;              /* of key to Key */
+  gint64               now;               /* the time of the last decision */
   guint64              last_number;
 
   guint                n_starting;
+  guint                n_slow;            /* workers that start, and are slow to start */
   guint                n_counted;         /* workers that start, serve or are held */
   guint                n_idle;            /* workers that serve, have no jobs and do not retire */
   guint                n_busy;            /* workers that serve, are held or leave, and have jobs */
@@ -194,8 +226,7 @@ AForkSchedulerStep _afork_scheduler_next          (AForkScheduler             *s
                                                    AForkSchedulerSubject      *subject);
 /* Returns when to call _afork_scheduler_next() again if there is no event before, or -1 for never.
  * Call this function after AFORK_SCHEDULER_WAIT. */
-gint64             _afork_scheduler_get_wake_time (AForkScheduler             *self,
-                                                   gint64                      now);
+gint64             _afork_scheduler_get_wake_time (AForkScheduler             *self);
 
 /* Jobs. */
 void               _afork_scheduler_add_job       (AForkScheduler             *self,

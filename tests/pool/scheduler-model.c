@@ -72,6 +72,21 @@ model_add_template (Model *self,
 }
 
 void
+model_set_template_limit (Model *self,
+                          guint  template,
+                          guint  max_workers)
+{
+  self->templates[template].max_workers = max_workers;
+}
+
+void
+model_set_template_slow (Model *self,
+                         guint  template)
+{
+  self->templates[template].may_be_slow = TRUE;
+}
+
+void
 model_set_template_time (Model  *self,
                          guint   template,
                          gint64  time)
@@ -201,6 +216,27 @@ get_room (Model *self,
     - (int) count_of (self, template, counts);
 }
 
+/* Returns when the workers of TEMPLATE that start are slow, or -1. */
+static gint64
+get_slow_time (Model *self,
+               guint  template)
+{
+  const ModelTemplate *it = &self->templates[template];
+
+  return it->may_be_slow && count_of (self, template, is_starting) > 0
+    ? it->started + AFORK_SCHEDULER_PATIENCE : -1;
+}
+
+static gboolean
+is_slow (Model  *self,
+         guint   template,
+         gint64  now)
+{
+  const gint64 time = get_slow_time (self, template);
+
+  return time >= 0 && time <= now;
+}
+
 /* Events. */
 
 static ModelJob *
@@ -326,6 +362,7 @@ model_started (Model  *self,
 
   worker->state = AFORK_SCHEDULER_WORKER_SERVING;
   worker->started = now;
+  self->templates[worker->template].started = now;
   if (retiring != NULL)
     leave (retiring);
 }
@@ -627,7 +664,7 @@ choose_template (Model  *self,
       const gint64 time = self->templates[i].not_before;
       const gint64 best_time = best >= 0 ? self->templates[best].not_before : 0;
 
-      if (time == G_MAXINT64 || get_room (self, i) <= 0)
+      if (time == G_MAXINT64 || get_room (self, i) <= 0 || is_slow (self, i, now))
         continue;
       if (best < 0 || (best_time > now && time < best_time)
           || ((time == best_time || (time <= now && best_time <= now))
@@ -638,13 +675,27 @@ choose_template (Model  *self,
   return best;
 }
 
+/* Returns how many workers start and are not slow to do so. */
+static guint
+count_starting (Model  *self,
+                gint64  now)
+{
+  guint n = 0;
+
+  for (guint i = 0; i < self->n_templates; i++)
+    if (!is_slow (self, i, now))
+      n += count_of (self, i, is_starting);
+  return n;
+}
+
 static gboolean
 wants_worker (Model    *self,
               gboolean  has_template,
               gint64    now)
 {
   const guint load = self->limits.load;
-  const guint n_starting = count (self, is_starting);
+  const guint n_all_starting = count (self, is_starting);
+  const guint n_starting = count_starting (self, now);
   const gboolean lacks = self->waiting->len > n_starting * load;
   const gboolean has_place = has_template
     && count (self, counts) < self->limits.max_workers + count (self, is_expiring);
@@ -657,13 +708,15 @@ wants_worker (Model    *self,
     self->start_time = -1;
   if (!has_place)
     return FALSE;
-  if (count (self, is_retiring) > n_starting
+  if (count (self, is_retiring) > n_all_starting
       || count (self, is_idle) + n_spare < self->limits.min_idle)
     return TRUE;
   if (!lacks)
     return FALSE;
   if (count (self, counts) == 0 || self->n_replacements > 0
-      || count (self, is_expiring) > n_starting)
+      || count (self, is_expiring) > n_all_starting)
+    return TRUE;
+  if (n_starting == 0 && count (self, counts) == n_all_starting)
     return TRUE;
 
   if (self->start_time < 0)
@@ -693,6 +746,8 @@ start (Model  *self,
   if (self->n_replacements > 0)
     self->n_replacements--;
   self->start_time = now + self->limits.start_delay;
+  if (count_of (self, (guint) best, is_starting) == 0)
+    self->templates[best].started = now;
   worker = g_new0 (ModelWorker, 1);
   worker->id = ++self->n_workers;
   worker->template = (guint) best;
@@ -777,7 +832,8 @@ model_next (Model  *self,
 }
 
 gint64
-model_get_wake_time (Model *self)
+model_get_wake_time (Model  *self,
+                     gint64  now)
 {
   gint64 time = G_MAXINT64;
 
@@ -794,6 +850,10 @@ model_get_wake_time (Model *self)
       if (is_counted (worker) && !is_starting (self, worker) && !worker->retires)
         time = MIN (time, worker->started + self->limits.max_age);
     }
+
+  for (guint i = 0; i < self->n_templates; i++)
+    if (get_slow_time (self, i) > now)
+      time = MIN (time, get_slow_time (self, i));
 
   return time == G_MAXINT64 ? -1 : time;
 }

@@ -28,9 +28,12 @@ typedef struct
 {
   guint        max_workers;       /* 0: any number */
   gint64       not_before;
+  gboolean     may_be_slow;
+  gint64       started;           /* when a worker has started, or before, when the first one of
+                                   * those that start was begun */
 } ModelTemplate;
 
-enum { MODEL_MAX_TEMPLATES = 3 };
+enum { MODEL_MAX_TEMPLATES = 12 };
 
 struct ModelWorker
 {
@@ -71,6 +74,11 @@ void               model_set_limits    (Model                      *self,
 
 void               model_add_template  (Model                      *self,
                                         guint                       max_workers);
+void               model_set_template_limit (Model                 *self,
+                                        guint                       template,
+                                        guint                       max_workers);
+void               model_set_template_slow (Model                  *self,
+                                        guint                       template);
 void               model_set_template_time (Model                  *self,
                                         guint                       template,
                                         gint64                      time);
@@ -121,6 +129,7 @@ AForkSchedulerStep model_next          (Model                      *self,
                                         guint                      *template,
                                         guint                      *worker,
                                         guint                      *job);
-gint64             model_get_wake_time (Model                      *self);
+gint64             model_get_wake_time (Model                      *self,
+                                        gint64                      now);
 
 G_END_DECLS
