@@ -21,7 +21,8 @@
  *      │                                                         v
  *      └── its main context is gone ────────────────────────> CLOSED
  *
- * OPEN becomes ABORTING, too. DRAINING and ABORTING also become CLOSED if the context is gone.
+ * OPEN becomes ABORTING, too. DRAINING and ABORTING also become CLOSED if the context is gone. A
+ * queue without calls that is disposed of is CLOSED at once.
  */
 typedef enum
 {
@@ -534,14 +535,35 @@ work_in_context (AForkCallQueue *self)
     shut_down (self, AFORK_SHUTDOWN_MODE_DRAIN);
 }
 
+/* The main context of the pool is gone, so the pool has no calls: their tasks would have references
+ * to the context. */
+static void
+context_gone (GObject *object)
+{
+  AForkCallQueue *self = AFORK_CALL_QUEUE (object);
+  g_autoptr(GError) error = NULL;
+
+  error = g_error_new_literal (AFORK_ERROR, AFORK_ERROR_CLOSED,
+                               _("The main context of the pool is gone"));
+  g_mutex_lock (&self->mutex);
+  fail_waiting (self, error);
+  if (self->state < AFORK_CALL_QUEUE_STATE_CLOSED)
+    set_state (self, AFORK_CALL_QUEUE_STATE_CLOSED);
+  g_mutex_unlock (&self->mutex);
+}
+
 static void
 work (AForkCallQueue *self)
 {
   GMainContext *home = _afork_context_peek (self->context);
 
-  /* If it is gone, context_gone() ends the calls. */
   if (home == NULL)
-    return;
+    {
+      /* After g_object_run_dispose(), the watch does not call it. */
+      if (!is_inherited (self))
+        context_gone (G_OBJECT (self));
+      return;
+    }
 
   g_main_context_push_thread_default (home);
   work_in_context (self);
@@ -571,20 +593,15 @@ unlock_and_schedule (AForkCallQueue *self)
     _afork_context_run (self->context, work_cb, g_object_ref (self));
 }
 
-/* The main context of the pool is gone. The pool ends the calls that it has. */
+/* Has the calls that wait fail, and shuts the pool down. Unlocks the mutex. */
 static void
-context_gone (GObject *object)
+abort_and_unlock (AForkCallQueue *self)
 {
-  AForkCallQueue *self = AFORK_CALL_QUEUE (object);
-  g_autoptr(GError) error = NULL;
+  g_autoptr(GError) error = new_closed_error ();
 
-  error = g_error_new_literal (AFORK_ERROR, AFORK_ERROR_CLOSED,
-                               _("The main context of the pool is gone"));
-  g_mutex_lock (&self->mutex);
+  set_state (self, AFORK_CALL_QUEUE_STATE_ABORTING);
   fail_waiting (self, error);
-  if (self->state < AFORK_CALL_QUEUE_STATE_CLOSED)
-    set_state (self, AFORK_CALL_QUEUE_STATE_CLOSED);
-  g_mutex_unlock (&self->mutex);
+  unlock_and_schedule (self);
 }
 
 /* The object. */
@@ -608,6 +625,27 @@ afork_call_queue_constructed (GObject *object)
   if (!_afork_context_watch_for (self->context, &self->watch, object, context_gone)
       && !is_inherited (self))
     context_gone (object);
+}
+
+/* Calls hold references to the queue, so none are left, unless the program calls
+ * g_object_run_dispose(). Then they fail as if the queue was closed. */
+static void
+afork_call_queue_dispose (GObject *object)
+{
+  AForkCallQueue *self = AFORK_CALL_QUEUE (object);
+
+  if (!is_inherited (self))
+    {
+      g_mutex_lock (&self->mutex);
+      if (self->state == AFORK_CALL_QUEUE_STATE_OPEN && self->waiting.head == NULL
+          && self->n_given == 0)
+        set_state (self, AFORK_CALL_QUEUE_STATE_CLOSED);
+      if (self->state < AFORK_CALL_QUEUE_STATE_ABORTING)
+        abort_and_unlock (self);
+      else
+        g_mutex_unlock (&self->mutex);
+    }
+  G_OBJECT_CLASS (afork_call_queue_parent_class)->dispose (object);
 }
 
 /* The queue has no calls: the pool and work_cb() hold references, and calls that wait are given to
@@ -681,6 +719,7 @@ afork_call_queue_class_init (AForkCallQueueClass *klass)
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
 
   object_class->constructed = afork_call_queue_constructed;
+  object_class->dispose = afork_call_queue_dispose;
   object_class->finalize = afork_call_queue_finalize;
   object_class->get_property = afork_call_queue_get_property;
   object_class->set_property = afork_call_queue_set_property;
@@ -996,13 +1035,13 @@ afork_call_queue_close (AForkCallQueue    *self,
       return;
     }
 
-  set_state (self, state);
   if (state == AFORK_CALL_QUEUE_STATE_ABORTING)
     {
-      g_autoptr(GError) error = new_closed_error ();
-
-      fail_waiting (self, error);
+      abort_and_unlock (self);
+      return;
     }
+
+  set_state (self, state);
   unlock_and_schedule (self);
 }
 

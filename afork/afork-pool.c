@@ -2332,12 +2332,24 @@ release (AForkPool *self)
   _afork_context_run (self->context, release_cb, released);
 }
 
+static void
+disposed_context_gone_cb (gpointer data)
+{
+  g_autoptr(AForkPool) self = data;
+
+  context_gone (G_OBJECT (self));
+}
+
 /* Continues after g_object_run_dispose(), which clears all weak references. */
 static void
 go_on_disposed_cb (gpointer data)
 {
   AForkPool *self = data;
 
+  if (_afork_context_unwatch (self->context, disposed_context_gone_cb, self))
+    g_object_unref (self);
+  _afork_context_unwatch_for (self->context, &self->watch);
+  _afork_context_watch_for (self->context, &self->watch, G_OBJECT (self), context_gone);
   for (GList *link = self->slots.head; link != NULL; link = link->next)
     g_weak_ref_set (&((AForkSlot *) link->data)->pool, self);
   move_waiters (self);
@@ -2349,6 +2361,10 @@ go_on_disposed (AForkPool *self)
 {
   GMainContext *main = get_main (self);
 
+  /* The context may be gone before it is iterated. */
+  g_object_ref (self);
+  if (!_afork_context_watch (self->context, disposed_context_gone_cb, self))
+    g_object_unref (self);
   if (main != NULL)
     _afork_waiter_run_later (main, go_on_disposed_cb, g_object_ref (self), g_object_unref);
 }

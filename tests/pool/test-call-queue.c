@@ -21,6 +21,7 @@ typedef struct
   guint           max_workers;
   guint           max_batch;
   gboolean        frees_context;        /* the context is freed before the queue is closed */
+  gboolean        disposes;             /* the queue is disposed of before that */
   GAsyncQueue    *go;           /* gets a pointer when the thread is to free it */
 } Server;
 
@@ -51,7 +52,11 @@ server_thread (gpointer data)
   g_object_unref (pool);
   g_async_queue_push (self->ready, g_object_ref (queue));
   if (self->frees_context)
-    g_async_queue_pop (self->go);
+    {
+      g_async_queue_pop (self->go);
+      if (self->disposes)
+        g_object_run_dispose (G_OBJECT (queue));
+    }
   else
     {
       g_assert_true (afork_call_queue_run (queue, &error));
@@ -452,6 +457,57 @@ test_call_queue_context_gone (void)
   server_free (server);
 }
 
+/* The queue is disposed of, and the context is freed: each call has one result, and no thread waits
+ * for ever. */
+static void
+test_call_queue_context_gone_disposed (void)
+{
+  for (guint32 n_calls = 0; n_calls <= 5; n_calls += 5)
+    {
+      Server *server = server_new (1, TRUE);
+      g_autoptr(GHashTable) results = new_results ();
+
+      for (guint32 i = 0; i < n_calls; i++)
+        add (server->queue, i, "wait", i);
+      server->disposes = TRUE;
+      g_async_queue_push (server->go, server);
+      while (afork_call_queue_wait (server->queue))
+        take_all (server->queue, results);
+      g_assert_cmpuint (g_hash_table_size (results), ==, n_calls);
+      for (guint32 i = 0; i < n_calls; i++)
+        expect_failure (results, i, AFORK_ERROR, AFORK_ERROR_CLOSED, "");
+      g_assert_false (afork_call_queue_add (server->queue, n_calls, NULL));
+      server_free (server);
+    }
+}
+
+/* The queue is disposed of while a worker has calls and others wait: they fail, and the pool is
+ * shut down. */
+static void
+test_call_queue_disposed (void)
+{
+  AForkPool *pool = new_pool ("max-workers", 1, "load", 1, NULL);
+  AForkCallQueue *queue = afork_call_queue_new (pool);
+  g_autoptr(GHashTable) results = new_results ();
+  g_autoptr(GError) error = NULL;
+
+  for (guint32 i = 0; i < 20; i++)
+    add (queue, i, "wait", i);
+  while (afork_pool_get_n_running (pool) == 0)
+    g_main_context_iteration (NULL, TRUE);
+  g_object_run_dispose (G_OBJECT (queue));
+  g_object_run_dispose (G_OBJECT (queue));
+  g_assert_false (afork_call_queue_add (queue, 20, NULL));
+  g_assert_true (afork_call_queue_run (queue, &error));
+  g_assert_no_error (error);
+  take_all (queue, results);
+  g_assert_cmpuint (g_hash_table_size (results), ==, 20);
+  for (guint32 i = 0; i < 20; i++)
+    expect_failure (results, i, AFORK_ERROR, AFORK_ERROR_CLOSED, "");
+  g_object_unref (queue);
+  g_assert_finalize_object (pool);
+}
+
 /* The thread that serves the pool uses the queue, too. */
 static void
 test_call_queue_one_thread (void)
@@ -571,6 +627,8 @@ main (int    argc,
   add_test ("/call-queue/not-taken", test_call_queue_not_taken);
   add_test ("/call-queue/wrong-thread", test_call_queue_wrong_thread);
   add_test ("/call-queue/context-gone", test_call_queue_context_gone);
+  add_test ("/call-queue/context-gone/disposed", test_call_queue_context_gone_disposed);
+  add_test ("/call-queue/disposed", test_call_queue_disposed);
   add_test ("/call-queue/one-thread", test_call_queue_one_thread);
   add_test ("/call-queue/is-iterated", test_call_queue_is_iterated);
   add_test ("/call-queue/dropped", test_call_queue_dropped);

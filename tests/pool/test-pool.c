@@ -540,13 +540,30 @@ test_pool_thread (void)
   g_thread_join (g_thread_new ("refused", refused_thread, pool));
 }
 
-/* The context of a pool is freed while a job waits that was made in another context. */
+typedef enum
+{
+  KEEP,
+  DISPOSE,
+  DISPOSE_AND_ITERATE,
+} HowLost;
+
+typedef struct
+{
+  GMainContext *other;
+  HowLost       how;
+  guint         n_jobs;         /* that are in the pool; the worker has the first */
+} Lost;
+
+/* The context of a pool is freed while jobs run and wait that were made in another context. The
+ * pool may have been disposed of before. */
 static gpointer
 lost_thread (gpointer data)
 {
+  enum { MAX_JOBS = 2 };
+  const Lost *lost = data;
   GMainContext *context = g_main_context_new ();
   AForkPool *pool;
-  GAsyncResult *results[3] = { NULL };
+  GAsyncResult *results[1 + MAX_JOBS] = { NULL };
 
   g_main_context_push_thread_default (context);
   pool = new_pool ("max-workers", 1, "load", 1, NULL);
@@ -555,34 +572,55 @@ lost_thread (gpointer data)
   await_answer (pool, &results[0]);
   afork_runtime_set_template (afork_runtime_get_native (), NULL);
 
-  g_main_context_push_thread_default (data);
-  for (guint i = 1; i < 3; i++)
+  g_main_context_push_thread_default (lost->other);
+  for (guint i = 1; i <= lost->n_jobs; i++)
     begin_pool_call (pool, "wait", 0, &results[i]);
   while (afork_pool_get_n_running (pool) == 0)
     g_main_context_iteration (context, TRUE);
-  g_main_context_pop_thread_default (data);
+  if (lost->how != KEEP)
+    g_object_run_dispose (G_OBJECT (pool));
+  if (lost->how == DISPOSE_AND_ITERATE)
+    g_main_context_iteration (context, FALSE);
+  g_main_context_pop_thread_default (lost->other);
   g_main_context_pop_thread_default (context);
-  g_main_context_push_thread_default (data);
+  g_main_context_push_thread_default (lost->other);
   g_main_context_unref (context);
-  for (guint i = 1; i < 3; i++)
+  for (guint i = 1; i <= lost->n_jobs; i++)
     {
-      await_result_in (data, &results[i]);
+      await_result_in (lost->other, &results[i]);
       await_error (pool, &results[i], AFORK_ERROR, AFORK_ERROR_CLOSED, NULL);
     }
   begin_pool_call (pool, "echo", 0, &results[1]);
-  await_result_in (data, &results[1]);
+  await_result_in (lost->other, &results[1]);
   await_error (pool, &results[1], AFORK_ERROR, AFORK_ERROR_CLOSED, NULL);
-  g_main_context_pop_thread_default (data);
+  g_main_context_pop_thread_default (lost->other);
   g_assert_finalize_object (pool);
   return NULL;
 }
 
 static void
+check_context_gone (HowLost how)
+{
+  for (guint n_jobs = 1; n_jobs <= 2; n_jobs++)
+    {
+      g_autoptr(GMainContext) other = g_main_context_new ();
+      Lost lost = { other, how, n_jobs };
+
+      g_thread_join (g_thread_new ("lost", lost_thread, &lost));
+    }
+}
+
+static void
 test_pool_context_gone (void)
 {
-  g_autoptr(GMainContext) other = g_main_context_new ();
+  check_context_gone (KEEP);
+}
 
-  g_thread_join (g_thread_new ("lost", lost_thread, other));
+static void
+test_pool_context_gone_disposed (void)
+{
+  check_context_gone (DISPOSE);
+  check_context_gone (DISPOSE_AND_ITERATE);
 }
 
 /* The pool is disposed of while it is shut down: the shutdown completes. */
@@ -731,6 +769,7 @@ main (int    argc,
   add_test ("/pool/blocking/within", test_pool_blocking_within);
   add_test ("/pool/thread", test_pool_thread);
   add_test ("/pool/context-gone", test_pool_context_gone);
+  add_test ("/pool/context-gone/disposed", test_pool_context_gone_disposed);
 
   return g_test_run ();
 }
