@@ -21,6 +21,7 @@
  *   k           continues as a child, and exits
  *   x, s        exits with status 0; stays for ever
  *   K NUMBER    is killed by that signal
+ *   P           kills the process that it was forked from, and exits
  *
  * After the last step it waits until the caller has closed the socket, and exits. */
 
@@ -191,6 +192,9 @@ do_step (int         socket,
     case 'K':
       kill (getpid (), atoi (step + 1));
       break;
+    case 'P':
+      kill (getppid (), SIGKILL);
+      _exit (0);
     case 'p':
       usleep ((useconds_t) atoi (step + 1) * 1000);
       break;

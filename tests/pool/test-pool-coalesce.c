@@ -1131,6 +1131,36 @@ test_random (void)
   tear_down (&script);
 }
 
+/* Jobs with descriptors are run by themselves, even if their keys and arguments are equal. */
+static void
+test_fds (void)
+{
+  AForkPool *pool = new_pool ("max-workers", 2, "load", 1, "start-delay", 0, NULL);
+  GAsyncResult *results[2] = { NULL };
+  guint32 workers[2];
+  int gates[2];
+
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr(AForkJob) job = new_gate_job ("gate", &gates[i]);
+
+      afork_job_set_key (job, "equal");
+      afork_job_set_coalesce (job, TRUE);
+      begin_job (pool, job, &results[i]);
+      await_job_state (job, AFORK_JOB_STATE_RUNNING);
+    }
+  g_assert_cmpuint (afork_pool_get_n_running (pool), ==, 2);
+
+  /* The second job ends when nobody has the other end of its own descriptor. */
+  close (gates[1]);
+  workers[1] = await_answer (pool, &results[1]);
+  g_assert_null (results[0]);
+  close (gates[0]);
+  workers[0] = await_answer (pool, &results[0]);
+  g_assert_cmpuint (workers[0], !=, workers[1]);
+  shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+}
+
 #define add_test(path, function) \
   g_test_add_data_func (path, (gconstpointer) function, run_with_census)
 
@@ -1159,6 +1189,7 @@ main (int    argc,
   add_test ("/pool/coalesce/nested", test_nested);
   add_test ("/pool/coalesce/shutdown", test_shutdown);
   add_test ("/pool/coalesce/dispose", test_dispose);
+  add_test ("/pool/coalesce/descriptors", test_fds);
   add_test ("/pool/coalesce/context-gone", test_context_gone);
   add_test ("/pool/coalesce/blocking", test_blocking);
   add_test ("/pool/coalesce/flood", test_flood);

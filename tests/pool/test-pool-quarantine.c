@@ -338,6 +338,45 @@ test_large (void)
   shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
 }
 
+/* A job with descriptors that has ended two workers fails, as others do. But no job is equal to it,
+ * so none is refused. */
+static void
+test_fds (void)
+{
+  AForkPool *pool = new_pool ("max-workers", 1, NULL);
+  GAsyncResult *result = NULL;
+  GVariant *stats;
+  guint64 n_quarantined;
+
+  for (guint i = 0; i < 3; i++)
+    {
+      int gate;
+      g_autoptr(AForkJob) job = new_gate_job ("trap", &gate);
+
+      afork_job_set_key (job, "equal");
+      afork_job_set_retries (job, 5);
+      /* Each byte ends a worker. */
+      if (i < 2)
+        g_assert_cmpint (write (gate, "12", 2), ==, 2);
+      else
+        close (gate);
+      begin_job (pool, job, &result);
+      if (i == 2)
+        {
+          await_answer (pool, &result);
+          break;
+        }
+      await_error (pool, &result, AFORK_ERROR, AFORK_ERROR_SIGNALED, "has ended two workers");
+      close (gate);
+    }
+
+  stats = afork_pool_get_stats (pool);
+  g_assert_true (g_variant_lookup (stats, "quarantined", "t", &n_quarantined));
+  g_assert_cmpuint (n_quarantined, ==, 0);
+  g_variant_unref (stats);
+  shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+}
+
 #define add_test(path, function) \
   g_test_add_data_func (path, (gconstpointer) function, run_with_census)
 
@@ -358,6 +397,7 @@ main (int    argc,
   add_test ("/pool/quarantine/concurrent", test_concurrent);
   add_test ("/pool/quarantine/handler", test_handler);
   add_test ("/pool/quarantine/large", test_large);
+  add_test ("/pool/quarantine/descriptors-again", test_fds);
 
   return g_test_run ();
 }

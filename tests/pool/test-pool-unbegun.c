@@ -8,9 +8,15 @@
 
 #include "test-hostile-util.h"
 #include "test-pool-util.h"
+#include "test-refuse-util.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+/* The request of PIDFD_GET_INFO, with the structure that the library passes. */
+#define PIDFD_GET_INFO_NUMBER 0xc040ff0b
 
 /* More descriptors than a worker can have after pool_init_few_fds(). */
 enum { N_FDS = 60 };
@@ -270,6 +276,39 @@ test_exit (Census        *census,
   shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
 }
 
+static void
+check_status_unknown (gconstpointer data)
+{
+  const Exit how = { "unknown", { "w", "P" }, AFORK_ERROR_LOST };
+  AForkPool *pool;
+  GAsyncResult *results[2] = { NULL };
+
+  /* Neither the pidfd nor /proc tells how another process has exited. */
+  refuse_system_call_with (SYS_ioctl, 1, PIDFD_GET_INFO_NUMBER, ENOTTY);
+  refuse_system_call (SYS_readlinkat, EACCES);
+#ifdef SYS_readlink
+  refuse_system_call (SYS_readlink, EACCES);
+#endif
+  pool = new_exit_pool (&how);
+  for (guint i = 0; i < G_N_ELEMENTS (results); i++)
+    {
+      g_autoptr(AForkJob) job = begin_pool_job (pool, "echo", 0, &results[i]);
+
+      await_error (pool, &results[i], AFORK_ERROR, AFORK_ERROR_LOST, "has ended two workers");
+      assert_unbegun (job);
+    }
+  shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);
+}
+
+/* The template is killed before each worker exits, and the kernel does not tell how a worker has
+ * exited. So nobody knows it: the job fails, because all workers might exit in the same way, but
+ * equal jobs are not refused. */
+static void
+test_status_unknown (void)
+{
+  run_apart (check_status_unknown, NULL);
+}
+
 /* The template exits with each worker, so that the exit status of the worker may be unknown. */
 static void
 test_template (void)
@@ -312,6 +351,7 @@ main (int    argc,
       add_with_data (path, &exits[i], test_exit);
     }
   add_test ("/pool-unbegun/template", test_template);
+  g_test_add_func ("/pool-unbegun/status-unknown", test_status_unknown);
 
   return g_test_run ();
 }
