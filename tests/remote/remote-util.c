@@ -12,6 +12,7 @@
 #include <glib/gstdio.h>
 #include <netinet/in.h>
 #include <pwd.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,8 +26,11 @@ static char sshd_path[] = "/usr/sbin/sshd";
 
 #define FOLDER_VARIABLE "AFORK_TEST_SSH_FOLDER"
 #define PORT_VARIABLE "AFORK_TEST_SSH_PORT"
+#define ADDRESS_VARIABLE "AFORK_TEST_SSH_ADDRESS"
 
 static char *folder;            /* of keys and configuration */
+static const char *address = "127.0.0.1";
+static int network = -1;        /* the network namespace of the server, or -1 for that of the test */
 static guint port;
 static GPid sshd;
 
@@ -47,16 +51,16 @@ add_for_ways (const char *path,
 static guint
 find_port (void)
 {
-  struct sockaddr_in address = {
+  struct sockaddr_in name = {
     .sin_family = AF_INET, .sin_addr = { htonl (INADDR_LOOPBACK) },
   };
-  socklen_t size = sizeof address;
+  socklen_t size = sizeof name;
   int fd = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-  g_assert_no_errno (bind (fd, (struct sockaddr *) &address, sizeof address));
-  g_assert_no_errno (getsockname (fd, (struct sockaddr *) &address, &size));
+  g_assert_no_errno (bind (fd, (struct sockaddr *) &name, sizeof name));
+  g_assert_no_errno (getsockname (fd, (struct sockaddr *) &name, &size));
   close (fd);
-  return ntohs (address.sin_port);
+  return ntohs (name.sin_port);
 }
 
 static char *
@@ -97,29 +101,35 @@ read_file (const char *name)
   return text;
 }
 
-/* In the child of this program. sshd stays in front, and ends with this program. */
+/* In a child of this program, which ends with this program. */
 static void
 end_with_parent_cb (gpointer data)
 {
   prctl (PR_SET_PDEATHSIG, SIGTERM);
 }
 
+/* The same for sshd, which stays in front. */
+static void
+enter_network_cb (gpointer data)
+{
+  end_with_parent_cb (data);
+  if (network >= 0)
+    setns (network, CLONE_NEWNET);
+}
+
 static void
 await_port (void)
 {
-  struct sockaddr_in address = {
-    .sin_family = AF_INET,
-    .sin_port = htons ((guint16) port),
-    .sin_addr = { htonl (INADDR_LOOPBACK) },
-  };
+  struct sockaddr_in name = { .sin_family = AF_INET, .sin_port = htons ((guint16) port) };
   g_autoptr(GSource) deadline = deadline_new ("the server of ssh");
   gboolean connected = FALSE;
 
+  g_assert_cmpint (inet_pton (AF_INET, address, &name.sin_addr), ==, 1);
   while (!connected)
     {
       int fd = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-      connected = connect (fd, (struct sockaddr *) &address, sizeof address) == 0;
+      connected = connect (fd, (struct sockaddr *) &name, sizeof name) == 0;
       close (fd);
       if (!connected)
         {
@@ -140,16 +150,16 @@ write_configuration (void)
   g_autofree char *configuration = NULL;
 
   write_file ("authorized_keys", key);
-  known = g_strdup_printf ("[127.0.0.1]:%u %s", port, host_key);
+  known = g_strdup_printf ("[%s]:%u %s", address, port, host_key);
   write_file ("known_hosts", known);
-  configuration = g_strdup_printf ("Port %u\nListenAddress 127.0.0.1\nHostKey %s/host\n"
+  configuration = g_strdup_printf ("Port %u\nListenAddress %s\nHostKey %s/host\n"
                                    "AuthorizedKeysFile %s/authorized_keys\nPidFile none\n"
                                    "StrictModes no\nUsePAM no\nPermitRootLogin yes\n"
                                    "PasswordAuthentication no\n"
                                    "KbdInteractiveAuthentication no\n"
                                    "MaxStartups 10:30:100\nMaxSessions 10\nSetEnv SHLVL=5\n"
                                    "LogLevel ERROR\n",
-                                   port, folder, folder);
+                                   port, address, folder, folder);
   write_file ("sshd_config", configuration);
 }
 
@@ -179,7 +189,7 @@ start_sshd (void)
   argv[0] = sshd_path;
   argv[4] = configuration;
   g_assert_true (g_spawn_async (NULL, (char **) argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD,
-                                end_with_parent_cb, NULL, &sshd, &error));
+                                enter_network_cb, NULL, &sshd, &error));
   await_port ();
   return TRUE;
 }
@@ -204,6 +214,17 @@ stop_sshd (void)
 }
 
 int
+run_with_sshd_at (char       **argv,
+                  const char  *at,
+                  int          in_network)
+{
+  if (at != NULL)
+    address = at;
+  network = in_network;
+  return run_with_sshd (argv);
+}
+
+int
 run_with_sshd (char **argv)
 {
   g_autoptr(GError) error = NULL;
@@ -215,6 +236,7 @@ run_with_sshd (char **argv)
     {
       folder = g_strdup (g_getenv (FOLDER_VARIABLE));
       port = (guint) atoi (g_getenv (PORT_VARIABLE));
+      address = g_getenv (ADDRESS_VARIABLE);
       return -1;
     }
 
@@ -222,6 +244,7 @@ run_with_sshd (char **argv)
   number = g_strdup_printf ("%u", port);
   g_setenv (FOLDER_VARIABLE, started ? folder : "", TRUE);
   g_setenv (PORT_VARIABLE, number, TRUE);
+  g_setenv (ADDRESS_VARIABLE, address, TRUE);
   g_assert_true (g_spawn_sync (NULL, argv, NULL,
                                G_SPAWN_CHILD_INHERITS_STDIN | G_SPAWN_LEAVE_DESCRIPTORS_OPEN,
                                end_with_parent_cb, NULL, NULL, NULL, &status, &error));
@@ -237,6 +260,7 @@ dup_ssh_options (void)
   g_autofree char *number = NULL;
   g_autofree char *key = NULL;
   g_autofree char *known = NULL;
+  g_autofree char *host = NULL;
 
   if (folder == NULL || *folder == '\0')
     {
@@ -247,10 +271,10 @@ dup_ssh_options (void)
   number = g_strdup_printf ("-p%u", port);
   key = g_strdup_printf ("-oIdentityFile=%s/user", folder);
   known = g_strdup_printf ("-oUserKnownHostsFile=%s/known_hosts", folder);
+  host = g_strdup_printf ("-oHostname=%s", address);
   g_strv_builder_add_many (builder, "-F", "/dev/null", number, key, known,
                            "-oGlobalKnownHostsFile=/dev/null", "-oIdentitiesOnly=yes",
-                           "-oIdentityAgent=none", "-oStrictHostKeyChecking=yes",
-                           "-oHostname=127.0.0.1", NULL);
+                           "-oIdentityAgent=none", "-oStrictHostKeyChecking=yes", host, NULL);
   return g_strv_builder_end (builder);
 }
 

@@ -52,5 +52,10 @@ void          await_gone        (GPid        pid,
  * that the server is no child of them. Returns the exit status. In the second process, returns
  * -1. */
 int           run_with_sshd     (char      **argv);
+/* The same for a server that listens at the address AT, in a network namespace of its own, of which
+ * IN_NETWORK is a descriptor. */
+int           run_with_sshd_at  (char      **argv,
+                                 const char *at,
+                                 int         in_network);
 
 G_END_DECLS
