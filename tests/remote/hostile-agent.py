@@ -136,7 +136,7 @@ def main():
         be_mute()
         return
 
-    # With “machine”, the agent only claims to be on another one.
+    # With “machine” and “byte-order”, the agent only claims to be on another machine.
     with subprocess.Popen([server, "--agent"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                           bufsize=0) as agent:
         down, up = Frames(), Frames()
@@ -154,6 +154,9 @@ def main():
                     for channel, kind, payload in up.take(more):
                         if kind == HELLO and lie == "machine":
                             payload = payload[:16] + string(b"s390x") + string(b"h")
+                        if kind == HELLO and lie == "byte-order":
+                            payload = payload[:12] + u32(2 if sys.byteorder == "little" else 1) \
+                                + string(b"strange") + string(b"h")
                         write_all(1, mux(kind, payload, channel))
                     continue
                 write_all(agent.stdin.fileno(), more)

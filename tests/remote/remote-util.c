@@ -30,11 +30,11 @@ static char sshd_path[] = "/usr/sbin/sshd";
 
 static char *folder;            /* of keys and configuration */
 static const char *address = "127.0.0.1";
-static int network = -1;        /* the network namespace of the server, or -1 for that of the test */
+static int network = -1;        /* the network namespace of the server, or -1 for the same */
 static guint port;
 static GPid sshd;
 
-static const Way ways[] = { OVER_PIPES, OVER_SSH };
+static const Way ways[] = { OVER_PIPES, OVER_SSH, OVER_TERMINAL, OVER_SOCKET };
 
 void
 add_for_ways (const char *path,
@@ -46,6 +46,19 @@ add_for_ways (const char *path,
 
   add_with_data (by_pipes, &ways[OVER_PIPES], test);
   add_with_data (by_ssh, &ways[OVER_SSH], test);
+}
+
+void
+add_for_all_ways (const char *path,
+                  void      (*test) (Census        *census,
+                                     gconstpointer  way))
+{
+  g_autofree char *by_terminal = g_strconcat ("/terminal", path, NULL);
+  g_autofree char *by_socket = g_strconcat ("/socket", path, NULL);
+
+  add_for_ways (path, test);
+  add_with_data (by_terminal, &ways[OVER_TERMINAL], test);
+  add_with_data (by_socket, &ways[OVER_SOCKET], test);
 }
 
 static guint
@@ -281,7 +294,7 @@ dup_ssh_options (void)
 AForkRuntime *
 new_host (Way way)
 {
-  return new_named_host (way, way == OVER_PIPES ? "elsewhere" : "127.0.0.1");
+  return new_named_host (way, way == OVER_SSH ? "127.0.0.1" : "elsewhere");
 }
 
 AForkRuntime *
@@ -292,12 +305,23 @@ new_named_host (Way         way,
   const char *path[] = { g_getenv ("AFORK_MODULE_PATH"), NULL };
   g_auto(GStrv) options = NULL;
   g_autofree char *destination = NULL;
+  g_autofree char *program = NULL;
   AForkRuntime *runtime;
 
   if (way == OVER_PIPES)
     {
       runtime = afork_runtime_new_agent (name,
                                          (const char * const []) { server, "--agent", NULL });
+    }
+  else if (way != OVER_SSH)
+    {
+      /* A caller that a test has executed is no test program. */
+      program = g_getenv ("G_TEST_SRCDIR") != NULL
+        ? g_build_filename (g_getenv ("G_TEST_SRCDIR"), "remote", "agent-at.py", NULL)
+        : g_test_build_filename (G_TEST_DIST, "remote", "agent-at.py", NULL);
+      runtime = afork_runtime_new_agent (name,
+        (const char * const []) { "python3", program,
+                                  way == OVER_TERMINAL ? "terminal" : "socket", server, NULL });
     }
   else
     {

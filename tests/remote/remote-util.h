@@ -15,11 +15,18 @@ G_BEGIN_DECLS
 typedef enum
 {
   OVER_PIPES,
-  OVER_SSH
+  OVER_SSH,
+  OVER_TERMINAL,        /* standard input and output of the agent are a pseudo-terminal */
+  OVER_SOCKET
 } Way;
 
 /* Adds TEST below PATH for both ways, with a census around it. TEST gets a pointer to the Way. */
 void          add_for_ways      (const char *path,
+                                 void      (*test) (Census        *census,
+                                                    gconstpointer  way));
+
+/* The same, and also for agents at a terminal and at a socket. */
+void          add_for_all_ways  (const char *path,
                                  void      (*test) (Census        *census,
                                                     gconstpointer  way));
 

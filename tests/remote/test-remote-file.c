@@ -738,7 +738,7 @@ main (int    argc,
     return result;
 
   g_test_init (&argc, &argv, NULL);
-  add_for_ways ("/file/load", test_file_load);
+  add_for_all_ways ("/file/load", test_file_load);
   add_for_ways ("/file/repair", test_file_repair);
   add_for_ways ("/file/old", test_file_old);
   add_for_ways ("/file/errors", test_file_errors);

@@ -161,6 +161,20 @@ test_mute (void)
   afork_runtime_set_template (runtime, NULL);
 }
 
+/* An agent on a machine of the other byte order. Values would have to be swapped, and processes
+ * there could not tell. Nothing is started there. */
+static void
+test_byte_order (void)
+{
+  g_autoptr(AForkRuntime) runtime = new_hostile_host ("byte-order");
+  g_autoptr(AForkProcess) process = NULL;
+
+  process = afork_process_require (afork_process_new_for_runtime (runtime), "calls");
+  expect_run_error (process, "done", AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED,
+                    "another byte order (strange)");
+  afork_runtime_set_template (runtime, NULL);
+}
+
 static const Case cases[] = {
   { "data-of-no-channel", FALSE },
   { "end-of-no-channel", FALSE },
@@ -222,5 +236,6 @@ main (int    argc,
       add_with_data (path, &cases[i], test_lie);
     }
   add_test ("/hostile-agent/mute", test_mute);
+  add_test ("/hostile-agent/byte-order", test_byte_order);
   return g_test_run ();
 }

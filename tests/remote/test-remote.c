@@ -614,7 +614,7 @@ be_caller (Way         way,
   g_autoptr(GAsyncResult) result = NULL;
   g_autoptr(GError) error = NULL;
 
-  if (way == OVER_PIPES)
+  if (way != OVER_SSH)
     {
       runtime = new_host (way);
     }
@@ -798,18 +798,18 @@ main (int    argc,
     return result;
 
   g_test_init (&argc, &argv, NULL);
-  add_for_ways ("/items", test_remote_items);
-  add_for_ways ("/successor", test_remote_successor);
-  add_for_ways ("/ends", test_remote_ends);
-  add_for_ways ("/errors", test_remote_errors);
-  add_for_ways ("/many", test_remote_many);
+  add_for_all_ways ("/items", test_remote_items);
+  add_for_all_ways ("/successor", test_remote_successor);
+  add_for_all_ways ("/ends", test_remote_ends);
+  add_for_all_ways ("/errors", test_remote_errors);
+  add_for_all_ways ("/many", test_remote_many);
   add_for_ways ("/end-after-data", test_remote_end_after_data);
-  add_for_ways ("/blobs", test_remote_blobs);
+  add_for_all_ways ("/blobs", test_remote_blobs);
   add_for_ways ("/fds", test_remote_fds);
   add_for_ways ("/deaths", test_remote_deaths);
   add_for_ways ("/idle-caller", test_remote_idle_caller);
   add_for_ways ("/pool", test_remote_pool);
-  add_for_ways ("/caller-killed", test_remote_caller_killed);
+  add_for_all_ways ("/caller-killed", test_remote_caller_killed);
   add_with_census ("/agent/none", test_remote_no_agent);
   add_with_census ("/agent/noise", test_remote_noise);
   add_with_census ("/ssh/destination", test_ssh_destination);
