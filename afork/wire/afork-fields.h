@@ -99,3 +99,27 @@ afork_read_u32 (AForkReader *reader)
 {
   return (uint32_t) afork_read_integer (reader, 4);
 }
+
+/* Returns a string of at most MAX_LENGTH bytes, which belongs to the message, or NULL. It has no
+ * NUL but the one at its end. The loop replaces strlen(): a fork that reads only short strings
+ * would map a page of the C library for that function alone. */
+static inline const char *
+afork_read_string (AForkReader *reader,
+                   size_t       max_length)
+{
+  const size_t length = afork_read_u32 (reader);
+  const uint8_t *bytes = NULL;
+  size_t i = 0;
+
+  if (length <= max_length)
+    bytes = afork_read_bytes (reader, length + 1);
+  while (bytes != NULL && i < length && bytes[i] != '\0')
+    i++;
+  if (bytes == NULL || i < length || bytes[length] != '\0')
+    {
+      reader->failed = true;
+      return NULL;
+    }
+
+  return (const char *) bytes;
+}

@@ -90,35 +90,10 @@ afork_frame_kind_name (AForkFrameKind kind)
 
 /* Reading. */
 
-/* Whether the first NUL follows LENGTH bytes. This loop replaces strlen(): a fork that reads only
- * short strings would map a page of the C library for that function alone. */
-static bool
-is_string (const uint8_t *bytes,
-           size_t         length)
-{
-  size_t i = 0;
-
-  while (i < length && bytes[i] != '\0')
-    i++;
-
-  return i == length && bytes[length] == '\0';
-}
-
 static const char *
 read_string (AForkReader *reader)
 {
-  size_t length = afork_read_u32 (reader);
-  const uint8_t *bytes = NULL;
-
-  if (length < AFORK_FRAME_MAX_PAYLOAD)
-    bytes = afork_read_bytes (reader, length + 1);
-  if (bytes == NULL || !is_string (bytes, length))
-    {
-      reader->failed = true;
-      return NULL;
-    }
-
-  return (const char *) bytes;
+  return afork_read_string (reader, AFORK_FRAME_MAX_PAYLOAD - 1);
 }
 
 static AForkStrings

@@ -5,7 +5,7 @@
 
 #include "afork-mux-frame.h"
 
-#include <string.h>
+#include "afork-fields.h"
 
 /* The layout of a payload, with one character for each field: u: 32 bits, s: string, b: bytes up to
  * the end, one at least. */
@@ -56,45 +56,6 @@ afork_mux_byte_order (void)
   return first == 1 ? AFORK_MUX_LITTLE_ENDIAN : AFORK_MUX_BIG_ENDIAN;
 }
 
-static uint32_t
-read_u32 (const uint8_t *bytes)
-{
-  return bytes[0] | (uint32_t) bytes[1] << 8 | (uint32_t) bytes[2] << 16
-    | (uint32_t) bytes[3] << 24;
-}
-
-static uint8_t *
-write_u32 (uint8_t  *out,
-           uint32_t  value)
-{
-  for (int i = 0; i < 4; i++)
-    out[i] = (uint8_t) (value >> 8 * i);
-
-  return out + 4;
-}
-
-/* Reads one string and moves *BYTES past it. Returns NULL if it is invalid. */
-static const char *
-read_string (const uint8_t **bytes,
-             size_t         *n_bytes)
-{
-  const uint8_t *start = *bytes;
-  uint32_t length;
-
-  if (*n_bytes < 4)
-    return NULL;
-
-  length = read_u32 (start);
-  if (length > AFORK_MUX_MAX_STRING || *n_bytes - 4 < (size_t) length + 1)
-    return NULL;
-  if (memchr (start + 4, '\0', (size_t) length + 1) != start + 4 + length)
-    return NULL;
-
-  *bytes += 4 + length + 1;
-  *n_bytes -= 4 + length + 1;
-  return (const char *) start + 4;
-}
-
 /* Reads the fields of FRAME, which has the LAYOUT. Returns false if the payload has another one. */
 static bool
 read_fields (AForkMuxFrame *frame,
@@ -102,30 +63,27 @@ read_fields (AForkMuxFrame *frame,
              const uint8_t *bytes,
              size_t         n_bytes)
 {
+  AForkReader reader = { .bytes = bytes, .n_bytes = n_bytes };
   size_t n_numbers = 0, n_strings = 0;
 
   for (const char *field = layout->fields; *field != '\0'; field++)
     switch (*field)
       {
       case 'u':
-        if (n_bytes < 4)
-          return false;
-        frame->number[n_numbers++] = read_u32 (bytes);
-        bytes += 4;
-        n_bytes -= 4;
+        frame->number[n_numbers++] = afork_read_u32 (&reader);
         break;
       case 's':
-        frame->string[n_strings] = read_string (&bytes, &n_bytes);
-        if (frame->string[n_strings++] == NULL)
-          return false;
+        frame->string[n_strings++] = afork_read_string (&reader, AFORK_MUX_MAX_STRING);
         break;
       default:
-        frame->bytes = bytes;
-        frame->n_bytes = n_bytes;
-        return n_bytes > 0;
+        frame->n_bytes = reader.n_bytes;
+        frame->bytes = afork_read_bytes (&reader, reader.n_bytes);
+        if (frame->n_bytes == 0)
+          return false;
+        break;
       }
 
-  return n_bytes == 0;
+  return !reader.failed && reader.n_bytes == 0;
 }
 
 static AForkMuxResult
@@ -152,7 +110,7 @@ afork_mux_frame_parse (const uint8_t  *bytes,
   if (n_bytes < AFORK_MUX_HEADER_SIZE)
     return AFORK_MUX_TRUNCATED;
 
-  n_payload = (size_t) (bytes[4] | bytes[5] << 8);
+  n_payload = (size_t) afork_get_integer (bytes + 4, 2);
   layout = find_layout (bytes[6]);
   if (layout == NULL)
     return refuse (why, "the kind of a frame is unknown");
@@ -160,7 +118,7 @@ afork_mux_frame_parse (const uint8_t  *bytes,
     return refuse (why, "a frame has flags that are unknown");
   if (n_payload > AFORK_MUX_MAX_PAYLOAD)
     return refuse (why, "a frame is too long");
-  if (!layout->has_channel && read_u32 (bytes) != 0)
+  if (!layout->has_channel && afork_get_integer (bytes, 4) != 0)
     return refuse (why, "a frame of the connection names a channel");
 
   *size = AFORK_MUX_HEADER_SIZE + n_payload;
@@ -168,7 +126,7 @@ afork_mux_frame_parse (const uint8_t  *bytes,
     return AFORK_MUX_TRUNCATED;
 
   frame->kind = layout->kind;
-  frame->channel = read_u32 (bytes);
+  frame->channel = (uint32_t) afork_get_integer (bytes, 4);
   if (!read_fields (frame, layout, bytes + AFORK_MUX_HEADER_SIZE, n_payload))
     return refuse (why, "the payload of a frame is not what its kind has");
 
@@ -205,29 +163,21 @@ afork_mux_frame_write (const AForkMuxFrame *frame,
   const size_t n_payload = afork_mux_frame_size (frame) - AFORK_MUX_HEADER_SIZE;
   size_t n_numbers = 0, n_strings = 0;
 
-  out = write_u32 (out, frame->channel);
-  *out++ = (uint8_t) n_payload;
-  *out++ = (uint8_t) (n_payload >> 8);
+  out = afork_write_integer (out, frame->channel, 4);
+  out = afork_write_integer (out, n_payload, 2);
   *out++ = (uint8_t) frame->kind;
   *out++ = 0;
   for (const char *field = find_layout (frame->kind)->fields; *field != '\0'; field++)
     switch (*field)
       {
       case 'u':
-        out = write_u32 (out, frame->number[n_numbers++]);
+        out = afork_write_integer (out, frame->number[n_numbers++], 4);
         break;
       case 's':
-        {
-          const char *string = frame->string[n_strings++];
-          const size_t length = strlen (string);
-
-          out = write_u32 (out, (uint32_t) length);
-          memcpy (out, string, length + 1);
-          out += length + 1;
-          break;
-        }
+        out = afork_write_string (out, frame->string[n_strings++]);
+        break;
       default:
-        memcpy (out, frame->bytes, frame->n_bytes);
+        out = afork_write_bytes (out, frame->bytes, frame->n_bytes);
         break;
       }
 }
