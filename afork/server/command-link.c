@@ -13,6 +13,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "system/attach-fds.h"
+
 enum
 {
   RETRY_TIME = 10,      /* milliseconds */
@@ -284,20 +286,8 @@ send_bytes (AForkLink     *self,
 
   if (n_fds > 0)
     {
-      struct cmsghdr *header;
-      /* Volatile: for a copy of two numbers, the compiler could call the C library. */
-      volatile int *out;
-
       memset (&control, 0, sizeof control);
-      message.msg_control = &control;
-      message.msg_controllen = CMSG_SPACE (n_fds * sizeof (int));
-      header = CMSG_FIRSTHDR (&message);
-      header->cmsg_level = SOL_SOCKET;
-      header->cmsg_type = SCM_RIGHTS;
-      header->cmsg_len = CMSG_LEN (n_fds * sizeof (int));
-      out = (volatile int *) CMSG_DATA (header);
-      for (size_t i = 0; i < n_fds; i++)
-        out[i] = fds[i];
+      afork_attach_fds (&message, &control, fds, n_fds);
     }
 
   while (vector.iov_len > 0 && !self->broken)

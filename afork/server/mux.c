@@ -18,6 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "system/attach-fds.h"
+
 enum
 {
   PIECE_SIZE = AFORK_MUX_MAX_PAYLOAD,       /* read from a socket at once */
@@ -500,19 +502,14 @@ send_with_fds (AForkMuxChannel *channel,
   } control;
   struct iovec vector = { .iov_base = (uint8_t *) bytes, .iov_len = size };
   struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1 };
-  struct cmsghdr *header;
+  int fds[AFORK_FRAME_MAX_FDS];
 
   if (n_fds > 0)
     {
       memset (&control, 0, sizeof control);
-      message.msg_control = &control;
-      message.msg_controllen = CMSG_SPACE (n_fds * sizeof (int));
-      header = CMSG_FIRSTHDR (&message);
-      header->cmsg_level = SOL_SOCKET;
-      header->cmsg_type = SCM_RIGHTS;
-      header->cmsg_len = CMSG_LEN (n_fds * sizeof (int));
       for (size_t i = 0; i < n_fds; i++)
-        memcpy (CMSG_DATA (header) + i * sizeof (int), &channel->passed[i].fd, sizeof (int));
+        fds[i] = channel->passed[i].fd;
+      afork_attach_fds (&message, &control, fds, n_fds);
     }
 
   return sendmsg (channel->socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);

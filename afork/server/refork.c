@@ -23,6 +23,7 @@
 #include "server-prepare.h"
 #include "server-reply.h"
 #include "server-state.h"
+#include "system/attach-fds.h"
 #include "system/system-calls.h"
 
 /* The number of init among the forks of the outer process. The caller never uses it. */
@@ -631,17 +632,7 @@ switch_outer_process (int reports)
   ssize_t n_bytes;
 
   if (reports >= 0)
-    {
-      struct cmsghdr *header;
-
-      message.msg_control = &control;
-      message.msg_controllen = sizeof control;
-      header = CMSG_FIRSTHDR (&message);
-      header->cmsg_level = SOL_SOCKET;
-      header->cmsg_type = SCM_RIGHTS;
-      header->cmsg_len = CMSG_LEN (sizeof reports);
-      memcpy (CMSG_DATA (header), &reports, sizeof reports);
-    }
+    afork_attach_fds (&message, &control, &reports, 1);
   if (sendmsg (afork_server.relay, &message, MSG_NOSIGNAL) < 0)
     return;
 

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "base/i18n.h"
+#include "system/attach-fds.h"
 
 enum
 {
@@ -244,16 +245,9 @@ send_once (AForkCallWriter *self,
   if (write_buffer->fds != NULL)
     {
       const int *fds = g_unix_fd_list_peek_fds (write_buffer->fds, NULL);
-      struct cmsghdr *header;
 
-      message.msg_control = control.bytes;
-      message.msg_controllen = CMSG_SPACE (write_buffer->n_fds * sizeof (int));
-      memset (control.bytes, 0, message.msg_controllen);
-      header = CMSG_FIRSTHDR (&message);
-      header->cmsg_level = SOL_SOCKET;
-      header->cmsg_type = SCM_RIGHTS;
-      header->cmsg_len = CMSG_LEN (write_buffer->n_fds * sizeof (int));
-      memcpy (CMSG_DATA (header), fds + write_buffer->first_fd, write_buffer->n_fds * sizeof (int));
+      memset (control.bytes, 0, CMSG_SPACE (write_buffer->n_fds * sizeof (int)));
+      afork_attach_fds (&message, control.bytes, fds + write_buffer->first_fd, write_buffer->n_fds);
     }
 
   /* send() is cheaper than sendmsg(), because the kernel copies no header. */

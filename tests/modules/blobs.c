@@ -18,6 +18,8 @@
 
 #include "afork/wire/afork-call-frame.h"
 
+#include "../util/send-fds.h"
+
 #ifndef F_SEAL_FUTURE_WRITE
 # define F_SEAL_FUTURE_WRITE 0x0010
 #endif
@@ -115,29 +117,14 @@ send_frame (int                   socket,
             guint64               size,
             int                   fd)
 {
-  union { char bytes[CMSG_SPACE (sizeof (int))]; struct cmsghdr align; } control = { { 0 } };
   guint8 bytes[256] = { 0 };
-  struct iovec vector = { bytes, 0 };
-  struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1 };
-
-  vector.iov_len = afork_call_frame_head_size (frame) + frame->size
+  const gsize n_bytes = afork_call_frame_head_size (frame) + frame->size
     + afork_call_frame_padding (frame);
+
   afork_call_frame_write (frame, bytes);
   if (frame->n_blobs > 0)
     afork_call_frame_set_blob (bytes, 0, segment, size);
-  if (fd >= 0)
-    {
-      struct cmsghdr *header;
-
-      message.msg_control = control.bytes;
-      message.msg_controllen = sizeof control.bytes;
-      header = CMSG_FIRSTHDR (&message);
-      header->cmsg_level = SOL_SOCKET;
-      header->cmsg_type = SCM_RIGHTS;
-      header->cmsg_len = CMSG_LEN (sizeof (int));
-      memcpy (CMSG_DATA (header), &fd, sizeof (int));
-    }
-  if (sendmsg (socket, &message, MSG_NOSIGNAL) != (gssize) vector.iov_len)
+  if (send_with_fds (socket, bytes, n_bytes, &fd, fd >= 0, MSG_NOSIGNAL) != (gssize) n_bytes)
     _exit (EXIT_FAILURE);
 }
 

@@ -13,6 +13,8 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+#include "afork/system/attach-fds.h"
+
 /* The kernel takes no more in one message. */
 enum { SEND_FDS_MAX = 253 };
 
@@ -35,16 +37,8 @@ send_with_fds (int         socket,
 
   if (n_fds > 0)
     {
-      struct cmsghdr *header;
-
       memset (&control, 0, sizeof control);
-      message.msg_control = &control;
-      message.msg_controllen = CMSG_SPACE (n_fds * sizeof (int));
-      header = CMSG_FIRSTHDR (&message);
-      header->cmsg_level = SOL_SOCKET;
-      header->cmsg_type = SCM_RIGHTS;
-      header->cmsg_len = CMSG_LEN (n_fds * sizeof (int));
-      memcpy (CMSG_DATA (header), fds, n_fds * sizeof (int));
+      afork_attach_fds (&message, &control, fds, n_fds);
     }
 
   return sendmsg (socket, &message, flags);
