@@ -9,35 +9,21 @@ display.py PROGRAM [ARGUMENT...]
 Home, caches and settings are in a temporary folder, which is removed.
 """
 
-import os
 import pathlib
 import subprocess
 import sys
 import tempfile
 
-
-def start_display():
-    """Returns the X server, and the name of its display."""
-    reader, writer = os.pipe()
-    server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1280x800x24", "-nolisten", "tcp"],
-        pass_fds=[writer], stderr=subprocess.DEVNULL)
-    os.close(writer)
-    with os.fdopen(reader) as file:
-        return server, ":" + file.readline().strip()
+sys.dont_write_bytecode = True
+sys.path.append(str(pathlib.Path(__file__).parent.parent / "frames"))
+from frames import Display
 
 
 def main():
-    server, display = start_display()
-    with tempfile.TemporaryDirectory() as home:
+    with Display(1280, 800) as display, tempfile.TemporaryDirectory() as home:
         runtime = pathlib.Path(home, "runtime")
         runtime.mkdir(mode=0o700)
-        environment = os.environ | {
-            "DISPLAY": display,
-            "GDK_BACKEND": "x11",
-            "GSK_RENDERER": "cairo",
-            "GSETTINGS_BACKEND": "memory",
-            "GTK_A11Y": "none",
+        environment = display.get_environ() | {
             "HOME": home,
             "LANG": "C.UTF-8",
             "NO_AT_BRIDGE": "1",
@@ -46,13 +32,10 @@ def main():
             "XDG_DATA_HOME": home + "/.local/share",
             "XDG_RUNTIME_DIR": str(runtime),
         }
-        environment.pop("WAYLAND_DISPLAY", None)
-        try:
-            status = subprocess.run(["dbus-run-session", "--", *sys.argv[1:]],
-                                    env=environment).returncode
-        finally:
-            server.terminate()
-            server.wait()
+        # libadwaita has a theme of its own.
+        del environment["GTK_THEME"]
+        status = subprocess.run(["dbus-run-session", "--", *sys.argv[1:]],
+                                env=environment).returncode
     sys.exit(status if status >= 0 else 128 - status)
 
 

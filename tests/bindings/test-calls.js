@@ -8,18 +8,13 @@ import Gio from 'gi://Gio';
 import GLib from 'gi://GLib';
 import System from 'system';
 
+import {assert as check, run} from '../gjs/harness.js';
+
 // The workers are written in C, also where the override is loaded.
 AFork.Runtime.get_native().set_default();
 
 for (const name of ['call', 'run_job', 'close'])
     Gio._promisify(AFork.Rpc.prototype, `${name}_async`, `${name}_finish`);
-
-const LIMIT = 50;       // seconds, after which something hangs
-
-function check(condition, what) {
-    if (!condition)
-        throw new Error(what);
-}
 
 async function test() {
     const process = AFork.Process.new().require('calls');
@@ -80,10 +75,4 @@ async function testWrittenBlobs(trusted, size, rounds) {
     check(await rpc.close_async(null), 'close');
 }
 
-const loop = new GLib.MainLoop(null, false);
-let status = 1;
-GLib.timeout_add_seconds(GLib.PRIORITY_DEFAULT, LIMIT, () => System.exit(1));
-test().then(() => (status = 0), error => printerr(`${error}\n${error.stack}`))
-    .finally(() => loop.quit());
-loop.run();
-System.exit(status);
+run({test});

@@ -6,20 +6,14 @@
 import AFork from 'gi://AFork?version=1';
 import Gio from 'gi://Gio';
 import GLib from 'gi://GLib';
-import System from 'system';
+
+import {assert as check, run} from '../gjs/harness.js';
 
 // The workers are written in C, also where the override is loaded.
 AFork.Runtime.get_native().set_default();
 
 Gio._promisify(AFork.Map.prototype, 'next_async', 'next_finish');
 Gio._promisify(AFork.Pool.prototype, 'shutdown_async', 'shutdown_finish');
-
-const LIMIT = 50;       // seconds, after which something hangs
-
-function check(condition, what) {
-    if (!condition)
-        throw new Error(what);
-}
 
 async function takeAll(map) {
     const jobs = [];
@@ -83,10 +77,4 @@ async function test() {
     check(await pool.shutdown_async(AFork.ShutdownMode.DRAIN, null), 'shutdown');
 }
 
-const loop = new GLib.MainLoop(null, false);
-let status = 1;
-GLib.timeout_add_seconds(GLib.PRIORITY_DEFAULT, LIMIT, () => System.exit(1));
-test().then(() => (status = 0), error => printerr(`${error}\n${error.stack}`))
-    .finally(() => loop.quit());
-loop.run();
-System.exit(status);
+run({test});

@@ -6,12 +6,13 @@
 import AFork from 'gi://AFork?version=1';
 import Gio from 'gi://Gio';
 import GLib from 'gi://GLib';
-import System from 'system';
+
+import {assert, assertEqual, run} from '../gjs/harness.js';
+import {echo, readAll} from './connections.js';
 
 // The workers are written in C, also where the override is loaded.
 AFork.Runtime.get_native().set_default();
 
-const LIMIT = 50;       // seconds for one test, after which something hangs
 const SIGTERM = 15;
 const SIGKILL = 9;
 
@@ -37,16 +38,6 @@ greet (int socket, const AForkItem *items, size_t n_items)
 
 Gio._promisify(AFork.Process.prototype, 'run_async', 'run_finish');
 Gio._promisify(AFork.Process.prototype, 'wait_async', 'wait_finish');
-Gio._promisify(Gio.InputStream.prototype, 'read_bytes_async', 'read_bytes_finish');
-
-function assert(condition, message) {
-    if (!condition)
-        throw new Error(message);
-}
-
-function assertEqual(found, expected) {
-    assert(found === expected, `${JSON.stringify(found)} instead of ${JSON.stringify(expected)}`);
-}
 
 async function assertRejects(promise, domain, code) {
     try {
@@ -57,26 +48,6 @@ async function assertRejects(promise, domain, code) {
         return error.message;
     }
     throw new Error('there was no error');
-}
-
-// What the worker writes until it ends, as text.
-async function readAll(connection) {
-    const decoder = new TextDecoder();
-    const stream = connection.get_input_stream();
-    let text = '';
-    for (;;) {
-        const bytes = await stream.read_bytes_async(4096, GLib.PRIORITY_DEFAULT, null);
-        if (bytes.get_size() === 0)
-            return text;
-        text += decoder.decode(bytes.toArray());
-    }
-}
-
-// Runs a function that echoes its items, and returns them.
-async function echo(process) {
-    const connection = await process.run_async('echo', null);
-    connection.get_socket().shutdown(false, true);
-    return readAll(connection);
 }
 
 function exited(process) {
@@ -288,27 +259,4 @@ const tests = {
     },
 };
 
-const loop = new GLib.MainLoop(null, false);
-let status = 0;
-
-async function main() {
-    for (const [name, test] of Object.entries(tests)) {
-        const limit = GLib.timeout_add_seconds(GLib.PRIORITY_DEFAULT, LIMIT, () => {
-            print(`not ok ${name}: not done after ${LIMIT} s`);
-            System.exit(1);
-        });
-        try {
-            await test();
-            print(`ok ${name}`);
-        } catch (error) {
-            print(`not ok ${name}: ${error}\n${error.stack}`);
-            status = 1;
-        }
-        GLib.source_remove(limit);
-    }
-    loop.quit();
-}
-
-main();
-loop.run();
-System.exit(status);
+run(tests);

@@ -8,23 +8,14 @@ import Gio from 'gi://Gio';
 import GLib from 'gi://GLib';
 import System from 'system';
 
+import {assert, assertEqual, run} from '../gjs/harness.js';
+import {echo, readAll} from './connections.js';
+
 // The workers are written in C, also where the override is loaded.
 AFork.Runtime.get_native().set_default();
 
-const LIMIT = 50;       // seconds for one test, after which something hangs
-
 for (const call of ['run', 'exec', 'detach', 'wait'])
     Gio._promisify(AFork.Process.prototype, `${call}_async`, `${call}_finish`);
-Gio._promisify(Gio.InputStream.prototype, 'read_bytes_async', 'read_bytes_finish');
-
-function assert(condition, message) {
-    if (!condition)
-        throw new Error(message);
-}
-
-function assertEqual(found, expected) {
-    assert(found === expected, `${JSON.stringify(found)} instead of ${JSON.stringify(expected)}`);
-}
 
 function assertCode(error, code) {
     assert(error instanceof AFork.Error, `${error} is of another domain`);
@@ -48,26 +39,6 @@ async function assertRejects(promise, code) {
         return assertCode(error, code);
     }
     throw new Error('there was no error');
-}
-
-// What comes until the other side has closed, as text.
-async function readAll(connection) {
-    const decoder = new TextDecoder();
-    const stream = connection.get_input_stream();
-    let text = '';
-    for (;;) {
-        const bytes = await stream.read_bytes_async(4096, GLib.PRIORITY_DEFAULT, null);
-        if (bytes.get_size() === 0)
-            return text;
-        text += decoder.decode(bytes.toArray());
-    }
-}
-
-// Runs a function that echoes its items, and returns them.
-async function echo(process) {
-    const connection = await process.run_async('echo', null);
-    connection.get_socket().shutdown(false, true);
-    return readAll(connection);
 }
 
 // Waits for something of which nothing tells.
@@ -203,31 +174,7 @@ const tests = {
     },
 };
 
-const loop = new GLib.MainLoop(null, false);
-let status = 0;
-
-async function main() {
-    for (const [name, test] of Object.entries(tests)) {
-        const limit = GLib.timeout_add_seconds(GLib.PRIORITY_DEFAULT, LIMIT, () => {
-            print(`not ok ${name}: not done after ${LIMIT} s`);
-            System.exit(1);
-        });
-        try {
-            await test();
-            print(`ok ${name}`);
-        } catch (error) {
-            print(`not ok ${name}: ${error}\n${error.stack}`);
-            status = 1;
-        }
-        GLib.source_remove(limit);
-    }
-    loop.quit();
-}
-
-if (System.programArgs.includes('caller')) {
+if (System.programArgs.includes('caller'))
     beCaller();
-} else {
-    main();
-    loop.run();
-    System.exit(status);
-}
+else
+    run(tests);

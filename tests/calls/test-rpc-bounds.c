@@ -7,9 +7,9 @@
  * the limit, and the worker goes on. */
 
 #include <string.h>
-#include <sys/mman.h>
 
 #include "test-rpc-util.h"
+#include "zeros.h"
 
 enum
 {
@@ -71,41 +71,6 @@ test_32_mib (void)
   g_assert_true (g_bytes_equal (blobs[1], bytes));
   close_rpc (echo);
   close_rpc (rpc);
-}
-
-typedef struct
-{
-  void  *data;
-  gsize  size;
-} Zeros;
-
-static void
-zeros_free (gpointer data)
-{
-  Zeros *zeros = data;
-
-  munmap (zeros->data, zeros->size);
-  g_free (zeros);
-}
-
-/* They need no memory. */
-static GBytes *
-new_zeros (gsize size)
-{
-  Zeros *zeros = g_new (Zeros, 1);
-
-  zeros->size = size;
-  zeros->data = mmap (NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  g_assert_true (zeros->data != MAP_FAILED);
-  return g_bytes_new_with_free_func (zeros->data, size, zeros_free, zeros);
-}
-
-static GVariant *
-new_zeros_value (gsize size)
-{
-  g_autoptr(GBytes) bytes = new_zeros (size);
-
-  return g_variant_new_from_bytes (G_VARIANT_TYPE_BYTESTRING, bytes, TRUE);
 }
 
 static void

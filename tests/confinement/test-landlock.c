@@ -44,88 +44,9 @@ enum { ALL = (AFORK_LANDLOCK_TRACING << 1) - 1, NEWEST_ABI = 7 };
 
 static uid_t test_uid;          /* of the test program */
 
-/* Files of a test: `readable` and `writable` are directories with the file "file", and `other` is
- * one that no rule names. */
-typedef struct
-{
-  char *top;
-  char *readable;
-  char *writable;
-  char *other;
-} Files;
-
-static char *
-make_directory (const char *top,
-                const char *name)
-{
-  char *path = g_build_filename (top, name, NULL);
-  g_autofree char *file = g_build_filename (path, "file", NULL);
-
-  g_assert_no_errno (g_mkdir (path, 0777));
-  g_assert_no_errno (chmod (path, 0777));
-  g_assert_true (g_file_set_contents (file, "text", -1, NULL));
-  g_assert_no_errno (chmod (file, 0666));
-  return path;
-}
-
-static void
-files_init (Files *self)
-{
-  self->top = make_open_folder ("afork-landlock-XXXXXX");
-  self->readable = make_directory (self->top, "readable");
-  self->writable = make_directory (self->top, "writable");
-  self->other = make_directory (self->top, "other");
-}
-
-static void
-remove_all (const char *path)
-{
-  g_autoptr(GDir) directory = g_dir_open (path, 0, NULL);
-  const char *name;
-
-  while (directory != NULL && (name = g_dir_read_name (directory)) != NULL)
-    {
-      g_autofree char *child = g_build_filename (path, name, NULL);
-
-      remove_all (child);
-    }
-  g_remove (path);
-}
-
-static void
-files_clear (Files *self)
-{
-  remove_all (self->top);
-  g_free (self->top);
-  g_free (self->readable);
-  g_free (self->writable);
-  g_free (self->other);
-}
-
-static int
-open_in (const char *directory,
-         const char *name,
-         int         flags)
-{
-  g_autofree char *path = g_build_filename (directory, name, NULL);
-
-  return open (path, flags | O_CLOEXEC, 0600);
-}
-
-static void
-expect_open (const char *directory,
-             const char *name,
-             int         flags)
-{
-  int fd = open_in (directory, name, flags);
-
-  g_assert_no_errno (fd);
-  close (fd);
-}
-
 /* Confines this process. Returns what is in force. */
 static guint32
-confine (const Files *files,
+confine (const ConfinedFiles *files,
          guint32      wanted,
          int         *abi)
 {
@@ -158,7 +79,7 @@ confine (const Files *files,
 /* What is in force is tried, and so is what is not. */
 
 static void
-try_reading (const Files *files,
+try_reading (const ConfinedFiles *files,
              gboolean     in_force)
 {
   expect_open (files->readable, "file", O_RDONLY);
@@ -178,7 +99,7 @@ try_reading (const Files *files,
 }
 
 static void
-try_writing (const Files *files,
+try_writing (const ConfinedFiles *files,
              gboolean     in_force,
              int          abi)
 {
@@ -319,7 +240,7 @@ listen_abstract (const char *name)
 }
 
 static void
-try_all (const Files *files,
+try_all (const ConfinedFiles *files,
          guint32      in_force,
          int          abi,
          const char  *abstract)
@@ -339,7 +260,7 @@ try_all (const Files *files,
 
 typedef struct
 {
-  const Files *files;
+  const ConfinedFiles *files;
   const char  *abstract;
   int          abi;             /* 0: that of the kernel */
   gboolean     ordinary;
@@ -456,12 +377,12 @@ run_abi (int      abi,
   g_autofree char *abstract = g_strdup_printf ("afork-landlock-%08x", g_random_int ());
   AbiData data = { .abstract = abstract, .abi = abi, .ordinary = ordinary };
   int listener = listen_abstract (abstract);
-  Files files;
+  ConfinedFiles files;
 
-  files_init (&files);
+  confined_files_init (&files, "afork-landlock-XXXXXX");
   data.files = &files;
   run_confined (try_abi, &data);
-  files_clear (&files);
+  confined_files_clear (&files);
   close (listener);
 }
 
@@ -483,7 +404,7 @@ test_ordinary (void)
 static void
 try_parts (gconstpointer data)
 {
-  const Files *files = data;
+  const ConfinedFiles *files = data;
   guint32 in_force = confine (files, AFORK_LANDLOCK_WRITE, NULL);
 
   g_assert_cmphex (in_force & ~(guint32) AFORK_LANDLOCK_WRITE, ==, 0);
@@ -496,18 +417,18 @@ try_parts (gconstpointer data)
 static void
 test_parts (void)
 {
-  Files files;
+  ConfinedFiles files;
 
-  files_init (&files);
+  confined_files_init (&files, "afork-landlock-XXXXXX");
   run_confined (try_parts, &files);
-  files_clear (&files);
+  confined_files_clear (&files);
 }
 
 /* With no paths at all, nothing can be opened. Descriptors that are open can still be used. */
 static void
 try_nothing (gconstpointer data)
 {
-  const Files *files = data;
+  const ConfinedFiles *files = data;
   const AForkLandlockRules rules = { .wanted = AFORK_LANDLOCK_READ | AFORK_LANDLOCK_WRITE };
   int opened = open_in (files->other, "file", O_RDWR);
   AForkLandlockResult result;
@@ -533,11 +454,11 @@ try_nothing (gconstpointer data)
 static void
 test_nothing (void)
 {
-  Files files;
+  ConfinedFiles files;
 
-  files_init (&files);
+  confined_files_init (&files, "afork-landlock-XXXXXX");
   run_confined (try_nothing, &files);
-  files_clear (&files);
+  confined_files_clear (&files);
 }
 
 /* A process has a domain that its parent does not have: the parent can signal it. Two such

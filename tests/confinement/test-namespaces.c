@@ -48,76 +48,7 @@ enum
   ALL = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWUTS,
 };
 
-/* The directories of a test. */
-typedef struct
-{
-  char *top;
-  char *readable;
-  char *writable;
-  char *other;
-} Files;
-
-static Files files;
-
-static char *
-make_directory (const char *name)
-{
-  char *path = g_build_filename (files.top, name, NULL);
-  g_autofree char *file = g_build_filename (path, "file", NULL);
-
-  g_assert_no_errno (g_mkdir (path, 0777));
-  g_assert_no_errno (chmod (path, 0777));
-  g_assert_true (g_file_set_contents (file, "text", -1, NULL));
-  g_assert_no_errno (chmod (file, 0666));
-  return path;
-}
-
-static void
-make_files (void)
-{
-  files.top = make_open_folder ("afork-namespaces-XXXXXX");
-  files.readable = make_directory ("readable");
-  files.writable = make_directory ("writable");
-  files.other = make_directory ("other");
-}
-
-static void
-remove_all (const char *path)
-{
-  g_autoptr(GDir) directory = g_dir_open (path, 0, NULL);
-  const char *name;
-
-  while (directory != NULL && (name = g_dir_read_name (directory)) != NULL)
-    {
-      g_autofree char *child = g_build_filename (path, name, NULL);
-
-      if (!g_file_test (child, G_FILE_TEST_IS_SYMLINK))
-        remove_all (child);
-      g_remove (child);
-    }
-  g_remove (path);
-}
-
-static int
-open_in (const char *directory,
-         const char *name,
-         int         flags)
-{
-  g_autofree char *path = g_build_filename (directory, name, NULL);
-
-  return open (path, flags | O_CLOEXEC, 0600);
-}
-
-static void
-expect_open (const char *directory,
-             const char *name,
-             int         flags)
-{
-  int fd = open_in (directory, name, flags);
-
-  g_assert_no_errno (fd);
-  close (fd);
-}
+static ConfinedFiles files;
 
 /* A test, which runs INSIDE with what is in force. */
 typedef struct
@@ -176,7 +107,7 @@ static void
 make_links (void)
 {
   for (gsize i = 0; i < G_N_ELEMENTS (linked); i++)
-    g_free (make_directory (linked[i]));
+    g_free (make_directory (files.top, linked[i]));
   for (gsize i = 0; i < G_N_ELEMENTS (links); i++)
     {
       g_autofree char *path = g_build_filename (files.top, links[i].path, NULL);
@@ -511,7 +442,7 @@ test_case (gconstpointer data)
   if (skip_under_valgrind ("valgrind 3.19 does not know these system calls"))
     return;
 
-  make_files ();
+  confined_files_init (&files, "afork-namespaces-XXXXXX");
   if (((const Case *) data)->links)
     make_links ();
   run_confined (run_case, data);
@@ -520,7 +451,7 @@ test_case (gconstpointer data)
   if (((const Case *) data)->inside == inside_paths && !g_test_failed ())
     g_assert_true (g_file_test (made, G_FILE_TEST_EXISTS));
   g_assert_true (g_file_test ("/usr", G_FILE_TEST_IS_DIR));
-  remove_all (files.top);
+  confined_files_clear (&files);
 }
 
 static void
@@ -542,10 +473,10 @@ test_ipc (void)
       return;
     }
 
-  make_files ();
+  confined_files_init (&files, "afork-namespaces-XXXXXX");
   run_confined (run_ipc, NULL);
   g_assert_no_errno (shmctl (id, IPC_RMID, NULL));
-  remove_all (files.top);
+  confined_files_clear (&files);
 }
 
 /* Refusals. */
@@ -640,7 +571,7 @@ test_refused (gconstpointer data)
   if (skip_under_valgrind ("valgrind 3.19 does not know these system calls"))
     return;
 
-  make_files ();
+  confined_files_init (&files, "afork-namespaces-XXXXXX");
   /* Where not everything can be had, something else is reported. */
   pid = fork ();
   if (pid == 0)
@@ -653,7 +584,7 @@ test_refused (gconstpointer data)
     run_confined (run_refused, data);
   else
     g_test_skip ("There are no namespaces");
-  remove_all (files.top);
+  confined_files_clear (&files);
 }
 
 int

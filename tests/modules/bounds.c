@@ -14,6 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../util/zeros.h"
+
 AFORK_WORKER_EXPORT GVariant *bounds_size  (AForkCall *call, GVariant *args, GError **error);
 AFORK_WORKER_EXPORT GVariant *bounds_do    (AForkCall *call, GVariant *args, GError **error);
 AFORK_WORKER_EXPORT void      bounds_later (AForkCall *call, GVariant *args);
@@ -27,42 +29,6 @@ bounds_size (AForkCall  *call,
              GError    **error)
 {
   return g_variant_new_uint64 (g_variant_get_size (args));
-}
-
-typedef struct
-{
-  void  *data;
-  gsize  size;
-} Zeros;
-
-static void
-zeros_free (gpointer data)
-{
-  Zeros *zeros = data;
-
-  munmap (zeros->data, zeros->size);
-  g_free (zeros);
-}
-
-/* Bytes that need no memory. */
-static GBytes *
-new_zeros (gsize size)
-{
-  Zeros *zeros = g_new (Zeros, 1);
-
-  zeros->size = size;
-  zeros->data = mmap (NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (zeros->data == MAP_FAILED)
-    abort ();
-  return g_bytes_new_with_free_func (zeros->data, size, zeros_free, zeros);
-}
-
-static GVariant *
-new_zeros_value (gsize size)
-{
-  g_autoptr(GBytes) bytes = new_zeros (size);
-
-  return g_variant_new_from_bytes (G_VARIANT_TYPE_BYTESTRING, bytes, TRUE);
 }
 
 static GVariant *

@@ -4,9 +4,7 @@
 """What the tests of the Python runtime share."""
 
 import os
-import signal
 import sys
-import unittest
 
 import gi
 
@@ -14,10 +12,14 @@ gi.require_version("AFork", "1")
 from gi.overrides import _afork
 from gi.repository import AFork, Gio, GLib
 
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+sys.path.append(os.path.join(FOLDER, "..", "util"))
+from runtime_test import RuntimeTest, count_fds, main, read_all
+
 _afork.set_variant_class(GLib.Variant, AFork.bindings_get_variant_address,
                          AFork.bindings_take_variant)
 
-MODULES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "modules")
+MODULES = os.path.join(FOLDER, "modules")
 
 
 def pack(value):
@@ -31,43 +33,13 @@ def unpack(variant):
     return _afork.unpack(AFork.bindings_get_variant_address(variant))
 
 
-def read_all(connection):
-    """What the worker writes until it ends."""
-    chunks = []
-    while chunk := connection.get_input_stream().read_bytes(65536, None).get_data():
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-def count_fds():
-    return len(os.listdir("/proc/self/fd"))
-
-
-class PythonTest(unittest.TestCase):
+class PythonTest(RuntimeTest):
     """A test in which the runtime finds the modules of the tests."""
 
-    LIMIT = 100         # seconds for one test, after which something hangs
-
     def setUp(self):
-        signal.alarm(self.LIMIT)
+        super().setUp()
         self.runtime = AFork.Runtime.get_python()
         self.runtime.set_module_path([MODULES])
-
-    def tearDown(self):
-        signal.alarm(0)
-
-    def new_process(self, *modules):
-        process = AFork.Process.new_for_runtime(self.runtime)
-        for module in modules:
-            process.require(module)
-        return process
-
-    def run_process(self, process, function):
-        """What the function sends, until the process exits properly."""
-        output = read_all(process.run(function, None))
-        process.wait(None)
-        self.assertEqual(process.get_exit_status(), (True, 0))
-        return output.decode()
 
     def evaluate(self, process, *expressions):
         """The values of expressions in the process, which is run."""
@@ -77,14 +49,3 @@ class PythonTest(unittest.TestCase):
         lines = self.run_process(process, "workers:report").splitlines()
         values = [eval(line) for line in lines]
         return values[0] if len(values) == 1 else values
-
-    def assert_fails(self, process, function, code):
-        """The message of the error with which the process cannot be run."""
-        with self.assertRaises(GLib.Error) as context:
-            process.run(function, None)
-        self.assertTrue(context.exception.matches(AFork.error_quark(), code), context.exception)
-        return context.exception.message
-
-
-def main():
-    unittest.main(module=sys.modules["__main__"])

@@ -9,6 +9,8 @@
 #include "test-basics.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
 #include <grp.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -116,4 +118,77 @@ become_ordinary (void)
     skip_confined ("The process cannot become an ordinary user");
   /* It was cleared, and then /proc/self would be root's. */
   prctl (PR_SET_DUMPABLE, 1, 0, 0, 0);
+}
+
+char *
+make_directory (const char *top,
+                const char *name)
+{
+  char *path = g_build_filename (top, name, NULL);
+  g_autofree char *file = g_build_filename (path, "file", NULL);
+
+  g_assert_no_errno (g_mkdir (path, 0777));
+  g_assert_no_errno (chmod (path, 0777));
+  g_assert_true (g_file_set_contents (file, "text", -1, NULL));
+  g_assert_no_errno (chmod (file, 0666));
+  return path;
+}
+
+void
+confined_files_init (ConfinedFiles *self,
+                     const char    *template)
+{
+  self->top = make_open_folder (template);
+  self->readable = make_directory (self->top, "readable");
+  self->writable = make_directory (self->top, "writable");
+  self->other = make_directory (self->top, "other");
+}
+
+static void
+remove_all (const char *path)
+{
+  g_autoptr(GDir) directory = g_dir_open (path, 0, NULL);
+  const char *name;
+
+  while (directory != NULL && (name = g_dir_read_name (directory)) != NULL)
+    {
+      g_autofree char *child = g_build_filename (path, name, NULL);
+
+      if (!g_file_test (child, G_FILE_TEST_IS_SYMLINK))
+        remove_all (child);
+      g_remove (child);
+    }
+  g_remove (path);
+}
+
+void
+confined_files_clear (ConfinedFiles *self)
+{
+  remove_all (self->top);
+  g_free (self->top);
+  g_free (self->readable);
+  g_free (self->writable);
+  g_free (self->other);
+  *self = (ConfinedFiles) { 0 };
+}
+
+int
+open_in (const char *directory,
+         const char *name,
+         int         flags)
+{
+  g_autofree char *path = g_build_filename (directory, name, NULL);
+
+  return open (path, flags | O_CLOEXEC, 0600);
+}
+
+void
+expect_open (const char *directory,
+             const char *name,
+             int         flags)
+{
+  int fd = open_in (directory, name, flags);
+
+  g_assert_no_errno (fd);
+  close (fd);
 }

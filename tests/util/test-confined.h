@@ -42,6 +42,32 @@ AForkStrings pack_paths       (const char * const *paths);
  * tests may be in the home of root. */
 char    *make_open_folder     (const char         *template);
 
+/* Directories of a test with the file "file" each. `other` is one that no rule names. */
+typedef struct
+{
+  char *top;                    /* the others are in it */
+  char *readable;
+  char *writable;
+  char *other;
+} ConfinedFiles;
+
+/* Makes such a directory in TOP, and returns its path. */
+char    *make_directory       (const char         *top,
+                               const char         *name);
+/* TEMPLATE is that of make_open_folder(). */
+void     confined_files_init  (ConfinedFiles      *self,
+                               const char         *template);
+/* Removes them, with all that is in them. */
+void     confined_files_clear (ConfinedFiles      *self);
+
+/* Opens a file in DIRECTORY. expect_open() fails the test if it cannot be opened. */
+int      open_in              (const char         *directory,
+                               const char         *name,
+                               int                 flags);
+void     expect_open          (const char         *directory,
+                               const char         *name,
+                               int                 flags);
+
 /* Makes this process an ordinary user, if it is root. */
 void     become_ordinary      (void);
 
