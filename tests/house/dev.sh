@@ -71,9 +71,9 @@ packages ()
 system ID=debian VERSION_ID=12
 packages installed
 
-# Prints its arguments. The output for a configuration is in dev-setup.log. The tests of a folder have
-# the results in FOLDER.json, or one that passed; and nothing compiles in the folder of the file
-# `broken`.
+# Prints its arguments. The output for a configuration is in dev-setup.log. The tests of a folder
+# have the results in FOLDER.json, or one that passed; and nothing compiles in the folder of the
+# file `broken`.
 cat > bin/meson << 'END'
 #!/bin/sh
 echo "meson $*"
