@@ -103,6 +103,24 @@ class AbiTest(unittest.TestCase):
         self.assert_breaks_nothing({'struct _Opaque { Kind kind; }':
                                     'struct _Opaque { long size; Kind kind; }'})
 
+    def test_class(self):
+        """The class structure of a type that can be derived from."""
+        header = ('typedef struct { int parent; } Base;\n'
+                  'typedef struct { int parent; void (*measure) (Base *self); } BaseClass;\n')
+        macro = 'G_DECLARE_DERIVABLE_TYPE (Base, base, , BASE, GObject)\n'
+        path = self.folder / 'classes.h'
+        path.write_text(macro)
+        source = abi.name_classes([path]).replace('<afork/afork.h>', '"library.h"')
+        self.assertIn('BaseClass *klass', source)
+        record = self.folder / 'classes.abi'
+        abi.describe(*self.build(header, source), record)
+        self.assertEqual(abi.compare(record, *self.build(header, source)), (False, ''))
+        is_broken, text = abi.compare(record, *self.build(
+            header.replace('void (*measure)', 'void (*weigh) (Base *self); void (*measure)'),
+            source))
+        self.assertTrue(is_broken)
+        self.assertIn('BaseClass', text)
+
     def test_no_debug_information(self):
         with self.assertRaises(abi.Failure):
             abi.compare(self.record, *self.build(HEADER, SOURCE, '-s'))

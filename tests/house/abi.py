@@ -4,15 +4,21 @@
 
 """Compares the binary interface of the library with its record.
 
-abi.py check RECORD LIBRARY HEADER...
-abi.py write RECORD LIBRARY HEADER...
+abi.py check HEADER... --of RECORD LIBRARY...
+abi.py write HEADER... --of RECORD LIBRARY...
+abi.py name-classes HEADER...
 
 A function that is gone or changed fails the check, as does a type that programs know the layout of.
 Types that no public header defines do not count, and neither do those that no function has. What
 was added is printed, and does not fail: it is not protected before `write` has recorded it.
+
+No function has the class structure of a type that programs derive from. So there is another library
+with a record of its own, whose functions have all of these. `name-classes` prints its source.
 """
 
+import argparse
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -58,14 +64,35 @@ def compare(record, library, headers):
     return is_broken, different.stdout if different.returncode & DIFFERENT else ''
 
 
+def name_classes(headers):
+    """The source of a library with a function for each type that can be derived from."""
+    text = ''.join(pathlib.Path(header).read_text() for header in headers)
+    types = re.findall(r'^G_DECLARE_DERIVABLE_TYPE \((\w+),', text, flags=re.M)
+    return '#include <afork/afork.h>\n' + ''.join(
+        f'void use_{name} ({name} *, {name}Class *);\n'
+        f'void use_{name} ({name} *self, {name}Class *klass) {{ (void) self; (void) klass; }}\n'
+        for name in types)
+
+
 def main():
-    verb, record, library, *headers = sys.argv[1:]
-    record = pathlib.Path(record)
+    parser = argparse.ArgumentParser()
+    parser.add_argument('verb', choices=['check', 'write', 'name-classes'])
+    parser.add_argument('headers', nargs='+')
+    parser.add_argument('--of', nargs=2, action='append', default=[])
+    args = parser.parse_args()
+    if args.verb == 'name-classes':
+        print(name_classes(args.headers), end='')
+        return
+
+    is_broken, text = False, ''
     try:
-        if verb == 'write':
-            describe(library, headers, record)
-            return
-        is_broken, text = compare(record, library, headers)
+        for record, library in args.of:
+            if args.verb == 'write':
+                describe(library, args.headers, pathlib.Path(record))
+                continue
+            this_is_broken, this_text = compare(pathlib.Path(record), library, args.headers)
+            is_broken |= this_is_broken
+            text += this_text
     except Failure as failure:
         sys.exit(str(failure))
 
