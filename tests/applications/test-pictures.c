@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -406,6 +407,102 @@ test_flood (void)
   tear_down (&fixture);
 }
 
+/* Three passes through 5,000 pictures, each of which is decoded in each pass, while workers are
+ * killed. The first pass fills what is kept for later. After that, no memory and no descriptor may
+ * stay. */
+
+#define N_PASSES       3
+#define N_STEPS        100
+#define KILL_INTERVAL  40               /* pictures, so that none is hit twice in a row */
+#define MAX_GROWTH     (8 * 1024)       /* KiB */
+
+typedef struct
+{
+  guint64 memory;       /* KiB */
+  guint   n_fds;
+} Usage;
+
+static guint
+count_fds (void)
+{
+  g_autoptr(GDir) dir = g_dir_open ("/proc/self/fd", 0, NULL);
+  guint n = 0;
+
+  while (g_dir_read_name (dir) != NULL)
+    n++;
+  return n;
+}
+
+static Usage
+measure (void)
+{
+  Usage usage = { 0, count_fds () };
+  g_autofree char *status = NULL;
+  g_auto(GStrv) lines = NULL;
+
+  malloc_trim (0);
+  g_assert_true (g_file_get_contents ("/proc/self/status", &status, NULL, NULL));
+  lines = g_strsplit (status, "\n", -1);
+  for (char **line = lines; *line != NULL; line++)
+    if (g_str_has_prefix (*line, "RssAnon:") || g_str_has_prefix (*line, "RssShmem:"))
+      usage.memory += g_ascii_strtoull (strchr (*line, ':') + 1, NULL, 10);
+  g_assert_cmpuint (usage.memory, >, 0);
+  return usage;
+}
+
+/* Scrolls through all pictures. Returns how many workers it has killed. */
+static guint
+pass (Fixture *fixture)
+{
+  guint64 last_kill = get_count (fixture, "results");
+  guint n_kills = 0;
+
+  for (int i = 0; i <= N_STEPS; i++)
+    {
+      guint n_pictures, n_textures, n_problems;
+
+      scroll_to (fixture, (double) i / N_STEPS);
+      if (get_count (fixture, "results") >= last_kill + KILL_INTERVAL)
+        {
+          last_kill = get_count (fixture, "results");
+          pool_pane_kill_worker (PICTURES_POOL_PANE (window_get_pane (fixture->window)));
+          n_kills++;
+        }
+      AWAIT (fixture, has_nothing_to_do);
+      count (fixture->window, &n_pictures, &n_textures, &n_problems);
+      g_assert_cmpuint (n_problems, ==, 0);
+      g_assert_cmpuint (n_textures, >, 0);
+      g_assert_cmpuint (n_textures, <, 1000);
+    }
+  return n_kills;
+}
+
+static void
+test_passes (void)
+{
+  Fixture fixture;
+  Usage usages[N_PASSES];
+  guint64 n_results = 0;
+
+  set_up (&fixture, "pictures-worker", 5000);
+  fixture.window = open_window (&fixture);
+  AWAIT (&fixture, is_listed);
+  for (int i = 0; i < N_PASSES; i++)
+    {
+      const guint n_kills = pass (&fixture);
+
+      g_assert_cmpuint (n_kills, >, 10);
+      g_assert_cmpuint (get_count (&fixture, "results"), >=, n_results + 4000);
+      n_results = get_count (&fixture, "results");
+      usages[i] = measure ();
+      g_test_message ("pass %d: %" G_GUINT64_FORMAT " KiB, %u descriptors, %u workers killed",
+                      i + 1, usages[i].memory, usages[i].n_fds, n_kills);
+    }
+  g_assert_cmpuint (usages[2].memory, <=, usages[0].memory + MAX_GROWTH);
+  g_assert_cmpuint (usages[2].n_fds, <=, usages[0].n_fds + 8);
+  tear_down (&fixture);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -427,6 +524,7 @@ main (int    argc,
   g_test_add_func ("/pictures/kill", test_kill);
   g_test_add_func ("/pictures/hang", test_hang);
   g_test_add_func ("/pictures/flood", test_flood);
+  g_test_add_func ("/pictures/passes", test_passes);
   status = g_test_run ();
   g_object_unref (app);
   return status;

@@ -78,7 +78,7 @@ look_cb (gpointer user_data)
   show_count (self, ROW_QUEUED, afork_pool_get_n_queued (self->pool));
   show_count (self, ROW_RUNNING, afork_pool_get_n_running (self->pool));
   show_count (self, ROW_DONE, get_number (stats, "results"));
-  show_count (self, ROW_FAILED, get_number (stats, "errors") + get_number (stats, "timed-out"));
+  show_count (self, ROW_FAILED, get_number (stats, "errors") - get_number (stats, "cancelled"));
   show_count (self, ROW_CANCELLED, get_number (stats, "cancelled"));
   show_time (self, ROW_MEDIAN, get_number (stats, "run-p50"));
   show_time (self, ROW_P99, get_number (stats, "run-p99"));
