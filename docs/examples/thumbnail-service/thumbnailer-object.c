@@ -31,6 +31,7 @@ struct _ThumbnailerObject
   ThumbnailMaker   makers[N_THUMBNAIL_SIZES];
   WorkerPool      *workers;
   GHashTable      *types;                       /* MIME types that can be decoded; NULL at first */
+  GQueue           askers;                      /* of GDBusMethodInvocation, who wait for types */
   GHashTable      *requests;                    /* of Request, by their handle */
   GQueue           foreground;                  /* of Request, with pictures that were not begun */
   GQueue           background;
@@ -392,18 +393,25 @@ queue (ThumbnailerObject *self,
 static GVariant *
 get_supported (ThumbnailerObject *self)
 {
-  g_autofree const char **types = NULL;
-  g_autofree const char **schemes = NULL;
-  guint n_types = 0;
+  guint n_types;
+  g_autofree const char **types =
+    (const char **) g_hash_table_get_keys_as_array (self->types, &n_types);
+  g_autofree const char **schemes = g_new0 (const char *, n_types + 1);
 
-  if (self->types != NULL)
-    types = (const char **) g_hash_table_get_keys_as_array (self->types, &n_types);
-  else
-    types = g_new0 (const char *, 1);
-  schemes = g_new0 (const char *, n_types + 1);
   for (guint i = 0; i < n_types; i++)
     schemes[i] = "file";
   return g_variant_new ("(^as^as)", schemes, types);
+}
+
+/* Clients ask once, often by the call that starts the service, and queue nothing of other types. */
+static void
+reply_to_askers (ThumbnailerObject *self)
+{
+  GDBusMethodInvocation *invocation;
+
+  while ((invocation = g_queue_pop_head (&self->askers)) != NULL)
+    g_dbus_method_invocation_return_value (invocation, get_supported (self));
+  self->changed (self->data);
 }
 
 static void
@@ -430,7 +438,14 @@ method_cb (GDBusConnection       *bus,
       dequeue (self, client, handle);
     }
   else if (g_str_equal (method, "GetSupported"))
-    result = get_supported (self);
+    {
+      g_queue_push_tail (&self->askers, invocation);
+      if (self->types != NULL)
+        reply_to_askers (self);
+      else
+        self->changed (self->data);
+      return;
+    }
   else if (g_str_equal (method, "GetSchedulers"))
     result = g_variant_new ("(^as)", schedulers);
   else
@@ -468,6 +483,7 @@ types_cb (GObject      *source,
     g_printerr ("It is not known what can be decoded: %s\n", error->message);
   for (guint i = 0; types != NULL && types[i] != NULL; i++)
     g_hash_table_add (self->types, g_strdup (types[i]));
+  reply_to_askers (self);
   fill (self);
 }
 
@@ -519,6 +535,7 @@ thumbnailer_object_free (ThumbnailerObject *self)
 
   for (ThumbnailSize size = 0; size < N_THUMBNAIL_SIZES; size++)
     g_clear_pointer (&self->makers[size].store, thumbnail_store_free);
+  g_queue_clear_full (&self->askers, g_object_unref);
   g_queue_clear (&self->foreground);
   g_queue_clear (&self->background);
   g_hash_table_unref (self->requests);
@@ -530,5 +547,5 @@ thumbnailer_object_free (ThumbnailerObject *self)
 gboolean
 thumbnailer_object_is_idle (ThumbnailerObject *self)
 {
-  return g_hash_table_size (self->requests) == 0;
+  return g_hash_table_size (self->requests) == 0 && g_queue_is_empty (&self->askers);
 }
