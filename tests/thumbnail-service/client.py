@@ -3,6 +3,8 @@
 
 """A client of org.freedesktop.thumbnails.Thumbnailer1, and what it is told of each request."""
 
+import time
+
 import gi
 
 gi.require_version("Gio", "2.0")
@@ -84,10 +86,20 @@ class Client:
     def dequeue(self, request):
         self.call("Thumbnailer1", "Dequeue", GLib.Variant("(u)", (request.handle,)))
 
-    def wait(self, *requests, until=Request.is_finished):
+    def wait(self, *requests, until=Request.is_finished, patience=None):
+        """With PATIENCE, gives up when no signal has come for so many seconds."""
         context = GLib.MainContext.default()
+        tick = GLib.timeout_add(1000, lambda: True)
+        last, n_signals = time.monotonic(), -1
         while not all(map(until, requests)):
             context.iteration(True)
+            if patience is not None and time.monotonic() > last + 1:
+                now = sum(len(request.signals) for request in requests)
+                if now != n_signals:
+                    last, n_signals = time.monotonic(), now
+                elif time.monotonic() > last + patience:
+                    break
+        GLib.source_remove(tick)
 
     def vanish(self):
         self.bus.close_sync()
