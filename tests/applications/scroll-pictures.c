@@ -136,6 +136,8 @@ main (int    argc,
   folder = g_file_new_for_path (argv[1]);
   self.pool = decoder_new_pool ("pictures-worker");
   self.window = PICTURES_WINDOW (window_new (app, self.pool, folder));
+  /* Without a graphics card, a larger window takes longer than a frame just to be drawn. */
+  gtk_window_set_default_size (GTK_WINDOW (self.window), 640, 400);
   gtk_window_present (GTK_WINDOW (self.window));
   g_timeout_add_seconds (START_DELAY, begin_cb, &self);
   g_unix_signal_add (SIGTERM, quit_cb, loop);
