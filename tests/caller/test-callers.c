@@ -44,28 +44,27 @@ run_in_a_row (AForkProcess *template,
     }
 }
 
+/* The caller needs less than one byte for each of them. A table that grows once, because more was
+ * under way than before, is no leak: that would be seen in each attempt. */
 static void
 test_many_in_a_row (void)
 {
-  guint n_processes = is_instrumented () ? 100 : 500;
-  g_autoptr(AForkProcess) template = NULL;
-  gsize before, after;
+  const guint n_processes = is_instrumented () ? 100 : 500;
+  g_autoptr(AForkProcess) template = new_module_process ("lifecycle");
+  gsize before, after = G_MAXSIZE;
 
-  template = new_module_process ("lifecycle");
-  run_in_a_row (template, n_processes);
-  run_in_a_row (template, n_processes);
-
-  before = get_heap_size ();
-  run_in_a_row (template, n_processes);
-  run_in_a_row (template, n_processes);
-  after = get_heap_size ();
-
-  g_test_message ("%" G_GSIZE_FORMAT " bytes before and %" G_GSIZE_FORMAT " after %u processes",
-                  before, after, 2 * n_processes);
-  /* The caller needs less than one byte for each of them. */
-  if (!is_instrumented ())
-    g_assert_cmpuint (after, <, before + 2 * n_processes);
-  g_clear_object (&template);
+  run_in_a_row (template, 2 * n_processes);
+  for (guint i = 0; i < 3; i++)
+    {
+      before = get_heap_size ();
+      run_in_a_row (template, 2 * n_processes);
+      after = get_heap_size ();
+      g_test_message ("%" G_GSIZE_FORMAT " bytes before and %" G_GSIZE_FORMAT " after %u processes",
+                      before, after, 2 * n_processes);
+      if (is_instrumented () || after < before + 2 * n_processes)
+        return;
+    }
+  g_assert_cmpuint (after, <, before + 2 * n_processes);
 }
 
 static void
