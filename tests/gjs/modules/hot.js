@@ -21,9 +21,9 @@ class Node {
 }
 
 // Leaves objects in cycles, and what the collector has moved.
-function churn() {
+function churn(size) {
     const nodes = [];
-    for (let i = 0; i < 30000; i++) {
+    for (let i = 0; i < size; i++) {
         nodes.push(new Node(i > 0 ? nodes[i >> 1] : null));
         nodes[i >> 1].other = nodes[i];
     }
@@ -41,7 +41,7 @@ function compute() {
 }
 
 const {random} = Math;
-const kept = [churn(), churn(), churn()];
+const kept = [churn(30000), churn(30000), churn(30000)];
 for (let i = 0; i < 20; i++)
     compute();
 const expected = compute();
@@ -129,7 +129,7 @@ export async function work(connection, first) {
         await part();
         send(connection, `${part.name}\n`);
     }
-    churn();
+    churn(3000);
     if (compute() !== expected || kept.length !== 3)
         throw new Error('the heap');
     send(connection, `${JSON.stringify([Math.random(), random(), GLib.random_int(),

@@ -28,10 +28,10 @@ class Node:
         self.data = {"key": [str(id(other))] * 10}
 
 
-def churn():
+def churn(size):
     """Leaves objects in cycles, and what the collector has moved."""
     nodes = []
-    for i in range(30_000):
+    for i in range(size):
         nodes.append(Node(nodes[i // 2] if nodes else None))
         nodes[i // 2].other = nodes[i]
     del nodes[::3]
@@ -46,7 +46,7 @@ def use_random_numbers():
 
 
 logging.getLogger("hot").warning("The template is about to become hot")
-kept = churn()
+kept = churn(30_000)
 used = use_random_numbers()
 context = ssl.create_default_context()
 GLib.MainContext.default().iteration(False)
@@ -171,6 +171,7 @@ def work(socket, first):
         part = PARTS[(int(first) + i) % len(PARTS)]
         part()
         socket.sendall(f"{part.__name__}\n".encode())
-    churn()
-    ssl.create_default_context()
+    churn(3_000)
+    # Without certificates, which take long to load.
+    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     socket.sendall(json.dumps(use_random_numbers()).encode() + b"\n")
