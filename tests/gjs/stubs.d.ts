@@ -61,6 +61,7 @@ declare module 'gi://Gio?version=2.0' {
     namespace Gio {
         type AsyncReadyCallback = (source: any, result: AsyncResult) => void;
         interface AsyncResult { get_source_object(): GObject.Object | null; }
+        interface File extends GObject.Object { __file: never; }
         interface ListModel extends GObject.Object { get_n_items(): number; }
         interface MemoryMonitor extends GObject.Object { __memory: never; }
         interface PowerProfileMonitor extends GObject.Object { __power: never; }

@@ -9,9 +9,10 @@ import GLib from 'gi://GLib?version=2.0';
 
 interface Size { width: number; height: number; }
 
-export async function useProcess(stream: Gio.Socket): Promise<string> {
+export async function useProcess(stream: Gio.Socket, file: Gio.File): Promise<string> {
     const process = AFork.Process.new().require('module').setenv('A', null).send('text',
         new Uint8Array([1]), new GLib.Bytes(new Uint8Array()), stream);
+    process.require_file(file);
     process.send_fd(0).send_fd(stream).map_fd(0, 1).call('init').call('init', ['a']);
     process.connect('exited', (source, waitStatus) => source.pid + waitStatus);
     process.connect('notify::state', source => print(source.state, source.dieWithParent,

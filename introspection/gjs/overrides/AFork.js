@@ -92,9 +92,16 @@ function checkCancellable(value = null, name = 'cancellable') {
     return value;
 }
 
+function checkFile(value, name) {
+    if (!(value instanceof Gio.File))
+        throw makeTypeError(name, 'a Gio.File', value);
+    return value;
+}
+
 const CHECKS = {
     b: checkBoolean,
     f: checkDescriptor,
+    g: checkFile,
     i: checkInteger,
     o: value => value,
     s: checkString,
@@ -140,6 +147,7 @@ const FUNCTIONS = {
         eval: 'code:s args:S?',
         map_fd: 'fd:f target:f',
         require: 'module:s',
+        require_file: 'file:g',
         send_arg: 'arg:s',
         send_bytes: 'bytes:y',
         send_fd: 'fd:f',
@@ -157,7 +165,10 @@ const FUNCTIONS = {
         set_environ: 'environment:S?',
         set_executable: 'executable:s?',
         set_interpreter: 'executable:s? options:S? search_path:S?',
+        set_keepalive: 'keepalive:i',
         set_module_path: 'module_path:S?',
+        set_server_path: 'server_path:s?',
+        set_ssh_options: 'ssh_options:S?',
         set_start_timeout: 'timeout:i',
         set_working_directory: 'working_directory:s?',
     },
@@ -183,7 +194,7 @@ const CONSTRUCTORS = {
     Pool: {new: 'process:o function:s'},
     Process: {new_from_fd: 'fd:f'},
     Rpc: {new: 'process:o function:s'},
-    Runtime: {new_command: 'name:s argv:S'},
+    Runtime: {new_agent: 'name:s argv:S', new_command: 'name:s argv:S', new_ssh: 'destination:s'},
 };
 const CANCELLABLE = {
     Map: {next: ''},
