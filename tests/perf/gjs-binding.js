@@ -27,8 +27,7 @@ export async function load() {
     return (await import('gi://AFork?version=1')).default;
 }
 
-// The options of case.h, and the variant. Without `--check`, callers have as much memory as
-// `--resident-mb` says.
+// The options of case.h, and the variant. The caller has as much memory as `--resident-mb` says.
 export function parseArguments(variant) {
     const options = {count: 20, 'warm-up': 3, 'in-flight': 1, 'resident-mb': 0, variant};
 
@@ -37,7 +36,7 @@ export function parseArguments(variant) {
         if (name === undefined)
             options.variant = argument;
         else
-            options[name] = value === '' ? true : parseInt(value);
+            options[name] = parseInt(value);
     }
     options.ballast = new Uint8Array(options['resident-mb'] << 20).fill(0x5a);
     return options;

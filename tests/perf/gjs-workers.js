@@ -4,8 +4,7 @@
 
 // Fresh workers in JavaScript, one after the other: each is started, answers once, and exits. It is
 // called as a case in C is (case.h); the variants are WAY:WHAT, where WAY is `afork`, or `gjs`,
-// which executes GJS, and WHAT is `fresh`, `memory` or `start`. With --check, it only finds out
-// whether AFork can be used.
+// which executes GJS, and WHAT is `fresh`, `memory` or `start`.
 
 import Gio from 'gi://Gio';
 import GLib from 'gi://GLib';
@@ -106,24 +105,22 @@ function runFresh(workers, count) {
 
 const options = parseArguments('afork:fresh');
 const [way, what] = options.variant.split(':');
-const AFork = way === 'afork' || options.check ? await load() : null;
+const AFork = way === 'afork' ? await load() : null;
 
-if (!options.check) {
-    const began = now();
-    const workers = AFork !== null ? new AForkWorkers(AFork) : new ExecutedWorkers();
-    const worker = workers.start(what === 'memory' ? 'wait' : 'answer');
-    const first = now() - began;
+const began = now();
+const workers = AFork !== null ? new AForkWorkers(AFork) : new ExecutedWorkers();
+const worker = workers.start(what === 'memory' ? 'wait' : 'answer');
+const first = now() - began;
 
-    if (what === 'memory')
-        print('worker-kib', getPrivateKib(workers.getPid(worker)));
-    else if (what === 'start')
-        print('first-answer-ns', first);
-    workers.end(worker);
-    if (what === 'fresh') {
-        runFresh(workers, options['warm-up']);
-        const {elapsed, latencies, processor} = runFresh(workers, options.count);
-        print('elapsed-ns', elapsed);
-        print('latency-ns', latencies.join(' '));
-        print('worker-cpu-ns', Math.max(1, Math.round(processor / options.count * 1e9)));
-    }
+if (what === 'memory')
+    print('worker-kib', getPrivateKib(workers.getPid(worker)));
+else if (what === 'start')
+    print('first-answer-ns', first);
+workers.end(worker);
+if (what === 'fresh') {
+    runFresh(workers, options['warm-up']);
+    const {elapsed, latencies, processor} = runFresh(workers, options.count);
+    print('elapsed-ns', elapsed);
+    print('latency-ns', latencies.join(' '));
+    print('worker-cpu-ns', Math.max(1, Math.round(processor / options.count * 1e9)));
 }

@@ -15,8 +15,8 @@ from plot import Panel
 IN_FLIGHT = 64
 
 GJS = Requirement(
-    command=('{programs}/gjs-workers.js', '--check', 'gjs:fresh'),
-    missing='GJS is not installed (Debian has it in gjs), or the build is without introspection',
+    command=('/usr/bin/gjs', '--version'),
+    missing='GJS is not installed (Debian has it in gjs)',
 )
 RUNTIME = Requirement(
     command=('{programs}/gjs-workers.js', 'afork:start'),
