@@ -16,6 +16,7 @@
 
 #include "gjs-server.h"
 #include "helper-threads.h"
+#include "silent-monitor.h"
 
 int
 main (int    argc,
@@ -41,6 +42,7 @@ main (int    argc,
       return 2;
     }
 
+  _afork_silent_monitor_register ();
   if (!is_late)
     is_late = !_afork_helper_threads_init ();
   afork_server_run (_afork_gjs_server_new (is_late), socket);
