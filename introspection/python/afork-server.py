@@ -577,9 +577,9 @@ class Server(AFork.Server):
         sys.path[:] = directories + [path for path in sys.path if path not in directories]
         return True
 
-    def do_require(self, name):
+    def _import(self, name, function, *args):
         try:
-            self._functions.add_module(importlib.import_module(name))
+            self._functions.add_module(function(*args))
         except BaseException as error:
             raise new_failure(f"Module “{name}” could not be imported", error,
                               AFork.Error.MODULE) from None
@@ -587,15 +587,11 @@ class Server(AFork.Server):
             self._end_command(f"module “{name}” was imported")
         return True
 
+    def do_require(self, name):
+        return self._import(name, importlib.import_module, name)
+
     def do_require_file(self, path, name):
-        try:
-            self._functions.add_module(import_file(path, name.removesuffix(".py")))
-        except BaseException as error:
-            raise new_failure(f"Module “{name}” could not be imported", error,
-                              AFork.Error.MODULE) from None
-        finally:
-            self._end_command(f"module “{name}” was imported")
-        return True
+        return self._import(name, import_file, path, name.removesuffix(".py"))
 
     def do_eval(self, code, args):
         main = sys.modules["__main__"]
