@@ -2,11 +2,11 @@
 # Copyright 2026 The AFork authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-"""Writes the type stub of AFork, for type checkers and editors.
+"""Writes the type declarations of AFork (PEP 484), for type checkers and editors.
 
-make-stub.py AFork-1.gir AFork.pyi.in
+make-declarations.py AFork-1.gir AFork.pyi.in
 
-The GIR has all classes and functions of the library. The second file is a stub, too, of what the
+The GIR has all classes and functions of the library. The second file declares what the
 override adds or changes: what it defines takes the place of what the GIR has.
 """
 
@@ -257,7 +257,7 @@ def name_of(node):
 
 
 def read_blocks(body, lines, end):
-    """The lines behind END of a part of a stub, by the names that they define. Overloads are one
+    """The lines behind END of a part of a declaration file, by the names that they define. Overloads are one
     block."""
     blocks = {}
     for node in body:

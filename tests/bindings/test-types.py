@@ -1,10 +1,10 @@
 # Copyright 2026 The AFork authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-"""The stub for type checkers: it has what the module has, and nothing else, and mypy finds the
+"""The declarations for type checkers: they have what the module has, no more, and mypy finds the
 wrong uses of types-wrong.py and no others.
 
-In the environment, AFORK_STUB is the stub.
+In the environment, AFORK_STUB is the file of declarations.
 """
 
 import ast

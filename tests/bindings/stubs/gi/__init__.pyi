@@ -1,7 +1,7 @@
 # Copyright 2026 The AFork authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-# As much of PyGObject and GLib as the stub of AFork and the checked programs use. To check
+# As much of PyGObject and GLib as the declarations of AFork and the checked programs use. To check
 # other programs, install the stubs of PyGObject, beside which that of AFork is installed.
 
 def require_version(namespace: str, version: str) -> None: ...
