@@ -257,8 +257,8 @@ def name_of(node):
 
 
 def read_blocks(body, lines, end):
-    """The lines behind END of a part of a declaration file, by the names that they define. Overloads are one
-    block."""
+    """The lines behind END of a part of a declaration file, by the names that they define.
+    Overloads are one block."""
     blocks = {}
     for node in body:
         blocks.setdefault(name_of(node), []).extend(
