@@ -7,32 +7,12 @@
 
 #include "remote-util.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <glib/gstdio.h>
-#include <netinet/in.h>
-#include <pwd.h>
-#include <sched.h>
-#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-static char sshd_path[] = "/usr/sbin/sshd";
-
-#define FOLDER_VARIABLE "AFORK_TEST_SSH_FOLDER"
-#define PORT_VARIABLE "AFORK_TEST_SSH_PORT"
-#define ADDRESS_VARIABLE "AFORK_TEST_SSH_ADDRESS"
-
-static char *folder;            /* of keys and configuration */
-static const char *address = "127.0.0.1";
-static int network = -1;        /* the network namespace of the server, or -1 for the same */
-static guint port;
-static GPid sshd;
+#include "ssh-host.h"
 
 static const Way ways[] = { OVER_PIPES, OVER_SSH, OVER_TERMINAL, OVER_SOCKET };
 
@@ -61,234 +41,36 @@ add_for_all_ways (const char *path,
   add_with_data (by_socket, &ways[OVER_SOCKET], test);
 }
 
-static guint
-find_port (void)
-{
-  struct sockaddr_in name = {
-    .sin_family = AF_INET, .sin_addr = { htonl (INADDR_LOOPBACK) },
-  };
-  socklen_t size = sizeof name;
-  int fd = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-  g_assert_no_errno (bind (fd, (struct sockaddr *) &name, sizeof name));
-  g_assert_no_errno (getsockname (fd, (struct sockaddr *) &name, &size));
-  close (fd);
-  return ntohs (name.sin_port);
-}
-
+/* The path of a program of the tests in Python. */
 static char *
-in_folder (const char *name)
+dup_script (const char *folder,
+            const char *name)
 {
-  return g_build_filename (folder, name, NULL);
+  return g_build_filename (g_getenv ("G_TEST_SRCDIR"), folder, name, NULL);
 }
 
-static void
-make_key (const char *name)
+void
+enter_ssh (char       **argv,
+           const char  *address,
+           int          network)
 {
-  g_autofree char *path = in_folder (name);
-  const char *argv[] = { "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path, NULL };
-  int status;
+  g_autofree char *script = dup_script ("util", "sshd.py");
 
-  g_assert_true (g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL,
-                               NULL, &status, NULL));
-  g_assert_cmpint (status, ==, 0);
-}
-
-static void
-write_file (const char *name,
-            const char *text)
-{
-  g_autofree char *path = in_folder (name);
-
-  g_assert_true (g_file_set_contents (path, text, -1, NULL));
-  g_assert_no_errno (g_chmod (path, 0600));
-}
-
-static char *
-read_file (const char *name)
-{
-  g_autofree char *path = in_folder (name);
-  char *text;
-
-  g_assert_true (g_file_get_contents (path, &text, NULL, NULL));
-  return text;
-}
-
-/* In a child of this program, which ends with this program. */
-static void
-end_with_parent_cb (gpointer data)
-{
-  prctl (PR_SET_PDEATHSIG, SIGTERM);
-}
-
-/* The same for sshd, which stays in front. */
-static void
-enter_network_cb (gpointer data)
-{
-  end_with_parent_cb (data);
-  if (network >= 0)
-    setns (network, CLONE_NEWNET);
-}
-
-static void
-await_port (void)
-{
-  struct sockaddr_in name = { .sin_family = AF_INET, .sin_port = htons ((guint16) port) };
-  g_autoptr(GSource) deadline = deadline_new ("the server of ssh");
-  gboolean connected = FALSE;
-
-  g_assert_cmpint (inet_pton (AF_INET, address, &name.sin_addr), ==, 1);
-  while (!connected)
-    {
-      int fd = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-      connected = connect (fd, (struct sockaddr *) &name, sizeof name) == 0;
-      close (fd);
-      if (!connected)
-        {
-          g_assert_cmpint (waitpid (sshd, NULL, WNOHANG), ==, 0);
-          g_usleep (10000);
-        }
-    }
-  deadline_clear (g_steal_pointer (&deadline));
-}
-
-/* The limits of sessions are Debian's. bash reads no start-up files for commands at this level. */
-static void
-write_configuration (void)
-{
-  g_autofree char *key = read_file ("user.pub");
-  g_autofree char *host_key = read_file ("host.pub");
-  g_autofree char *known = NULL;
-  g_autofree char *configuration = NULL;
-
-  write_file ("authorized_keys", key);
-  known = g_strdup_printf ("[%s]:%u %s", address, port, host_key);
-  write_file ("known_hosts", known);
-  configuration = g_strdup_printf ("Port %u\nListenAddress %s\nHostKey %s/host\n"
-                                   "AuthorizedKeysFile %s/authorized_keys\nPidFile none\n"
-                                   "StrictModes no\nUsePAM no\nPermitRootLogin yes\n"
-                                   "PasswordAuthentication no\n"
-                                   "KbdInteractiveAuthentication no\n"
-                                   "MaxStartups 10:30:100\nMaxSessions 10\nSetEnv SHLVL=5\n"
-                                   "LogLevel ERROR\n",
-                                   port, address, folder, folder);
-  write_file ("sshd_config", configuration);
-}
-
-/* Whether sshd could be started. */
-static gboolean
-start_sshd (void)
-{
-  const char *argv[] = { NULL, "-D", "-e", "-f", NULL, NULL };
-  g_autofree char *configuration = NULL;
-  g_autofree char *ssh = g_find_program_in_path ("ssh");
-  g_autoptr(GError) error = NULL;
-
-  if (ssh == NULL || !g_file_test (sshd_path, G_FILE_TEST_IS_EXECUTABLE))
-    return FALSE;
-  /* sshd run by root wants a directory for its separated processes. */
-  if (getuid () == 0 && !g_file_test ("/run/sshd", G_FILE_TEST_IS_DIR)
-      && g_mkdir ("/run/sshd", 0755) < 0)
-    return FALSE;
-
-  folder = g_dir_make_tmp ("afork-ssh-XXXXXX", &error);
-  g_assert_no_error (error);
-  port = find_port ();
-  make_key ("host");
-  make_key ("user");
-  write_configuration ();
-  configuration = in_folder ("sshd_config");
-  argv[0] = sshd_path;
-  argv[4] = configuration;
-  g_assert_true (g_spawn_async (NULL, (char **) argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD,
-                                enter_network_cb, NULL, &sshd, &error));
-  await_port ();
-  return TRUE;
-}
-
-static void
-stop_sshd (void)
-{
-  static const char * const names[] = {
-    "host", "host.pub", "user", "user.pub", "authorized_keys", "known_hosts", "sshd_config",
-  };
-
-  kill (sshd, SIGTERM);
-  waitpid (sshd, NULL, 0);
-  for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
-    {
-      g_autofree char *path = in_folder (names[i]);
-
-      g_remove (path);
-    }
-  g_rmdir (folder);
-  g_clear_pointer (&folder, g_free);
-}
-
-int
-run_with_sshd_at (char       **argv,
-                  const char  *at,
-                  int          in_network)
-{
-  if (at != NULL)
-    address = at;
-  network = in_network;
-  return run_with_sshd (argv);
-}
-
-int
-run_with_sshd (char **argv)
-{
-  g_autoptr(GError) error = NULL;
-  g_autofree char *number = NULL;
-  gboolean started;
-  int status;
-
-  if (g_getenv (FOLDER_VARIABLE) != NULL)
-    {
-      folder = g_strdup (g_getenv (FOLDER_VARIABLE));
-      port = (guint) atoi (g_getenv (PORT_VARIABLE));
-      address = g_getenv (ADDRESS_VARIABLE);
-      return -1;
-    }
-
-  started = start_sshd ();
-  number = g_strdup_printf ("%u", port);
-  g_setenv (FOLDER_VARIABLE, started ? folder : "", TRUE);
-  g_setenv (PORT_VARIABLE, number, TRUE);
-  g_setenv (ADDRESS_VARIABLE, address, TRUE);
-  g_assert_true (g_spawn_sync (NULL, argv, NULL,
-                               G_SPAWN_CHILD_INHERITS_STDIN | G_SPAWN_LEAVE_DESCRIPTORS_OPEN,
-                               end_with_parent_cb, NULL, NULL, NULL, &status, &error));
-  if (started)
-    stop_sshd ();
-  return WIFEXITED (status) ? WEXITSTATUS (status) : 128 + WTERMSIG (status);
+  ssh_host_enter (argv, script, address, network);
 }
 
 char **
 dup_ssh_options (void)
 {
-  g_autoptr(GStrvBuilder) builder = g_strv_builder_new ();
-  g_autofree char *number = NULL;
-  g_autofree char *key = NULL;
-  g_autofree char *known = NULL;
-  g_autofree char *host = NULL;
+  const char *configuration = ssh_host_get_configuration ();
 
-  if (folder == NULL || *folder == '\0')
+  if (configuration == NULL)
     {
       g_test_skip ("ssh or sshd is not installed, or /run/sshd cannot be made");
       return NULL;
     }
 
-  number = g_strdup_printf ("-p%u", port);
-  key = g_strdup_printf ("-oIdentityFile=%s/user", folder);
-  known = g_strdup_printf ("-oUserKnownHostsFile=%s/known_hosts", folder);
-  host = g_strdup_printf ("-oHostname=%s", address);
-  g_strv_builder_add_many (builder, "-F", "/dev/null", number, key, known,
-                           "-oGlobalKnownHostsFile=/dev/null", "-oIdentitiesOnly=yes",
-                           "-oIdentityAgent=none", "-oStrictHostKeyChecking=yes", host, NULL);
-  return g_strv_builder_end (builder);
+  return g_strdupv ((char **) (const char * const []) { "-F", configuration, NULL });
 }
 
 AForkRuntime *
@@ -315,10 +97,7 @@ new_named_host (Way         way,
     }
   else if (way != OVER_SSH)
     {
-      /* A caller that a test has executed is no test program. */
-      program = g_getenv ("G_TEST_SRCDIR") != NULL
-        ? g_build_filename (g_getenv ("G_TEST_SRCDIR"), "remote", "agent-at.py", NULL)
-        : g_test_build_filename (G_TEST_DIST, "remote", "agent-at.py", NULL);
+      program = dup_script ("remote", "agent-at.py");
       runtime = afork_runtime_new_agent (name,
         (const char * const []) { "python3", program,
                                   way == OVER_TERMINAL ? "terminal" : "socket", server, NULL });

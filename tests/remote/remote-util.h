@@ -30,8 +30,8 @@ void          add_for_all_ways  (const char *path,
                                  void      (*test) (Census        *census,
                                                     gconstpointer  way));
 
-/* Makes a runtime of another host. Over ssh, starts a server if there is none; returns NULL and
- * skips the test if that is not installed. */
+/* Makes a runtime of another host. Over ssh, returns NULL and skips the test if there is no
+ * server. */
 AForkRuntime *new_host          (Way         way);
 /* The same for one of several hosts, by its NAME. */
 AForkRuntime *new_named_host    (Way         way,
@@ -55,14 +55,12 @@ gboolean      is_alive          (GPid        pid);
 void          await_gone        (GPid        pid,
                                  double      seconds);
 
-/* Starts the server of ssh, if it is installed, and executes this program again for the tests, so
- * that the server is no child of them. Returns the exit status. In the second process, returns
- * -1. */
-int           run_with_sshd     (char      **argv);
-/* The same for a server that listens at the address AT, in a network namespace of its own, of which
- * IN_NETWORK is a descriptor. */
-int           run_with_sshd_at  (char      **argv,
-                                 const char *at,
-                                 int         in_network);
+/* To be called first in a program of tests over ssh. Executes the program again, with these
+ * arguments, beside a server of ssh if that is installed, so that the server is no child of it.
+ * Returns in the program that was executed. With ADDRESS, the server listens there, in the network
+ * namespace of which NETWORK is a descriptor; otherwise, NETWORK is -1. */
+void          enter_ssh         (char      **argv,
+                                 const char *address,
+                                 int         network);
 
 G_END_DECLS

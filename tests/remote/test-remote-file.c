@@ -732,10 +732,7 @@ int
 main (int    argc,
       char **argv)
 {
-  const int result = run_with_sshd (argv);
-
-  if (result >= 0)
-    return result;
+  enter_ssh (argv, NULL, -1);
 
   g_test_init (&argc, &argv, NULL);
   add_for_all_ways ("/file/load", test_file_load);

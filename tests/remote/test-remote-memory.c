@@ -161,10 +161,7 @@ int
 main (int    argc,
       char **argv)
 {
-  int result = run_with_sshd (argv);
-
-  if (result >= 0)
-    return result;
+  enter_ssh (argv, NULL, -1);
 
   g_test_init (&argc, &argv, NULL);
   add_for_ways ("/memory/worker-writes", test_worker_writes);

@@ -25,10 +25,12 @@ import termios
 from fcntl import ioctl
 from pathlib import Path
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "util"))
+
 import tap
 from pictures import (Png, gif_of_two_frames, jpeg, png, png_chunk, png_of_absurd_size,
                       png_with_profile, swapping_profile)
-from sshd import Sshd
+from sshd import Sshd, Unavailable
 
 THUMBNAILER, HOSTILE_WORKER = (os.path.realpath(path) for path in sys.argv[1:3])
 # Sanitizers need more memory and system calls than confined workers have.
@@ -1013,11 +1015,18 @@ def with_hosts(function):
     def test(room):
         if SANITIZED:
             raise tap.Skip("the workers of the server would need the library of the sanitizer")
-        sshd = Sshd(room.home, os.environ["AFORK_SERVER"])
+        far_home = room.home / "far"
+        far_home.mkdir()
+        server_folder = os.path.dirname(os.environ["AFORK_SERVER"])
+        try:
+            sshd = Sshd(room.home / "ssh", {"PATH": f"{server_folder}:/usr/bin:/bin",
+                                            "XDG_CACHE_HOME": far_home})
+        except Unavailable as error:
+            raise tap.Skip(str(error)) from error
         room.env["PATH"] = sshd.path()
         # The files of the server are no pictures.
         try:
-            function(room, sshd)
+            function(room, sshd, far_home)
         finally:
             sshd.close()
     return test
@@ -1031,7 +1040,7 @@ def read_thumbnails(room):
 
 
 @with_hosts
-def test_hosts_make_the_same_thumbnails(room, sshd):
+def test_hosts_make_the_same_thumbnails(room, sshd, far_home):
     for i in range(12):
         room.add(f"{i}.png", png(640 + i, 480))
     room.add("photo.jpg", jpeg([[10, 200], [90, 40]]))
@@ -1054,11 +1063,11 @@ def test_hosts_make_the_same_thumbnails(room, sshd):
     assert all(made[path] == expected[path] for path in made), made.keys()
     assert sheet.read_bytes() == expected_sheet
     # The module was copied, once.
-    assert len(list((sshd.home / "afork-1" / "modules").iterdir())) == 1
+    assert len(list((far_home / "afork-1" / "modules").iterdir())) == 1
 
 
 @with_hosts
-def test_host_that_is_lost(room, sshd):
+def test_host_that_is_lost(room, sshd, far_home):
     pictures = [room.add(f"{i:03}.png", png(800, 600)) for i in range(60)]
     run = room.start("--host=one", "--host=two", "--jobs=2", room.pictures,
                      stdout=subprocess.PIPE)
@@ -1074,7 +1083,7 @@ def test_host_that_is_lost(room, sshd):
 
 
 @with_hosts
-def test_host_that_is_not_there(room, sshd):
+def test_host_that_is_not_there(room, sshd, far_home):
     picture = room.add("picture.png", png(64, 48))
     # sshd gives no such account, and the other host does all of it.
     output = room.run("--host=nobody-there@one", "--host=two", "--jobs=1", room.pictures)
@@ -1089,7 +1098,7 @@ def test_host_that_is_not_there(room, sshd):
 
 
 @with_hosts
-def test_host_with_hostile_workers(room, sshd):
+def test_host_with_hostile_workers(room, sshd, far_home):
     """They return other files than were wanted, or none, and cost their pictures only."""
     pictures = [room.add(f"{i}.png", png(64, 48)) for i in range(4)]
     bad = {order: room.add(f"{order}.png", order.encode())
