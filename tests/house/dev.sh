@@ -118,7 +118,8 @@ export PATH="$folder/bin:$PATH" HOME="$folder/home"
 unset XDG_CACHE_HOME
 
 for arguments in 'build x' 'build --all x' 'docs x' 'docs --check x' \
-                 'test x' 'test --all x' 'test --apps x' \
+                 'test x' 'test --all x' 'test --apps x' 'test --slurm x' \
+                 'test --remote-long x' \
                  'soak x' 'soak 0' 'soak 1 2' \
                  'check-debian' 'check-debian 12' 'check-debian 11 root' 'check-debian 13 other' \
                  'package' 'package 11' 'package 12 13' \
