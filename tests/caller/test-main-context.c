@@ -335,7 +335,7 @@ static void
 test_order (Census        *census,
             gconstpointer  data)
 {
-  const guint n_rounds = g_getenv ("AFORK_TEST_VALGRIND") != NULL ? 5 : 15;
+  const guint n_rounds = is_instrumented () ? 5 : 15;
   const Operation *operation = data;
   GPollFunc usual = g_main_context_get_poll_func (NULL);
   g_autoptr(AForkProcess) template = new_with_module (afork_process_new_exec (NULL));
@@ -620,7 +620,7 @@ test_failure_reported (void)
 
   /* Under valgrind 3.19 vfork() is fork(), so a program that cannot be executed appears to exit
    * with 127. */
-  if (g_getenv ("AFORK_TEST_VALGRIND") != NULL)
+  if (is_under_valgrind ())
     {
       g_test_skip ("Under valgrind, executing does not fail at once");
       return;
@@ -887,7 +887,7 @@ test_dropped_elsewhere (void)
   g_autoptr(GAsyncQueue) queue = g_async_queue_new ();
   GThread *thread = g_thread_new ("dropper", drop_all, queue);
   g_autoptr(AForkProcess) template = new_with_module (afork_process_new_exec (NULL));
-  guint n_processes = g_getenv ("AFORK_TEST_VALGRIND") != NULL ? N_DROPPED / 10 : N_DROPPED;
+  guint n_processes = is_instrumented () ? N_DROPPED / 10 : N_DROPPED;
 
   for (guint i = 0; i < n_processes; i++)
     {
@@ -949,7 +949,7 @@ static void
 test_dropped_as_they_end (void)
 {
   g_autoptr(AForkProcess) template = new_with_module (afork_process_new_exec (NULL));
-  guint n_rounds = g_getenv ("AFORK_TEST_VALGRIND") != NULL ? N_ROUNDS / 10 : N_ROUNDS;
+  guint n_rounds = is_instrumented () ? N_ROUNDS / 10 : N_ROUNDS;
 
   for (guint i = 0; i < n_rounds; i++)
     {
@@ -1483,7 +1483,7 @@ test_calls_dropped_elsewhere (void)
 {
   g_autoptr(GAsyncQueue) queue = g_async_queue_new ();
   GThread *thread = g_thread_new ("dropper", drop_all, queue);
-  guint n_rpcs = g_getenv ("AFORK_TEST_VALGRIND") != NULL ? N_DROPPED / 20 : N_DROPPED / 2;
+  guint n_rpcs = is_instrumented () ? N_DROPPED / 20 : N_DROPPED / 2;
 
   for (guint i = 0; i < n_rpcs; i++)
     {
