@@ -5,7 +5,7 @@
 
 /* AFork: calls to a native worker, from a main loop. Variants: `echo`; `value:SIZE`, where the
  * result is a value, and `blob:SIZE`, where it is a blob; `start`, where each call has its own
- * worker, forked of a template that has loaded the module. */
+ * worker, forked of a template that has loaded the module. The worker may be on another host. */
 
 #include "config.h"
 
@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "call-loop.h"
+#include "case-host.h"
 
 typedef struct
 {
@@ -143,7 +144,9 @@ int
 main (int    argc,
       char **argv)
 {
+  const CasePlace place = case_host_enter (argc, argv);
   CaseOptions options;
+  g_autoptr(AForkRuntime) runtime = NULL;
   g_autofree char *module = NULL;
   Calls calls = { 0 };
   const char *function = NULL;
@@ -160,7 +163,8 @@ main (int    argc,
 
   calls.blob = g_str_equal (function, "call_blob");
   module = case_sibling ("call-module.so");
-  calls.template = afork_process_require (afork_process_new (), module);
+  runtime = case_host_new_runtime (place);
+  calls.template = afork_process_require (afork_process_new_for_runtime (runtime), module);
   if (g_str_equal (options.variant, "start"))
     {
       call_run (&options, begin_start, turn, &calls);

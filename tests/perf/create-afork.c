@@ -5,16 +5,18 @@
 
 /* AFork itself. Variants: `new`, forks of the default template, which has loaded the module;
  * `decoding` and `no-admin`, the same with a template that was restricted; and `exec`, where each
- * process is executed and loads the module. The function returns at once; the
- * caller sees the end of file, and the exit status. */
+ * process is executed and loads the module. `new` may also be on another host. The function returns
+ * at once; the caller sees the end of file, and the exit status. */
 
 #include "config.h"
 
 #include <afork/afork.h>
 #include <stdlib.h>
 
+#include "case-host.h"
 #include "case-loop.h"
 
+static AForkRuntime *runtime;
 static char *module;
 static gboolean execute;
 
@@ -51,7 +53,7 @@ create_by_afork (CaseCreation *creation)
   if (execute)
     process = afork_process_require (afork_process_new_exec (NULL), module);
   else
-    process = afork_process_new ();
+    process = afork_process_new_for_runtime (runtime);
 
   g_signal_connect (process, "exited", G_CALLBACK (exited_cb), creation);
   afork_process_run_async (process, "nothing", NULL, run_cb, creation);
@@ -78,20 +80,25 @@ int
 main (int    argc,
       char **argv)
 {
+  const CasePlace place = case_host_enter (argc, argv);
   AForkProcess *template;
   CaseOptions options;
 
   case_init (&options, argc, argv);
+  runtime = case_host_new_runtime (place);
   module = case_sibling ("perf-module.so");
   execute = g_strcmp0 (options.variant, "exec") == 0;
   if (!execute)
     {
-      template = afork_runtime_get_template (afork_runtime_get_native ());
+      template = afork_runtime_get_template (runtime);
       afork_process_require (template, module);
       restrict_template (template, options.variant);
     }
 
   case_loop_run (&options, create_by_afork);
+  if (place != CASE_HERE)
+    afork_runtime_set_template (runtime, NULL);
+  g_clear_object (&runtime);
   free (module);
   return 0;
 }
