@@ -1012,8 +1012,10 @@ test_memory (void)
   if (is_instrumented ())
     return;
 
+  /* Before 2.76, GLib keeps the memory of what was freed, so that the second and third figure seem
+   * less than they are. */
   g_assert_cmpuint (equal, <=, alone + 64);
-  g_assert_cmpuint (different, <, 2048);
+  g_assert_cmpuint (different, <=, alone + 1536);
 }
 
 /* Random jobs wait behind one that holds the worker. Some of them are cancelled, or get another
