@@ -411,7 +411,7 @@ afork_mux_flush (AForkMux *self)
       size_t size = self->sending_end - self->sending_start;
       ssize_t n_sent;
 
-      if ((fcntl (self->output, F_GETFL) & O_NONBLOCK) == 0 && size > SAFE_WRITE)
+      if (size > SAFE_WRITE && (fcntl (self->output, F_GETFL) & O_NONBLOCK) == 0)
         size = SAFE_WRITE;
       n_sent = write (self->output, self->sending + self->sending_start, size);
       if (n_sent < 0 && errno == EINTR)
