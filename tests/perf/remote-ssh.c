@@ -4,8 +4,9 @@
  */
 
 /* Peer: sessions of ssh over a connection that is made once (ControlMaster). Variants: `session`,
- * where each process is a session that executes a program that does nothing; and `cat`, where 64
- * bytes go to a process and come back. */
+ * where each process is a session that executes a program that does nothing; `cat`, where 64 bytes
+ * go to a process and come back; and `relayed`, the same with a process between that copies, on
+ * each host. */
 
 #include "config.h"
 
@@ -21,11 +22,13 @@
 
 static char *control;           /* where clients find the connection */
 static char *nothing;
+static char *relay;
 
-/* Executes ssh with WORDS. Its standard input and output is one end of a socketpair, of which FD
- * gets the other, unless FD is NULL. */
+/* Executes ssh with WORDS, as the child of PROGRAM unless that is NULL. Standard input and output
+ * is one end of a socketpair, of which FD gets the other, unless FD is NULL. */
 static GSubprocess *
-spawn_ssh (const char * const *words,
+spawn_ssh (const char         *program,
+           const char * const *words,
            int                *fd)
 {
   g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_NONE);
@@ -44,6 +47,8 @@ spawn_ssh (const char * const *words,
       g_subprocess_launcher_take_stdin_fd (launcher, pair[1]);
     }
 
+  if (program != NULL)
+    g_strv_builder_add (builder, program);
   g_strv_builder_add_many (builder, "ssh", "-F", case_host_get_configuration (), "-T", control,
                            NULL);
   g_strv_builder_addv (builder, (const char **) words);
@@ -57,7 +62,7 @@ spawn_ssh (const char * const *words,
 static void
 run_ssh (const char * const *words)
 {
-  g_autoptr(GSubprocess) process = spawn_ssh (words, NULL);
+  g_autoptr(GSubprocess) process = spawn_ssh (NULL, words, NULL);
   g_autoptr(GError) error = NULL;
 
   if (!g_subprocess_wait_check (process, NULL, &error))
@@ -82,7 +87,7 @@ create_session (CaseCreation *creation)
 {
   g_autoptr(GError) error = NULL;
   int fd;
-  GSubprocess *process = spawn_ssh ((const char * const []) { "host", nothing, NULL }, &fd);
+  GSubprocess *process = spawn_ssh (NULL, (const char * const []) { "host", nothing, NULL }, &fd);
   GSocket *socket = g_socket_new_from_fd (fd, &error);
 
   if (socket == NULL)
@@ -115,10 +120,13 @@ call_cat (int   ticket,
 }
 
 static void
-run_cat (const CaseOptions *options)
+run_cat (const CaseOptions *options,
+         gboolean           relayed)
 {
+  g_autofree char *command = relayed ? g_strconcat (relay, " cat", NULL) : g_strdup ("cat");
+  const char *words[] = { "host", command, NULL };
   int fd;
-  g_autoptr(GSubprocess) process = spawn_ssh ((const char * const []) { "host", "cat", NULL }, &fd);
+  g_autoptr(GSubprocess) process = spawn_ssh (relayed ? relay : NULL, words, &fd);
 
   call_run (options, call_cat, NULL, &fd);
   close (fd);
@@ -139,19 +147,23 @@ main (int    argc,
     case_fail ("there is no folder for the connection");
   control = g_strdup_printf ("-oControlPath=%s/control", folder);
   nothing = case_sibling ("nothing");
+  relay = case_sibling ("relay");
 
   /* When this has ended, the connection is there, and a process in the background has it. */
   run_ssh ((const char * const []) { "-oControlMaster=yes", "-fN", "host", NULL });
   if (g_strcmp0 (options.variant, "session") == 0)
     case_loop_run (&options, create_session);
   else if (g_strcmp0 (options.variant, "cat") == 0)
-    run_cat (&options);
+    run_cat (&options, FALSE);
+  else if (g_strcmp0 (options.variant, "relayed") == 0)
+    run_cat (&options, TRUE);
   else
     case_fail ("no such variant");
   run_ssh ((const char * const []) { "-q", "-Oexit", "host", NULL });
 
   g_rmdir (folder);
   free (nothing);
+  free (relay);
   g_free (control);
   return 0;
 }

@@ -28,8 +28,8 @@ WORKERS = 'workers, one at a time'
 MANY_WORKERS = 'workers, 8 in flight'
 CALLS = '64 bytes, one at a time'
 MANY_CALLS = '64 bytes, 64 in flight'
-FAR_WORKERS = 'a host 40 ms away: workers, one at a time'
-FAR_CALLS = 'a host 40 ms away: 64 bytes, 64 in flight'
+FAR_WORKERS = 'a host 40 ms away, all processors: workers, one at a time'
+FAR_CALLS = 'a host 40 ms away, all processors: 64 bytes, 64 in flight'
 
 # Debian's sshd allows ten sessions at a time for a connection.
 CASES = [
@@ -50,17 +50,20 @@ CASES = [
          requirement=SSH),
     case('cat', 'ssh host cat', CALLS, 'peer', 'remote-ssh', 'near:cat', count=2000,
          requirement=SSH),
+    case('relayed', 'ssh host cat, with a process on each side that copies', CALLS, 'limit',
+         'remote-ssh', 'near:relayed', count=2000, requirement=SSH),
     case('call-ssh-64', 'AFork: over ssh', MANY_CALLS, 'ours', 'call-afork', 'near:echo',
          count=20000, in_flight=IN_FLIGHT, requirement=SSH),
 
+    # Two hosts have more than one processor: here, only round trips count.
     case('trip-far', 'a connection that is refused', FAR_WORKERS, 'limit', 'round-trip',
-         'far:trip', count=30, requirement=NETWORKS),
+         'far:trip', count=30, requirement=NETWORKS, all_processors=True),
     case('worker-far', 'AFork: over ssh', FAR_WORKERS, 'ours', 'create-afork', 'far:new', count=30,
-         requirement=NETWORKS),
+         requirement=NETWORKS, all_processors=True),
     case('session-far', 'ssh, over a connection that is there', FAR_WORKERS, 'peer', 'remote-ssh',
-         'far:session', count=6, requirement=NETWORKS),
-    case('call-far', 'AFork: over ssh', FAR_CALLS, 'ours', 'call-afork', 'far:echo', count=2000,
-         in_flight=IN_FLIGHT, requirement=NETWORKS),
+         'far:session', count=6, requirement=NETWORKS, all_processors=True),
+    case('call-far', 'AFork: over ssh', FAR_CALLS, 'ours', 'call-afork', 'far:echo',
+         count=50 * IN_FLIGHT, in_flight=IN_FLIGHT, requirement=NETWORKS, all_processors=True),
 ]
 
 FIGURES = [
@@ -73,6 +76,8 @@ FIGURES = [
     Figure('worker-session-8', '… 8 in flight', 'per-second', 'worker-ssh-8', 'session-8', 6, 10),
     Figure('call-cat', 'calls/s over ssh, one at a time, against ssh host cat', 'per-second',
            'call-ssh', 'cat', 1 / 1.3, 1),
+    Figure('call-relayed', '… with a process on each side that copies', 'per-second', 'call-ssh',
+           'relayed', 1 / 1.3, 1),
     Figure('worker-far', 'workers/s at 40 ms, one at a time, against round trips/s', 'per-second',
            'worker-far', 'trip-far', 1 / 2, 1),
     Figure('worker-session-far', '… against sessions over a connection that is there',
