@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,6 +27,9 @@
 
 #define SCRIPT_URI "resource:///org/afork/gjs/server.js"
 #define SCRIPT_TYPE "AForkGjsScript"
+
+/* The number of warmUp() in the script. That of no function of a program is 0. */
+enum { WARM_UP = 0 };
 
 /* A command that is done when the context is made. */
 typedef enum { COMMAND_REQUIRE, COMMAND_REQUIRE_FILE, COMMAND_EVAL, COMMAND_CALL } CommandKind;
@@ -255,6 +259,22 @@ new_context (void)
   return context;
 }
 
+/* Runs the script once as a worker does: what GJS makes at the first use is shared by the forks. */
+static void
+warm_up (AForkGjsServer *self)
+{
+  int fds[2];
+
+  if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+    return;
+
+  if (write (fds[1], "", 1) == 1)
+    SCRIPT_CLASS (self)->enter (self->script, WARM_UP, fds[0]);
+  else
+    close (fds[0]);
+  close (fds[1]);
+}
+
 /* Makes the context and the script. */
 static gboolean
 make_context (AForkGjsServer  *self,
@@ -274,6 +294,8 @@ make_context (AForkGjsServer  *self,
   type = g_type_from_name (SCRIPT_TYPE);
   g_assert (g_type_is_a (type, AFORK_TYPE_SERVER));
   self->script = g_object_new (type, NULL);
+  if (!self->is_late)
+    warm_up (self);
   return TRUE;
 }
 

@@ -232,7 +232,7 @@ Object.defineProperty(Math, 'random', {
 // Modules and functions
 
 const modules = [];             // what was loaded, the newest last: {name, namespace}
-const found = [null];           // functions, by the numbers that were given to them
+const found = [warmUp];         // functions, by the numbers that were given to them
 let nEvals = 0;
 
 function putModule(name, namespace) {
@@ -556,6 +556,14 @@ const Script = GObject.registerClass({
         return this.#run(found[number]);
     }
 });
+
+// What a worker uses of GJS for the first time, GJS makes for it. A template runs this function once,
+// as a worker would, so that its forks share what was made.
+function warmUp(connection) {
+    const bytes = connection.get_input_stream().read_bytes(1, null);
+    connection.get_output_stream().write_all(bytes.toArray(), null);
+    connection.close(null);
+}
 
 // An item of bytes. A string that is not UTF-8 remains bytes.
 function getItem(bytes, isString) {
