@@ -557,8 +557,8 @@ const Script = GObject.registerClass({
     }
 });
 
-// What a worker uses of GJS for the first time, GJS makes for it. A template runs this function once,
-// as a worker would, so that its forks share what was made.
+// What a worker uses of GJS for the first time, GJS makes for it. A template runs this function
+// once, as a worker would, so that its forks share what was made.
 function warmUp(connection) {
     const bytes = connection.get_input_stream().read_bytes(1, null);
     connection.get_output_stream().write_all(bytes.toArray(), null);
