@@ -95,7 +95,7 @@ test_contexts_in_a_row (void)
   Census census;
 
   census_begin (&census);
-  for (int i = 0; i < 20; i++)
+  for (int i = is_instrumented () ? 6 : 20; i > 0; i--)
     {
       ContextUser user = { .tidy = i % 3 == 0 };
 

@@ -203,7 +203,7 @@ test_first (gboolean concurrent)
 static void
 test_killed (gboolean concurrent)
 {
-  const int n_rounds = is_instrumented () ? 10 : 60;
+  const int n_rounds = is_instrumented () ? 5 : 60;
 
   for (int i = 0; i < n_rounds; i++)
     {

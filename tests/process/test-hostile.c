@@ -676,7 +676,7 @@ test_end_of_ready (Census        *census,
 static guint
 get_n_mutations (void)
 {
-  return g_test_slow () ? 5000 : 200;
+  return g_test_slow () ? 5000 : is_instrumented () ? 60 : 200;
 }
 
 static void

@@ -689,7 +689,7 @@ test_remote_no_agent (Census        *census,
   expect_no_host (missing, AFORK_ERROR_SPAWN, "/nonexistent/program");
   expect_no_host (exits, AFORK_ERROR_SPAWN, "cannot reach it");
   expect_no_host (dies, AFORK_ERROR_SPAWN, "signal 9");
-  afork_runtime_set_start_timeout (noisy, 300);
+  afork_runtime_set_start_timeout (noisy, 300 * BUSY);
   expect_no_host (noisy, AFORK_ERROR_SPAWN, "Welcome to this host");
   expect_no_host (wrong, AFORK_ERROR_PROTOCOL, "does not keep to the protocol");
   expect_no_host (other, AFORK_ERROR_PROTOCOL, "version 99");
