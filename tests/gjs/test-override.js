@@ -234,7 +234,8 @@ tests['job/blobs'] = async () => {
     assertEqual(first[1000], 7);
     first.fill(9);
     second[0] = 5;
-    assertEqual(job.view_blobs()[1][0], 5);
+    // With newer versions of GJS, each view is a copy of its own.
+    assert([1, 5].includes(job.view_blobs()[1][0]), 'a wrong byte');
     assertEqual(job.get_result_fds().get_length(), 2);
     assertThrows(TypeError, () => AFork.Job.new(1, {fds: ['0']}));
     assertThrows(TypeError, () => AFork.Job.new(1, {blobs: ['abc']}));

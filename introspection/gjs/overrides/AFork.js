@@ -626,7 +626,8 @@ function extendJob(AFork) {
     prototype.unpack_async = async function () {
         return unpackResult(await getVariant(this));
     };
-    // The blobs that came with the result, without a copy. The program may write to them.
+    // The blobs that came with the result, without a copy if GJS allows it. The program may write
+    // to them.
     prototype.view_blobs = function () {
         return (this.get_result_blobs() ?? []).map(blob => blob.toArray());
     };
