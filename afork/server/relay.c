@@ -390,7 +390,7 @@ connection_ended (Relay         *self,
     }
   if (state == AFORK_MUX_SILENT)
     {
-      snprintf (text, sizeof text, "nothing was heard of it for %g seconds",
+      snprintf (text, sizeof text, "nothing was heard of it for %g s",
                 self->mux.keepalive / 1000.0);
       fail_open (self, text);
       return;
@@ -783,7 +783,7 @@ await_agent (Relay   *self,
     {
       if (due < 0 || afork_mux_now () < due)
         return AFORK_MUX_OPEN_STILL;
-      snprintf (text, sizeof text, "no agent of AFork has answered within %g seconds",
+      snprintf (text, sizeof text, "no agent of AFork has answered within %g s",
                 (double) (due - self->mux.last_sent) / 1000.0);
       fail_start (self, AFORK_WIRE_ERROR_SPAWN, text);
       return AFORK_MUX_OPEN_STILL;
@@ -832,7 +832,7 @@ check_servers (Relay *self)
   if (now < first + self->start_timeout)
     return (int) (first + self->start_timeout - now);
 
-  snprintf (text, sizeof text, "it has not started a server within %g seconds",
+  snprintf (text, sizeof text, "it has not started a server within %g s",
             (double) self->start_timeout / 1000.0);
   fail_open (self, text);
   return 0;
