@@ -652,13 +652,6 @@ hello_came (Relay               *self,
       fail_start (self, AFORK_WIRE_ERROR_PROTOCOL, text);
       return true;
     }
-  if (frame->number[3] != (uint32_t) afork_mux_byte_order ())
-    {
-      snprintf (text, sizeof text, "it is a machine of another byte order (%s)",
-                frame->string[0]);
-      fail_start (self, AFORK_WIRE_ERROR_NOT_SUPPORTED, text);
-      return true;
-    }
 
   snprintf (self->host_name, sizeof self->host_name, "%s", frame->string[1]);
   snprintf (self->machine, sizeof self->machine, "%s", frame->string[0]);
