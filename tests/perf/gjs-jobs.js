@@ -43,12 +43,22 @@ export class Peer {
     }
 }
 
+// GLib 2.80 has the streams of descriptors in a library of their own, and warns of the old names.
+function getStreams() {
+    try {
+        return imports.gi.GioUnix;
+    } catch {
+        return {InputStream: Gio.UnixInputStream, OutputStream: Gio.UnixOutputStream};
+    }
+}
+
 // The same as a program of its own, with the input and output streams of the caller: `answer`,
 // `wait`, or `serve ADDRESS`, a connection of D-Bus without a bus.
 function main([what, address]) {
+    const {InputStream, OutputStream} = getStreams();
     const streams = {
-        get_input_stream: () => Gio.UnixInputStream.new(0, false),
-        get_output_stream: () => Gio.UnixOutputStream.new(1, false),
+        get_input_stream: () => InputStream.new(0, false),
+        get_output_stream: () => OutputStream.new(1, false),
     };
     const jobs = {
         answer: () => answer(streams),
