@@ -4,7 +4,7 @@
 """The declarations for type checkers: they have what the module has, no more, and mypy finds the
 wrong uses of types-wrong.py and no others.
 
-In the environment, AFORK_STUB is the file of declarations.
+In the environment, AFORK_DECLARATIONS is the file of declarations.
 """
 
 import ast
@@ -24,14 +24,14 @@ from gi.repository import AFork
 
 FOLDER = pathlib.Path(__file__).parent
 EXAMPLES = FOLDER.parent.parent / "docs" / "examples" / "python"
-STUB = pathlib.Path(os.environ["AFORK_STUB"])
+DECLARATIONS = pathlib.Path(os.environ["AFORK_DECLARATIONS"])
 
 SPECIAL = {"__aenter__", "__aexit__", "__aiter__", "__anext__", "__await__", "__enter__",
            "__exit__", "__init__", "__iter__", "__next__"}
 
 
 def names_in(body):
-    """The public names that statements of a stub define, each with its statement."""
+    """The public names that statements of declarations define, each with its statement."""
     found = {}
     for node in body:
         if isinstance(node, ast.AnnAssign):
@@ -49,19 +49,19 @@ def is_public(name):
     return not name.startswith("_") and not name.startswith("do_")
 
 
-class StubTest(unittest.TestCase):
+class DeclarationsTest(unittest.TestCase):
     def setUp(self):
-        self.stub = names_in(ast.parse(STUB.read_text()).body)
+        self.declared = names_in(ast.parse(DECLARATIONS.read_text()).body)
 
     def test_module(self):
         """Without the types of callbacks, and the structures of classes."""
         names = {name for name in dir(AFork) if is_public(name) and hasattr(AFork, name)}
         left_out = {name for name in names
                     if name.endswith("Class") or "CallbackInfo" in str(type(getattr(AFork, name)))}
-        self.assertEqual(names - left_out, set(self.stub))
+        self.assertEqual(names - left_out, set(self.declared))
 
     def test_classes(self):
-        for name, (node, *_) in self.stub.items():
+        for name, (node, *_) in self.declared.items():
             if not isinstance(node, ast.ClassDef):
                 continue
             cls = getattr(AFork, name)
@@ -82,9 +82,9 @@ class StubTest(unittest.TestCase):
                          set(names_in(node.body)), cls)
 
     def test_parameters(self):
-        """Functions have the same parameters in the stub and in the typelib."""
+        """Functions have the same parameters in the declarations and in the typelib."""
         n_functions = 0
-        for name, (node, *_) in self.stub.items():
+        for name, (node, *_) in self.declared.items():
             raw = getattr(AFork._introspection_module, name, None)
             if not isinstance(node, ast.ClassDef) or not hasattr(raw, "list_properties"):
                 continue
@@ -112,15 +112,15 @@ class MypyTest(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(folder.cleanup)
         cls.folder = pathlib.Path(folder.name)
-        shutil.copytree(FOLDER / "stubs", cls.folder / "stubs")
-        shutil.copy(STUB, cls.folder / "stubs" / "gi" / "repository" / "AFork.pyi")
+        shutil.copytree(FOLDER / "declarations", cls.folder / "declarations")
+        shutil.copy(DECLARATIONS, cls.folder / "declarations" / "gi" / "repository" / "AFork.pyi")
 
     def check(self, *files):
         """What mypy finds: a list of (line, code, text)."""
         done = subprocess.run(
             ["mypy", "--strict", "--show-error-codes", "--no-error-summary",
              "--hide-error-context", f"--cache-dir={self.folder / 'cache'}", *files],
-            env={**os.environ, "MYPYPATH": str(self.folder / "stubs")},
+            env={**os.environ, "MYPYPATH": str(self.folder / "declarations")},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         found = []
         for line in done.stdout.splitlines():
@@ -130,9 +130,9 @@ class MypyTest(unittest.TestCase):
                 found.append((int(match[2]), match[5], line))
         return found
 
-    def test_stub(self):
-        stub = self.folder / "stubs" / "gi" / "repository" / "AFork.pyi"
-        self.assertEqual(self.check(stub), [])
+    def test_declarations(self):
+        path = self.folder / "declarations" / "gi" / "repository" / "AFork.pyi"
+        self.assertEqual(self.check(path), [])
 
     def test_right(self):
         self.assertEqual(self.check(FOLDER / "types-right.py"), [])

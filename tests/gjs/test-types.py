@@ -95,7 +95,7 @@ class TypeScriptTest(unittest.TestCase):
         done = subprocess.run(
             ["tsc", "--noEmit", "--strict", "--allowJs", "--checkJs", "--target", "es2022",
              "--lib", "es2022", "--module", "es2022", "--moduleResolution", "node",
-             FOLDER / "stubs.d.ts", DECLARATIONS, FOLDER / "types-right.ts", wrong,
+             FOLDER / "of-gjs.d.ts", DECLARATIONS, FOLDER / "types-right.ts", wrong,
              *examples], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         found = []
         for line in done.stdout.splitlines():
