@@ -225,3 +225,44 @@ find_process (const char *program,
 
   return 0;
 }
+
+/* A caller that is killed. */
+
+void
+be_busy_caller (AForkRpc *rpc)
+{
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GVariant) pid = call (rpc, do_args ("pid", 0), &error);
+
+  g_assert_no_error (error);
+  begin_call (rpc, "stuck", 0, NULL, &result);
+  iterate ();
+  g_print ("%u\n", g_variant_get_uint32 (pid));
+  fflush (stdout);
+  for (;;)
+    pause ();
+}
+
+void
+kill_busy_caller (const char *argument,
+                  double      seconds)
+{
+  g_autoptr(GSubprocess) caller = NULL;
+  g_autoptr(GDataInputStream) lines = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autofree char *line = NULL;
+  GPid worker;
+
+  caller = g_subprocess_new (G_SUBPROCESS_FLAGS_STDOUT_PIPE, &error, "/proc/self/exe",
+                             "--be-caller", argument, NULL);
+  g_assert_no_error (error);
+  lines = g_data_input_stream_new (g_subprocess_get_stdout_pipe (caller));
+  line = g_data_input_stream_read_line (lines, NULL, NULL, &error);
+  g_assert_no_error (error);
+  worker = atoi (line);
+  g_assert_true (is_alive (worker));
+  g_subprocess_force_exit (caller);
+  g_assert_true (g_subprocess_wait (caller, NULL, NULL));
+  await_gone (worker, seconds);
+}

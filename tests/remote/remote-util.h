@@ -55,6 +55,15 @@ gboolean      is_alive          (GPid        pid);
 void          await_gone        (GPid        pid,
                                  double      seconds);
 
+/* In a caller that a test has executed: has a worker of RPC, whose function is calls_do(), be busy,
+ * prints its pid, and waits. */
+G_NORETURN
+void          be_busy_caller    (AForkRpc   *rpc);
+/* Executes this program as such a caller, with the argument --be-caller and ARGUMENT, and kills it.
+ * Its worker must then exit within SECONDS. */
+void          kill_busy_caller  (const char *argument,
+                                 double      seconds);
+
 /* To be called first in a program of tests over ssh. Executes the program again, with these
  * arguments, beside a server of ssh if that is installed, so that the server is no child of it.
  * Returns in the program that was executed. With ADDRESS, the server listens there, in the network

@@ -589,64 +589,18 @@ test_remote_caller_killed (Census        *census,
 {
   g_autofree char *way_name = g_strdup_printf ("%d", get_way (way));
   g_autoptr(AForkRuntime) runtime = new_host (get_way (way));
-  g_autoptr(GSubprocess) caller = NULL;
-  g_autoptr(GDataInputStream) lines = NULL;
-  g_autoptr(GError) error = NULL;
-  g_auto(GStrv) options = NULL;
-  g_autofree char *joined = NULL;
-  g_autofree char *line = NULL;
-  GPid worker;
 
   SKIP_WITHOUT (runtime);
-  options = afork_runtime_dup_ssh_options (runtime);
-  joined = options != NULL ? g_strjoinv (" ", options) : g_strdup ("");
-  caller = g_subprocess_new (G_SUBPROCESS_FLAGS_STDOUT_PIPE, &error, "/proc/self/exe",
-                             "--be-caller", way_name, joined, NULL);
-  g_assert_no_error (error);
-  lines = g_data_input_stream_new (g_subprocess_get_stdout_pipe (caller));
-  line = g_data_input_stream_read_line (lines, NULL, NULL, &error);
-  g_assert_no_error (error);
-  worker = atoi (line);
-  g_assert_true (is_alive (worker));
-  g_subprocess_force_exit (caller);
-  g_assert_true (g_subprocess_wait (caller, NULL, NULL));
-  await_gone (worker, 3 * BUSY);
+  kill_busy_caller (way_name, 3 * BUSY);
 }
 
 G_NORETURN static void
-be_caller (Way         way,
-           const char *options)
+be_caller (Way way)
 {
-  g_autoptr(AForkRuntime) runtime = NULL;
-  g_autoptr(AForkRpc) rpc = NULL;
-  g_autoptr(GVariant) pid = NULL;
-  g_autoptr(GAsyncResult) result = NULL;
-  g_autoptr(GError) error = NULL;
+  g_autoptr(AForkRuntime) runtime = new_host (way);
+  g_autoptr(AForkRpc) rpc = new_remote_rpc (runtime);
 
-  if (way != OVER_SSH)
-    {
-      runtime = new_host (way);
-    }
-  else
-    {
-      const char *path[] = { g_getenv ("AFORK_MODULE_PATH"), NULL };
-      g_auto(GStrv) split = g_strsplit (options, " ", -1);
-      g_autofree char *destination = g_strdup_printf ("%s@127.0.0.1", g_get_user_name ());
-
-      runtime = afork_runtime_new_ssh (destination);
-      afork_runtime_set_ssh_options (runtime, (const char * const *) split);
-      afork_runtime_set_server_path (runtime, g_getenv ("AFORK_SERVER"));
-      afork_runtime_set_module_path (runtime, path);
-    }
-  rpc = new_remote_rpc (runtime);
-  pid = call (rpc, do_args ("pid", 0), &error);
-  g_assert_no_error (error);
-  begin_call (rpc, "stuck", 0, NULL, &result);
-  iterate ();
-  g_print ("%u\n", g_variant_get_uint32 (pid));
-  fflush (stdout);
-  for (;;)
-    pause ();
+  be_busy_caller (rpc);
 }
 
 /* A connection that does not come about: one clear error. */
@@ -796,8 +750,8 @@ int
 main (int    argc,
       char **argv)
 {
-  if (argc == 4 && g_str_equal (argv[1], "--be-caller"))
-    be_caller ((Way) atoi (argv[2]), argv[3]);
+  if (argc == 3 && g_str_equal (argv[1], "--be-caller"))
+    be_caller ((Way) atoi (argv[2]));
 
   enter_ssh (argv, NULL, -1);
   g_test_init (&argc, &argv, NULL);

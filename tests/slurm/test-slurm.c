@@ -367,40 +367,15 @@ be_caller (const char *node)
 {
   g_autoptr(AForkRuntime) runtime = new_node (node);
   g_autoptr(AForkRpc) rpc = new_node_rpc (runtime);
-  g_autoptr(GAsyncResult) result = NULL;
-  g_autoptr(GError) error = NULL;
-  g_autoptr(GVariant) pid = call (rpc, do_args ("pid", 0), &error);
 
-  g_assert_no_error (error);
-  begin_call (rpc, "stuck", 0, NULL, &result);
-  iterate ();
-  g_print ("%u\n", g_variant_get_uint32 (pid));
-  fflush (stdout);
-  for (;;)
-    pause ();
+  be_busy_caller (rpc);
 }
 
 static void
 test_caller_killed (Census        *census,
                     gconstpointer  data)
 {
-  g_autoptr(GSubprocess) caller = NULL;
-  g_autoptr(GDataInputStream) lines = NULL;
-  g_autoptr(GError) error = NULL;
-  g_autofree char *line = NULL;
-  GPid worker;
-
-  caller = g_subprocess_new (G_SUBPROCESS_FLAGS_STDOUT_PIPE, &error, "/proc/self/exe",
-                             "--be-caller", nodes[0], NULL);
-  g_assert_no_error (error);
-  lines = g_data_input_stream_new (g_subprocess_get_stdout_pipe (caller));
-  line = g_data_input_stream_read_line (lines, NULL, NULL, &error);
-  g_assert_no_error (error);
-  worker = atoi (line);
-  g_assert_true (is_alive (worker));
-  g_subprocess_force_exit (caller);
-  g_assert_true (g_subprocess_wait (caller, NULL, NULL));
-  await_gone (worker, 3 * BUSY);
+  kill_busy_caller (nodes[0], 3 * BUSY);
   await_free_nodes ();
 }
 
