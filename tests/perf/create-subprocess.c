@@ -15,25 +15,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "case-loop.h"
+#include "case-subprocess.h"
 
 enum { PEER_FD_OF_CHILD = 3 };
 
 static char *program;
 static GSubprocessFlags flags;
-
-static void
-waited_cb (GObject      *object,
-           GAsyncResult *result,
-           gpointer      data)
-{
-  g_autoptr(GError) error = NULL;
-
-  if (!g_subprocess_wait_finish (G_SUBPROCESS (object), result, &error))
-    case_fail ("%s", error->message);
-
-  case_creation_exited (data, g_subprocess_get_status (G_SUBPROCESS (object)));
-}
 
 static void
 create_by_subprocess (CaseCreation *creation)
@@ -60,7 +47,7 @@ create_by_subprocess (CaseCreation *creation)
     case_fail ("%s", error->message);
 
   case_creation_connected (creation, pair[0], process, socket);
-  g_subprocess_wait_async (process, NULL, waited_cb, creation);
+  case_subprocess_await (process, creation);
 }
 
 int

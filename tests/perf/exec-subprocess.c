@@ -11,22 +11,9 @@
 
 #include <gio/gio.h>
 
-#include "case-loop.h"
+#include "case-subprocess.h"
 
 static GSubprocessFlags flags;
-
-static void
-waited_cb (GObject      *object,
-           GAsyncResult *result,
-           gpointer      data)
-{
-  g_autoptr(GError) error = NULL;
-
-  if (!g_subprocess_wait_finish (G_SUBPROCESS (object), result, &error))
-    case_fail ("%s", error->message);
-
-  case_creation_exited (data, g_subprocess_get_status (G_SUBPROCESS (object)));
-}
 
 static void
 execute_by_subprocess (CaseCreation *creation)
@@ -39,7 +26,7 @@ execute_by_subprocess (CaseCreation *creation)
   if (process == NULL)
     case_fail ("%s", error->message);
 
-  g_subprocess_wait_async (process, NULL, waited_cb, creation);
+  case_subprocess_await (process, creation);
   case_creation_started (creation, process, NULL);
 }
 

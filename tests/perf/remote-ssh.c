@@ -18,7 +18,7 @@
 
 #include "call-loop.h"
 #include "case-host.h"
-#include "case-loop.h"
+#include "case-subprocess.h"
 
 static char *control;           /* where clients find the connection */
 static char *nothing;
@@ -70,19 +70,6 @@ run_ssh (const char * const *words)
 }
 
 static void
-waited_cb (GObject      *object,
-           GAsyncResult *result,
-           gpointer      data)
-{
-  g_autoptr(GError) error = NULL;
-
-  if (!g_subprocess_wait_finish (G_SUBPROCESS (object), result, &error))
-    case_fail ("%s", error->message);
-
-  case_creation_exited (data, g_subprocess_get_status (G_SUBPROCESS (object)));
-}
-
-static void
 create_session (CaseCreation *creation)
 {
   g_autoptr(GError) error = NULL;
@@ -94,7 +81,7 @@ create_session (CaseCreation *creation)
     case_fail ("%s", error->message);
 
   case_creation_connected (creation, fd, process, socket);
-  g_subprocess_wait_async (process, NULL, waited_cb, creation);
+  case_subprocess_await (process, creation);
 }
 
 static void
