@@ -190,7 +190,7 @@ for suite in ('create', 'exec'):
     (programs / f'{suite}.svg').write_text(f'plot of {suite}')
 END
 programs=$folder/build/perf/tests/perf
-suites='calls confinement create exec first-byte gjs pending pool python remote values'
+suites='calls confinement create exec first-byte gjs pending pool python remote thumbnails values'
 
 dev 0 perf
 says "^meson compile -C $folder/build/perf benchmarks$"

@@ -13,9 +13,21 @@ LARGE_IN = {'full': LARGE, 'against': '100', 'quick': '100', 'smoke': '50'}
 # What titles say of it.
 SMALLER = (('2 GB', '100 MB'),)
 
+PHOTOGRAPHS = '/usr/share/backgrounds/mate/nature'
+
 PYTHON = Requirement(
     command=('/usr/bin/python3', '-c', 'import concurrent.futures'),
     missing='Python is not installed (Debian has it in python3)',
+)
+PICTURES = Requirement(
+    command=('sh', '-c', f'test -x {{programs}}/make-pictures && test -d {PHOTOGRAPHS}'),
+    missing='what thumbnails are made with, or of, is not installed: in Debian, '
+            'libgdk-pixbuf-2.0-dev before the build, and mate-backgrounds',
+)
+THUMBNAILER = Requirement(
+    command=('sh', '-c', f'command -v gdk-pixbuf-thumbnailer xargs && {PICTURES.command[2]}'),
+    missing='gdk-pixbuf-thumbnailer is not installed (in Debian, libgdk-pixbuf2.0-bin), or '
+            + PICTURES.missing,
 )
 
 

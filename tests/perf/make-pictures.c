@@ -3,33 +3,52 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
-/* make-pictures [--count N] FOLDER
+/* make-pictures [--count N] [SET:]FOLDER
  *
- * Makes pictures for the benchmark of thumbnails from the photographs in FOLDER: in several sizes
+ * Makes pictures for the benchmarks of thumbnails from the photographs in FOLDER: in several sizes
  * and formats, each of another part of a photograph. They are the first N of the same row, and lie
- * beside this program in the folder `pictures`. Those that are there already stay. */
+ * beside this program in a folder with the name of the set: `pictures`, which is meant if no set is
+ * named, `small` or `large`. Those that are there already stay. */
 
 #include "config.h"
 
 #include <errno.h>
 #include <gdk-pixbuf/gdk-pixbuf.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "pool-work.h"
 
-static const struct
+enum { MAX_KINDS = 10 };
+
+typedef struct
 {
   const char *format;
   int         width;
-} kinds[] = {
-  { "jpeg", 640 }, { "jpeg", 1024 }, { "png", 640 }, { "jpeg", 1600 }, { "jpeg", 320 },
-  { "png", 320 }, { "jpeg", 2048 }, { "tiff", 480 }, { "jpeg", 1024 }, { "jpeg", 480 },
+} Kind;
+
+typedef struct
+{
+  const char *name;
+  Kind        kinds[MAX_KINDS + 1];     /* until one without a format */
+} Set;
+
+static const Set sets[] = {
+  { "pictures",
+    { { "jpeg", 640 }, { "jpeg", 1024 }, { "png", 640 }, { "jpeg", 1600 }, { "jpeg", 320 },
+      { "png", 320 }, { "jpeg", 2048 }, { "tiff", 480 }, { "jpeg", 1024 }, { "jpeg", 480 } } },
+  { "small",
+    { { "jpeg", 320 }, { "jpeg", 640 }, { "png", 160 }, { "jpeg", 480 }, { "png", 320 } } },
+  { "large",
+    { { "jpeg", 4000 }, { "jpeg", 3200 }, { "png", 2000 }, { "jpeg", 4000 }, { "jpeg", 6000 } } },
 };
 
 typedef struct
 {
   GPtrArray *photographs;       /* of GdkPixbuf */
+  const Set *set;
+  guint      n_kinds;
   char      *folder;
 } Maker;
 
@@ -88,14 +107,15 @@ make_picture_cb (gpointer data,
 {
   Maker *self = user_data;
   guint number = GPOINTER_TO_UINT (data) - 1;
-  guint kind = number % G_N_ELEMENTS (kinds), series = number / G_N_ELEMENTS (kinds);
-  g_autofree char *path = g_strdup_printf (POOL_PICTURE, self->folder, (int) number);
+  guint series = number / self->n_kinds;
+  const Kind *kind = &self->set->kinds[number % self->n_kinds];
+  g_autofree char *path = g_strdup_printf ("%s/%s/%05u", self->folder, self->set->name, number);
   g_autofree char *temporary = g_strconcat (path, ".new", NULL);
   GdkPixbuf *photograph = self->photographs->pdata[series % self->photographs->len];
   g_autoptr(GdkPixbuf) part = crop (photograph, series / self->photographs->len);
   g_autoptr(GdkPixbuf) picture = NULL;
   g_autoptr(GError) error = NULL;
-  int width = kinds[kind].width;
+  int width = kind->width;
 
   if (g_file_test (path, G_FILE_TEST_EXISTS))
     return;
@@ -104,7 +124,7 @@ make_picture_cb (gpointer data,
                                      width * gdk_pixbuf_get_height (part)
                                      / gdk_pixbuf_get_width (part),
                                      GDK_INTERP_BILINEAR);
-  if (!gdk_pixbuf_save (picture, temporary, kinds[kind].format, &error, NULL))
+  if (!gdk_pixbuf_save (picture, temporary, kind->format, &error, NULL))
     case_fail ("%s", error->message);
   if (rename (temporary, path) < 0)
     case_fail_errno (path);
@@ -120,6 +140,30 @@ make_folder (const char *parent,
     case_fail_errno (path);
 }
 
+/* Finds the set that VARIANT names. Returns the folder of photographs. */
+static const char *
+find_set (Maker      *self,
+          const char *variant)
+{
+  const char *folder = variant;
+
+  self->set = &sets[0];
+  for (gsize i = 0; i < G_N_ELEMENTS (sets); i++)
+    {
+      gsize length = strlen (sets[i].name);
+
+      if (g_str_has_prefix (variant, sets[i].name) && variant[length] == ':')
+        {
+          self->set = &sets[i];
+          folder = variant + length + 1;
+        }
+    }
+
+  for (self->n_kinds = 0; self->set->kinds[self->n_kinds].format != NULL; self->n_kinds++)
+    continue;
+  return folder;
+}
+
 int
 main (int    argc,
       char **argv)
@@ -132,9 +176,9 @@ main (int    argc,
   if (options.variant == NULL)
     case_fail ("no folder was named");
 
-  self.photographs = load_photographs (options.variant);
+  self.photographs = load_photographs (find_set (&self, options.variant));
   self.folder = case_sibling ("");
-  make_folder (self.folder, "pictures");
+  make_folder (self.folder, self.set->name);
   make_folder (self.folder, "thumbnails");
 
   threads = g_thread_pool_new (make_picture_cb, &self, pool_count_processors (), TRUE, NULL);

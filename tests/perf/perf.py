@@ -15,7 +15,7 @@ from bench import Failure, add_options, check_options, run_suites
 
 SUITES = (
     'calls', 'confinement', 'create', 'exec', 'first-byte', 'gjs', 'pending', 'pool', 'python',
-    'remote', 'values',
+    'remote', 'thumbnails', 'values',
 )
 
 

@@ -9,27 +9,16 @@ says more."""
 import sys
 
 from bench import PROCESSORS, Case, Figure, Requirement, Suite, main
-from cases import PYTHON, case
+from cases import PHOTOGRAPHS, PICTURES, PYTHON, THUMBNAILER, case
 from plot import Panel
 
 COUNTS = (1, 2, 4, 8)
 IN_FLIGHT = 64
-PHOTOGRAPHS = '/usr/share/backgrounds/mate/nature'
 
 PISCINA = Requirement(
     command=('node', '-e', 'require("{programs}/node_modules/piscina")'),
     missing='piscina is not installed: `./dev perf` installs it if there are node, npm (in Debian, '
             'nodejs and npm) and a registry that npm can use',
-)
-PICTURES = Requirement(
-    command=('sh', '-c', f'test -x {{programs}}/make-pictures && test -d {PHOTOGRAPHS}'),
-    missing='what thumbnails are made with, or of, is not installed: in Debian, '
-            'libgdk-pixbuf-2.0-dev before the build, and mate-backgrounds',
-)
-THUMBNAILER = Requirement(
-    command=('sh', '-c', f'command -v gdk-pixbuf-thumbnailer xargs && {PICTURES.command[2]}'),
-    missing='gdk-pixbuf-thumbnailer is not installed (in Debian, libgdk-pixbuf2.0-bin), or '
-            + PICTURES.missing,
 )
 
 
@@ -137,7 +126,8 @@ CASES = [
     thumbnail_case('thumbnails-fresh', 'AFork: max-calls 1', 'ours', 'pool-afork',
                    'thumbnail-fresh', load=1),
     thumbnail_case('thumbnails-xargs', 'gdk-pixbuf-thumbnailer, xargs -P', 'peer',
-                   'thumbnail-xargs.py', requirement=THUMBNAILER, counts=N_PICTURES_XARGS),
+                   'thumbnails-case.py', 'xargs:pictures:large', requirement=THUMBNAILER,
+                   counts=N_PICTURES_XARGS),
 ]
 
 

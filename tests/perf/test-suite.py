@@ -46,6 +46,8 @@ class SmokeTest(unittest.TestCase):
                 raise AssertionError(cls.output)
             cls.page = page.read_text().splitlines()
             cls.report = json.loads(report.read_text())
+            if all('skipped' in case for case in cls.report['cases']):
+                raise unittest.SkipTest(cls.report['cases'][0]['skipped'])
             cls.plot = xml.etree.ElementTree.parse(plot)
 
     def test_every_case_is_measured_or_says_why_not(self):
@@ -128,6 +130,8 @@ class CommandLine(unittest.TestCase):
                 status, output = run('--smoke', '--programs', empty, '--case', name)
                 if 'was skipped' not in output:
                     break
+        if 'was skipped' in output:
+            self.skipTest('all cases ask so')
         self.assertEqual(status, 1)
         self.assertIn(name, output)
 
