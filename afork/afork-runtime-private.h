@@ -70,10 +70,11 @@ struct _AForkRuntime
   char                   *working_directory;
   char                  **module_path;
   guint                   generation;    /* the number of changes of the five fields above, and of
-                                          * those of other hosts */
+                                          * the strings of other hosts */
   AForkInterpreter        interpreter;   /* the calling program, if it is one */
   char                  **ssh_options;
   char                   *server_path;
+  char                   *remote_runtime;   /* its name */
   guint                   keepalive;     /* in milliseconds; 0 for no limit */
   guint                   start_timeout; /* for the handshake, in milliseconds; 0 for no limit */
 };

@@ -65,6 +65,7 @@ enum
   PROP_KEEPALIVE,
   PROP_SSH_OPTIONS,
   PROP_SERVER_PATH,
+  PROP_REMOTE_RUNTIME,
   N_PROPS
 };
 
@@ -351,7 +352,15 @@ _afork_runtime_get_kind (AForkRuntime *self)
 gboolean
 _afork_runtime_bears_address_space (AForkRuntime *self)
 {
-  return !self->info->needs_address_space;
+  gboolean is_of_gjs;
+
+  if (self->info->kind != AFORK_RUNTIME_KIND_AGENT)
+    return !self->info->needs_address_space;
+
+  _afork_mutex_lock (&self->mutex);
+  is_of_gjs = g_str_equal (self->remote_runtime, gjs_info.name);
+  _afork_mutex_unlock (&self->mutex);
+  return !(is_of_gjs && gjs_info.needs_address_space);
 }
 
 /* Call this with the mutex locked. */
@@ -623,6 +632,7 @@ afork_runtime_finalize (GObject *object)
   g_free (self->destination);
   g_strfreev (self->ssh_options);
   g_free (self->server_path);
+  g_free (self->remote_runtime);
   g_free (self->name);
   g_strfreev (self->argv);
   g_free (self->executable);
@@ -680,6 +690,9 @@ afork_runtime_get_property (GObject    *object,
     case PROP_SERVER_PATH:
       g_value_take_string (value, afork_runtime_dup_server_path (self));
       break;
+    case PROP_REMOTE_RUNTIME:
+      g_value_take_string (value, afork_runtime_dup_remote_runtime (self));
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
@@ -732,6 +745,9 @@ afork_runtime_set_property (GObject      *object,
     case PROP_SERVER_PATH:
       afork_runtime_set_server_path (self, g_value_get_string (value));
       break;
+    case PROP_REMOTE_RUNTIME:
+      afork_runtime_set_remote_runtime (self, g_value_get_string (value));
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
@@ -783,7 +799,9 @@ afork_runtime_class_init (AForkRuntimeClass *klass)
    * AForkRuntime:executable: (type filename) (getter dup_executable) (setter set_executable)
    *
    * The interpreter that the runtime of another language than C executes, or `NULL` for the
-   * default. A program without a slash is looked up in `PATH`. Other runtimes ignore this.
+   * default. A program without a slash is looked up in `PATH`. For a runtime of another host, this
+   * is the interpreter there of [property@AFork.Runtime:remote-runtime], and the default is that of
+   * the other host. Other runtimes ignore this.
    *
    * The default of the Python runtime is the interpreter of the calling program, if that is a
    * Python program and has loaded AFork's override: then virtual environments, options such as
@@ -929,6 +947,27 @@ afork_runtime_class_init (AForkRuntimeClass *klass)
     g_param_spec_string ("server-path", NULL, NULL, NULL,
                          G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
 
+  /**
+   * AForkRuntime:remote-runtime: (getter dup_remote_runtime) (setter set_remote_runtime)
+   *
+   * The name of the runtime of the processes on the other host: `native`, the default, `python` or
+   * `gjs`. They are then as those of [func@AFork.Runtime.get_python] or
+   * [func@AFork.Runtime.get_gjs] on that host: with its interpreter, and with modules and functions
+   * that are named as there. AFork must be installed there with that runtime, and for Python also
+   * PyGObject.
+   *
+   * The other host finds the server and the interpreter itself. [property@AFork.Runtime:executable]
+   * names another interpreter there. If it lacks one of them, or has no runtime of this name,
+   * processes fail with `AFORK_ERROR_SPAWN`.
+   *
+   * Only runtimes of [ctor@AFork.Runtime.new_ssh] and [ctor@AFork.Runtime.new_agent] use this.
+   *
+   * Since: 0.1
+   */
+  props[PROP_REMOTE_RUNTIME] =
+    g_param_spec_string ("remote-runtime", NULL, NULL, "native",
+                         G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+
   g_object_class_install_properties (object_class, N_PROPS, props);
 
   /**
@@ -952,6 +991,7 @@ afork_runtime_init (AForkRuntime *self)
   self->info = &command_info;
   self->start_timeout = DEFAULT_START_TIMEOUT;
   self->keepalive = DEFAULT_KEEPALIVE;
+  self->remote_runtime = g_strdup (native_info.name);
   self->templates = _afork_context_table_new ();
   self->connections = _afork_context_table_new ();
 }
@@ -1704,4 +1744,42 @@ afork_runtime_set_server_path (AForkRuntime *self,
   g_return_if_fail (AFORK_IS_RUNTIME (self));
 
   set_string (self, &self->server_path, path, PROP_SERVER_PATH);
+}
+
+/**
+ * afork_runtime_dup_remote_runtime: (get-property remote-runtime)
+ * @self: a runtime
+ *
+ * Gets the name of the runtime of the processes on the other host.
+ *
+ * Returns: (transfer full): a copy of the name
+ *
+ * Since: 0.1
+ */
+char *
+afork_runtime_dup_remote_runtime (AForkRuntime *self)
+{
+  g_return_val_if_fail (AFORK_IS_RUNTIME (self), NULL);
+
+  return dup_string (self, &self->remote_runtime);
+}
+
+/**
+ * afork_runtime_set_remote_runtime: (set-property remote-runtime)
+ * @self: a runtime
+ * @name: (nullable): `native`, `python` or `gjs`, or `NULL` for `native`
+ *
+ * Sets the name of the runtime of the processes on the other host. Set it before the first process:
+ * a template that runs already is replaced when it is next needed, by one over another connection.
+ *
+ * Since: 0.1
+ */
+void
+afork_runtime_set_remote_runtime (AForkRuntime *self,
+                                  const char   *name)
+{
+  g_return_if_fail (AFORK_IS_RUNTIME (self));
+
+  set_string (self, &self->remote_runtime, name != NULL ? name : native_info.name,
+              PROP_REMOTE_RUNTIME);
 }

@@ -109,4 +109,10 @@ AFORK_AVAILABLE_IN_ALL
 void                afork_runtime_set_server_path       (AForkRuntime       *self,
                                                          const char         *path);
 
+AFORK_AVAILABLE_IN_ALL
+char               *afork_runtime_dup_remote_runtime    (AForkRuntime       *self);
+AFORK_AVAILABLE_IN_ALL
+void                afork_runtime_set_remote_runtime    (AForkRuntime       *self,
+                                                         const char         *name);
+
 G_END_DECLS

@@ -23,6 +23,7 @@
 
 #include "descriptors.h"
 #include "mux.h"
+#include "server-command.h"
 
 enum { SERVER_SOCKET = 3 };
 
@@ -34,7 +35,9 @@ typedef struct Server
   pid_t          pid;
   int            death_pipe;    /* the writing end. When it is closed, the kernel kills the server
                                  * and all its forks */
+  bool           answered;      /* HELLO has come */
   bool           disowned;
+  char          *program;       /* its name, for messages; NULL if there was no memory */
 } Server;
 
 typedef struct
@@ -49,12 +52,25 @@ typedef struct
   size_t         n_commands;
   bool           leaves;        /* ends when the servers have exited */
   bool           started;       /* START has come */
+  char          *runtime;       /* whose servers are executed, as START has named it */
+  char          *executable;    /* their interpreter, or empty */
 } Agent;
 
 static Agent *
 get_agent (AForkMux *mux)
 {
   return mux->data;
+}
+
+static Server *
+find_server (Agent    *self,
+             uint32_t  number)
+{
+  for (Server *server = self->servers; server != NULL; server = server->next)
+    if (server->number == number)
+      return server;
+
+  return NULL;
 }
 
 /* Replies of servers and forks. The caller is told the pids as numbers, because it cannot use the
@@ -79,9 +95,13 @@ hello_came (AForkMux        *mux,
             AForkMuxAction  *action)
 {
   const AForkFrame forked = { .kind = AFORK_FRAME_FORKED };
+  Server *server = find_server (get_agent (mux), channel->number);
   AForkFrame hello;
   const char *why;
   size_t size;
+
+  if (server != NULL)
+    server->answered = true;
 
   if (afork_frame_parse (head, n_head, &hello, &size, &why) != AFORK_FRAME_OK
       || hello.kind != AFORK_FRAME_HELLO || strcmp (hello.string[0], AFORK_WIRE_MAGIC) != 0
@@ -210,15 +230,12 @@ put_exited (AForkMux        *mux,
 
 /* Executing servers. */
 
-/* In the child. Async-signal-safe. */
+/* In the child of this process, which has one thread. */
 static void
-execute_server (Agent *self,
-                int    socket)
+execute_server (Agent                    *self,
+                const AForkServerCommand *command,
+                int                       socket)
 {
-  /* The path of the program was opened by the kernel, and its name is for people. */
-  static char name[] = "afork-server", argument[] = "--socket=3";
-  char *argv[] = { name, argument, NULL };
-
   if (socket == SERVER_SOCKET ? fcntl (socket, F_SETFD, 0) < 0 : dup2 (socket, SERVER_SOCKET) < 0)
     _exit (AFORK_EXIT_BASE + AFORK_WIRE_ERROR_SPAWN);
 
@@ -227,8 +244,16 @@ execute_server (Agent *self,
   signal (SIGPIPE, SIG_DFL);
   signal (SIGINT, SIG_DFL);
   sigprocmask (SIG_SETMASK, &self->mask, NULL);
-  execv ("/proc/self/exe", argv);
-  _exit (127);
+  afork_server_command_execute (command);
+}
+
+static void
+server_free (Server *server)
+{
+  if (server->death_pipe >= 0)
+    close (server->death_pipe);
+  free (server->program);
+  free (server);
 }
 
 /* Has the kernel end the server with this process, however this ends. */
@@ -250,9 +275,10 @@ pass_death_pipe (Agent           *self,
 
 /* Returns the new server, or NULL and sets errno. */
 static Server *
-start_server (Agent           *self,
-              AForkMuxChannel *channel,
-              uint32_t         number)
+start_server (Agent                    *self,
+              const AForkServerCommand *command,
+              AForkMuxChannel          *channel,
+              uint32_t                  number)
 {
   Server *server = calloc (1, sizeof *server);
   int fds[2];
@@ -262,9 +288,10 @@ start_server (Agent           *self,
 
   server->number = number;
   server->death_pipe = -1;
+  server->program = strdup (command->argv[0]);
   if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
     {
-      free (server);
+      server_free (server);
       return NULL;
     }
 
@@ -272,15 +299,13 @@ start_server (Agent           *self,
   channel->awaits_hello = true;
   server->pid = pass_death_pipe (self, channel, server) ? fork () : -1;
   if (server->pid == 0)
-    execute_server (self, fds[1]);
+    execute_server (self, command, fds[1]);
   close (fds[1]);
   if (server->pid < 0)
     {
       const int saved_errno = errno;
 
-      if (server->death_pipe >= 0)
-        close (server->death_pipe);
-      free (server);
+      server_free (server);
       errno = saved_errno;
       return NULL;
     }
@@ -295,36 +320,32 @@ fork_came (Agent    *self,
            uint32_t  number)
 {
   AForkMuxChannel *channel = afork_mux_find_fork (&self->mux, self->root->forks, number);
-  char text[160];
+  AForkServerCommand command;
+  AForkFailure failure;
   const AForkFrame failed = {
     .kind = AFORK_FRAME_FORK_FAILED,
     .number = { number, AFORK_WIRE_ERROR_SPAWN },
-    .string = { text },
+    .string = { failure.text },
   };
+  bool done;
 
   if (channel == NULL || channel->socket >= 0)
     return afork_failure_set (&self->mux.failure, AFORK_WIRE_ERROR_PROTOCOL,
                               "A server was asked for without a channel");
-  if (start_server (self, channel, number) != NULL)
+
+  done = afork_server_command_find (&command, self->runtime, self->executable, &failure)
+    && (start_server (self, &command, channel, number) != NULL
+        || afork_failure_set (&failure, AFORK_WIRE_ERROR_SPAWN,
+                              "The server could not be executed there: %s", strerror (errno)));
+  afork_server_command_clear (&command);
+  if (done)
     return true;
 
-  snprintf (text, sizeof text, "The server could not be executed there: %s", strerror (errno));
   return afork_mux_put_frame (&self->mux, self->root, &failed)
     && afork_mux_put_end (&self->mux, channel);
 }
 
 /* Servers that live. */
-
-static Server *
-find_server (Agent    *self,
-             uint32_t  number)
-{
-  for (Server *server = self->servers; server != NULL; server = server->next)
-    if (server->number == number)
-      return server;
-
-  return NULL;
-}
 
 /* Sends a signal, as AFORK_FRAME_SIGNAL says. A server that has not been reaped keeps its pid. */
 static uint32_t
@@ -373,6 +394,38 @@ to_usec (struct timeval time)
   return (uint64_t) time.tv_sec * 1000000 + (uint64_t) time.tv_usec;
 }
 
+/* Whether SERVER, which has exited, has not answered as a server. */
+static bool
+is_silent (Agent        *self,
+           const Server *server)
+{
+  AForkMuxChannel *channel = afork_mux_find_fork (&self->mux, self->root->forks, server->number);
+
+  return !server->answered && (channel == NULL || is_drained (channel));
+}
+
+/* Reports that what was executed as SERVER has exited with STATUS and without an answer. */
+static bool
+report_silent (Agent        *self,
+               const Server *server,
+               int           status)
+{
+  AForkMuxChannel *channel = afork_mux_find_fork (&self->mux, self->root->forks, server->number);
+  const char *program = server->program != NULL ? server->program : "The server";
+  AForkFailure failure;
+  const AForkFrame failed = {
+    .kind = AFORK_FRAME_FORK_FAILED,
+    .number = { server->number, AFORK_WIRE_ERROR_SPAWN },
+    .string = { failure.text },
+  };
+
+  afork_failure_set (&failure, AFORK_WIRE_ERROR_SPAWN,
+                     "“%.2000s” exited there with status %d before it answered as a server of "
+                     "AFork", program, status);
+  return afork_mux_put_frame (&self->mux, self->root, &failed)
+    && (channel == NULL || afork_mux_put_end (&self->mux, channel));
+}
+
 /* Reaps the servers that have exited, and reports them. */
 static bool
 reap (Agent *self)
@@ -386,6 +439,7 @@ reap (Agent *self)
       uint8_t bytes[AFORK_MUX_HEAD_SIZE];
       struct rusage usage;
       int wait_status;
+      bool done;
 
       if (wait4 (server->pid, &wait_status, WNOHANG, &usage) != server->pid)
         {
@@ -403,10 +457,12 @@ reap (Agent *self)
       *place = server->next;
       /* It was killed, or it has no forks: a server stays as long as it has any. Without it,
        * nothing would report them, so the kernel kills them now. */
-      close (server->death_pipe);
-      free (server);
       afork_frame_write (&frame, bytes);
-      if (!afork_mux_exited (&self->mux, self->root->forks, self->root, bytes, sizeof bytes))
+      done = WIFEXITED (wait_status) && is_silent (self, server)
+        ? report_silent (self, server, WEXITSTATUS (wait_status))
+        : afork_mux_exited (&self->mux, self->root->forks, self->root, bytes, sizeof bytes);
+      server_free (server);
+      if (!done)
         return false;
     }
 
@@ -527,17 +583,25 @@ open_came (Agent               *self,
 }
 
 static bool
+start_came (Agent               *self,
+            const AForkMuxFrame *frame)
+{
+  self->started = true;
+  self->mux.keepalive = frame->number[1] > INT32_MAX ? INT32_MAX : frame->number[1];
+  self->runtime = strdup (frame->string[0]);
+  self->executable = strdup (frame->string[1]);
+  return (self->runtime != NULL && self->executable != NULL)
+    || afork_failure_set (&self->mux.failure, AFORK_WIRE_ERROR_FAILED, "%s", strerror (ENOMEM));
+}
+
+static bool
 frame_came (AForkMux            *mux,
             const AForkMuxFrame *frame)
 {
   Agent *self = get_agent (mux);
 
   if (frame->kind == AFORK_MUX_START && !self->started && frame->number[0] == AFORK_MUX_VERSION)
-    {
-      self->started = true;
-      mux->keepalive = frame->number[1] > INT32_MAX ? INT32_MAX : frame->number[1];
-      return true;
-    }
+    return start_came (self, frame);
   if (!self->started || frame->kind == AFORK_MUX_START || frame->kind == AFORK_MUX_HELLO)
     return afork_failure_set (&mux->failure, AFORK_WIRE_ERROR_PROTOCOL,
                               "%s came where it may not, or from another version",

@@ -272,6 +272,26 @@ name_elf_machine (uint16_t number,
   return text;
 }
 
+static bool
+is_elf (const Sender *self)
+{
+  return self->size >= sizeof self->head && memcmp (self->head, ELFMAG, SELFMAG) == 0;
+}
+
+/* Fails if the file is plainly not what processes of the runtime load. Python loads source files
+ * and shared objects. */
+static void
+check_runtime (Sender *self)
+{
+  const char *runtime = self->target->runtime;
+
+  if (strcmp (runtime, "native") == 0 && !is_elf (self))
+    fail (self, "it is not a shared object, and the processes there are of the runtime “%s”",
+          runtime);
+  if (strcmp (runtime, "gjs") == 0 && is_elf (self))
+    fail (self, "it is a shared object, and the processes there are of the runtime “%s”", runtime);
+}
+
 /* Fails if the file is an ELF file for another machine than that of the host. For a machine that is
  * not in the table, the dynamic linker there decides. */
 static void
@@ -287,7 +307,7 @@ check_machine (Sender *self)
   bool is_other = is_64 != host_is_64;
   char text[32];
 
-  if (self->size < sizeof self->head || memcmp (self->head, ELFMAG, SELFMAG) != 0)
+  if (!is_elf (self))
     return;
 
   /* Programs of some machines of 64 bits have pointers of 32, such as those of x32. */
@@ -313,6 +333,7 @@ run (const AForkFileTarget *target)
   receive_request (&self);
   open_file (&self);
   read_sum (&self, digest);
+  check_runtime (&self);
   check_machine (&self);
   if (strlen (self.name) > NAME_MAX)
     fail (&self, "%s", strerror (ENAMETOOLONG));

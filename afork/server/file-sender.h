@@ -25,6 +25,7 @@ typedef struct
   const char *name;
   const char *machine;          /* as uname(2) names it there */
   uint32_t    pointer_size;     /* in bytes, there */
+  const char *runtime;          /* the name of that of the processes there */
 } AForkFileTarget;
 
 /* Starts the process. Returns its pid and sets *SOCKET to the relay's end, which is non-blocking;

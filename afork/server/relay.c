@@ -53,6 +53,8 @@ typedef struct
   AForkMuxChannel *root;
   State            state;
   const char      *host;
+  const char      *runtime;       /* of the servers there */
+  const char      *executable;    /* their interpreter, or empty */
   char           **argv;
   pid_t            program;       /* 0 when it has been reaped */
   int              wait_status;
@@ -473,7 +475,9 @@ require_file_came (AForkMux        *mux,
                    AForkMuxAction  *action)
 {
   const Relay *self = get_relay (mux);
-  const AForkFileTarget target = { self->host, self->machine, self->pointer_size };
+  const AForkFileTarget target = {
+    self->host, self->machine, self->pointer_size, self->runtime,
+  };
   const uint32_t n_payload = afork_mux_read_u32 (head);
   const AForkFrame failed = {
     .kind = AFORK_FRAME_FAIL,
@@ -640,7 +644,9 @@ hello_came (Relay               *self,
             const AForkMuxFrame *frame)
 {
   const AForkMuxFrame start = {
-    .kind = AFORK_MUX_START, .number = { AFORK_MUX_VERSION, self->mux.keepalive },
+    .kind = AFORK_MUX_START,
+    .number = { AFORK_MUX_VERSION, self->mux.keepalive },
+    .string = { self->runtime, self->executable },
   };
   char text[160];
 
@@ -904,7 +910,7 @@ afork_relay (int    argc,
   bool was_left;
   int socket;
 
-  if (argc < 4 || !afork_is_stream_socket (STDIN_FILENO))
+  if (argc < 6 || !afork_is_stream_socket (STDIN_FILENO))
     {
       fputs ("afork-server --relay is started by programs that use AFork.\n", stderr);
       exit (2);
@@ -923,7 +929,9 @@ afork_relay (int    argc,
   sigaddset (&children, SIGCHLD);
 
   self.host = argv[0];
-  self.argv = argv + 3;
+  self.runtime = argv[3];
+  self.executable = argv[4];
+  self.argv = argv + 5;
   self.errors = -1;
   self.death_pipe = -1;
   self.mux.funcs = &funcs;

@@ -12,6 +12,7 @@
  * a server whose forks are servers on the other host.
  *
  * The arguments in ARGV: the name of the host, for messages; the times of `keepalive` and of
- * `start-timeout` in milliseconds, or 0; the program and its arguments. Not async-signal-safe. */
+ * `start-timeout` in milliseconds, or 0; the runtime whose servers are executed there, and its
+ * interpreter, or an empty string; the program and its arguments. Not async-signal-safe. */
 void afork_relay (int    argc,
                   char **argv) __attribute__ ((noreturn));

@@ -19,7 +19,7 @@ typedef struct
 
 static const Layout layouts[] = {
   { AFORK_MUX_HELLO,  "HELLO",  "uuuuss", false },
-  { AFORK_MUX_START,  "START",  "uu",     false },
+  { AFORK_MUX_START,  "START",  "uuss",   false },
   { AFORK_MUX_PING,   "PING",   "",       false },
   { AFORK_MUX_OPEN,   "OPEN",   "uu",     true },
   { AFORK_MUX_DATA,   "DATA",   "b",      true },

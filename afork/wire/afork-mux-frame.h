@@ -45,7 +45,7 @@ extern "C" {
 
 /* Both sides must have the same version. It changes when the layout of a kind changes, or when
  * there is a new kind. The magic and the first number of HELLO never change. */
-#define AFORK_MUX_VERSION 1
+#define AFORK_MUX_VERSION 2
 
 #define AFORK_MUX_MAGIC "[AFork agent ready]\n"
 #define AFORK_MUX_MAGIC_SIZE (sizeof AFORK_MUX_MAGIC - 1)
@@ -53,8 +53,8 @@ extern "C" {
 #define AFORK_MUX_HEADER_SIZE 8
 #define AFORK_MUX_MAX_PAYLOAD (16 * 1024)
 
-/* The largest string in a frame, in bytes. */
-#define AFORK_MUX_MAX_STRING 255
+/* The largest string in a frame, in bytes: as long as a path may be. */
+#define AFORK_MUX_MAX_STRING 4095
 
 #define AFORK_MUX_WINDOW (512 * 1024)
 #define AFORK_MUX_SLACK 4096
@@ -66,7 +66,9 @@ typedef enum
 {
   AFORK_MUX_HELLO = 1,      /* channel 0; the agent's first frame: see AForkMuxHello */
   AFORK_MUX_START,          /* channel 0; the relay's first frame. u32: version; u32: the time in
-                             * milliseconds after which silence ends the connection, 0 for none */
+                             * milliseconds after which silence ends the connection, 0 for none;
+                             * string: the name of the runtime whose servers are executed; string:
+                             * the path or name of its interpreter, or empty for the agent's */
   AFORK_MUX_PING,           /* channel 0. Nothing: the sender lives */
   AFORK_MUX_OPEN,           /* a new channel. u32: the channel whose next frame names its socket;
                              * u32: the number of the fork that gets it, or 0 */
@@ -93,7 +95,8 @@ typedef struct
   /* HELLO: the version of these frames, that of the frames of command sockets, the size of a
    * pointer in bytes, and the byte order. Others: see AForkMuxKind. */
   uint32_t       number[4];
-  const char    *string[2];   /* HELLO: the machine as uname(2) names it, and the host name */
+  /* HELLO: the machine as uname(2) names it, and the host name. START: see AForkMuxKind. */
+  const char    *string[2];
   const uint8_t *bytes;       /* DATA */
   size_t         n_bytes;
 } AForkMuxFrame;

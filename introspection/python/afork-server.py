@@ -338,9 +338,25 @@ class Functions:
         return iter(self._found[1:])
 
 
-def import_file(path, name):
+def new_loader(path, name, is_copy):
+    """The loader of a source file, or None to have importlib choose it by the suffix."""
+    from importlib import machinery
+
+    class CopyLoader(machinery.SourceFileLoader):
+        """Neither reads nor writes bytecode: it would stay beside the copy, and not be checked."""
+
+        def path_stats(self, path):
+            raise OSError
+
+    suffixes = set(machinery.all_suffixes()) - set(machinery.SOURCE_SUFFIXES)
+    if path.endswith(tuple(suffixes)):
+        return None
+    return (CopyLoader if is_copy else machinery.SourceFileLoader)(name, path)
+
+
+def import_file(path, name, is_copy):
     """Imports the file at a path as the module of that name, as `import` would."""
-    from importlib import machinery, util
+    from importlib import util
 
     loaded = sys.modules.get(name)
     if loaded is not None:
@@ -350,9 +366,7 @@ def import_file(path, name):
     if "." in name:
         raise ImportError(f"“{name}” cannot be the name of a module, because it has a point")
 
-    loader = None if path.endswith(tuple(machinery.all_suffixes())) \
-        else machinery.SourceFileLoader(name, path)
-    spec = util.spec_from_file_location(name, path, loader=loader)
+    spec = util.spec_from_file_location(name, path, loader=new_loader(path, name, is_copy))
     module = util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -591,7 +605,9 @@ class Server(AFork.Server):
         return self._import(name, importlib.import_module, name)
 
     def do_require_file(self, path, name):
-        return self._import(name, import_file, path, name.removesuffix(".py"))
+        # The copy of a file of another host is named by its content.
+        is_copy = os.path.basename(path) != name
+        return self._import(name, import_file, path, name.removesuffix(".py"), is_copy)
 
     def do_eval(self, code, args):
         main = sys.modules["__main__"]

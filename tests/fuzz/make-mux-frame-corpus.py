@@ -21,8 +21,9 @@ def string(text):
     return struct.pack("<I", len(text)) + text + b"\0"
 
 
-hello = frame(HELLO, struct.pack("<IIII", 1, 5, 8, 1) + string(b"x86_64") + string(b"node7"))
-start = frame(START, struct.pack("<II", 1, 15000))
+hello = frame(HELLO, struct.pack("<IIII", 2, 6, 8, 1) + string(b"x86_64") + string(b"node7"))
+start = frame(START, struct.pack("<II", 2, 15000) + string(b"python")
+              + string(b"/opt/venv/bin/python"))
 opened = frame(OPEN, struct.pack("<II", 0, 1), 1)
 data = frame(DATA, b"bytes of a channel", 1)
 
@@ -37,9 +38,9 @@ examples = {
     "flags": frame(PING, flags=1),
     "channel-of-ping": frame(PING, b"", 1),
     "cut": hello[:-3],
-    "string-with-nul": frame(HELLO, struct.pack("<IIII", 1, 5, 8, 1) + string(b"a\0b")
+    "string-with-nul": frame(HELLO, struct.pack("<IIII", 2, 6, 8, 1) + string(b"a\0b")
                              + string(b"")),
-    "long-string": frame(HELLO, struct.pack("<IIII", 1, 5, 8, 1) + string(b"a" * 256)
+    "long-string": frame(HELLO, struct.pack("<IIII", 2, 6, 8, 1) + string(b"a" * 4096)
                          + string(b"")),
     "rest": frame(END, b"x", 1),
 }

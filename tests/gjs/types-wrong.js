@@ -40,6 +40,7 @@ export const uses = [
     () => AFork.Runtime.new_ssh(null),  // TS2345
     () => native.set_ssh_options('-p22'),  // TS2345
     () => native.set_keepalive('1'),  // TS2345
+    () => native.set_remote_runtime(1),  // TS2345
     () => AFork.Process.new_from_fd('3'),  // TS2345
     () => rpc.call([undefined]),  // TS2769
     () => rpc.call(() => 1),  // TS2769

@@ -61,8 +61,8 @@ LIES = {
     "credit-most": lambda w, t: mux(CREDIT, u32(2**32 - 1), w),
     "flood": lambda w, t: data(t, b"\0" * 16000) * 64,
     "flood-of-worker": lambda w, t: data(w, b"\xff" * 16000) * 64,
-    "hello-twice": lambda w, t: mux(HELLO, u32(1, 5, 8, 1) + string(b"m") + string(b"h")),
-    "start": lambda w, t: mux(START, u32(1, 1000)),
+    "hello-twice": lambda w, t: mux(HELLO, u32(2, 6, 8, 1) + string(b"m") + string(b"h")),
+    "start": lambda w, t: mux(START, u32(2, 1000) + string(b"native") + string(b"")),
     "open-at-0": lambda w, t: mux(OPEN, u32(0, 0), AGENT_CHANNEL + 7),
     "open-at-worker": lambda w, t: mux(OPEN, u32(w, 0), AGENT_CHANNEL + 7),
     "open-known": lambda w, t: mux(OPEN, u32(t, 0), w),
@@ -122,7 +122,7 @@ def write_all(fd, text):
 
 def be_mute():
     """Answers as an agent does, and then only lives."""
-    write_all(1, MAGIC + mux(HELLO, u32(1, int(sys.argv[3]), 8, 1) + string(b"m") + string(b"h")))
+    write_all(1, MAGIC + mux(HELLO, u32(2, int(sys.argv[3]), 8, 1) + string(b"m") + string(b"h")))
     while True:
         readable = select.select([0], [], [], 0.1)[0]
         if readable and not os.read(0, 65536):

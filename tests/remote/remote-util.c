@@ -7,6 +7,7 @@
 
 #include "remote-util.h"
 
+#include <glib/gstdio.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -226,7 +227,37 @@ find_process (const char *program,
   return 0;
 }
 
+/* Files. */
+
+void
+remove_all (const char *path)
+{
+  if (g_file_test (path, G_FILE_TEST_IS_DIR) && !g_file_test (path, G_FILE_TEST_IS_SYMLINK))
+    {
+      g_autoptr(GDir) entries = g_dir_open (path, 0, NULL);
+      const char *name;
+
+      while ((name = g_dir_read_name (entries)) != NULL)
+        {
+          g_autofree char *entry = g_build_filename (path, name, NULL);
+
+          remove_all (entry);
+        }
+    }
+  g_assert_no_errno (g_remove (path));
+}
+
 /* A caller that is killed. */
+
+void
+wait_to_be_killed (GPid worker)
+{
+  iterate ();
+  g_print ("%d\n", (int) worker);
+  fflush (stdout);
+  for (;;)
+    pause ();
+}
 
 void
 be_busy_caller (AForkRpc *rpc)
@@ -237,11 +268,7 @@ be_busy_caller (AForkRpc *rpc)
 
   g_assert_no_error (error);
   begin_call (rpc, "stuck", 0, NULL, &result);
-  iterate ();
-  g_print ("%u\n", g_variant_get_uint32 (pid));
-  fflush (stdout);
-  for (;;)
-    pause ();
+  wait_to_be_killed ((GPid) g_variant_get_uint32 (pid));
 }
 
 void

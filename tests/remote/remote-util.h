@@ -55,7 +55,13 @@ gboolean      is_alive          (GPid        pid);
 void          await_gone        (GPid        pid,
                                  double      seconds);
 
-/* In a caller that a test has executed: has a worker of RPC, whose function is calls_do(), be busy,
+/* Deletes the file, or the folder with all that is in it. */
+void          remove_all        (const char *path);
+
+/* In a caller that a test has executed: prints the pid of its worker, which is busy, and waits. */
+G_NORETURN
+void          wait_to_be_killed (GPid        worker);
+/* In such a caller: has a worker of RPC, whose function is calls_do(), be busy,
  * prints its pid, and waits. */
 G_NORETURN
 void          be_busy_caller    (AForkRpc   *rpc);

@@ -56,24 +56,6 @@ setting_init (Setting       *self,
 }
 
 static void
-remove_all (const char *path)
-{
-  if (g_file_test (path, G_FILE_TEST_IS_DIR) && !g_file_test (path, G_FILE_TEST_IS_SYMLINK))
-    {
-      g_autoptr(GDir) entries = g_dir_open (path, 0, NULL);
-      const char *name;
-
-      while ((name = g_dir_read_name (entries)) != NULL)
-        {
-          g_autofree char *entry = g_build_filename (path, name, NULL);
-
-          remove_all (entry);
-        }
-    }
-  g_assert_no_errno (g_remove (path));
-}
-
-static void
 setting_clear (Setting *self)
 {
   if (self->runtime != NULL)

@@ -23,6 +23,9 @@ SSHD = "/usr/sbin/sshd"
 CONFIGURATION_VARIABLE = "AFORK_TEST_SSH_CONFIGURATION"
 PORT_VARIABLE = "AFORK_TEST_SSH_PORT"
 
+# By these, processes on the host find what is not installed.
+PASSED_VARIABLES = "GI_TYPELIB_PATH", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH"
+
 
 class Unavailable(Exception):
     """There can be no server here; the message says why."""
@@ -165,7 +168,9 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="afork-ssh-") as folder:
         try:
-            sshd = Sshd(Path(folder) / "ssh", address=args.address, network=args.network)
+            environment = {name: os.environ[name] for name in PASSED_VARIABLES
+                           if name in os.environ}
+            sshd = Sshd(Path(folder) / "ssh", environment, args.address, args.network)
         except Unavailable:
             return run(args.command, {CONFIGURATION_VARIABLE: ""})
         try:

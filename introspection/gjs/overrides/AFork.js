@@ -167,6 +167,7 @@ const FUNCTIONS = {
         set_interpreter: 'executable:s? options:S? search_path:S?',
         set_keepalive: 'keepalive:i',
         set_module_path: 'module_path:S?',
+        set_remote_runtime: 'name:s?',
         set_server_path: 'server_path:s?',
         set_ssh_options: 'ssh_options:S?',
         set_start_timeout: 'timeout:i',
