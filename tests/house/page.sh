@@ -70,6 +70,15 @@ else
   ln -s "$build_root" build/gcc
   vapi=--vapidir=build/gcc/introspection
 fi
+# Each host of a page is this machine: instead of ssh, a shell here executes the remote command.
+mkdir bin
+cat > bin/ssh << EOF
+#!/bin/sh
+for word; do :; done
+PATH="$build_root/afork/server:\$PATH" exec sh -c "\$word"
+EOF
+chmod +x bin/ssh
+export PATH="$folder/bin:$PATH"
 unset AFORK_EVAL AFORK_MODULE_PATH AFORK_SERVER GI_TYPELIB_PATH GJS_PATH LD_LIBRARY_PATH \
   PKG_CONFIG_PATH PYTHONPATH
 # The vapi of GLib does not declare all that is constant. What valac writes is meant for gcc.
