@@ -18,17 +18,15 @@ set_error (GError **error)
                "The output could not be written: %s", g_strerror (saved_errno));
 }
 
+/* The PNG library writes each chunk in four parts. All of them together are written at once. */
 static gboolean
-write_cb (const char  *bytes,
-          gsize        size,
-          GError     **error,
-          gpointer     user_data)
+append_cb (const char  *bytes,
+           gsize        size,
+           GError     **error,
+           gpointer     user_data)
 {
-  if (work_file_write (user_data, bytes, size))
-    return TRUE;
-
-  set_error (error);
-  return FALSE;
+  g_byte_array_append (user_data, (const guint8 *) bytes, (guint) size);
+  return TRUE;
 }
 
 gboolean
@@ -39,6 +37,7 @@ png_save (WorkFile   *file,
 {
   g_autoptr(GPtrArray) keys = g_ptr_array_new_with_free_func (g_free);
   g_autoptr(GPtrArray) values = g_ptr_array_new ();
+  g_autoptr(GByteArray) png = g_byte_array_new ();
 
   /* If the file exceeds a limit of file sizes, write() fails, but the signal would also end the
    * process. */
@@ -52,6 +51,13 @@ png_save (WorkFile   *file,
   g_ptr_array_add (keys, NULL);
   g_ptr_array_add (values, NULL);
 
-  return gdk_pixbuf_save_to_callbackv (pixbuf, write_cb, file, "png",
-                                       (char **) keys->pdata, (char **) values->pdata, error);
+  if (!gdk_pixbuf_save_to_callbackv (pixbuf, append_cb, png, "png",
+                                     (char **) keys->pdata, (char **) values->pdata, error))
+    return FALSE;
+
+  if (work_file_write (file, png->data, png->len))
+    return TRUE;
+
+  set_error (error);
+  return FALSE;
 }

@@ -9,6 +9,13 @@
 #include <gdk-pixbuf/gdk-pixbuf.h>
 #include <unistd.h>
 
+#ifdef __GLIBC__
+# include <malloc.h>
+#endif
+
+#define HEAP_STEP (1024 * 1024)          /* bytes that the heap grows by */
+#define HEAP_FREE (16 * 1024 * 1024)     /* free bytes at its end that are not given back */
+
 /* The libraries of a loader stay loaded. Its close warns that it got no picture. */
 static void
 load_format (GdkPixbufFormat *format)
@@ -49,6 +56,18 @@ be_quiet (void)
   close (fd);
 }
 
+/* A picture takes and returns some hundred kilobytes, several times. Without this, the heap grows
+ * and shrinks each time, and its pages are zeroed again. */
+static void
+keep_heap (void)
+{
+#ifdef __GLIBC__
+  mallopt (M_MMAP_THRESHOLD, HEAP_STEP);
+  mallopt (M_TOP_PAD, HEAP_STEP);
+  mallopt (M_TRIM_THRESHOLD, HEAP_FREE);
+#endif
+}
+
 void
 prepare (int                 argc,
          const char * const *argv)
@@ -58,6 +77,7 @@ prepare (int                 argc,
   if (argc > 0 && g_str_equal (argv[0], "quiet"))
     be_quiet ();
 
+  keep_heap ();
   formats = gdk_pixbuf_get_formats ();
   for (GSList *l = formats; l != NULL; l = l->next)
     load_format (l->data);
