@@ -316,11 +316,12 @@ afork_sandbox_class_init (AForkSandboxClass *klass)
    * gets `SIGXCPU`, which ends it. If it handles that signal, it is killed a second after twice the
    * time.
    *
-   * For a worker that serves calls, it is the time for each call. In all, the worker can use twice
-   * the time before it is killed; a pool replaces a worker before that if it has used more than
-   * once the time.
+   * For a worker that serves calls, it is the time for each call, and does not count what calls
+   * before it have used. In all, the worker can use twice the time before it is ended; a pool
+   * replaces a worker before that if it has used more than once the time.
    *
-   * An [class@AFork.Rpc] and a pool report this as `AFORK_ERROR_TIMED_OUT`.
+   * An [class@AFork.Rpc] and a pool report this as `AFORK_ERROR_TIMED_OUT`. The message says
+   * whether one call has used the time, or all calls together.
    *
    * Since: 0.1
    */

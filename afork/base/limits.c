@@ -96,6 +96,17 @@ says_out_of_memory (const char *text)
   return FALSE;
 }
 
+/* Whether the calls of the worker have together used all that the kernel gives it, which is twice
+ * the time. The last one could not use all of its time then, because it began after the first
+ * half. */
+static gboolean
+has_used_all_cpu_time (const AForkLimits    *self,
+                       const AForkLimitsEnd *end)
+{
+  return end->signal == SIGXCPU
+    && end->answer_usec > (guint64) MAX (self->cpu_time, 0) * G_USEC_PER_SEC;
+}
+
 /* The kernel kills a process that ignores SIGXCPU. It measures the time for that by ticks, and the
  * time that it reports in another way. */
 static gboolean
@@ -116,6 +127,11 @@ _afork_limits_explain (const AForkLimits    *self,
   if (self == NULL)
     return NULL;
 
+  if (has_used_all_cpu_time (self, end))
+    return g_error_new (AFORK_ERROR, AFORK_ERROR_TIMED_OUT,
+                        _("%s has used the processor time that its sandbox allows for all calls "
+                          "together, which is twice that of one (cpu-time: %lld s)"),
+                        name, (long long) self->cpu_time);
   if (has_used_cpu_time (self, end))
     return g_error_new (AFORK_ERROR, AFORK_ERROR_TIMED_OUT,
                         _("%s has used the processor time that its sandbox allows (cpu-time: "

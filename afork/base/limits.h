@@ -30,6 +30,7 @@ typedef struct
 {
   int             signal;       /* that has ended it, or 0 */
   guint64         cpu_usec;     /* processor time, in microseconds, or 0 if it is not known */
+  guint64         answer_usec;  /* how much of it was used when the last call was answered, or 0 */
   const char     *system_call;  /* that ended it, or NULL if it is not known */
   const char     *text;         /* the end of its standard error output */
 } AForkLimitsEnd;

@@ -616,6 +616,7 @@ receive_answer (AForkRpcCalls     *self,
     debug_call (self, message->number,
                 message->kind == AFORK_CALL_FRAME_FAILED ? "has failed" : "is answered", NULL);
   _afork_pending_table_remove (&self->in_flight, message->number);
+  _afork_worker_link_note_answer (self->link);
   start_limit (self);
   if (self->in_flight.n_taken == 0)
     _afork_worker_link_all_answered (self->link);

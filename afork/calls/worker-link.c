@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "afork-error.h"
 #include "afork-process-private.h"
@@ -110,6 +111,9 @@ struct _AForkWorkerLink
   gboolean                     waits_for_room;  /* the socket takes no more now */
   gboolean                     polls_for_room;  /* the source polls for room; otherwise it tries
                                                  * again after a time */
+
+  guint64                      answer_usec;     /* processor time of a worker with a limit of that,
+                                                 * when it has answered last */
 
   /* What is known about a worker that is to exit. */
   gboolean                     has_unanswered;  /* it is at calls that have ended here */
@@ -258,6 +262,7 @@ explain_by_limits (AForkWorkerLink *self)
   afork_process_get_term_signal (self->process, &end.signal);
   if (afork_process_get_usage (self->process, &user, &system, &rss))
     end.cpu_usec = user + system;
+  end.answer_usec = self->answer_usec;
   if (self->captured != NULL)
     end.text = _afork_stderr_capture_finish (self->captured);
   end.system_call = system_call = _afork_process_dup_refused_call (self->process);
@@ -1175,6 +1180,21 @@ _afork_worker_link_all_answered (AForkWorkerLink *self)
   self->has_unanswered = FALSE;
   if (self->sending != AFORK_SENDING_STATE_OPEN)
     update_exit_timeout (self);
+}
+
+void
+_afork_worker_link_note_answer (AForkWorkerLink *self)
+{
+  const AForkLimits *limits = _afork_process_get_limits (self->process);
+  const int pid = _afork_worker_link_get_pid (self);
+  struct timespec used;
+  clockid_t clock;
+
+  /* If the worker has exited, another process may have its pid. A wrong time does no harm. */
+  if (limits != NULL && limits->cpu_time >= 0 && pid != 0
+      && clock_getcpuclockid (pid, &clock) == 0 && clock_gettime (clock, &used) == 0)
+    self->answer_usec =
+      (guint64) used.tv_sec * G_USEC_PER_SEC + (guint64) used.tv_nsec / 1000;
 }
 
 void

@@ -102,6 +102,8 @@ void             _afork_worker_link_close        (AForkWorkerLink *self,
                                                   gboolean         has_unanswered,
                                                   gboolean         wait_for_done);
 void             _afork_worker_link_all_answered (AForkWorkerLink *self);
+/* The worker has answered a call. */
+void             _afork_worker_link_note_answer  (AForkWorkerLink *self);
 /* The worker has sent that it cannot serve: the exit timeout starts. */
 void             _afork_worker_link_refused      (AForkWorkerLink *self);
 

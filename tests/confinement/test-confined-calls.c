@@ -91,7 +91,7 @@ test_memory (void)
 static void
 test_cpu_time (void)
 {
-  expect_limit ("burn", 60000, 256 * MIB, 1, AFORK_ERROR_TIMED_OUT, "cpu-time: 1 s");
+  expect_limit ("burn", 60000, 256 * MIB, 1, AFORK_ERROR_TIMED_OUT, "allows (cpu-time: 1 s)");
 }
 
 static void
@@ -207,6 +207,32 @@ test_time_of_each (void)
   close_it (rpc);
 }
 
+/* All calls together have twice the time, which is more than each of them, and the error says that
+ * they have used it. */
+static void
+test_time_of_all (void)
+{
+  g_autoptr(AForkProcess) process = new_confined (256 * MIB, 1);
+  g_autoptr(AForkRpc) rpc = new_confined_rpc (process);
+  g_autoptr(GError) error = NULL;
+  guint64 used = 0;
+
+  for (int i = 0; i < 100 && error == NULL; i++)
+    {
+      g_autoptr(GVariant) value = call_it (rpc, "burn", 300, &error);
+
+      if (value != NULL)
+        used = g_variant_get_uint64 (value);
+    }
+  g_assert_cmpuint (used, >=, 1200);
+  g_assert_cmpuint (used, <, 2500);
+  g_assert_error (error, AFORK_ERROR, AFORK_ERROR_TIMED_OUT);
+  g_test_message ("%s", error->message);
+  g_assert_nonnull (strstr (error->message, "all calls together"));
+  g_assert_nonnull (strstr (error->message, "cpu-time: 1 s"));
+  await_end (process);
+}
+
 static void
 exited_cb (AForkPool    *pool,
            AForkProcess *process,
@@ -255,6 +281,7 @@ main (int    argc,
 
   add_test ("/confined-calls/blobs", test_blobs);
   add_test ("/confined-calls/cpu-time", test_cpu_time);
+  add_test ("/confined-calls/cpu-time/all", test_time_of_all);
   add_test ("/confined-calls/cpu-time/each", test_time_of_each);
   add_test ("/confined-calls/cpu-time/pool", test_pool);
   add_test ("/confined-calls/file-size", test_file_size);
