@@ -38,8 +38,8 @@ typedef struct
    * built without this runtime. NULL if there is always one. */
   char           *(*find_part) (void);
   gboolean          can_fork;       /* and can pass descriptors */
-  gboolean          needs_address_space;  /* reserves much more than it uses, so a limit of it is no
-                                           * limit of memory */
+  gboolean          needs_address_space;  /* reserves much more than it uses, so a limit is for what
+                                           * is mapped in addition */
   gboolean          can_use_early;  /* the early template of afork_early() can stand in for it */
 } AForkRuntimeInfo;
 
@@ -103,7 +103,7 @@ void                _afork_runtime_notify_launching (AForkRuntime      *self);
 /* Returns where modules are searched first: AForkRuntime:module-path, and then the directories of
  * the calling program if it is the interpreter that is executed. NULL for none. */
 char              **_afork_runtime_dup_search_path (AForkRuntime       *self);
-/* Whether processes of the runtime work under a limit of their address space. */
+/* Whether processes of the runtime work under a limit of memory for all that they have mapped. */
 gboolean            _afork_runtime_bears_address_space (AForkRuntime   *self);
 
 /* Whether the early template, if there is one, is forked instead of executing the program. This is

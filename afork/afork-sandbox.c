@@ -277,11 +277,14 @@ afork_sandbox_class_init (AForkSandboxClass *klass)
    * AForkSandbox:memory: (getter get_memory) (setter set_memory)
    *
    * The most memory the process may have, in bytes, or -1 for no limit. It is the limit of data
-   * (`RLIMIT_DATA`), which counts the heap, stacks of threads and other private memory; and, if the
-   * runtime works under it, of the address space (`RLIMIT_AS`), which counts what is mapped as
-   * well, such as libraries. So the limit must be larger than the process when it is run.
+   * (`RLIMIT_DATA`), which counts the heap, stacks of threads and other private memory; and of the
+   * address space (`RLIMIT_AS`), which counts what is mapped as well, such as libraries. So the
+   * limit must be larger than the process when it is run.
    *
-   * With a limit of data alone, memory that the process shares with others does not count. With
+   * JavaScript reserves much more address space than it uses. There, the second limit is for what
+   * is mapped in addition after the process was run.
+   *
+   * Files in memory, such as that of `memfd_create()`, count only while they are mapped. With
    * [enum@AFork.SystemCalls.compute], the process makes none.
    *
    * An allocation over the limit fails, and most programs then abort. An [class@AFork.Rpc] and a
@@ -1237,9 +1240,10 @@ describe_limits (AForkSandbox     *self,
   const gint64 cpu_time = MIN (self->cpu_time, G_MAXINT32);
 
   describe_limit (confinement, AFORK_LIMIT_DATA, AFORK_EFFECT_MEMORY, self->memory, self->memory);
-  if (address_space)
-    describe_limit (confinement, AFORK_LIMIT_ADDRESS_SPACE, AFORK_EFFECT_MEMORY, self->memory,
-                    self->memory);
+  /* The limit of data alone can be evaded: memory that is not writable does not count for it. */
+  describe_limit (confinement,
+                  address_space ? AFORK_LIMIT_ADDRESS_SPACE : AFORK_LIMIT_MORE_ADDRESS_SPACE,
+                  AFORK_EFFECT_MEMORY, self->memory, self->memory);
   /* For calls, the worker moves the first limit up to twice the time. */
   describe_limit (confinement, AFORK_LIMIT_CPU_TIME, AFORK_EFFECT_CPU_TIME, cpu_time,
                   2 * cpu_time + 1);

@@ -281,6 +281,10 @@ allow_some (Builder  *self,
     SCMP_CMP (0, SCMP_CMP_EQ, PR_SET_SECCOMP),
     SCMP_CMP (1, SCMP_CMP_EQ, SECCOMP_MODE_FILTER),
   };
+  const struct scmp_arg_cmp filter_for_all[] = {
+    SCMP_CMP (0, SCMP_CMP_EQ, SECCOMP_SET_MODE_FILTER),
+    SCMP_CMP (1, SCMP_CMP_EQ, SECCOMP_FILTER_FLAG_TSYNC),
+  };
   const struct scmp_arg_cmp own_limit[] = {
     SCMP_CMP (0, SCMP_CMP_EQ, 0),
     SCMP_CMP (2, SCMP_CMP_EQ, 0),
@@ -301,6 +305,7 @@ allow_some (Builder  *self,
   add_if (self, SCMP_ACT_ALLOW, "clone", 1, &thread);
   /* Another filter can only forbid more. */
   add_if (self, SCMP_ACT_ALLOW, "prctl", 2, filter);
+  add_if (self, SCMP_ACT_ALLOW, "seccomp", 2, filter_for_all);
   add_if (self, SCMP_ACT_ALLOW, "prlimit64", 2, own_limit);
   add_if (self, SCMP_ACT_ALLOW, "prlimit64", 2, own_cpu_time);
   if (!files)

@@ -225,6 +225,14 @@ afork_children_check_threads (AForkFailure *failure)
   return count_threads (failure);
 }
 
+bool
+afork_children_has_one_thread (void)
+{
+  static AForkFailure unused;
+
+  return unshare (CLONE_THREAD) == 0 || afork_children_check_threads (&unused);
+}
+
 /* Watching. */
 
 /* Async-signal-safe. */

@@ -44,6 +44,9 @@ void   afork_children_init           (AForkChildren      *self);
  * other threads, or says why they cannot be counted. Not async-signal-safe. */
 bool   afork_children_check_threads  (AForkFailure       *failure);
 
+/* Whether this process certainly has one thread. Async-signal-safe, unless it has others. */
+bool   afork_children_has_one_thread (void);
+
 /* Prepares for one more child before it is forked. SOCKET is the link's, which is watched, too.
  * Returns false and sets the failure if a child could not be watched. Not async-signal-safe. */
 bool   afork_children_prepare        (AForkChildren      *self,

@@ -26,7 +26,7 @@
 #include "server-state.h"
 
 /* What the second stage does, of all RESTRICTs together. */
-typedef struct
+struct AForkConfinementState
 {
   AForkConfinementReport report;
   uint32_t               required;    /* effects that must be had */
@@ -34,15 +34,12 @@ typedef struct
   AForkLimitValue        limits[AFORK_N_LIMITS];
   int                    nice;
   bool                   idle;
-} Confinement;
-
-/* Of this process, or NULL. Forks have a copy. */
-static Confinement *own;
+};
 
 bool
 afork_confinement_is_set (void)
 {
-  return own != NULL;
+  return afork_server.confinement != NULL;
 }
 
 /* Reports. */
@@ -75,6 +72,7 @@ static const int resources[AFORK_N_LIMITS] = {
   [AFORK_LIMIT_FILE_SIZE] = RLIMIT_FSIZE,
   [AFORK_LIMIT_PROCESSES] = RLIMIT_NPROC,
   [AFORK_LIMIT_CORE_SIZE] = RLIMIT_CORE,
+  [AFORK_LIMIT_MORE_ADDRESS_SPACE] = RLIMIT_AS,
 };
 
 /* The effects that a limit gives. An address space without a limit of the data in it is not one. */
@@ -118,6 +116,8 @@ static void
 prepare_limits (const AForkConfinement *confinement,
                 AForkLayerReport       *report)
 {
+  AForkConfinementState *own = afork_server.confinement;
+
   for (unsigned i = 0; i < AFORK_N_LIMITS; i++)
     if (confinement->limits[i].set)
       {
@@ -151,15 +151,58 @@ enter_limit (int                    resource,
   return setrlimit (resource, &limit) == 0;
 }
 
+/* Sets SIZE to what this process has mapped, in bytes. Async-signal-safe. */
+static bool
+get_address_space (uint64_t *size)
+{
+  int fd = open ("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+  char text[32];
+  ssize_t n_read;
+
+  if (fd < 0)
+    return false;
+
+  n_read = read (fd, text, sizeof text - 1);
+  close (fd);
+  if (n_read <= 0)
+    return errno = EIO, false;
+
+  text[n_read] = '\0';
+  *size = strtoull (text, NULL, 10) * (uint64_t) sysconf (_SC_PAGESIZE);
+  return true;
+}
+
+/* Makes a limit of what may come in addition one of all. Async-signal-safe. */
+static bool
+add_address_space (AForkLimitValue *limit)
+{
+  uint64_t size;
+
+  if (!get_address_space (&size))
+    return false;
+
+  limit->soft = limit->soft <= UINT64_MAX - size ? limit->soft + size : UINT64_MAX;
+  limit->hard = limit->hard <= UINT64_MAX - size ? limit->hard + size : UINT64_MAX;
+  return true;
+}
+
 static void
 enter_limits (AForkLayerReport *report)
 {
+  const AForkConfinementState *own = afork_server.confinement;
+
   for (unsigned i = 0; i < AFORK_N_LIMITS; i++)
-    if (own->limits[i].set && !enter_limit (resources[i], &own->limits[i]))
-      {
-        set_failed (report, errno);
-        return;
-      }
+    {
+      AForkLimitValue limit = own->limits[i];
+
+      if (limit.set
+          && ((i == AFORK_LIMIT_MORE_ADDRESS_SPACE && !add_address_space (&limit))
+              || !enter_limit (resources[i], &limit)))
+        {
+          set_failed (report, errno);
+          return;
+        }
+    }
 }
 
 /* Priority. */
@@ -190,6 +233,8 @@ static void
 prepare_priority (const AForkConfinement *confinement,
                   AForkLayerReport       *report)
 {
+  AForkConfinementState *own = afork_server.confinement;
+
   if (confinement->nice == 0 && !confinement->idle && confinement->oom_score == 0)
     return;
 
@@ -208,6 +253,7 @@ prepare_priority (const AForkConfinement *confinement,
 static void
 enter_priority (AForkLayerReport *report)
 {
+  const AForkConfinementState *own = afork_server.confinement;
   const struct sched_param parameters = { 0 };
 
   if (own->nice > 0 && getpriority (PRIO_PROCESS, 0) < own->nice
@@ -295,6 +341,29 @@ fail (const AForkConfinementReport *report,
 
 /* Commands. */
 
+/* Whether a layer in STATE gives effects. */
+static bool
+can_give (AForkLayerState state)
+{
+  return state == AFORK_LAYER_STATE_IN_FORCE || state == AFORK_LAYER_STATE_NOT_BINDING
+    || state == AFORK_LAYER_STATE_TOO_OLD;
+}
+
+/* Whether the state of a layer becomes that of a new RESTRICT, ADDED. The first reason why it is
+ * not in force stays, unless one of the two gives effects: then it is in force. */
+static bool
+is_replaced (const AForkLayerReport *layer,
+             const AForkLayerReport *added,
+             uint32_t                gives)
+{
+  if (added->state == AFORK_LAYER_STATE_UNUSED)
+    return false;
+  if (gives != 0 && !can_give (added->state))
+    return false;
+
+  return layer->state <= AFORK_LAYER_STATE_IN_FORCE || (gives != 0 && !can_give (layer->state));
+}
+
 /* Adds REPORT, of a new RESTRICT, to that of the earlier ones. An effect that both want is had if
  * both have it. */
 static void
@@ -311,7 +380,7 @@ add_report (AForkConfinementReport       *all,
       const AForkLayerReport *added = &report->layers[i];
       uint32_t gives = (layer->gives | added->gives) & ~lacking;
 
-      if (added->state != AFORK_LAYER_STATE_UNUSED && layer->state <= AFORK_LAYER_STATE_IN_FORCE)
+      if (is_replaced (layer, added, gives))
         *layer = *added;
       layer->gives = gives;
     }
@@ -333,6 +402,7 @@ bool
 afork_serve_restrict (const AForkFrame *frame)
 {
   AForkConfinementReport report = { 0 };
+  AForkConfinementState *own;
   AForkConfinement confinement;
   uint32_t lacking;
   const char *why;
@@ -341,7 +411,10 @@ afork_serve_restrict (const AForkFrame *frame)
     return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_PROTOCOL,
                               "The caller does not keep to the protocol: %s", why);
 
-  if (own == NULL && (own = calloc (1, sizeof *own)) == NULL)
+  if (afork_server.confinement == NULL)
+    afork_server.confinement = calloc (1, sizeof *own);
+  own = afork_server.confinement;
+  if (own == NULL)
     return afork_failure_set (&afork_server.failure, AFORK_WIRE_ERROR_SANDBOX,
                               "The process could not be confined: %s", strerror (ENOMEM));
 
@@ -361,6 +434,7 @@ afork_serve_restrict (const AForkFrame *frame)
 bool
 afork_confinement_enter (bool program)
 {
+  AForkConfinementState *own = afork_server.confinement;
   uint32_t lacking;
 
   if (own == NULL)
@@ -374,9 +448,7 @@ afork_confinement_enter (bool program)
     {
       AForkLayerReport *report = &own->report.layers[layers[i].layer];
 
-      /* A layer that does not bind may have other limits. */
-      if (layers[i].enter != NULL
-          && (report->state == AFORK_LAYER_STATE_IN_FORCE || report->gives != 0))
+      if (layers[i].enter != NULL)
         layers[i].enter (report);
     }
 
@@ -394,9 +466,9 @@ afork_confinement_put_report (void)
     .n_bytes = sizeof bytes,
   };
 
-  if (own == NULL)
+  if (afork_server.confinement == NULL)
     return;
 
-  afork_confinement_report_write (&own->report, bytes);
+  afork_confinement_report_write (&afork_server.confinement->report, bytes);
   afork_link_put (&afork_server.link, &frame);
 }

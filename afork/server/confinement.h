@@ -50,12 +50,12 @@ void afork_confinement_put_report (void);
  * AFORK_LAYER_STATE_FAILED the errno value; with AFORK_LAYER_STATE_IN_FORCE, also the effects that
  * the layer will give in this kernel. If CONFINEMENT asks for nothing that the layer does, it
  * returns and leaves REPORT as it is: AFORK_LAYER_STATE_UNUSED. It keeps what enter() needs, such
- * as a descriptor that is close-on-exec and not 0, 1 or 2, in static variables of its file. A
- * second RESTRICT adds to the first.
+ * as a descriptor that is close-on-exec and not 0, 1 or 2, in the state of the server. A second
+ * RESTRICT adds to the first.
  *
- * enter() is called once, in the second stage, if prepare() of a RESTRICT has set
- * AFORK_LAYER_STATE_IN_FORCE. It closes what prepare() has kept. If it fails, it sets the state
- * and the errno value, and clears `gives`. */
+ * enter() is called once, in the second stage, also if prepare() of a RESTRICT has failed or there
+ * was nothing to do. It does all that was prepared, and closes what prepare() has kept. If it
+ * fails, it sets the state and the errno value, and clears `gives`. */
 typedef struct
 {
   AForkLayer layer;

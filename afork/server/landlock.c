@@ -16,6 +16,7 @@
 
 #include "descriptors.h"
 #include "paths.h"
+#include "server-state.h"
 
 /* From include/uapi/linux/landlock.h, for a C library whose kernel headers are older than the
  * kernel. All architectures have these numbers. */
@@ -275,12 +276,6 @@ afork_landlock_enforce (int fd)
 
 /* The layer. */
 
-/* The rulesets of this process, one for each RESTRICT. The kernel has as many domains at most. */
-enum { MAX_RULESETS = 16 };
-
-static int rulesets[MAX_RULESETS];
-static size_t n_rulesets;
-
 static void
 fill_rules (AForkLandlockRules     *rules,
             const AForkConfinement *confinement)
@@ -337,7 +332,7 @@ afork_landlock_prepare (const AForkConfinement *confinement,
   if (rules.wanted == 0)
     return;
 
-  if (n_rulesets < MAX_RULESETS)
+  if (afork_server.n_rulesets < AFORK_MAX_RULESETS)
     fd = afork_landlock_make (&rules, &result);
   else
     result = (AForkLandlockResult) { .error = E2BIG };
@@ -359,7 +354,7 @@ afork_landlock_prepare (const AForkConfinement *confinement,
 
   if (moved != fd)
     close (fd);
-  rulesets[n_rulesets++] = moved;
+  afork_server.rulesets[afork_server.n_rulesets++] = moved;
   report->state = AFORK_LAYER_STATE_IN_FORCE;
   report->gives = get_given (result.effects);
 }
@@ -367,21 +362,24 @@ afork_landlock_prepare (const AForkConfinement *confinement,
 void
 afork_landlock_enter (AForkLayerReport *report)
 {
-  for (size_t i = 0; i < n_rulesets; i++)
-    if (!afork_landlock_enforce (rulesets[i]))
+  for (size_t i = 0; i < afork_server.n_rulesets; i++)
+    if (!afork_landlock_enforce (afork_server.rulesets[i]))
       set_failed (report, errno);
 
-  n_rulesets = 0;
+  /* A domain is that of the thread, and of those that it makes. */
+  if (afork_server.n_rulesets > 0 && !afork_children_has_one_thread ())
+    *report = (AForkLayerReport) { .state = AFORK_LAYER_STATE_THREADS };
+  afork_server.n_rulesets = 0;
 }
 
 bool
 afork_landlock_vacate (int target)
 {
-  for (size_t i = 0; i < n_rulesets; i++)
-    if (rulesets[i] == target)
+  for (size_t i = 0; i < afork_server.n_rulesets; i++)
+    if (afork_server.rulesets[i] == target)
       {
-        rulesets[i] = afork_dup_above_stderr (target);
-        return rulesets[i] >= 0;
+        afork_server.rulesets[i] = afork_dup_above_stderr (target);
+        return afork_server.rulesets[i] >= 0;
       }
 
   return true;

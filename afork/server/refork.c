@@ -610,10 +610,15 @@ afork_namespaces_prepare (const AForkConfinement *confinement,
 void
 afork_namespaces_confine (AForkLayerReport *report)
 {
+  const bool changes_root = afork_server.root >= 0;
+
   own.root = afork_server.root;
   afork_server.root = -1;
   if (!afork_namespaces_finish (&own))
     *report = (AForkLayerReport) { AFORK_LAYER_STATE_FAILED, (uint32_t) errno, 0 };
+  /* Other threads have kept their capabilities, and with them the way back. */
+  if (changes_root && !afork_children_has_one_thread ())
+    *report = (AForkLayerReport) { .state = AFORK_LAYER_STATE_THREADS };
 }
 
 /* Has the outer process report its forks on REPORTS, or where init reports, and waits until it

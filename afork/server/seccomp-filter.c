@@ -41,21 +41,20 @@
 #endif
 
 /* A filter of AFORK_STAGE_RUN, in memory that forks share. */
-typedef struct Program
+struct AForkFilterProgram
 {
-  struct Program    *next;
-  unsigned short     n_instructions;
-  uint32_t           gives;
-  struct sock_filter guard[AFORK_GUARD_MAX_INSTRUCTIONS];  /* the short program, at the end of it */
-  struct sock_filter instructions[];                       /* follow it without a gap */
-} Program;
+  AForkFilterProgram *next;     /* the first that came is the last */
+  unsigned short      n_instructions;
+  uint32_t            gives;
+  struct sock_filter  guard[AFORK_GUARD_MAX_INSTRUCTIONS]; /* the short program, at the end of it */
+  struct sock_filter  instructions[];                      /* follow it without a gap */
+};
+
+typedef AForkFilterProgram Program;
 
 _Static_assert (offsetof (Program, instructions) == offsetof (Program, guard)
                 + AFORK_GUARD_MAX_INSTRUCTIONS * sizeof (struct sock_filter),
                 "the two programs are one");
-
-/* The first that came is the last. */
-static Program *programs;
 
 /* A page that a process shares with its forks: the system call that has ended each, plus one, by
  * the low bits of its number. A worker could write anything there, so it is only used for a
@@ -156,12 +155,28 @@ copy_filter (const AForkFilter *filter)
   return program;
 }
 
-/* Async-signal-safe. */
+/* Installs a filter for all threads of the process. The kernel does so only if those that it may
+ * have besides this one have the same filters as this one, or fewer. */
+static bool
+install_for_all (const struct sock_fprog *filter)
+{
+  long result = syscall (SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, filter);
+
+  /* Otherwise it is the number of a thread. */
+  if (result > 0)
+    errno = ECANCELED;
+  return result == 0;
+}
+
+/* Async-signal-safe, unless the process has other threads. */
 static bool
 install (struct sock_filter *instructions,
          unsigned short      n_instructions)
 {
   const struct sock_fprog filter = { .len = n_instructions, .filter = instructions };
+
+  if (!afork_children_has_one_thread ())
+    return install_for_all (&filter);
 
   return prctl (PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0) == 0;
 }
@@ -194,8 +209,8 @@ afork_seccomp_prepare (const AForkConfinement *confinement,
           continue;
         }
 
-      program->next = programs;
-      programs = program;
+      program->next = afork_server.filters;
+      afork_server.filters = program;
       make_notes ();
     }
 
@@ -355,7 +370,7 @@ afork_seccomp_enter (AForkLayerReport *report)
 {
   bool done = true;
 
-  for (Program *program = programs; done && program != NULL; program = program->next)
+  for (Program *program = afork_server.filters; done && program != NULL; program = program->next)
     if ((program->gives & AFORK_EFFECT_OTHER_PROCESSES) != 0)
       {
         handle_refusals ();

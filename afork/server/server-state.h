@@ -17,6 +17,12 @@
 #include "module-cache.h"
 #include "runtime.h"
 
+typedef struct AForkConfinementState AForkConfinementState;     /* confinement.c */
+typedef struct AForkFilterProgram AForkFilterProgram;           /* seccomp-filter.c */
+
+/* One for each RESTRICT. The kernel has as many domains of Landlock for a process at most. */
+enum { AFORK_MAX_RULESETS = 16 };
+
 /* A process has one server, which lasts until the process ends, and nothing of it is ever freed.
  * The fields that every fork needs stand together at the front, in one page of memory: a fork
  * costs as much as the pages that it touches. */
@@ -43,6 +49,10 @@ typedef struct
   int                       relay;           /* to the outer process, see refork.c; or -1 */
   int                       root;            /* for the last step of namespaces.h, or -1 */
   AForkCachedModule        *receives;        /* the file whose bytes come next, or NULL */
+  AForkConfinementState    *confinement;     /* what RESTRICT has prepared, or NULL */
+  AForkFilterProgram       *filters;         /* to be installed when the process is run: a list */
+  int                       rulesets[AFORK_MAX_RULESETS];   /* of Landlock, to be enforced then */
+  size_t                    n_rulesets;
   AForkChildren             children;
   AForkLink                 link;
   AForkFailure              failure;

@@ -89,6 +89,8 @@ afork_layer_state_text (AForkLayerState state)
       return "not enforced for root";
     case AFORK_LAYER_STATE_TOO_OLD:
       return "too old in this kernel";
+    case AFORK_LAYER_STATE_THREADS:
+      return "not for a process that has other threads";
     default:
       return NULL;
     }

@@ -96,9 +96,10 @@ typedef enum
   AFORK_LAYER_STATE_NOT_BUILT,    /* the caller's library was built without it */
   AFORK_LAYER_STATE_NOT_BINDING,  /* the kernel would not enforce it for this user, who is root */
   AFORK_LAYER_STATE_TOO_OLD,      /* the kernel's version of it gives less than was asked for */
+  AFORK_LAYER_STATE_THREADS,      /* it would hold for one thread, and the process has others */
 } AForkLayerState;
 
-enum { AFORK_N_LAYER_STATES = 6 };
+enum { AFORK_N_LAYER_STATES = 7 };
 
 typedef enum
 {
@@ -126,9 +127,10 @@ typedef enum
   AFORK_LIMIT_FILE_SIZE,
   AFORK_LIMIT_PROCESSES,
   AFORK_LIMIT_CORE_SIZE,
+  AFORK_LIMIT_MORE_ADDRESS_SPACE,   /* besides what the process has mapped when it is run */
 } AForkLimit;
 
-enum { AFORK_N_LIMITS = 7 };
+enum { AFORK_N_LIMITS = 8 };
 
 typedef enum
 {

@@ -38,7 +38,7 @@ extern "C" {
 
 /* Both sides must have the same version. It changes when the layout of a kind changes, and when
  * there is a new kind that the previous version would refuse. */
-#define AFORK_WIRE_VERSION 6
+#define AFORK_WIRE_VERSION 7
 
 /* The first field of HELLO, by which a caller recognizes a server. */
 #define AFORK_WIRE_MAGIC "AFork"

@@ -89,7 +89,7 @@ invalid = {
     "missing-layer": description(record(MISSING, u32(7, 1))),
     "report-short": report()[:-1],
     "report-count": report(count=8),
-    "report-state": report((6, 0, 0)),
+    "report-state": report((7, 0, 0)),
     "report-gives": report((2, 1, 1)),
 }
 

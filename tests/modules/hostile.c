@@ -5,7 +5,9 @@
 
 /* A worker that was taken over. It tries what its first item says, with the arguments that follow,
  * and reports on its socket: `done` if it could do harm, or `refused` and the error. It may also be
- * ended while it tries. It prints by write(2) only: a confined process cannot do everything. */
+ * ended while it tries. It prints by write(2) only: a confined process cannot do everything.
+ *
+ * Code in another language can be taken over, too, and then calls afork_hostile_attempt(). */
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -38,12 +40,25 @@
 
 #include <afork/worker/afork-worker.h>
 
+#include "hostile.h"
+
 #ifndef SYS_pidfd_open
 # define SYS_pidfd_open 434
 #endif
 #ifndef SYS_pidfd_getfd
 # define SYS_pidfd_getfd 438
 #endif
+#ifndef SYS_open_tree
+# define SYS_open_tree 428
+#endif
+#ifndef SYS_fsopen
+# define SYS_fsopen 430
+#endif
+
+/* The descriptor that belongs to the attempt, or -1. */
+static int given_fd = -1;
+/* The one to report on, or -1 if it is not known. */
+static int own_socket = -1;
 
 /* Each returns whether the harm is done; if not, errno says why. */
 
@@ -84,6 +99,14 @@ static bool
 remove_file (const char *path)
 {
   return unlink (path) == 0 || rename (path, "/tmp/afork-stolen") == 0;
+}
+
+/* Makes what is no file, in the working directory. */
+static bool
+make_node (const char *path)
+{
+  return mkdir (path, 0700) == 0 || symlink ("/", path) == 0 || link ("/etc/passwd", path) == 0
+    || mkfifo (path, 0600) == 0 || mknod (path, S_IFCHR | 0600, 0x103) == 0;
 }
 
 static bool
@@ -189,9 +212,14 @@ signal_group (const char *unused)
 
 /* Has the kernel signal PID when there is input. */
 static bool
-signal_by_owner (const char *pid)
+signal_by_owner (const char *text)
 {
-  return fcntl (STDERR_FILENO, F_SETOWN, atoi (pid)) == 0;
+  const int fd = own_socket >= 0 ? own_socket : STDERR_FILENO, pid = atoi (text);
+  const struct f_owner_ex owner = { F_OWNER_PID, pid };
+
+  return fcntl (fd, F_SETOWN_EX, &owner) == 0 || ioctl (fd, FIOSETOWN, &pid) == 0
+    || ioctl (fd, SIOCSPGRP, &pid) == 0 || ioctl (fd, FIOASYNC, &pid) == 0
+    || fcntl (fd, F_SETSIG, SIGKILL) == 0 || fcntl (fd, F_SETOWN, pid) == 0;
 }
 
 static bool
@@ -202,11 +230,26 @@ signal_by_pidfd (const char *pid)
   return pidfd >= 0 && syscall (SYS_pidfd_send_signal, pidfd, 0, NULL, 0) == 0;
 }
 
-/* The items may hold a pidfd. */
+/* By a pidfd that was sent. */
+static bool
+signal_by_given_pidfd (const char *unused)
+{
+  (void) unused;
+  return syscall (SYS_pidfd_send_signal, given_fd, 0, NULL, 0) == 0;
+}
+
+/* Joins the namespaces of the process whose pidfd was sent. */
+static bool
+join_namespaces (const char *unused)
+{
+  (void) unused;
+  return setns (given_fd, CLONE_NEWUSER | CLONE_NEWNS) == 0 || setns (given_fd, CLONE_NEWPID) == 0;
+}
+
 static bool
 steal_descriptor (const char *pid)
 {
-  int pidfd = (int) syscall (SYS_pidfd_open, atoi (pid), 0);
+  int pidfd = given_fd >= 0 ? given_fd : (int) syscall (SYS_pidfd_open, atoi (pid), 0);
 
   return syscall (SYS_pidfd_getfd, pidfd, 0, 0) >= 0;
 }
@@ -279,6 +322,39 @@ map_in_pieces (const char *text)
   return true;
 }
 
+/* Memory that is mapped in the way of a stack does not count for the limit of data. */
+static bool
+map_as_stack (const char *text)
+{
+  const size_t size = strtoull (text, NULL, 10);
+  char *memory = mmap (NULL, size, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN, -1, 0);
+
+  if (memory == MAP_FAILED)
+    return false;
+  memory[size - 1] = 1;
+  return true;
+}
+
+/* Memory that cannot be written any more does not count for it, either. */
+static bool
+map_read_only (const char *text)
+{
+  const size_t size = strtoull (text, NULL, 10), piece = 16 * 1024 * 1024;
+
+  for (size_t n = 0; n < size; n += piece)
+    {
+      char *memory = mmap (NULL, piece, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+      if (memory == MAP_FAILED)
+        return false;
+      memory[0] = 1;
+      if (mprotect (memory, piece, PROT_READ) < 0)
+        return false;
+    }
+  return true;
+}
+
 static bool
 grow_break (const char *text)
 {
@@ -315,6 +391,23 @@ park_in_pipe (const char *unused)
   return pipe (fds) == 0 && fcntl (fds[1], F_SETPIPE_SZ, 1024 * 1024) > 0;
 }
 
+/* Fills the socket that was sent, whose other end nobody reads: the memory of messages counts for
+ * no limit of the process. */
+static bool
+park_in_socket (const char *text)
+{
+  static const char message[64 * 1024];
+  const int size = 1024 * 1024 * 1024;
+  size_t n_sent = 0;
+  ssize_t n;
+
+  setsockopt (given_fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+  setsockopt (given_fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
+  while ((n = send (given_fd, message, sizeof message, MSG_DONTWAIT | MSG_NOSIGNAL)) > 0)
+    n_sent += (size_t) n;
+  return n_sent > strtoull (text, NULL, 10);
+}
+
 static bool
 hold_many_descriptors (const char *text)
 {
@@ -342,6 +435,20 @@ burn_time_ignoring (const char *unused)
 {
   signal (SIGXCPU, SIG_IGN);
   return burn_time (unused);
+}
+
+/* Moves the limit as far as it can. */
+static bool
+burn_time_moving (const char *unused)
+{
+  struct rlimit limit;
+
+  if (getrlimit (RLIMIT_CPU, &limit) == 0)
+    {
+      limit.rlim_cur = limit.rlim_max;
+      setrlimit (RLIMIT_CPU, &limit);
+    }
+  return burn_time_ignoring (unused);
 }
 
 static void *
@@ -418,6 +525,12 @@ mount_folder (const char *path)
 }
 
 static bool
+mount_by_descriptors (const char *path)
+{
+  return syscall (SYS_open_tree, AT_FDCWD, path, 1) >= 0 || syscall (SYS_fsopen, "tmpfs", 0) >= 0;
+}
+
+static bool
 load_module (const char *unused)
 {
   (void) unused;
@@ -426,10 +539,19 @@ load_module (const char *unused)
 }
 
 static bool
-unshare_user (const char *unused)
+make_namespace (const char *unused)
 {
+  const int flags[] = {
+    CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWIPC, CLONE_NEWUTS,
+    CLONE_NEWCGROUP,
+  };
+
   (void) unused;
-  return unshare (CLONE_NEWUSER) == 0;
+  for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
+    if (unshare (flags[i]) == 0)
+      return true;
+
+  return false;
 }
 
 /* A system call by the numbers of i386, as programs of 32 bits make it: TEXT is the number and the
@@ -469,21 +591,23 @@ change_root (const char *path)
   return chroot (path) == 0;
 }
 
+/* TIOCSTI, TIOCLINUX, TIOCSCTTY, TIOCCONS, TIOCSETD, TIOCSPGRP and TIOCSWINSZ. ENOTTY means that
+ * the kernel has looked at the request. */
 static bool
-type_into_terminal (const char *unused)
+use_terminal (const char *unused)
 {
-  const char key = '\n';
-  int error;
+  static const uint64_t requests[] = { 0x5412, 0x541c, 0x540e, 0x541d, 0x5423, 0x5410, 0x5414 };
+  const int fd = given_fd >= 0 ? given_fd : STDIN_FILENO;
+  char argument[64] = "\n";
 
   (void) unused;
-  if (ioctl (STDIN_FILENO, 0x5412, &key) == 0)
-    return true;
-  error = errno;
-  /* The kernel uses only the low half of the request. */
-  if (syscall (SYS_ioctl, STDIN_FILENO, UINT64_C (0x100005412), &key) == 0)
-    return true;
-  errno = error;
-  return error == ENOTTY;
+  for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++)
+    /* The kernel uses only the low half of the request. */
+    for (uint64_t high = 0; high <= 1; high++)
+      if (syscall (SYS_ioctl, fd, requests[i] | high << 32, argument) == 0 || errno == ENOTTY)
+        return true;
+
+  return false;
 }
 
 static bool
@@ -523,11 +647,66 @@ leave_death_pipe (const char *unused)
   return left;
 }
 
+/* Whether it has a descriptor of a file or socket that it should not have: one besides its socket,
+ * what it was sent, and the death pipe. Files of no kind, such as an eventfd, are its own. */
+static bool
+has_other_descriptor (const char *unused)
+{
+  struct stat status;
+
+  (void) unused;
+  for (int fd = 3; fd < 1024; fd++)
+    if (fd != own_socket && fd != given_fd && fstat (fd, &status) == 0
+        && (status.st_mode & S_IFMT) != 0 && !S_ISFIFO (status.st_mode))
+      return true;
+
+  errno = EBADF;
+  return false;
+}
+
+/* Opens files by descriptors that it has, of files, directories and sockets. */
+static bool
+leave_by_descriptors (const char *unused)
+{
+  char name[32];
+  int error = EBADF;
+
+  (void) unused;
+  for (int fd = 0; fd < 64; fd++)
+    if (fcntl (fd, F_GETFD) >= 0)
+      {
+        if (fchdir (fd) == 0 || openat (fd, "..", O_RDONLY) >= 0 || openat (fd, ".", O_RDONLY) >= 0)
+          return true;
+        error = errno;
+        snprintf (name, sizeof name, "/proc/self/fd/%d", fd);
+        if (open (name, O_RDWR) >= 0 || open (name, O_RDONLY) >= 0)
+          return true;
+      }
+
+  errno = error;
+  return false;
+}
+
 static bool
 leave_session (const char *unused)
 {
   (void) unused;
   return setsid () >= 0 || setpgid (0, 0) == 0;
+}
+
+/* Writes to the file that was sent until it is as large as SIZE. */
+static bool
+grow_file (const char *size)
+{
+  return pwrite (given_fd, "x", 1, (off_t) strtoull (size, NULL, 10)) == 1;
+}
+
+static bool
+truncate_file (const char *size)
+{
+  return ftruncate (given_fd, (off_t) strtoull (size, NULL, 10)) == 0
+    || fallocate (given_fd, 0, 0, (off_t) strtoull (size, NULL, 10)) == 0
+    || fchmod (given_fd, 0777) == 0 || fcntl (given_fd, F_SETLEASE, F_WRLCK) == 0;
 }
 
 /* What a worker that computes needs. */
@@ -572,6 +751,7 @@ static const struct
   { "read-by-other-call", read_by_other_call },
   { "list", list_folder },
   { "write", write_file },
+  { "make", make_node },
   { "remove", remove_file },
   { "socket", make_socket },
   { "socket-pair", make_socket_pair },
@@ -585,7 +765,9 @@ static const struct
   { "kill-group", signal_group },
   { "set-owner", signal_by_owner },
   { "pidfd", signal_by_pidfd },
+  { "pidfd-given", signal_by_given_pidfd },
   { "pidfd-getfd", steal_descriptor },
+  { "setns", join_namespaces },
   { "ptrace", trace },
   { "process-vm-read", read_process },
   { "process-vm-write", write_process },
@@ -593,14 +775,18 @@ static const struct
   { "renice", renice },
   { "map", map_private },
   { "map-pieces", map_in_pieces },
+  { "map-stack", map_as_stack },
+  { "map-read-only", map_read_only },
   { "break", grow_break },
   { "map-shared", map_shared },
   { "memfd", fill_memfd },
   { "shm", make_shm },
   { "pipe", park_in_pipe },
+  { "park", park_in_socket },
   { "descriptors", hold_many_descriptors },
   { "burn", burn_time },
   { "burn-ignoring", burn_time_ignoring },
+  { "burn-moving", burn_time_moving },
   { "burn-threads", burn_time_in_threads },
   { "bpf", load_bpf },
   { "io-uring", set_up_io_uring },
@@ -608,31 +794,121 @@ static const struct
   { "key", add_key },
   { "perf", count_events },
   { "mount", mount_folder },
+  { "mount-by-descriptors", mount_by_descriptors },
   { "module", load_module },
-  { "unshare", unshare_user },
+  { "unshare", make_namespace },
   { "chroot", change_root },
   { "i386", call_as_i386 },
   { "sleep", sleep_for_ever },
-  { "terminal", type_into_terminal },
+  { "terminal", use_terminal },
   { "tracer", trace_allowed },
   { "lift-limit", lift_core_limit },
   { "death-pipe", leave_death_pipe },
+  { "other-descriptor", has_other_descriptor },
+  { "leave-by-descriptors", leave_by_descriptors },
   { "session", leave_session },
+  { "grow-file", grow_file },
+  { "truncate-file", truncate_file },
   { "compute", compute },
   { "abort", abort_self },
 };
 
-/* Writes to the descriptor ITEM until its file is as large as SIZE. */
-static bool
-grow_file (int         fd,
-           const char *size)
+/* Tries it. Returns 0 if the harm is done, the errno value if it was refused, or -1 for an unknown
+ * NAME. */
+static int
+attempt (const char *name,
+         const char *argument)
 {
-  return pwrite (fd, "x", 1, (off_t) strtoull (size, NULL, 10)) == 1;
+  for (size_t i = 0; i < sizeof attempts / sizeof attempts[0]; i++)
+    if (strcmp (name, attempts[i].name) == 0)
+      {
+        errno = 0;
+        return attempts[i].try (argument) ? 0 : errno != 0 ? errno : EPERM;
+      }
+
+  return -1;
 }
 
-AFORK_WORKER_EXPORT void hostile_try (int              socket,
-                                      const AForkItem *items,
-                                      size_t           n_items);
+/* A thread that is older than the sandbox of the process, and does what others tell it. */
+
+static struct
+{
+  pthread_mutex_t lock;
+  pthread_cond_t  changed;
+  const char     *name;         /* or NULL */
+  const char     *argument;
+  int             result;
+} older = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+
+static void *
+obey (void *unused)
+{
+  pthread_mutex_lock (&older.lock);
+  for (;;)
+    {
+      while (older.name == NULL)
+        pthread_cond_wait (&older.changed, &older.lock);
+      older.result = attempt (older.name, older.argument);
+      older.name = NULL;
+      pthread_cond_broadcast (&older.changed);
+    }
+  return unused;
+}
+
+static int
+attempt_in_older_thread (const char *name,
+                         const char *argument)
+{
+  pthread_mutex_lock (&older.lock);
+  older.name = name;
+  older.argument = argument;
+  pthread_cond_broadcast (&older.changed);
+  while (older.name != NULL)
+    pthread_cond_wait (&older.changed, &older.lock);
+  pthread_mutex_unlock (&older.lock);
+  return older.result;
+}
+
+AFORK_WORKER_EXPORT int
+afork_hostile_start_thread (void)
+{
+  pthread_t thread;
+
+  return pthread_create (&thread, NULL, obey, NULL);
+}
+
+AFORK_WORKER_EXPORT int
+afork_hostile_attempt (const char *name,
+                       const char *argument,
+                       int         fd,
+                       int         socket)
+{
+  static const char in_thread[] = "thread:";
+
+  given_fd = fd;
+  own_socket = socket;
+  if (strncmp (name, in_thread, sizeof in_thread - 1) == 0)
+    return attempt_in_older_thread (name + sizeof in_thread - 1, argument);
+
+  return attempt (name, argument);
+}
+
+/* The worker. */
+
+AFORK_WORKER_EXPORT void hostile_start_thread (int                 argc,
+                                               const char * const *argv);
+AFORK_WORKER_EXPORT void hostile_try          (int                 socket,
+                                               const AForkItem    *items,
+                                               size_t              n_items);
+
+AFORK_WORKER_EXPORT void
+hostile_start_thread (int                 argc,
+                      const char * const *argv)
+{
+  (void) argc, (void) argv;
+  if (afork_hostile_start_thread () != 0)
+    _exit (4);
+}
 
 AFORK_WORKER_EXPORT void
 hostile_try (int              socket,
@@ -641,25 +917,12 @@ hostile_try (int              socket,
 {
   const char *name = n_items > 0 ? items[0].data : "";
   const char *argument = n_items > 1 && items[1].kind == AFORK_ITEM_BYTES ? items[1].data : "";
+  const int result = afork_hostile_attempt (name, argument, n_items > 2 ? items[2].fd : -1, socket);
   char report[64];
-  bool done = false, known = false;
   int length;
 
-  errno = 0;
-  if (strcmp (name, "grow-file") == 0 && n_items > 2)
-    {
-      known = true;
-      done = grow_file (items[2].fd, argument);
-    }
-  for (size_t i = 0; i < sizeof attempts / sizeof attempts[0]; i++)
-    if (strcmp (name, attempts[i].name) == 0)
-      {
-        known = true;
-        done = attempts[i].try (argument);
-      }
-
   length = snprintf (report, sizeof report, "%s %d",
-                     !known ? "unknown" : done ? "done" : "refused", errno);
+                     result < 0 ? "unknown" : result == 0 ? "done" : "refused", result);
   if (write (socket, report, (size_t) length) != length)
     _exit (3);
 }
