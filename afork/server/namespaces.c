@@ -564,7 +564,12 @@ prepare_root (const AForkNamespacesRules *rules,
 
   if (getcwd (directory, sizeof directory) == NULL)
     strcpy (directory, "/");
-  if (unshare (CLONE_NEWNS) < 0)
+  /* Without the way back, the new root would be in force at once. */
+  if (setns (here, CLONE_NEWNS) < 0)
+    {
+      fail (result, "setns");
+    }
+  else if (unshare (CLONE_NEWNS) < 0)
     {
       fail (result, "unshare");
     }
@@ -579,10 +584,10 @@ prepare_root (const AForkNamespacesRules *rules,
           close (result->root);
           result->root = -1;
         }
-      if (chdir (directory) < 0 && chdir ("/") < 0)
-        done = fail (result, "chdir");
     }
 
+  if (chdir (directory) < 0 && chdir ("/") < 0)
+    done = fail (result, "chdir");
   close (here);
   result->limits_read = done && rules->limits_read;
   result->limits_write = done && rules->limits_write;

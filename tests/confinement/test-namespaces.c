@@ -504,8 +504,7 @@ static const RefusedNamespaces refused[] = {
   { "move-mount", SYS_move_mount, -1, 0, 0, TRUE, FALSE },
   { "mount-setattr", SYS_mount_setattr, -1, 0, 0, TRUE, FALSE },
   { "pivot-root", SYS_pivot_root, -1, 0, 0, TRUE, FALSE },
-  /* The root is in force earlier then. */
-  { "setns", SYS_setns, -1, 0, 0, FALSE, FALSE },
+  { "setns", SYS_setns, -1, 0, 0, TRUE, FALSE },
 };
 
 static const RefusedNamespaces *refusal;
