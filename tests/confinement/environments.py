@@ -3,14 +3,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
 """Runs the tests of confinement where less can be had: as another user, without user namespaces,
-and in sandboxes.
+in sandboxes, and where the kernel refuses a single thing.
 
 environments.py ENVIRONMENT PROGRAM...
 
 Each program must pass in it, or skip what cannot be had. If the environment itself cannot be had
-here, the test is skipped.
+here, the test is skipped. `without-NAME` is one in which the system calls of REFUSED are refused,
+and the programs find NAME in AFORK_TEST_REFUSED.
 """
 
+import ctypes
 import os
 import platform
 import shutil
@@ -44,6 +46,58 @@ SYSTEM_CALLS = {
         'clone': 220, 'unshare': 97, 'clone3': 435,
     },
 }
+
+
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, MODE_FILTER = 38, 22, 2
+
+# What confinement uses, by the numbers of system calls; the second time with the first argument, if
+# only that is refused. Those from 424 on are the same everywhere.
+REFUSED = {
+    'capabilities': {'x86_64': [126], 'aarch64': [91]},
+    'landlock': {'x86_64': [444], 'aarch64': [444]},
+    'mount': {'x86_64': [165], 'aarch64': [40]},
+    'mount-attributes': {'x86_64': [442], 'aarch64': [442]},
+    'mount-trees': {'x86_64': [428, 429], 'aarch64': [428, 429]},
+    'namespaces': {'x86_64': [272], 'aarch64': [97]},
+    'pivot-root': {'x86_64': [155], 'aarch64': [41]},
+    'rlimits': {'x86_64': [160, 302], 'aarch64': [164, 261]},
+    'seccomp': {'x86_64': [317, (157, PR_SET_SECCOMP)], 'aarch64': [277, (167, PR_SET_SECCOMP)]},
+    'setns': {'x86_64': [308], 'aarch64': [268]},
+}
+
+
+def make_refusal(name):
+    """The program for the kernel that refuses what is called NAME, or None on another machine."""
+    machine = platform.machine()
+    if machine not in AUDIT_ARCH:
+        return None
+
+    program = [(LOAD, 0, 0, 4), (EQUAL, 1, 0, AUDIT_ARCH[machine]), (RETURN, 0, 0, ALLOW)]
+    for call in REFUSED[name][machine]:
+        number, argument = call if isinstance(call, tuple) else (call, None)
+        program.append((LOAD, 0, 0, 0))
+        if argument is None:
+            program += [(EQUAL, 0, 1, number), (RETURN, 0, 0, REFUSE | EPERM)]
+        else:
+            program += [(EQUAL, 0, 3, number), (LOAD, 0, 0, 16), (EQUAL, 0, 1, argument),
+                        (RETURN, 0, 0, REFUSE | EPERM)]
+    program.append((RETURN, 0, 0, ALLOW))
+    return b''.join(struct.pack('=HBBI', *instruction) for instruction in program)
+
+
+def refuse(name, command):
+    """Executes the command without what is called NAME."""
+    filter_bytes = make_refusal(name)
+    libc = ctypes.CDLL(None, use_errno=True)
+    instructions = ctypes.create_string_buffer(filter_bytes)
+    # struct sock_fprog
+    program = ctypes.create_string_buffer(
+        struct.pack('@HP', len(filter_bytes) // 8, ctypes.addressof(instructions)))
+    zero = ctypes.c_ulong(0)
+    if libc.prctl(PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), zero, zero, zero) != 0 \
+            or libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(MODE_FILTER), program, zero, zero) != 0:
+        sys.exit(f'{name} cannot be refused: {os.strerror(ctypes.get_errno())}')
+    os.execvp(command[0], command)
 
 
 def make_filter():
@@ -87,6 +141,9 @@ def get_command(environment):
         return [*as_nobody(), *BWRAP, '--disable-userns']
     if environment == 'flatpak':
         return [*as_nobody(), *BWRAP, '--seccomp', '0']
+    if environment.startswith('without-'):
+        return [sys.executable, '-B', os.path.abspath(__file__), '--refuse',
+                environment.removeprefix('without-')]
     sys.exit(f'{environment} is not an environment')
 
 
@@ -110,7 +167,7 @@ def is_there(environment):
     command = get_command(environment)
     if not command:
         return False
-    if environment == 'flatpak' and make_filter() is None:
+    if make_filter() is None and (environment == 'flatpak' or environment.startswith('without-')):
         return False
     if any(shutil.which(program) is None for program in ('setpriv', 'unshare')
            if program in command) or ('bwrap' in command and shutil.which('bwrap') is None):
@@ -131,6 +188,8 @@ def main(environment, *programs):
         print(f'{environment} cannot be had here, or is where the other tests run')
         return SKIPPED
 
+    if environment.startswith('without-'):
+        os.environ['AFORK_TEST_REFUSED'] = environment.removeprefix('without-')
     # The folder of the tests may be one in which another user cannot make files.
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o1777)
@@ -161,4 +220,6 @@ def run_all(environment, programs):
 
 
 if __name__ == '__main__':
+    if sys.argv[1] == '--refuse':
+        refuse(sys.argv[2], sys.argv[3:])
     sys.exit(main(*sys.argv[1:]))
