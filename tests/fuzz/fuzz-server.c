@@ -34,6 +34,7 @@ enum
   OP_HANG_UP,                   /* the caller closes its end */
   OP_INTERRUPT,                 /* the next wait is interrupted */
   OP_LINK,                      /* the process that the caller talks to from now on */
+  OP_RESTRICT,                  /* a description: see put_restrict() */
   N_OPS
 };
 
@@ -50,6 +51,7 @@ static const ScriptOp ops[N_OPS] = {
   [OP_HANG_UP] = { "4", 1 },
   [OP_INTERRUPT] = { "", 1 },
   [OP_LINK] = { "6", 4 },
+  [OP_RESTRICT] = { "4**8****8****8****", 6 },
 };
 
 /* REQUIRE 7, CALL 9, ITEM_BYTES 10, ITEM_FDS 11, FORK 12, RUN 13, LOOK_UP 14, EXEC 15, DEATH_PIPE
@@ -74,6 +76,12 @@ static const char * const phrases[] = {
   "5,0;0,12,0,5;1;0,24,0,5;1;0,23,0,0;6,0,0,0;0,24,0,5;0,24,0,?;1;",
   "8,?;0,11,0,9;1;",
   "0,12,0,?;0,12,0,?;0,12,0,?;0,12,0,?;1;6,?,?,?;1;",
+  "0,7,0,0,1;12,0,3,0,0,0,?,?,0,7,?,?;0,13,0,0,2,1;1;",
+  "0,7,0,0,1;12,0,0,31,4,0,?,?,4,1,?,?,5,0,3,6,?;5,0;0,12,0,7;1;0,13,0,0,2,1;1;6,0,0,0;1;",
+  "12,0,0,31,4,1,?,?,6,63;5,1;0,12,0,7;1;0,7,0,0,1;0,13,0,0,2,1;1;",
+  "12,1,?,?,2,3,?,7,?;12,0,64,0,1,?;1;0,7,0,0,1;0,13,0,0,2,1;1;",
+  "12,0,0,3,5,0,?,?,5,1,?,?;0,6,0,?;0,7,0,0,1;0,13,0,0,2,1;1;",
+  "12,2,0,4,4,1,?,?;0,12,0,5;0,15,0,0,1,1,2,3;1;",
   NULL
 };
 
@@ -135,6 +143,7 @@ do_step (Step *step)
       return false;
     case OP_RAW:
       link->is_damaged = true;
+      world.best_effort = true;
       if (link->outbox.n_bytes < MAX_PUT)
         outbox_add_bytes (&link->outbox, step->args, step->n_args);
       return true;
@@ -167,6 +176,9 @@ do_step (Step *step)
       return true;
     case OP_INTERRUPT:
       world.interrupted = true;
+      return true;
+    case OP_RESTRICT:
+      put_restrict (link, step);
       return true;
     default:
       world.link = step_take (step) % world.n_links;
@@ -225,10 +237,11 @@ begin (const uint8_t *bytes,
 {
   world.script = (Script) { bytes, n_bytes };
   world.hung_up = world.interrupted = world.calls = world.standard_changed = world.notified = false;
-  world.copy_failed = false;
+  world.copy_failed = world.best_effort = false;
   world.has_no_pidfds = false;
   world.n_waits = world.next_fork = world.fail_in[0] = world.fail_in[1] = 0;
   world.death_pipe = -1;
+  world.death_pipe_inode = 0;
   memset (world.kept, 0, sizeof world.kept);
   world.n_links = world.link = world.n_children = 0;
   world.memory.next = world.memory.previous = &world.memory;

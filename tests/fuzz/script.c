@@ -124,6 +124,19 @@ outbox_add_bytes (Outbox     *self,
 }
 
 void
+outbox_add_whole_frame (Outbox           *self,
+                        const AForkFrame *frame)
+{
+  size_t size = afork_frame_size (frame);
+
+  if (size == 0)
+    return;
+  reserve (self, size);
+  afork_frame_write (frame, self->bytes + self->n_bytes);
+  self->n_bytes += size;
+}
+
+void
 outbox_add_frame (Outbox     *self,
                   AForkFrame *frame,
                   Step       *step)
@@ -133,7 +146,6 @@ outbox_add_frame (Outbox     *self,
   static uint8_t array[8 * 80];
   const char *words[9] = { NULL };
   size_t n_words;
-  size_t size;
 
   for (size_t i = 0; i < 2; i++)
     if (frame->string[i] == NULL)
@@ -154,12 +166,7 @@ outbox_add_frame (Outbox     *self,
       frame->n_bytes = sizeof string[0];
     }
 
-  size = afork_frame_size (frame);
-  if (size == 0)
-    return;
-  reserve (self, size);
-  afork_frame_write (frame, self->bytes + self->n_bytes);
-  self->n_bytes += size;
+  outbox_add_whole_frame (self, frame);
 }
 
 bool

@@ -57,6 +57,9 @@ typedef struct
 void     outbox_add_frame   (Outbox     *self,
                              AForkFrame *frame,
                              Step       *step);
+/* Adds a frame of which all is given. */
+void     outbox_add_whole_frame (Outbox           *self,
+                                 const AForkFrame *frame);
 void     outbox_add_bytes   (Outbox     *self,
                              const void *bytes,
                              size_t      n_bytes);

@@ -6,7 +6,19 @@
 /* The caller: it sends correct and incorrect frames in any pieces and with any descriptors, and
  * checks what the server sends. */
 
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+
+#include <afork/wire/afork-confinement.h>
+
 #include "server-target.h"
+
+#if defined (__aarch64__)
+# define NATIVE_ARCHITECTURE AUDIT_ARCH_AARCH64
+#else
+# define NATIVE_ARCHITECTURE AUDIT_ARCH_X86_64
+#endif
 
 Link *
 add_link (int  server_end,
@@ -170,12 +182,117 @@ put_frame (Link *link,
            kind, number);
 }
 
+/* Adds PATHS, some of a few. */
+static void
+add_paths (AForkConfinement *confinement,
+           Step             *step)
+{
+  static const char * const names[] = {
+    "/", "/nowhere", "/usr", "/dev/null", "/proc/self", "/usr/..",
+  };
+  static uint8_t bytes[2][256];
+  const unsigned access = step_take (step) % 2;
+  const uint8_t chosen = step_take (step);
+  const char *paths[sizeof names / sizeof names[0] + 1] = { NULL };
+  size_t n_paths = 0;
+
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    if ((chosen & 1u << i) != 0)
+      paths[n_paths++] = names[i];
+  confinement->has_paths[access] = true;
+  confinement->paths[access].bytes = bytes[access];
+  confinement->paths[access].n_bytes =
+    afork_strings_size (paths, &confinement->paths[access].n_strings);
+  afork_strings_write (paths, bytes[access]);
+}
+
+/* A filter that allows all, in as many instructions. */
+static void
+add_filter (AForkConfinement *confinement,
+            Step             *step)
+{
+  static uint8_t instructions[256 * AFORK_INSTRUCTION_SIZE];
+  AForkFilter *filter = &confinement->filters[confinement->n_filters];
+  const struct sock_filter allow = BPF_STMT (BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+
+  if (confinement->n_filters == AFORK_MAX_FILTERS)
+    return;
+
+  for (size_t i = 0; i < sizeof instructions; i += sizeof allow)
+    memcpy (instructions + i, &allow, sizeof allow);
+  filter->stage = (AForkStage) (step_take (step) % AFORK_N_STAGES);
+  filter->gives = (uint32_t) step_take (step) << 5;
+  filter->n_instructions = step_take (step) + 1u;
+  /* Sometimes for another machine. */
+  filter->architecture = filter->n_instructions == 256 ? 0 : NATIVE_ARCHITECTURE;
+  filter->instructions = instructions;
+  confinement->n_filters++;
+}
+
+/* Adds a RESTRICT: whether it is for best effort, and allows no program; what is wanted; and then
+ * parts, each of which is its kind and its arguments. */
+void
+put_restrict (Link *link,
+              Step *step)
+{
+  AForkConfinement confinement = { .flags = step_take (step) & 3u };
+  AForkFrame frame = { .kind = AFORK_FRAME_RESTRICT };
+  AForkLimitValue *limit;
+  uint8_t *bytes;
+
+  confinement.wanted = step_take (step);
+  confinement.wanted |= (uint32_t) (step_take (step) & 0x1f) << 8;
+  if ((confinement.flags & AFORK_CONFINEMENT_BEST_EFFORT) != 0)
+    world.best_effort = true;
+  while (step->n_args > 0)
+    switch (step_take (step) % 8)
+      {
+      case 0:
+        limit = &confinement.limits[step_take (step) % AFORK_N_LIMITS];
+        limit->set = true;
+        limit->soft = step_take (step);
+        limit->hard = limit->soft + step_take (step);
+        break;
+      case 1:
+        confinement.nice = step_take (step) % 20;
+        break;
+      case 2:
+        confinement.idle = true;
+        break;
+      case 3:
+        confinement.oom_score = step_take (step) * 3u;
+        break;
+      case 4:
+        add_filter (&confinement, step);
+        break;
+      case 5:
+        add_paths (&confinement, step);
+        break;
+      case 6:
+        confinement.namespaces = step_take (step) & 63;
+        break;
+      default:
+        confinement.missing[step_take (step) % AFORK_N_LAYERS] = AFORK_LAYER_STATE_NOT_BUILT;
+        break;
+      }
+
+  frame.n_bytes = afork_confinement_size (&confinement);
+  frame.bytes = bytes = malloc (frame.n_bytes);
+  if (bytes == NULL)
+    abort ();
+  afork_confinement_write (&confinement, bytes);
+  if (link->outbox.n_bytes < MAX_PUT)
+    outbox_add_whole_frame (&link->outbox, &frame);
+  free (bytes);
+}
+
 void
 corrupt (Link    *link,
          uint32_t place,
          uint8_t  change)
 {
   link->is_damaged = true;
+  world.best_effort = true;
   if (link->outbox.n_bytes > 0)
     link->outbox.bytes[link->outbox.n_bytes - 1 - place % link->outbox.n_bytes] ^= change;
 }
@@ -227,6 +344,17 @@ check_measured (Link             *link,
 }
 
 static void
+check_confined (const AForkFrame *frame)
+{
+  AForkConfinementReport report;
+
+  if (!afork_confinement_report_parse (frame->bytes, frame->n_bytes, &report))
+    die ("the server sends a wrong report of its confinement");
+  if (!world.best_effort && (report.wanted & ~afork_confinement_report_had (&report)) != 0)
+    die ("the server runs without effects that must be had");
+}
+
+static void
 check_frame (Link             *link,
              const AForkFrame *frame)
 {
@@ -268,6 +396,9 @@ check_frame (Link             *link,
         die ("a fork sends READY first, and no pidfd");
       break;
     case AFORK_FRAME_FORK_FAILED:
+      break;
+    case AFORK_FRAME_CONFINED:
+      check_confined (frame);
       break;
     case AFORK_FRAME_EXITED:
       check_exited (frame);

@@ -5,10 +5,13 @@
 
 /* System calls of a server: descriptors, messages, waiting, processes. */
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <stdarg.h>
 #include <sys/eventfd.h>
 
 #include <afork/server/fork.h>
+#include <afork/server/seccomp-filter.h>
 #include <afork/server/server-state.h>
 
 #include "server-target.h"
@@ -84,15 +87,17 @@ world_open (const char *path,
   return system_fails (ENOENT) ? -1 : (open) (path, flags);
 }
 
-/* A fork that is to be the worker waits for a byte of the process that stays. Only one of the two
- * exists here, so there is no byte. */
+/* A file of /proc. Or a fork that is to be the worker waits for a byte of the process that stays.
+ * Only one of the two exists here, so there is no byte. */
 ssize_t
 world_read (int     fd,
             void   *bytes,
             size_t  n_bytes)
 {
-  if (!is_server_fd (fd) || n_bytes != 1)
+  if (!is_server_fd (fd))
     die ("%zu bytes are read from descriptor %d", n_bytes, fd);
+  if (n_bytes != 1)
+    return system_fails (EIO) ? -1 : (read) (fd, bytes, n_bytes);
   memset (bytes, 0, n_bytes);
   return fails (1) ? 0 : 1;
 }
@@ -107,6 +112,18 @@ world_send (int         fd,
   if (!is_server_fd (fd) || n_bytes != 1)
     die ("%zu bytes are sent to descriptor %d", n_bytes, fd);
   return 1;
+}
+
+/* The process keeps its score. */
+ssize_t
+world_pwrite (int         fd,
+              const void *bytes,
+              size_t      n_bytes)
+{
+  (void) bytes;
+  if (!is_server_fd (fd))
+    die ("%zu bytes are written to descriptor %d", n_bytes, fd);
+  return system_fails (EACCES) ? -1 : (ssize_t) n_bytes;
 }
 
 int
@@ -131,6 +148,7 @@ world_fcntl (int fd,
              int command,
              ...)
 {
+  struct stat status;
   va_list arguments;
   int argument;
   int result;
@@ -150,6 +168,7 @@ world_fcntl (int fd,
       if (system_fails (EINVAL))
         return -1;
       world.death_pipe = fd;
+      world.death_pipe_inode = (fstat) (fd, &status) == 0 ? status.st_ino : 0;
       return 0;
     case F_SETOWN:
     case F_SETFL:
@@ -454,6 +473,109 @@ open_pidfd (pid_t pid)
   return fd;
 }
 
+/* Confinement, of which the target's process must see nothing. */
+
+/* Checks that a filter can be read. */
+static void
+check_filter (const struct sock_fprog *program)
+{
+  uint32_t sum = 0;
+
+  if (program->len == 0 || program->len > AFORK_MAX_INSTRUCTIONS + AFORK_GUARD_MAX_INSTRUCTIONS)
+    die ("a filter of %u instructions is installed", program->len);
+  for (unsigned i = 0; i < program->len; i++)
+    sum += program->filter[i].k + program->filter[i].code;
+  if (sum == 0)
+    die ("an empty filter is installed");
+}
+
+int
+world_prctl (int option,
+             ...)
+{
+  const void *argument = NULL;
+  va_list arguments;
+
+  va_start (arguments, option);
+  if (option == PR_SET_NAME)
+    argument = va_arg (arguments, const char *);
+  else if (option == PR_SET_SECCOMP && va_arg (arguments, int) == SECCOMP_MODE_FILTER)
+    argument = va_arg (arguments, const struct sock_fprog *);
+  va_end (arguments);
+
+  if (option == PR_SET_NAME)
+    return (prctl) (option, argument);
+  if (system_fails (EINVAL))
+    return -1;
+  if (argument != NULL)
+    check_filter (argument);
+  else if (option != PR_SET_NO_NEW_PRIVS)
+    die ("prctl() is called with %d", option);
+  return 0;
+}
+
+int
+world_setrlimit (int                  resource,
+                 const struct rlimit *limit)
+{
+  if (limit->rlim_cur > limit->rlim_max)
+    die ("limit %d is higher than it may be", resource);
+  return system_fails (EPERM) ? -1 : 0;
+}
+
+int
+world_setpriority (int  which,
+                   id_t who,
+                   int  priority)
+{
+  if (which != PRIO_PROCESS || who != 0 || priority < 1 || priority > 19)
+    die ("process %u gets the priority %d", (unsigned) who, priority);
+  return system_fails (EACCES) ? -1 : 0;
+}
+
+int
+world_set_scheduler (pid_t pid,
+                     int   policy)
+{
+  if (pid != 0 || policy != SCHED_IDLE)
+    die ("process %d gets the policy %d", (int) pid, policy);
+  return system_fails (EPERM) ? -1 : 0;
+}
+
+int
+world_sigaction (int                     signal,
+                 const struct sigaction *action,
+                 struct sigaction       *old)
+{
+  return action != NULL ? 0 : (sigaction) (signal, NULL, old);
+}
+
+/* Landlock of ABI 6, whose rulesets are descriptors. */
+static long
+make_ruleset (const void *attributes,
+              unsigned    flags)
+{
+  if (system_fails (ENOSYS))
+    return -1;
+
+  return attributes == NULL && flags == 1 ? 6 : eventfd (0, EFD_CLOEXEC);
+}
+
+static long
+use_ruleset (int fd)
+{
+  if (!is_server_fd (fd))
+    die ("descriptor %d is used as a ruleset, which is not open or not the server's", fd);
+  return system_fails (EINVAL) ? -1 : 0;
+}
+
+static long
+read_capabilities (void *header,
+                   void *data)
+{
+  return system_fails (EINVAL) ? -1 : (syscall) (SYS_capget, header, data);
+}
+
 long
 world_syscall (long number,
                ...)
@@ -464,6 +586,19 @@ world_syscall (long number,
   void *buffer = NULL;
 
   va_start (arguments, number);
+  if (number == SYS_landlock_create_ruleset || number == SYS_capget)
+    {
+      void *pointer = va_arg (arguments, void *);
+
+      buffer = number == SYS_capget ? va_arg (arguments, void *) : NULL;
+      size = number == SYS_capget ? 0 : va_arg (arguments, size_t);
+      flags = number == SYS_capget ? 0 : va_arg (arguments, int);
+      va_end (arguments);
+      (void) size;
+      return number == SYS_capget ? read_capabilities (pointer, buffer)
+                                  : make_ruleset (pointer, (unsigned) flags);
+    }
+
   first = va_arg (arguments, int);
   last = number == SYS_close_range ? va_arg (arguments, int) : 0;
   if (number == SYS_close_range)
@@ -487,6 +622,9 @@ world_syscall (long number,
       return system_fails (EINVAL) ? -1 : (syscall) (number, first, buffer, size);
     case SYS_rt_sigaction:
       return 0;
+    case SYS_landlock_add_rule:
+    case SYS_landlock_restrict_self:
+      return use_ruleset (first);
     case SYS_pidfd_send_signal:
       /* A child is then signalled by its pid, and this shows which process has it. */
       return errno = world.has_no_pidfds ? ENOSYS : EPERM, -1;

@@ -83,10 +83,12 @@ typedef struct
   bool     calls;               /* a preparing function is searched for or called */
   bool     standard_changed;
   bool     copy_failed;         /* mapping a descriptor to its own number */
+  bool     best_effort;         /* a process may lack effects that were asked for */
   bool     notified;            /* HELLO has come */
   unsigned fail_in[2];          /* 0 if nothing fails */
   bool     has_no_pidfds;       /* system calls */
-  int      death_pipe;
+  int      death_pipe;          /* the descriptor of it that was set up last, or -1 */
+  ino_t    death_pipe_inode;
   bool     kept[N_FDS];         /* taken as items, so they belong to a module */
   bool     foreign[N_FDS];      /* descriptors that do not belong to the server */
   Link     links[MAX_LINKS];
@@ -115,6 +117,8 @@ void               hang_up       (Link            *link);
 void               hang_up_all   (void);
 void               deliver       (Link            *link);
 void               put_frame     (Link            *link,
+                                  Step            *step);
+void               put_restrict  (Link            *link,
                                   Step            *step);
 void               add_fds       (Link            *link,
                                   unsigned         n_fds,

@@ -12,6 +12,16 @@
 
 #include "server-target.h"
 
+/* The process has the end that it was sent, and one that it has opened itself. */
+static bool
+is_death_pipe (int fd)
+{
+  struct stat status;
+
+  return world.death_pipe_inode != 0 && (fstat) (fd, &status) == 0
+    && status.st_ino == world.death_pipe_inode;
+}
+
 /* Whether every open descriptor is one that a function or a program must have. */
 static void
 check_fds (int              socket,
@@ -26,7 +36,7 @@ check_fds (int              socket,
       bool is_item = false;
 
       if (!is_open[fd] || world.foreign[fd] || world.kept[fd] || fd == socket
-          || fd == world.death_pipe || ((fcntl) (fd, F_GETFD) & FD_CLOEXEC) == 0)
+          || is_death_pipe (fd) || ((fcntl) (fd, F_GETFD) & FD_CLOEXEC) == 0)
         continue;
 
       for (size_t i = 0; i < n_items; i++)
@@ -98,7 +108,7 @@ world_execvp (const char  *file,
   if (world.death_pipe >= 0 && ((fcntl) (world.death_pipe, F_GETFD) & FD_CLOEXEC) != 0)
     die ("a program is executed that does not have the death pipe");
   for (int fd = STDERR_FILENO + 1; fd < N_FDS; fd++)
-    if (is_server_fd (fd) && fd != world.death_pipe && !afork_server_is_mapped (fd)
+    if (is_server_fd (fd) && !is_death_pipe (fd) && !afork_server_is_mapped (fd)
         && ((fcntl) (fd, F_GETFD) & FD_CLOEXEC) == 0)
       die ("a program is executed that has descriptor %d, which nobody has mapped", fd);
   if (strcmp (file, "run") != 0)

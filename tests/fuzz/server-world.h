@@ -29,6 +29,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -89,6 +91,21 @@ int     world_waitid      (idtype_t            type,
                            siginfo_t          *info,
                            int                 options);
 pid_t   world_setsid      (void);
+int     world_prctl       (int                 option,
+                           ...);
+int     world_setrlimit   (int                 resource,
+                           const struct rlimit *limit);
+int     world_setpriority (int                 which,
+                           id_t                who,
+                           int                 priority);
+int     world_set_scheduler (pid_t             pid,
+                             int               policy);
+int     world_sigaction   (int                 signal,
+                           const struct sigaction *action,
+                           struct sigaction   *old);
+ssize_t world_pwrite      (int                 fd,
+                           const void         *bytes,
+                           size_t              n_bytes);
 int     world_execvp      (const char         *file,
                            char              **argv);
 void    world_exit        (int                 status) __attribute__ ((noreturn));
@@ -141,6 +158,13 @@ void    world_free        (void               *memory);
 /* No namespaces can be had. */
 # define unshare(flags) ((flags) == CLONE_THREAD ? 0 : (errno = EPERM, -1))
 # define getpgrp() ((pid_t) 1)
+# define prctl(...) world_prctl (__VA_ARGS__)
+# define setrlimit(resource, limit) world_setrlimit (resource, limit)
+# define setpriority(which, who, priority) world_setpriority (which, who, priority)
+# define sched_setscheduler(pid, policy, parameters) \
+    ((void) (parameters), world_set_scheduler (pid, policy))
+# define sigaction(number, action, old) world_sigaction (number, action, old)
+# define pwrite(fd, bytes, n_bytes, offset) ((void) (offset), world_pwrite (fd, bytes, n_bytes))
 # define execvp(file, argv) world_execvp (file, argv)
 # define exit(status) world_exit (status)
 # define _exit(status) world_quick_exit (status)
