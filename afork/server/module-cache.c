@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -165,7 +166,29 @@ is_ours (const char *name,
   return strspn (name, "0123456789abcdef") == AFORK_SHA256_TEXT_SIZE - 1;
 }
 
-/* Deletes the files that were not used for long. */
+/* Deletes NAME if it is a file that was not completed, and whose process has ended. Until then, the
+ * file is locked. Returns whether NAME was such a file. */
+static bool
+delete_abandoned (int         directory,
+                  const char *name)
+{
+  bool abandoned;
+  int fd;
+
+  if (strncmp (name, TEMPORARY_PREFIX, sizeof TEMPORARY_PREFIX - 1) != 0)
+    return false;
+
+  fd = openat (directory, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  abandoned = fd >= 0 && flock (fd, LOCK_EX | LOCK_NB) == 0;
+  /* The process that creates it may wait for the lock, and finds then that it is gone. */
+  if (abandoned)
+    unlinkat (directory, name, 0);
+  if (fd >= 0)
+    close (fd);
+  return abandoned;
+}
+
+/* Deletes the files that were not used for long, and those that nobody completes any more. */
 static void
 delete_old (int directory)
 {
@@ -186,7 +209,7 @@ delete_old (int directory)
       struct stat status;
       int days;
 
-      if (is_ours (entry->d_name, &days)
+      if (!delete_abandoned (directory, entry->d_name) && is_ours (entry->d_name, &days)
           && fstatat (directory, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0
           && now - status.st_mtime > (time_t) days * DAY)
         unlinkat (directory, entry->d_name, 0);
@@ -260,6 +283,17 @@ find (AForkCachedModule *self)
   return found;
 }
 
+/* Locks the new file FD, and returns whether it still has its name. */
+static bool
+lock (int fd)
+{
+  struct stat status;
+
+  while (flock (fd, LOCK_EX) < 0 && errno == EINTR)
+    ;
+  return fstat (fd, &status) == 0 && status.st_nlink > 0;
+}
+
 /* Creates the file that receives the content. */
 static bool
 create (AForkCachedModule *self)
@@ -273,10 +307,13 @@ create (AForkCachedModule *self)
                 (int) getpid (), (unsigned long) now.tv_nsec, i);
       self->fd = openat (self->directory, self->temporary,
                          O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-      if (self->fd >= 0)
+      if (self->fd >= 0 && lock (self->fd))
         return true;
-      if (errno != EEXIST)
+      if (self->fd >= 0)
+        close (self->fd);
+      else if (errno != EEXIST)
         break;
+      self->fd = -1;
     }
 
   self->temporary[0] = '\0';

@@ -646,6 +646,7 @@ test_file_killed (Census        *census,
   g_auto(Setting) self = { 0 };
   g_autofree char *large_module = NULL;
   g_autofree char *module = NULL;
+  g_autofree char *other = NULL;
 
   SKIP_WITHOUT (setting_init (&self, way) ? self.runtime : NULL);
   module = copy_module (&self, "lifecycle", "module.so", 0);
@@ -670,6 +671,11 @@ test_file_killed (Census        *census,
       await_end (process);
       assert_loads (&self, module);
     }
+
+  /* The part that had come goes with the next copy. */
+  other = copy_module (&self, "lifecycle", "other.so", 1);
+  assert_loads (&self, other);
+  g_assert_cmpuint (count_cached (&self), ==, 2);
 }
 
 /* A process here opens the file itself. */
