@@ -992,8 +992,8 @@ afork_runtime_init (AForkRuntime *self)
   self->start_timeout = DEFAULT_START_TIMEOUT;
   self->keepalive = DEFAULT_KEEPALIVE;
   self->remote_runtime = g_strdup (native_info.name);
-  self->templates = _afork_context_table_new ();
-  self->connections = _afork_context_table_new ();
+  self->templates = _afork_context_table_new (G_OBJECT (self));
+  self->connections = _afork_context_table_new (G_OBJECT (self));
 }
 
 /* The runtimes that exist once in a program. */

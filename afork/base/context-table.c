@@ -12,6 +12,7 @@
 
 struct _AForkContextTable
 {
+  GObject   *owner;             /* not a reference; used only in its own calls */
   AForkMutex mutex;
   GPtrArray *entries;           /* of Entry: one for each context that has a value */
 };
@@ -20,6 +21,7 @@ struct _AForkContextTable
 typedef struct
 {
   AForkContextTable *table;     /* a reference */
+  GWeakRef           owner;
 } Watch;
 
 typedef struct
@@ -27,7 +29,8 @@ typedef struct
   gpointer        value;
   GDestroyNotify  removed;
   AForkContext   *context;
-  Watch          *watch;        /* freed with the entry, or in context_gone_cb() */
+  Watch          *watch;        /* freed with the entry, or in context_gone_cb(); NULL from then
+                                 * on */
 } Entry;
 
 static void
@@ -49,6 +52,7 @@ static void context_gone_cb (gpointer data);
 static void
 watch_free (Watch *watch)
 {
+  g_weak_ref_clear (&watch->owner);
   table_unref (watch->table);
   g_free (watch);
 }
@@ -59,26 +63,49 @@ entry_free (gpointer data)
 {
   Entry *entry = data;
 
-  if (_afork_context_unwatch (entry->context, context_gone_cb, entry->watch))
+  if (entry->watch != NULL
+      && _afork_context_unwatch (entry->context, context_gone_cb, entry->watch))
     watch_free (entry->watch);
   entry->removed (entry->value);
   _afork_context_unref (entry->context);
   g_free (entry);
 }
 
+/* Finds the entry that WATCH belongs to. Call it with the mutex locked. */
+static gboolean
+find_watched (AForkContextTable *self,
+              Watch             *watch,
+              guint             *index)
+{
+  for (guint i = 0; i < self->entries->len; i++)
+    if (((Entry *) g_ptr_array_index (self->entries, i))->watch == watch)
+      {
+        *index = i;
+        return TRUE;
+      }
+
+  return FALSE;
+}
+
 /* The context is gone, and no thread can get its value any more. If another thread has removed the
- * entry at the same time, that thread frees it. */
+ * entry at the same time, that thread frees it. If another thread is dropping the last reference to
+ * the owner, it has not come to _afork_context_table_clear() yet, which frees the entry. */
 static void
 context_gone_cb (gpointer data)
 {
   Watch *watch = data;
   AForkContextTable *self = watch->table;
+  g_autoptr(GObject) owner = g_weak_ref_get (&watch->owner);
   Entry *removed = NULL;
+  guint index;
 
   _afork_mutex_lock (&self->mutex);
-  for (guint i = 0; i < self->entries->len && removed == NULL; i++)
-    if (((Entry *) g_ptr_array_index (self->entries, i))->watch == watch)
-      removed = g_ptr_array_steal_index_fast (self->entries, i);
+  if (find_watched (self, watch, &index))
+    {
+      ((Entry *) g_ptr_array_index (self->entries, index))->watch = NULL;
+      if (owner != NULL)
+        removed = g_ptr_array_steal_index_fast (self->entries, index);
+    }
   _afork_mutex_unlock (&self->mutex);
 
   if (removed != NULL)
@@ -99,16 +126,18 @@ entry_new (AForkContextTable *self,
   entry->context = _afork_context_ref_thread_default ();
   entry->watch = watch;
   watch->table = g_atomic_rc_box_acquire (self);
+  g_weak_ref_init (&watch->owner, self->owner);
   if (!_afork_context_watch (entry->context, context_gone_cb, watch))
     g_assert_not_reached ();
   return entry;
 }
 
 AForkContextTable *
-_afork_context_table_new (void)
+_afork_context_table_new (GObject *owner)
 {
   AForkContextTable *self = g_atomic_rc_box_new0 (AForkContextTable);
 
+  self->owner = owner;
   self->entries = g_ptr_array_new_with_free_func (entry_free);
   return self;
 }

@@ -173,23 +173,10 @@ work_new (AForkContextFunc func,
 }
 
 static void
-do_all (GQueue *queue)
+do_work (Work *work)
 {
-  Work *work;
-
-  while ((work = g_queue_pop_head (queue)) != NULL)
-    {
-      work->func (work->data);
-      g_free (work);
-    }
-}
-
-static void
-take_queue (GQueue *queue,
-            GQueue *taken)
-{
-  *taken = *queue;
-  g_queue_init (queue);
+  work->func (work->data);
+  g_free (work);
 }
 
 /* The sources. */
@@ -200,17 +187,20 @@ work_dispatch (GSource     *source,
                gpointer     data)
 {
   AForkContext *self = ((ContextSource *) source)->context;
-  GQueue work;
+  GQueue taken;
+  Work *work;
 
   if (is_inherited (self))
     return G_SOURCE_REMOVE;
 
   g_mutex_lock (&self->mutex);
   g_source_set_ready_time (source, -1);
-  take_queue (&self->work, &work);
+  taken = self->work;
+  g_queue_init (&self->work);
   g_mutex_unlock (&self->mutex);
 
-  do_all (&work);
+  while ((work = g_queue_pop_head (&taken)) != NULL)
+    do_work (work);
   return G_SOURCE_CONTINUE;
 }
 
@@ -235,26 +225,25 @@ end_destroyed_cb (gpointer data)
   g_mutex_unlock (&self->mutex);
 }
 
-/* Takes the work that is left. Returns false if there is none: from then on, all threads may use
- * the objects of the context. */
-static gboolean
-take_rest (AForkContext *self,
-           GQueue       *work,
-           GQueue       *watches)
+/* Takes what is to be done next: first the work, then the watches, one at a time, because each may
+ * end others. Returns NULL if nothing is left: from then on, all threads may use the objects of the
+ * context. */
+static Work *
+take_next (AForkContext *self)
 {
-  gboolean is_rest;
+  Work *next;
 
   g_mutex_lock (&self->mutex);
-  take_queue (&self->work, work);
-  take_queue (&self->watches, watches);
-  is_rest = work->length > 0 || watches->length > 0;
-  if (!is_rest)
+  next = g_queue_pop_head (&self->work);
+  if (next == NULL)
+    next = g_queue_pop_head (&self->watches);
+  if (next == NULL)
     {
       self->gone = TRUE;
       self->destroyer = NULL;
     }
   g_mutex_unlock (&self->mutex);
-  return is_rest;
+  return next;
 }
 
 /* The third step. While this thread works with the objects, another thread that drops one of them
@@ -263,16 +252,13 @@ static void
 end_finalize (GSource *source)
 {
   AForkContext *self = ((ContextSource *) source)->context;
-  GQueue work, watches;
+  Work *next;
 
   if (is_inherited (self))
     return;
 
-  while (take_rest (self, &work, &watches))
-    {
-      do_all (&work);
-      do_all (&watches);
-    }
+  while ((next = take_next (self)) != NULL)
+    do_work (next);
   _afork_context_unref (self);
 }
 

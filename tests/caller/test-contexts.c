@@ -370,6 +370,180 @@ test_contexts_dropped (void)
     }
 }
 
+/* One thread drops the last references to runtimes while another one frees the context, which takes
+ * the templates from the runtimes. The templates refer to the runtimes from then on. */
+
+enum { N_RUNTIMES = 50 };
+
+typedef struct
+{
+  AForkRuntime *runtimes[N_RUNTIMES];
+  Drop          drop;
+} RuntimeDrop;
+
+static gpointer
+drop_runtimes (gpointer data)
+{
+  RuntimeDrop *self = data;
+  g_autoptr(GRand) random = g_rand_new_with_seed (self->drop.seed + 1);
+
+  meet (&self->drop, random);
+  for (gsize i = 0; i < N_RUNTIMES; i++)
+    g_clear_object (&self->runtimes[i]);
+  return NULL;
+}
+
+static gpointer
+let_templates_go (gpointer data)
+{
+  static const char *const argv[] = { "never-executed", NULL };
+  RuntimeDrop *self = data;
+  g_autoptr(GRand) random = g_rand_new_with_seed (self->drop.seed);
+  g_autoptr(GMainContext) context = g_main_context_new ();
+  AForkProcess *kept[N_RUNTIMES] = { NULL };
+  GThread *dropper;
+
+  g_main_context_push_thread_default (context);
+  for (gsize i = 0; i < N_RUNTIMES; i++)
+    {
+      AForkProcess *template;
+
+      self->runtimes[i] = afork_runtime_new_command ("dropped", argv);
+      template = afork_runtime_get_template (self->runtimes[i]);
+      if (i % 3 == 0)
+        kept[i] = g_object_ref (template);
+    }
+  g_main_context_pop_thread_default (context);
+
+  dropper = g_thread_new ("dropper", drop_runtimes, self);
+  meet (&self->drop, random);
+  g_clear_pointer (&context, g_main_context_unref);
+  g_thread_join (dropper);
+  for (gsize i = 0; i < N_RUNTIMES; i++)
+    if (kept[i] != NULL)
+      {
+        g_assert_cmpstr (afork_runtime_get_name (afork_process_get_runtime (kept[i])), ==,
+                         "dropped");
+        g_object_unref (kept[i]);
+      }
+  return NULL;
+}
+
+static void
+test_contexts_runtimes (void)
+{
+  Census census;
+
+  census_begin (&census);
+  for (int i = is_instrumented () ? 40 : 400; i > 0; i--)
+    {
+      RuntimeDrop drop = { .drop.seed = (guint32) g_test_rand_int () };
+
+      g_thread_join (g_thread_new ("owner", let_templates_go, &drop));
+    }
+  census_end (&census);
+}
+
+/* One thread drops the last references to a pool and what belongs to it, while another one iterates
+ * the context and frees it. */
+
+enum { POOL, QUEUE, MAP, LIST, N_POOL_OBJECTS };
+
+typedef struct
+{
+  gpointer objects[N_POOL_OBJECTS];
+  Drop     drop;
+} PoolDrop;
+
+static gpointer
+drop_pool (gpointer data)
+{
+  PoolDrop *self = data;
+  g_autoptr(GRand) random = g_rand_new_with_seed (self->drop.seed + 1);
+
+  meet (&self->drop, random);
+  for (gsize i = 0; i < N_POOL_OBJECTS; i++)
+    g_clear_object (&self->objects[i]);
+  return NULL;
+}
+
+static AForkPool *
+new_pool (GRand *random)
+{
+  g_autoptr(AForkProcess) template = new_with_module (afork_process_new_exec (NULL));
+  AForkPool *pool = afork_pool_new (afork_process_require (template, "calls"), "calls_echo");
+
+  g_object_set (pool,
+                "max-workers", 2,
+                "min-idle", g_rand_int_range (random, 0, 3),
+                NULL);
+  return pool;
+}
+
+static gpointer
+let_pool_go (gpointer data)
+{
+  PoolDrop *self = data;
+  g_autoptr(GRand) random = g_rand_new_with_seed (self->drop.seed);
+  g_autoptr(GMainContext) context = g_main_context_new ();
+  g_autoptr(GVariant) items = g_variant_ref_sink (g_variant_new_parsed ("@av [<1>, <2>, <3>]"));
+  const gboolean iterates = g_rand_boolean (random);
+  GThread *dropper;
+
+  g_main_context_push_thread_default (context);
+  self->objects[POOL] = new_pool (random);
+  if (g_rand_boolean (random))
+    self->objects[LIST] = afork_pool_get_workers (self->objects[POOL]);
+  if (g_rand_boolean (random))
+    {
+      g_autoptr(GError) error = NULL;
+      g_autoptr(GVariant) answer = afork_pool_call (self->objects[POOL], NULL, NULL, &error);
+
+      g_assert_no_error (error);
+    }
+  for (int i = g_rand_int_range (random, 0, 5); i > 0; i--)
+    g_main_context_iteration (context, FALSE);
+
+  /* Jobs that the pool has keep the context, and it gets none of these. */
+  if (!iterates)
+    {
+      self->objects[MAP] = afork_pool_map (self->objects[POOL], items, AFORK_MAP_ORDERED);
+      self->objects[QUEUE] = afork_call_queue_new (self->objects[POOL]);
+      g_main_context_pop_thread_default (context);
+      afork_call_queue_add (self->objects[QUEUE], 1, NULL);
+    }
+
+  dropper = g_thread_new ("dropper", drop_pool, self);
+  meet (&self->drop, random);
+  if (iterates)
+    {
+      for (int i = g_rand_int_range (random, 0, 20); i > 0; i--)
+        g_main_context_iteration (context, FALSE);
+      g_main_context_pop_thread_default (context);
+    }
+  g_clear_pointer (&context, g_main_context_unref);
+  g_thread_join (dropper);
+  return NULL;
+}
+
+static void
+test_contexts_pools (void)
+{
+  for (int i = is_instrumented () ? 1 : 4; i > 0; i--)
+    {
+      Census census;
+
+      census_begin (&census);
+      for (int j = 0; j < 20; j++)
+        {
+          PoolDrop drop = { .drop.seed = (guint32) g_test_rand_int () };
+
+          g_thread_join (g_thread_new ("owner", let_pool_go, &drop));
+        }
+      census_end (&census);
+    }
+}
+
 /* A context is freed. Handlers that are called for this use other processes of the context, some of
  * which are not lost yet. */
 
@@ -514,6 +688,8 @@ main (int    argc,
   g_test_add_func ("/contexts/dropped-at-random", test_contexts_dropped_at_random);
   g_test_add_func ("/contexts/destroyed", test_contexts_destroyed);
   g_test_add_func ("/contexts/dropped", test_contexts_dropped);
+  g_test_add_func ("/contexts/runtimes", test_contexts_runtimes);
+  g_test_add_func ("/contexts/pools", test_contexts_pools);
   g_test_add_func ("/contexts/handlers", test_contexts_handlers);
   g_test_add_func ("/contexts/mistaken", test_contexts_mistaken);
 
