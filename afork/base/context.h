@@ -128,7 +128,7 @@ gboolean      _afork_context_is_gone            (AForkContext     *self);
 gboolean      _afork_context_watch              (AForkContext     *self,
                                                  AForkContextFunc  func,
                                                  gpointer          data);
-/* Returns true if FUNC will not be called. Otherwise it was called, or is about to be. */
+/* Returns true if FUNC will not be called. Otherwise it was called, or is being called. */
 gboolean      _afork_context_unwatch            (AForkContext     *self,
                                                  AForkContextFunc  func,
                                                  gpointer          data);
