@@ -355,7 +355,7 @@ test_contexts_dropped (void)
 {
   /* What is left of a context that has gone keeps its descriptors until the default context is
    * iterated, as the census does. */
-  for (int i = is_instrumented () ? 2 : 20; i > 0; i--)
+  for (int i = is_instrumented () ? 2 : 10; i > 0; i--)
     {
       Census census;
 
@@ -435,7 +435,7 @@ test_contexts_runtimes (void)
   Census census;
 
   census_begin (&census);
-  for (int i = is_instrumented () ? 40 : 400; i > 0; i--)
+  for (int i = is_instrumented () ? 40 : 200; i > 0; i--)
     {
       RuntimeDrop drop = { .drop.seed = (guint32) g_test_rand_int () };
 
@@ -529,19 +529,16 @@ let_pool_go (gpointer data)
 static void
 test_contexts_pools (void)
 {
-  for (int i = is_instrumented () ? 1 : 4; i > 0; i--)
+  Census census;
+
+  census_begin (&census);
+  for (int i = is_instrumented () ? 10 : 20; i > 0; i--)
     {
-      Census census;
+      PoolDrop drop = { .drop.seed = (guint32) g_test_rand_int () };
 
-      census_begin (&census);
-      for (int j = 0; j < 20; j++)
-        {
-          PoolDrop drop = { .drop.seed = (guint32) g_test_rand_int () };
-
-          g_thread_join (g_thread_new ("owner", let_pool_go, &drop));
-        }
-      census_end (&census);
+      g_thread_join (g_thread_new ("owner", let_pool_go, &drop));
     }
+  census_end (&census);
 }
 
 /* A context is freed. Handlers that are called for this use other processes of the context, some of
