@@ -40,6 +40,7 @@ test_cancel_before (gboolean concurrent)
   g_assert_cmpint (afork_job_get_state (job), ==, AFORK_JOB_STATE_CANCELLED);
 
   begin_plain_script (rpc, "e1 r2", cancellable, log);
+  await_log (log, "xcancelled xcancelled r3 xcancelled ");
   begin_script (rpc, "r3", log);
   await_log (log, "xcancelled xcancelled r3 xcancelled r3 ");
   close_rpc (rpc);
