@@ -51,7 +51,7 @@ struct _AForkCallQueue
 
   /* Used in the main context of the pool only. */
   guint           batch;        /* how many calls a worker gets at a time now */
-  gboolean        shuts_down;   /* the pool was told to shut down, in the mode `shutdown_mode` */
+  gboolean        shuts_down;   /* the pool was asked to shut down, in the mode `shutdown_mode` */
   AForkShutdownMode shutdown_mode;
 
   GMutex          mutex;        /* protects the fields below. A fork of the program never locks it,

@@ -466,7 +466,7 @@ go_on (Core      *self,
 {
   while (self->state < AFORK_MAP_STATE_CLOSED)
     {
-      if (!_afork_map_items_settle (self->items, turn))
+      if (!_afork_map_items_update (self->items, turn))
         return FALSE;
       if (!begin_one (self) && !return_one (self))
         return TRUE;
@@ -908,7 +908,7 @@ take_ended (Core         *self,
 
   if (self->tasks.length > 0 || g_cancellable_is_cancelled (cancellable)
       || g_get_monotonic_time () - self->blocking_end >= UNSERVED_TIME
-      || !_afork_map_items_is_settled (self->items) || find_next (self, &item) != NEXT_JOB)
+      || !_afork_map_items_is_up_to_date (self->items) || find_next (self, &item) != NEXT_JOB)
     return NULL;
 
   request_feed (self);

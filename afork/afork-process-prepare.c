@@ -501,7 +501,7 @@ afork_process_restrict (AForkProcess *self,
   if (hold == NULL || !_afork_process_may_prepare (self))
     return self;
 
-  bytes = _afork_sandbox_describe (sandbox, _afork_runtime_bears_address_space (self->runtime));
+  bytes = _afork_sandbox_describe (sandbox, _afork_runtime_can_limit_address_space (self->runtime));
   limits = _afork_sandbox_dup_limits (sandbox);
   old = g_steal_pointer (&self->limits);
   self->limits = _afork_limits_merge (old, limits);

@@ -104,7 +104,7 @@ void                _afork_runtime_notify_launching (AForkRuntime      *self);
  * the calling program if it is the interpreter that is executed. NULL for none. */
 char              **_afork_runtime_dup_search_path (AForkRuntime       *self);
 /* Whether processes of the runtime work under a limit of memory for all that they have mapped. */
-gboolean            _afork_runtime_bears_address_space (AForkRuntime   *self);
+gboolean            _afork_runtime_can_limit_address_space (AForkRuntime   *self);
 
 /* Whether the early template, if there is one, is forked instead of executing the program. This is
  * not so while a property says what to execute. */

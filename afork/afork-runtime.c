@@ -350,7 +350,7 @@ _afork_runtime_get_kind (AForkRuntime *self)
 }
 
 gboolean
-_afork_runtime_bears_address_space (AForkRuntime *self)
+_afork_runtime_can_limit_address_space (AForkRuntime *self)
 {
   gboolean is_of_gjs;
 
@@ -951,10 +951,10 @@ afork_runtime_class_init (AForkRuntimeClass *klass)
    * AForkRuntime:remote-runtime: (getter dup_remote_runtime) (setter set_remote_runtime)
    *
    * The name of the runtime of the processes on the other host: `native`, the default, `python` or
-   * `gjs`. They are then as those of [func@AFork.Runtime.get_python] or
-   * [func@AFork.Runtime.get_gjs] on that host: with its interpreter, and with modules and functions
-   * that are named as there. AFork must be installed there with that runtime, and for Python also
-   * PyGObject.
+   * `gjs`. With the last two, they work as processes of [func@AFork.Runtime.get_python] or
+   * [func@AFork.Runtime.get_gjs] do on that host: its interpreter is executed, and modules and
+   * functions are named as for these runtimes. AFork must be installed there with that runtime, and
+   * for Python also PyGObject.
    *
    * The other host finds the server and the interpreter itself. [property@AFork.Runtime:executable]
    * names another interpreter there. If it lacks one of them, or has no runtime of this name,
@@ -1390,7 +1390,7 @@ is_program (const char *file)
  * @search_path: (nullable) (array zero-terminated=1) (element-type filename): absolute paths of the
  *   directories in which the calling program searches for modules
  *
- * Tells the runtime how to execute the interpreter of the calling program, which then is the
+ * Sets how the runtime executes the interpreter of the calling program, which then is the
  * default of [property@AFork.Runtime:executable]. For overrides of languages, which call it in a
  * handler of [signal@AFork.Runtime::launching].
  *

@@ -38,7 +38,7 @@
  * they can be had. If an effect cannot be had, the process fails with `AFORK_ERROR_SANDBOX`, and
  * the message says which layers were tried, and why each is not in force. With
  * [property@AFork.Sandbox:best-effort] the process goes on, and
- * [method@AFork.Process.get_confinement] tells what it has.
+ * [method@AFork.Process.get_confinement] returns what it has.
  *
  * A sandbox is only a description. It may be used for any number of processes, and changed between
  * them: a process that was restricted keeps what the sandbox said then. Any thread may use it, one
@@ -483,7 +483,7 @@ afork_sandbox_class_init (AForkSandboxClass *klass)
    * AForkSandbox:best-effort: (getter get_best_effort) (setter set_best_effort)
    *
    * Whether the process is run even if some of what was asked for cannot be had. What it has then
-   * is told by [method@AFork.Process.get_confinement].
+   * is returned by [method@AFork.Process.get_confinement].
    *
    * Since: 0.1
    */

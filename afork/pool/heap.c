@@ -48,9 +48,9 @@ find_lowest_child (const AForkHeap *self,
 
 /* Puts ITEM into its right place. PLACE is free. */
 static void
-settle (AForkHeap     *self,
-        guint          place,
-        AForkHeapItem  item)
+sift (AForkHeap     *self,
+      guint          place,
+      AForkHeapItem  item)
 {
   guint child;
 
@@ -91,7 +91,7 @@ _afork_heap_put (AForkHeap     *self,
       return;
     }
 
-  settle (self, node->place, (AForkHeapItem) { key, node });
+  sift (self, node->place, (AForkHeapItem) { key, node });
 }
 
 void
@@ -105,5 +105,5 @@ _afork_heap_remove (AForkHeapNode *node)
 
   last = self->items[--self->n_items];
   if (last.node != node)
-    settle (self, node->place, last);
+    sift (self, node->place, last);
 }

@@ -211,7 +211,7 @@ drop_removed (AForkMapItems *self,
 }
 
 gboolean
-_afork_map_items_settle (AForkMapItems *self,
+_afork_map_items_update (AForkMapItems *self,
                          AForkTurn     *turn)
 {
   while (self->removed.length > 0 && self->must_search)
@@ -225,7 +225,7 @@ _afork_map_items_settle (AForkMapItems *self,
 }
 
 gboolean
-_afork_map_items_is_settled (AForkMapItems *self)
+_afork_map_items_is_up_to_date (AForkMapItems *self)
 {
   return self->removed.length == 0;
 }

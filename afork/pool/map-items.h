@@ -37,7 +37,7 @@ typedef struct
 
 typedef struct
 {
-  /* The list has changed: call _afork_map_items_settle(). */
+  /* The list has changed: call _afork_map_items_update(). */
   void (*changed) (gpointer      data);
   /* ITEM, which was begun and has not ended, is removed from the list, or all items are forgotten.
    * It is freed next. */
@@ -59,11 +59,11 @@ void           _afork_map_items_free          (AForkMapItems            *self);
 /* Drops what was removed from the list and has not been inserted again. Returns false if TURN was
  * over before. Do this before the functions below, because items that have only moved are missing
  * until then. */
-gboolean       _afork_map_items_settle        (AForkMapItems            *self,
+gboolean       _afork_map_items_update        (AForkMapItems            *self,
                                                AForkTurn                *turn);
 
 /* Whether nothing was removed from the list that has not been dropped. */
-gboolean       _afork_map_items_is_settled    (AForkMapItems            *self);
+gboolean       _afork_map_items_is_up_to_date (AForkMapItems            *self);
 
 gboolean       _afork_map_items_has_waiting   (AForkMapItems            *self);
 /* How many items were begun and not taken. */

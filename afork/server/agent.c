@@ -73,7 +73,7 @@ find_server (Agent    *self,
   return NULL;
 }
 
-/* Replies of servers and forks. The caller is told the pids as numbers, because it cannot use the
+/* Replies of servers and forks. The caller gets the pids as numbers, because it cannot use the
  * pidfds. */
 
 static bool

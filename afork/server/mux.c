@@ -1175,7 +1175,7 @@ get_timeout (AForkMux *self,
   return timeout < 0 || due < timeout ? (int) due : timeout;
 }
 
-/* Sends a sign of life if it is time. Returns whether one of the other side has come in time. */
+/* Sends a heartbeat if it is time. Returns whether one of the other side has come in time. */
 static AForkMuxState
 check_time (AForkMux *self)
 {

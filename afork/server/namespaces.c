@@ -628,7 +628,7 @@ drop_bounding_set (AForkNamespacesResult *result)
 /* The steps. */
 
 void
-afork_namespaces_settle (const AForkNamespacesRules *rules,
+afork_namespaces_set_up (const AForkNamespacesRules *rules,
                          AForkNamespacesResult      *result)
 {
   static const int flags[] = { CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWUTS, CLONE_NEWNS };

@@ -52,7 +52,7 @@ bool afork_namespaces_enter  (const AForkNamespacesRules *rules,
  * nothing is, or that the process cannot reach, are ignored. Afterwards the process sees the same
  * files as before, but /proc is that of the PID namespace, where the kernel allows that. It has no
  * capability but those that the last step needs. Each part that fails is left out. */
-void afork_namespaces_settle (const AForkNamespacesRules *rules,
+void afork_namespaces_set_up (const AForkNamespacesRules *rules,
                               AForkNamespacesResult      *result);
 
 /* The last step, in a fork that is run: moves it to the root directory, closes RESULT->root, and

@@ -221,7 +221,7 @@ try_namespaces (Finding *finding)
   pid = fork ();
   if (pid == 0)
     {
-      afork_namespaces_settle (&rules, result);
+      afork_namespaces_set_up (&rules, result);
       if (!afork_namespaces_finish (result) && result->error == 0)
         note_error (finding, "setns", errno);
       if (result->error != 0)

@@ -39,7 +39,7 @@ typedef struct
                                  * reported from now on */
 } Sockets;
 
-/* How the server has exited, as init tells the outer process. */
+/* How the server has exited, as init reports it to the outer process. */
 typedef struct
 {
   int  status;
@@ -282,7 +282,7 @@ become_init (const AForkNamespacesRules *rules,
   afork_fd_set_add (&closed, sockets->outer[1]);
   afork_fd_set_add (&closed, sockets->relay[0]);
   afork_fd_set_close (&closed);
-  afork_namespaces_settle (rules, result);
+  afork_namespaces_set_up (rules, result);
 
   if (!afork_children_prepare (&afork_server.children, sockets->reports[0],
                                &afork_server.failure))
@@ -493,7 +493,7 @@ enter_namespaces (const AForkNamespacesRules *rules,
   if ((rules->wanted & CLONE_NEWPID) == 0)
     {
       if (afork_namespaces_enter (rules, result))
-        afork_namespaces_settle (rules, result);
+        afork_namespaces_set_up (rules, result);
       return true;
     }
 

@@ -886,7 +886,7 @@ serve (Relay   *self,
       if (is_caller_gone (self, polls, &gone))
         return;
       self->leaves |= self->root->in_end;
-      /* No process is left, as far as the caller was told. */
+      /* The end of all processes was reported to the caller. */
       if (self->leaves && gone == 0)
         gone = afork_mux_now ();
       if (state != AFORK_MUX_OPEN_STILL && self->state != STATE_CLOSED)

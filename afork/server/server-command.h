@@ -33,5 +33,5 @@ bool afork_server_command_find  (AForkServerCommand *self,
 void afork_server_command_clear (AForkServerCommand *self);
 
 /* Executes the command in a process that has descriptor 3 and nothing else of its parent. If it
- * cannot be executed, tells the caller at that descriptor why, and exits. Not async-signal-safe. */
+ * cannot be executed, reports the reason at that descriptor, and exits. Not async-signal-safe. */
 void afork_server_command_execute (const AForkServerCommand *self) __attribute__ ((noreturn));

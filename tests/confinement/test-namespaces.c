@@ -164,7 +164,7 @@ enter (const Case *one)
   g_assert_no_errno (pid);
   if (pid == 0)
     {
-      afork_namespaces_settle (&rules, &result);
+      afork_namespaces_set_up (&rules, &result);
       check_between (one, &result);
       if (!afork_namespaces_finish (&result))
         g_assert_false (result.limits_read);
