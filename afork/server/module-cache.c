@@ -113,18 +113,20 @@ dup_cache_home (void)
   return path;
 }
 
-/* Opens the directory of modules, and sets *PATH to its path. Returns -1 and sets the failure if it
- * cannot be used. */
+/* Opens the directory of modules, and sets *PATH to its path. Returns -1 and sets the failure, which
+ * names the directory that is at fault, if it cannot be used. */
 static int
 open_modules (const char    *name,
               char         **path,
               AForkFailure  *failure)
 {
+  static const char *const names[] = { "afork-1", "modules" };
   char *home = dup_cache_home ();
   const char *why = NULL;
+  size_t length;
   int directory;
 
-  if (home == NULL || asprintf (path, "%s/afork-1/modules", home) < 0)
+  if (home == NULL || asprintf (path, "%s/%s/%s", home, names[0], names[1]) < 0)
     {
       free (home);
       *path = NULL;
@@ -136,18 +138,23 @@ open_modules (const char    *name,
 
   make_directories (home);
   directory = open (home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  length = strlen (home);
   free (home);
   if (directory >= 0 && (why = check_directory (directory, false)) != NULL)
     {
       close (directory);
       directory = -1;
     }
-  if (directory >= 0)
-    directory = open_own_directory (directory, "afork-1", &why);
-  if (directory >= 0)
-    directory = open_own_directory (directory, "modules", &why);
+  for (size_t i = 0; directory >= 0 && i < sizeof names / sizeof *names; i++)
+    {
+      directory = open_own_directory (directory, names[i], &why);
+      length += 1 + strlen (names[i]);
+    }
   if (directory < 0)
-    fail_at (failure, name, *path, why != NULL ? why : strerror (errno));
+    {
+      (*path)[length] = '\0';
+      fail_at (failure, name, *path, why != NULL ? why : strerror (errno));
+    }
   return directory;
 }
 

@@ -399,6 +399,16 @@ test_file_errors (Census        *census,
   assert_exit_status (template, 0);
 }
 
+static void
+assert_others_may_write (Setting    *self,
+                         const char *module,
+                         const char *directory)
+{
+  g_autofree char *message = g_strdup_printf ("in %s: other users may write", directory);
+
+  assert_fails (self, module, message);
+}
+
 /* Caches that other users could change, and such as cannot be. */
 static void
 test_file_unsafe (Census        *census,
@@ -417,15 +427,17 @@ test_file_unsafe (Census        *census,
 
   g_assert_no_errno (g_mkdir (self.cache, 0700));
   g_assert_no_errno (g_chmod (self.cache, 0777));
-  assert_fails (&self, module, "other users may write");
+  assert_others_may_write (&self, module, self.cache);
+  g_assert_no_errno (g_chmod (self.cache, 0770));
+  assert_others_may_write (&self, module, self.cache);
   /* As /tmp is. */
   g_assert_no_errno (g_chmod (self.cache, 01777));
   assert_loads (&self, module);
   g_assert_no_errno (g_chmod (own, 01777));
-  assert_fails (&self, module, "other users may write");
+  assert_others_may_write (&self, module, own);
   g_assert_no_errno (g_chmod (own, 0700));
   g_assert_no_errno (g_chmod (modules, 0770));
-  assert_fails (&self, module, "other users may write");
+  assert_others_may_write (&self, module, modules);
   if (geteuid () == 0)
     {
       g_assert_no_errno (g_chmod (modules, 0700));
