@@ -17,6 +17,10 @@ import gi
 
 from gi.repository import Gio, GLib
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "util"))
+
+from session_bus import SessionBus
+
 LIMIT = 110     # seconds for one test, after which something hangs
 
 EXAMPLES = pathlib.Path(__file__).parent.parent.parent / "docs" / "examples" / "python"
@@ -106,15 +110,17 @@ class ExamplesTest(unittest.TestCase):
 
     @unittest.skipUnless(shutil.which("dbus-daemon"), "dbus-daemon is not installed")
     def test_dbus_service(self):
-        bus = Gio.TestDBus.new(Gio.TestDBusFlags.NONE)
-        bus.up()
-        self.addCleanup(bus.down)
+        folder = tempfile.TemporaryDirectory(prefix="bus-")
+        self.addCleanup(folder.cleanup)
+        bus = SessionBus(pathlib.Path(folder.name))
+        self.addCleanup(bus.stop)
+        environ = {**os.environ, "DBUS_SESSION_BUS_ADDRESS": bus.address}
         with subprocess.Popen([sys.executable, "-B", EXAMPLES / "dbus_service.py"], text=True,
-                              stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+                              env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
             name = program.stdout.readline().strip()
             self.assertEqual(name, "org.example.Calculator")
             connection = Gio.DBusConnection.new_for_address_sync(
-                bus.get_bus_address(), Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT
+                bus.address, Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT
                 | Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION, None, None)
 
             def evaluate(expression):

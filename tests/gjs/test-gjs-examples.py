@@ -8,10 +8,15 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import unittest
 
 from gi.repository import Gio, GLib
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "util"))
+
+from session_bus import SessionBus
 
 LIMIT = 50      # seconds for one test, after which something hangs
 
@@ -34,18 +39,19 @@ class ExamplesTest(unittest.TestCase):
 
     @unittest.skipUnless(shutil.which("dbus-daemon"), "dbus-daemon is not installed")
     def test_dbus_service(self):
-        bus = Gio.TestDBus.new(Gio.TestDBusFlags.NONE)
-        bus.up()
-        self.addCleanup(bus.down)
+        folder = tempfile.TemporaryDirectory(prefix="bus-")
+        self.addCleanup(folder.cleanup)
+        bus = SessionBus(pathlib.Path(folder.name))
+        self.addCleanup(bus.stop)
         # GJS warns about code that fails.
         environ = {name: value for name, value in os.environ.items() if name != "G_DEBUG"}
-        environ["DBUS_SESSION_BUS_ADDRESS"] = bus.get_bus_address()
+        environ["DBUS_SESSION_BUS_ADDRESS"] = bus.address
         with subprocess.Popen(["gjs", "-m", EXAMPLES / "dbus-service.js"], text=True, env=environ,
                               stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
             name = program.stdout.readline().strip()
             self.assertEqual(name, "org.example.Calculator")
             connection = Gio.DBusConnection.new_for_address_sync(
-                bus.get_bus_address(), Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT
+                bus.address, Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT
                 | Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION, None, None)
 
             def begin(expression, callback=None):

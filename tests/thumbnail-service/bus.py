@@ -6,23 +6,15 @@
 import hashlib
 import os
 import pathlib
-import subprocess
+import sys
 import tempfile
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "util"))
+
+from session_bus import SessionBus
 
 NAMES = ("Cache1", "Manager1", "Thumbnailer1")
 CHECKS = ("G_DEBUG", "G_SLICE", "LD_LIBRARY_PATH", "MALLOC_PERTURB_")
-CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <type>session</type>
-  <listen>unix:dir={folder}</listen>
-  <servicedir>{folder}/services</servicedir>
-  {others}
-  <policy context="default">
-    <allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/>
-  </policy>
-</busconfig>
-"""
 
 
 class Bus:
@@ -40,26 +32,20 @@ class Bus:
             (services / f"{name}.service").write_text(
                 f"[D-BUS Service]\nName=org.freedesktop.thumbnails.{name}\n"
                 f"Exec={' '.join(command)}\n")
-        config = self.folder / "bus.conf"
-        config.write_text(CONFIG.format(
-            folder=self.folder,
-            others="<standard_session_servicedirs/>" if has_others else ""))
         env = os.environ | {"HOME": str(self.folder),
                             "XDG_CACHE_HOME": str(self.folder / "cache")}
         if is_others:
             env = {name: value for name, value in env.items() if name not in CHECKS}
-        self._daemon = subprocess.Popen(
-            ["dbus-daemon", f"--config-file={config}", "--print-address", "--nofork"],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env, text=True)
-        os.environ["DBUS_SESSION_BUS_ADDRESS"] = self._daemon.stdout.readline().strip()
+        self._bus = SessionBus(
+            self.folder, f"<servicedir>{services}</servicedir>"
+            + ("<standard_session_servicedirs/>" if has_others else ""), env)
+        os.environ["DBUS_SESSION_BUS_ADDRESS"] = self._bus.address
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self._daemon.terminate()
-        self._daemon.wait()
-        self._daemon.stdout.close()
+        self._bus.stop()
 
     def add(self, name, data):
         path = self.folder / name
