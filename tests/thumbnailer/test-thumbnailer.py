@@ -1016,7 +1016,7 @@ def with_hosts(function):
         if SANITIZED:
             raise tap.Skip("the workers of the server would need the library of the sanitizer")
         far_home = room.home / "far"
-        far_home.mkdir()
+        far_home.mkdir(mode=0o700)
         server_folder = os.path.dirname(os.environ["AFORK_SERVER"])
         try:
             sshd = Sshd(room.home / "ssh", {"PATH": f"{server_folder}:/usr/bin:/bin",
