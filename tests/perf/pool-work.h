@@ -12,6 +12,8 @@
 /* The name of a benchmark picture, made by make-pictures, and that of its thumbnail. */
 #define POOL_PICTURE   "%s/pictures/%05d"
 #define POOL_THUMBNAIL "%s/thumbnails/%05d.png"
+/* How many pixels a side it has at most. */
+#define POOL_PIXELS    256
 
 /* Computes for one millisecond of the thread's own processor time. */
 void  pool_spin             (void);

@@ -7,6 +7,7 @@
 
 #include <afork/afork.h>
 
+#include "pool-work.h"
 #include "thumbnail-work.h"
 
 AFORK_WORKER_EXPORT void      prepare   (int                 argc,
@@ -30,6 +31,6 @@ thumbnail (AForkCall  *call,
   const char *from, *to;
 
   g_variant_get (args, "(^&ay^&ay)", &from, &to);
-  thumbnail_make (from, to, error);
+  thumbnail_make (from, to, POOL_PIXELS, error);
   return NULL;
 }

@@ -23,7 +23,7 @@ make_thumbnail (int ticket)
   g_autofree char *thumbnail = g_strdup_printf (POOL_THUMBNAIL, folder, ticket);
   g_autoptr(GError) error = NULL;
 
-  if (!thumbnail_make (picture, thumbnail, &error))
+  if (!thumbnail_make (picture, thumbnail, POOL_PIXELS, &error))
     case_fail ("%s", error->message);
 }
 

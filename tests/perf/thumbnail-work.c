@@ -7,8 +7,6 @@
 
 #include <gdk-pixbuf/gdk-pixbuf.h>
 
-enum { SIZE = 256 };
-
 /* A loader that is created loads its module. */
 void
 thumbnail_prepare (void)
@@ -27,10 +25,11 @@ thumbnail_prepare (void)
 gboolean
 thumbnail_make (const char  *picture,
                 const char  *thumbnail,
+                int          pixels,
                 GError     **error)
 {
-  g_autoptr(GdkPixbuf) loaded = gdk_pixbuf_new_from_file_at_scale (picture, SIZE, SIZE, TRUE,
-                                                                   error);
+  g_autoptr(GdkPixbuf) loaded = gdk_pixbuf_new_from_file_at_scale (picture, pixels, pixels,
+                                                                   TRUE, error);
   g_autoptr(GdkPixbuf) upright = NULL;
 
   if (loaded == NULL)

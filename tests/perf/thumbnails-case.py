@@ -7,7 +7,7 @@
 
 WAY is how they are made: `fresh`, `reused` or `unconfined` by afork-thumbnailer, `xargs` and
 `bwrap` by gdk-pixbuf-thumbnailer for each picture, `threads` and `executor` by gdk-pixbuf in a pool
-of Python.
+of Python, and `fork` by gdk-pixbuf in a child of thumbnail-fork for each.
 
 WHAT is `make`; `large`, the same of 256 pixels and not 128; `again`, when all thumbnails are there
 already; `sizes`, several sizes in one run; `each-size`, the same sizes in several runs; or
@@ -158,6 +158,9 @@ class Maker:
             return self.make_with_xargs(pairs, PIXELS[size], memory)
         listed = self.output / 'pairs'
         listed.write_text(''.join(f'{picture}\t{thumbnail}\n' for picture, thumbnail in pairs))
+        if self.way == 'fork':
+            return run([FOLDER / 'thumbnail-fork', listed, self.n_workers, PIXELS[size]],
+                       memory=memory)
         return run([sys.executable, '-B', __file__, '--pool', self.way, '--pairs', listed,
                     '--workers', self.n_workers, '--pixels', PIXELS[size]], memory=memory)
 

@@ -49,6 +49,7 @@ WAYS = [
     ('fresh', 'AFork: a fresh confined process each', 'ours', OURS, 1),
     ('threads', 'Python, ThreadPoolExecutor', 'peer', PYTHON, 1),
     ('executor', 'Python, ProcessPoolExecutor', 'peer', PYTHON, 1),
+    ('fork', 'limit: fork() for each, not confined', 'limit', THUMBNAILER, 1),
     ('reused', 'AFork: confined workers', 'ours', OURS, 1),
     ('unconfined', 'AFork: workers, not confined', 'ours', OURS, 1),
     ('xargs', 'gdk-pixbuf-thumbnailer, xargs -P', 'peer', THUMBNAILER, 5),
@@ -76,7 +77,7 @@ CASES = [
     thumbnails('reused', 'large', SIZES, 'sizes', 'sizes'),
     thumbnails('reused', 'large', SIZES, 'each-size', 'each-size'),
     *(thumbnails(way, 'large', MEMORY, 'memory', f'memory-{way}') for way, *_ in WAYS
-      if way not in ('unconfined', 'bwrap')),
+      if way not in ('fork', 'unconfined', 'bwrap')),
 ]
 
 
@@ -89,13 +90,15 @@ def processor_figures(pictures, ours, title, bounds=()):
         for i, (peer, of) in enumerate([
             ('threads', 'of that in Python threads'), ('executor', 'of ProcessPoolExecutor'),
             ('xargs', 'of gdk-pixbuf-thumbnailer'), ('bwrap', 'of the same in bwrap'),
-        ])
+            ('fork', 'of fork() for each'),
+        ]) if peer != ours
     ]
 
 
 FIGURES = [
     *processor_figures('small', 'fresh', 'processor time of a small picture, a fresh process each',
                        (2, 1.2)),
+    *processor_figures('small', 'fork', '… fork() for each'),
     *processor_figures('small', 'reused', '… in confined workers'),
     Figure('small-reused-unconfined', '… in confined workers, of that in others', 'processor-us',
            'small-reused', 'small-unconfined', share=True),
