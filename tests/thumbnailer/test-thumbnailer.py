@@ -124,6 +124,11 @@ class Output:
                                         self.text, re.M).groups()))
 
 
+def skip_without_fonts():
+    if not any(Path("/usr/share/fonts").rglob("*.*tf")):
+        raise tap.Skip("there are no fonts")
+
+
 def mode(path):
     return stat.S_IMODE(path.stat().st_mode)
 
@@ -390,6 +395,26 @@ def test_format_known_by_its_name_only(room):
         raise tap.Skip("there is no loader for SVG")
     assert output.outcome(picture) == "done"
     assert room.thumbnail(picture).pixel(10, 10) == (200, 80, 40)
+
+
+def test_text_in_a_drawing(room):
+    """Fonts are all that a confined worker can read."""
+    skip_without_fonts()
+    n_dark = {}
+    for text in ["....", "WWWW"]:
+        drawing = room.add("drawing.svg", f"""
+            <svg xmlns="http://www.w3.org/2000/svg" width="200" height="50">
+              <rect width="200" height="50" fill="white"/>
+              <text x="0" y="40" font-size="40" font-family="sans">{text}</text>
+            </svg>""".encode())
+        output = room.run("--retry", room.pictures, status=None)
+        if output.outcome(drawing) == "failed: Unrecognized image file format":
+            raise tap.Skip("there is no loader for SVG")
+        thumbnail = room.thumbnail(drawing)
+        n_dark[text] = sum(max(thumbnail.pixel(x, y)) < 128
+                           for x in range(thumbnail.width) for y in range(thumbnail.height))
+        room.thumbnail_path(drawing).unlink()
+    assert 0 < 4 * n_dark["...."] < n_dark["WWWW"], n_dark
 
 
 def test_missing_decoder_is_named(room):

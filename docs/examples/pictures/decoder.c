@@ -5,6 +5,7 @@
 
 #include "decoder.h"
 
+#include "../thumbnailer/font-paths.h"
 #include "worker/work.h"
 
 #include <errno.h>
@@ -26,15 +27,17 @@ add_own_folder_to_module_path (void)
 }
 
 /* Decoders are loaded once, here. Then the template is confined: its forks, which are the workers,
- * can open no file, make no connection, and start or signal no process. The window comes first
- * when processors are busy. */
+ * can read nothing but fonts, make no connection, and start or signal no process. The window comes
+ * first when processors are busy. */
 static AForkProcess *
 new_template (const char *module)
 {
   const char *arguments[] = { "quiet", NULL };
   g_autoptr(AForkSandbox) sandbox = afork_sandbox_new_for_decoding ();
+  g_auto(GStrv) fonts = font_paths_new ();
   AForkProcess *template = afork_process_new ();
 
+  afork_sandbox_set_read_paths (sandbox, (const char * const *) fonts);
   afork_sandbox_set_memory (sandbox, MEMORY);
   afork_sandbox_set_cpu_time (sandbox, CPU_TIME);
   afork_sandbox_set_nice (sandbox, 10);

@@ -6,6 +6,7 @@
 #include "worker-pool.h"
 
 #include "auto-fd.h"
+#include "font-paths.h"
 #include "picture-error.h"
 #include "text.h"
 
@@ -58,13 +59,15 @@ get_memory_limit (const Options *options)
   return CLAMP (memory / (4 * options->n_jobs), MIN_MEMORY, MAX_MEMORY);
 }
 
-/* Workers decode what they are sent, and nothing else. */
+/* Workers decode what they are sent, and read nothing but fonts, for text in drawings. */
 static void
 confine (AForkProcess  *template,
          const Options *options)
 {
   g_autoptr(AForkSandbox) sandbox = afork_sandbox_new_for_decoding ();
+  g_auto(GStrv) fonts = font_paths_new ();
 
+  afork_sandbox_set_read_paths (sandbox, (const char * const *) fonts);
   afork_sandbox_set_memory (sandbox, get_memory_limit (options));
   afork_sandbox_set_cpu_time (sandbox, options->timeout);
   afork_sandbox_set_open_files (sandbox, OPEN_FILES);
