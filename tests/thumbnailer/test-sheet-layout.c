@@ -7,6 +7,8 @@
 
 #include <math.h>
 
+enum { LABEL = 15 };   /* pixels for a name */
+
 static SheetBox *
 make_boxes (guint n)
 {
@@ -28,7 +30,7 @@ assert_inside (const SheetBox *box,
   g_assert_cmpint (box->width, >, 0);
   g_assert_cmpint (box->height, >, 0);
   g_assert_cmpint (box->x + box->width, <=, width);
-  g_assert_cmpint (box->y + box->height, <=, height);
+  g_assert_cmpint (box->y + box->height + LABEL, <=, height);
 }
 
 /* Each box is to the right of the previous one, or begins a row below it. */
@@ -39,7 +41,7 @@ assert_after (const SheetBox *box,
   if (box->y == before->y)
     g_assert_cmpint (box->x, >, before->x + before->width);
   else
-    g_assert_cmpint (box->y, >, before->y + before->height);
+    g_assert_cmpint (box->y, >, before->y + before->height + LABEL);
 }
 
 static void
@@ -50,7 +52,7 @@ test_boxes (void)
       g_autofree SheetBox *boxes = make_boxes (n);
       int width, height;
 
-      sheet_layout (boxes, n, 80, &width, &height);
+      sheet_layout (boxes, n, 80, LABEL, &width, &height);
       for (guint i = 0; i < n; i++)
         {
           assert_inside (&boxes[i], width, height);
@@ -66,7 +68,7 @@ test_aspect_is_kept (void)
   g_autofree SheetBox *boxes = make_boxes (50);
   int width, height;
 
-  sheet_layout (boxes, 50, 80, &width, &height);
+  sheet_layout (boxes, 50, 80, LABEL, &width, &height);
   for (guint i = 0; i < 50; i++)
     g_assert_cmpfloat (fabs (boxes[i].width - boxes[i].aspect * boxes[i].height), <=, 3);
 }
@@ -77,7 +79,7 @@ test_size_is_bounded (void)
   g_autofree SheetBox *boxes = make_boxes (400);
   int width, height;
 
-  sheet_layout (boxes, 400, 1024, &width, &height);
+  sheet_layout (boxes, 400, 1024, LABEL, &width, &height);
   g_assert_cmpint (width, <, 5000);
   g_assert_cmpint (height, <, 5000);
 }

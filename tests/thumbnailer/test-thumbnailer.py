@@ -1238,6 +1238,27 @@ def test_contact_sheet(room):
         > sheet.width * sheet.height / 2
 
 
+def count_text(sheet, columns):
+    """How many pixels are gray, as names are, in some columns of a sheet."""
+    return sum(min(sheet.pixel(x, y)) > 90 for x in columns for y in range(sheet.height))
+
+
+def test_names_on_a_contact_sheet(room):
+    skip_without_fonts()
+    path = room.home / "sheet.png"
+    n_pixels = {}
+    for name in ["i.png", "WWWWWW.png", "W" * 200 + ".png", "two\nlines.png", "\udcff.png"]:
+        picture = room.add(name, png(300, 300))
+        room.run("--contact-sheet", path, room.pictures)
+        sheet = Png(path.read_bytes())
+        n_pixels[name] = count_text(sheet, range(sheet.width))
+        margins = [*range(24), *range(sheet.width - 24, sheet.width)]
+        assert count_text(sheet, margins) == 0, name
+        picture.unlink()
+    assert min(n_pixels.values()) > 0, n_pixels
+    assert n_pixels["WWWWWW.png"] > 1.5 * n_pixels["i.png"], n_pixels
+
+
 def test_contact_sheet_of_one(room):
     room.add("a.png", png(100, 100))
     path = room.home / "sheet.png"

@@ -7,6 +7,7 @@
 
 #include "auto-fd.h"
 #include "picture.h"
+#include "text.h"
 
 #include <fcntl.h>
 
@@ -19,51 +20,62 @@ typedef struct
   OutputFile   *output;
 } Making;
 
+/* Returns those of PICTURES that have a thumbnail. */
 static GPtrArray *
-collect_thumbnails (GPtrArray *pictures)
+collect_pictures (GPtrArray *pictures)
 {
-  GPtrArray *paths = g_ptr_array_new ();
+  GPtrArray *shown = g_ptr_array_new ();
 
   for (guint i = 0; i < pictures->len; i++)
     {
       Picture *picture = pictures->pdata[i];
 
       if (picture->thumbnail != NULL)
-        g_ptr_array_add (paths, picture->thumbnail);
+        g_ptr_array_add (shown, picture);
     }
 
-  return paths;
+  return shown;
 }
 
 guint
 contact_sheet_count (GPtrArray *pictures)
 {
-  g_autoptr(GPtrArray) paths = collect_thumbnails (pictures);
+  g_autoptr(GPtrArray) shown = collect_pictures (pictures);
 
-  return (paths->len + MAX_PICTURES - 1) / MAX_PICTURES;
+  return (shown->len + MAX_PICTURES - 1) / MAX_PICTURES;
 }
 
-/* The output, followed by the thumbnails of sheet NUMBER. All sheets have about as many. */
+/* Returns the output, followed by the thumbnails of sheet NUMBER, and adds the names of their
+ * pictures to NAMES. All sheets have about as many. */
 static GUnixFDList *
-open_files (OutputFile  *output,
-            GPtrArray   *paths,
-            guint        number,
-            GError     **error)
+open_files (OutputFile       *output,
+            GPtrArray        *shown,
+            guint             number,
+            GVariantBuilder  *names,
+            GError          **error)
 {
   g_autoptr(GUnixFDList) files = g_unix_fd_list_new ();
-  const guint n_sheets = (paths->len + MAX_PICTURES - 1) / MAX_PICTURES;
-  const guint first = (guint) ((guint64) paths->len * number / n_sheets);
-  const guint end = (guint) ((guint64) paths->len * (number + 1) / n_sheets);
+  const guint n_sheets = (shown->len + MAX_PICTURES - 1) / MAX_PICTURES;
+  const guint first = (guint) ((guint64) shown->len * number / n_sheets);
+  const guint end = (guint) ((guint64) shown->len * (number + 1) / n_sheets);
 
   if (g_unix_fd_list_append (files, output->fd, error) < 0)
     return NULL;
 
   for (guint i = first; i < end; i++)
     {
-      g_auto(AutoFd) fd = open (paths->pdata[i], O_RDONLY | O_CLOEXEC);
+      const Picture *picture = shown->pdata[i];
+      g_auto(AutoFd) fd = open (picture->thumbnail, O_RDONLY | O_CLOEXEC);
+      g_autofree char *filename = NULL;
 
-      if (fd >= 0 && g_unix_fd_list_append (files, fd, error) < 0)
+      if (fd < 0)
+        continue;
+      if (g_unix_fd_list_append (files, fd, error) < 0)
         return NULL;
+
+      filename = g_path_get_basename (picture->path);
+      g_variant_builder_add_value (names,
+                                   g_variant_new_take_string (text_from_filename (filename)));
     }
 
   return g_steal_pointer (&files);
@@ -96,7 +108,8 @@ contact_sheet_make_async (WorkerPool          *workers,
                           gpointer             user_data)
 {
   g_autoptr(GTask) task = g_task_new (NULL, cancellable, callback, user_data);
-  g_autoptr(GPtrArray) paths = collect_thumbnails (pictures);
+  g_autoptr(GPtrArray) shown = collect_pictures (pictures);
+  g_auto(GVariantBuilder) names = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE_STRING_ARRAY);
   g_autoptr(GUnixFDList) files = NULL;
   Making *self = g_new0 (Making, 1);
   GError *error = NULL;
@@ -105,7 +118,7 @@ contact_sheet_make_async (WorkerPool          *workers,
   g_task_set_task_data (task, self, g_free);
   self->output = output;
 
-  files = open_files (output, paths, number, &error);
+  files = open_files (output, shown, number, &names, &error);
   if (files == NULL)
     {
       g_task_return_error (task, error);
@@ -113,8 +126,9 @@ contact_sheet_make_async (WorkerPool          *workers,
     }
 
   self->sheet.n_pictures = (guint) g_unix_fd_list_get_length (files) - 1;
-  worker_pool_run_async (workers, "contact-sheet", g_variant_new ("(hu)", 0, pixels * 5 / 8), files,
-                         0, TIMEOUT, cancellable, drawn_cb, g_steal_pointer (&task));
+  worker_pool_run_async (workers, "contact-sheet",
+                         g_variant_new ("(huas)", 0, pixels * 5 / 8, &names), files, 0, TIMEOUT,
+                         cancellable, drawn_cb, g_steal_pointer (&task));
 }
 
 gboolean

@@ -7,6 +7,7 @@
 
 #include "picture-load.h"
 #include "png-save.h"
+#include "sheet-label.h"
 #include "sheet-layout.h"
 
 #define BACKGROUND  0x1b1b1fff
@@ -76,19 +77,24 @@ draw_thumbnail (GdkPixbuf      *sheet,
 }
 
 static GdkPixbuf *
-draw_sheet (WorkFile *thumbnails,
-            guint     n_thumbnails,
-            int       row_height)
+draw_sheet (WorkFile           *thumbnails,
+            const char * const *names,
+            guint               n_thumbnails,
+            int                 row_height)
 {
   g_autofree SheetBox *boxes = measure (thumbnails, n_thumbnails);
+  g_autoptr(SheetLabel) label = sheet_label_new (row_height);
   GdkPixbuf *sheet;
   int width, height;
 
-  sheet_layout (boxes, n_thumbnails, row_height, &width, &height);
+  sheet_layout (boxes, n_thumbnails, row_height, sheet_label_get_height (label), &width, &height);
   sheet = gdk_pixbuf_new (GDK_COLORSPACE_RGB, FALSE, 8, width, height);
   gdk_pixbuf_fill (sheet, BACKGROUND);
   for (guint i = 0; i < n_thumbnails; i++)
-    draw_thumbnail (sheet, &boxes[i], &thumbnails[i]);
+    {
+      draw_thumbnail (sheet, &boxes[i], &thumbnails[i]);
+      sheet_label_draw (label, sheet, &boxes[i], names[i]);
+    }
 
   return sheet;
 }
@@ -100,10 +106,18 @@ contact_sheet (WorkFile  *files,
                GError   **error)
 {
   g_autoptr(GdkPixbuf) sheet = NULL;
+  g_autofree const char **names = NULL;
   guint row_height;
 
-  g_variant_get (args, "(hu)", NULL, &row_height);
-  sheet = draw_sheet (files + 1, n_files - 1, (int) row_height);
+  g_variant_get (args, "(hu^a&s)", NULL, &row_height, &names);
+  if (g_strv_length ((char **) names) != n_files - 1)
+    {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                           "A contact sheet needs a name for each thumbnail");
+      return NULL;
+    }
+
+  sheet = draw_sheet (files + 1, names, n_files - 1, (int) row_height);
   if (!png_save (&files[0], sheet, NULL, error))
     return NULL;
 

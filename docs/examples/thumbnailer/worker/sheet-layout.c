@@ -71,6 +71,7 @@ void
 sheet_layout (SheetBox *boxes,
               guint     n_boxes,
               int       row_height,
+              int       label_height,
               int      *sheet_width,
               int      *sheet_height)
 {
@@ -84,7 +85,7 @@ sheet_layout (SheetBox *boxes,
     {
       guint n = count_row (boxes + first, n_boxes - first, n_rows);
 
-      y += place_row (boxes + first, n, y, width) + GAP;
+      y += place_row (boxes + first, n, y, width) + label_height + GAP;
       first += n;
     }
 

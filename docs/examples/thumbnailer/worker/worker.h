@@ -50,8 +50,9 @@ GVariant *record_failure (WorkFile           *files,
                           GVariant           *args,
                           GError            **error);
 
-/* `contact-sheet`: draws many thumbnails. Arguments: the output `h`, which is the first file, and
- * the height of a row in pixels `u`. All other files are thumbnails. */
+/* `contact-sheet`: draws many thumbnails. Arguments: the output `h`, which is the first file, the
+ * height of a row in pixels `u`, and the names of the pictures `as`. All other files are thumbnails,
+ * one for each name. */
 GVariant *contact_sheet  (WorkFile           *files,
                           guint               n_files,
                           GVariant           *args,
