@@ -247,6 +247,66 @@ remove_all (const char *path)
   g_assert_no_errno (g_remove (path));
 }
 
+/* Modules are found by their paths only. */
+gboolean
+host_folder_init (HostFolder *self,
+                  Way         way)
+{
+  g_autoptr(GError) error = NULL;
+
+  *self = (HostFolder) { new_host (way) };
+  if (self->runtime == NULL)
+    return FALSE;
+
+  afork_runtime_set_module_path (self->runtime, NULL);
+  self->folder = g_dir_make_tmp ("afork-host-XXXXXX", &error);
+  g_assert_no_error (error);
+  self->cache = g_build_filename (self->folder, "cache", NULL);
+  return TRUE;
+}
+
+void
+host_folder_clear (HostFolder *self)
+{
+  if (self->runtime != NULL)
+    afork_runtime_set_template (self->runtime, NULL);
+  g_clear_object (&self->runtime);
+  if (self->folder != NULL)
+    remove_all (self->folder);
+  g_clear_pointer (&self->folder, g_free);
+  g_clear_pointer (&self->cache, g_free);
+}
+
+char *
+write_file (HostFolder *self,
+            const char *name,
+            const void *content,
+            gsize       size)
+{
+  char *path = g_build_filename (self->folder, name, NULL);
+  g_autoptr(GError) error = NULL;
+
+  g_file_set_contents (path, content, (gssize) size, &error);
+  g_assert_no_error (error);
+  return path;
+}
+
+AForkProcess *
+use_cache (HostFolder   *self,
+           AForkProcess *process)
+{
+  return afork_process_setenv (process, "XDG_CACHE_HOME", self->cache);
+}
+
+AForkProcess *
+require_path (AForkProcess *process,
+              const char   *path)
+{
+  g_autoptr(GFile) file = g_file_new_for_path (path);
+
+  return afork_process_require_file (process, file);
+}
+
 /* A caller that is killed. */
 
 void

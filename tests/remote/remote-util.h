@@ -37,6 +37,33 @@ AForkRuntime *new_host          (Way         way);
 AForkRuntime *new_named_host    (Way         way,
                                  const char *name);
 
+/* A host, and a folder for files of a test. The cache of the host is below it. */
+typedef struct
+{
+  AForkRuntime *runtime;
+  char         *folder;
+  char         *cache;
+} HostFolder;
+
+/* Returns FALSE and skips the test if there is no such host. */
+gboolean      host_folder_init  (HostFolder *self,
+                                 Way         way);
+void          host_folder_clear (HostFolder *self);
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (HostFolder, host_folder_clear)
+
+/* Writes a file into the folder, and returns its path. */
+char         *write_file        (HostFolder *self,
+                                 const char *name,
+                                 const void *content,
+                                 gsize       size);
+
+/* Makes PROCESS keep modules in the cache that is in the folder, and load the file PATH. */
+AForkProcess *use_cache         (HostFolder   *self,
+                                 AForkProcess *process);
+AForkProcess *require_path      (AForkProcess *process,
+                                 const char   *path);
+
 /* Options for a client of the server of ssh. Returns NULL and skips the test if there is none. */
 char        **dup_ssh_options   (void);
 

@@ -25,71 +25,18 @@ enum
   MOST_KIB = 12 * 1024,         /* of memory, for a process through which the large file goes */
 };
 
-#define SKIP_WITHOUT(runtime) if ((runtime) == NULL) return
-
-/* Files of a test, in a folder of their own. The cache of the other host is below it. */
-typedef struct
-{
-  char         *folder;
-  char         *cache;
-  AForkRuntime *runtime;
-} Setting;
-
-static gboolean
-setting_init (Setting       *self,
-              gconstpointer  way)
-{
-  g_autoptr(GError) error = NULL;
-
-  self->folder = NULL;
-  self->cache = NULL;
-  self->runtime = new_host (*(const Way *) way);
-  if (self->runtime == NULL)
-    return FALSE;
-
-  /* Modules are not found by their names. */
-  afork_runtime_set_module_path (self->runtime, NULL);
-  self->folder = g_dir_make_tmp ("afork-file-XXXXXX", &error);
-  g_assert_no_error (error);
-  self->cache = g_build_filename (self->folder, "cache", NULL);
-  return TRUE;
-}
-
-static void
-setting_clear (Setting *self)
-{
-  if (self->runtime != NULL)
-    afork_runtime_set_template (self->runtime, NULL);
-  g_clear_object (&self->runtime);
-  if (self->folder != NULL)
-    remove_all (self->folder);
-  g_clear_pointer (&self->folder, g_free);
-  g_clear_pointer (&self->cache, g_free);
-}
-
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Setting, setting_clear)
+#define SKIP_WITHOUT(folder, way) if (!host_folder_init (folder, *(const Way *) (way))) return
 
 /* A process whose cache is in the folder. */
 static AForkProcess *
-new_process (Setting *self)
+new_process (HostFolder *self)
 {
-  AForkProcess *process = afork_process_new_exec (self->runtime);
-
-  return afork_process_setenv (process, "XDG_CACHE_HOME", self->cache);
-}
-
-static AForkProcess *
-require_path (AForkProcess *process,
-              const char   *path)
-{
-  g_autoptr(GFile) file = g_file_new_for_path (path);
-
-  return afork_process_require_file (process, file);
+  return use_cache (self, afork_process_new_exec (self->runtime));
 }
 
 /* Copies a module of the tests to a file in the folder, with N_MORE bytes behind it. */
 static char *
-copy_module (Setting    *self,
+copy_module (HostFolder *self,
              const char *module,
              const char *name,
              gsize       n_more)
@@ -110,21 +57,9 @@ copy_module (Setting    *self,
   return path;
 }
 
-static char *
-write_file (Setting    *self,
-            const char *name,
-            const void *content,
-            gsize       size)
-{
-  char *path = g_build_filename (self->folder, name, NULL);
-
-  g_assert_true (g_file_set_contents (path, content, (gssize) size, NULL));
-  return path;
-}
-
 /* Where the other host keeps the file. */
 static char *
-find_cached (Setting    *self,
+find_cached (HostFolder *self,
              const char *path)
 {
   g_autofree char *content = NULL;
@@ -137,7 +72,7 @@ find_cached (Setting    *self,
 }
 
 static guint
-count_cached (Setting *self)
+count_cached (HostFolder *self)
 {
   g_autofree char *path = g_build_filename (self->cache, "afork-1", "modules", NULL);
   g_autoptr(GDir) entries = g_dir_open (path, 0, NULL);
@@ -168,7 +103,7 @@ get_inode (const char *path)
 }
 
 static void
-assert_loads (Setting    *self,
+assert_loads (HostFolder *self,
               const char *path)
 {
   g_autoptr(AForkProcess) process = require_path (new_process (self), path);
@@ -179,7 +114,7 @@ assert_loads (Setting    *self,
 }
 
 static void
-assert_fails (Setting    *self,
+assert_fails (HostFolder *self,
               const char *path,
               const char *text)
 {
@@ -193,7 +128,7 @@ static void
 test_file_load (Census        *census,
                 gconstpointer  way)
 {
-  g_auto(Setting) self = { 0 };
+  g_auto(HostFolder) self = { 0 };
   g_autoptr(AForkProcess) process = NULL;
   g_autoptr(AForkProcess) fork = NULL;
   g_autoptr(AForkProcess) other = NULL;
@@ -205,7 +140,7 @@ test_file_load (Census        *census,
   g_autofree char *after = NULL;
   ino_t inode;
 
-  SKIP_WITHOUT (setting_init (&self, way) ? self.runtime : NULL);
+  SKIP_WITHOUT (&self, way);
   first = copy_module (&self, "lifecycle", "first file.so", 0);
   second = copy_module (&self, "describe", "second", 0);
   process = new_process (&self);
@@ -242,7 +177,7 @@ static void
 test_file_repair (Census        *census,
                   gconstpointer  way)
 {
-  g_auto(Setting) self = { 0 };
+  g_auto(HostFolder) self = { 0 };
   g_autofree char *module = NULL;
   g_autofree char *cached = NULL;
   g_autofree char *modules = NULL;
@@ -252,7 +187,7 @@ test_file_repair (Census        *census,
   gsize size, n_kept;
   ino_t inode;
 
-  SKIP_WITHOUT (setting_init (&self, way) ? self.runtime : NULL);
+  SKIP_WITHOUT (&self, way);
   module = copy_module (&self, "lifecycle", "module.so", 0);
   cached = find_cached (&self, module);
   modules = g_path_get_dirname (cached);
@@ -305,13 +240,13 @@ test_file_old (Census        *census,
     ".new-1-2-3", "0000000000000000000000000000000000000000000000000000000000000000.so",
     "README",
   };
-  g_auto(Setting) self = { 0 };
+  g_auto(HostFolder) self = { 0 };
   g_autofree char *module = NULL;
   g_autofree char *cached = NULL;
   g_autofree char *other = NULL;
   struct timespec old[2] = { { 0 } };
 
-  SKIP_WITHOUT (setting_init (&self, way) ? self.runtime : NULL);
+  SKIP_WITHOUT (&self, way);
   module = copy_module (&self, "lifecycle", "module.so", 0);
   other = copy_module (&self, "lifecycle", "other.so", 1);
   cached = find_cached (&self, module);
@@ -339,7 +274,7 @@ static void
 test_file_errors (Census        *census,
                   gconstpointer  way)
 {
-  g_auto(Setting) self = { 0 };
+  g_auto(HostFolder) self = { 0 };
   g_autoptr(AForkProcess) template = NULL;
   g_autoptr(AForkProcess) fork = NULL;
   g_autoptr(AForkProcess) first = NULL;
@@ -354,7 +289,7 @@ test_file_errors (Census        *census,
   g_autofree char *secret = NULL;
   g_autofree char *module = NULL;
 
-  SKIP_WITHOUT (setting_init (&self, way) ? self.runtime : NULL);
+  SKIP_WITHOUT (&self, way);
   missing = g_build_filename (self.folder, "missing.so", NULL);
   long_path = g_build_filename (self.folder, long_name, NULL);
   fifo = g_build_filename (self.folder, "fifo.so", NULL);
@@ -400,7 +335,7 @@ test_file_errors (Census        *census,
 }
 
 static void
-assert_others_may_write (Setting    *self,
+assert_others_may_write (HostFolder *self,
                          const char *module,
                          const char *directory)
 {
@@ -414,13 +349,13 @@ static void
 test_file_unsafe (Census        *census,
                   gconstpointer  way)
 {
-  g_auto(Setting) self = { 0 };
+  g_auto(HostFolder) self = { 0 };
   g_autoptr(AForkProcess) no_home = NULL;
   g_autofree char *own = NULL;
   g_autofree char *modules = NULL;
   g_autofree char *module = NULL;
 
-  SKIP_WITHOUT (setting_init (&self, way) ? self.runtime : NULL);
+  SKIP_WITHOUT (&self, way);
   module = copy_module (&self, "lifecycle", "module.so", 0);
   own = g_build_filename (self.cache, "afork-1", NULL);
   modules = g_build_filename (own, "modules", NULL);
@@ -474,7 +409,7 @@ static void
 test_file_machine (Census        *census,
                    gconstpointer  way)
 {
-  g_auto(Setting) self = { 0 };
+  g_auto(HostFolder) self = { 0 };
   struct utsname system;
   Elf64_Ehdr other = {
     .e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT },
@@ -484,7 +419,7 @@ test_file_machine (Census        *census,
   g_autofree char *of_other_class = NULL;
   const gboolean is_arm = uname (&system) == 0 && g_str_has_prefix (system.machine, "aarch64");
 
-  SKIP_WITHOUT (setting_init (&self, way) ? self.runtime : NULL);
+  SKIP_WITHOUT (&self, way);
   other.e_machine = is_arm ? EM_X86_64 : EM_AARCH64;
   of_other_machine = write_file (&self, "other-machine.so", &other, sizeof other);
   other.e_machine = EM_386;
@@ -505,11 +440,10 @@ test_file_announced_machine (Census        *census,
 {
   g_autofree char *program = g_test_build_filename (G_TEST_DIST, "remote", "hostile-agent.py",
                                                     NULL);
-  const Way way = OVER_PIPES;
-  g_auto(Setting) self = { 0 };
+  g_auto(HostFolder) self = { 0 };
   g_autofree char *module = NULL;
 
-  g_assert_true (setting_init (&self, &way));
+  g_assert_true (host_folder_init (&self, OVER_PIPES));
   g_clear_object (&self.runtime);
   self.runtime = afork_runtime_new_agent ("liar",
     (const char * const []) { "python3", program, g_getenv ("AFORK_SERVER"), "machine", NULL });
@@ -537,7 +471,7 @@ static void
 test_file_large (Census        *census,
                  gconstpointer  way)
 {
-  g_auto(Setting) self = { 0 };
+  g_auto(HostFolder) self = { 0 };
   g_autoptr(AForkProcess) process = NULL;
   g_autoptr(AForkProcess) small = NULL;
   g_autoptr(GSocketConnection) connection = NULL;
@@ -549,7 +483,7 @@ test_file_large (Census        *census,
   GStatBuf status;
   guint of_relay, of_agent;
 
-  SKIP_WITHOUT (setting_init (&self, way) ? self.runtime : NULL);
+  SKIP_WITHOUT (&self, way);
   module = copy_module (&self, "lifecycle", "module.so", 0);
   large_module = copy_module (&self, "lifecycle", "large.so", LARGE);
   assert_loads (&self, module);
@@ -580,7 +514,7 @@ test_file_large (Census        *census,
 }
 
 static char *
-find_temporary (Setting *self)
+find_temporary (HostFolder *self)
 {
   g_autofree char *path = g_build_filename (self->cache, "afork-1", "modules", NULL);
   g_autoptr(GDir) entries = g_dir_open (path, 0, NULL);
@@ -595,7 +529,7 @@ find_temporary (Setting *self)
 
 /* Iterates the main context until a part of a file has come there. */
 static char *
-await_temporary (Setting *self)
+await_temporary (HostFolder *self)
 {
   g_autoptr(GSource) deadline = deadline_new ("a part of the file");
   g_autoptr(GSource) ticks = g_timeout_source_new (1);
@@ -617,7 +551,7 @@ test_file_changes (Census        *census,
 {
   for (int cuts = 0; cuts < 2; cuts++)
     {
-      g_auto(Setting) self = { 0 };
+      g_auto(HostFolder) self = { 0 };
       g_autoptr(AForkProcess) process = NULL;
       g_autoptr(GAsyncResult) result = NULL;
       g_autoptr(GError) error = NULL;
@@ -626,7 +560,7 @@ test_file_changes (Census        *census,
       GPid agent;
       int fd;
 
-      SKIP_WITHOUT (setting_init (&self, way) ? self.runtime : NULL);
+      SKIP_WITHOUT (&self, way);
       module = copy_module (&self, "lifecycle", "module.so", LARGE);
       process = require_path (new_process (&self), module);
       afork_process_run_async (process, "done", NULL, store_result_cb, &result);
@@ -655,12 +589,12 @@ static void
 test_file_killed (Census        *census,
                   gconstpointer  way)
 {
-  g_auto(Setting) self = { 0 };
+  g_auto(HostFolder) self = { 0 };
   g_autofree char *large_module = NULL;
   g_autofree char *module = NULL;
   g_autofree char *other = NULL;
 
-  SKIP_WITHOUT (setting_init (&self, way) ? self.runtime : NULL);
+  SKIP_WITHOUT (&self, way);
   module = copy_module (&self, "lifecycle", "module.so", 0);
   large_module = copy_module (&self, "lifecycle", "large.so", LARGE);
   assert_loads (&self, module);
@@ -697,7 +631,7 @@ test_file_here (Census        *census,
 {
   g_autoptr(AForkRuntime) other = afork_runtime_new_agent ("unused",
                                                            (const char * const []) { "x", NULL });
-  g_auto(Setting) self = { 0 };
+  g_auto(HostFolder) self = { 0 };
   g_autoptr(AForkProcess) process = NULL;
   g_autoptr(AForkProcess) fork = NULL;
   g_autoptr(AForkProcess) again = NULL;

@@ -153,13 +153,11 @@ add_for_languages (const char *name,
       }
 }
 
-/* A host, and a folder with the modules and the cache of the host. */
+/* A host that runs workers in a language, and its module. */
 typedef struct
 {
-  AForkRuntime *runtime;
-  char         *folder;
-  char         *cache;
-  char         *path;           /* of the module */
+  HostFolder host;
+  char      *path;              /* of the module */
 } Setting;
 
 static gboolean
@@ -169,35 +167,21 @@ setting_init (Setting        *self,
 {
   g_autofree char *name = g_strconcat ("work.", language->suffix, NULL);
   g_auto(GStrv) environment = g_environ_unsetenv (g_get_environ (), "G_DEBUG");
-  g_autoptr(GError) error = NULL;
 
-  *self = (Setting) { new_host (way) };
-  if (self->runtime == NULL)
+  if (!host_folder_init (&self->host, way))
     return FALSE;
 
-  self->folder = g_dir_make_tmp ("afork-languages-XXXXXX", &error);
-  g_assert_no_error (error);
-  self->cache = g_build_filename (self->folder, "cache", NULL);
-  self->path = g_build_filename (self->folder, name, NULL);
-  g_file_set_contents (self->path, language->code, -1, &error);
-  g_assert_no_error (error);
-  afork_runtime_set_remote_runtime (self->runtime, language->runtime);
+  self->path = write_file (&self->host, name, language->code, strlen (language->code));
+  afork_runtime_set_remote_runtime (self->host.runtime, language->runtime);
   /* GJS warns of exceptions, and the warnings are fatal here. */
-  afork_runtime_set_environ (self->runtime, (const char * const *) environment);
-  afork_runtime_set_module_path (self->runtime, NULL);
+  afork_runtime_set_environ (self->host.runtime, (const char * const *) environment);
   return TRUE;
 }
 
 static void
 setting_clear (Setting *self)
 {
-  if (self->runtime != NULL)
-    afork_runtime_set_template (self->runtime, NULL);
-  g_clear_object (&self->runtime);
-  if (self->folder != NULL)
-    remove_all (self->folder);
-  g_clear_pointer (&self->folder, g_free);
-  g_clear_pointer (&self->cache, g_free);
+  host_folder_clear (&self->host);
   g_clear_pointer (&self->path, g_free);
 }
 
@@ -210,11 +194,9 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Setting, setting_clear)
 static AForkProcess *
 new_process (Setting *self)
 {
-  g_autoptr(GFile) file = g_file_new_for_path (self->path);
-  AForkProcess *process = afork_process_new_for_runtime (self->runtime);
+  AForkProcess *process = afork_process_new_for_runtime (self->host.runtime);
 
-  afork_process_setenv (process, "XDG_CACHE_HOME", self->cache);
-  return afork_process_require_file (process, file);
+  return require_path (use_cache (&self->host, process), self->path);
 }
 
 static AForkRpc *
@@ -288,14 +270,14 @@ test_modules (const Language *language,
   assert_answer (template, function, "both");
   assert_exit_status (template, 0);
 
-  folders[0] = self.folder;
-  afork_runtime_set_module_path (self.runtime, folders);
-  by_name = afork_process_new_for_runtime (self.runtime);
+  folders[0] = self.host.folder;
+  afork_runtime_set_module_path (self.host.runtime, folders);
+  by_name = afork_process_new_for_runtime (self.host.runtime);
   afork_process_require (by_name, language->module);
   afork_process_send_arg (by_name, "by name");
   assert_answer (by_name, function, "by name");
 
-  evaluates = afork_process_new_for_runtime (self.runtime);
+  evaluates = afork_process_new_for_runtime (self.host.runtime);
   afork_process_eval (evaluates, language->eval_code, args);
   assert_answer (evaluates, "evaluated", "an argument");
 }
@@ -318,7 +300,7 @@ test_copy (const Language *language,
   rpc = new_work_rpc (&self, language);
   file = call (rpc, work_args ("file", ""), &error);
   g_assert_no_error (error);
-  modules = g_build_filename (self.cache, "afork-1", "modules", NULL);
+  modules = g_build_filename (self.host.cache, "afork-1", "modules", NULL);
   name = g_strdup_printf ("%s/%s.%s", modules, digest, language->suffix);
   g_assert_true (g_str_has_suffix (g_variant_get_string (file, NULL), name));
   close_rpc (rpc);
@@ -454,24 +436,23 @@ test_errors (const Language *language,
   g_autoptr(AForkProcess) bad_code = NULL;
   g_autoptr(AForkProcess) bad_file = NULL;
   g_autoptr(AForkProcess) no_function = NULL;
-  g_autoptr(GFile) file = NULL;
   g_autofree char *name = g_strconcat ("missing.", language->suffix, NULL);
+  g_autofree char *broken = NULL;
   g_autofree char *path = NULL;
   g_autofree char *function = g_strconcat (language->module, ":nothing", NULL);
 
   SKIP_WITHOUT (&self, language, way);
-  no_module = afork_process_new_for_runtime (self.runtime);
+  no_module = afork_process_new_for_runtime (self.host.runtime);
   afork_process_require (no_module, language == &python ? "missing" : name);
   expect_failure (no_module, "f", AFORK_ERROR_MODULE, "missing", "missing");
 
-  bad_code = afork_process_new_for_runtime (self.runtime);
+  bad_code = afork_process_new_for_runtime (self.host.runtime);
   afork_process_eval (bad_code, language->bad_code, NULL);
   expect_failure (bad_code, "f", AFORK_ERROR_EVAL, "SyntaxError", "");
 
-  path = g_strconcat (self.folder, "/broken.", language->suffix, NULL);
-  g_assert_true (g_file_set_contents (path, language->bad_code, -1, NULL));
-  file = g_file_new_for_path (path);
-  bad_file = afork_process_require_file (new_process (&self), file);
+  broken = g_strconcat ("broken.", language->suffix, NULL);
+  path = write_file (&self.host, broken, language->bad_code, strlen (language->bad_code));
+  bad_file = require_path (new_process (&self), path);
   expect_failure (bad_file, "f", AFORK_ERROR_MODULE, "SyntaxError", "broken");
 
   no_function = new_process (&self);
@@ -496,7 +477,7 @@ be_caller (const char *argument)
   pid = call (rpc, work_args ("pid", ""), &error);
   g_assert_no_error (error);
   /* The parent kills this process, and its files would stay. */
-  remove_all (self.folder);
+  remove_all (self.host.folder);
   afork_rpc_call_async (rpc, work_args ("stuck", ""), NULL, store_result_cb, &result);
   wait_to_be_killed (atoi (g_variant_get_string (pid, NULL)));
 }
@@ -533,9 +514,8 @@ write_program (Setting    *self,
                const char *name,
                const char *text)
 {
-  char *path = g_build_filename (self->folder, name, NULL);
+  char *path = write_file (&self->host, name, text, strlen (text));
 
-  g_assert_true (g_file_set_contents (path, text, -1, NULL));
   g_assert_no_errno (g_chmod (path, 0755));
   return path;
 }
@@ -552,28 +532,28 @@ test_no_interpreter (const Language *language,
   const char *names[] = { "perl", "", "native\n", "python3", "Python" };
 
   SKIP_WITHOUT (&self, language, way);
-  afork_runtime_set_executable (self.runtime, "/nonexistent/interpreter");
-  expect_no_server (self.runtime, AFORK_ERROR_SPAWN, "/nonexistent/interpreter",
+  afork_runtime_set_executable (self.host.runtime, "/nonexistent/interpreter");
+  expect_no_server (self.host.runtime, AFORK_ERROR_SPAWN, "/nonexistent/interpreter",
                     g_strerror (ENOENT));
-  afork_runtime_set_executable (self.runtime, self.folder);
-  expect_no_server (self.runtime, AFORK_ERROR_SPAWN, self.folder, g_strerror (EACCES));
+  afork_runtime_set_executable (self.host.runtime, self.host.folder);
+  expect_no_server (self.host.runtime, AFORK_ERROR_SPAWN, self.host.folder, g_strerror (EACCES));
   quits = write_program (&self, "quits", "#!/bin/sh\nexit 3\n");
-  afork_runtime_set_executable (self.runtime, quits);
-  expect_no_server (self.runtime, AFORK_ERROR_SPAWN, quits, "exited there with status 3");
-  afork_runtime_set_executable (self.runtime, long_path);
-  expect_no_server (self.runtime, AFORK_ERROR_SPAWN, g_strerror (ENAMETOOLONG), "");
-  afork_runtime_set_executable (self.runtime, "; touch /tmp/afork-hostile #");
-  expect_no_server (self.runtime, AFORK_ERROR_SPAWN, "touch", g_strerror (ENOENT));
-  afork_runtime_set_executable (self.runtime, NULL);
+  afork_runtime_set_executable (self.host.runtime, quits);
+  expect_no_server (self.host.runtime, AFORK_ERROR_SPAWN, quits, "exited there with status 3");
+  afork_runtime_set_executable (self.host.runtime, long_path);
+  expect_no_server (self.host.runtime, AFORK_ERROR_SPAWN, g_strerror (ENAMETOOLONG), "");
+  afork_runtime_set_executable (self.host.runtime, "; touch /tmp/afork-hostile #");
+  expect_no_server (self.host.runtime, AFORK_ERROR_SPAWN, "touch", g_strerror (ENOENT));
+  afork_runtime_set_executable (self.host.runtime, NULL);
 
   for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
     {
-      afork_runtime_set_remote_runtime (self.runtime, names[i]);
-      expect_no_server (self.runtime, AFORK_ERROR_SPAWN, "knows no runtime", names[i]);
+      afork_runtime_set_remote_runtime (self.host.runtime, names[i]);
+      expect_no_server (self.host.runtime, AFORK_ERROR_SPAWN, "knows no runtime", names[i]);
     }
 
   /* With what the host has, all is well. */
-  afork_runtime_set_remote_runtime (self.runtime, language->runtime);
+  afork_runtime_set_remote_runtime (self.host.runtime, language->runtime);
   rpc = new_work_rpc (&self, language);
   assert_work (rpc, work_args ("show", "x"), "\"x\"");
   close_rpc (rpc);
@@ -598,8 +578,8 @@ test_no_pygobject (Census        *census,
   text = g_strdup_printf ("#!/bin/sh\nunset PYTHONPATH\nexec %s -I -S \"$@\"\n",
                           g_getenv (python.variable));
   program = write_program (&self, "bare-python", text);
-  afork_runtime_set_executable (self.runtime, program);
-  expect_no_server (self.runtime, AFORK_ERROR_SPAWN, "PyGObject", "");
+  afork_runtime_set_executable (self.host.runtime, program);
+  expect_no_server (self.host.runtime, AFORK_ERROR_SPAWN, "PyGObject", "");
 }
 
 /* A file of AFork that is not installed there. */
@@ -616,8 +596,8 @@ test_no_part (Census        *census,
 
       g_assert_true (setting_init (&self, languages[i], OVER_PIPES));
       environment = g_environ_setenv (environment, variables[i], "/nonexistent/server", TRUE);
-      afork_runtime_set_environ (self.runtime, (const char * const *) environment);
-      expect_no_server (self.runtime, AFORK_ERROR_SPAWN, "/nonexistent/server",
+      afork_runtime_set_environ (self.host.runtime, (const char * const *) environment);
+      expect_no_server (self.host.runtime, AFORK_ERROR_SPAWN, "/nonexistent/server",
                         languages[i]->runtime);
     }
 }
@@ -634,22 +614,22 @@ test_other_files (Census        *census,
   g_autofree char *path = g_strdup_printf ("%s/lifecycle.so", g_getenv ("AFORK_MODULE_PATH"));
 
   SKIP_WITHOUT (&self, &python, way);
-  afork_runtime_set_remote_runtime (self.runtime, "native");
+  afork_runtime_set_remote_runtime (self.host.runtime, "native");
   process = new_process (&self);
   expect_failure (process, "f", AFORK_ERROR_MODULE, "work.py", "“native”");
-  g_assert_false (g_file_test (self.cache, G_FILE_TEST_EXISTS));
+  g_assert_false (g_file_test (self.host.cache, G_FILE_TEST_EXISTS));
 
   if (g_getenv (gjs.variable) == NULL)
     return;
 
-  afork_runtime_set_remote_runtime (self.runtime, "gjs");
+  afork_runtime_set_remote_runtime (self.host.runtime, "gjs");
   module = g_file_new_for_path (path);
   g_object_unref (process);
-  process = afork_process_new_for_runtime (self.runtime);
-  afork_process_setenv (process, "XDG_CACHE_HOME", self.cache);
+  process = afork_process_new_for_runtime (self.host.runtime);
+  afork_process_setenv (process, "XDG_CACHE_HOME", self.host.cache);
   afork_process_require_file (process, module);
   expect_failure (process, "f", AFORK_ERROR_MODULE, "lifecycle.so", "“gjs”");
-  g_assert_false (g_file_test (self.cache, G_FILE_TEST_EXISTS));
+  g_assert_false (g_file_test (self.host.cache, G_FILE_TEST_EXISTS));
 }
 
 static void
