@@ -113,8 +113,8 @@ dup_cache_home (void)
   return path;
 }
 
-/* Opens the directory of modules, and sets *PATH to its path. Returns -1 and sets the failure, which
- * names the directory that is at fault, if it cannot be used. */
+/* Opens the directory of modules, and sets *PATH to its path. If it cannot be used, returns -1 and
+ * sets the failure, which names the directory that is at fault. */
 static int
 open_modules (const char    *name,
               char         **path,

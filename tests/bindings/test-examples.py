@@ -116,7 +116,8 @@ class ExamplesTest(unittest.TestCase):
         self.addCleanup(bus.stop)
         environ = {**os.environ, "DBUS_SESSION_BUS_ADDRESS": bus.address}
         with subprocess.Popen([sys.executable, "-B", EXAMPLES / "dbus_service.py"], text=True,
-                              env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+                              env=environ, stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE) as program:
             name = program.stdout.readline().strip()
             self.assertEqual(name, "org.example.Calculator")
             connection = Gio.DBusConnection.new_for_address_sync(

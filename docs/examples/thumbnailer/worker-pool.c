@@ -59,8 +59,8 @@ get_memory_limit (const Options *options)
   return CLAMP (memory / (4 * options->n_jobs), MIN_MEMORY, MAX_MEMORY);
 }
 
-/* Workers decode what they are sent, and read nothing but fonts, for text in drawings and on contact
- * sheets. */
+/* Workers decode what they are sent. They read nothing but fonts, for text in drawings and on
+ * contact sheets. */
 static void
 confine (AForkProcess  *template,
          const Options *options)

@@ -17,8 +17,8 @@ typedef struct
   int    height;
 } SheetBox;
 
-/* Places the pictures of BOXES on a sheet, in rows of about ROW_HEIGHT, with LABEL_HEIGHT free below
- * each row. */
+/* Places the pictures of BOXES on a sheet, in rows of about ROW_HEIGHT, with LABEL_HEIGHT free
+ * below each row. */
 void sheet_layout (SheetBox *boxes,
                    guint     n_boxes,
                    int       row_height,

@@ -51,8 +51,8 @@ GVariant *record_failure (WorkFile           *files,
                           GError            **error);
 
 /* `contact-sheet`: draws many thumbnails. Arguments: the output `h`, which is the first file, the
- * height of a row in pixels `u`, and the names of the pictures `as`. All other files are thumbnails,
- * one for each name. */
+ * height of a row in pixels `u`, and the names of the pictures `as`. All other files are
+ * thumbnails, one for each name. */
 GVariant *contact_sheet  (WorkFile           *files,
                           guint               n_files,
                           GVariant           *args,
