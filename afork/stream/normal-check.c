@@ -6,15 +6,13 @@
 /* The format is that of the GVariant specification. A value is checked depth first. The position of
  * the check is a stack of levels, one for each container or long text that is open. */
 
-#define _GNU_SOURCE             /* memrchr() */
-
 #include "config.h"
 
 #include "normal-check.h"
 
 #include <string.h>
 
-#include "base/value-type.h"
+#include "base/value-part.h"
 
 enum
 {
@@ -25,44 +23,21 @@ enum
   TEXT_PART = 16 * 1024,
 };
 
-/* A value that is to be checked. */
+/* A container, or a long text. */
 typedef struct
 {
-  const AForkValueNode *nodes;  /* of the whole type string */
-  guint32               type;   /* the index of the node of this value's type */
-  guint                 depth;  /* levels of nesting around it */
-  const guint8         *data;
-  gsize                 size;
-} Value;
-
-typedef struct
-{
-  Value   value;
-  gsize   offset;               /* where the bytes begin that were not checked */
-  gsize   end;                  /* where the data of the children must end */
-  guint   offset_size;          /* the size of a framing offset */
-  gsize   next;                 /* the next framing offset of an array */
-  guint32 member;               /* the node of the next member of a tuple */
+  AForkValueContainer container;
+  gsize               text_offset;      /* where the text begins that was not checked */
 } Level;
-
-/* The last type of a variant at a level. It is kept because the next one is often the same. */
-typedef struct
-{
-  const char     *string;       /* in the data of the value that is checked */
-  gsize           length;
-  AForkValueNode *nodes;
-  gsize           n_nodes;      /* allocated nodes */
-} InnerType;
 
 struct _AForkNormalCheck
 {
   AForkNormalCheckResult result;
   guint                  n_units;       /* left in this step */
 
-  AForkValueNode        *nodes;         /* of the whole value's type */
-  gsize                  n_nodes;       /* allocated nodes */
+  AForkValueType         type;          /* of the whole value */
   Level                  levels[AFORK_VALUE_MAX_DEPTH + 2];
-  InnerType              inner[AFORK_VALUE_MAX_DEPTH + 2];    /* of each level */
+  AForkValueType         inner_types[AFORK_VALUE_MAX_DEPTH + 2];      /* of each level */
   guint                  n_levels;
 };
 
@@ -101,25 +76,6 @@ _afork_type_is_simple (const char *type)
     || _afork_value_type_is_simple (length, get_depth (type));
 }
 
-/* Makes room for SIZE nodes. Returns false if there is no memory. */
-static gboolean
-reserve_nodes (AForkValueNode **nodes,
-               gsize           *n_nodes,
-               gsize            size)
-{
-  AForkValueNode *more;
-
-  if (size <= *n_nodes)
-    return TRUE;
-  more = g_try_realloc_n (*nodes, size, sizeof (AForkValueNode));
-  if (more == NULL)
-    return FALSE;
-
-  *nodes = more;
-  *n_nodes = size;
-  return TRUE;
-}
-
 static void
 charge (AForkNormalCheck *self,
         gsize             n_units)
@@ -138,48 +94,6 @@ consists_of (const char *text,
       return FALSE;
 
   return TRUE;
-}
-
-/* Returns the nodes of the type of a variant, at the level that is opened next, or NULL. */
-static const AForkValueNode *
-read_inner_type (AForkNormalCheck *self,
-                 const char       *type,
-                 gsize             length)
-{
-  InnerType *inner = &self->inner[self->n_levels];
-
-  if (length == 1)
-    {
-      const AForkValueNode *node = _afork_value_node_get_basic (*type);
-
-      if (node == NULL)
-        self->result = AFORK_NORMAL_CHECK_NOT_NORMAL;
-      return node;
-    }
-  if (inner->length == length && inner->length > 0
-      && memcmp (inner->string, type, length) == 0)
-    return inner->nodes;
-
-  charge (self, length / 8);
-  inner->length = 0;
-  if (!reserve_nodes (&inner->nodes, &inner->n_nodes, length))
-    {
-      self->result = AFORK_NORMAL_CHECK_NO_MEMORY;
-      return NULL;
-    }
-  if (!_afork_value_nodes_read (inner->nodes, type, length))
-    {
-      self->result = AFORK_NORMAL_CHECK_NOT_NORMAL;
-      return NULL;
-    }
-  if (!_afork_value_type_is_simple (length, inner->nodes[0].depth))
-    {
-      self->result = AFORK_NORMAL_CHECK_TOO_COMPLEX;
-      return NULL;
-    }
-  inner->string = type;
-  inner->length = length;
-  return inner->nodes;
 }
 
 /* Text. */
@@ -304,312 +218,147 @@ check_text (AForkNormalCheck *self,
 
 /* Values. */
 
-/* Opens a level for VALUE. There is a level for each: enter_variant() limits the depth of
- * values. */
+/* Notes an error. Returns whether there is none. */
+static gboolean
+take_result (AForkNormalCheck     *self,
+             AForkValuePartResult  result)
+{
+  switch (result)
+    {
+    case AFORK_VALUE_PART_FOUND:
+    case AFORK_VALUE_PART_END:
+      return TRUE;
+    case AFORK_VALUE_PART_TYPE_TOO_COMPLEX:
+      self->result = AFORK_NORMAL_CHECK_TOO_COMPLEX;
+      return FALSE;
+    case AFORK_VALUE_PART_NO_MEMORY:
+      self->result = AFORK_NORMAL_CHECK_NO_MEMORY;
+      return FALSE;
+    default:
+      fail (self);
+      return FALSE;
+    }
+}
+
+/* Opens a level. There is one for each: enter_variant() limits the depth of values. */
 static Level *
-push (AForkNormalCheck *self,
-      const Value      *value)
+push (AForkNormalCheck *self)
 {
   Level *level = &self->levels[self->n_levels++];
 
   g_assert (self->n_levels <= G_N_ELEMENTS (self->levels));
-  *level = (Level) { .value = *value, .end = value->size };
   return level;
 }
 
 static void
-begin_text (AForkNormalCheck *self,
-            const Value      *value)
+begin_text (AForkNormalCheck     *self,
+            const AForkValuePart *text)
 {
-  gsize offset = check_text (self, value->nodes[value->type].kind, value->data, value->size, 0);
+  gsize offset = check_text (self, text->nodes[text->type].kind, text->data, text->size, 0);
 
-  if (self->result == AFORK_NORMAL_CHECK_UNFINISHED && offset < value->size - 1)
-    push (self, value)->offset = offset;
+  if (self->result == AFORK_NORMAL_CHECK_UNFINISHED && offset < text->size - 1)
+    *push (self) = (Level) { .container = { .part = *text }, .text_offset = offset };
 }
 
 static void
-begin_tuple (AForkNormalCheck *self,
-             const Value      *value)
+begin_container (AForkNormalCheck     *self,
+                 const AForkValuePart *part)
 {
-  Level *level = push (self, value);
+  const AForkValueNode *node = &part->nodes[part->type];
 
-  level->offset_size = _afork_value_get_offset_size (value->size);
-  level->member = value->type + 1;
+  if (take_result (self, _afork_value_container_open (&push (self)->container, part))
+      && node->kind == 'a' && (part->size == 0 || node[1].is_any))
+    self->n_levels--;
 }
 
-/* If the elements of an array have no fixed size, the offsets of their ends follow the elements. */
-static void
-begin_array (AForkNormalCheck *self,
-             const Value      *value)
-{
-  const AForkValueNode *element = &value->nodes[value->type + 1];
-  const guint offset_size = _afork_value_get_offset_size (value->size);
-  Level *level;
-  gsize end;
-
-  if (value->size == 0)
-    return;
-  if (element->fixed_size > 0)
-    {
-      if (value->size % element->fixed_size != 0)
-        fail (self);
-      else if (!element->is_any)
-        push (self, value);
-      return;
-    }
-
-  end = _afork_value_read_offset (value->data + value->size - offset_size, offset_size);
-  if (end >= value->size || (value->size - end) % offset_size != 0)
-    {
-      fail (self);
-      return;
-    }
-  level = push (self, value);
-  level->end = end;
-  level->next = end;
-  level->offset_size = offset_size;
-}
-
-/* Replaces VALUE, a variant, by the value in it. Returns false if it is invalid. */
+/* Replaces PART, a variant, by the value in it. Returns FALSE if it is invalid. */
 static gboolean
 enter_variant (AForkNormalCheck *self,
-               Value            *value)
+               AForkValuePart   *part)
 {
-  const gsize max_length = MIN (value->size, (gsize) AFORK_VALUE_MAX_TYPE + 1);
-  const guint8 *end = value->data + value->size;
-  const guint8 *separator = memrchr (end - max_length, '\0', max_length);
-  const AForkValueNode *nodes;
+  AForkValueType *type = &self->inner_types[self->n_levels];
+  const char *known = type->string;
 
-  if (separator == NULL || separator == end - 1)
-    {
-      self->result = max_length < value->size && separator == NULL
-        ? AFORK_NORMAL_CHECK_TOO_COMPLEX : AFORK_NORMAL_CHECK_NOT_NORMAL;
-      return FALSE;
-    }
-
-  nodes = read_inner_type (self, (const char *) separator + 1, (gsize) (end - separator) - 1);
-  if (nodes == NULL)
+  if (!take_result (self, _afork_value_part_enter_variant (part, type)))
     return FALSE;
-  if (value->depth + nodes[0].depth >= AFORK_VALUE_MAX_DEPTH)
-    {
-      fail (self);
-      return FALSE;
-    }
 
-  *value = (Value) {
-    .nodes = nodes,
-    .depth = value->depth + 1,
-    .data = value->data,
-    .size = (gsize) (separator - value->data),
-  };
+  if (type->string != known)
+    charge (self, type->length / 8);
   return TRUE;
-}
-
-/* Replaces VALUE, a maybe, by the value in it. Returns false if it has none or is invalid. */
-static gboolean
-enter_maybe (AForkNormalCheck *self,
-             Value            *value)
-{
-  const AForkValueNode *element = &value->nodes[value->type + 1];
-
-  if (value->size == 0)
-    return FALSE;
-
-  value->type++;
-  value->depth++;
-  if (element->fixed_size > 0)
-    return TRUE;
-
-  /* A zero follows the value, so that its size is not 0. */
-  value->size--;
-  if (value->data[value->size] != 0)
-    fail (self);
-  return self->result == AFORK_NORMAL_CHECK_UNFINISHED;
 }
 
 /* Checks a value, or opens a level for it. */
 static void
 begin_value (AForkNormalCheck *self,
-             Value             value)
+             AForkValuePart    part)
 {
-  const AForkValueNode *node = &value.nodes[value.type];
+  const AForkValueNode *node = &part.nodes[part.type];
 
   charge (self, 1);
   while (node->kind == 'v' || node->kind == 'm')
     {
-      if (!(node->kind == 'v' ? enter_variant (self, &value) : enter_maybe (self, &value)))
+      if (node->kind == 'm' && part.size == 0)
         return;
-      node = &value.nodes[value.type];
+      if (!(node->kind == 'v' ? enter_variant (self, &part)
+            : take_result (self, _afork_value_part_enter_maybe (&part))))
+        return;
+      node = &part.nodes[part.type];
     }
 
-  if (node->fixed_size > 0 && value.size != node->fixed_size)
+  if (node->fixed_size > 0 && part.size != node->fixed_size)
     fail (self);
   else if (node->is_any)
     return;
   else if (node->kind == 'b')
     {
-      if (value.data[0] > 1)
+      if (part.data[0] > 1)
         fail (self);
     }
-  else if (node->kind == 'a')
-    begin_array (self, &value);
-  else if (node->kind == '(' || node->kind == '{')
-    begin_tuple (self, &value);
+  else if (node->kind == 'a' || node->kind == '(' || node->kind == '{')
+    begin_container (self, &part);
   else
-    begin_text (self, &value);
+    begin_text (self, &part);
 }
 
 /* Levels. */
 
 static void
-pop (AForkNormalCheck *self)
-{
-  self->n_levels--;
-}
-
-/* Checks that the bytes from the offset of LEVEL to the next aligned offset are zeros. */
-static gboolean
-skip_padding (AForkNormalCheck *self,
-              Level            *level,
-              guint8            alignment,
-              gsize             end)
-{
-  const gsize aligned = _afork_value_align (level->offset, alignment);
-
-  if (aligned > end)
-    fail (self);
-  else
-    while (level->offset < aligned)
-      if (level->value.data[level->offset++] != 0)
-        fail (self);
-
-  return self->result == AFORK_NORMAL_CHECK_UNFINISHED;
-}
-
-/* Checks the next child, which ends at END and has the type at TYPE. */
-static void
-begin_child (AForkNormalCheck *self,
-             Level            *level,
-             guint32           type,
-             gsize             end)
-{
-  const gsize offset = level->offset;
-
-  if (end < offset || end > level->end)
-    {
-      fail (self);
-      return;
-    }
-
-  level->offset = end;
-  begin_value (self, (Value) {
-    .nodes = level->value.nodes,
-    .type = type,
-    .depth = level->value.depth + 1,
-    .data = level->value.data + offset,
-    .size = end - offset,
-  });
-}
-
-static void
 go_on_with_text (AForkNormalCheck *self,
                  Level            *level)
 {
-  level->offset = check_text (self, level->value.nodes[level->value.type].kind,
-                              level->value.data, level->value.size, level->offset);
-  if (level->offset >= level->value.size - 1)
-    pop (self);
+  const AForkValuePart *text = &level->container.part;
+
+  level->text_offset = check_text (self, text->nodes[text->type].kind, text->data, text->size,
+                                   level->text_offset);
+  if (level->text_offset >= text->size - 1)
+    self->n_levels--;
 }
 
 static void
-go_on_with_array (AForkNormalCheck *self,
-                  Level            *level)
+go_on_with_container (AForkNormalCheck *self,
+                      Level            *level)
 {
-  const guint32 type = level->value.type + 1;
-  const AForkValueNode *element = &level->value.nodes[type];
-  gsize end;
+  AForkValuePart child;
+  const AForkValuePartResult result = _afork_value_container_next (&level->container, &child);
 
-  if (element->fixed_size > 0)
-    {
-      if (level->offset == level->value.size)
-        pop (self);
-      else
-        begin_child (self, level, type, level->offset + element->fixed_size);
-      return;
-    }
-
-  if (level->next == level->value.size)
-    {
-      pop (self);
-      return;
-    }
-
-  end = _afork_value_read_offset (level->value.data + level->next, level->offset_size);
-  level->next += level->offset_size;
-  /* What follows the elements is no padding, wherever this element is said to end. */
-  if (skip_padding (self, level, element->alignment, MIN (end, level->end)))
-    begin_child (self, level, type, end);
-}
-
-/* A tuple ends with the offsets of the ends of its members, in reverse order. There is none for a
- * member of fixed size and for the last member. */
-static void
-go_on_with_tuple (AForkNormalCheck *self,
-                  Level            *level)
-{
-  const AForkValueNode *nodes = level->value.nodes;
-  const AForkValueNode *tuple = &nodes[level->value.type];
-  const AForkValueNode *member = &nodes[level->member];
-  const guint32 type = level->member;
-  gsize end;
-
-  if (level->member == tuple->end - 1)
-    {
-      /* The empty tuple is a zero. A tuple of fixed size is padded to its alignment. */
-      if (tuple->fixed_size > 0 && !skip_padding (self, level, tuple->alignment, level->end))
-        return;
-      if (tuple->end == level->value.type + 2 && level->value.data[level->offset++] != 0)
-        fail (self);
-      if (level->offset != level->end)
-        fail (self);
-      pop (self);
-      return;
-    }
-
-  if (!skip_padding (self, level, member->alignment, level->end))
-    return;
-
-  level->member = member->end;
-  if (member->fixed_size > 0)
-    end = level->offset + member->fixed_size;
-  else if (level->member == tuple->end - 1)
-    end = level->end;
-  else if (level->end - level->offset < level->offset_size)
-    {
-      fail (self);
-      return;
-    }
-  else
-    {
-      level->end -= level->offset_size;
-      end = _afork_value_read_offset (level->value.data + level->end, level->offset_size);
-    }
-  begin_child (self, level, type, end);
+  if (result == AFORK_VALUE_PART_END)
+    self->n_levels--;
+  else if (take_result (self, result))
+    begin_value (self, child);
 }
 
 static void
 go_on (AForkNormalCheck *self)
 {
   Level *level = &self->levels[self->n_levels - 1];
+  const AForkValuePart *part = &level->container.part;
 
-  switch (level->value.nodes[level->value.type].kind)
+  switch (part->nodes[part->type].kind)
     {
     case 'a':
-      go_on_with_array (self, level);
-      break;
     case '(':
     case '{':
-      go_on_with_tuple (self, level);
+      go_on_with_container (self, level);
       break;
     default:
       go_on_with_text (self, level);
@@ -628,9 +377,9 @@ _afork_normal_check_new (void)
 void
 _afork_normal_check_free (AForkNormalCheck *self)
 {
-  for (gsize i = 0; i < G_N_ELEMENTS (self->inner); i++)
-    g_free (self->inner[i].nodes);
-  g_free (self->nodes);
+  for (gsize i = 0; i < G_N_ELEMENTS (self->inner_types); i++)
+    _afork_value_type_clear (&self->inner_types[i]);
+  _afork_value_type_clear (&self->type);
   g_free (self);
 }
 
@@ -640,25 +389,19 @@ _afork_normal_check_begin (AForkNormalCheck *self,
                            gconstpointer     data,
                            gsize             size)
 {
-  const gsize length = strlen (type);
-
   /* The strings of the inner types are in the data of the last value. */
-  for (gsize i = 0; i < G_N_ELEMENTS (self->inner); i++)
-    self->inner[i].length = 0;
+  for (gsize i = 0; i < G_N_ELEMENTS (self->inner_types); i++)
+    _afork_value_type_forget (&self->inner_types[i]);
+  _afork_value_type_forget (&self->type);
   self->n_levels = 0;
   self->n_units = STEP_UNITS;
   self->result = AFORK_NORMAL_CHECK_UNFINISHED;
-  if (!reserve_nodes (&self->nodes, &self->n_nodes, length))
-    {
-      self->result = AFORK_NORMAL_CHECK_NO_MEMORY;
-      return;
-    }
-  _afork_value_nodes_read (self->nodes, type, length);
-  begin_value (self, (Value) {
-    .nodes = self->nodes,
-    .data = data != NULL ? data : (gconstpointer) "",
-    .size = size,
-  });
+  if (take_result (self, _afork_value_type_read (&self->type, type, strlen (type))))
+    begin_value (self, (AForkValuePart) {
+      .nodes = self->type.nodes,
+      .data = data != NULL ? data : (gconstpointer) "",
+      .size = size,
+    });
 }
 
 AForkNormalCheckResult

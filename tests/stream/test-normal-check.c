@@ -271,6 +271,59 @@ test_beyond (void)
     }
 }
 
+/* Values with texts of SIZE bytes in all, the last ones empty, and framing offsets of OFFSET_SIZE
+ * bytes: these are in normal form only if no shorter offsets would do. Returns whether it is. */
+static gboolean
+compare_framing (AForkNormalCheck *check,
+                 const char       *type,
+                 guint             n_texts,
+                 guint             size,
+                 guint             offset_size)
+{
+  const gboolean is_array = type[0] == 'a';
+  g_autoptr(GByteArray) bytes = g_byte_array_new ();
+
+  g_byte_array_set_size (bytes, size);
+  memset (bytes->data, 'x', size);
+  memset (bytes->data + size - n_texts, '\0', n_texts);
+  for (guint i = 1; i < n_texts + is_array; i++)
+    {
+      /* The offsets of a tuple are in reverse order. */
+      const guint n_after = is_array ? n_texts - i : i;
+      const guint32 offset = GUINT32_TO_LE (size - n_after);
+
+      g_byte_array_append (bytes, (const guint8 *) &offset, offset_size);
+    }
+  return compare (check, type, bytes->data, bytes->len);
+}
+
+static void
+test_framing (void)
+{
+  static const struct
+  {
+    const char *type;
+    guint       n_texts;
+  } values[] = { { "as", 1 }, { "as", 2 }, { "as", 3 }, { "(ss)", 2 }, { "(sss)", 3 } };
+  static const guint limits[] = { G_MAXUINT8, G_MAXUINT16 };
+  g_autoptr(AForkNormalCheck) check = _afork_normal_check_new ();
+
+  for (gsize i = 0; i < G_N_ELEMENTS (values); i++)
+    for (gsize limit = 0; limit < G_N_ELEMENTS (limits); limit++)
+      {
+        guint n_right = 0, n_wrong = 0;
+
+        for (guint size = limits[limit] - 12; size <= limits[limit] + 2; size++)
+          for (guint offset_size = 1; offset_size <= 4; offset_size *= 2)
+            if (compare_framing (check, values[i].type, values[i].n_texts, size, offset_size))
+              n_right++;
+            else
+              n_wrong++;
+        g_assert_cmpuint (n_right, >, 0);
+        g_assert_cmpuint (n_wrong, >, 0);
+      }
+}
+
 /* Values that are nested as deeply as GLib reads them, and a little less or more. */
 static void
 test_deep (void)
@@ -437,6 +490,7 @@ main (int    argc,
   g_test_add_func ("/normal-check/random", test_random);
   g_test_add_func ("/normal-check/short", test_short);
   g_test_add_func ("/normal-check/beyond", test_beyond);
+  g_test_add_func ("/normal-check/framing", test_framing);
   g_test_add_func ("/normal-check/deep", test_deep);
   g_test_add_func ("/normal-check/text", test_text);
   g_test_add_func ("/normal-check/complex", test_complex);
