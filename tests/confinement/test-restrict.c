@@ -708,6 +708,47 @@ test_best_effort (void)
     g_assert_cmpuint (geteuid (), ==, 0);
 }
 
+/* A template that ends before it is run has exited as its server did, also if that was in a PID
+ * namespace. */
+static void
+test_early_end (void)
+{
+  static const struct
+  {
+    const char *how;
+    int         code;
+    const char *text;
+  } ends[] = {
+    { "3", AFORK_ERROR_EXITED, "status 3" },
+    { "0", AFORK_ERROR_EXITED, "status 0" },
+    { "-6", AFORK_ERROR_SIGNALED, "signal 6" },
+    { "-15", AFORK_ERROR_SIGNALED, "signal 15" },
+  };
+
+  for (int is_run = 0; is_run <= 1; is_run++)
+    for (gsize i = 0; i < G_N_ELEMENTS (ends); i++)
+      {
+        g_autoptr(AForkSandbox) sandbox = new_decoding ();
+        g_autoptr(AForkProcess) process = new_module_process ("lifecycle");
+        g_autoptr(AForkProcess) missing = new_module_process ("lifecycle");
+        const int how = atoi (ends[i].how);
+
+        afork_process_restrict (process, sandbox);
+        afork_process_call (process, "end", STRV (ends[i].how));
+        if (is_run)
+          expect_run_error (process, "done", AFORK_ERROR, ends[i].code, ends[i].text);
+        await_end (process);
+        if (how < 0)
+          assert_term_signal (process, -how);
+        else
+          assert_exit_status (process, how);
+        afork_process_restrict (missing, sandbox);
+        afork_process_require (missing, "missing");
+        await_end (missing);
+        assert_exit_status (missing, 112);
+      }
+}
+
 static void
 test_exec_refused (void)
 {
@@ -799,6 +840,7 @@ main (int    argc,
   add_test ("/restrict/threads/paths", test_threads_paths);
   add_test ("/restrict/processes", test_processes);
   add_test ("/restrict/best-effort", test_best_effort);
+  add_test ("/restrict/early-end", test_early_end);
   add_test ("/restrict/exec", test_exec_refused);
   add_test ("/restrict/twice", test_twice);
   add_test ("/restrict/twice/decoding", test_twice_decoding);
