@@ -429,6 +429,16 @@ mount_proc (const char *path)
     || mount ("proc", path, "proc", flags, NULL) == 0;
 }
 
+/* Shows the /proc of the PID namespace at PATH, in the new root. It is the file system that is at
+ * /proc already, if there is one: rules of Landlock are made for that. */
+static bool
+show_proc (const AForkNamespacesResult *result,
+           const char                  *path)
+{
+  return (result->has_proc && mount ("/proc", path, NULL, MS_BIND, NULL) == 0)
+    || mount_proc (path);
+}
+
 /* Mounts PART in the directory ROOT. */
 static bool
 mount_part (const Part *part,
@@ -461,9 +471,10 @@ link_part (const Part *part,
   return fd >= 0 || errno == EROFS || afork_path_is_unreachable (errno);
 }
 
-/* Makes an empty directory for the new /proc, and mounts that. */
+/* Makes an empty directory for the new /proc, and shows that. */
 static bool
-make_proc (int root)
+make_proc (const AForkNamespacesResult *result,
+           int                          root)
 {
   int fd = afork_path_open_in_root (root, "proc", AFORK_PATH_MAKE_DIRECTORY, NULL);
 
@@ -471,7 +482,7 @@ make_proc (int root)
     return false;
 
   close (fd);
-  return mount_proc ("proc");
+  return show_proc (result, "proc");
 }
 
 /* Fills the working directory, which is the new root. ROOT is a descriptor of it. No link on the
@@ -491,12 +502,12 @@ fill_root (const AForkNamespacesRules *rules,
 
   if (plan->base >= 0 && has_pid && faccessat (root, "proc", F_OK, 0) == 0)
     {
-      if (!mount_proc ("proc") && mount ("tmpfs", "proc", "tmpfs", MS_RDONLY, "size=4k") < 0)
+      if (!show_proc (result, "proc") && mount ("tmpfs", "proc", "tmpfs", MS_RDONLY, "size=4k") < 0)
         return fail (result, "mount /proc");
     }
   else if (plan->base < 0 && wants_proc)
     {
-      if (!make_proc (root))
+      if (!make_proc (result, root))
         return fail (result, "mount /proc");
     }
 
@@ -657,7 +668,7 @@ afork_namespaces_set_up (const AForkNamespacesRules *rules,
         fail (result, "mount");
       /* A template measures its forks there. */
       if (is_private && (result->in_force & CLONE_NEWPID) != 0)
-        mount_proc ("/proc");
+        result->has_proc = mount_proc ("/proc");
       /* Mounts cannot show files that may be written, but not read. */
       if (is_private && rules->limits_write)
         prepare_root (rules, result);

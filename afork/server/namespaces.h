@@ -32,6 +32,7 @@ typedef struct
 {
   int          in_force;        /* CLONE_NEWUSER, … */
   int          root;            /* what the last step needs, a close-on-exec descriptor; or -1 */
+  bool         has_proc;        /* whether /proc is that of the PID namespace */
   bool         limits_read;     /* whether only the paths are visible after the last step */
   bool         limits_write;
   bool         is_last;         /* no process in it can make another user namespace */

@@ -708,6 +708,32 @@ test_best_effort (void)
     g_assert_cmpuint (geteuid (), ==, 0);
 }
 
+/* Landlock and the mount namespace show the same /proc. */
+static void
+test_read_proc (void)
+{
+  const char * const paths[][3] = { { "/proc" }, { "/usr", "/proc" }, { "/proc", "/" } };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (paths); i++)
+    {
+      AForkSandbox *sandbox = new_decoding ();
+      g_autoptr(AForkProcess) template = NULL;
+      g_autoptr(AForkProcess) reader = NULL;
+      g_autoptr(AForkProcess) lister = NULL;
+      g_autofree char *read = NULL;
+      g_autofree char *listed = NULL;
+
+      afork_sandbox_set_read_paths (sandbox, paths[i]);
+      template = new_template (sandbox);
+      reader = afork_process_fork (template);
+      lister = afork_process_fork (template);
+      read = try (reader, "read", "/proc/self/status", -1);
+      g_assert_cmpstr (read, ==, "done 0");
+      listed = try (lister, "list", "/proc", -1);
+      g_assert_cmpstr (listed, ==, "done 0");
+    }
+}
+
 /* A template that ends before it is run has exited as its server did, also if that was in a PID
  * namespace. */
 static void
@@ -840,6 +866,7 @@ main (int    argc,
   add_test ("/restrict/threads/paths", test_threads_paths);
   add_test ("/restrict/processes", test_processes);
   add_test ("/restrict/best-effort", test_best_effort);
+  add_test ("/restrict/read-proc", test_read_proc);
   add_test ("/restrict/early-end", test_early_end);
   add_test ("/restrict/exec", test_exec_refused);
   add_test ("/restrict/twice", test_twice);
