@@ -520,18 +520,19 @@ static void
 work_in_context (AForkCallQueue *self)
 {
   AForkCallQueueState state;
-  gboolean has_waiting;
+  gboolean is_empty;
 
   while (give_one (self))
     ;
 
+  /* A worker may give calls of a batch back. */
   g_mutex_lock (&self->mutex);
   state = self->state;
-  has_waiting = self->waiting.head != NULL;
+  is_empty = self->waiting.head == NULL && self->n_given == 0;
   g_mutex_unlock (&self->mutex);
   if (state == AFORK_CALL_QUEUE_STATE_ABORTING)
     shut_down (self, AFORK_SHUTDOWN_MODE_ABORT);
-  else if (state == AFORK_CALL_QUEUE_STATE_DRAINING && !has_waiting)
+  else if (state == AFORK_CALL_QUEUE_STATE_DRAINING && is_empty)
     shut_down (self, AFORK_SHUTDOWN_MODE_DRAIN);
 }
 

@@ -394,6 +394,33 @@ test_call_queue_batch_fails (void)
   server_free (server);
 }
 
+/* The queue is drained while its worker has the last calls, and gives some back. */
+static void
+test_call_queue_batch_drain (void)
+{
+  enum { N_SHORT = 2000, N = N_SHORT + 40 };
+
+  for (int round = 0; round < 10; round++)
+    {
+      Server *server = server_new_full (1, 64, FALSE);
+      g_autoptr(GHashTable) results = new_results ();
+
+      /* Batches get longer. */
+      for (guint32 i = 0; i < N_SHORT; i++)
+        add (server->queue, i, "echo", i);
+      await_results (server->queue, results, N_SHORT);
+      for (guint32 i = N_SHORT; i < N; i++)
+        add (server->queue, i, i % 4 == 1 ? "give-back" : "echo", i);
+      afork_call_queue_close (server->queue, AFORK_SHUTDOWN_MODE_DRAIN);
+      while (afork_call_queue_wait (server->queue))
+        take_all (server->queue, results);
+      g_assert_cmpuint (g_hash_table_size (results), ==, N);
+      for (guint32 i = 0; i < N; i++)
+        expect_value (results, i, i);
+      server_free (server);
+    }
+}
+
 /* The queue is aborted while workers give calls back. */
 static void
 test_call_queue_batch_abort (void)
@@ -623,6 +650,7 @@ main (int    argc,
   add_test ("/call-queue/abort", test_call_queue_abort);
   add_test ("/call-queue/batch", test_call_queue_batch);
   add_test ("/call-queue/batch/fails", test_call_queue_batch_fails);
+  add_test ("/call-queue/batch/drain", test_call_queue_batch_drain);
   add_test ("/call-queue/batch/abort", test_call_queue_batch_abort);
   add_test ("/call-queue/not-taken", test_call_queue_not_taken);
   add_test ("/call-queue/wrong-thread", test_call_queue_wrong_thread);
