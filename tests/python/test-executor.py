@@ -556,8 +556,9 @@ import gi, time
 gi.require_version("AFork", "1")
 from gi.repository import AFork
 executor = AFork.Executor(1)
-executor.submit(time.sleep, 0.2).add_done_callback(lambda future: print("done"))
-executor.submit(print, "printed", flush=True)
+executor.submit(time.sleep, 0.2).add_done_callback(
+    lambda future: print("done\\n", end=""))
+executor.submit(print, "printed\\n", end="", flush=True)
 ''')
         self.assertEqual(sorted(self.run_python(path)), ["done", "printed"])
 
