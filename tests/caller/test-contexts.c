@@ -497,7 +497,8 @@ let_pool_go (gpointer data)
   if (g_rand_boolean (random))
     {
       g_autoptr(GError) error = NULL;
-      G_GNUC_UNUSED g_autoptr(GVariant) answer = afork_pool_call (self->objects[POOL], NULL, NULL, &error);
+      G_GNUC_UNUSED g_autoptr(GVariant) answer = afork_pool_call (self->objects[POOL], NULL, NULL,
+                                                                  &error);
 
       g_assert_no_error (error);
     }
