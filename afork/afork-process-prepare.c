@@ -479,7 +479,8 @@ afork_process_map_fd (AForkProcess *self,
  * If something that @sandbox asks for cannot be had, the process fails with `AFORK_ERROR_SANDBOX`,
  * unless [property@AFork.Sandbox:best-effort] is set; the message names what cannot be had, and for
  * each layer why not. A process that may make only system calls of
- * [enum@AFork.SystemCalls.compute] fails in the same way if it is to execute a program.
+ * [enum@AFork.SystemCalls.compute] fails in the same way if it is to execute a program, and so does
+ * one whose sandbox has too many paths.
  *
  * Returns: (transfer none): @self
  *
@@ -494,6 +495,7 @@ afork_process_restrict (AForkProcess *self,
   g_autoptr(AForkLimits) limits = NULL;
   g_autoptr(AForkLimits) old = NULL;
   g_autoptr(GBytes) bytes = NULL;
+  GError *error = NULL;
 
   g_return_val_if_fail (AFORK_IS_PROCESS (self), NULL);
   g_return_val_if_fail (AFORK_IS_SANDBOX (sandbox), self);
@@ -501,7 +503,11 @@ afork_process_restrict (AForkProcess *self,
   if (hold == NULL || !_afork_process_may_prepare (self))
     return self;
 
-  bytes = _afork_sandbox_describe (sandbox, _afork_runtime_can_limit_address_space (self->runtime));
+  bytes = _afork_sandbox_describe (sandbox, _afork_runtime_can_limit_address_space (self->runtime),
+                                   &error);
+  if (bytes == NULL)
+    return refuse (self, error);
+
   limits = _afork_sandbox_dup_limits (sandbox);
   old = g_steal_pointer (&self->limits);
   self->limits = _afork_limits_merge (old, limits);

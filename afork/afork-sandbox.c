@@ -11,8 +11,11 @@
 #include "afork-sandbox-private.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "afork-enum-types.h"
+#include "afork-error.h"
+#include "base/i18n.h"
 #include "sandbox/filter.h"
 
 /**
@@ -442,8 +445,8 @@ afork_sandbox_class_init (AForkSandboxClass *klass)
    * AForkSandbox:read-paths: (getter get_read_paths) (setter set_read_paths)
    *
    * Absolute paths of files and directories that the process may read and execute, and what is in
-   * these directories; an empty array for none; or `NULL` for all. A path that does not exist is
-   * ignored. Files that can be written can also be read.
+   * these directories; an empty array for none; or `NULL` for all. There can be 256 at most. A path
+   * that does not exist is ignored. Files that can be written can also be read.
    *
    * The process can always use descriptors that it has. The limit does not hold for looking up
    * whether a file exists, or its owner and size, unless namespaces are in force.
@@ -458,8 +461,8 @@ afork_sandbox_class_init (AForkSandboxClass *klass)
    * AForkSandbox:write-paths: (getter get_write_paths) (setter set_write_paths)
    *
    * Absolute paths of files and directories that the process may write, and in which it may create
-   * and remove files; an empty array for none; or `NULL` for all. A path that does not exist is
-   * ignored.
+   * and remove files; an empty array for none; or `NULL` for all. There can be 256 at most. A path
+   * that does not exist is ignored.
    *
    * Since: 0.1
    */
@@ -1257,21 +1260,37 @@ describe_limits (AForkSandbox     *self,
                   self->core_size);
 }
 
-/* Packs PATHS for CONFINEMENT, and keeps their bytes in KEPT. */
-static void
-describe_paths (AForkConfinement   *confinement,
-                AForkPathAccess     access,
-                AForkEffects        effect,
-                const char * const *paths,
-                GPtrArray          *kept)
+/* Packs PATHS for CONFINEMENT, and keeps their bytes in KEPT. Returns FALSE if there are too many.
+ * There are no files with paths longer than messages can have. */
+static gboolean
+describe_paths (AForkConfinement    *confinement,
+                AForkPathAccess      access,
+                AForkEffects         effect,
+                const char * const  *paths,
+                GPtrArray           *kept,
+                GError             **error)
 {
+  g_autoptr(GPtrArray) possible = g_ptr_array_new ();
   guint32 n_paths;
   guint8 *bytes;
   gsize size;
 
   if (paths == NULL)
-    return;
+    return TRUE;
 
+  for (gsize i = 0; paths[i] != NULL; i++)
+    if (strlen (paths[i]) <= AFORK_MAX_PATH_LENGTH)
+      g_ptr_array_add (possible, (char *) paths[i]);
+  if (possible->len > AFORK_MAX_PATHS)
+    {
+      g_set_error (error, AFORK_ERROR, AFORK_ERROR_SANDBOX,
+                   _("The sandbox has %u paths of one kind, and can have %d at most"),
+                   possible->len, AFORK_MAX_PATHS);
+      return FALSE;
+    }
+
+  g_ptr_array_add (possible, NULL);
+  paths = (const char * const *) possible->pdata;
   size = afork_strings_size (paths, &n_paths);
   bytes = g_malloc (MAX (size, 1));
   afork_strings_write (paths, bytes);
@@ -1283,6 +1302,7 @@ describe_paths (AForkConfinement   *confinement,
     .n_bytes = size,
   };
   confinement->wanted |= effect;
+  return TRUE;
 }
 
 /* Namespaces are a further layer for a process that needs neither the network nor files. */
@@ -1300,8 +1320,9 @@ get_namespaces (AForkSandbox *self)
 }
 
 GBytes *
-_afork_sandbox_describe (AForkSandbox *self,
-                         gboolean      address_space)
+_afork_sandbox_describe (AForkSandbox  *self,
+                         gboolean       address_space,
+                         GError       **error)
 {
   g_autoptr(GPtrArray) kept = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
   const gboolean computes = self->system_calls == AFORK_SYSTEM_CALLS_COMPUTE;
@@ -1328,10 +1349,11 @@ _afork_sandbox_describe (AForkSandbox *self,
       confinement.wanted |= AFORK_EFFECT_NEW_PROCESSES | AFORK_EFFECT_OTHER_PROCESSES;
     }
   describe_limits (self, &confinement, address_space);
-  describe_paths (&confinement, AFORK_PATH_ACCESS_READ, AFORK_EFFECT_READ_PATHS,
-                  afork_sandbox_get_read_paths (self), kept);
-  describe_paths (&confinement, AFORK_PATH_ACCESS_WRITE, AFORK_EFFECT_WRITE_PATHS,
-                  afork_sandbox_get_write_paths (self), kept);
+  if (!describe_paths (&confinement, AFORK_PATH_ACCESS_READ, AFORK_EFFECT_READ_PATHS,
+                       afork_sandbox_get_read_paths (self), kept, error)
+      || !describe_paths (&confinement, AFORK_PATH_ACCESS_WRITE, AFORK_EFFECT_WRITE_PATHS,
+                          afork_sandbox_get_write_paths (self), kept, error))
+    return NULL;
   describe_filters (self, &confinement, kept);
 
   size = afork_confinement_size (&confinement);

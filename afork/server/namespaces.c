@@ -350,9 +350,9 @@ add_parts (Plan                  *plan,
 
       if (is_root (path))
         continue;
-      if (plan->n_parts == MAX_PARTS || goes_up (path))
+      if (plan->n_parts == MAX_PARTS)
         {
-          errno = plan->n_parts == MAX_PARTS ? E2BIG : EINVAL;
+          errno = E2BIG;
           return fail (result, "open_tree");
         }
       if (!make_part (&part, path, writable, result))
@@ -455,14 +455,15 @@ mount_part (const Part *part,
 }
 
 /* Has the path that was named lead to the place of PART, as it does outside. If there are other
- * files on the way, it leads to these. */
+ * files on the way, it leads to these. One that goes up does so only if what is on its way is
+ * there. */
 static bool
 link_part (const Part *part,
            int         root)
 {
   int fd;
 
-  if (part->tree < 0 || strcmp (part->path, part->real) == 0)
+  if (part->tree < 0 || strcmp (part->path, part->real) == 0 || goes_up (part->path))
     return true;
 
   fd = afork_path_open_in_root (root, part->path, AFORK_PATH_MAKE_LINK, part->real);

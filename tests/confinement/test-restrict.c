@@ -708,6 +708,61 @@ test_best_effort (void)
     g_assert_cmpuint (geteuid (), ==, 0);
 }
 
+/* Each layer for files that is in force gives the effect. */
+static void
+assert_all_layers (AForkProcess *process,
+                   const char   *effect)
+{
+  g_autoptr(GVariant) confinement = afork_process_get_confinement (process);
+  g_autoptr(GVariant) effects = g_variant_lookup_value (confinement, "effects", NULL);
+  g_autoptr(GVariant) layers = g_variant_lookup_value (confinement, "layers", NULL);
+  const char * const names[] = { "landlock", "namespaces" };
+  g_autofree const char **had = NULL;
+
+  g_assert_true (g_variant_lookup (effects, effect, "^a&s", &had));
+  for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      const char *state;
+
+      g_assert_true (g_variant_lookup (layers, names[i], "&s", &state));
+      if (g_str_equal (state, "in force"))
+        g_assert_true (g_strv_contains (had, names[i]));
+    }
+}
+
+/* Paths that cannot be are ignored, and too many are refused. */
+static void
+test_paths (void)
+{
+  g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func (g_free);
+  AForkSandbox *sandbox = new_decoding ();
+  g_autoptr(AForkProcess) template = NULL;
+  g_autoptr(AForkProcess) worker = NULL;
+  g_autoptr(AForkProcess) refused = new_module_process ("hostile");
+  g_autofree char *report = NULL;
+
+  g_ptr_array_add (paths, g_strdup ("/usr/../usr"));
+  g_ptr_array_add (paths, g_strdup ("/usr"));
+  for (int i = 0; i < 254; i++)
+    g_ptr_array_add (paths, g_strdup_printf ("/nonexistent/%d", i));
+  g_ptr_array_add (paths, g_strnfill (5000, '/'));
+  g_ptr_array_add (paths, NULL);
+  afork_sandbox_set_read_paths (sandbox, (const char * const *) paths->pdata);
+  template = new_template (sandbox);
+  worker = afork_process_fork (template);
+  report = try (worker, "read", "/etc/passwd", -1);
+  g_assert_true (g_str_has_prefix (report, "refused "));
+  assert_all_layers (worker, "read-paths");
+
+  paths->pdata[paths->len - 1] = g_strdup ("/one/more");
+  g_ptr_array_add (paths, NULL);
+  sandbox = new_decoding ();
+  afork_sandbox_set_read_paths (sandbox, (const char * const *) paths->pdata);
+  afork_process_restrict (refused, sandbox);
+  g_object_unref (sandbox);
+  expect_run_error (refused, "hostile_try", AFORK_ERROR, AFORK_ERROR_SANDBOX, "256");
+}
+
 /* Landlock and the mount namespace show the same /proc. */
 static void
 test_read_proc (void)
@@ -866,6 +921,7 @@ main (int    argc,
   add_test ("/restrict/threads/paths", test_threads_paths);
   add_test ("/restrict/processes", test_processes);
   add_test ("/restrict/best-effort", test_best_effort);
+  add_test ("/restrict/paths", test_paths);
   add_test ("/restrict/read-proc", test_read_proc);
   add_test ("/restrict/early-end", test_early_end);
   add_test ("/restrict/exec", test_exec_refused);
