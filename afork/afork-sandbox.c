@@ -462,7 +462,8 @@ afork_sandbox_class_init (AForkSandboxClass *klass)
    *
    * Absolute paths of files and directories that the process may write, and in which it may create
    * and remove files; an empty array for none; or `NULL` for all. There can be 256 at most. A path
-   * that does not exist is ignored.
+   * that does not exist is ignored. A path in [property@AFork.Sandbox:read-paths] that is in such a
+   * directory can still be written.
    *
    * Since: 0.1
    */

@@ -263,6 +263,7 @@ typedef struct
   char       *real;             /* the same place, without links on the way */
   int         tree;             /* or -1 for one in /proc, which is mounted later */
   bool        is_directory;
+  bool        is_writable;
 } Part;
 
 enum { MAX_PARTS = 512 };
@@ -271,6 +272,7 @@ enum { MAX_PARTS = 512 };
 typedef struct
 {
   int    base;                  /* the mounts of the whole root directory, or -1 for an empty one */
+  bool   is_writable;           /* they are */
   bool   names_proc;
   size_t n_parts;
   Part   parts[MAX_PARTS];
@@ -304,7 +306,7 @@ make_part (Part                  *part,
   struct stat status;
   int fd = open (path, O_PATH | O_CLOEXEC);
 
-  *part = (Part) { .tree = -1 };
+  *part = (Part) { .tree = -1, .is_writable = writable };
   if (fd < 0)
     return afork_path_is_unreachable (errno) || fail (result, "open");
 
@@ -370,8 +372,21 @@ add_parts (Plan                  *plan,
   return true;
 }
 
-/* A path that may be written hides one that may be read, if both are the same: the second stands
- * behind the first. If a path to be read is beneath a path to be written, it stays read-only. */
+/* Whether PART may be written although its path is only to be read: it is at, or beneath, a path
+ * that is to be written. Landlock adds rights up, too. */
+static bool
+is_covered (const Plan *plan,
+            const Part *part)
+{
+  if (part->is_writable)
+    return false;
+
+  for (size_t i = 0; i < plan->n_parts; i++)
+    if (plan->parts[i].is_writable && is_beneath (part->real, plan->parts[i].real))
+      return true;
+  return plan->is_writable;
+}
+
 static bool
 make_plan (const AForkNamespacesRules *rules,
            Plan                       *plan,
@@ -381,12 +396,12 @@ make_plan (const AForkNamespacesRules *rules,
     || names_root (rules->write_paths);
 
   plan->base = -1;
+  plan->is_writable = all && (!rules->limits_write || names_root (rules->write_paths));
   plan->names_proc = false;
   plan->n_parts = 0;
   if (all)
     {
-      plan->base = copy_mounts ("/", !rules->limits_write || names_root (rules->write_paths),
-                                result);
+      plan->base = copy_mounts ("/", plan->is_writable, result);
       if (plan->base < 0)
         return false;
     }
@@ -498,7 +513,7 @@ fill_root (const AForkNamespacesRules *rules,
   const bool wants_proc = has_pid && (rules->shows_proc || plan->names_proc);
 
   for (size_t i = 0; i < plan->n_parts; i++)
-    if (!mount_part (&plan->parts[i], root))
+    if (!is_covered (plan, &plan->parts[i]) && !mount_part (&plan->parts[i], root))
       return fail (result, "move_mount");
 
   if (plan->base >= 0 && has_pid && faccessat (root, "proc", F_OK, 0) == 0)

@@ -763,6 +763,40 @@ test_paths (void)
   expect_run_error (refused, "hostile_try", AFORK_ERROR, AFORK_ERROR_SANDBOX, "256");
 }
 
+/* What is beneath a path to be written can be written, in whatever layer, also if it is named to be
+ * read. */
+static void
+test_write_beneath (void)
+{
+  g_autoptr(GError) error = NULL;
+  g_autofree char *folder = g_dir_make_tmp ("afork-paths-XXXXXX", &error);
+  g_autofree char *inner = g_build_filename (folder, "inner", NULL);
+  g_autofree char *file = g_build_filename (inner, "file", NULL);
+  const char * const writable[] = { folder, "/" };
+
+  g_assert_no_error (error);
+  g_assert_no_errno (g_mkdir (inner, 0700));
+  for (gsize i = 0; i < G_N_ELEMENTS (writable); i++)
+    {
+      AForkSandbox *sandbox = new_decoding ();
+      g_autoptr(AForkProcess) template = NULL;
+      g_autoptr(AForkProcess) worker = NULL;
+      g_autofree char *report = NULL;
+
+      g_assert_true (g_file_set_contents (file, "", 0, NULL));
+      afork_sandbox_set_read_paths (sandbox, STRV (inner));
+      afork_sandbox_set_write_paths (sandbox, STRV (writable[i]));
+      template = new_template (sandbox);
+      worker = afork_process_fork (template);
+      report = try (worker, "write", file, -1);
+      g_assert_cmpstr (report, ==, "done 0");
+      g_assert_no_errno (g_remove (file));
+    }
+
+  g_assert_no_errno (g_rmdir (inner));
+  g_assert_no_errno (g_rmdir (folder));
+}
+
 /* Landlock and the mount namespace show the same /proc. */
 static void
 test_read_proc (void)
@@ -922,6 +956,7 @@ main (int    argc,
   add_test ("/restrict/processes", test_processes);
   add_test ("/restrict/best-effort", test_best_effort);
   add_test ("/restrict/paths", test_paths);
+  add_test ("/restrict/write-beneath", test_write_beneath);
   add_test ("/restrict/read-proc", test_read_proc);
   add_test ("/restrict/early-end", test_early_end);
   add_test ("/restrict/exec", test_exec_refused);
