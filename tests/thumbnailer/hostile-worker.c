@@ -134,6 +134,14 @@ remove_secret (int output)
   write_nonsense (output);
 }
 
+/* A file that comes where a contact sheet is to be. */
+static void
+add_photo (int output)
+{
+  dprintf (open (getenv ("HOSTILE_PHOTO"), O_WRONLY | O_CREAT, 0666), "photo");
+  write_nonsense (output);
+}
+
 static void
 kill_template (int output)
 {
@@ -176,6 +184,7 @@ static const Misdeed misdeeds[] = {
   { "spin", spin },
   { "take memory", take_memory },
   { "remove secret", remove_secret },
+  { "add photo", add_photo },
   { "raise", raise_real_time_signal },
   { "exit", exit_early },
   { "hang", hang },

@@ -1270,10 +1270,16 @@ def test_several_contact_sheets(room):
     for number in range(450):
         room.add(f"{number}.png", one)
     path = room.home / "sheet.png"
+    further = room.home / "sheet-2.png"
+    further.write_bytes(one)
+    output = room.run("--contact-sheet", path, room.pictures, status=1)
+    assert f"{further} could not be written" in output.errors
+    assert not output.text and further.read_bytes() == one and not path.exists()
+    further.unlink()
     output = room.run("--contact-sheet", path, room.pictures)
     assert f"{path}, 225 pictures on " in output.text
-    assert f"{room.home}/sheet-2.png, 225 pictures on " in output.text
-    assert Png((room.home / "sheet-2.png").read_bytes()).width > 100
+    assert f"{further}, 225 pictures on " in output.text
+    assert Png(further.read_bytes()).width > 100
 
 
 def test_contact_sheet_of_nothing(room):
@@ -1294,6 +1300,64 @@ def test_contact_sheet_of_earlier_pictures_is_removed(room):
     assert not path.exists()
 
 
+def test_contact_sheet_spares_other_files(room):
+    """It neither removes nor replaces what this program has not drawn as a sheet."""
+    thumbnail = room.thumbnail_path(room.add("a.png", png(10, 10)))
+    room.run()
+    empty = room.home / "empty"
+    empty.mkdir()
+    photo = room.home / "photo.png"
+    photo.write_bytes(png(20, 20))
+    link = room.home / "link.png"
+    link.symlink_to("photo.png")
+    pipe = room.home / "pipe.png"
+    os.mkfifo(pipe)
+    dangling = room.home / "dangling.png"
+    dangling.symlink_to("nothing.png")
+    for path, cause in [
+        (photo, "It exists, and is no contact sheet of this program"),
+        (link, "It exists, and is no contact sheet of this program"),
+        (thumbnail, "It exists, and is no contact sheet of this program"),
+        (pipe, "It is a named pipe, not a file"),
+        (dangling, "No such file or directory"),
+    ]:
+        before = path.lstat(), path.exists()
+        for folder in empty, room.pictures:
+            output = room.run("--contact-sheet", path, folder, status=1)
+            assert f": {path} could not be written: {cause}\n" in output.errors
+            assert not output.text
+            assert path.lstat().st_ino == before[0].st_ino and path.exists() == before[1], path
+    assert photo.read_bytes() == png(20, 20)
+
+
+def test_contact_sheet_spares_what_comes_during_the_run(room):
+    photo = room.home / "sheet.png"
+    room.env["HOSTILE_PHOTO"] = str(photo)
+    room.add("a.png", b"add photo")
+    room.add("b.png", png(10, 10))
+    output = room.run("--module", HOSTILE_WORKER, "-j1", "--contact-sheet", photo, room.pictures,
+                      status=1)
+    assert "It exists, and is no contact sheet of this program" in output.errors
+    assert photo.read_bytes() == b"photo"
+
+
+def test_link_to_a_contact_sheet(room):
+    picture = room.add("a.png", png(10, 10))
+    sheet, link = room.home / "sheet.png", room.home / "link.png"
+    room.run("--contact-sheet", sheet, room.pictures)
+    assert Png(sheet.read_bytes()).texts["Software"].startswith("afork-thumbnailer-")
+    small = Png(sheet.read_bytes()).width
+    link.symlink_to("sheet.png")
+    room.add("b.png", png(100, 10))
+    room.run("--contact-sheet", link, room.pictures)
+    assert link.is_symlink() and Png(sheet.read_bytes()).width > small
+    for path in room.pictures.iterdir():
+        path.unlink()
+    assert "The contact sheet was removed" in room.run("--contact-sheet", link,
+                                                       room.pictures).text
+    assert link.is_symlink() and not sheet.exists()
+
+
 def test_contact_sheet_nowhere(room):
     """It is found out before any work."""
     picture = room.add("a.png", png(10, 10))
@@ -1301,7 +1365,7 @@ def test_contact_sheet_nowhere(room):
     folder.mkdir()
     for path, cause in [
         (room.home / "no" / "sheet.png", "No such file or directory"),
-        (folder, "Is a directory"),
+        (folder, "It is a folder, not a file"),
     ]:
         output = room.run("--contact-sheet", path, room.pictures, status=1)
         assert f"{path} could not be written: {cause}" in output.errors

@@ -7,18 +7,109 @@
 
 #include "auto-fd.h"
 #include "picture.h"
+#include "png-text.h"
 #include "text.h"
+#include "thumbnail-keys.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <glib/gstdio.h>
+#include <stdlib.h>
 
 #define MAX_PICTURES 400      /* a process has at most 1024 descriptors, unless it asks for more */
 #define TIMEOUT      120      /* seconds */
+#define FILE_MODE    0666
 
 typedef struct
 {
   ContactSheet  sheet;
   OutputFile   *output;
 } Making;
+
+/* The file of a sheet */
+
+static void
+set_file_error (GError     **error,
+                const char  *path,
+                int          code,
+                const char  *cause)
+{
+  g_autofree char *name = g_filename_display_name (path);
+
+  g_set_error (error, G_IO_ERROR, code, "%s could not be written: %s", name, cause);
+}
+
+static gboolean
+is_sheet (int fd)
+{
+  g_autoptr(GHashTable) texts = png_text_read (fd);
+
+  return texts != NULL && thumbnail_keys_are_of_sheet (texts);
+}
+
+gboolean
+contact_sheet_may_replace (const char  *path,
+                           GError     **error)
+{
+  struct stat info;
+  g_auto(AutoFd) fd = -1;
+
+  if (lstat (path, &info) < 0 && errno == ENOENT)
+    return TRUE;
+
+  if (stat (path, &info) < 0)
+    set_file_error (error, path, g_io_error_from_errno (errno), g_strerror (errno));
+  else if (!S_ISREG (info.st_mode))
+    {
+      g_autofree char *cause = g_strdup_printf ("It is %s, not a file",
+                                                picture_describe_kind (info.st_mode));
+
+      set_file_error (error, path, G_IO_ERROR_NOT_REGULAR_FILE, cause);
+    }
+  else if ((fd = open (path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)) < 0)
+    set_file_error (error, path, g_io_error_from_errno (errno), g_strerror (errno));
+  else if (!is_sheet (fd))
+    set_file_error (error, path, G_IO_ERROR_EXISTS,
+                    "It exists, and is no contact sheet of this program");
+  else
+    return TRUE;
+
+  return FALSE;
+}
+
+/* Returns the path of the file that a symbolic link leads to, or else PATH itself. */
+static char *
+follow_link (const char *path)
+{
+  char *target = NULL;
+  char *result;
+
+  if (g_file_test (path, G_FILE_TEST_IS_SYMLINK))
+    target = realpath (path, NULL);
+  result = g_strdup (target != NULL ? target : path);
+  free (target);
+  return result;
+}
+
+OutputFile *
+contact_sheet_open (const char  *path,
+                    GError     **error)
+{
+  g_autofree char *target = follow_link (path);
+
+  return contact_sheet_may_replace (path, error) ? output_file_new (target, FILE_MODE, error)
+                                                 : NULL;
+}
+
+gboolean
+contact_sheet_remove (const char *path)
+{
+  g_autofree char *target = follow_link (path);
+
+  return contact_sheet_may_replace (path, NULL) && g_unlink (target) == 0;
+}
+
+/* Drawing */
 
 /* Returns those of PICTURES that have a thumbnail. */
 static GPtrArray *
@@ -38,11 +129,9 @@ collect_pictures (GPtrArray *pictures)
 }
 
 guint
-contact_sheet_count (GPtrArray *pictures)
+contact_sheet_count (guint n_thumbnails)
 {
-  g_autoptr(GPtrArray) shown = collect_pictures (pictures);
-
-  return (shown->len + MAX_PICTURES - 1) / MAX_PICTURES;
+  return (n_thumbnails + MAX_PICTURES - 1) / MAX_PICTURES;
 }
 
 /* Returns the output, followed by the thumbnails of sheet NUMBER, and adds the names of their
@@ -55,7 +144,7 @@ open_files (OutputFile       *output,
             GError          **error)
 {
   g_autoptr(GUnixFDList) files = g_unix_fd_list_new ();
-  const guint n_sheets = (shown->len + MAX_PICTURES - 1) / MAX_PICTURES;
+  const guint n_sheets = contact_sheet_count (shown->len);
   const guint first = (guint) ((guint64) shown->len * number / n_sheets);
   const guint end = (guint) ((guint64) shown->len * (number + 1) / n_sheets);
 
@@ -91,6 +180,7 @@ drawn_cb (GObject      *object,
   GError *error = NULL;
 
   if (!worker_pool_run_finish (result, &self->sheet.width, &self->sheet.height, &error)
+      || !contact_sheet_may_replace (self->output->path, &error)
       || !output_file_commit (self->output, &error))
     g_task_return_error (task, error);
   else
@@ -127,8 +217,9 @@ contact_sheet_make_async (WorkerPool          *workers,
 
   self->sheet.n_pictures = (guint) g_unix_fd_list_get_length (files) - 1;
   worker_pool_run_async (workers, "contact-sheet",
-                         g_variant_new ("(huas)", 0, pixels * 5 / 8, &names), files, 0, TIMEOUT,
-                         cancellable, drawn_cb, g_steal_pointer (&task));
+                         g_variant_new ("(huas@a{ss})", 0, pixels * 5 / 8, &names,
+                                        thumbnail_keys_new_for_sheet ()),
+                         files, 0, TIMEOUT, cancellable, drawn_cb, g_steal_pointer (&task));
 }
 
 gboolean

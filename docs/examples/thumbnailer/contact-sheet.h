@@ -16,8 +16,19 @@ typedef struct
   int   height;
 } ContactSheet;
 
-/* Returns how many sheets are needed for the thumbnails of PICTURES. */
-guint    contact_sheet_count       (GPtrArray            *pictures);
+/* Returns how many sheets are needed for so many thumbnails. */
+guint    contact_sheet_count       (guint                 n_thumbnails);
+
+/* Whether there is no file at PATH, or only a sheet that this program has drawn: other files are
+ * neither replaced nor removed. If PATH is a symbolic link, this is about the file that it leads
+ * to. */
+gboolean contact_sheet_may_replace (const char           *path,
+                                    GError              **error);
+/* Returns a file for a sheet that replaces the one at PATH. */
+OutputFile *contact_sheet_open     (const char           *path,
+                                    GError              **error);
+/* Removes a sheet of an earlier run. Returns whether there was one. */
+gboolean contact_sheet_remove      (const char           *path);
 
 /* Has a worker draw the thumbnails of sheet NUMBER, from 0 on, into the PNG file OUTPUT. PIXELS
  * is the longest side of a thumbnail. */

@@ -36,8 +36,8 @@ picture_free (Picture *self)
   g_free (self);
 }
 
-static const char *
-describe_kind (mode_t mode)
+const char *
+picture_describe_kind (mode_t mode)
 {
   switch (mode & S_IFMT)
     {
@@ -79,7 +79,7 @@ picture_open (Picture  *self,
   if (!S_ISREG (info.st_mode))
     {
       g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_REGULAR_FILE,
-                   "It is %s, not a file", describe_kind (info.st_mode));
+                   "It is %s, not a file", picture_describe_kind (info.st_mode));
       return -1;
     }
 

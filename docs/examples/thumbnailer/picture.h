@@ -6,6 +6,7 @@
 #pragma once
 
 #include <glib.h>
+#include <sys/stat.h>
 
 typedef enum
 {
@@ -40,6 +41,9 @@ int      picture_open (Picture     *self,
 /* Whether the file behind FD is not as it was when the picture was opened. */
 gboolean picture_has_changed (const Picture *self,
                               int            fd);
+
+/* Returns what a file that is not a regular one is, with an article. */
+const char *picture_describe_kind (mode_t mode);
 
 /* These take the error. */
 void     picture_fail (Picture     *self,

@@ -51,6 +51,25 @@ thumbnail_keys_new (const Picture *picture,
   return g_variant_builder_end (&keys);
 }
 
+/* It has no URI, unlike a thumbnail. */
+GVariant *
+thumbnail_keys_new_for_sheet (void)
+{
+  g_auto(GVariantBuilder) keys = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE ("a{ss}"));
+
+  g_variant_builder_add (&keys, "{ss}", KEY_SOFTWARE, THUMBNAILER_ID);
+  return g_variant_builder_end (&keys);
+}
+
+gboolean
+thumbnail_keys_are_of_sheet (GHashTable *texts)
+{
+  const char *software = g_hash_table_lookup (texts, KEY_SOFTWARE);
+
+  return software != NULL && g_str_has_prefix (software, THUMBNAILER_NAME "-")
+         && !g_hash_table_contains (texts, KEY_URI);
+}
+
 static gboolean
 match_number (GHashTable *texts,
               const char *key,

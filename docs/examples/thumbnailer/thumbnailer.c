@@ -5,15 +5,14 @@
 
 #include "contact-sheet.h"
 #include "options.h"
-#include "output-file.h"
 #include "picture-finder.h"
 #include "progress.h"
 #include "summary.h"
 #include "thumbnail-queue.h"
 
 #include <glib-unix.h>
-#include <glib/gstdio.h>
 #include <locale.h>
+#include <stdio.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,8 +20,6 @@
 
 #define EXIT_USAGE  2
 #define EXIT_SIGNAL 128      /* and the number of the signal */
-
-#define SHEET_MODE  0666
 
 /* Pictures that are open and wait for a worker. For workers on other hosts, they are in memory. */
 #define N_WAITING   32
@@ -174,30 +171,57 @@ make_contact_sheet (Thumbnailer *self,
 }
 
 /* The second sheet is called FILE-2.png, and so on. */
-static OutputFile *
-make_further_file (const char  *path,
-                   guint        number,
-                   GError     **error)
+static char *
+make_further_path (const char *path,
+                   guint       number)
 {
   const char *dot = strrchr (path, '.');
   gsize length = dot != NULL && strchr (dot, '/') == NULL ? (gsize) (dot - path) : strlen (path);
-  g_autofree char *further = g_strdup_printf ("%.*s-%u%s", (int) length, path, number + 1,
-                                              path + length);
 
-  return output_file_new (further, SHEET_MODE, error);
+  return g_strdup_printf ("%.*s-%u%s", (int) length, path, number + 1, path + length);
+}
+
+/* Whether no file that is not a sheet has the name of one. There are as many sheets as this, or
+ * fewer if pictures fail. */
+static gboolean
+check_further_paths (const char  *path,
+                     guint        n_pictures,
+                     GError     **error)
+{
+  for (guint i = 1; i < contact_sheet_count (n_pictures); i++)
+    {
+      g_autofree char *further = make_further_path (path, i);
+
+      if (!contact_sheet_may_replace (further, error))
+        return FALSE;
+    }
+
+  return TRUE;
+}
+
+static guint
+count_thumbnails (GPtrArray *pictures)
+{
+  guint n = 0;
+
+  for (guint i = 0; i < pictures->len; i++)
+    n += ((Picture *) pictures->pdata[i])->thumbnail != NULL;
+
+  return n;
 }
 
 static gboolean
 make_contact_sheets (Thumbnailer *self)
 {
-  const guint n_sheets = contact_sheet_count (self->pictures);
+  const guint n_sheets = contact_sheet_count (count_thumbnails (self->pictures));
 
   if (!make_contact_sheet (self, 0, self->sheet_file))
     return FALSE;
 
   for (guint i = 1; i < n_sheets; i++)
     {
-      g_autoptr(OutputFile) file = make_further_file (self->sheet_file->path, i, &self->error);
+      g_autofree char *path = make_further_path (self->options->contact_sheet, i);
+      g_autoptr(OutputFile) file = contact_sheet_open (path, &self->error);
 
       if (file == NULL || !make_contact_sheet (self, i, file))
         return FALSE;
@@ -209,16 +233,6 @@ make_contact_sheets (Thumbnailer *self)
 /* All of it */
 
 static gboolean
-has_thumbnails (GPtrArray *pictures)
-{
-  for (guint i = 0; i < pictures->len; i++)
-    if (((Picture *) pictures->pdata[i])->thumbnail != NULL)
-      return TRUE;
-
-  return FALSE;
-}
-
-static gboolean
 work (Thumbnailer *self)
 {
   if (!make_thumbnails (self))
@@ -227,11 +241,11 @@ work (Thumbnailer *self)
   if (self->sheet_file == NULL)
     return TRUE;
 
-  if (has_thumbnails (self->pictures))
+  if (count_thumbnails (self->pictures) > 0)
     return make_contact_sheets (self);
 
   /* A sheet of an earlier run must not be taken for the one of this run. */
-  if (g_unlink (self->sheet_file->path) == 0)
+  if (contact_sheet_remove (self->options->contact_sheet) && !self->options->quiet)
     g_print ("\nThe contact sheet was removed, because there are no thumbnails\n");
 
   return TRUE;
@@ -309,7 +323,7 @@ run_with_options (const Options  *options,
   /* It is better to know that it cannot be written before all the work than after it. */
   if (options->contact_sheet != NULL)
     {
-      sheet_file = output_file_new (options->contact_sheet, SHEET_MODE, error);
+      sheet_file = contact_sheet_open (options->contact_sheet, error);
       if (sheet_file == NULL)
         return EXIT_FAILURE;
     }
@@ -317,6 +331,9 @@ run_with_options (const Options  *options,
   workers = worker_pool_new (options);
   pictures = picture_finder_find ((const char * const *) options->first,
                                   (const char * const *) options->filenames, store);
+  if (sheet_file != NULL
+      && !check_further_paths (options->contact_sheet, pictures->len, error))
+    return EXIT_FAILURE;
 
   self.pictures = pictures;
   self.sheet_file = sheet_file;

@@ -106,10 +106,12 @@ contact_sheet (WorkFile  *files,
                GError   **error)
 {
   g_autoptr(GdkPixbuf) sheet = NULL;
+  g_autoptr(GVariant) keys = NULL;
+  g_autoptr(GPtrArray) texts = NULL;
   g_autofree const char **names = NULL;
   guint row_height;
 
-  g_variant_get (args, "(hu^a&s)", NULL, &row_height, &names);
+  g_variant_get (args, "(hu^a&s@a{ss})", NULL, &row_height, &names, &keys);
   if (g_strv_length ((char **) names) != n_files - 1)
     {
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
@@ -118,7 +120,8 @@ contact_sheet (WorkFile  *files,
     }
 
   sheet = draw_sheet (files + 1, names, n_files - 1, (int) row_height);
-  if (!png_save (&files[0], sheet, NULL, error))
+  texts = png_texts_new (keys);
+  if (!png_save (&files[0], sheet, texts, error))
     return NULL;
 
   return g_variant_new ("(ii)", gdk_pixbuf_get_width (sheet), gdk_pixbuf_get_height (sheet));

@@ -9,6 +9,23 @@
 #include <gio/gio.h>
 #include <signal.h>
 
+GPtrArray *
+png_texts_new (GVariant *keys)
+{
+  GPtrArray *texts = g_ptr_array_new_with_free_func (g_free);
+  GVariantIter iter;
+  char *key, *text;
+
+  g_variant_iter_init (&iter, keys);
+  while (g_variant_iter_next (&iter, "{ss}", &key, &text))
+    {
+      g_ptr_array_add (texts, key);
+      g_ptr_array_add (texts, text);
+    }
+
+  return texts;
+}
+
 static void
 set_error (GError **error)
 {
@@ -43,7 +60,7 @@ png_save (WorkFile   *file,
    * process. */
   signal (SIGXFSZ, SIG_IGN);
 
-  for (guint i = 0; texts != NULL && i + 1 < texts->len; i += 2)
+  for (guint i = 0; i + 1 < texts->len; i += 2)
     {
       g_ptr_array_add (keys, g_strconcat ("tEXt::", texts->pdata[i], NULL));
       g_ptr_array_add (values, texts->pdata[i + 1]);

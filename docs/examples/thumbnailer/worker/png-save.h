@@ -9,9 +9,12 @@
 
 #include "work-file.h"
 
-/* Writes @pixbuf to @file as a PNG file. @texts is NULL or an array of strings in pairs, a keyword
- * and its text, which become tEXt chunks of the file. */
-gboolean png_save (WorkFile     *file,
-                   GdkPixbuf    *pixbuf,
-                   GPtrArray    *texts,
-                   GError      **error);
+/* Returns the texts of an `a{ss}` for png_save(). */
+GPtrArray *png_texts_new (GVariant     *keys);
+
+/* Writes @pixbuf to @file as a PNG file. @texts is an array of strings in pairs, a keyword and its
+ * text, which become tEXt chunks of the file. */
+gboolean   png_save      (WorkFile     *file,
+                          GdkPixbuf    *pixbuf,
+                          GPtrArray    *texts,
+                          GError      **error);

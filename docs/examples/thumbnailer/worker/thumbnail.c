@@ -8,24 +8,6 @@
 #include "picture-load.h"
 #include "png-save.h"
 
-/* The keys that the caller has sent. */
-static GPtrArray *
-collect_texts (GVariant *keys)
-{
-  GPtrArray *texts = g_ptr_array_new_with_free_func (g_free);
-  GVariantIter iter;
-  char *key, *text;
-
-  g_variant_iter_init (&iter, keys);
-  while (g_variant_iter_next (&iter, "{ss}", &key, &text))
-    {
-      g_ptr_array_add (texts, key);
-      g_ptr_array_add (texts, text);
-    }
-
-  return texts;
-}
-
 static void
 add_text (GPtrArray  *texts,
           const char *key,
@@ -83,7 +65,7 @@ thumbnail (WorkFile  *files,
   guint pixels;
 
   g_variant_get (args, "(h&s@a(hu)@a{ss})", &input, &name, &outputs, &keys);
-  texts = collect_texts (keys);
+  texts = png_texts_new (keys);
   picture = picture_load (&files[input], name, (int) find_largest (outputs), NULL, NULL, error);
   if (picture == NULL)
     {
@@ -116,7 +98,7 @@ record_failure (WorkFile  *files,
   int output;
 
   g_variant_get (args, "(h@a{ss})", &output, &keys);
-  texts = collect_texts (keys);
+  texts = png_texts_new (keys);
   gdk_pixbuf_fill (pixel, 0x00000000);
   if (!png_save (&files[output], pixel, texts, error))
     return NULL;

@@ -16,7 +16,7 @@ static const struct
 } kinds[] = {
   { "thumbnail", thumbnail, "(hsa(hu)a{ss})" },
   { "record-failure", record_failure, "(ha{ss})" },
-  { "contact-sheet", contact_sheet, "(huas)" },
+  { "contact-sheet", contact_sheet, "(huasa{ss})" },
   { "types", types, "()" },
 };
 

@@ -51,7 +51,7 @@ GVariant *record_failure (WorkFile           *files,
                           GError            **error);
 
 /* `contact-sheet`: draws many thumbnails. Arguments: the output `h`, which is the first file, the
- * height of a row in pixels `u`, and the names of the pictures `as`. All other files are
+ * height of a row in pixels `u`, the names of the pictures `as`, KEYS. All other files are
  * thumbnails, one for each name. */
 GVariant *contact_sheet  (WorkFile           *files,
                           guint               n_files,
