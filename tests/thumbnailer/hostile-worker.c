@@ -142,6 +142,15 @@ add_photo (int output)
   write_nonsense (output);
 }
 
+/* Reports to the test that it has begun, and goes on when the test says so. */
+static void
+wait_for_key (int output)
+{
+  dprintf (open (getenv ("HOSTILE_DOOR"), O_WRONLY), "%d\n", (int) getpid ());
+  close (open (getenv ("HOSTILE_KEY"), O_RDONLY));
+  write_nonsense (output);
+}
+
 static void
 kill_template (int output)
 {
@@ -188,6 +197,7 @@ static const Misdeed misdeeds[] = {
   { "raise", raise_real_time_signal },
   { "exit", exit_early },
   { "hang", hang },
+  { "wait", wait_for_key },
   { "say nothing", say_nothing },
   { "say too much", say_too_much },
   { "write nonsense", write_nonsense },

@@ -780,6 +780,62 @@ def test_file_size_limit(room):
     assert room.run("--retry", room.pictures).outcome(picture) == "done"
 
 
+# Descriptors
+
+def limit_files(soft, hard):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+ALL_SIZES = "normal,large,x-large,xx-large"
+
+
+def test_few_descriptors(room):
+    """Fewer pictures are worked on at a time, and fewer are on a sheet."""
+    for number in range(40):
+        room.add(f"{number}.png", png(30, 20))
+    for limit, options in (64, ["-j8"]), (64, ["-j8", "-s", ALL_SIZES]), \
+            (32, ["-s", "normal,large"]):
+        output = room.run(*options, "--output", room.home / f"{limit}-{len(options)}",
+                          room.pictures, preexec_fn=lambda: limit_files(limit, limit))
+        assert output.counts() == (40, 0, 0), (limit, output.text, output.errors)
+    sheet = room.home / "sheet.png"
+    output = room.run("-j1", "--contact-sheet", sheet, room.pictures,
+                      preexec_fn=lambda: limit_files(64, 64))
+    shown = re.findall(r"sheet(?:-\d)?.png, (\d+) pictures", output.text)
+    assert len(shown) > 1 and sum(map(int, shown)) == 40, output.text
+
+
+def test_soft_limit_of_descriptors_is_raised(room):
+    for number in range(40):
+        room.add(f"{number}.png", png(30, 20))
+    sheet = room.home / "sheet.png"
+    output = room.run("-j8", "-s", ALL_SIZES, "--contact-sheet", sheet, room.pictures,
+                      preexec_fn=lambda: limit_files(32, 1024))
+    assert output.counts() == (40, 0, 0), output.text
+    assert f"{sheet}, 40 pictures on " in output.text, output.text
+
+
+def test_pictures_wait_for_descriptors(room):
+    """If there are fewer than there were at the start, no picture is at fault, and no folder."""
+    first = room.add("0.png", b"wait")
+    for number in range(1, 60):
+        room.add(f"{number}.png", png(30, 20))
+    for name in "door", "key":
+        os.mkfifo(room.home / name)
+        room.env[f"HOSTILE_{name.upper()}"] = str(room.home / name)
+    process = room.start("--module", HOSTILE_WORKER, "-j1", "-s", "normal,large", room.pictures,
+                         stdout=subprocess.PIPE)
+    with open(room.home / "door", encoding="ascii") as guests:
+        guests.readline()
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (30, 30))
+    (room.home / "key").write_text("")
+    text, errors = process.communicate()
+    output = Output(text, errors)
+    assert output.outcome(first) == "failed: The worker did not write a thumbnail"
+    assert output.counts() == (59, 0, 1), (text, errors)
+    assert not errors, errors
+
+
 # Workers that misbehave
 
 def run_hostile(room, orders, *options):

@@ -6,6 +6,7 @@
 #include "contact-sheet.h"
 
 #include "auto-fd.h"
+#include "descriptors.h"
 #include "picture.h"
 #include "png-text.h"
 #include "text.h"
@@ -16,15 +17,22 @@
 #include <glib/gstdio.h>
 #include <stdlib.h>
 
-#define MAX_PICTURES 400      /* a process has at most 1024 descriptors, unless it asks for more */
-#define TIMEOUT      120      /* seconds */
-#define FILE_MODE    0666
+#define TIMEOUT   120      /* seconds */
+#define FILE_MODE 0666
 
 typedef struct
 {
   ContactSheet  sheet;
   OutputFile   *output;
+  GUnixFDList  *files;        /* has its descriptor */
 } Making;
+
+static void
+making_free (Making *self)
+{
+  g_clear_object (&self->files);
+  g_free (self);
+}
 
 /* The file of a sheet */
 
@@ -129,9 +137,16 @@ collect_pictures (GPtrArray *pictures)
 }
 
 guint
-contact_sheet_count (guint n_thumbnails)
+contact_sheet_count (guint n_thumbnails,
+                     guint n_shown)
 {
-  return (n_thumbnails + MAX_PICTURES - 1) / MAX_PICTURES;
+  return (n_thumbnails + n_shown - 1) / n_shown;
+}
+
+static void
+close_fd (gpointer fd)
+{
+  close (*(int *) fd);
 }
 
 /* Returns the output, followed by the thumbnails of sheet NUMBER, and adds the names of their
@@ -139,35 +154,40 @@ contact_sheet_count (guint n_thumbnails)
 static GUnixFDList *
 open_files (OutputFile       *output,
             GPtrArray        *shown,
+            guint             n_shown,
             guint             number,
             GVariantBuilder  *names,
             GError          **error)
 {
-  g_autoptr(GUnixFDList) files = g_unix_fd_list_new ();
-  const guint n_sheets = contact_sheet_count (shown->len);
+  g_autoptr(GArray) fds = g_array_new (FALSE, FALSE, sizeof (int));
+  const guint n_sheets = contact_sheet_count (shown->len, n_shown);
   const guint first = (guint) ((guint64) shown->len * number / n_sheets);
   const guint end = (guint) ((guint64) shown->len * (number + 1) / n_sheets);
+  int fd = output_file_give_fd (output);
 
-  if (g_unix_fd_list_append (files, output->fd, error) < 0)
-    return NULL;
-
+  g_array_set_clear_func (fds, close_fd);
+  g_array_append_val (fds, fd);
   for (guint i = first; i < end; i++)
     {
       const Picture *picture = shown->pdata[i];
-      g_auto(AutoFd) fd = open (picture->thumbnail, O_RDONLY | O_CLOEXEC);
-      g_autofree char *filename = NULL;
+      g_autofree char *filename = g_path_get_basename (picture->path);
 
+      fd = open (picture->thumbnail, O_RDONLY | O_CLOEXEC);
+      if (fd < 0 && descriptors_are_used_up (errno))
+        {
+          set_file_error (error, output->path, G_IO_ERROR_TOO_MANY_OPEN_FILES, g_strerror (errno));
+          return NULL;
+        }
       if (fd < 0)
         continue;
-      if (g_unix_fd_list_append (files, fd, error) < 0)
-        return NULL;
 
-      filename = g_path_get_basename (picture->path);
+      g_array_append_val (fds, fd);
       g_variant_builder_add_value (names,
                                    g_variant_new_take_string (text_from_filename (filename)));
     }
 
-  return g_steal_pointer (&files);
+  g_array_set_clear_func (fds, NULL);
+  return g_unix_fd_list_new_from_array ((const int *) fds->data, (int) fds->len);
 }
 
 static void
@@ -190,6 +210,7 @@ drawn_cb (GObject      *object,
 void
 contact_sheet_make_async (WorkerPool          *workers,
                           GPtrArray           *pictures,
+                          guint                n_shown,
                           guint                number,
                           guint                pixels,
                           OutputFile          *output,
@@ -200,26 +221,25 @@ contact_sheet_make_async (WorkerPool          *workers,
   g_autoptr(GTask) task = g_task_new (NULL, cancellable, callback, user_data);
   g_autoptr(GPtrArray) shown = collect_pictures (pictures);
   g_auto(GVariantBuilder) names = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE_STRING_ARRAY);
-  g_autoptr(GUnixFDList) files = NULL;
   Making *self = g_new0 (Making, 1);
   GError *error = NULL;
 
   g_task_set_source_tag (task, contact_sheet_make_async);
-  g_task_set_task_data (task, self, g_free);
+  g_task_set_task_data (task, self, (GDestroyNotify) making_free);
   self->output = output;
 
-  files = open_files (output, shown, number, &names, &error);
-  if (files == NULL)
+  self->files = open_files (output, shown, n_shown, number, &names, &error);
+  if (self->files == NULL)
     {
       g_task_return_error (task, error);
       return;
     }
 
-  self->sheet.n_pictures = (guint) g_unix_fd_list_get_length (files) - 1;
+  self->sheet.n_pictures = (guint) g_unix_fd_list_get_length (self->files) - 1;
   worker_pool_run_async (workers, "contact-sheet",
                          g_variant_new ("(huas@a{ss})", 0, pixels * 5 / 8, &names,
                                         thumbnail_keys_new_for_sheet ()),
-                         files, 0, TIMEOUT, cancellable, drawn_cb, g_steal_pointer (&task));
+                         self->files, 0, TIMEOUT, cancellable, drawn_cb, g_steal_pointer (&task));
 }
 
 gboolean

@@ -16,8 +16,11 @@ typedef struct
   int   height;
 } ContactSheet;
 
-/* Returns how many sheets are needed for so many thumbnails. */
-guint    contact_sheet_count       (guint                 n_thumbnails);
+#define CONTACT_SHEET_MAX_PICTURES 400      /* on one sheet */
+
+/* Returns how many sheets are needed for so many thumbnails, and so many on a sheet. */
+guint    contact_sheet_count       (guint                 n_thumbnails,
+                                    guint                 n_shown);
 
 /* Whether there is no file at PATH, or only a sheet that this program has drawn: other files are
  * neither replaced nor removed. If PATH is a symbolic link, this is about the file that it leads
@@ -30,10 +33,11 @@ OutputFile *contact_sheet_open     (const char           *path,
 /* Removes a sheet of an earlier run. Returns whether there was one. */
 gboolean contact_sheet_remove      (const char           *path);
 
-/* Has a worker draw the thumbnails of sheet NUMBER, from 0 on, into the PNG file OUTPUT. PIXELS
- * is the longest side of a thumbnail. */
+/* Has a worker draw the thumbnails of sheet NUMBER, from 0 on, into the PNG file OUTPUT. There are
+ * up to N_SHOWN on a sheet. PIXELS is the longest side of a thumbnail. */
 void     contact_sheet_make_async  (WorkerPool           *workers,
                                     GPtrArray            *pictures,
+                                    guint                 n_shown,
                                     guint                 number,
                                     guint                 pixels,
                                     OutputFile           *output,

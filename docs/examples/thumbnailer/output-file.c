@@ -5,6 +5,8 @@
 
 #include "output-file.h"
 
+#include "descriptors.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gio.h>
@@ -21,7 +23,7 @@ set_error (GError     **error,
 {
   g_autofree char *name = g_filename_display_name (path);
 
-  g_set_error (error, G_IO_ERROR, g_io_error_from_errno (saved_errno),
+  g_set_error (error, G_IO_ERROR, descriptors_error_code (saved_errno),
                "%s could not be written: %s", name, g_strerror (saved_errno));
 }
 
@@ -95,6 +97,7 @@ output_file_try_new (const char *path,
   self->path = g_strdup (path);
   self->temporary = g_steal_pointer (&temporary);
   self->fd = fd;
+  self->owns_fd = TRUE;
 
   return self;
 }
@@ -109,6 +112,13 @@ output_file_new (const char  *path,
   if (self == NULL)
     set_error (error, path, errno);
   return self;
+}
+
+int
+output_file_give_fd (OutputFile *self)
+{
+  self->owns_fd = FALSE;
+  return self->fd;
 }
 
 static gboolean
@@ -185,7 +195,8 @@ output_file_free (OutputFile *self)
   if (self->temporary != NULL)
     g_unlink (self->temporary);
 
-  close (self->fd);
+  if (self->owns_fd)
+    close (self->fd);
   g_free (self->temporary);
   g_free (self->path);
   g_free (self);

@@ -13,9 +13,10 @@
  * copies is the end of the file when it is committed. */
 typedef struct
 {
-  char *path;
-  char *temporary;      /* its name until it is committed, or NULL if it has none */
-  int   fd;
+  char    *path;
+  char    *temporary;   /* its name until it is committed, or NULL if it has none */
+  int      fd;
+  gboolean owns_fd;     /* and closes it when it is freed */
 } OutputFile;
 
 OutputFile *output_file_new     (const char  *path,
@@ -24,6 +25,9 @@ OutputFile *output_file_new     (const char  *path,
 /* The same. Sets errno if it fails. */
 OutputFile *output_file_try_new (const char  *path,
                                  int          mode);
+/* Returns the descriptor, which is the caller's from now on. It must stay open until the file is
+ * committed or freed. */
+int         output_file_give_fd (OutputFile  *self);
 gboolean    output_file_commit  (OutputFile  *self,
                                  GError     **error);
 void        output_file_free    (OutputFile  *self);

@@ -6,6 +6,7 @@
 #include "picture.h"
 
 #include "auto-fd.h"
+#include "descriptors.h"
 #include "text.h"
 
 #include <errno.h>
@@ -57,7 +58,7 @@ set_error_from_errno (GError **error)
 {
   int saved_errno = errno;
 
-  g_set_error_literal (error, G_IO_ERROR, g_io_error_from_errno (saved_errno),
+  g_set_error_literal (error, G_IO_ERROR, descriptors_error_code (saved_errno),
                        g_strerror (saved_errno));
 }
 

@@ -23,8 +23,11 @@ typedef struct
   const ThumbnailMaker *maker;
   Picture              *picture;
   int                   fd;          /* of the picture, or -1 */
+  GUnixFDList          *files;       /* has the descriptors of the picture and the outputs when the
+                                      * worker has got them, and closes them; or NULL */
   OutputFile           *outputs[N_THUMBNAIL_SIZES];  /* those that the worker writes, or NULL */
   OutputFile           *note;        /* of a failure, or NULL */
+  GUnixFDList          *note_files;  /* has its descriptor */
   gboolean              tried_again;
 } Making;
 
@@ -40,8 +43,10 @@ making_free (Making *self)
 {
   clear_outputs (self);
   g_clear_pointer (&self->note, output_file_free);
-  if (self->fd >= 0)
+  if (self->fd >= 0 && self->files == NULL)
     close (self->fd);
+  g_clear_object (&self->files);
+  g_clear_object (&self->note_files);
   g_free (self);
 }
 
@@ -103,27 +108,26 @@ static void
 note_failure (GTask *task)
 {
   Making *self = g_task_get_task_data (task);
-  g_autoptr(GUnixFDList) files = g_unix_fd_list_new ();
   g_autoptr(GError) error = NULL;
   const gboolean is_late =
     g_error_matches (self->picture->error, PICTURE_ERROR, PICTURE_ERROR_TIMED_OUT);
-  int output = -1;
+  int fd;
 
   self->note = thumbnail_store_create_failure (self->maker->store, self->picture, &error);
-  if (self->note != NULL)
-    output = g_unix_fd_list_append (files, self->note->fd, &error);
-  if (output < 0)
+  if (self->note == NULL)
     {
       g_debug ("%s: the failure could not be noted: %s", self->picture->name, error->message);
       return_picture (task);
       return;
     }
 
+  fd = output_file_give_fd (self->note);
+  self->note_files = g_unix_fd_list_new_from_array (&fd, 1);
   run (task, "record-failure",
-       g_variant_new ("(h@a{ss})", output,
+       g_variant_new ("(h@a{ss})", 0,
                       thumbnail_keys_new (self->picture, self->picture->error->message,
                                           is_late ? self->maker->timeout : 0)),
-       files, RECORD_PRIORITY, noted_cb);
+       self->note_files, RECORD_PRIORITY, noted_cb);
 }
 
 /* The picture cannot be decoded. */
@@ -212,6 +216,13 @@ is_store_error (const GError *error)
          || g_error_matches (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
 }
 
+/* Whether the picture has to wait until other files are closed. */
+static gboolean
+is_lack_of_descriptors (const GError *error)
+{
+  return g_error_matches (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES);
+}
+
 static void make (GTask *task);
 
 static void
@@ -248,18 +259,13 @@ made_cb (GObject      *object,
     return_failure (task, error);
 }
 
-/* Returns the outputs for the worker as `a(hu)`, floating, or NULL. */
-static GVariant *
-create_outputs (Making       *self,
-                GUnixFDList  *files,
-                GError      **error)
+static gboolean
+create_outputs (Making  *self,
+                GError **error)
 {
-  g_auto(GVariantBuilder) outputs = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE ("a(hu)"));
-
   for (ThumbnailSize i = 0; i < N_THUMBNAIL_SIZES; i++)
     {
       g_autofree char *found = NULL;
-      int index;
 
       if (!thumbnail_store_wants (self->maker->store, i))
         continue;
@@ -269,12 +275,45 @@ create_outputs (Making       *self,
 
       self->outputs[i] = thumbnail_store_create (self->maker->store, i, self->picture, error);
       if (self->outputs[i] == NULL)
-        return NULL;
-      index = g_unix_fd_list_append (files, self->outputs[i]->fd, error);
-      if (index < 0)
-        return NULL;
-      g_variant_builder_add (&outputs, "(hu)", index, thumbnail_size_get_pixels (i));
+        return FALSE;
     }
+
+  return TRUE;
+}
+
+/* Puts the descriptors of the picture and of the outputs into a list, without duplicates. For a
+ * second worker, the list of the first has that of the picture. */
+static gboolean
+collect_files (Making  *self,
+               GError **error)
+{
+  int fds[1 + N_THUMBNAIL_SIZES];
+  int n_fds = 1;
+
+  fds[0] = self->files == NULL ? self->fd : g_unix_fd_list_get (self->files, 0, error);
+  if (fds[0] < 0)
+    return FALSE;
+
+  for (ThumbnailSize i = 0; i < N_THUMBNAIL_SIZES; i++)
+    if (self->outputs[i] != NULL)
+      fds[n_fds++] = output_file_give_fd (self->outputs[i]);
+
+  g_clear_object (&self->files);
+  self->files = g_unix_fd_list_new_from_array (fds, n_fds);
+  self->fd = fds[0];
+  return TRUE;
+}
+
+/* Returns the outputs for the worker as `a(hu)`, floating. */
+static GVariant *
+describe_outputs (Making *self)
+{
+  g_auto(GVariantBuilder) outputs = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE ("a(hu)"));
+  int index = 1;
+
+  for (ThumbnailSize i = 0; i < N_THUMBNAIL_SIZES; i++)
+    if (self->outputs[i] != NULL)
+      g_variant_builder_add (&outputs, "(hu)", index++, thumbnail_size_get_pixels (i));
 
   return g_variant_builder_end (&outputs);
 }
@@ -283,25 +322,19 @@ static void
 make (GTask *task)
 {
   Making *self = g_task_get_task_data (task);
-  g_autoptr(GUnixFDList) files = g_unix_fd_list_new ();
   g_autofree char *basename = g_path_get_basename (self->picture->path);
   g_autofree char *name = g_utf8_make_valid (basename, -1);
-  g_autoptr(GVariant) outputs = NULL;
   GError *error = NULL;
-  int picture;
 
-  picture = g_unix_fd_list_append (files, self->fd, &error);
-  if (picture >= 0)
-    outputs = create_outputs (self, files, &error);
-  if (outputs == NULL && is_store_error (error))
-    g_task_return_error (task, error);
-  else if (outputs == NULL)
-    return_failure (task, error);
-  else
+  if (create_outputs (self, &error) && collect_files (self, &error))
     run (task, "thumbnail",
-         g_variant_new ("(hs@a(hu)@a{ss})", picture, name, g_steal_pointer (&outputs),
+         g_variant_new ("(hs@a(hu)@a{ss})", 0, name, describe_outputs (self),
                         thumbnail_keys_new (self->picture, NULL, 0)),
-         files, self->picture->priority, made_cb);
+         self->files, self->picture->priority, made_cb);
+  else if (is_store_error (error) || is_lack_of_descriptors (error))
+    g_task_return_error (task, error);
+  else
+    return_failure (task, error);
 }
 
 /* Whether there are thumbnails of all sizes. */
@@ -359,7 +392,9 @@ thumbnail_maker_make_async (const ThumbnailMaker *self,
   making->maker = self;
   making->picture = picture;
   making->fd = picture_open (picture, &error);
-  if (making->fd < 0)
+  if (making->fd < 0 && is_lack_of_descriptors (error))
+    g_task_return_error (task, error);
+  else if (making->fd < 0)
     return_failure (task, error);
   else if (is_known (making))
     return_picture (task);

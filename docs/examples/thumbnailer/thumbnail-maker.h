@@ -19,8 +19,9 @@ typedef struct
 } ThumbnailMaker;
 
 /* Makes the thumbnails of PICTURE that are not there yet, and stores the result in PICTURE. If
- * none can be made of the picture, this is a result, too. Fails only if it is cancelled, or if
- * no thumbnails can be stored at all. Then the picture has no result. */
+ * none can be made of the picture, this is a result, too. Fails only if it is cancelled, if no
+ * thumbnails can be stored at all, or with G_IO_ERROR_TOO_MANY_OPEN_FILES if it has to be tried
+ * again when other pictures are done. Then the picture has no result. */
 void     thumbnail_maker_make_async  (const ThumbnailMaker  *self,
                                       Picture               *picture,
                                       GCancellable          *cancellable,

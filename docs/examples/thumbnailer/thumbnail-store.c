@@ -6,6 +6,7 @@
 #include "thumbnail-store.h"
 
 #include "auto-fd.h"
+#include "descriptors.h"
 #include "png-text.h"
 #include "thumbnail-keys.h"
 
@@ -279,7 +280,7 @@ create (const ThumbnailStore  *self,
   g_autofree char *path = build_path (folder, picture->uri);
   OutputFile *output = output_file_try_new (path, FILE_MODE);
 
-  if (output == NULL && errno == EISDIR)
+  if (output == NULL && (errno == EISDIR || descriptors_are_used_up (errno)))
     return output_file_new (path, FILE_MODE, error);
   if (output == NULL && make_folders (self, error))
     {

@@ -4,6 +4,7 @@
  */
 
 #include "contact-sheet.h"
+#include "descriptors.h"
 #include "options.h"
 #include "picture-finder.h"
 #include "progress.h"
@@ -33,6 +34,7 @@ typedef struct
   GCancellable  *cancellable;
   GMainLoop     *loop;
   int            signal;        /* that the user or the system has sent to stop this program */
+  DescriptorPlan plan;
   guint          pixels;        /* the longest side of the largest thumbnails */
   GError        *error;         /* of the present step */
   OutputFile    *sheet_file;    /* the first, or NULL if no sheet is wanted */
@@ -111,22 +113,13 @@ print_summary (Thumbnailer *self,
     summary_print (self->pictures, seconds, workers, isatty (STDOUT_FILENO));
 }
 
-/* Returns how many pictures are handled at a time. */
-static guint
-get_n_open (const Options *options)
-{
-  const guint n_jobs = (guint) options->n_jobs;
-
-  return options->hosts == NULL ? n_jobs + N_WAITING : 2 * n_jobs * g_strv_length (options->hosts);
-}
-
 static gboolean
 make_thumbnails (Thumbnailer *self)
 {
   gint64 started = g_get_monotonic_time ();
 
   self->progress = progress_new (self->pictures->len, self->options->quiet);
-  thumbnail_queue_run_async (&self->maker, self->pictures, get_n_open (self->options),
+  thumbnail_queue_run_async (&self->maker, self->pictures, self->plan.n_pictures,
                              picture_finished_cb, self,
                              self->cancellable, thumbnails_made_cb, self);
   g_main_loop_run (self->loop);
@@ -157,8 +150,8 @@ make_contact_sheet (Thumbnailer *self,
 {
   g_autofree char *name = g_filename_display_name (file->path);
 
-  contact_sheet_make_async (self->maker.workers, self->pictures, number, self->pixels, file,
-                            self->cancellable, sheet_made_cb, self);
+  contact_sheet_make_async (self->maker.workers, self->pictures, self->plan.n_shown, number,
+                            self->pixels, file, self->cancellable, sheet_made_cb, self);
   g_main_loop_run (self->loop);
   if (self->error != NULL)
     return FALSE;
@@ -181,14 +174,13 @@ make_further_path (const char *path,
   return g_strdup_printf ("%.*s-%u%s", (int) length, path, number + 1, path + length);
 }
 
-/* Whether no file that is not a sheet has the name of one. There are as many sheets as this, or
- * fewer if pictures fail. */
+/* Whether no file that is not a sheet has the name of one. */
 static gboolean
 check_further_paths (const char  *path,
-                     guint        n_pictures,
+                     guint        n_sheets,
                      GError     **error)
 {
-  for (guint i = 1; i < contact_sheet_count (n_pictures); i++)
+  for (guint i = 1; i < n_sheets; i++)
     {
       g_autofree char *further = make_further_path (path, i);
 
@@ -213,7 +205,8 @@ count_thumbnails (GPtrArray *pictures)
 static gboolean
 make_contact_sheets (Thumbnailer *self)
 {
-  const guint n_sheets = contact_sheet_count (count_thumbnails (self->pictures));
+  const guint n_sheets = contact_sheet_count (count_thumbnails (self->pictures),
+                                              self->plan.n_shown);
 
   if (!make_contact_sheet (self, 0, self->sheet_file))
     return FALSE;
@@ -299,8 +292,29 @@ clean (const ThumbnailStore *store)
            n_removed == 1 ? "thumbnail" : "thumbnails");
 }
 
+static guint
+count_hosts (const Options *options)
+{
+  return options->hosts != NULL ? g_strv_length (options->hosts) : 1;
+}
+
+/* Returns how many workers there may be, and pictures at a time, and thumbnails on a sheet. */
+static DescriptorPlan
+make_plan (const Options *options)
+{
+  const guint n_workers = (guint) options->n_jobs * count_hosts (options);
+  DescriptorPlan plan = {
+    .n_workers = n_workers,
+    .n_pictures = options->hosts != NULL ? 2 * n_workers : n_workers + N_WAITING,
+    .n_shown = options->contact_sheet != NULL ? CONTACT_SHEET_MAX_PICTURES : 0,
+  };
+
+  descriptor_plan_fit (&plan, 1 + (guint) __builtin_popcount (options->sizes));
+  return plan;
+}
+
 static int
-run_with_options (const Options  *options,
+run_with_options (Options        *options,
                   GError        **error)
 {
   g_autoptr(GCancellable) cancellable = g_cancellable_new ();
@@ -328,11 +342,14 @@ run_with_options (const Options  *options,
         return EXIT_FAILURE;
     }
 
+  self.plan = make_plan (options);
+  options->n_jobs = MAX (1, (int) (self.plan.n_workers / count_hosts (options)));
   workers = worker_pool_new (options);
   pictures = picture_finder_find ((const char * const *) options->first,
                                   (const char * const *) options->filenames, store);
   if (sheet_file != NULL
-      && !check_further_paths (options->contact_sheet, pictures->len, error))
+      && !check_further_paths (options->contact_sheet,
+                               contact_sheet_count (pictures->len, self.plan.n_shown), error))
     return EXIT_FAILURE;
 
   self.pictures = pictures;
