@@ -115,6 +115,12 @@ class CallQueue:
 class Executor(AFork.Executor):
     _call_queue = CallQueue()
 
+    @property
+    def _processes(self):
+        """CPython starts processes in submit(), and its tests count and end them at once. AFork
+        starts them later, so they are given by other numbers than their pids here."""
+        return dict(enumerate(self._calls.workers))
+
 
 class ProcessPoolExecutor(Executor):
     """Another class, because CPython skips a case for its own class of this name."""

@@ -201,6 +201,25 @@ class WorkersTest(ExecutorTest):
             with self.assertRaises(BrokenProcessPool):
                 executor.submit(abs, 1)
 
+    def test_pids(self):
+        """Programs send signals to the keys of _processes: each is the pid of a worker."""
+        with AFork.Executor(2, max_tasks_per_child=1) as executor:
+            self.assertEqual(executor._processes, {})
+            futures = [executor.submit(os.getpid) for i in range(8)]
+            seen = set(executor._processes)
+            workers = list(executor._calls.workers)
+            self.assertEqual(len(workers), 2)
+            while not all(future.done() for future in futures):
+                seen.update(executor._processes)
+                seen.update(worker.pid for worker in workers)
+            pids = {future.result() for future in futures}
+            self.assertLessEqual(seen, pids | {None})
+            processes = executor._processes
+        self.assertEqual(executor._processes, {})
+        self.assertNotIn(None, processes)
+        for worker in workers:
+            self.assertIsNone(worker.pid)
+
     def test_exits(self):
         with AFork.Executor(1) as executor:
             futures = [executor.submit(jobs.exit_now, 7)] + [executor.submit(abs, 1)] * 3

@@ -210,8 +210,10 @@ class _Worker:
 
     @property
     def pid(self):
+        """The process ID, or None while there is no process. It is never 0: os.kill() would take
+        that for a process group."""
         process = self._process
-        return process.get_pid() if process is not None else None
+        return (process.get_pid() or None) if process is not None else None
 
     def is_alive(self):
         return not self._calls.ended.is_set()
@@ -582,9 +584,10 @@ class Executor(_base.Executor):
 
     @property
     def _processes(self):
-        """The workers by their pids, or by negative numbers while they have none."""
-        return {worker.pid or -index: worker
-                for index, worker in enumerate(self._calls.workers, 1)}
+        """The workers by their pids. A worker without a process is not among them."""
+        workers = {worker.pid: worker for worker in list(self._calls.workers)}
+        workers.pop(None, None)
+        return workers
 
     @property
     def _executor_manager_thread(self):
