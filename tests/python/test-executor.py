@@ -138,6 +138,35 @@ class ValuesTest(ExecutorTest):
         self.assertEqual(caught.exception.args, ("\udc80 and \0",))
         self.assertEqual(self.executor.submit(pow, 2, 2).result(), 4)
 
+    def test_odd_exceptions(self):
+        """An exception is raised, or its text, whatever its class does. The executor goes on."""
+        for error, expected in ((jobs.ReducedError, RuntimeError), (jobs.FrozenError, RuntimeError),
+                                (jobs.StrictError, jobs.StrictError)):
+            with self.subTest(error=error):
+                caught = self.executor.submit(jobs.throw, error, 7).exception(LIMIT)
+                self.assertIs(type(caught), expected)
+                self.assertIn("7", str(caught))
+                self.assertIn("raise error(*args)", str(caught.__cause__))
+                self.assertEqual(self.executor.submit(abs, -1).result(LIMIT), 1)
+        caught = self.executor.submit(jobs.throw, jobs.SilentError).exception(LIMIT)
+        self.assertIn("SilentError", str(caught.__cause__))
+        self.assertEqual(self.executor.submit(abs, -2).result(LIMIT), 2)
+
+    def test_thread_goes_on(self):
+        """An error in the thread that takes the results fails the future that it belongs to, or, if
+        it belongs to none, all futures."""
+        with AFork.Executor(1) as executor:
+            with mock.patch.object(executor._calls, "_finish", side_effect=SystemExit("finish")):
+                error = executor.submit(abs, -1).exception(LIMIT)
+            self.assertIsInstance(error, SystemExit)
+            self.assertEqual(executor.submit(abs, -2).result(LIMIT), 2)
+            with mock.patch.object(executor._calls, "_finish_all", side_effect=MemoryError("all")):
+                futures = [executor.submit(abs, i) for i in range(3)]
+                for future in futures:
+                    error = future.exception(LIMIT)
+                    self.assertIsInstance(error, BrokenProcessPool)
+                    self.assertIn("MemoryError: all", str(error.__cause__))
+
     def test_many_in_batches(self):
         """Short calls go to workers in batches, with exceptions and other values among them."""
         futures = []
@@ -463,6 +492,37 @@ class LoopTest(ExecutorTest):
         with self.assertLogs("concurrent.futures", "ERROR") as logs:
             self.in_loop(start)
         self.assertIn("ZeroDivisionError", logs.output[0])
+
+    def test_callback_raises_anything(self):
+        """Callbacks are called after one that raises what is no Exception."""
+        def start():
+            self.executor.submit(abs, 1).add_done_callback(fail)
+
+        def fail(future):
+            self.executor.submit(abs, 2).add_done_callback(lambda future: self.loop.quit())
+            raise asyncio.CancelledError
+
+        # Exceptions that leave a callback of the main loop are printed.
+        with mock.patch.object(sys, "stderr"):
+            self.in_loop(start)
+
+    def test_callback_raises_anything_without_loop(self):
+        called = []
+
+        def fail(future):
+            called.append(future)
+            raise SystemExit("callback")
+
+        with self.assertLogs("concurrent.futures", "ERROR") as logs:
+            for i in range(2):
+                future = self.executor.submit(jobs.nap, 0.05)
+                future.add_done_callback(fail)
+                future.add_done_callback(called.append)
+                future.result(LIMIT)
+            self.executor.shutdown()
+        self.assertEqual(len(called), 4)
+        self.assertEqual(len(logs.output), 2)
+        self.assertIn("SystemExit: callback", logs.output[0])
 
     def test_asyncio(self):
         async def run():

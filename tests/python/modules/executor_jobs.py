@@ -4,6 +4,7 @@
 """What workers of AFork.Executor run in the tests."""
 
 import collections
+import dataclasses
 import enum
 import os
 import threading
@@ -21,6 +22,34 @@ class LoudError(Exception):
 
     def __init__(self, first, second):
         super().__init__(f"{first} and {second}")
+
+
+class ReducedError(Exception):
+    """An exception that is pickled as something else."""
+
+    def __reduce__(self):
+        return str, ("no exception",)
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenError(Exception):
+    """An exception that refuses attributes, and cannot be unpickled for this reason."""
+
+    number: int
+
+
+class StrictError(Exception):
+    """An exception that refuses attributes."""
+
+    def __setattr__(self, name, value):
+        raise AttributeError(f"{name} cannot be set")
+
+
+class SilentError(Exception):
+    """An exception without a text."""
+
+    def __str__(self):
+        raise SystemExit("no text")
 
 
 class Counter:
@@ -42,6 +71,10 @@ def echo(*args, **options):
 
 def set_value(value):
     Counter.value = value
+
+
+def throw(error, *args):
+    raise error(*args)
 
 
 def raise_loud():

@@ -187,10 +187,19 @@ class _Callback:
 
 
 def _call(function, future):
+    """Call a callback in the thread that takes the results, which goes on whatever it raises."""
     try:
         function(future)
-    except Exception:
-        _base.LOGGER.exception("exception calling callback for %r", future)
+    except BaseException:
+        _log("exception calling callback for %r", future)
+
+
+def _log(text, future):
+    """Log the exception that is handled. The program may have added handlers, which may fail."""
+    try:
+        _base.LOGGER.exception(text, future)
+    except BaseException:
+        pass
 
 
 # Workers, as other code knows them
@@ -421,7 +430,11 @@ class _Calls:
     def _deliver(self):
         queue = self.queue
         while queue.wait():
-            self._finish_all(queue.take())
+            try:
+                self._finish_all(queue.take())
+            except BaseException as error:
+                # It is not known which results are lost.
+                self._fail_all(f"The results of calls cannot be taken: {_describe(error)}")
         self.server.join()
         self.loop_is_iterated = None
         if self.callbacks and not self._has_loop():
@@ -434,13 +447,31 @@ class _Calls:
         with self.lock:
             self.n_idle = min(self.n_idle + len(numbers) // 3, len(self.workers))
         for i in range(0, len(numbers), 3):
-            number, failed, address = numbers[i:i + 3]
-            future = self.futures.pop(number)
+            self._finish_one(*numbers[i:i + 3])
+
+    def _finish_one(self, number, failed, address):
+        """Finish a future. What fails here, also in code of the program, fails that future only."""
+        future = self.futures.pop(number, None)
+        if future is None:
+            return
+        try:
+            self._finish(future, failed, _afork.unpack(address))
+        except _base.InvalidStateError:
+            pass
+        except BaseException as error:
+            if future.done():
+                _log("exception after %r was done", future)
+            else:
+                future.set_exception(error)
+
+    def _fail_all(self, cause):
+        self.break_off(cause)
+        while self.futures:
+            number, future = self.futures.popitem()
             try:
-                self._finish(future, failed, _afork.unpack(address))
-            except _base.InvalidStateError:
-                pass
-            del future
+                future.set_exception(self.new_error())
+            except BaseException:
+                _log("exception after %r failed", future)
 
     def _finish(self, future, failed, answer):
         if failed:
@@ -493,13 +524,16 @@ class _Calls:
         if not self._has_loop():
             if self.callbacks:
                 self._call_back_all()
-            function(future)
+            _call(function, future)
             return
         with self.lock:
             self.callbacks.append((function, future))
             if self.callbacks_source is not None:
                 return
             source = self.callbacks_source = GLib.Idle(priority=GLib.PRIORITY_DEFAULT)
+        self._attach(source)
+
+    def _attach(self, source):
         source.set_callback(self._call_back_some)
         source.attach(self.loop)
 
@@ -516,9 +550,22 @@ class _Calls:
             taken = self._take_callback()
             if taken is None:
                 return GLib.SOURCE_REMOVE
-            _call(*taken)
+            self._call_in_loop(*taken)
             del taken
         return GLib.SOURCE_CONTINUE
+
+    def _call_in_loop(self, function, future):
+        try:
+            function(future)
+        except Exception:
+            _base.LOGGER.exception("exception calling callback for %r", future)
+        except BaseException:
+            # As in other callbacks of a main loop, SystemExit ends the program, and the main loop
+            # prints other exceptions. It also removes the source.
+            with self.lock:
+                source = self.callbacks_source = GLib.Idle(priority=GLib.PRIORITY_DEFAULT)
+            self._attach(source)
+            raise
 
     def _call_back_all(self):
         """Call what the main loop has not called."""
@@ -529,16 +576,22 @@ class _Calls:
 
 
 def _describe(error):
-    return f"{type(error).__name__}: {error}"
+    try:
+        return f"{type(error).__name__}: {error}"
+    except BaseException:
+        return type(error).__name__
 
 
 def _unpickle_error(pickled, text, traceback):
     """Return the exception of a worker's function."""
     try:
-        error = pickle.loads(pickled) if pickled is not None else RuntimeError(text)
+        error = pickle.loads(pickled) if pickled is not None else None
     except BaseException:
+        error = None
+    if not isinstance(error, BaseException):
         error = RuntimeError(text)
-    error.__cause__ = _RemoteTraceback(f'\n"""\n{traceback}"""')
+    # The class of the exception may refuse that attributes are set.
+    BaseException.__cause__.__set__(error, _RemoteTraceback(f'\n"""\n{traceback}"""'))
     return error
 
 

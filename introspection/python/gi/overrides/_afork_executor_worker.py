@@ -77,10 +77,13 @@ def _find(name):
 
 
 def _format(error):
+    """Return the traceback of an exception, whatever its class does."""
     import traceback
 
-    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    return _clean(text)
+    try:
+        return _clean("".join(traceback.format_exception(error)))
+    except BaseException:
+        return f"{type(error).__name__}\n"
 
 
 def _clean(text):
@@ -90,11 +93,11 @@ def _clean(text):
 
 def _fail(error):
     """Return the answer for an exception of a function."""
-    traceback = error.__traceback__
-    if traceback is not None:
-        error.__traceback__ = traceback.tb_next
+    # Without the frame of this file. The class of the exception may refuse that attributes are set.
+    traceback = sys.exc_info()[2]
+    BaseException.with_traceback(error, traceback and traceback.tb_next)
     text = _format(error)
-    error.__traceback__ = None
+    BaseException.with_traceback(error, None)
     try:
         pickled = pickle.dumps(error, pickle.HIGHEST_PROTOCOL)
     except BaseException:
