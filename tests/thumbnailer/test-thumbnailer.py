@@ -8,6 +8,7 @@ test-thumbnailer.py THUMBNAILER HOSTILE-WORKER [--sanitized]
 """
 
 import ctypes
+import errno
 import gzip
 import hashlib
 import os
@@ -40,8 +41,12 @@ SANITIZED = "--sanitized" in sys.argv[3:]
 TIME_LIMIT = 3 if SANITIZED else 1
 TOO_LONG = f"failed: The worker took longer than {10 * TIME_LIMIT} s"
 
+PR_SET_SECCOMP = 22
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+SECCOMP_MODE_FILTER = 2
+LANDLOCK_CREATE_RULESET = 444
 CAP_DAC_OVERRIDE = 1
 CAP_DAC_READ_SEARCH = 2
 
@@ -69,7 +74,7 @@ class Room:
     def command(self, arguments):
         """Workers that misbehave are not confined: most of it would not be possible."""
         unconfined = SANITIZED or HOSTILE_WORKER in arguments
-        return [THUMBNAILER, *(["--unconfined"] if unconfined else []),
+        return [THUMBNAILER, *(["--no-sandbox"] if unconfined else []),
                 *map(str, arguments or [self.pictures])]
 
     def run(self, *arguments, status=0, **options):
@@ -715,6 +720,56 @@ def test_confined_worker_opens_nothing(room):
     _, outcome = confine_hostile(room, b"remove secret")
     assert outcome.startswith("failed: "), outcome
     assert secret.exists()
+
+
+def test_unconfined_workers_are_confined_where_it_can_be_done(room):
+    secret = room.add("secret", b"")
+    room.env["HOSTILE_SECRET"] = str(secret)
+    _, outcome = confine_hostile(room, b"remove secret", "--unconfined")
+    assert outcome.startswith("failed: "), outcome
+    assert secret.exists()
+
+
+class Instruction(ctypes.Structure):
+    """Of a filter of system calls."""
+    _fields_ = [("code", ctypes.c_ushort), ("jt", ctypes.c_ubyte), ("jf", ctypes.c_ubyte),
+                ("k", ctypes.c_uint)]
+
+
+class Filter(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.POINTER(Instruction))]
+
+
+def refuse_paths():
+    """As on a system that can confine a process to no paths: without Landlock and namespaces."""
+    load, equal, give = 0x20, 0x15, 0x06
+    unshare = {"x86_64": 272, "aarch64": 97}[os.uname().machine]
+    refused, allowed = 0x00050000 | errno.ENOSYS, 0x7fff0000
+    instructions = (Instruction * 5)((load, 0, 0, 0), (equal, 1, 0, LANDLOCK_CREATE_RULESET),
+                                     (equal, 0, 1, unshare), (give, 0, 0, refused),
+                                     (give, 0, 0, allowed))
+    assert libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+    assert libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER,
+                      ctypes.byref(Filter(len(instructions), instructions)), 0, 0) == 0
+
+
+def test_system_that_cannot_confine(room):
+    if SANITIZED or os.uname().machine not in ("x86_64", "aarch64"):
+        raise tap.Skip("system calls cannot be refused here")
+    picture = room.add("a.png", png(10, 10))
+    output = room.run(status=1, preexec_fn=refuse_paths)
+    assert "With --unconfined, there is only the protection" in output.outcome(picture)
+    assert not room.failure_path(picture).exists()
+    output = room.run("--unconfined", room.pictures, preexec_fn=refuse_paths)
+    assert output.outcome(picture) == "done"
+
+
+def test_without_a_sandbox(room):
+    secret = room.add("secret", b"")
+    room.env["HOSTILE_SECRET"] = str(secret)
+    room.add("a.png", b"remove secret")
+    room.run("--no-sandbox", "--module", HOSTILE_WORKER, room.pictures, status=1)
+    assert not secret.exists()
 
 
 def test_confined_worker_recognizes_pictures_after_a_while(room):

@@ -21,7 +21,8 @@ typedef struct
   char    **hosts;            /* destinations of ssh, or NULL for workers here */
   char    **first;            /* or NULL */
   gboolean  fresh;
-  gboolean  unconfined;
+  gboolean  unconfined;       /* workers are confined as far as the system can */
+  gboolean  no_sandbox;       /* they are not confined at all */
   gboolean  retry;
   gboolean  clean;
   gboolean  quiet;

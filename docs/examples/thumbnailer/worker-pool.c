@@ -72,6 +72,7 @@ confine (AForkProcess  *template,
   afork_sandbox_set_memory (sandbox, get_memory_limit (options));
   afork_sandbox_set_cpu_time (sandbox, options->timeout);
   afork_sandbox_set_open_files (sandbox, OPEN_FILES);
+  afork_sandbox_set_best_effort (sandbox, options->unconfined);
   afork_process_restrict (template, sandbox);
 }
 
@@ -127,7 +128,7 @@ make_template (const Options *options,
   afork_process_set_die_with_parent (process, TRUE);
   load_module (process, options);
   afork_process_call (process, "prepare", arguments);
-  if (!options->unconfined)
+  if (!options->no_sandbox)
     confine (process, options);
   return process;
 }
@@ -482,7 +483,8 @@ new_error (Run          *self,
   if (g_error_matches (error, AFORK_ERROR, AFORK_ERROR_SANDBOX)
       && !afork_job_get_begun (self->job))
     return g_error_new (AFORK_ERROR, AFORK_ERROR_SANDBOX,
-                        "%s. --unconfined makes thumbnails without protection", text);
+                        "%s. With --unconfined, there is only the protection that can be had",
+                        text);
   if (is_caused_by_picture (self, error))
     return g_error_new_literal (PICTURE_ERROR, PICTURE_ERROR_FAILED, text);
 
