@@ -1109,6 +1109,27 @@ def test_hang_up(room):
     stop_in_the_middle(room, signal.SIGHUP)
 
 
+def test_ignored_signals_stay_ignored(room):
+    """As with nohup, and in the background of a shell without job control."""
+    for name in "door", "key":
+        os.mkfifo(room.home / name)
+        room.env[f"HOSTILE_{name.upper()}"] = str(room.home / name)
+    room.add("0.png", b"wait")
+    picture = room.add("1.png", png(10, 10))
+    for number in signal.SIGHUP, signal.SIGINT, signal.SIGTERM:
+        process = room.start("--module", HOSTILE_WORKER, "--jobs", 1, "--retry", room.pictures,
+                             stdout=subprocess.PIPE,
+                             preexec_fn=lambda: signal.signal(number, signal.SIG_IGN))
+        with open(room.home / "door", encoding="ascii") as guests:
+            guests.readline()
+        os.kill(process.pid, number)
+        (room.home / "key").write_text("")
+        output, errors = process.communicate()
+        assert process.returncode == 1, (number, process.returncode, output, errors)
+        assert "Stopped" not in errors, errors
+        assert room.thumbnail_path(picture).exists()
+
+
 def test_killed_program_leaves_no_file(room):
     picture = room.add("a.png", b"hang")
     door = room.home / "door"

@@ -71,6 +71,21 @@ hang_up_cb (gpointer user_data)
   return interrupt (user_data, SIGHUP);
 }
 
+/* A signal that is ignored from the start stays so: nohup(1) and shells do this to programs that are
+ * not to end. Returns 0 then. */
+static guint
+watch_signal (Thumbnailer *self,
+              int          number,
+              GSourceFunc  callback)
+{
+  struct sigaction action;
+
+  if (sigaction (number, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+    return 0;
+
+  return g_unix_signal_add (number, callback, self);
+}
+
 /* A process that reads the output may exit. Then writing fails, and the signal must not end the
  * program before it has cleaned up. A handler, unlike SIG_IGN, does not hold for programs that are
  * executed. */
@@ -247,14 +262,14 @@ work (Thumbnailer *self)
 static int
 run (Thumbnailer *self)
 {
-  guint interrupt_id = g_unix_signal_add (SIGINT, interrupt_cb, self);
-  guint terminate_id = g_unix_signal_add (SIGTERM, terminate_cb, self);
-  guint hang_up_id = g_unix_signal_add (SIGHUP, hang_up_cb, self);
+  guint interrupt_id = watch_signal (self, SIGINT, interrupt_cb);
+  guint terminate_id = watch_signal (self, SIGTERM, terminate_cb);
+  guint hang_up_id = watch_signal (self, SIGHUP, hang_up_cb);
   gboolean worked = work (self);
 
-  g_source_remove (interrupt_id);
-  g_source_remove (terminate_id);
-  g_source_remove (hang_up_id);
+  g_clear_handle_id (&interrupt_id, g_source_remove);
+  g_clear_handle_id (&terminate_id, g_source_remove);
+  g_clear_handle_id (&hang_up_id, g_source_remove);
 
   if (self->signal != 0)
     {
