@@ -325,6 +325,26 @@ def test_thumbnails_are_no_pictures(room):
     assert room.run(room.home, room.thumbnails, room.thumbnails / "normal").counts() == (0, 1, 0)
 
 
+def test_thumbnails_of_others_are_no_pictures(room):
+    """They are when they are given."""
+    room.add("a.png", png(10, 10))
+    shared = room.add(".sh_thumbnails/normal/b.png", png(10, 10))
+    (room.thumbnails / "normal").mkdir(parents=True)
+    (room.thumbnails / "normal" / "c.png").write_bytes(png(10, 10))
+    output = room.home / "elsewhere"
+    assert room.run("--output", output, room.home).counts() == (1, 0, 0)
+    assert room.run("--output", output, shared.parent, room.thumbnails).counts() == (2, 0, 0)
+
+
+def test_thumbnails_beside_their_pictures(room):
+    """The folder of pictures may be that of the thumbnails, too."""
+    for name in "a.png", "normal/b.png", "other/c.png":
+        room.add(name, png(10, 10))
+    output = room.run("--output", room.pictures, room.pictures)
+    assert output.counts() == (2, 0, 0), output.text
+    assert room.run("--output", ".", ".", cwd=room.pictures).counts() == (0, 2, 0)
+
+
 def test_some_come_first(room):
     for name in "a.png", "b/c.png", "b/d.png", "e.png", "f.png":
         room.add(name, png(10, 10))

@@ -6,6 +6,7 @@
 #include "picture-finder.h"
 
 #include <gio/gio.h>
+#include <stdlib.h>
 
 #define ATTRIBUTES                       \
   G_FILE_ATTRIBUTE_STANDARD_NAME ","     \
@@ -18,6 +19,7 @@ typedef struct
   GPtrArray            *pictures;
   GHashTable           *seen;       /* their paths */
   const ThumbnailStore *store;
+  char                 *thumbnails; /* the folder that all programs share, with no link, or NULL */
   int                   priority;   /* of what is found now */
 } PictureFinder;
 
@@ -110,6 +112,24 @@ is_link_to_folder (GFileInfo  *info,
   return g_file_info_get_is_symlink (info) && g_file_test (filename, G_FILE_TEST_IS_DIR);
 }
 
+/* Thumbnails of thumbnails are not wanted, whichever program has made these. */
+static gboolean
+is_folder_of_thumbnails (PictureFinder *self,
+                         const char    *filename,
+                         const char    *basename)
+{
+  char *path;
+  gboolean result;
+
+  if (g_str_equal (basename, ".sh_thumbnails"))
+    return TRUE;
+
+  path = realpath (filename, NULL);
+  result = path != NULL && g_strcmp0 (path, self->thumbnails) == 0;
+  free (path);
+  return result;
+}
+
 static void
 find_in_folder (PictureFinder *self,
                 const char    *filename)
@@ -136,7 +156,10 @@ find_in_folder (PictureFinder *self,
       if (is_link_to_folder (info, child))
         continue;
       if (is_folder (info))
-        find_in_folder (self, child);
+        {
+          if (!is_folder_of_thumbnails (self, child, g_file_info_get_name (info)))
+            find_in_folder (self, child);
+        }
       else if (looks_like_picture (info))
         add_picture (self, child);
     }
@@ -168,11 +191,13 @@ picture_finder_find (const char * const   *first,
                      const ThumbnailStore *store)
 {
   g_autoptr(GHashTable) seen = g_hash_table_new (g_str_hash, g_str_equal);
-  PictureFinder self = { .seen = seen, .store = store };
+  g_autofree char *shared = g_build_filename (g_get_user_cache_dir (), "thumbnails", NULL);
+  PictureFinder self = { .seen = seen, .store = store, .thumbnails = realpath (shared, NULL) };
 
   self.pictures = g_ptr_array_new_with_free_func ((GDestroyNotify) picture_free);
   find_all (&self, first, 1);
   find_all (&self, filenames, 0);
+  free (self.thumbnails);
 
   return self.pictures;
 }

@@ -163,15 +163,33 @@ thumbnail_store_wants (const ThumbnailStore *self,
   return self->thumbnails[size] != NULL;
 }
 
+/* Whether PATH is that of FOLDER, or of a file below it. Both are absolute, with no link. */
+static gboolean
+is_within (const char *path,
+           const char *folder)
+{
+  gsize length = strlen (folder);
+
+  while (length > 0 && folder[length - 1] == '/')
+    length--;
+  return strncmp (path, folder, length) == 0 && (path[length] == '\0' || path[length] == '/');
+}
+
+/* Other files in the directory are not of the store: it may be that of the pictures. */
 gboolean
 thumbnail_store_contains (const ThumbnailStore *self,
                           const char           *filename)
 {
+  g_autofree char *failures = g_build_filename (self->root, "fail", NULL);
   char *path = realpath (filename, NULL);
-  gsize length = strlen (self->root);
-  gboolean contains = path != NULL
-                      && strncmp (path, self->root, length) == 0
-                      && (path[length] == '\0' || path[length] == '/');
+  gboolean contains = path != NULL && is_within (path, failures);
+
+  for (ThumbnailSize i = 0; path != NULL && i < N_THUMBNAIL_SIZES; i++)
+    {
+      g_autofree char *folder = g_build_filename (self->root, sizes[i].name, NULL);
+
+      contains = contains || is_within (path, folder);
+    }
 
   free (path);
   return contains;
