@@ -275,6 +275,20 @@ def test_output_folder(room):
     assert not (room.home / "cache").exists()
 
 
+def test_relative_home(room):
+    """It is not the home of anybody."""
+    picture = room.add("a.png", png(10, 10))
+    for home in "relative", "":
+        room.env.update(HOME=home, XDG_CONFIG_HOME=home)
+        output = room.run("--retry", room.pictures, cwd=room.home)
+        assert not output.errors and room.thumbnail_path(picture).exists(), output.errors
+        room.env["XDG_CACHE_HOME"] = home
+        output = room.run("--output", room.home / f"elsewhere{home}", room.pictures, cwd=room.home)
+        assert output.outcome(picture) == "done"
+        room.env["XDG_CACHE_HOME"] = str(room.home / "cache")
+    assert not (room.home / "relative").exists()
+
+
 # Finding pictures
 
 def test_what_is_a_picture(room):

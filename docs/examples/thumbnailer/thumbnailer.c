@@ -380,6 +380,24 @@ run_with_options (Options        *options,
   return status;
 }
 
+/* A relative home would be another one in each folder. The system knows the real one. The standard
+ * for the other directories says that only absolute paths count. */
+static void
+ignore_relative_directories (void)
+{
+  static const char * const variables[] = {
+    "HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME",
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (variables); i++)
+    {
+      const char *value = g_getenv (variables[i]);
+
+      if (value != NULL && !g_path_is_absolute (value))
+        g_unsetenv (variables[i]);
+    }
+}
+
 int
 main (int    argc,
       char **argv)
@@ -388,6 +406,7 @@ main (int    argc,
   g_autoptr(GError) error = NULL;
   int status;
 
+  ignore_relative_directories ();
   setlocale (LC_ALL, "");
 
   signal (SIGPIPE, ignore_signal);
