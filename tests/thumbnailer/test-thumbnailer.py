@@ -1192,6 +1192,29 @@ def test_output_that_nobody_reads(room):
     assert len(list((room.thumbnails / "normal").iterdir())) < 50
 
 
+def test_output_that_cannot_be_written(room):
+    """It is named, and the thumbnails are made."""
+    for number in range(3):
+        room.add(f"{number}.png", png(10, 10))
+    pictures = list(room.pictures.iterdir())
+
+    def check(cause, **options):
+        process = room.start("--retry", *pictures, **options)
+        errors = process.communicate()[1]
+        assert process.returncode == 1, (process.returncode, errors)
+        assert errors.endswith(f": The output could not be written: {cause}\n"), errors
+        assert all(room.thumbnail(picture).width == 10 for picture in pictures)
+        shutil.rmtree(room.thumbnails)
+
+    with open("/dev/full", "w", encoding="ascii") as full:
+        check("No space left on device", stdout=full)
+    check("Bad file descriptor", preexec_fn=lambda: os.close(1))
+    run = subprocess.run(room.command([room.pictures]), env=room.env, check=False,
+                         preexec_fn=lambda: os.closerange(0, 3))
+    assert run.returncode == 1, run.returncode
+    assert all(room.thumbnail(picture).width == 10 for picture in pictures)
+
+
 def test_no_process_is_left(room):
     room.add("a.png", png(10, 10))
     adopt_orphans()

@@ -8,12 +8,13 @@
 #include "options.h"
 #include "picture-finder.h"
 #include "progress.h"
+#include "standard-output.h"
 #include "summary.h"
 #include "thumbnail-queue.h"
 
+#include <errno.h>
 #include <glib-unix.h>
 #include <locale.h>
-#include <stdio.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,8 +72,8 @@ hang_up_cb (gpointer user_data)
   return interrupt (user_data, SIGHUP);
 }
 
-/* A signal that is ignored from the start stays so: nohup(1) and shells do this to programs that are
- * not to end. Returns 0 then. */
+/* A signal that is ignored from the start stays so: nohup(1) and shells do this to programs that
+ * are not to end. Returns 0 then. */
 static guint
 watch_signal (Thumbnailer *self,
               int          number,
@@ -103,7 +104,7 @@ picture_finished_cb (const Picture *picture,
   Thumbnailer *self = user_data;
 
   progress_advance (self->progress, picture);
-  if (ferror (stdout) && self->signal == 0)
+  if (standard_output_get_error () == EPIPE && self->signal == 0)
     interrupt (self, SIGPIPE);
 }
 
@@ -398,6 +399,21 @@ ignore_relative_directories (void)
     }
 }
 
+/* Returns the exit status, which is at least that of a failure if not all could be printed. That
+ * nobody reads the output is no error here: it has stopped the program, or came too late. */
+static int
+check_output (int status)
+{
+  const int saved_errno = standard_output_get_error ();
+
+  if (saved_errno == 0 || saved_errno == EPIPE)
+    return status;
+
+  g_printerr ("%s: The output could not be written: %s\n", g_get_prgname (),
+              g_strerror (saved_errno));
+  return MAX (status, EXIT_FAILURE);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -406,6 +422,7 @@ main (int    argc,
   g_autoptr(GError) error = NULL;
   int status;
 
+  standard_output_prepare ();
   ignore_relative_directories ();
   setlocale (LC_ALL, "");
 
@@ -421,12 +438,12 @@ main (int    argc,
   if (options->version)
     {
       g_print ("afork-thumbnailer %s\n", THUMBNAILER_VERSION);
-      return EXIT_SUCCESS;
+      return check_output (EXIT_SUCCESS);
     }
 
   status = run_with_options (options, &error);
   if (error != NULL)
     g_printerr ("%s: %s\n", g_get_prgname (), error->message);
 
-  return status;
+  return check_output (status);
 }
