@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import termios
-from fcntl import ioctl
+from fcntl import LOCK_EX, flock, ioctl
 from pathlib import Path
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "util"))
@@ -1547,6 +1547,34 @@ def test_link_to_a_contact_sheet(room):
     assert link.is_symlink() and not sheet.exists()
 
 
+def test_contact_sheet_with_a_long_name(room):
+    """Its temporary name is not longer than a name may be."""
+    room.add("a.png", png(10, 10))
+    for name in "n" * 246 + ".png", "ä" * 125 + ".png", "nä" * 83 + ".png":
+        for _ in range(2):
+            room.run("--contact-sheet", room.home / name, room.pictures)
+            assert Png((room.home / name).read_bytes()).width > 10
+    too_long = room.home / ("n" * 252 + ".png")
+    output = room.run("--retry", "--contact-sheet", too_long, room.pictures, status=1)
+    assert "File name too long" in output.errors and not output.text, output
+
+
+def test_what_killed_programs_left_of_a_contact_sheet_is_removed(room):
+    room.add("a.png", png(10, 10))
+    sheet = room.home / "sheet.png"
+    left, others = room.home / ".sheet.png.AbC123", room.home / ".other.png.AbC123"
+    for path in left, others:
+        path.write_bytes(b"half")
+    with open(left, "rb") as file:
+        flock(file, LOCK_EX)
+        run = subprocess.run(room.command(["--contact-sheet", sheet, room.pictures]), env=room.env,
+                             stdout=subprocess.PIPE, check=True)
+        assert left.exists(), run.stdout
+    run = subprocess.run(room.command(["--contact-sheet", sheet, room.pictures]), env=room.env,
+                         stdout=subprocess.PIPE, check=True)
+    assert not left.exists() and others.exists() and sheet.exists(), run.stdout
+
+
 def test_contact_sheet_nowhere(room):
     """It is found out before any work."""
     picture = room.add("a.png", png(10, 10))
@@ -1575,6 +1603,12 @@ def test_wrong_usage(room):
         ["--jobs", 100_000, room.pictures],
         ["--jobs", "many", room.pictures],
         ["--size", "huge", room.pictures],
+        ["--size", "", room.pictures],
+        ["--size", "large,", room.pictures],
+        ["--contact-sheet", "", room.pictures],
+        ["--output", "", room.pictures],
+        ["--first", "", room.pictures],
+        [room.pictures, ""],
         ["--timeout", 0, room.pictures],
         ["--max-memory", -1, room.pictures],
         ["--max-memory", 10_000_000, room.pictures],

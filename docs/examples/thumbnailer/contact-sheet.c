@@ -105,8 +105,11 @@ contact_sheet_open (const char  *path,
 {
   g_autofree char *target = follow_link (path);
 
-  return contact_sheet_may_replace (path, error) ? output_file_new (target, FILE_MODE, error)
-                                                 : NULL;
+  if (!contact_sheet_may_replace (path, error))
+    return NULL;
+
+  output_file_sweep_for (target);
+  return output_file_new (target, FILE_MODE, error);
 }
 
 gboolean

@@ -107,7 +107,7 @@ parse_sizes (Options     *self,
              const char  *names,
              GError     **error)
 {
-  g_auto(GStrv) each = g_strsplit (names, ",", -1);
+  g_auto(GStrv) each = g_strsplit (names[0] != '\0' ? names : ",", ",", -1);
 
   for (gsize i = 0; each[i] != NULL; i++)
     {
@@ -139,6 +139,12 @@ parse_all_sizes (Options  *self,
 }
 
 static gboolean
+has_empty (char **names)
+{
+  return names != NULL && g_strv_contains ((const char * const *) names, "");
+}
+
+static gboolean
 check (const Options  *self,
        GError        **error)
 {
@@ -154,6 +160,15 @@ check (const Options  *self,
   else if (self->filenames == NULL && self->first == NULL && !self->version && !self->clean)
     g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                          "No folder was given");
+  else if (has_empty (self->filenames) || has_empty (self->first))
+    g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                         "The name of a folder is empty");
+  else if (g_strcmp0 (self->output, "") == 0)
+    g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                         "The name of the folder of thumbnails is empty");
+  else if (g_strcmp0 (self->contact_sheet, "") == 0)
+    g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                         "The name of the contact sheet is empty");
   else
     return TRUE;
 

@@ -11,10 +11,13 @@
 #include <fcntl.h>
 #include <gio/gio.h>
 #include <glib/gstdio.h>
+#include <limits.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #define NAME_TRIES 100
+#define RANDOM     "XXXXXX"     /* six characters at the end of a temporary name, as of mkstemp() */
 
 static void
 set_error (GError     **error,
@@ -27,15 +30,42 @@ set_error (GError     **error,
                "%s could not be written: %s", name, g_strerror (saved_errno));
 }
 
+/* Returns what the temporary names of a file begin with. A long name is cut, between characters. */
+static char *
+make_prefix (const char *folder,
+             const char *basename)
+{
+  const long name_max = pathconf (folder, _PC_NAME_MAX);
+  const gsize longest = (name_max > 0 ? (gsize) name_max : NAME_MAX) - strlen (".." RANDOM);
+  gsize length = strlen (basename);
+
+  if (length > longest)
+    {
+      length = longest;
+      while (length > 0 && (basename[length] & 0xc0) == 0x80)
+        length--;
+    }
+
+  return g_strdup_printf (".%.*s.", (int) length, basename);
+}
+
 /* Returns a template for g_mkstemp(): a hidden name in the folder of PATH. */
 static char *
 make_template (const char *path)
 {
   g_autofree char *folder = g_path_get_dirname (path);
   g_autofree char *basename = g_path_get_basename (path);
-  g_autofree char *hidden = g_strdup_printf (".%s.XXXXXX", basename);
+  g_autofree char *prefix = make_prefix (folder, basename);
+  g_autofree char *hidden = g_strconcat (prefix, RANDOM, NULL);
 
   return g_build_filename (folder, hidden, NULL);
+}
+
+/* A file that has a name before it is complete is locked as long as a process has it open. */
+static gboolean
+lock (int fd)
+{
+  return flock (fd, LOCK_EX | LOCK_NB) == 0;
 }
 
 /* A file without a name, which is gone with the last process that has it open. Returns -1 if the
@@ -67,8 +97,10 @@ open_named (const char  *path,
 
       g_clear_pointer (temporary, g_free);
       errno = saved_errno;
+      return -1;
     }
 
+  lock (fd);
   return fd;
 }
 
@@ -136,11 +168,12 @@ static gboolean
 name_it (OutputFile *self)
 {
   g_autofree char *path = make_template (self->path);
-  char *end = path + strlen (path) - strlen ("XXXXXX");
+  char *end = path + strlen (path) - strlen (RANDOM);
 
+  lock (self->fd);
   for (guint i = 0; i < NAME_TRIES; i++)
     {
-      g_snprintf (end, strlen ("XXXXXX") + 1, "%06x", g_random_int () & 0xffffff);
+      g_snprintf (end, strlen (RANDOM) + 1, "%06x", g_random_int () & 0xffffff);
       if (link_as (self, path))
         {
           self->temporary = g_steal_pointer (&path);
@@ -209,7 +242,7 @@ is_temporary_name (const char *name,
 {
   const char *dot = strrchr (name, '.');
 
-  return name[0] == '.' && dot != NULL && strlen (dot) == strlen (".XXXXXX")
+  return name[0] == '.' && dot != NULL && strlen (dot) == strlen ("." RANDOM)
          && (gsize) (dot - name) > strlen (suffix)
          && strncmp (dot - strlen (suffix), suffix, strlen (suffix)) == 0;
 }
@@ -230,5 +263,38 @@ output_file_sweep (const char *folder,
       if (is_temporary_name (name, suffix) && g_lstat (path, &info) == 0
           && S_ISREG (info.st_mode) && info.st_mtime < before)
         g_unlink (path);
+    }
+}
+
+/* No process has it open if it can be locked. */
+static void
+sweep_one (const char *path)
+{
+  int fd = open (path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+  struct stat info;
+
+  if (fd < 0)
+    return;
+
+  if (fstat (fd, &info) == 0 && S_ISREG (info.st_mode) && info.st_uid == geteuid () && lock (fd))
+    g_unlink (path);
+  close (fd);
+}
+
+void
+output_file_sweep_for (const char *path)
+{
+  g_autofree char *folder = g_path_get_dirname (path);
+  g_autofree char *basename = g_path_get_basename (path);
+  g_autofree char *prefix = make_prefix (folder, basename);
+  g_autoptr(GDir) dir = g_dir_open (folder, 0, NULL);
+  const char *name;
+
+  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
+    {
+      g_autofree char *found = g_build_filename (folder, name, NULL);
+
+      if (g_str_has_prefix (name, prefix) && strlen (name) == strlen (prefix) + strlen (RANDOM))
+        sweep_one (found);
     }
 }

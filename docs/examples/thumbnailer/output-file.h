@@ -38,4 +38,8 @@ void        output_file_sweep   (const char  *folder,
                                  const char  *suffix,
                                  gint64       before);
 
+/* Removes what processes of this user that were killed have left of a file at PATH. What a process
+ * still writes stays. */
+void        output_file_sweep_for (const char *path);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (OutputFile, output_file_free)
