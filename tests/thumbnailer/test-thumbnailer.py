@@ -333,6 +333,30 @@ def test_links(room):
     assert output.counts() == (2, 0, 0)
 
 
+def test_parent_of_a_link(room):
+    """It is that of the folder that the link leads to."""
+    picture = room.add("real/a.png", png(10, 10))
+    (room.pictures / "real" / "sub").mkdir()
+    link = room.home / "link"
+    link.symlink_to(room.pictures / "real" / "sub")
+    named = f"{link}/../a.png"
+    assert room.run(named).outcome(named) == "done"
+    assert room.thumbnail(picture).texts["Thumb::URI"] == picture.as_uri()
+    assert room.run(f"{link}/..").counts() == (0, 1, 0)
+    output = room.run("--output", "link/../made", picture, cwd=room.home)
+    assert output.outcome(picture) == "done"
+    assert (picture.parent / "made" / "normal").exists()
+
+
+def test_link_to_the_folder_stays_in_the_uri(room):
+    """Programs that have come by the link look for this one."""
+    room.add("a.png", png(10, 10))
+    link = room.home / "link"
+    link.symlink_to(room.pictures)
+    room.run(link)
+    assert room.thumbnail(link / "a.png").texts["Thumb::URI"] == (link / "a.png").as_uri()
+
+
 def test_thumbnails_are_no_pictures(room):
     room.add("a.png", png(10, 10))
     assert room.run(room.home).counts() == (1, 0, 0)

@@ -58,14 +58,18 @@ compare_names (gconstpointer a,
                     g_file_info_get_name (*(GFileInfo **) b));
 }
 
+/* A GFile would take `..` for the parent by its text, also behind a link. */
 static GPtrArray *
-list_folder (GFile   *folder,
-             GError **error)
+list_folder (const char  *filename,
+             GError     **error)
 {
+  char *real = realpath (filename, NULL);
+  g_autoptr(GFile) folder = g_file_new_for_path (real != NULL ? real : filename);
   g_autoptr(GFileEnumerator) enumerator = NULL;
   g_autoptr(GPtrArray) infos = g_ptr_array_new_with_free_func (g_object_unref);
   GFileInfo *info;
 
+  free (real);
   enumerator = g_file_enumerate_children (folder, ATTRIBUTES, G_FILE_QUERY_INFO_NONE, NULL, error);
   if (enumerator == NULL)
     return NULL;
@@ -134,14 +138,13 @@ static void
 find_in_folder (PictureFinder *self,
                 const char    *filename)
 {
-  g_autoptr(GFile) folder = g_file_new_for_path (filename);
   g_autoptr(GError) error = NULL;
   g_autoptr(GPtrArray) infos = NULL;
 
   if (thumbnail_store_contains (self->store, filename))
     return;
 
-  infos = list_folder (folder, &error);
+  infos = list_folder (filename, &error);
   if (infos == NULL)
     {
       add_failure (self, filename, g_steal_pointer (&error));

@@ -12,7 +12,37 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
+
+static gboolean
+has_parent_component (const char *filename)
+{
+  g_auto(GStrv) components = g_strsplit (filename, "/", -1);
+
+  return g_strv_contains ((const char * const *) components, "..");
+}
+
+/* Returns the path that file managers have for a file. Behind a link, `..` leads to the parent of
+ * the folder that the link leads to. So if a name has it, the folder is resolved by the system.
+ * Other links stay in the path, because they are also in the URI that other programs have. */
+static char *
+make_path (const char *filename)
+{
+  g_autofree char *folder = g_path_get_dirname (filename);
+  g_autofree char *basename = g_path_get_basename (filename);
+  char *real = NULL;
+  char *path;
+
+  if (has_parent_component (folder) && !g_str_equal (basename, ".."))
+    real = realpath (folder, NULL);
+  if (real == NULL)
+    return g_canonicalize_filename (filename, NULL);
+
+  path = g_build_filename (real, basename, NULL);
+  free (real);
+  return path;
+}
 
 Picture *
 picture_new (const char *filename)
@@ -20,7 +50,7 @@ picture_new (const char *filename)
   Picture *self = g_new0 (Picture, 1);
 
   self->name = text_from_filename (filename);
-  self->path = g_canonicalize_filename (filename, NULL);
+  self->path = make_path (filename);
   self->uri = g_filename_to_uri (self->path, NULL, NULL);
 
   return self;

@@ -125,8 +125,7 @@ thumbnail_store_new (const char  *root,
 {
   g_autoptr(ThumbnailStore) self = g_new0 (ThumbnailStore, 1);
   g_autofree char *folder =
-    root != NULL ? g_canonicalize_filename (root, NULL)
-                 : g_build_filename (g_get_user_cache_dir (), "thumbnails", NULL);
+    root != NULL ? g_strdup (root) : g_build_filename (g_get_user_cache_dir (), "thumbnails", NULL);
 
   for (ThumbnailSize i = 0; i < N_THUMBNAIL_SIZES; i++)
     if ((wanted & 1u << i) != 0)
