@@ -673,6 +673,35 @@ def test_absent_medium_is_not_cleaned(room):
     assert room.thumbnail_path(picture).exists()
 
 
+def test_home_of_another_user_is_not_cleaned(room):
+    """The name of a home may begin with that of another one, and a home may be that of all."""
+    anna = room.home / "home" / "anna"
+    picture = anna / "stick" / "a.png"
+    picture.parent.mkdir(parents=True)
+    picture.write_bytes(png(10, 10))
+    room.run(anna)
+    shutil.rmtree(picture.parent)
+    for home in room.home / "home" / "ann", Path("/"):
+        if home.name:
+            home.mkdir()
+        room.env["HOME"] = str(home)
+        assert room.run("--clean").text.startswith("0 thumbnails"), home
+    room.env["HOME"] = str(anna)
+    assert room.run("--clean").text.startswith("1 thumbnail ")
+
+
+def test_medium_with_a_folder_of_its_own_is_not_cleaned(room):
+    """The folder is empty as long as nothing is mounted there."""
+    with tempfile.TemporaryDirectory(prefix="thumbnailer-medium-") as medium:
+        picture = Path(medium) / "a.png"
+        picture.write_bytes(png(10, 10))
+        room.run(medium)
+        picture.unlink()
+        assert room.run("--clean").text.startswith("0 thumbnails")
+        (Path(medium) / "b.txt").write_bytes(b"")
+        assert room.run("--clean").text.startswith("1 thumbnail ")
+
+
 def test_long_uri(room):
     folder = room.pictures
     for number in range(16):

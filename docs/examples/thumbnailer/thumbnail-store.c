@@ -361,8 +361,30 @@ thumbnail_store_commit (const ThumbnailStore  *self,
 
 /* Cleaning */
 
-/* Whether a file is gone, and not only the medium that it is on: then its folder is there, or all
- * that is missing was in the home of the user. */
+/* If the home is the root directory, everything would be in it. */
+static gboolean
+is_in_home (const char *folder)
+{
+  char *path = realpath (folder, NULL);
+  char *home = realpath (g_get_home_dir (), NULL);
+  gboolean result = path != NULL && home != NULL && !g_str_equal (home, "/")
+                    && is_within (path, home);
+
+  free (path);
+  free (home);
+  return result;
+}
+
+static gboolean
+is_empty (const char *folder)
+{
+  g_autoptr(GDir) dir = g_dir_open (folder, 0, NULL);
+
+  return dir == NULL || g_dir_read_name (dir) == NULL;
+}
+
+/* Whether a file is gone, and not only the medium that it is on: then all that is missing was in
+ * the home of the user, or the folder is there. An empty folder may be where the medium belongs. */
 static gboolean
 is_gone (const char *path)
 {
@@ -373,7 +395,7 @@ is_gone (const char *path)
     return FALSE;
 
   if (g_file_test (folder, G_FILE_TEST_IS_DIR))
-    return TRUE;
+    return is_in_home (folder) || !is_empty (folder);
 
   while (!g_file_test (folder, G_FILE_TEST_EXISTS))
     {
@@ -382,7 +404,7 @@ is_gone (const char *path)
       g_free (folder);
       folder = parent;
     }
-  return g_str_has_prefix (folder, g_get_home_dir ());
+  return is_in_home (folder);
 }
 
 /* Whether a file of the store is about a picture that is gone. */
