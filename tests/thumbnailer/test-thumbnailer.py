@@ -1402,6 +1402,28 @@ def test_quiet(room):
     assert room.run("-q", "-rj2", room.pictures, status=1).text == output.text
 
 
+def test_quiet_about_what_is_removed(room):
+    picture = room.add("a.png", png(10, 10))
+    sheet = room.home / "sheet.png"
+    room.run("--contact-sheet", sheet, room.pictures)
+    picture.unlink()
+    assert room.run("-q", "-C", "-c", sheet, room.pictures).text == ""
+    assert not sheet.exists() and not room.thumbnail_path(picture).exists()
+
+
+def test_value_that_looks_like_an_option(room):
+    """What comes behind an option that takes a value is that value."""
+    for name in "-rf.png", "-j2.png", "a.png", "--":
+        room.add(name, png(10, 10))
+    for option in "-f", "--first", "-rf":
+        for name in "-rf.png", "-j2.png", "--":
+            output = room.run("-j1", option, name, "a.png", cwd=room.pictures)
+            assert {output.outcome(name), output.outcome("a.png")} <= {"done", "reused"}, option
+            assert sum(output.counts()) == 2, output.text
+    output = room.run("-j1", "--first=a.png", "--", "-rf.png", "-j2.png", cwd=room.pictures)
+    assert output.counts() == (0, 3, 0), output.text
+
+
 def test_value_in_a_short_option(room):
     for name in "a.png", "b.png":
         room.add(name, png(10, 10))

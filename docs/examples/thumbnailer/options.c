@@ -13,10 +13,10 @@
 #define MAX_MEMORY      (1 << 20)
 #define DEFAULT_TIMEOUT 30      /* seconds */
 #define MAX_TIMEOUT     (24 * 60 * 60)
-#define VALUE_OPTIONS   "sjocfMtmH"
 
-static GOptionContext *
-make_context (Options *self)
+/* Returns the entries, up to one without a name, to be freed. */
+static GOptionEntry *
+make_entries (Options *self)
 {
   const GOptionEntry entries[] = {
     { "size", 's', 0, G_OPTION_ARG_STRING_ARRAY, &self->size_names,
@@ -59,43 +59,83 @@ make_context (Options *self)
     { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &self->filenames, NULL, NULL },
     { NULL }
   };
-  GOptionContext *context = g_option_context_new ("FOLDER… — make thumbnails of pictures");
 
-  g_option_context_add_main_entries (context, entries, NULL);
-  return context;
+  return g_memdup2 (entries, sizeof entries);
 }
 
-/* GLib takes the value of a short option only from the next argument, so it gets “-rj4” in two.
- * Returns how long the first of these is, or 0 if there is nothing to split. */
-static gsize
-find_split (const char *argument)
+static gboolean
+takes_value (const GOptionEntry *entry)
 {
-  gsize n_flags;
-
-  if (argument[0] != '-' || argument[1] == '-')
-    return 0;
-
-  n_flags = strcspn (argument + 1, VALUE_OPTIONS);
-  return argument[1 + n_flags] != '\0' && argument[2 + n_flags] != '\0' ? 2 + n_flags : 0;
+  return entry->arg != G_OPTION_ARG_NONE;
 }
 
+static gboolean
+is_long_with_value (const GOptionEntry *entries,
+                    const char         *argument)
+{
+  if (!g_str_has_prefix (argument, "--"))
+    return FALSE;
+
+  for (; entries->long_name != NULL; entries++)
+    if (takes_value (entries) && g_str_equal (entries->long_name, argument + strlen ("--")))
+      return TRUE;
+  return FALSE;
+}
+
+static gboolean
+is_short_with_value (const GOptionEntry *entries,
+                     char                name)
+{
+  for (; entries->long_name != NULL; entries++)
+    if (takes_value (entries) && entries->short_name == name)
+      return TRUE;
+  return FALSE;
+}
+
+/* Returns the first short option in ARGUMENT that takes a value, or NULL. */
+static const char *
+find_short_with_value (const GOptionEntry *entries,
+                       const char         *argument)
+{
+  if (argument[0] != '-' || argument[1] == '-')
+    return NULL;
+
+  for (const char *p = argument + 1; *p != '\0'; p++)
+    if (is_short_with_value (entries, *p))
+      return p;
+  return NULL;
+}
+
+/* GLib takes the value of a short option only from the next argument, so it gets “-rj4” in two. A
+ * value is left as it is, whatever it looks like. */
 static char **
-split_short_options (int    argc,
-                     char **argv)
+split_short_options (const GOptionEntry *entries,
+                     int                 argc,
+                     char              **argv)
 {
   GPtrArray *split = g_ptr_array_new ();
-  gboolean ended = FALSE;
+  gboolean is_value = TRUE;     /* the name of the program is no option either */
 
   for (int i = 0; i < argc; i++)
     {
+      const char *option = is_value ? NULL : find_short_with_value (entries, argv[i]);
       gsize length = 0;
 
-      ended = ended || g_str_equal (argv[i], "--");
-      if (i > 0 && !ended)
-        length = find_split (argv[i]);
-      if (length > 0)
-        g_ptr_array_add (split, g_strndup (argv[i], length));
+      if (!is_value && g_str_equal (argv[i], "--"))
+        {
+          for (; i < argc; i++)
+            g_ptr_array_add (split, g_strdup (argv[i]));
+          break;
+        }
+
+      if (option != NULL && option[1] != '\0')
+        {
+          length = (gsize) (option + 1 - argv[i]);
+          g_ptr_array_add (split, g_strndup (argv[i], length));
+        }
       g_ptr_array_add (split, g_strdup (argv[i] + length));
+      is_value = !is_value && ((option != NULL && option[1] == '\0')
+                               || is_long_with_value (entries, argv[i]));
     }
 
   g_ptr_array_add (split, NULL);
@@ -180,13 +220,16 @@ options_parse (int       argc,
                char    **argv,
                GError  **error)
 {
-  g_auto(GStrv) arguments = split_short_options (argc, argv);
   g_autoptr(Options) self = g_new0 (Options, 1);
-  g_autoptr(GOptionContext) context = make_context (self);
+  g_autofree GOptionEntry *entries = make_entries (self);
+  g_auto(GStrv) arguments = split_short_options (entries, argc, argv);
+  g_autoptr(GOptionContext) context =
+    g_option_context_new ("FOLDER… — make thumbnails of pictures");
 
   self->n_jobs = MIN (g_get_num_processors (), MAX_JOBS);
   self->timeout = DEFAULT_TIMEOUT;
 
+  g_option_context_add_main_entries (context, entries, NULL);
   if (!g_option_context_parse_strv (context, &arguments, error)
       || !parse_all_sizes (self, error))
     return NULL;

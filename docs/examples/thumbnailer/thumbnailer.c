@@ -300,11 +300,13 @@ get_largest_pixels (guint sizes)
 }
 
 static void
-clean (const ThumbnailStore *store)
+clean (const ThumbnailStore *store,
+       gboolean              is_quiet)
 {
   guint n_removed = thumbnail_store_clean (store);
 
-  g_print ("%u %s of pictures that are gone removed\n", n_removed,
+  if (!is_quiet)
+    g_print ("%u %s of pictures that are gone removed\n", n_removed,
            n_removed == 1 ? "thumbnail" : "thumbnails");
 }
 
@@ -346,7 +348,7 @@ run_with_options (Options        *options,
     return EXIT_FAILURE;
 
   if (options->clean)
-    clean (store);
+    clean (store, options->quiet);
   if (options->filenames == NULL && options->first == NULL)
     return EXIT_SUCCESS;
 
