@@ -16,6 +16,9 @@ enum
 {
   /* Of a key in the text of an exception, in characters. */
   MAX_KEY = 40,
+  /* References to a container that only the container around it has, while it is packed. */
+  N_REFERENCES = 2,
+  MAX_FEW = 4,
 };
 
 typedef struct
@@ -24,6 +27,10 @@ typedef struct
   AForkValueWriter *writer;
   PyObject         *name;       /* or NULL */
   gboolean          exact;
+  /* With EXACT: containers that may be there twice. Few are in an array, which costs nothing. */
+  PyObject         *few[MAX_FEW];
+  guint             n_few;
+  GHashTable       *more;       /* or NULL */
 } Packer;
 
 /* Where a value stands, from the inside to the outside. */
@@ -256,16 +263,44 @@ pack_variant (Packer      *self,
     && check (self, _afork_value_writer_add_variant (self->writer, variant), place);
 }
 
+/* Returns whether VALUE was not added before. */
 static gboolean
-check_cycle (Packer      *self,
-             PyObject    *value,
-             const Place *place)
+add_seen (Packer   *self,
+          PyObject *value)
+{
+  for (guint i = 0; i < self->n_few; i++)
+    if (self->few[i] == value)
+      return FALSE;
+
+  if (self->n_few < MAX_FEW)
+    {
+      self->few[self->n_few++] = value;
+      return TRUE;
+    }
+
+  if (self->more == NULL)
+    self->more = g_hash_table_new (NULL, NULL);
+  return g_hash_table_add (self->more, value);
+}
+
+/* Whether a container stands where it does, and nowhere else. Without EXACT, it may be there twice,
+ * and only a cycle is refused. */
+static gboolean
+check_container (Packer      *self,
+                 PyObject    *value,
+                 const Place *place)
 {
   for (const Place *outer = place; outer != NULL; outer = outer->outer)
     if (outer->container == value)
       return refuse (self, place, "the value contains itself");
 
-  return TRUE;
+  /* Most containers have one reference only besides that of the caller. The whole value can be
+   * there twice only in a cycle, and the interpreter has one empty tuple. */
+  if (!self->exact || place == NULL || Py_REFCNT (value) <= N_REFERENCES
+      || (PyTuple_CheckExact (value) && PyTuple_Size (value) == 0))
+    return TRUE;
+
+  return add_seen (self, value) || refuse (self, place, "the value is there twice");
 }
 
 static gboolean
@@ -274,7 +309,7 @@ pack_list (Packer      *self,
            const Place *place)
 {
   Place inner = { .outer = place, .container = value };
-  gboolean is_packed = check_cycle (self, value, place)
+  gboolean is_packed = check_container (self, value, place)
     && check (self, _afork_value_writer_begin_list (self->writer), place);
 
   for (; is_packed && inner.index < PyList_Size (value); inner.index++)
@@ -294,11 +329,16 @@ pack_tuple (Packer      *self,
             const Place *place)
 {
   Place inner = { .outer = place, .container = value };
-  gboolean is_packed = check_cycle (self, value, place)
+  gboolean is_packed = check_container (self, value, place)
     && check (self, _afork_value_writer_begin_tuple (self->writer), place);
 
   for (; is_packed && inner.index < PyTuple_Size (value); inner.index++)
-    is_packed = pack_value (self, PyTuple_GetItem (value, inner.index), &inner);
+    {
+      PyObject *item = Py_NewRef (PyTuple_GetItem (value, inner.index));
+
+      is_packed = pack_value (self, item, &inner);
+      Py_DECREF (item);
+    }
 
   return is_packed && check (self, _afork_value_writer_end (self->writer), place);
 }
@@ -332,7 +372,7 @@ pack_dict (Packer      *self,
            const Place *place)
 {
   const Py_ssize_t size = PyDict_Size (value);
-  gboolean is_packed = check_cycle (self, value, place)
+  gboolean is_packed = check_container (self, value, place)
     && check (self, _afork_value_writer_begin_dictionary (self->writer), place);
   PyObject *key, *item;
   Py_ssize_t at = 0;
@@ -395,9 +435,11 @@ _afork_pack (AForkModule *module,
 {
   g_autoptr(AForkValueWriter) writer = _afork_value_writer_new ();
   Packer packer = { .module = module, .writer = writer, .name = name, .exact = exact };
+  gboolean is_packed = pack_value (&packer, value, NULL);
   GVariant *variant;
 
-  if (!pack_value (&packer, value, NULL))
+  g_clear_pointer (&packer.more, g_hash_table_unref);
+  if (!is_packed)
     return NULL;
 
   variant = _afork_value_writer_finish (writer);

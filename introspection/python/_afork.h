@@ -45,7 +45,7 @@ _afork_set (PyObject **object,
 
 /* _afork-pack.c. Returns a reference to a GVariant that the caller owns, or NULL with an exception,
  * which names the part of VALUE that is wrong, beginning with NAME. EXACT: refuses what would
- * arrive as another type. */
+ * arrive as another type, and a container that VALUE has twice. */
 GVariant    *_afork_pack               (AForkModule  *module,
                                         PyObject     *value,
                                         PyObject     *name,

@@ -55,7 +55,7 @@ def pack(value: object, /, name: str = "value", *, exact: bool = False) -> int:
     Returns the address of a new reference, which AFork.bindings_take_variant() must take. Raises
     TypeError for a value that cannot arrive as it is. Its text begins with `name` and the path of
     the value in it: "args[2]['k']: set cannot be sent; ...". With `exact`, a bytearray and a
-    memoryview are refused, too.
+    memoryview are refused, too, and a list, tuple or dict that the value has twice.
     """
 
 def unpack(address: int, /) -> Any:

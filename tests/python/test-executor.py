@@ -106,6 +106,17 @@ class ValuesTest(ExecutorTest):
         items = [(i, str(i)) for i in range(60000)]
         self.assertEqual(self.executor.submit(jobs.echo, items).result(), items)
 
+    def test_identity(self):
+        """What is in a value twice arrives as one object, as with pickle."""
+        row = [0]
+        self.assertTrue(self.executor.submit(jobs.are_same, row, row).result())
+        first, second = self.executor.submit(jobs.echo, row, row).result()[0]
+        self.assertIs(first, second)
+        nested = []
+        for i in range(60):
+            nested = [nested, nested]
+        self.assertEqual(len(self.executor.submit(jobs.echo, nested).result()), 2)
+
     def test_functions(self):
         submit = self.executor.submit
         self.assertEqual(submit(pow, 2, 5).result(), 32)
@@ -272,6 +283,13 @@ class WorkersTest(ExecutorTest):
             futures = [executor.submit(jobs.Counter.get) for i in range(50)]
             for future in futures:
                 self.assertEqual(future.result(), [1, {2}])
+
+    def test_results_that_change(self):
+        """A result is what it was when the function returned, even if a call behind it changes it,
+        and is in the same batch."""
+        with AFork.Executor(1, initializer=jobs.set_value, initargs=([],)) as executor:
+            results = list(executor.map(jobs.add_to_value, range(300)))
+        self.assertEqual([result[-1] for result in results], list(range(300)))
 
     def test_max_tasks(self):
         with AFork.Executor(1, max_tasks_per_child=2) as executor:

@@ -447,6 +447,24 @@ class ValuesTest(unittest.TestCase):
                                 "arrive as bytes; convert it with bytes()", exact=True)
         self.assertEqual(unpack(pack([1, b"a"], exact=True)), [1, b"a"])
 
+    def test_exact_and_there_twice(self):
+        """What is there twice would arrive as two, and takes exponential time if it is nested."""
+        for shared in [1], (1,), {"a": 1}, []:
+            for value, path in (([shared, shared], "[1]"), ((shared, 1, shared), "[2]"),
+                                ({"a": [shared], "b": shared}, "['b']")):
+                self.assert_refused(value, "value" + path + ": the value is there twice", exact=True)
+                self.assertEqual(unpack(pack(value)), value)
+        nested = []
+        for i in range(60):
+            nested = [nested, nested]
+        with self.assertRaises(TypeError):
+            pack(nested, exact=True)
+        empty = ()
+        apart = [[1], [1], (1, [2]), {"a": {}, "b": {}}, empty, empty, "a", "a"]
+        for held in apart, [list(range(3)) for i in range(100)]:
+            references = list(held)
+            self.assertEqual(unpack(pack(held, exact=True)), references)
+
     def test_arguments(self):
         for call in (lambda: _afork.pack(), lambda: _afork.pack(1, 2),
                      lambda: _afork.pack(1, "a", 1),

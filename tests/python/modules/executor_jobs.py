@@ -69,6 +69,16 @@ def echo(*args, **options):
     return args[0] if len(args) == 1 and not options else (args, options)
 
 
+def are_same(first, second):
+    return first is second
+
+
+def add_to_value(number):
+    """Changes what the calls before have returned."""
+    Counter.value.append(number)
+    return Counter.value
+
+
 def set_value(value):
     Counter.value = value
 

@@ -94,7 +94,7 @@ def _clean(text):
 def _fail(error):
     """Return the answer for an exception of a function."""
     # Without the frame of this file. The class of the exception may refuse that attributes are set.
-    traceback = sys.exc_info()[2]
+    traceback = BaseException.__traceback__.__get__(error)
     BaseException.with_traceback(error, traceback and traceback.tb_next)
     text = _format(error)
     BaseException.with_traceback(error, None)
@@ -160,9 +160,9 @@ def _pack_answers(answers):
 
 
 def _pickle_answer(answer):
-    """Return the answer as it can be packed."""
+    """Return the answer as it can be packed, in a list and in a tuple."""
     try:
-        _pack(answer)
+        _pack(([answer], 0))
         return answer
     except TypeError:
         pass
@@ -170,6 +170,19 @@ def _pickle_answer(answer):
         return pickle.dumps(answer[0], pickle.HIGHEST_PROTOCOL)
     except BaseException as error:
         return _fail(error)
+
+
+def _freeze_answer(answer):
+    """Return the answer as it can be packed beside others, and as no code can change it."""
+    try:
+        return pickle.dumps(answer[0], pickle.HIGHEST_PROTOCOL)
+    except BaseException as error:
+        # A value with a GLib.Variant can be packed only.
+        try:
+            variant = _pack(answer)
+        except TypeError:
+            return _fail(error)
+        return _afork.unpack(AFork.bindings_get_variant_address(variant))
 
 
 class _Batch:
@@ -195,9 +208,9 @@ class _Batch:
             except IndexError:
                 break
             answer = _run(job)
-            # What other threads might change is converted in this one.
+            # What the next jobs or other threads might change is converted before.
             if len(answer) == 1 and type(answer[0]) not in _SCALARS:
-                answer = _pickle_answer(answer)
+                answer = _freeze_answer(answer)
             answers.append(answer)
         with self._lock:
             self._is_split = True
