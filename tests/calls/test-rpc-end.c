@@ -234,8 +234,17 @@ test_end_child (gboolean concurrent)
   enum { N_CALLS = 50 };
   g_autoptr(GString) log = g_string_new (NULL);
   g_autoptr(GString) expected = g_string_new (NULL);
-  g_autoptr(AForkRpc) rpc = new_script_rpc (concurrent, log);
+  g_autoptr(AForkRpc) rpc = NULL;
 
+  /* At its exit, the child would look for leaks, and wait for a lock that a thread of the worker
+   * has had. */
+  if (is_instrumented ())
+    {
+      g_test_skip ("A child of a process with threads cannot look for leaks");
+      return;
+    }
+
+  rpc = new_script_rpc (concurrent, log);
   for (guint i = 0; i < N_CALLS; i++)
     {
       begin_plain_script (rpc, i % 10 == 9 ? "F e1 r2" : "r3", NULL, log);
