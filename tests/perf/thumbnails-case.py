@@ -34,7 +34,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 THUMBNAILER = FOLDER.parents[1] / 'docs/examples/thumbnailer/afork-thumbnailer'
 PIXELS = {'normal': 128, 'large': 256, 'x-large': 512}
-OPTIONS = {'fresh': ['--fresh'], 'reused': [], 'unconfined': ['--no-sandbox']}
+OPTIONS = {'fresh': ['--fresh'], 'reused': [], 'unconfined': ['--unconfined']}
 PR_SET_CHILD_SUBREAPER = 36
 SAMPLE_TIME = 0.005     # seconds between two looks at the memory of processes
 

@@ -214,7 +214,7 @@ class Soak:
         if self.rng.random() < 0.3:
             options.append("--retry")
         if self.arguments.sanitized:
-            options.append("--no-sandbox")
+            options.append("--unconfined")
         return [self.arguments.thumbnailer, *options, str(self.pictures)]
 
     def measure(self, pid, settled):

@@ -7,7 +7,7 @@ _afork_thumbnailer ()
 {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
   local options='--size --jobs --output --contact-sheet --retry --first --fresh --max-memory
-    --clean --timeout --unconfined --no-sandbox --module --host --quiet --verbose --version --help'
+    --clean --timeout --unconfined --module --host --quiet --verbose --version --help'
 
   # "--size=large" is three words here.
   if [ "$current" = = ]; then

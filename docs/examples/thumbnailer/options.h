@@ -21,8 +21,7 @@ typedef struct
   char    **hosts;            /* destinations of ssh, or NULL for workers here */
   char    **first;            /* or NULL */
   gboolean  fresh;
-  gboolean  unconfined;       /* workers are confined as far as the system can */
-  gboolean  no_sandbox;       /* they are not confined at all */
+  gboolean  unconfined;
   gboolean  retry;
   gboolean  clean;
   gboolean  quiet;

@@ -72,7 +72,6 @@ confine (AForkProcess  *template,
   afork_sandbox_set_memory (sandbox, get_memory_limit (options));
   afork_sandbox_set_cpu_time (sandbox, options->timeout);
   afork_sandbox_set_open_files (sandbox, OPEN_FILES);
-  afork_sandbox_set_best_effort (sandbox, options->unconfined);
   afork_process_restrict (template, sandbox);
 }
 
@@ -128,7 +127,7 @@ make_template (const Options *options,
   afork_process_set_die_with_parent (process, TRUE);
   load_module (process, options);
   afork_process_call (process, "prepare", arguments);
-  if (!options->no_sandbox)
+  if (!options->unconfined)
     confine (process, options);
   return process;
 }
@@ -483,8 +482,7 @@ new_error (Run          *self,
   if (g_error_matches (error, AFORK_ERROR, AFORK_ERROR_SANDBOX)
       && !afork_job_get_begun (self->job))
     return g_error_new (AFORK_ERROR, AFORK_ERROR_SANDBOX,
-                        "%s. With --unconfined, there is only the protection that can be had",
-                        text);
+                        "%s. --unconfined makes thumbnails without protection", text);
   if (is_caused_by_picture (self, error))
     return g_error_new_literal (PICTURE_ERROR, PICTURE_ERROR_FAILED, text);
 
