@@ -488,7 +488,8 @@ async def guard(coroutine):
 
 
 def is_coroutine(value):
-    return hasattr(value, "send") and hasattr(value, "throw")
+    """A generator has send() and throw(), too, but cannot be awaited."""
+    return all(hasattr(value, name) for name in ("send", "throw", "__await__"))
 
 
 def get_loop():
