@@ -257,6 +257,29 @@ class ConcurrentTest(CallsTest):
         self.assertEqual(results, [None] * 50)
 
     @unittest.skipUnless(hasattr(AFork, "Operation"), "the override is not there")
+    def test_generator(self):
+        """A generator is no coroutine, and cannot be sent."""
+        message = self.assert_call_fails(self.new_rpc("evaluate"), "(i for i in range(3))")
+        self.assertRegex(message, "^TypeError: result: generator cannot be sent")
+
+    def test_map_items(self):
+        """An item of a map arrives as the argument of a call does."""
+        values = [None, (), [], {}, (1,), [()], (None,), [None], ((), 2), 0, "", b"",
+                  GLib.Variant("u", 3), GLib.Variant("()", ()), GLib.Variant("mi", None),
+                  GLib.Variant("v", GLib.Variant("u", 1))]
+        with AFork.Pool(process=self.new_process("served"), function="served:show") as pool:
+            called = []
+            for value in values:
+                result = pool.call(value)
+                called.append(result.unpack() if isinstance(value, GLib.Variant) else result)
+            self.assertEqual(called[:13], [repr(value) for value in values[:12]] + ["3"])
+            self.assertEqual([job.unpack() for job in pool.map(values)], called)
+            for value, result in zip(values, called):
+                self.assertEqual([job.unpack() for job in pool.map([value])], [result])
+        with self.assertRaisesRegex(TypeError, r"^items\[1\]\[0\]: set cannot be sent"):
+            AFork.Pool(process=self.new_process("served"), function="served:show").map(
+                [(), [{1}]])
+
     def test_coroutine_is_cancelled(self):
         self.assertEqual(self.cancel_call("await_cancelled"),
                          "Error" if events is None else "CancelledError")

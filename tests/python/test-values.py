@@ -452,7 +452,7 @@ class ValuesTest(unittest.TestCase):
         for shared in [1], (1,), {"a": 1}, []:
             for value, path in (([shared, shared], "[1]"), ((shared, 1, shared), "[2]"),
                                 ({"a": [shared], "b": shared}, "['b']")):
-                self.assert_refused(value, "value" + path + ": the value is there twice", exact=True)
+                self.assert_refused(value, f"value{path}: the value is there twice", exact=True)
                 self.assertEqual(unpack(pack(value)), value)
         nested = []
         for i in range(60):

@@ -28,6 +28,10 @@ def echo(call, args):
     return args
 
 
+def show(call, args):
+    return repr(args)
+
+
 def evaluate(call, args):
     """The value of an expression, which is the argument."""
     return eval(args)

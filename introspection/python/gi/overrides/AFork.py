@@ -119,6 +119,18 @@ def _pack(value, name):
     return AFork.bindings_take_variant(_afork.pack(value, name))
 
 
+def _pack_items(items):
+    """The GLib.Variant for the items of a map, each of which arrives as by a call."""
+    if not any(isinstance(item, GLib.Variant) or (type(item) is tuple and not item)
+               for item in items):
+        return _pack(items, "items")
+    # In a list, these are converted in other ways than if they stand alone.
+    variants = [GLib.Variant("()", ()) if item is None else _pack(item, f"items[{i}]")
+                for i, item in enumerate(items)]
+    return GLib.Variant.new_array(GLib.VariantType.new("v"),
+                                  [GLib.Variant.new_variant(variant) for variant in variants])
+
+
 def _unpack(variant):
     if _afork is None:
         return variant.unpack()
@@ -1029,7 +1041,7 @@ class Pool(AFork.Pool):
         if not isinstance(items, GLib.Variant):
             if isinstance(items, (str, bytes, bytearray, dict)) or not hasattr(items, "__iter__"):
                 raise _wrong_type("items", "a list or another iterable", items)
-            items = _pack(list(items), "items")
+            items = _pack_items(list(items))
         return AFork.Pool.map(self, items, _check_int(flags, "flags"))
 
     def events(self):
