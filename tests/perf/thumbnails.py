@@ -15,8 +15,8 @@ N_PROCESSORS = len(PROCESSORS)
 
 # How many pictures there are in a round of each mode. Programs that are executed for each picture
 # get a fifth of them.
-N_SMALL = {'full': 5000, 'against': 1000, 'quick': 400, 'smoke': 3}
-N_LARGE = {'full': 500, 'against': 50, 'quick': 20, 'smoke': 2}
+N_SMALL = {'full': 5000, 'against': 1000, 'quick': 400, 'smoke': 2}
+N_LARGE = {'full': 500, 'against': 50, 'quick': 20, 'smoke': 1}
 COUNTS = {'small': N_SMALL, 'large': N_LARGE}
 
 SMALL = '5,000 small pictures, all processors'
@@ -60,7 +60,7 @@ WAYS = [
 def thumbnails(way, pictures, group, what='make', name=None):
     title, kind, requirement, part = next(rest for first, *rest in WAYS if first == way)
     arguments = {
-        mode: (f'--count={max(2, count // part)}', f'--warm-up={0 if mode == "smoke" else 4}',
+        mode: (f'--count={max(1, count // part)}', f'--warm-up={0 if mode == "smoke" else 4}',
                f'--workers={N_PROCESSORS}', f'{way}:{pictures}:{what}')
         for mode, count in COUNTS[pictures].items()
     }
