@@ -42,7 +42,7 @@ make_entries (Options *self)
     { "timeout", 't', 0, G_OPTION_ARG_INT, &self->timeout,
       "Processor time for one picture, and a tenth of the longest time at all", "SECONDS" },
     { "unconfined", 'U', 0, G_OPTION_ARG_NONE, &self->unconfined,
-      "Do not confine workers: only where the system cannot, or for pictures that you trust", NULL },
+      "Do not confine workers: where the system cannot, or for pictures that you trust", NULL },
     { "module", 'm', 0, G_OPTION_ARG_FILENAME, &self->module,
       "Worker module to use in place of our own", "MODULE" },
     { "host", 'H', 0, G_OPTION_ARG_STRING_ARRAY, &self->hosts,
