@@ -246,7 +246,7 @@ does_not_say 'gio info'
 dev 0 demo --contact-sheet other.png pictures
 says '^All of them on one page: *other.png$'
 
-[ -e "$sheet" ]
+[ -e "$sheet" ] || fail 'dev demo: removes its sheet when it is to write another'
 dev 1 demo bad
 does_not_say 'on one page'
 
