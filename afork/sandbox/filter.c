@@ -257,7 +257,7 @@ refuse_for_template (Builder *self)
   add (self, SCMP_ACT_ERRNO (EPERM), "execveat");
 }
 
-/* Shared memory counts for nobody's limit of data, so none is made. */
+/* The limit of data does not count shared memory, so no shared memory can be made. */
 static void
 allow_private_memory (Builder *self)
 {

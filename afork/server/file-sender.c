@@ -105,7 +105,7 @@ fail (Sender     *self,
   _exit (0);
 }
 
-/* Exits if nobody waits for the file any more. */
+/* Exits if no process waits for the file any more. */
 static void
 check_socket (void)
 {

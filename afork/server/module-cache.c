@@ -176,26 +176,26 @@ is_ours (const char *name,
 /* Deletes NAME if it is a file that was not completed, and whose process has ended. Until then, the
  * file is locked. Returns whether NAME was such a file. */
 static bool
-delete_abandoned (int         directory,
-                  const char *name)
+delete_incomplete (int         directory,
+                   const char *name)
 {
-  bool abandoned;
+  bool incomplete;
   int fd;
 
   if (strncmp (name, TEMPORARY_PREFIX, sizeof TEMPORARY_PREFIX - 1) != 0)
     return false;
 
   fd = openat (directory, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-  abandoned = fd >= 0 && flock (fd, LOCK_EX | LOCK_NB) == 0;
+  incomplete = fd >= 0 && flock (fd, LOCK_EX | LOCK_NB) == 0;
   /* The process that creates it may wait for the lock, and finds then that it is gone. */
-  if (abandoned)
+  if (incomplete)
     unlinkat (directory, name, 0);
   if (fd >= 0)
     close (fd);
-  return abandoned;
+  return incomplete;
 }
 
-/* Deletes the files that were not used for long, and those that nobody completes any more. */
+/* Deletes the files that were not used for long, and those that no process completes any more. */
 static void
 delete_old (int directory)
 {
@@ -216,7 +216,7 @@ delete_old (int directory)
       struct stat status;
       int days;
 
-      if (!delete_abandoned (directory, entry->d_name) && is_ours (entry->d_name, &days)
+      if (!delete_incomplete (directory, entry->d_name) && is_ours (entry->d_name, &days)
           && fstatat (directory, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0
           && now - status.st_mtime > (time_t) days * DAY)
         unlinkat (directory, entry->d_name, 0);

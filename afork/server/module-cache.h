@@ -7,7 +7,7 @@
  * SHA-256 of their content, for later processes.
  *
  * Each file there is read and compared before it is used. So a file that was cut or changed is
- * found, and replaced. The directory must belong to the user, and nobody else may write to it. No
+ * found, and replaced. The directory must belong to the user, and no other user may write to it. No
  * symbolic link in it is followed. Files that were not used for a month are deleted when another
  * one is added, and so are those of processes that ended before the file was complete. */
 

@@ -223,7 +223,7 @@ has_parent_exited (int reports)
 
 /* Reports to the caller that the socket is the worker's from now on. The process goes on if the
  * caller has exited. But if the caller cannot be notified and the parent was killed, the caller
- * knows that the parent is dead and does not know this process, which no one could end. Then it
+ * knows that the parent is dead and does not know this process, which then could not be ended: it
  * exits. Not async-signal-safe. */
 static bool
 reply_ready (int reports)

@@ -226,7 +226,7 @@ def new_call_error(error):
 
 
 def print_error(error):
-    """Prints an error as the interpreter does when nobody catches it."""
+    """Prints an error as the interpreter does if no code catches it."""
     try:
         error.__traceback__ = strip(error.__traceback__)
         sys.excepthook(type(error), error, error.__traceback__)

@@ -242,7 +242,7 @@ tests['job/blobs'] = async () => {
     await rpc.close_async();
 };
 
-tests['events/abandoned'] = async () => {
+tests['events/collected'] = async () => {
     const rpc = makeRpc('values_count');
     rpc.events();
     rpc.events().close();

@@ -15,7 +15,7 @@
 #define DEFAULT_COLUMNS 80
 #define SPARE_COLUMNS   3
 #define MAX_BAR_COLUMNS 40
-#define MIN_TIME        2       /* seconds, before which nobody knows how long the rest takes */
+#define MIN_TIME        2       /* seconds, before which the rest cannot be estimated */
 
 #define CLEAR_LINE      "\r\033[K"
 

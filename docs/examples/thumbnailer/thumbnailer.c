@@ -402,7 +402,7 @@ ignore_relative_directories (void)
 }
 
 /* Returns the exit status, which is at least that of a failure if not all could be printed. That
- * nobody reads the output is no error here: it has stopped the program, or came too late. */
+ * no process reads the output is no error here: it has stopped the program, or came too late. */
 static int
 check_output (int status)
 {

@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define GRACE       300       /* milliseconds for a worker to stop work that nobody waits for */
+#define GRACE       300       /* milliseconds for a worker to stop work that is not needed */
 #define END_TIMEOUT 3         /* seconds for the template to report the exit of the last worker */
 #define WALL_FACTOR 10        /* a picture may take so many times its processor time */
 #define MIN_MEMORY  (G_GINT64_CONSTANT (256) << 20)

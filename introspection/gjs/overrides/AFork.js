@@ -335,7 +335,7 @@ function setDispose(prototype) {
 // Those that a program waits for: nothing else may have a reference to them.
 const awaited = new Set();
 
-const abandoned = new FinalizationRegistry(({source, handlers}) => {
+const collected = new FinalizationRegistry(({source, handlers}) => {
     for (const handler of handlers)
         GObject.signal_handler_disconnect(source, handler);
 });
@@ -351,7 +351,7 @@ class Events {
         this._source = source;
         this._handlers = [];
         this._connect(signalName, (_, value) => weak.deref()?._add(value));
-        abandoned.register(this, {source, handlers: this._handlers}, this);
+        collected.register(this, {source, handlers: this._handlers}, this);
     }
 
     _connect(signalName, handler) {
@@ -394,7 +394,7 @@ class Events {
         if (this._isClosed)
             return;
         this._isClosed = true;
-        abandoned.unregister(this);
+        collected.unregister(this);
         for (const handler of this._handlers)
             GObject.signal_handler_disconnect(this._source, handler);
         this._handlers = [];

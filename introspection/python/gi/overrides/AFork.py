@@ -1217,7 +1217,7 @@ class Job(AFork.Job):
     def view_blobs(self):
         """The blobs that came with the result, as a list of memoryviews, without a copy.
 
-        The program may write to them, which nobody else sees.
+        The program may write to them, which no other process sees.
         """
         is_writable = "AFORK_INPROCESS" not in os.environ
         return [_view(blob, is_writable) for blob in self.get_result_blobs() or ()]
