@@ -636,6 +636,93 @@ with AFork.Executor(1) as executor:
 ''')
         self.assertEqual(self.run_python(path), ["imported", "5"])
 
+    def test_text(self):
+        """A text about __main__ is no reason to import the program, nor are other attributes than
+        its own."""
+        self.write("elsewhere.py", """
+import sys
+
+def count_attributes(*args):
+    return len([name for name in ("__file__", "__path__", "__all__")
+                if hasattr(sys.modules["__main__"], name)])
+""")
+        path = self.write("program.py", PROGRAM.split("if __name__")[0] + '''
+import elsewhere
+with AFork.Executor(1, initializer=print, initargs=("__main__",)) as executor:
+    for value in "__main__", "__mp_main__":
+        print(executor.submit(elsewhere.count_attributes, value, {value}).result())
+''')
+        self.assertEqual(self.run_python(path), ["imported", "__main__", "0", "0"])
+
+    def test_looked_up(self):
+        """The program is imported for whatever looks something up in it."""
+        self.write("elsewhere.py", """
+import pickle
+
+class Pickled:
+    def __init__(self, value):
+        self.value = value
+
+    def __reduce__(self):
+        return pickle.loads, (pickle.dumps(self.value),)
+
+def unpickle(pickled):
+    return pickle.loads(pickled).value
+
+def look_up(name):
+    import __main__
+    return getattr(__main__, name)(5)
+
+def get_value(box):
+    return box.value
+""")
+        path = self.write("program.py", PROGRAM.split("if __name__")[0] + '''
+    import elsewhere, pickle
+    for function, value in ((elsewhere.unpickle, pickle.dumps(Box(15))),
+                            (elsewhere.look_up, "triple"),
+                            (elsewhere.get_value, elsewhere.Pickled(Box(15)))):
+        with AFork.Executor(1) as executor:
+            print(executor.submit(function, value).result())
+            print(executor.submit(elsewhere.look_up, "quadruple").exception())
+'''.replace("    import", "if __name__ == '__main__':\n    import"))
+        error = "module '__mp_main__' has no attribute 'quadruple'"
+        self.assertEqual(self.run_python(path),
+                         ["imported"] + 3 * ["imported", "15", *error.split()])
+
+    def test_executor_in_a_worker(self):
+        """A worker's main module is the one of the program, and its own workers import it, too."""
+        path = self.write("program.py", PROGRAM.split("if __name__")[0] + '''
+def run(number):
+    with AFork.Executor(1) as executor:
+        number = executor.submit(triple, number).result()
+        return executor.submit(double, Box(number)).result().value
+
+if __name__ == "__main__":
+    with AFork.Executor(1) as executor:
+        print(executor.submit(run, 5).result())
+''')
+        self.assertEqual(self.run_python(path), 3 * ["imported"] + ["30"])
+
+    def test_import_fails(self):
+        """Each call that needs the program gets the error of its import."""
+        path = self.write("program.py", """
+import gi, sys
+gi.require_version("AFork", "1")
+from gi.repository import AFork
+
+if __name__ == "__mp_main__":
+    sys.exit("not here")
+
+def triple(number):
+    return 3 * number
+
+with AFork.Executor(1) as executor:
+    for number in 1, 2:
+        print(repr(executor.submit(triple, number).exception()).replace(" ", ""))
+    print(executor.submit(abs, -5).result())
+""")
+        self.assertEqual(self.run_python(path), 2 * ["SystemExit('nothere')"] + ["5"])
+
     def test_command(self):
         """A function of a program that is no file cannot be found."""
         output = self.run_python("-c", PROGRAM.split("if __name__")[0] + '''

@@ -123,17 +123,18 @@ def _pack_call(function, args, kwargs):
 
 
 def _find_main():
-    """Return how a worker imports the main module: a kind and a name, or None if it cannot."""
+    """Return how a worker imports the main module: a kind, a path, and the name that the module has
+    here. Return None if it cannot."""
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
     path = getattr(main, "__file__", None)
     if spec is not None and spec.name != "__main__":
-        return "module", spec.name
+        return "module", spec.name, main.__name__
     if path is None or path.startswith("<"):
         return None
     path = os.path.abspath(path)
     # A folder or an archive that is executed has a file __main__.py.
-    return "path", os.path.dirname(path) if spec is not None else path
+    return "path", os.path.dirname(path) if spec is not None else path, main.__name__
 
 
 # Futures

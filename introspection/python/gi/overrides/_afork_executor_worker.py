@@ -13,7 +13,6 @@ import time
 from gi.overrides import _afork
 from gi.repository import AFork
 
-_main = None            # how to import the main module of the caller; or None
 _key = None             # of multiprocessing, or None once it was set
 _functions = {}         # by their names
 _initialize_error = None
@@ -23,8 +22,10 @@ _SCALARS = frozenset((bool, bytes, float, int, str, type(None)))
 
 
 def initialize(setup):
-    global _main, _key, _initialize_error
-    sys.path[:], sys.argv[:], _main, _key, initializer = pickle.loads(setup)
+    global _key, _initialize_error
+    sys.path[:], sys.argv[:], main, _key, initializer = pickle.loads(setup)
+    if main is not None:
+        _defer_main(*main)
     if initializer is None:
         return
     try:
@@ -34,29 +35,53 @@ def initialize(setup):
         _initialize_error = _format(error)
 
 
-def _import_main():
-    """Import the main module of the caller as __main__, by the name that multiprocessing uses."""
-    global _main
-    if _main is None:
-        return
-    import runpy
-    import types
+def _defer_main(kind, path, name):
+    """Have the main module of the caller be imported when something in it is first looked up.
 
-    kind, name = _main
-    _main = None
-    module = types.ModuleType("__mp_main__")
+    Whatever looks it up, it is in __main__: code that unpickles, also within other pickles, and
+    functions that import __main__. Attributes that each module has are no reason to import it.
+    """
+    main = sys.modules["__main__"]
+    lock = threading.RLock()
+    is_importing = False
+
+    def look_up(attribute):
+        nonlocal is_importing
+
+        if not (attribute.startswith("__") and attribute.endswith("__")):
+            with lock:
+                if not is_importing and "__getattr__" in vars(main):
+                    is_importing = True
+                    try:
+                        _import_main(main, kind, path)
+                    finally:
+                        is_importing = False
+            # Now the module may have a __getattr__() of its own.
+            if vars(main).get("__getattr__") is not look_up:
+                return getattr(main, attribute)
+        raise AttributeError(f"module {main.__name__!r} has no attribute {attribute!r}")
+
+    main.__getattr__ = look_up
+    if name == "__mp_main__":
+        # The caller itself is a worker, whose main module was imported.
+        sys.modules[name] = main
+
+
+def _import_main(main, kind, path):
+    """Import the main module of the caller, by the name that multiprocessing uses."""
+    import runpy
+
     if kind == "module":
-        content = runpy.run_module(name, run_name="__mp_main__", alter_sys=True)
+        content = runpy.run_module(path, run_name="__mp_main__", alter_sys=True)
     else:
-        content = runpy.run_path(name, run_name="__mp_main__")
-    module.__dict__.update(content)
-    sys.modules["__main__"] = sys.modules["__mp_main__"] = module
+        content = runpy.run_path(path, run_name="__mp_main__")
+    del main.__getattr__
+    vars(main).update(content)
+    sys.modules["__main__"] = sys.modules["__mp_main__"] = main
 
 
 def _unpickle(pickled):
     global _key
-    if _main is not None and (b"__main__" in pickled or b"__mp_main__" in pickled):
-        _import_main()
     if _key is not None and b"multiprocessing" in pickled:
         import multiprocessing.process
 
@@ -67,8 +92,6 @@ def _unpickle(pickled):
 
 def _find(name):
     module, _, path = name.partition(":")
-    if module == "__main__":
-        _import_main()
     found = importlib.import_module(module)
     for part in path.split("."):
         found = getattr(found, part)
