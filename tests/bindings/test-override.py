@@ -20,6 +20,7 @@ import time
 import traceback
 import unittest
 import weakref
+from unittest import mock
 
 import gi
 
@@ -315,6 +316,22 @@ class ErrorTest(OverrideTest):
             self.assertIsNone(error.__cause__)
 
 
+EXITING = """
+import sys
+import gi
+gi.require_version("AFork", "1")
+from gi.repository import AFork, GLib
+
+def ran_cb(operation):
+    sys.exit(7)
+
+operation = AFork.Process.new().eval("def f(socket): pass").run_async("f")
+operation.add_done_callback(ran_cb)
+operation.add_done_callback(lambda operation: print("called", flush=True))
+GLib.MainLoop().run()
+"""
+
+
 class AwaitTest(OverrideTest):
     def test_run(self):
         async def main():
@@ -438,6 +455,63 @@ class AwaitTest(OverrideTest):
         self.assertEqual(called, [operation, operation])
         self.assertIsInstance(operation.result(), Gio.SocketConnection)
         self.assertIsNone(operation.exception())
+
+    def test_callbacks_that_fail(self):
+        """The others are called, and what awaits the operation goes on, whatever one raises."""
+        for error, is_printed in ((ValueError, True), (KeyboardInterrupt, False),
+                                  (GeneratorExit, False)):
+            with self.subTest(error=error):
+                called = []
+                operation = new_process("lifecycle").run_async("done")
+
+                def fail(operation):
+                    called.append(1)
+                    raise error
+
+                async def wait():
+                    await operation
+                    called.append(3)
+
+                loop = GLib.MainLoop()
+                operation.add_done_callback(fail)
+                operation.add_done_callback(lambda operation: called.append(2))
+                task = AFork.spawn(wait())
+                operation.add_done_callback(lambda operation: loop.quit())
+                hook = mock.patch.object(sys, "excepthook")
+                with hook as hook, mock.patch.object(sys, "stderr"):
+                    loop.run()
+                self.assertEqual(called, [1, 2, 3])
+                self.assertIsNone(task.result())
+                if is_printed:
+                    hook.assert_called_once()
+
+    def test_callback_raises_system_exit(self):
+        """As in other callbacks of a main loop, the program ends, after all callbacks."""
+        done = subprocess.run([sys.executable, "-c", EXITING], stdout=subprocess.PIPE, text=True)
+        self.assertEqual(done.stdout, "called\n")
+        self.assertEqual(done.returncode, 7)
+
+    def test_events_with_callbacks_that_fail(self):
+        """All that wait for an event go on, also after one that raises."""
+        async def wait(events):
+            async for event in events:
+                pass
+
+        rpc = new_rpc()
+        events = rpc.events()
+        tasks = [AFork.spawn(wait(events)) for i in range(3)]
+        called = []
+
+        def fail(task):
+            called.append(task)
+            raise KeyboardInterrupt
+
+        for task in tasks:
+            task.add_done_callback(fail)
+        with mock.patch.object(sys, "stderr"), self.assertRaises(KeyboardInterrupt):
+            events.close()
+        self.assertEqual(called, tasks)
+        rpc.close()
 
     def test_spawn(self):
         loop = GLib.MainLoop()

@@ -542,6 +542,42 @@ class LoopTest(ExecutorTest):
         self.assertEqual(len(logs.output), 2)
         self.assertIn("SystemExit: callback", logs.output[0])
 
+    def test_cancelled_callback_raises_anything(self):
+        """Callbacks that this thread calls: the others are called, and futures are cancelled."""
+        called = []
+
+        def fail(future):
+            called.append(future)
+            raise KeyboardInterrupt
+
+        def add_callbacks(future):
+            future.add_done_callback(fail)
+            future.add_done_callback(called.append)
+            return future
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "begun")
+            first = self.executor.submit(jobs.await_file, path)
+            while not first.running():
+                time.sleep(0.001)
+            # One more call is given to the worker.
+            self.executor.submit(abs, -1)
+            futures = [add_callbacks(self.executor.submit(abs, i)) for i in range(4)]
+            last = self.executor.submit(abs, 4)
+            self.assertRaises(KeyboardInterrupt, futures[0].cancel)
+            self.assertEqual(called, [futures[0]] * 2)
+            # What waits for the future does not wait any longer.
+            done, pending = concurrent.futures.wait(futures[:1], timeout=LIMIT / 2)
+            self.assertEqual(len(done), 1)
+            with mock.patch.object(sys, "stderr"):
+                self.assertRaises(KeyboardInterrupt, self.executor.shutdown, cancel_futures=True)
+            self.assertEqual(len(called), 8)
+            self.assertTrue(all(future.cancelled() for future in [*futures, last]))
+            jobs.make_file(path)
+            self.assertTrue(first.result())
+            # The executor was shut down, and the worker exits.
+            self.assertTrue(self.executor._calls.ended.wait(LIMIT / 2))
+
     def test_asyncio(self):
         async def run():
             loop = asyncio.get_running_loop()

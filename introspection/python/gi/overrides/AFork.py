@@ -437,6 +437,26 @@ def _get_asyncio_loop():
     return asyncio._get_running_loop() if asyncio is not None else None
 
 
+def _call_all(function, values):
+    """Calls a function for each of the values, which may call code of the program. Then raises what
+    the first call has raised that did: KeyboardInterrupt or SystemExit, for example."""
+    first = None
+    for value in values:
+        try:
+            function(value)
+        except BaseException as error:
+            if first is None:
+                first = error
+            else:
+                sys.__excepthook__(type(error), error, error.__traceback__)
+    if first is not None:
+        try:
+            raise first
+        finally:
+            # The traceback of the error has this frame.
+            first = None
+
+
 class Operation:
     """An asynchronous operation that was begun. It can be awaited, more than once.
 
@@ -537,8 +557,7 @@ class Operation:
         self._traceback = None if error is None else error.__traceback__
         self._is_done = True
         callbacks, self._callbacks = self._callbacks, None
-        for callback in callbacks:
-            self._call(callback)
+        _call_all(self._call, callbacks)
 
     def _call(self, callback):
         try:
@@ -571,7 +590,11 @@ class Operation:
         self._link.cancellable.cancel()
 
     def add_done_callback(self, callback):
-        """Has callback(operation) called when the operation ends, or at once if it has ended."""
+        """Has callback(operation) called when the operation ends, or at once if it has ended.
+
+        An exception of a callback is printed. SystemExit ends the program, as in other callbacks of
+        a main loop, after all callbacks of the operation were called.
+        """
         if self._is_done:
             self._call(callback)
         else:
@@ -719,9 +742,7 @@ class Events:
 
     def _wake(self):
         waiting, self._waiting = self._waiting, []
-        for operation in waiting:
-            if not operation.done():
-                operation._complete(None, None)
+        _call_all(lambda operation: operation.done() or operation._complete(None, None), waiting)
 
     def close(self):
         """Ends the iteration, after the values that were collected."""
@@ -1072,8 +1093,7 @@ class Pool(AFork.Pool):
         return finished
 
     def _end_events(self):
-        for events in getattr(self, "_events", ()):
-            events.close()
+        _call_all(Events.close, list(getattr(self, "_events", ())))
 
     def __enter__(self):
         return self

@@ -27,6 +27,7 @@ from concurrent.futures import _base
 from concurrent.futures.process import BrokenProcessPool, _RemoteTraceback
 
 from gi.overrides import _afork
+from gi.overrides.AFork import _call_all
 from gi.repository import AFork, GLib
 
 WORKER = "gi.overrides._afork_executor_worker"
@@ -153,8 +154,10 @@ class _Future(_base.Future):
             return super().cancel()
         if not self._calls.remove(self._number):
             return self.cancelled()
-        super().cancel()
-        self.set_running_or_notify_cancel()
+        try:
+            super().cancel()
+        finally:
+            self.set_running_or_notify_cancel()
         return True
 
     cancel.__doc__ = _base.Future.cancel.__doc__
@@ -172,6 +175,16 @@ class _Future(_base.Future):
         cancelled, FN is called by this thread, at once.
         """
         super().add_done_callback(fn if self.done() else _Callback(self._calls, fn))
+
+    def _invoke_callbacks(self):
+        """Call all callbacks, also after one that raises what is no Exception."""
+        _call_all(self._invoke_callback, self._done_callbacks)
+
+    def _invoke_callback(self, callback):
+        try:
+            callback(self)
+        except Exception:
+            _log("exception calling callback for %r", self)
 
 
 class _Callback:
@@ -706,10 +719,11 @@ class Executor(_base.Executor):
         calls = self._calls
         with calls.lock:
             self._is_shut_down = True
-        if cancel_futures:
-            for future in list(calls.futures.values()):
-                future.cancel()
-        calls.close()
+        try:
+            if cancel_futures:
+                _call_all(_Future.cancel, list(calls.futures.values()))
+        finally:
+            calls.close()
         if wait:
             calls.join()
 
