@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 import traceback
+import types
 import unittest
 import weakref
 from unittest import mock
@@ -576,6 +577,39 @@ class AwaitTest(OverrideTest):
         self.assertEqual(AFork.run(main()), "went on")
         with self.assertRaises(TypeError):
             AFork.run(main)
+
+    def test_no_coroutine(self):
+        """What is no coroutine is refused at once, and the error says what it is."""
+        def generate():
+            yield 1
+
+        async def generate_async():
+            yield 1
+
+        async def work():
+            return 1
+
+        operation = new_process("lifecycle").run_async("done")
+        for value, text in ((generate(), "generator"), (generate, "function"),
+                            (generate_async(), "async_generator"), (work, "work: call it"),
+                            (operation, "await the Operation"), (None, "NoneType"), (1, "int")):
+            for call in (AFork.run, AFork.spawn):
+                with self.subTest(text), self.assertRaisesRegex(TypeError, f"coroutine.* {text}"):
+                    call(value)
+        with self.assertRaisesRegex(TypeError, "begin"):
+            AFork.Operation(None, print)
+        with self.assertRaisesRegex(TypeError, "finish"):
+            AFork.Operation(print, work())
+        for value in (None, 1):
+            with self.assertRaisesRegex(TypeError, "callback"):
+                operation.add_done_callback(value)
+
+        @types.coroutine
+        def wait():
+            return (yield from operation.__await__())
+
+        self.assertIsInstance(AFork.run(wait()), Gio.SocketConnection)
+        self.assertIsInstance(AFork.spawn(wait()).result(), Gio.SocketConnection)
 
     def test_stock_asyncio(self):
         """Its loop does not iterate a main context: an error, and not a hang."""

@@ -21,6 +21,7 @@ import sys
 import threading
 import weakref
 from collections import deque
+from collections.abc import Coroutine
 from contextvars import copy_context
 
 from gi import _ossighelper
@@ -481,6 +482,8 @@ class Operation:
     """
 
     def __init__(self, begin, finish, *args):
+        _check_callable(begin, "begin")
+        _check_callable(finish, "finish")
         self._prepare()
         self._begin(begin, finish, args)
 
@@ -595,6 +598,7 @@ class Operation:
         An exception of a callback is printed. SystemExit ends the program, as in other callbacks of
         a main loop, after all callbacks of the operation were called.
         """
+        _check_callable(callback, "callback")
         if self._is_done:
             self._call(callback)
         else:
@@ -671,8 +675,26 @@ class _Task(Operation):
 
 
 def _check_coroutine(coroutine):
-    if not hasattr(coroutine, "send") or not hasattr(coroutine, "throw"):
+    """A generator has send() and throw(), too, but cannot be awaited, unless types.coroutine() has
+    made it of one that can."""
+    if isinstance(coroutine, Coroutine):
+        return
+    # A program whose arguments are right does not need this module.
+    import inspect
+
+    if inspect.iscoroutinefunction(coroutine):
+        name = getattr(coroutine, "__qualname__", repr(coroutine))
+        raise TypeError(f"coroutine must be a coroutine, not the function {name}: call it")
+    if not inspect.isawaitable(coroutine):
         raise _wrong_type("coroutine", "a coroutine", coroutine)
+    if not inspect.isgenerator(coroutine):
+        raise TypeError("coroutine must be a coroutine, not another awaitable: "
+                        f"await the {type(coroutine).__name__} in a coroutine")
+
+
+def _check_callable(value, name):
+    if not callable(value):
+        raise _wrong_type(name, "a function", value)
 
 
 def spawn(coroutine):
