@@ -591,7 +591,7 @@ class AwaitTest(OverrideTest):
 
         operation = new_process("lifecycle").run_async("done")
         for value, text in ((generate(), "generator"), (generate, "function"),
-                            (generate_async(), "async_generator"), (work, "work: call it"),
+                            (generate_async(), "async_generator"), (work, r".*\.work: call it"),
                             (operation, "await the Operation"), (None, "NoneType"), (1, "int")):
             for call in (AFork.run, AFork.spawn):
                 with self.subTest(text), self.assertRaisesRegex(TypeError, f"coroutine.* {text}"):
