@@ -224,6 +224,24 @@ class WorkersTest(ExecutorTest):
                 jobs.make_file(path)
                 self.assertTrue(waits.result())
 
+    def test_split_that_fails(self):
+        """A batch of short calls with a long one that cannot be split at first is split later, and
+        so is the next one. No call is lost."""
+        with tempfile.TemporaryDirectory() as folder:
+            with AFork.Executor(1, initializer=jobs.fail_to_split, initargs=(2,)) as executor:
+                for i in range(20):
+                    path = os.path.join(folder, str(i))
+                    list(executor.map(abs, range(500)))
+                    short = [executor.submit(abs, n) for n in range(20)]
+                    waits = executor.submit(jobs.await_file, path)
+                    more = [executor.submit(abs, n) for n in range(20)]
+                    for n, future in enumerate(short):
+                        self.assertEqual(future.result(LIMIT / 2), n)
+                    jobs.make_file(path)
+                    self.assertTrue(waits.result(LIMIT / 2))
+                    self.assertEqual([future.result(LIMIT / 2) for future in more],
+                                     list(range(20)))
+
     def test_parallel(self):
         with AFork.Executor(3) as executor:
             pids = set(executor.map(jobs.nap, [0.2] * 3))

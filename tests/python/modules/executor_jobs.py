@@ -121,6 +121,21 @@ def await_file(path, limit=60):
     return False
 
 
+def fail_to_split(n_times):
+    """Has the next splits of a batch fail, in this worker."""
+    from gi.overrides import _afork_executor_worker as worker
+
+    pack, failures = worker._pack, iter([MemoryError("no report")] * n_times)
+
+    def fail_first(value):
+        if threading.current_thread() is worker._watcher:
+            for failure in failures:
+                raise failure
+        return pack(value)
+
+    worker._pack = fail_first
+
+
 def make_file(path):
     with open(path, "x"):
         pass

@@ -224,6 +224,15 @@ class _Batch:
 
     def run(self):
         """Return the answers that were not sent."""
+        while True:
+            self._run_all()
+            with self._lock:
+                # A split that failed has put jobs back.
+                if not self._jobs:
+                    self._is_split = True
+                    return self._answers
+
+    def _run_all(self):
         jobs, answers = self._jobs, self._answers
         while jobs:
             try:
@@ -235,28 +244,29 @@ class _Batch:
             if len(answer) == 1 and type(answer[0]) not in _SCALARS:
                 answer = _freeze_answer(answer)
             answers.append(answer)
-        with self._lock:
-            self._is_split = True
-        return answers
 
     def split(self):
-        """Call this in the watcher."""
+        """Call this in the watcher. If it fails, the batch is as it was."""
         with self._lock:
             if self._is_split:
                 return
-            self._is_split = True
-            n_jobs = 0
+            jobs = []
             while self._jobs:
                 try:
-                    self._jobs.pop()
+                    jobs.append(self._jobs.pop())
                 except IndexError:
                     break
-                n_jobs += 1
             answers = self._answers[:]
             del self._answers[:len(answers)]
-            if answers or n_jobs:
-                answers = [_pickle_answer(answer) for answer in answers]
-                self._call.call.report(_pack((answers, n_jobs)))
+            try:
+                if answers or jobs:
+                    report = [_pickle_answer(answer) for answer in answers], len(jobs)
+                    self._call.call.report(_pack(report))
+            except BaseException:
+                self._jobs.extend(reversed(jobs))
+                self._answers[:0] = answers
+                raise
+            self._is_split = True
 
 
 class _Watcher(threading.Thread):
@@ -271,6 +281,7 @@ class _Watcher(threading.Thread):
     def __init__(self):
         super().__init__(name="AFork.Executor-watcher", daemon=True)
         self.batch = None
+        self._failed = None
         self._wakes = threading.Event()
 
     def watch(self, batch):
@@ -290,8 +301,17 @@ class _Watcher(threading.Thread):
                 if self.batch is None:
                     self._wakes.wait()
             elif batch is not None and batch is seen:
-                batch.split()
+                self._split(batch)
             seen = batch
+
+    def _split(self, batch):
+        """Split a batch, or do so later, if this fails now: the watch goes on."""
+        try:
+            batch.split()
+        except BaseException as error:
+            if batch is not self._failed:
+                self._failed = batch
+                sys.stderr.write(f"A batch of calls cannot be split yet:\n{_format(error)}")
 
 
 _watcher = None
@@ -307,6 +327,8 @@ def run(call, jobs):
     batch = _Batch(call, jobs)
     del jobs
     _watcher.watch(batch)
-    answers = batch.run()
-    _watcher.batch = None
+    try:
+        answers = batch.run()
+    finally:
+        _watcher.batch = None
     return _pack_answers(answers)
