@@ -178,7 +178,8 @@ class _Future(_base.Future):
 
     def _invoke_callbacks(self):
         """Call all callbacks, also after one that raises what is no Exception."""
-        _call_all(self._invoke_callback, self._done_callbacks)
+        if self._done_callbacks:
+            _call_all(self._invoke_callback, self._done_callbacks)
 
     def _invoke_callback(self, callback):
         try:
