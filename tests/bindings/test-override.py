@@ -611,6 +611,14 @@ class AwaitTest(OverrideTest):
         self.assertIsInstance(AFork.run(wait()), Gio.SocketConnection)
         self.assertIsInstance(AFork.spawn(wait()).result(), Gio.SocketConnection)
 
+    def test_events_after_shutdown(self):
+        async def collect(events):
+            return [event async for event in events]
+
+        pool = new_pool()
+        pool.shutdown(AFork.ShutdownMode.DRAIN)
+        self.assertEqual(AFork.run(collect(pool.events())), [])
+
     def test_stock_asyncio(self):
         """Its loop does not iterate a main context: an error, and not a hang."""
         import asyncio

@@ -1075,6 +1075,8 @@ class Pool(AFork.Pool):
     an exception.
     """
 
+    _was_shut_down = False
+
     def map(self, items, flags=AFork.MapFlags.ORDERED):
         """Has the pool run a job for each of the items. Returns an AFork.Map: its jobs, as they
         end.
@@ -1091,6 +1093,8 @@ class Pool(AFork.Pool):
         """Returns an AFork.Events: the events that the workers emit, as Python values. It ends when
         the pool was shut down, by shutdown() or shutdown_async()."""
         events = Events(self, "event")
+        if self._was_shut_down:
+            events.close()
         if not hasattr(self, "_events"):
             self._events = weakref.WeakSet()
         self._events.add(events)
@@ -1115,6 +1119,7 @@ class Pool(AFork.Pool):
         return finished
 
     def _end_events(self):
+        self._was_shut_down = True
         _call_all(Events.close, list(getattr(self, "_events", ())))
 
     def __enter__(self):
