@@ -26,6 +26,7 @@
 #include "pool/quarantine.h"
 #include "pool/shared-job.h"
 #include "pool/slot.h"
+#include "pool/updater.h"
 #include "pool/worker-list.h"
 
 /* The states of the pool.
@@ -107,9 +108,7 @@ struct _AForkPool
 
   AForkMonitors    *monitors;   /* NULL until there is a monitor */
 
-  AForkWaiter      *update;     /* calls update(); or NULL */
-  AForkWaiter      *wake;       /* calls update() at `wake_time`; or NULL */
-  gint64            wake_time;
+  AForkUpdater      updater;
   GQueue            due_feeders;        /* of AForkPoolFeeder: to be called in the next update */
   GQueue            waiting_feeders;    /* of AForkPoolFeeder: these wait for room */
   AForkPoolBlockingCall *blocking;      /* the innermost blocking call, or NULL */
@@ -126,8 +125,6 @@ enum
   /* How long a worker with a done-function, or one that starts, may take to exit, in
    * milliseconds. */
   EXIT_TIMEOUT = 5000,
-  /* The obstacles of so many templates are in the error of jobs that no worker can run. */
-  MAX_OBSTACLES = 4,
   /* How many decisions the pool makes at most while it receives an answer. */
   MAX_STEPS = 8,
 };
@@ -324,80 +321,24 @@ get_main (AForkPool *self)
 
 /* Updating. After an event, the pool is updated in the next iteration of the context. */
 
-static void update (AForkPool *self);
-
-static void
-weak_free (gpointer data)
-{
-  g_weak_ref_clear (data);
-  g_free (data);
-}
-
-/* The data of a waiter: a waiter holds no reference to the pool. */
-static GWeakRef *
-weak_new (AForkPool *self)
-{
-  GWeakRef *weak = g_new (GWeakRef, 1);
-
-  g_weak_ref_init (weak, self);
-  return weak;
-}
-
-static void
-update_cb (gpointer data)
-{
-  g_autoptr(AForkPool) self = g_weak_ref_get (data);
-
-  if (self == NULL)
-    return;
-
-  g_clear_pointer (&self->update, _afork_waiter_end);
-  update (self);
-}
-
 static void
 request_update (AForkPool *self)
 {
   GMainContext *main = get_main (self);
 
-  if (self->update == NULL && main != NULL)
-    self->update = _afork_waiter_new_for_iteration (main, update_cb, weak_new (self), weak_free);
+  if (main != NULL)
+    _afork_updater_request (&self->updater, main);
 }
 
-static void
-wake_cb (gpointer data)
-{
-  g_autoptr(AForkPool) self = g_weak_ref_get (data);
-
-  if (self == NULL)
-    return;
-
-  g_clear_pointer (&self->wake, _afork_waiter_end);
-  update (self);
-}
-
-static void
-attach_wake (AForkPool *self,
-             gint64     time)
-{
-  GMainContext *main = get_main (self);
-
-  g_clear_pointer (&self->wake, _afork_waiter_end);
-  if (main == NULL)
-    return;
-
-  self->wake_time = time;
-  self->wake = _afork_waiter_new_for_time (main, time, wake_cb, weak_new (self), weak_free);
-}
-
-/* Has the pool updated at TIME, or before. If there is a waiter for an earlier time, it stays,
- * because most times are postponed again and again. */
+/* Has the pool updated at TIME or before, unless TIME is negative. */
 static void
 wake_at (AForkPool *self,
          gint64     time)
 {
-  if (time >= 0 && (self->wake == NULL || time < self->wake_time))
-    attach_wake (self, time);
+  GMainContext *main = get_main (self);
+
+  if (main != NULL && time >= 0)
+    _afork_updater_request_at (&self->updater, main, time);
 }
 
 /* Has a blocking call notice that the call of JOB is cancelled or takes too long. */
@@ -418,13 +359,12 @@ move_call (AForkPool    *self,
 static void
 move_waiters (AForkPool *self)
 {
-  if (self->update != NULL)
-    {
-      g_clear_pointer (&self->update, _afork_waiter_end);
-      request_update (self);
-    }
-  if (self->wake != NULL)
-    attach_wake (self, self->wake_time);
+  GMainContext *main = get_main (self);
+
+  if (main != NULL)
+    _afork_updater_move (&self->updater, main);
+  else
+    _afork_updater_clear (&self->updater);
   for (GList *link = self->slots.head; link != NULL; link = link->next)
     for (GList *job = ((AForkSlot *) link->data)->jobs.head; job != NULL; job = job->next)
       if (((AForkPoolJob *) job->data)->call != NULL)
@@ -688,48 +628,6 @@ finish_job (AForkPool    *self,
 
 /* Quarantine. */
 
-/* The worker goes on after JOB, so the job does not end its workers. */
-static void
-absolve (AForkPool    *self,
-         AForkPoolJob *job)
-{
-  AForkJobIdentity identity;
-
-  if (_afork_quarantine_has_any (&self->quarantine)
-      && _afork_job_identity_init (&identity, job->call->args, job->call->job))
-    _afork_quarantine_absolve (&self->quarantine, &identity);
-}
-
-/* A worker has exited because of JOB, as ERROR says. Returns how the first worker has exited if an
- * equal job has ended a worker before, or NULL. */
-static const char *
-note_exit (AForkPool    *self,
-           AForkPoolJob *job,
-           const GError *error)
-{
-  AForkJobIdentity identity;
-
-  if (!_afork_job_identity_init (&identity, job->call->args, job->call->job))
-    return job->reason;
-
-  return _afork_quarantine_add_exit (&self->quarantine, &identity, job->reason, error->message,
-                                     g_get_monotonic_time ());
-}
-
-/* Returns an error if jobs that are equal to that of CALL are refused, or NULL. */
-static GError *
-check_quarantine (AForkPool        *self,
-                  AForkPendingCall *call)
-{
-  AForkJobIdentity identity;
-
-  if (!_afork_quarantine_has_any (&self->quarantine)
-      || !_afork_job_identity_init (&identity, call->args, call->job))
-    return NULL;
-
-  return _afork_quarantine_check (&self->quarantine, &identity, g_get_monotonic_time ());
-}
-
 /* Ends the next job of the queue if it is refused. Returns whether it did. It takes time to look up
  * a large job, so it is looked up again only if jobs have been put into quarantine. */
 static gboolean
@@ -742,7 +640,8 @@ refuse_next (AForkPool *self)
     return FALSE;
 
   job->checked = self->quarantine.n_refused;
-  error = check_quarantine (self, job->call);
+  error = _afork_quarantine_check (&self->quarantine, job->call->args, job->call->job,
+                                   g_get_monotonic_time ());
   if (error == NULL)
     return FALSE;
 
@@ -762,7 +661,7 @@ answered_cb (AForkPendingCall *call,
   AForkPoolJob *job = data;
   const gint64 now = g_get_monotonic_time ();
 
-  absolve (self, job);
+  _afork_quarantine_absolve (&self->quarantine, call->args, call->job);
   finish_job (self, job, now);
   request_update (self);
   /* The worker gets its next job before the callback, which may take long. */
@@ -857,10 +756,12 @@ count_exit (AForkPool    *self,
             AForkPoolJob *job,
             const GError *error)
 {
-  /* If the exit status is unknown, equal jobs are not refused. */
-  const char *first = g_error_matches (error, AFORK_ERROR, AFORK_ERROR_LOST)
-    ? job->reason : note_exit (self, job, error);
+  const char *first = job->reason;
 
+  /* If the exit status is unknown, equal jobs are not refused. */
+  if (!g_error_matches (error, AFORK_ERROR, AFORK_ERROR_LOST))
+    first = _afork_quarantine_add_exit (&self->quarantine, job->call->args, job->call->job,
+                                        job->reason, error->message, g_get_monotonic_time ());
   if (first != NULL)
     return g_error_new (error->domain, error->code,
                         _("The job has ended two workers. The first: %s. The second: %s"),
@@ -1182,23 +1083,6 @@ ensure_template (AForkPool         *self,
   return template->state == AFORK_POOL_TEMPLATE_USABLE;
 }
 
-/* Returns the error of jobs for which no template can be used: the obstacles of the templates, of
- * which the first one gives the code. */
-static GError *
-new_hopeless_error (AForkPool *self)
-{
-  GError *error = g_error_copy (template_at (self, 0)->obstacle);
-
-  for (guint i = 1; i < self->templates->len && i < MAX_OBSTACLES; i++)
-    {
-      g_autofree char *before = g_steal_pointer (&error->message);
-
-      error->message = g_strdup_printf ("%s. %s", before, template_at (self, i)->obstacle->message);
-    }
-
-  return error;
-}
-
 /* If no worker is left, and probably none can be started, has the jobs that wait fail. */
 static void
 fail_hopeless (AForkPool *self,
@@ -1208,32 +1092,10 @@ fail_hopeless (AForkPool *self,
 
   if (self->scheduler.queue.n_jobs == 0 || self->scheduler.n_counted > 0)
     return;
-  for (guint i = 0; i < self->templates->len; i++)
-    if (_afork_pool_template_get_obstacle (template_at (self, i), now) == NULL)
-      return;
 
-  error = new_hopeless_error (self);
-  for (guint i = 0; i < self->templates->len; i++)
-    template_at (self, i)->obstacle_was_reported = TRUE;
-  fail_waiting (self, error);
-}
-
-/* Returns the processes that the pool has created and that may hang. When the pool does not need
- * them any more, they have to be ended: a template that serves exits by itself. */
-static GPtrArray *
-list_doubtful (AForkPool *self)
-{
-  GPtrArray *processes = g_ptr_array_new_with_free_func (g_object_unref);
-
-  for (guint i = 0; i < self->templates->len; i++)
-    {
-      AForkProcess *process = _afork_pool_template_dup_doubtful (template_at (self, i));
-
-      if (process != NULL)
-        g_ptr_array_add (processes, process);
-    }
-
-  return processes;
+  error = _afork_pool_templates_report_obstacles (self->templates, now);
+  if (error != NULL)
+    fail_waiting (self, error);
 }
 
 /* Ends PROCESSES, and takes them. */
@@ -1243,27 +1105,6 @@ end_processes (GPtrArray *processes)
   for (guint i = 0; i < processes->len; i++)
     afork_process_force_exit (g_ptr_array_index (processes, i));
   g_ptr_array_unref (processes);
-}
-
-static gboolean
-has_process (AForkPool    *self,
-             AForkProcess *process)
-{
-  for (guint i = 0; i < self->templates->len; i++)
-    if (template_at (self, i)->given == process)
-      return TRUE;
-
-  return FALSE;
-}
-
-static gboolean
-has_failing_template (AForkPool *self)
-{
-  for (guint i = 0; i < self->templates->len; i++)
-    if (_afork_pool_template_is_failing (template_at (self, i)))
-      return TRUE;
-
-  return FALSE;
 }
 
 /* Workers. */
@@ -1741,7 +1582,7 @@ get_numbers (AForkPool *self)
     .n_queued = (guint) MIN (count_queued (self), G_MAXUINT),
     .n_running = self->n_running,
     .unhealthy = self->start_failed || self->scheduler.n_failures >= 2
-      || has_failing_template (self),
+      || _afork_pool_templates_are_failing (self->templates),
   };
 }
 
@@ -1904,7 +1745,7 @@ go_on_closing (AForkPool *self,
       && g_queue_is_empty (&self->slots))
     {
       set_state (self, AFORK_POOL_STATE_CLOSED);
-      end_processes (list_doubtful (self));
+      end_processes (_afork_pool_templates_list_doubtful (self->templates));
     }
   if (self->state == AFORK_POOL_STATE_CLOSED)
     return_closed (self, turn);
@@ -2070,8 +1911,9 @@ run_in_process (AForkPool *self)
 }
 
 static void
-update (AForkPool *self)
+update (GObject *object)
 {
+  AForkPool *self = AFORK_POOL (object);
   AForkTurn turn;
   gboolean is_all;
 
@@ -2279,8 +2121,7 @@ typedef struct
   GQueue           slots;
   AForkWorkerList *worker_list; /* or NULL */
   GPtrArray       *doubtful;    /* of AForkProcess */
-  AForkWaiter     *update;
-  AForkWaiter     *wake;
+  AForkUpdater     updater;
 } Released;
 
 static void
@@ -2289,8 +2130,7 @@ release_cb (gpointer data)
   Released *released = data;
   GList *link;
 
-  g_clear_pointer (&released->update, _afork_waiter_end);
-  g_clear_pointer (&released->wake, _afork_waiter_end);
+  _afork_updater_clear (&released->updater);
   while ((link = g_queue_pop_head_link (&released->slots)) != NULL)
     _afork_slot_free (link->data);
   end_processes (released->doubtful);
@@ -2320,10 +2160,10 @@ release (AForkPool *self)
 
   released->worker_list = ref_worker_list (self);
   self->has_worker_list = FALSE;
-  released->doubtful = list_doubtful (self);
+  released->doubtful = _afork_pool_templates_list_doubtful (self->templates);
   released->slots = self->slots;
-  released->update = g_steal_pointer (&self->update);
-  released->wake = g_steal_pointer (&self->wake);
+  released->updater = self->updater;
+  _afork_updater_init (&self->updater, G_OBJECT (self), update);
   g_queue_init (&self->slots);
   /* In a fork of the program, the workers belong to the parent. */
   if (_afork_context_is_inherited (self->context))
@@ -3132,6 +2972,7 @@ afork_pool_init (AForkPool *self)
   _afork_quarantine_init (&self->quarantine,
                           DEFAULT_QUARANTINE_TIME * G_GINT64_CONSTANT (1000));
   _afork_shared_jobs_init (&self->shared_jobs, has_notices_cb, self);
+  _afork_updater_init (&self->updater, G_OBJECT (self), update);
   g_queue_init (&self->slots);
   g_queue_init (&self->close_tasks);
   g_queue_init (&self->due_feeders);
@@ -3160,7 +3001,8 @@ find_obstacle (AForkPool        *self,
   GError *error = find_refusal (self);
 
   if (error == NULL)
-    error = check_quarantine (self, call);
+    error = _afork_quarantine_check (&self->quarantine, call->args, call->job,
+                                     g_get_monotonic_time ());
   if (error != NULL)
     {
       if (g_error_matches (error, AFORK_ERROR, AFORK_ERROR_QUARANTINED))
@@ -3425,7 +3267,7 @@ afork_pool_add_template (AForkPool    *self,
       g_critical ("A template of a pool belongs to the same main context as the pool");
       return;
     }
-  if (has_process (self, process))
+  if (_afork_pool_templates_have_process (self->templates, process))
     {
       g_critical ("A process can be a template of a pool only once");
       return;

@@ -59,11 +59,18 @@ trim (AForkQuarantine *self)
     remove_suspect (self, g_queue_peek_head (&self->order));
 }
 
+/* While there are no suspects, a job costs nothing: its identity is not computed. */
 static Suspect *
-find (AForkQuarantine        *self,
-      const AForkJobIdentity *identity)
+find (AForkQuarantine *self,
+      GVariant        *args,
+      AForkJob        *job)
 {
-  return self->suspects != NULL ? g_hash_table_lookup (self->suspects, identity) : NULL;
+  AForkJobIdentity identity;
+
+  if (self->suspects == NULL || !_afork_job_identity_init (&identity, args, job))
+    return NULL;
+
+  return g_hash_table_lookup (self->suspects, &identity);
 }
 
 static Suspect *
@@ -133,28 +140,30 @@ _afork_quarantine_set_time (AForkQuarantine *self,
 }
 
 const char *
-_afork_quarantine_add_exit (AForkQuarantine        *self,
-                            const AForkJobIdentity *identity,
-                            const char             *earlier,
-                            const char             *reason,
-                            gint64                  now)
+_afork_quarantine_add_exit (AForkQuarantine *self,
+                            GVariant        *args,
+                            AForkJob        *job,
+                            const char      *earlier,
+                            const char      *reason,
+                            gint64           now)
 {
+  AForkJobIdentity identity;
   Suspect *suspect;
 
-  if (self->time == 0)
+  if (self->time == 0 || !_afork_job_identity_init (&identity, args, job))
     return earlier;
 
   expire (self, now);
-  suspect = find (self, identity);
+  suspect = self->suspects != NULL ? g_hash_table_lookup (self->suspects, &identity) : NULL;
   if (suspect == NULL && earlier == NULL)
     {
-      set_time (self, add_suspect (self, identity, reason), now);
+      set_time (self, add_suspect (self, &identity, reason), now);
       trim (self);
       return NULL;
     }
 
   if (suspect == NULL)
-    suspect = add_suspect (self, identity, earlier);
+    suspect = add_suspect (self, &identity, earlier);
   /* Further equal jobs may have run at the same time. */
   if (suspect->second == NULL)
     {
@@ -166,25 +175,27 @@ _afork_quarantine_add_exit (AForkQuarantine        *self,
 }
 
 void
-_afork_quarantine_absolve (AForkQuarantine        *self,
-                           const AForkJobIdentity *identity)
+_afork_quarantine_absolve (AForkQuarantine *self,
+                           GVariant        *args,
+                           AForkJob        *job)
 {
-  Suspect *suspect = find (self, identity);
+  Suspect *suspect = find (self, args, job);
 
   if (suspect != NULL && suspect->second == NULL)
     remove_suspect (self, suspect);
 }
 
 GError *
-_afork_quarantine_check (AForkQuarantine        *self,
-                         const AForkJobIdentity *identity,
-                         gint64                  now)
+_afork_quarantine_check (AForkQuarantine *self,
+                         GVariant        *args,
+                         AForkJob        *job,
+                         gint64           now)
 {
   Suspect *suspect;
   gint64 left;
 
   expire (self, now);
-  suspect = find (self, identity);
+  suspect = find (self, args, job);
   if (suspect == NULL || suspect->second == NULL)
     return NULL;
 

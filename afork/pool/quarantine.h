@@ -34,34 +34,30 @@ typedef struct
   guint32     n_refused;        /* how many jobs have been put into quarantine so far */
 } AForkQuarantine;
 
-void        _afork_quarantine_init     (AForkQuarantine        *self,
-                                        gint64                  time);
-void        _afork_quarantine_clear    (AForkQuarantine        *self);
+void        _afork_quarantine_init     (AForkQuarantine *self,
+                                        gint64           time);
+void        _afork_quarantine_clear    (AForkQuarantine *self);
 /* Jobs that are in quarantine stay there for this time in all. */
-void        _afork_quarantine_set_time (AForkQuarantine        *self,
-                                        gint64                  time);
+void        _afork_quarantine_set_time (AForkQuarantine *self,
+                                        gint64           time);
 
-/* A worker has exited because of a job, as REASON says. EARLIER is how another worker has exited
- * because of the same job, or NULL if that is not known here. Returns how the first worker has
- * exited if this is not the first one, or NULL. */
-const char *_afork_quarantine_add_exit (AForkQuarantine        *self,
-                                        const AForkJobIdentity *identity,
-                                        const char             *earlier,
-                                        const char             *reason,
-                                        gint64                  now);
+/* A worker has exited because of a job with ARGS, as REASON says. JOB is NULL for a plain call.
+ * EARLIER is how another worker has exited because of the same job, or NULL if that is not known
+ * here. Returns how the first worker has exited if this is not the first one, or NULL. */
+const char *_afork_quarantine_add_exit (AForkQuarantine *self,
+                                        GVariant        *args,
+                                        AForkJob        *job,
+                                        const char      *earlier,
+                                        const char      *reason,
+                                        gint64           now);
 /* A job has ended, and its worker goes on. */
-void        _afork_quarantine_absolve  (AForkQuarantine        *self,
-                                        const AForkJobIdentity *identity);
+void        _afork_quarantine_absolve  (AForkQuarantine *self,
+                                        GVariant        *args,
+                                        AForkJob        *job);
 /* Returns an error if a job is in quarantine, or NULL. */
-GError     *_afork_quarantine_check    (AForkQuarantine        *self,
-                                        const AForkJobIdentity *identity,
-                                        gint64                  now);
-
-/* If there are no suspects, the other functions need not be called: a job then costs nothing. */
-static inline gboolean
-_afork_quarantine_has_any (const AForkQuarantine *self)
-{
-  return self->suspects != NULL;
-}
+GError     *_afork_quarantine_check    (AForkQuarantine *self,
+                                        GVariant        *args,
+                                        AForkJob        *job,
+                                        gint64           now);
 
 G_END_DECLS

@@ -11,8 +11,13 @@
 #include "afork-process-private.h"
 #include "base/i18n.h"
 
-/* How often the process, or workers that start, may exit before the jobs that wait fail. */
-enum { MAX_FAILURES = 3 };
+enum
+{
+  /* How often the process, or workers that start, may exit before the jobs that wait fail. */
+  MAX_FAILURES = 3,
+  /* The error of jobs that no worker can run has the obstacles of so many templates. */
+  MAX_OBSTACLES = 4,
+};
 
 /* For how long a host has to work after it was lost, in microseconds, so that the next loss is not
  * one of a series. */
@@ -260,4 +265,74 @@ _afork_pool_template_recreate (AForkPoolTemplate *self)
   if (!g_error_matches (error, AFORK_ERROR, AFORK_ERROR_NOT_SUPPORTED))
     self->error->code = error->code;
   set_obstacle (self, self->error, TRUE, G_MAXINT64);
+}
+
+/* All templates of a pool. */
+
+/* Returns the obstacles of the templates, of which the first one gives the code. */
+static GError *
+join_obstacles (GPtrArray *templates)
+{
+  const AForkPoolTemplate *first = templates->pdata[0];
+  GError *error = g_error_copy (first->obstacle);
+
+  for (guint i = 1; i < templates->len && i < MAX_OBSTACLES; i++)
+    {
+      const AForkPoolTemplate *template = templates->pdata[i];
+      g_autofree char *before = g_steal_pointer (&error->message);
+
+      error->message = g_strdup_printf ("%s. %s", before, template->obstacle->message);
+    }
+
+  return error;
+}
+
+GError *
+_afork_pool_templates_report_obstacles (GPtrArray *templates,
+                                        gint64     now)
+{
+  for (guint i = 0; i < templates->len; i++)
+    if (_afork_pool_template_get_obstacle (templates->pdata[i], now) == NULL)
+      return NULL;
+
+  for (guint i = 0; i < templates->len; i++)
+    ((AForkPoolTemplate *) templates->pdata[i])->obstacle_was_reported = TRUE;
+  return join_obstacles (templates);
+}
+
+gboolean
+_afork_pool_templates_are_failing (GPtrArray *templates)
+{
+  for (guint i = 0; i < templates->len; i++)
+    if (_afork_pool_template_is_failing (templates->pdata[i]))
+      return TRUE;
+
+  return FALSE;
+}
+
+gboolean
+_afork_pool_templates_have_process (GPtrArray    *templates,
+                                    AForkProcess *process)
+{
+  for (guint i = 0; i < templates->len; i++)
+    if (((AForkPoolTemplate *) templates->pdata[i])->given == process)
+      return TRUE;
+
+  return FALSE;
+}
+
+GPtrArray *
+_afork_pool_templates_list_doubtful (GPtrArray *templates)
+{
+  GPtrArray *processes = g_ptr_array_new_with_free_func (g_object_unref);
+
+  for (guint i = 0; i < templates->len; i++)
+    {
+      AForkProcess *process = _afork_pool_template_dup_doubtful (templates->pdata[i]);
+
+      if (process != NULL)
+        g_ptr_array_add (processes, process);
+    }
+
+  return processes;
 }

@@ -88,4 +88,19 @@ AForkProcess      *_afork_pool_template_dup_doubtful (AForkPoolTemplate       *s
 /* Creates the process again. The thread-default main context must be that of the pool. */
 void               _afork_pool_template_recreate (AForkPoolTemplate           *self);
 
+/* All templates of a pool: arrays of AForkPoolTemplate. */
+
+/* Returns why no template is expected to have workers, for the jobs that fail because of that, or
+ * NULL if one is. The error has the code of the first template. */
+GError            *_afork_pool_templates_report_obstacles (GPtrArray          *templates,
+                                                  gint64                       now);
+/* Whether one of them makes the pool unhealthy. */
+gboolean           _afork_pool_templates_are_failing (GPtrArray               *templates);
+/* Whether PROCESS was given for one of them. */
+gboolean           _afork_pool_templates_have_process (GPtrArray              *templates,
+                                                  AForkProcess                *process);
+/* Returns the processes that the pool has created and that may never serve. When the pool does not
+ * need them any more, they have to be ended: a template that serves exits by itself. */
+GPtrArray         *_afork_pool_templates_list_doubtful (GPtrArray             *templates);
+
 G_END_DECLS

@@ -13,24 +13,17 @@
 
 enum { TIME = 60 * 1000 * 1000 };
 
-typedef struct
+static GVariant *
+new_args (const char *text)
 {
-  GVariant         *args;
-  AForkJobIdentity  identity;
-} Job;
-
-static void
-job_init (Job        *job,
-          const char *text)
-{
-  job->args = g_variant_ref_sink (g_variant_new_string (text));
-  g_assert_true (_afork_job_identity_init (&job->identity, job->args, NULL));
+  return g_variant_ref_sink (g_variant_new_string (text));
 }
 
-static void
-job_clear (Job *job)
+/* Whether any exit is remembered. */
+static gboolean
+has_any (AForkQuarantine *self)
 {
-  g_variant_unref (job->args);
+  return self->suspects != NULL;
 }
 
 /* Adds an exit of a job with these arguments. FIRST is what the function has to return. */
@@ -41,11 +34,9 @@ add_exit (AForkQuarantine *self,
           gint64           now,
           const char      *first)
 {
-  Job job;
+  g_autoptr(GVariant) args = new_args (text);
 
-  job_init (&job, text);
-  g_assert_cmpstr (_afork_quarantine_add_exit (self, &job.identity, NULL, reason, now), ==, first);
-  job_clear (&job);
+  g_assert_cmpstr (_afork_quarantine_add_exit (self, args, NULL, NULL, reason, now), ==, first);
 }
 
 /* Returns the error for a job with these arguments. */
@@ -54,13 +45,9 @@ check (AForkQuarantine *self,
        const char      *text,
        gint64           now)
 {
-  GError *error;
-  Job job;
+  g_autoptr(GVariant) args = new_args (text);
 
-  job_init (&job, text);
-  error = _afork_quarantine_check (self, &job.identity, now);
-  job_clear (&job);
-  return error;
+  return _afork_quarantine_check (self, args, NULL, now);
 }
 
 static void
@@ -92,9 +79,9 @@ test_quarantine_second (void)
   AForkQuarantine quarantine;
 
   _afork_quarantine_init (&quarantine, TIME);
-  g_assert_false (_afork_quarantine_has_any (&quarantine));
+  g_assert_false (has_any (&quarantine));
   add_exit (&quarantine, "a", "one", 1000, NULL);
-  g_assert_true (_afork_quarantine_has_any (&quarantine));
+  g_assert_true (has_any (&quarantine));
   assert_accepted (&quarantine, "a", 1000);
   add_exit (&quarantine, "a", "two", 2000, "one");
   assert_refused (&quarantine, "a", 2000, "for 60 s more. The first: one. The second: two");
@@ -105,7 +92,7 @@ test_quarantine_second (void)
   assert_refused (&quarantine, "a", 2000 + TIME - 1,
                   "for 1 s more. The first: one. The second: two");
   assert_accepted (&quarantine, "a", 2000 + TIME);
-  g_assert_false (_afork_quarantine_has_any (&quarantine));
+  g_assert_false (has_any (&quarantine));
   _afork_quarantine_clear (&quarantine);
 }
 
@@ -123,45 +110,41 @@ test_quarantine_expire (void)
   assert_accepted (&quarantine, "a", TIME);
   assert_refused (&quarantine, "b", TIME, "The first: one. The second: two");
   _afork_quarantine_clear (&quarantine);
-  g_assert_false (_afork_quarantine_has_any (&quarantine));
+  g_assert_false (has_any (&quarantine));
 }
 
 /* The job itself knows of an exit that the quarantine has forgotten. */
 static void
 test_quarantine_earlier (void)
 {
+  g_autoptr(GVariant) args = new_args ("a");
   AForkQuarantine quarantine;
-  Job job;
 
-  job_init (&job, "a");
   _afork_quarantine_init (&quarantine, TIME);
-  g_assert_cmpstr (_afork_quarantine_add_exit (&quarantine, &job.identity, "one", "two", 5), ==,
+  g_assert_cmpstr (_afork_quarantine_add_exit (&quarantine, args, NULL, "one", "two", 5), ==,
                    "one");
   assert_refused (&quarantine, "a", 5, "The first: one. The second: two");
   _afork_quarantine_clear (&quarantine);
-  job_clear (&job);
 }
 
 /* An equal job ends, and its worker goes on. */
 static void
 test_quarantine_absolve (void)
 {
+  g_autoptr(GVariant) args = new_args ("a");
   AForkQuarantine quarantine;
-  Job job;
 
-  job_init (&job, "a");
   _afork_quarantine_init (&quarantine, TIME);
   add_exit (&quarantine, "a", "one", 0, NULL);
-  _afork_quarantine_absolve (&quarantine, &job.identity);
-  g_assert_false (_afork_quarantine_has_any (&quarantine));
+  _afork_quarantine_absolve (&quarantine, args, NULL);
+  g_assert_false (has_any (&quarantine));
   add_exit (&quarantine, "a", "two", 1, NULL);
   add_exit (&quarantine, "a", "three", 2, "two");
 
   /* After two exits, one that ends does not help. */
-  _afork_quarantine_absolve (&quarantine, &job.identity);
+  _afork_quarantine_absolve (&quarantine, args, NULL);
   assert_refused (&quarantine, "a", 3, "The first: two. The second: three");
   _afork_quarantine_clear (&quarantine);
-  job_clear (&job);
 }
 
 static void
@@ -177,10 +160,10 @@ test_quarantine_set_time (void)
   _afork_quarantine_set_time (&quarantine, TIME);
   assert_refused (&quarantine, "a", 3000, "for 60 s more");
   _afork_quarantine_set_time (&quarantine, 0);
-  g_assert_false (_afork_quarantine_has_any (&quarantine));
+  g_assert_false (has_any (&quarantine));
   add_exit (&quarantine, "a", "one", 0, NULL);
   add_exit (&quarantine, "a", "two", 0, NULL);
-  g_assert_false (_afork_quarantine_has_any (&quarantine));
+  g_assert_false (has_any (&quarantine));
   _afork_quarantine_clear (&quarantine);
 }
 
