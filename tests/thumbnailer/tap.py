@@ -38,6 +38,8 @@ def main(functions, arguments=tuple):
     tests = [(name, function) for name, function in functions.items() if name.startswith("test_")]
     failed = 0
     signal.signal(signal.SIGALRM, _time_out)
+    # nohup has it ignored, and the programs that are tested would go on ignoring it.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     print(f"1..{len(tests)}", flush=True)
     for number, (name, function) in enumerate(tests, 1):
         passed, remark = _run(function, arguments)
