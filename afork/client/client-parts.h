@@ -94,7 +94,6 @@ struct _AForkClient
   gboolean                 lacks_pidfd;    /* NO_PIDFD has come: the next reply has no pidfd */
 
   gboolean                 may_refork;     /* RESTRICT may move its server to another process */
-  GSource                 *exit_timeout;   /* for the process to exit after that server; or NULL */
   AForkConfinementReport  *confinement;    /* what is in force, once CONFINED has come; or NULL */
 
   gboolean                 keeps_interrupt;  /* send SIGINT once the process is running */

@@ -149,7 +149,6 @@ atfork_child_cb (gpointer data)
   _afork_backlog_clear (&self->backlog);
   g_clear_pointer (&self->exited_watch, _afork_pid_watch_unref);
   g_clear_object (&self->program_socket);
-  _afork_source_clear (&self->exit_timeout);
   if (self->failure == NULL)
     self->failure = _afork_atfork_new_error ();
   if (self->channel != NULL)
@@ -357,7 +356,6 @@ _afork_client_unref (AForkClient *self)
 
   g_assert (self->channel == NULL && self->exec_status == NULL);
   _afork_atfork_remove_hook (&self->atfork_hook);
-  _afork_source_clear (&self->exit_timeout);
   forget_template (self);
   set_all_unreported (self);
   _afork_backlog_clear (&self->backlog);
@@ -1251,39 +1249,6 @@ describe_exit (AForkClient *self)
   return _afork_exit_error_new_early (name, status);
 }
 
-/* The process has closed its socket. Either it is exiting, or it stays alive, and then it is of no
- * use. A process that is exiting already keeps its exit status. */
-
-static gboolean
-exit_timeout_cb (gpointer data)
-{
-  AForkClient *self = data;
-
-  _afork_pid_watch_kill_closed (self->pid_watch);
-  _afork_source_clear (&self->exit_timeout);
-  return G_SOURCE_REMOVE;
-}
-
-static void
-kill_closed (AForkClient *self)
-{
-  if (!self->may_refork)
-    {
-      _afork_pid_watch_kill_closed (self->pid_watch);
-      return;
-    }
-  if (self->exit_timeout != NULL)
-    return;
-
-  /* The server may be in a PID namespace. The process has then not exited yet: it learns how the
-   * server has exited, and exits likewise. */
-  self->exit_timeout = g_timeout_source_new (EXIT_TIMEOUT);
-  g_source_set_static_name (self->exit_timeout, "[afork] process exit timeout");
-  g_source_set_callback (self->exit_timeout, exit_timeout_cb, _afork_client_ref (self),
-                         (GDestroyNotify) _afork_client_unref);
-  g_source_attach (self->exit_timeout, self->context);
-}
-
 void
 _afork_client_update_outcome (AForkClient *self)
 {
@@ -1298,11 +1263,14 @@ _afork_client_update_outcome (AForkClient *self)
       g_autoptr(GError) error = describe_exit (self);
 
       _afork_client_fail (self, error);
-      _afork_source_clear (&self->exit_timeout);
     }
   else if (_afork_pid_watch_is_known (self->pid_watch))
     {
-      kill_closed (self);
+      /* Either it is exiting, or it closed its socket and stays alive, and then it is of no use. A
+       * process that is exiting already keeps its exit status. But if its server is in a PID
+       * namespace, the process has not exited yet: it learns how the server has exited, and exits
+       * likewise. */
+      _afork_pid_watch_kill_closed (self->pid_watch, self->may_refork ? EXIT_TIMEOUT : 0);
     }
   else if (template == NULL || (template->channel == NULL && !is_closed (template)))
     {

@@ -95,7 +95,7 @@ struct _AForkPidWatch
   AForkDeathPipe         *death_pipe;       /* kept until it has exited, or NULL */
   guint                   after_context_ms; /* how long the process may outlive its context; 0 for
                                              * ever */
-  GSource                *exit_timeout;     /* kills it when that is over, or NULL; holds a
+  GSource                *exit_timeout;     /* kills it if it has not exited then, or NULL; holds a
                                              * reference */
   int                     wait_status;      /* -1 until it is known */
   gboolean                has_usage;
@@ -942,6 +942,18 @@ _afork_pid_watch_confirm_fork (AForkPidWatch *self,
     watch_unreported (self);
 }
 
+/* Kills the process, which should have exited. */
+static void
+kill_closed (AForkPidWatch *self)
+{
+  /* It can no longer report a fork that takes its place. */
+  self->keeps_signals = FALSE;
+  if (self->kill == KILL_DEFERRED)
+    self->kill = KILL_NONE;
+  if (self->kill_error == NULL)
+    kill_now (self, TRUE);
+}
+
 static gboolean
 exit_timeout_cb (gpointer data)
 {
@@ -952,7 +964,7 @@ exit_timeout_cb (gpointer data)
     return G_SOURCE_CONTINUE;
 
   _afork_source_clear (&self->exit_timeout);
-  _afork_pid_watch_send_signal (self, SIGKILL);
+  kill_closed (self);
   _afork_turn_end (&turn, NULL, NULL, TRUE);
   return G_SOURCE_REMOVE;
 }
@@ -1129,17 +1141,16 @@ _afork_pid_watch_signal_replied (AForkPidWatch *self,
 }
 
 void
-_afork_pid_watch_kill_closed (AForkPidWatch *self)
+_afork_pid_watch_kill_closed (AForkPidWatch *self,
+                              guint          ms)
 {
   if (has_exited (self) || self->pid == 0)
     return;
 
-  /* It can no longer report a fork that takes its place. */
-  self->keeps_signals = FALSE;
-  if (self->kill == KILL_DEFERRED)
-    self->kill = KILL_NONE;
-  if (self->kill_error == NULL)
-    kill_now (self, TRUE);
+  if (ms == 0)
+    kill_closed (self);
+  else if (self->exit_timeout == NULL)
+    start_exit_timeout (self, ms);
 }
 
 const GError *

@@ -97,9 +97,11 @@ void            _afork_pid_watch_send_signal        (AForkPidWatch            *s
 void            _afork_pid_watch_signal_replied     (AForkPidWatch            *self,
                                                      int                       signal,
                                                      int                       error);
-/* Kills the process because it has closed its socket. As a rule it is exiting, so it is reported as
- * one that cannot be killed only if it has not exited some seconds later. */
-void            _afork_pid_watch_kill_closed        (AForkPidWatch            *self);
+/* Kills the process because it has closed its socket, if it has not exited in MS milliseconds. As a
+ * rule it is exiting, so it is reported as one that cannot be killed only if it has not exited some
+ * seconds later. */
+void            _afork_pid_watch_kill_closed        (AForkPidWatch            *self,
+                                                     guint                     ms);
 /* Why the process cannot be killed, or NULL. */
 const GError   *_afork_pid_watch_get_kill_error     (AForkPidWatch            *self);
 /* Whether the result of a kill is not known yet. */

@@ -823,7 +823,7 @@ test_read_proc (void)
     }
 }
 
-/* A template that ends before it is run has exited as its server did, also if that was in a PID
+/* A template that exits before it is run has exited as its server did, also if that was in a PID
  * namespace. */
 static void
 test_early_end (void)
@@ -845,7 +845,6 @@ test_early_end (void)
       {
         g_autoptr(AForkSandbox) sandbox = new_decoding ();
         g_autoptr(AForkProcess) process = new_module_process ("lifecycle");
-        g_autoptr(AForkProcess) missing = new_module_process ("lifecycle");
         const int how = atoi (ends[i].how);
 
         afork_process_restrict (process, sandbox);
@@ -857,11 +856,33 @@ test_early_end (void)
           assert_term_signal (process, -how);
         else
           assert_exit_status (process, how);
-        afork_process_restrict (missing, sandbox);
-        afork_process_require (missing, "missing");
-        await_end (missing);
-        assert_exit_status (missing, 112);
       }
+}
+
+/* A server that has refused a command exits with a status of its own. */
+static void
+test_early_failure (void)
+{
+  g_autoptr(AForkSandbox) sandbox = new_decoding ();
+  g_autoptr(AForkProcess) process = new_module_process ("lifecycle");
+
+  afork_process_restrict (process, sandbox);
+  afork_process_require (process, "missing");
+  await_end (process);
+  assert_exit_status (process, 112);
+}
+
+/* If the server closes its socket and does not exit, the process is killed after a while. */
+static void
+test_early_close (void)
+{
+  g_autoptr(AForkSandbox) sandbox = new_decoding ();
+  g_autoptr(AForkProcess) process = new_module_process ("lifecycle");
+
+  afork_process_restrict (process, sandbox);
+  afork_process_call (process, "close_all", NULL);
+  await_end (process);
+  assert_term_signal (process, SIGKILL);
 }
 
 static void
@@ -959,6 +980,8 @@ main (int    argc,
   add_test ("/restrict/write-beneath", test_write_beneath);
   add_test ("/restrict/read-proc", test_read_proc);
   add_test ("/restrict/early-end", test_early_end);
+  add_test ("/restrict/early-end/failure", test_early_failure);
+  add_test ("/restrict/early-end/close", test_early_close);
   add_test ("/restrict/exec", test_exec_refused);
   add_test ("/restrict/twice", test_twice);
   add_test ("/restrict/twice/decoding", test_twice_decoding);

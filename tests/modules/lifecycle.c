@@ -5,6 +5,7 @@
 
 /* Workers that live and exit in many ways. */
 
+#define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -158,7 +159,8 @@ CALLED (leave_child)
       _exit (0);
 }
 
-/* Exits with the status that the argument is, or dies of the signal that it is less than 0. */
+/* Exits with the status in the argument. If that is negative, such as -6, the process raises the
+ * signal of this number instead. */
 CALLED (end)
 {
   const int how = atoi (argv[0]);
@@ -167,6 +169,14 @@ CALLED (end)
     exit (how);
   signal (-how, SIG_DFL);
   raise (-how);
+}
+
+/* Closes all descriptors but the standard ones, and lives until it is killed. */
+CALLED (close_all)
+{
+  close_range (STDERR_FILENO + 1, ~0U, 0);
+  for (;;)
+    pause ();
 }
 
 /* Stops this process until it is continued. */
