@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "paths.h"
+#include "wire/afork-confinement.h"
 
 /* From include/uapi/linux/mount.h, for a C library that is older than the kernel. All architectures
  * have these numbers. */
@@ -214,6 +215,12 @@ goes_up (const char *path)
 }
 
 static bool
+is_device (const struct stat *status)
+{
+  return S_ISCHR (status->st_mode) || S_ISBLK (status->st_mode);
+}
+
+static bool
 names_root (AForkStrings paths)
 {
   while (paths.n_strings > 0)
@@ -246,7 +253,7 @@ copy_mounts (const char            *path,
     }
 
   /* Devices can be used only if they are named themselves. */
-  if (fstat (tree, &status) < 0 || (!S_ISCHR (status.st_mode) && !S_ISBLK (status.st_mode)))
+  if (fstat (tree, &status) < 0 || !is_device (&status))
     attributes |= MOUNT_NODEV;
   if (set_attributes (tree, TREE_RECURSIVE, attributes))
     return tree;
@@ -263,16 +270,17 @@ typedef struct
   char       *real;             /* the same place, without links on the way */
   int         tree;             /* or -1 for one in /proc, which is mounted later */
   bool        is_directory;
+  bool        is_device;
   bool        is_writable;
 } Part;
 
-enum { MAX_PARTS = 512 };
+enum { MAX_PARTS = 2 * AFORK_MAX_PATHS };       /* to be read, and to be written */
 
 /* What the new root directory is made of. */
 typedef struct
 {
   int    base;                  /* the mounts of the whole root directory, or -1 for an empty one */
-  bool   is_writable;           /* they are */
+  bool   is_writable;           /* these mounts are writable */
   bool   names_proc;
   size_t n_parts;
   Part   parts[MAX_PARTS];
@@ -311,7 +319,11 @@ make_part (Part                  *part,
     return afork_path_is_unreachable (errno) || fail (result, "open");
 
   part->real = afork_path_dup_real (fd);
-  part->is_directory = fstat (fd, &status) == 0 && S_ISDIR (status.st_mode);
+  if (fstat (fd, &status) == 0)
+    {
+      part->is_directory = S_ISDIR (status.st_mode);
+      part->is_device = is_device (&status);
+    }
   close (fd);
   if (part->real == NULL)
     {
@@ -372,13 +384,14 @@ add_parts (Plan                  *plan,
   return true;
 }
 
-/* Whether PART may be written although its path is only to be read: it is at, or beneath, a path
- * that is to be written. Landlock adds rights up, too. */
+/* Whether PART, which was named to be read, is at or beneath a path that is to be written. Then it
+ * needs no mount of its own, which would be read-only: Landlock lets it be written, too. A device
+ * needs one, because devices cannot be used in the other mounts. */
 static bool
 is_covered (const Plan *plan,
             const Part *part)
 {
-  if (part->is_writable)
+  if (part->is_writable || part->is_device)
     return false;
 
   for (size_t i = 0; i < plan->n_parts; i++)

@@ -797,6 +797,25 @@ test_write_beneath (void)
   g_assert_no_errno (g_rmdir (folder));
 }
 
+/* A device that is named to be read can be read, also if it is beneath a path to be written. */
+static void
+test_read_device (void)
+{
+  const char * const paths[] = { "/usr", "/dev/zero", NULL };
+  const char * const writable[] = { "/dev", "/" };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (writable); i++)
+    {
+      AForkSandbox *sandbox = new_decoding ();
+      g_autoptr(AForkProcess) template = NULL;
+
+      afork_sandbox_set_read_paths (sandbox, paths);
+      afork_sandbox_set_write_paths (sandbox, STRV (writable[i]));
+      template = new_template (sandbox);
+      expect_done (template, "read", "/dev/zero");
+    }
+}
+
 /* Landlock and the mount namespace show the same /proc. */
 static void
 test_read_proc (void)
@@ -978,6 +997,7 @@ main (int    argc,
   add_test ("/restrict/best-effort", test_best_effort);
   add_test ("/restrict/paths", test_paths);
   add_test ("/restrict/write-beneath", test_write_beneath);
+  add_test ("/restrict/read-device", test_read_device);
   add_test ("/restrict/read-proc", test_read_proc);
   add_test ("/restrict/early-end", test_early_end);
   add_test ("/restrict/early-end/failure", test_early_failure);
