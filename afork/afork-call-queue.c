@@ -164,6 +164,14 @@ call_free (Call *call)
   g_free (call);
 }
 
+/* Whether no call waits, and the pool has none. A worker may give calls of a batch back: then they
+ * wait again. */
+static gboolean
+has_no_calls (AForkCallQueue *self)
+{
+  return self->waiting.head == NULL && self->n_given == 0;
+}
+
 /* Takes a call out of the queue. */
 static void
 unqueue (AForkCallQueue *self,
@@ -520,19 +528,18 @@ static void
 work_in_context (AForkCallQueue *self)
 {
   AForkCallQueueState state;
-  gboolean is_empty;
+  gboolean is_done;
 
   while (give_one (self))
     ;
 
-  /* A worker may give calls of a batch back. */
   g_mutex_lock (&self->mutex);
   state = self->state;
-  is_empty = self->waiting.head == NULL && self->n_given == 0;
+  is_done = has_no_calls (self);
   g_mutex_unlock (&self->mutex);
   if (state == AFORK_CALL_QUEUE_STATE_ABORTING)
     shut_down (self, AFORK_SHUTDOWN_MODE_ABORT);
-  else if (state == AFORK_CALL_QUEUE_STATE_DRAINING && is_empty)
+  else if (state == AFORK_CALL_QUEUE_STATE_DRAINING && is_done)
     shut_down (self, AFORK_SHUTDOWN_MODE_DRAIN);
 }
 
@@ -638,8 +645,7 @@ afork_call_queue_dispose (GObject *object)
   if (!is_inherited (self))
     {
       g_mutex_lock (&self->mutex);
-      if (self->state == AFORK_CALL_QUEUE_STATE_OPEN && self->waiting.head == NULL
-          && self->n_given == 0)
+      if (self->state == AFORK_CALL_QUEUE_STATE_OPEN && has_no_calls (self))
         set_state (self, AFORK_CALL_QUEUE_STATE_CLOSED);
       if (self->state < AFORK_CALL_QUEUE_STATE_ABORTING)
         abort_and_unlock (self);
