@@ -1285,8 +1285,8 @@ describe_paths (AForkConfinement    *confinement,
   if (possible->len > AFORK_MAX_PATHS)
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_SANDBOX,
-                   _("The sandbox has %u paths of one kind, and can have %d at most"),
-                   possible->len, AFORK_MAX_PATHS);
+                   _("The sandbox has %u paths in “%s”, and can have %d at most"),
+                   possible->len, afork_effect_name (effect), AFORK_MAX_PATHS);
       return FALSE;
     }
 

@@ -760,7 +760,8 @@ test_paths (void)
   afork_sandbox_set_read_paths (sandbox, (const char * const *) paths->pdata);
   afork_process_restrict (refused, sandbox);
   g_object_unref (sandbox);
-  expect_run_error (refused, "hostile_try", AFORK_ERROR, AFORK_ERROR_SANDBOX, "256");
+  expect_run_error (refused, "hostile_try", AFORK_ERROR, AFORK_ERROR_SANDBOX,
+                    "257 paths in “read-paths”");
 }
 
 /* What is beneath a path to be written can be written, in whatever layer, also if it is named to be
