@@ -51,11 +51,14 @@ void                 _afork_value_type_forget       (AForkValueType       *self)
 /* Frees the nodes. */
 void                 _afork_value_type_clear        (AForkValueType       *self);
 
-/* Replaces PART, a variant, by the value in it. INNER_TYPE is for the type of this value. */
+/* These replace PART by the value in it, and do not check that its size is right if its type has a
+ * fixed size. */
+
+/* For a variant. INNER_TYPE is for the type of the value in it. */
 AForkValuePartResult _afork_value_part_enter_variant (AForkValuePart      *part,
                                                       AForkValueType      *inner_type);
 
-/* Replaces PART, a maybe that is not empty, by the value in it. */
+/* For a maybe that is not empty. */
 AForkValuePartResult _afork_value_part_enter_maybe  (AForkValuePart       *part);
 
 /* A container whose children are taken one after the other. */
@@ -77,8 +80,7 @@ AForkValuePartResult _afork_value_container_open    (AForkValueContainer  *self,
 /* Returns how many children there are in all. To be called before the first is taken. */
 gsize                _afork_value_container_count   (AForkValueContainer  *self);
 
-/* Sets CHILD to the next value in the container. If its type has a fixed size, it is not checked
- * here that the value has it. */
+/* Sets CHILD to the next value in the container. If its type has a fixed size, it has this size. */
 AForkValuePartResult _afork_value_container_next    (AForkValueContainer  *self,
                                                      AForkValuePart       *child);
 

@@ -55,8 +55,7 @@ fail (AForkValueReader    *self,
   self->state = error;
 }
 
-/* Sets the event. Returns whether there is one. */
-
+/* Sets the event, and returns TRUE. */
 static gboolean
 emit (AForkValueEvent     *event,
       AForkValueEventKind  kind)
