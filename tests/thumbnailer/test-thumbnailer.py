@@ -276,7 +276,7 @@ def test_output_folder(room):
 
 
 def test_relative_home(room):
-    """It is not the home of anybody."""
+    """It is ignored, as if there was none."""
     picture = room.add("a.png", png(10, 10))
     for home in "relative", "":
         room.env.update(HOME=home, XDG_CONFIG_HOME=home)
@@ -916,6 +916,22 @@ def test_file_size_limit(room):
 
 # Descriptors
 
+def add_door_and_key(room):
+    """For a worker that is ordered to wait: it reports at the door, and goes on with the key."""
+    for name in "door", "key":
+        os.mkfifo(room.home / name)
+        room.env[f"HOSTILE_{name.upper()}"] = str(room.home / name)
+
+
+def await_worker_at_door(room):
+    with open(room.home / "door", encoding="ascii") as guests:
+        guests.readline()
+
+
+def use_key(room):
+    (room.home / "key").write_text("")
+
+
 def limit_files(soft, hard):
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
@@ -954,19 +970,34 @@ def test_pictures_wait_for_descriptors(room):
     first = room.add("0.png", b"wait")
     for number in range(1, 60):
         room.add(f"{number}.png", png(30, 20))
-    for name in "door", "key":
-        os.mkfifo(room.home / name)
-        room.env[f"HOSTILE_{name.upper()}"] = str(room.home / name)
+    add_door_and_key(room)
     process = room.start("--module", HOSTILE_WORKER, "-j1", "-s", "normal,large", room.pictures,
                          stdout=subprocess.PIPE)
-    with open(room.home / "door", encoding="ascii") as guests:
-        guests.readline()
+    await_worker_at_door(room)
     resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (30, 30))
-    (room.home / "key").write_text("")
+    use_key(room)
     text, errors = process.communicate()
     output = Output(text, errors)
     assert output.outcome(first) == "failed: The worker did not write a thumbnail"
     assert output.counts() == (59, 0, 1), (text, errors)
+    assert not errors, errors
+
+
+def test_pictures_without_any_descriptor(room):
+    """If no other picture is left whose descriptors would be free, waiting would not help."""
+    room.add("0.png", b"wait")
+    pictures = [room.add(f"{number}.png", png(30, 20)) for number in range(1, 60)]
+    add_door_and_key(room)
+    process = room.start("--module", HOSTILE_WORKER, "-j1", room.pictures, stdout=subprocess.PIPE)
+    await_worker_at_door(room)
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (10, 10))
+    use_key(room)
+    text, errors = process.communicate()
+    output = Output(text, errors)
+    failed = [picture for picture in pictures
+              if output.outcome(picture).endswith(": Too many open files")]
+    assert output.counts() == (59 - len(failed), 0, 1 + len(failed)), (text, errors)
+    assert 0 < len(failed) < 59, (text, errors)
     assert not errors, errors
 
 
@@ -1190,19 +1221,16 @@ def test_hang_up(room):
 
 def test_ignored_signals_stay_ignored(room):
     """As with nohup, and in the background of a shell without job control."""
-    for name in "door", "key":
-        os.mkfifo(room.home / name)
-        room.env[f"HOSTILE_{name.upper()}"] = str(room.home / name)
+    add_door_and_key(room)
     room.add("0.png", b"wait")
     picture = room.add("1.png", png(10, 10))
     for number in signal.SIGHUP, signal.SIGINT, signal.SIGTERM:
         process = room.start("--module", HOSTILE_WORKER, "--jobs", 1, "--retry", room.pictures,
                              stdout=subprocess.PIPE,
                              preexec_fn=lambda: signal.signal(number, signal.SIG_IGN))
-        with open(room.home / "door", encoding="ascii") as guests:
-            guests.readline()
+        await_worker_at_door(room)
         os.kill(process.pid, number)
-        (room.home / "key").write_text("")
+        use_key(room)
         output, errors = process.communicate()
         assert process.returncode == 1, (number, process.returncode, output, errors)
         assert "Stopped" not in errors, errors
