@@ -145,6 +145,7 @@ parse_sizes (Options     *self,
              const char  *names,
              GError     **error)
 {
+  /* For an empty string, which is no size, g_strsplit() would return nothing. */
   g_auto(GStrv) each = g_strsplit (names[0] != '\0' ? names : ",", ",", -1);
 
   for (gsize i = 0; each[i] != NULL; i++)

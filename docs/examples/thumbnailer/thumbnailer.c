@@ -307,7 +307,7 @@ clean (const ThumbnailStore *store,
 
   if (!is_quiet)
     g_print ("%u %s of pictures that are gone removed\n", n_removed,
-           n_removed == 1 ? "thumbnail" : "thumbnails");
+             n_removed == 1 ? "thumbnail" : "thumbnails");
 }
 
 static guint
@@ -383,8 +383,9 @@ run_with_options (Options        *options,
   return status;
 }
 
-/* A relative home would be another one in each folder. The system knows the real one. The standard
- * for the other directories says that only absolute paths count. */
+/* A relative path would be another folder in each working directory. Without HOME, the program uses
+ * the home that the system has for the user. The standard for the other variables says that
+ * relative paths are ignored. */
 static void
 ignore_relative_directories (void)
 {
