@@ -36,17 +36,6 @@ making_free (Making *self)
 
 /* The file of a sheet */
 
-static void
-set_file_error (GError     **error,
-                const char  *path,
-                int          code,
-                const char  *cause)
-{
-  g_autofree char *name = g_filename_display_name (path);
-
-  g_set_error (error, G_IO_ERROR, code, "%s could not be written: %s", name, cause);
-}
-
 static gboolean
 is_sheet (int fd)
 {
@@ -66,19 +55,19 @@ contact_sheet_may_replace (const char  *path,
     return TRUE;
 
   if (stat (path, &info) < 0)
-    set_file_error (error, path, g_io_error_from_errno (errno), g_strerror (errno));
+    output_file_set_errno (error, path, errno);
   else if (!S_ISREG (info.st_mode))
     {
       g_autofree char *cause = g_strdup_printf ("It is %s, not a file",
                                                 picture_describe_kind (info.st_mode));
 
-      set_file_error (error, path, G_IO_ERROR_NOT_REGULAR_FILE, cause);
+      output_file_set_error (error, path, G_IO_ERROR_NOT_REGULAR_FILE, cause);
     }
   else if ((fd = open (path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)) < 0)
-    set_file_error (error, path, g_io_error_from_errno (errno), g_strerror (errno));
+    output_file_set_errno (error, path, errno);
   else if (!is_sheet (fd))
-    set_file_error (error, path, G_IO_ERROR_EXISTS,
-                    "It exists, and is no contact sheet of this program");
+    output_file_set_error (error, path, G_IO_ERROR_EXISTS,
+                           "It exists, and is no contact sheet of this program");
   else
     return TRUE;
 
@@ -178,7 +167,7 @@ open_files (OutputFile       *output,
       fd = open (picture->thumbnail, O_RDONLY | O_CLOEXEC);
       if (fd < 0 && descriptors_are_used_up (errno))
         {
-          set_file_error (error, output->path, G_IO_ERROR_TOO_MANY_OPEN_FILES, g_strerror (errno));
+          output_file_set_errno (error, output->path, errno);
           return NULL;
         }
       if (fd < 0)

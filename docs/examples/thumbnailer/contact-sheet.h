@@ -18,20 +18,22 @@ typedef struct
 
 #define CONTACT_SHEET_MAX_PICTURES 400      /* on one sheet */
 
-/* Returns how many sheets are needed for so many thumbnails, and so many on a sheet. */
-guint    contact_sheet_count       (guint                 n_thumbnails,
-                                    guint                 n_shown);
+/* Returns how many sheets N_THUMBNAILS need, with up to N_SHOWN on each. */
+guint       contact_sheet_count       (guint        n_thumbnails,
+                                       guint        n_shown);
 
 /* Whether there is no file at PATH, or only a sheet that this program has drawn: other files are
  * neither replaced nor removed. If PATH is a symbolic link, this is about the file that it leads
  * to. */
-gboolean contact_sheet_may_replace (const char           *path,
-                                    GError              **error);
+gboolean    contact_sheet_may_replace (const char  *path,
+                                       GError     **error);
+
 /* Returns a file for a sheet that replaces the one at PATH. */
-OutputFile *contact_sheet_open     (const char           *path,
-                                    GError              **error);
+OutputFile *contact_sheet_open        (const char  *path,
+                                       GError     **error);
+
 /* Removes a sheet of an earlier run. Returns whether there was one. */
-gboolean contact_sheet_remove      (const char           *path);
+gboolean    contact_sheet_remove      (const char  *path);
 
 /* Has a worker draw the thumbnails of sheet NUMBER, from 0 on, into the PNG file OUTPUT. There are
  * up to N_SHOWN on a sheet. PIXELS is the longest side of a thumbnail. */

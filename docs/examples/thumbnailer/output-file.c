@@ -19,15 +19,24 @@
 #define NAME_TRIES 100
 #define RANDOM     "XXXXXX"     /* six characters at the end of a temporary name, as of mkstemp() */
 
-static void
-set_error (GError     **error,
-           const char  *path,
-           int          saved_errno)
+void
+output_file_set_error (GError     **error,
+                       const char  *path,
+                       int          code,
+                       const char  *cause)
 {
   g_autofree char *name = g_filename_display_name (path);
 
-  g_set_error (error, G_IO_ERROR, descriptors_error_code (saved_errno),
-               "%s could not be written: %s", name, g_strerror (saved_errno));
+  g_set_error (error, G_IO_ERROR, code, "%s could not be written: %s", name, cause);
+}
+
+void
+output_file_set_errno (GError     **error,
+                       const char  *path,
+                       int          error_number)
+{
+  output_file_set_error (error, path, descriptors_error_code (error_number),
+                         g_strerror (error_number));
 }
 
 /* Returns what the temporary names of a file begin with. A long name is cut, between characters. */
@@ -142,7 +151,7 @@ output_file_new (const char  *path,
   OutputFile *self = output_file_try_new (path, mode);
 
   if (self == NULL)
-    set_error (error, path, errno);
+    output_file_set_errno (error, path, errno);
   return self;
 }
 
@@ -204,7 +213,7 @@ output_file_commit (OutputFile  *self,
 {
   if (!trim (self))
     {
-      set_error (error, self->path, errno);
+      output_file_set_errno (error, self->path, errno);
       return FALSE;
     }
 
@@ -214,7 +223,7 @@ output_file_commit (OutputFile  *self,
   if ((self->temporary == NULL && (errno != EEXIST || !name_it (self)))
       || g_rename (self->temporary, self->path) < 0)
     {
-      set_error (error, self->path, errno);
+      output_file_set_errno (error, self->path, errno);
       return FALSE;
     }
 

@@ -32,6 +32,15 @@ gboolean    output_file_commit  (OutputFile  *self,
                                  GError     **error);
 void        output_file_free    (OutputFile  *self);
 
+/* These say that the file at PATH could not be written, and why. */
+void        output_file_set_error (GError     **error,
+                                   const char  *path,
+                                   int          code,
+                                   const char  *cause);
+void        output_file_set_errno (GError     **error,
+                                   const char  *path,
+                                   int          error_number);
+
 /* Removes what processes that were killed have left in FOLDER: files for names that end with
  * SUFFIX, and that were not changed since the time BEFORE, in seconds. */
 void        output_file_sweep   (const char  *folder,
