@@ -59,6 +59,13 @@ trim (AForkQuarantine *self)
     remove_suspect (self, g_queue_peek_head (&self->order));
 }
 
+static Suspect *
+look_up (AForkQuarantine        *self,
+         const AForkJobIdentity *identity)
+{
+  return self->suspects != NULL ? g_hash_table_lookup (self->suspects, identity) : NULL;
+}
+
 /* While there are no suspects, a job costs nothing: its identity is not computed. */
 static Suspect *
 find (AForkQuarantine *self,
@@ -70,7 +77,7 @@ find (AForkQuarantine *self,
   if (self->suspects == NULL || !_afork_job_identity_init (&identity, args, job))
     return NULL;
 
-  return g_hash_table_lookup (self->suspects, &identity);
+  return look_up (self, &identity);
 }
 
 static Suspect *
@@ -154,7 +161,7 @@ _afork_quarantine_add_exit (AForkQuarantine *self,
     return earlier;
 
   expire (self, now);
-  suspect = self->suspects != NULL ? g_hash_table_lookup (self->suspects, &identity) : NULL;
+  suspect = look_up (self, &identity);
   if (suspect == NULL && earlier == NULL)
     {
       set_time (self, add_suspect (self, &identity, reason), now);

@@ -8,11 +8,12 @@
 #include "updater.h"
 
 /* The data of a waiter. The last reference to the object may be dropped in any thread, so a waiter
- * uses the object only with a reference. */
+ * uses the object only with a reference. The other fields are valid as long as the object. */
 typedef struct
 {
-  GWeakRef      object;
-  AForkUpdater *updater;        /* as long as the object exists */
+  GWeakRef       object;
+  AForkUpdater  *updater;
+  AForkWaiter  **waiter;        /* the field of the updater that has the waiter */
 } Request;
 
 static void
@@ -25,41 +26,30 @@ request_free (gpointer data)
 }
 
 static Request *
-request_new (AForkUpdater *updater)
+request_new (AForkUpdater  *updater,
+             AForkWaiter  **waiter)
 {
   Request *self = g_new (Request, 1);
 
   g_weak_ref_init (&self->object, updater->object);
   self->updater = updater;
+  self->waiter = waiter;
   return self;
 }
 
 static void
-soon_cb (gpointer data)
+request_cb (gpointer data)
 {
-  Request *request = data;
-  AForkUpdater *self = request->updater;
-  g_autoptr(GObject) object = g_weak_ref_get (&request->object);
+  Request *self = data;
+  AForkUpdater *updater = self->updater;
+  g_autoptr(GObject) object = g_weak_ref_get (&self->object);
 
   if (object == NULL)
     return;
 
-  g_clear_pointer (&self->soon, _afork_waiter_end);
-  self->update (object);
-}
-
-static void
-later_cb (gpointer data)
-{
-  Request *request = data;
-  AForkUpdater *self = request->updater;
-  g_autoptr(GObject) object = g_weak_ref_get (&request->object);
-
-  if (object == NULL)
-    return;
-
-  g_clear_pointer (&self->later, _afork_waiter_end);
-  self->update (object);
+  /* This frees the request. */
+  g_clear_pointer (self->waiter, _afork_waiter_end);
+  updater->update (object);
 }
 
 static void
@@ -69,8 +59,8 @@ set_time (AForkUpdater *self,
 {
   g_clear_pointer (&self->later, _afork_waiter_end);
   self->time = time;
-  self->later = _afork_waiter_new_for_time (context, time, later_cb, request_new (self),
-                                            request_free);
+  self->later = _afork_waiter_new_for_time (context, time, request_cb,
+                                            request_new (self, &self->later), request_free);
 }
 
 void
@@ -86,8 +76,8 @@ _afork_updater_request (AForkUpdater *self,
                         GMainContext *context)
 {
   if (self->soon == NULL)
-    self->soon = _afork_waiter_new_for_iteration (context, soon_cb, request_new (self),
-                                                  request_free);
+    self->soon = _afork_waiter_new_for_iteration (context, request_cb,
+                                                  request_new (self, &self->soon), request_free);
 }
 
 void
