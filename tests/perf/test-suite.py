@@ -102,48 +102,6 @@ class SmokeTest(unittest.TestCase):
                 self.assertTrue(row)
                 self.assertIn(figure['unit'], row[0])
 
-
-class CommandLine(unittest.TestCase):
-    def list_cases(self):
-        _, listed = run('--list')
-        return [line.split()[0] for line in listed.splitlines()[1:]]
-
-    def test_one_case_can_be_chosen(self):
-        name, other = self.list_cases()[-1], self.list_cases()[0]
-        with tempfile.TemporaryDirectory() as folder:
-            report = Path(folder) / 'suite.json'
-            status, _ = run('--smoke', '--programs', PROGRAMS, '--case', name, '--json', report)
-            self.assertEqual(status, 0)
-            names = [case['name'] for case in json.loads(report.read_text())['cases']]
-        self.assertEqual(names, [name])
-        self.assertNotEqual(name, other)
-
-    def test_unknown_case_is_refused(self):
-        status, output = run('--programs', PROGRAMS, '--case', 'spoon')
-        self.assertEqual(status, 2)
-        self.assertIn('spoon', output)
-
-    def test_failing_case_is_named(self):
-        # A case that asks one of the programs whether it can run is skipped.
-        with tempfile.TemporaryDirectory() as empty:
-            for name in self.list_cases():
-                status, output = run('--smoke', '--programs', empty, '--case', name)
-                if 'was skipped' not in output:
-                    break
-        if 'was skipped' in output:
-            self.skipTest('all cases ask so')
-        self.assertEqual(status, 1)
-        self.assertIn(name, output)
-
-    def test_a_quick_run_goes_into_no_page(self):
-        with tempfile.TemporaryDirectory() as folder:
-            page = Path(folder) / 'page.md'
-            page.write_text('Above.\n')
-            status, output = run('--quick', '--programs', PROGRAMS, '--page', page)
-            self.assertEqual(status, 2)
-            self.assertIn('too few rounds for a page', output)
-            self.assertEqual(page.read_text(), 'Above.\n')
-
     def test_a_quick_run_says_what_it_leaves_out(self):
         sys.path.insert(0, str(FOLDER))
         suite = importlib.import_module(SUITE).SUITE
@@ -155,16 +113,6 @@ class CommandLine(unittest.TestCase):
                       [figure.title for figure in quick.figures],
                       [name for panel in quick.panels for name in panel.groups]):
             self.assertFalse([text for text in texts if '2 GB' in text])
-
-    def test_page_without_a_place_is_left_alone(self):
-        with tempfile.TemporaryDirectory() as folder:
-            page = Path(folder) / 'page.md'
-            page.write_text('Nothing of the kind.\n')
-            status, output = run('--smoke', '--programs', PROGRAMS,
-                                 '--case', self.list_cases()[0], '--page', page)
-            self.assertEqual(status, 1)
-            self.assertIn('no place', output)
-            self.assertEqual(page.read_text(), 'Nothing of the kind.\n')
 
 
 if __name__ == '__main__':
