@@ -106,16 +106,6 @@ G_DEFINE_FINAL_TYPE (AForkSandbox, afork_sandbox, G_TYPE_OBJECT)
 
 /* Paths. */
 
-static gboolean
-are_paths (const char * const *paths)
-{
-  for (; paths != NULL && *paths != NULL; paths++)
-    if (!g_path_is_absolute (*paths))
-      return FALSE;
-
-  return TRUE;
-}
-
 /* Returns whether *PATHS was another array. */
 static gboolean
 set_paths (char               ***paths,
@@ -445,8 +435,11 @@ afork_sandbox_class_init (AForkSandboxClass *klass)
    * AForkSandbox:read-paths: (getter get_read_paths) (setter set_read_paths)
    *
    * Absolute paths of files and directories that the process may read and execute, and what is in
-   * these directories; an empty array for none; or `NULL` for all. There can be 256 at most. A path
-   * that does not exist is ignored. Files that can be written can also be read.
+   * these directories; an empty array for none; or `NULL` for all. A path that does not exist is
+   * ignored. Files that can be written can also be read.
+   *
+   * Restricting a process fails with `AFORK_ERROR_SANDBOX` if a path is not absolute, or if there
+   * are more than 256.
    *
    * The process can always use descriptors that it has. The limit does not hold for looking up
    * whether a file exists, or its owner and size, unless namespaces are in force.
@@ -461,9 +454,12 @@ afork_sandbox_class_init (AForkSandboxClass *klass)
    * AForkSandbox:write-paths: (getter get_write_paths) (setter set_write_paths)
    *
    * Absolute paths of files and directories that the process may write, and in which it may create
-   * and remove files; an empty array for none; or `NULL` for all. There can be 256 at most. A path
-   * that does not exist is ignored. A path in [property@AFork.Sandbox:read-paths] that is in such a
-   * directory can still be written.
+   * and remove files; an empty array for none; or `NULL` for all. A path that does not exist is
+   * ignored. A path in [property@AFork.Sandbox:read-paths] that is in such a directory can still be
+   * written.
+   *
+   * Restricting a process fails with `AFORK_ERROR_SANDBOX` if a path is not absolute, or if there
+   * are more than 256.
    *
    * Since: 0.1
    */
@@ -1047,7 +1043,6 @@ afork_sandbox_set_read_paths (AForkSandbox       *self,
                               const char * const *read_paths)
 {
   g_return_if_fail (AFORK_IS_SANDBOX (self));
-  g_return_if_fail (are_paths (read_paths));
 
   if (set_paths (&self->read_paths, read_paths))
     g_object_notify_by_pspec (G_OBJECT (self), props[PROP_READ_PATHS]);
@@ -1087,7 +1082,6 @@ afork_sandbox_set_write_paths (AForkSandbox       *self,
                                const char * const *write_paths)
 {
   g_return_if_fail (AFORK_IS_SANDBOX (self));
-  g_return_if_fail (are_paths (write_paths));
 
   if (set_paths (&self->write_paths, write_paths))
     g_object_notify_by_pspec (G_OBJECT (self), props[PROP_WRITE_PATHS]);
@@ -1261,8 +1255,8 @@ describe_limits (AForkSandbox     *self,
                   self->core_size);
 }
 
-/* Packs PATHS for CONFINEMENT, and keeps their bytes in KEPT. Returns FALSE if there are too many.
- * There are no files with paths longer than messages can have. */
+/* Packs PATHS for CONFINEMENT, and keeps their bytes in KEPT. Returns FALSE if one is not absolute or
+ * if there are too many. There are no files with paths longer than messages can have. */
 static gboolean
 describe_paths (AForkConfinement    *confinement,
                 AForkPathAccess      access,
@@ -1280,8 +1274,19 @@ describe_paths (AForkConfinement    *confinement,
     return TRUE;
 
   for (gsize i = 0; paths[i] != NULL; i++)
-    if (strlen (paths[i]) <= AFORK_MAX_PATH_LENGTH)
-      g_ptr_array_add (possible, (char *) paths[i]);
+    {
+      if (!g_path_is_absolute (paths[i]))
+        {
+          g_autofree char *shown = g_filename_display_name (paths[i]);
+
+          g_set_error (error, AFORK_ERROR, AFORK_ERROR_SANDBOX,
+                       _("The sandbox has the path “%s” in “%s”, which is not absolute"),
+                       shown, afork_effect_name (effect));
+          return FALSE;
+        }
+      if (strlen (paths[i]) <= AFORK_MAX_PATH_LENGTH)
+        g_ptr_array_add (possible, (char *) paths[i]);
+    }
   if (possible->len > AFORK_MAX_PATHS)
     {
       g_set_error (error, AFORK_ERROR, AFORK_ERROR_SANDBOX,

@@ -764,6 +764,31 @@ test_paths (void)
                     "257 paths in “read-paths”");
 }
 
+/* A program that takes paths from its command line may be given any. None is left out, which would
+ * leave the process with less confinement than was asked for. */
+static void
+test_paths_not_absolute (void)
+{
+  static const char * const names[] = { "read-paths", "write-paths" };
+  static const char * const wrong[] = { "", ".", "some/folder", "~/folder", "file:///usr" };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
+    for (gsize k = 0; k < G_N_ELEMENTS (wrong); k++)
+      {
+        const char *paths[] = { "/usr", wrong[k], NULL };
+        g_autoptr(AForkSandbox) sandbox = afork_sandbox_new ();
+        g_autoptr(AForkProcess) process = new_module_process ("hostile");
+        g_autofree char *message = g_strdup_printf ("“%s” in “%s”", wrong[k], names[i]);
+        g_auto(GStrv) got = NULL;
+
+        g_object_set (sandbox, names[i], paths, NULL);
+        g_object_get (sandbox, names[i], &got, NULL);
+        g_assert_cmpstrv (got, paths);
+        afork_process_restrict (process, sandbox);
+        expect_run_error (process, "hostile_try", AFORK_ERROR, AFORK_ERROR_SANDBOX, message);
+      }
+}
+
 /* What is beneath a path to be written can be written, in whatever layer, also if it is named to be
  * read. */
 static void
@@ -997,6 +1022,7 @@ main (int    argc,
   add_test ("/restrict/processes", test_processes);
   add_test ("/restrict/best-effort", test_best_effort);
   add_test ("/restrict/paths", test_paths);
+  add_test ("/restrict/paths/not-absolute", test_paths_not_absolute);
   add_test ("/restrict/write-beneath", test_write_beneath);
   add_test ("/restrict/read-device", test_read_device);
   add_test ("/restrict/read-proc", test_read_proc);
