@@ -7,6 +7,7 @@ import asyncio
 import concurrent.futures
 import functools
 import gc
+import logging
 import os
 import pickle
 import signal
@@ -528,6 +529,21 @@ class LoopTest(ExecutorTest):
         with self.assertLogs("concurrent.futures", "ERROR") as logs:
             self.in_loop(start)
         self.assertIn("ZeroDivisionError", logs.output[0])
+
+    def test_callback_and_its_log_fail(self):
+        """Callbacks are called after one whose exception cannot be logged."""
+        def start():
+            future = self.executor.submit(jobs.nap, 0.02)
+            future.add_done_callback(lambda future: 1 / 0)
+            future.add_done_callback(lambda future: self.loop.quit())
+
+        def refuse(record):
+            raise OSError("the log is full")
+
+        logger = logging.getLogger("concurrent.futures")
+        logger.addFilter(refuse)
+        self.addCleanup(logger.removeFilter, refuse)
+        self.in_loop(start)
 
     def test_callback_raises_anything(self):
         """Callbacks are called after one that raises what is no Exception."""

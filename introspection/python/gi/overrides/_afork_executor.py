@@ -14,6 +14,7 @@ The parts:
   main loop runs. Otherwise, the second thread calls them.
 """
 
+import collections
 import itertools
 import multiprocessing.process
 import os
@@ -299,7 +300,7 @@ class _Calls:
         self.ended = threading.Event()
         self.loop = GLib.MainContext.ref_thread_default()
         self.loop_is_iterated = None
-        self.callbacks = []
+        self.callbacks = collections.deque()
         self.callbacks_source = None
 
     # Starting and ending
@@ -543,19 +544,19 @@ class _Calls:
             return
         with self.lock:
             self.callbacks.append((function, future))
-            if self.callbacks_source is not None:
-                return
-            source = self.callbacks_source = GLib.Idle(priority=GLib.PRIORITY_DEFAULT)
-        self._attach(source)
+            if self.callbacks_source is None:
+                self._attach_callbacks()
 
-    def _attach(self, source):
-        source.set_callback(self._call_back_some)
-        source.attach(self.loop)
+    def _attach_callbacks(self):
+        """Have the main loop call the callbacks. The lock is held."""
+        self.callbacks_source = GLib.Idle(priority=GLib.PRIORITY_DEFAULT)
+        self.callbacks_source.set_callback(self._call_back_some)
+        self.callbacks_source.attach(self.loop)
 
     def _take_callback(self):
         with self.lock:
             if self.callbacks:
-                return self.callbacks.pop(0)
+                return self.callbacks.popleft()
             self.callbacks_source = None
             return None
 
@@ -573,19 +574,18 @@ class _Calls:
         try:
             function(future)
         except Exception:
-            _base.LOGGER.exception("exception calling callback for %r", future)
+            _log("exception calling callback for %r", future)
         except BaseException:
             # As in other callbacks of a main loop, SystemExit ends the program, and the main loop
             # prints other exceptions. It also removes the source.
             with self.lock:
-                source = self.callbacks_source = GLib.Idle(priority=GLib.PRIORITY_DEFAULT)
-            self._attach(source)
+                self._attach_callbacks()
             raise
 
     def _call_back_all(self):
         """Call what the main loop has not called."""
         with self.lock:
-            taken, self.callbacks = self.callbacks, []
+            taken, self.callbacks = self.callbacks, collections.deque()
         for function, future in taken:
             _call(function, future)
 
