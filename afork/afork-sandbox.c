@@ -1255,8 +1255,8 @@ describe_limits (AForkSandbox     *self,
                   self->core_size);
 }
 
-/* Packs PATHS for CONFINEMENT, and keeps their bytes in KEPT. Returns FALSE if one is not absolute or
- * if there are too many. There are no files with paths longer than messages can have. */
+/* Packs PATHS for CONFINEMENT, and keeps their bytes in KEPT. Returns FALSE if one is not absolute,
+ * or if there are too many. There are no files with paths longer than messages can have. */
 static gboolean
 describe_paths (AForkConfinement    *confinement,
                 AForkPathAccess      access,
