@@ -37,6 +37,8 @@ class AForkCallees {
             end: () => rpc.close_async(),
         };
     }
+
+    close() {}
 }
 
 class DBusCallees {
@@ -74,6 +76,11 @@ class DBusCallees {
                 await process.wait_async(null);
             },
         };
+    }
+
+    // This also removes the socket.
+    close() {
+        this._server.stop();
     }
 }
 
@@ -124,5 +131,6 @@ if (what === 'start') {
     series = await runCalls(peer, options.count, options['in-flight']);
     await peer.end();
 }
+peers.close();
 print('elapsed-ns', series.elapsed);
 print('latency-ns', series.latencies.join(' '));
