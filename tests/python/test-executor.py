@@ -25,6 +25,7 @@ sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "module
 
 import executor_jobs as jobs
 import gi
+from interruptions import Interruption
 
 gi.require_version("AFork", "1")
 from gi.repository import AFork, GLib
@@ -63,6 +64,93 @@ class StartTest(ExecutorTest):
             executor.shutdown()
             for thread in started:
                 self.assertFalse(thread.is_alive())
+
+
+    def test_interrupted(self):
+        """A signal handler raises an exception while the first thread starts."""
+        def interrupt(thread):
+            start(thread)
+            raise KeyboardInterrupt
+
+        start = threading.Thread.start
+        executor = AFork.Executor(2)
+        with mock.patch.object(threading.Thread, "start", interrupt):
+            self.assertRaises(KeyboardInterrupt, executor.submit, abs, -1)
+        with self.assertRaises(BrokenProcessPool):
+            executor.submit(abs, -1)
+        executor.shutdown()
+        self.assertEqual(list_threads(), [])
+
+
+def list_threads():
+    """The threads of executors."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("AFork.Executor")]
+
+
+class InterruptTest(ExecutorTest):
+    """Signal handlers raise exceptions while the main thread waits for an executor to end."""
+
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = os.path.join(folder.name, "file")
+        self.executor = AFork.Executor(1)
+        self.future = self.executor.submit(jobs.await_file, self.path)
+
+    def assert_waits(self):
+        """The next shutdown waits until all calls have ended."""
+        self.assertFalse(self.future.done())
+        jobs.make_file(self.path)
+        self.executor.shutdown()
+        self.assertTrue(self.future.done())
+        self.assertTrue(self.future.result())
+        self.assertEqual(list_threads(), [])
+
+    def test_shutdown(self):
+        for i in range(3):
+            with Interruption("_afork_executor.py"):
+                self.executor.shutdown()
+        self.assert_waits()
+
+    def test_block(self):
+        with Interruption("_afork_executor.py"):
+            with self.executor:
+                pass
+        self.assert_waits()
+
+    def test_kill(self):
+        with Interruption("_afork_executor.py"):
+            self.executor.shutdown()
+        self.executor.kill_workers()
+        self.assertIsInstance(self.future.exception(0), BrokenProcessPool)
+        self.assertEqual(list_threads(), [])
+
+    def test_before_abort(self):
+        """What was interrupted before it ended the calls can be done again."""
+        with mock.patch.object(self.executor._calls, "close", side_effect=KeyboardInterrupt):
+            self.assertRaises(KeyboardInterrupt, self.executor.terminate_workers)
+        self.executor.terminate_workers()
+        self.assertIsInstance(self.future.exception(0), BrokenProcessPool)
+
+    def test_cancel(self):
+        """A future whose cancel() was interrupted is cancelled when the executor ends, at last."""
+        def interrupt(number):
+            remove(number)
+            raise KeyboardInterrupt
+
+        while not self.future.running():
+            time.sleep(0.001)
+        # One more call is given to the worker.
+        self.executor.submit(abs, -1)
+        future = self.executor.submit(abs, -1)
+        remove = self.executor._calls.remove
+        with mock.patch.object(self.executor._calls, "remove", interrupt):
+            self.assertRaises(KeyboardInterrupt, future.cancel)
+        self.assert_waits()
+        done, pending = concurrent.futures.wait([future], timeout=LIMIT / 2)
+        self.assertEqual(done, {future})
+        self.assertTrue(future.cancelled())
 
 
 class ValuesTest(ExecutorTest):
@@ -817,6 +905,26 @@ executor.submit(time.sleep, 0.2).add_done_callback(
 executor.submit(print, "printed\\n", end="", flush=True)
 ''')
         self.assertEqual(sorted(self.run_python(path)), ["done", "printed"])
+
+    def test_exit_after_interrupt(self):
+        """The program ends when its calls have ended, also if a wait for them was interrupted."""
+        path = self.write("program.py", '''
+import gi, time
+gi.require_version("AFork", "1")
+from gi.repository import AFork
+from interruptions import Interruption
+executor = AFork.Executor(1)
+
+def done(future):
+    time.sleep(0.2)
+    print("done")
+
+executor.submit(time.sleep, 0.2).add_done_callback(done)
+with Interruption("_afork_executor.py"):
+    executor.shutdown()
+print("interrupted")
+''')
+        self.assertEqual(self.run_python(path), ["interrupted", "done"])
 
     def test_no_workers(self):
         """If no worker can start, futures say why."""

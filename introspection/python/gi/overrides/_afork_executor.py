@@ -159,6 +159,7 @@ class _Future(_base.Future):
             super().cancel()
         finally:
             self.set_running_or_notify_cancel()
+        self._calls.futures.pop(self._number, None)
         return True
 
     cancel.__doc__ = _base.Future.cancel.__doc__
@@ -280,9 +281,13 @@ class _Calls:
     """What an executor and its threads share. It does not know the executor, which may be dropped.
 
     Each number in `futures` is a call that the queue has accepted and that has no result yet.
+
+    A signal handler may raise an exception at any time in the main thread: KeyboardInterrupt, for
+    example. What was interrupted may then be done again.
     """
 
     def __init__(self, max_workers, max_calls):
+        self.pid = os.getpid()
         self.max_workers = max_workers
         self.max_calls = max_calls
         self.lock = threading.Lock()
@@ -332,21 +337,27 @@ class _Calls:
             self.queue = AFork.CallQueue(pool=pool, max_batch=1 if self.max_calls else MAX_BATCH)
         finally:
             self.context.pop_thread_default()
-        self.was_started = True
-        _all_calls.add(self)
         self.server = threading.Thread(target=self._serve, name="AFork.Executor-pool")
         self.deliverer = threading.Thread(target=self._deliver, name="AFork.Executor-results")
+        _all_calls.add(self)
+        self.was_started = True
         try:
             self.server.start()
             self.deliverer.start()
-        except RuntimeError as error:
-            # No more threads can be started, because the interpreter exits, for example.
+        except BaseException as error:
+            # No more threads can be started, because the interpreter exits, for example. Or a
+            # signal handler has raised an exception.
             self.broken = BROKEN
-            self.cause = str(error)
-            # What waits for results to be delivered waits for the thread that serves, if there is
-            # one.
-            self.deliverer = self.server if self.server.ident is not None else None
+            self.cause = _describe(error)
+            if self.deliverer.ident is None:
+                # What waits for results to be delivered waits for the thread that serves, if there
+                # is one.
+                self.deliverer = self.server
+                if self.server.ident is None:
+                    self.ended.set()
             self.close(AFork.ShutdownMode.ABORT)
+            if not isinstance(error, RuntimeError):
+                raise
 
     def close(self, mode=AFork.ShutdownMode.DRAIN):
         queue = self.queue
@@ -354,18 +365,24 @@ class _Calls:
             queue.close(mode)
 
     def join(self, timeout=None):
-        """Wait for the threads, unless this is one of them."""
+        """Wait for the threads, unless this is one of them.
+
+        If a signal handler raises an exception during Thread.join(), Python before 3.13 takes the
+        thread for one that has ended. So this waits for the event first.
+        """
         thread = self.deliverer
-        if thread is not None and threading.current_thread() not in (thread, self.server):
-            thread.join(timeout)
+        if (thread is None or threading.current_thread() in (thread, self.server)
+                or os.getpid() != self.pid):
+            return
+        if self.ended.wait(timeout) and thread.ident is not None:
+            thread.join()
 
     def break_off(self, cause):
         """Make the executor unusable: a worker ended abruptly."""
         with self.lock:
-            if self.broken:
-                return
-            self.broken = BROKEN
-            self.cause = cause
+            if not self.broken:
+                self.cause = cause
+                self.broken = BROKEN
         self.close(AFork.ShutdownMode.ABORT)
 
     def call_in_context(self, function):
@@ -387,10 +404,7 @@ class _Calls:
 
     def remove(self, number):
         queue = self.queue
-        if queue is None or not queue.remove(number):
-            return False
-        self.futures.pop(number, None)
-        return True
+        return queue is not None and queue.remove(number)
 
     def contains(self, number):
         queue = self.queue
@@ -413,6 +427,8 @@ class _Calls:
         finally:
             self.context.pop_thread_default()
             self.context = None
+            if self.deliverer is self.server:
+                self.ended.set()
 
     def _end(self):
         """End the processes that are left, and drop what refers to this object."""
@@ -452,6 +468,7 @@ class _Calls:
                 # It is not known which results are lost.
                 self._fail_all(f"The results of calls cannot be taken: {_describe(error)}")
         self.server.join()
+        self._cancel_lost()
         self.loop_is_iterated = None
         if self.callbacks and not self._has_loop():
             self._call_back_all()
@@ -479,6 +496,17 @@ class _Calls:
                 _log("exception after %r was done", future)
             else:
                 future.set_exception(error)
+
+    def _cancel_lost(self):
+        """Cancel the futures whose cancel() was interrupted: their calls are not in the queue."""
+        while self.futures:
+            number, future = self.futures.popitem()
+            try:
+                if not future.done():
+                    _base.Future.cancel(future)
+                    future.set_running_or_notify_cancel()
+            except BaseException:
+                _log("exception after %r was cancelled", future)
 
     def _fail_all(self, cause):
         self.break_off(cause)
@@ -685,7 +713,7 @@ class Executor(_base.Executor):
             return future
         calls.futures[number] = future
         if not calls.add(number, address):
-            del calls.futures[number]
+            calls.futures.pop(number, None)
             if calls.broken:
                 raise BrokenProcessPool(calls.broken)
             raise RuntimeError("cannot schedule new futures after shutdown")
