@@ -1190,11 +1190,13 @@ slot_started (AForkSlot *slot)
                 "Pool of “%s”: worker %d serves", self->setup.function,
                 afork_process_get_pid (process));
   _afork_scheduler_started (&self->scheduler, &slot->base, now);
-  request_update (self);
-  schedule_some (self, now);
   note_growth (self, slot, now);
+  request_update (self);
+  /* Handlers of the program may do anything, so the slot may be gone after these. A job that the
+   * worker gets may call one, too. */
   update_worker_list (self);
   g_signal_emit (self, signals[SIGNAL_WORKER_STARTED], 0, process);
+  schedule_some (self, now);
 }
 
 static void
@@ -1459,12 +1461,23 @@ give_job (AForkPool    *self,
   put_back (self, job);
 }
 
-/* Does what the scheduler decides. Returns false if there is nothing to be done now. */
+static gboolean
+can_schedule (AForkPool *self)
+{
+  return self->state < AFORK_POOL_STATE_ABORTING && self->in_process == NULL
+    && _afork_context_peek (self->context) != NULL;
+}
+
+/* Does what the scheduler decides. Returns false if there is nothing to be done now. A job that
+ * cannot be sent fails here, and a handler of it may do anything, such as shutting the pool down. */
 static gboolean
 do_step (AForkPool *self,
          gint64     now)
 {
   AForkSchedulerSubject subject;
+
+  if (!can_schedule (self))
+    return FALSE;
 
   fail_hopeless (self, now);
   if (self->all_fail)
@@ -1490,19 +1503,12 @@ do_step (AForkPool *self,
     }
 }
 
-static gboolean
-can_schedule (AForkPool *self)
-{
-  return self->state < AFORK_POOL_STATE_ABORTING && self->in_process == NULL
-    && _afork_context_peek (self->context) != NULL;
-}
-
 /* Does what is to be done now, but at most MAX_STEPS steps. */
 static void
 schedule_some (AForkPool *self,
                gint64     now)
 {
-  guint n_left = can_schedule (self) ? MAX_STEPS : 0;
+  guint n_left = MAX_STEPS;
 
   while (n_left > 0 && do_step (self, now))
     n_left--;

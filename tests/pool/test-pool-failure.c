@@ -655,6 +655,52 @@ test_dispose (void)
   g_assert_finalize_object (pool);
 }
 
+/* A job that cannot be sent fails while the pool gives jobs to its workers, and a handler of the job
+ * shuts the pool down and waits. The pool starts no worker after that, and uses none that has
+ * exited. The job comes first while a worker serves, then while one starts. */
+static void
+shut_down_failed_cb (AForkJob   *job,
+                     GParamSpec *pspec,
+                     AForkPool  *pool)
+{
+  g_autoptr(GError) error = NULL;
+
+  if (afork_job_get_state (job) != AFORK_JOB_STATE_FAILED)
+    return;
+
+  g_assert_true (afork_pool_shutdown (pool, AFORK_SHUTDOWN_MODE_ABORT, NULL, &error));
+  g_assert_no_error (error);
+  g_assert_cmpuint (afork_pool_get_n_workers (pool), ==, 0);
+}
+
+static void
+test_shutdown_unsent (void)
+{
+  enum { TOO_MANY_BLOBS = 1025 };
+  g_autoptr(GBytes) blob = g_bytes_new_static ("", 0);
+
+  for (guint is_starting = 0; is_starting < 2; is_starting++)
+    {
+      AForkPool *pool = new_pool ("max-workers", 2, "min-idle", 1, "start-delay", 0,
+                                  "stop-delay", 0, NULL);
+      g_autoptr(AForkJob) job = afork_job_new (do_args ("echo", 1));
+      GAsyncResult *result = NULL;
+      guint n_exited = 0;
+
+      while (!is_starting && afork_pool_get_n_idle (pool) == 0)
+        g_main_context_iteration (NULL, TRUE);
+      for (guint i = 0; i < TOO_MANY_BLOBS; i++)
+        afork_job_add_blob (job, blob);
+      g_signal_connect (job, "notify::state", G_CALLBACK (shut_down_failed_cb), pool);
+      g_signal_connect (pool, "worker-exited", G_CALLBACK (count_exited_cb), &n_exited);
+      begin_job (pool, job, &result);
+      await_error (pool, &result, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE, "blobs");
+      g_assert_cmpuint (n_exited, >, 0);
+      g_assert_cmpuint (afork_pool_get_n_workers (pool), ==, 0);
+      g_assert_finalize_object (pool);
+    }
+}
+
 /* A hundred thousand jobs that fail at once do not block the main loop: other sources run in
  * between. */
 static void
@@ -766,6 +812,7 @@ main (int    argc,
   add_test ("/pool/shutdown/many", test_shutdown_many);
   add_test ("/pool/shutdown/starting", test_shutdown_starting);
   add_test ("/pool/shutdown/done", test_shutdown_done);
+  add_test ("/pool/shutdown/unsent", test_shutdown_unsent);
   add_test ("/pool/dispose", test_dispose);
   add_test ("/pool/flood", test_flood);
 
