@@ -1469,7 +1469,7 @@ can_schedule (AForkPool *self)
 }
 
 /* Does what the scheduler decides. Returns false if there is nothing to be done now. A job that
- * cannot be sent fails here, and a handler of it may do anything, such as shutting the pool down. */
+ * cannot be sent fails here. A handler of it may do anything, such as shutting the pool down. */
 static gboolean
 do_step (AForkPool *self,
          gint64     now)
