@@ -655,7 +655,7 @@ test_dispose (void)
   g_assert_finalize_object (pool);
 }
 
-/* A job that cannot be sent fails while the pool gives jobs to its workers, and a handler of the job
+/* A job that cannot be sent fails while the pool gives jobs to its workers. A handler of the job
  * shuts the pool down and waits. The pool starts no worker after that, and uses none that has
  * exited. The job comes first while a worker serves, then while one starts. */
 static void
