@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import termios
+import time
 from fcntl import LOCK_EX, flock, ioctl
 from pathlib import Path
 
@@ -780,10 +781,22 @@ def confine_hostile(room, order, *options):
     return picture, Output(run.stdout, run.stderr).outcome(picture)
 
 
+def take_second():
+    """Takes a second of processor time. Returns for how long, in seconds."""
+    start = time.monotonic()
+    end = time.process_time() + 1
+    while time.process_time() < end:
+        pass
+    return time.monotonic() - start
+
+
 def test_processor_time_is_noted_with_its_limit(room):
-    """On a very busy machine, the other limit may be reached first. Then nothing is noted."""
-    outcome = TOO_LONG
-    while outcome == TOO_LONG:
+    """On a busy machine, the other limit may be reached first. Then nothing is noted."""
+    picture, outcome = confine_hostile(room, b"spin", "--timeout", "1")
+    if outcome == TOO_LONG:
+        assert not room.failure_path(picture).exists()
+        if take_second() > 2:
+            raise tap.Skip("other programs use the processors")
         picture, outcome = confine_hostile(room, b"spin", "--timeout", "1")
     assert outcome == "failed: The worker needed more than 1 s of processor time"
     note = Png(room.failure_path(picture).read_bytes())
