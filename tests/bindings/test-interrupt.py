@@ -4,6 +4,8 @@
 """Signals during blocking calls: Python's handlers run, and what they raise ends the call and is
 raised where the call stands."""
 
+import dis
+import functools
 import os
 import signal
 import socket
@@ -15,7 +17,9 @@ import unittest
 import gi
 
 gi.require_version("AFork", "1")
-from gi.repository import AFork, Gio, GLib
+from gi.repository import AFork, Gio, GLib, GObject
+
+OVERRIDE = sys.modules["gi.overrides.AFork"]
 
 LIMIT = 50      # seconds for one test, after which something hangs
 
@@ -59,6 +63,49 @@ class Sender(threading.Thread):
                 return True
         with open(f"/proc/self/task/{os.getpid()}/syscall") as file:
             return file.read().split()[0] in ("7", "271")
+
+
+class Raiser:
+    """Raises InterruptedError in the functions of the override, at the place that has NUMBER among
+    those where the interpreter runs signal handlers: after it has begun a function, called one, or
+    jumped back."""
+
+    def __init__(self, number):
+        self.number = number
+        self.has_raised = False
+        self.last = {}          # the instructions that frames have run last, by their ids
+
+    def __enter__(self):
+        sys.settrace(self.trace_call)
+
+    def __exit__(self, exc_type, exc_value, traceback):
+        sys.settrace(None)
+        if self.has_raised and exc_type is not InterruptedError:
+            raise AssertionError("The exception of the signal handler was lost")
+        return self.has_raised
+
+    def trace_call(self, frame, event, arg):
+        if frame.f_code.co_filename != OVERRIDE.__file__:
+            return None
+        frame.f_trace_opcodes = True
+        self.last.pop(id(frame), None)
+        return self.trace_instruction
+
+    def trace_instruction(self, frame, event, arg):
+        if event == "opcode":
+            name = get_instructions(frame.f_code).get(self.last.get(id(frame)), "")
+            self.last[id(frame)] = frame.f_lasti
+            if name.startswith(("RESUME", "CALL", "JUMP_BACKWARD")):
+                self.number -= 1
+                if self.number < 0:
+                    self.has_raised = True
+                    raise InterruptedError
+        return self.trace_instruction
+
+
+@functools.cache
+def get_instructions(code):
+    return {instruction.offset: instruction.opname for instruction in dis.get_instructions(code)}
 
 
 class InterruptTest(unittest.TestCase):
@@ -180,6 +227,53 @@ class InterruptTest(unittest.TestCase):
             signal.signal(signal.SIGUSR1, old)
         self.assertEqual(results, ["inner"])
         other.close()
+
+    def test_any_place(self):
+        """A handler raises before, in or after the call. Nothing that the call sets up remains."""
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        cancellable = Gio.Cancellable.new()
+        signal_id = GObject.signal_lookup("cancelled", Gio.Cancellable)
+        rpc = new_rpc()
+        rpc.call(args("unit"))
+        number = 0
+        raiser = None
+        signal.set_wakeup_fd(theirs.fileno())
+        try:
+            while raiser is None or raiser.has_raised:
+                raiser = Raiser(number)
+                with self.subTest(number=number):
+                    with raiser:
+                        rpc.call(args("unit"), cancellable)
+                    self.assertEqual(OVERRIDE._signal_handlers._calls, [])
+                    self.assertEqual(signal.set_wakeup_fd(theirs.fileno()), theirs.fileno())
+                    self.assertEqual(0, GObject.signal_handler_find(
+                        cancellable, GObject.SignalMatchType.ID, signal_id, 0, None, None, None))
+                number += 1
+        finally:
+            signal.set_wakeup_fd(-1)
+            ours.close()
+            theirs.close()
+        self.assertGreater(number, 20)
+        rpc.close()
+
+    def test_closed_wakeup_fd(self):
+        """The descriptor that other code has set is closed during the call, and not set again."""
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        rpc = new_rpc("calls_later", concurrent=True)
+        rpc.call(args("now"))
+        old = signal.signal(signal.SIGUSR1, lambda number, frame: theirs.close())
+        signal.set_wakeup_fd(theirs.fileno())
+        try:
+            sender = Sender(signal.SIGUSR1)
+            self.assertEqual(rpc.call(args("after", 300)).unpack(), 300)
+            sender.join()
+            self.assertEqual(signal.set_wakeup_fd(-1), -1)
+        finally:
+            signal.signal(signal.SIGUSR1, old)
+            ours.close()
+        rpc.close()
 
     def test_nested(self):
         """A blocking call within a handler of an object, within another one."""

@@ -23,6 +23,7 @@ import weakref
 from collections import deque
 from collections.abc import Coroutine
 from contextvars import copy_context
+from functools import partial
 
 from gi import _ossighelper
 from gi.module import get_introspection_module
@@ -288,22 +289,35 @@ class _Parameters:
 
 # Signals during blocking calls
 
+def _keep(results, function, *args):
+    """Calls a function of C and adds its result to a list.
+
+    Signal handlers run between two instructions of the interpreter, and may raise. Here, none runs
+    between the call and the addition. So it is known what has to be undone.
+    """
+    results.extend(map(function, *([arg] for arg in args)))
+
+
 class _Link:
     """A cancellable of ours that is cancelled with the caller's, but not the other way round."""
 
     def __init__(self, outer):
         self.cancellable = Gio.Cancellable()
-        self._outer = outer
+        self._handlers = []
         if outer is not None:
-            cancel = self.cancellable.cancel
-            self._handler = GObject.Object.connect(outer, "cancelled", lambda outer: cancel())
-            if outer.is_cancelled():
-                cancel()
+            self.link(outer)
+
+    def link(self, outer):
+        cancel = self.cancellable.cancel
+        self._outer = outer
+        _keep(self._handlers, GObject.Object.connect, outer, "cancelled", lambda outer: cancel())
+        if outer.is_cancelled():
+            cancel()
 
     def unlink(self):
-        if self._outer is not None:
-            GObject.Object.disconnect(self._outer, self._handler)
-            self._outer = None
+        for handler in self._handlers:
+            GObject.Object.disconnect(self._outer, handler)
+        self._handlers = []
 
 
 class _SignalHandlers:
@@ -354,11 +368,12 @@ class _SignalHandlers:
     def _forward(self, numbers):
         """Other code may wait for signals in the same way: asyncio does."""
         for call in self._calls[-1:]:
-            if call.previous not in (-1, self._writer.fileno()):
-                try:
-                    os.write(call.previous, numbers)
-                except OSError:
-                    pass
+            for fd in call.previous:
+                if fd not in (-1, self._writer.fileno()):
+                    try:
+                        os.write(fd, numbers)
+                    except OSError:
+                        pass
 
     def call(self, info, args, cancellable):
         if threading.current_thread() is not threading.main_thread():
@@ -368,9 +383,49 @@ class _SignalHandlers:
         elif self._steps.gi_running:
             return self._call_in_handler(info, args, cancellable)
 
-        with _InterruptibleCall(self._calls, self._writer.fileno(), cancellable) as call:
-            return info(*args, call.cancellable)
+        steps = self._watch_call(cancellable)
+        try:
+            return info(*args, next(steps))
+        finally:
+            steps.close()
 
+    def _watch_call(self, cancellable):
+        """Sets up what interrupts a call, yields the cancellable for the call, undoes all of this,
+        and raises the error with which the call was interrupted.
+
+        Signal handlers may raise at any time, so this is a generator, too. What has to be undone is
+        undone whatever was raised before.
+        """
+        call = _InterruptibleCall()
+        n_outer = len(self._calls)
+        in_loop = None
+        try:
+            if cancellable is not None:
+                call.link(cancellable)
+            self._calls.append(call)
+            _keep(call.previous, partial(signal.set_wakeup_fd, warn_on_full_buffer=False),
+                  self._writer.fileno())
+            # A main loop of PyGObject has a handler of its own for SIGINT, which quits the loop.
+            if getattr(_ossighelper, "_callback_stack", None):
+                in_loop = _ossighelper.register_sigint_fallback(
+                    lambda: call.interrupt(KeyboardInterrupt())).gen
+                next(in_loop)
+            yield call.cancellable
+        finally:
+            try:
+                if in_loop is not None:
+                    in_loop.close()
+            finally:
+                try:
+                    call.restored.extend(call.restore)
+                except (OSError, ValueError):
+                    # A signal handler may raise these, too.
+                    if len(call.restored) == len(call.previous):
+                        raise
+                    signal.set_wakeup_fd(-1)
+                finally:
+                    del self._calls[n_outer:]
+                    call.end()
 
     def _call_in_handler(self, info, args, cancellable):
         """A call by a signal handler, within another call. Other signals wait until it returns."""
@@ -382,40 +437,25 @@ class _SignalHandlers:
 
 
 class _InterruptibleCall(_Link):
-    def __init__(self, calls, fd, cancellable):
-        super().__init__(cancellable)
-        self._calls = calls
-        self._fd = fd
+    def __init__(self):
+        super().__init__(None)
+        self.previous = []      # the descriptor that other code has set for signals
+        self.restored = []      # not empty when it was set again
+        self.restore = map(signal.set_wakeup_fd, self.previous)
         self._error = None
-        self._in_loop = None
 
     def interrupt(self, error):
         """Ends the call with an error that a signal handler has raised."""
         self._error = error
         self.cancellable.cancel()
 
-    def __enter__(self):
-        self._calls.append(self)
-        self.previous = signal.set_wakeup_fd(self._fd, warn_on_full_buffer=False)
-        # A main loop of PyGObject has a handler of its own for SIGINT, which quits the loop.
-        if getattr(_ossighelper, "_callback_stack", None):
-            self._in_loop = _ossighelper.register_sigint_fallback(
-                lambda: self.interrupt(KeyboardInterrupt()))
-            self._in_loop.__enter__()
-        return self
-
-    def __exit__(self, *exc_info):
-        if self._in_loop is not None:
-            self._in_loop.__exit__(None, None, None)
+    def end(self):
         try:
-            signal.set_wakeup_fd(self.previous)
-        except (OSError, ValueError):
-            signal.set_wakeup_fd(-1)
-        self._calls.remove(self)
-        self.unlink()
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error from None
+            self.unlink()
+        finally:
+            if self._error is not None:
+                error, self._error = self._error, None
+                raise error from None
 
 
 _signal_handlers = _SignalHandlers()
