@@ -164,6 +164,34 @@ class InterruptTest(unittest.TestCase):
         self.assert_interrupted(pool.shutdown, AFork.ShutdownMode.DRAIN)
         pool.shutdown(AFork.ShutdownMode.ABORT)
 
+    def test_pool_events(self):
+        """After shutdown() was interrupted, events end when the shutdown ends."""
+        async def collect():
+            return [event async for event in events]
+
+        async def get_event():
+            return await events.__anext__()
+
+        async def shut_down():
+            await pool.shutdown_async(AFork.ShutdownMode.ABORT)
+
+        for is_shut_down_again in False, True:
+            pool = AFork.Pool(process=new_process("pool"), function="pool_do", max_workers=1)
+            events = pool.events()
+            job = pool.call_async(args("stuck"))
+            self.assertEqual(AFork.run(get_event()), "stuck")
+            self.assert_interrupted(pool.shutdown, AFork.ShutdownMode.DRAIN)
+            if is_shut_down_again:
+                AFork.run(shut_down())
+            else:
+                job.cancel()
+            self.assertEqual(AFork.run(collect()), [])
+            with self.assertRaises(GLib.Error):
+                job.result()
+            with self.assertRaises(AFork.Error.Closed):
+                pool.call(args("unit"))
+            self.assertTrue(pool.shutdown(AFork.ShutdownMode.DRAIN))
+
     def test_cancellable_of_caller(self):
         """It is not cancelled, and still works."""
         cancellable = Gio.Cancellable.new()

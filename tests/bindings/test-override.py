@@ -619,6 +619,26 @@ class AwaitTest(OverrideTest):
         pool.shutdown(AFork.ShutdownMode.DRAIN)
         self.assertEqual(AFork.run(collect(pool.events())), [])
 
+    def test_events_after_cancelled_shutdown(self):
+        """Cancelling the wait for the shutdown does not cancel the shutdown, which ends events."""
+        async def collect(events):
+            return [event async for event in events]
+
+        async def shut_down(pool, cancellable, blocks):
+            if blocks:
+                pool.shutdown(AFork.ShutdownMode.DRAIN, cancellable)
+            else:
+                await pool.shutdown_async(AFork.ShutdownMode.DRAIN, cancellable)
+
+        for blocks in True, False:
+            pool = new_pool()
+            events = pool.events()
+            cancellable = Gio.Cancellable.new()
+            cancellable.cancel()
+            with self.assertRaises(GLib.Error):
+                AFork.run(shut_down(pool, cancellable, blocks))
+            self.assertEqual(AFork.run(collect(events)), [])
+
     def test_stock_asyncio(self):
         """Its loop does not iterate a main context: an error, and not a hang."""
         import asyncio

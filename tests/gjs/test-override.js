@@ -304,6 +304,40 @@ tests['pool/events'] = async () => {
     assertDeepEqual(emitted, [0, 1, 2]);
 };
 
+tests['pool/events/end'] = async () => {
+    const collect = async events => {
+        const emitted = [];
+        for await (const event of events)
+            emitted.push(event);
+        return emitted;
+    };
+    const cancelled = new Gio.Cancellable();
+    cancelled.cancel();
+    const mode = AFork.ShutdownMode.DRAIN;
+
+    // The shutdown goes on if the wait for it is cancelled, and then ends events.
+    for (const shutDown of [
+        pool => assertRejects(pool.shutdown_async(mode, cancelled), ...CANCELLED),
+        pool => assertThrows(GLib.Error, () => pool.shutdown(mode, cancelled)),
+        pool => new Promise(resolve => {
+            pool.shutdown_async(mode, null, (_, result) => resolve(pool.shutdown_finish(result)));
+        }),
+        pool => pool.shutdown(mode),
+    ]) {
+        const pool = AFork.Pool.new(makeProcess('values'), 'values_count');
+        const events = pool.events();
+        assertEqual(await pool.call_async(2), 2);
+        await shutDown(pool);
+        assertDeepEqual(await collect(events), [0, 1]);
+        assertDeepEqual(await collect(pool.events()), []);
+    }
+    const pool = AFork.Pool.new(makeProcess('values'), 'values_count');
+    assertThrows(TypeError, () => pool.shutdown('drain'));
+    assertThrows(TypeError, () => pool.shutdown_async('drain'));
+    assertEqual(await pool.call_async(2), 2);
+    await pool.close_async();
+};
+
 tests['sandbox'] = async () => {
     const effects = await AFork.Sandbox.probe_async();
     assert(effects.is_of_type(new GLib.VariantType('a{sv}')));

@@ -505,9 +505,16 @@ function extendPool(AFork) {
     const {map, shutdown, shutdown_async: shutdownAsync} = prototype;
 
     const endEvents = pool => {
+        pool._wasShutDown = true;
         for (const weak of pool._events ?? [])
             weak.deref()?.close();
         pool._events = [];
+    };
+
+    // Ends events when a shutdown that was begun has ended, even if no other code waits for it.
+    const endEventsLater = pool => {
+        shutdownAsync.call(pool, AFork.ShutdownMode.DRAIN, null).then(() => endEvents(pool),
+            () => undefined);
     };
 
     addCalls(prototype);
@@ -521,22 +528,26 @@ function extendPool(AFork) {
         }
         return map.call(this, variant, checkInteger(flags, 'flags'));
     });
-    setFunction(prototype, 'shutdown', function (mode, cancellable) {
-        const result = shutdown.call(this, mode, cancellable);
-        endEvents(this);
-        return result;
-    });
-    setFunction(prototype, 'shutdown_async', function (...all) {
-        const [[mode, cancellable], callback] = splitCallback(all);
-        if (callback.length > 0)
-            return shutdownAsync.call(this, mode, cancellable, ...callback);
-        return shutdownAsync.call(this, mode, cancellable).then(result => {
+    setFunction(prototype, 'shutdown', function (...args) {
+        try {
+            const result = shutdown.call(this, ...args);
             endEvents(this);
             return result;
-        });
+        } catch (error) {
+            if (!(error instanceof TypeError))
+                endEventsLater(this);
+            throw error;
+        }
+    });
+    setFunction(prototype, 'shutdown_async', function (...args) {
+        const promise = shutdownAsync.call(this, ...args);
+        endEventsLater(this);
+        return promise;
     });
     prototype.events = function () {
         const events = new Events(this, 'event');
+        if (this._wasShutDown)
+            events.close();
         this._events = [...(this._events ?? []).filter(weak => weak.deref() !== undefined),
             new WeakRef(events)];
         return events;

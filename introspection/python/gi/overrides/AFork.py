@@ -1145,7 +1145,13 @@ class Pool(AFork.Pool):
 
         A signal handler that raises an exception ends the wait, and the shutdown goes on.
         """
-        result = _call_blocking(AFork.Pool.shutdown, (self, _check_int(mode, "mode")), cancellable)
+        _check_int(mode, "mode")
+        _check_cancellable(cancellable, "cancellable")
+        try:
+            result = _call_blocking(AFork.Pool.shutdown, (self, mode), cancellable)
+        except BaseException:
+            self._end_events_later(mode)
+            raise
         self._end_events()
         return result
 
@@ -1154,9 +1160,14 @@ class Pool(AFork.Pool):
         try:
             finished = AFork.Pool.shutdown_finish(self, result)
         except GLib.Error as error:
+            self._end_events_later(AFork.ShutdownMode.DRAIN)
             raise _specific(error) from None
         self._end_events()
         return finished
+
+    def _end_events_later(self, mode):
+        """A wait for the shutdown has ended, and the shutdown goes on."""
+        AFork.Pool.shutdown_async(self, mode, None, lambda self, result: self._end_events())
 
     def _end_events(self):
         self._was_shut_down = True
