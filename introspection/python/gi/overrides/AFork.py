@@ -122,11 +122,13 @@ def _pack(value, name):
 
 
 def _pack_items(items):
-    """The GLib.Variant for the items of a map, each of which arrives as by a call."""
+    """The GLib.Variant for the items of a map. A worker gets each as the argument of a call."""
     if not any(isinstance(item, GLib.Variant) or (type(item) is tuple and not item)
                for item in items):
         return _pack(items, "items")
-    # In a list, these are converted in other ways than if they stand alone.
+    # In a list, _pack() makes other variants of these values than of an argument. A GLib.Variant is
+    # put into another one. An empty tuple becomes "()", which as an argument stands for None. So
+    # each item is packed as an argument here.
     variants = [GLib.Variant("()", ()) if item is None else _pack(item, f"items[{i}]")
                 for i, item in enumerate(items)]
     return GLib.Variant.new_array(GLib.VariantType.new("v"),
