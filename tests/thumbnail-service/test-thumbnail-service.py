@@ -9,6 +9,7 @@ test-thumbnail-service.py SERVICE THUMBNAILER-TESTS
 
 import os
 import signal
+import subprocess
 import sys
 
 SERVICE = os.path.realpath(sys.argv[1])
@@ -204,6 +205,15 @@ def test_service_that_is_killed():
         request = queue_types(client, [uri], flavor="large")
         client.wait(request)
         assert request.ready() == {uri}
+
+
+def test_help_that_cannot_be_written():
+    for target, status in (os.devnull, 0), ("/dev/full", 1):
+        with open(target, "w", encoding="ascii") as output:
+            run = subprocess.run([SERVICE, "--help"], stdout=output, stderr=subprocess.PIPE,
+                                 text=True, check=False)
+        assert run.returncode == status, (target, run)
+        assert bool(run.stderr) == bool(status), (target, run)
 
 
 try:

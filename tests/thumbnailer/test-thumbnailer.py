@@ -1301,6 +1301,18 @@ def test_output_that_cannot_be_written(room):
     assert all(room.thumbnail(picture).width == 10 for picture in pictures)
 
 
+def test_help_that_cannot_be_written(room):
+    for option in "--help", "-h", "--version":
+        assert "afork-thumbnailer" in room.run(option).text, option
+        with open("/dev/full", "w", encoding="ascii") as full:
+            for cause, options in ("No space left on device", {"stdout": full}), \
+                    ("Bad file descriptor", {"preexec_fn": lambda: os.close(1)}):
+                process = room.start(option, **options)
+                errors = process.communicate()[1]
+                assert process.returncode == 1, (option, cause, process.returncode)
+                assert errors.endswith(f": The output could not be written: {cause}\n"), errors
+
+
 def test_no_process_is_left(room):
     room.add("a.png", png(10, 10))
     adopt_orphans()

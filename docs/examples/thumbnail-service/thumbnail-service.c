@@ -11,6 +11,7 @@
 
 #include "cache-object.h"
 #include "interfaces.h"
+#include "standard-output.h"
 
 #include <glib-unix.h>
 #include <locale.h>
@@ -139,20 +140,31 @@ main (int    argc,
     .timeout = CPU_TIME,
     .module = (char *) "thumbnail-worker",
   };
+  gboolean help = FALSE;
   const GOptionEntry entries[] = {
     { "idle", 'i', 0, G_OPTION_ARG_INT, &self.idle_time, "Exit when idle for so long", "SECONDS" },
+    { "help", 'h', 0, G_OPTION_ARG_NONE, &help, "Print this summary of the options", NULL },
     G_OPTION_ENTRY_NULL
   };
   g_autoptr(GOptionContext) context = g_option_context_new (NULL);
   g_autoptr(WorkerPool) workers = NULL;
   g_autoptr(GError) error = NULL;
 
+  standard_output_prepare ();
   setlocale (LC_ALL, "");
+  g_option_context_set_help_enabled (context, FALSE);
   g_option_context_add_main_entries (context, entries, NULL);
   if (!g_option_context_parse (context, &argc, &argv, &error) || argc > 1 || self.idle_time < 0)
     {
       g_printerr ("%s\n", error != NULL ? error->message : "Too many arguments");
       return 2;
+    }
+  if (help)
+    {
+      g_autofree char *text = g_option_context_get_help (context, TRUE, NULL);
+
+      g_print ("%s", text);
+      return standard_output_check (0);
     }
 
   self.loop = g_main_loop_new (NULL, FALSE);

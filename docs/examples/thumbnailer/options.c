@@ -54,6 +54,8 @@ make_entries (Options *self)
       "Let workers say what they have to say", NULL },
     { "version", 0, 0, G_OPTION_ARG_NONE, &self->version,
       "Print the version", NULL },
+    { "help", 'h', 0, G_OPTION_ARG_NONE, &self->help,
+      "Print this summary of the options", NULL },
     { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &self->filenames, NULL, NULL },
     { NULL }
   };
@@ -228,11 +230,19 @@ options_parse (int       argc,
   self->n_jobs = MIN (g_get_num_processors (), MAX_JOBS);
   self->timeout = DEFAULT_TIMEOUT;
 
+  /* GLib would exit after its help with status 0, whether or not it could be printed. */
+  g_option_context_set_help_enabled (context, FALSE);
   g_option_context_add_main_entries (context, entries, NULL);
-  if (!g_option_context_parse_strv (context, &arguments, error)
-      || !parse_all_sizes (self, error))
+  if (!g_option_context_parse_strv (context, &arguments, error))
     return NULL;
+  if (self->help)
+    {
+      self->help_text = g_option_context_get_help (context, TRUE, NULL);
+      return g_steal_pointer (&self);
+    }
 
+  if (!parse_all_sizes (self, error))
+    return NULL;
   if (self->module == NULL)
     self->module = g_strdup ("thumbnail-worker");
 
@@ -249,5 +259,6 @@ options_free (Options *self)
   g_strfreev (self->hosts);
   g_strfreev (self->first);
   g_strfreev (self->filenames);
+  g_free (self->help_text);
   g_free (self);
 }

@@ -27,6 +27,8 @@ typedef struct
   gboolean  quiet;
   gboolean  verbose;
   gboolean  version;
+  gboolean  help;
+  char     *help_text;        /* if it is wanted, or NULL */
   char    **filenames;
 } Options;
 

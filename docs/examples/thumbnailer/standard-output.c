@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <glib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static int first_error;
@@ -49,4 +50,15 @@ int
 standard_output_get_error (void)
 {
   return first_error;
+}
+
+int
+standard_output_check (int status)
+{
+  if (first_error == 0 || first_error == EPIPE)
+    return status;
+
+  g_printerr ("%s: The output could not be written: %s\n", g_get_prgname (),
+              g_strerror (first_error));
+  return MAX (status, EXIT_FAILURE);
 }

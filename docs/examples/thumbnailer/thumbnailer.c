@@ -402,21 +402,6 @@ ignore_relative_directories (void)
     }
 }
 
-/* Returns the exit status, which is at least that of a failure if not all could be printed. That
- * no process reads the output is no error here: it has stopped the program, or came too late. */
-static int
-check_output (int status)
-{
-  const int saved_errno = standard_output_get_error ();
-
-  if (saved_errno == 0 || saved_errno == EPIPE)
-    return status;
-
-  g_printerr ("%s: The output could not be written: %s\n", g_get_prgname (),
-              g_strerror (saved_errno));
-  return MAX (status, EXIT_FAILURE);
-}
-
 int
 main (int    argc,
       char **argv)
@@ -438,15 +423,17 @@ main (int    argc,
       return EXIT_USAGE;
     }
 
-  if (options->version)
+  if (options->help || options->version)
     {
-      g_print ("afork-thumbnailer %s\n", THUMBNAILER_VERSION);
-      return check_output (EXIT_SUCCESS);
+      g_print ("%s", options->help ? options->help_text
+                                   : "afork-thumbnailer " THUMBNAILER_VERSION "\n");
+      return standard_output_check (EXIT_SUCCESS);
     }
 
   status = run_with_options (options, &error);
   if (error != NULL)
     g_printerr ("%s: %s\n", g_get_prgname (), error->message);
 
-  return check_output (status);
+  /* If no process reads the output, this has stopped the program, or came too late. */
+  return standard_output_check (status);
 }
