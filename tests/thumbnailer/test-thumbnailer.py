@@ -17,6 +17,7 @@ import re
 import resource
 import shutil
 import signal
+import socket
 import stat
 import struct
 import subprocess
@@ -415,10 +416,13 @@ def test_broken_pictures(room):
         room.add("text.png", b"This is not a picture.\n"): unknown,
         room.add("absurd.png", png_of_absurd_size()): "100000 × 100000 pixels are too many",
         room.pictures / "pipe.png": "It is a named pipe, not a file",
+        room.pictures / "socket.png": "It is a socket, not a file",
         room.pictures / "nowhere.png": "No such file or directory",
     }
     inside = room.add("folder.png/inside.png", png(10, 10))
     os.mkfifo(room.pictures / "pipe.png")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(room.pictures / "socket.png"))
     (room.pictures / "nowhere.png").symlink_to("nothing")
 
     output = room.run(status=1)
@@ -459,6 +463,17 @@ def test_format_known_by_its_name_only(room):
         raise tap.Skip("there is no loader for SVG")
     assert output.outcome(picture) == "done"
     assert room.thumbnail(picture).pixel(10, 10) == (200, 80, 40)
+
+
+def test_broken_drawing(room):
+    """Its loader has errors of its own, which are noted as those of others."""
+    picture = room.add("a.svg", b"<svg")
+    os.utime(picture, (1, 1))
+    outcome = room.run(status=1).outcome(picture)
+    if outcome == "failed: Unrecognized image file format":
+        raise tap.Skip("there is no loader for SVG")
+    assert outcome.startswith("failed: ") and "\ufffd" not in outcome, outcome
+    assert room.run(status=1).outcome(picture) == outcome.replace(": ", ": As before: ", 1)
 
 
 def test_text_in_a_drawing(room):
@@ -534,19 +549,22 @@ def test_picture_that_is_still_written(room):
 def test_unreadable(room):
     good = room.add("good.png", png(10, 10))
     picture = room.add("secret.png", png(10, 10))
-    folder = room.pictures / "secrets"
+    folders = [room.pictures / "secrets", room.pictures / "more secrets"]
     picture.chmod(0)
     if subprocess.run(["test", "-r", picture], preexec_fn=drop_capabilities).returncode == 0:
         raise tap.Skip("nothing is unreadable to this user")
 
-    folder.mkdir(0)
+    for folder in folders:
+        folder.mkdir(0)
     try:
         output = room.run(status=1, preexec_fn=drop_capabilities)
     finally:
-        folder.chmod(0o700)
+        for folder in folders:
+            folder.chmod(0o700)
     assert output.outcome(good) == "done"
-    assert output.outcome(picture) == "failed: Permission denied"
-    assert "Permission denied" in output.outcome(folder)
+    for path in picture, *folders:
+        assert output.outcome(path) == "failed: Permission denied"
+    assert output.text.endswith("\n\nPermission denied (3)\n"), output.text
 
 
 def test_missing_folder(room):

@@ -5,6 +5,11 @@
 
 #include "picture-finder.h"
 
+#include "auto-fd.h"
+#include "descriptors.h"
+
+#include <errno.h>
+#include <fcntl.h>
 #include <gio/gio.h>
 #include <stdlib.h>
 
@@ -58,6 +63,24 @@ compare_names (gconstpointer a,
                     g_file_info_get_name (*(GFileInfo **) b));
 }
 
+/* Says why a folder cannot be read, without its name: GIO puts this into each message, and folders
+ * are grouped by the cause. */
+static gboolean
+check_folder (const char  *filename,
+              GError     **error)
+{
+  g_auto(AutoFd) fd = open (filename, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+  if (fd < 0)
+    {
+      const int saved_errno = errno;
+
+      g_set_error_literal (error, G_IO_ERROR, descriptors_error_code (saved_errno),
+                           g_strerror (saved_errno));
+    }
+  return fd >= 0;
+}
+
 /* A GFile would take `..` for the parent by its text, also behind a link. */
 static GPtrArray *
 list_folder (const char  *filename,
@@ -70,6 +93,9 @@ list_folder (const char  *filename,
   GFileInfo *info;
 
   free (real);
+  if (!check_folder (filename, error))
+    return NULL;
+
   enumerator = g_file_enumerate_children (folder, ATTRIBUTES, G_FILE_QUERY_INFO_NONE, NULL, error);
   if (enumerator == NULL)
     return NULL;

@@ -92,27 +92,39 @@ set_error_from_errno (GError **error)
                        g_strerror (saved_errno));
 }
 
-/* The name may be that of any file: the open must not wait for the writer of a pipe, and a terminal
- * must not become the controlling terminal. */
+static gboolean
+check_kind (const struct stat  *info,
+            GError            **error)
+{
+  if (S_ISREG (info->st_mode))
+    return TRUE;
+
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_REGULAR_FILE,
+               "It is %s, not a file", picture_describe_kind (info->st_mode));
+  return FALSE;
+}
+
+/* The name may be that of any file. A socket cannot be opened, and a device may do something when
+ * it is opened. Another file may get the name meanwhile: the open must not wait for the writer of a
+ * pipe, and a terminal must not become the controlling terminal. */
 int
 picture_open (Picture  *self,
               GError  **error)
 {
   struct stat info;
-  g_auto(AutoFd) fd = open (self->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+  g_auto(AutoFd) fd = -1;
 
+  if (stat (self->path, &info) == 0 && !check_kind (&info, error))
+    return -1;
+
+  fd = open (self->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
   if (fd < 0 || fstat (fd, &info) < 0)
     {
       set_error_from_errno (error);
       return -1;
     }
-
-  if (!S_ISREG (info.st_mode))
-    {
-      g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_REGULAR_FILE,
-                   "It is %s, not a file", picture_describe_kind (info.st_mode));
-      return -1;
-    }
+  if (!check_kind (&info, error))
+    return -1;
 
   self->size = info.st_size;
   self->mtime = info.st_mtime;

@@ -29,6 +29,7 @@ text_from_bytes (const char *bytes,
 {
   g_autofree char *valid = g_utf8_make_valid (bytes, size);
 
+  g_strchomp (valid);
   return replace_controls (valid);
 }
 

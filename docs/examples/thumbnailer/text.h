@@ -7,7 +7,8 @@
 
 #include <glib.h>
 
-/* Makes text of other origin safe to print: UTF-8 without characters that move the cursor. */
+/* Makes text of other origin safe to print: UTF-8 without characters that move the cursor. White
+ * space at the end of bytes, such as the line end of a message, is dropped. */
 
 char  *text_from_bytes    (const char *bytes,
                            gsize       size);

@@ -27,12 +27,14 @@ describe (GPtrArray     *texts,
     add_text (texts, "Thumb::Mimetype", g_strdup (picture->mime_type));
 }
 
-/* A loader may have failed only because there is too little memory now. */
+/* A loader may have failed only because there is too little memory now. That of drawings passes
+ * errors of librsvg on. */
 static void
 mark_error (GError *error)
 {
-  if (error->domain == GDK_PIXBUF_ERROR
-      && error->code != GDK_PIXBUF_ERROR_INSUFFICIENT_MEMORY)
+  if ((error->domain == GDK_PIXBUF_ERROR
+       && error->code != GDK_PIXBUF_ERROR_INSUFFICIENT_MEMORY)
+      || error->domain == g_quark_try_string ("rsvg-error-quark"))
     error->domain = PICTURE_ERROR;
 }
 
