@@ -855,17 +855,37 @@ def refuse_paths():
     load, equal, give = 0x20, 0x15, 0x06
     unshare = {"x86_64": 272, "aarch64": 97}[os.uname().machine]
     refused, allowed = 0x00050000 | errno.ENOSYS, 0x7fff0000
-    instructions = (Instruction * 5)((load, 0, 0, 0), (equal, 1, 0, LANDLOCK_CREATE_RULESET),
-                                     (equal, 0, 1, unshare), (give, 0, 0, refused),
-                                     (give, 0, 0, allowed))
+    filter_calls((load, 0, 0, 0), (equal, 1, 0, LANDLOCK_CREATE_RULESET),
+                 (equal, 0, 1, unshare), (give, 0, 0, refused), (give, 0, 0, allowed))
+
+
+def refuse_unnamed_files():
+    """As on a file system that has none."""
+    load, equal, has_bits, give = 0x20, 0x15, 0x45, 0x06
+    openat = {"x86_64": 257, "aarch64": 56}[os.uname().machine]
+    unnamed = os.O_TMPFILE & ~os.O_DIRECTORY
+    refused, allowed = 0x00050000 | errno.EOPNOTSUPP, 0x7fff0000
+    third_argument = 16 + 2 * 8
+    filter_calls((load, 0, 0, 0), (equal, 0, 3, openat), (load, 0, 0, third_argument),
+                 (has_bits, 0, 1, unnamed), (give, 0, 0, refused), (give, 0, 0, allowed))
+
+
+def skip_without_filters():
+    if os.uname().machine not in ("x86_64", "aarch64"):
+        raise tap.Skip("system calls cannot be refused here")
+
+
+def filter_calls(*instructions):
+    instructions = (Instruction * len(instructions))(*instructions)
     assert libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
     assert libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER,
                       ctypes.byref(Filter(len(instructions), instructions)), 0, 0) == 0
 
 
 def test_system_that_cannot_confine(room):
-    if SANITIZED or os.uname().machine not in ("x86_64", "aarch64"):
-        raise tap.Skip("system calls cannot be refused here")
+    if SANITIZED:
+        raise tap.Skip("sanitizers need more than confined workers have")
+    skip_without_filters()
     picture = room.add("a.png", png(10, 10))
     output = room.run(status=1, preexec_fn=refuse_paths)
     assert "--unconfined makes thumbnails without protection" in output.outcome(picture)
@@ -1198,7 +1218,8 @@ def wait_for_all_children():
         pass
 
 
-def stop_in_the_middle(room, number, kill=os.kill, order=b"hang"):
+def stop_in_the_middle(room, number, kill=os.kill, order=b"hang", have_names=False):
+    """The files have names meanwhile, or may have none if the file system can do so."""
     good = room.add("0.png", png(300, 200))
     stuck = [room.add("1-stuck.png", b"hang"), room.add("2-stuck.png", order)]
     # A signal to all processes may reach these two first. The thumbnailer then goes on until it
@@ -1210,9 +1231,11 @@ def stop_in_the_middle(room, number, kill=os.kill, order=b"hang"):
 
     adopt_orphans()
     process = room.start("--module", HOSTILE_WORKER, "--jobs", 2, room.pictures,
-                         stdout=subprocess.PIPE, start_new_session=True)
+                         stdout=subprocess.PIPE, start_new_session=True,
+                         preexec_fn=refuse_unnamed_files if have_names else None)
     with open(door, encoding="ascii") as guests:
         workers = [int(guests.readline()) for _ in stuck]
+    assert not have_names or len(list(room.thumbnails.rglob(".*.png.*"))) >= len(stuck)
     kill(process.pid, number)
     output, errors = process.communicate()
     wait_for_all_children()
@@ -1248,6 +1271,29 @@ def test_terminate(room):
 
 def test_hang_up(room):
     stop_in_the_middle(room, signal.SIGHUP)
+
+
+def test_files_with_names(room):
+    """On a file system that has none without a name, they are removed all the same."""
+    skip_without_filters()
+    picture = room.add("a.png", png(300, 200))
+    broken = room.add("b.png", b"no picture")
+    sheet = room.home / "sheet.png"
+    for _ in range(2):
+        output = room.run("--retry", "--contact-sheet", sheet, room.pictures, status=1,
+                          preexec_fn=refuse_unnamed_files)
+        assert output.outcome(picture) in ("done", "reused"), output.text
+        assert sheet.exists() and room.failure_path(broken).exists()
+
+
+def test_interrupt_with_files_that_have_names(room):
+    skip_without_filters()
+    stop_in_the_middle(room, signal.SIGINT, have_names=True)
+
+
+def test_hang_up_with_files_that_have_names(room):
+    skip_without_filters()
+    stop_in_the_middle(room, signal.SIGHUP, have_names=True)
 
 
 def test_ignored_signals_stay_ignored(room):

@@ -5,6 +5,7 @@
 
 #include "output-file.h"
 
+#include "auto-fd.h"
 #include "descriptors.h"
 
 #include <errno.h>
@@ -91,26 +92,40 @@ open_unnamed (const char *path,
   return open (folder, O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
 }
 
+/* Locks a file that has just been made, and returns whether it still has its name. Another process
+ * may have locked it before, to remove it as one that is left. A file system without locks has no
+ * such process. */
+static gboolean
+lock_new (int fd)
+{
+  struct stat info;
+
+  return (lock (fd) || errno != EWOULDBLOCK) && fstat (fd, &info) == 0 && info.st_nlink > 0;
+}
+
 static int
 open_named (const char  *path,
             int          mode,
             char       **temporary)
 {
-  int fd;
-
-  *temporary = make_template (path);
-  fd = g_mkstemp_full (*temporary, O_RDWR | O_CLOEXEC, mode);
-  if (fd < 0)
+  for (guint i = 0; i < NAME_TRIES; i++)
     {
-      int saved_errno = errno;
+      g_autofree char *name = make_template (path);
+      int fd = g_mkstemp_full (name, O_RDWR | O_CLOEXEC, mode);
 
-      g_clear_pointer (temporary, g_free);
-      errno = saved_errno;
-      return -1;
+      if (fd < 0)
+        return -1;
+      if (lock_new (fd))
+        {
+          *temporary = g_steal_pointer (&name);
+          return fd;
+        }
+      g_unlink (name);
+      close (fd);
     }
 
-  lock (fd);
-  return fd;
+  errno = EBUSY;
+  return -1;
 }
 
 OutputFile *
@@ -244,6 +259,15 @@ output_file_free (OutputFile *self)
   g_free (self);
 }
 
+/* Whether a process still writes the file. Without locks, this is not known. */
+static gboolean
+is_locked (const char *path)
+{
+  g_auto(AutoFd) fd = open (path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+
+  return fd >= 0 && !lock (fd) && errno == EWOULDBLOCK;
+}
+
 /* Whether NAME is one that mkstemp() or name_it() makes for a file NAME of SUFFIX. */
 static gboolean
 is_temporary_name (const char *name,
@@ -270,7 +294,7 @@ output_file_sweep (const char *folder,
       GStatBuf info;
 
       if (is_temporary_name (name, suffix) && g_lstat (path, &info) == 0
-          && S_ISREG (info.st_mode) && info.st_mtime < before)
+          && S_ISREG (info.st_mode) && info.st_mtime < before && !is_locked (path))
         g_unlink (path);
     }
 }

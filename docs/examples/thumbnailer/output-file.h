@@ -42,7 +42,8 @@ void        output_file_set_errno (GError     **error,
                                    int          error_number);
 
 /* Removes what processes that were killed have left in FOLDER: files for names that end with
- * SUFFIX, and that were not changed since the time BEFORE, in seconds. */
+ * SUFFIX, and that were not changed since the time BEFORE, in seconds. What a process still writes
+ * stays. */
 void        output_file_sweep   (const char  *folder,
                                  const char  *suffix,
                                  gint64       before);
