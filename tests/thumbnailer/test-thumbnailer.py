@@ -929,7 +929,8 @@ def test_full_store_ends_the_run(room):
         output = room.run("-j1", "--output", disk, room.pictures, status=1)
     finally:
         subprocess.run(["umount", disk], check=True)
-    assert "No space left on device" in output.errors, output.errors
+    assert output.errors == (f"afork-thumbnailer: Folder {disk} cannot be used: The output could "
+                             "not be written: No space left on device\n"), output.errors
     done, _, failed = output.counts()
     assert failed == 0 and f"{50 - done} not tried" in output.text, output.text
 
@@ -942,6 +943,20 @@ def test_store_that_is_removed_is_made_again(room):
     room.run()
     shutil.rmtree(room.thumbnails / "normal")
     assert room.run("--output", room.thumbnails, room.pictures).counts() == (20, 0, 0)
+
+
+def test_store_that_is_removed_under_a_worker(room):
+    """The thumbnail is made once more, and the folder."""
+    add_door_and_key(room)
+    room.add("0.png", b"wait")
+    later = room.add("1.png", png(30, 20))
+    process = room.start("--module", HOSTILE_WORKER, "-j1", room.pictures, stdout=subprocess.PIPE)
+    await_worker_at_door(room)
+    shutil.rmtree(room.thumbnails)
+    use_key(room)
+    text, errors = process.communicate()
+    assert Output(text, errors).outcome(later) == "done", (text, errors)
+    assert room.thumbnail_path(later).exists()
 
 
 def test_what_killed_programs_left_is_removed(room):
@@ -1046,9 +1061,10 @@ def test_pictures_without_any_descriptor(room):
     text, errors = process.communicate()
     output = Output(text, errors)
     failed = [picture for picture in pictures
-              if output.outcome(picture).endswith(": Too many open files")]
+              if output.outcome(picture) == "failed: Too many open files"]
     assert output.counts() == (59 - len(failed), 0, 1 + len(failed)), (text, errors)
     assert 0 < len(failed) < 59, (text, errors)
+    assert f"\nToo many open files ({len(failed)})\n" in text, text
     assert not errors, errors
 
 

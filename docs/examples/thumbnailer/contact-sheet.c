@@ -191,9 +191,15 @@ drawn_cb (GObject      *object,
   Making *self = g_task_get_task_data (task);
   GError *error = NULL;
 
-  if (!worker_pool_run_finish (result, &self->sheet.width, &self->sheet.height, &error)
-      || !contact_sheet_may_replace (self->output->path, &error)
-      || !output_file_commit (self->output, &error))
+  if (!worker_pool_run_finish (result, &self->sheet.width, &self->sheet.height, &error))
+    {
+      g_autofree char *name = g_filename_display_name (self->output->path);
+
+      g_prefix_error (&error, "Contact sheet %s: ", name);
+      g_task_return_error (task, error);
+    }
+  else if (!contact_sheet_may_replace (self->output->path, &error)
+           || !output_file_commit (self->output, &error))
     g_task_return_error (task, error);
   else
     g_task_return_boolean (task, TRUE);

@@ -207,13 +207,19 @@ commit (Making  *self,
   return TRUE;
 }
 
+/* Whether the file system of the store takes no files. */
+static gboolean
+is_file_system_error (const GError *error)
+{
+  return g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE)
+         || g_error_matches (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
+}
+
 /* Whether all further thumbnails will fail, too. */
 static gboolean
 is_store_error (const GError *error)
 {
-  return error->domain == THUMBNAIL_STORE_ERROR
-         || g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE)
-         || g_error_matches (error, G_IO_ERROR, G_IO_ERROR_READ_ONLY);
+  return error->domain == THUMBNAIL_STORE_ERROR || is_file_system_error (error);
 }
 
 /* Whether the picture has to wait until other files are closed. */
@@ -221,6 +227,15 @@ static gboolean
 is_lack_of_descriptors (const GError *error)
 {
   return g_error_matches (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES);
+}
+
+/* Whether the template was lost, or its host, or the folder of the thumbnail. */
+static gboolean
+is_loss (const GError *error)
+{
+  return g_error_matches (error, AFORK_ERROR, AFORK_ERROR_LOST)
+         || g_error_matches (error, AFORK_ERROR, AFORK_ERROR_HOST_LOST)
+         || g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
 }
 
 static void make (GTask *task);
@@ -243,11 +258,12 @@ made_cb (GObject      *object,
     }
 
   clear_outputs (self);
-  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) || is_store_error (error))
+  if (is_file_system_error (error))
+    thumbnail_store_prefix_error (self->maker->store, &error);
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) || is_store_error (error)
+      || is_lack_of_descriptors (error))
     g_task_return_error (task, error);
-  else if ((g_error_matches (error, AFORK_ERROR, AFORK_ERROR_LOST)
-            || g_error_matches (error, AFORK_ERROR, AFORK_ERROR_HOST_LOST))
-           && !self->tried_again)
+  else if (is_loss (error) && !self->tried_again)
     {
       self->tried_again = TRUE;
       g_error_free (error);
@@ -281,27 +297,31 @@ create_outputs (Making  *self,
   return TRUE;
 }
 
-/* Puts the descriptors of the picture and of the outputs into a list, without duplicates. For a
- * second worker, the list of the first has that of the picture. */
-static gboolean
-collect_files (Making  *self,
-               GError **error)
+/* Takes the descriptor of the picture from the list of a first worker, and closes the others. */
+static void
+take_files_back (Making *self)
 {
-  int fds[1 + N_THUMBNAIL_SIZES];
-  int n_fds = 1;
+  int n_fds;
+  g_autofree int *fds = g_unix_fd_list_steal_fds (self->files, &n_fds);
 
-  fds[0] = self->files == NULL ? self->fd : g_unix_fd_list_get (self->files, 0, error);
-  if (fds[0] < 0)
-    return FALSE;
+  self->fd = fds[0];
+  for (int i = 1; i < n_fds; i++)
+    close (fds[i]);
+  g_clear_object (&self->files);
+}
+
+/* Puts the descriptors of the picture and of the outputs into a list, without duplicates. */
+static void
+collect_files (Making *self)
+{
+  int fds[1 + N_THUMBNAIL_SIZES] = { self->fd };
+  int n_fds = 1;
 
   for (ThumbnailSize i = 0; i < N_THUMBNAIL_SIZES; i++)
     if (self->outputs[i] != NULL)
       fds[n_fds++] = output_file_give_fd (self->outputs[i]);
 
-  g_clear_object (&self->files);
   self->files = g_unix_fd_list_new_from_array (fds, n_fds);
-  self->fd = fds[0];
-  return TRUE;
 }
 
 /* Returns the outputs for the worker as `a(hu)`, floating. */
@@ -326,11 +346,16 @@ make (GTask *task)
   g_autofree char *name = g_utf8_make_valid (basename, -1);
   GError *error = NULL;
 
-  if (create_outputs (self, &error) && collect_files (self, &error))
-    run (task, "thumbnail",
-         g_variant_new ("(hs@a(hu)@a{ss})", 0, name, describe_outputs (self),
-                        thumbnail_keys_new (self->picture, NULL, 0)),
-         self->files, self->picture->priority, made_cb);
+  if (self->files != NULL)
+    take_files_back (self);
+  if (create_outputs (self, &error))
+    {
+      collect_files (self);
+      run (task, "thumbnail",
+           g_variant_new ("(hs@a(hu)@a{ss})", 0, name, describe_outputs (self),
+                          thumbnail_keys_new (self->picture, NULL, 0)),
+           self->files, self->picture->priority, made_cb);
+    }
   else if (is_store_error (error) || is_lack_of_descriptors (error))
     g_task_return_error (task, error);
   else

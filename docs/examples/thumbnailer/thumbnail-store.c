@@ -297,7 +297,13 @@ create (const ThumbnailStore  *self,
   g_autofree char *path = build_path (folder, picture->uri);
   OutputFile *output = output_file_try_new (path, FILE_MODE);
 
-  if (output == NULL && (errno == EISDIR || descriptors_are_used_up (errno)))
+  /* This is about the program, or the system, and about no file. */
+  if (output == NULL && descriptors_are_used_up (errno))
+    {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES, g_strerror (errno));
+      return NULL;
+    }
+  if (output == NULL && errno == EISDIR)
     return output_file_new (path, FILE_MODE, error);
   if (output == NULL && make_folders (self, error))
     {
@@ -324,6 +330,15 @@ thumbnail_store_create_failure (const ThumbnailStore  *self,
                                 GError               **error)
 {
   return create (self, self->failures, picture, error);
+}
+
+void
+thumbnail_store_prefix_error (const ThumbnailStore  *self,
+                              GError               **error)
+{
+  g_autofree char *name = g_filename_display_name (self->root);
+
+  g_prefix_error (error, "Folder %s cannot be used: ", name);
 }
 
 static void

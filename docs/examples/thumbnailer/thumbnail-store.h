@@ -89,4 +89,8 @@ gboolean        thumbnail_store_commit         (const ThumbnailStore  *self,
                                                 OutputFile            *output,
                                                 GError               **error);
 
+/* Says first that the directory cannot be used, if ERROR does not: there is no space, for one. */
+void            thumbnail_store_prefix_error   (const ThumbnailStore  *self,
+                                                GError               **error);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ThumbnailStore, thumbnail_store_free)

@@ -31,7 +31,9 @@ set_error (GError **error)
 {
   int saved_errno = errno;
 
-  g_set_error (error, G_IO_ERROR, g_io_error_from_errno (saved_errno),
+  g_set_error (error, G_IO_ERROR,
+               saved_errno == EDQUOT ? G_IO_ERROR_NO_SPACE
+                                     : (int) g_io_error_from_errno (saved_errno),
                "The output could not be written: %s", g_strerror (saved_errno));
 }
 
