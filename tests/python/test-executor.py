@@ -801,7 +801,7 @@ with AFork.Executor(1) as executor:
 import sys
 
 def count_attributes(*args):
-    return len([name for name in ("__file__", "__path__", "__all__")
+    return len([name for name in ("__file__", "__path__", "__wrapped__")
                 if hasattr(sys.modules["__main__"], name)])
 """)
         path = self.write("program.py", PROGRAM.split("if __name__")[0] + '''
@@ -831,6 +831,11 @@ def look_up(name):
     import __main__
     return getattr(__main__, name)(5)
 
+def import_all(number):
+    content = {}
+    exec("from __main__ import *", content)
+    return content["triple"](number)
+
 def get_value(box):
     return box.value
 """)
@@ -838,6 +843,7 @@ def get_value(box):
     import elsewhere, pickle
     for function, value in ((elsewhere.unpickle, pickle.dumps(Box(15))),
                             (elsewhere.look_up, "triple"),
+                            (elsewhere.import_all, 5),
                             (elsewhere.get_value, elsewhere.Pickled(Box(15)))):
         with AFork.Executor(1) as executor:
             print(executor.submit(function, value).result())
@@ -845,9 +851,9 @@ def get_value(box):
 '''.replace("    import", "if __name__ == '__main__':\n    import"))
         error = "module '__mp_main__' has no attribute 'quadruple'"
         output = self.run_python(path)
-        self.assertEqual(output.count("imported"), 4)
+        self.assertEqual(output.count("imported"), 5)
         self.assertEqual([word for word in output if word != "imported"],
-                         3 * ["15", *error.split()])
+                         4 * ["15", *error.split()])
 
     def test_executor_in_a_worker(self):
         """A worker's main module is the one of the program, and its own workers import it, too."""

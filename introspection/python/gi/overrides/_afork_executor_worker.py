@@ -39,7 +39,8 @@ def _defer_main(kind, path, name):
     """Have the main module of the caller be imported when something in it is first looked up.
 
     Whatever looks it up, it is in __main__: code that unpickles, also within other pickles, and
-    functions that import __main__. Attributes that each module has are no reason to import it.
+    functions that import __main__. Attributes that each module has are no reason to import it, but
+    `from __main__ import *` is, which looks up __all__ first.
     """
     main = sys.modules["__main__"]
     lock = threading.RLock()
@@ -48,7 +49,7 @@ def _defer_main(kind, path, name):
     def look_up(attribute):
         nonlocal is_importing
 
-        if not (attribute.startswith("__") and attribute.endswith("__")):
+        if attribute == "__all__" or not (attribute.startswith("__") and attribute.endswith("__")):
             with lock:
                 if not is_importing and "__getattr__" in vars(main):
                     is_importing = True
