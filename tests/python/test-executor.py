@@ -8,6 +8,7 @@ import concurrent.futures
 import functools
 import gc
 import logging
+import multiprocessing
 import os
 import pickle
 import signal
@@ -205,6 +206,14 @@ class ValuesTest(ExecutorTest):
         for i in range(60):
             nested = [nested, nested]
         self.assertEqual(len(self.executor.submit(jobs.echo, nested).result()), 2)
+
+    def test_manager(self):
+        """An object of a manager of multiprocessing, also in a pickle that hides what it has."""
+        with multiprocessing.Manager() as manager:
+            shared = manager.list([5])
+            for value in shared, jobs.Compressed(shared):
+                with AFork.Executor(1) as executor:
+                    self.assertEqual(executor.submit(jobs.get_first, value).result(LIMIT), 5)
 
     def test_functions(self):
         submit = self.executor.submit

@@ -7,8 +7,10 @@ import collections
 import dataclasses
 import enum
 import os
+import pickle
 import threading
 import time
+import zlib
 
 Point = collections.namedtuple("Point", "x y")
 
@@ -52,6 +54,20 @@ class SilentError(Exception):
         raise SystemExit("no text")
 
 
+class Compressed:
+    """What arrives as the value that it was made of."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __reduce__(self):
+        return decompress, (zlib.compress(pickle.dumps(self.value)),)
+
+
+def decompress(data):
+    return pickle.loads(zlib.decompress(data))
+
+
 class Counter:
     """What workers have in common is what initializers set."""
 
@@ -67,6 +83,10 @@ class Counter:
 
 def echo(*args, **options):
     return args[0] if len(args) == 1 and not options else (args, options)
+
+
+def get_first(values):
+    return values[0]
 
 
 def are_same(first, second):

@@ -5,6 +5,7 @@
 
 import collections
 import importlib
+import multiprocessing.process
 import pickle
 import sys
 import threading
@@ -13,7 +14,6 @@ import time
 from gi.overrides import _afork
 from gi.repository import AFork
 
-_key = None             # of multiprocessing, or None once it was set
 _functions = {}         # by their names
 _initialize_error = None
 
@@ -22,14 +22,15 @@ _SCALARS = frozenset((bool, bytes, float, int, str, type(None)))
 
 
 def initialize(setup):
-    global _key, _initialize_error
-    sys.path[:], sys.argv[:], main, _key, initializer = pickle.loads(setup)
+    global _initialize_error
+    sys.path[:], sys.argv[:], main, key, initializer = pickle.loads(setup)
+    multiprocessing.process.current_process().authkey = key
     if main is not None:
         _defer_main(*main)
     if initializer is None:
         return
     try:
-        function, args = _unpickle(initializer)
+        function, args = pickle.loads(initializer)
         function(*args)
     except BaseException as error:
         _initialize_error = _format(error)
@@ -81,16 +82,6 @@ def _import_main(main, kind, path):
     sys.modules["__main__"] = sys.modules["__mp_main__"] = main
 
 
-def _unpickle(pickled):
-    global _key
-    if _key is not None and b"multiprocessing" in pickled:
-        import multiprocessing.process
-
-        multiprocessing.process.current_process().authkey = _key
-        _key = None
-    return pickle.loads(pickled)
-
-
 def _find(name):
     module, _, path = name.partition(":")
     found = importlib.import_module(module)
@@ -139,7 +130,7 @@ def _describe(error):
 def _take_job(job):
     """Return the function, its arguments, and whether these are those of many calls."""
     if type(job) is bytes:
-        return _unpickle(job)
+        return pickle.loads(job)
     name = job[0]
     function = _functions.get(name) or _find(name)
     if len(job) == 2:
