@@ -8,9 +8,11 @@ test-thumbnail-service.py SERVICE THUMBNAILER-TESTS
 """
 
 import os
+import resource
 import signal
 import subprocess
 import sys
+import tempfile
 
 SERVICE = os.path.realpath(sys.argv[1])
 sys.path[:0] = [sys.argv[2]]
@@ -205,6 +207,26 @@ def test_service_that_is_killed():
         request = queue_types(client, [uri], flavor="large")
         client.wait(request)
         assert request.ready() == {uri}
+
+
+def test_few_descriptors():
+    """Fewer pictures are open at a time, also if the limit is lowered while the service runs."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = os.path.join(folder, "service")
+        with open(script, "w", encoding="utf-8") as file:
+            file.write(f'#!/bin/sh\nulimit -n 32\nexec "{SERVICE}"\n')
+        os.chmod(script, 0o755)
+        for command, limit in (script, None), (SERVICE, 32):
+            with Bus(command) as bus:
+                client = Client()
+                uris = [bus.add(f"{i}.png", png(300, 200)) for i in range(60)]
+                client.wait(queue_types(client, uris[:1]))
+                if limit is not None:
+                    resource.prlimit(pid_of_service(client), resource.RLIMIT_NOFILE, (limit, limit))
+                request = queue_types(client, uris, flavor="large")
+                client.wait(request)
+                request.check_order()
+                assert request.ready() == set(uris), (command, request.messages())
 
 
 def test_help_that_cannot_be_written():

@@ -10,6 +10,7 @@
  * had no request for a while. */
 
 #include "cache-object.h"
+#include "descriptors.h"
 #include "interfaces.h"
 #include "standard-output.h"
 
@@ -17,6 +18,8 @@
 #include <locale.h>
 
 #define CPU_TIME 30     /* seconds for a picture */
+#define MAX_OPEN 32     /* pictures at a time */
+#define N_FILES  2      /* descriptors for each: the picture and the thumbnail */
 
 typedef struct
 {
@@ -85,7 +88,7 @@ changed_cb (gpointer user_data)
   return G_SOURCE_REMOVE;
 }
 
-/* Another service has the name already. */
+/* Another service has the name already, or the bus has exited. run() reports the latter. */
 static void
 lost_cb (GDBusConnection *bus,
          const char      *name,
@@ -93,7 +96,8 @@ lost_cb (GDBusConnection *bus,
 {
   Service *self = user_data;
 
-  g_printerr ("The name %s cannot be had\n", name);
+  if (!g_dbus_connection_is_closed (self->bus))
+    g_printerr ("The name %s cannot be had\n", name);
   self->status = 1;
   g_main_loop_quit (self->loop);
 }
@@ -112,13 +116,14 @@ own_names (Service *self)
 static gboolean
 run (Service     *self,
      WorkerPool  *workers,
+     guint        max_open,
      GError     **error)
 {
   self->bus = g_bus_get_sync (G_BUS_TYPE_SESSION, NULL, error);
   if (self->bus == NULL)
     return FALSE;
 
-  self->thumbnailer = thumbnailer_object_new (workers, CPU_TIME, changed_cb, self, error);
+  self->thumbnailer = thumbnailer_object_new (workers, CPU_TIME, max_open, changed_cb, self, error);
   if (self->thumbnailer == NULL
       || !thumbnailer_object_export (self->thumbnailer, self->bus, error)
       || !cache_object_export (self->bus, self->thumbnailer, error))
@@ -135,8 +140,8 @@ main (int    argc,
       char **argv)
 {
   Service self = { .idle_time = 60 };
-  const Options options = {
-    .n_jobs = (int) g_get_num_processors (),
+  DescriptorPlan plan = { .n_workers = g_get_num_processors (), .n_pictures = MAX_OPEN };
+  Options options = {
     .timeout = CPU_TIME,
     .module = (char *) "thumbnail-worker",
   };
@@ -170,8 +175,10 @@ main (int    argc,
   self.loop = g_main_loop_new (NULL, FALSE);
   g_unix_signal_add (SIGTERM, quit_cb, &self);
   g_unix_signal_add (SIGINT, quit_cb, &self);
+  descriptor_plan_fit (&plan, N_FILES);
+  options.n_jobs = (int) plan.n_workers;
   workers = worker_pool_new (&options);
-  if (!run (&self, workers, &error))
+  if (!run (&self, workers, plan.n_pictures, &error))
     {
       g_printerr ("%s\n", error->message);
       self.status = 1;
@@ -179,6 +186,8 @@ main (int    argc,
 
   g_clear_handle_id (&self.timer_id, g_source_remove);
   g_clear_pointer (&self.thumbnailer, thumbnailer_object_free);
+  /* Signals may still stop the loop while the workers exit. */
+  g_clear_pointer (&workers, worker_pool_free);
   g_clear_object (&self.bus);
   g_main_loop_unref (self.loop);
   return self.status;

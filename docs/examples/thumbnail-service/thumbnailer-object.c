@@ -11,9 +11,6 @@
 
 #include <string.h>
 
-/* How many pictures are open at a time: those that workers have, and a few that wait for them. */
-#define MAX_OPEN 32
-
 /* The codes of the signal Error. The specification leaves them to the service. These are those of
  * tumbler, which clients know. */
 typedef enum
@@ -35,7 +32,9 @@ struct _ThumbnailerObject
   GHashTable      *requests;                    /* of Request, by their handle */
   GQueue           foreground;                  /* of Request, with pictures that were not begun */
   GQueue           background;
+  GQueue           waiting;                     /* of Making, for want of descriptors */
   guint            n_open;
+  guint            max_open;
   guint            last_handle;
   GSourceFunc      changed;
   gpointer         data;
@@ -189,6 +188,23 @@ making_free (Making *self)
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Making, making_free)
 
+/* If there are too many open files, the picture waits until another one is done, and from now on
+ * fewer are open at a time. If it is the only one, waiting would not help. */
+static gboolean
+put_back (Making       *making,
+          const GError *error)
+{
+  ThumbnailerObject *self = making->request->object;
+
+  if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES) || self->n_open == 1)
+    return FALSE;
+
+  self->n_open--;
+  self->max_open = MIN (self->max_open, self->n_open);
+  g_queue_push_tail (&self->waiting, making);
+  return TRUE;
+}
+
 static void
 made_cb (GObject      *object,
          GAsyncResult *result,
@@ -199,6 +215,12 @@ made_cb (GObject      *object,
   ThumbnailerObject *self = request->object;
   g_autoptr(GError) error = NULL;
   Picture *picture = thumbnail_maker_make_finish (result, &error);
+
+  if (put_back (making, error))
+    {
+      making = NULL;
+      return;
+    }
 
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     g_debug ("%s: cancelled", making->uri);
@@ -213,6 +235,17 @@ made_cb (GObject      *object,
   request->n_running--;
   end_if_done (request);
   fill (self);
+}
+
+static void
+make (Making *making)
+{
+  Request *request = making->request;
+  ThumbnailerObject *self = request->object;
+
+  self->n_open++;
+  thumbnail_maker_make_async (&self->makers[request->size], making->picture, request->cancellable,
+                              made_cb, making);
 }
 
 /* Returns why there is no thumbnail of a URI, whatever is in its file, or NULL. */
@@ -243,7 +276,6 @@ find_obstacle (Request     *request,
 static void
 begin_next (Request *request)
 {
-  ThumbnailerObject *self = request->object;
   const char *uri = request->uris[request->next];
   const char *type = request->types[request->next];
   g_autofree char *path = g_filename_from_uri (uri, NULL, NULL);
@@ -264,9 +296,7 @@ begin_next (Request *request)
   making->picture = picture_new (path);
   making->picture->priority = !request->is_background;
   request->n_running++;
-  self->n_open++;
-  thumbnail_maker_make_async (&self->makers[request->size], making->picture, request->cancellable,
-                              made_cb, making);
+  make (making);
 }
 
 static void
@@ -292,10 +322,16 @@ begin (Request *request)
 static void
 fill (ThumbnailerObject *self)
 {
-  while (self->types != NULL && self->n_open < MAX_OPEN)
+  while (self->types != NULL && self->n_open < self->max_open)
     {
+      Making *making = g_queue_pop_head (&self->waiting);
       Request *request = g_queue_peek_head (&self->foreground);
 
+      if (making != NULL)
+        {
+          make (making);
+          continue;
+        }
       if (request == NULL)
         request = g_queue_peek_head (&self->background);
       if (request == NULL)
@@ -490,6 +526,7 @@ types_cb (GObject      *source,
 ThumbnailerObject *
 thumbnailer_object_new (WorkerPool   *workers,
                         guint         timeout,
+                        guint         max_open,
                         GSourceFunc   changed,
                         gpointer      data,
                         GError      **error)
@@ -497,6 +534,7 @@ thumbnailer_object_new (WorkerPool   *workers,
   g_autoptr(ThumbnailerObject) self = g_new0 (ThumbnailerObject, 1);
 
   self->workers = workers;
+  self->max_open = max_open;
   self->changed = changed;
   self->data = data;
   self->requests = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) request_free);

@@ -14,9 +14,11 @@
  * cancelled. */
 typedef struct _ThumbnailerObject ThumbnailerObject;
 
-/* CHANGED is called when the first request has come, and when the last one has ended. */
+/* At most MAX_OPEN pictures are open at a time: those that workers have, and a few that wait for
+ * them. CHANGED is called when the first request has come, and when the last one has ended. */
 ThumbnailerObject *thumbnailer_object_new     (WorkerPool         *workers,
                                                guint               timeout,
+                                               guint               max_open,
                                                GSourceFunc         changed,
                                                gpointer            data,
                                                GError            **error);
