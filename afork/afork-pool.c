@@ -1112,7 +1112,7 @@ end_processes (GPtrArray *processes)
 static AForkPool *
 get_slot_pool (AForkSlot *slot)
 {
-  return g_weak_ref_get (&slot->pool);
+  return AFORK_POOL (_afork_slot_ref_pool (slot));
 }
 
 /* The list of workers. */
@@ -2178,11 +2178,21 @@ release (AForkPool *self)
   _afork_context_run (self->context, release_cb, released);
 }
 
+/* The workers may exit before the pool goes on. */
+static void
+keep_in_slots (AForkPool *self,
+               GObject   *pool)
+{
+  for (GList *link = self->slots.head; link != NULL; link = link->next)
+    _afork_slot_keep_pool (link->data, pool);
+}
+
 static void
 disposed_context_gone_cb (gpointer data)
 {
   g_autoptr(AForkPool) self = data;
 
+  keep_in_slots (self, NULL);
   context_gone (G_OBJECT (self));
 }
 
@@ -2197,7 +2207,7 @@ go_on_disposed_cb (gpointer data)
   _afork_context_unwatch_for (self->context, &self->watch);
   _afork_context_watch_for (self->context, &self->watch, G_OBJECT (self), context_gone);
   for (GList *link = self->slots.head; link != NULL; link = link->next)
-    g_weak_ref_set (&((AForkSlot *) link->data)->pool, self);
+    _afork_slot_restore_pool (link->data, G_OBJECT (self));
   move_waiters (self);
   request_update (self);
 }
@@ -2211,8 +2221,11 @@ go_on_disposed (AForkPool *self)
   g_object_ref (self);
   if (!_afork_context_watch (self->context, disposed_context_gone_cb, self))
     g_object_unref (self);
-  if (main != NULL)
-    _afork_waiter_run_later (main, go_on_disposed_cb, g_object_ref (self), g_object_unref);
+  if (main == NULL)
+    return;
+
+  keep_in_slots (self, G_OBJECT (self));
+  _afork_waiter_run_later (main, go_on_disposed_cb, g_object_ref (self), g_object_unref);
 }
 
 static void

@@ -79,6 +79,32 @@ set_state (AForkSlot      *self,
   self->state = state;
 }
 
+GObject *
+_afork_slot_ref_pool (AForkSlot *self)
+{
+  GObject *pool = g_weak_ref_get (&self->pool);
+
+  if (pool == NULL && self->disposed_pool != NULL)
+    return g_object_ref (self->disposed_pool);
+
+  return pool;
+}
+
+void
+_afork_slot_keep_pool (AForkSlot *self,
+                       GObject   *pool)
+{
+  g_set_object (&self->disposed_pool, pool);
+}
+
+void
+_afork_slot_restore_pool (AForkSlot *self,
+                          GObject   *pool)
+{
+  g_weak_ref_set (&self->pool, pool);
+  g_clear_object (&self->disposed_pool);
+}
+
 /* Events of the worker. Each function holds a reference to the pool, and does nothing if the pool
  * is gone. */
 
@@ -86,7 +112,7 @@ static void
 started_cb (gpointer data)
 {
   AForkSlot *self = data;
-  g_autoptr(GObject) pool = g_weak_ref_get (&self->pool);
+  g_autoptr(GObject) pool = _afork_slot_ref_pool (self);
 
   if (pool == NULL)
     return;
@@ -101,7 +127,7 @@ static void
 retires_cb (gpointer data)
 {
   AForkSlot *self = data;
-  g_autoptr(GObject) pool = g_weak_ref_get (&self->pool);
+  g_autoptr(GObject) pool = _afork_slot_ref_pool (self);
 
   if (pool != NULL)
     self->funcs->retires (self);
@@ -112,7 +138,7 @@ event_cb (GVariant *event,
           gpointer  data)
 {
   AForkSlot *self = data;
-  g_autoptr(GObject) pool = g_weak_ref_get (&self->pool);
+  g_autoptr(GObject) pool = _afork_slot_ref_pool (self);
 
   if (pool != NULL)
     self->funcs->event (self, event);
@@ -131,7 +157,7 @@ answered_unwanted_cb (guint32  number,
                       gpointer data)
 {
   AForkSlot *self = data;
-  g_autoptr(GObject) pool = g_weak_ref_get (&self->pool);
+  g_autoptr(GObject) pool = _afork_slot_ref_pool (self);
   AForkPoolJob *job = pool != NULL ? find_unwanted (self, number) : NULL;
 
   if (job == NULL)
@@ -146,7 +172,7 @@ ending_cb (const GError *error,
            gpointer      data)
 {
   AForkSlot *self = data;
-  g_autoptr(GObject) pool = g_weak_ref_get (&self->pool);
+  g_autoptr(GObject) pool = _afork_slot_ref_pool (self);
 
   if (pool == NULL)
     return;
@@ -159,7 +185,7 @@ static void
 closed_cb (gpointer data)
 {
   AForkSlot *self = data;
-  g_autoptr(GObject) pool = g_weak_ref_get (&self->pool);
+  g_autoptr(GObject) pool = _afork_slot_ref_pool (self);
 
   if (pool != NULL)
     self->funcs->closed (self);
@@ -221,6 +247,7 @@ _afork_slot_free (AForkSlot *self)
   g_object_unref (self->rpc);
   g_clear_pointer (&self->unwanted, g_hash_table_unref);
   g_clear_object (&self->worker);
+  g_clear_object (&self->disposed_pool);
   g_weak_ref_clear (&self->pool);
   g_free (self);
 }
@@ -323,7 +350,7 @@ measured_cb (guint64  bytes,
 {
   g_autofree AForkSlotQuestion *question = data;
   AForkSlot *self = question->slot;
-  g_autoptr(GObject) pool = self != NULL ? g_weak_ref_get (&self->pool) : NULL;
+  g_autoptr(GObject) pool = self != NULL ? _afork_slot_ref_pool (self) : NULL;
 
   if (self == NULL)
     return;

@@ -109,6 +109,8 @@ struct _AForkSlot
   const AForkSlotFuncs *funcs;
   GWeakRef              pool;   /* weak, because another thread may drop the pool while a function
                                  * is called */
+  GObject              *disposed_pool;  /* a reference to the pool after g_object_run_dispose(),
+                                         * which clears `pool`; or NULL */
   GList                 link;   /* in the slots of the pool */
   guint                 n_process;      /* the number of the process of its template that was
                                          * forked */
@@ -155,6 +157,15 @@ AForkSlot    *_afork_slot_new           (AForkPoolTemplate    *template,
 /* Frees the slot, which must have no jobs. If the worker has not exited, it exits by itself. */
 void          _afork_slot_free          (AForkSlot            *self);
 AForkProcess *_afork_slot_get_process   (AForkSlot            *self);
+
+/* Returns a reference to the pool, or NULL if the pool is gone. */
+GObject      *_afork_slot_ref_pool      (AForkSlot            *self);
+/* For g_object_run_dispose(), which clears weak references to the pool when it returns. The slot
+ * keeps POOL until the second function is called, or until POOL is NULL. */
+void          _afork_slot_keep_pool     (AForkSlot            *self,
+                                         GObject              *pool);
+void          _afork_slot_restore_pool  (AForkSlot            *self,
+                                         GObject              *pool);
 
 /* Whether the worker has used more processor time than its sandbox allows for a job, so that the
  * next job would not get all of that. */

@@ -701,6 +701,30 @@ test_shutdown_unsent (void)
     }
 }
 
+/* A pool is disposed of while its worker has a job and goes on with another one, which was
+ * cancelled. The workers exit before the main context of the pool is iterated. */
+static void
+test_dispose_blocking (void)
+{
+  AForkPool *pool = new_pool_later (4);
+  g_autoptr(AForkJob) cancelled = NULL;
+  g_autoptr(GError) error = NULL;
+  GAsyncResult *results[2] = { NULL };
+
+  afork_pool_set_grace (pool, 10);
+  cancelled = begin_pool_job (pool, "wait", 0, &results[0]);
+  begin_pool_call (pool, "wait", 1, &results[1]);
+  await_job_state (cancelled, AFORK_JOB_STATE_RUNNING);
+  afork_job_cancel (cancelled);
+  await_error (pool, &results[0], G_IO_ERROR, G_IO_ERROR_CANCELLED, NULL);
+  g_object_run_dispose (G_OBJECT (pool));
+  g_assert_true (afork_pool_shutdown (pool, AFORK_SHUTDOWN_MODE_ABORT, NULL, &error));
+  g_assert_no_error (error);
+  g_assert_cmpuint (afork_pool_get_n_workers (pool), ==, 0);
+  await_error (pool, &results[1], AFORK_ERROR, AFORK_ERROR_CLOSED, NULL);
+  g_assert_finalize_object (pool);
+}
+
 /* A hundred thousand jobs that fail at once do not block the main loop: other sources run in
  * between. */
 static void
@@ -813,7 +837,8 @@ main (int    argc,
   add_test ("/pool/shutdown/starting", test_shutdown_starting);
   add_test ("/pool/shutdown/done", test_shutdown_done);
   add_test ("/pool/shutdown/unsent", test_shutdown_unsent);
-  add_test ("/pool/dispose", test_dispose);
+  add_test ("/pool/dispose/job", test_dispose);
+  add_test ("/pool/dispose/blocking", test_dispose_blocking);
   add_test ("/pool/flood", test_flood);
 
   return g_test_run ();
