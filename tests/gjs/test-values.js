@@ -6,7 +6,7 @@
 
 import GLib from 'gi://GLib';
 
-import {assert, assertEqual, assertThrows, Random, run} from './harness.js';
+import {assert, assertDeepEqual, assertEqual, assertThrows, Random, run} from './harness.js';
 
 const {pack, unpack, unpackInSteps: unpackSteps} = imports.overrides._afork_values;
 
@@ -407,7 +407,13 @@ tests['large'] = () => {
     }
 };
 
+// Objects within each other.
+function makeObjects(n) {
+    return n === 1 ? {} : {a: makeObjects(n - 1)};
+}
+
 tests['refused'] = () => {
+    assertDeepEqual(unpack(pack(makeObjects(42))), makeObjects(42));
     const use = '; use null, boolean, number, bigint, string, Uint8Array, Array, Map, ' +
         'a plain object or GLib.Variant';
     class Point {}
@@ -464,6 +470,7 @@ tests['refused'] = () => {
         [cycle, 'value[0].a[0]: the value contains itself'],
         [map, 'value.m[0]: the value contains itself'],
         [deep, `value${'[0]'.repeat(64)}: ${nested}`],
+        [makeObjects(43), `value${'.a'.repeat(42)}: ${nested}`],
         [{a: [deepVariant]}, `value.a[0]: ${nested}`],
         [{['k'.repeat(50)]: new Set()}, `value["${'k'.repeat(40)}"...]: Set cannot be sent${
             use}`],
