@@ -442,8 +442,9 @@ class _InterruptibleCall(_Link):
     def __init__(self):
         super().__init__(None)
         self.previous = []      # the descriptor that other code has set for signals
-        self.restored = []      # not empty when it was set again
+        # Sets that descriptor again when it is iterated over. Then `restored` is not empty.
         self.restore = map(signal.set_wakeup_fd, self.previous)
+        self.restored = []
         self._error = None
 
     def interrupt(self, error):
