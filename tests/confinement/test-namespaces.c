@@ -399,13 +399,16 @@ inside_unlimited (const AForkNamespacesResult *result)
 }
 
 /* IPC objects and the host name. */
+/* Of shared memory that the test makes. Other programs may run this test at the same time. */
+static key_t shared_key;
+
 static void
 inside_ipc (const AForkNamespacesResult *result)
 {
   skip_without_namespaces (result);
   if ((result->in_force & CLONE_NEWIPC) == 0)
     skip_confined ("There are no IPC namespaces");
-  g_assert_cmpint (shmget (0x41466f72, 0, 0), ==, -1);
+  g_assert_cmpint (shmget (shared_key, 0, 0), ==, -1);
   g_assert_cmpint (errno, ==, ENOENT);
 }
 
@@ -465,8 +468,10 @@ run_ipc (gconstpointer data)
 static void
 test_ipc (void)
 {
-  int id = shmget (0x41466f72, 4096, IPC_CREAT | 0666);
+  int id;
 
+  shared_key = (key_t) g_random_int_range (1, G_MAXINT32);
+  id = shmget (shared_key, 4096, IPC_CREAT | IPC_EXCL | 0666);
   if (id < 0)
     {
       g_test_skip ("There is no shared memory of System V");
