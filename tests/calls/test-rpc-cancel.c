@@ -182,7 +182,7 @@ test_cancel_running (gboolean concurrent)
   afork_job_cancel (job);
   await_log (log, "p1 xcancelled e3 ");
 
-  begin_script_full (rpc, "c e4 r5", 20, NULL, log);
+  begin_script_full (rpc, "c e4 r5", get_time_limit (), NULL, log);
   await_log (log, "p1 xcancelled e3 xtimed-out e4 ");
   begin_script (rpc, "r6", log);
   await_log (log, "p1 xcancelled e3 xtimed-out e4 r6 ");

@@ -241,7 +241,7 @@ check_timeout (AForkRpc *rpc)
   g_autoptr(GError) error = NULL;
 
   g_signal_connect (rpc, "event", G_CALLBACK (append_text_cb), events);
-  afork_job_set_timeout (job, 50);
+  afork_job_set_timeout (job, get_time_limit ());
   afork_rpc_run_job_async (rpc, job, NULL, store_result_cb, &result);
   await_result (&result);
   g_assert_null (afork_rpc_run_job_finish (rpc, result, &error));

@@ -385,11 +385,11 @@ test_cancel_noticed (void)
 static void
 test_timeout_waiting (void)
 {
-  AForkPool *pool = new_pool ("max-workers", 1, "load", 2, "timeout", 150, NULL);
+  AForkPool *pool = new_pool ("max-workers", 1, "load", 2, "timeout", 900, NULL);
   GAsyncResult *results[4] = { NULL };
 
   for (guint i = 0; i < 4; i++)
-    begin_pool_call (pool, "sleep", 60, &results[i]);
+    begin_pool_call (pool, "sleep", 250, &results[i]);
   for (guint i = 0; i < 4; i++)
     await_answer (pool, &results[i]);
   shut_down_pool (pool, AFORK_SHUTDOWN_MODE_DRAIN);

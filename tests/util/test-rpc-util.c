@@ -338,7 +338,7 @@ add_gate (AForkJob *job)
 guint
 get_time_limit (void)
 {
-  return is_instrumented () ? 2000 : 200;
+  return is_instrumented () ? 2000 : 1000;
 }
 
 AForkJob *
