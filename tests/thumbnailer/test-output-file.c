@@ -25,8 +25,8 @@ typedef struct
   char *path;       /* of the file that is written */
 } Fixture;
 
-static int n_sweeps;            /* that come before the next locks */
-static int n_held;              /* locks that another process has taken before */
+static int n_sweeps;            /* by another process, just before a file is locked */
+static int n_held;              /* files that another process locks before, to remove them */
 static gboolean has_locks = TRUE;
 static const char *swept;
 
@@ -147,29 +147,17 @@ test_ends (Fixture       *fixture,
     }
 }
 
-/* Another process sweeps between the making of the file and its lock. */
+/* Another process is in the way of the next two files that are made, as COUNTER says. */
 static void
-test_swept_before_lock (Fixture       *fixture,
-                        gconstpointer  data)
+test_disturbed (Fixture       *fixture,
+                gconstpointer  counter)
 {
   g_autoptr(OutputFile) file = NULL;
+  int *n_left = (int *) counter;
 
-  n_sweeps = 2;
+  *n_left = 2;
   file = open_file (fixture);
-  g_assert_cmpint (n_sweeps, ==, 0);
-  commit (fixture, file);
-}
-
-/* Another process has the lock, and is just about to remove the file. */
-static void
-test_locked_before (Fixture       *fixture,
-                    gconstpointer  data)
-{
-  g_autoptr(OutputFile) file = NULL;
-
-  n_held = 2;
-  file = open_file (fixture);
-  g_assert_cmpint (n_held, ==, 0);
+  g_assert_cmpint (*n_left, ==, 0);
   commit (fixture, file);
 }
 
@@ -207,9 +195,9 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
 
   g_test_add ("/output-file/ends", Fixture, NULL, set_up, test_ends, tear_down);
-  g_test_add ("/output-file/swept-before-lock", Fixture, NULL, set_up, test_swept_before_lock,
+  g_test_add ("/output-file/swept-before-lock", Fixture, &n_sweeps, set_up, test_disturbed,
               tear_down);
-  g_test_add ("/output-file/locked-before", Fixture, NULL, set_up, test_locked_before, tear_down);
+  g_test_add ("/output-file/locked-before", Fixture, &n_held, set_up, test_disturbed, tear_down);
   g_test_add ("/output-file/without-locks", Fixture, NULL, set_up, test_without_locks, tear_down);
   g_test_add ("/output-file/sweep-spares-what-is-written", Fixture, NULL, set_up,
               test_sweep_spares_what_is_written, tear_down);

@@ -63,22 +63,21 @@ compare_names (gconstpointer a,
                     g_file_info_get_name (*(GFileInfo **) b));
 }
 
-/* Says why a folder cannot be read, without its name: GIO puts this into each message, and folders
- * are grouped by the cause. */
-static gboolean
-check_folder (const char  *filename,
-              GError     **error)
+/* A folder could not be read. Replaces the error by one without the name of the folder, because
+ * pictures and folders are grouped by the cause. */
+static void
+drop_name (const char  *filename,
+           GError     **error)
 {
   g_auto(AutoFd) fd = open (filename, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int saved_errno = errno;
 
-  if (fd < 0)
-    {
-      const int saved_errno = errno;
+  if (fd >= 0)
+    return;
 
-      g_set_error_literal (error, G_IO_ERROR, descriptors_error_code (saved_errno),
-                           g_strerror (saved_errno));
-    }
-  return fd >= 0;
+  g_clear_error (error);
+  g_set_error_literal (error, G_IO_ERROR, descriptors_error_code (saved_errno),
+                       g_strerror (saved_errno));
 }
 
 /* A GFile would take `..` for the parent by its text, also behind a link. */
@@ -93,12 +92,12 @@ list_folder (const char  *filename,
   GFileInfo *info;
 
   free (real);
-  if (!check_folder (filename, error))
-    return NULL;
-
   enumerator = g_file_enumerate_children (folder, ATTRIBUTES, G_FILE_QUERY_INFO_NONE, NULL, error);
   if (enumerator == NULL)
-    return NULL;
+    {
+      drop_name (filename, error);
+      return NULL;
+    }
 
   do
     {
