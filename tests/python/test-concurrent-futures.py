@@ -190,10 +190,14 @@ def main():
     check_cases()
     adapt()
     result = unittest.main(verbosity=2, exit=False).result
+    unexpected = [case for case, reason in result.skipped if reason not in NOT_APPLICABLE.values()]
+    if unexpected:
+        print("Skipped, but not as cases that do not apply:", *unexpected, file=sys.stderr)
     # A thread or a process was left, which a warning above names.
     if support.environment_altered:
         print("A test has left threads or processes", file=sys.stderr)
-    if not result.wasSuccessful() or result.testsRun == 0 or support.environment_altered:
+    if (not result.wasSuccessful() or result.testsRun == 0 or unexpected
+            or support.environment_altered):
         sys.exit(1)
 
 

@@ -4,9 +4,11 @@
 """Forks of a template that has done much: none hangs, and none repeats random numbers. A template
 that has a thread is not forked, and the error says which thread."""
 
+import importlib.util
 import json
 import os
 import selectors
+import unittest
 
 from harness import AFork, GLib, PythonTest, main
 
@@ -43,7 +45,7 @@ class Worker:
 
 
 class HotTest(PythonTest):
-    LIMIT = 1000
+    LIMIT = 550
 
     def collect(self, template):
         """The outputs of all workers, some of which run at once."""
@@ -76,18 +78,30 @@ class HotTest(PythonTest):
         for *parts, _ in outputs:
             self.assertEqual(sorted(parts), ["with_asyncio", "with_dbus", "with_main_loop",
                                              "with_subprocess", "with_threads"])
-        numbers = zip(*(json.loads(output[-1]) for output in outputs))
-        for name, of_one in zip(("random", "GLib", "GLib's UUID", "secrets", "UUID"), numbers):
+        numbers = zip(*(json.loads(output[-1]) for output in outputs), strict=True)
+        for name, of_one in zip(("random", "GLib", "GLib's UUID", "secrets", "UUID"), numbers,
+                                strict=True):
             self.assertEqual(len(set(of_one)), N_FORKS, name)
 
+    @unittest.skipUnless(importlib.util.find_spec("numpy"), "numpy is not installed")
     def test_numpy(self):
-        template = self.new_process("workers").eval(
-            "try:\n    import numpy.random\n    numpy.random.rand()\n"
-            "except ImportError:\n    pass", None)
-        numbers = [self.evaluate(template.fork(), "float(sys.modules['numpy.random'].rand()) "
-                                 "if 'numpy.random' in sys.modules else os.getpid()")
-                   for _ in range(5)]
-        self.assertEqual(len(set(numbers)), 5)
+        template = self.new_process("workers").eval("import numpy.random; numpy.random.rand()",
+                                                    None)
+        numbers = {self.evaluate(template.fork(), "float(sys.modules['numpy.random'].rand())")
+                   for _ in range(N_FORKS)}
+        self.assertEqual(len(numbers), N_FORKS)
+
+
+# Has a thread of C that only waits, called NAME.
+START_THREAD = '''
+import ctypes, os
+before = set(os.listdir("/proc/self/task"))
+libc = ctypes.CDLL(None)
+libc.pthread_create(ctypes.byref(ctypes.c_ulong()), None, libc.pause, None)
+[number] = set(os.listdir("/proc/self/task")) - before
+with open(f"/proc/self/task/{number}/comm", "w") as file:
+    file.write(NAME)
+'''
 
 
 class ThreadsTest(PythonTest):
@@ -107,6 +121,20 @@ class ThreadsTest(PythonTest):
         message = self.assert_refused(process)
         self.assertIn("“gmain”, which was probably started by GLib.unix_signal_add()", message)
         self.assertIn("it was there after code was evaluated", message)
+
+    def test_names_of_threads(self):
+        """Threads of libraries are known by their names."""
+        for name, starter in (("gmain", "GLib.unix_signal_add()"),
+                              ("gdbus", "a D-Bus connection"),
+                              ("dconf worker", "Gio.Settings"),
+                              ("pool-spawner", "an asynchronous function of Gio"),
+                              ("pool-3", "an asynchronous function of Gio, such as"),
+                              ("decoder", None)):
+            with self.subTest(name=name):
+                process = self.new_process().eval(START_THREAD.replace("NAME", repr(name)), None)
+                message = self.assert_refused(process)
+                self.assertIn(f"“{name}”, which was probably started by {starter}"
+                              if starter else f"“{name}” of a library", message)
 
     def test_executor(self):
         process = self.new_process().eval(
