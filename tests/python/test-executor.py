@@ -269,8 +269,12 @@ class ValuesTest(ExecutorTest):
                 error = executor.submit(abs, -1).exception(LIMIT)
             self.assertIsInstance(error, SystemExit)
             self.assertEqual(executor.submit(abs, -2).result(LIMIT), 2)
-            with mock.patch.object(executor._calls, "_finish_all", side_effect=MemoryError("all")):
-                futures = [executor.submit(abs, i) for i in range(3)]
+            with tempfile.TemporaryDirectory() as folder, mock.patch.object(
+                    executor._calls, "_finish_all", side_effect=MemoryError("all")):
+                path = os.path.join(folder, "submitted")
+                futures = [executor.submit(jobs.await_file, path)]
+                futures += [executor.submit(abs, i) for i in range(2)]
+                jobs.make_file(path)
                 for future in futures:
                     error = future.exception(LIMIT)
                     self.assertIsInstance(error, BrokenProcessPool)
@@ -341,9 +345,10 @@ class WorkersTest(ExecutorTest):
                                      list(range(20)))
 
     def test_parallel(self):
-        with AFork.Executor(3) as executor:
-            pids = set(executor.map(jobs.nap, [0.2] * 3))
+        with tempfile.TemporaryDirectory() as folder, AFork.Executor(3) as executor:
+            pids = set(executor.map(jobs.meet, [folder] * 3, [3] * 3))
         self.assertEqual(len(pids), 3)
+        self.assertNotIn(None, pids)
 
     def test_killed(self):
         with AFork.Executor(2) as executor:
@@ -414,8 +419,9 @@ class WorkersTest(ExecutorTest):
             self.assertEqual(len(set(pids)), 3)
 
     def test_cancel(self):
-        with AFork.Executor(1) as executor:
-            first = executor.submit(jobs.nap, 0.3)
+        with tempfile.TemporaryDirectory() as folder, AFork.Executor(1) as executor:
+            path = os.path.join(folder, "cancelled")
+            first = executor.submit(jobs.await_file, path)
             futures = [executor.submit(abs, i) for i in range(50)]
             self.assertTrue(futures[-1].cancel())
             self.assertTrue(futures[-1].cancel())
@@ -423,31 +429,35 @@ class WorkersTest(ExecutorTest):
             self.assertFalse(futures[-2].running())
             with self.assertRaises(concurrent.futures.CancelledError):
                 futures[-1].result()
-            first.result()
+            jobs.make_file(path)
+            self.assertTrue(first.result())
             self.assertFalse(first.cancel())
             done, pending = concurrent.futures.wait(futures)
             self.assertEqual(len(done), 50)
 
     def test_running(self):
         with tempfile.TemporaryDirectory() as folder, AFork.Executor(1) as executor:
-            path = os.path.join(folder, "begun")
-            future = executor.submit(jobs.make_file, path)
-            future.result()
-            future = executor.submit(jobs.nap, 0.3)
+            path = os.path.join(folder, "seen")
+            future = executor.submit(jobs.await_file, path)
             executor.submit(abs, 1)
             while not future.running():
                 time.sleep(0.001)
             self.assertFalse(future.cancel())
-            future.result()
+            jobs.make_file(path)
+            self.assertTrue(future.result())
             self.assertFalse(future.running())
 
     def test_dropped_map(self):
-        with AFork.Executor(1) as executor:
-            results = executor.map(jobs.nap, [0.01] * 100)
-            next(results)
-            results.close()
-            started = time.monotonic()
-        self.assertLess(time.monotonic() - started, 0.9)
+        """Calls whose results are not wanted any more are not made, but for those that were given
+        to the worker before."""
+        with tempfile.TemporaryDirectory() as folder:
+            path, log = (os.path.join(folder, name) for name in ("dropped", "log"))
+            with AFork.Executor(1) as executor:
+                results = executor.map(jobs.log_and_await_file, [log] * 100, [folder] + [path] * 99)
+                next(results)
+                results.close()
+                jobs.make_file(path)
+            self.assertLess(os.path.getsize(log), 10)
 
     def test_threads(self):
         with AFork.Executor(2) as executor, concurrent.futures.ThreadPoolExecutor(8) as threads:
@@ -459,6 +469,10 @@ class WorkersTest(ExecutorTest):
 
     def test_nothing_is_left(self):
         def count():
+            # A thread has closed its descriptors when the kernel has removed it, which may be
+            # after Python's join().
+            while any(os.path.exists(f"/proc/self/task/{thread}") for thread in threads):
+                time.sleep(0.001)
             gc.collect()
             with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
                 children = len(file.read().split())
@@ -467,8 +481,11 @@ class WorkersTest(ExecutorTest):
         def use():
             with AFork.Executor(2) as executor:
                 list(executor.map(abs, range(10)))
+                threads.update(thread.native_id for thread in list_threads())
 
+        threads = set()
         use()
+        self.assertTrue(threads)
         before = count()
         for i in range(5):
             use()

@@ -8,6 +8,7 @@ import dataclasses
 import enum
 import os
 import pickle
+import tempfile
 import threading
 import time
 import zlib
@@ -139,6 +140,24 @@ def await_file(path, limit=60):
             return True
         time.sleep(0.001)
     return False
+
+
+def meet(folder, number, limit=60):
+    """Waits until NUMBER processes are here. Returns the pid, or None if they do not come."""
+    with tempfile.NamedTemporaryFile(dir=folder, delete=False):
+        pass
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        if len(os.listdir(folder)) == number:
+            return os.getpid()
+        time.sleep(0.001)
+    return None
+
+
+def log_and_await_file(log, path):
+    with open(log, "a", encoding="ascii") as file:
+        file.write(".")
+    return await_file(path)
 
 
 def fail_to_split(n_times):
