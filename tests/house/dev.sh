@@ -255,24 +255,38 @@ does_not_say 'on one page'
 echo clang > broken
 cat > gcc.json << 'END'
 {"name": "afork:c / some", "result": "OK", "stdout": "ok 1 a\nok 2 b # SKIP\n1..2\n"}
-{"name": "afork:c / aborts", "result": "ERROR", "stdout": "ok 1 a\n1..2\n"}
+{"name": "afork:c / aborts", "result": "ERROR", "stdout": "ok 1 a\n1..2\n", "stderr": "ends\n"}
 {"name": "afork:c / fails", "result": "ERROR", "stdout": "ok 1 a\nnot ok 2 b\nnot ok 3\n1..3\n"}
 {"name": "afork:house / plain", "result": "OK", "stdout": ""}
+{"name": "afork:python / hangs", "result": "TIMEOUT", "stdout": ""}
 END
 cat > sanitize.json << 'END'
 {"name": "afork:c / some", "result": "OK", "stdout": "ok 1 a\n1..1\n"}
 END
 dev 1 test
-tail -n 3 output > total
+sed '1,/  Total$/d' output > total
 cat > expected << END
-FAILED: in build/gcc: aborts fails
+FAILED: in build/gcc:
+  aborts: ERROR
+    ok 1 a
+    1..2
+    ends
+  fails: ERROR
+    not ok 2 b
+    not ok 3
+    ok 1 a
+    not ok 2 b
+    not ok 3
+    1..3
+  hangs: TIMEOUT
 FAILED: the build in build/clang; see dev-setup.log and dev-compile.log there
-5 passed, 4 failed, 1 skipped
+5 passed, 5 failed, 1 skipped
 END
 cmp expected total || fail 'dev test: another total'
 echo '{' > sanitize.json
 dev 1 test
-says '^FAILED: in build/sanitize: .*testlog.json, which cannot be read$'
+says '^FAILED: in build/sanitize:$'
+says '^  .*testlog.json, which cannot be read$'
 rm broken ./*.json
 
 # Missing packages.
