@@ -37,7 +37,6 @@ def work(socket):
 """
 
 
-@unittest.skipUnless(hasattr(AFork, "Operation"), "the override is not there")
 class CallerTest(PythonTest):
     def setUp(self):
         super().setUp()

@@ -237,7 +237,6 @@ class ConcurrentTest(CallsTest):
 
     test_cancelled = None       # a function that does not return to the main loop is not cancelled
 
-    @unittest.skipUnless(hasattr(AFork, "Operation"), "the override is not there")
     def test_coroutines(self):
         rpc = self.new_rpc("double_later")
         results = []
@@ -247,7 +246,6 @@ class ConcurrentTest(CallsTest):
         self.assertEqual(sorted(results), [2 * i for i in range(50)])
         self.assertTrue(rpc.close(None))
 
-    @unittest.skipUnless(hasattr(AFork, "Operation"), "the override is not there")
     def test_calls_meet(self):
         rpc = self.new_rpc("meet")
         results = []
@@ -256,7 +254,6 @@ class ConcurrentTest(CallsTest):
         self.await_results(results, 50)
         self.assertEqual(results, [None] * 50)
 
-    @unittest.skipUnless(hasattr(AFork, "Operation"), "the override is not there")
     def test_generator(self):
         """A generator is no coroutine, and cannot be sent."""
         message = self.assert_call_fails(self.new_rpc("evaluate"), "(i for i in range(3))")
@@ -293,7 +290,6 @@ class ConcurrentTest(CallsTest):
         self.await_results(results, 20)
         self.assertEqual(sorted(results), [("slept", i) for i in range(20)])
 
-    @unittest.skipUnless(hasattr(AFork, "Operation"), "the override is not there")
     def test_coroutine_fails(self):
         rpc = self.new_rpc("fail_later")
         message = self.assert_call_fails(rpc, "bad")

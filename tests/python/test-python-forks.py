@@ -83,6 +83,20 @@ class HotTest(PythonTest):
                                 strict=True):
             self.assertEqual(len(set(of_one)), N_FORKS, name)
 
+    def test_frozen(self):
+        """The collector does not touch what a template had when it was forked, so that forks share
+        its memory."""
+        template = self.new_process("workers").eval("import gc, hot\nfirst = [hot.Node(None)]", None)
+        tracked = "[any(object is kept for object in sys.modules['gc'].get_objects())" \
+            " for kept in (sys.modules['__main__'].first, sys.modules['hot'].kept)]"
+        self.assertEqual(self.evaluate(template.fork(), tracked), [False, False])
+        # Each fork has what came since the one before.
+        template.eval("second = [hot.Node(None)]", None)
+        self.assertEqual(self.evaluate(template.fork(), tracked.replace("first", "second")),
+                         [False, False])
+        self.assertEqual(self.evaluate(self.new_process("workers").eval(
+            "import gc, hot\nfirst = [hot.Node(None)]", None), tracked), [True, True])
+
     @unittest.skipUnless(importlib.util.find_spec("numpy"), "numpy is not installed")
     def test_numpy(self):
         template = self.new_process("workers").eval("import numpy.random; numpy.random.rand()",
