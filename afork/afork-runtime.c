@@ -1395,7 +1395,8 @@ is_program (const char *file)
  * handler of [signal@AFork.Runtime::launching].
  *
  * If @executable is not the file of the running program, the program embeds the language, and must
- * not be executed again. Then this does nothing.
+ * not be executed again. Then this does nothing. An interpreter that is embedded may also name the
+ * program itself: overrides have to check that it is an interpreter.
  *
  * Templates that run already are not replaced.
  *

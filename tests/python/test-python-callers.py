@@ -7,8 +7,8 @@ import os
 import subprocess
 import sys
 import tempfile
-import unittest
 import zipapp
+from unittest import mock
 
 from harness import AFork, GLib, PythonTest, main
 
@@ -138,8 +138,30 @@ class CallerTest(PythonTest):
         self.assertIn(f"The Python of the worker, {python}, has no PyGObject", message)
         self.assertIn("--system-site-packages", message)
 
+    def embed(self, mode, code):
+        program = os.environ.get("AFORK_TEST_EMBEDDED_PROGRAM")
+        if program is None:
+            self.skipTest("Python cannot be embedded here: there is no python3-embed.pc")
+        return subprocess.run([program, mode, code], cwd=self.folder, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+
     def test_embedded(self):
-        """A program that embeds Python is another program than the interpreter."""
+        """A program that embeds Python is not executed again, not even if it is sys.executable."""
+        own = os.environ.get("AFORK_TEST_EMBEDDED_PROGRAM")
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join([self.folder, *sys.path])}
+        for mode in "itself", "default":
+            with self.subTest(mode), mock.patch.dict(os.environ, env):
+                done = self.embed(mode, "import sys; print(sys.executable)")
+                self.assertEqual(done.stdout == f"{own}\n", mode == "itself", done.stdout)
+                done = self.embed(mode, CALLER)
+                self.assertEqual(done.returncode, 0, done.stdout)
+                prefix, executable, *_, file = eval(done.stdout)
+                self.assertEqual(os.path.realpath(executable),
+                                 os.path.realpath(os.environ["AFORK_TEST_PYTHON"]))
+                self.assertEqual(file, os.path.join(self.folder, "mine.py"))
+
+    def test_other_program(self):
+        """The interpreter of a program is the program itself."""
         self.assertFalse(self.runtime.set_interpreter("/bin/sh", None, None))
         self.assertFalse(self.runtime.set_interpreter("/no/such/python", None, None))
         self.assertTrue(self.runtime.set_interpreter(sys.executable, ["-X", "dev"], None))

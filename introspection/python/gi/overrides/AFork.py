@@ -15,6 +15,7 @@ The API is that of the typelib, and its methods can be called as they are. In ad
 
 import fcntl
 import os
+import re
 import signal
 import socket
 import sys
@@ -1359,16 +1360,24 @@ class Sandbox(AFork.Sandbox):
 
 # The runtime of programs in Python
 
+def _is_interpreter(executable):
+    """Whether a file is an interpreter, by its name. In a program that embeds Python or was frozen,
+    sys.executable may be the program itself, which must not be executed again."""
+    return re.fullmatch(r"python(\d[\w.-]*)?", os.path.basename(os.path.realpath(executable)))
+
+
 def _set_interpreter(runtime, has_options=True):
     """Has the runtime execute the interpreter of this program, with the same options, which then
     searches for modules where this program does. Returns whether this program is an interpreter,
     and not one that embeds Python."""
+    if not sys.executable or not _is_interpreter(sys.executable):
+        return False
     options = []
     if has_options:
         from subprocess import _args_from_interpreter_flags
         options = _args_from_interpreter_flags()
     path = [os.path.abspath(folder) for folder in sys.path if isinstance(folder, str)]
-    return runtime.set_interpreter(sys.executable or None, options, path)
+    return runtime.set_interpreter(sys.executable, options, path)
 
 
 def _set_default_runtime():
