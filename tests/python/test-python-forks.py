@@ -86,7 +86,8 @@ class HotTest(PythonTest):
     def test_frozen(self):
         """The collector does not touch what a template had when it was forked, so that forks share
         its memory."""
-        template = self.new_process("workers").eval("import gc, hot\nfirst = [hot.Node(None)]", None)
+        code = "import gc, hot\nfirst = [hot.Node(None)]"
+        template = self.new_process("workers").eval(code, None)
         tracked = "[any(object is kept for object in sys.modules['gc'].get_objects())" \
             " for kept in (sys.modules['__main__'].first, sys.modules['hot'].kept)]"
         self.assertEqual(self.evaluate(template.fork(), tracked), [False, False])
@@ -94,8 +95,8 @@ class HotTest(PythonTest):
         template.eval("second = [hot.Node(None)]", None)
         self.assertEqual(self.evaluate(template.fork(), tracked.replace("first", "second")),
                          [False, False])
-        self.assertEqual(self.evaluate(self.new_process("workers").eval(
-            "import gc, hot\nfirst = [hot.Node(None)]", None), tracked), [True, True])
+        self.assertEqual(self.evaluate(self.new_process("workers").eval(code, None), tracked),
+                         [True, True])
 
     @unittest.skipUnless(importlib.util.find_spec("numpy"), "numpy is not installed")
     def test_numpy(self):
