@@ -35,7 +35,7 @@ struct _AForkCall
 {
   GObject                   parent_instance;
 
-  const AForkCallResponder *responder;
+  const AForkCallResponder *responder;     /* NULL if this was not made by _afork_call_new() */
   gpointer                  data;          /* of the responder */
   GList                     link;          /* in a queue, until the call is begun */
   guint32                   number;
@@ -66,7 +66,7 @@ afork_call_finalize (GObject *object)
       self->responder->answer (self->data, self->number, NULL, NULL, NULL, error);
     }
 
-  g_variant_unref (self->args);
+  g_clear_pointer (&self->args, g_variant_unref);
   g_clear_object (&self->fds);
   g_clear_pointer (&self->blobs, g_ptr_array_unref);
   g_clear_pointer (&self->result_blobs, g_ptr_array_unref);
@@ -86,6 +86,8 @@ afork_call_init (AForkCall *self)
 {
   self->link.data = self;
   g_mutex_init (&self->lock);
+  /* A call that bindings make by g_object_new() has no caller who waits for an answer. */
+  self->answered = ANSWERED;
 }
 
 AForkCall *
@@ -97,6 +99,7 @@ _afork_call_new (const AForkCallResponder *responder,
 
   self->responder = responder;
   self->data = data;
+  self->answered = ANSWERED_NOT;
   self->number = message->number;
   self->notify_begin = (message->flags & AFORK_CALL_FRAME_NOTIFY_BEGIN) != 0;
   self->args = g_steal_pointer (&message->value);
@@ -253,7 +256,7 @@ afork_call_get_cancellable (AForkCall *self)
 
   if (cancelled)
     g_cancellable_cancel (self->cancellable);
-  else if (is_new && self->responder->listen != NULL
+  else if (is_new && self->responder != NULL && self->responder->listen != NULL
            && !self->responder->listen (self->data, &error))
     fail_not_listening (self, error);
   return self->cancellable;

@@ -26,7 +26,7 @@ from unittest import mock
 import gi
 
 gi.require_version("AFork", "1")
-from gi.repository import AFork, Gio, GLib
+from gi.repository import AFork, Gio, GLib, GObject
 
 LIMIT = 50      # seconds for one test, after which something hangs
 
@@ -887,6 +887,21 @@ class ValuesTest(OverrideTest):
                 self.assertEqual(job.view_blobs()[0][0], ord("x"))
                 del job
                 self.assertEqual(bytes(view[1:]), byte * (size - 1))
+
+    def test_objects_without_properties(self):
+        """What a program makes without any property is freed, of each class that can be made so."""
+        made = []
+        for name in dir(AFork):
+            cls = getattr(AFork, name)
+            if (isinstance(cls, type) and issubclass(cls, GObject.Object)
+                    and cls not in (AFork.Rpc, AFork.Pool) and not cls.__gtype__.is_abstract()):
+                GObject.new(cls.__gtype__)
+                made.append(name)
+        self.assertIn("Call", made)
+        call = GObject.new(AFork.Call)
+        self.assertFalse(call.get_cancellable().is_cancelled())
+        self.assertIsNone(call.get_fds())
+        AFork.Call.report(call, GLib.Variant("u", 1))
 
     def test_descriptors_of_results(self):
         before = len(os.listdir("/proc/self/fd"))
