@@ -239,6 +239,19 @@ class CallsTest(GjsTest):
             self.assertEqual(self.call(rpc, i), i)
         self.assertTrue(rpc.close(None))
 
+    def test_odd_results(self):
+        """Each call is answered, whatever its function throws or returns, and once."""
+        rpc = self.new_rpc("returnOdd", forward_stderr=False)
+        for name, expected in (("twice", 1), ("promise", 7), ("noMethod", {"then": 5})):
+            self.assertEqual(self.call(rpc, name), expected)
+        for name, expected in (("revoked", "."), ("revokedResult", "^TypeError"),
+                               ("getter", "^RangeError: from the getter"),
+                               ("method", r"^RangeError: from then\(\)"),
+                               ("imports", "then")):
+            with self.subTest(name):
+                self.assertRegex(self.assert_call_fails(rpc, name), expected)
+        self.assertTrue(rpc.close(None))
+
 
 class ConcurrentTest(CallsTest):
     """The same worker serves many calls at a time."""

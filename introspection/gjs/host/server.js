@@ -142,8 +142,12 @@ function newFailure(code, what, error) {
 }
 
 function newCallError(error) {
-    if (error instanceof GLib.Error)
-        return error;
+    try {
+        if (error instanceof GLib.Error)
+            return error;
+    } catch {
+        // It is a proxy that was revoked.
+    }
     return new GLib.Error(AFork.error_quark(), AFork.Error.EXCEPTION,
         formatError(error, MAX_CALL_FAILURE));
 }
@@ -159,11 +163,12 @@ function isPromise(value) {
         || (typeof value === 'object' && value !== null && typeof value.then === 'function');
 }
 
-// The result of a promise. Iterates the main context until there is one.
+// The result of a promise, or of an object with then(). Iterates the main context until there is
+// one.
 function wait(promise) {
     const context = GLib.MainContext.default();
     let settled = false, failed = false, result;
-    promise.then(value => {
+    Promise.resolve(promise).then(value => {
         settled = true;
         result = value;
     }, error => {
@@ -539,17 +544,20 @@ const Script = GObject.registerClass({
 
     vfunc_serve_concurrently(number, call, args) {
         const wrapped = new Call(call);
-        let value;
+        let value, promise = null;
         try {
             value = found[number](wrapped, unpack(args));
+            // The then() of what is no Promise may throw, settle twice, or give a promise.
+            if (isPromise(value))
+                promise = Promise.resolve(value);
         } catch (error) {
             wrapped._fail(error);
             return;
         }
-        if (isPromise(value))
-            value.then(result => wrapped._answer(result), error => wrapped._fail(error));
-        else
+        if (promise === null)
             wrapped._answer(value);
+        else
+            promise.then(result => wrapped._answer(result), error => wrapped._fail(error));
     }
 
     vfunc_done_calls(number) {

@@ -189,3 +189,47 @@ export function measure() {
     file.delete(null);
     return Number(/"gcBytes": (\d+)/.exec(new TextDecoder().decode(contents))[1]);
 }
+
+// What a function may throw or return that is no ordinary error or promise.
+
+function makeRevoked() {
+    const {proxy, revoke} = Proxy.revocable({}, {});
+    revoke();
+    return proxy;
+}
+
+const ODD = {
+    revoked: () => {
+        throw makeRevoked();
+    },
+    revokedResult: makeRevoked,
+    getter: () => ({
+        get then() {
+            throw new RangeError('from the getter');
+        },
+    }),
+    method: () => ({
+        then() {
+            throw new RangeError('from then()');
+        },
+    }),
+    twice: () => ({
+        then(resolve, reject) {
+            resolve(1);
+            resolve(2);
+            reject(new Error('third'));
+        },
+    }),
+    promise: () => ({
+        then(resolve) {
+            resolve(Promise.resolve(7));
+        },
+    }),
+    noMethod: () => ({then: 5}),
+    // GJS looks for a module `then` in it, and throws.
+    imports: () => imports,
+};
+
+export function returnOdd(call, name) {
+    return ODD[name]();
+}
