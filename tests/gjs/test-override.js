@@ -219,6 +219,24 @@ tests['job'] = async () => {
     assertThrows(Error, () => AFork.Job.new(1).unpack());
     assertEqual(assertThrows(TypeError, () => job.set_timeout('1')).message,
         'timeout must be an integer, not string');
+    for (const [options, message] of [
+        [{timeout: '1'}, 'timeout must be an integer, not string'],
+        [{timeout: 1.5}, 'timeout must be an integer, not number'],
+        [{retries: '3'}, 'retries must be an integer, not string'],
+        [{priority: 2 ** 31}, 'priority must be an integer of 32 bits, not number'],
+        [{coalesce: 'no'}, 'coalesce must be a boolean, not string'],
+        [{key: 5}, 'key must be a string, not number'],
+        [{fds: 5}, 'fds must be an Array of descriptors, not number'],
+        [{fds: [-1]}, 'fds[0] must be a descriptor or an object with get_fd(), not number'],
+        [{blobs: 'abc'}, 'blobs must be an Array of bytes, not string'],
+        [null, 'options must be an object, not null'],
+    ])
+        assertEqual(assertThrows(TypeError, () => AFork.Job.new(1, options)).message, message);
+    assertThrows(Error, () => AFork.Job.new(1, {timeout: -1}));
+    assertThrows(Error, () => AFork.Job.new(1, {unknown: 1}));
+    const list = Gio.UnixFDList.new();
+    assertEqual(AFork.Job.new(1, {fds: list}).get_fds(), list);
+    assertEqual(AFork.Job.new(1, {fds: null}).get_fds(), null);
     assertEqual(assertThrows(TypeError, () => AFork.Job.new([undefined])).message,
         'args[0]: undefined cannot be sent; use null');
 };
@@ -334,6 +352,8 @@ tests['pool/events/end'] = async () => {
     const pool = AFork.Pool.new(makeProcess('values'), 'values_count');
     assertThrows(TypeError, () => pool.shutdown('drain'));
     assertThrows(TypeError, () => pool.shutdown_async('drain'));
+    assertThrows(TypeError, () => pool.shutdown(7));
+    assertThrows(TypeError, () => pool.shutdown_async(7));
     assertEqual(await pool.call_async(2), 2);
     await pool.close_async();
 };

@@ -55,6 +55,14 @@ function checkInteger(value, name) {
     return value;
 }
 
+// What GJS would make a signed integer of 32 bits, with those above dropped.
+function checkInt32(value, name) {
+    checkInteger(value, name);
+    if (value !== (value | 0))
+        throw makeTypeError(name, 'an integer of 32 bits', value);
+    return value;
+}
+
 function checkBoolean(value, name) {
     if (typeof value !== 'boolean')
         throw makeTypeError(name, 'a boolean', value);
@@ -81,7 +89,7 @@ function hasDescriptor(value) {
 // The number of a descriptor. What is not one must not become descriptor 0.
 function checkDescriptor(value, name) {
     const fd = hasDescriptor(value) ? value.get_fd() : value;
-    if (!Number.isInteger(fd) || fd !== (fd | 0))
+    if (!Number.isInteger(fd) || fd !== (fd | 0) || fd < 0)
         throw makeTypeError(name, 'a descriptor or an object with get_fd()', value);
     return fd;
 }
@@ -103,6 +111,7 @@ const CHECKS = {
     f: checkDescriptor,
     g: checkFile,
     i: checkInteger,
+    n: checkInt32,
     o: value => value,
     s: checkString,
     S: checkStrings,
@@ -117,7 +126,7 @@ const FUNCTIONS = {
         add_blob: 'blob:y',
         set_coalesce: 'coalesce:b',
         set_key: 'key:s?',
-        set_priority: 'priority:i',
+        set_priority: 'priority:n',
         set_retries: 'retries:i',
         set_timeout: 'timeout:i',
     },
@@ -151,7 +160,7 @@ const FUNCTIONS = {
         send_arg: 'arg:s',
         send_bytes: 'bytes:y',
         send_fd: 'fd:f',
-        send_signal: 'signal:i',
+        send_signal: 'signal:n',
         set_die_with_parent: 'die_with_parent:b',
         set_spare: 'spare:i',
         set_title: 'title:s?',
@@ -181,8 +190,8 @@ const FUNCTIONS = {
         set_idle_scheduling: 'idle_scheduling:b',
         set_memory: 'memory:i',
         set_network: 'network:b',
-        set_nice: 'nice:i',
-        set_oom_score_adj: 'oom_score_adj:i',
+        set_nice: 'nice:n',
+        set_oom_score_adj: 'oom_score_adj:n',
         set_open_files: 'open_files:i',
         set_processes: 'processes:i',
         set_read_paths: 'read_paths:S?',
@@ -517,6 +526,13 @@ function extendPool(AFork) {
             () => undefined);
     };
 
+    // What is refused must not shut the pool down.
+    const checkMode = mode => {
+        if (mode !== AFork.ShutdownMode.DRAIN && mode !== AFork.ShutdownMode.ABORT)
+            throw makeTypeError('mode', 'an AFork.ShutdownMode', mode);
+        return mode;
+    };
+
     addCalls(prototype);
     setFunction(prototype, 'map', function (items, flags = AFork.MapFlags.ORDERED) {
         let variant = items;
@@ -528,9 +544,9 @@ function extendPool(AFork) {
         }
         return map.call(this, variant, checkInteger(flags, 'flags'));
     });
-    setFunction(prototype, 'shutdown', function (...args) {
+    setFunction(prototype, 'shutdown', function (mode, ...args) {
         try {
-            const result = shutdown.call(this, ...args);
+            const result = shutdown.call(this, checkMode(mode), ...args);
             endEvents(this);
             return result;
         } catch (error) {
@@ -539,8 +555,8 @@ function extendPool(AFork) {
             throw error;
         }
     });
-    setFunction(prototype, 'shutdown_async', function (...args) {
-        const promise = shutdownAsync.call(this, ...args);
+    setFunction(prototype, 'shutdown_async', function (mode, ...args) {
+        const promise = shutdownAsync.call(this, checkMode(mode), ...args);
         endEventsLater(this);
         return promise;
     });
@@ -610,10 +626,19 @@ function extendJob(AFork) {
     };
 
     // Makes a job of a value, or of a GLib.Variant. The result of the former is a value, too.
-    AFork.Job.new = function (args, {fds = [], blobs = [], ...properties} = {}) {
-        const job = new AFork.Job({args: packArgs(args, 'args'), ...properties});
-        if (fds.length > 0)
-            job.set_fds(fds);
+    AFork.Job.new = function (args, options = {}) {
+        if (typeof options !== 'object' || options === null)
+            throw makeTypeError('options', 'an object', options);
+        const {fds = null, blobs = [], ...properties} = options;
+        if (!Array.isArray(blobs))
+            throw makeTypeError('blobs', 'an Array of bytes', blobs);
+        const checked = Object.keys(properties).filter(name => `set_${name}` in FUNCTIONS.Job);
+        const others = Object.fromEntries(Object.entries(properties)
+            .filter(([name]) => !checked.includes(name)));
+        const job = new AFork.Job({args: packArgs(args, 'args'), ...others});
+        for (const name of checked)
+            job[`set_${name}`](properties[name]);
+        job.set_fds(fds);
         blobs.forEach((blob, i) => job.add_blob(checkBytes(blob, `blobs[${i}]`)));
         if (!(args instanceof GLib.Variant))
             job._hasNativeArgs = true;
