@@ -307,6 +307,13 @@ take_waiting (AForkRpcCalls   *self,
   return call;
 }
 
+/* Whether no call will be sent any more. */
+static gboolean
+has_sent_all (AForkRpcCalls *self)
+{
+  return self->closing && g_queue_is_empty (&self->waiting) && self->in_flight.n_calls == 0;
+}
+
 void
 _afork_rpc_calls_send_waiting (AForkRpcCalls *self)
 {
@@ -320,7 +327,12 @@ _afork_rpc_calls_send_waiting (AForkRpcCalls *self)
 
   stream = get_stream (self);
   if (stream == NULL)
-    return;
+    {
+      /* A done-function may take long, and so may what comes before it. */
+      if (has_sent_all (self) && self->link != NULL && self->setup.done_function == NULL)
+        _afork_worker_link_set_unneeded (self->link);
+      return;
+    }
 
   if (self->state == AFORK_RPC_CALLS_STATE_NEW)
     send_setup (self, stream);
@@ -334,8 +346,7 @@ _afork_rpc_calls_send_waiting (AForkRpcCalls *self)
 
   /* The link sends nothing once it is closed. Until all calls have ended, a CANCEL may have to be
    * sent. */
-  if (self->closing && g_queue_is_empty (&self->waiting) && self->in_flight.n_calls == 0
-      && get_stream (self) != NULL)
+  if (has_sent_all (self) && get_stream (self) != NULL)
     _afork_worker_link_close (self->link, self->in_flight.n_taken > 0,
                               self->setup.done_function != NULL);
 }

@@ -119,6 +119,7 @@ struct _AForkWorkerLink
   gboolean                     has_unanswered;  /* it is at calls that have ended here */
   gboolean                     wait_for_done;   /* it has a done-function, which may take long */
   gboolean                     refused;         /* it has sent that it cannot serve */
+  gboolean                     unneeded;        /* while STARTING: nothing waits for it */
 };
 
 typedef struct
@@ -442,7 +443,8 @@ kill_worker (AForkWorkerLink *self,
 static GError *
 describe_exit_timeout (AForkWorkerLink *self)
 {
-  if (self->source == NULL || self->write_closed)
+  if (self->state != AFORK_WORKER_LINK_STATE_STARTING
+      && (self->source == NULL || self->write_closed))
     return g_error_new (AFORK_ERROR, AFORK_ERROR_CLOSED,
                         _("The worker closed its socket, but did not exit"));
   if (self->has_unanswered)
@@ -496,6 +498,8 @@ has_to_exit (AForkWorkerLink *self)
 {
   if (self->unwatched)
     return TRUE;
+  if (self->state == AFORK_WORKER_LINK_STATE_STARTING)
+    return self->unneeded;
   if (self->state != AFORK_WORKER_LINK_STATE_SERVING)
     return FALSE;
 
@@ -1175,6 +1179,14 @@ _afork_worker_link_close (AForkWorkerLink *self,
 }
 
 void
+_afork_worker_link_set_unneeded (AForkWorkerLink *self)
+{
+  self->unneeded = TRUE;
+  if (self->state == AFORK_WORKER_LINK_STATE_STARTING)
+    update_exit_timeout (self);
+}
+
+void
 _afork_worker_link_all_answered (AForkWorkerLink *self)
 {
   self->has_unanswered = FALSE;
@@ -1209,6 +1221,7 @@ _afork_worker_link_forget (AForkWorkerLink *self,
                            gboolean         has_unanswered)
 {
   self->events = NULL;
+  self->unneeded = TRUE;
   _afork_worker_link_close (self, has_unanswered, FALSE);
 }
 

@@ -102,6 +102,9 @@ void             _afork_worker_link_close        (AForkWorkerLink *self,
                                                   gboolean         has_unanswered,
                                                   gboolean         wait_for_done);
 void             _afork_worker_link_all_answered (AForkWorkerLink *self);
+/* The owner is closed and has no calls. If the worker is still starting, the exit timeout runs
+ * until it serves. */
+void             _afork_worker_link_set_unneeded (AForkWorkerLink *self);
 /* The worker has answered a call. */
 void             _afork_worker_link_note_answer  (AForkWorkerLink *self);
 /* The worker has sent that it cannot serve: the exit timeout starts. */

@@ -236,6 +236,84 @@ test_close_stuck (void)
     await_stuck (&all[i]);
 }
 
+/* Workers whose preparation never ends, and that get no call. With a done-function, a worker may
+ * take as long as it needs, unless the object is dropped. */
+
+typedef struct
+{
+  const char *done;
+  gboolean    dropped;
+  gboolean    killed;
+
+  AForkRpc     *rpc;            /* NULL once it was dropped */
+  AForkProcess *process;
+  GString      *log;
+} Unprepared;
+
+static void
+begin_unprepared (Unprepared *self)
+{
+  g_autoptr(GCancellable) cancellable = g_cancellable_new ();
+
+  self->log = g_string_new (NULL);
+  self->process = afork_process_new ();
+  afork_process_require (self->process, "faults");
+  afork_process_call (self->process, "call_hang", NULL);
+  self->rpc = new_script_rpc_full (self->process, FALSE, NULL, self->done, self->log);
+  begin_plain_script (self->rpc, "r1", cancellable, self->log);
+  g_cancellable_cancel (cancellable);
+  await_log (self->log, "xcancelled ");
+  if (self->dropped)
+    g_assert_finalize_object (g_steal_pointer (&self->rpc));
+  else
+    begin_close (self->rpc, NULL, self->log);
+}
+
+static void
+await_unprepared (Unprepared *self)
+{
+  if (self->killed)
+    await_end (self->process);
+  g_assert_cmpint (afork_process_get_state (self->process), ==,
+                   self->killed ? AFORK_PROCESS_STATE_EXITED : AFORK_PROCESS_STATE_PREPARING);
+  if (self->killed)
+    assert_term_signal (self->process, SIGKILL);
+  if (self->killed && !self->dropped)
+    await_log (self->log, "xcancelled closed xtimed-out ");
+  else
+    g_assert_cmpstr (self->log->str, ==, "xcancelled ");
+}
+
+static void
+end_unprepared (Unprepared *self)
+{
+  afork_process_force_exit (self->process);
+  await_end (self->process);
+  if (!self->dropped)
+    await_text (self->log, "closed x");
+  g_clear_object (&self->rpc);
+  g_object_unref (self->process);
+  g_string_free (self->log, TRUE);
+}
+
+static void
+test_close_unprepared (void)
+{
+  Unprepared all[] = {
+    { "script_done", FALSE, FALSE },
+    { NULL, FALSE, TRUE },
+    { NULL, TRUE, TRUE },
+    { "script_done", TRUE, TRUE },
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (all); i++)
+    begin_unprepared (&all[i]);
+  for (gsize i = G_N_ELEMENTS (all); i-- > 0;)
+    await_unprepared (&all[i]);
+  for (gsize i = 0; i < G_N_ELEMENTS (all); i++)
+    end_unprepared (&all[i]);
+}
+
 /* Workers that do not read the rest of their input, after which the socket ends; and one that takes
  * its time when no call is pending. */
 static void
@@ -500,6 +578,7 @@ main (int    argc,
   add_for_both ("/rpc-close/refused", test_close_refused);
   add_for_both ("/rpc-close/given-up", test_close_given_up);
   add_test ("/rpc-close/stuck/all", test_close_stuck);
+  add_test ("/rpc-close/stuck/unprepared", test_close_unprepared);
   add_test ("/rpc-close/stuck/unsent", test_close_unsent);
   add_test ("/rpc-close/stuck/blocking", test_close_stuck_blocking);
   add_test ("/rpc-close/stuck/behind", test_close_stuck_behind);
