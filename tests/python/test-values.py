@@ -68,7 +68,7 @@ def is_same(left, right):
     if isinstance(left, (list, tuple)):
         return len(left) == len(right) and all(map(is_same, left, right))
     if isinstance(left, dict):
-        return (list(left) == list(right) and is_same(list(left.values()), list(right.values())))
+        return is_same(list(left.items()), list(right.items()))
     if isinstance(left, GLib.Variant):
         return left.print_(True) == right.print_(True)
     return left == right
